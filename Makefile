@@ -1,0 +1,119 @@
+# torc: `make help` lists what there is. V=1 shows the commands; CC, CFLAGS,
+# LDFLAGS, DESTDIR and PREFIX are yours. Needs gcc or clang, make and the
+# kernel's headers; `make check` installs what the tests need on Debian.
+
+VERSION := 0.1.0
+B := build
+CC ?= cc
+CFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wvla -Werror
+# What torc itself needs; CFLAGS come behind it.
+BASE := -std=c11 -D_GNU_SOURCE -iquote . -fvisibility=hidden \
+	-ffunction-sections -fdata-sections -pthread -MMD -MP $(WARN) $(MODE)
+LINK := -pthread -Wl,--gc-sections
+
+-include config.mak
+
+# musl's wrapper does not know where the kernel's headers are: give it those
+# three folders and nothing else of the system's.
+ifneq (,$(findstring musl,$(CC)))
+KERNEL_HEADERS := $(B)/kernel-headers
+BASE += -idirafter $(KERNEL_HEADERS)
+endif
+
+CORE := $(sort $(wildcard sys/*.c ring/*.c reactor/*.c conn/*.c))
+ASM := $(wildcard sys/*.S)
+OBJ := $(CORE:%.c=$B/%.o) $(ASM:%.S=$B/%.o)
+PIC := $(OBJ:$B/%=$B/pic/%)
+EXAMPLES := echo hello
+PROGRAMS := $(EXAMPLES:%=$B/bin/%) $B/bin/raw
+HELPERS := $(B)/tools/examples/cli.o $(B)/tools/examples/request.o
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-6s %s\n' $(1) $(2)
+endif
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.PHONY: all run check asan tsan bench static install dist clean help tests
+
+all: $B/lib/libtorc.a $B/lib/libtorc.so $(PROGRAMS)	# library and programs
+
+run: $B/bin/hello	# serve HTTP on 127.0.0.1:8080
+	$B/bin/hello -l 127.0.0.1:8080
+
+$B/kernel-headers:
+	$(call say,LINK,$@)
+	$Q mkdir -p $@
+	$Q for d in linux asm asm-generic; do \
+		for from in /usr/include /usr/include/$$(uname -m)-linux-gnu; \
+		do [ ! -d $$from/$$d ] || ln -sfn $$from/$$d $@/$$d; done; done
+
+$B/%.o: %.c | $(KERNEL_HEADERS)
+	$(call say,CC,$<)
+	$Q mkdir -p $(@D)
+	$Q $(CC) $(BASE) -I$B/include $(CFLAGS) -c $< -o $@
+
+$B/%.o: %.S
+	$(call say,AS,$<)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -MMD -MP $(CFLAGS) -c $< -o $@
+
+$B/pic/%.o: %.c | $(KERNEL_HEADERS)
+	$(call say,CC,"$< (pic)")
+	$Q mkdir -p $(@D)
+	$Q $(CC) $(BASE) -fPIC $(CFLAGS) -c $< -o $@
+
+$B/pic/%.o: %.S
+	$Q mkdir -p $(@D)
+	$Q $(CC) -MMD -MP $(CFLAGS) -c $< -o $@
+
+$B/lib/libtorc.a: $(OBJ)
+	$(call say,AR,$@)
+	$Q mkdir -p $(@D)
+	$Q rm -f $@
+	$Q $(AR) rcs $@ $^
+
+$B/lib/libtorc.so: $(PIC)
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -shared -Wl,-soname,libtorc.so.0 -o $@.0 $^ $(LINK) $(LDFLAGS)
+	$Q ln -sfn libtorc.so.0 $@
+
+# The one header that users include: torc.h with what it includes put in.
+$B/include/torc.h: conn/torc.h reactor/runtime.h
+	$(call say,GEN,$@)
+	$Q mkdir -p $(@D)
+	$Q sed -e '/#include "reactor\/runtime.h"/{r reactor/runtime.h' \
+		-e 'd}' conn/torc.h > $@
+
+$B/tools/%.o: BASE += -iquote tools/examples
+$(HELPERS) $(EXAMPLES:%=$B/tools/examples/%.o) $B/tools/bench/raw.o: \
+	| $B/include/torc.h
+
+$(EXAMPLES:%=$B/bin/%): $B/bin/%: $B/tools/examples/%.o $(HELPERS) \
+		$B/lib/libtorc.a
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $(filter %.o,$^) $B/lib/libtorc.a $(LINK) $(LDFLAGS)
+
+$B/bin/raw: $B/tools/bench/raw.o $(HELPERS) $B/lib/libtorc.a
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $(filter %.o,$^) $B/lib/libtorc.a $(LINK) $(LDFLAGS)
+
+clean:	# remove build/
+	rm -rf $B
+
+help:	# this list
+	@sed -n 's/^\([a-z]*\):[^#]*# */  \1\t/p' Makefile
+
+-include $(shell find $B -name '*.d' 2>/dev/null)

@@ -1,0 +1,373 @@
+/*
+ * conn.c - the life of a connection: opened, handed to its handler, closed
+ * when nothing is outstanding any more.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "conn/net.h"
+#include "reactor/fiber.h"
+#include "sys/sys.h"
+
+#define FIRST_KIND_BIT (TORC_SLOT_BITS + TORC_GENERATION_BITS)
+
+/* ---- The end ---- */
+
+static bool
+outstanding(struct torc_conn *conn)
+{
+	return conn->armed || conn->loud || conn->reader != NULL ||
+	    conn->writer != NULL || !torc_send_idle(conn);
+}
+
+/* With the next submission, if there is room: a system call saved. */
+static void
+close_socket(struct torc_reactor *reactor, int fd)
+{
+	struct io_uring_sqe *sqe = torc_reactor_claim(reactor);
+
+	if (sqe == NULL) {
+		torc_sys_close(fd);
+		return;
+	}
+	sqe->opcode = IORING_OP_CLOSE;
+	sqe->fd = fd;
+	sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+	sqe->user_data = TORC_KIND_NONE;
+}
+
+static void
+recycle(struct torc_conn *conn)
+{
+	struct torc_net *net = conn->net;
+	const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+
+	torc_recv_discard(conn);
+	if (torc_node_linked(&conn->starved))
+		torc_list_remove(&conn->starved);
+	if (torc_node_linked(&conn->todo.node))
+		torc_list_remove(&conn->todo.node);
+	torc_timers_disarm(&net->reactor->timers, &conn->timer);
+	if (conn->reset) {
+		torc_sys_setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once,
+		    sizeof(at_once));
+		net->reactor->counters.resets++;
+	}
+	net->reactor->counters.closes++;
+	close_socket(net->reactor, conn->fd);
+	conn->fd = -1;
+	torc_slots_give(&net->conns, conn);
+	if (net->paused > 0)
+		torc_listen_resume(net);
+}
+
+/* The receive of a connection that is slowed, or doomed, is told to end. */
+static void
+end_receive(struct torc_conn *conn)
+{
+	if (!conn->armed || conn->cancelling)
+		return;
+	if (torc_reactor_cancel(conn->net->reactor,
+	    conn->tag | (uint64_t)TORC_KIND_RECV << FIRST_KIND_BIT))
+		conn->cancelling = true;
+	else
+		torc_reactor_later(conn->net->reactor, &conn->todo);
+}
+
+void
+torc_conn_advance(struct torc_conn *conn)
+{
+	torc_send_advance(conn);
+	if (conn->writer != NULL &&
+	    (conn->send_error != 0 || torc_send_idle(conn)))
+		torc_fiber_wake(conn->writer, 0);
+	if (conn->doomed || conn->slowed)
+		end_receive(conn);
+	else
+		torc_recv_arm(conn);
+	if (conn->doomed && !outstanding(conn))
+		recycle(conn);
+}
+
+static void
+advance_later(struct torc_reactor *reactor, struct torc_todo *todo)
+{
+	(void)reactor;
+	torc_conn_advance(torc_container(todo, struct torc_conn, todo));
+}
+
+void
+torc_conn_doom(struct torc_conn *conn)
+{
+	if (conn->doomed)
+		return;
+	conn->doomed = true;
+	conn->dormant = false;
+	if (conn->reset && conn->send_error == 0)
+		conn->send_error = -ECONNRESET;
+	conn->aborting = conn->loud;
+	torc_conn_advance(conn);
+}
+
+/* ---- The handler ---- */
+
+static uint64_t
+limit(const struct torc_conn *conn, unsigned ms)
+{
+	return ms == TORC_NO_LIMIT ? TORC_NEVER :
+	    conn->net->reactor->now + ms * 1000000ull;
+}
+
+/* Read what the peer still sends, until its FIN. 0 or a negative errno. */
+static int
+await_fin(struct torc_conn *conn, uint64_t deadline)
+{
+	struct torc_reactor *reactor = conn->net->reactor;
+	int rc = 0;
+
+	while (rc == 0 && !conn->eof && conn->error == 0) {
+		torc_recv_discard(conn);
+		conn->reader = reactor->current;
+		rc = torc_fiber_park(reactor, deadline);
+		conn->reader = NULL;
+	}
+	return conn->eof ? 0 : rc;
+}
+
+/*
+ * Parks. In order if that is possible by the deadlines, else with RST. The
+ * second one may be 0: then the peer has `linger_ms` after our FIN.
+ */
+static int
+finish(struct torc_conn *conn, uint64_t sent_by, uint64_t fin_by)
+{
+	const struct torc_config *config = &conn->net->reactor->config;
+	int rc;
+
+	torc_recv_discard(conn);
+	rc = torc_conn_flush(conn, sent_by);
+	if (rc == 0 && !conn->eof && conn->error == 0) {
+		rc = torc_conn_shutdown(conn, sent_by);
+		if (rc == 0)
+			rc = await_fin(conn, fin_by != 0 ? fin_by :
+			    limit(conn, config->linger_ms));
+	}
+	conn->reset = rc != 0;
+	torc_conn_doom(conn);
+	return rc;
+}
+
+static void
+idle_too_long(struct torc_timer *timer)
+{
+	struct torc_conn *conn =
+	    torc_container(timer, struct torc_conn, timer);
+
+	torc_assert(conn->dormant);
+	torc_conn_doom(conn);
+}
+
+/*
+ * Let the stack go. False if there is something to do already, or no memory
+ * for what is in view.
+ */
+static bool
+fall_asleep(struct torc_conn *conn)
+{
+	struct torc_reactor *reactor = conn->net->reactor;
+	unsigned idle_ms = reactor->config.idle_ms;
+
+	if (conn->staged_size > 0)
+		torc_send_staged(conn);
+	if (torc_recv_news(conn))
+		return false;
+	if (torc_recv_keep(conn) < 0 ||
+	    reactor->phase >= TORC_PHASE_DRAINING) {
+		torc_conn_doom(conn);
+		return true;
+	}
+	conn->dormant = true;
+	if (idle_ms != TORC_NO_LIMIT)
+		torc_timers_arm(&reactor->timers, &conn->timer,
+		    limit(conn, idle_ms));
+	return true;
+}
+
+static int
+run_handler(void *arg)
+{
+	struct torc_conn *conn = arg;
+	const struct torc_config *config = &conn->net->reactor->config;
+	int rc;
+
+	for (;;) {
+		bool ended = conn->eof || conn->error != 0;
+
+		rc = conn->handler(conn, conn->arg);
+		if (rc != TORC_AGAIN || ended || conn->send_error != 0)
+			break;
+		if (fall_asleep(conn))
+			return 0;
+		if (torc_yield() < 0)
+			break;
+	}
+	torc_require(rc <= TORC_AGAIN, "a handler returned an unknown value");
+	if (rc < 0) {
+		conn->reset = true;
+		torc_conn_doom(conn);
+	} else {
+		finish(conn, limit(conn, config->close_ms), 0);
+	}
+	return 0;
+}
+
+/* Start the handler's fiber, or give the connection up. */
+static bool
+start_handler(struct torc_conn *conn)
+{
+	if (torc_fiber_start(conn->net->reactor, NULL, run_handler,
+	    conn) == 0)
+		return true;
+	conn->net->reactor->counters.sheds++;
+	conn->reset = true;
+	torc_conn_doom(conn);
+	return false;
+}
+
+void
+torc_conn_revive(struct torc_conn *conn)
+{
+	struct torc_reactor *reactor = conn->net->reactor;
+	struct torc_fiber *fiber;
+
+	conn->dormant = false;
+	torc_timers_disarm(&reactor->timers, &conn->timer);
+	if (!start_handler(conn) || reactor->current != NULL)
+		return;
+	/* Inline, as a parked fiber would be. */
+	fiber = torc_container(reactor->ready.ends.prev, struct torc_fiber,
+	    ready);
+	torc_list_remove(&fiber->ready);
+	torc_fiber_resume(fiber);
+}
+
+/* ---- The beginning ---- */
+
+struct torc_conn *
+torc_conn_open(struct torc_net *net, int fd)
+{
+	struct torc_conn *conn = torc_slots_take(&net->conns);
+	struct torc_slot slot;
+
+	if (conn == NULL)
+		return NULL;
+	slot = conn->slot;
+	*conn = (struct torc_conn) {
+		.slot = slot,
+		.fd = fd,
+		.net = net,
+		.tag = torc_slots_tag(&net->conns, conn, 0),
+		.view_bid = TORC_NO_BID,
+		.todo.run = advance_later,
+		.timer.fire = idle_too_long,
+		.listener = -1,
+		/* Nothing was sent or armed yet. */
+		.send_mark = net->reactor->settled,
+		.arm_mark = net->reactor->settled,
+	};
+	torc_recv_arm(conn);
+	return conn;
+}
+
+void
+torc_conn_accept(struct torc_net *net, int fd, int listener, unsigned port,
+    torc_handler *handler, void *arg)
+{
+	struct torc_conn *conn = torc_conn_open(net, fd);
+
+	net->reactor->counters.accepts++;
+	if (conn == NULL) {
+		net->reactor->counters.sheds++;
+		torc_sys_close(fd);
+		return;
+	}
+	conn->listener = listener;
+	conn->port = port;
+	conn->handler = handler;
+	conn->arg = arg;
+	start_handler(conn);
+}
+
+/* ---- For handlers ---- */
+
+int
+torc_conn_close(struct torc_conn *conn, uint64_t deadline)
+{
+	torc_require(conn->net->reactor == torc_reactor_of_fiber(),
+	    "a connection is used on another thread than its reactor's");
+	torc_require(conn->handler == NULL,
+	    "torc_conn_close is for dialled connections: return from the "
+	    "handler");
+	if (deadline == 0) {
+		conn->reset = true;
+		torc_conn_doom(conn);
+		return 0;
+	}
+	return finish(conn, deadline, deadline);
+}
+
+int
+torc_conn_peer(const struct torc_conn *conn, char *text, size_t size)
+{
+	struct sockaddr_storage address;
+	uint32_t length = sizeof(address);
+	int rc = torc_sys_getpeername(conn->fd, (struct sockaddr *)&address,
+	    &length);
+
+	return rc < 0 ? rc : torc_address_format(&address, length, text,
+	    size);
+}
+
+int
+torc_conn_local(const struct torc_conn *conn, char *text, size_t size)
+{
+	struct sockaddr_storage address;
+	uint32_t length = sizeof(address);
+	int rc = torc_sys_getsockname(conn->fd, (struct sockaddr *)&address,
+	    &length);
+
+	return rc < 0 ? rc : torc_address_format(&address, length, text,
+	    size);
+}
+
+int
+torc_conn_listener(const struct torc_conn *conn)
+{
+	return conn->listener;
+}
+
+unsigned
+torc_conn_port(const struct torc_conn *conn)
+{
+	return conn->port;
+}
+
+int
+torc_conn_fd(const struct torc_conn *conn)
+{
+	return conn->fd;
+}
+
+void
+torc_conn_set_data(struct torc_conn *conn, void *data)
+{
+	conn->data = data;
+}
+
+void *
+torc_conn_data(const struct torc_conn *conn)
+{
+	return conn->data;
+}

@@ -1,0 +1,59 @@
+/*
+ * dial.c - connections out.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include "conn/net.h"
+#include "sys/sys.h"
+
+/* Parks. A connected socket, or a negative errno. */
+static int
+connect_socket(const struct sockaddr_storage *address, size_t size,
+    uint64_t deadline)
+{
+	const int on = 1;
+	int fd = torc_sys_socket(address->ss_family,
+	    SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int rc = 0;
+
+	if (fd < 0)
+		return fd;
+	if (address->ss_family != AF_UNIX)
+		rc = torc_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+		    sizeof(on));
+	if (rc == 0)
+		rc = torc_fd_connect(fd, (const struct sockaddr *)address,
+		    size, deadline);
+	if (rc == 0)
+		return fd;
+	torc_sys_close(fd);
+	return rc;
+}
+
+int
+torc_dial(struct torc_conn **conn, const char *address, uint64_t deadline)
+{
+	struct torc_reactor *reactor = torc_reactor_of_fiber();
+	struct sockaddr_storage parsed;
+	struct torc_net *net;
+	int size, fd, rc;
+
+	size = torc_address_parse(address, &parsed);
+	if (size < 0)
+		return size;
+	rc = torc_net_open(reactor, &net);
+	if (rc < 0)
+		return rc;
+	fd = connect_socket(&parsed, (size_t)size, deadline);
+	if (fd < 0)
+		return fd;
+	*conn = torc_conn_open(net, fd);
+	if (*conn == NULL) {
+		torc_sys_close(fd);
+		return -ENOBUFS;
+	}
+	reactor->counters.dials++;
+	return 0;
+}

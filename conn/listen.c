@@ -1,0 +1,407 @@
+/*
+ * listen.c - listeners: opened, accepting, paused for lack of descriptors,
+ * closed.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "conn/net.h"
+#include "sys/sys.h"
+
+#define PAUSE_NS 100000000u	/* before descriptors are asked for again */
+
+static uint64_t
+accept_tag(const struct torc_listener *listener)
+{
+	return torc_slots_tag(&listener->net->listeners, listener,
+	    TORC_KIND_ACCEPT);
+}
+
+/* ---- Opening ---- */
+
+static int
+set_options(int fd, const struct sockaddr_storage *address)
+{
+	const int on = 1, off = 0;
+	int rc;
+
+	if (address->ss_family == AF_UNIX)
+		return 0;
+	rc = torc_sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+	    sizeof(on));
+	if (rc == 0)
+		rc = torc_sys_setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on,
+		    sizeof(on));
+	/* Connections inherit it: a system call less for each. */
+	if (rc == 0)
+		rc = torc_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+		    sizeof(on));
+	if (rc == 0 && address->ss_family == AF_INET6)
+		rc = torc_sys_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off,
+		    sizeof(off));
+	return rc;
+}
+
+/* A socket file that nobody listens on any more is in the way. */
+static void
+remove_stale(const struct sockaddr_storage *address, uint32_t size)
+{
+	const struct sockaddr_un *local =
+	    (const struct sockaddr_un *)address;
+	int fd = torc_sys_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return;
+	if (torc_sys_is_socket(local->sun_path) == 1 &&
+	    torc_sys_connect(fd, (const struct sockaddr *)address,
+	    size) == -ECONNREFUSED)
+		torc_sys_unlink(local->sun_path);
+	torc_sys_close(fd);
+}
+
+static int
+open_socket(struct sockaddr_storage *address, uint32_t size, int backlog)
+{
+	uint32_t length = sizeof(*address);
+	int fd = torc_sys_socket(address->ss_family,
+	    SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	rc = set_options(fd, address);
+	if (rc == 0 && address->ss_family == AF_UNIX)
+		remove_stale(address, size);
+	if (rc == 0)
+		rc = torc_sys_bind(fd, (const struct sockaddr *)address,
+		    size);
+	if (rc == 0)
+		rc = torc_sys_listen(fd, backlog);
+	if (rc == 0)
+		rc = torc_sys_getsockname(fd, (struct sockaddr *)address,
+		    &length);
+	if (rc == 0)
+		return fd;
+	torc_sys_close(fd);
+	return rc;
+}
+
+/* ---- Accepting ---- */
+
+static void
+arm(struct torc_listener *listener)
+{
+	struct torc_reactor *reactor = listener->net->reactor;
+	struct io_uring_sqe *sqe;
+
+	if (listener->armed || listener->closing || listener->paused)
+		return;
+	sqe = torc_reactor_claim(reactor);
+	if (sqe == NULL) {
+		torc_reactor_later(reactor, &listener->todo);
+		return;
+	}
+	sqe->opcode = IORING_OP_ACCEPT;
+	sqe->fd = listener->fd;
+	sqe->ioprio = IORING_ACCEPT_MULTISHOT;
+	sqe->accept_flags = SOCK_CLOEXEC;
+	sqe->user_data = accept_tag(listener);
+	listener->armed = true;
+}
+
+static void
+pause_accepting(struct torc_listener *listener, int error)
+{
+	struct torc_net *net = listener->net;
+
+	if (listener->paused)
+		return;
+	/* One line an episode: it ends with the first connection. */
+	if (net->reactor->counters.accept_pauses++ == net->pause_noticed)
+		torc_reactor_notice(net->reactor, "listener %d (port %u): "
+		    "accepting is paused: %s; it goes on when a connection "
+		    "has closed", listener->index, listener->port,
+		    strerror(-error));
+	listener->paused = true;
+	net->paused++;
+	torc_timers_arm(&net->reactor->timers, &listener->timer,
+	    net->reactor->now + PAUSE_NS);
+}
+
+static void
+unpause(struct torc_listener *listener)
+{
+	if (!listener->paused)
+		return;
+	listener->paused = false;
+	listener->net->paused--;
+	torc_timers_disarm(&listener->net->reactor->timers, &listener->timer);
+}
+
+static void
+end_pause(struct torc_timer *timer)
+{
+	struct torc_listener *listener =
+	    torc_container(timer, struct torc_listener, timer);
+
+	unpause(listener);
+	arm(listener);
+}
+
+void
+torc_listen_resume(struct torc_net *net)
+{
+	struct torc_listener *listener = NULL;
+
+	while ((listener = torc_slots_each(&net->listeners, listener)) !=
+	    NULL) {
+		unpause(listener);
+		torc_reactor_later(net->reactor, &listener->todo);
+	}
+}
+
+/* A connection for another reactor. */
+struct deal {
+	struct torc_post post;
+	int fd;
+	int listener;
+	torc_handler *handler;
+	void *arg;
+};
+
+static void
+receive_deal(struct torc_reactor *reactor, struct torc_post *post)
+{
+	struct deal *deal = torc_container(post, struct deal, post);
+	struct torc_net *net;
+
+	if (reactor->phase < TORC_PHASE_STOPPING &&
+	    torc_net_open(reactor, &net) == 0)
+		torc_conn_accept(net, deal->fd, deal->listener, 0,
+		    deal->handler, deal->arg);
+	else
+		torc_sys_close(deal->fd);
+	torc_sys_free(deal);
+}
+
+/* To the next reactor in turn. False: it is ours. */
+static bool
+deal_out(struct torc_listener *listener, int fd)
+{
+	struct torc_net *net = listener->net;
+	struct torc_reactor *peer =
+	    net->peers[net->peer_next++ % net->peer_count];
+	struct deal *deal;
+
+	if (peer == net->reactor)
+		return false;
+	deal = torc_sys_alloc(sizeof(*deal));
+	if (deal == NULL)
+		return false;
+	*deal = (struct deal) {
+		.post.call = receive_deal,
+		.fd = fd,
+		.listener = listener->index,
+		.handler = listener->handler,
+		.arg = listener->arg,
+	};
+	if (torc_post(peer, &deal->post) == 0)
+		return true;
+	torc_sys_free(deal);
+	return false;
+}
+
+static void
+accepted(struct torc_listener *listener, int fd)
+{
+	struct torc_net *net = listener->net;
+
+	net->pause_noticed = net->reactor->counters.accept_pauses;
+	if (net->peer_count > 1 && listener->port == 0 &&
+	    deal_out(listener, fd))
+		return;
+	torc_conn_accept(net, fd, listener->index, listener->port,
+	    listener->handler, listener->arg);
+}
+
+/* Nothing refers to it any more. */
+static void
+forget(struct torc_listener *listener)
+{
+	struct torc_net *net = listener->net;
+	const struct sockaddr_un *local =
+	    (const struct sockaddr_un *)&listener->address;
+
+	unpause(listener);
+	if (torc_node_linked(&listener->todo.node))
+		torc_list_remove(&listener->todo.node);
+	if (listener->address.ss_family == AF_UNIX)
+		torc_sys_unlink(local->sun_path);
+	torc_sys_close(listener->fd);
+	torc_slots_give(&net->listeners, listener);
+}
+
+static void
+accept_ended(struct torc_listener *listener, int32_t result)
+{
+	switch (result) {
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOBUFS:
+	case -ENOMEM:
+		pause_accepting(listener, result);
+		return;
+	case -EBADF:
+	case -EINVAL:
+	case -ENOTSOCK:
+	case -EOPNOTSUPP:
+		torc_reactor_notice(listener->net->reactor, "listener %d "
+		    "(port %u) is gone: %s", listener->index, listener->port,
+		    strerror(-result));
+		listener->closing = true;
+		return;
+	default:	/* a connection, or the trouble of one */
+		torc_reactor_later(listener->net->reactor, &listener->todo);
+	}
+}
+
+/* The rest of the backlog was accepted by the kernel: it is served. */
+static void
+empty_backlog(struct torc_listener *listener)
+{
+	int fd;
+
+	while ((fd = torc_sys_accept_now(listener->fd)) >= 0)
+		accepted(listener, fd);
+}
+
+static void
+look_after(struct torc_reactor *reactor, struct torc_todo *todo)
+{
+	struct torc_listener *listener =
+	    torc_container(todo, struct torc_listener, todo);
+
+	if (!listener->closing) {
+		arm(listener);
+	} else if (!listener->armed) {
+		empty_backlog(listener);
+		forget(listener);
+	} else if (!torc_reactor_cancel(reactor, accept_tag(listener))) {
+		torc_reactor_later(reactor, todo);
+	}
+}
+
+void
+torc_accept_complete(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe)
+{
+	struct torc_listener *listener = object;
+
+	if (cqe->res >= 0)
+		accepted(listener, cqe->res);
+	if (cqe->flags & IORING_CQE_F_MORE)
+		return;
+	listener->armed = false;
+	if (listener->closing)
+		torc_reactor_later(reactor, &listener->todo);
+	else
+		accept_ended(listener, cqe->res);
+}
+
+void
+torc_accept_stray(struct torc_reactor *reactor,
+    const struct io_uring_cqe *cqe)
+{
+	reactor->counters.stray++;
+	if (cqe->res >= 0)
+		torc_sys_close(cqe->res);
+}
+
+void
+torc_listen_close(struct torc_net *net)
+{
+	struct torc_listener *listener = NULL;
+
+	while ((listener = torc_slots_each(&net->listeners, listener)) !=
+	    NULL) {
+		if (listener->closing && listener->armed)
+			continue;
+		listener->closing = true;
+		if (net->reactor->phase == TORC_PHASE_CREATED)
+			forget(listener);
+		else
+			torc_reactor_later(net->reactor, &listener->todo);
+	}
+}
+
+/* ---- For programs ---- */
+
+static int
+add(struct torc_net *net, int fd, const struct sockaddr_storage *address,
+    torc_handler *handler, void *arg)
+{
+	struct torc_listener *listener = torc_slots_take(&net->listeners);
+	struct torc_slot slot;
+
+	if (listener == NULL)
+		return -ENOSPC;
+	slot = listener->slot;
+	*listener = (struct torc_listener) {
+		.slot = slot,
+		.net = net,
+		.fd = fd,
+		.index = (int)torc_slots_index(&net->listeners, listener),
+		.port = torc_address_port(address),
+		.handler = handler,
+		.arg = arg,
+		.todo.run = look_after,
+		.timer.fire = end_pause,
+		.address = *address,
+	};
+	/* Armed by the first turn: before it the ring is not enabled. */
+	torc_reactor_later(net->reactor, &listener->todo);
+	return listener->index;
+}
+
+int
+torc_listen(struct torc_reactor *reactor, const char *address,
+    torc_handler *handler, void *arg)
+{
+	struct sockaddr_storage parsed;
+	struct torc_net *net;
+	int size, fd, rc;
+
+	torc_require(handler != NULL, "torc_listen needs a handler");
+	torc_require(reactor->phase == TORC_PHASE_CREATED ||
+	    torc_current == reactor,
+	    "called on another thread than the reactor's");
+	size = torc_address_parse(address, &parsed);
+	if (size < 0)
+		return size;
+	rc = torc_net_open(reactor, &net);
+	if (rc < 0)
+		return rc;
+	fd = open_socket(&parsed, (uint32_t)size,
+	    (int)reactor->config.backlog);
+	if (fd < 0)
+		return fd;
+	rc = add(net, fd, &parsed, handler, arg);
+	if (rc < 0)
+		torc_sys_close(fd);
+	return rc;
+}
+
+unsigned
+torc_listen_port(const struct torc_reactor *reactor, int index)
+{
+	const struct torc_net *net = reactor->layer_state;
+
+	torc_require(net != NULL && index >= 0 &&
+	    (uint32_t)index < net->listeners.touched,
+	    "torc_listen_port: there is no such listener");
+	return ((struct torc_listener *)(void *)torc_slots_at(
+	    &net->listeners, (uint32_t)index))->port;
+}

@@ -1,0 +1,223 @@
+/*
+ * net.c - what connections share: made, taken through each turn, freed.
+ */
+#include "conn/net.h"
+
+#include <errno.h>
+
+#include "reactor/fiber.h"
+#include "sys/sys.h"
+
+#define LISTENERS 1024u
+
+static struct torc_net *
+net_of(struct torc_reactor *reactor)
+{
+	return reactor->layer_state;
+}
+
+static void
+stray_send(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
+{
+	(void)cqe;
+	reactor->counters.stray++;
+}
+
+/* Feed the starved, grow under need, show the kernel its buffers. */
+static void
+before_enter(struct torc_reactor *reactor)
+{
+	struct torc_net *net = net_of(reactor);
+	struct torc_bufring *buffers = &net->buffers;
+
+	if (torc_unlikely(buffers->in_kernel < buffers->live / 4 ||
+	    (buffers->in_kernel == 0 &&
+	    !torc_list_empty(&net->starved))) &&
+	    torc_bufring_grow(buffers, buffers->live) > 0)
+		reactor->counters.grows++;
+	torc_bufring_publish(buffers);
+	if (torc_unlikely(!torc_list_empty(&net->starved)))
+		torc_recv_feed(net);
+}
+
+static void
+after_batch(struct torc_reactor *reactor)
+{
+	torc_send_rotate(net_of(reactor));
+}
+
+/* No new connections; those that wait for a request have come to their end. */
+static void
+drain(struct torc_reactor *reactor)
+{
+	struct torc_net *net = net_of(reactor);
+	struct torc_conn *conn = NULL;
+
+	torc_listen_close(net);
+	while ((conn = torc_slots_each(&net->conns, conn)) != NULL) {
+		if (conn->dormant)
+			torc_conn_doom(conn);
+		else if (conn->reader != NULL && conn->handler != NULL &&
+		    torc_recv_idle(conn) && conn->met)
+			torc_fiber_wake(conn->reader, -ESHUTDOWN);
+	}
+}
+
+/* The fibers are cancelled already: what has none is closed here. */
+static void
+stop(struct torc_reactor *reactor)
+{
+	struct torc_net *net = net_of(reactor);
+	struct torc_conn *conn = NULL;
+
+	torc_listen_close(net);
+	while ((conn = torc_slots_each(&net->conns, conn)) != NULL) {
+		if (!conn->dormant && !conn->doomed)
+			continue;
+		conn->reset = true;
+		conn->aborting = conn->loud;
+		if (conn->doomed)
+			torc_conn_advance(conn);
+		else
+			torc_conn_doom(conn);
+	}
+}
+
+static bool
+busy(struct torc_reactor *reactor)
+{
+	struct torc_net *net = net_of(reactor);
+
+	return net->conns.count > 0 || net->listeners.count > 0;
+}
+
+static void
+abandon(struct torc_reactor *reactor)
+{
+	struct torc_net *net = net_of(reactor);
+	struct torc_listener *listener = NULL;
+	struct torc_conn *conn = NULL;
+
+	/* A shutdown reaches the peer although the ring holds the socket. */
+	while ((conn = torc_slots_each(&net->conns, conn)) != NULL) {
+		torc_sys_shutdown(conn->fd, SHUT_RDWR);
+		torc_sys_close(conn->fd);
+	}
+	while ((listener = torc_slots_each(&net->listeners, listener)) !=
+	    NULL) {
+		torc_sys_shutdown(listener->fd, SHUT_RDWR);
+		torc_sys_close(listener->fd);
+	}
+}
+
+static void
+free_chunks(struct torc_net *net)
+{
+	struct torc_node *node;
+
+	while ((node = torc_list_take(&net->chunks)) != NULL)
+		torc_sys_free(torc_container(node, struct torc_chunk, node));
+	torc_sys_free(net->chunk);
+}
+
+static void
+free_blocks(void *block)
+{
+	while (block != NULL) {
+		void *next = *(void **)block;
+
+		torc_sys_free(block);
+		block = next;
+	}
+}
+
+static void
+fini(struct torc_reactor *reactor)
+{
+	struct torc_net *net = net_of(reactor);
+
+	torc_listen_close(net);
+	torc_assert(net->conns.count == 0);
+	torc_bufring_fini(&net->buffers);
+	free_chunks(net);
+	free_blocks(net->piece_blocks);
+	free_blocks(net->slabs);
+	torc_slots_fini(&net->listeners);
+	torc_slots_fini(&net->conns);
+	torc_sys_free(net);
+	reactor->layer = NULL;
+	reactor->layer_state = NULL;
+}
+
+static const struct torc_layer layer = {
+	.before_enter = before_enter,
+	.after_batch = after_batch,
+	.drain = drain,
+	.stop = stop,
+	.busy = busy,
+	.abandon = abandon,
+	.fini = fini,
+};
+
+static int
+make(struct torc_net *net)
+{
+	struct torc_reactor *reactor = net->reactor;
+	const struct torc_config *config = &reactor->config;
+	int rc;
+
+	rc = torc_slots_init(&net->conns, config->connections,
+	    sizeof(struct torc_conn));
+	if (rc < 0)
+		return rc;
+	rc = torc_slots_init(&net->listeners, LISTENERS,
+	    sizeof(struct torc_listener));
+	if (rc < 0)
+		goto conns;
+	rc = torc_bufring_init(&net->buffers, &reactor->ring, 0,
+	    config->buffers, config->buffers_start, config->buffer_size,
+	    config->incremental);
+	if (rc < 0)
+		goto listeners;
+	return 0;
+
+listeners:
+	torc_slots_fini(&net->listeners);
+conns:
+	torc_slots_fini(&net->conns);
+	return rc;
+}
+
+int
+torc_net_open(struct torc_reactor *reactor, struct torc_net **out)
+{
+	struct torc_net *net = net_of(reactor);
+	int rc;
+
+	*out = net;
+	if (net != NULL)
+		return 0;
+	net = torc_sys_alloc(sizeof(*net));
+	if (net == NULL)
+		return -ENOMEM;
+	net->reactor = reactor;
+	net->chunk_size = reactor->config.slab_size * 4;
+	torc_list_init(&net->starved);
+	torc_list_init(&net->chunks);
+	rc = make(net);
+	if (rc < 0) {
+		torc_sys_free(net);
+		return rc;
+	}
+	net->quiet = torc_send_probe();
+	reactor->kinds[TORC_KIND_ACCEPT] = (struct torc_kind) {
+		&net->listeners, torc_accept_complete, torc_accept_stray };
+	reactor->kinds[TORC_KIND_RECV] = (struct torc_kind) {
+		&net->conns, torc_recv_complete, torc_recv_stray };
+	reactor->kinds[TORC_KIND_SEND] = (struct torc_kind) {
+		&net->conns, torc_send_complete, stray_send };
+	reactor->layer_state = net;
+	reactor->layer = &layer;
+	*out = net;
+	return 0;
+}

@@ -1,0 +1,256 @@
+/*
+ * net.h - what a reactor's connections share, and what one connection is.
+ */
+#ifndef TORC_CONN_NET_H
+#define TORC_CONN_NET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "conn/torc.h"
+#include "reactor/list.h"
+#include "reactor/reactor.h"
+#include "reactor/slots.h"
+#include "reactor/timers.h"
+#include "ring/bufring.h"
+
+enum {
+	TORC_KIND_ACCEPT = TORC_KIND_LAYER,
+	TORC_KIND_RECV,
+	TORC_KIND_SEND,
+};
+
+#define TORC_NO_BID UINT32_MAX
+
+/* Bytes received that no view has shown yet. */
+struct torc_piece {
+	struct torc_piece *next;
+	uint8_t *data;
+	uint32_t size;
+	uint32_t bid;
+};
+
+/*
+ * Memory that the staged bytes of many connections share: those of one turn
+ * lie one behind the other in it, and it is used again as a whole once all of
+ * them are in the kernel.
+ */
+struct torc_chunk {
+	struct torc_node node;
+	uint32_t top;		/* bytes in use */
+	uint32_t pins;		/* connections with bytes here that are not
+				 * in a quiet send */
+	uint32_t mark;		/* settled: its quiet sends are done */
+	uint8_t bytes[];
+};
+
+/* A large write: on the stack of the fiber that waits for it. */
+struct torc_job {
+	struct iovec parts[2];	/* what was staged, the data */
+	struct msghdr message;
+};
+
+/*
+ * A connection. The first lines are all that an ordinary request touches.
+ *
+ * Sending. Bytes are staged in a chunk. A quiet send takes them: it asks for
+ * no completion if it can send all at once (MSG_DONTWAIT), so it is over when
+ * its submission is settled, or has a completion with what it did send. What
+ * is left then moves to a slab of the connection's own, and a loud send (one
+ * with a completion, that waits for room) takes it from there. At most one
+ * send is outstanding.
+ *
+ * Receiving. One multishot receive is armed while input is wanted. `view` is
+ * what the handler was shown last, less what it consumed; pieces come behind.
+ */
+struct torc_conn {
+	struct torc_slot slot;
+	int fd;
+	bool armed;		/* a receive is in the kernel */
+	bool loud;		/* a loud send is in the kernel */
+	bool fresh;		/* the view was not shown yet */
+	bool eof;		/* the peer sent FIN */
+	bool doomed;		/* closed as soon as nothing is outstanding */
+	bool dormant;		/* no fiber: the handler returned
+				 * TORC_AGAIN */
+	bool slowed;		/* held at the high-water mark: not to be
+				 * armed */
+	bool cancelling;	/* the receive was told to end */
+	struct torc_net *net;
+	uint64_t tag;		/* user_data without the kind */
+	struct torc_fiber *reader;
+	uint8_t *view;
+	uint32_t view_size;
+	uint32_t view_bid;	/* TORC_NO_BID: in `joined` */
+
+	uint8_t *staged;
+	struct torc_chunk *chunk;	/* where they are */
+	uint32_t staged_size;
+	uint32_t sent_size;	/* of the quiet send that is not over */
+	uint8_t *sent;
+	uint32_t send_mark;	/* its place in the submission queue */
+	uint32_t arm_mark;	/* and that of the last receive */
+	struct torc_piece *first;
+	struct torc_piece *last;
+	uint32_t held;		/* bytes in the pieces, and a toll for each */
+	uint32_t reads;		/* without parking, in a row */
+
+	int error;		/* that ended receiving */
+	int send_error;
+	bool shut;		/* we sent FIN */
+	bool urgent;		/* send what is staged, now */
+	bool reset;		/* close with RST */
+	bool met;		/* has ever received a byte */
+	bool aborting;		/* the loud send is to be cancelled */
+	uint32_t joined_size;	/* of the allocation */
+	uint8_t *joined;	/* a view that was copied together */
+	struct torc_fiber *writer;	/* waits until all is sent */
+	struct torc_job *job;
+	uint8_t *slab;
+	uint32_t slab_start;	/* bytes before it are sent */
+	uint32_t slab_end;	/* bytes before it are to be sent */
+	uint32_t loud_size;	/* of the loud send */
+	struct torc_node starved;	/* waits for a buffer */
+	struct torc_todo todo;
+	struct torc_timer timer;	/* idle, while dormant */
+	torc_handler *handler;
+	void *arg;
+	void *data;
+	int listener;
+	unsigned port;
+};
+
+struct torc_listener {
+	struct torc_slot slot;
+	struct torc_net *net;
+	int fd;
+	int index;
+	unsigned port;
+	bool armed;
+	bool paused;		/* no descriptors or memory */
+	bool closing;
+	torc_handler *handler;
+	void *arg;
+	struct torc_todo todo;
+	struct torc_timer timer;	/* ends the pause */
+	struct sockaddr_storage address;
+};
+
+struct torc_net {
+	struct torc_reactor *reactor;
+	struct torc_bufring buffers;
+	struct torc_slots conns;
+	struct torc_slots listeners;
+	struct torc_list starved;
+	struct torc_chunk *chunk;	/* where bytes are staged now */
+	struct torc_list chunks;	/* those in use before, oldest first */
+	uint32_t chunk_size;
+	bool quiet;		/* the kernel's quiet sends are as expected */
+	struct torc_piece *pieces;	/* free ones */
+	void *piece_blocks;	/* where they come from */
+	uint8_t *slabs;		/* free ones, linked by their first bytes */
+	uint32_t slab_count;	/* of them */
+	uint32_t paused;	/* listeners */
+	uint64_t pause_noticed;	/* pauses up to it were told of */
+	struct torc_reactor **peers;	/* who shares dealt connections */
+	unsigned peer_count;
+	unsigned peer_next;
+};
+
+#define TORC_SLABS_KEPT 64u	/* free slabs that keep their memory */
+
+/* The net of a reactor, made at the first call. 0 or a negative errno. */
+int torc_net_open(struct torc_reactor *reactor, struct torc_net **net);
+
+/* ---- conn.c ---- */
+
+/*
+ * A connection for the socket `fd`, without a fiber yet, its receive armed.
+ * NULL if there are too many; the socket is the caller's then.
+ */
+struct torc_conn *torc_conn_open(struct torc_net *net, int fd);
+
+/* Open one for a listener and start its handler; or shed it. */
+void torc_conn_accept(struct torc_net *net, int fd, int listener,
+    unsigned port, torc_handler *handler, void *arg);
+
+/* Close it once nothing is outstanding; no fiber uses it any more. */
+void torc_conn_doom(struct torc_conn *conn);
+
+/* Do whatever is due: the one place that looks at all of the state. */
+void torc_conn_advance(struct torc_conn *conn);
+
+/* There is input, or its end: start the handler of a dormant connection. */
+void torc_conn_revive(struct torc_conn *conn);
+
+/* ---- recv.c ---- */
+
+void torc_recv_complete(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe);
+void torc_recv_stray(struct torc_reactor *reactor,
+    const struct io_uring_cqe *cqe);
+/* Arm the receive if input is wanted and can be taken. */
+void torc_recv_arm(struct torc_conn *conn);
+/* Arm those that wait for buffers, as many as there are buffers. */
+void torc_recv_feed(struct torc_net *net);
+/* Let go of all that was received. */
+void torc_recv_discard(struct torc_conn *conn);
+/* Something was received, or ended, that no view has shown. */
+bool torc_recv_news(const struct torc_conn *conn);
+/* Move the view out of the kernel's buffer. 0 or -ENOMEM. */
+int torc_recv_keep(struct torc_conn *conn);
+
+/* ---- send.c ---- */
+
+void torc_send_complete(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe);
+/* Give what is staged to the kernel, as soon as that is possible. */
+void torc_send_staged(struct torc_conn *conn);
+/* Go on sending. */
+void torc_send_advance(struct torc_conn *conn);
+/* Nothing is staged, and nothing outstanding. */
+bool torc_send_idle(struct torc_conn *conn);
+/* Let go of all that was not sent. Nothing is outstanding. */
+void torc_send_discard(struct torc_conn *conn);
+/* After each batch: a chunk whose bytes are all sent is used again. */
+void torc_send_rotate(struct torc_net *net);
+/*
+ * A quiet send that is short must say so. That is how Linux does it since 6.0
+ * (a short send with MSG_WAITALL fails its request, and what fails has a
+ * completion), but it is written nowhere, so it is tried out.
+ */
+bool torc_send_probe(void);
+
+/* ---- listen.c ---- */
+
+void torc_accept_complete(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe);
+void torc_accept_stray(struct torc_reactor *reactor,
+    const struct io_uring_cqe *cqe);
+/* A descriptor was closed: those that lacked one may go on. */
+void torc_listen_resume(struct torc_net *net);
+/* Accept no more; what is in the backlog still counts as accepted. */
+void torc_listen_close(struct torc_net *net);
+
+/* ---- address.c ---- */
+
+/*
+ * Read an address as torc_listen() documents it. The size of `*address`, or
+ * -EINVAL.
+ */
+int torc_address_parse(const char *text, struct sockaddr_storage *address);
+/* Write one. 0, or -ENOSPC. */
+int torc_address_format(const struct sockaddr_storage *address,
+    uint32_t address_size, char *text, size_t size);
+unsigned torc_address_port(const struct sockaddr_storage *address);
+void torc_address_set_port(struct sockaddr_storage *address, unsigned port);
+
+static inline bool
+torc_recv_idle(const struct torc_conn *conn)
+{
+	return conn->view_size == 0 && conn->first == NULL;
+}
+
+#endif

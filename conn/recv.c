@@ -1,0 +1,507 @@
+/*
+ * recv.c - bytes from the kernel's buffers to the handler's view.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "conn/net.h"
+#include "reactor/fiber.h"
+#include "sys/sys.h"
+
+#define PIECES_PER_BLOCK 256u
+#define FIRST_REQUEST_NS 1000000000u	/* to a new peer while draining */
+
+/*
+ * What a piece counts besides its bytes: many small pieces that nobody reads
+ * take buffers and memory, too.
+ */
+#define TOLL 256u
+
+/* ---- Pieces ---- */
+
+static struct torc_piece *
+more_pieces(struct torc_net *net)
+{
+	struct {
+		void *next;
+		struct torc_piece pieces[PIECES_PER_BLOCK];
+	} *block = torc_sys_alloc(sizeof(*block));
+
+	if (block == NULL)
+		return NULL;
+	block->next = net->piece_blocks;
+	net->piece_blocks = block;
+	for (unsigned i = 0; i < PIECES_PER_BLOCK; i++) {
+		block->pieces[i].next = net->pieces;
+		net->pieces = &block->pieces[i];
+	}
+	return net->pieces;
+}
+
+static bool
+append(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
+{
+	struct torc_net *net = conn->net;
+	struct torc_piece *piece = conn->last;
+
+	conn->held += size;
+	if (piece != NULL && piece->bid == bid &&
+	    piece->data + piece->size == data) {
+		/* The kernel filled the buffer further: one reference is
+		 * enough. */
+		piece->size += size;
+		torc_bufring_put(&net->buffers, (uint16_t)bid);
+		return true;
+	}
+	piece = net->pieces != NULL ? net->pieces : more_pieces(net);
+	if (piece == NULL)
+		return false;
+	net->pieces = piece->next;
+	*piece = (struct torc_piece) { NULL, data, size, bid };
+	if (conn->last != NULL)
+		conn->last->next = piece;
+	else
+		conn->first = piece;
+	conn->last = piece;
+	conn->held += TOLL;
+	return true;
+}
+
+/* Take the first piece out; its buffer stays referred to. */
+static struct torc_piece
+take(struct torc_conn *conn)
+{
+	struct torc_piece *piece = conn->first;
+	struct torc_piece copy = *piece;
+
+	conn->first = piece->next;
+	if (conn->first == NULL)
+		conn->last = NULL;
+	piece->next = conn->net->pieces;
+	conn->net->pieces = piece;
+	torc_assert(conn->held >= copy.size + TOLL);
+	conn->held -= copy.size + TOLL;
+	return copy;
+}
+
+/* ---- The view ---- */
+
+static void
+drop_view(struct torc_conn *conn)
+{
+	if (conn->view_bid != TORC_NO_BID) {
+		torc_bufring_put(&conn->net->buffers,
+		    (uint16_t)conn->view_bid);
+	} else if (conn->joined != NULL) {
+		torc_sys_free(conn->joined);
+		conn->joined = NULL;
+		conn->joined_size = 0;
+	}
+	conn->view = NULL;
+	conn->view_size = 0;
+	conn->view_bid = TORC_NO_BID;
+	conn->fresh = false;
+}
+
+/*
+ * Have the view, and room for `more` bytes behind it, in memory of the
+ * connection's own.
+ */
+static int
+join(struct torc_conn *conn, uint32_t more)
+{
+	uint32_t needed = conn->view_size + more;
+	uint32_t size = conn->joined_size;
+	uint8_t *bytes = conn->joined;
+
+	if (needed > size) {
+		size = size == 0 ? 512 : size;
+		while (size < needed)
+			size *= 2;
+		bytes = torc_sys_alloc(size);
+		if (bytes == NULL)
+			return -ENOMEM;
+		conn->net->reactor->counters.joins++;
+	}
+	memmove(bytes, conn->view, conn->view_size);
+	if (bytes != conn->joined) {
+		uint32_t view_size = conn->view_size;
+
+		drop_view(conn);
+		conn->view_size = view_size;
+		conn->joined = bytes;
+		conn->joined_size = size;
+	}
+	conn->view = bytes;
+	return 0;
+}
+
+int
+torc_recv_keep(struct torc_conn *conn)
+{
+	if (conn->view_size == 0 || conn->view_bid == TORC_NO_BID)
+		return 0;
+	return join(conn, 0);
+}
+
+/* All pieces behind what is left of the view. */
+static int
+extend_view(struct torc_conn *conn)
+{
+	uint32_t more = 0;
+	int rc;
+
+	for (struct torc_piece *piece = conn->first; piece != NULL;
+	    piece = piece->next)
+		more += piece->size;
+	rc = join(conn, more);
+	if (rc < 0)
+		return rc;
+	while (conn->first != NULL) {
+		struct torc_piece piece = take(conn);
+
+		memcpy(conn->view + conn->view_size, piece.data, piece.size);
+		conn->view_size += piece.size;
+		torc_bufring_put(&conn->net->buffers, (uint16_t)piece.bid);
+	}
+	return 0;
+}
+
+static void
+set_view(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
+{
+	torc_assert(conn->view_size == 0 && conn->view_bid == TORC_NO_BID);
+	conn->view = data;
+	conn->view_size = size;
+	conn->view_bid = bid;
+	conn->fresh = true;
+}
+
+/* Make a view of what came, if anything did. 1, 0 or a negative errno. */
+static int
+refresh_view(struct torc_conn *conn)
+{
+	if (conn->fresh)
+		return 1;
+	if (conn->first == NULL)
+		return 0;
+	if (conn->view_size == 0) {
+		struct torc_piece piece = take(conn);
+
+		set_view(conn, piece.data, piece.size, piece.bid);
+	} else {
+		int rc = extend_view(conn);
+
+		if (rc < 0)
+			return rc;
+	}
+	if (conn->slowed && conn->held <=
+	    conn->net->reactor->config.held_low) {
+		conn->slowed = false;
+		torc_recv_arm(conn);
+	}
+	return 1;
+}
+
+bool
+torc_recv_news(const struct torc_conn *conn)
+{
+	return conn->fresh || conn->first != NULL || conn->eof ||
+	    conn->error != 0;
+}
+
+void
+torc_recv_discard(struct torc_conn *conn)
+{
+	if (conn->view_size > 0)
+		drop_view(conn);
+	while (conn->first != NULL) {
+		struct torc_piece piece = take(conn);
+
+		torc_bufring_put(&conn->net->buffers, (uint16_t)piece.bid);
+	}
+	if (conn->slowed && !conn->doomed) {
+		conn->slowed = false;
+		torc_recv_arm(conn);
+	}
+}
+
+/* ---- Arming ---- */
+
+void
+torc_recv_arm(struct torc_conn *conn)
+{
+	struct torc_reactor *reactor = conn->net->reactor;
+	struct io_uring_sqe *sqe;
+
+	if (conn->armed || conn->eof || conn->error != 0 || conn->doomed ||
+	    conn->slowed || torc_node_linked(&conn->starved))
+		return;
+	/* A receive and a quiet send of one connection never travel in the
+	 * same submission: completions of this receive are seen after the
+	 * send is over. */
+	if (conn->sent_size > 0 &&
+	    (int32_t)(reactor->ring.sq_taken - conn->send_mark) < 0) {
+		torc_reactor_later(reactor, &conn->todo);
+		return;
+	}
+	sqe = torc_reactor_claim(reactor);
+	if (sqe == NULL) {
+		torc_reactor_later(reactor, &conn->todo);
+		return;
+	}
+	sqe->opcode = IORING_OP_RECV;
+	sqe->fd = conn->fd;
+	sqe->ioprio = IORING_RECV_MULTISHOT;
+	sqe->flags = IOSQE_BUFFER_SELECT;
+	sqe->buf_group = conn->net->buffers.bgid;
+	sqe->user_data = conn->tag | (uint64_t)TORC_KIND_RECV <<
+	    (TORC_SLOT_BITS + TORC_GENERATION_BITS);
+	conn->arm_mark = reactor->ring.sq_claimed;
+	conn->armed = true;
+	conn->cancelling = false;
+}
+
+void
+torc_recv_feed(struct torc_net *net)
+{
+	uint32_t count = net->buffers.in_kernel;
+
+	while (count-- > 0 && !torc_list_empty(&net->starved)) {
+		struct torc_conn *conn = torc_container(
+		    torc_list_take(&net->starved), struct torc_conn, starved);
+
+		torc_recv_arm(conn);
+	}
+}
+
+/* ---- Completions ---- */
+
+/* The handler does not read: let the peer feel it. */
+static void
+slow_down(struct torc_conn *conn)
+{
+	conn->slowed = true;
+	conn->net->reactor->counters.holds++;
+	torc_conn_advance(conn);
+}
+
+static void
+fail(struct torc_conn *conn, int error)
+{
+	conn->error = error;
+	if (conn->reader != NULL)
+		torc_fiber_wake(conn->reader, 0);
+	else if (conn->dormant)
+		torc_conn_revive(conn);
+}
+
+static void
+deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
+{
+	struct torc_reactor *reactor = conn->net->reactor;
+
+	reactor->counters.receives++;
+	reactor->counters.received += size;
+	conn->met = true;
+	if (torc_likely(conn->first == NULL && conn->view_size == 0 &&
+	    (conn->reader != NULL || conn->dormant))) {
+		set_view(conn, data, size, bid);
+	} else if (!append(conn, data, size, bid)) {
+		torc_bufring_put(&conn->net->buffers, (uint16_t)bid);
+		fail(conn, -ENOMEM);
+		return;
+	}
+	if (!conn->slowed && conn->held >= reactor->config.held_max)
+		slow_down(conn);
+	if (torc_likely(conn->reader != NULL))
+		torc_fiber_wake(conn->reader, 0);
+	else if (conn->dormant)
+		torc_conn_revive(conn);
+}
+
+/* The receive is over, and not by bytes. */
+static void
+receive_ended(struct torc_conn *conn, int32_t result)
+{
+	struct torc_net *net = conn->net;
+
+	switch (result) {
+	case 0:
+		conn->eof = true;
+		fail(conn, 0);
+		return;
+	case -ENOBUFS:
+		net->reactor->counters.no_buffers++;
+		torc_list_append(&net->starved, &conn->starved);
+		return;
+	case -ECANCELED:	/* we asked for it, or the kernel had to */
+	case -EINTR:
+	case -EAGAIN:
+		torc_reactor_later(net->reactor, &conn->todo);
+		return;
+	default:
+		fail(conn, result);
+	}
+}
+
+void
+torc_recv_complete(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe)
+{
+	struct torc_conn *conn = object;
+	uint16_t bid = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+	int32_t result = cqe->res;
+	uint8_t *data;
+
+	torc_assert(conn->armed);
+	/* The quiet send was taken by an enter that is over, and all that it
+	 * said came before this completion: it has sent all. */
+	if (torc_likely(reactor->in_order) &&
+	    (int32_t)(reactor->taken - conn->send_mark) >= 0)
+		conn->sent_size = 0;
+	if (torc_unlikely(!(cqe->flags & IORING_CQE_F_MORE))) {
+		conn->armed = false;
+		reactor->counters.rearms++;
+		if (result > 0)
+			torc_reactor_later(reactor, &conn->todo);
+	}
+	if (torc_likely(cqe->flags & IORING_CQE_F_BUFFER)) {
+		uint32_t size = result > 0 ? (uint32_t)result : 0;
+
+		data = torc_bufring_take(&conn->net->buffers, bid, size,
+		    cqe->flags);
+		if (torc_likely(size > 0 && !conn->doomed)) {
+			deliver(conn, data, size, bid);
+			return;
+		}
+		torc_bufring_put(&conn->net->buffers, bid);
+	}
+	if (conn->doomed)
+		torc_conn_advance(conn);
+	else if (!conn->armed)
+		receive_ended(conn, result);
+}
+
+void
+torc_recv_stray(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
+{
+	struct torc_net *net = reactor->layer_state;
+	uint16_t bid = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+
+	reactor->counters.stray++;
+	if (!(cqe->flags & IORING_CQE_F_BUFFER))
+		return;
+	torc_bufring_take(&net->buffers, bid,
+	    cqe->res > 0 ? (uint32_t)cqe->res : 0, cqe->flags);
+	torc_bufring_put(&net->buffers, bid);
+}
+
+/* ---- For handlers ---- */
+
+static bool
+idle_while_draining(const struct torc_conn *conn)
+{
+	return conn->net->reactor->phase == TORC_PHASE_DRAINING &&
+	    conn->view_size == 0 && conn->met;
+}
+
+/* Park until there is news. */
+static int
+await_news(struct torc_conn *conn, uint64_t deadline)
+{
+	struct torc_reactor *reactor = conn->net->reactor;
+	int rc;
+
+	if (conn->eof || conn->error != 0)
+		return 0;
+	if (idle_while_draining(conn))
+		return -ESHUTDOWN;
+	if (reactor->phase == TORC_PHASE_DRAINING && !conn->met &&
+	    deadline > reactor->now + FIRST_REQUEST_NS)
+		deadline = reactor->now + FIRST_REQUEST_NS;
+	if (conn->view_size >= reactor->config.held_max)
+		return -ENOBUFS;
+	/* Who waits for the rest of a message does not keep a buffer. */
+	rc = torc_recv_keep(conn);
+	if (rc < 0)
+		return rc;
+	conn->reads = 0;
+	conn->reader = reactor->current;
+	rc = torc_fiber_park(reactor, deadline);
+	conn->reader = NULL;
+	return rc;
+}
+
+static int
+show(struct torc_conn *conn, struct torc_slice *in)
+{
+	in->data = conn->view;
+	in->size = conn->view_size;
+	conn->fresh = false;
+	return (int)conn->view_size;
+}
+
+/* A fiber that always finds input lets the others run now and then. */
+static int
+take_turns(struct torc_conn *conn)
+{
+	if (++conn->reads < conn->net->reactor->config.read_budget)
+		return 0;
+	conn->reads = 0;
+	return torc_yield();
+}
+
+int
+torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
+    uint64_t deadline)
+{
+	struct torc_reactor *reactor = torc_reactor_of_fiber();
+	int rc;
+
+	torc_require(conn->net->reactor == reactor,
+	    "a connection is used on another thread than its reactor's");
+	torc_require(conn->reader == NULL,
+	    "two fibers receive on one connection");
+	if (conn->staged_size > 0)
+		torc_send_staged(conn);
+	if (torc_unlikely(torc_recv_news(conn))) {
+		rc = take_turns(conn);
+		if (rc < 0)
+			return rc;
+	} else {
+		rc = await_news(conn, deadline);
+		if (torc_unlikely(rc < 0)) {
+			show(conn, in);
+			return rc;
+		}
+	}
+	rc = refresh_view(conn);
+	if (torc_likely(rc > 0))
+		return show(conn, in);
+	show(conn, in);
+	return rc < 0 ? rc : conn->error;
+}
+
+void
+torc_conn_consume(struct torc_conn *conn, size_t size)
+{
+	torc_reactor_check(conn->net->reactor);
+	torc_require(size <= conn->view_size && !conn->fresh,
+	    "more was consumed than the view has");
+	conn->view += size;
+	conn->view_size -= (uint32_t)size;
+	if (conn->view_size == 0 && size > 0)
+		drop_view(conn);
+}
+
+size_t
+torc_conn_unread(const struct torc_conn *conn)
+{
+	size_t size = conn->view_size;
+
+	for (const struct torc_piece *piece = conn->first; piece != NULL;
+	    piece = piece->next)
+		size += piece->size;
+	return size;
+}

@@ -1,0 +1,646 @@
+/*
+ * send.c - staged bytes to the kernel: quietly where they fit into the
+ * socket, loudly where they do not.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "conn/net.h"
+#include "reactor/fiber.h"
+#include "sys/pages.h"
+#include "sys/sys.h"
+
+#define SEND_TAG ((uint64_t)TORC_KIND_SEND << \
+	(TORC_SLOT_BITS + TORC_GENERATION_BITS))
+#define SEND_MAX (1u << 30)	/* bytes in one send; the kernel takes 2^31-1 */
+
+/* ---- Chunks ---- */
+
+static struct torc_chunk *
+new_chunk(struct torc_net *net)
+{
+	return torc_sys_alloc(sizeof(struct torc_chunk) + net->chunk_size);
+}
+
+static bool
+chunk_is_over(const struct torc_net *net, const struct torc_chunk *chunk)
+{
+	return chunk->pins == 0 &&
+	    (int32_t)(net->reactor->settled - chunk->mark) >= 0;
+}
+
+/* Take the oldest chunk if it is over, else make one. False: no memory. */
+static bool
+change_chunk(struct torc_net *net)
+{
+	struct torc_chunk *chunk = NULL;
+
+	if (!torc_list_empty(&net->chunks)) {
+		chunk = torc_container(net->chunks.ends.next,
+		    struct torc_chunk, node);
+		if (chunk_is_over(net, chunk)) {
+			torc_list_remove(&chunk->node);
+		} else {
+			/* It may be pinned for long: look at the next one
+			 * next time. */
+			torc_list_remove(&chunk->node);
+			torc_list_append(&net->chunks, &chunk->node);
+			chunk = NULL;
+		}
+	}
+	if (chunk == NULL)
+		chunk = new_chunk(net);
+	if (chunk == NULL)
+		return false;
+	chunk->top = 0;
+	chunk->mark = net->reactor->settled;
+	if (net->chunk != NULL)
+		torc_list_append(&net->chunks, &net->chunk->node);
+	net->chunk = chunk;
+	return true;
+}
+
+void
+torc_send_rotate(struct torc_net *net)
+{
+	struct torc_chunk *chunk = net->chunk;
+
+	if (chunk == NULL || chunk->top == 0)
+		return;
+	/* One with bytes that wait for their handler is filled further: it
+	 * cannot be used again soon. */
+	if (chunk_is_over(net, chunk))
+		chunk->top = 0;
+	else if (chunk->pins == 0)
+		change_chunk(net);
+}
+
+static void
+unpin(struct torc_conn *conn)
+{
+	if (conn->chunk == NULL)
+		return;
+	torc_assert(conn->chunk->pins > 0);
+	conn->chunk->pins--;
+	conn->chunk = NULL;
+}
+
+/* Room for `size` more staged bytes behind those that there are, or NULL. */
+static uint8_t *
+extend(struct torc_conn *conn, uint32_t size)
+{
+	struct torc_net *net = conn->net;
+	struct torc_chunk *chunk = net->chunk;
+	uint32_t whole = conn->staged_size + size;
+	uint8_t *bytes;
+
+	if (conn->chunk != NULL && conn->chunk == chunk &&
+	    conn->staged + conn->staged_size == chunk->bytes + chunk->top &&
+	    size <= net->chunk_size - chunk->top) {
+		chunk->top += size;
+		return conn->staged + conn->staged_size;
+	}
+	if (chunk == NULL || whole > net->chunk_size - chunk->top) {
+		if (!change_chunk(net))
+			return NULL;
+		chunk = net->chunk;
+	}
+	bytes = chunk->bytes + chunk->top;
+	if (conn->staged_size > 0)
+		memcpy(bytes, conn->staged, conn->staged_size);
+	unpin(conn);
+	chunk->top += whole;
+	chunk->pins++;
+	conn->chunk = chunk;
+	conn->staged = bytes;
+	return bytes + conn->staged_size;
+}
+
+/* ---- Slabs ---- */
+
+/* What a quiet send left, and what was staged behind it, fit into one. */
+static uint32_t
+slab_size(const struct torc_net *net)
+{
+	return net->reactor->config.slab_size * 2;
+}
+
+static uint8_t *
+take_slab(struct torc_net *net)
+{
+	uint8_t *slab = net->slabs;
+
+	if (slab == NULL)
+		return torc_sys_alloc(slab_size(net));
+	memcpy(&net->slabs, slab, sizeof(net->slabs));
+	net->slab_count--;
+	return slab;
+}
+
+static void
+give_slab(struct torc_net *net, uint8_t *slab)
+{
+	if (net->slab_count == TORC_SLABS_KEPT) {
+		torc_sys_free(slab);
+		return;
+	}
+	memcpy(slab, &net->slabs, sizeof(net->slabs));
+	net->slabs = slab;
+	net->slab_count++;
+}
+
+static void
+drop_slab(struct torc_conn *conn)
+{
+	if (conn->slab == NULL)
+		return;
+	give_slab(conn->net, conn->slab);
+	conn->slab = NULL;
+	conn->slab_start = 0;
+	conn->slab_end = 0;
+}
+
+/* ---- Submission ---- */
+
+/* A quiet send whose submission is not settled: its bytes are still needed. */
+static bool
+quiet_pending(struct torc_conn *conn)
+{
+	if (conn->sent_size > 0 &&
+	    (int32_t)(conn->net->reactor->settled - conn->send_mark) >= 0)
+		conn->sent_size = 0;
+	return conn->sent_size > 0;
+}
+
+static struct io_uring_sqe *
+claim_send(struct torc_conn *conn, const void *data, uint32_t size)
+{
+	struct torc_reactor *reactor = conn->net->reactor;
+	struct io_uring_sqe *sqe = torc_reactor_claim(reactor);
+
+	if (torc_unlikely(sqe == NULL)) {
+		torc_reactor_later(reactor, &conn->todo);
+		return NULL;
+	}
+	sqe->opcode = IORING_OP_SEND;
+	sqe->fd = conn->fd;
+	sqe->addr = (uint64_t)data;
+	sqe->len = size;
+	sqe->msg_flags = MSG_WAITALL | MSG_NOSIGNAL;
+	sqe->user_data = conn->tag | SEND_TAG;
+	reactor->counters.sends++;
+	return sqe;
+}
+
+static void
+send_quietly(struct torc_conn *conn)
+{
+	struct torc_reactor *reactor = conn->net->reactor;
+	struct io_uring_sqe *sqe = claim_send(conn, conn->staged,
+	    conn->staged_size);
+
+	if (torc_unlikely(sqe == NULL))
+		return;
+	sqe->msg_flags |= MSG_DONTWAIT;
+	sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+	reactor->counters.quiet_sends++;
+	reactor->counters.sent += conn->staged_size;
+	conn->send_mark = reactor->ring.sq_claimed;
+	conn->sent = conn->staged;
+	conn->sent_size = conn->staged_size;
+	conn->staged_size = 0;
+	conn->urgent = false;
+	conn->chunk->mark = conn->send_mark;
+	unpin(conn);
+}
+
+/* From memory that stays put until the completion. */
+static void
+send_loudly(struct torc_conn *conn, const uint8_t *data, uint32_t size)
+{
+	if (claim_send(conn, data, size) == NULL)
+		return;
+	conn->loud = true;
+	conn->loud_size = size;
+}
+
+static void
+send_job(struct torc_conn *conn)
+{
+	struct torc_job *job = conn->job;
+	const struct iovec *last = &job->parts[1];
+	struct io_uring_sqe *sqe;
+
+	if (job->message.msg_iov == last) {
+		send_loudly(conn, last->iov_base, last->iov_len < SEND_MAX ?
+		    (uint32_t)last->iov_len : SEND_MAX);
+		return;
+	}
+	sqe = claim_send(conn, &job->message, 1);
+	if (sqe == NULL)
+		return;
+	sqe->opcode = IORING_OP_SENDMSG;
+	conn->loud = true;
+}
+
+/* Into a slab, behind what is there. There is room: see slab_size(). */
+static bool
+stow(struct torc_conn *conn, const uint8_t *data, uint32_t size)
+{
+	if (conn->slab == NULL)
+		conn->slab = take_slab(conn->net);
+	if (conn->slab == NULL)
+		return false;
+	torc_assert(size <= slab_size(conn->net) - conn->slab_end);
+	memcpy(conn->slab + conn->slab_end, data, size);
+	conn->slab_end += size;
+	return true;
+}
+
+/* Move what is staged in a chunk to a slab. */
+static void
+stow_staged(struct torc_conn *conn)
+{
+	if (conn->staged_size > 0 &&
+	    !stow(conn, conn->staged, conn->staged_size)) {
+		conn->send_error = -ENOMEM;
+		return;
+	}
+	conn->staged_size = 0;
+	unpin(conn);
+}
+
+bool
+torc_send_idle(struct torc_conn *conn)
+{
+	return conn->staged_size == 0 && conn->slab == NULL && !conn->loud &&
+	    conn->job == NULL && !quiet_pending(conn);
+}
+
+void
+torc_send_discard(struct torc_conn *conn)
+{
+	torc_assert(!conn->loud);
+	conn->staged_size = 0;
+	conn->urgent = false;
+	unpin(conn);
+	drop_slab(conn);
+}
+
+static bool
+may_be_quiet(const struct torc_conn *conn)
+{
+	/* See torc_recv_arm(): not along with a receive. */
+	return conn->net->quiet && conn->writer == NULL &&
+	    (int32_t)(conn->net->reactor->ring.sq_taken -
+	    conn->arm_mark) >= 0;
+}
+
+void
+torc_send_advance(struct torc_conn *conn)
+{
+	if (conn->send_error != 0 && !conn->loud)
+		torc_send_discard(conn);
+	if (conn->loud) {
+		if (conn->aborting && torc_reactor_cancel(conn->net->reactor,
+		    conn->tag | SEND_TAG))
+			conn->aborting = false;
+		else if (conn->aborting)
+			torc_reactor_later(conn->net->reactor, &conn->todo);
+		return;
+	}
+	conn->aborting = false;
+	if (quiet_pending(conn)) {
+		if (conn->urgent || conn->writer != NULL || conn->doomed)
+			torc_reactor_later(conn->net->reactor, &conn->todo);
+		return;
+	}
+	if (conn->slab != NULL)
+		send_loudly(conn, conn->slab + conn->slab_start,
+		    conn->slab_end - conn->slab_start);
+	else if (conn->job != NULL && conn->send_error == 0)
+		send_job(conn);
+	else if (conn->staged_size > 0 && conn->urgent && may_be_quiet(conn))
+		send_quietly(conn);
+	else if (conn->staged_size > 0 && conn->urgent) {
+		stow_staged(conn);
+		torc_send_advance(conn);
+	}
+}
+
+void
+torc_send_staged(struct torc_conn *conn)
+{
+	conn->urgent = true;
+	if (torc_likely(!conn->loud && conn->sent_size == 0 &&
+	    conn->slab == NULL && conn->send_error == 0 &&
+	    may_be_quiet(conn)))
+		send_quietly(conn);
+	else
+		torc_send_advance(conn);
+}
+
+/* ---- Completions ---- */
+
+/* A quiet send could not send all: -EAGAIN or the number of bytes. */
+static void
+finish_quiet(struct torc_conn *conn, int32_t result)
+{
+	uint32_t done = result > 0 ? (uint32_t)result : 0;
+	uint8_t *rest = conn->sent + done;
+	uint32_t size = conn->sent_size - done;
+
+	torc_assert(done <= conn->sent_size);
+	conn->net->reactor->counters.short_sends++;
+	conn->net->reactor->counters.sent -= size;
+	conn->sent_size = 0;
+	if (result < 0 && result != -EAGAIN && result != -EINTR) {
+		conn->send_error = result;
+		return;
+	}
+	if (size > 0 && !stow(conn, rest, size))
+		conn->send_error = -ENOMEM;
+	else
+		stow_staged(conn);
+}
+
+/* Take `size` sent bytes off the front of a job. True: it is done. */
+static bool
+advance_job(struct torc_job *job, size_t size)
+{
+	struct iovec *part = job->message.msg_iov;
+
+	while (job->message.msg_iovlen > 0 && size >= part->iov_len) {
+		size -= part->iov_len;
+		part++;
+		job->message.msg_iovlen--;
+	}
+	job->message.msg_iov = part;
+	if (job->message.msg_iovlen == 0)
+		return true;
+	part->iov_base = (uint8_t *)part->iov_base + size;
+	part->iov_len -= size;
+	return false;
+}
+
+static void
+finish_loud(struct torc_conn *conn, int32_t result)
+{
+	conn->loud = false;
+	if (result < 0 && result != -EINTR && result != -EAGAIN) {
+		if (conn->send_error == 0)
+			conn->send_error = result;
+		return;
+	}
+	if (result < 0)
+		result = 0;
+	conn->net->reactor->counters.sent += (uint32_t)result;
+	if (conn->slab != NULL) {
+		torc_assert((uint32_t)result <= conn->loud_size);
+		if ((uint32_t)result < conn->loud_size)
+			conn->net->reactor->counters.short_sends++;
+		conn->slab_start += (uint32_t)result;
+		if (conn->slab_start == conn->slab_end)
+			drop_slab(conn);
+	} else if (advance_job(conn->job, (size_t)result)) {
+		conn->job = NULL;
+	}
+}
+
+void
+torc_send_complete(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe)
+{
+	struct torc_conn *conn = object;
+
+	(void)reactor;
+	torc_assert(conn->loud || conn->sent_size > 0);
+	if (conn->loud)
+		finish_loud(conn, cqe->res);
+	else
+		finish_quiet(conn, cqe->res);
+	torc_send_advance(conn);
+	if (conn->writer != NULL)
+		torc_fiber_wake(conn->writer, 0);
+	else
+		torc_conn_advance(conn);
+}
+
+/* ---- For handlers ---- */
+
+/* Parks. Until something about sending has changed. */
+static int
+await_sending(struct torc_conn *conn, uint64_t deadline)
+{
+	struct torc_reactor *reactor = conn->net->reactor;
+	int rc;
+
+	torc_require(conn->writer == NULL,
+	    "two fibers write to one connection");
+	conn->writer = reactor->current;
+	conn->urgent = conn->staged_size > 0;
+	torc_send_advance(conn);
+	rc = torc_fiber_park(reactor, deadline);
+	conn->writer = NULL;
+	return rc;
+}
+
+int
+torc_conn_flush(struct torc_conn *conn, uint64_t deadline)
+{
+	int rc = 0;
+
+	torc_require(conn->net->reactor == torc_reactor_of_fiber(),
+	    "a connection is used on another thread than its reactor's");
+	while (rc >= 0 && conn->send_error == 0 && !torc_send_idle(conn))
+		rc = await_sending(conn, deadline);
+	return conn->send_error != 0 ? conn->send_error : rc < 0 ? rc : 0;
+}
+
+/*
+ * A write that ended early leaves nobody knows what in the stream: no more may
+ * follow it.
+ */
+static int
+spoil(struct torc_conn *conn, int error)
+{
+	if (conn->send_error == 0)
+		conn->send_error = error;
+	return error;
+}
+
+/* Send from the caller's memory, behind what is staged. */
+static int
+write_directly(struct torc_conn *conn, const void *data, size_t size,
+    uint64_t deadline)
+{
+	struct torc_reactor *reactor = conn->net->reactor;
+	struct torc_job job = {
+		.parts = { { conn->staged, conn->staged_size },
+		    { (void *)(uintptr_t)data, size } },
+		.message = { .msg_iov = job.parts, .msg_iovlen = 2 },
+	};
+	int rc = 0;
+
+	if (conn->staged_size == 0) {
+		job.message.msg_iov++;
+		job.message.msg_iovlen--;
+	}
+	conn->staged_size = 0;
+	conn->urgent = false;
+	conn->job = &job;
+	while (rc >= 0 && conn->job != NULL && conn->send_error == 0)
+		rc = await_sending(conn, deadline);
+	if (conn->job != NULL && conn->send_error == 0)
+		spoil(conn, rc);
+	while (conn->loud) {
+		/* The kernel may still read the caller's memory. */
+		conn->aborting = true;
+		torc_send_advance(conn);
+		conn->writer = reactor->current;
+		torc_fiber_park_firmly(reactor);
+		conn->writer = NULL;
+	}
+	conn->job = NULL;
+	unpin(conn);
+	return conn->send_error;
+}
+
+/* Into the slab, waiting for room in it as often as needed. */
+static int
+write_to_slab(struct torc_conn *conn, const uint8_t **data, size_t *size,
+    uint64_t deadline)
+{
+	while (conn->slab != NULL && *size > 0) {
+		size_t room = slab_size(conn->net) - conn->slab_end;
+		int rc;
+
+		if (room > *size)
+			room = *size;
+		stow(conn, *data, (uint32_t)room);
+		*data += room;
+		*size -= room;
+		if (*size == 0)
+			break;
+		rc = await_sending(conn, deadline);
+		if (rc < 0)
+			return spoil(conn, rc);
+		if (conn->send_error != 0)
+			return conn->send_error;
+	}
+	return 0;
+}
+
+/* Into the chunk, or where there is room for it later. */
+static int
+write_in_steps(struct torc_conn *conn, const uint8_t *data, size_t size,
+    uint64_t deadline)
+{
+	const uint32_t limit = conn->net->reactor->config.slab_size;
+	bool parted = false;
+
+	while (size > 0) {
+		uint8_t *to;
+		int rc = write_to_slab(conn, &data, &size, deadline);
+
+		if (rc < 0 || size == 0)
+			return rc;
+		if (size > limit / 2)
+			return write_directly(conn, data, size, deadline);
+		if (conn->staged_size + size <= limit) {
+			to = extend(conn, (uint32_t)size);
+			if (to == NULL)
+				return parted ? spoil(conn, -ENOMEM) :
+				    -ENOMEM;
+			memcpy(to, data, size);
+			conn->staged_size += (uint32_t)size;
+			return 0;
+		}
+		rc = torc_conn_flush(conn, deadline);
+		if (rc < 0)
+			return spoil(conn, rc);
+		parted = true;
+	}
+	return 0;
+}
+
+int
+torc_conn_write(struct torc_conn *conn, const void *data, size_t size,
+    uint64_t deadline)
+{
+	const uint32_t limit = conn->net->reactor->config.slab_size;
+	uint8_t *to;
+
+	torc_reactor_check(conn->net->reactor);
+	if (torc_unlikely(conn->send_error != 0 || conn->shut))
+		return conn->send_error != 0 ? conn->send_error : -EPIPE;
+	if (torc_unlikely(conn->slab != NULL || size > limit / 2 ||
+	    conn->staged_size + size > limit)) {
+		torc_require(conn->net->reactor->current != NULL,
+		    "a call that parks was made outside a fiber");
+		return write_in_steps(conn, data, size, deadline);
+	}
+	to = extend(conn, (uint32_t)size);
+	if (torc_unlikely(to == NULL))
+		return -ENOMEM;
+	memcpy(to, data, size);
+	conn->staged_size += (uint32_t)size;
+	return 0;
+}
+
+int
+torc_conn_shutdown(struct torc_conn *conn, uint64_t deadline)
+{
+	int rc = torc_conn_flush(conn, deadline);
+
+	if (rc < 0 || conn->shut)
+		return rc;
+	conn->shut = true;
+	return torc_sys_shutdown(conn->fd, SHUT_WR);
+}
+
+/* ---- The kernel's manners ---- */
+
+#define PROBE_SIZE (4u << 20)	/* more than a pair of sockets takes */
+
+/* Send `data` quietly on one of a pair of sockets: the completion, or -1. */
+static int32_t
+try_quiet(struct torc_ring *ring, int fd, const void *data)
+{
+	struct io_uring_sqe *sqe = torc_ring_claim(ring);
+
+	sqe->opcode = IORING_OP_SEND;
+	sqe->fd = fd;
+	sqe->addr = (uint64_t)data;
+	sqe->len = PROBE_SIZE;
+	sqe->msg_flags = MSG_WAITALL | MSG_NOSIGNAL | MSG_DONTWAIT;
+	sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+	if (torc_ring_enter(ring, 0, 0, 0) != 1 || torc_ring_ready(ring) != 1)
+		return -1;
+	return torc_ring_next(ring)->res;
+}
+
+bool
+torc_send_probe(void)
+{
+	struct torc_ring ring;
+	int32_t sent = -1;
+	void *data;
+	int fds[2];
+
+	if (torc_ring_init(&ring, 4, 8) < 0)
+		return false;
+	if (torc_pages_reserve(&data, PROBE_SIZE) < 0)
+		goto ring;
+	if (torc_sys_socketpair(fds) < 0)
+		goto pages;
+	if (torc_ring_enable(&ring) == 0)
+		sent = try_quiet(&ring, fds[0], data);
+	torc_sys_close(fds[0]);
+	torc_sys_close(fds[1]);
+pages:
+	torc_pages_release(data, PROBE_SIZE);
+ring:
+	torc_ring_fini(&ring);
+	return sent > 0 && (uint32_t)sent < PROBE_SIZE;
+}

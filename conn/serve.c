@@ -1,0 +1,415 @@
+/*
+ * serve.c - one reactor per CPU, from the first listener to the last
+ * connection.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "conn/net.h"
+#include "reactor/config.h"
+#include "reactor/fiber.h"
+#include "sys/sys.h"
+
+#define LISTEN_TRIES 10		/* while the last owner of a port goes away */
+#define LISTEN_PAUSE_NS 20000000u
+
+struct server;
+
+struct worker {
+	struct server *server;
+	struct torc_reactor *reactor;
+	pthread_t thread;
+	int cpu;		/* to be bound to, or -1 */
+	int result;		/* of its loop */
+};
+
+struct server {
+	struct torc_config config;
+	void (*ready)(void *arg);
+	struct worker *workers;
+	struct torc_reactor **reactors;
+	unsigned count;
+	unsigned threads;	/* that were started */
+	uint32_t started;	/* any thread: workers whose start is over */
+	uint32_t failed;	/* any thread: the first error, positive */
+	pthread_t main;		/* waits for signals */
+	char *text;
+	size_t text_size;
+};
+
+static int
+say(struct server *server, int error, const char *what, const char *value)
+{
+	snprintf(server->text, server->text_size, "%s%s%s: %s", what,
+	    value[0] == '\0' ? "" : " ", value, strerror(-error));
+	return error;
+}
+
+/* ---- Listeners ---- */
+
+/*
+ * SO_REUSEPORT lets a second server of the same user share our ports without
+ * either of them knowing. So a port is first asked for without it.
+ */
+static int
+port_is_free(const struct sockaddr_storage *address, uint32_t size)
+{
+	const int on = 1;
+	int fd, rc;
+
+	if (torc_address_port(address) == 0)
+		return 0;
+	fd = torc_sys_socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC,
+	    0);
+	if (fd < 0)
+		return fd;
+	rc = torc_sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
+	    sizeof(on));
+	if (rc == 0)
+		rc = torc_sys_bind(fd, (const struct sockaddr *)address,
+		    size);
+	torc_sys_close(fd);
+	return rc;
+}
+
+/* Rings are torn down late, and their listeners with them: wait a little. */
+static int
+await_port(const char *address)
+{
+	struct sockaddr_storage parsed;
+	int size = torc_address_parse(address, &parsed);
+	int rc = size;
+
+	for (int i = 0; size > 0 && i < LISTEN_TRIES; i++) {
+		rc = port_is_free(&parsed, (uint32_t)size);
+		if (rc != -EADDRINUSE)
+			break;
+		torc_sys_sleep(LISTEN_PAUSE_NS);
+	}
+	return rc;
+}
+
+/* The same address for the other reactors: port 0 became a real one. */
+static void
+exact_address(struct server *server, const char *address, int listener,
+    char *text, size_t size)
+{
+	struct sockaddr_storage parsed;
+	int length = torc_address_parse(address, &parsed);
+
+	torc_assert(length > 0);
+	torc_address_set_port(&parsed, torc_listen_port(server->reactors[0],
+	    listener));
+	torc_address_format(&parsed, (uint32_t)length, text, size);
+}
+
+static int
+listen_everywhere(struct server *server, const char *address)
+{
+	const struct torc_config *config = &server->config;
+	char exact[sizeof(struct sockaddr_un) + 8];
+	int rc = await_port(address);
+	int listener;
+
+	if (rc < 0)
+		return rc;
+	listener = torc_listen(server->reactors[0], address, config->handler,
+	    config->arg);
+	if (listener < 0 || strncmp(address, "unix:", 5) == 0)
+		return listener;
+	exact_address(server, address, listener, exact, sizeof(exact));
+	for (unsigned i = 1; i < server->count; i++) {
+		rc = torc_listen(server->reactors[i], exact, config->handler,
+		    config->arg);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/*
+ * A local socket has one queue of connections, which would all go to one
+ * reactor: the first one deals them out.
+ */
+static int
+open_listeners(struct server *server)
+{
+	struct torc_net *net;
+	int rc;
+
+	for (const char *const *address = server->config.listen;
+	    *address != NULL; address++) {
+		rc = listen_everywhere(server, *address);
+		if (rc < 0)
+			return say(server, rc, "cannot listen on", *address);
+	}
+	rc = torc_net_open(server->reactors[0], &net);
+	if (rc < 0)
+		return say(server, rc, "connections", "");
+	net->peers = server->reactors;
+	net->peer_count = server->count;
+	return 0;
+}
+
+/* ---- Threads ---- */
+
+/* The first error ends all; the main thread hears of it. */
+static void
+fail(struct server *server, int error)
+{
+	if (torc_exchange_full_u32(&server->failed, (uint32_t)-error) == 0)
+		pthread_kill(server->main, SIGTERM);
+}
+
+static void
+report_ready(struct server *server)
+{
+	if (torc_add_full_u32(&server->started, 1) == server->count &&
+	    server->ready != NULL)
+		server->ready(server->config.arg);
+}
+
+/* A fiber: what the program wants done first on each reactor. */
+static int
+run_start(void *arg)
+{
+	struct worker *worker = arg;
+	struct server *server = worker->server;
+	int rc = 0;
+
+	if (server->config.start != NULL)
+		rc = server->config.start(worker->reactor,
+		    server->config.arg);
+	if (rc < 0)
+		fail(server, rc);
+	else
+		report_ready(server);
+	return rc;
+}
+
+static int
+run_reactor(struct worker *worker)
+{
+	struct server *server = worker->server;
+	int rc;
+
+	rc = torc_fiber_start(worker->reactor, NULL, run_start, worker);
+	if (rc < 0)
+		return rc;
+	rc = torc_reactor_run(worker->reactor);
+	if (server->config.stop != NULL)
+		server->config.stop(worker->reactor, server->config.arg);
+	return rc;
+}
+
+static void *
+run_worker(void *arg)
+{
+	struct worker *worker = arg;
+
+	if (worker->cpu >= 0)
+		torc_sys_pin(worker->cpu);
+	worker->result = run_reactor(worker);
+	if (worker->result < 0)
+		fail(worker->server, worker->result);
+	return NULL;
+}
+
+static int
+start_threads(struct server *server)
+{
+	for (; server->threads < server->count; server->threads++) {
+		struct worker *worker = &server->workers[server->threads];
+		int error = pthread_create(&worker->thread, NULL, run_worker,
+		    worker);
+
+		if (error != 0)
+			return say(server, -error, "cannot start a thread",
+			    "");
+	}
+	return 0;
+}
+
+static void
+drain_all(struct server *server, uint64_t deadline)
+{
+	for (unsigned i = 0; i < server->threads; i++)
+		torc_reactor_drain(server->reactors[i], deadline);
+}
+
+static void
+join_all(struct server *server)
+{
+	for (unsigned i = 0; i < server->threads; i++)
+		pthread_join(server->workers[i].thread, NULL);
+}
+
+/* The second signal does not wait for handlers. A thread, joined at the end. */
+static void *
+await_second_signal(void *arg)
+{
+	struct server *server = arg;
+	sigset_t set;
+	int number;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigwait(&set, &number);
+	drain_all(server, 0);
+	return NULL;
+}
+
+static void
+wait_and_drain(struct server *server, const sigset_t *set)
+{
+	const unsigned ms = server->config.drain_ms;
+	pthread_t second;
+	bool listening;
+	int number;
+
+	sigwait(set, &number);
+	if (torc_load_acquire_u32(&server->failed) != 0) {
+		drain_all(server, 0);
+		join_all(server);
+		return;
+	}
+	drain_all(server, ms == TORC_NO_LIMIT ? TORC_NEVER :
+	    torc_sys_now() + ms * 1000000ull);
+	listening = pthread_create(&second, NULL, await_second_signal,
+	    server) == 0;
+	join_all(server);
+	if (listening) {
+		pthread_kill(second, SIGTERM);
+		pthread_join(second, NULL);
+	}
+}
+
+/* ---- All of it ---- */
+
+static unsigned
+allowed_cpus(void)
+{
+	unsigned count = 0;
+
+	while (torc_sys_allowed_cpu(count) >= 0)
+		count++;
+	return count > 0 ? count : 1;
+}
+
+static int
+create_reactors(struct server *server)
+{
+	const unsigned cpus = allowed_cpus();
+
+	for (unsigned i = 0; i < server->count; i++) {
+		struct worker *worker = &server->workers[i];
+		int rc = torc_reactor_create(&worker->reactor,
+		    &server->config, server->text, server->text_size);
+
+		if (rc < 0)
+			return rc;
+		worker->reactor->index = i;
+		worker->server = server;
+		worker->cpu = server->config.unpinned ? -1 :
+		    torc_sys_allowed_cpu(i % cpus);
+		server->reactors[i] = worker->reactor;
+	}
+	return 0;
+}
+
+static void
+destroy_reactors(struct server *server)
+{
+	for (unsigned i = 0; i < server->count; i++) {
+		if (server->reactors[i] != NULL)
+			torc_reactor_destroy(server->reactors[i]);
+	}
+}
+
+static int
+first_error(const struct server *server)
+{
+	for (unsigned i = 0; i < server->threads; i++) {
+		if (server->workers[i].result < 0)
+			return server->workers[i].result;
+	}
+	return -(int)torc_load_acquire_u32(&server->failed);
+}
+
+static int
+serve(struct server *server, const sigset_t *set)
+{
+	int rc = create_reactors(server);
+
+	if (rc == 0)
+		rc = open_listeners(server);
+	if (rc == 0) {
+		rc = start_threads(server);
+		if (rc == 0) {
+			wait_and_drain(server, set);
+			rc = first_error(server);
+			if (rc < 0)
+				say(server, rc, "a reactor ended", "");
+		} else {
+			drain_all(server, 0);
+			join_all(server);
+		}
+	}
+	destroy_reactors(server);
+	return rc;
+}
+
+int
+torc_serve(const struct torc_config *config, void (*ready)(void *arg),
+    char *text, size_t text_size)
+{
+	struct server server = {
+		.ready = ready,
+		.main = pthread_self(),
+		.text = text,
+		.text_size = text == NULL ? 0 : text_size,
+	};
+	sigset_t set, before;
+	int rc;
+
+	torc_require(config->listen != NULL && config->handler != NULL,
+	    "torc_serve needs `listen` and `handler`");
+	rc = torc_config_fill(&server.config, config, server.text,
+	    server.text_size);
+	if (rc < 0)
+		return rc;
+	server.count = server.config.reactors > 0 ? server.config.reactors :
+	    allowed_cpus();
+	server.workers = torc_sys_alloc(server.count *
+	    sizeof(*server.workers));
+	server.reactors = torc_sys_alloc(server.count *
+	    sizeof(*server.reactors));
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &set, &before);
+	if (server.workers != NULL && server.reactors != NULL)
+		rc = serve(&server, &set);
+	else
+		rc = say(&server, -ENOMEM, "reactors", "");
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	torc_sys_free(server.reactors);
+	torc_sys_free(server.workers);
+	return rc;
+}
+
+const char *
+torc_version(void)
+{
+#define TEXT_OF(number) #number
+#define VERSION(major, minor, patch) \
+	TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+	return VERSION(TORC_VERSION_MAJOR, TORC_VERSION_MINOR,
+	    TORC_VERSION_PATCH);
+}

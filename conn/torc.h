@@ -1,0 +1,153 @@
+/*
+ * torc.h - the header that users of torc include.
+ *
+ * Errors. Functions return 0 or a count, or a negative errno. A wrong argument
+ * of the programmer stops the process with a message; what a peer, the kernel
+ * or a limit can cause is returned.
+ *
+ * Deadlines. Every call that can wait takes an absolute time in nanoseconds as
+ * its last parameter: torc_after_ms(500), or TORC_NEVER. When it has passed,
+ * the call returns -ETIMEDOUT; what was done until then stays done.
+ *
+ * Parks. A call whose comment begins with "Parks." may switch to other fibers
+ * of the same thread before it returns; no other call does. It must be called
+ * on a fiber (a handler is one). When the fiber is cancelled, it returns
+ * -ECANCELED.
+ *
+ * Threads. Everything belongs to one reactor and is used on its thread only,
+ * which is asserted; what other threads may call says "Any thread."
+ *
+ * Ownership. A connection is the handler's until the handler returns; one that
+ * was dialled is the dialler's until torc_conn_close(). Bytes received are
+ * torc's, and readable until they are consumed or asked for again. Bytes to
+ * send are copied before a call returns, or sent before it returns.
+ */
+#ifndef TORC_H
+#define TORC_H
+
+#include "reactor/runtime.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TORC_VERSION_MAJOR 0
+#define TORC_VERSION_MINOR 1
+#define TORC_VERSION_PATCH 0
+
+/* The version of the library that is linked, as "0.1.0". Any thread. */
+TORC_API const char *torc_version(void);
+
+/* Bytes that belong to someone else. */
+struct torc_slice {
+	const uint8_t *data;
+	size_t size;
+};
+
+/* ---- Servers ---- */
+
+/*
+ * Serve `config` with one reactor per CPU until SIGTERM or SIGINT, then drain
+ * for `drain_ms`; a second signal stops at once. Every listener is open before
+ * any reactor serves. `ready` (may be NULL) is called once, when all serve.
+ *
+ * Returns 0 after a drain. On failure a negative errno, and `text` (may be
+ * NULL) says in words what failed, for which value, and what would fix it.
+ * Blocks SIGTERM and SIGINT in the process while it runs, ignores SIGPIPE.
+ */
+TORC_API int torc_serve(const struct torc_config *config,
+    void (*ready)(void *arg), char *text, size_t text_size);
+
+/*
+ * Listen on a reactor: "127.0.0.1:8080", "[::1]:8080", "[::]:8080" (with
+ * IPv4), "0.0.0.0:8080", "unix:PATH". Port 0 takes a free one. Each reactor
+ * that listens on a TCP address has a socket of its own (SO_REUSEPORT) and
+ * the kernel spreads connections over them. The index of the listener, or a
+ * negative errno. The reactor's thread, or any before it runs.
+ */
+TORC_API int torc_listen(struct torc_reactor *reactor, const char *address,
+    torc_handler *handler, void *arg);
+
+/* The TCP port of a listener (useful after port 0), or 0 for a unix socket. */
+TORC_API unsigned torc_listen_port(const struct torc_reactor *reactor,
+    int listener);
+
+/* ---- Connections ---- */
+
+/*
+ * Parks. Send what is staged, without waiting for it to be sent, and wait for
+ * input that the last view did not show. `*in` views unread bytes where the
+ * kernel put them, all in one piece; what is not consumed of them comes back
+ * in front of the next bytes. (Only then, and only if they came in another
+ * buffer, they are copied together.)
+ *
+ * The number of bytes in view, or 0 when the peer has sent FIN and all was
+ * seen (`*in` has what was not consumed), or a negative errno: -ETIMEDOUT,
+ * -ECANCELED, -ECONNRESET ..., -ENOBUFS if `held_max` bytes are in view and
+ * none was consumed, -ESHUTDOWN if the reactor drains and nothing was received
+ * that is not consumed.
+ *
+ * One fiber at a time.
+ */
+TORC_API int torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
+    uint64_t deadline);
+
+/* The first `size` bytes of the view are done with. At most the view. */
+TORC_API void torc_conn_consume(struct torc_conn *conn, size_t size);
+
+/*
+ * Parks, but only when `slab_size` bytes are staged or the data is large.
+ * Stage bytes to be sent by the next recv, flush or return of the handler.
+ * Large data is not copied but sent, behind what is staged, before the call
+ * returns. 0 or a negative errno: -EPIPE after torc_conn_shutdown(), the error
+ * that ended the connection, -ETIMEDOUT: the peer does not read; a part may
+ * have been sent, and the connection cannot be written to any more.
+ */
+TORC_API int torc_conn_write(struct torc_conn *conn, const void *data,
+    size_t size, uint64_t deadline);
+
+/* Parks. Wait until all that was written is in the kernel's hands. */
+TORC_API int torc_conn_flush(struct torc_conn *conn, uint64_t deadline);
+
+/* Parks. Flush, then FIN: no more writes; reading goes on. */
+TORC_API int torc_conn_shutdown(struct torc_conn *conn, uint64_t deadline);
+
+/*
+ * Connect to an address (see torc_listen). `*conn` is yours until you close
+ * it. Parks.
+ */
+TORC_API int torc_dial(struct torc_conn **conn, const char *address,
+    uint64_t deadline);
+
+/*
+ * Parks. Close a dialled connection: what is staged, FIN, the peer's FIN, all
+ * by the deadline; after it, or if it is 0, reset. `conn` is gone afterwards.
+ * 0, or the error that kept it from closing in order.
+ */
+TORC_API int torc_conn_close(struct torc_conn *conn, uint64_t deadline);
+
+/* The address of the peer, or ours, as torc_listen() reads it. 0 or -errno. */
+TORC_API int torc_conn_peer(const struct torc_conn *conn, char *text,
+    size_t size);
+TORC_API int torc_conn_local(const struct torc_conn *conn, char *text,
+    size_t size);
+
+/* The index and port of the listener; -1 and 0 for a dialled connection. */
+TORC_API int torc_conn_listener(const struct torc_conn *conn);
+TORC_API unsigned torc_conn_port(const struct torc_conn *conn);
+
+/* Bytes received and not consumed yet, in view or not. */
+TORC_API size_t torc_conn_unread(const struct torc_conn *conn);
+
+/* One pointer of the program for a connection, NULL at first. */
+TORC_API void torc_conn_set_data(struct torc_conn *conn, void *data);
+TORC_API void *torc_conn_data(const struct torc_conn *conn);
+
+/* The socket: for socket options. Do not read, write, shut or close it. */
+TORC_API int torc_conn_fd(const struct torc_conn *conn);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,123 @@
+/*
+ * config.c - the table of bounds.
+ */
+#include "reactor/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "reactor/runtime.h"
+#include "sys/sys.h"
+
+struct bound {
+	const char *name;
+	size_t offset;
+	unsigned initial;	/* 0: worked out from the others */
+	unsigned least;
+	unsigned most;
+	bool power_of_two;
+};
+
+#define FIELD(name) #name, offsetof(struct torc_config, name)
+
+static const struct bound bounds[] = {
+	{ FIELD(reactors), 0, 1, 1024, false },
+	{ FIELD(sq_entries), 1024, 4, 32768, true },
+	{ FIELD(cq_entries), 0, 8, 65536, true },
+	{ FIELD(batch), 256, 1, 65536, false },
+	{ FIELD(batch_us), 0, 0, 10000, false },
+	{ FIELD(spin_us), 0, 0, 1000, false },
+	{ FIELD(connections), 16384, 1, 1048576, false },
+	{ FIELD(ops), 65536, 1, 1048576, false },
+	{ FIELD(fibers), 32768, 1, 1048576, false },
+	{ FIELD(stack_size), 65536, 16384, 8388608, false },
+	{ FIELD(buffers), 1024, 1, 32768, true },
+	{ FIELD(buffers_start), 0, 1, 32768, false },
+	{ FIELD(buffer_size), 16384, 64, 1048576, false },
+	{ FIELD(held_max), 262144, 1, 1 << 30, false },
+	{ FIELD(held_low), 0, 1, 1 << 30, false },
+	{ FIELD(slab_size), 16384, 64, 1048576, false },
+	{ FIELD(backlog), 1024, 1, 65535, false },
+	{ FIELD(linger_ms), 5000, 0, TORC_NO_LIMIT, false },
+	{ FIELD(close_ms), 30000, 0, TORC_NO_LIMIT, false },
+	{ FIELD(idle_ms), 60000, 0, TORC_NO_LIMIT, false },
+	{ FIELD(drain_ms), 10000, 0, TORC_NO_LIMIT, false },
+	{ FIELD(read_budget), 16, 1, 1048576, false },
+};
+
+static unsigned *
+value_of(struct torc_config *config, const struct bound *bound)
+{
+	return (unsigned *)(void *)((char *)config + bound->offset);
+}
+
+static int
+check(struct torc_config *config, const struct bound *bound, char *text,
+    size_t size)
+{
+	unsigned *value = value_of(config, bound);
+
+	if (*value == 0) {
+		*value = bound->initial;
+		return 0;
+	}
+	if (*value >= bound->least && *value <= bound->most &&
+	    (!bound->power_of_two || (*value & (*value - 1)) == 0))
+		return 0;
+	snprintf(text, size, "%s = %u: must be %sfrom %u to %u", bound->name,
+	    *value, bound->power_of_two ? "a power of two " : "",
+	    bound->least, bound->most);
+	return -EINVAL;
+}
+
+static unsigned
+least(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
+/* The defaults that follow from other fields, and what must agree. */
+static int
+relate(struct torc_config *config, char *text, size_t size)
+{
+	const unsigned page = (unsigned)torc_sys_page_size();
+
+	if (config->cq_entries == 0)
+		config->cq_entries = least(config->sq_entries * 4, 65536);
+	if (config->buffers_start == 0)
+		config->buffers_start = least(config->buffers, 64);
+	if (config->held_low == 0)
+		config->held_low = config->held_max - config->held_max / 2;
+	config->stack_size = (config->stack_size + page - 1) / page * page;
+	if (config->cq_entries < config->sq_entries)
+		snprintf(text, size, "cq_entries = %u: must be at least "
+		    "sq_entries = %u", config->cq_entries,
+		    config->sq_entries);
+	else if (config->buffers_start > config->buffers)
+		snprintf(text, size, "buffers_start = %u: must be at most "
+		    "buffers = %u", config->buffers_start, config->buffers);
+	else if (config->held_low > config->held_max)
+		snprintf(text, size, "held_low = %u: must be at most "
+		    "held_max = %u", config->held_low, config->held_max);
+	else
+		return 0;
+	return -EINVAL;
+}
+
+int
+torc_config_fill(struct torc_config *config, const struct torc_config *from,
+    char *text, size_t size)
+{
+	if (from == NULL)
+		memset(config, 0, sizeof(*config));
+	else
+		*config = *from;
+	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
+		int rc = check(config, &bounds[i], text, size);
+
+		if (rc < 0)
+			return rc;
+	}
+	return relate(config, text, size);
+}

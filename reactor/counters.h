@@ -1,0 +1,55 @@
+/*
+ * counters.h - what a reactor counts, for tests and tools. Written by its
+ * thread with plain stores, never reset.
+ */
+#ifndef TORC_REACTOR_COUNTERS_H
+#define TORC_REACTOR_COUNTERS_H
+
+#include <stdint.h>
+
+#define TORC_BATCH_CLASSES 12	/* 0, 1, 2-3, 4-7 ... completions a turn */
+
+struct torc_counters {
+	uint64_t turns;
+	uint64_t enters;
+	uint64_t waits;		/* enters that could sleep */
+	uint64_t sqes;
+	uint64_t cqes;
+	uint64_t batches[TORC_BATCH_CLASSES];
+	uint64_t overflows;	/* episodes of a full CQ */
+	uint64_t interrupted;	/* enters ended by a signal */
+	uint64_t starved;	/* enters refused for lack of memory */
+	uint64_t sq_full;	/* submissions because the SQ was full */
+	uint64_t deferred;	/* todos that were put off */
+	uint64_t stray;		/* completions whose object was gone */
+	uint64_t spins;		/* polled instead of sleeping ... */
+	uint64_t spins_won;	/* ... and something came */
+	uint64_t wakes;		/* by the mailbox's descriptor */
+	uint64_t posts;
+	uint64_t fibers;	/* started */
+	uint64_t resumes;
+	uint64_t timeouts;
+	uint64_t ops;		/* started */
+	uint64_t op_cancels;
+
+	/* The connection layer. */
+	uint64_t accepts;
+	uint64_t sheds;		/* accepted and closed: too many */
+	uint64_t accept_pauses;	/* no descriptors or memory */
+	uint64_t dials;
+	uint64_t closes;
+	uint64_t resets;	/* closed by force */
+	uint64_t receives;	/* completions with bytes */
+	uint64_t received;	/* bytes */
+	uint64_t rearms;	/* receives armed again ... */
+	uint64_t no_buffers;	/* ... of them, the ring was empty */
+	uint64_t holds;		/* peers slowed at the high-water mark */
+	uint64_t joins;		/* views that had to be copied together */
+	uint64_t grows;		/* buffer ring made bigger */
+	uint64_t sends;
+	uint64_t sent;		/* bytes */
+	uint64_t quiet_sends;	/* of `sends`, with no completion */
+	uint64_t short_sends;	/* the peer did not read fast enough */
+};
+
+#endif

@@ -1,0 +1,305 @@
+/*
+ * fiber.c - making, parking, waking and ending fibers.
+ */
+#include "reactor/fiber.h"
+
+#include <errno.h>
+
+#include "reactor/reactor.h"
+#include "reactor/sanitizer.h"
+#include "sys/switch.h"
+#include "sys/sys.h"
+
+#define ID_KIND (TORC_KINDS - 1)	/* so that no id is 0 */
+
+/*
+ * Fibers do not start at the same place in a page: the lines that all of them
+ * use would fall into the same few sets of the cache.
+ */
+#define COLOURS 16u
+#define COLOUR 64u
+
+static void
+fiber_to_scheduler(struct torc_fiber *fiber)
+{
+	struct torc_reactor *reactor = fiber->reactor;
+	void *mark;
+
+	torc_assert(reactor->current == fiber);
+	torc_sanitizer_leave(&mark, reactor->scheduler_sanitizer,
+	    fiber->state == TORC_FIBER_ENDED);
+	torc_switch(&fiber->sp, reactor->scheduler_sp);
+	torc_sanitizer_arrive(mark);
+}
+
+static void
+run_entry(void *arg)
+{
+	struct torc_fiber *fiber = arg;
+
+	torc_sanitizer_arrive(NULL);
+	fiber->result = fiber->entry(fiber->arg);
+	fiber->state = TORC_FIBER_ENDED;
+	fiber_to_scheduler(fiber);
+	torc_trap(__FILE__, __LINE__, "a fiber was resumed after its end");
+}
+
+/* The deadline of a wait, or of one before it, has come. */
+static void
+look_at_deadline(struct torc_timer *timer)
+{
+	struct torc_fiber *fiber =
+	    torc_container(timer, struct torc_fiber, timer);
+	struct torc_reactor *reactor = fiber->reactor;
+
+	if (fiber->deadline == TORC_NEVER)
+		return;
+	if (fiber->deadline > reactor->now) {
+		torc_timers_arm(&reactor->timers, timer, fiber->deadline);
+		return;
+	}
+	reactor->counters.timeouts++;
+	torc_fiber_wake(fiber, -ETIMEDOUT);
+}
+
+/* Lay a fiber out on top of a stack. */
+static struct torc_fiber *
+lay_out(struct torc_reactor *reactor, void *stack)
+{
+	uintptr_t top = (uintptr_t)stack + reactor->stacks.size;
+	uintptr_t colour = (uintptr_t)stack / reactor->stacks.size;
+	struct torc_fiber *fiber;
+
+	top -= colour % COLOURS * COLOUR + sizeof(struct torc_fiber);
+	top &= ~(uintptr_t)(COLOUR - 1);
+	fiber = (struct torc_fiber *)top;
+	*fiber = (struct torc_fiber) {
+		.reactor = reactor,
+		.deadline = TORC_NEVER,
+		.timer.fire = look_at_deadline,
+		.stack = stack,
+	};
+	fiber->sp = torc_switch_prepare(fiber, run_entry, fiber);
+	fiber->sanitizer = torc_sanitizer_create(stack, fiber);
+	return fiber;
+}
+
+int
+torc_fiber_start(struct torc_reactor *reactor, uint64_t *id,
+    torc_fiber_entry *entry, void *arg)
+{
+	struct torc_fiber_slot *slot;
+	struct torc_fiber *fiber;
+	void *stack;
+
+	if (reactor->phase >= TORC_PHASE_STOPPING)
+		return -ESHUTDOWN;
+	slot = torc_slots_take(&reactor->fibers);
+	if (slot == NULL)
+		return -ENOMEM;
+	stack = torc_stacks_take(&reactor->stacks);
+	if (stack == NULL) {
+		torc_slots_give(&reactor->fibers, slot);
+		return -ENOMEM;
+	}
+	fiber = lay_out(reactor, stack);
+	fiber->entry = entry;
+	fiber->arg = arg;
+	fiber->slot = slot;
+	slot->fiber = fiber;
+	slot->joiner = NULL;
+	slot->joinable = id != NULL;
+	if (id != NULL)
+		*id = torc_slots_tag(&reactor->fibers, slot, ID_KIND);
+	fiber->state = TORC_FIBER_READY;
+	torc_list_append(&reactor->ready, &fiber->ready);
+	reactor->counters.fibers++;
+	return 0;
+}
+
+/* The function has returned: leave the result, give the rest back. */
+static void
+end(struct torc_fiber *fiber)
+{
+	struct torc_reactor *reactor = fiber->reactor;
+	struct torc_fiber_slot *slot = fiber->slot;
+
+	torc_assert(slot->fiber == fiber && !torc_node_linked(&fiber->ready));
+	torc_timers_disarm(&reactor->timers, &fiber->timer);
+	torc_sanitizer_destroy(fiber->sanitizer, fiber->stack, fiber);
+	slot->result = fiber->result;
+	slot->fiber = NULL;
+	torc_stacks_give(&reactor->stacks, fiber->stack);
+	if (!slot->joinable)
+		torc_slots_give(&reactor->fibers, slot);
+	else if (slot->joiner != NULL)
+		torc_fiber_wake(slot->joiner, 0);
+}
+
+void
+torc_fiber_resume(struct torc_fiber *fiber)
+{
+	struct torc_reactor *reactor = fiber->reactor;
+	void *mark;
+
+	torc_assert(reactor->current == NULL);
+	torc_assert(fiber->state == TORC_FIBER_READY);
+	fiber->state = TORC_FIBER_RUNNING;
+	reactor->current = fiber;
+	reactor->counters.resumes++;
+	torc_sanitizer_leave(&mark, fiber->sanitizer, false);
+	torc_switch(&reactor->scheduler_sp, fiber->sp);
+	torc_sanitizer_arrive(mark);
+	reactor->current = NULL;
+	if (torc_unlikely(fiber->state == TORC_FIBER_ENDED))
+		end(fiber);
+}
+
+void
+torc_fiber_wake(struct torc_fiber *fiber, int result)
+{
+	struct torc_reactor *reactor = fiber->reactor;
+
+	if (torc_unlikely(fiber->state != TORC_FIBER_PARKED))
+		return;
+	fiber->state = TORC_FIBER_READY;
+	fiber->result = result;
+	if (torc_likely(reactor->current == NULL))
+		torc_fiber_resume(fiber);
+	else
+		torc_list_append(&reactor->ready, &fiber->ready);
+}
+
+int
+torc_fiber_park(struct torc_reactor *reactor, uint64_t deadline)
+{
+	struct torc_fiber *fiber = reactor->current;
+
+	if (torc_unlikely(fiber->cancelled))
+		return -ECANCELED;
+	if (deadline != TORC_NEVER) {
+		if (deadline <= reactor->now)
+			return -ETIMEDOUT;
+		if (!torc_timer_armed(&fiber->timer) || torc_timers_when(
+		    &reactor->timers, &fiber->timer) > deadline)
+			torc_timers_arm(&reactor->timers, &fiber->timer,
+			    deadline);
+	}
+	fiber->deadline = deadline;
+	fiber->interruptible = true;
+	fiber->state = TORC_FIBER_PARKED;
+	fiber_to_scheduler(fiber);
+	fiber->deadline = TORC_NEVER;
+	return fiber->result;
+}
+
+int
+torc_fiber_park_firmly(struct torc_reactor *reactor)
+{
+	struct torc_fiber *fiber = reactor->current;
+
+	fiber->interruptible = false;
+	fiber->state = TORC_FIBER_PARKED;
+	fiber_to_scheduler(fiber);
+	return fiber->result;
+}
+
+static void
+cancel(struct torc_fiber *fiber)
+{
+	fiber->cancelled = true;
+	if (fiber->state == TORC_FIBER_PARKED && fiber->interruptible)
+		torc_fiber_wake(fiber, -ECANCELED);
+}
+
+void
+torc_fiber_cancel_all(struct torc_reactor *reactor)
+{
+	struct torc_fiber_slot *slot = NULL;
+
+	while ((slot = torc_slots_each(&reactor->fibers, slot)) != NULL) {
+		if (slot->fiber != NULL)
+			cancel(slot->fiber);
+	}
+}
+
+int
+torc_fiber_spawn(uint64_t *id, torc_fiber_entry *entry, void *arg)
+{
+	torc_require(torc_current != NULL,
+	    "torc_fiber_spawn was called outside a reactor's thread");
+	torc_require(entry != NULL, "torc_fiber_spawn needs an entry");
+	return torc_fiber_start(torc_current, id, entry, arg);
+}
+
+int
+torc_fiber_join(uint64_t id, int *result, uint64_t deadline)
+{
+	struct torc_reactor *reactor = torc_reactor_of_fiber();
+	struct torc_fiber_slot *slot = torc_slots_find(&reactor->fibers, id);
+	int rc = 0;
+
+	if (slot == NULL || !slot->joinable)
+		return -ESRCH;
+	torc_require(slot->joiner == NULL, "a fiber is joined twice");
+	torc_require(slot->fiber != reactor->current,
+	    "a fiber joins itself");
+	if (slot->fiber != NULL) {
+		slot->joiner = reactor->current;
+		rc = torc_fiber_park(reactor, deadline);
+		slot->joiner = NULL;
+	}
+	if (slot->fiber != NULL)
+		return rc;
+	if (result != NULL)
+		*result = slot->result;
+	torc_slots_give(&reactor->fibers, slot);
+	return 0;
+}
+
+int
+torc_fiber_cancel(uint64_t id)
+{
+	struct torc_fiber_slot *slot;
+
+	torc_require(torc_current != NULL,
+	    "torc_fiber_cancel was called outside a reactor's thread");
+	slot = torc_slots_find(&torc_current->fibers, id);
+	if (slot == NULL || slot->fiber == NULL)
+		return -ESRCH;
+	cancel(slot->fiber);
+	return 0;
+}
+
+uint64_t
+torc_fiber_self(void)
+{
+	struct torc_reactor *reactor = torc_current;
+
+	if (reactor == NULL || reactor->current == NULL)
+		return 0;
+	return torc_slots_tag(&reactor->fibers, reactor->current->slot,
+	    ID_KIND);
+}
+
+int
+torc_sleep(uint64_t deadline)
+{
+	int rc = torc_fiber_park(torc_reactor_of_fiber(), deadline);
+
+	return rc == -ETIMEDOUT ? 0 : rc;
+}
+
+int
+torc_yield(void)
+{
+	struct torc_reactor *reactor = torc_reactor_of_fiber();
+	struct torc_fiber *fiber = reactor->current;
+
+	if (fiber->cancelled)
+		return -ECANCELED;
+	fiber->state = TORC_FIBER_READY;
+	torc_list_append(&reactor->ready, &fiber->ready);
+	fiber_to_scheduler(fiber);
+	return fiber->cancelled ? -ECANCELED : 0;
+}

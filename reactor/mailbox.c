@@ -1,0 +1,107 @@
+/*
+ * mailbox.c - pushing, waking, taking.
+ */
+#include "reactor/mailbox.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "reactor/runtime.h"
+#include "sys/barrier.h"
+#include "sys/sys.h"
+#include "sys/trap.h"
+
+static char closed_mark;
+#define CLOSED ((void *)&closed_mark)
+
+int
+torc_mailbox_init(struct torc_mailbox *mailbox)
+{
+	int rc = torc_sys_eventfd();
+
+	if (rc < 0)
+		return rc;
+	*mailbox = (struct torc_mailbox) { .fd = rc };
+	return 0;
+}
+
+void
+torc_mailbox_fini(struct torc_mailbox *mailbox)
+{
+	torc_sys_close(mailbox->fd);
+}
+
+void
+torc_mailbox_wake(struct torc_mailbox *mailbox)
+{
+	const uint64_t one = 1;
+
+	/* M2: full. The post is in the list before the flag is read as 1 by
+	 * us or as 0 by nobody: see M3. */
+	if (torc_exchange_full_u32(&mailbox->woken, 1) == 0)
+		torc_sys_write(mailbox->fd, &one, sizeof(one));
+}
+
+int
+torc_mailbox_push(struct torc_mailbox *mailbox, struct torc_post *post)
+{
+	void *head = torc_load_relaxed_ptr(&mailbox->head);
+
+	do {
+		if (head == CLOSED)
+			return -ESHUTDOWN;
+		post->next = head;
+		/* M1: release. The post is written before it is in the
+		 * list. */
+	} while (!torc_replace_release_ptr(&mailbox->head, &head, post));
+	torc_mailbox_wake(mailbox);
+	return 0;
+}
+
+bool
+torc_mailbox_pending(const struct torc_mailbox *mailbox)
+{
+	/* M4: relaxed. A hint; who pushes later finds the flag down. */
+	return torc_load_relaxed_u32(&mailbox->woken) != 0;
+}
+
+static struct torc_post *
+reverse(struct torc_post *post)
+{
+	struct torc_post *first = NULL;
+
+	while (post != NULL) {
+		struct torc_post *next = post->next;
+
+		post->next = first;
+		first = post;
+		post = next;
+	}
+	return first;
+}
+
+static struct torc_post *
+take(struct torc_mailbox *mailbox, void *leave)
+{
+	void *head;
+
+	/* M3: full. The flag is down before the list is taken: a post that
+	 * we do not see here raises it again. */
+	torc_exchange_full_u32(&mailbox->woken, 0);
+	/* M1: acquire. A post that we take is written. */
+	head = torc_exchange_acquire_ptr(&mailbox->head, leave);
+	torc_assert(head != CLOSED);
+	return reverse(head);
+}
+
+struct torc_post *
+torc_mailbox_take(struct torc_mailbox *mailbox)
+{
+	return take(mailbox, NULL);
+}
+
+struct torc_post *
+torc_mailbox_close(struct torc_mailbox *mailbox)
+{
+	return take(mailbox, CLOSED);
+}

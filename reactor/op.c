@@ -1,0 +1,147 @@
+/*
+ * op.c - starting, cancelling and completing ops; a fiber's wait for one.
+ */
+#include "reactor/op.h"
+
+#include <errno.h>
+
+#include "reactor/fiber.h"
+
+static uint64_t
+tag(const struct torc_op *op)
+{
+	return torc_slots_tag(&op->reactor->ops, op->slot, TORC_KIND_OP);
+}
+
+/* The op is over: its slot first, so that `done` may start it anew. */
+static void
+finish(struct torc_op *op, int32_t result, uint32_t flags)
+{
+	torc_assert(op->state != TORC_OP_FREE && op->slot->op == op);
+	if (torc_node_linked(&op->todo.node))
+		torc_list_remove(&op->todo.node);
+	torc_slots_give(&op->reactor->ops, op->slot);
+	op->state = TORC_OP_FREE;
+	op->cancelling = false;
+	op->done(op, result, flags);
+}
+
+static void
+advance(struct torc_reactor *reactor, struct torc_todo *todo)
+{
+	struct torc_op *op = torc_container(todo, struct torc_op, todo);
+
+	if (op->state == TORC_OP_QUEUED) {
+		struct io_uring_sqe *sqe;
+
+		if (op->cancelling) {
+			finish(op, -ECANCELED, 0);
+			return;
+		}
+		sqe = torc_reactor_claim(reactor);
+		if (sqe == NULL) {
+			torc_reactor_later(reactor, todo);
+			return;
+		}
+		*sqe = op->sqe;
+		sqe->user_data = tag(op);
+		op->state = TORC_OP_SUBMITTED;
+	} else if (op->cancelling && !torc_reactor_cancel(reactor, tag(op))) {
+		torc_reactor_later(reactor, todo);
+	}
+}
+
+int
+torc_op_start(struct torc_reactor *reactor, struct torc_op *op)
+{
+	torc_reactor_check(reactor);
+	torc_require(op->state == TORC_OP_FREE && op->done != NULL,
+	    "an op is started twice, or without a function");
+	op->slot = torc_slots_take(&reactor->ops);
+	if (op->slot == NULL)
+		return -ENOBUFS;
+	op->slot->op = op;
+	op->reactor = reactor;
+	op->todo.run = advance;
+	op->state = TORC_OP_QUEUED;
+	reactor->counters.ops++;
+	advance(reactor, &op->todo);
+	return 0;
+}
+
+void
+torc_op_cancel(struct torc_op *op)
+{
+	torc_reactor_check(op->reactor);
+	if (op->state == TORC_OP_FREE || op->cancelling)
+		return;
+	op->cancelling = true;
+	op->reactor->counters.op_cancels++;
+	if (op->state == TORC_OP_QUEUED)
+		torc_reactor_later(op->reactor, &op->todo);
+	else
+		advance(op->reactor, &op->todo);
+}
+
+void
+torc_op_complete(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe)
+{
+	struct torc_op *op = ((struct torc_op_slot *)object)->op;
+
+	torc_assert(op->reactor == reactor &&
+	    op->state == TORC_OP_SUBMITTED);
+	if (cqe->flags & IORING_CQE_F_MORE)
+		op->done(op, cqe->res, cqe->flags);
+	else
+		finish(op, cqe->res, cqe->flags);
+}
+
+/* A fiber that waits for an op, on the fiber's stack. */
+struct wait {
+	struct torc_op op;
+	struct torc_fiber *fiber;
+	int result;
+	bool over;
+};
+
+static void
+end_wait(struct torc_op *op, int32_t result, uint32_t flags)
+{
+	struct wait *wait = torc_container(op, struct wait, op);
+
+	if (flags & IORING_CQE_F_MORE)
+		return;
+	wait->result = result;
+	wait->over = true;
+	torc_fiber_wake(wait->fiber, 0);
+}
+
+int
+torc_op_await(struct torc_reactor *reactor, const struct io_uring_sqe *sqe,
+    uint64_t deadline)
+{
+	struct wait wait = {
+		.op.sqe = *sqe,
+		.op.done = end_wait,
+		.fiber = reactor->current,
+	};
+	int rc;
+
+	if (reactor->current->cancelled)
+		return -ECANCELED;
+	rc = torc_op_start(reactor, &wait.op);
+	if (rc < 0)
+		return rc;
+	rc = torc_fiber_park(reactor, deadline);
+	if (!wait.over) {
+		/* The kernel may still write to memory that the op names:
+		 * only its last completion ends the wait. */
+		torc_op_cancel(&wait.op);
+		while (!wait.over)
+			torc_fiber_park_firmly(reactor);
+		if (wait.result == -ECANCELED || wait.result == -EINTR)
+			return rc;
+	}
+	return wait.result;
+}

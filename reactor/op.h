@@ -1,0 +1,65 @@
+/*
+ * op.h - one operation in the kernel, and the function called with its
+ * result. What clients of torc are built from; a fiber's wait is one.
+ *
+ *   FREE       the owner's; its memory may go
+ *   QUEUED     started, and the submission queue had no room yet
+ *   SUBMITTED  the kernel's: the op and all memory that its SQE names stay
+ *              where they are until the last completion
+ */
+#ifndef TORC_REACTOR_OP_H
+#define TORC_REACTOR_OP_H
+
+#include <stdint.h>
+
+#include "reactor/reactor.h"
+#include "reactor/slots.h"
+#include "sys/uapi.h"
+
+enum torc_op_state { TORC_OP_FREE, TORC_OP_QUEUED, TORC_OP_SUBMITTED };
+
+struct torc_op {
+	struct io_uring_sqe sqe;	/* filled in by the owner; user_data
+					 * is torc's */
+	/*
+	 * A completion, on the scheduler's stack: must not park. Without
+	 * IORING_CQE_F_MORE in `flags` it is the last one, the op is FREE
+	 * again and may be started anew from here.
+	 */
+	void (*done)(struct torc_op *op, int32_t result, uint32_t flags);
+	struct torc_todo todo;		/* when the queue had no room */
+	struct torc_reactor *reactor;
+	struct torc_op_slot *slot;
+	enum torc_op_state state;
+	bool cancelling;
+};
+
+struct torc_op_slot {
+	struct torc_slot slot;
+	struct torc_op *op;
+};
+
+/*
+ * Start an op whose `sqe` and `done` are set and everything else zero. 0, or
+ * -ENOBUFS when `ops` are in flight.
+ */
+int torc_op_start(struct torc_reactor *reactor, struct torc_op *op);
+
+/*
+ * Ask the kernel to give up an op that was started. It ends as every op does:
+ * by its last completion, often with -ECANCELED. Never fails, never forgotten.
+ */
+void torc_op_cancel(struct torc_op *op);
+
+/*
+ * Parks. Run one operation to its end: its result, or -ETIMEDOUT or
+ * -ECANCELED after it was cancelled and has ended.
+ */
+int torc_op_await(struct torc_reactor *reactor,
+    const struct io_uring_sqe *sqe, uint64_t deadline);
+
+/* The kinds of completions that ops have. */
+void torc_op_complete(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe);
+
+#endif

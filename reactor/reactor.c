@@ -1,0 +1,758 @@
+/*
+ * reactor.c - the loop: its turn, its life, its end.
+ */
+#include "reactor/reactor.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "reactor/config.h"
+#include "reactor/fiber.h"
+#include "reactor/op.h"
+#include "reactor/sanitizer.h"
+#include "sys/explain.h"
+#include "sys/sys.h"
+
+#include <poll.h>
+
+#define SPIN_CREDIT 16u	/* fruitless spins in a row before it stops */
+
+_Thread_local struct torc_reactor *torc_current;
+
+static void
+ignore(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
+{
+	(void)reactor;
+	(void)cqe;
+}
+
+static void
+count_stray(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
+{
+	(void)cqe;
+	reactor->counters.stray++;
+}
+
+/* The mailbox's descriptor: the poll stays armed, and nothing is read. */
+static void
+note_wake(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
+{
+	reactor->counters.wakes++;
+	if (!(cqe->flags & IORING_CQE_F_MORE))
+		reactor->wake_armed = false;
+}
+
+/* ---- Submission ---- */
+
+struct io_uring_sqe *
+torc_reactor_claim(struct torc_reactor *reactor)
+{
+	struct io_uring_sqe *sqe = torc_ring_claim(&reactor->ring);
+
+	if (torc_unlikely(sqe == NULL)) {
+		reactor->counters.sq_full++;
+		reactor->counters.enters++;
+		torc_ring_submit(&reactor->ring);
+		sqe = torc_ring_claim(&reactor->ring);
+	}
+	return sqe;
+}
+
+void
+torc_reactor_later(struct torc_reactor *reactor, struct torc_todo *todo)
+{
+	if (torc_node_linked(&todo->node))
+		return;
+	reactor->counters.deferred++;
+	torc_list_append(&reactor->backlog, &todo->node);
+}
+
+bool
+torc_reactor_cancel(struct torc_reactor *reactor, uint64_t tag)
+{
+	struct io_uring_sqe *sqe = torc_reactor_claim(reactor);
+
+	if (sqe == NULL)
+		return false;
+	/* That it found nothing, or something too late, are both results:
+	 * only the target's own completion counts. */
+	sqe->opcode = IORING_OP_ASYNC_CANCEL;
+	sqe->addr = tag;
+	sqe->cancel_flags = IORING_ASYNC_CANCEL_ALL;
+	sqe->user_data = TORC_KIND_NONE;
+	sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+	return true;
+}
+
+/*
+ * A poll that stays armed and is told of every write. The counter is never
+ * read: 64 bits of wakes are enough.
+ */
+static void
+arm_wake(struct torc_reactor *reactor)
+{
+	struct io_uring_sqe *sqe = torc_reactor_claim(reactor);
+
+	if (sqe == NULL)
+		return;
+	sqe->opcode = IORING_OP_POLL_ADD;
+	sqe->fd = reactor->mailbox.fd;
+	sqe->poll32_events = POLLIN;
+	sqe->len = IORING_POLL_ADD_MULTI;
+	sqe->user_data = (uint64_t)TORC_KIND_WAKE <<
+	    (TORC_SLOT_BITS + TORC_GENERATION_BITS);
+	reactor->wake_armed = true;
+}
+
+/* ---- The steps of a turn ---- */
+
+static void
+run_posts(struct torc_reactor *reactor, struct torc_post *post)
+{
+	while (post != NULL) {
+		struct torc_post *next = post->next;
+
+		reactor->counters.posts++;
+		post->call(reactor, post);
+		post = next;
+	}
+}
+
+static void
+change_phase(struct torc_reactor *reactor)
+{
+	/* K1: relaxed. The wake that follows the store orders it. */
+	uint64_t drain_at = torc_load_relaxed_u64(&reactor->drain_at);
+	struct torc_op_slot *slot = NULL;
+
+	if (drain_at != TORC_NEVER && reactor->phase < TORC_PHASE_DRAINING) {
+		reactor->phase = TORC_PHASE_DRAINING;
+		if (reactor->layer != NULL)
+			reactor->layer->drain(reactor);
+	}
+	if (drain_at > reactor->now || reactor->phase >= TORC_PHASE_STOPPING)
+		return;
+	reactor->phase = TORC_PHASE_STOPPING;
+	torc_fiber_cancel_all(reactor);
+	if (reactor->layer != NULL)
+		reactor->layer->stop(reactor);
+	while ((slot = torc_slots_each(&reactor->ops, slot)) != NULL)
+		torc_op_cancel(slot->op);
+}
+
+static void
+run_mailbox(struct torc_reactor *reactor)
+{
+	if (torc_mailbox_pending(&reactor->mailbox) &&
+	    !reactor->mailbox_closed)
+		run_posts(reactor, torc_mailbox_take(&reactor->mailbox));
+	if (torc_unlikely(!reactor->wake_armed))
+		arm_wake(reactor);
+	change_phase(reactor);
+}
+
+/* The fibers that are ready now; those made ready meanwhile come next turn. */
+static void
+run_ready(struct torc_reactor *reactor)
+{
+	struct torc_list now;
+	struct torc_node *node;
+
+	torc_list_init(&now);
+	torc_list_move(&now, &reactor->ready);
+	while ((node = torc_list_take(&now)) != NULL)
+		torc_fiber_resume(torc_container(node, struct torc_fiber,
+		    ready));
+}
+
+static void
+run_backlog(struct torc_reactor *reactor)
+{
+	struct torc_list now;
+	struct torc_node *node;
+
+	torc_list_init(&now);
+	torc_list_move(&now, &reactor->backlog);
+	while ((node = torc_list_take(&now)) != NULL) {
+		struct torc_todo *todo =
+		    torc_container(node, struct torc_todo, node);
+
+		todo->run(reactor, todo);
+	}
+}
+
+static inline void
+pause_cpu(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+/*
+ * Poll the shared words instead of sleeping, for a while, if that was worth it
+ * lately: a wake-up costs more than all the rest of a request.
+ */
+static bool
+spin(struct torc_reactor *reactor, uint64_t until)
+{
+	uint64_t end = torc_sys_now() + reactor->config.spin_us * 1000ull;
+
+	reactor->counters.spins++;
+	do {
+		for (int i = 0; i < 16; i++) {
+			if (torc_ring_busy(&reactor->ring)) {
+				reactor->counters.spins_won++;
+				reactor->spin_credit = SPIN_CREDIT;
+				return true;
+			}
+			pause_cpu();
+		}
+		reactor->now = torc_sys_now();
+	} while (reactor->now < end && reactor->now < until);
+	reactor->spin_credit--;
+	return false;
+}
+
+/* Submit, and sleep until there is a completion or `until` has come. */
+static int
+sleep_in_enter(struct torc_reactor *reactor, uint64_t until)
+{
+	const struct torc_config *config = &reactor->config;
+	struct torc_ring *ring = &reactor->ring;
+	uint64_t before = reactor->now;
+	uint64_t timeout = UINT64_MAX;
+	int rc;
+
+	if (reactor->spin_credit > 0) {
+		if (torc_ring_pending(ring) > 0) {
+			reactor->counters.enters++;
+			rc = torc_ring_enter(ring, 0, 0, 0);
+			if (rc < 0 || torc_ring_ready(ring) > 0)
+				return rc;
+		}
+		if (spin(reactor, until))
+			return torc_ring_enter(ring, 0, 0, 0);
+		before = reactor->now;
+	}
+	if (until != TORC_NEVER)
+		timeout = until > before ? until - before : 0;
+	reactor->counters.waits++;
+	rc = torc_ring_enter(ring, config->batch_us > 0 ? config->batch : 1,
+	    timeout, config->batch_us);
+	if (config->spin_us > 0 && reactor->spin_credit == 0 &&
+	    torc_sys_now() - before < config->spin_us * 2000ull)
+		reactor->spin_credit = 1;
+	return rc;
+}
+
+static bool
+has_work(const struct torc_reactor *reactor)
+{
+	return !torc_list_empty(&reactor->ready) ||
+	    !torc_list_empty(&reactor->backlog) ||
+	    (torc_mailbox_pending(&reactor->mailbox) &&
+	    !reactor->mailbox_closed) || !reactor->wake_armed || !reactor->in_order;
+}
+
+static int
+submit_and_wait(struct torc_reactor *reactor, uint64_t deadline)
+{
+	uint64_t until = torc_timers_next(&reactor->timers);
+	/* K1: relaxed. Who drains after this load wakes us. */
+	uint64_t drain_at = torc_load_relaxed_u64(&reactor->drain_at);
+
+	if (until > deadline)
+		until = deadline;
+	if (reactor->phase == TORC_PHASE_DRAINING && until > drain_at)
+		until = drain_at;
+	reactor->counters.enters++;
+	if (has_work(reactor) || until <= reactor->now)
+		return torc_ring_enter(&reactor->ring, 0, 0, 0);
+	return sleep_in_enter(reactor, until);
+}
+
+/* 0, or what the loop cannot go on after. */
+static int
+judge(struct torc_reactor *reactor, int rc)
+{
+	switch (rc) {
+	case -EINTR:
+		reactor->counters.interrupted++;
+		return 0;
+	case -ETIME:
+		return 0;
+	case -EAGAIN:
+	case -EBUSY:
+	case -ENOMEM:
+		/* No memory for requests now: what was not taken stays in
+		 * the queue. Completions free memory. */
+		reactor->counters.starved++;
+		if (torc_ring_ready(&reactor->ring) == 0)
+			torc_sys_sleep(1000000);
+		return 0;
+	default:
+		return rc < 0 ? rc : 0;
+	}
+}
+
+static int
+enter(struct torc_reactor *reactor, uint64_t deadline)
+{
+	uint32_t taken = reactor->ring.sq_taken;
+	int rc;
+
+	reactor->in_order = torc_ring_ready(&reactor->ring) == 0;
+	if (torc_unlikely(torc_ring_overflowed(&reactor->ring))) {
+		/* What overflowed comes first, before anything new. */
+		reactor->counters.overflows++;
+		reactor->counters.enters++;
+		reactor->in_order = false;
+		rc = torc_ring_flush(&reactor->ring);
+	} else {
+		rc = submit_and_wait(reactor, deadline);
+	}
+	reactor->taken = reactor->ring.sq_taken;
+	reactor->counters.sqes += reactor->taken - taken;
+	reactor->now = torc_sys_now();
+	return judge(reactor, rc);
+}
+
+static inline void
+dispatch_one(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
+{
+	const struct torc_kind *kind =
+	    &reactor->kinds[torc_tag_kind(cqe->user_data)];
+	void *object = torc_slots_find(kind->slots, cqe->user_data);
+
+	if (torc_likely(object != NULL))
+		kind->complete(reactor, object, cqe);
+	else
+		kind->stray(reactor, cqe);
+}
+
+/*
+ * Act on a bounded batch of completions. Each stays where it is until the
+ * batch is released; the kernel writes behind it.
+ */
+static void
+dispatch(struct torc_reactor *reactor)
+{
+	struct torc_ring *ring = &reactor->ring;
+	bool overflowed = torc_ring_overflowed(ring);
+	uint32_t ready = torc_ring_ready(ring);
+	uint32_t count = ready < reactor->config.batch ? ready :
+	    reactor->config.batch;
+	unsigned class = count == 0 ? 0 :
+	    32 - (unsigned)__builtin_clz(count);
+
+	if (overflowed)
+		reactor->in_order = false;
+	for (uint32_t i = 0; i < count; i++)
+		dispatch_one(reactor, torc_ring_next(ring));
+	torc_ring_release(ring);
+	if (count == ready && !overflowed)
+		reactor->settled = reactor->taken;
+	reactor->counters.cqes += count;
+	reactor->counters.batches[class < TORC_BATCH_CLASSES ? class :
+	    TORC_BATCH_CLASSES - 1]++;
+}
+
+/* ---- Life ---- */
+
+static bool
+quiet(struct torc_reactor *reactor)
+{
+	return reactor->phase >= TORC_PHASE_DRAINING &&
+	    reactor->stacks.in_use == 0 && reactor->ops.count == 0 &&
+	    torc_list_empty(&reactor->backlog) &&
+	    (reactor->layer == NULL || !reactor->layer->busy(reactor));
+}
+
+/* Take the last posts; they find the reactor stopping. */
+static void
+close_mailbox(struct torc_reactor *reactor)
+{
+	reactor->phase = TORC_PHASE_STOPPING;
+	if (reactor->mailbox_closed)
+		return;
+	reactor->mailbox_closed = true;
+	run_posts(reactor, torc_mailbox_close(&reactor->mailbox));
+}
+
+static void
+end(struct torc_reactor *reactor)
+{
+	if (reactor->layer != NULL)
+		reactor->layer->fini(reactor);
+	torc_ring_fini(&reactor->ring);
+	torc_sanitizer_thread_end(reactor->scheduler_sanitizer);
+	reactor->phase = TORC_PHASE_ENDED;
+	torc_current = NULL;
+}
+
+/*
+ * The ring does not work any more. Peers and posters are told; but operations
+ * may be in the kernel for a while, so what they name is never freed.
+ */
+static void
+abandon(struct torc_reactor *reactor, int error)
+{
+	run_posts(reactor, torc_mailbox_close(&reactor->mailbox));
+	if (reactor->layer != NULL)
+		reactor->layer->abandon(reactor);
+	torc_ring_fini(&reactor->ring);
+	reactor->abandoned = true;
+	reactor->error = error;
+	reactor->phase = TORC_PHASE_ENDED;
+	torc_current = NULL;
+}
+
+static int
+start(struct torc_reactor *reactor)
+{
+	int rc;
+
+	torc_require(torc_current == NULL,
+	    "this thread runs another reactor");
+	rc = torc_ring_enable(&reactor->ring);
+	if (rc < 0)
+		return rc;
+	torc_current = reactor;
+	reactor->thread = pthread_self();
+	reactor->scheduler_sanitizer = torc_sanitizer_thread();
+	reactor->phase = TORC_PHASE_RUNNING;
+	reactor->now = torc_sys_now();
+	return 0;
+}
+
+int
+torc_reactor_turn(struct torc_reactor *reactor, uint64_t deadline)
+{
+	int rc = 0;
+
+	if (reactor->phase == TORC_PHASE_CREATED)
+		rc = start(reactor);
+	if (rc < 0 || reactor->phase == TORC_PHASE_ENDED)
+		return rc < 0 ? rc : reactor->error;
+	torc_reactor_check(reactor);
+	torc_require(reactor->current == NULL, "a turn inside a turn");
+	reactor->counters.turns++;
+	run_mailbox(reactor);
+	torc_timers_run(&reactor->timers, reactor->now);
+	run_ready(reactor);
+	run_backlog(reactor);
+	if (torc_unlikely(quiet(reactor))) {
+		close_mailbox(reactor);
+		if (quiet(reactor)) {
+			end(reactor);
+			return 0;
+		}
+	}
+	if (reactor->layer != NULL)
+		reactor->layer->before_enter(reactor);
+	rc = enter(reactor, deadline);
+	if (torc_unlikely(rc < 0)) {
+		abandon(reactor, rc);
+		return rc;
+	}
+	dispatch(reactor);
+	if (reactor->layer != NULL)
+		reactor->layer->after_batch(reactor);
+	return 1;
+}
+
+int
+torc_reactor_run(struct torc_reactor *reactor)
+{
+	int rc;
+
+	do
+		rc = torc_reactor_turn(reactor, TORC_NEVER);
+	while (rc > 0);
+	return rc;
+}
+
+void
+torc_reactor_drain(struct torc_reactor *reactor, uint64_t deadline)
+{
+	/* K1: relaxed. The owner reads it after it was woken. */
+	torc_store_relaxed_u64(&reactor->drain_at,
+	    deadline == TORC_NEVER ? TORC_NEVER - 1 : deadline);
+	torc_mailbox_wake(&reactor->mailbox);
+}
+
+void
+torc_reactor_stop(struct torc_reactor *reactor)
+{
+	torc_reactor_drain(reactor, 0);
+}
+
+int
+torc_post(struct torc_reactor *reactor, struct torc_post *post)
+{
+	return torc_mailbox_push(&reactor->mailbox, post);
+}
+
+/* ---- Making one ---- */
+
+static int
+make_tables(struct torc_reactor *reactor)
+{
+	const struct torc_config *config = &reactor->config;
+	int rc;
+
+	rc = torc_timers_init(&reactor->timers,
+	    config->fibers + config->connections + 1024);
+	if (rc < 0)
+		return rc;
+	rc = torc_stacks_init(&reactor->stacks, config->fibers,
+	    config->stack_size);
+	if (rc < 0)
+		goto timers;
+	rc = torc_slots_init(&reactor->fibers, config->fibers * 2,
+	    sizeof(struct torc_fiber_slot));
+	if (rc < 0)
+		goto stacks;
+	rc = torc_slots_init(&reactor->ops, config->ops,
+	    sizeof(struct torc_op_slot));
+	if (rc < 0)
+		goto fibers;
+	return 0;
+
+fibers:
+	torc_slots_fini(&reactor->fibers);
+stacks:
+	torc_stacks_fini(&reactor->stacks);
+timers:
+	torc_timers_fini(&reactor->timers);
+	return rc;
+}
+
+static void
+free_tables(struct torc_reactor *reactor)
+{
+	struct torc_fiber_slot *slot = NULL;
+
+	/* Results that nobody came for. */
+	while ((slot = torc_slots_each(&reactor->fibers, slot)) != NULL)
+		torc_slots_give(&reactor->fibers, slot);
+	torc_slots_fini(&reactor->ops);
+	torc_slots_fini(&reactor->fibers);
+	torc_stacks_fini(&reactor->stacks);
+	torc_timers_fini(&reactor->timers);
+}
+
+static void
+name_kinds(struct torc_reactor *reactor)
+{
+	for (int i = 0; i < TORC_KINDS; i++) {
+		reactor->kinds[i].slots = &reactor->nothing;
+		reactor->kinds[i].stray = count_stray;
+	}
+	reactor->kinds[TORC_KIND_NONE].stray = ignore;
+	reactor->kinds[TORC_KIND_WAKE].stray = note_wake;
+	reactor->kinds[TORC_KIND_OP].slots = &reactor->ops;
+	reactor->kinds[TORC_KIND_OP].complete = torc_op_complete;
+}
+
+static int
+make(struct torc_reactor *reactor, char *text, size_t size)
+{
+	const struct torc_config *config = &reactor->config;
+	int rc = torc_ring_init(&reactor->ring, config->sq_entries,
+	    config->cq_entries);
+
+	if (rc < 0) {
+		torc_explain(text, size, rc, torc_ring_memory(
+		    TORC_RING_MIN_SQ, TORC_RING_MIN_SQ * 4));
+		return rc;
+	}
+	rc = torc_mailbox_init(&reactor->mailbox);
+	if (rc < 0)
+		goto ring;
+	rc = make_tables(reactor);
+	if (rc < 0)
+		goto mailbox;
+	return 0;
+
+mailbox:
+	torc_mailbox_fini(&reactor->mailbox);
+ring:
+	torc_ring_fini(&reactor->ring);
+	snprintf(text, size, "reactor: %s", strerror(-rc));
+	return rc;
+}
+
+int
+torc_available(char *text, size_t text_size)
+{
+	struct torc_ring ring;
+	int rc = torc_ring_init(&ring, 4, 8);
+
+	if (rc == 0)
+		torc_ring_fini(&ring);
+	else if (text != NULL && text_size > 0)
+		torc_explain(text, text_size, rc, torc_ring_memory(4, 8));
+	return rc;
+}
+
+int
+torc_reactor_create(struct torc_reactor **out,
+    const struct torc_config *config, char *text, size_t text_size)
+{
+	struct torc_reactor *reactor = torc_sys_alloc(sizeof(*reactor));
+	char scratch[1];
+	int rc;
+
+	if (text == NULL || text_size == 0) {
+		text = scratch;
+		text_size = sizeof(scratch);
+	}
+	if (reactor == NULL) {
+		snprintf(text, text_size, "reactor: no memory");
+		return -ENOMEM;
+	}
+	rc = torc_config_fill(&reactor->config, config, text, text_size);
+	if (rc == 0)
+		rc = make(reactor, text, text_size);
+	if (rc < 0) {
+		torc_sys_free(reactor);
+		return rc;
+	}
+	name_kinds(reactor);
+	torc_list_init(&reactor->ready);
+	torc_list_init(&reactor->backlog);
+	reactor->drain_at = TORC_NEVER;
+	reactor->spin_credit = reactor->config.spin_us > 0 ? SPIN_CREDIT : 0;
+	*out = reactor;
+	return 0;
+}
+
+void
+torc_reactor_destroy(struct torc_reactor *reactor)
+{
+	torc_require(reactor->phase == TORC_PHASE_CREATED ||
+	    reactor->phase == TORC_PHASE_ENDED,
+	    "a reactor is destroyed that has not ended: stop it, and turn "
+	    "until it says 0");
+	if (reactor->phase == TORC_PHASE_CREATED)
+		end(reactor);
+	torc_mailbox_fini(&reactor->mailbox);
+	if (reactor->abandoned)
+		return;
+	free_tables(reactor);
+	torc_sys_free(reactor);
+}
+
+/* ---- Small things ---- */
+
+struct torc_reactor *
+torc_reactor_self(void)
+{
+	return torc_current;
+}
+
+void
+torc_reactor_set_local(struct torc_reactor *reactor, void *local)
+{
+	reactor->local = local;
+}
+
+void *
+torc_reactor_local(const struct torc_reactor *reactor)
+{
+	return reactor->local;
+}
+
+unsigned
+torc_reactor_index(const struct torc_reactor *reactor)
+{
+	return reactor->index;
+}
+
+int
+torc_reactor_fd(const struct torc_reactor *reactor)
+{
+	return reactor->ring.fd;
+}
+
+uint64_t
+torc_reactor_due(const struct torc_reactor *reactor)
+{
+	if (reactor->phase == TORC_PHASE_CREATED || has_work(reactor) ||
+	    torc_ring_pending(&reactor->ring) > 0 ||
+	    torc_ring_busy(&reactor->ring))
+		return 0;
+	return torc_timers_next(&reactor->timers);
+}
+
+uint64_t
+torc_now(void)
+{
+	return torc_current != NULL ? torc_current->now : torc_sys_now();
+}
+
+uint64_t
+torc_after_us(uint64_t us)
+{
+	uint64_t now = torc_now();
+
+	return us > (TORC_NEVER - now) / 1000 ? TORC_NEVER : now + us * 1000;
+}
+
+uint64_t
+torc_after_ms(uint64_t ms)
+{
+	return ms > TORC_NEVER / 1000 ? TORC_NEVER : torc_after_us(ms * 1000);
+}
+
+void
+torc_reactor_notice(struct torc_reactor *reactor, const char *format, ...)
+{
+	char text[256];
+	va_list list;
+
+	if (reactor->config.notice == NULL)
+		return;
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	reactor->config.notice(reactor->config.arg, text);
+}
+
+void
+torc_reactor_describe(const struct torc_reactor *reactor, char *text,
+    size_t size)
+{
+	const struct torc_ring *ring = &reactor->ring;
+	const struct {
+		const char *name;
+		bool on;
+	} parts[] = {
+		{ "SINGLE_ISSUER",
+		    ring->setup_flags & IORING_SETUP_SINGLE_ISSUER },
+		{ "DEFER_TASKRUN",
+		    ring->setup_flags & IORING_SETUP_DEFER_TASKRUN },
+		{ "COOP_TASKRUN",
+		    ring->setup_flags & IORING_SETUP_COOP_TASKRUN },
+		{ "NO_SQARRAY",
+		    ring->setup_flags & IORING_SETUP_NO_SQARRAY },
+		{ "registered fd",
+		    ring->enter_flags & IORING_ENTER_REGISTERED_RING },
+		{ "min wait", ring->features & IORING_FEAT_MIN_TIMEOUT },
+		{ "no iowait", ring->enter_flags & IORING_ENTER_NO_IOWAIT },
+	};
+	int used = snprintf(text, size, "SQ %u CQ %u", ring->sq_entries,
+	    ring->cq_entries);
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (parts[i].on && used >= 0 && (size_t)used < size)
+			used += snprintf(text + used, size - (size_t)used,
+			    ", %s", parts[i].name);
+	}
+}

@@ -1,0 +1,157 @@
+/*
+ * reactor.h - the loop of one thread and what it owns.
+ */
+#ifndef TORC_REACTOR_REACTOR_H
+#define TORC_REACTOR_REACTOR_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "reactor/counters.h"
+#include "reactor/list.h"
+#include "reactor/mailbox.h"
+#include "reactor/runtime.h"
+#include "reactor/slots.h"
+#include "reactor/stacks.h"
+#include "reactor/timers.h"
+#include "ring/ring.h"
+
+struct torc_fiber;
+
+/*
+ * The kind of a completion says whose it is. Those from TORC_KIND_LAYER on
+ * belong to the layer above, which the reactor does not know.
+ */
+enum {
+	TORC_KIND_NONE,		/* of cancels: nobody waits for it */
+	TORC_KIND_WAKE,		/* the mailbox's descriptor */
+	TORC_KIND_OP,
+	TORC_KIND_LAYER,
+	TORC_KINDS = 1 << TORC_KIND_BITS,
+};
+
+struct torc_kind {
+	const struct torc_slots *slots;
+	/* A completion of an object that is there. */
+	void (*complete)(struct torc_reactor *reactor, void *object,
+	    const struct io_uring_cqe *cqe);
+	/* One whose object is gone: returns a buffer, closes a descriptor, and
+	 * does nothing else. */
+	void (*stray)(struct torc_reactor *reactor,
+	    const struct io_uring_cqe *cqe);
+};
+
+/*
+ * Work that could not be done where it arose, mostly since the submission
+ * queue was full: done in the next turn, and again until it is done.
+ */
+struct torc_todo {
+	struct torc_node node;
+	void (*run)(struct torc_reactor *reactor, struct torc_todo *todo);
+};
+
+/* What the layer above does in each turn and at the end. */
+struct torc_layer {
+	void (*before_enter)(struct torc_reactor *reactor);
+	void (*after_batch)(struct torc_reactor *reactor);
+	void (*drain)(struct torc_reactor *reactor);
+	void (*stop)(struct torc_reactor *reactor);
+	bool (*busy)(struct torc_reactor *reactor);
+	/* The ring is lost: close what can be closed, free nothing. */
+	void (*abandon)(struct torc_reactor *reactor);
+	void (*fini)(struct torc_reactor *reactor);
+};
+
+enum torc_reactor_phase {
+	TORC_PHASE_CREATED,
+	TORC_PHASE_RUNNING,
+	TORC_PHASE_DRAINING,	/* no new work */
+	TORC_PHASE_STOPPING,	/* all fibers are cancelled */
+	TORC_PHASE_ENDED,
+};
+
+struct torc_reactor {
+	struct torc_ring ring;
+	struct torc_kind kinds[TORC_KINDS];
+	struct torc_fiber *current;	/* the fiber that runs */
+	void *scheduler_sp;		/* while one runs */
+	uint64_t now;			/* when the last enter returned */
+
+	/*
+	 * SQEs are counted from 0. All before `taken` were taken by an enter
+	 * that has returned. All before `settled` have also had every
+	 * completion that their submission caused seen; one that asked for
+	 * no completion on success has succeeded. `in_order`: no completion
+	 * of this batch is older than the last enter.
+	 */
+	uint32_t taken;
+	uint32_t settled;
+	bool in_order;
+
+	struct torc_list ready;		/* fibers */
+	struct torc_list backlog;	/* torc_todo */
+	struct torc_timers timers;
+	struct torc_mailbox mailbox;
+	struct torc_stacks stacks;
+	struct torc_slots fibers;
+	struct torc_slots ops;
+	struct torc_slots nothing;	/* an empty table */
+
+	const struct torc_layer *layer;
+	void *layer_state;
+	struct torc_counters counters;
+	struct torc_config config;	/* every field filled in */
+	void *local;
+	unsigned index;
+	uint64_t drain_at;		/* any thread: end by then */
+	uint64_t stop_at;		/* while draining */
+	uint32_t spin_credit;
+	int error;			/* what ended it */
+	enum torc_reactor_phase phase;
+	bool wake_armed;
+	bool mailbox_closed;
+	bool abandoned;			/* the kernel may still use memory */
+	pthread_t thread;
+	void *scheduler_sanitizer;
+};
+
+/* The reactor of this thread. The one mutable global of torc. */
+extern _Thread_local struct torc_reactor *torc_current;
+
+/*
+ * Claim an SQE, submitting what is queued if there is no room. NULL if the
+ * kernel takes nothing now: put a todo on the backlog.
+ */
+struct io_uring_sqe *torc_reactor_claim(struct torc_reactor *reactor);
+
+/* Do `todo` in the next turn; nothing if it is queued already. */
+void torc_reactor_later(struct torc_reactor *reactor, struct torc_todo *todo);
+
+/* Claim an SQE that cancels everything with the user_data `tag`. */
+bool torc_reactor_cancel(struct torc_reactor *reactor, uint64_t tag);
+
+/* A line for the operator, if the program wants them. */
+void torc_reactor_notice(struct torc_reactor *reactor, const char *format,
+    ...) __attribute__((format(printf, 2, 3)));
+
+/* Called on the thread of `reactor`, while it runs there. */
+static inline void
+torc_reactor_check(const struct torc_reactor *reactor)
+{
+	torc_require(torc_current == reactor,
+	    "called on another thread than the reactor's");
+}
+
+/* Called on a fiber: the reactor. */
+static inline struct torc_reactor *
+torc_reactor_of_fiber(void)
+{
+	struct torc_reactor *reactor = torc_current;
+
+	torc_require(reactor != NULL && reactor->current != NULL,
+	    "a call that parks was made outside a fiber");
+	return reactor;
+}
+
+#endif

@@ -1,0 +1,274 @@
+/*
+ * The reactor's side of torc: reactors, fibers, time, posts.
+ */
+#ifndef TORC_REACTOR_RUNTIME_H
+#define TORC_REACTOR_RUNTIME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef TORC_API
+#define TORC_API __attribute__((visibility("default")))
+#endif
+
+struct torc_conn;
+struct torc_reactor;
+
+/* ---- Time ---- */
+
+#define TORC_NEVER UINT64_MAX	/* a deadline that does not come */
+
+/*
+ * CLOCK_MONOTONIC in nanoseconds. On a reactor's thread: as it was when the
+ * last system call of the loop returned, which costs nothing. Any thread.
+ */
+TORC_API uint64_t torc_now(void);
+
+/* The deadline `ms` milliseconds from now; saturates. Any thread. */
+TORC_API uint64_t torc_after_ms(uint64_t ms);
+TORC_API uint64_t torc_after_us(uint64_t us);
+
+/* ---- Configuration ---- */
+
+/*
+ * What a handler returns.
+ *
+ * TORC_CLOSE: send what is staged, then FIN, wait for the peer's FIN for
+ * `linger_ms`, close.
+ * TORC_AGAIN: keep the connection, give the stack back, and call the handler
+ * again when there is more input (or its end), for as long as `idle_ms`.
+ * A negative value closes at once and resets the connection.
+ */
+enum { TORC_CLOSE = 0, TORC_AGAIN = 1 };
+
+typedef int torc_handler(struct torc_conn *conn, void *arg);
+
+/*
+ * Everything that has a bound. A field that is 0 has its default; a value out
+ * of its range is refused with -EINVAL and a notice that names the field.
+ * Sizes are per reactor. Zero the structure before you fill it in.
+ */
+struct torc_config {
+	/* What to serve (torc_serve). */
+	const char *const *listen;	/* addresses, ended by NULL */
+	torc_handler *handler;
+	void *arg;			/* for handler, start, stop, notice */
+	/* On each reactor's thread, before it serves; a negative result ends
+	 * torc_serve with it. Runs on a fiber: may park. */
+	int (*start)(struct torc_reactor *reactor, void *arg);
+	/* On each reactor's thread after its last connection is gone. */
+	void (*stop)(struct torc_reactor *reactor, void *arg);
+	/* A line of text for the operator, without newline. Rare: each kind
+	 * at most once a second. Any thread. NULL: none. */
+	void (*notice)(void *arg, const char *text);
+
+	unsigned reactors;	/* 0: one per allowed CPU; to 1024 */
+	bool unpinned;		/* do not bind reactor n to allowed CPU n */
+
+	/* The ring. Powers of two. */
+	unsigned sq_entries;	/* 1024; 4 to 32768 */
+	unsigned cq_entries;	/* 4 x sq_entries; to 65536 */
+	unsigned batch;		/* completions a turn; 256; 1 to 65536 */
+	unsigned batch_us;	/* 0: off; to 10000: let completions gather
+				 * for so long before waking (Linux 6.12) */
+	unsigned spin_us;	/* 0: off; to 1000: poll for so long before
+				 * sleeping, while there is traffic */
+
+	/* Memory. */
+	unsigned connections;	/* 16384; 1 to 1048576: more are shed */
+	unsigned ops;		/* in flight; 65536; to 1048576 */
+	unsigned fibers;	/* 32768; 1 to 1048576 */
+	unsigned stack_size;	/* bytes; 65536; 16384 to 8388608 */
+	unsigned buffers;	/* receive buffers; 1024; 1 to 32768, a power
+				 * of two */
+	unsigned buffers_start;	/* live at the start; 64; to `buffers` */
+	unsigned buffer_size;	/* bytes; 16384; 64 to 1048576 */
+	bool incremental;	/* fill buffers slice by slice (Linux 6.12,
+				 * else whole buffers) */
+	unsigned held_max;	/* unread bytes of a connection above which
+				 * its peer is slowed; 262144; 1 to 2^30 */
+	unsigned held_low;	/* below which it goes on; held_max / 2 */
+	unsigned slab_size;	/* staged bytes of a connection; 16384; 64 to
+				 * 1048576 */
+	unsigned backlog;	/* of listeners; 1024; to 65535 */
+
+	/* Time, in milliseconds. 0 has the default, TORC_NO_LIMIT none. */
+	unsigned linger_ms;	/* for the peer's FIN after ours; 5000 */
+	unsigned close_ms;	/* to send what is staged at close; 30000 */
+	unsigned idle_ms;	/* for input after TORC_AGAIN; 60000 */
+	unsigned drain_ms;	/* for handlers after SIGTERM; 10000 */
+
+	/* Fairness. */
+	unsigned read_budget;	/* reads that did not have to park before the
+				 * fiber is put behind the others; 16 */
+};
+
+#define TORC_NO_LIMIT UINT32_MAX
+
+/* ---- Reactors ---- */
+
+/*
+ * Whether io_uring can be used here: 0, or a negative errno, and `text` (may
+ * be NULL) names the one cause and the one fix. Programs exit with 78
+ * (EX_CONFIG). Any thread.
+ */
+TORC_API int torc_available(char *text, size_t text_size);
+
+/*
+ * Create a reactor with its ring. Fields of `config` that are torc_serve's
+ * are not used; `config` may be NULL. On failure, `text` (may be NULL) says in
+ * words why, and what would fix it. Any thread.
+ */
+TORC_API int torc_reactor_create(struct torc_reactor **reactor,
+    const struct torc_config *config, char *text, size_t text_size);
+
+/*
+ * Run until the reactor is stopped or drained; the calling thread becomes its
+ * thread. 0, or the negative errno that ended it, after everything is closed.
+ */
+TORC_API int torc_reactor_run(struct torc_reactor *reactor);
+
+/*
+ * One turn of the loop, for programs with a loop of their own: submit, wait
+ * until `deadline` (0: do not wait), dispatch. Returns 1 while the reactor
+ * lives, 0 after it was stopped or drained and everything is closed, or a
+ * negative errno. The thread of the first turn is the reactor's from then on.
+ */
+TORC_API int torc_reactor_turn(struct torc_reactor *reactor,
+    uint64_t deadline);
+
+/*
+ * A descriptor that polls readable when a turn would find something to do,
+ * and the time at which a turn is due even if it does not. Before you poll,
+ * take turns with deadline 0 until torc_reactor_due() lies in the future.
+ */
+TORC_API int torc_reactor_fd(const struct torc_reactor *reactor);
+TORC_API uint64_t torc_reactor_due(const struct torc_reactor *reactor);
+
+/*
+ * Accept no more, let handlers finish what they have begun, close the others,
+ * and end at the latest at `deadline`, when all fibers are cancelled. A
+ * deadline of 0 stops at once. Any thread; also a signal handler.
+ */
+TORC_API void torc_reactor_drain(struct torc_reactor *reactor,
+    uint64_t deadline);
+TORC_API void torc_reactor_stop(struct torc_reactor *reactor);
+
+/*
+ * Free the reactor. It has ended or was never run; no other thread uses it
+ * any more. Its thread, or any if it was never run.
+ */
+TORC_API void torc_reactor_destroy(struct torc_reactor *reactor);
+
+/* The reactor of this thread, or NULL. Any thread. */
+TORC_API struct torc_reactor *torc_reactor_self(void);
+
+/* Data of the program, one pointer per reactor. The reactor's thread. */
+TORC_API void torc_reactor_set_local(struct torc_reactor *reactor,
+    void *local);
+TORC_API void *torc_reactor_local(const struct torc_reactor *reactor);
+
+/* Its index in torc_serve (0 for one that was created alone). Any thread. */
+TORC_API unsigned torc_reactor_index(const struct torc_reactor *reactor);
+
+/* What the kernel gave, in one line of text. Any thread. */
+TORC_API void torc_reactor_describe(const struct torc_reactor *reactor,
+    char *text, size_t size);
+
+/* ---- Posts ---- */
+
+/*
+ * A call on a reactor's thread, asked for by any thread. The memory is the
+ * poster's until `call` runs and belongs to `call` from then on. Calls of one
+ * thread run in order. `call` runs on the loop, not on a fiber: it must not
+ * park; it may spawn.
+ */
+struct torc_post {
+	void (*call)(struct torc_reactor *reactor, struct torc_post *post);
+	struct torc_post *next;		/* torc's */
+};
+
+/*
+ * 0, or -ESHUTDOWN if the reactor has ended: `call` will not run. Never
+ * blocks. Any thread; also a signal handler.
+ */
+TORC_API int torc_post(struct torc_reactor *reactor, struct torc_post *post);
+
+/* ---- Fibers ---- */
+
+/*
+ * A fiber is a function on a stack of its own, on the reactor's thread. It
+ * runs until it parks: in a call whose comment begins with "Parks.", and
+ * nowhere else. Its stack has `stack_size` bytes and a guard page below:
+ * running over it ends the process with SIGSEGV.
+ */
+typedef int torc_fiber_entry(void *arg);
+
+/*
+ * Make a fiber that will run entry(arg) in the coming turn, never inside this
+ * call. If `id` is not NULL it is set, and somebody must join. 0, or -ENOMEM
+ * when `fibers` are alive already, -ESHUTDOWN when the reactor is stopping.
+ */
+TORC_API int torc_fiber_spawn(uint64_t *id, torc_fiber_entry *entry,
+    void *arg);
+
+/*
+ * Parks. Wait for the end of a fiber and take its result. 0, -ETIMEDOUT (join
+ * again), -ECANCELED, or -ESRCH if it is not there to be joined.
+ */
+TORC_API int torc_fiber_join(uint64_t id, int *result, uint64_t deadline);
+
+/*
+ * Make every parking call of a fiber return -ECANCELED from now on until it
+ * ends. 0, or -ESRCH if it has ended.
+ */
+TORC_API int torc_fiber_cancel(uint64_t id);
+
+/* The calling fiber's id, or 0 outside a fiber. */
+TORC_API uint64_t torc_fiber_self(void);
+
+/* Parks. 0 at the deadline, never before it; or -ECANCELED. */
+TORC_API int torc_sleep(uint64_t deadline);
+
+/* Parks. Let every other fiber that is ready run first. 0 or -ECANCELED. */
+TORC_API int torc_yield(void);
+
+/* ---- Descriptors ---- */
+
+/*
+ * Parks, all of them. One operation on any descriptor. The result of the
+ * call of that name, or -ETIMEDOUT or -ECANCELED: then the operation is over
+ * too, and its memory is free. An operation that was done in the very moment
+ * of its deadline counts as done.
+ *
+ * `offset` is the position in a file, or TORC_STREAM for a descriptor that
+ * has none, or for the file's own position.
+ */
+#define TORC_STREAM UINT64_MAX
+
+struct sockaddr;
+
+TORC_API int torc_fd_read(int fd, void *data, size_t size, uint64_t offset,
+    uint64_t deadline);
+TORC_API int torc_fd_write(int fd, const void *data, size_t size,
+    uint64_t offset, uint64_t deadline);
+/* On sockets: never raises SIGPIPE. `flags`: MSG_ of recv(2) and send(2). */
+TORC_API int torc_fd_recv(int fd, void *data, size_t size, int flags,
+    uint64_t deadline);
+TORC_API int torc_fd_send(int fd, const void *data, size_t size, int flags,
+    uint64_t deadline);
+TORC_API int torc_fd_connect(int fd, const struct sockaddr *address,
+    size_t size, uint64_t deadline);
+/* Wait for POLLIN, POLLOUT ...; the events that came. */
+TORC_API int torc_fd_poll(int fd, unsigned events, uint64_t deadline);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,82 @@
+/*
+ * slots.c - taking and giving back slots. The last one given back is the
+ * first one taken: it is still in the cache.
+ */
+#include "reactor/slots.h"
+
+#include <string.h>
+
+#include "sys/pages.h"
+
+int
+torc_slots_init(struct torc_slots *slots, uint32_t capacity,
+    size_t object_size)
+{
+	void *base;
+	int rc;
+
+	torc_assert(capacity > 0 && capacity <= TORC_SLOTS_MAX);
+	rc = torc_pages_reserve(&base, capacity * object_size);
+	if (rc < 0)
+		return rc;
+	*slots = (struct torc_slots) {
+		.base = base,
+		.stride = object_size,
+		.capacity = capacity,
+		.free = TORC_SLOT_NONE,
+	};
+	return 0;
+}
+
+void
+torc_slots_fini(struct torc_slots *slots)
+{
+	torc_assert(slots->count == 0);
+	torc_pages_release(slots->base, slots->capacity * slots->stride);
+}
+
+void *
+torc_slots_take(struct torc_slots *slots)
+{
+	struct torc_slot *slot;
+
+	if (slots->free != TORC_SLOT_NONE) {
+		slot = torc_slots_at(slots, slots->free);
+		slots->free = slot->next;
+	} else if (slots->touched < slots->capacity) {
+		slot = torc_slots_at(slots, slots->touched++);
+	} else {
+		return NULL;
+	}
+	slot->next = TORC_SLOT_TAKEN;
+	if (++slots->count > slots->peak)
+		slots->peak = slots->count;
+	return slot;
+}
+
+void
+torc_slots_give(struct torc_slots *slots, void *object)
+{
+	struct torc_slot *slot = object;
+
+	torc_assert(slot->next == TORC_SLOT_TAKEN && slots->count > 0);
+	slot->generation++;
+	slot->next = slots->free;
+	slots->free = torc_slots_index(slots, object);
+	slots->count--;
+}
+
+void *
+torc_slots_each(const struct torc_slots *slots, const void *object)
+{
+	uint32_t index = object == NULL ? 0 :
+	    torc_slots_index(slots, object) + 1;
+
+	for (; index < slots->touched; index++) {
+		struct torc_slot *slot = torc_slots_at(slots, index);
+
+		if (slot->next == TORC_SLOT_TAKEN)
+			return slot;
+	}
+	return NULL;
+}

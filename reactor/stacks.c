@@ -1,0 +1,94 @@
+/*
+ * stacks.c - the pool of stacks.
+ */
+#include "reactor/stacks.h"
+
+#include "sys/pages.h"
+#include "sys/sys.h"
+#include "sys/trap.h"
+
+static uint32_t
+chunk_count(const struct torc_stacks *stacks)
+{
+	return (stacks->capacity + TORC_STACKS_CHUNK - 1) / TORC_STACKS_CHUNK;
+}
+
+int
+torc_stacks_init(struct torc_stacks *stacks, uint32_t capacity, size_t size)
+{
+	void *table;
+	int rc;
+
+	torc_assert(size % torc_sys_page_size() == 0);
+	*stacks = (struct torc_stacks) {
+		.size = size,
+		.capacity = capacity,
+	};
+	rc = torc_pages_reserve(&table,
+	    (chunk_count(stacks) + (size_t)capacity) * sizeof(void *));
+	if (rc < 0)
+		return rc;
+	stacks->chunks = table;
+	stacks->free = stacks->chunks + chunk_count(stacks);
+	return 0;
+}
+
+void
+torc_stacks_fini(struct torc_stacks *stacks)
+{
+	torc_assert(stacks->in_use == 0);
+	for (uint32_t i = 0; i * TORC_STACKS_CHUNK < stacks->made; i++)
+		torc_pages_release(stacks->chunks[i],
+		    TORC_STACKS_CHUNK * stacks->size);
+	torc_pages_release(stacks->chunks,
+	    (chunk_count(stacks) + (size_t)stacks->capacity) *
+	    sizeof(void *));
+}
+
+/* A stack that was never used: the next one of the last chunk. */
+static void *
+make(struct torc_stacks *stacks)
+{
+	uint32_t chunk = stacks->made / TORC_STACKS_CHUNK;
+	uint32_t index = stacks->made % TORC_STACKS_CHUNK;
+	char *stack;
+
+	if (stacks->made == stacks->capacity)
+		return NULL;
+	if (index == 0 && torc_pages_reserve(&stacks->chunks[chunk],
+	    TORC_STACKS_CHUNK * stacks->size) < 0)
+		return NULL;
+	stack = (char *)stacks->chunks[chunk] + index * stacks->size;
+	if (torc_pages_guard(stack, torc_sys_page_size()) < 0) {
+		if (index == 0)
+			torc_pages_release(stacks->chunks[chunk],
+			    TORC_STACKS_CHUNK * stacks->size);
+		return NULL;
+	}
+	stacks->made++;
+	return stack;
+}
+
+void *
+torc_stacks_take(struct torc_stacks *stacks)
+{
+	void *stack = stacks->free_count > 0 ?
+	    stacks->free[--stacks->free_count] : make(stacks);
+
+	if (stack != NULL && ++stacks->in_use > stacks->peak)
+		stacks->peak = stacks->in_use;
+	return stack;
+}
+
+void
+torc_stacks_give(struct torc_stacks *stacks, void *stack)
+{
+	const size_t guard = torc_sys_page_size();
+
+	torc_assert(stacks->in_use > 0);
+	stacks->in_use--;
+	if (stacks->free_count >= TORC_STACKS_RESERVE)
+		torc_pages_forget((char *)stack + guard,
+		    stacks->size - guard);
+	stacks->free[stacks->free_count++] = stack;
+}

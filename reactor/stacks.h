@@ -1,0 +1,37 @@
+/*
+ * stacks.h - a pool of stacks, each with a guard page at its low end. The
+ * last one given back is the first one taken, since it is in the cache; of
+ * those that lie idle beyond a reserve the memory goes back to the kernel.
+ */
+#ifndef TORC_REACTOR_STACKS_H
+#define TORC_REACTOR_STACKS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct torc_stacks {
+	void **chunks;		/* regions of TORC_STACKS_CHUNK stacks */
+	void **free;		/* stacks that nobody has */
+	size_t size;		/* of a stack, with its guard */
+	uint32_t free_count;
+	uint32_t made;		/* stacks that exist */
+	uint32_t capacity;
+	uint32_t in_use;
+	uint32_t peak;
+};
+
+#define TORC_STACKS_CHUNK 64u
+#define TORC_STACKS_RESERVE 256u	/* idle ones that keep their memory */
+
+int torc_stacks_init(struct torc_stacks *stacks, uint32_t capacity,
+    size_t size);
+void torc_stacks_fini(struct torc_stacks *stacks);
+
+/*
+ * The low end of a stack of stacks->size bytes, its guard page included, or
+ * NULL when there are `capacity` or no memory.
+ */
+void *torc_stacks_take(struct torc_stacks *stacks);
+void torc_stacks_give(struct torc_stacks *stacks, void *stack);
+
+#endif

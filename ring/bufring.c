@@ -1,0 +1,112 @@
+/*
+ * bufring.c - registering a buffer ring and its memory.
+ */
+#include "ring/bufring.h"
+
+#include <errno.h>
+
+#include "ring/ring.h"
+#include "sys/pages.h"
+#include "sys/sys.h"
+
+/*
+ * Buffers do not start at the same place in a page, else the first lines of
+ * all of them would fall into the same few sets of the cache.
+ */
+#define COLOUR 64u
+
+static int
+register_ring(struct torc_bufring *bufring, uint16_t flags)
+{
+	struct torc_uapi_buf_reg reg = {
+		.ring_addr = (uint64_t)bufring->kbufs,
+		.ring_entries = bufring->capacity,
+		.bgid = bufring->bgid,
+		.flags = flags,
+	};
+
+	return torc_sys_register(bufring->ring->fd,
+	    IORING_REGISTER_PBUF_RING, &reg, 1);
+}
+
+static int
+register_best(struct torc_bufring *bufring, bool incremental)
+{
+	int rc = -EINVAL;
+
+	if (incremental)
+		rc = register_ring(bufring, IOU_PBUF_RING_INC);
+	bufring->incremental = rc == 0;
+	return rc == -EINVAL ? register_ring(bufring, 0) : rc;
+}
+
+int
+torc_bufring_init(struct torc_bufring *bufring, struct torc_ring *ring,
+    uint16_t bgid, uint32_t capacity, uint32_t start, uint32_t size,
+    bool incremental)
+{
+	void *region;
+	int rc;
+
+	torc_assert(capacity > 0 && capacity <= TORC_BUFRING_MAX);
+	torc_assert((capacity & (capacity - 1)) == 0);
+	*bufring = (struct torc_bufring) {
+		.ring = ring,
+		.bgid = bgid,
+		.capacity = capacity,
+		.size = size,
+		.stride = size + COLOUR,
+	};
+	bufring->bufs = torc_sys_alloc(capacity * sizeof(*bufring->bufs));
+	if (bufring->bufs == NULL)
+		return -ENOMEM;
+	rc = torc_pages_reserve(&region, capacity * sizeof(*bufring->kbufs));
+	if (rc < 0)
+		goto free_bufs;
+	bufring->kbufs = region;
+	bufring->ktail = &bufring->kbufs[0].resv;
+	rc = torc_pages_reserve(&region, capacity * bufring->stride);
+	if (rc < 0)
+		goto release_ring;
+	bufring->memory = region;
+	rc = register_best(bufring, incremental);
+	if (rc < 0)
+		goto release_memory;
+	torc_bufring_grow(bufring, start);
+	torc_bufring_publish(bufring);
+	bufring->in_kernel_min = bufring->in_kernel;
+	return 0;
+
+release_memory:
+	torc_pages_release(bufring->memory, capacity * bufring->stride);
+release_ring:
+	torc_pages_release(bufring->kbufs, capacity * sizeof(*bufring->kbufs));
+free_bufs:
+	torc_sys_free(bufring->bufs);
+	return rc;
+}
+
+void
+torc_bufring_fini(struct torc_bufring *bufring)
+{
+	struct torc_uapi_buf_reg reg = { .bgid = bufring->bgid };
+
+	/* Before its memory goes: closing a ring takes effect late. */
+	torc_sys_register(bufring->ring->fd, IORING_UNREGISTER_PBUF_RING,
+	    &reg, 1);
+	torc_pages_release(bufring->memory,
+	    bufring->capacity * bufring->stride);
+	torc_pages_release(bufring->kbufs,
+	    bufring->capacity * sizeof(*bufring->kbufs));
+	torc_sys_free(bufring->bufs);
+}
+
+uint32_t
+torc_bufring_grow(struct torc_bufring *bufring, uint32_t count)
+{
+	if (count > bufring->capacity - bufring->live)
+		count = bufring->capacity - bufring->live;
+	for (uint32_t i = 0; i < count; i++)
+		torc_bufring_provide(bufring, (uint16_t)bufring->live++);
+	return count;
+}

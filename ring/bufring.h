@@ -1,0 +1,146 @@
+/*
+ * bufring.h - a ring of provided buffers: memory that the kernel receives
+ * into, one buffer for each completion that needs one.
+ *
+ * A buffer (bid) is in one of three states, and each change is asserted:
+ *
+ *   SPARE    in reserve: never given to the kernel yet
+ *   KERNEL   in the ring, or being filled
+ *   HELD     all its bytes are ours; each slice of it that someone has not
+ *            read yet is a reference
+ *
+ * In an incremental ring (Linux 6.12) the kernel fills a buffer slice by
+ * slice and it is KERNEL and referenced at once. It goes back to the kernel
+ * when the kernel has finished it and nobody refers to it.
+ *
+ * The ring starts small, since a small ring stays in the cache, and grows from
+ * the reserve when most of it is held. Owned by the ring's thread.
+ */
+#ifndef TORC_RING_BUFRING_H
+#define TORC_RING_BUFRING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sys/barrier.h"
+#include "sys/trap.h"
+#include "sys/uapi.h"
+
+struct torc_ring;
+
+#define TORC_BUFRING_MAX 32768u	/* buffers in a ring; the kernel's limit */
+
+enum torc_buf_state {
+	TORC_BUF_SPARE,
+	TORC_BUF_KERNEL,
+	TORC_BUF_HELD,
+};
+
+struct torc_buf {
+	uint32_t refs;		/* slices that somebody has not read */
+	uint32_t filled;	/* bytes received; where the next slice is */
+	enum torc_buf_state state;
+};
+
+struct torc_bufring {
+	struct io_uring_buf *kbufs;
+	uint16_t *ktail;
+	uint8_t *memory;
+	struct torc_buf *bufs;	/* by bid */
+	size_t stride;		/* from one buffer to the next */
+	uint32_t size;		/* bytes in a buffer */
+	uint32_t capacity;	/* buffers with the reserve; a power of two */
+	uint32_t live;		/* bids below this are not SPARE */
+	uint32_t in_kernel;	/* KERNEL */
+	uint32_t in_kernel_min;	/* the lowest it was */
+	uint64_t returned;	/* buffers given back, ever */
+	uint16_t tail;		/* ours; the kernel's is behind until publish */
+	uint16_t bgid;
+	bool incremental;
+	struct torc_ring *ring;
+};
+
+/*
+ * Register `capacity` buffers (a power of two) of `size` bytes as group
+ * `bgid`, `start` of them live. With `incremental`, the kernel fills buffers
+ * slice by slice if it can; bufring->incremental says if it does. Before or
+ * after the ring is enabled. 0 or a negative errno. Linux 5.19.
+ */
+int torc_bufring_init(struct torc_bufring *bufring, struct torc_ring *ring,
+    uint16_t bgid, uint32_t capacity, uint32_t start, uint32_t size,
+    bool incremental);
+
+/* Unregister and unmap. No receive may be armed on the group. */
+void torc_bufring_fini(struct torc_bufring *bufring);
+
+/*
+ * Make up to `count` buffers of the reserve live. Returns how many; the
+ * kernel sees them after torc_bufring_publish().
+ */
+uint32_t torc_bufring_grow(struct torc_bufring *bufring, uint32_t count);
+
+/*
+ * Take what a CQE with IORING_CQE_F_BUFFER delivered: `length` bytes, of which
+ * the caller gets a reference and the address. A length of 0 takes the
+ * buffer without bytes: the caller puts the reference at once.
+ */
+static inline uint8_t *
+torc_bufring_take(struct torc_bufring *bufring, uint16_t bid, uint32_t length,
+    uint32_t cqe_flags)
+{
+	struct torc_buf *buf = &bufring->bufs[bid];
+	uint8_t *data = bufring->memory + bid * bufring->stride + buf->filled;
+
+	torc_assert(bid < bufring->live && buf->state == TORC_BUF_KERNEL);
+	torc_assert(length <= bufring->size - buf->filled);
+	buf->refs++;
+	buf->filled += length;
+	if (!(cqe_flags & IORING_CQE_F_BUF_MORE)) {
+		buf->state = TORC_BUF_HELD;
+		if (--bufring->in_kernel < bufring->in_kernel_min)
+			bufring->in_kernel_min = bufring->in_kernel;
+	}
+	return data;
+}
+
+/* Write a buffer to the ring; the kernel sees it after the next publish. */
+static inline void
+torc_bufring_provide(struct torc_bufring *bufring, uint16_t bid)
+{
+	struct io_uring_buf *kbuf =
+	    &bufring->kbufs[bufring->tail & (bufring->capacity - 1)];
+
+	/* Not `resv`: in entry 0 it is the tail. All three each time: an
+	 * incremental ring changes them. */
+	kbuf->addr = (uint64_t)(bufring->memory + bid * bufring->stride);
+	kbuf->len = bufring->size;
+	kbuf->bid = bid;
+	bufring->bufs[bid].state = TORC_BUF_KERNEL;
+	bufring->bufs[bid].filled = 0;
+	bufring->tail++;
+	bufring->in_kernel++;
+}
+
+/* Put a reference back; the last one returns the buffer to the kernel. */
+static inline void
+torc_bufring_put(struct torc_bufring *bufring, uint16_t bid)
+{
+	struct torc_buf *buf = &bufring->bufs[bid];
+
+	torc_assert(bid < bufring->live && buf->refs > 0);
+	if (--buf->refs == 0 && buf->state == TORC_BUF_HELD) {
+		torc_bufring_provide(bufring, bid);
+		bufring->returned++;
+	}
+}
+
+/* Show the kernel every buffer that was provided. Once per batch. */
+static inline void
+torc_bufring_publish(struct torc_bufring *bufring)
+{
+	/* B1: release. Address, length and bid are written before the kernel
+	 * sees that it may pick the buffer. */
+	torc_store_release_u16(bufring->ktail, bufring->tail);
+}
+
+#endif

@@ -1,0 +1,329 @@
+/*
+ * explain.c - from an errno to one cause, the values that show it, one fix.
+ *
+ * It works where there is least to go by: in an empty root without /proc, on
+ * a fiber's stack, with no descriptor and no memory left. What cannot be read
+ * is left out of the text and decides nothing.
+ */
+#include "sys/explain.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/seccomp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "sys/sys.h"
+
+#define SYSCTL "/proc/sys/kernel/"
+#define MAX_GROUPS 256		/* 1 KiB of stack */
+
+struct facts {
+	int error;		/* positive */
+	int probe;		/* what io_uring_enter(2) makes of fd -1 */
+	int seccomp;		/* SECCOMP_MODE_, or -1: not known */
+	long disabled;		/* kernel.io_uring_disabled, or -1: not there */
+	long group;		/* kernel.io_uring_group, or -1: none */
+	bool exempt;		/* from the group: a member, or privileged */
+	bool unlimited;		/* RLIMIT_MEMLOCK does not apply */
+	uint64_t memory;	/* needed, in bytes */
+	uint64_t memlock;	/* UINT64_MAX: no limit */
+	uint64_t nofile;
+	long release;		/* major * 1000 + minor */
+	struct utsname system;
+};
+
+enum clue {
+	ALWAYS,			/* no clue is needed */
+	NOT_MEMBER, BY_SYSCTL, SYSCTL_HIDDEN, DOCKER_DESKTOP, FILTER,
+	UNIT_FILTER, GVISOR, BEFORE_5_1, BEFORE_6_1, NOT_BUILT, NOT_PASSED_ON,
+	BY_MEMLOCK,
+};
+
+/* The first row that holds is the cause; what is certain comes first. */
+static const struct cause {
+	int error;		/* 0: any */
+	enum clue clue;
+	const char *text;
+	const char *fix;
+} causes[] = {
+	{ EPERM, NOT_MEMBER, "kept to one group by a sysctl",
+	    "add this user to the group that kernel.io_uring_group names" },
+	{ EPERM, BY_SYSCTL, "switched off by a sysctl",
+	    "set kernel.io_uring_disabled to 0 on the host" },
+	{ EPERM, DOCKER_DESKTOP, "blocked by Docker Desktop in every container",
+	    "use Docker Engine in a Linux virtual machine" },
+	{ ENOSYS, GVISOR, "not implemented by the gVisor sandbox",
+	    "run it outside gVisor" },
+	{ ENOSYS, BEFORE_5_1, "the kernel is too old",
+	    "use Linux 6.1 or later (on WSL: WSL 2, and wsl --update)" },
+	{ ENOSYS, NOT_BUILT, "the kernel is built without io_uring",
+	    "use a kernel with CONFIG_IO_URING=y" },
+	{ 0, UNIT_FILTER, "blocked by a seccomp filter",
+	    "add SystemCallFilter=@aio to the systemd unit" },
+	{ 0, FILTER, "blocked by a seccomp filter",
+	    "allow io_uring_setup, io_uring_enter and io_uring_register in the "
+	    "container's seccomp profile (Docker, Podman: --security-opt "
+	    "seccomp=FILE; Kubernetes: seccompProfile)" },
+	{ EPERM, SYSCTL_HIDDEN, "probably switched off by a sysctl, which "
+	    "cannot be read without /proc",
+	    "set kernel.io_uring_disabled to 0 on the host" },
+	{ EPERM, ALWAYS, "refused by a Linux security module or a sandbox",
+	    "allow io_uring in its policy" },
+	{ EACCES, ALWAYS, "refused by a Linux security module",
+	    "allow io_uring in its policy" },
+	{ ENOSYS, NOT_PASSED_ON, "the kernel has it, but the emulator or "
+	    "sandbox that runs this program does not pass it on",
+	    "run the program without it" },
+	{ ENOSYS, ALWAYS, "the kernel is built without io_uring",
+	    "use a kernel with CONFIG_IO_URING=y" },
+	{ EOPNOTSUPP, ALWAYS, "not offered by this platform (an answer that "
+	    "Linux itself never gives)", "ask its operator for io_uring" },
+	{ ENOMEM, BY_MEMLOCK, "too little memory may be locked",
+	    "raise RLIMIT_MEMLOCK (ulimit -l; systemd: LimitMEMLOCK=; Docker: "
+	    "--ulimit memlock=)" },
+	{ ENOMEM, ALWAYS, "the kernel has no memory left for the ring",
+	    "give the machine, or the container's cgroup, more memory" },
+	{ EMFILE, ALWAYS, "this process has no descriptor left",
+	    "raise RLIMIT_NOFILE (ulimit -n; systemd: LimitNOFILE=)" },
+	{ ENFILE, ALWAYS, "the whole system has no open file left",
+	    "raise the sysctl fs.file-max" },
+	{ EINVAL, BEFORE_6_1, "the kernel is too old",
+	    "use Linux 6.1 or later (on WSL: wsl --update)" },
+	{ EINVAL, ALWAYS, "the sizes of the ring were refused",
+	    "ask for 1 to 32768 SQ entries and 65536 CQ entries at most" },
+	{ 0, ALWAYS, "refused for a reason that Linux does not document",
+	    "look in the kernel log" },
+};
+
+static long
+read_number(const char *path)
+{
+	char digits[24] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int count;
+
+	if (fd < 0)
+		return -1;
+	count = torc_sys_read(fd, digits, sizeof(digits) - 1);
+	torc_sys_close(fd);
+	return count > 0 ? strtol(digits, NULL, 10) : -1;
+}
+
+static bool
+in_group(long group)
+{
+	gid_t groups[MAX_GROUPS];
+	int count = getgroups(MAX_GROUPS, groups);
+
+	while (group >= 0 && count-- > 0) {
+		if (groups[count] == (gid_t)group)
+			return true;
+	}
+	return group >= 0 && getegid() == (gid_t)group;
+}
+
+/*
+ * The kernel asks for capabilities over the machine, which root in a user
+ * namespace does not have, whatever its own set says. The initial namespace
+ * has this number on every kernel (PROC_USER_INIT_INO).
+ */
+static bool
+has_capability(unsigned capability)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct sets[2];
+	char name[32] = "";
+
+	if (readlink("/proc/self/ns/user", name, sizeof(name) - 1) > 0 &&
+	    strcmp(name, "user:[4026531837]") != 0)
+		return false;
+	return syscall(__NR_capget, &header, sets) == 0 &&
+	    sets[0].effective >> capability & 1;
+}
+
+static void
+read_facts(struct facts *facts, int error, uint64_t memory)
+{
+	char *minor;
+
+	memset(facts, 0, sizeof(*facts));
+	facts->error = -error;
+	facts->memory = memory;
+	facts->probe = torc_sys_enter(-1, 0, 0, 0, NULL, 0);
+	facts->seccomp = prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
+	facts->disabled = read_number(SYSCTL "io_uring_disabled");
+	facts->group = read_number(SYSCTL "io_uring_group");
+	facts->exempt = has_capability(CAP_SYS_ADMIN) || in_group(facts->group);
+	facts->unlimited = has_capability(CAP_IPC_LOCK);
+	torc_sys_rlimit(RLIMIT_MEMLOCK, &facts->memlock);
+	torc_sys_rlimit(RLIMIT_NOFILE, &facts->nofile);
+	uname(&facts->system);
+	facts->release = strtol(facts->system.release, &minor, 10) * 1000;
+	if (*minor == '.')
+		facts->release += strtol(minor + 1, NULL, 10);
+}
+
+static bool
+is_filtered(const struct facts *facts)
+{
+	/* An answer to the probe that no kernel gives by itself. */
+	if (facts->error != ENOSYS && facts->probe == -facts->error)
+		return true;
+	return facts->seccomp == SECCOMP_MODE_FILTER &&
+	    (facts->error == EPERM || facts->error == ENOSYS ||
+	    facts->error == EOPNOTSUPP);
+}
+
+static bool
+holds(const struct facts *facts, enum clue clue)
+{
+	/* Every kernel since 6.6 that has io_uring has the sysctl. */
+	const bool no_sysctl = facts->disabled < 0 && facts->release >= 6006;
+	const bool outside = facts->disabled == 1 && !facts->exempt;
+
+	switch (clue) {
+	case ALWAYS:
+		return true;
+	case NOT_MEMBER:
+		return outside && facts->group >= 0;
+	case BY_SYSCTL:
+		return outside || facts->disabled == 2;
+	case SYSCTL_HIDDEN:
+		return no_sysctl && access(SYSCTL "osrelease", F_OK) != 0;
+	case NOT_BUILT:
+		return no_sysctl && access(SYSCTL "osrelease", F_OK) == 0;
+	case DOCKER_DESKTOP:
+		return strstr(facts->system.release, "linuxkit") != NULL;
+	case FILTER:
+		return is_filtered(facts);
+	case UNIT_FILTER:
+		return is_filtered(facts) && getenv("INVOCATION_ID") != NULL;
+	case GVISOR:	/* by its release, before 2025 by its date */
+		return strstr(facts->system.release, "gvisor") != NULL ||
+		    strstr(facts->system.version, "15:06:54 PST 2016") != NULL;
+	case BEFORE_5_1:
+		return facts->release < 5001;
+	case BEFORE_6_1:
+		return facts->release < 6001;
+	case NOT_PASSED_ON:
+		return facts->disabled >= 0 || facts->probe == -EBADF;
+	case BY_MEMLOCK:	/* which is asked since 6.14, or a backport */
+		return !facts->unlimited && facts->memlock != UINT64_MAX &&
+		    (facts->memory > facts->memlock || facts->release >= 6014);
+	}
+	return false;
+}
+
+struct text {
+	char *at;
+	size_t room;
+};
+
+__attribute__((format(printf, 2, 3)))
+static void
+add(struct text *text, const char *format, ...)
+{
+	va_list list;
+	int length;
+
+	va_start(list, format);
+	length = vsnprintf(text->at, text->room, format, list);
+	va_end(list);
+	if (length < 0)
+		return;
+	if ((size_t)length > text->room)
+		length = (int)text->room;
+	text->at += length;
+	text->room -= (size_t)length;
+}
+
+static void
+add_name(struct text *text, int error)
+{
+	static const struct {
+		int error;
+		const char *name;
+	} names[] = {
+		{ EPERM, "EPERM" }, { EACCES, "EACCES" }, { ENOSYS, "ENOSYS" },
+		{ EOPNOTSUPP, "EOPNOTSUPP" }, { ENOMEM, "ENOMEM" },
+		{ EMFILE, "EMFILE" }, { ENFILE, "ENFILE" },
+		{ EINVAL, "EINVAL" }, { EFAULT, "EFAULT" },
+		{ EAGAIN, "EAGAIN" }, { EBUSY, "EBUSY" }, { EINTR, "EINTR" },
+	};
+	size_t i = 0;
+
+	while (i < sizeof(names) / sizeof(names[0]) && names[i].error != error)
+		i++;
+	if (i < sizeof(names) / sizeof(names[0]))
+		add(text, "io_uring_setup: %s: ", names[i].name);
+	else
+		add(text, "io_uring_setup: errno %d: ", error);
+}
+
+static void
+add_access(struct text *text, const struct facts *facts)
+{
+	if (facts->seccomp >= 0)
+		add(text, ", Seccomp: %d", facts->seccomp);
+	if (facts->disabled >= 0)
+		add(text, ", kernel.io_uring_disabled = %ld", facts->disabled);
+	if (facts->disabled == 1)
+		add(text, ", kernel.io_uring_group = %ld, %s", facts->group,
+		    facts->exempt ? "exempt" : "not a member");
+}
+
+/*
+ * The rings of a user are charged to the user, not to a process. No file says
+ * how much that is (VmLck is other memory), but a bound follows.
+ */
+static void
+add_memory(struct text *text, const struct facts *facts)
+{
+	const unsigned long long need = (facts->memory + 1023) / 1024;
+	const unsigned long long limit = facts->memlock / 1024;
+
+	if (need > 0)
+		add(text, ", needs %llu KiB", need);
+	if (!holds(facts, BY_MEMLOCK))
+		add(text, ", RLIMIT_MEMLOCK does not matter here");
+	else if (need == 0 || need > limit)
+		add(text, ", RLIMIT_MEMLOCK %llu KiB", limit);
+	else
+		add(text, ", RLIMIT_MEMLOCK %llu KiB, of which other rings of "
+		    "this user hold more than %llu KiB", limit, limit - need);
+}
+
+void
+torc_explain(char *text, size_t size, int error, uint64_t memory)
+{
+	struct text rest = { text, size };
+	const struct cause *cause = causes;
+	struct facts facts;
+
+	read_facts(&facts, error, memory);
+	while ((cause->error != 0 && cause->error != facts.error) ||
+	    !holds(&facts, cause->clue))
+		cause++;
+	add_name(&rest, facts.error);
+	add(&rest, "%s (Linux %s", cause->text, facts.system.release);
+	if (facts.error == ENOMEM)
+		add_memory(&rest, &facts);
+	else if (facts.error == EMFILE)
+		add(&rest, ", RLIMIT_NOFILE %llu",
+		    (unsigned long long)facts.nofile);
+	else if (facts.error != EINVAL)
+		add_access(&rest, &facts);
+	add(&rest, "): %s", cause->fix);
+}

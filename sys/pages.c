@@ -1,0 +1,55 @@
+/*
+ * pages.c - anonymous regions with guards.
+ */
+#include "sys/pages.h"
+
+#include <sys/mman.h>
+
+#include "sys/sys.h"
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102	/* Linux 6.13 */
+#endif
+
+static size_t
+whole_pages(size_t size)
+{
+	const size_t page = torc_sys_page_size();
+
+	return (size + page - 1) / page * page;
+}
+
+int
+torc_pages_reserve(void **region, size_t size)
+{
+	int rc = torc_sys_map(region, whole_pages(size),
+	    PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (rc < 0)
+		return rc;
+	rc = torc_sys_advise(*region, whole_pages(size), MADV_DONTFORK);
+	if (rc < 0)
+		torc_pages_release(*region, size);
+	return rc;
+}
+
+void
+torc_pages_release(void *region, size_t size)
+{
+	torc_sys_unmap(region, whole_pages(size));
+}
+
+int
+torc_pages_guard(void *start, size_t size)
+{
+	if (torc_sys_advise(start, size, MADV_GUARD_INSTALL) == 0)
+		return 0;
+	return torc_sys_protect(start, size, PROT_NONE);
+}
+
+void
+torc_pages_forget(void *start, size_t size)
+{
+	torc_sys_advise(start, size, MADV_DONTNEED);
+}

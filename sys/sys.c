@@ -1,0 +1,285 @@
+/*
+ * sys.c - the crossings: the call, and its errno turned into a value. Nothing
+ * else happens here.
+ */
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sys/trap.h"
+
+/* The same on every architecture that torc knows. */
+#ifndef __NR_io_uring_setup
+#define __NR_io_uring_setup 425
+#define __NR_io_uring_enter 426
+#define __NR_io_uring_register 427
+#endif
+
+/* The one place where errno is read. */
+static int
+result(long rc)
+{
+	return rc < 0 ? -errno : (int)rc;
+}
+
+int
+torc_sys_setup(uint32_t entries, struct io_uring_params *params)
+{
+	return result(syscall(__NR_io_uring_setup, entries, params));
+}
+
+int
+torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
+    uint32_t flags, const void *arg, size_t arg_size)
+{
+	return result(syscall(__NR_io_uring_enter, fd, to_submit, min_complete,
+	    flags, arg, arg_size));
+}
+
+int
+torc_sys_register(int fd, uint32_t opcode, void *arg, uint32_t count)
+{
+	return result(syscall(__NR_io_uring_register, fd, opcode, arg, count));
+}
+
+int
+torc_sys_map(void **address, size_t size, int prot, int flags, int fd,
+    uint64_t offset)
+{
+	void *at = mmap(NULL, size, prot, flags, fd, (off_t)offset);
+
+	if (at == MAP_FAILED)
+		return -errno;
+	*address = at;
+	return 0;
+}
+
+int
+torc_sys_unmap(void *address, size_t size)
+{
+	return result(munmap(address, size));
+}
+
+int
+torc_sys_advise(void *address, size_t size, int advice)
+{
+	return result(madvise(address, size, advice));
+}
+
+int
+torc_sys_protect(void *address, size_t size, int prot)
+{
+	return result(mprotect(address, size, prot));
+}
+
+void *
+torc_sys_alloc(size_t size)
+{
+	return calloc(1, size);
+}
+
+void
+torc_sys_free(void *memory)
+{
+	free(memory);
+}
+
+int
+torc_sys_close(int fd)
+{
+	return result(close(fd));
+}
+
+int
+torc_sys_read(int fd, void *data, size_t size)
+{
+	return result(read(fd, data, size));
+}
+
+int
+torc_sys_write(int fd, const void *data, size_t size)
+{
+	return result(write(fd, data, size));
+}
+
+int
+torc_sys_eventfd(void)
+{
+	return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+int
+torc_sys_unlink(const char *path)
+{
+	return result(unlink(path));
+}
+
+int
+torc_sys_is_socket(const char *path)
+{
+	struct stat status;
+
+	if (lstat(path, &status) < 0)
+		return -errno;
+	return S_ISSOCK(status.st_mode);
+}
+
+int
+torc_sys_socket(int domain, int type, int protocol)
+{
+	return result(socket(domain, type, protocol));
+}
+
+int
+torc_sys_socketpair(int fds[2])
+{
+	return result(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+}
+
+int
+torc_sys_bind(int fd, const struct sockaddr *address, uint32_t size)
+{
+	return result(bind(fd, address, size));
+}
+
+int
+torc_sys_listen(int fd, int backlog)
+{
+	return result(listen(fd, backlog));
+}
+
+int
+torc_sys_connect(int fd, const struct sockaddr *address, uint32_t size)
+{
+	return result(connect(fd, address, size));
+}
+
+int
+torc_sys_accept_now(int fd)
+{
+	struct pollfd ready = { .fd = fd, .events = POLLIN };
+	int rc = result(poll(&ready, 1, 0));
+
+	if (rc <= 0)
+		return rc < 0 ? rc : -EAGAIN;
+	return result(accept4(fd, NULL, NULL, SOCK_CLOEXEC));
+}
+
+int
+torc_sys_shutdown(int fd, int how)
+{
+	return result(shutdown(fd, how));
+}
+
+int
+torc_sys_setsockopt(int fd, int level, int name, const void *value,
+    uint32_t size)
+{
+	return result(setsockopt(fd, level, name, value, size));
+}
+
+int
+torc_sys_getsockname(int fd, struct sockaddr *address, uint32_t *size)
+{
+	return result(getsockname(fd, address, size));
+}
+
+int
+torc_sys_getpeername(int fd, struct sockaddr *address, uint32_t *size)
+{
+	return result(getpeername(fd, address, size));
+}
+
+uint64_t
+torc_sys_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void
+torc_sys_sleep(uint64_t ns)
+{
+	const struct timespec time = {
+		.tv_sec = (time_t)(ns / 1000000000u),
+		.tv_nsec = (long)(ns % 1000000000u),
+	};
+
+	nanosleep(&time, NULL);
+}
+
+int
+torc_sys_rlimit(int resource, uint64_t *soft)
+{
+	struct rlimit limit;
+
+	if (getrlimit((__typeof__(RLIMIT_NOFILE))resource, &limit) < 0)
+		return -errno;
+	*soft = limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
+	return 0;
+}
+
+int
+torc_sys_allowed_cpu(unsigned index)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return -errno;
+	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET(cpu, &set) && index-- == 0)
+			return (int)cpu;
+	}
+	return -ENOENT;
+}
+
+int
+torc_sys_pin(int cpu)
+{
+	cpu_set_t set;
+
+	torc_assert(cpu >= 0 && cpu < CPU_SETSIZE);
+	CPU_ZERO(&set);
+	CPU_SET((size_t)cpu, &set);
+	return result(sched_setaffinity(0, sizeof(set), &set));
+}
+
+size_t
+torc_sys_page_size(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+_Noreturn void
+torc_trap(const char *file, int line, const char *text)
+{
+	char number[12];
+	char *digit = number + sizeof(number);
+
+	*--digit = '\0';
+	do {
+		*--digit = (char)('0' + line % 10);
+		line /= 10;
+	} while (line > 0);
+	const char *const parts[] = { "torc: ", file, ":", digit, ": ", text,
+	    "\n" };
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (write(STDERR_FILENO, parts[i], strlen(parts[i])) < 0)
+			break;
+	}
+	abort();
+}

@@ -1,0 +1,70 @@
+/*
+ * sys.h - every crossing into the kernel that the core makes, and the heap.
+ *
+ * All return a negative errno on failure; errno itself is not used above this
+ * layer. All are ordinary out-of-line functions so that a test can put its
+ * own in their place at link time (`-Wl,--wrap=torc_sys_enter`). Any thread,
+ * unless the kernel object says otherwise.
+ */
+#ifndef TORC_SYS_SYS_H
+#define TORC_SYS_SYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct io_uring_params;
+struct sockaddr;
+
+/* io_uring_setup(2): a descriptor. */
+int torc_sys_setup(uint32_t entries, struct io_uring_params *params);
+/* io_uring_enter(2): the number of SQEs that were taken. */
+int torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
+    uint32_t flags, const void *arg, size_t arg_size);
+/* io_uring_register(2). */
+int torc_sys_register(int fd, uint32_t opcode, void *arg, uint32_t count);
+
+/* mmap(2) at an address of the kernel's choice; `*address` is set on 0. */
+int torc_sys_map(void **address, size_t size, int prot, int flags, int fd,
+    uint64_t offset);
+int torc_sys_unmap(void *address, size_t size);
+int torc_sys_advise(void *address, size_t size, int advice);
+int torc_sys_protect(void *address, size_t size, int prot);
+
+/* Zeroed memory, or NULL. The only allocator of the core. */
+void *torc_sys_alloc(size_t size);
+void torc_sys_free(void *memory);
+
+int torc_sys_close(int fd);
+int torc_sys_read(int fd, void *data, size_t size);
+int torc_sys_write(int fd, const void *data, size_t size);
+int torc_sys_eventfd(void);
+int torc_sys_unlink(const char *path);
+/* 1: `path` is a socket; 0: it is something else. */
+int torc_sys_is_socket(const char *path);
+
+int torc_sys_socket(int domain, int type, int protocol);
+/* A connected pair of local stream sockets. */
+int torc_sys_socketpair(int fds[2]);
+int torc_sys_bind(int fd, const struct sockaddr *address, uint32_t size);
+int torc_sys_listen(int fd, int backlog);
+int torc_sys_connect(int fd, const struct sockaddr *address, uint32_t size);
+/* The next connection of the backlog; -EAGAIN if there is none. */
+int torc_sys_accept_now(int fd);
+int torc_sys_shutdown(int fd, int how);
+int torc_sys_setsockopt(int fd, int level, int name, const void *value,
+    uint32_t size);
+int torc_sys_getsockname(int fd, struct sockaddr *address, uint32_t *size);
+int torc_sys_getpeername(int fd, struct sockaddr *address, uint32_t *size);
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t torc_sys_now(void);
+void torc_sys_sleep(uint64_t ns);
+/* The soft limit of an RLIMIT_ resource; UINT64_MAX when there is none. */
+int torc_sys_rlimit(int resource, uint64_t *soft);
+/* The `index`-th CPU that this thread may run on, or -ENOENT past the last. */
+int torc_sys_allowed_cpu(unsigned index);
+/* Bind the calling thread to one CPU. */
+int torc_sys_pin(int cpu);
+size_t torc_sys_page_size(void);
+
+#endif

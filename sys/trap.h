@@ -1,0 +1,23 @@
+/*
+ * trap.h - what stops the process: a wrong argument of the programmer, or an
+ * invariant of torc that does not hold. Always on, also in release builds.
+ */
+#ifndef TORC_SYS_TRAP_H
+#define TORC_SYS_TRAP_H
+
+/* Write "torc: FILE:LINE: TEXT" to standard error and abort. Any thread. */
+_Noreturn void torc_trap(const char *file, int line, const char *text);
+
+#define torc_likely(condition) __builtin_expect(!!(condition), 1)
+#define torc_unlikely(condition) __builtin_expect(!!(condition), 0)
+
+/* An invariant. */
+#define torc_assert(condition) \
+	(torc_likely(condition) ? (void)0 \
+	    : torc_trap(__FILE__, __LINE__, "broken: " #condition))
+
+/* A precondition of a public call; `text` tells the programmer what to do. */
+#define torc_require(condition, text) \
+	(torc_likely(condition) ? (void)0 : torc_trap(__FILE__, __LINE__, text))
+
+#endif

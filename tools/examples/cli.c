@@ -1,0 +1,162 @@
+/*
+ * cli.c - options, and messages on standard error.
+ */
+#include "cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ADDRESSES 64
+#define EXIT_USAGE 64		/* EX_USAGE */
+#define EXIT_NO_RING 78		/* EX_CONFIG */
+
+static const char *name;
+static const char *addresses[ADDRESSES + 1] = { "127.0.0.1:8080" };
+
+static void
+notice(void *arg, const char *text)
+{
+	(void)arg;
+	fprintf(stderr, "%s: %s\n", name, text);
+}
+
+static void
+say_ready(void *arg)
+{
+	(void)arg;
+	fprintf(stderr, "%s: ready on", name);
+	for (int i = 0; addresses[i] != NULL; i++)
+		fprintf(stderr, " %s", addresses[i]);
+	fputc('\n', stderr);
+}
+
+static void
+help(const char *what, const struct cli_switch *extra)
+{
+	printf("usage: %s [options]\n%s\n\n"
+	    "  -l ADDRESS   listen there; may be given again (127.0.0.1:8080;"
+	    "\n               [::1]:8080, unix:PATH)\n"
+	    "  -r REACTORS  threads, each with a ring of its own (one per "
+	    "CPU)\n"
+	    "  -s MICROS    poll for so long before sleeping (off)\n"
+	    "  -i           incremental receive buffers, from Linux 6.12\n",
+	    name, what);
+	for (; extra != NULL && extra->letter != '\0'; extra++)
+		printf("  -%c           %s\n", extra->letter, extra->help);
+	printf("  -h, --help   this text\n");
+}
+
+static int
+usage(const char *text, const char *value)
+{
+	fprintf(stderr, "%s: %s '%s' (see --help)\n", name, text, value);
+	return EXIT_USAGE;
+}
+
+static int
+add_address(const char *address)
+{
+	static int count;
+
+	if (count == ADDRESSES)
+		return usage("too many addresses:", address);
+	addresses[count++] = address;
+	addresses[count] = NULL;
+	return 0;
+}
+
+static int
+number(const char *text, unsigned *value)
+{
+	char *end;
+	unsigned long parsed = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end != '\0' || parsed > 1000000)
+		return usage("not a number:", text);
+	*value = (unsigned)parsed;
+	return 0;
+}
+
+static int
+with_value(char letter, const char *value, struct torc_config *config)
+{
+	switch (letter) {
+	case 'l':
+		return add_address(value);
+	case 'r':
+		return number(value, &config->reactors);
+	default:
+		return number(value, &config->spin_us);
+	}
+}
+
+static struct cli_switch *
+find(struct cli_switch *extra, char letter)
+{
+	for (; extra != NULL && extra->letter != '\0'; extra++) {
+		if (extra->letter == letter)
+			return extra;
+	}
+	return NULL;
+}
+
+/* 0, an exit status, or -1: nothing more to do. */
+static int
+read_options(int argc, char **argv, const char *what,
+    struct torc_config *config, struct cli_switch *extra)
+{
+	for (int i = 1; i < argc; i++) {
+		const char *option = argv[i];
+		char letter = option[0] == '-' ? option[1] : '\0';
+		int rc;
+
+		if (strcmp(option, "--help") == 0 ||
+		    strcmp(option, "-h") == 0) {
+			help(what, extra);
+			return -1;
+		}
+		if (letter != '\0' && option[2] == '\0' &&
+		    strchr("lrs", letter) != NULL) {
+			if (++i == argc)
+				return usage("a value is missing after",
+				    option);
+			rc = with_value(letter, argv[i], config);
+			if (rc != 0)
+				return rc;
+		} else if (strcmp(option, "-i") == 0) {
+			config->incremental = true;
+		} else if (letter != '\0' && option[2] == '\0' &&
+		    find(extra, letter) != NULL) {
+			find(extra, letter)->on = true;
+		} else {
+			return usage("unknown option", option);
+		}
+	}
+	return 0;
+}
+
+int
+cli_serve(int argc, char **argv, const char *what,
+    struct torc_config *config, struct cli_switch *extra)
+{
+	const char *slash = strrchr(argv[0], '/');
+	char text[512] = "";
+	int rc;
+
+	name = slash != NULL ? slash + 1 : argv[0];
+	rc = read_options(argc, argv, what, config, extra);
+	if (rc != 0)
+		return rc > 0 ? rc : 0;
+	if (torc_available(text, sizeof(text)) < 0) {
+		fprintf(stderr, "%s: %s\n", name, text);
+		return EXIT_NO_RING;
+	}
+	config->listen = addresses;
+	config->notice = notice;
+	rc = torc_serve(config, say_ready, text, sizeof(text));
+	if (rc < 0)
+		fprintf(stderr, "%s: %s\n", name, text);
+	return rc < 0;
+}

@@ -1,0 +1,24 @@
+/*
+ * cli.h - the options that all of torc's programs have.
+ */
+#ifndef TORC_EXAMPLES_CLI_H
+#define TORC_EXAMPLES_CLI_H
+
+#include <torc.h>
+
+/* One more option of a program: a letter, without an argument. */
+struct cli_switch {
+	char letter;
+	const char *help;
+	bool on;		/* set when it was given */
+};
+
+/*
+ * Read the options into `config`, serve until SIGTERM or SIGINT, and return
+ * the exit status: 0 after a drain, 64 for wrong options, 78 if io_uring
+ * cannot be used here, 1 for any other failure. `extra` may be NULL.
+ */
+int cli_serve(int argc, char **argv, const char *what,
+    struct torc_config *config, struct cli_switch *extra);
+
+#endif
