@@ -110,6 +110,20 @@ $B/bin/raw: $B/tools/bench/raw.o $(HELPERS) $B/lib/libtorc.a
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $(filter %.o,$^) $B/lib/libtorc.a $(LINK) $(LDFLAGS)
 
+# Tests: one program per tests/test_*.c; functions of sys/ that a test puts its
+# own in place of are listed in its first lines: "wrap: torc_sys_enter ...".
+TESTS := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
+wraps = $(foreach w,$(shell sed -n 's/^ \* wrap: //p' tests/$(1).c),-Wl,--wrap=$(w))
+
+$(TESTS:%=$B/tests/bin/%): $B/tests/bin/%: $B/tests/%.o $B/tests/harness.o \
+		$B/lib/libtorc.a
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $(filter %.o,$^) $B/lib/libtorc.a -lcmocka $(LINK) \
+		$(call wraps,$*) $(LDFLAGS)
+
+tests: $(TESTS:%=$B/tests/bin/%) $(PROGRAMS)	# build the tests
+
 clean:	# remove build/
 	rm -rf $B
 

@@ -1,0 +1,416 @@
+/*
+ * harness.c - servers on threads, clients, measurements.
+ */
+#include "tests/harness.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "conn/net.h"
+#include "reactor/fiber.h"
+
+/* ---- Servers ---- */
+
+static void *
+run_server(void *arg)
+{
+	struct server *server = arg;
+
+	server->result = torc_reactor_run(server->reactor);
+	return NULL;
+}
+
+void
+server_start(struct server *server, const struct torc_config *config,
+    torc_handler *handler, void *arg)
+{
+	char text[512] = "";
+	int listener;
+
+	memset(server, 0, sizeof(*server));
+	if (torc_reactor_create(&server->reactor, config, text,
+	    sizeof(text)) < 0)
+		fail_msg("torc_reactor_create: %s", text);
+	listener = torc_listen(server->reactor, "127.0.0.1:0", handler, arg);
+	if (listener < 0)
+		fail_msg("torc_listen: %s", strerror(-listener));
+	server->port = torc_listen_port(server->reactor, listener);
+	assert_int_equal(pthread_create(&server->thread, NULL, run_server,
+	    server), 0);
+	server->running = true;
+}
+
+static int
+join(struct server *server)
+{
+	assert_true(server->running);
+	assert_int_equal(pthread_join(server->thread, NULL), 0);
+	server->running = false;
+	torc_reactor_destroy(server->reactor);
+	return server->result;
+}
+
+int
+server_stop(struct server *server)
+{
+	torc_reactor_stop(server->reactor);
+	return join(server);
+}
+
+int
+server_drain(struct server *server, unsigned ms)
+{
+	torc_reactor_drain(server->reactor, torc_after_ms(ms));
+	return join(server);
+}
+
+struct call {
+	struct torc_post post;
+	void (*call)(struct torc_reactor *reactor, void *arg);
+	int (*entry)(void *arg);
+	void *arg;
+	int result;
+	sem_t over;
+};
+
+static void
+run_call(struct torc_reactor *reactor, struct torc_post *post)
+{
+	struct call *call = torc_container(post, struct call, post);
+
+	call->call(reactor, call->arg);
+	sem_post(&call->over);
+}
+
+static int
+run_entry(void *arg)
+{
+	struct call *call = arg;
+
+	call->result = call->entry(call->arg);
+	sem_post(&call->over);
+	return 0;
+}
+
+static void
+spawn_entry(struct torc_reactor *reactor, struct torc_post *post)
+{
+	struct call *call = torc_container(post, struct call, post);
+
+	call->result = torc_fiber_start(reactor, NULL, run_entry, call);
+	if (call->result < 0)
+		sem_post(&call->over);
+}
+
+static int
+call_and_wait(struct server *server, struct call *call)
+{
+	sem_init(&call->over, 0, 0);
+	assert_int_equal(torc_post(server->reactor, &call->post), 0);
+	while (sem_wait(&call->over) < 0)
+		continue;
+	sem_destroy(&call->over);
+	return call->result;
+}
+
+void
+server_call(struct server *server,
+    void (*call)(struct torc_reactor *reactor, void *arg), void *arg)
+{
+	struct call request = {
+		.post.call = run_call,
+		.call = call,
+		.arg = arg,
+	};
+
+	call_and_wait(server, &request);
+}
+
+int
+server_fiber(struct server *server, int (*entry)(void *arg), void *arg)
+{
+	struct call request = {
+		.post.call = spawn_entry,
+		.entry = entry,
+		.arg = arg,
+	};
+
+	return call_and_wait(server, &request);
+}
+
+static void
+copy_counters(struct torc_reactor *reactor, void *arg)
+{
+	*(struct torc_counters *)arg = reactor->counters;
+}
+
+struct torc_counters
+server_counters(struct server *server)
+{
+	struct torc_counters counters;
+
+	server_call(server, copy_counters, &counters);
+	return counters;
+}
+
+struct check {
+	bool (*check)(struct torc_reactor *reactor, void *arg);
+	void *arg;
+	bool holds;
+};
+
+static void
+run_check(struct torc_reactor *reactor, void *arg)
+{
+	struct check *check = arg;
+
+	check->holds = check->check(reactor, check->arg);
+}
+
+bool
+server_await(struct server *server,
+    bool (*check)(struct torc_reactor *reactor, void *arg), void *arg,
+    unsigned ms)
+{
+	const uint64_t end = now_ms() + ms;
+	struct check request = { .check = check, .arg = arg };
+
+	for (;;) {
+		server_call(server, run_check, &request);
+		if (request.holds || now_ms() >= end)
+			return request.holds;
+		pause_ms(2);
+	}
+}
+
+static void
+count_connections(struct torc_reactor *reactor, void *arg)
+{
+	const struct torc_net *net = reactor->layer_state;
+
+	*(unsigned *)arg = net->conns.count;
+}
+
+unsigned
+server_connections(struct server *server)
+{
+	unsigned count;
+
+	server_call(server, count_connections, &count);
+	return count;
+}
+
+static bool
+has_connections(struct torc_reactor *reactor, void *arg)
+{
+	const struct torc_net *net = reactor->layer_state;
+
+	return net->conns.count == *(unsigned *)arg;
+}
+
+bool
+server_await_connections(struct server *server, unsigned count)
+{
+	return server_await(server, has_connections, &count, 5000);
+}
+
+/* ---- Clients ---- */
+
+int
+client_open(unsigned port)
+{
+	const struct timeval limit = { .tv_sec = CLIENT_SECONDS };
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	if (connect(fd, (const struct sockaddr *)&address,
+	    sizeof(address)) < 0)
+		fail_msg("connect to port %u: %s", port, strerror(errno));
+	return fd;
+}
+
+void
+client_send(int fd, const void *data, size_t size)
+{
+	const char *at = data;
+
+	while (size > 0) {
+		ssize_t sent = send(fd, at, size, MSG_NOSIGNAL);
+
+		if (sent < 0)
+			fail_msg("send: %s", strerror(errno));
+		at += sent;
+		size -= (size_t)sent;
+	}
+}
+
+bool
+client_read(int fd, void *data, size_t size)
+{
+	char *at = data;
+
+	while (size > 0) {
+		ssize_t got = recv(fd, at, size, 0);
+
+		if (got <= 0)
+			return false;
+		at += got;
+		size -= (size_t)got;
+	}
+	return true;
+}
+
+long
+client_read_all(int fd, void *data, size_t size)
+{
+	char *at = data;
+	size_t total = 0;
+
+	for (;;) {
+		ssize_t got = recv(fd, at + total, size - total, 0);
+
+		if (got <= 0)
+			return got < 0 ? -1 : (long)total;
+		total += (size_t)got;
+		assert_true(total < size);
+	}
+}
+
+bool
+client_sees_fin(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, 0) == 0;
+}
+
+void
+client_reset(int fd)
+{
+	const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	close(fd);
+}
+
+void
+client_echo(int fd, const char *text)
+{
+	const size_t size = strlen(text);
+	char *back = malloc(size);
+
+	assert_non_null(back);
+	client_send(fd, text, size);
+	assert_true(client_read(fd, back, size));
+	assert_memory_equal(back, text, size);
+	free(back);
+}
+
+int
+echo_handler(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	while (torc_conn_recv(conn, &in, TORC_NEVER) > 0) {
+		if (torc_conn_write(conn, in.data, in.size, TORC_NEVER) < 0)
+			return -1;
+		torc_conn_consume(conn, in.size);
+	}
+	return TORC_CLOSE;
+}
+
+/* ---- Streams ---- */
+
+uint8_t
+stream_byte(uint32_t key, uint64_t n)
+{
+	uint64_t x = (n / 8 + 1) * 0x9e3779b97f4a7c15u ^
+	    (uint64_t)key * 0xbf58476d1ce4e5b9u;
+
+	x ^= x >> 31;
+	x *= 0x94d049bb133111ebu;
+	x ^= x >> 29;
+	return (uint8_t)(x >> (n % 8 * 8));
+}
+
+void
+stream_fill(uint32_t key, uint64_t from, uint8_t *data, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		data[i] = stream_byte(key, from + i);
+}
+
+bool
+stream_matches(uint32_t key, uint64_t from, const uint8_t *data, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (data[i] != stream_byte(key, from + i))
+			return false;
+	}
+	return true;
+}
+
+/* ---- This process ---- */
+
+uint64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void
+pause_ms(unsigned ms)
+{
+	const struct timespec time = {
+		.tv_sec = ms / 1000,
+		.tv_nsec = ms % 1000 * 1000000L,
+	};
+
+	nanosleep(&time, NULL);
+}
+
+unsigned
+count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir) != NULL)
+		count++;
+	closedir(dir);
+	return count - 3;	/* . and .. and the folder itself */
+}
+
+size_t
+resident_bytes(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	unsigned long size, resident;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%lu %lu", &size, &resident), 2);
+	fclose(file);
+	return resident * (size_t)sysconf(_SC_PAGESIZE);
+}

@@ -1,0 +1,94 @@
+/*
+ * harness.h - what the tests share: a reactor on a thread of its own, clients
+ * with blocking sockets and a time limit, and a look at this process.
+ */
+#ifndef TORC_TESTS_HARNESS_H
+#define TORC_TESTS_HARNESS_H
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "conn/torc.h"
+#include "reactor/reactor.h"
+
+#define CLIENT_SECONDS 10	/* after which a client's call fails */
+
+/* A reactor that runs on a thread. */
+struct server {
+	struct torc_reactor *reactor;
+	pthread_t thread;
+	unsigned port;		/* on 127.0.0.1 */
+	int result;		/* of torc_reactor_run */
+	bool running;
+};
+
+/*
+ * Create a reactor, listen on 127.0.0.1 and a free port, run it on a thread.
+ * `config` may be NULL. Fails the test if any of it fails.
+ */
+void server_start(struct server *server, const struct torc_config *config,
+    torc_handler *handler, void *arg);
+
+/* Stop at once, join, destroy; the result of its loop. */
+int server_stop(struct server *server);
+
+/* Drain for `ms` milliseconds, join, destroy; the result of its loop. */
+int server_drain(struct server *server, unsigned ms);
+
+/* Run call(reactor, arg) on the reactor's thread, and wait for it. */
+void server_call(struct server *server,
+    void (*call)(struct torc_reactor *reactor, void *arg), void *arg);
+
+/* Run entry(arg) on a fiber of the reactor, and wait for its result. */
+int server_fiber(struct server *server, int (*entry)(void *arg), void *arg);
+
+/* A copy of its counters, taken on its thread. */
+struct torc_counters server_counters(struct server *server);
+
+/* Wait until check(reactor, arg) holds, at most `ms`; whether it does. */
+bool server_await(struct server *server,
+    bool (*check)(struct torc_reactor *reactor, void *arg), void *arg,
+    unsigned ms);
+
+/* Connections that are open on it. */
+unsigned server_connections(struct server *server);
+
+/* Wait until `count` connections are open, at most 5 s; whether they are. */
+bool server_await_connections(struct server *server, unsigned count);
+
+/* A connected blocking socket with CLIENT_SECONDS as its timeouts. */
+int client_open(unsigned port);
+void client_send(int fd, const void *data, size_t size);
+/* Read exactly `size` bytes; false at FIN, at an error or after the timeout. */
+bool client_read(int fd, void *data, size_t size);
+/* Read to the FIN: how many bytes, or -1 after an error or the timeout. */
+long client_read_all(int fd, void *data, size_t size);
+/* The next read gives FIN, not bytes and not an error. */
+bool client_sees_fin(int fd);
+/* Close with a reset. */
+void client_reset(int fd);
+
+/* Send `text`, and see that it comes back. */
+void client_echo(int fd, const char *text);
+
+/* A handler that sends everything back. */
+int echo_handler(struct torc_conn *conn, void *arg);
+
+/* Deterministic bytes: byte `n` of the stream named `key`. */
+uint8_t stream_byte(uint32_t key, uint64_t n);
+void stream_fill(uint32_t key, uint64_t from, uint8_t *data, size_t size);
+bool stream_matches(uint32_t key, uint64_t from, const uint8_t *data,
+    size_t size);
+
+uint64_t now_ms(void);
+void pause_ms(unsigned ms);
+unsigned count_fds(void);	/* of this process */
+size_t resident_bytes(void);
+
+#endif
