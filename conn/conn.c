@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "conn/net.h"
+#include "conn/send.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 
@@ -69,11 +70,11 @@ end_receive(struct torc_conn *conn)
 {
 	if (!conn->armed || conn->cancelling)
 		return;
-	if (torc_reactor_cancel(conn->net->reactor,
+	if (torc_reactor_cancel(conn->reactor,
 	    conn->tag | (uint64_t)TORC_KIND_RECV << FIRST_KIND_BIT))
 		conn->cancelling = true;
 	else
-		torc_reactor_later(conn->net->reactor, &conn->todo);
+		torc_reactor_later(conn->reactor, &conn->todo);
 }
 
 void
@@ -81,7 +82,7 @@ torc_conn_advance(struct torc_conn *conn)
 {
 	torc_send_advance(conn);
 	if (conn->writer != NULL &&
-	    (conn->send_error != 0 || torc_send_idle(conn)))
+	    (conn->spoiled || torc_send_idle(conn)))
 		torc_fiber_wake(conn->writer, 0);
 	if (conn->doomed || conn->slowed)
 		end_receive(conn);
@@ -105,8 +106,8 @@ torc_conn_doom(struct torc_conn *conn)
 		return;
 	conn->doomed = true;
 	conn->dormant = false;
-	if (conn->reset && conn->send_error == 0)
-		conn->send_error = -ECONNRESET;
+	if (conn->reset)
+		torc_send_spoil(conn, -ECONNRESET);
 	conn->aborting = conn->loud;
 	torc_conn_advance(conn);
 }
@@ -117,17 +118,17 @@ static uint64_t
 limit(const struct torc_conn *conn, unsigned ms)
 {
 	return ms == TORC_NO_LIMIT ? TORC_NEVER :
-	    conn->net->reactor->now + ms * 1000000ull;
+	    conn->reactor->now + ms * 1000000ull;
 }
 
 /* Read what the peer still sends, until its FIN. 0 or a negative errno. */
 static int
 await_fin(struct torc_conn *conn, uint64_t deadline)
 {
-	struct torc_reactor *reactor = conn->net->reactor;
+	struct torc_reactor *reactor = conn->reactor;
 	int rc = 0;
 
-	while (rc == 0 && !conn->eof && conn->error == 0) {
+	while (rc == 0 && !conn->eof && !conn->failed) {
 		torc_recv_discard(conn);
 		conn->reader = reactor->current;
 		rc = torc_fiber_park(reactor, deadline);
@@ -143,12 +144,12 @@ await_fin(struct torc_conn *conn, uint64_t deadline)
 static int
 finish(struct torc_conn *conn, uint64_t sent_by, uint64_t fin_by)
 {
-	const struct torc_config *config = &conn->net->reactor->config;
+	const struct torc_config *config = &conn->reactor->config;
 	int rc;
 
 	torc_recv_discard(conn);
 	rc = torc_conn_flush(conn, sent_by);
-	if (rc == 0 && !conn->eof && conn->error == 0) {
+	if (rc == 0 && !conn->eof && !conn->failed) {
 		rc = torc_conn_shutdown(conn, sent_by);
 		if (rc == 0)
 			rc = await_fin(conn, fin_by != 0 ? fin_by :
@@ -176,7 +177,7 @@ idle_too_long(struct torc_timer *timer)
 static bool
 fall_asleep(struct torc_conn *conn)
 {
-	struct torc_reactor *reactor = conn->net->reactor;
+	struct torc_reactor *reactor = conn->reactor;
 	unsigned idle_ms = reactor->config.idle_ms;
 
 	if (conn->staged_size > 0)
@@ -199,14 +200,14 @@ static int
 run_handler(void *arg)
 {
 	struct torc_conn *conn = arg;
-	const struct torc_config *config = &conn->net->reactor->config;
+	const struct torc_config *config = &conn->reactor->config;
 	int rc;
 
 	for (;;) {
-		bool ended = conn->eof || conn->error != 0;
+		bool ended = conn->eof || conn->failed;
 
 		rc = conn->handler(conn, conn->arg);
-		if (rc != TORC_AGAIN || ended || conn->send_error != 0)
+		if (rc != TORC_AGAIN || ended || conn->spoiled)
 			break;
 		if (fall_asleep(conn))
 			return 0;
@@ -227,10 +228,10 @@ run_handler(void *arg)
 static bool
 start_handler(struct torc_conn *conn)
 {
-	if (torc_fiber_start(conn->net->reactor, NULL, run_handler,
+	if (torc_fiber_start(conn->reactor, NULL, run_handler,
 	    conn) == 0)
 		return true;
-	conn->net->reactor->counters.sheds++;
+	conn->reactor->counters.sheds++;
 	conn->reset = true;
 	torc_conn_doom(conn);
 	return false;
@@ -239,7 +240,7 @@ start_handler(struct torc_conn *conn)
 void
 torc_conn_revive(struct torc_conn *conn)
 {
-	struct torc_reactor *reactor = conn->net->reactor;
+	struct torc_reactor *reactor = conn->reactor;
 	struct torc_fiber *fiber;
 
 	conn->dormant = false;
@@ -268,6 +269,8 @@ torc_conn_open(struct torc_net *net, int fd)
 		.slot = slot,
 		.fd = fd,
 		.net = net,
+		.reactor = net->reactor,
+		.unquiet = !net->quiet,
 		.tag = torc_slots_tag(&net->conns, conn, 0),
 		.view_bid = TORC_NO_BID,
 		.todo.run = advance_later,
@@ -305,7 +308,7 @@ torc_conn_accept(struct torc_net *net, int fd, int listener, unsigned port,
 int
 torc_conn_close(struct torc_conn *conn, uint64_t deadline)
 {
-	torc_require(conn->net->reactor == torc_reactor_of_fiber(),
+	torc_require(conn->reactor == torc_reactor_of_fiber(),
 	    "a connection is used on another thread than its reactor's");
 	torc_require(conn->handler == NULL,
 	    "torc_conn_close is for dialled connections: return from the "

@@ -167,20 +167,27 @@ make(struct torc_net *net)
 	int rc;
 
 	rc = torc_slots_init(&net->conns, config->connections,
-	    sizeof(struct torc_conn));
+	    (sizeof(struct torc_conn) + 63) & ~(size_t)63);
 	if (rc < 0)
 		return rc;
 	rc = torc_slots_init(&net->listeners, LISTENERS,
 	    sizeof(struct torc_listener));
 	if (rc < 0)
 		goto conns;
+	net->chunk = torc_send_chunk(net);
+	if (net->chunk == NULL) {
+		rc = -ENOMEM;
+		goto listeners;
+	}
 	rc = torc_bufring_init(&net->buffers, &reactor->ring, 0,
 	    config->buffers, config->buffers_start, config->buffer_size,
 	    config->incremental);
 	if (rc < 0)
-		goto listeners;
+		goto chunk;
 	return 0;
 
+chunk:
+	torc_sys_free(net->chunk);
 listeners:
 	torc_slots_fini(&net->listeners);
 conns:
@@ -201,7 +208,9 @@ torc_net_open(struct torc_reactor *reactor, struct torc_net **out)
 	if (net == NULL)
 		return -ENOMEM;
 	net->reactor = reactor;
-	net->chunk_size = reactor->config.slab_size * 4;
+	net->stage_max = reactor->config.slab_size;
+	net->small_max = net->stage_max / 2;
+	net->chunk_size = net->stage_max * 4;
 	torc_list_init(&net->starved);
 	torc_list_init(&net->chunks);
 	rc = make(net);

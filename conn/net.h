@@ -68,23 +68,36 @@ struct torc_job {
 struct torc_conn {
 	struct torc_slot slot;
 	int fd;
-	bool armed;		/* a receive is in the kernel */
-	bool loud;		/* a loud send is in the kernel */
-	bool fresh;		/* the view was not shown yet */
-	bool eof;		/* the peer sent FIN */
-	bool doomed;		/* closed as soon as nothing is outstanding */
-	bool dormant;		/* no fiber: the handler returned
-				 * TORC_AGAIN */
-	bool slowed;		/* held at the high-water mark: not to be
-				 * armed */
-	bool cancelling;	/* the receive was told to end */
+	/* Any of these set: sending needs a closer look. */
+	union {
+		struct {
+			bool loud;	/* a loud send is in the kernel */
+			bool aborting;	/* ... and is to be cancelled */
+			bool slabbed;	/* there is a slab */
+			bool awaited;	/* there is a writer */
+			bool spoiled;	/* there is a send_error */
+			bool shut;	/* we sent FIN */
+			bool unquiet;	/* no quiet sends at all */
+		};
+		uint64_t sending;
+	};
+	/* Any of these set: there is news for the handler. */
+	union {
+		struct {
+			bool fresh;	/* the view was not shown yet */
+			bool eof;	/* the peer sent FIN */
+			bool failed;	/* there is an error */
+		};
+		uint32_t news;
+	};
 	struct torc_net *net;
-	uint64_t tag;		/* user_data without the kind */
-	struct torc_fiber *reader;
+	struct torc_reactor *reactor;
+	struct torc_fiber *reader;	/* waits for news */
 	uint8_t *view;
 	uint32_t view_size;
 	uint32_t view_bid;	/* TORC_NO_BID: in `joined` */
 
+	uint64_t tag;		/* user_data without the kind */
 	uint8_t *staged;
 	struct torc_chunk *chunk;	/* where they are */
 	uint32_t staged_size;
@@ -93,25 +106,31 @@ struct torc_conn {
 	uint32_t send_mark;	/* its place in the submission queue */
 	uint32_t arm_mark;	/* and that of the last receive */
 	struct torc_piece *first;
+	bool armed;		/* a receive is in the kernel */
+	bool cancelling;	/* ... and was told to end */
+	bool slowed;		/* held at the high-water mark: not to be
+				 * armed */
+	bool dormant;		/* no fiber: the handler returned
+				 * TORC_AGAIN */
+	bool met;		/* has ever received a byte */
+	bool urgent;		/* send what is staged, now */
+	bool doomed;		/* closed as soon as nothing is outstanding */
+	bool reset;		/* ... with RST */
+
 	struct torc_piece *last;
 	uint32_t held;		/* bytes in the pieces, and a toll for each */
-	uint32_t reads;		/* without parking, in a row */
-
+	uint32_t reads;		/* that did not have to park, this turn */
+	uint32_t reads_turn;
 	int error;		/* that ended receiving */
 	int send_error;
-	bool shut;		/* we sent FIN */
-	bool urgent;		/* send what is staged, now */
-	bool reset;		/* close with RST */
-	bool met;		/* has ever received a byte */
-	bool aborting;		/* the loud send is to be cancelled */
 	uint32_t joined_size;	/* of the allocation */
+	uint32_t loud_size;	/* of the loud send */
 	uint8_t *joined;	/* a view that was copied together */
 	struct torc_fiber *writer;	/* waits until all is sent */
 	struct torc_job *job;
 	uint8_t *slab;
 	uint32_t slab_start;	/* bytes before it are sent */
 	uint32_t slab_end;	/* bytes before it are to be sent */
-	uint32_t loud_size;	/* of the loud send */
 	struct torc_node starved;	/* waits for a buffer */
 	struct torc_todo todo;
 	struct torc_timer timer;	/* idle, while dormant */
@@ -140,13 +159,15 @@ struct torc_listener {
 
 struct torc_net {
 	struct torc_reactor *reactor;
+	uint32_t chunk_size;
+	uint32_t stage_max;	/* bytes that a connection may stage */
+	uint32_t small_max;	/* in one write; more is sent directly */
 	struct torc_bufring buffers;
+	struct torc_chunk *chunk;	/* where bytes are staged now */
 	struct torc_slots conns;
 	struct torc_slots listeners;
 	struct torc_list starved;
-	struct torc_chunk *chunk;	/* where bytes are staged now */
 	struct torc_list chunks;	/* those in use before, oldest first */
-	uint32_t chunk_size;
 	bool quiet;		/* the kernel's quiet sends are as expected */
 	struct torc_piece *pieces;	/* free ones */
 	void *piece_blocks;	/* where they come from */
@@ -198,7 +219,12 @@ void torc_recv_feed(struct torc_net *net);
 /* Let go of all that was received. */
 void torc_recv_discard(struct torc_conn *conn);
 /* Something was received, or ended, that no view has shown. */
-bool torc_recv_news(const struct torc_conn *conn);
+static inline bool
+torc_recv_news(const struct torc_conn *conn)
+{
+	return conn->news != 0 || conn->first != NULL;
+}
+
 /* Move the view out of the kernel's buffer. 0 or -ENOMEM. */
 int torc_recv_keep(struct torc_conn *conn);
 
@@ -206,14 +232,16 @@ int torc_recv_keep(struct torc_conn *conn);
 
 void torc_send_complete(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe);
-/* Give what is staged to the kernel, as soon as that is possible. */
-void torc_send_staged(struct torc_conn *conn);
+/* Sending has failed for good. */
+void torc_send_spoil(struct torc_conn *conn, int error);
 /* Go on sending. */
 void torc_send_advance(struct torc_conn *conn);
 /* Nothing is staged, and nothing outstanding. */
 bool torc_send_idle(struct torc_conn *conn);
 /* Let go of all that was not sent. Nothing is outstanding. */
 void torc_send_discard(struct torc_conn *conn);
+/* A chunk, or NULL. */
+struct torc_chunk *torc_send_chunk(const struct torc_net *net);
 /* After each batch: a chunk whose bytes are all sent is used again. */
 void torc_send_rotate(struct torc_net *net);
 /*
@@ -247,6 +275,7 @@ int torc_address_format(const struct sockaddr_storage *address,
 unsigned torc_address_port(const struct sockaddr_storage *address);
 void torc_address_set_port(struct sockaddr_storage *address, unsigned port);
 
+/* Nothing received is left. */
 static inline bool
 torc_recv_idle(const struct torc_conn *conn)
 {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conn/net.h"
+#include "conn/send.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 
@@ -121,7 +122,7 @@ join(struct torc_conn *conn, uint32_t more)
 		bytes = torc_sys_alloc(size);
 		if (bytes == NULL)
 			return -ENOMEM;
-		conn->net->reactor->counters.joins++;
+		conn->reactor->counters.joins++;
 	}
 	memmove(bytes, conn->view, conn->view_size);
 	if (bytes != conn->joined) {
@@ -196,18 +197,11 @@ refresh_view(struct torc_conn *conn)
 			return rc;
 	}
 	if (conn->slowed && conn->held <=
-	    conn->net->reactor->config.held_low) {
+	    conn->reactor->config.held_low) {
 		conn->slowed = false;
 		torc_recv_arm(conn);
 	}
 	return 1;
-}
-
-bool
-torc_recv_news(const struct torc_conn *conn)
-{
-	return conn->fresh || conn->first != NULL || conn->eof ||
-	    conn->error != 0;
 }
 
 void
@@ -231,10 +225,10 @@ torc_recv_discard(struct torc_conn *conn)
 void
 torc_recv_arm(struct torc_conn *conn)
 {
-	struct torc_reactor *reactor = conn->net->reactor;
+	struct torc_reactor *reactor = conn->reactor;
 	struct io_uring_sqe *sqe;
 
-	if (conn->armed || conn->eof || conn->error != 0 || conn->doomed ||
+	if (conn->armed || conn->eof || conn->failed || conn->doomed ||
 	    conn->slowed || torc_node_linked(&conn->starved))
 		return;
 	/* A receive and a quiet send of one connection never travel in the
@@ -282,14 +276,17 @@ static void
 slow_down(struct torc_conn *conn)
 {
 	conn->slowed = true;
-	conn->net->reactor->counters.holds++;
+	conn->reactor->counters.holds++;
 	torc_conn_advance(conn);
 }
 
+/* No more comes: the peer's FIN, or an error. */
 static void
-fail(struct torc_conn *conn, int error)
+end_input(struct torc_conn *conn, int error)
 {
 	conn->error = error;
+	conn->eof = error == 0;
+	conn->failed = error != 0;
 	if (conn->reader != NULL)
 		torc_fiber_wake(conn->reader, 0);
 	else if (conn->dormant)
@@ -299,22 +296,22 @@ fail(struct torc_conn *conn, int error)
 static void
 deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 {
-	struct torc_reactor *reactor = conn->net->reactor;
+	struct torc_reactor *reactor = conn->reactor;
 
 	reactor->counters.receives++;
 	reactor->counters.received += size;
 	conn->met = true;
-	if (torc_likely(conn->first == NULL && conn->view_size == 0 &&
-	    (conn->reader != NULL || conn->dormant))) {
+	if (conn->first == NULL && conn->view_size == 0 &&
+	    (conn->reader != NULL || conn->dormant)) {
 		set_view(conn, data, size, bid);
 	} else if (!append(conn, data, size, bid)) {
 		torc_bufring_put(&conn->net->buffers, (uint16_t)bid);
-		fail(conn, -ENOMEM);
+		end_input(conn, -ENOMEM);
 		return;
 	}
 	if (!conn->slowed && conn->held >= reactor->config.held_max)
 		slow_down(conn);
-	if (torc_likely(conn->reader != NULL))
+	if (conn->reader != NULL)
 		torc_fiber_wake(conn->reader, 0);
 	else if (conn->dormant)
 		torc_conn_revive(conn);
@@ -328,8 +325,7 @@ receive_ended(struct torc_conn *conn, int32_t result)
 
 	switch (result) {
 	case 0:
-		conn->eof = true;
-		fail(conn, 0);
+		end_input(conn, 0);
 		return;
 	case -ENOBUFS:
 		net->reactor->counters.no_buffers++;
@@ -341,37 +337,34 @@ receive_ended(struct torc_conn *conn, int32_t result)
 		torc_reactor_later(net->reactor, &conn->todo);
 		return;
 	default:
-		fail(conn, result);
+		end_input(conn, result);
 	}
 }
 
-void
-torc_recv_complete(struct torc_reactor *reactor, void *object,
-    const struct io_uring_cqe *cqe)
+/*
+ * Any completion of a receive: bytes or not, its last one or not, wanted or
+ * too late.
+ */
+static __attribute__((noinline)) void
+look_closer(struct torc_conn *conn, const struct io_uring_cqe *cqe)
 {
-	struct torc_conn *conn = object;
+	struct torc_reactor *reactor = conn->reactor;
 	uint16_t bid = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
 	int32_t result = cqe->res;
-	uint8_t *data;
 
 	torc_assert(conn->armed);
-	/* The quiet send was taken by an enter that is over, and all that it
-	 * said came before this completion: it has sent all. */
-	if (torc_likely(reactor->in_order) &&
-	    (int32_t)(reactor->taken - conn->send_mark) >= 0)
-		conn->sent_size = 0;
-	if (torc_unlikely(!(cqe->flags & IORING_CQE_F_MORE))) {
+	if (!(cqe->flags & IORING_CQE_F_MORE)) {
 		conn->armed = false;
 		reactor->counters.rearms++;
 		if (result > 0)
 			torc_reactor_later(reactor, &conn->todo);
 	}
-	if (torc_likely(cqe->flags & IORING_CQE_F_BUFFER)) {
+	if (cqe->flags & IORING_CQE_F_BUFFER) {
 		uint32_t size = result > 0 ? (uint32_t)result : 0;
+		uint8_t *data = torc_bufring_take(&conn->net->buffers, bid,
+		    size, cqe->flags);
 
-		data = torc_bufring_take(&conn->net->buffers, bid, size,
-		    cqe->flags);
-		if (torc_likely(size > 0 && !conn->doomed)) {
+		if (size > 0 && !conn->doomed) {
 			deliver(conn, data, size, bid);
 			return;
 		}
@@ -381,6 +374,38 @@ torc_recv_complete(struct torc_reactor *reactor, void *object,
 		torc_conn_advance(conn);
 	else if (!conn->armed)
 		receive_ended(conn, result);
+}
+
+void
+torc_recv_complete(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe)
+{
+	const uint32_t usual = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
+	struct torc_conn *conn = object;
+	struct torc_fiber *fiber = conn->reader;
+	uint32_t flags = cqe->flags;
+	uint32_t size = (uint32_t)cqe->res;
+
+	/* The quiet send was taken by an enter that is over, and all that it
+	 * said came before this completion: it has sent all. */
+	if (torc_likely(reactor->in_order) &&
+	    (int32_t)(reactor->taken - conn->send_mark) >= 0)
+		conn->sent_size = 0;
+	if (torc_unlikely(fiber == NULL || (flags & usual) != usual ||
+	    (int32_t)size <= 0 || conn->view_size > 0 ||
+	    conn->first != NULL || fiber->state != TORC_FIBER_PARKED)) {
+		look_closer(conn, cqe);
+		return;
+	}
+	/* What it mostly is: bytes for a fiber that waits for them. */
+	conn->view_bid = flags >> IORING_CQE_BUFFER_SHIFT;
+	conn->view = torc_bufring_take(&conn->net->buffers,
+	    (uint16_t)conn->view_bid, size, flags);
+	conn->view_size = size;
+	conn->met = true;
+	reactor->counters.receives++;
+	reactor->counters.received += size;
+	torc_fiber_wake(fiber, 0);
 }
 
 void
@@ -399,41 +424,7 @@ torc_recv_stray(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 
 /* ---- For handlers ---- */
 
-static bool
-idle_while_draining(const struct torc_conn *conn)
-{
-	return conn->net->reactor->phase == TORC_PHASE_DRAINING &&
-	    conn->view_size == 0 && conn->met;
-}
-
-/* Park until there is news. */
-static int
-await_news(struct torc_conn *conn, uint64_t deadline)
-{
-	struct torc_reactor *reactor = conn->net->reactor;
-	int rc;
-
-	if (conn->eof || conn->error != 0)
-		return 0;
-	if (idle_while_draining(conn))
-		return -ESHUTDOWN;
-	if (reactor->phase == TORC_PHASE_DRAINING && !conn->met &&
-	    deadline > reactor->now + FIRST_REQUEST_NS)
-		deadline = reactor->now + FIRST_REQUEST_NS;
-	if (conn->view_size >= reactor->config.held_max)
-		return -ENOBUFS;
-	/* Who waits for the rest of a message does not keep a buffer. */
-	rc = torc_recv_keep(conn);
-	if (rc < 0)
-		return rc;
-	conn->reads = 0;
-	conn->reader = reactor->current;
-	rc = torc_fiber_park(reactor, deadline);
-	conn->reader = NULL;
-	return rc;
-}
-
-static int
+static inline int
 show(struct torc_conn *conn, struct torc_slice *in)
 {
 	in->data = conn->view;
@@ -442,57 +433,124 @@ show(struct torc_conn *conn, struct torc_slice *in)
 	return (int)conn->view_size;
 }
 
+static inline int
+park_reader(struct torc_conn *conn, uint64_t deadline)
+{
+	struct torc_reactor *reactor = conn->reactor;
+	int rc;
+
+	conn->reader = reactor->current;
+	rc = torc_fiber_park(reactor, deadline);
+	conn->reader = NULL;
+	return rc;
+}
+
+/* Park until there is news, unless there can be none. */
+static int
+await_news(struct torc_conn *conn, uint64_t deadline)
+{
+	struct torc_reactor *reactor = conn->reactor;
+	bool draining = reactor->phase == TORC_PHASE_DRAINING;
+	int rc;
+
+	if (draining && conn->view_size == 0 && conn->met)
+		return -ESHUTDOWN;
+	if (draining && !conn->met &&
+	    deadline > reactor->now + FIRST_REQUEST_NS)
+		deadline = reactor->now + FIRST_REQUEST_NS;
+	if (conn->view_size >= reactor->config.held_max)
+		return -ENOBUFS;
+	/* Who waits for the rest of a message does not keep a buffer. */
+	rc = torc_recv_keep(conn);
+	return rc < 0 ? rc : park_reader(conn, deadline);
+}
+
 /* A fiber that always finds input lets the others run now and then. */
 static int
 take_turns(struct torc_conn *conn)
 {
-	if (++conn->reads < conn->net->reactor->config.read_budget)
+	if (conn->reads_turn != (uint32_t)conn->reactor->counters.turns) {
+		conn->reads_turn = (uint32_t)conn->reactor->counters.turns;
+		conn->reads = 0;
+	}
+	if (++conn->reads < conn->reactor->config.read_budget)
 		return 0;
-	conn->reads = 0;
 	return torc_yield();
+}
+
+/* Whatever is not: nothing in view, and something comes. */
+static __attribute__((noinline)) int
+receive_carefully(struct torc_conn *conn, struct torc_slice *in,
+    uint64_t deadline)
+{
+	int rc = torc_recv_news(conn) ? take_turns(conn) :
+	    await_news(conn, deadline);
+
+	if (rc == 0 && conn->view_size > 0 && !torc_recv_news(conn))
+		return show(conn, in);
+	if (rc == 0)
+		rc = refresh_view(conn);
+	show(conn, in);
+	if (rc != 0)
+		return rc < 0 ? rc : (int)conn->view_size;
+	torc_assert(conn->eof || conn->failed);
+	return conn->error;
+}
+
+/* Everything wrong that a caller of torc_conn_recv() can do. */
+static __attribute__((noinline)) void
+check_reader(const struct torc_conn *conn)
+{
+	torc_require(torc_reactor_of_fiber() == conn->reactor,
+	    "a connection is used on another thread than its reactor's");
+	torc_require(conn->reader == NULL,
+	    "two fibers receive on one connection");
 }
 
 int
 torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
     uint64_t deadline)
 {
-	struct torc_reactor *reactor = torc_reactor_of_fiber();
+	struct torc_reactor *reactor = conn->reactor;
 	int rc;
 
-	torc_require(conn->net->reactor == reactor,
-	    "a connection is used on another thread than its reactor's");
-	torc_require(conn->reader == NULL,
-	    "two fibers receive on one connection");
+	if (torc_unlikely(torc_current != reactor ||
+	    reactor->current == NULL || conn->reader != NULL))
+		check_reader(conn);
 	if (conn->staged_size > 0)
 		torc_send_staged(conn);
-	if (torc_unlikely(torc_recv_news(conn))) {
-		rc = take_turns(conn);
-		if (rc < 0)
-			return rc;
-	} else {
-		rc = await_news(conn, deadline);
-		if (torc_unlikely(rc < 0)) {
-			show(conn, in);
-			return rc;
-		}
+	if (torc_unlikely(torc_recv_news(conn) || conn->view_size > 0 ||
+	    reactor->phase != TORC_PHASE_RUNNING))
+		return receive_carefully(conn, in, deadline);
+	rc = park_reader(conn, deadline);
+	if (torc_unlikely(rc != 0 || conn->news != 0)) {
+		if (rc == 0)
+			return receive_carefully(conn, in, deadline);
+		show(conn, in);
+		return rc;
 	}
-	rc = refresh_view(conn);
-	if (torc_likely(rc > 0))
-		return show(conn, in);
-	show(conn, in);
-	return rc < 0 ? rc : conn->error;
+	in->data = conn->view;
+	in->size = conn->view_size;
+	return (int)conn->view_size;
 }
 
 void
 torc_conn_consume(struct torc_conn *conn, size_t size)
 {
-	torc_reactor_check(conn->net->reactor);
-	torc_require(size <= conn->view_size && !conn->fresh,
+	torc_reactor_check(conn->reactor);
+	torc_require(size <= conn->view_size,
 	    "more was consumed than the view has");
 	conn->view += size;
 	conn->view_size -= (uint32_t)size;
-	if (conn->view_size == 0 && size > 0)
+	if (conn->view_size > 0 || size == 0)
+		return;
+	if (torc_likely(conn->view_bid != TORC_NO_BID)) {
+		torc_bufring_put(&conn->net->buffers,
+		    (uint16_t)conn->view_bid);
+		conn->view_bid = TORC_NO_BID;
+	} else {
 		drop_view(conn);
+	}
 }
 
 size_t

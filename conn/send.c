@@ -6,18 +6,17 @@
 #include <string.h>
 
 #include "conn/net.h"
+#include "conn/send.h"
 #include "reactor/fiber.h"
 #include "sys/pages.h"
 #include "sys/sys.h"
 
-#define SEND_TAG ((uint64_t)TORC_KIND_SEND << \
-	(TORC_SLOT_BITS + TORC_GENERATION_BITS))
 #define SEND_MAX (1u << 30)	/* bytes in one send; the kernel takes 2^31-1 */
 
 /* ---- Chunks ---- */
 
-static struct torc_chunk *
-new_chunk(struct torc_net *net)
+struct torc_chunk *
+torc_send_chunk(const struct torc_net *net)
 {
 	return torc_sys_alloc(sizeof(struct torc_chunk) + net->chunk_size);
 }
@@ -49,13 +48,12 @@ change_chunk(struct torc_net *net)
 		}
 	}
 	if (chunk == NULL)
-		chunk = new_chunk(net);
+		chunk = torc_send_chunk(net);
 	if (chunk == NULL)
 		return false;
 	chunk->top = 0;
 	chunk->mark = net->reactor->settled;
-	if (net->chunk != NULL)
-		torc_list_append(&net->chunks, &net->chunk->node);
+	torc_list_append(&net->chunks, &net->chunk->node);
 	net->chunk = chunk;
 	return true;
 }
@@ -65,7 +63,7 @@ torc_send_rotate(struct torc_net *net)
 {
 	struct torc_chunk *chunk = net->chunk;
 
-	if (chunk == NULL || chunk->top == 0)
+	if (chunk->top == 0)
 		return;
 	/* One with bytes that wait for their handler is filled further: it
 	 * cannot be used again soon. */
@@ -78,29 +76,29 @@ torc_send_rotate(struct torc_net *net)
 static void
 unpin(struct torc_conn *conn)
 {
-	if (conn->chunk == NULL)
+	struct torc_chunk *chunk = conn->chunk;
+
+	if (chunk == NULL)
 		return;
-	torc_assert(conn->chunk->pins > 0);
-	conn->chunk->pins--;
+	torc_assert(chunk->pins > 0);
+	chunk->pins--;
 	conn->chunk = NULL;
 }
 
-/* Room for `size` more staged bytes behind those that there are, or NULL. */
-static uint8_t *
-extend(struct torc_conn *conn, uint32_t size)
+/*
+ * Room for `size` bytes behind those that are staged, which move to the end of
+ * the chunk, or to another one, if something else lies behind them. NULL: no
+ * memory.
+ */
+static __attribute__((noinline)) uint8_t *
+find_room(struct torc_conn *conn, uint32_t size)
 {
 	struct torc_net *net = conn->net;
 	struct torc_chunk *chunk = net->chunk;
 	uint32_t whole = conn->staged_size + size;
 	uint8_t *bytes;
 
-	if (conn->chunk != NULL && conn->chunk == chunk &&
-	    conn->staged + conn->staged_size == chunk->bytes + chunk->top &&
-	    size <= net->chunk_size - chunk->top) {
-		chunk->top += size;
-		return conn->staged + conn->staged_size;
-	}
-	if (chunk == NULL || whole > net->chunk_size - chunk->top) {
+	if (whole > net->chunk_size - chunk->top) {
 		if (!change_chunk(net))
 			return NULL;
 		chunk = net->chunk;
@@ -114,6 +112,24 @@ extend(struct torc_conn *conn, uint32_t size)
 	conn->chunk = chunk;
 	conn->staged = bytes;
 	return bytes + conn->staged_size;
+}
+
+static int
+stage(struct torc_conn *conn, const void *data, uint32_t size)
+{
+	struct torc_chunk *chunk = conn->net->chunk;
+	uint8_t *to = conn->staged + conn->staged_size;
+
+	if (conn->chunk == chunk && to == chunk->bytes + chunk->top &&
+	    size <= conn->net->chunk_size - chunk->top)
+		chunk->top += size;
+	else
+		to = find_room(conn, size);
+	if (to == NULL)
+		return -ENOMEM;
+	conn->staged_size += size;
+	memcpy(to, data, size);
+	return 0;
 }
 
 /* ---- Slabs ---- */
@@ -156,6 +172,7 @@ drop_slab(struct torc_conn *conn)
 		return;
 	give_slab(conn->net, conn->slab);
 	conn->slab = NULL;
+	conn->slabbed = false;
 	conn->slab_start = 0;
 	conn->slab_end = 0;
 }
@@ -167,59 +184,18 @@ static bool
 quiet_pending(struct torc_conn *conn)
 {
 	if (conn->sent_size > 0 &&
-	    (int32_t)(conn->net->reactor->settled - conn->send_mark) >= 0)
+	    (int32_t)(conn->reactor->settled - conn->send_mark) >= 0)
 		conn->sent_size = 0;
 	return conn->sent_size > 0;
-}
-
-static struct io_uring_sqe *
-claim_send(struct torc_conn *conn, const void *data, uint32_t size)
-{
-	struct torc_reactor *reactor = conn->net->reactor;
-	struct io_uring_sqe *sqe = torc_reactor_claim(reactor);
-
-	if (torc_unlikely(sqe == NULL)) {
-		torc_reactor_later(reactor, &conn->todo);
-		return NULL;
-	}
-	sqe->opcode = IORING_OP_SEND;
-	sqe->fd = conn->fd;
-	sqe->addr = (uint64_t)data;
-	sqe->len = size;
-	sqe->msg_flags = MSG_WAITALL | MSG_NOSIGNAL;
-	sqe->user_data = conn->tag | SEND_TAG;
-	reactor->counters.sends++;
-	return sqe;
-}
-
-static void
-send_quietly(struct torc_conn *conn)
-{
-	struct torc_reactor *reactor = conn->net->reactor;
-	struct io_uring_sqe *sqe = claim_send(conn, conn->staged,
-	    conn->staged_size);
-
-	if (torc_unlikely(sqe == NULL))
-		return;
-	sqe->msg_flags |= MSG_DONTWAIT;
-	sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
-	reactor->counters.quiet_sends++;
-	reactor->counters.sent += conn->staged_size;
-	conn->send_mark = reactor->ring.sq_claimed;
-	conn->sent = conn->staged;
-	conn->sent_size = conn->staged_size;
-	conn->staged_size = 0;
-	conn->urgent = false;
-	conn->chunk->mark = conn->send_mark;
-	unpin(conn);
 }
 
 /* From memory that stays put until the completion. */
 static void
 send_loudly(struct torc_conn *conn, const uint8_t *data, uint32_t size)
 {
-	if (claim_send(conn, data, size) == NULL)
+	if (torc_send_claim(conn, data, size, 0) == NULL)
 		return;
+	conn->reactor->counters.loud_sends++;
 	conn->loud = true;
 	conn->loud_size = size;
 }
@@ -236,10 +212,11 @@ send_job(struct torc_conn *conn)
 		    (uint32_t)last->iov_len : SEND_MAX);
 		return;
 	}
-	sqe = claim_send(conn, &job->message, 1);
+	sqe = torc_send_claim(conn, &job->message, 1, 0);
 	if (sqe == NULL)
 		return;
 	sqe->opcode = IORING_OP_SENDMSG;
+	conn->reactor->counters.loud_sends++;
 	conn->loud = true;
 }
 
@@ -251,6 +228,7 @@ stow(struct torc_conn *conn, const uint8_t *data, uint32_t size)
 		conn->slab = take_slab(conn->net);
 	if (conn->slab == NULL)
 		return false;
+	conn->slabbed = true;
 	torc_assert(size <= slab_size(conn->net) - conn->slab_end);
 	memcpy(conn->slab + conn->slab_end, data, size);
 	conn->slab_end += size;
@@ -263,7 +241,7 @@ stow_staged(struct torc_conn *conn)
 {
 	if (conn->staged_size > 0 &&
 	    !stow(conn, conn->staged, conn->staged_size)) {
-		conn->send_error = -ENOMEM;
+		torc_send_spoil(conn, -ENOMEM);
 		return;
 	}
 	conn->staged_size = 0;
@@ -287,32 +265,32 @@ torc_send_discard(struct torc_conn *conn)
 	drop_slab(conn);
 }
 
-static bool
-may_be_quiet(const struct torc_conn *conn)
+void
+torc_send_spoil(struct torc_conn *conn, int error)
 {
-	/* See torc_recv_arm(): not along with a receive. */
-	return conn->net->quiet && conn->writer == NULL &&
-	    (int32_t)(conn->net->reactor->ring.sq_taken -
-	    conn->arm_mark) >= 0;
+	if (conn->spoiled)
+		return;
+	conn->spoiled = true;
+	conn->send_error = error;
 }
 
 void
 torc_send_advance(struct torc_conn *conn)
 {
-	if (conn->send_error != 0 && !conn->loud)
+	if (conn->spoiled && !conn->loud)
 		torc_send_discard(conn);
 	if (conn->loud) {
-		if (conn->aborting && torc_reactor_cancel(conn->net->reactor,
-		    conn->tag | SEND_TAG))
+		if (conn->aborting && torc_reactor_cancel(conn->reactor,
+		    conn->tag | TORC_SEND_TAG))
 			conn->aborting = false;
 		else if (conn->aborting)
-			torc_reactor_later(conn->net->reactor, &conn->todo);
+			torc_reactor_later(conn->reactor, &conn->todo);
 		return;
 	}
 	conn->aborting = false;
 	if (quiet_pending(conn)) {
 		if (conn->urgent || conn->writer != NULL || conn->doomed)
-			torc_reactor_later(conn->net->reactor, &conn->todo);
+			torc_reactor_later(conn->reactor, &conn->todo);
 		return;
 	}
 	if (conn->slab != NULL)
@@ -320,24 +298,12 @@ torc_send_advance(struct torc_conn *conn)
 		    conn->slab_end - conn->slab_start);
 	else if (conn->job != NULL && conn->send_error == 0)
 		send_job(conn);
-	else if (conn->staged_size > 0 && conn->urgent && may_be_quiet(conn))
-		send_quietly(conn);
+	else if (conn->staged_size > 0 && conn->urgent && torc_send_may_be_quiet(conn))
+		torc_send_quietly(conn);
 	else if (conn->staged_size > 0 && conn->urgent) {
 		stow_staged(conn);
 		torc_send_advance(conn);
 	}
-}
-
-void
-torc_send_staged(struct torc_conn *conn)
-{
-	conn->urgent = true;
-	if (torc_likely(!conn->loud && conn->sent_size == 0 &&
-	    conn->slab == NULL && conn->send_error == 0 &&
-	    may_be_quiet(conn)))
-		send_quietly(conn);
-	else
-		torc_send_advance(conn);
 }
 
 /* ---- Completions ---- */
@@ -351,15 +317,15 @@ finish_quiet(struct torc_conn *conn, int32_t result)
 	uint32_t size = conn->sent_size - done;
 
 	torc_assert(done <= conn->sent_size);
-	conn->net->reactor->counters.short_sends++;
-	conn->net->reactor->counters.sent -= size;
+	conn->reactor->counters.short_sends++;
+	conn->reactor->counters.sent -= size;
 	conn->sent_size = 0;
 	if (result < 0 && result != -EAGAIN && result != -EINTR) {
-		conn->send_error = result;
+		torc_send_spoil(conn, result);
 		return;
 	}
 	if (size > 0 && !stow(conn, rest, size))
-		conn->send_error = -ENOMEM;
+		torc_send_spoil(conn, -ENOMEM);
 	else
 		stow_staged(conn);
 }
@@ -388,17 +354,16 @@ finish_loud(struct torc_conn *conn, int32_t result)
 {
 	conn->loud = false;
 	if (result < 0 && result != -EINTR && result != -EAGAIN) {
-		if (conn->send_error == 0)
-			conn->send_error = result;
+		torc_send_spoil(conn, result);
 		return;
 	}
 	if (result < 0)
 		result = 0;
-	conn->net->reactor->counters.sent += (uint32_t)result;
+	conn->reactor->counters.sent += (uint32_t)result;
 	if (conn->slab != NULL) {
 		torc_assert((uint32_t)result <= conn->loud_size);
 		if ((uint32_t)result < conn->loud_size)
-			conn->net->reactor->counters.short_sends++;
+			conn->reactor->counters.short_sends++;
 		conn->slab_start += (uint32_t)result;
 		if (conn->slab_start == conn->slab_end)
 			drop_slab(conn);
@@ -432,16 +397,18 @@ torc_send_complete(struct torc_reactor *reactor, void *object,
 static int
 await_sending(struct torc_conn *conn, uint64_t deadline)
 {
-	struct torc_reactor *reactor = conn->net->reactor;
+	struct torc_reactor *reactor = conn->reactor;
 	int rc;
 
 	torc_require(conn->writer == NULL,
 	    "two fibers write to one connection");
 	conn->writer = reactor->current;
+	conn->awaited = true;
 	conn->urgent = conn->staged_size > 0;
 	torc_send_advance(conn);
 	rc = torc_fiber_park(reactor, deadline);
 	conn->writer = NULL;
+	conn->awaited = false;
 	return rc;
 }
 
@@ -450,23 +417,11 @@ torc_conn_flush(struct torc_conn *conn, uint64_t deadline)
 {
 	int rc = 0;
 
-	torc_require(conn->net->reactor == torc_reactor_of_fiber(),
+	torc_require(conn->reactor == torc_reactor_of_fiber(),
 	    "a connection is used on another thread than its reactor's");
 	while (rc >= 0 && conn->send_error == 0 && !torc_send_idle(conn))
 		rc = await_sending(conn, deadline);
 	return conn->send_error != 0 ? conn->send_error : rc < 0 ? rc : 0;
-}
-
-/*
- * A write that ended early leaves nobody knows what in the stream: no more may
- * follow it.
- */
-static int
-spoil(struct torc_conn *conn, int error)
-{
-	if (conn->send_error == 0)
-		conn->send_error = error;
-	return error;
 }
 
 /* Send from the caller's memory, behind what is staged. */
@@ -474,7 +429,7 @@ static int
 write_directly(struct torc_conn *conn, const void *data, size_t size,
     uint64_t deadline)
 {
-	struct torc_reactor *reactor = conn->net->reactor;
+	struct torc_reactor *reactor = conn->reactor;
 	struct torc_job job = {
 		.parts = { { conn->staged, conn->staged_size },
 		    { (void *)(uintptr_t)data, size } },
@@ -491,15 +446,19 @@ write_directly(struct torc_conn *conn, const void *data, size_t size,
 	conn->job = &job;
 	while (rc >= 0 && conn->job != NULL && conn->send_error == 0)
 		rc = await_sending(conn, deadline);
-	if (conn->job != NULL && conn->send_error == 0)
-		spoil(conn, rc);
+	/* A write that ended early leaves nobody knows what in the stream: no
+	 * more may follow it. */
+	if (conn->job != NULL)
+		torc_send_spoil(conn, rc);
 	while (conn->loud) {
 		/* The kernel may still read the caller's memory. */
 		conn->aborting = true;
 		torc_send_advance(conn);
 		conn->writer = reactor->current;
+		conn->awaited = true;
 		torc_fiber_park_firmly(reactor);
 		conn->writer = NULL;
+		conn->awaited = false;
 	}
 	conn->job = NULL;
 	unpin(conn);
@@ -524,67 +483,76 @@ write_to_slab(struct torc_conn *conn, const uint8_t **data, size_t *size,
 			break;
 		rc = await_sending(conn, deadline);
 		if (rc < 0)
-			return spoil(conn, rc);
-		if (conn->send_error != 0)
+			torc_send_spoil(conn, rc);
+		if (conn->spoiled)
 			return conn->send_error;
 	}
 	return 0;
 }
 
-/* Into the chunk, or where there is room for it later. */
-static int
-write_in_steps(struct torc_conn *conn, const uint8_t *data, size_t size,
+/* Bytes that do not simply go behind those that are staged. */
+static __attribute__((noinline)) int
+write_carefully(struct torc_conn *conn, const uint8_t *data, size_t size,
     uint64_t deadline)
 {
-	const uint32_t limit = conn->net->reactor->config.slab_size;
-	bool parted = false;
+	const uint32_t limit = conn->net->stage_max;
+	int rc = 0;
 
-	while (size > 0) {
-		uint8_t *to;
-		int rc = write_to_slab(conn, &data, &size, deadline);
-
+	if (conn->spoiled)
+		return conn->send_error;
+	if (conn->shut)
+		return -EPIPE;
+	torc_require(conn->reactor->current != NULL,
+	    "a call that parks was made outside a fiber");
+	while (rc == 0 && size > 0) {
+		rc = write_to_slab(conn, &data, &size, deadline);
 		if (rc < 0 || size == 0)
-			return rc;
+			break;
 		if (size > limit / 2)
 			return write_directly(conn, data, size, deadline);
-		if (conn->staged_size + size <= limit) {
-			to = extend(conn, (uint32_t)size);
-			if (to == NULL)
-				return parted ? spoil(conn, -ENOMEM) :
-				    -ENOMEM;
-			memcpy(to, data, size);
-			conn->staged_size += (uint32_t)size;
-			return 0;
-		}
+		if (conn->staged_size + size <= limit)
+			return stage(conn, data, (uint32_t)size);
 		rc = torc_conn_flush(conn, deadline);
-		if (rc < 0)
-			return spoil(conn, rc);
-		parted = true;
 	}
-	return 0;
+	if (rc < 0)
+		torc_send_spoil(conn, rc);
+	return rc;
 }
 
 int
 torc_conn_write(struct torc_conn *conn, const void *data, size_t size,
     uint64_t deadline)
 {
-	const uint32_t limit = conn->net->reactor->config.slab_size;
+	struct torc_net *net = conn->net;
+	struct torc_chunk *chunk = net->chunk;
 	uint8_t *to;
 
-	torc_reactor_check(conn->net->reactor);
-	if (torc_unlikely(conn->send_error != 0 || conn->shut))
-		return conn->send_error != 0 ? conn->send_error : -EPIPE;
-	if (torc_unlikely(conn->slab != NULL || size > limit / 2 ||
-	    conn->staged_size + size > limit)) {
-		torc_require(conn->net->reactor->current != NULL,
-		    "a call that parks was made outside a fiber");
-		return write_in_steps(conn, data, size, deadline);
-	}
-	to = extend(conn, (uint32_t)size);
-	if (torc_unlikely(to == NULL))
-		return -ENOMEM;
+	torc_reactor_check(conn->reactor);
+	if (torc_unlikely(conn->sending != 0 || conn->staged_size > 0 ||
+	    size - 1 >= net->small_max ||	/* 0, too */
+	    size > net->chunk_size - chunk->top))
+		return write_carefully(conn, data, size, deadline);
+	/* The first bytes since the last send: behind those of others. */
+	to = chunk->bytes + chunk->top;
+	chunk->top += (uint32_t)size;
+	chunk->pins++;
+	conn->chunk = chunk;
+	conn->staged = to;
+	conn->staged_size = (uint32_t)size;
 	memcpy(to, data, size);
-	conn->staged_size += (uint32_t)size;
+	return 0;
+}
+
+int
+torc_conn_write_static(struct torc_conn *conn, const void *data, size_t size,
+    uint64_t deadline)
+{
+	torc_reactor_check(conn->reactor);
+	if (torc_unlikely(conn->sending != 0 || conn->staged_size > 0 ||
+	    size - 1 >= conn->net->small_max))
+		return write_carefully(conn, data, size, deadline);
+	conn->staged = (uint8_t *)(uintptr_t)data;
+	conn->staged_size = (uint32_t)size;
 	return 0;
 }
 

@@ -77,9 +77,10 @@ TORC_API unsigned torc_listen_port(const struct torc_reactor *reactor,
 /*
  * Parks. Send what is staged, without waiting for it to be sent, and wait for
  * input that the last view did not show. `*in` views unread bytes where the
- * kernel put them, all in one piece; what is not consumed of them comes back
- * in front of the next bytes. (Only then, and only if they came in another
- * buffer, they are copied together.)
+ * kernel put them, in one piece. What is not consumed of them comes back in
+ * front of all the bytes that came since, copied together for that if they
+ * are in different buffers. When all was consumed, the next view is the next
+ * buffer that has bytes, and nothing is ever copied.
  *
  * The number of bytes in view, or 0 when the peer has sent FIN and all was
  * seen (`*in` has what was not consumed), or a negative errno: -ETIMEDOUT,
@@ -104,6 +105,13 @@ TORC_API void torc_conn_consume(struct torc_conn *conn, size_t size);
  * have been sent, and the connection cannot be written to any more.
  */
 TORC_API int torc_conn_write(struct torc_conn *conn, const void *data,
+    size_t size, uint64_t deadline);
+
+/*
+ * As torc_conn_write(), for bytes that never change and never go away, such as
+ * constants: they are not copied if they need not be.
+ */
+TORC_API int torc_conn_write_static(struct torc_conn *conn, const void *data,
     size_t size, uint64_t deadline);
 
 /* Parks. Wait until all that was written is in the kernel's hands. */

@@ -46,9 +46,9 @@ struct torc_counters {
 	uint64_t holds;		/* peers slowed at the high-water mark */
 	uint64_t joins;		/* views that had to be copied together */
 	uint64_t grows;		/* buffer ring made bigger */
-	uint64_t sends;
+	uint64_t quiet_sends;	/* with no completion */
+	uint64_t loud_sends;	/* with one */
 	uint64_t sent;		/* bytes */
-	uint64_t quiet_sends;	/* of `sends`, with no completion */
 	uint64_t short_sends;	/* the peer did not read fast enough */
 };
 

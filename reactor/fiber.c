@@ -5,8 +5,6 @@
 
 #include <errno.h>
 
-#include "reactor/reactor.h"
-#include "reactor/sanitizer.h"
 #include "sys/switch.h"
 #include "sys/sys.h"
 
@@ -20,19 +18,6 @@
 #define COLOUR 64u
 
 static void
-fiber_to_scheduler(struct torc_fiber *fiber)
-{
-	struct torc_reactor *reactor = fiber->reactor;
-	void *mark;
-
-	torc_assert(reactor->current == fiber);
-	torc_sanitizer_leave(&mark, reactor->scheduler_sanitizer,
-	    fiber->state == TORC_FIBER_ENDED);
-	torc_switch(&fiber->sp, reactor->scheduler_sp);
-	torc_sanitizer_arrive(mark);
-}
-
-static void
 run_entry(void *arg)
 {
 	struct torc_fiber *fiber = arg;
@@ -40,7 +25,7 @@ run_entry(void *arg)
 	torc_sanitizer_arrive(NULL);
 	fiber->result = fiber->entry(fiber->arg);
 	fiber->state = TORC_FIBER_ENDED;
-	fiber_to_scheduler(fiber);
+	torc_fiber_leave(fiber);
 	torc_trap(__FILE__, __LINE__, "a fiber was resumed after its end");
 }
 
@@ -52,7 +37,8 @@ look_at_deadline(struct torc_timer *timer)
 	    torc_container(timer, struct torc_fiber, timer);
 	struct torc_reactor *reactor = fiber->reactor;
 
-	if (fiber->deadline == TORC_NEVER)
+	if (fiber->state != TORC_FIBER_PARKED ||
+	    fiber->deadline == TORC_NEVER)
 		return;
 	if (fiber->deadline > reactor->now) {
 		torc_timers_arm(&reactor->timers, timer, fiber->deadline);
@@ -117,9 +103,9 @@ torc_fiber_start(struct torc_reactor *reactor, uint64_t *id,
 	return 0;
 }
 
-/* The function has returned: leave the result, give the rest back. */
-static void
-end(struct torc_fiber *fiber)
+/* Leave the result, give the rest back. */
+void
+torc_fiber_end(struct torc_fiber *fiber)
 {
 	struct torc_reactor *reactor = fiber->reactor;
 	struct torc_fiber_slot *slot = fiber->slot;
@@ -136,72 +122,17 @@ end(struct torc_fiber *fiber)
 		torc_fiber_wake(slot->joiner, 0);
 }
 
-void
-torc_fiber_resume(struct torc_fiber *fiber)
-{
-	struct torc_reactor *reactor = fiber->reactor;
-	void *mark;
-
-	torc_assert(reactor->current == NULL);
-	torc_assert(fiber->state == TORC_FIBER_READY);
-	fiber->state = TORC_FIBER_RUNNING;
-	reactor->current = fiber;
-	reactor->counters.resumes++;
-	torc_sanitizer_leave(&mark, fiber->sanitizer, false);
-	torc_switch(&reactor->scheduler_sp, fiber->sp);
-	torc_sanitizer_arrive(mark);
-	reactor->current = NULL;
-	if (torc_unlikely(fiber->state == TORC_FIBER_ENDED))
-		end(fiber);
-}
-
-void
-torc_fiber_wake(struct torc_fiber *fiber, int result)
+int
+torc_fiber_set_deadline(struct torc_fiber *fiber, uint64_t deadline)
 {
 	struct torc_reactor *reactor = fiber->reactor;
 
-	if (torc_unlikely(fiber->state != TORC_FIBER_PARKED))
-		return;
-	fiber->state = TORC_FIBER_READY;
-	fiber->result = result;
-	if (torc_likely(reactor->current == NULL))
-		torc_fiber_resume(fiber);
-	else
-		torc_list_append(&reactor->ready, &fiber->ready);
-}
-
-int
-torc_fiber_park(struct torc_reactor *reactor, uint64_t deadline)
-{
-	struct torc_fiber *fiber = reactor->current;
-
-	if (torc_unlikely(fiber->cancelled))
-		return -ECANCELED;
-	if (deadline != TORC_NEVER) {
-		if (deadline <= reactor->now)
-			return -ETIMEDOUT;
-		if (!torc_timer_armed(&fiber->timer) || torc_timers_when(
-		    &reactor->timers, &fiber->timer) > deadline)
-			torc_timers_arm(&reactor->timers, &fiber->timer,
-			    deadline);
-	}
-	fiber->deadline = deadline;
-	fiber->interruptible = true;
-	fiber->state = TORC_FIBER_PARKED;
-	fiber_to_scheduler(fiber);
-	fiber->deadline = TORC_NEVER;
-	return fiber->result;
-}
-
-int
-torc_fiber_park_firmly(struct torc_reactor *reactor)
-{
-	struct torc_fiber *fiber = reactor->current;
-
-	fiber->interruptible = false;
-	fiber->state = TORC_FIBER_PARKED;
-	fiber_to_scheduler(fiber);
-	return fiber->result;
+	if (deadline <= reactor->now)
+		return -ETIMEDOUT;
+	if (!torc_timer_armed(&fiber->timer) ||
+	    torc_timers_when(&reactor->timers, &fiber->timer) > deadline)
+		torc_timers_arm(&reactor->timers, &fiber->timer, deadline);
+	return 0;
 }
 
 static void
@@ -300,6 +231,6 @@ torc_yield(void)
 		return -ECANCELED;
 	fiber->state = TORC_FIBER_READY;
 	torc_list_append(&reactor->ready, &fiber->ready);
-	fiber_to_scheduler(fiber);
+	torc_fiber_leave(fiber);
 	return fiber->cancelled ? -ECANCELED : 0;
 }

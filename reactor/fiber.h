@@ -11,13 +11,17 @@
 #ifndef TORC_REACTOR_FIBER_H
 #define TORC_REACTOR_FIBER_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "reactor/list.h"
+#include "reactor/reactor.h"
 #include "reactor/runtime.h"
+#include "reactor/sanitizer.h"
 #include "reactor/slots.h"
 #include "reactor/timers.h"
+#include "sys/switch.h"
 
 enum torc_fiber_state {
 	TORC_FIBER_READY,
@@ -58,25 +62,102 @@ struct torc_fiber_slot {
 int torc_fiber_start(struct torc_reactor *reactor, uint64_t *id,
     torc_fiber_entry *entry, void *arg);
 
+/* Cancel every fiber. On the scheduler's stack. */
+void torc_fiber_cancel_all(struct torc_reactor *reactor);
+
+/* What follows is on the way of every request, and so it is inline. */
+
+/* Arm the timer of a wait. 0, or -ETIMEDOUT if the time has come. */
+int torc_fiber_set_deadline(struct torc_fiber *fiber, uint64_t deadline);
+
+/* The function of a fiber has returned. */
+void torc_fiber_end(struct torc_fiber *fiber);
+
+/* Switch from a fiber to the scheduler, until it is resumed. */
+static inline void
+torc_fiber_leave(struct torc_fiber *fiber)
+{
+	struct torc_reactor *reactor = fiber->reactor;
+	void *mark;
+
+	torc_assert(reactor->current == fiber);
+	torc_sanitizer_leave(&mark, reactor->scheduler_sanitizer,
+	    fiber->state == TORC_FIBER_ENDED);
+	torc_switch(&fiber->sp, reactor->scheduler_sp);
+	torc_sanitizer_arrive(mark);
+}
+
 /*
  * Parks. Wait for torc_fiber_wake(): its result, or -ETIMEDOUT, -ECANCELED.
  * A deadline that has passed returns at once.
  */
-int torc_fiber_park(struct torc_reactor *reactor, uint64_t deadline);
+static inline int
+torc_fiber_park(struct torc_reactor *reactor, uint64_t deadline)
+{
+	struct torc_fiber *fiber = reactor->current;
+
+	if (torc_unlikely(fiber->cancelled))
+		return -ECANCELED;
+	if (deadline != TORC_NEVER) {
+		int rc = torc_fiber_set_deadline(fiber, deadline);
+
+		if (rc < 0)
+			return rc;
+	}
+	fiber->deadline = deadline;
+	fiber->interruptible = true;
+	fiber->state = TORC_FIBER_PARKED;
+	torc_fiber_leave(fiber);
+	return fiber->result;
+}
 
 /* Parks. Wait for torc_fiber_wake(), whatever else happens. */
-int torc_fiber_park_firmly(struct torc_reactor *reactor);
+static inline int
+torc_fiber_park_firmly(struct torc_reactor *reactor)
+{
+	struct torc_fiber *fiber = reactor->current;
+
+	fiber->deadline = TORC_NEVER;
+	fiber->interruptible = false;
+	fiber->state = TORC_FIBER_PARKED;
+	torc_fiber_leave(fiber);
+	return fiber->result;
+}
+
+/* Run a fiber until it parks or ends. On the scheduler's stack. */
+static inline void
+torc_fiber_resume(struct torc_fiber *fiber)
+{
+	struct torc_reactor *reactor = fiber->reactor;
+	void *mark;
+
+	torc_assert(reactor->current == NULL);
+	fiber->state = TORC_FIBER_RUNNING;
+	reactor->current = fiber;
+	reactor->counters.resumes++;
+	torc_sanitizer_leave(&mark, fiber->sanitizer, false);
+	torc_switch(&reactor->scheduler_sp, fiber->sp);
+	torc_sanitizer_arrive(mark);
+	reactor->current = NULL;
+	if (torc_unlikely(fiber->state == TORC_FIBER_ENDED))
+		torc_fiber_end(fiber);
+}
 
 /*
  * End the wait of a fiber: at once if nobody runs, else in this turn. Nothing
  * happens if it is not parked any more (then its wait has ended already).
  */
-void torc_fiber_wake(struct torc_fiber *fiber, int result);
-
-/* Run a fiber until it parks or ends. On the scheduler's stack. */
-void torc_fiber_resume(struct torc_fiber *fiber);
-
-/* Cancel every fiber. On the scheduler's stack. */
-void torc_fiber_cancel_all(struct torc_reactor *reactor);
+static inline void
+torc_fiber_wake(struct torc_fiber *fiber, int result)
+{
+	if (torc_unlikely(fiber->state != TORC_FIBER_PARKED))
+		return;
+	fiber->state = TORC_FIBER_READY;
+	fiber->result = result;
+	if (torc_likely(fiber->reactor->current == NULL))
+		torc_fiber_resume(fiber);
+	else
+		torc_list_append(&fiber->reactor->ready, &fiber->ready);
+}
 
 #endif

@@ -47,17 +47,12 @@ note_wake(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 /* ---- Submission ---- */
 
 struct io_uring_sqe *
-torc_reactor_claim(struct torc_reactor *reactor)
+torc_reactor_make_room(struct torc_reactor *reactor)
 {
-	struct io_uring_sqe *sqe = torc_ring_claim(&reactor->ring);
-
-	if (torc_unlikely(sqe == NULL)) {
-		reactor->counters.sq_full++;
-		reactor->counters.enters++;
-		torc_ring_submit(&reactor->ring);
-		sqe = torc_ring_claim(&reactor->ring);
-	}
-	return sqe;
+	reactor->counters.sq_full++;
+	reactor->counters.enters++;
+	torc_ring_submit(&reactor->ring);
+	return torc_ring_claim(&reactor->ring);
 }
 
 void

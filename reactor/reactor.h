@@ -119,11 +119,21 @@ struct torc_reactor {
 /* The reactor of this thread. The one mutable global of torc. */
 extern _Thread_local struct torc_reactor *torc_current;
 
+/* Submit what is queued, and claim an SQE if there is room then. */
+struct io_uring_sqe *torc_reactor_make_room(struct torc_reactor *reactor);
+
 /*
  * Claim an SQE, submitting what is queued if there is no room. NULL if the
  * kernel takes nothing now: put a todo on the backlog.
  */
-struct io_uring_sqe *torc_reactor_claim(struct torc_reactor *reactor);
+static inline struct io_uring_sqe *
+torc_reactor_claim(struct torc_reactor *reactor)
+{
+	struct io_uring_sqe *sqe = torc_ring_claim(&reactor->ring);
+
+	return torc_likely(sqe != NULL) ? sqe :
+	    torc_reactor_make_room(reactor);
+}
 
 /* Do `todo` in the next turn; nothing if it is queued already. */
 void torc_reactor_later(struct torc_reactor *reactor, struct torc_todo *todo);

@@ -91,12 +91,10 @@ torc_slots_find(const struct torc_slots *slots, uint64_t tag)
 
 	if (torc_unlikely(index >= slots->touched))
 		return NULL;
+	/* A free slot is of a generation that no tag has yet. */
 	slot = torc_slots_at(slots, index);
-	if (torc_unlikely(slot->generation !=
-	    (uint32_t)(tag >> TORC_SLOT_BITS) ||
-	    slot->next != TORC_SLOT_TAKEN))
-		return NULL;
-	return slot;
+	return torc_likely(slot->generation ==
+	    (uint32_t)(tag >> TORC_SLOT_BITS)) ? slot : NULL;
 }
 
 /* The next taken object after `object` (NULL: the first), or NULL. */

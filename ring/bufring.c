@@ -69,12 +69,15 @@ torc_bufring_init(struct torc_bufring *bufring, struct torc_ring *ring,
 	if (rc < 0)
 		goto release_ring;
 	bufring->memory = region;
+	for (uint32_t i = 0; i < capacity; i++)
+		bufring->bufs[i].memory = bufring->memory +
+		    i * bufring->stride;
 	rc = register_best(bufring, incremental);
 	if (rc < 0)
 		goto release_memory;
 	torc_bufring_grow(bufring, start);
-	torc_bufring_publish(bufring);
 	bufring->in_kernel_min = bufring->in_kernel;
+	torc_bufring_publish(bufring);
 	return 0;
 
 release_memory:
@@ -106,7 +109,10 @@ torc_bufring_grow(struct torc_bufring *bufring, uint32_t count)
 {
 	if (count > bufring->capacity - bufring->live)
 		count = bufring->capacity - bufring->live;
-	for (uint32_t i = 0; i < count; i++)
-		torc_bufring_provide(bufring, (uint16_t)bufring->live++);
+	for (uint32_t i = 0; i < count; i++) {
+		uint16_t bid = (uint16_t)bufring->live++;
+
+		torc_bufring_provide(bufring, &bufring->bufs[bid], bid);
+	}
 	return count;
 }

@@ -2,16 +2,16 @@
  * bufring.h - a ring of provided buffers: memory that the kernel receives
  * into, one buffer for each completion that needs one.
  *
- * A buffer (bid) is in one of three states, and each change is asserted:
+ * Who owns a buffer (bid) is one word, and each change of it is asserted:
  *
- *   SPARE    in reserve: never given to the kernel yet
- *   KERNEL   in the ring, or being filled
- *   HELD     all its bytes are ours; each slice of it that someone has not
- *            read yet is a reference
+ *   0                 in reserve: never given to the kernel yet
+ *   TORC_BUF_KERNEL   in the ring, or being filled
+ *   n                 ours: n slices of it that somebody has not read yet
+ *   KERNEL + n        both: an incremental ring (Linux 6.12) is filled slice
+ *                     by slice
  *
- * In an incremental ring (Linux 6.12) the kernel fills a buffer slice by
- * slice and it is KERNEL and referenced at once. It goes back to the kernel
- * when the kernel has finished it and nobody refers to it.
+ * When the kernel has finished a buffer and the last slice is put back, it
+ * goes to the kernel again.
  *
  * The ring starts small, since a small ring stays in the cache, and grows from
  * the reserve when most of it is held. Owned by the ring's thread.
@@ -30,16 +30,12 @@ struct torc_ring;
 
 #define TORC_BUFRING_MAX 32768u	/* buffers in a ring; the kernel's limit */
 
-enum torc_buf_state {
-	TORC_BUF_SPARE,
-	TORC_BUF_KERNEL,
-	TORC_BUF_HELD,
-};
+#define TORC_BUF_KERNEL (1u << 31)
 
 struct torc_buf {
-	uint32_t refs;		/* slices that somebody has not read */
+	uint8_t *memory;
+	uint32_t owner;
 	uint32_t filled;	/* bytes received; where the next slice is */
-	enum torc_buf_state state;
 };
 
 struct torc_bufring {
@@ -50,10 +46,9 @@ struct torc_bufring {
 	size_t stride;		/* from one buffer to the next */
 	uint32_t size;		/* bytes in a buffer */
 	uint32_t capacity;	/* buffers with the reserve; a power of two */
-	uint32_t live;		/* bids below this are not SPARE */
-	uint32_t in_kernel;	/* KERNEL */
-	uint32_t in_kernel_min;	/* the lowest it was */
-	uint64_t returned;	/* buffers given back, ever */
+	uint32_t live;		/* bids from here on are in reserve */
+	uint32_t in_kernel;	/* with KERNEL in their word */
+	uint32_t in_kernel_min;	/* the lowest it was at a publish */
 	uint16_t tail;		/* ours; the kernel's is behind until publish */
 	uint16_t bgid;
 	bool incremental;
@@ -89,49 +84,48 @@ torc_bufring_take(struct torc_bufring *bufring, uint16_t bid, uint32_t length,
     uint32_t cqe_flags)
 {
 	struct torc_buf *buf = &bufring->bufs[bid];
-	uint8_t *data = bufring->memory + bid * bufring->stride + buf->filled;
+	uint8_t *data = buf->memory + buf->filled;
 
-	torc_assert(bid < bufring->live && buf->state == TORC_BUF_KERNEL);
-	torc_assert(length <= bufring->size - buf->filled);
-	buf->refs++;
+	torc_assert(bid < bufring->capacity && buf->owner >= TORC_BUF_KERNEL);
 	buf->filled += length;
-	if (!(cqe_flags & IORING_CQE_F_BUF_MORE)) {
-		buf->state = TORC_BUF_HELD;
-		if (--bufring->in_kernel < bufring->in_kernel_min)
-			bufring->in_kernel_min = bufring->in_kernel;
+	torc_assert(buf->filled <= bufring->size);
+	buf->owner++;
+	if (torc_likely(!(cqe_flags & IORING_CQE_F_BUF_MORE))) {
+		buf->owner -= TORC_BUF_KERNEL;
+		bufring->in_kernel--;
 	}
 	return data;
 }
 
 /* Write a buffer to the ring; the kernel sees it after the next publish. */
 static inline void
-torc_bufring_provide(struct torc_bufring *bufring, uint16_t bid)
+torc_bufring_provide(struct torc_bufring *bufring, struct torc_buf *buf,
+    uint16_t bid)
 {
 	struct io_uring_buf *kbuf =
-	    &bufring->kbufs[bufring->tail & (bufring->capacity - 1)];
+	    &bufring->kbufs[bufring->tail++ & (bufring->capacity - 1)];
 
+	torc_assert(buf->owner == 0);
 	/* Not `resv`: in entry 0 it is the tail. All three each time: an
 	 * incremental ring changes them. */
-	kbuf->addr = (uint64_t)(bufring->memory + bid * bufring->stride);
+	kbuf->addr = (uint64_t)buf->memory;
 	kbuf->len = bufring->size;
 	kbuf->bid = bid;
-	bufring->bufs[bid].state = TORC_BUF_KERNEL;
-	bufring->bufs[bid].filled = 0;
-	bufring->tail++;
+	buf->owner = TORC_BUF_KERNEL;
+	buf->filled = 0;
 	bufring->in_kernel++;
 }
 
-/* Put a reference back; the last one returns the buffer to the kernel. */
+/* Put a slice back; the last one returns the buffer to the kernel. */
 static inline void
 torc_bufring_put(struct torc_bufring *bufring, uint16_t bid)
 {
 	struct torc_buf *buf = &bufring->bufs[bid];
 
-	torc_assert(bid < bufring->live && buf->refs > 0);
-	if (--buf->refs == 0 && buf->state == TORC_BUF_HELD) {
-		torc_bufring_provide(bufring, bid);
-		bufring->returned++;
-	}
+	torc_assert(bid < bufring->capacity &&
+	    (buf->owner & ~TORC_BUF_KERNEL) > 0);
+	if (--buf->owner == 0)
+		torc_bufring_provide(bufring, buf, bid);
 }
 
 /* Show the kernel every buffer that was provided. Once per batch. */
@@ -141,6 +135,8 @@ torc_bufring_publish(struct torc_bufring *bufring)
 	/* B1: release. Address, length and bid are written before the kernel
 	 * sees that it may pick the buffer. */
 	torc_store_release_u16(bufring->ktail, bufring->tail);
+	if (bufring->in_kernel < bufring->in_kernel_min)
+		bufring->in_kernel_min = bufring->in_kernel;
 }
 
 #endif

@@ -14,59 +14,97 @@
 
 static char canned[CANNED * ANSWER_SIZE];
 
-/* Bit n: byte n of the 64 at `data` is a line feed. */
+#if defined(__AVX2__)
+#define WIDTH 32u
+#define move_mask(block) __builtin_ia32_pmovmskb256(block)
+#elif defined(__SSE2__)
+#define WIDTH 16u
+#define move_mask(block) __builtin_ia32_pmovmskb128(block)
+#else
+#define WIDTH 16u
+
+static inline int
+move_mask(char __attribute__((vector_size(16))) block)
+{
+	unsigned bits = 0;
+
+	for (unsigned i = 0; i < 16; i++)
+		bits |= (unsigned)(block[i] != 0) << i;
+	return (int)bits;
+}
+#endif
+
+typedef char block __attribute__((vector_size(WIDTH)));
+
+/* Bit n: byte n of the block at `data` is a line feed. */
 static inline uint64_t
 line_feeds(const uint8_t *data)
 {
-	typedef int8_t block __attribute__((vector_size(16)));
+	block bytes;
+
+	memcpy(&bytes, data, sizeof(bytes));
+	return (uint32_t)move_mask((block)(bytes == '\n'));
+}
+
+/* The same of 64 bytes. */
+static inline uint64_t
+line_feeds_64(const uint8_t *data)
+{
 	uint64_t bits = 0;
 
-	for (int i = 0; i < 4; i++) {
-		block bytes;
-
-		memcpy(&bytes, data + i * 16, sizeof(bytes));
-#if defined(__SSE2__)
-		bits |= (uint64_t)(uint32_t)__builtin_ia32_pmovmskb128(
-		    (__attribute__((vector_size(16))) char)(bytes == '\n'))
-		    << (i * 16);
-#else
-		for (int j = 0; j < 16; j++)
-			bits |= (uint64_t)(bytes[j] == '\n') << (i * 16 + j);
-#endif
-	}
+	for (unsigned at = 0; at < 64; at += WIDTH)
+		bits |= line_feeds(data + at) << at;
 	return bits;
+}
+
+/* The same of the last `size` bytes before `end`, fewer than 64. */
+static inline uint64_t
+last_line_feeds(const uint8_t *end, size_t size)
+{
+	uint64_t bits = 0;
+	size_t at = 0;
+
+	if (size < WIDTH) {
+		for (; at < size; at++)
+			bits |= (uint64_t)(end[at - size] == '\n') << at;
+		return bits;
+	}
+	for (; at + WIDTH < size; at += WIDTH)
+		bits |= line_feeds(end - size + at) << at;
+	return bits | line_feeds(end - WIDTH) << (size - WIDTH);
 }
 
 /*
  * How many heads end in the view, and where the last of them does: at a line
  * feed two bytes after another one.
  */
-static unsigned
+static inline unsigned
 count_heads(const uint8_t *data, size_t size, size_t *end)
 {
+	const uint8_t *at = data;
+	const uint8_t *stop = data + size;
+	const uint8_t *last = data;
 	uint64_t before = 0;	/* the last two bits of the block before */
 	unsigned count = 0;
-	size_t at = 0;
 
-	*end = 0;
-	while (at < size) {
-		uint8_t tail[64] = { 0 };
-		const uint8_t *block = data + at;
+	while (at < stop) {
 		uint64_t feeds, ends;
 
-		if (size - at < sizeof(tail)) {
-			memcpy(tail, block, size - at);
-			block = tail;
-		}
-		feeds = line_feeds(block);
+		if (stop - at >= 64)
+			feeds = line_feeds_64(at);
+		else
+			feeds = last_line_feeds(stop, (size_t)(stop - at));
 		ends = feeds & (feeds << 2 | before);
 		before = feeds >> 62;
 		if (ends != 0) {
-			count += (unsigned)__builtin_popcountll(ends);
-			*end = at + 64 - (unsigned)__builtin_clzll(ends);
+			last = at + 64 - __builtin_clzll(ends);
+			do
+				count++;
+			while ((ends &= ends - 1) != 0);
 		}
 		at += 64;
 	}
+	*end = (size_t)(last - data);
 	return count;
 }
 
@@ -84,8 +122,8 @@ raw(struct torc_conn *conn, void *arg)
 		while (count > 0) {
 			unsigned now = count < CANNED ? count : CANNED;
 
-			if (torc_conn_write(conn, canned, now * ANSWER_SIZE,
-			    TORC_NEVER) < 0)
+			if (torc_conn_write_static(conn, canned,
+			    now * ANSWER_SIZE, TORC_NEVER) < 0)
 				return -1;
 			count -= now;
 		}
