@@ -117,19 +117,83 @@ $B/bin/raw: $B/tools/bench/raw.o $(HELPERS) $B/lib/libtorc.a
 # Tests: one program per tests/test_*.c; functions of sys/ that a test puts its
 # own in place of are listed in its first lines: "wrap: torc_sys_enter ...".
 TESTS := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
+TEST_BINS := $(TESTS:%=$B/tests/bin/%)
 wraps = $(foreach w,$(shell sed -n 's/^ \* wrap: //p' tests/$(1).c),-Wl,--wrap=$(w))
 
-$(TESTS:%=$B/tests/bin/%): $B/tests/bin/%: $B/tests/%.o $B/tests/harness.o \
-		$B/lib/libtorc.a
+$(TEST_BINS): $B/tests/bin/%: $B/tests/%.o $B/tests/harness.o \
+		$B/tools/examples/request.o $B/lib/libtorc.a
 	$(call say,LD,$@)
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $(filter %.o,$^) $B/lib/libtorc.a -lcmocka $(LINK) \
 		$(call wraps,$*) $(LDFLAGS)
 
-tests: $(TESTS:%=$B/tests/bin/%) $(PROGRAMS)	# build the tests
+$B/tests/bin/seccomp_exec: $B/tests/seccomp_exec.o
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $< $(LDFLAGS)
 
-clean:	# remove build/
-	rm -rf $B
+# The programs of the benchmark that need nothing but libc.
+$B/bench/%: $B/tools/bench/%.o
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $< $(LINK) $(LDFLAGS)
+
+tests: $(TEST_BINS) $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
+
+check:	# install what the tests need (Debian), build and run them all
+	$Q tests/install.sh
+	$Q $(MAKE) --no-print-directory tests
+	$Q $(MAKE) --no-print-directory static
+	$Q B=$B tests/run.sh $(CHECKS)
+
+# The suite under the sanitizers, in build folders of their own.
+asan:	# the suite under AddressSanitizer and UndefinedBehaviorSanitizer
+	$Q tests/install.sh
+	$Q $(MAKE) --no-print-directory sanitized B=build-asan CC=$(SAN_CC) \
+		MODE="-O1 -g -fno-omit-frame-pointer \
+		-fsanitize=address,undefined -fno-sanitize-recover=all" \
+		CFLAGS= LDFLAGS="-fsanitize=address,undefined"
+
+tsan:	# the suite under ThreadSanitizer
+	$Q tests/install.sh
+	$Q $(MAKE) --no-print-directory sanitized B=build-tsan CC=$(SAN_CC) \
+		MODE="-O1 -g -fsanitize=thread" \
+		CFLAGS= LDFLAGS="-fsanitize=thread"
+
+SAN_CC ?= gcc
+.PHONY: sanitized
+sanitized: tests
+	$Q B=$B LIMIT=600 tests/run.sh
+
+bench: all	# ratios to a bare ring and to other servers (minutes)
+	$Q tools/bench/bench.sh
+
+static:	# static programs in build-static/ (CC=musl-gcc)
+	$Q $(MAKE) --no-print-directory static-programs B=build-static \
+		CC=$(STATIC_CC) CFLAGS="-Os -g" LDFLAGS="-static -s"
+
+STATIC_CC := $(if $(findstring musl,$(CC)),$(CC),musl-gcc)
+.PHONY: static-programs
+static-programs: $B/lib/libtorc.a $(EXAMPLES:%=$B/bin/%)
+
+install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR=
+	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -m 644 $B/include/torc.h $(DESTDIR)$(INCLUDEDIR)/torc.h
+	install -m 644 $B/lib/libtorc.a $(DESTDIR)$(LIBDIR)/libtorc.a
+	install -m 755 $B/lib/libtorc.so.0 \
+		$(DESTDIR)$(LIBDIR)/libtorc.so.$(VERSION)
+	ln -sfn libtorc.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libtorc.so.0
+	ln -sfn libtorc.so.0 $(DESTDIR)$(LIBDIR)/libtorc.so
+	printf '%s\n' 'Name: torc' 'Description: io_uring runtime' \
+		'Version: $(VERSION)' 'Cflags: -I$(INCLUDEDIR)' \
+		'Libs: -L$(LIBDIR) -ltorc' 'Libs.private: -pthread' \
+		> $(DESTDIR)$(LIBDIR)/pkgconfig/torc.pc
+
+dist:	# build/torc-VERSION.tar.gz of what is committed
+	mkdir -p $B
+	git archive --prefix=torc-$(VERSION)/ -o $B/torc-$(VERSION).tar.gz HEAD
+
+clean:	# remove what was built
+	rm -rf $B build-asan build-tsan build-static build-valgrind
 
 help:	# this list
 	@sed -n 's/^\([a-z]*\):[^#]*# */  \1\t/p' Makefile

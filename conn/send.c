@@ -274,17 +274,24 @@ torc_send_spoil(struct torc_conn *conn, int error)
 	conn->send_error = error;
 }
 
+/* Tell the kernel to give the loud send up, now or when there is room. */
+static void
+abort_loud(struct torc_conn *conn)
+{
+	if (torc_reactor_cancel(conn->reactor, conn->tag | TORC_SEND_TAG))
+		conn->aborting = false;
+	else
+		torc_reactor_later(conn->reactor, &conn->todo);
+}
+
 void
 torc_send_advance(struct torc_conn *conn)
 {
 	if (conn->spoiled && !conn->loud)
 		torc_send_discard(conn);
 	if (conn->loud) {
-		if (conn->aborting && torc_reactor_cancel(conn->reactor,
-		    conn->tag | TORC_SEND_TAG))
-			conn->aborting = false;
-		else if (conn->aborting)
-			torc_reactor_later(conn->reactor, &conn->todo);
+		if (conn->aborting)
+			abort_loud(conn);
 		return;
 	}
 	conn->aborting = false;
@@ -298,7 +305,8 @@ torc_send_advance(struct torc_conn *conn)
 		    conn->slab_end - conn->slab_start);
 	else if (conn->job != NULL && conn->send_error == 0)
 		send_job(conn);
-	else if (conn->staged_size > 0 && conn->urgent && torc_send_may_be_quiet(conn))
+	else if (conn->staged_size > 0 && conn->urgent &&
+	    torc_send_may_be_quiet(conn))
 		torc_send_quietly(conn);
 	else if (conn->staged_size > 0 && conn->urgent) {
 		stow_staged(conn);

@@ -161,6 +161,7 @@ open_listeners(struct server *server)
 static void
 fail(struct server *server, int error)
 {
+	/* V1: full. One worker is the first. */
 	if (torc_exchange_full_u32(&server->failed, (uint32_t)-error) == 0)
 		pthread_kill(server->main, SIGTERM);
 }
@@ -168,6 +169,7 @@ fail(struct server *server, int error)
 static void
 report_ready(struct server *server)
 {
+	/* V2: full. One worker is the last. */
 	if (torc_add_full_u32(&server->started, 1) == server->count &&
 	    server->ready != NULL)
 		server->ready(server->config.arg);
@@ -273,6 +275,7 @@ wait_and_drain(struct server *server, const sigset_t *set)
 	int number;
 
 	sigwait(set, &number);
+	/* V1: acquire. */
 	if (torc_load_acquire_u32(&server->failed) != 0) {
 		drain_all(server, 0);
 		join_all(server);
@@ -338,6 +341,7 @@ first_error(const struct server *server)
 		if (server->workers[i].result < 0)
 			return server->workers[i].result;
 	}
+	/* V1: acquire. */
 	return -(int)torc_load_acquire_u32(&server->failed);
 }
 

@@ -45,6 +45,7 @@ torc_mailbox_wake(struct torc_mailbox *mailbox)
 int
 torc_mailbox_push(struct torc_mailbox *mailbox, struct torc_post *post)
 {
+	/* M1: relaxed. A first guess, which the exchange checks. */
 	void *head = torc_load_relaxed_ptr(&mailbox->head);
 
 	do {

@@ -251,7 +251,8 @@ has_work(const struct torc_reactor *reactor)
 	return !torc_list_empty(&reactor->ready) ||
 	    !torc_list_empty(&reactor->backlog) ||
 	    (torc_mailbox_pending(&reactor->mailbox) &&
-	    !reactor->mailbox_closed) || !reactor->wake_armed || !reactor->in_order;
+	    !reactor->mailbox_closed) ||
+	    !reactor->wake_armed || !reactor->in_order;
 }
 
 static int

@@ -1,0 +1,85 @@
+#!/bin/sh
+# lint.sh - rules of the source that a machine can check: layers look down,
+# shared words have their labels, errno stays in sys/, lines and functions
+# are short.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+failed=0
+
+# claim TEXT: the standard input, where the text does not hold, is empty.
+claim() {
+	text=$1
+	hits=$(cat)
+	if [ -z "$hits" ]; then
+		echo "ok $text"
+	else
+		echo "FAILED $text"
+		echo "$hits" | head -20
+		failed=1
+	fi
+}
+
+up() {	# up LAYER PATTERN: includes of layers above
+	grep -nE "#include \"($2)/" "$1"/*.[chS]
+}
+
+{ up sys 'ring|reactor|conn|tests|tools'; up ring 'reactor|conn|tests|tools'
+  up reactor 'conn|tests|tools'; up conn 'tests|tools'; } |
+    claim "a file includes its own layer or a lower one"
+
+grep -rnE '#include <liburing' --include='*.[chS]' sys ring reactor conn tests \
+    tools/examples |
+    claim "nothing but the benchmark's peer knows liburing"
+
+grep -rnE '__atomic_|__ATOMIC_|_Atomic|__sync_|stdatomic|volatile' \
+    sys ring reactor conn | grep -v -e '^sys/barrier.h' -e '__asm__' \
+    -e ':[0-9]*:[ 	]*[/ ]\*' |
+    claim "memory orders are named in sys/barrier.h only"
+
+# Every use of a shared word has a label within the five lines before it.
+awk 'FNR == 1 { label = -9 }
+	/(^|[^A-Z])[SCFBMKV][1-9][:,]/ { label = FNR }
+	/torc_(load|store|exchange|replace|add)_(relaxed|acquire|release|full)/ {
+		if (FNR - label > 5)
+			print FILENAME ":" FNR ": " $0
+	}' ring/*.[ch] reactor/*.[ch] conn/*.[ch] |
+    claim "each use of a shared word is labelled"
+
+labels() {
+	grep -ohE '(^|[^A-Z0-9])[SCFBMKV][1-9]:' ring/*.[ch] reactor/*.[ch] \
+	    conn/*.[ch] | tr -dc 'A-Z0-9\n' | sort -u
+}
+rows() {
+	sed -n 's/^| \([SCFBMKV][1-9]\) |.*/\1/p' ring/PROTOCOL.md | sort -u
+}
+{ labels; rows; } | sort | uniq -u | tr -d '\0' |
+    { grep . || :; } |
+    claim "PROTOCOL.md and the code have the same labels"
+
+grep -nE '(^|[^_a-z.>])errno([^._a-z]|$)' ring/*.[ch] reactor/*.[ch] \
+    conn/*.c conn/net.h | grep -vE '<errno.h>|/?\*' |
+    claim "errno is read in sys/ only"
+
+grep -nE '(^|[^_a-z])(syscall|mmap|munmap|madvise|close|socket|bind|listen|setsockopt|clock_gettime|malloc|calloc|free|read|write)\(' \
+    ring/*.[ch] reactor/*.[ch] conn/*.[ch] | grep -vE ':[ 	]*[/ ]?\*|/\*.*\(2\)|^conn/torc.h|^reactor/runtime.h' |
+    claim "the kernel and the heap are reached through sys/ only"
+
+for file in sys/*.[ch] ring/*.[ch] reactor/*.[ch] conn/*.[ch] tests/*.[ch] \
+    tools/examples/*.[ch] tools/bench/*.[ch]; do
+	expand "$file" | awk -v f="$file" 'length > 80 { print f ":" NR }'
+done | claim "lines have at most 80 columns"
+
+awk 'FNR == 1 { start = 0 }
+	/^{$/ { start = FNR }
+	/^}/ { if (start && FNR - start > 61)
+		print FILENAME ":" start ": " FNR - start - 1 " lines"
+		start = 0 }' sys/*.c ring/*.c reactor/*.c conn/*.c tests/*.c \
+    tools/examples/*.c tools/bench/*.c |
+    claim "functions have at most 60 lines"
+
+# Two words put together, so that this line does not find itself.
+grep -rnE "\b(TO""DO|FIX""ME|X""XX|HA""CK)\b" --include='*.[chS]' \
+    --include=Makefile --include='*.sh' . |
+    claim "nothing is left to be done later"
+
+exit $failed
