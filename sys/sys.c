@@ -225,12 +225,14 @@ torc_sys_sleep(uint64_t ns)
 int
 torc_sys_rlimit(int resource, uint64_t *soft)
 {
-	struct rlimit limit;
+	uint64_t limits[2];	/* soft, hard; UINT64_MAX: none */
+	int rc;
 
-	if (getrlimit((__typeof__(RLIMIT_NOFILE))resource, &limit) < 0)
-		return -errno;
-	*soft = limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
-	return 0;
+	/* libc's getrlimit() takes an enum in glibc, and an int in musl. */
+	rc = result(syscall(SYS_prlimit64, 0, resource, NULL, limits));
+	if (rc == 0)
+		*soft = limits[0];
+	return rc;
 }
 
 int
