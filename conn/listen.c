@@ -12,6 +12,7 @@
 #include "sys/sys.h"
 
 #define PAUSE_NS 100000000u	/* before descriptors are asked for again */
+#define NOTICE_NS 1000000000u	/* between two lines about that */
 
 static uint64_t
 accept_tag(const struct torc_listener *listener)
@@ -119,12 +120,16 @@ pause_accepting(struct torc_listener *listener, int error)
 
 	if (listener->paused)
 		return;
-	/* One line an episode: it ends with the first connection. */
-	if (net->reactor->counters.accept_pauses++ == net->pause_noticed)
+	net->reactor->counters.accept_pauses++;
+	/* One line an episode, which ends with a connection, and a second. */
+	if (!net->pause_noticed && net->reactor->now >= net->pause_notice_at) {
+		net->pause_noticed = true;
+		net->pause_notice_at = net->reactor->now + NOTICE_NS;
 		torc_reactor_notice(net->reactor, "listener %d (port %u): "
 		    "accepting is paused: %s; it goes on when a connection "
 		    "has closed", listener->index, listener->port,
 		    strerror(-error));
+	}
 	listener->paused = true;
 	net->paused++;
 	torc_timers_arm(&net->reactor->timers, &listener->timer,
@@ -219,7 +224,7 @@ accepted(struct torc_listener *listener, int fd)
 {
 	struct torc_net *net = listener->net;
 
-	net->pause_noticed = net->reactor->counters.accept_pauses;
+	net->pause_noticed = false;
 	if (net->peer_count > 1 && listener->port == 0 &&
 	    deal_out(listener, fd))
 		return;

@@ -63,7 +63,10 @@ drain(struct torc_reactor *reactor)
 	}
 }
 
-/* The fibers are cancelled already: what has none is closed here. */
+/*
+ * Called when all fibers were told to end, and when all have ended: what no
+ * fiber will close is closed here.
+ */
 static void
 stop(struct torc_reactor *reactor)
 {
@@ -72,10 +75,13 @@ stop(struct torc_reactor *reactor)
 
 	torc_listen_close(net);
 	while ((conn = torc_slots_each(&net->conns, conn)) != NULL) {
-		if (!conn->dormant && !conn->doomed)
+		if (!conn->dormant && !conn->doomed &&
+		    reactor->stacks.in_use > 0)
 			continue;
-		conn->reset = true;
-		conn->aborting = conn->loud;
+		if (reactor->phase == TORC_PHASE_STOPPING && conn->loud) {
+			conn->reset = true;
+			conn->aborting = true;
+		}
 		if (conn->doomed)
 			torc_conn_advance(conn);
 		else
@@ -137,7 +143,7 @@ fini(struct torc_reactor *reactor)
 	struct torc_net *net = net_of(reactor);
 
 	torc_listen_close(net);
-	torc_assert(net->conns.count == 0);
+	torc_assert(net->conns.count == 0 && net->listeners.count == 0);
 	torc_bufring_fini(&net->buffers);
 	free_chunks(net);
 	free_blocks(net->piece_blocks);
@@ -218,7 +224,10 @@ torc_net_open(struct torc_reactor *reactor, struct torc_net **out)
 		torc_sys_free(net);
 		return rc;
 	}
-	net->quiet = torc_send_probe();
+	/* What PROTOCOL.md says of order holds where the kernel posts nothing
+	 * behind our back. */
+	net->quiet = reactor->ring.setup_flags & IORING_SETUP_DEFER_TASKRUN &&
+	    torc_send_probe();
 	reactor->kinds[TORC_KIND_ACCEPT] = (struct torc_kind) {
 		&net->listeners, torc_accept_complete, torc_accept_stray };
 	reactor->kinds[TORC_KIND_RECV] = (struct torc_kind) {

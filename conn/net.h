@@ -174,7 +174,8 @@ struct torc_net {
 	uint8_t *slabs;		/* free ones, linked by their first bytes */
 	uint32_t slab_count;	/* of them */
 	uint32_t paused;	/* listeners */
-	uint64_t pause_noticed;	/* pauses up to it were told of */
+	bool pause_noticed;	/* the operator was told */
+	uint64_t pause_notice_at;	/* and is not told again before */
 	struct torc_reactor **peers;	/* who shares dealt connections */
 	unsigned peer_count;
 	unsigned peer_next;

@@ -450,7 +450,9 @@ static int
 await_news(struct torc_conn *conn, uint64_t deadline)
 {
 	struct torc_reactor *reactor = conn->reactor;
-	bool draining = reactor->phase == TORC_PHASE_DRAINING;
+	/* Those that were dialled serve requests that are to be finished. */
+	bool draining = reactor->phase == TORC_PHASE_DRAINING &&
+	    conn->handler != NULL;
 	int rc;
 
 	if (draining && conn->view_size == 0 && conn->met)

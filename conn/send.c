@@ -510,6 +510,7 @@ write_carefully(struct torc_conn *conn, const uint8_t *data, size_t size,
 		return conn->send_error;
 	if (conn->shut)
 		return -EPIPE;
+	torc_require(!conn->awaited, "two fibers write to one connection");
 	torc_require(conn->reactor->current != NULL,
 	    "a call that parks was made outside a fiber");
 	while (rc == 0 && size > 0) {

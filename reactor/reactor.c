@@ -230,8 +230,10 @@ sleep_in_enter(struct torc_reactor *reactor, uint64_t until)
 			if (rc < 0 || torc_ring_ready(ring) > 0)
 				return rc;
 		}
-		if (spin(reactor, until))
+		if (spin(reactor, until)) {
+			reactor->counters.enters++;
 			return torc_ring_enter(ring, 0, 0, 0);
+		}
 		before = reactor->now;
 	}
 	if (until != TORC_NEVER)
@@ -360,11 +362,16 @@ dispatch(struct torc_reactor *reactor)
 
 /* ---- Life ---- */
 
+/* Nothing is left that a fiber, a connection or an op could do. */
 static bool
 quiet(struct torc_reactor *reactor)
 {
-	return reactor->phase >= TORC_PHASE_DRAINING &&
-	    reactor->stacks.in_use == 0 && reactor->ops.count == 0 &&
+	if (reactor->phase < TORC_PHASE_DRAINING ||
+	    reactor->stacks.in_use > 0)
+		return false;
+	if (reactor->layer != NULL && reactor->layer->busy(reactor))
+		reactor->layer->stop(reactor);
+	return reactor->ops.count == 0 &&
 	    torc_list_empty(&reactor->backlog) &&
 	    (reactor->layer == NULL || !reactor->layer->busy(reactor));
 }
@@ -388,7 +395,8 @@ end(struct torc_reactor *reactor)
 	torc_ring_fini(&reactor->ring);
 	torc_sanitizer_thread_end(reactor->scheduler_sanitizer);
 	reactor->phase = TORC_PHASE_ENDED;
-	torc_current = NULL;
+	if (torc_current == reactor)
+		torc_current = NULL;
 }
 
 /*
@@ -398,7 +406,7 @@ end(struct torc_reactor *reactor)
 static void
 abandon(struct torc_reactor *reactor, int error)
 {
-	run_posts(reactor, torc_mailbox_close(&reactor->mailbox));
+	close_mailbox(reactor);
 	if (reactor->layer != NULL)
 		reactor->layer->abandon(reactor);
 	torc_ring_fini(&reactor->ring);
