@@ -81,14 +81,15 @@ void
 torc_conn_advance(struct torc_conn *conn)
 {
 	torc_send_advance(conn);
-	if (conn->writer != NULL &&
-	    (conn->spoiled || torc_send_idle(conn)))
-		torc_fiber_wake(conn->writer, 0);
 	if (conn->doomed || conn->slowed)
 		end_receive(conn);
 	else
 		torc_recv_arm(conn);
-	if (conn->doomed && !outstanding(conn))
+	/* The last step: the fiber may well be the end of the connection. */
+	if (conn->writer != NULL &&
+	    (conn->spoiled || torc_send_idle(conn)))
+		torc_fiber_wake(conn->writer, 0);
+	else if (conn->doomed && !outstanding(conn))
 		recycle(conn);
 }
 

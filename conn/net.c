@@ -23,6 +23,18 @@ stray_send(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 	reactor->counters.stray++;
 }
 
+/*
+ * In the first turn: what PROTOCOL.md says of order holds where the kernel
+ * posts nothing behind our back, and of quiet sends where it says so itself.
+ */
+static void
+try_quiet_sends(struct torc_net *net)
+{
+	net->tried = true;
+	net->quiet = net->reactor->ring.setup_flags &
+	    IORING_SETUP_DEFER_TASKRUN && torc_send_probe();
+}
+
 /* Feed the starved, grow under need, show the kernel its buffers. */
 static void
 before_enter(struct torc_reactor *reactor)
@@ -30,6 +42,8 @@ before_enter(struct torc_reactor *reactor)
 	struct torc_net *net = net_of(reactor);
 	struct torc_bufring *buffers = &net->buffers;
 
+	if (torc_unlikely(!net->tried))
+		try_quiet_sends(net);
 	if (torc_unlikely(buffers->in_kernel < buffers->live / 4 ||
 	    (buffers->in_kernel == 0 &&
 	    !torc_list_empty(&net->starved))) &&
@@ -224,10 +238,6 @@ torc_net_open(struct torc_reactor *reactor, struct torc_net **out)
 		torc_sys_free(net);
 		return rc;
 	}
-	/* What PROTOCOL.md says of order holds where the kernel posts nothing
-	 * behind our back. */
-	net->quiet = reactor->ring.setup_flags & IORING_SETUP_DEFER_TASKRUN &&
-	    torc_send_probe();
 	reactor->kinds[TORC_KIND_ACCEPT] = (struct torc_kind) {
 		&net->listeners, torc_accept_complete, torc_accept_stray };
 	reactor->kinds[TORC_KIND_RECV] = (struct torc_kind) {

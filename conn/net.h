@@ -50,6 +50,7 @@ struct torc_chunk {
 struct torc_job {
 	struct iovec parts[2];	/* what was staged, the data */
 	struct msghdr message;
+	struct torc_chunk *chunk;	/* of what was staged: pinned */
 };
 
 /*
@@ -168,7 +169,9 @@ struct torc_net {
 	struct torc_slots listeners;
 	struct torc_list starved;
 	struct torc_list chunks;	/* those in use before, oldest first */
+	uint32_t chunk_count;	/* with the one in use */
 	bool quiet;		/* the kernel's quiet sends are as expected */
+	bool tried;		/* ... which was tried out */
 	struct torc_piece *pieces;	/* free ones */
 	void *piece_blocks;	/* where they come from */
 	uint8_t *slabs;		/* free ones, linked by their first bytes */
@@ -242,7 +245,7 @@ bool torc_send_idle(struct torc_conn *conn);
 /* Let go of all that was not sent. Nothing is outstanding. */
 void torc_send_discard(struct torc_conn *conn);
 /* A chunk, or NULL. */
-struct torc_chunk *torc_send_chunk(const struct torc_net *net);
+struct torc_chunk *torc_send_chunk(struct torc_net *net);
 /* After each batch: a chunk whose bytes are all sent is used again. */
 void torc_send_rotate(struct torc_net *net);
 /*

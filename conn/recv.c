@@ -277,7 +277,7 @@ slow_down(struct torc_conn *conn)
 {
 	conn->slowed = true;
 	conn->reactor->counters.holds++;
-	torc_conn_advance(conn);
+	torc_reactor_later(conn->reactor, &conn->todo);
 }
 
 /* No more comes: the peer's FIN, or an error. */

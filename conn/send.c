@@ -13,12 +13,20 @@
 
 #define SEND_MAX (1u << 30)	/* bytes in one send; the kernel takes 2^31-1 */
 
+#define CHUNK_TRIES 8		/* chunks looked at before one is made */
+#define CHUNKS_KEPT 4u		/* more are freed, one a turn */
+
 /* ---- Chunks ---- */
 
 struct torc_chunk *
-torc_send_chunk(const struct torc_net *net)
+torc_send_chunk(struct torc_net *net)
 {
-	return torc_sys_alloc(sizeof(struct torc_chunk) + net->chunk_size);
+	struct torc_chunk *chunk = torc_sys_alloc(sizeof(*chunk) +
+	    net->chunk_size);
+
+	if (chunk != NULL)
+		net->chunk_count++;
+	return chunk;
 }
 
 static bool
@@ -28,25 +36,33 @@ chunk_is_over(const struct torc_net *net, const struct torc_chunk *chunk)
 	    (int32_t)(net->reactor->settled - chunk->mark) >= 0;
 }
 
-/* Take the oldest chunk if it is over, else make one. False: no memory. */
+/*
+ * One of the oldest chunks, taken out, if it is over; else NULL. One that is
+ * pinned may be so for long: it goes to the end.
+ */
+static struct torc_chunk *
+take_chunk(struct torc_net *net)
+{
+	for (int i = 0; i < CHUNK_TRIES; i++) {
+		struct torc_node *node = torc_list_take(&net->chunks);
+		struct torc_chunk *chunk;
+
+		if (node == NULL)
+			return NULL;
+		chunk = torc_container(node, struct torc_chunk, node);
+		if (chunk_is_over(net, chunk))
+			return chunk;
+		torc_list_append(&net->chunks, node);
+	}
+	return NULL;
+}
+
+/* Go on with a chunk that is over, or a new one. False: no memory. */
 static bool
 change_chunk(struct torc_net *net)
 {
-	struct torc_chunk *chunk = NULL;
+	struct torc_chunk *chunk = take_chunk(net);
 
-	if (!torc_list_empty(&net->chunks)) {
-		chunk = torc_container(net->chunks.ends.next,
-		    struct torc_chunk, node);
-		if (chunk_is_over(net, chunk)) {
-			torc_list_remove(&chunk->node);
-		} else {
-			/* It may be pinned for long: look at the next one
-			 * next time. */
-			torc_list_remove(&chunk->node);
-			torc_list_append(&net->chunks, &chunk->node);
-			chunk = NULL;
-		}
-	}
 	if (chunk == NULL)
 		chunk = torc_send_chunk(net);
 	if (chunk == NULL)
@@ -63,6 +79,14 @@ torc_send_rotate(struct torc_net *net)
 {
 	struct torc_chunk *chunk = net->chunk;
 
+	if (torc_unlikely(net->chunk_count > CHUNKS_KEPT)) {
+		struct torc_chunk *spare = take_chunk(net);
+
+		if (spare != NULL) {
+			torc_sys_free(spare);
+			net->chunk_count--;
+		}
+	}
 	if (chunk->top == 0)
 		return;
 	/* One with bytes that wait for their handler is filled further: it
@@ -414,7 +438,8 @@ await_sending(struct torc_conn *conn, uint64_t deadline)
 	conn->awaited = true;
 	conn->urgent = conn->staged_size > 0;
 	torc_send_advance(conn);
-	rc = torc_fiber_park(reactor, deadline);
+	rc = conn->spoiled || torc_send_idle(conn) ? 0 :
+	    torc_fiber_park(reactor, deadline);
 	conn->writer = NULL;
 	conn->awaited = false;
 	return rc;
@@ -442,6 +467,7 @@ write_directly(struct torc_conn *conn, const void *data, size_t size,
 		.parts = { { conn->staged, conn->staged_size },
 		    { (void *)(uintptr_t)data, size } },
 		.message = { .msg_iov = job.parts, .msg_iovlen = 2 },
+		.chunk = conn->chunk,
 	};
 	int rc = 0;
 
@@ -450,6 +476,7 @@ write_directly(struct torc_conn *conn, const void *data, size_t size,
 		job.message.msg_iovlen--;
 	}
 	conn->staged_size = 0;
+	conn->chunk = NULL;
 	conn->urgent = false;
 	conn->job = &job;
 	while (rc >= 0 && conn->job != NULL && conn->send_error == 0)
@@ -469,7 +496,8 @@ write_directly(struct torc_conn *conn, const void *data, size_t size,
 		conn->awaited = false;
 	}
 	conn->job = NULL;
-	unpin(conn);
+	if (job.chunk != NULL)
+		job.chunk->pins--;
 	return conn->send_error;
 }
 

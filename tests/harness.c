@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -226,6 +227,34 @@ server_await_connections(struct server *server, unsigned count)
 
 /* ---- Clients ---- */
 
+/*
+ * The end of a ring interrupts calls of the thread that made it. A connect
+ * that was interrupted goes on.
+ */
+static bool
+connected(int fd)
+{
+	struct pollfd ready = { .fd = fd, .events = POLLOUT };
+	socklen_t size = sizeof(int);
+	int error = ETIMEDOUT;
+
+	if (poll(&ready, 1, CLIENT_SECONDS * 1000) == 1)
+		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	errno = error;
+	return error == 0;
+}
+
+static ssize_t
+receive(int fd, void *data, size_t size)
+{
+	ssize_t got;
+
+	do
+		got = recv(fd, data, size, 0);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
 int
 client_open(unsigned port)
 {
@@ -241,7 +270,7 @@ client_open(unsigned port)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	if (connect(fd, (const struct sockaddr *)&address,
-	    sizeof(address)) < 0)
+	    sizeof(address)) < 0 && (errno != EINTR || !connected(fd)))
 		fail_msg("connect to port %u: %s", port, strerror(errno));
 	return fd;
 }
@@ -254,6 +283,8 @@ client_send(int fd, const void *data, size_t size)
 	while (size > 0) {
 		ssize_t sent = send(fd, at, size, MSG_NOSIGNAL);
 
+		if (sent < 0 && errno == EINTR)
+			continue;
 		if (sent < 0)
 			fail_msg("send: %s", strerror(errno));
 		at += sent;
@@ -267,7 +298,7 @@ client_read(int fd, void *data, size_t size)
 	char *at = data;
 
 	while (size > 0) {
-		ssize_t got = recv(fd, at, size, 0);
+		ssize_t got = receive(fd, at, size);
 
 		if (got <= 0)
 			return false;
@@ -284,7 +315,7 @@ client_read_all(int fd, void *data, size_t size)
 	size_t total = 0;
 
 	for (;;) {
-		ssize_t got = recv(fd, at + total, size - total, 0);
+		ssize_t got = receive(fd, at + total, size - total);
 
 		if (got <= 0)
 			return got < 0 ? -1 : (long)total;
@@ -298,7 +329,7 @@ client_sees_fin(int fd)
 {
 	char byte;
 
-	return recv(fd, &byte, 1, 0) == 0;
+	return receive(fd, &byte, 1) == 0;
 }
 
 void
