@@ -35,6 +35,14 @@ try_quiet_sends(struct torc_net *net)
 	    IORING_SETUP_DEFER_TASKRUN && torc_send_probe();
 }
 
+/* That the loop did not sleep is all that was wanted: see before_enter(). */
+static void
+look_again(struct torc_reactor *reactor, struct torc_todo *todo)
+{
+	(void)reactor;
+	(void)todo;
+}
+
 /* Feed the starved, grow under need, show the kernel its buffers. */
 static void
 before_enter(struct torc_reactor *reactor)
@@ -231,6 +239,7 @@ torc_net_open(struct torc_reactor *reactor, struct torc_net **out)
 	net->stage_max = reactor->config.slab_size;
 	net->small_max = net->stage_max / 2;
 	net->chunk_size = net->stage_max * 4;
+	net->hungry.run = look_again;
 	torc_list_init(&net->starved);
 	torc_list_init(&net->chunks);
 	rc = make(net);

@@ -168,6 +168,7 @@ struct torc_net {
 	struct torc_slots conns;
 	struct torc_slots listeners;
 	struct torc_list starved;
+	struct torc_todo hungry;	/* keeps the loop awake for them */
 	struct torc_list chunks;	/* those in use before, oldest first */
 	uint32_t chunk_count;	/* with the one in use */
 	bool quiet;		/* the kernel's quiet sends are as expected */

@@ -267,6 +267,10 @@ torc_recv_feed(struct torc_net *net)
 
 		torc_recv_arm(conn);
 	}
+	/* Who had nothing to receive took no buffer, and no completion will
+	 * tell: look again before sleeping. */
+	if (net->buffers.in_kernel > 0 && !torc_list_empty(&net->starved))
+		torc_reactor_later(net->reactor, &net->hungry);
 }
 
 /* ---- Completions ---- */
@@ -298,6 +302,11 @@ deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 {
 	struct torc_reactor *reactor = conn->reactor;
 
+	if (conn->failed) {
+		/* Something is missing before it. */
+		torc_bufring_put(&conn->net->buffers, (uint16_t)bid);
+		return;
+	}
 	reactor->counters.receives++;
 	reactor->counters.received += size;
 	conn->met = true;

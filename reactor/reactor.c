@@ -588,7 +588,9 @@ mailbox:
 	torc_mailbox_fini(&reactor->mailbox);
 ring:
 	torc_ring_fini(&reactor->ring);
-	snprintf(text, size, "reactor: %s", strerror(-rc));
+	snprintf(text, size, "reactor of %u fibers, %u connections, %u ops: "
+	    "%s", config->fibers, config->connections, config->ops,
+	    strerror(-rc));
 	return rc;
 }
 

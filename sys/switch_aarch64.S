@@ -36,11 +36,23 @@ torc_switch:
 	str	x9, [x0]
 	mov	sp, x1
 	ldp	x29, x30, [sp, #0]
+	.cfi_restore x29
+	.cfi_restore x30
 	ldp	x19, x20, [sp, #16]
+	.cfi_restore x19
+	.cfi_restore x20
 	ldp	x21, x22, [sp, #32]
+	.cfi_restore x21
+	.cfi_restore x22
 	ldp	x23, x24, [sp, #48]
+	.cfi_restore x23
+	.cfi_restore x24
 	ldp	x25, x26, [sp, #64]
+	.cfi_restore x25
+	.cfi_restore x26
 	ldp	x27, x28, [sp, #80]
+	.cfi_restore x27
+	.cfi_restore x28
 	ldp	d8, d9, [sp, #96]
 	ldp	d10, d11, [sp, #112]
 	ldp	d12, d13, [sp, #128]
@@ -51,12 +63,16 @@ torc_switch:
 	.cfi_endproc
 	.size	torc_switch, . - torc_switch
 
-/* The first frame of a stack: the entry in x19, its argument in x20. */
+/*
+ * The first frame of a stack: the entry in x19, its argument in x20. It is
+ * entered behind the nop: unwinders look at the instruction before.
+ */
 	.type	switch_entry, %function
 	.p2align 4
 switch_entry:
 	.cfi_startproc
 	.cfi_undefined x30
+	nop
 	mov	x0, x20
 	blr	x19
 	brk	#1
@@ -69,7 +85,7 @@ switch_entry:
 torc_switch_prepare:
 	.cfi_startproc
 	sub	x0, x0, #160
-	adr	x9, switch_entry
+	adr	x9, switch_entry + 4
 	stp	xzr, x9, [x0, #0]
 	stp	x1, x2, [x0, #16]
 	ret

@@ -58,12 +58,16 @@ torc_switch:
 	.cfi_endproc
 	.size	torc_switch, . - torc_switch
 
-/* The first frame of a stack: the entry in %rbx, its argument in %r12. */
+/*
+ * The first frame of a stack: the entry in %rbx, its argument in %r12. It is
+ * entered behind the nop: unwinders look at the instruction before.
+ */
 	.type	switch_entry, @function
 	.p2align 4
 switch_entry:
 	.cfi_startproc
 	.cfi_undefined %rip
+	nop
 	movq	%r12, %rdi
 	callq	*%rbx
 	ud2
@@ -80,7 +84,7 @@ switch_entry:
 	.p2align 4
 torc_switch_prepare:
 	.cfi_startproc
-	leaq	switch_entry(%rip), %rax
+	leaq	switch_entry+1(%rip), %rax
 	movq	%rax, -8(%rdi)
 	movq	$0, -16(%rdi)
 	movq	%rsi, -24(%rdi)

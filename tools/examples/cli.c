@@ -22,14 +22,18 @@ notice(void *arg, const char *text)
 	fprintf(stderr, "%s: %s\n", name, text);
 }
 
+/* In one write, for those who wait for the line. */
 static void
 say_ready(void *arg)
 {
+	char text[4096];
+	int used = snprintf(text, sizeof(text), "%s: ready on", name);
+
 	(void)arg;
-	fprintf(stderr, "%s: ready on", name);
-	for (int i = 0; addresses[i] != NULL; i++)
-		fprintf(stderr, " %s", addresses[i]);
-	fputc('\n', stderr);
+	for (int i = 0; addresses[i] != NULL && used < 3900; i++)
+		used += snprintf(text + used, sizeof(text) - (size_t)used,
+		    " %.110s", addresses[i]);
+	fprintf(stderr, "%s\n", text);
 }
 
 static void
