@@ -1,6 +1,7 @@
 #!/bin/sh
-# minimal.sh [HELLO [SECCOMP_EXEC]] - the static HELLO (build-static/bin/hello) is small, runs where there
-# is nothing but itself, and says why when io_uring is refused to it.
+# minimal.sh [HELLO [SECCOMP_EXEC]] - the static HELLO (of build-static/) is
+# small, runs where there is nothing but itself, and says why when io_uring is
+# refused to it.
 #
 # Needs curl and strip, and root or user namespaces for the empty root. Without
 # SECCOMP_EXEC, tests/seccomp_exec.c is compiled with $CC.
