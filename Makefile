@@ -139,11 +139,14 @@ $B/bench/%: $B/tools/bench/%.o
 
 tests: $(TEST_BINS) $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
 
+CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
+	tests/gates.sh tests/valgrind.sh)
+
 check:	# install what the tests need (Debian), build and run them all
 	$Q tests/install.sh
 	$Q $(MAKE) --no-print-directory tests
 	$Q $(MAKE) --no-print-directory static
-	$Q B=$B tests/run.sh $(CHECKS)
+	$Q B=$B tests/run.sh $(TEST_BINS) $(CHECKS)
 
 # The suite under the sanitizers, in build folders of their own.
 asan:	# the suite under AddressSanitizer and UndefinedBehaviorSanitizer
