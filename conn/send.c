@@ -562,20 +562,24 @@ torc_conn_write(struct torc_conn *conn, const void *data, size_t size,
 {
 	struct torc_net *net = conn->net;
 	struct torc_chunk *chunk = net->chunk;
-	uint8_t *to;
+	uint8_t *to = chunk->bytes + chunk->top;
 
 	torc_reactor_check(conn->reactor);
-	if (torc_unlikely(conn->sending != 0 || conn->staged_size > 0 ||
+	if (torc_unlikely(conn->sending != 0 ||
 	    size - 1 >= net->small_max ||	/* 0, too */
 	    size > net->chunk_size - chunk->top))
 		return write_carefully(conn, data, size, deadline);
-	/* The first bytes since the last send: behind those of others. */
-	to = chunk->bytes + chunk->top;
+	if (conn->staged_size == 0) {
+		/* The first since the last send: behind those of others. */
+		chunk->pins++;
+		conn->chunk = chunk;
+		conn->staged = to;
+	} else if (conn->staged + conn->staged_size != to ||
+	    conn->staged_size + size > net->stage_max) {
+		return write_carefully(conn, data, size, deadline);
+	}
 	chunk->top += (uint32_t)size;
-	chunk->pins++;
-	conn->chunk = chunk;
-	conn->staged = to;
-	conn->staged_size = (uint32_t)size;
+	conn->staged_size += (uint32_t)size;
 	memcpy(to, data, size);
 	return 0;
 }

@@ -10,29 +10,29 @@
 #define LINE_MAX_SIZE 256u	/* of a chunk's size line or a trailer */
 
 /* RFC 9110, 5.6.2: what names are made of. */
-static bool
+static inline bool
 is_token(uint8_t c)
 {
-	static const uint8_t special[128] = {
-		['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1,
-		['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,
-		['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1,
+	/* Bit n of word w: the character 32 * w + n. */
+	static const uint32_t tokens[8] = {
+		0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff, 0, 0, 0, 0,
 	};
-	uint8_t letter = c | 0x20;
 
-	return (letter >= 'a' && letter <= 'z') || (c >= '0' && c <= '9') ||
-	    (c < 128 && special[c]);
+	return tokens[c >> 5] >> (c & 31) & 1;
 }
 
 /* No control characters but tab. */
-static bool
+static inline bool
 is_text(const uint8_t *from, const uint8_t *to)
 {
-	for (; from < to; from++) {
-		if ((*from < 0x20 && *from != '\t') || *from == 0x7f)
-			return false;
-	}
-	return true;
+	static const uint32_t controls[8] = {
+		0xfffffdff, 0, 0, 0x80000000, 0, 0, 0, 0,
+	};
+	uint32_t found = 0;
+
+	for (; from < to; from++)
+		found |= controls[*from >> 5] >> (*from & 31);
+	return (found & 1) == 0;
 }
 
 static bool
