@@ -551,11 +551,13 @@ torc_conn_consume(struct torc_conn *conn, size_t size)
 	torc_reactor_check(conn->reactor);
 	torc_require(size <= conn->view_size,
 	    "more was consumed than the view has");
-	conn->view += size;
-	conn->view_size -= (uint32_t)size;
-	if (conn->view_size > 0 || size == 0)
+	if (size < conn->view_size || size == 0) {
+		conn->view += size;
+		conn->view_size -= (uint32_t)size;
 		return;
+	}
 	if (torc_likely(conn->view_bid != TORC_NO_BID)) {
+		conn->view_size = 0;
 		torc_bufring_put(&conn->net->buffers,
 		    (uint16_t)conn->view_bid);
 		conn->view_bid = TORC_NO_BID;

@@ -122,8 +122,7 @@ torc_bufring_put(struct torc_bufring *bufring, uint16_t bid)
 {
 	struct torc_buf *buf = &bufring->bufs[bid];
 
-	torc_assert(bid < bufring->capacity &&
-	    (buf->owner & ~TORC_BUF_KERNEL) > 0);
+	torc_assert((buf->owner & ~TORC_BUF_KERNEL) > 0);
 	if (--buf->owner == 0)
 		torc_bufring_provide(bufring, buf, bid);
 }

@@ -90,10 +90,8 @@ count_heads(const uint8_t *data, size_t size, size_t *end)
 	while (at < stop) {
 		uint64_t feeds, ends;
 
-		if (stop - at >= 64)
-			feeds = line_feeds_64(at);
-		else
-			feeds = last_line_feeds(stop, (size_t)(stop - at));
+		feeds = stop - at >= 64 ? line_feeds_64(at) :
+		    last_line_feeds(stop, (size_t)(stop - at));
 		ends = feeds & (feeds << 2 | before);
 		before = feeds >> 62;
 		if (ends != 0) {
@@ -119,14 +117,14 @@ raw(struct torc_conn *conn, void *arg)
 		unsigned count = count_heads(in.data, in.size, &end);
 
 		torc_conn_consume(conn, end);
-		while (count > 0) {
-			unsigned now = count < CANNED ? count : CANNED;
-
+		for (; count > CANNED; count -= CANNED) {
 			if (torc_conn_write_static(conn, canned,
-			    now * ANSWER_SIZE, TORC_NEVER) < 0)
+			    CANNED * ANSWER_SIZE, TORC_NEVER) < 0)
 				return -1;
-			count -= now;
 		}
+		if (torc_conn_write_static(conn, canned, count * ANSWER_SIZE,
+		    TORC_NEVER) < 0)
+			return -1;
 	}
 	return TORC_CLOSE;
 }
