@@ -161,14 +161,17 @@ finish(struct torc_conn *conn, uint64_t sent_by, uint64_t fin_by)
 	return rc;
 }
 
+/* Idle for too long without a fiber, or while the reactor drains. */
 static void
-idle_too_long(struct torc_timer *timer)
+time_is_up(struct torc_timer *timer)
 {
 	struct torc_conn *conn =
 	    torc_container(timer, struct torc_conn, timer);
 
-	torc_assert(conn->dormant);
-	torc_conn_doom(conn);
+	if (conn->dormant)
+		torc_conn_doom(conn);
+	else if (conn->reader != NULL && !conn->met)
+		torc_fiber_wake(conn->reader, -ESHUTDOWN);
 }
 
 /*
@@ -275,7 +278,7 @@ torc_conn_open(struct torc_net *net, int fd)
 		.tag = torc_slots_tag(&net->conns, conn, 0),
 		.view_bid = TORC_NO_BID,
 		.todo.run = advance_later,
-		.timer.fire = idle_too_long,
+		.timer.fire = time_is_up,
 		.listener = -1,
 		/* Nothing was sent or armed yet. */
 		.send_mark = net->reactor->settled,

@@ -98,7 +98,8 @@ arm(struct torc_listener *listener)
 	struct torc_reactor *reactor = listener->net->reactor;
 	struct io_uring_sqe *sqe;
 
-	if (listener->armed || listener->closing || listener->paused)
+	if (listener->armed || listener->closing || listener->paused ||
+	    listener->net->holding)
 		return;
 	sqe = torc_reactor_claim(reactor);
 	if (sqe == NULL) {
@@ -326,6 +327,17 @@ torc_accept_stray(struct torc_reactor *reactor,
 }
 
 void
+torc_listen_begin(struct torc_net *net)
+{
+	struct torc_listener *listener = NULL;
+
+	net->holding = false;
+	while ((listener = torc_slots_each(&net->listeners, listener)) !=
+	    NULL)
+		torc_reactor_later(net->reactor, &listener->todo);
+}
+
+void
 torc_listen_close(struct torc_net *net)
 {
 	struct torc_listener *listener = NULL;
@@ -383,6 +395,8 @@ torc_listen(struct torc_reactor *reactor, const char *address,
 	torc_require(reactor->phase == TORC_PHASE_CREATED ||
 	    torc_current == reactor,
 	    "called on another thread than the reactor's");
+	if (reactor->phase >= TORC_PHASE_DRAINING)
+		return -ESHUTDOWN;
 	size = torc_address_parse(address, &parsed);
 	if (size < 0)
 		return size;

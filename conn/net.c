@@ -79,9 +79,14 @@ drain(struct torc_reactor *reactor)
 	while ((conn = torc_slots_each(&net->conns, conn)) != NULL) {
 		if (conn->dormant)
 			torc_conn_doom(conn);
-		else if (conn->reader != NULL && conn->handler != NULL &&
-		    torc_recv_idle(conn) && conn->met)
+		else if (conn->reader == NULL || conn->handler == NULL ||
+		    !torc_recv_idle(conn))
+			continue;
+		else if (conn->met)
 			torc_fiber_wake(conn->reader, -ESHUTDOWN);
+		else	/* its first request may be on the way */
+			torc_timers_arm(&reactor->timers, &conn->timer,
+			    reactor->now + TORC_FIRST_REQUEST_NS);
 	}
 }
 

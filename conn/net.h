@@ -23,6 +23,7 @@ enum {
 };
 
 #define TORC_NO_BID UINT32_MAX
+#define TORC_FIRST_REQUEST_NS 1000000000u	/* to a new peer, in a drain */
 
 /* Bytes received that no view has shown yet. */
 struct torc_piece {
@@ -173,6 +174,7 @@ struct torc_net {
 	uint32_t chunk_count;	/* with the one in use */
 	bool quiet;		/* the kernel's quiet sends are as expected */
 	bool tried;		/* ... which was tried out */
+	bool holding;		/* accept nothing yet */
 	struct torc_piece *pieces;	/* free ones */
 	void *piece_blocks;	/* where they come from */
 	uint8_t *slabs;		/* free ones, linked by their first bytes */
@@ -264,6 +266,8 @@ void torc_accept_stray(struct torc_reactor *reactor,
     const struct io_uring_cqe *cqe);
 /* A descriptor was closed: those that lacked one may go on. */
 void torc_listen_resume(struct torc_net *net);
+/* Accept what net->holding has held back. */
+void torc_listen_begin(struct torc_net *net);
 /* Accept no more; what is in the backlog still counts as accepted. */
 void torc_listen_close(struct torc_net *net);
 

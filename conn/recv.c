@@ -10,7 +10,6 @@
 #include "sys/sys.h"
 
 #define PIECES_PER_BLOCK 256u
-#define FIRST_REQUEST_NS 1000000000u	/* to a new peer while draining */
 
 /*
  * What a piece counts besides its bytes: many small pieces that nobody reads
@@ -467,8 +466,8 @@ await_news(struct torc_conn *conn, uint64_t deadline)
 	if (draining && conn->view_size == 0 && conn->met)
 		return -ESHUTDOWN;
 	if (draining && !conn->met &&
-	    deadline > reactor->now + FIRST_REQUEST_NS)
-		deadline = reactor->now + FIRST_REQUEST_NS;
+	    deadline > reactor->now + TORC_FIRST_REQUEST_NS)
+		deadline = reactor->now + TORC_FIRST_REQUEST_NS;
 	if (conn->view_size >= reactor->config.held_max)
 		return -ENOBUFS;
 	/* Who waits for the rest of a message does not keep a buffer. */

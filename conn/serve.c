@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "conn/net.h"
 #include "reactor/config.h"
@@ -138,7 +139,7 @@ listen_everywhere(struct server *server, const char *address)
 static int
 open_listeners(struct server *server)
 {
-	struct torc_net *net;
+	struct torc_net *net = server->reactors[0]->layer_state;
 	int rc;
 
 	for (const char *const *address = server->config.listen;
@@ -147,9 +148,6 @@ open_listeners(struct server *server)
 		if (rc < 0)
 			return say(server, rc, "cannot listen on", *address);
 	}
-	rc = torc_net_open(server->reactors[0], &net);
-	if (rc < 0)
-		return say(server, rc, "connections", "");
 	net->peers = server->reactors;
 	net->peer_count = server->count;
 	return 0;
@@ -186,11 +184,13 @@ run_start(void *arg)
 	if (server->config.start != NULL)
 		rc = server->config.start(worker->reactor,
 		    server->config.arg);
-	if (rc < 0)
+	if (rc < 0) {
 		fail(server, rc);
-	else
-		report_ready(server);
-	return rc;
+		return rc;
+	}
+	torc_listen_begin(worker->reactor->layer_state);
+	report_ready(server);
+	return 0;
 }
 
 static int
@@ -304,6 +304,21 @@ allowed_cpus(void)
 	return count > 0 ? count : 1;
 }
 
+/* Listeners are open before anything runs, and accept after `start`. */
+static int
+hold(struct server *server)
+{
+	for (unsigned i = 0; i < server->count; i++) {
+		struct torc_net *net;
+		int rc = torc_net_open(server->reactors[i], &net);
+
+		if (rc < 0)
+			return say(server, rc, "connections", "");
+		net->holding = true;
+	}
+	return 0;
+}
+
 static int
 create_reactors(struct server *server)
 {
@@ -350,6 +365,8 @@ serve(struct server *server, const sigset_t *set)
 {
 	int rc = create_reactors(server);
 
+	if (rc == 0)
+		rc = hold(server);
 	if (rc == 0)
 		rc = open_listeners(server);
 	if (rc == 0) {
@@ -402,6 +419,9 @@ torc_serve(const struct torc_config *config, void (*ready)(void *arg),
 		rc = serve(&server, &set);
 	else
 		rc = say(&server, -ENOMEM, "reactors", "");
+	/* The signals were for us: none is left to end the process. */
+	while (sigtimedwait(&set, NULL, &(struct timespec) { 0 }) > 0)
+		continue;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	torc_sys_free(server.reactors);
 	torc_sys_free(server.workers);

@@ -63,7 +63,9 @@ TORC_API int torc_serve(const struct torc_config *config,
  * IPv4), "0.0.0.0:8080", "unix:PATH". Port 0 takes a free one. Each reactor
  * that listens on a TCP address has a socket of its own (SO_REUSEPORT) and
  * the kernel spreads connections over them. The index of the listener, or a
- * negative errno. The reactor's thread, or any before it runs.
+ * negative errno: -EINVAL for what is no address, that of bind(2),
+ * -ESHUTDOWN if the reactor drains. The reactor's thread, or any before it
+ * runs.
  */
 TORC_API int torc_listen(struct torc_reactor *reactor, const char *address,
     torc_handler *handler, void *arg);

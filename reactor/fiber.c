@@ -103,6 +103,13 @@ torc_fiber_start(struct torc_reactor *reactor, uint64_t *id,
 	return 0;
 }
 
+void
+torc_fiber_drop(struct torc_fiber *fiber)
+{
+	torc_sanitizer_destroy(fiber->sanitizer, fiber->stack, fiber);
+	torc_stacks_give(&fiber->reactor->stacks, fiber->stack);
+}
+
 /* Leave the result, give the rest back. */
 void
 torc_fiber_end(struct torc_fiber *fiber)
@@ -112,10 +119,9 @@ torc_fiber_end(struct torc_fiber *fiber)
 
 	torc_assert(slot->fiber == fiber && !torc_node_linked(&fiber->ready));
 	torc_timers_disarm(&reactor->timers, &fiber->timer);
-	torc_sanitizer_destroy(fiber->sanitizer, fiber->stack, fiber);
 	slot->result = fiber->result;
 	slot->fiber = NULL;
-	torc_stacks_give(&reactor->stacks, fiber->stack);
+	torc_fiber_drop(fiber);
 	if (!slot->joinable)
 		torc_slots_give(&reactor->fibers, slot);
 	else if (slot->joiner != NULL)

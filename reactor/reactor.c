@@ -254,7 +254,10 @@ has_work(const struct torc_reactor *reactor)
 	    !torc_list_empty(&reactor->backlog) ||
 	    (torc_mailbox_pending(&reactor->mailbox) &&
 	    !reactor->mailbox_closed) ||
-	    !reactor->wake_armed || !reactor->in_order;
+	    !reactor->wake_armed || !reactor->in_order ||
+	    /* Its submission may be the end of it, and cause no event. */
+	    (reactor->phase >= TORC_PHASE_DRAINING &&
+	    torc_ring_pending(&reactor->ring) > 0);
 }
 
 static int
@@ -371,8 +374,10 @@ quiet(struct torc_reactor *reactor)
 		return false;
 	if (reactor->layer != NULL && reactor->layer->busy(reactor))
 		reactor->layer->stop(reactor);
+	/* What is still to be submitted closes descriptors, for one. */
 	return reactor->ops.count == 0 &&
 	    torc_list_empty(&reactor->backlog) &&
+	    torc_ring_pending(&reactor->ring) == 0 &&
 	    (reactor->layer == NULL || !reactor->layer->busy(reactor));
 }
 
@@ -399,6 +404,19 @@ end(struct torc_reactor *reactor)
 		torc_current = NULL;
 }
 
+/* Close what the kernel will not be told to close any more. */
+static void
+close_pending(struct torc_ring *ring)
+{
+	while (torc_ring_pending(ring) > 0) {
+		const struct io_uring_sqe *sqe =
+		    &ring->sqes[ring->sq_taken++ & ring->sq_mask];
+
+		if (sqe->opcode == IORING_OP_CLOSE)
+			torc_sys_close(sqe->fd);
+	}
+}
+
 /*
  * The ring does not work any more. Peers and posters are told; but operations
  * may be in the kernel for a while, so what they name is never freed.
@@ -409,6 +427,7 @@ abandon(struct torc_reactor *reactor, int error)
 	close_mailbox(reactor);
 	if (reactor->layer != NULL)
 		reactor->layer->abandon(reactor);
+	close_pending(&reactor->ring);
 	torc_ring_fini(&reactor->ring);
 	reactor->abandoned = true;
 	reactor->error = error;
@@ -542,9 +561,12 @@ free_tables(struct torc_reactor *reactor)
 {
 	struct torc_fiber_slot *slot = NULL;
 
-	/* Results that nobody came for. */
-	while ((slot = torc_slots_each(&reactor->fibers, slot)) != NULL)
+	/* Results that nobody came for, and fibers that never ran. */
+	while ((slot = torc_slots_each(&reactor->fibers, slot)) != NULL) {
+		if (slot->fiber != NULL)
+			torc_fiber_drop(slot->fiber);
 		torc_slots_give(&reactor->fibers, slot);
+	}
 	torc_slots_fini(&reactor->ops);
 	torc_slots_fini(&reactor->fibers);
 	torc_stacks_fini(&reactor->stacks);
