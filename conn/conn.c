@@ -139,26 +139,67 @@ await_fin(struct torc_conn *conn, uint64_t deadline)
 }
 
 /*
+ * Wait for the FIN of a peer for as long as it takes to send what the kernel
+ * has, at most until `sent_by`, and then for `linger_ms`.
+ */
+static int
+linger(struct torc_conn *conn, uint64_t sent_by)
+{
+	const unsigned ms = conn->reactor->config.linger_ms;
+	int rc;
+
+	do
+		rc = await_fin(conn, limit(conn, ms));
+	while (rc == -ETIMEDOUT && conn->reactor->now < sent_by &&
+	    torc_sys_unsent(conn->fd) > 0);
+	return rc;
+}
+
+/*
  * Parks. In order if that is possible by the deadlines, else with RST. The
  * second one may be 0: then the peer has `linger_ms` after our FIN.
  */
 static int
 finish(struct torc_conn *conn, uint64_t sent_by, uint64_t fin_by)
 {
-	const struct torc_config *config = &conn->reactor->config;
 	int rc;
 
 	torc_recv_discard(conn);
 	rc = torc_conn_flush(conn, sent_by);
 	if (rc == 0 && !conn->eof && !conn->failed) {
 		rc = torc_conn_shutdown(conn, sent_by);
-		if (rc == 0)
-			rc = await_fin(conn, fin_by != 0 ? fin_by :
-			    limit(conn, config->linger_ms));
+		if (rc == 0 && fin_by != 0)
+			rc = await_fin(conn, fin_by);
+		else if (rc == 0)
+			rc = linger(conn, sent_by);
 	}
 	conn->reset = rc != 0;
 	torc_conn_doom(conn);
 	return rc;
+}
+
+static int
+run_finish(void *arg)
+{
+	struct torc_conn *conn = arg;
+
+	finish(conn, limit(conn, conn->reactor->config.close_ms), 0);
+	return 0;
+}
+
+void
+torc_conn_retire(struct torc_conn *conn)
+{
+	torc_assert(conn->dormant);
+	conn->dormant = false;
+	torc_timers_disarm(&conn->reactor->timers, &conn->timer);
+	if (!torc_send_idle(conn)) {
+		if (torc_fiber_start(conn->reactor, NULL, run_finish,
+		    conn) == 0)
+			return;
+		conn->reset = true;
+	}
+	torc_conn_doom(conn);
 }
 
 /* Idle for too long without a fiber, or while the reactor drains. */
@@ -169,16 +210,16 @@ time_is_up(struct torc_timer *timer)
 	    torc_container(timer, struct torc_conn, timer);
 
 	if (conn->dormant)
-		torc_conn_doom(conn);
+		torc_conn_retire(conn);
 	else if (conn->reader != NULL && !conn->met)
 		torc_fiber_wake(conn->reader, -ESHUTDOWN);
 }
 
 /*
- * Let the stack go. False if there is something to do already, or no memory
- * for what is in view.
+ * Let the stack go: TORC_AGAIN. TORC_CLOSE if there is no memory for what is in
+ * view, or no future; -EAGAIN if there is something to do already.
  */
-static bool
+static int
 fall_asleep(struct torc_conn *conn)
 {
 	struct torc_reactor *reactor = conn->reactor;
@@ -187,17 +228,15 @@ fall_asleep(struct torc_conn *conn)
 	if (conn->staged_size > 0)
 		torc_send_staged(conn);
 	if (torc_recv_news(conn))
-		return false;
+		return -EAGAIN;
 	if (torc_recv_keep(conn) < 0 ||
-	    reactor->phase >= TORC_PHASE_DRAINING) {
-		torc_conn_doom(conn);
-		return true;
-	}
+	    reactor->phase >= TORC_PHASE_DRAINING)
+		return TORC_CLOSE;
 	conn->dormant = true;
 	if (idle_ms != TORC_NO_LIMIT)
 		torc_timers_arm(&reactor->timers, &conn->timer,
 		    limit(conn, idle_ms));
-	return true;
+	return TORC_AGAIN;
 }
 
 static int
@@ -213,9 +252,10 @@ run_handler(void *arg)
 		rc = conn->handler(conn, conn->arg);
 		if (rc != TORC_AGAIN || ended || conn->spoiled)
 			break;
-		if (fall_asleep(conn))
+		rc = fall_asleep(conn);
+		if (rc == TORC_AGAIN)
 			return 0;
-		if (torc_yield() < 0)
+		if (rc == TORC_CLOSE || torc_yield() < 0)
 			break;
 	}
 	torc_require(rc <= TORC_AGAIN, "a handler returned an unknown value");

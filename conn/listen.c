@@ -293,7 +293,8 @@ look_after(struct torc_reactor *reactor, struct torc_todo *todo)
 	if (!listener->closing) {
 		arm(listener);
 	} else if (!listener->armed) {
-		empty_backlog(listener);
+		if (!listener->net->holding)
+			empty_backlog(listener);
 		forget(listener);
 	} else if (!torc_reactor_cancel(reactor, accept_tag(listener))) {
 		torc_reactor_later(reactor, todo);

@@ -78,9 +78,9 @@ drain(struct torc_reactor *reactor)
 	torc_listen_close(net);
 	while ((conn = torc_slots_each(&net->conns, conn)) != NULL) {
 		if (conn->dormant)
-			torc_conn_doom(conn);
+			torc_conn_retire(conn);
 		else if (conn->reader == NULL || conn->handler == NULL ||
-		    !torc_recv_idle(conn))
+		    conn->shut || !torc_recv_idle(conn))
 			continue;
 		else if (conn->met)
 			torc_fiber_wake(conn->reader, -ESHUTDOWN);
@@ -117,9 +117,9 @@ stop(struct torc_reactor *reactor)
 }
 
 static bool
-busy(struct torc_reactor *reactor)
+busy(const struct torc_reactor *reactor)
 {
-	struct torc_net *net = net_of(reactor);
+	const struct torc_net *net = reactor->layer_state;
 
 	return net->conns.count > 0 || net->listeners.count > 0;
 }

@@ -207,6 +207,9 @@ void torc_conn_accept(struct torc_net *net, int fd, int listener,
 /* Close it once nothing is outstanding; no fiber uses it any more. */
 void torc_conn_doom(struct torc_conn *conn);
 
+/* Close a dormant one, in order if it has something to send. */
+void torc_conn_retire(struct torc_conn *conn);
+
 /* Do whatever is due: the one place that looks at all of the state. */
 void torc_conn_advance(struct torc_conn *conn);
 

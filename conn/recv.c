@@ -550,7 +550,9 @@ torc_conn_consume(struct torc_conn *conn, size_t size)
 	torc_reactor_check(conn->reactor);
 	torc_require(size <= conn->view_size,
 	    "more was consumed than the view has");
-	if (size < conn->view_size || size == 0) {
+	if (size == 0)
+		return;
+	if (size < conn->view_size) {
 		conn->view += size;
 		conn->view_size -= (uint32_t)size;
 		return;

@@ -142,9 +142,10 @@ static int
 stage(struct torc_conn *conn, const void *data, uint32_t size)
 {
 	struct torc_chunk *chunk = conn->net->chunk;
-	uint8_t *to = conn->staged + conn->staged_size;
+	uint8_t *to = chunk->bytes + chunk->top;
 
-	if (conn->chunk == chunk && to == chunk->bytes + chunk->top &&
+	if (conn->chunk == chunk &&
+	    conn->staged + conn->staged_size == to &&
 	    size <= conn->net->chunk_size - chunk->top)
 		chunk->top += size;
 	else

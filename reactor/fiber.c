@@ -29,6 +29,14 @@ run_entry(void *arg)
 	torc_trap(__FILE__, __LINE__, "a fiber was resumed after its end");
 }
 
+/* The fiber, or what is left of it, that `id` names, or NULL. */
+static struct torc_fiber_slot *
+find(const struct torc_reactor *reactor, uint64_t id)
+{
+	return torc_tag_kind(id) == ID_KIND ?
+	    torc_slots_find(&reactor->fibers, id) : NULL;
+}
+
 /* The deadline of a wait, or of one before it, has come. */
 static void
 look_at_deadline(struct torc_timer *timer)
@@ -173,7 +181,7 @@ int
 torc_fiber_join(uint64_t id, int *result, uint64_t deadline)
 {
 	struct torc_reactor *reactor = torc_reactor_of_fiber();
-	struct torc_fiber_slot *slot = torc_slots_find(&reactor->fibers, id);
+	struct torc_fiber_slot *slot = find(reactor, id);
 	int rc = 0;
 
 	if (slot == NULL || !slot->joinable)
@@ -201,7 +209,7 @@ torc_fiber_cancel(uint64_t id)
 
 	torc_require(torc_current != NULL,
 	    "torc_fiber_cancel was called outside a reactor's thread");
-	slot = torc_slots_find(&torc_current->fibers, id);
+	slot = find(torc_current, id);
 	if (slot == NULL || slot->fiber == NULL)
 		return -ESRCH;
 	cancel(slot->fiber);

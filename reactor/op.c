@@ -57,6 +57,8 @@ torc_op_start(struct torc_reactor *reactor, struct torc_op *op)
 	torc_reactor_check(reactor);
 	torc_require(op->state == TORC_OP_FREE && op->done != NULL,
 	    "an op is started twice, or without a function");
+	if (torc_unlikely(reactor->phase >= TORC_PHASE_STOPPING))
+		return -ESHUTDOWN;
 	op->slot = torc_slots_take(&reactor->ops);
 	if (op->slot == NULL)
 		return -ENOBUFS;

@@ -41,7 +41,7 @@ struct torc_op_slot {
 
 /*
  * Start an op whose `sqe` and `done` are set and everything else zero. 0, or
- * -ENOBUFS when `ops` are in flight.
+ * -ENOBUFS when `ops` are in flight, -ESHUTDOWN when the reactor is stopping.
  */
 int torc_op_start(struct torc_reactor *reactor, struct torc_op *op);
 

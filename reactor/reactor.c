@@ -260,17 +260,25 @@ has_work(const struct torc_reactor *reactor)
 	    torc_ring_pending(&reactor->ring) > 0);
 }
 
-static int
-submit_and_wait(struct torc_reactor *reactor, uint64_t deadline)
+/* Of a timer, or of the drain. */
+static uint64_t
+next_deadline(const struct torc_reactor *reactor)
 {
-	uint64_t until = torc_timers_next(&reactor->timers);
+	uint64_t next = torc_timers_next(&reactor->timers);
 	/* K1: relaxed. Who drains after this load wakes us. */
 	uint64_t drain_at = torc_load_relaxed_u64(&reactor->drain_at);
 
+	return reactor->phase == TORC_PHASE_DRAINING && drain_at < next ?
+	    drain_at : next;
+}
+
+static int
+submit_and_wait(struct torc_reactor *reactor, uint64_t deadline)
+{
+	uint64_t until = next_deadline(reactor);
+
 	if (until > deadline)
 		until = deadline;
-	if (reactor->phase == TORC_PHASE_DRAINING && until > drain_at)
-		until = drain_at;
 	reactor->counters.enters++;
 	if (has_work(reactor) || until <= reactor->now)
 		return torc_ring_enter(&reactor->ring, 0, 0, 0);
@@ -365,20 +373,30 @@ dispatch(struct torc_reactor *reactor)
 
 /* ---- Life ---- */
 
-/* Nothing is left that a fiber, a connection or an op could do. */
+/*
+ * Nothing is left that a connection or an op could do. What is still to be
+ * submitted closes descriptors, for one.
+ */
+static bool
+idle(const struct torc_reactor *reactor)
+{
+	return reactor->ops.count == 0 &&
+	    torc_list_empty(&reactor->backlog) &&
+	    torc_ring_pending(&reactor->ring) == 0 &&
+	    (reactor->layer == NULL || !reactor->layer->busy(reactor));
+}
+
+/* Nor a fiber. */
 static bool
 quiet(struct torc_reactor *reactor)
 {
 	if (reactor->phase < TORC_PHASE_DRAINING ||
 	    reactor->stacks.in_use > 0)
 		return false;
+	reactor->deserted = true;
 	if (reactor->layer != NULL && reactor->layer->busy(reactor))
 		reactor->layer->stop(reactor);
-	/* What is still to be submitted closes descriptors, for one. */
-	return reactor->ops.count == 0 &&
-	    torc_list_empty(&reactor->backlog) &&
-	    torc_ring_pending(&reactor->ring) == 0 &&
-	    (reactor->layer == NULL || !reactor->layer->busy(reactor));
+	return idle(reactor);
 }
 
 /* Take the last posts; they find the reactor stopping. */
@@ -453,17 +471,12 @@ start(struct torc_reactor *reactor)
 	return 0;
 }
 
-int
-torc_reactor_turn(struct torc_reactor *reactor, uint64_t deadline)
+/* 1: it lives; 0: it has ended; or the error that ended it. */
+static int
+turn(struct torc_reactor *reactor, uint64_t deadline)
 {
-	int rc = 0;
+	int rc;
 
-	if (reactor->phase == TORC_PHASE_CREATED)
-		rc = start(reactor);
-	if (rc < 0 || reactor->phase == TORC_PHASE_ENDED)
-		return rc < 0 ? rc : reactor->error;
-	torc_reactor_check(reactor);
-	torc_require(reactor->current == NULL, "a turn inside a turn");
 	reactor->counters.turns++;
 	run_mailbox(reactor);
 	torc_timers_run(&reactor->timers, reactor->now);
@@ -489,15 +502,38 @@ torc_reactor_turn(struct torc_reactor *reactor, uint64_t deadline)
 	return 1;
 }
 
+/* Turns until `once`, or until it ends. */
+static int
+take_turns(struct torc_reactor *reactor, uint64_t deadline, bool once)
+{
+	int rc = 0;
+
+	if (reactor->phase == TORC_PHASE_CREATED)
+		rc = start(reactor);
+	if (rc < 0 || reactor->phase == TORC_PHASE_ENDED)
+		return rc < 0 ? rc : reactor->error;
+	torc_reactor_check(reactor);
+	torc_require(!reactor->turning, "a turn inside a turn");
+	reactor->turning = true;
+	/* The program may have been elsewhere for long. */
+	reactor->now = torc_sys_now();
+	do
+		rc = turn(reactor, deadline);
+	while (rc > 0 && !once);
+	reactor->turning = false;
+	return rc;
+}
+
+int
+torc_reactor_turn(struct torc_reactor *reactor, uint64_t deadline)
+{
+	return take_turns(reactor, deadline, true);
+}
+
 int
 torc_reactor_run(struct torc_reactor *reactor)
 {
-	int rc;
-
-	do
-		rc = torc_reactor_turn(reactor, TORC_NEVER);
-	while (rc > 0);
-	return rc;
+	return take_turns(reactor, TORC_NEVER, false);
 }
 
 void
@@ -688,6 +724,9 @@ torc_reactor_self(void)
 void
 torc_reactor_set_local(struct torc_reactor *reactor, void *local)
 {
+	torc_require(reactor->phase == TORC_PHASE_CREATED ||
+	    torc_current == reactor,
+	    "called on another thread than the reactor's");
 	reactor->local = local;
 }
 
@@ -716,7 +755,12 @@ torc_reactor_due(const struct torc_reactor *reactor)
 	    torc_ring_pending(&reactor->ring) > 0 ||
 	    torc_ring_busy(&reactor->ring))
 		return 0;
-	return torc_timers_next(&reactor->timers);
+	/* The last fiber has gone: the next turn comes to the end. */
+	if (reactor->phase >= TORC_PHASE_DRAINING &&
+	    reactor->stacks.in_use == 0 &&
+	    (!reactor->deserted || idle(reactor)))
+		return 0;
+	return next_deadline(reactor);
 }
 
 uint64_t

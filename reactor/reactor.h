@@ -57,7 +57,7 @@ struct torc_layer {
 	void (*after_batch)(struct torc_reactor *reactor);
 	void (*drain)(struct torc_reactor *reactor);
 	void (*stop)(struct torc_reactor *reactor);
-	bool (*busy)(struct torc_reactor *reactor);
+	bool (*busy)(const struct torc_reactor *reactor);
 	/* The ring is lost: close what can be closed, free nothing. */
 	void (*abandon)(struct torc_reactor *reactor);
 	void (*fini)(struct torc_reactor *reactor);
@@ -109,6 +109,8 @@ struct torc_reactor {
 	uint32_t spin_credit;
 	int error;			/* what ended it */
 	enum torc_reactor_phase phase;
+	bool turning;
+	bool deserted;		/* draining, and seen without fibers */
 	bool wake_armed;
 	bool mailbox_closed;
 	bool abandoned;			/* the kernel may still use memory */

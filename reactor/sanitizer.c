@@ -73,9 +73,7 @@ torc_sanitizer_arrive(void *mark)
 	__sanitizer_finish_switch_fiber(mark, NULL, NULL);
 }
 
-#elif defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
-
-#include <sanitizer/tsan_interface.h>
+#elif defined(TORC_TSAN)
 
 void *
 torc_sanitizer_create(void *low, void *high)
@@ -103,20 +101,6 @@ void
 torc_sanitizer_thread_end(void *sanitizer)
 {
 	(void)sanitizer;
-}
-
-void
-torc_sanitizer_leave(void **mark, void *to, bool for_ever)
-{
-	(void)for_ever;
-	*mark = NULL;
-	__tsan_switch_to_fiber(to, 0);
-}
-
-void
-torc_sanitizer_arrive(void *mark)
-{
-	(void)mark;
 }
 
 #elif defined(TORC_VALGRIND)

@@ -100,9 +100,12 @@ void
 torc_timers_arm(struct torc_timers *timers, struct torc_timer *timer,
     uint64_t when)
 {
-	const struct torc_timers_entry entry = { when, timer };
+	struct torc_timers_entry entry = { when, timer };
 
 	torc_assert(timer->fire != NULL);
+	/* What is armed in a pass waits for the next one. */
+	if (torc_unlikely(when < timers->after))
+		entry.when = timers->after;
 	if (torc_timer_armed(timer)) {
 		settle(timers, timer->place - 1, entry);
 		return;
@@ -138,14 +141,12 @@ torc_timers_when(const struct torc_timers *timers,
 void
 torc_timers_run(struct torc_timers *timers, uint64_t now)
 {
-	/* A timer that arms itself for the past must not hold the loop. */
-	for (uint32_t budget = timers->count; budget > 0; budget--) {
-		struct torc_timer *timer;
+	timers->after = now + 1;
+	while (torc_timers_next(timers) <= now) {
+		struct torc_timer *timer = timers->heap[0].timer;
 
-		if (torc_timers_next(timers) > now)
-			return;
-		timer = timers->heap[0].timer;
 		torc_timers_disarm(timers, timer);
 		timer->fire(timer);
 	}
+	timers->after = 0;
 }

@@ -23,6 +23,7 @@ struct torc_timers {
 	struct torc_timers_entry *heap;
 	uint32_t count;
 	uint32_t capacity;
+	uint64_t after;		/* in a pass: what is armed is later */
 };
 
 /* 0 or -ENOMEM. `capacity` timers can be armed at once. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -181,6 +182,15 @@ int
 torc_sys_shutdown(int fd, int how)
 {
 	return result(shutdown(fd, how));
+}
+
+int
+torc_sys_unsent(int fd)
+{
+	int bytes = 0;
+	int rc = result(ioctl(fd, TIOCOUTQ, &bytes));
+
+	return rc < 0 ? rc : bytes;
 }
 
 int

@@ -51,6 +51,8 @@ int torc_sys_connect(int fd, const struct sockaddr *address, uint32_t size);
 /* The next connection of the backlog; -EAGAIN if there is none. */
 int torc_sys_accept_now(int fd);
 int torc_sys_shutdown(int fd, int how);
+/* Bytes that the peer of a socket has not acknowledged. */
+int torc_sys_unsent(int fd);
 int torc_sys_setsockopt(int fd, int level, int name, const void *value,
     uint32_t size);
 int torc_sys_getsockname(int fd, struct sockaddr *address, uint32_t *size);
