@@ -40,6 +40,20 @@ register_best(struct torc_bufring *bufring, bool incremental)
 	return rc == -EINVAL ? register_ring(bufring, 0) : rc;
 }
 
+/* The memory of closed rings comes back late: see torc_ring_init(). */
+static int
+register_patiently(struct torc_bufring *bufring, bool incremental)
+{
+	uint64_t pause_ns = 5000000;
+	int rc = register_best(bufring, incremental);
+
+	for (int i = 0; rc == -ENOMEM && i < 5; i++, pause_ns *= 2) {
+		torc_sys_sleep(pause_ns);
+		rc = register_best(bufring, incremental);
+	}
+	return rc;
+}
+
 int
 torc_bufring_init(struct torc_bufring *bufring, struct torc_ring *ring,
     uint16_t bgid, uint32_t capacity, uint32_t start, uint32_t size,
@@ -72,7 +86,7 @@ torc_bufring_init(struct torc_bufring *bufring, struct torc_ring *ring,
 	for (uint32_t i = 0; i < capacity; i++)
 		bufring->bufs[i].memory = bufring->memory +
 		    i * bufring->stride;
-	rc = register_best(bufring, incremental);
+	rc = register_patiently(bufring, incremental);
 	if (rc < 0)
 		goto release_memory;
 	torc_bufring_grow(bufring, start);
