@@ -515,6 +515,13 @@ take_turns(struct torc_reactor *reactor, uint64_t deadline, bool once)
 	torc_reactor_check(reactor);
 	torc_require(!reactor->turning, "a turn inside a turn");
 	reactor->turning = true;
+	if (reactor->ready_fd >= 0) {
+		uint64_t events;
+
+		/* What it told of is found below, and what comes from now on
+		 * makes it readable again. */
+		torc_sys_read(reactor->ready_fd, &events, sizeof(events));
+	}
 	/* The program may have been elsewhere for long. */
 	reactor->now = torc_sys_now();
 	do
@@ -688,6 +695,7 @@ torc_reactor_create(struct torc_reactor **out,
 		torc_sys_free(reactor);
 		return rc;
 	}
+	reactor->ready_fd = -1;
 	name_kinds(reactor);
 	torc_list_init(&reactor->ready);
 	torc_list_init(&reactor->backlog);
@@ -707,6 +715,8 @@ torc_reactor_destroy(struct torc_reactor *reactor)
 	if (reactor->phase == TORC_PHASE_CREATED)
 		end(reactor);
 	torc_mailbox_fini(&reactor->mailbox);
+	if (reactor->ready_fd >= 0)
+		torc_sys_close(reactor->ready_fd);
 	if (reactor->abandoned)
 		return;
 	free_tables(reactor);
@@ -743,9 +753,23 @@ torc_reactor_index(const struct torc_reactor *reactor)
 }
 
 int
-torc_reactor_fd(const struct torc_reactor *reactor)
+torc_reactor_fd(struct torc_reactor *reactor)
 {
-	return reactor->ring.fd;
+	int fd, rc;
+
+	if (reactor->ready_fd >= 0)
+		return reactor->ready_fd;
+	fd = torc_sys_eventfd();
+	if (fd < 0)
+		return fd;
+	rc = torc_sys_register(reactor->ring.fd, IORING_REGISTER_EVENTFD, &fd,
+	    1);
+	if (rc < 0) {
+		torc_sys_close(fd);
+		return rc;
+	}
+	reactor->ready_fd = fd;
+	return fd;
 }
 
 uint64_t

@@ -107,6 +107,7 @@ struct torc_reactor {
 	uint64_t drain_at;		/* any thread: end by then */
 	uint64_t stop_at;		/* while draining */
 	uint32_t spin_credit;
+	int ready_fd;			/* for a foreign loop, or -1 */
 	int error;			/* what ended it */
 	enum torc_reactor_phase phase;
 	bool turning;

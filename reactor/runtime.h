@@ -143,11 +143,14 @@ TORC_API int torc_reactor_turn(struct torc_reactor *reactor,
     uint64_t deadline);
 
 /*
- * A descriptor that polls readable when a turn would find something to do,
- * and the time at which a turn is due even if it does not. Before you poll,
- * take turns with deadline 0 until torc_reactor_due() lies in the future.
+ * A descriptor that polls readable when a turn would find something to do, or
+ * a negative errno; and the time at which a turn is due even if it does not.
+ * Before you poll, take turns with deadline 0 until torc_reactor_due() lies in
+ * the future. (An eventfd, made at the first call: the ring's own descriptor
+ * does not tell of deferred completions. It costs a read(2) in each turn.)
+ * The reactor's thread, or the one that created it before it runs.
  */
-TORC_API int torc_reactor_fd(const struct torc_reactor *reactor);
+TORC_API int torc_reactor_fd(struct torc_reactor *reactor);
 TORC_API uint64_t torc_reactor_due(const struct torc_reactor *reactor);
 
 /*

@@ -18,6 +18,7 @@
 #include "reactor/reactor.h"
 
 #define CLIENT_SECONDS 10	/* after which a client's call fails */
+#define SERVER_POSTS 2	/* that server_start() makes */
 
 /* A reactor that runs on a thread. */
 struct server {
