@@ -66,7 +66,9 @@ grep -nE '(^|[^_a-z])(syscall|mmap|munmap|madvise|close|socket|bind|listen|setso
 
 for file in sys/*.[ch] ring/*.[ch] reactor/*.[ch] conn/*.[ch] tests/*.[ch] \
     tools/examples/*.[ch] tools/bench/*.[ch]; do
-	expand "$file" | awk -v f="$file" 'length > 80 { print f ":" NR }'
+	# A claim that is longer than a line stays in one piece.
+	expand "$file" | awk -v f="$file" \
+	    'length > 80 && NF > 1 { print f ":" NR }'
 done | claim "lines have at most 80 columns"
 
 awk 'FNR == 1 { start = 0 }

@@ -110,9 +110,21 @@ stop(void)
 	torc_reactor_stop(server.reactor);
 	assert_int_equal(pthread_timedjoin_np(server.thread, NULL, &limit),
 	    0);
+	server.running = false;
 	assert_int_equal(server.result, 0);
 	torc_reactor_destroy(server.reactor);
 	assert_all_held();
+}
+
+/* End the server of a test that failed. */
+static int
+clear_away(void **state)
+{
+	(void)state;
+	if (server.running)
+		server_stop(&server);
+	broken_line = 0;
+	return 0;
 }
 
 /* Give the fiber that was just spawned, and others, time to park. */
@@ -1579,6 +1591,7 @@ race_with_the_end(struct producer *producers, uint64_t count, bool drain)
 	}
 	torc_reactor_drain(server.reactor, drain ? torc_after_ms(5) : 0);
 	assert_int_equal(pthread_join(server.thread, NULL), 0);
+	server.running = false;
 	assert_int_equal(server.result, 0);
 	total = 0;
 	for (unsigned i = 0; i < PRODUCERS; i++) {
@@ -2082,7 +2095,7 @@ a_call_on_another_thread_stops_the_process_and_says_so(void **state)
 	assert_traps(child_sets_local, "another thread than the reactor's");
 }
 
-#define CLAIM(test) cmocka_unit_test(test)
+#define CLAIM(test) cmocka_unit_test_teardown(test, clear_away)
 
 int
 main(void)

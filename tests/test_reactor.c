@@ -311,17 +311,21 @@ assert_as_before(const struct holdings *before)
 	assert_int_equal(now.allocated, before->allocated);
 }
 
+static struct server server;
+
+/* Also end the server of a test that failed. */
 static int
 refuse_nothing(void **state)
 {
 	(void)state;
 	memset(&fault, 0, sizeof(fault));
+	if (server.running)
+		server_stop(&server);
+	broken_line = 0;
 	return 0;
 }
 
 /* ---- Servers ---- */
-
-static struct server server;
 
 /* What the handler does with a connection, by the first byte it is sent. */
 static struct {
@@ -393,6 +397,17 @@ stop(void)
 	assert_int_equal(server_stop(&server), 0);
 	close(stage.gate);
 	assert_all_held();
+}
+
+/* Wait until the reactor has ended by itself; the result of its loop. */
+static int
+await_end(void)
+{
+	EXPECT(pthread_join(server.thread, NULL) == 0);
+	server.running = false;
+	torc_reactor_destroy(server.reactor);
+	close(stage.gate);
+	return server.result;
 }
 
 /* A client whose handler plays `part`, and has begun to. */
@@ -693,7 +708,6 @@ a_reactor_that_cannot_be_made_leaves_nothing_and_says_why(void **state)
 	} while (seen.calls >= n);
 	/* Each table and the descriptor; then all of the listener. Without
 	 * what only finds out what the kernel can do, it goes on. */
-	print_message("%u %u %u\n", reached[0], reached[1], reached[2]);
 	assert_true(reached[0] >= 12);
 	assert_true(reached[1] >= 10);
 	assert_true(reached[2] >= 1);
@@ -989,10 +1003,7 @@ a_signal_handler_can_stop_a_reactor(void **state)
 			pthread_kill(server.thread, SIGUSR1);
 		else
 			raise(SIGUSR1);
-		assert_int_equal(pthread_join(server.thread, NULL), 0);
-		assert_int_equal(server.result, 0);
-		torc_reactor_destroy(server.reactor);
-		close(stage.gate);
+		assert_int_equal(await_end(), 0);
 	}
 	sigaction(SIGUSR1, &before, NULL);
 	assert_all_held();
@@ -1121,10 +1132,7 @@ a_drain_lets_requests_finish_and_closes_what_is_idle_at_once(void **state)
 	assert_int_equal(client_read_all(busy, answer, sizeof(answer)), 4);
 	assert_memory_equal(answer, "done", 4);
 	close(busy);
-	assert_int_equal(pthread_join(server.thread, NULL), 0);
-	assert_int_equal(server.result, 0);
-	torc_reactor_destroy(server.reactor);
-	close(stage.gate);
+	assert_int_equal(await_end(), 0);
 	assert_all_held();
 	assert_as_before(&before);
 }
@@ -1142,17 +1150,14 @@ at_its_deadline_a_drain_cancels_what_is_left(void **state)
 	fds[1] = client_of('w');
 	deadline = torc_after_ms(100);
 	torc_reactor_drain(server.reactor, deadline);
-	assert_int_equal(pthread_join(server.thread, NULL), 0);
+	assert_int_equal(await_end(), 0);
 	assert_true(torc_sys_now() >= deadline);
-	assert_int_equal(server.result, 0);
 	assert_int_equal(stage.over, 2);
 	assert_int_equal(stage.result, -ECANCELED);
 	for (int i = 0; i < 2; i++) {
 		assert_true(sees_the_end(fds[i]));
 		close(fds[i]);
 	}
-	torc_reactor_destroy(server.reactor);
-	close(stage.gate);
 	assert_all_held();
 }
 
@@ -1225,9 +1230,7 @@ a_drain_serves_what_waits_in_the_backlog(void **state)
 	assert_int_equal(stage.begun, 20);
 	for (int i = 0; i < 20; i++)
 		close(fds[i]);
-	assert_int_equal(pthread_join(server.thread, NULL), 0);
-	torc_reactor_destroy(server.reactor);
-	close(stage.gate);
+	assert_int_equal(await_end(), 0);
 	assert_all_held();
 }
 
@@ -1261,6 +1264,7 @@ a_drain_waits_for_the_rest_of_a_request_that_has_begun(void **state)
 
 	(void)state;
 	memset(&stage, 0, sizeof(stage));
+	stage.gate = eventfd(0, EFD_CLOEXEC);
 	server_start(&server, NULL, answer_lines, NULL);
 	half = client_open(server.port);
 	client_send(half, "hello, ", 7);
@@ -1276,9 +1280,7 @@ a_drain_waits_for_the_rest_of_a_request_that_has_begun(void **state)
 	assert_memory_equal(answer, "hello, world\n", 13);
 	close(half);
 	close(silent);
-	assert_int_equal(pthread_join(server.thread, NULL), 0);
-	assert_int_equal(server.result, 0);
-	torc_reactor_destroy(server.reactor);
+	assert_int_equal(await_end(), 0);
 }
 
 static struct {
@@ -1347,15 +1349,16 @@ errors_of_every_second_third_or_fifth_enter_lose_nothing(void **state)
 			fault.enter_error = errors[i];
 			fault.taken = n % 2;
 			fault.every = steps[n / 2];
-			echo_some(TIMES(50));
-			injected = seen.injected - injected;
+			do
+				echo_some(10);
+			while (seen.injected - injected < 20);
 			fault.every = 0;
 			counters = server_counters(&server);
-			assert_true(injected >= 10);
+			/* Not all of them were the loop's own. */
 			if (errors[i] == -EINTR)
-				assert_true(counters.interrupted >= 10);
+				assert_true(counters.interrupted >= 5);
 			else if (errors[i] != -ETIME)
-				assert_true(counters.starved >= 10);
+				assert_true(counters.starved >= 5);
 			stop();
 		}
 	}
@@ -1487,12 +1490,9 @@ lose_the_ring_at_the_end_of_a_connection(void)
 	start(NULL);
 	fd = client_of('x');
 	shutdown(fd, SHUT_WR);
-	EXPECT(pthread_join(server.thread, NULL) == 0);
-	EXPECT(server.result == -EBADFD);
+	EXPECT(await_end() == -EBADFD);
 	EXPECT(sees_the_end(fd));
 	close(fd);
-	torc_reactor_destroy(server.reactor);
-	close(stage.gate);
 	EXPECT(count_fds() == before.fds);
 }
 
