@@ -108,6 +108,21 @@ exact_address(struct server *server, const char *address, int listener,
 	torc_address_format(&parsed, (uint32_t)length, text, size);
 }
 
+/*
+ * A listener that only the first reactor has leaves its index free on the
+ * others, so that an index means the same address on all of them. (The slot
+ * is zero: not taken, port 0. The first reactor had room for it.)
+ */
+static void
+skip_index(struct server *server)
+{
+	for (unsigned i = 1; i < server->count; i++) {
+		struct torc_net *net = server->reactors[i]->layer_state;
+
+		net->listeners.touched++;
+	}
+}
+
 static int
 listen_everywhere(struct server *server, const char *address)
 {
@@ -120,8 +135,12 @@ listen_everywhere(struct server *server, const char *address)
 		return rc;
 	listener = torc_listen(server->reactors[0], address, config->handler,
 	    config->arg);
-	if (listener < 0 || strncmp(address, "unix:", 5) == 0)
+	if (listener < 0)
 		return listener;
+	if (strncmp(address, "unix:", 5) == 0) {
+		skip_index(server);
+		return 0;
+	}
 	exact_address(server, address, listener, exact, sizeof(exact));
 	for (unsigned i = 1; i < server->count; i++) {
 		rc = torc_listen(server->reactors[i], exact, config->handler,
@@ -155,13 +174,22 @@ open_listeners(struct server *server)
 
 /* ---- Threads ---- */
 
-/* The first error ends all; the main thread hears of it. */
+static void
+drain_all(struct server *server, uint64_t deadline)
+{
+	for (unsigned i = 0; i < server->count; i++)
+		torc_reactor_drain(server->reactors[i], deadline);
+}
+
+/* The first error ends all, also in a drain; the main thread hears of it. */
 static void
 fail(struct server *server, int error)
 {
 	/* V1: full. One worker is the first. */
-	if (torc_exchange_full_u32(&server->failed, (uint32_t)-error) == 0)
-		pthread_kill(server->main, SIGTERM);
+	if (torc_exchange_full_u32(&server->failed, (uint32_t)-error) != 0)
+		return;
+	drain_all(server, 0);
+	pthread_kill(server->main, SIGTERM);
 }
 
 static void
@@ -234,13 +262,6 @@ start_threads(struct server *server)
 			    "");
 	}
 	return 0;
-}
-
-static void
-drain_all(struct server *server, uint64_t deadline)
-{
-	for (unsigned i = 0; i < server->threads; i++)
-		torc_reactor_drain(server->reactors[i], deadline);
 }
 
 static void

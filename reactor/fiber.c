@@ -112,6 +112,18 @@ torc_fiber_start(struct torc_reactor *reactor, uint64_t *id,
 }
 
 void
+torc_fiber_forget_all(struct torc_reactor *reactor)
+{
+	struct torc_fiber_slot *slot = NULL;
+
+	while ((slot = torc_slots_each(&reactor->fibers, slot)) != NULL) {
+		if (slot->fiber != NULL)
+			torc_sanitizer_destroy(slot->fiber->sanitizer,
+			    slot->fiber->stack, slot->fiber);
+	}
+}
+
+void
 torc_fiber_drop(struct torc_fiber *fiber)
 {
 	torc_sanitizer_destroy(fiber->sanitizer, fiber->stack, fiber);

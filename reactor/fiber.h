@@ -65,6 +65,9 @@ int torc_fiber_start(struct torc_reactor *reactor, uint64_t *id,
 /* Cancel every fiber. On the scheduler's stack. */
 void torc_fiber_cancel_all(struct torc_reactor *reactor);
 
+/* No fiber of an abandoned reactor runs again: tell the sanitizer. */
+void torc_fiber_forget_all(struct torc_reactor *reactor);
+
 /* Give back what a fiber has that never ran, but for its slot. */
 void torc_fiber_drop(struct torc_fiber *fiber);
 

@@ -447,6 +447,8 @@ abandon(struct torc_reactor *reactor, int error)
 		reactor->layer->abandon(reactor);
 	close_pending(&reactor->ring);
 	torc_ring_fini(&reactor->ring);
+	torc_fiber_forget_all(reactor);
+	torc_sanitizer_thread_end(reactor->scheduler_sanitizer);
 	reactor->abandoned = true;
 	reactor->error = error;
 	reactor->phase = TORC_PHASE_ENDED;

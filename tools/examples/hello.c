@@ -108,6 +108,8 @@ answer(struct torc_conn *conn, const struct request *request,
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	static const char last[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
 	    "Connection: close\r\n\r\nok";
+	static const char kept[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
+	    "Connection: keep-alive\r\n\r\nok";
 	int rc;
 
 	*close = true;
@@ -125,6 +127,8 @@ answer(struct torc_conn *conn, const struct request *request,
 	*close = !request->keep_alive;
 	if (*close)
 		rc = put(conn, last, sizeof(last) - (request->head ? 3 : 1));
+	else if (request->old)
+		rc = put(conn, kept, sizeof(kept) - (request->head ? 3 : 1));
 	else
 		rc = put(conn, ANSWER "ok", sizeof(ANSWER "ok") -
 		    (request->head ? 3 : 1));

@@ -65,7 +65,8 @@ parse_first_line(const uint8_t *at, const uint8_t *end,
 		return memcmp(at + 1, "HTTP/", 5) == 0 ? -505 : -400;
 	if (at[8] < '0' || at[8] > '9')
 		return -400;
-	request->keep_alive = at[8] != '0';
+	request->old = at[8] == '0';
+	request->keep_alive = !request->old;
 	return 0;
 }
 
@@ -85,8 +86,28 @@ parse_length(const uint8_t *at, const uint8_t *end, struct request *request)
 	return 0;
 }
 
-/* Which of the fields that a head may have once it has had. */
-enum { SEEN_HOST = 1, SEEN_LENGTH = 2, SEEN_CODING = 4 };
+/* What a head has had, most of which it may have once. */
+enum { SEEN_HOST = 1, SEEN_LENGTH = 2, SEEN_CODING = 4, SEEN_CLOSE = 8 };
+
+/* A list of options (RFC 9110, 7.6.1), of which two are ours. */
+static unsigned
+parse_connection(const uint8_t *at, const uint8_t *end,
+    struct request *request)
+{
+	while (at < end) {
+		const uint8_t *token = at;
+
+		while (at < end && is_token(*at))
+			at++;
+		if (equals(token, at, "close"))
+			return SEEN_CLOSE;
+		if (equals(token, at, "keep-alive"))
+			request->keep_alive = true;
+		while (at < end && !is_token(*at))
+			at++;
+	}
+	return 0;
+}
 
 static int
 parse_field(const uint8_t *name, const uint8_t *colon, const uint8_t *at,
@@ -105,10 +126,7 @@ parse_field(const uint8_t *name, const uint8_t *colon, const uint8_t *at,
 		request->chunked = true;
 		rc = equals(at, end, "chunked") ? 0 : -501;
 	} else if (equals(name, colon, "Connection")) {
-		if (equals(at, end, "close"))
-			request->keep_alive = false;
-		else if (equals(at, end, "keep-alive"))
-			request->keep_alive = true;
+		*seen |= parse_connection(at, end, request);
 	} else if (equals(name, colon, "Expect")) {
 		request->expect = equals(at, end, "100-continue");
 	}
@@ -177,12 +195,13 @@ request_parse(const uint8_t *data, size_t size, struct request *request)
 	if (rc < 0 || cr == NULL)
 		return rc;
 	/* Both framings at once is how requests are smuggled; HTTP/1.1 has a
-	 * Host (RFC 9112, 3.2 and 6.3). */
+	 * Host, and 1.0 no chunks (RFC 9112, 3.2, 6.1 and 6.3). */
 	if ((seen & SEEN_LENGTH && seen & SEEN_CODING) ||
-	    (!(seen & SEEN_HOST) && line[-2] == '\r' &&
-	    memchr(data, '\r', size) != NULL &&
-	    ((const uint8_t *)memchr(data, '\r', size))[-1] == '1'))
+	    (!(seen & SEEN_HOST) && !request->old) ||
+	    (seen & SEEN_CODING && request->old))
 		return -400;
+	if (seen & SEEN_CLOSE)
+		request->keep_alive = false;
 	return (int)(cr + 2 - data);
 }
 

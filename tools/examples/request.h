@@ -11,6 +11,7 @@
 
 struct request {
 	bool keep_alive;
+	bool old;		/* HTTP/1.0: the answer must say keep-alive */
 	bool head;		/* the method is HEAD: no body in the answer */
 	bool chunked;		/* the body comes in chunks */
 	bool expect;		/* the client waits for 100 Continue */
