@@ -40,6 +40,8 @@ static atomic_bool parts_allowed;
 /* Submissions in the middle of a turn take nothing, now and then. */
 static atomic_bool submits_refused;
 static atomic_uint submit_refusals;
+/* Time passes between the last look at the CQ and a submission. */
+static atomic_bool enters_late;
 /* Allocations of just this size fail. */
 static atomic_size_t refused_size;
 static atomic_uint refusals;
@@ -186,6 +188,8 @@ __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
 	if (reactor != NULL && atomic_load(&watch.reactor) == reactor &&
 	    to_submit > 0)
 		look_at_submission(reactor);
+	if (reactor != NULL && to_submit > 0 && atomic_load(&enters_late))
+		torc_sys_sleep(100000);
 	if (reactor != NULL && atomic_load(&parts_allowed))
 		allow_parts(&reactor->ring);
 	if (reactor != NULL && !(flags & IORING_ENTER_GETEVENTS) &&
@@ -201,6 +205,7 @@ refuse_nothing(void **state)
 {
 	(void)state;
 	refused_flags = 0;
+	atomic_store(&enters_late, false);
 	atomic_store(&parts_allowed, false);
 	atomic_store(&submits_refused, false);
 	atomic_store(&submit_refusals, 0);
@@ -402,7 +407,7 @@ local_listen(struct server *server, torc_handler *handler, void *arg)
 }
 
 /*
- * A server on a local socket, too. There the buffer of a socket is as small as one
+ * A server on a local socket, too. There a socket's buffer is as small as one
  * asks for, and what does not fit into it is not taken.
  */
 static void
@@ -891,18 +896,61 @@ streams_arrive_when_the_kernel_takes_nothing_for_a_while(void **state)
 	assert_true(counters.short_sends > 0);
 }
 
+struct orders {
+	int fd;
+	unsigned count;
+};
+
+/* One order after the other, whether they are answered or not. */
+static void *
+send_orders(void *arg)
+{
+	const struct orders *orders = arg;
+
+	for (unsigned i = 0; i < orders->count; i++) {
+		const struct order order = { 11, i * 1000, 1000, 1000, 0 };
+
+		while (send(orders->fd, &order, sizeof(order),
+		    MSG_NOSIGNAL) < 0 && errno == EINTR)
+			continue;
+		torc_sys_sleep(50000);
+	}
+	return NULL;
+}
+
 /*
  * Without deferred task work a completion of a receive may come before that of
- * a send which was submitted before.
+ * a send which was submitted before it: also then no byte is taken for sent
+ * that is not.
  */
 static void
 streams_arrive_without_deferred_task_work(void **state)
 {
-	struct service service = { .send_buffer = TINY, .local = true };
+	struct service service = { .send_buffer = TINY };
+	struct orders orders = { .count = 1000 };
+	struct torc_counters counters;
+	struct server server;
+	pthread_t thread;
 
 	(void)state;
 	refused_flags = IORING_SETUP_DEFER_TASKRUN;
-	check_streams(NULL, &service, NULL);
+	local_start(&server, NULL, serve_orders, &service);
+	atomic_store(&enters_late, true);
+	orders.fd = local_open();
+	assert_int_equal(pthread_create(&thread, NULL, send_orders, &orders),
+	    0);
+	for (unsigned i = 0; i < orders.count / 2; i++) {
+		expect_stream(orders.fd, 11, i * 2000, 2000);
+		torc_sys_sleep(100000);
+	}
+	pthread_join(thread, NULL);
+	part(orders.fd);
+	/* None can be quiet: there is no telling when it is over. */
+	counters = server_counters(&server);
+	assert_int_equal(counters.quiet_sends, 0);
+	assert_true(counters.loud_sends > 0);
+	assert_int_equal(server_stop(&server), 0);
+	assert_int_equal(atomic_load(&service.failed), 0);
 }
 
 /* Write before anything was received: the receive is being armed just then. */
@@ -1768,6 +1816,59 @@ see_slabs(struct torc_reactor *reactor, void *arg)
 		*(unsigned *)arg += conn->slab != NULL;
 }
 
+/* Stage what was ordered, then wait for the gate. */
+static int
+stage_order_and_wait(struct torc_conn *conn, void *arg)
+{
+	struct gate *gate = arg;
+	struct torc_slice in = { NULL, 0 };
+	struct order order;
+	int rc = 1;
+
+	while (rc > 0 && in.size < sizeof(order))
+		rc = torc_conn_recv(conn, &in, TORC_NEVER);
+	memcpy(&order, in.data, sizeof(order));
+	if (answer(conn, &order) < 0)
+		return -1;
+	atomic_fetch_add(&gate->passed, 1);
+	gate_wait(gate);
+	return TORC_CLOSE;
+}
+
+/* The first one may have any size: the last one ends where the chunk does. */
+static void
+chunks_are_filled_to_their_last_byte_and_not_beyond(void **state)
+{
+	const struct torc_config config = { .slab_size = 64 };
+	struct server server;
+	struct gate gate;
+	unsigned passed = 0;
+	int fds[9];
+
+	(void)state;
+	gate_open(&gate);
+	server_start(&server, &config, stage_order_and_wait, &gate);
+	for (uint32_t first = 1; first <= 32; first++) {
+		for (uint32_t i = 0; i < 9; i++) {
+			fds[i] = client_open(server.port);
+			place_order(fds[i], 100 * first + i, 0,
+			    i == 0 ? first : 32, 32);
+			passed++;
+			assert_true(server_await(&server, has_passed,
+			    (void *[]){ &gate, &passed }, 5000));
+		}
+		for (unsigned i = 0; i < 9; i++)
+			gate_let(&gate);
+		for (uint32_t i = 0; i < 9; i++) {
+			expect_stream(fds[i], 100 * first + i, 0,
+			    i == 0 ? first : 32);
+			part(fds[i]);
+		}
+	}
+	assert_int_equal(server_stop(&server), 0);
+	gate_close(&gate);
+}
+
 static unsigned
 count_slabs(struct server *server)
 {
@@ -1994,6 +2095,7 @@ main(void)
 	CLAIM(a_write_of_nothing_holds_no_memory),
 	CLAIM(memory_does_not_grow_behind_handlers_that_wait),
 	CLAIM(memory_of_many_staged_bytes_is_given_back),
+	CLAIM(chunks_are_filled_to_their_last_byte_and_not_beyond),
 	CLAIM(slabs_of_slow_peers_are_given_back),
 	CLAIM(a_write_that_finds_no_memory_may_be_tried_again),
 	CLAIM(a_flush_that_finds_no_memory_fails_and_does_not_wait),

@@ -1,0 +1,951 @@
+/*
+ * test_serve.c - a whole server: several reactors and listeners from the
+ * first port to the last connection, and each kernel feature forbidden in
+ * turn.
+ *
+ * wrap: torc_sys_setup torc_sys_register torc_sys_enter torc_sys_socketpair
+ */
+#include "tests/harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "conn/net.h"
+#include "sys/sys.h"
+#include "sys/uapi.h"
+
+#define KIB 1024u
+#define LISTENERS 3u
+
+/* ---- What the kernel is made to refuse ---- */
+
+static struct {
+	uint32_t setup_flags;
+	uint32_t features;	/* that it does not say it has */
+	int opcode;		/* of io_uring_register(); -1: none */
+	bool incremental;
+	bool pairs;		/* of sockets: nothing can be tried out */
+} forbidden = { .opcode = -1 };
+
+/* What happened. */
+static struct {
+	atomic_uint refusals;
+	atomic_uint registered_enters;
+	atomic_uint min_waits;
+} seen;
+
+/* The reactor whose system calls fail, and how; -1: none. */
+static atomic_int broken_reactor = -1;
+
+int __real_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
+int __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
+int __real_torc_sys_register(int fd, uint32_t opcode, void *arg,
+    uint32_t count);
+int __wrap_torc_sys_register(int fd, uint32_t opcode, void *arg,
+    uint32_t count);
+int __real_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
+    uint32_t flags, const void *arg, size_t arg_size);
+int __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
+    uint32_t flags, const void *arg, size_t arg_size);
+int __real_torc_sys_socketpair(int fds[2]);
+int __wrap_torc_sys_socketpair(int fds[2]);
+
+static int
+refuse(int error)
+{
+	atomic_fetch_add(&seen.refusals, 1);
+	return error;
+}
+
+int
+__wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params)
+{
+	int rc;
+
+	if (params->flags & forbidden.setup_flags)
+		return refuse(-EINVAL);
+	rc = __real_torc_sys_setup(entries, params);
+	if (rc >= 0 && params->features & forbidden.features) {
+		refuse(0);
+		params->features &= ~forbidden.features;
+	}
+	return rc;
+}
+
+int
+__wrap_torc_sys_register(int fd, uint32_t opcode, void *arg, uint32_t count)
+{
+	const struct torc_uapi_buf_reg *reg = arg;
+
+	if ((int)opcode == forbidden.opcode)
+		return refuse(-EINVAL);
+	if (opcode == IORING_REGISTER_PBUF_RING && forbidden.incremental &&
+	    reg->flags & IOU_PBUF_RING_INC)
+		return refuse(-EINVAL);
+	return __real_torc_sys_register(fd, opcode, arg, count);
+}
+
+int
+__wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
+    uint32_t flags, const void *arg, size_t arg_size)
+{
+	const struct torc_uapi_getevents *events = arg;
+
+	if (torc_current != NULL &&
+	    (int)torc_current->index == atomic_load(&broken_reactor))
+		return -EIO;
+	if (flags & IORING_ENTER_REGISTERED_RING)
+		atomic_fetch_add(&seen.registered_enters, 1);
+	if (flags & IORING_ENTER_EXT_ARG && events->min_wait_usec > 0)
+		atomic_fetch_add(&seen.min_waits, 1);
+	return __real_torc_sys_enter(fd, to_submit, min_complete, flags, arg,
+	    arg_size);
+}
+
+int
+__wrap_torc_sys_socketpair(int fds[2])
+{
+	return forbidden.pairs ? refuse(-EMFILE) :
+	    __real_torc_sys_socketpair(fds);
+}
+
+/* ---- A server on a thread ---- */
+
+struct site {
+	struct torc_config config;
+	const char *listen[LISTENERS + 1];
+	char path[64];			/* of the local socket */
+	char text[512];
+	pthread_t thread;
+	int result;
+	sem_t news;			/* it is ready, or over */
+	atomic_bool over;
+	atomic_uint readies;
+	atomic_uint starts;
+	atomic_uint stops;
+	int start_result;		/* of the reactor with `start_index` */
+	unsigned start_index;
+	unsigned ports[2][LISTENERS];	/* by reactor */
+	cpu_set_t cpus[2];
+	atomic_uint served[2][LISTENERS];	/* connections, by reactor */
+	atomic_uint wrong;		/* connections of a wrong listener */
+	int gate[2];			/* for handlers that wait */
+	atomic_uint waiting;
+};
+
+static struct torc_reactor *kept[2];	/* the last ones: see below */
+static struct torc_reactor *volatile lost[2];
+
+static void
+note_ready(void *arg)
+{
+	struct site *site = arg;
+
+	atomic_fetch_add(&site->readies, 1);
+	sem_post(&site->news);
+}
+
+/* The same, for a parent that reads the port from the gate. */
+static void
+note_ready_at_gate(void *arg)
+{
+	struct site *site = arg;
+	const unsigned port = site->ports[0][0];
+
+	if (write(site->gate[1], &port, sizeof(port)) < 0)
+		_exit(4);
+}
+
+static int
+note_start(struct torc_reactor *reactor, void *arg)
+{
+	const unsigned index = torc_reactor_index(reactor);
+	struct site *site = arg;
+
+	atomic_fetch_add(&site->starts, 1);
+	/* A reactor that is lost is not freed, but it is no leak either. */
+	kept[index] = reactor;
+	for (int i = 0; site->listen[i] != NULL; i++) {
+		if (strncmp(site->listen[i], "unix:", 5) != 0)
+			site->ports[index][i] = torc_listen_port(reactor, i);
+	}
+	sched_getaffinity(0, sizeof(cpu_set_t), &site->cpus[index]);
+	return index == site->start_index ? site->start_result : 0;
+}
+
+static void
+note_stop(struct torc_reactor *reactor, void *arg)
+{
+	struct site *site = arg;
+
+	(void)reactor;
+	atomic_fetch_add(&site->stops, 1);
+}
+
+/* 'w' waits at the gate first; everything else is sent back. */
+static int
+site_handler(struct torc_conn *conn, void *arg)
+{
+	struct site *site = arg;
+	const int listener = torc_conn_listener(conn);
+	struct torc_slice in;
+
+	if (listener < 0 || listener >= (int)LISTENERS) {
+		atomic_fetch_add(&site->wrong, 1);
+		return -1;
+	}
+	atomic_fetch_add(&site->served[torc_reactor_index(
+	    torc_reactor_self())][listener], 1);
+	while (torc_conn_recv(conn, &in, TORC_NEVER) > 0) {
+		if (in.data[0] == 'w') {
+			atomic_fetch_add(&site->waiting, 1);
+			if (torc_fd_poll(site->gate[0], POLLIN,
+			    TORC_NEVER) < 0)
+				return -1;
+		}
+		if (torc_conn_write(conn, in.data, in.size, TORC_NEVER) < 0)
+			return -1;
+		torc_conn_consume(conn, in.size);
+	}
+	return TORC_CLOSE;
+}
+
+static void *
+run_site(void *arg)
+{
+	struct site *site = arg;
+
+	site->result = torc_serve(&site->config, note_ready, site->text,
+	    sizeof(site->text));
+	atomic_store(&site->over, true);
+	sem_post(&site->news);
+	return NULL;
+}
+
+/* A site with two reactors and `addresses`, ended by NULL. */
+static struct site *
+site_new(const char *const *addresses)
+{
+	struct site *site = calloc(1, sizeof(*site));
+
+	assert_non_null(site);
+	for (unsigned i = 0; addresses[i] != NULL; i++)
+		site->listen[i] = addresses[i];
+	site->config = (struct torc_config) {
+		.listen = site->listen,
+		.handler = site_handler,
+		.arg = site,
+		.start = note_start,
+		.stop = note_stop,
+		.reactors = 2,
+		.unpinned = true,
+	};
+	assert_int_equal(pipe2(site->gate, O_CLOEXEC), 0);
+	sem_init(&site->news, 0, 0);
+	return site;
+}
+
+/* Run it, and wait until it is ready or over. Whether it is ready. */
+static bool
+site_run(struct site *site)
+{
+	assert_int_equal(pthread_create(&site->thread, NULL, run_site, site),
+	    0);
+	while (sem_wait(&site->news) < 0)
+		continue;
+	return atomic_load(&site->readies) == 1;
+}
+
+static void
+signal_process(void)
+{
+	assert_int_equal(kill(getpid(), SIGTERM), 0);
+}
+
+/* Wait for its end: the result. */
+static int
+site_join(struct site *site)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 20;
+	assert_int_equal(pthread_timedjoin_np(site->thread, NULL, &until), 0);
+	assert_true(atomic_load(&site->over));
+	return site->result;
+}
+
+static void
+site_free(struct site *site)
+{
+	close(site->gate[0]);
+	close(site->gate[1]);
+	sem_destroy(&site->news);
+	free(site);
+}
+
+static void
+site_end(struct site *site)
+{
+	signal_process();
+	assert_int_equal(site_join(site), 0);
+	site_free(site);
+}
+
+static bool
+await(atomic_uint *value, unsigned wanted)
+{
+	const uint64_t end = now_ms() + 5000;
+
+	while (atomic_load(value) != wanted && now_ms() < end)
+		pause_ms(2);
+	return atomic_load(value) == wanted;
+}
+
+static const char *const one_address[] = { "127.0.0.1:0", NULL };
+
+/* ---- Clients ---- */
+
+static int
+open_client(const struct sockaddr *address, socklen_t size)
+{
+	const struct timeval limit = { .tv_sec = CLIENT_SECONDS };
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	assert_int_equal(connect(fd, address, size), 0);
+	return fd;
+}
+
+static int
+open_v6(unsigned port)
+{
+	const struct sockaddr_in6 address = {
+		.sin6_family = AF_INET6,
+		.sin6_port = htons((uint16_t)port),
+		.sin6_addr = IN6ADDR_LOOPBACK_INIT,
+	};
+
+	return open_client((const struct sockaddr *)&address,
+	    sizeof(address));
+}
+
+static int
+open_local(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	return open_client((const struct sockaddr *)&address,
+	    sizeof(address));
+}
+
+/* Nobody listens on the port. */
+static bool
+is_refused(unsigned port)
+{
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool refused;
+
+	assert_true(fd >= 0);
+	refused = connect(fd, (const struct sockaddr *)&address,
+	    sizeof(address)) < 0 && errno == ECONNREFUSED;
+	close(fd);
+	return refused;
+}
+
+static bool
+await_refusal(unsigned port)
+{
+	const uint64_t end = now_ms() + 5000;
+
+	while (!is_refused(port) && now_ms() < end)
+		pause_ms(5);
+	return is_refused(port);
+}
+
+/* ---- A life ---- */
+
+static void
+name_path(char *path, size_t size)
+{
+	static unsigned count;
+
+	snprintf(path, size, "unix:/tmp/torc-test-%d-%u", (int)getpid(),
+	    count++);
+}
+
+/* By what reactors the connections of a listener were served. */
+static void
+assert_spread(struct site *site, unsigned listener, unsigned count)
+{
+	const unsigned first = atomic_load(&site->served[0][listener]);
+	const unsigned second = atomic_load(&site->served[1][listener]);
+
+	assert_int_equal(first + second, count);
+	assert_true(first > 0 && second > 0);
+}
+
+#define CLIENTS 40u
+
+/* Each listener, many times; all of them stay open. */
+static void
+use_all_listeners(struct site *site, int fds[LISTENERS][CLIENTS])
+{
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		fds[0][i] = client_open(site->ports[0][0]);
+		fds[1][i] = open_v6(site->ports[0][2]);
+		fds[2][i] = open_local(site->path + 5);
+		for (unsigned j = 0; j < LISTENERS; j++)
+			client_echo(fds[j][i], "hello");
+	}
+	assert_spread(site, 0, CLIENTS);
+	assert_spread(site, 1, CLIENTS);
+	assert_spread(site, 2, CLIENTS);
+	/* A local socket is dealt out, one after the other. */
+	assert_int_equal(atomic_load(&site->served[0][1]), CLIENTS / 2);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		for (unsigned j = 0; j < LISTENERS; j++)
+			close(fds[j][i]);
+	}
+}
+
+/*
+ * Two reactors and three listeners; with port 0 all reactors have the same
+ * port, and the index of a listener is its place in `listen` on each of them
+ * (A19, A20). SIGTERM ends it with 0 and leaves nothing (A09).
+ */
+static void
+two_reactors_serve_several_listeners_until_sigterm(void **state)
+{
+	const char *addresses[] = { "127.0.0.1:0", "unix:", "[::1]:0", NULL };
+	const unsigned files = count_fds();
+	int fds[LISTENERS][CLIENTS];
+	struct site *site;
+	unsigned port;
+
+	(void)state;
+	site = site_new(addresses);
+	name_path(site->path, sizeof(site->path));
+	site->listen[1] = site->path;
+	assert_true(site_run(site));
+	assert_int_equal(atomic_load(&site->starts), 2);
+	port = site->ports[0][0];
+	assert_true(port > 0 && site->ports[0][2] > 0);
+	assert_int_equal(site->ports[1][0], port);
+	use_all_listeners(site, fds);
+	assert_int_equal(atomic_load(&site->wrong), 0);
+	signal_process();
+	assert_int_equal(site_join(site), 0);
+	assert_string_equal(site->text, "");
+	assert_int_equal(atomic_load(&site->readies), 1);
+	assert_int_equal(atomic_load(&site->stops), 2);
+	assert_true(is_refused(port));
+	assert_int_equal(access(site->path + 5, F_OK), -1);
+	site_free(site);
+	assert_int_equal(count_fds(), files);
+}
+
+/* A15: what was begun is finished, although the signal has come. */
+static void
+a_drain_lets_handlers_finish_and_accepts_no_more(void **state)
+{
+	struct site *site = site_new(one_address);
+	unsigned port;
+	char back[1];
+	int fd, idle;
+
+	(void)state;
+	site->config.drain_ms = 60000;
+	assert_true(site_run(site));
+	port = site->ports[0][0];
+	fd = client_open(port);
+	idle = client_open(port);
+	client_echo(idle, "met");
+	client_send(fd, "w", 1);
+	assert_true(await(&site->waiting, 1));
+	signal_process();
+	assert_true(await_refusal(port));
+	assert_true(client_sees_fin(idle));
+	assert_false(atomic_load(&site->over));
+	assert_int_equal(write(site->gate[1], "", 1), 1);
+	assert_true(client_read(fd, back, 1));
+	assert_true(client_sees_fin(fd));
+	close(fd);
+	close(idle);
+	assert_int_equal(site_join(site), 0);
+	site_free(site);
+}
+
+/* A handler that is stuck does not outlive the second signal. */
+static void
+a_second_signal_stops_at_once(void **state)
+{
+	struct site *site = site_new(one_address);
+	sigset_t pending;
+	unsigned port;
+	int fd;
+
+	(void)state;
+	site->config.drain_ms = TORC_NO_LIMIT;
+	assert_true(site_run(site));
+	port = site->ports[0][0];
+	fd = client_open(port);
+	client_send(fd, "w", 1);
+	assert_true(await(&site->waiting, 1));
+	signal_process();
+	assert_true(await_refusal(port));
+	assert_false(atomic_load(&site->over));
+	signal_process();
+	assert_int_equal(site_join(site), 0);
+	assert_int_equal(atomic_load(&site->stops), 2);
+	/* No signal is left behind for the program. */
+	sigpending(&pending);
+	assert_false(sigismember(&pending, SIGTERM));
+	close(fd);
+	site_free(site);
+}
+
+/* The same with a limit: the handler is cancelled when it has passed. */
+static void
+a_drain_ends_at_its_deadline(void **state)
+{
+	struct site *site = site_new(one_address);
+	uint64_t start;
+	int fd;
+
+	(void)state;
+	site->config.drain_ms = 200;
+	assert_true(site_run(site));
+	fd = client_open(site->ports[0][0]);
+	client_send(fd, "w", 1);
+	assert_true(await(&site->waiting, 1));
+	start = now_ms();
+	signal_process();
+	assert_int_equal(site_join(site), 0);
+	assert_true(now_ms() - start >= 199);
+	close(fd);
+	site_free(site);
+}
+
+/* A server can follow another one on the same port at once. */
+static void
+a_server_starts_on_the_port_of_one_that_has_just_ended(void **state)
+{
+	char address[32] = "127.0.0.1:0";
+	const char *const addresses[] = { address, NULL };
+	int fds[10];
+
+	(void)state;
+	for (unsigned round = 0; round < 10; round++) {
+		struct site *site = site_new(addresses);
+
+		site->config.linger_ms = 20;
+		if (!site_run(site))
+			fail_msg("round %u: %s", round, site->text);
+		if (round == 0)
+			snprintf(address, sizeof(address), "127.0.0.1:%u",
+			    site->ports[0][0]);
+		/* It stays open: the port is not all free at the end. */
+		fds[round] = client_open(site->ports[0][0]);
+		client_echo(fds[round], "again");
+		site_end(site);
+	}
+	for (unsigned round = 0; round < 10; round++)
+		close(fds[round]);
+}
+
+/* Each reactor has a CPU of its own, unless it is told otherwise. */
+static void
+reactors_are_bound_to_cpus_unless_unpinned(void **state)
+{
+	cpu_set_t all;
+
+	(void)state;
+	sched_getaffinity(0, sizeof(all), &all);
+	for (unsigned unpinned = 0; unpinned < 2; unpinned++) {
+		struct site *site = site_new(one_address);
+
+		site->config.unpinned = unpinned;
+		assert_true(site_run(site));
+		for (unsigned i = 0; i < 2; i++) {
+			int cpu = torc_sys_allowed_cpu(i %
+			    (unsigned)CPU_COUNT(&all));
+
+			assert_int_equal(CPU_COUNT(&site->cpus[i]),
+			    unpinned ? CPU_COUNT(&all) : 1);
+			assert_true(CPU_ISSET((size_t)cpu, &site->cpus[i]));
+		}
+		site_end(site);
+	}
+}
+
+/* The mask of the caller is put back, whatever it was. */
+static void
+the_signal_mask_is_restored(void **state)
+{
+	struct torc_config config = {
+		.listen = (const char *const[]) { "nowhere", NULL },
+		.handler = site_handler,
+		.reactors = 1,
+	};
+	sigset_t term, mask;
+
+	(void)state;
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	for (unsigned blocked = 0; blocked < 2; blocked++) {
+		pthread_sigmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &term,
+		    NULL);
+		assert_true(torc_serve(&config, NULL, NULL, 0) < 0);
+		pthread_sigmask(SIG_SETMASK, NULL, &mask);
+		assert_int_equal(sigismember(&mask, SIGTERM), blocked);
+		assert_int_equal(sigismember(&mask, SIGINT), 0);
+	}
+}
+
+/* After a whole life, too; SIGINT is as good as SIGTERM. */
+static int
+serve_in_child(int news)
+{
+	struct site *site = site_new(one_address);
+	sigset_t both, mask;
+	int rc;
+
+	sigemptyset(&both);
+	sigaddset(&both, SIGTERM);
+	sigaddset(&both, SIGINT);
+	pthread_sigmask(SIG_UNBLOCK, &both, NULL);
+	/* Its `ready` writes to the gate: the parent's end of it. */
+	close(site->gate[1]);
+	site->gate[1] = news;
+	rc = torc_serve(&site->config, note_ready_at_gate, NULL, 0);
+	pthread_sigmask(SIG_SETMASK, NULL, &mask);
+	if (rc != 0)
+		return 1;
+	if (sigismember(&mask, SIGTERM) || sigismember(&mask, SIGINT))
+		return 2;
+	return atomic_load(&site->stops) == 2 ? 0 : 3;
+}
+
+/* A program that does nothing but serve: two kinds of signals end it. */
+static void
+either_signal_ends_a_program_in_order(void **state)
+{
+	const int numbers[] = { SIGTERM, SIGINT };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		int news[2], status;
+		unsigned port = 0;
+		pid_t child;
+		int fd;
+
+		assert_int_equal(pipe2(news, O_CLOEXEC), 0);
+		fflush(stdout);
+		child = fork();
+		assert_true(child >= 0);
+		if (child == 0)
+			_exit(serve_in_child(news[1]));
+		close(news[1]);
+		assert_int_equal(read(news[0], &port, sizeof(port)),
+		    sizeof(port));
+		fd = client_open(port);
+		client_echo(fd, "hello");
+		assert_int_equal(kill(child, numbers[i]), 0);
+		assert_true(client_sees_fin(fd));
+		close(fd);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 0);
+		/* `ready` was called once: nothing else was written. */
+		assert_int_equal(read(news[0], &port, sizeof(port)), 0);
+		close(news[0]);
+	}
+}
+
+/* ---- Failures ---- */
+
+/* It does not become ready; the result, and `named` is in the text. */
+static void
+assert_fails(struct site *site, int result, const char *named)
+{
+	assert_false(site_run(site));
+	assert_int_equal(site_join(site), result);
+	assert_int_equal(atomic_load(&site->readies), 0);
+	if (strstr(site->text, named) == NULL)
+		fail_msg("no \"%s\" in \"%s\"", named, site->text);
+	site_free(site);
+}
+
+static void
+an_address_that_is_none_is_named(void **state)
+{
+	static const char *const bad[] = {
+		"nowhere", "127.0.0.1", "127.0.0.1:65536", "unix:",
+		"[::1:80", "",
+	};
+	const unsigned files = count_fds();
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		const char *const addresses[] = { "127.0.0.1:0", bad[i],
+		    NULL };
+
+		assert_fails(site_new(addresses), -EINVAL, bad[i]);
+	}
+	/* The listener that was open by then is closed again. */
+	assert_int_equal(count_fds(), files);
+}
+
+static void
+an_address_of_another_machine_is_named(void **state)
+{
+	const char *const addresses[] = { "192.0.2.1:8080", NULL };
+
+	(void)state;
+	assert_fails(site_new(addresses), -EADDRNOTAVAIL, addresses[0]);
+}
+
+/* Also one of a server that would share it with us (SO_REUSEPORT). */
+static void
+a_port_that_is_in_use_is_named(void **state)
+{
+	char address[32];
+	const char *const addresses[] = { address, NULL };
+	struct site *first = site_new(one_address);
+	int fd;
+
+	(void)state;
+	assert_true(site_run(first));
+	snprintf(address, sizeof(address), "127.0.0.1:%u",
+	    first->ports[0][0]);
+	assert_fails(site_new(addresses), -EADDRINUSE, address);
+	fd = client_open(first->ports[0][0]);
+	client_echo(fd, "still here");
+	close(fd);
+	site_end(first);
+}
+
+static void
+a_field_out_of_its_range_is_named_with_its_value(void **state)
+{
+	struct site *site = site_new(one_address);
+
+	(void)state;
+	site->config.reactors = 1025;
+	assert_fails(site, -EINVAL, "reactors = 1025");
+	site = site_new(one_address);
+	site->config.sq_entries = 1000;
+	assert_fails(site, -EINVAL, "sq_entries = 1000");
+	site = site_new(one_address);
+	site->config.buffers = 64;
+	site->config.buffers_start = 128;
+	assert_fails(site, -EINVAL, "buffers_start = 128");
+	/* The control. */
+	site = site_new(one_address);
+	site->config.sq_entries = 1024;
+	site->config.buffers = 128;
+	site->config.buffers_start = 128;
+	assert_true(site_run(site));
+	site_end(site);
+}
+
+/* Whichever reactor it is, nobody is served, and its result is ours. */
+static void
+a_start_that_fails_ends_all_with_its_result(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		const unsigned files = count_fds();
+		struct site *site = site_new(one_address);
+
+		site->start_index = i;
+		site->start_result = -EUCLEAN;
+		assert_false(site_run(site));
+		assert_int_equal(site_join(site), -EUCLEAN);
+		assert_int_equal(atomic_load(&site->readies), 0);
+		assert_true(strlen(site->text) > 0);
+		assert_int_equal(atomic_load(&site->stops), 2);
+		site_free(site);
+		assert_int_equal(count_fds(), files);
+	}
+}
+
+/* A reactor whose system calls fail takes the others down in order. */
+static void
+a_reactor_that_is_lost_ends_all_with_its_error(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct site *site = site_new(one_address);
+		int fds[64];
+		unsigned count = 0;
+
+		assert_true(site_run(site));
+		do {
+			fds[count] = client_open(site->ports[0][0]);
+			client_echo(fds[count++], "hello");
+		} while (atomic_load(&site->served[i][0]) == 0 && count < 64);
+		assert_true(atomic_load(&site->served[i][0]) > 0);
+		atomic_store(&broken_reactor, i);
+		/* It sleeps in a call that has not failed yet. */
+		for (unsigned n = 0; n < count; n++)
+			send(fds[n], "x", 1, MSG_NOSIGNAL);
+		assert_int_equal(site_join(site), -EIO);
+		atomic_store(&broken_reactor, -1);
+		assert_int_equal(atomic_load(&site->stops), 2);
+		lost[i] = kept[i];
+		for (unsigned n = 0; n < count; n++)
+			close(fds[n]);
+		site_free(site);
+	}
+	assert_true(lost[0] != NULL && lost[1] != NULL);
+}
+
+/* ---- Kernels that lack something ---- */
+
+static void
+assert_serves(struct torc_config *changes)
+{
+	struct site *site = site_new(one_address);
+
+	atomic_store(&seen.refusals, 0);
+	if (changes != NULL) {
+		site->config.incremental = changes->incremental;
+		site->config.batch_us = changes->batch_us;
+	}
+	if (!site_run(site))
+		fail_msg("%s", site->text);
+	for (unsigned i = 0; i < 8; i++) {
+		int fd = client_open(site->ports[0][0]);
+
+		client_echo(fd, "hello");
+		client_echo(fd, "again");
+		close(fd);
+	}
+	site_end(site);
+}
+
+/* Each of the flags alone, and all of them. */
+static void
+a_kernel_without_the_newest_flags_serves_as_well(void **state)
+{
+	const uint32_t flags[] = {
+		IORING_SETUP_NO_SQARRAY, IORING_SETUP_DEFER_TASKRUN,
+		IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_TASKRUN_FLAG,
+		IORING_SETUP_R_DISABLED, IORING_SETUP_CQSIZE,
+		IORING_SETUP_NO_SQARRAY | IORING_SETUP_DEFER_TASKRUN |
+		IORING_SETUP_SINGLE_ISSUER,
+	};
+
+	(void)state;
+	assert_serves(NULL);
+	assert_int_equal(atomic_load(&seen.refusals), 0);
+	for (unsigned i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		forbidden.setup_flags = flags[i];
+		assert_serves(NULL);
+		forbidden.setup_flags = 0;
+		assert_true(atomic_load(&seen.refusals) >= 2);
+	}
+}
+
+static void
+a_ring_that_cannot_be_registered_is_entered_by_its_descriptor(void **state)
+{
+	(void)state;
+	atomic_store(&seen.registered_enters, 0);
+	assert_serves(NULL);
+	assert_true(atomic_load(&seen.registered_enters) > 0);
+	atomic_store(&seen.registered_enters, 0);
+	forbidden.opcode = IORING_REGISTER_RING_FDS;
+	assert_serves(NULL);
+	forbidden.opcode = -1;
+	assert_true(atomic_load(&seen.refusals) >= 2);
+	assert_int_equal(atomic_load(&seen.registered_enters), 0);
+}
+
+static void
+without_incremental_buffers_whole_ones_serve(void **state)
+{
+	struct torc_config changes = { .incremental = true };
+
+	(void)state;
+	assert_serves(&changes);
+	forbidden.incremental = true;
+	assert_serves(&changes);
+	forbidden.incremental = false;
+	assert_true(atomic_load(&seen.refusals) >= 2);
+}
+
+static void
+without_a_trial_of_quiet_sends_loud_ones_serve(void **state)
+{
+	(void)state;
+	forbidden.pairs = true;
+	assert_serves(NULL);
+	forbidden.pairs = false;
+	assert_true(atomic_load(&seen.refusals) >= 1);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		/* These fork: before there are threads. */
+		cmocka_unit_test(either_signal_ends_a_program_in_order),
+		cmocka_unit_test(the_signal_mask_is_restored),
+		cmocka_unit_test(
+		    two_reactors_serve_several_listeners_until_sigterm),
+		cmocka_unit_test(
+		    a_drain_lets_handlers_finish_and_accepts_no_more),
+		cmocka_unit_test(a_second_signal_stops_at_once),
+		cmocka_unit_test(a_drain_ends_at_its_deadline),
+		cmocka_unit_test(
+		    a_server_starts_on_the_port_of_one_that_has_just_ended),
+		cmocka_unit_test(reactors_are_bound_to_cpus_unless_unpinned),
+		cmocka_unit_test(an_address_that_is_none_is_named),
+		cmocka_unit_test(an_address_of_another_machine_is_named),
+		cmocka_unit_test(a_port_that_is_in_use_is_named),
+		cmocka_unit_test(
+		    a_field_out_of_its_range_is_named_with_its_value),
+		cmocka_unit_test(a_start_that_fails_ends_all_with_its_result),
+		cmocka_unit_test(
+		    a_kernel_without_the_newest_flags_serves_as_well),
+		cmocka_unit_test(
+		a_ring_that_cannot_be_registered_is_entered_by_its_descriptor),
+		cmocka_unit_test(without_incremental_buffers_whole_ones_serve),
+		cmocka_unit_test(
+		    without_a_trial_of_quiet_sends_loud_ones_serve),
+		/* Last: what a lost ring had in the kernel is never freed. */
+		cmocka_unit_test(
+		    a_reactor_that_is_lost_ends_all_with_its_error),
+	};
+	sigset_t term;
+
+	/* Signals are for the server's thread, which waits for them. */
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &term, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
