@@ -466,7 +466,6 @@ start(struct torc_reactor *reactor)
 	if (rc < 0)
 		return rc;
 	torc_current = reactor;
-	reactor->thread = pthread_self();
 	reactor->scheduler_sanitizer = torc_sanitizer_thread();
 	reactor->phase = TORC_PHASE_RUNNING;
 	reactor->now = torc_sys_now();

@@ -4,7 +4,6 @@
 #ifndef TORC_REACTOR_REACTOR_H
 #define TORC_REACTOR_REACTOR_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -105,7 +104,6 @@ struct torc_reactor {
 	void *local;
 	unsigned index;
 	uint64_t drain_at;		/* any thread: end by then */
-	uint64_t stop_at;		/* while draining */
 	uint32_t spin_credit;
 	int ready_fd;			/* for a foreign loop, or -1 */
 	int error;			/* what ended it */
@@ -115,7 +113,6 @@ struct torc_reactor {
 	bool wake_armed;
 	bool mailbox_closed;
 	bool abandoned;			/* the kernel may still use memory */
-	pthread_t thread;
 	void *scheduler_sanitizer;
 };
 
