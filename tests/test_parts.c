@@ -1,6 +1,6 @@
 /*
  * test_parts.c - the parts of a reactor, each by itself: slots, timers,
- * stacks, the mailbox, lists.
+ * stacks, the mailbox, lists, the configuration.
  *
  * wrap: torc_sys_write torc_sys_map torc_sys_unmap torc_sys_advise
  * wrap: torc_sys_protect
@@ -19,6 +19,7 @@
 
 #include "tests/harness.h"
 
+#include "reactor/config.h"
 #include "reactor/list.h"
 #include "reactor/mailbox.h"
 #include "reactor/sanitizer.h"
@@ -893,6 +894,149 @@ a_node_that_is_in_two_places_stops_the_process(void **state)
 	assert_killed_by(in_child(remove_twice, NULL), SIGABRT);
 }
 
+/* ---- The configuration ---- */
+
+#define FIELD(name) #name, offsetof(struct torc_config, name)
+
+/* As runtime.h has them. */
+static const struct {
+	const char *name;
+	size_t offset;
+	unsigned initial;
+	unsigned least;		/* of those that are not 0 */
+	unsigned most;
+	bool power_of_two;
+} fields[] = {
+	{ FIELD(reactors), 0, 1, 1024, false },
+	{ FIELD(sq_entries), 1024, 4, 32768, true },
+	{ FIELD(cq_entries), 4096, 8, 65536, true },
+	{ FIELD(batch), 256, 1, 65536, false },
+	{ FIELD(batch_us), 0, 1, 10000, false },
+	{ FIELD(spin_us), 0, 1, 1000, false },
+	{ FIELD(connections), 16384, 1, 1048576, false },
+	{ FIELD(ops), 65536, 1, 1048576, false },
+	{ FIELD(fibers), 32768, 1, 1048576, false },
+	{ FIELD(stack_size), 65536, 16384, 8388608, false },
+	{ FIELD(buffers), 1024, 1, 32768, true },
+	{ FIELD(buffers_start), 64, 1, 32768, false },
+	{ FIELD(buffer_size), 16384, 64, 1048576, false },
+	{ FIELD(held_max), 262144, 1, 1 << 30, false },
+	{ FIELD(held_low), 131072, 1, 1 << 30, false },
+	{ FIELD(slab_size), 16384, 64, 1048576, false },
+	{ FIELD(backlog), 1024, 1, 65535, false },
+	{ FIELD(linger_ms), 5000, 1, TORC_NO_LIMIT, false },
+	{ FIELD(close_ms), 30000, 1, TORC_NO_LIMIT, false },
+	{ FIELD(idle_ms), 60000, 1, TORC_NO_LIMIT, false },
+	{ FIELD(drain_ms), 10000, 1, TORC_NO_LIMIT, false },
+	{ FIELD(read_budget), 16, 1, 1048576, false },
+};
+#define FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+static unsigned *
+field_of(struct torc_config *config, size_t i)
+{
+	return (unsigned *)(void *)((char *)config + fields[i].offset);
+}
+
+/* Fill one in that has `value` in field `i`, and room for it in others. */
+static int
+fill_with(size_t i, unsigned value, char *text, size_t size)
+{
+	struct torc_config config = { .sq_entries = 0 }, filled;
+	int rc;
+
+	if (strcmp(fields[i].name, "cq_entries") == 0)
+		config.sq_entries = 4;
+	if (strcmp(fields[i].name, "buffers_start") == 0)
+		config.buffers = 32768;
+	if (strcmp(fields[i].name, "held_low") == 0)
+		config.held_max = 1 << 30;
+	*field_of(&config, i) = value;
+	text[0] = '\0';
+	rc = torc_config_fill(&filled, &config, text, size);
+	if (rc == 0)
+		assert_int_equal(*field_of(&filled, i), value);
+	return rc;
+}
+
+static void
+a_field_that_is_0_has_the_default_that_is_documented(void **state)
+{
+	const struct torc_config zero = { .batch = 0 };
+	struct torc_config filled;
+	char text[256];
+
+	(void)state;
+	for (int way = 0; way < 2; way++) {
+		assert_int_equal(torc_config_fill(&filled,
+		    way == 0 ? NULL : &zero, text, sizeof(text)), 0);
+		for (size_t i = 0; i < FIELDS; i++)
+			assert_int_equal(*field_of(&filled, i),
+			    fields[i].initial);
+	}
+}
+
+static void
+a_field_out_of_its_bounds_is_refused_by_name_and_one_at_them_is_not(
+    void **state)
+{
+	char text[256], name[64];
+
+	(void)state;
+	for (size_t i = 0; i < FIELDS; i++) {
+		const unsigned wrong[] = {
+			fields[i].least - 1, fields[i].most + 1,
+			fields[i].power_of_two ? fields[i].most - 1 : 0,
+		};
+
+		assert_int_equal(fill_with(i, fields[i].least, text,
+		    sizeof(text)), 0);
+		assert_int_equal(fill_with(i, fields[i].most, text,
+		    sizeof(text)), 0);
+		for (int n = 0; n < 3; n++) {
+			/* Which is the default. */
+			if (wrong[n] == 0)
+				continue;
+			assert_int_equal(fill_with(i, wrong[n], text,
+			    sizeof(text)), -EINVAL);
+			snprintf(name, sizeof(name), "%s = %u: ",
+			    fields[i].name, wrong[n]);
+			assert_memory_equal(text, name, strlen(name));
+		}
+	}
+}
+
+static void
+fields_that_contradict_each_other_are_refused_by_name(void **state)
+{
+	static const struct {
+		struct torc_config config;
+		const char *name;
+	} cases[] = {
+		{ { .sq_entries = 64, .cq_entries = 32 }, "cq_entries = 32" },
+		{ { .buffers = 8, .buffers_start = 9 }, "buffers_start = 9" },
+		{ { .held_max = 99, .held_low = 100 }, "held_low = 100" },
+	};
+	struct torc_config filled;
+	char text[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(torc_config_fill(&filled, &cases[i].config,
+		    text, sizeof(text)), -EINVAL);
+		assert_non_null(strstr(text, cases[i].name));
+	}
+	/* What is left to torc does not contradict. */
+	assert_int_equal(torc_config_fill(&filled, &(struct torc_config) {
+	    .sq_entries = 32768, .buffers = 8, .held_max = 1,
+	    .stack_size = 16385 }, text, sizeof(text)), 0);
+	assert_int_equal(filled.cq_entries, 65536);
+	assert_int_equal(filled.buffers_start, 8);
+	assert_true(filled.held_low <= 1);
+	assert_int_equal(filled.stack_size % torc_sys_page_size(), 0);
+	assert_true(filled.stack_size >= 16385);
+}
+
 #define CLAIM(test) \
 	cmocka_unit_test_setup_teardown(test, refuse_nothing, refuse_nothing)
 
@@ -920,6 +1064,9 @@ main(void)
 		CLAIM(no_post_of_many_threads_is_lost_and_no_wake_either),
 		CLAIM(a_list_keeps_its_order_and_a_node_leaves_it_from_anywhere),
 		CLAIM(a_node_that_is_in_two_places_stops_the_process),
+		CLAIM(a_field_that_is_0_has_the_default_that_is_documented),
+		CLAIM(a_field_out_of_its_bounds_is_refused_by_name_and_one_at_them_is_not),
+		CLAIM(fields_that_contradict_each_other_are_refused_by_name),
 	};
 
 	return cmocka_run_group_tests_name("parts", tests, NULL, NULL);

@@ -780,11 +780,12 @@ descriptor_0_is_as_good_as_any_other(void **state)
 static int
 refuse_to_start(struct torc_reactor *reactor, void *arg)
 {
-	/* One of them fails, and the others are ended for it. */
 	*(_Atomic unsigned *)arg += 1;
 	if (torc_reactor_index(reactor) == 1)
 		return -EHOSTDOWN;
-	return torc_sleep(torc_after_ms(1)) == 0 ? 0 : 0;
+	/* The others are ended for it. */
+	EXPECT(torc_sleep(TORC_NEVER) == -ECANCELED);
+	return 0;
 }
 
 /* A12 */
@@ -817,6 +818,7 @@ a_start_that_fails_a_hundred_times_is_told_each_time_and_leaves_nothing(
 		assert_as_before(&before);
 	}
 	assert_true(starts > TIMES(100));
+	assert_all_held();
 }
 
 static void
@@ -1412,7 +1414,12 @@ a_thousand_signals_to_its_thread_do_not_end_a_reactor(void **state)
 	}
 	assert_int_equal(signals_handled, 1000);
 	client_echo(fd, "and after");
+#if defined(__SANITIZE_THREAD__)
+	printf("SKIP: ThreadSanitizer holds signals back until a call is "
+	    "over, so few interrupt one\n");
+#else
 	assert_true(server_counters(&server).interrupted >= 10);
+#endif
 	close(fd);
 	stop();
 	sigaction(SIGUSR2, &before, NULL);
@@ -1521,11 +1528,12 @@ static int
 fail_after_start(struct torc_reactor *reactor, void *arg)
 {
 	(void)arg;
+	if (torc_reactor_index(reactor) != 1)
+		return torc_sleep(TORC_NEVER) == -ECANCELED ? 0 : -EINVAL;
 	/* Not of an enter that finds out what the kernel can do. */
 	EXPECT(torc_sleep(torc_after_ms(5)) == 0);
-	if (torc_reactor_index(reactor) == 1)
-		fault.fatal = -EBADFD;
-	return 0;
+	fault.fatal = -EBADFD;
+	return torc_sleep(TORC_NEVER);
 }
 
 static void
@@ -1839,6 +1847,41 @@ a_program_with_a_poll_loop_of_its_own_can_run_a_reactor(void **state)
 }
 
 static int
+do_nothing_soon(void *arg)
+{
+	*(bool *)arg = true;
+	return 0;
+}
+
+static void
+a_poll_loop_hears_of_it_when_there_is_no_descriptor_for_it(void **state)
+{
+	struct torc_reactor *reactor;
+	struct holdings before = holdings();
+	bool ran = false;
+	int fd;
+
+	(void)state;
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	seen.calls = 0;
+	fault.failing = 1;
+	assert_int_equal(torc_reactor_fd(reactor), -EMFILE);
+	/* It goes on without, and gets one later; and always the same. */
+	assert_int_equal(torc_reactor_turn(reactor, 0), 1);
+	fd = torc_reactor_fd(reactor);
+	assert_true(fd >= 0);
+	assert_int_equal(torc_reactor_fd(reactor), fd);
+	assert_int_equal(torc_fiber_spawn(NULL, do_nothing_soon, &ran), 0);
+	assert_int_equal(torc_reactor_due(reactor), 0);
+	assert_int_equal(torc_reactor_turn(reactor, 0), 1);
+	assert_true(ran);
+	torc_reactor_stop(reactor);
+	assert_int_equal(torc_reactor_run(reactor), 0);
+	torc_reactor_destroy(reactor);
+	assert_as_before(&before);
+}
+
+static int
 sleep_for_ever(void *arg)
 {
 	EXPECT(torc_sleep(TORC_NEVER) == -ECANCELED);
@@ -2054,6 +2097,7 @@ main(void)
 		CLAIM(an_idle_reactor_makes_no_system_call),
 		CLAIM(a_reactor_that_spins_serves_and_stops_spinning_when_idle),
 		CLAIM(a_program_with_a_poll_loop_of_its_own_can_run_a_reactor),
+		CLAIM(a_poll_loop_hears_of_it_when_there_is_no_descriptor_for_it),
 		CLAIM(a_poll_loop_is_told_when_the_deadline_of_a_drain_is_due),
 		CLAIM(a_poll_loop_is_told_when_the_last_fiber_of_a_drain_has_ended),
 		CLAIM(a_wait_is_not_cut_short_by_the_time_that_a_loop_was_elsewhere),
