@@ -202,7 +202,9 @@ deal_out(struct torc_listener *listener, int fd)
 	    net->peers[net->peer_next++ % net->peer_count];
 	struct deal *deal;
 
-	if (peer == net->reactor)
+	/* The others may be at their end already. */
+	if (peer == net->reactor ||
+	    net->reactor->phase >= TORC_PHASE_DRAINING)
 		return false;
 	deal = torc_sys_alloc(sizeof(*deal));
 	if (deal == NULL)
