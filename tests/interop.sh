@@ -191,6 +191,64 @@ half_closes() {
 	done
 }
 
+# ---- Bytes as they are ----
+
+# head_with LINE...: a request with these lines behind Host.
+head_with() {
+	printf 'POST / HTTP/1.1\r\nHost: here\r\n'
+	[ $# -eq 0 ] || printf '%s\r\n' "$@"
+	printf '\r\n'
+}
+
+# a_line SIZE: a field of so many bytes.
+a_line() {
+	head -c "$1" /dev/zero | tr '\0' x | sed 's/^..../X: x/'
+}
+
+# answers EXPECTED: the statuses of the answers to the standard input, and an
+# end of the connection behind them.
+answers() {
+	local got
+	got=$(timeout -k 1 5 nc -N 127.0.0.1 "$port" | tr -d '\r' |
+	    awk '/^(ok)?HTTP\/1.1 / { printf "%s ", $2 }'
+	    exit "${PIPESTATUS[0]}") || return 1
+	echo "expected: $1, got: $got"
+	[ "$got" = "$1 " ]
+}
+
+pipelines() {
+	local i
+	for ((i = 0; i < 20; i++)); do
+		head_with
+	done | answers "$(yes 200 | head -n 20 | tr '\n' ' ' | sed 's/ $//')"
+}
+
+# Each refusal with the control that comes before it in the same stream.
+refuses() {
+	local status=$1
+	shift
+	{ head_with && head_with "$@"; } | answers "200 $status"
+}
+
+takes_large_head() {
+	head_with "$(a_line 30000)" | answers 200
+}
+
+hello_refusals() {
+	with nc "nc: 20 requests in one write get 20 answers" pipelines
+	with nc "nc: a head of 30 KB is answered" takes_large_head
+	with nc "nc: a head of 40 KB is refused with 431" \
+	    refuses 431 "$(a_line 40000)"
+	with nc "nc: a body of more than 64 MiB is refused with 413" \
+	    refuses 413 'Content-Length: 67108865'
+	with nc "nc: two lengths of one body are refused with 400" \
+	    refuses 400 'Content-Length: 1' 'Content-Length: 2'
+	with nc "nc: a length and chunks are refused with 400" \
+	    refuses 400 'Content-Length: 1' 'Transfer-Encoding: chunked'
+	with nc "nc: an unknown coding is refused with 501" \
+	    refuses 501 'Transfer-Encoding: gzip'
+}
+
 # ---- Proxies ----
 
 haproxy_config() {
@@ -319,6 +377,7 @@ hello_checks() {
 	    ab_runs "$url/" 20000 64
 	with h2load "h2load: 20000 requests on 64 connections" h2load_runs
 	with nc "nc: 20 times a FIN right behind the request" half_closes
+	hello_refusals
 	behind haproxy
 	behind nginx
 	claim "hello: SIGTERM ends it with status 0" ends "$pid"
