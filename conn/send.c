@@ -214,12 +214,35 @@ quiet_pending(struct torc_conn *conn)
 	return conn->sent_size > 0;
 }
 
+/* NULL: there is no room, and the connection is looked at again. */
+static struct io_uring_sqe *
+claim(struct torc_conn *conn)
+{
+	struct io_uring_sqe *sqe = torc_reactor_claim(conn->reactor);
+
+	if (sqe == NULL)
+		torc_reactor_later(conn->reactor, &conn->todo);
+	return sqe;
+}
+
+static void
+send_quietly(struct torc_conn *conn)
+{
+	struct io_uring_sqe *sqe = claim(conn);
+
+	if (sqe != NULL)
+		torc_send_with(conn, sqe);
+}
+
 /* From memory that stays put until the completion. */
 static void
 send_loudly(struct torc_conn *conn, const uint8_t *data, uint32_t size)
 {
-	if (torc_send_claim(conn, data, size, 0) == NULL)
+	struct io_uring_sqe *sqe = claim(conn);
+
+	if (sqe == NULL)
 		return;
+	torc_send_fill(sqe, conn, data, size, 0);
 	conn->reactor->counters.loud_sends++;
 	conn->loud = true;
 	conn->loud_size = size;
@@ -237,9 +260,10 @@ send_job(struct torc_conn *conn)
 		    (uint32_t)last->iov_len : SEND_MAX);
 		return;
 	}
-	sqe = torc_send_claim(conn, &job->message, 1, 0);
+	sqe = claim(conn);
 	if (sqe == NULL)
 		return;
+	torc_send_fill(sqe, conn, &job->message, 1, 0);
 	sqe->opcode = IORING_OP_SENDMSG;
 	conn->reactor->counters.loud_sends++;
 	conn->loud = true;
@@ -332,7 +356,7 @@ torc_send_advance(struct torc_conn *conn)
 		send_job(conn);
 	else if (conn->staged_size > 0 && conn->urgent &&
 	    torc_send_may_be_quiet(conn))
-		torc_send_quietly(conn);
+		send_quietly(conn);
 	else if (conn->staged_size > 0 && conn->urgent) {
 		stow_staged(conn);
 		torc_send_advance(conn);

@@ -9,24 +9,17 @@
 #define TORC_SEND_TAG ((uint64_t)TORC_KIND_SEND << \
 	(TORC_SLOT_BITS + TORC_GENERATION_BITS))
 
-/* Claim a send of `data`; NULL if there is no room: it is done later. */
-static inline struct io_uring_sqe *
-torc_send_claim(struct torc_conn *conn, const void *data, uint32_t size,
-    int flags)
+/* A send of `data`. `flags`: MSG_ of send(2). */
+static inline void
+torc_send_fill(struct io_uring_sqe *sqe, const struct torc_conn *conn,
+    const void *data, uint32_t size, int flags)
 {
-	struct io_uring_sqe *sqe = torc_reactor_claim(conn->reactor);
-
-	if (torc_unlikely(sqe == NULL)) {
-		torc_reactor_later(conn->reactor, &conn->todo);
-		return NULL;
-	}
 	sqe->opcode = IORING_OP_SEND;
 	sqe->fd = conn->fd;
 	sqe->addr = (uint64_t)data;
 	sqe->len = size;
 	sqe->msg_flags = (uint32_t)(MSG_WAITALL | MSG_NOSIGNAL | flags);
 	sqe->user_data = conn->tag | TORC_SEND_TAG;
-	return sqe;
 }
 
 /*
@@ -40,20 +33,15 @@ torc_send_may_be_quiet(const struct torc_conn *conn)
 	    (int32_t)(conn->reactor->ring.sq_taken - conn->arm_mark) >= 0;
 }
 
-/* Send what is staged; torc_send_may_be_quiet(). */
+/* Send what is staged, with `sqe`; torc_send_may_be_quiet(). */
 static inline void
-torc_send_quietly(struct torc_conn *conn)
+torc_send_with(struct torc_conn *conn, struct io_uring_sqe *sqe)
 {
 	struct torc_reactor *reactor = conn->reactor;
 	struct torc_chunk *chunk = conn->chunk;
 	uint32_t size = conn->staged_size;
-	struct io_uring_sqe *sqe = torc_send_claim(conn, conn->staged, size,
-	    MSG_DONTWAIT);
 
-	if (torc_unlikely(sqe == NULL)) {
-		conn->urgent = true;
-		return;
-	}
+	torc_send_fill(sqe, conn, conn->staged, size, MSG_DONTWAIT);
 	sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
 	reactor->counters.quiet_sends++;
 	reactor->counters.sent += size;
@@ -74,11 +62,16 @@ static inline void
 torc_send_staged(struct torc_conn *conn)
 {
 	if (torc_likely(torc_send_may_be_quiet(conn))) {
-		torc_send_quietly(conn);
-	} else {
-		conn->urgent = true;
-		torc_send_advance(conn);
+		struct io_uring_sqe *sqe =
+		    torc_ring_claim(&conn->reactor->ring);
+
+		if (torc_likely(sqe != NULL)) {
+			torc_send_with(conn, sqe);
+			return;
+		}
 	}
+	conn->urgent = true;
+	torc_send_advance(conn);
 }
 
 #endif

@@ -152,7 +152,7 @@ pipelined $pipeline" "$limit" instructions_per_request \
 		    env CONNECTIONS=64 PIPELINES="$pipeline" \
 		    tools/bench/count_instructions.sh "$server"
 	done <<-END
-		1 425
+		1 400
 		16 52
 	END
 else

@@ -74,36 +74,40 @@ last_line_feeds(const uint8_t *end, size_t size)
 	return bits | line_feeds(end - WIDTH) << (size - WIDTH);
 }
 
-/*
- * How many heads end in the view, and where the last of them does: at a line
- * feed two bytes after another one.
- */
-static inline unsigned
-count_heads(const uint8_t *data, size_t size, size_t *end)
+/* How many heads end in a view, and where the last of them does. */
+struct heads {
+	unsigned count;
+	const uint8_t *end;
+};
+
+/* Add those that end at the bits of `ends`, of 64 bytes at `data`. */
+static inline void
+add_heads(struct heads *heads, const uint8_t *data, uint64_t ends)
 {
-	const uint8_t *at = data;
-	const uint8_t *stop = data + size;
-	const uint8_t *last = data;
+	if (ends == 0)
+		return;
+	heads->count += (unsigned)__builtin_popcountll(ends);
+	heads->end = data + 64 - __builtin_clzll(ends);
+}
+
+/* A head ends at a line feed two bytes after another one. */
+static inline struct heads
+count_heads(const uint8_t *data, size_t size)
+{
+	struct heads heads = { 0, data };
 	uint64_t before = 0;	/* the last two bits of the block before */
-	unsigned count = 0;
+	uint64_t feeds;
 
-	while (at < stop) {
-		uint64_t feeds, ends;
-
-		feeds = stop - at >= 64 ? line_feeds_64(at) :
-		    last_line_feeds(stop, (size_t)(stop - at));
-		ends = feeds & (feeds << 2 | before);
+	for (; size >= 64; data += 64, size -= 64) {
+		feeds = line_feeds_64(data);
+		add_heads(&heads, data, feeds & (feeds << 2 | before));
 		before = feeds >> 62;
-		if (ends != 0) {
-			last = at + 64 - __builtin_clzll(ends);
-			do
-				count++;
-			while ((ends &= ends - 1) != 0);
-		}
-		at += 64;
 	}
-	*end = (size_t)(last - data);
-	return count;
+	if (size > 0) {
+		feeds = last_line_feeds(data + size, size);
+		add_heads(&heads, data, feeds & (feeds << 2 | before));
+	}
+	return heads;
 }
 
 static int
@@ -113,10 +117,10 @@ raw(struct torc_conn *conn, void *arg)
 
 	(void)arg;
 	while (torc_conn_recv(conn, &in, TORC_NEVER) > 0) {
-		size_t end;
-		unsigned count = count_heads(in.data, in.size, &end);
+		struct heads heads = count_heads(in.data, in.size);
+		unsigned count = heads.count;
 
-		torc_conn_consume(conn, end);
+		torc_conn_consume(conn, (size_t)(heads.end - in.data));
 		for (; count > CANNED; count -= CANNED) {
 			if (torc_conn_write_static(conn, canned,
 			    CANNED * ANSWER_SIZE, TORC_NEVER) < 0)
