@@ -156,6 +156,22 @@ linger(struct torc_conn *conn, uint64_t sent_by)
 }
 
 /*
+ * Parks. The calls of other fibers on the connection end, as if these were
+ * cancelled, before it is closed.
+ */
+static void
+see_others_off(struct torc_conn *conn)
+{
+	while (conn->reader != NULL || conn->writer != NULL) {
+		if (conn->reader != NULL)
+			torc_fiber_interrupt(conn->reader);
+		if (conn->writer != NULL)
+			torc_fiber_interrupt(conn->writer);
+		torc_fiber_step_aside(conn->reactor);
+	}
+}
+
+/*
  * Parks. In order if that is possible by the deadlines, else with RST. The
  * second one may be 0: then the peer has `linger_ms` after our FIN.
  */
@@ -250,6 +266,7 @@ run_handler(void *arg)
 		bool ended = conn->eof || conn->failed;
 
 		rc = conn->handler(conn, conn->arg);
+		see_others_off(conn);
 		if (rc != TORC_AGAIN || ended || conn->spoiled)
 			break;
 		rc = fall_asleep(conn);
@@ -357,6 +374,7 @@ torc_conn_close(struct torc_conn *conn, uint64_t deadline)
 	torc_require(conn->handler == NULL,
 	    "torc_conn_close is for dialled connections: return from the "
 	    "handler");
+	see_others_off(conn);
 	if (deadline == 0) {
 		conn->reset = true;
 		torc_conn_doom(conn);

@@ -18,9 +18,11 @@
  * which is asserted; what other threads may call says "Any thread."
  *
  * Ownership. A connection is the handler's until the handler returns; one that
- * was dialled is the dialler's until torc_conn_close(). Bytes received are
- * torc's, and readable until they are consumed or asked for again. Bytes to
- * send are copied before a call returns, or sent before it returns.
+ * was dialled is the dialler's until torc_conn_close(). Calls of other fibers
+ * on it end then with -ECANCELED, and they must not use it after that. Bytes
+ * received are torc's, and readable until they are consumed or asked for
+ * again. Bytes to send are copied before a call returns, or sent before it
+ * returns.
  */
 #ifndef TORC_H
 #define TORC_H

@@ -161,12 +161,18 @@ torc_fiber_set_deadline(struct torc_fiber *fiber, uint64_t deadline)
 	return 0;
 }
 
+void
+torc_fiber_interrupt(struct torc_fiber *fiber)
+{
+	if (fiber->state == TORC_FIBER_PARKED && fiber->interruptible)
+		torc_fiber_wake(fiber, -ECANCELED);
+}
+
 static void
 cancel(struct torc_fiber *fiber)
 {
 	fiber->cancelled = true;
-	if (fiber->state == TORC_FIBER_PARKED && fiber->interruptible)
-		torc_fiber_wake(fiber, -ECANCELED);
+	torc_fiber_interrupt(fiber);
 }
 
 void
@@ -247,6 +253,16 @@ torc_sleep(uint64_t deadline)
 	return rc == -ETIMEDOUT ? 0 : rc;
 }
 
+void
+torc_fiber_step_aside(struct torc_reactor *reactor)
+{
+	struct torc_fiber *fiber = reactor->current;
+
+	fiber->state = TORC_FIBER_READY;
+	torc_list_append(&reactor->ready, &fiber->ready);
+	torc_fiber_leave(fiber);
+}
+
 int
 torc_yield(void)
 {
@@ -255,8 +271,6 @@ torc_yield(void)
 
 	if (fiber->cancelled)
 		return -ECANCELED;
-	fiber->state = TORC_FIBER_READY;
-	torc_list_append(&reactor->ready, &fiber->ready);
-	torc_fiber_leave(fiber);
+	torc_fiber_step_aside(reactor);
 	return fiber->cancelled ? -ECANCELED : 0;
 }

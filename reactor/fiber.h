@@ -62,6 +62,12 @@ struct torc_fiber_slot {
 int torc_fiber_start(struct torc_reactor *reactor, uint64_t *id,
     torc_fiber_entry *entry, void *arg);
 
+/* End the wait of a fiber with -ECANCELED, if it may end. */
+void torc_fiber_interrupt(struct torc_fiber *fiber);
+
+/* Parks. As torc_yield(), for a cancelled fiber, too. */
+void torc_fiber_step_aside(struct torc_reactor *reactor);
+
 /* Cancel every fiber. On the scheduler's stack. */
 void torc_fiber_cancel_all(struct torc_reactor *reactor);
 

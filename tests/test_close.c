@@ -878,6 +878,87 @@ a_drain_leaves_no_descriptor_open_and_closes_no_other(void **state)
 		check_end(waits[i], true);
 }
 
+/* ---- Handlers of more than one fiber ---- */
+
+static atomic_int others_end;	/* what the call of the other fiber said */
+static int own_end;		/* what the handler returns */
+
+static int
+receive_on(void *arg)
+{
+	struct torc_slice in;
+
+	atomic_store(&others_end, torc_conn_recv(arg, &in, TORC_NEVER));
+	return 0;
+}
+
+static int
+write_on(void *arg)
+{
+	static uint8_t bytes[MUCH];
+
+	atomic_store(&others_end, torc_conn_write(arg, bytes, sizeof(bytes),
+	    TORC_NEVER));
+	return 0;
+}
+
+/* `*arg`: what the other fiber does. */
+static int
+leave_another_behind(struct torc_conn *conn, void *arg)
+{
+	torc_fiber_entry *const *entry = arg;
+
+	shrink(conn);
+	torc_fiber_spawn(NULL, *entry, conn);
+	torc_sleep(torc_after_ms(20));
+	if (*entry == receive_on)
+		torc_conn_write(conn, "bye", 3, TORC_NEVER);
+	return own_end;
+}
+
+/* Leave while another fiber waits: it learns of it, and nothing is left. */
+static void
+check_leaving(torc_fiber_entry *entry, int end, const char *answer)
+{
+	const struct torc_config config = { .linger_ms = 5000 };
+	struct server server;
+	char bytes[4];
+	int fd;
+
+	own_end = end;
+	atomic_store(&others_end, 1);
+	server_start(&server, &config, leave_another_behind, &entry);
+	fd = narrow_open(server.port);
+	if (answer != NULL) {
+		assert_int_equal(client_read_all(fd, bytes, sizeof(bytes)),
+		    (long)strlen(answer));
+		assert_memory_equal(bytes, answer, strlen(answer));
+		close(fd);
+	}
+	assert_true(server_await_connections(&server, 0));
+	assert_int_equal(atomic_load(&others_end), -ECANCELED);
+	if (answer == NULL)
+		close(fd);
+	assert_int_equal(server_counters(&server).resets, answer == NULL);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
+a_handler_that_returns_ends_the_receive_of_its_other_fiber(void **state)
+{
+	(void)state;
+	check_leaving(receive_on, TORC_CLOSE, "bye");
+	check_leaving(receive_on, -1, NULL);
+}
+
+static void
+a_handler_that_returns_ends_the_write_of_its_other_fiber(void **state)
+{
+	(void)state;
+	check_leaving(write_on, TORC_CLOSE, NULL);
+	check_leaving(write_on, -1, NULL);
+}
+
 int
 main(void)
 {
@@ -909,6 +990,10 @@ main(void)
 		    a_stop_leaves_no_descriptor_open_and_closes_no_other),
 		cmocka_unit_test(
 		    a_drain_leaves_no_descriptor_open_and_closes_no_other),
+		cmocka_unit_test(
+		    a_handler_that_returns_ends_the_receive_of_its_other_fiber),
+		cmocka_unit_test(
+		    a_handler_that_returns_ends_the_write_of_its_other_fiber),
 	};
 
 	cmocka_set_test_filter(getenv("TORC_TEST"));
