@@ -718,6 +718,7 @@ torc_reactor_destroy(struct torc_reactor *reactor)
 	torc_mailbox_fini(&reactor->mailbox);
 	if (reactor->ready_fd >= 0)
 		torc_sys_close(reactor->ready_fd);
+	torc_reactor_free_values(reactor);
 	if (reactor->abandoned)
 		return;
 	free_tables(reactor);

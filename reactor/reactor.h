@@ -102,6 +102,7 @@ struct torc_reactor {
 	struct torc_counters counters;
 	struct torc_config config;	/* every field filled in */
 	void *local;
+	struct torc_value *values;	/* of libraries, by key */
 	unsigned index;
 	uint64_t drain_at;		/* any thread: end by then */
 	uint32_t spin_credit;
@@ -140,6 +141,9 @@ void torc_reactor_later(struct torc_reactor *reactor, struct torc_todo *todo);
 
 /* Claim an SQE that cancels everything with the user_data `tag`. */
 bool torc_reactor_cancel(struct torc_reactor *reactor, uint64_t tag);
+
+/* Forget what libraries have set. */
+void torc_reactor_free_values(struct torc_reactor *reactor);
 
 /* A line for the operator, if the program wants them. */
 void torc_reactor_notice(struct torc_reactor *reactor, const char *format,

@@ -176,6 +176,20 @@ TORC_API void torc_reactor_set_local(struct torc_reactor *reactor,
     void *local);
 TORC_API void *torc_reactor_local(const struct torc_reactor *reactor);
 
+/*
+ * Values of libraries, one per key and reactor: a client keeps its pool here,
+ * so that a handler can ask for "this reactor's". A key is its address; NULL
+ * is the value of one that was never set. 0 or -ENOMEM. The reactor's thread, or any before it
+ * runs.
+ */
+struct torc_key {
+	const char *name;	/* for people */
+};
+TORC_API int torc_reactor_set(struct torc_reactor *reactor,
+    const struct torc_key *key, void *value);
+TORC_API void *torc_reactor_get(const struct torc_reactor *reactor,
+    const struct torc_key *key);
+
 /* Its index in torc_serve (0 for one that was created alone). Any thread. */
 TORC_API unsigned torc_reactor_index(const struct torc_reactor *reactor);
 
@@ -240,6 +254,32 @@ TORC_API int torc_sleep(uint64_t deadline);
 
 /* Parks. Let every other fiber that is ready run first. 0 or -ECANCELED. */
 TORC_API int torc_yield(void);
+
+/*
+ * Fibers that wait for something of the program's own: a reply, a turn, a free
+ * connection. All zero when nobody waits.
+ */
+struct torc_waiters {
+	struct torc_waiter *first;
+	struct torc_waiter *last;
+};
+
+/*
+ * Parks. Wait behind those that wait already, until woken: the result that the
+ * waker gave, or -ETIMEDOUT, -ECANCELED. Who was woken has the waker's result,
+ * also if its time is up in the same moment: nothing handed over is lost.
+ */
+TORC_API int torc_wait(struct torc_waiters *waiters, uint64_t deadline);
+
+/*
+ * Wake the fiber that has waited longest. On a fiber, it runs later in this
+ * turn; outside fibers (in a post), at once. False if nobody waits. The
+ * reactor's thread.
+ */
+TORC_API bool torc_wake(struct torc_waiters *waiters, int result);
+
+/* Wake all that wait now; how many. */
+TORC_API unsigned torc_wake_all(struct torc_waiters *waiters, int result);
 
 /* ---- Descriptors ---- */
 

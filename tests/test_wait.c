@@ -1,0 +1,274 @@
+/*
+ * test_wait.c - what clients are built from: fibers that wait for each other,
+ * and what libraries keep with a reactor.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "tests/harness.h"
+
+#include "reactor/fiber.h"
+
+#define COUNT 50
+#define SOON torc_after_ms(20)
+#define LATE torc_after_ms(60000)
+
+/*
+ * What holds on the reactor's thread is returned to the test's, as the line of
+ * the first thing that does not hold.
+ */
+#define EXPECT(condition) \
+	do { \
+		if (!(condition)) \
+			return __LINE__; \
+	} while (0)
+
+static void
+on_fiber(torc_fiber_entry *entry, const struct torc_config *config)
+{
+	struct server server;
+	int line;
+
+	server_start(&server, config, echo_handler, NULL);
+	line = server_fiber(&server, entry, NULL);
+	assert_int_equal(server_stop(&server), 0);
+	if (line != 0)
+		fail_msg("line %d does not hold", line);
+}
+
+/* ---- Waiting ---- */
+
+struct scene {
+	struct torc_waiters waiters;
+	uint64_t deadline;
+	int results[COUNT];
+	unsigned order[COUNT];	/* in which they went on */
+	unsigned gone;
+};
+
+struct actor {
+	struct scene *scene;
+	unsigned index;
+	uint64_t id;
+};
+
+static int
+act(void *arg)
+{
+	const struct actor *actor = arg;
+	struct scene *scene = actor->scene;
+
+	scene->results[actor->index] = torc_wait(&scene->waiters,
+	    scene->deadline);
+	scene->order[scene->gone++] = actor->index;
+	return 0;
+}
+
+static int
+enter(struct scene *scene, struct actor *actors, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		actors[i] = (struct actor) { scene, i, 0 };
+		scene->results[i] = 1000;
+		EXPECT(torc_fiber_spawn(&actors[i].id, act, &actors[i]) == 0);
+	}
+	EXPECT(torc_yield() == 0);
+	return 0;
+}
+
+static int
+leave(struct actor *actors, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		EXPECT(torc_fiber_join(actors[i].id, NULL, LATE) == 0);
+	return 0;
+}
+
+static int
+wake_in_order(void *arg)
+{
+	struct scene scene = { .deadline = TORC_NEVER };
+	struct actor actors[COUNT];
+
+	(void)arg;
+	EXPECT(!torc_wake(&scene.waiters, 1));
+	EXPECT(enter(&scene, actors, COUNT) == 0);
+	for (int i = 0; i < COUNT; i++)
+		EXPECT(torc_wake(&scene.waiters, i));
+	EXPECT(scene.gone == 0);	/* not inside the call */
+	EXPECT(!torc_wake(&scene.waiters, 1));
+	EXPECT(leave(actors, COUNT) == 0);
+	for (unsigned i = 0; i < COUNT; i++)
+		EXPECT(scene.order[i] == i && scene.results[i] == (int)i);
+	return 0;
+}
+
+static void
+waiters_go_on_in_order_each_with_its_result(void **state)
+{
+	(void)state;
+	on_fiber(wake_in_order, NULL);
+}
+
+static int
+wait_in_vain(void *arg)
+{
+	struct scene scene = { .deadline = SOON };
+	struct actor actors[3];
+
+	(void)arg;
+	EXPECT(enter(&scene, actors, 3) == 0);
+	/* One from the middle, by hand. */
+	EXPECT(torc_fiber_cancel(actors[1].id) == 0);
+	EXPECT(leave(actors, 3) == 0);
+	EXPECT(scene.results[0] == -ETIMEDOUT);
+	EXPECT(scene.results[1] == -ECANCELED);
+	EXPECT(scene.results[2] == -ETIMEDOUT);
+	EXPECT(scene.waiters.first == NULL && scene.waiters.last == NULL);
+	EXPECT(!torc_wake(&scene.waiters, 1));
+	return 0;
+}
+
+static void
+a_waiter_that_gives_up_is_not_in_the_queue_any_more(void **state)
+{
+	(void)state;
+	on_fiber(wait_in_vain, NULL);
+}
+
+/* What is handed over in the moment of a cancel arrives. */
+static int
+hand_over_late(void *arg)
+{
+	struct scene scene = { .deadline = TORC_NEVER };
+	struct actor actors[2];
+
+	(void)arg;
+	EXPECT(enter(&scene, actors, 2) == 0);
+	EXPECT(torc_fiber_cancel(actors[0].id) == 0);
+	EXPECT(torc_wake(&scene.waiters, 7));
+	EXPECT(torc_wake(&scene.waiters, 8));
+	EXPECT(leave(actors, 2) == 0);
+	EXPECT(scene.results[0] == 7 && scene.results[1] == 8);
+	return 0;
+}
+
+static void
+what_is_handed_over_is_never_lost(void **state)
+{
+	(void)state;
+	on_fiber(hand_over_late, NULL);
+}
+
+static int
+act_again(void *arg)
+{
+	struct scene *scene = arg;
+
+	while (torc_wait(&scene->waiters, scene->deadline) == 0)
+		scene->gone++;
+	return 0;
+}
+
+static void
+wake_them_all(struct torc_reactor *reactor, struct torc_post *post)
+{
+	struct scene *scene = torc_reactor_local(reactor);
+
+	(void)post;
+	/* Outside fibers they run, and wait again, inside the call. */
+	scene->results[0] = (int)torc_wake_all(&scene->waiters, 0);
+	scene->results[1] = (int)scene->gone;
+}
+
+static int
+wake_all(void *arg)
+{
+	struct scene scene = { .deadline = TORC_NEVER };
+	struct torc_post post = { .call = wake_them_all };
+	uint64_t ids[3];
+
+	(void)arg;
+	torc_reactor_set_local(torc_reactor_self(), &scene);
+	for (unsigned i = 0; i < 3; i++)
+		EXPECT(torc_fiber_spawn(&ids[i], act_again, &scene) == 0);
+	EXPECT(torc_yield() == 0);
+	EXPECT(torc_post(torc_reactor_self(), &post) == 0);
+	EXPECT(torc_sleep(SOON) == 0);
+	EXPECT(scene.results[0] == 3 && scene.results[1] == 3);
+	EXPECT(torc_wake_all(&scene.waiters, -EPIPE) == 3);
+	for (unsigned i = 0; i < 3; i++)
+		EXPECT(torc_fiber_join(ids[i], NULL, LATE) == 0);
+	EXPECT(scene.gone == 3);
+	return 0;
+}
+
+static void
+those_who_wait_again_are_not_woken_twice(void **state)
+{
+	(void)state;
+	on_fiber(wake_all, NULL);
+}
+
+/* ---- The registry ---- */
+
+static const struct torc_key some = { "some" };
+static const struct torc_key other = { "other" };
+
+static int
+keep_values(void *arg)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+	int first, second;
+
+	(void)arg;
+	EXPECT(torc_reactor_get(reactor, &some) == NULL);
+	EXPECT(torc_reactor_set(reactor, &some, &first) == 0);
+	EXPECT(torc_reactor_set(reactor, &other, &second) == 0);
+	EXPECT(torc_reactor_get(reactor, &some) == &first);
+	EXPECT(torc_reactor_get(reactor, &other) == &second);
+	EXPECT(torc_reactor_set(reactor, &some, NULL) == 0);
+	EXPECT(torc_reactor_get(reactor, &some) == NULL);
+	EXPECT(torc_reactor_get(reactor, &other) == &second);
+	return 0;
+}
+
+static void
+each_library_finds_its_own_value(void **state)
+{
+	(void)state;
+	on_fiber(keep_values, NULL);
+}
+
+static void
+values_belong_to_one_reactor(void **state)
+{
+	struct torc_reactor *one, *two;
+	int value;
+
+	(void)state;
+	assert_int_equal(torc_reactor_create(&one, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&two, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_set(one, &some, &value), 0);
+	assert_ptr_equal(torc_reactor_get(one, &some), &value);
+	assert_null(torc_reactor_get(two, &some));
+	torc_reactor_destroy(two);
+	torc_reactor_destroy(one);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(waiters_go_on_in_order_each_with_its_result),
+		cmocka_unit_test(
+		    a_waiter_that_gives_up_is_not_in_the_queue_any_more),
+		cmocka_unit_test(what_is_handed_over_is_never_lost),
+		cmocka_unit_test(those_who_wait_again_are_not_woken_twice),
+		cmocka_unit_test(each_library_finds_its_own_value),
+		cmocka_unit_test(values_belong_to_one_reactor),
+	};
+
+	cmocka_set_test_filter(getenv("TORC_TEST"));
+	return cmocka_run_group_tests_name("wait", tests, NULL, NULL);
+}
