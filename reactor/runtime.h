@@ -179,8 +179,8 @@ TORC_API void *torc_reactor_local(const struct torc_reactor *reactor);
 /*
  * Values of libraries, one per key and reactor: a client keeps its pool here,
  * so that a handler can ask for "this reactor's". A key is its address; NULL
- * is the value of one that was never set. 0 or -ENOMEM. The reactor's thread, or any before it
- * runs.
+ * is the value of one that was never set. 0 or -ENOMEM. The reactor's thread,
+ * or any before it runs.
  */
 struct torc_key {
 	const char *name;	/* for people */
