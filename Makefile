@@ -16,7 +16,8 @@ BASE := -std=c11 -fno-tree-slp-vectorize -D_GNU_SOURCE -iquote . -fvisibility=hi
 	-ffunction-sections -fdata-sections -pthread -MMD -MP $(WARN) $(MODE)
 # For what is only measured here, and never installed (valgrind knows AVX2, but
 # not all that -march=native may mean).
-NATIVE := $(if $(findstring avx2,$(shell cat /proc/cpuinfo)),-mavx2 -mbmi)
+NATIVE := $(if $(findstring x86_64,$(shell $(CC) -dumpmachine)),$(if \
+	$(findstring avx2,$(shell cat /proc/cpuinfo)),-mavx2 -mbmi))
 LINK := -pthread -Wl,--gc-sections
 
 -include config.mak
