@@ -26,6 +26,8 @@ static const uint32_t optional_flags[] = {
 };
 #define OPTIONAL_COUNT (sizeof(optional_flags) / sizeof(optional_flags[0]))
 
+#define LONGEST_NS (1ull << 62)	/* the kernel adds it to its clock */
+
 /*
  * What the kernel demands of a combination: deferred task work has a single
  * issuer, who is the thread that enables the ring; without it, cooperative
@@ -256,13 +258,16 @@ static int
 enter(struct torc_ring *ring, uint32_t to_submit, uint32_t wait,
     uint64_t timeout_ns, uint32_t batch_us)
 {
+	/* A minimum wait without a timeout would end at its time even if
+	 * nothing is there. */
+	const uint64_t ns = timeout_ns < LONGEST_NS ? timeout_ns : LONGEST_NS;
 	const struct __kernel_timespec timeout = {
-		.tv_sec = (int64_t)(timeout_ns / 1000000000u),
-		.tv_nsec = (int64_t)(timeout_ns % 1000000000u),
+		.tv_sec = (int64_t)(ns / 1000000000u),
+		.tv_nsec = (int64_t)(ns % 1000000000u),
 	};
 	const struct torc_uapi_getevents arg = {
 		.min_wait_usec = batch_us,
-		.ts = timeout_ns == UINT64_MAX ? 0 : (uint64_t)&timeout,
+		.ts = (uint64_t)&timeout,
 	};
 	uint32_t flags = ring->enter_flags | IORING_ENTER_GETEVENTS;
 

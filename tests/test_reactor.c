@@ -1682,15 +1682,14 @@ a_failure_while_it_drains_is_returned_and_kills_nobody(void **state)
 
 /* ---- Idleness ---- */
 
-/* A53: no tick, no time limit, no wake-up. */
+/* Clients are there, and have nothing to say: the loop is not woken. */
 static void
-an_idle_reactor_makes_no_system_call(void **state)
+rest_for_a_while(const struct torc_config *config)
 {
 	unsigned enters;
 	int fds[3];
 
-	(void)state;
-	start(NULL);
+	start(config);
 	fds[0] = client_of('e');
 	fds[1] = client_of('s');
 	fds[2] = client_of('g');
@@ -1711,6 +1710,24 @@ an_idle_reactor_makes_no_system_call(void **state)
 	stop();
 	close(fds[1]);
 	close(fds[2]);
+}
+
+/* A53, R-150: no tick, no time limit, no wake-up. */
+static void
+an_idle_reactor_makes_no_system_call(void **state)
+{
+	(void)state;
+	rest_for_a_while(NULL);
+}
+
+/* Nor one that lets completions gather: it waits for the first of them. */
+static void
+an_idle_reactor_that_batches_makes_no_system_call_either(void **state)
+{
+	const struct torc_config config = { .batch_us = 100 };
+
+	(void)state;
+	rest_for_a_while(&config);
 }
 
 /* It polls while there is traffic, and sleeps when there is none. */
@@ -2132,6 +2149,7 @@ main(void)
 		CLAIM(no_handler_runs_before_start_has_returned),
 		CLAIM(a_failure_while_it_drains_is_returned_and_kills_nobody),
 		CLAIM(an_idle_reactor_makes_no_system_call),
+		CLAIM(an_idle_reactor_that_batches_makes_no_system_call_either),
 		CLAIM(a_reactor_that_spins_serves_and_stops_spinning_when_idle),
 		CLAIM(a_program_with_a_poll_loop_of_its_own_can_run_a_reactor),
 		CLAIM(a_poll_loop_hears_of_it_when_there_is_no_descriptor_for_it),

@@ -693,6 +693,33 @@ a_wait_without_completions_ends_at_its_time_with_minus_etime(void **state)
 	torc_ring_fini(&ring);
 }
 
+/*
+ * R-150: a minimum wait that has passed with nothing there goes on, until
+ * there is something or its timeout has come.
+ */
+static void
+a_minimum_wait_goes_on_while_nothing_is_there(void **state)
+{
+	struct __kernel_timespec soon = { .tv_nsec = 20 * MS };
+	struct io_uring_sqe *sqe;
+	struct torc_ring ring;
+
+	(void)state;
+	open_ring(&ring, 4, 8);
+	sqe = torc_ring_claim(&ring);
+	sqe->opcode = IORING_OP_TIMEOUT;
+	sqe->addr = (uint64_t)&soon;
+	sqe->len = 1;
+	sqe->user_data = 7;
+	assert_int_equal(torc_ring_enter(&ring, 0, 0, 0), 1);
+	assert_int_equal(torc_ring_enter(&ring, 8, UINT64_MAX, 1000), 0);
+	assert_int_equal(torc_ring_ready(&ring), 1);
+	assert_int_equal(torc_ring_next(&ring)->user_data, 7);
+	torc_ring_release(&ring);
+	assert_int_equal(torc_ring_enter(&ring, 8, 20 * MS, 1000), -ETIME);
+	torc_ring_fini(&ring);
+}
+
 /* an end that does not fit into the kernel's 63 bits. */
 static void
 a_wait_of_centuries_is_not_over_at_once(void **state)
@@ -819,6 +846,7 @@ main(void)
 		CLAIM(an_enter_that_fails_takes_nothing_and_loses_nothing),
 		CLAIM(a_wait_without_completions_ends_at_its_time_with_minus_etime),
 		CLAIM(a_wait_of_centuries_is_not_over_at_once),
+		CLAIM(a_minimum_wait_goes_on_while_nothing_is_there),
 		CLAIM(submitting_runs_nothing_deferred_and_entering_does),
 		CLAIM(a_forked_child_cannot_reach_the_ring_and_the_parent_goes_on),
 	};
