@@ -47,7 +47,7 @@ endif
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all run check asan tsan bench static install dist clean help tests
+.PHONY: all run check asan tsan coverage bench static install dist clean help tests
 
 all: $B/lib/libtorc.a $B/lib/libtorc.so $(PROGRAMS)	# library and programs
 
@@ -162,6 +162,22 @@ tsan:	# the suite under ThreadSanitizer
 	$Q $(MAKE) --no-print-directory sanitized B=build-tsan CC=$(SAN_CC) \
 		MODE="-O1 -g -fsanitize=thread" \
 		CFLAGS= LDFLAGS="-fsanitize=thread"
+
+coverage:	# lines and branches that the suite reaches, and those not
+	$Q tests/install.sh
+	$Q $(MAKE) --no-print-directory covered B=$B/coverage CC=gcc \
+		MODE="-O0 -g --coverage -fprofile-update=atomic" CFLAGS= \
+		LDFLAGS=--coverage
+
+.PHONY: covered
+ifneq (,$(findstring --coverage,$(MODE)))
+$(TEST_BINS): $B/tests/coverage.o
+$(TEST_BINS): LINK += -Wl,--wrap=_exit -Wl,--wrap=abort
+endif
+covered: tests
+	$Q find $B -name '*.gcda' -delete
+	$Q B=$B LIMIT=600 tests/run.sh $(TEST_BINS)
+	$Q B=$B tests/coverage.sh
 
 SAN_CC ?= gcc
 .PHONY: sanitized
