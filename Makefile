@@ -128,6 +128,9 @@ $(TEST_BINS): $B/tests/bin/%: $B/tests/%.o $B/tests/harness.o \
 	$Q $(CC) -o $@ $(filter %.o,$^) $B/lib/libtorc.a -lcmocka $(LINK) \
 		$(call wraps,$*) $(LDFLAGS)
 
+# What both proofs of the barriers run.
+$B/tests/bin/test_order: $B/tests/order/sides.o
+
 $B/tests/bin/seccomp_exec: $B/tests/seccomp_exec.o
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $< $(LDFLAGS)
