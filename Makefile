@@ -49,7 +49,7 @@ endif
 .DELETE_ON_ERROR:
 .PHONY: all run check asan tsan coverage bench static install dist clean help tests
 
-all: $B/lib/libtorc.a $B/lib/libtorc.so $(PROGRAMS)	# library and programs
+all: $B/lib/libtorc.a $B/lib/libtorc.so $B/include/torc_client.h $(PROGRAMS)	# library and programs
 
 run: $B/bin/hello	# serve HTTP on 127.0.0.1:8080
 	$B/bin/hello -l 127.0.0.1:8080
@@ -99,10 +99,15 @@ $B/include/torc.h: conn/torc.h reactor/runtime.h
 	$Q sed -e '/#include "reactor\/runtime.h"/{r reactor/runtime.h' \
 		-e 'd}' conn/torc.h > $@
 
+# And one for the authors of clients.
+$B/include/torc_client.h: conn/client.h $B/include/torc.h
+	$(call say,GEN,$@)
+	$Q sed 's|"conn/torc.h"|"torc.h"|' conn/client.h > $@
+
 $B/tools/%.o: BASE += -iquote tools/examples
 $B/tools/bench/%.o: BASE += $(NATIVE)
 $(HELPERS) $(EXAMPLES:%=$B/tools/examples/%.o) $B/tools/bench/raw.o: \
-	| $B/include/torc.h
+	| $B/include/torc.h $B/include/torc_client.h
 
 $(EXAMPLES:%=$B/bin/%): $B/bin/%: $B/tools/examples/%.o $(HELPERS) \
 		$B/lib/libtorc.a
@@ -200,7 +205,8 @@ static-programs: $B/lib/libtorc.a $(EXAMPLES:%=$B/bin/%)
 
 install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR=
 	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
-	install -m 644 $B/include/torc.h $(DESTDIR)$(INCLUDEDIR)/torc.h
+	install -m 644 $B/include/torc.h $B/include/torc_client.h \
+		$(DESTDIR)$(INCLUDEDIR)
 	install -m 644 $B/lib/libtorc.a $(DESTDIR)$(LIBDIR)/libtorc.a
 	install -m 755 $B/lib/libtorc.so.0 \
 		$(DESTDIR)$(LIBDIR)/libtorc.so.$(VERSION)

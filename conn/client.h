@@ -1,0 +1,189 @@
+/*
+ * client.h - what the author of a client needs beside torc.h: a pool of
+ * connections, blocking work, connections by name. The conventions of torc.h
+ * hold. A program that uses none of it does not pay for it.
+ */
+#ifndef TORC_CLIENT_H
+#define TORC_CLIENT_H
+
+#include "conn/torc.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Pools ---- */
+
+/*
+ * A pool keeps connections to one backend for the fibers of one reactor. What
+ * it keeps are items that only their kind knows: mostly a structure of the
+ * client's with a torc_conn in it.
+ *
+ * torc_reactor_set() with a key of the client's is the place for a pool (or
+ * for what has one), so that a handler finds "this reactor's".
+ */
+struct torc_pool;
+
+struct torc_pool_kind {
+	const char *name;	/* for people */
+	/*
+	 * Parks. Make a connection that can be used at once: connected,
+	 * authenticated. 0, or a negative errno that acquires will return;
+	 * then nothing is left behind. Runs on a fiber of its own, which
+	 * nobody's deadline ends but this one.
+	 */
+	int (*open)(void *arg, void **item, uint64_t deadline);
+	/*
+	 * Parks. Say goodbye if that is possible soon, close, free. Runs on a
+	 * fiber of its own; when that is cancelled, the item still goes.
+	 */
+	void (*close)(void *arg, void *item);
+	/*
+	 * The reactor has ended, and what was open on it is closed: free
+	 * memory, touch no connection.
+	 */
+	void (*free)(void *arg, void *item);
+	/*
+	 * Whether an idle one can be used; it is closed if not. Does not park.
+	 * Mostly torc_conn_usable(). NULL: all can.
+	 */
+	bool (*usable)(void *arg, void *item);
+};
+
+/* 0 has the default; a value out of its range is refused with -EINVAL. */
+struct torc_pool_config {
+	unsigned size;		/* open or being opened; 8; 1 to 4096 */
+	unsigned waiters;	/* fibers in the queue; 1024; 1 to 1048576 */
+	unsigned idle_ms;	/* unused for so long: closed; 60000;
+				 * TORC_NO_LIMIT: never */
+	unsigned open_ms;	/* to open one; 5000; 1 to TORC_NO_LIMIT */
+	unsigned retry_min_ms;	/* after a failed open; doubled each time;
+				 * 50; 1 to 60000 */
+	unsigned retry_max_ms;	/* and at most this; 500, or retry_min_ms if
+				 * that is more; 1 to 60000 */
+	unsigned lifetime_ms;	/* after which, or up to a tenth earlier, one
+				 * is not used again; 0 or TORC_NO_LIMIT:
+				 * no such limit */
+};
+
+/*
+ * Create a pool for the reactor of this thread. It opens nothing before it is
+ * asked. `kind` and `arg` are the caller's and outlive it; `config` is copied
+ * and may be NULL. 0; -EINVAL, and `text` (may be NULL) names the field, its
+ * value and its bounds; -ENOMEM; -ENOBUFS: the reactor has 1024 pools.
+ */
+TORC_API int torc_pool_create(struct torc_pool **pool,
+    const struct torc_pool_kind *kind, void *arg,
+    const struct torc_pool_config *config, char *text, size_t text_size);
+
+/*
+ * Parks. Rent a connection: the one that came back last, or a new one while
+ * there are fewer than `size`, or the first that comes back or is opened
+ * after all those who wait longer have theirs. `*item` is the caller's until
+ * torc_pool_release().
+ *
+ * 0, or a negative errno and `*item` is not set: -ETIMEDOUT, -ECANCELED;
+ * -ENOBUFS: `waiters` fibers wait already; -ESHUTDOWN: the reactor is at its
+ * end; or what open() said last, when it has failed and there is nothing to
+ * wait for. While it fails, one is opened at a time, after pauses that grow
+ * from `retry_min_ms` to `retry_max_ms` (each is shortened by up to a half, at
+ * random); within a pause acquires fail at once, unless one is rented that
+ * may come back.
+ */
+TORC_API int torc_pool_acquire(struct torc_pool *pool, void **item,
+    uint64_t deadline);
+
+/*
+ * Give a rented one back; it is not the caller's any more. `reusable`: nothing
+ * is unread, unsent or outstanding on it. If not, it is closed on a fiber of
+ * its own, and another one may take its place at once.
+ */
+TORC_API void torc_pool_release(struct torc_pool *pool, void *item,
+    bool reusable);
+
+/*
+ * Close what is idle, end what is being opened, free the pool. Nothing is
+ * rented and nobody waits. On a fiber of its reactor: Parks until all is
+ * closed, also if the fiber is cancelled. Or after the reactor has ended and
+ * before it is destroyed, such as in the `stop` of torc_serve: only memory is
+ * freed then. (Of a reactor whose ring was lost nothing is freed.)
+ */
+TORC_API void torc_pool_destroy(struct torc_pool *pool);
+
+struct torc_pool_stats {
+	/* Now. */
+	unsigned idle;
+	unsigned rented;
+	unsigned opening;
+	unsigned closing;
+	unsigned waiting;	/* fibers */
+	/* Since it was created. */
+	uint64_t opens;		/* that succeeded */
+	uint64_t failures;	/* opens that failed */
+	uint64_t acquires;	/* that succeeded */
+	uint64_t refusals;	/* acquires that failed */
+	int last_error;		/* of open(); 0 after one that succeeded */
+};
+
+/* The reactor's thread. */
+TORC_API void torc_pool_stats(const struct torc_pool *pool,
+    struct torc_pool_stats *stats);
+
+/*
+ * Whether a connection is as good as new: no end of it and no error was seen,
+ * nothing received is unread, nothing written is unsent. (An end that is on
+ * its way is not seen yet, so the first request on an idle connection may
+ * still fail.)
+ */
+TORC_API bool torc_conn_usable(const struct torc_conn *conn);
+
+/* ---- Blocking work ---- */
+
+/*
+ * Parks. Run call(arg) on a thread where it may block, and return what it
+ * returns. The threads belong to the process; they are made when they are
+ * needed, at most as many as torc_offload_threads() said, take what comes in
+ * order, block all signals, and end when they had nothing to do for ten
+ * seconds (or with the process). `call` uses nothing of torc that does not
+ * say "Any thread."
+ *
+ * The deadline and a cancel end the wait for a thread: -ETIMEDOUT or
+ * -ECANCELED, and `call` did not and will not run. Work that has begun is
+ * waited for, whatever happens, since `arg` is the caller's: a drain waits for
+ * it, too. -EAGAIN: no thread could be made.
+ *
+ * After fork(2), the child has no such threads, and makes its own if it
+ * offloads on a reactor of its own.
+ */
+TORC_API int torc_offload(int (*call)(void *arg), void *arg,
+    uint64_t deadline);
+
+/*
+ * How many threads there may be, 1 to 1024; 8 at first. Those that are too
+ * many end when they are idle. Any thread.
+ */
+TORC_API void torc_offload_threads(unsigned most);
+
+/* ---- Connections by name ---- */
+
+/*
+ * Parks. As torc_dial(), for "host:port" too, where the host is a name and
+ * the port a number; what torc_dial() reads is not looked up. The name is
+ * resolved by getaddrinfo(3) on a thread of torc_offload(), of which lookups
+ * take at most half; one that hangs is left behind at the deadline. The
+ * addresses are tried in the order of RFC 8305: families take turns, the next
+ * attempt begins 250 ms after the last one or when that has failed, the first
+ * that connects is taken and the others are given up.
+ *
+ * 0, or a negative errno: -EINVAL for what is no address, -ENOENT if there is
+ * no such name, -EAGAIN if that could not be found out now, -ETIMEDOUT,
+ * -ECANCELED, or that of the attempt which failed last.
+ */
+TORC_API int torc_dial_name(struct torc_conn **conn, const char *address,
+    uint64_t deadline);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
