@@ -141,8 +141,8 @@ take_sample(struct torc_reactor *reactor, void *arg)
 /* ---- Load ---- */
 
 #define CONNECTIONS 64u
-#define REQUESTS 100000u	/* that are measured */
-#define WARM_UP 20000u
+#define REQUESTS (SANITIZED ? 10000u : 100000u)	/* that are measured */
+#define WARM_UP (SANITIZED ? 2000u : 20000u)
 #define SIZE 32u		/* of a request, and of its answer */
 
 struct load {
