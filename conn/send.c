@@ -622,6 +622,16 @@ torc_conn_write_static(struct torc_conn *conn, const void *data, size_t size,
 	return 0;
 }
 
+void
+torc_conn_push(struct torc_conn *conn)
+{
+	torc_reactor_check(conn->reactor);
+	if (conn->staged_size == 0)
+		return;
+	conn->urgent = true;
+	torc_reactor_later(conn->reactor, &conn->todo);
+}
+
 int
 torc_conn_shutdown(struct torc_conn *conn, uint64_t deadline)
 {

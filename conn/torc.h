@@ -118,6 +118,13 @@ TORC_API int torc_conn_write(struct torc_conn *conn, const void *data,
 TORC_API int torc_conn_write_static(struct torc_conn *conn, const void *data,
     size_t size, uint64_t deadline);
 
+/*
+ * Send what is staged, and what will be in this turn, without waiting for it:
+ * for a fiber that does not ask for input next, since another one does.
+ * Errors are told by the next call that writes.
+ */
+TORC_API void torc_conn_push(struct torc_conn *conn);
+
 /* Parks. Wait until all that was written is in the kernel's hands. */
 TORC_API int torc_conn_flush(struct torc_conn *conn, uint64_t deadline);
 

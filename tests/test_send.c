@@ -1595,6 +1595,57 @@ a_write_while_another_fiber_writes_is_refused_loudly(void **state)
 	assert_refused(write_little_at_once, "two fibers write");
 }
 
+/* ---- Sending beside a receive ---- */
+
+static atomic_bool pushing;
+
+static int
+stage_twice(void *arg)
+{
+	torc_conn_write(arg, "on", 2, TORC_NEVER);
+	if (atomic_load(&pushing))
+		torc_conn_push(arg);
+	torc_conn_write(arg, "ce", 2, TORC_NEVER);
+	return 0;
+}
+
+/* Stage while the handler waits for input, which the client never sends. */
+static int
+stage_meanwhile(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	torc_fiber_spawn(NULL, stage_twice, conn);
+	torc_conn_recv(conn, &in, torc_after_ms(300));
+	return -1;
+}
+
+/* What is staged by another fiber than the one that receives. */
+static void
+what_is_pushed_is_sent_at_once_and_all_of_a_turn_together(void **state)
+{
+	struct server server;
+	char bytes[4];
+	int fd;
+
+	(void)state;
+	server_start(&server, NULL, stage_meanwhile, NULL);
+	atomic_store(&pushing, true);
+	fd = client_open(server.port);
+	assert_true(client_read(fd, bytes, 4));
+	assert_memory_equal(bytes, "once", 4);
+	assert_int_equal(server_counters(&server).quiet_sends +
+	    server_counters(&server).loud_sends, 1);
+	close(fd);
+	/* The control: the reset finds it staged. */
+	atomic_store(&pushing, false);
+	fd = client_open(server.port);
+	assert_false(client_read(fd, bytes, 1));
+	close(fd);
+	assert_int_equal(server_stop(&server), 0);
+}
+
 /* ---- The memory of staged bytes ---- */
 
 /*
@@ -2100,6 +2151,7 @@ main(void)
 	CLAIM(a_write_that_finds_no_memory_may_be_tried_again),
 	CLAIM(a_flush_that_finds_no_memory_fails_and_does_not_wait),
 	CLAIM(a_stop_ends_a_write_that_waits),
+	CLAIM(what_is_pushed_is_sent_at_once_and_all_of_a_turn_together),
 	};
 
 	stream_fill(STATIC_KEY, 0, static_stream, sizeof(static_stream));
