@@ -269,7 +269,9 @@ accept_ended(struct torc_listener *listener, int32_t result)
 		torc_reactor_notice(listener->net->reactor, "listener %d "
 		    "(port %u) is gone: %s", listener->index, listener->port,
 		    strerror(-result));
+		/* Closed, else peers would wait in its backlog. */
 		listener->closing = true;
+		torc_reactor_later(listener->net->reactor, &listener->todo);
 		return;
 	default:	/* a connection, or the trouble of one */
 		torc_reactor_later(listener->net->reactor, &listener->todo);
