@@ -302,9 +302,9 @@ torc_ring_enter(struct torc_ring *ring, uint32_t wait, uint64_t timeout_ns,
 {
 	int rc;
 
-	if (wait > 1 && !(ring->features & IORING_FEAT_MIN_TIMEOUT)) {
-		wait = 1;
-		batch_us = 0;
+	if (!(ring->features & IORING_FEAT_MIN_TIMEOUT)) {
+		wait = wait > 1 ? 1 : wait;
+		batch_us = 0;	/* an older kernel would refuse it */
 	}
 	rc = enter(ring, publish(ring), wait, timeout_ns, batch_us);
 	see_taken(ring);
