@@ -47,7 +47,7 @@ endif
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all run check asan tsan coverage bench static install dist clean help tests
+.PHONY: all run check asan tsan coverage bench static install dist clean help tests vm
 
 all: $B/lib/libtorc.a $B/lib/libtorc.so $B/include/torc_client.h $(PROGRAMS)	# library and programs
 
@@ -140,6 +140,11 @@ $B/tests/bin/seccomp_exec: $B/tests/seccomp_exec.o
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $< $(LDFLAGS)
 
+$B/tests/bin/features: $B/tests/vm/features.o $B/lib/libtorc.a
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
+
 # The programs of the benchmark that need nothing but libc.
 $B/bench/%: $B/tools/bench/%.o
 	$(call say,LD,$@)
@@ -191,6 +196,9 @@ SAN_CC ?= gcc
 .PHONY: sanitized
 sanitized: tests
 	$Q B=$B LIMIT=600 tests/run.sh
+
+vm:	# the suite on Debian's kernels: KERNEL=6.1|6.12 ARCH=x86_64|aarch64
+	$Q B=$B tests/vm/vm.sh
 
 bench: all	# ratios to a bare ring and to other servers (minutes)
 	$Q tools/bench/bench.sh
