@@ -239,7 +239,8 @@ server_await_connections(struct server *server, unsigned count)
 
 /*
  * The end of a ring interrupts calls of the thread that made it. A connect
- * that was interrupted goes on.
+ * that was interrupted goes on; that the peer has reset the connection since
+ * is for the next call on it to find.
  */
 static bool
 connected(int fd)
@@ -251,7 +252,7 @@ connected(int fd)
 	if (poll(&ready, 1, CLIENT_SECONDS * 1000) == 1)
 		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
 	errno = error;
-	return error == 0;
+	return error == 0 || error == ECONNRESET;
 }
 
 static ssize_t

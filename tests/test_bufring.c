@@ -223,6 +223,24 @@ await(struct line *line)
 	return got;
 }
 
+/*
+ * Arm again where the receive ended because it had no buffer left: up to
+ * Linux 6.12 it looks for one as soon as the last one was filled, later when
+ * there is more to receive.
+ */
+static void
+rearm_if_starved(struct line *line)
+{
+	struct got got;
+
+	if (torc_ring_ready(&line->ring) == 0)
+		return;
+	got = await(line);
+	assert_int_equal(got.result, -ENOBUFS);
+	assert_false(got.more);
+	arm(line);
+}
+
 /* Wait for `size` bytes of the stream `key` from `from` on, in one buffer. */
 static uint16_t
 await_bytes(struct line *line, uint32_t key, uint64_t from, uint32_t size)
@@ -457,6 +475,7 @@ a_buffer_that_was_taken_without_bytes_goes_back_whole(void **state)
 	torc_bufring_put(&line.buffers, got.bid);
 	assert_int_equal(line.buffers.in_kernel, 1);
 	torc_bufring_publish(&line.buffers);
+	rearm_if_starved(&line);
 	say_bytes(&line, 5, 10, SIZE);
 	await_bytes(&line, 5, 10, SIZE);
 	close_line(&line);
