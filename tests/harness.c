@@ -22,6 +22,27 @@
 
 /* ---- Servers ---- */
 
+/* When somebody who waits since now has waited for too long. */
+static struct timespec
+hang_time(void)
+{
+	const char *seconds = getenv("TORC_HANG");
+	struct timespec time;
+
+	clock_gettime(CLOCK_REALTIME, &time);
+	time.tv_sec += seconds != NULL ? atoi(seconds) : HANG_SECONDS;
+	return time;
+}
+
+/* The thread will not come back to what it shares with the test: no test can
+ * go on. */
+static void
+give_up(const char *what)
+{
+	fprintf(stderr, "harness: %s: it hangs\n", what);
+	abort();
+}
+
 static void *
 run_server(void *arg)
 {
@@ -64,8 +85,11 @@ server_start(struct server *server, const struct torc_config *config,
 static int
 join(struct server *server)
 {
+	const struct timespec end = hang_time();
+
 	assert_true(server->running);
-	assert_int_equal(pthread_join(server->thread, NULL), 0);
+	if (pthread_timedjoin_np(server->thread, NULL, &end) != 0)
+		give_up("a reactor was told to end");
 	server->running = false;
 	torc_reactor_destroy(server->reactor);
 	return server->result;
@@ -126,10 +150,14 @@ spawn_entry(struct torc_reactor *reactor, struct torc_post *post)
 static int
 call_and_wait(struct server *server, struct call *call)
 {
+	const struct timespec end = hang_time();
+
 	sem_init(&call->over, 0, 0);
 	assert_int_equal(torc_post(server->reactor, &call->post), 0);
-	while (sem_wait(&call->over) < 0)
-		continue;
+	while (sem_timedwait(&call->over, &end) < 0) {
+		if (errno == ETIMEDOUT)
+			give_up("a reactor was called");
+	}
 	sem_destroy(&call->over);
 	return call->result;
 }
