@@ -1,0 +1,1203 @@
+/*
+ * test_corners.c - the corners: a submission queue that is full at the wrong
+ * moment, completions that come too late, memory and stacks that are gone just
+ * then. Nothing is forgotten, and nobody gets what is another one's.
+ *
+ * wrap: torc_sys_enter torc_sys_alloc
+ */
+#include "tests/harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "conn/net.h"
+#include "reactor/fiber.h"
+#include "reactor/op.h"
+#include "sys/sys.h"
+
+#define WAIT_MS 10000u		/* longer than anything takes */
+#define KIND_SHIFT (TORC_SLOT_BITS + TORC_GENERATION_BITS)
+
+/* ---- A kernel that takes nothing ---- */
+
+/* Whose submissions are not taken: short of memory, the kernel says. */
+static struct torc_reactor *_Atomic deaf;
+
+/* The allocation that fails, counted down to it; 0: none. */
+static atomic_int refused_alloc;
+
+int __real_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
+    uint32_t flags, const void *arg, size_t arg_size);
+int __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
+    uint32_t flags, const void *arg, size_t arg_size);
+void *__real_torc_sys_alloc(size_t size);
+void *__wrap_torc_sys_alloc(size_t size);
+
+int
+__wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
+    uint32_t flags, const void *arg, size_t arg_size)
+{
+	if (to_submit == 0 || torc_current == NULL ||
+	    atomic_load(&deaf) != torc_current)
+		return __real_torc_sys_enter(fd, to_submit, min_complete,
+		    flags, arg, arg_size);
+	/* It takes nothing, and completes what it has. */
+	if (flags & IORING_ENTER_GETEVENTS)
+		__real_torc_sys_enter(fd, 0, 0, flags, arg, arg_size);
+	return -EAGAIN;
+}
+
+void *
+__wrap_torc_sys_alloc(size_t size)
+{
+	if (atomic_load(&refused_alloc) > 0 &&
+	    atomic_fetch_sub(&refused_alloc, 1) == 1)
+		return NULL;
+	return __real_torc_sys_alloc(size);
+}
+
+/* From now on nothing is taken, and there is no room for more. */
+static void
+go_deaf(struct torc_reactor *reactor, void *arg)
+{
+	struct io_uring_sqe *sqe;
+
+	(void)arg;
+	atomic_store(&deaf, reactor);
+	while ((sqe = torc_reactor_claim(reactor)) != NULL) {
+		sqe->opcode = IORING_OP_NOP;
+		sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+	}
+}
+
+static void
+hear_again(void)
+{
+	atomic_store(&deaf, NULL);
+}
+
+/* ---- What is shared by the tests ---- */
+
+static struct server server;
+
+/*
+ * What holds on the reactor's thread is noted there, since only the thread of
+ * the test may fail it.
+ */
+static _Atomic int broken_line;
+#define EXPECT(condition) note((condition), __LINE__)
+
+static void
+note(bool holds, int line)
+{
+	int none = 0;
+
+	if (!holds)
+		atomic_compare_exchange_strong(&broken_line, &none, line);
+}
+
+static void
+assert_all_held(void)
+{
+	int line = atomic_exchange(&broken_line, 0);
+
+	if (line != 0)
+		fail_msg("line %d does not hold", line);
+}
+
+static void
+start(const struct torc_config *config, torc_handler *handler, void *arg)
+{
+	server_start(&server, config, handler, arg);
+}
+
+static void
+on_fiber(int (*entry)(void *), void *arg)
+{
+	assert_int_equal(server_fiber(&server, entry, arg), 0);
+	assert_all_held();
+}
+
+static void
+stop(void)
+{
+	assert_int_equal(server_stop(&server), 0);
+	assert_all_held();
+}
+
+/* End the server of a test that failed. */
+static int
+clear_away(void **state)
+{
+	(void)state;
+	hear_again();
+	atomic_store(&refused_alloc, 0);
+	if (server.running)
+		server_stop(&server);
+	atomic_store(&broken_line, 0);
+	return 0;
+}
+
+static struct torc_net *
+net_of(struct torc_reactor *reactor)
+{
+	return reactor->layer_state;
+}
+
+/* Parks. Let turns pass until `*word` is not 0. */
+#define AWAIT(word) \
+	do { \
+		uint64_t end = torc_after_ms(WAIT_MS); \
+		while (!(word) && torc_now() < end) \
+			torc_sleep(torc_after_ms(1)); \
+		EXPECT(word); \
+	} while (0)
+
+/* ---- Operations ---- */
+
+struct probe {
+	struct torc_op op;
+	unsigned runs;		/* last completions */
+	unsigned more;		/* others */
+	int32_t result;		/* of the last one */
+};
+
+static void
+count_run(struct torc_op *op, int32_t result, uint32_t flags)
+{
+	struct probe *probe = torc_container(op, struct probe, op);
+
+	if (flags & IORING_CQE_F_MORE)
+		probe->more++;
+	else
+		probe->runs++;
+	probe->result = result;
+}
+
+/* A poll of a new descriptor that is readable or not. */
+static void
+make_probe(struct probe *probe, bool readable)
+{
+	*probe = (struct probe) {
+		.op.sqe.opcode = IORING_OP_POLL_ADD,
+		.op.sqe.fd = eventfd(readable, EFD_CLOEXEC),
+		.op.sqe.poll32_events = POLLIN,
+		.op.done = count_run,
+	};
+	assert_true(probe->op.sqe.fd >= 0);
+}
+
+static void
+start_probe(struct torc_reactor *reactor, void *arg)
+{
+	struct probe *probe = arg;
+
+	EXPECT(torc_op_start(reactor, &probe->op) == 0);
+}
+
+static void
+cancel_probe(struct torc_reactor *reactor, void *arg)
+{
+	struct probe *probe = arg;
+
+	(void)reactor;
+	torc_op_cancel(&probe->op);
+}
+
+static bool
+is_over(struct torc_reactor *reactor, void *arg)
+{
+	const struct probe *probe = arg;
+
+	return probe->runs > 0 && reactor->ops.count == 0;
+}
+
+static bool
+is_taken(struct torc_reactor *reactor, void *arg)
+{
+	const struct probe *probe = arg;
+
+	return probe->op.state == TORC_OP_SUBMITTED &&
+	    torc_ring_pending(&reactor->ring) == 0;
+}
+
+static bool
+is_queued(struct torc_reactor *reactor, void *arg)
+{
+	const struct probe *probe = arg;
+
+	(void)reactor;
+	return probe->op.state == TORC_OP_QUEUED && probe->runs == 0;
+}
+
+static bool
+tells_of_two(struct torc_reactor *reactor, void *arg)
+{
+	const struct probe *probe = arg;
+
+	(void)reactor;
+	return probe->more == 2;
+}
+
+static void
+ring_probe(const struct probe *probe)
+{
+	const uint64_t one = 1;
+
+	assert_int_equal(write(probe->op.sqe.fd, &one, sizeof(one)),
+	    sizeof(one));
+}
+
+static const struct torc_config narrow = { .sq_entries = 4,
+	.cq_entries = 64 };
+
+/* Ended once, with this result; then the server is stopped. */
+static void
+end_with(struct probe *probe, int32_t result)
+{
+	assert_true(server_await(&server, is_over, probe, WAIT_MS));
+	hear_again();
+	/* What comes late comes now. */
+	server_counters(&server);
+	stop();
+	assert_int_equal(probe->runs, 1);
+	assert_int_equal(probe->more, 0);
+	assert_int_equal(probe->result, result);
+	close(probe->op.sqe.fd);
+}
+
+/* I6, A05 */
+static void
+an_op_that_finds_no_room_is_begun_when_there_is_some(void **state)
+{
+	struct probe probe;
+
+	(void)state;
+	make_probe(&probe, true);
+	start(&narrow, echo_handler, NULL);
+	server_call(&server, go_deaf, NULL);
+	server_call(&server, start_probe, &probe);
+	pause_ms(20);
+	assert_true(server_await(&server, is_queued, &probe, 0));
+	hear_again();
+	end_with(&probe, POLLIN);
+}
+
+/* I6: the kernel never hears of it. */
+static void
+an_op_that_is_cancelled_before_it_found_room_ends_at_once(void **state)
+{
+	struct probe probe;
+
+	(void)state;
+	make_probe(&probe, false);
+	start(&narrow, echo_handler, NULL);
+	server_call(&server, go_deaf, NULL);
+	server_call(&server, start_probe, &probe);
+	server_call(&server, cancel_probe, &probe);
+	end_with(&probe, -ECANCELED);
+}
+
+/* I7, A05 */
+static void
+a_cancel_that_finds_no_room_is_made_when_there_is_some(void **state)
+{
+	struct probe probe;
+
+	(void)state;
+	make_probe(&probe, false);
+	start(&narrow, echo_handler, NULL);
+	server_call(&server, start_probe, &probe);
+	assert_true(server_await(&server, is_taken, &probe, WAIT_MS));
+	server_call(&server, go_deaf, NULL);
+	server_call(&server, cancel_probe, &probe);
+	pause_ms(20);
+	assert_int_equal(probe.runs, 0);
+	hear_again();
+	end_with(&probe, -ECANCELED);
+}
+
+static void
+an_op_that_ends_while_its_cancel_waits_for_room_ends_once(void **state)
+{
+	struct probe probe;
+
+	(void)state;
+	make_probe(&probe, false);
+	start(&narrow, echo_handler, NULL);
+	server_call(&server, start_probe, &probe);
+	assert_true(server_await(&server, is_taken, &probe, WAIT_MS));
+	server_call(&server, go_deaf, NULL);
+	server_call(&server, cancel_probe, &probe);
+	ring_probe(&probe);
+	end_with(&probe, POLLIN);
+}
+
+/* A01: outstanding until a completion without F_MORE. */
+static void
+an_op_with_many_completions_is_over_at_its_last(void **state)
+{
+	struct probe probe;
+
+	(void)state;
+	make_probe(&probe, true);
+	probe.op.sqe.len = IORING_POLL_ADD_MULTI;
+	start(NULL, echo_handler, NULL);
+	server_call(&server, start_probe, &probe);
+	assert_true(server_await(&server, is_taken, &probe, WAIT_MS));
+	ring_probe(&probe);
+	assert_true(server_await(&server, tells_of_two, &probe, WAIT_MS));
+	assert_int_equal(probe.runs, 0);
+	server_call(&server, cancel_probe, &probe);
+	assert_true(server_await(&server, is_over, &probe, WAIT_MS));
+	stop();
+	assert_int_equal(probe.runs, 1);
+	assert_int_equal(probe.result, -ECANCELED);
+	close(probe.op.sqe.fd);
+}
+
+static int
+wait_for_many(void *arg)
+{
+	const struct probe *probe = arg;
+	const uint64_t deadline = torc_after_ms(50);
+
+	/* It is readable at once, and goes on. */
+	EXPECT(torc_op_await(torc_reactor_self(), &probe->op.sqe,
+	    deadline) == -ETIMEDOUT);
+	EXPECT(torc_sys_now() >= deadline);
+	return 0;
+}
+
+/* A01, A50 */
+static void
+a_wait_for_an_op_with_many_completions_ends_at_its_last(void **state)
+{
+	struct probe probe;
+
+	(void)state;
+	make_probe(&probe, true);
+	probe.op.sqe.len = IORING_POLL_ADD_MULTI;
+	start(NULL, echo_handler, NULL);
+	on_fiber(wait_for_many, &probe);
+	stop();
+	close(probe.op.sqe.fd);
+}
+
+/* ---- Connections without room in the queue ---- */
+
+/* A connection at one end of a pair of sockets; the other end is the test's. */
+struct pair {
+	struct torc_conn *conn;
+	int fd;			/* of the connection, while it is open */
+	int peer;
+};
+
+/* On the reactor's thread. */
+static void
+open_pair(struct torc_reactor *reactor, void *arg)
+{
+	struct pair *pair = arg;
+	int fds[2];
+
+	EXPECT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+	pair->fd = fds[0];
+	pair->peer = fds[1];
+	pair->conn = torc_conn_open(net_of(reactor), pair->fd);
+	EXPECT(pair->conn != NULL);
+}
+
+static bool
+is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+static int
+close_without_room(void *arg)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+	struct torc_slice in;
+	struct pair pair;
+
+	(void)arg;
+	open_pair(reactor, &pair);
+	close(pair.peer);
+	EXPECT(torc_conn_recv(pair.conn, &in, torc_after_ms(WAIT_MS)) == 0);
+	go_deaf(reactor, NULL);
+	EXPECT(torc_conn_close(pair.conn, 0) == 0);
+	EXPECT(!is_open(pair.fd));
+	hear_again();
+	return 0;
+}
+
+/* I6 */
+static void
+a_socket_that_finds_no_room_to_be_closed_is_closed_at_once(void **state)
+{
+	(void)state;
+	start(&narrow, echo_handler, NULL);
+	on_fiber(close_without_room, NULL);
+	assert_int_equal(server_connections(&server), 0);
+	stop();
+}
+
+static int
+reset_without_room(void *arg)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+	struct pair *pair = arg;
+
+	open_pair(reactor, pair);
+	/* Its receive is in the kernel. */
+	AWAIT(torc_ring_pending(&reactor->ring) == 0);
+	go_deaf(reactor, NULL);
+	EXPECT(torc_conn_close(pair->conn, 0) == 0);
+	return 0;
+}
+
+/* I7: a connection is recycled when its receive has ended, and it does end. */
+static void
+a_receive_whose_cancel_finds_no_room_is_ended_later(void **state)
+{
+	struct pair pair;
+
+	(void)state;
+	start(&narrow, echo_handler, NULL);
+	on_fiber(reset_without_room, &pair);
+	pause_ms(20);
+	assert_int_equal(server_connections(&server), 1);
+	assert_true(is_open(pair.fd));
+	hear_again();
+	assert_true(server_await_connections(&server, 0));
+	assert_true(client_sees_fin(pair.peer));
+	close(pair.peer);
+	stop();
+}
+
+#define LARGE (8u << 20)	/* more than a pair of sockets takes */
+
+struct large_write {
+	struct pair pair;
+	uint64_t fiber;
+	int result;
+	bool over;
+};
+
+static int
+write_large(void *arg)
+{
+	static uint8_t bytes[LARGE];
+	struct large_write *large = arg;
+
+	open_pair(torc_reactor_self(), &large->pair);
+	large->fiber = torc_fiber_self();
+	large->result = torc_conn_write(large->pair.conn, bytes, LARGE,
+	    TORC_NEVER);
+	large->over = true;
+	torc_conn_close(large->pair.conn, 0);
+	return 0;
+}
+
+static void
+begin_write(struct torc_reactor *reactor, void *arg)
+{
+	EXPECT(torc_fiber_start(reactor, NULL, write_large, arg) == 0);
+}
+
+static bool
+is_sending(struct torc_reactor *reactor, void *arg)
+{
+	const struct large_write *large = arg;
+
+	return large->fiber != 0 && large->pair.conn->loud &&
+	    torc_ring_pending(&reactor->ring) == 0;
+}
+
+static void
+cancel_write(struct torc_reactor *reactor, void *arg)
+{
+	struct large_write *large = arg;
+
+	go_deaf(reactor, NULL);
+	EXPECT(torc_fiber_cancel(large->fiber) == 0);
+}
+
+static bool
+is_written(struct torc_reactor *reactor, void *arg)
+{
+	const struct large_write *large = arg;
+
+	(void)reactor;
+	return large->over;
+}
+
+/* I1, I7: the kernel reads the writer's memory until the send has ended. */
+static void
+a_send_whose_cancel_finds_no_room_is_ended_later(void **state)
+{
+	struct large_write large = { .result = 1 };
+
+	(void)state;
+	start(&narrow, echo_handler, NULL);
+	server_call(&server, begin_write, &large);
+	assert_true(server_await(&server, is_sending, &large, WAIT_MS));
+	server_call(&server, cancel_write, &large);
+	pause_ms(20);
+	assert_false(server_await(&server, is_written, &large, 0));
+	hear_again();
+	assert_true(server_await(&server, is_written, &large, WAIT_MS));
+	assert_int_equal(large.result, -ECANCELED);
+	assert_true(server_await_connections(&server, 0));
+	close(large.pair.peer);
+	stop();
+}
+
+static void
+listen_without_room(struct torc_reactor *reactor, void *arg)
+{
+	unsigned *port = arg;
+	int listener;
+
+	go_deaf(reactor, NULL);
+	listener = torc_listen(reactor, "127.0.0.1:0", echo_handler, NULL);
+	EXPECT(listener >= 0);
+	*port = torc_listen_port(reactor, listener);
+}
+
+/* I6 */
+static void
+a_listener_that_finds_no_room_accepts_when_there_is_some(void **state)
+{
+	unsigned port;
+	int fd;
+
+	(void)state;
+	start(&narrow, echo_handler, NULL);
+	server_call(&server, listen_without_room, &port);
+	pause_ms(20);
+	hear_again();
+	fd = client_open(port);
+	client_echo(fd, "there is room");
+	close(fd);
+	stop();
+}
+
+static void
+drain_without_room(struct torc_reactor *reactor, void *arg)
+{
+	go_deaf(reactor, arg);
+	torc_reactor_drain(reactor, TORC_NEVER);
+}
+
+/* I7 */
+static void
+an_accept_whose_cancel_finds_no_room_is_ended_later(void **state)
+{
+	(void)state;
+	start(&narrow, echo_handler, NULL);
+	server_call(&server, drain_without_room, NULL);
+	pause_ms(20);
+	hear_again();
+	assert_int_equal(server_drain(&server, WAIT_MS), 0);
+}
+
+static void
+end_wake_poll(struct torc_reactor *reactor, void *arg)
+{
+	EXPECT(torc_reactor_cancel(reactor,
+	    (uint64_t)TORC_KIND_WAKE << KIND_SHIFT));
+	torc_ring_submit(&reactor->ring);
+	go_deaf(reactor, arg);
+}
+
+/* A03, A54: also the poll that wakes a reactor may end at any completion. */
+static void
+a_reactor_whose_wake_poll_ended_hears_of_posts_again(void **state)
+{
+	(void)state;
+	start(&narrow, echo_handler, NULL);
+	for (int i = 0; i < 2; i++) {
+		server_call(&server, end_wake_poll, NULL);
+		pause_ms(20);
+		hear_again();
+		/* It sleeps, and nothing else wakes it. */
+		pause_ms(20);
+		server_counters(&server);
+	}
+	stop();
+}
+
+/* ---- Completions that come too late ---- */
+
+/* A tag of a connection that is gone; its slot has a tenant: `*after`. */
+static uint64_t
+late_tag(struct torc_reactor *reactor, struct pair *after)
+{
+	const uint32_t slots = net_of(reactor)->conns.touched;
+	struct pair before;
+	uint64_t tag;
+
+	open_pair(reactor, &before);
+	tag = before.conn->tag;
+	close(before.peer);
+	torc_conn_close(before.conn, 0);
+	AWAIT(net_of(reactor)->conns.count == 0);
+	open_pair(reactor, after);
+	EXPECT(after->conn == before.conn && after->conn->tag != tag);
+	EXPECT(net_of(reactor)->conns.touched <= slots + 1);
+	return tag;
+}
+
+static void
+claim_nop(struct torc_reactor *reactor, uint64_t tag)
+{
+	struct io_uring_sqe *sqe = torc_reactor_claim(reactor);
+
+	sqe->opcode = IORING_OP_NOP;
+	sqe->user_data = tag;
+}
+
+static int
+receive_late(void *arg)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+	struct torc_net *net = net_of(reactor);
+	const uint64_t strays = reactor->counters.stray;
+	struct io_uring_sqe *sqe;
+	struct pair tenant;
+	uint64_t tag = late_tag(reactor, &tenant);
+	uint32_t in_kernel = net->buffers.in_kernel;
+	int fds[2];
+
+	(void)arg;
+	EXPECT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+	EXPECT(write(fds[1], "late", 4) == 4);
+	sqe = torc_reactor_claim(reactor);
+	sqe->opcode = IORING_OP_RECV;
+	sqe->fd = fds[0];
+	sqe->flags = IOSQE_BUFFER_SELECT;
+	sqe->buf_group = net->buffers.bgid;
+	sqe->user_data = tag | (uint64_t)TORC_KIND_RECV << KIND_SHIFT;
+	AWAIT(reactor->counters.stray == strays + 1);
+	EXPECT(net->buffers.in_kernel == in_kernel);
+	EXPECT(torc_conn_unread(tenant.conn) == 0);
+	/* And one that has no buffer to give back. */
+	claim_nop(reactor, tag | (uint64_t)TORC_KIND_RECV << KIND_SHIFT);
+	AWAIT(reactor->counters.stray == strays + 2);
+	EXPECT(torc_conn_close(tenant.conn, 0) == 0);
+	close(tenant.peer);
+	close(fds[0]);
+	close(fds[1]);
+	return 0;
+}
+
+/* I2, A02 */
+static void
+a_late_receive_gives_its_buffer_back_and_reaches_nobody(void **state)
+{
+	(void)state;
+	start(NULL, echo_handler, NULL);
+	on_fiber(receive_late, NULL);
+	stop();
+}
+
+static int
+accept_late(void *arg)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+	const uint64_t strays = reactor->counters.stray;
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	socklen_t size = sizeof(address);
+	struct io_uring_sqe *sqe;
+	const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char byte;
+
+	(void)arg;
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	EXPECT(bind(listener, (struct sockaddr *)&address, size) == 0);
+	EXPECT(listen(listener, 1) == 0);
+	getsockname(listener, (struct sockaddr *)&address, &size);
+	EXPECT(connect(client, (struct sockaddr *)&address, size) == 0);
+	sqe = torc_reactor_claim(reactor);
+	sqe->opcode = IORING_OP_ACCEPT;
+	sqe->fd = listener;
+	/* Of a slot that was never used. */
+	sqe->user_data = (uint64_t)TORC_KIND_ACCEPT << KIND_SHIFT | 900;
+	AWAIT(reactor->counters.stray == strays + 1);
+	AWAIT(recv(client, &byte, 1, MSG_DONTWAIT) == 0);
+	close(listener);
+	close(client);
+	return 0;
+}
+
+/* I2, A02 */
+static void
+a_connection_that_is_accepted_for_nobody_is_closed(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	start(NULL, echo_handler, NULL);
+	before = count_fds();
+	on_fiber(accept_late, NULL);
+	assert_int_equal(count_fds(), before);
+	stop();
+}
+
+static int
+complete_late(void *arg)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+	const uint64_t strays = reactor->counters.stray;
+	struct pair tenant;
+	uint64_t tag = late_tag(reactor, &tenant);
+
+	(void)arg;
+	claim_nop(reactor, tag | (uint64_t)TORC_KIND_SEND << KIND_SHIFT);
+	AWAIT(reactor->counters.stray == strays + 1);
+	/* Of an op that is over, and of a kind that there is not. */
+	claim_nop(reactor, (uint64_t)TORC_KIND_OP << KIND_SHIFT | 900);
+	claim_nop(reactor, (uint64_t)(TORC_KINDS - 1) << KIND_SHIFT);
+	AWAIT(reactor->counters.stray == strays + 3);
+	/* A cancel that finds nothing is no stray: nobody waits for it. */
+	EXPECT(torc_reactor_cancel(reactor, tag));
+	claim_nop(reactor, tag | (uint64_t)TORC_KIND_SEND << KIND_SHIFT);
+	AWAIT(reactor->counters.stray == strays + 4);
+	EXPECT(!tenant.conn->spoiled && !tenant.conn->doomed);
+	EXPECT(torc_conn_close(tenant.conn, 0) == 0);
+	close(tenant.peer);
+	return 0;
+}
+
+/* I2 */
+static void
+a_late_completion_of_any_kind_is_counted_and_reaches_nobody(void **state)
+{
+	(void)state;
+	start(NULL, echo_handler, NULL);
+	on_fiber(complete_late, NULL);
+	stop();
+}
+
+static bool
+buffers_are_back(struct torc_reactor *reactor, void *arg)
+{
+	const struct torc_bufring *buffers = &net_of(reactor)->buffers;
+
+	(void)arg;
+	return buffers->in_kernel == buffers->live;
+}
+
+/* I4: bytes that come for a connection which is given up. */
+static void
+bytes_for_a_connection_that_is_given_up_keep_no_buffer(void **state)
+{
+	struct pair pair;
+
+	(void)state;
+	start(&narrow, echo_handler, NULL);
+	on_fiber(reset_without_room, &pair);
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(write(pair.peer, "too late", 8), 8);
+		pause_ms(2);
+	}
+	assert_int_equal(server_connections(&server), 1);
+	assert_true(server_await(&server, buffers_are_back, NULL, WAIT_MS));
+	hear_again();
+	assert_true(server_await_connections(&server, 0));
+	assert_true(server_await(&server, buffers_are_back, NULL, 0));
+	close(pair.peer);
+	stop();
+}
+
+/* ---- What is gone while somebody waits for it ---- */
+
+static int
+give_up_hungry(void *arg)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+	struct pair holder, hungry, next;
+	struct torc_slice in;
+
+	(void)arg;
+	open_pair(reactor, &holder);
+	EXPECT(write(holder.peer, "held", 4) == 4);
+	EXPECT(torc_conn_recv(holder.conn, &in, TORC_NEVER) == 4);
+	/* The only buffer is held. */
+	open_pair(reactor, &hungry);
+	EXPECT(write(hungry.peer, "lost", 4) == 4);
+	AWAIT(torc_node_linked(&hungry.conn->starved));
+	EXPECT(torc_conn_close(hungry.conn, 0) == 0);
+	close(hungry.peer);
+	open_pair(reactor, &next);
+	EXPECT(next.conn == hungry.conn);
+	EXPECT(write(next.peer, "fed", 3) == 3);
+	torc_conn_consume(holder.conn, 4);
+	EXPECT(torc_conn_recv(next.conn, &in, torc_after_ms(WAIT_MS)) == 3);
+	EXPECT(in.size == 3 && memcmp(in.data, "fed", 3) == 0);
+	EXPECT(torc_conn_close(next.conn, 0) == 0);
+	EXPECT(torc_conn_close(holder.conn, 0) == 0);
+	close(next.peer);
+	close(holder.peer);
+	return 0;
+}
+
+/* I1, I5 */
+static void
+who_leaves_the_queue_for_buffers_leaves_no_gap_in_it(void **state)
+{
+	const struct torc_config config = { .buffers = 1 };
+
+	(void)state;
+	start(&config, echo_handler, NULL);
+	on_fiber(give_up_hungry, NULL);
+	stop();
+}
+
+static int
+leave_when_slowed(struct torc_conn *conn, void *arg)
+{
+	(void)arg;
+	AWAIT(conn->slowed);
+	return TORC_CLOSE;
+}
+
+/* A13, A21: who was slowed is listened to again, if only for its FIN. */
+static void
+the_fin_of_a_peer_that_was_slowed_is_seen(void **state)
+{
+	const struct torc_config config = { .held_max = 1024,
+		.linger_ms = 60000 };
+	static const uint8_t bytes[8192];
+	int fd;
+
+	(void)state;
+	start(&config, leave_when_slowed, NULL);
+	fd = client_open(server.port);
+	client_send(fd, bytes, sizeof(bytes));
+	assert_true(client_sees_fin(fd));
+	close(fd);
+	assert_true(server_await_connections(&server, 0));
+	assert_int_equal(server_counters(&server).resets, 0);
+	stop();
+}
+
+static int
+write_until_late(void *arg)
+{
+	static const uint8_t bytes[2048];
+	const int small = 1;
+	struct pair pair;
+	int rc = 0;
+
+	(void)arg;
+	open_pair(torc_reactor_self(), &pair);
+	setsockopt(pair.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	/* Until a slab is in use, and full. */
+	for (int i = 0; i < 1000 && rc == 0; i++) {
+		rc = torc_conn_write(pair.conn, bytes, sizeof(bytes),
+		    torc_after_ms(50));
+		if (rc == 0 && pair.conn->slab == NULL)
+			torc_conn_flush(pair.conn, torc_after_ms(5));
+	}
+	EXPECT(rc == -ETIMEDOUT);
+	EXPECT(torc_conn_write(pair.conn, bytes, 1, TORC_NEVER) ==
+	    -ETIMEDOUT);
+	EXPECT(torc_conn_close(pair.conn, 0) == 0);
+	close(pair.peer);
+	return 0;
+}
+
+/* A24: also of one that waits for room behind what is being sent. */
+static void
+a_write_that_finds_no_room_until_its_deadline_is_the_last_one(void **state)
+{
+	const struct torc_config config = { .slab_size = 4096 };
+
+	(void)state;
+	start(&config, echo_handler, NULL);
+	on_fiber(write_until_late, NULL);
+	assert_true(server_await_connections(&server, 0));
+	stop();
+}
+
+static int
+dial_over_the_cap(void *arg)
+{
+	char address[32];
+	struct torc_conn *conn = NULL;
+	struct pair pair;
+	unsigned before;
+
+	snprintf(address, sizeof(address), "127.0.0.1:%u", *(unsigned *)arg);
+	open_pair(torc_reactor_self(), &pair);
+	before = count_fds();
+	EXPECT(torc_dial(&conn, address, torc_after_ms(WAIT_MS)) ==
+	    -ENOBUFS);
+	EXPECT(conn == NULL && count_fds() == before);
+	EXPECT(torc_conn_close(pair.conn, 0) == 0);
+	close(pair.peer);
+	AWAIT(net_of(torc_reactor_self())->conns.count == 0);
+	EXPECT(torc_dial(&conn, address, torc_after_ms(WAIT_MS)) == 0);
+	EXPECT(torc_conn_close(conn, 0) == 0);
+	return 0;
+}
+
+/* A38 */
+static void
+a_dial_over_the_cap_is_minus_enobufs_and_leaves_no_socket(void **state)
+{
+	const struct torc_config config = { .connections = 1 };
+	struct server other;
+
+	(void)state;
+	server_start(&other, NULL, echo_handler, NULL);
+	start(&config, echo_handler, NULL);
+	on_fiber(dial_over_the_cap, &other.port);
+	stop();
+	assert_int_equal(server_stop(&other), 0);
+}
+
+/* ---- No stack for those that have none ---- */
+
+static bool
+is_dormant(struct torc_reactor *reactor, void *arg)
+{
+	struct torc_conn *conn = torc_slots_each(&net_of(reactor)->conns,
+	    NULL);
+
+	(void)arg;
+	return conn != NULL && conn->dormant;
+}
+
+static bool
+has_no_stack(struct torc_reactor *reactor, void *arg)
+{
+	(void)arg;
+	return reactor->stacks.in_use == reactor->config.fibers;
+}
+
+/* Answers what does not begin with "w" once; that waits for more. */
+static int
+doze_or_wait(struct torc_conn *conn, void *arg)
+{
+	static const uint8_t much[500000];
+	struct torc_slice in;
+	const int small = 1;
+	char first;
+
+	if (torc_conn_recv(conn, &in, TORC_NEVER) <= 0)
+		return -1;
+	first = (char)in.data[0];
+	torc_conn_consume(conn, in.size);
+	if (first == 'w')
+		return torc_conn_recv(conn, &in, TORC_NEVER) <= 0 ? -1 : 0;
+	if (arg != NULL) {
+		setsockopt(torc_conn_fd(conn), SOL_SOCKET, SO_SNDBUF, &small,
+		    sizeof(small));
+		torc_conn_write(conn, much, sizeof(much), 0);
+	}
+	return TORC_AGAIN;
+}
+
+/* One that sleeps, and one that has the only stack. */
+static void
+open_both(int fds[2])
+{
+	const int small = 1;
+
+	fds[0] = client_open(server.port);
+	setsockopt(fds[0], SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	client_send(fds[0], "d", 1);
+	assert_true(server_await(&server, is_dormant, NULL, WAIT_MS));
+	fds[1] = client_open(server.port);
+	client_send(fds[1], "w", 1);
+	assert_true(server_await(&server, has_no_stack, NULL, WAIT_MS));
+}
+
+/* A52 */
+static void
+without_a_stack_a_dormant_connection_with_input_is_reset(void **state)
+{
+	const struct torc_config config = { .fibers = 1 };
+	uint8_t byte;
+	int fds[2];
+
+	(void)state;
+	start(&config, doze_or_wait, NULL);
+	open_both(fds);
+	client_send(fds[0], "d", 1);
+	assert_int_equal(client_read_all(fds[0], &byte, 1), -1);
+	assert_true(server_await_connections(&server, 1));
+	assert_int_equal(server_counters(&server).sheds, 1);
+	close(fds[0]);
+	close(fds[1]);
+	assert_true(server_await_connections(&server, 0));
+	stop();
+}
+
+/* A52: what was not sent is not passed off as all. */
+static void
+without_a_stack_a_dormant_connection_is_not_drained_but_reset(void **state)
+{
+	const struct torc_config config = { .fibers = 1,
+		.slab_size = 1 << 20 };
+	static uint8_t bytes[1 << 20];
+	int fds[2];
+
+	(void)state;
+	start(&config, doze_or_wait, &server);
+	open_both(fds);
+	torc_reactor_drain(server.reactor, TORC_NEVER);
+	assert_int_equal(client_read_all(fds[0], bytes, sizeof(bytes)), -1);
+	close(fds[0]);
+	close(fds[1]);
+	assert_int_equal(server_drain(&server, WAIT_MS), 0);
+}
+
+/* ---- A listener that is gone, a server without memory ---- */
+
+static void
+shut_listener(struct torc_reactor *reactor, void *arg)
+{
+	struct torc_listener *listener = torc_slots_each(
+	    &net_of(reactor)->listeners, NULL);
+
+	(void)arg;
+	EXPECT(shutdown(listener->fd, SHUT_RDWR) == 0);
+}
+
+static void
+listen_once_more(struct torc_reactor *reactor, void *arg)
+{
+	int listener = torc_listen(reactor, "127.0.0.1:0", echo_handler,
+	    NULL);
+
+	*(unsigned *)arg = torc_listen_port(reactor, listener);
+}
+
+static void
+keep_notice(void *arg, const char *text)
+{
+	snprintf(arg, 256, "%s", text);
+}
+
+/* A37: no loop of accepts that fail. */
+static void
+a_listener_that_is_gone_is_reported_and_the_others_go_on(void **state)
+{
+	char said[256] = "";
+	const struct torc_config config = { .notice = keep_notice,
+		.arg = said };
+	unsigned port;
+	int fd;
+
+	(void)state;
+	start(&config, echo_handler, NULL);
+	server_call(&server, listen_once_more, &port);
+	server_call(&server, shut_listener, NULL);
+	fd = client_open(port);
+	client_echo(fd, "the other one");
+	close(fd);
+	assert_non_null(strstr(said, "is gone"));
+	stop();
+}
+
+static void
+end_server(void *arg)
+{
+	atomic_store((atomic_bool *)arg, true);
+	kill(getpid(), SIGTERM);
+}
+
+/* R-083, I8 */
+static void
+a_server_that_gets_no_memory_says_so_and_leaves_nothing(void **state)
+{
+	const char *const addresses[] = { "127.0.0.1:0", NULL };
+	atomic_bool served = false;
+	const struct torc_config config = {
+		.listen = addresses,
+		.handler = echo_handler,
+		.arg = &served,
+		.reactors = 2,
+	};
+	const unsigned before = count_fds();
+	unsigned refusals = 0;
+
+	(void)state;
+	while (!atomic_load(&served)) {
+		char text[256] = "";
+		int rc;
+
+		atomic_store(&refused_alloc, (int)++refusals);
+		rc = torc_serve(&config, end_server, text, sizeof(text));
+		assert_int_equal(rc, atomic_load(&served) ? 0 : -ENOMEM);
+		assert_true((rc == 0) == (text[0] == '\0'));
+		assert_int_equal(count_fds(), before);
+	}
+	/* Two tables, and for each reactor itself, its net and its buffers. */
+	assert_true(refusals > 8);
+}
+
+static void
+the_version_and_the_availability_are_what_they_are(void **state)
+{
+	char text[256] = "";
+
+	(void)state;
+	snprintf(text, sizeof(text), "%d.%d.%d", TORC_VERSION_MAJOR,
+	    TORC_VERSION_MINOR, TORC_VERSION_PATCH);
+	assert_string_equal(torc_version(), text);
+	assert_int_equal(torc_available(text, sizeof(text)), 0);
+	assert_int_equal(torc_available(NULL, 0), 0);
+}
+
+int
+main(void)
+{
+#define CLAIM(name) cmocka_unit_test_teardown(name, clear_away)
+	const struct CMUnitTest tests[] = {
+		CLAIM(an_op_that_finds_no_room_is_begun_when_there_is_some),
+		CLAIM(an_op_that_is_cancelled_before_it_found_room_ends_at_once),
+		CLAIM(a_cancel_that_finds_no_room_is_made_when_there_is_some),
+		CLAIM(an_op_that_ends_while_its_cancel_waits_for_room_ends_once),
+		CLAIM(an_op_with_many_completions_is_over_at_its_last),
+		CLAIM(a_wait_for_an_op_with_many_completions_ends_at_its_last),
+		CLAIM(a_socket_that_finds_no_room_to_be_closed_is_closed_at_once),
+		CLAIM(a_receive_whose_cancel_finds_no_room_is_ended_later),
+		CLAIM(a_send_whose_cancel_finds_no_room_is_ended_later),
+		CLAIM(a_listener_that_finds_no_room_accepts_when_there_is_some),
+		CLAIM(an_accept_whose_cancel_finds_no_room_is_ended_later),
+		CLAIM(a_reactor_whose_wake_poll_ended_hears_of_posts_again),
+		CLAIM(a_late_receive_gives_its_buffer_back_and_reaches_nobody),
+		CLAIM(a_connection_that_is_accepted_for_nobody_is_closed),
+		CLAIM(a_late_completion_of_any_kind_is_counted_and_reaches_nobody),
+		CLAIM(bytes_for_a_connection_that_is_given_up_keep_no_buffer),
+		CLAIM(who_leaves_the_queue_for_buffers_leaves_no_gap_in_it),
+		CLAIM(the_fin_of_a_peer_that_was_slowed_is_seen),
+		CLAIM(a_write_that_finds_no_room_until_its_deadline_is_the_last_one),
+		CLAIM(a_dial_over_the_cap_is_minus_enobufs_and_leaves_no_socket),
+		CLAIM(without_a_stack_a_dormant_connection_with_input_is_reset),
+		CLAIM(without_a_stack_a_dormant_connection_is_not_drained_but_reset),
+		CLAIM(a_listener_that_is_gone_is_reported_and_the_others_go_on),
+		CLAIM(a_server_that_gets_no_memory_says_so_and_leaves_nothing),
+		CLAIM(the_version_and_the_availability_are_what_they_are),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	cmocka_set_test_filter(getenv("TORC_TEST"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
