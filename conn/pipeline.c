@@ -1,0 +1,196 @@
+/*
+ * pipeline.c - many fibers, one connection, replies in order.
+ */
+#include "conn/pipeline.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "sys/trap.h"
+
+/* What who waits is told: look again, to find a reply, an error or the lead. */
+#define LOOK 0
+
+void
+torc_pipeline_init(struct torc_pipeline *pipeline, struct torc_conn *conn,
+    const struct torc_pipeline_kind *kind, void *arg)
+{
+	memset(pipeline, 0, sizeof(*pipeline));
+	pipeline->conn = conn;
+	pipeline->kind = kind;
+	pipeline->arg = arg;
+}
+
+static void
+append(struct torc_pipeline *pipeline, struct torc_request *request)
+{
+	request->next = NULL;
+	if (pipeline->last != NULL)
+		pipeline->last->next = request;
+	else
+		pipeline->first = request;
+	pipeline->last = request;
+	pipeline->count++;
+	pipeline->live++;
+}
+
+/* The oldest request is over: to who waits for it, or to nobody. */
+static void
+finish_first(struct torc_pipeline *pipeline)
+{
+	struct torc_request *request = pipeline->first;
+
+	pipeline->first = request->next;
+	if (pipeline->first == NULL)
+		pipeline->last = NULL;
+	pipeline->count--;
+	if (request->abandoned) {
+		pipeline->kind->drop(pipeline->arg, request);
+		return;
+	}
+	pipeline->live--;
+	request->done = true;
+	torc_wake(&request->waiter, LOOK);
+}
+
+/* ---- Writing ---- */
+
+int
+torc_pipeline_begin(struct torc_pipeline *pipeline,
+    struct torc_request *request, uint64_t deadline)
+{
+	int rc = 0;
+
+	while (rc == 0 && pipeline->writing && pipeline->error == 0)
+		rc = torc_wait(&pipeline->writers, deadline);
+	if (rc == 0)
+		rc = pipeline->error;
+	if (rc < 0)
+		return rc;
+	/* Before it is written: of a large one, the beginning may be answered
+	 * before the end is sent. */
+	append(pipeline, request);
+	pipeline->writing = true;
+	return 0;
+}
+
+static void
+stop_writing(struct torc_pipeline *pipeline)
+{
+	pipeline->writing = false;
+	torc_wake(&pipeline->writers, LOOK);
+}
+
+void
+torc_pipeline_end(struct torc_pipeline *pipeline)
+{
+	if (pipeline->error != 0)
+		return;		/* it broke while this was written */
+	torc_require(pipeline->writing,
+	    "torc_pipeline_end without torc_pipeline_begin");
+	torc_conn_push(pipeline->conn);
+	stop_writing(pipeline);
+}
+
+void
+torc_pipeline_break(struct torc_pipeline *pipeline, int error)
+{
+	torc_require(error < 0, "a pipeline breaks by a negative errno");
+	if (pipeline->error != 0)
+		return;
+	pipeline->error = error;
+	for (unsigned count = pipeline->count; count > 0; count--) {
+		pipeline->first->result = error;
+		finish_first(pipeline);
+	}
+	pipeline->writing = false;
+	torc_wake_all(&pipeline->writers, LOOK);
+}
+
+/* ---- Reading ---- */
+
+/* Bytes for whoever they belong to: how many were taken, or -errno. */
+static long
+feed_one(struct torc_pipeline *pipeline, const uint8_t *data, size_t size)
+{
+	const struct torc_pipeline_kind *kind = pipeline->kind;
+	bool done = false;
+	long taken;
+
+	if (pipeline->first == NULL)
+		return kind->unasked == NULL ? -EPROTO :
+		    kind->unasked(pipeline->arg, data, size);
+	taken = kind->feed(pipeline->arg, pipeline->first, data, size, &done);
+	torc_require(taken <= (long)size && (taken > 0 || !done),
+	    "feed() took more than there was, or a reply of no bytes");
+	if (done)
+		finish_first(pipeline);
+	return taken;
+}
+
+/* The view, as far as somebody takes it. */
+static void
+feed_view(struct torc_pipeline *pipeline, const struct torc_slice *view)
+{
+	size_t fed = 0;
+	long taken;
+
+	do {
+		taken = feed_one(pipeline, view->data + fed,
+		    view->size - fed);
+		if (taken > 0)
+			fed += (size_t)taken;
+	} while (taken > 0 && fed < view->size);
+	torc_conn_consume(pipeline->conn, fed);
+	if (taken < 0)
+		torc_pipeline_break(pipeline, (int)taken);
+}
+
+/* Who has waited longest leads from now on. */
+static void
+pass_on(struct torc_pipeline *pipeline)
+{
+	struct torc_request *request = pipeline->first;
+
+	while (request != NULL && !torc_wake(&request->waiter, LOOK))
+		request = request->next;
+}
+
+/* Parks. Receive for all, until `request` is over. 0, -ETIMEDOUT, -ECANCELED. */
+static int
+lead(struct torc_pipeline *pipeline, struct torc_request *request,
+    uint64_t deadline)
+{
+	struct torc_slice view;
+	int rc = 1;
+
+	pipeline->reading = true;
+	while (rc > 0 && !request->done) {
+		rc = torc_conn_recv(pipeline->conn, &view, deadline);
+		if (rc > 0)
+			feed_view(pipeline, &view);
+		else if (rc != -ETIMEDOUT && rc != -ECANCELED)
+			torc_pipeline_break(pipeline,
+			    rc < 0 ? rc : -ECONNRESET);
+	}
+	pipeline->reading = false;
+	pass_on(pipeline);
+	return rc == -ETIMEDOUT || rc == -ECANCELED ? rc : 0;
+}
+
+int
+torc_pipeline_await(struct torc_pipeline *pipeline,
+    struct torc_request *request, uint64_t deadline)
+{
+	int rc = 0;
+
+	while (rc == 0 && !request->done)
+		rc = pipeline->reading ?
+		    torc_wait(&request->waiter, deadline) :
+		    lead(pipeline, request, deadline);
+	if (request->done)
+		return request->result;
+	request->abandoned = true;
+	pipeline->live--;
+	return rc;
+}

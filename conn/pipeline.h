@@ -1,0 +1,108 @@
+/*
+ * pipeline.h - one connection to a backend, shared by many fibers: each writes
+ * its request behind those of the others, and waits for its own reply. For
+ * protocols whose replies come in the order of the requests.
+ *
+ * There is no fiber of its own that reads. One of those who wait leads: it
+ * receives, and hands every reply to the request that it belongs to; when it
+ * has its own, the next one leads. So an idle connection costs nothing, and
+ * holds no drain up.
+ *
+ *	rc = torc_pipeline_begin(pipeline, &request->base, deadline);
+ *	if (rc == 0)
+ *		rc = torc_conn_write(pipeline->conn, data, size, deadline);
+ *	if (rc == 0) {
+ *		torc_pipeline_end(pipeline);
+ *		rc = torc_pipeline_await(pipeline, &request->base, deadline);
+ *	} ...
+ *
+ * Who gives up leaves its request in its place: the reply goes to drop().
+ * Everything belongs to one reactor.
+ */
+#ifndef TORC_PIPELINE_H
+#define TORC_PIPELINE_H
+
+#include "conn/torc.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * A request: the first member of the client's own structure, on the heap,
+ * since it may outlive the fiber that made it. All zero at first. Its fields
+ * are torc's.
+ */
+struct torc_request {
+	struct torc_request *next;
+	struct torc_waiters waiter;	/* its fiber */
+	int result;
+	bool done;
+	bool abandoned;
+};
+
+struct torc_pipeline_kind {
+	/*
+	 * Bytes of the reply to `request`, which is the oldest: how many were
+	 * taken, and `*done` is set if the reply is whole. What was not taken
+	 * is shown again, with more behind it, so at most `held_max` bytes
+	 * may be left. Negative: the stream makes no sense any more, and the
+	 * pipeline is broken by that. Does not park.
+	 */
+	long (*feed)(void *arg, struct torc_request *request,
+	    const uint8_t *data, size_t size, bool *done);
+	/* As feed, for bytes that nobody asked for. NULL: they break it. */
+	long (*unasked)(void *arg, const uint8_t *data, size_t size);
+	/* Nobody waits for this request any more, and it is over: free it. */
+	void (*drop)(void *arg, struct torc_request *request);
+};
+
+struct torc_pipeline {
+	struct torc_conn *conn;		/* the client's: it closes it */
+	const struct torc_pipeline_kind *kind;
+	void *arg;
+	struct torc_request *first;	/* without a reply, oldest first */
+	struct torc_request *last;
+	unsigned count;			/* of them */
+	unsigned live;			/* and not abandoned */
+	int error;			/* what broke it, or 0 */
+	bool reading;			/* somebody leads */
+	bool writing;			/* between begin and end */
+	struct torc_waiters writers;	/* who want to be */
+};
+
+TORC_API void torc_pipeline_init(struct torc_pipeline *pipeline,
+    struct torc_conn *conn, const struct torc_pipeline_kind *kind, void *arg);
+
+/*
+ * Parks. Wait until nobody else writes, and take a place in the queue: what is
+ * written until torc_pipeline_end() is this request. 0, or -ETIMEDOUT,
+ * -ECANCELED, or what broke the pipeline: then the request is the caller's.
+ */
+TORC_API int torc_pipeline_begin(struct torc_pipeline *pipeline,
+    struct torc_request *request, uint64_t deadline);
+
+/* The request is written: send it with all the others of this turn. */
+TORC_API void torc_pipeline_end(struct torc_pipeline *pipeline);
+
+/*
+ * It cannot go on: a write failed, say. All who wait get `error`; requests
+ * that were abandoned are dropped, the others belong to their makers again,
+ * who see it by torc_pipeline_await(). Also in the place of end, and before
+ * the connection is closed. The first error counts.
+ */
+TORC_API void torc_pipeline_break(struct torc_pipeline *pipeline, int error);
+
+/*
+ * Parks. Wait for the reply. 0: it is whole, and the request is the caller's;
+ * what broke the pipeline: the same; -ETIMEDOUT or -ECANCELED: the request is
+ * not the caller's any more (drop() gets it).
+ */
+TORC_API int torc_pipeline_await(struct torc_pipeline *pipeline,
+    struct torc_request *request, uint64_t deadline);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,516 @@
+/*
+ * test_pipeline.c - many fibers share a connection, and each gets its own
+ * reply, whatever the others do.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/harness.h"
+
+#include "conn/pipeline.h"
+
+#define LATE torc_after_ms(60000)
+#define EXPECT(condition) \
+	do { \
+		if (!(condition)) \
+			return __LINE__; \
+	} while (0)
+
+/* ---- A protocol: a line is answered by the same line ---- */
+
+struct line {
+	struct torc_request base;
+	char *text;		/* with its end of line */
+	size_t size;
+	size_t seen;		/* bytes of the reply */
+	bool wrong;
+};
+
+static atomic_uint made;
+static atomic_uint freed;
+
+static struct line *
+line_new(const char *text, size_t size)
+{
+	struct line *line = calloc(1, sizeof(*line));
+
+	line->text = malloc(size + 1);
+	memcpy(line->text, text, size);
+	line->text[size] = '\n';
+	line->size = size + 1;
+	atomic_fetch_add(&made, 1);
+	return line;
+}
+
+static void
+line_free(struct line *line)
+{
+	free(line->text);
+	free(line);
+	atomic_fetch_add(&freed, 1);
+}
+
+static bool piecemeal;		/* take nothing before a reply is whole */
+
+static long
+feed(void *arg, struct torc_request *request, const uint8_t *data,
+    size_t size, bool *done)
+{
+	struct line *line = (struct line *)request;
+	const uint8_t *end = memchr(data, '\n', size);
+
+	(void)arg;
+	if (size >= 3 && memcmp(data, "BAD", 3) == 0)
+		return -EBADMSG;
+	if (end == NULL && piecemeal)
+		return 0;
+	if (end != NULL)
+		size = (size_t)(end - data) + 1;
+	if (line->seen + size > line->size ||
+	    memcmp(line->text + line->seen, data, size) != 0)
+		line->wrong = true;
+	line->seen += size;
+	*done = end != NULL;
+	return (long)size;
+}
+
+static void
+drop(void *arg, struct torc_request *request)
+{
+	unsigned *count = arg;
+
+	line_free((struct line *)request);
+	++*count;
+}
+
+static long
+take_unasked(void *arg, const uint8_t *data, size_t size)
+{
+	(void)arg;
+	(void)data;
+	return (long)size;
+}
+
+static const struct torc_pipeline_kind kind = { .feed = feed, .drop = drop };
+static const struct torc_pipeline_kind tolerant = { .feed = feed,
+	.drop = drop, .unasked = take_unasked };
+
+/* What the server does with a line, beside sending it back. */
+static bool gate_shut;		/* it waits before it answers */
+static unsigned drip;		/* bytes in each of its sends, or 0: all */
+
+static int
+answer(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	while (torc_conn_recv(conn, &in, LATE) > 0) {
+		while (gate_shut)
+			torc_sleep(torc_after_ms(1));
+		if (memchr(in.data, '!', in.size) != NULL)
+			return TORC_CLOSE;
+		for (size_t at = 0; at < in.size; at += drip) {
+			size_t size = drip > 0 && drip < in.size - at ? drip :
+			    in.size - at;
+
+			if (torc_conn_write(conn, in.data + at, size,
+			    LATE) < 0 ||
+			    (drip > 0 && torc_conn_flush(conn, LATE) < 0))
+				return -1;
+			if (drip == 0)
+				break;
+			torc_yield();
+		}
+		torc_conn_consume(conn, in.size);
+	}
+	return TORC_CLOSE;
+}
+
+/* ---- The stage: server and clients on one reactor ---- */
+
+struct scene {
+	struct torc_pipeline pipeline;
+	const struct torc_pipeline_kind *kind;
+	unsigned dropped;
+	unsigned port;
+	int (*play)(struct scene *scene);
+};
+
+static int
+ask(struct scene *scene, const char *text, size_t size, uint64_t deadline)
+{
+	struct torc_pipeline *pipeline = &scene->pipeline;
+	struct line *line = line_new(text, size);
+	int rc = torc_pipeline_begin(pipeline, &line->base, deadline);
+
+	if (rc < 0) {
+		line_free(line);
+		return rc;
+	}
+	rc = torc_conn_write(pipeline->conn, line->text, line->size, LATE);
+	if (rc < 0)
+		torc_pipeline_break(pipeline, rc);
+	else
+		torc_pipeline_end(pipeline);
+	rc = torc_pipeline_await(pipeline, &line->base, deadline);
+	if (rc == -ETIMEDOUT || rc == -ECANCELED)
+		return rc;
+	if (rc == 0 && (line->wrong || line->seen != line->size))
+		rc = -EILSEQ;
+	line_free(line);
+	return rc;
+}
+
+static int
+run_scene(void *arg)
+{
+	struct scene *scene = arg;
+	struct torc_conn *conn;
+	char address[32];
+	int line;
+
+	snprintf(address, sizeof(address), "127.0.0.1:%u", scene->port);
+	EXPECT(torc_dial(&conn, address, LATE) == 0);
+	torc_pipeline_init(&scene->pipeline, conn, scene->kind,
+	    &scene->dropped);
+	line = scene->play(scene);
+	torc_pipeline_break(&scene->pipeline, -ESHUTDOWN);
+	torc_conn_close(conn, 0);
+	return line;
+}
+
+static struct torc_counters
+play(int (*act)(struct scene *scene), const struct torc_pipeline_kind *with)
+{
+	struct scene scene = { .kind = with, .play = act };
+	struct torc_counters counters;
+	struct server server;
+	int line;
+
+	gate_shut = false;
+	drip = 0;
+	piecemeal = false;
+	atomic_store(&made, 0);
+	atomic_store(&freed, 0);
+	server_start(&server, NULL, answer, NULL);
+	scene.port = server.port;
+	line = server_fiber(&server, run_scene, &scene);
+	counters = server_counters(&server);
+	assert_int_equal(server_stop(&server), 0);
+	if (line != 0)
+		fail_msg("line %d does not hold", line);
+	assert_true(atomic_load(&made) > 0);
+	assert_int_equal(atomic_load(&made), atomic_load(&freed));
+	return counters;
+}
+
+/* A fiber that asks. */
+struct asker {
+	struct scene *scene;
+	unsigned index;
+	unsigned times;
+	size_t size;		/* of a request */
+	uint64_t deadline;	/* of each */
+	int result;
+	uint64_t id;
+};
+
+static int
+ask_often(void *arg)
+{
+	struct asker *asker = arg;
+	char *text = malloc(asker->size + 32);
+
+	for (unsigned i = 0; i < asker->times && asker->result == 0; i++) {
+		int size = sprintf(text, "%u/%u ", asker->index, i);
+
+		if ((size_t)size < asker->size) {
+			memset(text + size, 'a' + (int)asker->index % 26,
+			    asker->size - (size_t)size);
+			size = (int)asker->size;
+		}
+		asker->result = ask(asker->scene, text, (size_t)size,
+		    asker->deadline);
+	}
+	free(text);
+	return 0;
+}
+
+static int
+start(struct asker *askers, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		askers[i].index = i;
+		EXPECT(torc_fiber_spawn(&askers[i].id, ask_often,
+		    &askers[i]) == 0);
+	}
+	return torc_yield();
+}
+
+static int
+join(struct asker *askers, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		EXPECT(torc_fiber_join(askers[i].id, NULL, LATE) == 0);
+	return 0;
+}
+
+/* ---- Claims ---- */
+
+#define ASKERS 100
+
+static int
+ask_together(struct scene *scene)
+{
+	static struct asker askers[ASKERS];
+
+	for (unsigned i = 0; i < ASKERS; i++)
+		askers[i] = (struct asker) { .scene = scene, .times = 50,
+			.deadline = TORC_NEVER };
+	EXPECT(start(askers, ASKERS) == 0);
+	EXPECT(join(askers, ASKERS) == 0);
+	for (unsigned i = 0; i < ASKERS; i++)
+		EXPECT(askers[i].result == 0);
+	EXPECT(scene->pipeline.count == 0 && scene->pipeline.live == 0);
+	return 0;
+}
+
+static void
+each_of_many_fibers_gets_its_own_replies(void **state)
+{
+	struct torc_counters counters;
+
+	(void)state;
+	counters = play(ask_together, &kind);
+	/* Those of one turn travel together. */
+	assert_true(counters.quiet_sends + counters.loud_sends <
+	    ASKERS * 50 / 2);
+}
+
+static int
+ask_in_drops(struct scene *scene)
+{
+	struct asker askers[5];
+
+	drip = 3;
+	for (unsigned i = 0; i < 5; i++)
+		askers[i] = (struct asker) { .scene = scene, .times = 20,
+			.deadline = TORC_NEVER };
+	piecemeal = true;
+	EXPECT(start(askers, 5) == 0);
+	EXPECT(join(askers, 5) == 0);
+	for (unsigned i = 0; i < 5; i++)
+		EXPECT(askers[i].result == 0);
+	return 0;
+}
+
+static void
+a_reply_that_comes_in_pieces_is_shown_again_until_it_is_whole(void **state)
+{
+	(void)state;
+	play(ask_in_drops, &kind);
+}
+
+static int
+ask_much(struct scene *scene)
+{
+	struct asker askers[6];
+
+	for (unsigned i = 0; i < 6; i++)
+		askers[i] = (struct asker) { .scene = scene, .times = 3,
+			.size = 1 << 20, .deadline = TORC_NEVER };
+	EXPECT(start(askers, 6) == 0);
+	EXPECT(join(askers, 6) == 0);
+	for (unsigned i = 0; i < 6; i++)
+		EXPECT(askers[i].result == 0);
+	return 0;
+}
+
+static void
+requests_that_wait_for_room_are_not_mixed(void **state)
+{
+	(void)state;
+	play(ask_much, &kind);
+}
+
+/* Behind the gate: the one that leads, one in the middle, the others. */
+static int
+give_up(struct scene *scene, bool by_cancel)
+{
+	struct asker askers[6];
+
+	gate_shut = true;
+	for (unsigned i = 0; i < 6; i++)
+		askers[i] = (struct asker) { .scene = scene, .times = 1,
+			.deadline = !by_cancel && i % 3 == 0 ?
+			torc_after_ms(20) : TORC_NEVER };
+	EXPECT(start(askers, 6) == 0);
+	if (by_cancel) {
+		EXPECT(torc_fiber_cancel(askers[0].id) == 0);
+		EXPECT(torc_fiber_cancel(askers[3].id) == 0);
+	}
+	EXPECT(torc_fiber_join(askers[0].id, NULL, LATE) == 0);
+	EXPECT(torc_fiber_join(askers[3].id, NULL, LATE) == 0);
+	EXPECT(scene->pipeline.count == 6 && scene->pipeline.live == 4);
+	gate_shut = false;
+	for (unsigned i = 0; i < 6; i++) {
+		int expected = i % 3 != 0 ? 0 :
+		    by_cancel ? -ECANCELED : -ETIMEDOUT;
+
+		if (i % 3 != 0)
+			EXPECT(join(&askers[i], 1) == 0);
+		EXPECT(askers[i].result == expected);
+	}
+	EXPECT(scene->dropped == 2);
+	EXPECT(ask(scene, "again", 5, LATE) == 0);
+	return 0;
+}
+
+static int
+time_out(struct scene *scene)
+{
+	return give_up(scene, false);
+}
+
+static int
+cancel(struct scene *scene)
+{
+	return give_up(scene, true);
+}
+
+static void
+the_reply_of_who_timed_out_reaches_nobody_else(void **state)
+{
+	(void)state;
+	play(time_out, &kind);
+}
+
+static void
+the_reply_of_who_was_cancelled_reaches_nobody_else(void **state)
+{
+	(void)state;
+	play(cancel, &kind);
+}
+
+/* Nobody reads the late reply before the next one asks. */
+static int
+ask_after_the_last_gave_up(struct scene *scene)
+{
+	gate_shut = true;
+	EXPECT(ask(scene, "slow", 4, torc_after_ms(10)) == -ETIMEDOUT);
+	EXPECT(scene->dropped == 0);
+	gate_shut = false;
+	EXPECT(ask(scene, "fast", 4, LATE) == 0);
+	EXPECT(scene->dropped == 1);
+	return 0;
+}
+
+static void
+a_reply_that_nobody_waited_for_is_dropped_by_the_next(void **state)
+{
+	(void)state;
+	play(ask_after_the_last_gave_up, &kind);
+}
+
+static int
+lose_the_connection(struct scene *scene)
+{
+	struct asker askers[5];
+
+	gate_shut = true;
+	for (unsigned i = 0; i < 5; i++)
+		askers[i] = (struct asker) { .scene = scene, .times = 1,
+			.deadline = i == 4 ? torc_after_ms(10) : TORC_NEVER };
+	EXPECT(start(askers, 5) == 0);
+	EXPECT(join(&askers[4], 1) == 0);
+	EXPECT(torc_conn_write(scene->pipeline.conn, "!", 1, LATE) == 0);
+	torc_conn_push(scene->pipeline.conn);
+	gate_shut = false;
+	EXPECT(join(askers, 4) == 0);
+	/* What the server has answered before, it has; the rest fails. */
+	for (unsigned i = 0; i < 4; i++)
+		EXPECT(askers[i].result == 0 ||
+		    askers[i].result == -ECONNRESET);
+	EXPECT(ask(scene, "more", 4, LATE) == -ECONNRESET);
+	EXPECT(scene->pipeline.error == -ECONNRESET);
+	EXPECT(scene->dropped == 1);
+	return 0;
+}
+
+static void
+all_who_wait_hear_that_the_connection_is_lost(void **state)
+{
+	(void)state;
+	play(lose_the_connection, &kind);
+}
+
+static int
+be_answered_nonsense(struct scene *scene)
+{
+	EXPECT(ask(scene, "good", 4, LATE) == 0);
+	EXPECT(ask(scene, "BAD", 3, LATE) == -EBADMSG);
+	EXPECT(ask(scene, "good", 4, LATE) == -EBADMSG);
+	return 0;
+}
+
+static void
+a_stream_that_makes_no_sense_breaks_it(void **state)
+{
+	(void)state;
+	play(be_answered_nonsense, &kind);
+}
+
+/* A request that is answered by two lines. */
+static int
+be_answered_twice(struct scene *scene)
+{
+	struct torc_pipeline *pipeline = &scene->pipeline;
+	struct line *line = line_new("one", 3);
+	int expected = scene->kind->unasked != NULL ? 0 : -EPROTO;
+
+	EXPECT(torc_pipeline_begin(pipeline, &line->base, LATE) == 0);
+	EXPECT(torc_conn_write(pipeline->conn, "one\ntwo\n", 8, LATE) == 0);
+	torc_pipeline_end(pipeline);
+	EXPECT(torc_pipeline_await(pipeline, &line->base, LATE) == 0);
+	EXPECT(!line->wrong);
+	line_free(line);
+	EXPECT(ask(scene, "three", 5, LATE) == expected);
+	return 0;
+}
+
+static void
+what_nobody_asked_for_is_taken_by_who_expects_it(void **state)
+{
+	(void)state;
+	play(be_answered_twice, &tolerant);
+	play(be_answered_twice, &kind);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_of_many_fibers_gets_its_own_replies),
+		cmocka_unit_test(
+		    a_reply_that_comes_in_pieces_is_shown_again_until_it_is_whole),
+		cmocka_unit_test(requests_that_wait_for_room_are_not_mixed),
+		cmocka_unit_test(
+		    the_reply_of_who_timed_out_reaches_nobody_else),
+		cmocka_unit_test(
+		    the_reply_of_who_was_cancelled_reaches_nobody_else),
+		cmocka_unit_test(
+		    a_reply_that_nobody_waited_for_is_dropped_by_the_next),
+		cmocka_unit_test(
+		    all_who_wait_hear_that_the_connection_is_lost),
+		cmocka_unit_test(a_stream_that_makes_no_sense_breaks_it),
+		cmocka_unit_test(
+		    what_nobody_asked_for_is_taken_by_who_expects_it),
+	};
+
+	cmocka_set_test_filter(getenv("TORC_TEST"));
+	return cmocka_run_group_tests_name("pipeline", tests, NULL, NULL);
+}
