@@ -95,7 +95,7 @@ torc_pipeline_end(struct torc_pipeline *pipeline)
 void
 torc_pipeline_break(struct torc_pipeline *pipeline, int error)
 {
-	torc_require(error < 0, "a pipeline breaks by a negative errno");
+	torc_require(error < 0, "a pipeline breaks by an error, which is negative");
 	if (pipeline->error != 0)
 		return;
 	pipeline->error = error;
@@ -156,7 +156,10 @@ pass_on(struct torc_pipeline *pipeline)
 		request = request->next;
 }
 
-/* Parks. Receive for all, until `request` is over. 0, -ETIMEDOUT, -ECANCELED. */
+/*
+ * Parks. Receive for all, until `request` is over. 0, -ETIMEDOUT or
+ * -ECANCELED.
+ */
 static int
 lead(struct torc_pipeline *pipeline, struct torc_request *request,
     uint64_t deadline)
