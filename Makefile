@@ -47,7 +47,7 @@ endif
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all run check asan tsan coverage bench static install dist clean help tests vm
+.PHONY: all run check asan tsan coverage bench static install dist clean help tests vm sim
 
 all: $B/lib/libtorc.a $B/lib/libtorc.so $B/include/torc_client.h $(PROGRAMS)	# library and programs
 
@@ -135,6 +135,19 @@ $(TEST_BINS): $B/tests/bin/%: $B/tests/%.o $B/tests/harness.o \
 
 # What both proofs of the barriers run.
 $B/tests/bin/test_order: $B/tests/order/sides.o
+# The simulation: the core without its crossings, on a kernel of tests/sim.
+SIM := world faults net kernel requests seam check peers scenarios run
+SIM_CORE := $(filter-out $B/sys/sys.o $B/sys/explain.o,$(OBJ))
+
+$B/tests/bin/sim: $(SIM:%=$B/tests/sim/%.o) $B/tests/sim/drive.o $(SIM_CORE)
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
+
+JOBS ?= $(shell nproc)
+sim: $B/tests/bin/sim	# SEEDS=n runs of a simulated kernel, or SEED=x again
+	$Q $(if $(SEED),$< seed $(SEED),$< seeds $(or $(FIRST),1) \
+		$(or $(SEEDS),100000) $(JOBS))
 
 $B/tests/bin/seccomp_exec: $B/tests/seccomp_exec.o
 	$Q mkdir -p $(@D)
@@ -151,7 +164,7 @@ $B/bench/%: $B/tools/bench/%.o
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $< $(LINK) $(LDFLAGS)
 
-tests: $(TEST_BINS) $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
+tests: $(TEST_BINS) $B/tests/bin/sim $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
 
 CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
 	tests/gates.sh tests/valgrind.sh)
@@ -160,7 +173,7 @@ check:	# install what the tests need (Debian), build and run them all
 	$Q tests/install.sh
 	$Q $(MAKE) --no-print-directory tests
 	$Q $(MAKE) --no-print-directory static
-	$Q B=$B tests/run.sh $(TEST_BINS) $(CHECKS)
+	$Q B=$B tests/run.sh $(TEST_BINS) $B/tests/bin/sim $(CHECKS)
 
 # The suite under the sanitizers, in build folders of their own.
 asan:	# the suite under AddressSanitizer and UndefinedBehaviorSanitizer

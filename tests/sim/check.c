@@ -1,0 +1,204 @@
+/*
+ * check.c - what must hold, whatever the kernel does. It looks into torc's
+ * state, and compares it with what the simulated kernel knows.
+ *
+ * At each enter:  what torc believes to be in the kernel is there, and the
+ *                 other way round, when no completion is under way; who owns
+ *                 each buffer is the same on both sides.
+ * Before a sleep: nothing is ready; whoever wants input has a receive armed,
+ *                 or waits for a stated reason; no work was left behind.
+ * At the end:     nothing is left.
+ */
+#include "reactor/fiber.h"
+#include "reactor/op.h"
+#include "tests/sim/kring.h"
+
+static struct torc_net *
+net_of(const struct torc_reactor *reactor)
+{
+	return reactor->layer_state;
+}
+
+static bool
+in_kernel(const struct kring *ring, uint64_t tag)
+{
+	for (const struct req *req = ring->reqs; req != NULL;
+	    req = req->next) {
+		if (req->sqe.user_data == tag)
+			return true;
+	}
+	return false;
+}
+
+/* All that torc submitted was taken, and all that it was told was read. */
+static bool
+nothing_under_way(const struct torc_reactor *reactor, const struct kring *ring)
+{
+	return reactor->ring.sq_claimed == ring->words[SQ_HEAD] &&
+	    sim_cq_ready(ring) == 0 && ring->list_count == 0;
+}
+
+/* ---- Both sides agree ---- */
+
+static void
+check_conn(const struct kring *ring, const struct torc_conn *conn)
+{
+	const unsigned shift = TORC_SLOT_BITS + TORC_GENERATION_BITS;
+	bool receiving = in_kernel(ring, conn->tag |
+	    (uint64_t)TORC_KIND_RECV << shift);
+	bool sending = in_kernel(ring, conn->tag |
+	    (uint64_t)TORC_KIND_SEND << shift);
+
+	if (receiving != conn->armed)
+		sim_fail("descriptor %d: a receive is %sarmed, and %sin the "
+		    "kernel", conn->fd, conn->armed ? "" : "not ",
+		    receiving ? "" : "not ");
+	if (sending != conn->loud)
+		sim_fail("descriptor %d: a send is %sloud, and %sin the "
+		    "kernel", conn->fd, conn->loud ? "" : "not ",
+		    sending ? "" : "not ");
+}
+
+static void
+check_buffers(const struct kring *ring, const struct torc_bufring *bufring)
+{
+	for (uint32_t bid = 0; bid < bufring->capacity; bid++) {
+		bool theirs = ring->group->buffers[bid].ours;
+		bool ours = bufring->bufs[bid].owner & TORC_BUF_KERNEL;
+
+		if (theirs != ours)
+			sim_fail("buffer %u is %s, and the kernel says it is "
+			    "%s", bid, ours ? "the kernel's" : "ours",
+			    theirs ? "its own" : "not");
+	}
+}
+
+static void
+check_both_sides(const struct torc_reactor *reactor, const struct kring *ring)
+{
+	struct torc_net *net = net_of(reactor);
+	struct torc_listener *listener = NULL;
+	struct torc_op_slot *slot = NULL;
+	struct torc_conn *conn = NULL;
+
+	while ((slot = torc_slots_each(&reactor->ops, slot)) != NULL) {
+		uint64_t tag = torc_slots_tag(&reactor->ops, slot,
+		    TORC_KIND_OP);
+
+		if (in_kernel(ring, tag) !=
+		    (slot->op->state == TORC_OP_SUBMITTED))
+			sim_fail("an op is not where it is believed to be");
+	}
+	if (net == NULL)
+		return;
+	while ((conn = torc_slots_each(&net->conns, conn)) != NULL)
+		check_conn(ring, conn);
+	while ((listener = torc_slots_each(&net->listeners, listener)) != NULL)
+		if (in_kernel(ring, torc_slots_tag(&net->listeners, listener,
+		    TORC_KIND_ACCEPT)) != listener->armed)
+			sim_fail("an accept is not where it is believed");
+	if (ring->group != NULL &&
+	    net->buffers.tail == ring->group->seen)
+		check_buffers(ring, &net->buffers);
+}
+
+/* A request in the kernel has an owner that is still there. */
+static void
+check_owners(const struct torc_reactor *reactor, const struct kring *ring)
+{
+	for (const struct req *req = ring->reqs; req != NULL;
+	    req = req->next) {
+		uint64_t tag = req->sqe.user_data;
+
+		if (torc_tag_kind(tag) >= TORC_KIND_OP && torc_slots_find(
+		    reactor->kinds[torc_tag_kind(tag)].slots, tag) == NULL)
+			sim_fail("the owner of an operation in flight is "
+			    "gone");
+	}
+}
+
+void
+sim_check_enter(struct kring *ring)
+{
+	struct torc_reactor *reactor = sim_ring_reactor(ring);
+
+	if (reactor == NULL || ring->lost)
+		return;
+	sim_group_look(ring);
+	check_owners(reactor, ring);
+	if (nothing_under_way(reactor, ring))
+		check_both_sides(reactor, ring);
+}
+
+/* ---- Before a sleep ---- */
+
+static void
+check_wants_input(const struct torc_conn *conn)
+{
+	if (conn->armed || conn->eof || conn->failed || conn->doomed ||
+	    conn->slowed || torc_node_linked(&conn->starved))
+		return;
+	sim_fail("descriptor %d wants input, and no receive is armed",
+	    conn->fd);
+}
+
+static void
+check_net(const struct torc_net *net)
+{
+	struct torc_listener *listener = NULL;
+	struct torc_conn *conn = NULL;
+
+	while ((conn = torc_slots_each(&net->conns, conn)) != NULL) {
+		check_wants_input(conn);
+		if (conn->staged_size > 0 && conn->urgent && !conn->loud)
+			sim_fail("descriptor %d has bytes that nobody sends",
+			    conn->fd);
+		if (conn->slab != NULL && !conn->loud && !conn->spoiled)
+			sim_fail("descriptor %d has a rest that nobody sends",
+			    conn->fd);
+		if (conn->reader != NULL && torc_recv_news(conn))
+			sim_fail("descriptor %d has news that its reader was "
+			    "not told", conn->fd);
+	}
+	while ((listener = torc_slots_each(&net->listeners, listener)) !=
+	    NULL) {
+		if (!listener->armed && !listener->paused && !net->holding)
+			sim_fail("listener %d does not accept, for no reason",
+			    listener->index);
+	}
+	if (!torc_list_empty(&net->starved) && net->buffers.in_kernel > 0)
+		sim_fail("there are buffers, and somebody waits for one");
+}
+
+void
+sim_check_sleep(struct kring *ring)
+{
+	struct torc_reactor *reactor = sim_ring_reactor(ring);
+
+	if (reactor == NULL)
+		return;
+	if (sim_cq_ready(ring) > 0 || ring->list_count > 0)
+		return;		/* it waits for more than it has */
+	if (!torc_list_empty(&reactor->ready))
+		sim_fail("a fiber is ready, and the loop sleeps");
+	if (!torc_list_empty(&reactor->backlog))
+		sim_fail("something is to be done, and the loop sleeps");
+	if (reactor->ring.sq_claimed != ring->words[SQ_HEAD])
+		sim_fail("the loop sleeps before all was taken");
+	if (!reactor->wake_armed)
+		sim_fail("nobody could wake the loop");
+	check_both_sides(reactor, ring);
+	if (net_of(reactor) != NULL)
+		check_net(net_of(reactor));
+}
+
+/* ---- At the end ---- */
+
+void
+sim_check_end(void)
+{
+	sim_kernel_check_end();
+	sim_net_check_end();
+	/* An abandoned reactor leaves its memory, on purpose. */
+	sim_seam_check_end(!sim_kernel_lost());
+}

@@ -1,0 +1,461 @@
+/*
+ * run.c - one run: the reactors of a scenario are made, take turns with each
+ * other and with the world, are told to end, and leave nothing.
+ *
+ * Several reactors run on one thread: each has its own idea of torc_current,
+ * as if it had a thread of its own. While one sleeps in an enter the others
+ * cannot run; so its sleep is interrupted, as a signal would, when one of them
+ * has something to do.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "reactor/fiber.h"
+#include "tests/sim/sim.h"
+
+#define CALLS 16		/* from elsewhere, that wait */
+
+static struct torc_reactor *currents[MAX_REACTORS];	/* torc_current */
+static struct torc_post starts[MAX_REACTORS];
+static char addresses[MAX_ADDRESSES][80];
+static unsigned fibers;		/* of the scenario, not at their end */
+static char notes[4096];
+
+static struct {
+	void (*function)(void *arg);
+	void *arg;
+} calls[CALLS];
+static unsigned call_count;
+
+/* ---- The world of a run ---- */
+
+void
+sim_world_reset(uint64_t seed)
+{
+	uint8_t *sites = world.sites;
+	bool verbose = world.verbose;
+
+	sim_kernel_reset();
+	sim_seam_reset();
+	world = (struct world) {
+		.seed = seed,
+		.prng = seed,
+		.profile = LINUX_6_18,
+		.now = 1000000 * MS,
+		.start = 1000000 * MS,
+		.nofile = 200,
+		.first_fd = 3,
+		.calm_at = UINT64_MAX,
+		.sites = sites,
+		.verbose = verbose,
+	};
+	memset(currents, 0, sizeof(currents));
+	torc_current = NULL;
+	call_count = 0;
+	fibers = 0;
+	notes[0] = '\0';
+}
+
+void
+sim_world_draw(void)
+{
+	static const uint32_t refusable[] = { IORING_SETUP_NO_SQARRAY,
+	    IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_SINGLE_ISSUER,
+	    IORING_SETUP_TASKRUN_FLAG, IORING_SETUP_SUBMIT_ALL,
+	    IORING_SETUP_R_DISABLED, IORING_SETUP_CQSIZE };
+	static const uint32_t rates[] = { 3, 15, 60, 250 };
+
+	world.profile = (enum profile)sim_draw(PROFILES);
+	if (sim_draw(8) == 0)
+		world.refused_setup = refusable[sim_draw(COUNT(refusable))];
+	world.first_fd = sim_draw(2) == 0 ? 0 : 3;
+	for (int i = 0; i < FAULTS; i++) {
+		if (sim_draw(3) != 0)
+			continue;
+		world.faults |= 1u << i;
+		world.rates[i] = rates[sim_draw(COUNT(rates))];
+	}
+	/* Half of the runs see nothing that matters, and must go well. */
+	if (sim_draw(2) == 0)
+		world.faults &= (1u << FAULT_FATAL) - 1;
+	world.calm_at = 100 + sim_draw(8000);
+	world.varied = true;
+}
+
+/* ---- What scenarios call ---- */
+
+void
+note(const char *format, ...)
+{
+	size_t used = strlen(notes);
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(notes + used, sizeof(notes) - used, format, list);
+	va_end(list);
+	if (world.verbose)
+		printf("note: %s\n", notes + used);
+	strncat(notes, "\n", sizeof(notes) - strlen(notes) - 1);
+	sim_trace("note", (int64_t)strlen(notes), 0, 0);
+}
+
+void
+expect(bool holds, const char *text)
+{
+	if (!holds && !world.disturbed)
+		sim_fail("%s: not so: %s", world.scenario->name, text);
+}
+
+void
+broken(const char *format, ...)
+{
+	char text[128];
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	sim_fail("%s", text);
+}
+
+void
+from_elsewhere(void (*function)(void *arg), void *arg)
+{
+	if (call_count == CALLS)
+		sim_fail("too many calls from elsewhere");
+	calls[call_count].function = function;
+	calls[call_count].arg = arg;
+	call_count++;
+}
+
+const char *
+program_address(unsigned index)
+{
+	return addresses[index];
+}
+
+/* ---- From outside ---- */
+
+static bool
+is_alive(const struct torc_reactor *reactor)
+{
+	return reactor != NULL && reactor->phase != TORC_PHASE_ENDED;
+}
+
+static void
+tell_to_end(void)
+{
+	const uint64_t by = world.now + 500 * MS;
+
+	world.ending = true;
+	sim_trace("end", world.scenario->stop, 0, 0);
+	for (unsigned i = 0; i < world.reactor_count; i++) {
+		if (!is_alive(world.reactors[i]))
+			continue;
+		if (world.scenario->stop)
+			torc_reactor_stop(world.reactors[i]);
+		else
+			torc_reactor_drain(world.reactors[i], by);
+	}
+}
+
+static bool
+is_time_to_end(void)
+{
+	if (world.ending || world.reactor_count == 0)
+		return false;
+	if (world.scenario->early && sim_draw(100) == 0)
+		return true;
+	return peers_done() && fibers == 0 && call_count == 0;
+}
+
+/* As other threads do it: torc_current is not theirs. */
+bool
+sim_control(void)
+{
+	struct torc_reactor *current = torc_current;
+	bool acted = true;
+
+	torc_current = NULL;
+	if (call_count > 0) {
+		void (*function)(void *arg) = calls[0].function;
+		void *arg = calls[0].arg;
+
+		memmove(&calls[0], &calls[1], --call_count *
+		    sizeof(calls[0]));
+		function(arg);
+	} else if (is_time_to_end()) {
+		tell_to_end();
+	} else {
+		acted = false;
+	}
+	torc_current = current;
+	return acted;
+}
+
+/* ---- Making reactors ---- */
+
+static unsigned
+pick(unsigned given, unsigned usual, const unsigned *others, unsigned count)
+{
+	if (given != 0)
+		return given;
+	return world.varied && sim_draw(2) == 0 ? others[sim_draw(count)] :
+	    usual;
+}
+
+#define PICK(field, usual, ...) \
+	config.field = pick(config.field, usual, \
+	    (const unsigned[]) { __VA_ARGS__ }, \
+	    COUNT(((const unsigned[]) { __VA_ARGS__ })))
+
+static struct torc_config
+choose_config(const struct scenario *scenario)
+{
+	struct torc_config config = scenario->config;
+
+	PICK(sq_entries, 64, 4, 8);
+	PICK(cq_entries, 256, config.sq_entries < 8 ? 8 : config.sq_entries);
+	PICK(batch, 256, 1, 3, 8);
+	PICK(batch_us, 0, 200);
+	PICK(connections, 32, 32);
+	PICK(ops, 64, 64);
+	PICK(fibers, 64, 64);
+	PICK(stack_size, 65536, 65536);
+	PICK(buffers, 16, 1, 4, 8);
+	PICK(buffers_start, 1, 1, config.buffers);
+	PICK(buffer_size, 256, 64, 100);
+	PICK(slab_size, 512, 64, 4096);
+	PICK(held_max, 4096, 600, 1500);
+	PICK(linger_ms, 50, 50);
+	PICK(close_ms, 200, 200);
+	PICK(idle_ms, 300, 300);
+	PICK(read_budget, 16, 1, 2);
+	if (world.varied)
+		config.incremental = sim_draw(2) == 0;
+	return config;
+}
+
+static int
+listen_on(struct torc_reactor *reactor, unsigned index, const char *address)
+{
+	const struct scenario *scenario = world.scenario;
+	int rc = torc_listen(reactor, address, scenario->handler, NULL);
+
+	if (rc < 0 || addresses[index][0] != '\0')
+		return rc;
+	if (strncmp(address, "unix:", 5) == 0)
+		snprintf(addresses[index], sizeof(addresses[index]), "%.79s",
+		    address);
+	else
+		snprintf(addresses[index], sizeof(addresses[index]),
+		    "127.0.0.1:%u", torc_listen_port(reactor, rc));
+	return 0;
+}
+
+/* As torc_serve() does it: the first one deals local connections out. */
+static int
+open_listeners(const struct scenario *scenario)
+{
+	memset(addresses, 0, sizeof(addresses));
+	for (unsigned i = 0; i < MAX_ADDRESSES; i++) {
+		const char *address = scenario->addresses[i];
+
+		if (i == 0 && address == NULL)
+			address = "127.0.0.1:0";
+		for (unsigned j = 0; address != NULL &&
+		    j < world.reactor_count; j++) {
+			int rc = listen_on(world.reactors[j], i,
+			    j == 0 ? address : addresses[i]);
+
+			if (rc < 0)
+				return rc;
+			if (strncmp(address, "unix:", 5) == 0)
+				break;
+		}
+	}
+	if (world.reactor_count > 1) {
+		struct torc_net *net = world.reactors[0]->layer_state;
+
+		net->peers = world.reactors;
+		net->peer_count = world.reactor_count;
+	}
+	return 0;
+}
+
+static int
+run_fiber(void *arg)
+{
+	int rc = world.scenario->fiber(arg);
+
+	fibers--;
+	return rc;
+}
+
+static void
+start_fiber(struct torc_reactor *reactor, struct torc_post *post)
+{
+	(void)post;
+	if (torc_fiber_start(reactor, NULL, run_fiber, NULL) < 0) {
+		expect(false, "a fiber can be started");
+		fibers--;
+	}
+}
+
+static int
+prepare(const struct scenario *scenario)
+{
+	unsigned count = scenario->reactors > 0 ? scenario->reactors : 1;
+	struct torc_config config = choose_config(scenario);
+	char text[200] = "";
+	int rc;
+
+	for (unsigned i = 0; i < count; i++) {
+		world.running = i;
+		rc = torc_reactor_create(&world.reactors[i], &config, text,
+		    sizeof(text));
+		if (rc < 0)
+			return rc;
+		world.reactor_count++;
+	}
+	world.running = 0;
+	rc = scenario->handler != NULL ? open_listeners(scenario) : 0;
+	for (unsigned i = 0; rc == 0 && scenario->fiber != NULL && i < count;
+	    i++) {
+		starts[i].call = start_fiber;
+		fibers++;
+		rc = torc_post(world.reactors[i], &starts[i]);
+	}
+	return rc;
+}
+
+/* ---- Turns ---- */
+
+static bool
+wants_turn(const struct torc_reactor *reactor)
+{
+	return is_alive(reactor) && (sim_kernel_busy(reactor) ||
+	    torc_reactor_due(reactor) <= world.now);
+}
+
+/* One that has something to do, or else any that lives; -1: none does. */
+static int
+choose_reactor(void)
+{
+	unsigned busy[MAX_REACTORS], alive[MAX_REACTORS];
+	unsigned busy_count = 0, alive_count = 0;
+
+	for (unsigned i = 0; i < world.reactor_count; i++) {
+		if (!is_alive(world.reactors[i]))
+			continue;
+		alive[alive_count++] = i;
+		if (wants_turn(world.reactors[i]))
+			busy[busy_count++] = i;
+	}
+	if (busy_count > 0)
+		return (int)busy[sim_draw(busy_count)];
+	return alive_count > 0 ? (int)alive[sim_draw(alive_count)] : -1;
+}
+
+static int
+turn(unsigned index, uint64_t deadline)
+{
+	int rc;
+
+	world.running = index;
+	torc_current = currents[index];
+	rc = torc_reactor_turn(world.reactors[index], deadline);
+	currents[index] = torc_current;
+	torc_current = NULL;
+	return rc;
+}
+
+/* As a program with a loop of its own does it. */
+static void
+turn_embedded(unsigned index)
+{
+	struct torc_reactor *reactor = world.reactors[index];
+	int fd = torc_reactor_fd(reactor);
+
+	if (fd < 0) {
+		turn(index, TORC_NEVER);
+		return;
+	}
+	while (turn(index, 0) > 0) {
+		const struct file *file = sim_fd_file(fd);
+		uint64_t due;
+
+		while ((due = torc_reactor_due(reactor)) > world.now &&
+		    file->count == 0)
+			sim_step(due);
+	}
+}
+
+static void
+take_turns(void)
+{
+	int index;
+
+	while ((index = choose_reactor()) >= 0) {
+		int rc = 1;
+
+		if (world.scenario->embedded)
+			turn_embedded((unsigned)index);
+		else
+			rc = turn((unsigned)index, TORC_NEVER);
+		if (rc < 0 && !world.disturbed)
+			sim_fail("a reactor ended with %d", rc);
+		/* One that could not start is not there any more. */
+		if (rc < 0 && is_alive(world.reactors[index]))
+			break;
+	}
+}
+
+static void
+destroy_reactors(void)
+{
+	for (unsigned i = 0; i < world.reactor_count; i++) {
+		struct torc_reactor *reactor = world.reactors[i];
+
+		if (reactor == NULL)
+			continue;
+		world.running = i;
+		world.reactors[i] = NULL;
+		if (reactor->phase != TORC_PHASE_CREATED &&
+		    reactor->phase != TORC_PHASE_ENDED)
+			sim_fail("reactor %u has not ended", i);
+		torc_reactor_destroy(reactor);
+	}
+}
+
+void
+sim_run(const struct scenario *scenario)
+{
+	struct torc_counters counters = { 0 };
+	char text[256];
+	int rc;
+
+	sim_net_reset();
+	world.scenario = scenario;
+	if (scenario->nofile > 0)
+		world.nofile = scenario->nofile;
+	peers_reset(scenario);
+	rc = prepare(scenario);
+	if (rc < 0 && !world.disturbed)
+		sim_fail("the program could not start: %d", rc);
+	if (rc == 0) {
+		world.open = true;
+		take_turns();
+		counters = world.reactors[0]->counters;
+	}
+	destroy_reactors();
+	sim_check_end();
+	if (rc < 0 || world.disturbed)
+		return;
+	peers_describe(text, sizeof(text));
+	if (!scenario->frayed && !peers_content())
+		sim_fail("%s: %s", scenario->name, text);
+	if (scenario->check != NULL)
+		scenario->check(&counters);
+}
