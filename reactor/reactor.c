@@ -435,6 +435,20 @@ close_pending(struct torc_ring *ring)
 	}
 }
 
+/* What completed and was not looked at may hold descriptors, too. */
+static void
+close_completed(struct torc_reactor *reactor)
+{
+	struct torc_ring *ring = &reactor->ring;
+
+	for (uint32_t ready = torc_ring_ready(ring); ready > 0; ready--) {
+		const struct io_uring_cqe *cqe = torc_ring_next(ring);
+
+		reactor->kinds[torc_tag_kind(cqe->user_data)].stray(reactor,
+		    cqe);
+	}
+}
+
 /*
  * The ring does not work any more. Peers and posters are told; but operations
  * may be in the kernel for a while, so what they name is never freed.
@@ -446,6 +460,7 @@ abandon(struct torc_reactor *reactor, int error)
 	if (reactor->layer != NULL)
 		reactor->layer->abandon(reactor);
 	close_pending(&reactor->ring);
+	close_completed(reactor);
 	torc_ring_fini(&reactor->ring);
 	torc_fiber_forget_all(reactor);
 	torc_sanitizer_thread_end(reactor->scheduler_sanitizer);
