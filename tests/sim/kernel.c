@@ -161,6 +161,12 @@ sim_kernel_map(struct file *file, void **address, size_t size,
 void
 sim_kernel_close_ring(struct kring *ring)
 {
+	/* Nobody can get at these when the ring is lost. */
+	for (unsigned i = 0; ring->lost && i < ring->list_count; i++) {
+		if (torc_tag_kind(ring->list[i].user_data) ==
+		    TORC_KIND_ACCEPT && ring->list[i].res >= 0)
+			sim_fd_close(ring->list[i].res);
+	}
 	sim_req_drop_all(ring);
 	sim_group_unregister(ring);
 	if (ring->eventfd != NULL)

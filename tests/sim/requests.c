@@ -402,7 +402,11 @@ transmit(struct req *req)
 
 	check_memory(req);
 	rc = sim_crossing(site);
-	while (rc >= 0) {
+	if (rc < 0) {
+		end_send(req, rc);
+		return;
+	}
+	for (;;) {
 		uint32_t size;
 		const uint8_t *data = rest_of(req, &size);
 
