@@ -65,7 +65,15 @@ before_enter(struct torc_reactor *reactor)
 static void
 after_batch(struct torc_reactor *reactor)
 {
-	torc_send_rotate(net_of(reactor));
+	struct torc_net *net = net_of(reactor);
+
+	torc_send_rotate(net);
+	/* before_enter() will feed them: a foreign loop is told that a turn
+	 * is due. */
+	if (torc_unlikely(!torc_list_empty(&net->starved)) &&
+	    (net->buffers.in_kernel > 0 ||
+	    net->buffers.live < net->buffers.capacity))
+		torc_reactor_later(reactor, &net->hungry);
 }
 
 /* No new connections; those that wait for a request have come to their end. */
