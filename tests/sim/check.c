@@ -150,7 +150,9 @@ check_net(const struct torc_net *net)
 
 	while ((conn = torc_slots_each(&net->conns, conn)) != NULL) {
 		check_wants_input(conn);
-		if (conn->staged_size > 0 && conn->urgent && !conn->loud)
+		if (conn->staged_size > 0 && !conn->loud && !conn->spoiled &&
+		    (conn->writer != NULL || conn->dormant ||
+		    (conn->reader != NULL && conn->urgent)))
 			sim_fail("descriptor %d has bytes that nobody sends",
 			    conn->fd);
 		if (conn->slab != NULL && !conn->loud && !conn->spoiled)

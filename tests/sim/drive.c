@@ -7,6 +7,7 @@
  *   sim single [NAME]      every crossing fails once, in every way
  *   sim single NAME CROSSING RESULT   one of them, with its trace
  *   sim plain              every scenario without faults, on every kernel
+ *   sim plain NAME KERNEL  one of them, with its trace
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,17 +117,21 @@ run_singles(const char *name)
 /* ---- Without faults ---- */
 
 static void
-run_plain(void)
+run_plain(const struct scenario *scenario, int profile)
+{
+	sim_world_reset(1);
+	world.profile = (enum profile)profile;
+	snprintf(world.what, sizeof(world.what), "sim plain '%s' %d",
+	    scenario->name, profile);
+	sim_run(scenario);
+}
+
+static void
+run_all_plain(void)
 {
 	for (size_t i = 0; i < scenario_count; i++) {
-		for (int profile = 0; profile < PROFILES; profile++) {
-			sim_world_reset(1);
-			world.profile = (enum profile)profile;
-			snprintf(world.what, sizeof(world.what),
-			    "%s, sim plain, profile %d", scenarios[i].name,
-			    profile);
-			sim_run(&scenarios[i]);
-		}
+		for (int profile = 0; profile < PROFILES; profile++)
+			run_plain(&scenarios[i], profile);
 	}
 }
 
@@ -159,7 +164,7 @@ check(uint64_t seeds)
 {
 	uint64_t before = now_ms(), runs;
 
-	run_plain();
+	run_all_plain();
 	printf("ok %zu scenarios end as they should on %d kernels\n",
 	    scenario_count, PROFILES);
 	if (!is_repeatable()) {
@@ -224,11 +229,15 @@ main(int argc, char **argv)
 	} else if (strcmp(mode, "single") == 0) {
 		printf("%llu single faults\n", (unsigned long long)
 		    run_singles(argc > 2 ? argv[2] : NULL));
+	} else if (strcmp(mode, "plain") == 0 && argc > 3) {
+		world.verbose = true;
+		run_plain(find(argv[2]), atoi(argv[3]));
 	} else if (strcmp(mode, "plain") == 0) {
-		run_plain();
+		run_all_plain();
 	} else {
 		fprintf(stderr, "usage: sim check | seeds FIRST COUNT [JOBS] "
-		    "| seed N | single [NAME [CROSSING RESULT]] | plain\n");
+		    "| seed N | single [NAME [CROSSING RESULT]] | "
+		    "plain [NAME KERNEL]\n");
 		return 2;
 	}
 	return 0;

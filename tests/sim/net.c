@@ -621,6 +621,19 @@ sock_of(int fd)
 }
 
 int
+program_socket(void)
+{
+	struct file *file;
+	int fd = sim_fd_open(FILE_SOCKET, &file);
+
+	if (fd >= 0) {
+		file->sock = sock_make(false);
+		file->sock->file = file;
+	}
+	return fd;
+}
+
+int
 torc_sys_socket(int domain, int type, int protocol)
 {
 	struct file *file;

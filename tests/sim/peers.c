@@ -199,6 +199,8 @@ check_bytes(const struct peer *peer, const uint8_t *data, uint32_t size)
 	uint32_t key = peer->script->expect == STREAM_OWN ? peer->key :
 	    PROGRAM_KEY;
 
+	if (peer->script->expect == STREAM_ANY)
+		return;
 	for (uint32_t i = 0; i < size; i++) {
 		if (data[i] != stream_byte(key, peer->received + i))
 			broken("peer %u: byte %llu is not what was sent",

@@ -15,6 +15,7 @@
 #include "tests/sim/sim.h"
 
 #define CALLS 16		/* from elsewhere, that wait */
+#define GRACE (2000 * MS)	/* for handlers whose peers have ended */
 
 static struct torc_reactor *currents[MAX_REACTORS];	/* torc_current */
 static struct torc_post starts[MAX_REACTORS];
@@ -161,13 +162,36 @@ tell_to_end(void)
 }
 
 static bool
+has_connections(void)
+{
+	for (unsigned i = 0; i < world.reactor_count; i++) {
+		const struct torc_net *net = is_alive(world.reactors[i]) ?
+		    world.reactors[i]->layer_state : NULL;
+
+		if (net != NULL && net->conns.count > 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
 is_time_to_end(void)
 {
 	if (world.ending || world.reactor_count == 0)
 		return false;
 	if (world.scenario->early && sim_draw(100) == 0)
 		return true;
-	return peers_done() && fibers == 0 && call_count == 0;
+	if (!peers_done() || fibers > 0 || call_count > 0)
+		return false;
+	if (world.end_at == 0)
+		world.end_at = world.now + GRACE;
+	return world.now >= world.end_at || !has_connections();
+}
+
+uint64_t
+sim_control_next(void)
+{
+	return world.end_at != 0 && !world.ending ? world.end_at : UINT64_MAX;
 }
 
 /* As other threads do it: torc_current is not theirs. */

@@ -1,15 +1,38 @@
 /*
  * scenarios.c - what programs do, and what their peers do. One is a handler
  * or a fiber, the steps of its peers, and a row in the table at the end.
+ *
+ * Handlers go by what calls return and nothing else, as programs should:
+ * any of them can fail at any time. What is claimed with expect() holds unless
+ * the run disturbed something.
  */
 #include "tests/sim/script.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define LATER torc_after_ms(100000)	/* more than anything takes here */
+#define LARGE 20000u
+#define MESSAGE 10u
 
-/* ---- Handlers ---- */
+/* The program's stream, from its beginning. */
+static const uint8_t *
+program_stream(void)
+{
+	static uint8_t bytes[LARGE];
+
+	static bool filled;
+
+	for (uint32_t i = 0; i < LARGE && !filled; i++)
+		bytes[i] = stream_byte(PROGRAM_KEY, i);
+	filled = true;
+	return bytes;
+}
+
+/* ---- Handlers that answer ---- */
 
 static int
 echo(struct torc_conn *conn, void *arg)
@@ -25,28 +48,935 @@ echo(struct torc_conn *conn, void *arg)
 	return TORC_CLOSE;
 }
 
+/* One part for each start of the handler. */
+static int
+echo_again(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	if (torc_conn_recv(conn, &in, LATER) <= 0)
+		return TORC_CLOSE;
+	if (torc_conn_write(conn, in.data, in.size, LATER) < 0)
+		return -1;
+	torc_conn_consume(conn, in.size);
+	return TORC_AGAIN;
+}
+
+/* Whole messages only: their rest is waited for with them in view. */
+static int
+echo_messages(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	while (torc_conn_recv(conn, &in, LATER) > 0) {
+		while (in.size >= MESSAGE) {
+			if (torc_conn_write(conn, in.data, MESSAGE,
+			    LATER) < 0)
+				return -1;
+			torc_conn_consume(conn, MESSAGE);
+			in.data += MESSAGE;
+			in.size -= MESSAGE;
+		}
+	}
+	return TORC_CLOSE;
+}
+
+/* A part of each view at a time, and a pause: bytes heap up. */
+static int
+echo_slowly(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	while (torc_conn_recv(conn, &in, LATER) > 0) {
+		while (in.size > 0) {
+			size_t size = in.size > 90 ? 90 : in.size;
+
+			if (torc_sleep(torc_after_ms(1)) < 0 ||
+			    torc_conn_write(conn, in.data, size, LATER) < 0)
+				return -1;
+			torc_conn_consume(conn, size);
+			in.data += size;
+			in.size -= size;
+		}
+	}
+	return TORC_CLOSE;
+}
+
+static int
+echo_flushed(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	while (torc_conn_recv(conn, &in, LATER) > 0) {
+		for (size_t i = 0; i < in.size; i += 7) {
+			size_t size = in.size - i < 7 ? in.size - i : 7;
+
+			if (torc_conn_write(conn, in.data + i, size,
+			    LATER) < 0 || torc_conn_flush(conn, LATER) < 0)
+				return -1;
+		}
+		torc_conn_consume(conn, in.size);
+	}
+	return TORC_CLOSE;
+}
+
+/* How many bytes came until the FIN, in bytes of the program's stream. */
+static int
+tally(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+	size_t size = 0;
+
+	(void)arg;
+	while (torc_conn_recv(conn, &in, LATER) > 0) {
+		size += in.size;
+		torc_conn_consume(conn, in.size);
+	}
+	return torc_conn_write(conn, program_stream(), size, LATER) < 0 ? -1 :
+	    TORC_CLOSE;
+}
+
+/* ---- Handlers that send ---- */
+
+static int
+send_little(struct torc_conn *conn, void *arg)
+{
+	(void)arg;
+	return torc_conn_write(conn, program_stream(), 100, LATER);
+}
+
+/* What is staged, then more than fits, from memory of its own. */
+static int
+send_large(struct torc_conn *conn, void *arg)
+{
+	uint8_t bytes[LARGE];
+	int rc;
+
+	(void)arg;
+	memcpy(bytes, program_stream(), sizeof(bytes));
+	rc = torc_conn_write(conn, bytes, 33, LATER);
+	if (rc == 0)
+		rc = torc_conn_write(conn, bytes + 33, LARGE - 33, LATER);
+	/* The call has returned: the memory is ours. */
+	memset(bytes, 0xee, sizeof(bytes));
+	return rc;
+}
+
+static int
+send_static(struct torc_conn *conn, void *arg)
+{
+	const uint8_t *bytes = program_stream();
+	static const uint32_t sizes[] = { 20, 300, 5, 1000, 4000, 1, 674 };
+	size_t sent = 0;
+
+	(void)arg;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		if (torc_conn_write_static(conn, bytes + sent, sizes[i],
+		    LATER) < 0)
+			return -1;
+		sent += sizes[i];
+		if (i % 3 == 2 && torc_conn_flush(conn, LATER) < 0)
+			return -1;
+	}
+	return TORC_CLOSE;
+}
+
+/* Many small ones, with the deadline of all. */
+static int
+send_bits(struct torc_conn *conn, void *arg)
+{
+	const uint8_t *bytes = program_stream();
+
+	(void)arg;
+	for (size_t sent = 0; sent < 3000; sent += 30) {
+		if (torc_conn_write(conn, bytes + sent, 30, LATER) < 0)
+			return -1;
+	}
+	return TORC_CLOSE;
+}
+
+/* The peer does not read all: the call gives up, and its memory is free. */
+static int
+send_in_vain(struct torc_conn *conn, void *arg)
+{
+	uint8_t bytes[LARGE];
+	int rc;
+
+	(void)arg;
+	memcpy(bytes, program_stream(), sizeof(bytes));
+	rc = torc_conn_write(conn, bytes, sizeof(bytes), torc_after_ms(30));
+	memset(bytes, 0xee, sizeof(bytes));
+	expect(rc == -ETIMEDOUT, "a write to who does not read times out");
+	rc = torc_conn_write(conn, "x", 1, LATER);
+	expect(rc == -ETIMEDOUT, "nothing follows half a write");
+	note("%d", rc);
+	return rc;
+}
+
+static int
+shut_then_read(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+	size_t size = 0;
+
+	(void)arg;
+	if (torc_conn_write(conn, program_stream(), 100, LATER) < 0 ||
+	    torc_conn_shutdown(conn, LATER) < 0)
+		return -1;
+	expect(torc_conn_write(conn, "x", 1, LATER) == -EPIPE,
+	    "no write after a shutdown");
+	while (torc_conn_recv(conn, &in, LATER) > 0) {
+		size += in.size;
+		torc_conn_consume(conn, in.size);
+	}
+	note("%zu", size);
+	expect(size == 500, "all is read after a shutdown");
+	return TORC_CLOSE;
+}
+
+static int
+write_to_nobody(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+	int rc;
+
+	(void)arg;
+	while (torc_conn_recv(conn, &in, LATER) > 0)
+		torc_conn_consume(conn, in.size);
+	do
+		rc = torc_conn_write(conn, program_stream(), 200, LATER);
+	while (rc == 0 && torc_sleep(torc_after_ms(1)) == 0 &&
+	    torc_conn_flush(conn, LATER) == 0);
+	return TORC_CLOSE;
+}
+
+/* ---- Handlers that end, wait, hold ---- */
+
+static int
+reset_at_once(struct torc_conn *conn, void *arg)
+{
+	(void)conn;
+	(void)arg;
+	return -1;
+}
+
+static int
+reset_after_input(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	torc_conn_recv(conn, &in, LATER);
+	return -1;
+}
+
+static int
+close_unread(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	torc_conn_recv(conn, &in, LATER);
+	torc_conn_write(conn, program_stream(), 50, LATER);
+	return TORC_CLOSE;
+}
+
+static int
+wait_in_vain(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+	int rc = torc_conn_recv(conn, &in, torc_after_ms(20));
+
+	(void)arg;
+	note("%d", rc);
+	expect(rc == -ETIMEDOUT, "a receive has a deadline");
+	torc_conn_write(conn, program_stream(), 10, LATER);
+	rc = torc_conn_recv(conn, &in, LATER);
+	expect(rc == 5, "after its deadline, a receive can be repeated");
+	return TORC_CLOSE;
+}
+
+/* More than it may hold, and nothing consumed. */
+static int
+hold_too_much(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+	int rc;
+
+	(void)arg;
+	do
+		rc = torc_conn_recv(conn, &in, LATER);
+	while (rc > 0);
+	note("%d", rc);
+	expect(rc == -ENOBUFS, "who holds too much is told");
+	return -1;
+}
+
+/* ---- Fibers ---- */
+
+static int
+write_elsewhere(void *arg)
+{
+	struct torc_conn *conn = arg;
+	const uint8_t *bytes = program_stream();
+	int rc = 0;
+
+	for (size_t sent = 0; rc == 0 && sent < 1000; sent += 100) {
+		rc = torc_conn_write(conn, bytes + sent, 100, LATER);
+		if (rc == 0)
+			rc = torc_conn_flush(conn, LATER);
+		if (rc == 0)
+			rc = torc_yield();
+	}
+	return rc;
+}
+
+/* One fiber reads, another writes. */
+static int
+two_ways(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+	uint64_t writer;
+	int rc;
+
+	(void)arg;
+	if (torc_fiber_spawn(&writer, write_elsewhere, conn) < 0)
+		return -1;
+	while (torc_conn_recv(conn, &in, LATER) > 0)
+		torc_conn_consume(conn, in.size);
+	do
+		rc = torc_fiber_join(writer, NULL, TORC_NEVER);
+	while (rc == -ECANCELED && torc_fiber_cancel(writer) == 0 &&
+	    torc_yield() == 0);
+	/* Canceled: the other one ends soon, and must have before us. */
+	return rc < 0 ? -1 : TORC_CLOSE;
+}
+
+static int
+sleep_long(void *arg)
+{
+	(void)arg;
+	return torc_sleep(torc_after_ms(50000));
+}
+
+static int
+sleep_short(void *arg)
+{
+	(void)arg;
+	return torc_sleep(torc_after_ms(5)) < 0 ? -1 : 42;
+}
+
+static int
+spawn_and_join(void *arg)
+{
+	uint64_t shorter, longer;
+	int result = 0, rc;
+
+	(void)arg;
+	rc = torc_fiber_spawn(&shorter, sleep_short, NULL);
+	expect(rc == 0, "a fiber is spawned");
+	if (rc == 0) {
+		rc = torc_fiber_join(shorter, &result, LATER);
+		expect(rc == 0 && result == 42, "its result is taken");
+	}
+	rc = torc_fiber_spawn(&longer, sleep_long, NULL);
+	expect(rc == 0, "another one is spawned");
+	if (rc < 0)
+		return rc;
+	rc = torc_fiber_join(longer, NULL, torc_after_ms(5));
+	expect(rc == -ETIMEDOUT, "a join has a deadline");
+	torc_fiber_cancel(longer);
+	rc = torc_fiber_join(longer, &result, LATER);
+	expect(rc == 0 && result == -ECANCELED, "a canceled one ends");
+	note("%d %d", rc, result);
+	return 0;
+}
+
+static int
+sleep_in_order(void *arg)
+{
+	uint64_t before = torc_now();
+
+	(void)arg;
+	for (unsigned ms = 1; ms < 40; ms *= 3) {
+		uint64_t until = torc_after_ms(ms);
+
+		if (torc_sleep(until) < 0)
+			return -1;
+		expect(torc_now() >= until, "no sleep is too short");
+	}
+	expect(torc_now() - before < 1000000000u, "none is much too long");
+	return 0;
+}
+
+/* ---- Posts ---- */
+
+static struct torc_reactor *post_target;
+static struct torc_post posts[4];
+static unsigned posts_run;
+
+static void
+count_post(struct torc_reactor *reactor, struct torc_post *post)
+{
+	expect(post == &posts[posts_run], "posts run in order");
+	expect(reactor == torc_reactor_self(), "on their reactor");
+	posts_run++;
+}
+
+static void
+post_one(void *arg)
+{
+	struct torc_post *post = arg;
+
+	post->call = count_post;
+	expect(torc_post(post_target, post) == 0, "a post is taken");
+}
+
+static int
+await_posts(void *arg)
+{
+	(void)arg;
+	post_target = torc_reactor_self();
+	posts_run = 0;
+	for (unsigned i = 0; i < 4; i++) {
+		from_elsewhere(post_one, &posts[i]);
+		if (i % 2 == 1 && torc_sleep(torc_after_ms(3)) < 0)
+			return -1;
+	}
+	for (unsigned i = 0; i < 1000 && posts_run < 4; i++) {
+		if (torc_sleep(torc_after_ms(10)) < 0)
+			return -1;
+	}
+	expect(posts_run == 4, "all posts run");
+	return 0;
+}
+
+/* ---- Dialling ---- */
+
+/* Send a stream, read one as long, close in order. */
+static int
+talk_to(const char *address)
+{
+	const uint8_t *bytes = program_stream();
+	struct torc_conn *conn;
+	struct torc_slice in;
+	size_t size = 0;
+	int rc = torc_dial(&conn, address, LATER);
+
+	expect(rc == 0, "a peer that is there is reached");
+	if (rc < 0)
+		return rc;
+	rc = torc_conn_write(conn, bytes, 700, LATER);
+	while (rc >= 0 && size < 700 &&
+	    (rc = torc_conn_recv(conn, &in, LATER)) > 0) {
+		size += in.size;
+		torc_conn_consume(conn, in.size);
+	}
+	expect(size == 700, "it answers");
+	rc = torc_conn_close(conn, torc_after_ms(1000));
+	expect(rc == 0, "the connection is closed in order");
+	note("%zu %d", size, rc);
+	return rc;
+}
+
+static int
+dial_peer(void *arg)
+{
+	(void)arg;
+	return talk_to(PEER_ADDRESS);
+}
+
+static int
+dial_ourselves(void *arg)
+{
+	(void)arg;
+	return talk_to(program_address(0));
+}
+
+static int
+dial_nobody(void *arg)
+{
+	struct torc_conn *conn;
+	int rc = torc_dial(&conn, "127.0.0.1:1", LATER);
+
+	(void)arg;
+	note("%d", rc);
+	expect(rc == -ECONNREFUSED, "where nobody listens, it is refused");
+	if (rc == 0)
+		torc_conn_close(conn, 0);
+	return 0;
+}
+
+static int
+dial_and_reset(void *arg)
+{
+	struct torc_conn *conn;
+	int rc = torc_dial(&conn, PEER_ADDRESS, LATER);
+
+	(void)arg;
+	expect(rc == 0, "a peer that is there is reached");
+	if (rc == 0)
+		torc_conn_close(conn, 0);
+	return 0;
+}
+
+/* Close while a large write of another fiber is under way. */
+static int
+dial_and_give_up(void *arg)
+{
+	struct torc_conn *conn;
+	int rc = torc_dial(&conn, PEER_ADDRESS, LATER);
+
+	(void)arg;
+	if (rc < 0)
+		return rc;
+	rc = torc_conn_write(conn, program_stream(), LARGE,
+	    torc_after_ms(10));
+	expect(rc == -ETIMEDOUT, "a peer that does not read is given up");
+	torc_conn_close(conn, torc_after_ms(10));
+	return 0;
+}
+
+/* What a peer sends goes to another one, and back. */
+static int
+relay(struct torc_conn *conn, void *arg)
+{
+	struct torc_conn *other;
+	struct torc_slice in;
+	int rc = torc_dial(&other, PEER_ADDRESS, LATER);
+
+	(void)arg;
+	if (rc < 0)
+		return -1;
+	while ((rc = torc_conn_recv(conn, &in, LATER)) > 0) {
+		rc = torc_conn_write(other, in.data, in.size, LATER);
+		torc_conn_consume(conn, in.size);
+		if (rc < 0)
+			break;
+	}
+	if (rc == 0)
+		rc = torc_conn_shutdown(other, LATER);
+	while (rc >= 0 && (rc = torc_conn_recv(other, &in, LATER)) > 0) {
+		rc = torc_conn_write(conn, in.data, in.size, LATER);
+		torc_conn_consume(other, in.size);
+	}
+	torc_conn_close(other, rc < 0 ? 0 : torc_after_ms(1000));
+	return rc < 0 ? -1 : TORC_CLOSE;
+}
+
+/* ---- Operations on descriptors ---- */
+
+static int
+send_on(void *arg)
+{
+	int fd = *(const int *)arg;
+
+	if (torc_sleep(torc_after_ms(3)) < 0)
+		return -1;
+	return torc_fd_send(fd, "hello", 5, MSG_WAITALL, LATER);
+}
+
+static int
+use_descriptors(void *arg)
+{
+	uint64_t sender;
+	char text[8];
+	int fds[2], rc;
+
+	(void)arg;
+	if (program_pair(fds) < 0)
+		return -1;
+	rc = torc_fd_recv(fds[0], text, sizeof(text), 0, torc_after_ms(5));
+	expect(rc == -ETIMEDOUT, "a receive has a deadline");
+	rc = torc_fd_recv(fds[0], text, sizeof(text), MSG_DONTWAIT, LATER);
+	expect(rc == -EAGAIN, "or none is wanted");
+	rc = torc_fiber_spawn(&sender, send_on, &fds[1]);
+	if (rc == 0) {
+		rc = torc_fd_poll(fds[0], POLLIN, LATER);
+		expect(rc > 0 && (rc & POLLIN), "it becomes readable");
+		rc = torc_fd_recv(fds[0], text, sizeof(text), 0, LATER);
+		expect(rc > 0 && memcmp(text, "hello", (size_t)rc) == 0,
+		    "what was sent arrives");
+		while (torc_fiber_join(sender, &rc, TORC_NEVER) ==
+		    -ECANCELED && torc_fiber_cancel(sender) == 0)
+			continue;
+	}
+	rc = torc_fd_write(fds[0], "ab", 2, TORC_STREAM, LATER);
+	expect(rc == 2 || rc == 1, "a write");
+	if (rc > 0) {
+		rc = torc_fd_read(fds[1], text, 8, TORC_STREAM, LATER);
+		expect(rc > 0 && text[0] == 'a', "a read");
+	}
+	program_close(fds[0]);
+	program_close(fds[1]);
+	return 0;
+}
+
+static int
+receive_for_ever(void *arg)
+{
+	char text[64];
+	int rc = torc_fd_recv(*(const int *)arg, text, sizeof(text), 0,
+	    TORC_NEVER);
+
+	memset(text, 0xee, sizeof(text));
+	return rc;
+}
+
+/* Memory of an operation is on the stack of a fiber that is cancelled. */
+static int
+cancel_operations(void *arg)
+{
+	uint64_t ids[6];
+	int fds[2], result = 0;
+	unsigned count = 0;
+
+	(void)arg;
+	if (program_pair(fds) < 0)
+		return -1;
+	while (count < 6 && torc_fiber_spawn(&ids[count], receive_for_ever,
+	    &fds[0]) == 0)
+		count++;
+	torc_sleep(torc_after_ms(1));
+	for (unsigned i = 0; i < count; i++)
+		torc_fiber_cancel(ids[i]);
+	for (unsigned i = 0; i < count; i++) {
+		while (torc_fiber_join(ids[i], &result, TORC_NEVER) ==
+		    -ECANCELED)
+			torc_yield();
+		expect(result == -ECANCELED || result == -ENOBUFS,
+		    "a canceled receive ends");
+	}
+	program_close(fds[0]);
+	program_close(fds[1]);
+	return 0;
+}
+
+static int
+send_much(void *arg)
+{
+	uint8_t bytes[LARGE];
+	int rc;
+
+	memcpy(bytes, program_stream(), sizeof(bytes));
+	rc = torc_fd_send(*(const int *)arg, bytes, sizeof(bytes),
+	    MSG_WAITALL, torc_after_ms(5));
+	memset(bytes, 0xee, sizeof(bytes));
+	return rc;
+}
+
+/* A send that nobody reads ends by its deadline, with what was sent. */
+static int
+send_with_deadline(void *arg)
+{
+	int fds[2], rc;
+
+	(void)arg;
+	if (program_pair(fds) < 0)
+		return -1;
+	rc = send_much(&fds[0]);
+	expect(rc > 0 && rc < (int)LARGE, "it says how much was sent");
+	program_close(fds[0]);
+	program_close(fds[1]);
+	return 0;
+}
+
+static int
+connect_by_hand(void *arg)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons(1),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	int fd = program_socket();
+	int rc;
+
+	(void)arg;
+	if (fd < 0)
+		return fd;
+	rc = torc_fd_connect(fd, (const struct sockaddr *)&address,
+	    sizeof(address), LATER);
+	expect(rc == -ECONNREFUSED, "nobody listens there");
+	program_close(fd);
+	return 0;
+}
+
+static int
+listen_late(void *arg)
+{
+	int rc = torc_listen(torc_reactor_self(), "127.0.0.1:0", echo, arg);
+
+	expect(rc == 1, "one can listen at any time");
+	return 0;
+}
+
 /* ---- Scripts of peers ---- */
 
 static const struct step one_echo[] = {
 	CONNECT(0), ECHO(100), FIN, AWAIT_FIN, END,
 };
-
 static const struct step long_echo[] = {
 	CONNECT(0), ECHO(3000), ECHO(1), FIN, AWAIT_FIN, END,
 };
+static const struct step bursts[] = {
+	CONNECT(0), ECHO(400), SLEEP(3), ECHO(10), ECHO(70), SLEEP(1),
+	ECHO(500), FIN, AWAIT_FIN, END,
+};
+static const struct step paused_echo[] = {
+	CONNECT(0), ECHO(20), SLEEP(20), ECHO(300), SLEEP(100), ECHO(1), FIN,
+	AWAIT_FIN, END,
+};
+static const struct step to_second[] = {
+	CONNECT(1), ECHO(100), FIN, AWAIT_FIN, END,
+};
+static const struct step to_third[] = {
+	CONNECT(2), ECHO(200), FIN, AWAIT_FIN, END,
+};
+static const struct step churn[] = {
+	CONNECT(0), ECHO(10), CLOSE, CONNECT(0), SEND(5), RESET, CONNECT(0),
+	CLOSE, AGAIN(4), END,
+};
+static const struct step polite_churn[] = {
+	CONNECT(0), ECHO(30), FIN, AWAIT_FIN, CLOSE, AGAIN(5), END,
+};
+static const struct step upload[] = {
+	CONNECT(0), SEND(2500), FIN, RECV(2500), AWAIT_FIN, END,
+};
+static const struct step download_little[] = {
+	CONNECT(0), RECV(100), AWAIT_FIN, END,
+};
+static const struct step download_large[] = {
+	CONNECT(0), RECV(7000), SLEEP(5), RECV(13000), AWAIT_FIN, END,
+};
+static const struct step download_static[] = {
+	CONNECT(0), SLEEP(2), RECV(6000), AWAIT_FIN, END,
+};
+static const struct step download_bits[] = {
+	CONNECT(0), RECV(3000), AWAIT_FIN, END,
+};
+static const struct step download_not[] = {
+	CONNECT(0), RECV(10), SLEEP(200), AWAIT_END, END,
+};
+static const struct step read_then_send[] = {
+	CONNECT(0), RECV(100), AWAIT_FIN, SEND(500), FIN, END,
+};
+static const struct step reset_midway[] = {
+	CONNECT(0), SEND(100), RECV(10), RESET, END,
+};
+static const struct step vanish[] = {
+	CONNECT(0), SEND(300), CLOSE, END,
+};
+static const struct step be_reset[] = {
+	CONNECT(0), SEND(10), AWAIT_END, END,
+};
+static const struct step send_and_see[] = {
+	CONNECT(0), SEND(1500), RECV(50), AWAIT_END, END,
+};
+static const struct step send_unread[] = {
+	CONNECT(0), SEND(60000), AWAIT_END, END,
+};
+static const struct step stay[] = {
+	CONNECT(0), SLEEP(1000), AWAIT_END, END,
+};
+static const struct step stay_after_echo[] = {
+	CONNECT(0), ECHO(50), SLEEP(600), AWAIT_END, END,
+};
+static const struct step stay_open[] = {
+	CONNECT(0), RECV(100), AWAIT_FIN, SLEEP(300), CLOSE, END,
+};
+static const struct step late[] = {
+	CONNECT(0), SLEEP(100), SEND(5), RECV(10), FIN, AWAIT_END, END,
+};
+static const struct step both_ways[] = {
+	CONNECT(0), SEND(700), RECV(1000), FIN, AWAIT_FIN, END,
+};
+static const struct step serve_stream[] = {
+	SERVE, RECV(700), SEND(700), FIN, AWAIT_FIN, END,
+};
+static const struct step serve_echo[] = {
+	SERVE, SEND(1200), FIN, AWAIT_END, END,
+};
+static const struct step be_relayed[] = {
+	CONNECT(0), SEND(600), FIN, SLEEP(1), AWAIT_END, END,
+};
+static const struct step serve_and_see[] = {
+	SERVE, AWAIT_END, END,
+};
+static const struct step serve_unread[] = {
+	SERVE, SLEEP(300), AWAIT_END, END,
+};
+
+/* ---- The table ---- */
+
+#define OWN(steps, copies) { steps, STREAM_OWN, copies }
+#define GIVEN(steps, copies) { steps, STREAM_PROGRAM, copies }
+#define ANY(steps, copies) { steps, STREAM_ANY, copies }
 
 const struct scenario scenarios[] = {
-	{
-		.name = "echo",
-		.handler = echo,
-		.scripts = { { one_echo, STREAM_OWN, 1 } },
-	},
-	{
-		.name = "echo to several",
-		.handler = echo,
-		.scripts = { { one_echo, STREAM_OWN, 2 },
-		    { long_echo, STREAM_OWN, 2 } },
-	},
+	/* Echoes, by size and manner. */
+	{ .name = "echo", .handler = echo, .real = true,
+	    .scripts = { OWN(one_echo, 1) } },
+	{ .name = "echo to several", .handler = echo, .real = true,
+	    .scripts = { OWN(one_echo, 2), OWN(long_echo, 2) } },
+	{ .name = "echo of bursts", .handler = echo, .real = true,
+	    .scripts = { OWN(bursts, 3) } },
+	{ .name = "echo of messages", .handler = echo_messages, .real = true,
+	    .scripts = { OWN(bursts, 2), OWN(one_echo, 1) } },
+	{ .name = "slow echo", .handler = echo_slowly,
+	    .scripts = { OWN(long_echo, 2) } },
+	{ .name = "slow echo, little held", .handler = echo_slowly,
+	    .config = { .held_max = 300, .held_low = 100 },
+	    .scripts = { OWN(long_echo, 2) } },
+	{ .name = "flushed echo", .handler = echo_flushed, .real = true,
+	    .scripts = { OWN(one_echo, 2) } },
+	{ .name = "echo again", .handler = echo_again, .real = true,
+	    .scripts = { OWN(paused_echo, 2), OWN(long_echo, 1) } },
+	{ .name = "idle after echo", .handler = echo_again,
+	    .scripts = { OWN(stay_after_echo, 2) } },
+	{ .name = "gathered echo", .handler = echo, .real = true,
+	    .config = { .batch_us = 300 },
+	    .scripts = { OWN(bursts, 3) } },
+	{ .name = "spinning echo", .handler = echo, .real = true,
+	    .config = { .spin_us = 50 },
+	    .scripts = { OWN(bursts, 3) } },
+	{ .name = "echo in a small ring", .handler = echo,
+	    .config = { .sq_entries = 4, .cq_entries = 8, .batch = 2 },
+	    .scripts = { OWN(bursts, 4) } },
+	{ .name = "echo with one buffer", .handler = echo,
+	    .config = { .buffers = 1, .buffer_size = 64 },
+	    .scripts = { OWN(bursts, 4) } },
+	{ .name = "slow echo with two buffers", .handler = echo_slowly,
+	    .config = { .buffers = 2, .buffer_size = 64 },
+	    .scripts = { OWN(bursts, 3) } },
+	{ .name = "echo with incremental buffers", .handler = echo,
+	    .real = true, .config = { .incremental = true, .buffers = 4 },
+	    .scripts = { OWN(bursts, 3) } },
+	{ .name = "slow echo with incremental buffers",
+	    .handler = echo_slowly,
+	    .config = { .incremental = true, .buffers = 2 },
+	    .scripts = { OWN(bursts, 3) } },
+	{ .name = "echo from a foreign loop", .handler = echo,
+	    .embedded = true, .scripts = { OWN(bursts, 2) } },
+	{ .name = "starved in a foreign loop", .handler = echo_slowly,
+	    .embedded = true, .config = { .buffers = 2, .buffer_size = 64 },
+	    .scripts = { OWN(bursts, 3) } },
+
+	/* Ends. */
+	{ .name = "answer after FIN", .handler = tally, .real = true,
+	    .scripts = { GIVEN(upload, 2) } },
+	{ .name = "close first", .handler = send_little, .real = true,
+	    .scripts = { GIVEN(download_little, 2) } },
+	{ .name = "close first, peer stays", .handler = send_little,
+	    .scripts = { GIVEN(stay_open, 2) } },
+	{ .name = "shut down, then read", .handler = shut_then_read,
+	    .real = true, .scripts = { GIVEN(read_then_send, 2) } },
+	{ .name = "close with unread bytes", .handler = close_unread,
+	    .scripts = { GIVEN(send_and_see, 2) } },
+	{ .name = "reset at once", .handler = reset_at_once, .frayed = true,
+	    .scripts = { OWN(be_reset, 2) } },
+	{ .name = "reset after input", .handler = reset_after_input,
+	    .frayed = true, .scripts = { OWN(be_reset, 2) } },
+	{ .name = "peer resets", .handler = echo, .frayed = true,
+	    .scripts = { OWN(reset_midway, 3) } },
+	{ .name = "peer vanishes", .handler = echo, .frayed = true,
+	    .scripts = { OWN(vanish, 3) } },
+	{ .name = "write to nobody", .handler = write_to_nobody,
+	    .frayed = true, .scripts = { OWN(vanish, 2) } },
+	{ .name = "silent peer", .handler = wait_in_vain, .real = true,
+	    .scripts = { GIVEN(late, 2) } },
+	{ .name = "too much held", .handler = hold_too_much, .frayed = true,
+	    .config = { .held_max = 1000 },
+	    .scripts = { OWN(send_unread, 2) } },
+	{ .name = "drain with idle peers", .handler = echo_again,
+	    .early = true, .frayed = true, .scripts = { OWN(stay, 2),
+	    OWN(stay_after_echo, 1) } },
+	{ .name = "drain at work", .handler = echo, .early = true,
+	    .frayed = true, .scripts = { OWN(bursts, 3) } },
+	{ .name = "stop at work", .handler = echo_slowly, .early = true,
+	    .stop = true, .frayed = true, .scripts = { OWN(bursts, 3) } },
+	{ .name = "stop a large write", .handler = send_large, .early = true,
+	    .stop = true, .frayed = true,
+	    .scripts = { GIVEN(download_large, 2) } },
+	{ .name = "stop operations", .fiber = cancel_operations,
+	    .early = true, .stop = true, .frayed = true },
+
+	/* Writes. */
+	{ .name = "large write", .handler = send_large, .real = true,
+	    .scripts = { GIVEN(download_large, 2) } },
+	{ .name = "static writes", .handler = send_static, .real = true,
+	    .scripts = { GIVEN(download_static, 2) } },
+	{ .name = "many writes", .handler = send_bits, .real = true,
+	    .scripts = { GIVEN(download_bits, 2) } },
+	{ .name = "write in vain", .handler = send_in_vain, .frayed = true,
+	    .scripts = { GIVEN(download_not, 2) } },
+	{ .name = "reader and writer", .handler = two_ways, .real = true,
+	    .scripts = { GIVEN(both_ways, 2) } },
+
+	/* Limits. */
+	{ .name = "few descriptors", .handler = echo, .nofile = 9,
+	    .scripts = { OWN(polite_churn, 6) } },
+	{ .name = "few connections", .handler = echo, .frayed = true,
+	    .config = { .connections = 2 },
+	    .scripts = { OWN(bursts, 4) } },
+	{ .name = "few fibers", .handler = echo, .frayed = true,
+	    .config = { .fibers = 2 }, .scripts = { OWN(bursts, 4) } },
+	{ .name = "few ops", .fiber = cancel_operations, .frayed = true,
+	    .config = { .ops = 3 } },
+	{ .name = "churn", .handler = echo, .frayed = true,
+	    .scripts = { OWN(churn, 3), OWN(one_echo, 1) } },
+	{ .name = "polite churn", .handler = echo_again, .real = true,
+	    .scripts = { OWN(polite_churn, 3) } },
+
+	/* Addresses. */
+	{ .name = "unix socket", .handler = echo,
+	    .addresses = { "unix:/tmp/torc-sim" },
+	    .scripts = { OWN(one_echo, 2) } },
+	{ .name = "several addresses", .handler = echo,
+	    .addresses = { "127.0.0.1:0", "unix:/tmp/torc-sim",
+	    "[::]:0" },
+	    .scripts = { OWN(one_echo, 1), OWN(to_second, 1),
+	    OWN(to_third, 1) } },
+	{ .name = "listen late", .handler = echo, .fiber = listen_late,
+	    .scripts = { OWN(one_echo, 1) } },
+
+	/* Connections out. */
+	{ .name = "dial", .fiber = dial_peer, .real = true,
+	    .scripts = { GIVEN(serve_stream, 1) } },
+	{ .name = "dial ourselves", .handler = echo, .fiber = dial_ourselves,
+	    .real = true },
+	{ .name = "dial nobody", .fiber = dial_nobody, .real = true },
+	{ .name = "dial and reset", .fiber = dial_and_reset,
+	    .scripts = { GIVEN(serve_and_see, 1) } },
+	{ .name = "dial and give up", .fiber = dial_and_give_up,
+	    .scripts = { GIVEN(serve_unread, 1) } },
+	{ .name = "relay", .handler = relay, .frayed = true,
+	    .scripts = { ANY(be_relayed, 2), ANY(serve_echo, 2) } },
+
+	/* Fibers, posts, descriptors. */
+	{ .name = "spawn and join", .fiber = spawn_and_join, .real = true },
+	{ .name = "sleep", .fiber = sleep_in_order, .real = true },
+	{ .name = "posts", .fiber = await_posts },
+	{ .name = "descriptors", .fiber = use_descriptors },
+	{ .name = "cancelled operations", .fiber = cancel_operations },
+	{ .name = "send with a deadline", .fiber = send_with_deadline },
+	{ .name = "connect by hand", .fiber = connect_by_hand },
+
+	/* Several reactors. */
+	{ .name = "two reactors", .handler = echo, .reactors = 2,
+	    .scripts = { OWN(bursts, 4) } },
+	{ .name = "connections are dealt", .handler = echo, .reactors = 3,
+	    .addresses = { "unix:/tmp/torc-sim" },
+	    .scripts = { OWN(one_echo, 5) } },
+	{ .name = "dealt in a drain", .handler = echo_again, .reactors = 2,
+	    .addresses = { "unix:/tmp/torc-sim" }, .early = true,
+	    .frayed = true, .scripts = { OWN(one_echo, 5) } },
+	{ .name = "dial across reactors", .handler = echo, .reactors = 2,
+	    .fiber = dial_ourselves },
 };
 
 const size_t scenario_count = sizeof(scenarios) / sizeof(scenarios[0]);

@@ -53,6 +53,7 @@ struct step {
 enum stream {
 	STREAM_OWN,		/* what it sent itself: an echo */
 	STREAM_PROGRAM,		/* stream PROGRAM_KEY, from its beginning */
+	STREAM_ANY,
 };
 #define PROGRAM_KEY 1000u
 
@@ -97,8 +98,9 @@ const char *program_address(unsigned index);
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Claims of scenarios: they hold unless something was disturbed. */
 void expect(bool holds, const char *text);
-/* Descriptors for the program: a pair of connected sockets, an eventfd. */
+/* Descriptors for the program: connected sockets, one that is not. */
 int program_pair(int fds[2]);
+int program_socket(void);
 int program_close(int fd);
 /* Call `function` on another thread's behalf, between any two crossings. */
 void from_elsewhere(void (*function)(void *arg), void *arg);

@@ -121,6 +121,7 @@ struct world {
 	bool varied;		/* sizes are drawn */
 	bool open;		/* it listens: peers may come */
 	bool ending;		/* told to drain */
+	uint64_t end_at;	/* will be told; 0: not yet known */
 };
 
 extern struct world world;
@@ -226,6 +227,7 @@ void sim_world_draw(void);
 void sim_run(const struct scenario *scenario);
 /* Things from outside that happen now: whether one did. */
 bool sim_control(void);
+uint64_t sim_control_next(void);	/* when one will */
 
 /* ---- Memory (seam.c) ---- */
 

@@ -132,13 +132,15 @@ act(void)
 bool
 sim_step(uint64_t until)
 {
-	uint64_t next = peers_next();
-	uint64_t net = sim_net_next();
+	uint64_t next;
 
 	if (act())
 		return true;
-	if (net < next)
-		next = net;
+	next = peers_next();
+	if (sim_net_next() < next)
+		next = sim_net_next();
+	if (sim_control_next() < next)
+		next = sim_control_next();
 	if (until < next)
 		next = until;
 	if (next == UINT64_MAX)
