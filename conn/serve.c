@@ -185,8 +185,11 @@ drain_all(struct server *server, uint64_t deadline)
 static void
 fail(struct server *server, int error)
 {
-	/* V1: full. One worker is the first. */
-	if (torc_exchange_full_u32(&server->failed, (uint32_t)-error) != 0)
+	uint32_t none = 0;
+
+	/* V1: relaxed. One worker is the first, and its error stays. */
+	if (!torc_replace_relaxed_u32(&server->failed, &none,
+	    (uint32_t)-error))
 		return;
 	drain_all(server, 0);
 	pthread_kill(server->main, SIGTERM);
@@ -296,8 +299,8 @@ wait_and_drain(struct server *server, const sigset_t *set)
 	int number;
 
 	sigwait(set, &number);
-	/* V1: acquire. */
-	if (torc_load_acquire_u32(&server->failed) != 0) {
+	/* V1: relaxed. Its signal woke us, if there is one. */
+	if (torc_load_relaxed_u32(&server->failed) != 0) {
 		drain_all(server, 0);
 		join_all(server);
 		return;
@@ -377,8 +380,8 @@ first_error(const struct server *server)
 		if (server->workers[i].result < 0)
 			return server->workers[i].result;
 	}
-	/* V1: acquire. */
-	return -(int)torc_load_acquire_u32(&server->failed);
+	/* V1: relaxed. The workers have been joined. */
+	return -(int)torc_load_relaxed_u32(&server->failed);
 }
 
 static int

@@ -77,7 +77,17 @@ torc_exchange_acquire_ptr(void **word, void *value)
 	return __atomic_exchange_n(word, value, __ATOMIC_ACQUIRE);
 }
 
-/* Put `value` where `*expected` is; on failure `*expected` is what was. */
+/*
+ * Put `value` where `*expected` is; on failure `*expected` is what was. The
+ * one with release may fail without a reason: it is made to be tried again.
+ */
+static inline bool
+torc_replace_relaxed_u32(uint32_t *word, uint32_t *expected, uint32_t value)
+{
+	return __atomic_compare_exchange_n(word, expected, value, false,
+	    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
 static inline bool
 torc_replace_release_ptr(void **word, void **expected, void *value)
 {

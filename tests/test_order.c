@@ -230,6 +230,35 @@ workers_that_fail_at_once_report_one_of_their_errors(void **state)
 	}
 }
 
+/* The second one, when it is cancelled, because the first one has failed. */
+static int
+fail_in_turn(struct torc_reactor *reactor, void *arg)
+{
+	(void)arg;
+	if (torc_reactor_index(reactor) == 0)
+		return -EUCLEAN;
+	while (torc_sleep(torc_after_ms(100)) == 0)
+		continue;
+	return -ENOTUNIQ;
+}
+
+static void
+the_first_of_two_errors_is_reported(void **state)
+{
+	const struct torc_config config = {
+		.listen = anywhere,
+		.handler = echo_handler,
+		.start = fail_in_turn,
+		.reactors = REACTORS,
+		.unpinned = true,
+	};
+	char text[256];
+
+	(void)state;
+	assert_int_equal(torc_serve(&config, NULL, text, sizeof(text)),
+	    -EUCLEAN);
+}
+
 #define PAIRINGS_MAX 16
 
 int
@@ -242,6 +271,7 @@ main(void)
 		    ready_is_called_once_and_sees_what_every_start_did),
 		cmocka_unit_test(
 		    workers_that_fail_at_once_report_one_of_their_errors),
+		cmocka_unit_test(the_first_of_two_errors_is_reported),
 	};
 	struct CMUnitTest tests[PAIRINGS_MAX];
 	int failed;
