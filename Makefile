@@ -48,6 +48,8 @@ endif
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all run check asan tsan coverage bench static install dist clean help tests vm sim
+.PHONY: all run check mutate-order asan tsan coverage bench static install dist \
+	clean help tests
 
 all: $B/lib/libtorc.a $B/lib/libtorc.so $B/include/torc_client.h $(PROGRAMS)	# library and programs
 
@@ -133,7 +135,8 @@ $(TEST_BINS): $B/tests/bin/%: $B/tests/%.o $B/tests/harness.o \
 	$Q $(CC) -o $@ $(filter %.o,$^) $B/lib/libtorc.a -lcmocka $(LINK) \
 		$(call wraps,$*) $(LDFLAGS)
 
-# What both proofs of the barriers run.
+# The proofs of the barriers: on real threads, and in all ways that there are.
+# There the sanitizer's calls go to interleave.c instead of its library.
 $B/tests/bin/test_order: $B/tests/order/sides.o
 # The simulation: the core without its crossings, on a kernel of tests/sim.
 SIM := world faults net kernel requests seam check peers scenarios run
@@ -148,6 +151,18 @@ JOBS ?= $(shell nproc)
 sim: $B/tests/bin/sim	# SEEDS=n runs of a simulated kernel, or SEED=x again
 	$Q $(if $(SEED),$< seed $(SEED),$< seeds $(or $(FIRST),1) \
 		$(or $(SEEDS),100000) $(JOBS))
+
+INTERLEAVED := ring/ring ring/bufring reactor/mailbox tests/order/sides
+$(INTERLEAVED:%=$B/order/%.o): $B/order/%.o: %.c | $(KERNEL_HEADERS)
+	$(call say,CC,"$< (interleaved)")
+	$Q mkdir -p $(@D)
+	$Q $(CC) $(BASE) $(CFLAGS) -O1 -fsanitize=thread -c $< -o $@
+
+$B/tests/bin/interleave: $(INTERLEAVED:%=$B/order/%.o) \
+		$B/tests/order/interleave.o $(ASM:%.S=$B/%.o)
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
 
 $B/tests/bin/seccomp_exec: $B/tests/seccomp_exec.o
 	$Q mkdir -p $(@D)
@@ -166,14 +181,18 @@ $B/bench/%: $B/tools/bench/%.o
 
 tests: $(TEST_BINS) $B/tests/bin/sim $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
 
-CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
-	tests/gates.sh tests/valgrind.sh)
+CHECKS := $B/tests/bin/interleave $(wildcard tests/lint.sh tests/minimal.sh \
+	tests/interop.sh tests/gates.sh tests/valgrind.sh)
 
 check:	# install what the tests need (Debian), build and run them all
 	$Q tests/install.sh
-	$Q $(MAKE) --no-print-directory tests
+	$Q $(MAKE) --no-print-directory tests $B/tests/bin/interleave
 	$Q $(MAKE) --no-print-directory static
 	$Q B=$B tests/run.sh $(TEST_BINS) $B/tests/bin/sim $(CHECKS)
+
+mutate-order:	# weaken each barrier in turn: a proof turns red (minutes)
+	$Q tests/install.sh
+	$Q tests/mutate_order.sh
 
 # The suite under the sanitizers, in build folders of their own.
 asan:	# the suite under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -246,6 +265,6 @@ clean:	# remove what was built
 	rm -rf $B build-asan build-tsan build-static build-valgrind
 
 help:	# this list
-	@sed -n 's/^\([a-z]*\):[^#]*# */  \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):[^#]*# */  \1\t/p' Makefile
 
 -include $(shell find $B -name '*.d' 2>/dev/null)

@@ -53,13 +53,13 @@ struct sides {
 	uint64_t memory[SIDES_SLOTS];	/* of the buffers */
 
 	/* The kernel's. */
+	uint32_t kernel_sq_head;
 	uint32_t kernel_cq_tail;
 	uint16_t kernel_buf_head;
 	uint32_t completed;
 
-	struct sides_post posts[SIDES_POSTERS][SIDES_POSTS];
 	uint32_t count;		/* of requests, completions, posts */
-	uint32_t posters;
+	struct sides_post posts[SIDES_POSTERS][SIDES_POSTS];	/* last */
 };
 
 /* Threads that run together, and what must hold when all have ended. */
