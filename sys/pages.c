@@ -29,9 +29,14 @@ torc_pages_reserve(void **region, size_t size)
 	if (rc < 0)
 		return rc;
 	rc = torc_sys_advise(*region, whole_pages(size), MADV_DONTFORK);
-	if (rc < 0)
+	if (rc < 0) {
 		torc_pages_release(*region, size);
-	return rc;
+		return rc;
+	}
+	/* Where huge pages are always on, the first touch would take 2 MiB. A
+	 * kernel that has none refuses: then there is nothing to prevent. */
+	torc_sys_advise(*region, whole_pages(size), MADV_NOHUGEPAGE);
+	return 0;
 }
 
 void
