@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 
 #include "conn/net.h"
 #include "reactor/fiber.h"
+#include "reactor/op.h"
 #include "sys/sys.h"
 #include "sys/uapi.h"
 
@@ -56,6 +58,7 @@ static struct {
 	atomic_uint stale_accepts;
 	atomic_uint false_accepts;	/* so many more give no descriptor */
 	atomic_bool full;		/* nothing is taken amid a turn */
+	atomic_bool deaf;		/* cancels come too late */
 	atomic_uint changed;		/* completions, until now */
 } mood;
 
@@ -188,6 +191,22 @@ spoil_free_slots(const struct torc_ring *ring)
 
 /* ---- Behaving ---- */
 
+/* Accepts are given up, receives and operations are not. */
+static void
+lose_cancels(const struct torc_ring *ring)
+{
+	for (uint32_t i = ring->sq_taken; i != ring->sq_claimed; i++) {
+		struct io_uring_sqe *sqe = &ring->sqes[i & ring->sq_mask];
+
+		if (sqe->opcode == IORING_OP_ASYNC_CANCEL &&
+		    torc_tag_kind(sqe->addr) != TORC_KIND_ACCEPT) {
+			sqe->opcode = IORING_OP_NOP;
+			sqe->cancel_flags = 0;
+			atomic_fetch_add(&mood.changed, 1);
+		}
+	}
+}
+
 /* Whether one of `count` is left, which is taken. */
 static bool
 take_one(atomic_uint *count)
@@ -284,6 +303,8 @@ __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
 
 	if (its_own && atomic_load(&mood.single_shots))
 		make_single_shots(&reactor->ring);
+	if (its_own && atomic_load(&mood.deaf))
+		lose_cancels(&reactor->ring);
 	if (watched)
 		before_enter(reactor, flags);
 	if (its_own && !(flags & IORING_ENTER_GETEVENTS) &&
@@ -496,6 +517,87 @@ cancels_that_find_no_room_are_made_later(void **state)
 	close(ends[1]);
 }
 
+/* ---- A stop ---- */
+
+static atomic_uint reads;
+
+static void
+count_read(struct torc_op *op, int32_t result, uint32_t flags)
+{
+	(void)op;
+	(void)flags;
+	atomic_fetch_add(&reads, result == 1);
+}
+
+struct read {
+	struct torc_op op;
+	char byte;
+	int fd;
+};
+
+static void
+start_read(struct torc_reactor *reactor, void *arg)
+{
+	struct read *read = arg;
+
+	read->op.sqe.opcode = IORING_OP_READ;
+	read->op.sqe.fd = read->fd;
+	read->op.sqe.addr = (uint64_t)&read->byte;
+	read->op.sqe.len = 1;
+	read->op.done = count_read;
+	if (torc_op_start(reactor, &read->op) < 0)
+		abort();
+}
+
+/* Its loop goes on, and ends when it may. */
+static void
+assert_goes_on(const struct server *server)
+{
+	pause_ms(50);
+	assert_int_equal(pthread_tryjoin_np(server->thread, NULL), EBUSY);
+}
+
+/*
+ * R-002, R-003, R-112, R-136: what the kernel still has when it was told to
+ * give it up, an operation here and a receive there, is waited for.
+ */
+static void
+a_stop_waits_for_what_could_not_be_cancelled(void **state)
+{
+	struct server server;
+	struct read read = { .fd = -1 };
+	int ends[2], fd;
+
+	(void)state;
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	read.fd = ends[0];
+	atomic_store(&reads, 0);
+	server_start(&server, NULL, echo_handler, NULL);
+	server_call(&server, start_read, &read);
+	fd = client_open(server.port);
+	client_echo(fd, "before");
+	atomic_store(&mood.deaf, true);
+	torc_reactor_stop(server.reactor);
+	assert_goes_on(&server);
+	assert_true(atomic_load(&mood.changed) >= 2);
+	close(fd);
+	assert_goes_on(&server);
+	assert_int_equal(write(ends[1], "x", 1), 1);
+	assert_int_equal(server_stop(&server), 0);
+	assert_int_equal(atomic_load(&reads), 1);
+	assert_int_equal(read.byte, 'x');
+	/* And the other way round. */
+	server_start(&server, NULL, echo_handler, NULL);
+	fd = client_open(server.port);
+	client_echo(fd, "before");
+	torc_reactor_stop(server.reactor);
+	assert_goes_on(&server);
+	close(fd);
+	assert_int_equal(server_stop(&server), 0);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* ---- Multishot ---- */
 
 struct ping {
@@ -530,7 +632,7 @@ ping_is_answered(struct server *server)
 	return there;
 }
 
-/* accepts, receives and the poll that wakes the loop. */
+/* accepts, receives and the poll that wakes the loop. */
 static void
 operations_that_end_at_each_completion_are_begun_again(void **state)
 {
@@ -738,6 +840,74 @@ descriptor_0_may_be_any_of_a_server_s(void **state)
 	}
 }
 
+/* ---- The wake ---- */
+
+/* Four polls of a pipe that nobody writes to: as many as the queue holds. */
+static struct {
+	struct torc_post post;
+	struct torc_op ops[4];
+	int fd;
+} crowd;
+
+static void
+ignore(struct torc_op *op, int32_t result, uint32_t flags)
+{
+	(void)op;
+	(void)result;
+	(void)flags;
+}
+
+/* Before the reactor arms its wake in this turn. */
+static void
+fill_queue(struct torc_reactor *reactor, struct torc_post *post)
+{
+	(void)post;
+	if (reactor->wake_armed)
+		return;
+	for (unsigned i = 0; i < 4; i++) {
+		crowd.ops[i].sqe.opcode = IORING_OP_POLL_ADD;
+		crowd.ops[i].sqe.fd = crowd.fd;
+		crowd.ops[i].sqe.poll32_events = POLLIN;
+		crowd.ops[i].done = ignore;
+		if (torc_op_start(reactor, &crowd.ops[i]) < 0)
+			abort();
+	}
+}
+
+static void
+end_the_wake(struct torc_reactor *reactor, void *arg)
+{
+	(void)arg;
+	if (!torc_reactor_cancel(reactor, (uint64_t)TORC_KIND_WAKE <<
+	    (TORC_SLOT_BITS + TORC_GENERATION_BITS)))
+		abort();
+	crowd.post.call = fill_queue;
+	torc_post(reactor, &crowd.post);
+}
+
+/* it looks again, until the wake is armed. */
+static void
+a_reactor_whose_wake_found_no_room_does_not_sleep(void **state)
+{
+	const struct torc_config config = { .sq_entries = 4 };
+	struct server server;
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	memset(&crowd, 0, sizeof(crowd));
+	crowd.fd = ends[0];
+	server_start(&server, &config, echo_handler, NULL);
+	atomic_store(&mood.full, true);
+	server_call(&server, end_the_wake, NULL);
+	assert_true(ping_is_answered(&server));
+	/* The wake had ended, so the polls were made. */
+	assert_int_not_equal(crowd.ops[3].state, TORC_OP_FREE);
+	assert_int_equal(server_stop(&server), 0);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int
 main(void)
 {
@@ -751,7 +921,13 @@ main(void)
 		cmocka_unit_test_setup(cancels_that_find_no_room_are_made_later,
 		    forget_all),
 		cmocka_unit_test_setup(
+		    a_stop_waits_for_what_could_not_be_cancelled,
+		    forget_all),
+		cmocka_unit_test_setup(
 		    operations_that_end_at_each_completion_are_begun_again,
+		    forget_all),
+		cmocka_unit_test_setup(
+		    a_reactor_whose_wake_found_no_room_does_not_sleep,
 		    forget_all),
 		cmocka_unit_test_setup(
 		    a_receive_of_another_generation_gives_its_buffer_back_and_no_more,
