@@ -24,6 +24,7 @@
 #include "tests/harness.h"
 
 #include "conn/net.h"
+#include "reactor/fiber.h"
 #include "sys/sys.h"
 
 /* ---- Between torc and the kernel ---- */
@@ -426,6 +427,92 @@ a_file_in_the_way_of_a_local_socket_is_left_alone(void **state)
 	unlink(text + 5);
 }
 
+/* also if both are there before the receive is armed. */
+static void
+a_local_peer_that_speaks_and_leaves_at_once_is_seen_to_its_end(void **state)
+{
+	struct server server;
+	char text[64];
+
+	(void)state;
+	name_socket(text, sizeof(text));
+	server_start(&server, NULL, echo_handler, NULL);
+	assert_true(listen_on(&server, text).index >= 0);
+	for (unsigned i = 0; i < 300; i++) {
+		char back[8];
+		int fd = try_open(text);
+
+		assert_true(fd >= 0);
+		client_send(fd, "all", 3);
+		shutdown(fd, SHUT_WR);
+		assert_int_equal(client_read_all(fd, back, sizeof(back)), 3);
+		assert_memory_equal(back, "all", 3);
+		close(fd);
+	}
+	assert_true(server_await_connections(&server, 0));
+	assert_int_equal(server_counters(&server).resets, 0);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static atomic_uint notices;
+
+static void
+count_notices(void *arg, const char *text)
+{
+	(void)arg;
+	assert_non_null(strstr(text, "is gone"));
+	atomic_fetch_add(&notices, 1);
+}
+
+/* An accept that is made on it from now on is -EINVAL. */
+static void
+spoil_listener(struct torc_reactor *reactor, void *arg)
+{
+	const struct torc_net *net = reactor->layer_state;
+	const struct torc_listener *listener = (void *)torc_slots_at(
+	    &net->listeners, *(unsigned *)arg);
+
+	torc_sys_shutdown(listener->fd, SHUT_RDWR);
+}
+
+/* it is not asked again and again, and the others go on. */
+static void
+a_listener_that_has_failed_for_good_is_given_up_and_told_of_once(
+    void **state)
+{
+	const struct torc_config config = { .notice = count_notices };
+	const unsigned files = count_fds();
+	struct listening other;
+	struct server server;
+	unsigned first = 0;
+	uint64_t turns;
+	int fd;
+
+	(void)state;
+	atomic_store(&notices, 0);
+	server_start(&server, &config, echo_handler, NULL);
+	other = listen_on(&server, "127.0.0.1:0");
+	fd = client_open(server.port);
+	client_echo(fd, "before");
+	server_call(&server, spoil_listener, &first);
+	for (unsigned i = 0; i < 5000 && atomic_load(&notices) == 0; i++)
+		pause_ms(1);
+	turns = server_counters(&server).turns;
+	pause_ms(100);
+	assert_true(server_counters(&server).turns < turns + 20);
+	assert_int_equal(atomic_load(&notices), 1);
+	client_echo(fd, "after");
+	close(fd);
+	fd = client_open(other.port);
+	client_echo(fd, "elsewhere");
+	close(fd);
+	assert_true(server_await_connections(&server, 0));
+	assert_int_equal(server_drain(&server, 1000), 0);
+	for (unsigned i = 0; i < 5000 && count_fds() != files; i++)
+		pause_ms(1);
+	assert_int_equal(count_fds(), files);
+}
+
 /* ---- torc_serve ---- */
 
 struct service {
@@ -536,6 +623,86 @@ connections_of_a_local_socket_are_dealt_out_to_all_reactors(void **state)
 	for (unsigned i = 0; i < 100 && count_fds() != fds_before; i++)
 		pause_ms(20);
 	assert_int_equal(count_fds(), fds_before);
+}
+
+/* Two reactors: the first one deals connections out to the second. */
+static struct torc_reactor *dealers[2];
+static atomic_bool is_ending;
+
+static void
+deal_to_the_other(struct torc_reactor *reactor, void *arg)
+{
+	struct torc_net *net = reactor->layer_state;
+
+	(void)arg;
+	net->peers = dealers;
+	net->peer_count = 2;
+}
+
+/* The last fiber of the second one: a connection comes while it ends. */
+static int
+end_late(void *arg)
+{
+	struct torc_reactor *reactor = arg;
+
+	torc_sleep(TORC_NEVER);
+	atomic_store(&is_ending, true);
+	/* On its thread, so that it cannot look: the post is for the end. */
+	for (unsigned i = 0; i < 5000 &&
+	    torc_load_relaxed_ptr(&reactor->mailbox.head) == NULL; i++)
+		pause_ms(1);
+	return 0;
+}
+
+static void *
+run_to_its_end(void *arg)
+{
+	struct torc_reactor *reactor = arg;
+	intptr_t rc = torc_fiber_start(reactor, NULL, end_late, reactor);
+
+	if (rc == 0)
+		rc = torc_reactor_run(reactor);
+	return (void *)rc;
+}
+
+/* it is closed, by the reactor that does not serve it any more. */
+static void
+a_connection_that_is_dealt_to_a_reactor_at_its_end_is_closed(void **state)
+{
+	const unsigned files = count_fds();
+	struct server server;
+	pthread_t thread;
+	char text[64];
+	void *result;
+	int fds[2];
+
+	(void)state;
+	atomic_store(&is_ending, false);
+	name_socket(text, sizeof(text));
+	server_start(&server, NULL, echo_handler, NULL);
+	assert_true(listen_on(&server, text).index >= 0);
+	dealers[0] = server.reactor;
+	assert_int_equal(torc_reactor_create(&dealers[1], NULL, NULL, 0), 0);
+	server_call(&server, deal_to_the_other, NULL);
+	assert_int_equal(pthread_create(&thread, NULL, run_to_its_end,
+	    dealers[1]), 0);
+	torc_reactor_stop(dealers[1]);
+	while (!atomic_load(&is_ending))
+		pause_ms(1);
+	for (unsigned i = 0; i < 2; i++)
+		fds[i] = try_open(text);
+	client_echo(fds[0], "to the first");
+	assert_true(client_sees_fin(fds[1]));
+	pthread_join(thread, &result);
+	assert_null(result);
+	torc_reactor_destroy(dealers[1]);
+	close(fds[0]);
+	close(fds[1]);
+	assert_true(server_await_connections(&server, 0));
+	assert_int_equal(server_stop(&server), 0);
+	for (unsigned i = 0; i < 5000 && count_fds() != files; i++)
+		pause_ms(1);
+	assert_int_equal(count_fds(), files);
 }
 
 static void
@@ -1082,6 +1249,12 @@ main(void)
 		    a_file_in_the_way_of_a_local_socket_is_left_alone),
 		cmocka_unit_test(
 		    connections_of_a_local_socket_are_dealt_out_to_all_reactors),
+		cmocka_unit_test(
+		    a_local_peer_that_speaks_and_leaves_at_once_is_seen_to_its_end),
+		cmocka_unit_test(
+		    a_listener_that_has_failed_for_good_is_given_up_and_told_of_once),
+		cmocka_unit_test(
+		    a_connection_that_is_dealt_to_a_reactor_at_its_end_is_closed),
 		cmocka_unit_test(connections_over_tcp_reach_some_reactor_each),
 		cmocka_unit_test(
 		    an_accepted_socket_does_not_delay_and_does_not_outlive_an_exec),

@@ -283,6 +283,56 @@ what_is_staged_at_the_exit_is_sent(void **state)
 	assert_int_equal(server_stop(&server), 0);
 }
 
+/* Leave in the turn in which a receive has sent what was staged. */
+static int
+ask_and_leave(struct torc_conn *conn, void *arg)
+{
+	uint8_t bytes[2][8000];
+	struct torc_slice in;
+
+	(void)arg;
+	shrink(conn);
+	stream_fill(1, 0, bytes[0], sizeof(bytes));
+	if (torc_conn_recv(conn, &in, TORC_NEVER) <= 0)
+		return -1;
+	torc_conn_consume(conn, in.size);
+	torc_conn_write(conn, "!", 1, TORC_NEVER);
+	torc_conn_flush(conn, TORC_NEVER);
+	/* So that the next one finds something at once. */
+	while (!torc_recv_news(conn))
+		torc_sleep(torc_after_ms(1));
+	for (unsigned i = 0; i < 2; i++)
+		torc_conn_write(conn, bytes[i], sizeof(bytes[i]), TORC_NEVER);
+	torc_conn_recv(conn, &in, TORC_NEVER);
+	return TORC_CLOSE;
+}
+
+/* A32, R-009, R-132: its submission has not even been taken by then. */
+static void
+what_a_receive_sent_just_before_the_exit_arrives_whole(void **state)
+{
+	struct server server;
+
+	(void)state;
+	server_start(&server, NULL, ask_and_leave, NULL);
+	for (unsigned i = 0; i < 20; i++) {
+		int fd = narrow_open(server.port);
+
+		char mark;
+
+		client_send(fd, "now", 3);
+		assert_true(client_read(fd, &mark, 1));
+		client_send(fd, "and then", 8);
+		expect_stream(fd, 1, 0, 16000);
+		assert_true(client_sees_fin(fd));
+		close(fd);
+		assert_true(server_await_connections(&server, 0));
+	}
+	assert_int_equal(server_counters(&server).resets, 0);
+	assert_true(server_counters(&server).quiet_sends > 0);
+	assert_int_equal(server_stop(&server), 0);
+}
+
 /* A35: not before `linger_ms`, and not for ever. */
 static void
 a_peer_that_ignores_our_fin_is_reset_after_a_while(void **state)
@@ -966,6 +1016,8 @@ main(void)
 		cmocka_unit_test(the_exit_of_a_handler_sends_fin),
 		cmocka_unit_test(a_slow_reader_gets_everything_and_then_fin),
 		cmocka_unit_test(what_is_staged_at_the_exit_is_sent),
+		cmocka_unit_test(
+		    what_a_receive_sent_just_before_the_exit_arrives_whole),
 		cmocka_unit_test(
 		    a_peer_that_ignores_our_fin_is_reset_after_a_while),
 		cmocka_unit_test(
