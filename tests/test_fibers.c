@@ -1339,6 +1339,95 @@ a_cancelled_op_ends_once_by_its_own_completion(void **state)
 	close(crowd.fds[0]);
 }
 
+static void
+start_fifty_nops(struct torc_reactor *reactor, void *arg)
+{
+	struct probe *probes = arg;
+
+	for (int i = 0; i < 50; i++) {
+		probes[i].op.sqe.opcode = IORING_OP_NOP;
+		probes[i].op.done = count_run;
+		EXPECT(torc_op_start(reactor, &probes[i].op) == 0);
+	}
+}
+
+/* what came in one system call, too. */
+static void
+a_turn_acts_on_no_more_completions_than_a_batch(void **state)
+{
+	const struct torc_config config = { .batch = 4 };
+	struct torc_counters counters;
+	struct probe probes[50];
+
+	(void)state;
+	memset(probes, 0, sizeof(probes));
+	start(&config);
+	server_call(&server, start_fifty_nops, probes);
+	assert_true(server_await(&server, is_quiet, NULL, LONG_MS));
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(probes[i].runs, 1);
+	counters = server_counters(&server);
+	/* Class 3 has four to seven. */
+	assert_true(counters.batches[3] >= 12);
+	for (int i = 4; i < TORC_BATCH_CLASSES; i++)
+		assert_int_equal(counters.batches[i], 0);
+	stop();
+}
+
+static _Atomic bool is_awake;
+
+/* Ends only when the sleeper has, or after very long. */
+static void
+start_until_awake(struct torc_op *op, int32_t result, uint32_t flags)
+{
+	struct probe *probe = torc_container(op, struct probe, op);
+
+	count_run(op, result, flags);
+	if (!is_awake && probe->runs < 20000000)
+		EXPECT(torc_op_start(op->reactor, op) == 0);
+}
+
+static void
+start_storm(struct torc_reactor *reactor, void *arg)
+{
+	struct probe *probes = arg;
+
+	for (int i = 0; i < 4; i++) {
+		probes[i].op.sqe.opcode = IORING_OP_NOP;
+		probes[i].op.done = start_until_awake;
+		EXPECT(torc_op_start(reactor, &probes[i].op) == 0);
+	}
+}
+
+static int
+sleep_in_a_storm(void *arg)
+{
+	const struct probe *probes = arg;
+
+	for (int i = 0; i < 20; i++)
+		EXPECT(torc_sleep(torc_after_ms(1)) == 0);
+	/* It was one all the time. */
+	EXPECT(probes[0].op.state != TORC_OP_FREE);
+	is_awake = true;
+	return 0;
+}
+
+/* each turn leaves a completion for the next one. */
+static void
+a_sleep_ends_although_completions_never_cease(void **state)
+{
+	const struct torc_config config = { .batch = 1 };
+	struct probe probes[4];
+
+	(void)state;
+	is_awake = false;
+	memset(probes, 0, sizeof(probes));
+	start(&config);
+	server_call(&server, start_storm, probes);
+	on_fiber(sleep_in_a_storm, probes);
+	stop();
+}
+
 /* ---- Full queues ---- */
 
 struct deserter {
@@ -2154,6 +2243,8 @@ main(void)
 		CLAIM(a_completion_starts_its_op_anew_in_its_own_slot_without_recursion),
 		CLAIM(more_operations_than_allowed_are_minus_enobufs_until_one_ended),
 		CLAIM(a_cancelled_op_ends_once_by_its_own_completion),
+		CLAIM(a_turn_acts_on_no_more_completions_than_a_batch),
+		CLAIM(a_sleep_ends_although_completions_never_cease),
 		CLAIM(thousands_of_timeouts_at_once_lose_no_cancel_in_a_ring_of_eight),
 		CLAIM(a_thousand_operations_through_four_entries_lose_none),
 		CLAIM(a_post_takes_effect_on_a_reactor_that_has_nothing_else_to_do),

@@ -966,6 +966,64 @@ a_receive_ends_at_its_deadline_and_may_be_tried_again(void **state)
 	assert_int_equal(server_stop(&server), 0);
 }
 
+/* A reader that is cancelled while what it waits for arrives. */
+struct wavering {
+	int client;
+	uint64_t fiber;
+	int result;		/* of its receive */
+	size_t unread;		/* after it */
+	atomic_uint over;
+};
+
+static int
+receive_although_cancelled(struct torc_conn *conn, void *arg)
+{
+	struct wavering *wavering = arg;
+	struct torc_slice in;
+
+	wavering->fiber = torc_fiber_self();
+	wavering->result = torc_conn_recv(conn, &in, TORC_NEVER);
+	wavering->unread = torc_conn_unread(conn);
+	atomic_fetch_add(&wavering->over, 1);
+	return TORC_CLOSE;
+}
+
+/* A fiber: the bytes are there when this turn looks for completions. */
+static int
+send_and_cancel(void *arg)
+{
+	struct wavering *wavering = arg;
+
+	if (send(wavering->client, "hello", 5, MSG_NOSIGNAL) != 5)
+		return -EIO;
+	return torc_fiber_cancel(wavering->fiber);
+}
+
+/* it is resumed once, for the cancel, and the bytes are kept. */
+static void
+bytes_for_a_reader_that_was_just_cancelled_do_not_resume_it_again(
+    void **state)
+{
+	struct server server;
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		struct wavering wavering = { .client = -1 };
+
+		server_start(&server, NULL, receive_although_cancelled,
+		    &wavering);
+		wavering.client = client_open(server.port);
+		assert_true(server_await_connections(&server, 1));
+		assert_int_equal(server_fiber(&server, send_and_cancel,
+		    &wavering), 0);
+		assert_true(await_value(&server, &wavering.over, 1));
+		assert_int_equal(wavering.result, -ECANCELED);
+		assert_int_equal(wavering.unread, 5);
+		close(wavering.client);
+		assert_int_equal(server_stop(&server), 0);
+	}
+}
+
 /* ---- Handlers that are called again ---- */
 
 struct again {
@@ -1275,6 +1333,7 @@ main(void)
 		CLAIM(a_peer_that_closes_after_data_is_read_to_its_end),
 		CLAIM(a_peer_that_resets_after_data_is_told_from_one_that_closes),
 		CLAIM(a_receive_ends_at_its_deadline_and_may_be_tried_again),
+		CLAIM(bytes_for_a_reader_that_was_just_cancelled_do_not_resume_it_again),
 		CLAIM(a_handler_that_returns_again_gives_its_stack_back),
 		CLAIM(a_handler_that_waits_keeps_its_stack),
 		CLAIM(what_a_handler_left_comes_back_when_it_is_called_again),
