@@ -655,6 +655,57 @@ a_handler_that_does_not_read_slows_its_peer(void **state)
 	gate_close(&reader.gate);
 }
 
+/* Reads what there is behind the gate: `read` bytes, then an error. */
+static int
+read_to_an_error(struct torc_conn *conn, void *arg)
+{
+	struct slow_reader *reader = arg;
+	struct torc_slice in;
+	int rc;
+
+	if (gate_wait(&reader->gate) < 0)
+		return -1;
+	while ((rc = torc_conn_recv(conn, &in, TORC_NEVER)) > 0) {
+		if (!stream_matches(3, reader->read, in.data, in.size))
+			reader->wrong = true;
+		reader->read += in.size;
+		torc_conn_consume(conn, in.size);
+	}
+	if (rc != -ECONNRESET)
+		reader->wrong = true;
+	return -1;
+}
+
+/* until then nobody asks, and nothing turns. */
+static void
+a_reset_of_a_slowed_peer_is_found_when_its_handler_goes_on(void **state)
+{
+	struct slow_reader reader = { .read = 0 };
+	struct server server;
+	uint32_t held = 0;
+	uint64_t turns;
+	int fd;
+
+	(void)state;
+	gate_make(&reader.gate);
+	server_start(&server, &slow_config, read_to_an_error, &reader);
+	fd = client_open(server.port);
+	send_until_blocked(fd);
+	assert_true(server_await(&server, is_slowed, &held, 5000));
+	client_reset(fd);
+	turns = server_counters(&server).turns;
+	pause_ms(200);
+	assert_true(server_counters(&server).turns < turns + 20);
+	assert_int_equal(server_connections(&server), 1);
+	gate_open(&reader.gate);
+	assert_true(server_await_connections(&server, 0));
+	assert_all_buffers_back(&server);
+	assert_int_equal(server_stop(&server), 0);
+	assert_false(reader.wrong);
+	assert_true(reader.read >= HELD_MAX - 32 * 256);
+	gate_close(&reader.gate);
+}
+
 /* The control: the same bytes to a handler that reads. */
 static void
 a_handler_that_reads_does_not_slow_its_peer(void **state)
@@ -848,6 +899,45 @@ handlers_that_leave_without_consuming_strand_no_buffer(void **state)
 {
 	(void)state;
 	serve_many_over_few_buffers(answer_and_leave, 1);
+}
+
+static int
+leave_at_the_first_piece(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	torc_conn_recv(conn, &in, TORC_NEVER);
+	return -1;
+}
+
+/* pieces come for a connection that is at its end already. */
+static void
+what_comes_for_a_connection_that_has_ended_strands_no_buffer(void **state)
+{
+	const struct torc_config config = {
+		.buffers = 8,
+		.buffer_size = 64,
+	};
+	static const char pieces[64 * 4];
+	struct stall stall;
+	struct server server;
+	int fds[20];
+
+	(void)state;
+	server_start(&server, &config, leave_at_the_first_piece, NULL);
+	for (unsigned i = 0; i < 20; i++) {
+		fds[i] = client_open(server.port);
+		assert_true(server_await_connections(&server, 1));
+		/* All of them in one batch. */
+		stall_begin(&stall, &server);
+		client_send(fds[i], pieces, sizeof(pieces));
+		stall_end(&stall, &server);
+		assert_true(server_await_connections(&server, 0));
+		close(fds[i]);
+	}
+	assert_all_buffers_back(&server);
+	assert_int_equal(server_stop(&server), 0);
 }
 
 /* A46: the buffers come back in steady use. */
@@ -1791,12 +1881,16 @@ main(void)
 		cmocka_unit_test(
 		    a_handler_that_does_not_read_slows_its_peer),
 		cmocka_unit_test(a_handler_that_reads_does_not_slow_its_peer),
+		cmocka_unit_test(
+		    a_reset_of_a_slowed_peer_is_found_when_its_handler_goes_on),
 		cmocka_unit_test(one_peer_cannot_take_all_buffers),
 		cmocka_unit_test(nor_can_it_with_many_small_pieces),
 		cmocka_unit_test(
 		    handlers_that_never_consume_are_all_served_by_few_buffers),
 		cmocka_unit_test(
 		    handlers_that_leave_without_consuming_strand_no_buffer),
+		cmocka_unit_test(
+		    what_comes_for_a_connection_that_has_ended_strands_no_buffer),
 		cmocka_unit_test(two_thousand_round_trips_need_eight_buffers),
 		cmocka_unit_test(
 		    a_buffer_that_is_returned_twice_stops_the_process),

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -30,6 +31,7 @@
 #define SLAB 16384u		/* staged bytes, by default */
 #define TINY 4608		/* about the smallest buffer of a socket */
 #define HANG_MS 60000		/* longer than anything takes */
+#define LARGEST (1u << 30)	/* bytes in one send */
 
 /* ---- Between torc and the kernel ---- */
 
@@ -49,6 +51,7 @@ static atomic_uint refusals;
 /* What is submitted by one reactor, looked at as the kernel sees it. */
 static struct {
 	_Atomic(struct torc_reactor *) reactor;
+	uint32_t largest;	/* length of an entry */
 	unsigned arms;
 	unsigned quiets;
 	unsigned mixed;		/* submissions with both */
@@ -117,7 +120,8 @@ is_odd(const struct torc_net *net, const struct io_uring_sqe *sqe)
 	case IORING_OP_SEND:
 	case IORING_OP_SENDMSG:
 		return conn == NULL || conn->fd != sqe->fd || sqe->addr == 0 ||
-		    sqe->len == 0 || !(sqe->msg_flags & MSG_NOSIGNAL) ||
+		    sqe->len == 0 || sqe->len > LARGEST ||
+		    !(sqe->msg_flags & MSG_NOSIGNAL) ||
 		    !(sqe->msg_flags & MSG_WAITALL) ||
 		    (is_quiet(sqe) != !!(sqe->msg_flags & MSG_DONTWAIT));
 	case IORING_OP_RECV:
@@ -150,6 +154,8 @@ look_at_submission(const struct torc_reactor *reactor)
 		    &ring->sqes[i & ring->sq_mask];
 
 		watch.odd += is_odd(reactor->layer_state, sqe);
+		if (watch.largest < sqe->len)
+			watch.largest = sqe->len;
 		arms += is_arm(sqe);
 		quiets += is_quiet(sqe);
 		for (uint32_t j = ring->sq_taken; is_arm(sqe) &&
@@ -1333,6 +1339,55 @@ flush_with_a_deadline(struct torc_conn *conn, void *arg)
 	return rc < 0 ? rc : TORC_CLOSE;
 }
 
+#define SEVEN_GIB ((size_t)7 << 30)
+
+/* Writes more than 32 bits can count. */
+static int
+write_too_much(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	if (torc_conn_recv(conn, &in, TORC_NEVER) <= 0)
+		return -1;
+	return torc_conn_write(conn, arg, SEVEN_GIB, torc_after_ms(100));
+}
+
+static void
+note_reactor(struct torc_reactor *reactor, void *arg)
+{
+	(void)arg;
+	atomic_store(&watch.reactor, reactor);
+}
+
+/* a size is cut to what a send takes, and not to its lower bits. */
+static void
+a_write_of_more_than_32_bits_goes_in_pieces_that_the_kernel_takes(
+    void **state)
+{
+	void *bytes = mmap(NULL, SEVEN_GIB, PROT_READ, MAP_PRIVATE |
+	    MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct server server;
+	int fd;
+
+	(void)state;
+	if (bytes == MAP_FAILED) {
+		print_message("SKIP: no address space of 7 GiB\n");
+		skip();
+	}
+	server_start(&server, NULL, write_too_much, bytes);
+	server_call(&server, note_reactor, NULL);
+	fd = client_open(server.port);
+	client_send(fd, "go", 2);
+	assert_true(server_await_connections(&server, 1));
+	assert_true(server_await_connections(&server, 0));
+	assert_int_equal(server_counters(&server).resets, 1);
+	assert_int_equal(server_stop(&server), 0);
+	close(fd);
+	munmap(bytes, SEVEN_GIB);
+	assert_int_equal(watch.largest, LARGEST);
+	assert_int_equal(watch.odd, 0);
+}
+
 /* The control: a flush only waits, and may be asked for again. */
 static void
 a_flush_that_times_out_has_lost_nothing(void **state)
@@ -2137,6 +2192,7 @@ main(void)
 	CLAIM(a_send_that_ends_while_its_handler_waits_elsewhere_leaks_nothing),
 	CLAIM(writing_to_a_peer_that_is_gone_fails_and_takes_no_memory),
 	CLAIM(a_write_that_times_out_is_the_last_one_of_its_connection),
+	CLAIM(a_write_of_more_than_32_bits_goes_in_pieces_that_the_kernel_takes),
 	CLAIM(a_flush_that_times_out_has_lost_nothing),
 	CLAIM(what_need_not_wait_has_no_deadline),
 	CLAIM(fibers_that_write_in_turn_write_in_order),
