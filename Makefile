@@ -50,6 +50,7 @@ endif
 .PHONY: all run check asan tsan coverage bench static install dist clean help tests vm sim
 .PHONY: all run check mutate-order asan tsan coverage bench static install dist \
 	clean help tests
+.PHONY: all run check asan tsan coverage mutate bench static install dist clean help tests
 
 all: $B/lib/libtorc.a $B/lib/libtorc.so $B/include/torc_client.h $(PROGRAMS)	# library and programs
 
@@ -224,6 +225,10 @@ covered: tests
 	$Q find $B -name '*.gcda' -delete
 	$Q B=$B LIMIT=600 tests/run.sh $(TEST_BINS)
 	$Q B=$B tests/coverage.sh
+
+mutate:	# break the rules of lifetime one by one: the suite notices each
+	$Q tests/install.sh
+	$Q PROGRAMS="$(TESTS)" tests/mutate.sh
 
 SAN_CC ?= gcc
 .PHONY: sanitized

@@ -84,4 +84,7 @@ grep -rnE "\b(TO""DO|FIX""ME|X""XX|HA""CK)\b" --include='*.[chS]' \
     --include=Makefile --include='*.sh' . |
     claim "nothing is left to be done later"
 
+tests/mutate.sh --apply-only 2>&1 >/dev/null |
+    claim "every mutation of tests/mutations can be applied"
+
 exit $failed
