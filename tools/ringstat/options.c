@@ -1,0 +1,293 @@
+/*
+ * options.c - reading the command line.
+ */
+#include "tools/ringstat/options.h"
+
+#include <getopt.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "conn/torc.h"
+
+#define MAX_INTERVAL 86400.0
+#define MIN_INTERVAL 0.05
+
+enum long_only {
+	OPT_CGROUP = 256, OPT_OPENMETRICS, OPT_CHECK, OPT_EXPLAIN, OPT_DUMP,
+	OPT_NO_MAP, OPT_RAW, OPT_OPS, OPT_VERSION, OPT_CONNS,
+};
+
+static const char help[] =
+"usage: ringstat [OPTION...] [INTERVAL [COUNT]]\n"
+"\n"
+"The io_uring rings of this machine's processes. With INTERVAL (seconds),\n"
+"what happened in each interval; with COUNT, so many of them.\n"
+"\n"
+"Which rings (all that you may see):\n"
+"  -p, --pid PID[,PID]    of these processes\n"
+"  -c, --comm TEXT        of processes with TEXT in their name\n"
+"  -u, --user USER        of processes of this user (name or number)\n"
+"      --cgroup TEXT      of processes with TEXT in their cgroup's path\n"
+"\n"
+"What about them (one line a ring):\n"
+"  -x, --extended         every column\n"
+"  -e, --entries          pending SQEs and completions that wait, decoded\n"
+"  -o, --polls            armed polls by operation, registered sockets\n"
+"  -t, --threads          workers and SQPOLL threads with their CPU time\n"
+"  -m, --memory           bytes of the rings, locked memory and its limit\n"
+"      --conns            connections of torc programs\n"
+"      --ops              operations of torc programs, by opcode\n"
+"\n"
+"How:\n"
+"  -w, --watch[=SECONDS]  full screen, every 2 seconds; q quits, h helps\n"
+"  -j, --json             an object a sample (schema 1)\n"
+"      --openmetrics      text for a collector of metrics\n"
+"      --check            what is wrong, and an exit status that says so\n"
+"      --explain          whether io_uring works here, and if not, why\n"
+"      --dump PID         everything about a process, for a bug report\n"
+"      --raw              ... with its memory addresses and user_data\n"
+"  -H, --no-header        no line with the names of the columns\n"
+"  -n, --numeric          user numbers, not names\n"
+"  -T, --timestamp        the time before each sample\n"
+"      --no-map           do not map rings: fdinfo only\n"
+"  -h, --help             this text\n"
+"      --version          the version, and the kernel's\n"
+"\n"
+"Exit status: 0 well; 1 wrong usage, or an error; 2 nothing may be seen;\n"
+"3 a warning and 4 a critical finding of --check; 5 no such process;\n"
+"78 io_uring cannot be used (--explain).\n";
+
+static const struct option long_options[] = {
+	{ "pid", required_argument, NULL, 'p' },
+	{ "comm", required_argument, NULL, 'c' },
+	{ "user", required_argument, NULL, 'u' },
+	{ "cgroup", required_argument, NULL, OPT_CGROUP },
+	{ "extended", no_argument, NULL, 'x' },
+	{ "entries", no_argument, NULL, 'e' },
+	{ "polls", no_argument, NULL, 'o' },
+	{ "threads", no_argument, NULL, 't' },
+	{ "memory", no_argument, NULL, 'm' },
+	{ "conns", no_argument, NULL, OPT_CONNS },
+	{ "ops", no_argument, NULL, OPT_OPS },
+	{ "watch", optional_argument, NULL, 'w' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "openmetrics", no_argument, NULL, OPT_OPENMETRICS },
+	{ "check", no_argument, NULL, OPT_CHECK },
+	{ "explain", no_argument, NULL, OPT_EXPLAIN },
+	{ "dump", required_argument, NULL, OPT_DUMP },
+	{ "raw", no_argument, NULL, OPT_RAW },
+	{ "no-header", no_argument, NULL, 'H' },
+	{ "numeric", no_argument, NULL, 'n' },
+	{ "timestamp", no_argument, NULL, 'T' },
+	{ "no-map", no_argument, NULL, OPT_NO_MAP },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int
+wrong(const char *what, const char *value)
+{
+	fprintf(stderr, "ringstat: %s: %s (--help)\n", what, value);
+	return EXIT_WRONG;
+}
+
+static int
+parse_seconds(const char *text, double *seconds)
+{
+	char *end;
+	double value = strtod(text, &end);
+
+	if (end == text || *end != '\0' ||
+	    !(value >= MIN_INTERVAL && value <= MAX_INTERVAL))
+		return wrong("not an interval of 0.05 to 86400 seconds",
+		    text);
+	*seconds = value;
+	return -1;
+}
+
+static int
+parse_pids(struct options *options, const char *text)
+{
+	const char *at = text;
+
+	for (;;) {
+		char *end;
+		long pid = strtol(at, &end, 10);
+
+		if (end == at || pid <= 0 || pid > 1 << 22 ||
+		    (*end != '\0' && *end != ','))
+			return wrong("not a list of processes", text);
+		if (options->pid_count == MAX_PIDS)
+			return wrong("more than 256 processes", text);
+		options->pids[options->pid_count++] = (pid_t)pid;
+		if (*end == '\0')
+			return -1;
+		at = end + 1;
+	}
+}
+
+static int
+parse_user(struct options *options, const char *text)
+{
+	char *end;
+	unsigned long number = strtoul(text, &end, 10);
+
+	options->by_user = true;
+	if (end != text && *end == '\0' && number < UINT32_MAX) {
+		options->uid = (uid_t)number;
+	} else {
+		const struct passwd *user = getpwnam(text);
+
+		if (user == NULL)
+			return wrong("no such user", text);
+		options->uid = user->pw_uid;
+	}
+	return -1;
+}
+
+static int
+set_mode(struct options *options, enum mode mode)
+{
+	if (options->mode != MODE_TEXT && options->mode != mode)
+		return wrong("only one of --watch, --json, --openmetrics, "
+		    "--check, --explain, --dump", "usage");
+	options->mode = mode;
+	return -1;
+}
+
+static int
+set_view(struct options *options, enum view view)
+{
+	if (options->view != VIEW_TABLE && options->view != view)
+		return wrong("only one of -x, -e, -o, -t, -m, --conns, --ops",
+		    "usage");
+	options->view = view;
+	return -1;
+}
+
+static int
+print_version(void)
+{
+	struct utsname system;
+
+	uname(&system);
+	printf("ringstat %s (%s %s)\n", torc_version(), system.sysname,
+	    system.release);
+	return EXIT_WELL;
+}
+
+static int
+apply_mode(struct options *options, int option, const char *value)
+{
+	int rc;
+
+	switch (option) {
+	case 'w':
+		options->interval = 2;
+		rc = value == NULL ? -1 :
+		    parse_seconds(value, &options->interval);
+		return rc >= 0 ? rc : set_mode(options, MODE_WATCH);
+	case 'j':
+		return set_mode(options, MODE_JSON);
+	case OPT_OPENMETRICS:
+		return set_mode(options, MODE_OPENMETRICS);
+	case OPT_CHECK:
+		return set_mode(options, MODE_CHECK);
+	case OPT_EXPLAIN:
+		return set_mode(options, MODE_EXPLAIN);
+	case OPT_DUMP:
+		rc = parse_pids(options, value);
+		return rc >= 0 ? rc : set_mode(options, MODE_DUMP);
+	case 'h':
+		fputs(help, stdout);
+		return EXIT_WELL;
+	case OPT_VERSION:
+		return print_version();
+	default:	/* getopt has said what is wrong */
+		return EXIT_WRONG;
+	}
+}
+
+static int
+apply(struct options *options, int option, const char *value)
+{
+	static const struct { int option; enum view view; } views[] = {
+		{ 'x', VIEW_EXTENDED }, { 'e', VIEW_ENTRIES },
+		{ 'o', VIEW_POLLS }, { 't', VIEW_THREADS },
+		{ 'm', VIEW_MEMORY }, { OPT_CONNS, VIEW_CONNS },
+		{ OPT_OPS, VIEW_OPS },
+	};
+	const struct { int option; bool *flag; } flags[] = {
+		{ 'H', &options->no_header }, { 'n', &options->numeric },
+		{ 'T', &options->timestamp }, { OPT_RAW, &options->raw },
+		{ OPT_NO_MAP, &options->no_map },
+	};
+
+	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
+		if (views[i].option == option)
+			return set_view(options, views[i].view);
+	}
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		if (flags[i].option == option) {
+			*flags[i].flag = true;
+			return -1;
+		}
+	}
+	switch (option) {
+	case 'p':
+		return parse_pids(options, value);
+	case 'u':
+		return parse_user(options, value);
+	case 'c':
+		options->comm = value;
+		return -1;
+	case OPT_CGROUP:
+		options->cgroup = value;
+		return -1;
+	default:
+		return apply_mode(options, option, value);
+	}
+}
+
+static int
+parse_operands(struct options *options, int count, char **operands)
+{
+	char *end;
+	int rc;
+
+	if (count == 0)
+		return -1;
+	if (count > 2)
+		return wrong("too many arguments", operands[2]);
+	rc = parse_seconds(operands[0], &options->interval);
+	if (rc >= 0)
+		return rc;
+	if (count == 2) {
+		options->count = strtoul(operands[1], &end, 10);
+		if (end == operands[1] || *end != '\0' ||
+		    operands[1][0] == '-' || options->count == 0)
+			return wrong("not a count", operands[1]);
+	}
+	if (options->mode == MODE_EXPLAIN || options->mode == MODE_DUMP)
+		return wrong("no interval is of use here", operands[0]);
+	return -1;
+}
+
+int
+options_parse(struct options *options, int argc, char **argv)
+{
+	int option, rc;
+
+	memset(options, 0, sizeof(*options));
+	while ((option = getopt_long(argc, argv, "p:c:u:xeotmw::jHnTh",
+	    long_options, NULL)) >= 0) {
+		rc = apply(options, option, optarg);
+		if (rc >= 0)
+			return rc;
+	}
+	return parse_operands(options, argc - optind, argv + optind);
+}
