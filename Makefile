@@ -34,7 +34,8 @@ ASM := $(wildcard sys/*.S)
 OBJ := $(CORE:%.c=$B/%.o) $(ASM:%.S=$B/%.o)
 PIC := $(OBJ:$B/%=$B/pic/%)
 EXAMPLES := echo hello
-PROGRAMS := $(EXAMPLES:%=$B/bin/%) $B/bin/raw
+PROGRAMS := $(EXAMPLES:%=$B/bin/%) $B/bin/raw $B/bin/ringstat
+RINGSTAT := $(patsubst %.c,$B/%.o,$(wildcard tools/ringstat/*.c))
 HELPERS := $(B)/tools/examples/cli.o $(B)/tools/examples/request.o
 
 ifeq ($(V),1)
@@ -122,6 +123,11 @@ $B/bin/raw: $B/tools/bench/raw.o $(HELPERS) $B/lib/libtorc.a
 	$(call say,LD,$@)
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $(filter %.o,$^) $B/lib/libtorc.a $(LINK) $(LDFLAGS)
+
+$B/bin/ringstat: $(RINGSTAT) $B/lib/libtorc.a
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
 
 # Tests: one program per tests/test_*.c; functions of sys/ that a test puts its
 # own in place of are listed in its first lines: "wrap: torc_sys_enter ...".
@@ -247,7 +253,7 @@ static:	# static programs in build-static/ (CC=musl-gcc)
 
 STATIC_CC := $(if $(findstring musl,$(CC)),$(CC),musl-gcc)
 .PHONY: static-programs
-static-programs: $B/lib/libtorc.a $(EXAMPLES:%=$B/bin/%)
+static-programs: $B/lib/libtorc.a $(EXAMPLES:%=$B/bin/%) $B/bin/ringstat
 
 install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR=
 	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig

@@ -1,0 +1,71 @@
+/*
+ * fdinfo.h - what the kernel prints of a ring in /proc/PID/fdinfo/FD.
+ *
+ * Every line is optional, unknown lines are left out, and lines may come in
+ * any order: kernels differ. `body` says whether there was anything of the
+ * ring at all: kernels since about 6.16 print nothing when it is in use.
+ */
+#ifndef RINGSTAT_FDINFO_H
+#define RINGSTAT_FDINFO_H
+
+#include "tools/ringstat/text.h"
+
+#define OPCODES 128u	/* more than any kernel has */
+
+/* An SQE that was not taken yet, or a completion that nobody reaped. */
+struct entry {
+	enum { ENTRY_SQE, ENTRY_CQE, ENTRY_OVERFLOW } kind;
+	uint32_t index;		/* of its slot */
+	char opcode[24];	/* the kernel's name of it */
+	int32_t fd;
+	uint32_t sqe_flags;
+	uint64_t off;
+	uint64_t addr;
+	uint32_t op_flags;
+	uint32_t buf_index;
+	uint64_t user_data;
+	int32_t res;
+	uint32_t cqe_flags;
+};
+
+struct fdinfo {
+	int64_t ino;
+	int64_t sq_entries;
+	int64_t sq_head;
+	int64_t sq_tail;
+	int64_t cached_sq_head;
+	int64_t cq_entries;
+	int64_t cq_head;
+	int64_t cq_tail;
+	int64_t cached_cq_tail;
+	int64_t sqes;		/* pending, as the kernel counts them */
+	int64_t cqes;
+	int64_t sq_thread;	/* pid; UNKNOWN: none, or not said */
+	int64_t sq_cpu;
+	int64_t sq_total_us;
+	int64_t sq_work_us;
+	int64_t files;
+	int64_t buffers;
+	int64_t napi;		/* 0 or 1 */
+	int64_t overflow;	/* completions listed as overflowed */
+	uint32_t sqes_listed;
+	uint32_t cqes_listed;
+	uint32_t files_listed;
+	bool body;
+	bool polls_known;
+	bool wide;		/* CQEs of 32 bytes were seen */
+	uint32_t polls[OPCODES];
+
+	/* Both may be NULL: called for each of them, in order. */
+	void (*entry)(void *arg, const struct entry *entry);
+	/* The inode of a socket among the registered files. */
+	void (*socket)(void *arg, uint64_t ino);
+	void *arg;
+};
+
+/* Set `entry`, `socket` and `arg` after it, and then parse. */
+void fdinfo_init(struct fdinfo *info);
+/* Read all lines. 0, or the error of reading. */
+int fdinfo_parse(struct fdinfo *info, struct lines *lines);
+
+#endif

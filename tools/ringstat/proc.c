@@ -1,0 +1,241 @@
+/*
+ * proc.c - files of /proc/PID.
+ */
+#include "tools/ringstat/proc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KERNEL_THREAD 0x00200000u	/* PF_KTHREAD */
+
+int
+proc_open(void)
+{
+	int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static bool
+open_lines(struct lines *lines, int proc, pid_t pid, const char *name)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%d/%s", (int)pid, name);
+	fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		lines_of_fd(lines, fd);
+	return fd >= 0;
+}
+
+void
+proc_parse_status(struct process *process, struct lines *lines)
+{
+	struct text line;
+	uint64_t value;
+
+	while (lines_next(lines, &line)) {
+		if (text_skip(&line, "Uid:")) {
+			text_skip_blanks(&line);
+			if (text_decimal(&line, &value) &&
+			    value <= UINT32_MAX)
+				process->uid = (int64_t)value;
+		} else if (text_skip(&line, "VmLck:")) {
+			text_skip_blanks(&line);
+			if (text_decimal(&line, &value) &&
+			    value < (uint64_t)INT64_MAX / 1024)
+				process->locked_bytes =
+				    (int64_t)value * 1024;
+		}
+	}
+}
+
+/* The soft limit behind the name of a limit; UNKNOWN: unlimited. */
+static int64_t
+parse_limit(struct text line)
+{
+	uint64_t value;
+
+	text_skip_blanks(&line);
+	return text_decimal(&line, &value) && value <= INT64_MAX ?
+	    (int64_t)value : UNKNOWN;
+}
+
+void
+proc_parse_limits(struct process *process, struct lines *lines)
+{
+	struct text line;
+
+	while (lines_next(lines, &line)) {
+		if (text_skip(&line, "Max locked memory"))
+			process->locked_limit = parse_limit(line);
+		else if (text_skip(&line, "Max open files"))
+			process->descriptor_limit = parse_limit(line);
+	}
+}
+
+/*
+ * "PID (NAME) S ppid ..." with any bytes in NAME: the fields are counted from
+ * the last parenthesis.
+ */
+int64_t
+proc_parse_stat(struct text text, uint64_t *flags)
+{
+	const uint64_t tick_us = 1000000u / (uint64_t)sysconf(_SC_CLK_TCK);
+	uint64_t fields[16] = { 0 };
+	const char *end = memrchr(text.at, ')', text.size);
+
+	if (end == NULL)
+		return UNKNOWN;
+	text.size -= (size_t)(end + 1 - text.at);
+	text.at = end + 1;
+	for (unsigned i = 3; i < 16; i++) {
+		struct text word = text_word(&text);
+
+		text_decimal(&word, &fields[i]);
+	}
+	*flags = fields[9];
+	if (fields[14] > 1u << 30 || fields[15] > 1u << 30)
+		return UNKNOWN;
+	return (int64_t)((fields[14] + fields[15]) * tick_us);
+}
+
+void
+proc_read_comm(int proc, pid_t pid, char *comm, size_t size)
+{
+	char path[32];
+	int count;
+
+	snprintf(path, sizeof(path), "%d/comm", (int)pid);
+	count = text_slurp(proc, path, comm, size);
+	/* Its own newline; others belong to the name. */
+	if (count > 0 && comm[count - 1] == '\n')
+		comm[count - 1] = '\0';
+}
+
+char *
+proc_read_cgroup(int proc, pid_t pid)
+{
+	struct lines lines;
+	struct text line;
+	char *path = NULL;
+
+	if (!open_lines(&lines, proc, pid, "cgroup"))
+		return NULL;
+	while (path == NULL && lines_next(&lines, &line)) {
+		/* "0::/path" of version 2; else "4:memory:/path". */
+		bool wanted = text_skip(&line, "0::");
+		const char *at = memchr(line.at, '/', line.size);
+
+		if (!wanted && (at == NULL || memmem(line.at,
+		    (size_t)(at - line.at), ":memory:", 8) == NULL))
+			continue;
+		if (at == NULL)
+			continue;
+		line.size -= (size_t)(at - line.at);
+		line.at = at;
+		path = must_grow(NULL, line.size + 1, 1);
+		text_copy(line, path, line.size + 1);
+	}
+	close(lines.fd);
+	return path;
+}
+
+bool
+proc_is_kernel_thread(int proc, pid_t pid)
+{
+	char path[32], bytes[512];
+	uint64_t flags = 0;
+	int count;
+
+	snprintf(path, sizeof(path), "%d/stat", (int)pid);
+	count = text_slurp(proc, path, bytes, sizeof(bytes));
+	if (count <= 0)
+		return false;
+	proc_parse_stat((struct text) { bytes, (size_t)count }, &flags);
+	return flags & KERNEL_THREAD;
+}
+
+/* One thread: is it one of a ring, and what has it used? */
+static void
+count_thread(int proc, struct process *process, const char *thread)
+{
+	char path[96], bytes[512];
+	uint64_t flags;
+	int64_t cpu;
+	int count;
+	bool worker;
+
+	snprintf(path, sizeof(path), "%d/task/%.16s/comm", (int)process->pid,
+	    thread);
+	count = text_slurp(proc, path, bytes, sizeof(bytes));
+	if (count < 8)
+		return;
+	worker = memcmp(bytes, "iou-wrk-", 8) == 0;
+	if (!worker && memcmp(bytes, "iou-sqp-", 8) != 0)
+		return;
+	snprintf(path, sizeof(path), "%d/task/%.16s/stat", (int)process->pid,
+	    thread);
+	count = text_slurp(proc, path, bytes, sizeof(bytes));
+	cpu = count <= 0 ? 0 :
+	    proc_parse_stat((struct text) { bytes, (size_t)count }, &flags);
+	if (worker) {
+		process->workers++;
+		process->worker_cpu_us += cpu > 0 ? cpu : 0;
+	} else {
+		process->sqthreads++;
+		process->sqthread_cpu_us += cpu > 0 ? cpu : 0;
+	}
+}
+
+void
+proc_read_threads(int proc, struct process *process)
+{
+	char path[32];
+	struct dirent *entry;
+	DIR *tasks;
+	int fd;
+
+	snprintf(path, sizeof(path), "%d/task", (int)process->pid);
+	fd = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	tasks = fd < 0 ? NULL : fdopendir(fd);
+	if (tasks == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	process->workers = process->sqthreads = 0;
+	process->worker_cpu_us = process->sqthread_cpu_us = 0;
+	while ((entry = readdir(tasks)) != NULL) {
+		if (entry->d_name[0] != '.')
+			count_thread(proc, process, entry->d_name);
+	}
+	closedir(tasks);
+}
+
+void
+proc_read(int proc, struct process *process, unsigned want)
+{
+	struct lines lines;
+
+	proc_read_comm(proc, process->pid, process->comm,
+	    sizeof(process->comm));
+	if (open_lines(&lines, proc, process->pid, "status")) {
+		proc_parse_status(process, &lines);
+		close(lines.fd);
+	}
+	if (want & WANT_LIMITS &&
+	    open_lines(&lines, proc, process->pid, "limits")) {
+		proc_parse_limits(process, &lines);
+		close(lines.fd);
+	}
+	if (want & WANT_CGROUP && process->cgroup == NULL)
+		process->cgroup = proc_read_cgroup(proc, process->pid);
+	if (want & WANT_THREADS)
+		proc_read_threads(proc, process);
+}

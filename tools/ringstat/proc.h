@@ -1,0 +1,30 @@
+/*
+ * proc.h - what /proc says of a process besides its rings.
+ */
+#ifndef RINGSTAT_PROC_H
+#define RINGSTAT_PROC_H
+
+#include "tools/ringstat/model.h"
+
+/* /proc, opened; all paths are relative to it. A negative errno: none. */
+int proc_open(void);
+
+/* Each reads one file's text into `process`; lines it does not know are left
+ * out. */
+void proc_parse_status(struct process *process, struct lines *lines);
+void proc_parse_limits(struct process *process, struct lines *lines);
+/* The CPU time (us) of the text of a "stat" file, or UNKNOWN; its flags. */
+int64_t proc_parse_stat(struct text text, uint64_t *flags);
+
+/* The name of a process, terminated; empty if it has gone. */
+void proc_read_comm(int proc, pid_t pid, char *comm, size_t size);
+/* Name, user, locked memory; what else `want` asks for. */
+void proc_read(int proc, struct process *process, unsigned want);
+/* The path of its cgroup, to be freed, or NULL. */
+char *proc_read_cgroup(int proc, pid_t pid);
+/* A kernel thread, which has no descriptors. */
+bool proc_is_kernel_thread(int proc, pid_t pid);
+/* Count iou-wrk-* and iou-sqp-*; what they used of the CPU. */
+void proc_read_threads(int proc, struct process *process);
+
+#endif

@@ -1,0 +1,521 @@
+/*
+ * scan.c - taking a sample: one walk over /proc, and of each process no more
+ * than is needed.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sys/sys.h"
+#include "tools/ringstat/map.h"
+#include "tools/ringstat/model.h"
+#include "tools/ringstat/page.h"
+#include "tools/ringstat/proc.h"
+
+#define RING_LINK "anon_inode:[io_uring]"
+#define MAX_PAGES 1024u		/* statistics pages of a process */
+#define MAX_SOCKETS 4096u	/* registered ones that are kept */
+/* What reading one ring's fdinfo may take of the time: the kernel holds its
+ * lock meanwhile. */
+#define DUTY 100u
+#define RETRY_BUDGET_NS 200000000u	/* for all rings of a sample */
+
+struct scan {
+	struct sample *sample;
+	const struct options *options;
+	const struct sample *before;
+	unsigned want;
+	int proc;
+	int64_t common_ino;	/* of anonymous inodes before Linux 5.14 */
+	uint64_t retry_until;
+
+	/* Of the process that is looked at. */
+	pid_t pid;
+	int fds;		/* its directory of descriptors */
+	int pidfd;		/* or -1 */
+	int process;		/* index, or -1: it has no ring so far */
+	unsigned pages[MAX_PAGES];
+	unsigned page_count;
+	int64_t descriptors;
+};
+
+/* ---- One ring ---- */
+
+static void
+note_socket(void *arg, uint64_t ino)
+{
+	struct ring *ring = arg;
+
+	if (ring->socket_count == MAX_SOCKETS)
+		return;
+	if (ring->sockets == NULL)
+		ring->sockets = must_grow(NULL, MAX_SOCKETS, sizeof(ino));
+	ring->sockets[ring->socket_count++] = ino;
+}
+
+struct collector {
+	struct ring *ring;
+	unsigned counts[3];	/* by kind */
+	bool wanted[3];
+};
+
+static void
+collect_entry(void *arg, const struct entry *entry)
+{
+	struct collector *collector = arg;
+
+	if (collector->wanted[entry->kind] &&
+	    collector->counts[entry->kind]++ < MAX_ENTRIES)
+		ring_add_entry(collector->ring, entry);
+}
+
+static void
+collect_socket(void *arg, uint64_t ino)
+{
+	note_socket(((struct collector *)arg)->ring, ino);
+}
+
+/* What the map has said is more recent, and stays. */
+static void
+prefer(int64_t *value, int64_t other)
+{
+	if (*value == UNKNOWN)
+		*value = other;
+}
+
+static int64_t
+distance(int64_t to, int64_t from)
+{
+	return to == UNKNOWN || from == UNKNOWN ? UNKNOWN :
+	    (int64_t)((uint32_t)to - (uint32_t)from);
+}
+
+static void
+take_fdinfo(struct ring *ring, const struct fdinfo *info)
+{
+	prefer(&ring->sq_entries, info->sq_entries);
+	prefer(&ring->sq_head, info->sq_head);
+	prefer(&ring->sq_tail, info->sq_tail);
+	prefer(&ring->cq_entries, info->cq_entries);
+	prefer(&ring->cq_head, info->cq_head);
+	prefer(&ring->cq_tail, info->cq_tail);
+	prefer(&ring->sq_pending, distance(info->sq_tail, info->sq_head));
+	prefer(&ring->cq_ready, distance(info->cq_tail, info->cq_head));
+	ring->cached_sq_head = info->cached_sq_head;
+	ring->cached_cq_tail = info->cached_cq_tail;
+	ring->overflow_listed = info->overflow;
+	ring->polls_known = info->polls_known;
+	memcpy(ring->polls, info->polls, sizeof(ring->polls));
+	ring->sq_thread = info->sq_thread;
+	ring->sq_cpu = info->sq_cpu;
+	ring->sq_total_us = info->sq_total_us;
+	ring->sq_work_us = info->sq_work_us;
+	ring->files = info->files;
+	ring->buffers = info->buffers;
+	ring->napi = info->napi;
+	/* Rings without an index array: their SQEs are not printed. Those
+	 * with wide CQEs: about half. */
+	if (!(ring->sources & SOURCE_MAP) && info->sqes > 0 &&
+	    info->sqes_listed < info->sqes)
+		ring->hidden |= HIDDEN_SQES;
+	if (info->cqes > 0 && info->cqes_listed < info->cqes &&
+	    (info->wide || !(ring->sources & SOURCE_MAP)))
+		ring->hidden |= HIDDEN_CQES;
+}
+
+/* Once. 0, -EAGAIN when the ring was in use, or another error. */
+static int
+read_fdinfo(struct scan *scan, struct ring *ring, unsigned fd, bool entries)
+{
+	const bool mapped = ring->sources & SOURCE_MAP;
+	struct collector collector = {
+		.ring = ring,
+		.wanted = { !mapped, !mapped, true },
+	};
+	struct fdinfo info;
+	struct lines lines;
+	char path[48];
+	int file, rc;
+
+	snprintf(path, sizeof(path), "%d/fdinfo/%u", (int)scan->pid, fd);
+	file = openat(scan->proc, path, O_RDONLY | O_CLOEXEC);
+	if (file < 0)
+		return -errno;
+	fdinfo_init(&info);
+	info.arg = &collector;
+	info.socket = collect_socket;
+	if (entries)
+		info.entry = collect_entry;
+	lines_of_fd(&lines, file);
+	rc = fdinfo_parse(&info, &lines);
+	close(file);
+	if (rc < 0)
+		return rc;
+	if (!info.body)
+		return -EAGAIN;
+	take_fdinfo(ring, &info);
+	ring->sources |= SOURCE_FDINFO;
+	ring->entries_known = ring->entries_known || entries;
+	return 0;
+}
+
+static void
+read_fdinfo_patiently(struct scan *scan, struct ring *ring, unsigned fd,
+    bool entries)
+{
+	uint64_t begun = torc_sys_now();
+	uint64_t pause_ns = 100000;
+	int rc = read_fdinfo(scan, ring, fd, entries);
+
+	for (int i = 0; rc == -EAGAIN && i < 6; i++, pause_ns *= 2) {
+		if (torc_sys_now() + pause_ns > scan->retry_until)
+			break;
+		torc_sys_sleep(pause_ns);
+		begun = torc_sys_now();
+		rc = read_fdinfo(scan, ring, fd, entries);
+	}
+	ring->busy = rc == -EAGAIN;
+	ring->cost_ns = torc_sys_now() - begun;
+	ring->wait_until = begun + ring->cost_ns * DUTY;
+}
+
+/* Reading a long backlog line by line would stop the ring for that long. */
+static bool
+is_dear(const struct ring *ring, const struct ring *before, uint64_t now)
+{
+	return ring->sources & SOURCE_MAP &&
+	    ((before != NULL && before->wait_until > now) ||
+	    ring->sq_pending + ring->cq_ready > (int64_t)MAX_ENTRIES * 4);
+}
+
+static void
+read_ring(struct scan *scan, struct ring *ring, unsigned fd)
+{
+	const bool entries = scan->want & WANT_ENTRIES;
+	const struct ring *before = scan->before == NULL ? NULL :
+	    sample_find(scan->before, ring->ino, scan->pid, fd);
+
+	if (!scan->options->no_map) {
+		if (scan->pidfd < 0)
+			scan->pidfd = map_open(scan->pid);
+		if (scan->pidfd >= 0)
+			map_read(ring, scan->pidfd, fd, entries);
+	}
+	if (ring->sources & SOURCE_MAP && !(scan->want & WANT_LISTS))
+		return;
+	if (is_dear(ring, before, torc_sys_now())) {
+		ring->skipped = true;
+		ring->wait_until = before == NULL ? 0 : before->wait_until;
+		return;
+	}
+	read_fdinfo_patiently(scan, ring, fd, entries);
+}
+
+static int64_t
+ring_memory(const struct ring *ring)
+{
+	const int64_t page = (int64_t)torc_sys_page_size();
+	int64_t queues, sqes;
+
+	if (ring->sq_entries == UNKNOWN || ring->cq_entries == UNKNOWN)
+		return UNKNOWN;
+	queues = 64 + ring->cq_entries * 16 + ring->sq_entries * 4;
+	sqes = ring->sq_entries * 64;
+	return (queues + page - 1) / page * page +
+	    (sqes + page - 1) / page * page;
+}
+
+static double
+rate(int64_t now, int64_t before, double interval)
+{
+	int64_t count = distance(now, before);
+
+	return count == UNKNOWN ? UNKNOWN : (double)count / interval;
+}
+
+/* Heads and tails count for ever, modulo 2^32. */
+static void
+rate_ring(struct ring *ring, const struct ring *before, double interval)
+{
+	ring->submissions = rate(ring->sq_head, before->sq_head, interval);
+	ring->completions = rate(ring->cq_tail, before->cq_tail, interval);
+}
+
+/* ---- Descriptors ---- */
+
+static struct process *
+process_of(struct scan *scan)
+{
+	if (scan->process < 0) {
+		scan->process = (int)scan->sample->process_count;
+		sample_add_process(scan->sample, scan->pid);
+	}
+	return &scan->sample->processes[scan->process];
+}
+
+/* Another descriptor of a ring that was read already. */
+static void
+share(struct scan *scan, struct ring *ring, unsigned fd)
+{
+	const struct process *owner =
+	    &scan->sample->processes[ring->process];
+
+	if (owner->pid == scan->pid) {
+		if (ring->fd_count < MAX_LISTED)
+			ring->fds[ring->fd_count] = fd;
+		ring->fd_count++;
+		return;
+	}
+	if (ring->shared_count > 0 && ring->shared_count <= MAX_LISTED &&
+	    ring->shared_by[ring->shared_count - 1] == scan->pid)
+		return;
+	if (ring->shared_count < MAX_LISTED)
+		ring->shared_by[ring->shared_count] = scan->pid;
+	ring->shared_count++;
+}
+
+static void
+meet_ring(struct scan *scan, const char *name, unsigned fd)
+{
+	struct stat status;
+	int64_t ino = UNKNOWN;
+	struct ring *ring;
+
+	if (fstatat(scan->fds, name, &status, 0) == 0 &&
+	    (int64_t)status.st_ino != scan->common_ino)
+		ino = (int64_t)status.st_ino;
+	process_of(scan);
+	ring = sample_find(scan->sample, ino, scan->pid, fd);
+	if (ring != NULL) {
+		share(scan, ring, fd);
+		return;
+	}
+	ring = sample_add_ring(scan->sample);
+	ring->ino = ino;
+	ring->process = (unsigned)scan->process;
+	ring->fds[0] = fd;
+	ring->fd_count = 1;
+	read_ring(scan, ring, fd);
+	ring->memory = ring_memory(ring);
+}
+
+static void
+meet_descriptor(struct scan *scan, const char *name)
+{
+	static const char ring_link[] = RING_LINK;
+	static const char page_link[] = "/memfd:" TORC_PAGE_NAME;
+	struct text digits = { name, strlen(name) };
+	char link[64];
+	uint64_t fd;
+	ssize_t size;
+
+	if (!text_decimal(&digits, &fd) || fd > INT32_MAX)
+		return;
+	scan->descriptors++;
+	size = readlinkat(scan->fds, name, link, sizeof(link));
+	if (size == sizeof(ring_link) - 1 &&
+	    memcmp(link, ring_link, (size_t)size) == 0)
+		meet_ring(scan, name, (unsigned)fd);
+	else if (size >= (ssize_t)sizeof(page_link) - 1 &&
+	    memcmp(link, page_link, sizeof(page_link) - 1) == 0 &&
+	    scan->page_count < MAX_PAGES)
+		scan->pages[scan->page_count++] = (unsigned)fd;
+}
+
+/* ---- Processes ---- */
+
+static bool
+is_wanted(struct scan *scan)
+{
+	const struct options *options = scan->options;
+	struct stat status;
+	char name[64], *cgroup;
+	bool wanted;
+
+	if (options->by_user) {
+		snprintf(name, sizeof(name), "%d", (int)scan->pid);
+		if (fstatat(scan->proc, name, &status, 0) < 0 ||
+		    status.st_uid != options->uid)
+			return false;
+	}
+	if (options->comm != NULL) {
+		proc_read_comm(scan->proc, scan->pid, name, sizeof(name));
+		if (strstr(name, options->comm) == NULL)
+			return false;
+	}
+	if (options->cgroup == NULL)
+		return true;
+	cgroup = proc_read_cgroup(scan->proc, scan->pid);
+	wanted = cgroup != NULL && strstr(cgroup, options->cgroup) != NULL;
+	free(cgroup);
+	return wanted;
+}
+
+static void
+refused(struct scan *scan, int error)
+{
+	struct sample *sample = scan->sample;
+	const bool asked = scan->options->pid_count > 0;
+
+	if (error == ENOENT || error == ESRCH) {
+		sample->vanished++;
+		sample->asked_missing |= asked;
+	} else if (asked || !proc_is_kernel_thread(scan->proc, scan->pid)) {
+		sample->denied++;
+		sample->asked_denied |= asked;
+	}
+}
+
+/* Its rings have no descriptor, but there may be threads of them. */
+static void
+look_for_threads(struct scan *scan)
+{
+	struct process found = { .pid = scan->pid };
+
+	proc_read_threads(scan->proc, &found);
+	if (found.workers + found.sqthreads > 0)
+		process_of(scan);
+}
+
+static void
+finish_process(struct scan *scan)
+{
+	struct process *process;
+
+	if (scan->process < 0 && scan->want & WANT_LONERS)
+		look_for_threads(scan);
+	if (scan->process < 0)
+		return;
+	process = process_of(scan);
+	process->descriptors = scan->descriptors;
+	proc_read(scan->proc, process, scan->want);
+	for (unsigned i = 0; i < scan->page_count &&
+	    scan->want & WANT_TORC; i++)
+		torc_view_attach(scan->sample, (unsigned)scan->process,
+		    scan->fds, scan->pages[i], scan->want & WANT_CONNS);
+}
+
+static void
+look_at(struct scan *scan, pid_t pid)
+{
+	struct dirent *entry;
+	char path[32];
+	DIR *fds;
+
+	scan->pid = pid;
+	scan->process = -1;
+	scan->pidfd = -1;
+	scan->page_count = 0;
+	scan->descriptors = 0;
+	snprintf(path, sizeof(path), "%d/fd", (int)pid);
+	if (!is_wanted(scan))
+		return;
+	scan->fds = openat(scan->proc, path,
+	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fds = scan->fds < 0 ? NULL : fdopendir(scan->fds);
+	if (fds == NULL) {
+		refused(scan, errno);
+		if (scan->fds >= 0)
+			close(scan->fds);
+		return;
+	}
+	errno = 0;
+	while ((entry = readdir(fds)) != NULL)
+		meet_descriptor(scan, entry->d_name);
+	if (errno == EACCES || errno == EPERM)
+		refused(scan, errno);
+	finish_process(scan);
+	if (scan->pidfd >= 0)
+		close(scan->pidfd);
+	closedir(fds);
+}
+
+static int
+look_at_all(struct scan *scan)
+{
+	int fd = openat(scan->proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *all = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (all == NULL)
+		return -errno;
+	while ((entry = readdir(all)) != NULL) {
+		struct text digits = { entry->d_name, strlen(entry->d_name) };
+		uint64_t pid;
+
+		if (text_decimal(&digits, &pid) && digits.size == 0 &&
+		    pid > 0 && pid <= INT32_MAX)
+			look_at(scan, (pid_t)pid);
+	}
+	closedir(all);
+	return 0;
+}
+
+/* ---- The sample ---- */
+
+/* Before Linux 5.14 a ring has the inode that eventfds still share. */
+static int64_t
+common_inode(void)
+{
+	int fd = torc_sys_eventfd();
+	struct stat status;
+	int64_t ino = UNKNOWN;
+
+	if (fd < 0)
+		return UNKNOWN;
+	if (fstat(fd, &status) == 0)
+		ino = (int64_t)status.st_ino;
+	close(fd);
+	return ino;
+}
+
+static void
+work_out_rates(struct sample *sample, const struct sample *before)
+{
+	if (before == NULL)
+		return;
+	sample->interval = (double)(sample->time_ns - before->time_ns) / 1e9;
+	for (unsigned i = 0; i < sample->ring_count; i++) {
+		struct ring *ring = &sample->rings[i];
+		const struct ring *old = sample_find(before, ring->ino,
+		    sample->processes[ring->process].pid, ring->fds[0]);
+
+		if (old != NULL && sample->interval > 0)
+			rate_ring(ring, old, sample->interval);
+	}
+}
+
+int
+sample_take(struct sample *sample, const struct options *options,
+    unsigned want, const struct sample *before)
+{
+	struct scan *scan = must_grow(NULL, 1, sizeof(*scan));
+	int rc = 0;
+
+	memset(sample, 0, sizeof(*sample));
+	*scan = (struct scan) {
+		.sample = sample,
+		.options = options,
+		.before = before,
+		.want = want,
+		.proc = proc_open(),
+		.common_ino = common_inode(),
+		.retry_until = torc_sys_now() + RETRY_BUDGET_NS,
+	};
+	sample->time_ns = torc_sys_now();
+	if (scan->proc < 0)
+		rc = scan->proc;
+	for (unsigned i = 0; rc == 0 && i < options->pid_count; i++)
+		look_at(scan, options->pids[i]);
+	if (rc == 0 && options->pid_count == 0)
+		rc = look_at_all(scan);
+	if (scan->proc >= 0)
+		close(scan->proc);
+	free(scan);
+	work_out_rates(sample, before);
+	return rc;
+}
