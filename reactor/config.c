@@ -10,18 +10,9 @@
 #include "reactor/runtime.h"
 #include "sys/sys.h"
 
-struct bound {
-	const char *name;
-	size_t offset;
-	unsigned initial;	/* 0: worked out from the others */
-	unsigned least;
-	unsigned most;
-	bool power_of_two;
-};
+#define FIELD(name) TORC_BOUND_FIELD(struct torc_config, name)
 
-#define FIELD(name) #name, offsetof(struct torc_config, name)
-
-static const struct bound bounds[] = {
+static const struct torc_bound bounds[] = {
 	{ FIELD(reactors), 0, 1, 1024, false },
 	{ FIELD(sq_entries), 1024, 4, 32768, true },
 	{ FIELD(cq_entries), 0, 8, 65536, true },
@@ -46,17 +37,11 @@ static const struct bound bounds[] = {
 	{ FIELD(read_budget), 16, 1, 1048576, false },
 };
 
-static unsigned *
-value_of(struct torc_config *config, const struct bound *bound)
-{
-	return (unsigned *)(void *)((char *)config + bound->offset);
-}
-
 static int
-check(struct torc_config *config, const struct bound *bound, char *text,
-    size_t size)
+check(void *config, const struct torc_bound *bound, char *text, size_t size)
 {
-	unsigned *value = value_of(config, bound);
+	unsigned *value = (unsigned *)(void *)((char *)config +
+	    bound->offset);
 
 	if (*value == 0) {
 		*value = bound->initial;
@@ -69,6 +54,17 @@ check(struct torc_config *config, const struct bound *bound, char *text,
 	    *value, bound->power_of_two ? "a power of two " : "",
 	    bound->least, bound->most);
 	return -EINVAL;
+}
+
+int
+torc_config_check(void *config, const struct torc_bound *table, size_t count,
+    char *text, size_t size)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < count && rc == 0; i++)
+		rc = check(config, &table[i], text, size);
+	return rc;
 }
 
 static unsigned
@@ -109,15 +105,13 @@ int
 torc_config_fill(struct torc_config *config, const struct torc_config *from,
     char *text, size_t size)
 {
+	int rc;
+
 	if (from == NULL)
 		memset(config, 0, sizeof(*config));
 	else
 		*config = *from;
-	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
-		int rc = check(config, &bounds[i], text, size);
-
-		if (rc < 0)
-			return rc;
-	}
-	return relate(config, text, size);
+	rc = torc_config_check(config, bounds,
+	    sizeof(bounds) / sizeof(bounds[0]), text, size);
+	return rc < 0 ? rc : relate(config, text, size);
 }

@@ -1,12 +1,32 @@
 /*
- * config.h - defaults and bounds of struct torc_config.
+ * config.h - defaults and bounds of struct torc_config, and of others.
  */
 #ifndef TORC_REACTOR_CONFIG_H
 #define TORC_REACTOR_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct torc_config;
+
+/* A field of a configuration, an unsigned. */
+struct torc_bound {
+	const char *name;
+	size_t offset;
+	unsigned initial;	/* 0: worked out from the others */
+	unsigned least;
+	unsigned most;
+	bool power_of_two;
+};
+
+#define TORC_BOUND_FIELD(type, name) #name, offsetof(type, name)
+
+/*
+ * Give the fields of `config` that are 0 their defaults. 0, or -EINVAL with
+ * the first field that is out of its bounds, its value and these in `text`.
+ */
+int torc_config_check(void *config, const struct torc_bound *table,
+    size_t count, char *text, size_t size);
 
 /*
  * Copy `from` (NULL: all defaults) to `config` with every default filled in.
