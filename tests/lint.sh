@@ -60,7 +60,7 @@ grep -nE '(^|[^_a-z.>])errno([^._a-z]|$)' ring/*.[ch] reactor/*.[ch] \
     conn/*.c conn/net.h | grep -vE '<errno.h>|/?\*' |
     claim "errno is read in sys/ only"
 
-grep -nE '(^|[^_a-z])(syscall|mmap|munmap|madvise|close|socket|bind|listen|setsockopt|clock_gettime|malloc|calloc|free|read|write)\(' \
+grep -nE '(^|[^_a-z>])(syscall|mmap|munmap|madvise|close|socket|bind|listen|setsockopt|clock_gettime|malloc|calloc|free|read|write)\(' \
     ring/*.[ch] reactor/*.[ch] conn/*.[ch] | grep -vE ':[ 	]*[/ ]?\*|/\*.*\(2\)|^conn/torc.h|^reactor/runtime.h' |
     claim "the kernel and the heap are reached through sys/ only"
 
