@@ -39,8 +39,8 @@ struct torc_pool_kind {
 	 */
 	void (*close)(void *arg, void *item);
 	/*
-	 * The reactor has ended, and what was open on it is closed: free
-	 * memory, touch no connection.
+	 * The reactor is at its end, and closes or has closed what was open on
+	 * it: free memory, touch no connection.
 	 */
 	void (*free)(void *arg, void *item);
 	/*
@@ -135,7 +135,7 @@ TORC_API void torc_pool_stats(const struct torc_pool *pool,
  * its way is not seen yet, so the first request on an idle connection may
  * still fail.)
  */
-TORC_API bool torc_conn_usable(const struct torc_conn *conn);
+TORC_API bool torc_conn_usable(struct torc_conn *conn);
 
 /* ---- Blocking work ---- */
 
@@ -176,8 +176,8 @@ TORC_API void torc_offload_threads(unsigned most);
  * that connects is taken and the others are given up.
  *
  * 0, or a negative errno: -EINVAL for what is no address, -ENOENT if there is
- * no such name, -EAGAIN if that could not be found out now, -ETIMEDOUT,
- * -ECANCELED, or that of the attempt which failed last.
+ * no such name, -EAGAIN if that could not be found out now, -EIO if never,
+ * -ETIMEDOUT, -ECANCELED, or that of the attempt which failed last.
  */
 TORC_API int torc_dial_name(struct torc_conn **conn, const char *address,
     uint64_t deadline);

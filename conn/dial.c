@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include "conn/client.h"
 #include "conn/net.h"
 #include "sys/sys.h"
 
@@ -56,4 +57,12 @@ torc_dial(struct torc_conn **conn, const char *address, uint64_t deadline)
 	}
 	reactor->counters.dials++;
 	return 0;
+}
+
+bool
+torc_conn_usable(struct torc_conn *conn)
+{
+	return !torc_recv_news(conn) && conn->view_size == 0 &&
+	    !conn->spoiled && !conn->shut && !conn->doomed &&
+	    torc_send_idle(conn);
 }
