@@ -95,7 +95,7 @@ torc_pipeline_end(struct torc_pipeline *pipeline)
 void
 torc_pipeline_break(struct torc_pipeline *pipeline, int error)
 {
-	torc_require(error < 0, "a pipeline breaks by an error, which is negative");
+	torc_require(error < 0, "a pipeline is broken by 0");
 	if (pipeline->error != 0)
 		return;
 	pipeline->error = error;
