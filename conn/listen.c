@@ -63,6 +63,18 @@ remove_stale(const struct sockaddr_storage *address, uint32_t size)
 	torc_sys_close(fd);
 }
 
+/* With the file that a local one has made. */
+static void
+close_socket(int fd, const struct sockaddr_storage *address)
+{
+	const struct sockaddr_un *local =
+	    (const struct sockaddr_un *)address;
+
+	if (address->ss_family == AF_UNIX)
+		torc_sys_unlink(local->sun_path);
+	torc_sys_close(fd);
+}
+
 static int
 open_socket(struct sockaddr_storage *address, uint32_t size, int backlog)
 {
@@ -79,14 +91,17 @@ open_socket(struct sockaddr_storage *address, uint32_t size, int backlog)
 	if (rc == 0)
 		rc = torc_sys_bind(fd, (const struct sockaddr *)address,
 		    size);
-	if (rc == 0)
-		rc = torc_sys_listen(fd, backlog);
+	if (rc < 0) {
+		torc_sys_close(fd);
+		return rc;
+	}
+	rc = torc_sys_listen(fd, backlog);
 	if (rc == 0)
 		rc = torc_sys_getsockname(fd, (struct sockaddr *)address,
 		    &length);
 	if (rc == 0)
 		return fd;
-	torc_sys_close(fd);
+	close_socket(fd, address);
 	return rc;
 }
 
@@ -240,15 +255,11 @@ static void
 forget(struct torc_listener *listener)
 {
 	struct torc_net *net = listener->net;
-	const struct sockaddr_un *local =
-	    (const struct sockaddr_un *)&listener->address;
 
 	unpause(listener);
 	if (torc_node_linked(&listener->todo.node))
 		torc_list_remove(&listener->todo.node);
-	if (listener->address.ss_family == AF_UNIX)
-		torc_sys_unlink(local->sun_path);
-	torc_sys_close(listener->fd);
+	close_socket(listener->fd, &listener->address);
 	torc_slots_give(&net->listeners, listener);
 }
 
@@ -329,6 +340,18 @@ torc_accept_stray(struct torc_reactor *reactor,
 	reactor->counters.stray++;
 	if (cqe->res >= 0)
 		torc_sys_close(cqe->res);
+}
+
+void
+torc_listen_abandon(struct torc_net *net)
+{
+	struct torc_listener *listener = NULL;
+
+	while ((listener = torc_slots_each(&net->listeners, listener)) !=
+	    NULL) {
+		torc_sys_shutdown(listener->fd, SHUT_RDWR);
+		close_socket(listener->fd, &listener->address);
+	}
 }
 
 void
@@ -414,7 +437,7 @@ torc_listen(struct torc_reactor *reactor, const char *address,
 		return fd;
 	rc = add(net, fd, &parsed, handler, arg);
 	if (rc < 0)
-		torc_sys_close(fd);
+		close_socket(fd, &parsed);
 	return rc;
 }
 

@@ -136,7 +136,6 @@ static void
 abandon(struct torc_reactor *reactor)
 {
 	struct torc_net *net = net_of(reactor);
-	struct torc_listener *listener = NULL;
 	struct torc_conn *conn = NULL;
 
 	/* A shutdown reaches the peer although the ring holds the socket. */
@@ -144,11 +143,7 @@ abandon(struct torc_reactor *reactor)
 		torc_sys_shutdown(conn->fd, SHUT_RDWR);
 		torc_sys_close(conn->fd);
 	}
-	while ((listener = torc_slots_each(&net->listeners, listener)) !=
-	    NULL) {
-		torc_sys_shutdown(listener->fd, SHUT_RDWR);
-		torc_sys_close(listener->fd);
-	}
+	torc_listen_abandon(net);
 }
 
 static void

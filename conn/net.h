@@ -273,6 +273,8 @@ void torc_listen_resume(struct torc_net *net);
 void torc_listen_begin(struct torc_net *net);
 /* Accept no more; what is in the backlog still counts as accepted. */
 void torc_listen_close(struct torc_net *net);
+/* The ring is lost: close them, free nothing. */
+void torc_listen_abandon(struct torc_net *net);
 
 /* ---- address.c ---- */
 
