@@ -598,7 +598,9 @@ void
 sim_net_check_end(void)
 {
 	for (int fd = 0; fd < MAX_FDS; fd++) {
-		if (fds[fd] != NULL)
+		/* Fibers of a reactor that was given up do not run on. */
+		if (fds[fd] != NULL &&
+		    !(fds[fd]->programs && sim_kernel_lost()))
 			sim_fail("descriptor %d (kind %d) was left open", fd,
 			    fds[fd]->kind);
 	}
@@ -629,6 +631,7 @@ program_socket(void)
 	if (fd >= 0) {
 		file->sock = sock_make(false);
 		file->sock->file = file;
+		file->programs = true;
 	}
 	return fd;
 }
@@ -671,6 +674,7 @@ program_pair(int pair[2])
 		files[i]->sock->file = files[i];
 		files[i]->sock->state = SOCK_CONNECTED;
 		files[i]->sock->other = files[1 - i]->sock;
+		files[i]->programs = true;
 	}
 	return 0;
 }
@@ -680,7 +684,11 @@ torc_sys_socketpair(int pair[2])
 {
 	int rc = sim_crossing(SITE_PAIR);
 
-	return rc < 0 ? rc : program_pair(pair);
+	if (rc == 0)
+		rc = program_pair(pair);
+	for (int i = 0; rc == 0 && i < 2; i++)
+		fds[pair[i]]->programs = false;
+	return rc;
 }
 
 int

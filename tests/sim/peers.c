@@ -107,11 +107,13 @@ peers_next(void)
 	return next;
 }
 
+/* Nobody has anything to do but to wait for the program to come. */
 bool
 peers_done(void)
 {
 	for (unsigned i = 0; i < peer_count; i++) {
-		if (!peers[i].over)
+		if (!peers[i].over && (step_of(&peers[i])->kind !=
+		    STEP_SERVE || peer_can_accept()))
 			return false;
 	}
 	return true;
@@ -344,8 +346,8 @@ do_step(struct peer *peer)
 		return;
 	case STEP_AGAIN:
 		next_step(peer);
-		if (peer->rounds++ < step->n)
-			peer->step = 0;
+		if (peer->rounds++ < step->n >> 8)
+			peer->step = step->n & 255;
 		return;
 	case STEP_END:
 		if (peer->handle >= 0)

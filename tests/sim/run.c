@@ -20,7 +20,7 @@
 static struct torc_reactor *currents[MAX_REACTORS];	/* torc_current */
 static struct torc_post starts[MAX_REACTORS];
 static char addresses[MAX_ADDRESSES][80];
-static unsigned fibers;		/* of the scenario, not at their end */
+static unsigned fibers[MAX_REACTORS];	/* of the scenario, that run */
 static char notes[4096];
 
 static struct {
@@ -54,7 +54,7 @@ sim_world_reset(uint64_t seed)
 	memset(currents, 0, sizeof(currents));
 	torc_current = NULL;
 	call_count = 0;
-	fibers = 0;
+	memset(fibers, 0, sizeof(fibers));
 	notes[0] = '\0';
 }
 
@@ -162,6 +162,16 @@ tell_to_end(void)
 }
 
 static bool
+has_fibers(void)
+{
+	for (unsigned i = 0; i < world.reactor_count; i++) {
+		if (is_alive(world.reactors[i]) && fibers[i] > 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
 has_connections(void)
 {
 	for (unsigned i = 0; i < world.reactor_count; i++) {
@@ -181,7 +191,7 @@ is_time_to_end(void)
 		return false;
 	if (world.scenario->early && sim_draw(100) == 0)
 		return true;
-	if (!peers_done() || fibers > 0 || call_count > 0)
+	if (!peers_done() || has_fibers() || call_count > 0)
 		return false;
 	if (world.end_at == 0)
 		world.end_at = world.now + GRACE;
@@ -311,9 +321,10 @@ open_listeners(const struct scenario *scenario)
 static int
 run_fiber(void *arg)
 {
+	unsigned index = world.running;
 	int rc = world.scenario->fiber(arg);
 
-	fibers--;
+	fibers[index]--;
 	return rc;
 }
 
@@ -323,7 +334,7 @@ start_fiber(struct torc_reactor *reactor, struct torc_post *post)
 	(void)post;
 	if (torc_fiber_start(reactor, NULL, run_fiber, NULL) < 0) {
 		expect(false, "a fiber can be started");
-		fibers--;
+		fibers[world.running]--;
 	}
 }
 
@@ -348,7 +359,7 @@ prepare(const struct scenario *scenario)
 	for (unsigned i = 0; rc == 0 && scenario->fiber != NULL && i < count;
 	    i++) {
 		starts[i].call = start_fiber;
-		fibers++;
+		fibers[i]++;
 		rc = torc_post(world.reactors[i], &starts[i]);
 	}
 	return rc;

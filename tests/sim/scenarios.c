@@ -293,10 +293,12 @@ wait_in_vain(struct torc_conn *conn, void *arg)
 
 	(void)arg;
 	note("%d", rc);
-	expect(rc == -ETIMEDOUT, "a receive has a deadline");
+	expect(rc == -ETIMEDOUT || rc > 0, "a receive has a deadline");
 	torc_conn_write(conn, program_stream(), 10, LATER);
-	rc = torc_conn_recv(conn, &in, LATER);
-	expect(rc == 5, "after its deadline, a receive can be repeated");
+	while ((rc = torc_conn_recv(conn, &in, LATER)) > 0)
+		continue;
+	expect(rc == 0 && in.size == 5,
+	    "after its deadline, a receive can be repeated");
 	return TORC_CLOSE;
 }
 
@@ -470,11 +472,15 @@ talk_to(const char *address)
 	expect(rc == 0, "a peer that is there is reached");
 	if (rc < 0)
 		return rc;
-	rc = torc_conn_write(conn, bytes, 700, LATER);
-	while (rc >= 0 && size < 700 &&
-	    (rc = torc_conn_recv(conn, &in, LATER)) > 0) {
-		size += in.size;
-		torc_conn_consume(conn, in.size);
+	for (size_t sent = 0; rc >= 0 && sent < 700; sent += 50) {
+		rc = torc_conn_write(conn, bytes + sent, 50, LATER);
+		while (rc >= 0 && size < sent + 50 &&
+		    (rc = torc_conn_recv(conn, &in, LATER)) > 0) {
+			size += in.size;
+			torc_conn_consume(conn, in.size);
+		}
+		if (rc == 0 && size < sent + 50)
+			break;
 	}
 	expect(size == 700, "it answers");
 	rc = torc_conn_close(conn, torc_after_ms(1000));
@@ -739,10 +745,10 @@ static const struct step to_third[] = {
 };
 static const struct step churn[] = {
 	CONNECT(0), ECHO(10), CLOSE, CONNECT(0), SEND(5), RESET, CONNECT(0),
-	CLOSE, AGAIN(4), END,
+	CLOSE, AGAIN_FROM(0, 4), END,
 };
 static const struct step polite_churn[] = {
-	CONNECT(0), ECHO(30), FIN, AWAIT_FIN, CLOSE, AGAIN(5), END,
+	CONNECT(0), ECHO(30), FIN, AWAIT_FIN, CLOSE, AGAIN_FROM(0, 5), END,
 };
 static const struct step upload[] = {
 	CONNECT(0), SEND(2500), FIN, RECV(2500), AWAIT_FIN, END,
@@ -796,7 +802,7 @@ static const struct step both_ways[] = {
 	CONNECT(0), SEND(700), RECV(1000), FIN, AWAIT_FIN, END,
 };
 static const struct step serve_stream[] = {
-	SERVE, RECV(700), SEND(700), FIN, AWAIT_FIN, END,
+	SERVE, RECV(50), SEND(50), AGAIN_FROM(1, 13), FIN, AWAIT_FIN, END,
 };
 static const struct step serve_echo[] = {
 	SERVE, SEND(1200), FIN, AWAIT_END, END,

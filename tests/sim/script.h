@@ -27,7 +27,7 @@ enum step_kind {
 	STEP_RESET,		/* reset the connection; it is gone */
 	STEP_CLOSE,
 	STEP_SLEEP,		/* `n` milliseconds */
-	STEP_AGAIN,		/* go back to the first step, `n` times */
+	STEP_AGAIN,		/* go back to step `n & 255`, `n >> 8` times */
 };
 
 struct step {
@@ -46,7 +46,7 @@ struct step {
 #define RESET			{ STEP_RESET, 0 }
 #define CLOSE			{ STEP_CLOSE, 0 }
 #define SLEEP(ms)		{ STEP_SLEEP, ms }
-#define AGAIN(times)		{ STEP_AGAIN, times }
+#define AGAIN_FROM(step, times)	{ STEP_AGAIN, (times) << 8 | (step) }
 #define END			{ STEP_END, 0 }
 
 /* What a peer expects to read. */

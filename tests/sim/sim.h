@@ -160,6 +160,7 @@ struct file {
 	struct kring *ring;
 	struct sock *sock;
 	uint64_t count;		/* of an eventfd */
+	bool programs;		/* not torc's: the scenario's own */
 };
 
 /* A descriptor, -EMFILE, or -ENFILE. */
