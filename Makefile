@@ -215,6 +215,11 @@ mutate-order:	# weaken each barrier in turn: a proof turns red (minutes)
 	$Q tests/install.sh
 	$Q tests/mutate_order.sh all
 
+.PHONY: mutate-order
+mutate-order:	# weaken each barrier in turn: a proof turns red (minutes)
+	$Q tests/install.sh
+	$Q tests/mutate_order.sh all
+
 # The suite under the sanitizers, in build folders of their own.
 asan:	# the suite under AddressSanitizer and UndefinedBehaviorSanitizer
 	$Q tests/install.sh
