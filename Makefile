@@ -139,7 +139,7 @@ $(TEST_BINS): $B/tests/bin/%: $B/tests/%.o $B/tests/harness.o \
 		$B/tools/examples/request.o $B/lib/libtorc.a
 	$(call say,LD,$@)
 	$Q mkdir -p $(@D)
-	$Q $(CC) -o $@ $(filter %.o,$^) $B/lib/libtorc.a -lcmocka $(LINK) \
+	$Q $(CC) -o $@ $(filter %.o,$^) $(LIBS) $B/lib/libtorc.a -lcmocka $(LINK) \
 		$(call wraps,$*) $(LDFLAGS)
 
 # The proofs of the barriers: on real threads, and in all ways that there are.
@@ -182,6 +182,56 @@ $B/tests/bin/interleave: $(INTERLEAVED:%=$B/order/%.o) \
 	$(call say,LD,$@)
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
+# ---- conn/http ----
+HTTP_OBJ := $(patsubst %.c,$B/%.o,$(wildcard conn/http/*.c))
+HTTP_TESTS := $(filter test_http_%,$(TESTS))
+
+all: $B/lib/libtorc-http.a
+
+$B/lib/libtorc-http.a: $(HTTP_OBJ)
+	$(call say,AR,$@)
+	$Q mkdir -p $(@D)
+	$Q rm -f $@
+	$Q $(AR) rcs $@ $^
+
+$B/include/torc_http.h: conn/http/torc_http.h $B/include/torc.h
+	$(call say,GEN,$@)
+	$Q mkdir -p $(@D)
+	$Q sed 's,"conn/torc.h",<torc.h>,' $< > $@
+
+$(HTTP_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-http.a
+$(HTTP_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-http.a
+$B/tests/bin/test_http_codec: $B/tests/http_portable.o
+
+# ---- Fuzzing: tests/fuzz/fuzz_NAME.c, seeds in tests/fuzz/NAME/ ----
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+# What each is made of, from the top of the tree, and linked with.
+FUZZ_http := conn/http/head.c conn/http/chunks.c conn/http/write.c \
+	tests/http_portable.c
+FUZZ_LIBS_http := -lhttp_parser
+FUZZ_CC ?= clang
+FUZZ_FLAGS := -std=c11 -g -O1 -D_GNU_SOURCE -iquote . $(WARN)
+
+# Without a fuzzer, for replays; the sanitizers of gcc watch.
+$B/tests/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/main.c
+	$(call say,CC,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) $(FUZZ_FLAGS) -fsanitize=address,undefined \
+		-fno-sanitize-recover=all -o $@ $^ $(FUZZ_LIBS_$*)
+$(foreach f,$(FUZZERS),$(eval $B/tests/fuzz/$f: $(FUZZ_$f)))
+
+.PHONY: fuzz
+fuzz:	# TARGET= SECONDS=: fuzz a target with libFuzzer (CC: clang)
+	$Q mkdir -p $B/fuzz/$(TARGET)
+	$Q $(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all -o $B/fuzz/fuzz_$(TARGET) \
+		tests/fuzz/fuzz_$(TARGET).c $(FUZZ_$(TARGET)) \
+		$(FUZZ_LIBS_$(TARGET))
+	$Q tests/fuzz/seeds.sh tests/fuzz/$(TARGET) $B/fuzz/$(TARGET)
+	$Q $B/fuzz/fuzz_$(TARGET) -max_total_time=$(SECONDS) -max_len=4096 \
+		-artifact_prefix=$B/fuzz/ -print_final_stats=1 \
+		$B/fuzz/$(TARGET)
+SECONDS ?= 60
 
 $B/tests/bin/seccomp_exec: $B/tests/seccomp_exec.o
 	$Q mkdir -p $(@D)
@@ -204,6 +254,10 @@ CHECKS := $B/tests/bin/interleave $(wildcard tests/lint.sh tests/minimal.sh \
 	tests/interop.sh tests/gates.sh tests/valgrind.sh \
 	tests/mutate_order.sh)
 	tests/interop.sh tests/gates.sh tests/valgrind.sh)
+tests: $(TEST_BINS) $(FUZZERS:%=$B/tests/fuzz/%) $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
+
+CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
+	tests/gates.sh tests/valgrind.sh tests/fuzz/replay.sh)
 
 check:	# install what the tests need (Debian), build and run them all
 	$Q tests/install.sh

@@ -14,6 +14,7 @@ missing() {
 	done <<-LIST | sort -u
 		/usr/include/cmocka.h libcmocka-dev
 		/usr/include/valgrind/valgrind.h valgrind
+		/usr/include/http_parser.h libhttp-parser-dev
 		/usr/include/linux/io_uring.h linux-libc-dev
 		ab apache2-utils
 		curl curl

@@ -64,8 +64,8 @@ grep -nE '(^|[^_a-z>])(syscall|mmap|munmap|madvise|close|socket|bind|listen|sets
     ring/*.[ch] reactor/*.[ch] conn/*.[ch] | grep -vE ':[ 	]*[/ ]?\*|/\*.*\(2\)|^conn/torc.h|^reactor/runtime.h' |
     claim "the kernel and the heap are reached through sys/ only"
 
-for file in sys/*.[ch] ring/*.[ch] reactor/*.[ch] conn/*.[ch] tests/*.[ch] \
-    tools/examples/*.[ch] tools/bench/*.[ch]; do
+for file in sys/*.[ch] ring/*.[ch] reactor/*.[ch] conn/*.[ch] conn/*/*.[ch] \
+    tests/*.[ch] tests/*/*.[ch] tools/examples/*.[ch] tools/bench/*.[ch]; do
 	# A claim that is longer than a line stays in one piece.
 	expand "$file" | awk -v f="$file" \
 	    'length > 80 && NF > 1 { print f ":" NR }'
@@ -75,8 +75,8 @@ awk 'FNR == 1 { start = 0 }
 	/^{$/ { start = FNR }
 	/^}/ { if (start && FNR - start > 61)
 		print FILENAME ":" start ": " FNR - start - 1 " lines"
-		start = 0 }' sys/*.c ring/*.c reactor/*.c conn/*.c tests/*.c \
-    tools/examples/*.c tools/bench/*.c |
+		start = 0 }' sys/*.c ring/*.c reactor/*.c conn/*.c conn/*/*.c \
+    tests/*.c tests/*/*.c tools/examples/*.c tools/bench/*.c |
     claim "functions have at most 60 lines"
 
 # Two words put together, so that this line does not find itself.

@@ -1,0 +1,155 @@
+/*
+ * chunks.c - chunked bodies: a state for each place in which bytes may end.
+ */
+#include <errno.h>
+#include <limits.h>
+
+#include "conn/http/scan.h"
+#include "conn/http/torc_http.h"
+
+#define LINE_MAX_SIZE 256u	/* bytes of a line with its extensions */
+#define DIGITS_MAX 15u		/* of a size: 60 bits cannot wrap around */
+
+/*
+ * Chunks may be small, and lines may be long, but not all of them: a line has
+ * 16 bytes and twice the data of its chunk free, and all lines of a body
+ * together so much more.
+ */
+#define EXCESS_MAX 16384u
+
+enum state { SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, OVER };
+
+static int
+malformed(struct torc_http_chunks *chunks, const char *why)
+{
+	chunks->why = why;
+	return -EBADMSG;
+}
+
+static int
+hex(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int
+in_size(struct torc_http_chunks *chunks, uint8_t c)
+{
+	int digit = hex(c);
+
+	if (digit >= 0 && chunks->line > DIGITS_MAX)
+		return malformed(chunks, "the size of a chunk has too many "
+		    "digits");
+	if (digit >= 0) {
+		chunks->left = chunks->left * 16 + (uint64_t)digit;
+		return SIZE;
+	}
+	if (chunks->line == 1 || (c != '\r' && c != ';'))
+		return malformed(chunks, "the size of a chunk is no number");
+	return c == ';' ? EXTENSION : SIZE_LF;
+}
+
+static int
+in_extension(struct torc_http_chunks *chunks, uint8_t c)
+{
+	if (c == '\r')
+		return SIZE_LF;
+	return is_control(c) ? malformed(chunks,
+	    "a control character in a chunk's extension") : EXTENSION;
+}
+
+static int
+at_end_of_line(struct torc_http_chunks *chunks, uint8_t c)
+{
+	uint64_t due = 16 + 2 * chunks->left;
+
+	if (c != '\n')
+		return malformed(chunks, "a chunk's line without its LF");
+	chunks->excess += chunks->line;
+	chunks->excess -= due < chunks->excess ? (uint32_t)due :
+	    chunks->excess;
+	if (chunks->excess > EXCESS_MAX)
+		return malformed(chunks,
+		    "chunks with much extension and little data");
+	chunks->line = 0;
+	return chunks->left > 0 ? DATA : OVER;
+}
+
+/* The next state after one byte that is not data. */
+static int
+step(struct torc_http_chunks *chunks, uint8_t c)
+{
+	if (chunks->state <= SIZE_LF && ++chunks->line > LINE_MAX_SIZE)
+		return malformed(chunks, "the line of a chunk is too long");
+	switch (chunks->state) {
+	case SIZE:
+		return in_size(chunks, c);
+	case EXTENSION:
+		return in_extension(chunks, c);
+	case SIZE_LF:
+		return at_end_of_line(chunks, c);
+	case DATA_CR:
+		return c == '\r' ? DATA_LF :
+		    malformed(chunks, "a chunk is longer than its size");
+	default:
+		return c == '\n' ? SIZE :
+		    malformed(chunks, "CR without LF behind a chunk");
+	}
+}
+
+int
+torc_http_read_chunks(struct torc_http_chunks *chunks, const uint8_t *data,
+    size_t size, struct torc_slice *body)
+{
+	size_t at = 0;
+
+	*body = (struct torc_slice) { NULL, 0 };
+	if (size > INT_MAX)
+		size = INT_MAX;
+	while (at < size && chunks->state != OVER) {
+		int next;
+
+		if (chunks->state == DATA) {
+			body->data = data + at;
+			body->size = size - at < chunks->left ? size - at :
+			    (size_t)chunks->left;
+			chunks->left -= body->size;
+			if (chunks->left == 0)
+				chunks->state = DATA_CR;
+			return (int)(at + body->size);
+		}
+		next = step(chunks, data[at++]);
+		if (next < 0)
+			return next;
+		chunks->state = (uint32_t)next;
+	}
+	return (int)at;
+}
+
+bool
+torc_http_chunks_over(const struct torc_http_chunks *chunks)
+{
+	return chunks->state == OVER;
+}
+
+size_t
+torc_http_chunk_line(char line[TORC_HTTP_CHUNK_LINE], uint64_t size)
+{
+	static const char digits[] = "0123456789abcdef";
+	unsigned shift = 60;
+	size_t used = 0;
+
+	while (shift > 0 && size >> shift == 0)
+		shift -= 4;
+	for (;; shift -= 4) {
+		line[used++] = digits[size >> shift & 15];
+		if (shift == 0)
+			break;
+	}
+	line[used++] = '\r';
+	line[used++] = '\n';
+	return used;
+}

@@ -1,0 +1,199 @@
+/*
+ * write.c - heads into memory of the caller's. What would not be read as it
+ * was meant is not written.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "conn/http/scan.h"
+#include "conn/http/torc_http.h"
+
+static void
+put(struct torc_http_writer *writer, const void *data, size_t size)
+{
+	if (writer->error == 0 && size > writer->size - writer->used)
+		writer->error = -ENOSPC;
+	if (writer->error != 0 || size == 0)
+		return;
+	memcpy(writer->data + writer->used, data, size);
+	writer->used += size;
+}
+
+static void
+put_text(struct torc_http_writer *writer, const char *text)
+{
+	put(writer, text, strlen(text));
+}
+
+static void
+refuse_unless(struct torc_http_writer *writer, bool valid)
+{
+	if (!valid && writer->error == 0)
+		writer->error = -EINVAL;
+}
+
+static bool
+is_name(struct torc_slice name)
+{
+	for (size_t i = 0; i < name.size; i++) {
+		if (!is_token(name.data[i]))
+			return false;
+	}
+	return name.size > 0;
+}
+
+static bool
+is_value(struct torc_slice value)
+{
+	for (size_t i = 0; i < value.size; i++) {
+		if (is_control(value.data[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_target(struct torc_slice target)
+{
+	for (size_t i = 0; i < target.size; i++) {
+		if (is_invisible(target.data[i]) || target.data[i] == '#')
+			return false;
+	}
+	return target.size > 0;
+}
+
+void
+torc_http_put_request(struct torc_http_writer *writer,
+    struct torc_slice method, struct torc_slice target)
+{
+	refuse_unless(writer, is_name(method) && is_target(target));
+	put(writer, method.data, method.size);
+	put_text(writer, " ");
+	put(writer, target.data, target.size);
+	put_text(writer, " HTTP/1.1\r\n");
+}
+
+void
+torc_http_put_status(struct torc_http_writer *writer, unsigned status,
+    const char *reason)
+{
+	char digits[4] = {
+		(char)('0' + status / 100 % 10), (char)('0' + status / 10 % 10),
+		(char)('0' + status % 10), ' ',
+	};
+
+	if (reason == NULL)
+		reason = torc_http_reason(status);
+	refuse_unless(writer, status >= 100 && status <= 599 &&
+	    is_value(torc_http_text(reason)));
+	put_text(writer, "HTTP/1.1 ");
+	put(writer, digits, sizeof(digits));
+	put_text(writer, reason);
+	put_text(writer, "\r\n");
+}
+
+void
+torc_http_put_field(struct torc_http_writer *writer, struct torc_slice name,
+    struct torc_slice value)
+{
+	refuse_unless(writer, is_name(name) && is_value(value));
+	put(writer, name.data, name.size);
+	put_text(writer, ": ");
+	put(writer, value.data, value.size);
+	put_text(writer, "\r\n");
+}
+
+void
+torc_http_put(struct torc_http_writer *writer, const char *name,
+    const char *value)
+{
+	torc_http_put_field(writer, torc_http_text(name),
+	    torc_http_text(value));
+}
+
+void
+torc_http_put_length(struct torc_http_writer *writer, uint64_t length)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + length % 10);
+	while ((length /= 10) > 0);
+	put_text(writer, "Content-Length: ");
+	put(writer, digits + at, sizeof(digits) - at);
+	put_text(writer, "\r\n");
+}
+
+int
+torc_http_put_end(struct torc_http_writer *writer)
+{
+	put_text(writer, "\r\n");
+	return writer->error != 0 ? writer->error : (int)writer->used;
+}
+
+/* ---- Statuses ---- */
+
+const char *
+torc_http_reason(unsigned status)
+{
+	static const struct {
+		unsigned status;
+		const char *reason;
+	} reasons[] = {
+		{ 100, "Continue" }, { 101, "Switching Protocols" },
+		{ 103, "Early Hints" }, { 200, "OK" }, { 201, "Created" },
+		{ 202, "Accepted" }, { 204, "No Content" },
+		{ 206, "Partial Content" }, { 301, "Moved Permanently" },
+		{ 302, "Found" }, { 303, "See Other" },
+		{ 304, "Not Modified" }, { 307, "Temporary Redirect" },
+		{ 308, "Permanent Redirect" }, { 400, "Bad Request" },
+		{ 401, "Unauthorized" }, { 403, "Forbidden" },
+		{ 404, "Not Found" }, { 405, "Method Not Allowed" },
+		{ 406, "Not Acceptable" }, { 408, "Request Timeout" },
+		{ 409, "Conflict" }, { 410, "Gone" },
+		{ 411, "Length Required" }, { 412, "Precondition Failed" },
+		{ 413, "Content Too Large" }, { 414, "URI Too Long" },
+		{ 415, "Unsupported Media Type" },
+		{ 416, "Range Not Satisfiable" },
+		{ 417, "Expectation Failed" },
+		{ 422, "Unprocessable Content" },
+		{ 426, "Upgrade Required" }, { 428, "Precondition Required" },
+		{ 429, "Too Many Requests" },
+		{ 431, "Request Header Fields Too Large" },
+		{ 500, "Internal Server Error" }, { 501, "Not Implemented" },
+		{ 502, "Bad Gateway" }, { 503, "Service Unavailable" },
+		{ 504, "Gateway Timeout" },
+		{ 505, "HTTP Version Not Supported" },
+	};
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		if (reasons[i].status == status)
+			return reasons[i].reason;
+	}
+	return "Unknown";
+}
+
+unsigned
+torc_http_status_of(int error)
+{
+	switch (error) {
+	case -EBADMSG:
+		return 400;
+	case -ETIMEDOUT:
+		return 408;
+	case -EFBIG:
+		return 413;
+	case -ENAMETOOLONG:
+		return 414;
+	case -EMSGSIZE:
+	case -E2BIG:
+		return 431;
+	case -EOPNOTSUPP:
+		return 501;
+	case -EPROTONOSUPPORT:
+		return 505;
+	default:
+		return 500;
+	}
+}
