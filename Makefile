@@ -48,10 +48,7 @@ endif
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all run check asan tsan coverage bench static install dist clean help tests vm sim
-.PHONY: all run check mutate-order asan tsan coverage bench static install dist \
-	clean help tests
-.PHONY: all run check asan tsan coverage mutate bench static install dist clean help tests
+.PHONY: all run check asan tsan coverage mutate vm bench static install dist clean help
 
 all: $B/lib/libtorc.a $B/lib/libtorc.so $B/include/torc_client.h $(PROGRAMS)	# library and programs
 
@@ -142,10 +139,38 @@ $(TEST_BINS): $B/tests/bin/%: $B/tests/%.o $B/tests/harness.o \
 	$Q $(CC) -o $@ $(filter %.o,$^) $(LIBS) $B/lib/libtorc.a -lcmocka $(LINK) \
 		$(call wraps,$*) $(LDFLAGS)
 
-# The proofs of the barriers: on real threads, and in all ways that there are.
-# There the sanitizer's calls go to interleave.c instead of its library.
+# What `make check` runs besides them: programs, and scripts.
+EXTRAS :=
+CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
+	tests/gates.sh tests/valgrind.sh)
+
+# ---- The proofs of the barriers ----
+# On real threads, and in all ways that there are: there the sanitizer's calls
+# go to interleave.c instead of its library.
+EXTRAS += $B/tests/bin/interleave
+CHECKS += tests/mutate_order.sh
 $B/tests/bin/test_order: $B/tests/order/sides.o
-# The simulation: the core without its crossings, on a kernel of tests/sim.
+
+INTERLEAVED := ring/ring ring/bufring reactor/mailbox tests/order/sides
+$(INTERLEAVED:%=$B/order/%.o): $B/order/%.o: %.c | $(KERNEL_HEADERS)
+	$(call say,CC,"$< (interleaved)")
+	$Q mkdir -p $(@D)
+	$Q $(CC) $(BASE) $(CFLAGS) -O1 -fsanitize=thread -c $< -o $@
+
+$B/tests/bin/interleave: $(INTERLEAVED:%=$B/order/%.o) \
+		$B/tests/order/interleave.o $(ASM:%.S=$B/%.o)
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
+
+.PHONY: mutate-order
+mutate-order:	# weaken each barrier in turn: a proof turns red (minutes)
+	$Q tests/install.sh
+	$Q tests/mutate_order.sh all
+
+# ---- The simulation ----
+# The core without its crossings, on a kernel of tests/sim.
+EXTRAS += $B/tests/bin/sim
 SIM := world faults net kernel requests seam check peers scenarios run
 SIM_CORE := $(filter-out $B/sys/sys.o $B/sys/explain.o,$(OBJ))
 
@@ -155,33 +180,11 @@ $B/tests/bin/sim: $(SIM:%=$B/tests/sim/%.o) $B/tests/sim/drive.o $(SIM_CORE)
 	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
 
 JOBS ?= $(shell nproc)
+.PHONY: sim
 sim: $B/tests/bin/sim	# SEEDS=n runs of a simulated kernel, or SEED=x again
 	$Q $(if $(SEED),$< seed $(SEED),$< seeds $(or $(FIRST),1) \
 		$(or $(SEEDS),100000) $(JOBS))
 
-INTERLEAVED := ring/ring ring/bufring reactor/mailbox tests/order/sides
-$(INTERLEAVED:%=$B/order/%.o): $B/order/%.o: %.c | $(KERNEL_HEADERS)
-	$(call say,CC,"$< (interleaved)")
-	$Q mkdir -p $(@D)
-	$Q $(CC) $(BASE) $(CFLAGS) -O1 -fsanitize=thread -c $< -o $@
-
-$B/tests/bin/interleave: $(INTERLEAVED:%=$B/order/%.o) \
-		$B/tests/order/interleave.o $(ASM:%.S=$B/%.o)
-	$(call say,LD,$@)
-	$Q mkdir -p $(@D)
-	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
-
-INTERLEAVED := ring/ring ring/bufring reactor/mailbox tests/order/sides
-$(INTERLEAVED:%=$B/order/%.o): $B/order/%.o: %.c | $(KERNEL_HEADERS)
-	$(call say,CC,"$< (interleaved)")
-	$Q mkdir -p $(@D)
-	$Q $(CC) $(BASE) $(CFLAGS) -O1 -fsanitize=thread -c $< -o $@
-
-$B/tests/bin/interleave: $(INTERLEAVED:%=$B/order/%.o) \
-		$B/tests/order/interleave.o $(ASM:%.S=$B/%.o)
-	$(call say,LD,$@)
-	$Q mkdir -p $(@D)
-	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
 # ---- conn/http ----
 HTTP_OBJ := $(patsubst %.c,$B/%.o,$(wildcard conn/http/*.c))
 HTTP_TESTS := $(filter test_http_%,$(TESTS))
@@ -220,6 +223,8 @@ $B/tests/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/main.c
 		-fno-sanitize-recover=all -o $@ $^ $(FUZZ_LIBS_$*)
 $(foreach f,$(FUZZERS),$(eval $B/tests/fuzz/$f: $(FUZZ_$f)))
 
+EXTRAS += $(FUZZERS:%=$B/tests/fuzz/%)
+CHECKS += tests/fuzz/replay.sh
 .PHONY: fuzz
 fuzz:	# TARGET= SECONDS=: fuzz a target with libFuzzer (CC: clang)
 	$Q mkdir -p $B/fuzz/$(TARGET)
@@ -248,31 +253,16 @@ $B/bench/%: $B/tools/bench/%.o
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $< $(LINK) $(LDFLAGS)
 
-tests: $(TEST_BINS) $B/tests/bin/sim $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
-
-CHECKS := $B/tests/bin/interleave $(wildcard tests/lint.sh tests/minimal.sh \
-	tests/interop.sh tests/gates.sh tests/valgrind.sh \
-	tests/mutate_order.sh)
-	tests/interop.sh tests/gates.sh tests/valgrind.sh)
-tests: $(TEST_BINS) $(FUZZERS:%=$B/tests/fuzz/%) $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
-
-CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
-	tests/gates.sh tests/valgrind.sh tests/fuzz/replay.sh)
+.PHONY: tests
+tests: $(TEST_BINS) $(EXTRAS) $B/tests/bin/seccomp_exec $B/bench/load \
+	$(PROGRAMS)
 
 check:	# install what the tests need (Debian), build and run them all
 	$Q tests/install.sh
-	$Q $(MAKE) --no-print-directory tests $B/tests/bin/interleave
+	$Q $(MAKE) --no-print-directory tests
 	$Q $(MAKE) --no-print-directory static
-	$Q B=$B tests/run.sh $(TEST_BINS) $B/tests/bin/sim $(CHECKS)
-
-mutate-order:	# weaken each barrier in turn: a proof turns red (minutes)
-	$Q tests/install.sh
-	$Q tests/mutate_order.sh all
-
-.PHONY: mutate-order
-mutate-order:	# weaken each barrier in turn: a proof turns red (minutes)
-	$Q tests/install.sh
-	$Q tests/mutate_order.sh all
+	$Q B=$B tests/run.sh $(TEST_BINS) $(filter $B/tests/bin/%,$(EXTRAS)) \
+		$(CHECKS)
 
 # The suite under the sanitizers, in build folders of their own.
 asan:	# the suite under AddressSanitizer and UndefinedBehaviorSanitizer

@@ -125,6 +125,8 @@ torc_sys_advise(void *address, size_t size, int advice)
 		if (rc == 0)
 			madvise(address, size, advice);
 		return rc;
+	case MADV_NOHUGEPAGE:
+		return 0;
 	default:
 		sim_fail("advice %d is given", advice);
 	}

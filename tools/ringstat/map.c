@@ -61,7 +61,7 @@ static int
 copy(void *to, const void *from, size_t size)
 {
 	struct sigaction action = { .sa_handler = leave }, before;
-	int rc = 0;
+	volatile int rc = 0;
 
 	sigaction(SIGBUS, &action, &before);
 	if (sigsetjmp(out_of_memory, 1) == 0)
