@@ -170,7 +170,6 @@ mutate-order:	# weaken each barrier in turn: a proof turns red (minutes)
 
 # ---- The simulation ----
 # The core without its crossings, on a kernel of tests/sim.
-EXTRAS += $B/tests/bin/sim
 SIM := world faults net kernel requests seam check peers scenarios run
 SIM_CORE := $(filter-out $B/sys/sys.o $B/sys/explain.o,$(OBJ))
 
