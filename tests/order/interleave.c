@@ -22,6 +22,8 @@
  *   behind what follows it on its thread, up to the next release or the next
  *   use of its word; what it will have read is guessed, and wrong guesses are
  *   no executions.
+ * - Not simulated: a load that is done after a later store of its thread. In
+ *   torc that store is plain, and then a race, or one to the same word.
  * - A plain access that does not know of the last conflicting one is a race,
  *   and so is one to a word that others access atomically. Either is an error,
  *   as are a claim that does not hold and a side that waits for ever.
