@@ -1604,7 +1604,7 @@ assert_refused(void (*body)(void), const char *text)
 		    (unsigned)status, text, said);
 }
 
-/* Its size: that of the second write, while another one waits. */
+/* Its size: that of the second write, while another one waits; 0: a flush. */
 static int
 write_while_another_one_does(struct torc_conn *conn, void *arg)
 {
@@ -1614,7 +1614,10 @@ write_while_another_one_does(struct torc_conn *conn, void *arg)
 
 	torc_fiber_spawn(&id, write_share, &share);
 	torc_yield();
-	torc_conn_write(conn, bytes, *(uint32_t *)arg, TORC_NEVER);
+	if (*(uint32_t *)arg > 0)
+		torc_conn_write(conn, bytes, *(uint32_t *)arg, TORC_NEVER);
+	else
+		torc_conn_flush(conn, TORC_NEVER);
 	torc_sleep(TORC_NEVER);
 	return TORC_CLOSE;
 }
@@ -1641,6 +1644,12 @@ write_little_at_once(void)
 	write_at_once(10);
 }
 
+static void
+flush_at_once(void)
+{
+	write_at_once(0);
+}
+
 /* A25, A26: nobody could say in which order the bytes go. */
 static void
 a_write_while_another_fiber_writes_is_refused_loudly(void **state)
@@ -1648,6 +1657,7 @@ a_write_while_another_fiber_writes_is_refused_loudly(void **state)
 	(void)state;
 	assert_refused(write_much_at_once, "two fibers write");
 	assert_refused(write_little_at_once, "two fibers write");
+	assert_refused(flush_at_once, "two fibers write");
 }
 
 /* ---- Sending beside a receive ---- */
