@@ -540,6 +540,52 @@ change_deadlines(void *arg)
 	return 0;
 }
 
+static unsigned naps;
+
+static int
+take_a_nap(void *arg)
+{
+	(void)arg;
+	EXPECT(torc_sleep(torc_after_ms(15)) == 0);
+	naps++;
+	return 0;
+}
+
+static int
+nap_together(void *arg)
+{
+	const struct torc_counters *counters =
+	    &torc_reactor_self()->counters;
+	const unsigned count = *(unsigned *)arg;
+	uint64_t sqes = counters->sqes;
+
+	naps = 0;
+	for (unsigned i = 0; i < count; i++)
+		EXPECT(torc_fiber_spawn(NULL, take_a_nap, NULL) == 0);
+	while (naps < count)
+		EXPECT(torc_sleep(torc_after_ms(5)) == 0);
+	/* But for the wake of a post, perhaps. */
+	EXPECT(counters->sqes - sqes <= 2);
+	EXPECT(counters->ops == 0);
+	return 0;
+}
+
+/* A64: what a timeout of the kernel's costs for each of them, none does. */
+static void
+tens_of_thousands_of_sleeps_at_once_ask_the_kernel_for_nothing(void **state)
+{
+	struct torc_config config = {
+		.fibers = 32768,
+		.stack_size = SLOW ? 65536 : 16384,
+	};
+	unsigned count = TIMES(32000);
+
+	(void)state;
+	start(&config);
+	on_fiber(nap_together, &count);
+	stop();
+}
+
 /* A64: cancel and re-arm. */
 static void
 a_deadline_of_an_older_wait_does_not_end_a_later_one(void **state)
@@ -2230,6 +2276,7 @@ main(void)
 		CLAIM(a_sleep_is_never_too_short_and_can_be_repeated),
 		CLAIM(overlapping_sleeps_end_in_the_order_of_their_deadlines),
 		CLAIM(eleven_hundred_sleeps_begun_in_one_turn_keep_the_first_deadline),
+		CLAIM(tens_of_thousands_of_sleeps_at_once_ask_the_kernel_for_nothing),
 		CLAIM(a_deadline_of_an_older_wait_does_not_end_a_later_one),
 		CLAIM(each_operation_has_the_result_of_the_call_of_its_name),
 		CLAIM(a_connect_reaches_a_listener_or_is_refused),
