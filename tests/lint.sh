@@ -79,6 +79,41 @@ awk 'FNR == 1 { start = 0 }
     tests/*.c tests/*/*.c tools/examples/*.c tools/bench/*.c |
     claim "functions have at most 60 lines"
 
+# BUGS.md and CLAIMS.md: each number once, and what is named is there.
+span() {	# span PREFIX FROM TO
+	seq -f "$1%0${4:-3}g" "$2" "$3"
+}
+bugs() {
+	for tens in 1-15 20-29 30-48 50-59 60-73 80-87 90-97 100-103 110-112 \
+	    120-126 130-139 140-147 150-157 160-165 170-176; do
+		span R- "${tens%-*}" "${tens#*-}"
+	done
+}
+claims() {
+	for tens in 1-49 54-57 62-66 78-79 81-81; do
+		span A "${tens%-*}" "${tens#*-}" 2
+	done
+}
+{ bugs; sed -n 's/^| \(R-[0-9]*\) |.*/\1/p' tests/BUGS.md; } | sort |
+    uniq -c | awk '$1 != 2 { print $2 }' |
+    claim "each number of a bug is in tests/BUGS.md once"
+{ claims; sed -n 's/^| \(A[0-9]*\) |.*/\1/p' tests/CLAIMS.md; } | sort |
+    uniq -c | awk '$1 != 2 { print $2 }' |
+    claim "each number of a claim is in tests/CLAIMS.md once"
+
+# A test is defined in its program, and is in its list.
+grep -ohE '`test_[a-z]+:[A-Za-z0-9_]+`' tests/BUGS.md tests/CLAIMS.md |
+    tr -d '`' | sort -u | while IFS=: read -r program name; do
+	grep -q "^$name(" "tests/$program.c" &&
+	    grep -qE "^[^*]*[(	 ]$name[,)]" "tests/$program.c" ||
+	    echo "$program:$name"
+done | claim "the tests that BUGS.md and CLAIMS.md name exist"
+
+grep -ohE '`(sys|ring|reactor|conn)/[a-z_]+\.[ch]:[a-z_]+`' tests/BUGS.md \
+    tests/CLAIMS.md | tr -d '`' | sort -u | while IFS=: read -r file name; do
+	grep -q "^$name(" "$file" || echo "$file:$name"
+done | claim "the functions that BUGS.md and CLAIMS.md name exist"
+
 # Two words put together, so that this line does not find itself.
 grep -rnE "\b(TO""DO|FIX""ME|X""XX|HA""CK)\b" --include='*.[chS]' \
     --include=Makefile --include='*.sh' . |
