@@ -48,7 +48,7 @@ endif
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all run check asan tsan coverage mutate vm bench static install dist clean help
+.PHONY: all run check asan tsan coverage mutate vm bench static install dist clean help soak tests
 
 all: $B/lib/libtorc.a $B/lib/libtorc.so $B/include/torc_client.h $(PROGRAMS)	# library and programs
 
@@ -246,6 +246,11 @@ $B/tests/bin/features: $B/tests/vm/features.o $B/lib/libtorc.a
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
 
+$B/tests/bin/soak: $B/tests/soak/soak.o $B/tests/soak/server.o
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $^ $(LDFLAGS)
+
 # The programs of the benchmark that need nothing but libc.
 $B/bench/%: $B/tools/bench/%.o
 	$(call say,LD,$@)
@@ -304,6 +309,11 @@ sanitized: tests
 
 vm:	# the suite on Debian's kernels: KERNEL=6.1|6.12 ARCH=x86_64|aarch64
 	$Q B=$B tests/vm/vm.sh
+
+MINUTES ?= 10
+soak: all $B/tests/bin/soak	# hard use of the real servers: MINUTES=10
+	$Q mkdir -p $B/soak
+	$Q $B/tests/bin/soak $B/bin $B/soak $$(($(MINUTES) * 60))
 
 bench: all	# ratios to a bare ring and to other servers (minutes)
 	$Q tools/bench/bench.sh
