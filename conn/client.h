@@ -40,7 +40,7 @@ struct torc_pool_kind {
 	void (*close)(void *arg, void *item);
 	/*
 	 * The reactor is at its end, and closes or has closed what was open on
-	 * it: free memory, touch no connection.
+	 * it: free memory, touch no connection. NULL: there is none.
 	 */
 	void (*free)(void *arg, void *item);
 	/*

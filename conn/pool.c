@@ -416,8 +416,6 @@ queue_up(struct torc_pool *pool, uint64_t deadline)
 {
 	int rc;
 
-	if (pausing(pool) && pool->counts[OPENING] + pool->counts[RENTED] == 0)
-		return pool->last_error;
 	if (pool->waiting >= pool->config.waiters)
 		return -ENOBUFS;
 	if (deadline <= pool->reactor->now)
@@ -595,8 +593,8 @@ torc_pool_create(struct torc_pool **out, const struct torc_pool_kind *kind,
 
 	torc_require(reactor != NULL,
 	    "torc_pool_create was called outside a reactor's thread");
-	torc_require(kind->open != NULL && kind->close != NULL &&
-	    kind->free != NULL, "a kind needs open, close and free");
+	torc_require(kind->open != NULL && kind->close != NULL,
+	    "a kind of pool needs open and close");
 	rc = fill(&filled, config, text, text_size);
 	if (rc < 0)
 		return rc;
@@ -623,6 +621,8 @@ torc_pool_create(struct torc_pool **out, const struct torc_pool_kind *kind,
 static void
 free_items(struct torc_pool *pool)
 {
+	if (pool->kind->free == NULL)
+		return;
 	for (unsigned i = 0; i < pool->entry_count; i++) {
 		struct entry *entry = &pool->entries[i];
 

@@ -739,19 +739,18 @@ a_cancelled_acquire_loses_nothing(void **state)
 static int
 destroy_opening(void *arg)
 {
+	const struct torc_pool_config config = { .open_ms = TORC_NO_LIMIT };
 	struct backend backend = { .open_ms = 60000 };
-	struct backend other = { .open_ms = 60000 };
+	uint64_t begin = torc_now();
 	void *item;
 
 	(void)arg;
-	EXPECT(create(&backend, NULL) == 0);
-	EXPECT(create(&other, NULL) == 0);
+	EXPECT(create(&backend, &config) == 0);
 	EXPECT(torc_pool_acquire(backend.pool, &item, SOON) == -ETIMEDOUT);
 	EXPECT(backend.opening == 1);
 	torc_pool_destroy(backend.pool);
 	EXPECT(backend.opening == 0);
-	torc_pool_destroy(other.pool);
-	EXPECT(other.opens == 0);
+	EXPECT(torc_now() - begin < 50000000000u);
 	return 0;
 }
 
@@ -903,6 +902,13 @@ nothing_is_rented_once_the_reactor_closes_connections(void **state)
 }
 
 static int
+do_nothing(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+static int
 run_out_of_fibers(void *arg)
 {
 	const struct torc_pool_config config = { .size = 2 };
@@ -914,9 +920,8 @@ run_out_of_fibers(void *arg)
 	(void)arg;
 	EXPECT(create(&backend, &config) == 0);
 	EXPECT((item = acquire(&backend)) != NULL);
-	while (count < COUNT && torc_fiber_spawn(&ids[count],
-	    (torc_fiber_entry *)insist, &(struct storm) {
-	    .backend = &backend, .until = 0 }) == 0)
+	while (count < COUNT &&
+	    torc_fiber_spawn(&ids[count], do_nothing, NULL) == 0)
 		count++;
 	EXPECT(count > 0 && count < COUNT);
 	/* No fiber to close it, nor to open another. */
@@ -1036,13 +1041,6 @@ close_conn(void *arg, void *item)
 	torc_conn_close(item, torc_after_ms(1000));
 }
 
-static void
-forget_conn(void *arg, void *item)
-{
-	(void)arg;
-	(void)item;
-}
-
 static bool
 conn_usable(void *arg, void *item)
 {
@@ -1054,7 +1052,6 @@ static const struct torc_pool_kind sockets = {
 	.name = "sockets",
 	.open = dial_origin,
 	.close = close_conn,
-	.free = forget_conn,
 	.usable = conn_usable,
 };
 
