@@ -97,6 +97,22 @@ torc_address_parse(const char *text, struct sockaddr_storage *address)
 }
 
 int
+torc_address_split(const char *text, char *host, size_t size)
+{
+	const char *colon = strrchr(text, ':');
+	in_port_t port;
+
+	if (colon == NULL || colon == text ||
+	    (size_t)(colon - text) >= size ||
+	    strcspn(text, ":[]/") < (size_t)(colon - text) ||
+	    parse_port(colon + 1, &port) < 0)
+		return -EINVAL;
+	memcpy(host, text, (size_t)(colon - text));
+	host[colon - text] = '\0';
+	return ntohs(port);
+}
+
+int
 torc_address_format(const struct sockaddr_storage *address,
     uint32_t address_size, char *text, size_t size)
 {

@@ -9,9 +9,8 @@
 #include "conn/net.h"
 #include "sys/sys.h"
 
-/* Parks. A connected socket, or a negative errno. */
-static int
-connect_socket(const struct sockaddr_storage *address, size_t size,
+int
+torc_dial_socket(const struct sockaddr_storage *address, size_t size,
     uint64_t deadline)
 {
 	const int on = 1;
@@ -34,29 +33,33 @@ connect_socket(const struct sockaddr_storage *address, size_t size,
 }
 
 int
-torc_dial(struct torc_conn **conn, const char *address, uint64_t deadline)
+torc_dial_open(struct torc_conn **conn, int fd)
 {
 	struct torc_reactor *reactor = torc_reactor_of_fiber();
-	struct sockaddr_storage parsed;
 	struct torc_net *net;
-	int size, fd, rc;
+	int rc = torc_net_open(reactor, &net);
 
-	size = torc_address_parse(address, &parsed);
-	if (size < 0)
-		return size;
-	rc = torc_net_open(reactor, &net);
-	if (rc < 0)
-		return rc;
-	fd = connect_socket(&parsed, (size_t)size, deadline);
-	if (fd < 0)
-		return fd;
-	*conn = torc_conn_open(net, fd);
+	*conn = rc == 0 ? torc_conn_open(net, fd) : NULL;
 	if (*conn == NULL) {
 		torc_sys_close(fd);
-		return -ENOBUFS;
+		return rc < 0 ? rc : -ENOBUFS;
 	}
 	reactor->counters.dials++;
 	return 0;
+}
+
+int
+torc_dial(struct torc_conn **conn, const char *address, uint64_t deadline)
+{
+	struct sockaddr_storage parsed;
+	int size, fd;
+
+	torc_reactor_of_fiber();
+	size = torc_address_parse(address, &parsed);
+	if (size < 0)
+		return size;
+	fd = torc_dial_socket(&parsed, (size_t)size, deadline);
+	return fd < 0 ? fd : torc_dial_open(conn, fd);
 }
 
 bool

@@ -276,6 +276,14 @@ void torc_listen_close(struct torc_net *net);
 /* The ring is lost: close them, free nothing. */
 void torc_listen_abandon(struct torc_net *net);
 
+/* ---- dial.c ---- */
+
+/* Parks. A socket that is connected to an address, or a negative errno. */
+int torc_dial_socket(const struct sockaddr_storage *address, size_t size,
+    uint64_t deadline);
+/* Make a connection of it, or close it. 0 or a negative errno. */
+int torc_dial_open(struct torc_conn **conn, int fd);
+
 /* ---- address.c ---- */
 
 /*
@@ -283,6 +291,11 @@ void torc_listen_abandon(struct torc_net *net);
  * -EINVAL.
  */
 int torc_address_parse(const char *text, struct sockaddr_storage *address);
+/*
+ * Take "host:port" apart. The port, or -EINVAL if this is not of that form or
+ * the host is longer than `size` allows.
+ */
+int torc_address_split(const char *text, char *host, size_t size);
 /* Write one. 0, or -ENOSPC. */
 int torc_address_format(const struct sockaddr_storage *address,
     uint32_t address_size, char *text, size_t size);

@@ -1,0 +1,229 @@
+/*
+ * dial_name.c - connections out, by name: looked up on a thread, then the
+ * addresses race (RFC 8305, without its part on asynchronous lookups).
+ */
+#include <errno.h>
+#include <netinet/in.h>
+
+#include "conn/client.h"
+#include "conn/net.h"
+#include "conn/offload.h"
+#include "reactor/fiber.h"
+#include "sys/resolve.h"
+#include "sys/sys.h"
+
+#define ADDRESSES 16u		/* of a name; more are not tried */
+#define NAME_SIZE 254u		/* of a name in the DNS, and its end */
+#define ATTEMPT_NS 250000000u	/* before the next address is tried, too */
+
+/* ---- The name ---- */
+
+/* On the heap: a resolver that hangs may outlive who has asked. */
+struct lookup {
+	struct torc_task task;
+	char host[NAME_SIZE];
+	struct sockaddr_storage addresses[ADDRESSES];
+	int count;		/* or a negative errno */
+};
+
+static void
+run_lookup(struct torc_task *task)
+{
+	struct lookup *lookup = torc_container(task, struct lookup, task);
+
+	lookup->count = torc_sys_resolve(lookup->host, lookup->addresses,
+	    ADDRESSES);
+}
+
+static void
+drop_lookup(struct torc_task *task)
+{
+	torc_sys_free(torc_container(task, struct lookup, task));
+}
+
+/* ---- The race ---- */
+
+struct attempt {
+	struct race *race;
+	const struct sockaddr_storage *address;
+	uint64_t fiber;		/* while it runs */
+};
+
+/* On the stack of the fiber that dials, which sees all attempts off. */
+struct race {
+	struct torc_fiber *dialler;
+	uint64_t deadline;
+	unsigned count;
+	unsigned started;
+	unsigned running;
+	uint64_t next_at;	/* the next attempt may begin */
+	int winner;		/* a socket, or -1 */
+	int error;		/* of the attempt that failed last */
+	bool over;
+	struct attempt attempts[ADDRESSES];
+};
+
+static int
+run_attempt(void *arg)
+{
+	struct attempt *attempt = arg;
+	struct race *race = attempt->race;
+	int fd = -ECANCELED;
+
+	attempt->fiber = torc_fiber_self();
+	if (!race->over)
+		fd = torc_dial_socket(attempt->address,
+		    attempt->address->ss_family == AF_INET6 ?
+		    sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in),
+		    race->deadline);
+	attempt->fiber = 0;
+	if (fd < 0) {
+		race->error = fd;
+		race->next_at = 0;
+	} else if (race->over || race->winner >= 0) {
+		torc_sys_close(fd);
+	} else {
+		race->winner = fd;
+	}
+	race->running--;
+	torc_fiber_wake(race->dialler, 0);
+	return 0;
+}
+
+static void
+start_next(struct race *race)
+{
+	struct torc_reactor *reactor = race->dialler->reactor;
+	int rc = torc_fiber_start(reactor, NULL, run_attempt,
+	    &race->attempts[race->started++]);
+
+	if (rc < 0) {
+		race->error = rc;
+		return;
+	}
+	race->running++;
+	race->next_at = reactor->now + ATTEMPT_NS;
+}
+
+/* Parks. The attempts that have not won end, and their fibers. */
+static void
+see_off(struct race *race)
+{
+	race->over = true;
+	for (unsigned i = 0; i < race->started; i++) {
+		if (race->attempts[i].fiber != 0)
+			torc_fiber_cancel(race->attempts[i].fiber);
+	}
+	while (race->running > 0)
+		torc_fiber_park_firmly(race->dialler->reactor);
+}
+
+/* Parks. The socket that is connected first, or a negative errno. */
+static int
+run_race(struct race *race)
+{
+	struct torc_reactor *reactor = race->dialler->reactor;
+	const uint64_t deadline = race->deadline;
+	int rc = 0;
+
+	while (race->winner < 0 && rc == 0) {
+		bool more = race->started < race->count;
+		uint64_t until = deadline;
+
+		if (more && race->next_at <= reactor->now) {
+			start_next(race);
+			continue;
+		}
+		if (race->running == 0)
+			break;
+		if (more && race->next_at < deadline)
+			until = race->next_at;
+		rc = torc_fiber_park(reactor, until);
+		if (rc == -ETIMEDOUT && until < deadline)
+			rc = 0;
+	}
+	see_off(race);
+	if (race->winner >= 0)
+		return race->winner;
+	return rc < 0 ? rc : race->error;
+}
+
+/*
+ * The order of the resolver, but families take turns, beginning with that of
+ * the first address.
+ */
+static void
+line_up(struct race *race, const struct lookup *lookup)
+{
+	const unsigned count = (unsigned)lookup->count;
+	sa_family_t family = lookup->addresses[0].ss_family;
+	bool used[ADDRESSES] = { false };
+
+	while (race->count < count) {
+		unsigned next = count;
+
+		for (unsigned i = count; i-- > 0;) {
+			if (!used[i] && (next == count ||
+			    lookup->addresses[next].ss_family != family ||
+			    lookup->addresses[i].ss_family == family))
+				next = i;
+		}
+		used[next] = true;
+		race->attempts[race->count++] = (struct attempt) {
+			.race = race,
+			.address = &lookup->addresses[next],
+		};
+		family = lookup->addresses[next].ss_family == AF_INET ?
+		    AF_INET6 : AF_INET;
+	}
+}
+
+/* Parks. As run_race(), for what a lookup has found. */
+static int
+try_all(struct lookup *lookup, unsigned port, uint64_t deadline)
+{
+	struct race race = {
+		.dialler = torc_reactor_of_fiber()->current,
+		.deadline = deadline,
+		.winner = -1,
+	};
+
+	for (int i = 0; i < lookup->count; i++)
+		torc_address_set_port(&lookup->addresses[i], port);
+	line_up(&race, lookup);
+	return run_race(&race);
+}
+
+int
+torc_dial_name(struct torc_conn **conn, const char *address,
+    uint64_t deadline)
+{
+	struct sockaddr_storage numeric;
+	struct lookup *lookup;
+	int port, rc;
+
+	if (torc_address_parse(address, &numeric) > 0)
+		return torc_dial(conn, address, deadline);
+	lookup = torc_sys_alloc(sizeof(*lookup));
+	if (lookup == NULL)
+		return -ENOMEM;
+	port = torc_address_split(address, lookup->host,
+	    sizeof(lookup->host));
+	if (port < 0) {
+		torc_sys_free(lookup);
+		return port;
+	}
+	lookup->task = (struct torc_task) {
+		.run = run_lookup,
+		.drop = drop_lookup,
+		.slow = true,
+	};
+	rc = torc_task_run(&lookup->task, deadline);
+	if (rc < 0)
+		return rc;	/* and it is gone */
+	rc = lookup->count;
+	if (rc > 0)
+		rc = try_all(lookup, (unsigned)port, deadline);
+	torc_sys_free(lookup);
+	return rc < 0 ? rc : torc_dial_open(conn, rc);
+}
