@@ -36,6 +36,8 @@ PIC := $(OBJ:$B/%=$B/pic/%)
 EXAMPLES := echo hello
 PROGRAMS := $(EXAMPLES:%=$B/bin/%) $B/bin/raw $B/bin/ringstat
 RINGSTAT := $(patsubst %.c,$B/%.o,$(wildcard tools/ringstat/*.c))
+EXAMPLES := echo hello quote
+PROGRAMS := $(EXAMPLES:%=$B/bin/%) $B/bin/raw
 HELPERS := $(B)/tools/examples/cli.o $(B)/tools/examples/request.o
 
 ifeq ($(V),1)
@@ -260,6 +262,10 @@ $B/bench/%: $B/tools/bench/%.o
 .PHONY: tests
 tests: $(TEST_BINS) $(EXTRAS) $B/tests/bin/seccomp_exec $B/bench/load \
 	$(PROGRAMS)
+tests: $(TEST_BINS) $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
+
+CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
+	tests/gates.sh tests/valgrind.sh tests/quote.sh)
 
 check:	# install what the tests need (Debian), build and run them all
 	$Q tests/install.sh

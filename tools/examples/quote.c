@@ -1,0 +1,156 @@
+/*
+ * quote.c - a client for a protocol of its own: who sends the line "torc" is
+ * told its price, "torc 4.09". Try "nc -N 127.0.0.1 8080" after
+ *
+ *     quote -l 127.0.0.1:8080 -l 127.0.0.1:8081
+ *
+ * At the first address it answers by asking a server, that of QUOTE_SERVER or
+ * localhost:8081. At the others it is the server that knows the prices.
+ */
+#include <torc_client.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define LINE_SIZE 64u
+#define QUOTE_MS 500u	/* for an answer, whatever happens */
+
+/*
+ * Parks. Copy the next line with its end to `line`. `in` is what is in view
+ * and was not read yet: empty at first. 0, or a negative errno.
+ */
+static int
+read_line(struct torc_conn *conn, struct torc_slice *in, char *line,
+    uint64_t deadline)
+{
+	const uint8_t *end;
+	size_t size;
+
+	while (in->size == 0 ||
+	    (end = memchr(in->data, '\n', in->size)) == NULL) {
+		int rc = torc_conn_recv(conn, in, deadline);
+
+		if (rc <= 0)
+			return rc < 0 ? rc : -EPIPE;
+	}
+	size = (size_t)(end - in->data) + 1;
+	if (size >= LINE_SIZE)
+		return -EMSGSIZE;
+	memcpy(line, in->data, size);
+	line[size] = '\0';
+	torc_conn_consume(conn, size);
+	*in = (struct torc_slice) { in->data + size, in->size - size };
+	return 0;
+}
+
+/* ---- The client: what the pool needs to know, and one question ---- */
+
+static int
+open_conn(void *address, void **item, uint64_t deadline)
+{
+	struct torc_conn *conn;
+	int rc = torc_dial_name(&conn, address != NULL ? address :
+	    "localhost:8081", deadline);
+
+	*item = rc == 0 ? conn : NULL;
+	return rc;
+}
+
+static void
+close_conn(void *address, void *item)
+{
+	(void)address;
+	torc_conn_close(item, torc_after_ms(1000));
+}
+
+static bool
+conn_usable(void *address, void *item)
+{
+	(void)address;
+	return torc_conn_usable(item);
+}
+
+static const struct torc_pool_kind kind = {
+	.open = open_conn, .close = close_conn, .usable = conn_usable };
+static const struct torc_key quotes_key = { "quotes" };
+
+/* Parks. Ask for a price: it is in `line`, behind the name. 0 or -errno. */
+static int
+get_quote(const char *name, char *line, uint64_t deadline)
+{
+	struct torc_pool *pool = torc_reactor_get(torc_reactor_self(),
+	    &quotes_key);
+	struct torc_slice in = { NULL, 0 };
+	size_t size = strlen(name) - 1;
+	void *conn;
+	int rc = torc_pool_acquire(pool, &conn, deadline);
+
+	if (rc < 0)
+		return rc;
+	rc = torc_conn_write(conn, name, size + 1, deadline);
+	if (rc == 0)
+		rc = read_line(conn, &in, line, deadline);
+	/* One whose answer did not come, or was another's, is closed. */
+	if (rc == 0 && (strncmp(line, name, size) != 0 || line[size] != ' '))
+		rc = -EPROTO;
+	torc_pool_release(pool, conn, rc == 0 && in.size == 0);
+	return rc;
+}
+
+/* ---- The program ---- */
+
+static int
+answer(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in = { NULL, 0 };
+	char name[LINE_SIZE], line[2 * LINE_SIZE];
+	int rc = 0;
+
+	(void)arg;
+	while (rc == 0 &&
+	    read_line(conn, &in, name, torc_after_ms(60000)) == 0) {
+		int size = (int)strlen(name) - 1;
+
+		if (torc_conn_listener(conn) > 0)
+			snprintf(line, sizeof(line), "%.*s %d.09\n", size,
+			    name, size);
+		else if (get_quote(name, line, torc_after_ms(QUOTE_MS)) < 0)
+			snprintf(line, sizeof(line), "%.*s is not known now\n",
+			    size, name);
+		rc = torc_conn_write(conn, line, strlen(line),
+		    torc_after_ms(60000));
+	}
+	return rc < 0 ? rc : TORC_CLOSE;
+}
+
+/* Each reactor has a pool of its own. */
+static int
+start(struct torc_reactor *reactor, void *arg)
+{
+	struct torc_pool *pool;
+	int rc = torc_pool_create(&pool, &kind, arg, NULL, NULL, 0);
+
+	return rc < 0 ? rc : torc_reactor_set(reactor, &quotes_key, pool);
+}
+
+static void
+stop(struct torc_reactor *reactor, void *arg)
+{
+	(void)arg;
+	if (torc_reactor_get(reactor, &quotes_key) != NULL)
+		torc_pool_destroy(torc_reactor_get(reactor, &quotes_key));
+}
+
+int
+main(int argc, char **argv)
+{
+	struct torc_config config = { .handler = answer, .start = start,
+		.stop = stop, .arg = getenv("QUOTE_SERVER") };
+
+	return cli_serve(argc, argv, "Knows the price of a name, by asking.",
+	    &config, NULL);
+}
