@@ -54,9 +54,9 @@ recycle(struct torc_conn *conn)
 	if (conn->reset) {
 		torc_sys_setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once,
 		    sizeof(at_once));
-		net->reactor->counters.resets++;
+		net->reactor->counters->resets++;
 	}
-	net->reactor->counters.closes++;
+	net->reactor->counters->closes++;
 	close_socket(net->reactor, conn->fd);
 	conn->fd = -1;
 	torc_slots_give(&net->conns, conn);
@@ -292,7 +292,7 @@ start_handler(struct torc_conn *conn)
 	if (torc_fiber_start(conn->reactor, NULL, run_handler,
 	    conn) == 0)
 		return true;
-	conn->reactor->counters.sheds++;
+	conn->reactor->counters->sheds++;
 	conn->reset = true;
 	torc_conn_doom(conn);
 	return false;
@@ -337,6 +337,7 @@ torc_conn_open(struct torc_net *net, int fd)
 		.todo.run = advance_later,
 		.timer.fire = time_is_up,
 		.listener = -1,
+		.since = net->reactor->now,
 		/* Nothing was sent or armed yet. */
 		.send_mark = net->reactor->settled,
 		.arm_mark = net->reactor->settled,
@@ -351,9 +352,9 @@ torc_conn_accept(struct torc_net *net, int fd, int listener, unsigned port,
 {
 	struct torc_conn *conn = torc_conn_open(net, fd);
 
-	net->reactor->counters.accepts++;
+	net->reactor->counters->accepts++;
 	if (conn == NULL) {
-		net->reactor->counters.sheds++;
+		net->reactor->counters->sheds++;
 		torc_sys_close(fd);
 		return;
 	}

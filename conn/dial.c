@@ -44,7 +44,7 @@ torc_dial_open(struct torc_conn **conn, int fd)
 		torc_sys_close(fd);
 		return rc < 0 ? rc : -ENOBUFS;
 	}
-	reactor->counters.dials++;
+	reactor->counters->dials++;
 	return 0;
 }
 

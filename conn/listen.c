@@ -136,7 +136,7 @@ pause_accepting(struct torc_listener *listener, int error)
 
 	if (listener->paused)
 		return;
-	net->reactor->counters.accept_pauses++;
+	net->reactor->counters->accept_pauses++;
 	/* One line an episode, which ends with a connection, and a second. */
 	if (!net->pause_noticed && net->reactor->now >= net->pause_notice_at) {
 		net->pause_noticed = true;
@@ -337,7 +337,7 @@ void
 torc_accept_stray(struct torc_reactor *reactor,
     const struct io_uring_cqe *cqe)
 {
-	reactor->counters.stray++;
+	reactor->counters->stray++;
 	if (cqe->res >= 0)
 		torc_sys_close(cqe->res);
 }

@@ -20,7 +20,7 @@ static void
 stray_send(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 {
 	(void)cqe;
-	reactor->counters.stray++;
+	reactor->counters->stray++;
 }
 
 /*
@@ -43,6 +43,23 @@ look_again(struct torc_reactor *reactor, struct torc_todo *todo)
 	(void)todo;
 }
 
+/* Once in a turn: how things are. */
+static void
+show_gauges(const struct torc_net *net)
+{
+	struct torc_gauges *gauge = &net->reactor->page.page->gauge;
+
+	gauge->conns = net->conns.count;
+	gauge->conns_peak = net->conns.peak;
+	gauge->conns_touched = net->conns.touched;
+	gauge->listeners = net->listeners.count;
+	gauge->listeners_paused = net->paused;
+	gauge->buffers_live = net->buffers.live;
+	gauge->buffers_free = net->buffers.in_kernel;
+	gauge->buffers_low = net->buffers.in_kernel_min;
+	gauge->chunks = net->chunk_count;
+}
+
 /* Feed the starved, grow under need, show the kernel its buffers. */
 static void
 before_enter(struct torc_reactor *reactor)
@@ -56,8 +73,9 @@ before_enter(struct torc_reactor *reactor)
 	    (buffers->in_kernel == 0 &&
 	    !torc_list_empty(&net->starved))) &&
 	    torc_bufring_grow(buffers, buffers->live) > 0)
-		reactor->counters.grows++;
+		reactor->counters->grows++;
 	torc_bufring_publish(buffers);
+	show_gauges(net);
 	if (torc_unlikely(!torc_list_empty(&net->starved)))
 		torc_recv_feed(net);
 }
@@ -195,6 +213,48 @@ static const struct torc_layer layer = {
 	.fini = fini,
 };
 
+#define ROW_SIZE ((sizeof(struct torc_conn) + 63) & ~(size_t)63)
+_Static_assert(ROW_SIZE <= TORC_PAGE_ROW, "a connection fits in its row");
+
+#define FIELD(member) \
+	{ offsetof(struct torc_conn, member), \
+	    sizeof(((struct torc_conn *)0)->member) }
+
+/* The connections lie behind the page, where tools can read them. */
+static int
+make_conns(struct torc_net *net)
+{
+	static const struct torc_page_field fields[TORC_FIELDS] = {
+		[TORC_FIELD_SLOT] = FIELD(slot.next),
+		[TORC_FIELD_FD] = FIELD(fd),
+		[TORC_FIELD_SINCE] = FIELD(since),
+		[TORC_FIELD_HELD] = FIELD(held),
+		[TORC_FIELD_VIEW] = FIELD(view_size),
+		[TORC_FIELD_STAGED] = FIELD(staged_size),
+		[TORC_FIELD_SENT] = FIELD(sent_size),
+		[TORC_FIELD_SLAB_START] = FIELD(slab_start),
+		[TORC_FIELD_SLAB_END] = FIELD(slab_end),
+		[TORC_FIELD_ARMED] = FIELD(armed),
+		[TORC_FIELD_LOUD] = FIELD(loud),
+		[TORC_FIELD_EOF] = FIELD(eof),
+		[TORC_FIELD_SHUT] = FIELD(shut),
+		[TORC_FIELD_SLOWED] = FIELD(slowed),
+		[TORC_FIELD_DORMANT] = FIELD(dormant),
+		[TORC_FIELD_DOOMED] = FIELD(doomed),
+		[TORC_FIELD_READER] = FIELD(reader),
+		[TORC_FIELD_WRITER] = FIELD(writer),
+		[TORC_FIELD_HANDLER] = FIELD(handler),
+	};
+	struct torc_page_file *page = &net->reactor->page;
+	const uint32_t count = net->reactor->config.connections;
+
+	if (page->table == NULL)
+		return torc_slots_init(&net->conns, count, ROW_SIZE);
+	torc_slots_borrow(&net->conns, page->table, count, ROW_SIZE);
+	torc_page_describe(page, count, ROW_SIZE, fields);
+	return 0;
+}
+
 static int
 make(struct torc_net *net)
 {
@@ -202,8 +262,7 @@ make(struct torc_net *net)
 	const struct torc_config *config = &reactor->config;
 	int rc;
 
-	rc = torc_slots_init(&net->conns, config->connections,
-	    (sizeof(struct torc_conn) + 63) & ~(size_t)63);
+	rc = make_conns(net);
 	if (rc < 0)
 		return rc;
 	rc = torc_slots_init(&net->listeners, LISTENERS,

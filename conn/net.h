@@ -141,6 +141,7 @@ struct torc_conn {
 	void *data;
 	int listener;
 	unsigned port;
+	uint64_t since;		/* when it was opened */
 };
 
 struct torc_listener {

@@ -121,7 +121,7 @@ join(struct torc_conn *conn, uint32_t more)
 		bytes = torc_sys_alloc(size);
 		if (bytes == NULL)
 			return -ENOMEM;
-		conn->reactor->counters.joins++;
+		conn->reactor->counters->joins++;
 	}
 	memmove(bytes, conn->view, conn->view_size);
 	if (bytes != conn->joined) {
@@ -279,7 +279,7 @@ static void
 slow_down(struct torc_conn *conn)
 {
 	conn->slowed = true;
-	conn->reactor->counters.holds++;
+	conn->reactor->counters->holds++;
 	torc_reactor_later(conn->reactor, &conn->todo);
 }
 
@@ -306,8 +306,8 @@ deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 		torc_bufring_put(&conn->net->buffers, (uint16_t)bid);
 		return;
 	}
-	reactor->counters.receives++;
-	reactor->counters.received += size;
+	reactor->counters->receives++;
+	reactor->counters->received += size;
 	conn->met = true;
 	if (conn->first == NULL && conn->view_size == 0 &&
 	    (conn->reader != NULL || conn->dormant)) {
@@ -336,7 +336,7 @@ receive_ended(struct torc_conn *conn, int32_t result)
 		end_input(conn, 0);
 		return;
 	case -ENOBUFS:
-		net->reactor->counters.no_buffers++;
+		net->reactor->counters->no_buffers++;
 		torc_list_append(&net->starved, &conn->starved);
 		return;
 	case -ECANCELED:	/* we asked for it, or the kernel had to */
@@ -363,7 +363,7 @@ look_closer(struct torc_conn *conn, const struct io_uring_cqe *cqe)
 	torc_assert(conn->armed);
 	if (!(cqe->flags & IORING_CQE_F_MORE)) {
 		conn->armed = false;
-		reactor->counters.rearms++;
+		reactor->counters->rearms++;
 		if (result > 0)
 			torc_reactor_later(reactor, &conn->todo);
 	}
@@ -411,8 +411,8 @@ torc_recv_complete(struct torc_reactor *reactor, void *object,
 	    (uint16_t)conn->view_bid, size, flags);
 	conn->view_size = size;
 	conn->met = true;
-	reactor->counters.receives++;
-	reactor->counters.received += size;
+	reactor->counters->receives++;
+	reactor->counters->received += size;
 	torc_fiber_wake(fiber, 0);
 }
 
@@ -422,7 +422,7 @@ torc_recv_stray(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 	struct torc_net *net = reactor->layer_state;
 	uint16_t bid = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
 
-	reactor->counters.stray++;
+	reactor->counters->stray++;
 	if (!(cqe->flags & IORING_CQE_F_BUFFER))
 		return;
 	torc_bufring_take(&net->buffers, bid,
@@ -479,8 +479,8 @@ await_news(struct torc_conn *conn, uint64_t deadline)
 static int
 take_turns(struct torc_conn *conn)
 {
-	if (conn->reads_turn != (uint32_t)conn->reactor->counters.turns) {
-		conn->reads_turn = (uint32_t)conn->reactor->counters.turns;
+	if (conn->reads_turn != (uint32_t)conn->reactor->counters->turns) {
+		conn->reads_turn = (uint32_t)conn->reactor->counters->turns;
 		conn->reads = 0;
 	}
 	if (++conn->reads < conn->reactor->config.read_budget)

@@ -243,7 +243,7 @@ send_loudly(struct torc_conn *conn, const uint8_t *data, uint32_t size)
 	if (sqe == NULL)
 		return;
 	torc_send_fill(sqe, conn, data, size, 0);
-	conn->reactor->counters.loud_sends++;
+	conn->reactor->counters->loud_sends++;
 	conn->loud = true;
 	conn->loud_size = size;
 }
@@ -265,7 +265,7 @@ send_job(struct torc_conn *conn)
 		return;
 	torc_send_fill(sqe, conn, &job->message, 1, 0);
 	sqe->opcode = IORING_OP_SENDMSG;
-	conn->reactor->counters.loud_sends++;
+	conn->reactor->counters->loud_sends++;
 	conn->loud = true;
 }
 
@@ -374,8 +374,8 @@ finish_quiet(struct torc_conn *conn, int32_t result)
 	uint32_t size = conn->sent_size - done;
 
 	torc_assert(done <= conn->sent_size);
-	conn->reactor->counters.short_sends++;
-	conn->reactor->counters.sent -= size;
+	conn->reactor->counters->short_sends++;
+	conn->reactor->counters->sent -= size;
 	conn->sent_size = 0;
 	if (result < 0 && result != -EAGAIN && result != -EINTR) {
 		torc_send_spoil(conn, result);
@@ -416,11 +416,11 @@ finish_loud(struct torc_conn *conn, int32_t result)
 	}
 	if (result < 0)
 		result = 0;
-	conn->reactor->counters.sent += (uint32_t)result;
+	conn->reactor->counters->sent += (uint32_t)result;
 	if (conn->slab != NULL) {
 		torc_assert((uint32_t)result <= conn->loud_size);
 		if ((uint32_t)result < conn->loud_size)
-			conn->reactor->counters.short_sends++;
+			conn->reactor->counters->short_sends++;
 		conn->slab_start += (uint32_t)result;
 		if (conn->slab_start == conn->slab_end)
 			drop_slab(conn);

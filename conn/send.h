@@ -43,8 +43,8 @@ torc_send_with(struct torc_conn *conn, struct io_uring_sqe *sqe)
 
 	torc_send_fill(sqe, conn, conn->staged, size, MSG_DONTWAIT);
 	sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
-	reactor->counters.quiet_sends++;
-	reactor->counters.sent += size;
+	reactor->counters->quiet_sends++;
+	reactor->counters->sent += size;
 	conn->sent = conn->staged;
 	conn->sent_size = size;
 	conn->staged_size = 0;

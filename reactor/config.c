@@ -34,6 +34,7 @@ static const struct torc_bound bounds[] = {
 	{ FIELD(close_ms), 30000, 0, TORC_NO_LIMIT, false },
 	{ FIELD(idle_ms), 60000, 0, TORC_NO_LIMIT, false },
 	{ FIELD(drain_ms), 10000, 0, TORC_NO_LIMIT, false },
+	{ FIELD(stall_ms), 100, 0, TORC_NO_LIMIT, false },
 	{ FIELD(read_budget), 16, 1, 1048576, false },
 };
 

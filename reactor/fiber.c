@@ -52,7 +52,7 @@ look_at_deadline(struct torc_timer *timer)
 		torc_timers_arm(&reactor->timers, timer, fiber->deadline);
 		return;
 	}
-	reactor->counters.timeouts++;
+	reactor->counters->timeouts++;
 	torc_fiber_wake(fiber, -ETIMEDOUT);
 }
 
@@ -107,7 +107,7 @@ torc_fiber_start(struct torc_reactor *reactor, uint64_t *id,
 		*id = torc_slots_tag(&reactor->fibers, slot, ID_KIND);
 	fiber->state = TORC_FIBER_READY;
 	torc_list_append(&reactor->ready, &fiber->ready);
-	reactor->counters.fibers++;
+	reactor->counters->fibers++;
 	return 0;
 }
 

@@ -146,7 +146,7 @@ torc_fiber_resume(struct torc_fiber *fiber)
 	torc_assert(reactor->current == NULL);
 	fiber->state = TORC_FIBER_RUNNING;
 	reactor->current = fiber;
-	reactor->counters.resumes++;
+	reactor->counters->resumes++;
 	torc_sanitizer_leave(&mark, fiber->sanitizer, false);
 	torc_switch(&reactor->scheduler_sp, fiber->sp);
 	torc_sanitizer_arrive(mark);

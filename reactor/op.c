@@ -13,6 +13,15 @@ tag(const struct torc_op *op)
 	return torc_slots_tag(&op->reactor->ops, op->slot, TORC_KIND_OP);
 }
 
+static struct torc_page_op *
+row_of(const struct torc_op *op)
+{
+	const unsigned opcode = op->sqe.opcode;
+
+	return &op->reactor->page.page->op[opcode < TORC_PAGE_OPCODES ?
+	    opcode : TORC_PAGE_OPCODES - 1];
+}
+
 /* The op is over: its slot first, so that `done` may start it anew. */
 static void
 finish(struct torc_op *op, int32_t result, uint32_t flags)
@@ -46,6 +55,7 @@ advance(struct torc_reactor *reactor, struct torc_todo *todo)
 		*sqe = op->sqe;
 		sqe->user_data = tag(op);
 		op->state = TORC_OP_SUBMITTED;
+		row_of(op)->submitted++;
 	} else if (op->cancelling && !torc_reactor_cancel(reactor, tag(op))) {
 		torc_reactor_later(reactor, todo);
 	}
@@ -66,7 +76,7 @@ torc_op_start(struct torc_reactor *reactor, struct torc_op *op)
 	op->reactor = reactor;
 	op->todo.run = advance;
 	op->state = TORC_OP_QUEUED;
-	reactor->counters.ops++;
+	reactor->counters->ops++;
 	advance(reactor, &op->todo);
 	return 0;
 }
@@ -78,7 +88,7 @@ torc_op_cancel(struct torc_op *op)
 	if (op->state == TORC_OP_FREE || op->cancelling)
 		return;
 	op->cancelling = true;
-	op->reactor->counters.op_cancels++;
+	op->reactor->counters->op_cancels++;
 	if (op->state == TORC_OP_QUEUED)
 		torc_reactor_later(op->reactor, &op->todo);
 	else
@@ -93,10 +103,14 @@ torc_op_complete(struct torc_reactor *reactor, void *object,
 
 	torc_assert(op->reactor == reactor &&
 	    op->state == TORC_OP_SUBMITTED);
-	if (cqe->flags & IORING_CQE_F_MORE)
+	if (cqe->flags & IORING_CQE_F_MORE) {
 		op->done(op, cqe->res, cqe->flags);
-	else
-		finish(op, cqe->res, cqe->flags);
+		return;
+	}
+	row_of(op)->completed++;
+	if (cqe->res < 0)
+		row_of(op)->failed++;
+	finish(op, cqe->res, cqe->flags);
 }
 
 /* A fiber that waits for an op, on the fiber's stack. */

@@ -32,14 +32,14 @@ static void
 count_stray(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 {
 	(void)cqe;
-	reactor->counters.stray++;
+	reactor->counters->stray++;
 }
 
 /* The mailbox's descriptor: the poll stays armed, and nothing is read. */
 static void
 note_wake(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 {
-	reactor->counters.wakes++;
+	reactor->counters->wakes++;
 	if (!(cqe->flags & IORING_CQE_F_MORE))
 		reactor->wake_armed = false;
 }
@@ -49,8 +49,8 @@ note_wake(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 struct io_uring_sqe *
 torc_reactor_make_room(struct torc_reactor *reactor)
 {
-	reactor->counters.sq_full++;
-	reactor->counters.enters++;
+	reactor->counters->sq_full++;
+	reactor->counters->enters++;
 	torc_ring_submit(&reactor->ring);
 	return torc_ring_claim(&reactor->ring);
 }
@@ -60,7 +60,7 @@ torc_reactor_later(struct torc_reactor *reactor, struct torc_todo *todo)
 {
 	if (torc_node_linked(&todo->node))
 		return;
-	reactor->counters.deferred++;
+	reactor->counters->deferred++;
 	torc_list_append(&reactor->backlog, &todo->node);
 }
 
@@ -109,7 +109,7 @@ run_posts(struct torc_reactor *reactor, struct torc_post *post)
 	while (post != NULL) {
 		struct torc_post *next = post->next;
 
-		reactor->counters.posts++;
+		reactor->counters->posts++;
 		post->call(reactor, post);
 		post = next;
 	}
@@ -197,11 +197,11 @@ spin(struct torc_reactor *reactor, uint64_t until)
 {
 	uint64_t end = torc_sys_now() + reactor->config.spin_us * 1000ull;
 
-	reactor->counters.spins++;
+	reactor->counters->spins++;
 	do {
 		for (int i = 0; i < 16; i++) {
 			if (torc_ring_busy(&reactor->ring)) {
-				reactor->counters.spins_won++;
+				reactor->counters->spins_won++;
 				reactor->spin_credit = SPIN_CREDIT;
 				return true;
 			}
@@ -223,24 +223,28 @@ sleep_in_enter(struct torc_reactor *reactor, uint64_t until)
 	uint64_t timeout = UINT64_MAX;
 	int rc;
 
+	/* What waits already is kept waiting by the turn that ends here. */
+	reactor->timed = torc_ring_busy(ring);
 	if (reactor->spin_credit > 0) {
 		if (torc_ring_pending(ring) > 0) {
-			reactor->counters.enters++;
+			reactor->counters->enters++;
 			rc = torc_ring_enter(ring, 0, 0, 0);
 			if (rc < 0 || torc_ring_ready(ring) > 0)
 				return rc;
 		}
 		if (spin(reactor, until)) {
-			reactor->counters.enters++;
+			reactor->counters->enters++;
 			return torc_ring_enter(ring, 0, 0, 0);
 		}
 		before = reactor->now;
 	}
 	if (until != TORC_NEVER)
 		timeout = until > before ? until - before : 0;
-	reactor->counters.waits++;
+	reactor->counters->waits++;
+	reactor->page.page->gauge.sleeping = 1;
 	rc = torc_ring_enter(ring, config->batch_us > 0 ? config->batch : 1,
 	    timeout, config->batch_us);
+	reactor->page.page->gauge.sleeping = 0;
 	if (config->spin_us > 0 && reactor->spin_credit == 0 &&
 	    torc_sys_now() - before < config->spin_us * 2000ull)
 		reactor->spin_credit = 1;
@@ -279,7 +283,7 @@ submit_and_wait(struct torc_reactor *reactor, uint64_t deadline)
 
 	if (until > deadline)
 		until = deadline;
-	reactor->counters.enters++;
+	reactor->counters->enters++;
 	if (has_work(reactor) || until <= reactor->now)
 		return torc_ring_enter(&reactor->ring, 0, 0, 0);
 	return sleep_in_enter(reactor, until);
@@ -291,7 +295,7 @@ judge(struct torc_reactor *reactor, int rc)
 {
 	switch (rc) {
 	case -EINTR:
-		reactor->counters.interrupted++;
+		reactor->counters->interrupted++;
 		return 0;
 	case -ETIME:
 		return 0;
@@ -300,7 +304,7 @@ judge(struct torc_reactor *reactor, int rc)
 	case -ENOMEM:
 		/* No memory for requests now: what was not taken stays in
 		 * the queue. Completions free memory. */
-		reactor->counters.starved++;
+		reactor->counters->starved++;
 		if (torc_ring_ready(&reactor->ring) == 0)
 			torc_sys_sleep(1000000);
 		return 0;
@@ -309,25 +313,64 @@ judge(struct torc_reactor *reactor, int rc)
 	}
 }
 
+/* Once in a turn: how things are. */
+static void
+show_gauges(struct torc_reactor *reactor)
+{
+	struct torc_gauges *gauge = &reactor->page.page->gauge;
+
+	gauge->phase = reactor->phase;
+	gauge->timers = reactor->timers.count;
+	gauge->fibers = reactor->stacks.in_use;
+	gauge->fibers_peak = reactor->stacks.peak;
+	gauge->stack_deepest = reactor->stacks.deepest;
+	gauge->ops = reactor->ops.count;
+	gauge->ops_peak = reactor->ops.peak;
+}
+
+/* The turn that began at `before` has ended. */
+static void
+time_turn(struct torc_reactor *reactor, uint64_t before)
+{
+	struct torc_gauges *gauge = &reactor->page.page->gauge;
+	const uint64_t taken_ns = reactor->now - before;
+
+	gauge->turn_began = reactor->now;
+	if (!reactor->timed)
+		return;
+	gauge->timed_turns++;
+	gauge->timed_ns += taken_ns;
+	if (taken_ns > gauge->longest_ns)
+		gauge->longest_ns = taken_ns;
+	if (torc_unlikely(taken_ns > reactor->stall_ns)) {
+		gauge->stalls++;
+		gauge->stalled_at = reactor->now;
+	}
+}
+
 static int
 enter(struct torc_reactor *reactor, uint64_t deadline)
 {
 	uint32_t taken = reactor->ring.sq_taken;
+	uint64_t before = reactor->now;
 	int rc;
 
+	show_gauges(reactor);
+	reactor->timed = true;
 	reactor->in_order = torc_ring_ready(&reactor->ring) == 0;
 	if (torc_unlikely(torc_ring_overflowed(&reactor->ring))) {
 		/* What overflowed comes first, before anything new. */
-		reactor->counters.overflows++;
-		reactor->counters.enters++;
+		reactor->counters->overflows++;
+		reactor->counters->enters++;
 		reactor->in_order = false;
 		rc = torc_ring_flush(&reactor->ring);
 	} else {
 		rc = submit_and_wait(reactor, deadline);
 	}
 	reactor->taken = reactor->ring.sq_taken;
-	reactor->counters.sqes += reactor->taken - taken;
+	reactor->counters->sqes += reactor->taken - taken;
 	reactor->now = torc_sys_now();
+	time_turn(reactor, before);
 	return judge(reactor, rc);
 }
 
@@ -366,8 +409,8 @@ dispatch(struct torc_reactor *reactor)
 	torc_ring_release(ring);
 	if (count == ready && !overflowed)
 		reactor->settled = reactor->taken;
-	reactor->counters.cqes += count;
-	reactor->counters.batches[class < TORC_BATCH_CLASSES ? class :
+	reactor->counters->cqes += count;
+	reactor->counters->batches[class < TORC_BATCH_CLASSES ? class :
 	    TORC_BATCH_CLASSES - 1]++;
 }
 
@@ -418,6 +461,7 @@ end(struct torc_reactor *reactor)
 	torc_ring_fini(&reactor->ring);
 	torc_sanitizer_thread_end(reactor->scheduler_sanitizer);
 	reactor->phase = TORC_PHASE_ENDED;
+	show_gauges(reactor);
 	if (torc_current == reactor)
 		torc_current = NULL;
 }
@@ -484,6 +528,8 @@ start(struct torc_reactor *reactor)
 	reactor->scheduler_sanitizer = torc_sanitizer_thread();
 	reactor->phase = TORC_PHASE_RUNNING;
 	reactor->now = torc_sys_now();
+	reactor->page.page->reactor = reactor->index;
+	reactor->page.page->tid = (uint32_t)torc_sys_thread();
 	return 0;
 }
 
@@ -493,7 +539,7 @@ turn(struct torc_reactor *reactor, uint64_t deadline)
 {
 	int rc;
 
-	reactor->counters.turns++;
+	reactor->counters->turns++;
 	run_mailbox(reactor);
 	torc_timers_run(&reactor->timers, reactor->now);
 	run_ready(reactor);
@@ -645,6 +691,37 @@ name_kinds(struct torc_reactor *reactor)
 	reactor->kinds[TORC_KIND_OP].complete = torc_op_complete;
 }
 
+/* What of the page does not change any more; then it is one. */
+static void
+fill_page(struct torc_reactor *reactor)
+{
+	const struct torc_config *config = &reactor->config;
+	struct torc_page *page = reactor->page.page;
+
+	reactor->counters = &page->counter;
+	reactor->stall_ns = config->stall_ms == TORC_NO_LIMIT ? UINT64_MAX :
+	    config->stall_ms * 1000000ull;
+	page->ring_fd = (uint32_t)reactor->ring.fd;
+	page->setup_flags = reactor->ring.setup_flags;
+	page->features = reactor->ring.features;
+	page->conn_kinds = TORC_KIND_LAYER;
+	page->limit = (struct torc_limits) {
+		.sq_entries = reactor->ring.sq_entries,
+		.cq_entries = reactor->ring.cq_entries,
+		.batch = config->batch,
+		.connections = config->connections,
+		.ops = config->ops,
+		.fibers = config->fibers,
+		.stack_size = config->stack_size,
+		.buffers = config->buffers,
+		.buffer_size = config->buffer_size,
+		.held_max = config->held_max,
+		.slab_size = config->slab_size,
+		.stall_ms = config->stall_ms,
+	};
+	page->magic = TORC_PAGE_MAGIC;
+}
+
 static int
 make(struct torc_reactor *reactor, char *text, size_t size)
 {
@@ -660,11 +737,18 @@ make(struct torc_reactor *reactor, char *text, size_t size)
 	rc = torc_mailbox_init(&reactor->mailbox);
 	if (rc < 0)
 		goto ring;
-	rc = make_tables(reactor);
+	rc = torc_page_open(&reactor->page, config->connections,
+	    config->no_stats);
 	if (rc < 0)
 		goto mailbox;
+	rc = make_tables(reactor);
+	if (rc < 0)
+		goto page;
+	fill_page(reactor);
 	return 0;
 
+page:
+	torc_page_close(&reactor->page);
 mailbox:
 	torc_mailbox_fini(&reactor->mailbox);
 ring:
@@ -734,9 +818,11 @@ torc_reactor_destroy(struct torc_reactor *reactor)
 	if (reactor->ready_fd >= 0)
 		torc_sys_close(reactor->ready_fd);
 	torc_reactor_free_values(reactor);
+	torc_page_hide(&reactor->page);
 	if (reactor->abandoned)
 		return;
 	free_tables(reactor);
+	torc_page_close(&reactor->page);
 	torc_sys_free(reactor);
 }
 

@@ -7,9 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "reactor/counters.h"
 #include "reactor/list.h"
 #include "reactor/mailbox.h"
+#include "reactor/page.h"
 #include "reactor/runtime.h"
 #include "reactor/slots.h"
 #include "reactor/stacks.h"
@@ -99,17 +99,20 @@ struct torc_reactor {
 
 	const struct torc_layer *layer;
 	void *layer_state;
-	struct torc_counters counters;
+	struct torc_counters *counters;	/* in the page */
+	struct torc_page_file page;
 	struct torc_config config;	/* every field filled in */
 	void *local;
 	struct torc_value *values;	/* of libraries, by key */
 	unsigned index;
+	uint64_t stall_ns;
 	uint64_t drain_at;		/* any thread: end by then */
 	uint32_t spin_credit;
 	int ready_fd;			/* for a foreign loop, or -1 */
 	int error;			/* what ended it */
 	enum torc_reactor_phase phase;
 	bool turning;
+	bool timed;		/* this turn: see page.h */
 	bool deserted;		/* draining, and seen without fibers */
 	bool wake_armed;
 	bool mailbox_closed;

@@ -102,10 +102,14 @@ struct torc_config {
 	unsigned close_ms;	/* to send what is staged at close; 30000 */
 	unsigned idle_ms;	/* for input after TORC_AGAIN; 60000 */
 	unsigned drain_ms;	/* for handlers after SIGTERM; 10000 */
+	unsigned stall_ms;	/* a turn of the loop that takes longer is
+				 * counted as a stall; 100 */
 
 	/* Fairness. */
 	unsigned read_budget;	/* reads that did not have to park before the
 				 * fiber is put behind the others; 16 */
+
+	bool no_stats;		/* no statistics page that tools can read */
 };
 
 #define TORC_NO_LIMIT UINT32_MAX

@@ -29,10 +29,26 @@ torc_slots_init(struct torc_slots *slots, uint32_t capacity,
 }
 
 void
+torc_slots_borrow(struct torc_slots *slots, void *memory, uint32_t capacity,
+    size_t object_size)
+{
+	torc_assert(capacity > 0 && capacity <= TORC_SLOTS_MAX);
+	*slots = (struct torc_slots) {
+		.base = memory,
+		.stride = object_size,
+		.capacity = capacity,
+		.free = TORC_SLOT_NONE,
+		.borrowed = true,
+	};
+}
+
+void
 torc_slots_fini(struct torc_slots *slots)
 {
 	torc_assert(slots->count == 0);
-	torc_pages_release(slots->base, slots->capacity * slots->stride);
+	if (!slots->borrowed)
+		torc_pages_release(slots->base,
+		    slots->capacity * slots->stride);
 }
 
 void *

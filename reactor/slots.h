@@ -39,11 +39,15 @@ struct torc_slots {
 	uint32_t free;		/* the last one given back */
 	uint32_t count;		/* taken now */
 	uint32_t peak;		/* most that were taken at once */
+	bool borrowed;		/* the memory is not the table's */
 };
 
 /* 0 or -ENOMEM. */
 int torc_slots_init(struct torc_slots *slots, uint32_t capacity,
     size_t object_size);
+/* A table in zeroed memory of someone else's, which outlives it. */
+void torc_slots_borrow(struct torc_slots *slots, void *memory,
+    uint32_t capacity, size_t object_size);
 void torc_slots_fini(struct torc_slots *slots);
 
 /* A free object, or NULL. All but its head is as its last tenant left it. */

@@ -80,6 +80,37 @@ torc_stacks_take(struct torc_stacks *stacks)
 	return stack;
 }
 
+/*
+ * How much of a stack was ever touched: from the lowest page that is there.
+ * Stacks are used again, so a few of them tell of many fibers.
+ */
+static void
+look_at(struct torc_stacks *stacks, char *stack)
+{
+	const size_t page = torc_sys_page_size();
+	uint8_t there[TORC_STACKS_LOOK];
+	size_t at = page;	/* behind the guard */
+
+	while (at < stacks->size) {
+		size_t part = stacks->size - at;
+		size_t count;
+
+		if (part > sizeof(there) * page)
+			part = sizeof(there) * page;
+		if (torc_sys_resident(stack + at, part, there) < 0)
+			return;
+		for (count = 0; count < part / page; count++) {
+			if (there[count] & 1)
+				break;
+		}
+		at += count * page;
+		if (count < part / page)
+			break;
+	}
+	if (stacks->size - at > stacks->deepest)
+		stacks->deepest = stacks->size - at;
+}
+
 void
 torc_stacks_give(struct torc_stacks *stacks, void *stack)
 {
@@ -87,6 +118,8 @@ torc_stacks_give(struct torc_stacks *stacks, void *stack)
 
 	torc_assert(stacks->in_use > 0);
 	stacks->in_use--;
+	if (stacks->given++ % TORC_STACKS_SAMPLE == 0)
+		look_at(stacks, stack);
 	if (stacks->free_count >= TORC_STACKS_RESERVE)
 		torc_pages_forget((char *)stack + guard,
 		    stacks->size - guard);

@@ -18,9 +18,13 @@ struct torc_stacks {
 	uint32_t capacity;
 	uint32_t in_use;
 	uint32_t peak;
+	uint32_t given;		/* back, ever */
+	size_t deepest;		/* bytes of one that were ever touched */
 };
 
 #define TORC_STACKS_CHUNK 64u
+#define TORC_STACKS_SAMPLE 64u	/* of so many given back, one is looked at */
+#define TORC_STACKS_LOOK 64u	/* pages at once */
 #define TORC_STACKS_RESERVE 256u	/* idle ones that keep their memory */
 
 int torc_stacks_init(struct torc_stacks *stacks, uint32_t capacity,

@@ -5,6 +5,7 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -85,6 +86,12 @@ torc_sys_protect(void *address, size_t size, int prot)
 	return result(mprotect(address, size, prot));
 }
 
+int
+torc_sys_resident(void *address, size_t size, uint8_t *pages)
+{
+	return result(mincore(address, size, pages));
+}
+
 void *
 torc_sys_alloc(size_t size)
 {
@@ -119,6 +126,24 @@ int
 torc_sys_eventfd(void)
 {
 	return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+int
+torc_sys_memfd(const char *name, unsigned flags)
+{
+	return result(memfd_create(name, flags));
+}
+
+int
+torc_sys_resize(int fd, uint64_t size)
+{
+	return result(ftruncate(fd, (off_t)size));
+}
+
+int
+torc_sys_seal(int fd, int seals)
+{
+	return result(fcntl(fd, F_ADD_SEALS, seals));
 }
 
 int
@@ -274,6 +299,12 @@ size_t
 torc_sys_page_size(void)
 {
 	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+int
+torc_sys_thread(void)
+{
+	return (int)syscall(SYS_gettid);
 }
 
 _Noreturn void

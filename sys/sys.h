@@ -30,6 +30,9 @@ int torc_sys_unmap(void *address, size_t size);
 int torc_sys_advise(void *address, size_t size, int advice);
 int torc_sys_protect(void *address, size_t size, int prot);
 
+/* mincore(2): `pages` has a byte for each page, with bit 0 if it is there. */
+int torc_sys_resident(void *address, size_t size, uint8_t *pages);
+
 /* Zeroed memory, or NULL. The only allocator of the core. */
 void *torc_sys_alloc(size_t size);
 void torc_sys_free(void *memory);
@@ -38,6 +41,12 @@ int torc_sys_close(int fd);
 int torc_sys_read(int fd, void *data, size_t size);
 int torc_sys_write(int fd, const void *data, size_t size);
 int torc_sys_eventfd(void);
+/* memfd_create(2). `flags`: MFD_. */
+int torc_sys_memfd(const char *name, unsigned flags);
+/* ftruncate(2): more than RLIMIT_FSIZE raises SIGXFSZ. */
+int torc_sys_resize(int fd, uint64_t size);
+/* `seals`: F_SEAL_. */
+int torc_sys_seal(int fd, int seals);
 int torc_sys_unlink(const char *path);
 /* 1: `path` is a socket; 0: it is something else. */
 int torc_sys_is_socket(const char *path);
@@ -68,5 +77,7 @@ int torc_sys_allowed_cpu(unsigned index);
 /* Bind the calling thread to one CPU. */
 int torc_sys_pin(int cpu);
 size_t torc_sys_page_size(void);
+/* The number of the calling thread, as the kernel has it. */
+int torc_sys_thread(void);
 
 #endif

@@ -190,7 +190,7 @@ server_fiber(struct server *server, int (*entry)(void *arg), void *arg)
 static void
 copy_counters(struct torc_reactor *reactor, void *arg)
 {
-	*(struct torc_counters *)arg = reactor->counters;
+	*(struct torc_counters *)arg = *reactor->counters;
 }
 
 struct torc_counters

@@ -1767,7 +1767,7 @@ race_with_the_end(struct producer *producers, uint64_t count, bool drain)
 		    producers[i].accepted);
 		total += producers[i].received;
 	}
-	assert_int_equal(server.reactor->counters.posts,
+	assert_int_equal(server.reactor->counters->posts,
 	    SERVER_POSTS + total);
 	torc_reactor_destroy(server.reactor);
 	assert_all_held();

@@ -788,7 +788,7 @@ one_peer_cannot_take_all_buffers(void **state)
 static bool
 has_received(struct torc_reactor *reactor, void *arg)
 {
-	return reactor->counters.received >= *(uint64_t *)arg ||
+	return reactor->counters->received >= *(uint64_t *)arg ||
 	    first_conn(reactor)->slowed;
 }
 
@@ -1185,7 +1185,7 @@ static bool
 has_paused(struct torc_reactor *reactor, void *arg)
 {
 	(void)arg;
-	return reactor->counters.accept_pauses > 0;
+	return reactor->counters->accept_pauses > 0;
 }
 
 static void
@@ -1387,7 +1387,7 @@ share_turns(struct torc_conn *conn, void *arg)
 	if (torc_conn_recv(conn, &in, TORC_NEVER) <= 0)
 		return -1;
 	fairness->reads_before = fairness->reads;
-	fairness->served_at = conn->reactor->counters.turns;
+	fairness->served_at = conn->reactor->counters->turns;
 	return torc_conn_write(conn, "served", 6, TORC_NEVER);
 }
 
@@ -1423,7 +1423,7 @@ a_handler_with_much_to_read_lets_others_run(void **state)
 	stall_begin(&stall, &server);
 	gate_open(&fairness.gate);
 	client_send(other, "x", 1);
-	fairness.turns_before = server.reactor->counters.turns;
+	fairness.turns_before = server.reactor->counters->turns;
 	stall_end(&stall, &server);
 	expect_text(other, "served");
 	close(other);
@@ -1475,7 +1475,7 @@ a_flood_delays_another_reply_by_one_queue_at_most(void **state)
 	stall_begin(&stall, &server);
 	client_send(fd, data, sizeof(data));
 	client_send(other, "x", 1);
-	fairness.turns_before = server.reactor->counters.turns;
+	fairness.turns_before = server.reactor->counters->turns;
 	stall_end(&stall, &server);
 	expect_text(other, "served");
 	close(other);
@@ -1689,14 +1689,14 @@ was_short(struct torc_reactor *reactor, void *arg)
 		if (conn->slab != NULL)
 			return true;
 	}
-	return reactor->counters.closes > 0;
+	return reactor->counters->closes > 0;
 }
 
 static bool
 has_them(struct torc_reactor *reactor, void *arg)
 {
-	return reactor->counters.received >= *(uint64_t *)arg ||
-	    reactor->counters.closes > 0;
+	return reactor->counters->received >= *(uint64_t *)arg ||
+	    reactor->counters->closes > 0;
 }
 
 /* A peer of each sort; how many of them did not get all of their answer. */

@@ -86,7 +86,7 @@ skip_without_incremental(void)
 static bool
 has_received(struct torc_reactor *reactor, void *arg)
 {
-	return reactor->counters.received >= *(uint64_t *)arg;
+	return reactor->counters->received >= *(uint64_t *)arg;
 }
 
 /* Send, and wait until the reactor has it. */

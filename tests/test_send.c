@@ -538,7 +538,7 @@ has_nothing_to_send(struct torc_reactor *reactor, void *arg)
 static bool
 has_been_short(struct torc_reactor *reactor, void *arg)
 {
-	return reactor->counters.short_sends >= *(uint64_t *)arg;
+	return reactor->counters->short_sends >= *(uint64_t *)arg;
 }
 
 static bool

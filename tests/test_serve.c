@@ -958,7 +958,7 @@ note_outcome(struct torc_reactor *reactor, void *arg)
 
 	outcome->setup_flags = reactor->ring.setup_flags;
 	outcome->cq_entries = reactor->ring.cq_entries;
-	outcome->quiet_sends = reactor->counters.quiet_sends;
+	outcome->quiet_sends = reactor->counters->quiet_sends;
 	outcome->incremental = net->buffers.incremental;
 	outcome->quiet = net->quiet;
 	torc_reactor_describe(reactor, outcome->text, sizeof(outcome->text));

@@ -131,7 +131,7 @@ take_sample(struct torc_reactor *reactor, void *arg)
 {
 	struct sample *sample = arg;
 
-	sample->counters = reactor->counters;
+	sample->counters = *reactor->counters;
 	sample->enters = atomic_load(&enters);
 	sample->crossings = atomic_load(&crossings);
 	sample->allocations = atomic_load(&allocations);
