@@ -61,15 +61,15 @@ static int
 copy(void *to, const void *from, size_t size)
 {
 	struct sigaction action = { .sa_handler = leave }, before;
-	volatile int rc = 0;
 
 	sigaction(SIGBUS, &action, &before);
-	if (sigsetjmp(out_of_memory, 1) == 0)
-		memcpy(to, from, size);
-	else
-		rc = -EFAULT;
+	if (sigsetjmp(out_of_memory, 1) != 0) {
+		sigaction(SIGBUS, &before, NULL);
+		return -EFAULT;
+	}
+	memcpy(to, from, size);
 	sigaction(SIGBUS, &before, NULL);
-	return rc;
+	return 0;
 }
 
 /* A part of the ring, copied. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tools/ringstat/page.h"
+#include "tools/ringstat/sockets.h"
 
 /* Room for one more in an array that doubles. */
 static void *
@@ -109,8 +110,10 @@ sample_free(struct sample *sample)
 		free(sample->rings[i].sockets);
 		torc_view_free(sample->rings[i].torc);
 	}
-	for (unsigned i = 0; i < sample->process_count; i++)
+	for (unsigned i = 0; i < sample->process_count; i++) {
 		free(sample->processes[i].cgroup);
+		sockets_free(sample->processes[i].sockets);
+	}
 	free(sample->rings);
 	free(sample->processes);
 	memset(sample, 0, sizeof(*sample));

@@ -18,6 +18,7 @@
 enum source { SOURCE_MAP = 1, SOURCE_FDINFO = 2, SOURCE_PAGE = 4 };
 enum hidden { HIDDEN_SQES = 1, HIDDEN_CQES = 2 };
 
+struct sockets;			/* sockets.h */
 struct torc_view;		/* page.h */
 
 struct process {
@@ -33,6 +34,7 @@ struct process {
 	int64_t locked_limit;	/* bytes; UNKNOWN: also without a limit */
 	int64_t descriptors;
 	int64_t descriptor_limit;
+	struct sockets *sockets;	/* or NULL */
 
 };
 
@@ -109,7 +111,8 @@ enum want {
 	WANT_CGROUP = 16,
 	WANT_TORC = 32,
 	WANT_CONNS = 64,
-	WANT_LONERS = 128,	/* processes with threads of a ring that has
+	WANT_SOCKETS = 128,
+	WANT_LONERS = 256,	/* processes with threads of a ring that has
 				 * no descriptor */
 };
 

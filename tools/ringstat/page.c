@@ -1,23 +1,340 @@
 /*
- * page.c - reading torc's statistics page.
+ * page.c - reading torc's statistics page, which anybody may have written.
  */
 #include "tools/ringstat/page.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "reactor/reactor.h"
+#include "sys/sys.h"
+
+#define MAX_ROWS (1u << 20)
+#define MAX_STRIDE 4096u
+#define ROWS_AT_ONCE 64u
+
+const char *const conn_states[CONN_STATES] = {
+	"running", "reading", "writing", "slowed", "dormant", "eof",
+	"finishing", "closing",
+};
+
+#define WORD(type, member) \
+	{ #member, offsetof(struct type, member) / 8, \
+	    sizeof(((struct type *)0)->member) / 8 }
+#define COUNTER(member) WORD(torc_counters, member)
+#define GAUGE(member) WORD(torc_gauges, member)
+#define LIMIT(member) WORD(torc_limits, member)
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+const struct word_name counter_names[] = {
+	COUNTER(turns), COUNTER(enters), COUNTER(waits), COUNTER(sqes),
+	COUNTER(cqes), COUNTER(batches), COUNTER(overflows),
+	COUNTER(interrupted), COUNTER(starved), COUNTER(sq_full),
+	COUNTER(deferred), COUNTER(stray), COUNTER(spins),
+	COUNTER(spins_won), COUNTER(wakes), COUNTER(posts), COUNTER(fibers),
+	COUNTER(resumes), COUNTER(timeouts), COUNTER(ops),
+	COUNTER(op_cancels), COUNTER(accepts), COUNTER(sheds),
+	COUNTER(accept_pauses), COUNTER(dials), COUNTER(closes),
+	COUNTER(resets), COUNTER(receives), COUNTER(received),
+	COUNTER(rearms), COUNTER(no_buffers), COUNTER(holds), COUNTER(joins),
+	COUNTER(grows), COUNTER(quiet_sends), COUNTER(loud_sends),
+	COUNTER(sent), COUNTER(short_sends),
+};
+const struct word_name gauge_names[] = {
+	GAUGE(timers), GAUGE(fibers), GAUGE(fibers_peak),
+	GAUGE(stack_deepest), GAUGE(ops), GAUGE(ops_peak),
+	GAUGE(timed_turns), GAUGE(timed_ns), GAUGE(longest_ns),
+	GAUGE(stalls), GAUGE(stalled_at), GAUGE(conns), GAUGE(conns_peak),
+	GAUGE(conns_touched), GAUGE(listeners), GAUGE(listeners_paused),
+	GAUGE(buffers_live), GAUGE(buffers_free), GAUGE(buffers_low),
+	GAUGE(chunks),
+};
+const struct word_name limit_names[] = {
+	LIMIT(sq_entries), LIMIT(cq_entries), LIMIT(batch),
+	LIMIT(connections), LIMIT(ops), LIMIT(fibers), LIMIT(stack_size),
+	LIMIT(buffers), LIMIT(buffer_size), LIMIT(held_max),
+	LIMIT(slab_size), LIMIT(stall_ms),
+};
+const unsigned counter_name_count = COUNT(counter_names);
+const unsigned gauge_name_count = COUNT(gauge_names);
+const unsigned limit_name_count = COUNT(limit_names);
+
+const char *
+phase_name(uint64_t phase)
+{
+	static const char *const names[] = {
+		[TORC_PHASE_CREATED] = "created",
+		[TORC_PHASE_RUNNING] = "running",
+		[TORC_PHASE_DRAINING] = "draining",
+		[TORC_PHASE_STOPPING] = "stopping",
+		[TORC_PHASE_ENDED] = "ended",
+	};
+
+	return phase < COUNT(names) ? names[phase] : "unknown";
+}
+
+/* ---- The head ---- */
+
+/* As many elements of a part as both sides know, the rest 0. */
+static bool
+load_part(torc_view_load *load, void *arg, const struct torc_page_part *part,
+    void *to, size_t size, size_t element)
+{
+	size_t count = size / element;
+
+	memset(to, 0, size);
+	if (part->stride != element)
+		return part->count == 0;
+	if (count > part->count)
+		count = part->count;
+	return count == 0 || load(arg, part->offset, to, count * element);
+}
+
+static bool
+load_head(struct torc_view *view, torc_view_load *load, void *arg)
+{
+	struct torc_page *page = &view->page;
+	const size_t head = offsetof(struct torc_page, counter);
+
+	if (!load(arg, 0, page, head) || page->magic != TORC_PAGE_MAGIC ||
+	    page->version != TORC_PAGE_VERSION || page->size < head)
+		return false;
+	return load_part(load, arg, &page->counters, &page->counter,
+	    sizeof(page->counter), 8) &&
+	    load_part(load, arg, &page->gauges, &page->gauge,
+	    sizeof(page->gauge), 8) &&
+	    load_part(load, arg, &page->limits, &page->limit,
+	    sizeof(page->limit), 8) &&
+	    load_part(load, arg, &page->ops, page->op, sizeof(page->op),
+	    sizeof(page->op[0])) &&
+	    load_part(load, arg, &page->fields, page->field,
+	    sizeof(page->field), sizeof(page->field[0]));
+}
+
+/* ---- Connections ---- */
+
+/* A field of a row; 0 if the page has no such field. */
+static uint64_t
+field_of(const struct torc_page *page, const uint8_t *row,
+    enum torc_conn_field field)
+{
+	const struct torc_page_field *at = &page->field[field];
+	uint64_t value = 0;
+
+	if (at->width == 0 || at->width > 8 ||
+	    at->offset + at->width > page->conns.stride)
+		return 0;
+	for (unsigned i = 0; i < at->width; i++)
+		value |= (uint64_t)row[at->offset + i] <<
+		    (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? i :
+		    at->width - 1 - i) * 8;
+	return value;
+}
+
+static enum conn_state
+state_of(const struct torc_page *page, const uint8_t *row)
+{
+	static const struct {
+		enum torc_conn_field field;
+		enum conn_state state;
+	} order[] = {
+		{ TORC_FIELD_DOOMED, CONN_CLOSING },
+		{ TORC_FIELD_SHUT, CONN_FINISHING },
+		{ TORC_FIELD_DORMANT, CONN_DORMANT },
+		{ TORC_FIELD_WRITER, CONN_WRITING },
+		{ TORC_FIELD_SLOWED, CONN_SLOWED },
+		{ TORC_FIELD_EOF, CONN_EOF },
+		{ TORC_FIELD_READER, CONN_READING },
+	};
+
+	for (size_t i = 0; i < COUNT(order); i++) {
+		if (field_of(page, row, order[i].field) != 0)
+			return order[i].state;
+	}
+	return CONN_RUNNING;
+}
+
+static struct conn_view
+view_row(const struct torc_page *page, const uint8_t *row, uint32_t slot,
+    uint64_t now_ns)
+{
+	uint64_t since = field_of(page, row, TORC_FIELD_SINCE);
+
+	return (struct conn_view) {
+		.slot = slot,
+		.fd = (int32_t)field_of(page, row, TORC_FIELD_FD),
+		.state = state_of(page, row),
+		.held = field_of(page, row, TORC_FIELD_HELD) +
+		    field_of(page, row, TORC_FIELD_VIEW),
+		.staged = field_of(page, row, TORC_FIELD_STAGED) +
+		    field_of(page, row, TORC_FIELD_SENT) +
+		    (uint32_t)(field_of(page, row, TORC_FIELD_SLAB_END) -
+		    field_of(page, row, TORC_FIELD_SLAB_START)),
+		.age_ms = since == 0 ? UNKNOWN : now_ns <= since ? 0 :
+		    (int64_t)((now_ns - since) / 1000000),
+	};
+}
+
+static void
+add_row(struct torc_view *view, const struct conn_view *conn, bool keep)
+{
+	const unsigned at = view->conn_count++;
+
+	view->by_state[conn->state]++;
+	view->held += conn->held;
+	view->staged += conn->staged;
+	if (!keep)
+		return;
+	if ((at & (at - 1)) == 0)
+		view->conns = must_grow(view->conns,
+		    at == 0 ? 1 : (size_t)at * 2, sizeof(*conn));
+	view->conns[at] = *conn;
+}
+
+static void
+load_conns(struct torc_view *view, torc_view_load *load, void *arg,
+    uint64_t now_ns, bool keep)
+{
+	const struct torc_page *page = &view->page;
+	const uint32_t stride = page->conns.stride;
+	uint64_t count = page->gauge.conns_touched;
+	uint8_t *rows;
+
+	if (page->conns.count == 0 || stride == 0 || stride > MAX_STRIDE ||
+	    page->field[TORC_FIELD_SLOT].width != 4)
+		return;
+	if (count > page->conns.count)
+		count = page->conns.count;
+	if (count > MAX_ROWS)
+		count = MAX_ROWS;
+	view->conns_known = true;
+	rows = must_grow(NULL, ROWS_AT_ONCE, stride);
+	for (uint32_t from = 0; from < count; from += ROWS_AT_ONCE) {
+		uint32_t some = (uint32_t)count - from < ROWS_AT_ONCE ?
+		    (uint32_t)count - from : ROWS_AT_ONCE;
+
+		if (!load(arg, page->conns.offset + (uint64_t)from * stride,
+		    rows, (size_t)some * stride))
+			break;
+		for (uint32_t i = 0; i < some; i++) {
+			const uint8_t *row = rows + (size_t)i * stride;
+			struct conn_view conn;
+
+			if (field_of(page, row, TORC_FIELD_SLOT) !=
+			    TORC_SLOT_TAKEN)
+				continue;
+			conn = view_row(page, row, from + i, now_ns);
+			add_row(view, &conn, keep);
+		}
+	}
+	free(rows);
+}
+
+bool
+torc_view_read(struct torc_view *view, torc_view_load *load, void *arg,
+    uint64_t now_ns, bool conns)
+{
+	memset(view, 0, sizeof(*view));
+	if (!load_head(view, load, arg))
+		return false;
+	view->turn_age_us = view->page.gauge.sleeping ||
+	    view->page.gauge.turn_began == 0 ? UNKNOWN :
+	    now_ns <= view->page.gauge.turn_began ? 0 :
+	    (int64_t)((now_ns - view->page.gauge.turn_began) / 1000);
+	load_conns(view, load, arg, now_ns, conns);
+	return true;
+}
+
+/* ---- The file ---- */
+
+static bool
+load_from_file(void *arg, uint64_t offset, void *to, size_t size)
+{
+	const int fd = *(int *)arg;
+
+	return offset <= INT64_MAX &&
+	    pread(fd, to, size, (off_t)offset) == (ssize_t)size;
+}
+
+static bool
+names(const struct ring *ring, unsigned process, uint32_t fd)
+{
+	if (ring->process != process)
+		return false;
+	for (unsigned i = 0; i < ring->fd_count && i < MAX_LISTED; i++) {
+		if (ring->fds[i] == fd)
+			return true;
+	}
+	return false;
+}
 
 void
 torc_view_attach(struct sample *sample, unsigned process, int fds,
     unsigned fd, bool conns)
 {
-	(void)sample;
-	(void)process;
-	(void)fds;
-	(void)fd;
-	(void)conns;
+	struct torc_view *view = must_grow(NULL, 1, sizeof(*view));
+	struct stat status;
+	char name[16];
+	int file;
+
+	view->conns = NULL;
+	snprintf(name, sizeof(name), "%u", fd);
+	file = openat(fds, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (file < 0 || fstat(file, &status) < 0 ||
+	    !S_ISREG(status.st_mode) ||
+	    !torc_view_read(view, load_from_file, &file, torc_sys_now(),
+	    conns))
+		goto out;
+	for (unsigned i = 0; i < sample->ring_count; i++) {
+		struct ring *ring = &sample->rings[i];
+
+		if (!names(ring, process, view->page.ring_fd) ||
+		    ring->torc != NULL)
+			continue;
+		ring->torc = view;
+		ring->sources |= SOURCE_PAGE;
+		view = NULL;
+		break;
+	}
+out:
+	if (file >= 0)
+		close(file);
+	torc_view_free(view);
 }
 
 void
 torc_view_free(struct torc_view *view)
 {
+	if (view != NULL)
+		free(view->conns);
 	free(view);
+}
+
+struct tag_text
+torc_view_tag(const struct torc_view *view, uint64_t user_data)
+{
+	static const char *const kinds[] = { "none", "wake", "op" };
+	static const char *const layer[] = { "accept", "recv", "send" };
+	const unsigned slot_bits = view->page.slot_bits & 31;
+	const unsigned generation_bits = view->page.generation_bits & 63;
+	const unsigned kind_at = (slot_bits + generation_bits) & 63;
+	const uint64_t kind = user_data >> kind_at;
+	struct tag_text tag = {
+		.slot = user_data & ((1ull << slot_bits) - 1),
+		.generation = user_data >> slot_bits &
+		    ((1ull << generation_bits) - 1),
+	};
+
+	if (kind < COUNT(kinds))
+		snprintf(tag.kind, sizeof(tag.kind), "%s", kinds[kind]);
+	else if (kind >= view->page.conn_kinds &&
+	    kind - view->page.conn_kinds < COUNT(layer))
+		snprintf(tag.kind, sizeof(tag.kind), "%s",
+		    layer[kind - view->page.conn_kinds]);
+	else
+		snprintf(tag.kind, sizeof(tag.kind), "%u", (unsigned)kind);
+	return tag;
 }

@@ -1,14 +1,74 @@
 /*
- * page.h - torc's statistics page, as seen from outside.
+ * page.h - torc's statistics page, as seen from outside: reactor/page.h says
+ * what is in it.
  */
 #ifndef RINGSTAT_PAGE_H
 #define RINGSTAT_PAGE_H
 
+#include "reactor/page.h"
 #include "tools/ringstat/model.h"
 
-#define TORC_PAGE_NAME "torc:stats:1"
+/* The state of a connection that says most about it. */
+enum conn_state {
+	CONN_RUNNING,		/* its handler runs, or waits for something
+				 * else */
+	CONN_READING,		/* its handler waits for input */
+	CONN_WRITING,		/* ... until all is sent */
+	CONN_SLOWED,		/* the peer is: too much is unread */
+	CONN_DORMANT,		/* no handler, until there is input */
+	CONN_EOF,		/* the peer has sent FIN */
+	CONN_FINISHING,		/* we have */
+	CONN_CLOSING,		/* as soon as nothing is outstanding */
+	CONN_STATES,
+};
+extern const char *const conn_states[CONN_STATES];
 
-struct torc_view;
+struct conn_view {
+	uint32_t slot;
+	int32_t fd;
+	enum conn_state state;
+	uint64_t held;		/* bytes received and not consumed */
+	uint64_t staged;	/* bytes written and not acknowledged as sent */
+	int64_t age_ms;
+	uint64_t ino;		/* of the socket; 0: not known */
+};
+
+/* A copy of a page, checked: what a page does not have is 0. */
+struct torc_view {
+	struct torc_page page;
+	int64_t turn_age_us;	/* UNKNOWN while it sleeps */
+	bool conns_known;
+	unsigned conn_count;
+	unsigned by_state[CONN_STATES];
+	uint64_t held;
+	uint64_t staged;
+	struct conn_view *conns;	/* with WANT_CONNS */
+};
+
+/* The words of a part, by name, in the order of the structure. */
+struct word_name {
+	const char *name;
+	unsigned at;		/* index of the word */
+	unsigned count;		/* more than 1: an array */
+};
+extern const struct word_name counter_names[];
+extern const struct word_name gauge_names[];
+extern const struct word_name limit_names[];
+extern const unsigned counter_name_count;
+extern const unsigned gauge_name_count;
+extern const unsigned limit_name_count;
+
+const char *phase_name(uint64_t phase);
+
+/*
+ * Check and copy what a page of `size` bytes says that are read by `load`
+ * (`arg`, offset, memory, size; false: not all of it is there). False if it
+ * is no page of a version that is known.
+ */
+typedef bool torc_view_load(void *arg, uint64_t offset, void *to,
+    size_t size);
+bool torc_view_read(struct torc_view *view, torc_view_load *load, void *arg,
+    uint64_t now_ns, bool conns);
 
 /*
  * Read the page behind `fd` of a process, whose descriptors are in the
@@ -18,5 +78,10 @@ struct torc_view;
 void torc_view_attach(struct sample *sample, unsigned process, int fds,
     unsigned fd, bool conns);
 void torc_view_free(struct torc_view *view);
+
+/* What a user_data of this reactor means. */
+struct tag_text { char kind[16]; uint64_t generation; uint64_t slot; };
+struct tag_text torc_view_tag(const struct torc_view *view,
+    uint64_t user_data);
 
 #endif

@@ -15,6 +15,7 @@
 #include "tools/ringstat/model.h"
 #include "tools/ringstat/page.h"
 #include "tools/ringstat/proc.h"
+#include "tools/ringstat/sockets.h"
 
 #define RING_LINK "anon_inode:[io_uring]"
 #define MAX_PAGES 1024u		/* statistics pages of a process */
@@ -381,6 +382,41 @@ look_for_threads(struct scan *scan)
 		process_of(scan);
 }
 
+/* Which sockets the connections of a torc program are. */
+static void
+find_sockets(struct scan *scan, const struct torc_view *view)
+{
+	for (unsigned i = 0; view->conns != NULL && i < view->conn_count;
+	    i++) {
+		struct conn_view *conn = &view->conns[i];
+		char name[16], link[48];
+		struct text text = { link, 0 };
+		ssize_t size;
+
+		snprintf(name, sizeof(name), "%d", conn->fd);
+		size = readlinkat(scan->fds, name, link, sizeof(link));
+		if (size <= 0)
+			continue;
+		text.size = (size_t)size;
+		if (!text_skip(&text, "socket:[") ||
+		    !text_decimal(&text, &conn->ino))
+			conn->ino = 0;
+	}
+}
+
+static void
+name_sockets(struct scan *scan, struct process *process)
+{
+	process->sockets = sockets_load(scan->proc, process->pid);
+	for (unsigned i = 0; i < scan->sample->ring_count; i++) {
+		const struct ring *ring = &scan->sample->rings[i];
+
+		if ((int)ring->process == scan->process &&
+		    ring->torc != NULL)
+			find_sockets(scan, ring->torc);
+	}
+}
+
 static void
 finish_process(struct scan *scan)
 {
@@ -397,6 +433,8 @@ finish_process(struct scan *scan)
 	    scan->want & WANT_TORC; i++)
 		torc_view_attach(scan->sample, (unsigned)scan->process,
 		    scan->fds, scan->pages[i], scan->want & WANT_CONNS);
+	if (scan->want & WANT_SOCKETS)
+		name_sockets(scan, process);
 }
 
 static void

@@ -3,9 +3,13 @@
  */
 #include "tools/ringstat/views.h"
 
+#include <pwd.h>
 #include <string.h>
 
 #include "sys/uapi.h"
+#include "tools/ringstat/map.h"
+#include "tools/ringstat/page.h"
+#include "tools/ringstat/sockets.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -186,6 +190,374 @@ print_extended(const struct sample *sample, const struct screen *screen)
 	return table_end(&table, screen);
 }
 
+/* ---- Entries ---- */
+
+static void
+tag_cell(struct table *table, const struct ring *ring, uint64_t user_data)
+{
+	if (ring->torc == NULL) {
+		table_cell(table, "-");
+	} else {
+		struct tag_text tag = torc_view_tag(ring->torc, user_data);
+
+		table_cell(table, "%s %llu.%llu", tag.kind,
+		    (unsigned long long)tag.slot,
+		    (unsigned long long)tag.generation);
+	}
+}
+
+static void
+entry_cells(struct table *table, const struct process *process,
+    const struct ring *ring, const struct entry *entry)
+{
+	static const char *const queues[] = { "SQ", "CQ", "OVF" };
+
+	table_number(table, process->pid);
+	table_name(table, process->comm);
+	table_number(table, ring->ino);
+	table_cell(table, "%s", queues[entry->kind]);
+	if (entry->kind == ENTRY_OVERFLOW)
+		table_cell(table, "-");
+	else
+		table_number(table, entry->index);
+	if (entry->kind == ENTRY_SQE) {
+		table_name(table, entry->opcode);
+		table_cell(table, "%d", entry->fd);
+		table_cell(table, "-");
+		table_cell(table, "0x%x", entry->sqe_flags);
+	} else {
+		table_cell(table, "-");
+		table_cell(table, "-");
+		table_cell(table, "%d", entry->res);
+		table_cell(table, "0x%x", entry->cqe_flags);
+	}
+	table_cell(table, "0x%llx", (unsigned long long)entry->user_data);
+	tag_cell(table, ring, entry->user_data);
+}
+
+/* A line for a list that is there and cannot be shown. */
+static void
+hidden_cells(struct table *table, const struct process *process,
+    const struct ring *ring, const char *queue, int64_t count)
+{
+	table_number(table, process->pid);
+	table_name(table, process->comm);
+	table_number(table, ring->ino);
+	table_cell(table, "%s", queue);
+	table_cell(table, "-");
+	table_cell(table, "(%lld hidden)", (long long)count);
+	for (int i = 0; i < 5; i++)
+		table_cell(table, "-");
+}
+
+static unsigned
+print_entries(const struct sample *sample, const struct screen *screen)
+{
+	static const struct column columns[] = {
+		{ "PID", false, 0 }, { "COMM", true, 2 }, { "RING", false, 3 },
+		{ "Q", true, 0 }, { "SLOT", false, 1 }, { "OP", true, 0 },
+		{ "FD", false, 0 }, { "RES", false, 0 }, { "FLAGS", true, 1 },
+		{ "USER_DATA", true, 0 }, { "TORC", true, 0 },
+	};
+	struct table table;
+
+	table_begin(&table, columns, COUNT(columns));
+	for (unsigned i = 0; i < sample->ring_count; i++) {
+		const struct ring *ring = &sample->rings[i];
+		const struct process *process =
+		    &sample->processes[ring->process];
+
+		for (unsigned j = 0; j < ring->entry_count; j++)
+			entry_cells(&table, process, ring, &ring->entries[j]);
+		if (ring->hidden & HIDDEN_SQES)
+			hidden_cells(&table, process, ring, "SQ",
+			    ring->sq_pending);
+		if (ring->hidden & HIDDEN_CQES)
+			hidden_cells(&table, process, ring, "CQ",
+			    ring->cq_ready);
+	}
+	return table_end(&table, screen);
+}
+
+/* ---- Polls and registered sockets ---- */
+
+static void
+poll_cells(struct table *table, const struct sample *sample,
+    const struct ring *ring, const char *what, int64_t count,
+    const char *peer)
+{
+	const struct process *process = &sample->processes[ring->process];
+
+	table_number(table, process->pid);
+	table_name(table, process->comm);
+	table_number(table, ring->ino);
+	table_cell(table, "%s", what);
+	table_number(table, count);
+	table_name(table, peer);
+}
+
+static void
+print_polls_of(struct table *table, const struct sample *sample,
+    const struct ring *ring)
+{
+	const struct process *process = &sample->processes[ring->process];
+	char text[160];
+
+	if (!ring->polls_known)
+		poll_cells(table, sample, ring, ring->busy ? "(busy)" :
+		    "(not known)", UNKNOWN, "");
+	for (unsigned i = 0; i < OPCODES; i++) {
+		if (ring->polls[i] == 0)
+			continue;
+		snprintf(text, sizeof(text), "%u", i);
+		poll_cells(table, sample, ring, opcode_name(i) != NULL ?
+		    opcode_name(i) : text, ring->polls[i], "");
+	}
+	for (unsigned i = 0; i < ring->socket_count; i++) {
+		if (!sockets_name(process->sockets, ring->sockets[i], text,
+		    sizeof(text)))
+			snprintf(text, sizeof(text), "socket:[%llu]",
+			    (unsigned long long)ring->sockets[i]);
+		poll_cells(table, sample, ring, "(file)", UNKNOWN, text);
+	}
+}
+
+static unsigned
+print_polls(const struct sample *sample, const struct screen *screen)
+{
+	static const struct column columns[] = {
+		{ "PID", false, 0 }, { "COMM", true, 0 }, { "RING", false, 1 },
+		{ "OP", true, 0 }, { "ARMED", false, 0 },
+		{ "SOCKET", true, 0 },
+	};
+	struct table table;
+
+	table_begin(&table, columns, COUNT(columns));
+	for (unsigned i = 0; i < sample->ring_count; i++)
+		print_polls_of(&table, sample, &sample->rings[i]);
+	return table_end(&table, screen);
+}
+
+/* ---- Processes ---- */
+
+static int64_t
+count_rings(const struct sample *sample, unsigned process, int64_t *memory)
+{
+	int64_t count = 0;
+
+	*memory = 0;
+	for (unsigned i = 0; i < sample->ring_count; i++) {
+		const struct ring *ring = &sample->rings[i];
+
+		if (ring->process != process)
+			continue;
+		count++;
+		*memory = *memory == UNKNOWN || ring->memory == UNKNOWN ?
+		    UNKNOWN : *memory + ring->memory;
+	}
+	return count;
+}
+
+static void
+seconds_cell(struct table *table, int64_t us)
+{
+	if (us == UNKNOWN)
+		table_cell(table, "-");
+	else
+		table_cell(table, "%.2f", (double)us / 1e6);
+}
+
+static unsigned
+print_threads(const struct sample *sample, const struct screen *screen)
+{
+	static const struct column columns[] = {
+		{ "PID", false, 0 }, { "COMM", true, 0 },
+		{ "RINGS", false, 0 }, { "WORKERS", false, 0 },
+		{ "CPU-S", false, 0 }, { "SQPOLL", false, 0 },
+		{ "CPU-S", false, 0 },
+	};
+	struct table table;
+	int64_t memory;
+
+	table_begin(&table, columns, COUNT(columns));
+	for (unsigned i = 0; i < sample->process_count; i++) {
+		const struct process *process = &sample->processes[i];
+
+		table_number(&table, process->pid);
+		table_name(&table, process->comm);
+		table_number(&table, count_rings(sample, i, &memory));
+		table_number(&table, process->workers);
+		seconds_cell(&table, process->worker_cpu_us);
+		table_number(&table, process->sqthreads);
+		seconds_cell(&table, process->sqthread_cpu_us);
+	}
+	return table_end(&table, screen);
+}
+
+static void
+user_cell(struct table *table, int64_t uid, bool numeric)
+{
+	const struct passwd *user = numeric || uid == UNKNOWN ? NULL :
+	    getpwuid((uid_t)uid);
+
+	if (user != NULL)
+		table_name(table, user->pw_name);
+	else
+		table_number(table, uid);
+}
+
+static unsigned
+print_memory(const struct sample *sample, const struct options *options,
+    const struct screen *screen)
+{
+	static const struct column columns[] = {
+		{ "PID", false, 0 }, { "COMM", true, 0 }, { "USER", true, 0 },
+		{ "RINGS", false, 0 }, { "MEMORY", false, 0 },
+		{ "VMLCK", false, 0 }, { "MEMLOCK", false, 0 },
+		{ "FDS", false, 0 }, { "NOFILE", false, 0 },
+	};
+	struct table table;
+
+	table_begin(&table, columns, COUNT(columns));
+	for (unsigned i = 0; i < sample->process_count; i++) {
+		const struct process *process = &sample->processes[i];
+		int64_t memory;
+		int64_t count = count_rings(sample, i, &memory);
+
+		table_number(&table, process->pid);
+		table_name(&table, process->comm);
+		user_cell(&table, process->uid, options->numeric);
+		table_number(&table, count);
+		table_bytes(&table, memory);
+		table_bytes(&table, process->locked_bytes);
+		table_bytes(&table, process->locked_limit);
+		table_number(&table, process->descriptors);
+		table_number(&table, process->descriptor_limit);
+	}
+	return table_end(&table, screen);
+}
+
+/* ---- torc programs ---- */
+
+static void
+age_cell(struct table *table, int64_t ms)
+{
+	if (ms == UNKNOWN)
+		table_cell(table, "-");
+	else if (ms < 100000)
+		table_cell(table, "%.1fs", (double)ms / 1e3);
+	else
+		table_cell(table, "%lldm", (long long)(ms / 60000));
+}
+
+static unsigned
+print_conns(const struct sample *sample, const struct screen *screen)
+{
+	static const struct column columns[] = {
+		{ "PID", false, 0 }, { "COMM", true, 2 }, { "R", false, 0 },
+		{ "FD", false, 1 }, { "PEER", true, 0 }, { "STATE", true, 0 },
+		{ "HELD", false, 0 }, { "STAGED", false, 0 },
+		{ "AGE", false, 0 },
+	};
+	struct table table;
+
+	table_begin(&table, columns, COUNT(columns));
+	for (unsigned i = 0; i < sample->ring_count; i++) {
+		const struct torc_view *view = sample->rings[i].torc;
+		const struct process *process =
+		    &sample->processes[sample->rings[i].process];
+
+		for (unsigned j = 0; view != NULL && view->conns != NULL &&
+		    j < view->conn_count; j++) {
+			const struct conn_view *conn = &view->conns[j];
+			char peer[160];
+
+			table_number(&table, process->pid);
+			table_name(&table, process->comm);
+			table_number(&table, view->page.reactor);
+			table_cell(&table, "%d", conn->fd);
+			table_name(&table, sockets_name(process->sockets,
+			    conn->ino, peer, sizeof(peer)) ? peer : "");
+			table_cell(&table, "%s", conn_states[conn->state]);
+			table_bytes(&table, (int64_t)conn->held);
+			table_bytes(&table, (int64_t)conn->staged);
+			age_cell(&table, conn->age_ms);
+		}
+	}
+	return table_end(&table, screen);
+}
+
+static void
+op_cells(struct table *table, const struct process *process,
+    const struct torc_view *view, unsigned opcode)
+{
+	const struct torc_page_op *op = &view->page.op[opcode];
+
+	table_number(table, process->pid);
+	table_name(table, process->comm);
+	table_number(table, view->page.reactor);
+	if (opcode_name(opcode) != NULL)
+		table_cell(table, "%s", opcode_name(opcode));
+	else
+		table_number(table, opcode);
+	table_number(table, (int64_t)op->submitted);
+	table_number(table, (int64_t)(op->submitted - op->completed));
+	table_number(table, (int64_t)op->completed);
+	table_number(table, (int64_t)op->failed);
+}
+
+/* What connections do has counters of its own, and not all of them. */
+static void
+conn_op_cells(struct table *table, const struct process *process,
+    const struct torc_view *view, const char *name, int64_t submitted,
+    int64_t completed)
+{
+	table_number(table, process->pid);
+	table_name(table, process->comm);
+	table_number(table, view->page.reactor);
+	table_cell(table, "%s of connections", name);
+	table_number(table, submitted);
+	table_number(table, UNKNOWN);
+	table_number(table, completed);
+	table_number(table, UNKNOWN);
+}
+
+static unsigned
+print_ops(const struct sample *sample, const struct screen *screen)
+{
+	static const struct column columns[] = {
+		{ "PID", false, 0 }, { "COMM", true, 0 }, { "R", false, 0 },
+		{ "OP", true, 0 }, { "SUBMITTED", false, 0 },
+		{ "FLYING", false, 0 }, { "DONE", false, 0 },
+		{ "FAILED", false, 0 },
+	};
+	struct table table;
+
+	table_begin(&table, columns, COUNT(columns));
+	for (unsigned i = 0; i < sample->ring_count; i++) {
+		const struct torc_view *view = sample->rings[i].torc;
+		const struct process *process =
+		    &sample->processes[sample->rings[i].process];
+		const struct torc_counters *counter;
+
+		if (view == NULL)
+			continue;
+		counter = &view->page.counter;
+		conn_op_cells(&table, process, view, "ACCEPT", UNKNOWN,
+		    (int64_t)counter->accepts);
+		conn_op_cells(&table, process, view, "RECV", UNKNOWN,
+		    (int64_t)counter->receives);
+		conn_op_cells(&table, process, view, "SEND",
+		    (int64_t)(counter->quiet_sends + counter->loud_sends),
+		    UNKNOWN);
+		for (unsigned j = 0; j < TORC_PAGE_OPCODES; j++) {
+			if (view->page.op[j].submitted > 0)
+				op_cells(&table, process, view, j);
+		}
+	}
+	return table_end(&table, screen);
+}
+
 unsigned
 view_wants(enum view view)
 {
@@ -195,13 +567,13 @@ view_wants(enum view view)
 	case VIEW_ENTRIES:
 		return WANT_LISTS | WANT_ENTRIES | WANT_TORC;
 	case VIEW_POLLS:
-		return WANT_LISTS;
+		return WANT_LISTS | WANT_SOCKETS;
 	case VIEW_THREADS:
 		return WANT_LISTS | WANT_THREADS | WANT_LONERS;
 	case VIEW_MEMORY:
 		return WANT_LIMITS;
 	case VIEW_CONNS:
-		return WANT_TORC | WANT_CONNS;
+		return WANT_TORC | WANT_CONNS | WANT_SOCKETS;
 	case VIEW_OPS:
 		return WANT_TORC;
 	case VIEW_TABLE:
@@ -217,7 +589,20 @@ view_print(const struct sample *sample, const struct options *options,
 	switch (options->view) {
 	case VIEW_EXTENDED:
 		return print_extended(sample, screen);
-	default:
-		return print_table(sample, screen);
+	case VIEW_ENTRIES:
+		return print_entries(sample, screen);
+	case VIEW_POLLS:
+		return print_polls(sample, screen);
+	case VIEW_THREADS:
+		return print_threads(sample, screen);
+	case VIEW_MEMORY:
+		return print_memory(sample, options, screen);
+	case VIEW_CONNS:
+		return print_conns(sample, screen);
+	case VIEW_OPS:
+		return print_ops(sample, screen);
+	case VIEW_TABLE:
+		break;
 	}
+	return print_table(sample, screen);
 }
