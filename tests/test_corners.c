@@ -673,7 +673,7 @@ receive_late(void *arg)
 {
 	struct torc_reactor *reactor = torc_reactor_self();
 	struct torc_net *net = net_of(reactor);
-	const uint64_t strays = reactor->counters.stray;
+	const uint64_t strays = reactor->counters->stray;
 	struct io_uring_sqe *sqe;
 	struct pair tenant;
 	uint64_t tag = late_tag(reactor, &tenant);
@@ -689,12 +689,12 @@ receive_late(void *arg)
 	sqe->flags = IOSQE_BUFFER_SELECT;
 	sqe->buf_group = net->buffers.bgid;
 	sqe->user_data = tag | (uint64_t)TORC_KIND_RECV << KIND_SHIFT;
-	AWAIT(reactor->counters.stray == strays + 1);
+	AWAIT(reactor->counters->stray == strays + 1);
 	EXPECT(net->buffers.in_kernel == in_kernel);
 	EXPECT(torc_conn_unread(tenant.conn) == 0);
 	/* And one that has no buffer to give back. */
 	claim_nop(reactor, tag | (uint64_t)TORC_KIND_RECV << KIND_SHIFT);
-	AWAIT(reactor->counters.stray == strays + 2);
+	AWAIT(reactor->counters->stray == strays + 2);
 	EXPECT(torc_conn_close(tenant.conn, 0) == 0);
 	close(tenant.peer);
 	close(fds[0]);
@@ -716,7 +716,7 @@ static int
 accept_late(void *arg)
 {
 	struct torc_reactor *reactor = torc_reactor_self();
-	const uint64_t strays = reactor->counters.stray;
+	const uint64_t strays = reactor->counters->stray;
 	struct sockaddr_in address = { .sin_family = AF_INET };
 	socklen_t size = sizeof(address);
 	struct io_uring_sqe *sqe;
@@ -735,7 +735,7 @@ accept_late(void *arg)
 	sqe->fd = listener;
 	/* Of a slot that was never used. */
 	sqe->user_data = (uint64_t)TORC_KIND_ACCEPT << KIND_SHIFT | 900;
-	AWAIT(reactor->counters.stray == strays + 1);
+	AWAIT(reactor->counters->stray == strays + 1);
 	AWAIT(recv(client, &byte, 1, MSG_DONTWAIT) == 0);
 	close(listener);
 	close(client);
@@ -760,21 +760,21 @@ static int
 complete_late(void *arg)
 {
 	struct torc_reactor *reactor = torc_reactor_self();
-	const uint64_t strays = reactor->counters.stray;
+	const uint64_t strays = reactor->counters->stray;
 	struct pair tenant;
 	uint64_t tag = late_tag(reactor, &tenant);
 
 	(void)arg;
 	claim_nop(reactor, tag | (uint64_t)TORC_KIND_SEND << KIND_SHIFT);
-	AWAIT(reactor->counters.stray == strays + 1);
+	AWAIT(reactor->counters->stray == strays + 1);
 	/* Of an op that is over, and of a kind that there is not. */
 	claim_nop(reactor, (uint64_t)TORC_KIND_OP << KIND_SHIFT | 900);
 	claim_nop(reactor, (uint64_t)(TORC_KINDS - 1) << KIND_SHIFT);
-	AWAIT(reactor->counters.stray == strays + 3);
+	AWAIT(reactor->counters->stray == strays + 3);
 	/* A cancel that finds nothing is no stray: nobody waits for it. */
 	EXPECT(torc_reactor_cancel(reactor, tag));
 	claim_nop(reactor, tag | (uint64_t)TORC_KIND_SEND << KIND_SHIFT);
-	AWAIT(reactor->counters.stray == strays + 4);
+	AWAIT(reactor->counters->stray == strays + 4);
 	EXPECT(!tenant.conn->spoiled && !tenant.conn->doomed);
 	EXPECT(torc_conn_close(tenant.conn, 0) == 0);
 	close(tenant.peer);
@@ -946,7 +946,8 @@ dial_over_the_cap(void *arg)
 	before = count_fds();
 	EXPECT(torc_dial(&conn, address, torc_after_ms(WAIT_MS)) ==
 	    -ENOBUFS);
-	EXPECT(conn == NULL && count_fds() == before);
+	/* The other side of it is closed in this process, too. */
+	AWAIT(conn == NULL && count_fds() == before);
 	EXPECT(torc_conn_close(pair.conn, 0) == 0);
 	close(pair.peer);
 	AWAIT(net_of(torc_reactor_self())->conns.count == 0);

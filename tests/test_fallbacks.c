@@ -255,7 +255,7 @@ look(struct torc_reactor *reactor, void *arg)
 		sight->features |= LIGHT_GUARDS;
 	sight->sq_entries = reactor->ring.sq_entries;
 	sight->cq_entries = reactor->ring.cq_entries;
-	sight->counters = reactor->counters;
+	sight->counters = *reactor->counters;
 	torc_reactor_describe(reactor, sight->words, sizeof(sight->words));
 }
 

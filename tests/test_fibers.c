@@ -555,7 +555,7 @@ static int
 nap_together(void *arg)
 {
 	const struct torc_counters *counters =
-	    &torc_reactor_self()->counters;
+	    torc_reactor_self()->counters;
 	const unsigned count = *(unsigned *)arg;
 	uint64_t sqes = counters->sqes;
 
