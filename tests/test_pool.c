@@ -3,9 +3,13 @@
  * at the end against sockets.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "conn/client.h"
 #include "tests/harness.h"
@@ -1015,6 +1019,123 @@ a_reactor_has_1024_pools(void **state)
 	on_fiber(make_many, &config);
 }
 
+/* ---- Misuse ---- */
+
+struct misuse {
+	struct torc_post post;
+	torc_fiber_entry *entry;
+};
+
+static void
+spawn_misuse(struct torc_reactor *reactor, struct torc_post *post)
+{
+	(void)reactor;
+	torc_fiber_spawn(NULL, ((struct misuse *)post)->entry, NULL);
+}
+
+/* In a child: run `entry` on a fiber of a reactor on this thread. */
+static void
+misuse(torc_fiber_entry *entry)
+{
+	struct misuse misuse = { .post.call = spawn_misuse, .entry = entry };
+	struct torc_reactor *reactor;
+
+	/* A sanitizer would make a report of the signal. */
+	signal(SIGABRT, SIG_DFL);
+	alarm(60);
+	if (torc_reactor_create(&reactor, NULL, NULL, 0) < 0 ||
+	    torc_post(reactor, &misuse.post) < 0)
+		_exit(1);
+	for (int i = 0; i < 100; i++)
+		torc_reactor_turn(reactor, torc_after_ms(1));
+	_exit(0);
+}
+
+/* The status of the child, and what it wrote to standard error. */
+static int
+status_of(torc_fiber_entry *entry, char *said, size_t size)
+{
+	int ends[2], status;
+	ssize_t count;
+	pid_t child;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		dup2(ends[1], STDERR_FILENO);
+		misuse(entry);
+	}
+	close(ends[1]);
+	count = read(ends[0], said, size - 1);
+	said[count > 0 ? count : 0] = '\0';
+	close(ends[0]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return status;
+}
+
+static void
+assert_traps(torc_fiber_entry *entry, const char *why)
+{
+	char said[512];
+	int status = status_of(entry, said, sizeof(said));
+
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	if (strstr(said, why) == NULL)
+		fail_msg("not \"%s\" but: %s", why, said);
+}
+
+static int
+use_well(void *arg)
+{
+	struct backend backend = { 0 };
+	void *item;
+
+	(void)arg;
+	EXPECT(create(&backend, NULL) == 0);
+	EXPECT((item = acquire(&backend)) != NULL);
+	torc_pool_release(backend.pool, item, true);
+	torc_pool_destroy(backend.pool);
+	return 0;
+}
+
+static int
+release_twice(void *arg)
+{
+	struct backend backend = { 0 };
+	void *item;
+
+	(void)arg;
+	EXPECT(create(&backend, NULL) == 0);
+	EXPECT((item = acquire(&backend)) != NULL);
+	torc_pool_release(backend.pool, item, true);
+	torc_pool_release(backend.pool, item, true);
+	return 0;
+}
+
+static int
+destroy_in_use(void *arg)
+{
+	struct backend backend = { 0 };
+
+	(void)arg;
+	EXPECT(create(&backend, NULL) == 0);
+	EXPECT(acquire(&backend) != NULL);
+	torc_pool_destroy(backend.pool);
+	return 0;
+}
+
+static void
+what_is_released_twice_or_destroyed_in_use_stops_the_process(void **state)
+{
+	char said[512];
+
+	(void)state;
+	assert_int_equal(status_of(use_well, said, sizeof(said)), 0);
+	assert_traps(release_twice, "released twice");
+	assert_traps(destroy_in_use, "destroyed while it is used");
+}
+
 /* ---- Sockets ---- */
 
 struct origin {
@@ -1185,6 +1306,8 @@ main(void)
 		cmocka_unit_test(without_fibers_it_fails_and_closes_later),
 		cmocka_unit_test(a_value_out_of_its_bounds_is_refused_by_name),
 		cmocka_unit_test(a_reactor_has_1024_pools),
+		cmocka_unit_test(
+		    what_is_released_twice_or_destroyed_in_use_stops_the_process),
 		cmocka_unit_test(
 		    connections_are_kept_and_lost_ones_are_noticed),
 		cmocka_unit_test(idle_connections_do_not_hold_up_a_drain),
