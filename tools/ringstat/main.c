@@ -5,15 +5,22 @@
  * statistics pages (scan.c), and shown in one of many ways.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "conn/torc.h"
 #include "sys/sys.h"
+#include "tools/ringstat/check.h"
+#include "tools/ringstat/dump.h"
+#include "tools/ringstat/json.h"
+#include "tools/ringstat/metrics.h"
 #include "tools/ringstat/model.h"
 #include "tools/ringstat/views.h"
+#include "tools/ringstat/watch.h"
+
+#define CHECK_SECONDS 0.5	/* between the two samples of --check */
 
 static void
 print_time(FILE *file)
@@ -28,7 +35,7 @@ print_time(FILE *file)
 }
 
 static void
-show(const struct options *options, const struct sample *sample,
+show_text(const struct options *options, const struct sample *sample,
     unsigned long number)
 {
 	struct screen screen = screen_of(stdout);
@@ -41,16 +48,28 @@ show(const struct options *options, const struct sample *sample,
 	view_print(sample, options, &screen);
 }
 
+static int
+show_check(const struct sample *sample, const struct sample *before)
+{
+	struct findings findings;
+	int status;
+
+	check_sample(&findings, sample, before);
+	status = check_print(&findings, sample);
+	findings_free(&findings);
+	return status;
+}
+
 /* What could not be seen, in one line, and the exit status. */
 static int
 verdict(const struct options *options, const struct sample *sample)
 {
-	if (sample->asked_missing && sample->ring_count == 0) {
+	if (sample->ring_count > 0)
+		return EXIT_WELL;
+	if (sample->asked_missing) {
 		fputs("ringstat: no such process\n", stderr);
 		return EXIT_VANISHED;
 	}
-	if (sample->ring_count > 0)
-		return EXIT_WELL;
 	if (sample->denied > 0) {
 		fprintf(stderr, "ringstat: no ring to be seen; the "
 		    "descriptors of %u %s may not be read (try as root)\n",
@@ -64,42 +83,105 @@ verdict(const struct options *options, const struct sample *sample)
 	return EXIT_WELL;
 }
 
+/* Show a sample: the exit status, if it were the last. */
+static int
+show(const struct options *options, const struct sample *sample,
+    const struct sample *before, unsigned long number)
+{
+	int status = verdict(options, sample);
+
+	switch (options->mode) {
+	case MODE_JSON:
+		json_print(stdout, sample, before);
+		break;
+	case MODE_OPENMETRICS:
+		metrics_print(stdout, sample,
+		    (double)(torc_sys_now() - sample->time_ns) / 1e9);
+		break;
+	case MODE_CHECK:
+		if (status == EXIT_WELL)
+			status = show_check(sample, before);
+		break;
+	case MODE_DUMP:
+		dump_print(stdout, sample, options->raw);
+		json_print(stdout, sample, before);
+		break;
+	default:
+		show_text(options, sample, number);
+	}
+	fflush(stdout);
+	return status;
+}
+
+static unsigned
+wants(const struct options *options)
+{
+	const unsigned view = view_wants(options->view);
+
+	switch (options->mode) {
+	case MODE_JSON:
+		return view | JSON_WANTS;
+	case MODE_OPENMETRICS:
+		return METRICS_WANTS;
+	case MODE_CHECK:
+		return CHECK_WANTS;
+	case MODE_DUMP:
+		return JSON_WANTS | (options->raw ? WANT_ENTRIES : 0);
+	default:
+		return view;
+	}
+}
+
+/*
+ * Rates need two samples, and so does what --check says about time: the first
+ * one is not shown when an interval was asked for.
+ */
 static int
 run(const struct options *options)
 {
-	const unsigned want = view_wants(options->view);
+	const double interval = options->interval > 0 ? options->interval :
+	    options->mode == MODE_CHECK ? CHECK_SECONDS : 0;
+	const unsigned long count = options->interval > 0 ? options->count : 1;
 	struct sample samples[2] = { { 0 }, { 0 } };
-	unsigned long number = 0;
+	unsigned long shown = 0;
 	int status = EXIT_WELL;
 
-	for (unsigned turn = 0;; turn++) {
-		struct sample *sample = &samples[turn & 1];
-		const struct sample *before = turn == 0 ? NULL :
-		    &samples[(turn & 1) ^ 1];
+	for (unsigned turn = 0;; turn ^= 1) {
+		struct sample *sample = &samples[turn];
+		const struct sample *before = samples[turn ^ 1].time_ns == 0 ?
+		    NULL : &samples[turn ^ 1];
 		int rc;
 
 		sample_free(sample);
-		rc = sample_take(sample, options, want, before);
+		rc = sample_take(sample, options, wants(options), before);
 		if (rc < 0) {
 			fprintf(stderr, "ringstat: cannot read /proc: %s\n",
 			    strerror(-rc));
 			status = EXIT_WRONG;
 			break;
 		}
-		/* An interval is shown when it is over. */
-		if (options->interval == 0 || before != NULL) {
-			show(options, sample, number++);
-			fflush(stdout);
-			status = verdict(options, sample);
-		}
-		if (options->interval == 0 || ferror(stdout) ||
-		    (options->count > 0 && number >= options->count))
+		if (interval == 0 || before != NULL)
+			status = show(options, sample, before, shown++);
+		if (ferror(stdout) || (count > 0 && shown >= count))
 			break;
-		torc_sys_sleep((uint64_t)(options->interval * 1e9));
+		torc_sys_sleep((uint64_t)(interval * 1e9));
 	}
 	sample_free(&samples[0]);
 	sample_free(&samples[1]);
 	return status;
+}
+
+static int
+explain(void)
+{
+	char text[512];
+
+	if (torc_available(text, sizeof(text)) < 0) {
+		puts(text);
+		return EXIT_REFUSED;
+	}
+	puts("io_uring works here.");
+	return EXIT_WELL;
 }
 
 int
@@ -109,8 +191,10 @@ main(int argc, char **argv)
 	int status = options_parse(&options, argc, argv);
 
 	if (status < 0)
-		status = run(&options);
-	if (fflush(stdout) != 0 && status == EXIT_WELL)
+		status = options.mode == MODE_EXPLAIN ? explain() :
+		    options.mode == MODE_WATCH ? watch_run(&options) :
+		    run(&options);
+	if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_WELL)
 		status = EXIT_WRONG;
 	return status;
 }
