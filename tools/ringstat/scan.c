@@ -95,6 +95,21 @@ distance(int64_t to, int64_t from)
 	    (int64_t)((uint32_t)to - (uint32_t)from);
 }
 
+/* What the map took for completions of 16 bytes were halves of others. */
+static void
+drop_narrow(struct ring *ring)
+{
+	unsigned kept = 0;
+
+	if (!(ring->sources & SOURCE_MAP))
+		return;
+	for (unsigned i = 0; i < ring->entry_count; i++) {
+		if (ring->entries[i].kind != ENTRY_CQE)
+			ring->entries[kept++] = ring->entries[i];
+	}
+	ring->entry_count = kept;
+}
+
 static void
 take_fdinfo(struct ring *ring, const struct fdinfo *info)
 {
@@ -126,6 +141,8 @@ take_fdinfo(struct ring *ring, const struct fdinfo *info)
 	if (info->cqes > 0 && info->cqes_listed < info->cqes &&
 	    (info->wide || !(ring->sources & SOURCE_MAP)))
 		ring->hidden |= HIDDEN_CQES;
+	if (info->wide)
+		drop_narrow(ring);
 }
 
 /* Once. 0, -EAGAIN when the ring was in use, or another error. */
