@@ -238,6 +238,7 @@ fuzz:	# TARGET= SECONDS=: fuzz a target with libFuzzer (CC: clang)
 		-artifact_prefix=$B/fuzz/ -print_final_stats=1 \
 		$B/fuzz/$(TARGET)
 SECONDS ?= 60
+$B/tests/bin/test_ringstat_parse: $(filter-out %/main.o,$(RINGSTAT))
 
 $B/tests/bin/seccomp_exec: $B/tests/seccomp_exec.o
 	$Q mkdir -p $(@D)
