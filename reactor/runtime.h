@@ -168,7 +168,8 @@ TORC_API void torc_reactor_stop(struct torc_reactor *reactor);
 
 /*
  * Free the reactor. It has ended or was never run; no other thread uses it
- * any more. Its thread, or any if it was never run.
+ * any more, nor is one still inside a torc_post() to it, whose call may have
+ * run already. Its thread, or any if it was never run.
  */
 TORC_API void torc_reactor_destroy(struct torc_reactor *reactor);
 
