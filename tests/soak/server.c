@@ -264,14 +264,15 @@ server_sample(const struct server *server, struct sample *sample)
 		closedir(fds);
 }
 
-void
+bool
 server_sample_at_rest(const struct server *server, long fds,
     unsigned seconds, struct sample *sample)
 {
 	for (unsigned i = 0; i < seconds * 20; i++) {
 		server_sample(server, sample);
 		if (sample->fds <= fds && sample->pending == 0)
-			return;
+			return true;
 		pause_ms(50);
 	}
+	return false;
 }

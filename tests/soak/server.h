@@ -48,9 +48,9 @@ void server_sample(const struct server *server, struct sample *sample);
 
 /*
  * Sample it when no more than `fds` descriptors are open and nothing is
- * pending, at most `seconds` from now; then as it is.
+ * pending; as it is, and false, if that does not come within `seconds`.
  */
-void server_sample_at_rest(const struct server *server, long fds,
+bool server_sample_at_rest(const struct server *server, long fds,
     unsigned seconds, struct sample *sample);
 
 #endif
