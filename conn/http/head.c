@@ -136,11 +136,12 @@ static int
 read_host(struct reader *reader, struct torc_slice value)
 {
 	const uint8_t *end = value.data + value.size;
+	const uint8_t *at = find_not_host(value.data, end);
 
 	if (reader->seen & SEEN_HOST)
 		return malformed(reader, "more than one Host");
 	reader->seen |= SEEN_HOST;
-	if (skip_authority(value.data, end) != end)
+	if (at != end && skip_authority(at, end) != end)
 		return malformed(reader, "a Host that is none");
 	if (reader->head->host.data == NULL)
 		reader->head->host = value;
@@ -298,14 +299,12 @@ is_digit(uint8_t c)
 	return c >= '0' && c <= '9';
 }
 
-/* HTTP/1.x; what comes behind it is the caller's to check. */
-static int
-read_version(struct reader *reader)
+/* Whatever is not HTTP/1.1. */
+static __attribute__((noinline)) int
+read_odd_version(struct reader *reader)
 {
 	const uint8_t *at = reader->at;
 
-	if (reader->end - at < VERSION_SIZE)
-		return 0;
 	if (memcmp(at, "HTTP/", 5) != 0)
 		return malformed(reader, "not HTTP");
 	if (!is_digit(at[5]) || at[6] != '.' || !is_digit(at[7]))
@@ -315,6 +314,19 @@ read_version(struct reader *reader)
 		    "another version than HTTP/1");
 	reader->head->minor = at[7] == '0' ? 0 : 1;
 	reader->at = at + VERSION_SIZE;
+	return 1;
+}
+
+/* What comes behind it is the caller's to check. */
+static inline int
+read_version(struct reader *reader)
+{
+	if (reader->end - reader->at < VERSION_SIZE)
+		return 0;
+	if (load(reader->at, 8) != load("HTTP/1.1", 8))
+		return read_odd_version(reader);
+	reader->head->minor = 1;
+	reader->at += VERSION_SIZE;
 	return 1;
 }
 
@@ -353,7 +365,7 @@ static int
 read_method(struct reader *reader)
 {
 	const uint8_t *start = reader->at;
-	const uint8_t *at = start;
+	const uint8_t *at = find_not_plain(start, reader->end);
 
 	while (at < reader->end && is_token(*at))
 		at++;

@@ -36,6 +36,13 @@ is_plain(uint8_t c)
 	    c == '-';
 }
 
+/* Most hosts, addresses and ports have nothing but these. */
+static inline bool
+is_host(uint8_t c)
+{
+	return is_plain(c) || c == '.' || c == ':';
+}
+
 /* What no value has: control characters but tab. */
 static inline bool
 is_control(uint8_t c)
@@ -175,6 +182,17 @@ mark_not_plain(scan_block block)
 	return scan_marks(scan_without(scan_all(0xff), plain));
 }
 
+static inline uint64_t
+mark_not_host(scan_block block)
+{
+	scan_block low = scan_either(block, scan_all(0x20));
+	scan_block host = scan_either(scan_range(low, 'a', 25),
+	    scan_either(scan_range(block, '0', 10),
+	    scan_range(block, '-', 1)));
+
+	return scan_marks(scan_without(scan_all(0xff), host));
+}
+
 static inline __attribute__((always_inline)) const uint8_t *
 scan_for(const uint8_t *at, const uint8_t *end, uint64_t mark(scan_block))
 {
@@ -186,7 +204,7 @@ scan_for(const uint8_t *at, const uint8_t *end, uint64_t mark(scan_block))
 			return at + (unsigned)__builtin_ctzll(marks) /
 			    SCAN_BITS;
 	}
-	if (at == end)
+	if (at >= end)
 		return end;
 	marks = mark(scan_load(end - SCAN_BLOCK)) >>
 	    (unsigned)(SCAN_BLOCK - (end - at)) * SCAN_BITS;
@@ -212,6 +230,12 @@ find_not_plain(const uint8_t *at, const uint8_t *end)
 	return scan_for(at, end, mark_not_plain);
 }
 
+static inline const uint8_t *
+find_not_host(const uint8_t *at, const uint8_t *end)
+{
+	return scan_for(at, end, mark_not_host);
+}
+
 #else
 
 static inline const uint8_t *
@@ -234,6 +258,14 @@ static inline const uint8_t *
 find_not_plain(const uint8_t *at, const uint8_t *end)
 {
 	while (at < end && is_plain(*at))
+		at++;
+	return at;
+}
+
+static inline const uint8_t *
+find_not_host(const uint8_t *at, const uint8_t *end)
+{
+	while (at < end && is_host(*at))
 		at++;
 	return at;
 }

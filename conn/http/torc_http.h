@@ -211,6 +211,128 @@ TORC_API size_t torc_http_chunk_line(char line[TORC_HTTP_CHUNK_LINE],
 /* A slice of a string. */
 TORC_API struct torc_slice torc_http_text(const char *text);
 
+/* ---- Servers ---- */
+
+/* 0 has the default; times in milliseconds, TORC_NO_LIMIT for none. */
+struct torc_http_config {
+	unsigned head_max;	/* bytes of a request's head, and of a
+				 * trailer; 32768; 16 or more: 431 */
+	unsigned target_max;	/* bytes of a target; 8192: 414 */
+	uint64_t body_max;	/* bytes of a body; 64 MiB: 413 */
+	uint64_t skip_max;	/* bytes of a body that its handler did not
+				 * read, and that are read past to keep the
+				 * connection; 256 KiB */
+	unsigned requests_max;	/* on a connection; 0: any number */
+	unsigned idle_ms;	/* between requests; 60000 */
+	unsigned head_ms;	/* for a head that has begun; 10000: 408 */
+	unsigned body_ms;	/* for more of a body, each time; 30000: 408 */
+	unsigned write_ms;	/* for the peer to take what is written, each
+				 * time; 30000 */
+	bool date;		/* answers have a Date */
+};
+
+#define TORC_HTTP_FIELDS 64	/* in a head or a trailer */
+
+/*
+ * The server's side of a connection: on the stack of its handler, which does
+ * not use the connection in any other way meanwhile.
+ *
+ * What a peer does wrong is answered here (400, 408, 413, 414, 431, 501, 505),
+ * and the connection ends after it: the handler returns torc_http_result().
+ * All calls have the deadlines of the configuration; `deadline` is one more.
+ */
+struct torc_http {
+	struct torc_http_head request;	/* to be read */
+
+	/* torc's. */
+	struct torc_conn *conn;
+	struct torc_http_config config;
+	struct torc_slice view;	/* not consumed */
+	size_t used;		/* of it, to be consumed */
+	uint64_t left;		/* of a body that is SIZED */
+	uint64_t received;	/* of a body, so far */
+	uint64_t promised;	/* of the answer's body, to come */
+	struct torc_http_chunks chunks;
+	unsigned requests;
+	uint8_t input;
+	uint8_t output;
+	bool last;		/* of the requests on this connection */
+	bool continued;		/* 100 was sent, or is not wanted */
+	bool chunked;		/* the answer */
+	bool silent;		/* the answer has no body */
+	uint64_t date_second;	/* of the text */
+	char date[30];
+	struct torc_http_field fields[TORC_HTTP_FIELDS];
+};
+
+/* Begin with a connection. `config` is copied; NULL: all defaults. */
+TORC_API void torc_http_open(struct torc_http *http, struct torc_conn *conn,
+    const struct torc_http_config *config);
+
+/*
+ * Parks. The next request: its head in http->request. What the last one still
+ * has of its body is read past; if it was not answered, it is now, with 500.
+ * Answers of pipelined requests are staged and go out together, at the latest
+ * when this has to wait.
+ *
+ * 1, or 0: there will be no other (the peer is done, idle for too long, or was
+ * told so), or a negative errno. After 0 or an error the handler returns
+ * torc_http_result().
+ *
+ * The head is readable until the next call of this or torc_http_read(). A
+ * handler that waits for something else than this connection holds one of the
+ * reactor's `buffers` with it: see torc_http_keep().
+ */
+TORC_API int torc_http_recv(struct torc_http *http, uint64_t deadline);
+
+/*
+ * Copy the request's head to memory of the handler's, which it views from then
+ * on. 0, or -ENOSPC if request.size is more than `size`.
+ */
+TORC_API int torc_http_keep(struct torc_http *http, void *memory,
+    size_t size);
+
+/*
+ * Parks. More of the body of the request, in one piece, which is readable
+ * until the next call. 100 Continue is sent if the peer waits for that. The
+ * size of the piece; 0 at the end, with what is in a trailer in
+ * request.fields; or an error.
+ */
+TORC_API int torc_http_read(struct torc_http *http, struct torc_slice *body,
+    uint64_t deadline);
+
+/*
+ * Parks, but only if the answer is large, or the last ones are not taken.
+ * Answer the request. Content-Length, Transfer-Encoding, Connection and Date
+ * are not among the fields. Answers to HEAD, 204 and 304 are sent without
+ * their body. 0 or an error: -EINVAL for fields that cannot be written (then
+ * nothing was), -ENOSPC if they are more than 16 KiB.
+ */
+TORC_API int torc_http_reply(struct torc_http *http, unsigned status,
+    const struct torc_http_field *fields, unsigned field_count,
+    const void *body, size_t size, uint64_t deadline);
+
+/*
+ * Parks, as above. The same in pieces: begin, write as often as you like, end.
+ * `length` is that of the body, or TORC_HTTP_UNKNOWN: it goes out in chunks,
+ * or to the end of the connection for an HTTP/1.0 client. -EINVAL if more was
+ * written than promised, or less at the end; the connection is reset then.
+ */
+#define TORC_HTTP_UNKNOWN UINT64_MAX
+
+TORC_API int torc_http_begin(struct torc_http *http, unsigned status,
+    const struct torc_http_field *fields, unsigned field_count,
+    uint64_t length, uint64_t deadline);
+TORC_API int torc_http_write(struct torc_http *http, const void *data,
+    size_t size, uint64_t deadline);
+TORC_API int torc_http_end(struct torc_http *http, uint64_t deadline);
+
+/*
+ * What the handler returns: TORC_CLOSE, or a reset if an answer was begun and
+ * not ended, which must not look as if it were whole.
+ */
+TORC_API int torc_http_result(const struct torc_http *http);
+
 #ifdef __cplusplus
 }
 #endif

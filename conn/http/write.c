@@ -8,7 +8,7 @@
 #include "conn/http/scan.h"
 #include "conn/http/torc_http.h"
 
-static void
+static inline void
 put(struct torc_http_writer *writer, const void *data, size_t size)
 {
 	if (writer->error == 0 && size > writer->size - writer->used)
@@ -19,13 +19,14 @@ put(struct torc_http_writer *writer, const void *data, size_t size)
 	writer->used += size;
 }
 
-static void
+/* A constant. */
+static inline __attribute__((always_inline)) void
 put_text(struct torc_http_writer *writer, const char *text)
 {
 	put(writer, text, strlen(text));
 }
 
-static void
+static inline void
 refuse_unless(struct torc_http_writer *writer, bool valid)
 {
 	if (!valid && writer->error == 0)
@@ -77,18 +78,17 @@ void
 torc_http_put_status(struct torc_http_writer *writer, unsigned status,
     const char *reason)
 {
-	char digits[4] = {
-		(char)('0' + status / 100 % 10), (char)('0' + status / 10 % 10),
-		(char)('0' + status % 10), ' ',
-	};
+	char line[] = "HTTP/1.1 000 ";
+	const struct torc_slice words = torc_http_text(reason != NULL ?
+	    reason : torc_http_reason(status));
 
-	if (reason == NULL)
-		reason = torc_http_reason(status);
 	refuse_unless(writer, status >= 100 && status <= 599 &&
-	    is_value(torc_http_text(reason)));
-	put_text(writer, "HTTP/1.1 ");
-	put(writer, digits, sizeof(digits));
-	put_text(writer, reason);
+	    (reason == NULL || is_value(words)));
+	line[9] = (char)('0' + status / 100 % 10);
+	line[10] = (char)('0' + status / 10 % 10);
+	line[11] = (char)('0' + status % 10);
+	put(writer, line, sizeof(line) - 1);
+	put(writer, words.data, words.size);
 	put_text(writer, "\r\n");
 }
 

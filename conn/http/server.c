@@ -1,0 +1,581 @@
+/*
+ * server.c - requests in, answers out, on a connection of a handler's.
+ */
+#include <errno.h>
+#include <time.h>
+
+#include "conn/http/http.h"
+
+#define HEAD_SMALL 512u		/* bytes of most answers' heads */
+#define HEAD_LARGE 16384u	/* and of the largest */
+
+/* Of a request: is there (more of) a body? */
+enum { INPUT_NONE, INPUT_BODY, INPUT_CHUNKS, INPUT_TRAILER, INPUT_BAD };
+
+/* Of its answer. */
+enum { OUTPUT_NONE, OUTPUT_DUE, OUTPUT_BEGUN, OUTPUT_BROKEN };
+
+void
+torc_http_open(struct torc_http *http, struct torc_conn *conn,
+    const struct torc_http_config *config)
+{
+	static const struct torc_http_config none;
+	const struct torc_http_config *from = config != NULL ? config : &none;
+	struct torc_http_config *to = &http->config;
+
+	/* All but the fields, which would be a page to touch. */
+	memset(http, 0, offsetof(struct torc_http, fields));
+	http->conn = conn;
+	*to = *from;
+	to->head_max = or_default(from->head_max, 32768);
+	to->target_max = or_default(from->target_max, 8192);
+	to->body_max = from->body_max != 0 ? from->body_max : 64 << 20;
+	to->skip_max = from->skip_max != 0 ? from->skip_max : 256 << 10;
+	to->idle_ms = or_default(from->idle_ms, 60000);
+	to->head_ms = or_default(from->head_ms, 10000);
+	to->body_ms = or_default(from->body_ms, 30000);
+	to->write_ms = or_default(from->write_ms, 30000);
+}
+
+/* What was seen of the view is done with. */
+static inline void
+consume(struct torc_http *http)
+{
+	torc_conn_consume(http->conn, http->used);
+	http->view.data += http->used;
+	http->view.size -= http->used;
+	http->used = 0;
+}
+
+/* ---- Answers ---- */
+
+static int
+fail_output(struct torc_http *http, int error)
+{
+	http->output = OUTPUT_BROKEN;
+	return error;
+}
+
+static int
+put(struct torc_http *http, const void *data, size_t size, uint64_t deadline)
+{
+	int rc = torc_conn_write(http->conn, data, size,
+	    sooner(deadline, http->config.write_ms));
+
+	return rc < 0 ? fail_output(http, rc) : 0;
+}
+
+bool
+torc_http_frames(const struct torc_http_field *field)
+{
+	switch (field->name.size) {
+	case 10:
+		return torc_http_equals(field->name, "connection");
+	case 14:
+		return torc_http_equals(field->name, "content-length");
+	case 17:
+		return torc_http_equals(field->name, "transfer-encoding");
+	default:
+		return false;
+	}
+}
+
+/*
+ * Whether the connection goes on after this answer: what is left of the
+ * request must be soon read past, and must come.
+ */
+static bool
+goes_on(const struct torc_http *http)
+{
+	const struct torc_http_config *config = &http->config;
+
+	if (!http->request.keep_alive || http->input == INPUT_BAD ||
+	    (config->requests_max != 0 &&
+	    http->requests >= config->requests_max))
+		return false;
+	if (http->input == INPUT_NONE)
+		return true;
+	return http->continued && http->left <= config->skip_max;
+}
+
+/* IMF-fixdate (RFC 9110, 5.6.7), made anew when the second changes. */
+static const char *
+date_text(struct torc_http *http)
+{
+	const time_t now = time(NULL);
+	struct tm when;
+
+	if (http->date_second != (uint64_t)now) {
+		http->date_second = (uint64_t)now;
+		gmtime_r(&now, &when);
+		strftime(http->date, sizeof(http->date),
+		    "%a, %d %b %Y %H:%M:%S GMT", &when);
+	}
+	return http->date;
+}
+
+/* The head of an answer. */
+struct answer {
+	unsigned status;
+	const struct torc_http_field *fields;
+	unsigned field_count;
+	uint64_t length;
+	const void *body;	/* what is there of it already */
+	size_t size;
+};
+
+static int
+write_answer(struct torc_http *http, const struct answer *answer,
+    struct torc_http_writer *writer)
+{
+	torc_http_put_status(writer, answer->status, NULL);
+	if (http->config.date)
+		torc_http_put(writer, "Date", date_text(http));
+	for (unsigned i = 0; i < answer->field_count; i++) {
+		if (torc_http_frames(&answer->fields[i]))
+			return -EINVAL;
+		torc_http_put_field(writer, answer->fields[i].name,
+		    answer->fields[i].value);
+	}
+	if (http->chunked)
+		torc_http_put(writer, "Transfer-Encoding", "chunked");
+	else if (answer->status != 204 &&
+	    answer->length != TORC_HTTP_UNKNOWN)
+		torc_http_put_length(writer, answer->length);
+	if (http->last)
+		torc_http_put(writer, "Connection", "close");
+	else if (http->request.minor == 0)
+		torc_http_put(writer, "Connection", "keep-alive");
+	return torc_http_put_end(writer);
+}
+
+static int
+put_both(struct torc_http *http, const void *head, size_t head_size,
+    const struct answer *answer, uint64_t deadline)
+{
+	int rc = put(http, head, head_size, deadline);
+
+	return rc < 0 ? rc : put(http, answer->body, answer->size, deadline);
+}
+
+/* Not on the stack of every answer. */
+static __attribute__((noinline)) int
+put_large_answer(struct torc_http *http, const struct answer *answer,
+    uint64_t deadline)
+{
+	uint8_t memory[HEAD_LARGE];
+	struct torc_http_writer writer = { memory, sizeof(memory), 0, 0 };
+	int rc = write_answer(http, answer, &writer);
+
+	return rc < 0 ? rc : put_both(http, memory, (size_t)rc, answer,
+	    deadline);
+}
+
+/* The body goes along if it fits. */
+static int
+put_answer(struct torc_http *http, const struct answer *answer,
+    uint64_t deadline)
+{
+	uint8_t memory[HEAD_SMALL];
+	struct torc_http_writer writer = { memory, sizeof(memory), 0, 0 };
+	int rc = write_answer(http, answer, &writer);
+
+	if (rc == -ENOSPC)
+		return put_large_answer(http, answer, deadline);
+	if (rc < 0)
+		return rc;
+	if (answer->size > sizeof(memory) - (size_t)rc)
+		return put_both(http, memory, (size_t)rc, answer, deadline);
+	if (answer->size > 0)
+		memcpy(memory + rc, answer->body, answer->size);
+	return put(http, memory, (size_t)rc + answer->size, deadline);
+}
+
+/* The head, and what is there of the body: 0 or an error. */
+static int
+begin(struct torc_http *http, struct answer *answer, uint64_t deadline)
+{
+	const unsigned status = answer->status;
+	const bool unknown = answer->length == TORC_HTTP_UNKNOWN;
+	const bool was_last = http->last;
+	int rc;
+
+	if (http->output != OUTPUT_DUE || status < 200)
+		return -EINVAL;
+	http->silent = status == 204 || status == 304 ||
+	    http->request.method == TORC_HTTP_HEAD;
+	http->chunked = unknown && status != 204 && status != 304 &&
+	    http->request.minor > 0;
+	/* Without a length or chunks, the end of the connection tells. */
+	http->last = http->last || !goes_on(http) ||
+	    (unknown && !http->chunked && !http->silent);
+	if (http->silent)
+		answer->size = 0;
+	rc = put_answer(http, answer, deadline);
+	if (rc < 0)
+		http->last = was_last;
+	return rc;
+}
+
+int
+torc_http_begin(struct torc_http *http, unsigned status,
+    const struct torc_http_field *fields, unsigned field_count,
+    uint64_t length, uint64_t deadline)
+{
+	struct answer answer = {
+		status, fields, field_count, length, NULL, 0,
+	};
+	int rc = begin(http, &answer, deadline);
+
+	if (rc == 0) {
+		http->output = OUTPUT_BEGUN;
+		http->promised = length;
+	}
+	return rc;
+}
+
+int
+torc_http_reply(struct torc_http *http, unsigned status,
+    const struct torc_http_field *fields, unsigned field_count,
+    const void *body, size_t size, uint64_t deadline)
+{
+	struct answer answer = {
+		status, fields, field_count, size, body, size,
+	};
+	int rc = begin(http, &answer, deadline);
+
+	if (rc == 0)
+		http->output = OUTPUT_NONE;
+	return rc;
+}
+
+static int
+put_chunk(struct torc_http *http, const void *data, size_t size,
+    uint64_t deadline)
+{
+	char line[TORC_HTTP_CHUNK_LINE];
+	size_t line_size = torc_http_chunk_line(line, size);
+	int rc = put(http, line, line_size, deadline);
+
+	if (rc == 0)
+		rc = put(http, data, size, deadline);
+	return rc < 0 ? rc : put(http, "\r\n", 2, deadline);
+}
+
+int
+torc_http_write(struct torc_http *http, const void *data, size_t size,
+    uint64_t deadline)
+{
+	if (http->output != OUTPUT_BEGUN)
+		return -EINVAL;
+	if (http->promised != TORC_HTTP_UNKNOWN) {
+		if (size > http->promised)
+			return fail_output(http, -EINVAL);
+		http->promised -= size;
+	}
+	if (http->silent || size == 0)
+		return 0;
+	return http->chunked ? put_chunk(http, data, size, deadline) :
+	    put(http, data, size, deadline);
+}
+
+int
+torc_http_end(struct torc_http *http, uint64_t deadline)
+{
+	if (http->output != OUTPUT_BEGUN)
+		return -EINVAL;
+	if (!http->silent && http->promised != TORC_HTTP_UNKNOWN &&
+	    http->promised > 0)
+		return fail_output(http, -EINVAL);
+	http->output = OUTPUT_NONE;
+	return http->chunked && !http->silent ?
+	    put(http, "0\r\n\r\n", 5, deadline) : 0;
+}
+
+/*
+ * Say what is wrong, if an answer is still due or was never asked for, and
+ * that this is the end.
+ */
+static int
+refuse(struct torc_http *http, int error)
+{
+	http->last = true;
+	if (http->output == OUTPUT_NONE)
+		http->output = OUTPUT_DUE;
+	if (http->output == OUTPUT_DUE)
+		torc_http_reply(http, torc_http_status_of(error), NULL, 0,
+		    NULL, 0, TORC_NEVER);
+	return error;
+}
+
+int
+torc_http_result(const struct torc_http *http)
+{
+	return http->output >= OUTPUT_BEGUN ? -1 : TORC_CLOSE;
+}
+
+/* ---- Bodies ---- */
+
+/* Parks. What a wait for more of the request says. 1 or an error. */
+static int
+receive_more(struct torc_http *http, uint64_t deadline)
+{
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	int rc = 0;
+
+	consume(http);
+	if (!http->continued && http->output == OUTPUT_DUE &&
+	    http->view.size == 0)
+		rc = put(http, go_on, sizeof(go_on) - 1, deadline);
+	http->continued = true;
+	if (rc < 0)
+		return rc;
+	rc = torc_conn_recv(http->conn, &http->view,
+	    sooner(deadline, http->config.body_ms));
+	return rc > 0 ? 1 : rc < 0 ? rc : -ECONNRESET;
+}
+
+/* 1: a piece of a body of known size; 0: more must come. */
+static int
+take_sized(struct torc_http *http, struct torc_slice *body)
+{
+	size_t size = http->view.size - http->used;
+
+	if (size == 0)
+		return 0;
+	if (size > http->left)
+		size = (size_t)http->left;
+	body->data = http->view.data + http->used;
+	body->size = size;
+	http->used += size;
+	http->left -= size;
+	if (http->left == 0)
+		http->input = INPUT_NONE;
+	return 1;
+}
+
+static int
+take_chunk(struct torc_http *http, struct torc_slice *body)
+{
+	while (http->used < http->view.size &&
+	    !torc_http_chunks_over(&http->chunks)) {
+		int rc = torc_http_read_chunks(&http->chunks,
+		    http->view.data + http->used,
+		    http->view.size - http->used, body);
+
+		if (rc < 0) {
+			http->request.why = http->chunks.why;
+			return rc;
+		}
+		http->used += (size_t)rc;
+		if (body->size > 0)
+			return 1;
+	}
+	if (torc_http_chunks_over(&http->chunks))
+		http->input = INPUT_TRAILER;
+	return 0;
+}
+
+/* 0: more must come, or all has. */
+static int
+take_trailer(struct torc_http *http)
+{
+	const struct torc_http_limits limits = {
+		http->config.head_max, http->config.target_max,
+		TORC_HTTP_FIELDS,
+	};
+	int rc = torc_http_read_trailer(&http->request,
+	    http->view.data + http->used, http->view.size - http->used,
+	    &limits);
+
+	if (rc <= 0)
+		return rc;
+	http->used += (size_t)rc;
+	http->input = INPUT_NONE;
+	return 0;
+}
+
+/* A piece of what is in view: 1; none: 0; or an error. */
+static int
+take_piece(struct torc_http *http, struct torc_slice *body)
+{
+	int rc = 0;
+
+	if (http->input == INPUT_BODY)
+		return take_sized(http, body);
+	if (http->input == INPUT_CHUNKS)
+		rc = take_chunk(http, body);
+	if (rc == 0 && http->input == INPUT_TRAILER)
+		rc = take_trailer(http);
+	return rc;
+}
+
+int
+torc_http_read(struct torc_http *http, struct torc_slice *body,
+    uint64_t deadline)
+{
+	int rc = 0;
+
+	*body = (struct torc_slice) { NULL, 0 };
+	if (http->input == INPUT_BAD)
+		return -EPIPE;
+	while (rc == 0 && http->input != INPUT_NONE) {
+		rc = take_piece(http, body);
+		if (rc == 0 && http->input != INPUT_NONE) {
+			rc = receive_more(http, deadline);
+			rc = rc > 0 ? 0 : rc;
+		}
+	}
+	http->received += body->size;
+	if (rc > 0 && http->received > http->config.body_max) {
+		http->request.why = "a body longer than body_max";
+		rc = -EFBIG;
+	}
+	if (rc < 0) {
+		http->input = INPUT_BAD;
+		return refuse(http, rc);
+	}
+	return (int)body->size;
+}
+
+/* Read past what the handler did not read. 0, or the connection ends. */
+static int
+skip_body(struct torc_http *http, uint64_t deadline)
+{
+	uint64_t skipped = 0;
+	int rc;
+
+	do {
+		struct torc_slice body;
+
+		rc = torc_http_read(http, &body, deadline);
+		skipped += body.size;
+		if (skipped > http->config.skip_max)
+			return -EFBIG;
+	} while (rc > 0);
+	return rc;
+}
+
+/* ---- Requests ---- */
+
+/* A head was read: what is to come, and whether that is too much. */
+static int
+accept_request(struct torc_http *http)
+{
+	struct torc_http_head *request = &http->request;
+
+	http->used = request->size;
+	http->requests++;
+	http->output = OUTPUT_DUE;
+	http->received = 0;
+	http->left = 0;
+	http->continued = !request->expects_continue;
+	switch (request->body) {
+	case TORC_HTTP_NONE:
+		http->input = INPUT_NONE;
+		return 1;
+	case TORC_HTTP_SIZED:
+		http->input = INPUT_BODY;
+		http->left = request->length;
+		if (request->length <= http->config.body_max)
+			return 1;
+		request->why = "a body longer than body_max";
+		http->input = INPUT_BAD;
+		return refuse(http, -EFBIG);
+	case TORC_HTTP_CHUNKED:
+		http->input = INPUT_CHUNKS;
+		http->chunks = (struct torc_http_chunks) { .state = 0 };
+		return 1;
+	default:
+		request->why = "CONNECT is not offered";
+		http->input = INPUT_BAD;
+		return refuse(http, -EOPNOTSUPP);
+	}
+}
+
+/* The connection has no more to give: an error is answered, an end is not. */
+static int
+end_of_requests(struct torc_http *http, int rc)
+{
+	http->last = true;
+	if (rc == -ETIMEDOUT && http->view.size > 0) {
+		http->request.why = "a head that took longer than head_ms";
+		return refuse(http, rc);
+	}
+	if (rc == -ENOBUFS)
+		return refuse(http, -EMSGSIZE);
+	return rc == -ETIMEDOUT || rc == -ESHUTDOWN || rc == -ECONNRESET ?
+	    0 : rc;
+}
+
+/* Parks. Until a head is there. 1, 0 or an error. */
+static int
+await_request(struct torc_http *http, uint64_t deadline)
+{
+	const struct torc_http_limits limits = {
+		http->config.head_max, http->config.target_max,
+		TORC_HTTP_FIELDS,
+	};
+	uint64_t head_by = TORC_NEVER;
+	size_t tried = 0;
+	int rc;
+
+	for (;;) {
+		if (http->view.size > 0 && worth_reading(http->view, tried,
+		    limits.head_max)) {
+			http->request.fields = http->fields;
+			rc = torc_http_read_request(&http->request,
+			    http->view.data, http->view.size, &limits);
+			if (rc > 0)
+				return accept_request(http);
+			if (rc < 0)
+				return refuse(http, rc);
+			tried = http->view.size;
+		}
+		/* A head that has begun has its own deadline, which its
+		 * bytes do not move. */
+		if (http->view.size > 0 && head_by == TORC_NEVER)
+			head_by = sooner(TORC_NEVER, http->config.head_ms);
+		rc = torc_conn_recv(http->conn, &http->view,
+		    http->view.size == 0 ?
+		    sooner(deadline, http->config.idle_ms) :
+		    head_by < deadline ? head_by : deadline);
+		if (rc <= 0)
+			return end_of_requests(http, rc);
+	}
+}
+
+int
+torc_http_recv(struct torc_http *http, uint64_t deadline)
+{
+	int rc = 0;
+
+	if (http->output == OUTPUT_DUE)
+		torc_http_reply(http, 500, NULL, 0, NULL, 0, deadline);
+	if (http->output >= OUTPUT_BEGUN)
+		return -EPIPE;
+	if (http->last)
+		return 0;
+	if (http->input != INPUT_NONE)
+		rc = skip_body(http, deadline);
+	if (rc < 0) {
+		http->last = true;
+		return 0;
+	}
+	consume(http);
+	return await_request(http, deadline);
+}
+
+int
+torc_http_keep(struct torc_http *http, void *memory, size_t size)
+{
+	struct torc_http_head *request = &http->request;
+	const uint8_t *from = http->view.data;
+
+	if (request->size > size)
+		return -ENOSPC;
+	memcpy(memory, from, request->size);
+	torc_http_rebase(request, from, memory);
+	consume(http);
+	return 0;
+}

@@ -1,0 +1,718 @@
+/*
+ * test_http_server.c - the server module of HTTP: what clients get for what
+ * they send, whole and in pieces, well-formed and not, in time and too late.
+ */
+#include "tests/harness.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conn/http/torc_http.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define HOST "Host: a\r\n"
+#define ROOM (1u << 20)
+
+static const struct torc_http_config small = {
+	.head_max = 1024, .target_max = 100, .body_max = 1000,
+	.skip_max = 100, .head_ms = 300, .body_ms = 300, .idle_ms = 60000,
+};
+
+/* ---- A server with a page for each claim ---- */
+
+static bool
+asks_for(const struct torc_http *http, const char *target)
+{
+	return torc_http_equals(http->request.target, target);
+}
+
+/* Send the body back, as it comes, in chunks; the trailer as a line. */
+static int
+echo_body(struct torc_http *http)
+{
+	struct torc_slice body;
+	const struct torc_slice *trailer;
+	int rc = torc_http_read(http, &body, TORC_NEVER);
+
+	if (rc < 0)
+		return rc;
+	torc_http_begin(http, 200, NULL, 0, TORC_HTTP_UNKNOWN, TORC_NEVER);
+	for (; rc > 0; rc = torc_http_read(http, &body, TORC_NEVER))
+		torc_http_write(http, body.data, body.size, TORC_NEVER);
+	if (rc < 0)
+		return rc;
+	trailer = torc_http_find(&http->request, "X-Trailer");
+	if (trailer != NULL)
+		torc_http_write(http, trailer->data, trailer->size,
+		    TORC_NEVER);
+	return torc_http_end(http, TORC_NEVER);
+}
+
+/* The whole body, then its size and the target, which was kept. */
+static int
+count_body(struct torc_http *http)
+{
+	char memory[512], text[600];
+	struct torc_slice body;
+	unsigned long size = 0;
+	int rc, length;
+
+	assert_int_equal(torc_http_keep(http, memory, 10), -ENOSPC);
+	assert_int_equal(torc_http_keep(http, memory, sizeof(memory)), 0);
+	while ((rc = torc_http_read(http, &body, TORC_NEVER)) > 0)
+		size += body.size;
+	if (rc < 0)
+		return rc;
+	length = snprintf(text, sizeof(text), "%lu %.*s", size,
+	    (int)http->request.target.size,
+	    (const char *)http->request.target.data);
+	return torc_http_reply(http, 200, NULL, 0, text, (size_t)length,
+	    TORC_NEVER);
+}
+
+/* A field that would end the head: nothing is sent of it. */
+static int
+split_answer(struct torc_http *http)
+{
+	const struct torc_http_field bad = {
+		torc_http_text("Location"), torc_http_text("/\r\nX: 1"),
+	};
+	const struct torc_http_field framing = {
+		torc_http_text("content-length"), torc_http_text("1"),
+	};
+
+	assert_int_equal(torc_http_reply(http, 302, &bad, 1, NULL, 0,
+	    TORC_NEVER), -EINVAL);
+	assert_int_equal(torc_http_reply(http, 200, &framing, 1, NULL, 0,
+	    TORC_NEVER), -EINVAL);
+	assert_int_equal(torc_http_reply(http, 100, NULL, 0, NULL, 0,
+	    TORC_NEVER), -EINVAL);
+	return torc_http_reply(http, 200, NULL, 0, "split", 5, TORC_NEVER);
+}
+
+static int
+stream_answer(struct torc_http *http, uint64_t length)
+{
+	static char block[5000];
+
+	memset(block, 'x', sizeof(block));
+	torc_http_begin(http, 200, NULL, 0, length, TORC_NEVER);
+	for (unsigned i = 0; i < 100; i++) {
+		int rc = torc_http_write(http, block, sizeof(block),
+		    TORC_NEVER);
+
+		if (rc < 0)
+			return rc;
+	}
+	return torc_http_end(http, TORC_NEVER);
+}
+
+/* As many fields of 100 bytes as the target's third character says, by ten. */
+static int
+large_head(struct torc_http *http)
+{
+	struct torc_http_field fields[200];
+	char value[101];
+	unsigned count = (http->request.target.data[2] - (unsigned)'0') * 20;
+
+	memset(value, 'v', 100);
+	value[100] = '\0';
+	for (unsigned i = 0; i < count; i++) {
+		fields[i].name = torc_http_text("X");
+		fields[i].value = torc_http_text(value);
+	}
+	if (torc_http_reply(http, 200, fields, count, "large", 5,
+	    TORC_NEVER) == -ENOSPC)
+		return torc_http_reply(http, 200, NULL, 0, "too large", 9,
+		    TORC_NEVER);
+	return 0;
+}
+
+static int
+answer(struct torc_http *http)
+{
+	if (asks_for(http, "/echo"))
+		return echo_body(http);
+	if (asks_for(http, "/count"))
+		return count_body(http);
+	if (asks_for(http, "/split"))
+		return split_answer(http);
+	if (asks_for(http, "/sized"))
+		return stream_answer(http, 500000);
+	if (asks_for(http, "/short"))
+		return stream_answer(http, 500001);
+	if (asks_for(http, "/long"))
+		return stream_answer(http, 499999);
+	if (asks_for(http, "/chunks"))
+		return stream_answer(http, TORC_HTTP_UNKNOWN);
+	if (asks_for(http, "/204"))
+		return torc_http_reply(http, 204, NULL, 0, "no", 2,
+		    TORC_NEVER);
+	if (asks_for(http, "/304"))
+		return torc_http_reply(http, 304, NULL, 0, "no", 2,
+		    TORC_NEVER);
+	if (asks_for(http, "/forget"))
+		return 0;
+	if (http->request.target.data[1] == 'h')
+		return large_head(http);
+	return torc_http_reply(http, 200, NULL, 0, "ok", 2, TORC_NEVER);
+}
+
+static int
+serve(struct torc_conn *conn, void *arg)
+{
+	struct torc_http http;
+
+	torc_http_open(&http, conn, arg);
+	while (torc_http_recv(&http, TORC_NEVER) > 0) {
+		if (answer(&http) < 0)
+			break;
+	}
+	return torc_http_result(&http);
+}
+
+static struct server server;
+
+static void
+start(const struct torc_http_config *config)
+{
+	server_start(&server, NULL, serve, (void *)(uintptr_t)config);
+}
+
+/* ---- Clients ---- */
+
+static char *
+room(void)
+{
+	static char memory[ROOM];
+
+	memset(memory, 0, 4096);
+	return memory;
+}
+
+/* Send, and read all that comes. The size, or -1 for a reset. */
+static long
+ask(const char *request, char *reply)
+{
+	int fd = client_open(server.port);
+	long got;
+
+	client_send(fd, request, strlen(request));
+	got = client_read_all(fd, reply, ROOM - 1);
+	close(fd);
+	if (got >= 0)
+		reply[got] = '\0';
+	return got;
+}
+
+#define LAST "GET /last HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n"
+#define LAST_ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" \
+	"Connection: close\r\n\r\nok"
+
+/* What is answered to `request`, which is followed by the last one. */
+static void
+assert_answer(const char *request, const char *want)
+{
+	char all[8192], expected[8192], *reply = room();
+
+	snprintf(all, sizeof(all), "%s" LAST, request);
+	snprintf(expected, sizeof(expected), "%s" LAST_ANSWER, want);
+	assert_true(ask(all, reply) >= 0);
+	assert_string_equal(reply, expected);
+}
+
+/* The same, and it is the last answer. */
+static void
+assert_last_answer(const char *request, const char *want)
+{
+	char all[8192], *reply = room();
+
+	snprintf(all, sizeof(all), "%s" LAST, request);
+	assert_true(ask(all, reply) >= 0);
+	assert_string_equal(reply, want);
+}
+
+#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+static void
+answers_have_the_framing_that_the_request_and_the_status_need(void **state)
+{
+	(void)state;
+	start(NULL);
+	assert_answer("GET / HTTP/1.1\r\n" HOST "\r\n", OK);
+	assert_answer("HEAD / HTTP/1.1\r\n" HOST "\r\n",
+	    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+	assert_answer("HEAD /chunks HTTP/1.1\r\n" HOST "\r\n",
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+	assert_answer("HEAD /sized HTTP/1.1\r\n" HOST "\r\n",
+	    "HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n");
+	assert_answer("GET /204 HTTP/1.1\r\n" HOST "\r\n",
+	    "HTTP/1.1 204 No Content\r\n\r\n");
+	assert_answer("GET /304 HTTP/1.1\r\n" HOST "\r\n",
+	    "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n");
+	assert_answer("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+	    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
+	    "Connection: keep-alive\r\n\r\nok");
+	assert_last_answer("GET / HTTP/1.0\r\n\r\n", LAST_ANSWER);
+	assert_last_answer(LAST, LAST_ANSWER);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
+pipelined_requests_are_answered_in_order_and_in_one_send(void **state)
+{
+	char all[4096] = "", *reply = room();
+	struct torc_counters before, after;
+	int fd;
+
+	(void)state;
+	start(NULL);
+	fd = client_open(server.port);
+	for (unsigned i = 0; i < 20; i++)
+		strcat(all, i % 2 ? "GET / HTTP/1.1\r\n" HOST "\r\n" :
+		    "GET /204 HTTP/1.1\r\n" HOST "\r\n");
+	before = server_counters(&server);
+	client_send(fd, all, strlen(all));
+	for (unsigned i = 0; i < 20; i++) {
+		const char *want = i % 2 ? OK :
+		    "HTTP/1.1 204 No Content\r\n\r\n";
+
+		assert_true(client_read(fd, reply, strlen(want)));
+		assert_memory_equal(reply, want, strlen(want));
+	}
+	after = server_counters(&server);
+	assert_int_equal(after.quiet_sends - before.quiet_sends +
+	    after.loud_sends - before.loud_sends, 1);
+	close(fd);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+#define CHUNKED "Transfer-Encoding: chunked\r\n"
+
+static const char *const split_requests[] = {
+	"POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello",
+	"POST /echo HTTP/1.1\r\n" HOST CHUNKED "\r\n"
+	    "3;a=b\r\nhel\r\n2\r\nlo\r\n0\r\nX-Trailer: !\r\nY: 2\r\n\r\n",
+	"POST /count HTTP/1.1\r\n" HOST CHUNKED "\r\n5\r\nhello\r\n0\r\n\r\n",
+	"POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello",
+	"POST / HTTP/1.1\r\n" HOST CHUNKED "\r\n5\r\nhello\r\n0\r\n\r\n",
+	"GET / HTTP/1.1\r\n" HOST "\r\n",
+	"POST / HTTP/1.1\r\n" HOST "Content-Length: x\r\n\r\nhello",
+	"POST /count HTTP/1.1\r\n" HOST CHUNKED "\r\n5\r\nhellox\r\n",
+};
+
+/* The body of an answer in chunks, or the answer if it is none. */
+static void
+join_chunks(char *reply)
+{
+	struct torc_http_chunks chunks = { .state = 0 };
+	char *at = strstr(reply, "\r\n\r\n");
+	char *to;
+
+	if (strstr(reply, "chunked") == NULL || at == NULL)
+		return;
+	at += 4;
+	to = at;
+	while (!torc_http_chunks_over(&chunks)) {
+		struct torc_slice body;
+		int rc = torc_http_read_chunks(&chunks, (uint8_t *)at,
+		    strlen(at), &body);
+
+		assert_true(rc > 0);
+		memmove(to, body.data, body.size);
+		to += body.size;
+		at += rc;
+	}
+	memmove(to, at, strlen(at) + 1);
+}
+
+static void
+ask_in_two(const char *text, size_t cut, char *reply)
+{
+	int fd = client_open(server.port);
+	const size_t size = strlen(text);
+	long got;
+
+	client_send(fd, text, cut);
+	/* So that the parts arrive as parts. */
+	server_counters(&server);
+	if (cut % 3 == 0)
+		pause_ms(2);
+	client_send(fd, text + cut, size - cut);
+	got = client_read_all(fd, reply, ROOM - 1);
+	close(fd);
+	assert_true(got > 0);
+	reply[got] = '\0';
+	join_chunks(reply);
+}
+
+static void
+a_request_that_is_cut_anywhere_has_the_same_answer(void **state)
+{
+	char whole[4096];
+	char *reply = room();
+
+	(void)state;
+	start(NULL);
+	for (size_t i = 0; i < COUNT(split_requests); i++) {
+		char text[1024];
+
+		snprintf(text, sizeof(text), "%s" LAST, split_requests[i]);
+		assert_true(ask(text, reply) > 0);
+		join_chunks(reply);
+		assert_true(strlen(reply) < sizeof(whole));
+		strcpy(whole, reply);
+		if (i < 2)
+			assert_non_null(strstr(whole, "hello"));
+		if (i == 1)
+			assert_non_null(strstr(whole, "hello!"));
+		if (i == 2)
+			assert_non_null(strstr(whole, "5 /count"));
+		if (i >= 6)
+			assert_memory_equal(whole, "HTTP/1.1 400 ", 13);
+		for (size_t cut = 1; cut < strlen(text); cut++) {
+			ask_in_two(text, cut, reply);
+			assert_string_equal(reply, whole);
+		}
+	}
+	assert_int_equal(server_stop(&server), 0);
+}
+
+/* ---- What peers do wrong ---- */
+
+static void
+fill(char *text, size_t size)
+{
+	memset(text, 'a', size);
+	text[size] = '\0';
+}
+
+static void
+assert_refusal(const char *request, unsigned status)
+{
+	char want[256];
+
+	snprintf(want, sizeof(want), "HTTP/1.1 %u %s\r\n"
+	    "Content-Length: 0\r\nConnection: close\r\n\r\n", status,
+	    torc_http_reason(status));
+	assert_last_answer(request, want);
+}
+
+static void
+each_wrong_request_has_its_status_and_ends_the_connection(void **state)
+{
+	char pad[2048], text[4096];
+
+	(void)state;
+	start(&small);
+	assert_refusal("GET / HTTP/1.1\r\n\r\n", 400);
+	assert_refusal("POST / HTTP/1.1\r\n" HOST CHUNKED
+	    "Content-Length: 1\r\n\r\n", 400);
+	assert_refusal("GET / HTTP/2.0\r\n" HOST "\r\n", 505);
+	assert_refusal("POST / HTTP/1.1\r\n" HOST
+	    "Transfer-Encoding: gzip\r\n\r\n", 501);
+	assert_refusal("CONNECT a:1 HTTP/1.1\r\n" HOST "\r\n", 501);
+	assert_refusal("POST / HTTP/1.1\r\n" HOST
+	    "Content-Length: 1001\r\n\r\n", 413);
+	fill(pad, 100);
+	snprintf(text, sizeof(text), "GET /%s HTTP/1.1\r\n" HOST "\r\n", pad);
+	assert_refusal(text, 414);
+	fill(pad, 1024);
+	snprintf(text, sizeof(text), "GET / HTTP/1.1\r\n" HOST "X: %s\r\n\r\n",
+	    pad);
+	assert_refusal(text, 431);
+	strcpy(text, "GET / HTTP/1.1\r\n" HOST);
+	for (unsigned i = 0; i < TORC_HTTP_FIELDS; i++)
+		strcat(text, "a:\r\n");
+	strcat(text, "\r\n");
+	assert_refusal(text, 431);
+	fill(pad, 1001);
+	snprintf(text, sizeof(text), "POST /count HTTP/1.1\r\n" HOST CHUNKED
+	    "\r\n3e9\r\n%s\r\n0\r\n\r\n", pad);
+	assert_refusal(text, 413);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
+what_is_just_within_the_limits_is_answered(void **state)
+{
+	char pad[2048], text[4096];
+
+	(void)state;
+	start(&small);
+	fill(pad, 99);
+	snprintf(text, sizeof(text), "GET /%s HTTP/1.1\r\n" HOST "\r\n", pad);
+	assert_answer(text, OK);
+	fill(pad, 1024 - strlen("GET / HTTP/1.1\r\n" HOST "X: \r\n\r\n"));
+	snprintf(text, sizeof(text), "GET / HTTP/1.1\r\n" HOST "X: %s\r\n\r\n",
+	    pad);
+	assert_answer(text, OK);
+	strcpy(text, "GET / HTTP/1.1\r\n" HOST);
+	for (unsigned i = 1; i < TORC_HTTP_FIELDS; i++)
+		strcat(text, "a:\r\n");
+	strcat(text, "\r\n");
+	assert_answer(text, OK);
+	fill(pad, 1000);
+	snprintf(text, sizeof(text), "POST /count HTTP/1.1\r\n" HOST CHUNKED
+	    "\r\n3e8\r\n%s\r\n0\r\n\r\n", pad);
+	assert_answer(text, "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n"
+	    "1000 /count");
+	assert_int_equal(server_stop(&server), 0);
+}
+
+/* ---- Deadlines ---- */
+
+static void
+assert_late(const char *begun, const char *drip, const char *want)
+{
+	int fd = client_open(server.port);
+	const uint64_t start_ms = now_ms();
+	char *reply = room();
+	long got;
+
+	client_send(fd, begun, strlen(begun));
+	for (; *drip != '\0'; drip++) {
+		pause_ms(50);
+		client_send(fd, drip, 1);
+	}
+	got = client_read_all(fd, reply, ROOM - 1);
+	assert_true(got >= 0);
+	reply[got] = '\0';
+	assert_memory_equal(reply, want, strlen(want));
+	assert_int_equal(got == 0, *want == '\0');
+	assert_true(now_ms() - start_ms >= 250);
+	close(fd);
+}
+
+static void
+each_phase_has_a_deadline_that_ends_it(void **state)
+{
+	static struct torc_http_config config;
+
+	(void)state;
+	config = small;
+	config.idle_ms = 300;
+	start(&config);
+	assert_late("", "", "");
+	assert_late("GET / HTTP/1.1\r\n", "", "HTTP/1.1 408 ");
+	assert_late("POST /count HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\n"
+	    "123", "", "HTTP/1.1 408 ");
+	assert_late("POST /count HTTP/1.1\r\n" HOST CHUNKED "\r\n3\r\n1",
+	    "", "HTTP/1.1 408 ");
+	/* Bytes of a head do not move its deadline. */
+	assert_late("GET / HTTP/1.1\r\n", "X: abc", "HTTP/1.1 408 ");
+	assert_int_equal(server_stop(&server), 0);
+}
+
+/* ---- Bodies and connections ---- */
+
+static void
+continue_is_sent_when_the_body_is_read_and_not_before(void **state)
+{
+	static const char head[] = "POST /count HTTP/1.1\r\n" HOST
+	    "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	char *reply = room();
+	int fd;
+
+	(void)state;
+	start(&small);
+	fd = client_open(server.port);
+	client_send(fd, head, sizeof(head) - 1);
+	assert_true(client_read(fd, reply, sizeof(go_on) - 1));
+	assert_memory_equal(reply, go_on, sizeof(go_on) - 1);
+	client_send(fd, "hello" LAST, 5 + sizeof(LAST) - 1);
+	reply[client_read_all(fd, reply, ROOM - 1)] = '\0';
+	assert_string_equal(reply, "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n"
+	    "\r\n5 /count" LAST_ANSWER);
+	close(fd);
+	/* One that is refused is not asked for; nor is one that nobody reads,
+	 * and what follows might be it or not. */
+	assert_refusal("POST /count HTTP/1.1\r\n" HOST
+	    "Content-Length: 1001\r\nExpect: 100-continue\r\n\r\n", 413);
+	assert_last_answer("POST / HTTP/1.1\r\n" HOST
+	    "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n", LAST_ANSWER);
+	/* One that came along needs no 100. */
+	assert_answer("POST /count HTTP/1.1\r\n" HOST
+	    "Content-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
+	    "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n5 /count");
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
+a_body_that_was_not_read_is_skipped_if_it_is_small(void **state)
+{
+	char pad[512], text[1024];
+
+	(void)state;
+	start(&small);
+	fill(pad, 100);
+	snprintf(text, sizeof(text), "POST / HTTP/1.1\r\n" HOST
+	    "Content-Length: 100\r\n\r\n%s", pad);
+	assert_answer(text, OK);
+	snprintf(text, sizeof(text), "POST / HTTP/1.1\r\n" HOST CHUNKED
+	    "\r\n64\r\n%s\r\n0\r\n\r\n", pad);
+	assert_answer(text, OK);
+	fill(pad, 101);
+	snprintf(text, sizeof(text), "POST / HTTP/1.1\r\n" HOST
+	    "Content-Length: 101\r\n\r\n%s", pad);
+	assert_last_answer(text, LAST_ANSWER);
+	snprintf(text, sizeof(text), "POST / HTTP/1.1\r\n" HOST CHUNKED
+	    "\r\n65\r\n%s\r\n0\r\n\r\n", pad);
+	assert_last_answer(text, OK);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
+streamed_answers_arrive_whole(void **state)
+{
+	char *reply = room();
+	const char *body;
+
+	(void)state;
+	start(NULL);
+	assert_true(ask("GET /sized HTTP/1.0\r\n\r\n", reply) > 0);
+	body = strstr(reply, "\r\n\r\n") + 4;
+	assert_int_equal(strlen(body), 500000);
+	/* To one that knows no chunks: until the end. */
+	assert_true(ask("GET /chunks HTTP/1.0\r\n"
+	    "Connection: keep-alive\r\n\r\n", reply) > 0);
+	body = strstr(reply, "\r\n\r\n") + 4;
+	assert_int_equal(strlen(body), 500000);
+	assert_non_null(strstr(reply, "Connection: close"));
+	assert_true(ask("GET /chunks HTTP/1.1\r\n" HOST
+	    "Connection: close\r\n\r\n", reply) > 0);
+	assert_non_null(strstr(reply, "Transfer-Encoding: chunked"));
+	join_chunks(reply);
+	body = strstr(reply, "\r\n\r\n") + 4;
+	/* The empty line of the trailer stays behind it. */
+	assert_int_equal(strlen(body), 500002);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+/* More than was promised, or less: the client must not take it for whole. */
+static void
+an_answer_that_is_not_as_long_as_promised_is_reset(void **state)
+{
+	char *reply = room();
+
+	(void)state;
+	start(NULL);
+	assert_true(ask("GET /short HTTP/1.1\r\n" HOST "\r\n", reply) < 0);
+	assert_true(ask("GET /long HTTP/1.1\r\n" HOST "\r\n", reply) < 0);
+	assert_true(ask("GET /sized HTTP/1.0\r\n\r\n", reply) > 0);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
+fields_that_would_split_an_answer_are_refused_before_a_byte(void **state)
+{
+	(void)state;
+	start(NULL);
+	assert_answer("GET /split HTTP/1.1\r\n" HOST "\r\n",
+	    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsplit");
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
+large_heads_are_sent_and_too_large_ones_refused(void **state)
+{
+	char *reply = room();
+
+	(void)state;
+	start(NULL);
+	for (unsigned i = 0; i < 8; i++) {
+		char text[128];
+		long got;
+
+		snprintf(text, sizeof(text), "GET /h%u HTTP/1.1\r\n" HOST
+		    "Connection: close\r\n\r\n", i);
+		got = ask(text, reply);
+		assert_true(got > (long)(i * 20 * 105));
+		assert_string_equal(reply + got - 5, "large");
+	}
+	assert_true(ask("GET /h8 HTTP/1.1\r\n" HOST
+	    "Connection: close\r\n\r\n", reply) < 200);
+	assert_non_null(strstr(reply, "too large"));
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
+a_request_that_nobody_answered_is_answered_with_500(void **state)
+{
+	(void)state;
+	start(NULL);
+	assert_answer("GET /forget HTTP/1.1\r\n" HOST "\r\n",
+	    "HTTP/1.1 500 Internal Server Error\r\n"
+	    "Content-Length: 0\r\n\r\n");
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
+the_last_of_so_many_requests_is_told_so(void **state)
+{
+	static const struct torc_http_config three = { .requests_max = 3 };
+	char *reply = room();
+
+	(void)state;
+	start(&three);
+	assert_true(ask("GET / HTTP/1.1\r\n" HOST "\r\n"
+	    "GET / HTTP/1.1\r\n" HOST "\r\nGET / HTTP/1.1\r\n" HOST "\r\n"
+	    "GET / HTTP/1.1\r\n" HOST "\r\n", reply) > 0);
+	assert_string_equal(reply, OK OK LAST_ANSWER);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
+a_date_is_sent_if_it_is_asked_for(void **state)
+{
+	static const struct torc_http_config dated = { .date = true };
+	char *reply = room();
+	const char *date;
+
+	(void)state;
+	start(&dated);
+	assert_true(ask(LAST, reply) > 0);
+	date = strstr(reply, "\r\nDate: ");
+	assert_non_null(date);
+	assert_memory_equal(date + 33, " GMT\r\n", 6);
+	assert_true(date[11] == ',' && date[27] == ':');
+	assert_int_equal(server_stop(&server), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+		    answers_have_the_framing_that_the_request_and_the_status_need),
+		cmocka_unit_test(
+		    pipelined_requests_are_answered_in_order_and_in_one_send),
+		cmocka_unit_test(
+		    a_request_that_is_cut_anywhere_has_the_same_answer),
+		cmocka_unit_test(
+		    each_wrong_request_has_its_status_and_ends_the_connection),
+		cmocka_unit_test(what_is_just_within_the_limits_is_answered),
+		cmocka_unit_test(each_phase_has_a_deadline_that_ends_it),
+		cmocka_unit_test(
+		    continue_is_sent_when_the_body_is_read_and_not_before),
+		cmocka_unit_test(
+		    a_body_that_was_not_read_is_skipped_if_it_is_small),
+		cmocka_unit_test(streamed_answers_arrive_whole),
+		cmocka_unit_test(
+		    an_answer_that_is_not_as_long_as_promised_is_reset),
+		cmocka_unit_test(
+		    fields_that_would_split_an_answer_are_refused_before_a_byte),
+		cmocka_unit_test(
+		    large_heads_are_sent_and_too_large_ones_refused),
+		cmocka_unit_test(
+		    a_request_that_nobody_answered_is_answered_with_500),
+		cmocka_unit_test(the_last_of_so_many_requests_is_told_so),
+		cmocka_unit_test(a_date_is_sent_if_it_is_asked_for),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
