@@ -634,8 +634,9 @@ make_tables(struct torc_reactor *reactor)
 	const struct torc_config *config = &reactor->config;
 	int rc;
 
+	/* And one for each of 1024 listeners and 1024 pools. */
 	rc = torc_timers_init(&reactor->timers,
-	    config->fibers + config->connections + 1024);
+	    config->fibers + config->connections + 2048);
 	if (rc < 0)
 		return rc;
 	rc = torc_stacks_init(&reactor->stacks, config->fibers,
