@@ -50,7 +50,7 @@ endif
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all run check asan tsan coverage mutate vm bench static install dist clean help soak tests
+.PHONY: all run check asan tsan bench static install dist clean help
 
 all: $B/lib/libtorc.a $B/lib/libtorc.so $B/include/torc_client.h $(PROGRAMS)	# library and programs
 
@@ -289,6 +289,7 @@ tsan:	# the suite under ThreadSanitizer
 		MODE="-O1 -g -fsanitize=thread" \
 		CFLAGS= LDFLAGS="-fsanitize=thread"
 
+.PHONY: coverage
 coverage:	# lines and branches that the suite reaches, and those not
 	$Q tests/install.sh
 	$Q $(MAKE) --no-print-directory covered B=$B/coverage CC=gcc \
@@ -314,10 +315,12 @@ SAN_CC ?= gcc
 sanitized: tests
 	$Q B=$B LIMIT=600 tests/run.sh
 
+.PHONY: vm
 vm:	# the suite on Debian's kernels: KERNEL=6.1|6.12 ARCH=x86_64|aarch64
 	$Q B=$B tests/vm/vm.sh
 
 MINUTES ?= 10
+.PHONY: soak
 soak: all $B/tests/bin/soak	# hard use of the real servers: MINUTES=10
 	$Q mkdir -p $B/soak
 	$Q $B/tests/bin/soak $B/bin $B/soak $$(($(MINUTES) * 60))
