@@ -34,6 +34,11 @@ ASM := $(wildcard sys/*.S)
 OBJ := $(CORE:%.c=$B/%.o) $(ASM:%.S=$B/%.o)
 PIC := $(OBJ:$B/%=$B/pic/%)
 EXAMPLES := echo hello
+# One static library for each client under conn/; nobody pays for the others.
+CLIENTS := $(notdir $(patsubst %/,%,$(wildcard conn/*/)))
+LIBRARIES := $B/lib/libtorc.a $(CLIENTS:%=$B/lib/libtorc-%.a)
+HEADERS := $B/include/torc.h $B/include/torc_client.h \
+	$B/include/torc_pipeline.h $(CLIENTS:%=$B/include/torc_%.h)
 PROGRAMS := $(EXAMPLES:%=$B/bin/%) $B/bin/raw $B/bin/ringstat
 RINGSTAT := $(patsubst %.c,$B/%.o,$(wildcard tools/ringstat/*.c))
 EXAMPLES := echo hello quote
@@ -52,7 +57,7 @@ endif
 .DELETE_ON_ERROR:
 .PHONY: all run check asan tsan bench static install dist clean help
 
-all: $B/lib/libtorc.a $B/lib/libtorc.so $B/include/torc_client.h $(PROGRAMS)	# library and programs
+all: $B/lib/libtorc.so $(LIBRARIES) $(HEADERS) $(PROGRAMS)	# library and programs
 
 run: $B/bin/hello	# serve HTTP on 127.0.0.1:8080
 	$B/bin/hello -l 127.0.0.1:8080
@@ -84,6 +89,9 @@ $B/pic/%.o: %.S
 	$Q $(CC) -MMD -MP $(CFLAGS) -c $< -o $@
 
 $B/lib/libtorc.a: $(OBJ)
+$(foreach c,$(CLIENTS),$(eval \
+	$B/lib/libtorc-$c.a: $(patsubst %.c,$B/%.o,$(wildcard conn/$c/*.c))))
+$(LIBRARIES):
 	$(call say,AR,$@)
 	$Q mkdir -p $(@D)
 	$Q rm -f $@
@@ -102,15 +110,20 @@ $B/include/torc.h: conn/torc.h reactor/runtime.h
 	$Q sed -e '/#include "reactor\/runtime.h"/{r reactor/runtime.h' \
 		-e 'd}' conn/torc.h > $@
 
-# And one for the authors of clients.
-$B/include/torc_client.h: conn/client.h $B/include/torc.h
+# The others include it under the name that users know.
+$B/include/torc_client.h: conn/client.h
+$B/include/torc_pipeline.h: conn/pipeline.h
+$B/include/torc_%.h: $B/include/torc.h
 	$(call say,GEN,$@)
-	$Q sed 's|"conn/torc.h"|"torc.h"|' conn/client.h > $@
+	$Q sed -e 's|"conn/torc.h"|"torc.h"|' \
+		-e 's|"conn/[a-z/_]*/\(torc_[a-z]*\.h\)"|"\1"|' \
+		-e 's|"conn/\([a-z]*\.h\)"|"torc_\1"|' \
+		$(filter-out $<,$^) > $@
 
 $B/tools/%.o: BASE += -iquote tools/examples
 $B/tools/bench/%.o: BASE += $(NATIVE)
 $(HELPERS) $(EXAMPLES:%=$B/tools/examples/%.o) $B/tools/bench/raw.o: \
-	| $B/include/torc.h $B/include/torc_client.h
+	| $(HEADERS)
 
 $(EXAMPLES:%=$B/bin/%): $B/bin/%: $B/tools/examples/%.o $(HELPERS) \
 		$B/lib/libtorc.a
@@ -187,21 +200,9 @@ sim: $B/tests/bin/sim	# SEEDS=n runs of a simulated kernel, or SEED=x again
 		$(or $(SEEDS),100000) $(JOBS))
 
 # ---- conn/http ----
-HTTP_OBJ := $(patsubst %.c,$B/%.o,$(wildcard conn/http/*.c))
 HTTP_TESTS := $(filter test_http_%,$(TESTS))
 
-all: $B/lib/libtorc-http.a
-
-$B/lib/libtorc-http.a: $(HTTP_OBJ)
-	$(call say,AR,$@)
-	$Q mkdir -p $(@D)
-	$Q rm -f $@
-	$Q $(AR) rcs $@ $^
-
-$B/include/torc_http.h: conn/http/torc_http.h $B/include/torc.h
-	$(call say,GEN,$@)
-	$Q mkdir -p $(@D)
-	$Q sed 's,"conn/torc.h",<torc.h>,' $< > $@
+$B/include/torc_http.h: conn/http/torc_http.h
 
 $(HTTP_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-http.a
 $(HTTP_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-http.a
@@ -338,9 +339,8 @@ static-programs: $B/lib/libtorc.a $(EXAMPLES:%=$B/bin/%) $B/bin/ringstat
 
 install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR=
 	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
-	install -m 644 $B/include/torc.h $B/include/torc_client.h \
-		$(DESTDIR)$(INCLUDEDIR)
-	install -m 644 $B/lib/libtorc.a $(DESTDIR)$(LIBDIR)/libtorc.a
+	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)
+	install -m 644 $(LIBRARIES) $(DESTDIR)$(LIBDIR)
 	install -m 755 $B/lib/libtorc.so.0 \
 		$(DESTDIR)$(LIBDIR)/libtorc.so.$(VERSION)
 	ln -sfn libtorc.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libtorc.so.0
