@@ -126,6 +126,10 @@ pack() {
 	mkdir -p "$root"/{proc,sys,dev,tmp,tests}
 	cp tests/vm/init "$root/init"
 	cp tests/run.sh "$suite/tests/bin/features" "$root/tests/"
+	# Where test_bench looks for them.
+	mkdir -p "$root/bench" "$root/tools/bench"
+	cp "$suite/bench/load" "$root/bench/"
+	cp tools/bench/report.awk "$root/tools/bench/"
 	for test in ${TESTS:-$(cd tests && ls test_*.c)}; do
 		cp "$suite/tests/bin/${test%.c}" "$root/tests/"
 	done
