@@ -147,24 +147,33 @@ generate(unsigned port, char *output, size_t size)
 	return run(command, output, size);
 }
 
+/* The exit status of the generator at a server of this kind. */
+static int
+measure(unsigned longer_from, char *output, size_t size)
+{
+	struct service service = { .longer_from = longer_from };
+	struct server server;
+	int status;
+
+	server_start(&server, NULL, answer, &service);
+	status = generate(server.port, output, size);
+	assert_int_equal(server_stop(&server), 0);
+	return status;
+}
+
 /* A81 */
 static void
 an_answer_of_another_size_fails_a_measurement(void **state)
 {
-	struct service service = { .longer_from = UINT32_MAX };
 	char output[1024];
-	struct server server;
 
 	(void)state;
 	find_generator();
-	server_start(&server, NULL, answer, &service);
-	if (generate(server.port, output, sizeof(output)) != 0)
+	if (measure(UINT32_MAX, output, sizeof(output)) != 0)
 		fail_msg("%s", output);
 	assert_non_null(strstr(output, "errs=0"));
-	service = (struct service) { .longer_from = 10 };
-	assert_int_equal(generate(server.port, output, sizeof(output)), 1);
+	assert_int_equal(measure(10, output, sizeof(output)), 1);
 	assert_null(strstr(output, "errs=0"));
-	assert_int_equal(server_stop(&server), 0);
 }
 
 int
