@@ -410,7 +410,12 @@ stop(void)
 static int
 await_end(void)
 {
-	EXPECT(pthread_join(server.thread, NULL) == 0);
+	struct timespec limit;
+
+	clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec += HANG_S;
+	assert_int_equal(pthread_timedjoin_np(server.thread, NULL, &limit),
+	    0);
 	server.running = false;
 	torc_reactor_destroy(server.reactor);
 	close(stage.gate);
