@@ -3,7 +3,8 @@
  * moment, completions that come too late, memory and stacks that are gone just
  * then. Nothing is forgotten, and nobody gets what is another one's.
  *
- * wrap: torc_sys_enter torc_sys_alloc
+ * wrap: torc_sys_enter torc_sys_setup torc_sys_register torc_sys_alloc
+ * wrap: torc_sys_map torc_sys_socket pthread_create
  */
 #include "tests/harness.h"
 
@@ -17,7 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "conn/net.h"
@@ -33,8 +37,11 @@
 /* Whose submissions are not taken: short of memory, the kernel says. */
 static struct torc_reactor *_Atomic deaf;
 
-/* The allocation that fails, counted down to it; 0: none. */
-static atomic_int refused_alloc;
+/* Calls that can be made to fail. */
+enum call { ALLOC, MAP, SOCKET, SETUP, REGISTER, THREAD, CALLS };
+
+/* Which one of each fails, counted down to it; 0: none. */
+static atomic_int refused[CALLS];
 
 int __real_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
     uint32_t flags, const void *arg, size_t arg_size);
@@ -42,6 +49,29 @@ int __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
     uint32_t flags, const void *arg, size_t arg_size);
 void *__real_torc_sys_alloc(size_t size);
 void *__wrap_torc_sys_alloc(size_t size);
+int __real_torc_sys_map(void **address, size_t size, int protection,
+    int flags, int fd, uint64_t offset);
+int __wrap_torc_sys_map(void **address, size_t size, int protection,
+    int flags, int fd, uint64_t offset);
+int __real_torc_sys_socket(int domain, int type, int protocol);
+int __wrap_torc_sys_socket(int domain, int type, int protocol);
+int __real_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
+int __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
+int __real_torc_sys_register(int fd, uint32_t opcode, void *arg,
+    uint32_t count);
+int __wrap_torc_sys_register(int fd, uint32_t opcode, void *arg,
+    uint32_t count);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *how,
+    void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *how,
+    void *(*run)(void *), void *arg);
+
+static bool
+is_refused(enum call call)
+{
+	return atomic_load(&refused[call]) > 0 &&
+	    atomic_fetch_sub(&refused[call], 1) == 1;
+}
 
 int
 __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
@@ -60,10 +90,44 @@ __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
 void *
 __wrap_torc_sys_alloc(size_t size)
 {
-	if (atomic_load(&refused_alloc) > 0 &&
-	    atomic_fetch_sub(&refused_alloc, 1) == 1)
-		return NULL;
-	return __real_torc_sys_alloc(size);
+	return is_refused(ALLOC) ? NULL : __real_torc_sys_alloc(size);
+}
+
+int
+__wrap_torc_sys_map(void **address, size_t size, int protection, int flags,
+    int fd, uint64_t offset)
+{
+	return is_refused(MAP) ? -ENOMEM : __real_torc_sys_map(address, size,
+	    protection, flags, fd, offset);
+}
+
+int
+__wrap_torc_sys_socket(int domain, int type, int protocol)
+{
+	return is_refused(SOCKET) ? -EMFILE :
+	    __real_torc_sys_socket(domain, type, protocol);
+}
+
+int
+__wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params)
+{
+	return is_refused(SETUP) ? -EPERM :
+	    __real_torc_sys_setup(entries, params);
+}
+
+int
+__wrap_torc_sys_register(int fd, uint32_t opcode, void *arg, uint32_t count)
+{
+	return is_refused(REGISTER) ? -EINVAL :
+	    __real_torc_sys_register(fd, opcode, arg, count);
+}
+
+int
+__wrap_pthread_create(pthread_t *thread, const pthread_attr_t *how,
+    void *(*run)(void *), void *arg)
+{
+	return is_refused(THREAD) ? EAGAIN :
+	    __real_pthread_create(thread, how, run, arg);
 }
 
 /* From now on nothing is taken, and there is no room for more. */
@@ -141,7 +205,8 @@ clear_away(void **state)
 {
 	(void)state;
 	hear_again();
-	atomic_store(&refused_alloc, 0);
+	for (int call = 0; call < CALLS; call++)
+		atomic_store(&refused[call], 0);
 	if (server.running)
 		server_stop(&server);
 	atomic_store(&broken_line, 0);
@@ -392,6 +457,92 @@ a_wait_for_an_op_with_many_completions_ends_at_its_last(void **state)
 	on_fiber(wait_for_many, &probe);
 	stop();
 	close(probe.op.sqe.fd);
+}
+
+/* One that waits for a descriptor, and ends the wait of the next one. */
+struct waiter {
+	int fd;
+	uint64_t self;
+	const struct waiter *next;
+	int result;
+	unsigned ends;
+};
+
+static int
+wait_and_cancel(void *arg)
+{
+	struct waiter *waiter = arg;
+
+	waiter->self = torc_fiber_self();
+	waiter->result = torc_fd_poll(waiter->fd, POLLIN, TORC_NEVER);
+	waiter->ends++;
+	if (waiter->next != NULL)
+		EXPECT(torc_fiber_cancel(waiter->next->self) == 0);
+	return 0;
+}
+
+/* Both completions are of one batch. */
+static int
+end_both(void *arg)
+{
+	struct waiter *waiters = arg;
+	const uint64_t one = 1;
+
+	for (int i = 0; i < 2; i++)
+		EXPECT(torc_fiber_spawn(NULL, wait_and_cancel,
+		    &waiters[i]) == 0);
+	AWAIT(torc_reactor_self()->ops.count == 2 &&
+	    torc_ring_pending(&torc_reactor_self()->ring) == 0);
+	for (int i = 0; i < 2; i++)
+		EXPECT(write(waiters[i].fd, &one, sizeof(one)) ==
+		    sizeof(one));
+	AWAIT(waiters[0].ends == 1 && waiters[1].ends == 1);
+	return 0;
+}
+
+/* R-014, I10 */
+static void
+a_fiber_that_is_cancelled_and_then_completed_wakes_once(void **state)
+{
+	struct waiter waiters[2] = { { .fd = eventfd(0, EFD_CLOEXEC) },
+		{ .fd = eventfd(0, EFD_CLOEXEC) } };
+
+	(void)state;
+	waiters[0].next = &waiters[1];
+	start(NULL, echo_handler, NULL);
+	on_fiber(end_both, waiters);
+	stop();
+	assert_int_equal(waiters[0].result, POLLIN);
+	/* It was over before the fiber ran. */
+	assert_int_equal(waiters[1].result, POLLIN);
+	assert_int_equal(waiters[1].ends, 1);
+	close(waiters[0].fd);
+	close(waiters[1].fd);
+}
+
+static int
+wait_without_ops(void *arg)
+{
+	const struct probe *probe = arg;
+
+	EXPECT(torc_fd_poll(probe->op.sqe.fd, POLLIN, TORC_NEVER) ==
+	    -ENOBUFS);
+	return 0;
+}
+
+static void
+a_wait_over_the_cap_of_operations_is_minus_enobufs(void **state)
+{
+	const struct torc_config config = { .ops = 1 };
+	struct probe probe;
+
+	(void)state;
+	make_probe(&probe, false);
+	start(&config, echo_handler, NULL);
+	server_call(&server, start_probe, &probe);
+	on_fiber(wait_without_ops, &probe);
+	server_call(&server, cancel_probe, &probe);
+	end_with(&probe, -ECANCELED);
 }
 
 /* ---- Connections without room in the queue ---- */
@@ -712,24 +863,35 @@ a_late_receive_gives_its_buffer_back_and_reaches_nobody(void **state)
 	stop();
 }
 
+/* A socket that listens, and whose port is in `*address`. */
+static int
+raw_listener(struct sockaddr_in *address)
+{
+	socklen_t size = sizeof(*address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*address = (struct sockaddr_in) { .sin_family = AF_INET };
+	address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	EXPECT(bind(fd, (struct sockaddr *)address, size) == 0);
+	EXPECT(listen(fd, 8) == 0);
+	EXPECT(getsockname(fd, (struct sockaddr *)address, &size) == 0);
+	return fd;
+}
+
 static int
 accept_late(void *arg)
 {
 	struct torc_reactor *reactor = torc_reactor_self();
 	const uint64_t strays = reactor->counters->stray;
-	struct sockaddr_in address = { .sin_family = AF_INET };
-	socklen_t size = sizeof(address);
+	struct sockaddr_in address;
 	struct io_uring_sqe *sqe;
-	const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const int listener = raw_listener(&address);
 	const int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	char byte;
 
 	(void)arg;
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	EXPECT(bind(listener, (struct sockaddr *)&address, size) == 0);
-	EXPECT(listen(listener, 1) == 0);
-	getsockname(listener, (struct sockaddr *)&address, &size);
-	EXPECT(connect(client, (struct sockaddr *)&address, size) == 0);
+	EXPECT(connect(client, (struct sockaddr *)&address,
+	    sizeof(address)) == 0);
 	sqe = torc_reactor_claim(reactor);
 	sqe->opcode = IORING_OP_ACCEPT;
 	sqe->fd = listener;
@@ -771,8 +933,10 @@ complete_late(void *arg)
 	claim_nop(reactor, (uint64_t)TORC_KIND_OP << KIND_SHIFT | 900);
 	claim_nop(reactor, (uint64_t)(TORC_KINDS - 1) << KIND_SHIFT);
 	AWAIT(reactor->counters->stray == strays + 3);
-	/* A cancel that finds nothing is no stray: nobody waits for it. */
+	/* What nobody waits for is no stray: a cancel, or what fails of those
+	 * that say nothing when they succeed. */
 	EXPECT(torc_reactor_cancel(reactor, tag));
+	claim_nop(reactor, TORC_KIND_NONE);
 	claim_nop(reactor, tag | (uint64_t)TORC_KIND_SEND << KIND_SHIFT);
 	AWAIT(reactor->counters->stray == strays + 4);
 	EXPECT(!tenant.conn->spoiled && !tenant.conn->doomed);
@@ -934,25 +1098,146 @@ a_write_that_finds_no_room_until_its_deadline_is_the_last_one(void **state)
 }
 
 static int
+reset_with_staged_bytes(void *arg)
+{
+	struct torc_net *net = net_of(torc_reactor_self());
+
+	(void)arg;
+	for (int i = 0; i < 100; i++) {
+		struct pair pair;
+
+		open_pair(torc_reactor_self(), &pair);
+		EXPECT(torc_conn_write(pair.conn, "unsent", 6, 0) == 0);
+		EXPECT(net->chunk->pins == 1);
+		EXPECT(torc_conn_close(pair.conn, 0) == 0);
+		EXPECT(net->chunk->pins == 0);
+		close(pair.peer);
+	}
+	AWAIT(net->conns.count == 0);
+	EXPECT(net->chunk_count == 1);
+	return 0;
+}
+
+/* A25 */
+static void
+what_is_staged_on_a_connection_that_is_reset_holds_no_memory(void **state)
+{
+	(void)state;
+	start(NULL, echo_handler, NULL);
+	on_fiber(reset_with_staged_bytes, NULL);
+	stop();
+}
+
+static int
+leave_open(void *arg)
+{
+	open_pair(torc_reactor_self(), arg);
+	return 0;
+}
+
+/* I8 */
+static void
+a_connection_that_nobody_closed_is_closed_at_the_end(void **state)
+{
+	struct pair pair;
+
+	(void)state;
+	start(NULL, echo_handler, NULL);
+	on_fiber(leave_open, &pair);
+	assert_int_equal(server_connections(&server), 1);
+	stop();
+	assert_true(client_sees_fin(pair.peer));
+	close(pair.peer);
+}
+
+static int
+receive_in_a_drain(void *arg)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+	struct torc_slice in;
+	struct pair pair;
+
+	(void)arg;
+	open_pair(reactor, &pair);
+	torc_reactor_drain(reactor, TORC_NEVER);
+	AWAIT(reactor->phase == TORC_PHASE_DRAINING);
+	for (int i = 0; i < 3; i++) {
+		EXPECT(write(pair.peer, "more", 4) == 4);
+		EXPECT(torc_conn_recv(pair.conn, &in,
+		    torc_after_ms(WAIT_MS)) == 4);
+		EXPECT(in.size == 4 && memcmp(in.data, "more", 4) == 0);
+		torc_conn_consume(pair.conn, 4);
+	}
+	EXPECT(torc_conn_close(pair.conn, 0) == 0);
+	close(pair.peer);
+	return 0;
+}
+
+/* A09: requests that are to be finished need those that were dialled. */
+static void
+what_was_dialled_goes_on_receiving_in_a_drain(void **state)
+{
+	(void)state;
+	start(NULL, echo_handler, NULL);
+	on_fiber(receive_in_a_drain, NULL);
+	assert_int_equal(server_drain(&server, WAIT_MS), 0);
+}
+
+/* Leaves a part of what came unread, and has no memory to keep it. */
+static int
+doze_without_memory(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	if (torc_conn_recv(conn, &in, TORC_NEVER) != 4)
+		return -1;
+	torc_conn_consume(conn, 2);
+	atomic_store(&refused[ALLOC], 1);
+	return TORC_AGAIN;
+}
+
+/* I4: it does not keep the kernel's buffer instead. */
+static void
+who_cannot_keep_what_is_unread_is_closed_in_order(void **state)
+{
+	int fd;
+
+	(void)state;
+	start(NULL, doze_without_memory, NULL);
+	fd = client_open(server.port);
+	client_send(fd, "left", 4);
+	assert_true(client_sees_fin(fd));
+	close(fd);
+	assert_true(server_await_connections(&server, 0));
+	assert_true(server_await(&server, buffers_are_back, NULL, 0));
+	stop();
+}
+
+static int
 dial_over_the_cap(void *arg)
 {
+	struct sockaddr_in listening;
+	const int listener = raw_listener(&listening);
 	char address[32];
 	struct torc_conn *conn = NULL;
 	struct pair pair;
 	unsigned before;
 
-	snprintf(address, sizeof(address), "127.0.0.1:%u", *(unsigned *)arg);
+	(void)arg;
+	snprintf(address, sizeof(address), "127.0.0.1:%u",
+	    ntohs(listening.sin_port));
 	open_pair(torc_reactor_self(), &pair);
 	before = count_fds();
 	EXPECT(torc_dial(&conn, address, torc_after_ms(WAIT_MS)) ==
 	    -ENOBUFS);
-	/* The other side of it is closed in this process, too. */
-	AWAIT(conn == NULL && count_fds() == before);
+	EXPECT(conn == NULL && count_fds() == before);
 	EXPECT(torc_conn_close(pair.conn, 0) == 0);
 	close(pair.peer);
 	AWAIT(net_of(torc_reactor_self())->conns.count == 0);
 	EXPECT(torc_dial(&conn, address, torc_after_ms(WAIT_MS)) == 0);
 	EXPECT(torc_conn_close(conn, 0) == 0);
+	close(listener);
 	return 0;
 }
 
@@ -961,14 +1246,11 @@ static void
 a_dial_over_the_cap_is_minus_enobufs_and_leaves_no_socket(void **state)
 {
 	const struct torc_config config = { .connections = 1 };
-	struct server other;
 
 	(void)state;
-	server_start(&other, NULL, echo_handler, NULL);
 	start(&config, echo_handler, NULL);
-	on_fiber(dial_over_the_cap, &other.port);
+	on_fiber(dial_over_the_cap, NULL);
 	stop();
-	assert_int_equal(server_stop(&other), 0);
 }
 
 /* ---- No stack for those that have none ---- */
@@ -1068,7 +1350,64 @@ without_a_stack_a_dormant_connection_is_not_drained_but_reset(void **state)
 	assert_int_equal(server_drain(&server, WAIT_MS), 0);
 }
 
-/* ---- A listener that is gone, a server without memory ---- */
+/* ---- Listeners that pause, or are gone ---- */
+
+static void
+listen_once_more(struct torc_reactor *reactor, void *arg)
+{
+	int listener = torc_listen(reactor, "127.0.0.1:0", echo_handler,
+	    NULL);
+
+	*(unsigned *)arg = torc_listen_port(reactor, listener);
+}
+
+static int
+close_in_a_pause(void *arg)
+{
+	struct torc_net *net = net_of(torc_reactor_self());
+	const int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	struct rlimit before, none;
+	struct torc_slice in;
+	struct pair pair;
+	unsigned port;
+
+	open_pair(torc_reactor_self(), &pair);
+	close(pair.peer);
+	EXPECT(torc_conn_recv(pair.conn, &in, torc_after_ms(WAIT_MS)) == 0);
+	/* No descriptor beyond those that are open, from before the accept
+	 * is armed: the kernel looks at the limit then. */
+	listen_once_more(torc_reactor_self(), &port);
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	address.sin_port = htons((uint16_t)port);
+	EXPECT(getrlimit(RLIMIT_NOFILE, &before) == 0);
+	none = before;
+	none.rlim_cur = (rlim_t)dup(client);
+	close((int)none.rlim_cur);
+	EXPECT(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	EXPECT(connect(client, (struct sockaddr *)&address,
+	    sizeof(address)) == 0);
+	AWAIT(net->paused == 1);
+	EXPECT(torc_conn_close(pair.conn, 0) == 0);
+	EXPECT(net->paused == 0);
+	EXPECT(setrlimit(RLIMIT_NOFILE, &before) == 0);
+	*(int *)arg = client;
+	return 0;
+}
+
+/* A37: it does not wait for the pause to be over. */
+static void
+a_listener_without_descriptors_goes_on_when_one_is_closed(void **state)
+{
+	int fd;
+
+	(void)state;
+	start(NULL, echo_handler, NULL);
+	on_fiber(close_in_a_pause, &fd);
+	client_echo(fd, "one was closed");
+	close(fd);
+	stop();
+}
 
 static void
 shut_listener(struct torc_reactor *reactor, void *arg)
@@ -1078,15 +1417,6 @@ shut_listener(struct torc_reactor *reactor, void *arg)
 
 	(void)arg;
 	EXPECT(shutdown(listener->fd, SHUT_RDWR) == 0);
-}
-
-static void
-listen_once_more(struct torc_reactor *reactor, void *arg)
-{
-	int listener = torc_listen(reactor, "127.0.0.1:0", echo_handler,
-	    NULL);
-
-	*(unsigned *)arg = torc_listen_port(reactor, listener);
 }
 
 static void
@@ -1100,57 +1430,306 @@ static void
 a_listener_that_is_gone_is_reported_and_the_others_go_on(void **state)
 {
 	char said[256] = "";
-	const struct torc_config config = { .notice = keep_notice,
-		.arg = said };
-	unsigned port;
-	int fd;
 
 	(void)state;
-	start(&config, echo_handler, NULL);
-	server_call(&server, listen_once_more, &port);
-	server_call(&server, shut_listener, NULL);
-	fd = client_open(port);
-	client_echo(fd, "the other one");
-	close(fd);
+	/* Also if nobody wants to hear of it. */
+	for (int i = 0; i < 2; i++) {
+		const struct torc_config config = {
+			.notice = i == 0 ? keep_notice : NULL,
+			.arg = said,
+		};
+		unsigned port;
+		int fd;
+
+		start(&config, echo_handler, NULL);
+		server_call(&server, listen_once_more, &port);
+		server_call(&server, shut_listener, NULL);
+		fd = client_open(port);
+		client_echo(fd, "the other one");
+		close(fd);
+		stop();
+	}
 	assert_non_null(strstr(said, "is gone"));
-	stop();
 }
+
+/* ---- A whole server without this or that ---- */
 
 static void
 end_server(void *arg)
 {
-	atomic_store((atomic_bool *)arg, true);
+	(void)arg;
 	kill(getpid(), SIGTERM);
+}
+
+/* Serve and end; the `nth` call of a kind fails. */
+static int
+serve_without(enum call call, int nth, unsigned reactors, char *text,
+    size_t size)
+{
+	const unsigned pid = (unsigned)getpid();
+	char fixed[64], path[64];
+	const char *const addresses[] = { "127.0.0.1:0", fixed, path, NULL };
+	const struct torc_config config = {
+		.listen = addresses,
+		.handler = echo_handler,
+		.reactors = reactors,
+	};
+
+	/* A port that nobody else has, nor had a moment ago. */
+	snprintf(fixed, sizeof(fixed), "127.%u.%u.%u:%d",
+	    64 + (pid >> 16 & 63), pid >> 8 & 255, pid & 255, 7000 + nth);
+	snprintf(path, sizeof(path), "unix:/tmp/torc-corners-%u", pid);
+	atomic_store(&refused[call], nth);
+	return torc_serve(&config, end_server, text, size);
+}
+
+/*
+ * Each of the calls of a kind fails once: the server says so, or does without,
+ * and leaves nothing. Returns how many there are.
+ */
+static int
+serve_without_each(enum call call, int error)
+{
+	const unsigned before = count_fds();
+	int refusals = 0, failures = 0;
+
+	for (;;) {
+		char text[512] = "";
+		int rc = serve_without(call, ++refusals, 2, text,
+		    sizeof(text));
+
+		assert_int_equal(count_fds(), before);
+		if (atomic_exchange(&refused[call], 0) > 0) {
+			assert_int_equal(rc, 0);
+			break;
+		}
+		assert_true(rc == 0 || rc == error);
+		assert_true((rc == 0) == (text[0] == '\0'));
+		failures += rc != 0;
+	}
+	assert_true(failures > 0);
+	return refusals - 1;
 }
 
 /* R-083, I8 */
 static void
 a_server_that_gets_no_memory_says_so_and_leaves_nothing(void **state)
 {
-	const char *const addresses[] = { "127.0.0.1:0", NULL };
-	atomic_bool served = false;
-	const struct torc_config config = {
-		.listen = addresses,
-		.handler = echo_handler,
-		.arg = &served,
-		.reactors = 2,
-	};
-	const unsigned before = count_fds();
-	unsigned refusals = 0;
+	(void)state;
+	/* Two tables, and for each reactor itself, its net and its buffers. */
+	assert_true(serve_without_each(ALLOC, -ENOMEM) >= 8);
+	assert_true(serve_without_each(MAP, -ENOMEM) >= 16);
+}
+
+/* I8 */
+static void
+a_server_that_gets_no_socket_says_so_and_leaves_nothing(void **state)
+{
+	(void)state;
+	/* One for each reactor, twice; one tried out; two for the local
+	 * one. */
+	assert_int_equal(serve_without_each(SOCKET, -EMFILE), 7);
+}
+
+/* I8: those that were started are ended. */
+static void
+a_server_that_gets_no_thread_says_so_and_leaves_nothing(void **state)
+{
+	(void)state;
+	/* Two reactors, and who waits for the second signal. */
+	assert_int_equal(serve_without_each(THREAD, -EAGAIN), 3);
+}
+
+static void
+a_server_that_gets_no_ring_says_why(void **state)
+{
+	char text[512] = "";
 
 	(void)state;
-	while (!atomic_load(&served)) {
-		char text[256] = "";
-		int rc;
+	assert_int_equal(serve_without(SETUP, 1, 1, text, sizeof(text)),
+	    -EPERM);
+	assert_true(text[0] != '\0');
+	atomic_store(&refused[SETUP], 1);
+	text[0] = '\0';
+	assert_int_equal(torc_available(text, sizeof(text)), -EPERM);
+	assert_true(text[0] != '\0');
+	/* And with one, as many reactors as there are CPUs. */
+	assert_int_equal(serve_without(SETUP, 0, 0, NULL, 0), 0);
+}
 
-		atomic_store(&refused_alloc, (int)++refusals);
-		rc = torc_serve(&config, end_server, text, sizeof(text));
-		assert_int_equal(rc, atomic_load(&served) ? 0 : -ENOMEM);
-		assert_true((rc == 0) == (text[0] == '\0'));
-		assert_int_equal(count_fds(), before);
+static void
+ask_for_a_descriptor(struct torc_reactor *reactor, void *arg)
+{
+	unsigned before = count_fds();
+
+	(void)arg;
+	atomic_store(&refused[REGISTER], 1);
+	EXPECT(torc_reactor_fd(reactor) == -EINVAL);
+	EXPECT(count_fds() == before);
+}
+
+static void
+a_descriptor_that_the_ring_does_not_know_is_not_handed_out(void **state)
+{
+	(void)state;
+	start(NULL, echo_handler, NULL);
+	server_call(&server, ask_for_a_descriptor, NULL);
+	stop();
+}
+
+static void
+probe_in_vain(struct torc_reactor *reactor, void *arg)
+{
+	unsigned before = count_fds();
+
+	(void)arg;
+	EXPECT(torc_send_probe() == net_of(reactor)->quiet);
+	atomic_store(&refused[SETUP], 1);
+	EXPECT(!torc_send_probe());
+	/* The rings, the SQEs, and then what is to be sent. */
+	atomic_store(&refused[MAP], 3);
+	EXPECT(!torc_send_probe());
+	EXPECT(atomic_load(&refused[MAP]) == 0);
+	atomic_store(&deaf, reactor);
+	EXPECT(!torc_send_probe());
+	hear_again();
+	EXPECT(count_fds() == before);
+}
+
+/* I9: what could not be tried out is not relied on. */
+static void
+quiet_sends_that_cannot_be_tried_out_are_not_used(void **state)
+{
+	(void)state;
+	start(NULL, echo_handler, NULL);
+	server_call(&server, probe_in_vain, NULL);
+	stop();
+}
+
+/* ---- Connections that are dealt out ---- */
+
+/* The first of two reactors deals out what comes to a local socket. */
+struct deal_test {
+	struct torc_reactor *peers[2];	/* the server's, and another one */
+	char path[64];
+	unsigned dealt;
+	int client;
+};
+
+static void
+share(struct torc_reactor *reactor, void *arg)
+{
+	struct deal_test *test = arg;
+	char address[80];
+
+	snprintf(address, sizeof(address), "unix:%s", test->path);
+	EXPECT(torc_listen(reactor, address, echo_handler, NULL) >= 0);
+	test->peers[0] = reactor;
+	net_of(reactor)->peers = test->peers;
+	net_of(reactor)->peer_count = 2;
+	net_of(reactor)->peer_next = 1;
+}
+
+static void
+share_no_more(struct torc_reactor *reactor, void *arg)
+{
+	struct deal_test *test = arg;
+
+	test->dealt = net_of(reactor)->peer_next;
+	net_of(reactor)->peer_count = 0;
+}
+
+static bool
+has_dealt(struct torc_reactor *reactor, void *arg)
+{
+	(void)arg;
+	return net_of(reactor)->peer_next > 1;
+}
+
+static int
+connect_local(const char *path)
+{
+	const struct timeval limit = { .tv_sec = CLIENT_SECONDS };
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	EXPECT(connect(fd, (struct sockaddr *)&address,
+	    sizeof(address)) == 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	return fd;
+}
+
+static void
+begin_to_share(struct deal_test *test, const char *name)
+{
+	memset(test, 0, sizeof(*test));
+	snprintf(test->path, sizeof(test->path), "/tmp/torc-%s-%d", name,
+	    getpid());
+	assert_int_equal(torc_reactor_create(&test->peers[1], NULL, NULL, 0),
+	    0);
+	start(NULL, echo_handler, NULL);
+	server_call(&server, share, test);
+}
+
+/* A41: and when there is no memory to deal it out. */
+static void
+a_connection_dealt_to_a_reactor_that_has_ended_is_served(void **state)
+{
+	struct deal_test test;
+
+	(void)state;
+	begin_to_share(&test, "ended");
+	torc_reactor_stop(test.peers[1]);
+	assert_int_equal(torc_reactor_run(test.peers[1]), 0);
+	for (int i = 0; i < 4; i++) {
+		int fd;
+
+		atomic_store(&refused[ALLOC], i == 2);
+		fd = connect_local(test.path);
+		client_echo(fd, "served after all");
+		close(fd);
 	}
-	/* Two tables, and for each reactor itself, its net and its buffers. */
-	assert_true(refusals > 8);
+	server_call(&server, share_no_more, &test);
+	assert_int_equal(test.dealt, 5);
+	stop();
+	torc_reactor_destroy(test.peers[1]);
+}
+
+/* On the reactor that is about to end: its last turn is not over. */
+static int
+be_dealt_to(void *arg)
+{
+	struct deal_test *test = arg;
+
+	test->client = connect_local(test->path);
+	EXPECT(server_await(&server, has_dealt, NULL, WAIT_MS));
+	return 0;
+}
+
+/* A41, I8 */
+static void
+a_connection_dealt_to_a_reactor_in_its_last_turn_is_closed(void **state)
+{
+	struct deal_test test;
+	unsigned before;
+
+	(void)state;
+	begin_to_share(&test, "ending");
+	before = count_fds();
+	assert_int_equal(torc_fiber_start(test.peers[1], NULL, be_dealt_to,
+	    &test), 0);
+	torc_reactor_stop(test.peers[1]);
+	assert_int_equal(torc_reactor_run(test.peers[1]), 0);
+	assert_all_held();
+	server_call(&server, share_no_more, &test);
+	assert_int_equal(test.dealt, 2);
+	assert_true(client_sees_fin(test.client));
+	close(test.client);
+	torc_reactor_destroy(test.peers[1]);
+	/* Its ring and its eventfd have gone, and the connection with them. */
+	assert_int_equal(count_fds(), before - 2);
+	stop();
 }
 
 static void
@@ -1177,6 +1756,8 @@ main(void)
 		CLAIM(an_op_that_ends_while_its_cancel_waits_for_room_ends_once),
 		CLAIM(an_op_with_many_completions_is_over_at_its_last),
 		CLAIM(a_wait_for_an_op_with_many_completions_ends_at_its_last),
+		CLAIM(a_fiber_that_is_cancelled_and_then_completed_wakes_once),
+		CLAIM(a_wait_over_the_cap_of_operations_is_minus_enobufs),
 		CLAIM(a_socket_that_finds_no_room_to_be_closed_is_closed_at_once),
 		CLAIM(a_receive_whose_cancel_finds_no_room_is_ended_later),
 		CLAIM(a_send_whose_cancel_finds_no_room_is_ended_later),
@@ -1190,11 +1771,23 @@ main(void)
 		CLAIM(who_leaves_the_queue_for_buffers_leaves_no_gap_in_it),
 		CLAIM(the_fin_of_a_peer_that_was_slowed_is_seen),
 		CLAIM(a_write_that_finds_no_room_until_its_deadline_is_the_last_one),
+		CLAIM(what_is_staged_on_a_connection_that_is_reset_holds_no_memory),
+		CLAIM(a_connection_that_nobody_closed_is_closed_at_the_end),
+		CLAIM(what_was_dialled_goes_on_receiving_in_a_drain),
+		CLAIM(who_cannot_keep_what_is_unread_is_closed_in_order),
 		CLAIM(a_dial_over_the_cap_is_minus_enobufs_and_leaves_no_socket),
 		CLAIM(without_a_stack_a_dormant_connection_with_input_is_reset),
 		CLAIM(without_a_stack_a_dormant_connection_is_not_drained_but_reset),
+		CLAIM(a_listener_without_descriptors_goes_on_when_one_is_closed),
 		CLAIM(a_listener_that_is_gone_is_reported_and_the_others_go_on),
 		CLAIM(a_server_that_gets_no_memory_says_so_and_leaves_nothing),
+		CLAIM(a_server_that_gets_no_socket_says_so_and_leaves_nothing),
+		CLAIM(a_server_that_gets_no_thread_says_so_and_leaves_nothing),
+		CLAIM(a_server_that_gets_no_ring_says_why),
+		CLAIM(a_descriptor_that_the_ring_does_not_know_is_not_handed_out),
+		CLAIM(quiet_sends_that_cannot_be_tried_out_are_not_used),
+		CLAIM(a_connection_dealt_to_a_reactor_that_has_ended_is_served),
+		CLAIM(a_connection_dealt_to_a_reactor_in_its_last_turn_is_closed),
 		CLAIM(the_version_and_the_availability_are_what_they_are),
 	};
 
