@@ -545,6 +545,75 @@ a_wait_over_the_cap_of_operations_is_minus_enobufs(void **state)
 	end_with(&probe, -ECANCELED);
 }
 
+static int
+return_7(void *arg)
+{
+	(void)arg;
+	return 7;
+}
+
+/* One runs, and three results wait for somebody to come. */
+static int
+leave_results(void *arg)
+{
+	uint64_t ids[3], id;
+	int result = 0;
+
+	(void)arg;
+	for (int i = 0; i < 3; i++) {
+		EXPECT(torc_fiber_spawn(&ids[i], return_7, NULL) == 0);
+		EXPECT(torc_yield() == 0);
+	}
+	EXPECT(torc_reactor_self()->stacks.in_use == 1);
+	EXPECT(torc_fiber_spawn(&id, return_7, NULL) == -ENOMEM);
+	EXPECT(torc_fiber_join(ids[1], &result, 0) == 0 && result == 7);
+	EXPECT(torc_fiber_spawn(&id, return_7, NULL) == 0);
+	/* The others are left to the reactor. */
+	return 0;
+}
+
+/* I10 */
+static void
+results_that_nobody_comes_for_are_bounded_too(void **state)
+{
+	const struct torc_config config = { .fibers = 2 };
+
+	(void)state;
+	start(&config, echo_handler, NULL);
+	on_fiber(leave_results, NULL);
+	stop();
+}
+
+static bool
+spins_no_more(struct torc_reactor *reactor, void *arg)
+{
+	(void)arg;
+	return reactor->spin_credit == 0;
+}
+
+/* A48 */
+static void
+a_reactor_that_stopped_spinning_spins_again_under_traffic(void **state)
+{
+	const struct torc_config config = { .spin_us = 500 };
+	const uint64_t end = now_ms() + WAIT_MS;
+	uint64_t before;
+	int fd;
+
+	(void)state;
+	start(&config, echo_handler, NULL);
+	fd = client_open(server.port);
+	assert_true(server_await(&server, spins_no_more, NULL, WAIT_MS));
+	before = server_counters(&server).spins;
+	do
+		for (int i = 0; i < 50; i++)
+			client_echo(fd, "quick");
+	while (server_counters(&server).spins == before && now_ms() < end);
+	assert_true(server_counters(&server).spins > before);
+	close(fd);
+	stop();
+}
+
 /* ---- Connections without room in the queue ---- */
 
 /* A connection at one end of a pair of sockets; the other end is the test's. */
@@ -1419,6 +1488,48 @@ shut_listener(struct torc_reactor *reactor, void *arg)
 	EXPECT(shutdown(listener->fd, SHUT_RDWR) == 0);
 }
 
+#define LISTENERS 1024	/* of a reactor */
+
+static void
+listen_too_often(struct torc_reactor *reactor, void *arg)
+{
+	int rc = 0;
+
+	(void)arg;
+	for (int i = 1; i < LISTENERS && rc >= 0; i++)
+		rc = torc_listen(reactor, "127.0.0.1:0", echo_handler, NULL);
+	EXPECT(rc == LISTENERS - 1);
+	for (int i = 0; i < 2; i++) {
+		unsigned before = count_fds();
+
+		EXPECT(torc_listen(reactor, "127.0.0.1:0", echo_handler,
+		    NULL) == -ENOSPC);
+		EXPECT(count_fds() == before);
+	}
+}
+
+static void
+a_listener_over_the_cap_is_minus_enospc_and_leaves_no_socket(void **state)
+{
+	struct rlimit before, enough;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	enough = before;
+	if (enough.rlim_cur < LISTENERS + 200)
+		enough.rlim_cur = LISTENERS + 200;
+	if (enough.rlim_max < enough.rlim_cur) {
+		print_message("SKIP: no %d descriptors are allowed\n",
+		    LISTENERS + 200);
+		skip();
+	}
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &enough), 0);
+	start(NULL, echo_handler, NULL);
+	server_call(&server, listen_too_often, NULL);
+	stop();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
 static void
 keep_notice(void *arg, const char *text)
 {
@@ -1758,6 +1869,8 @@ main(void)
 		CLAIM(a_wait_for_an_op_with_many_completions_ends_at_its_last),
 		CLAIM(a_fiber_that_is_cancelled_and_then_completed_wakes_once),
 		CLAIM(a_wait_over_the_cap_of_operations_is_minus_enobufs),
+		CLAIM(results_that_nobody_comes_for_are_bounded_too),
+		CLAIM(a_reactor_that_stopped_spinning_spins_again_under_traffic),
 		CLAIM(a_socket_that_finds_no_room_to_be_closed_is_closed_at_once),
 		CLAIM(a_receive_whose_cancel_finds_no_room_is_ended_later),
 		CLAIM(a_send_whose_cancel_finds_no_room_is_ended_later),
@@ -1779,6 +1892,7 @@ main(void)
 		CLAIM(without_a_stack_a_dormant_connection_with_input_is_reset),
 		CLAIM(without_a_stack_a_dormant_connection_is_not_drained_but_reset),
 		CLAIM(a_listener_without_descriptors_goes_on_when_one_is_closed),
+		CLAIM(a_listener_over_the_cap_is_minus_enospc_and_leaves_no_socket),
 		CLAIM(a_listener_that_is_gone_is_reported_and_the_others_go_on),
 		CLAIM(a_server_that_gets_no_memory_says_so_and_leaves_nothing),
 		CLAIM(a_server_that_gets_no_socket_says_so_and_leaves_nothing),
