@@ -1253,6 +1253,45 @@ what_was_dialled_goes_on_receiving_in_a_drain(void **state)
 }
 
 static int
+close_while_sending(void *arg)
+{
+	static const uint8_t bytes[2048];
+	struct torc_net *net = net_of(torc_reactor_self());
+	const int small = 1;
+	struct torc_slice in;
+	struct pair pair;
+
+	(void)arg;
+	open_pair(torc_reactor_self(), &pair);
+	setsockopt(pair.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	/* No receive keeps it: only the send does. */
+	EXPECT(shutdown(pair.peer, SHUT_WR) == 0);
+	EXPECT(torc_conn_recv(pair.conn, &in, torc_after_ms(WAIT_MS)) == 0);
+	for (int i = 0; i < 1000 && !pair.conn->loud; i++) {
+		EXPECT(torc_conn_write(pair.conn, bytes, sizeof(bytes),
+		    torc_after_ms(WAIT_MS)) == 0);
+		torc_conn_flush(pair.conn, torc_after_ms(5));
+	}
+	EXPECT(pair.conn->loud && pair.conn->slab != NULL);
+	EXPECT(torc_conn_close(pair.conn, 0) == 0);
+	EXPECT(net->conns.count == 1 && is_open(pair.fd));
+	AWAIT(net->conns.count == 0);
+	EXPECT(net->slab_count == 1);
+	close(pair.peer);
+	return 0;
+}
+
+/* I1 */
+static void
+a_connection_is_there_until_its_last_send_has_ended(void **state)
+{
+	(void)state;
+	start(NULL, echo_handler, NULL);
+	on_fiber(close_while_sending, NULL);
+	stop();
+}
+
+static int
 outlive_a_first_request(void *arg)
 {
 	struct torc_reactor *reactor = torc_reactor_self();
@@ -1922,6 +1961,7 @@ main(void)
 		CLAIM(what_is_staged_on_a_connection_that_is_reset_holds_no_memory),
 		CLAIM(a_connection_that_nobody_closed_is_closed_at_the_end),
 		CLAIM(what_was_dialled_goes_on_receiving_in_a_drain),
+		CLAIM(a_connection_is_there_until_its_last_send_has_ended),
 		CLAIM(the_time_of_a_first_request_ends_with_its_connection),
 		CLAIM(who_cannot_keep_what_is_unread_is_closed_in_order),
 		CLAIM(a_dial_over_the_cap_is_minus_enobufs_and_leaves_no_socket),
