@@ -202,5 +202,5 @@ sim_check_end(void)
 	sim_kernel_check_end();
 	sim_net_check_end();
 	/* An abandoned reactor leaves its memory, on purpose. */
-	sim_seam_check_end(!sim_kernel_lost());
+	sim_seam_check_end(!world.lost);
 }

@@ -9,6 +9,7 @@
  *   sim plain              every scenario without faults, on every kernel
  *   sim plain NAME KERNEL  one of them, with its trace
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ run_seed(uint64_t seed)
 {
 	const struct scenario *scenario;
 
+	alarm(20);
 	sim_world_reset(seed);
 	scenario = &scenarios[sim_draw((uint32_t)scenario_count)];
 	snprintf(world.what, sizeof(world.what), "%s, make sim SEED=%llu",
@@ -34,6 +36,14 @@ run_seed(uint64_t seed)
 	sim_world_draw();
 	sim_run(scenario);
 	return world.hash;
+}
+
+/* A program that loops without a crossing cannot be told from outside. */
+static void
+say_stuck(int number)
+{
+	(void)number;
+	sim_fail("the program does not come back");
 }
 
 static void
@@ -71,6 +81,7 @@ static void
 run_single(const struct scenario *scenario, uint64_t crossing,
     unsigned error)
 {
+	alarm(20);
 	sim_world_reset(1);
 	snprintf(world.what, sizeof(world.what),
 	    "sim single '%s' %llu %u", scenario->name,
@@ -206,6 +217,7 @@ main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "check";
 
+	signal(SIGALRM, say_stuck);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (strcmp(mode, "check") == 0) {
 		return check(argc > 2 ? number(argv[2]) : 10000);

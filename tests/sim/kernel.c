@@ -198,16 +198,6 @@ sim_ring_reactor(const struct kring *ring)
 	return NULL;
 }
 
-bool
-sim_kernel_lost(void)
-{
-	bool lost = false;
-
-	for (struct kring *ring = rings; ring < rings + MAX_RINGS; ring++)
-		lost |= ring->lost;
-	return lost;
-}
-
 /* ---- Registration ---- */
 
 static int
@@ -622,6 +612,7 @@ enter_ring(struct kring *ring, uint32_t to_submit, uint32_t flags,
 
 	if (rc < 0) {
 		ring->lost = rc == -EBADR;
+		world.lost |= ring->lost && sim_ring_reactor(ring) != NULL;
 		return rc;
 	}
 	rc = submit(ring, to_submit);

@@ -134,7 +134,7 @@ sim_fd_close(int fd)
 		sim_fail("descriptor %d is closed, and was not open", fd);
 	sim_trace("close", fd, file->kind, file->refs);
 	if (file->kind == FILE_SOCKET && file->refs > 1 &&
-	    !sim_kernel_lost())
+	    !world.lost)
 		sim_fail("descriptor %d is closed under an operation", fd);
 	fds[fd] = NULL;
 	sim_file_put(file);
@@ -600,7 +600,7 @@ sim_net_check_end(void)
 	for (int fd = 0; fd < MAX_FDS; fd++) {
 		/* Fibers of a reactor that was given up do not run on. */
 		if (fds[fd] != NULL &&
-		    !(fds[fd]->programs && sim_kernel_lost()))
+		    !(fds[fd]->programs && world.lost))
 			sim_fail("descriptor %d (kind %d) was left open", fd,
 			    fds[fd]->kind);
 	}

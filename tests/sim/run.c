@@ -476,6 +476,7 @@ sim_run(const struct scenario *scenario)
 	if (scenario->nofile > 0)
 		world.nofile = scenario->nofile;
 	peers_reset(scenario);
+	scenarios_reset();
 	rc = prepare(scenario);
 	if (rc < 0 && !world.disturbed)
 		sim_fail("the program could not start: %d", rc);

@@ -576,119 +576,150 @@ relay(struct torc_conn *conn, void *arg)
 
 /* ---- Operations on descriptors ---- */
 
+/*
+ * Descriptors that several fibers use: the last one closes them. A fiber that
+ * is cancelled cannot wait for another one, so nobody waits.
+ */
+struct pair {
+	int fds[2];
+	unsigned users;
+};
+static struct pair pairs[4];
+
+static struct pair *
+pair_open(void)
+{
+	struct pair *pair = pairs;
+
+	while (pair->users > 0)
+		pair++;
+	if (program_pair(pair->fds) < 0)
+		return NULL;
+	pair->users = 1;
+	return pair;
+}
+
+static int
+pair_leave(struct pair *pair, int result)
+{
+	if (--pair->users == 0) {
+		program_close(pair->fds[0]);
+		program_close(pair->fds[1]);
+	}
+	return result;
+}
+
+static int
+pair_spawn(struct pair *pair, uint64_t *id, torc_fiber_entry *entry)
+{
+	int rc = torc_fiber_spawn(id, entry, pair);
+
+	if (rc == 0)
+		pair->users++;
+	return rc;
+}
+
 static int
 send_on(void *arg)
 {
-	int fd = *(const int *)arg;
+	struct pair *pair = arg;
+	int rc = torc_sleep(torc_after_ms(3));
 
-	if (torc_sleep(torc_after_ms(3)) < 0)
-		return -1;
-	return torc_fd_send(fd, "hello", 5, MSG_WAITALL, LATER);
+	if (rc == 0)
+		rc = torc_fd_send(pair->fds[1], "hello", 5, MSG_WAITALL,
+		    LATER);
+	return pair_leave(pair, rc);
 }
 
 static int
 use_descriptors(void *arg)
 {
+	struct pair *pair = pair_open();
 	uint64_t sender;
 	char text[8];
-	int fds[2], rc;
+	int rc;
 
 	(void)arg;
-	if (program_pair(fds) < 0)
+	if (pair == NULL)
 		return -1;
-	rc = torc_fd_recv(fds[0], text, sizeof(text), 0, torc_after_ms(5));
+	rc = torc_fd_recv(pair->fds[0], text, sizeof(text), 0,
+	    torc_after_ms(5));
 	expect(rc == -ETIMEDOUT, "a receive has a deadline");
-	rc = torc_fd_recv(fds[0], text, sizeof(text), MSG_DONTWAIT, LATER);
+	rc = torc_fd_recv(pair->fds[0], text, sizeof(text), MSG_DONTWAIT,
+	    LATER);
 	expect(rc == -EAGAIN, "or none is wanted");
-	rc = torc_fiber_spawn(&sender, send_on, &fds[1]);
-	if (rc == 0) {
-		rc = torc_fd_poll(fds[0], POLLIN, LATER);
+	if (pair_spawn(pair, &sender, send_on) == 0) {
+		rc = torc_fd_poll(pair->fds[0], POLLIN, LATER);
 		expect(rc > 0 && (rc & POLLIN), "it becomes readable");
-		rc = torc_fd_recv(fds[0], text, sizeof(text), 0, LATER);
+		rc = torc_fd_recv(pair->fds[0], text, sizeof(text), 0, LATER);
 		expect(rc > 0 && memcmp(text, "hello", (size_t)rc) == 0,
 		    "what was sent arrives");
-		while (torc_fiber_join(sender, &rc, TORC_NEVER) ==
-		    -ECANCELED && torc_fiber_cancel(sender) == 0)
-			continue;
+		torc_fiber_join(sender, NULL, LATER);
 	}
-	rc = torc_fd_write(fds[0], "ab", 2, TORC_STREAM, LATER);
+	rc = torc_fd_write(pair->fds[0], "ab", 2, TORC_STREAM, LATER);
 	expect(rc == 2 || rc == 1, "a write");
 	if (rc > 0) {
-		rc = torc_fd_read(fds[1], text, 8, TORC_STREAM, LATER);
+		rc = torc_fd_read(pair->fds[1], text, 8, TORC_STREAM, LATER);
 		expect(rc > 0 && text[0] == 'a', "a read");
 	}
-	program_close(fds[0]);
-	program_close(fds[1]);
-	return 0;
+	return pair_leave(pair, 0);
 }
 
 static int
 receive_for_ever(void *arg)
 {
+	struct pair *pair = arg;
 	char text[64];
-	int rc = torc_fd_recv(*(const int *)arg, text, sizeof(text), 0,
+	int rc = torc_fd_recv(pair->fds[0], text, sizeof(text), 0,
 	    TORC_NEVER);
 
 	memset(text, 0xee, sizeof(text));
-	return rc;
+	return pair_leave(pair, rc);
 }
 
 /* Memory of an operation is on the stack of a fiber that is cancelled. */
 static int
 cancel_operations(void *arg)
 {
-	uint64_t ids[6];
-	int fds[2], result = 0;
+	struct pair *pair = pair_open();
 	unsigned count = 0;
+	uint64_t ids[6];
+	int result = 0;
 
 	(void)arg;
-	if (program_pair(fds) < 0)
+	if (pair == NULL)
 		return -1;
-	while (count < 6 && torc_fiber_spawn(&ids[count], receive_for_ever,
-	    &fds[0]) == 0)
+	while (count < 6 && pair_spawn(pair, &ids[count],
+	    receive_for_ever) == 0)
 		count++;
 	torc_sleep(torc_after_ms(1));
 	for (unsigned i = 0; i < count; i++)
 		torc_fiber_cancel(ids[i]);
 	for (unsigned i = 0; i < count; i++) {
-		while (torc_fiber_join(ids[i], &result, TORC_NEVER) ==
-		    -ECANCELED)
-			torc_yield();
-		expect(result == -ECANCELED || result == -ENOBUFS,
-		    "a canceled receive ends");
+		if (torc_fiber_join(ids[i], &result, TORC_NEVER) == 0)
+			expect(result == -ECANCELED || result == -ENOBUFS,
+			    "a canceled receive ends");
 	}
-	program_close(fds[0]);
-	program_close(fds[1]);
-	return 0;
-}
-
-static int
-send_much(void *arg)
-{
-	uint8_t bytes[LARGE];
-	int rc;
-
-	memcpy(bytes, program_stream(), sizeof(bytes));
-	rc = torc_fd_send(*(const int *)arg, bytes, sizeof(bytes),
-	    MSG_WAITALL, torc_after_ms(5));
-	memset(bytes, 0xee, sizeof(bytes));
-	return rc;
+	return pair_leave(pair, 0);
 }
 
 /* A send that nobody reads ends by its deadline, with what was sent. */
 static int
 send_with_deadline(void *arg)
 {
-	int fds[2], rc;
+	struct pair *pair = pair_open();
+	uint8_t bytes[LARGE];
+	int rc;
 
 	(void)arg;
-	if (program_pair(fds) < 0)
+	if (pair == NULL)
 		return -1;
-	rc = send_much(&fds[0]);
+	memcpy(bytes, program_stream(), sizeof(bytes));
+	rc = torc_fd_send(pair->fds[0], bytes, sizeof(bytes), MSG_WAITALL,
+	    torc_after_ms(5));
+	memset(bytes, 0xee, sizeof(bytes));
 	expect(rc > 0 && rc < (int)LARGE, "it says how much was sent");
-	program_close(fds[0]);
-	program_close(fds[1]);
-	return 0;
+	return pair_leave(pair, rc);
 }
 
 static int
@@ -719,6 +750,13 @@ listen_late(void *arg)
 
 	expect(rc == 1, "one can listen at any time");
 	return 0;
+}
+
+void
+scenarios_reset(void)
+{
+	memset(pairs, 0, sizeof(pairs));
+	posts_run = 0;
 }
 
 /* ---- Scripts of peers ---- */

@@ -90,6 +90,8 @@ struct scenario {
 
 extern const struct scenario scenarios[];
 extern const size_t scenario_count;
+/* Before each run: forget what the last one left. */
+void scenarios_reset(void);
 
 /* The `index`-th address that the program listens on. */
 const char *program_address(unsigned index);

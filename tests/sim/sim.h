@@ -108,6 +108,7 @@ struct world {
 	uint64_t calm_at;	/* events; from there on nothing fails */
 	bool calm;
 	bool disturbed;		/* something failed that matters */
+	bool lost;		/* a reactor had to be given up */
 	uint64_t crossings;
 	uint64_t single;	/* the crossing that fails, from 1; 0: none */
 	unsigned single_error;	/* index of its result */
@@ -203,8 +204,6 @@ bool sim_kernel_busy(const struct torc_reactor *reactor);
 /* In the fallback without deferred work: it runs at any system call. */
 void sim_kernel_any_call(void);
 void sim_kernel_check_end(void);
-/* In this run an enter failed so that the program had to give a ring up. */
-bool sim_kernel_lost(void);
 /* Memory goes: no operation in flight may name it. */
 void sim_kernel_check_free(const void *memory, size_t size);
 
