@@ -813,8 +813,16 @@ torc_reactor_destroy(struct torc_reactor *reactor)
 	    reactor->phase == TORC_PHASE_ENDED,
 	    "a reactor is destroyed that has not ended: stop it, and turn "
 	    "until it says 0");
-	if (reactor->phase == TORC_PHASE_CREATED)
+	if (reactor->phase == TORC_PHASE_CREATED) {
+		struct torc_reactor *current = torc_current;
+
+		/* It never ran; but who posted to it was promised a call. */
+		torc_current = reactor;
+		close_mailbox(reactor);
+		reactor->phase = TORC_PHASE_CREATED;
 		end(reactor);
+		torc_current = current;
+	}
 	torc_mailbox_fini(&reactor->mailbox);
 	if (reactor->ready_fd >= 0)
 		torc_sys_close(reactor->ready_fd);
