@@ -545,7 +545,8 @@ others_due(void)
 		uint64_t its;
 
 		if (i == world.running || reactor == NULL ||
-		    reactor->phase == TORC_PHASE_ENDED)
+		    reactor->phase == TORC_PHASE_ENDED ||
+		    world.unable & 1u << i)
 			continue;
 		its = sim_kernel_busy(reactor) ? 0 :
 		    torc_reactor_due(reactor);

@@ -594,13 +594,19 @@ sim_net_reset(void)
 	peer_listener->backlog = 16;
 }
 
+/* Of a fiber that will not run on, since its reactor was given up. */
+static bool
+is_stranded(const struct file *file)
+{
+	return world.lost && (file->programs || (file->kind == FILE_SOCKET &&
+	    file->sock->state == SOCK_NEW));
+}
+
 void
 sim_net_check_end(void)
 {
 	for (int fd = 0; fd < MAX_FDS; fd++) {
-		/* Fibers of a reactor that was given up do not run on. */
-		if (fds[fd] != NULL &&
-		    !(fds[fd]->programs && world.lost))
+		if (fds[fd] != NULL && !is_stranded(fds[fd]))
 			sim_fail("descriptor %d (kind %d) was left open", fd,
 			    fds[fd]->kind);
 	}

@@ -704,6 +704,8 @@ start(struct kring *ring, const struct io_uring_sqe *sqe)
 		sim_fail("an operation on descriptor %d, which is closed",
 		    sqe->fd);
 	req->file->refs++;
+	if (mine(req, TORC_KIND_OP))
+		req->file->programs = true;
 	req->multishot =
 	    (sqe->opcode == IORING_OP_RECV &&
 	    sqe->ioprio & IORING_RECV_MULTISHOT) ||

@@ -141,7 +141,8 @@ program_address(unsigned index)
 static bool
 is_alive(const struct torc_reactor *reactor)
 {
-	return reactor != NULL && reactor->phase != TORC_PHASE_ENDED;
+	return reactor != NULL && reactor->phase != TORC_PHASE_ENDED &&
+	    !(world.unable & 1u << reactor->index);
 }
 
 static void
@@ -158,6 +159,16 @@ tell_to_end(void)
 			torc_reactor_stop(world.reactors[i]);
 		else
 			torc_reactor_drain(world.reactors[i], by);
+	}
+}
+
+static void
+stop_all(void)
+{
+	world.ending = true;
+	for (unsigned i = 0; i < world.reactor_count; i++) {
+		if (is_alive(world.reactors[i]))
+			torc_reactor_stop(world.reactors[i]);
 	}
 }
 
@@ -352,6 +363,7 @@ prepare(const struct scenario *scenario)
 		    sizeof(text));
 		if (rc < 0)
 			return rc;
+		world.reactors[i]->index = i;
 		world.reactor_count++;
 	}
 	world.running = 0;
@@ -441,9 +453,12 @@ take_turns(void)
 			rc = turn((unsigned)index, TORC_NEVER);
 		if (rc < 0 && !world.disturbed)
 			sim_fail("a reactor ended with %d", rc);
-		/* One that could not start is not there any more. */
-		if (rc < 0 && is_alive(world.reactors[index]))
-			break;
+		/* As torc_serve() does it: one that could not start ends the
+		 * others. */
+		if (rc < 0 && is_alive(world.reactors[index])) {
+			world.unable |= 1u << index;
+			stop_all();
+		}
 	}
 }
 

@@ -118,6 +118,7 @@ struct world {
 	const struct scenario *scenario;
 	struct torc_reactor *reactors[MAX_REACTORS];
 	unsigned reactor_count;
+	uint32_t unable;	/* reactors that could not start, bits */
 	unsigned running;	/* index of the one whose code runs */
 	bool varied;		/* sizes are drawn */
 	bool open;		/* it listens: peers may come */
