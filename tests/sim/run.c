@@ -198,7 +198,7 @@ has_connections(void)
 static bool
 is_time_to_end(void)
 {
-	if (world.ending || world.reactor_count == 0)
+	if (world.ending || !world.open)
 		return false;
 	if (world.scenario->early && sim_draw(100) == 0)
 		return true;
