@@ -93,6 +93,22 @@ torc_conn_advance(struct torc_conn *conn)
 		recycle(conn);
 }
 
+void
+torc_conn_missed(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe)
+{
+	struct torc_conn *conn = object;
+
+	if (cqe->res != -ENOENT)
+		return;
+	if (torc_tag_kind(cqe->user_data) ==
+	    (TORC_KIND_RECV | TORC_KIND_CANCEL))
+		conn->cancelling = false;
+	else if (conn->loud)
+		conn->aborting = conn->spoiled || conn->doomed;
+	torc_reactor_later(reactor, &conn->todo);
+}
+
 static void
 advance_later(struct torc_reactor *reactor, struct torc_todo *todo)
 {

@@ -334,6 +334,16 @@ torc_accept_complete(struct torc_reactor *reactor, void *object,
 }
 
 void
+torc_accept_missed(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe)
+{
+	struct torc_listener *listener = object;
+
+	if (cqe->res == -ENOENT)
+		torc_reactor_later(reactor, &listener->todo);
+}
+
+void
 torc_accept_stray(struct torc_reactor *reactor,
     const struct io_uring_cqe *cqe)
 {

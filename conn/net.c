@@ -290,6 +290,18 @@ conns:
 	return rc;
 }
 
+/* Who hears of cancels that have failed. */
+static void
+name_missed(struct torc_net *net, unsigned kind,
+    void (*missed)(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe))
+{
+	struct torc_kind *kinds = net->reactor->kinds;
+
+	kinds[kind | TORC_KIND_CANCEL].slots = kinds[kind].slots;
+	kinds[kind | TORC_KIND_CANCEL].complete = missed;
+}
+
 int
 torc_net_open(struct torc_reactor *reactor, struct torc_net **out)
 {
@@ -320,6 +332,9 @@ torc_net_open(struct torc_reactor *reactor, struct torc_net **out)
 		&net->conns, torc_recv_complete, torc_recv_stray };
 	reactor->kinds[TORC_KIND_SEND] = (struct torc_kind) {
 		&net->conns, torc_send_complete, stray_send };
+	name_missed(net, TORC_KIND_ACCEPT, torc_accept_missed);
+	name_missed(net, TORC_KIND_RECV, torc_conn_missed);
+	name_missed(net, TORC_KIND_SEND, torc_conn_missed);
 	reactor->layer_state = net;
 	reactor->layer = &layer;
 	*out = net;

@@ -214,6 +214,10 @@ void torc_conn_retire(struct torc_conn *conn);
 /* Do whatever is due: the one place that looks at all of the state. */
 void torc_conn_advance(struct torc_conn *conn);
 
+/* The cancel of its receive, or of its send, has failed. */
+void torc_conn_missed(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe);
+
 /* There is input, or its end: start the handler of a dormant connection. */
 void torc_conn_revive(struct torc_conn *conn);
 
@@ -267,6 +271,9 @@ bool torc_send_probe(void);
 void torc_accept_complete(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe);
 void torc_accept_stray(struct torc_reactor *reactor,
+    const struct io_uring_cqe *cqe);
+/* The cancel of an accept has failed. */
+void torc_accept_missed(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe);
 /* A descriptor was closed: those that lacked one may go on. */
 void torc_listen_resume(struct torc_net *net);

@@ -113,6 +113,16 @@ torc_op_complete(struct torc_reactor *reactor, void *object,
 	finish(op, cqe->res, cqe->flags);
 }
 
+void
+torc_op_missed(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe)
+{
+	struct torc_op *op = ((struct torc_op_slot *)object)->op;
+
+	if (cqe->res == -ENOENT)
+		torc_reactor_later(reactor, &op->todo);
+}
+
 /* A fiber that waits for an op, on the fiber's stack. */
 struct wait {
 	struct torc_op op;

@@ -62,4 +62,8 @@ int torc_op_await(struct torc_reactor *reactor,
 void torc_op_complete(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe);
 
+/* ... and those of their cancels, which have failed. */
+void torc_op_missed(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe);
+
 #endif

@@ -72,11 +72,13 @@ torc_reactor_cancel(struct torc_reactor *reactor, uint64_t tag)
 	if (sqe == NULL)
 		return false;
 	/* That it found nothing, or something too late, are both results:
-	 * only the target's own completion counts. */
+	 * only the target's own completion counts. An operation that is about
+	 * to be tried again is not found, and may wait for ever after that:
+	 * who wanted it cancelled is told, and asks again. */
 	sqe->opcode = IORING_OP_ASYNC_CANCEL;
 	sqe->addr = tag;
-	sqe->cancel_flags = IORING_ASYNC_CANCEL_ALL;
-	sqe->user_data = TORC_KIND_NONE;
+	sqe->user_data = tag | (uint64_t)TORC_KIND_CANCEL <<
+	    (TORC_SLOT_BITS + TORC_GENERATION_BITS);
 	sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
 	return true;
 }
@@ -684,12 +686,16 @@ name_kinds(struct torc_reactor *reactor)
 {
 	for (int i = 0; i < TORC_KINDS; i++) {
 		reactor->kinds[i].slots = &reactor->nothing;
-		reactor->kinds[i].stray = count_stray;
+		reactor->kinds[i].stray = i & TORC_KIND_CANCEL ? ignore :
+		    count_stray;
 	}
 	reactor->kinds[TORC_KIND_NONE].stray = ignore;
 	reactor->kinds[TORC_KIND_WAKE].stray = note_wake;
 	reactor->kinds[TORC_KIND_OP].slots = &reactor->ops;
 	reactor->kinds[TORC_KIND_OP].complete = torc_op_complete;
+	reactor->kinds[TORC_KIND_OP | TORC_KIND_CANCEL].slots = &reactor->ops;
+	reactor->kinds[TORC_KIND_OP | TORC_KIND_CANCEL].complete =
+	    torc_op_missed;
 }
 
 /* What of the page does not change any more; then it is one. */

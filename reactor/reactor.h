@@ -27,6 +27,7 @@ enum {
 	TORC_KIND_WAKE,		/* the mailbox's descriptor */
 	TORC_KIND_OP,
 	TORC_KIND_LAYER,
+	TORC_KIND_CANCEL = 8,	/* a bit: the cancel of that kind failed */
 	TORC_KINDS = 1 << TORC_KIND_BITS,
 };
 
@@ -142,7 +143,11 @@ torc_reactor_claim(struct torc_reactor *reactor)
 /* Do `todo` in the next turn; nothing if it is queued already. */
 void torc_reactor_later(struct torc_reactor *reactor, struct torc_todo *todo);
 
-/* Claim an SQE that cancels everything with the user_data `tag`. */
+/*
+ * Claim an SQE that cancels the operation with the user_data `tag`. Only a
+ * failure has a completion, of kind TORC_KIND_CANCEL | the target's; -ENOENT
+ * may mean that the kernel did not look where the operation was.
+ */
 bool torc_reactor_cancel(struct torc_reactor *reactor, uint64_t tag);
 
 /* Forget what libraries have set. */
