@@ -431,31 +431,42 @@ sim_work_add(struct req *req)
 }
 
 static void
-run_work(struct kring *ring, uint32_t limit)
+run_first(struct kring *ring)
 {
-	set_flag(ring, IORING_SQ_TASKRUN, false);
-	while (ring->work_count > 0 && limit-- > 0) {
-		struct req *req = ring->work[0];
+	struct req *req = ring->work[0];
 
-		ring->work_count--;
-		memmove(ring->work, ring->work + 1, ring->work_count *
-		    sizeof(*ring->work));
-		req->queued = false;
-		req->hidden = false;
-		sim_req_run(req);
-	}
+	ring->work_count--;
+	memmove(ring->work, ring->work + 1, ring->work_count *
+	    sizeof(*ring->work));
+	req->queued = false;
+	req->hidden = false;
+	sim_req_run(req);
+}
+
+/*
+ * Run what was deferred. Since 6.8, what is added meanwhile stays if there is
+ * enough for a wait for `enough` completions; since 6.13, there is a cap.
+ */
+static void
+run_work(struct kring *ring, uint32_t enough)
+{
+	const bool deferred = ring->flags & IORING_SETUP_DEFER_TASKRUN;
+	uint32_t limit = UINT32_MAX, ran = 0;
+
+	if (deferred && world.profile >= LINUX_6_18)
+		limit = enough > WORK_CAP ? enough : WORK_CAP;
+	set_flag(ring, IORING_SQ_TASKRUN, false);
+	do {
+		unsigned count = ring->work_count;
+
+		for (; count > 0 && ring->work_count > 0 && ran < limit;
+		    count--, ran++)
+			run_first(ring);
+	} while (ring->work_count > 0 && ran < limit && (!deferred ||
+	    world.profile < LINUX_6_12 || ran < enough));
 	sim_cq_post_late(ring);
 	if (ring->work_count > 0 && (ring->flags & IORING_SETUP_TASKRUN_FLAG))
 		set_flag(ring, IORING_SQ_TASKRUN, true);
-}
-
-static uint32_t
-work_limit(const struct kring *ring, uint32_t wait)
-{
-	if (!(ring->flags & IORING_SETUP_DEFER_TASKRUN) ||
-	    world.profile < LINUX_6_18)
-		return UINT32_MAX;
-	return wait > WORK_CAP ? wait : WORK_CAP;
 }
 
 void
@@ -577,13 +588,13 @@ sleep_until_ready(struct kring *ring, struct wait *wait)
 			wait->settle_at = UINT64_MAX;
 		}
 		if (ring->work_count >= (lazy ? wait->count : 1)) {
-			run_work(ring, work_limit(ring, wait->count));
+			run_work(ring, wait->count);
 			flush_list(ring);
 		}
 		if (sim_cq_ready(ring) >= wait->count)
 			return 0;
 		if (world.now >= wait->until || others <= world.now) {
-			run_work(ring, work_limit(ring, wait->count));
+			run_work(ring, wait->count);
 			flush_list(ring);
 			return sim_cq_ready(ring) > 0 ? 0 :
 			    world.now >= wait->until ? -ETIME : -EINTR;
@@ -596,7 +607,7 @@ sleep_until_ready(struct kring *ring, struct wait *wait)
 static int
 get_events(struct kring *ring, struct wait *wait)
 {
-	run_work(ring, work_limit(ring, wait->count));
+	run_work(ring, wait->count);
 	flush_list(ring);
 	if (sim_cq_ready(ring) >= wait->count)
 		return 0;

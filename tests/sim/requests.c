@@ -641,7 +641,8 @@ check_tag(const struct kring *ring, const struct io_uring_sqe *sqe)
 	const struct torc_reactor *reactor = sim_ring_reactor(ring);
 	unsigned kind = torc_tag_kind(sqe->user_data);
 
-	if (kind == TORC_KIND_NONE || reactor == NULL)
+	if (kind == TORC_KIND_NONE || kind & TORC_KIND_CANCEL ||
+	    reactor == NULL)
 		return;
 	for (struct req *req = ring->reqs; req != NULL; req = req->next) {
 		if (req->sqe.user_data == sqe->user_data)

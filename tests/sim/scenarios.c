@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #define LATER torc_after_ms(100000)	/* more than anything takes here */
+#define SOON 1000000000u		/* ns; nothing here takes so long */
 #define LARGE 20000u
 #define MESSAGE 10u
 
@@ -203,14 +204,16 @@ send_bits(struct torc_conn *conn, void *arg)
 static int
 send_in_vain(struct torc_conn *conn, void *arg)
 {
+	uint64_t deadline = torc_after_ms(30);
 	uint8_t bytes[LARGE];
 	int rc;
 
 	(void)arg;
 	memcpy(bytes, program_stream(), sizeof(bytes));
-	rc = torc_conn_write(conn, bytes, sizeof(bytes), torc_after_ms(30));
+	rc = torc_conn_write(conn, bytes, sizeof(bytes), deadline);
 	memset(bytes, 0xee, sizeof(bytes));
 	expect(rc == -ETIMEDOUT, "a write to who does not read times out");
+	expect(torc_now() < deadline + SOON, "and soon");
 	rc = torc_conn_write(conn, "x", 1, LATER);
 	expect(rc == -ETIMEDOUT, "nothing follows half a write");
 	note("%d", rc);
@@ -707,6 +710,7 @@ cancel_operations(void *arg)
 static int
 send_with_deadline(void *arg)
 {
+	uint64_t deadline = torc_after_ms(5);
 	struct pair *pair = pair_open();
 	uint8_t bytes[LARGE];
 	int rc;
@@ -716,9 +720,10 @@ send_with_deadline(void *arg)
 		return -1;
 	memcpy(bytes, program_stream(), sizeof(bytes));
 	rc = torc_fd_send(pair->fds[0], bytes, sizeof(bytes), MSG_WAITALL,
-	    torc_after_ms(5));
+	    deadline);
 	memset(bytes, 0xee, sizeof(bytes));
 	expect(rc > 0 && rc < (int)LARGE, "it says how much was sent");
+	expect(torc_now() < deadline + SOON, "and soon");
 	return pair_leave(pair, rc);
 }
 
@@ -805,6 +810,10 @@ static const struct step download_bits[] = {
 };
 static const struct step download_not[] = {
 	CONNECT(0), RECV(10), SLEEP(200), AWAIT_END, END,
+};
+static const struct step download_slowly[] = {
+	CONNECT(0), RECV(10), SLEEP(1), AGAIN_FROM(1, 60), SLEEP(3000),
+	AWAIT_END, END,
 };
 static const struct step read_then_send[] = {
 	CONNECT(0), RECV(100), AWAIT_FIN, SEND(500), FIN, END,
@@ -920,6 +929,7 @@ const struct scenario scenarios[] = {
 	{ .name = "shut down, then read", .handler = shut_then_read,
 	    .real = true, .scripts = { GIVEN(read_then_send, 2) } },
 	{ .name = "close with unread bytes", .handler = close_unread,
+	    .frayed = true,
 	    .scripts = { GIVEN(send_and_see, 2) } },
 	{ .name = "reset at once", .handler = reset_at_once, .frayed = true,
 	    .scripts = { OWN(be_reset, 2) } },
@@ -958,6 +968,8 @@ const struct scenario scenarios[] = {
 	    .scripts = { GIVEN(download_bits, 2) } },
 	{ .name = "write in vain", .handler = send_in_vain, .frayed = true,
 	    .scripts = { GIVEN(download_not, 2) } },
+	{ .name = "write too slowly read", .handler = send_in_vain,
+	    .frayed = true, .scripts = { GIVEN(download_slowly, 4) } },
 	{ .name = "reader and writer", .handler = two_ways, .real = true,
 	    .scripts = { GIVEN(both_ways, 2) } },
 
