@@ -193,6 +193,13 @@ $B/tests/bin/sim: $(SIM:%=$B/tests/sim/%.o) $B/tests/sim/drive.o $(SIM_CORE)
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
 
+# The same scenarios on the kernel that runs here.
+$B/tests/bin/sim_real: $B/tests/sim/real.o $B/tests/sim/peers.o \
+		$B/tests/sim/scenarios.o $B/lib/libtorc.a
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $(filter %.o,$^) $B/lib/libtorc.a $(LINK) $(LDFLAGS)
+
 JOBS ?= $(shell nproc)
 .PHONY: sim
 sim: $B/tests/bin/sim	# SEEDS=n runs of a simulated kernel, or SEED=x again
@@ -268,6 +275,11 @@ tests: $(TEST_BINS) $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
 
 CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
 	tests/gates.sh tests/valgrind.sh tests/quote.sh)
+tests: $(TEST_BINS) $B/tests/bin/sim $B/tests/bin/sim_real \
+	$B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
+
+CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
+	tests/gates.sh tests/valgrind.sh tests/sim/differential.sh)
 
 check:	# install what the tests need (Debian), build and run them all
 	$Q tests/install.sh

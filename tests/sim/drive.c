@@ -8,6 +8,7 @@
  *   sim single NAME CROSSING RESULT   one of them, with its trace
  *   sim plain              every scenario without faults, on every kernel
  *   sim plain NAME KERNEL  one of them, with its trace
+ *   sim outcomes           what they come to, to be compared with sim_real
  */
 #include <signal.h>
 #include <stdio.h>
@@ -146,6 +147,20 @@ run_all_plain(void)
 	}
 }
 
+static void
+print_outcomes(void)
+{
+	for (size_t i = 0; i < scenario_count; i++) {
+		char text[8192];
+
+		if (!scenarios[i].real)
+			continue;
+		run_plain(&scenarios[i], LINUX_6_18);
+		sim_outcome(text, sizeof(text));
+		printf("%s", text);
+	}
+}
+
 /* The same seed gives the same trace; another one another. */
 static bool
 is_repeatable(void)
@@ -241,6 +256,8 @@ main(int argc, char **argv)
 	} else if (strcmp(mode, "single") == 0) {
 		printf("%llu single faults\n", (unsigned long long)
 		    run_singles(argc > 2 ? argv[2] : NULL));
+	} else if (strcmp(mode, "outcomes") == 0) {
+		print_outcomes();
 	} else if (strcmp(mode, "plain") == 0 && argc > 3) {
 		world.verbose = true;
 		run_plain(find(argv[2]), atoi(argv[3]));
@@ -249,7 +266,7 @@ main(int argc, char **argv)
 	} else {
 		fprintf(stderr, "usage: sim check | seeds FIRST COUNT [JOBS] "
 		    "| seed N | single [NAME [CROSSING RESULT]] | "
-		    "plain [NAME KERNEL]\n");
+		    "plain [NAME KERNEL] | outcomes\n");
 		return 2;
 	}
 	return 0;

@@ -917,6 +917,12 @@ torc_sys_is_socket(const char *path)
 
 /* ---- The peers' calls ---- */
 
+const char *
+peer_address(void)
+{
+	return "127.0.0.1:7";
+}
+
 int
 peer_connect(unsigned address)
 {

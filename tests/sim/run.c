@@ -480,6 +480,15 @@ destroy_reactors(void)
 }
 
 void
+sim_outcome(char *text, size_t size)
+{
+	char ends[1024];
+
+	peers_describe(ends, sizeof(ends));
+	snprintf(text, size, "%s: %s\n%s", world.scenario->name, ends, notes);
+}
+
+void
 sim_run(const struct scenario *scenario)
 {
 	struct torc_counters counters = { 0 };

@@ -496,7 +496,7 @@ static int
 dial_peer(void *arg)
 {
 	(void)arg;
-	return talk_to(PEER_ADDRESS);
+	return talk_to(peer_address());
 }
 
 static int
@@ -524,7 +524,7 @@ static int
 dial_and_reset(void *arg)
 {
 	struct torc_conn *conn;
-	int rc = torc_dial(&conn, PEER_ADDRESS, LATER);
+	int rc = torc_dial(&conn, peer_address(), LATER);
 
 	(void)arg;
 	expect(rc == 0, "a peer that is there is reached");
@@ -538,7 +538,7 @@ static int
 dial_and_give_up(void *arg)
 {
 	struct torc_conn *conn;
-	int rc = torc_dial(&conn, PEER_ADDRESS, LATER);
+	int rc = torc_dial(&conn, peer_address(), LATER);
 
 	(void)arg;
 	if (rc < 0)
@@ -556,7 +556,7 @@ relay(struct torc_conn *conn, void *arg)
 {
 	struct torc_conn *other;
 	struct torc_slice in;
-	int rc = torc_dial(&other, PEER_ADDRESS, LATER);
+	int rc = torc_dial(&other, peer_address(), LATER);
 
 	(void)arg;
 	if (rc < 0)

@@ -67,7 +67,6 @@ struct script {
 
 #define MAX_ADDRESSES 4
 #define MAX_SCRIPTS 4
-#define PEER_ADDRESS "127.0.0.1:7"	/* where STEP_SERVE is reached */
 
 struct scenario {
 	const char *name;
@@ -93,6 +92,8 @@ extern const size_t scenario_count;
 /* Before each run: forget what the last one left. */
 void scenarios_reset(void);
 
+/* Where STEP_SERVE is reached. */
+const char *peer_address(void);
 /* The `index`-th address that the program listens on. */
 const char *program_address(unsigned index);
 

@@ -226,6 +226,8 @@ void sim_check_end(void);
 void sim_world_reset(uint64_t seed);
 void sim_world_draw(void);
 void sim_run(const struct scenario *scenario);
+/* What the last run came to, in words that do not depend on the kernel. */
+void sim_outcome(char *text, size_t size);
 /* Things from outside that happen now: whether one did. */
 bool sim_control(void);
 uint64_t sim_control_next(void);	/* when one will */
