@@ -158,6 +158,16 @@ sim_kernel_map(struct file *file, void **address, size_t size,
 	return 0;
 }
 
+/* The real one would go on with a mapping of its own; nobody would see it. */
+void
+sim_kernel_unmap(const void *address)
+{
+	for (struct kring *ring = rings; ring < rings + MAX_RINGS; ring++) {
+		if (ring->used && ring->rings == address)
+			ring->words = NULL;
+	}
+}
+
 void
 sim_kernel_close_ring(struct kring *ring)
 {
@@ -418,7 +428,7 @@ sim_work_add(struct req *req)
 {
 	struct kring *ring = req->ring;
 
-	if (req->queued)
+	if (req->queued || ring->words == NULL)
 		return;
 	req->queued = true;
 	ring->work = realloc(ring->work, (ring->work_count + 1) *
@@ -485,7 +495,7 @@ sim_kernel_busy(const struct torc_reactor *reactor)
 {
 	const struct kring *ring = sim_kernel_ring(reactor->ring.fd);
 
-	return ring != NULL && (ring->work_count > 0 ||
+	return ring != NULL && ring->words != NULL && (ring->work_count > 0 ||
 	    ring->list_count > 0 || sim_cq_ready(ring) > 0);
 }
 

@@ -196,6 +196,7 @@ void sim_kernel_reset(void);
 /* Map a part of a ring's memory; close the ring of the last descriptor. */
 int sim_kernel_map(struct file *file, void **address, size_t size,
     uint64_t offset);
+void sim_kernel_unmap(const void *address);
 void sim_kernel_close_ring(struct kring *ring);
 /* Something happened to a file: requests that wait for it are woken. */
 void sim_kernel_wake(const struct file *file, uint32_t events);
