@@ -157,7 +157,7 @@ $(TEST_BINS): $B/tests/bin/%: $B/tests/%.o $B/tests/harness.o \
 # What `make check` runs besides them: programs, and scripts.
 EXTRAS :=
 CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
-	tests/gates.sh tests/valgrind.sh)
+	tests/gates.sh tests/valgrind.sh tests/quote.sh)
 
 # ---- The proofs of the barriers ----
 # On real threads, and in all ways that there are: there the sanitizer's calls
@@ -185,6 +185,7 @@ mutate-order:	# weaken each barrier in turn: a proof turns red (minutes)
 
 # ---- The simulation ----
 # The core without its crossings, on a kernel of tests/sim.
+EXTRAS += $B/tests/bin/sim
 SIM := world faults net kernel requests seam check peers scenarios run
 SIM_CORE := $(filter-out $B/sys/sys.o $B/sys/explain.o,$(OBJ))
 
@@ -194,6 +195,8 @@ $B/tests/bin/sim: $(SIM:%=$B/tests/sim/%.o) $B/tests/sim/drive.o $(SIM_CORE)
 	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
 
 # The same scenarios on the kernel that runs here.
+CHECKS += tests/sim/differential.sh
+tests: $B/tests/bin/sim_real
 $B/tests/bin/sim_real: $B/tests/sim/real.o $B/tests/sim/peers.o \
 		$B/tests/sim/scenarios.o $B/lib/libtorc.a
 	$(call say,LD,$@)
@@ -246,6 +249,8 @@ fuzz:	# TARGET= SECONDS=: fuzz a target with libFuzzer (CC: clang)
 		-artifact_prefix=$B/fuzz/ -print_final_stats=1 \
 		$B/fuzz/$(TARGET)
 SECONDS ?= 60
+
+# ---- Programs of single tests ----
 $B/tests/bin/test_ringstat_parse: $(filter-out %/main.o,$(RINGSTAT))
 
 $B/tests/bin/seccomp_exec: $B/tests/seccomp_exec.o
@@ -271,15 +276,6 @@ $B/bench/%: $B/tools/bench/%.o
 .PHONY: tests
 tests: $(TEST_BINS) $(EXTRAS) $B/tests/bin/seccomp_exec $B/bench/load \
 	$(PROGRAMS)
-tests: $(TEST_BINS) $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
-
-CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
-	tests/gates.sh tests/valgrind.sh tests/quote.sh)
-tests: $(TEST_BINS) $B/tests/bin/sim $B/tests/bin/sim_real \
-	$B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
-
-CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
-	tests/gates.sh tests/valgrind.sh tests/sim/differential.sh)
 
 check:	# install what the tests need (Debian), build and run them all
 	$Q tests/install.sh

@@ -507,7 +507,7 @@ sim_run(const struct scenario *scenario)
 	if (rc == 0) {
 		world.open = true;
 		take_turns();
-		counters = world.reactors[0]->counters;
+		counters = *world.reactors[0]->counters;
 	}
 	destroy_reactors();
 	sim_check_end();
