@@ -122,8 +122,10 @@ build() {
 # Everything that the machine has lies in its memory.
 pack() {
 	local name=$1 test
-	rm -rf "$root/tests"
-	mkdir -p "$root"/{proc,sys,dev,tmp,tests}
+	rm -rf "$root"/{tests,suite,tools}
+	mkdir -p "$root"/{proc,sys,dev,tmp,tests,suite,tools/bench}
+	cp tools/bench/*.awk "$root/tools/bench/"
+	cp -r "$suite/bin" "$suite/bench" "$root/suite/"
 	cp tests/vm/init "$root/init"
 	cp tests/run.sh "$suite/tests/bin/features" "$root/tests/"
 	# Where test_bench looks for them.
