@@ -163,6 +163,44 @@ torc_sys_eventfd(void)
 	return rc < 0 ? rc : sim_fd_open(FILE_EVENTFD, &file);
 }
 
+/* A kernel without files in memory: the statistics lie in ordinary memory. */
+int
+torc_sys_memfd(const char *name, unsigned flags)
+{
+	(void)name;
+	(void)flags;
+	return -ENOSYS;
+}
+
+int
+torc_sys_resize(int fd, uint64_t size)
+{
+	(void)size;
+	sim_fail("descriptor %d is resized", fd);
+}
+
+int
+torc_sys_seal(int fd, int seals)
+{
+	(void)seals;
+	sim_fail("descriptor %d is sealed", fd);
+}
+
+int
+torc_sys_resident(void *address, size_t size, uint8_t *pages)
+{
+	(void)address;
+	(void)size;
+	(void)pages;
+	return -ENOSYS;
+}
+
+int
+torc_sys_thread(void)
+{
+	return 1;
+}
+
 int
 torc_sys_read(int fd, void *data, size_t size)
 {
