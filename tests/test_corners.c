@@ -1253,6 +1253,50 @@ what_was_dialled_goes_on_receiving_in_a_drain(void **state)
 }
 
 static int
+read_joined_slices(void *arg)
+{
+	struct torc_bufring *buffers = &net_of(torc_reactor_self())->buffers;
+	struct torc_slice in;
+	struct pair pair;
+	size_t unread = 0;
+
+	open_pair(torc_reactor_self(), &pair);
+	for (int i = 1; i <= 8; i++) {
+		EXPECT(write(pair.peer, "slice", 5) == 5);
+		AWAIT(torc_conn_unread(pair.conn) == 5 * (size_t)i);
+	}
+	*(bool *)arg = buffers->incremental;
+	while (unread < 40 && torc_conn_recv(pair.conn, &in,
+	    torc_after_ms(WAIT_MS)) > 0) {
+		unread += in.size;
+		torc_conn_consume(pair.conn, in.size);
+	}
+	EXPECT(unread == 40);
+	for (uint32_t bid = 0; bid < buffers->live; bid++)
+		EXPECT(buffers->bufs[bid].owner == TORC_BUF_KERNEL);
+	EXPECT(torc_conn_close(pair.conn, 0) == 0);
+	close(pair.peer);
+	return 0;
+}
+
+/* I4 */
+static void
+slices_that_are_joined_are_referred_to_once(void **state)
+{
+	const struct torc_config config = { .buffers = 8, .incremental = true };
+	bool incremental = false;
+
+	(void)state;
+	start(&config, echo_handler, NULL);
+	on_fiber(read_joined_slices, &incremental);
+	stop();
+	if (!incremental) {
+		print_message("SKIP: this kernel fills whole buffers only\n");
+		skip();
+	}
+}
+
+static int
 close_while_sending(void *arg)
 {
 	static const uint8_t bytes[2048];
@@ -1961,6 +2005,7 @@ main(void)
 		CLAIM(what_is_staged_on_a_connection_that_is_reset_holds_no_memory),
 		CLAIM(a_connection_that_nobody_closed_is_closed_at_the_end),
 		CLAIM(what_was_dialled_goes_on_receiving_in_a_drain),
+		CLAIM(slices_that_are_joined_are_referred_to_once),
 		CLAIM(a_connection_is_there_until_its_last_send_has_ended),
 		CLAIM(the_time_of_a_first_request_ends_with_its_connection),
 		CLAIM(who_cannot_keep_what_is_unread_is_closed_in_order),
