@@ -546,6 +546,51 @@ a_wait_over_the_cap_of_operations_is_minus_enobufs(void **state)
 }
 
 static int
+wait_for_little(void *arg)
+{
+	const struct probe *probe = arg;
+
+	return torc_fd_poll(probe->op.sqe.fd, POLLIN, torc_after_ms(100));
+}
+
+static int
+wait_for_long(void *arg)
+{
+	(void)arg;
+	return torc_sleep(torc_after_ms(300));
+}
+
+static int
+wait_one_after_the_other(void *arg)
+{
+	uint64_t id;
+	int result;
+
+	EXPECT(torc_fiber_spawn(&id, wait_for_little, arg) == 0);
+	EXPECT(torc_fiber_join(id, &result, TORC_NEVER) == 0);
+	EXPECT(result == POLLIN);
+	/* On the same stack, past the deadline of the other one. */
+	EXPECT(torc_fiber_spawn(&id, wait_for_long, NULL) == 0);
+	EXPECT(torc_fiber_join(id, &result, TORC_NEVER) == 0);
+	EXPECT(result == 0 && torc_reactor_self()->stacks.peak == 2);
+	return 0;
+}
+
+/* I10 */
+static void
+a_deadline_of_a_fiber_that_has_ended_is_nobody_s(void **state)
+{
+	struct probe probe;
+
+	(void)state;
+	make_probe(&probe, true);
+	start(NULL, echo_handler, NULL);
+	on_fiber(wait_one_after_the_other, &probe);
+	stop();
+	close(probe.op.sqe.fd);
+}
+
+static int
 return_7(void *arg)
 {
 	(void)arg;
@@ -1987,6 +2032,7 @@ main(void)
 		CLAIM(a_wait_for_an_op_with_many_completions_ends_at_its_last),
 		CLAIM(a_fiber_that_is_cancelled_and_then_completed_wakes_once),
 		CLAIM(a_wait_over_the_cap_of_operations_is_minus_enobufs),
+		CLAIM(a_deadline_of_a_fiber_that_has_ended_is_nobody_s),
 		CLAIM(results_that_nobody_comes_for_are_bounded_too),
 		CLAIM(a_reactor_that_stopped_spinning_spins_again_under_traffic),
 		CLAIM(a_socket_that_finds_no_room_to_be_closed_is_closed_at_once),
