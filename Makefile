@@ -317,7 +317,8 @@ covered: tests
 
 mutate:	# break the rules of lifetime one by one: the suite notices each
 	$Q tests/install.sh
-	$Q PROGRAMS="$(TESTS)" tests/mutate.sh
+	$Q PROGRAMS="$(TESTS) $(notdir $(filter \
+		$B/tests/bin/%,$(EXTRAS)))" tests/mutate.sh
 
 SAN_CC ?= gcc
 .PHONY: sanitized

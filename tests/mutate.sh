@@ -111,6 +111,7 @@ run_once() {
 	wait $pid 2>/dev/null || status=$?
 	test=$(sed -n 's/^\[  FAILED  \] \([a-z0-9_]*\)$/\1/p' "$log" |
 	    head -n 1)
+	[ -n "$test" ] || test=$(sed -n 's/^FAILED //p' "$log" | head -n 1)
 	[ -z "$test" ] || return 1
 	[ $status -ne 0 ] || return 0
 	test=$(sed -n 's/^\[ RUN      \] //p' "$log" | tail -n 1)
