@@ -55,7 +55,7 @@ endif
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all run check asan tsan bench static install dist clean help
+.PHONY: all run check asan tsan bench static install dist clean help tests sim fuzz afl
 
 all: $B/lib/libtorc.so $(LIBRARIES) $(HEADERS) $(PROGRAMS)	# library and programs
 
@@ -203,6 +203,34 @@ $B/tests/bin/sim_real: $B/tests/sim/real.o $B/tests/sim/peers.o \
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $(filter %.o,$^) $B/lib/libtorc.a $(LINK) $(LDFLAGS)
 
+# A kernel whose moves the bytes of an input choose; alone, for `make check`.
+$B/tests/bin/sim_fuzz: $(SIM:%=$B/tests/sim/%.o) $B/tests/sim/fuzz.o \
+		$(SIM_CORE)
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
+
+$B/tests/sim/fuzz.o: BASE += $(if $(FUZZER),,-DFUZZ_ALONE)
+
+fuzz:	# SECONDS=n of libFuzzer on the simulated kernel (clang)
+	$Q $(MAKE) --no-print-directory B=build-fuzz CC=clang FUZZER=1 \
+		MODE="-O1 -g -fsanitize=fuzzer-no-link,address" CFLAGS= \
+		LDFLAGS="-fsanitize=fuzzer,address" build-fuzz/tests/bin/sim_fuzz
+	$Q mkdir -p build-fuzz/corpus
+	$Q build-fuzz/tests/bin/sim_fuzz -max_total_time=$(or $(SECONDS),60) \
+		-max_len=8192 -timeout=20 build-fuzz/corpus
+
+afl:	# SECONDS=n of AFL++ on the same (afl++)
+	$Q $(MAKE) --no-print-directory B=build-afl CC=afl-clang-fast FUZZER=1 \
+		MODE="-O1 -g -fsanitize=fuzzer" CFLAGS= \
+		LDFLAGS="-fsanitize=fuzzer" build-afl/tests/bin/sim_fuzz
+	$Q mkdir -p build-afl/seeds && head -c 512 /dev/urandom \
+		> build-afl/seeds/any
+	$Q AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_SKIP_CPUFREQ=1 \
+		AFL_NO_UI=1 timeout $(or $(SECONDS),60) afl-fuzz \
+		-i build-afl/seeds -o build-afl/found \
+		build-afl/tests/bin/sim_fuzz || [ $$? -eq 124 ]
+
 JOBS ?= $(shell nproc)
 .PHONY: sim
 sim: $B/tests/bin/sim	# SEEDS=n runs of a simulated kernel, or SEED=x again
@@ -276,6 +304,11 @@ $B/bench/%: $B/tools/bench/%.o
 .PHONY: tests
 tests: $(TEST_BINS) $(EXTRAS) $B/tests/bin/seccomp_exec $B/bench/load \
 	$(PROGRAMS)
+tests: $(TEST_BINS) $B/tests/bin/sim $B/tests/bin/sim_real \
+	$B/tests/bin/sim_fuzz $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
+
+CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
+	tests/gates.sh tests/valgrind.sh tests/sim/differential.sh)
 
 check:	# install what the tests need (Debian), build and run them all
 	$Q tests/install.sh
@@ -283,6 +316,8 @@ check:	# install what the tests need (Debian), build and run them all
 	$Q $(MAKE) --no-print-directory static
 	$Q B=$B tests/run.sh $(TEST_BINS) $(filter $B/tests/bin/%,$(EXTRAS)) \
 		$(CHECKS)
+	$Q B=$B tests/run.sh $(TEST_BINS) $B/tests/bin/sim \
+		$B/tests/bin/sim_fuzz $(CHECKS)
 
 # The suite under the sanitizers, in build folders of their own.
 asan:	# the suite under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -364,7 +399,8 @@ dist:	# build/torc-VERSION.tar.gz of what is committed
 	git archive --prefix=torc-$(VERSION)/ -o $B/torc-$(VERSION).tar.gz HEAD
 
 clean:	# remove what was built
-	rm -rf $B build-asan build-tsan build-static build-valgrind
+	rm -rf $B build-asan build-tsan build-static build-valgrind \
+		build-fuzz build-afl
 
 help:	# this list
 	@sed -n 's/^\([a-z-]*\):[^#]*# */  \1\t/p' Makefile

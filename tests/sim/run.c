@@ -7,6 +7,7 @@
  * cannot run; so its sleep is interrupted, as a signal would, when one of them
  * has something to do.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -502,6 +503,9 @@ sim_run(const struct scenario *scenario)
 	peers_reset(scenario);
 	scenarios_reset();
 	rc = prepare(scenario);
+	/* A refusal is waited out; many of them in a row are the end. */
+	if (rc == -ENOMEM && world.faults & 1u << FAULT_CALL)
+		world.disturbed = true;
 	if (rc < 0 && !world.disturbed)
 		sim_fail("the program could not start: %d", rc);
 	if (rc == 0) {
