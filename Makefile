@@ -210,9 +210,11 @@ $B/tests/bin/sim_fuzz: $(SIM:%=$B/tests/sim/%.o) $B/tests/sim/fuzz.o \
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
 
+EXTRAS += $B/tests/bin/sim_fuzz
 $B/tests/sim/fuzz.o: BASE += $(if $(FUZZER),,-DFUZZ_ALONE)
 
-fuzz:	# SECONDS=n of libFuzzer on the simulated kernel (clang)
+.PHONY: fuzz-sim afl-sim
+fuzz-sim:	# SECONDS=n of libFuzzer on the simulated kernel (clang)
 	$Q $(MAKE) --no-print-directory B=build-fuzz CC=clang FUZZER=1 \
 		MODE="-O1 -g -fsanitize=fuzzer-no-link,address" CFLAGS= \
 		LDFLAGS="-fsanitize=fuzzer,address" build-fuzz/tests/bin/sim_fuzz
@@ -220,7 +222,7 @@ fuzz:	# SECONDS=n of libFuzzer on the simulated kernel (clang)
 	$Q build-fuzz/tests/bin/sim_fuzz -max_total_time=$(or $(SECONDS),60) \
 		-max_len=8192 -timeout=20 build-fuzz/corpus
 
-afl:	# SECONDS=n of AFL++ on the same (afl++)
+afl-sim:	# SECONDS=n of AFL++ on the same (afl++)
 	$Q $(MAKE) --no-print-directory B=build-afl CC=afl-clang-fast FUZZER=1 \
 		MODE="-O1 -g -fsanitize=fuzzer" CFLAGS= \
 		LDFLAGS="-fsanitize=fuzzer" build-afl/tests/bin/sim_fuzz
