@@ -295,6 +295,10 @@ submit_and_wait(struct torc_reactor *reactor, uint64_t deadline)
 static int
 judge(struct torc_reactor *reactor, int rc)
 {
+	/* What was deferred may not have run: do not sleep before it has, nor
+	 * let a foreign loop do so. */
+	if (rc < 0 && rc != -ETIME)
+		reactor->in_order = false;
 	switch (rc) {
 	case -EINTR:
 		reactor->counters->interrupted++;
