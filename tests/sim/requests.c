@@ -426,7 +426,8 @@ transmit(struct req *req)
 		guard_memory(req);
 		/* Room in this very moment: tried again soon, and until then
 		 * not where a cancel looks. */
-		if (sim_fault(FAULT_CANCEL)) {
+		if (world.faults & 1u << FAULT_CANCEL && !world.calm &&
+		    sim_draw(2) == 0) {
 			sim_work_add(req);
 			req->hidden = true;
 		}

@@ -728,6 +728,46 @@ send_with_deadline(void *arg)
 }
 
 static int
+read_slowly(void *arg)
+{
+	struct pair *pair = arg;
+	char text[10];
+	int rc = 0;
+
+	for (unsigned i = 0; rc >= 0 && i < 60; i++) {
+		rc = torc_fd_recv(pair->fds[1], text, sizeof(text), 0,
+		    torc_after_ms(50));
+		if (rc > 0)
+			rc = torc_sleep(torc_after_ms(1));
+	}
+	return pair_leave(pair, rc);
+}
+
+/* The deadline comes while the other end makes room again and again. */
+static int
+send_slowly_read(void *arg)
+{
+	uint64_t deadline = torc_after_ms(30), reader;
+	struct pair *pair = pair_open();
+	uint8_t bytes[LARGE];
+	int rc;
+
+	(void)arg;
+	if (pair == NULL)
+		return -1;
+	if (pair_spawn(pair, &reader, read_slowly) < 0)
+		return pair_leave(pair, -1);
+	memcpy(bytes, program_stream(), sizeof(bytes));
+	rc = torc_fd_send(pair->fds[0], bytes, sizeof(bytes), MSG_WAITALL,
+	    deadline);
+	memset(bytes, 0xee, sizeof(bytes));
+	expect(rc > 0 && rc < (int)LARGE, "it says how much was sent");
+	expect(torc_now() < deadline + SOON, "and soon");
+	torc_fiber_join(reader, NULL, LATER);
+	return pair_leave(pair, 0);
+}
+
+static int
 connect_by_hand(void *arg)
 {
 	struct sockaddr_in address = {
@@ -900,6 +940,10 @@ const struct scenario scenarios[] = {
 	{ .name = "echo in a small ring", .handler = echo,
 	    .config = { .sq_entries = 4, .cq_entries = 8, .batch = 2 },
 	    .scripts = { OWN(bursts, 4) } },
+	{ .name = "echo in a tiny ring", .handler = echo,
+	    .config = { .sq_entries = 4, .cq_entries = 8, .batch = 8,
+	    .buffers = 64, .buffers_start = 64, .buffer_size = 64 },
+	    .scripts = { OWN(bursts, 6), OWN(churn, 2) }, .frayed = true },
 	{ .name = "echo with one buffer", .handler = echo,
 	    .config = { .buffers = 1, .buffer_size = 64 },
 	    .scripts = { OWN(bursts, 4) } },
@@ -970,6 +1014,10 @@ const struct scenario scenarios[] = {
 	    .scripts = { GIVEN(download_not, 2) } },
 	{ .name = "write too slowly read", .handler = send_in_vain,
 	    .frayed = true, .scripts = { GIVEN(download_slowly, 4) } },
+	{ .name = "write too slowly read in a small ring",
+	    .handler = send_in_vain, .frayed = true,
+	    .config = { .sq_entries = 4, .cq_entries = 8 },
+	    .scripts = { GIVEN(download_slowly, 8) } },
 	{ .name = "reader and writer", .handler = two_ways, .real = true,
 	    .scripts = { GIVEN(both_ways, 2) } },
 
@@ -1020,6 +1068,8 @@ const struct scenario scenarios[] = {
 	{ .name = "descriptors", .fiber = use_descriptors },
 	{ .name = "cancelled operations", .fiber = cancel_operations },
 	{ .name = "send with a deadline", .fiber = send_with_deadline },
+	{ .name = "send slowly read with a deadline",
+	    .fiber = send_slowly_read },
 	{ .name = "connect by hand", .fiber = connect_by_hand },
 
 	/* Several reactors. */
