@@ -22,7 +22,7 @@ struct check {
 
 __attribute__((format(printf, 4, 5)))
 static void
-find(const struct check *check, int level, const char *rule,
+find(const struct check *check, enum level level, const char *rule,
     const char *format, ...)
 {
 	struct findings *findings = check->findings;

@@ -6,8 +6,10 @@
 
 #include "tools/ringstat/model.h"
 
+enum level { FINDING_WARNING, FINDING_CRITICAL };
+
 struct finding {
-	enum { FINDING_WARNING, FINDING_CRITICAL } level;
+	enum level level;
 	const char *rule;
 	pid_t pid;
 	int64_t ino;		/* UNKNOWN: of the process */

@@ -96,7 +96,7 @@ is_queue(uint32_t entries, uint32_t mask, uint32_t head, uint32_t tail)
 	    (entries & mask) == 0 && tail - head <= entries;
 }
 
-/* An owner that runs moves them meanwhile: what makes no sense is read again. */
+/* An owner that runs moves them meanwhile: nonsense is read again. */
 static int
 read_words(int fd, uint32_t words[WORDS])
 {

@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define UNKNOWN INT64_C(-1)	/* a figure that cannot be known: "-" and null */
+#define UNKNOWN INT64_C(-1)	/* a figure: "-", and null in JSON */
 #define LINE_MAX_SIZE 4096u
 
 /* A part of a line; not terminated. */

@@ -97,11 +97,10 @@ put_title(const struct watch *watch, const struct sample *sample,
 
 	localtime_r(&now, &parts);
 	strftime(clock, sizeof(clock), "%H:%M:%S", &parts);
-	snprintf(text, sizeof(text), "ringstat %s  %u rings of %u processes, "
-	    "%u denied, every %g s, %s%s  (h: help)", clock,
-	    sample->ring_count, sample->process_count, sample->denied,
-	    watch->options->interval, orders[watch->order],
-	    watch->paused ? ", PAUSED" : "");
+	snprintf(text, sizeof(text), "ringstat %s  %u rings, %u processes, "
+	    "%u denied, %s, %g s%s  h: help", clock, sample->ring_count,
+	    sample->process_count, sample->denied, orders[watch->order],
+	    watch->options->interval, watch->paused ? ", PAUSED" : "");
 	printf("%.*s" CLEAR_LINE "\r\n", (int)width, text);
 }
 
@@ -111,10 +110,11 @@ put_help(void)
 	static const char *const lines[] = {
 		"",
 		"  q  quit        space  stop and go on",
-		"  view:  d table   x every column   e entries   o polls",
-		"         t threads m memory         n connections   p operations",
-		"  sort:  P pid  S submissions  C completions  Q fill of the CQ",
-		"         U not at all",
+		"  view:  d table    x every column  e entries",
+		"         o polls    t threads       m memory",
+		"         n connections              p operations",
+		"  sort:  P pid      S submissions   C completions",
+		"         Q fill of the CQ           U not at all",
 		"  j, k, down, up  scroll        h  this help",
 	};
 
