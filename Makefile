@@ -9,6 +9,8 @@ CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+DATADIR ?= $(PREFIX)/share
+MANDIR ?= $(DATADIR)/man
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla -Werror
 # What torc itself needs; CFLAGS come behind it.
@@ -383,7 +385,7 @@ STATIC_CC := $(if $(findstring musl,$(CC)),$(CC),musl-gcc)
 .PHONY: static-programs
 static-programs: $B/lib/libtorc.a $(EXAMPLES:%=$B/bin/%) $B/bin/ringstat
 
-install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR=
+install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR= DATADIR= MANDIR=
 	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)
 	install -m 644 $(LIBRARIES) $(DESTDIR)$(LIBDIR)
@@ -395,6 +397,20 @@ install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR=
 		'Version: $(VERSION)' 'Cflags: -I$(INCLUDEDIR)' \
 		'Libs: -L$(LIBDIR) -ltorc' 'Libs.private: -pthread' \
 		> $(DESTDIR)$(LIBDIR)/pkgconfig/torc.pc
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(MANDIR)/man1 \
+		$(DESTDIR)$(DATADIR)/ringstat \
+		$(DESTDIR)$(DATADIR)/bash-completion/completions \
+		$(DESTDIR)$(DATADIR)/zsh/site-functions \
+		$(DESTDIR)$(DATADIR)/fish/vendor_completions.d
+	install -m 755 $B/bin/ringstat $(DESTDIR)$(PREFIX)/bin/ringstat
+	install -m 644 tools/ringstat/ringstat.1 $(DESTDIR)$(MANDIR)/man1
+	install -m 644 tools/ringstat/schema.json $(DESTDIR)$(DATADIR)/ringstat
+	cd tools/ringstat/completions && \
+	install -m 644 ringstat.bash \
+	    $(DESTDIR)$(DATADIR)/bash-completion/completions/ringstat && \
+	install -m 644 _ringstat $(DESTDIR)$(DATADIR)/zsh/site-functions && \
+	install -m 644 ringstat.fish \
+	    $(DESTDIR)$(DATADIR)/fish/vendor_completions.d
 
 dist:	# build/torc-VERSION.tar.gz of what is committed
 	mkdir -p $B
