@@ -157,6 +157,7 @@ server_command() {
 	*+spin)
 		compose_command "$BIN/${server%+spin}" "$at" -s "$SPIN_US"
 		;;
+	raw+unseen) compose_command "$BIN/raw" "$at" -n ;;
 	hello+g) compose_command "$BIN/hello" "$at" -g ;;
 	nginx)
 		write_nginx_config "$at"
@@ -240,6 +241,7 @@ servers_of() {
 		echo/*:raw|echo/*:hello|echo/*:nginx) continue ;;
 		echo/*:echo) echo echo ;;
 		*:echo|idle:raw) continue ;;
+		64/*:raw) echo "raw raw+unseen" ;;
 		latency:raw|latency:hello) echo "$server $server+spin" ;;
 		*) echo $server ;;
 		esac

@@ -246,7 +246,7 @@ END {
 	refuse_the_rest()
 	print_ratios("HTTP, connections/pipelined requests, and churn; " \
 	    "relative to the limit program", "^[0-9c]",
-	    "raw hello liburing epoll libuv libevent nginx")
+	    "raw raw+unseen hello liburing epoll libuv libevent nginx")
 	print_ratios("Echo of messages of so many bytes, 64 connections; " \
 	    "relative to the limit program", "^echo",
 	    "echo liburing epoll libuv libevent")

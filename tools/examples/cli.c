@@ -45,7 +45,8 @@ help(const char *what, const struct cli_switch *extra)
 	    "  -r REACTORS  threads, each with a ring of its own (one per "
 	    "CPU)\n"
 	    "  -s MICROS    poll for so long before sleeping (off)\n"
-	    "  -i           incremental receive buffers, from Linux 6.12\n",
+	    "  -i           incremental receive buffers, from Linux 6.12\n"
+	    "  -n           no statistics page, which ringstat reads\n",
 	    name, what);
 	for (; extra != NULL && extra->letter != '\0'; extra++)
 		printf("  -%c           %s\n", extra->letter, extra->help);
@@ -131,6 +132,8 @@ read_options(int argc, char **argv, const char *what,
 				return rc;
 		} else if (strcmp(option, "-i") == 0) {
 			config->incremental = true;
+		} else if (strcmp(option, "-n") == 0) {
+			config->no_stats = true;
 		} else if (letter != '\0' && option[2] == '\0' &&
 		    find(extra, letter) != NULL) {
 			find(extra, letter)->on = true;
