@@ -35,7 +35,7 @@ CORE := $(sort $(wildcard sys/*.c ring/*.c reactor/*.c conn/*.c))
 ASM := $(wildcard sys/*.S)
 OBJ := $(CORE:%.c=$B/%.o) $(ASM:%.S=$B/%.o)
 PIC := $(OBJ:$B/%=$B/pic/%)
-EXAMPLES := echo hello
+EXAMPLES := echo hello quote
 # One static library for each client under conn/; nobody pays for the others.
 CLIENTS := $(notdir $(patsubst %/,%,$(wildcard conn/*/)))
 LIBRARIES := $B/lib/libtorc.a $(CLIENTS:%=$B/lib/libtorc-%.a)
@@ -43,8 +43,6 @@ HEADERS := $B/include/torc.h $B/include/torc_client.h \
 	$B/include/torc_pipeline.h $(CLIENTS:%=$B/include/torc_%.h)
 PROGRAMS := $(EXAMPLES:%=$B/bin/%) $B/bin/raw $B/bin/ringstat
 RINGSTAT := $(patsubst %.c,$B/%.o,$(wildcard tools/ringstat/*.c))
-EXAMPLES := echo hello quote
-PROGRAMS := $(EXAMPLES:%=$B/bin/%) $B/bin/raw
 HELPERS := $(B)/tools/examples/cli.o $(B)/tools/examples/request.o
 
 ifeq ($(V),1)
