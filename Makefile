@@ -243,6 +243,18 @@ sim: $B/tests/bin/sim	# SEEDS=n runs of a simulated kernel, or SEED=x again
 HTTP_TESTS := $(filter test_http_%,$(TESTS))
 
 $B/include/torc_http.h: conn/http/torc_http.h
+all: $B/lib/libtorc-http.a
+
+$B/lib/libtorc-http.a: $(HTTP_OBJ)
+	$(call say,AR,$@)
+	$Q mkdir -p $(@D)
+	$Q rm -f $@
+	$Q $(AR) rcs $@ $^
+
+$B/include/torc_http.h: conn/http/torc_http.h $B/include/torc_client.h
+	$(call say,GEN,$@)
+	$Q mkdir -p $(@D)
+	$Q sed 's|"conn/client.h"|"torc_client.h"|' $< > $@
 
 $(HTTP_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-http.a
 $(HTTP_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-http.a

@@ -10,6 +10,7 @@
 #define torc_http_equals portable_equals
 #define torc_http_find portable_find
 #define torc_http_lists portable_lists
+#define torc_http_method_of portable_method_of
 #define torc_http_text portable_text
 
 #include "conn/http/head.c"

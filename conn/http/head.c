@@ -338,8 +338,8 @@ is(struct torc_slice name, const char *text)
 	return memcmp(name.data, text, name.size) == 0;
 }
 
-static enum torc_http_method
-method_of(struct torc_slice name)
+enum torc_http_method
+torc_http_method_of(struct torc_slice name)
 {
 	switch (name.size) {
 	case 3:
@@ -374,7 +374,8 @@ read_method(struct reader *reader)
 	if (at == start || *at != ' ')
 		return malformed(reader, "a method that is no token");
 	reader->head->method_name = slice(start, at);
-	reader->head->method = method_of(reader->head->method_name);
+	reader->head->method =
+	    torc_http_method_of(reader->head->method_name);
 	reader->at = at + 1;
 	return 1;
 }

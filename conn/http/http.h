@@ -36,7 +36,51 @@ worth_reading(struct torc_slice view, size_t tried, size_t head_max)
 	    memchr(view.data + tried, '\n', view.size - tried) != NULL;
 }
 
+/* ---- input.c ---- */
+
+/* Where the reader of a body is. From BROKEN on, it cannot go on. */
+enum { INPUT_NONE, INPUT_SIZED, INPUT_CHUNKS, INPUT_TRAILER, INPUT_TO_END,
+    INPUT_BROKEN };
+
+/* The head at the beginning of the view was read: its body is next. */
+void torc_http_expect(struct torc_http_input *input,
+    const struct torc_http_head *head);
+
+/*
+ * A piece of the body that is in view: 1; none: 0, and the state tells whether
+ * there will be; or an error, with head->why. Trailers go to *head.
+ */
+int torc_http_take(struct torc_http_input *input, struct torc_http_head *head,
+    uint32_t head_max, uint64_t body_max, struct torc_slice *body);
+
+/* What was used of the view is done with. */
+static inline void
+torc_http_consume(struct torc_http_input *input)
+{
+	torc_conn_consume(input->conn, input->used);
+	input->view.data += input->used;
+	input->view.size -= input->used;
+	input->used = 0;
+}
+
+/* ---- output.c ---- */
+
 /* Fields that frame a message are written by torc alone. */
 bool torc_http_frames(const struct torc_http_field *field);
+
+/* Write the head of `message`: the result of torc_http_put_end(). */
+typedef int torc_http_head_of(const void *message,
+    struct torc_http_writer *writer);
+
+/*
+ * Parks. Write a head and what is there of its body: 0, -EINVAL or -ENOSPC if
+ * nothing was written, or what torc_conn_write() says.
+ */
+int torc_http_put_message(struct torc_conn *conn, torc_http_head_of *head_of,
+    const void *message, const void *body, size_t size, uint64_t deadline);
+
+/* Parks. Write a chunk. */
+int torc_http_put_chunk(struct torc_conn *conn, const void *data, size_t size,
+    uint64_t deadline);
 
 #endif

@@ -6,13 +6,7 @@
 
 #include "conn/http/http.h"
 
-#define HEAD_SMALL 512u		/* bytes of most answers' heads */
-#define HEAD_LARGE 16384u	/* and of the largest */
-
-/* Of a request: is there (more of) a body? */
-enum { INPUT_NONE, INPUT_BODY, INPUT_CHUNKS, INPUT_TRAILER, INPUT_BAD };
-
-/* Of its answer. */
+/* What a request has of its answer. */
 enum { OUTPUT_NONE, OUTPUT_DUE, OUTPUT_BEGUN, OUTPUT_BROKEN };
 
 void
@@ -26,6 +20,7 @@ torc_http_open(struct torc_http *http, struct torc_conn *conn,
 	/* All but the fields, which would be a page to touch. */
 	memset(http, 0, offsetof(struct torc_http, fields));
 	http->conn = conn;
+	http->input.conn = conn;
 	*to = *from;
 	to->head_max = or_default(from->head_max, 32768);
 	to->target_max = or_default(from->target_max, 8192);
@@ -35,16 +30,6 @@ torc_http_open(struct torc_http *http, struct torc_conn *conn,
 	to->head_ms = or_default(from->head_ms, 10000);
 	to->body_ms = or_default(from->body_ms, 30000);
 	to->write_ms = or_default(from->write_ms, 30000);
-}
-
-/* What was seen of the view is done with. */
-static inline void
-consume(struct torc_http *http)
-{
-	torc_conn_consume(http->conn, http->used);
-	http->view.data += http->used;
-	http->view.size -= http->used;
-	http->used = 0;
 }
 
 /* ---- Answers ---- */
@@ -65,21 +50,6 @@ put(struct torc_http *http, const void *data, size_t size, uint64_t deadline)
 	return rc < 0 ? fail_output(http, rc) : 0;
 }
 
-bool
-torc_http_frames(const struct torc_http_field *field)
-{
-	switch (field->name.size) {
-	case 10:
-		return torc_http_equals(field->name, "connection");
-	case 14:
-		return torc_http_equals(field->name, "content-length");
-	case 17:
-		return torc_http_equals(field->name, "transfer-encoding");
-	default:
-		return false;
-	}
-}
-
 /*
  * Whether the connection goes on after this answer: what is left of the
  * request must be soon read past, and must come.
@@ -89,13 +59,13 @@ goes_on(const struct torc_http *http)
 {
 	const struct torc_http_config *config = &http->config;
 
-	if (!http->request.keep_alive || http->input == INPUT_BAD ||
+	if (!http->request.keep_alive || http->input.state == INPUT_BROKEN ||
 	    (config->requests_max != 0 &&
 	    http->requests >= config->requests_max))
 		return false;
-	if (http->input == INPUT_NONE)
+	if (http->input.state == INPUT_NONE)
 		return true;
-	return http->continued && http->left <= config->skip_max;
+	return http->continued && http->input.left <= config->skip_max;
 }
 
 /* IMF-fixdate (RFC 9110, 5.6.7), made anew when the second changes. */
@@ -114,20 +84,23 @@ date_text(struct torc_http *http)
 	return http->date;
 }
 
-/* The head of an answer. */
+/* An answer, of which `size` bytes of the body are there. */
 struct answer {
+	struct torc_http *http;
 	unsigned status;
 	const struct torc_http_field *fields;
 	unsigned field_count;
 	uint64_t length;
-	const void *body;	/* what is there of it already */
+	const void *body;
 	size_t size;
 };
 
 static int
-write_answer(struct torc_http *http, const struct answer *answer,
-    struct torc_http_writer *writer)
+write_answer(const void *message, struct torc_http_writer *writer)
 {
+	const struct answer *answer = message;
+	struct torc_http *http = answer->http;
+
 	torc_http_put_status(writer, answer->status, NULL);
 	if (http->config.date)
 		torc_http_put(writer, "Date", date_text(http));
@@ -149,46 +122,17 @@ write_answer(struct torc_http *http, const struct answer *answer,
 	return torc_http_put_end(writer);
 }
 
-static int
-put_both(struct torc_http *http, const void *head, size_t head_size,
-    const struct answer *answer, uint64_t deadline)
-{
-	int rc = put(http, head, head_size, deadline);
-
-	return rc < 0 ? rc : put(http, answer->body, answer->size, deadline);
-}
-
-/* Not on the stack of every answer. */
-static __attribute__((noinline)) int
-put_large_answer(struct torc_http *http, const struct answer *answer,
-    uint64_t deadline)
-{
-	uint8_t memory[HEAD_LARGE];
-	struct torc_http_writer writer = { memory, sizeof(memory), 0, 0 };
-	int rc = write_answer(http, answer, &writer);
-
-	return rc < 0 ? rc : put_both(http, memory, (size_t)rc, answer,
-	    deadline);
-}
-
-/* The body goes along if it fits. */
+/* What cannot be written leaves the connection as it was. */
 static int
 put_answer(struct torc_http *http, const struct answer *answer,
     uint64_t deadline)
 {
-	uint8_t memory[HEAD_SMALL];
-	struct torc_http_writer writer = { memory, sizeof(memory), 0, 0 };
-	int rc = write_answer(http, answer, &writer);
+	int rc = torc_http_put_message(http->conn, write_answer, answer,
+	    answer->body, answer->size,
+	    sooner(deadline, http->config.write_ms));
 
-	if (rc == -ENOSPC)
-		return put_large_answer(http, answer, deadline);
-	if (rc < 0)
-		return rc;
-	if (answer->size > sizeof(memory) - (size_t)rc)
-		return put_both(http, memory, (size_t)rc, answer, deadline);
-	if (answer->size > 0)
-		memcpy(memory + rc, answer->body, answer->size);
-	return put(http, memory, (size_t)rc + answer->size, deadline);
+	return rc < 0 && rc != -EINVAL && rc != -ENOSPC && rc != -ENOMEM ?
+	    fail_output(http, rc) : rc;
 }
 
 /* The head, and what is there of the body: 0 or an error. */
@@ -223,7 +167,7 @@ torc_http_begin(struct torc_http *http, unsigned status,
     uint64_t length, uint64_t deadline)
 {
 	struct answer answer = {
-		status, fields, field_count, length, NULL, 0,
+		http, status, fields, field_count, length, NULL, 0,
 	};
 	int rc = begin(http, &answer, deadline);
 
@@ -240,7 +184,7 @@ torc_http_reply(struct torc_http *http, unsigned status,
     const void *body, size_t size, uint64_t deadline)
 {
 	struct answer answer = {
-		status, fields, field_count, size, body, size,
+		http, status, fields, field_count, size, body, size,
 	};
 	int rc = begin(http, &answer, deadline);
 
@@ -249,23 +193,12 @@ torc_http_reply(struct torc_http *http, unsigned status,
 	return rc;
 }
 
-static int
-put_chunk(struct torc_http *http, const void *data, size_t size,
-    uint64_t deadline)
-{
-	char line[TORC_HTTP_CHUNK_LINE];
-	size_t line_size = torc_http_chunk_line(line, size);
-	int rc = put(http, line, line_size, deadline);
-
-	if (rc == 0)
-		rc = put(http, data, size, deadline);
-	return rc < 0 ? rc : put(http, "\r\n", 2, deadline);
-}
-
 int
 torc_http_write(struct torc_http *http, const void *data, size_t size,
     uint64_t deadline)
 {
+	int rc;
+
 	if (http->output != OUTPUT_BEGUN)
 		return -EINVAL;
 	if (http->promised != TORC_HTTP_UNKNOWN) {
@@ -275,8 +208,11 @@ torc_http_write(struct torc_http *http, const void *data, size_t size,
 	}
 	if (http->silent || size == 0)
 		return 0;
-	return http->chunked ? put_chunk(http, data, size, deadline) :
-	    put(http, data, size, deadline);
+	if (!http->chunked)
+		return put(http, data, size, deadline);
+	rc = torc_http_put_chunk(http->conn, data, size,
+	    sooner(deadline, http->config.write_ms));
+	return rc < 0 ? fail_output(http, rc) : 0;
 }
 
 int
@@ -290,6 +226,15 @@ torc_http_end(struct torc_http *http, uint64_t deadline)
 	http->output = OUTPUT_NONE;
 	return http->chunked && !http->silent ?
 	    put(http, "0\r\n\r\n", 5, deadline) : 0;
+}
+
+int
+torc_http_flush(struct torc_http *http, uint64_t deadline)
+{
+	int rc = torc_conn_flush(http->conn,
+	    sooner(deadline, http->config.write_ms));
+
+	return rc < 0 ? fail_output(http, rc) : 0;
 }
 
 /*
@@ -316,126 +261,46 @@ torc_http_result(const struct torc_http *http)
 
 /* ---- Bodies ---- */
 
-/* Parks. What a wait for more of the request says. 1 or an error. */
+/* Parks. Until there is more of the body. 0 or an error. */
 static int
 receive_more(struct torc_http *http, uint64_t deadline)
 {
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct torc_http_input *input = &http->input;
 	int rc = 0;
 
-	consume(http);
+	torc_http_consume(input);
 	if (!http->continued && http->output == OUTPUT_DUE &&
-	    http->view.size == 0)
+	    input->view.size == 0)
 		rc = put(http, go_on, sizeof(go_on) - 1, deadline);
 	http->continued = true;
 	if (rc < 0)
 		return rc;
-	rc = torc_conn_recv(http->conn, &http->view,
+	rc = torc_conn_recv(http->conn, &input->view,
 	    sooner(deadline, http->config.body_ms));
-	return rc > 0 ? 1 : rc < 0 ? rc : -ECONNRESET;
-}
-
-/* 1: a piece of a body of known size; 0: more must come. */
-static int
-take_sized(struct torc_http *http, struct torc_slice *body)
-{
-	size_t size = http->view.size - http->used;
-
-	if (size == 0)
-		return 0;
-	if (size > http->left)
-		size = (size_t)http->left;
-	body->data = http->view.data + http->used;
-	body->size = size;
-	http->used += size;
-	http->left -= size;
-	if (http->left == 0)
-		http->input = INPUT_NONE;
-	return 1;
-}
-
-static int
-take_chunk(struct torc_http *http, struct torc_slice *body)
-{
-	while (http->used < http->view.size &&
-	    !torc_http_chunks_over(&http->chunks)) {
-		int rc = torc_http_read_chunks(&http->chunks,
-		    http->view.data + http->used,
-		    http->view.size - http->used, body);
-
-		if (rc < 0) {
-			http->request.why = http->chunks.why;
-			return rc;
-		}
-		http->used += (size_t)rc;
-		if (body->size > 0)
-			return 1;
-	}
-	if (torc_http_chunks_over(&http->chunks))
-		http->input = INPUT_TRAILER;
-	return 0;
-}
-
-/* 0: more must come, or all has. */
-static int
-take_trailer(struct torc_http *http)
-{
-	const struct torc_http_limits limits = {
-		http->config.head_max, http->config.target_max,
-		TORC_HTTP_FIELDS,
-	};
-	int rc = torc_http_read_trailer(&http->request,
-	    http->view.data + http->used, http->view.size - http->used,
-	    &limits);
-
-	if (rc <= 0)
-		return rc;
-	http->used += (size_t)rc;
-	http->input = INPUT_NONE;
-	return 0;
-}
-
-/* A piece of what is in view: 1; none: 0; or an error. */
-static int
-take_piece(struct torc_http *http, struct torc_slice *body)
-{
-	int rc = 0;
-
-	if (http->input == INPUT_BODY)
-		return take_sized(http, body);
-	if (http->input == INPUT_CHUNKS)
-		rc = take_chunk(http, body);
-	if (rc == 0 && http->input == INPUT_TRAILER)
-		rc = take_trailer(http);
-	return rc;
+	return rc > 0 ? 0 : rc < 0 ? rc : -ECONNRESET;
 }
 
 int
 torc_http_read(struct torc_http *http, struct torc_slice *body,
     uint64_t deadline)
 {
-	int rc = 0;
+	const struct torc_http_config *config = &http->config;
+	struct torc_http_input *input = &http->input;
+	int rc = input->state == INPUT_BROKEN ? -EPIPE : 0;
 
 	*body = (struct torc_slice) { NULL, 0 };
-	if (http->input == INPUT_BAD)
-		return -EPIPE;
-	while (rc == 0 && http->input != INPUT_NONE) {
-		rc = take_piece(http, body);
-		if (rc == 0 && http->input != INPUT_NONE) {
+	while (rc == 0 && input->state != INPUT_NONE) {
+		rc = torc_http_take(input, &http->request, config->head_max,
+		    config->body_max, body);
+		if (rc == 0 && input->state != INPUT_NONE)
 			rc = receive_more(http, deadline);
-			rc = rc > 0 ? 0 : rc;
-		}
 	}
-	http->received += body->size;
-	if (rc > 0 && http->received > http->config.body_max) {
-		http->request.why = "a body longer than body_max";
-		rc = -EFBIG;
-	}
-	if (rc < 0) {
-		http->input = INPUT_BAD;
+	if (rc < 0 && input->state != INPUT_BROKEN) {
+		input->state = INPUT_BROKEN;
 		return refuse(http, rc);
 	}
-	return (int)body->size;
+	return rc < 0 ? rc : (int)body->size;
 }
 
 /* Read past what the handler did not read. 0, or the connection ends. */
@@ -464,33 +329,20 @@ accept_request(struct torc_http *http)
 {
 	struct torc_http_head *request = &http->request;
 
-	http->used = request->size;
 	http->requests++;
 	http->output = OUTPUT_DUE;
-	http->received = 0;
-	http->left = 0;
 	http->continued = !request->expects_continue;
-	switch (request->body) {
-	case TORC_HTTP_NONE:
-		http->input = INPUT_NONE;
-		return 1;
-	case TORC_HTTP_SIZED:
-		http->input = INPUT_BODY;
-		http->left = request->length;
-		if (request->length <= http->config.body_max)
-			return 1;
-		request->why = "a body longer than body_max";
-		http->input = INPUT_BAD;
-		return refuse(http, -EFBIG);
-	case TORC_HTTP_CHUNKED:
-		http->input = INPUT_CHUNKS;
-		http->chunks = (struct torc_http_chunks) { .state = 0 };
-		return 1;
-	default:
+	torc_http_expect(&http->input, request);
+	if (request->body == TORC_HTTP_TUNNEL) {
 		request->why = "CONNECT is not offered";
-		http->input = INPUT_BAD;
 		return refuse(http, -EOPNOTSUPP);
 	}
+	if (http->input.left > http->config.body_max) {
+		request->why = "a body longer than body_max";
+		http->input.state = INPUT_BROKEN;
+		return refuse(http, -EFBIG);
+	}
+	return 1;
 }
 
 /* The connection has no more to give: an error is answered, an end is not. */
@@ -498,7 +350,7 @@ static int
 end_of_requests(struct torc_http *http, int rc)
 {
 	http->last = true;
-	if (rc == -ETIMEDOUT && http->view.size > 0) {
+	if (rc == -ETIMEDOUT && http->input.view.size > 0) {
 		http->request.why = "a head that took longer than head_ms";
 		return refuse(http, rc);
 	}
@@ -516,28 +368,28 @@ await_request(struct torc_http *http, uint64_t deadline)
 		http->config.head_max, http->config.target_max,
 		TORC_HTTP_FIELDS,
 	};
+	struct torc_slice *view = &http->input.view;
 	uint64_t head_by = TORC_NEVER;
 	size_t tried = 0;
 	int rc;
 
+	http->request.fields = http->fields;
 	for (;;) {
-		if (http->view.size > 0 && worth_reading(http->view, tried,
+		if (view->size > 0 && worth_reading(*view, tried,
 		    limits.head_max)) {
-			http->request.fields = http->fields;
 			rc = torc_http_read_request(&http->request,
-			    http->view.data, http->view.size, &limits);
+			    view->data, view->size, &limits);
 			if (rc > 0)
 				return accept_request(http);
 			if (rc < 0)
 				return refuse(http, rc);
-			tried = http->view.size;
+			tried = view->size;
 		}
 		/* A head that has begun has its own deadline, which its
 		 * bytes do not move. */
-		if (http->view.size > 0 && head_by == TORC_NEVER)
+		if (view->size > 0 && head_by == TORC_NEVER)
 			head_by = sooner(TORC_NEVER, http->config.head_ms);
-		rc = torc_conn_recv(http->conn, &http->view,
-		    http->view.size == 0 ?
+		rc = torc_conn_recv(http->conn, view, view->size == 0 ?
 		    sooner(deadline, http->config.idle_ms) :
 		    head_by < deadline ? head_by : deadline);
 		if (rc <= 0)
@@ -556,13 +408,13 @@ torc_http_recv(struct torc_http *http, uint64_t deadline)
 		return -EPIPE;
 	if (http->last)
 		return 0;
-	if (http->input != INPUT_NONE)
+	if (http->input.state != INPUT_NONE)
 		rc = skip_body(http, deadline);
 	if (rc < 0) {
 		http->last = true;
 		return 0;
 	}
-	consume(http);
+	torc_http_consume(&http->input);
 	return await_request(http, deadline);
 }
 
@@ -570,12 +422,12 @@ int
 torc_http_keep(struct torc_http *http, void *memory, size_t size)
 {
 	struct torc_http_head *request = &http->request;
-	const uint8_t *from = http->view.data;
+	const uint8_t *from = http->input.view.data;
 
 	if (request->size > size)
 		return -ENOSPC;
 	memcpy(memory, from, request->size);
 	torc_http_rebase(request, from, memory);
-	consume(http);
+	torc_http_consume(&http->input);
 	return 0;
 }

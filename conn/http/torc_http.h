@@ -21,7 +21,7 @@
 #ifndef TORC_HTTP_H
 #define TORC_HTTP_H
 
-#include "conn/torc.h"
+#include "conn/client.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -130,6 +130,9 @@ TORC_API void torc_http_rebase(struct torc_http_head *head,
 TORC_API const struct torc_slice *torc_http_find(
     const struct torc_http_head *head, const char *name);
 
+/* What a method is; it has a case. */
+TORC_API enum torc_http_method torc_http_method_of(struct torc_slice name);
+
 /* Whether a slice is `text`, in any case. */
 TORC_API bool torc_http_equals(struct torc_slice slice, const char *text);
 
@@ -211,6 +214,19 @@ TORC_API size_t torc_http_chunk_line(char line[TORC_HTTP_CHUNK_LINE],
 /* A slice of a string. */
 TORC_API struct torc_slice torc_http_text(const char *text);
 
+/* What is there of a message's body; torc's. */
+struct torc_http_input {
+	struct torc_conn *conn;
+	struct torc_slice view;	/* not consumed */
+	size_t used;		/* of it, to be consumed */
+	uint64_t left;		/* of a body that is SIZED */
+	uint64_t received;	/* so far */
+	struct torc_http_chunks chunks;
+	unsigned state;
+};
+
+#define TORC_HTTP_FIELDS 64	/* in a head or a trailer */
+
 /* ---- Servers ---- */
 
 /* 0 has the default; times in milliseconds, TORC_NO_LIMIT for none. */
@@ -231,8 +247,6 @@ struct torc_http_config {
 	bool date;		/* answers have a Date */
 };
 
-#define TORC_HTTP_FIELDS 64	/* in a head or a trailer */
-
 /*
  * The server's side of a connection: on the stack of its handler, which does
  * not use the connection in any other way meanwhile.
@@ -247,14 +261,9 @@ struct torc_http {
 	/* torc's. */
 	struct torc_conn *conn;
 	struct torc_http_config config;
-	struct torc_slice view;	/* not consumed */
-	size_t used;		/* of it, to be consumed */
-	uint64_t left;		/* of a body that is SIZED */
-	uint64_t received;	/* of a body, so far */
+	struct torc_http_input input;
 	uint64_t promised;	/* of the answer's body, to come */
-	struct torc_http_chunks chunks;
 	unsigned requests;
-	uint8_t input;
 	uint8_t output;
 	bool last;		/* of the requests on this connection */
 	bool continued;		/* 100 was sent, or is not wanted */
@@ -306,7 +315,7 @@ TORC_API int torc_http_read(struct torc_http *http, struct torc_slice *body,
  * Answer the request. Content-Length, Transfer-Encoding, Connection and Date
  * are not among the fields. Answers to HEAD, 204 and 304 are sent without
  * their body. 0 or an error: -EINVAL for fields that cannot be written (then
- * nothing was), -ENOSPC if they are more than 16 KiB.
+ * nothing was), -ENOSPC if they are more than 64 KiB.
  */
 TORC_API int torc_http_reply(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
@@ -328,10 +337,150 @@ TORC_API int torc_http_write(struct torc_http *http, const void *data,
 TORC_API int torc_http_end(struct torc_http *http, uint64_t deadline);
 
 /*
+ * Parks. Wait until what was written is in the kernel's hands. Before a wait
+ * for something else than this connection, in the middle of an answer.
+ */
+TORC_API int torc_http_flush(struct torc_http *http, uint64_t deadline);
+
+/*
  * What the handler returns: TORC_CLOSE, or a reset if an answer was begun and
  * not ended, which must not look as if it were whole.
  */
 TORC_API int torc_http_result(const struct torc_http *http);
+
+/* ---- Clients ---- */
+
+/*
+ * A client has a pool of connections to one origin, on one reactor: see
+ * torc_client.h. torc_reactor_set() is the place for it.
+ *
+ * -ECONNREFUSED and the like say that the origin cannot be reached: at once,
+ * while the pool waits before it tries again. -ETIMEDOUT: too slow.
+ * -ECONNRESET: it ended the connection in the middle. The errors of the codec:
+ * its answer cannot be used.
+ */
+struct torc_http_client;
+
+/* 0 has the default; times in milliseconds, TORC_NO_LIMIT for none. */
+struct torc_http_client_config {
+	const char *address;	/* as torc_dial_name() reads it; copied */
+	const char *host;	/* the Host field; copied; NULL: the address,
+				 * or localhost for a unix socket */
+	struct torc_pool_config pool;
+	unsigned head_max;	/* bytes of a response's head, and of a
+				 * trailer; 32768; 16 or more */
+	uint64_t body_max;	/* bytes of a response's body; 64 MiB */
+	unsigned answer_ms;	/* for a head; 30000 */
+	unsigned body_ms;	/* for more of a body, each time; 30000 */
+	unsigned write_ms;	/* for the origin to take what is written,
+				 * each time; 30000 */
+};
+
+/*
+ * Create a client for the reactor of this thread; it connects when it is
+ * asked. 0; -EINVAL, and `text` (may be NULL) says what is wrong; -ENOMEM; or
+ * what torc_pool_create() says.
+ */
+TORC_API int torc_http_client_create(struct torc_http_client **client,
+    const struct torc_http_client_config *config, char *text,
+    size_t text_size);
+
+/* As torc_pool_destroy(); nothing is being asked. */
+TORC_API void torc_http_client_destroy(struct torc_http_client *client);
+
+/*
+ * No more: what asks from now on gets -ESHUTDOWN at once. What is being asked
+ * goes on.
+ */
+TORC_API void torc_http_client_close(struct torc_http_client *client);
+
+TORC_API void torc_http_client_stats(const struct torc_http_client *client,
+    struct torc_pool_stats *stats);
+
+/*
+ * What to ask for. Content-Length, Transfer-Encoding and Connection are not
+ * among the fields; Host may be.
+ */
+struct torc_http_request {
+	struct torc_slice method;	/* size 0: GET */
+	struct torc_slice target;
+	const struct torc_http_field *fields;
+	unsigned field_count;
+	const void *body;	/* may be NULL if `size` is 0 */
+	size_t size;
+};
+
+/* One request and its answer, on the stack of who asks. */
+struct torc_http_call {
+	struct torc_http_head response;	/* to be read */
+
+	/* torc's. */
+	struct torc_http_client *client;
+	struct torc_http_link *link;
+	struct torc_http_input input;
+	uint64_t promised;	/* of the request's body, to come */
+	enum torc_http_method method;
+	bool chunked;		/* the request */
+	bool reused;		/* the connection was used before */
+	bool sent;		/* all of the request */
+	bool answered;		/* the head was read */
+	struct torc_http_field fields[TORC_HTTP_FIELDS];
+};
+
+/*
+ * Parks. Ask, and read the head of the answer into call->response. 1xx are
+ * passed over. If a connection that was used before turns out to be closed,
+ * and nothing was answered on it, a request that may be repeated (GET, HEAD,
+ * OPTIONS, TRACE, PUT, DELETE) is, once, on a new one.
+ *
+ * 0: the answer's body is to be read, and torc_http_call_end() to be called,
+ * on any later error, too. Or a negative errno, and there is nothing to be
+ * done: as above; -EINVAL: the request cannot be written, and not a byte of it
+ * was; what torc_pool_acquire() says. call->response.why may say more.
+ */
+TORC_API int torc_http_call(struct torc_http_client *client,
+    struct torc_http_call *call, const struct torc_http_request *request,
+    uint64_t deadline);
+
+/*
+ * Parks. The same in pieces: begin, with the length of a body that comes, or
+ * TORC_HTTP_UNKNOWN for chunks (`body` and `size` of the request are not
+ * used); write as often as you like, finish; wait for the answer. An answer
+ * may come before all is written: another fiber may wait for it meanwhile.
+ * After begin has succeeded, end is to be called. -EINVAL if more is written
+ * than was promised, or less at the end.
+ */
+TORC_API int torc_http_call_begin(struct torc_http_client *client,
+    struct torc_http_call *call, const struct torc_http_request *request,
+    uint64_t length, uint64_t deadline);
+TORC_API int torc_http_call_write(struct torc_http_call *call,
+    const void *data, size_t size, uint64_t deadline);
+TORC_API int torc_http_call_finish(struct torc_http_call *call,
+    uint64_t deadline);
+/* What was written goes out at the latest with one of these two. */
+TORC_API int torc_http_call_flush(struct torc_http_call *call,
+    uint64_t deadline);
+TORC_API int torc_http_call_answer(struct torc_http_call *call,
+    uint64_t deadline);
+
+/*
+ * Parks. More of the answer's body, in one piece, which is readable until the
+ * next call. Its size; 0 at the end, with what is in a trailer in
+ * response.fields; or an error: an answer that is cut off, or over `body_max`,
+ * never ends with 0.
+ */
+TORC_API int torc_http_call_read(struct torc_http_call *call,
+    struct torc_slice *body, uint64_t deadline);
+
+/* The body was read to its end: torc_http_call_read() would not wait. */
+TORC_API bool torc_http_call_over(const struct torc_http_call *call);
+
+/*
+ * The connection goes back to its pool if the request was sent and the answer
+ * read to the end, and nothing else came; or else it is closed. Slices of the
+ * response are gone.
+ */
+TORC_API void torc_http_call_end(struct torc_http_call *call);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,124 @@
+/*
+ * input.c - bodies out of views.
+ */
+#include <errno.h>
+
+#include "conn/http/http.h"
+
+void
+torc_http_expect(struct torc_http_input *input,
+    const struct torc_http_head *head)
+{
+	input->used = head->size;
+	input->received = 0;
+	input->left = 0;
+	switch (head->body) {
+	case TORC_HTTP_NONE:
+		input->state = INPUT_NONE;
+		break;
+	case TORC_HTTP_SIZED:
+		input->state = INPUT_SIZED;
+		input->left = head->length;
+		break;
+	case TORC_HTTP_CHUNKED:
+		input->state = INPUT_CHUNKS;
+		input->chunks = (struct torc_http_chunks) { .state = 0 };
+		break;
+	case TORC_HTTP_TO_END:
+		input->state = INPUT_TO_END;
+		break;
+	default:
+		input->state = INPUT_BROKEN;
+	}
+}
+
+/* At most `most` bytes of what is in view. */
+static int
+take_bytes(struct torc_http_input *input, uint64_t most,
+    struct torc_slice *body)
+{
+	size_t size = input->view.size - input->used;
+
+	if (size > most)
+		size = (size_t)most;
+	body->data = input->view.data + input->used;
+	body->size = size;
+	input->used += size;
+	return size > 0;
+}
+
+static int
+take_sized(struct torc_http_input *input, struct torc_slice *body)
+{
+	int rc = take_bytes(input, input->left, body);
+
+	input->left -= body->size;
+	if (input->left == 0)
+		input->state = INPUT_NONE;
+	return rc;
+}
+
+static int
+take_chunk(struct torc_http_input *input, struct torc_http_head *head,
+    struct torc_slice *body)
+{
+	struct torc_http_chunks *chunks = &input->chunks;
+
+	while (input->used < input->view.size &&
+	    !torc_http_chunks_over(chunks)) {
+		int rc = torc_http_read_chunks(chunks,
+		    input->view.data + input->used,
+		    input->view.size - input->used, body);
+
+		if (rc < 0) {
+			head->why = chunks->why;
+			return rc;
+		}
+		input->used += (size_t)rc;
+		if (body->size > 0)
+			return 1;
+	}
+	if (torc_http_chunks_over(chunks))
+		input->state = INPUT_TRAILER;
+	return 0;
+}
+
+static int
+take_trailer(struct torc_http_input *input, struct torc_http_head *head,
+    uint32_t head_max)
+{
+	const struct torc_http_limits limits = {
+		head_max, 1, TORC_HTTP_FIELDS,
+	};
+	int rc = torc_http_read_trailer(head, input->view.data + input->used,
+	    input->view.size - input->used, &limits);
+
+	if (rc <= 0)
+		return rc;
+	input->used += (size_t)rc;
+	input->state = INPUT_NONE;
+	return 0;
+}
+
+int
+torc_http_take(struct torc_http_input *input, struct torc_http_head *head,
+    uint32_t head_max, uint64_t body_max, struct torc_slice *body)
+{
+	int rc = 0;
+
+	*body = (struct torc_slice) { NULL, 0 };
+	if (input->state == INPUT_SIZED)
+		rc = take_sized(input, body);
+	else if (input->state == INPUT_TO_END)
+		rc = take_bytes(input, UINT64_MAX, body);
+	else if (input->state == INPUT_CHUNKS)
+		rc = take_chunk(input, head, body);
+	if (rc == 0 && input->state == INPUT_TRAILER)
+		rc = take_trailer(input, head, head_max);
+	input->received += body->size;
+	if (rc > 0 && input->received > body_max) {
+		head->why = "a body longer than body_max";
+		rc = -EFBIG;
+	}
+	return rc;
+}

@@ -1,0 +1,1076 @@
+/*
+ * test_http_client.c - the client of HTTP, against an origin that does what
+ * the test says, mostly wrong.
+ */
+#include "tests/harness.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "conn/http/torc_http.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define OK "HTTP/1.1 200 OK\r\n"
+#define CL "Content-Length: "
+#define CHUNKED "Transfer-Encoding: chunked\r\n"
+#define ROOM (1u << 20)
+
+/* ---- An origin that follows a script ---- */
+
+/* What it does with request `nth` of a connection. True: go on reading. */
+typedef bool script(int fd, unsigned nth, const char *head);
+
+static struct origin {
+	int fd;
+	unsigned port;
+	pthread_t thread;
+	script *script;
+	atomic_uint connections;
+	atomic_uint requests;
+	atomic_uint said;	/* answers, to their end */
+	atomic_uint alive;	/* threads of connections */
+} origin;
+
+/* The head of a request, ended by NUL. False at the end. */
+static bool
+read_head(int fd, char *head, size_t size)
+{
+	size_t used = 0;
+
+	while (used < size - 1 && recv(fd, head + used, 1, 0) == 1) {
+		head[++used] = '\0';
+		if (used >= 4 && strcmp(head + used - 4, "\r\n\r\n") == 0)
+			return true;
+	}
+	return false;
+}
+
+static void *
+run_connection(void *arg)
+{
+	const int fd = (int)(intptr_t)arg;
+	char head[8192];
+	unsigned nth = 0;
+
+	while (read_head(fd, head, sizeof(head))) {
+		atomic_fetch_add(&origin.requests, 1);
+		if (!origin.script(fd, nth++, head))
+			break;
+	}
+	close(fd);
+	atomic_fetch_sub(&origin.alive, 1);
+	return NULL;
+}
+
+static void *
+run_origin(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		int fd = accept(origin.fd, NULL, NULL);
+		pthread_t thread;
+		const int on = 1;
+
+		if (fd < 0)
+			return NULL;
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		atomic_fetch_add(&origin.connections, 1);
+		atomic_fetch_add(&origin.alive, 1);
+		if (pthread_create(&thread, NULL, run_connection,
+		    (void *)(intptr_t)fd) == 0)
+			pthread_detach(thread);
+	}
+}
+
+static void
+origin_start(script *what)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t size = sizeof(address);
+
+	origin.script = what;
+	atomic_store(&origin.connections, 0);
+	atomic_store(&origin.requests, 0);
+	atomic_store(&origin.said, 0);
+	origin.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(origin.fd, (struct sockaddr *)&address, size),
+	    0);
+	assert_int_equal(listen(origin.fd, 64), 0);
+	assert_int_equal(getsockname(origin.fd, (struct sockaddr *)&address,
+	    &size), 0);
+	origin.port = ntohs(address.sin_port);
+	assert_int_equal(pthread_create(&origin.thread, NULL, run_origin,
+	    NULL), 0);
+}
+
+/* The client is gone: its connections end, and their threads with them. */
+static void
+origin_stop(void)
+{
+	shutdown(origin.fd, SHUT_RDWR);
+	assert_int_equal(pthread_join(origin.thread, NULL), 0);
+	close(origin.fd);
+	for (unsigned i = 0; i < 5000 && atomic_load(&origin.alive) > 0; i++)
+		pause_ms(2);
+	assert_int_equal(atomic_load(&origin.alive), 0);
+}
+
+static void
+say_bytes(int fd, const char *text, size_t size)
+{
+	while (size > 0) {
+		ssize_t sent = send(fd, text, size, MSG_NOSIGNAL);
+
+		if (sent <= 0)
+			return;
+		text += sent;
+		size -= (size_t)sent;
+	}
+}
+
+static void
+say(int fd, const char *text)
+{
+	say_bytes(fd, text, strlen(text));
+}
+
+/* ---- A client on a reactor, and what it was told ---- */
+
+static struct server server;
+static struct torc_http_client *client;
+static struct torc_http_client_config config;
+
+static void
+make_client(struct torc_reactor *reactor, void *arg)
+{
+	char text[256] = "";
+
+	(void)reactor;
+	if (torc_http_client_create(&client, arg, text, sizeof(text)) < 0)
+		client = NULL;
+}
+
+static int
+end_client(void *arg)
+{
+	(void)arg;
+	torc_http_client_destroy(client);
+	return 0;
+}
+
+static void
+start(script *what)
+{
+	static char address[64];
+	const struct torc_config small = { .buffer_size = 4096 };
+
+	origin_start(what);
+	snprintf(address, sizeof(address), "127.0.0.1:%u", origin.port);
+	config = (struct torc_http_client_config) {
+		.address = address,
+		.head_max = 2048,
+		.body_max = 200000,
+		.answer_ms = 20000,
+		.body_ms = 20000,
+	};
+	server_start(&server, &small, echo_handler, NULL);
+	server_call(&server, make_client, &config);
+	assert_non_null(client);
+}
+
+static void
+stop(void)
+{
+	server_fiber(&server, end_client, NULL);
+	assert_int_equal(server_stop(&server), 0);
+	origin_stop();
+}
+
+/* One request, and what came of it. */
+struct ask {
+	struct torc_http_request request;
+	unsigned ms;		/* its deadline; 0: 20 s */
+	int rc;			/* of the call, then of the last read */
+	unsigned status;
+	unsigned trailers;
+	char why[128];
+	size_t size;
+	char body[ROOM];
+};
+
+static void
+read_all(struct torc_http_call *call, struct ask *ask, uint64_t deadline)
+{
+	struct torc_slice body;
+
+	while ((ask->rc = torc_http_call_read(call, &body, deadline)) > 0) {
+		if (ask->size + body.size < ROOM)
+			memcpy(ask->body + ask->size, body.data, body.size);
+		ask->size += body.size;
+	}
+	ask->body[ask->size < ROOM ? ask->size : 0] = '\0';
+}
+
+static int
+run_ask(void *arg)
+{
+	struct ask *ask = arg;
+	struct torc_http_call call;
+	uint64_t deadline = torc_after_ms(ask->ms > 0 ? ask->ms : 20000);
+
+	bool answered;
+
+	ask->size = 0;
+	ask->body[0] = '\0';
+	ask->rc = torc_http_call(client, &call, &ask->request, deadline);
+	answered = ask->rc == 0;
+	ask->status = call.response.status;
+	if (answered)
+		read_all(&call, ask, deadline);
+	ask->trailers = call.response.field_count;
+	snprintf(ask->why, sizeof(ask->why), "%s", call.response.why != NULL ?
+	    call.response.why : "");
+	if (answered)
+		torc_http_call_end(&call);
+	return ask->rc;
+}
+
+static struct ask asked;
+
+static int
+ask(const char *method, const char *target)
+{
+	asked.request = (struct torc_http_request) {
+		.method = torc_http_text(method),
+		.target = torc_http_text(target),
+	};
+	return server_fiber(&server, run_ask, &asked);
+}
+
+/* Until *count is that, and the client has seen what came before. */
+static void
+await(atomic_uint *count, unsigned wanted)
+{
+	for (unsigned i = 0; i < 5000 && atomic_load(count) != wanted; i++)
+		pause_ms(2);
+	assert_int_equal(atomic_load(count), wanted);
+	pause_ms(10);
+	server_counters(&server);
+	server_counters(&server);
+}
+
+/* ---- Answers ---- */
+
+/* What an origin says, and what the client makes of it. */
+static const struct answer {
+	const char *text;
+	const char *method;
+	int rc;
+	const char *body;	/* or a part of `why`, after an error */
+	bool closes;		/* the origin, right behind it */
+	bool reused;		/* for the next request */
+} answers[] = {
+	{ OK CL "5\r\n\r\nhello", "GET", 0, "hello", false, true },
+	{ OK CL "0\r\n\r\n", "GET", 0, "", false, true },
+	{ OK CHUNKED "\r\n3;a\r\nhel\r\n2\r\nlo\r\n0\r\nX: 1\r\n\r\n", "GET",
+	    0, "hello", false, true },
+	{ "HTTP/1.1 204 No\r\n\r\n", "GET", 0, "", false, true },
+	{ "HTTP/1.1 304 No\r\n" CL "5\r\n\r\n", "GET", 0, "", false, true },
+	{ OK CL "5\r\n\r\n", "HEAD", 0, "", false, true },
+	{ OK CHUNKED "\r\n", "HEAD", 0, "", false, true },
+	{ "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nX: 1\r\n\r\n" OK
+	    CL "2\r\n\r\nok", "GET", 0, "ok", false, true },
+	/* The last of the connection. */
+	{ OK CL "2\r\nConnection: close\r\n\r\nok", "GET", 0, "ok", false,
+	    false },
+	{ "HTTP/1.0 200 OK\r\n" CL "2\r\n\r\nok", "GET", 0, "ok", false,
+	    false },
+	{ OK "\r\nuntil the end", "GET", 0, "until the end", true, false },
+	{ OK CL "2\r\n\r\nok", "GET", 0, "ok", true, false },
+	/* More than an answer. */
+	{ OK CL "2\r\n\r\nokx", "GET", 0, "ok", false, false },
+	{ OK CL "2\r\n\r\nok" OK CL "2\r\n\r\nno", "GET", 0, "ok", false,
+	    false },
+	{ OK CL "5\r\n\r\nhello", "HEAD", 0, "", false, false },
+	{ OK CHUNKED "\r\n2\r\nok\r\n0\r\n\r\n0\r\n\r\n", "GET", 0, "ok",
+	    false, false },
+	/* Less. */
+	{ OK CL "5\r\n\r\nhell", "GET", -ECONNRESET, "", true, false },
+	{ OK CHUNKED "\r\n5\r\nhello\r\n", "GET", -ECONNRESET, "", true,
+	    false },
+	{ OK CHUNKED "\r\n5\r\nhello\r\n0\r\n", "GET", -ECONNRESET, "", true,
+	    false },
+	{ OK CL "5\r\n", "GET", -ECONNRESET, "", true, false },
+	/* In doubt. */
+	{ OK CHUNKED CL "5\r\n\r\nhello", "GET", -EBADMSG, "at once", false,
+	    false },
+	{ OK CL "5\r\n" CL "6\r\n\r\nhello", "GET", -EBADMSG, "more than one",
+	    false, false },
+	{ OK CL "5\r\nX: 1\r\n 2\r\n\r\nhello", "GET", -EBADMSG, "continues",
+	    false, false },
+	{ OK CL "5\nX: 1\r\n\r\nhello", "GET", -EBADMSG, "LF without", false,
+	    false },
+	{ OK "Transfer-Encoding: gzip\r\n\r\nhello", "GET", -EOPNOTSUPP,
+	    "not chunked", false, false },
+	{ OK CHUNKED "\r\nffffffffffffffff\r\nhello", "GET", -EBADMSG,
+	    "too many digits", false, false },
+	{ OK CHUNKED "\r\n5\r\nhelloX", "GET", -EBADMSG, "longer", false,
+	    false },
+	{ "HTTP/1.1 101 Switch\r\nUpgrade: x\r\n\r\n", "GET", -EBADMSG, "101",
+	    false, false },
+	{ "nonsense, all of it\r\n\r\n", "GET", -EBADMSG, "not HTTP", false,
+	    false },
+	/* Too much. */
+	{ OK CL "200001\r\n\r\n", "GET", -EFBIG, "body_max", false, false },
+	{ OK CHUNKED "\r\n30d41\r\n", "GET", 1, "", false, false },
+};
+
+static const struct answer *answer;
+static bool bytewise;
+
+/* Wait for the end of the connection, which is to be the client's. */
+static void
+await_end(int fd)
+{
+	char byte;
+
+	while (recv(fd, &byte, 1, 0) > 0)
+		continue;
+}
+
+static bool
+give_answer(int fd, unsigned nth, const char *head)
+{
+	const char *text = answer->text;
+	static char block[200001];
+
+	(void)head;
+	(void)nth;
+	for (size_t i = 0; bytewise && text[i] != '\0'; i++)
+		say_bytes(fd, text + i, 1);
+	if (!bytewise)
+		say(fd, text);
+	if (answer->rc == 1)
+		say_bytes(fd, block, sizeof(block));
+	atomic_fetch_add(&origin.said, 1);
+	if (answer->closes)
+		return false;
+	if (answer->reused)
+		return true;
+	await_end(fd);
+	return false;
+}
+
+static void
+check_answer(void)
+{
+	const int want = answer->rc == 1 ? -EFBIG : answer->rc;
+	const int rc = ask(answer->method, "/");
+
+	if (rc != want || (want == 0 && strcmp(asked.body, answer->body) != 0)
+	    || (want < 0 && strstr(asked.why, answer->body) == NULL))
+		fail_msg("%d (%s) %s: %s", rc, asked.why, asked.body,
+		    answer->text);
+}
+
+static void
+answers_are_read_whole_or_refused_and_connections_kept_or_not(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2 * COUNT(answers); i++) {
+		bytewise = i & 1;
+		answer = &answers[i / 2];
+		start(give_answer);
+		check_answer();
+		/* What comes behind an answer is to be seen. */
+		if (answer->closes)
+			await(&origin.alive, 0);
+		else
+			await(&origin.said, 1);
+		check_answer();
+		assert_int_equal(atomic_load(&origin.requests), 2);
+		assert_int_equal(atomic_load(&origin.connections),
+		    answer->reused ? 1 : 2);
+		stop();
+	}
+}
+
+static bool
+give_trailer(int fd, unsigned nth, const char *head)
+{
+	(void)nth;
+	(void)head;
+	say(fd, OK CHUNKED "A: 1\r\n\r\n2\r\nok\r\n0\r\nX: 1\r\nY: 2\r\n\r\n");
+	return true;
+}
+
+static void
+trailers_are_there_at_the_end_of_the_body(void **state)
+{
+	(void)state;
+	start(give_trailer);
+	assert_int_equal(ask("GET", "/"), 0);
+	assert_int_equal(asked.trailers, 2);
+	stop();
+}
+
+static bool
+give_large_head(int fd, unsigned nth, const char *head)
+{
+	char text[4096];
+
+	(void)head;
+	snprintf(text, sizeof(text), OK CL "0\r\nX: %0*d\r\n\r\n",
+	    nth == 0 ? 1000 : 3000, 0);
+	say(fd, text);
+	return true;
+}
+
+static void
+a_head_over_the_limit_is_refused_by_the_name_of_the_limit(void **state)
+{
+	(void)state;
+	start(give_large_head);
+	assert_int_equal(ask("GET", "/"), 0);
+	assert_int_equal(ask("GET", "/"), -EMSGSIZE);
+	assert_non_null(strstr(asked.why, "head_max"));
+	stop();
+}
+
+static bool
+give_many_interim(int fd, unsigned nth, const char *head)
+{
+	(void)head;
+	for (unsigned i = 0; i < (nth == 0 ? 15u : 16u); i++)
+		say(fd, "HTTP/1.1 100 Continue\r\n\r\n");
+	say(fd, OK CL "0\r\n\r\n");
+	return true;
+}
+
+static void
+heads_of_1xx_are_skipped_but_not_for_ever(void **state)
+{
+	(void)state;
+	start(give_many_interim);
+	assert_int_equal(ask("GET", "/"), 0);
+	assert_int_equal(ask("GET", "/"), -EBADMSG);
+	stop();
+}
+
+static bool
+give_large_body(int fd, unsigned nth, const char *head)
+{
+	static char body[100000];
+
+	(void)nth;
+	(void)head;
+	stream_fill(7, 0, (uint8_t *)body, sizeof(body));
+	say(fd, OK CL "100000\r\n\r\n");
+	say_bytes(fd, body, sizeof(body));
+	return true;
+}
+
+static void
+a_hundred_kilobytes_come_through_buffers_of_four(void **state)
+{
+	(void)state;
+	start(give_large_body);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(ask("GET", "/"), 0);
+		assert_int_equal(asked.size, 100000);
+		assert_true(stream_matches(7, 0, (uint8_t *)asked.body,
+		    asked.size));
+	}
+	assert_int_equal(atomic_load(&origin.connections), 1);
+	stop();
+}
+
+/* ---- Requests ---- */
+
+static bool
+give_request_line(int fd, unsigned nth, const char *head)
+{
+	char text[512];
+	const int size = (int)(strchr(head, '\r') - head);
+
+	(void)nth;
+	snprintf(text, sizeof(text), OK CL "%d\r\n\r\n%.*s", size, size,
+	    head);
+	say(fd, text);
+	return true;
+}
+
+static void
+connections_are_used_again_and_again(void **state)
+{
+	(void)state;
+	start(give_request_line);
+	for (unsigned i = 0; i < 100; i++) {
+		char target[32], want[64];
+
+		snprintf(target, sizeof(target), "/%u", i);
+		snprintf(want, sizeof(want), "DELETE /%u HTTP/1.1", i);
+		assert_int_equal(ask("DELETE", target), 0);
+		assert_string_equal(asked.body, want);
+	}
+	assert_int_equal(atomic_load(&origin.connections), 1);
+	assert_int_equal(atomic_load(&origin.requests), 100);
+	stop();
+}
+
+static bool
+give_head(int fd, unsigned nth, const char *head)
+{
+	char text[1024];
+
+	(void)nth;
+	snprintf(text, sizeof(text), OK CL "%zu\r\n\r\n%s", strlen(head),
+	    head);
+	say(fd, text);
+	return true;
+}
+
+static void
+requests_have_the_framing_that_they_need(void **state)
+{
+	char want[256];
+
+	(void)state;
+	start(give_head);
+	assert_int_equal(ask("", "/a"), 0);
+	snprintf(want, sizeof(want), "GET /a HTTP/1.1\r\n"
+	    "Host: 127.0.0.1:%u\r\n\r\n", origin.port);
+	assert_string_equal(asked.body, want);
+	assert_int_equal(ask("POST", "/a"), 0);
+	snprintf(want, sizeof(want), "POST /a HTTP/1.1\r\n"
+	    "Host: 127.0.0.1:%u\r\n" CL "0\r\n\r\n", origin.port);
+	assert_string_equal(asked.body, want);
+	stop();
+}
+
+static int
+ask_with(const char *method, const char *target, const char *name,
+    struct torc_slice value)
+{
+	const struct torc_http_field field = { torc_http_text(name), value };
+
+	asked.request = (struct torc_http_request) {
+		.method = torc_http_text(method),
+		.target = torc_http_text(target),
+		.fields = &field,
+		.field_count = 1,
+	};
+	return server_fiber(&server, run_ask, &asked);
+}
+
+static void
+what_would_split_a_request_is_refused_before_a_byte_is_sent(void **state)
+{
+	static const char *const bad[] = { "a\rb", "a\nb", "a\r\nX: 1" };
+	const struct torc_slice fine = torc_http_text("v");
+	const struct torc_slice zero = { (const uint8_t *)"a\0b", 3 };
+
+	(void)state;
+	start(give_request_line);
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		assert_int_equal(ask_with(bad[i], "/", "X", fine), -EINVAL);
+		assert_int_equal(ask_with("GET", bad[i], "X", fine), -EINVAL);
+		assert_int_equal(ask_with("GET", "/", bad[i], fine), -EINVAL);
+		assert_int_equal(ask_with("GET", "/", "X",
+		    torc_http_text(bad[i])), -EINVAL);
+	}
+	assert_int_equal(ask_with("GET", "/", "X", zero), -EINVAL);
+	assert_int_equal(ask_with("GET", "/ ", "X", fine), -EINVAL);
+	assert_int_equal(ask_with("CONNECT", "a:1", "X", fine), -EINVAL);
+	/* Framing is the client's own. */
+	assert_int_equal(ask_with("GET", "/", "Content-length", fine),
+	    -EINVAL);
+	assert_int_equal(ask_with("GET", "/", "transfer-encoding", fine),
+	    -EINVAL);
+	assert_int_equal(atomic_load(&origin.requests), 0);
+	/* And the connection is as good as before. */
+	assert_int_equal(ask_with("GET", "/", "X", fine), 0);
+	assert_int_equal(atomic_load(&origin.requests), 1);
+	assert_int_equal(atomic_load(&origin.connections), 1);
+	stop();
+}
+
+/* ---- Connections that ended ---- */
+
+static bool
+close_when_idle(int fd, unsigned nth, const char *head)
+{
+	(void)nth;
+	(void)head;
+	say(fd, OK CL "2\r\n\r\nok");
+	pause_ms(20);
+	return false;
+}
+
+static void
+a_connection_that_ended_while_idle_is_replaced_before_use(void **state)
+{
+	(void)state;
+	start(close_when_idle);
+	for (unsigned i = 1; i <= 3; i++) {
+		/* POST is never sent twice. */
+		assert_int_equal(ask("POST", "/"), 0);
+		assert_int_equal(atomic_load(&origin.connections), i);
+		assert_int_equal(atomic_load(&origin.requests), i);
+		await(&origin.alive, 0);
+	}
+	stop();
+}
+
+static bool
+speak_when_idle(int fd, unsigned nth, const char *head)
+{
+	(void)nth;
+	(void)head;
+	say(fd, OK CL "2\r\n\r\nok");
+	pause_ms(20);
+	say(fd, "HTTP/1.1 408 Request Timeout\r\n" CL "0\r\n\r\n");
+	atomic_fetch_add(&origin.said, 1);
+	return true;
+}
+
+static void
+an_answer_without_a_request_is_nobodys(void **state)
+{
+	(void)state;
+	start(speak_when_idle);
+	for (unsigned i = 1; i <= 3; i++) {
+		assert_int_equal(ask("GET", "/"), 0);
+		assert_int_equal(asked.status, 200);
+		assert_int_equal(atomic_load(&origin.connections), i);
+		await(&origin.said, i);
+	}
+	stop();
+}
+
+/* The second request of each connection finds it closed. */
+static bool
+close_on_second(int fd, unsigned nth, const char *head)
+{
+	(void)head;
+	if (nth > 0)
+		return false;
+	say(fd, OK CL "2\r\n\r\nok");
+	return true;
+}
+
+static void
+what_may_be_repeated_is_once_on_a_new_connection(void **state)
+{
+	(void)state;
+	start(close_on_second);
+	assert_int_equal(ask("GET", "/"), 0);
+	assert_int_equal(ask("GET", "/"), 0);
+	assert_int_equal(atomic_load(&origin.connections), 2);
+	assert_int_equal(atomic_load(&origin.requests), 3);
+	/* What may not is not. */
+	assert_int_equal(ask("POST", "/"), -ECONNRESET);
+	assert_int_equal(atomic_load(&origin.requests), 4);
+	assert_int_equal(atomic_load(&origin.connections), 2);
+	assert_int_equal(ask("POST", "/"), 0);
+	stop();
+}
+
+static bool
+close_after_a_part(int fd, unsigned nth, const char *head)
+{
+	(void)head;
+	say(fd, nth == 0 ? OK CL "2\r\n\r\nok" : "H");
+	return nth == 0;
+}
+
+static void
+what_was_answered_in_part_is_not_repeated(void **state)
+{
+	(void)state;
+	start(close_after_a_part);
+	assert_int_equal(ask("GET", "/"), 0);
+	assert_int_equal(ask("GET", "/"), -ECONNRESET);
+	assert_int_equal(atomic_load(&origin.requests), 2);
+	stop();
+}
+
+static bool
+close_always(int fd, unsigned nth, const char *head)
+{
+	(void)fd;
+	(void)nth;
+	(void)head;
+	return false;
+}
+
+static void
+a_new_connection_that_ends_at_once_is_an_error_and_no_loop(void **state)
+{
+	(void)state;
+	start(close_always);
+	for (unsigned i = 1; i <= 3; i++) {
+		assert_int_equal(ask("GET", "/"), -ECONNRESET);
+		assert_int_equal(atomic_load(&origin.requests), i);
+	}
+	stop();
+}
+
+/* ---- Time ---- */
+
+static bool
+answer_late(int fd, unsigned nth, const char *head)
+{
+	if (strncmp(head, "GET /late", 9) == 0)
+		pause_ms(300);
+	return give_request_line(fd, nth, head);
+}
+
+static void
+a_late_answer_reaches_nobody(void **state)
+{
+	(void)state;
+	start(answer_late);
+	assert_int_equal(ask("GET", "/1"), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		asked.ms = 100;
+		assert_int_equal(ask("GET", "/late"), -ETIMEDOUT);
+		asked.ms = 0;
+		assert_int_equal(ask("GET", "/2"), 0);
+		assert_string_equal(asked.body, "GET /2 HTTP/1.1");
+		pause_ms(250);
+		assert_int_equal(ask("GET", "/3"), 0);
+		assert_string_equal(asked.body, "GET /3 HTTP/1.1");
+	}
+	stop();
+}
+
+static bool
+stall_in_body(int fd, unsigned nth, const char *head)
+{
+	(void)nth;
+	(void)head;
+	say(fd, OK CL "5\r\n\r\nhel");
+	await_end(fd);
+	return false;
+}
+
+static void
+each_phase_of_an_answer_has_its_deadline(void **state)
+{
+	const uint64_t start_ms = now_ms();
+
+	(void)state;
+	start(stall_in_body);
+	server_fiber(&server, end_client, NULL);
+	config.body_ms = 150;
+	server_call(&server, make_client, &config);
+	assert_int_equal(ask("GET", "/"), -ETIMEDOUT);
+	assert_string_equal(asked.body, "hel");
+	assert_true(now_ms() - start_ms < 15000);
+	stop();
+}
+
+/* ---- Origins that are not there ---- */
+
+struct crowd {
+	unsigned failures;
+	unsigned slowest_ms;
+	uint64_t until;
+};
+
+static int
+ask_a_dead_one(void *arg)
+{
+	struct crowd *crowd = arg;
+	const struct torc_http_request request = {
+		.target = torc_http_text("/"),
+	};
+
+	while (now_ms() < crowd->until) {
+		const uint64_t start_ms = now_ms();
+		struct torc_http_call call;
+		unsigned ms;
+
+		if (torc_http_call(client, &call, &request,
+		    torc_after_ms(10000)) == 0)
+			return 0;
+		crowd->failures++;
+		ms = (unsigned)(now_ms() - start_ms);
+		if (ms > crowd->slowest_ms)
+			crowd->slowest_ms = ms;
+		torc_sleep(torc_after_ms(5));
+	}
+	return 1;
+}
+
+static int
+crowd_together(void *arg)
+{
+	uint64_t ids[50];
+	int together = 0;
+
+	for (size_t i = 0; i < COUNT(ids); i++)
+		torc_fiber_spawn(&ids[i], ask_a_dead_one, arg);
+	for (size_t i = 0; i < COUNT(ids); i++) {
+		int result = 0;
+
+		torc_fiber_join(ids[i], &result, TORC_NEVER);
+		together += result;
+	}
+	return together;
+}
+
+static void
+copy_stats(struct torc_reactor *reactor, void *arg)
+{
+	(void)reactor;
+	torc_http_client_stats(client, arg);
+}
+
+static void
+a_dead_origin_is_an_error_at_once_and_is_not_stormed(void **state)
+{
+	struct torc_pool_stats stats;
+	struct crowd crowd = { .failures = 0 };
+
+	(void)state;
+	start(give_request_line);
+	/* Nobody listens any more. */
+	shutdown(origin.fd, SHUT_RDWR);
+	crowd.until = now_ms() + 2000;
+	assert_int_equal(server_fiber(&server, crowd_together, &crowd), 50);
+	server_call(&server, copy_stats, &stats);
+	assert_true(crowd.failures > 100);
+	assert_true(crowd.slowest_ms < 9000);
+	assert_int_equal(stats.opens, 0);
+	assert_in_range(stats.failures, 2, 99);
+	stop();
+}
+
+static int
+close_client(void *arg)
+{
+	(void)arg;
+	torc_http_client_close(client);
+	return 0;
+}
+
+static void
+a_client_that_was_closed_fails_at_once(void **state)
+{
+	(void)state;
+	start(give_request_line);
+	assert_int_equal(ask("GET", "/"), 0);
+	server_fiber(&server, close_client, NULL);
+	assert_int_equal(ask("GET", "/"), -ESHUTDOWN);
+	assert_int_equal(atomic_load(&origin.requests), 1);
+	stop();
+}
+
+/* ---- Streams ---- */
+
+static unsigned long
+drain_chunks(int fd)
+{
+	struct torc_http_chunks chunks = { .state = 0 };
+	unsigned long size = 0;
+	uint8_t byte;
+
+	while (!torc_http_chunks_over(&chunks) && recv(fd, &byte, 1, 0) == 1) {
+		struct torc_slice body;
+
+		if (torc_http_read_chunks(&chunks, &byte, 1, &body) < 0)
+			return 0;
+		size += body.size;
+	}
+	/* The empty trailer. */
+	return recv(fd, &byte, 1, 0) == 1 && recv(fd, &byte, 1, 0) == 1 ?
+	    size : 0;
+}
+
+static bool
+count_body(int fd, unsigned nth, const char *head)
+{
+	const char *length = strstr(head, CL);
+	unsigned long size = 0;
+	char text[128], byte;
+
+	(void)nth;
+	if (length == NULL)
+		size = drain_chunks(fd);
+	for (; length != NULL && size < strtoul(length + 16, NULL, 10); size++)
+		if (recv(fd, &byte, 1, 0) != 1)
+			return false;
+	snprintf(text, sizeof(text), "%lu", size);
+	byte = (char)('0' + strlen(text));
+	snprintf(text, sizeof(text), OK CL "%c\r\n\r\n%lu", byte, size);
+	say(fd, text);
+	return true;
+}
+
+static int
+run_upload(void *arg)
+{
+	const uint64_t length = *(const uint64_t *)arg;
+	const struct torc_http_request request = {
+		.method = torc_http_text("POST"),
+		.target = torc_http_text("/"),
+	};
+	const uint64_t deadline = torc_after_ms(20000);
+	static uint8_t block[10000];
+	struct torc_http_call call;
+	int rc = torc_http_call_begin(client, &call, &request, length,
+	    deadline);
+
+	if (rc < 0)
+		return rc;
+	for (unsigned i = 1; i <= 20 && rc == 0; i++)
+		rc = torc_http_call_write(&call, block, 500 * i, deadline);
+	if (rc == 0)
+		rc = torc_http_call_finish(&call, deadline);
+	if (rc == 0)
+		rc = torc_http_call_answer(&call, deadline);
+	if (rc == 0)
+		read_all(&call, &asked, deadline);
+	torc_http_call_end(&call);
+	return rc < 0 ? rc : asked.rc;
+}
+
+static int
+upload(uint64_t length)
+{
+	asked.size = 0;
+	return server_fiber(&server, run_upload, &length);
+}
+
+static void
+bodies_of_requests_are_streamed_with_and_without_a_length(void **state)
+{
+	(void)state;
+	start(count_body);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(upload(105000), 0);
+		assert_string_equal(asked.body, "105000");
+		assert_int_equal(upload(TORC_HTTP_UNKNOWN), 0);
+		assert_string_equal(asked.body, "105000");
+	}
+	assert_int_equal(atomic_load(&origin.connections), 1);
+	/* More, or less, than was said: the connection is given up. */
+	assert_int_equal(upload(104999), -EINVAL);
+	assert_int_equal(upload(105001), -EINVAL);
+	assert_int_equal(upload(105000), 0);
+	assert_int_equal(atomic_load(&origin.connections), 3);
+	stop();
+}
+
+/* Answered before all of it is sent: what is left of it is in the way. */
+static int
+ask_in_part(void *arg)
+{
+	const struct torc_http_request request = {
+		.method = torc_http_text("PUT"),
+		.target = torc_http_text("/"),
+	};
+	const uint64_t deadline = torc_after_ms(20000);
+	struct torc_http_call call;
+	int rc = torc_http_call_begin(client, &call, &request, 5, deadline);
+
+	(void)arg;
+	if (rc < 0)
+		return rc;
+	rc = torc_http_call_write(&call, "he", 2, deadline);
+	if (rc == 0)
+		rc = torc_http_call_answer(&call, deadline);
+	if (rc == 0)
+		read_all(&call, &asked, deadline);
+	torc_http_call_end(&call);
+	return rc < 0 ? rc : asked.rc;
+}
+
+static void
+a_connection_whose_request_was_not_sent_whole_is_given_up(void **state)
+{
+	(void)state;
+	start(give_request_line);
+	for (unsigned i = 1; i <= 3; i++) {
+		asked.size = 0;
+		assert_int_equal(server_fiber(&server, ask_in_part, NULL), 0);
+		assert_string_equal(asked.body, "PUT / HTTP/1.1");
+		assert_int_equal(atomic_load(&origin.connections), i);
+	}
+	stop();
+}
+
+static void
+a_configuration_that_cannot_be_is_refused_in_words(void **state)
+{
+	const struct torc_http_client_config bad_host = {
+		.address = "127.0.0.1:1", .host = "a\r\nb",
+	};
+	const struct torc_http_client_config bad_pool = {
+		.address = "127.0.0.1:1", .pool.size = 5000,
+	};
+
+	(void)state;
+	start(give_request_line);
+	server_fiber(&server, end_client, NULL);
+	server_call(&server, make_client, (void *)(uintptr_t)&bad_host);
+	assert_null(client);
+	server_call(&server, make_client, (void *)(uintptr_t)&bad_pool);
+	assert_null(client);
+	server_call(&server, make_client, &config);
+	assert_non_null(client);
+	stop();
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+		    answers_are_read_whole_or_refused_and_connections_kept_or_not),
+		cmocka_unit_test(trailers_are_there_at_the_end_of_the_body),
+		cmocka_unit_test(
+		    a_head_over_the_limit_is_refused_by_the_name_of_the_limit),
+		cmocka_unit_test(heads_of_1xx_are_skipped_but_not_for_ever),
+		cmocka_unit_test(
+		    a_hundred_kilobytes_come_through_buffers_of_four),
+		cmocka_unit_test(connections_are_used_again_and_again),
+		cmocka_unit_test(requests_have_the_framing_that_they_need),
+		cmocka_unit_test(
+		    what_would_split_a_request_is_refused_before_a_byte_is_sent),
+		cmocka_unit_test(
+		    a_connection_that_ended_while_idle_is_replaced_before_use),
+		cmocka_unit_test(an_answer_without_a_request_is_nobodys),
+		cmocka_unit_test(
+		    what_may_be_repeated_is_once_on_a_new_connection),
+		cmocka_unit_test(what_was_answered_in_part_is_not_repeated),
+		cmocka_unit_test(
+		    a_new_connection_that_ends_at_once_is_an_error_and_no_loop),
+		cmocka_unit_test(a_late_answer_reaches_nobody),
+		cmocka_unit_test(each_phase_of_an_answer_has_its_deadline),
+		cmocka_unit_test(
+		    a_dead_origin_is_an_error_at_once_and_is_not_stormed),
+		cmocka_unit_test(a_client_that_was_closed_fails_at_once),
+		cmocka_unit_test(
+		    bodies_of_requests_are_streamed_with_and_without_a_length),
+		cmocka_unit_test(
+		    a_connection_whose_request_was_not_sent_whole_is_given_up),
+		cmocka_unit_test(
+		    a_configuration_that_cannot_be_is_refused_in_words),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
