@@ -55,7 +55,7 @@ endif
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all run check asan tsan bench static install dist clean help tests sim fuzz afl
+.PHONY: all run check asan tsan bench static install dist clean help
 
 all: $B/lib/libtorc.so $(LIBRARIES) $(HEADERS) $(PROGRAMS)	# library and programs
 
@@ -243,18 +243,6 @@ sim: $B/tests/bin/sim	# SEEDS=n runs of a simulated kernel, or SEED=x again
 HTTP_TESTS := $(filter test_http_%,$(TESTS))
 
 $B/include/torc_http.h: conn/http/torc_http.h
-all: $B/lib/libtorc-http.a
-
-$B/lib/libtorc-http.a: $(HTTP_OBJ)
-	$(call say,AR,$@)
-	$Q mkdir -p $(@D)
-	$Q rm -f $@
-	$Q $(AR) rcs $@ $^
-
-$B/include/torc_http.h: conn/http/torc_http.h $B/include/torc_client.h
-	$(call say,GEN,$@)
-	$Q mkdir -p $(@D)
-	$Q sed 's|"conn/client.h"|"torc_client.h"|' $< > $@
 
 $(HTTP_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-http.a
 $(HTTP_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-http.a
@@ -318,11 +306,6 @@ $B/bench/%: $B/tools/bench/%.o
 .PHONY: tests
 tests: $(TEST_BINS) $(EXTRAS) $B/tests/bin/seccomp_exec $B/bench/load \
 	$(PROGRAMS)
-tests: $(TEST_BINS) $B/tests/bin/sim $B/tests/bin/sim_real \
-	$B/tests/bin/sim_fuzz $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
-
-CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
-	tests/gates.sh tests/valgrind.sh tests/sim/differential.sh)
 
 check:	# install what the tests need (Debian), build and run them all
 	$Q tests/install.sh
@@ -330,8 +313,6 @@ check:	# install what the tests need (Debian), build and run them all
 	$Q $(MAKE) --no-print-directory static
 	$Q B=$B tests/run.sh $(TEST_BINS) $(filter $B/tests/bin/%,$(EXTRAS)) \
 		$(CHECKS)
-	$Q B=$B tests/run.sh $(TEST_BINS) $B/tests/bin/sim \
-		$B/tests/bin/sim_fuzz $(CHECKS)
 
 # The suite under the sanitizers, in build folders of their own.
 asan:	# the suite under AddressSanitizer and UndefinedBehaviorSanitizer
