@@ -69,10 +69,17 @@ ring_register(const struct bare_ring *ring, unsigned opcode, void *arg,
 static inline void
 ring_map_queues(struct bare_ring *ring, const struct io_uring_params *params)
 {
-	char *kqueues = ring_map(params->cq_off.cqes +
-	    params->cq_entries * sizeof(struct io_uring_cqe), MAP_SHARED,
-	    ring->fd, IORING_OFF_SQ_RING);
+	const bool indexed = !(params->flags & IORING_SETUP_NO_SQARRAY);
+	size_t size = params->cq_off.cqes +
+	    params->cq_entries * sizeof(struct io_uring_cqe);
+	char *kqueues;
 
+	if (indexed)	/* the table lies behind the completions */
+		size = params->sq_off.array +
+		    params->sq_entries * sizeof(uint32_t);
+	kqueues = ring_map(size, MAP_SHARED, ring->fd, IORING_OFF_SQ_RING);
+	for (uint32_t i = 0; indexed && i < params->sq_entries; i++)
+		((uint32_t *)(void *)(kqueues + params->sq_off.array))[i] = i;
 	ring->ksqes = ring_map(params->sq_entries *
 	    sizeof(struct io_uring_sqe), MAP_SHARED, ring->fd,
 	    IORING_OFF_SQES);
@@ -102,6 +109,12 @@ ring_open(struct bare_ring *ring, unsigned sq_entries, unsigned cq_entries)
 	params.cq_entries = cq_entries;
 	*ring = (struct bare_ring){ 0 };
 	ring->fd = (int)syscall(__NR_io_uring_setup, sq_entries, &params);
+	if (ring->fd < 0 && errno == EINVAL) {
+		/* Before Linux 6.6: entries are found through a table. */
+		params.flags &= ~IORING_SETUP_NO_SQARRAY;
+		ring->fd = (int)syscall(__NR_io_uring_setup, sq_entries,
+		    &params);
+	}
 	if (ring->fd < 0)
 		die("io_uring_setup");
 	ring_map_queues(ring, &params);
