@@ -82,12 +82,12 @@ check_consumer(const struct check *check)
 	if (before != NULL && before->cq_ready > 0 &&
 	    before->cq_head == ring->cq_head)
 		find(check, full ? FINDING_CRITICAL : FINDING_WARNING,
-		    "cq-unreaped", "%lld completions of %lld wait, and none "
-		    "was reaped for %.1f s", (long long)ring->cq_ready,
+		    "cq-unreaped", "%lld of %lld CQEs wait, and none was "
+		    "reaped for %.1f s", (long long)ring->cq_ready,
 		    (long long)ring->cq_entries, check->sample->interval);
 	else if (full)
 		find(check, FINDING_WARNING, "cq-unreaped",
-		    "%lld completions of %lld wait to be reaped",
+		    "%lld of %lld CQEs wait to be reaped",
 		    (long long)ring->cq_ready, (long long)ring->cq_entries);
 }
 
@@ -102,8 +102,9 @@ check_submission(const struct check *check)
 	    before->sq_pending <= 0 || before->sq_head != ring->sq_head)
 		return;
 	find(check, asleep ? FINDING_CRITICAL : FINDING_WARNING, "sq-stuck",
-	    "%lld SQEs are pending, and none was taken for %.1f s%s",
-	    (long long)ring->sq_pending, check->sample->interval,
+	    "%lld of %lld SQEs are pending, and none was taken for %.1f s%s",
+	    (long long)ring->sq_pending, (long long)ring->sq_entries,
+	    check->sample->interval,
 	    asleep ? ": the SQPOLL thread sleeps, and nobody wakes it" : "");
 }
 

@@ -23,6 +23,13 @@
 #define CHECK_SECONDS 0.5	/* between the two samples of --check */
 
 static void
+complain(int error)
+{
+	fprintf(stderr, "ringstat: cannot read /proc: %s\n",
+	    error == -ENODEV ? "it is not mounted" : strerror(-error));
+}
+
+static void
 print_time(FILE *file)
 {
 	time_t now = time(NULL);
@@ -155,8 +162,7 @@ run(const struct options *options)
 		sample_free(sample);
 		rc = sample_take(sample, options, wants(options), before);
 		if (rc < 0) {
-			fprintf(stderr, "ringstat: cannot read /proc: %s\n",
-			    strerror(-rc));
+			complain(rc);
 			status = EXIT_WRONG;
 			break;
 		}

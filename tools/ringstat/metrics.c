@@ -3,6 +3,8 @@
  */
 #include "tools/ringstat/metrics.h"
 
+#include <string.h>
+
 #include "sys/uapi.h"
 #include "tools/ringstat/map.h"
 #include "tools/ringstat/page.h"
@@ -229,6 +231,29 @@ print_processes(FILE *file, const struct sample *sample)
 
 /* ---- torc ---- */
 
+/* Metrics have whole units in their names: nanoseconds become seconds. */
+static bool
+in_seconds(const struct word_name *word, char *name, size_t size,
+    const char *suffix)
+{
+	const size_t length = strlen(word->name);
+	const bool ns = length > 3 && strcmp(word->name + length - 3,
+	    "_ns") == 0;
+
+	snprintf(name, size, "torc_%.*s%s%s", (int)(ns ? length - 3 :
+	    length), word->name, ns ? "_seconds" : "", suffix);
+	return ns;
+}
+
+static void
+print_word(FILE *file, uint64_t word, bool ns)
+{
+	if (ns)
+		fprintf(file, "%.9f\n", (double)word / 1e9);
+	else
+		fprintf(file, "%llu\n", (unsigned long long)word);
+}
+
 static void
 print_words(FILE *file, const struct sample *sample, bool gauges)
 {
@@ -238,11 +263,12 @@ print_words(FILE *file, const struct sample *sample, bool gauges)
 
 	for (unsigned i = 0; i < count; i++) {
 		char name[64];
+		bool ns;
 
 		if (names[i].count > 1)
 			continue;
-		snprintf(name, sizeof(name), "torc_%s%s", names[i].name,
-		    gauges ? "_now" : "_total");
+		ns = in_seconds(&names[i], name, sizeof(name),
+		    gauges ? "" : "_total");
 		family(file, name, gauges ? "gauge" : "counter",
 		    "From the statistics page of a torc program.");
 		for (unsigned j = 0; j < sample->ring_count; j++) {
@@ -256,9 +282,10 @@ print_words(FILE *file, const struct sample *sample, bool gauges)
 			    (const void *)&ring->torc->page.counter;
 			fprintf(file, "%s{", name);
 			put_ring_labels(file, sample, ring);
-			fprintf(file, ",reactor=\"%u\"} %llu\n",
-			    ring->torc->page.reactor, (unsigned long long)
-			    ((const uint64_t *)words)[names[i].at]);
+			fprintf(file, ",reactor=\"%u\"} ",
+			    ring->torc->page.reactor);
+			print_word(file,
+			    ((const uint64_t *)words)[names[i].at], ns);
 		}
 	}
 }

@@ -153,8 +153,8 @@ static int
 set_mode(struct options *options, enum mode mode)
 {
 	if (options->mode != MODE_TEXT && options->mode != mode)
-		return wrong("only one of --watch, --json, --openmetrics, "
-		    "--check, --explain, --dump", "usage");
+		return wrong("too much at once", "one of --watch, --json, "
+		    "--openmetrics, --check, --explain, --dump");
 	options->mode = mode;
 	return -1;
 }
@@ -163,8 +163,8 @@ static int
 set_view(struct options *options, enum view view)
 {
 	if (options->view != VIEW_TABLE && options->view != view)
-		return wrong("only one of -x, -e, -o, -t, -m, --conns, --ops",
-		    "usage");
+		return wrong("too much at once",
+		    "one of -x, -e, -o, -t, -m, --conns, --ops");
 	options->view = view;
 	return -1;
 }

@@ -6,8 +6,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define KERNEL_THREAD 0x00200000u	/* PF_KTHREAD */
@@ -16,8 +18,14 @@ int
 proc_open(void)
 {
 	int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct statfs system;
 
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	if (fstatfs(fd, &system) == 0 && system.f_type == PROC_SUPER_MAGIC)
+		return fd;
+	close(fd);
+	return -ENODEV;
 }
 
 static bool

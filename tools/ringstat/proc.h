@@ -6,7 +6,8 @@
 
 #include "tools/ringstat/model.h"
 
-/* /proc, opened; all paths are relative to it. A negative errno: none. */
+/* /proc, opened; all paths are relative to it. A negative errno: -ENODEV when
+ * nothing is mounted there. */
 int proc_open(void);
 
 /* Each reads one file's text into `process`; lines it does not know are left
