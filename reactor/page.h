@@ -30,7 +30,7 @@
 #include "reactor/counters.h"
 
 #define TORC_PAGE_NAME "torc:stats:1"
-#define TORC_PAGE_MAGIC 0x736174736372746fu	/* "otrcstas" in memory */
+#define TORC_PAGE_MAGIC 0x7461747363726f74u	/* "torcstat" in memory */
 #define TORC_PAGE_VERSION 1u
 #define TORC_PAGE_OPCODES 64u	/* higher ones are counted as the last */
 #define TORC_PAGE_ROW 512u	/* bytes of the table for each connection */
