@@ -620,6 +620,8 @@ make_image(struct image *image)
 
 		memcpy(image->rows[i], words, sizeof(words));
 	}
+	image->rows[0][36 + TORC_FIELD_ARMED - 9] = 1;
+	image->rows[1][36 + TORC_FIELD_ARMED - 9] = 1;
 	image->rows[1][36 + TORC_FIELD_READER - 9] = 1;
 	image->rows[3][36 + TORC_FIELD_DOOMED - 9] = 1;
 }
@@ -647,6 +649,8 @@ a_page_is_read_with_its_connections(void **state)
 	assert_int_equal(out.conn_count, ROWS - 1);
 	assert_int_equal(out.held, 110 * (ROWS - 1));
 	assert_int_equal(out.staged, (20 + 3 + 7) * (ROWS - 1));
+	assert_int_equal(out.armed, 2);
+	assert_int_equal(out.sending, ROWS - 1);
 	assert_int_equal(out.by_state[CONN_READING], 1);
 	assert_int_equal(out.by_state[CONN_CLOSING], 1);
 	assert_int_equal(out.by_state[CONN_RUNNING], 2);

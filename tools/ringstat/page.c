@@ -173,6 +173,9 @@ view_row(const struct torc_page *page, const uint8_t *row, uint32_t slot,
 		    field_of(page, row, TORC_FIELD_SENT) +
 		    (uint32_t)(field_of(page, row, TORC_FIELD_SLAB_END) -
 		    field_of(page, row, TORC_FIELD_SLAB_START)),
+		.armed = field_of(page, row, TORC_FIELD_ARMED) != 0,
+		.sending = field_of(page, row, TORC_FIELD_LOUD) != 0 ||
+		    field_of(page, row, TORC_FIELD_SENT) != 0,
 		.age_ms = since == 0 ? UNKNOWN : now_ns <= since ? 0 :
 		    (int64_t)((now_ns - since) / 1000000),
 	};
@@ -184,6 +187,8 @@ add_row(struct torc_view *view, const struct conn_view *conn, bool keep)
 	const unsigned at = view->conn_count++;
 
 	view->by_state[conn->state]++;
+	view->armed += conn->armed;
+	view->sending += conn->sending;
 	view->held += conn->held;
 	view->staged += conn->staged;
 	if (!keep)

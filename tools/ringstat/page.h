@@ -31,6 +31,8 @@ struct conn_view {
 	uint64_t staged;	/* bytes written and not acknowledged as sent */
 	int64_t age_ms;
 	uint64_t ino;		/* of the socket; 0: not known */
+	bool armed;		/* a receive is in flight */
+	bool sending;		/* a send is */
 };
 
 /* A copy of a page, checked: what a page does not have is 0. */
@@ -40,6 +42,8 @@ struct torc_view {
 	bool conns_known;
 	unsigned conn_count;
 	unsigned by_state[CONN_STATES];
+	unsigned armed;		/* receives in flight */
+	unsigned sending;	/* sends in flight */
 	uint64_t held;
 	uint64_t staged;
 	struct conn_view *conns;	/* with WANT_CONNS */

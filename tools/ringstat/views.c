@@ -510,14 +510,14 @@ op_cells(struct table *table, const struct process *process,
 static void
 conn_op_cells(struct table *table, const struct process *process,
     const struct torc_view *view, const char *name, int64_t submitted,
-    int64_t completed)
+    int64_t flying, int64_t completed)
 {
 	table_number(table, process->pid);
 	table_name(table, process->comm);
 	table_number(table, view->page.reactor);
 	table_cell(table, "%s of connections", name);
 	table_number(table, submitted);
-	table_number(table, UNKNOWN);
+	table_number(table, view->conns_known ? flying : UNKNOWN);
 	table_number(table, completed);
 	table_number(table, UNKNOWN);
 }
@@ -544,12 +544,12 @@ print_ops(const struct sample *sample, const struct screen *screen)
 			continue;
 		counter = &view->page.counter;
 		conn_op_cells(&table, process, view, "ACCEPT", UNKNOWN,
-		    (int64_t)counter->accepts);
+		    UNKNOWN, (int64_t)counter->accepts);
 		conn_op_cells(&table, process, view, "RECV", UNKNOWN,
-		    (int64_t)counter->receives);
+		    view->armed, (int64_t)counter->receives);
 		conn_op_cells(&table, process, view, "SEND",
 		    (int64_t)(counter->quiet_sends + counter->loud_sends),
-		    UNKNOWN);
+		    view->sending, UNKNOWN);
 		for (unsigned j = 0; j < TORC_PAGE_OPCODES; j++) {
 			if (view->page.op[j].submitted > 0)
 				op_cells(&table, process, view, j);
