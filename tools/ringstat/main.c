@@ -71,12 +71,13 @@ show_check(const struct sample *sample, const struct sample *before)
 static int
 verdict(const struct options *options, const struct sample *sample)
 {
-	if (sample->ring_count > 0)
-		return EXIT_WELL;
 	if (sample->asked_missing) {
-		fputs("ringstat: no such process\n", stderr);
+		fprintf(stderr, "ringstat: no such process: %u of %u\n",
+		    sample->vanished, options->pid_count);
 		return EXIT_VANISHED;
 	}
+	if (sample->ring_count > 0)
+		return EXIT_WELL;
 	if (sample->denied > 0) {
 		fprintf(stderr, "ringstat: no ring to be seen; the "
 		    "descriptors of %u %s may not be read (try as root)\n",
@@ -168,7 +169,8 @@ run(const struct options *options)
 		}
 		if (interval == 0 || before != NULL)
 			status = show(options, sample, before, shown++);
-		if (ferror(stdout) || (count > 0 && shown >= count))
+		if (ferror(stdout) || (count > 0 && shown >= count) ||
+		    (status == EXIT_VANISHED && sample->ring_count == 0))
 			break;
 		torc_sys_sleep((uint64_t)(interval * 1e9));
 	}
