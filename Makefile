@@ -248,12 +248,29 @@ $(HTTP_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-http.a
 $(HTTP_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-http.a
 $B/tests/bin/test_http_codec: $B/tests/http_portable.o
 
+# ---- conn/redis ----
+REDIS_OBJ := $(patsubst %.c,$B/%.o,$(wildcard conn/redis/*.c))
+REDIS_TESTS := $(filter test_redis%,$(TESTS))
+
+all: $B/lib/libtorc-redis.a
+
+$B/lib/libtorc-redis.a: $(REDIS_OBJ)
+	$(call say,AR,$@)
+	$Q mkdir -p $(@D)
+	$Q rm -f $@
+	$Q $(AR) rcs $@ $^
+
+$(REDIS_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-redis.a
+$(REDIS_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-redis.a
+
 # ---- Fuzzing: tests/fuzz/fuzz_NAME.c, seeds in tests/fuzz/NAME/ ----
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 # What each is made of, from the top of the tree, and linked with.
 FUZZ_http := conn/http/head.c conn/http/chunks.c conn/http/write.c \
 	tests/http_portable.c
 FUZZ_LIBS_http := -lhttp_parser
+FUZZ_redis := conn/redis/resp.c
+FUZZ_LIBS_redis := -lhiredis
 FUZZ_CC ?= clang
 FUZZ_FLAGS := -std=c11 -g -O1 -D_GNU_SOURCE -iquote . $(WARN)
 

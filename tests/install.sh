@@ -15,6 +15,7 @@ missing() {
 		/usr/include/cmocka.h libcmocka-dev
 		/usr/include/valgrind/valgrind.h valgrind
 		/usr/include/http_parser.h libhttp-parser-dev
+		/usr/include/hiredis/hiredis.h libhiredis-dev
 		/usr/include/linux/io_uring.h linux-libc-dev
 		ab apache2-utils
 		curl curl
@@ -24,6 +25,7 @@ missing() {
 		/bin/nc.openbsd netcat-openbsd
 		nginx nginx-light
 		perf linux-perf
+		redis-server redis-server
 		strace strace
 		strip binutils
 		taskset util-linux

@@ -1,0 +1,597 @@
+/*
+ * resp.c - bytes of RESP to items, items to trees, commands to bytes.
+ */
+#include "conn/redis/resp.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BYTES_MAX (64u << 20)
+#define ITEMS_MAX 1048576u
+#define LINE_MAX_BYTES 16384u
+#define NUMBER_MAX 64u		/* characters of a double */
+
+/* ---- Lines ---- */
+
+/*
+ * The line behind the type: its length, without its end; -EAGAIN if that is
+ * not there yet.
+ */
+static long
+read_line(const struct torc_resp_reader *reader, const uint8_t *data,
+    size_t size)
+{
+	const size_t most = (size_t)reader->limits.line_max + 2;
+	const size_t seen = size < most ? size : most;
+	const uint8_t *end = seen > 0 ? memchr(data, '\n', seen) : NULL;
+	size_t length;
+
+	if (end == NULL)
+		return seen == most ? -ENAMETOOLONG : -EAGAIN;
+	length = (size_t)(end - data);
+	if (length == 0 || data[length - 1] != '\r' ||
+	    memchr(data, '\r', length - 1) != NULL)
+		return -EBADMSG;
+	return (long)(length - 1);
+}
+
+/* A number as servers write it: no "+", no zeros in front. */
+static int
+read_integer(const uint8_t *text, size_t size, int64_t *value)
+{
+	const bool negative = size > 0 && text[0] == '-';
+	const uint64_t most = (uint64_t)INT64_MAX + negative;
+	const size_t digits = size - negative;
+	uint64_t sum = 0;
+
+	if (digits == 0 || digits > 19 ||
+	    (text[negative] == '0' && size > 1))
+		return -EBADMSG;
+	for (size_t i = negative; i < size; i++) {
+		unsigned digit = text[i] - (unsigned)'0';
+
+		/* 19 digits cannot wrap. */
+		if (digit > 9)
+			return -EBADMSG;
+		sum = sum * 10 + digit;
+	}
+	if (sum > most)
+		return -EBADMSG;
+	*value = negative ? (int64_t)(0 - sum) : (int64_t)sum;
+	return 0;
+}
+
+static bool
+has_digits_only(const uint8_t *text, size_t size)
+{
+	const bool negative = size > 0 && text[0] == '-';
+
+	for (size_t i = negative; i < size; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+	}
+	return size > negative;
+}
+
+static int
+read_double(const uint8_t *text, size_t size, double *number)
+{
+	char copy[NUMBER_MAX + 1];
+	char *end, *point;
+
+	if (size == 0 || size > NUMBER_MAX)
+		return -EBADMSG;
+	memcpy(copy, text, size);
+	copy[size] = '\0';
+	if (strcmp(copy, "inf") == 0 || strcmp(copy, "-inf") == 0) {
+		*number = copy[0] == '-' ? -(double)INFINITY :
+		    (double)INFINITY;
+		return 0;
+	}
+	if (strcmp(copy, "nan") == 0 || strcmp(copy, "-nan") == 0) {
+		*number = (double)NAN;
+		return 0;
+	}
+	if (strspn(copy, "0123456789+-.eE") != size || copy[0] == '+')
+		return -EBADMSG;
+	/* The program's locale may have another point. */
+	point = strchr(copy, '.');
+	if (point != NULL)
+		*point = localeconv()->decimal_point[0];
+	*number = strtod(copy, &end);
+	return *end == '\0' ? 0 : -EBADMSG;
+}
+
+/* ---- Items ---- */
+
+void
+torc_resp_init(struct torc_resp_reader *reader,
+    const struct torc_resp_limits *limits)
+{
+	struct torc_resp_limits *mine = &reader->limits;
+
+	memset(reader, 0, sizeof(*reader));
+	if (limits != NULL)
+		*mine = *limits;
+	if (mine->bytes_max == 0)
+		mine->bytes_max = BYTES_MAX;
+	if (mine->items_max == 0)
+		mine->items_max = ITEMS_MAX;
+	if (mine->depth_max == 0 || mine->depth_max > TORC_RESP_DEPTH)
+		mine->depth_max = TORC_RESP_DEPTH;
+	if (mine->line_max == 0)
+		mine->line_max = LINE_MAX_BYTES;
+}
+
+/* A value is whole: so may be those around it. An attribute is no value. */
+static void
+complete(struct torc_resp_reader *reader)
+{
+	while (reader->depth > 0) {
+		struct torc_resp_level *level =
+		    &reader->levels[reader->depth - 1];
+
+		if (--level->left > 0)
+			return;
+		reader->depth--;
+		if (level->attribute) {
+			reader->aside--;
+			return;
+		}
+	}
+	reader->done = true;
+}
+
+static int
+count_bytes(struct torc_resp_reader *reader, uint64_t size)
+{
+	if (size > reader->limits.bytes_max - reader->bytes)
+		return -EMSGSIZE;
+	reader->bytes += size;
+	return 0;
+}
+
+/*
+ * A piece of a text from the bytes behind its head: how many are taken. The
+ * last byte comes with the end of line behind it, so that it is the last piece
+ * and the text is known to be right.
+ */
+static long
+read_piece(struct torc_resp_reader *reader, const uint8_t *data, size_t size,
+    struct torc_resp_item *item)
+{
+	const uint64_t left = reader->text_left;
+
+	item->piece.data = data;
+	if (size < 2 || size - 2 < left) {
+		if (size >= left)
+			size = left > 0 ? (size_t)left - 1 : 0;
+		item->piece.size = size;
+		reader->text_left -= size;
+		item->left = reader->text_left;
+		return (long)size;
+	}
+	if (data[left] != '\r' || data[left + 1] != '\n')
+		return -EBADMSG;
+	item->piece.size = (size_t)left;
+	item->left = 0;
+	reader->text_left = 0;
+	complete(reader);
+	return (long)left + 2;
+}
+
+/* More of a text whose beginning was read before. */
+static long
+read_further_piece(struct torc_resp_reader *reader, const uint8_t *data,
+    size_t size, struct torc_resp_item *item)
+{
+	item->type = reader->type;
+	item->size = reader->text_size;
+	return read_piece(reader, data, size, item);
+}
+
+/* "$5", "!5", "=5": the head is read, and was `head` bytes. */
+static long
+read_string(struct torc_resp_reader *reader, const uint8_t *data, size_t size,
+    size_t head, struct torc_resp_item *item)
+{
+	long taken;
+
+	if (item->type == TORC_REDIS_VERBATIM && item->size < 4)
+		return -EBADMSG;
+	/* An empty text has no piece that could come before its end. */
+	if (item->size == 0 && size - head < 2)
+		return 0;
+	if (count_bytes(reader, item->size) < 0)
+		return -EMSGSIZE;
+	reader->type = item->type;
+	reader->text_size = reader->text_left = item->size;
+	taken = read_piece(reader, data + head, size - head, item);
+	return taken < 0 ? taken : (long)head + taken;
+}
+
+static int
+begin_aggregate(struct torc_resp_reader *reader, struct torc_resp_item *item)
+{
+	const bool attribute = item->type == TORC_REDIS_ATTRIBUTE;
+
+	if (item->type == TORC_REDIS_MAP || attribute) {
+		if (item->size > UINT32_MAX)
+			return -E2BIG;
+		item->size *= 2;
+	}
+	if (item->type == TORC_REDIS_PUSH && reader->depth > 0)
+		return -EBADMSG;
+	if (item->size > reader->limits.items_max - reader->items)
+		return -E2BIG;
+	reader->items += item->size;
+	if (reader->depth == reader->limits.depth_max)
+		return -ELOOP;
+	if (item->size > 0) {
+		reader->levels[reader->depth].left = item->size;
+		reader->levels[reader->depth].attribute = attribute;
+		reader->depth++;
+		reader->aside = (uint8_t)(reader->aside + attribute);
+	} else if (!attribute) {
+		complete(reader);
+	}
+	return 0;
+}
+
+/* A value that is in its line. 0 or a negative errno. */
+static int
+read_scalar(struct torc_resp_reader *reader, struct torc_resp_item *item)
+{
+	const uint8_t *text = item->piece.data;
+	const size_t size = item->piece.size;
+	int rc = 0;
+
+	switch (item->type) {
+	case TORC_REDIS_INTEGER:
+		rc = read_integer(text, size, &item->integer);
+		break;
+	case TORC_REDIS_BOOLEAN:
+		if (size != 1 || (text[0] != 't' && text[0] != 'f'))
+			return -EBADMSG;
+		item->integer = text[0] == 't';
+		break;
+	case TORC_REDIS_DOUBLE:
+		rc = read_double(text, size, &item->number);
+		break;
+	case TORC_REDIS_BIG:
+		rc = has_digits_only(text, size) ? 0 : -EBADMSG;
+		break;
+	case TORC_REDIS_NIL:
+		rc = size == 0 ? 0 : -EBADMSG;
+		break;
+	default:
+		break;
+	}
+	if (rc == 0)
+		rc = count_bytes(reader, size);
+	if (rc == 0)
+		complete(reader);
+	return rc;
+}
+
+/* What the first byte of a value says. */
+enum form { SCALAR, TEXT, AGGREGATE, UNKNOWN };
+
+static enum form
+read_type(uint8_t byte, enum torc_redis_type *type)
+{
+	static const struct {
+		char byte;
+		uint8_t form;
+		uint8_t type;
+	} types[] = {
+		{ '$', TEXT, TORC_REDIS_STRING },
+		{ '+', SCALAR, TORC_REDIS_STATUS },
+		{ ':', SCALAR, TORC_REDIS_INTEGER },
+		{ '*', AGGREGATE, TORC_REDIS_ARRAY },
+		{ '-', SCALAR, TORC_REDIS_ERROR },
+		{ '_', SCALAR, TORC_REDIS_NIL },
+		{ '%', AGGREGATE, TORC_REDIS_MAP },
+		{ '>', AGGREGATE, TORC_REDIS_PUSH },
+		{ '~', AGGREGATE, TORC_REDIS_SET },
+		{ '#', SCALAR, TORC_REDIS_BOOLEAN },
+		{ ',', SCALAR, TORC_REDIS_DOUBLE },
+		{ '=', TEXT, TORC_REDIS_VERBATIM },
+		{ '!', TEXT, TORC_REDIS_ERROR },
+		{ '(', SCALAR, TORC_REDIS_BIG },
+		{ '|', AGGREGATE, TORC_REDIS_ATTRIBUTE },
+	};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		if ((uint8_t)types[i].byte == byte) {
+			*type = types[i].type;
+			return (enum form)types[i].form;
+		}
+	}
+	return UNKNOWN;
+}
+
+/* "-1" for what is not there. */
+static int
+read_count(const uint8_t *data, struct torc_resp_item *item, size_t length)
+{
+	int64_t count;
+	int rc = read_integer(data + 1, length, &count);
+
+	if (rc < 0)
+		return rc;
+	if (count == -1 && (data[0] == '$' || data[0] == '*')) {
+		item->type = TORC_REDIS_NIL;
+		return 0;
+	}
+	if (count < 0)
+		return -EBADMSG;
+	item->size = (uint64_t)count;
+	return 0;
+}
+
+static long
+read_value(struct torc_resp_reader *reader, const uint8_t *data, size_t size,
+    struct torc_resp_item *item)
+{
+	const enum form form = read_type(data[0], &item->type);
+	long length, rc;
+
+	if (form == UNKNOWN)
+		return -EBADMSG;
+	length = read_line(reader, data + 1, size - 1);
+	if (length < 0)
+		return length == -EAGAIN ? 0 : length;
+	item->first = true;
+	if (form == SCALAR) {
+		item->piece.data = data + 1;
+		item->piece.size = (size_t)length;
+		item->size = (uint64_t)length;
+		rc = read_scalar(reader, item);
+	} else {
+		rc = read_count(data, item, (size_t)length);
+		if (rc == 0 && item->type == TORC_REDIS_NIL)
+			complete(reader);
+		else if (rc == 0 && form == TEXT)
+			return read_string(reader, data, size,
+			    (size_t)length + 3, item);
+		else if (rc == 0)
+			rc = begin_aggregate(reader, item);
+	}
+	return rc < 0 ? rc : length + 3;
+}
+
+long
+torc_resp_read(struct torc_resp_reader *reader, const uint8_t *data,
+    size_t size, struct torc_resp_item *item)
+{
+	if (size == 0)
+		return 0;
+	if (reader->done) {
+		reader->done = false;
+		reader->bytes = 0;
+		reader->items = 0;
+	}
+	memset(item, 0, sizeof(*item));
+	item->depth = reader->depth;
+	item->aside = reader->aside > 0;
+	if (reader->text_left > 0)
+		return read_further_piece(reader, data, size, item);
+	if (data[0] == '|')
+		item->aside = true;
+	return read_value(reader, data, size, item);
+}
+
+/* ---- Memory ---- */
+
+#define ALIGNMENT 16u
+#define CHUNK_MIN 1024u
+
+struct torc_resp_chunk {
+	_Alignas(ALIGNMENT) struct torc_resp_chunk *next;
+	size_t size;
+};
+
+void
+torc_resp_arena_init(struct torc_resp_arena *arena, void *memory, size_t size)
+{
+	arena->chunks = NULL;
+	arena->at = memory;
+	arena->left = size & ~(size_t)(ALIGNMENT - 1);
+}
+
+/* Each chunk has twice the last one, as far as that was a small one. */
+static size_t
+next_chunk(const struct torc_resp_arena *arena, size_t size)
+{
+	size_t next = CHUNK_MIN;
+
+	if (arena->chunks != NULL && arena->chunks->size < 1u << 20)
+		next = arena->chunks->size * 2;
+	return size > next ? size : next;
+}
+
+void *
+torc_resp_arena_take(struct torc_resp_arena *arena, size_t size)
+{
+	uint8_t *memory;
+
+	if (size > SIZE_MAX / 2)
+		return NULL;
+	/* Nothing has an address, too. */
+	size = (size + (size == 0) + ALIGNMENT - 1) &
+	    ~(size_t)(ALIGNMENT - 1);
+	if (size > arena->left) {
+		size_t room = next_chunk(arena, size);
+		struct torc_resp_chunk *chunk = malloc(sizeof(*chunk) + room);
+
+		if (chunk == NULL)
+			return NULL;
+		chunk->next = arena->chunks;
+		chunk->size = room;
+		arena->chunks = chunk;
+		arena->at = (uint8_t *)(chunk + 1);
+		arena->left = room;
+	}
+	memory = arena->at;
+	arena->at += size;
+	arena->left -= size;
+	return memory;
+}
+
+void
+torc_resp_arena_free(struct torc_resp_arena *arena)
+{
+	while (arena->chunks != NULL) {
+		struct torc_resp_chunk *chunk = arena->chunks;
+
+		arena->chunks = chunk->next;
+		free(chunk);
+	}
+}
+
+/* ---- Trees ---- */
+
+void
+torc_resp_tree_init(struct torc_resp_tree *tree,
+    struct torc_resp_arena *arena, const struct torc_resp_limits *limits)
+{
+	torc_resp_init(&tree->reader, limits);
+	tree->arena = arena;
+	tree->root = NULL;
+	tree->text = NULL;
+}
+
+static bool
+has_items(enum torc_redis_type type)
+{
+	return type >= TORC_REDIS_ARRAY;
+}
+
+static bool
+has_text(enum torc_redis_type type)
+{
+	return type >= TORC_REDIS_STATUS && type <= TORC_REDIS_BIG;
+}
+
+/* A place in the tree for an item that begins. */
+static int
+place(struct torc_resp_tree *tree, const struct torc_resp_item *item)
+{
+	struct torc_redis_reply *reply = item->depth == 0 ? tree->root :
+	    tree->next[item->depth - 1]++;
+
+	reply->type = item->type;
+	reply->size = (size_t)item->size;
+	reply->integer = item->integer;
+	reply->text = NULL;
+	if (item->type == TORC_REDIS_DOUBLE)
+		reply->number = item->number;
+	if (has_items(item->type)) {
+		reply->items = torc_resp_arena_take(tree->arena,
+		    reply->size * sizeof(*reply->items));
+		tree->next[item->depth] = reply->items;
+		return reply->items == NULL ? -ENOMEM : 0;
+	}
+	if (!has_text(item->type) && item->type != TORC_REDIS_DOUBLE) {
+		reply->size = 0;
+		return 0;
+	}
+	reply->text = torc_resp_arena_take(tree->arena, reply->size + 1);
+	if (reply->text == NULL)
+		return -ENOMEM;
+	reply->text[reply->size] = '\0';
+	tree->text = reply;
+	return 0;
+}
+
+static int
+add(struct torc_resp_tree *tree, const struct torc_resp_item *item)
+{
+	struct torc_redis_reply *reply;
+
+	if (item->aside)
+		return 0;
+	if (item->first && place(tree, item) < 0)
+		return -ENOMEM;
+	reply = tree->text;
+	if (item->piece.size > 0 && reply != NULL)
+		memcpy(reply->text + (reply->size - item->left -
+		    item->piece.size), item->piece.data, item->piece.size);
+	if (item->left == 0)
+		tree->text = NULL;
+	return 0;
+}
+
+long
+torc_resp_build(struct torc_resp_tree *tree, struct torc_redis_reply *root,
+    const uint8_t *data, size_t size)
+{
+	struct torc_resp_item item;
+	size_t taken = 0;
+	long rc;
+
+	tree->root = root;
+	do {
+		rc = torc_resp_read(&tree->reader, data + taken, size - taken,
+		    &item);
+		if (rc < 0)
+			return rc;
+		taken += (size_t)rc;
+		if (rc > 0 && add(tree, &item) < 0)
+			return -ENOMEM;
+	} while (rc > 0 && !tree->reader.done);
+	return (long)taken;
+}
+
+/* ---- Writing ---- */
+
+size_t
+torc_resp_put_head(uint8_t *to, char type, uint64_t size)
+{
+	uint8_t digits[20];
+	size_t count = 0, at = 0;
+
+	do {
+		digits[count++] = (uint8_t)('0' + size % 10);
+		size /= 10;
+	} while (size > 0);
+	to[at++] = (uint8_t)type;
+	while (count > 0)
+		to[at++] = digits[--count];
+	to[at++] = '\r';
+	to[at++] = '\n';
+	return at;
+}
+
+size_t
+torc_resp_command_size(unsigned argc, const struct torc_slice *argv)
+{
+	uint8_t head[TORC_RESP_HEAD];
+	size_t size = torc_resp_put_head(head, '*', argc);
+
+	for (unsigned i = 0; i < argc; i++)
+		size += torc_resp_put_head(head, '$', argv[i].size) +
+		    argv[i].size + 2;
+	return size;
+}
+
+size_t
+torc_resp_put_command(uint8_t *to, unsigned argc,
+    const struct torc_slice *argv)
+{
+	size_t at = torc_resp_put_head(to, '*', argc);
+
+	for (unsigned i = 0; i < argc; i++) {
+		at += torc_resp_put_head(to + at, '$', argv[i].size);
+		if (argv[i].size > 0)
+			memcpy(to + at, argv[i].data, argv[i].size);
+		at += argv[i].size;
+		to[at++] = '\r';
+		to[at++] = '\n';
+	}
+	return at;
+}

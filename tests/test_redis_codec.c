@@ -1,0 +1,354 @@
+/*
+ * test_redis_codec.c - RESP: values of both versions, in any pieces, and what
+ * is refused.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/harness.h"
+
+#include "conn/redis/resp.h"
+
+struct read {
+	struct torc_resp_arena arena;
+	struct torc_resp_tree tree;
+	struct torc_redis_reply root;
+	size_t taken;
+	long rc;		/* 1: whole, 0: more, or an error */
+};
+
+/* In steps of `step` bytes; each is in memory that ends there. */
+static void
+read_bytes(struct read *read, const char *text, size_t size, size_t step,
+    const struct torc_resp_limits *limits)
+{
+	size_t end = 0;
+
+	memset(read, 0, sizeof(*read));
+	torc_resp_arena_init(&read->arena, NULL, 0);
+	torc_resp_tree_init(&read->tree, &read->arena, limits);
+	while (end < size && read->rc >= 0 && !read->tree.reader.done) {
+		uint8_t *part;
+
+		end = size - end > step ? end + step : size;
+		part = malloc(end - read->taken);
+		memcpy(part, text + read->taken, end - read->taken);
+		read->rc = torc_resp_build(&read->tree, &read->root, part,
+		    end - read->taken);
+		free(part);
+		read->taken += read->rc > 0 ? (size_t)read->rc : 0;
+	}
+	if (read->rc >= 0)
+		read->rc = read->tree.reader.done;
+}
+
+static void
+end(struct read *read)
+{
+	torc_resp_arena_free(&read->arena);
+}
+
+/* All of `text`, in pieces of every size; the last one is kept. */
+static void
+read_text(struct read *read, const char *text)
+{
+	const size_t size = strlen(text);
+
+	for (size_t step = 1; step <= size; step++) {
+		if (step > 1)
+			end(read);
+		read_bytes(read, text, size, step, NULL);
+		assert_int_equal(read->rc, 1);
+		assert_int_equal(read->taken, size);
+	}
+}
+
+static long
+verdict(const char *text, const struct torc_resp_limits *limits)
+{
+	struct read read;
+
+	read_bytes(&read, text, strlen(text), SIZE_MAX, limits);
+	end(&read);
+	return read.rc;
+}
+
+static void
+expect_text(const struct torc_redis_reply *reply, enum torc_redis_type type,
+    const char *text)
+{
+	assert_int_equal(reply->type, type);
+	assert_int_equal(reply->size, strlen(text));
+	assert_string_equal(reply->text, text);
+}
+
+/* ---- Claims ---- */
+
+static void
+values_of_resp2_are_read_in_any_pieces(void **state)
+{
+	struct read read;
+	const struct torc_redis_reply *items;
+
+	(void)state;
+	read_text(&read, "*8\r\n+OK\r\n-ERR no\r\n:-42\r\n$5\r\na\r\nbc\r\n"
+	    "$0\r\n\r\n$-1\r\n*-1\r\n*2\r\n:9223372036854775807\r\n"
+	    ":-9223372036854775808\r\n");
+	assert_int_equal(read.root.type, TORC_REDIS_ARRAY);
+	assert_int_equal(read.root.size, 8);
+	items = read.root.items;
+	expect_text(&items[0], TORC_REDIS_STATUS, "OK");
+	expect_text(&items[1], TORC_REDIS_ERROR, "ERR no");
+	assert_int_equal(items[2].type, TORC_REDIS_INTEGER);
+	assert_int_equal(items[2].integer, -42);
+	expect_text(&items[3], TORC_REDIS_STRING, "a\r\nbc");
+	expect_text(&items[4], TORC_REDIS_STRING, "");
+	assert_int_equal(items[5].type, TORC_REDIS_NIL);
+	assert_int_equal(items[6].type, TORC_REDIS_NIL);
+	assert_true(items[7].items[0].integer == INT64_MAX);
+	assert_true(items[7].items[1].integer == INT64_MIN);
+	end(&read);
+}
+
+static void
+values_of_resp3_are_read_in_any_pieces(void **state)
+{
+	struct read read;
+	const struct torc_redis_reply *items;
+
+	(void)state;
+	read_text(&read, "*10\r\n#t\r\n#f\r\n,-1.5e3\r\n,inf\r\n,nan\r\n"
+	    "(-12345678901234567890\r\n!5\r\nERR x\r\n=8\r\ntxt:some\r\n"
+	    "%1\r\n+key\r\n~2\r\n:1\r\n:2\r\n_\r\n");
+	items = read.root.items;
+	assert_int_equal(items[0].type, TORC_REDIS_BOOLEAN);
+	assert_int_equal(items[0].integer, 1);
+	assert_int_equal(items[1].integer, 0);
+	assert_true(items[2].number <= -1500 && items[2].number >= -1500);
+	assert_true(isinf(items[3].number) && items[3].number > 0);
+	assert_true(isnan(items[4].number));
+	expect_text(&items[5], TORC_REDIS_BIG, "-12345678901234567890");
+	expect_text(&items[6], TORC_REDIS_ERROR, "ERR x");
+	expect_text(&items[7], TORC_REDIS_VERBATIM, "txt:some");
+	assert_int_equal(items[8].type, TORC_REDIS_MAP);
+	assert_int_equal(items[8].size, 2);
+	expect_text(&items[8].items[0], TORC_REDIS_STATUS, "key");
+	assert_int_equal(items[8].items[1].type, TORC_REDIS_SET);
+	assert_int_equal(items[8].items[1].items[1].integer, 2);
+	assert_int_equal(items[9].type, TORC_REDIS_NIL);
+	end(&read);
+}
+
+static void
+an_attribute_is_no_value(void **state)
+{
+	struct read read;
+
+	(void)state;
+	read_text(&read, "|1\r\n+ttl\r\n*2\r\n:1\r\n:2\r\n"
+	    "*2\r\n|1\r\n+a\r\n+b\r\n:7\r\n|0\r\n:8\r\n");
+	assert_int_equal(read.root.size, 2);
+	assert_int_equal(read.root.items[0].integer, 7);
+	assert_int_equal(read.root.items[1].integer, 8);
+	end(&read);
+}
+
+static void
+replies_in_one_view_are_read_one_by_one(void **state)
+{
+	static const char text[] = ":1\r\n>1\r\n+news\r\n$2\r\nab\r\n";
+	struct torc_resp_reader reader;
+	struct torc_resp_item item;
+	unsigned replies = 0;
+	size_t at = 0;
+
+	(void)state;
+	torc_resp_init(&reader, NULL);
+	while (at < sizeof(text) - 1) {
+		long rc = torc_resp_read(&reader, (const uint8_t *)text + at,
+		    sizeof(text) - 1 - at, &item);
+
+		assert_true(rc > 0);
+		at += (size_t)rc;
+		replies += reader.done;
+	}
+	assert_int_equal(replies, 3);
+}
+
+static void
+a_string_larger_than_the_view_is_consumed_as_it_comes(void **state)
+{
+	const size_t size = 1 << 20;
+	struct torc_resp_reader reader;
+	struct torc_resp_item item;
+	uint8_t view[4096];
+	size_t got = 0;
+	long rc;
+
+	(void)state;
+	torc_resp_init(&reader, NULL);
+	memset(view, 'x', sizeof(view));
+	rc = torc_resp_read(&reader, (const uint8_t *)"$1048576\r\n", 10,
+	    &item);
+	assert_int_equal(rc, 10);
+	assert_true(item.first && item.left == size && !reader.done);
+	while (item.left > sizeof(view)) {
+		rc = torc_resp_read(&reader, view, sizeof(view), &item);
+		assert_int_equal(rc, sizeof(view));
+		assert_false(item.first);
+		got += item.piece.size;
+	}
+	memcpy(view + item.left - 2, "xx\r\n", 4);
+	assert_int_equal(item.left, sizeof(view));
+	/* The last byte comes with the end of line. */
+	rc = torc_resp_read(&reader, view, item.left, &item);
+	assert_int_equal(item.left, 1);
+	got += (size_t)rc;
+	rc = torc_resp_read(&reader, (const uint8_t *)"x\r", 2, &item);
+	assert_int_equal(rc, 0);
+	rc = torc_resp_read(&reader, (const uint8_t *)"x\r\n", 3, &item);
+	assert_int_equal(rc, 3);
+	assert_true(reader.done);
+	assert_int_equal(got + item.piece.size, size);
+}
+
+static void
+a_reply_that_is_100000_deep_is_refused_and_one_of_8_is_accepted(void **state)
+{
+	char *text = malloc(4 * 100000 + 5);
+	size_t size = 0;
+
+	(void)state;
+	for (unsigned depth = 1; depth <= 100000; depth++) {
+		size += (size_t)sprintf(text + size, "*1\r\n");
+		if (depth > 33 && depth < 100000)
+			continue;
+		strcpy(text + size, ":1\r\n");
+		assert_int_equal(verdict(text, NULL),
+		    depth <= 32 ? 1 : -ELOOP);
+	}
+	strcpy(text, "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:8\r\n");
+	assert_int_equal(verdict(text, NULL), 1);
+	free(text);
+}
+
+static void
+each_limit_has_its_own_error_and_is_the_last_that_is_accepted(void **state)
+{
+	const struct torc_resp_limits limits = { .bytes_max = 10,
+		.items_max = 4, .depth_max = 2, .line_max = 8 };
+
+	(void)state;
+	assert_int_equal(verdict("*2\r\n$5\r\n12345\r\n$5\r\n12345\r\n",
+	    &limits), 1);
+	assert_int_equal(verdict("*2\r\n$5\r\n12345\r\n$6\r\n", &limits),
+	    -EMSGSIZE);
+	assert_int_equal(verdict("*2\r\n*2\r\n:1\r\n:2\r\n:3\r\n", &limits),
+	    1);
+	assert_int_equal(verdict("*2\r\n*3\r\n", &limits), -E2BIG);
+	assert_int_equal(verdict("%3\r\n", &limits), -E2BIG);
+	assert_int_equal(verdict("*1\r\n*1\r\n*1\r\n:1\r\n", &limits),
+	    -ELOOP);
+	assert_int_equal(verdict("+12345678\r\n", &limits), 1);
+	assert_int_equal(verdict("+123456789\r\n", &limits), -ENAMETOOLONG);
+	assert_int_equal(verdict("+123456789", &limits), 0);
+	assert_int_equal(verdict("+1234567890", &limits), -ENAMETOOLONG);
+}
+
+static void
+lengths_that_would_wrap_are_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(verdict("$9223372036854775807\r\n", NULL),
+	    -EMSGSIZE);
+	assert_int_equal(verdict("$9223372036854775808\r\n", NULL), -EBADMSG);
+	assert_int_equal(verdict("*9223372036854775807\r\n", NULL), -E2BIG);
+	assert_int_equal(verdict("%9223372036854775807\r\n", NULL), -E2BIG);
+	assert_int_equal(verdict("$18446744073709551621\r\nhello\r\n", NULL),
+	    -EBADMSG);
+	assert_int_equal(verdict(":9223372036854775808\r\n", NULL), -EBADMSG);
+	assert_int_equal(verdict("$5\r\nhello\r\n", NULL), 1);
+}
+
+static void
+what_is_not_resp_is_refused(void **state)
+{
+	static const char *const bad[] = {
+		"hello\r\n", "HTTP/1.1 400 Bad Request\r\n", ":\r\n",
+		":1x\r\n", ":01\r\n", ":+1\r\n", ":-\r\n", "$-2\r\n",
+		"*-2\r\n", "%-1\r\n", "$\r\n", "$x\r\n", "$3\r\nabcd\r\n",
+		"$3\r\nab\r\n\r\n", "+a\nb\r\n", "+a\rb\r\n", "+ok\n",
+		"#x\r\n", "#\r\n", "#tt\r\n", "_x\r\n", ",\r\n", ",1.5x\r\n",
+		",0x10\r\n", ",+1\r\n", "(\r\n", "(1.5\r\n", "=3\r\ntxt\r\n",
+		"*1\r\n>1\r\n:1\r\n", "$?\r\n", "*?\r\n", "\r\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (verdict(bad[i], NULL) != -EBADMSG)
+			fail_msg("accepted: %s", bad[i]);
+	}
+}
+
+static void
+a_truncated_reply_is_never_whole(void **state)
+{
+	static const char text[] = "*3\r\n$5\r\nhello\r\n%1\r\n+k\r\n,1.5\r\n"
+	    "|1\r\n+a\r\n+b\r\n#t\r\n";
+
+	(void)state;
+	for (size_t size = 1; size < sizeof(text) - 1; size++) {
+		struct read read;
+
+		read_bytes(&read, text, size, SIZE_MAX, NULL);
+		assert_int_equal(read.rc, 0);
+		end(&read);
+	}
+	assert_int_equal(verdict(text, NULL), 1);
+}
+
+static void
+a_command_is_an_array_of_strings_of_any_bytes(void **state)
+{
+	static const struct torc_slice argv[] = {
+		{ (const uint8_t *)"SET", 3 },
+		{ (const uint8_t *)"a\r\nb\0c", 6 },
+		{ NULL, 0 },
+	};
+	static const char wire[] =
+	    "*3\r\n$3\r\nSET\r\n$6\r\na\r\nb\0c\r\n$0\r\n\r\n";
+	uint8_t to[64];
+
+	(void)state;
+	assert_int_equal(torc_resp_command_size(3, argv), sizeof(wire) - 1);
+	assert_int_equal(torc_resp_put_command(to, 3, argv),
+	    sizeof(wire) - 1);
+	assert_memory_equal(to, wire, sizeof(wire) - 1);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(values_of_resp2_are_read_in_any_pieces),
+		cmocka_unit_test(values_of_resp3_are_read_in_any_pieces),
+		cmocka_unit_test(an_attribute_is_no_value),
+		cmocka_unit_test(replies_in_one_view_are_read_one_by_one),
+		cmocka_unit_test(
+		    a_string_larger_than_the_view_is_consumed_as_it_comes),
+		cmocka_unit_test(
+		    a_reply_that_is_100000_deep_is_refused_and_one_of_8_is_accepted),
+		cmocka_unit_test(
+		    each_limit_has_its_own_error_and_is_the_last_that_is_accepted),
+		cmocka_unit_test(lengths_that_would_wrap_are_refused),
+		cmocka_unit_test(what_is_not_resp_is_refused),
+		cmocka_unit_test(a_truncated_reply_is_never_whole),
+		cmocka_unit_test(
+		    a_command_is_an_array_of_strings_of_any_bytes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
