@@ -96,7 +96,8 @@ TORC_API int torc_pool_acquire(struct torc_pool *pool, void **item,
 /*
  * Give a rented one back; it is not the caller's any more. `reusable`: nothing
  * is unread, unsent or outstanding on it. If not, it is closed on a fiber of
- * its own, and another one may take its place at once.
+ * its own, and another one may take its place at once. Also after the reactor
+ * has ended, by who kept it for long: torc_pool_destroy() frees it then.
  */
 TORC_API void torc_pool_release(struct torc_pool *pool, void *item,
     bool reusable);

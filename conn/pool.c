@@ -494,12 +494,15 @@ find_rented(struct torc_pool *pool, const void *item)
 void
 torc_pool_release(struct torc_pool *pool, void *item, bool reusable)
 {
+	struct torc_reactor *reactor = pool->reactor;
 	struct entry *entry = find_rented(pool, item);
+	const bool ended = reactor->phase == TORC_PHASE_ENDED;
 
-	torc_reactor_check(pool->reactor);
+	if (!ended)
+		torc_reactor_check(reactor);
 	torc_require(entry != NULL,
 	    "what is released was not rented, or is released twice");
-	if (reusable && entry->old_at > pool->reactor->now) {
+	if (reusable && !ended && entry->old_at > pool->reactor->now) {
 		offer(entry);
 	} else {
 		leave(entry);

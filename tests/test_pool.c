@@ -854,6 +854,32 @@ stopping_ends_opens_and_closes(void **state)
 	assert_int_equal(last.frees, 1);
 }
 
+static void *kept;
+
+static int
+keep_one(void *arg)
+{
+	EXPECT(leave_idle(arg) == 0);
+	return (kept = acquire(&last)) != NULL ? 0 : __LINE__;
+}
+
+static void
+what_was_kept_to_the_end_is_released_after_it(void **state)
+{
+	struct server server;
+
+	(void)state;
+	server_start(&server, NULL, echo_handler, NULL);
+	assert_int_equal(server_fiber(&server, keep_one, NULL), 0);
+	torc_reactor_drain(server.reactor, torc_after_ms(600000));
+	assert_int_equal(pthread_join(server.thread, NULL), 0);
+	torc_pool_release(last.pool, kept, true);
+	torc_pool_destroy(last.pool);
+	torc_reactor_destroy(server.reactor);
+	assert_int_equal(last.frees, 2);
+	assert_int_equal(last.closes, 0);
+}
+
 /* A post that spawns a fiber when all others have ended. */
 struct latecomer {
 	struct torc_post post;
@@ -1312,6 +1338,8 @@ main(void)
 		cmocka_unit_test(destroying_ends_what_is_being_opened),
 		cmocka_unit_test(idle_ones_do_not_hold_up_a_drain),
 		cmocka_unit_test(stopping_ends_opens_and_closes),
+		cmocka_unit_test(
+		    what_was_kept_to_the_end_is_released_after_it),
 		cmocka_unit_test(
 		    nothing_is_rented_once_the_reactor_closes_connections),
 		cmocka_unit_test(without_fibers_it_fails_and_closes_later),
