@@ -563,6 +563,9 @@ a_body_that_was_not_read_is_skipped_if_it_is_small(void **state)
 	snprintf(text, sizeof(text), "POST / HTTP/1.1\r\n" HOST CHUNKED
 	    "\r\n65\r\n%s\r\n0\r\n\r\n", pad);
 	assert_last_answer(text, OK);
+	/* An answer that was given is not given again. */
+	assert_last_answer("POST / HTTP/1.1\r\n" HOST CHUNKED
+	    "\r\n1\r\nxy\r\n", OK);
 	assert_int_equal(server_stop(&server), 0);
 }
 

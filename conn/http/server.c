@@ -101,8 +101,12 @@ write_answer(const void *message, struct torc_http_writer *writer)
 	const struct answer *answer = message;
 	struct torc_http *http = answer->http;
 
+	bool dated = !http->config.date;
+
 	torc_http_put_status(writer, answer->status, NULL);
-	if (http->config.date)
+	for (unsigned i = 0; i < answer->field_count; i++)
+		dated |= torc_http_equals(answer->fields[i].name, "date");
+	if (!dated)
 		torc_http_put(writer, "Date", date_text(http));
 	for (unsigned i = 0; i < answer->field_count; i++) {
 		if (torc_http_frames(&answer->fields[i]))
@@ -237,20 +241,23 @@ torc_http_flush(struct torc_http *http, uint64_t deadline)
 	return rc < 0 ? fail_output(http, rc) : 0;
 }
 
-/*
- * Say what is wrong, if an answer is still due or was never asked for, and
- * that this is the end.
- */
+/* Say what is wrong, if an answer is due, and that this is the end. */
 static int
 refuse(struct torc_http *http, int error)
 {
 	http->last = true;
-	if (http->output == OUTPUT_NONE)
-		http->output = OUTPUT_DUE;
 	if (http->output == OUTPUT_DUE)
 		torc_http_reply(http, torc_http_status_of(error), NULL, 0,
 		    NULL, 0, TORC_NEVER);
 	return error;
+}
+
+/* The same of a head that cannot be read. */
+static int
+refuse_head(struct torc_http *http, int error)
+{
+	http->output = OUTPUT_DUE;
+	return refuse(http, error);
 }
 
 int
@@ -352,10 +359,10 @@ end_of_requests(struct torc_http *http, int rc)
 	http->last = true;
 	if (rc == -ETIMEDOUT && http->input.view.size > 0) {
 		http->request.why = "a head that took longer than head_ms";
-		return refuse(http, rc);
+		return refuse_head(http, rc);
 	}
 	if (rc == -ENOBUFS)
-		return refuse(http, -EMSGSIZE);
+		return refuse_head(http, -EMSGSIZE);
 	return rc == -ETIMEDOUT || rc == -ESHUTDOWN || rc == -ECONNRESET ?
 	    0 : rc;
 }
@@ -382,7 +389,7 @@ await_request(struct torc_http *http, uint64_t deadline)
 			if (rc > 0)
 				return accept_request(http);
 			if (rc < 0)
-				return refuse(http, rc);
+				return refuse_head(http, rc);
 			tried = view->size;
 		}
 		/* A head that has begun has its own deadline, which its

@@ -244,7 +244,7 @@ struct torc_http_config {
 	unsigned body_ms;	/* for more of a body, each time; 30000: 408 */
 	unsigned write_ms;	/* for the peer to take what is written, each
 				 * time; 30000 */
-	bool date;		/* answers have a Date */
+	bool date;		/* answers without a Date get one */
 };
 
 /*
@@ -312,8 +312,8 @@ TORC_API int torc_http_read(struct torc_http *http, struct torc_slice *body,
 
 /*
  * Parks, but only if the answer is large, or the last ones are not taken.
- * Answer the request. Content-Length, Transfer-Encoding, Connection and Date
- * are not among the fields. Answers to HEAD, 204 and 304 are sent without
+ * Answer the request. Content-Length, Transfer-Encoding and Connection are
+ * not among the fields. Answers to HEAD, 204 and 304 are sent without
  * their body. 0 or an error: -EINVAL for fields that cannot be written (then
  * nothing was), -ENOSPC if they are more than 64 KiB.
  */
