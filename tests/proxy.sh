@@ -1,0 +1,313 @@
+#!/usr/bin/env bash
+# proxy.sh - the example of a proxy, in front of nginx: bodies of both
+# directions, readers that are slow, and an origin that is killed, stopped and
+# started again under load.
+#
+# The program is that of $B (build). A tool that is not installed is a line
+# "SKIP: why". Only processes that were started here are ended, by their pids.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+export PATH=$PATH:/usr/sbin:/sbin
+unset http_proxy HTTP_PROXY all_proxy ALL_PROXY
+B=${B:-build}
+failed=0
+proxy=
+origin=
+load=
+scratch=$(mktemp -d) || exit 1
+
+finish() {
+	for child in $proxy $origin $load; do
+		kill -9 "$child" 2>/dev/null
+	done
+	wait 2>/dev/null
+	rm -rf "$scratch"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# claim TEXT COMMAND...: the command proves the text.
+claim() {
+	local text=$1
+	shift
+	if "$@" >"$scratch/said" 2>&1; then
+		echo "ok $text"
+	else
+		echo "FAILED $text"
+		tail -n 20 "$scratch/said" | sed 's/^/    /'
+		failed=$((failed + 1))
+	fi
+}
+
+# Sets port to one that nobody listens on.
+port=$((20000 + RANDOM % 10000))
+fresh_port() {
+	port=$((port + 1))
+	while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+		port=$((port + 1))
+	done
+}
+
+# until_it TRIES COMMAND...: it succeeds in one of the tries, 50 ms apart.
+until_it() {
+	local tries=$1
+	shift
+	while ! "$@"; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || return 1
+		sleep 0.05
+	done
+}
+
+# ---- The origin and the proxy ----
+
+nginx_config() {
+	cat <<-END
+	daemon off;
+	master_process off;
+	pid $scratch/nginx.pid;
+	error_log stderr error;
+	events { worker_connections 1024; }
+	http {
+	    access_log off;
+	    client_body_temp_path $scratch/nginx.body;
+	    proxy_temp_path $scratch/nginx.proxy;
+	    fastcgi_temp_path $scratch/nginx.fastcgi;
+	    uwsgi_temp_path $scratch/nginx.uwsgi;
+	    scgi_temp_path $scratch/nginx.scgi;
+	    server {
+	        listen 127.0.0.1:$origin_port;
+	        client_max_body_size 100m;
+	        root $scratch/www;
+	        location /none { return 204; }
+	        location /up {
+	            client_body_in_file_only on;
+	            proxy_pass http://127.0.0.1:$origin_port/none;
+	        }
+	        location /fields {
+	            return 200 "\$http_via|\$http_x_forwarded_for|\$http_te|\$http_x_named|\$http_x_kept|\$http_connection";
+	        }
+	    }
+	}
+	END
+}
+
+origin_listens() {
+	(exec 3<>"/dev/tcp/127.0.0.1/$origin_port") 2>/dev/null
+}
+
+origin_starts() {
+	nginx -e stderr -p "$scratch" -c "$scratch/nginx.conf" \
+	    >"$scratch/nginx" 2>&1 </dev/null &
+	origin=$!
+	until_it 200 origin_listens
+}
+
+origin_is_killed() {
+	kill -9 "$origin"
+	wait "$origin" 2>/dev/null
+	origin=
+}
+
+proxy_is_ready() {
+	grep -q ready "$scratch/proxy"
+}
+
+proxy_starts() {
+	PROXY_ORIGIN=127.0.0.1:$origin_port "$B/bin/proxy" -r 1 \
+	    -l "127.0.0.1:$port" >"$scratch/proxy" 2>&1 </dev/null &
+	proxy=$!
+	until_it 200 proxy_is_ready
+}
+
+proxy_ends() {
+	local status=0
+	kill -TERM "$proxy"
+	( sleep 30; kill -9 "$proxy" ) >/dev/null 2>&1 &
+	local watchdog=$!
+	wait "$proxy" || status=$?
+	kill "$watchdog" 2>/dev/null
+	proxy=
+	echo "status $status"
+	[ $status -eq 0 ]
+}
+
+# ---- Requests ----
+
+# status PATH ARGUMENT...: of the answer.
+status() {
+	local path=$1
+	shift
+	timeout -k 2 40 curl -s -m 30 -o "$scratch/body" -w '%{http_code}' \
+	    "$@" "$url$path"
+}
+
+answers() {	# answers STATUS PATH ARGUMENT...
+	local want=$1 got
+	shift
+	got=$(status "$@")
+	echo "wanted $want, got $got"
+	[ "$got" = "$want" ]
+}
+
+small_comes() {
+	answers 200 /small && [ "$(cat "$scratch/body")" = hello ]
+}
+
+head_comes() {
+	timeout 20 curl -s -m 10 --head "$url/small" | tr -d '\r' \
+	    >"$scratch/body"
+	cat "$scratch/body"
+	grep -qx 'Content-Length: 5' "$scratch/body" &&
+	    grep -qx 'Via: 1.1 torc' "$scratch/body" &&
+	    [ "$(grep -c '^Date: ' "$scratch/body")" -eq 1 ]
+}
+
+fields_are_ours() {
+	answers 200 /fields -H 'Connection: x-named' -H 'X-Named: 1' \
+	    -H 'TE: gzip' -H 'X-Kept: 2' -H 'Keep-Alive: 3' || return 1
+	cat "$scratch/body"
+	[ "$(cat "$scratch/body")" = '1.1 torc|127.0.0.1|||2|' ]
+}
+
+large_comes() {
+	answers 200 /large && cmp "$scratch/body" "$scratch/www/large"
+}
+
+# The origin keeps each body in a file.
+large_goes() {	# large_goes ARGUMENT...
+	rm -f "$scratch"/nginx.body/*
+	answers 204 /up "$@" || return 1
+	cmp "$scratch"/nginx.body/* "$scratch/www/large"
+}
+
+resident() {	# KiB
+	awk '$1 == "VmRSS:" { print $2 }' "/proc/$proxy/status"
+}
+
+# A reader of 1 MB/s of a body of 1 GiB, for two seconds.
+slow_reader_is_waited_for() {
+	local before after
+	before=$(resident)
+	timeout -k 2 20 curl -s --limit-rate 1M -m 2 -o "$scratch/body" \
+	    "$url/huge"
+	after=$(resident)
+	echo "$before KiB before, $after after, of 1 GiB"
+	stat -c '%s bytes came' "$scratch/body"
+	[ -s "$scratch/body" ] && [ $((after - before)) -lt 16384 ]
+}
+
+wrk_runs() {
+	timeout -k 2 20 wrk -t1 -c64 -d2 "$url/small" >"$scratch/wrk" 2>&1
+	cat "$scratch/wrk"
+	! grep -qE 'Socket errors|Non-2xx' "$scratch/wrk" &&
+	    awk '$2 == "requests" && $3 == "in" { n = $1 }
+	    END { exit !(n > 100) }' "$scratch/wrk"
+}
+
+h2load_runs() {
+	timeout -k 2 40 h2load --h1 -n 5000 -c 32 "$url/small" \
+	    >"$scratch/h2load" 2>&1
+	cat "$scratch/h2load"
+	grep -q 'status codes: 5000 2xx' "$scratch/h2load"
+}
+
+# ---- Trouble ----
+
+load_begins() {
+	timeout 60 wrk -t1 -c16 -d50 "$url/small" >"$scratch/wrk" 2>&1 &
+	load=$!
+}
+
+load_ends() {
+	kill "$load" 2>/dev/null
+	wait "$load" 2>/dev/null
+	load=
+}
+
+# Within the five seconds that the proxy waits for an answer.
+says_soon() {	# says_soon STATUS SECONDS
+	local start=$EPOCHREALTIME ms
+	answers "$1" /small || return 1
+	ms=$(((${EPOCHREALTIME/[.,]/} - ${start/[.,]/}) / 1000))
+	echo "$ms ms"
+	[ $ms -lt $(($2 * 1000)) ]
+}
+
+recovers() {
+	local start=$EPOCHREALTIME ms
+	until_it 200 answers 200 /small || return 1
+	ms=$(((${EPOCHREALTIME/[.,]/} - ${start/[.,]/}) / 1000))
+	echo "$ms ms"
+	# A second, and what a busy machine takes of it.
+	[ $ms -lt 3000 ]
+}
+
+stopped_origin_is_504() {
+	local result=0
+	kill -STOP "$origin"
+	says_soon 504 20 || result=1
+	kill -CONT "$origin"
+	return $result
+}
+
+trouble() {
+	command -v wrk >/dev/null && load_begins ||
+	    echo "SKIP: load in trouble: wrk is not installed"
+	claim "under load, the origin is killed" origin_is_killed
+	claim "then it is 503, soon" says_soon 503 5
+	claim "the origin starts again" origin_starts
+	claim "then it is 200 again" recovers
+	claim "an origin that is stopped is 504" stopped_origin_is_504
+	claim "when it goes on, it is 200 again" recovers
+	[ -z "$load" ] || load_ends
+	claim "and no connection is left behind" small_comes
+}
+
+checks() {
+	claim "a body comes" small_comes
+	claim "an answer to HEAD has a length and no body" head_comes
+	claim "204 comes through" answers 204 /none
+	claim "404 comes through" answers 404 /missing
+	claim "fields between two do not go to the third" fields_are_ours
+	claim "16 MB come as they are" large_comes
+	claim "16 MB go as they are" \
+	    large_goes --data-binary "@$scratch/www/large"
+	claim "16 MB go in chunks" large_goes -T - <"$scratch/www/large"
+	claim "a slow reader of 1 GiB takes no memory" \
+	    slow_reader_is_waited_for
+	if command -v wrk >/dev/null; then
+		claim "wrk: 64 connections for 2 s" wrk_runs
+	else
+		echo "SKIP: wrk is not installed"
+	fi
+	if command -v h2load >/dev/null; then
+		claim "h2load: 5000 requests on 32 connections" h2load_runs
+	else
+		echo "SKIP: h2load is not installed"
+	fi
+	trouble
+	claim "SIGTERM ends it with status 0" proxy_ends
+}
+
+for tool in nginx curl; do
+	if ! command -v $tool >/dev/null; then
+		echo "SKIP: the proxy: $tool is not installed"
+		exit 0
+	fi
+done
+mkdir "$scratch/www" "$scratch/nginx.body"
+chmod 755 "$scratch" "$scratch/www"
+printf hello >"$scratch/www/small"
+head -c 16000000 /dev/urandom >"$scratch/www/large"
+truncate -s 1G "$scratch/www/huge"
+fresh_port
+origin_port=$port
+fresh_port
+url=http://127.0.0.1:$port
+nginx_config >"$scratch/nginx.conf"
+claim "nginx starts" origin_starts
+claim "the proxy starts" proxy_starts
+[ $failed -ne 0 ] || checks
+[ $failed -eq 0 ]
