@@ -38,9 +38,10 @@ PIC := $(OBJ:$B/%=$B/pic/%)
 EXAMPLES := echo hello quote
 # One static library for each client under conn/; nobody pays for the others.
 CLIENTS := $(notdir $(patsubst %/,%,$(wildcard conn/*/)))
+CLIENT_HEADERS := $(notdir $(wildcard conn/*/torc_*.h))
 LIBRARIES := $B/lib/libtorc.a $(CLIENTS:%=$B/lib/libtorc-%.a)
 HEADERS := $B/include/torc.h $B/include/torc_client.h \
-	$B/include/torc_pipeline.h $(CLIENTS:%=$B/include/torc_%.h)
+	$B/include/torc_pipeline.h $(CLIENT_HEADERS:%=$B/include/%)
 PROGRAMS := $(EXAMPLES:%=$B/bin/%) $B/bin/raw $B/bin/ringstat
 RINGSTAT := $(patsubst %.c,$B/%.o,$(wildcard tools/ringstat/*.c))
 HELPERS := $(B)/tools/examples/cli.o $(B)/tools/examples/request.o
@@ -113,6 +114,7 @@ $B/include/torc.h: conn/torc.h reactor/runtime.h
 # The others include it under the name that users know.
 $B/include/torc_client.h: conn/client.h
 $B/include/torc_pipeline.h: conn/pipeline.h
+$(foreach h,$(wildcard conn/*/torc_*.h),$(eval $B/include/$(notdir $h): $h))
 $B/include/torc_%.h: $B/include/torc.h
 	$(call say,GEN,$@)
 	$Q sed -e 's|"conn/torc.h"|"torc.h"|' \
@@ -242,23 +244,12 @@ sim: $B/tests/bin/sim	# SEEDS=n runs of a simulated kernel, or SEED=x again
 # ---- conn/http ----
 HTTP_TESTS := $(filter test_http_%,$(TESTS))
 
-$B/include/torc_http.h: conn/http/torc_http.h
-
 $(HTTP_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-http.a
 $(HTTP_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-http.a
 $B/tests/bin/test_http_codec: $B/tests/http_portable.o
 
 # ---- conn/redis ----
-REDIS_OBJ := $(patsubst %.c,$B/%.o,$(wildcard conn/redis/*.c))
 REDIS_TESTS := $(filter test_redis%,$(TESTS))
-
-all: $B/lib/libtorc-redis.a
-
-$B/lib/libtorc-redis.a: $(REDIS_OBJ)
-	$(call say,AR,$@)
-	$Q mkdir -p $(@D)
-	$Q rm -f $@
-	$Q $(AR) rcs $@ $^
 
 $(REDIS_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-redis.a
 $(REDIS_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-redis.a

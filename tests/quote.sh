@@ -62,6 +62,17 @@ starts() {
 	done
 }
 
+# halt PID: stop all of its threads, which takes effect late.
+halt() {
+	local tries=600
+	kill -STOP "$1"
+	while awk '{ sub(/.*\) /, ""); running += !/^T/ } END { exit !running }' \
+	    "/proc/$1"/task/*/stat && [ $tries -gt 0 ]; do
+		tries=$((tries - 1))
+		sleep 0.05
+	done
+}
+
 starts_front() {
 	starts front "unix:$scratch/front.sock" && front=$pid
 }
@@ -131,7 +142,7 @@ claim "it says so when there is no server" \
 claim "the server starts" starts_backend
 claim "it finds the server by its name" recovers
 claim "forty who ask at once get their own answers" all_are_told
-kill -STOP "$backend"
+halt "$backend"
 claim "a server that does not answer is not waited for" \
     is_told torc "torc is not known now"
 kill -CONT "$backend"

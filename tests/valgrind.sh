@@ -104,7 +104,7 @@ talk() {
 }
 
 ends() {
-	local tries=300
+	local tries=1200
 	talk "$pid" &
 	talker=$!
 	sleep 0.2
@@ -114,7 +114,7 @@ ends() {
 		sleep 0.05
 	done
 	if runs "$pid"; then
-		echo "it still runs after 15 s"
+		echo "it still runs after 60 s"
 		kill -9 "$pid"
 	fi
 	wait "$pid" 2>/dev/null
