@@ -262,6 +262,8 @@ FUZZ_http := conn/http/head.c conn/http/chunks.c conn/http/write.c \
 FUZZ_LIBS_http := -lhttp_parser
 FUZZ_redis := conn/redis/resp.c
 FUZZ_LIBS_redis := -lhiredis
+FUZZ_ringstat := $(addprefix tools/ringstat/,text.c fdinfo.c proc.c \
+	sockets.c page.c) sys/sys.c
 FUZZ_CC ?= clang
 FUZZ_FLAGS := -std=c11 -g -O1 -D_GNU_SOURCE -iquote . $(WARN)
 
