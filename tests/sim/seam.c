@@ -1,5 +1,6 @@
 /*
- * seam.c - the rest of sys/sys.h: the heap, mappings, eventfds, the clock.
+ * seam.c - the rest of sys/sys.h: the heap, mappings, files in memory,
+ * eventfds, the clock.
  * Memory is real; what is handed out is counted, freed memory is overwritten,
  * and none may go that an operation in flight names.
  */
@@ -78,10 +79,11 @@ torc_sys_map(void **address, size_t size, int prot, int flags, int fd,
 
 	if (rc < 0)
 		return rc;
-	if (fd >= 0) {
+	if (fd >= 0 && sim_fd_file(fd)->kind == FILE_RING) {
 		rc = sim_kernel_map(sim_fd_file(fd), address, size, offset);
 	} else {
-		*address = mmap(NULL, size, prot, flags, -1, 0);
+		*address = mmap(NULL, size, prot, flags | MAP_ANONYMOUS, -1,
+		    0);
 		if (*address == MAP_FAILED)
 			sim_fail("no memory for the simulation");
 	}
@@ -101,7 +103,6 @@ torc_sys_unmap(void *address, size_t size)
 			sim_fail("a mapping of %zu bytes is unmapped as %zu",
 			    mappings[i].size, size);
 		sim_kernel_check_free(address, size);
-		sim_kernel_unmap(address);
 		mappings[i] = mappings[--mapping_count];
 		munmap(address, size);
 		return 0;
@@ -163,42 +164,47 @@ torc_sys_eventfd(void)
 	return rc < 0 ? rc : sim_fd_open(FILE_EVENTFD, &file);
 }
 
-/* A kernel without files in memory: the statistics lie in ordinary memory. */
+/* Files in memory: that nobody else can write to them is not modelled. */
 int
 torc_sys_memfd(const char *name, unsigned flags)
 {
+	struct file *file;
+	int rc = sim_crossing(SITE_MEMFD);
+
 	(void)name;
 	(void)flags;
-	return -ENOSYS;
+	return rc < 0 ? rc : sim_fd_open(FILE_MEMORY, &file);
 }
 
 int
 torc_sys_resize(int fd, uint64_t size)
 {
+	(void)fd;
 	(void)size;
-	sim_fail("descriptor %d is resized", fd);
+	return sim_crossing(SITE_RESIZE);
 }
 
 int
 torc_sys_seal(int fd, int seals)
 {
+	(void)fd;
 	(void)seals;
-	sim_fail("descriptor %d is sealed", fd);
+	return sim_crossing(SITE_SEAL);
 }
 
+/* All of it: what is really there differs from run to run. */
 int
 torc_sys_resident(void *address, size_t size, uint8_t *pages)
 {
 	(void)address;
-	(void)size;
-	(void)pages;
-	return -ENOSYS;
+	memset(pages, 1, size / torc_sys_page_size());
+	return sim_crossing(SITE_RESIDENT);
 }
 
 int
 torc_sys_thread(void)
 {
-	return 1;
+	return 1000 + (int)world.running;
 }
 
 int
