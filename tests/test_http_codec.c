@@ -171,8 +171,8 @@ result_of(enum kind kind, const char *text)
 static bool
 is(struct torc_slice slice, const char *text)
 {
-	return slice.size == strlen(text) &&
-	    memcmp(slice.data, text, slice.size) == 0;
+	return slice.size == strlen(text) && (slice.size == 0 ||
+	    memcmp(slice.data, text, slice.size) == 0);
 }
 
 /* ---- Requests ---- */
@@ -720,8 +720,9 @@ read_body(const char *text, size_t size, const size_t *parts,
 			got->why = chunks.why;
 			if (got->rc < 0)
 				return;
-			memcpy(got->body + got->body_size, body.data,
-			    body.size);
+			if (body.size > 0)
+				memcpy(got->body + got->body_size, body.data,
+				    body.size);
 			got->body_size += body.size;
 			at += (size_t)got->rc;
 		}

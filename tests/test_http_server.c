@@ -322,7 +322,8 @@ join_chunks(char *reply)
 		    strlen(at), &body);
 
 		assert_true(rc > 0);
-		memmove(to, body.data, body.size);
+		if (body.size > 0)
+			memmove(to, body.data, body.size);
 		to += body.size;
 		at += rc;
 	}
