@@ -218,15 +218,25 @@ read_end_of_line(struct reader *reader)
 	return 1;
 }
 
+/* The end of a token, which is mostly plain, and mostly before `next`. */
+static inline const uint8_t *
+skip_token(const uint8_t *at, const uint8_t *end, uint8_t next)
+{
+	at = find_not_plain(at, end);
+	if (at < end && *at != next) {
+		while (at < end && is_token(*at))
+			at++;
+	}
+	return at;
+}
+
 /* NAME: up to and with the colon. */
 static inline int
 read_name(struct reader *reader, struct torc_slice *name)
 {
 	const uint8_t *start = reader->at;
-	const uint8_t *at = find_not_plain(start, reader->end);
+	const uint8_t *at = skip_token(start, reader->end, ':');
 
-	while (at < reader->end && is_token(*at))
-		at++;
 	if (at == reader->end)
 		return 0;
 	if (at == start && (*at == ' ' || *at == '\t'))
@@ -267,30 +277,29 @@ read_text(struct reader *reader, struct torc_slice *text)
 static int
 read_fields(struct reader *reader)
 {
-	struct torc_http_head *head = reader->head;
-	unsigned count = 0;
-	int rc = 1;
+	struct torc_http_field *const fields = reader->head->fields;
+	struct torc_http_field *field = fields;
 
-	while (rc > 0) {
-		struct torc_http_field *field = &head->fields[count];
+	for (; reader->at < reader->end; field++) {
+		int rc;
 
-		if (reader->at < reader->end && *reader->at == '\r') {
-			head->field_count = count;
+		if (*reader->at == '\r') {
+			reader->head->field_count =
+			    (unsigned)(field - fields);
 			return read_end_of_line(reader);
 		}
-		if (reader->at < reader->end && count == reader->fields_max)
+		if (field == fields + reader->fields_max)
 			return fail(reader, -E2BIG,
 			    "more fields than fields_max");
-		if (reader->at == reader->end)
-			return 0;
 		rc = read_name(reader, &field->name);
 		if (rc > 0)
 			rc = read_text(reader, &field->value);
 		if (rc > 0 && reader->framed)
 			rc = read_meaning(reader, field);
-		count++;
+		if (rc <= 0)
+			return rc;
 	}
-	return rc;
+	return 0;
 }
 
 static inline bool
@@ -365,10 +374,8 @@ static int
 read_method(struct reader *reader)
 {
 	const uint8_t *start = reader->at;
-	const uint8_t *at = find_not_plain(start, reader->end);
+	const uint8_t *at = skip_token(start, reader->end, ' ');
 
-	while (at < reader->end && is_token(*at))
-		at++;
 	if (at == reader->end)
 		return 0;
 	if (at == start || *at != ' ')
@@ -410,8 +417,6 @@ check_target(struct reader *reader)
 	const uint8_t *end = target.data + target.size;
 	const enum torc_http_method method = reader->head->method;
 
-	if (memchr(target.data, '#', target.size) != NULL)
-		return malformed(reader, "a target with a fragment");
 	if (method == TORC_HTTP_CONNECT)
 		return skip_authority(target.data, end) == end &&
 		    memchr(target.data, ':', target.size) != NULL ? 1 :
@@ -428,7 +433,7 @@ static int
 read_target(struct reader *reader, uint32_t target_max)
 {
 	const uint8_t *start = reader->at;
-	const uint8_t *at = find_invisible(start, reader->end);
+	const uint8_t *at = find_no_target(start, reader->end);
 
 	if ((size_t)(at - start) > target_max)
 		return fail(reader, -ENAMETOOLONG,
@@ -436,8 +441,9 @@ read_target(struct reader *reader, uint32_t target_max)
 	if (at == reader->end)
 		return 0;
 	if (at == start || *at != ' ')
-		return malformed(reader, "a target with a character that "
-		    "targets do not have, or nothing behind it");
+		return malformed(reader, *at == '#' ?
+		    "a target with a fragment" : "a target with a character "
+		    "that targets do not have, or nothing behind it");
 	reader->head->target = slice(start, at);
 	reader->at = at + 1;
 	return 1;

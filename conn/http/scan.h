@@ -50,11 +50,11 @@ is_control(uint8_t c)
 	return (c < 0x20 && c != '\t') || c == 0x7f;
 }
 
-/* What no target has: also space, and what is not ASCII. */
+/* What no target has: also space, '#', and what is not ASCII. */
 static inline bool
-is_invisible(uint8_t c)
+is_no_target(uint8_t c)
 {
-	return c <= 0x20 || c >= 0x7f;
+	return c <= 0x20 || c >= 0x7f || c == '#';
 }
 
 #if defined(__SSE2__) && !defined(TORC_HTTP_PORTABLE)
@@ -64,6 +64,7 @@ is_invisible(uint8_t c)
 typedef __m128i scan_block;
 
 #define SCAN_BITS 1u	/* of a mark, for each byte */
+#define SCAN_EVERY 0xffffull	/* all bytes marked */
 
 static inline scan_block
 scan_load(const uint8_t *at)
@@ -77,13 +78,25 @@ scan_all(uint8_t c)
 	return _mm_set1_epi8((char)c);
 }
 
+/* Bytes that are `c`. */
+static inline scan_block
+scan_is(scan_block block, uint8_t c)
+{
+	return _mm_cmpeq_epi8(block, scan_all(c));
+}
+
+/* Bytes that are `c` or less. */
+static inline scan_block
+scan_upto(scan_block block, uint8_t c)
+{
+	return _mm_cmpeq_epi8(_mm_min_epu8(block, scan_all(c)), block);
+}
+
 /* Bytes from `low` to `low + count`. */
 static inline scan_block
 scan_range(scan_block block, uint8_t low, uint8_t count)
 {
-	scan_block from = _mm_sub_epi8(block, scan_all(low));
-
-	return _mm_cmpeq_epi8(_mm_min_epu8(from, scan_all(count)), from);
+	return scan_upto(_mm_sub_epi8(block, scan_all(low)), count);
 }
 
 static inline scan_block
@@ -112,6 +125,7 @@ scan_marks(scan_block block)
 typedef uint8x16_t scan_block;
 
 #define SCAN_BITS 4u
+#define SCAN_EVERY UINT64_MAX
 
 static inline scan_block
 scan_load(const uint8_t *at)
@@ -126,9 +140,21 @@ scan_all(uint8_t c)
 }
 
 static inline scan_block
+scan_is(scan_block block, uint8_t c)
+{
+	return vceqq_u8(block, scan_all(c));
+}
+
+static inline scan_block
+scan_upto(scan_block block, uint8_t c)
+{
+	return vcleq_u8(block, scan_all(c));
+}
+
+static inline scan_block
 scan_range(scan_block block, uint8_t low, uint8_t count)
 {
-	return vcleq_u8(vsubq_u8(block, scan_all(low)), scan_all(count));
+	return scan_upto(vsubq_u8(block, scan_all(low)), count);
 }
 
 static inline scan_block
@@ -158,39 +184,38 @@ scan_marks(scan_block block)
 static inline uint64_t
 mark_controls(scan_block block)
 {
-	scan_block low = scan_range(block, 0, 0x1f);
-
 	return scan_marks(scan_either(
-	    scan_without(low, scan_range(block, '\t', 0)),
-	    scan_range(block, 0x7f, 0)));
+	    scan_without(scan_upto(block, 0x1f), scan_is(block, '\t')),
+	    scan_is(block, 0x7f)));
 }
 
 static inline uint64_t
-mark_invisible(scan_block block)
+mark_no_target(scan_block block)
 {
-	return scan_marks(scan_without(scan_all(0xff),
-	    scan_range(block, 0x21, 0x7e - 0x21)));
+	scan_block visible = scan_range(block, 0x21, 0x7e - 0x21);
+
+	return scan_marks(scan_without(visible, scan_is(block, '#'))) ^
+	    SCAN_EVERY;
 }
 
 static inline uint64_t
 mark_not_plain(scan_block block)
 {
 	scan_block low = scan_either(block, scan_all(0x20));
-	scan_block plain = scan_either(scan_range(low, 'a', 25),
-	    scan_either(scan_range(block, '0', 9), scan_range(block, '-', 0)));
 
-	return scan_marks(scan_without(scan_all(0xff), plain));
+	return scan_marks(scan_either(scan_range(low, 'a', 25),
+	    scan_either(scan_range(block, '0', 9), scan_is(block, '-')))) ^
+	    SCAN_EVERY;
 }
 
 static inline uint64_t
 mark_not_host(scan_block block)
 {
 	scan_block low = scan_either(block, scan_all(0x20));
-	scan_block host = scan_either(scan_range(low, 'a', 25),
-	    scan_either(scan_range(block, '0', 10),
-	    scan_range(block, '-', 1)));
 
-	return scan_marks(scan_without(scan_all(0xff), host));
+	return scan_marks(scan_either(scan_range(low, 'a', 25),
+	    scan_either(scan_range(block, '0', 10),
+	    scan_range(block, '-', 1)))) ^ SCAN_EVERY;
 }
 
 static inline __attribute__((always_inline)) const uint8_t *
@@ -219,9 +244,9 @@ find_control(const uint8_t *at, const uint8_t *end)
 }
 
 static inline const uint8_t *
-find_invisible(const uint8_t *at, const uint8_t *end)
+find_no_target(const uint8_t *at, const uint8_t *end)
 {
-	return scan_for(at, end, mark_invisible);
+	return scan_for(at, end, mark_no_target);
 }
 
 static inline const uint8_t *
@@ -247,9 +272,9 @@ find_control(const uint8_t *at, const uint8_t *end)
 }
 
 static inline const uint8_t *
-find_invisible(const uint8_t *at, const uint8_t *end)
+find_no_target(const uint8_t *at, const uint8_t *end)
 {
-	while (at < end && !is_invisible(*at))
+	while (at < end && !is_no_target(*at))
 		at++;
 	return at;
 }

@@ -57,7 +57,7 @@ static bool
 is_target(struct torc_slice target)
 {
 	for (size_t i = 0; i < target.size; i++) {
-		if (is_invisible(target.data[i]) || target.data[i] == '#')
+		if (is_no_target(target.data[i]))
 			return false;
 	}
 	return target.size > 0;
