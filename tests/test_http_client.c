@@ -272,7 +272,7 @@ await(atomic_uint *count, unsigned wanted)
 
 /* ---- Answers ---- */
 
-/* What an origin says, and what the client makes of it. */
+/* What an origin says, and what the client makes of it: I78, I79 and I82. */
 static const struct answer {
 	const char *text;
 	const char *method;
@@ -437,6 +437,7 @@ give_large_head(int fd, unsigned nth, const char *head)
 	return true;
 }
 
+/* I82; of bodies, the rows of answers[] that are too much. */
 static void
 a_head_over_the_limit_is_refused_by_the_name_of_the_limit(void **state)
 {
@@ -574,6 +575,7 @@ ask_with(const char *method, const char *target, const char *name,
 	return server_fiber(&server, run_ask, &asked);
 }
 
+/* I80 */
 static void
 what_would_split_a_request_is_refused_before_a_byte_is_sent(void **state)
 {
@@ -618,6 +620,7 @@ close_when_idle(int fd, unsigned nth, const char *head)
 	return false;
 }
 
+/* I77 */
 static void
 a_connection_that_ended_while_idle_is_replaced_before_use(void **state)
 {
@@ -737,6 +740,7 @@ answer_late(int fd, unsigned nth, const char *head)
 	return give_request_line(fd, nth, head);
 }
 
+/* */
 static void
 a_late_answer_reaches_nobody(void **state)
 {
@@ -839,6 +843,7 @@ copy_stats(struct torc_reactor *reactor, void *arg)
 	torc_http_client_stats(client, arg);
 }
 
+/* I68 */
 static void
 a_dead_origin_is_an_error_at_once_and_is_not_stormed(void **state)
 {
@@ -867,6 +872,7 @@ close_client(void *arg)
 	return 0;
 }
 
+/* I81 */
 static void
 a_client_that_was_closed_fails_at_once(void **state)
 {
