@@ -251,8 +251,16 @@ $B/tests/bin/test_http_codec: $B/tests/http_portable.o
 # ---- conn/redis ----
 REDIS_TESTS := $(filter test_redis%,$(TESTS))
 
+# With what it includes of the codec put in.
+$B/include/torc_redis.h: conn/redis/resp.h $B/include/torc.h
+	$(call say,GEN,$@)
+	$Q sed -e '/#include "conn\/redis\/resp.h"/{r conn/redis/resp.h' \
+		-e 'd}' -e 's|"conn/torc.h"|"torc.h"|' \
+		conn/redis/torc_redis.h > $@
+
 $(REDIS_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-redis.a
-$(REDIS_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-redis.a
+$(REDIS_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-redis.a \
+	$B/tests/redis_servers.o
 
 # ---- Fuzzing: tests/fuzz/fuzz_NAME.c, seeds in tests/fuzz/NAME/ ----
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

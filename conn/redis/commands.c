@@ -1,0 +1,239 @@
+/*
+ * commands.c - what the client must know of commands: which of them need a
+ * connection of their own, and where their keys are.
+ */
+#include <string.h>
+#include <strings.h>
+
+#include "conn/redis/redis.h"
+
+/* Source: https://redis.io/docs/latest/commands/. Sorted. */
+static const struct {
+	const char *name;
+	unsigned flags;
+	int key;		/* its place; 0: none; -1: behind a count at 1,
+				 * -2: at 2; -3: behind STREAMS */
+} special[] = {
+	{ "ACL", 0, 0 },
+	{ "ASKING", COMMAND_STATEFUL | COMMAND_ALTERS, 0 },
+	{ "AUTH", COMMAND_STATEFUL | COMMAND_ALTERS, 0 },
+	{ "BGREWRITEAOF", 0, 0 },
+	{ "BGSAVE", 0, 0 },
+	{ "BITOP", 0, 2 },
+	{ "BLMOVE", COMMAND_STATEFUL, 1 },
+	{ "BLMPOP", COMMAND_STATEFUL, -2 },
+	{ "BLPOP", COMMAND_STATEFUL, 1 },
+	{ "BRPOP", COMMAND_STATEFUL, 1 },
+	{ "BRPOPLPUSH", COMMAND_STATEFUL, 1 },
+	{ "BZMPOP", COMMAND_STATEFUL, -2 },
+	{ "BZPOPMAX", COMMAND_STATEFUL, 1 },
+	{ "BZPOPMIN", COMMAND_STATEFUL, 1 },
+	{ "CLUSTER", 0, 0 },
+	{ "COMMAND", 0, 0 },
+	{ "CONFIG", 0, 0 },
+	{ "DBSIZE", 0, 0 },
+	{ "DEBUG", 0, 0 },
+	{ "DISCARD", COMMAND_STATEFUL | COMMAND_ENDS, 0 },
+	{ "ECHO", 0, 0 },
+	{ "EVAL", 0, -2 },
+	{ "EVALSHA", 0, -2 },
+	{ "EVALSHA_RO", 0, -2 },
+	{ "EVAL_RO", 0, -2 },
+	{ "EXEC", COMMAND_STATEFUL | COMMAND_ENDS, 0 },
+	{ "FCALL", 0, -2 },
+	{ "FCALL_RO", 0, -2 },
+	{ "FLUSHALL", 0, 0 },
+	{ "FLUSHDB", 0, 0 },
+	{ "FUNCTION", 0, 0 },
+	{ "HELLO", COMMAND_STATEFUL | COMMAND_ALTERS, 0 },
+	{ "INFO", 0, 0 },
+	{ "KEYS", 0, 0 },
+	{ "LASTSAVE", 0, 0 },
+	{ "LATENCY", 0, 0 },
+	{ "LMPOP", 0, -1 },
+	{ "MEMORY", 0, 2 },
+	{ "MODULE", 0, 0 },
+	{ "MONITOR", COMMAND_FOREIGN, 0 },
+	{ "MULTI", COMMAND_STATEFUL | COMMAND_BEGINS, 0 },
+	{ "OBJECT", 0, 2 },
+	{ "PING", 0, 0 },
+	{ "PSUBSCRIBE", COMMAND_FOREIGN, 0 },
+	{ "PSYNC", COMMAND_FOREIGN, 0 },
+	{ "PUBLISH", 0, 0 },
+	{ "PUBSUB", 0, 0 },
+	{ "PUNSUBSCRIBE", COMMAND_FOREIGN, 0 },
+	{ "QUIT", COMMAND_STATEFUL | COMMAND_ALTERS, 0 },
+	{ "RANDOMKEY", 0, 0 },
+	{ "READONLY", COMMAND_STATEFUL | COMMAND_ALTERS, 0 },
+	{ "READWRITE", COMMAND_STATEFUL | COMMAND_ALTERS, 0 },
+	{ "RESET", COMMAND_STATEFUL | COMMAND_ALTERS, 0 },
+	{ "ROLE", 0, 0 },
+	{ "SAVE", 0, 0 },
+	{ "SCAN", 0, 0 },
+	{ "SCRIPT", 0, 0 },
+	{ "SELECT", COMMAND_STATEFUL | COMMAND_ALTERS, 0 },
+	{ "SINTERCARD", 0, -1 },
+	{ "SLOWLOG", 0, 0 },
+	{ "SSUBSCRIBE", COMMAND_FOREIGN, 0 },
+	{ "SUBSCRIBE", COMMAND_FOREIGN, 0 },
+	{ "SUNSUBSCRIBE", COMMAND_FOREIGN, 0 },
+	{ "SWAPDB", 0, 0 },
+	{ "SYNC", COMMAND_FOREIGN, 0 },
+	{ "TIME", 0, 0 },
+	{ "UNSUBSCRIBE", COMMAND_FOREIGN, 0 },
+	{ "UNWATCH", COMMAND_STATEFUL | COMMAND_ENDS, 0 },
+	{ "WAIT", COMMAND_STATEFUL, 0 },
+	{ "WAITAOF", COMMAND_STATEFUL, 0 },
+	{ "WATCH", COMMAND_STATEFUL | COMMAND_BEGINS, 1 },
+	{ "XGROUP", 0, 2 },
+	{ "XINFO", 0, 2 },
+	{ "XREAD", 0, -3 },
+	{ "XREADGROUP", 0, -3 },
+	{ "ZDIFF", 0, -1 },
+	{ "ZINTER", 0, -1 },
+	{ "ZINTERCARD", 0, -1 },
+	{ "ZMPOP", 0, -1 },
+	{ "ZUNION", 0, -1 },
+};
+
+#define SPECIAL (sizeof(special) / sizeof(special[0]))
+
+static int
+compare(const struct torc_slice *word, const char *name)
+{
+	const size_t length = strlen(name);
+	const size_t size = word->size < length ? word->size : length;
+	int rc = strncasecmp((const char *)word->data, name, size);
+
+	return rc != 0 ? rc : (word->size > length) - (word->size < length);
+}
+
+static bool
+is(const struct torc_slice *word, const char *name)
+{
+	return compare(word, name) == 0;
+}
+
+/* Its place in the table, or -1. */
+static int
+look_up(const struct torc_slice *word)
+{
+	size_t from = 0, to = SPECIAL;
+
+	while (from < to) {
+		size_t middle = (from + to) / 2;
+		int rc = compare(word, special[middle].name);
+
+		if (rc == 0)
+			return (int)middle;
+		if (rc < 0)
+			to = middle;
+		else
+			from = middle + 1;
+	}
+	return -1;
+}
+
+static unsigned
+find_word(unsigned argc, const struct torc_slice *argv, const char *word)
+{
+	for (unsigned i = 1; i < argc; i++) {
+		if (is(&argv[i], word))
+			return i;
+	}
+	return 0;
+}
+
+/* Parts of CLIENT that change what comes over the connection. */
+static unsigned
+client_flags(unsigned argc, const struct torc_slice *argv)
+{
+	if (argc < 2)
+		return 0;
+	if (is(&argv[1], "REPLY"))
+		return COMMAND_FOREIGN;
+	if (is(&argv[1], "TRACKING") || is(&argv[1], "SETNAME") ||
+	    is(&argv[1], "CACHING") || is(&argv[1], "NO-EVICT") ||
+	    is(&argv[1], "NO-TOUCH") || is(&argv[1], "SETINFO"))
+		return COMMAND_STATEFUL | COMMAND_ALTERS;
+	return 0;
+}
+
+unsigned
+command_flags(unsigned argc, const struct torc_slice *argv)
+{
+	const int place = look_up(&argv[0]);
+
+	if (is(&argv[0], "CLIENT"))
+		return client_flags(argc, argv);
+	if (place < 0)
+		return 0;
+	if (special[place].key == -3 && find_word(argc, argv, "BLOCK") > 0)
+		return COMMAND_STATEFUL;
+	return special[place].flags;
+}
+
+const struct torc_slice *
+command_key(unsigned argc, const struct torc_slice *argv)
+{
+	const int place = look_up(&argv[0]);
+	unsigned at = 1;
+
+	if (is(&argv[0], "CLIENT"))
+		return NULL;
+	if (place >= 0) {
+		const int key = special[place].key;
+
+		if (key == 0)
+			return NULL;
+		if (key == -3)
+			at = find_word(argc, argv, "STREAMS") + 1;
+		else if (key < 0)
+			at = (unsigned)-key + 1;
+		else
+			at = (unsigned)key;
+		/* A script may have no keys. */
+		if (key == -2 && at < argc && is(&argv[2], "0"))
+			return NULL;
+	}
+	return at < argc ? &argv[at] : NULL;
+}
+
+bool
+redis_is_error(const struct torc_redis_reply *reply, const char *code)
+{
+	const size_t size = strlen(code);
+
+	return reply->type == TORC_REDIS_ERROR && reply->size >= size &&
+	    memcmp(reply->text, code, size) == 0 &&
+	    (reply->size == size || reply->text[size] == ' ');
+}
+
+/* CRC-16 of XMODEM: polynomial 0x1021, from 0. */
+static unsigned
+crc16(const uint8_t *data, size_t size)
+{
+	unsigned crc = 0;
+
+	for (size_t i = 0; i < size; i++) {
+		crc ^= (unsigned)data[i] << 8;
+		for (unsigned bit = 0; bit < 8; bit++)
+			crc = crc << 1 ^ (crc & 0x8000 ? 0x11021 : 0);
+	}
+	return crc & 0xffff;
+}
+
+unsigned
+key_slot(const void *key, size_t size)
+{
+	const uint8_t *data = key;
+	const uint8_t *open = size > 0 ? memchr(data, '{', size) : NULL;
+	const uint8_t *shut = open == NULL ? NULL :
+	    memchr(open, '}', size - (size_t)(open - data));
+
+	/* What is between the first braces, if that is something. */
+	if (shut != NULL && shut > open + 1)
+		return crc16(open + 1, (size_t)(shut - open) - 1) %
+		    REDIS_SLOTS;
+	return crc16(data, size) % REDIS_SLOTS;
+}

@@ -1,0 +1,530 @@
+/*
+ * line.c - a connection to Redis: being let in, writing batches, and handing
+ * replies to the requests that wait for them.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn/redis/redis.h"
+
+#define SMALL 4096u		/* bytes that are staged without a flush */
+#define GREETING_ARGS 8u
+
+/* ---- Requests ---- */
+
+static struct request *
+request_new(const struct batch *batch)
+{
+	struct request *request = malloc(sizeof(*request));
+	const unsigned extra = (batch->atomic ? 2u : 0u) + batch->asking;
+
+	if (request == NULL)
+		return NULL;
+	memset(request, 0, offsetof(struct request, memory));
+	torc_resp_arena_init(&request->arena, request->memory,
+	    sizeof(request->memory));
+	request->expected = batch->count + extra;
+	request->root.type = TORC_REDIS_NIL;
+	if (request->expected == 1 && !batch->list)
+		return request;
+	request->parts = torc_resp_arena_take(&request->arena,
+	    request->expected * sizeof(request->parts[0]));
+	if (request->parts != NULL)
+		return request;
+	request_free(request);
+	return NULL;
+}
+
+void
+request_free(struct request *request)
+{
+	if (request == NULL)
+		return;
+	torc_resp_arena_free(&request->arena);
+	free(request);
+}
+
+/* Make one reply of those that came. */
+static void
+assemble(struct request *request, const struct batch *batch)
+{
+	struct torc_redis_reply *root = &request->root;
+
+	if (request->parts == NULL)
+		return;
+	if (batch->list) {
+		root->type = TORC_REDIS_ARRAY;
+		root->size = batch->count;
+		root->items = request->parts + batch->asking;
+		return;
+	}
+	*root = request->parts[request->expected - 1];
+	/* Why EXEC was refused says more than that it was. */
+	for (unsigned i = 0; batch->atomic && i < request->expected; i++) {
+		if (request->parts[i].type != TORC_REDIS_ERROR)
+			continue;
+		*root = request->parts[i];
+		return;
+	}
+}
+
+/* ---- Replies ---- */
+
+/* Something that is no reply, such as news of a key that we had asked for. */
+static long
+feed_aside(struct line *line, const uint8_t *data, size_t size)
+{
+	long rc;
+
+	line->aside = true;
+	line->tree.arena = &line->scrap;
+	rc = torc_resp_build(&line->tree, &line->news, data, size);
+	if (rc < 0 || line->tree.reader.done) {
+		torc_resp_arena_free(&line->scrap);
+		torc_resp_arena_init(&line->scrap, NULL, 0);
+		line->aside = false;
+	}
+	return rc;
+}
+
+static bool
+between_replies(const struct line *line)
+{
+	const struct torc_resp_reader *reader = &line->tree.reader;
+
+	return reader->depth == 0 && reader->text_left == 0;
+}
+
+/* The words for what the stream broke with. */
+static long
+explain(const struct line *line, long error)
+{
+	static const struct {
+		long error;
+		const char *text;
+	} words[] = {
+		{ -EMSGSIZE, "a reply has more than limits.bytes_max bytes" },
+		{ -E2BIG, "a reply has more than limits.items_max items" },
+		{ -ELOOP, "a reply is nested deeper than limits.depth_max" },
+		{ -ENAMETOOLONG,
+		    "a line of a reply is longer than limits.line_max" },
+		{ -EBADMSG, "what came is not the protocol of Redis" },
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (words[i].error == error)
+			redis_fail(line->node->redis, (int)error, "%s: %s",
+			    line->node->address, words[i].text);
+	}
+	return error;
+}
+
+static long
+feed(void *arg, struct torc_request *base, const uint8_t *data, size_t size,
+    bool *done)
+{
+	struct line *line = arg;
+	struct request *request = (struct request *)base;
+	struct torc_redis_reply *root = request->parts == NULL ?
+	    &request->root : &request->parts[request->got];
+	long rc;
+
+	if (line->aside || (data[0] == '>' && between_replies(line))) {
+		rc = feed_aside(line, data, size);
+		return rc < 0 ? explain(line, rc) : rc;
+	}
+	line->tree.arena = &request->arena;
+	rc = torc_resp_build(&line->tree, root, data, size);
+	if (rc < 0)
+		return explain(line, rc);
+	if (rc > 0 && line->tree.reader.done)
+		request->got++;
+	*done = request->got == request->expected;
+	return rc;
+}
+
+static void
+drop(void *arg, struct torc_request *base)
+{
+	(void)arg;
+	request_free((struct request *)base);
+}
+
+static const struct torc_pipeline_kind replies = {
+	.feed = feed,
+	.drop = drop,
+};
+
+/* ---- Commands ---- */
+
+/* A part of a command, behind what is staged. */
+static int
+put(struct line *line, const void *data, size_t size, uint64_t deadline)
+{
+	if (size == 0)
+		return 0;
+	line->staged += size;
+	return torc_conn_write(line->conn, data, size, deadline);
+}
+
+static int
+put_large(struct line *line, uint64_t deadline,
+    const struct torc_redis_command *command)
+{
+	uint8_t head[TORC_RESP_HEAD + 2];
+	size_t size = torc_resp_put_head(head, '*', command->argc);
+	int rc = put(line, head, size, deadline);
+
+	for (unsigned i = 0; rc == 0 && i < command->argc; i++) {
+		const struct torc_slice *argument = &command->argv[i];
+
+		size = torc_resp_put_head(head, '$', argument->size);
+		rc = put(line, head, size, deadline);
+		if (rc == 0)
+			rc = put(line, argument->data, argument->size,
+			    deadline);
+		if (rc == 0)
+			rc = put(line, "\r\n", 2, deadline);
+	}
+	return rc;
+}
+
+/*
+ * What was staged before is sent first if this is not little: a write that
+ * has to wait must not fail with others' commands in it.
+ */
+static int
+put_command(struct line *line, uint64_t deadline,
+    const struct torc_redis_command *command)
+{
+	const size_t size = torc_resp_command_size(command->argc,
+	    command->argv);
+	uint8_t bytes[SMALL];
+	int rc = 0;
+
+	if (line->staged + size > SMALL) {
+		rc = torc_conn_flush(line->conn, deadline);
+		line->staged = 0;
+	}
+	if (rc < 0)
+		return rc;
+	if (size > sizeof(bytes))
+		return put_large(line, deadline, command);
+	torc_resp_put_command(bytes, command->argc, command->argv);
+	return put(line, bytes, size, deadline);
+}
+
+static int
+put_word(struct line *line, const char *word, uint64_t deadline)
+{
+	const struct torc_slice argv = { (const uint8_t *)word,
+		strlen(word) };
+	const struct torc_redis_command command = { &argv, 1 };
+
+	return put_command(line, deadline, &command);
+}
+
+int
+line_write(struct line *line, uint64_t deadline, const struct batch *batch)
+{
+	int rc = 0;
+
+	if (batch->asking)
+		rc = put_word(line, "ASKING", deadline);
+	if (rc == 0 && batch->atomic)
+		rc = put_word(line, "MULTI", deadline);
+	for (unsigned i = 0; rc == 0 && i < batch->count; i++)
+		rc = put_command(line, deadline, &batch->commands[i]);
+	if (rc == 0 && batch->atomic)
+		rc = put_word(line, "EXEC", deadline);
+	if (rc < 0) {
+		line->mute = true;
+		line->retired = true;
+	}
+	return rc;
+}
+
+/* Nobody waits for it any more; it keeps its place. */
+static void
+give_up(struct line *line, struct request *request)
+{
+	int rc = torc_pipeline_await(&line->pipeline, &request->base, 0);
+
+	if (rc != -ETIMEDOUT && rc != -ECANCELED)
+		request_free(request);
+}
+
+/* Parks. 0, or an error, and the request is not ours any more. */
+static int
+submit(struct line *line, struct request *request, uint64_t deadline,
+    const struct batch *batch, bool *sent)
+{
+	struct torc_pipeline *pipeline = &line->pipeline;
+	int rc = torc_pipeline_begin(pipeline, &request->base, deadline);
+
+	if (rc < 0) {
+		request_free(request);
+		return rc;
+	}
+	if (line->mute) {
+		rc = -EPIPE;
+	} else {
+		*sent = true;
+		rc = line_write(line, deadline, batch);
+	}
+	/* The replies of those who were before may still come. */
+	if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED && *sent)
+		torc_pipeline_break(pipeline, rc);
+	torc_pipeline_end(pipeline);
+	if (rc < 0)
+		give_up(line, request);
+	return rc;
+}
+
+int
+line_call(struct line *line, struct request **out, uint64_t deadline,
+    const struct batch *batch, bool *sent)
+{
+	struct request *request = request_new(batch);
+	int rc;
+
+	*out = NULL;
+	*sent = false;
+	if (request == NULL)
+		return -ENOMEM;
+	rc = submit(line, request, deadline, batch, sent);
+	if (rc < 0)
+		return rc;
+	rc = torc_pipeline_await(&line->pipeline, &request->base, deadline);
+	if (rc == 0) {
+		assemble(request, batch);
+		*out = request;
+		return 0;
+	}
+	if (rc != -ECANCELED)
+		line->retired = true;
+	if (rc != -ETIMEDOUT && rc != -ECANCELED)
+		request_free(request);
+	return rc;
+}
+
+int
+line_do(struct line *line, struct request **request, uint64_t deadline,
+    unsigned argc, const char *const *words)
+{
+	struct torc_slice argv[GREETING_ARGS];
+	const struct torc_redis_command command = { argv, argc };
+	const struct batch batch = { .commands = &command, .count = 1 };
+	bool sent;
+
+	for (unsigned i = 0; i < argc; i++)
+		argv[i] = (struct torc_slice) { (const uint8_t *)words[i],
+			strlen(words[i]) };
+	return line_call(line, request, deadline, &batch, &sent);
+}
+
+bool
+line_alive(struct line *line)
+{
+	if (line->retired || line->pipeline.error != 0)
+		return false;
+	/* Without a request, nothing may have come, not even an end. */
+	return line->pipeline.count > 0 || torc_conn_usable(line->conn);
+}
+
+/* ---- Being let in ---- */
+
+static int
+refuse(struct line *line, const struct torc_redis_reply *reply)
+{
+	static const char *const closed[] = { "WRONGPASS", "NOAUTH", "NOPERM" };
+	int error = -EREMOTEIO;
+
+	for (size_t i = 0; i < sizeof(closed) / sizeof(closed[0]); i++) {
+		if (redis_is_error(reply, closed[i]))
+			error = -EACCES;
+	}
+	return redis_fail(line->node->redis, error, "%s: %s: %.150s",
+	    line->node->address, line->node->stage, reply->text);
+}
+
+/* Parks. A step of the greeting: 0, or an error that is explained. */
+static int
+greet_with(struct line *line, uint64_t deadline, unsigned argc,
+    const char *const *argv)
+{
+	struct node *node = line->node;
+	struct request *request;
+	int rc;
+
+	node->stage = argv[0];
+	rc = line_do(line, &request, deadline, argc, argv);
+	if (rc < 0)
+		return redis_fail(node->redis, rc,
+		    "%s: no answer to %s: %s", node->address, argv[0],
+		    strerror(-rc));
+	if (request->root.type == TORC_REDIS_ERROR)
+		rc = refuse(line, &request->root);
+	request_free(request);
+	return rc;
+}
+
+/* As servers before RESP3 are greeted. */
+static int
+greet_plainly(struct line *line, uint64_t deadline)
+{
+	const struct torc_redis_config *config = &line->node->redis->config;
+	const char *const auth[] = { "AUTH", config->user, config->password };
+	const char *const old[] = { "AUTH", config->password };
+	const char *const name[] = { "CLIENT", "SETNAME", config->name };
+	int rc = 0;
+
+	if (config->password != NULL && config->user != NULL)
+		rc = greet_with(line, deadline, 3, auth);
+	else if (config->password != NULL)
+		rc = greet_with(line, deadline, 2, old);
+	if (rc == 0 && config->name != NULL)
+		rc = greet_with(line, deadline, 3, name);
+	return rc;
+}
+
+/* Whether it is of those servers. */
+static bool
+is_unknown(const struct torc_redis_reply *reply)
+{
+	return redis_is_error(reply, "NOPROTO") ||
+	    (redis_is_error(reply, "ERR") &&
+	    strstr(reply->text, "unknown command") != NULL);
+}
+
+static int
+greet_in_resp3(struct line *line, uint64_t deadline)
+{
+	struct node *node = line->node;
+	const struct torc_redis_config *config = &node->redis->config;
+	const char *argv[GREETING_ARGS] = { "HELLO", "3" };
+	struct request *request;
+	unsigned argc = 2;
+	int rc;
+
+	if (config->password != NULL) {
+		argv[argc++] = "AUTH";
+		argv[argc++] = config->user != NULL ? config->user : "default";
+		argv[argc++] = config->password;
+	}
+	if (config->name != NULL) {
+		argv[argc++] = "SETNAME";
+		argv[argc++] = config->name;
+	}
+	node->stage = "HELLO";
+	rc = line_do(line, &request, deadline, argc, argv);
+	if (rc < 0)
+		return redis_fail(node->redis, rc, "%s: no answer to HELLO: "
+		    "%s", node->address, strerror(-rc));
+	if (request->root.type == TORC_REDIS_ERROR)
+		rc = config->protocol == 0 && is_unknown(&request->root) ?
+		    -EPROTONOSUPPORT : refuse(line, &request->root);
+	request_free(request);
+	return rc;
+}
+
+static int
+greet(struct line *line, uint64_t deadline)
+{
+	const struct torc_redis_config *config = &line->node->redis->config;
+	char digits[12];
+	const char *const select[] = { "SELECT", digits };
+	int rc = -EPROTONOSUPPORT;
+
+	if (config->protocol != 2)
+		rc = greet_in_resp3(line, deadline);
+	if (rc == -EPROTONOSUPPORT)
+		rc = greet_plainly(line, deadline);
+	if (rc < 0 || config->database == 0)
+		return rc;
+	snprintf(digits, sizeof(digits), "%u", config->database);
+	return greet_with(line, deadline, 2, select);
+}
+
+/* ---- What the pool does with lines ---- */
+
+/* A connection on which RESP can be spoken; TLS would begin here. */
+static int
+dial(struct line *line, uint64_t deadline)
+{
+	struct node *node = line->node;
+	int rc;
+
+	node->stage = "connecting";
+	rc = torc_dial_name(&line->conn, node->address, deadline);
+	if (rc < 0)
+		return redis_fail(node->redis, rc, "%s: cannot connect: %s",
+		    node->address, strerror(-rc));
+	torc_pipeline_init(&line->pipeline, line->conn, &replies, line);
+	return 0;
+}
+
+static void
+free_line(void *arg, void *item)
+{
+	struct line *line = item;
+
+	(void)arg;
+	torc_pipeline_break(&line->pipeline, -ESHUTDOWN);
+	torc_resp_arena_free(&line->scrap);
+	free(line);
+}
+
+static void
+close_line(void *arg, void *item)
+{
+	struct line *line = item;
+	struct torc_conn *conn = line->conn;
+
+	free_line(arg, line);
+	torc_conn_close(conn, 0);
+}
+
+static int
+open_line(void *arg, void **item, uint64_t deadline)
+{
+	struct node *node = arg;
+	struct line *line = calloc(1, sizeof(*line));
+	int rc;
+
+	*item = NULL;
+	if (line == NULL)
+		return -ENOMEM;
+	line->node = node;
+	torc_resp_tree_init(&line->tree, &line->scrap,
+	    &node->redis->config.limits);
+	rc = dial(line, deadline);
+	if (rc < 0) {
+		free(line);
+		return rc;
+	}
+	rc = greet(line, deadline);
+	if (rc < 0) {
+		close_line(arg, line);
+		return rc;
+	}
+	*item = line;
+	return 0;
+}
+
+static bool
+line_usable(void *arg, void *item)
+{
+	(void)arg;
+	return line_alive(item);
+}
+
+const struct torc_pool_kind line_kind = {
+	.name = "redis",
+	.open = open_line,
+	.close = close_line,
+	.free = free_line,
+	.usable = line_usable,
+};

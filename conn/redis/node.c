@@ -1,0 +1,257 @@
+/*
+ * node.c - a server, and the lines to it that fibers share. The lines are
+ * rented from a pool for as long as they live: the pool opens them, with
+ * pauses when that fails, and closes those that are retired when the last
+ * fiber has left them.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn/redis/redis.h"
+
+#define ATTEMPTS 4u	/* of a command of which nothing was sent */
+
+int
+node_create(struct torc_redis *redis, const char *address, struct node **out,
+    char *text, size_t text_size)
+{
+	const struct torc_redis_config *config = &redis->config;
+	struct torc_pool_config pool = {
+		/* Retired ones count, as long as they have users. */
+		.size = config->lines * 4,
+		.waiters = 1024,
+		.open_ms = config->open_ms,
+		.retry_min_ms = config->retry_min_ms,
+		.retry_max_ms = config->retry_max_ms,
+	};
+	struct node *node = calloc(1, sizeof(*node));
+	int rc;
+
+	if (node == NULL)
+		return -ENOMEM;
+	node->redis = redis;
+	node->stage = "waiting to connect";
+	snprintf(node->address, sizeof(node->address), "%s", address);
+	rc = torc_pool_create(&node->shared, &line_kind, node, &pool, text,
+	    text_size);
+	pool.size = config->sessions;
+	if (rc == 0) {
+		rc = torc_pool_create(&node->sessions, &line_kind, node, &pool,
+		    text, text_size);
+		if (rc < 0)
+			torc_pool_destroy(node->shared);
+	}
+	if (rc < 0)
+		free(node);
+	else
+		*out = node;
+	return rc;
+}
+
+/* ---- Lines ---- */
+
+/* It takes no new commands. */
+static void
+forget(struct node *node, struct line *line)
+{
+	line->retired = true;
+	for (unsigned i = 0; i < node->redis->config.lines; i++) {
+		if (node->lines[i] == line)
+			node->lines[i] = NULL;
+	}
+}
+
+/* As forget(); it goes when nobody uses it. */
+static void
+retire(struct node *node, struct line *line)
+{
+	forget(node, line);
+	if (line->users == 0)
+		torc_pool_release(node->shared, line, false);
+}
+
+void
+node_destroy(struct node *node)
+{
+	for (unsigned i = 0; i < node->redis->config.lines; i++) {
+		if (node->lines[i] != NULL)
+			retire(node, node->lines[i]);
+	}
+	torc_pool_destroy(node->sessions);
+	torc_pool_destroy(node->shared);
+	free(node);
+}
+
+/* One that is full, and whose requests were all given up, will not empty. */
+static bool
+is_stuck(const struct line *line, unsigned requests)
+{
+	return line->pipeline.count >= requests && line->pipeline.live == 0;
+}
+
+/* The line with the fewest requests, or NULL; how many there are, and room. */
+static struct line *
+pick(struct node *node, unsigned *count)
+{
+	const struct torc_redis_config *config = &node->redis->config;
+	struct line *best = NULL;
+
+	*count = 0;
+	for (unsigned i = 0; i < config->lines; i++) {
+		struct line *line = node->lines[i];
+
+		if (line == NULL)
+			continue;
+		if (!line_alive(line) || is_stuck(line, config->requests)) {
+			retire(node, line);
+			continue;
+		}
+		++*count;
+		if (line->pipeline.count < config->requests && (best == NULL ||
+		    line->pipeline.count < best->pipeline.count))
+			best = line;
+	}
+	return best;
+}
+
+static void
+add(struct node *node, struct line *line)
+{
+	unsigned place = 0;
+
+	while (node->lines[place] != NULL)
+		place++;
+	node->lines[place] = line;
+}
+
+/* The time is up: say what for. */
+static int
+explain(struct node *node, int rc)
+{
+	if (rc == -ETIMEDOUT)
+		redis_fail(node->redis, rc, "%s: no connection in time (%s)",
+		    node->address, node->stage);
+	return rc;
+}
+
+/* Parks. Open one for all. 0, or an error. */
+static int
+open_one(struct node *node, uint64_t deadline)
+{
+	void *item;
+	int rc;
+
+	node->opening = true;
+	rc = torc_pool_acquire(node->shared, &item, deadline);
+	node->opening = false;
+	if (rc == 0)
+		add(node, item);
+	/* Those that wait try themselves if only our time was up. */
+	torc_wake_all(&node->waiters, rc == -ECANCELED ||
+	    (rc == -ETIMEDOUT && torc_now() >= deadline) ? 0 : rc);
+	return rc;
+}
+
+static int
+await_opening(struct node *node, uint64_t deadline)
+{
+	int rc;
+
+	if (node->waiting >= node->redis->config.requests)
+		return -ENOBUFS;
+	node->waiting++;
+	rc = torc_wait(&node->waiters, deadline);
+	node->waiting--;
+	return rc;
+}
+
+/*
+ * Parks. A line to use: one that has nothing to do, or a new one if there may
+ * be more, or the one that has the least.
+ */
+static int
+get_line(struct node *node, struct line **out, uint64_t deadline)
+{
+	bool failed = false;
+
+	for (;;) {
+		unsigned count;
+		struct line *line = pick(node, &count);
+		const bool may_open = count < node->redis->config.lines &&
+		    !failed;
+		int rc;
+
+		if (line != NULL && (line->pipeline.count == 0 || !may_open ||
+		    node->opening)) {
+			*out = line;
+			return 0;
+		}
+		if (line == NULL && count == node->redis->config.lines)
+			return redis_fail(node->redis, -ENOBUFS,
+			    "%s: too many requests without a reply",
+			    node->address);
+		rc = node->opening ? await_opening(node, deadline) :
+		    open_one(node, deadline);
+		if (rc < 0 && line == NULL)
+			return explain(node, rc);
+		if (rc == -ECANCELED ||
+		    (rc == -ETIMEDOUT && torc_now() >= deadline))
+			return explain(node, rc);
+		failed = rc < 0;
+	}
+}
+
+static void
+leave_line(struct node *node, struct line *line)
+{
+	if (line->retired || line->pipeline.error != 0)
+		forget(node, line);
+	line->users--;
+	if (line->retired && line->users == 0)
+		torc_pool_release(node->shared, line, false);
+}
+
+/* What has words already is left with them. */
+static void
+explain_call(struct node *node, int rc)
+{
+	switch (rc) {
+	case -ETIMEDOUT:
+		redis_fail(node->redis, rc, "%s: no reply in time",
+		    node->address);
+		break;
+	case -ECONNRESET:
+	case -EPIPE:
+		redis_fail(node->redis, rc, "%s: connection lost: %s",
+		    node->address, strerror(-rc));
+		break;
+	default:
+		break;
+	}
+}
+
+int
+node_call(struct node *node, struct request **request, uint64_t deadline,
+    const struct batch *batch, bool *sent)
+{
+	int rc = -ECONNRESET;
+
+	*request = NULL;
+	*sent = false;
+	for (unsigned i = 0; i < ATTEMPTS && !*sent && rc != 0; i++) {
+		struct line *line = NULL;
+
+		rc = get_line(node, &line, deadline);
+		if (rc < 0)
+			return rc;
+		line->users++;
+		rc = line_call(line, request, deadline, batch, sent);
+		explain_call(node, rc);
+		leave_line(node, line);
+		if (rc == -ETIMEDOUT || rc == -ECANCELED || rc == -ENOMEM)
+			break;
+	}
+	return rc;
+}

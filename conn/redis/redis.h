@@ -1,0 +1,177 @@
+/*
+ * redis.h - the parts of the client: the client has nodes (one, if there is no
+ * cluster), a node has lines (connections), a line has requests in a pipeline.
+ */
+#ifndef TORC_REDIS_INTERNAL_H
+#define TORC_REDIS_INTERNAL_H
+
+#include <stdarg.h>
+
+#include "conn/client.h"
+#include "conn/pipeline.h"
+#include "conn/redis/torc_redis.h"
+
+#define REDIS_NODES 256u	/* of a cluster, with those that were */
+#define REDIS_SLOTS 16384u
+#define REDIS_LINES 64u
+#define REDIS_ADDRESS 128u	/* bytes of one */
+#define REDIS_WHY 256u
+#define REDIS_NO_NODE UINT16_MAX
+
+struct line;
+struct node;
+
+struct torc_redis {
+	struct torc_reactor *reactor;
+	struct torc_redis_config config;	/* strings are ours */
+	char *strings[4];
+	struct node *nodes[REDIS_NODES];
+	unsigned node_count;
+	uint16_t *slots;	/* of a cluster: an index of `nodes` */
+	bool mapping;		/* somebody asks for the slots */
+	struct torc_waiters mappers;	/* who want to know them, too */
+	uint64_t mapped_at;	/* or 0 */
+	unsigned turn;		/* of the nodes, for what any can do */
+	char why[REDIS_WHY];
+};
+
+struct node {
+	struct torc_redis *redis;
+	char address[REDIS_ADDRESS];
+	struct torc_pool *shared;	/* lines that fibers share */
+	struct torc_pool *sessions;	/* that are one's own */
+	struct line *lines[REDIS_LINES];
+	bool opening;		/* a fiber opens a shared one */
+	unsigned waiting;
+	struct torc_waiters waiters;	/* for it */
+	const char *stage;	/* that the last opening has come to */
+};
+
+/* A connection. */
+struct line {
+	struct torc_conn *conn;
+	struct node *node;
+	struct torc_pipeline pipeline;
+	struct torc_resp_tree tree;
+	struct torc_resp_arena scrap;	/* for what nobody asked for */
+	struct torc_redis_reply news;
+	unsigned users;		/* fibers that are in a call */
+	size_t staged;		/* bytes since the last flush, at most */
+	bool retired;		/* takes no new commands */
+	bool mute;		/* cannot be written to */
+	bool aside;		/* a push is being read */
+};
+
+/* What is sent in one write, and how many replies it has. */
+struct batch {
+	const struct torc_redis_command *commands;
+	unsigned count;
+	bool list;		/* the reply is a list, also of one */
+	bool atomic;		/* between MULTI and EXEC */
+	bool asking;		/* behind ASKING */
+};
+
+/* A request, and the reply that it becomes. */
+struct request {
+	struct torc_request base;
+	struct torc_redis_reply root;	/* first what is returned */
+	struct torc_redis_reply *parts;	/* of several replies, or NULL */
+	unsigned expected;
+	unsigned got;
+	struct torc_resp_arena arena;
+	_Alignas(16) uint8_t memory[512];
+};
+
+/* ---- redis.c ---- */
+
+/* Say what went wrong; returns `error`. */
+int redis_fail(struct torc_redis *redis, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* What the caller gets: an error of Redis becomes one of ours. */
+int redis_deliver(struct torc_redis *redis, int rc, struct request *request,
+    struct torc_redis_reply **reply);
+
+/* 0, -EINVAL, -EMSGSIZE, or -EOPNOTSUPP if it has one of the flags. */
+int redis_check(struct torc_redis *redis, unsigned argc,
+    const struct torc_slice *argv, unsigned flags);
+
+/* Words up to a NULL. */
+#define REDIS_WORDS 64u
+int redis_words(struct torc_slice *argv, unsigned *argc, va_list words);
+
+/* ---- commands.c ---- */
+
+/* Whether a reply is an error that begins with that word. */
+bool redis_is_error(const struct torc_redis_reply *reply, const char *code);
+
+enum {
+	COMMAND_STATEFUL = 1,	/* changes its connection, or blocks it */
+	COMMAND_BEGINS = 2,	/* what COMMAND_ENDS: WATCH, MULTI */
+	COMMAND_ENDS = 4,
+	COMMAND_FOREIGN = 8,	/* has not one reply: SUBSCRIBE, MONITOR */
+	COMMAND_ALTERS = 16,	/* for good: SELECT, AUTH */
+};
+
+/* What is special about a command, 0 mostly. */
+unsigned command_flags(unsigned argc, const struct torc_slice *argv);
+
+/* Its first key, or NULL. */
+const struct torc_slice *command_key(unsigned argc,
+    const struct torc_slice *argv);
+
+/* The slot of a key, by its tag if it has one. */
+unsigned key_slot(const void *key, size_t size);
+
+/* ---- line.c ---- */
+
+/* Of torc_pool: opens lines of the node `arg`. */
+extern const struct torc_pool_kind line_kind;
+
+/*
+ * Parks. Send a batch over a line, and wait for the replies. *sent: something
+ * may have reached the server. *request is NULL after an error.
+ */
+int line_call(struct line *line, struct request **request, uint64_t deadline,
+    const struct batch *batch, bool *sent);
+
+/* Parks. Write commands; the line is mute after an error. */
+int line_write(struct line *line, uint64_t deadline,
+    const struct batch *batch);
+
+/* As line_call(), of strings. */
+int line_do(struct line *line, struct request **request, uint64_t deadline,
+    unsigned argc, const char *const *argv);
+
+/* Whether it is worth sending to. */
+bool line_alive(struct line *line);
+
+void request_free(struct request *request);
+
+/* ---- node.c ---- */
+
+int node_create(struct torc_redis *redis, const char *address,
+    struct node **node, char *text, size_t text_size);
+void node_destroy(struct node *node);
+
+/*
+ * Parks. A batch over one of its shared lines. If nothing was sent, it is
+ * tried again over another one.
+ */
+int node_call(struct node *node, struct request **request, uint64_t deadline,
+    const struct batch *batch, bool *sent);
+
+/* ---- cluster.c ---- */
+
+/* Parks. The node that has a slot (any if negative). */
+int cluster_node(struct torc_redis *redis, int slot, struct node **node,
+    uint64_t deadline);
+
+/* Parks. A batch of keys of a slot, wherever that is. */
+int cluster_call(struct torc_redis *redis, struct request **request,
+    uint64_t deadline, struct batch *batch);
+
+/* The slot of a batch, -1 if it has no keys; -EXDEV if there are several. */
+int cluster_slot(const struct batch *batch, int *slot);
+
+#endif

@@ -1,0 +1,457 @@
+/*
+ * subscriber.c - messages, over a connection that is renewed. One fiber reads
+ * (torc_redis_next), and opens the connection; others may subscribe meanwhile.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn/redis/redis.h"
+
+#define NAMES_MAX 4096u		/* channels and patterns */
+#define SILENCE_MS 30000u	/* until a PING, and until that failed */
+#define AGAIN_MS 50u		/* between attempts to connect */
+
+struct name {
+	struct name *next;
+	bool pattern;
+	char text[];
+};
+
+struct torc_redis_subscriber {
+	struct torc_redis *redis;
+	struct node *node;	/* of the line */
+	struct line *line;	/* or NULL */
+	struct name *names;
+	unsigned name_count;
+	bool writing;
+	struct torc_waiters writers;
+	struct torc_resp_arena arena;
+	struct torc_redis_reply reply;
+	uint64_t silent_until;
+	bool pinged;
+	bool met;		/* there was a connection before */
+	bool reading;
+};
+
+int
+torc_redis_subscriber_open(struct torc_redis *redis,
+    struct torc_redis_subscriber **out)
+{
+	struct torc_redis_subscriber *subscriber =
+	    calloc(1, sizeof(*subscriber));
+
+	if (subscriber == NULL)
+		return -ENOMEM;
+	subscriber->redis = redis;
+	torc_resp_arena_init(&subscriber->arena, NULL, 0);
+	*out = subscriber;
+	return 0;
+}
+
+/* Nobody uses it from now on, but who writes to it yet. */
+static void
+drop_line(struct torc_redis_subscriber *subscriber)
+{
+	struct line *line = subscriber->line;
+
+	subscriber->line = NULL;
+	line->retired = true;
+	if (line->users == 0)
+		torc_pool_release(subscriber->node->sessions, line, false);
+}
+
+void
+torc_redis_subscriber_close(struct torc_redis_subscriber *subscriber)
+{
+	if (subscriber->line != NULL)
+		drop_line(subscriber);
+	while (subscriber->names != NULL) {
+		struct name *name = subscriber->names;
+
+		subscriber->names = name->next;
+		free(name);
+	}
+	torc_resp_arena_free(&subscriber->arena);
+	free(subscriber);
+}
+
+/* ---- Writing ---- */
+
+/* Parks. One fiber at a time changes the names and writes. */
+static int
+lock(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+{
+	int rc = 0;
+
+	while (rc == 0 && subscriber->writing)
+		rc = torc_wait(&subscriber->writers, deadline);
+	if (rc == 0)
+		subscriber->writing = true;
+	return rc;
+}
+
+static void
+unlock(struct torc_redis_subscriber *subscriber)
+{
+	subscriber->writing = false;
+	torc_wake(&subscriber->writers, 0);
+}
+
+/*
+ * Parks. Without a connection there is nothing to be done, and what fails is
+ * seen by who reads.
+ */
+static void
+write_command(struct torc_redis_subscriber *subscriber, uint64_t deadline,
+    const char *verb, const char *argument)
+{
+	const struct torc_slice argv[] = {
+		{ (const uint8_t *)verb, strlen(verb) },
+		{ (const uint8_t *)argument, argument == NULL ? 0 :
+		    strlen(argument) },
+	};
+	const struct torc_redis_command command = { argv,
+		argument == NULL ? 1 : 2 };
+	const struct batch batch = { .commands = &command, .count = 1 };
+	struct line *line = subscriber->line;
+
+	if (line == NULL || line->mute)
+		return;
+	line->users++;
+	if (line_write(line, deadline, &batch) == 0)
+		torc_conn_push(line->conn);
+	line->users--;
+	if (line != subscriber->line && line->users == 0)
+		torc_pool_release(line->node->sessions, line, false);
+}
+
+static const char *
+verb_of(const struct name *name)
+{
+	return name->pattern ? "PSUBSCRIBE" : "SUBSCRIBE";
+}
+
+static struct name **
+find_name(struct torc_redis_subscriber *subscriber, const char *text,
+    bool pattern)
+{
+	struct name **at = &subscriber->names;
+
+	while (*at != NULL && ((*at)->pattern != pattern ||
+	    strcmp((*at)->text, text) != 0))
+		at = &(*at)->next;
+	return at;
+}
+
+static int
+add_name(struct torc_redis_subscriber *subscriber, struct name **at,
+    const char *text, bool pattern)
+{
+	struct name *name;
+
+	if (subscriber->name_count == NAMES_MAX)
+		return redis_fail(subscriber->redis, -ENOBUFS,
+		    "more than %u channels and patterns", NAMES_MAX);
+	name = malloc(sizeof(*name) + strlen(text) + 1);
+	if (name == NULL)
+		return -ENOMEM;
+	name->next = NULL;
+	name->pattern = pattern;
+	strcpy(name->text, text);
+	*at = name;
+	subscriber->name_count++;
+	return 0;
+}
+
+static int
+subscribe(struct torc_redis_subscriber *subscriber, const char *text,
+    bool pattern, uint64_t deadline)
+{
+	struct name **at;
+	int rc = lock(subscriber, deadline);
+
+	if (rc < 0)
+		return rc;
+	at = find_name(subscriber, text, pattern);
+	if (*at == NULL) {
+		rc = add_name(subscriber, at, text, pattern);
+		if (rc == 0)
+			write_command(subscriber, deadline, verb_of(*at),
+			    text);
+	}
+	unlock(subscriber);
+	return rc;
+}
+
+static int
+unsubscribe(struct torc_redis_subscriber *subscriber, const char *text,
+    bool pattern, uint64_t deadline)
+{
+	struct name **at, *name;
+	int rc = lock(subscriber, deadline);
+
+	if (rc < 0)
+		return rc;
+	at = find_name(subscriber, text, pattern);
+	name = *at;
+	if (name != NULL) {
+		*at = name->next;
+		free(name);
+		subscriber->name_count--;
+		write_command(subscriber, deadline,
+		    pattern ? "PUNSUBSCRIBE" : "UNSUBSCRIBE", text);
+	}
+	unlock(subscriber);
+	return name != NULL ? 0 : -ENOENT;
+}
+
+int
+torc_redis_subscribe(struct torc_redis_subscriber *subscriber,
+    const char *channel, uint64_t deadline)
+{
+	return subscribe(subscriber, channel, false, deadline);
+}
+
+int
+torc_redis_psubscribe(struct torc_redis_subscriber *subscriber,
+    const char *pattern, uint64_t deadline)
+{
+	return subscribe(subscriber, pattern, true, deadline);
+}
+
+int
+torc_redis_unsubscribe(struct torc_redis_subscriber *subscriber,
+    const char *channel, uint64_t deadline)
+{
+	return unsubscribe(subscriber, channel, false, deadline);
+}
+
+int
+torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
+    const char *pattern, uint64_t deadline)
+{
+	return unsubscribe(subscriber, pattern, true, deadline);
+}
+
+/* ---- The connection ---- */
+
+static void
+note_life(struct torc_redis_subscriber *subscriber)
+{
+	subscriber->pinged = false;
+	subscriber->silent_until = torc_after_ms(SILENCE_MS);
+}
+
+/* Parks. Subscribe to all again. */
+static int
+resubscribe(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+{
+	int rc = lock(subscriber, deadline);
+
+	if (rc < 0) {
+		drop_line(subscriber);
+		return rc;
+	}
+	for (struct name *name = subscriber->names; name != NULL;
+	    name = name->next)
+		write_command(subscriber, deadline, verb_of(name),
+		    name->text);
+	unlock(subscriber);
+	return 0;
+}
+
+static int
+acquire(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+{
+	struct torc_redis *redis = subscriber->redis;
+	void *line;
+	int rc = 0;
+
+	subscriber->node = redis->nodes[0];
+	if (redis->config.cluster)
+		rc = cluster_node(redis, -1, &subscriber->node, deadline);
+	if (rc == 0)
+		rc = torc_pool_acquire(subscriber->node->sessions, &line,
+		    deadline);
+	if (rc == 0)
+		subscriber->line = line;
+	return rc;
+}
+
+/* Parks. Have a connection, by the deadline. */
+static int
+connect_again(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+{
+	for (;;) {
+		uint64_t again;
+		int rc = acquire(subscriber, deadline);
+
+		if (rc == 0) {
+			note_life(subscriber);
+			return resubscribe(subscriber, deadline);
+		}
+		if (rc == -ECANCELED || rc == -ESHUTDOWN || rc == -EACCES ||
+		    (rc == -ETIMEDOUT && torc_now() >= deadline))
+			return rc;
+		again = torc_after_ms(AGAIN_MS);
+		rc = torc_sleep(again < deadline ? again : deadline);
+		if (rc < 0)
+			return rc;
+		if (again >= deadline)
+			return -ETIMEDOUT;
+	}
+}
+
+/* ---- Reading ---- */
+
+static bool
+is_text(const struct torc_redis_reply *item)
+{
+	return item->type == TORC_REDIS_STRING ||
+	    item->type == TORC_REDIS_STATUS;
+}
+
+/* What a reply says, if it is for the program: 1, 0, or an error. */
+static int
+understand(struct torc_redis_subscriber *subscriber,
+    struct torc_redis_message *message)
+{
+	static const struct {
+		const char *kind;
+		size_t size;
+		enum torc_redis_event event;
+	} kinds[] = {
+		{ "message", 3, TORC_REDIS_MESSAGE },
+		{ "pmessage", 4, TORC_REDIS_MESSAGE },
+		{ "subscribe", 3, TORC_REDIS_SUBSCRIBED },
+		{ "psubscribe", 3, TORC_REDIS_SUBSCRIBED },
+		{ "unsubscribe", 3, TORC_REDIS_UNSUBSCRIBED },
+		{ "punsubscribe", 3, TORC_REDIS_UNSUBSCRIBED },
+	};
+	const struct torc_redis_reply *reply = &subscriber->reply;
+	const struct torc_redis_reply *items = reply->items;
+
+	if (reply->type == TORC_REDIS_ERROR)
+		return redis_fail(subscriber->redis, -EREMOTEIO, "%.200s",
+		    reply->text);
+	if ((reply->type != TORC_REDIS_PUSH &&
+	    reply->type != TORC_REDIS_ARRAY) || reply->size < 3 ||
+	    !is_text(&items[0]) || !is_text(&items[1]))
+		return 0;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const bool both = kinds[i].size == 4;
+		const struct torc_redis_reply *last = &items[reply->size - 1];
+
+		if (strcmp(items[0].text, kinds[i].kind) != 0 ||
+		    reply->size != kinds[i].size)
+			continue;
+		message->event = kinds[i].event;
+		message->pattern = both ? items[1].text : NULL;
+		message->channel = items[both ? 2 : 1].text;
+		if (kinds[i].event != TORC_REDIS_MESSAGE)
+			return 1;
+		if (!is_text(last) || !is_text(&items[reply->size - 2]))
+			return 0;
+		message->text = last->text;
+		message->size = last->size;
+		return 1;
+	}
+	return 0;
+}
+
+/* What came is fed to the tree: 1: a reply is whole, 0: no, or an error. */
+static int
+take(struct torc_redis_subscriber *subscriber, const struct torc_slice *view)
+{
+	struct line *line = subscriber->line;
+	long rc;
+
+	if (!subscriber->reading) {
+		torc_resp_arena_free(&subscriber->arena);
+		torc_resp_arena_init(&subscriber->arena, NULL, 0);
+	}
+	line->tree.arena = &subscriber->arena;
+	rc = torc_resp_build(&line->tree, &subscriber->reply, view->data,
+	    view->size);
+	if (rc < 0)
+		return redis_fail(subscriber->redis, (int)rc,
+		    "%s: a message cannot be read: %s",
+		    subscriber->node->address, strerror((int)-rc));
+	torc_conn_consume(line->conn, (size_t)rc);
+	subscriber->reading = rc > 0 && !line->tree.reader.done;
+	return rc > 0 && line->tree.reader.done;
+}
+
+/* Parks. Nothing came for long: ask, and the second time leave. */
+static void
+probe(struct torc_redis_subscriber *subscriber)
+{
+	const bool pinged = subscriber->pinged;
+
+	note_life(subscriber);
+	if (pinged) {
+		drop_line(subscriber);
+		return;
+	}
+	subscriber->pinged = true;
+	if (lock(subscriber, subscriber->silent_until) < 0)
+		return;
+	write_command(subscriber, subscriber->silent_until, "PING", NULL);
+	unlock(subscriber);
+}
+
+/* Parks. 1: a reply is whole, 0: look again, or a negative errno. */
+static int
+read_reply(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+{
+	const uint64_t until = subscriber->silent_until;
+	struct torc_slice view;
+	int rc = torc_conn_recv(subscriber->line->conn, &view,
+	    until < deadline ? until : deadline);
+
+	if (rc > 0) {
+		note_life(subscriber);
+		rc = take(subscriber, &view);
+		if (rc < 0)
+			drop_line(subscriber);
+		return rc;
+	}
+	if (rc == -ECANCELED || (rc == -ETIMEDOUT && until >= deadline))
+		return rc;
+	if (rc == -ETIMEDOUT)
+		probe(subscriber);
+	else
+		drop_line(subscriber);
+	return 0;
+}
+
+int
+torc_redis_next(struct torc_redis_subscriber *subscriber,
+    struct torc_redis_message *message, uint64_t deadline)
+{
+	int rc = 0;
+
+	memset(message, 0, sizeof(*message));
+	while (rc == 0) {
+		if (subscriber->line != NULL && subscriber->line->mute)
+			drop_line(subscriber);
+		if (subscriber->line == NULL) {
+			bool met = subscriber->met;
+
+			subscriber->reading = false;
+			rc = connect_again(subscriber, deadline);
+			subscriber->met |= rc == 0;
+			if (rc == 0 && met) {
+				message->event = TORC_REDIS_CONNECTED;
+				return 0;
+			}
+			continue;
+		}
+		rc = read_reply(subscriber, deadline);
+		if (rc > 0)
+			rc = understand(subscriber, message);
+	}
+	return rc > 0 ? 0 : rc;
+}
