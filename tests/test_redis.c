@@ -43,7 +43,8 @@ run_scene(void *arg)
 	}
 	line = scene->play(scene->redis);
 	if (line != 0)
-		fprintf(stderr, "why: %s\n", torc_redis_why(scene->redis));
+		fprintf(stderr, "line %d: %s\n", line,
+		    torc_redis_why(scene->redis));
 	torc_redis_close(scene->redis);
 	return line;
 }
@@ -398,6 +399,477 @@ fibers_share_several_connections(void **state)
 	play_with(count_together, &config);
 }
 
+/* ---- Transactions and scripts ---- */
+
+static int
+transact(struct torc_redis *redis)
+{
+	const struct torc_slice set[] = { word("SET"), word("t"),
+		word("1") };
+	const struct torc_slice add[] = { word("INCR"), word("t") };
+	const struct torc_slice push[] = { word("LPUSH"), word("t"),
+		word("x") };
+	const struct torc_slice none[] = { word("NOSUCH") };
+	const struct torc_redis_command good[] = { { set, 3 }, { add, 2 },
+		{ push, 3 } };
+	const struct torc_redis_command bad[] = { { add, 2 }, { none, 1 } };
+	struct torc_redis_reply *reply;
+
+	EXPECT(torc_redis_transact(redis, &reply, LATE, 3, good) == 0);
+	EXPECT(reply->type == TORC_REDIS_ARRAY && reply->size == 3);
+	EXPECT(reply->items[1].integer == 2);
+	EXPECT(reply->items[2].type == TORC_REDIS_ERROR);
+	torc_redis_free(reply);
+	EXPECT(torc_redis_transact(redis, &reply, LATE, 2, bad) ==
+	    -EREMOTEIO);
+	EXPECT(strstr(reply->text, "unknown command") != NULL);
+	torc_redis_free(reply);
+	EXPECT(torc_redis_do(redis, &reply, LATE, "GET", "t", NULL) == 0);
+	EXPECT(took_text(reply, "2"));
+	return 0;
+}
+
+static void
+a_transaction_is_done_as_a_whole_or_not_at_all(void **state)
+{
+	(void)state;
+	play(transact);
+}
+
+static int
+run_scripts(struct torc_redis *redis)
+{
+	struct torc_redis_script script = { .text =
+		"return {KEYS[1], ARGV[1], redis.call('INCR', KEYS[1])}" };
+	const struct torc_slice argv[] = { word("s"), word("x") };
+	struct torc_redis_reply *reply;
+
+	EXPECT(torc_redis_do(redis, NULL, LATE, "DEL", "s", NULL) == 0);
+	for (int i = 1; i <= 3; i++) {
+		/* The second time the server has forgotten it. */
+		if (i == 2)
+			EXPECT(torc_redis_do(redis, NULL, LATE, "SCRIPT",
+			    "FLUSH", NULL) == 0);
+		EXPECT(torc_redis_eval(redis, &reply, LATE, &script, 1, 2,
+		    argv) == 0);
+		EXPECT(reply->size == 3 && is_text(&reply->items[1], "x"));
+		EXPECT(reply->items[2].integer == i);
+		torc_redis_free(reply);
+		EXPECT(strlen(script.sha) == 40);
+	}
+	script = (struct torc_redis_script) { .text = "no script" };
+	EXPECT(torc_redis_eval(redis, &reply, LATE, &script, 0, 0, NULL) ==
+	    -EREMOTEIO);
+	torc_redis_free(reply);
+	return 0;
+}
+
+static void
+a_script_runs_by_its_hash_also_when_the_server_forgot_it(void **state)
+{
+	(void)state;
+	play(run_scripts);
+}
+
+/* ---- Sessions ---- */
+
+static int
+watch(struct torc_redis *redis)
+{
+	struct torc_redis_session *session;
+	struct torc_redis_reply *reply;
+
+	EXPECT(torc_redis_session_open(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_do(session, NULL, LATE, "WATCH", "w",
+	    NULL) == 0);
+	EXPECT(torc_redis_session_do(session, NULL, LATE, "MULTI",
+	    NULL) == 0);
+	EXPECT(torc_redis_session_do(session, &reply, LATE, "INCR", "w",
+	    NULL) == 0);
+	EXPECT(took_text(reply, "QUEUED"));
+	/* Somebody else is faster. */
+	EXPECT(torc_redis_do(redis, NULL, LATE, "SET", "w", "9", NULL) == 0);
+	EXPECT(torc_redis_session_do(session, &reply, LATE, "EXEC",
+	    NULL) == 0);
+	EXPECT(took_nil(reply));
+	torc_redis_session_close(session);
+	EXPECT(torc_redis_do(redis, &reply, LATE, "GET", "w", NULL) == 0);
+	EXPECT(took_text(reply, "9"));
+	return 0;
+}
+
+static void
+what_is_watched_and_changed_is_not_executed(void **state)
+{
+	(void)state;
+	play(watch);
+}
+
+/* The id of the next session's connection; it is given back. */
+static int64_t
+session_id(struct torc_redis *redis, const char *command, const char *word1)
+{
+	struct torc_redis_session *session;
+	struct torc_redis_reply *reply = NULL;
+	int64_t id = -1;
+
+	if (torc_redis_session_open(redis, &session, NULL, LATE) < 0)
+		return -1;
+	if (torc_redis_session_do(session, &reply, LATE, "CLIENT", "ID",
+	    NULL) == 0)
+		id = reply->integer;
+	torc_redis_free(reply);
+	if (command != NULL)
+		torc_redis_session_do(session, NULL, LATE, command, word1,
+		    NULL);
+	torc_redis_session_close(session);
+	return id;
+}
+
+static int
+soil_sessions(struct torc_redis *redis)
+{
+	const int64_t first = session_id(redis, NULL, NULL);
+
+	EXPECT(first >= 0);
+	EXPECT(session_id(redis, "GET", "x") == first);
+	EXPECT(session_id(redis, "WATCH", "x") == first);
+	EXPECT(session_id(redis, NULL, NULL) != first);
+	int64_t second = session_id(redis, "MULTI", NULL);
+
+	EXPECT(session_id(redis, NULL, NULL) != second);
+	second = session_id(redis, "SELECT", "3");
+	EXPECT(session_id(redis, NULL, NULL) != second);
+	second = session_id(redis, "SUBSCRIBE", "refused");
+	EXPECT(session_id(redis, NULL, NULL) == second);
+	return 0;
+}
+
+static void
+a_session_that_was_changed_is_nobody_elses(void **state)
+{
+	(void)state;
+	play(soil_sessions);
+}
+
+static int
+time_out_session(struct torc_redis *redis)
+{
+	struct torc_redis_session *session;
+	struct torc_redis_reply *reply;
+
+	EXPECT(torc_redis_session_open(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_do(session, &reply, torc_after_ms(50),
+	    "BLPOP", "nothing", "0", NULL) == -ETIMEDOUT);
+	EXPECT(reply == NULL);
+	EXPECT(torc_redis_session_do(session, NULL, LATE, "PING", NULL) ==
+	    -ENOTCONN);
+	torc_redis_session_close(session);
+	/* What comes is not taken for another's reply. */
+	EXPECT(torc_redis_do(redis, NULL, LATE, "LPUSH", "nothing", "x",
+	    NULL) == 0);
+	EXPECT(torc_redis_session_open(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_do(session, &reply, LATE, "PING",
+	    NULL) == 0);
+	EXPECT(took_text(reply, "PONG"));
+	torc_redis_session_close(session);
+	return 0;
+}
+
+static void
+a_session_that_ran_out_of_time_is_closed(void **state)
+{
+	(void)state;
+	play(time_out_session);
+}
+
+static int
+stream(struct torc_redis *redis)
+{
+	enum { COUNT = 2000, SIZE = 1000 };
+	struct torc_redis_session *session;
+	const struct torc_slice range[] = { word("LRANGE"), word("large"),
+		word("0"), word("-1") };
+	struct torc_resp_item item;
+	char text[SIZE + 1];
+	unsigned items = 0;
+	size_t bytes = 0;
+	int rc;
+
+	memset(text, 'x', SIZE);
+	text[SIZE] = '\0';
+	EXPECT(torc_redis_do(redis, NULL, LATE, "DEL", "large", NULL) == 0);
+	for (unsigned i = 0; i < COUNT; i++)
+		EXPECT(torc_redis_do(redis, NULL, LATE, "RPUSH", "large",
+		    text, NULL) == 0);
+	EXPECT(torc_redis_session_open(redis, &session, NULL, LATE) == 0);
+	for (unsigned round = 0; round < 2; round++) {
+		EXPECT(torc_redis_session_send(session, LATE, 4, range) == 0);
+		EXPECT(torc_redis_session_do(session, NULL, LATE, "PING",
+		    NULL) == -EBUSY);
+		do {
+			rc = torc_redis_session_read(session, &item, LATE);
+			EXPECT(rc >= 0);
+			items += item.first;
+			bytes += item.piece.size;
+		} while (rc == 1);
+	}
+	EXPECT(items == 2 * (COUNT + 1) && bytes == 2 * COUNT * SIZE);
+	EXPECT(torc_redis_session_do(session, NULL, LATE, "PING",
+	    NULL) == 0);
+	torc_redis_session_close(session);
+	return 0;
+}
+
+static void
+a_reply_is_read_item_by_item(void **state)
+{
+	(void)state;
+	play(stream);
+}
+
+/* ---- Messages ---- */
+
+static bool
+next_is(struct torc_redis_subscriber *subscriber, enum torc_redis_event event,
+    const char *channel, const char *text)
+{
+	struct torc_redis_message message;
+
+	if (torc_redis_next(subscriber, &message, LATE) < 0)
+		return false;
+	return message.event == event &&
+	    (channel == NULL || strcmp(message.channel, channel) == 0) &&
+	    (text == NULL || strcmp(message.text, text) == 0);
+}
+
+static int
+listen_to_channels(struct torc_redis *redis)
+{
+	struct torc_redis_subscriber *subscriber;
+	struct torc_redis_message message;
+
+	EXPECT(torc_redis_subscriber_open(redis, &subscriber) == 0);
+	EXPECT(torc_redis_subscribe(subscriber, "one", LATE) == 0);
+	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, "one", NULL));
+	EXPECT(torc_redis_psubscribe(subscriber, "t*", LATE) == 0);
+	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, "t*", NULL));
+	EXPECT(torc_redis_do(redis, NULL, LATE, "PUBLISH", "one", "1",
+	    NULL) == 0);
+	EXPECT(torc_redis_do(redis, NULL, LATE, "PUBLISH", "other", "no",
+	    NULL) == 0);
+	EXPECT(torc_redis_do(redis, NULL, LATE, "PUBLISH", "two", "2",
+	    NULL) == 0);
+	EXPECT(next_is(subscriber, TORC_REDIS_MESSAGE, "one", "1"));
+	EXPECT(torc_redis_next(subscriber, &message, LATE) == 0);
+	EXPECT(strcmp(message.pattern, "t*") == 0);
+	EXPECT(strcmp(message.channel, "two") == 0);
+	EXPECT(message.size == 1 && strcmp(message.text, "2") == 0);
+	EXPECT(torc_redis_unsubscribe(subscriber, "none", LATE) == -ENOENT);
+	EXPECT(torc_redis_unsubscribe(subscriber, "one", LATE) == 0);
+	EXPECT(next_is(subscriber, TORC_REDIS_UNSUBSCRIBED, "one", NULL));
+	EXPECT(torc_redis_next(subscriber, &message, torc_after_ms(20)) ==
+	    -ETIMEDOUT);
+	EXPECT(torc_redis_do(redis, NULL, LATE, "PUBLISH", "two", "3",
+	    NULL) == 0);
+	EXPECT(next_is(subscriber, TORC_REDIS_MESSAGE, "two", "3"));
+	torc_redis_subscriber_close(subscriber);
+	return 0;
+}
+
+static void
+messages_come_as_a_stream(void **state)
+{
+	const struct torc_redis_config config = { .address = server.address,
+		.protocol = 2 };
+
+	(void)state;
+	play(listen_to_channels);
+	play_with(listen_to_channels, &config);
+}
+
+static int
+lose_subscriber(struct torc_redis *redis)
+{
+	struct torc_redis_subscriber *subscriber;
+
+	EXPECT(torc_redis_subscriber_open(redis, &subscriber) == 0);
+	EXPECT(torc_redis_subscribe(subscriber, "a", LATE) == 0);
+	EXPECT(torc_redis_psubscribe(subscriber, "b*", LATE) == 0);
+	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, "a", NULL));
+	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, "b*", NULL));
+	EXPECT(torc_redis_do(redis, NULL, LATE, "CLIENT", "KILL", "TYPE",
+	    "pubsub", NULL) == 0);
+	EXPECT(next_is(subscriber, TORC_REDIS_CONNECTED, NULL, NULL));
+	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, "a", NULL));
+	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, "b*", NULL));
+	EXPECT(torc_redis_do(redis, NULL, LATE, "PUBLISH", "bb", "again",
+	    NULL) == 0);
+	EXPECT(next_is(subscriber, TORC_REDIS_MESSAGE, "bb", "again"));
+	torc_redis_subscriber_close(subscriber);
+	return 0;
+}
+
+static void
+a_subscriber_that_lost_its_connection_subscribes_again_and_says_so(
+    void **state)
+{
+	(void)state;
+	play(lose_subscriber);
+}
+
+/* ---- Being let in ---- */
+
+static int
+ask_who(struct torc_redis *redis)
+{
+	struct torc_redis_reply *reply;
+
+	EXPECT(torc_redis_do(redis, &reply, LATE, "ACL", "WHOAMI",
+	    NULL) == 0);
+	EXPECT(took_text(reply, "alice"));
+	EXPECT(torc_redis_do(redis, &reply, LATE, "CLIENT", "GETNAME",
+	    NULL) == 0);
+	EXPECT(took_text(reply, "torc"));
+	EXPECT(torc_redis_do(redis, &reply, LATE, "CLIENT", "INFO",
+	    NULL) == 0);
+	EXPECT(strstr(reply->text, " db=5 ") != NULL);
+	torc_redis_free(reply);
+	EXPECT(torc_redis_do(redis, &reply, LATE, "GET", "forbidden",
+	    NULL) == -EREMOTEIO);
+	EXPECT(strncmp(reply->text, "NOPERM", 6) == 0);
+	torc_redis_free(reply);
+	return 0;
+}
+
+static int
+be_refused(struct torc_redis *redis)
+{
+	struct torc_redis_reply *reply;
+
+	EXPECT(torc_redis_do(redis, &reply, LATE, "PING", NULL) == -EACCES);
+	EXPECT(reply == NULL);
+	EXPECT(strstr(torc_redis_why(redis), "HELLO: ") != NULL ||
+	    strstr(torc_redis_why(redis), "AUTH: ") != NULL);
+	return 0;
+}
+
+static int
+need_password(struct torc_redis *redis)
+{
+	EXPECT(torc_redis_do(redis, NULL, LATE, "PING", NULL) < 0);
+	EXPECT(strstr(torc_redis_why(redis), "NOAUTH") != NULL);
+	return 0;
+}
+
+static void
+users_passwords_databases_and_names_are_as_configured(void **state)
+{
+	static const char *const arguments[] = { "--requirepass", "secret",
+		"--user", "alice", "on", ">wonder", "~allowed*", "&*", "+@all",
+		NULL };
+	struct redis_server guarded;
+	struct torc_redis_config config = { .user = "alice",
+		.password = "wonder", .name = "torc", .database = 5 };
+
+	(void)state;
+	redis_start(&guarded, arguments);
+	config.address = guarded.address;
+	for (unsigned protocol = 2; protocol <= 3; protocol++) {
+		config.protocol = protocol;
+		config.password = "wonder";
+		play_with(ask_who, &config);
+		config.password = "wrong";
+		play_with(be_refused, &config);
+	}
+	config = (struct torc_redis_config) { .address = guarded.address };
+	play_with(need_password, &config);
+	config.password = "secret";
+	play_with(set_and_get, &config);
+	config.protocol = 2;
+	play_with(set_and_get, &config);
+	redis_end(&guarded);
+}
+
+static int
+open_wrongly(void *arg)
+{
+	static const struct {
+		struct torc_redis_config config;
+		const char *text;
+	} wrong[] = {
+		{ { .protocol = 1 }, "protocol = 1" },
+		{ { .protocol = 4 }, "protocol = 4: must be 0 to 3" },
+		{ { .lines = 65 }, "lines = 65: must be 1 to 64" },
+		{ { .user = "x" }, "user without password" },
+		{ { .cluster = true, .database = 1 }, "database" },
+		{ { .limits.depth_max = 33 }, "limits.depth_max" },
+		{ { .cluster = true, .address = "a:1,,b:1" }, "address" },
+		{ { .retry_min_ms = 90000 }, "retry_min_ms" },
+	};
+	struct torc_redis *redis;
+
+	(void)arg;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		char text[128] = "";
+
+		EXPECT(torc_redis_open(&redis, &wrong[i].config, text,
+		    sizeof(text)) == -EINVAL);
+		if (strstr(text, wrong[i].text) == NULL)
+			fprintf(stderr, "%zu: %s\n", i, text);
+		EXPECT(strstr(text, wrong[i].text) != NULL);
+		EXPECT(torc_redis_open(&redis, &wrong[i].config, NULL, 0) ==
+		    -EINVAL);
+	}
+	EXPECT(torc_redis_of(torc_reactor_self()) == NULL);
+	return 0;
+}
+
+static void
+a_wrong_configuration_is_refused_by_name(void **state)
+{
+	struct server reactor;
+
+	(void)state;
+	server_start(&reactor, NULL, echo_handler, NULL);
+	assert_int_equal(server_fiber(&reactor, open_wrongly, NULL), 0);
+	assert_int_equal(server_stop(&reactor), 0);
+}
+
+/* ---- The reactor's end ---- */
+
+static struct torc_redis *kept;
+
+static int
+open_and_keep(void *arg)
+{
+	const struct torc_redis_config config = { .address = server.address };
+	struct torc_redis_session *session;
+
+	(void)arg;
+	EXPECT(torc_redis_open(&kept, &config, NULL, 0) == 0);
+	EXPECT(torc_redis_do(kept, NULL, LATE, "PING", NULL) == 0);
+	EXPECT(torc_redis_session_open(kept, &session, NULL, LATE) == 0);
+	torc_redis_session_close(session);
+	return 0;
+}
+
+static void
+an_open_client_does_not_hold_up_a_drain_and_is_closed_after_it(void **state)
+{
+	struct server reactor;
+	const uint64_t begin = now_ms();
+
+	(void)state;
+	server_start(&reactor, NULL, echo_handler, NULL);
+	assert_int_equal(server_fiber(&reactor, open_and_keep, NULL), 0);
+	torc_reactor_drain(reactor.reactor, torc_after_ms(600000));
+	assert_int_equal(pthread_join(reactor.thread, NULL), 0);
+	torc_redis_close(kept);
+	torc_reactor_destroy(reactor.reactor);
+	assert_true(now_ms() - begin < 60000);
+}
+
 int
 main(void)
 {
@@ -414,6 +886,22 @@ main(void)
 		cmocka_unit_test(
 		    fibers_share_a_connection_and_the_commands_of_a_turn_share_a_send),
 		cmocka_unit_test(fibers_share_several_connections),
+		cmocka_unit_test(
+		    a_transaction_is_done_as_a_whole_or_not_at_all),
+		cmocka_unit_test(
+		    a_script_runs_by_its_hash_also_when_the_server_forgot_it),
+		cmocka_unit_test(what_is_watched_and_changed_is_not_executed),
+		cmocka_unit_test(a_session_that_was_changed_is_nobody_elses),
+		cmocka_unit_test(a_session_that_ran_out_of_time_is_closed),
+		cmocka_unit_test(a_reply_is_read_item_by_item),
+		cmocka_unit_test(messages_come_as_a_stream),
+		cmocka_unit_test(
+		    a_subscriber_that_lost_its_connection_subscribes_again_and_says_so),
+		cmocka_unit_test(
+		    users_passwords_databases_and_names_are_as_configured),
+		cmocka_unit_test(a_wrong_configuration_is_refused_by_name),
+		cmocka_unit_test(
+		    an_open_client_does_not_hold_up_a_drain_and_is_closed_after_it),
 	};
 	int failed;
 

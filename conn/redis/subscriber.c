@@ -29,6 +29,7 @@ struct torc_redis_subscriber {
 	struct torc_waiters writers;
 	struct torc_resp_arena arena;
 	struct torc_redis_reply reply;
+	struct torc_slice view;	/* what came and was not read yet */
 	uint64_t silent_until;
 	bool pinged;
 	bool met;		/* there was a connection before */
@@ -363,9 +364,10 @@ understand(struct torc_redis_subscriber *subscriber,
 
 /* What came is fed to the tree: 1: a reply is whole, 0: no, or an error. */
 static int
-take(struct torc_redis_subscriber *subscriber, const struct torc_slice *view)
+take(struct torc_redis_subscriber *subscriber)
 {
 	struct line *line = subscriber->line;
+	struct torc_slice *view = &subscriber->view;
 	long rc;
 
 	if (!subscriber->reading) {
@@ -380,8 +382,13 @@ take(struct torc_redis_subscriber *subscriber, const struct torc_slice *view)
 		    "%s: a message cannot be read: %s",
 		    subscriber->node->address, strerror((int)-rc));
 	torc_conn_consume(line->conn, (size_t)rc);
-	subscriber->reading = rc > 0 && !line->tree.reader.done;
-	return rc > 0 && line->tree.reader.done;
+	view->data += rc;
+	view->size -= (size_t)rc;
+	subscriber->reading |= rc > 0;
+	if (rc == 0 || !line->tree.reader.done)
+		return 0;
+	subscriber->reading = false;
+	return 1;
 }
 
 /* Parks. Nothing came for long: ask, and the second time leave. */
@@ -402,21 +409,17 @@ probe(struct torc_redis_subscriber *subscriber)
 	unlock(subscriber);
 }
 
-/* Parks. 1: a reply is whole, 0: look again, or a negative errno. */
+/* Parks. More in view: 0, also if there is nothing; or a negative errno. */
 static int
-read_reply(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+receive(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 {
 	const uint64_t until = subscriber->silent_until;
-	struct torc_slice view;
-	int rc = torc_conn_recv(subscriber->line->conn, &view,
+	int rc = torc_conn_recv(subscriber->line->conn, &subscriber->view,
 	    until < deadline ? until : deadline);
 
 	if (rc > 0) {
 		note_life(subscriber);
-		rc = take(subscriber, &view);
-		if (rc < 0)
-			drop_line(subscriber);
-		return rc;
+		return 0;
 	}
 	if (rc == -ECANCELED || (rc == -ETIMEDOUT && until >= deadline))
 		return rc;
@@ -425,6 +428,21 @@ read_reply(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 	else
 		drop_line(subscriber);
 	return 0;
+}
+
+/* Parks. 1: a reply is whole, 0: look again, or a negative errno. */
+static int
+read_reply(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+{
+	int rc = 0;
+
+	if (subscriber->view.size > 0)
+		rc = take(subscriber);
+	if (rc == 0)
+		rc = receive(subscriber, deadline);
+	else if (rc < 0)
+		drop_line(subscriber);
+	return rc;
 }
 
 int
@@ -441,6 +459,7 @@ torc_redis_next(struct torc_redis_subscriber *subscriber,
 			bool met = subscriber->met;
 
 			subscriber->reading = false;
+			subscriber->view.size = 0;
 			rc = connect_again(subscriber, deadline);
 			subscriber->met |= rc == 0;
 			if (rc == 0 && met) {

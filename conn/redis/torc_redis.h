@@ -43,9 +43,9 @@ struct torc_redis;
 
 /* 0 or NULL has the default; a value out of its range is refused. */
 struct torc_redis_config {
-	const char *address;	/* as torc_dial_name() reads it; 127.0.0.1:6379;
-				 * of a cluster: some of its nodes, separated
-				 * by commas */
+	const char *address;	/* as torc_dial_name() reads it; of a cluster:
+				 * some of its nodes, separated by commas;
+				 * 127.0.0.1:6379 */
 	bool cluster;
 	const char *user;	/* "default" */
 	const char *password;	/* NULL: do not authenticate */
