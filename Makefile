@@ -255,8 +255,8 @@ REDIS_TESTS := $(filter test_redis%,$(TESTS))
 $B/include/torc_redis.h: conn/redis/resp.h $B/include/torc.h
 	$(call say,GEN,$@)
 	$Q sed -e '/#include "conn\/redis\/resp.h"/{r conn/redis/resp.h' \
-		-e 'd}' -e 's|"conn/torc.h"|"torc.h"|' \
-		conn/redis/torc_redis.h > $@
+		-e 'd}' conn/redis/torc_redis.h | \
+		sed 's|"conn/torc.h"|"torc.h"|' > $@
 
 $(REDIS_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-redis.a
 $(REDIS_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-redis.a \
