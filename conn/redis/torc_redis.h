@@ -54,7 +54,8 @@ struct torc_redis_config {
 	unsigned protocol;	/* 2, 3, or 0: 3 if the server speaks it */
 	unsigned lines;		/* connections that fibers share, per server;
 				 * 1; to 64 */
-	unsigned requests;	/* without a reply, per line; 4096; to 1048576 */
+	unsigned requests;	/* without a reply, per line; 4096; to
+				 * 1048576 */
 	unsigned sessions;	/* connections that are rented, per server; 8;
 				 * to 4096 */
 	unsigned open_ms;	/* to connect and be let in; 5000 */
