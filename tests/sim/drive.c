@@ -252,7 +252,7 @@ main(int argc, char **argv)
 	catch_signals();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (strcmp(mode, "check") == 0) {
-		return check(argc > 2 ? number(argv[2]) : 10000);
+		return check(argc > 2 ? number(argv[2]) : 20000);
 	} else if (strcmp(mode, "seeds") == 0 && argc > 3) {
 		uint64_t before = now_ms();
 		bool well = run_seeds_on(number(argv[2]), number(argv[3]),

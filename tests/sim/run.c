@@ -203,8 +203,10 @@ is_time_to_end(void)
 		return false;
 	if (world.scenario->early && sim_draw(100) == 0)
 		return true;
-	if (!peers_done() || has_fibers() || call_count > 0)
+	if (!peers_done() || has_fibers() || call_count > 0) {
+		world.end_at = 0;	/* one may have come back */
 		return false;
+	}
 	if (world.end_at == 0)
 		world.end_at = world.now + GRACE;
 	return world.now >= world.end_at || !has_connections();
