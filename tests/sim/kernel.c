@@ -606,8 +606,9 @@ sleep_until_ready(struct kring *ring, struct wait *wait)
 		if (world.now >= wait->until || others <= world.now) {
 			run_work(ring, wait->count);
 			flush_list(ring);
-			return sim_cq_ready(ring) > 0 ? 0 :
-			    world.now >= wait->until ? -ETIME : -EINTR;
+			/* For the others: woken for nothing. */
+			return world.now >= wait->until &&
+			    sim_cq_ready(ring) == 0 ? -ETIME : 0;
 		}
 		sim_step(earliest(earliest(others, wait->until),
 		    wait->settle_at));
