@@ -4,8 +4,8 @@
  *
  * Several reactors run on one thread: each has its own idea of torc_current,
  * as if it had a thread of its own. While one sleeps in an enter the others
- * cannot run; so its enter returns with nothing, as it may, when one of them has
- * something to do.
+ * cannot run; so its enter returns with nothing, as it may, when one of them
+ * has something to do.
  */
 #include <errno.h>
 #include <stdarg.h>
