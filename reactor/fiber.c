@@ -195,18 +195,39 @@ torc_fiber_spawn(uint64_t *id, torc_fiber_entry *entry, void *arg)
 	return torc_fiber_start(torc_current, id, entry, arg);
 }
 
+/* The slot of a fiber that the calling one may wait for, or NULL. */
+static struct torc_fiber_slot *
+find_to_join(const struct torc_reactor *reactor, uint64_t id)
+{
+	struct torc_fiber_slot *slot = find(reactor, id);
+
+	if (slot == NULL || !slot->joinable)
+		return NULL;
+	torc_require(slot->joiner == NULL, "a fiber is joined twice");
+	torc_require(slot->fiber != reactor->current,
+	    "a fiber joins itself");
+	return slot;
+}
+
+/* It has ended, and was waited for. */
+static void
+take_result(struct torc_reactor *reactor, struct torc_fiber_slot *slot,
+    int *result)
+{
+	if (result != NULL)
+		*result = slot->result;
+	torc_slots_give(&reactor->fibers, slot);
+}
+
 int
 torc_fiber_join(uint64_t id, int *result, uint64_t deadline)
 {
 	struct torc_reactor *reactor = torc_reactor_of_fiber();
-	struct torc_fiber_slot *slot = find(reactor, id);
+	struct torc_fiber_slot *slot = find_to_join(reactor, id);
 	int rc = 0;
 
-	if (slot == NULL || !slot->joinable)
+	if (slot == NULL)
 		return -ESRCH;
-	torc_require(slot->joiner == NULL, "a fiber is joined twice");
-	torc_require(slot->fiber != reactor->current,
-	    "a fiber joins itself");
 	if (slot->fiber != NULL) {
 		slot->joiner = reactor->current;
 		rc = torc_fiber_park(reactor, deadline);
@@ -214,9 +235,26 @@ torc_fiber_join(uint64_t id, int *result, uint64_t deadline)
 	}
 	if (slot->fiber != NULL)
 		return rc;
-	if (result != NULL)
-		*result = slot->result;
-	torc_slots_give(&reactor->fibers, slot);
+	take_result(reactor, slot, result);
+	return 0;
+}
+
+int
+torc_fiber_reap(uint64_t id, int *result)
+{
+	struct torc_reactor *reactor = torc_reactor_of_fiber();
+	struct torc_fiber_slot *slot = find_to_join(reactor, id);
+
+	if (slot == NULL)
+		return -ESRCH;
+	if (slot->fiber != NULL)
+		cancel(slot->fiber);
+	while (slot->fiber != NULL) {
+		slot->joiner = reactor->current;
+		torc_fiber_park_firmly(reactor);
+		slot->joiner = NULL;
+	}
+	take_result(reactor, slot, result);
 	return 0;
 }
 

@@ -251,6 +251,14 @@ TORC_API int torc_fiber_join(uint64_t id, int *result, uint64_t deadline);
  */
 TORC_API int torc_fiber_cancel(uint64_t id);
 
+/*
+ * Parks. Cancel a fiber and wait for its end, whatever happens to the caller:
+ * also when it is cancelled itself. For what a fiber must not outlive, such as
+ * the stack of the one that made it. 0, or -ESRCH if it is not there to be
+ * joined.
+ */
+TORC_API int torc_fiber_reap(uint64_t id, int *result);
+
 /* The calling fiber's id, or 0 outside a fiber. */
 TORC_API uint64_t torc_fiber_self(void);
 

@@ -203,6 +203,68 @@ set_flag(void *arg)
 	return 77;
 }
 
+/* Ends some time after it was cancelled. */
+static int
+end_slowly(void *arg)
+{
+	bool *ended = arg;
+
+	EXPECT(torc_sleep(TORC_NEVER) == -ECANCELED);
+	/* Nothing parks any more: turns pass. */
+	for (int i = 0; i < 3; i++)
+		torc_fiber_step_aside(torc_reactor_self());
+	*ended = true;
+	return 78;
+}
+
+static int
+reap_one(void *arg)
+{
+	bool ended = false;
+	uint64_t id = 0;
+	int result = 0;
+
+	(void)arg;
+	EXPECT(torc_fiber_spawn(&id, end_slowly, &ended) == 0);
+	EXPECT(torc_sleep(torc_after_ms(10)) == (arg == NULL ? 0 :
+	    -ECANCELED));
+	EXPECT(torc_fiber_reap(id, &result) == 0);
+	EXPECT(ended && result == 78);
+	EXPECT(torc_fiber_reap(id, &result) == -ESRCH);
+	/* One that has ended already. */
+	ended = false;
+	if (arg != NULL)
+		return 0;
+	EXPECT(torc_fiber_spawn(&id, set_flag, &ended) == 0);
+	EXPECT(torc_yield() == 0);
+	EXPECT(ended && torc_fiber_reap(id, &result) == 0 && result == 77);
+	return 0;
+}
+
+/* The one that reaps is cancelled first. */
+static int
+reap_while_cancelled(void *arg)
+{
+	uint64_t id = 0;
+
+	EXPECT(torc_fiber_spawn(&id, reap_one, &id) == 0);
+	EXPECT(torc_yield() == 0);
+	EXPECT(torc_fiber_cancel(id) == 0);
+	EXPECT(torc_fiber_join(id, NULL, torc_after_ms(LONG_MS)) == 0);
+	(void)arg;
+	return 0;
+}
+
+static void
+a_fiber_that_is_reaped_has_ended_even_if_the_reaper_is_cancelled(void **state)
+{
+	(void)state;
+	start(NULL);
+	on_fiber(reap_one, NULL);
+	on_fiber(reap_while_cancelled, NULL);
+	stop();
+}
+
 static int
 spawn_and_join(void *arg)
 {
@@ -2270,6 +2332,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CLAIM(a_child_never_runs_inside_spawn_and_gives_its_result_once),
 		CLAIM(a_join_that_timed_out_can_be_made_again),
+		CLAIM(a_fiber_that_is_reaped_has_ended_even_if_the_reaper_is_cancelled),
 		CLAIM(an_id_that_names_no_fiber_is_minus_esrch),
 		CLAIM(the_id_0_is_nobody_s),
 		CLAIM(who_yields_lets_every_other_ready_fiber_run_first),
