@@ -35,7 +35,7 @@ CORE := $(sort $(wildcard sys/*.c ring/*.c reactor/*.c conn/*.c))
 ASM := $(wildcard sys/*.S)
 OBJ := $(CORE:%.c=$B/%.o) $(ASM:%.S=$B/%.o)
 PIC := $(OBJ:$B/%=$B/pic/%)
-EXAMPLES := echo hello quote
+EXAMPLES := echo hello proxy quote
 # One static library for each client under conn/; nobody pays for the others.
 CLIENTS := $(notdir $(patsubst %/,%,$(wildcard conn/*/)))
 CLIENT_HEADERS := $(notdir $(wildcard conn/*/torc_*.h))
@@ -131,7 +131,8 @@ $(EXAMPLES:%=$B/bin/%): $B/bin/%: $B/tools/examples/%.o $(HELPERS) \
 		$B/lib/libtorc.a
 	$(call say,LD,$@)
 	$Q mkdir -p $(@D)
-	$Q $(CC) -o $@ $(filter %.o,$^) $B/lib/libtorc.a $(LINK) $(LDFLAGS)
+	$Q $(CC) -o $@ $(filter %.o,$^) $(LIBS) $B/lib/libtorc.a $(LINK) \
+		$(LDFLAGS)
 
 $B/bin/raw: $B/tools/bench/raw.o $(HELPERS) $B/lib/libtorc.a
 	$(call say,LD,$@)
@@ -247,6 +248,9 @@ HTTP_TESTS := $(filter test_http_%,$(TESTS))
 $(HTTP_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-http.a
 $(HTTP_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-http.a
 $B/tests/bin/test_http_codec: $B/tests/http_portable.o
+$B/bin/proxy: LIBS = $B/lib/libtorc-http.a
+$B/bin/proxy: $B/lib/libtorc-http.a
+CHECKS += tests/proxy.sh
 
 # ---- conn/redis ----
 REDIS_TESTS := $(filter test_redis%,$(TESTS))
