@@ -255,13 +255,39 @@ has_misleading_name(const struct torc_http_head *head)
 	return false;
 }
 
-/* It knows fewer methods and schemes than there are. */
+/* It knows no tabs around a length. */
+static bool
+has_tab_by_length(const struct torc_http_head *head)
+{
+	for (unsigned i = 0; i < head->field_count; i++) {
+		const struct torc_slice name = head->fields[i].name;
+		const uint8_t *at = name.data + name.size;
+
+		if (!torc_http_equals(name, "Content-Length"))
+			continue;
+		while (*at != '\r' && *at != '\t')
+			at++;
+		if (*at == '\t')
+			return true;
+	}
+	return false;
+}
+
+/* It knows fewer methods and schemes than there are, and has its faults. */
 static bool
 is_narrower(enum http_errno error, const struct torc_http_head *head)
 {
-	return error == HPE_INVALID_METHOD || error == HPE_INVALID_URL ||
-	    (error == HPE_UNEXPECTED_CONTENT_LENGTH &&
-	    has_misleading_name(head));
+	switch (error) {
+	case HPE_INVALID_METHOD:
+	case HPE_INVALID_URL:
+		return true;
+	case HPE_UNEXPECTED_CONTENT_LENGTH:
+		return has_misleading_name(head);
+	case HPE_INVALID_CONTENT_LENGTH:
+		return has_tab_by_length(head);
+	default:
+		return false;
+	}
 }
 
 /* What we take as one message is one message, with the same body. */
