@@ -44,7 +44,7 @@ HEADERS := $B/include/torc.h $B/include/torc_client.h \
 	$B/include/torc_pipeline.h $(CLIENT_HEADERS:%=$B/include/%)
 PROGRAMS := $(EXAMPLES:%=$B/bin/%) $B/bin/raw $B/bin/ringstat
 RINGSTAT := $(patsubst %.c,$B/%.o,$(wildcard tools/ringstat/*.c))
-HELPERS := $(B)/tools/examples/cli.o $(B)/tools/examples/request.o
+HELPERS := $(B)/tools/examples/cli.o
 
 ifeq ($(V),1)
 Q :=
@@ -151,7 +151,7 @@ TEST_BINS := $(TESTS:%=$B/tests/bin/%)
 wraps = $(foreach w,$(shell sed -n 's/^ \* wrap: //p' tests/$(1).c),-Wl,--wrap=$(w))
 
 $(TEST_BINS): $B/tests/bin/%: $B/tests/%.o $B/tests/harness.o \
-		$B/tools/examples/request.o $B/lib/libtorc.a
+		$B/lib/libtorc.a
 	$(call say,LD,$@)
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $(filter %.o,$^) $(LIBS) $B/lib/libtorc.a -lcmocka $(LINK) \
@@ -248,8 +248,8 @@ HTTP_TESTS := $(filter test_http_%,$(TESTS))
 $(HTTP_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-http.a
 $(HTTP_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-http.a
 $B/tests/bin/test_http_codec: $B/tests/http_portable.o
-$B/bin/proxy: LIBS = $B/lib/libtorc-http.a
-$B/bin/proxy: $B/lib/libtorc-http.a
+$B/bin/hello $B/bin/proxy: LIBS = $B/lib/libtorc-http.a
+$B/bin/hello $B/bin/proxy: $B/lib/libtorc-http.a
 CHECKS += tests/proxy.sh
 
 # ---- conn/redis ----

@@ -1,16 +1,17 @@
 /*
  * hello.c - HTTP/1.1: answers every well-formed request with "ok". With
- * keep-alive, pipelining, bodies of both kinds, limits and timeouts.
+ * keep-alive, pipelining, bodies of both kinds, limits and timeouts, on the
+ * codec alone: its answers are constants.
  */
-#include <torc.h>
+#include <torc_http.h>
 
 #include <errno.h>
 #include <string.h>
 
 #include "cli.h"
-#include "request.h"
 
 #define HEAD_MAX 32768u		/* bytes of a request head: 431 */
+#define TARGET_MAX 8192u	/* bytes of a target: 414 */
 #define BODY_MAX 67108864u	/* bytes of a request body: 413 */
 #define HEAD_MS 10000u		/* for a whole head, once it has begun: 408 */
 #define IDLE_MS 60000u		/* between requests */
@@ -22,6 +23,11 @@ static struct cli_switch switches[] = {
 	{ '\0', NULL, false },
 };
 
+static const struct torc_http_limits limits = {
+	.head_max = HEAD_MAX, .target_max = TARGET_MAX,
+	.fields_max = TORC_HTTP_FIELDS,
+};
+
 #define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
 
 static int
@@ -30,79 +36,83 @@ put(struct torc_conn *conn, const char *text, size_t size)
 	return torc_conn_write(conn, text, size, torc_after_ms(WRITE_MS));
 }
 
-static const char *
-status_line(int status)
-{
-	switch (status) {
-	case 408:
-		return "HTTP/1.1 408 Request Timeout\r\n";
-	case 413:
-		return "HTTP/1.1 413 Content Too Large\r\n";
-	case 431:
-		return "HTTP/1.1 431 Request Header Fields Too Large\r\n";
-	case 501:
-		return "HTTP/1.1 501 Not Implemented\r\n";
-	case 505:
-		return "HTTP/1.1 505 HTTP Version Not Supported\r\n";
-	default:
-		return "HTTP/1.1 400 Bad Request\r\n";
-	}
-}
-
 /* Say no; the connection closes after it. */
 static int
-refuse(struct torc_conn *conn, int status)
+refuse(struct torc_conn *conn, int error)
 {
-	static const char rest[] =
-	    "Content-Length: 0\r\nConnection: close\r\n\r\n";
-	const char *line = status_line(status);
+	uint8_t memory[256];
+	struct torc_http_writer writer = { memory, sizeof(memory), 0, 0 };
 
-	put(conn, line, strlen(line));
-	put(conn, rest, sizeof(rest) - 1);
+	torc_http_put_status(&writer, torc_http_status_of(error), NULL);
+	torc_http_put_length(&writer, 0);
+	torc_http_put(&writer, "Connection", "close");
+	put(conn, (char *)memory, (size_t)torc_http_put_end(&writer));
 	return TORC_CLOSE;
 }
 
-/* Read the body past. 0, or the status to refuse with, or -1. */
+/*
+ * Read past what is in view of a body in chunks: 1 at its end, 0 if there is
+ * more to come, or an error. `*part`: how many bytes that were.
+ */
 static int
-skip_body(struct torc_conn *conn, const struct request *request,
+skip_chunks(struct torc_http_chunks *chunks, struct torc_http_head *head,
+    const struct torc_slice *in, size_t *part)
+{
+	int rc = 1;
+
+	*part = 0;
+	while (rc > 0 && !torc_http_chunks_over(chunks)) {
+		struct torc_slice body;
+
+		rc = torc_http_read_chunks(chunks, in->data + *part,
+		    in->size - *part, &body);
+		*part += rc > 0 ? (size_t)rc : 0;
+	}
+	if (rc <= 0)
+		return rc;
+	rc = torc_http_read_trailer(head, in->data + *part, in->size - *part,
+	    &limits);
+	*part += rc > 0 ? (size_t)rc : 0;
+	return rc > 0 ? 1 : rc;
+}
+
+/* Read the body past. 0, or an error to refuse with, or -EPIPE. */
+static int
+skip_body(struct torc_conn *conn, struct torc_http_head *head,
     struct torc_slice *in)
 {
 	const uint64_t deadline = torc_after_ms(BODY_MS);
-	struct chunks chunks = { .state = 0 };
-	uint64_t left = request->body_size;
+	struct torc_http_chunks chunks = { .state = 0 };
 	uint64_t total = 0;
-	bool done = !request->chunked && left == 0;
 
-	while (!done) {
+	for (;;) {
 		size_t part = in->size;
+		int done;
 
-		if (request->chunked) {
-			int rc = chunks_skip(&chunks, in->data, in->size,
-			    &done);
-
-			if (rc < 0)
-				return -rc;
-			part = (size_t)rc;
-		} else if (part >= left) {
-			part = (size_t)left;
-			done = true;
+		if (head->body == TORC_HTTP_CHUNKED) {
+			done = skip_chunks(&chunks, head, in, &part);
+		} else {
+			done = part >= head->length - total;
+			part = done ? (size_t)(head->length - total) : part;
 		}
-		left -= request->chunked ? 0 : part;
+		if (done < 0)
+			return done;
 		total += part;
 		if (total > BODY_MAX)
-			return 413;
+			return -EFBIG;
 		torc_conn_consume(conn, part);
 		in->data += part;
 		in->size -= part;
-		if (!done && torc_conn_recv(conn, in, deadline) <= 0)
-			return -1;
+		if (done)
+			return 0;
+		if (torc_conn_recv(conn, in, deadline) <= 0)
+			return -EPIPE;
 	}
-	return 0;
 }
 
 /* Answer one request whose head is read. 0, or what the handler returns. */
 static int
-answer(struct torc_conn *conn, const struct request *request,
+answer(struct torc_conn *conn, struct torc_http_head *head,
     struct torc_slice *in, bool *close)
 {
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -110,28 +120,30 @@ answer(struct torc_conn *conn, const struct request *request,
 	    "Connection: close\r\n\r\nok";
 	static const char kept[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
 	    "Connection: keep-alive\r\n\r\nok";
+	const bool to_head = head->method == TORC_HTTP_HEAD;
+	const bool old = head->minor == 0;
 	int rc;
 
 	*close = true;
-	if (request->body_size > BODY_MAX)
-		return refuse(conn, 413);
-	if (request->chunked || request->body_size > 0) {
-		if (request->expect && in->size == 0)
+	if (head->body == TORC_HTTP_TUNNEL)
+		return refuse(conn, -EOPNOTSUPP);
+	if (head->length > BODY_MAX)
+		return refuse(conn, -EFBIG);
+	if (head->body != TORC_HTTP_NONE) {
+		if (head->expects_continue && in->size == 0)
 			put(conn, go_on, sizeof(go_on) - 1);
-		rc = skip_body(conn, request, in);
-		if (rc > 0)
-			return refuse(conn, rc);
+		rc = skip_body(conn, head, in);
 		if (rc < 0)
-			return TORC_CLOSE;
+			return rc == -EPIPE ? TORC_CLOSE : refuse(conn, rc);
 	}
-	*close = !request->keep_alive;
+	*close = !head->keep_alive;
 	if (*close)
-		rc = put(conn, last, sizeof(last) - (request->head ? 3 : 1));
-	else if (request->old)
-		rc = put(conn, kept, sizeof(kept) - (request->head ? 3 : 1));
+		rc = put(conn, last, sizeof(last) - (to_head ? 3 : 1));
+	else if (old)
+		rc = put(conn, kept, sizeof(kept) - (to_head ? 3 : 1));
 	else
 		rc = put(conn, ANSWER "ok", sizeof(ANSWER "ok") -
-		    (request->head ? 3 : 1));
+		    (to_head ? 3 : 1));
 	return rc < 0 ? rc : TORC_CLOSE;
 }
 
@@ -139,21 +151,24 @@ answer(struct torc_conn *conn, const struct request *request,
 static bool
 serve_view(struct torc_conn *conn, struct torc_slice *in, int *result)
 {
-	while (in->size > 0) {
-		struct request request;
-		bool close;
-		int rc = request_parse(in->data, in->size, &request);
+	struct torc_http_field fields[TORC_HTTP_FIELDS];
+	struct torc_http_head head = { .fields = fields };
 
-		if (rc == 0 && in->size < HEAD_MAX)
+	while (in->size > 0) {
+		bool close;
+		int rc = torc_http_read_request(&head, in->data, in->size,
+		    &limits);
+
+		if (rc == 0)
 			return false;
-		if (rc <= 0 || (unsigned)rc > HEAD_MAX) {
-			*result = refuse(conn, rc < 0 ? -rc : 431);
+		if (rc < 0) {
+			*result = refuse(conn, rc);
 			return true;
 		}
 		torc_conn_consume(conn, (size_t)rc);
 		in->data += rc;
 		in->size -= (size_t)rc;
-		*result = answer(conn, &request, in, &close);
+		*result = answer(conn, &head, in, &close);
 		if (close || *result < 0)
 			return true;
 	}
@@ -174,7 +189,7 @@ hello(struct torc_conn *conn, void *arg)
 		    head_by : give_back ? 0 : torc_after_ms(IDLE_MS));
 
 		if (rc == -ETIMEDOUT && in.size > 0)
-			return refuse(conn, 408);
+			return refuse(conn, -ETIMEDOUT);
 		if (rc == -ETIMEDOUT && give_back)
 			return TORC_AGAIN;
 		if (rc <= 0)
