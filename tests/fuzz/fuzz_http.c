@@ -281,8 +281,6 @@ is_narrower(enum http_errno error, const struct torc_http_head *head)
 	case HPE_INVALID_METHOD:
 	case HPE_INVALID_URL:
 		return true;
-	case HPE_UNEXPECTED_CONTENT_LENGTH:
-		return has_misleading_name(head);
 	case HPE_INVALID_CONTENT_LENGTH:
 		return has_tab_by_length(head);
 	default:
@@ -313,6 +311,7 @@ compare(const struct message *message, bool response, const uint8_t *data,
 	    size);
 	error = HTTP_PARSER_ERRNO(&parser);
 	if (is_narrower(error, head) || parser.upgrade ||
+	    has_misleading_name(head) ||
 	    head->body == TORC_HTTP_TUNNEL)
 		return;
 	require(error == HPE_OK || error == HPE_PAUSED,
