@@ -1019,6 +1019,91 @@ a_connection_whose_request_was_not_sent_whole_is_given_up(void **state)
 	stop();
 }
 
+#define DUPLEX 4000000u	/* bytes: more than all buffers between the two */
+
+/* Each part of the body goes back before the next one is read. */
+static bool
+send_back(int fd, unsigned nth, const char *head)
+{
+	static char part[65536];
+	size_t left = DUPLEX;
+
+	(void)nth;
+	(void)head;
+	say(fd, OK CL "4000000\r\n\r\n");
+	while (left > 0) {
+		ssize_t got = recv(fd, part, sizeof(part), 0);
+
+		if (got <= 0)
+			return false;
+		say_bytes(fd, part, (size_t)got);
+		left -= (size_t)got;
+	}
+	return true;
+}
+
+static int
+write_duplex(void *arg)
+{
+	struct torc_http_call *call = arg;
+	const uint64_t deadline = torc_after_ms(20000);
+	static uint8_t part[50000];
+	int rc = 0;
+
+	for (size_t at = 0; at < DUPLEX && rc == 0; at += sizeof(part)) {
+		stream_fill(3, at, part, sizeof(part));
+		rc = torc_http_call_write(call, part, sizeof(part), deadline);
+	}
+	return rc < 0 ? rc : torc_http_call_finish(call, deadline);
+}
+
+/* How many bytes came back as they went, or an error. */
+static int
+run_duplex(void *arg)
+{
+	const struct torc_http_request request = {
+		.method = torc_http_text("POST"),
+		.target = torc_http_text("/"),
+	};
+	const uint64_t deadline = torc_after_ms(20000);
+	struct torc_http_call call;
+	struct torc_slice body;
+	uint64_t id;
+	int written = -1, total = 0;
+	int rc = torc_http_call_begin(client, &call, &request, DUPLEX,
+	    deadline);
+
+	(void)arg;
+	if (rc < 0 || torc_fiber_spawn(&id, write_duplex, &call) < 0)
+		return -1;
+	rc = torc_http_call_answer(&call, deadline);
+	while (rc == 0 &&
+	    (rc = torc_http_call_read(&call, &body, deadline)) > 0) {
+		if (!stream_matches(3, (uint64_t)total, body.data, body.size))
+			break;
+		total += rc;
+		rc = 0;
+	}
+	torc_fiber_join(id, &written, TORC_NEVER);
+	torc_http_call_end(&call);
+	return rc < 0 ? rc : written < 0 ? written : total;
+}
+
+static void
+bodies_stream_in_both_directions_at_once(void **state)
+{
+	(void)state;
+	start(send_back);
+	server_fiber(&server, end_client, NULL);
+	config.body_max = DUPLEX;
+	server_call(&server, make_client, &config);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(server_fiber(&server, run_duplex, NULL),
+		    DUPLEX);
+	assert_int_equal(atomic_load(&origin.connections), 1);
+	stop();
+}
+
 static void
 a_configuration_that_cannot_be_is_refused_in_words(void **state)
 {
@@ -1072,6 +1157,7 @@ main(void)
 		cmocka_unit_test(a_client_that_was_closed_fails_at_once),
 		cmocka_unit_test(
 		    bodies_of_requests_are_streamed_with_and_without_a_length),
+		cmocka_unit_test(bodies_stream_in_both_directions_at_once),
 		cmocka_unit_test(
 		    a_connection_whose_request_was_not_sent_whole_is_given_up),
 		cmocka_unit_test(
