@@ -275,14 +275,19 @@ has_tab_by_length(const struct torc_http_head *head)
 
 /* It knows fewer methods and schemes than there are, and has its faults. */
 static bool
-is_narrower(enum http_errno error, const struct torc_http_head *head)
+is_narrower(enum http_errno error, const struct torc_http_head *head,
+    bool in_trailer)
 {
 	switch (error) {
 	case HPE_INVALID_METHOD:
 	case HPE_INVALID_URL:
 		return true;
 	case HPE_INVALID_CONTENT_LENGTH:
-		return has_tab_by_length(head);
+		return in_trailer || has_tab_by_length(head);
+	case HPE_UNEXPECTED_CONTENT_LENGTH:
+	case HPE_INVALID_TRANSFER_ENCODING:
+		/* To us, a trailer frames nothing. */
+		return in_trailer;
 	default:
 		return false;
 	}
@@ -310,7 +315,8 @@ compare(const struct message *message, bool response, const uint8_t *data,
 	parsed = http_parser_execute(&parser, &settings, (const char *)data,
 	    size);
 	error = HTTP_PARSER_ERRNO(&parser);
-	if (is_narrower(error, head) || parser.upgrade ||
+	if (is_narrower(error, head, parsed > head->size) ||
+	    parser.upgrade ||
 	    has_misleading_name(head) ||
 	    head->body == TORC_HTTP_TUNNEL)
 		return;
