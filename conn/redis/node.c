@@ -126,11 +126,11 @@ add(struct node *node, struct line *line)
 	node->lines[place] = line;
 }
 
-/* The time is up: say what for. */
+/* The caller's time is up: say what for. Other errors have their words. */
 static int
-explain(struct node *node, int rc)
+explain(struct node *node, int rc, uint64_t deadline)
 {
-	if (rc == -ETIMEDOUT)
+	if (rc == -ETIMEDOUT && torc_now() >= deadline)
 		redis_fail(node->redis, rc, "%s: no connection in time (%s)",
 		    node->address, node->stage);
 	return rc;
@@ -195,10 +195,10 @@ get_line(struct node *node, struct line **out, uint64_t deadline)
 		rc = node->opening ? await_opening(node, deadline) :
 		    open_one(node, deadline);
 		if (rc < 0 && line == NULL)
-			return explain(node, rc);
+			return explain(node, rc, deadline);
 		if (rc == -ECANCELED ||
 		    (rc == -ETIMEDOUT && torc_now() >= deadline))
-			return explain(node, rc);
+			return explain(node, rc, deadline);
 		failed = rc < 0;
 	}
 }
