@@ -39,6 +39,10 @@ EXAMPLES := echo hello proxy quote
 # One static library for each client under conn/; nobody pays for the others.
 CLIENTS := $(notdir $(patsubst %/,%,$(wildcard conn/*/)))
 CLIENT_HEADERS := $(notdir $(wildcard conn/*/torc_*.h))
+# The one of PostgreSQL needs libcrypto.
+ifneq (,$(shell $(CC) -E -include openssl/evp.h -x c /dev/null 2>&1 >/dev/null))
+CLIENTS := $(filter-out pg,$(CLIENTS))
+endif
 LIBRARIES := $B/lib/libtorc.a $(CLIENTS:%=$B/lib/libtorc-%.a)
 HEADERS := $B/include/torc.h $B/include/torc_client.h \
 	$B/include/torc_pipeline.h $(CLIENT_HEADERS:%=$B/include/%)
@@ -266,6 +270,15 @@ $(REDIS_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-redis.a
 $(REDIS_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-redis.a \
 	$B/tests/redis_servers.o
 
+# ---- conn/pg ----
+PG_TESTS := $(filter test_pg_%,$(TESTS))
+
+$B/include/torc_pg.h: conn/pg/torc_pg.h
+
+$(PG_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-pg.a
+$(PG_TESTS:%=$B/tests/bin/%): LINK += -lcrypto
+$(PG_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-pg.a
+
 # ---- Fuzzing: tests/fuzz/fuzz_NAME.c, seeds in tests/fuzz/NAME/ ----
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 # What each is made of, from the top of the tree, and linked with.
@@ -276,6 +289,8 @@ FUZZ_redis := conn/redis/resp.c
 FUZZ_LIBS_redis := -lhiredis
 FUZZ_ringstat := $(addprefix tools/ringstat/,text.c fdinfo.c proc.c \
 	sockets.c page.c) sys/sys.c
+FUZZ_pg := conn/pg/wire.c conn/pg/write.c conn/pg/values.c conn/pg/auth.c
+FUZZ_LIBS_pg := -lcrypto
 FUZZ_CC ?= clang
 FUZZ_FLAGS := -std=c11 -g -O1 -D_GNU_SOURCE -iquote . $(WARN)
 

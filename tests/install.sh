@@ -16,6 +16,8 @@ missing() {
 		/usr/include/valgrind/valgrind.h valgrind
 		/usr/include/http_parser.h libhttp-parser-dev
 		/usr/include/hiredis/hiredis.h libhiredis-dev
+		/usr/include/openssl/evp.h libssl-dev
+		/usr/include/postgresql/libpq-fe.h libpq-dev
 		/usr/include/linux/io_uring.h linux-libc-dev
 		ab apache2-utils
 		curl curl
@@ -26,6 +28,7 @@ missing() {
 		nginx nginx-light
 		perf linux-perf
 		redis-server redis-server
+		/usr/lib/postgresql/15/bin/postgres postgresql-15
 		strace strace
 		strip binutils
 		taskset util-linux

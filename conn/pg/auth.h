@@ -1,0 +1,60 @@
+/*
+ * auth.h - proofs that we know the password, and that the server does:
+ * SCRAM-SHA-256 (RFC 5802 and 7677) and MD5. Plain functions from bytes to
+ * bytes; the cryptography is libcrypto's. Any thread.
+ */
+#ifndef TORC_PG_AUTH_H
+#define TORC_PG_AUTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PG_SCRAM "SCRAM-SHA-256"
+#define PG_HASH_SIZE 32u
+#define PG_SCRAM_SIZE 1024u	/* of one message of the server's */
+#define PG_MD5_SIZE 36u		/* "md5", 32 digits, and the end */
+
+/*
+ * A login, step by step; each fails with a negative errno, and then the login
+ * has failed: -EPROTO for nonsense, -EACCES for what must not be accepted.
+ */
+struct pg_scram {
+	const char *password;
+	char nonce[32];		/* ours */
+	char server_first[PG_SCRAM_SIZE];
+	char combined[PG_SCRAM_SIZE];	/* our nonce with the server's */
+	uint8_t salt[PG_SCRAM_SIZE];
+	int salt_size;
+	int iterations;
+	uint8_t salted[PG_HASH_SIZE];
+	uint8_t server_signature[PG_HASH_SIZE];
+	bool answered;
+	bool verified;		/* the server knows the password, too */
+};
+
+/* Begin with a random nonce, or with one that a test knows. `password` stays
+ * the caller's. -EIO: there is no randomness. */
+int pg_scram_begin(struct pg_scram *scram, const char *password);
+
+/* Our first message, into `text`: its length. */
+int pg_scram_first(const struct pg_scram *scram, char *text, size_t size);
+
+/* The server's first message. More iterations than `most`: -EACCES. */
+int pg_scram_challenge(struct pg_scram *scram, const void *data, size_t size,
+    unsigned most);
+
+/* The long part: as many hashes as the server wanted. May run elsewhere. */
+int pg_scram_derive(void *scram);
+
+/* Our last message, into `text`: its length. */
+int pg_scram_final(struct pg_scram *scram, char *text, size_t size);
+
+/* The server's last message: 0 if it proves that it knows the password. */
+int pg_scram_verify(struct pg_scram *scram, const void *data, size_t size);
+
+/* What is sent in the place of the password. 0 or -EIO. */
+int pg_md5(char text[static PG_MD5_SIZE], const char *user,
+    const char *password, const uint8_t salt[static 4]);
+
+#endif

@@ -1,0 +1,392 @@
+/*
+ * torc_pg.h - PostgreSQL for torc: protocol 3.0 (PostgreSQL 9.4 and later).
+ *
+ * There are two ways to ask. torc_pg_query() sends a statement over a few
+ * connections that all fibers of the reactor share: statements of one turn
+ * travel in one send, nobody waits for another's answer before he asks, and
+ * the result is collected, up to a bound. A session (torc_pg_acquire) is a
+ * connection of its own: transactions, rows as a stream with back-pressure,
+ * COPY, LISTEN.
+ *
+ * Statements are prepared once on each connection, and kept there while they
+ * are among the last that were used. An answer that says that the server does
+ * not know one any more, or that its plan cannot be used any more, prepares it
+ * again, and is not seen.
+ *
+ * Errors. As in torc.h, negative errnos:
+ *
+ *	-EREMOTEIO	the server refused: struct torc_pg_error says what;
+ *			the connection goes on
+ *	-EACCES		it does not let us in, or we do not let it: it asks
+ *			for less than the configuration demands, or did not
+ *			prove that it knows the password
+ *	-EPROTO		what it sent makes no sense; the connection is closed
+ *	-EMSGSIZE	a message or a result is larger than its bound
+ *	-EOPNOTSUPP	it asks for a method that torc does not have, or a
+ *			statement cannot be used in this way
+ *	-ECONNABORTED	a statement of torc_pg_query() left a transaction
+ *			open; its connection was closed, which undid it
+ *
+ * The connection is not encrypted.
+ */
+#ifndef TORC_PG_H
+#define TORC_PG_H
+
+#include "conn/torc.h"
+#include "conn/client.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Values ---- */
+
+/* Types by their number (pg_type.oid) that torc knows. */
+enum {
+	TORC_PG_INFERRED = 0,	/* a parameter: the server finds out */
+	TORC_PG_BOOL = 16,
+	TORC_PG_BYTEA = 17,
+	TORC_PG_INT8 = 20,
+	TORC_PG_INT2 = 21,
+	TORC_PG_INT4 = 23,
+	TORC_PG_TEXT = 25,
+	TORC_PG_OID = 26,
+	TORC_PG_FLOAT4 = 700,
+	TORC_PG_FLOAT8 = 701,
+	TORC_PG_VARCHAR = 1043,
+};
+
+/*
+ * A parameter ($1, $2 ...), made by one of the functions below. What it points
+ * to is the caller's until the call that takes it returns.
+ */
+struct torc_pg_param {
+	uint32_t type;
+	bool binary;
+	bool number;		/* `bits` are the value, not `bytes` */
+	uint8_t width;		/* bytes of `bits` that are sent */
+	uint64_t bits;
+	struct torc_slice bytes;	/* NULL: NULL */
+};
+
+TORC_API struct torc_pg_param torc_pg_null(void);
+TORC_API struct torc_pg_param torc_pg_bool(bool value);
+TORC_API struct torc_pg_param torc_pg_int2(int16_t value);
+TORC_API struct torc_pg_param torc_pg_int4(int32_t value);
+TORC_API struct torc_pg_param torc_pg_int8(int64_t value);
+TORC_API struct torc_pg_param torc_pg_float4(float value);
+TORC_API struct torc_pg_param torc_pg_float8(double value);
+TORC_API struct torc_pg_param torc_pg_bytea(const void *data, size_t size);
+/* Text of a type that the server infers: "17" may be a number, a date ... */
+TORC_API struct torc_pg_param torc_pg_text(const char *text);
+TORC_API struct torc_pg_param torc_pg_text_n(const char *text, size_t size);
+/* A value of any type, as it goes over the wire. */
+TORC_API struct torc_pg_param torc_pg_raw(uint32_t type, bool binary,
+    const void *data, size_t size);
+
+/* What is known of a column. */
+struct torc_pg_column {
+	const char *name;
+	uint32_t type;
+	bool binary;		/* its values are, and not text */
+};
+
+/*
+ * Read a value of a column: 0; -ENODATA for NULL; -EINVAL if the column's type
+ * or the value is no such thing; -ERANGE if it does not fit. Any thread.
+ */
+TORC_API int torc_pg_read_int(const struct torc_pg_column *column,
+    struct torc_slice value, int64_t *number);	/* int2, int4, int8, oid */
+TORC_API int torc_pg_read_float(const struct torc_pg_column *column,
+    struct torc_slice value, double *number);	/* float4 and 8, and ints */
+TORC_API int torc_pg_read_bool(const struct torc_pg_column *column,
+    struct torc_slice value, bool *truth);
+/* bytea: how many bytes are at `data`; -ERANGE if `room` is too small. */
+TORC_API long torc_pg_read_bytea(const struct torc_pg_column *column,
+    struct torc_slice value, void *data, size_t room);
+
+/* ---- What goes wrong ---- */
+
+/* Texts are cut off where they do not fit. What was not said is "". */
+struct torc_pg_error {
+	char state[6];		/* SQLSTATE, such as "42P01"; "" if it is not
+				 * the server's word */
+	char severity[10];	/* "ERROR", "FATAL", "NOTICE" ... */
+	char text[240];
+	char detail[240];
+	char hint[120];
+	char constraint[64];
+	unsigned position;	/* of the statement's characters, from 1 */
+};
+
+/* ---- A client ---- */
+
+/*
+ * 0 and NULL have the default; a value out of its range is refused with
+ * -EINVAL. Texts are copied.
+ */
+struct torc_pg_config {
+	/* "127.0.0.1:5432", "[::1]:5432", "name:5432" or
+	 * "unix:/var/run/postgresql/.s.PGSQL.5432". */
+	const char *address;
+	const char *user;
+	const char *database;	/* NULL: named as the user */
+	const char *password;	/* NULL: none */
+	/* Of the startup: names and values by turns, ended by NULL, such as
+	 * "application_name", "api", "statement_timeout", "2000", NULL. */
+	const char *const *parameters;
+
+	bool allow_cleartext;	/* a password may be sent as it is */
+	bool require_scram;	/* nothing less than SCRAM-SHA-256 */
+	unsigned iterations_max;	/* of SCRAM; 1000000; 4096 to 2^24 */
+
+	unsigned shared;	/* connections of torc_pg_query(); 2; 1 to
+				 * 256 */
+	unsigned sessions;	/* 8; 1 to 4096 */
+	unsigned waiters;	/* fibers that wait for a connection; 1024;
+				 * 1 to 1048576 */
+	unsigned statements;	/* kept prepared on each; 256; 1 to 65536 */
+	unsigned message_max;	/* bytes of one message, such as a row;
+				 * 16777216; 1024 to 2^30 */
+	unsigned result_max;	/* bytes of a result of torc_pg_query();
+				 * 4194304; 1024 to 2^30 */
+	unsigned notices_max;	/* bytes of notifications that wait to be
+				 * taken; 262144; 1024 to 2^30 */
+
+	unsigned open_ms;	/* to connect and log in; 5000; 1 to
+				 * TORC_NO_LIMIT */
+	unsigned idle_ms;	/* unused for so long: closed; 60000;
+				 * TORC_NO_LIMIT: never */
+	unsigned lifetime_ms;	/* of a connection; TORC_NO_LIMIT */
+	unsigned retry_min_ms;	/* pauses between attempts to connect that */
+	unsigned retry_max_ms;	/* failed; see torc_pool_config */
+	unsigned cancel_ms;	/* to end a statement that was given up, or a
+				 * transaction, before the connection is closed
+				 * for it; 1000; 1 to 60000 */
+
+	/* Notices and warnings of the server. May be NULL. Must not park. */
+	void (*notice)(void *arg, const struct torc_pg_error *notice);
+	void *arg;
+};
+
+struct torc_pg;
+
+/*
+ * A client for the reactor of this thread. It connects when it is first asked.
+ * The first of a reactor is what torc_pg_of() finds. 0; -EINVAL, and `text`
+ * (may be NULL) says why; -ENOMEM; -ENOBUFS: too many pools.
+ */
+TORC_API int torc_pg_create(struct torc_pg **pg,
+    const struct torc_pg_config *config, char *text, size_t text_size);
+
+/* This reactor's, or NULL. */
+TORC_API struct torc_pg *torc_pg_of(const struct torc_reactor *reactor);
+
+/*
+ * Close what is open and free it. No session is rented and nobody asks. As
+ * torc_pool_destroy(): Parks on a fiber; or after the reactor has ended.
+ */
+TORC_API void torc_pg_destroy(struct torc_pg *pg);
+
+/* Why the last attempt to connect failed, in words, or "". */
+TORC_API const char *torc_pg_trouble(const struct torc_pg *pg);
+
+struct torc_pg_stats {
+	struct torc_pool_stats shared;
+	struct torc_pool_stats sessions;
+	uint64_t queries;	/* sent by torc_pg_query(), with repetitions */
+	uint64_t prepared;	/* statements */
+	uint64_t repeated;	/* prepared again, since the server forgot */
+	uint64_t cancels;	/* sent */
+	uint64_t retired;	/* shared connections that were given up */
+};
+
+TORC_API void torc_pg_stats(const struct torc_pg *pg,
+    struct torc_pg_stats *stats);
+
+/* ---- Statements ---- */
+
+struct torc_pg_statement {
+	const char *sql;	/* one statement */
+	const struct torc_pg_param *params;
+	unsigned param_count;	/* at most 65535 */
+	bool binary;		/* columns in binary, and not as text */
+};
+
+struct torc_pg_row {
+	const struct torc_slice *values;	/* data NULL: NULL */
+	unsigned count;
+};
+
+struct torc_pg_result;
+
+/*
+ * Parks. Ask over a shared connection, and collect the result. It is one
+ * transaction of its own: what begins one, COPY and LISTEN do not belong here.
+ * `*result` is the caller's until torc_pg_free(); also when -EREMOTEIO says
+ * that the server refused, or another error has words of torc's own; it is
+ * NULL when there is nothing to tell.
+ *
+ * When the deadline or a cancel ends the wait, the statement may have been
+ * done. A connection whose oldest statement is out of time gets no more of
+ * them. After -ECONNRESET and the like, too, it may have been done or not.
+ */
+TORC_API int torc_pg_query(struct torc_pg *pg,
+    const struct torc_pg_statement *statement, struct torc_pg_result **result,
+    uint64_t deadline);
+
+/* NULL is allowed. */
+TORC_API void torc_pg_free(struct torc_pg_result *result);
+
+TORC_API unsigned torc_pg_column_count(const struct torc_pg_result *result);
+TORC_API const struct torc_pg_column *torc_pg_columns(
+    const struct torc_pg_result *result);
+
+/* How many rows were returned, and how many an INSERT and so on changed. */
+TORC_API uint64_t torc_pg_row_count(const struct torc_pg_result *result);
+TORC_API uint64_t torc_pg_affected(const struct torc_pg_result *result);
+
+/* The next row, from the first; false behind the last. Values stay readable
+ * until the result is freed, `row->values` until the next call. */
+TORC_API bool torc_pg_next_row(struct torc_pg_result *result,
+    struct torc_pg_row *row);
+
+/* What went wrong; its `text` is "" if nothing did. */
+TORC_API const struct torc_pg_error *torc_pg_result_error(
+    const struct torc_pg_result *result);
+
+/* ---- Sessions ---- */
+
+/*
+ * One fiber at a time uses a session. Names of prepared statements, settings
+ * and temporary tables stay on the connection for whoever rents it next; a
+ * program that changes them calls torc_pg_taint().
+ */
+struct torc_pg_session;
+
+/* Parks. As torc_pool_acquire(). */
+TORC_API int torc_pg_acquire(struct torc_pg *pg,
+    struct torc_pg_session **session, uint64_t deadline);
+
+/*
+ * Give it back, in any state. It is rented again when nothing of it is left:
+ * a statement that runs is cancelled, a transaction that is open is rolled
+ * back, on a fiber of its own within `cancel_ms`; else it is closed.
+ */
+TORC_API void torc_pg_release(struct torc_pg_session *session);
+
+/* It will be closed when it is given back. */
+TORC_API void torc_pg_taint(struct torc_pg_session *session);
+
+/* The last error of a call on it, or the last one of the server. */
+TORC_API const struct torc_pg_error *torc_pg_session_error(
+    const struct torc_pg_session *session);
+
+/* 'I': idle, 'T': in a transaction, 'E': in one that failed; 0: a statement
+ * is not over, or the connection is lost. */
+TORC_API char torc_pg_state(const struct torc_pg_session *session);
+
+/* A parameter that the server told us of, such as "server_version", or NULL.
+ * It changes when the server says so. */
+TORC_API const char *torc_pg_parameter(const struct torc_pg_session *session,
+    const char *name);
+
+/*
+ * Parks. Begin a statement: a prepared one, or with torc_pg_begin_simple() a
+ * text of one or several without parameters. Whatever was not read of the one
+ * before is read and thrown away first. 0 when rows can be asked for.
+ *
+ * When the deadline or a cancel ends this or any call below while a statement
+ * runs, the server is asked on another connection to end it. Then the session
+ * can be released; or be asked again, which waits for the end of it first.
+ */
+TORC_API int torc_pg_begin(struct torc_pg_session *session,
+    const struct torc_pg_statement *statement, uint64_t deadline);
+TORC_API int torc_pg_begin_simple(struct torc_pg_session *session,
+    const char *sql, uint64_t deadline);
+
+/*
+ * Parks. The next row: 1, or 0 when there are no more. Values view bytes of
+ * torc's, and are readable until the next call on the session. Nothing is
+ * received before it is asked for, but what fits in the buffers of connection
+ * and kernel: a slow reader slows the server.
+ */
+TORC_API int torc_pg_fetch(struct torc_pg_session *session,
+    struct torc_pg_row *row, uint64_t deadline);
+
+/* Parks. After 0 of torc_pg_fetch(): 1 if there is a result of another
+ * statement of the same text, 0 if that was the last. */
+TORC_API int torc_pg_more(struct torc_pg_session *session, uint64_t deadline);
+
+/* Of the result that is being read. */
+TORC_API unsigned torc_pg_session_columns(
+    const struct torc_pg_session *session,
+    const struct torc_pg_column **columns);
+
+/* Parks. Read what is left, and throw it away: the first error, or 0. */
+TORC_API int torc_pg_finish(struct torc_pg_session *session,
+    uint64_t deadline);
+
+/* After the end of a result: its command tag, "" if there was none, and the
+ * rows that it touched (may be NULL). */
+TORC_API const char *torc_pg_tag(const struct torc_pg_session *session,
+    uint64_t *affected);
+
+/*
+ * Parks. A text of one or several statements, results thrown away: BEGIN,
+ * SAVEPOINT, SET ... A COMMIT that rolled back instead, as the transaction had
+ * failed, is -EREMOTEIO.
+ */
+TORC_API int torc_pg_run(struct torc_pg_session *session, const char *sql,
+    uint64_t deadline);
+
+/* ---- COPY ---- */
+
+/*
+ * Parks. Begin "copy ... from stdin", write any pieces of its text or binary
+ * format, and end it: `why` (NULL: it is complete) tells the server to give up.
+ * Calls that return -EREMOTEIO have ended the copy.
+ */
+TORC_API int torc_pg_copy_in(struct torc_pg_session *session, const char *sql,
+    uint64_t deadline);
+TORC_API int torc_pg_copy_write(struct torc_pg_session *session,
+    const void *data, size_t size, uint64_t deadline);
+TORC_API int torc_pg_copy_end(struct torc_pg_session *session,
+    const char *why, uint64_t *rows, uint64_t deadline);
+
+/*
+ * Parks. Begin "copy ... to stdout"; then a row at a time as the server sends
+ * it: 1, or 0 at the end. `*data` is readable until the next call.
+ */
+TORC_API int torc_pg_copy_out(struct torc_pg_session *session,
+    const char *sql, uint64_t deadline);
+TORC_API int torc_pg_copy_read(struct torc_pg_session *session,
+    struct torc_slice *data, uint64_t deadline);
+
+/* ---- Notifications ---- */
+
+struct torc_pg_notification {
+	const char *channel;
+	const char *payload;
+	uint32_t process;	/* who sent it */
+};
+
+/* Parks. Listen to a channel, whose name is quoted as it is. The session will
+ * be closed when it is given back. */
+TORC_API int torc_pg_listen(struct torc_pg_session *session,
+    const char *channel, uint64_t deadline);
+
+/*
+ * Parks. The next notification, also one that came during statements, in
+ * order: 0, and texts are readable until the next call on the session.
+ * -EOVERFLOW, once: those that came since were more than `notices_max`, and
+ * were lost. No statement runs.
+ */
+TORC_API int torc_pg_notified(struct torc_pg_session *session,
+    struct torc_pg_notification *notification, uint64_t deadline);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,199 @@
+/*
+ * wire.h - the messages of protocol 3.0: plain functions from bytes to
+ * messages and back, without input or output and without memory of their own.
+ *
+ * Nothing that was read is trusted: every length, count and end of a string
+ * lies within its message, and every message is used up by what it holds.
+ * Readers return -EPROTO for what does not. What they give views the message.
+ */
+#ifndef TORC_PG_WIRE_H
+#define TORC_PG_WIRE_H
+
+#include "conn/pg/torc_pg.h"
+
+#define PG_HEADER 5u		/* the type and the length of a message */
+#define PG_COLUMNS_MAX 1664u	/* the server's own bound is 1664 */
+#define PG_PARAMS_MAX 65535u
+#define PG_STATE_SIZE 6u	/* of a SQLSTATE with its end */
+
+/* ---- Messages of the server ---- */
+
+enum pg_type {
+	PG_AUTHENTICATION = 'R',
+	PG_BACKEND_KEY = 'K',
+	PG_BIND_COMPLETE = '2',
+	PG_CLOSE_COMPLETE = '3',
+	PG_COMMAND_COMPLETE = 'C',
+	PG_COPY_BOTH = 'W',
+	PG_COPY_DATA = 'd',
+	PG_COPY_DONE = 'c',
+	PG_COPY_IN = 'G',
+	PG_COPY_OUT = 'H',
+	PG_DATA_ROW = 'D',
+	PG_EMPTY_QUERY = 'I',
+	PG_ERROR = 'E',
+	PG_NEGOTIATE = 'v',
+	PG_NO_DATA = 'n',
+	PG_NOTICE = 'N',
+	PG_NOTIFICATION = 'A',
+	PG_PARAMETERS = 't',
+	PG_PARAMETER_STATUS = 'S',
+	PG_PARSE_COMPLETE = '1',
+	PG_PORTAL_SUSPENDED = 's',
+	PG_READY = 'Z',
+	PG_ROW_DESCRIPTION = 'T',
+};
+
+struct pg_message {
+	uint8_t type;
+	const uint8_t *data;	/* behind the header */
+	size_t size;
+};
+
+/*
+ * How long the message is that begins with these bytes, with its header: 0 if
+ * they are fewer than a header, -EPROTO for a length that cannot be,
+ * -EMSGSIZE for one above `most`.
+ */
+long pg_frame_size(const uint8_t *data, size_t size, size_t most);
+
+/* The first message: bytes taken, 0 if it is not whole yet, or as above. */
+long pg_read_message(struct pg_message *message, const uint8_t *data,
+    size_t size, size_t most);
+
+/* What is left to be read of a message. */
+struct pg_cursor {
+	const uint8_t *at;
+	size_t left;
+	bool failed;		/* it was shorter than what was asked for */
+};
+
+struct pg_cursor pg_open(const struct pg_message *message);
+uint8_t pg_take_u8(struct pg_cursor *cursor);
+uint16_t pg_take_u16(struct pg_cursor *cursor);
+uint32_t pg_take_u32(struct pg_cursor *cursor);
+struct torc_slice pg_take(struct pg_cursor *cursor, size_t size);
+const char *pg_take_string(struct pg_cursor *cursor);	/* "" if it fails */
+/* 0 if all that was taken was there and nothing is left, else -EPROTO. */
+int pg_close(const struct pg_cursor *cursor);
+
+/* DataRow: how many values; at most `room` of them are told of. */
+int pg_read_row(const struct pg_message *message, struct torc_slice *values,
+    unsigned room);
+
+struct pg_field {
+	const char *name;
+	uint32_t table;
+	uint16_t attribute;
+	uint32_t type;
+	int16_t type_size;
+	uint32_t modifier;
+	uint16_t format;	/* 0: text, 1: binary */
+};
+
+/* RowDescription: how many fields; at most `room` of them are told of. */
+int pg_read_fields(const struct pg_message *message, struct pg_field *fields,
+    unsigned room);
+
+/* ErrorResponse and NoticeResponse; what is missing is "". */
+struct pg_report {
+	const char *severity;	/* not translated, from 9.6 on */
+	const char *state;
+	const char *text;
+	const char *detail;
+	const char *hint;
+	const char *position;
+	const char *constraint;
+};
+
+int pg_read_report(const struct pg_message *message, struct pg_report *report);
+
+enum pg_method {
+	PG_AUTH_OK = 0,
+	PG_AUTH_CLEARTEXT = 3,
+	PG_AUTH_MD5 = 5,
+	PG_AUTH_SASL = 10,
+	PG_AUTH_SASL_CONTINUE = 11,
+	PG_AUTH_SASL_FINAL = 12,
+};
+
+struct pg_auth {
+	uint32_t method;
+	uint8_t salt[4];	/* of MD5 */
+	struct torc_slice data;	/* of SASL */
+};
+
+/* Methods that torc does not have: only `method` is set, and 0 returned. */
+int pg_read_auth(const struct pg_message *message, struct pg_auth *auth);
+
+/* Whether the list of an AuthenticationSASL has this mechanism. */
+bool pg_offers(const struct pg_auth *auth, const char *mechanism);
+
+int pg_read_parameter(const struct pg_message *message, const char **name,
+    const char **value);
+int pg_read_key(const struct pg_message *message, uint32_t *process,
+    uint32_t *secret);
+int pg_read_ready(const struct pg_message *message, char *state);
+
+/* CommandComplete; `rows` (may be NULL): its last word, or 0. */
+int pg_read_complete(const struct pg_message *message, const char **tag,
+    uint64_t *rows);
+
+struct pg_notification {
+	uint32_t process;
+	const char *channel;
+	const char *payload;
+};
+
+int pg_read_notification(const struct pg_message *message,
+    struct pg_notification *notification);
+
+/* CopyInResponse, CopyOutResponse: how many columns. */
+int pg_read_copy(const struct pg_message *message, bool *binary);
+
+/* ---- Messages of ours ---- */
+
+/*
+ * What is put behind the end of the memory is not written, and counted all the
+ * same: `used` says how much is needed. NULL and 0 only count.
+ */
+struct pg_writer {
+	uint8_t *data;
+	size_t size;
+	size_t used;
+	size_t start;		/* of the message that is being written */
+};
+
+/* A bound that keeps every length below 2^31. */
+#define PG_WRITE_MAX ((size_t)1 << 30)
+
+/* Whether all that was put is there. */
+bool pg_written(const struct pg_writer *writer);
+
+void pg_put(struct pg_writer *writer, const void *data, size_t size);
+
+/* `parameters`: names and values by turns, ended by NULL; may be NULL. */
+void pg_put_startup(struct pg_writer *writer, const char *user,
+    const char *database, const char *const *parameters);
+void pg_put_password(struct pg_writer *writer, const char *password);
+void pg_put_sasl(struct pg_writer *writer, const char *mechanism,
+    const void *data, size_t size);
+void pg_put_sasl_more(struct pg_writer *writer, const void *data, size_t size);
+void pg_put_simple(struct pg_writer *writer, const char *sql);
+void pg_put_parse(struct pg_writer *writer, const char *name, const char *sql,
+    const struct torc_pg_param *params, unsigned count);
+void pg_put_bind(struct pg_writer *writer, const char *name,
+    const struct torc_pg_param *params, unsigned count, bool binary);
+void pg_put_describe(struct pg_writer *writer, const char *name);
+void pg_put_execute(struct pg_writer *writer);
+void pg_put_close(struct pg_writer *writer, const char *name);
+void pg_put_sync(struct pg_writer *writer);
+/* The header of a CopyData that `size` bytes follow. */
+void pg_put_copy_data(struct pg_writer *writer, size_t size);
+void pg_put_copy_done(struct pg_writer *writer);
+void pg_put_copy_fail(struct pg_writer *writer, const char *why);
+void pg_put_terminate(struct pg_writer *writer);
+void pg_put_cancel(struct pg_writer *writer, uint32_t process,
+    uint32_t secret);
+
+#endif

@@ -1,0 +1,271 @@
+/*
+ * write.c - messages of ours.
+ */
+#include <string.h>
+
+#include "conn/pg/wire.h"
+
+#define VERSION 196608u		/* 3.0 */
+#define CANCEL 80877102u	/* in its place: cancel another connection */
+
+bool
+pg_written(const struct pg_writer *writer)
+{
+	return writer->used <= writer->size;
+}
+
+void
+pg_put(struct pg_writer *writer, const void *data, size_t size)
+{
+	/* Once something did not fit, nothing does: no holes. */
+	if (writer->used <= writer->size && size <= writer->size -
+	    writer->used && size > 0)
+		memcpy(writer->data + writer->used, data, size);
+	writer->used += size;
+}
+
+static void
+put_u8(struct pg_writer *writer, unsigned value)
+{
+	const uint8_t byte = (uint8_t)value;
+
+	pg_put(writer, &byte, 1);
+}
+
+static void
+put_u16(struct pg_writer *writer, unsigned value)
+{
+	const uint8_t bytes[2] = { (uint8_t)(value >> 8), (uint8_t)value };
+
+	pg_put(writer, bytes, 2);
+}
+
+static void
+store_u32(uint8_t *at, uint32_t value)
+{
+	at[0] = (uint8_t)(value >> 24);
+	at[1] = (uint8_t)(value >> 16);
+	at[2] = (uint8_t)(value >> 8);
+	at[3] = (uint8_t)value;
+}
+
+static void
+put_u32(struct pg_writer *writer, uint32_t value)
+{
+	uint8_t bytes[4];
+
+	store_u32(bytes, value);
+	pg_put(writer, bytes, 4);
+}
+
+static void
+put_string(struct pg_writer *writer, const char *text)
+{
+	pg_put(writer, text, strlen(text) + 1);
+}
+
+/* A message of this type (0: the first ones have none), its length open. */
+static void
+begin(struct pg_writer *writer, char type)
+{
+	if (type != 0)
+		put_u8(writer, (unsigned char)type);
+	writer->start = writer->used;
+	put_u32(writer, 0);
+}
+
+static void
+end_with(struct pg_writer *writer, size_t more)
+{
+	size_t length = writer->used - writer->start + more;
+
+	if (pg_written(writer))
+		store_u32(writer->data + writer->start, (uint32_t)length);
+}
+
+static void
+end(struct pg_writer *writer)
+{
+	end_with(writer, 0);
+}
+
+/* ---- Startup ---- */
+
+void
+pg_put_startup(struct pg_writer *writer, const char *user,
+    const char *database, const char *const *parameters)
+{
+	begin(writer, 0);
+	put_u32(writer, VERSION);
+	put_string(writer, "user");
+	put_string(writer, user);
+	if (database != NULL) {
+		put_string(writer, "database");
+		put_string(writer, database);
+	}
+	while (parameters != NULL && *parameters != NULL)
+		put_string(writer, *parameters++);
+	put_u8(writer, 0);
+	end(writer);
+}
+
+void
+pg_put_password(struct pg_writer *writer, const char *password)
+{
+	begin(writer, 'p');
+	put_string(writer, password);
+	end(writer);
+}
+
+void
+pg_put_sasl(struct pg_writer *writer, const char *mechanism, const void *data,
+    size_t size)
+{
+	begin(writer, 'p');
+	put_string(writer, mechanism);
+	put_u32(writer, (uint32_t)size);
+	pg_put(writer, data, size);
+	end(writer);
+}
+
+void
+pg_put_sasl_more(struct pg_writer *writer, const void *data, size_t size)
+{
+	begin(writer, 'p');
+	pg_put(writer, data, size);
+	end(writer);
+}
+
+void
+pg_put_cancel(struct pg_writer *writer, uint32_t process, uint32_t secret)
+{
+	begin(writer, 0);
+	put_u32(writer, CANCEL);
+	put_u32(writer, process);
+	put_u32(writer, secret);
+	end(writer);
+}
+
+void
+pg_put_terminate(struct pg_writer *writer)
+{
+	begin(writer, 'X');
+	end(writer);
+}
+
+/* ---- Statements ---- */
+
+void
+pg_put_simple(struct pg_writer *writer, const char *sql)
+{
+	begin(writer, 'Q');
+	put_string(writer, sql);
+	end(writer);
+}
+
+void
+pg_put_parse(struct pg_writer *writer, const char *name, const char *sql,
+    const struct torc_pg_param *params, unsigned count)
+{
+	begin(writer, 'P');
+	put_string(writer, name);
+	put_string(writer, sql);
+	put_u16(writer, count);
+	for (unsigned i = 0; i < count; i++)
+		put_u32(writer, params[i].type);
+	end(writer);
+}
+
+static void
+put_param(struct pg_writer *writer, const struct torc_pg_param *param)
+{
+	if (param->number) {
+		uint8_t bytes[8];
+
+		store_u32(bytes, (uint32_t)(param->bits >> 32));
+		store_u32(bytes + 4, (uint32_t)param->bits);
+		put_u32(writer, param->width);
+		pg_put(writer, bytes + 8 - param->width, param->width);
+	} else if (param->bytes.data == NULL) {
+		put_u32(writer, UINT32_MAX);
+	} else {
+		put_u32(writer, (uint32_t)param->bytes.size);
+		pg_put(writer, param->bytes.data, param->bytes.size);
+	}
+}
+
+void
+pg_put_bind(struct pg_writer *writer, const char *name,
+    const struct torc_pg_param *params, unsigned count, bool binary)
+{
+	begin(writer, 'B');
+	put_string(writer, "");		/* the portal that has no name */
+	put_string(writer, name);
+	put_u16(writer, count);
+	for (unsigned i = 0; i < count; i++)
+		put_u16(writer, params[i].binary);
+	put_u16(writer, count);
+	for (unsigned i = 0; i < count; i++)
+		put_param(writer, &params[i]);
+	put_u16(writer, 1);		/* one format for all columns */
+	put_u16(writer, binary);
+	end(writer);
+}
+
+void
+pg_put_describe(struct pg_writer *writer, const char *name)
+{
+	begin(writer, 'D');
+	put_u8(writer, 'S');
+	put_string(writer, name);
+	end(writer);
+}
+
+void
+pg_put_execute(struct pg_writer *writer)
+{
+	begin(writer, 'E');
+	put_string(writer, "");
+	put_u32(writer, 0);		/* all rows */
+	end(writer);
+}
+
+void
+pg_put_close(struct pg_writer *writer, const char *name)
+{
+	begin(writer, 'C');
+	put_u8(writer, 'S');
+	put_string(writer, name);
+	end(writer);
+}
+
+void
+pg_put_sync(struct pg_writer *writer)
+{
+	begin(writer, 'S');
+	end(writer);
+}
+
+/* ---- COPY ---- */
+
+void
+pg_put_copy_data(struct pg_writer *writer, size_t size)
+{
+	begin(writer, 'd');
+	end_with(writer, size);
+}
+
+void
+pg_put_copy_done(struct pg_writer *writer)
+{
+	begin(writer, 'c');
+	end(writer);
+}
+
+void
+pg_put_copy_fail(struct pg_writer *writer, const char *why)
+{
+	begin(writer, 'f');
+	put_string(writer, why);
+	end(writer);
+}

@@ -1,0 +1,395 @@
+/*
+ * test_pg_codec.c - protocol 3.0 as plain functions: what is read, what is
+ * refused, and what is written.
+ */
+#include "tests/harness.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn/pg/auth.h"
+#include "conn/pg/wire.h"
+
+#define MOST 65536u
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define BYTES(text) (const uint8_t *)(text), sizeof(text) - 1
+
+static struct pg_message
+message_of(const uint8_t *data, size_t size)
+{
+	return (struct pg_message) { 0, data, size };
+}
+
+#define BODY(text) message_of(BYTES(text))
+
+/* ---- Frames ---- */
+
+static void
+a_length_that_cannot_be_or_is_above_the_bound_is_refused(void **state)
+{
+	struct pg_message message;
+
+	(void)state;
+	assert_int_equal(pg_read_message(&message,
+	    BYTES("D\0\0\0\x05x"), MOST), 6);
+	assert_int_equal(message.type, 'D');
+	assert_int_equal(message.size, 1);
+	assert_int_equal(pg_read_message(&message,
+	    BYTES("D\0\0\0\x04"), MOST), 5);
+	for (unsigned length = 0; length < 4; length++) {
+		const uint8_t head[] = { 'D', 0, 0, 0, (uint8_t)length };
+
+		assert_int_equal(pg_read_message(&message, head, 5, MOST),
+		    -EPROTO);
+	}
+	/* So large that it and the type overflow, or are negative. */
+	assert_int_equal(pg_read_message(&message,
+	    BYTES("D\x7f\xff\xff\xff"), SIZE_MAX), -EPROTO);
+	assert_int_equal(pg_read_message(&message,
+	    BYTES("D\xff\xff\xff\xff"), SIZE_MAX), -EPROTO);
+	assert_int_equal(pg_read_message(&message,
+	    BYTES("D\x80\0\0\x04"), SIZE_MAX), -EPROTO);
+	/* The bound counts the type, too. */
+	assert_int_equal(pg_read_message(&message,
+	    BYTES("D\0\0\0\x09"), 9), -EMSGSIZE);
+	assert_int_equal(pg_read_message(&message,
+	    BYTES("D\0\0\0\x09"), 10), 0);
+}
+
+static void
+no_prefix_of_a_message_is_taken_for_it(void **state)
+{
+	static const uint8_t whole[] = "C\0\0\0\x0dSELECT 1";
+	struct pg_message message;
+
+	(void)state;
+	for (size_t size = 0; size < 14; size++)
+		assert_int_equal(pg_read_message(&message, whole, size, MOST),
+		    0);
+	assert_int_equal(pg_read_message(&message, whole, 14, MOST), 14);
+}
+
+/* ---- Rows and fields ---- */
+
+static void
+a_row_whose_lengths_do_not_add_up_is_refused(void **state)
+{
+	const struct pg_message good = BODY(
+	    "\0\x03\0\0\0\x02" "42\xff\xff\xff\xff\0\0\0\0");
+	const struct pg_message bad[] = {
+		BODY(""), BODY("\0"), BODY("\0\x01"), BODY("\0\0x"),
+		BODY("\0\x01\0\0\0\x03" "42"), BODY("\0\x01\0\0\0\x01" "42"),
+		BODY("\0\x01\xff\xff\xff\xfe"), BODY("\0\x01\x80\0\0\0"),
+		BODY("\0\x01\x7f\xff\xff\xff"), BODY("\xff\xff\0\0\0\0"),
+		BODY("\0\x02\0\0\0\0"),
+	};
+	struct torc_slice values[3];
+
+	(void)state;
+	assert_int_equal(pg_read_row(&good, values, 3), 3);
+	assert_int_equal(values[0].size, 2);
+	assert_memory_equal(values[0].data, "42", 2);
+	assert_null(values[1].data);
+	/* Empty is not NULL. */
+	assert_non_null(values[2].data);
+	assert_int_equal(values[2].size, 0);
+	/* More values than room are counted and not told of. */
+	assert_int_equal(pg_read_row(&good, values, 1), 3);
+	for (unsigned i = 0; i < COUNT(bad); i++)
+		assert_int_equal(pg_read_row(&bad[i], values, 3), -EPROTO);
+}
+
+static void
+a_description_whose_fields_do_not_fit_is_refused(void **state)
+{
+#define FIELD "id\0\0\0\0\x07\0\x01\0\0\0\x17\0\x04\xff\xff\xff\xff"
+	const struct pg_message good = BODY("\0\x01" FIELD "\0\x01");
+	const struct pg_message bad[] = {
+		BODY("\0\x01"), BODY("\0\x01id"), BODY("\0\x01" FIELD),
+		BODY("\0\x01" FIELD "\0"), BODY("\0\x01" FIELD "\0\x02"),
+		BODY("\0\x02" FIELD "\0\x01"), BODY("\0\0" FIELD "\0\x01"),
+	};
+	struct pg_field field;
+
+	(void)state;
+	assert_int_equal(pg_read_fields(&good, &field, 1), 1);
+	assert_string_equal(field.name, "id");
+	assert_int_equal(field.table, 7);
+	assert_int_equal(field.type, TORC_PG_INT4);
+	assert_int_equal(field.type_size, 4);
+	assert_int_equal(field.format, 1);
+	for (unsigned i = 0; i < COUNT(bad); i++)
+		assert_int_equal(pg_read_fields(&bad[i], &field, 1),
+		    -EPROTO);
+}
+
+/* ---- The other messages ---- */
+
+static void
+an_error_is_read_with_any_of_its_fields_and_with_none(void **state)
+{
+	const struct pg_message whole = BODY("SFEHLER\0VERROR\0C42P01\0"
+	    "Mno table\0Dnowhere\0Hlook\0P15\0nkey\0Fparse.c\0\0");
+	const struct pg_message none = BODY("\0");
+	const struct pg_message bad[] = { BODY(""), BODY("Mtext\0"),
+		BODY("Mtext"), BODY("\0rest"), BODY("M") };
+	struct pg_report report;
+
+	(void)state;
+	assert_int_equal(pg_read_report(&whole, &report), 0);
+	assert_string_equal(report.severity, "ERROR");
+	assert_string_equal(report.state, "42P01");
+	assert_string_equal(report.text, "no table");
+	assert_string_equal(report.detail, "nowhere");
+	assert_string_equal(report.hint, "look");
+	assert_string_equal(report.position, "15");
+	assert_string_equal(report.constraint, "key");
+	assert_int_equal(pg_read_report(&none, &report), 0);
+	assert_string_equal(report.text, "");
+	for (unsigned i = 0; i < COUNT(bad); i++)
+		assert_int_equal(pg_read_report(&bad[i], &report), -EPROTO);
+}
+
+static void
+small_messages_are_read_whole_or_refused(void **state)
+{
+	const struct pg_message ready = BODY("I"), tag = BODY("INSERT 0 17"),
+	    cut = BODY("SELECT"), key = BODY("\0\0\0\x01\0\0\0\x02"),
+	    odd = BODY("X"), long_ready = BODY("II");
+	struct pg_message complete = tag;
+	const char *text;
+	uint64_t rows;
+	uint32_t process, secret;
+	char state_now;
+
+	(void)state;
+	assert_int_equal(pg_read_ready(&ready, &state_now), 0);
+	assert_int_equal(state_now, 'I');
+	assert_int_equal(pg_read_ready(&odd, &state_now), -EPROTO);
+	assert_int_equal(pg_read_ready(&long_ready, &state_now), -EPROTO);
+	complete.size++;	/* with the end of its string */
+	assert_int_equal(pg_read_complete(&complete, &text, &rows), 0);
+	assert_string_equal(text, "INSERT 0 17");
+	assert_int_equal(rows, 17);
+	assert_int_equal(pg_read_complete(&cut, &text, &rows), -EPROTO);
+	assert_int_equal(pg_read_key(&key, &process, &secret), 0);
+	assert_int_equal(process, 1);
+	assert_int_equal(secret, 2);
+	assert_int_equal(pg_read_key(&tag, &process, &secret), -EPROTO);
+}
+
+/* ---- Values ---- */
+
+#define VALUE(text) ((struct torc_slice) { BYTES(text) })
+
+static int64_t
+int_of(uint32_t type, bool binary, struct torc_slice value, int expected)
+{
+	const struct torc_pg_column column = { "", type, binary };
+	int64_t result = 0;
+
+	assert_int_equal(torc_pg_read_int(&column, value, &result), expected);
+	return result;
+}
+
+static void
+integers_are_read_as_text_and_binary_to_their_bounds(void **state)
+{
+	(void)state;
+	assert_true(int_of(TORC_PG_INT8, false, VALUE("-9223372036854775808"),
+	    0) == INT64_MIN);
+	assert_true(int_of(TORC_PG_INT8, false, VALUE("9223372036854775807"),
+	    0) == INT64_MAX);
+	int_of(TORC_PG_INT8, false, VALUE("9223372036854775808"), -ERANGE);
+	int_of(TORC_PG_INT8, false, VALUE("-9223372036854775809"), -ERANGE);
+	int_of(TORC_PG_INT8, false, VALUE("-"), -EINVAL);
+	int_of(TORC_PG_INT8, false, VALUE("1 "), -EINVAL);
+	assert_true(int_of(TORC_PG_INT8, true,
+	    VALUE("\x80\0\0\0\0\0\0\0"), 0) == INT64_MIN);
+	assert_int_equal(int_of(TORC_PG_INT2, true, VALUE("\xff\xfe"), 0), -2);
+	assert_int_equal(int_of(TORC_PG_INT4, true,
+	    VALUE("\xff\xff\xff\xff"), 0), -1);
+	assert_int_equal(int_of(TORC_PG_OID, true,
+	    VALUE("\xff\xff\xff\xff"), 0), UINT32_MAX);
+	int_of(TORC_PG_INT4, true, VALUE("\0\0\x01"), -EINVAL);
+	int_of(TORC_PG_TEXT, false, VALUE("1"), -EINVAL);
+	int_of(TORC_PG_INT4, true, (struct torc_slice) { NULL, 0 }, -ENODATA);
+}
+
+static void
+floats_truths_and_bytes_are_read_as_text_and_binary(void **state)
+{
+	struct torc_pg_column column = { "", TORC_PG_FLOAT8, false };
+	uint8_t bytes[4];
+	double real;
+	bool truth;
+
+	(void)state;
+	assert_int_equal(torc_pg_read_float(&column, VALUE("-1.5e3"), &real),
+	    0);
+	assert_true(real == -1500);
+	assert_int_equal(torc_pg_read_float(&column, VALUE("NaN"), &real), 0);
+	assert_true(isnan(real));
+	assert_int_equal(torc_pg_read_float(&column, VALUE("1x"), &real),
+	    -EINVAL);
+	column = (struct torc_pg_column) { "", TORC_PG_FLOAT4, true };
+	assert_int_equal(torc_pg_read_float(&column, VALUE("\x3f\xc0\0\0"),
+	    &real), 0);
+	assert_true(real == 1.5);
+	column = (struct torc_pg_column) { "", TORC_PG_BOOL, true };
+	assert_int_equal(torc_pg_read_bool(&column, VALUE("\x01"), &truth), 0);
+	assert_true(truth);
+	assert_int_equal(torc_pg_read_bool(&column, VALUE("\x02"), &truth),
+	    -EINVAL);
+	column = (struct torc_pg_column) { "", TORC_PG_BYTEA, false };
+	assert_int_equal(torc_pg_read_bytea(&column, VALUE("\\xdeadbeef"),
+	    bytes, 4), 4);
+	assert_memory_equal(bytes, "\xde\xad\xbe\xef", 4);
+	assert_int_equal(torc_pg_read_bytea(&column, VALUE("\\xdeadbeef"),
+	    bytes, 3), -ERANGE);
+	assert_int_equal(torc_pg_read_bytea(&column, VALUE("\\xdeadbee"),
+	    bytes, 4), -EINVAL);
+	assert_int_equal(torc_pg_read_bytea(&column, VALUE("\\xdg"), bytes, 4),
+	    -EINVAL);
+}
+
+/* ---- What we write ---- */
+
+static void
+what_does_not_fit_is_counted_and_not_written(void **state)
+{
+	const struct torc_pg_param params[] = { torc_pg_int8(-1),
+		torc_pg_text("x"), torc_pg_null(), torc_pg_bytea(NULL, 0) };
+	uint8_t memory[128];
+	struct pg_writer count = { .size = 0 };
+	struct pg_writer writer = { .data = memory, .size = sizeof(memory) };
+
+	(void)state;
+	pg_put_bind(&count, "t1", params, 4, true);
+	pg_put_bind(&writer, "t1", params, 4, true);
+	assert_false(pg_written(&count));
+	assert_true(pg_written(&writer));
+	assert_int_equal(count.used, writer.used);
+	assert_memory_equal(memory, "B\0\0\0\x31\0t1\0\0\x04\0\x01\0\0\0\0\0"
+	    "\x01\0\x04\0\0\0\x08\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\x01x"
+	    "\xff\xff\xff\xff\0\0\0\0\0\x01\0\x01", writer.used);
+	for (size_t size = 0; size < writer.used; size++) {
+		uint8_t *exact = malloc(size + 1);
+		struct pg_writer small = { .data = exact, .size = size };
+
+		pg_put_bind(&small, "t1", params, 4, true);
+		assert_false(pg_written(&small));
+		free(exact);
+	}
+}
+
+/* ---- The login ---- */
+
+#define NONCE "rOprNGfwEbeRWgbNEkqO"
+#define COMBINED NONCE "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+#define SALT "W22ZaJ0SNY7soEsUEjb6gQ=="
+
+static int
+challenge(struct pg_scram *scram, const char *text, unsigned most)
+{
+	assert_int_equal(pg_scram_begin(scram, "pencil"), 0);
+	strcpy(scram->nonce, NONCE);
+	return pg_scram_challenge(scram, text, strlen(text), most);
+}
+
+static void
+a_login_by_scram_computes_what_two_implementations_agree_on(void **state)
+{
+	static const char signature[] =
+	    "v=3HO6Qt1M4MKJrmlKaoOqLAI0/0TV0HZe7J9H3MBtSOg=";
+	struct pg_scram scram;
+	char text[256];
+
+	(void)state;
+	assert_int_equal(challenge(&scram, "r=" COMBINED ",s=" SALT ",i=4096",
+	    4096), 0);
+	assert_int_equal(scram.iterations, 4096);
+	assert_int_equal(pg_scram_derive(&scram), 0);
+	assert_true(pg_scram_final(&scram, text, sizeof(text)) > 0);
+	assert_non_null(strstr(text, "c=biws,r=" COMBINED
+	    ",p=qvT2SWdEH5Q06albL+hjSYuUhCG7VndFyzIb7CK4n9k="));
+	assert_true(pg_scram_verify(&scram, "v=", 2) == -EACCES);
+	assert_false(scram.verified);
+	assert_int_equal(pg_scram_verify(&scram, signature,
+	    sizeof(signature) - 1), 0);
+	assert_true(scram.verified);
+}
+
+static void
+a_challenge_that_is_costly_odd_or_anothers_is_refused(void **state)
+{
+	static const char *const odd[] = {
+		"", "r=" COMBINED, "r=" NONCE ",s=" SALT ",i=4096",
+		"r=another,s=" SALT ",i=4096", "s=" SALT ",r=" COMBINED
+		",i=4096", "r=" COMBINED ",s=" SALT, "r=" COMBINED ",s="
+		SALT ",i=0", "r=" COMBINED ",s=" SALT ",i=-1",
+		"r=" COMBINED ",s=" SALT ",i=4096x", "r=" COMBINED
+		",s=,i=4096", "r=" COMBINED ",s=W22Za,i=4096", "r=" COMBINED
+		",s=W22*,i=4096", "e=unknown-user",
+		"r=" COMBINED ",s=" SALT ",i=99999999999",
+	};
+	struct pg_scram scram;
+	char *text = malloc(3000);
+
+	(void)state;
+	assert_int_equal(challenge(&scram, "r=" COMBINED ",s=" SALT ",i=4096",
+	    1000000), 0);
+	assert_int_equal(challenge(&scram, "r=" COMBINED ",s=" SALT
+	    ",i=2147483647", 1000000), -EACCES);
+	for (unsigned i = 0; i < COUNT(odd); i++)
+		assert_int_equal(challenge(&scram, odd[i], 1000000), -EPROTO);
+	/* A nonce without end. */
+	memset(text, 'x', 3000);
+	memcpy(text, "r=" NONCE, sizeof(NONCE) + 1);
+	text[2999] = '\0';
+	assert_int_equal(challenge(&scram, text, 1000000), -EPROTO);
+	free(text);
+}
+
+static void
+md5_is_what_the_server_computes(void **state)
+{
+	char text[PG_MD5_SIZE];
+
+	(void)state;
+	assert_int_equal(pg_md5(text, "user", "secret",
+	    (const uint8_t *)"salt"), 0);
+	assert_string_equal(text, "md5440c573f34f2e2f3ff4b6dbdd8a2686b");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+		    a_length_that_cannot_be_or_is_above_the_bound_is_refused),
+		cmocka_unit_test(no_prefix_of_a_message_is_taken_for_it),
+		cmocka_unit_test(a_row_whose_lengths_do_not_add_up_is_refused),
+		cmocka_unit_test(
+		    a_description_whose_fields_do_not_fit_is_refused),
+		cmocka_unit_test(
+		    an_error_is_read_with_any_of_its_fields_and_with_none),
+		cmocka_unit_test(small_messages_are_read_whole_or_refused),
+		cmocka_unit_test(
+		    integers_are_read_as_text_and_binary_to_their_bounds),
+		cmocka_unit_test(
+		    floats_truths_and_bytes_are_read_as_text_and_binary),
+		cmocka_unit_test(what_does_not_fit_is_counted_and_not_written),
+		cmocka_unit_test(
+		    a_login_by_scram_computes_what_two_implementations_agree_on),
+		cmocka_unit_test(
+		    a_challenge_that_is_costly_odd_or_anothers_is_refused),
+		cmocka_unit_test(md5_is_what_the_server_computes),
+	};
+
+	cmocka_set_test_filter(getenv("TORC_TEST"));
+	return cmocka_run_group_tests_name("pg_codec", tests, NULL, NULL);
+}
