@@ -198,6 +198,9 @@ keep_field(struct pg_report *report, uint8_t code, const char *value)
 	case 'n':
 		report->constraint = value;
 		break;
+	case 'R':
+		report->routine = value;
+		break;
 	default:
 		break;	/* more than a client has to know */
 	}
@@ -209,7 +212,8 @@ pg_read_report(const struct pg_message *message, struct pg_report *report)
 	struct pg_cursor cursor = pg_open(message);
 	uint8_t code;
 
-	*report = (struct pg_report) { "", "", "", "", "", "", "" };
+	*report = (struct pg_report) { "", "", "", "", "", "", "",
+		"" };
 	while ((code = pg_take_u8(&cursor)) != '\0')
 		keep_field(report, code, pg_take_string(&cursor));
 	return pg_close(&cursor);

@@ -104,6 +104,7 @@ struct pg_report {
 	const char *hint;
 	const char *position;
 	const char *constraint;
+	const char *routine;	/* of the server's source */
 };
 
 int pg_read_report(const struct pg_message *message, struct pg_report *report);

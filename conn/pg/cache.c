@@ -1,0 +1,323 @@
+/*
+ * cache.c - the statements that are prepared on a connection: the last that
+ * were used, found by their text.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn/pg/pg.h"
+#include "sys/trap.h"
+
+int
+pg_cache_init(struct pg_cache *cache, unsigned most)
+{
+	unsigned count = 8;
+
+	while (count < most)
+		count *= 2;
+	memset(cache, 0, sizeof(*cache));
+	cache->buckets = calloc(count, sizeof(*cache->buckets));
+	if (cache->buckets == NULL)
+		return -ENOMEM;
+	cache->bucket_count = count;
+	cache->most = most;
+	return 0;
+}
+
+void
+pg_cache_fini(struct pg_cache *cache)
+{
+	while (cache->newest != NULL)
+		pg_cache_drop(cache, cache->newest, false);
+	pg_cache_closed(cache);
+	free(cache->buckets);
+}
+
+/* ---- One statement ---- */
+
+struct pg_statement *
+pg_statement_ref(struct pg_statement *statement)
+{
+	statement->refs++;
+	return statement;
+}
+
+void
+pg_statement_unref(struct pg_statement *statement)
+{
+	torc_assert(statement->refs > 0);
+	if (--statement->refs > 0)
+		return;
+	free(statement->columns);
+	free(statement->types);
+	free(statement->sql);
+	free(statement);
+}
+
+struct pg_statement *
+pg_statement_loose(void)
+{
+	struct pg_statement *statement = calloc(1, sizeof(*statement));
+
+	return statement != NULL ? pg_statement_ref(statement) : NULL;
+}
+
+void
+pg_statement_name(const struct pg_statement *statement,
+    char name[static PG_NAME_SIZE])
+{
+	snprintf(name, PG_NAME_SIZE, "torc%llu",
+	    (unsigned long long)statement->id);
+}
+
+int
+pg_statement_describe(struct pg_statement *statement,
+    const struct pg_message *message)
+{
+	struct pg_field *fields;
+	struct torc_pg_column *columns;
+	char *name;
+	int count = pg_read_fields(message, NULL, 0);
+
+	if (count < 0 || count > (int)PG_COLUMNS_MAX)
+		return -EPROTO;
+	/* Names are shorter than the message that they are in. */
+	columns = malloc((size_t)count * sizeof(*columns) + message->size);
+	fields = calloc((size_t)count + 1, sizeof(*fields));
+	if (columns == NULL || fields == NULL) {
+		free(columns);
+		free(fields);
+		return -ENOMEM;
+	}
+	pg_read_fields(message, fields, (unsigned)count);
+	name = (char *)(columns + count);
+	for (int i = 0; i < count; i++) {
+		columns[i] = (struct torc_pg_column) { name, fields[i].type,
+			statement->binary || fields[i].format == 1 };
+		name = stpcpy(name, fields[i].name) + 1;
+	}
+	free(fields);
+	free(statement->columns);
+	statement->columns = columns;
+	statement->column_count = (unsigned)count;
+	return 0;
+}
+
+/* ---- Finding it ---- */
+
+static uint64_t
+mix(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+	return hash ^ hash >> 32;
+}
+
+static uint64_t
+hash_of(const struct torc_pg_statement *wanted)
+{
+	size_t size = strlen(wanted->sql);
+	uint64_t hash = mix(size, wanted->binary), word;
+
+	for (size_t at = 0; at < size; at += sizeof(word)) {
+		size_t left = size - at;
+
+		word = 0;
+		memcpy(&word, wanted->sql + at,
+		    left < sizeof(word) ? left : sizeof(word));
+		hash = mix(hash, word);
+	}
+	for (unsigned i = 0; i < wanted->param_count; i++)
+		hash = mix(hash, wanted->params[i].type);
+	return hash;
+}
+
+static bool
+matches(const struct pg_statement *statement,
+    const struct torc_pg_statement *wanted, uint64_t hash)
+{
+	if (statement->hash != hash || statement->binary != wanted->binary ||
+	    statement->type_count != wanted->param_count ||
+	    strcmp(statement->sql, wanted->sql) != 0)
+		return false;
+	for (unsigned i = 0; i < wanted->param_count; i++)
+		if (statement->types[i] != wanted->params[i].type)
+			return false;
+	return true;
+}
+
+static void
+unlink_age(struct pg_cache *cache, struct pg_statement *statement)
+{
+	if (statement->newer != NULL)
+		statement->newer->older = statement->older;
+	else
+		cache->newest = statement->older;
+	if (statement->older != NULL)
+		statement->older->newer = statement->newer;
+	else
+		cache->oldest = statement->newer;
+}
+
+static void
+make_newest(struct pg_cache *cache, struct pg_statement *statement)
+{
+	statement->newer = NULL;
+	statement->older = cache->newest;
+	if (cache->newest != NULL)
+		cache->newest->newer = statement;
+	else
+		cache->oldest = statement;
+	cache->newest = statement;
+}
+
+static struct pg_statement **
+bucket_of(const struct pg_cache *cache, uint64_t hash)
+{
+	return &cache->buckets[hash & (cache->bucket_count - 1)];
+}
+
+struct pg_statement *
+pg_cache_find(struct pg_cache *cache, const struct torc_pg_statement *wanted)
+{
+	uint64_t hash = hash_of(wanted);
+	struct pg_statement *found = *bucket_of(cache, hash);
+
+	while (found != NULL && !matches(found, wanted, hash))
+		found = found->chain;
+	if (found != NULL && found != cache->newest) {
+		unlink_age(cache, found);
+		make_newest(cache, found);
+	}
+	return found;
+}
+
+/* ---- Coming and going ---- */
+
+void
+pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
+    bool close)
+{
+	struct pg_statement **at = bucket_of(cache, statement->hash);
+
+	while (*at != NULL && *at != statement)
+		at = &(*at)->chain;
+	if (*at == NULL)
+		return;		/* it was dropped before */
+	*at = statement->chain;
+	unlink_age(cache, statement);
+	cache->count--;
+	if (close) {
+		statement->chain = cache->closing;
+		cache->closing = statement;
+	} else {
+		pg_statement_unref(statement);
+	}
+}
+
+static struct pg_statement *
+make(const struct torc_pg_statement *wanted)
+{
+	struct pg_statement *made = pg_statement_loose();
+
+	if (made == NULL)
+		return NULL;
+	made->sql = strdup(wanted->sql);
+	made->types = calloc(wanted->param_count + 1u, sizeof(*made->types));
+	if (made->sql == NULL || made->types == NULL) {
+		pg_statement_unref(made);
+		return NULL;
+	}
+	for (unsigned i = 0; i < wanted->param_count; i++)
+		made->types[i] = wanted->params[i].type;
+	made->type_count = wanted->param_count;
+	made->binary = wanted->binary;
+	made->hash = hash_of(wanted);
+	return made;
+}
+
+struct pg_statement *
+pg_cache_add(struct pg_cache *cache, const struct torc_pg_statement *wanted)
+{
+	struct pg_statement *made = make(wanted);
+
+	if (made == NULL)
+		return NULL;
+	if (cache->count == cache->most)
+		pg_cache_drop(cache, cache->oldest, true);
+	made->id = ++cache->last_id;
+	made->chain = *bucket_of(cache, made->hash);
+	*bucket_of(cache, made->hash) = made;
+	make_newest(cache, made);
+	cache->count++;
+	return made;
+}
+
+void
+pg_cache_put_closing(const struct pg_cache *cache, struct pg_writer *writer)
+{
+	char name[PG_NAME_SIZE];
+
+	for (const struct pg_statement *gone = cache->closing; gone != NULL;
+	    gone = gone->chain) {
+		pg_statement_name(gone, name);
+		pg_put_close(writer, name);
+	}
+}
+
+void
+pg_cache_closed(struct pg_cache *cache)
+{
+	while (cache->closing != NULL) {
+		struct pg_statement *gone = cache->closing;
+
+		cache->closing = gone->chain;
+		pg_statement_unref(gone);
+	}
+}
+
+/* ---- What is written for a statement ---- */
+
+void
+pg_require_statement(const struct torc_pg_statement *statement)
+{
+	torc_require(statement->sql != NULL &&
+	    statement->param_count <= PG_PARAMS_MAX,
+	    "a statement has a text, and at most 65535 parameters");
+}
+
+int
+pg_asking_init(struct pg_asking *asking, struct torc_pg_session *session,
+    const struct torc_pg_statement *wanted)
+{
+	asking->wanted = wanted;
+	asking->cache = &session->cache;
+	asking->statement = pg_cache_find(&session->cache, wanted);
+	asking->parse = asking->statement == NULL;
+	if (!asking->parse)
+		return 0;
+	session->pg->stats.prepared++;
+	asking->statement = pg_cache_add(&session->cache, wanted);
+	return asking->statement == NULL ? -ENOMEM : 0;
+}
+
+void
+pg_asking_put(struct pg_writer *writer, void *arg)
+{
+	const struct pg_asking *asking = arg;
+	const struct torc_pg_statement *wanted = asking->wanted;
+	char name[PG_NAME_SIZE];
+
+	pg_statement_name(asking->statement, name);
+	pg_cache_put_closing(asking->cache, writer);
+	if (asking->parse) {
+		pg_put_parse(writer, name, wanted->sql, wanted->params,
+		    wanted->param_count);
+		pg_put_describe(writer, name);
+	}
+	pg_put_bind(writer, name, wanted->params, wanted->param_count,
+	    wanted->binary);
+	pg_put_execute(writer);
+	pg_put_sync(writer);
+}

@@ -1,0 +1,282 @@
+/*
+ * copy.c - COPY in both directions, and notifications.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn/pg/pg.h"
+#include "sys/trap.h"
+
+#define PIECE_MAX 1048576u	/* of one CopyData of ours */
+
+/* ---- COPY ... FROM STDIN ---- */
+
+int
+torc_pg_copy_in(struct torc_pg_session *session, const char *sql,
+    uint64_t deadline)
+{
+	return pg_begin_copy(session, sql, PG_COPYING_IN, deadline);
+}
+
+/*
+ * Parks, but not here: an error that has come ends the copy. Without looking
+ * for it, all would be sent before it is seen.
+ */
+static int
+look_for_error(struct torc_pg_session *session, uint64_t deadline)
+{
+	struct pg_message message;
+
+	while (session->lost == 0 &&
+	    torc_conn_unread(session->conn) > session->shown -
+	    session->view.size) {
+		int rc = pg_receive_any(session, &message, deadline);
+
+		if (rc == 1)
+			continue;
+		if (rc == 0)
+			rc = pg_take_event(session, &message);
+		if (rc == PG_FAILED)
+			return torc_pg_finish(session, deadline);
+		if (rc < 0)
+			return pg_give_up(session, rc);
+	}
+	return session->lost;
+}
+
+static void
+put_piece(struct pg_writer *writer, void *size)
+{
+	pg_put_copy_data(writer, *(const size_t *)size);
+}
+
+static int
+write_piece(struct torc_pg_session *session, const void *data, size_t size,
+    uint64_t deadline)
+{
+	int rc = pg_write(session, put_piece, &size, deadline);
+
+	if (rc < 0)
+		return rc;
+	rc = torc_conn_write(session->conn, data, size, deadline);
+	if (rc < 0)
+		session->lost = rc;	/* in the middle of a message */
+	return rc;
+}
+
+int
+torc_pg_copy_write(struct torc_pg_session *session, const void *data,
+    size_t size, uint64_t deadline)
+{
+	const uint8_t *at = data;
+	int rc = 0;
+
+	while (rc == 0 && size > 0) {
+		size_t piece = size < PIECE_MAX ? size : PIECE_MAX;
+
+		torc_require(session->lost < 0 ||
+		    session->answer.stage == PG_COPYING_IN,
+		    "torc_pg_copy_write without torc_pg_copy_in");
+		rc = look_for_error(session, deadline);
+		if (rc == 0)
+			rc = write_piece(session, at, piece, deadline);
+		at += piece;
+		size -= piece;
+	}
+	return rc;
+}
+
+static void
+put_end(struct pg_writer *writer, void *why)
+{
+	if (why != NULL)
+		pg_put_copy_fail(writer, why);
+	else
+		pg_put_copy_done(writer);
+}
+
+int
+torc_pg_copy_end(struct torc_pg_session *session, const char *why,
+    uint64_t *rows, uint64_t deadline)
+{
+	struct pg_message message;
+	int rc;
+
+	torc_require(session->lost < 0 ||
+	    session->answer.stage == PG_COPYING_IN,
+	    "torc_pg_copy_end without torc_pg_copy_in");
+	rc = session->lost;
+	if (rc == 0)
+		rc = pg_write(session, put_end, (void *)(uintptr_t)why,
+		    deadline);
+	/* Until it is not copying any more: what else comes, finish reads. */
+	while (rc >= 0 && session->answer.stage == PG_COPYING_IN)
+		rc = pg_next_event(session, &message, deadline);
+	if (rc >= 0)
+		rc = torc_pg_finish(session, deadline);
+	if (rows != NULL)
+		*rows = session->affected;
+	/* It failed because that was asked for. */
+	return rc == -EREMOTEIO && why != NULL &&
+	    strcmp(session->error.state, "57014") == 0 ? 0 : rc;
+}
+
+/* ---- COPY ... TO STDOUT ---- */
+
+int
+torc_pg_copy_out(struct torc_pg_session *session, const char *sql,
+    uint64_t deadline)
+{
+	return pg_begin_copy(session, sql, PG_COPYING_OUT, deadline);
+}
+
+int
+torc_pg_copy_read(struct torc_pg_session *session, struct torc_slice *data,
+    uint64_t deadline)
+{
+	struct pg_message message;
+	int event = session->lost;
+
+	while (event >= 0 && session->answer.stage == PG_COPYING_OUT) {
+		event = pg_next_event(session, &message, deadline);
+		if (event == PG_COPIED) {
+			*data = (struct torc_slice) { message.data,
+				message.size };
+			return 1;
+		}
+		if (event == PG_DONE)
+			break;
+	}
+	return event < 0 ? event : torc_pg_finish(session, deadline);
+}
+
+/* ---- Notifications ---- */
+
+int
+pg_notes_add(struct torc_pg_session *session,
+    const struct pg_notification *notification)
+{
+	struct pg_notes *notes = &session->notes;
+	const size_t channel = strlen(notification->channel) + 1;
+	const size_t payload = strlen(notification->payload) + 1;
+	const size_t size = sizeof(struct pg_note) + channel + payload;
+	struct pg_note *note;
+
+	if (size > session->pg->config.notices_max - notes->size) {
+		notes->lost = true;
+		return 1;
+	}
+	note = malloc(size);
+	if (note == NULL)
+		return -ENOMEM;
+	memcpy(note->texts, notification->channel, channel);
+	memcpy(note->texts + channel, notification->payload, payload);
+	note->note = (struct torc_pg_notification) { note->texts,
+		note->texts + channel, notification->process };
+	note->size = size;
+	note->next = NULL;
+	if (notes->last != NULL)
+		notes->last->next = note;
+	else
+		notes->first = note;
+	notes->last = note;
+	notes->size += size;
+	return 1;
+}
+
+/* The first one that waits, or NULL. It is kept until the next is taken. */
+static struct pg_note *
+take_note(struct pg_notes *notes)
+{
+	struct pg_note *note = notes->first;
+
+	free(notes->given);
+	notes->given = note;
+	if (note == NULL)
+		return NULL;
+	notes->first = note->next;
+	if (notes->first == NULL)
+		notes->last = NULL;
+	notes->size -= note->size;
+	return note;
+}
+
+void
+pg_notes_free(struct pg_notes *notes)
+{
+	while (take_note(notes) != NULL)
+		continue;
+	notes->lost = false;
+}
+
+/* `"` within the name is doubled. */
+static void
+put_listen(struct pg_writer *writer, void *arg)
+{
+	const char *channel = arg;
+
+	pg_put(writer, "LISTEN \"", 8);
+	for (; *channel != '\0'; channel++)
+		pg_put(writer, *channel == '"' ? "\"\"" : channel,
+		    *channel == '"' ? 2 : 1);
+	pg_put(writer, "\"", 2);
+}
+
+int
+torc_pg_listen(struct torc_pg_session *session, const char *channel,
+    uint64_t deadline)
+{
+	char sql[512];
+	struct pg_writer writer = { .data = (uint8_t *)sql,
+		.size = sizeof(sql) };
+
+	put_listen(&writer, (void *)(uintptr_t)channel);
+	if (!pg_written(&writer))
+		return -ENAMETOOLONG;
+	torc_pg_taint(session);
+	return torc_pg_run(session, sql, deadline);
+}
+
+/* While nothing runs, the server may say why it goes, and nothing else. */
+static int
+take_farewell(struct torc_pg_session *session,
+    const struct pg_message *message)
+{
+	struct pg_report report;
+
+	session->state = 0;
+	session->lost = -EPROTO;
+	if (message->type == PG_ERROR &&
+	    pg_read_report(message, &report) == 0) {
+		pg_keep_error(&session->error, &report);
+		session->lost = -ECONNRESET;
+	}
+	return session->lost;
+}
+
+int
+torc_pg_notified(struct torc_pg_session *session,
+    struct torc_pg_notification *notification, uint64_t deadline)
+{
+	struct pg_notes *notes = &session->notes;
+	struct pg_message message;
+	struct pg_note *note;
+
+	torc_require(session->lost < 0 || session->answer.stage == PG_OVER,
+	    "torc_pg_notified while a statement runs");
+	while ((note = take_note(notes)) == NULL && !notes->lost) {
+		int rc = pg_receive_any(session, &message, deadline);
+
+		if (rc == 0)
+			rc = take_farewell(session, &message);
+		if (rc < 0)
+			return rc;
+	}
+	if (note == NULL) {
+		notes->lost = false;
+		return -EOVERFLOW;
+	}
+	*notification = note->note;
+	return 0;
+}

@@ -1,0 +1,414 @@
+/*
+ * login.c - connections are opened: connected, authenticated, ready; and
+ * closed. TLS will come in between: connect_session() is its place.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn/pg/auth.h"
+#include "conn/pg/pg.h"
+
+struct login {
+	struct torc_pg_session *session;
+	uint64_t deadline;
+	uint32_t method;	/* that was asked for, and answered */
+	bool let_in;
+	char text[3 * PG_SCRAM_SIZE];	/* of a message of ours */
+	int text_size;
+	uint8_t salt[4];
+	struct pg_scram scram;
+};
+
+int
+pg_dial(struct torc_pg *pg, struct torc_conn **conn, uint64_t deadline)
+{
+	return torc_dial_name(conn, pg->config.address, deadline);
+}
+
+/* ---- What is sent ---- */
+
+static void
+put_startup(struct pg_writer *writer, void *arg)
+{
+	const struct torc_pg *pg = arg;
+
+	pg_put_startup(writer, pg->config.user, pg->config.database,
+	    pg->parameters);
+}
+
+static void
+put_text(struct pg_writer *writer, void *arg)
+{
+	const struct login *login = arg;
+
+	pg_put_password(writer, login->text);
+}
+
+static void
+put_first(struct pg_writer *writer, void *arg)
+{
+	const struct login *login = arg;
+
+	pg_put_sasl(writer, PG_SCRAM, login->text, (size_t)login->text_size);
+}
+
+static void
+put_final(struct pg_writer *writer, void *arg)
+{
+	const struct login *login = arg;
+
+	pg_put_sasl_more(writer, login->text, (size_t)login->text_size);
+}
+
+static int
+answer(struct login *login, void (*put)(struct pg_writer *writer, void *arg))
+{
+	return pg_write(login->session, put, login, login->deadline);
+}
+
+/* ---- Work that takes long, or a large stack: on a thread ---- */
+
+static int
+compute_md5(void *arg)
+{
+	struct login *login = arg;
+	const struct torc_pg_config *config = &login->session->pg->config;
+
+	return pg_md5(login->text, config->user, config->password,
+	    login->salt);
+}
+
+static int
+compute_first(void *arg)
+{
+	struct login *login = arg;
+	int rc = pg_scram_begin(&login->scram,
+	    login->session->pg->config.password);
+
+	if (rc < 0)
+		return rc;
+	login->text_size = pg_scram_first(&login->scram, login->text,
+	    sizeof(login->text));
+	return 0;
+}
+
+static int
+compute_final(void *arg)
+{
+	struct login *login = arg;
+	int rc = pg_scram_derive(&login->scram);
+
+	if (rc < 0)
+		return rc;
+	rc = pg_scram_final(&login->scram, login->text, sizeof(login->text));
+	login->text_size = rc;
+	return rc < 0 ? rc : 0;
+}
+
+/* ---- What the server asks for ---- */
+
+static int
+refuse(struct login *login, const char *why)
+{
+	struct torc_pg *pg = login->session->pg;
+
+	pg_say(pg, "log in to %s: %s", pg->config.address, why);
+	return -EACCES;
+}
+
+/* Asked for once, before anything else, and not below what is demanded. */
+static int
+check_method(struct login *login, uint32_t method)
+{
+	const struct torc_pg_config *config = &login->session->pg->config;
+
+	if (login->method != PG_AUTH_OK)
+		return refuse(login, "the server changed its mind about how");
+	login->method = method;
+	if (config->password == NULL)
+		return refuse(login, "the server wants a password");
+	if (config->require_scram && method != PG_AUTH_SASL)
+		return refuse(login, "the server does not offer " PG_SCRAM
+		    ", which is required");
+	if (method == PG_AUTH_CLEARTEXT && !config->allow_cleartext)
+		return refuse(login, "the server wants the password in clear "
+		    "text, which is not allowed");
+	return 0;
+}
+
+static int
+send_cleartext(struct login *login)
+{
+	const char *password = login->session->pg->config.password;
+
+	login->text_size = snprintf(login->text, sizeof(login->text), "%s",
+	    password);
+	if (login->text_size >= (int)sizeof(login->text))
+		return -EMSGSIZE;
+	return answer(login, put_text);
+}
+
+static int
+send_md5(struct login *login, const struct pg_auth *auth)
+{
+	int rc;
+
+	memcpy(login->salt, auth->salt, sizeof(login->salt));
+	rc = torc_offload(compute_md5, login, login->deadline);
+	return rc < 0 ? rc : answer(login, put_text);
+}
+
+static int
+send_first(struct login *login, const struct pg_auth *auth)
+{
+	int rc;
+
+	if (!pg_offers(auth, PG_SCRAM))
+		return refuse(login, "the server offers no " PG_SCRAM);
+	rc = torc_offload(compute_first, login, login->deadline);
+	return rc < 0 ? rc : answer(login, put_first);
+}
+
+static int
+send_final(struct login *login, const struct pg_auth *auth)
+{
+	int rc;
+
+	if (login->method != PG_AUTH_SASL || login->scram.answered)
+		return -EPROTO;
+	rc = pg_scram_challenge(&login->scram, auth->data.data,
+	    auth->data.size, login->session->pg->config.iterations_max);
+	if (rc == -EACCES)
+		return refuse(login, "the server wants more iterations than "
+		    "`iterations_max`");
+	if (rc == 0)
+		rc = torc_offload(compute_final, login, login->deadline);
+	return rc < 0 ? rc : answer(login, put_final);
+}
+
+static int
+verify(struct login *login, const struct pg_auth *auth)
+{
+	int rc = pg_scram_verify(&login->scram, auth->data.data,
+	    auth->data.size);
+
+	return rc != -EACCES ? rc : refuse(login,
+	    "the server did not prove that it knows the password");
+}
+
+static int
+be_let_in(struct login *login)
+{
+	if (login->session->pg->config.require_scram &&
+	    login->method == PG_AUTH_OK)
+		return refuse(login, "the server does not ask for " PG_SCRAM
+		    ", which is required");
+	if (login->method == PG_AUTH_SASL && !login->scram.verified)
+		return refuse(login,
+		    "the server did not prove that it knows the password");
+	login->let_in = true;
+	return 0;
+}
+
+static int
+take_auth(struct login *login, const struct pg_message *message)
+{
+	struct pg_auth auth;
+	int rc = pg_read_auth(message, &auth);
+
+	if (rc < 0 || login->let_in)
+		return -EPROTO;
+	switch (auth.method) {
+	case PG_AUTH_OK:
+		return be_let_in(login);
+	case PG_AUTH_SASL_CONTINUE:
+		return send_final(login, &auth);
+	case PG_AUTH_SASL_FINAL:
+		return verify(login, &auth);
+	case PG_AUTH_CLEARTEXT:
+	case PG_AUTH_MD5:
+	case PG_AUTH_SASL:
+		break;
+	default:
+		pg_say(login->session->pg, "log in to %s: the server wants "
+		    "method %u, which torc does not have",
+		    login->session->pg->config.address, auth.method);
+		return -EOPNOTSUPP;
+	}
+	rc = check_method(login, auth.method);
+	if (rc < 0)
+		return rc;
+	return auth.method == PG_AUTH_MD5 ? send_md5(login, &auth) :
+	    auth.method == PG_AUTH_SASL ? send_first(login, &auth) :
+	    send_cleartext(login);
+}
+
+/* ---- The rest of the startup ---- */
+
+/* Class 28: not let in. Not now: it starts, ends, or has too many. */
+static int
+take_refusal(struct login *login, const struct pg_message *message)
+{
+	struct torc_pg *pg = login->session->pg;
+	struct pg_report report;
+
+	if (pg_read_report(message, &report) < 0)
+		return -EPROTO;
+	pg_say(pg, "log in to %s as %s: %s %s: %s", pg->config.address,
+	    pg->config.user, report.severity, report.state, report.text);
+	if (strncmp(report.state, "28", 2) == 0)
+		return -EACCES;
+	return strncmp(report.state, "57P", 3) == 0 ||
+	    strncmp(report.state, "53", 2) == 0 ? -ECONNREFUSED : -EREMOTEIO;
+}
+
+/* 1 when the server is ready. */
+static int
+take_startup(struct login *login, const struct pg_message *message)
+{
+	struct torc_pg_session *session = login->session;
+	int rc;
+
+	switch (message->type) {
+	case PG_AUTHENTICATION:
+		return take_auth(login, message);
+	case PG_ERROR:
+		return take_refusal(login, message);
+	case PG_NEGOTIATE:
+		return login->let_in ? -EPROTO : 0;
+	case PG_BACKEND_KEY:
+		return login->let_in ? pg_read_key(message, &session->process,
+		    &session->secret) : -EPROTO;
+	case PG_READY:
+		rc = login->let_in ? pg_read_ready(message, &session->state) :
+		    -EPROTO;
+		return rc < 0 ? rc : session->state == 'I' ? 1 : -EPROTO;
+	default:
+		return -EPROTO;
+	}
+}
+
+static int
+log_in(struct torc_pg_session *session, uint64_t deadline)
+{
+	struct login *login = calloc(1, sizeof(*login));
+	struct pg_message message;
+	int rc;
+
+	if (login == NULL)
+		return -ENOMEM;
+	login->session = session;
+	login->deadline = deadline;
+	rc = pg_write(session, put_startup, session->pg, deadline);
+	while (rc == 0) {
+		rc = pg_receive(session, &message, deadline);
+		if (rc == 0)
+			rc = take_startup(login, &message);
+	}
+	explicit_bzero(login, sizeof(*login));
+	free(login);
+	return rc < 0 ? rc : 0;
+}
+
+/* ---- For the pools ---- */
+
+static void
+free_session(void *arg, void *item)
+{
+	struct torc_pg_session *session = item;
+
+	(void)arg;
+	pg_cancel_forget(session);
+	pg_answer_end(&session->answer);
+	pg_cache_fini(&session->cache);
+	pg_stream_free(session);
+	free(session->values);
+	free(session);
+}
+
+/* Parks. Connected, and protected if that is asked for. */
+static int
+connect_session(struct torc_pg_session *session, uint64_t deadline)
+{
+	struct torc_pg *pg = session->pg;
+	int rc = pg_dial(pg, &session->conn, deadline);
+
+	if (rc < 0)
+		pg_say(pg, "connect to %s: %s", pg->config.address,
+		    rc == -ETIMEDOUT ? "no connection in time" :
+		    strerror(-rc));
+	return rc;
+}
+
+static int
+open_session(void *arg, void **item, uint64_t deadline)
+{
+	struct torc_pg *pg = arg;
+	struct torc_pg_session *session = calloc(1, sizeof(*session));
+	int rc;
+
+	if (session == NULL ||
+	    pg_cache_init(&session->cache, pg->config.statements) < 0) {
+		free(session);
+		return -ENOMEM;
+	}
+	session->pg = pg;
+	rc = connect_session(session, deadline);
+	if (rc < 0) {
+		free_session(NULL, session);
+		return rc;
+	}
+	pg->trouble[0] = '\0';
+	rc = log_in(session, deadline);
+	if (rc == 0) {
+		*item = session;
+		return 0;
+	}
+	if (pg->trouble[0] == '\0')
+		pg_say(pg, "log in to %s: %s", pg->config.address,
+		    rc == -ETIMEDOUT ? "no answer in time" : strerror(-rc));
+	torc_conn_close(session->conn, 0);
+	free_session(NULL, session);
+	return rc;
+}
+
+static void
+put_terminate(struct pg_writer *writer, void *arg)
+{
+	(void)arg;
+	pg_put_terminate(writer);
+}
+
+static void
+close_session(void *arg, void *item)
+{
+	struct torc_pg_session *session = item;
+	const uint64_t deadline = torc_after_ms(1000);
+	/* What is in the middle of something is not waited for. */
+	const bool idle = session->lost == 0 && session->state == 'I';
+
+	if (idle)
+		pg_write(session, put_terminate, NULL, deadline);
+	torc_conn_close(session->conn, idle ? deadline : 0);
+	free_session(arg, session);
+}
+
+static bool
+session_usable(void *arg, void *item)
+{
+	struct torc_pg_session *session = item;
+
+	(void)arg;
+	return session->lost == 0 && pg_carry_empty(&session->carry) &&
+	    torc_conn_usable(session->conn);
+}
+
+const struct torc_pool_kind pg_pool_kind = {
+	.name = "postgres",
+	.open = open_session,
+	.close = close_session,
+	.free = free_session,
+	.usable = session_usable,
+};

@@ -1,0 +1,310 @@
+/*
+ * pg.h - what the files of the client share.
+ *
+ *   client.c    configuration, pools, what torc_pg_of() finds
+ *   login.c     opens a connection, and closes it
+ *   stream.c    bytes received to messages, and what comes unasked
+ *   cache.c     the statements that are prepared on a connection
+ *   answer.c    which message may follow which
+ *   share.c     statements of many fibers over shared connections
+ *   result.c    a collected result
+ *   session.c   a connection of one fiber: rows as a stream, cancelling
+ *   copy.c      COPY, LISTEN
+ */
+#ifndef TORC_PG_PG_H
+#define TORC_PG_PG_H
+
+#include "conn/pg/wire.h"
+#include "conn/pipeline.h"
+
+/* ---- Statements (cache.c) ---- */
+
+/* Prepared on one connection; whose result refers to its columns, holds it. */
+struct pg_statement {
+	struct pg_statement *chain;	/* of its bucket */
+	struct pg_statement *newer;
+	struct pg_statement *older;
+	unsigned refs;
+	uint64_t hash;
+	uint64_t id;		/* of its name; used once */
+	char *sql;
+	uint32_t *types;
+	unsigned type_count;
+	bool binary;
+	struct torc_pg_column *columns;	/* and their names behind them */
+	unsigned column_count;
+};
+
+struct pg_cache {
+	struct pg_statement **buckets;
+	unsigned bucket_count;	/* a power of two */
+	unsigned count;
+	unsigned most;
+	struct pg_statement *newest;
+	struct pg_statement *oldest;
+	struct pg_statement *closing;	/* not in it any more; by `chain` */
+	uint64_t last_id;
+};
+
+#define PG_NAME_SIZE 24u
+
+int pg_cache_init(struct pg_cache *cache, unsigned most);
+void pg_cache_fini(struct pg_cache *cache);
+struct pg_statement *pg_cache_find(struct pg_cache *cache,
+    const struct torc_pg_statement *wanted);
+/* Not there yet; the oldest goes for it. NULL: no memory. */
+struct pg_statement *pg_cache_add(struct pg_cache *cache,
+    const struct torc_pg_statement *wanted);
+/* Forget it; `close`: the server has it and is to forget it, too. */
+void pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
+    bool close);
+/* Whether the server is told to forget some: write that. */
+void pg_cache_put_closing(const struct pg_cache *cache,
+    struct pg_writer *writer);
+void pg_cache_closed(struct pg_cache *cache);
+
+struct pg_statement *pg_statement_ref(struct pg_statement *statement);
+void pg_statement_unref(struct pg_statement *statement);
+void pg_statement_name(const struct pg_statement *statement,
+    char name[static PG_NAME_SIZE]);
+/* Take the columns of a RowDescription. 0, -EPROTO or -ENOMEM. */
+int pg_statement_describe(struct pg_statement *statement,
+    const struct pg_message *message);
+/* One that no cache has: for the results of simple statements. */
+struct pg_statement *pg_statement_loose(void);
+
+/* ---- Answers (answer.c) ---- */
+
+enum pg_stage {
+	PG_OVER,	/* nothing is expected */
+	PG_PARSE,	/* of a prepared statement: these in order */
+	PG_DESCRIBE,
+	PG_FIELDS,
+	PG_BIND,
+	PG_ROWS,
+	PG_COMPLETE,	/* or failed: only the end is missing */
+	PG_BETWEEN,	/* of a simple one: a result, or the end */
+	PG_COPYING_IN,
+	PG_COPYING_OUT,
+};
+
+struct pg_answer {
+	enum pg_stage stage;
+	enum pg_stage failed_in;
+	bool simple;
+	struct pg_statement *statement;	/* held */
+};
+
+enum pg_event {
+	PG_NOTHING,
+	PG_BOUND,	/* rows come next */
+	PG_ROW,
+	PG_DONE,	/* a result is whole */
+	PG_FAILED,
+	PG_FINISHED,	/* all is over */
+	PG_COPY_BEGINS,
+	PG_COPIED,	/* a piece */
+};
+
+/* What a message means here, or -EPROTO if it cannot come here; -ENOMEM. */
+int pg_answer_take(struct pg_answer *answer, const struct pg_message *message);
+
+/* ---- Connections ---- */
+
+/* Of a message that is not whole yet. */
+struct pg_carry {
+	uint8_t *data;
+	size_t used;
+	size_t room;
+	bool whole;		/* it was given, and is done with */
+};
+
+struct pg_setting {
+	struct pg_setting *next;
+	char *value;
+	char name[];
+};
+
+/* A notification that waits, with its texts behind it. */
+struct pg_note {
+	struct pg_note *next;
+	size_t size;
+	struct torc_pg_notification note;
+	char texts[];
+};
+
+struct pg_notes {
+	struct pg_note *first;
+	struct pg_note *last;
+	struct pg_note *given;
+	size_t size;
+	bool lost;
+};
+
+struct pg_cancel;
+
+/* A connection to the server, shared or rented. */
+struct torc_pg_session {
+	struct torc_pg *pg;
+	struct torc_conn *conn;
+	struct pg_carry carry;
+	struct pg_cache cache;
+	struct pg_setting *settings;
+	unsigned setting_count;
+	uint32_t process;
+	uint32_t secret;
+	char state;		/* as the server said last */
+	int lost;		/* it cannot be used any more: why */
+	struct torc_pg_error error;
+
+	/* Shared: share.c. */
+	struct torc_pipeline pipeline;
+	unsigned users;
+	bool retired;
+
+	/* Rented: session.c. */
+	struct torc_slice view;	/* received and not looked at */
+	size_t shown;		/* of that and what was, not consumed */
+	struct pg_answer answer;
+	struct pg_cancel *cancel;
+	struct torc_waiters calm;	/* for the end of it */
+	bool tainted;
+	bool failed;		/* the statement that runs has */
+	bool forgotten;		/* by the server: that is why */
+	bool result_over;
+	unsigned value_room;
+	struct torc_slice *values;
+	struct torc_slice copied;
+	uint64_t affected;
+	char tag[64];
+	struct pg_notes notes;
+};
+
+/* ---- The client (client.c) ---- */
+
+struct torc_pg {
+	struct torc_reactor *reactor;
+	struct torc_pg_config config;
+	char *texts;		/* of the configuration */
+	const char **parameters;
+	struct torc_pool *shared_pool;
+	struct torc_pool *session_pool;
+	struct torc_pg_session **shared;	/* in use, `shared` of them */
+	unsigned shared_count;
+	unsigned opening;
+	unsigned waiting;
+	struct torc_waiters waiters;	/* for a shared connection */
+	unsigned fibers;	/* of its own */
+	bool doomed;		/* the last of them frees it */
+	struct torc_waiters quiet;	/* until there are none */
+	struct torc_pg_stats stats;
+	char trouble[320];
+};
+
+/* Run entry(arg) on a fiber that torc_pg_destroy() waits for; the last thing
+ * that it does is pg_fiber_end(). 0 or a negative errno. */
+int pg_fiber(struct torc_pg *pg, torc_fiber_entry *entry, void *arg);
+void pg_fiber_end(struct torc_pg *pg);
+
+__attribute__((format(printf, 2, 3)))
+void pg_say(struct torc_pg *pg, const char *format, ...);
+
+/* ---- Bytes to messages (stream.c) ---- */
+
+/* The next message of what was received: 1, 0 if it is not whole (then all of
+ * the view was taken), or a negative errno. */
+int pg_carry_next(struct pg_carry *carry, struct pg_message *message,
+    struct torc_slice *view, size_t most);
+void pg_carry_free(struct pg_carry *carry);
+
+/* Whether there is no part of a message. */
+static inline bool
+pg_carry_empty(const struct pg_carry *carry)
+{
+	return carry->used == 0 || carry->whole;
+}
+
+/* 1 if it was a message that may come at any time; 0 if not, or -errno. */
+int pg_take_unasked(struct torc_pg_session *session,
+    const struct pg_message *message);
+
+/* Parks. The next message: 0 if it was asked for, 1 if it came unasked and is
+ * done with, or -errno. What ends the stream is kept in `lost`. */
+int pg_receive_any(struct torc_pg_session *session,
+    struct pg_message *message, uint64_t deadline);
+/* Parks. The next one that was asked for. */
+int pg_receive(struct torc_pg_session *session, struct pg_message *message,
+    uint64_t deadline);
+
+/* Parks. Write what put(writer, arg) writes. */
+int pg_write(struct torc_pg_session *session,
+    void (*put)(struct pg_writer *writer, void *arg), void *arg,
+    uint64_t deadline);
+
+void pg_keep_error(struct torc_pg_error *error,
+    const struct pg_report *report);
+__attribute__((format(printf, 2, 3)))
+void pg_own_error(struct torc_pg_error *error, const char *format, ...);
+
+void pg_stream_free(struct torc_pg_session *session);
+
+/* ---- Opening and closing (login.c) ---- */
+
+/* For both pools. */
+extern const struct torc_pool_kind pg_pool_kind;
+
+/* Parks. Connect, without more. */
+int pg_dial(struct torc_pg *pg, struct torc_conn **conn, uint64_t deadline);
+
+/* ---- Asking (share.c, session.c) ---- */
+
+/* What is written for a statement. */
+struct pg_asking {
+	const struct torc_pg_statement *wanted;
+	struct pg_cache *cache;
+	struct pg_statement *statement;
+	bool parse;		/* it is not prepared yet */
+};
+
+/* Find it in the cache, or put it there: 0, -ENOMEM. */
+int pg_asking_init(struct pg_asking *asking,
+    struct torc_pg_session *session, const struct torc_pg_statement *wanted);
+void pg_asking_put(struct pg_writer *writer, void *asking);
+void pg_answer_begin(struct pg_answer *answer,
+    const struct pg_asking *asking);
+void pg_answer_end(struct pg_answer *answer);
+
+/*
+ * A statement failed: what becomes of it in the cache. Whether it would be
+ * worth another try, as the server only forgot it.
+ */
+bool pg_answer_failed(struct torc_pg_session *session,
+    const struct pg_answer *answer, const struct pg_report *report);
+
+void pg_require_statement(const struct torc_pg_statement *statement);
+
+/* Nobody asks any more: the shared ones that still have answers to come. */
+void pg_share_end(struct torc_pg *pg);
+
+/* ---- Cancelling (session.c) ---- */
+
+/* Ask the server to end what runs on this connection. */
+void pg_cancel_begin(struct torc_pg_session *session);
+/* The connection goes; a cancel that is under way does not need it. */
+void pg_cancel_forget(struct torc_pg_session *session);
+
+/* Parks. What copy.c needs of session.c: as torc_pg_begin_simple(); the next
+ * event but PG_NOTHING; the event of a message. */
+int pg_begin_copy(struct torc_pg_session *session, const char *sql,
+    enum pg_stage stage, uint64_t deadline);
+int pg_next_event(struct torc_pg_session *session, struct pg_message *message,
+    uint64_t deadline);
+int pg_take_event(struct torc_pg_session *session,
+    const struct pg_message *message);
+int pg_give_up(struct torc_pg_session *session, int error);
+
+void pg_notes_free(struct pg_notes *notes);
+int pg_notes_add(struct torc_pg_session *session,
+    const struct pg_notification *notification);
+
+#endif

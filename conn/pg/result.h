@@ -1,0 +1,37 @@
+/*
+ * result.h - a request over a shared connection, and its result.
+ */
+#ifndef TORC_PG_RESULT_H
+#define TORC_PG_RESULT_H
+
+#include "conn/pg/pg.h"
+
+#define PG_FEW 16u	/* columns that need no memory of their own */
+
+struct torc_pg_result {
+	struct torc_request base;	/* in the pipeline */
+	struct pg_answer answer;
+	struct torc_pg_error *error;
+	int failure;		/* of the statement, 0 if there was none */
+	bool forgotten;		/* by the server: try again */
+	uint64_t rows;
+	uint64_t affected;
+	uint8_t *data;		/* rows */
+	size_t used;
+	size_t room;
+	size_t at;		/* the next one to be given */
+	struct torc_slice *many;
+	/* From here on not zero at first. */
+	struct torc_slice values[PG_FEW];
+	uint8_t small[512];
+};
+
+struct torc_pg_result *pg_result_new(void);
+/* 0, -EMSGSIZE, -ENOMEM. */
+int pg_result_add(struct torc_pg_result *result, const struct pg_message *row,
+    size_t most);
+void pg_result_clear(struct torc_pg_result *result);
+/* Where its error goes; NULL: no memory. */
+struct torc_pg_error *pg_result_fault(struct torc_pg_result *result);
+
+#endif

@@ -1,0 +1,563 @@
+/*
+ * session.c - a connection that one fiber has for itself.
+ *
+ * A statement runs from its writing until the server is ready again. One that
+ * is given up in between is cancelled at once, on a fiber of its own; the next
+ * call, or the one who cleans up after a release, reads until the server is
+ * ready, and waits until the cancel has gone: it could hit the next one.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "conn/pg/pg.h"
+#include "sys/trap.h"
+
+/* ---- Cancelling ---- */
+
+struct pg_cancel {
+	struct torc_pg *pg;
+	struct torc_pg_session *session;	/* NULL: it is gone */
+	uint32_t process;
+	uint32_t secret;
+};
+
+/* Parks. The server closes the connection when it has passed it on. */
+static void
+send_cancel(const struct pg_cancel *cancel, uint64_t deadline)
+{
+	uint8_t memory[16];
+	struct pg_writer writer = { .data = memory, .size = sizeof(memory) };
+	struct torc_conn *conn;
+	struct torc_slice none;
+
+	if (pg_dial(cancel->pg, &conn, deadline) < 0)
+		return;
+	pg_put_cancel(&writer, cancel->process, cancel->secret);
+	if (torc_conn_write(conn, memory, writer.used, deadline) == 0)
+		torc_conn_recv(conn, &none, deadline);
+	torc_conn_close(conn, 0);
+}
+
+static int
+run_cancel(void *arg)
+{
+	struct pg_cancel *cancel = arg;
+	struct torc_pg *pg = cancel->pg;
+
+	send_cancel(cancel, torc_after_ms(pg->config.cancel_ms));
+	if (cancel->session != NULL) {
+		cancel->session->cancel = NULL;
+		torc_wake_all(&cancel->session->calm, 0);
+	}
+	free(cancel);
+	pg_fiber_end(pg);
+	return 0;
+}
+
+void
+pg_cancel_begin(struct torc_pg_session *session)
+{
+	struct pg_cancel *cancel;
+
+	if (session->cancel != NULL || session->process == 0)
+		return;
+	cancel = malloc(sizeof(*cancel));
+	if (cancel == NULL)
+		return;
+	*cancel = (struct pg_cancel) { session->pg, session,
+		session->process, session->secret };
+	if (pg_fiber(session->pg, run_cancel, cancel) < 0) {
+		free(cancel);
+		return;
+	}
+	session->cancel = cancel;
+	session->pg->stats.cancels++;
+}
+
+void
+pg_cancel_forget(struct torc_pg_session *session)
+{
+	if (session->cancel != NULL)
+		session->cancel->session = NULL;
+	session->cancel = NULL;
+}
+
+/* ---- What comes in ---- */
+
+static bool
+is_running(const struct torc_pg_session *session)
+{
+	return session->answer.stage != PG_OVER;
+}
+
+int
+pg_give_up(struct torc_pg_session *session, int error)
+{
+	if (is_running(session) && session->lost == 0)
+		pg_cancel_begin(session);
+	return error;
+}
+
+static int
+note_failure(struct torc_pg_session *session, const struct pg_message *message)
+{
+	struct pg_report report;
+	int rc = pg_read_report(message, &report);
+
+	if (rc < 0)
+		return rc;
+	if (!session->failed)
+		pg_keep_error(&session->error, &report);
+	session->failed = true;
+	if (pg_answer_failed(session, &session->answer, &report))
+		session->forgotten = true;
+	return PG_FAILED;
+}
+
+static int
+note_done(struct torc_pg_session *session, const struct pg_message *message)
+{
+	const char *tag = "";
+	int rc = message->type == PG_EMPTY_QUERY ? 0 :
+	    pg_read_complete(message, &tag, &session->affected);
+
+	snprintf(session->tag, sizeof(session->tag), "%s", tag);
+	session->result_over = true;
+	return rc < 0 ? rc : PG_DONE;
+}
+
+/* The server is ready: nothing received is needed any more. */
+static int
+note_ready(struct torc_pg_session *session, const struct pg_message *message)
+{
+	int rc = pg_read_ready(message, &session->state);
+
+	if (session->view.size == 0) {
+		torc_conn_consume(session->conn, session->shown);
+		session->shown = 0;
+	}
+	return rc < 0 ? rc : PG_FINISHED;
+}
+
+static int
+note_event(struct torc_pg_session *session, const struct pg_message *message,
+    int event)
+{
+	switch (event) {
+	case PG_FAILED:
+		return note_failure(session, message);
+	case PG_DONE:
+		return note_done(session, message);
+	case PG_FINISHED:
+		return note_ready(session, message);
+	default:
+		return event;
+	}
+}
+
+/* What is not understood ends the connection. */
+int
+pg_take_event(struct torc_pg_session *session,
+    const struct pg_message *message)
+{
+	int event = note_event(session, message,
+	    pg_answer_take(&session->answer, message));
+
+	if (event < 0) {
+		session->lost = event;
+		session->state = 0;
+	}
+	return event;
+}
+
+int
+pg_next_event(struct torc_pg_session *session, struct pg_message *message,
+    uint64_t deadline)
+{
+	int event = PG_NOTHING;
+
+	while (event == PG_NOTHING) {
+		int rc = pg_receive(session, message, deadline);
+
+		if (rc < 0)
+			return pg_give_up(session, rc);
+		event = pg_take_event(session, message);
+	}
+	return event;
+}
+
+/* Parks. Until the server is ready. */
+static int
+read_to_end(struct torc_pg_session *session, uint64_t deadline)
+{
+	struct pg_message message;
+	int rc = session->lost;
+
+	while (rc >= 0 && is_running(session))
+		rc = pg_next_event(session, &message, deadline);
+	return rc < 0 ? rc : session->failed ? -EREMOTEIO : 0;
+}
+
+/* ---- Between statements ---- */
+
+static void
+put_fail(struct pg_writer *writer, void *arg)
+{
+	(void)arg;
+	pg_put_copy_fail(writer, "given up");
+}
+
+/* Parks. Nothing runs any more, and nothing is on its way to the server. */
+static int
+settle(struct torc_pg_session *session, uint64_t deadline)
+{
+	int rc = session->lost;
+
+	if (rc == 0 && session->answer.stage == PG_COPYING_IN)
+		rc = pg_write(session, put_fail, NULL, deadline);
+	if (rc == 0)
+		rc = read_to_end(session, deadline);
+	if (rc < 0 && rc != -EREMOTEIO)
+		return rc;
+	rc = 0;
+	while (rc == 0 && session->cancel != NULL)
+		rc = torc_wait(&session->calm, deadline);
+	return rc;
+}
+
+static void
+reset(struct torc_pg_session *session)
+{
+	pg_answer_end(&session->answer);
+	memset(&session->error, 0, sizeof(session->error));
+	session->failed = false;
+	session->forgotten = false;
+	session->result_over = false;
+	session->affected = 0;
+	session->tag[0] = '\0';
+}
+
+/* ---- Beginning ---- */
+
+static int
+write_prepared(struct torc_pg_session *session,
+    const struct torc_pg_statement *statement, uint64_t deadline)
+{
+	struct pg_asking asking;
+	int rc = pg_asking_init(&asking, session, statement);
+
+	if (rc < 0)
+		return rc;
+	rc = pg_write(session, pg_asking_put, &asking, deadline);
+	pg_cache_closed(&session->cache);
+	if (rc == 0)
+		pg_answer_begin(&session->answer, &asking);
+	return rc;
+}
+
+/* What the statement cannot be used for is ended. */
+static int
+refuse_copy(struct torc_pg_session *session)
+{
+	pg_own_error(&session->error, "COPY needs torc_pg_copy_in() or "
+	    "torc_pg_copy_out()");
+	return pg_give_up(session, -EOPNOTSUPP);
+}
+
+/* Parks. Until its rows begin. */
+static int
+await_rows(struct torc_pg_session *session, uint64_t deadline)
+{
+	struct pg_message message;
+	int event = pg_next_event(session, &message, deadline);
+
+	if (event == PG_FAILED)
+		return read_to_end(session, deadline);
+	if (event == PG_COPY_BEGINS)
+		return refuse_copy(session);
+	return event < 0 ? event : 0;
+}
+
+int
+torc_pg_begin(struct torc_pg_session *session,
+    const struct torc_pg_statement *statement, uint64_t deadline)
+{
+	bool again = false;
+	int rc;
+
+	pg_require_statement(statement);
+	for (;;) {
+		char before;
+
+		rc = settle(session, deadline);
+		if (rc < 0)
+			return rc;
+		before = session->state;
+		reset(session);
+		rc = write_prepared(session, statement, deadline);
+		if (rc == 0)
+			rc = await_rows(session, deadline);
+		/* In a transaction, all has failed with it. */
+		if (rc != -EREMOTEIO || !session->forgotten || again ||
+		    before != 'I')
+			return rc;
+		again = true;
+		session->pg->stats.repeated++;
+	}
+}
+
+static void
+put_simple(struct pg_writer *writer, void *sql)
+{
+	pg_put_simple(writer, sql);
+}
+
+/* Parks. */
+static int
+write_simple(struct torc_pg_session *session, const char *sql,
+    uint64_t deadline)
+{
+	int rc = settle(session, deadline);
+
+	if (rc < 0)
+		return rc;
+	reset(session);
+	rc = pg_write(session, put_simple, (void *)(uintptr_t)sql, deadline);
+	if (rc == 0)
+		session->answer = (struct pg_answer) { .stage = PG_BETWEEN,
+			.simple = true };
+	return rc;
+}
+
+int
+torc_pg_begin_simple(struct torc_pg_session *session, const char *sql,
+    uint64_t deadline)
+{
+	int rc = write_simple(session, sql, deadline);
+
+	return rc < 0 ? rc : await_rows(session, deadline);
+}
+
+int
+pg_begin_copy(struct torc_pg_session *session, const char *sql,
+    enum pg_stage stage, uint64_t deadline)
+{
+	struct pg_message message;
+	int rc = write_simple(session, sql, deadline);
+
+	if (rc < 0)
+		return rc;
+	rc = pg_next_event(session, &message, deadline);
+	if (rc == PG_COPY_BEGINS && session->answer.stage == stage)
+		return 0;
+	if (rc == PG_FAILED)
+		return read_to_end(session, deadline);
+	if (rc < 0)
+		return rc;
+	pg_own_error(&session->error, "this statement is no such COPY");
+	return pg_give_up(session, -EOPNOTSUPP);
+}
+
+/* ---- Rows ---- */
+
+unsigned
+torc_pg_session_columns(const struct torc_pg_session *session,
+    const struct torc_pg_column **columns)
+{
+	const struct pg_statement *statement = session->answer.statement;
+
+	if (columns != NULL)
+		*columns = statement != NULL ? statement->columns : NULL;
+	return statement != NULL ? statement->column_count : 0;
+}
+
+static int
+give_row(struct torc_pg_session *session, const struct pg_message *message,
+    struct torc_pg_row *row)
+{
+	const unsigned count = torc_pg_session_columns(session, NULL);
+
+	if (count > session->value_room) {
+		struct torc_slice *values = realloc(session->values,
+		    count * sizeof(*values));
+
+		if (values == NULL)
+			return pg_give_up(session, -ENOMEM);
+		session->values = values;
+		session->value_room = count;
+	}
+	pg_read_row(message, session->values, count);
+	*row = (struct torc_pg_row) { session->values, count };
+	return 1;
+}
+
+/* A prepared statement is over when the server has committed it. */
+static bool
+is_result_over(const struct torc_pg_session *session)
+{
+	return !is_running(session) ||
+	    (session->result_over && session->answer.simple);
+}
+
+int
+torc_pg_fetch(struct torc_pg_session *session, struct torc_pg_row *row,
+    uint64_t deadline)
+{
+	struct pg_message message;
+	int event;
+
+	while (session->lost == 0 && !is_result_over(session)) {
+		event = pg_next_event(session, &message, deadline);
+		if (event == PG_ROW)
+			return give_row(session, &message, row);
+		if (event == PG_FAILED)
+			return read_to_end(session, deadline);
+		if (event == PG_COPY_BEGINS)
+			return refuse_copy(session);
+		if (event < 0)
+			return event;
+	}
+	return session->lost < 0 ? session->lost :
+	    session->failed ? -EREMOTEIO : 0;
+}
+
+int
+torc_pg_more(struct torc_pg_session *session, uint64_t deadline)
+{
+	struct torc_pg_row row;
+	int rc;
+
+	do
+		rc = torc_pg_fetch(session, &row, deadline);
+	while (rc > 0);
+	if (rc < 0 || !is_running(session))
+		return rc;
+	session->result_over = false;
+	rc = await_rows(session, deadline);
+	return rc < 0 ? rc : is_running(session);
+}
+
+int
+torc_pg_finish(struct torc_pg_session *session, uint64_t deadline)
+{
+	int rc = settle(session, deadline);
+
+	return rc < 0 ? rc : session->failed ? -EREMOTEIO : 0;
+}
+
+const char *
+torc_pg_tag(const struct torc_pg_session *session, uint64_t *affected)
+{
+	if (affected != NULL)
+		*affected = session->affected;
+	return session->tag;
+}
+
+/* COMMIT and END of a transaction that failed say "ROLLBACK", and no error. */
+static bool
+did_not_commit(const struct torc_pg_session *session, const char *sql)
+{
+	sql += strspn(sql, " \t\r\n");
+	return strcmp(session->tag, "ROLLBACK") == 0 &&
+	    (strncasecmp(sql, "commit", 6) == 0 ||
+	    strncasecmp(sql, "end", 3) == 0);
+}
+
+int
+torc_pg_run(struct torc_pg_session *session, const char *sql,
+    uint64_t deadline)
+{
+	int rc = write_simple(session, sql, deadline);
+
+	if (rc == 0)
+		rc = torc_pg_finish(session, deadline);
+	if (rc < 0 || !did_not_commit(session, sql))
+		return rc;
+	pg_own_error(&session->error,
+	    "the transaction had failed, and was rolled back");
+	return -EREMOTEIO;
+}
+
+/* ---- Renting ---- */
+
+int
+torc_pg_acquire(struct torc_pg *pg, struct torc_pg_session **session,
+    uint64_t deadline)
+{
+	void *item;
+	int rc = torc_pool_acquire(pg->session_pool, &item, deadline);
+
+	if (rc < 0)
+		return rc;
+	*session = item;
+	memset(&(*session)->error, 0, sizeof((*session)->error));
+	return 0;
+}
+
+/* Whether it is as it was when it was opened, and not after a LISTEN. */
+static bool
+is_clean(const struct torc_pg_session *session)
+{
+	return session->lost == 0 && !session->tainted &&
+	    !is_running(session) && session->state == 'I' &&
+	    session->cancel == NULL && session->view.size == 0 &&
+	    pg_carry_empty(&session->carry);
+}
+
+static void
+give_back(struct torc_pg_session *session)
+{
+	const bool reusable = is_clean(session);
+
+	pg_notes_free(&session->notes);
+	torc_pool_release(session->pg->session_pool, session, reusable);
+}
+
+/* Parks. End what was left: a statement, a transaction. */
+static int
+clean_up(void *arg)
+{
+	struct torc_pg_session *session = arg;
+	struct torc_pg *pg = session->pg;
+	const uint64_t deadline = torc_after_ms(pg->config.cancel_ms);
+	int rc;
+
+	if (is_running(session))
+		pg_cancel_begin(session);
+	rc = settle(session, deadline);
+	if (rc == 0 && session->state != 'I')
+		torc_pg_run(session, "ROLLBACK", deadline);
+	give_back(session);
+	pg_fiber_end(pg);
+	return 0;
+}
+
+void
+torc_pg_release(struct torc_pg_session *session)
+{
+	if (is_clean(session) || session->tainted || session->lost < 0 ||
+	    pg_fiber(session->pg, clean_up, session) < 0)
+		give_back(session);
+}
+
+void
+torc_pg_taint(struct torc_pg_session *session)
+{
+	session->tainted = true;
+}
+
+const struct torc_pg_error *
+torc_pg_session_error(const struct torc_pg_session *session)
+{
+	return &session->error;
+}
+
+char
+torc_pg_state(const struct torc_pg_session *session)
+{
+	return (char)(is_running(session) || session->lost < 0 ? 0 :
+	    session->state);
+}

@@ -1,0 +1,432 @@
+/*
+ * share.c - statements of many fibers over a few connections.
+ *
+ * A shared connection is rented from its pool while anybody uses it. While
+ * others are idle or may be opened, nobody queues behind another; then the one
+ * with the fewest statements is taken. One that is retired gets no more of
+ * them, and is closed when those who use it are through.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "conn/pg/result.h"
+#include "sys/trap.h"
+
+/* ---- What comes in ---- */
+
+/* The statement has failed, and the connection goes on. */
+static int
+note_failure(struct torc_pg_session *session, struct torc_pg_result *result,
+    const struct pg_message *message)
+{
+	struct torc_pg_error *error = pg_result_fault(result);
+	struct pg_report report;
+	int rc = pg_read_report(message, &report);
+
+	if (rc < 0)
+		return rc;
+	if (error == NULL)
+		return -ENOMEM;
+	pg_keep_error(error, &report);
+	result->failure = -EREMOTEIO;
+	result->forgotten = pg_answer_failed(session, &result->answer,
+	    &report);
+	pg_result_clear(result);
+	return 0;
+}
+
+static int
+note_row(struct torc_pg_session *session, struct torc_pg_result *result,
+    const struct pg_message *message)
+{
+	const unsigned most = session->pg->config.result_max;
+	struct torc_pg_error *error;
+	int rc;
+
+	if (result->failure < 0 || result->base.abandoned)
+		return 0;
+	rc = pg_result_add(result, message, most);
+	if (rc == 0)
+		return 0;
+	error = pg_result_fault(result);
+	if (error != NULL)
+		pg_own_error(error, "the result has more than `result_max` "
+		    "bytes, %u", most);
+	result->failure = rc;
+	pg_result_clear(result);
+	return 0;
+}
+
+/* A transaction that is open would swallow the statements of others. */
+static int
+note_end(struct torc_pg_session *session, struct torc_pg_result *result,
+    const struct pg_message *message)
+{
+	int rc = pg_read_ready(message, &session->state);
+	struct torc_pg_error *error;
+
+	if (rc < 0 || session->state == 'I')
+		return rc;
+	error = pg_result_fault(result);
+	if (error != NULL)
+		pg_own_error(error, "the statement left a transaction open on "
+		    "a shared connection, which was closed");
+	return -ECONNABORTED;
+}
+
+static int
+note_event(struct torc_pg_session *session, struct torc_pg_result *result,
+    const struct pg_message *message, int event)
+{
+	const char *tag;
+
+	switch (event) {
+	case PG_ROW:
+		return note_row(session, result, message);
+	case PG_DONE:
+		return message->type == PG_EMPTY_QUERY ? 0 :
+		    pg_read_complete(message, &tag, &result->affected);
+	case PG_FAILED:
+		return note_failure(session, result, message);
+	case PG_FINISHED:
+		return note_end(session, result, message);
+	case PG_COPY_BEGINS:
+		return -EOPNOTSUPP;
+	default:
+		return event < 0 ? event : 0;
+	}
+}
+
+static long
+feed(void *arg, struct torc_request *request, const uint8_t *data,
+    size_t size, bool *done)
+{
+	struct torc_pg_session *session = arg;
+	struct torc_pg_result *result = (struct torc_pg_result *)request;
+	struct torc_slice view = { data, size };
+	struct pg_message message;
+	int rc;
+
+	while (!*done) {
+		rc = pg_carry_next(&session->carry, &message, &view,
+		    session->pg->config.message_max);
+		if (rc == 0)
+			break;
+		if (rc > 0)
+			rc = pg_take_unasked(session, &message);
+		if (rc == 1)
+			continue;
+		if (rc == 0)
+			rc = note_event(session, result, &message,
+			    pg_answer_take(&result->answer, &message));
+		if (rc < 0)
+			return rc;
+		*done = result->answer.stage == PG_OVER;
+	}
+	return (long)(size - view.size);
+}
+
+/* Bytes that belong to no statement. The server may say why it goes. */
+static long
+feed_unasked(void *arg, const uint8_t *data, size_t size)
+{
+	struct torc_pg_session *session = arg;
+	struct torc_slice view = { data, size };
+	struct pg_message message;
+	int rc;
+
+	while ((rc = pg_carry_next(&session->carry, &message, &view,
+	    session->pg->config.message_max)) > 0) {
+		rc = message.type == PG_ERROR ? -ECONNRESET :
+		    pg_take_unasked(session, &message);
+		if (rc <= 0)
+			return rc < 0 ? rc : -EPROTO;
+	}
+	return rc < 0 ? rc : (long)size;
+}
+
+static void
+drop(void *arg, struct torc_request *request)
+{
+	(void)arg;
+	torc_pg_free((struct torc_pg_result *)request);
+}
+
+static const struct torc_pipeline_kind pipeline_kind = {
+	.feed = feed,
+	.unasked = feed_unasked,
+	.drop = drop,
+};
+
+/* ---- Connections come and go ---- */
+
+static void
+add_shared(struct torc_pg *pg, struct torc_pg_session *session)
+{
+	torc_pipeline_init(&session->pipeline, session->conn, &pipeline_kind,
+	    session);
+	session->users = 0;
+	pg->shared[pg->shared_count++] = session;
+}
+
+/* It gets no more statements. */
+static void
+remove_shared(struct torc_pg *pg, const struct torc_pg_session *session)
+{
+	for (unsigned i = 0; i < pg->shared_count; i++)
+		if (pg->shared[i] == session)
+			pg->shared[i] = pg->shared[--pg->shared_count];
+}
+
+static void
+retire(struct torc_pg_session *session)
+{
+	if (session->retired)
+		return;
+	session->retired = true;
+	session->pg->stats.retired++;
+	remove_shared(session->pg, session);
+}
+
+/* Nobody uses it any more, and it has answered all, or is of no use. */
+static void
+give_back(struct torc_pg_session *session)
+{
+	struct torc_pg *pg = session->pg;
+	const bool reusable = !session->retired &&
+	    session->pipeline.error == 0;
+
+	remove_shared(pg, session);
+	if (!reusable) {
+		/* What it still works on, nobody waits for. */
+		if (session->pipeline.error == 0)
+			pg_cancel_begin(session);
+		torc_pipeline_break(&session->pipeline, -ECONNABORTED);
+		session->lost = session->pipeline.error;
+	}
+	torc_pool_release(pg->shared_pool, session, reusable);
+}
+
+void
+pg_share_end(struct torc_pg *pg)
+{
+	while (pg->shared_count > 0) {
+		struct torc_pg_session *session = pg->shared[0];
+
+		torc_require(session->users == 0,
+		    "torc_pg_destroy while somebody asks");
+		retire(session);
+		give_back(session);
+	}
+}
+
+static void
+leave(struct torc_pg_session *session)
+{
+	session->users--;
+	if (session->pipeline.error != 0)
+		retire(session);
+	if (session->users == 0 &&
+	    (session->retired || session->pipeline.count == 0))
+		give_back(session);
+}
+
+static int
+open_shared(void *arg)
+{
+	struct torc_pg *pg = arg;
+	const unsigned ms = pg->config.open_ms;
+	void *item;
+	int rc = torc_pool_acquire(pg->shared_pool, &item,
+	    ms == TORC_NO_LIMIT ? TORC_NEVER :
+	    torc_after_ms(2ull * (ms != 0 ? ms : 5000)));
+
+	pg->opening--;
+	if (rc == 0)
+		add_shared(pg, item);
+	torc_wake_all(&pg->waiters, rc);
+	/* Those who waited begin to use it now; if nobody does: */
+	if (rc == 0 && pg->waiting == 0)
+		give_back(item);
+	pg_fiber_end(pg);
+	return 0;
+}
+
+/* Statements of those who gave up count last: one that was just opened is
+ * used at once. */
+static bool
+is_less_busy(const struct torc_pg_session *a, const struct torc_pg_session *b)
+{
+	return a->users != b->users ? a->users < b->users :
+	    a->pipeline.count < b->pipeline.count;
+}
+
+static struct torc_pg_session *
+least_busy(const struct torc_pg *pg)
+{
+	struct torc_pg_session *best = NULL;
+
+	for (unsigned i = 0; i < pg->shared_count; i++)
+		if (best == NULL || is_less_busy(pg->shared[i], best))
+			best = pg->shared[i];
+	return best;
+}
+
+/* Another connection: an idle one at once, or one that is opened. */
+static int
+widen(struct torc_pg *pg)
+{
+	struct torc_pool_stats stats;
+	void *item;
+	int rc;
+
+	if (pg->shared_count + pg->opening >= pg->config.shared)
+		return 0;
+	torc_pool_stats(pg->shared_pool, &stats);
+	if (stats.idle > 0 && torc_pool_acquire(pg->shared_pool, &item,
+	    torc_now()) == 0) {
+		add_shared(pg, item);
+		return 0;
+	}
+	if (pg->opening > 0)
+		return 0;
+	rc = pg_fiber(pg, open_shared, pg);
+	if (rc == 0)
+		pg->opening++;
+	return rc;
+}
+
+/* Parks. A connection for one statement; leave() gives it back. */
+static int
+join(struct torc_pg *pg, struct torc_pg_session **session, uint64_t deadline)
+{
+	int rc = 0;
+
+	for (;;) {
+		struct torc_pg_session *best = least_busy(pg);
+
+		if (best == NULL || best->users > 0 ||
+		    best->pipeline.count > 0) {
+			rc = widen(pg);
+			best = least_busy(pg);
+		}
+		if (best != NULL) {
+			best->users++;
+			*session = best;
+			return 0;
+		}
+		if (rc == 0 && pg->waiting >= pg->config.waiters)
+			rc = -ENOBUFS;
+		if (rc < 0)
+			return rc;
+		pg->waiting++;
+		rc = torc_wait(&pg->waiters, deadline);
+		pg->waiting--;
+		if (rc < 0)
+			return rc;
+	}
+}
+
+/* ---- Asking ---- */
+
+/* Whether all who are before it have given up: then it is the server that
+ * keeps it waiting. */
+static bool
+is_first_alive(const struct torc_pipeline *pipeline,
+    const struct torc_request *request)
+{
+	const struct torc_request *before = pipeline->first;
+
+	while (before != NULL && before != request && before->abandoned)
+		before = before->next;
+	return before == request;
+}
+
+/* Parks. Between begin and end of the pipeline. */
+static int
+write_statement(struct torc_pg_session *session,
+    struct torc_pg_result *result, const struct torc_pg_statement *wanted,
+    uint64_t deadline)
+{
+	struct pg_asking asking;
+	int rc = pg_asking_init(&asking, session, wanted);
+
+	if (rc < 0)
+		return rc;
+	pg_answer_begin(&result->answer, &asking);
+	rc = pg_write(session, pg_asking_put, &asking, deadline);
+	pg_cache_closed(&session->cache);
+	session->pg->stats.queries++;
+	return rc;
+}
+
+/*
+ * Parks. Once, on one connection. 0: it was answered, and `result` is the
+ * caller's, as it is after an error but -ETIMEDOUT and -ECANCELED of the wait,
+ * when *result is NULL.
+ */
+static int
+ask_on(struct torc_pg_session *session, struct torc_pg_result **result,
+    const struct torc_pg_statement *wanted, uint64_t deadline)
+{
+	struct torc_pipeline *pipeline = &session->pipeline;
+	struct torc_request *request = &(*result)->base;
+	int rc = torc_pipeline_begin(pipeline, request, deadline);
+
+	if (rc < 0)
+		return rc;
+	rc = write_statement(session, *result, wanted, deadline);
+	if (rc < 0) {
+		/* Not -ETIMEDOUT, which is for who waits to say. */
+		torc_pipeline_break(pipeline, -ECONNABORTED);
+		torc_pipeline_await(pipeline, request, deadline);
+		return rc;
+	}
+	torc_pipeline_end(pipeline);
+	rc = torc_pipeline_await(pipeline, request, deadline);
+	if (rc == -ETIMEDOUT && is_first_alive(pipeline, request))
+		retire(session);
+	if (rc == -ETIMEDOUT || rc == -ECANCELED)
+		*result = NULL;
+	return rc;
+}
+
+static int
+ask(struct torc_pg *pg, struct torc_pg_result **result,
+    const struct torc_pg_statement *wanted, uint64_t deadline)
+{
+	struct torc_pg_session *session;
+	int rc = join(pg, &session, deadline);
+
+	if (rc < 0)
+		return rc;
+	rc = ask_on(session, result, wanted, deadline);
+	leave(session);
+	return rc < 0 ? rc : (*result)->failure;
+}
+
+int
+torc_pg_query(struct torc_pg *pg, const struct torc_pg_statement *statement,
+    struct torc_pg_result **result, uint64_t deadline)
+{
+	bool again = false;
+	int rc;
+
+	pg_require_statement(statement);
+	for (;;) {
+		*result = pg_result_new();
+		if (*result == NULL)
+			return -ENOMEM;
+		rc = ask(pg, result, statement, deadline);
+		if (*result == NULL || !(*result)->forgotten || again)
+			break;
+		again = true;
+		pg->stats.repeated++;
+		torc_pg_free(*result);
+	}
+	if (rc < 0 && *result != NULL && (*result)->error == NULL) {
+		torc_pg_free(*result);
+		*result = NULL;
+	}
+	return rc;
+}
