@@ -19,19 +19,26 @@ missing() {
 		/usr/include/openssl/evp.h libssl-dev
 		/usr/include/postgresql/libpq-fe.h libpq-dev
 		/usr/include/linux/io_uring.h linux-libc-dev
+		/usr/include/liburing.h liburing-dev
 		ab apache2-utils
 		curl curl
+		fio fio
 		h2load nghttp2-client
 		haproxy haproxy
 		musl-gcc musl-tools
 		/bin/nc.openbsd netcat-openbsd
 		nginx nginx-light
 		perf linux-perf
+		promtool prometheus
+		python3 python3
+		/usr/lib/python3/dist-packages/jsonschema python3-jsonschema
 		redis-server redis-server
 		/usr/lib/postgresql/15/bin/postgres postgresql-15
 		strace strace
+		setpriv util-linux
 		strip binutils
 		taskset util-linux
+		tmux tmux
 		valgrind valgrind
 		wrk wrk
 	LIST
