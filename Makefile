@@ -279,6 +279,15 @@ $(PG_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-pg.a
 $(PG_TESTS:%=$B/tests/bin/%): LINK += -lcrypto
 $(PG_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-pg.a
 
+# ---- conn/file ----
+FILE_TESTS := $(filter test_file%,$(TESTS))
+
+$B/include/torc_file.h: conn/file/torc_file.h
+
+$(FILE_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-file.a \
+	$B/lib/libtorc-http.a
+$(FILE_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-file.a $B/lib/libtorc-http.a
+
 # ---- Fuzzing: tests/fuzz/fuzz_NAME.c, seeds in tests/fuzz/NAME/ ----
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 # What each is made of, from the top of the tree, and linked with.

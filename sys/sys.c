@@ -153,6 +153,12 @@ torc_sys_unlink(const char *path)
 }
 
 int
+torc_sys_list(int fd, void *entries, size_t size)
+{
+	return result(syscall(SYS_getdents64, fd, entries, size));
+}
+
+int
 torc_sys_is_socket(const char *path)
 {
 	struct stat status;

@@ -48,6 +48,8 @@ int torc_sys_resize(int fd, uint64_t size);
 /* `seals`: F_SEAL_. */
 int torc_sys_seal(int fd, int seals);
 int torc_sys_unlink(const char *path);
+/* getdents64(2): how many bytes of entries it wrote; 0 after the last. */
+int torc_sys_list(int fd, void *entries, size_t size);
 /* 1: `path` is a socket; 0: it is something else. */
 int torc_sys_is_socket(const char *path);
 

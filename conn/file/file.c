@@ -1,0 +1,230 @@
+/*
+ * file.c - operations on files, on the ring.
+ */
+#include "conn/file/torc_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "reactor/op.h"
+#include "sys/sys.h"
+
+#define PART_MAX 0x7ffff000u	/* bytes that one read or write transfers */
+
+static int
+await(const struct io_uring_sqe *sqe, uint64_t deadline)
+{
+	return torc_op_await(torc_reactor_of_fiber(), sqe, deadline);
+}
+
+static struct io_uring_sqe
+on_path(unsigned opcode, int directory, const char *path)
+{
+	return (struct io_uring_sqe) {
+		.opcode = (uint8_t)opcode,
+		.fd = directory,
+		.addr = (uint64_t)path,
+	};
+}
+
+int
+torc_file_open(int directory, const char *path, int flags, unsigned mode,
+    uint64_t resolve, uint64_t deadline)
+{
+	const bool creates = (flags & (O_CREAT | __O_TMPFILE)) != 0;
+	const struct open_how how = {
+		.flags = (unsigned)flags | O_CLOEXEC,
+		.mode = creates ? mode : 0,
+		.resolve = resolve,
+	};
+	struct io_uring_sqe sqe = on_path(IORING_OP_OPENAT2, directory, path);
+
+	sqe.off = (uint64_t)&how;
+	sqe.len = sizeof(how);
+	return await(&sqe, deadline);
+}
+
+/* ---- Closing ---- */
+
+static void
+closed(struct torc_op *op, int32_t result, uint32_t flags)
+{
+	(void)flags;
+	/* It was given up before it began: the descriptor is still there. */
+	if (result == -ECANCELED)
+		torc_sys_close(op->sqe.fd);
+	torc_sys_free(op);
+}
+
+void
+torc_file_close(int fd)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+	struct torc_op *op = reactor == NULL ? NULL :
+	    torc_sys_alloc(sizeof(*op));
+
+	if (op == NULL) {
+		torc_sys_close(fd);
+		return;
+	}
+	op->sqe.opcode = IORING_OP_CLOSE;
+	op->sqe.fd = fd;
+	op->done = closed;
+	if (torc_op_start(reactor, op) < 0) {
+		torc_sys_close(fd);
+		torc_sys_free(op);
+	}
+}
+
+/* ---- What is known of a file ---- */
+
+static struct timespec
+time_of(struct statx_timestamp from)
+{
+	return (struct timespec) {
+		.tv_sec = (time_t)from.tv_sec, .tv_nsec = (long)from.tv_nsec,
+	};
+}
+
+int
+torc_file_stat_at(int directory, const char *path, int flags,
+    struct torc_file_info *info, uint64_t deadline)
+{
+	struct statx status;
+	struct io_uring_sqe sqe = on_path(IORING_OP_STATX, directory, path);
+	int rc;
+
+	sqe.off = (uint64_t)&status;
+	sqe.len = STATX_BASIC_STATS;
+	sqe.statx_flags = (uint32_t)flags;
+	rc = await(&sqe, deadline);
+	if (rc < 0)
+		return rc;
+	*info = (struct torc_file_info) {
+		.size = status.stx_size,
+		.device = makedev(status.stx_dev_major, status.stx_dev_minor),
+		.inode = status.stx_ino,
+		.modified = time_of(status.stx_mtime),
+		.changed = time_of(status.stx_ctime),
+		.mode = status.stx_mode,
+		.links = status.stx_nlink,
+	};
+	return 0;
+}
+
+int
+torc_file_stat(int fd, struct torc_file_info *info, uint64_t deadline)
+{
+	return torc_file_stat_at(fd, "", AT_EMPTY_PATH, info, deadline);
+}
+
+/* ---- Bytes ---- */
+
+static int
+transfer(unsigned opcode, int fd, const void *data, size_t size,
+    uint64_t offset, uint64_t deadline)
+{
+	struct io_uring_sqe sqe = {
+		.opcode = (uint8_t)opcode,
+		.fd = fd,
+		.addr = (uint64_t)data,
+		.len = size < PART_MAX ? (uint32_t)size : PART_MAX,
+		.off = offset,
+	};
+	int rc = await(&sqe, deadline);
+
+	/* Some file systems say so where they would have to wait: a thread of
+	 * the kernel's may wait. */
+	if (rc == -ENOMEM || rc == -EAGAIN) {
+		sqe.flags = IOSQE_ASYNC;
+		rc = await(&sqe, deadline);
+	}
+	return rc;
+}
+
+int64_t
+torc_file_read(int fd, void *data, size_t size, uint64_t offset,
+    uint64_t deadline)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		int rc = transfer(IORING_OP_READ, fd, (uint8_t *)data + done,
+		    size - done, offset + done, deadline);
+
+		if (rc < 0)
+			return rc;
+		if (rc == 0)
+			break;
+		done += (size_t)rc;
+	}
+	return (int64_t)done;
+}
+
+int
+torc_file_write(int fd, const void *data, size_t size, uint64_t offset,
+    uint64_t deadline)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		int rc = transfer(IORING_OP_WRITE, fd,
+		    (const uint8_t *)data + done, size - done, offset + done,
+		    deadline);
+
+		if (rc <= 0)
+			return rc < 0 ? rc : -EIO;
+		done += (size_t)rc;
+	}
+	return 0;
+}
+
+int
+torc_file_sync(int fd, bool data_only, uint64_t deadline)
+{
+	const struct io_uring_sqe sqe = {
+		.opcode = IORING_OP_FSYNC,
+		.fd = fd,
+		.fsync_flags = data_only ? IORING_FSYNC_DATASYNC : 0,
+	};
+
+	return await(&sqe, deadline);
+}
+
+/* ---- Names ---- */
+
+int
+torc_file_rename(int from_directory, const char *from, int to_directory,
+    const char *to, unsigned flags, uint64_t deadline)
+{
+	struct io_uring_sqe sqe = on_path(IORING_OP_RENAMEAT, from_directory,
+	    from);
+
+	sqe.len = (uint32_t)to_directory;
+	sqe.off = (uint64_t)to;
+	sqe.rename_flags = flags;
+	return await(&sqe, deadline);
+}
+
+int
+torc_file_unlink(int directory, const char *path, int flags,
+    uint64_t deadline)
+{
+	struct io_uring_sqe sqe = on_path(IORING_OP_UNLINKAT, directory, path);
+
+	sqe.unlink_flags = (uint32_t)flags;
+	return await(&sqe, deadline);
+}
+
+int
+torc_file_mkdir(int directory, const char *path, unsigned mode,
+    uint64_t deadline)
+{
+	struct io_uring_sqe sqe = on_path(IORING_OP_MKDIRAT, directory, path);
+
+	sqe.len = mode;
+	return await(&sqe, deadline);
+}

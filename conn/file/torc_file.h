@@ -1,0 +1,126 @@
+/*
+ * torc_file.h - files for fibers: operations on the ring, transfers of files
+ * to connections, and a tree of files that is served over HTTP.
+ *
+ * The conventions of torc.h hold. A file is its descriptor, which is closed
+ * when a program is executed. Positions are always given: a file's own one is
+ * neither used nor moved.
+ *
+ * An operation that has to wait for a disk is done by a thread of the kernel's.
+ * What such a thread is in the middle of cannot always be given up: then
+ * -ETIMEDOUT and -ECANCELED come late, but the operation is over.
+ */
+#ifndef TORC_FILE_H
+#define TORC_FILE_H
+
+#include <time.h>
+
+#include "conn/torc.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Operations ---- */
+
+/*
+ * Paths are relative to `directory`, a descriptor, or AT_FDCWD. Unless it says
+ * otherwise, a call returns 0, or a negative errno: that of the system call of
+ * this name, or -ETIMEDOUT, -ECANCELED, -ENOBUFS (too many operations).
+ */
+
+/*
+ * Parks. Open a file: the descriptor, which is the caller's. `flags`: O_ of
+ * openat(2); O_CLOEXEC is always one of them. `mode`: of a file that is made.
+ * `resolve`: RESOLVE_ of openat2(2), which say where the path may not lead;
+ * RESOLVE_CACHED is not for programs.
+ */
+TORC_API int torc_file_open(int directory, const char *path, int flags,
+    unsigned mode, uint64_t resolve, uint64_t deadline);
+
+/*
+ * Close a descriptor, on the ring if that is possible. Does not park: it is
+ * gone for the caller at once, whatever happens.
+ */
+TORC_API void torc_file_close(int fd);
+
+struct torc_file_info {
+	uint64_t size;		/* bytes */
+	uint64_t device;
+	uint64_t inode;		/* its number on the device */
+	struct timespec modified;	/* its bytes */
+	struct timespec changed;	/* its bytes or its inode */
+	uint32_t mode;		/* S_IFREG, S_IFDIR ... and permissions */
+	uint32_t links;
+};
+
+/* Parks. What is known of an open file. */
+TORC_API int torc_file_stat(int fd, struct torc_file_info *info,
+    uint64_t deadline);
+
+/* Parks. The same of a path. `flags`: AT_SYMLINK_NOFOLLOW or 0. */
+TORC_API int torc_file_stat_at(int directory, const char *path, int flags,
+    struct torc_file_info *info, uint64_t deadline);
+
+/*
+ * Parks. Read until `size` bytes are there or the file ends: how many bytes,
+ * fewer only at the end. After an error some may have been read.
+ */
+TORC_API int64_t torc_file_read(int fd, void *data, size_t size,
+    uint64_t offset, uint64_t deadline);
+
+/* Parks. Write all of it: 0. After an error a part may have been written. */
+TORC_API int torc_file_write(int fd, const void *data, size_t size,
+    uint64_t offset, uint64_t deadline);
+
+/*
+ * Parks. Wait until what was written is on the disk. `data_only`: without what
+ * is not needed to read it again, such as times.
+ */
+TORC_API int torc_file_sync(int fd, bool data_only, uint64_t deadline);
+
+/* Parks. `flags`: RENAME_ of renameat2(2). */
+TORC_API int torc_file_rename(int from_directory, const char *from,
+    int to_directory, const char *to, unsigned flags, uint64_t deadline);
+
+/* Parks. `flags`: AT_REMOVEDIR or 0. */
+TORC_API int torc_file_unlink(int directory, const char *path, int flags,
+    uint64_t deadline);
+
+/* Parks. */
+TORC_API int torc_file_mkdir(int directory, const char *path, unsigned mode,
+    uint64_t deadline);
+
+/* ---- Directories ---- */
+
+/*
+ * A walk over the names in a directory, in the order of the file system,
+ * without "." and "..". Set `fd` to a descriptor of the directory that is not
+ * used otherwise meanwhile, all else to zero. Names that are made or removed
+ * during the walk may be in it or not. There is no call for the ring that
+ * lists a directory: threads of torc_offload() do.
+ */
+struct torc_file_walk {
+	int fd;
+	/* torc's. */
+	uint32_t at;
+	uint32_t end;
+	_Alignas(8) uint8_t entries[4096];
+};
+
+struct torc_file_entry {
+	const char *name;	/* readable until the next call */
+	uint64_t inode;
+	unsigned type;		/* DT_REG, DT_DIR ... of readdir(3);
+				 * DT_UNKNOWN: ask torc_file_stat_at() */
+};
+
+/* Parks. The next name: 1, or 0 after the last one, or a negative errno. */
+TORC_API int torc_file_next(struct torc_file_walk *walk,
+    struct torc_file_entry *entry, uint64_t deadline);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
