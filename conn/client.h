@@ -138,6 +138,22 @@ TORC_API void torc_pool_stats(const struct torc_pool *pool,
  */
 TORC_API bool torc_conn_usable(struct torc_conn *conn);
 
+/*
+ * Parks. Send what was written, and lend the socket for writing by other calls
+ * than torc's: its descriptor, or the error that torc_conn_write() would have
+ * returned. It is a blocking one and stays so. Until torc_conn_give_back(),
+ * writing to the connection in any other way stops the process, and it must
+ * not be closed; reading goes on.
+ */
+TORC_API int torc_conn_lend(struct torc_conn *conn, uint64_t deadline);
+
+/*
+ * The lent socket is not written to any more. `error`: 0, or a negative errno
+ * if a part of a message may be missing: the connection cannot be written to
+ * after it, and says so with this error.
+ */
+TORC_API void torc_conn_give_back(struct torc_conn *conn, int error);
+
 /* ---- Blocking work ---- */
 
 /*

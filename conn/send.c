@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "conn/client.h"
 #include "conn/net.h"
 #include "conn/send.h"
 #include "reactor/fiber.h"
@@ -480,6 +481,32 @@ torc_conn_flush(struct torc_conn *conn, uint64_t deadline)
 	while (rc >= 0 && conn->send_error == 0 && !torc_send_idle(conn))
 		rc = await_sending(conn, deadline);
 	return conn->send_error != 0 ? conn->send_error : rc < 0 ? rc : 0;
+}
+
+int
+torc_conn_lend(struct torc_conn *conn, uint64_t deadline)
+{
+	int rc;
+
+	torc_require(!conn->awaited, "two fibers write to one connection");
+	rc = torc_conn_flush(conn, deadline);
+	if (rc < 0)
+		return rc;
+	if (conn->shut)
+		return -EPIPE;
+	conn->awaited = true;
+	return conn->fd;
+}
+
+void
+torc_conn_give_back(struct torc_conn *conn, int error)
+{
+	torc_reactor_check(conn->reactor);
+	torc_require(conn->awaited && conn->writer == NULL,
+	    "a socket is given back that was not lent");
+	conn->awaited = false;
+	if (error < 0)
+		torc_send_spoil(conn, error);
 }
 
 /* Send from the caller's memory, behind what is staged. */

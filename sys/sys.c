@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -207,6 +209,26 @@ torc_sys_accept_now(int fd)
 	if (rc <= 0)
 		return rc < 0 ? rc : -EAGAIN;
 	return result(accept4(fd, NULL, NULL, SOCK_CLOEXEC));
+}
+
+int
+torc_sys_at_hand(int file, uint64_t offset)
+{
+	char byte;
+	struct iovec part = { &byte, 1 };
+	long at = (long)offset;	/* in two parts on 32 bits only */
+
+	return result(syscall(SYS_preadv2, file, &part, 1, at, 0,
+	    RWF_NOWAIT));
+}
+
+int
+torc_sys_set_blocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return result(flags < 0 ? flags :
+	    fcntl(fd, F_SETFL, flags & ~O_NONBLOCK));
 }
 
 int

@@ -61,6 +61,19 @@ int torc_sys_listen(int fd, int backlog);
 int torc_sys_connect(int fd, const struct sockaddr *address, uint32_t size);
 /* The next connection of the backlog; -EAGAIN if there is none. */
 int torc_sys_accept_now(int fd);
+/*
+ * sendfile(2) on a blocking socket as on one that is not: as many bytes as it
+ * takes at once, or -EAGAIN; 0 at the end of the file. Never raises SIGPIPE.
+ * May wait for the disk: see torc_sys_at_hand().
+ */
+int torc_sys_send_file(int socket, int file, uint64_t offset, size_t size);
+/*
+ * Read a byte of a file without waiting for its disk: 1; 0: there is none;
+ * -EAGAIN: it would have to wait; -EOPNOTSUPP: the file system cannot tell.
+ */
+int torc_sys_at_hand(int file, uint64_t offset);
+/* From here on, let calls on a file wait that would have to. */
+int torc_sys_set_blocking(int fd);
 int torc_sys_shutdown(int fd, int how);
 /* Bytes that the peer of a socket has not acknowledged. */
 int torc_sys_unsent(int fd);
