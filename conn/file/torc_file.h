@@ -119,6 +119,25 @@ struct torc_file_entry {
 TORC_API int torc_file_next(struct torc_file_walk *walk,
     struct torc_file_entry *entry, uint64_t deadline);
 
+/* ---- Transfers ---- */
+
+/*
+ * Parks. Send `size` bytes of a file, from `offset` on, behind what was
+ * written to the connection: what is in the page cache without a copy in user
+ * space (sendfile), what is not yet through a buffer that the ring reads into.
+ * 0: all of it is in the kernel's hands, and the connection is to be used as
+ * before.
+ *
+ * Or a negative errno: -ENODATA if the file ends before, -ETIMEDOUT, that of
+ * reading or of the connection. How much was sent is not known then, and the
+ * connection cannot be written to any more.
+ *
+ * `size` bytes should not be so many that a slow peer cannot take them by the
+ * deadline.
+ */
+TORC_API int torc_file_send(struct torc_conn *conn, int fd, uint64_t offset,
+    uint64_t size, uint64_t deadline);
+
 #ifdef __cplusplus
 }
 #endif
