@@ -220,6 +220,18 @@ torc_http_write(struct torc_http *http, const void *data, size_t size,
 }
 
 int
+torc_http_sent(struct torc_http *http, uint64_t size)
+{
+	if (http->output != OUTPUT_BEGUN)
+		return -EINVAL;
+	if (http->chunked || size > http->promised)
+		return fail_output(http, -EINVAL);
+	if (http->promised != TORC_HTTP_UNKNOWN)
+		http->promised -= size;
+	return 0;
+}
+
+int
 torc_http_end(struct torc_http *http, uint64_t deadline)
 {
 	if (http->output != OUTPUT_BEGUN)

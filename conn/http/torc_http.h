@@ -334,6 +334,12 @@ TORC_API int torc_http_begin(struct torc_http *http, unsigned status,
     uint64_t length, uint64_t deadline);
 TORC_API int torc_http_write(struct torc_http *http, const void *data,
     size_t size, uint64_t deadline);
+/*
+ * `size` bytes of the body, which does not go out in chunks, were sent on the
+ * connection by the handler itself, such as with torc_file_send(): -EINVAL if
+ * they are more than was promised.
+ */
+TORC_API int torc_http_sent(struct torc_http *http, uint64_t size);
 TORC_API int torc_http_end(struct torc_http *http, uint64_t deadline);
 
 /*
