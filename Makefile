@@ -284,6 +284,14 @@ FILE_TESTS := $(filter test_file%,$(TESTS))
 
 $B/include/torc_file.h: conn/file/torc_file.h
 
+$B/bin/files: $B/tools/examples/files.o $(HELPERS) $B/lib/libtorc-file.a \
+		$B/lib/libtorc-http.a $B/lib/libtorc.a
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $(filter-out %.h,$^) $(LINK) $(LDFLAGS)
+$B/tools/examples/files.o: | $(HEADERS)
+PROGRAMS += $B/bin/files
+
 $(FILE_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-file.a \
 	$B/lib/libtorc-http.a
 $(FILE_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-file.a $B/lib/libtorc-http.a

@@ -138,6 +138,73 @@ TORC_API int torc_file_next(struct torc_file_walk *walk,
 TORC_API int torc_file_send(struct torc_conn *conn, int fd, uint64_t offset,
     uint64_t size, uint64_t deadline);
 
+/* ---- A tree of files over HTTP ---- */
+
+/*
+ * A root is a directory whose files are served by one reactor. Nothing outside
+ * of it is, nor what is reached by a symbolic link, nor what is no file: paths
+ * are resolved by the kernel from the directory's descriptor on. Small files
+ * are kept in memory, large ones open, and looked at again when they are asked
+ * for and the last look is too long ago.
+ */
+struct torc_file_root;
+
+struct torc_http;
+
+/* 0 has the default; a value out of its range is refused with -EINVAL. */
+struct torc_file_config {
+	unsigned fresh_ms;	/* after which a change is seen at the latest;
+				 * 1000; 1 to TORC_NO_LIMIT */
+	unsigned files_max;	/* kept; more only while they are sent; 4096;
+				 * 1 to 1048576 */
+	uint64_t memory_max;	/* bytes of bodies in memory; 64 MiB */
+	uint64_t body_max;	/* bytes of a file to be kept in memory; 2 MiB;
+				 * 1 to 2^30 */
+	unsigned ranges_max;	/* in a request; more have the whole file sent;
+				 * 16; 1 to 64 */
+	const char *index;	/* what a directory is served as, such as
+				 * "index.html", the default; "": nothing */
+	const char *cache_control;	/* a field of that name, or NULL */
+	bool precompressed;	/* name.br and name.gz are served as `name`
+				 * where they are wanted, if they are not older
+				 * than it is */
+	bool hidden;		/* serve what has a name that begins with a
+				 * dot */
+};
+
+/*
+ * Parks. Open the directory at `path` for the reactor of this thread. `config`
+ * is copied, its strings are not; NULL: all defaults. 0; a negative errno;
+ * -EINVAL, and `text` (may be NULL) names the field and its bounds.
+ */
+TORC_API int torc_file_root_open(struct torc_file_root **root,
+    const char *path, const struct torc_file_config *config, char *text,
+    size_t text_size, uint64_t deadline);
+
+/* Close it. Nobody uses it. On its reactor, or after this has ended. */
+TORC_API void torc_file_root_close(struct torc_file_root *root);
+
+/*
+ * Parks. Answer the request in `http`, which torc_http_recv() has read, with
+ * the file that its target names: 200, 206 with one range or several, 301 to a
+ * directory's slash, 304, 400, 403, 404, 405, 412, 416, 500, or 503 if the
+ * file could not be looked at by the deadline or for want of descriptors or
+ * memory. 0, or the error of the answer. The request's head is not readable
+ * after it.
+ */
+TORC_API int torc_file_serve(struct torc_file_root *root,
+    struct torc_http *http, uint64_t deadline);
+
+struct torc_file_stats {
+	unsigned files;		/* kept now */
+	uint64_t memory;	/* bytes of bodies now */
+	uint64_t looks;		/* at a path, since it was opened */
+	uint64_t loads;		/* of them, those that found news */
+};
+
+TORC_API void torc_file_root_stats(const struct torc_file_root *root,
+    struct torc_file_stats *stats);
+
 #ifdef __cplusplus
 }
 #endif

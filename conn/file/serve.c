@@ -1,0 +1,438 @@
+/*
+ * serve.c - a request, and the file that answers it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "conn/file/site.h"
+#include "sys/sys.h"
+
+#define PIECE (256u << 10)	/* of a large body, each with its deadline */
+#define FIELDS_MAX 9u
+#define PART_MAX 256u		/* bytes of the head of a range's part */
+
+/* What is said in one answer. */
+struct answer {
+	struct torc_file_root *root;
+	struct torc_http *http;
+	uint64_t deadline;
+	struct torc_file_kept *entry;
+	const struct torc_file_form *form;
+	const char *type;
+	unsigned count;		/* of fields */
+	struct torc_http_field fields[FIELDS_MAX];
+	struct torc_file_range ranges[TORC_FILE_RANGES_MAX];
+	unsigned range_count;
+	char boundary[24];
+	char range_text[80];
+};
+
+static void
+add(struct answer *answer, const char *name, struct torc_slice value)
+{
+	torc_assert(answer->count < FIELDS_MAX);
+	answer->fields[answer->count++] = (struct torc_http_field) {
+		torc_http_text(name), value,
+	};
+}
+
+static void
+add_text(struct answer *answer, const char *name, const char *value)
+{
+	add(answer, name, torc_http_text(value));
+}
+
+/* An answer without a file: its reason is its body. */
+static int
+refuse(struct answer *answer, unsigned status)
+{
+	const char *reason = torc_http_reason(status);
+
+	add_text(answer, "Content-Type", "text/plain");
+	return torc_http_reply(answer->http, status, answer->fields,
+	    answer->count, reason, strlen(reason), answer->deadline);
+}
+
+static unsigned
+status_of(int error)
+{
+	switch (error) {
+	case -ENOENT:
+	case -ENOTDIR:
+	case -ENAMETOOLONG:
+	case -ELOOP:	/* a symbolic link */
+	case -EXDEV:	/* out of the root */
+	case -EINVAL:
+	case -EILSEQ:
+		return 404;
+	case -EACCES:
+	case -EPERM:
+		return 403;
+	case -ETIMEDOUT:
+	case -EAGAIN:
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOMEM:
+	case -ENOBUFS:
+		return 503;
+	default:
+		return 500;
+	}
+}
+
+/* ---- Bodies ---- */
+
+static uint64_t
+piece_deadline(const struct answer *answer)
+{
+	const unsigned ms = answer->http->config.write_ms;
+	const uint64_t limit = ms == TORC_NO_LIMIT ? TORC_NEVER :
+	    torc_after_ms(ms);
+
+	return limit < answer->deadline ? limit : answer->deadline;
+}
+
+/* Parks. A part of the file: each piece of it has time of its own. */
+static int
+send_part(struct answer *answer, struct torc_file_range range)
+{
+	const struct torc_file_form *form = answer->form;
+	int rc = 0;
+
+	while (rc == 0 && range.size > 0) {
+		const uint64_t size = range.size < PIECE ? range.size : PIECE;
+
+		if (form->body != NULL) {
+			rc = torc_http_write(answer->http,
+			    form->body + range.first, (size_t)size,
+			    answer->deadline);
+		} else {
+			rc = torc_file_send(answer->http->conn, form->fd,
+			    range.first, size, piece_deadline(answer));
+			if (rc == 0)
+				rc = torc_http_sent(answer->http, size);
+		}
+		range.first += size;
+		range.size -= size;
+	}
+	return rc;
+}
+
+static bool
+is_head(const struct answer *answer)
+{
+	return answer->http->request.method == TORC_HTTP_HEAD;
+}
+
+/*
+ * Let go of the request's head, which lies in a buffer of the reactor's: a
+ * slow peer must not have one for as long as a large body takes.
+ */
+static void
+let_head_go(struct torc_http *http)
+{
+	void *copy = torc_sys_alloc(http->request.size);
+
+	if (copy == NULL)
+		return;
+	torc_http_keep(http, copy, http->request.size);
+	http->request.field_count = 0;
+	torc_sys_free(copy);
+}
+
+/* Parks. The whole file, or one range. */
+static int
+send_one(struct answer *answer, unsigned status, struct torc_file_range range)
+{
+	struct torc_http *http = answer->http;
+	const bool head = is_head(answer);
+	int rc;
+
+	if (answer->form->body != NULL && range.size <= PIECE)
+		return torc_http_reply(http, status, answer->fields,
+		    answer->count, answer->form->body + range.first,
+		    (size_t)range.size, answer->deadline);
+	rc = torc_http_begin(http, status, answer->fields, answer->count,
+	    range.size, answer->deadline);
+	if (rc == 0 && !head) {
+		let_head_go(http);
+		rc = send_part(answer, range);
+	} else if (rc == 0) {
+		rc = torc_http_sent(http, range.size);
+	}
+	return rc < 0 ? rc : torc_http_end(http, answer->deadline);
+}
+
+/* ---- Several ranges ---- */
+
+/* What comes before a part; `last`: after the last one. How many bytes. */
+static size_t
+part_head(const struct answer *answer, const struct torc_file_range *range,
+    bool last, char text[PART_MAX])
+{
+	int size;
+
+	if (last)
+		size = snprintf(text, PART_MAX, "\r\n--%s--\r\n",
+		    answer->boundary);
+	else
+		size = snprintf(text, PART_MAX, "\r\n--%s\r\n"
+		    "Content-Type: %s\r\n"
+		    "Content-Range: bytes %llu-%llu/%llu\r\n\r\n",
+		    answer->boundary, answer->type,
+		    (unsigned long long)range->first,
+		    (unsigned long long)(range->first + range->size - 1),
+		    (unsigned long long)answer->form->info.size);
+	return (size_t)size;
+}
+
+static int
+send_parts(struct answer *answer)
+{
+	char text[PART_MAX];
+	size_t size;
+	int rc = 0;
+
+	let_head_go(answer->http);
+	for (unsigned i = 0; rc == 0 && i <= answer->range_count; i++) {
+		size = part_head(answer, &answer->ranges[i],
+		    i == answer->range_count, text);
+		rc = torc_http_write(answer->http, text, size,
+		    answer->deadline);
+		if (rc == 0 && i < answer->range_count)
+			rc = send_part(answer, answer->ranges[i]);
+	}
+	return rc < 0 ? rc : torc_http_end(answer->http, answer->deadline);
+}
+
+static int
+send_several(struct answer *answer)
+{
+	char text[PART_MAX];
+	uint64_t length = part_head(answer, NULL, true, text);
+	int rc;
+
+	for (unsigned i = 0; i < answer->range_count; i++)
+		length += part_head(answer, &answer->ranges[i], false, text) +
+		    answer->ranges[i].size;
+	rc = torc_http_begin(answer->http, 206, answer->fields, answer->count,
+	    length, answer->deadline);
+	return rc < 0 ? rc : send_parts(answer);
+}
+
+/* A boundary that no file has: its maker cannot know the time. */
+static void
+make_boundary(struct answer *answer)
+{
+	static _Thread_local uint64_t counter;
+
+	counter = (counter ^ torc_now()) * 0x9e3779b97f4a7c15u;
+	snprintf(answer->boundary, sizeof(answer->boundary), "%016llx",
+	    (unsigned long long)counter);
+}
+
+/* ---- Answers with a file ---- */
+
+/* The fields that 304 and 412 have, too. */
+static void
+add_validators(struct answer *answer)
+{
+	const struct torc_file_config *config = &answer->root->config;
+	const struct torc_file_form *forms = answer->entry->forms;
+
+	add_text(answer, "ETag", answer->form->tag);
+	if (answer->form->modified[0] != '\0')
+		add_text(answer, "Last-Modified", answer->form->modified);
+	if (forms[TORC_FILE_BR].there || forms[TORC_FILE_GZIP].there)
+		add_text(answer, "Vary", "Accept-Encoding");
+	if (config->cache_control != NULL)
+		add_text(answer, "Cache-Control", config->cache_control);
+}
+
+static void
+add_description(struct answer *answer)
+{
+	const struct torc_file_form *forms = answer->entry->forms;
+
+	add_text(answer, "Content-Type", answer->range_count > 1 ?
+	    answer->range_text : answer->type);
+	if (answer->form == &forms[TORC_FILE_BR])
+		add_text(answer, "Content-Encoding", "br");
+	if (answer->form == &forms[TORC_FILE_GZIP])
+		add_text(answer, "Content-Encoding", "gzip");
+	add_text(answer, "Accept-Ranges", "bytes");
+}
+
+/* Which ranges are asked for, into the answer: how many, 0 or -ERANGE. */
+static int
+find_ranges(struct answer *answer)
+{
+	const struct torc_http_head *request = &answer->http->request;
+	const struct torc_file_form *form = answer->form;
+	const struct torc_slice *value;
+
+	if (request->method != TORC_HTTP_GET)
+		return 0;
+	value = torc_http_find(request, "range");
+	if (value == NULL || !torc_file_range_counts(request,
+	    torc_http_text(form->tag), form->info.modified.tv_sec))
+		return 0;
+	return torc_file_ranges(answer->ranges,
+	    answer->root->config.ranges_max, *value, form->info.size);
+}
+
+static int
+send_ranges(struct answer *answer)
+{
+	const struct torc_file_range range = answer->ranges[0];
+
+	if (answer->range_count > 1) {
+		make_boundary(answer);
+		snprintf(answer->range_text, sizeof(answer->range_text),
+		    "multipart/byteranges; boundary=%s", answer->boundary);
+		add_description(answer);
+		return send_several(answer);
+	}
+	add_description(answer);
+	snprintf(answer->range_text, sizeof(answer->range_text),
+	    "bytes %llu-%llu/%llu", (unsigned long long)range.first,
+	    (unsigned long long)(range.first + range.size - 1),
+	    (unsigned long long)answer->form->info.size);
+	add_text(answer, "Content-Range", answer->range_text);
+	return send_one(answer, 206, range);
+}
+
+static int
+send_file(struct answer *answer)
+{
+	const struct torc_file_form *form = answer->form;
+	const struct torc_file_range all = { 0, form->info.size };
+	const unsigned status = torc_file_condition(&answer->http->request,
+	    torc_http_text(form->tag), form->info.modified.tv_sec);
+	int rc;
+
+	if (status == 412)
+		return refuse(answer, status);
+	add_validators(answer);
+	if (status == 304)
+		return torc_http_reply(answer->http, status, answer->fields,
+		    answer->count, NULL, (size_t)form->info.size,
+		    answer->deadline);
+	rc = find_ranges(answer);
+	if (rc == -ERANGE) {
+		snprintf(answer->range_text, sizeof(answer->range_text),
+		    "bytes */%llu", (unsigned long long)form->info.size);
+		add_text(answer, "Content-Range", answer->range_text);
+		return refuse(answer, 416);
+	}
+	answer->range_count = (unsigned)rc;
+	if (rc > 0)
+		return send_ranges(answer);
+	add_description(answer);
+	return send_one(answer, 200, all);
+}
+
+/* The form that the client wants most. */
+static const struct torc_file_form *
+choose(const struct torc_file_kept *entry, const struct torc_http_head *request)
+{
+	const struct torc_file_form *best = &entry->forms[TORC_FILE_PLAIN];
+	unsigned wanted[TORC_FILE_CODINGS], most = 0;
+
+	if (!entry->forms[TORC_FILE_BR].there &&
+	    !entry->forms[TORC_FILE_GZIP].there)
+		return best;
+	torc_file_codings(wanted, request);
+	for (unsigned i = 0; i < TORC_FILE_CODINGS; i++) {
+		if (entry->forms[i].there && wanted[i] > most) {
+			best = &entry->forms[i];
+			most = wanted[i];
+		}
+	}
+	return best;
+}
+
+/* ---- Requests ---- */
+
+/* The target names a directory, and does not say so. */
+static int
+redirect(struct answer *answer, const struct torc_file_target *target)
+{
+	char location[TORC_FILE_LOCATION_MAX + 4096];
+	size_t size = torc_file_location(target, location);
+
+	if (target->query.size > 4096)
+		return refuse(answer, 404);
+	if (target->query.size > 0)
+		memcpy(location + size, target->query.data,
+		    target->query.size);
+	size += target->query.size;
+	add(answer, "Location", (struct torc_slice) {
+		(const uint8_t *)location, size,
+	});
+	return refuse(answer, 301);
+}
+
+/* Parks. The entry of a target: that of its index if it is a directory's. */
+static int
+find_entry(struct answer *answer, const struct torc_file_target *target)
+{
+	const struct torc_file_config *config = &answer->root->config;
+	char path[TORC_FILE_PATH_MAX + 260];
+	int rc;
+
+	if (!target->directory)
+		return torc_file_get(answer->root, target->path,
+		    &answer->entry, answer->deadline);
+	snprintf(path, sizeof(path), "%s/%s", target->path, config->index);
+	rc = config->index[0] == '\0' ? -ENOENT : torc_file_get(answer->root,
+	    path, &answer->entry, answer->deadline);
+	if (rc == 0 && answer->entry->directory) {
+		torc_file_let(answer->root, answer->entry);
+		return -EACCES;
+	}
+	if (rc != -ENOENT)
+		return rc;
+	/* 403 for a directory without an index, 404 if there is none. */
+	rc = torc_file_get(answer->root, target->path, &answer->entry,
+	    answer->deadline);
+	if (rc < 0)
+		return rc;
+	rc = answer->entry->directory ? -EACCES : -ENOENT;
+	torc_file_let(answer->root, answer->entry);
+	return rc;
+}
+
+int
+torc_file_serve(struct torc_file_root *root, struct torc_http *http,
+    uint64_t deadline)
+{
+	struct answer answer;
+	struct torc_file_target target;
+	unsigned status;
+	int rc;
+
+	answer.root = root;
+	answer.http = http;
+	answer.deadline = deadline;
+	answer.count = 0;
+	answer.range_count = 0;
+	if (http->request.method != TORC_HTTP_GET && !is_head(&answer)) {
+		add_text(&answer, "Allow", "GET, HEAD");
+		return refuse(&answer, 405);
+	}
+	status = torc_file_target(&target, http->request.target,
+	    root->config.hidden);
+	if (status != 0)
+		return refuse(&answer, status);
+	rc = find_entry(&answer, &target);
+	if (rc < 0)
+		return rc == -ECANCELED ? rc : refuse(&answer, status_of(rc));
+	answer.type = torc_file_type(answer.entry->path);
+	answer.form = choose(answer.entry, &http->request);
+	rc = answer.entry->directory ? redirect(&answer, &target) :
+	    send_file(&answer);
+	torc_file_let(root, answer.entry);
+	return rc;
+}

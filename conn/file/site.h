@@ -1,0 +1,150 @@
+/*
+ * site.h - what the static-file layer is made of: what a request says, taken
+ * apart by plain functions without I/O and without memory of their own, and
+ * the files that are kept.
+ */
+#ifndef TORC_FILE_SITE_H
+#define TORC_FILE_SITE_H
+
+#include "conn/file/torc_file.h"
+#include "conn/http/torc_http.h"
+#include "reactor/list.h"
+
+/* ---- target.c ---- */
+
+#define TORC_FILE_PATH_MAX 1024u
+
+struct torc_file_target {
+	char path[TORC_FILE_PATH_MAX];	/* relative, ended by NUL: "a/b", or
+					 * "." for the root */
+	size_t size;
+	bool directory;		/* it ended with a slash */
+	struct torc_slice query;	/* with its '?', or empty */
+};
+
+/*
+ * Take the target of a request apart: percent-decoded once, without "." and
+ * ".." and empty segments. 0, or the status that refuses it: 400 for what is
+ * malformed or leads above the root; 404 for what no file is called here: with
+ * a backslash, an encoded slash, too long, hidden (unless `hidden`).
+ */
+unsigned torc_file_target(struct torc_file_target *target,
+    struct torc_slice text, bool hidden);
+
+/* Room for the path of a target when each of its bytes is encoded. */
+#define TORC_FILE_LOCATION_MAX (3 * TORC_FILE_PATH_MAX + 3)
+
+/* Its path as the path of a URL that ends with a slash. How many bytes. */
+size_t torc_file_location(const struct torc_file_target *target,
+    char location[TORC_FILE_LOCATION_MAX]);
+
+/* The Content-Type of a path, by what comes behind its last dot. */
+const char *torc_file_type(const char *path);
+
+/* ---- range.c ---- */
+
+#define TORC_FILE_RANGES_MAX 64u
+
+struct torc_file_range {
+	uint64_t first;
+	uint64_t size;		/* at least 1 */
+};
+
+/*
+ * Read a Range field for a file of `size` bytes. How many ranges there are; 0:
+ * the whole is to be sent (another unit; more than `most`; more bytes in all
+ * than the file has); -ERANGE: 416.
+ */
+int torc_file_ranges(struct torc_file_range *ranges, unsigned most,
+    struct torc_slice value, uint64_t size);
+
+/* ---- condition.c ---- */
+
+/* Read a date in any of the three forms (RFC 9110, 5.6.7). False: it is none */
+bool torc_file_date(struct torc_slice text, int64_t *seconds);
+
+/*
+ * Whether a list of entity tags has this one, or is "*". `weakly`: one that is
+ * marked as weak counts, too.
+ */
+bool torc_file_tagged(struct torc_slice list, struct torc_slice tag,
+    bool weakly);
+
+/* 200: go on; 304 or 412. `tag` and `modified` are those of the file. */
+unsigned torc_file_condition(const struct torc_http_head *request,
+    struct torc_slice tag, int64_t modified);
+
+/* Whether the Range field counts: there is no If-Range, or it is this file. */
+bool torc_file_range_counts(const struct torc_http_head *request,
+    struct torc_slice tag, int64_t modified);
+
+/* ---- coding.c ---- */
+
+/* Forms of a file, in the order in which one is as good as the other. */
+enum torc_file_coding {
+	TORC_FILE_BR,
+	TORC_FILE_GZIP,
+	TORC_FILE_PLAIN,
+	TORC_FILE_CODINGS
+};
+
+/*
+ * How much a client wants each form: 0 (not at all) to 1000. Without an
+ * Accept-Encoding field, only the plain one.
+ */
+void torc_file_codings(unsigned wanted[TORC_FILE_CODINGS],
+    const struct torc_http_head *request);
+
+/* The next element of a list of tokens, without white space around it. */
+bool torc_file_element(struct torc_slice *list, struct torc_slice *element);
+
+/* ---- cache.c ---- */
+
+/* One form of a file, as it was when it was looked at. */
+struct torc_file_form {
+	bool there;
+	bool recent;		/* a change may have been too soon to show */
+	int fd;			/* -1 if there is a body */
+	uint8_t *body;		/* of info.size bytes, or NULL */
+	struct torc_file_info info;
+	char tag[40];		/* with quotes */
+	char modified[30];	/* a date */
+};
+
+/* What is at a path. Pinned while it is used; see torc_file_get(). */
+struct torc_file_kept {
+	struct torc_node node;		/* the least recently used first */
+	struct torc_file_kept *next;	/* in its bucket */
+	struct torc_waiters waiters;	/* for the one who looks */
+	uint64_t hash;
+	uint64_t looked_at;	/* when the look at it began */
+	unsigned pins;
+	bool listed;		/* in the table */
+	bool looking;		/* somebody looks at it */
+	bool directory;
+	struct torc_file_form forms[TORC_FILE_CODINGS];
+	char path[];
+};
+
+struct torc_file_root {
+	struct torc_file_config config;
+	int fd;
+	uint64_t memory;	/* bytes of all bodies */
+	unsigned count;		/* entries in the table */
+	uint64_t looks;
+	uint64_t loads;
+	unsigned bucket_count;	/* a power of two */
+	struct torc_file_kept **buckets;
+	struct torc_list used;
+};
+
+/*
+ * Parks. What is at a path, no older than `fresh_ms`: 0 and `*entry` is pinned
+ * until torc_file_let(), or a negative errno.
+ */
+int torc_file_get(struct torc_file_root *root, const char *path,
+    struct torc_file_kept **entry, uint64_t deadline);
+void torc_file_let(struct torc_file_root *root,
+    struct torc_file_kept *entry);
+
+#endif
