@@ -145,10 +145,9 @@ upload(struct exchange *exchange)
 	}
 	if (rc == 0)
 		torc_http_call_finish(call, TORC_NEVER);
-	else if (rc < 0)
-		torc_fiber_cancel(id);
-	while (torc_fiber_join(id, &result, TORC_NEVER) == -ECANCELED)
-		torc_fiber_cancel(id);
+	/* Whatever happens, it is over before its exchange is. */
+	if (rc < 0 || torc_fiber_join(id, &result, TORC_NEVER) < 0)
+		torc_fiber_reap(id, &result);
 	return rc < 0 ? rc : result;
 }
 
