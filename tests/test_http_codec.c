@@ -1096,7 +1096,7 @@ each_error_has_the_status_that_servers_answer(void **state)
 		{ -EBADMSG, 400 }, { -ETIMEDOUT, 408 }, { -EFBIG, 413 },
 		{ -ENAMETOOLONG, 414 }, { -EMSGSIZE, 431 }, { -E2BIG, 431 },
 		{ -EOPNOTSUPP, 501 }, { -EPROTONOSUPPORT, 505 },
-		{ -ENOMEM, 500 },
+		{ -ESHUTDOWN, 503 }, { -ENOMEM, 500 },
 	};
 
 	(void)state;

@@ -637,6 +637,27 @@ an_answer_that_is_not_as_long_as_promised_is_reset(void **state)
 }
 
 static void
+a_body_that_is_not_there_in_a_drain_is_answered_with_503(void **state)
+{
+	static const char part[] = "POST /count HTTP/1.1\r\n" HOST
+	    "Content-Length: 5\r\n\r\nhel";
+	char *reply = room();
+	int fd;
+
+	(void)state;
+	start(NULL);
+	fd = client_open(server.port);
+	client_send(fd, part, sizeof(part) - 1);
+	assert_true(server_await_connections(&server, 1));
+	pause_ms(50);
+	torc_reactor_drain(server.reactor, torc_after_ms(20000));
+	assert_true(client_read_all(fd, reply, ROOM - 1) > 0);
+	assert_memory_equal(reply, "HTTP/1.1 503 ", 13);
+	close(fd);
+	assert_int_equal(server_drain(&server, 20000), 0);
+}
+
+static void
 fields_that_would_split_an_answer_are_refused_before_a_byte(void **state)
 {
 	(void)state;
@@ -734,6 +755,8 @@ main(void)
 		cmocka_unit_test(streamed_answers_arrive_whole),
 		cmocka_unit_test(
 		    an_answer_that_is_not_as_long_as_promised_is_reset),
+		cmocka_unit_test(
+		    a_body_that_is_not_there_in_a_drain_is_answered_with_503),
 		cmocka_unit_test(
 		    fields_that_would_split_an_answer_are_refused_before_a_byte),
 		cmocka_unit_test(

@@ -144,7 +144,8 @@ TORC_API bool torc_http_lists(struct torc_slice value, struct torc_slice token);
 
 /*
  * The status with which a server answers an error: 400, 408 (-ETIMEDOUT),
- * 413, 414, 431, 501 or 505; 500 for what is none of a request's.
+ * 413, 414, 431, 501, 503 (-ESHUTDOWN) or 505; 500 for what is none of a
+ * request's.
  */
 TORC_API unsigned torc_http_status_of(int error);
 
@@ -305,7 +306,8 @@ TORC_API int torc_http_keep(struct torc_http *http, void *memory,
  * Parks. More of the body of the request, in one piece, which is readable
  * until the next call. 100 Continue is sent if the peer waits for that. The
  * size of the piece; 0 at the end, with what is in a trailer in
- * request.fields; or an error.
+ * request.fields; or an error. A drain of the reactor ends a body that is not
+ * there yet: -ESHUTDOWN, and 503.
  */
 TORC_API int torc_http_read(struct torc_http *http, struct torc_slice *body,
     uint64_t deadline);

@@ -191,6 +191,8 @@ torc_http_status_of(int error)
 		return 431;
 	case -EOPNOTSUPP:
 		return 501;
+	case -ESHUTDOWN:
+		return 503;
 	case -EPROTONOSUPPORT:
 		return 505;
 	default:
