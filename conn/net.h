@@ -30,7 +30,7 @@ struct torc_piece {
 	struct torc_piece *next;
 	uint8_t *data;
 	uint32_t size;
-	uint32_t bid;
+	uint32_t bid;		/* TORC_NO_BID: an allocation */
 };
 
 /*
@@ -178,6 +178,7 @@ struct torc_net {
 	bool holding;		/* accept nothing yet */
 	struct torc_piece *pieces;	/* free ones */
 	void *piece_blocks;	/* where they come from */
+	size_t moved;		/* bytes in pieces that are in no buffer */
 	uint8_t *slabs;		/* free ones, linked by their first bytes */
 	uint32_t slab_count;	/* of them */
 	uint32_t paused;	/* listeners */

@@ -38,6 +38,36 @@ more_pieces(struct torc_net *net)
 	return net->pieces;
 }
 
+/*
+ * Buffers run out, and nobody knows when this one would come back: a few bytes
+ * move out of it. Without that, peers with two small requests each could keep
+ * the answers of backends from their handlers. Not for ever: all that is moved
+ * is at most a quarter of what all buffers have.
+ */
+static bool
+is_to_be_moved(const struct torc_net *net, uint32_t size)
+{
+	const struct torc_bufring *buffers = &net->buffers;
+
+	return buffers->in_kernel < buffers->capacity / 4 &&
+	    buffers->live == buffers->capacity && size <= buffers->size / 8 &&
+	    net->moved + size <= (size_t)buffers->capacity * buffers->size / 4;
+}
+
+static void
+move_out(struct torc_net *net, struct torc_piece *piece)
+{
+	uint8_t *bytes = torc_sys_alloc(piece->size);
+
+	if (bytes == NULL)
+		return;
+	memcpy(bytes, piece->data, piece->size);
+	torc_bufring_put(&net->buffers, (uint16_t)piece->bid);
+	piece->data = bytes;
+	piece->bid = TORC_NO_BID;
+	net->moved += piece->size;
+}
+
 static bool
 append(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 {
@@ -58,6 +88,8 @@ append(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 		return false;
 	net->pieces = piece->next;
 	*piece = (struct torc_piece) { NULL, data, size, bid };
+	if (torc_unlikely(is_to_be_moved(net, size)))
+		move_out(net, piece);
 	if (conn->last != NULL)
 		conn->last->next = piece;
 	else
@@ -67,7 +99,7 @@ append(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 	return true;
 }
 
-/* Take the first piece out; its buffer stays referred to. */
+/* Take the first piece out; its bytes stay where they are. */
 static struct torc_piece
 take(struct torc_conn *conn)
 {
@@ -81,7 +113,19 @@ take(struct torc_conn *conn)
 	conn->net->pieces = piece;
 	torc_assert(conn->held >= copy.size + TOLL);
 	conn->held -= copy.size + TOLL;
+	if (copy.bid == TORC_NO_BID)
+		conn->net->moved -= copy.size;
 	return copy;
+}
+
+/* The bytes of a piece that was taken out are done with. */
+static void
+let_go(struct torc_net *net, const struct torc_piece *piece)
+{
+	if (piece->bid == TORC_NO_BID)
+		torc_sys_free(piece->data);
+	else
+		torc_bufring_put(&net->buffers, (uint16_t)piece->bid);
 }
 
 /* ---- The view ---- */
@@ -162,7 +206,7 @@ extend_view(struct torc_conn *conn)
 
 		memcpy(conn->view + conn->view_size, piece.data, piece.size);
 		conn->view_size += piece.size;
-		torc_bufring_put(&conn->net->buffers, (uint16_t)piece.bid);
+		let_go(conn->net, &piece);
 	}
 	return 0;
 }
@@ -189,6 +233,11 @@ refresh_view(struct torc_conn *conn)
 		struct torc_piece piece = take(conn);
 
 		set_view(conn, piece.data, piece.size, piece.bid);
+		if (piece.bid == TORC_NO_BID) {
+			torc_assert(conn->joined == NULL);
+			conn->joined = piece.data;
+			conn->joined_size = piece.size;
+		}
 	} else {
 		int rc = extend_view(conn);
 
@@ -211,7 +260,7 @@ torc_recv_discard(struct torc_conn *conn)
 	while (conn->first != NULL) {
 		struct torc_piece piece = take(conn);
 
-		torc_bufring_put(&conn->net->buffers, (uint16_t)piece.bid);
+		let_go(conn->net, &piece);
 	}
 	if (conn->slowed && !conn->doomed) {
 		conn->slowed = false;

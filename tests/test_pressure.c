@@ -441,6 +441,89 @@ without_a_buffer_peers_wait_and_every_byte_comes_later(void **state)
 	hold_all_buffers(&config, 24 * KIB);
 }
 
+/* Echo; behind a "w", not before the gate opens. */
+static int
+echo_and_wait(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+	bool waits;
+
+	if (torc_conn_recv(conn, &in, TORC_NEVER) <= 0)
+		return -1;
+	waits = in.data[0] == 'w';
+	if (torc_conn_write(conn, in.data, in.size, TORC_NEVER) < 0)
+		return -1;
+	torc_conn_consume(conn, in.size);
+	if (torc_conn_flush(conn, TORC_NEVER) < 0 ||
+	    (waits && gate_wait(arg) < 0))
+		return -1;
+	return echo_handler(conn, NULL);
+}
+
+static void
+count_moved(struct torc_reactor *reactor, void *arg)
+{
+	*(size_t *)arg = net_of(reactor)->moved;
+}
+
+static bool
+have_unread(struct torc_reactor *reactor, void *arg)
+{
+	const struct torc_conn *conn = NULL;
+	unsigned count = 0;
+
+	while ((conn = torc_slots_each(&net_of(reactor)->conns, conn)) != NULL)
+		count += conn->first != NULL;
+	return count == *(unsigned *)arg;
+}
+
+/*
+ * More peers than buffers have a few bytes unread each, for as long as their
+ * handlers wait for something else: another one is served.
+ */
+static void
+few_bytes_that_nobody_reads_do_not_keep_buffers_from_others(void **state)
+{
+	const struct torc_config config = {
+		.buffers = 32,
+		.buffer_size = KIB,
+	};
+	unsigned count = MANY;
+	struct server server;
+	struct gate gate;
+	size_t moved = 0;
+	int fds[MANY];
+	int fd;
+
+	(void)state;
+	gate_make(&gate);
+	server_start(&server, &config, echo_and_wait, &gate);
+	for (unsigned i = 0; i < MANY; i++) {
+		fds[i] = client_open(server.port);
+		client_echo(fds[i], "w");
+	}
+	for (unsigned i = 0; i < MANY; i++)
+		client_send(fds[i], &"later"[i % 2], 5 - i % 2);
+	fd = client_open(server.port);
+	client_echo(fd, "served");
+	assert_true(server_await(&server, have_unread, &count, 5000));
+	server_call(&server, count_moved, &moved);
+	assert_true(moved > 0 && moved <= 32 * KIB / 4);
+	gate_open(&gate);
+	for (unsigned i = 0; i < MANY; i++) {
+		expect_text(fds[i], &"later"[i % 2]);
+		client_echo(fds[i], "and on");
+		close(fds[i]);
+	}
+	close(fd);
+	assert_true(server_await_connections(&server, 0));
+	server_call(&server, count_moved, &moved);
+	assert_int_equal(moved, 0);
+	assert_all_buffers_back(&server);
+	assert_int_equal(server_stop(&server), 0);
+	gate_close(&gate);
+}
+
 /* A40: the same with buffers that are filled slice by slice. */
 static void
 the_same_with_buffers_that_are_filled_slice_by_slice(void **state)
@@ -1860,66 +1943,47 @@ a_moment_without_memory_leaves_no_gap_in_the_stream(void **state)
 	gate_close(&reader.gate);
 }
 
+#define CLAIM(test) cmocka_unit_test(test)
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(
-		    a_burst_over_a_full_queue_loses_and_reorders_nothing),
-		cmocka_unit_test(
-		    the_same_burst_with_room_for_it_does_not_overflow),
-		cmocka_unit_test(
-		    a_receive_ended_by_a_full_queue_goes_on_where_it_was),
-		cmocka_unit_test(
-		    a_receive_ended_inside_a_shared_buffer_goes_on_there),
-		cmocka_unit_test(
-		    requests_with_their_end_behind_them_are_answered),
-		cmocka_unit_test(
-		    without_a_buffer_peers_wait_and_every_byte_comes_later),
-		cmocka_unit_test(
-		    the_same_with_buffers_that_are_filled_slice_by_slice),
-		cmocka_unit_test(
-		    silent_peers_in_the_queue_for_buffers_delay_nobody),
-		cmocka_unit_test(
-		    a_handler_that_does_not_read_slows_its_peer),
-		cmocka_unit_test(a_handler_that_reads_does_not_slow_its_peer),
-		cmocka_unit_test(
-		    a_reset_of_a_slowed_peer_is_found_when_its_handler_goes_on),
-		cmocka_unit_test(one_peer_cannot_take_all_buffers),
-		cmocka_unit_test(nor_can_it_with_many_small_pieces),
-		cmocka_unit_test(
-		    handlers_that_never_consume_are_all_served_by_few_buffers),
-		cmocka_unit_test(
-		    handlers_that_leave_without_consuming_strand_no_buffer),
-		cmocka_unit_test(
-		    what_comes_for_a_connection_that_has_ended_strands_no_buffer),
-		cmocka_unit_test(two_thousand_round_trips_need_eight_buffers),
-		cmocka_unit_test(
-		    a_buffer_that_is_returned_twice_stops_the_process),
-		cmocka_unit_test(
-		    the_buffer_ring_starts_small_and_grows_under_need),
-		cmocka_unit_test(the_buffer_ring_does_not_grow_without_need),
+		CLAIM(a_burst_over_a_full_queue_loses_and_reorders_nothing),
+		CLAIM(the_same_burst_with_room_for_it_does_not_overflow),
+		CLAIM(a_receive_ended_by_a_full_queue_goes_on_where_it_was),
+		CLAIM(a_receive_ended_inside_a_shared_buffer_goes_on_there),
+		CLAIM(requests_with_their_end_behind_them_are_answered),
+		CLAIM(without_a_buffer_peers_wait_and_every_byte_comes_later),
+		CLAIM(the_same_with_buffers_that_are_filled_slice_by_slice),
+		CLAIM(few_bytes_that_nobody_reads_do_not_keep_buffers_from_others),
+		CLAIM(silent_peers_in_the_queue_for_buffers_delay_nobody),
+		CLAIM(a_handler_that_does_not_read_slows_its_peer),
+		CLAIM(a_handler_that_reads_does_not_slow_its_peer),
+		CLAIM(a_reset_of_a_slowed_peer_is_found_when_its_handler_goes_on),
+		CLAIM(one_peer_cannot_take_all_buffers),
+		CLAIM(nor_can_it_with_many_small_pieces),
+		CLAIM(handlers_that_never_consume_are_all_served_by_few_buffers),
+		CLAIM(handlers_that_leave_without_consuming_strand_no_buffer),
+		CLAIM(what_comes_for_a_connection_that_has_ended_strands_no_buffer),
+		CLAIM(two_thousand_round_trips_need_eight_buffers),
+		CLAIM(a_buffer_that_is_returned_twice_stops_the_process),
+		CLAIM(the_buffer_ring_starts_small_and_grows_under_need),
+		CLAIM(the_buffer_ring_does_not_grow_without_need),
 		cmocka_unit_test_setup_teardown(
 		    without_descriptors_the_reactor_rests_and_greets_all_later,
 		    save_limit, restore_limit),
 		cmocka_unit_test_setup_teardown(
 		    a_connection_that_closes_makes_room_for_one_that_waits,
 		    save_limit, restore_limit),
-		cmocka_unit_test(
-		    past_the_cap_new_connections_are_shed_until_one_leaves),
-		cmocka_unit_test(
-		    without_a_stack_new_connections_are_shed),
-		cmocka_unit_test(
-		    a_handler_with_much_to_read_lets_others_run),
-		cmocka_unit_test(
-		    a_flood_delays_another_reply_by_one_queue_at_most),
-		cmocka_unit_test(
-		    a_reactor_that_gets_no_memory_leaves_nothing),
-		cmocka_unit_test(memory_that_fails_once_harms_one_peer_at_most),
-		cmocka_unit_test(
-		    memory_that_is_gone_for_a_while_harms_nobody_afterwards),
-		cmocka_unit_test(
-		    a_moment_without_memory_leaves_no_gap_in_the_stream),
+		CLAIM(past_the_cap_new_connections_are_shed_until_one_leaves),
+		CLAIM(without_a_stack_new_connections_are_shed),
+		CLAIM(a_handler_with_much_to_read_lets_others_run),
+		CLAIM(a_flood_delays_another_reply_by_one_queue_at_most),
+		CLAIM(a_reactor_that_gets_no_memory_leaves_nothing),
+		CLAIM(memory_that_fails_once_harms_one_peer_at_most),
+		CLAIM(memory_that_is_gone_for_a_while_harms_nobody_afterwards),
+		CLAIM(a_moment_without_memory_leaves_no_gap_in_the_stream),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
