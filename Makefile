@@ -35,7 +35,7 @@ CORE := $(sort $(wildcard sys/*.c ring/*.c reactor/*.c conn/*.c))
 ASM := $(wildcard sys/*.S)
 OBJ := $(CORE:%.c=$B/%.o) $(ASM:%.S=$B/%.o)
 PIC := $(OBJ:$B/%=$B/pic/%)
-EXAMPLES := echo hello proxy quote
+EXAMPLES := echo hello proxy quote cache chat
 # One static library for each client under conn/; nobody pays for the others.
 CLIENTS := $(notdir $(patsubst %/,%,$(wildcard conn/*/)))
 CLIENT_HEADERS := $(notdir $(wildcard conn/*/torc_*.h))
@@ -269,6 +269,10 @@ $B/include/torc_redis.h: conn/redis/resp.h $B/include/torc.h
 $(REDIS_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-redis.a
 $(REDIS_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-redis.a \
 	$B/tests/redis_servers.o
+
+$B/bin/cache $B/bin/chat: LIBS = $B/lib/libtorc-redis.a $B/lib/libtorc-http.a
+$B/bin/cache $B/bin/chat: $B/lib/libtorc-redis.a $B/lib/libtorc-http.a
+CHECKS += tests/redis_examples.sh
 
 # ---- conn/pg ----
 PG_TESTS := $(filter test_pg_%,$(TESTS))

@@ -66,6 +66,8 @@ drop_line(struct torc_redis_subscriber *subscriber)
 void
 torc_redis_subscriber_close(struct torc_redis_subscriber *subscriber)
 {
+	if (subscriber == NULL)
+		return;
 	if (subscriber->line != NULL)
 		drop_line(subscriber);
 	while (subscriber->names != NULL) {

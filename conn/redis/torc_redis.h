@@ -210,7 +210,7 @@ struct torc_redis_message {
 int torc_redis_subscriber_open(struct torc_redis *redis,
     struct torc_redis_subscriber **subscriber);
 
-/* No fiber uses it. */
+/* No fiber uses it. NULL is none. */
 void torc_redis_subscriber_close(struct torc_redis_subscriber *subscriber);
 
 /*

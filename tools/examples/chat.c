@@ -1,0 +1,155 @@
+/*
+ * chat.c - what one says, all hear: lines of text over TCP, between users of
+ * all servers that share a Redis.
+ *
+ *     REDIS=127.0.0.1:6379 chat -l 127.0.0.1:7000
+ *     nc 127.0.0.1 7000
+ *
+ * Each reactor with users has one subscriber, whose fiber writes what comes
+ * to a ring of lines; each user has a fiber that sends them. Who is too slow
+ * misses lines, and holds nobody up.
+ */
+#include <torc_redis.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define LINES 256u		/* that a slow user may be behind */
+#define LINE_SIZE 512u
+#define SAY_MS 1000u
+#define WRITE_MS 30000u
+
+/* Of this reactor. */
+static _Thread_local struct room {
+	char lines[LINES][LINE_SIZE];
+	uint64_t count;		/* of lines, ever */
+	struct torc_waiters users;	/* who wait for the next one */
+	unsigned user_count;
+	uint64_t listener;	/* a fiber, while there are users */
+} room;
+
+/* The subscriber's fiber. */
+static int
+listen_to_redis(void *arg)
+{
+	struct torc_redis_subscriber *subscriber = NULL;
+	struct torc_redis_message message;
+	int rc = torc_redis_subscriber_open(
+	    torc_redis_of(torc_reactor_self()), &subscriber);
+
+	(void)arg;
+	if (rc == 0)
+		rc = torc_redis_subscribe(subscriber, "chat", TORC_NEVER);
+	while (rc >= 0) {
+		rc = torc_redis_next(subscriber, &message, TORC_NEVER);
+		if (rc < 0 || (message.event != TORC_REDIS_MESSAGE &&
+		    message.event != TORC_REDIS_CONNECTED))
+			continue;
+		snprintf(room.lines[room.count++ % LINES], LINE_SIZE,
+		    "%s\n", message.event == TORC_REDIS_MESSAGE ?
+		    message.text : "* some lines were lost");
+		torc_wake_all(&room.users, 0);
+	}
+	torc_redis_subscriber_close(subscriber);
+	return rc;
+}
+
+/* A user's second fiber: what was said since it began. */
+static int
+tell(void *arg)
+{
+	struct torc_conn *conn = arg;
+	uint64_t next = room.count;
+	int rc = 0;
+
+	while (rc >= 0) {
+		if (room.count - next > LINES)
+			next = room.count - LINES;
+		if (next < room.count) {
+			const char *line = room.lines[next++ % LINES];
+
+			rc = torc_conn_write(conn, line, strlen(line),
+			    torc_after_ms(WRITE_MS));
+		} else {
+			torc_conn_push(conn);
+			rc = torc_wait(&room.users, TORC_NEVER);
+		}
+	}
+	return rc;
+}
+
+/* Parks. Say all whole lines in view; how many bytes these are. */
+static size_t
+say(const struct torc_slice *in)
+{
+	struct torc_redis *redis = torc_redis_of(torc_reactor_self());
+	const uint8_t *at = in->data, *end = in->data + in->size;
+	const uint8_t *stop;
+
+	while ((stop = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+		const struct torc_slice publish[] = {
+			{ (const uint8_t *)"PUBLISH", 7 },
+			{ (const uint8_t *)"chat", 4 },
+			{ at, (size_t)(stop - at) } };
+
+		torc_redis_call(redis, NULL, torc_after_ms(SAY_MS), 3,
+		    publish);
+		at = stop + 1;
+	}
+	return (size_t)(at - in->data);
+}
+
+static int
+chat(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+	uint64_t teller, listener;
+
+	(void)arg;
+	if (torc_fiber_spawn(&teller, tell, conn) < 0)
+		return -1;
+	if (room.user_count++ == 0)
+		torc_fiber_spawn(&room.listener, listen_to_redis, NULL);
+	while (torc_conn_recv(conn, &in, TORC_NEVER) > 0) {
+		torc_conn_consume(conn, say(&in));
+		if (torc_conn_unread(conn) >= LINE_SIZE)
+			break;
+	}
+	torc_fiber_cancel(teller);
+	torc_fiber_join(teller, NULL, TORC_NEVER);
+	if (--room.user_count == 0) {
+		listener = room.listener;
+		torc_fiber_cancel(listener);
+		torc_fiber_join(listener, NULL, TORC_NEVER);
+	}
+	return TORC_CLOSE;
+}
+
+static int
+start(struct torc_reactor *reactor, void *arg)
+{
+	const struct torc_redis_config config = { .address = arg };
+	struct torc_redis *redis;
+
+	(void)reactor;
+	return torc_redis_open(&redis, &config, NULL, 0);
+}
+
+static void
+stop(struct torc_reactor *reactor, void *arg)
+{
+	(void)arg;
+	torc_redis_close(torc_redis_of(reactor));
+}
+
+int
+main(int argc, char **argv)
+{
+	struct torc_config config = { .handler = chat, .start = start,
+		.stop = stop, .arg = getenv("REDIS") };
+
+	return cli_serve(argc, argv, "A chat over Redis.", &config, NULL);
+}
