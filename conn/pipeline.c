@@ -165,9 +165,14 @@ lead(struct torc_pipeline *pipeline, struct torc_request *request,
     uint64_t deadline)
 {
 	struct torc_slice view;
-	int rc = 1;
+	int rc;
 
 	pipeline->reading = true;
+	/* Receiving sends what is staged: not before all who are about to write
+	 * have done so, or else one request goes ahead of the others. */
+	rc = torc_yield();
+	if (rc == 0)
+		rc = 1;
 	while (rc > 0 && !request->done) {
 		rc = torc_conn_recv(pipeline->conn, &view, deadline);
 		if (rc > 0)
