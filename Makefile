@@ -274,6 +274,23 @@ $B/bin/cache $B/bin/chat: LIBS = $B/lib/libtorc-redis.a $B/lib/libtorc-http.a
 $B/bin/cache $B/bin/chat: $B/lib/libtorc-redis.a $B/lib/libtorc-http.a
 CHECKS += tests/redis_examples.sh
 
+$B/tools/bench/clients/redis_torc.o: | $(HEADERS)
+$B/bench/redis_torc: $B/tools/bench/clients/redis_torc.o \
+		$B/lib/libtorc-redis.a $B/lib/libtorc.a
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
+
+$B/bench/redis_hiredis: $B/tools/bench/clients/redis_hiredis.o
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $< -lhiredis $(LINK) $(LDFLAGS)
+
+.PHONY: bench-clients bench-redis
+bench-clients: bench-redis	# clients beside what else there is (minutes)
+bench-redis: $B/bench/redis_torc $B/bench/redis_hiredis
+	$Q BIN=$B/bench tools/bench/clients/redis.sh
+
 # ---- conn/pg ----
 PG_TESTS := $(filter test_pg_%,$(TESTS))
 

@@ -7,9 +7,11 @@
 
 #include "conn/redis/redis.h"
 
+#define NAME_SIZE 16u		/* more than any has; a power of two */
+
 /* Source: https://redis.io/docs/latest/commands/. Sorted. */
 static const struct {
-	const char *name;
+	char name[NAME_SIZE];
 	unsigned flags;
 	int key;		/* its place; 0: none; -1: behind a count at 1,
 				 * -2: at 2; -3: behind STREAMS */
@@ -28,6 +30,7 @@ static const struct {
 	{ "BZMPOP", COMMAND_STATEFUL, -2 },
 	{ "BZPOPMAX", COMMAND_STATEFUL, 1 },
 	{ "BZPOPMIN", COMMAND_STATEFUL, 1 },
+	{ "CLIENT", 0, 0 },
 	{ "CLUSTER", 0, 0 },
 	{ "COMMAND", 0, 0 },
 	{ "CONFIG", 0, 0 },
@@ -98,35 +101,51 @@ static const struct {
 
 #define SPECIAL (sizeof(special) / sizeof(special[0]))
 
-static int
-compare(const struct torc_slice *word, const char *name)
-{
-	const size_t length = strlen(name);
-	const size_t size = word->size < length ? word->size : length;
-	int rc = strncasecmp((const char *)word->data, name, size);
-
-	return rc != 0 ? rc : (word->size > length) - (word->size < length);
-}
-
 static bool
 is(const struct torc_slice *word, const char *name)
 {
-	return compare(word, name) == 0;
+	return word->size == strlen(name) &&
+	    strncasecmp((const char *)word->data, name, word->size) == 0;
 }
 
-/* Its place in the table, or -1. */
+/* Names in upper case, with zeros behind, order as these numbers do. */
+static uint64_t
+eight_letters(const char *letters)
+{
+	uint64_t number = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		number = number << 8 | (uint8_t)letters[i];
+	return number;
+}
+
+/* Its place in the table, or -1: each command is looked up, so be quick. */
 static int
 look_up(const struct torc_slice *word)
 {
+	char name[NAME_SIZE] = { 0 };
 	size_t from = 0, to = SPECIAL;
+	uint64_t wanted;
 
+	if (word->size >= NAME_SIZE)
+		return -1;
+	for (size_t i = 0; i < word->size; i++) {
+		const uint8_t letter = word->data[i];
+
+		name[i] = (char)(letter - (letter >= 'a' && letter <= 'z' ?
+		    'a' - 'A' : 0));
+	}
+	wanted = eight_letters(name);
 	while (from < to) {
-		size_t middle = (from + to) / 2;
-		int rc = compare(word, special[middle].name);
+		const size_t middle = (from + to) / 2;
+		const uint64_t found = eight_letters(special[middle].name);
 
-		if (rc == 0)
+		if (found == wanted && memcmp(special[middle].name + 8,
+		    name + 8, NAME_SIZE - 8) == 0)
 			return (int)middle;
-		if (rc < 0)
+		if (wanted < found || (wanted == found &&
+		    memcmp(name + 8, special[middle].name + 8,
+		    NAME_SIZE - 8) < 0))
 			to = middle;
 		else
 			from = middle + 1;
@@ -164,10 +183,10 @@ command_flags(unsigned argc, const struct torc_slice *argv)
 {
 	const int place = look_up(&argv[0]);
 
-	if (is(&argv[0], "CLIENT"))
-		return client_flags(argc, argv);
 	if (place < 0)
 		return 0;
+	if (is(&argv[0], "CLIENT"))
+		return client_flags(argc, argv);
 	if (special[place].key == -3 && find_word(argc, argv, "BLOCK") > 0)
 		return COMMAND_STATEFUL;
 	return special[place].flags;
@@ -179,8 +198,6 @@ command_key(unsigned argc, const struct torc_slice *argv)
 	const int place = look_up(&argv[0]);
 	unsigned at = 1;
 
-	if (is(&argv[0], "CLIENT"))
-		return NULL;
 	if (place >= 0) {
 		const int key = special[place].key;
 

@@ -191,6 +191,17 @@ put_large(struct line *line, uint64_t deadline,
 	return rc;
 }
 
+/* The most that it can have on the wire. */
+static size_t
+most_bytes(const struct torc_redis_command *command)
+{
+	size_t size = TORC_RESP_HEAD;
+
+	for (unsigned i = 0; i < command->argc; i++)
+		size += command->argv[i].size + TORC_RESP_HEAD + 2;
+	return size;
+}
+
 /*
  * What was staged before is sent first if this is not little: a write that
  * has to wait must not fail with others' commands in it.
@@ -199,8 +210,7 @@ static int
 put_command(struct line *line, uint64_t deadline,
     const struct torc_redis_command *command)
 {
-	const size_t size = torc_resp_command_size(command->argc,
-	    command->argv);
+	const size_t size = most_bytes(command);
 	uint8_t bytes[SMALL];
 	int rc = 0;
 
@@ -212,8 +222,8 @@ put_command(struct line *line, uint64_t deadline,
 		return rc;
 	if (size > sizeof(bytes))
 		return put_large(line, deadline, command);
-	torc_resp_put_command(bytes, command->argc, command->argv);
-	return put(line, bytes, size, deadline);
+	return put(line, bytes, torc_resp_put_command(bytes, command->argc,
+	    command->argv), deadline);
 }
 
 static int

@@ -555,6 +555,13 @@ torc_resp_put_head(uint8_t *to, char type, uint64_t size)
 	uint8_t digits[20];
 	size_t count = 0, at = 0;
 
+	if (size < 10) {
+		to[0] = (uint8_t)type;
+		to[1] = (uint8_t)('0' + size);
+		to[2] = '\r';
+		to[3] = '\n';
+		return 4;
+	}
 	do {
 		digits[count++] = (uint8_t)('0' + size % 10);
 		size /= 10;
