@@ -229,6 +229,35 @@ an_error_of_redis_fails_its_command_and_keeps_the_connection(void **state)
 }
 
 static int
+lose_idle(struct torc_redis *redis)
+{
+	struct torc_redis_reply *before, *after;
+
+	EXPECT(torc_redis_do(redis, &before, LATE, "CLIENT", "ID",
+	    NULL) == 0);
+	EXPECT(redis_ask(server.port, "CLIENT KILL TYPE normal", ":"));
+	/* When it is gone there, its end has come here. */
+	while (redis_ask(server.port, "CLIENT LIST\r\nQUIT", "name=idle"))
+		torc_sleep(torc_after_ms(10));
+	EXPECT(torc_sleep(torc_after_ms(50)) == 0);
+	EXPECT(torc_redis_do(redis, &after, LATE, "CLIENT", "ID", NULL) == 0);
+	EXPECT(before->integer != after->integer);
+	torc_redis_free(before);
+	torc_redis_free(after);
+	return 0;
+}
+
+static void
+a_connection_that_ended_while_idle_is_replaced_before_use(void **state)
+{
+	const struct torc_redis_config config = { .address = server.address,
+		.name = "idle" };
+
+	(void)state;
+	play_with(lose_idle, &config);
+}
+
+static int
 call_wrongly(struct torc_redis *redis)
 {
 	struct torc_redis_reply *reply;
@@ -879,6 +908,8 @@ main(void)
 		cmocka_unit_test(resp3_is_spoken_to_servers_that_know_it),
 		cmocka_unit_test(
 		    an_error_of_redis_fails_its_command_and_keeps_the_connection),
+		cmocka_unit_test(
+		    a_connection_that_ended_while_idle_is_replaced_before_use),
 		cmocka_unit_test(
 		    what_would_harm_others_on_the_connection_is_refused),
 		cmocka_unit_test(a_batch_is_answered_in_order),

@@ -46,6 +46,7 @@ enum lie {
 static atomic_int lie;
 static atomic_uint accepted;	/* connections */
 static atomic_uint closed;
+static atomic_uint commands;	/* beside greetings */
 
 static const uint64_t seconds_30 = 30000;
 
@@ -130,6 +131,7 @@ answer(struct torc_conn *conn, const struct torc_redis_reply *command)
 		return say(conn, "-ERR unknown command `HELLO`\r\n", 30);
 	if (hello)
 		return say(conn, "+OK\r\n", 5);
+	atomic_fetch_add(&commands, 1);
 	if (lie >= TRUNCATED && lie <= GARBAGE)
 		return lie_to(conn);
 	if (lie == ENDLESS)
@@ -239,7 +241,7 @@ play(enum lie how, int (*act)(struct torc_redis *redis))
 	const unsigned fds = count_fds();
 
 	lie = how;
-	accepted = closed = 0;
+	accepted = closed = commands = 0;
 	server_start(&server, NULL, liar, NULL);
 	liar_port = server.port;
 	snprintf(liar_address, sizeof(liar_address), "127.0.0.1:%u",
@@ -351,6 +353,21 @@ each_lie_has_its_error_and_the_next_connection_is_good(void **state)
 	play(DEEP, see_depth);
 	play(GARBAGE, see_garbage);
 	play(ENDLESS, see_line);
+}
+
+static int
+count_commands(struct torc_redis *redis)
+{
+	EXPECT(ask(redis, "one", LATE) == -ECONNRESET);
+	EXPECT(commands == 1);
+	return 0;
+}
+
+static void
+a_command_that_was_sent_is_not_sent_again(void **state)
+{
+	(void)state;
+	play(TRUNCATED, count_commands);
 }
 
 static int
@@ -569,6 +586,71 @@ a_cancel_leaves_the_connection_and_the_others_alone(void **state)
 {
 	(void)state;
 	play(HONEST, cancel_one);
+}
+
+/* More than all buffers on its way hold. */
+#define MUCH (32u << 20)
+
+static int
+write_much(void *arg)
+{
+	struct asker *asker = arg;
+	uint8_t *data = calloc(1, MUCH);
+	const struct torc_slice set[] = { { (const uint8_t *)"SET", 3 },
+		{ (const uint8_t *)"much", 4 }, { data, MUCH } };
+
+	asker->result = torc_redis_call(asker->redis, NULL, asker->deadline,
+	    3, set);
+	free(data);
+	return 0;
+}
+
+static int
+give_up_writing(struct torc_redis *redis, bool cancel)
+{
+	struct asker first = { redis, "late:500:a", LATE, 1, 0 };
+	struct asker much = { redis, "", cancel ? LATE : torc_after_ms(200),
+		1, 0 };
+	struct asker third = { redis, "c", LATE, 1, 0 };
+
+	EXPECT(ask(redis, "zero", LATE) == 0);
+	EXPECT(torc_fiber_spawn(&first.id, ask_once, &first) == 0);
+	EXPECT(torc_yield() == 0);
+	EXPECT(torc_fiber_spawn(&much.id, write_much, &much) == 0);
+	EXPECT(torc_yield() == 0);
+	/* Waits for its turn to write. */
+	EXPECT(torc_fiber_spawn(&third.id, ask_once, &third) == 0);
+	EXPECT(torc_sleep(torc_after_ms(200)) == 0);
+	if (cancel)
+		EXPECT(torc_fiber_cancel(much.id) == 0);
+	EXPECT(torc_fiber_join(much.id, NULL, LATE) == 0);
+	EXPECT(much.result == (cancel ? -ECANCELED : -ETIMEDOUT));
+	EXPECT(torc_fiber_join(third.id, NULL, LATE) == 0);
+	EXPECT(third.result == 0);
+	EXPECT(torc_fiber_join(first.id, NULL, LATE) == 0);
+	EXPECT(first.result == 0);
+	EXPECT(accepted == 2);
+	return 0;
+}
+
+static int
+cancel_writing(struct torc_redis *redis)
+{
+	return give_up_writing(redis, true);
+}
+
+static int
+time_out_writing(struct torc_redis *redis)
+{
+	return give_up_writing(redis, false);
+}
+
+static void
+a_command_given_up_while_it_is_written_spares_its_siblings(void **state)
+{
+	(void)state;
+	play(HONEST, cancel_writing);
+	play(HONEST, time_out_writing);
 }
 
 #define FIBERS 64
@@ -828,6 +910,7 @@ main(void)
 		    honest_slow_old_and_pushing_servers_are_understood),
 		cmocka_unit_test(
 		    each_lie_has_its_error_and_the_next_connection_is_good),
+		cmocka_unit_test(a_command_that_was_sent_is_not_sent_again),
 		cmocka_unit_test(a_reply_that_nobody_asked_for_is_nobodys),
 		cmocka_unit_test(
 		    a_greeting_and_a_connection_that_never_come_are_told_apart),
@@ -837,6 +920,8 @@ main(void)
 		    a_timeout_retires_its_connection_and_spares_its_siblings),
 		cmocka_unit_test(
 		    a_cancel_leaves_the_connection_and_the_others_alone),
+		cmocka_unit_test(
+		    a_command_given_up_while_it_is_written_spares_its_siblings),
 		cmocka_unit_test(commands_made_by_those_who_just_failed_run),
 		cmocka_unit_test(no_reply_ever_reaches_another_requester),
 		cmocka_unit_test(
