@@ -19,6 +19,8 @@
 
 #define START_MS 30000u
 #define TEXT_MAX 65536u
+#define PORT_MAX 55535u		/* a cluster takes that 10000 above, too */
+#define ATTEMPTS 5		/* a port may be taken meanwhile */
 
 bool
 redis_available(void)
@@ -78,9 +80,9 @@ redis_ask(unsigned port, const char *command, const char *wanted)
 	return found;
 }
 
-/* A port that was free a moment ago. */
+/* A port that was free a moment ago; any, or 0 if it is too high. */
 static unsigned
-free_port(void)
+try_port(void)
 {
 	struct sockaddr_in address = {
 		.sin_family = AF_INET,
@@ -94,7 +96,19 @@ free_port(void)
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size),
 	    0);
 	close(fd);
-	return ntohs(address.sin_port);
+	return ntohs(address.sin_port) <= PORT_MAX ?
+	    ntohs(address.sin_port) : 0;
+}
+
+static unsigned
+free_port(void)
+{
+	unsigned port;
+
+	do
+		port = try_port();
+	while (port == 0);
+	return port;
 }
 
 /* In the child: become the server. */
@@ -140,14 +154,20 @@ await_answer(const struct redis_server *server)
 	return false;
 }
 
-void
-redis_restart(struct redis_server *server)
+static bool
+try_start(struct redis_server *server)
 {
 	server->pid = fork();
 	assert_true(server->pid >= 0);
 	if (server->pid == 0)
 		become(server);
-	if (!await_answer(server))
+	return await_answer(server);
+}
+
+void
+redis_restart(struct redis_server *server)
+{
+	if (!try_start(server))
 		fail_msg("redis-server does not start at %s",
 		    server->address);
 }
@@ -155,17 +175,23 @@ redis_restart(struct redis_server *server)
 void
 redis_start(struct redis_server *server, const char *const *arguments)
 {
+	bool started = false;
+
 	memset(server, 0, sizeof(*server));
 	for (size_t i = 0; arguments != NULL && arguments[i] != NULL; i++)
 		server->arguments[i] = arguments[i];
 	strcpy(server->folder, "/tmp/torc-redis-XXXXXX");
 	assert_non_null(mkdtemp(server->folder));
-	server->port = free_port();
-	snprintf(server->address, sizeof(server->address), "127.0.0.1:%u",
-	    server->port);
 	snprintf(server->local, sizeof(server->local), "unix:%s/sock",
 	    server->folder);
-	redis_restart(server);
+	for (unsigned i = 0; i < ATTEMPTS && !started; i++) {
+		server->port = free_port();
+		started = try_start(server);
+	}
+	snprintf(server->address, sizeof(server->address), "127.0.0.1:%u",
+	    server->port);
+	if (!started)
+		fail_msg("redis-server does not start");
 }
 
 void
