@@ -92,7 +92,7 @@ lie_to(struct torc_conn *conn)
 {
 	static const char garbage[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
 
-	switch (lie) {
+	switch (atomic_load(&lie)) {
 	case TRUNCATED:
 		say(conn, "$10\r\nabc", 8);
 		return -1;
