@@ -12,6 +12,7 @@
 #include "conn/redis/redis.h"
 
 #define ATTEMPTS 4u	/* of a command of which nothing was sent */
+#define CHOICES 4u	/* lines among which the best is taken */
 
 int
 node_create(struct torc_redis *redis, const char *address, struct node **out,
@@ -58,8 +59,10 @@ forget(struct node *node, struct line *line)
 {
 	line->retired = true;
 	for (unsigned i = 0; i < node->redis->config.lines; i++) {
-		if (node->lines[i] == line)
-			node->lines[i] = NULL;
+		if (node->lines[i] != line)
+			continue;
+		node->lines[i] = NULL;
+		node->line_count--;
 	}
 }
 
@@ -91,16 +94,19 @@ is_stuck(const struct line *line, unsigned requests)
 	return line->pipeline.count >= requests && line->pipeline.live == 0;
 }
 
-/* The line with the fewest requests, or NULL; how many there are, and room. */
+/* Of the next few lines the one with the fewest requests, or NULL. */
 static struct line *
-pick(struct node *node, unsigned *count)
+pick(struct node *node)
 {
 	const struct torc_redis_config *config = &node->redis->config;
 	struct line *best = NULL;
+	unsigned seen = 0;
 
-	*count = 0;
-	for (unsigned i = 0; i < config->lines; i++) {
-		struct line *line = node->lines[i];
+	node->turn++;
+	for (unsigned i = 0; i < config->lines &&
+	    (seen < CHOICES || best == NULL); i++) {
+		struct line *line =
+		    node->lines[(node->turn + i) % config->lines];
 
 		if (line == NULL)
 			continue;
@@ -108,7 +114,7 @@ pick(struct node *node, unsigned *count)
 			retire(node, line);
 			continue;
 		}
-		++*count;
+		seen++;
 		if (line->pipeline.count < config->requests && (best == NULL ||
 		    line->pipeline.count < best->pipeline.count))
 			best = line;
@@ -124,6 +130,7 @@ add(struct node *node, struct line *line)
 	while (node->lines[place] != NULL)
 		place++;
 	node->lines[place] = line;
+	node->line_count++;
 }
 
 /* The caller's time is up: say what for. Other errors have their words. */
@@ -160,7 +167,8 @@ await_opening(struct node *node, uint64_t deadline)
 	int rc;
 
 	if (node->waiting >= node->redis->config.requests)
-		return -ENOBUFS;
+		return redis_fail(node->redis, -ENOBUFS,
+		    "%s: too many wait for a connection", node->address);
 	node->waiting++;
 	rc = torc_wait(&node->waiters, deadline);
 	node->waiting--;
@@ -177,8 +185,8 @@ get_line(struct node *node, struct line **out, uint64_t deadline)
 	bool failed = false;
 
 	for (;;) {
-		unsigned count;
-		struct line *line = pick(node, &count);
+		struct line *line = pick(node);
+		const unsigned count = node->line_count;
 		const bool may_open = count < node->redis->config.lines &&
 		    !failed;
 		int rc;

@@ -41,6 +41,8 @@ struct node {
 	struct torc_pool *shared;	/* lines that fibers share */
 	struct torc_pool *sessions;	/* that are one's own */
 	struct line *lines[REDIS_LINES];
+	unsigned line_count;
+	unsigned turn;		/* of the lines, to be looked at first */
 	bool opening;		/* a fiber opens a shared one */
 	unsigned waiting;
 	struct torc_waiters waiters;	/* for it */

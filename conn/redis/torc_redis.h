@@ -66,10 +66,10 @@ struct torc_redis_config {
 };
 
 /*
- * A client for the reactor of this thread. Nothing is opened before it is
- * asked. `config` is copied. The first of a reactor is what torc_redis_of()
- * returns. 0; -EINVAL, and `text` (may be NULL) says why; -ENOMEM; -ENOBUFS
- * (see torc_pool_create).
+ * A client for the reactor of this thread; on a fiber, such as that of the
+ * `start` of torc_serve. Nothing is opened before it is asked. `config` is
+ * copied. The first of a reactor is what torc_redis_of() returns. 0; -EINVAL,
+ * and `text` (may be NULL) says why; -ENOMEM; -ENOBUFS (see torc_pool_create).
  */
 int torc_redis_open(struct torc_redis **redis,
     const struct torc_redis_config *config, char *text, size_t text_size);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # redis.sh - the CPU time of a client for a GET of 100 bytes: torc with 64
-# fibers on one connection and on 64, hiredis one at a time and pipelined by
-# 16, in turns, against one Redis.
+# fibers on one connection and on 64, and with 1024 fibers on one and on 64,
+# hiredis one at a time and pipelined by 16, in turns, against one Redis.
 #
 # By environment: REPS (5), COUNT (100000) GETs each, SERVER_CPU (1) for
 # Redis, CLIENT_CPU (0), BIN (build/bench).
@@ -31,6 +31,7 @@ done
 taskset -c "$SERVER_CPU" redis-server --port "$port" --bind 127.0.0.1 \
     --save "" --dir "$scratch" >"$scratch/log" 2>&1 &
 redis=$!
+disown
 tries=100
 until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
 	tries=$((tries - 1))
@@ -55,6 +56,8 @@ for _ in $(seq "$REPS"); do
 	run torc-64-lines "$BIN/redis_torc" "$port" 64 64 "$COUNT"
 	run hiredis-16 "$BIN/redis_hiredis" "$port" 16 "$COUNT"
 	run torc-1-line "$BIN/redis_torc" "$port" 1 64 "$COUNT"
+	run torc-64x16 "$BIN/redis_torc" "$port" 64 1024 "$COUNT"
+	run torc-1x1024 "$BIN/redis_torc" "$port" 1 1024 "$COUNT"
 done
 
 median() {	# median FILE COLUMN
@@ -66,7 +69,8 @@ one=$(median "$scratch/hiredis-1" 1)
 sixteen=$(median "$scratch/hiredis-16" 1)
 printf '%-16s %10s %10s %12s %12s\n' client "us CPU" "us" "of hiredis 1" \
     "of hiredis 16"
-for name in hiredis-1 hiredis-16 torc-64-lines torc-1-line; do
+for name in hiredis-1 hiredis-16 torc-64-lines torc-1-line \
+    torc-64x16 torc-1x1024; do
 	cpu=$(median "$scratch/$name" 1)
 	awk -v name=$name -v cpu="$cpu" -v us="$(median "$scratch/$name" 2)" \
 	    -v one="$one" -v sixteen="$sixteen" 'BEGIN {
