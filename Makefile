@@ -297,8 +297,10 @@ PG_TESTS := $(filter test_pg_%,$(TESTS))
 $B/include/torc_pg.h: conn/pg/torc_pg.h
 
 $(PG_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-pg.a
-$(PG_TESTS:%=$B/tests/bin/%): LINK += -lcrypto
-$(PG_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-pg.a
+$(PG_TESTS:%=$B/tests/bin/%): LINK += -lpq -lcrypto
+$(PG_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-pg.a $B/tests/pg_server.o
+$B/tests/pg_server.o $(PG_TESTS:%=$B/tests/%.o): BASE += \
+	-isystem /usr/include/postgresql
 
 # ---- conn/file ----
 FILE_TESTS := $(filter test_file%,$(TESTS))

@@ -309,7 +309,13 @@ log_in(struct torc_pg_session *session, uint64_t deadline)
 	}
 	explicit_bzero(login, sizeof(*login));
 	free(login);
-	return rc < 0 ? rc : 0;
+	if (rc < 0)
+		return rc;
+	/* Whoever reads next sees what comes behind this. */
+	torc_conn_consume(session->conn, session->shown -
+	    session->view.size);
+	session->view.size = session->shown = 0;
+	return 0;
 }
 
 /* ---- For the pools ---- */

@@ -1,0 +1,294 @@
+/*
+ * pg_server.c - a PostgreSQL for the tests.
+ */
+#include "tests/pg_server.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <libpq-fe.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define READY_MS 30000u
+
+static char programs[256];	/* where initdb and postgres are */
+
+static bool
+skip(const char *why)
+{
+	printf("SKIP: no PostgreSQL: %s\n", why);
+	fflush(stdout);
+	return false;
+}
+
+static bool
+find_programs(void)
+{
+	glob_t found;
+	bool any = glob("/usr/lib/postgresql/*/bin/initdb", 0, NULL,
+	    &found) == 0;
+
+	if (any) {
+		const char *last = found.gl_pathv[found.gl_pathc - 1];
+
+		snprintf(programs, sizeof(programs), "%.*s",
+		    (int)(strrchr(last, '/') - last), last);
+		globfree(&found);
+	}
+	return any;
+}
+
+/* PostgreSQL refuses to run as root. */
+static void
+become_postgres(void)
+{
+	const struct passwd *user = geteuid() == 0 ? getpwnam("postgres") :
+	    NULL;
+
+	if (geteuid() == 0 && (user == NULL || setgid(user->pw_gid) < 0 ||
+	    setuid(user->pw_uid) < 0))
+		_exit(126);
+	prctl(PR_SET_PDEATHSIG, SIGQUIT);
+}
+
+/* Run a program, with what it says in the log; its pid. */
+static pid_t
+launch(const struct pg_server *server, const char *const *arguments)
+{
+	char path[512];
+	pid_t pid;
+	int log;
+
+	snprintf(path, sizeof(path), "%s/log", server->folder);
+	pid = fork();
+	if (pid != 0)
+		return pid;
+	become_postgres();
+	log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (chdir(server->folder) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
+		_exit(127);
+	snprintf(path, sizeof(path), "%s/%s", programs, arguments[0]);
+	execv(path, (char *const *)(const void *)arguments);
+	_exit(127);
+}
+
+static bool
+make_folder(struct pg_server *server)
+{
+	const struct passwd *user = getpwnam("postgres");
+
+	strcpy(server->folder, "/tmp/torc-pg-XXXXXX");
+	return mkdtemp(server->folder) != NULL && (geteuid() != 0 ||
+	    (user != NULL && chown(server->folder, user->pw_uid,
+	    user->pw_gid) == 0));
+}
+
+static bool
+write_rules(const struct pg_server *server)
+{
+	char path[96];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/data/pg_hba.conf", server->folder);
+	file = fopen(path, "w");
+	if (file == NULL)
+		return false;
+	fputs("local all all trust\n"
+	    "host all clear 127.0.0.1/32 password\n"
+	    "host all hashed 127.0.0.1/32 md5\n"
+	    "host all scram 127.0.0.1/32 scram-sha-256\n"
+	    "host all all 127.0.0.1/32 trust\n"
+	    "host all all ::1/128 trust\n", file);
+	return fclose(file) == 0;
+}
+
+static unsigned
+free_port(void)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (bind(fd, (struct sockaddr *)&address, size) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&address, &size) < 0)
+		abort();
+	close(fd);
+	return ntohs(address.sin_port);
+}
+
+static void
+name_addresses(struct pg_server *server)
+{
+	server->port = free_port();
+	snprintf(server->tcp, sizeof(server->tcp), "127.0.0.1:%u",
+	    server->port);
+	snprintf(server->local, sizeof(server->local),
+	    "unix:%s/.s.PGSQL.%u", server->folder, server->port);
+	snprintf(server->key, sizeof(server->key), "host=%s port=%u",
+	    server->folder, server->port);
+}
+
+bool
+pg_server_make(struct pg_server *server)
+{
+	const char *const initdb[] = { "initdb", "-D", "data", "-U", "torc",
+		"-A", "trust", "-N", "--locale=C", "-E", "UTF8", NULL };
+	int status;
+
+	if (!find_programs())
+		return skip("no initdb");
+	if (!make_folder(server))
+		return skip("no user postgres, or no folder");
+	if (waitpid(launch(server, initdb), &status, 0) < 0 || status != 0)
+		return skip("initdb failed");
+	name_addresses(server);
+	return write_rules(server) && pg_server_start(server) &&
+	    pg_server_sql(server, "create database torc;") &&
+	    pg_server_sql(server,
+	    "create role clear login password '" PG_PASSWORD "';"
+	    "create role scram login password '" PG_PASSWORD "';"
+	    "set password_encryption = 'md5';"
+	    "create role hashed login password '" PG_PASSWORD "'");
+}
+
+/* ---- Running it ---- */
+
+static PGconn *
+connect_libpq(const struct pg_server *server, const char *database)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text),
+	    "%s user=torc dbname=%s connect_timeout=10", server->key,
+	    database);
+	return PQconnectdb(text);
+}
+
+static bool
+is_ready(const struct pg_server *server)
+{
+	PGconn *connection = connect_libpq(server, "postgres");
+	bool ready = PQstatus(connection) == CONNECTION_OK;
+
+	PQfinish(connection);
+	return ready;
+}
+
+bool
+pg_server_start(struct pg_server *server)
+{
+	char port[16];
+	const char *const arguments[] = { "postgres", "-D", "data", "-p",
+		port, "-k", server->folder, "-c",
+		"listen_addresses=127.0.0.1", "-c", "fsync=off", "-c",
+		"shared_buffers=16MB", "-c", "max_connections=80", "-c",
+		"autovacuum=off", NULL };
+
+	snprintf(port, sizeof(port), "%u", server->port);
+	server->pid = launch(server, arguments);
+	for (unsigned ms = 0; ms < READY_MS; ms += 20) {
+		if (is_ready(server))
+			return true;
+		if (waitpid(server->pid, NULL, WNOHANG) == server->pid)
+			break;
+		usleep(20000);
+	}
+	return false;
+}
+
+bool
+pg_server_sql(const struct pg_server *server, const char *sql)
+{
+	const bool creates = strncmp(sql, "create database", 15) == 0;
+	PGconn *connection = connect_libpq(server,
+	    creates ? "postgres" : "torc");
+	PGresult *result = PQexec(connection, sql);
+	ExecStatusType status = PQresultStatus(result);
+	bool good = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+
+	if (!good)
+		printf("%s: %s", sql, PQerrorMessage(connection));
+	PQclear(result);
+	PQfinish(connection);
+	return good;
+}
+
+/* The parent of a process, or 0. */
+static pid_t
+parent_of(const char *pid)
+{
+	char path[64], text[512], *end;
+	int fd, size;
+
+	snprintf(path, sizeof(path), "/proc/%s/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	size = fd < 0 ? 0 : (int)read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	if (size <= 0)
+		return 0;
+	text[size] = '\0';
+	end = strrchr(text, ')');
+	return end == NULL ? 0 : (pid_t)strtol(end + 3, NULL, 10);
+}
+
+void
+pg_server_signal(const struct pg_server *server, int number)
+{
+	DIR *folder = opendir("/proc");
+	struct dirent *entry;
+
+	/* First the one that makes the others. */
+	if (number != SIGCONT)
+		kill(server->pid, number);
+	while (folder != NULL && (entry = readdir(folder)) != NULL)
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
+		    parent_of(entry->d_name) == server->pid)
+			kill((pid_t)strtol(entry->d_name, NULL, 10), number);
+	if (number == SIGCONT)
+		kill(server->pid, number);
+	if (folder != NULL)
+		closedir(folder);
+}
+
+void
+pg_server_kill(struct pg_server *server)
+{
+	kill(server->pid, SIGSTOP);
+	pg_server_signal(server, SIGKILL);
+	waitpid(server->pid, NULL, 0);
+	server->pid = 0;
+}
+
+void
+pg_server_stop(struct pg_server *server)
+{
+	if (server->pid == 0)
+		return;
+	kill(server->pid, SIGINT);	/* at once, in order */
+	waitpid(server->pid, NULL, 0);
+	server->pid = 0;
+}
+
+void
+pg_server_remove(struct pg_server *server)
+{
+	char command[128];
+
+	pg_server_stop(server);
+	snprintf(command, sizeof(command), "rm -rf '%s'", server->folder);
+	if (system(command) != 0)
+		printf("%s is left\n", server->folder);
+}
