@@ -1,0 +1,472 @@
+/*
+ * test_pg_liars.c - servers that lie, stop, or come too late: each call ends
+ * as it should, and nothing wrong reaches anybody.
+ */
+#include "tests/harness.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn/pg/torc_pg.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define LATE torc_after_ms(60000)
+#define EXPECT(condition) \
+	do { \
+		if (!(condition)) \
+			return __LINE__; \
+	} while (0)
+
+/* ---- A server that follows a script ---- */
+
+#define LET_IN "R\0\0\0\x08\0\0\0\0"
+#define KEY "K\0\0\0\x0c\0\0\0\x07\0\0\0\x09"
+#define READY "Z\0\0\0\x05I"
+#define HELLO LET_IN KEY READY
+#define PREPARED "1\0\0\0\x04" "t\0\0\0\x06\0\0" \
+	"T\0\0\0\x1b\0\x01" "id\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff" \
+	"\0\0" "2\0\0\0\x04"
+#define ROW "D\0\0\0\x0c\0\x01\0\0\0\x02" "42"
+#define DONE "C\0\0\0\x0dSELECT 1\0"
+
+struct script {
+	const char *hello;	/* to the startup */
+	size_t hello_size;
+	const char *answer;	/* to everything else that comes */
+	size_t answer_size;
+	unsigned pause_ms;	/* before the answer */
+	bool then_close;
+};
+
+#define SCRIPT(first, second, ...) \
+	{ first, sizeof(first) - 1, second, sizeof(second) - 1, __VA_ARGS__ }
+
+static const struct script *script;
+static unsigned accepted;
+
+/*
+ * What a liar says in the course of SCRAM, behind the client's own nonce; NULL:
+ * it does not take part. The proof is that of nobody.
+ */
+static const char *challenge;
+
+static int
+say_sasl(struct torc_conn *conn, unsigned method, const char *text)
+{
+	const size_t size = strlen(text);
+	const uint8_t head[9] = { 'R', 0, 0, 0, (uint8_t)(size + 8), 0, 0, 0,
+		(uint8_t)method };
+
+	return torc_conn_write(conn, head, 9, LATE) < 0 ||
+	    torc_conn_write(conn, text, size, LATE) < 0 ? -1 : 0;
+}
+
+static int
+lie_in_scram(struct torc_conn *conn, const struct torc_slice *in)
+{
+	const char *nonce = memmem(in->data, in->size, "n,,n=,r=", 8);
+	char text[200];
+
+	if (nonce == NULL)
+		return say_sasl(conn, 12,
+		    "v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+	snprintf(text, sizeof(text), "r=%.24s%s", nonce + 8, challenge);
+	return say_sasl(conn, 11, text);
+}
+
+static int
+act(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+	bool greeted = false;
+
+	(void)arg;
+	accepted++;
+	while (torc_conn_recv(conn, &in, LATE) > 0) {
+		const char *text = greeted ? script->answer : script->hello;
+		size_t size = greeted ? script->answer_size :
+		    script->hello_size;
+
+		if (greeted && challenge != NULL) {
+			if (lie_in_scram(conn, &in) < 0)
+				return -1;
+			size = 0;
+		}
+		torc_conn_consume(conn, in.size);
+		if (greeted && script->pause_ms > 0)
+			torc_sleep(torc_after_ms(script->pause_ms));
+		if (size > 0 && torc_conn_write(conn, text, size, LATE) < 0)
+			return -1;
+		if (greeted && script->then_close)
+			return TORC_CLOSE;
+		greeted = true;
+	}
+	return TORC_CLOSE;
+}
+
+/* ---- The stage ---- */
+
+struct scene {
+	struct torc_pg_config config;
+	struct torc_pg *pg;
+	unsigned port;
+	int expected;
+	const char *words;	/* in what the client says of it, or NULL */
+	int (*play)(struct scene *scene);
+};
+
+static int
+run_scene(void *arg)
+{
+	struct scene *scene = arg;
+	char address[32];
+	int line;
+
+	snprintf(address, sizeof(address), "127.0.0.1:%u", scene->port);
+	scene->config.address = address;
+	scene->config.user = "user";
+	scene->config.shared = 1;
+	scene->config.retry_min_ms = 1;
+	scene->config.retry_max_ms = 1;
+	EXPECT(torc_pg_create(&scene->pg, &scene->config, NULL, 0) == 0);
+	line = scene->play(scene);
+	if (line == 0)
+		torc_pg_destroy(scene->pg);
+	return line;
+}
+
+static void
+play(const struct script *with, struct scene scene)
+{
+	unsigned fds = count_fds();
+	struct server server;
+	int line;
+
+	script = with;
+	accepted = 0;
+	server_start(&server, NULL, act, NULL);
+	scene.port = server.port;
+	line = server_fiber(&server, run_scene, &scene);
+	assert_int_equal(server_stop(&server), 0);
+	if (line != 0)
+		fail_msg("line %d does not hold", line);
+	assert_int_equal(count_fds(), fds);
+}
+
+static const struct torc_pg_statement question = { .sql = "select 42" };
+
+static int
+ask(struct torc_pg *pg, uint64_t deadline)
+{
+	struct torc_pg_result *result;
+	struct torc_pg_row row;
+	int rc = torc_pg_query(pg, &question, &result, deadline);
+
+	if (rc == 0 && (!torc_pg_next_row(result, &row) || row.count != 1 ||
+	    memcmp(row.values[0].data, "42", 2) != 0))
+		rc = -EILSEQ;
+	torc_pg_free(result);
+	return rc;
+}
+
+/* ---- After the login ---- */
+
+/* Over a shared connection, and on a session. */
+static int
+ask_both_ways(struct scene *scene)
+{
+	struct torc_pg_session *session;
+	struct torc_pg_row row;
+	int rc;
+
+	EXPECT(ask(scene->pg, LATE) == scene->expected);
+	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	rc = torc_pg_begin(session, &question, LATE);
+	while (rc == 0 && (rc = torc_pg_fetch(session, &row, LATE)) > 0)
+		rc = 0;
+	EXPECT(rc == scene->expected);
+	/* Nobody gets this one again. */
+	EXPECT(scene->expected == 0 || torc_pg_state(session) == 0);
+	torc_pg_release(session);
+	return 0;
+}
+
+static void
+answers_that_make_no_sense_end_the_connection(void **state)
+{
+	static const struct {
+		struct script script;
+		int expected;
+	} cases[] = {
+		{ SCRIPT(HELLO, PREPARED ROW DONE READY, 0, false), 0 },
+		/* In the wrong order. */
+		{ SCRIPT(HELLO, PREPARED DONE ROW READY, 0, false), -EPROTO },
+		{ SCRIPT(HELLO, ROW DONE READY, 0, false), -EPROTO },
+		{ SCRIPT(HELLO, READY, 0, false), -EPROTO },
+		{ SCRIPT(HELLO, PREPARED READY, 0, false), -EPROTO },
+		{ SCRIPT(HELLO, PREPARED PREPARED, 0, false), -EPROTO },
+		{ SCRIPT(HELLO, LET_IN, 0, false), -EPROTO },
+		/* More and fewer values than columns, and a cut row. */
+		{ SCRIPT(HELLO, PREPARED "D\0\0\0\x06\0\0" DONE READY, 0,
+		    false), -EPROTO },
+		{ SCRIPT(HELLO, PREPARED "D\0\0\0\x0a\0\x02\0\0\0\0" DONE
+		    READY, 0, false), -EPROTO },
+		{ SCRIPT(HELLO, PREPARED "D\0\0\0\x0a\0\x01\0\0\0\x09" DONE
+		    READY, 0, false), -EPROTO },
+		/* Lengths. */
+		{ SCRIPT(HELLO, PREPARED "D\x7f\xff\xff\xff\0\x01", 0, false),
+		    -EPROTO },
+		{ SCRIPT(HELLO, PREPARED "D\0\0\0\x03\0\x01", 0, false),
+		    -EPROTO },
+		{ SCRIPT(HELLO, PREPARED "D\x7f\0\0\0\0\x01", 0, false),
+		    -EMSGSIZE },
+		/* A state that there is not. */
+		{ SCRIPT(HELLO, PREPARED ROW DONE "Z\0\0\0\x05X", 0, false),
+		    -EPROTO },
+		/* Closed in the middle of a row, and before an answer. */
+		{ SCRIPT(HELLO, PREPARED "D\0\0\0\x0c\0\x01", 0, true),
+		    -ECONNRESET },
+		{ SCRIPT(HELLO, PREPARED ROW, 0, true), -ECONNRESET },
+		{ SCRIPT(HELLO, "", 0, true), -ECONNRESET },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(cases); i++)
+		play(&cases[i].script, (struct scene) {
+		    .expected = cases[i].expected, .play = ask_both_ways });
+}
+
+static int
+ask_in_vain(struct scene *scene)
+{
+	uint64_t begun = now_ms();
+
+	EXPECT(ask(scene->pg, torc_after_ms(60)) == -ETIMEDOUT);
+	EXPECT(now_ms() - begun < 20000);
+	/* What comes late is not taken for this one's. */
+	torc_sleep(torc_after_ms(300));
+	EXPECT(ask(scene->pg, LATE) == 0);
+	EXPECT(accepted >= 2);
+	return 0;
+}
+
+static void
+a_late_answer_ends_with_its_connection(void **state)
+{
+	static const struct script late = SCRIPT(HELLO,
+	    PREPARED ROW DONE READY, 200, false);
+
+	(void)state;
+	play(&late, (struct scene) { .play = ask_in_vain });
+}
+
+/* ---- The login ---- */
+
+static int
+fail_to_log_in(struct scene *scene)
+{
+	struct torc_pg_session *session;
+	const char *trouble = torc_pg_trouble(scene->pg);
+
+	EXPECT(ask(scene->pg, LATE) == scene->expected);
+	EXPECT(strstr(trouble, scene->words) != NULL);
+	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) ==
+	    scene->expected);
+	EXPECT(strstr(trouble, scene->words) != NULL);
+	return 0;
+}
+
+#define ASK_CLEAR "R\0\0\0\x08\0\0\0\x03"
+#define ASK_MD5 "R\0\0\0\x0c\0\0\0\x05salt"
+#define ASK_SCRAM "R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"
+#define ASK_OTHER "R\0\0\0\x16\0\0\0\x0aSCRAM-MADE-UP\0\0"
+#define ASK_KERBEROS "R\0\0\0\x08\0\0\0\x07"
+#define FINAL "R\0\0\0\x0c\0\0\0\x0cv=zz"
+#define REFUSAL "E\0\0\0\x27SFATAL\0VFATAL\0C57P03\0Mstarting up\0\0"
+
+static void
+logins_that_are_weaker_than_demanded_or_odd_are_refused(void **state)
+{
+	static const struct {
+		struct script script;
+		bool require_scram;
+		int expected;
+		const char *words;
+	} cases[] = {
+		/* Less than what is demanded. */
+		{ SCRIPT(ASK_CLEAR, HELLO, 0, false), false, -EACCES,
+		    "clear text" },
+		{ SCRIPT(ASK_CLEAR, HELLO, 0, false), true, -EACCES,
+		    "required" },
+		{ SCRIPT(ASK_MD5, HELLO, 0, false), true, -EACCES,
+		    "required" },
+		{ SCRIPT(HELLO, "", 0, false), true, -EACCES, "required" },
+		/* It lets us in without its proof, or with a wrong one. */
+		{ SCRIPT(ASK_SCRAM, HELLO, 0, false), false, -EACCES,
+		    "did not prove" },
+		{ SCRIPT(ASK_SCRAM, FINAL HELLO, 0, false), false, -EPROTO,
+		    "Protocol error" },
+		/* It changes its mind. */
+		{ SCRIPT(ASK_SCRAM, ASK_MD5, 0, false), false, -EACCES,
+		    "changed its mind" },
+		{ SCRIPT(ASK_OTHER, HELLO, 0, false), false, -EACCES,
+		    "offers no" },
+		{ SCRIPT(ASK_KERBEROS, HELLO, 0, false), false, -EOPNOTSUPP,
+		    "method 7" },
+		/* Not in order, not a message, too long, not now. */
+		{ SCRIPT(KEY HELLO, "", 0, false), false, -EPROTO,
+		    "Protocol error" },
+		{ SCRIPT(READY, "", 0, false), false, -EPROTO,
+		    "Protocol error" },
+		{ SCRIPT("HTTP/1.1 400 Bad Request\r\n\r\n", "", 0, false),
+		    false, -EMSGSIZE, "Message too long" },
+		{ SCRIPT(LET_IN LET_IN, "", 0, false), false, -EPROTO,
+		    "Protocol error" },
+		{ SCRIPT(REFUSAL, "", 0, false), false, -ECONNREFUSED,
+		    "57P03: starting up" },
+		{ SCRIPT(ASK_MD5, "", 0, true), false, -ECONNRESET,
+		    "Connection reset" },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(cases); i++)
+		play(&cases[i].script, (struct scene) {
+		    .config = { .password = "secret",
+		    .require_scram = cases[i].require_scram },
+		    .expected = cases[i].expected, .words = cases[i].words,
+		    .play = fail_to_log_in });
+}
+
+static void
+a_wrong_proof_of_the_server_and_a_costly_challenge_are_refused(void **state)
+{
+	static const struct script asks = SCRIPT(ASK_SCRAM, "", 0, false);
+	static const struct {
+		const char *challenge;
+		int expected;
+		const char *words;
+	} cases[] = {
+		{ "x,s=c2FsdA==,i=4096", -EACCES, "did not prove" },
+		{ "x,s=c2FsdA==,i=2147483647", -EACCES, "iterations_max" },
+		{ "x,s=c2FsdA==,i=0", -EPROTO, "Protocol error" },
+		{ ",s=c2FsdA==,i=4096", -EPROTO, "Protocol error" },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(cases); i++) {
+		challenge = cases[i].challenge;
+		play(&asks, (struct scene) {
+		    .config = { .password = "secret" },
+		    .expected = cases[i].expected, .words = cases[i].words,
+		    .play = fail_to_log_in });
+	}
+	challenge = NULL;
+}
+
+static int
+wait_for_startup(struct scene *scene)
+{
+	static const struct script good = SCRIPT(HELLO,
+	    PREPARED ROW DONE READY, 0, false);
+	uint64_t begun = now_ms();
+
+	/* By who asks, whose time is shorter; and by the bound. */
+	EXPECT(ask(scene->pg, torc_after_ms(20)) == -ETIMEDOUT);
+	EXPECT(ask(scene->pg, LATE) == -ETIMEDOUT);
+	EXPECT(strstr(torc_pg_trouble(scene->pg), "no answer in time"));
+	EXPECT(now_ms() - begun < 30000);
+	script = &good;
+	while (ask(scene->pg, LATE) != 0) {
+		EXPECT(now_ms() - begun < 30000);
+		torc_sleep(torc_after_ms(5));
+	}
+	return 0;
+}
+
+static void
+a_startup_that_never_answers_ends_and_the_next_one_succeeds(void **state)
+{
+	static const struct script silent = SCRIPT("", "", 0, false);
+
+	(void)state;
+	play(&silent, (struct scene) { .config = { .open_ms = 100 },
+	    .play = wait_for_startup });
+}
+
+static int
+dial_the_dead(struct scene *scene)
+{
+	struct torc_pg *pg;
+	struct torc_pg_config config = scene->config;
+
+	/* Nobody listens there. */
+	config.address = "127.0.0.1:1";
+	EXPECT(torc_pg_create(&pg, &config, NULL, 0) == 0);
+	EXPECT(ask(pg, LATE) == -ECONNREFUSED);
+	EXPECT(strncmp(torc_pg_trouble(pg), "connect to", 10) == 0);
+	torc_pg_destroy(pg);
+	return 0;
+}
+
+static void
+no_connection_and_no_startup_have_words_of_their_own(void **state)
+{
+	static const struct script silent = SCRIPT("", "", 0, false);
+
+	(void)state;
+	play(&silent, (struct scene) { .play = dial_the_dead });
+}
+
+static int
+configure(struct scene *scene)
+{
+	struct torc_pg_config config = scene->config;
+	struct torc_pg *pg;
+	char text[128];
+
+	config.statements = 70000;
+	EXPECT(torc_pg_create(&pg, &config, text, sizeof(text)) == -EINVAL);
+	EXPECT(strstr(text, "statements is 70000") != NULL);
+	config.statements = 0;
+	config.user = NULL;
+	EXPECT(torc_pg_create(&pg, &config, text, sizeof(text)) == -EINVAL);
+	EXPECT(strstr(text, "user") != NULL);
+	config.user = "user";
+	config.retry_min_ms = 70000;
+	EXPECT(torc_pg_create(&pg, &config, text, sizeof(text)) == -EINVAL);
+	EXPECT(strstr(text, "retry_min_ms") != NULL);
+	return 0;
+}
+
+static void
+a_configuration_that_cannot_be_is_refused_by_name(void **state)
+{
+	static const struct script silent = SCRIPT("", "", 0, false);
+
+	(void)state;
+	play(&silent, (struct scene) { .play = configure });
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(answers_that_make_no_sense_end_the_connection),
+		cmocka_unit_test(a_late_answer_ends_with_its_connection),
+		cmocka_unit_test(
+		    logins_that_are_weaker_than_demanded_or_odd_are_refused),
+		cmocka_unit_test(
+		    a_wrong_proof_of_the_server_and_a_costly_challenge_are_refused),
+		cmocka_unit_test(
+		    a_startup_that_never_answers_ends_and_the_next_one_succeeds),
+		cmocka_unit_test(
+		    no_connection_and_no_startup_have_words_of_their_own),
+		cmocka_unit_test(
+		    a_configuration_that_cannot_be_is_refused_by_name),
+	};
+
+	cmocka_set_test_filter(getenv("TORC_TEST"));
+	return cmocka_run_group_tests_name("pg_liars", tests, NULL, NULL);
+}
