@@ -318,6 +318,23 @@ PROGRAMS += $B/bin/files
 $(FILE_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-file.a \
 	$B/lib/libtorc-http.a
 $(FILE_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-file.a $B/lib/libtorc-http.a
+$B/tools/bench/clients/pg_torc.o: | $(HEADERS)
+$B/tools/bench/clients/pg_libpq.o: BASE += -isystem /usr/include/postgresql
+$B/bench/pg_torc: $B/tools/bench/clients/pg_torc.o $B/lib/libtorc-pg.a \
+		$B/lib/libtorc.a
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $^ -lcrypto $(LINK) $(LDFLAGS)
+
+$B/bench/pg_libpq: $B/tools/bench/clients/pg_libpq.o
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $< -lpq $(LINK) $(LDFLAGS)
+
+.PHONY: bench-clients bench-pg
+bench-clients: bench-pg	# clients beside what else there is (minutes)
+bench-pg: $B/bench/pg_torc $B/bench/pg_libpq
+	$Q BIN=$B/bench tools/bench/clients/pg.sh
 
 # ---- Fuzzing: tests/fuzz/fuzz_NAME.c, seeds in tests/fuzz/NAME/ ----
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
