@@ -318,6 +318,17 @@ PROGRAMS += $B/bin/files
 $(FILE_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-file.a \
 	$B/lib/libtorc-http.a
 $(FILE_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-file.a $B/lib/libtorc-http.a
+ifneq (,$(filter pg,$(CLIENTS)))
+PROGRAMS += $B/bin/api
+endif
+CHECKS += tests/pg_examples.sh
+$B/tools/examples/api.o: | $(HEADERS)
+$B/bin/api: $B/tools/examples/api.o $(HELPERS) $B/lib/libtorc-pg.a \
+		$B/lib/libtorc-http.a $B/lib/libtorc.a
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $^ -lcrypto $(LINK) $(LDFLAGS)
+
 $B/tools/bench/clients/pg_torc.o: | $(HEADERS)
 $B/tools/bench/clients/pg_libpq.o: BASE += -isystem /usr/include/postgresql
 $B/bench/pg_torc: $B/tools/bench/clients/pg_torc.o $B/lib/libtorc-pg.a \

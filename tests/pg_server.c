@@ -201,8 +201,9 @@ pg_server_start(struct pg_server *server)
 	for (unsigned ms = 0; ms < READY_MS; ms += 20) {
 		if (is_ready(server))
 			return true;
+		/* Processes of one that was killed may be in its way. */
 		if (waitpid(server->pid, NULL, WNOHANG) == server->pid)
-			break;
+			server->pid = launch(server, arguments);
 		usleep(20000);
 	}
 	return false;

@@ -12,7 +12,7 @@ struct pg_server {
 	char folder[64];
 	char tcp[32];		/* addresses as torc_dial() reads them */
 	char local[96];
-	char key[64];		/* for libpq: where it is */
+	char key[128];		/* for libpq: where it is */
 	unsigned port;
 	pid_t pid;
 };
