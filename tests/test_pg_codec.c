@@ -27,6 +27,7 @@ message_of(const uint8_t *data, size_t size)
 
 /* ---- Frames ---- */
 
+/* A71, R-174, I76 */
 static void
 a_length_that_cannot_be_or_is_above_the_bound_is_refused(void **state)
 {
@@ -128,6 +129,7 @@ a_description_whose_fields_do_not_fit_is_refused(void **state)
 
 /* ---- The other messages ---- */
 
+/* */
 static void
 an_error_is_read_with_any_of_its_fields_and_with_none(void **state)
 {
@@ -323,6 +325,7 @@ a_login_by_scram_computes_what_two_implementations_agree_on(void **state)
 	assert_true(scram.verified);
 }
 
+/* A71, R-174, I76 */
 static void
 a_challenge_that_is_costly_odd_or_anothers_is_refused(void **state)
 {

@@ -193,6 +193,7 @@ ask_both_ways(struct scene *scene)
 	return 0;
 }
 
+/* I76 */
 static void
 answers_that_make_no_sense_end_the_connection(void **state)
 {
@@ -252,6 +253,7 @@ ask_in_vain(struct scene *scene)
 	return 0;
 }
 
+/* R-170, I71 */
 static void
 a_late_answer_ends_with_its_connection(void **state)
 {
@@ -286,6 +288,7 @@ fail_to_log_in(struct scene *scene)
 #define FINAL "R\0\0\0\x0c\0\0\0\x0cv=zz"
 #define REFUSAL "E\0\0\0\x27SFATAL\0VFATAL\0C57P03\0Mstarting up\0\0"
 
+/* */
 static void
 logins_that_are_weaker_than_demanded_or_odd_are_refused(void **state)
 {
@@ -339,6 +342,7 @@ logins_that_are_weaker_than_demanded_or_odd_are_refused(void **state)
 		    .play = fail_to_log_in });
 }
 
+/* A71, R-173, I76 */
 static void
 a_wrong_proof_of_the_server_and_a_costly_challenge_are_refused(void **state)
 {
@@ -385,6 +389,7 @@ wait_for_startup(struct scene *scene)
 	return 0;
 }
 
+/* A69, I70 */
 static void
 a_startup_that_never_answers_ends_and_the_next_one_succeeds(void **state)
 {
@@ -410,6 +415,7 @@ dial_the_dead(struct scene *scene)
 	return 0;
 }
 
+/* A69, I70 */
 static void
 no_connection_and_no_startup_have_words_of_their_own(void **state)
 {

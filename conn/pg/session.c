@@ -203,11 +203,16 @@ read_to_end(struct torc_pg_session *session, uint64_t deadline)
 
 /* ---- Between statements ---- */
 
+/* While it copies, the server ignores a Sync: that of a prepared statement is
+ * sent once more. */
 static void
 put_fail(struct pg_writer *writer, void *arg)
 {
-	(void)arg;
+	const struct torc_pg_session *session = arg;
+
 	pg_put_copy_fail(writer, "given up");
+	if (!session->answer.simple)
+		pg_put_sync(writer);
 }
 
 /* Parks. Nothing runs any more, and nothing is on its way to the server. */
@@ -217,7 +222,7 @@ settle(struct torc_pg_session *session, uint64_t deadline)
 	int rc = session->lost;
 
 	if (rc == 0 && session->answer.stage == PG_COPYING_IN)
-		rc = pg_write(session, put_fail, NULL, deadline);
+		rc = pg_write(session, put_fail, session, deadline);
 	if (rc == 0)
 		rc = read_to_end(session, deadline);
 	if (rc < 0 && rc != -EREMOTEIO)
