@@ -302,24 +302,9 @@ $(PG_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-pg.a $B/tests/pg_server.o
 $B/tests/pg_server.o $(PG_TESTS:%=$B/tests/%.o): BASE += \
 	-isystem /usr/include/postgresql
 
-# ---- conn/file ----
-FILE_TESTS := $(filter test_file%,$(TESTS))
-
-$B/include/torc_file.h: conn/file/torc_file.h
-
-$B/bin/files: $B/tools/examples/files.o $(HELPERS) $B/lib/libtorc-file.a \
-		$B/lib/libtorc-http.a $B/lib/libtorc.a
-	$(call say,LD,$@)
-	$Q mkdir -p $(@D)
-	$Q $(CC) -o $@ $(filter-out %.h,$^) $(LINK) $(LDFLAGS)
-$B/tools/examples/files.o: | $(HEADERS)
-PROGRAMS += $B/bin/files
-
-$(FILE_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-file.a \
-	$B/lib/libtorc-http.a
-$(FILE_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-file.a $B/lib/libtorc-http.a
 ifneq (,$(filter pg,$(CLIENTS)))
 PROGRAMS += $B/bin/api
+all: $B/bin/api
 endif
 CHECKS += tests/pg_examples.sh
 $B/tools/examples/api.o: | $(HEADERS)
@@ -346,6 +331,23 @@ $B/bench/pg_libpq: $B/tools/bench/clients/pg_libpq.o
 bench-clients: bench-pg	# clients beside what else there is (minutes)
 bench-pg: $B/bench/pg_torc $B/bench/pg_libpq
 	$Q BIN=$B/bench tools/bench/clients/pg.sh
+
+# ---- conn/file ----
+FILE_TESTS := $(filter test_file%,$(TESTS))
+
+$B/include/torc_file.h: conn/file/torc_file.h
+
+$B/bin/files: $B/tools/examples/files.o $(HELPERS) $B/lib/libtorc-file.a \
+		$B/lib/libtorc-http.a $B/lib/libtorc.a
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $(filter-out %.h,$^) $(LINK) $(LDFLAGS)
+$B/tools/examples/files.o: | $(HEADERS)
+PROGRAMS += $B/bin/files
+
+$(FILE_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-file.a \
+	$B/lib/libtorc-http.a
+$(FILE_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-file.a $B/lib/libtorc-http.a
 
 # ---- Fuzzing: tests/fuzz/fuzz_NAME.c, seeds in tests/fuzz/NAME/ ----
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

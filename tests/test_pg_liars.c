@@ -76,6 +76,27 @@ lie_in_scram(struct torc_conn *conn, const struct torc_slice *in)
 	return say_sasl(conn, 11, text);
 }
 
+/* Connections that ask for a cancel are held open for a while. */
+static unsigned cancelling;
+static unsigned overlapping;	/* statements that came meanwhile */
+
+static bool
+is_cancel(const struct torc_slice *in)
+{
+	return in->size == 16 &&
+	    memcmp(in->data, "\0\0\0\x10\x04\xd2\x16\x2e", 8) == 0 &&
+	    memcmp(in->data + 8, "\0\0\0\x07\0\0\0\x09", 8) == 0;
+}
+
+static int
+hold_cancel(void)
+{
+	cancelling++;
+	torc_sleep(torc_after_ms(300));
+	cancelling--;
+	return TORC_CLOSE;
+}
+
 static int
 act(struct torc_conn *conn, void *arg)
 {
@@ -85,6 +106,9 @@ act(struct torc_conn *conn, void *arg)
 	(void)arg;
 	accepted++;
 	while (torc_conn_recv(conn, &in, LATE) > 0) {
+		if (!greeted && is_cancel(&in))
+			return hold_cancel();
+		overlapping += cancelling;
 		const char *text = greeted ? script->answer : script->hello;
 		size_t size = greeted ? script->answer_size :
 		    script->hello_size;
@@ -262,6 +286,36 @@ a_late_answer_ends_with_its_connection(void **state)
 
 	(void)state;
 	play(&late, (struct scene) { .play = ask_in_vain });
+}
+
+static int
+cancel_slowly(struct scene *scene)
+{
+	struct torc_pg_session *session;
+	struct torc_pg_stats stats;
+
+	overlapping = 0;
+	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_run(session, "first", torc_after_ms(20)) ==
+	    -ETIMEDOUT);
+	/* The first one is over before its cancel is. */
+	EXPECT(torc_pg_run(session, "second", LATE) == 0);
+	torc_pg_stats(scene->pg, &stats);
+	EXPECT(stats.cancels == 1 && overlapping == 0);
+	torc_pg_release(session);
+	return 0;
+}
+
+/* */
+static void
+a_cancel_is_waited_for_lest_it_hits_the_next_statement(void **state)
+{
+	static const struct script slow = SCRIPT(HELLO, DONE READY, 100,
+	    false);
+
+	(void)state;
+	play(&slow, (struct scene) { .config = { .cancel_ms = 30000 },
+	    .play = cancel_slowly });
 }
 
 /* ---- The login ---- */
@@ -461,6 +515,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_that_make_no_sense_end_the_connection),
 		cmocka_unit_test(a_late_answer_ends_with_its_connection),
+		cmocka_unit_test(
+		    a_cancel_is_waited_for_lest_it_hits_the_next_statement),
 		cmocka_unit_test(
 		    logins_that_are_weaker_than_demanded_or_odd_are_refused),
 		cmocka_unit_test(

@@ -121,7 +121,7 @@ pg_answer_take(struct pg_answer *answer, const struct pg_message *message)
 	if (rc < 0)
 		return rc;
 	answer->stage = step->next;
-	return step->event;
+	return (int)step->event;
 }
 
 void
