@@ -183,13 +183,16 @@ print_row(const struct table *table, const struct screen *screen,
 
 		if (widths[i] == 0)
 			continue;
+		/* A blank and nothing behind it would be no cell. */
+		if (screen->width > 0 && used > 0 &&
+		    used + 1 >= screen->width)
+			break;
 		if (used > 0) {
 			putc(' ', screen->file);
 			used++;
 		}
 		if (screen->width > 0 && used + room > screen->width)
-			room = screen->width > used ?
-			    screen->width - used : 0;
+			room = screen->width - used;
 		if (strlen(text) > room) {
 			snprintf(cut, sizeof(cut), "%.*s", (int)room, text);
 			text = cut;
