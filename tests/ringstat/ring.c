@@ -25,6 +25,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "reactor/page.h"
+
 #define NO_SQARRAY (1U << 16)	/* newer than Debian 12's header */
 #define FIRST_DATA 0x1122334455660000ull
 
@@ -308,13 +310,36 @@ be_changing(struct io_uring *ring)
 	printf("{\"pid\":%d,\"child\":%d}\n", (int)getpid(), (int)child);
 }
 
-/* Descriptors of its own: so many, of a limit of so many and ten. */
+/* Pages of torc's name: one is nonsense behind its first words, one empty. */
+static void
+be_lying(struct io_uring *ring)
+{
+	static uint64_t words[1 << 13];
+	int page = memfd_create(TORC_PAGE_NAME, 0);
+
+	must(page, "memfd_create");
+	must(memfd_create(TORC_PAGE_NAME, 0), "memfd_create");
+	open_ring(ring, 8, 0, 0);
+	memset(words, 0xfe, sizeof(words));
+	((struct torc_page *)(void *)words)->magic = TORC_PAGE_MAGIC;
+	((struct torc_page *)(void *)words)->version = TORC_PAGE_VERSION;
+	must((int)write(page, words, sizeof(words)), "write");
+	tell_ring(ring);
+	tell_queues(ring, 0);
+	puts("}");
+}
+
+/* A ring, and so many descriptors. */
 static void
 be_nearly_full(struct io_uring *ring, unsigned count)
 {
+	int last = -1;
+
 	open_ring(ring, 8, 0, 0);
-	while (count > 0 && dup(STDERR_FILENO) < (int)count)
-		continue;
+	while (last + 1 < (int)count) {
+		last = dup(STDERR_FILENO);
+		must(last, "dup");
+	}
 	tell_ring(ring);
 	puts("}");
 }
@@ -342,6 +367,8 @@ become(struct io_uring *ring, const char *kind, unsigned number)
 		be_many(ring, number);
 	else if (strcmp(kind, "changing") == 0)
 		be_changing(ring);
+	else if (strcmp(kind, "lying") == 0)
+		be_lying(ring);
 	else if (strcmp(kind, "descriptors") == 0)
 		be_nearly_full(ring, number);
 	else
