@@ -401,6 +401,11 @@ $B/tests/ringstat/ring: $B/tests/ringstat/ring.o
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $< -luring $(LDFLAGS)
 
+$B/tests/ringstat/absent.so: $B/pic/tests/ringstat/absent.o
+	$Q mkdir -p $(@D)
+	$Q $(CC) -shared -o $@ $<
+$B/pic/tests/ringstat/absent.o: BASE += -fvisibility=default
+
 $B/tests/bin/features: $B/tests/vm/features.o $B/lib/libtorc.a
 	$(call say,LD,$@)
 	$Q mkdir -p $(@D)
@@ -423,7 +428,8 @@ tests: $(TEST_BINS) $(EXTRAS) $B/tests/bin/seccomp_exec $B/bench/load \
 
 check:	# install what the tests need (Debian), build and run them all
 	$Q tests/install.sh
-	$Q $(MAKE) --no-print-directory tests $B/tests/ringstat/ring
+	$Q $(MAKE) --no-print-directory tests $B/tests/ringstat/ring \
+		$B/tests/ringstat/absent.so
 	$Q $(MAKE) --no-print-directory static
 	$Q B=$B tests/run.sh $(TEST_BINS) $(filter $B/tests/bin/%,$(EXTRAS)) \
 		$(CHECKS)
