@@ -321,7 +321,8 @@ meet_ring(struct scan *scan, const char *name, unsigned fd)
 	ring->memory = ring_memory(ring);
 }
 
-static void
+/* Whether it could be read. */
+static bool
 meet_descriptor(struct scan *scan, const char *name)
 {
 	static const char ring_link[] = RING_LINK;
@@ -332,9 +333,11 @@ meet_descriptor(struct scan *scan, const char *name)
 	ssize_t size;
 
 	if (!text_decimal(&digits, &fd) || fd > INT32_MAX)
-		return;
+		return true;
 	scan->descriptors++;
 	size = readlinkat(scan->fds, name, link, sizeof(link));
+	if (size < 0)
+		return errno != EACCES && errno != EPERM;
 	if (size == sizeof(ring_link) - 1 &&
 	    memcmp(link, ring_link, (size_t)size) == 0)
 		meet_ring(scan, name, (unsigned)fd);
@@ -342,6 +345,7 @@ meet_descriptor(struct scan *scan, const char *name)
 	    memcmp(link, page_link, sizeof(page_link) - 1) == 0 &&
 	    scan->page_count < MAX_PAGES)
 		scan->pages[scan->page_count++] = (unsigned)fd;
+	return true;
 }
 
 /* ---- Processes ---- */
@@ -458,6 +462,7 @@ static void
 look_at(struct scan *scan, pid_t pid)
 {
 	struct dirent *entry;
+	bool readable = true;
 	char path[32];
 	DIR *fds;
 
@@ -478,11 +483,10 @@ look_at(struct scan *scan, pid_t pid)
 			close(scan->fds);
 		return;
 	}
-	errno = 0;
-	while ((entry = readdir(fds)) != NULL)
-		meet_descriptor(scan, entry->d_name);
-	if (errno == EACCES || errno == EPERM)
-		refused(scan, errno);
+	while ((errno = 0, entry = readdir(fds)) != NULL)
+		readable = meet_descriptor(scan, entry->d_name) && readable;
+	if (!readable || errno == EACCES || errno == EPERM)
+		refused(scan, EACCES);
 	finish_process(scan);
 	if (scan->pidfd >= 0)
 		close(scan->pidfd);
