@@ -120,7 +120,7 @@ class Stage:
         self.failed += 1
         print(f"FAILED {text}")
         lines = wrong if isinstance(wrong, list) else str(wrong).splitlines()
-        for line in lines[:20]:
+        for line in lines[-40:]:
             print(f"    {line}")
         sys.stdout.flush()
 

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 
-from stage import (BUILD, NOBODY, OUTSIDER, Ringstat, Stage, as_user,
+from stage import (BUILD, NOBODY, OUTSIDER, Ringstat, Stage,
                    differences, until)
 
 LOAD_CONNECTIONS = 16
@@ -384,6 +384,24 @@ def fio_total(cast, ringstat):
     return [] if 0 < seen <= total else f"{seen} of {total}"
 
 
+def unmappable(cast, ringstat):
+    """Where pidfd_getfd(2) is refused, as Yama does: fdinfo, none denied."""
+    pids = ",".join(str(truth["pid"]) for truth in cast.truths.values())
+    result = subprocess.run(
+        ["strace", "-qq", "-o", "/dev/null", "-e", "trace=pidfd_getfd", "-e",
+         "inject=pidfd_getfd:error=EPERM", *ringstat.command, "--json", "-p",
+         pids], capture_output=True, text=True, timeout=60, check=False)
+    sample = json.loads(result.stdout)
+    wrong = differences((result.returncode, sample["denied"]), (0, 0))
+    rings = {ring["ino"]: ring for ring in sample["rings"]}
+    for kind, truth in cast.truths.items():
+        expected = expected_of(kind, truth, ["--no-map"])
+        expected["sources"] = ["fdinfo"]
+        expected.pop("shared_by", None)  # it is not among those asked for
+        wrong += differences(rings.get(truth["ino"]), expected, kind)
+    return wrong
+
+
 def nobody_sees_his(cast, ringstat):
     """An unprivileged user sees his own; the others are counted."""
     result = ringstat.run("--json")
@@ -442,6 +460,8 @@ def claims(stage, cast, root, nobody, outsider):
     claim("with --entries, too", compare_json, root, "--entries")
     claim("from fdinfo alone it is the same", compare_json, root, "--no-map")
     claim("and with --entries", compare_json, root, "--entries", "--no-map")
+    claim("what may not be mapped is read, and is not denied", unmappable,
+          root)
     claim("flags are those of the moment", flags_are_right, root)
     claim("the table has the same figures", compare_table, root)
     claim("so has the extended one", compare_table, root, "-x")
