@@ -488,6 +488,11 @@ soak: all $B/tests/bin/soak	# hard use of the real servers: MINUTES=10
 bench: all	# ratios to a bare ring and to other servers (minutes)
 	$Q tools/bench/bench.sh
 
+.PHONY: bench-clients
+bench-clients: all	# clients beside what else one would take (minutes)
+	$Q for bench in tools/bench/clients/*.sh; do \
+		B=$B $$bench || exit 1; done
+
 static:	# static programs in build-static/ (CC=musl-gcc)
 	$Q $(MAKE) --no-print-directory static-programs B=build-static \
 		CC=$(STATIC_CC) CFLAGS="-Os -g" LDFLAGS="-static -s"

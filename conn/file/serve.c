@@ -8,7 +8,7 @@
 #include "conn/file/site.h"
 #include "sys/sys.h"
 
-#define PIECE (256u << 10)	/* of a large body, each with its deadline */
+#define PIECE (256u << 10)	/* of a body, each with its time */
 #define FIELDS_MAX 9u
 #define PART_MAX 256u		/* bytes of the head of a range's part */
 
@@ -83,36 +83,38 @@ status_of(int error)
 
 /* ---- Bodies ---- */
 
+/* Each piece has the time that the server gives a write. */
 static uint64_t
-piece_deadline(const struct answer *answer)
+deadline_of(const struct answer *answer, uint64_t size)
 {
 	const unsigned ms = answer->http->config.write_ms;
 	const uint64_t limit = ms == TORC_NO_LIMIT ? TORC_NEVER :
-	    torc_after_ms(ms);
+	    torc_after_ms(ms * ((size + PIECE - 1) / PIECE));
 
 	return limit < answer->deadline ? limit : answer->deadline;
 }
 
-/* Parks. A part of the file: each piece of it has time of its own. */
+/* Parks. A part of the file: what is in memory in one send. */
 static int
 send_part(struct answer *answer, struct torc_file_range range)
 {
 	const struct torc_file_form *form = answer->form;
+	struct torc_conn *conn = answer->http->conn;
 	int rc = 0;
 
 	while (rc == 0 && range.size > 0) {
-		const uint64_t size = range.size < PIECE ? range.size : PIECE;
+		uint64_t size = range.size;
 
-		if (form->body != NULL) {
-			rc = torc_http_write(answer->http,
-			    form->body + range.first, (size_t)size,
-			    answer->deadline);
-		} else {
-			rc = torc_file_send(answer->http->conn, form->fd,
-			    range.first, size, piece_deadline(answer));
-			if (rc == 0)
-				rc = torc_http_sent(answer->http, size);
-		}
+		if (form->body == NULL && size > PIECE)
+			size = PIECE;
+		if (form->body != NULL)
+			rc = torc_conn_write(conn, form->body + range.first,
+			    (size_t)size, deadline_of(answer, size));
+		else
+			rc = torc_file_send(conn, form->fd, range.first, size,
+			    deadline_of(answer, size));
+		if (rc == 0)
+			rc = torc_http_sent(answer->http, size);
 		range.first += size;
 		range.size -= size;
 	}
