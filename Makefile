@@ -345,6 +345,11 @@ $B/bin/files: $B/tools/examples/files.o $(HELPERS) $B/lib/libtorc-file.a \
 $B/tools/examples/files.o: | $(HEADERS)
 PROGRAMS += $B/bin/files
 
+.PHONY: bench-clients bench-files
+bench-clients: bench-files
+bench-files: $B/bin/files	# the server's CPU for files, beside nginx
+	$Q B=$B tools/bench/clients/files.sh
+
 $(FILE_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-file.a \
 	$B/lib/libtorc-http.a
 $(FILE_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-file.a $B/lib/libtorc-http.a
@@ -487,11 +492,6 @@ soak: all $B/tests/bin/soak	# hard use of the real servers: MINUTES=10
 
 bench: all	# ratios to a bare ring and to other servers (minutes)
 	$Q tools/bench/bench.sh
-
-.PHONY: bench-clients
-bench-clients: all	# clients beside what else one would take (minutes)
-	$Q for bench in tools/bench/clients/*.sh; do \
-		B=$B $$bench || exit 1; done
 
 static:	# static programs in build-static/ (CC=musl-gcc)
 	$Q $(MAKE) --no-print-directory static-programs B=build-static \

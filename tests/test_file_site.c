@@ -1,0 +1,973 @@
+/*
+ * test_file_site.c - a tree of files over HTTP: what is served and what is
+ * not, what changes and when that is seen, conditions, ranges and codings.
+ *
+ * wrap: torc_sys_close
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "conn/file/site.h"
+#include "tests/harness.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define LATE torc_after_ms(60000)
+#define ROOM (4u << 20)
+#define FRESH_MS 50u
+
+/* ---- What requests say, without a server ---- */
+
+static struct torc_slice
+slice(const char *text)
+{
+	return torc_http_text(text);
+}
+
+static void
+targets_are_paths_or_are_refused(void **state)
+{
+	static const struct {
+		const char *text, *path;
+		unsigned status;
+		bool directory;
+	} rows[] = {
+		{ "/", ".", 0, true },
+		{ "/a", "a", 0, false },
+		{ "/a/", "a", 0, true },
+		{ "//a///b", "a/b", 0, false },
+		{ "/a/./b/../c", "a/c", 0, false },
+		{ "/a/b/..", "a", 0, true },
+		{ "/a/.", "a", 0, true },
+		{ "/a/..", ".", 0, true },
+		{ "/a%20b?c=%zz/../..", "a b", 0, false },
+		{ "/%61", "a", 0, false },
+		{ "/a%2e%2E", "a..", 0, false },
+		{ "/a/%2e%2e/b", "b", 0, false },
+		{ "/%25%32%65", "%2e", 0, false },
+		{ "/%252e%252e/b", "%2e%2e/b", 0, false },
+		{ "http://host/a", "a", 0, false },
+		{ "http://host", ".", 0, true },
+		{ "http://host?x", ".", 0, true },
+		{ "/%c3%a4", "\xc3\xa4", 0, false },
+		{ "/..", "", 400, false },
+		{ "/../etc/passwd", "", 400, false },
+		{ "/a/../../b", "", 400, false },
+		{ "/%2e%2e/b", "", 400, false },
+		{ "/.%2e/b", "", 400, false },
+		{ "/a%00b", "", 400, false },
+		{ "/a%0ab", "", 400, false },
+		{ "/a%7f", "", 400, false },
+		{ "/a%", "", 400, false },
+		{ "/a%4", "", 400, false },
+		{ "/a%4g", "", 400, false },
+		{ "*", "", 400, false },
+		{ "", "", 400, false },
+		{ "a/b", "", 400, false },
+		{ "/a%2fb", "", 404, false },
+		{ "/..%2f..%2fetc", "", 404, false },
+		{ "/..\\..\\etc", "", 404, false },
+		{ "/..%5c..%5cetc", "", 404, false },
+		{ "/.git/config", "", 404, false },
+		{ "/a/.hidden", "", 404, false },
+		{ "/...", "", 404, false },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(rows); i++) {
+		struct torc_file_target target;
+		unsigned status = torc_file_target(&target,
+		    slice(rows[i].text), false);
+
+		if (status != rows[i].status || (status == 0 &&
+		    (strcmp(target.path, rows[i].path) != 0 ||
+		    target.directory != rows[i].directory)))
+			fail_msg("%s: %u %s", rows[i].text, status,
+			    target.path);
+	}
+}
+
+static void
+a_path_has_a_bound_and_hidden_ones_an_option(void **state)
+{
+	struct torc_file_target target;
+	char text[TORC_FILE_PATH_MAX + 10], location[TORC_FILE_LOCATION_MAX];
+	size_t size;
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	text[0] = '/';
+	for (size = TORC_FILE_PATH_MAX - 8; size < sizeof(text); size++) {
+		const struct torc_slice slices = { (uint8_t *)text, size };
+		const unsigned status = torc_file_target(&target, slices,
+		    false);
+
+		assert_int_equal(status, size < TORC_FILE_PATH_MAX ? 0 : 404);
+	}
+	assert_int_equal(torc_file_target(&target, slice("/.git/config?a=b"),
+	    true), 0);
+	assert_string_equal(target.path, ".git/config");
+	assert_int_equal(target.query.size, 4);
+	torc_file_target(&target, slice("/%20%3f/%c3"), false);
+	size = torc_file_location(&target, location);
+	assert_int_equal(size, 12);
+	assert_memory_equal(location, "/%20%3F/%C3/", 12);
+}
+
+static void
+ranges_are_read_clamped_and_bounded(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t size;
+		int count;
+		uint64_t first, length;	/* of the last one */
+	} rows[] = {
+		{ "bytes=0-0", 10, 1, 0, 1 },
+		{ "bytes=0-", 10, 1, 0, 10 },
+		{ "Bytes=2-3", 10, 1, 2, 2 },
+		{ "bytes=9-9", 10, 1, 9, 1 },
+		{ "bytes=5-100", 10, 1, 5, 5 },
+		{ "bytes=5-99999999999999999999999", 10, 1, 5, 5 },
+		{ "bytes=-3", 10, 1, 7, 3 },
+		{ "bytes=-30", 10, 1, 0, 10 },
+		{ "bytes=0-1, 4-5", 10, 2, 4, 2 },
+		{ "bytes=0-1,20-30,4-5", 10, 2, 4, 2 },
+		{ "bytes=0-0,1-1,2-2,3-3", 10, 4, 3, 1 },
+		{ "bytes=0-0,1-1,2-2,3-3,4-4", 10, 0, 0, 0 },
+		{ "bytes=0-9,0-9", 10, 0, 0, 0 },
+		{ "bytes=0-5,3-9", 10, 0, 0, 0 },
+		{ "items=0-1", 10, 0, 0, 0 },
+		{ "bytes", 10, 0, 0, 0 },
+		{ "bytes=0-1", 0, 0, 0, 0 },
+		{ "bytes=10-", 10, -ERANGE, 0, 0 },
+		{ "bytes=10-11", 10, -ERANGE, 0, 0 },
+		{ "bytes=99999999999999999999999-", 10, -ERANGE, 0, 0 },
+		{ "bytes=-0", 10, -ERANGE, 0, 0 },
+		{ "bytes=5-4", 10, -ERANGE, 0, 0 },
+		{ "bytes=", 10, -ERANGE, 0, 0 },
+		{ "bytes=-", 10, -ERANGE, 0, 0 },
+		{ "bytes=a-b", 10, -ERANGE, 0, 0 },
+		{ "bytes=0-1x", 10, -ERANGE, 0, 0 },
+		{ "bytes=0--1", 10, -ERANGE, 0, 0 },
+		{ "bytes=+0-1", 10, -ERANGE, 0, 0 },
+		{ "bytes=18446744073709551615-18446744073709551615",
+		    UINT64_MAX, -ERANGE, 0, 0 },
+		{ "bytes=0-18446744073709551615", UINT64_MAX, 1, 0,
+		    UINT64_MAX },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(rows); i++) {
+		struct torc_file_range ranges[4];
+		int count = torc_file_ranges(ranges, 4, slice(rows[i].text),
+		    rows[i].size);
+
+		if (count != rows[i].count || (count > 0 &&
+		    (ranges[count - 1].first != rows[i].first ||
+		    ranges[count - 1].size != rows[i].length)))
+			fail_msg("%s: %d", rows[i].text, count);
+	}
+}
+
+static void
+dates_have_three_forms(void **state)
+{
+	static const char *const good[] = {
+		"Sun, 06 Nov 1994 08:49:37 GMT",
+		"Sunday, 06-Nov-94 08:49:37 GMT",
+		"Sun Nov  6 08:49:37 1994",
+	};
+	static const char *const bad[] = {
+		"", "Sun", "Sun, 06 Nov 1994 08:49:37", "784111777",
+		"Sun, 06 Nov 1994 08:49:37 GMT+1",
+		"Sun, 06 Nov 1994 24:49:37 GMT",
+		"Sun, 36 Nov 1994 08:49:37 GMT",
+		"Sun, 06 Nox 1994 08:49:37 GMT",
+		"Sun, 06 Nov 1994 08:-9:37 GMT",
+		"Sun, 06 Nov 1994 08:49:37 GMT                      ",
+	};
+	int64_t seconds;
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(good); i++) {
+		assert_true(torc_file_date(slice(good[i]), &seconds));
+		assert_int_equal(seconds, 784111777);
+	}
+	for (unsigned i = 0; i < COUNT(bad); i++)
+		assert_false(torc_file_date(slice(bad[i]), &seconds));
+	assert_true(torc_file_date(slice("Thu, 29 Feb 2024 00:00:00 GMT"),
+	    &seconds));
+	assert_int_equal(seconds, 1709164800);
+}
+
+static void
+a_client_gets_the_form_that_it_wants_most(void **state)
+{
+	static const struct {
+		const char *accept;
+		unsigned br, gzip, plain;
+	} rows[] = {
+		{ NULL, 0, 0, 1 },
+		{ "gzip, br", 1000, 1000, 1 },
+		{ "gzip;q=0.5, br;q=0.25", 250, 500, 1 },
+		{ "gzip;q=0", 0, 0, 1 },
+		{ "*", 1000, 1000, 1 },
+		{ "*;q=0.1, br;q=0", 0, 100, 1 },
+		{ "identity;q=0.7, GZIP ; Q=0.123", 0, 123, 700 },
+		{ "x-gzip", 0, 1000, 1 },
+		{ "gzip;q=1.001, br;q=2", 0, 0, 1 },
+		{ "gzip;q=, br;x=1, ;,,", 0, 0, 1 },
+		{ "", 0, 0, 1 },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(rows); i++) {
+		struct torc_http_field field = {
+			slice("Accept-Encoding"),
+			slice(rows[i].accept != NULL ? rows[i].accept : ""),
+		};
+		const struct torc_http_head head = {
+			.fields = &field,
+			.field_count = rows[i].accept != NULL,
+		};
+		unsigned wanted[TORC_FILE_CODINGS];
+
+		torc_file_codings(wanted, &head);
+		if (wanted[TORC_FILE_BR] != rows[i].br ||
+		    wanted[TORC_FILE_GZIP] != rows[i].gzip ||
+		    wanted[TORC_FILE_PLAIN] != rows[i].plain)
+			fail_msg("%s: %u %u %u", rows[i].accept, wanted[0],
+			    wanted[1], wanted[2]);
+	}
+}
+
+/* ---- A server ---- */
+
+static struct server server;
+static char folder[] = "/tmp/torc-site-XXXXXX";
+static struct torc_file_config config;
+static struct torc_file_root *root;
+static unsigned fds_before;
+static unsigned serve_ms;
+static uint32_t bad_closes;	/* of descriptors that were not open */
+static char reply[ROOM];
+
+int __real_torc_sys_close(int fd);
+int __wrap_torc_sys_close(int fd);
+int
+__wrap_torc_sys_close(int fd)
+{
+	int rc = __real_torc_sys_close(fd);
+
+	if (rc < 0)
+		__atomic_fetch_add(&bad_closes, 1, __ATOMIC_SEQ_CST);
+	return rc;
+}
+
+static int
+serve(struct torc_conn *conn, void *arg)
+{
+	struct torc_http http;
+
+	(void)arg;
+	torc_http_open(&http, conn, NULL);
+	while (torc_http_recv(&http, TORC_NEVER) > 0 &&
+	    torc_file_serve(root, &http, torc_after_ms(serve_ms)) == 0)
+		;
+	return torc_http_result(&http);
+}
+
+static int
+open_root(void *arg)
+{
+	return torc_file_root_open(&root, arg, &config, NULL, 0, LATE);
+}
+
+static int
+close_root(void *arg)
+{
+	(void)arg;
+	torc_file_root_close(root);
+	return 0;
+}
+
+static void
+restart_root(void)
+{
+	assert_int_equal(server_fiber(&server, close_root, NULL), 0);
+	assert_int_equal(server_fiber(&server, open_root, folder), 0);
+}
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	fds_before = count_fds();
+	strcpy(folder + strlen(folder) - 6, "XXXXXX");
+	assert_non_null(mkdtemp(folder));
+	config = (struct torc_file_config) { .fresh_ms = FRESH_MS };
+	serve_ms = 60000;
+	bad_closes = 0;
+	server_start(&server, NULL, serve, NULL);
+	assert_int_equal(server_fiber(&server, open_root, folder), 0);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	char command[64];
+
+	(void)state;
+	assert_true(server_await_connections(&server, 0));
+	assert_int_equal(server_fiber(&server, close_root, NULL), 0);
+	assert_int_equal(server_stop(&server), 0);
+	assert_int_equal(bad_closes, 0);
+	assert_int_equal(count_fds(), fds_before);
+	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	return system(command);
+}
+
+/* Good until the call after the next one. */
+static const char *
+in_folder(const char *name)
+{
+	static char paths[2][256];
+	static unsigned turn;
+	char *path = paths[turn++ % 2];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
+	return path;
+}
+
+/* A file of so many bytes of the stream `key`. */
+static void
+put_file(const char *name, uint32_t key, size_t size)
+{
+	uint8_t *data = malloc(size + 1);
+	FILE *file = fopen(in_folder(name), "we");
+
+	assert_non_null(file);
+	stream_fill(key, 0, data, size);
+	assert_int_equal(fwrite(data, 1, size, file), size);
+	fclose(file);
+	free(data);
+}
+
+static void
+put_text(const char *name, const char *text)
+{
+	FILE *file = fopen(in_folder(name), "we");
+
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+/* Ask on a connection of its own. The answer with its head is in `reply`. */
+static long
+ask(const char *method, const char *target, const char *fields)
+{
+	char request[4096];
+	int fd = client_open(server.port);
+	long got;
+
+	snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: a\r\n"
+	    "Connection: close\r\n%s\r\n", method, target, fields);
+	client_send(fd, request, strlen(request));
+	got = client_read_all(fd, reply, ROOM - 1);
+	close(fd);
+	reply[got > 0 ? got : 0] = '\0';
+	return got;
+}
+
+static unsigned
+status(void)
+{
+	unsigned code = 0;
+
+	sscanf(reply, "HTTP/1.1 %u", &code);
+	return code;
+}
+
+static const char *
+body(void)
+{
+	char *end = strstr(reply, "\r\n\r\n");
+
+	assert_non_null(end);
+	return end + 4;
+}
+
+static void
+assert_status(const char *target, const char *fields, unsigned want)
+{
+	ask("GET", target, fields);
+	if (status() != want)
+		fail_msg("%s %s: %u", target, fields, status());
+}
+
+/* The value of a field of the answer, or NULL. */
+static const char *
+field(const char *name)
+{
+	static char value[300];
+	char line[64];
+	const char *at;
+
+	snprintf(line, sizeof(line), "\r\n%s: ", name);
+	at = strstr(reply, line);
+	if (at == NULL || at > body())
+		return NULL;
+	sscanf(at + strlen(line), "%299[^\r]", value);
+	return value;
+}
+
+static void
+assert_file(const char *target, uint32_t key, size_t size)
+{
+	long got = ask("GET", target, "");
+
+	assert_int_equal(status(), 200);
+	assert_int_equal(got - (body() - reply), size);
+	assert_true(stream_matches(key, 0, (const uint8_t *)body(), size));
+}
+
+static void
+files_of_all_sizes_arrive_byte_for_byte(void **state)
+{
+	static const size_t sizes[] = {
+		0, 1, 400, 4096, 16383, 16384, 16385, 40000, 262144, 262145,
+		1 << 20, (2 << 20) + 1, 3000001,
+	};
+
+	(void)state;
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < COUNT(sizes); i++) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "/f%u", i);
+			if (round == 0)
+				put_file(name, i, sizes[i]);
+			assert_file(name, i, sizes[i]);
+			assert_file(name, i, sizes[i]);
+			ask("HEAD", name, "");
+			assert_int_equal(atol(field("Content-Length")),
+			    (long)sizes[i]);
+			assert_int_equal(strlen(body()), 0);
+		}
+		/* Again, with none of them in memory. */
+		config.body_max = 1;
+		restart_root();
+	}
+}
+
+static void
+what_is_not_there_is_not_found_and_what_is_no_file_is_refused(void **state)
+{
+	(void)state;
+	put_text("a.txt", "a");
+	mkdir(in_folder("d"), 0700);
+	mkdir(in_folder("i"), 0700);
+	put_text("i/index.html", "index");
+	mkfifo(in_folder("fifo"), 0600);
+	assert_status("/none", "", 404);
+	assert_status("/none/", "", 404);
+	assert_status("/a.txt/", "", 404);
+	assert_status("/a.txt/b", "", 404);
+	assert_status("/fifo", "", 403);
+	assert_status("/d/", "", 403);
+	assert_status("/d?x=1", "", 301);
+	assert_string_equal(field("Location"), "/d/?x=1");
+	assert_status("//d", "", 301);
+	assert_string_equal(field("Location"), "/d/");
+	assert_status("/i/", "", 200);
+	assert_string_equal(body(), "index");
+	assert_string_equal(field("Content-Type"), "text/html");
+	assert_status("/a.txt?x", "", 200);
+	assert_string_equal(field("Content-Type"), "text/plain");
+	ask("POST", "/a.txt", "Content-Length: 0\r\n");
+	assert_int_equal(status(), 405);
+	assert_string_equal(field("Allow"), "GET, HEAD");
+}
+
+static void
+nothing_outside_of_the_root_is_served(void **state)
+{
+	static const char *const tries[] = {
+		"/../secret", "/%2e%2e/secret", "/..%2fsecret", "/..%5csecret",
+		"/a/../../secret", "/%252e%252e/secret", "/..\\secret",
+		"/a.txt%00/../../secret", "/.%2e/secret", "http://h/../secret",
+		"/link", "/up/secret", "/loop", "/.hidden", "/.d/a",
+		"//secret", "/proc/self/root/etc/passwd",
+	};
+	char path[300];
+
+	(void)state;
+	put_text("a.txt", "a");
+	put_text(".hidden", "secret");
+	mkdir(in_folder(".d"), 0700);
+	put_text(".d/a", "secret");
+	snprintf(path, sizeof(path), "%s-secret", folder);
+	put_text("secret.tmp", "secret");
+	assert_int_equal(rename(in_folder("secret.tmp"), path), 0);
+	assert_int_equal(symlink(path, in_folder("link")), 0);
+	assert_int_equal(symlink("..", in_folder("up")), 0);
+	assert_int_equal(symlink("loop", in_folder("loop")), 0);
+	assert_int_equal(symlink("a.txt", in_folder("inside")), 0);
+	for (unsigned i = 0; i < COUNT(tries); i++) {
+		ask("GET", tries[i], "");
+		if ((status() != 400 && status() != 404) ||
+		    strstr(reply, "secret") != NULL)
+			fail_msg("%s: %u", tries[i], status());
+	}
+	assert_status("/inside", "", 404);
+	assert_status("/a.txt", "", 200);	/* the control */
+	config.hidden = true;
+	restart_root();
+	assert_status("/.hidden", "", 200);
+	unlink(path);
+}
+
+/* ---- Changes ---- */
+
+static void
+pass_freshness(void)
+{
+	pause_ms(FRESH_MS + 20);
+}
+
+static void
+a_change_is_seen_when_the_last_look_is_too_old(void **state)
+{
+	(void)state;
+	put_text("a", "one");
+	assert_status("/a", "", 200);
+	put_text("a", "two");		/* edited, of the same size */
+	pass_freshness();
+	assert_status("/a", "", 200);
+	assert_string_equal(body(), "two");
+	put_text("b", "three");		/* replaced */
+	rename(in_folder("b"), in_folder("a"));
+	pass_freshness();
+	assert_status("/a", "", 200);
+	assert_string_equal(body(), "three");
+	unlink(in_folder("a"));		/* removed */
+	pass_freshness();
+	assert_status("/a", "", 404);
+	mkdir(in_folder("a"), 0700);	/* of another kind */
+	assert_status("/a", "", 301);
+	rmdir(in_folder("a"));
+	symlink("/etc/passwd", in_folder("a"));
+	pass_freshness();
+	assert_status("/a", "", 404);
+}
+
+static struct torc_file_stats stats;
+
+static void
+take_stats(struct torc_reactor *reactor, void *arg)
+{
+	(void)reactor;
+	(void)arg;
+	torc_file_root_stats(root, &stats);
+}
+
+static void
+a_file_that_stays_is_looked_at_but_not_loaded_again(void **state)
+{
+	const struct timespec old[2] = { { 1000000, 0 }, { 1000000, 0 } };
+	uint64_t loads, looks;
+
+	(void)state;
+	put_text("a", "one");
+	utimensat(AT_FDCWD, in_folder("a"), old, 0);
+	/* Two seconds, for which it might change without showing it. */
+	pause_ms(3100);
+	assert_status("/a", "", 200);
+	server_call(&server, take_stats, NULL);
+	loads = stats.loads;
+	looks = stats.looks;
+	for (unsigned i = 0; i < 3; i++) {
+		pass_freshness();
+		assert_status("/a", "", 200);
+		assert_string_equal(body(), "one");
+	}
+	server_call(&server, take_stats, NULL);
+	assert_int_equal(stats.loads, loads);
+	assert_int_equal(stats.looks, looks + 3);
+	/* Its time is as before, and its bytes are not. */
+	put_text("a", "two");
+	utimensat(AT_FDCWD, in_folder("a"), old, 0);
+	pass_freshness();
+	assert_status("/a", "", 200);
+	assert_string_equal(body(), "two");
+}
+
+static void
+what_is_kept_is_bounded(void **state)
+{
+	char name[32];
+
+	(void)state;
+	config.files_max = 10;
+	config.memory_max = 100000;
+	config.fresh_ms = TORC_NO_LIMIT;
+	restart_root();
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "/f%u", i % 25);
+		if (i < 25)
+			put_file(name, i, 30000 + i);
+		assert_file(name, i % 25, 30000 + i % 25);
+		server_call(&server, take_stats, NULL);
+		assert_true(stats.memory <= 100000 && stats.files <= 10);
+	}
+	assert_true(stats.memory >= 60000);	/* it is used */
+	put_file("large", 99, 100001);	/* more than all bodies may have */
+	assert_file("/large", 99, 100001);
+}
+
+/* ---- Load ---- */
+
+static bool changing;
+
+/* Rename new files to "a", of which every byte says the version. */
+static void *
+change(void *arg)
+{
+	char from[300], to[300];
+
+	snprintf(from, sizeof(from), "%s/next", folder);
+	snprintf(to, sizeof(to), "%s/a", folder);
+	for (unsigned i = 0; __atomic_load_n(&changing, __ATOMIC_SEQ_CST);
+	    i++) {
+		static char data[300000];
+		FILE *file = fopen(from, "we");
+
+		memset(data, 'a' + (int)(i % 26), sizeof(data));
+		fwrite(data, 1, 200000 + i % 100 * 1000, file);
+		fclose(file);
+		rename(from, to);
+		pause_ms(1);
+	}
+	return arg;
+}
+
+static void *
+ask_and_compare(void *arg)
+{
+	static const char request[] = "GET /a HTTP/1.1\r\nHost: a\r\n"
+	    "Connection: close\r\n\r\n";
+	char *mine = malloc(400000);
+	intptr_t wrong = 0;
+
+	for (unsigned i = 0; i < 60; i++) {
+		int fd = client_open(server.port);
+		char *from, *end;
+		long got;
+
+		client_send(fd, request, sizeof(request) - 1);
+		got = client_read_all(fd, mine, 399999);
+		close(fd);
+		mine[got > 0 ? got : 0] = '\0';
+		from = strstr(mine, "\r\n\r\n");
+		end = mine + (got > 0 ? got : 0);
+		wrong += got <= 0 || from == NULL ||
+		    strncmp(mine, "HTTP/1.1 200", 12) != 0;
+		for (from = from != NULL ? from + 4 : end; from + 1 < end;
+		    from++)
+			wrong += from[0] != from[1];
+	}
+	free(mine);
+	return (void *)((intptr_t)arg + wrong);
+}
+
+/* Through memory (0), and from descriptors (1). */
+static void
+reload_under_load(uint64_t body_max)
+{
+	pthread_t threads[4], changer;
+	void *wrong;
+
+	config.fresh_ms = 1;
+	config.body_max = body_max;
+	config.files_max = 1;
+	restart_root();
+	put_file("a", 1, 0);
+	changing = true;
+	pthread_create(&changer, NULL, change, NULL);
+	pause_ms(20);
+	for (unsigned i = 0; i < COUNT(threads); i++)
+		pthread_create(&threads[i], NULL, ask_and_compare, NULL);
+	for (unsigned i = 0; i < COUNT(threads); i++) {
+		pthread_join(threads[i], &wrong);
+		assert_null(wrong);
+	}
+	__atomic_store_n(&changing, false, __ATOMIC_SEQ_CST);
+	pthread_join(changer, NULL);
+}
+
+static void
+files_that_are_replaced_under_load_are_never_mixed_or_closed_in_use(
+    void **state)
+{
+	(void)state;
+	reload_under_load(0);
+	reload_under_load(1);
+}
+
+static void
+a_file_that_is_cut_while_it_is_sent_ends_in_a_reset(void **state)
+{
+	static const char request[] = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+	int fd, small = 65536;
+
+	(void)state;
+	put_file("a", 1, 30000000);
+	fd = client_open(server.port);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	client_send(fd, request, sizeof(request) - 1);
+	assert_true(client_read(fd, reply, 1000));
+	assert_int_equal(truncate(in_folder("a"), 1000), 0);
+	for (;;) {
+		ssize_t got = read(fd, reply, ROOM);
+
+		assert_true(got != 0);	/* no FIN: it is not whole */
+		if (got < 0)
+			break;
+	}
+	assert_int_equal(errno, ECONNRESET);
+	close(fd);
+	put_file("a", 2, 100);
+	pass_freshness();
+	assert_file("/a", 2, 100);
+}
+
+#define FEW_FDS 256u
+
+static void
+without_descriptors_the_answer_is_503_and_later_the_file(void **state)
+{
+	static const char request[] = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+	struct rlimit before, few;
+	int fds[FEW_FDS];
+	unsigned count = 0;
+	int fd = client_open(server.port);
+
+	(void)state;
+	put_text("a", "a");
+	assert_true(server_await_connections(&server, 1));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = FEW_FDS;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	while (count < FEW_FDS && (fds[count] = dup(fd)) >= 0)
+		count++;
+	client_send(fd, request, sizeof(request) - 1);
+	assert_true(client_read(fd, reply, 12));
+	reply[12] = '\0';
+	while (count > 0)
+		close(fds[--count]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_string_equal(reply, "HTTP/1.1 503");
+	close(fd);
+	assert_status("/a", "", 200);
+}
+
+/* ---- Conditions, ranges, codings ---- */
+
+static void
+conditions_are_those_of_rfc_9110(void **state)
+{
+	static const struct {
+		const char *fields;	/* %s: the tag */
+		unsigned status;
+	} rows[] = {
+		{ "If-None-Match: %s\r\n", 304 },
+		{ "If-None-Match: \"x\", W/%s\r\n", 304 },
+		{ "If-None-Match: \"x\"\r\nIf-None-Match: %s\r\n", 304 },
+		{ "If-None-Match: *\r\n", 304 },
+		{ "If-None-Match: \"x\"\r\n", 200 },
+		{ "If-None-Match: \"x\"\r\n"
+		    "If-Modified-Since: Sun, 06 Nov 2050 08:49:37 GMT\r\n",
+		    200 },
+		{ "If-Modified-Since: Fri, 09 Sep 2001 01:46:40 GMT\r\n",
+		    304 },
+		{ "If-Modified-Since: Fri, 09 Sep 2001 01:46:39 GMT\r\n",
+		    200 },
+		{ "If-Modified-Since: yesterday\r\n", 200 },
+		{ "If-Match: %s\r\n", 200 },
+		{ "If-Match: *\r\n", 200 },
+		{ "If-Match: \"x\", \"y\"\r\n", 412 },
+		{ "If-Match: W/%s\r\n", 412 },
+		{ "If-Unmodified-Since: Fri, 09 Sep 2001 01:46:40 GMT\r\n",
+		    200 },
+		{ "If-Unmodified-Since: Fri, 09 Sep 2001 01:46:39 GMT\r\n",
+		    412 },
+		{ "If-Match: %s\r\n"
+		    "If-Unmodified-Since: Fri, 09 Sep 2001 01:46:39 GMT\r\n",
+		    200 },
+		{ "Range: bytes=0-0\r\nIf-None-Match: %s\r\n", 304 },
+		{ "Range: bytes=0-0\r\nIf-Range: %s\r\n", 206 },
+		{ "Range: bytes=0-0\r\nIf-Range: \"x\"\r\n", 200 },
+		{ "Range: bytes=0-0\r\nIf-Range: W/%s\r\n", 200 },
+		{ "Range: bytes=0-0\r\n"
+		    "If-Range: Fri, 09 Sep 2001 01:46:40 GMT\r\n", 206 },
+		{ "Range: bytes=0-0\r\n"
+		    "If-Range: Fri, 09 Sep 2001 01:46:41 GMT\r\n", 200 },
+	};
+	const struct timespec billion[2] = {
+		{ 1000000000, 7 }, { 1000000000, 7 },
+	};
+	char tag[64];
+
+	(void)state;
+	put_text("a.css", "body {}");
+	utimensat(AT_FDCWD, in_folder("a.css"), billion, 0);
+	assert_status("/a.css", "", 200);
+	snprintf(tag, sizeof(tag), "%s", field("ETag"));
+	assert_string_equal(field("Last-Modified"),
+	    "Sun, 09 Sep 2001 01:46:40 GMT");
+	for (unsigned i = 0; i < COUNT(rows); i++) {
+		char fields[400];
+
+		snprintf(fields, sizeof(fields), rows[i].fields, tag);
+		assert_status("/a.css", fields, rows[i].status);
+		if (rows[i].status != 412)
+			assert_string_equal(field("ETag"), tag);
+		if (rows[i].status == 304)
+			assert_int_equal(strlen(body()), 0);
+	}
+}
+
+static void
+ranges_have_the_bytes_that_they_name(void **state)
+{
+	char want[2000], boundary[40];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		put_text("a", "0123456789");
+		assert_status("/a", "Range: bytes=2-4\r\n", 206);
+		assert_string_equal(body(), "234");
+		assert_string_equal(field("Content-Range"), "bytes 2-4/10");
+		assert_string_equal(field("Content-Length"), "3");
+		assert_status("/a", "Range: bytes=-2\r\n", 206);
+		assert_string_equal(body(), "89");
+		assert_status("/a", "Range: bytes=10-\r\n", 416);
+		assert_string_equal(field("Content-Range"), "bytes */10");
+		assert_status("/a", "Range: bytes=0-1,8-\r\n", 206);
+		assert_int_equal(sscanf(field("Content-Type"),
+		    "multipart/byteranges; boundary=%39s", boundary), 1);
+		snprintf(want, sizeof(want), "\r\n--%s\r\n"
+		    "Content-Type: application/octet-stream\r\n"
+		    "Content-Range: bytes 0-1/10\r\n\r\n01\r\n--%s\r\n"
+		    "Content-Type: application/octet-stream\r\n"
+		    "Content-Range: bytes 8-9/10\r\n\r\n89\r\n--%s--\r\n",
+		    boundary, boundary, boundary);
+		assert_string_equal(body(), want);
+		assert_int_equal(atol(field("Content-Length")), strlen(want));
+		ask("HEAD", "/a", "Range: bytes=2-4\r\n");
+		assert_int_equal(status(), 200);
+		assert_string_equal(field("Content-Length"), "10");
+		config.body_max = 1;	/* again, from the descriptor */
+		restart_root();
+	}
+}
+
+static void
+a_compressed_file_stands_for_one_that_is_not_newer(void **state)
+{
+	const struct timespec old[2] = { { 1000, 0 }, { 1000, 0 } };
+
+	(void)state;
+	config.precompressed = true;
+	restart_root();
+	put_text("a.js", "plain");
+	put_text("a.js.gz", "gzip");
+	put_text("a.js.br", "brotli");
+	put_text("b.js", "plain");
+	utimensat(AT_FDCWD, in_folder("a.js"), old, 0);
+	assert_status("/a.js", "", 200);
+	assert_string_equal(body(), "plain");
+	assert_string_equal(field("Vary"), "Accept-Encoding");
+	assert_null(field("Content-Encoding"));
+	assert_status("/a.js", "Accept-Encoding: gzip\r\n", 200);
+	assert_string_equal(body(), "gzip");
+	assert_string_equal(field("Content-Encoding"), "gzip");
+	assert_string_equal(field("Content-Type"), "text/javascript");
+	assert_status("/a.js", "Accept-Encoding: gzip, br\r\n", 200);
+	assert_string_equal(body(), "brotli");
+	assert_status("/a.js", "Accept-Encoding: gzip, br;q=0.5\r\n", 200);
+	assert_string_equal(body(), "gzip");
+	assert_status("/b.js", "Accept-Encoding: gzip, br\r\n", 200);
+	assert_string_equal(body(), "plain");
+	assert_null(field("Vary"));
+	/* Edited: the compressed ones are of the file as it was. */
+	utimensat(AT_FDCWD, in_folder("a.js.gz"), old, 0);
+	utimensat(AT_FDCWD, in_folder("a.js.br"), old, 0);
+	put_text("a.js", "edited");
+	pass_freshness();
+	assert_status("/a.js", "Accept-Encoding: gzip, br\r\n", 200);
+	assert_string_equal(body(), "edited");
+}
+
+static void
+a_configuration_out_of_its_bounds_is_refused_in_words(void **state)
+{
+	static const struct torc_file_config wrong[] = {
+		{ .files_max = (1u << 20) + 1 }, { .ranges_max = 65 },
+		{ .body_max = (1u << 30) + 1 }, { .index = "a/b" },
+	};
+
+	(void)state;
+	assert_int_equal(server_fiber(&server, close_root, NULL), 0);
+	for (unsigned i = 0; i < COUNT(wrong); i++) {
+		config = wrong[i];
+		assert_int_equal(server_fiber(&server, open_root, folder),
+		    -EINVAL);
+	}
+	config = (struct torc_file_config) { .cache_control = "max-age=5" };
+	assert_int_equal(server_fiber(&server, open_root,
+	    (void *)(uintptr_t)"/none"), -ENOENT);
+	assert_int_equal(server_fiber(&server, open_root, folder), 0);
+	put_text("a", "a");
+	assert_status("/a", "", 200);
+	assert_string_equal(field("Cache-Control"), "max-age=5");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(targets_are_paths_or_are_refused),
+		cmocka_unit_test(a_path_has_a_bound_and_hidden_ones_an_option),
+		cmocka_unit_test(ranges_are_read_clamped_and_bounded),
+		cmocka_unit_test(dates_have_three_forms),
+		cmocka_unit_test(a_client_gets_the_form_that_it_wants_most),
+		TEST(files_of_all_sizes_arrive_byte_for_byte),
+		TEST(what_is_not_there_is_not_found_and_what_is_no_file_is_refused),
+		TEST(nothing_outside_of_the_root_is_served),
+		TEST(a_change_is_seen_when_the_last_look_is_too_old),
+		TEST(a_file_that_stays_is_looked_at_but_not_loaded_again),
+		TEST(what_is_kept_is_bounded),
+		TEST(files_that_are_replaced_under_load_are_never_mixed_or_closed_in_use),
+		TEST(a_file_that_is_cut_while_it_is_sent_ends_in_a_reset),
+		TEST(without_descriptors_the_answer_is_503_and_later_the_file),
+		TEST(conditions_are_those_of_rfc_9110),
+		TEST(ranges_have_the_bytes_that_they_name),
+		TEST(a_compressed_file_stands_for_one_that_is_not_newer),
+		TEST(a_configuration_out_of_its_bounds_is_refused_in_words),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
