@@ -35,7 +35,7 @@ CORE := $(sort $(wildcard sys/*.c ring/*.c reactor/*.c conn/*.c))
 ASM := $(wildcard sys/*.S)
 OBJ := $(CORE:%.c=$B/%.o) $(ASM:%.S=$B/%.o)
 PIC := $(OBJ:$B/%=$B/pic/%)
-EXAMPLES := echo hello proxy quote cache chat
+EXAMPLES := echo hello proxy quote cache chat files
 # One static library for each client under conn/; nobody pays for the others.
 CLIENTS := $(notdir $(patsubst %/,%,$(wildcard conn/*/)))
 CLIENT_HEADERS := $(notdir $(wildcard conn/*/torc_*.h))
@@ -337,13 +337,9 @@ FILE_TESTS := $(filter test_file%,$(TESTS))
 
 $B/include/torc_file.h: conn/file/torc_file.h
 
-$B/bin/files: $B/tools/examples/files.o $(HELPERS) $B/lib/libtorc-file.a \
-		$B/lib/libtorc-http.a $B/lib/libtorc.a
-	$(call say,LD,$@)
-	$Q mkdir -p $(@D)
-	$Q $(CC) -o $@ $(filter-out %.h,$^) $(LINK) $(LDFLAGS)
-$B/tools/examples/files.o: | $(HEADERS)
-PROGRAMS += $B/bin/files
+$B/bin/files: LIBS = $B/lib/libtorc-file.a $B/lib/libtorc-http.a
+$B/bin/files: $B/lib/libtorc-file.a $B/lib/libtorc-http.a
+CHECKS += tests/files.sh
 
 .PHONY: bench-clients bench-files
 bench-clients: bench-files
@@ -366,6 +362,8 @@ FUZZ_ringstat := $(addprefix tools/ringstat/,text.c fdinfo.c proc.c \
 	sockets.c page.c) sys/sys.c
 FUZZ_pg := conn/pg/wire.c conn/pg/write.c conn/pg/values.c conn/pg/auth.c
 FUZZ_LIBS_pg := -lcrypto
+FUZZ_file := conn/file/target.c conn/file/range.c conn/file/coding.c \
+	conn/file/condition.c conn/http/head.c conn/http/write.c
 FUZZ_CC ?= clang
 FUZZ_FLAGS := -std=c11 -g -O1 -D_GNU_SOURCE -iquote . $(WARN)
 

@@ -74,7 +74,7 @@ torc_file_ranges(struct torc_file_range *ranges, unsigned most,
 	uint64_t sum = 0;
 	unsigned count = 0;
 
-	if (value.size < 6 ||
+	if (value.size < 7 ||
 	    strncasecmp((const char *)value.data, "bytes=", 6) != 0 ||
 	    size == 0)
 		return 0;
@@ -90,11 +90,10 @@ torc_file_ranges(struct torc_file_range *ranges, unsigned most,
 			continue;
 		if (count == most)
 			return 0;
-		ranges[count++] = range;
-		/* No overflow: it is not beyond the size before. */
-		sum += range.size;
-		if (sum > size)
+		if (range.size > size - sum)
 			return 0;
+		sum += range.size;
+		ranges[count++] = range;
 	}
 	return count > 0 ? (int)count : -ERANGE;
 }
