@@ -120,6 +120,7 @@ torc_sys_unmap(void *address, size_t size)
 			sim_fail("a mapping of %zu bytes is unmapped as %zu",
 			    mappings[i].size, size);
 		sim_kernel_check_free(address, size);
+		sim_kernel_unmap(address);
 		mappings[i] = mappings[--mapping_count];
 		munmap(address, size);
 		return 0;
