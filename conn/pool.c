@@ -615,7 +615,7 @@ torc_pool_create(struct torc_pool **out, const struct torc_pool_kind *kind,
 	pool->arg = arg;
 	pool->config = filled;
 	pool->timer.fire = look_again;
-	pool->noise = (torc_sys_now() ^ (uintptr_t)pool) | 1;
+	pool->noise = torc_sys_now() | 1;
 	*out = pool;
 	return 0;
 }
