@@ -193,8 +193,10 @@ mutate-order:	# weaken each barrier in turn: a proof turns red (minutes)
 # ---- The simulation ----
 # The core without its crossings, on a kernel of tests/sim.
 EXTRAS += $B/tests/bin/sim
-SIM := world faults net kernel requests seam check peers scenarios run
-SIM_CORE := $(filter-out $B/sys/sys.o $B/sys/explain.o,$(OBJ))
+SIM := world faults net kernel requests seam check threads peers scenarios \
+	clients run
+SIM_CORE := $(filter-out $(addprefix $B/,sys/sys.o sys/explain.o \
+	sys/resolve.o conn/offload.o),$(OBJ))
 
 $B/tests/bin/sim: $(SIM:%=$B/tests/sim/%.o) $B/tests/sim/drive.o $(SIM_CORE)
 	$(call say,LD,$@)

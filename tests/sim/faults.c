@@ -89,6 +89,8 @@ static const struct {
 	    HARMFUL(ECANCELED) } },
 	[SITE_OP_POLL] = { "poll op", FAULT_FATAL, { HARMFUL(ENOMEM),
 	    HARMFUL(ECANCELED) } },
+	[SITE_THREAD] = { "pthread_create", FAULT_CALL, {
+	    HARMFUL(EAGAIN) } },
 	[SITE_OP_WAKE] = { "poll op of the mailbox", FAULT_RESULT, { ENOMEM,
 	    ECANCELED } },
 };

@@ -23,7 +23,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	sim_world_reset(size);
 	world.moves = data;
 	world.moves_left = size;
-	scenario = &scenarios[sim_draw((uint32_t)scenario_count)];
+	scenario = sim_scenario(sim_draw((uint32_t)sim_scenario_count()));
 	snprintf(world.what, sizeof(world.what), "%s, by a fuzzer",
 	    scenario->name);
 	sim_world_draw();

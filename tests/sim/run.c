@@ -215,7 +215,10 @@ is_time_to_end(void)
 uint64_t
 sim_control_next(void)
 {
-	return world.end_at != 0 && !world.ending ? world.end_at : UINT64_MAX;
+	uint64_t end_at = world.end_at != 0 && !world.ending ? world.end_at :
+	    UINT64_MAX;
+
+	return sim_threads_next() < end_at ? sim_threads_next() : end_at;
 }
 
 /* As other threads do it: torc_current is not theirs. */
@@ -233,6 +236,8 @@ sim_control(void)
 		memmove(&calls[0], &calls[1], --call_count *
 		    sizeof(calls[0]));
 		function(arg);
+	} else if (sim_threads_act()) {
+		/* A thread of torc_offload() has done something. */
 	} else if (is_time_to_end()) {
 		tell_to_end();
 	} else {
@@ -478,6 +483,8 @@ destroy_reactors(void)
 		if (reactor->phase != TORC_PHASE_CREATED &&
 		    reactor->phase != TORC_PHASE_ENDED)
 			sim_fail("reactor %u has not ended", i);
+		if (world.scenario->ended != NULL)
+			world.scenario->ended(reactor);
 		torc_reactor_destroy(reactor);
 	}
 }
@@ -504,6 +511,8 @@ sim_run(const struct scenario *scenario)
 		world.nofile = scenario->nofile;
 	peers_reset(scenario);
 	scenarios_reset();
+	sim_clients_reset();
+	sim_threads_reset();
 	rc = prepare(scenario);
 	/* A refusal is waited out; many of them in a row are the end. */
 	if (rc == -ENOMEM && world.faults & 1u << FAULT_CALL)
@@ -515,6 +524,7 @@ sim_run(const struct scenario *scenario)
 		take_turns();
 		counters = *world.reactors[0]->counters;
 	}
+	sim_threads_end();
 	destroy_reactors();
 	sim_check_end();
 	if (rc < 0 || world.disturbed)

@@ -83,6 +83,8 @@ struct scenario {
 	bool early;		/* the drain comes while peers are at work */
 	bool real;		/* has the same outcome on any kernel */
 	bool frayed;		/* peers are cut off in the regular course */
+	/* Each reactor has ended, or was never run; it is destroyed next. */
+	void (*ended)(struct torc_reactor *reactor);
 	/* At the end, if nothing was disturbed. */
 	void (*check)(const struct torc_counters *counters);
 };

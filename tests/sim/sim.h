@@ -13,8 +13,10 @@
  *   requests.c   operations: issued, retried, cancelled; provided buffers
  *   seam.c       the functions of sys/sys.h that the above do not have
  *   check.c      what must hold at each step and at the end
+ *   threads.c    blocking work and the resolver, in virtual time
  *   peers.c      scripted peers (also used on the real kernel)
  *   scenarios.c  what the program does and what its peers do
+ *   clients.c    the same for clients of backends
  *   drive.c      one run; all seeds; every single fault
  */
 #ifndef TORC_TESTS_SIM_SIM_H
@@ -64,6 +66,7 @@ enum site {
 	SITE_UNSENT, SITE_SETSOCKOPT, SITE_GETSOCKNAME, SITE_GETPEERNAME,
 	SITE_OP_ACCEPT, SITE_OP_RECV, SITE_OP_RECV_ONCE, SITE_OP_SEND,
 	SITE_OP_SEND_ONCE, SITE_OP_CONNECT, SITE_OP_POLL, SITE_OP_WAKE,
+	SITE_THREAD,
 	SITES,
 };
 
@@ -233,6 +236,21 @@ void sim_outcome(char *text, size_t size);
 /* Things from outside that happen now: whether one did. */
 bool sim_control(void);
 uint64_t sim_control_next(void);	/* when one will */
+
+/* ---- Blocking work (threads.c) ---- */
+
+void sim_threads_reset(void);
+/* What is due is done: whether something was, and when something will be. */
+bool sim_threads_act(void);
+uint64_t sim_threads_next(void);
+void sim_threads_end(void);
+
+/* ---- All scenarios (clients.c) ---- */
+
+/* Those of scenarios.c, and then those of clients; NULL: no more. */
+const struct scenario *sim_scenario(size_t index);
+size_t sim_scenario_count(void);
+void sim_clients_reset(void);
 
 /* ---- Memory (seam.c) ---- */
 

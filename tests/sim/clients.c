@@ -1,0 +1,1028 @@
+/*
+ * clients.c - scenarios of clients: fibers with random deadlines, some of
+ * them cancelled, ask backends that are slow, break off, fall silent.
+ *
+ * Requests have keys, and so have replies: what comes back is compared with
+ * what was asked for, byte by byte, also in runs that were disturbed. So is
+ * each deadline. What answers is torc's own server in the same world.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "conn/client.h"
+#include "conn/pipeline.h"
+#include "sys/sys.h"
+#include "tests/sim/sim.h"
+
+#define LATER torc_after_ms(100000)	/* more than anything takes here */
+#define PATIENCE_MS 5000u	/* more than a reply takes, if nothing fails */
+#define LATE (500 * MS)	/* nobody is later than this after a deadline */
+#define WORKERS 12
+#define SECOND (1000 * MS)
+
+/* ---- The protocol ---- */
+
+/*
+ * A request: its head, and `padding` bytes of the stream `key`. A reply: the
+ * key, the size, and `size` bytes of the stream ~key.
+ */
+struct head {
+	uint32_t key;
+	uint16_t size;
+	uint16_t padding;
+};
+
+struct reply_head {
+	uint32_t key;
+	uint32_t size;
+};
+
+static uint32_t next_key;
+
+static struct head
+new_question(void)
+{
+	struct head head = { .key = ++next_key };
+
+	head.size = (uint16_t)(peer_draw(8) == 0 ? peer_draw(3000) :
+	    peer_draw(60));
+	head.padding = (uint16_t)(peer_draw(8) == 0 ? peer_draw(3000) :
+	    peer_draw(20));
+	return head;
+}
+
+/* ---- Backends ---- */
+
+/* Bytes of a connection, one message after the other. */
+struct source {
+	struct torc_conn *conn;
+	struct torc_slice in;
+	uint64_t deadline;
+};
+
+/* 1 when `data` is full; 0 if there is nothing more; or a negative errno. */
+static int
+take(struct source *source, void *data, size_t size)
+{
+	struct torc_slice *in = &source->in;
+	size_t used = 0;
+
+	while (used < size) {
+		size_t part = size - used < in->size ? size - used : in->size;
+		int rc;
+
+		memcpy((uint8_t *)data + used, in->data, part);
+		torc_conn_consume(source->conn, part);
+		used += part;
+		in->data += part;
+		in->size -= part;
+		if (used == size)
+			break;
+		rc = torc_conn_recv(source->conn, in, source->deadline);
+		if (rc <= 0)
+			return rc < 0 || used == 0 ? rc : -ECONNRESET;
+	}
+	return 1;
+}
+
+/* What comes is discarded, until there is an end. */
+static int
+fall_silent(struct torc_conn *conn)
+{
+	struct torc_slice in;
+
+	while (torc_conn_recv(conn, &in, LATER) > 0)
+		torc_conn_consume(conn, in.size);
+	return -1;
+}
+
+static int
+reply_part(struct torc_conn *conn, uint32_t key, uint32_t from, uint32_t to)
+{
+	uint8_t part[200];
+	int rc = 0;
+
+	while (rc == 0 && from < to) {
+		uint32_t size = to - from < sizeof(part) ? to - from :
+		    sizeof(part);
+
+		for (uint32_t i = 0; i < size; i++)
+			part[i] = stream_byte(~key, from + i);
+		rc = torc_conn_write(conn, part, size, LATER);
+		from += size;
+	}
+	return rc;
+}
+
+static int
+reply(struct torc_conn *conn, const struct head *head)
+{
+	const struct reply_head answer = { head->key, head->size };
+	int rc = torc_conn_write(conn, &answer, sizeof(answer), LATER);
+
+	return rc < 0 ? rc : reply_part(conn, head->key, 0, head->size);
+}
+
+static int
+pause_for(struct torc_conn *conn, uint32_t ms)
+{
+	int rc = torc_conn_flush(conn, LATER);
+
+	return rc < 0 ? rc : torc_sleep(torc_after_ms(ms));
+}
+
+/* In two pieces, and whatever `between` does between them. */
+static int
+reply_in_pieces(struct torc_conn *conn, const struct head *head, bool whole)
+{
+	const struct reply_head answer = { head->key, head->size };
+	const uint32_t cut = peer_draw(head->size + 8u);
+	int rc = torc_conn_write(conn, &answer, cut < 8 ? cut : 8, LATER);
+
+	if (rc == 0 && cut > 8)
+		rc = reply_part(conn, head->key, 0, cut - 8);
+	if (rc == 0)
+		rc = pause_for(conn, peer_draw(20));
+	if (rc < 0 || !whole)
+		return rc;
+	if (cut < 8)
+		rc = torc_conn_write(conn, (const uint8_t *)&answer + cut,
+		    8 - cut, LATER);
+	return rc < 0 ? rc : reply_part(conn, head->key,
+	    cut < 8 ? 0 : cut - 8, head->size);
+}
+
+/* The next request: 1, 0, or a negative errno. It is as it was sent. */
+static int
+take_question(struct source *source, struct head *head)
+{
+	uint8_t padding[3000];
+	int rc = take(source, head, sizeof(*head));
+
+	if (rc <= 0)
+		return rc;
+	if (head->padding > sizeof(padding))
+		broken("a request is not what was sent");
+	rc = head->padding == 0 ? 1 : take(source, padding, head->padding);
+	for (uint32_t i = 0; rc > 0 && i < head->padding; i++) {
+		if (padding[i] != stream_byte(head->key, i))
+			broken("a request is not what was sent");
+	}
+	return rc == 0 ? -ECONNRESET : rc;
+}
+
+static bool dead;	/* backends break off what they have, and what comes */
+static bool mute;	/* or they say nothing */
+
+static int
+serve_well(struct torc_conn *conn, void *arg)
+{
+	struct source source = { .conn = conn, .deadline = TORC_NEVER };
+	struct head head;
+	int rc;
+
+	(void)arg;
+	while ((rc = take_question(&source, &head)) > 0) {
+		if (mute)
+			return fall_silent(conn);
+		if (dead)
+			return -1;
+		if (peer_draw(4) == 0 && pause_for(conn, peer_draw(5)) < 0)
+			return -1;
+		if (reply(conn, &head) < 0)
+			return -1;
+	}
+	return rc < 0 ? rc : TORC_CLOSE;
+}
+
+/* Each of a backend's manners, now and then. */
+static int
+reply_badly(struct torc_conn *conn, const struct head *head)
+{
+	const uint32_t manner = peer_draw(64);
+
+	switch (manner) {
+	case 0:
+		return fall_silent(conn);
+	case 1:
+		return -1;
+	case 2:
+		reply_in_pieces(conn, head, false);
+		return -1;
+	case 3:
+		return reply_in_pieces(conn, head, false) < 0 ? -1 :
+		    fall_silent(conn);
+	default:
+		if (manner < 10 && pause_for(conn, peer_draw(60)) < 0)
+			return -1;
+		return manner < 20 ? reply_in_pieces(conn, head, true) :
+		    reply(conn, head);
+	}
+}
+
+static int
+serve_badly(struct torc_conn *conn, void *arg)
+{
+	struct source source = { .conn = conn, .deadline = TORC_NEVER };
+	struct head head;
+
+	(void)arg;
+	while (take_question(&source, &head) > 0) {
+		if (reply_badly(conn, &head) < 0)
+			return -1;
+		/* In order, in the middle of what was asked. */
+		if (peer_draw(60) == 0)
+			return TORC_CLOSE;
+	}
+	return TORC_CLOSE;
+}
+
+/* ---- Links: what is pooled ---- */
+
+struct link {
+	struct torc_conn *conn;
+	struct torc_pipeline pipeline;
+	unsigned users;		/* fibers */
+	bool retired;		/* takes no new requests */
+};
+
+/* One request and what has come of its reply. */
+struct ask {
+	struct torc_request base;
+	struct head head;
+	uint32_t got;		/* bytes of the body */
+	bool begun;		/* its head was seen */
+};
+
+static void
+compare_head(const struct head *head, const struct reply_head *reply)
+{
+	if (reply->key != head->key || reply->size != head->size)
+		broken("the reply to request %u is that of %u", head->key,
+		    reply->key);
+}
+
+static void
+compare_body(const struct head *head, uint32_t at, const uint8_t *data,
+    uint32_t size)
+{
+	for (uint32_t i = 0; i < size; i++) {
+		if (data[i] != stream_byte(~head->key, at + i))
+			broken("byte %u of the reply to request %u is wrong",
+			    at + i, head->key);
+	}
+}
+
+static long
+feed(void *arg, struct torc_request *base, const uint8_t *data, size_t size,
+    bool *done)
+{
+	struct ask *ask = (struct ask *)base;
+	struct reply_head answer;
+	uint32_t part;
+
+	(void)arg;
+	if (!ask->begun) {
+		if (size < sizeof(answer))
+			return 0;
+		memcpy(&answer, data, sizeof(answer));
+		compare_head(&ask->head, &answer);
+		ask->begun = true;
+		*done = ask->head.size == 0;
+		return sizeof(answer);
+	}
+	part = ask->head.size - ask->got;
+	if (part > size)
+		part = (uint32_t)size;
+	compare_body(&ask->head, ask->got, data, part);
+	ask->got += part;
+	*done = ask->got == ask->head.size;
+	return part;
+}
+
+static void
+drop(void *arg, struct torc_request *base)
+{
+	(void)arg;
+	torc_sys_free(base);
+}
+
+static const struct torc_pipeline_kind replies = { .feed = feed, .drop = drop };
+
+/* ---- Clients ---- */
+
+/* What a scenario's fibers do. */
+struct plan {
+	const char *address;	/* NULL: the first of ours */
+	unsigned workers;
+	unsigned rounds;	/* of each */
+	unsigned patience;	/* ms of a deadline, at most; 0: PATIENCE_MS */
+	unsigned cancels;
+	struct torc_pool_config pool;
+	bool shared;		/* many fibers on one connection */
+	bool stays;		/* the pool is destroyed after the reactor */
+	bool unruly;		/* the backend is */
+	bool drains;		/* the second reactor, in the middle of it */
+	bool stops;
+};
+
+struct client {
+	const struct plan *plan;
+	struct torc_pool *pool;
+	struct link *line;	/* that is shared */
+	uint64_t workers[WORKERS];
+	unsigned answers;
+	bool ending;		/* its reactor is */
+	unsigned attempts[50];	/* to open: when, ms, of the last ones */
+	unsigned opened;
+};
+
+static struct client clients[MAX_REACTORS];
+
+static bool
+is_ending(const struct client *client)
+{
+	return client->ending || world.ending;
+}
+
+/* It had to end by then, whatever happened. */
+static void
+check_time(uint64_t deadline, const char *what)
+{
+	if (!world.lost && deadline != TORC_NEVER &&
+	    torc_now() > deadline + LATE)
+		broken("%s ends %llu ms after its deadline", what,
+		    (unsigned long long)((torc_now() - deadline) / MS));
+}
+
+/* Bytes of a request. */
+static int
+put_question(struct torc_conn *conn, const struct head *head,
+    uint64_t deadline)
+{
+	uint8_t padding[3000];
+	int rc = torc_conn_write(conn, head, sizeof(*head), deadline);
+
+	for (uint32_t i = 0; i < head->padding; i++)
+		padding[i] = stream_byte(head->key, i);
+	return rc < 0 || head->padding == 0 ? rc :
+	    torc_conn_write(conn, padding, head->padding, deadline);
+}
+
+/* Parks. Ask, with nobody else on the connection. */
+static int
+ask_on(struct link *link, const struct head *head, uint64_t deadline)
+{
+	struct source source = { .conn = link->conn, .deadline = deadline };
+	struct reply_head answer;
+	uint8_t body[3000];
+	int rc = put_question(link->conn, head, deadline);
+
+	if (rc == 0)
+		rc = take(&source, &answer, sizeof(answer));
+	if (rc <= 0)
+		return rc < 0 ? rc : -ECONNRESET;
+	compare_head(head, &answer);
+	rc = take(&source, body, head->size);
+	if (rc <= 0)
+		return rc < 0 ? rc : -ECONNRESET;
+	compare_body(head, 0, body, head->size);
+	return 0;
+}
+
+/* ---- What the pool does with links ---- */
+
+static void
+free_link(void *arg, void *item)
+{
+	struct link *link = item;
+
+	(void)arg;
+	torc_pipeline_break(&link->pipeline, -ESHUTDOWN);
+	torc_sys_free(link);
+}
+
+static void
+close_link(void *arg, void *item)
+{
+	struct link *link = item;
+	struct torc_conn *conn = link->conn;
+
+	free_link(arg, link);
+	torc_conn_close(conn, peer_draw(2) == 0 ? 0 : torc_after_ms(20));
+}
+
+static bool
+is_usable(void *arg, void *item)
+{
+	struct link *link = item;
+
+	(void)arg;
+	return torc_conn_usable(link->conn);
+}
+
+/* A backend that fails is not stormed, whatever else goes wrong. */
+static void
+note_failed_open(struct client *client)
+{
+	const unsigned slot = client->opened++ % COUNT(client->attempts);
+	const unsigned ms = (unsigned)(torc_now() / MS);
+
+	if (client->opened > COUNT(client->attempts) &&
+	    ms - client->attempts[slot] < 1000)
+		broken("50 connects in %u ms to a dead backend",
+		    ms - client->attempts[slot]);
+	client->attempts[slot] = ms;
+}
+
+static int
+open_link(void *arg, void **item, uint64_t deadline)
+{
+	struct client *client = arg;
+	const char *address = client->plan->address;
+	const struct head hello = { .key = 0, .size = 5 };
+	struct link *link = torc_sys_alloc(sizeof(*link));
+	int rc;
+
+	if (link == NULL)
+		return -ENOMEM;
+	rc = torc_dial_name(&link->conn, address != NULL ? address :
+	    program_address(0), deadline);
+	check_time(deadline, "a dial");
+	if (rc < 0) {
+		torc_sys_free(link);
+		note_failed_open(client);
+		return rc;
+	}
+	torc_pipeline_init(&link->pipeline, link->conn, &replies, client);
+	rc = ask_on(link, &hello, deadline);
+	check_time(deadline, "a greeting");
+	if (rc == 0) {
+		*item = link;
+		return 0;
+	}
+	close_link(client, link);
+	note_failed_open(client);
+	return rc;
+}
+
+static const struct torc_pool_kind links = {
+	.name = "links",
+	.open = open_link,
+	.close = close_link,
+	.free = free_link,
+	.usable = is_usable,
+};
+
+/* ---- Asking ---- */
+
+static int
+rent(struct client *client, struct link **link, uint64_t deadline)
+{
+	void *item = NULL;
+	int rc = torc_pool_acquire(client->pool, &item, deadline);
+
+	check_time(deadline, "an acquire");
+	*link = item;
+	return rc;
+}
+
+static int
+ask_alone(struct client *client, const struct head *head, uint64_t deadline)
+{
+	struct link *link;
+	int rc = rent(client, &link, deadline);
+
+	if (rc < 0)
+		return rc;
+	rc = ask_on(link, head, deadline);
+	torc_pool_release(client->pool, link, rc == 0 &&
+	    torc_conn_usable(link->conn));
+	return rc;
+}
+
+/* Parks. The link that all share, with us among its users. */
+static int
+join_line(struct client *client, struct link **out, uint64_t deadline)
+{
+	struct link *line = client->line, *link;
+	int rc;
+
+	if (line == NULL || line->retired || line->pipeline.error != 0) {
+		rc = rent(client, &link, deadline);
+		if (rc < 0)
+			return rc;
+		line = client->line;
+		if (line != NULL && !line->retired &&
+		    line->pipeline.error == 0) {
+			/* Somebody was faster. */
+			torc_pool_release(client->pool, link, true);
+		} else {
+			line = client->line = link;
+		}
+	}
+	line->users++;
+	*out = line;
+	return 0;
+}
+
+/* The last one gives it back, clean or not. */
+static void
+leave_line(struct client *client, struct link *line)
+{
+	if (--line->users > 0)
+		return;
+	if (client->line == line)
+		client->line = NULL;
+	torc_pool_release(client->pool, line, !line->retired &&
+	    line->pipeline.error == 0 && line->pipeline.count == 0 &&
+	    torc_conn_usable(line->conn));
+}
+
+/* After a wait for its reply: it is ours again, unless that was given up. */
+static void
+settle(struct ask *ask, int rc)
+{
+	if (rc != -ETIMEDOUT && rc != -ECANCELED)
+		torc_sys_free(ask);
+}
+
+#define UNWRITTEN 1
+
+/* Parks. Write it, behind the others'. 0, or it is gone. */
+static int
+submit(struct link *line, struct ask *ask, uint64_t deadline)
+{
+	struct torc_pipeline *pipeline = &line->pipeline;
+	int rc = torc_pipeline_begin(pipeline, &ask->base, deadline);
+
+	check_time(deadline, "the wait to write");
+	if (rc < 0) {
+		torc_sys_free(ask);
+		return rc;
+	}
+	if (line->retired) {
+		torc_pipeline_end(pipeline);
+		settle(ask, torc_pipeline_await(pipeline, &ask->base, 0));
+		return UNWRITTEN;
+	}
+	/* A large write may fail, and not with others' requests in it. */
+	rc = ask->head.padding < 20 ? 0 : torc_conn_flush(line->conn,
+	    deadline);
+	if (rc == 0)
+		rc = put_question(line->conn, &ask->head, deadline);
+	check_time(deadline, "a write");
+	if (rc == 0) {
+		torc_pipeline_end(pipeline);
+		return 0;
+	}
+	/* Half a request may be out: none may follow. */
+	line->retired = true;
+	if (rc != -ETIMEDOUT && rc != -ECANCELED)
+		torc_pipeline_break(pipeline, rc);
+	torc_pipeline_end(pipeline);
+	settle(ask, torc_pipeline_await(pipeline, &ask->base, 0));
+	return rc;
+}
+
+/* Parks. UNWRITTEN: not a byte of it was. */
+static int
+ask_once_among_others(struct client *client, const struct head *head,
+    uint64_t deadline)
+{
+	struct ask *ask = torc_sys_alloc(sizeof(*ask));
+	struct link *line;
+	int rc;
+
+	if (ask == NULL)
+		return -ENOMEM;
+	ask->head = *head;
+	rc = join_line(client, &line, deadline);
+	if (rc < 0) {
+		torc_sys_free(ask);
+		return rc;
+	}
+	rc = submit(line, ask, deadline);
+	if (rc == 0) {
+		rc = torc_pipeline_await(&line->pipeline, &ask->base,
+		    deadline);
+		check_time(deadline, "the wait for a reply");
+		if (rc == 0 && (!ask->begun || ask->got != head->size))
+			broken("request %u has half a reply", head->key);
+		settle(ask, rc);
+	}
+	leave_line(client, line);
+	return rc;
+}
+
+static int
+ask_among_others(struct client *client, const struct head *head,
+    uint64_t deadline)
+{
+	int rc;
+
+	do
+		rc = ask_once_among_others(client, head, deadline);
+	while (rc == UNWRITTEN);
+	return rc;
+}
+
+static int
+ask_something(struct client *client, uint64_t deadline)
+{
+	const struct head head = new_question();
+	int rc = client->plan->shared ?
+	    ask_among_others(client, &head, deadline) :
+	    ask_alone(client, &head, deadline);
+
+	client->answers += rc == 0;
+	return rc;
+}
+
+/* ---- Fibers of a plan ---- */
+
+static int
+work(void *arg)
+{
+	struct client *client = arg;
+	const struct plan *plan = client->plan;
+	int rc = 0;
+
+	for (unsigned i = 0; rc != -ECANCELED && i < plan->rounds; i++) {
+		rc = ask_something(client, torc_after_ms(
+		    plan->patience == 0 ? PATIENCE_MS :
+		    1 + peer_draw(plan->patience)));
+		if (plan->patience == 0 && !is_ending(client))
+			expect(rc == 0 || rc == -ECANCELED,
+			    "a backend that is well answers");
+		/* Within a pause of the pool's, all fail at once. */
+		if (rc != -ECANCELED && (rc < 0 || peer_draw(2) == 0))
+			rc = torc_sleep(torc_after_ms(1 + peer_draw(20)));
+	}
+	return 0;
+}
+
+static void
+start_workers(struct client *client)
+{
+	for (unsigned i = 0; i < client->plan->workers; i++) {
+		if (torc_fiber_spawn(&client->workers[i], work, client) < 0)
+			client->workers[i] = 0;
+	}
+}
+
+/* As a program's own fiber may do it. */
+static void
+end_reactor(struct client *client)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+
+	client->ending = true;
+	if (client->plan->stops)
+		torc_reactor_stop(reactor);
+	else
+		torc_reactor_drain(reactor, torc_after_ms(peer_draw(100)));
+}
+
+/* Parks. Cancel some, and wait for all. */
+static void
+end_workers(struct client *client)
+{
+	const struct plan *plan = client->plan;
+
+	for (unsigned i = 0; i < plan->cancels; i++) {
+		if (torc_sleep(torc_after_ms(1 + peer_draw(30))) < 0)
+			break;
+		torc_fiber_cancel(client->workers[peer_draw(plan->workers)]);
+	}
+	if ((plan->drains || plan->stops) &&
+	    torc_reactor_index(torc_reactor_self()) == 1)
+		end_reactor(client);
+	for (unsigned i = 0; i < plan->workers; i++) {
+		if (client->workers[i] == 0)
+			continue;
+		if (torc_fiber_join(client->workers[i], NULL, torc_after_ms(
+		    PATIENCE_MS * (plan->rounds + 1))) == -ETIMEDOUT)
+			broken("a worker waits for ever");
+		torc_fiber_reap(client->workers[i], NULL);
+	}
+}
+
+static int
+open_client(struct client **out, const struct plan *plan)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+	struct client *client = &clients[torc_reactor_index(reactor)];
+	int rc;
+
+	client->plan = plan;
+	rc = torc_pool_create(&client->pool, &links, client, &plan->pool,
+	    NULL, 0);
+	expect(rc == 0, "a pool is created");
+	*out = client;
+	return rc;
+}
+
+static void
+close_client(struct client *client)
+{
+	struct torc_pool_stats stats;
+
+	torc_pool_stats(client->pool, &stats);
+	if (stats.rented > 0 || stats.waiting > 0)
+		broken("%u are rented and %u wait, and nobody is there",
+		    stats.rented, stats.waiting);
+	if (client->plan->stays)
+		return;
+	torc_pool_destroy(client->pool);
+	client->pool = NULL;
+}
+
+static void
+destroy_pool(struct torc_reactor *reactor)
+{
+	struct client *client = &clients[torc_reactor_index(reactor)];
+
+	if (client->pool != NULL)
+		torc_pool_destroy(client->pool);
+	client->pool = NULL;
+}
+
+/* Parks. In the end, all is as it was. */
+static int
+follow(const struct plan *plan)
+{
+	struct client *client;
+	int rc = open_client(&client, plan);
+
+	if (rc < 0)
+		return rc;
+	start_workers(client);
+	end_workers(client);
+	if (!plan->unruly && !is_ending(client))
+		expect(ask_something(client,
+		    torc_after_ms(PATIENCE_MS)) == 0 || is_ending(client),
+		    "after all of that, a request is answered");
+	if (!is_ending(client) && (!plan->unruly ||
+	    (world.faults == 0 && world.single == 0)))
+		expect(client->answers > 0, "some requests are answered");
+	note("%u answers", client->answers);
+	close_client(client);
+	return 0;
+}
+
+/* ---- Plans ---- */
+
+#define HASTY(most) .size = most, .open_ms = 40, .retry_min_ms = 5, \
+	.retry_max_ms = 40
+
+#define PLAN(function, ...) \
+	static int \
+	function(void *arg) \
+	{ \
+		static const struct plan plan = { __VA_ARGS__ }; \
+		\
+		(void)arg; \
+		return follow(&plan); \
+	}
+
+PLAN(rent_in_turn, .workers = 8, .rounds = 6, .pool = { .size = 3 })
+PLAN(rent_hastily, .workers = 10, .rounds = 8, .patience = 60, .cancels = 6,
+    .unruly = true, .pool = { HASTY(3), .waiters = 5, .idle_ms = 30,
+    .lifetime_ms = 80 })
+PLAN(rent_in_a_drain, .workers = 10, .rounds = 8, .patience = 60,
+    .cancels = 3, .unruly = true, .drains = true, .pool = { HASTY(4) })
+PLAN(rent_in_a_stop, .workers = 10, .rounds = 8, .patience = 60,
+    .cancels = 3, .unruly = true, .stops = true, .pool = { HASTY(4) })
+PLAN(rent_until_the_end, .workers = 8, .rounds = 8, .patience = 100,
+    .cancels = 3, .unruly = true, .drains = true, .stays = true,
+    .pool = { HASTY(4) })
+PLAN(share, .workers = 10, .rounds = 6, .cancels = 0, .shared = true,
+    .pool = { .size = 2 })
+PLAN(share_hastily, .workers = 12, .rounds = 8, .patience = 100, .cancels = 6,
+    .shared = true, .unruly = true, .pool = { HASTY(4) })
+PLAN(share_in_a_drain, .workers = 12, .rounds = 8, .patience = 100,
+    .cancels = 3, .shared = true, .unruly = true, .drains = true,
+    .pool = { HASTY(4) })
+PLAN(share_in_a_stop, .workers = 12, .rounds = 8, .patience = 100,
+    .cancels = 3, .shared = true, .unruly = true, .stops = true,
+    .pool = { HASTY(4) })
+PLAN(share_until_the_end, .workers = 12, .rounds = 8, .patience = 100,
+    .cancels = 3, .shared = true, .unruly = true, .stops = true,
+    .stays = true, .pool = { HASTY(4) })
+
+/* ---- A backend that is away ---- */
+
+#define AWAY_MS 3000
+
+/* Parks. It is asked all the time, by all; it is back, and answers soon. */
+static int
+outlast(const struct plan *plan, void (*come_back)(void))
+{
+	struct client *client;
+	int rc = open_client(&client, plan);
+	uint64_t back_at;
+
+	if (rc < 0)
+		return rc;
+	start_workers(client);
+	rc = torc_sleep(torc_after_ms(AWAY_MS));
+	if (rc == 0 && !is_ending(client))
+		expect(client->opened >= 5, "a dead backend is tried");
+	come_back();
+	back_at = torc_now();
+	do
+		rc = ask_something(client, torc_after_ms(100));
+	while (rc < 0 && rc != -ECANCELED &&
+	    torc_sleep(torc_after_ms(5)) == 0 &&
+	    torc_now() < back_at + 20 * SECOND);
+	if (!is_ending(client))
+		expect(rc == 0 && torc_now() < back_at + SECOND,
+		    "a backend that is back is used within a second");
+	note("%d", rc);
+	end_workers(client);
+	close_client(client);
+	return 0;
+}
+
+static void
+listen_again(void)
+{
+	expect(torc_listen(torc_reactor_self(), "127.0.0.1:7000", serve_well,
+	    NULL) >= 0, "it is there again");
+}
+
+static void
+answer_again(void)
+{
+	dead = false;
+	mute = false;
+}
+
+static int
+outlast_refusals(void *arg)
+{
+	static const struct plan plan = {
+		.address = "127.0.0.1:7000", .workers = 6, .rounds = 300,
+		.patience = 40, .pool = { .size = 8 },
+		.unruly = true,
+	};
+
+	(void)arg;
+	return outlast(&plan, listen_again);
+}
+
+static int
+outlast_resets(void *arg)
+{
+	static const struct plan plan = {
+		.workers = 6, .rounds = 300, .patience = 40,
+		.pool = { .size = 8 }, .shared = true, .unruly = true,
+	};
+
+	(void)arg;
+	dead = true;
+	return outlast(&plan, answer_again);
+}
+
+static int
+outlast_silence(void *arg)
+{
+	static const struct plan plan = {
+		.workers = 6, .rounds = 60, .patience = 400,
+		.pool = { .size = 8, .open_ms = 200 }, .shared = true,
+		.unruly = true,
+	};
+
+	(void)arg;
+	mute = true;
+	return outlast(&plan, answer_again);
+}
+
+/* ---- Names, and blocking work ---- */
+
+static int
+dial_by_name(void *arg)
+{
+	static const struct plan plan = {
+		.address = "backend:7000", .workers = 6, .rounds = 4,
+		.cancels = 2, .pool = { .size = 4 },
+	};
+	int rc = torc_listen(torc_reactor_self(), "[::]:7000", serve_well,
+	    arg);
+
+	expect(rc >= 0, "a backend listens");
+	return rc < 0 ? rc : follow(&plan);
+}
+
+static int
+dial_no_name(void *arg)
+{
+	uint64_t deadline = torc_after_ms(100);
+	struct torc_conn *conn;
+	int rc = torc_dial_name(&conn, "nobody:7000", deadline);
+
+	(void)arg;
+	check_time(deadline, "a dial");
+	expect(rc == -ENOENT || rc == -ETIMEDOUT, "there is no such name");
+	if (rc == 0)
+		broken("nobody is there, and answers");
+	return 0;
+}
+
+static int
+double_it(void *arg)
+{
+	int *number = arg;
+
+	*number *= 2;
+	return *number;
+}
+
+static int
+offload_some(void *arg)
+{
+	(void)arg;
+	for (int i = 1; i <= 5; i++) {
+		int number = i;
+		int rc = torc_offload(double_it, &number,
+		    torc_after_ms(1 + peer_draw(200)));
+
+		if (rc != -ETIMEDOUT)
+			expect(rc == 2 * i, "blocking work has its result");
+		if (rc < 0 && number != i)
+			broken("work was done that had been given up");
+	}
+	return 0;
+}
+
+/* ---- The table ---- */
+
+void
+sim_clients_reset(void)
+{
+	memset(clients, 0, sizeof(clients));
+	next_key = 0;
+	dead = false;
+	mute = false;
+}
+
+/*
+ * Both ends are on one reactor here. With few buffers, what a backend has not
+ * read yet could keep its own client from reading.
+ */
+#define ENOUGH .config = { .buffers = 64, .slab_size = 1024 }
+
+static const struct scenario of_clients[] = {
+	{ .name = "pool", .handler = serve_well, .fiber = rent_in_turn,
+	    ENOUGH },
+	{ .name = "pool in a hurry", .handler = serve_badly,
+	    .fiber = rent_hastily },
+	{ .name = "pool across reactors", .handler = serve_badly,
+	    .fiber = rent_hastily, .reactors = 2 },
+	{ .name = "pool in a drain", .handler = serve_badly,
+	    .fiber = rent_in_a_drain, .reactors = 2 },
+	{ .name = "pool in a stop", .handler = serve_badly,
+	    .fiber = rent_in_a_stop, .reactors = 2 },
+	{ .name = "pool after its reactor", .handler = serve_badly,
+	    .fiber = rent_until_the_end, .ended = destroy_pool,
+	    .reactors = 2 },
+	{ .name = "pipeline", .handler = serve_well, .fiber = share,
+	    ENOUGH },
+	{ .name = "pipeline in a hurry", .handler = serve_badly,
+	    .fiber = share_hastily },
+	{ .name = "pipeline across reactors", .handler = serve_badly,
+	    .fiber = share_hastily, .reactors = 2 },
+	{ .name = "pipeline in a drain", .handler = serve_badly,
+	    .fiber = share_in_a_drain, .reactors = 2 },
+	{ .name = "pipeline in a stop", .handler = serve_badly,
+	    .fiber = share_in_a_stop, .reactors = 2 },
+	{ .name = "pipeline after its reactor", .handler = serve_badly,
+	    .fiber = share_until_the_end, .ended = destroy_pool,
+	    .reactors = 2 },
+	{ .name = "backend refuses", .handler = serve_well,
+	    .fiber = outlast_refusals },
+	{ .name = "backend resets", .handler = serve_well,
+	    .fiber = outlast_resets },
+	{ .name = "backend is silent", .handler = serve_well,
+	    .fiber = outlast_silence },
+	{ .name = "backend by name", .handler = serve_well,
+	    .fiber = dial_by_name },
+	{ .name = "no such backend", .handler = serve_well,
+	    .fiber = dial_no_name },
+	{ .name = "blocking work", .handler = serve_well,
+	    .fiber = offload_some },
+};
+
+size_t
+sim_scenario_count(void)
+{
+	return scenario_count + COUNT(of_clients);
+}
+
+const struct scenario *
+sim_scenario(size_t index)
+{
+	return index < scenario_count ? &scenarios[index] :
+	    &of_clients[index - scenario_count];
+}

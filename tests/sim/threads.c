@@ -1,0 +1,236 @@
+/*
+ * threads.c - the threads of torc_offload() and the resolver, without either:
+ * a task is begun and done at times that the seed decides about, between any
+ * two crossings. In place of conn/offload.c and sys/resolve.c.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "conn/client.h"
+#include "conn/offload.h"
+#include "reactor/fiber.h"
+#include "sys/resolve.h"
+#include "tests/sim/sim.h"
+
+#define JOBS 64
+
+/* A task that is not done. */
+struct job {
+	struct torc_task *task;
+	uint64_t begin_at;
+	uint64_t done_at;
+};
+
+static struct job jobs[JOBS];
+static unsigned job_count;
+
+void
+sim_threads_reset(void)
+{
+	job_count = 0;
+}
+
+/* ---- Threads ---- */
+
+static void
+remove_job(unsigned index)
+{
+	jobs[index] = jobs[--job_count];
+}
+
+/* The one that is done first. */
+static unsigned
+first_job(void)
+{
+	unsigned first = 0;
+
+	for (unsigned i = 1; i < job_count; i++) {
+		if (jobs[i].done_at < jobs[first].done_at)
+			first = i;
+	}
+	return first;
+}
+
+uint64_t
+sim_threads_next(void)
+{
+	return job_count == 0 ? UINT64_MAX : jobs[first_job()].done_at;
+}
+
+static void
+run_job(unsigned index)
+{
+	struct torc_task *task = jobs[index].task;
+
+	remove_job(index);
+	task->run(task);
+	sim_trace("task", task->state == TORC_TASK_ABANDONED, 0, 0);
+	if (task->state == TORC_TASK_ABANDONED) {
+		task->drop(task);
+		return;
+	}
+	task->state = TORC_TASK_DONE;
+	torc_post(task->reactor, &task->post);
+}
+
+bool
+sim_threads_act(void)
+{
+	if (sim_threads_next() > world.now)
+		return false;
+	run_job(first_job());
+	return true;
+}
+
+/* What a reactor has left behind goes on without it, and is dropped. */
+void
+sim_threads_end(void)
+{
+	while (job_count > 0) {
+		if (jobs[0].task->state != TORC_TASK_ABANDONED && !world.lost)
+			sim_fail("a task is left that somebody waits for");
+		run_job(0);
+	}
+}
+
+/* Mostly soon; now and then it takes long. */
+static uint64_t
+some_time(void)
+{
+	uint64_t ms = sim_draw(8) == 0 ? 300 : 3;
+
+	return sim_draw(1 + (uint32_t)ms * 1000) * 1000ull;
+}
+
+/* ---- In place of conn/offload.c ---- */
+
+static void
+arrive(struct torc_reactor *reactor, struct torc_post *post)
+{
+	struct torc_task *task = torc_container(post, struct torc_task, post);
+
+	(void)reactor;
+	task->arrived = true;
+	torc_fiber_wake(task->fiber, 0);
+}
+
+static int
+hand_over(struct torc_task *task)
+{
+	struct job *job = &jobs[job_count];
+	int rc = sim_crossing(SITE_THREAD);
+
+	if (rc < 0)
+		return rc;
+	if (job_count == JOBS)
+		sim_fail("too many tasks");
+	job_count++;
+	job->task = task;
+	job->begin_at = world.now + some_time();
+	job->done_at = job->begin_at + some_time();
+	return 0;
+}
+
+/* Wait no more for a task. False: it must be waited for. */
+static bool
+give_up(struct torc_task *task)
+{
+	for (unsigned i = 0; i < job_count; i++) {
+		if (jobs[i].task != task)
+			continue;
+		if (world.now < jobs[i].begin_at) {
+			remove_job(i);
+			if (task->drop != NULL)
+				task->drop(task);
+			return true;
+		}
+		if (task->drop != NULL)
+			task->state = TORC_TASK_ABANDONED;
+		return task->drop != NULL;
+	}
+	return false;
+}
+
+int
+torc_task_run(struct torc_task *task, uint64_t deadline)
+{
+	struct torc_reactor *reactor = torc_reactor_of_fiber();
+	int rc;
+
+	task->reactor = reactor;
+	task->fiber = reactor->current;
+	task->post.call = arrive;
+	if (task->fiber->cancelled)
+		rc = -ECANCELED;
+	else
+		rc = deadline <= reactor->now ? -ETIMEDOUT : hand_over(task);
+	if (rc < 0) {
+		if (task->drop != NULL)
+			task->drop(task);
+		return rc;
+	}
+	rc = torc_fiber_park(reactor, deadline);
+	if (!task->arrived && give_up(task))
+		return rc;
+	while (!task->arrived)
+		torc_fiber_park_firmly(reactor);
+	return 0;
+}
+
+struct blocking {
+	struct torc_task task;
+	int (*call)(void *arg);
+	void *arg;
+	int result;
+};
+
+static void
+run_blocking(struct torc_task *task)
+{
+	struct blocking *blocking = torc_container(task, struct blocking, task);
+
+	blocking->result = blocking->call(blocking->arg);
+}
+
+int
+torc_offload(int (*call)(void *arg), void *arg, uint64_t deadline)
+{
+	struct blocking blocking = {
+		.task.run = run_blocking,
+		.call = call,
+		.arg = arg,
+	};
+	int rc = torc_task_run(&blocking.task, deadline);
+
+	return rc < 0 ? rc : blocking.result;
+}
+
+void
+torc_offload_threads(unsigned most)
+{
+	(void)most;
+}
+
+/* ---- In place of sys/resolve.c ---- */
+
+/* Every name is this machine's, in both families, but for "nobody". */
+int
+torc_sys_resolve(const char *host, struct sockaddr_storage *addresses,
+    unsigned most)
+{
+	const struct sockaddr_in6 six = {
+		.sin6_family = AF_INET6,
+		.sin6_addr = IN6ADDR_LOOPBACK_INIT,
+	};
+	const struct sockaddr_in four = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+
+	if (strcmp(host, "nobody") == 0 || most < 2)
+		return -ENOENT;
+	memcpy(&addresses[0], &six, sizeof(six));
+	memcpy(&addresses[1], &four, sizeof(four));
+	return 2;
+}
