@@ -639,12 +639,8 @@ free_items(struct torc_pool *pool)
  * what is being opened is told to end.
  */
 static void
-close_all(struct torc_pool *pool)
+close_open(struct torc_pool *pool)
 {
-	struct torc_reactor *reactor = pool->reactor;
-
-	check_fiber(pool);
-	pool->destroyer = reactor->current;
 	for (unsigned i = 0; i < pool->entry_count; i++) {
 		struct entry *entry = &pool->entries[i];
 
@@ -660,7 +656,18 @@ close_all(struct torc_pool *pool)
 		}
 	}
 	while (pool->fibers > 0)
-		torc_fiber_park_firmly(reactor);
+		torc_fiber_park_firmly(pool->reactor);
+}
+
+/* Parks. Again, since what was opened nonetheless may lack a fiber. */
+static void
+close_all(struct torc_pool *pool)
+{
+	check_fiber(pool);
+	pool->destroyer = pool->reactor->current;
+	do
+		close_open(pool);
+	while (pool->counts[LEAVING] > 0 && !at_the_end(pool));
 }
 
 void

@@ -983,6 +983,60 @@ without_fibers_it_fails_and_closes_later(void **state)
 	on_fiber(run_out_of_fibers, &config);
 }
 
+static struct torc_waiters held;
+
+static int
+hold(void *arg)
+{
+	(void)arg;
+	return torc_wait(&held, LATE);
+}
+
+/* Succeeds in the very moment in which it is cancelled. */
+static int
+open_at_last(void *arg, void **out, uint64_t deadline)
+{
+	(void)torc_wait(&held, deadline);
+	return open_item(arg, out, deadline);
+}
+
+static int
+destroy_without_fibers(void *arg)
+{
+	const struct torc_pool_kind kind = { .open = open_at_last,
+		.close = close_item, .free = free_item };
+	struct backend backend = { 0 };
+	uint64_t ids[COUNT];
+	unsigned count = 0;
+	void *item;
+
+	(void)arg;
+	EXPECT(torc_pool_create(&backend.pool, &kind, &backend, NULL, NULL,
+	    0) == 0);
+	EXPECT(torc_pool_acquire(backend.pool, &item, SOON) == -ETIMEDOUT);
+	while (count < COUNT &&
+	    torc_fiber_spawn(&ids[count], hold, NULL) == 0)
+		count++;
+	EXPECT(count > 0 && count < COUNT);
+	torc_pool_destroy(backend.pool);
+	EXPECT(backend.opens == 1);
+	EXPECT(backend.closes == 1 && backend.frees == 0);
+	torc_wake_all(&held, 0);
+	for (unsigned i = 0; i < count; i++)
+		EXPECT(torc_fiber_reap(ids[i], NULL) == 0);
+	return 0;
+}
+
+static void
+what_is_opened_while_it_is_destroyed_is_closed_without_fibers_too(
+    void **state)
+{
+	const struct torc_config config = { .fibers = 8 };
+
+	(void)state;
+	on_fiber(destroy_without_fibers, &config);
+}
+
 /* ---- Configuration ---- */
 
 static int
@@ -1343,6 +1397,8 @@ main(void)
 		cmocka_unit_test(
 		    nothing_is_rented_once_the_reactor_closes_connections),
 		cmocka_unit_test(without_fibers_it_fails_and_closes_later),
+		cmocka_unit_test(
+		    what_is_opened_while_it_is_destroyed_is_closed_without_fibers_too),
 		cmocka_unit_test(a_value_out_of_its_bounds_is_refused_by_name),
 		cmocka_unit_test(a_reactor_has_1024_pools),
 		cmocka_unit_test(
