@@ -7,6 +7,9 @@
 
 #include "reactor/fiber.h"
 
+#define PAUSE_NS 1000000ull	/* between cancels that miss; doubled ... */
+#define DOUBLINGS 7u		/* ... so often */
+
 static uint64_t
 tag(const struct torc_op *op)
 {
@@ -29,9 +32,11 @@ finish(struct torc_op *op, int32_t result, uint32_t flags)
 	torc_assert(op->state != TORC_OP_FREE && op->slot->op == op);
 	if (torc_node_linked(&op->todo.node))
 		torc_list_remove(&op->todo.node);
+	torc_timers_disarm(&op->reactor->timers, &op->again);
 	torc_slots_give(&op->reactor->ops, op->slot);
 	op->state = TORC_OP_FREE;
 	op->cancelling = false;
+	op->misses = 0;
 	op->done(op, result, flags);
 }
 
@@ -61,6 +66,14 @@ advance(struct torc_reactor *reactor, struct torc_todo *todo)
 	}
 }
 
+static void
+cancel_again(struct torc_timer *timer)
+{
+	struct torc_op *op = torc_container(timer, struct torc_op, again);
+
+	advance(op->reactor, &op->todo);
+}
+
 int
 torc_op_start(struct torc_reactor *reactor, struct torc_op *op)
 {
@@ -75,6 +88,7 @@ torc_op_start(struct torc_reactor *reactor, struct torc_op *op)
 	op->slot->op = op;
 	op->reactor = reactor;
 	op->todo.run = advance;
+	op->again.fire = cancel_again;
 	op->state = TORC_OP_QUEUED;
 	reactor->counters->ops++;
 	advance(reactor, &op->todo);
@@ -113,14 +127,25 @@ torc_op_complete(struct torc_reactor *reactor, void *object,
 	finish(op, cqe->res, cqe->flags);
 }
 
+/*
+ * Mostly it was about to be tried again, and is found in the next turn. But
+ * what a disk has is never found, and takes as long as the disk does.
+ */
 void
 torc_op_missed(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe)
 {
 	struct torc_op *op = ((struct torc_op_slot *)object)->op;
 
-	if (cqe->res == -ENOENT)
+	if (cqe->res != -ENOENT)
+		return;
+	if (op->misses == 0)
 		torc_reactor_later(reactor, &op->todo);
+	else
+		torc_timers_arm(&reactor->timers, &op->again, reactor->now +
+		    (PAUSE_NS << (op->misses - 1)));
+	if (op->misses <= DOUBLINGS)
+		op->misses++;
 }
 
 /* A fiber that waits for an op, on the fiber's stack. */

@@ -14,6 +14,7 @@
 
 #include "reactor/reactor.h"
 #include "reactor/slots.h"
+#include "reactor/timers.h"
 #include "sys/uapi.h"
 
 enum torc_op_state { TORC_OP_FREE, TORC_OP_QUEUED, TORC_OP_SUBMITTED };
@@ -28,10 +29,12 @@ struct torc_op {
 	 */
 	void (*done)(struct torc_op *op, int32_t result, uint32_t flags);
 	struct torc_todo todo;		/* when the queue had no room */
+	struct torc_timer again;	/* a cancel that missed is repeated */
 	struct torc_reactor *reactor;
 	struct torc_op_slot *slot;
 	enum torc_op_state state;
 	bool cancelling;
+	uint8_t misses;			/* of its cancels, in a row */
 };
 
 struct torc_op_slot {

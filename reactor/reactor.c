@@ -642,7 +642,7 @@ make_tables(struct torc_reactor *reactor)
 
 	/* And one for each of 1024 listeners and 1024 pools. */
 	rc = torc_timers_init(&reactor->timers,
-	    config->fibers + config->connections + 2048);
+	    config->fibers + config->connections + config->ops + 2048);
 	if (rc < 0)
 		return rc;
 	rc = torc_stacks_init(&reactor->stacks, config->fibers,

@@ -36,6 +36,9 @@
 
 /* Whose submissions are not taken: short of memory, the kernel says. */
 static struct torc_reactor *_Atomic deaf;
+/* Whose cancels find no operation. */
+static struct torc_reactor *_Atomic blind;
+static atomic_uint misses;
 
 /* Calls that can be made to fail. */
 enum call { ALLOC, MAP, SOCKET, SETUP, REGISTER, THREAD, CALLS };
@@ -73,10 +76,26 @@ is_refused(enum call call)
 	    atomic_fetch_sub(&refused[call], 1) == 1;
 }
 
+static void
+misdirect_cancels(struct torc_ring *ring)
+{
+	for (uint32_t i = ring->sq_taken; i != ring->sq_claimed; i++) {
+		struct io_uring_sqe *sqe = &ring->sqes[i & ring->sq_mask];
+
+		if (sqe->opcode != IORING_OP_ASYNC_CANCEL ||
+		    sqe->addr == ~0ull)
+			continue;
+		sqe->addr = ~0ull;
+		atomic_fetch_add(&misses, 1);
+	}
+}
+
 int
 __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
     uint32_t flags, const void *arg, size_t arg_size)
 {
+	if (torc_current != NULL && atomic_load(&blind) == torc_current)
+		misdirect_cancels(&torc_current->ring);
 	if (to_submit == 0 || torc_current == NULL ||
 	    atomic_load(&deaf) != torc_current)
 		return __real_torc_sys_enter(fd, to_submit, min_complete,
@@ -205,6 +224,7 @@ clear_away(void **state)
 {
 	(void)state;
 	hear_again();
+	atomic_store(&blind, NULL);
 	for (int call = 0; call < CALLS; call++)
 		atomic_store(&refused[call], 0);
 	if (server.running)
@@ -409,6 +429,31 @@ an_op_that_ends_while_its_cancel_waits_for_room_ends_once(void **state)
 }
 
 /* A01: outstanding until a completion without F_MORE. */
+/*
+ * As it is with a read that a disk has: it ends when it ends, and nobody works
+ * meanwhile.
+ */
+static void
+a_cancel_that_is_never_found_is_repeated_but_not_in_every_turn(void **state)
+{
+	static struct probe probe;
+
+	(void)state;
+	make_probe(&probe, false);
+	start(NULL, echo_handler, NULL);
+	server_call(&server, start_probe, &probe);
+	assert_true(server_await(&server, is_taken, &probe, WAIT_MS));
+	atomic_store(&misses, 0);
+	atomic_store(&blind, server.reactor);
+	server_call(&server, cancel_probe, &probe);
+	pause_ms(500);
+	assert_int_equal(probe.runs, 0);
+	/* 1 + 1 + 2 + 4 ... + 128 ms. */
+	assert_in_range(atomic_load(&misses), 2, 16);
+	atomic_store(&blind, NULL);
+	end_with(&probe, -ECANCELED);
+}
+
 static void
 an_op_with_many_completions_is_over_at_its_last(void **state)
 {
@@ -2029,6 +2074,7 @@ main(void)
 		CLAIM(an_op_that_is_cancelled_before_it_found_room_ends_at_once),
 		CLAIM(a_cancel_that_finds_no_room_is_made_when_there_is_some),
 		CLAIM(an_op_that_ends_while_its_cancel_waits_for_room_ends_once),
+		CLAIM(a_cancel_that_is_never_found_is_repeated_but_not_in_every_turn),
 		CLAIM(an_op_with_many_completions_is_over_at_its_last),
 		CLAIM(a_wait_for_an_op_with_many_completions_ends_at_its_last),
 		CLAIM(a_fiber_that_is_cancelled_and_then_completed_wakes_once),
