@@ -179,8 +179,11 @@ static void
 see_others_off(struct torc_conn *conn)
 {
 	while (conn->reader != NULL || conn->writer != NULL) {
-		if (conn->reader != NULL)
+		if (conn->reader != NULL) {
 			torc_fiber_interrupt(conn->reader);
+			/* Also one that was woken, or let others run. */
+			conn->reader->result = -ECANCELED;
+		}
 		if (conn->writer != NULL)
 			torc_fiber_interrupt(conn->writer);
 		torc_fiber_step_aside(conn->reactor);

@@ -524,17 +524,28 @@ await_news(struct torc_conn *conn, uint64_t deadline)
 	return rc < 0 ? rc : park_reader(conn, deadline);
 }
 
-/* A fiber that always finds input lets the others run now and then. */
+/*
+ * A fiber that always finds input lets the others run now and then. One of
+ * them may close the connection: it waits for this one, as for any reader.
+ */
 static int
 take_turns(struct torc_conn *conn)
 {
+	struct torc_fiber *fiber = conn->reactor->current;
+
 	if (conn->reads_turn != (uint32_t)conn->reactor->counters->turns) {
 		conn->reads_turn = (uint32_t)conn->reactor->counters->turns;
 		conn->reads = 0;
 	}
 	if (++conn->reads < conn->reactor->config.read_budget)
 		return 0;
-	return torc_yield();
+	if (fiber->cancelled)
+		return -ECANCELED;
+	fiber->result = 0;
+	conn->reader = fiber;
+	torc_fiber_step_aside(conn->reactor);
+	conn->reader = NULL;
+	return fiber->cancelled ? -ECANCELED : fiber->result;
 }
 
 /* Whatever is not: nothing in view, and something comes. */

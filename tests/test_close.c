@@ -1009,6 +1009,55 @@ a_handler_that_returns_ends_the_write_of_its_other_fiber(void **state)
 	check_leaving(write_on, -1, NULL);
 }
 
+static int
+receive_all(void *arg)
+{
+	struct torc_slice in;
+	int rc;
+
+	while ((rc = torc_conn_recv(arg, &in, TORC_NEVER)) > 0)
+		torc_conn_consume(arg, in.size);
+	atomic_store(&others_end, rc);
+	return 0;
+}
+
+/* It finds input, but others come first. */
+static int
+leave_another_aside(struct torc_conn *conn, void *arg)
+{
+	(void)arg;
+	while (torc_conn_unread(conn) == 0)
+		torc_sleep(torc_after_ms(1));
+	torc_fiber_spawn(NULL, receive_all, conn);
+	torc_yield();
+	return own_end;
+}
+
+/* Also one that has input, and only lets others go first. */
+static void
+a_handler_that_returns_ends_the_receive_that_stepped_aside(void **state)
+{
+	const struct torc_config config = { .read_budget = 1 };
+	struct server server;
+
+	(void)state;
+	for (own_end = TORC_CLOSE; own_end >= -1; own_end--) {
+		char bytes[4];
+		int fd;
+
+		atomic_store(&others_end, 1);
+		server_start(&server, &config, leave_another_aside, NULL);
+		fd = client_open(server.port);
+		client_send(fd, "x", 1);
+		assert_int_equal(client_read_all(fd, bytes, sizeof(bytes)),
+		    own_end);
+		close(fd);
+		assert_true(server_await_connections(&server, 0));
+		assert_int_equal(atomic_load(&others_end), -ECANCELED);
+		assert_int_equal(server_stop(&server), 0);
+	}
+}
+
 int
 main(void)
 {
@@ -1046,6 +1095,8 @@ main(void)
 		    a_handler_that_returns_ends_the_receive_of_its_other_fiber),
 		cmocka_unit_test(
 		    a_handler_that_returns_ends_the_write_of_its_other_fiber),
+		cmocka_unit_test(
+		    a_handler_that_returns_ends_the_receive_that_stepped_aside),
 	};
 
 	cmocka_set_test_filter(getenv("TORC_TEST"));
