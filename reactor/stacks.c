@@ -3,6 +3,9 @@
  */
 #include "reactor/stacks.h"
 
+#include <stdbool.h>
+#include <sys/mman.h>
+
 #include "sys/pages.h"
 #include "sys/sys.h"
 #include "sys/trap.h"
@@ -45,6 +48,18 @@ torc_stacks_fini(struct torc_stacks *stacks)
 	    sizeof(void *));
 }
 
+static bool
+make_chunk(struct torc_stacks *stacks, uint32_t chunk)
+{
+	const size_t size = TORC_STACKS_CHUNK * stacks->size;
+
+	if (torc_pages_reserve(&stacks->chunks[chunk], size) < 0)
+		return false;
+	/* A fiber may fork: its child goes on on this stack, to exec. */
+	torc_sys_advise(stacks->chunks[chunk], size, MADV_DOFORK);
+	return true;
+}
+
 /* A stack that was never used: the next one of the last chunk. */
 static void *
 make(struct torc_stacks *stacks)
@@ -55,8 +70,7 @@ make(struct torc_stacks *stacks)
 
 	if (stacks->made == stacks->capacity)
 		return NULL;
-	if (index == 0 && torc_pages_reserve(&stacks->chunks[chunk],
-	    TORC_STACKS_CHUNK * stacks->size) < 0)
+	if (index == 0 && !make_chunk(stacks, chunk))
 		return NULL;
 	stack = (char *)stacks->chunks[chunk] + index * stacks->size;
 	if (torc_pages_guard(stack, torc_sys_page_size()) < 0) {

@@ -203,6 +203,30 @@ set_flag(void *arg)
 	return 77;
 }
 
+static int
+fork_and_wait(void *arg)
+{
+	int status;
+	pid_t child = fork();
+
+	(void)arg;
+	if (child == 0)
+		_exit(42);
+	EXPECT(child > 0 && waitpid(child, &status, 0) == child);
+	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 42);
+	return 0;
+}
+
+/* To exec, for the most part: its stack is there in the child. */
+static void
+a_fiber_can_fork(void **state)
+{
+	(void)state;
+	start(NULL);
+	on_fiber(fork_and_wait, NULL);
+	stop();
+}
+
 /* Ends some time after it was cancelled. */
 static int
 end_slowly(void *arg)
@@ -2332,6 +2356,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CLAIM(a_child_never_runs_inside_spawn_and_gives_its_result_once),
 		CLAIM(a_join_that_timed_out_can_be_made_again),
+		CLAIM(a_fiber_can_fork),
 		CLAIM(a_fiber_that_is_reaped_has_ended_even_if_the_reaper_is_cancelled),
 		CLAIM(an_id_that_names_no_fiber_is_minus_esrch),
 		CLAIM(the_id_0_is_nobody_s),

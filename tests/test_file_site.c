@@ -893,9 +893,8 @@ conditions_are_those_of_rfc_9110(void **state)
 		{ "Range: bytes=0-0\r\n"
 		    "If-Range: Fri, 09 Sep 2001 01:46:41 GMT\r\n", 200 },
 	};
-	const struct timespec billion[2] = {
-		{ 1000000000, 7 }, { 1000000000, 7 },
-	};
+	const struct timespec then = { 1000000000, 7 };
+	const struct timespec billion[2] = { then, then };
 	char tag[64];
 
 	(void)state;

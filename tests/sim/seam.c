@@ -146,6 +146,7 @@ torc_sys_advise(void *address, size_t size, int advice)
 			madvise(address, size, advice);
 		return rc;
 	case MADV_NOHUGEPAGE:
+	case MADV_DOFORK:
 		return 0;
 	default:
 		sim_fail("advice %d is given", advice);
