@@ -118,6 +118,7 @@ programs() {
 	for test in ${TESTS:-$(cd tests && ls test_*.c)}; do
 		case $test in
 		test_redis*|test_pg*) ;;	# their servers are not there
+		test_file*) ;;			# nor a disk
 		*) echo "${test%.c}" ;;
 		esac
 	done
@@ -151,7 +152,8 @@ pack() {
 		cp "$suite/tests/bin/$test" "$root/tests/"
 	done
 	[ -n "${TESTS:-}" ] ||
-	    echo "SKIP: test_redis*, test_pg*: their servers are not there"
+	    echo "SKIP: test_redis*, test_pg*, test_file*: neither their" \
+		"servers nor a disk are there"
 	(cd "$root" && find . -mindepth 1 ! -name .complete -print0 |
 	    cpio --quiet -0 -o -H newc) >"$name.cpio" || die "cpio failed"
 }
