@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "reactor/op.h"
 #include "sys/sys.h"
@@ -34,7 +32,8 @@ int
 torc_file_open(int directory, const char *path, int flags, unsigned mode,
     uint64_t resolve, uint64_t deadline)
 {
-	const bool creates = (flags & (O_CREAT | __O_TMPFILE)) != 0;
+	const bool creates = (flags & O_CREAT) != 0 ||
+	    (flags & O_TMPFILE) == O_TMPFILE;
 	const struct open_how how = {
 		.flags = (unsigned)flags | O_CLOEXEC,
 		.mode = creates ? mode : 0,
@@ -77,48 +76,6 @@ torc_file_close(int fd)
 		torc_sys_close(fd);
 		torc_sys_free(op);
 	}
-}
-
-/* ---- What is known of a file ---- */
-
-static struct timespec
-time_of(struct statx_timestamp from)
-{
-	return (struct timespec) {
-		.tv_sec = (time_t)from.tv_sec, .tv_nsec = (long)from.tv_nsec,
-	};
-}
-
-int
-torc_file_stat_at(int directory, const char *path, int flags,
-    struct torc_file_info *info, uint64_t deadline)
-{
-	struct statx status;
-	struct io_uring_sqe sqe = on_path(IORING_OP_STATX, directory, path);
-	int rc;
-
-	sqe.off = (uint64_t)&status;
-	sqe.len = STATX_BASIC_STATS;
-	sqe.statx_flags = (uint32_t)flags;
-	rc = await(&sqe, deadline);
-	if (rc < 0)
-		return rc;
-	*info = (struct torc_file_info) {
-		.size = status.stx_size,
-		.device = makedev(status.stx_dev_major, status.stx_dev_minor),
-		.inode = status.stx_ino,
-		.modified = time_of(status.stx_mtime),
-		.changed = time_of(status.stx_ctime),
-		.mode = status.stx_mode,
-		.links = status.stx_nlink,
-	};
-	return 0;
-}
-
-int
-torc_file_stat(int fd, struct torc_file_info *info, uint64_t deadline)
-{
-	return torc_file_stat_at(fd, "", AT_EMPTY_PATH, info, deadline);
 }
 
 /* ---- Bytes ---- */

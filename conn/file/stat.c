@@ -1,0 +1,54 @@
+/*
+ * stat.c - what is known of a file. Alone here, since the kernel's header that
+ * has statx(2) and libc's that have files define the same names.
+ */
+#include "conn/file/torc_file.h"
+
+#include <linux/fcntl.h>
+#include <linux/stat.h>
+#include <sys/sysmacros.h>
+
+#include "reactor/op.h"
+
+static struct timespec
+time_of(struct statx_timestamp from)
+{
+	return (struct timespec) {
+		.tv_sec = (time_t)from.tv_sec, .tv_nsec = (long)from.tv_nsec,
+	};
+}
+
+int
+torc_file_stat_at(int directory, const char *path, int flags,
+    struct torc_file_info *info, uint64_t deadline)
+{
+	struct statx status;
+	const struct io_uring_sqe sqe = {
+		.opcode = IORING_OP_STATX,
+		.fd = directory,
+		.addr = (uint64_t)path,
+		.off = (uint64_t)&status,
+		.len = STATX_BASIC_STATS,
+		.statx_flags = (uint32_t)flags,
+	};
+	int rc = torc_op_await(torc_reactor_of_fiber(), &sqe, deadline);
+
+	if (rc < 0)
+		return rc;
+	*info = (struct torc_file_info) {
+		.size = status.stx_size,
+		.device = makedev(status.stx_dev_major, status.stx_dev_minor),
+		.inode = status.stx_ino,
+		.modified = time_of(status.stx_mtime),
+		.changed = time_of(status.stx_ctime),
+		.mode = status.stx_mode,
+		.links = status.stx_nlink,
+	};
+	return 0;
+}
+
+int
+torc_file_stat(int fd, struct torc_file_info *info, uint64_t deadline)
+{
+	return torc_file_stat_at(fd, "", AT_EMPTY_PATH, info, deadline);
+}
