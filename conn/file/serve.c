@@ -139,8 +139,11 @@ let_head_go(struct torc_http *http)
 	if (copy == NULL)
 		return;
 	torc_http_keep(http, copy, http->request.size);
-	http->request.field_count = 0;
 	torc_sys_free(copy);
+	http->request.field_count = 0;
+	http->request.method_name.size = 0;
+	http->request.target.size = 0;
+	http->request.host.size = 0;
 }
 
 /* Parks. The whole file, or one range. */

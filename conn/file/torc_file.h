@@ -129,8 +129,8 @@ TORC_API int torc_file_next(struct torc_file_walk *walk,
  * before.
  *
  * Or a negative errno: -ENODATA if the file ends before, -ETIMEDOUT, that of
- * reading or of the connection. How much was sent is not known then, and the
- * connection cannot be written to any more.
+ * reading or of the connection. How much was sent is not known then, and if
+ * any of it may have been, the connection cannot be written to any more.
  *
  * `size` bytes should not be so many that a slow peer cannot take them by the
  * deadline.

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "conn/client.h"
 #include "sys/sys.h"
@@ -19,7 +20,7 @@
 #define STEP (64u << 10)	/* looked at, and read, at once */
 
 struct transfer {
-	struct torc_conn *conn;
+	int socket;		/* lent */
 	int fd;
 	uint64_t offset;
 	uint64_t left;
@@ -41,15 +42,14 @@ at_hand(int fd, uint64_t offset, uint64_t size)
 	return torc_sys_at_hand(fd, offset + size - 1) >= 0;
 }
 
-/* Parks. One window, by sendfile(2). 1: it cannot do this file. */
+/* Parks. One window, by sendfile(2), if that can do this file. */
 static int
 send_window(struct transfer *transfer, uint64_t size, uint64_t deadline)
 {
-	int socket = torc_conn_lend(transfer->conn, deadline);
-	int rc = socket < 0 ? socket : 0;
+	int rc = 0;
 
 	while (rc >= 0 && size > 0) {
-		rc = torc_sys_send_file(socket, transfer->fd,
+		rc = torc_sys_send_file(transfer->socket, transfer->fd,
 		    transfer->offset, (size_t)size);
 		if (rc > 0) {
 			transfer->offset += (uint64_t)rc;
@@ -57,17 +57,32 @@ send_window(struct transfer *transfer, uint64_t size, uint64_t deadline)
 			size -= (uint64_t)rc;
 		} else if (rc == 0) {
 			rc = -ENODATA;
-		} else if (rc == -EAGAIN) {
-			rc = torc_fd_poll(socket, POLLOUT, deadline);
+		} else if (rc == -EAGAIN || rc == -EINTR) {
+			rc = torc_fd_poll(transfer->socket, POLLOUT, deadline);
 		} else if (rc == -EINVAL || rc == -ENOSYS) {
 			transfer->copies = true;
-			rc = 0;
-			break;
+			return 0;
 		}
 	}
-	if (socket >= 0)
-		torc_conn_give_back(transfer->conn, rc < 0 ? rc : 0);
 	return rc < 0 ? rc : 0;
+}
+
+/* Parks. All of a block. */
+static int
+send_block(struct transfer *transfer, size_t size, uint64_t deadline)
+{
+	const uint8_t *from = transfer->block;
+
+	while (size > 0) {
+		int rc = torc_fd_send(transfer->socket, from, size,
+		    MSG_WAITALL, deadline);
+
+		if (rc < 0)
+			return rc;
+		from += rc;
+		size -= (size_t)rc;
+	}
+	return 0;
 }
 
 /* Parks. One step, through memory. */
@@ -86,29 +101,24 @@ copy_step(struct transfer *transfer, uint64_t deadline)
 	    transfer->offset, deadline);
 	if (got < 0)
 		return (int)got;
-	rc = torc_conn_write(transfer->conn, transfer->block, (size_t)got,
-	    deadline);
+	rc = send_block(transfer, (size_t)got, deadline);
 	transfer->offset += (uint64_t)got;
 	transfer->left -= (uint64_t)got;
 	return rc == 0 && (size_t)got < size ? -ENODATA : rc;
-}
-
-/* Nobody knows what was sent: no more may follow it. */
-static int
-spoil(struct torc_conn *conn, int error)
-{
-	if (torc_conn_lend(conn, TORC_NEVER) >= 0)
-		torc_conn_give_back(conn, error);
-	return error;
 }
 
 int
 torc_file_send(struct torc_conn *conn, int fd, uint64_t offset, uint64_t size,
     uint64_t deadline)
 {
-	struct transfer transfer = { conn, fd, offset, size, NULL, false };
+	struct transfer transfer = {
+		.socket = torc_conn_lend(conn, deadline),
+		.fd = fd, .offset = offset, .left = size,
+	};
 	int rc = 0;
 
+	if (transfer.socket < 0)
+		return transfer.socket;
 	while (rc == 0 && transfer.left > 0) {
 		uint64_t part = transfer.left < WINDOW ? transfer.left :
 		    WINDOW;
@@ -121,5 +131,7 @@ torc_file_send(struct torc_conn *conn, int fd, uint64_t offset, uint64_t size,
 			rc = torc_yield();
 	}
 	torc_sys_free(transfer.block);
-	return rc < 0 ? spoil(conn, rc) : 0;
+	/* Nobody knows what was sent of it: no more may follow. */
+	torc_conn_give_back(conn, rc);
+	return rc;
 }
