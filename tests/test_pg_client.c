@@ -57,10 +57,12 @@ run_scene(void *arg)
 	return line;
 }
 
-static void
+/* How many sends there were. */
+static unsigned long
 play_with(struct torc_pg_config config, int (*act)(struct scene *scene))
 {
 	struct scene scene = { .config = config, .play = act };
+	struct torc_counters counters;
 	unsigned fds = count_fds();
 	struct server server;
 	int line;
@@ -74,16 +76,18 @@ play_with(struct torc_pg_config config, int (*act)(struct scene *scene))
 	scene.config.arg = &scene;
 	server_start(&server, NULL, echo_handler, NULL);
 	line = server_fiber(&server, run_scene, &scene);
+	counters = server_counters(&server);
 	assert_int_equal(server_stop(&server), 0);
 	if (line != 0)
 		fail_msg("line %d does not hold", line);
 	assert_int_equal(count_fds(), fds);
+	return counters.quiet_sends + counters.loud_sends;
 }
 
-static void
+static unsigned long
 play(int (*act)(struct scene *scene))
 {
-	play_with((struct torc_pg_config) { .shared = 2 }, act);
+	return play_with((struct torc_pg_config) { .shared = 2 }, act);
 }
 
 /* ---- Asking in one line ---- */
@@ -154,8 +158,12 @@ ask_things(struct scene *scene)
 static void
 a_select_of_42_and_one_with_parameters_are_answered(void **state)
 {
+	char name[32];
+
 	(void)state;
 	play(ask_things);
+	snprintf(name, sizeof(name), "localhost:%u", postgres.port);
+	play_with((struct torc_pg_config) { .address = name }, ask_things);
 	play_with((struct torc_pg_config) { .address = postgres.local },
 	    ask_things);
 }
@@ -617,6 +625,37 @@ a_shared_connection_whose_oldest_statement_is_late_is_left(void **state)
 	play_with((struct torc_pg_config) { .shared = 1 }, give_up_shared);
 }
 
+static int
+lose_idle(struct scene *scene)
+{
+	struct torc_pg_session *session;
+	struct torc_pg_stats stats;
+
+	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
+	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	torc_pg_release(session);
+	EXPECT(pg_server_sql(&postgres, "select pg_terminate_backend(pid, "
+	    "10000) from pg_stat_activity where usename = 'torc' and "
+	    "pid <> pg_backend_pid()"));
+	/* Until it has come to us: one turn, in which it is received. */
+	torc_sleep(torc_after_ms(50));
+	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
+	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_run(session, "select 1", LATE) == 0);
+	torc_pg_release(session);
+	torc_pg_stats(scene->pg, &stats);
+	EXPECT(stats.shared.opens == 2 && stats.sessions.opens == 2);
+	return 0;
+}
+
+/* I77 */
+static void
+an_idle_connection_that_the_server_closed_is_replaced_before_use(void **state)
+{
+	(void)state;
+	play_with((struct torc_pg_config) { .shared = 1 }, lose_idle);
+}
+
 /* ---- What does not belong on a shared connection ---- */
 
 static int
@@ -997,8 +1036,13 @@ ask_together(struct scene *scene)
 static void
 many_fibers_share_two_connections_and_each_gets_its_own_answer(void **state)
 {
+	unsigned long sends;
+
 	(void)state;
-	play(ask_together);
+	sends = play(ask_together);
+	print_message("%u statements in %lu sends\n", FIBERS * ROUNDS, sends);
+	/* Those of one turn leave together. */
+	assert_true(sends < FIBERS * ROUNDS / 2);
 }
 
 /* SKIP and the reason are printed already. */
@@ -1039,6 +1083,8 @@ main(void)
 		cmocka_unit_test(rows_that_nobody_read_reach_nobody_else),
 		cmocka_unit_test(
 		    a_shared_connection_whose_oldest_statement_is_late_is_left),
+		cmocka_unit_test(
+		    an_idle_connection_that_the_server_closed_is_replaced_before_use),
 		cmocka_unit_test(
 		    what_is_too_large_or_does_not_belong_there_is_refused),
 		cmocka_unit_test(copy_moves_rows_in_both_directions),
