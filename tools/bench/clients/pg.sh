@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # pg.sh - the CPU time of a client for a select by key, of 100 bytes: torc with
-# 64 fibers over one connection and over four, and libpq's pipeline mode by 16
-# and by 64, with a Sync for each statement (as torc has it) and one for all,
-# in turns, against one PostgreSQL, over a unix socket.
+# 64 fibers over one connection and over four, without and with 100 us to let
+# answers gather (batch_us), and libpq's pipeline mode by 16 and by 64, with a
+# Sync for each statement (as torc has it) and one for all (of which one that
+# fails takes the others with it), in turns, against one PostgreSQL, over a
+# unix socket.
 #
 # By environment: REPS (5), COUNT (50000) selects each, SERVER_CPU (1) for
 # PostgreSQL, CLIENT_CPU (0), BIN (build/bench).
@@ -64,13 +66,14 @@ run() {	# run NAME COMMAND...
 	    fail "$name failed"
 }
 
+socket=unix:$scratch/.s.PGSQL.$port
 for _ in $(seq "$REPS"); do
-	run torc-1-conn "$BIN/pg_torc" "unix:$scratch/.s.PGSQL.$port" 1 64 \
-	    "$COUNT"
+	run torc-1-conn "$BIN/pg_torc" "$socket" 1 64 "$COUNT" 0
+	run torc-1-gather "$BIN/pg_torc" "$socket" 1 64 "$COUNT" 100
 	run libpq-16-syncs "$BIN/pg_libpq" "$scratch" $port 16 16 "$COUNT"
 	run libpq-64-syncs "$BIN/pg_libpq" "$scratch" $port 64 64 "$COUNT"
-	run torc-4-conns "$BIN/pg_torc" "unix:$scratch/.s.PGSQL.$port" 4 64 \
-	    "$COUNT"
+	run torc-4-conns "$BIN/pg_torc" "$socket" 4 64 "$COUNT" 0
+	run torc-4-gather "$BIN/pg_torc" "$socket" 4 64 "$COUNT" 100
 	run libpq-16-one "$BIN/pg_libpq" "$scratch" $port 16 1 "$COUNT"
 	run libpq-64-one "$BIN/pg_libpq" "$scratch" $port 64 1 "$COUNT"
 done
@@ -84,8 +87,8 @@ best=$(median "$scratch/libpq-16-one" 1)
 same=$(median "$scratch/libpq-64-syncs" 1)
 printf '%-16s %8s %8s %15s %18s\n' client "us CPU" us "of libpq-16-one" \
     "of libpq-64-syncs"
-for name in torc-1-conn torc-4-conns libpq-16-syncs libpq-64-syncs \
-    libpq-16-one libpq-64-one; do
+for name in torc-1-conn torc-4-conns torc-1-gather torc-4-gather \
+    libpq-16-syncs libpq-64-syncs libpq-16-one libpq-64-one; do
 	awk -v name=$name -v cpu="$(median "$scratch/$name" 1)" \
 	    -v us="$(median "$scratch/$name" 2)" -v best="$best" \
 	    -v same="$same" 'BEGIN {

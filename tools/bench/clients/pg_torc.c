@@ -1,9 +1,11 @@
 /*
  * pg_torc.c - one select by key after the other, by many fibers of a reactor.
  *
- *	pg_torc ADDRESS CONNECTIONS FIBERS COUNT
+ *	pg_torc ADDRESS CONNECTIONS FIBERS COUNT BATCH_US
  *
- * Prints the CPU time and the time of a select, in microseconds.
+ * BATCH_US is that of torc_config: PostgreSQL sends the answer to each Sync
+ * alone, so a reactor may wake up for each, or let some gather. Prints the CPU
+ * time and the time of a select, in microseconds.
  */
 #include <torc_pg.h>
 
@@ -103,18 +105,20 @@ int
 main(int argc, char **argv)
 {
 	struct torc_post post = { .call = begin };
+	struct torc_config loop = { .sq_entries = 0 };
 	struct torc_reactor *reactor;
 	char text[256];
 
-	if (argc != 5)
+	if (argc != 6)
 		return 64;
 	config.address = argv[1];
 	config.shared = (unsigned)atoi(argv[2]);
 	fibers = (unsigned)atoi(argv[3]);
 	left = atol(argv[4]);
+	loop.batch_us = (unsigned)atoi(argv[5]);
 	if (fibers == 0 || fibers > FIBERS_MAX || left <= 0)
 		return 64;
-	if (torc_reactor_create(&reactor, NULL, text, sizeof(text)) < 0) {
+	if (torc_reactor_create(&reactor, &loop, text, sizeof(text)) < 0) {
 		fprintf(stderr, "%s\n", text);
 		return 78;
 	}
