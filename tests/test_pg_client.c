@@ -574,7 +574,7 @@ static int
 leave_rows(struct scene *scene)
 {
 	const struct torc_pg_statement rows = {
-		.sql = "select * from generate_series(1, 100000000)" };
+		.sql = "select generate_series(1, 100000000)" };
 	struct torc_pg_session *session;
 	struct torc_pg_stats stats;
 	struct torc_pg_row row;
