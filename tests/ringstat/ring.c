@@ -281,6 +281,26 @@ be_many(struct io_uring *ring, unsigned count)
 	printf("{\"pid\":%d,\"count\":%u}\n", (int)getpid(), count);
 }
 
+/* So many processes that sleep, and have nothing but a descriptor or three. */
+static void
+be_a_crowd(unsigned count)
+{
+	const pid_t parent = getpid();
+
+	for (unsigned i = 0; i < count; i++) {
+		pid_t child = fork();
+
+		if (child == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			while (getppid() == parent)
+				pause();
+			_exit(0);
+		}
+		must(child, "fork");
+	}
+	printf("{\"pid\":%d}\n", (int)parent);
+}
+
 /* Rings that come and go, and processes with them. */
 static void
 be_changing(struct io_uring *ring)
@@ -365,6 +385,8 @@ become(struct io_uring *ring, const char *kind, unsigned number)
 		be_shared(ring);
 	else if (strcmp(kind, "many") == 0)
 		be_many(ring, number);
+	else if (strcmp(kind, "crowd") == 0)
+		be_a_crowd(number);
 	else if (strcmp(kind, "changing") == 0)
 		be_changing(ring);
 	else if (strcmp(kind, "lying") == 0)
