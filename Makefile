@@ -406,6 +406,11 @@ $B/tests/ringstat/ring: $B/tests/ringstat/ring.o
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $< -luring $(LDFLAGS)
 
+$B/tests/ringstat/stall: $B/tests/ringstat/stall.o $B/lib/libtorc.a
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
+
 $B/tests/ringstat/absent.so: $B/pic/tests/ringstat/absent.o
 	$Q mkdir -p $(@D)
 	$Q $(CC) -shared -o $@ $<
@@ -434,7 +439,7 @@ tests: $(TEST_BINS) $(EXTRAS) $B/tests/bin/seccomp_exec $B/bench/load \
 check:	# install what the tests need (Debian), build and run them all
 	$Q tests/install.sh
 	$Q $(MAKE) --no-print-directory tests $B/tests/ringstat/ring \
-		$B/tests/ringstat/absent.so
+		$B/tests/ringstat/stall $B/tests/ringstat/absent.so
 	$Q $(MAKE) --no-print-directory static
 	$Q B=$B tests/run.sh $(TEST_BINS) $(filter $B/tests/bin/%,$(EXTRAS)) \
 		$(CHECKS)

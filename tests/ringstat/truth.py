@@ -345,6 +345,34 @@ def torc_accepts(cast, ringstat):
     return wrong
 
 
+def stalled(stage, ringstat):
+    """A handler that blocks: the reactor is named, and its connection."""
+    address = f"{stage.folder}/shop"
+    server = stage.start([os.path.join(BUILD, "tests/ringstat/stall"),
+                          f"unix:{address}"])
+    until(lambda: os.path.exists(address), "it listens")
+    pid = str(server.pid)
+    quiet = ringstat.run("--check", "-p", pid)
+    with socket.socket(socket.AF_UNIX) as other, \
+            socket.socket(socket.AF_UNIX) as client:
+        other.connect(address)
+        until(lambda: len(ringstat.table("--conns", "-p", pid)) == 1, "one")
+        client.connect(address)
+        client.sendall(b"a word")
+        until(lambda: ringstat.run("--check", "-p", pid).returncode == 4,
+              "it stalls")
+        check = ringstat.run("--check", "-p", pid).stdout
+        rows = ringstat.table("--conns", "-p", pid)
+    wrong = differences((quiet.returncode, quiet.stdout), (0, "OK: 1 rings\n"))
+    if not re.search(rf"(?m)^CRITICAL stall pid {pid} \(shop\) ring \d+: reactor "
+                     r"0 has been in one turn for \d+\.\d s: a handler does "
+                     r"not return to the loop$", check):
+        wrong.append(check)
+    if sorted(row["STATE"] for row in rows) != ["reading", "running"]:
+        wrong.append(str(rows))
+    return wrong
+
+
 def fio_ring(cast, ringstat):
     """fio while it is stopped: as the kernel's own text has it."""
     def found():
@@ -475,6 +503,8 @@ def claims(stage, cast, root, nobody, outsider):
     claim("--conns names each peer and what is held", torc_conns, root)
     claim("the page of a server under load is read", torc_page, root)
     claim("three more clients are counted", torc_accepts, root)
+    stage.claim("a stalled reactor is found, and its connection",
+                lambda: stalled(stage, root))
     claim("--check finds what is wrong, and only that", check_finds, root)
     claim("a user sees his own rings, and no others'", nobody_sees_his,
           nobody)

@@ -244,13 +244,28 @@ def claims(stage, terminal, command, truths):
 
 
 def show(stage, command):
-    """For the manual: a torc server and others, as they are seen."""
-    stage.start([os.path.join(BUILD, "bin/hello"), "-r", "2", "-l",
-                 f"unix:{stage.folder}/hello"], stderr=subprocess.DEVNULL)
-    for size in (SMALL, LARGE):
+    """For the manual: a server under load and others, as they are seen."""
+    port = "17470"
+    pids = [stage.start(
+        [os.path.join(BUILD, "bin/hello"), "-r", "2", "-l",
+         f"127.0.0.1:{port}"], stderr=subprocess.DEVNULL).pid]
+    until(lambda: subprocess.run(
+        [os.path.join(BUILD, "bench/load"), "-p", port, "-d", "1"],
+        capture_output=True, check=False).returncode == 0, "it serves")
+    stage.start([os.path.join(BUILD, "bench/load"), "-p", port, "-c", "64",
+                 "-d", "60"])
+    for name, kind, number in ((b"ingest", "overflowed", 272),
+                               (b"batcher", "pending", 37),
+                               (b"poller", "sqpoll", 0),
+                               (b"proxy", "polling", 9)):
+        pids.append(stage.ring(kind, number, name=name)[1]["pid"])
+    shown = ",".join(map(str, pids))
+    for size, options in ((SMALL, ""), (LARGE, " -x")):
         terminal = Terminal(stage, size)
-        terminal.run(f"{command} --watch" + (" -x" if size == LARGE else ""))
-        terminal.wait(r"^ringstat \d\d:")
+        terminal.run(f"{command} --watch=1{options} -p {shown}")
+        terminal.wait(r"hello .* [1-9]\d+ +[1-9]\d+ ")
+        terminal.type("Q")
+        terminal.wait("by CQ fill")
         print(terminal.text())
         terminal.close()
 
@@ -260,12 +275,12 @@ def main():
     with Stage() as stage:
         stage.copy("tests/ringstat/ring")
         command = stage.copy("bin/ringstat")
-        truths = [stage.ring(*kind)[1] for kind in (
-            ("unreaped", 500), ("overflowed", 40), ("pending", 37),
-            ("sqpoll", 0), ("polling", 3))]
         if sys.argv[1:] == ["show"]:
             show(stage, command)
             return 0
+        truths = [stage.ring(*kind)[1] for kind in (
+            ("unreaped", 500), ("overflowed", 40), ("pending", 37),
+            ("sqpoll", 0), ("polling", 3))]
         terminal = Terminal(stage, SMALL)
         try:
             claims(stage, terminal, command, truths)

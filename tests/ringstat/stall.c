@@ -1,0 +1,42 @@
+/*
+ * stall.c - a torc server whose handler does what no handler may: it blocks
+ * its thread, for as long as the program runs, once it has had a word.
+ *
+ * stall ADDRESS
+ */
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "conn/torc.h"
+
+static int
+block(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	if (torc_conn_recv(conn, &in, TORC_NEVER) > 0) {
+		for (;;)
+			pause();
+	}
+	return TORC_CLOSE;
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *const addresses[] = { argc > 1 ? argv[1] : NULL, NULL };
+	const struct torc_config config = {
+		.listen = addresses,
+		.handler = block,
+		.reactors = 1,
+	};
+	char text[256];
+
+	prctl(PR_SET_NAME, "shop");
+	if (torc_serve(&config, NULL, text, sizeof(text)) == 0)
+		return 0;
+	fprintf(stderr, "stall: %s\n", text);
+	return 1;
+}
