@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "conn/net.h"
+#include "reactor/fiber.h"
 #include "sys/trap.h"
 
 /* What who waits is told: look again, to find a reply, an error or the lead. */
@@ -103,6 +105,9 @@ torc_pipeline_break(struct torc_pipeline *pipeline, int error)
 		pipeline->first->result = error;
 		finish_first(pipeline);
 	}
+	/* Who leads waits for bytes, and there may be none. */
+	if (pipeline->reading && pipeline->conn->reader != NULL)
+		torc_fiber_interrupt(pipeline->conn->reader);
 	pipeline->writing = false;
 	torc_wake_all(&pipeline->writers, LOOK);
 }
@@ -175,9 +180,9 @@ lead(struct torc_pipeline *pipeline, struct torc_request *request,
 		rc = 1;
 	while (rc > 0 && !request->done) {
 		rc = torc_conn_recv(pipeline->conn, &view, deadline);
-		if (rc > 0)
+		if (rc > 0 && pipeline->error == 0)
 			feed_view(pipeline, &view);
-		else if (rc != -ETIMEDOUT && rc != -ECANCELED)
+		else if (rc <= 0 && rc != -ETIMEDOUT && rc != -ECANCELED)
 			torc_pipeline_break(pipeline,
 			    rc < 0 ? rc : -ECONNRESET);
 	}

@@ -448,6 +448,34 @@ all_who_wait_hear_that_the_connection_is_lost(void **state)
 	play(lose_the_connection, &kind);
 }
 
+/* Nobody closes the connection, and nothing comes. */
+static int
+be_broken(struct scene *scene)
+{
+	struct asker askers[3];
+
+	gate_shut = true;
+	for (unsigned i = 0; i < 3; i++)
+		askers[i] = (struct asker) { .scene = scene, .times = 1,
+			.deadline = TORC_NEVER };
+	EXPECT(start(askers, 3) == 0);
+	EXPECT(scene->pipeline.reading);
+	torc_pipeline_break(&scene->pipeline, -EPIPE);
+	EXPECT(torc_fiber_join(askers[0].id, NULL, torc_after_ms(10000)) == 0);
+	EXPECT(join(&askers[1], 2) == 0);
+	for (unsigned i = 0; i < 3; i++)
+		EXPECT(askers[i].result == -EPIPE);
+	gate_shut = false;
+	return 0;
+}
+
+static void
+all_who_wait_hear_that_it_was_broken_who_leads_too(void **state)
+{
+	(void)state;
+	play(be_broken, &kind);
+}
+
 static int
 be_answered_nonsense(struct scene *scene)
 {
@@ -506,6 +534,8 @@ main(void)
 		    a_reply_that_nobody_waited_for_is_dropped_by_the_next),
 		cmocka_unit_test(
 		    all_who_wait_hear_that_the_connection_is_lost),
+		cmocka_unit_test(
+		    all_who_wait_hear_that_it_was_broken_who_leads_too),
 		cmocka_unit_test(a_stream_that_makes_no_sense_breaks_it),
 		cmocka_unit_test(
 		    what_nobody_asked_for_is_taken_by_who_expects_it),
