@@ -100,6 +100,9 @@ torc_pipeline_break(struct torc_pipeline *pipeline, int error)
 	torc_require(error < 0, "a pipeline is broken by 0");
 	if (pipeline->error != 0)
 		return;
+	/* Said by torc_pipeline_await(), these are an end of its own. */
+	if (error == -ETIMEDOUT || error == -ECANCELED)
+		error = -ECONNABORTED;
 	pipeline->error = error;
 	for (unsigned count = pipeline->count; count > 0; count--) {
 		pipeline->first->result = error;

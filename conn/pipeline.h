@@ -17,7 +17,8 @@
  *	} ...
  *
  * Who gives up leaves its request in its place: the reply goes to drop().
- * Everything belongs to one reactor.
+ * Everything belongs to one reactor. The pipeline and its connection stay
+ * until all calls on them have returned: keep count of who uses them.
  */
 #ifndef TORC_PIPELINE_H
 #define TORC_PIPELINE_H
@@ -89,7 +90,8 @@ TORC_API void torc_pipeline_end(struct torc_pipeline *pipeline);
  * It cannot go on: a write failed, say. All who wait get `error`; requests
  * that were abandoned are dropped, the others belong to their makers again,
  * who see it by torc_pipeline_await(). Also in the place of end, and before
- * the connection is closed. The first error counts.
+ * the connection is closed. The first error counts; -ETIMEDOUT and -ECANCELED
+ * of a write are -ECONNABORTED for the others.
  */
 TORC_API void torc_pipeline_break(struct torc_pipeline *pipeline, int error);
 

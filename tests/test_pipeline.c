@@ -448,6 +448,9 @@ all_who_wait_hear_that_the_connection_is_lost(void **state)
 	play(lose_the_connection, &kind);
 }
 
+static int broken_by;
+static int broken_with;		/* what those who wait are told of it */
+
 /* Nobody closes the connection, and nothing comes. */
 static int
 be_broken(struct scene *scene)
@@ -460,11 +463,11 @@ be_broken(struct scene *scene)
 			.deadline = TORC_NEVER };
 	EXPECT(start(askers, 3) == 0);
 	EXPECT(scene->pipeline.reading);
-	torc_pipeline_break(&scene->pipeline, -EPIPE);
+	torc_pipeline_break(&scene->pipeline, broken_by);
 	EXPECT(torc_fiber_join(askers[0].id, NULL, torc_after_ms(10000)) == 0);
 	EXPECT(join(&askers[1], 2) == 0);
 	for (unsigned i = 0; i < 3; i++)
-		EXPECT(askers[i].result == -EPIPE);
+		EXPECT(askers[i].result == broken_with);
 	gate_shut = false;
 	return 0;
 }
@@ -473,7 +476,22 @@ static void
 all_who_wait_hear_that_it_was_broken_who_leads_too(void **state)
 {
 	(void)state;
+	broken_by = broken_with = -EPIPE;
 	play(be_broken, &kind);
+}
+
+/* Else it would look as if the request was not theirs: it would leak. */
+static void
+an_end_of_a_write_s_own_is_another_one_for_those_who_wait(void **state)
+{
+	const int ends[] = { -ETIMEDOUT, -ECANCELED };
+
+	(void)state;
+	broken_with = -ECONNABORTED;
+	for (int i = 0; i < 2; i++) {
+		broken_by = ends[i];
+		play(be_broken, &kind);
+	}
 }
 
 static int
@@ -536,6 +554,8 @@ main(void)
 		    all_who_wait_hear_that_the_connection_is_lost),
 		cmocka_unit_test(
 		    all_who_wait_hear_that_it_was_broken_who_leads_too),
+		cmocka_unit_test(
+		    an_end_of_a_write_s_own_is_another_one_for_those_who_wait),
 		cmocka_unit_test(a_stream_that_makes_no_sense_breaks_it),
 		cmocka_unit_test(
 		    what_nobody_asked_for_is_taken_by_who_expects_it),
