@@ -42,7 +42,7 @@ measure() {
 	shift
 	local status=0
 	value=
-	timeout -k 5 15 "$@" >"$scratch/out" 2>"$scratch/err" </dev/null &
+	timeout -k 5 60 "$@" >"$scratch/out" 2>"$scratch/err" </dev/null &
 	child=$!
 	wait $child || status=$?
 	child=
