@@ -30,6 +30,18 @@ static int send_file_says;
 static unsigned asked;		/* calls of the first */
 static unsigned sends;		/* calls of the second that sent something */
 
+static int
+get(const int *what)
+{
+	return __atomic_load_n(what, __ATOMIC_SEQ_CST);
+}
+
+static void
+set(int *what, int value)
+{
+	__atomic_store_n(what, value, __ATOMIC_SEQ_CST);
+}
+
 int __real_torc_sys_at_hand(int file, uint64_t offset);
 int __wrap_torc_sys_at_hand(int file, uint64_t offset);
 int
@@ -37,8 +49,8 @@ __wrap_torc_sys_at_hand(int file, uint64_t offset)
 {
 	/* Some parts are there, and some are not. */
 	__atomic_fetch_add(&asked, 1, __ATOMIC_SEQ_CST);
-	if (at_hand_says < 0 && offset / 300000 % 2 == 0)
-		return at_hand_says;
+	if (get(&at_hand_says) < 0 && offset / 300000 % 2 == 0)
+		return get(&at_hand_says);
 	return __real_torc_sys_at_hand(file, offset);
 }
 
@@ -49,7 +61,7 @@ int __wrap_torc_sys_send_file(int socket, int file, uint64_t offset,
 int
 __wrap_torc_sys_send_file(int socket, int file, uint64_t offset, size_t size)
 {
-	int rc = send_file_says;
+	int rc = get(&send_file_says);
 
 	if (rc == 0)
 		rc = __real_torc_sys_send_file(socket, file, offset, size);
@@ -69,26 +81,28 @@ count(unsigned *counter)
 static struct server server;
 static int file;
 static unsigned fds_before;
-static unsigned deadline_ms;
+static int deadline_ms;
 static int result;		/* of the transfer */
 static int result_after;	/* of a write after it */
-static bool over;
+static int over;
 static size_t memory_max;
 
 static int
 send_file(struct torc_conn *conn, void *arg)
 {
 	struct torc_slice in;
+	int rc;
 
 	(void)arg;
 	while (torc_conn_recv(conn, &in, TORC_NEVER) > 0) {
 		torc_conn_consume(conn, in.size);
 		torc_conn_write(conn, "head ", 5, LATE);
-		result = torc_file_send(conn, file, FROM, SIZE,
-		    torc_after_ms(deadline_ms));
-		result_after = torc_conn_write(conn, " tail", 5, LATE);
-		__atomic_store_n(&over, true, __ATOMIC_SEQ_CST);
-		if (result < 0)
+		rc = torc_file_send(conn, file, FROM, SIZE,
+		    torc_after_ms((uint64_t)get(&deadline_ms)));
+		set(&result, rc);
+		set(&result_after, torc_conn_write(conn, " tail", 5, LATE));
+		set(&over, true);
+		if (rc < 0)
 			return -1;
 	}
 	return TORC_CLOSE;
@@ -107,12 +121,12 @@ set_up(void **state)
 	unlink(path);
 	stream_fill(3, 0, data, sizeof(data));
 	assert_int_equal(write(file, data, sizeof(data)), sizeof(data));
-	at_hand_says = 0;
-	send_file_says = 0;
+	set(&at_hand_says, 0);
+	set(&send_file_says, 0);
 	asked = 0;
 	sends = 0;
-	deadline_ms = 60000;
-	over = false;
+	set(&deadline_ms, 60000);
+	set(&over, false);
 	server_start(&server, NULL, send_file, NULL);
 	return 0;
 }
@@ -131,7 +145,7 @@ static void
 await_over(void)
 {
 	for (unsigned i = 0; i < 60000; i++) {
-		if (__atomic_load_n(&over, __ATOMIC_SEQ_CST))
+		if (get(&over))
 			return;
 		pause_ms(1);
 	}
@@ -173,7 +187,7 @@ static void
 what_is_not_in_the_page_cache_is_read_on_the_ring(void **state)
 {
 	(void)state;
-	at_hand_says = -EAGAIN;
+	set(&at_hand_says, -EAGAIN);
 	assert_two_answers();
 	assert_true(count(&asked) > 0 && count(&sends) > 0);
 }
@@ -182,7 +196,7 @@ static void
 a_file_that_cannot_be_sent_is_copied(void **state)
 {
 	(void)state;
-	send_file_says = -EINVAL;
+	set(&send_file_says, -EINVAL);
 	assert_two_answers();
 	assert_int_equal(count(&sends), 0);
 }
@@ -191,7 +205,7 @@ static void
 a_file_system_that_cannot_tell_is_read_on_the_ring(void **state)
 {
 	(void)state;
-	at_hand_says = -EOPNOTSUPP;
+	set(&at_hand_says, -EOPNOTSUPP);
 	assert_two_answers();
 }
 
@@ -208,15 +222,15 @@ a_file_that_ends_too_early_is_an_error_and_a_reset(void **state)
 		const unsigned end = FROM + (3u << 20);
 		long got;
 
-		over = false;
-		at_hand_says = i == 0 ? 0 : -EAGAIN;
+		set(&over, false);
+		set(&at_hand_says, i == 0 ? 0 : -EAGAIN);
 		assert_int_equal(ftruncate(file, end), 0);
 		client_send(fd, "?", 1);
 		got = client_read_all(fd, reply, sizeof(reply));
 		assert_int_equal(got, -1);
 		await_over();
-		assert_int_equal(result, -ENODATA);
-		assert_int_equal(result_after, -ENODATA);
+		assert_int_equal(get(&result), -ENODATA);
+		assert_int_equal(get(&result_after), -ENODATA);
 		close(fd);
 	}
 }
@@ -256,14 +270,14 @@ a_peer_that_does_not_read_costs_no_more_than_the_deadline(void **state)
 		int fd = client_open(server.port);
 		int small = 4096;
 
-		over = false;
-		at_hand_says = i == 0 ? 0 : -EOPNOTSUPP;
+		set(&over, false);
+		set(&at_hand_says, i == 0 ? 0 : -EOPNOTSUPP);
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-		deadline_ms = 100;
+		set(&deadline_ms, 100);
 		client_send(fd, "?", 1);
 		await_over();
-		assert_int_equal(result, -ETIMEDOUT);
-		assert_int_equal(result_after, -ETIMEDOUT);
+		assert_int_equal(get(&result), -ETIMEDOUT);
+		assert_int_equal(get(&result_after), -ETIMEDOUT);
 		close(fd);
 	}
 }
@@ -277,15 +291,15 @@ a_peer_that_vanishes_is_an_error_and_no_signal(void **state)
 		int fd = client_open(server.port);
 		uint8_t part[5000];
 
-		over = false;
+		set(&over, false);
 		client_send(fd, "?", 1);
 		assert_true(client_read(fd, part, i == 0 ? 1 : sizeof(part)));
 		client_reset(fd);
 		await_over();
-		assert_true(result == -EPIPE || result == -ECONNRESET);
-		assert_true(result_after < 0);
+		assert_true(get(&result) == -EPIPE || get(&result) == -ECONNRESET);
+		assert_true(get(&result_after) < 0);
 	}
-	at_hand_says = 0;
+	set(&at_hand_says, 0);
 	assert_two_answers();
 }
 
