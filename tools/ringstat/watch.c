@@ -36,7 +36,7 @@ struct watch {
 	bool quit;
 };
 
-static volatile sig_atomic_t ended;
+static volatile sig_atomic_t ended, stopped;
 static struct termios before;
 
 static void
@@ -44,6 +44,13 @@ note_end(int number)
 {
 	(void)number;
 	ended = 1;
+}
+
+static void
+note_stop(int number)
+{
+	(void)number;
+	stopped = 1;
 }
 
 static void
@@ -243,6 +250,56 @@ press_all(struct watch *watch, const char *keys, ssize_t count)
 	return fresh;
 }
 
+/* ---- The terminal ---- */
+
+static void
+enter_screen(void)
+{
+	struct termios raw = before;
+
+	raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+	tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
+	fputs(ENTER, stdout);
+}
+
+static bool
+take_terminal(void)
+{
+	const struct sigaction end = { .sa_handler = note_end };
+	const struct sigaction stop = { .sa_handler = note_stop };
+	const struct sigaction resize = { .sa_handler = note_resize };
+
+	if (!isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &before) < 0) {
+		fputs("ringstat: --watch needs a terminal\n", stderr);
+		return false;
+	}
+	sigaction(SIGINT, &end, NULL);
+	sigaction(SIGTERM, &end, NULL);
+	sigaction(SIGHUP, &end, NULL);
+	sigaction(SIGTSTP, &stop, NULL);
+	sigaction(SIGWINCH, &resize, NULL);
+	enter_screen();
+	return true;
+}
+
+static void
+give_terminal_back(void)
+{
+	fputs(LEAVE, stdout);
+	fflush(stdout);
+	tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+}
+
+/* The shell has the terminal until we go on. */
+static void
+suspend(void)
+{
+	stopped = 0;
+	give_terminal_back();
+	raise(SIGSTOP);
+	enter_screen();
+}
+
 /* Until it is time for the next sample. */
 static void
 await_keys(struct watch *watch)
@@ -260,6 +317,8 @@ await_keys(struct watch *watch)
 
 		if (count == 0)
 			return;
+		if (stopped)
+			suspend();
 		if (count > 0) {
 			ssize_t size = read(STDIN_FILENO, keys, sizeof(keys));
 
@@ -272,38 +331,6 @@ await_keys(struct watch *watch)
 		}
 		draw(watch);
 	}
-}
-
-/* ---- The terminal ---- */
-
-static bool
-take_terminal(void)
-{
-	const struct sigaction end = { .sa_handler = note_end };
-	const struct sigaction resize = { .sa_handler = note_resize };
-	struct termios raw;
-
-	if (!isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &before) < 0) {
-		fputs("ringstat: --watch needs a terminal\n", stderr);
-		return false;
-	}
-	sigaction(SIGINT, &end, NULL);
-	sigaction(SIGTERM, &end, NULL);
-	sigaction(SIGHUP, &end, NULL);
-	sigaction(SIGWINCH, &resize, NULL);
-	raw = before;
-	raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-	tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
-	fputs(ENTER, stdout);
-	return true;
-}
-
-static void
-give_terminal_back(void)
-{
-	fputs(LEAVE, stdout);
-	fflush(stdout);
-	tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
 }
 
 int
