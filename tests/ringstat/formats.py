@@ -263,7 +263,7 @@ def changing(stage, ringstat):
     wrong = []
     validator = schema()
     seen = 0
-    for _ in range(5):
+    for _ in range(3):
         for options in (["--json"], ["--json", "-e"], ["--openmetrics"],
                         ["-x"], ["-e"], ["-o"], ["-t"], ["-m"]):
             result = ringstat.run(*options)

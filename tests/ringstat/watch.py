@@ -195,6 +195,27 @@ def restores(terminal, command, end):
     return wrong
 
 
+def stops(terminal, command):
+    """^Z gives the terminal to the shell, `fg` takes it again."""
+    terminal.run("clear; echo at first")
+    terminal.wait("^at first$")
+    before = terminal.state()
+    terminal.run(command)
+    terminal.wait(r"^ringstat \d\d:")
+    terminal.type("C-z")
+    text = terminal.wait("Stopped")
+    wrong = differences(terminal.state(), before, "while it is stopped")
+    if not re.search("^at first$", text, re.M) or "PID COMM" in text:
+        wrong.append(f"the screen is another: {text}")
+    terminal.run("fg")
+    terminal.wait(r"^ringstat \d\d:")
+    terminal.type("x")
+    terminal.wait("POLL WRK")
+    terminal.type("q")
+    until(lambda: terminal.state() == before, "all is as before")
+    return wrong
+
+
 def newcomers(stage, terminal):
     """A ring that is made while it is watched is shown, and leaves again."""
     program, truth = stage.ring("pending", 99)
@@ -239,6 +260,8 @@ def claims(stage, terminal, command, truths):
                       ("SIGTERM", signalled(signal.SIGTERM))):
         stage.claim(f"{name} gives the terminal back",
                     lambda end=end: restores(terminal, only, end))
+    stage.claim("^Z gives it to the shell, and fg takes it again",
+                lambda: stops(terminal, only))
     stage.claim("it ends after COUNT samples", lambda: restores(
         terminal, f"{only} 0.1 3", None))
 
