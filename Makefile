@@ -194,11 +194,18 @@ mutate-order:	# weaken each barrier in turn: a proof turns red (minutes)
 # The core without its crossings, on a kernel of tests/sim.
 EXTRAS += $B/tests/bin/sim
 SIM := world faults net kernel requests seam check threads peers scenarios \
-	clients run
+	clients clients_http run
 SIM_CORE := $(filter-out $(addprefix $B/,sys/sys.o sys/explain.o \
 	sys/resolve.o conn/offload.o),$(OBJ))
+# Of the clients, which use the heap of libc: theirs is counted, too.
+SIM_CLIENTS := $(patsubst %.c,$B/sim/%.o,$(wildcard conn/http/*.c))
+$B/sim/%.o: $B/%.o
+	$Q mkdir -p $(@D)
+	$Q objcopy $(foreach f,malloc calloc realloc free strdup,\
+		--redefine-sym $f=sim_$f) $< $@
 
-$B/tests/bin/sim: $(SIM:%=$B/tests/sim/%.o) $B/tests/sim/drive.o $(SIM_CORE)
+$B/tests/bin/sim: $(SIM:%=$B/tests/sim/%.o) $B/tests/sim/drive.o $(SIM_CORE) \
+		$(SIM_CLIENTS)
 	$(call say,LD,$@)
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
@@ -214,7 +221,7 @@ $B/tests/bin/sim_real: $B/tests/sim/real.o $B/tests/sim/peers.o \
 
 # A kernel whose moves the bytes of an input choose; alone, for `make check`.
 $B/tests/bin/sim_fuzz: $(SIM:%=$B/tests/sim/%.o) $B/tests/sim/fuzz.o \
-		$(SIM_CORE)
+		$(SIM_CORE) $(SIM_CLIENTS)
 	$(call say,LD,$@)
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)

@@ -9,15 +9,11 @@
 #include <errno.h>
 #include <string.h>
 
-#include "conn/client.h"
 #include "conn/pipeline.h"
 #include "sys/sys.h"
-#include "tests/sim/sim.h"
+#include "tests/sim/clients.h"
 
-#define LATER torc_after_ms(100000)	/* more than anything takes here */
-#define PATIENCE_MS 5000u	/* more than a reply takes, if nothing fails */
 #define LATE (500 * MS)	/* nobody is later than this after a deadline */
-#define WORKERS 12
 #define SECOND (1000 * MS)
 
 /* ---- The protocol ---- */
@@ -37,12 +33,18 @@ struct reply_head {
 	uint32_t size;
 };
 
-static uint32_t next_key;
+static uint32_t last_key;
+
+uint32_t
+new_key(void)
+{
+	return ++last_key;
+}
 
 static struct head
 new_question(void)
 {
-	struct head head = { .key = ++next_key };
+	struct head head = { .key = new_key() };
 
 	head.size = (uint16_t)(peer_draw(8) == 0 ? peer_draw(3000) :
 	    peer_draw(60));
@@ -85,8 +87,7 @@ take(struct source *source, void *data, size_t size)
 	return 1;
 }
 
-/* What comes is discarded, until there is an end. */
-static int
+int
 fall_silent(struct torc_conn *conn)
 {
 	struct torc_slice in;
@@ -123,7 +124,7 @@ reply(struct torc_conn *conn, const struct head *head)
 	return rc < 0 ? rc : reply_part(conn, head->key, 0, head->size);
 }
 
-static int
+int
 pause_for(struct torc_conn *conn, uint32_t ms)
 {
 	int rc = torc_conn_flush(conn, LATER);
@@ -171,8 +172,8 @@ take_question(struct source *source, struct head *head)
 	return rc == 0 ? -ECONNRESET : rc;
 }
 
-static bool dead;	/* backends break off what they have, and what comes */
-static bool mute;	/* or they say nothing */
+bool dead;
+bool mute;
 
 static int
 serve_well(struct torc_conn *conn, void *arg)
@@ -311,42 +312,15 @@ static const struct torc_pipeline_kind replies = { .feed = feed, .drop = drop };
 
 /* ---- Clients ---- */
 
-/* What a scenario's fibers do. */
-struct plan {
-	const char *address;	/* NULL: the first of ours */
-	unsigned workers;
-	unsigned rounds;	/* of each */
-	unsigned patience;	/* ms of a deadline, at most; 0: PATIENCE_MS */
-	unsigned cancels;
-	struct torc_pool_config pool;
-	bool shared;		/* many fibers on one connection */
-	bool stays;		/* the pool is destroyed after the reactor */
-	bool unruly;		/* the backend is */
-	bool drains;		/* the second reactor, in the middle of it */
-	bool stops;
-};
-
-struct client {
-	const struct plan *plan;
-	struct torc_pool *pool;
-	struct link *line;	/* that is shared */
-	uint64_t workers[WORKERS];
-	unsigned answers;
-	bool ending;		/* its reactor is */
-	unsigned attempts[50];	/* to open: when, ms, of the last ones */
-	unsigned opened;
-};
-
 static struct client clients[MAX_REACTORS];
 
-static bool
+bool
 is_ending(const struct client *client)
 {
 	return client->ending || world.ending;
 }
 
-/* It had to end by then, whatever happened. */
-static void
+void
 check_time(uint64_t deadline, const char *what)
 {
 	if (!world.lost && deadline != TORC_NEVER &&
@@ -421,8 +395,7 @@ is_usable(void *arg, void *item)
 	return torc_conn_usable(link->conn);
 }
 
-/* A backend that fails is not stormed, whatever else goes wrong. */
-static void
+void
 note_failed_open(struct client *client)
 {
 	const unsigned slot = client->opened++ % COUNT(client->attempts);
@@ -628,18 +601,59 @@ ask_among_others(struct client *client, const struct head *head,
 }
 
 static int
-ask_something(struct client *client, uint64_t deadline)
+ask_links(struct client *client, uint64_t deadline)
 {
 	const struct head head = new_question();
-	int rc = client->plan->shared ?
+
+	return client->plan->shared ?
 	    ask_among_others(client, &head, deadline) :
 	    ask_alone(client, &head, deadline);
+}
+
+static int
+open_links(struct client *client)
+{
+	return torc_pool_create(&client->pool, &links, client,
+	    &client->plan->pool, NULL, 0);
+}
+
+void
+check_pool(const struct torc_pool_stats *stats)
+{
+	if (stats->rented > 0 || stats->waiting > 0)
+		broken("%u are rented and %u wait, and nobody is there",
+		    stats->rented, stats->waiting);
+}
+
+static void
+check_links(struct client *client)
+{
+	struct torc_pool_stats stats;
+
+	torc_pool_stats(client->pool, &stats);
+	check_pool(&stats);
+}
+
+static void
+close_links(struct client *client)
+{
+	torc_pool_destroy(client->pool);
+}
+
+static const struct trade in_links = {
+	open_links, ask_links, check_links, close_links,
+};
+
+/* ---- Fibers of a plan ---- */
+
+static int
+ask_something(struct client *client, uint64_t deadline)
+{
+	int rc = client->plan->trade->ask(client, deadline);
 
 	client->answers += rc == 0;
 	return rc;
 }
-
-/* ---- Fibers of a plan ---- */
 
 static int
 work(void *arg)
@@ -716,9 +730,9 @@ open_client(struct client **out, const struct plan *plan)
 	int rc;
 
 	client->plan = plan;
-	rc = torc_pool_create(&client->pool, &links, client, &plan->pool,
-	    NULL, 0);
-	expect(rc == 0, "a pool is created");
+	rc = plan->trade->open(client);
+	expect(rc == 0, "a client is opened");
+	client->open = rc == 0;
 	*out = client;
 	return rc;
 }
@@ -726,31 +740,25 @@ open_client(struct client **out, const struct plan *plan)
 static void
 close_client(struct client *client)
 {
-	struct torc_pool_stats stats;
-
-	torc_pool_stats(client->pool, &stats);
-	if (stats.rented > 0 || stats.waiting > 0)
-		broken("%u are rented and %u wait, and nobody is there",
-		    stats.rented, stats.waiting);
+	client->plan->trade->check(client);
 	if (client->plan->stays)
 		return;
-	torc_pool_destroy(client->pool);
-	client->pool = NULL;
+	client->open = false;
+	client->plan->trade->close(client);
 }
 
-static void
-destroy_pool(struct torc_reactor *reactor)
+void
+close_late(struct torc_reactor *reactor)
 {
 	struct client *client = &clients[torc_reactor_index(reactor)];
 
-	if (client->pool != NULL)
-		torc_pool_destroy(client->pool);
-	client->pool = NULL;
+	if (client->open)
+		client->plan->trade->close(client);
+	client->open = false;
 }
 
-/* Parks. In the end, all is as it was. */
-static int
-follow(const struct plan *plan)
+int
+follow_plan(const struct plan *plan)
 {
 	struct client *client;
 	int rc = open_client(&client, plan);
@@ -773,50 +781,38 @@ follow(const struct plan *plan)
 
 /* ---- Plans ---- */
 
-#define HASTY(most) .size = most, .open_ms = 40, .retry_min_ms = 5, \
-	.retry_max_ms = 40
-
-#define PLAN(function, ...) \
-	static int \
-	function(void *arg) \
-	{ \
-		static const struct plan plan = { __VA_ARGS__ }; \
-		\
-		(void)arg; \
-		return follow(&plan); \
-	}
-
-PLAN(rent_in_turn, .workers = 8, .rounds = 6, .pool = { .size = 3 })
-PLAN(rent_hastily, .workers = 10, .rounds = 8, .patience = 60, .cancels = 6,
-    .unruly = true, .pool = { HASTY(3), .waiters = 5, .idle_ms = 30,
-    .lifetime_ms = 80 })
-PLAN(rent_in_a_drain, .workers = 10, .rounds = 8, .patience = 60,
-    .cancels = 3, .unruly = true, .drains = true, .pool = { HASTY(4) })
-PLAN(rent_in_a_stop, .workers = 10, .rounds = 8, .patience = 60,
-    .cancels = 3, .unruly = true, .stops = true, .pool = { HASTY(4) })
-PLAN(rent_until_the_end, .workers = 8, .rounds = 8, .patience = 100,
-    .cancels = 3, .unruly = true, .drains = true, .stays = true,
+PLAN(rent_in_turn, .trade = &in_links, .workers = 8, .rounds = 6,
+    .pool = { .size = 3 })
+PLAN(rent_hastily, .trade = &in_links, .workers = 10, .rounds = 8,
+    .patience = 60, .cancels = 6, .unruly = true, .pool = { HASTY(3),
+    .waiters = 5, .idle_ms = 30, .lifetime_ms = 80 })
+PLAN(rent_in_a_drain, .trade = &in_links, .workers = 10, .rounds = 8,
+    .patience = 60, .cancels = 3, .unruly = true, .drains = true,
     .pool = { HASTY(4) })
-PLAN(share, .workers = 10, .rounds = 6, .cancels = 0, .shared = true,
-    .pool = { .size = 2 })
-PLAN(share_hastily, .workers = 12, .rounds = 8, .patience = 100, .cancels = 6,
-    .shared = true, .unruly = true, .pool = { HASTY(4) })
-PLAN(share_in_a_drain, .workers = 12, .rounds = 8, .patience = 100,
-    .cancels = 3, .shared = true, .unruly = true, .drains = true,
+PLAN(rent_in_a_stop, .trade = &in_links, .workers = 10, .rounds = 8,
+    .patience = 60, .cancels = 3, .unruly = true, .stops = true,
     .pool = { HASTY(4) })
-PLAN(share_in_a_stop, .workers = 12, .rounds = 8, .patience = 100,
-    .cancels = 3, .shared = true, .unruly = true, .stops = true,
-    .pool = { HASTY(4) })
-PLAN(share_until_the_end, .workers = 12, .rounds = 8, .patience = 100,
-    .cancels = 3, .shared = true, .unruly = true, .stops = true,
+PLAN(rent_until_the_end, .trade = &in_links, .workers = 8, .rounds = 8,
+    .patience = 100, .cancels = 3, .unruly = true, .drains = true,
     .stays = true, .pool = { HASTY(4) })
+PLAN(share, .trade = &in_links, .workers = 10, .rounds = 6, .cancels = 3,
+    .shared = true, .pool = { .size = 2 })
+PLAN(share_hastily, .trade = &in_links, .workers = 12, .rounds = 8,
+    .patience = 100, .cancels = 6, .shared = true, .unruly = true,
+    .pool = { HASTY(4) })
+PLAN(share_in_a_drain, .trade = &in_links, .workers = 12, .rounds = 8,
+    .patience = 100, .cancels = 3, .shared = true, .unruly = true,
+    .drains = true, .pool = { HASTY(4) })
+PLAN(share_in_a_stop, .trade = &in_links, .workers = 12, .rounds = 8,
+    .patience = 100, .cancels = 3, .shared = true, .unruly = true,
+    .stops = true, .pool = { HASTY(4) })
+PLAN(share_until_the_end, .trade = &in_links, .workers = 12, .rounds = 8,
+    .patience = 100, .cancels = 3, .shared = true, .unruly = true,
+    .stops = true, .stays = true, .pool = { HASTY(4) })
 
 /* ---- A backend that is away ---- */
 
-#define AWAY_MS 3000
-
-/* Parks. It is asked all the time, by all; it is back, and answers soon. */
-static int
+int
 outlast(const struct plan *plan, void (*come_back)(void))
 {
 	struct client *client;
@@ -827,8 +823,10 @@ outlast(const struct plan *plan, void (*come_back)(void))
 		return rc;
 	start_workers(client);
 	rc = torc_sleep(torc_after_ms(AWAY_MS));
+	expect(client->answers == 0, "who is away gives no answers");
 	if (rc == 0 && !is_ending(client))
-		expect(client->opened >= 5, "a dead backend is tried");
+		expect(client->opened >= 5 || mute,
+		    "a dead backend is tried");
 	come_back();
 	back_at = torc_now();
 	do
@@ -852,7 +850,7 @@ listen_again(void)
 	    NULL) >= 0, "it is there again");
 }
 
-static void
+void
 answer_again(void)
 {
 	dead = false;
@@ -863,8 +861,8 @@ static int
 outlast_refusals(void *arg)
 {
 	static const struct plan plan = {
-		.address = "127.0.0.1:7000", .workers = 6, .rounds = 300,
-		.patience = 40, .pool = { .size = 8 },
+		.trade = &in_links, .address = "127.0.0.1:7000", .workers = 6,
+		.rounds = 300, .patience = 40, .pool = { .size = 8 },
 		.unruly = true,
 	};
 
@@ -876,8 +874,9 @@ static int
 outlast_resets(void *arg)
 {
 	static const struct plan plan = {
-		.workers = 6, .rounds = 300, .patience = 40,
-		.pool = { .size = 8 }, .shared = true, .unruly = true,
+		.trade = &in_links, .workers = 6, .rounds = 300,
+		.patience = 40, .pool = { .size = 8 }, .shared = true,
+		.unruly = true,
 	};
 
 	(void)arg;
@@ -889,9 +888,9 @@ static int
 outlast_silence(void *arg)
 {
 	static const struct plan plan = {
-		.workers = 6, .rounds = 60, .patience = 400,
-		.pool = { .size = 8, .open_ms = 200 }, .shared = true,
-		.unruly = true,
+		.trade = &in_links, .workers = 6, .rounds = 60,
+		.patience = 400, .pool = { .size = 8, .open_ms = 200 },
+		.shared = true, .unruly = true,
 	};
 
 	(void)arg;
@@ -905,14 +904,14 @@ static int
 dial_by_name(void *arg)
 {
 	static const struct plan plan = {
-		.address = "backend:7000", .workers = 6, .rounds = 4,
-		.cancels = 2, .pool = { .size = 4 },
+		.trade = &in_links, .address = "backend:7000", .workers = 6,
+		.rounds = 4, .cancels = 2, .pool = { .size = 4 },
 	};
 	int rc = torc_listen(torc_reactor_self(), "[::]:7000", serve_well,
 	    arg);
 
 	expect(rc >= 0, "a backend listens");
-	return rc < 0 ? rc : follow(&plan);
+	return rc < 0 ? rc : follow_plan(&plan);
 }
 
 static int
@@ -962,16 +961,11 @@ void
 sim_clients_reset(void)
 {
 	memset(clients, 0, sizeof(clients));
-	next_key = 0;
+	last_key = 0;
 	dead = false;
 	mute = false;
+	reset_http();
 }
-
-/*
- * Both ends are on one reactor here. With few buffers, what a backend has not
- * read yet could keep its own client from reading.
- */
-#define ENOUGH .config = { .buffers = 64, .slab_size = 1024 }
 
 static const struct scenario of_clients[] = {
 	{ .name = "pool", .handler = serve_well, .fiber = rent_in_turn,
@@ -985,7 +979,7 @@ static const struct scenario of_clients[] = {
 	{ .name = "pool in a stop", .handler = serve_badly,
 	    .fiber = rent_in_a_stop, .reactors = 2 },
 	{ .name = "pool after its reactor", .handler = serve_badly,
-	    .fiber = rent_until_the_end, .ended = destroy_pool,
+	    .fiber = rent_until_the_end, .ended = close_late,
 	    .reactors = 2 },
 	{ .name = "pipeline", .handler = serve_well, .fiber = share,
 	    ENOUGH },
@@ -998,7 +992,7 @@ static const struct scenario of_clients[] = {
 	{ .name = "pipeline in a stop", .handler = serve_badly,
 	    .fiber = share_in_a_stop, .reactors = 2 },
 	{ .name = "pipeline after its reactor", .handler = serve_badly,
-	    .fiber = share_until_the_end, .ended = destroy_pool,
+	    .fiber = share_until_the_end, .ended = close_late,
 	    .reactors = 2 },
 	{ .name = "backend refuses", .handler = serve_well,
 	    .fiber = outlast_refusals },
@@ -1017,12 +1011,16 @@ static const struct scenario of_clients[] = {
 size_t
 sim_scenario_count(void)
 {
-	return scenario_count + COUNT(of_clients);
+	return scenario_count + COUNT(of_clients) + of_http_count;
 }
 
 const struct scenario *
 sim_scenario(size_t index)
 {
-	return index < scenario_count ? &scenarios[index] :
-	    &of_clients[index - scenario_count];
+	if (index < scenario_count)
+		return &scenarios[index];
+	index -= scenario_count;
+	if (index < COUNT(of_clients))
+		return &of_clients[index];
+	return &of_http[index - COUNT(of_clients)];
 }

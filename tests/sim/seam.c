@@ -88,6 +88,56 @@ torc_sys_free(void *memory)
 	free(block);
 }
 
+/* The heap of clients. */
+void *sim_malloc(size_t size);
+void *sim_calloc(size_t count, size_t size);
+void *sim_realloc(void *memory, size_t size);
+char *sim_strdup(const char *text);
+void sim_free(void *memory);
+
+void *
+sim_malloc(size_t size)
+{
+	void *memory = torc_sys_alloc(size);
+
+	if (memory != NULL)
+		memset(memory, FREED, size);
+	return memory;
+}
+
+void *
+sim_calloc(size_t count, size_t size)
+{
+	return torc_sys_alloc(count * size);
+}
+
+void *
+sim_realloc(void *memory, size_t size)
+{
+	const struct block *block = (struct block *)memory - 1;
+	void *moved = sim_malloc(size);
+
+	if (moved == NULL || memory == NULL)
+		return moved;
+	memcpy(moved, memory, block->size < size ? block->size : size);
+	torc_sys_free(memory);
+	return moved;
+}
+
+char *
+sim_strdup(const char *text)
+{
+	char *copy = sim_malloc(strlen(text) + 1);
+
+	return copy == NULL ? NULL : strcpy(copy, text);
+}
+
+void
+sim_free(void *memory)
+{
+	torc_sys_free(memory);
+}
+
 int
 torc_sys_map(void **address, size_t size, int prot, int flags, int fd,
     uint64_t offset)
