@@ -194,11 +194,12 @@ mutate-order:	# weaken each barrier in turn: a proof turns red (minutes)
 # The core without its crossings, on a kernel of tests/sim.
 EXTRAS += $B/tests/bin/sim
 SIM := world faults net kernel requests seam check threads peers scenarios \
-	clients clients_http run
+	clients clients_http clients_redis run
 SIM_CORE := $(filter-out $(addprefix $B/,sys/sys.o sys/explain.o \
 	sys/resolve.o conn/offload.o),$(OBJ))
 # Of the clients, which use the heap of libc: theirs is counted, too.
-SIM_CLIENTS := $(patsubst %.c,$B/sim/%.o,$(wildcard conn/http/*.c))
+SIM_CLIENTS := $(patsubst %.c,$B/sim/%.o,$(wildcard conn/http/*.c \
+	conn/redis/*.c))
 $B/sim/%.o: $B/%.o
 	$Q mkdir -p $(@D)
 	$Q objcopy $(foreach f,malloc calloc realloc free strdup,\

@@ -55,15 +55,7 @@ new_question(void)
 
 /* ---- Backends ---- */
 
-/* Bytes of a connection, one message after the other. */
-struct source {
-	struct torc_conn *conn;
-	struct torc_slice in;
-	uint64_t deadline;
-};
-
-/* 1 when `data` is full; 0 if there is nothing more; or a negative errno. */
-static int
+int
 take(struct source *source, void *data, size_t size)
 {
 	struct torc_slice *in = &source->in;
@@ -452,11 +444,16 @@ static const struct torc_pool_kind links = {
 static int
 rent(struct client *client, struct link **link, uint64_t deadline)
 {
+	const uint64_t before = world.events;
 	void *item = NULL;
 	int rc = torc_pool_acquire(client->pool, &item, deadline);
 
 	check_time(deadline, "an acquire");
 	*link = item;
+	/* Nothing has happened meanwhile: it was idle. */
+	if (rc == 0 && world.events == before &&
+	    !torc_conn_usable((*link)->conn))
+		broken("a connection is rented that has ended");
 	return rc;
 }
 
@@ -772,7 +769,7 @@ follow_plan(const struct plan *plan)
 		    torc_after_ms(PATIENCE_MS)) == 0 || is_ending(client),
 		    "after all of that, a request is answered");
 	if (!is_ending(client) && (!plan->unruly ||
-	    (world.faults == 0 && world.single == 0)))
+	    (!world.varied && world.single == 0)))
 		expect(client->answers > 0, "some requests are answered");
 	note("%u answers", client->answers);
 	close_client(client);
@@ -795,7 +792,7 @@ PLAN(rent_in_a_stop, .trade = &in_links, .workers = 10, .rounds = 8,
 PLAN(rent_until_the_end, .trade = &in_links, .workers = 8, .rounds = 8,
     .patience = 100, .cancels = 3, .unruly = true, .drains = true,
     .stays = true, .pool = { HASTY(4) })
-PLAN(share, .trade = &in_links, .workers = 10, .rounds = 6, .cancels = 3,
+PLAN(share, .trade = &in_links, .workers = 10, .rounds = 6,
     .shared = true, .pool = { .size = 2 })
 PLAN(share_hastily, .trade = &in_links, .workers = 12, .rounds = 8,
     .patience = 100, .cancels = 6, .shared = true, .unruly = true,
@@ -1011,7 +1008,8 @@ static const struct scenario of_clients[] = {
 size_t
 sim_scenario_count(void)
 {
-	return scenario_count + COUNT(of_clients) + of_http_count;
+	return scenario_count + COUNT(of_clients) + of_http_count +
+	    of_redis_count;
 }
 
 const struct scenario *
@@ -1022,5 +1020,8 @@ sim_scenario(size_t index)
 	index -= scenario_count;
 	if (index < COUNT(of_clients))
 		return &of_clients[index];
-	return &of_http[index - COUNT(of_clients)];
+	index -= COUNT(of_clients);
+	if (index < of_http_count)
+		return &of_http[index];
+	return &of_redis[index - of_http_count];
 }

@@ -4,6 +4,7 @@
  *
  *   clients.c        pools and pipelines, with a protocol of their own; plans
  *   clients_http.c   the client of HTTP
+ *   clients_redis.c  the client of Redis
  */
 #ifndef TORC_TESTS_SIM_CLIENTS_H
 #define TORC_TESTS_SIM_CLIENTS_H
@@ -103,6 +104,18 @@ extern bool dead;	/* they break off what they have, and what comes */
 extern bool mute;	/* or they say nothing */
 void answer_again(void);
 
+/* Bytes of a connection, one message after the other. */
+struct source {
+	struct torc_conn *conn;
+	struct torc_slice in;
+	uint64_t deadline;
+};
+
+/*
+ * Parks. 1 when `data` is full; 0 if there is nothing more; or a negative
+ * errno.
+ */
+int take(struct source *source, void *data, size_t size);
 /* Parks. Send what is staged, and wait. */
 int pause_for(struct torc_conn *conn, uint32_t ms);
 /* Parks. What comes is discarded, until there is an end. Negative. */
@@ -113,5 +126,7 @@ int fall_silent(struct torc_conn *conn);
 extern const struct scenario of_http[];
 extern const size_t of_http_count;
 void reset_http(void);
+extern const struct scenario of_redis[];
+extern const size_t of_redis_count;
 
 #endif

@@ -1,0 +1,435 @@
+/*
+ * clients_redis.c - the client of Redis asks what speaks a little of RESP:
+ *
+ *	GET key size padding	the string "key ", and `size` bytes of the
+ *				stream ~key
+ *	MULTI, EXEC, HELLO, PING
+ *	anything else		an error
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn/redis/torc_redis.h"
+#include "tests/sim/clients.h"
+
+#define ARGS 4u
+#define ARG_SIZE 1000u
+#define BODY_MAX 1500u
+#define QUEUE 4u
+
+/* ---- A server ---- */
+
+struct get {
+	uint32_t key;
+	uint32_t size;
+};
+
+struct command {
+	unsigned argc;
+	char name[16];
+	struct get get;
+};
+
+struct server {
+	struct source source;
+	bool unruly;
+	bool atomic;		/* within MULTI */
+	struct get queue[QUEUE];
+	unsigned queued;
+};
+
+/* Parks. A line such as "*3". 1, or 0 or an error: there is none. */
+static int
+take_number(struct source *source, char type, uint32_t *number)
+{
+	char line[16] = "";
+	int rc = 1;
+
+	for (size_t i = 0; rc > 0 && i < sizeof(line) - 1; i++) {
+		rc = take(source, &line[i], 1);
+		if (line[i] == '\n')
+			break;
+	}
+	if (rc <= 0)
+		return rc;
+	if (line[0] != type || sscanf(line + 1, "%u\r\n", number) != 1)
+		broken("a command is not what was sent: %s", line);
+	return 1;
+}
+
+/* Parks. One argument, with an end that is no part of it. */
+static int
+take_argument(struct source *source, char *text, uint32_t *size)
+{
+	int rc = take_number(source, '$', size);
+
+	if (rc <= 0)
+		return rc;
+	if (*size > ARG_SIZE)
+		broken("an argument is longer than what was sent");
+	rc = take(source, text, *size + 2);
+	if (rc > 0 && memcmp(text + *size, "\r\n", 2) != 0)
+		broken("an argument does not end where it should");
+	text[*size] = '\0';
+	return rc;
+}
+
+static void
+read_argument(struct command *command, unsigned index, const char *text,
+    uint32_t size)
+{
+	switch (index) {
+	case 0:
+		snprintf(command->name, sizeof(command->name), "%.15s", text);
+		break;
+	case 1:
+		command->get.key = (uint32_t)strtoul(text, NULL, 10);
+		break;
+	case 2:
+		command->get.size = (uint32_t)strtoul(text, NULL, 10);
+		break;
+	default:
+		for (uint32_t i = 0; i < size; i++) {
+			if ((uint8_t)text[i] !=
+			    stream_byte(command->get.key, i))
+				broken("an argument is not what was sent");
+		}
+	}
+}
+
+static int
+take_command(struct source *source, struct command *command)
+{
+	char text[ARG_SIZE + 3];
+	uint32_t size;
+	int rc = take_number(source, '*', &command->argc);
+
+	if (rc > 0 && command->argc > ARGS)
+		broken("a command has %u arguments", command->argc);
+	for (unsigned i = 0; rc > 0 && i < command->argc; i++) {
+		rc = take_argument(source, text, &size);
+		if (rc > 0)
+			read_argument(command, i, text, size);
+	}
+	return rc;
+}
+
+static int
+say(struct torc_conn *conn, const char *text)
+{
+	return torc_conn_write(conn, text, strlen(text), LATER);
+}
+
+static int
+answer_get(struct server *server, const struct get *get)
+{
+	char bytes[BODY_MAX + 64];
+	char key[16];
+	int begin = snprintf(key, sizeof(key), "%u ", get->key);
+	int size = snprintf(bytes, sizeof(bytes), "$%u\r\n%s",
+	    (unsigned)begin + get->size, key);
+	struct torc_conn *conn = server->source.conn;
+	uint32_t cut;
+	int rc;
+
+	for (uint32_t i = 0; i < get->size; i++)
+		bytes[size++] = (char)stream_byte(~get->key, i);
+	bytes[size++] = '\r';
+	bytes[size++] = '\n';
+	if (!server->unruly || peer_draw(4) != 0)
+		return torc_conn_write(conn, bytes, (size_t)size, LATER);
+	cut = peer_draw((uint32_t)size);
+	rc = torc_conn_write(conn, bytes, cut, LATER);
+	if (rc == 0)
+		rc = pause_for(conn, peer_draw(20));
+	if (rc < 0 || peer_draw(12) == 0)
+		return -1;
+	return torc_conn_write(conn, bytes + cut, (size_t)size - cut, LATER);
+}
+
+static int
+execute(struct server *server)
+{
+	char line[16];
+	int rc;
+
+	snprintf(line, sizeof(line), "*%u\r\n", server->queued);
+	rc = say(server->source.conn, line);
+	for (unsigned i = 0; rc == 0 && i < server->queued; i++)
+		rc = answer_get(server, &server->queue[i]);
+	server->queued = 0;
+	server->atomic = false;
+	return rc;
+}
+
+static int
+carry_out(struct server *server, const struct command *command)
+{
+	struct torc_conn *conn = server->source.conn;
+
+	if (strcmp(command->name, "GET") == 0 && server->atomic) {
+		if (server->queued == QUEUE)
+			broken("more was queued than was sent");
+		server->queue[server->queued++] = command->get;
+		return say(conn, "+QUEUED\r\n");
+	}
+	if (strcmp(command->name, "GET") == 0)
+		return answer_get(server, &command->get);
+	if (strcmp(command->name, "MULTI") == 0) {
+		server->atomic = true;
+		return say(conn, "+OK\r\n");
+	}
+	if (strcmp(command->name, "EXEC") == 0)
+		return execute(server);
+	if (strcmp(command->name, "HELLO") == 0)
+		return say(conn, "%1\r\n$6\r\nserver\r\n$5\r\nredis\r\n");
+	return say(conn, "-ERR unknown command\r\n");
+}
+
+static int
+serve(struct torc_conn *conn, bool unruly)
+{
+	struct server server = {
+		.source = { .conn = conn, .deadline = TORC_NEVER },
+		.unruly = unruly,
+	};
+	struct command command;
+
+	while (take_command(&server.source, &command) > 0) {
+		const uint32_t manner = unruly ? peer_draw(64) : 64;
+
+		if (mute || manner == 0)
+			return fall_silent(conn);
+		if (dead || manner == 1)
+			return -1;
+		if (manner < 6 && pause_for(conn, peer_draw(60)) < 0)
+			return -1;
+		if (carry_out(&server, &command) < 0)
+			return -1;
+	}
+	return TORC_CLOSE;
+}
+
+static int
+serve_redis(struct torc_conn *conn, void *arg)
+{
+	(void)arg;
+	return serve(conn, false);
+}
+
+static int
+serve_redis_badly(struct torc_conn *conn, void *arg)
+{
+	(void)arg;
+	return serve(conn, true);
+}
+
+/* ---- The client ---- */
+
+/* A command with its words, where they stay. */
+struct words {
+	struct get get;
+	char key[16];
+	char size[16];
+	uint8_t padding[ARG_SIZE];
+	struct torc_slice argv[ARGS];
+};
+
+static void
+phrase(struct words *words)
+{
+	const uint32_t padding = peer_draw(8) == 0 ? peer_draw(ARG_SIZE) :
+	    peer_draw(10);
+
+	words->get.key = new_key();
+	words->get.size = peer_draw(8) == 0 ? peer_draw(BODY_MAX) :
+	    peer_draw(50);
+	snprintf(words->key, sizeof(words->key), "%u", words->get.key);
+	snprintf(words->size, sizeof(words->size), "%u", words->get.size);
+	for (uint32_t i = 0; i < padding; i++)
+		words->padding[i] = stream_byte(words->get.key, i);
+	words->argv[0] = (struct torc_slice) { (const uint8_t *)"GET", 3 };
+	words->argv[1] = (struct torc_slice) { (uint8_t *)words->key,
+		strlen(words->key) };
+	words->argv[2] = (struct torc_slice) { (uint8_t *)words->size,
+		strlen(words->size) };
+	words->argv[3] = (struct torc_slice) { words->padding, padding };
+}
+
+static void
+compare(const struct torc_redis_reply *reply, const struct get *get)
+{
+	char key[16];
+	const size_t begin = (size_t)snprintf(key, sizeof(key), "%u ",
+	    get->key);
+
+	if (reply->type != TORC_REDIS_STRING ||
+	    reply->size != begin + get->size ||
+	    memcmp(reply->text, key, begin) != 0)
+		broken("the reply to GET %u is another's: %.12s", get->key,
+		    reply->type == TORC_REDIS_STRING ? reply->text : "-");
+	for (uint32_t i = 0; i < get->size; i++) {
+		if ((uint8_t)reply->text[begin + i] !=
+		    stream_byte(~get->key, i))
+			broken("byte %u of the reply to GET %u is wrong", i,
+			    get->key);
+	}
+}
+
+/* Parks. Several at once, in a transaction or not. */
+static int
+ask_several(struct torc_redis *redis, uint64_t deadline, bool atomic)
+{
+	struct torc_redis_command commands[3];
+	struct torc_redis_reply *reply;
+	struct words words[3];
+	int rc;
+
+	for (unsigned i = 0; i < 3; i++) {
+		phrase(&words[i]);
+		commands[i].argv = words[i].argv;
+		commands[i].argc = ARGS;
+	}
+	rc = atomic ?
+	    torc_redis_transact(redis, &reply, deadline, 3, commands) :
+	    torc_redis_batch(redis, &reply, deadline, 3, commands);
+	if (rc == 0 && (reply->type != TORC_REDIS_ARRAY || reply->size != 3))
+		broken("the reply to three commands is none of three");
+	for (unsigned i = 0; rc == 0 && i < 3; i++)
+		compare(&reply->items[i], &words[i].get);
+	torc_redis_free(reply);
+	return rc;
+}
+
+/* Parks. On a connection of its own. */
+static int
+ask_in_session(struct torc_redis *redis, uint64_t deadline)
+{
+	struct torc_redis_session *session;
+	struct torc_redis_reply *reply;
+	struct words words;
+	int rc = torc_redis_session_open(redis, &session, NULL, deadline);
+
+	if (rc < 0)
+		return rc;
+	for (unsigned i = 0; rc == 0 && i < 2; i++) {
+		phrase(&words);
+		rc = torc_redis_session_call(session, &reply, deadline, ARGS,
+		    words.argv);
+		if (rc == 0)
+			compare(reply, &words.get);
+		torc_redis_free(reply);
+	}
+	torc_redis_session_close(session);
+	return rc;
+}
+
+static int
+ask_one(struct torc_redis *redis, uint64_t deadline)
+{
+	struct torc_redis_reply *reply;
+	struct words words;
+	int rc;
+
+	phrase(&words);
+	rc = torc_redis_call(redis, &reply, deadline, ARGS, words.argv);
+	if (rc == 0)
+		compare(reply, &words.get);
+	torc_redis_free(reply);
+	return rc;
+}
+
+static int
+ask_redis(struct client *client, uint64_t deadline)
+{
+	const uint32_t way = peer_draw(8);
+	int rc;
+
+	if (way < 2)
+		rc = ask_several(client->of, deadline, way == 0);
+	else if (way == 2)
+		rc = ask_in_session(client->of, deadline);
+	else
+		rc = ask_one(client->of, deadline);
+	check_time(deadline, "a command");
+	return rc;
+}
+
+static int
+open_redis(struct client *client)
+{
+	const struct plan *plan = client->plan;
+	const struct torc_redis_config config = {
+		.address = plan->address != NULL ? plan->address :
+		    program_address(0),
+		.sessions = 2,
+		.open_ms = plan->pool.open_ms,
+		.retry_min_ms = plan->pool.retry_min_ms,
+		.retry_max_ms = plan->pool.retry_max_ms,
+	};
+	struct torc_redis *redis;
+	int rc = torc_redis_open(&redis, &config, NULL, 0);
+
+	client->of = rc == 0 ? redis : NULL;
+	return rc;
+}
+
+/* Its lines stay rented. */
+static void
+check_redis(struct client *client)
+{
+	(void)client;
+}
+
+static void
+close_redis(struct client *client)
+{
+	torc_redis_close(client->of);
+}
+
+static const struct trade in_redis = {
+	open_redis, ask_redis, check_redis, close_redis,
+};
+
+/* ---- The table ---- */
+
+PLAN(ask_in_turn, .trade = &in_redis, .workers = 8, .rounds = 6)
+PLAN(ask_hastily, .trade = &in_redis, .workers = 10, .rounds = 8,
+    .patience = 100, .cancels = 6, .unruly = true, .pool = { HASTY(3) })
+PLAN(ask_in_a_drain, .trade = &in_redis, .workers = 10, .rounds = 8,
+    .patience = 100, .cancels = 3, .unruly = true, .drains = true,
+    .pool = { HASTY(4) })
+PLAN(ask_in_a_stop, .trade = &in_redis, .workers = 10, .rounds = 8,
+    .patience = 100, .cancels = 3, .unruly = true, .stops = true,
+    .stays = true, .pool = { HASTY(4) })
+
+static int
+outlast_silence(void *arg)
+{
+	static const struct plan plan = {
+		.trade = &in_redis, .workers = 6, .rounds = 40,
+		.patience = 400, .pool = { .open_ms = 200 }, .unruly = true,
+	};
+
+	(void)arg;
+	mute = true;
+	return outlast(&plan, answer_again);
+}
+
+const struct scenario of_redis[] = {
+	{ .name = "redis", .handler = serve_redis, .fiber = ask_in_turn,
+	    ENOUGH },
+	{ .name = "redis in a hurry", .handler = serve_redis_badly,
+	    .fiber = ask_hastily },
+	{ .name = "redis across reactors", .handler = serve_redis_badly,
+	    .fiber = ask_hastily, .reactors = 2 },
+	{ .name = "redis in a drain", .handler = serve_redis_badly,
+	    .fiber = ask_in_a_drain, .reactors = 2 },
+	{ .name = "redis in a stop", .handler = serve_redis_badly,
+	    .fiber = ask_in_a_stop, .ended = close_late, .reactors = 2 },
+	{ .name = "redis is silent", .handler = serve_redis,
+	    .fiber = outlast_silence },
+};
+const size_t of_redis_count = COUNT(of_redis);
