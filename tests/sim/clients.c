@@ -444,14 +444,16 @@ static const struct torc_pool_kind links = {
 static int
 rent(struct client *client, struct link **link, uint64_t deadline)
 {
-	const uint64_t before = world.events;
+	const uint64_t *resumes = &torc_reactor_self()->counters->resumes;
+	const uint64_t before = *resumes;
 	void *item = NULL;
 	int rc = torc_pool_acquire(client->pool, &item, deadline);
 
 	check_time(deadline, "an acquire");
 	*link = item;
-	/* Nothing has happened meanwhile: it was idle. */
-	if (rc == 0 && world.events == before &&
+	/* Who did not wait has one that was idle; one that was handed over may
+	 * have ended before the fiber ran. */
+	if (rc == 0 && *resumes == before &&
 	    !torc_conn_usable((*link)->conn))
 		broken("a connection is rented that has ended");
 	return rc;
