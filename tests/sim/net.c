@@ -785,8 +785,13 @@ torc_sys_accept_now(int fd)
 	if (sock->first == NULL)
 		return -EAGAIN;
 	rc = sim_crossing(SITE_ACCEPT_NOW);
-	if (rc == -ECONNABORTED)
-		hear_reset(take_waiting(sock)->other, ECONNRESET);
+	if (rc == -ECONNABORTED) {
+		struct sock *other = take_waiting(sock)->other;
+
+		/* It may have given up already. */
+		if (other != NULL)
+			hear_reset(other, ECONNRESET);
+	}
 	return rc < 0 ? rc : sim_sock_accept(sock);
 }
 
