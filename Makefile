@@ -490,7 +490,7 @@ mutate:	# break the rules of lifetime one by one: the suite notices each
 
 SAN_CC ?= gcc
 .PHONY: sanitized
-sanitized: tests
+sanitized: $(TEST_BINS) $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
 	$Q B=$B LIMIT=600 tests/run.sh
 
 .PHONY: vm
