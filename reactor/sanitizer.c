@@ -61,7 +61,8 @@ torc_sanitizer_thread_end(void *sanitizer)
 void
 torc_sanitizer_leave(void **mark, void *to, bool for_ever)
 {
-	const struct bounds *bounds = to;
+	static const struct bounds unknown;	/* there was no memory */
+	const struct bounds *bounds = to != NULL ? to : &unknown;
 
 	__sanitizer_start_switch_fiber(for_ever ? NULL : mark, bounds->low,
 	    bounds->size);
