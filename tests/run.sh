@@ -3,7 +3,8 @@
 #
 # Without arguments, all of $B/tests/bin/test_* (B: build). A PROGRAM is one of
 # them, or a script that prints "ok NAME" and "FAILED NAME" lines. A line for
-# each; the output of those that failed; "N passed, N failed" as the last line.
+# each; the output of those that failed; "N passed, N failed, N skipped" as the
+# last line. A skip is a part of a test, or a whole one.
 # What a program could not prove here ("SKIP: why") is printed, too. The exit
 # status is 0 when nothing failed.
 #
@@ -75,11 +76,13 @@ for log in "$logs"/*.failed; do
 	echo "---- ${name%.failed}"
 	sed '/^\[ RUN      \]/d; /^\[       OK \]/d' "$log" | tail -n 200
 done
-cat "$logs"/*.count | awk -v programs=$# '
+# What could not be shown here: the reasons stand above.
+skipped=$(cat "$logs"/* | grep -cE '^ *SKIP')
+cat "$logs"/*.count | awk -v programs=$# -v skipped="$skipped" '
 	{ passed += $1; failed += $2 }
 	END {
 		# One whose counts are missing was lost.
 		failed += programs - NR
-		printf "%d passed, %d failed\n", passed, failed
+		printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
 		exit failed > 0
 	}'
