@@ -121,8 +121,18 @@ struct torc_reactor {
 	void *scheduler_sanitizer;
 };
 
-/* The reactor of this thread. The one mutable global of torc. */
-extern _Thread_local struct torc_reactor *torc_current;
+/*
+ * The reactor of this thread. The one mutable global of torc. Every call of a
+ * handler reads it: in one instruction in a program, in two in the shared
+ * library, and never by a call, as the compiler would for all it knows.
+ */
+#if defined(__PIC__) && !defined(__PIE__)
+#define TORC_TLS_MODEL "initial-exec"
+#else
+#define TORC_TLS_MODEL "local-exec"
+#endif
+extern _Thread_local struct torc_reactor *torc_current
+    __attribute__((visibility("hidden"), tls_model(TORC_TLS_MODEL)));
 
 /* Submit what is queued, and claim an SQE if there is room then. */
 struct io_uring_sqe *torc_reactor_make_room(struct torc_reactor *reactor);
