@@ -604,27 +604,34 @@ torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
 	return (int)conn->view_size;
 }
 
-void
-torc_conn_consume(struct torc_conn *conn, size_t size)
+/* A part of the view, or what lies in no buffer of the kernel's. */
+static __attribute__((noinline)) void
+consume_carefully(struct torc_conn *conn, size_t size)
 {
 	torc_reactor_check(conn->reactor);
 	torc_require(size <= conn->view_size,
 	    "more was consumed than the view has");
-	if (size == 0)
-		return;
-	if (size < conn->view_size) {
-		conn->view += size;
-		conn->view_size -= (uint32_t)size;
-		return;
-	}
-	if (torc_likely(conn->view_bid != TORC_NO_BID)) {
-		conn->view_size = 0;
-		torc_bufring_put(&conn->net->buffers,
-		    (uint16_t)conn->view_bid);
-		conn->view_bid = TORC_NO_BID;
-	} else {
+	if (size == conn->view_size && size > 0) {
 		drop_view(conn);
+		return;
 	}
+	conn->view += size;
+	conn->view_size -= (uint32_t)size;
+}
+
+void
+torc_conn_consume(struct torc_conn *conn, size_t size)
+{
+	const uint32_t bid = conn->view_bid;
+
+	if (torc_unlikely(torc_current != conn->reactor ||
+	    size != conn->view_size || bid == TORC_NO_BID)) {
+		consume_carefully(conn, size);
+		return;
+	}
+	conn->view_size = 0;
+	conn->view_bid = TORC_NO_BID;
+	torc_bufring_put(&conn->net->buffers, (uint16_t)bid);
 }
 
 size_t

@@ -68,6 +68,7 @@ torc_bufring_init(struct torc_bufring *bufring, struct torc_ring *ring,
 		.ring = ring,
 		.bgid = bgid,
 		.capacity = capacity,
+		.mask = capacity - 1,
 		.size = size,
 		.stride = size + COLOUR,
 	};
@@ -129,4 +130,13 @@ torc_bufring_grow(struct torc_bufring *bufring, uint32_t count)
 		torc_bufring_provide(bufring, &bufring->bufs[bid], bid);
 	}
 	return count;
+}
+
+void
+torc_bufring_put_slice(struct torc_bufring *bufring, uint16_t bid)
+{
+	struct torc_buf *buf = &bufring->bufs[bid];
+
+	torc_assert((buf->owner & ~TORC_BUF_KERNEL) > 0);
+	buf->owner--;
 }

@@ -46,6 +46,7 @@ struct torc_bufring {
 	size_t stride;		/* from one buffer to the next */
 	uint32_t size;		/* bytes in a buffer */
 	uint32_t capacity;	/* buffers with the reserve; a power of two */
+	uint32_t mask;		/* capacity - 1 */
 	uint32_t live;		/* bids from here on are in reserve */
 	uint32_t in_kernel;	/* with KERNEL in their word */
 	uint32_t in_kernel_min;	/* the lowest it was at a publish */
@@ -103,7 +104,7 @@ torc_bufring_provide(struct torc_bufring *bufring, struct torc_buf *buf,
     uint16_t bid)
 {
 	struct io_uring_buf *kbuf =
-	    &bufring->kbufs[bufring->tail++ & (bufring->capacity - 1)];
+	    &bufring->kbufs[bufring->tail++ & bufring->mask];
 
 	torc_assert(buf->owner == 0);
 	/* Not `resv`: in entry 0 it is the tail. All three each time: an
@@ -116,15 +117,21 @@ torc_bufring_provide(struct torc_bufring *bufring, struct torc_buf *buf,
 	bufring->in_kernel++;
 }
 
+/* Put a slice back that is not the last of its buffer. */
+void torc_bufring_put_slice(struct torc_bufring *bufring, uint16_t bid);
+
 /* Put a slice back; the last one returns the buffer to the kernel. */
 static inline void
 torc_bufring_put(struct torc_bufring *bufring, uint16_t bid)
 {
 	struct torc_buf *buf = &bufring->bufs[bid];
 
-	torc_assert((buf->owner & ~TORC_BUF_KERNEL) > 0);
-	if (--buf->owner == 0)
+	if (torc_likely(buf->owner == 1)) {
+		buf->owner = 0;
 		torc_bufring_provide(bufring, buf, bid);
+	} else {
+		torc_bufring_put_slice(bufring, bid);
+	}
 }
 
 /* Show the kernel every buffer that was provided. Once per batch. */

@@ -1119,7 +1119,7 @@ a_buffer_that_is_returned_twice_stops_the_process(void **state)
 {
 	(void)state;
 	assert_dies(put_back_once, NULL);
-	assert_dies(put_back_twice, "ring/bufring.h:");
+	assert_dies(put_back_twice, "ring/bufring.c:");
 }
 
 /* The ring of buffers starts small, and grows when most of it is in use. */

@@ -59,6 +59,7 @@ sides_init(struct sides *sides, uint32_t entries, uint32_t count,
 		.bufs = sides->bufs,
 		.size = sizeof(sides->memory[0]),
 		.capacity = entries,
+		.mask = entries - 1,
 		.tail = (uint16_t)start,
 	};
 	sides->kbufs[0].resv = sides->kernel_buf_head = (uint16_t)start;
