@@ -174,7 +174,7 @@ one() {
 copy_tree() {
 	mkdir -p "$1/tools" &&
 	    cp -r Makefile sys ring reactor conn tests "$1" &&
-	    cp -r tools/examples tools/bench "$1/tools"
+	    cp -r tools/examples tools/bench tools/ringstat "$1/tools"
 }
 
 # apply_only NAME...: nothing is built.
