@@ -336,6 +336,9 @@ slow_down(struct torc_conn *conn)
 static void
 end_input(struct torc_conn *conn, int error)
 {
+	/* What is missing from the stream is no less so at the peer's FIN. */
+	if (conn->failed)
+		return;
 	conn->error = error;
 	conn->eof = error == 0;
 	conn->failed = error != 0;

@@ -1906,12 +1906,23 @@ has_failed_allocation(struct torc_reactor *reactor, void *arg)
 	return atomic_load(&heap.failed) > 0;
 }
 
-/*
- * What came before memory was short is read, then there is an error; what came
- * after it is not glued to that.
- */
+/* All of them have received their last. */
+static bool
+has_no_receives(struct torc_reactor *reactor, void *arg)
+{
+	const struct torc_net *net = reactor->layer_state;
+	struct torc_conn *conn = NULL;
+
+	(void)arg;
+	while ((conn = torc_slots_each(&net->conns, conn)) != NULL) {
+		if (conn->armed)
+			return false;
+	}
+	return true;
+}
+
 static void
-a_moment_without_memory_leaves_no_gap_in_the_stream(void **state)
+read_across_a_gap(bool with_end)
 {
 	const struct torc_config config = {
 		.buffer_size = 64,
@@ -1921,7 +1932,6 @@ a_moment_without_memory_leaves_no_gap_in_the_stream(void **state)
 	struct server server;
 	int fd;
 
-	(void)state;
 	gate_make(&reader.gate);
 	server_start(&server, &config, read_to_the_end, &reader);
 	fd = client_open(server.port);
@@ -1931,6 +1941,11 @@ a_moment_without_memory_leaves_no_gap_in_the_stream(void **state)
 	send_stream(fd, 4, 0, 600 * 64);
 	assert_true(server_await(&server, has_failed_allocation, NULL,
 	    5000));
+	if (with_end) {
+		shutdown(fd, SHUT_WR);
+		assert_true(server_await(&server, has_no_receives, NULL,
+		    5000));
+	}
 	gate_open(&reader.gate);
 	assert_true(server_await_connections(&server, 0));
 	assert_all_buffers_back(&server);
@@ -1941,6 +1956,25 @@ a_moment_without_memory_leaves_no_gap_in_the_stream(void **state)
 	assert_int_equal(reader.end, -ENOMEM);
 	assert_in_range(reader.read, 1, 599 * 64);
 	gate_close(&reader.gate);
+}
+
+/*
+ * What came before memory was short is read, then there is an error; what came
+ * after it is not glued to that.
+ */
+static void
+a_moment_without_memory_leaves_no_gap_in_the_stream(void **state)
+{
+	(void)state;
+	read_across_a_gap(false);
+}
+
+/* Nor is what is there the whole, since the peer's FIN came. */
+static void
+a_stream_that_lacks_something_has_no_orderly_end(void **state)
+{
+	(void)state;
+	read_across_a_gap(true);
 }
 
 #define CLAIM(test) cmocka_unit_test(test)
@@ -1984,6 +2018,7 @@ main(void)
 		CLAIM(memory_that_fails_once_harms_one_peer_at_most),
 		CLAIM(memory_that_is_gone_for_a_while_harms_nobody_afterwards),
 		CLAIM(a_moment_without_memory_leaves_no_gap_in_the_stream),
+		CLAIM(a_stream_that_lacks_something_has_no_orderly_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
