@@ -87,10 +87,15 @@ torc_conn_advance(struct torc_conn *conn)
 		torc_recv_arm(conn);
 	/* The last step: the fiber may well be the end of the connection. */
 	if (conn->writer != NULL &&
-	    (conn->spoiled || torc_send_idle(conn)))
+	    (conn->spoiled || torc_send_idle(conn))) {
+		if (conn->failed && conn->reader != NULL)
+			torc_reactor_later(conn->reactor, &conn->todo);
 		torc_fiber_wake(conn->writer, 0);
-	else if (conn->doomed && !outstanding(conn))
+	} else if (conn->doomed && !outstanding(conn)) {
 		recycle(conn);
+	} else if (conn->failed) {
+		torc_recv_tell_end(conn);
+	}
 }
 
 void

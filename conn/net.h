@@ -230,6 +230,10 @@ void torc_recv_stray(struct torc_reactor *reactor,
     const struct io_uring_cqe *cqe);
 /* Arm the receive if input is wanted and can be taken. */
 void torc_recv_arm(struct torc_conn *conn);
+/* No more is to be received: torc_conn_advance() will tell. */
+void torc_recv_fail(struct torc_conn *conn, int error);
+/* Tell who waits for input, if anybody does, that its end is known. */
+void torc_recv_tell_end(struct torc_conn *conn);
 /* Arm those that wait for buffers, as many as there are buffers. */
 void torc_recv_feed(struct torc_net *net);
 /* Let go of all that was received. */

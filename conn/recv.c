@@ -332,6 +332,25 @@ slow_down(struct torc_conn *conn)
 	torc_reactor_later(conn->reactor, &conn->todo);
 }
 
+void
+torc_recv_tell_end(struct torc_conn *conn)
+{
+	if (conn->reader != NULL)
+		torc_fiber_wake(conn->reader, 0);
+	else if (conn->dormant)
+		torc_conn_revive(conn);
+}
+
+void
+torc_recv_fail(struct torc_conn *conn, int error)
+{
+	if (conn->eof || conn->failed)
+		return;
+	conn->error = error;
+	conn->failed = true;
+	torc_reactor_later(conn->reactor, &conn->todo);
+}
+
 /* No more comes: the peer's FIN, or an error. */
 static void
 end_input(struct torc_conn *conn, int error)
@@ -342,10 +361,7 @@ end_input(struct torc_conn *conn, int error)
 	conn->error = error;
 	conn->eof = error == 0;
 	conn->failed = error != 0;
-	if (conn->reader != NULL)
-		torc_fiber_wake(conn->reader, 0);
-	else if (conn->dormant)
-		torc_conn_revive(conn);
+	torc_recv_tell_end(conn);
 }
 
 static void

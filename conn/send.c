@@ -322,6 +322,9 @@ torc_send_spoil(struct torc_conn *conn, int error)
 		return;
 	conn->spoiled = true;
 	conn->send_error = error;
+	/* The peer does not know: it has nothing to answer. */
+	if (error == -ENOMEM || error == -ENOBUFS)
+		torc_recv_fail(conn, -ENOMEM);
 }
 
 /* Tell the kernel to give the loud send up, now or when there is room. */

@@ -90,7 +90,8 @@ TORC_API unsigned torc_listen_port(const struct torc_reactor *reactor,
  * seen (`*in` has what was not consumed), or a negative errno: -ETIMEDOUT,
  * -ECANCELED, -ECONNRESET ..., -ENOBUFS if `held_max` bytes are in view and
  * none was consumed, -ESHUTDOWN if the reactor drains and nothing was received
- * that is not consumed.
+ * that is not consumed, -ENOMEM if bytes were lost in either direction for want
+ * of memory.
  *
  * One fiber at a time.
  */

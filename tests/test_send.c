@@ -2140,6 +2140,67 @@ a_flush_that_finds_no_memory_fails_and_does_not_wait(void **state)
 	gate_close(&shortage.gate);
 }
 
+struct unanswered {
+	struct gate gate;
+	bool late;		/* after the kernel has taken a part */
+	int received;
+	int later;
+};
+
+/* Ask, in one way or the other, and wait for an answer. */
+static int
+ask_without_memory(struct torc_conn *conn, void *arg)
+{
+	struct unanswered *unanswered = arg;
+	struct torc_slice in;
+	uint8_t bytes[RARE];
+
+	stream_fill(2, 0, bytes, sizeof(bytes));
+	if (unanswered->late) {
+		shrink(conn, TINY);
+		/* Then the receive is armed. */
+		torc_conn_recv(conn, &in, torc_after_ms(1));
+	}
+	for (unsigned i = 0; i < 4; i++)
+		torc_conn_write(conn, bytes, RARE, TORC_NEVER);
+	unanswered->received = torc_conn_recv(conn, &in,
+	    torc_after_ms(HANG_MS));
+	atomic_store(&refused_size, 0);
+	unanswered->later = torc_conn_write(conn, bytes, 1, TORC_NEVER);
+	atomic_store(&unanswered->gate.result, 0);
+	return TORC_CLOSE;
+}
+
+/* The question was lost, at once or when not all of it could be sent. */
+static void
+who_waits_for_an_answer_hears_that_memory_was_short(void **state)
+{
+	const struct torc_config config = { .slab_size = 4 * RARE };
+
+	(void)state;
+	for (unsigned late = 0; late < 2; late++) {
+		struct unanswered unanswered = { .late = late };
+		struct server server;
+		int fd;
+
+		gate_open(&unanswered.gate);
+		local_start(&server, &config, ask_without_memory,
+		    &unanswered);
+		atomic_store(&refusals, 0);
+		atomic_store(&refused_size, 8 * RARE);
+		fd = local_open();
+		assert_true(server_await(&server, has_result,
+		    &unanswered.gate, 2 * HANG_MS));
+		assert_int_equal(atomic_load(&refusals), 1);
+		assert_int_equal(unanswered.received, -ENOMEM);
+		assert_int_equal(unanswered.later, -ENOMEM);
+		assert_true(server_await_connections(&server, 0));
+		close(fd);
+		assert_int_equal(server_stop(&server), 0);
+		gate_close(&unanswered.gate);
+	}
+}
+
 /* ---- Ends ---- */
 
 static int
@@ -2216,6 +2277,7 @@ main(void)
 	CLAIM(slabs_of_slow_peers_are_given_back),
 	CLAIM(a_write_that_finds_no_memory_may_be_tried_again),
 	CLAIM(a_flush_that_finds_no_memory_fails_and_does_not_wait),
+	CLAIM(who_waits_for_an_answer_hears_that_memory_was_short),
 	CLAIM(a_stop_ends_a_write_that_waits),
 	CLAIM(what_is_pushed_is_sent_at_once_and_all_of_a_turn_together),
 	};
