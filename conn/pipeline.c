@@ -10,8 +10,11 @@
 #include "reactor/fiber.h"
 #include "sys/trap.h"
 
-/* What who waits is told: look again, to find a reply, an error or the lead. */
-#define LOOK 0
+/* What who waits is told. */
+enum {
+	LOOK = 0,	/* again, to find a reply, an error or the lead */
+	TURN = 1,	/* it writes from now on */
+};
 
 void
 torc_pipeline_init(struct torc_pipeline *pipeline, struct torc_conn *conn,
@@ -55,43 +58,12 @@ finish_first(struct torc_pipeline *pipeline)
 	torc_wake(&request->waiter, LOOK);
 }
 
-/* ---- Writing ---- */
-
-int
-torc_pipeline_begin(struct torc_pipeline *pipeline,
-    struct torc_request *request, uint64_t deadline)
-{
-	int rc = 0;
-
-	while (rc == 0 && pipeline->writing && pipeline->error == 0)
-		rc = torc_wait(&pipeline->writers, deadline);
-	if (rc == 0)
-		rc = pipeline->error;
-	if (rc < 0)
-		return rc;
-	/* Before it is written: of a large one, the beginning may be answered
-	 * before the end is sent. */
-	append(pipeline, request);
-	pipeline->writing = true;
-	return 0;
-}
-
+/* Who leads waits for bytes, and there may be none. */
 static void
-stop_writing(struct torc_pipeline *pipeline)
+interrupt_leader(struct torc_pipeline *pipeline)
 {
-	pipeline->writing = false;
-	torc_wake(&pipeline->writers, LOOK);
-}
-
-void
-torc_pipeline_end(struct torc_pipeline *pipeline)
-{
-	if (pipeline->error != 0)
-		return;		/* it broke while this was written */
-	torc_require(pipeline->writing,
-	    "torc_pipeline_end without torc_pipeline_begin");
-	torc_conn_push(pipeline->conn);
-	stop_writing(pipeline);
+	if (pipeline->reading && pipeline->conn->reader != NULL)
+		torc_fiber_interrupt(pipeline->conn->reader);
 }
 
 void
@@ -108,9 +80,7 @@ torc_pipeline_break(struct torc_pipeline *pipeline, int error)
 		pipeline->first->result = error;
 		finish_first(pipeline);
 	}
-	/* Who leads waits for bytes, and there may be none. */
-	if (pipeline->reading && pipeline->conn->reader != NULL)
-		torc_fiber_interrupt(pipeline->conn->reader);
+	interrupt_leader(pipeline);
 	pipeline->writing = false;
 	torc_wake_all(&pipeline->writers, LOOK);
 }
@@ -154,7 +124,11 @@ feed_view(struct torc_pipeline *pipeline, const struct torc_slice *view)
 		torc_pipeline_break(pipeline, (int)taken);
 }
 
-/* Who has waited longest leads from now on. */
+/*
+ * Who has waited longest for a reply leads from now on. If nobody does, there
+ * may still be replies, to requests that were given up: who waits to write
+ * leads then, since a backend that is not read from may not read either.
+ */
 static void
 pass_on(struct torc_pipeline *pipeline)
 {
@@ -162,15 +136,13 @@ pass_on(struct torc_pipeline *pipeline)
 
 	while (request != NULL && !torc_wake(&request->waiter, LOOK))
 		request = request->next;
+	if (request == NULL)
+		torc_wake(&pipeline->writers, LOOK);
 }
 
-/*
- * Parks. Receive for all, until `request` is over. 0, -ETIMEDOUT or
- * -ECANCELED.
- */
+/* Parks. Receive for all, until `*over`. 0, -ETIMEDOUT or -ECANCELED. */
 static int
-lead(struct torc_pipeline *pipeline, struct torc_request *request,
-    uint64_t deadline)
+lead(struct torc_pipeline *pipeline, const bool *over, uint64_t deadline)
 {
 	struct torc_slice view;
 	int rc;
@@ -181,7 +153,7 @@ lead(struct torc_pipeline *pipeline, struct torc_request *request,
 	rc = torc_yield();
 	if (rc == 0)
 		rc = 1;
-	while (rc > 0 && !request->done) {
+	while (rc > 0 && !*over && pipeline->error == 0) {
 		rc = torc_conn_recv(pipeline->conn, &view, deadline);
 		if (rc > 0 && pipeline->error == 0)
 			feed_view(pipeline, &view);
@@ -194,6 +166,98 @@ lead(struct torc_pipeline *pipeline, struct torc_request *request,
 	return rc == -ETIMEDOUT || rc == -ECANCELED ? rc : 0;
 }
 
+/* ---- Writing ---- */
+
+/* The next one writes: who leads meanwhile, or who has waited longest. */
+static void
+stop_writing(struct torc_pipeline *pipeline)
+{
+	if (pipeline->leaders_turn == NULL) {
+		pipeline->writing = torc_wake(&pipeline->writers, TURN);
+		return;
+	}
+	*pipeline->leaders_turn = true;
+	pipeline->leaders_turn = NULL;
+	interrupt_leader(pipeline);
+}
+
+/* Parks. Lead until it is our turn to write. As await_turn(). */
+static int
+lead_to_write(struct torc_pipeline *pipeline, uint64_t deadline)
+{
+	bool turn = false;
+	int rc;
+
+	pipeline->leaders_turn = &turn;
+	rc = lead(pipeline, &turn, deadline);
+	if (turn)
+		return TURN;
+	pipeline->leaders_turn = NULL;
+	return rc;
+}
+
+/* Parks. TURN when nobody else writes, or what ended the wait. */
+static int
+await_turn(struct torc_pipeline *pipeline, uint64_t deadline)
+{
+	int rc = LOOK;
+
+	while (rc == LOOK && pipeline->error == 0) {
+		if (!pipeline->writing)
+			rc = TURN;
+		else if (pipeline->reading)
+			rc = torc_wait(&pipeline->writers, deadline);
+		else
+			rc = lead_to_write(pipeline, deadline);
+	}
+	return pipeline->error != 0 ? pipeline->error : rc;
+}
+
+/* What a wait would end with at once, or 0. */
+static int
+check_time(const struct torc_reactor *reactor, uint64_t deadline)
+{
+	if (reactor->current->cancelled)
+		return -ECANCELED;
+	return deadline <= reactor->now ? -ETIMEDOUT : 0;
+}
+
+int
+torc_pipeline_begin(struct torc_pipeline *pipeline,
+    struct torc_request *request, uint64_t deadline)
+{
+	const struct torc_reactor *reactor = torc_reactor_of_fiber();
+	int rc = await_turn(pipeline, deadline);
+
+	if (rc < 0)
+		return rc;
+	pipeline->writing = true;
+	/* Also if it did not wait, or was over in the moment of its turn: what
+	 * is begun too late spoils the connection for the others. */
+	rc = check_time(reactor, deadline);
+	if (rc < 0) {
+		stop_writing(pipeline);
+		return rc;
+	}
+	/* Before it is written: of a large one, the beginning may be answered
+	 * before the end is sent. */
+	append(pipeline, request);
+	return 0;
+}
+
+void
+torc_pipeline_end(struct torc_pipeline *pipeline)
+{
+	if (pipeline->error != 0)
+		return;		/* it broke while this was written */
+	torc_require(pipeline->writing,
+	    "torc_pipeline_end without torc_pipeline_begin");
+	torc_conn_push(pipeline->conn);
+	stop_writing(pipeline);
+}
+
+/* ---- Replies ---- */
+
 int
 torc_pipeline_await(struct torc_pipeline *pipeline,
     struct torc_request *request, uint64_t deadline)
@@ -203,7 +267,7 @@ torc_pipeline_await(struct torc_pipeline *pipeline,
 	while (rc == 0 && !request->done)
 		rc = pipeline->reading ?
 		    torc_wait(&request->waiter, deadline) :
-		    lead(pipeline, request, deadline);
+		    lead(pipeline, &request->done, deadline);
 	if (request->done)
 		return request->result;
 	request->abandoned = true;

@@ -5,8 +5,10 @@
  *
  * There is no fiber of its own that reads. One of those who wait leads: it
  * receives, and hands every reply to the request that it belongs to; when it
- * has its own, the next one leads. So an idle connection costs nothing, and
- * holds no drain up.
+ * has its own, or its turn to write, the next one leads. So an idle connection
+ * costs nothing, and holds no drain up. (Nor does anybody read while the only
+ * fiber there is writes: more than `held_max` bytes of replies that it did not
+ * wait for are the kernel's, and may keep the backend from reading.)
  *
  *	rc = torc_pipeline_begin(pipeline, &request->base, deadline);
  *	if (rc == 0)
@@ -69,7 +71,8 @@ struct torc_pipeline {
 	int error;			/* what broke it, or 0 */
 	bool reading;			/* somebody leads */
 	bool writing;			/* between begin and end */
-	struct torc_waiters writers;	/* who want to be */
+	bool *leaders_turn;		/* to write, if it waits for that */
+	struct torc_waiters writers;	/* the others who do */
 };
 
 TORC_API void torc_pipeline_init(struct torc_pipeline *pipeline,
@@ -78,7 +81,8 @@ TORC_API void torc_pipeline_init(struct torc_pipeline *pipeline,
 /*
  * Parks. Wait until nobody else writes, and take a place in the queue: what is
  * written until torc_pipeline_end() is this request. 0, or -ETIMEDOUT,
- * -ECANCELED, or what broke the pipeline: then the request is the caller's.
+ * -ECANCELED (both also if there was nothing to wait for), or what broke the
+ * pipeline: then the request is the caller's.
  */
 TORC_API int torc_pipeline_begin(struct torc_pipeline *pipeline,
     struct torc_request *request, uint64_t deadline);

@@ -101,6 +101,20 @@ static const struct torc_pipeline_kind tolerant = { .feed = feed,
 /* What the server does with a line, beside sending it back. */
 static bool gate_shut;		/* it waits before it answers */
 static unsigned drip;		/* bytes in each of its sends, or 0: all */
+#define BALLAST ((size_t)32 << 20)	/* bytes before the answer to a '#' */
+
+/* More than is on the way in any buffer. */
+static int
+send_ballast(struct torc_conn *conn)
+{
+	static const char part[65536];
+
+	for (size_t sent = 0; sent < BALLAST; sent += sizeof(part)) {
+		if (torc_conn_write(conn, part, sizeof(part), LATE) < 0)
+			return -1;
+	}
+	return 0;
+}
 
 static int
 answer(struct torc_conn *conn, void *arg)
@@ -113,6 +127,8 @@ answer(struct torc_conn *conn, void *arg)
 			torc_sleep(torc_after_ms(1));
 		if (memchr(in.data, '!', in.size) != NULL)
 			return TORC_CLOSE;
+		if (in.data[0] == '#' && send_ballast(conn) < 0)
+			return -1;
 		for (size_t at = 0; at < in.size; at += drip) {
 			size_t size = drip > 0 && drip < in.size - at ? drip :
 			    in.size - at;
@@ -416,6 +432,142 @@ a_reply_that_nobody_waited_for_is_dropped_by_the_next(void **state)
 	play(ask_after_the_last_gave_up, &kind);
 }
 
+/*
+ * What was given up has an answer that fills all buffers, and so does what is
+ * written next: the server reads no more of that before it is read from.
+ */
+static int
+wait_behind_a_large_write(struct scene *scene)
+{
+	struct asker writer = { .scene = scene, .index = 1, .times = 1,
+		.size = BALLAST, .deadline = LATE };
+	struct asker others[2];
+
+	gate_shut = true;
+	EXPECT(ask(scene, "#", 1, torc_after_ms(10)) == -ETIMEDOUT);
+	gate_shut = false;
+	EXPECT(start(&writer, 1) == 0);
+	EXPECT(torc_sleep(torc_after_ms(50)) == 0);
+	EXPECT(scene->pipeline.writing && !scene->pipeline.reading);
+	for (unsigned i = 0; i < 2; i++)
+		others[i] = (struct asker) { .scene = scene, .times = 2,
+			.deadline = LATE };
+	EXPECT(start(others, 2) == 0);
+	EXPECT(join(&writer, 1) == 0);
+	EXPECT(join(others, 2) == 0);
+	EXPECT(writer.result == 0);
+	EXPECT(others[0].result == 0 && others[1].result == 0);
+	EXPECT(scene->dropped == 1);
+	return 0;
+}
+
+static void
+who_waits_to_write_reads_what_nobody_else_does(void **state)
+{
+	(void)state;
+	play(wait_behind_a_large_write, &kind);
+}
+
+static int
+begin_cancelled(void *arg)
+{
+	struct scene *scene = arg;
+
+	EXPECT(torc_fiber_cancel(torc_fiber_self()) == 0);
+	EXPECT(ask(scene, "cancelled", 9, LATE) == -ECANCELED);
+	return 0;
+}
+
+static int
+begin_too_late(struct scene *scene)
+{
+	uint64_t id;
+	int line;
+
+	EXPECT(ask(scene, "late", 4, torc_now()) == -ETIMEDOUT);
+	EXPECT(torc_fiber_spawn(&id, begin_cancelled, scene) == 0);
+	EXPECT(torc_fiber_join(id, &line, LATE) == 0);
+	EXPECT(line == 0);
+	/* Nothing was written that would have an answer. */
+	EXPECT(scene->pipeline.count == 0 && scene->dropped == 0);
+	EXPECT(ask(scene, "in time", 7, LATE) == 0);
+	return 0;
+}
+
+static void
+who_is_over_before_it_begins_writes_nothing(void **state)
+{
+	(void)state;
+	play(begin_too_late, &kind);
+}
+
+/* Nothing comes that would wake the one that leads. */
+static int
+lead_until_the_turn(struct scene *scene)
+{
+	struct torc_pipeline *pipeline = &scene->pipeline;
+	struct line *line = line_new("first", 5);
+	struct asker asker = { .scene = scene, .times = 1, .deadline = LATE };
+
+	gate_shut = true;
+	EXPECT(torc_pipeline_begin(pipeline, &line->base, LATE) == 0);
+	EXPECT(start(&asker, 1) == 0 && torc_yield() == 0);
+	EXPECT(pipeline->reading && pipeline->count == 1);
+	EXPECT(torc_conn_write(pipeline->conn, line->text, line->size,
+	    LATE) == 0);
+	torc_pipeline_end(pipeline);
+	EXPECT(torc_yield() == 0 && torc_yield() == 0);
+	EXPECT(pipeline->count == 2);
+	gate_shut = false;
+	EXPECT(torc_pipeline_await(pipeline, &line->base, LATE) == 0);
+	line_free(line);
+	EXPECT(join(&asker, 1) == 0);
+	EXPECT(asker.result == 0);
+	return 0;
+}
+
+static void
+who_leads_writes_when_its_turn_has_come(void **state)
+{
+	(void)state;
+	play(lead_until_the_turn, &kind);
+}
+
+/* The one that leads meanwhile, and those that just wait. */
+static int
+end_in_the_moment_of_the_turn(struct scene *scene)
+{
+	struct torc_pipeline *pipeline = &scene->pipeline;
+	struct line *line = line_new("first", 5);
+	struct asker askers[4];
+
+	for (unsigned i = 0; i < 4; i++)
+		askers[i] = (struct asker) { .scene = scene, .times = 1,
+			.deadline = LATE };
+	EXPECT(torc_pipeline_begin(pipeline, &line->base, LATE) == 0);
+	EXPECT(start(askers, 4) == 0);
+	EXPECT(pipeline->reading && pipeline->count == 1);
+	EXPECT(torc_conn_write(pipeline->conn, line->text, line->size,
+	    LATE) == 0);
+	torc_pipeline_end(pipeline);
+	for (unsigned i = 0; i < 3; i++)
+		EXPECT(torc_fiber_cancel(askers[i].id) == 0);
+	EXPECT(torc_pipeline_await(pipeline, &line->base, LATE) == 0);
+	line_free(line);
+	EXPECT(join(askers, 4) == 0);
+	for (unsigned i = 0; i < 3; i++)
+		EXPECT(askers[i].result == -ECANCELED);
+	EXPECT(askers[3].result == 0 && scene->dropped == 0);
+	return 0;
+}
+
+static void
+who_is_over_in_the_moment_of_its_turn_hands_it_on(void **state)
+{
+	(void)state;
+	play(end_in_the_moment_of_the_turn, &kind);
+}
+
 static int
 lose_the_connection(struct scene *scene)
 {
@@ -550,6 +702,12 @@ main(void)
 		    the_reply_of_who_was_cancelled_reaches_nobody_else),
 		cmocka_unit_test(
 		    a_reply_that_nobody_waited_for_is_dropped_by_the_next),
+		cmocka_unit_test(
+		    who_waits_to_write_reads_what_nobody_else_does),
+		cmocka_unit_test(who_is_over_before_it_begins_writes_nothing),
+		cmocka_unit_test(who_leads_writes_when_its_turn_has_come),
+		cmocka_unit_test(
+		    who_is_over_in_the_moment_of_its_turn_hands_it_on),
 		cmocka_unit_test(
 		    all_who_wait_hear_that_the_connection_is_lost),
 		cmocka_unit_test(

@@ -795,7 +795,7 @@ PLAN(rent_until_the_end, .trade = &in_links, .workers = 8, .rounds = 8,
     .patience = 100, .cancels = 3, .unruly = true, .drains = true,
     .stays = true, .pool = { HASTY(4) })
 PLAN(share, .trade = &in_links, .workers = 10, .rounds = 6,
-    .shared = true, .pool = { .size = 2 })
+    .cancels = 3, .shared = true, .pool = { .size = 2 })
 PLAN(share_hastily, .trade = &in_links, .workers = 12, .rounds = 8,
     .patience = 100, .cancels = 6, .shared = true, .unruly = true,
     .pool = { HASTY(4) })
