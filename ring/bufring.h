@@ -35,7 +35,8 @@ struct torc_ring;
 struct torc_buf {
 	uint8_t *memory;
 	uint32_t owner;
-	uint32_t filled;	/* bytes received; where the next slice is */
+	uint32_t filled;	/* bytes received while the kernel has it: where
+				 * the next slice is */
 };
 
 struct torc_bufring {
@@ -96,6 +97,31 @@ torc_bufring_take(struct torc_bufring *bufring, uint16_t bid, uint32_t length,
 		bufring->in_kernel--;
 	}
 	return data;
+}
+
+/*
+ * Whether `length` bytes are the first in their buffer, and it has room for
+ * them: mostly all are like that.
+ */
+static inline bool
+torc_bufring_whole(const struct torc_bufring *bufring, uint32_t bid,
+    uint32_t length)
+{
+	const struct torc_buf *buf = &bufring->bufs[bid];
+
+	return bid < bufring->capacity && buf->owner == TORC_BUF_KERNEL &&
+	    buf->filled == 0 && length <= bufring->size;
+}
+
+/* Take these when they are the last ones, too. */
+static inline uint8_t *
+torc_bufring_take_whole(struct torc_bufring *bufring, uint32_t bid)
+{
+	struct torc_buf *buf = &bufring->bufs[bid];
+
+	buf->owner = 1;
+	bufring->in_kernel--;
+	return buf->memory;
 }
 
 /* Write a buffer to the ring; the kernel sees it after the next publish. */

@@ -114,6 +114,7 @@ name_words(struct torc_ring *ring, const struct io_uring_params *params)
 	ring->cqes = at(ring, params->cq_off.cqes);
 	ring->sq_entries = params->sq_entries;
 	ring->sq_mask = params->sq_entries - 1;
+	ring->sq_end = params->sq_entries;
 	ring->cq_entries = params->cq_entries;
 	ring->cq_mask = params->cq_entries - 1;
 	torc_assert((ring->sq_entries & ring->sq_mask) == 0);
@@ -293,6 +294,7 @@ see_taken(struct torc_ring *ring)
 	/* S2: acquire. The kernel has read an entry before we see that its
 	 * slot is free; from here on it may be claimed again. */
 	ring->sq_taken = torc_load_acquire_u32(ring->ksq_head);
+	ring->sq_end = ring->sq_taken + ring->sq_entries;
 	torc_assert(torc_ring_pending(ring) <= ring->sq_entries);
 }
 

@@ -27,6 +27,7 @@ struct torc_ring {
 	uint32_t sq_entries;
 	uint32_t sq_claimed;	/* how many we have filled: the next tail */
 	uint32_t sq_taken;	/* the head as it was last seen */
+	uint32_t sq_end;	/* what sq_claimed may reach before the next */
 
 	uint32_t *kcq_head;	/* how many CQEs we have read, ever */
 	uint32_t *kcq_tail;	/* how many the kernel has posted */
@@ -102,19 +103,28 @@ torc_ring_pending(const struct torc_ring *ring)
 }
 
 /*
- * Claim the next SQE, zeroed, or NULL when the queue is full. The kernel does
- * not see it before the next torc_ring_enter().
+ * Claim the next SQE, every byte of which the caller writes, or NULL when the
+ * queue is full. The kernel does not see it before the next torc_ring_enter().
  */
+static inline struct io_uring_sqe *
+torc_ring_claim_blank(struct torc_ring *ring)
+{
+	const uint32_t claimed = ring->sq_claimed;
+
+	if (torc_unlikely(claimed == ring->sq_end))
+		return NULL;
+	ring->sq_claimed = claimed + 1;
+	return &ring->sqes[claimed & ring->sq_mask];
+}
+
+/* The same, zeroed. */
 static inline struct io_uring_sqe *
 torc_ring_claim(struct torc_ring *ring)
 {
-	struct io_uring_sqe *sqe;
+	struct io_uring_sqe *sqe = torc_ring_claim_blank(ring);
 
-	if (torc_unlikely(torc_ring_pending(ring) == ring->sq_entries))
-		return NULL;
-	sqe = &ring->sqes[ring->sq_claimed & ring->sq_mask];
-	ring->sq_claimed++;
-	memset(sqe, 0, sizeof(*sqe));
+	if (torc_likely(sqe != NULL))
+		memset(sqe, 0, sizeof(*sqe));
 	return sqe;
 }
 
