@@ -25,7 +25,8 @@ run_entry(void *arg)
 	torc_sanitizer_arrive(NULL);
 	fiber->result = fiber->entry(fiber->arg);
 	fiber->state = TORC_FIBER_ENDED;
-	torc_fiber_leave(fiber);
+	fiber->reactor->ended = fiber;
+	torc_fiber_leave(fiber->reactor);
 	torc_trap(__FILE__, __LINE__, "a fiber was resumed after its end");
 }
 
@@ -298,7 +299,7 @@ torc_fiber_step_aside(struct torc_reactor *reactor)
 
 	fiber->state = TORC_FIBER_READY;
 	torc_list_append(&reactor->ready, &fiber->ready);
-	torc_fiber_leave(fiber);
+	torc_fiber_leave(reactor);
 }
 
 int

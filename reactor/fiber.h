@@ -38,8 +38,8 @@ struct torc_fiber {
 	uint64_t deadline;		/* of its wait */
 	int result;			/* of its wait */
 	uint8_t state;			/* enum torc_fiber_state */
-	bool cancelled;
 	bool interruptible;		/* its wait */
+	bool cancelled;
 	struct torc_timer timer;	/* may be armed for an older, earlier
 					 * deadline: it looks again then */
 	torc_fiber_entry *entry;
@@ -85,18 +85,40 @@ int torc_fiber_set_deadline(struct torc_fiber *fiber, uint64_t deadline);
 /* The function of a fiber has returned. */
 void torc_fiber_end(struct torc_fiber *fiber);
 
-/* Switch from a fiber to the scheduler, until it is resumed. */
+/* Switch from the fiber that runs to the scheduler, until it is resumed. */
 static inline void
-torc_fiber_leave(struct torc_fiber *fiber)
+torc_fiber_leave(struct torc_reactor *reactor)
 {
-	struct torc_reactor *reactor = fiber->reactor;
+	struct torc_fiber *fiber = reactor->current;
 	void *mark;
 
-	torc_assert(reactor->current == fiber);
+	reactor->current = NULL;
 	torc_sanitizer_leave(&mark, reactor->scheduler_sanitizer,
 	    fiber->state == TORC_FIBER_ENDED);
 	torc_switch(&fiber->sp, reactor->scheduler_sp);
 	torc_sanitizer_arrive(mark);
+}
+
+/* A fiber may wait until then, and its timer need not be armed for that. */
+static inline bool
+torc_fiber_may_park(const struct torc_reactor *reactor,
+    const struct torc_fiber *fiber, uint64_t deadline)
+{
+	return !fiber->cancelled && (deadline == TORC_NEVER ||
+	    (deadline > reactor->now && torc_timer_armed(&fiber->timer) &&
+	    torc_timers_when(&reactor->timers, &fiber->timer) <= deadline));
+}
+
+/* Parks. The result is in the fiber. Only if torc_fiber_may_park(). */
+static inline void
+torc_fiber_park_simply(struct torc_reactor *reactor, uint64_t deadline)
+{
+	struct torc_fiber *fiber = reactor->current;
+
+	fiber->deadline = deadline;
+	fiber->interruptible = true;
+	fiber->state = TORC_FIBER_PARKED;
+	torc_fiber_leave(reactor);
 }
 
 /*
@@ -116,10 +138,7 @@ torc_fiber_park(struct torc_reactor *reactor, uint64_t deadline)
 		if (rc < 0)
 			return rc;
 	}
-	fiber->deadline = deadline;
-	fiber->interruptible = true;
-	fiber->state = TORC_FIBER_PARKED;
-	torc_fiber_leave(fiber);
+	torc_fiber_park_simply(reactor, deadline);
 	return fiber->result;
 }
 
@@ -132,15 +151,17 @@ torc_fiber_park_firmly(struct torc_reactor *reactor)
 	fiber->deadline = TORC_NEVER;
 	fiber->interruptible = false;
 	fiber->state = TORC_FIBER_PARKED;
-	torc_fiber_leave(fiber);
+	torc_fiber_leave(reactor);
 	return fiber->result;
 }
 
-/* Run a fiber until it parks or ends. On the scheduler's stack. */
+/*
+ * Run a fiber until it parks or ends. On the scheduler's stack, as the last
+ * act of a completion: the dispatcher sees to one that has ended.
+ */
 static inline void
-torc_fiber_resume(struct torc_fiber *fiber)
+torc_fiber_switch_to(struct torc_reactor *reactor, struct torc_fiber *fiber)
 {
-	struct torc_reactor *reactor = fiber->reactor;
 	void *mark;
 
 	torc_assert(reactor->current == NULL);
@@ -150,9 +171,28 @@ torc_fiber_resume(struct torc_fiber *fiber)
 	torc_sanitizer_leave(&mark, fiber->sanitizer, false);
 	torc_switch(&reactor->scheduler_sp, fiber->sp);
 	torc_sanitizer_arrive(mark);
-	reactor->current = NULL;
-	if (torc_unlikely(fiber->state == TORC_FIBER_ENDED))
-		torc_fiber_end(fiber);
+}
+
+/* A fiber that has ended gives its stack back. On the scheduler's stack. */
+static inline void
+torc_fiber_bury(struct torc_reactor *reactor)
+{
+	struct torc_fiber *fiber = reactor->ended;
+
+	if (torc_likely(fiber == NULL))
+		return;
+	reactor->ended = NULL;
+	torc_fiber_end(fiber);
+}
+
+/* The same, when there is more to do after it. */
+static inline void
+torc_fiber_resume(struct torc_fiber *fiber)
+{
+	struct torc_reactor *reactor = fiber->reactor;
+
+	torc_fiber_switch_to(reactor, fiber);
+	torc_fiber_bury(reactor);
 }
 
 /*

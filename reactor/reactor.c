@@ -387,9 +387,10 @@ dispatch_one(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 	    &reactor->kinds[torc_tag_kind(cqe->user_data)];
 	void *object = torc_slots_find(kind->slots, cqe->user_data);
 
-	if (torc_likely(object != NULL))
+	if (torc_likely(object != NULL)) {
 		kind->complete(reactor, object, cqe);
-	else
+		torc_fiber_bury(reactor);
+	} else
 		kind->stray(reactor, cqe);
 }
 
@@ -410,6 +411,8 @@ dispatch(struct torc_reactor *reactor)
 
 	if (overflowed)
 		reactor->in_order = false;
+	reactor->proven = reactor->in_order ? reactor->taken :
+	    reactor->settled;
 	for (uint32_t i = 0; i < count; i++)
 		dispatch_one(reactor, torc_ring_next(ring));
 	torc_ring_release(ring);

@@ -75,6 +75,7 @@ struct torc_reactor {
 	struct torc_ring ring;
 	struct torc_kind kinds[TORC_KINDS];
 	struct torc_fiber *current;	/* the fiber that runs */
+	struct torc_fiber *ended;	/* its stack is to be given back */
 	void *scheduler_sp;		/* while one runs */
 	uint64_t now;			/* when the last enter returned */
 
@@ -83,10 +84,13 @@ struct torc_reactor {
 	 * that has returned. All before `settled` have also had every
 	 * completion that their submission caused seen; one that asked for
 	 * no completion on success has succeeded. `in_order`: no completion
-	 * of this batch is older than the last enter.
+	 * of this batch is older than the last enter. `proven`: while a
+	 * completion of this batch is looked at, it proves this to be settled
+	 * as far as its own socket goes.
 	 */
 	uint32_t taken;
 	uint32_t settled;
+	uint32_t proven;
 	bool in_order;
 
 	struct torc_list ready;		/* fibers */

@@ -130,14 +130,6 @@ torc_timers_disarm(struct torc_timers *timers, struct torc_timer *timer)
 		settle(timers, index, last);
 }
 
-uint64_t
-torc_timers_when(const struct torc_timers *timers,
-    const struct torc_timer *timer)
-{
-	torc_assert(torc_timer_armed(timer));
-	return timers->heap[timer->place - 1].when;
-}
-
 void
 torc_timers_run(struct torc_timers *timers, uint64_t now)
 {

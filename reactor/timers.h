@@ -37,10 +37,6 @@ void torc_timers_arm(struct torc_timers *timers, struct torc_timer *timer,
 /* Disarm; nothing if it is not armed. */
 void torc_timers_disarm(struct torc_timers *timers, struct torc_timer *timer);
 
-/* When an armed timer is due. */
-uint64_t torc_timers_when(const struct torc_timers *timers,
-    const struct torc_timer *timer);
-
 /* Fire all that are due at `now`; those armed meanwhile wait their turn. */
 void torc_timers_run(struct torc_timers *timers, uint64_t now);
 
@@ -48,6 +44,14 @@ static inline bool
 torc_timer_armed(const struct torc_timer *timer)
 {
 	return timer->place != 0;
+}
+
+/* When an armed timer is due. */
+static inline uint64_t
+torc_timers_when(const struct torc_timers *timers,
+    const struct torc_timer *timer)
+{
+	return timers->heap[timer->place - 1].when;
 }
 
 /* When the first is due, or UINT64_MAX. */
