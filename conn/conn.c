@@ -150,13 +150,13 @@ await_fin(struct torc_conn *conn, uint64_t deadline)
 	struct torc_reactor *reactor = conn->reactor;
 	int rc = 0;
 
-	while (rc == 0 && !conn->eof && !conn->failed) {
+	while (rc >= 0 && !conn->eof && !conn->failed) {
 		torc_recv_discard(conn);
 		conn->reader = reactor->current;
 		rc = torc_fiber_park(reactor, deadline);
 		conn->reader = NULL;
 	}
-	return conn->eof ? 0 : rc;
+	return conn->eof || rc > 0 ? 0 : rc;
 }
 
 /*

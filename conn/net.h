@@ -83,30 +83,48 @@ struct torc_conn {
 		};
 		uint64_t sending;
 	};
-	/* Any of these set: there is news for the handler. */
+	/* Any of these set: receiving needs a closer look. */
 	union {
 		struct {
-			bool fresh;	/* the view was not shown yet */
-			bool eof;	/* the peer sent FIN */
-			bool failed;	/* there is an error */
+			/* Any of these set: there is news for the handler. */
+			union {
+				struct {
+					/* The view was not shown yet. */
+					bool fresh;
+					bool pieced;	/* there are pieces */
+					bool eof;	/* the peer sent FIN */
+					bool failed;	/* there is an error */
+				};
+				uint32_t news;
+			};
+			uint32_t view_size;
 		};
-		uint32_t news;
+		uint64_t input;
 	};
 	struct torc_net *net;
 	struct torc_reactor *reactor;
 	struct torc_fiber *reader;	/* waits for news */
 	uint8_t *view;
-	uint32_t view_size;
 	uint32_t view_bid;	/* TORC_NO_BID: in `joined` */
+	uint32_t staged_size;
 
 	uint64_t tag;		/* user_data without the kind */
 	uint8_t *staged;
 	struct torc_chunk *chunk;	/* where they are */
-	uint32_t staged_size;
-	uint32_t sent_size;	/* of the quiet send that is not over */
+	/* Any of these set: no quiet send may follow now. */
+	union {
+		struct {
+			/* Of the quiet send that is not over. */
+			uint32_t sent_size;
+			/* 1: the receive may not be taken yet. */
+			uint32_t arming;
+		};
+		uint64_t submitted;
+	};
 	uint8_t *sent;
 	uint32_t send_mark;	/* its place in the submission queue */
 	uint32_t arm_mark;	/* and that of the last receive */
+	uint32_t held;		/* bytes in the pieces, and a toll for each */
 	struct torc_piece *first;
 	bool armed;		/* a receive is in the kernel */
 	bool cancelling;	/* ... and was told to end */
@@ -120,7 +138,6 @@ struct torc_conn {
 	bool reset;		/* ... with RST */
 
 	struct torc_piece *last;
-	uint32_t held;		/* bytes in the pieces, and a toll for each */
 	uint32_t reads;		/* that did not have to park, this turn */
 	uint32_t reads_turn;
 	int error;		/* that ended receiving */
@@ -242,7 +259,7 @@ void torc_recv_discard(struct torc_conn *conn);
 static inline bool
 torc_recv_news(const struct torc_conn *conn)
 {
-	return conn->news != 0 || conn->first != NULL;
+	return conn->news != 0;
 }
 
 /* Move the view out of the kernel's buffer. 0 or -ENOMEM. */
@@ -319,7 +336,7 @@ void torc_address_set_port(struct sockaddr_storage *address, unsigned port);
 static inline bool
 torc_recv_idle(const struct torc_conn *conn)
 {
-	return conn->view_size == 0 && conn->first == NULL;
+	return conn->view_size == 0 && !conn->pieced;
 }
 
 #endif

@@ -95,6 +95,7 @@ append(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 	else
 		conn->first = piece;
 	conn->last = piece;
+	conn->pieced = true;
 	conn->held += TOLL;
 	return true;
 }
@@ -107,8 +108,10 @@ take(struct torc_conn *conn)
 	struct torc_piece copy = *piece;
 
 	conn->first = piece->next;
-	if (conn->first == NULL)
+	if (conn->first == NULL) {
 		conn->last = NULL;
+		conn->pieced = false;
+	}
 	piece->next = conn->net->pieces;
 	conn->net->pieces = piece;
 	torc_assert(conn->held >= copy.size + TOLL);
@@ -300,6 +303,7 @@ torc_recv_arm(struct torc_conn *conn)
 	sqe->user_data = conn->tag | (uint64_t)TORC_KIND_RECV <<
 	    (TORC_SLOT_BITS + TORC_GENERATION_BITS);
 	conn->arm_mark = reactor->ring.sq_claimed;
+	conn->arming = 1;
 	conn->armed = true;
 	conn->cancelling = false;
 }
@@ -422,9 +426,9 @@ receive_ended(struct torc_conn *conn, int32_t result)
  * too late.
  */
 static __attribute__((noinline)) void
-look_closer(struct torc_conn *conn, const struct io_uring_cqe *cqe)
+look_closer(struct torc_reactor *reactor, struct torc_conn *conn,
+    const struct io_uring_cqe *cqe)
 {
-	struct torc_reactor *reactor = conn->reactor;
 	uint16_t bid = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
 	int32_t result = cqe->res;
 
@@ -452,36 +456,45 @@ look_closer(struct torc_conn *conn, const struct io_uring_cqe *cqe)
 		receive_ended(conn, result);
 }
 
+/* Bytes in a buffer of their own, and more may follow. */
+static inline bool
+is_usual(const struct torc_net *net, uint32_t flags, uint32_t size)
+{
+	const uint32_t usual = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
+
+	return (flags & (usual | IORING_CQE_F_BUF_MORE)) == usual &&
+	    size > 0 && torc_bufring_whole(&net->buffers,
+	    flags >> IORING_CQE_BUFFER_SHIFT, size);
+}
+
 void
 torc_recv_complete(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe)
 {
-	const uint32_t usual = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
 	struct torc_conn *conn = object;
 	struct torc_fiber *fiber = conn->reader;
-	uint32_t flags = cqe->flags;
 	uint32_t size = (uint32_t)cqe->res;
 
 	/* The quiet send was taken by an enter that is over, and all that it
 	 * said came before this completion: it has sent all. */
-	if (torc_likely(reactor->in_order) &&
-	    (int32_t)(reactor->taken - conn->send_mark) >= 0)
+	if (torc_likely((int32_t)(reactor->proven - conn->send_mark) >= 0))
 		conn->sent_size = 0;
-	if (torc_unlikely(fiber == NULL || (flags & usual) != usual ||
-	    (int32_t)size <= 0 || conn->view_size > 0 ||
-	    conn->first != NULL || fiber->state != TORC_FIBER_PARKED)) {
-		look_closer(conn, cqe);
+	if (torc_unlikely(conn->input != 0 || fiber == NULL ||
+	    fiber->state != TORC_FIBER_PARKED || reactor->current != NULL ||
+	    !is_usual(conn->net, cqe->flags, size))) {
+		look_closer(reactor, conn, cqe);
 		return;
 	}
 	/* What it mostly is: bytes for a fiber that waits for them. */
-	conn->view_bid = flags >> IORING_CQE_BUFFER_SHIFT;
-	conn->view = torc_bufring_take(&conn->net->buffers,
-	    (uint16_t)conn->view_bid, size, flags);
+	conn->view_bid = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+	conn->view = torc_bufring_take_whole(&conn->net->buffers,
+	    conn->view_bid);
 	conn->view_size = size;
 	conn->met = true;
 	reactor->counters->receives++;
 	reactor->counters->received += size;
-	torc_fiber_wake(fiber, 0);
+	fiber->result = (int)size;
+	torc_fiber_switch_to(reactor, fiber);
 }
 
 void
@@ -509,6 +522,10 @@ show(struct torc_conn *conn, struct torc_slice *in)
 	return (int)conn->view_size;
 }
 
+/*
+ * Parks. 0 if there is news; how many bytes were received into an empty view,
+ * if that is all; or a negative errno.
+ */
 static inline int
 park_reader(struct torc_conn *conn, uint64_t deadline)
 {
@@ -567,7 +584,7 @@ take_turns(struct torc_conn *conn)
 	return fiber->cancelled ? -ECANCELED : fiber->result;
 }
 
-/* Whatever is not: nothing in view, and something comes. */
+/* Whatever is not: nothing in view, and bytes come. */
 static __attribute__((noinline)) int
 receive_carefully(struct torc_conn *conn, struct torc_slice *in,
     uint64_t deadline)
@@ -575,7 +592,7 @@ receive_carefully(struct torc_conn *conn, struct torc_slice *in,
 	int rc = torc_recv_news(conn) ? take_turns(conn) :
 	    await_news(conn, deadline);
 
-	if (rc == 0 && conn->view_size > 0 && !torc_recv_news(conn))
+	if (rc > 0)
 		return show(conn, in);
 	if (rc == 0)
 		rc = refresh_view(conn);
@@ -586,14 +603,17 @@ receive_carefully(struct torc_conn *conn, struct torc_slice *in,
 	return conn->error;
 }
 
-/* Everything wrong that a caller of torc_conn_recv() can do. */
-static __attribute__((noinline)) void
-check_reader(const struct torc_conn *conn)
+/* Everything but waiting with nothing in view. */
+static __attribute__((noinline)) int
+receive(struct torc_conn *conn, struct torc_slice *in, uint64_t deadline)
 {
 	torc_require(torc_reactor_of_fiber() == conn->reactor,
 	    "a connection is used on another thread than its reactor's");
 	torc_require(conn->reader == NULL,
 	    "two fibers receive on one connection");
+	if (conn->staged_size > 0)
+		torc_send_staged(conn);
+	return receive_carefully(conn, in, deadline);
 }
 
 int
@@ -601,26 +621,28 @@ torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
     uint64_t deadline)
 {
 	struct torc_reactor *reactor = conn->reactor;
+	struct torc_fiber *fiber = reactor->current;
 	int rc;
 
-	if (torc_unlikely(torc_current != reactor ||
-	    reactor->current == NULL || conn->reader != NULL))
-		check_reader(conn);
-	if (conn->staged_size > 0)
-		torc_send_staged(conn);
-	if (torc_unlikely(torc_recv_news(conn) || conn->view_size > 0 ||
-	    reactor->phase != TORC_PHASE_RUNNING))
-		return receive_carefully(conn, in, deadline);
-	rc = park_reader(conn, deadline);
-	if (torc_unlikely(rc != 0 || conn->news != 0)) {
+	if (torc_unlikely(torc_current != reactor || fiber == NULL ||
+	    conn->reader != NULL || conn->input != 0 ||
+	    reactor->phase != TORC_PHASE_RUNNING ||
+	    !torc_fiber_may_park(reactor, fiber, deadline) ||
+	    (conn->staged_size > 0 && !torc_send_simply(reactor, conn))))
+		return receive(conn, in, deadline);
+	conn->reader = fiber;
+	torc_fiber_park_simply(reactor, deadline);
+	rc = conn->reader->result;
+	conn->reader = NULL;
+	if (torc_unlikely(rc <= 0)) {
 		if (rc == 0)
 			return receive_carefully(conn, in, deadline);
 		show(conn, in);
 		return rc;
 	}
 	in->data = conn->view;
-	in->size = conn->view_size;
-	return (int)conn->view_size;
+	in->size = (uint32_t)rc;
+	return rc;
 }
 
 /* A part of the view, or what lies in no buffer of the kernel's. */

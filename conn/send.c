@@ -232,7 +232,7 @@ send_quietly(struct torc_conn *conn)
 	struct io_uring_sqe *sqe = claim(conn);
 
 	if (sqe != NULL)
-		torc_send_with(conn, sqe);
+		torc_send_with(conn->reactor, conn, sqe);
 }
 
 /* From memory that stays put until the completion. */
@@ -243,7 +243,7 @@ send_loudly(struct torc_conn *conn, const uint8_t *data, uint32_t size)
 
 	if (sqe == NULL)
 		return;
-	torc_send_fill(sqe, conn, data, size, 0);
+	torc_send_fill(sqe, conn, data, size, 0, 0);
 	conn->reactor->counters->loud_sends++;
 	conn->loud = true;
 	conn->loud_size = size;
@@ -264,7 +264,7 @@ send_job(struct torc_conn *conn)
 	sqe = claim(conn);
 	if (sqe == NULL)
 		return;
-	torc_send_fill(sqe, conn, &job->message, 1, 0);
+	torc_send_fill(sqe, conn, &job->message, 1, 0, 0);
 	sqe->opcode = IORING_OP_SENDMSG;
 	conn->reactor->counters->loud_sends++;
 	conn->loud = true;
@@ -340,6 +340,10 @@ abort_loud(struct torc_conn *conn)
 void
 torc_send_advance(struct torc_conn *conn)
 {
+	const struct torc_ring *ring = &conn->reactor->ring;
+
+	if (conn->arming && (int32_t)(ring->sq_taken - conn->arm_mark) >= 0)
+		conn->arming = 0;
 	if (conn->spoiled && !conn->loud)
 		torc_send_discard(conn);
 	if (conn->loud) {

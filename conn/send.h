@@ -9,17 +9,20 @@
 #define TORC_SEND_TAG ((uint64_t)TORC_KIND_SEND << \
 	(TORC_SLOT_BITS + TORC_GENERATION_BITS))
 
-/* A send of `data`. `flags`: MSG_ of send(2). */
+/* A send of `data`. `flags`: IOSQE_; `how`: MSG_ of send(2). */
 static inline void
 torc_send_fill(struct io_uring_sqe *sqe, const struct torc_conn *conn,
-    const void *data, uint32_t size, int flags)
+    const void *data, uint32_t size, uint8_t flags, int how)
 {
-	sqe->opcode = IORING_OP_SEND;
-	sqe->fd = conn->fd;
-	sqe->addr = (uint64_t)data;
-	sqe->len = size;
-	sqe->msg_flags = (uint32_t)(MSG_WAITALL | MSG_NOSIGNAL | flags);
-	sqe->user_data = conn->tag | TORC_SEND_TAG;
+	*sqe = (struct io_uring_sqe) {
+		.opcode = IORING_OP_SEND,
+		.flags = flags,
+		.fd = conn->fd,
+		.addr = (uint64_t)data,
+		.len = size,
+		.msg_flags = (uint32_t)(MSG_WAITALL | MSG_NOSIGNAL | how),
+		.user_data = conn->tag | TORC_SEND_TAG,
+	};
 }
 
 /*
@@ -29,27 +32,28 @@ torc_send_fill(struct io_uring_sqe *sqe, const struct torc_conn *conn,
 static inline bool
 torc_send_may_be_quiet(const struct torc_conn *conn)
 {
-	return conn->sending == 0 && conn->sent_size == 0 &&
-	    (int32_t)(conn->reactor->ring.sq_taken - conn->arm_mark) >= 0;
+	return conn->sending == 0 && conn->submitted == 0;
 }
 
 /* Send what is staged, with `sqe`; torc_send_may_be_quiet(). */
 static inline void
-torc_send_with(struct torc_conn *conn, struct io_uring_sqe *sqe)
+torc_send_with(struct torc_reactor *reactor, struct torc_conn *conn,
+    struct io_uring_sqe *sqe)
 {
-	struct torc_reactor *reactor = conn->reactor;
-	struct torc_chunk *chunk = conn->chunk;
+	uint8_t *data = conn->staged;
 	uint32_t size = conn->staged_size;
+	struct torc_chunk *chunk;
 
-	torc_send_fill(sqe, conn, conn->staged, size, MSG_DONTWAIT);
-	sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+	torc_send_fill(sqe, conn, data, size, IOSQE_CQE_SKIP_SUCCESS,
+	    MSG_DONTWAIT);
 	reactor->counters->quiet_sends++;
 	reactor->counters->sent += size;
-	conn->sent = conn->staged;
+	conn->sent = data;
 	conn->sent_size = size;
 	conn->staged_size = 0;
 	conn->urgent = false;
 	conn->send_mark = reactor->ring.sq_claimed;
+	chunk = conn->chunk;
 	if (chunk != NULL) {
 		chunk->mark = conn->send_mark;
 		chunk->pins--;
@@ -57,19 +61,25 @@ torc_send_with(struct torc_conn *conn, struct io_uring_sqe *sqe)
 	}
 }
 
+/* Send what is staged if that is as simple as it mostly is. */
+static inline bool
+torc_send_simply(struct torc_reactor *reactor, struct torc_conn *conn)
+{
+	struct io_uring_sqe *sqe;
+
+	if (torc_unlikely(!torc_send_may_be_quiet(conn)))
+		return false;
+	sqe = torc_ring_claim_blank(&reactor->ring);
+	if (torc_unlikely(sqe == NULL))
+		return false;
+	torc_send_with(reactor, conn, sqe);
+	return true;
+}
+
 /* Give what is staged to the kernel, as soon as that is possible. */
 static inline void
 torc_send_staged(struct torc_conn *conn)
 {
-	if (torc_likely(torc_send_may_be_quiet(conn))) {
-		struct io_uring_sqe *sqe =
-		    torc_ring_claim(&conn->reactor->ring);
-
-		if (torc_likely(sqe != NULL)) {
-			torc_send_with(conn, sqe);
-			return;
-		}
-	}
 	conn->urgent = true;
 	torc_send_advance(conn);
 }
