@@ -139,6 +139,13 @@ TORC_API void torc_pool_stats(const struct torc_pool *pool,
 TORC_API bool torc_conn_usable(struct torc_conn *conn);
 
 /*
+ * Bytes that one torc_conn_write() takes now without parking. Who writes more
+ * while requests of other fibers are staged flushes first: a flush that does
+ * not end in time harms nobody, but a write takes with it what is staged.
+ */
+TORC_API size_t torc_conn_room(const struct torc_conn *conn);
+
+/*
  * Parks. Send what was written, and lend the socket for writing by other calls
  * than torc's: its descriptor, or the error that torc_conn_write() would have
  * returned. It is a blocking one and stays so. Until torc_conn_give_back(),

@@ -615,6 +615,18 @@ write_carefully(struct torc_conn *conn, const uint8_t *data, size_t size,
 	return rc;
 }
 
+size_t
+torc_conn_room(const struct torc_conn *conn)
+{
+	const uint32_t limit = conn->net->stage_max;
+	const uint32_t room = limit - conn->staged_size;
+
+	torc_reactor_check(conn->reactor);
+	if (conn->slab != NULL)
+		return slab_size(conn->net) - conn->slab_end;
+	return room < limit / 2 ? room : limit / 2;
+}
+
 int
 torc_conn_write(struct torc_conn *conn, const void *data, size_t size,
     uint64_t deadline)

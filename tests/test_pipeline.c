@@ -10,6 +10,7 @@
 
 #include "tests/harness.h"
 
+#include "conn/client.h"
 #include "conn/pipeline.h"
 
 #define LATE torc_after_ms(60000)
@@ -194,6 +195,7 @@ run_scene(void *arg)
 	torc_pipeline_init(&scene->pipeline, conn, scene->kind,
 	    &scene->dropped);
 	line = scene->play(scene);
+	gate_shut = false;	/* also if it does not hold */
 	torc_pipeline_break(&scene->pipeline, -ESHUTDOWN);
 	torc_conn_close(conn, 0);
 	return line;
@@ -468,6 +470,59 @@ who_waits_to_write_reads_what_nobody_else_does(void **state)
 	play(wait_behind_a_large_write, &kind);
 }
 
+/* Each with no time to wait, until nothing more fits: nobody reads. */
+static int
+write_what_fits(struct scene *scene)
+{
+	static char text[1 << 20];
+	struct torc_conn *conn = scene->pipeline.conn;
+	unsigned full = 0;
+
+	line_free(line_new("", 0));
+	gate_shut = true;
+	for (unsigned i = 0; full < 10; i++) {
+		const size_t room = torc_conn_room(conn);
+
+		if (room == 0) {
+			EXPECT(torc_sleep(torc_after_ms(1)) == 0);
+			full++;
+			continue;
+		}
+		full = 0;
+		EXPECT(room <= sizeof(text));
+		EXPECT(torc_conn_write(conn, text, i % 3 == 0 ? room :
+		    1 + i * 7 % room, torc_now()) == 0);
+		torc_conn_push(conn);
+		if (i % 4 == 0)
+			EXPECT(torc_yield() == 0);
+	}
+	EXPECT(torc_conn_write(conn, text, 1, torc_now()) == -ETIMEDOUT);
+	gate_shut = false;
+	return 0;
+}
+
+static int
+write_more_than_fits(struct scene *scene)
+{
+	static const char text[1 << 20];
+	struct torc_conn *conn = scene->pipeline.conn;
+	const size_t room = torc_conn_room(conn);
+
+	line_free(line_new("", 0));
+	EXPECT(room > 0 && room < sizeof(text));
+	EXPECT(torc_conn_write(conn, text, room + 1, torc_now()) ==
+	    -ETIMEDOUT);
+	return 0;
+}
+
+static void
+what_there_is_room_for_is_written_without_a_wait(void **state)
+{
+	(void)state;
+	play(write_what_fits, &kind);
+	play(write_more_than_fits, &kind);
+}
+
 static int
 begin_cancelled(void *arg)
 {
@@ -704,6 +759,8 @@ main(void)
 		    a_reply_that_nobody_waited_for_is_dropped_by_the_next),
 		cmocka_unit_test(
 		    who_waits_to_write_reads_what_nobody_else_does),
+		cmocka_unit_test(
+		    what_there_is_room_for_is_written_without_a_wait),
 		cmocka_unit_test(who_is_over_before_it_begins_writes_nothing),
 		cmocka_unit_test(who_leads_writes_when_its_turn_has_come),
 		cmocka_unit_test(
