@@ -9,7 +9,7 @@
 
 #include "conn/redis/redis.h"
 
-#define SMALL 4096u		/* bytes that are staged without a flush */
+#define SMALL 4096u		/* bytes of a command that is written at once */
 #define GREETING_ARGS 8u
 
 /* ---- Requests ---- */
@@ -159,34 +159,24 @@ static const struct torc_pipeline_kind replies = {
 
 /* ---- Commands ---- */
 
-/* A part of a command, behind what is staged. */
-static int
-put(struct line *line, const void *data, size_t size, uint64_t deadline)
-{
-	if (size == 0)
-		return 0;
-	line->staged += size;
-	return torc_conn_write(line->conn, data, size, deadline);
-}
-
 static int
 put_large(struct line *line, uint64_t deadline,
     const struct torc_redis_command *command)
 {
 	uint8_t head[TORC_RESP_HEAD + 2];
 	size_t size = torc_resp_put_head(head, '*', command->argc);
-	int rc = put(line, head, size, deadline);
+	int rc = torc_conn_write(line->conn, head, size, deadline);
 
 	for (unsigned i = 0; rc == 0 && i < command->argc; i++) {
 		const struct torc_slice *argument = &command->argv[i];
 
 		size = torc_resp_put_head(head, '$', argument->size);
-		rc = put(line, head, size, deadline);
+		rc = torc_conn_write(line->conn, head, size, deadline);
 		if (rc == 0)
-			rc = put(line, argument->data, argument->size,
-			    deadline);
+			rc = torc_conn_write(line->conn, argument->data,
+			    argument->size, deadline);
 		if (rc == 0)
-			rc = put(line, "\r\n", 2, deadline);
+			rc = torc_conn_write(line->conn, "\r\n", 2, deadline);
 	}
 	return rc;
 }
@@ -203,8 +193,8 @@ most_bytes(const struct torc_redis_command *command)
 }
 
 /*
- * What was staged before is sent first if this is not little: a write that
- * has to wait must not fail with others' commands in it.
+ * What was staged before is sent first if there is no room for this: a write
+ * that has to wait must not fail with others' commands in it.
  */
 static int
 put_command(struct line *line, uint64_t deadline,
@@ -214,16 +204,14 @@ put_command(struct line *line, uint64_t deadline,
 	uint8_t bytes[SMALL];
 	int rc = 0;
 
-	if (line->staged + size > SMALL) {
+	if (size > torc_conn_room(line->conn))
 		rc = torc_conn_flush(line->conn, deadline);
-		line->staged = 0;
-	}
 	if (rc < 0)
 		return rc;
 	if (size > sizeof(bytes))
 		return put_large(line, deadline, command);
-	return put(line, bytes, torc_resp_put_command(bytes, command->argc,
-	    command->argv), deadline);
+	return torc_conn_write(line->conn, bytes, torc_resp_put_command(bytes,
+	    command->argc, command->argv), deadline);
 }
 
 static int

@@ -58,7 +58,6 @@ struct line {
 	struct torc_resp_arena scrap;	/* for what nobody asked for */
 	struct torc_redis_reply news;
 	unsigned users;		/* fibers that are in a call */
-	size_t staged;		/* bytes since the last flush, at most */
 	bool retired;		/* takes no new commands */
 	bool mute;		/* cannot be written to */
 	bool aside;		/* a push is being read */

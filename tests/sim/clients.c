@@ -521,6 +521,28 @@ settle(struct ask *ask, int rc)
 
 #define UNWRITTEN 1
 
+/*
+ * Parks. Behind those of others: a write that has to wait may fail, and not
+ * with their requests in it.
+ */
+static int
+put_behind_others(struct torc_conn *conn, const struct head *head,
+    uint64_t deadline)
+{
+	const uint64_t *resumes = &torc_reactor_self()->counters->resumes;
+	const uint64_t before = *resumes;
+	const size_t room = torc_conn_room(conn);
+	const bool fits = sizeof(*head) + head->padding <= room;
+	int rc = fits ? 0 : torc_conn_flush(conn, deadline);
+
+	if (rc == 0)
+		rc = put_question(conn, head, deadline);
+	if (fits && *resumes != before)
+		broken("a write of %zu bytes parks, with room for %zu",
+		    sizeof(*head) + head->padding, room);
+	return rc;
+}
+
 /* Parks. Write it, behind the others'. 0, or it is gone. */
 static int
 submit(struct link *line, struct ask *ask, uint64_t deadline)
@@ -538,11 +560,7 @@ submit(struct link *line, struct ask *ask, uint64_t deadline)
 		settle(ask, torc_pipeline_await(pipeline, &ask->base, 0));
 		return UNWRITTEN;
 	}
-	/* A large write may fail, and not with others' requests in it. */
-	rc = ask->head.padding < 20 ? 0 : torc_conn_flush(line->conn,
-	    deadline);
-	if (rc == 0)
-		rc = put_question(line->conn, &ask->head, deadline);
+	rc = put_behind_others(line->conn, &ask->head, deadline);
 	check_time(deadline, "a write");
 	if (rc == 0) {
 		torc_pipeline_end(pipeline);
@@ -662,10 +680,12 @@ work(void *arg)
 	int rc = 0;
 
 	for (unsigned i = 0; rc != -ECANCELED && i < plan->rounds; i++) {
-		rc = ask_something(client, torc_after_ms(
-		    plan->patience == 0 ? PATIENCE_MS :
+		const bool hasty = plan->patience > 0 &&
+		    (!plan->mixed || peer_draw(3) == 0);
+
+		rc = ask_something(client, torc_after_ms(!hasty ? PATIENCE_MS :
 		    1 + peer_draw(plan->patience)));
-		if (plan->patience == 0 && !is_ending(client))
+		if (!hasty && !is_ending(client))
 			expect(rc == 0 || rc == -ECANCELED,
 			    "a backend that is well answers");
 		/* Within a pause of the pool's, all fail at once. */
@@ -796,6 +816,9 @@ PLAN(rent_until_the_end, .trade = &in_links, .workers = 8, .rounds = 8,
     .stays = true, .pool = { HASTY(4) })
 PLAN(share, .trade = &in_links, .workers = 10, .rounds = 6,
     .cancels = 3, .shared = true, .pool = { .size = 2 })
+PLAN(share_with_the_hasty, .trade = &in_links, .workers = 10, .rounds = 8,
+    .patience = 10, .mixed = true, .cancels = 3, .shared = true,
+    .pool = { .size = 8 })
 PLAN(share_hastily, .trade = &in_links, .workers = 12, .rounds = 8,
     .patience = 100, .cancels = 6, .shared = true, .unruly = true,
     .pool = { HASTY(4) })
@@ -982,6 +1005,8 @@ static const struct scenario of_clients[] = {
 	    .reactors = 2 },
 	{ .name = "pipeline", .handler = serve_well, .fiber = share,
 	    ENOUGH },
+	{ .name = "pipeline among the hasty", .handler = serve_well,
+	    .fiber = share_with_the_hasty, ENOUGH },
 	{ .name = "pipeline in a hurry", .handler = serve_badly,
 	    .fiber = share_hastily },
 	{ .name = "pipeline across reactors", .handler = serve_badly,

@@ -36,6 +36,7 @@ struct plan {
 	unsigned workers;
 	unsigned rounds;	/* of each */
 	unsigned patience;	/* ms of a deadline, at most; 0: PATIENCE_MS */
+	bool mixed;		/* two of three have PATIENCE_MS, and succeed */
 	unsigned cancels;
 	struct torc_pool_config pool;
 	bool shared;		/* many fibers on one connection */

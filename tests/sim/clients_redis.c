@@ -396,6 +396,8 @@ static const struct trade in_redis = {
 /* ---- The table ---- */
 
 PLAN(ask_in_turn, .trade = &in_redis, .workers = 8, .rounds = 6)
+PLAN(ask_among_the_hasty, .trade = &in_redis, .workers = 10, .rounds = 8,
+    .patience = 10, .mixed = true, .cancels = 3)
 PLAN(ask_hastily, .trade = &in_redis, .workers = 10, .rounds = 8,
     .patience = 100, .cancels = 6, .unruly = true, .pool = { HASTY(3) })
 PLAN(ask_in_a_drain, .trade = &in_redis, .workers = 10, .rounds = 8,
@@ -421,6 +423,9 @@ outlast_silence(void *arg)
 const struct scenario of_redis[] = {
 	{ .name = "redis", .handler = serve_redis, .fiber = ask_in_turn,
 	    ENOUGH },
+	{ .name = "redis among the hasty", .handler = serve_redis,
+	    .fiber = ask_among_the_hasty,
+	    .config = { .buffers = 64, .slab_size = 256 } },
 	{ .name = "redis in a hurry", .handler = serve_redis_badly,
 	    .fiber = ask_hastily },
 	{ .name = "redis across reactors", .handler = serve_redis_badly,
