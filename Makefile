@@ -368,8 +368,8 @@ FUZZ_http := conn/http/head.c conn/http/chunks.c conn/http/write.c \
 FUZZ_LIBS_http := -lhttp_parser
 FUZZ_redis := conn/redis/resp.c
 FUZZ_LIBS_redis := -lhiredis
-FUZZ_ringstat := $(addprefix tools/ringstat/,text.c fdinfo.c proc.c \
-	sockets.c page.c) sys/sys.c
+FUZZ_ringstat := $(filter-out %/main.c %/scan.c %/watch.c,$(wildcard \
+	tools/ringstat/*.c)) sys/sys.c
 FUZZ_pg := conn/pg/wire.c conn/pg/write.c conn/pg/values.c conn/pg/auth.c
 FUZZ_LIBS_pg := -lcrypto
 FUZZ_file := conn/file/target.c conn/file/range.c conn/file/coding.c \
@@ -388,6 +388,7 @@ $(foreach f,$(FUZZERS),$(eval $B/tests/fuzz/$f: $(FUZZ_$f)))
 EXTRAS += $(FUZZERS:%=$B/tests/fuzz/%)
 CHECKS += tests/fuzz/replay.sh
 .PHONY: fuzz
+# RINGSTAT_PARSER=NAME in the environment: ringstat's fuzzer, one parser alone.
 fuzz:	# TARGET= SECONDS=: fuzz a target with libFuzzer (CC: clang)
 	$Q mkdir -p $B/fuzz/$(TARGET)
 	$Q $(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined \

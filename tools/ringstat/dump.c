@@ -60,12 +60,24 @@ print_line(FILE *file, struct text line, bool raw)
 	fprintf(file, "  %s\n", escaped);
 }
 
+void
+dump_lines(FILE *file, struct lines *lines, bool raw)
+{
+	struct text line;
+	unsigned count = 0;
+
+	while (count < MAX_LINES && lines_next(lines, &line)) {
+		print_line(file, line, raw);
+		count++;
+	}
+	if (count == MAX_LINES)
+		fputs("  (and more)\n", file);
+}
+
 static void
 print_file(FILE *file, int proc, const char *path, bool raw)
 {
 	struct lines lines;
-	struct text line;
-	unsigned count = 0;
 	int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
 
 	fprintf(file, "/proc/%s:\n", path);
@@ -74,12 +86,7 @@ print_file(FILE *file, int proc, const char *path, bool raw)
 		return;
 	}
 	lines_of_fd(&lines, fd);
-	while (count < MAX_LINES && lines_next(&lines, &line)) {
-		print_line(file, line, raw);
-		count++;
-	}
-	if (count == MAX_LINES)
-		fputs("  (and more)\n", file);
+	dump_lines(file, &lines, raw);
 	close(fd);
 }
 

@@ -11,5 +11,7 @@
  * without memory addresses and user_data unless `raw`.
  */
 void dump_print(FILE *file, const struct sample *sample, bool raw);
+/* Print text of the kernel in the same way, a line for each of its lines. */
+void dump_lines(FILE *file, struct lines *lines, bool raw);
 
 #endif

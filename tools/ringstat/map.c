@@ -269,24 +269,33 @@ is_ring(int fd)
 }
 
 int
-map_read(struct ring *ring, int pidfd, unsigned fd, bool entries)
+map_read_file(struct ring *ring, int fd, bool entries)
 {
 	uint32_t words[WORDS];
+	int rc = read_words(fd, words);
+
+	if (rc < 0)
+		return rc;
+	take_words(ring, words);
+	ring->sources |= SOURCE_MAP;
+	if (entries) {
+		read_sqes(ring, fd);
+		read_cqes(ring, fd);
+		ring->entries_known = true;
+	}
+	return 0;
+}
+
+int
+map_read(struct ring *ring, int pidfd, unsigned fd, bool entries)
+{
 	int stolen = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 	int rc;
 
 	if (stolen < 0)
 		return -errno;
-	rc = is_ring(stolen) ? read_words(stolen, words) : -ESTALE;
-	if (rc == 0) {
-		take_words(ring, words);
-		ring->sources |= SOURCE_MAP;
-		if (entries) {
-			read_sqes(ring, stolen);
-			read_cqes(ring, stolen);
-			ring->entries_known = true;
-		}
-	}
+	rc = is_ring(stolen) ? map_read_file(ring, stolen, entries) :
+	    -ESTALE;
 	close(stolen);
 	return rc;
 }

@@ -20,6 +20,8 @@ int map_open(pid_t pid);
  * words say makes sense then.
  */
 int map_read(struct ring *ring, int pidfd, unsigned fd, bool entries);
+/* As map_read, of a descriptor of our own: any file that can be mapped. */
+int map_read_file(struct ring *ring, int fd, bool entries);
 
 /* The kernel's name of an opcode, or NULL. */
 const char *opcode_name(unsigned opcode);

@@ -127,15 +127,12 @@ proc_read_comm(int proc, pid_t pid, char *comm, size_t size)
 }
 
 char *
-proc_read_cgroup(int proc, pid_t pid)
+proc_parse_cgroup(struct lines *lines)
 {
-	struct lines lines;
 	struct text line;
 	char *path = NULL;
 
-	if (!open_lines(&lines, proc, pid, "cgroup"))
-		return NULL;
-	while (path == NULL && lines_next(&lines, &line)) {
+	while (path == NULL && lines_next(lines, &line)) {
 		/* "0::/path" of version 2; else "4:memory:/path". */
 		bool wanted = text_skip(&line, "0::");
 		const char *at = memchr(line.at, '/', line.size);
@@ -150,6 +147,18 @@ proc_read_cgroup(int proc, pid_t pid)
 		path = must_grow(NULL, line.size + 1, 1);
 		text_copy(line, path, line.size + 1);
 	}
+	return path;
+}
+
+char *
+proc_read_cgroup(int proc, pid_t pid)
+{
+	struct lines lines;
+	char *path;
+
+	if (!open_lines(&lines, proc, pid, "cgroup"))
+		return NULL;
+	path = proc_parse_cgroup(&lines);
 	close(lines.fd);
 	return path;
 }

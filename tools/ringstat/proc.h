@@ -16,12 +16,14 @@ void proc_parse_status(struct process *process, struct lines *lines);
 void proc_parse_limits(struct process *process, struct lines *lines);
 /* The CPU time (us) of the text of a "stat" file, or UNKNOWN; its flags. */
 int64_t proc_parse_stat(struct text text, uint64_t *flags);
+/* The path of a cgroup, to be freed, or NULL. */
+char *proc_parse_cgroup(struct lines *lines);
 
 /* The name of a process, terminated; empty if it has gone. */
 void proc_read_comm(int proc, pid_t pid, char *comm, size_t size);
 /* Name, user, locked memory; what else `want` asks for. */
 void proc_read(int proc, struct process *process, unsigned want);
-/* The path of its cgroup, to be freed, or NULL. */
+/* As proc_parse_cgroup, of a process. */
 char *proc_read_cgroup(int proc, pid_t pid);
 /* A kernel thread, which has no descriptors. */
 bool proc_is_kernel_thread(int proc, pid_t pid);
