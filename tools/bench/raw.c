@@ -57,6 +57,14 @@ line_feeds_64(const uint8_t *data)
 	return bits;
 }
 
+/* The same of `size` bytes, at least WIDTH of them and at most twice that. */
+static inline uint64_t
+line_feeds_of_two(const uint8_t *data, size_t size)
+{
+	return line_feeds(data) |
+	    line_feeds(data + size - WIDTH) << (size - WIDTH);
+}
+
 /* The same of the last `size` bytes before `end`, fewer than 64. */
 static inline uint64_t
 last_line_feeds(const uint8_t *end, size_t size)
@@ -98,6 +106,11 @@ count_heads(const uint8_t *data, size_t size)
 	uint64_t before = 0;	/* the last two bits of the block before */
 	uint64_t feeds;
 
+	if (size - WIDTH <= WIDTH) {	/* as a single request is */
+		feeds = line_feeds_of_two(data, size);
+		add_heads(&heads, data, feeds & feeds << 2);
+		return heads;
+	}
 	for (; size >= 64; data += 64, size -= 64) {
 		feeds = line_feeds_64(data);
 		add_heads(&heads, data, feeds & (feeds << 2 | before));
