@@ -30,6 +30,7 @@ static void
 append(struct torc_pipeline *pipeline, struct torc_request *request)
 {
 	request->next = NULL;
+	request->pipeline = pipeline;
 	if (pipeline->last != NULL)
 		pipeline->last->next = request;
 	else
@@ -258,9 +259,10 @@ torc_pipeline_end(struct torc_pipeline *pipeline)
 
 /* ---- Replies ---- */
 
-int
-torc_pipeline_await(struct torc_pipeline *pipeline,
-    struct torc_request *request, uint64_t deadline)
+/* Parks. Read for all, or wait for who does. 0, -ETIMEDOUT or -ECANCELED. */
+static int
+await_reply(struct torc_pipeline *pipeline, struct torc_request *request,
+    uint64_t deadline)
 {
 	int rc = 0;
 
@@ -268,6 +270,38 @@ torc_pipeline_await(struct torc_pipeline *pipeline,
 		rc = pipeline->reading ?
 		    torc_wait(&request->waiter, deadline) :
 		    lead(pipeline, &request->done, deadline);
+	return rc;
+}
+
+/* In the place of the fiber that writes it. */
+static int
+read_for(void *arg)
+{
+	struct torc_request *request = arg;
+
+	return await_reply(request->pipeline, request, TORC_NEVER);
+}
+
+void
+torc_pipeline_attend(struct torc_pipeline *pipeline,
+    struct torc_request *request)
+{
+	torc_require(request->pipeline == pipeline && request->reader == 0,
+	    "torc_pipeline_attend without torc_pipeline_begin, or twice");
+	if (torc_fiber_spawn(&request->reader, read_for, request) < 0)
+		request->reader = 0;
+}
+
+int
+torc_pipeline_await(struct torc_pipeline *pipeline,
+    struct torc_request *request, uint64_t deadline)
+{
+	int rc;
+
+	if (request->reader != 0)
+		torc_fiber_reap(request->reader, NULL);
+	request->reader = 0;
+	rc = await_reply(pipeline, request, deadline);
 	if (request->done)
 		return request->result;
 	request->abandoned = true;

@@ -6,9 +6,8 @@
  * There is no fiber of its own that reads. One of those who wait leads: it
  * receives, and hands every reply to the request that it belongs to; when it
  * has its own, or its turn to write, the next one leads. So an idle connection
- * costs nothing, and holds no drain up. (Nor does anybody read while the only
- * fiber there is writes: more than `held_max` bytes of replies that it did not
- * wait for are the kernel's, and may keep the backend from reading.)
+ * costs nothing, and holds no drain up. But while the only fiber that there
+ * is writes, nobody reads: see torc_pipeline_attend().
  *
  *	rc = torc_pipeline_begin(pipeline, &request->base, deadline);
  *	if (rc == 0)
@@ -31,6 +30,8 @@
 extern "C" {
 #endif
 
+struct torc_pipeline;
+
 /*
  * A request: the first member of the client's own structure, on the heap,
  * since it may outlive the fiber that made it. All zero at first. Its fields
@@ -39,6 +40,8 @@ extern "C" {
 struct torc_request {
 	struct torc_request *next;
 	struct torc_waiters waiter;	/* its fiber */
+	struct torc_pipeline *pipeline;
+	uint64_t reader;		/* a fiber: torc_pipeline_attend() */
 	int result;
 	bool done;
 	bool abandoned;
@@ -86,6 +89,16 @@ TORC_API void torc_pipeline_init(struct torc_pipeline *pipeline,
  */
 TORC_API int torc_pipeline_begin(struct torc_pipeline *pipeline,
     struct torc_request *request, uint64_t deadline);
+
+/*
+ * Between begin and end: what is written now may not fit into what buffers
+ * there are (it is more than torc_conn_room(), say). Until the request is
+ * awaited, and it must be, a fiber of its own reads when nobody else does:
+ * replies to it that come early, or to those that were given up, would else
+ * keep a backend from reading the rest. If none can be made, nobody reads.
+ */
+TORC_API void torc_pipeline_attend(struct torc_pipeline *pipeline,
+    struct torc_request *request);
 
 /* The request is written: send it with all the others of this turn. */
 TORC_API void torc_pipeline_end(struct torc_pipeline *pipeline);

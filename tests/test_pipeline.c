@@ -153,6 +153,7 @@ struct scene {
 	struct torc_pipeline pipeline;
 	const struct torc_pipeline_kind *kind;
 	unsigned dropped;
+	bool attended;		/* all requests are */
 	unsigned port;
 	int (*play)(struct scene *scene);
 };
@@ -168,6 +169,8 @@ ask(struct scene *scene, const char *text, size_t size, uint64_t deadline)
 		line_free(line);
 		return rc;
 	}
+	if (scene->attended)
+		torc_pipeline_attend(pipeline, &line->base);
 	rc = torc_conn_write(pipeline->conn, line->text, line->size, LATE);
 	if (rc < 0)
 		torc_pipeline_break(pipeline, rc);
@@ -470,6 +473,30 @@ who_waits_to_write_reads_what_nobody_else_does(void **state)
 	play(wait_behind_a_large_write, &kind);
 }
 
+/* As above, but there are no others. */
+static int
+write_alone(struct scene *scene)
+{
+	struct asker writer = { .scene = scene, .times = 1, .size = BALLAST,
+		.deadline = LATE };
+
+	scene->attended = true;
+	gate_shut = true;
+	EXPECT(ask(scene, "#", 1, torc_after_ms(10)) == -ETIMEDOUT);
+	gate_shut = false;
+	EXPECT(start(&writer, 1) == 0);
+	EXPECT(join(&writer, 1) == 0);
+	EXPECT(writer.result == 0 && scene->dropped == 1);
+	return 0;
+}
+
+static void
+while_a_request_is_attended_somebody_reads(void **state)
+{
+	(void)state;
+	play(write_alone, &kind);
+}
+
 /* Each with no time to wait, until nothing more fits: nobody reads. */
 static int
 write_what_fits(struct scene *scene)
@@ -669,7 +696,8 @@ be_broken(struct scene *scene)
 		askers[i] = (struct asker) { .scene = scene, .times = 1,
 			.deadline = TORC_NEVER };
 	EXPECT(start(askers, 3) == 0);
-	EXPECT(scene->pipeline.reading);
+	while (!scene->pipeline.reading || scene->pipeline.writing)
+		EXPECT(torc_yield() == 0);
 	torc_pipeline_break(&scene->pipeline, broken_by);
 	EXPECT(torc_fiber_join(askers[0].id, NULL, torc_after_ms(10000)) == 0);
 	EXPECT(join(&askers[1], 2) == 0);
@@ -699,6 +727,24 @@ an_end_of_a_write_s_own_is_another_one_for_those_who_wait(void **state)
 		broken_by = ends[i];
 		play(be_broken, &kind);
 	}
+}
+
+static int
+attend_all(struct scene *scene)
+{
+	scene->attended = true;
+	EXPECT(ask_together(scene) == 0);
+	EXPECT(give_up(scene, true) == 0);
+	EXPECT(be_broken(scene) == 0);
+	return 0;
+}
+
+static void
+attended_requests_are_answered_given_up_and_broken_as_others(void **state)
+{
+	(void)state;
+	broken_by = broken_with = -EPIPE;
+	play(attend_all, &kind);
 }
 
 static int
@@ -759,6 +805,9 @@ main(void)
 		    a_reply_that_nobody_waited_for_is_dropped_by_the_next),
 		cmocka_unit_test(
 		    who_waits_to_write_reads_what_nobody_else_does),
+		cmocka_unit_test(while_a_request_is_attended_somebody_reads),
+		cmocka_unit_test(
+		    attended_requests_are_answered_given_up_and_broken_as_others),
 		cmocka_unit_test(
 		    what_there_is_room_for_is_written_without_a_wait),
 		cmocka_unit_test(who_is_over_before_it_begins_writes_nothing),
