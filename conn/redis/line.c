@@ -244,6 +244,18 @@ line_write(struct line *line, uint64_t deadline, const struct batch *batch)
 	return rc;
 }
 
+/* Whether it may have to wait for the server to read. */
+static bool
+is_large(const struct line *line, const struct batch *batch)
+{
+	const size_t room = torc_conn_room(line->conn);
+	size_t size = 0;
+
+	for (unsigned i = 0; i < batch->count && size <= room; i++)
+		size += most_bytes(&batch->commands[i]);
+	return size > room;
+}
+
 /* Nobody waits for it any more; it keeps its place. */
 static void
 give_up(struct line *line, struct request *request)
@@ -270,6 +282,8 @@ submit(struct line *line, struct request *request, uint64_t deadline,
 		rc = -EPIPE;
 	} else {
 		*sent = true;
+		if (is_large(line, batch))
+			torc_pipeline_attend(pipeline, &request->base);
 		rc = line_write(line, deadline, batch);
 	}
 	/* The replies of those who were before may still come. */

@@ -560,6 +560,8 @@ submit(struct link *line, struct ask *ask, uint64_t deadline)
 		settle(ask, torc_pipeline_await(pipeline, &ask->base, 0));
 		return UNWRITTEN;
 	}
+	if (ask->head.padding > 100)
+		torc_pipeline_attend(pipeline, &ask->base);
 	rc = put_behind_others(line->conn, &ask->head, deadline);
 	check_time(deadline, "a write");
 	if (rc == 0) {
@@ -816,6 +818,8 @@ PLAN(rent_until_the_end, .trade = &in_links, .workers = 8, .rounds = 8,
     .stays = true, .pool = { HASTY(4) })
 PLAN(share, .trade = &in_links, .workers = 10, .rounds = 6,
     .cancels = 3, .shared = true, .pool = { .size = 2 })
+PLAN(share_with_few, .trade = &in_links, .workers = 2, .rounds = 40,
+    .patience = 20, .mixed = true, .shared = true, .pool = { .size = 8 })
 PLAN(share_with_the_hasty, .trade = &in_links, .workers = 10, .rounds = 8,
     .patience = 10, .mixed = true, .cancels = 3, .shared = true,
     .pool = { .size = 8 })
@@ -1005,6 +1009,8 @@ static const struct scenario of_clients[] = {
 	    .reactors = 2 },
 	{ .name = "pipeline", .handler = serve_well, .fiber = share,
 	    ENOUGH },
+	{ .name = "pipeline of two", .handler = serve_well,
+	    .fiber = share_with_few, ENOUGH },
 	{ .name = "pipeline among the hasty", .handler = serve_well,
 	    .fiber = share_with_the_hasty, ENOUGH },
 	{ .name = "pipeline in a hurry", .handler = serve_badly,

@@ -396,6 +396,7 @@ static const struct trade in_redis = {
 /* ---- The table ---- */
 
 PLAN(ask_in_turn, .trade = &in_redis, .workers = 8, .rounds = 6)
+PLAN(ask_as_one, .trade = &in_redis, .workers = 1, .rounds = 40)
 PLAN(ask_among_the_hasty, .trade = &in_redis, .workers = 10, .rounds = 8,
     .patience = 10, .mixed = true, .cancels = 3)
 PLAN(ask_hastily, .trade = &in_redis, .workers = 10, .rounds = 8,
@@ -422,6 +423,8 @@ outlast_silence(void *arg)
 
 const struct scenario of_redis[] = {
 	{ .name = "redis", .handler = serve_redis, .fiber = ask_in_turn,
+	    ENOUGH },
+	{ .name = "redis for one", .handler = serve_redis, .fiber = ask_as_one,
 	    ENOUGH },
 	{ .name = "redis among the hasty", .handler = serve_redis,
 	    .fiber = ask_among_the_hasty,
