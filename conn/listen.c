@@ -127,6 +127,7 @@ arm(struct torc_listener *listener)
 	sqe->accept_flags = SOCK_CLOEXEC;
 	sqe->user_data = accept_tag(listener);
 	listener->armed = true;
+	reactor->counters->accept_arms++;
 }
 
 static void
@@ -327,6 +328,9 @@ torc_accept_complete(struct torc_reactor *reactor, void *object,
 	if (cqe->flags & IORING_CQE_F_MORE)
 		return;
 	listener->armed = false;
+	reactor->counters->accept_ends++;
+	if (cqe->res < 0 && cqe->res != -ECANCELED)
+		reactor->counters->accept_failures++;
 	if (listener->closing)
 		torc_reactor_later(reactor, &listener->todo);
 	else

@@ -305,6 +305,7 @@ torc_recv_arm(struct torc_conn *conn)
 	conn->arm_mark = reactor->ring.sq_claimed;
 	conn->arming = 1;
 	conn->armed = true;
+	reactor->counters->receive_arms++;
 	conn->cancelling = false;
 }
 
@@ -417,6 +418,7 @@ receive_ended(struct torc_conn *conn, int32_t result)
 		torc_reactor_later(net->reactor, &conn->todo);
 		return;
 	default:
+		net->reactor->counters->receive_failures++;
 		end_input(conn, result);
 	}
 }

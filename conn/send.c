@@ -386,6 +386,7 @@ finish_quiet(struct torc_conn *conn, int32_t result)
 	conn->reactor->counters->sent -= size;
 	conn->sent_size = 0;
 	if (result < 0 && result != -EAGAIN && result != -EINTR) {
+		conn->reactor->counters->send_failures++;
 		torc_send_spoil(conn, result);
 		return;
 	}
@@ -419,6 +420,7 @@ finish_loud(struct torc_conn *conn, int32_t result)
 {
 	conn->loud = false;
 	if (result < 0 && result != -EINTR && result != -EAGAIN) {
+		conn->reactor->counters->send_failures++;
 		torc_send_spoil(conn, result);
 		return;
 	}

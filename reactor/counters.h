@@ -50,6 +50,15 @@ struct torc_counters {
 	uint64_t loud_sends;	/* with one */
 	uint64_t sent;		/* bytes */
 	uint64_t short_sends;	/* the peer did not read fast enough */
+
+	/* Accepts and receives bring many completions each. */
+	uint64_t accept_arms;	/* submitted ... */
+	uint64_t accept_ends;	/* ... and over, for whatever reason */
+	uint64_t accept_failures;	/* ... of them, with an error */
+	uint64_t receive_arms;
+	uint64_t receive_failures;	/* ended with an error: no buffer is
+					 * none */
+	uint64_t send_failures;	/* ended with an error: a short one is none */
 };
 
 #endif

@@ -211,6 +211,11 @@ counters_in_the_page_are_those_of_the_reactor(void **state)
 	truth = server_counters(&server);
 	page = read_page();
 	assert_int_equal(page.counter.accepts, 1);
+	assert_int_equal(page.counter.accept_arms, 1);
+	assert_int_equal(page.counter.accept_ends, 0);
+	assert_int_equal(page.counter.receive_arms, 1);
+	assert_int_equal(page.counter.receive_failures, 0);
+	assert_int_equal(page.counter.send_failures, 0);
 	assert_int_equal(page.counter.received, 100);
 	assert_int_equal(page.counter.sent, 100);
 	assert_int_equal(page.counter.receives, truth.receives);
@@ -218,6 +223,79 @@ counters_in_the_page_are_those_of_the_reactor(void **state)
 	    truth.quiet_sends + truth.loud_sends);
 	assert_true(page.counter.turns >= truth.turns);
 	close(client);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+/* Until it fails. */
+static int
+flood(struct torc_conn *conn, void *arg)
+{
+	static const uint8_t bytes[1u << 16];
+
+	(void)arg;
+	while (torc_conn_write(conn, bytes, sizeof(bytes), TORC_NEVER) >= 0)
+		continue;
+	return -1;
+}
+
+static bool
+receives_have_failed(struct torc_reactor *reactor, void *arg)
+{
+	(void)arg;
+	return reactor->counters->receive_failures > 0;
+}
+
+static bool
+sends_have_failed(struct torc_reactor *reactor, void *arg)
+{
+	(void)arg;
+	return reactor->counters->send_failures > 0;
+}
+
+static bool
+has_sent(struct torc_reactor *reactor, void *arg)
+{
+	(void)arg;
+	return reactor->counters->sent > 0;
+}
+
+static void
+a_reset_is_a_failed_receive_and_a_fin_is_none(void **state)
+{
+	struct server server;
+	int client;
+
+	(void)state;
+	server_start(&server, NULL, echo_handler, NULL);
+	client = client_open(server.port);
+	client_echo(client, "0123456789");
+	close(client);
+	assert_true(server_await_connections(&server, 0));
+	assert_int_equal(server_counters(&server).receive_failures, 0);
+	client = client_open(server.port);
+	client_echo(client, "0123456789");
+	client_reset(client);
+	assert_true(server_await(&server, receives_have_failed, NULL, 5000));
+	assert_int_equal(read_page().counter.receive_failures, 1);
+	assert_int_equal(read_page().counter.receive_arms, 2);
+	assert_int_equal(read_page().counter.send_failures, 0);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
+a_reset_in_the_middle_of_a_send_is_a_failed_send(void **state)
+{
+	struct server server;
+	int client;
+
+	(void)state;
+	server_start(&server, NULL, flood, NULL);
+	client = client_open(server.port);
+	assert_true(server_await(&server, has_sent, NULL, 5000));
+	assert_int_equal(read_page().counter.send_failures, 0);
+	client_reset(client);
+	assert_true(server_await(&server, sends_have_failed, NULL, 5000));
+	assert_true(read_page().counter.send_failures >= 1);
 	assert_int_equal(server_stop(&server), 0);
 }
 
@@ -629,6 +707,8 @@ main(void)
 	    CLAIM(the_page_names_the_ring_the_thread_and_the_limits_of_its_reactor),
 		CLAIM(parts_lie_where_the_page_says_and_do_not_overlap),
 		CLAIM(counters_in_the_page_are_those_of_the_reactor),
+		CLAIM(a_reset_is_a_failed_receive_and_a_fin_is_none),
+		CLAIM(a_reset_in_the_middle_of_a_send_is_a_failed_send),
 		CLAIM(connections_in_the_page_are_those_that_are_open),
 		CLAIM(operations_are_counted_by_opcode_with_those_that_failed),
 		CLAIM(an_operation_in_flight_is_submitted_and_not_completed),
