@@ -159,9 +159,13 @@ begin(struct torc_http *http, struct answer *answer, uint64_t deadline)
 	    (unknown && !http->chunked && !http->silent);
 	if (http->silent)
 		answer->size = 0;
+	/* While this waits, a fiber that reads the body must not answer. */
+	http->output = OUTPUT_BEGUN;
 	rc = put_answer(http, answer, deadline);
-	if (rc < 0)
+	if (rc < 0 && http->output == OUTPUT_BEGUN) {
+		http->output = OUTPUT_DUE;
 		http->last = was_last;
+	}
 	return rc;
 }
 
@@ -175,10 +179,8 @@ torc_http_begin(struct torc_http *http, unsigned status,
 	};
 	int rc = begin(http, &answer, deadline);
 
-	if (rc == 0) {
-		http->output = OUTPUT_BEGUN;
+	if (rc == 0)
 		http->promised = length;
-	}
 	return rc;
 }
 
