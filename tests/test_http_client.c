@@ -170,7 +170,7 @@ end_client(void *arg)
 }
 
 static void
-start(script *what)
+start_with(script *what, torc_handler *handler)
 {
 	static char address[64];
 	const struct torc_config small = { .buffer_size = 4096 };
@@ -184,9 +184,15 @@ start(script *what)
 		.answer_ms = 20000,
 		.body_ms = 20000,
 	};
-	server_start(&server, &small, echo_handler, NULL);
+	server_start(&server, &small, handler, NULL);
 	server_call(&server, make_client, &config);
 	assert_non_null(client);
+}
+
+static void
+start(script *what)
+{
+	start_with(what, echo_handler);
 }
 
 static void
@@ -1126,6 +1132,145 @@ a_configuration_that_cannot_be_is_refused_in_words(void **state)
 	stop();
 }
 
+/* ---- Forwarding: tests/proxy.sh has what goes well ---- */
+
+static bool tight;	/* the server's sockets take little unsent */
+
+static int
+forward(struct torc_conn *conn, void *arg)
+{
+	const struct torc_http_field added = {
+		torc_http_text("X-Forwarded-For"), torc_http_text("here"),
+	};
+	struct torc_http http;
+	const int little = 1;
+
+	(void)arg;
+	if (tight)
+		setsockopt(torc_conn_fd(conn), SOL_SOCKET, SO_SNDBUF, &little,
+		    sizeof(little));
+	torc_http_open(&http, conn, NULL);
+	while (torc_http_recv(&http, TORC_NEVER) > 0)
+		torc_http_forward(&http, client, "1.1 test", &added, 1,
+		    TORC_NEVER);
+	return torc_http_result(&http);
+}
+
+/* What the proxy answers to a request without its body. */
+static const char *
+get_through(int fd, const char *request)
+{
+	static char reply[4096];
+	ssize_t got;
+
+	client_send(fd, request, strlen(request));
+	do {
+		got = recv(fd, reply, sizeof(reply) - 1, 0);
+	} while (got < 0 && errno == EINTR);
+	assert_true(got > 0);
+	reply[got] = '\0';
+	return reply;
+}
+
+static bool
+give_whole_head(int fd, unsigned nth, const char *head)
+{
+	char text[8400];
+
+	(void)nth;
+	if (strncmp(head, "GET /bad", 8) == 0) {
+		say(fd, "HTTP/1.1 OK\r\n\r\n");
+		return false;
+	}
+	snprintf(text, sizeof(text), OK "Connection: x-ours\r\nX-Ours: 1\r\n"
+	    "Keep-Alive: 5\r\nVia: 1.0 old\r\n" CL "%zu\r\n\r\n%s",
+	    strlen(head), head);
+	say(fd, text);
+	return true;
+}
+
+static void
+what_is_forwarded_has_the_fields_of_its_hop_and_no_others(void **state)
+{
+	int fd;
+
+	(void)state;
+	start_with(give_whole_head, forward);
+	fd = client_open(server.port);
+	assert_string_equal(get_through(fd, "GET http://b/x HTTP/1.1\r\n"
+	    "Host: b\r\nTE: gzip\r\nConnection: x-mine\r\nX-Mine: 1\r\n"
+	    "X-Forwarded-For: there\r\nUpgrade: h2c\r\n\r\n"),
+	    OK "Via: 1.0 old\r\nVia: 1.1 test\r\n" CL "90\r\n\r\n"
+	    "GET /x HTTP/1.1\r\nX-Forwarded-For: there\r\n"
+	    "Via: 1.1 test\r\nX-Forwarded-For: here\r\nHost: b\r\n\r\n");
+	assert_string_equal(get_through(fd,
+	    "GET /bad HTTP/1.1\r\nHost: a\r\n\r\n"),
+	    "HTTP/1.1 502 Bad Gateway\r\n" CL "0\r\n\r\n");
+	/* The connection to the client is none the worse. */
+	assert_non_null(strstr(get_through(fd,
+	    "GET /y HTTP/1.1\r\nHost: a\r\n\r\n"), "GET /y HTTP/1.1"));
+	close(fd);
+	stop();
+}
+
+/* An answer before the request's body, with more than a socket takes. */
+static bool
+answer_with_large_head(int fd, unsigned nth, const char *head)
+{
+	static char value[60001];
+
+	(void)nth;
+	(void)head;
+	memset(value, 'v', sizeof(value) - 1);
+	say(fd, OK "X: ");
+	say(fd, value);
+	say(fd, "\r\n" CL "0\r\n\r\n");
+	atomic_fetch_add(&origin.said, 1);
+	await_end(fd);
+	return false;
+}
+
+/* A connection to the server that takes next to nothing unread. */
+static int
+open_small(void)
+{
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t)server.port),
+	};
+	const int little = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
+	assert_int_equal(connect(fd, (const struct sockaddr *)&address,
+	    sizeof(address)), 0);
+	return fd;
+}
+
+/* Who reads no answer, and ends in the middle of the body. */
+static void
+a_client_that_ends_while_it_is_answered_is_not_answered_twice(void **state)
+{
+	static const char post[] = "POST / HTTP/1.1\r\nHost: a\r\n" CL
+	    "10\r\n\r\n12345";
+	int fd;
+
+	(void)state;
+	tight = true;
+	start_with(answer_with_large_head, forward);
+	server_fiber(&server, end_client, NULL);
+	config.head_max = 65536;
+	server_call(&server, make_client, &config);
+	fd = open_small();
+	client_send(fd, post, sizeof(post) - 1);
+	await(&origin.said, 1);
+	pause_ms(200);		/* until the answer waits for us */
+	shutdown(fd, SHUT_WR);
+	assert_true(server_await_connections(&server, 0));
+	close(fd);
+	stop();
+}
+
 int
 main(void)
 {
@@ -1158,6 +1303,10 @@ main(void)
 		cmocka_unit_test(
 		    bodies_of_requests_are_streamed_with_and_without_a_length),
 		cmocka_unit_test(bodies_stream_in_both_directions_at_once),
+		cmocka_unit_test(
+		    what_is_forwarded_has_the_fields_of_its_hop_and_no_others),
+		cmocka_unit_test(
+		    a_client_that_ends_while_it_is_answered_is_not_answered_twice),
 		cmocka_unit_test(
 		    a_connection_whose_request_was_not_sent_whole_is_given_up),
 		cmocka_unit_test(

@@ -490,6 +490,29 @@ TORC_API bool torc_http_call_over(const struct torc_http_call *call);
  */
 TORC_API void torc_http_call_end(struct torc_http_call *call);
 
+/* ---- Proxies ---- */
+
+#define TORC_HTTP_ADDED 8	/* fields, at most */
+
+/*
+ * Parks. Pass the request on to an origin, and its answer back. Bodies go
+ * through as they come, no faster than the other side takes them, and an
+ * answer may come before all of the request did. Fields that are meant for one
+ * hop stay behind (RFC 9110, 7.6.1), Host does not; Via with `via`, which is
+ * "1.1 " and a name, goes both ways; `added`, such as X-Forwarded-For, to the
+ * origin, behind what the request has of these. `body_max` and the times are
+ * those of the server's and of the client's configuration.
+ *
+ * 0, or what went wrong on either side; then the peer was told, if nothing had
+ * been answered: 503, the origin cannot be reached; 504, it is too slow; 502,
+ * its answer cannot be used. It is for those who keep a log: whether there is
+ * another request, torc_http_recv() knows.
+ */
+TORC_API int torc_http_forward(struct torc_http *http,
+    struct torc_http_client *origin, const char *via,
+    const struct torc_http_field *added, unsigned added_count,
+    uint64_t deadline);
+
 #ifdef __cplusplus
 }
 #endif
