@@ -46,7 +46,7 @@ struct torc_op_slot {
  * Start an op whose `sqe` and `done` are set and everything else zero. 0, or
  * -ENOBUFS when `ops` are in flight, -ESHUTDOWN when the reactor is stopping.
  */
-int torc_op_start(struct torc_reactor *reactor, struct torc_op *op);
+TORC_BESIDE int torc_op_start(struct torc_reactor *reactor, struct torc_op *op);
 
 /*
  * Ask the kernel to give up an op that was started. It ends as every op does:
@@ -58,7 +58,7 @@ void torc_op_cancel(struct torc_op *op);
  * Parks. Run one operation to its end: its result, or -ETIMEDOUT or
  * -ECANCELED after it was cancelled and has ended.
  */
-int torc_op_await(struct torc_reactor *reactor,
+TORC_BESIDE int torc_op_await(struct torc_reactor *reactor,
     const struct io_uring_sqe *sqe, uint64_t deadline);
 
 /* The kinds of completions that ops have. */

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sys/trap.h"
+
 struct io_uring_params;
 struct sockaddr;
 
@@ -34,10 +36,10 @@ int torc_sys_protect(void *address, size_t size, int prot);
 int torc_sys_resident(void *address, size_t size, uint8_t *pages);
 
 /* Zeroed memory, or NULL. The only allocator of the core. */
-void *torc_sys_alloc(size_t size);
-void torc_sys_free(void *memory);
+TORC_BESIDE void *torc_sys_alloc(size_t size);
+TORC_BESIDE void torc_sys_free(void *memory);
 
-int torc_sys_close(int fd);
+TORC_BESIDE int torc_sys_close(int fd);
 int torc_sys_read(int fd, void *data, size_t size);
 int torc_sys_write(int fd, const void *data, size_t size);
 int torc_sys_eventfd(void);
@@ -49,7 +51,7 @@ int torc_sys_resize(int fd, uint64_t size);
 int torc_sys_seal(int fd, int seals);
 int torc_sys_unlink(const char *path);
 /* getdents64(2): how many bytes of entries it wrote; 0 after the last. */
-int torc_sys_list(int fd, void *entries, size_t size);
+TORC_BESIDE int torc_sys_list(int fd, void *entries, size_t size);
 /* 1: `path` is a socket; 0: it is something else. */
 int torc_sys_is_socket(const char *path);
 
@@ -66,14 +68,15 @@ int torc_sys_accept_now(int fd);
  * takes at once, or -EAGAIN; 0 at the end of the file. Never raises SIGPIPE.
  * May wait for the disk: see torc_sys_at_hand().
  */
-int torc_sys_send_file(int socket, int file, uint64_t offset, size_t size);
+TORC_BESIDE int torc_sys_send_file(int socket, int file, uint64_t offset,
+    size_t size);
 /*
  * Read a byte of a file without waiting for its disk: 1; 0: there is none;
  * -EAGAIN: it would have to wait; -EOPNOTSUPP: the file system cannot tell.
  */
-int torc_sys_at_hand(int file, uint64_t offset);
+TORC_BESIDE int torc_sys_at_hand(int file, uint64_t offset);
 /* From here on, let calls on a file wait that would have to. */
-int torc_sys_set_blocking(int fd);
+TORC_BESIDE int torc_sys_set_blocking(int fd);
 int torc_sys_shutdown(int fd, int how);
 /* Bytes that the peer of a socket has not acknowledged. */
 int torc_sys_unsent(int fd);

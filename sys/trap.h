@@ -5,8 +5,15 @@
 #ifndef TORC_SYS_TRAP_H
 #define TORC_SYS_TRAP_H
 
+/*
+ * What the static libraries of clients use of libtorc.so, though it is not for
+ * users: it changes with each version.
+ */
+#define TORC_BESIDE __attribute__((visibility("default")))
+
 /* Write "torc: FILE:LINE: TEXT" to standard error and abort. Any thread. */
-_Noreturn void torc_trap(const char *file, int line, const char *text);
+TORC_BESIDE _Noreturn void torc_trap(const char *file, int line,
+    const char *text);
 
 #define torc_likely(condition) __builtin_expect(!!(condition), 1)
 #define torc_unlikely(condition) __builtin_expect(!!(condition), 0)

@@ -1,21 +1,22 @@
 /*
  * file.c - operations on files, on the ring.
  */
-#include "conn/file/torc_file.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 
+#include "conn/file/site.h"
 #include "reactor/op.h"
 #include "sys/sys.h"
 
 #define PART_MAX 0x7ffff000u	/* bytes that one read or write transfers */
 
-static int
-await(const struct io_uring_sqe *sqe, uint64_t deadline)
+int
+torc_file_await(const struct io_uring_sqe *sqe, uint64_t deadline)
 {
-	return torc_op_await(torc_reactor_of_fiber(), sqe, deadline);
+	torc_require(torc_fiber_self() != 0,
+	    "a call that parks was made outside a fiber");
+	return torc_op_await(torc_reactor_self(), sqe, deadline);
 }
 
 static struct io_uring_sqe
@@ -43,7 +44,7 @@ torc_file_open(int directory, const char *path, int flags, unsigned mode,
 
 	sqe.off = (uint64_t)&how;
 	sqe.len = sizeof(how);
-	return await(&sqe, deadline);
+	return torc_file_await(&sqe, deadline);
 }
 
 /* ---- Closing ---- */
@@ -91,13 +92,13 @@ transfer(unsigned opcode, int fd, const void *data, size_t size,
 		.len = size < PART_MAX ? (uint32_t)size : PART_MAX,
 		.off = offset,
 	};
-	int rc = await(&sqe, deadline);
+	int rc = torc_file_await(&sqe, deadline);
 
 	/* Some file systems say so where they would have to wait: a thread of
 	 * the kernel's may wait. */
 	if (rc == -ENOMEM || rc == -EAGAIN) {
 		sqe.flags = IOSQE_ASYNC;
-		rc = await(&sqe, deadline);
+		rc = torc_file_await(&sqe, deadline);
 	}
 	return rc;
 }
@@ -148,7 +149,7 @@ torc_file_sync(int fd, bool data_only, uint64_t deadline)
 		.fsync_flags = data_only ? IORING_FSYNC_DATASYNC : 0,
 	};
 
-	return await(&sqe, deadline);
+	return torc_file_await(&sqe, deadline);
 }
 
 /* ---- Names ---- */
@@ -163,7 +164,7 @@ torc_file_rename(int from_directory, const char *from, int to_directory,
 	sqe.len = (uint32_t)to_directory;
 	sqe.off = (uint64_t)to;
 	sqe.rename_flags = flags;
-	return await(&sqe, deadline);
+	return torc_file_await(&sqe, deadline);
 }
 
 int
@@ -173,7 +174,7 @@ torc_file_unlink(int directory, const char *path, int flags,
 	struct io_uring_sqe sqe = on_path(IORING_OP_UNLINKAT, directory, path);
 
 	sqe.unlink_flags = (uint32_t)flags;
-	return await(&sqe, deadline);
+	return torc_file_await(&sqe, deadline);
 }
 
 int
@@ -183,5 +184,5 @@ torc_file_mkdir(int directory, const char *path, unsigned mode,
 	struct io_uring_sqe sqe = on_path(IORING_OP_MKDIRAT, directory, path);
 
 	sqe.len = mode;
-	return await(&sqe, deadline);
+	return torc_file_await(&sqe, deadline);
 }

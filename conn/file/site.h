@@ -10,6 +10,13 @@
 #include "conn/http/torc_http.h"
 #include "reactor/list.h"
 
+struct io_uring_sqe;
+
+/* ---- file.c ---- */
+
+/* Parks. Run one operation to its end, as torc_op_await(). */
+int torc_file_await(const struct io_uring_sqe *sqe, uint64_t deadline);
+
 /* ---- target.c ---- */
 
 #define TORC_FILE_PATH_MAX 1024u

@@ -2,13 +2,12 @@
  * stat.c - what is known of a file. Alone here, since the kernel's header that
  * has statx(2) and libc's that have files define the same names.
  */
-#include "conn/file/torc_file.h"
-
 #include <linux/fcntl.h>
 #include <linux/stat.h>
 #include <sys/sysmacros.h>
 
-#include "reactor/op.h"
+#include "conn/file/site.h"
+#include "sys/uapi.h"
 
 static struct timespec
 time_of(struct statx_timestamp from)
@@ -31,7 +30,7 @@ torc_file_stat_at(int directory, const char *path, int flags,
 		.len = STATX_BASIC_STATS,
 		.statx_flags = (uint32_t)flags,
 	};
-	int rc = torc_op_await(torc_reactor_of_fiber(), &sqe, deadline);
+	int rc = torc_file_await(&sqe, deadline);
 
 	if (rc < 0)
 		return rc;
