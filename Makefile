@@ -164,7 +164,7 @@ $(TEST_BINS): $B/tests/bin/%: $B/tests/%.o $B/tests/harness.o \
 # What `make check` runs besides them: programs, and scripts.
 EXTRAS :=
 CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
-	tests/gates.sh tests/valgrind.sh tests/quote.sh)
+	tests/gates.sh tests/valgrind.sh tests/quote.sh tests/pkgconfig.sh)
 
 # ---- The proofs of the barriers ----
 # On real threads, and in all ways that there are: there the sanitizer's calls
@@ -515,6 +515,27 @@ STATIC_CC := $(if $(findstring musl,$(CC)),$(CC),musl-gcc)
 .PHONY: static-programs
 static-programs: $B/lib/libtorc.a $(EXAMPLES:%=$B/bin/%) $B/bin/ringstat
 
+# What pkg-config says of the libraries. Those of clients are static, so that
+# what they need is linked with them; and they use parts of torc that change
+# with each version.
+PC_WHAT_torc := io_uring runtime
+PC_MORE_torc := 'Libs.private: -pthread'
+PC_WHAT_torc-http := HTTP/1.1 for torc
+PC_MORE_torc-http := 'Requires: torc = $(VERSION)'
+PC_WHAT_torc-redis := client of Redis for torc
+PC_MORE_torc-redis := 'Requires: torc = $(VERSION)'
+PC_WHAT_torc-pg := client of PostgreSQL for torc
+PC_MORE_torc-pg := 'Requires: torc = $(VERSION) libcrypto'
+PC_WHAT_torc-file := files, and a server of them, for torc
+PC_MORE_torc-file := 'Requires: torc-http = $(VERSION)'
+define install_pc
+	printf '%s\n' 'Name: $c' 'Description: $(PC_WHAT_$c)' \
+		'Version: $(VERSION)' 'Cflags: -I$(INCLUDEDIR)' \
+		'Libs: -L$(LIBDIR) -l$c' $(PC_MORE_$c) \
+		> $(DESTDIR)$(LIBDIR)/pkgconfig/$c.pc
+
+endef
+
 install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR= DATADIR= MANDIR=
 	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)
@@ -523,10 +544,7 @@ install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR= DATADIR= MANDIR=
 		$(DESTDIR)$(LIBDIR)/libtorc.so.$(VERSION)
 	ln -sfn libtorc.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libtorc.so.0
 	ln -sfn libtorc.so.0 $(DESTDIR)$(LIBDIR)/libtorc.so
-	printf '%s\n' 'Name: torc' 'Description: io_uring runtime' \
-		'Version: $(VERSION)' 'Cflags: -I$(INCLUDEDIR)' \
-		'Libs: -L$(LIBDIR) -ltorc' 'Libs.private: -pthread' \
-		> $(DESTDIR)$(LIBDIR)/pkgconfig/torc.pc
+	$(foreach c,torc $(CLIENTS:%=torc-%),$(install_pc))
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(MANDIR)/man1 \
 		$(DESTDIR)$(DATADIR)/ringstat \
 		$(DESTDIR)$(DATADIR)/bash-completion/completions \

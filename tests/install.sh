@@ -29,6 +29,7 @@ missing() {
 		/bin/nc.openbsd netcat-openbsd
 		nginx nginx-light
 		perf linux-perf
+		pkg-config pkgconf
 		promtool prometheus
 		python3 python3
 		/usr/lib/python3/dist-packages/jsonschema python3-jsonschema
