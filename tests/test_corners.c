@@ -428,7 +428,6 @@ an_op_that_ends_while_its_cancel_waits_for_room_ends_once(void **state)
 	end_with(&probe, POLLIN);
 }
 
-/* A01: outstanding until a completion without F_MORE. */
 /*
  * As it is with a read that a disk has: it ends when it ends, and nobody works
  * meanwhile.
@@ -454,6 +453,30 @@ a_cancel_that_is_never_found_is_repeated_but_not_in_every_turn(void **state)
 	end_with(&probe, -ECANCELED);
 }
 
+/* Nobody else would end it, and the reactor ends with its last request. */
+static void
+a_cancel_of_an_accept_that_is_not_found_is_repeated(void **state)
+{
+	const uint64_t end = now_ms() + WAIT_MS;
+	int fd;
+
+	(void)state;
+	start(NULL, echo_handler, NULL);
+	fd = client_open(server.port);
+	client_echo(fd, "it accepts");
+	close(fd);
+	assert_true(server_await_connections(&server, 0));
+	atomic_store(&misses, 0);
+	atomic_store(&blind, server.reactor);
+	torc_reactor_stop(server.reactor);
+	while (atomic_load(&misses) < 4 && now_ms() < end)
+		pause_ms(1);
+	assert_true(atomic_load(&misses) >= 4);
+	atomic_store(&blind, NULL);
+	stop();
+}
+
+/* A01: outstanding until a completion without F_MORE. */
 static void
 an_op_with_many_completions_is_over_at_its_last(void **state)
 {
@@ -2075,6 +2098,7 @@ main(void)
 		CLAIM(a_cancel_that_finds_no_room_is_made_when_there_is_some),
 		CLAIM(an_op_that_ends_while_its_cancel_waits_for_room_ends_once),
 		CLAIM(a_cancel_that_is_never_found_is_repeated_but_not_in_every_turn),
+		CLAIM(a_cancel_of_an_accept_that_is_not_found_is_repeated),
 		CLAIM(an_op_with_many_completions_is_over_at_its_last),
 		CLAIM(a_wait_for_an_op_with_many_completions_ends_at_its_last),
 		CLAIM(a_fiber_that_is_cancelled_and_then_completed_wakes_once),
