@@ -481,7 +481,7 @@ $(TEST_BINS): LINK += -Wl,--wrap=_exit -Wl,--wrap=abort
 endif
 covered: tests
 	$Q find $B -name '*.gcda' -delete
-	$Q B=$B LIMIT=600 tests/run.sh $(TEST_BINS)
+	$Q B=$B LIMIT=600 tests/run.sh $(TEST_BINS) $B/tests/bin/sim
 	$Q B=$B tests/coverage.sh
 
 mutate:	# break the rules of lifetime one by one: the suite notices each
