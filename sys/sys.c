@@ -31,32 +31,70 @@
 #define __NR_io_uring_register 427
 #endif
 
-/* The one place where errno is read. */
+/* What a call returned, or the errno that it left. */
 static int
 result(long rc)
 {
 	return rc < 0 ? -errno : (int)rc;
 }
 
-int
-torc_sys_setup(uint32_t entries, struct io_uring_params *params)
-{
-	return result(syscall(__NR_io_uring_setup, entries, params));
-}
+/* The crossings that are one call, in the order of sys.h. */
+#define CROSSING(name, parameters, call) \
+	int name parameters { return result(call); }
 
-int
-torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size)
-{
-	return result(syscall(__NR_io_uring_enter, fd, to_submit, min_complete,
-	    flags, arg, arg_size));
-}
+CROSSING(torc_sys_setup, (uint32_t entries, struct io_uring_params *params),
+    syscall(__NR_io_uring_setup, entries, params))
+CROSSING(torc_sys_enter, (int fd, uint32_t to_submit, uint32_t min_complete,
+    uint32_t flags, const void *arg, size_t arg_size),
+    syscall(__NR_io_uring_enter, fd, to_submit, min_complete, flags, arg,
+    arg_size))
+CROSSING(torc_sys_register, (int fd, uint32_t opcode, void *arg,
+    uint32_t count),
+    syscall(__NR_io_uring_register, fd, opcode, arg, count))
 
-int
-torc_sys_register(int fd, uint32_t opcode, void *arg, uint32_t count)
-{
-	return result(syscall(__NR_io_uring_register, fd, opcode, arg, count));
-}
+CROSSING(torc_sys_unmap, (void *address, size_t size), munmap(address, size))
+CROSSING(torc_sys_advise, (void *address, size_t size, int advice),
+    madvise(address, size, advice))
+CROSSING(torc_sys_protect, (void *address, size_t size, int prot),
+    mprotect(address, size, prot))
+CROSSING(torc_sys_resident, (void *address, size_t size, uint8_t *pages),
+    mincore(address, size, pages))
+
+CROSSING(torc_sys_close, (int fd), close(fd))
+CROSSING(torc_sys_read, (int fd, void *data, size_t size), read(fd, data, size))
+CROSSING(torc_sys_write, (int fd, const void *data, size_t size),
+    write(fd, data, size))
+CROSSING(torc_sys_eventfd, (void), eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
+CROSSING(torc_sys_memfd, (const char *name, unsigned flags),
+    memfd_create(name, flags))
+CROSSING(torc_sys_resize, (int fd, uint64_t size), ftruncate(fd, (off_t)size))
+CROSSING(torc_sys_seal, (int fd, int seals), fcntl(fd, F_ADD_SEALS, seals))
+CROSSING(torc_sys_unlink, (const char *path), unlink(path))
+CROSSING(torc_sys_list, (int fd, void *entries, size_t size),
+    syscall(SYS_getdents64, fd, entries, size))
+
+CROSSING(torc_sys_socket, (int domain, int type, int protocol),
+    socket(domain, type, protocol))
+CROSSING(torc_sys_socketpair, (int fds[2]),
+    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+CROSSING(torc_sys_bind, (int fd, const struct sockaddr *address, uint32_t size),
+    bind(fd, address, size))
+CROSSING(torc_sys_listen, (int fd, int backlog), listen(fd, backlog))
+CROSSING(torc_sys_connect, (int fd, const struct sockaddr *address,
+    uint32_t size),
+    connect(fd, address, size))
+CROSSING(torc_sys_shutdown, (int fd, int how), shutdown(fd, how))
+CROSSING(torc_sys_setsockopt, (int fd, int level, int name, const void *value,
+    uint32_t size),
+    setsockopt(fd, level, name, value, size))
+CROSSING(torc_sys_getsockname, (int fd, struct sockaddr *address,
+    uint32_t *size),
+    getsockname(fd, address, size))
+CROSSING(torc_sys_getpeername, (int fd, struct sockaddr *address,
+    uint32_t *size),
+    getpeername(fd, address, size))
+
+/* And those that take more. */
 
 int
 torc_sys_map(void **address, size_t size, int prot, int flags, int fd,
@@ -68,30 +106,6 @@ torc_sys_map(void **address, size_t size, int prot, int flags, int fd,
 		return -errno;
 	*address = at;
 	return 0;
-}
-
-int
-torc_sys_unmap(void *address, size_t size)
-{
-	return result(munmap(address, size));
-}
-
-int
-torc_sys_advise(void *address, size_t size, int advice)
-{
-	return result(madvise(address, size, advice));
-}
-
-int
-torc_sys_protect(void *address, size_t size, int prot)
-{
-	return result(mprotect(address, size, prot));
-}
-
-int
-torc_sys_resident(void *address, size_t size, uint8_t *pages)
-{
-	return result(mincore(address, size, pages));
 }
 
 void *
@@ -107,60 +121,6 @@ torc_sys_free(void *memory)
 }
 
 int
-torc_sys_close(int fd)
-{
-	return result(close(fd));
-}
-
-int
-torc_sys_read(int fd, void *data, size_t size)
-{
-	return result(read(fd, data, size));
-}
-
-int
-torc_sys_write(int fd, const void *data, size_t size)
-{
-	return result(write(fd, data, size));
-}
-
-int
-torc_sys_eventfd(void)
-{
-	return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-}
-
-int
-torc_sys_memfd(const char *name, unsigned flags)
-{
-	return result(memfd_create(name, flags));
-}
-
-int
-torc_sys_resize(int fd, uint64_t size)
-{
-	return result(ftruncate(fd, (off_t)size));
-}
-
-int
-torc_sys_seal(int fd, int seals)
-{
-	return result(fcntl(fd, F_ADD_SEALS, seals));
-}
-
-int
-torc_sys_unlink(const char *path)
-{
-	return result(unlink(path));
-}
-
-int
-torc_sys_list(int fd, void *entries, size_t size)
-{
-	return result(syscall(SYS_getdents64, fd, entries, size));
-}
-
-int
 torc_sys_is_socket(const char *path)
 {
 	struct stat status;
@@ -168,36 +128,6 @@ torc_sys_is_socket(const char *path)
 	if (lstat(path, &status) < 0)
 		return -errno;
 	return S_ISSOCK(status.st_mode);
-}
-
-int
-torc_sys_socket(int domain, int type, int protocol)
-{
-	return result(socket(domain, type, protocol));
-}
-
-int
-torc_sys_socketpair(int fds[2])
-{
-	return result(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
-}
-
-int
-torc_sys_bind(int fd, const struct sockaddr *address, uint32_t size)
-{
-	return result(bind(fd, address, size));
-}
-
-int
-torc_sys_listen(int fd, int backlog)
-{
-	return result(listen(fd, backlog));
-}
-
-int
-torc_sys_connect(int fd, const struct sockaddr *address, uint32_t size)
-{
-	return result(connect(fd, address, size));
 }
 
 int
@@ -232,37 +162,12 @@ torc_sys_set_blocking(int fd)
 }
 
 int
-torc_sys_shutdown(int fd, int how)
-{
-	return result(shutdown(fd, how));
-}
-
-int
 torc_sys_unsent(int fd)
 {
 	int bytes = 0;
 	int rc = result(ioctl(fd, TIOCOUTQ, &bytes));
 
 	return rc < 0 ? rc : bytes;
-}
-
-int
-torc_sys_setsockopt(int fd, int level, int name, const void *value,
-    uint32_t size)
-{
-	return result(setsockopt(fd, level, name, value, size));
-}
-
-int
-torc_sys_getsockname(int fd, struct sockaddr *address, uint32_t *size)
-{
-	return result(getsockname(fd, address, size));
-}
-
-int
-torc_sys_getpeername(int fd, struct sockaddr *address, uint32_t *size)
-{
-	return result(getpeername(fd, address, size));
 }
 
 uint64_t
