@@ -2,6 +2,18 @@
  * switch_aarch64.S - AAPCS64: x19 to x30 and d8 to d15 are the callee's.
  */
 #if defined(__aarch64__)
+	.macro	save first, second, at
+	stp	\first, \second, [sp, #\at]
+	.cfi_rel_offset \first, \at
+	.cfi_rel_offset \second, \at + 8
+	.endm
+
+	.macro	restore first, second, at
+	ldp	\first, \second, [sp, #\at]
+	.cfi_restore \first
+	.cfi_restore \second
+	.endm
+
 	.text
 	.globl	torc_switch
 	.type	torc_switch, %function
@@ -10,24 +22,12 @@ torc_switch:
 	.cfi_startproc
 	sub	sp, sp, #160
 	.cfi_adjust_cfa_offset 160
-	stp	x29, x30, [sp, #0]
-	.cfi_rel_offset x29, 0
-	.cfi_rel_offset x30, 8
-	stp	x19, x20, [sp, #16]
-	.cfi_rel_offset x19, 16
-	.cfi_rel_offset x20, 24
-	stp	x21, x22, [sp, #32]
-	.cfi_rel_offset x21, 32
-	.cfi_rel_offset x22, 40
-	stp	x23, x24, [sp, #48]
-	.cfi_rel_offset x23, 48
-	.cfi_rel_offset x24, 56
-	stp	x25, x26, [sp, #64]
-	.cfi_rel_offset x25, 64
-	.cfi_rel_offset x26, 72
-	stp	x27, x28, [sp, #80]
-	.cfi_rel_offset x27, 80
-	.cfi_rel_offset x28, 88
+	save	x29, x30, 0
+	save	x19, x20, 16
+	save	x21, x22, 32
+	save	x23, x24, 48
+	save	x25, x26, 64
+	save	x27, x28, 80
 	stp	d8, d9, [sp, #96]
 	stp	d10, d11, [sp, #112]
 	stp	d12, d13, [sp, #128]
@@ -35,24 +35,12 @@ torc_switch:
 	mov	x9, sp
 	str	x9, [x0]
 	mov	sp, x1
-	ldp	x29, x30, [sp, #0]
-	.cfi_restore x29
-	.cfi_restore x30
-	ldp	x19, x20, [sp, #16]
-	.cfi_restore x19
-	.cfi_restore x20
-	ldp	x21, x22, [sp, #32]
-	.cfi_restore x21
-	.cfi_restore x22
-	ldp	x23, x24, [sp, #48]
-	.cfi_restore x23
-	.cfi_restore x24
-	ldp	x25, x26, [sp, #64]
-	.cfi_restore x25
-	.cfi_restore x26
-	ldp	x27, x28, [sp, #80]
-	.cfi_restore x27
-	.cfi_restore x28
+	restore	x29, x30, 0
+	restore	x19, x20, 16
+	restore	x21, x22, 32
+	restore	x23, x24, 48
+	restore	x25, x26, 64
+	restore	x27, x28, 80
 	ldp	d8, d9, [sp, #96]
 	ldp	d10, d11, [sp, #112]
 	ldp	d12, d13, [sp, #128]
