@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "reactor/runtime.h"
-#include "sys/sys.h"
+#include "sys/pages.h"
 
 #define FIELD(name) TORC_BOUND_FIELD(struct torc_config, name)
 
@@ -78,15 +78,13 @@ least(unsigned a, unsigned b)
 static int
 relate(struct torc_config *config, char *text, size_t size)
 {
-	const unsigned page = (unsigned)torc_sys_page_size();
-
 	if (config->cq_entries == 0)
 		config->cq_entries = least(config->sq_entries * 4, 65536);
 	if (config->buffers_start == 0)
 		config->buffers_start = least(config->buffers, 64);
 	if (config->held_low == 0)
 		config->held_low = config->held_max - config->held_max / 2;
-	config->stack_size = (config->stack_size + page - 1) / page * page;
+	config->stack_size = (unsigned)torc_pages_whole(config->stack_size);
 	if (config->cq_entries < config->sq_entries)
 		snprintf(text, size, "cq_entries = %u: must be at least "
 		    "sq_entries = %u", config->cq_entries,

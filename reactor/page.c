@@ -27,14 +27,6 @@ _Static_assert(sizeof(struct torc_counters) % sizeof(uint64_t) == 0 &&
     sizeof(struct torc_limits) % sizeof(uint64_t) == 0,
     "they are read as words");
 
-static size_t
-whole_pages(size_t size)
-{
-	const size_t page = torc_sys_page_size();
-
-	return (size + page - 1) / page * page;
-}
-
 /* A file may have this size: growing it beyond the limit raises SIGXFSZ. */
 static bool
 is_allowed(size_t size)
@@ -78,8 +70,9 @@ map_file(int fd, size_t size, void **memory)
 static int
 open_file(struct torc_page_file *file, uint32_t rows)
 {
-	const size_t head = whole_pages(sizeof(struct torc_page));
-	const size_t size = head + whole_pages((size_t)rows * TORC_PAGE_ROW);
+	const size_t head = torc_pages_whole(sizeof(struct torc_page));
+	const size_t size = head +
+	    torc_pages_whole((size_t)rows * TORC_PAGE_ROW);
 	void *memory;
 	int fd, rc;
 
@@ -105,7 +98,7 @@ open_file(struct torc_page_file *file, uint32_t rows)
 static int
 open_memory(struct torc_page_file *file)
 {
-	const size_t size = whole_pages(sizeof(struct torc_page));
+	const size_t size = torc_pages_whole(sizeof(struct torc_page));
 	void *memory;
 	int rc = torc_pages_reserve(&memory, size);
 
@@ -162,7 +155,7 @@ torc_page_describe(struct torc_page_file *file, uint32_t count,
 	if (file->table == NULL)
 		return;
 	torc_assert((size_t)count * stride <=
-	    file->size - whole_pages(sizeof(*page)));
+	    file->size - torc_pages_whole(sizeof(*page)));
 	memcpy(page->field, fields, sizeof(page->field));
 	page->fields = (struct torc_page_part) PART(field,
 	    struct torc_page_field);

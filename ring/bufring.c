@@ -40,25 +40,12 @@ register_best(struct torc_bufring *bufring, bool incremental)
 	return rc == -EINVAL ? register_ring(bufring, 0) : rc;
 }
 
-/* The memory of closed rings comes back late: see torc_ring_init(). */
-static int
-register_patiently(struct torc_bufring *bufring, bool incremental)
-{
-	uint64_t pause_ns = 5000000;
-	int rc = register_best(bufring, incremental);
-
-	for (int i = 0; rc == -ENOMEM && i < 5; i++, pause_ns *= 2) {
-		torc_sys_sleep(pause_ns);
-		rc = register_best(bufring, incremental);
-	}
-	return rc;
-}
-
 int
 torc_bufring_init(struct torc_bufring *bufring, struct torc_ring *ring,
     uint16_t bgid, uint32_t capacity, uint32_t start, uint32_t size,
     bool incremental)
 {
+	unsigned pauses = 0;
 	void *region;
 	int rc;
 
@@ -87,7 +74,9 @@ torc_bufring_init(struct torc_bufring *bufring, struct torc_ring *ring,
 	for (uint32_t i = 0; i < capacity; i++)
 		bufring->bufs[i].memory = bufring->memory +
 		    i * bufring->stride;
-	rc = register_patiently(bufring, incremental);
+	do
+		rc = register_best(bufring, incremental);
+	while (torc_ring_waited(rc, &pauses));
 	if (rc < 0)
 		goto release_memory;
 	torc_bufring_grow(bufring, start);

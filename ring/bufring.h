@@ -86,9 +86,10 @@ torc_bufring_take(struct torc_bufring *bufring, uint16_t bid, uint32_t length,
     uint32_t cqe_flags)
 {
 	struct torc_buf *buf = &bufring->bufs[bid];
-	uint8_t *data = buf->memory + buf->filled;
+	uint8_t *data;
 
 	torc_assert(bid < bufring->capacity && buf->owner >= TORC_BUF_KERNEL);
+	data = buf->memory + buf->filled;
 	buf->filled += length;
 	torc_assert(buf->filled <= bufring->size);
 	buf->owner++;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "sys/pages.h"
 #include "sys/sys.h"
 
 #define BEST_FLAGS \
@@ -77,21 +78,25 @@ setup_ladder(struct io_uring_params *params, uint32_t sq_entries,
 	return rc;
 }
 
-/*
- * The memory of closed rings is given back late, so ENOMEM is waited out for
- * a while; after that the machine has no room for a ring of this size.
- */
+bool
+torc_ring_waited(int rc, unsigned *pauses)
+{
+	if (rc != -ENOMEM || *pauses == 5)
+		return false;
+	torc_sys_sleep(5000000ull << (*pauses)++);
+	return true;
+}
+
 static int
 setup_patiently(struct io_uring_params *params, uint32_t sq_entries,
     uint32_t cq_entries)
 {
-	uint64_t pause_ns = 5000000;
-	int rc = setup_ladder(params, sq_entries, cq_entries);
+	unsigned pauses = 0;
+	int rc;
 
-	for (int i = 0; rc == -ENOMEM && i < 5; i++, pause_ns *= 2) {
-		torc_sys_sleep(pause_ns);
+	do
 		rc = setup_ladder(params, sq_entries, cq_entries);
-	}
+	while (torc_ring_waited(rc, &pauses));
 	return rc;
 }
 
@@ -107,7 +112,6 @@ name_words(struct torc_ring *ring, const struct io_uring_params *params)
 	ring->ksq_head = at(ring, params->sq_off.head);
 	ring->ksq_tail = at(ring, params->sq_off.tail);
 	ring->ksq_flags = at(ring, params->sq_off.flags);
-	ring->ksq_dropped = at(ring, params->sq_off.dropped);
 	ring->kcq_head = at(ring, params->cq_off.head);
 	ring->kcq_tail = at(ring, params->cq_off.tail);
 	ring->kcq_overflow = at(ring, params->cq_off.overflow);
@@ -247,12 +251,8 @@ torc_ring_fini(struct torc_ring *ring)
 uint64_t
 torc_ring_memory(uint32_t sq_entries, uint32_t cq_entries)
 {
-	const uint64_t page = torc_sys_page_size();
-	uint64_t rings = 64 + cq_entries * sizeof(struct io_uring_cqe);
-	uint64_t sqes = sq_entries * sizeof(struct io_uring_sqe);
-
-	return (rings + page - 1) / page * page +
-	    (sqes + page - 1) / page * page;
+	return torc_pages_whole(64 + cq_entries * sizeof(struct io_uring_cqe)) +
+	    torc_pages_whole(sq_entries * sizeof(struct io_uring_sqe));
 }
 
 static int

@@ -41,8 +41,7 @@ struct torc_ring {
 	uint32_t enter_flags;	/* for every enter */
 	uint32_t setup_flags;	/* what the kernel accepted */
 	uint32_t features;	/* IORING_FEAT_ */
-	uint32_t *ksq_dropped;
-	uint32_t *kcq_overflow;
+	uint32_t *kcq_overflow;	/* CQEs that were lost: see PROTOCOL.md */
 	void *rings;		/* mapping of both rings */
 	size_t rings_size;
 	size_t sqes_size;
@@ -57,6 +56,14 @@ struct torc_ring {
  */
 int torc_ring_init(struct torc_ring *ring, uint32_t sq_entries,
     uint32_t cq_entries);
+
+/*
+ * The memory of closed rings is given back late. If `rc`, which a setup or a
+ * registration returned, is -ENOMEM: wait for longer each time, and true to
+ * say that it is worth another try; false after 155 ms in 5 pauses: there is
+ * no room. `*pauses` starts at 0.
+ */
+bool torc_ring_waited(int rc, unsigned *pauses);
 
 /*
  * Make the calling thread the owner: only it may use the ring from now on.
@@ -172,7 +179,8 @@ torc_ring_overflowed(const struct torc_ring *ring)
 static inline bool
 torc_ring_busy(const struct torc_ring *ring)
 {
-	/* F1, and C1 (relaxed: nothing is read on the strength of it). */
+	/* F1: relaxed, as above; and C1: relaxed, since no CQE is read on the
+	 * strength of it. */
 	return torc_load_relaxed_u32(ring->ksq_flags) &
 	    (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW) ||
 	    torc_load_relaxed_u32(ring->kcq_tail) != ring->cq_read;

@@ -11,8 +11,8 @@
 #define MADV_GUARD_INSTALL 102	/* Linux 6.13 */
 #endif
 
-static size_t
-whole_pages(size_t size)
+size_t
+torc_pages_whole(size_t size)
 {
 	const size_t page = torc_sys_page_size();
 
@@ -22,27 +22,27 @@ whole_pages(size_t size)
 int
 torc_pages_reserve(void **region, size_t size)
 {
-	int rc = torc_sys_map(region, whole_pages(size),
+	int rc = torc_sys_map(region, torc_pages_whole(size),
 	    PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (rc < 0)
 		return rc;
-	rc = torc_sys_advise(*region, whole_pages(size), MADV_DONTFORK);
+	rc = torc_sys_advise(*region, torc_pages_whole(size), MADV_DONTFORK);
 	if (rc < 0) {
 		torc_pages_release(*region, size);
 		return rc;
 	}
 	/* Where huge pages are always on, the first touch would take 2 MiB. A
 	 * kernel that has none refuses: then there is nothing to prevent. */
-	torc_sys_advise(*region, whole_pages(size), MADV_NOHUGEPAGE);
+	torc_sys_advise(*region, torc_pages_whole(size), MADV_NOHUGEPAGE);
 	return 0;
 }
 
 void
 torc_pages_release(void *region, size_t size)
 {
-	torc_sys_unmap(region, whole_pages(size));
+	torc_sys_unmap(region, torc_pages_whole(size));
 }
 
 int

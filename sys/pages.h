@@ -6,8 +6,11 @@
 
 #include <stddef.h>
 
+/* `size` rounded up to pages. */
+size_t torc_pages_whole(size_t size);
+
 /*
- * Reserve `size` bytes (rounded up to pages), zeroed, not inherited by a fork.
+ * Reserve torc_pages_whole(size) bytes, zeroed, not inherited by a fork.
  * Memory is used only where it is touched. 0 or a negative errno.
  */
 int torc_pages_reserve(void **region, size_t size);

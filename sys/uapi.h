@@ -17,9 +17,6 @@
 #ifndef IORING_SETUP_NO_SQARRAY
 #define IORING_SETUP_NO_SQARRAY (1U << 16)	/* Linux 6.6 */
 #endif
-#ifndef IORING_FEAT_REG_REG_RING
-#define IORING_FEAT_REG_REG_RING (1U << 13)	/* Linux 6.3 */
-#endif
 #ifndef IORING_FEAT_MIN_TIMEOUT
 #define IORING_FEAT_MIN_TIMEOUT (1U << 15)	/* Linux 6.12 */
 #endif

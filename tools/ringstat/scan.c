@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sys/pages.h"
 #include "sys/sys.h"
 #include "tools/ringstat/map.h"
 #include "tools/ringstat/model.h"
@@ -236,15 +237,13 @@ read_ring(struct scan *scan, struct ring *ring, unsigned fd)
 static int64_t
 ring_memory(const struct ring *ring)
 {
-	const int64_t page = (int64_t)torc_sys_page_size();
-	int64_t queues, sqes;
+	size_t queues, sqes;
 
 	if (ring->sq_entries == UNKNOWN || ring->cq_entries == UNKNOWN)
 		return UNKNOWN;
-	queues = 64 + ring->cq_entries * 16 + ring->sq_entries * 4;
-	sqes = ring->sq_entries * 64;
-	return (queues + page - 1) / page * page +
-	    (sqes + page - 1) / page * page;
+	queues = (size_t)(64 + ring->cq_entries * 16 + ring->sq_entries * 4);
+	sqes = (size_t)ring->sq_entries * 64;
+	return (int64_t)(torc_pages_whole(queues) + torc_pages_whole(sqes));
 }
 
 static double
