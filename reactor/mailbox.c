@@ -36,8 +36,9 @@ torc_mailbox_wake(struct torc_mailbox *mailbox)
 {
 	const uint64_t one = 1;
 
-	/* M2: full. The post is in the list before the flag is read as 1 by
-	 * us or as 0 by nobody: see M3. */
+	/* M2: full. The post is in the list before we look at the flag. If it
+	 * was up, the reactor has yet to put it down (M3), and takes the list
+	 * after that. If it was down, the reactor may sleep. */
 	if (torc_exchange_full_u32(&mailbox->woken, 1) == 0)
 		torc_sys_write(mailbox->fd, &one, sizeof(one));
 }
