@@ -205,7 +205,8 @@ shape_rows(uint8_t *bytes, size_t size, const uint8_t *knobs)
 	page->conns = (struct torc_page_part) { sizeof(*page),
 	    knobs[KNOB_PARTS + 5], stride };
 	for (unsigned i = 0; i < TORC_FIELDS; i++) {
-		page->field[i].width = (uint16_t)(1 << page->field[i].width % 4);
+		page->field[i].width =
+		    (uint16_t)(1 << page->field[i].width % 4);
 		page->field[i].offset %= (uint16_t)stride;
 	}
 	if (knobs[KNOB_FIELDS] == UINT8_MAX)
