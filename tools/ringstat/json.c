@@ -369,6 +369,24 @@ put_ops(struct json *json, const struct torc_page *page)
 }
 
 static void
+put_conn_ops(struct json *json, const struct torc_view *view)
+{
+	struct conn_op ops[CONN_OPS];
+
+	torc_view_conn_ops(view, ops);
+	begin_named(json, "conn_ops", '{');
+	for (unsigned i = 0; i < CONN_OPS; i++) {
+		begin_named(json, ops[i].name, '{');
+		put_number(json, "submitted", ops[i].submitted);
+		put_number(json, "in_flight", ops[i].in_flight);
+		put_number(json, "completed", ops[i].completed);
+		put_number(json, "failed", ops[i].failed);
+		end(json, '}');
+	}
+	end(json, '}');
+}
+
+static void
 put_conn(struct json *json, const struct process *process,
     const struct conn_view *conn)
 {
@@ -440,6 +458,7 @@ put_torc(struct json *json, const struct process *process,
 	put_words(json, "limits", &page->limit, limit_names,
 	    limit_name_count);
 	put_ops(json, page);
+	put_conn_ops(json, view);
 	put_conns(json, process, view);
 	end(json, '}');
 }

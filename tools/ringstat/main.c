@@ -48,6 +48,8 @@ show_text(const struct options *options, const struct sample *sample,
 	struct screen screen = screen_of(stdout);
 
 	screen.header = !options->no_header;
+	if (options->wide)
+		screen.width = 0;
 	if (options->timestamp)
 		print_time(stdout);
 	else if (number > 0)

@@ -50,6 +50,7 @@ static const char help[] =
 "      --dump PID         everything about a process, for a bug report\n"
 "      --raw              ... with its memory addresses and user_data\n"
 "  -H, --no-header        no line with the names of the columns\n"
+"  -W, --wide             do not fit lines to the terminal\n"
 "  -n, --numeric          user numbers, not names\n"
 "  -T, --timestamp        the time before each sample\n"
 "      --no-map           do not map rings: fdinfo only\n"
@@ -80,6 +81,7 @@ static const struct option long_options[] = {
 	{ "dump", required_argument, NULL, OPT_DUMP },
 	{ "raw", no_argument, NULL, OPT_RAW },
 	{ "no-header", no_argument, NULL, 'H' },
+	{ "wide", no_argument, NULL, 'W' },
 	{ "numeric", no_argument, NULL, 'n' },
 	{ "timestamp", no_argument, NULL, 'T' },
 	{ "no-map", no_argument, NULL, OPT_NO_MAP },
@@ -223,6 +225,7 @@ apply(struct options *options, int option, const char *value)
 	};
 	const struct { int option; bool *flag; } flags[] = {
 		{ 'H', &options->no_header }, { 'n', &options->numeric },
+		{ 'W', &options->wide },
 		{ 'T', &options->timestamp }, { OPT_RAW, &options->raw },
 		{ OPT_NO_MAP, &options->no_map },
 	};
@@ -283,7 +286,7 @@ options_parse(struct options *options, int argc, char **argv)
 	int option, rc;
 
 	memset(options, 0, sizeof(*options));
-	while ((option = getopt_long(argc, argv, "p:c:u:xeotmw::jHnTh",
+	while ((option = getopt_long(argc, argv, "p:c:u:xeotmw::jHWnTh",
 	    long_options, NULL)) >= 0) {
 		rc = apply(options, option, optarg);
 		if (rc >= 0)

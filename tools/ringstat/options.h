@@ -43,6 +43,7 @@ struct options {
 	double interval;	/* seconds; 0: once */
 	unsigned long count;	/* 0: until it is interrupted */
 	bool no_header;
+	bool wide;
 	bool numeric;
 	bool timestamp;
 	bool no_map;

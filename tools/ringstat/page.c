@@ -41,7 +41,10 @@ const struct word_name counter_names[] = {
 	COUNTER(resets), COUNTER(receives), COUNTER(received),
 	COUNTER(rearms), COUNTER(no_buffers), COUNTER(holds), COUNTER(joins),
 	COUNTER(grows), COUNTER(quiet_sends), COUNTER(loud_sends),
-	COUNTER(sent), COUNTER(short_sends),
+	COUNTER(sent), COUNTER(short_sends), COUNTER(accept_arms),
+	COUNTER(accept_ends), COUNTER(accept_failures),
+	COUNTER(receive_arms), COUNTER(receive_failures),
+	COUNTER(send_failures),
 };
 const struct word_name gauge_names[] = {
 	GAUGE(timers), GAUGE(fibers), GAUGE(fibers_peak),
@@ -316,6 +319,52 @@ torc_view_free(struct torc_view *view)
 	if (view != NULL)
 		free(view->conns);
 	free(view);
+}
+
+/* A counter that pages of older programs may not have. */
+static int64_t
+late_counter(const struct torc_view *view, size_t at, uint64_t value)
+{
+	return at / 8 < view->page.counters.count ? (int64_t)value : UNKNOWN;
+}
+
+#define LATE(view, member) \
+	late_counter(view, offsetof(struct torc_counters, member), \
+	    (view)->page.counter.member)
+
+void
+torc_view_conn_ops(const struct torc_view *view,
+    struct conn_op ops[CONN_OPS])
+{
+	const struct torc_counters *counter = &view->page.counter;
+	const uint64_t sends = counter->quiet_sends + counter->loud_sends;
+	const bool known = view->conns_known;
+	const int64_t arms = LATE(view, accept_arms);
+
+	ops[0] = (struct conn_op) {
+		.name = "ACCEPT",
+		.submitted = arms,
+		.in_flight = arms == UNKNOWN || counter->accept_ends >
+		    counter->accept_arms ? UNKNOWN :
+		    arms - (int64_t)counter->accept_ends,
+		.completed = (int64_t)counter->accepts,
+		.failed = LATE(view, accept_failures),
+	};
+	ops[1] = (struct conn_op) {
+		.name = "RECV",
+		.submitted = LATE(view, receive_arms),
+		.in_flight = known ? view->armed : UNKNOWN,
+		.completed = (int64_t)counter->receives,
+		.failed = LATE(view, receive_failures),
+	};
+	ops[2] = (struct conn_op) {
+		.name = "SEND",
+		.submitted = (int64_t)sends,
+		.in_flight = known ? view->sending : UNKNOWN,
+		.completed = known && sends >= view->sending ?
+		    (int64_t)(sends - view->sending) : UNKNOWN,
+		.failed = LATE(view, send_failures),
+	};
 }
 
 struct tag_text

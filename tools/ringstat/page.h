@@ -83,6 +83,22 @@ void torc_view_attach(struct sample *sample, unsigned process, int fds,
     unsigned fd, bool conns);
 void torc_view_free(struct torc_view *view);
 
+/*
+ * What connections did, in the manner of struct torc_page_op: UNKNOWN where
+ * the page does not tell. An accept and a receive are submitted once and
+ * complete many times, each time with a connection or with bytes.
+ */
+#define CONN_OPS 3u
+struct conn_op {
+	const char *name;
+	int64_t submitted;
+	int64_t in_flight;
+	int64_t completed;
+	int64_t failed;
+};
+void torc_view_conn_ops(const struct torc_view *view,
+    struct conn_op ops[CONN_OPS]);
+
 /* What a user_data of this reactor means. */
 struct tag_text { char kind[16]; uint64_t generation; uint64_t slot; };
 struct tag_text torc_view_tag(const struct torc_view *view,

@@ -12,17 +12,36 @@
 #include "sys/trap.h"
 #include "tools/ringstat/text.h"
 
+/* As ps(1) has it: what the user says counts, and nonsense does not. */
+static unsigned
+width_of(int fd)
+{
+	const char *columns = getenv("COLUMNS");
+	struct winsize size;
+
+	if (columns != NULL) {
+		struct text text = { columns, strlen(columns) };
+		uint64_t width;
+
+		if (text_decimal(&text, &width) && text.size == 0 &&
+		    width > 0 && width <= UINT16_MAX)
+			return (unsigned)width;
+	}
+	return ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 struct screen
 screen_of(FILE *file)
 {
-	struct screen screen = { .file = file, .header = true };
+	struct screen screen = {
+		.file = file,
+		.width = width_of(fileno(file)),
+		.header = true,
+	};
 	const char *no_colour = getenv("NO_COLOR");
-	struct winsize size;
 
 	if (!isatty(fileno(file)))
 		return screen;
-	if (ioctl(fileno(file), TIOCGWINSZ, &size) == 0)
-		screen.width = size.ws_col;
 	screen.colour = no_colour == NULL || no_colour[0] == '\0';
 	return screen;
 }

@@ -38,7 +38,10 @@ struct screen {
 	bool colour;
 };
 
-/* The terminal's, or no limit and no colour when it is none. */
+/*
+ * As wide as the variable COLUMNS says, or else as the terminal is, or without
+ * a limit when it is none; and then without colours.
+ */
 struct screen screen_of(FILE *file);
 
 void table_begin(struct table *table, const struct column *columns,

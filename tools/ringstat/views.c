@@ -506,20 +506,18 @@ op_cells(struct table *table, const struct process *process,
 	table_number(table, (int64_t)op->failed);
 }
 
-/* What connections do has counters of its own, and not all of them. */
 static void
 conn_op_cells(struct table *table, const struct process *process,
-    const struct torc_view *view, const char *name, int64_t submitted,
-    int64_t flying, int64_t completed)
+    const struct torc_view *view, const struct conn_op *op)
 {
 	table_number(table, process->pid);
 	table_name(table, process->comm);
 	table_number(table, view->page.reactor);
-	table_cell(table, "%s of connections", name);
-	table_number(table, submitted);
-	table_number(table, view->conns_known ? flying : UNKNOWN);
-	table_number(table, completed);
-	table_number(table, UNKNOWN);
+	table_cell(table, "%s of connections", op->name);
+	table_number(table, op->submitted);
+	table_number(table, op->in_flight);
+	table_number(table, op->completed);
+	table_number(table, op->failed);
 }
 
 static unsigned
@@ -538,18 +536,13 @@ print_ops(const struct sample *sample, const struct screen *screen)
 		const struct torc_view *view = sample->rings[i].torc;
 		const struct process *process =
 		    &sample->processes[sample->rings[i].process];
-		const struct torc_counters *counter;
+		struct conn_op ops[CONN_OPS];
 
 		if (view == NULL)
 			continue;
-		counter = &view->page.counter;
-		conn_op_cells(&table, process, view, "ACCEPT", UNKNOWN,
-		    UNKNOWN, (int64_t)counter->accepts);
-		conn_op_cells(&table, process, view, "RECV", UNKNOWN,
-		    view->armed, (int64_t)counter->receives);
-		conn_op_cells(&table, process, view, "SEND",
-		    (int64_t)(counter->quiet_sends + counter->loud_sends),
-		    view->sending, UNKNOWN);
+		torc_view_conn_ops(view, ops);
+		for (unsigned j = 0; j < CONN_OPS; j++)
+			conn_op_cells(&table, process, view, &ops[j]);
 		for (unsigned j = 0; j < TORC_PAGE_OPCODES; j++) {
 			if (view->page.op[j].submitted > 0)
 				op_cells(&table, process, view, j);

@@ -16,7 +16,7 @@ _ringstat() {
 	mapfile -t COMPREPLY < <(compgen -W "-p -c -u -x -e -o -t -m -w -j -H
 	    -n -T -h --pid --comm --user --cgroup --extended --entries --polls
 	    --threads --memory --conns --ops --watch --json --openmetrics
-	    --check --explain --dump --raw --no-header --numeric --timestamp
+	    --check --explain --dump --raw --no-header --wide --numeric --timestamp
 	    --no-map --help --version" -- "$word")
 }
 complete -F _ringstat ringstat
