@@ -421,6 +421,39 @@ give_trailer(int fd, unsigned nth, const char *head)
 	return true;
 }
 
+static int
+look_at_the_end(void *arg)
+{
+	const struct torc_http_request request = {
+		.method = torc_http_text("GET"),
+		.target = torc_http_text("/"),
+	};
+	const uint64_t deadline = torc_after_ms(20000);
+	struct torc_http_call call;
+	struct torc_slice body;
+
+	(void)arg;
+	if (torc_http_call(client, &call, &request, deadline) != 0 ||
+	    torc_http_call_over(&call) ||
+	    torc_http_call_answer(&call, deadline) != -EINVAL)
+		return __LINE__;
+	while (torc_http_call_read(&call, &body, deadline) > 0)
+		continue;
+	if (!torc_http_call_over(&call))
+		return __LINE__;
+	torc_http_call_end(&call);
+	return 0;
+}
+
+static void
+an_answer_comes_once_and_is_over_with_its_body(void **state)
+{
+	(void)state;
+	start(give_trailer);
+	assert_int_equal(server_fiber(&server, look_at_the_end, NULL), 0);
+	stop();
+}
+
 static void
 trailers_are_there_at_the_end_of_the_body(void **state)
 {
@@ -1277,6 +1310,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 		    answers_are_read_whole_or_refused_and_connections_kept_or_not),
+		cmocka_unit_test(an_answer_comes_once_and_is_over_with_its_body),
 		cmocka_unit_test(trailers_are_there_at_the_end_of_the_body),
 		cmocka_unit_test(
 		    a_head_over_the_limit_is_refused_by_the_name_of_the_limit),

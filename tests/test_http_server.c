@@ -132,6 +132,35 @@ large_head(struct torc_http *http)
 	return 0;
 }
 
+/* Parts of an answer before there is one, a length for one without. */
+static int
+misorder_answer(struct torc_http *http)
+{
+	const struct torc_http_field last = {
+		torc_http_text("Connection"), torc_http_text("close"),
+	};
+	const bool refused =
+	    torc_http_write(http, "x", 1, TORC_NEVER) == -EINVAL &&
+	    torc_http_sent(http, 1) == -EINVAL &&
+	    torc_http_end(http, TORC_NEVER) == -EINVAL &&
+	    torc_http_reply(http, 200, &last, 1, NULL, 0, TORC_NEVER) ==
+	    -EINVAL;
+
+	return torc_http_reply(http, 200, NULL, 0, refused ? "ok" : "no", 2,
+	    TORC_NEVER);
+}
+
+/* It says that bytes of a body were sent which has no length. */
+static int
+misstate_answer(struct torc_http *http)
+{
+	int rc;
+
+	torc_http_begin(http, 200, NULL, 0, TORC_HTTP_UNKNOWN, TORC_NEVER);
+	rc = torc_http_sent(http, 1);
+	return rc < 0 ? rc : torc_http_end(http, TORC_NEVER);
+}
+
 static int
 answer(struct torc_http *http)
 {
@@ -157,6 +186,12 @@ answer(struct torc_http *http)
 		    TORC_NEVER);
 	if (asks_for(http, "/forget"))
 		return 0;
+	if (asks_for(http, "/misordered"))
+		return misorder_answer(http);
+	if (asks_for(http, "/misstated"))
+		return misstate_answer(http);
+	if (asks_for(http, "/unended"))
+		return torc_http_begin(http, 200, NULL, 0, 5, TORC_NEVER);
 	if (http->request.target.data[1] == 'h')
 		return large_head(http);
 	return torc_http_reply(http, 200, NULL, 0, "ok", 2, TORC_NEVER);
@@ -637,6 +672,21 @@ an_answer_that_is_not_as_long_as_promised_is_reset(void **state)
 }
 
 static void
+an_answer_is_begun_told_and_ended_in_this_order_or_not_at_all(void **state)
+{
+	char *reply = room();
+
+	(void)state;
+	start(NULL);
+	assert_answer("GET /misordered HTTP/1.1\r\n" HOST "\r\n", OK);
+	assert_true(ask("GET /misstated HTTP/1.1\r\n" HOST "\r\n" LAST,
+	    reply) < 0);
+	assert_true(ask("GET /unended HTTP/1.1\r\n" HOST "\r\n" LAST,
+	    reply) < 0);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
 a_body_that_is_not_there_in_a_drain_is_answered_with_503(void **state)
 {
 	static const char part[] = "POST /count HTTP/1.1\r\n" HOST
@@ -755,6 +805,8 @@ main(void)
 		cmocka_unit_test(streamed_answers_arrive_whole),
 		cmocka_unit_test(
 		    an_answer_that_is_not_as_long_as_promised_is_reset),
+		cmocka_unit_test(
+		    an_answer_is_begun_told_and_ended_in_this_order_or_not_at_all),
 		cmocka_unit_test(
 		    a_body_that_is_not_there_in_a_drain_is_answered_with_503),
 		cmocka_unit_test(
