@@ -222,10 +222,10 @@ integers_are_read_as_text_and_binary_to_their_bounds(void **state)
 }
 
 static void
-floats_truths_and_bytes_are_read_as_text_and_binary(void **state)
+floats_and_truths_are_read_as_text_and_binary(void **state)
 {
+	const struct torc_slice none = { NULL, 0 };
 	struct torc_pg_column column = { "", TORC_PG_FLOAT8, false };
-	uint8_t bytes[4];
 	double real;
 	bool truth;
 
@@ -237,16 +237,43 @@ floats_truths_and_bytes_are_read_as_text_and_binary(void **state)
 	assert_true(isnan(real));
 	assert_int_equal(torc_pg_read_float(&column, VALUE("1x"), &real),
 	    -EINVAL);
+	assert_int_equal(torc_pg_read_float(&column, VALUE(""), &real),
+	    -EINVAL);
+	assert_int_equal(torc_pg_read_float(&column, none, &real), -ENODATA);
+	column = (struct torc_pg_column) { "", TORC_PG_INT8, false };
+	assert_int_equal(torc_pg_read_float(&column, VALUE("-7"), &real), 0);
+	assert_true(real == -7);
+	assert_int_equal(torc_pg_read_float(&column, VALUE("x"), &real),
+	    -EINVAL);
 	column = (struct torc_pg_column) { "", TORC_PG_FLOAT4, true };
 	assert_int_equal(torc_pg_read_float(&column, VALUE("\x3f\xc0\0\0"),
 	    &real), 0);
 	assert_true(real == 1.5);
+	assert_int_equal(torc_pg_read_float(&column,
+	    VALUE("\x3f\xc0\0\0\0\0\0\0"), &real), -EINVAL);
 	column = (struct torc_pg_column) { "", TORC_PG_BOOL, true };
 	assert_int_equal(torc_pg_read_bool(&column, VALUE("\x01"), &truth), 0);
 	assert_true(truth);
 	assert_int_equal(torc_pg_read_bool(&column, VALUE("\x02"), &truth),
 	    -EINVAL);
-	column = (struct torc_pg_column) { "", TORC_PG_BYTEA, false };
+	assert_int_equal(torc_pg_read_bool(&column, none, &truth), -ENODATA);
+	assert_int_equal(torc_pg_read_bool(&column, VALUE("tt"), &truth),
+	    -EINVAL);
+	column.binary = false;
+	assert_int_equal(torc_pg_read_bool(&column, VALUE("f"), &truth), 0);
+	assert_false(truth);
+	assert_int_equal(torc_pg_read_bool(&column, VALUE("t"), &truth), 0);
+	assert_true(truth);
+}
+
+static void
+bytes_are_read_as_text_and_binary_as_far_as_there_is_room(void **state)
+{
+	const struct torc_slice none = { NULL, 0 };
+	struct torc_pg_column column = { "", TORC_PG_BYTEA, false };
+	uint8_t bytes[4];
+
+	(void)state;
 	assert_int_equal(torc_pg_read_bytea(&column, VALUE("\\xdeadbeef"),
 	    bytes, 4), 4);
 	assert_memory_equal(bytes, "\xde\xad\xbe\xef", 4);
@@ -256,6 +283,17 @@ floats_truths_and_bytes_are_read_as_text_and_binary(void **state)
 	    bytes, 4), -EINVAL);
 	assert_int_equal(torc_pg_read_bytea(&column, VALUE("\\xdg"), bytes, 4),
 	    -EINVAL);
+	assert_int_equal(torc_pg_read_bytea(&column, none, bytes, 4),
+	    -ENODATA);
+	column.binary = true;
+	assert_int_equal(torc_pg_read_bytea(&column, VALUE("\xbe\xef"), bytes,
+	    2), 2);
+	assert_memory_equal(bytes, "\xbe\xef", 2);
+	assert_int_equal(torc_pg_read_bytea(&column, VALUE("\xbe\xef"), bytes,
+	    1), -ERANGE);
+	column.type = TORC_PG_TEXT;
+	assert_int_equal(torc_pg_read_bytea(&column, VALUE("\xbe\xef"), bytes,
+	    2), -EINVAL);
 }
 
 /* ---- What we write ---- */
@@ -383,8 +421,9 @@ main(void)
 		cmocka_unit_test(small_messages_are_read_whole_or_refused),
 		cmocka_unit_test(
 		    integers_are_read_as_text_and_binary_to_their_bounds),
+		cmocka_unit_test(floats_and_truths_are_read_as_text_and_binary),
 		cmocka_unit_test(
-		    floats_truths_and_bytes_are_read_as_text_and_binary),
+		    bytes_are_read_as_text_and_binary_as_far_as_there_is_room),
 		cmocka_unit_test(what_does_not_fit_is_counted_and_not_written),
 		cmocka_unit_test(
 		    a_login_by_scram_computes_what_two_implementations_agree_on),

@@ -30,6 +30,18 @@
 	"\0\0" "2\0\0\0\x04"
 #define ROW "D\0\0\0\x0c\0\x01\0\0\0\x02" "42"
 #define DONE "C\0\0\0\x0dSELECT 1\0"
+#define GOOD PREPARED ROW DONE READY
+
+#define ASK_CLEAR "R\0\0\0\x08\0\0\0\x03"
+#define ASK_MD5 "R\0\0\0\x0c\0\0\0\x05salt"
+#define ASK_SCRAM "R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"
+#define ASK_OTHER "R\0\0\0\x16\0\0\0\x0aSCRAM-MADE-UP\0\0"
+#define ASK_KERBEROS "R\0\0\0\x08\0\0\0\x07"
+#define NEWER "v\0\0\0\x0c\0\x03\0\0\0\0\0\0"
+#define CHALLENGE "R\0\0\0\x0c\0\0\0\x0br=zz"
+#define FINAL "R\0\0\0\x0c\0\0\0\x0cv=zz"
+#define REFUSAL "E\0\0\0\x27SFATAL\0VFATAL\0C57P03\0Mstarting up\0\0"
+#define SETTING "S\0\0\0\x08" "x\0y\0"
 
 struct script {
 	const char *hello;	/* to the startup */
@@ -182,17 +194,24 @@ play(const struct script *with, struct scene scene)
 static const struct torc_pg_statement question = { .sql = "select 42" };
 
 static int
-ask(struct torc_pg *pg, uint64_t deadline)
+ask_for(struct torc_pg *pg, const struct torc_pg_statement *statement,
+    uint64_t deadline)
 {
 	struct torc_pg_result *result;
 	struct torc_pg_row row;
-	int rc = torc_pg_query(pg, &question, &result, deadline);
+	int rc = torc_pg_query(pg, statement, &result, deadline);
 
 	if (rc == 0 && (!torc_pg_next_row(result, &row) || row.count != 1 ||
 	    memcmp(row.values[0].data, "42", 2) != 0))
 		rc = -EILSEQ;
 	torc_pg_free(result);
 	return rc;
+}
+
+static int
+ask(struct torc_pg *pg, uint64_t deadline)
+{
+	return ask_for(pg, &question, deadline);
 }
 
 /* ---- After the login ---- */
@@ -261,6 +280,53 @@ answers_that_make_no_sense_end_the_connection(void **state)
 	for (unsigned i = 0; i < COUNT(cases); i++)
 		play(&cases[i].script, (struct scene) {
 		    .expected = cases[i].expected, .play = ask_both_ways });
+}
+
+/* Of one connection, unless `again`: then it is another one. */
+static int
+ask_twice(struct scene *scene, bool again)
+{
+	/* One that is not prepared yet, either. */
+	const struct torc_pg_statement other = { .sql = "select 40 + 2" };
+
+	EXPECT(ask(scene->pg, LATE) == 0);
+	EXPECT(ask_for(scene->pg, &other, LATE) == 0);
+	EXPECT(accepted == (again ? 2 : 1));
+	return 0;
+}
+
+static int
+ask_on_one(struct scene *scene)
+{
+	return ask_twice(scene, false);
+}
+
+static int
+ask_on_two(struct scene *scene)
+{
+	return ask_twice(scene, true);
+}
+
+/* I77: of who asks later nobody knows whether it was answered by that. */
+static void
+what_comes_behind_an_answer_is_news_a_farewell_or_the_end(void **state)
+{
+	static const struct {
+		struct script script;
+		int (*play)(struct scene *scene);
+	} cases[] = {
+		{ SCRIPT(NEWER HELLO, GOOD, 0, false), ask_on_one },
+		{ SCRIPT(HELLO, GOOD SETTING, 0, false), ask_on_one },
+		{ SCRIPT(HELLO, GOOD REFUSAL, 0, false), ask_on_two },
+		{ SCRIPT(HELLO, GOOD ROW, 0, false), ask_on_two },
+		{ SCRIPT(HELLO, GOOD "S\0\0\0\x05x", 0, false), ask_on_two },
+		{ SCRIPT(HELLO, GOOD "N\0\0\0\x06SF", 0, false), ask_on_two },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(cases); i++)
+		play(&cases[i].script, (struct scene) {
+		    .play = cases[i].play });
 }
 
 static int
@@ -334,14 +400,6 @@ fail_to_log_in(struct scene *scene)
 	return 0;
 }
 
-#define ASK_CLEAR "R\0\0\0\x08\0\0\0\x03"
-#define ASK_MD5 "R\0\0\0\x0c\0\0\0\x05salt"
-#define ASK_SCRAM "R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"
-#define ASK_OTHER "R\0\0\0\x16\0\0\0\x0aSCRAM-MADE-UP\0\0"
-#define ASK_KERBEROS "R\0\0\0\x08\0\0\0\x07"
-#define FINAL "R\0\0\0\x0c\0\0\0\x0cv=zz"
-#define REFUSAL "E\0\0\0\x27SFATAL\0VFATAL\0C57P03\0Mstarting up\0\0"
-
 /* */
 static void
 logins_that_are_weaker_than_demanded_or_odd_are_refused(void **state)
@@ -381,8 +439,17 @@ logins_that_are_weaker_than_demanded_or_odd_are_refused(void **state)
 		    false, -EMSGSIZE, "Message too long" },
 		{ SCRIPT(LET_IN LET_IN, "", 0, false), false, -EPROTO,
 		    "Protocol error" },
+		{ SCRIPT(LET_IN NEWER KEY READY, GOOD, 0, false), false,
+		    -EPROTO, "Protocol error" },
+		{ SCRIPT(LET_IN ROW, "", 0, false), false, -EPROTO,
+		    "Protocol error" },
+		{ SCRIPT(CHALLENGE, "", 0, false), false, -EPROTO,
+		    "Protocol error" },
+		/* A refusal, and one that is cut off. */
 		{ SCRIPT(REFUSAL, "", 0, false), false, -ECONNREFUSED,
 		    "57P03: starting up" },
+		{ SCRIPT("E\0\0\0\x06SF", "", 0, false), false, -EPROTO,
+		    "Protocol error" },
 		{ SCRIPT(ASK_MD5, "", 0, true), false, -ECONNRESET,
 		    "Connection reset" },
 	};
@@ -514,6 +581,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_that_make_no_sense_end_the_connection),
+		cmocka_unit_test(
+		    what_comes_behind_an_answer_is_news_a_farewell_or_the_end),
 		cmocka_unit_test(a_late_answer_ends_with_its_connection),
 		cmocka_unit_test(
 		    a_cancel_is_waited_for_lest_it_hits_the_next_statement),
