@@ -21,6 +21,7 @@ missing() {
 		/usr/include/linux/io_uring.h linux-libc-dev
 		/usr/include/liburing.h liburing-dev
 		ab apache2-utils
+		c++ g++
 		curl curl
 		fio fio
 		h2load nghttp2-client

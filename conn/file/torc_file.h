@@ -105,7 +105,7 @@ struct torc_file_walk {
 	/* torc's. */
 	uint32_t at;
 	uint32_t end;
-	_Alignas(8) uint8_t entries[4096];
+	uint8_t entries[4096] __attribute__((aligned(8)));
 };
 
 struct torc_file_entry {
