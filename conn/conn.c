@@ -147,14 +147,12 @@ limit(const struct torc_conn *conn, unsigned ms)
 static int
 await_fin(struct torc_conn *conn, uint64_t deadline)
 {
-	struct torc_reactor *reactor = conn->reactor;
+	struct torc_slice unread;
 	int rc = 0;
 
 	while (rc >= 0 && !conn->eof && !conn->failed) {
 		torc_recv_discard(conn);
-		conn->reader = reactor->current;
-		rc = torc_fiber_park(reactor, deadline);
-		conn->reader = NULL;
+		rc = torc_recv_park(conn, &unread, deadline);
 	}
 	return conn->eof || rc > 0 ? 0 : rc;
 }
@@ -357,6 +355,7 @@ torc_conn_open(struct torc_net *net, int fd)
 		.reactor = net->reactor,
 		.unquiet = !net->quiet,
 		.tag = torc_slots_tag(&net->conns, conn, 0),
+		.send_tag = torc_slots_tag(&net->conns, conn, TORC_KIND_SEND),
 		.view_bid = TORC_NO_BID,
 		.todo.run = advance_later,
 		.timer.fire = time_is_up,

@@ -104,11 +104,13 @@ struct torc_conn {
 	struct torc_net *net;
 	struct torc_reactor *reactor;
 	struct torc_fiber *reader;	/* waits for news */
+	struct torc_slice *seen;	/* where it sees them */
 	uint8_t *view;
 	uint32_t view_bid;	/* TORC_NO_BID: in `joined` */
 	uint32_t staged_size;
 
 	uint64_t tag;		/* user_data without the kind */
+	uint64_t send_tag;	/* and that of sends */
 	uint8_t *staged;
 	struct torc_chunk *chunk;	/* where they are */
 	/* Any of these set: no quiet send may follow now. */
@@ -253,6 +255,12 @@ void torc_recv_fail(struct torc_conn *conn, int error);
 void torc_recv_tell_end(struct torc_conn *conn);
 /* Arm those that wait for buffers, as many as there are buffers. */
 void torc_recv_feed(struct torc_net *net);
+/*
+ * Parks. 0 if there is news; how many bytes were received into an empty view
+ * and are in `*seen`, if that is all; or a negative errno.
+ */
+int torc_recv_park(struct torc_conn *conn, struct torc_slice *seen,
+    uint64_t deadline);
 /* Let go of all that was received. */
 void torc_recv_discard(struct torc_conn *conn);
 /* Something was received, or ended, that no view has shown. */

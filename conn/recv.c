@@ -62,7 +62,7 @@ move_out(struct torc_net *net, struct torc_piece *piece)
 	if (bytes == NULL)
 		return;
 	memcpy(bytes, piece->data, piece->size);
-	torc_bufring_put(&net->buffers, (uint16_t)piece->bid);
+	torc_bufring_put(&net->buffers, piece->bid);
 	piece->data = bytes;
 	piece->bid = TORC_NO_BID;
 	net->moved += piece->size;
@@ -80,7 +80,7 @@ append(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 		/* The kernel filled the buffer further: one reference is
 		 * enough. */
 		piece->size += size;
-		torc_bufring_put(&net->buffers, (uint16_t)bid);
+		torc_bufring_put(&net->buffers, bid);
 		return true;
 	}
 	piece = net->pieces != NULL ? net->pieces : more_pieces(net);
@@ -128,7 +128,7 @@ let_go(struct torc_net *net, const struct torc_piece *piece)
 	if (piece->bid == TORC_NO_BID)
 		torc_sys_free(piece->data);
 	else
-		torc_bufring_put(&net->buffers, (uint16_t)piece->bid);
+		torc_bufring_put(&net->buffers, piece->bid);
 }
 
 /* ---- The view ---- */
@@ -137,8 +137,7 @@ static void
 drop_view(struct torc_conn *conn)
 {
 	if (conn->view_bid != TORC_NO_BID) {
-		torc_bufring_put(&conn->net->buffers,
-		    (uint16_t)conn->view_bid);
+		torc_bufring_put(&conn->net->buffers, conn->view_bid);
 	} else if (conn->joined != NULL) {
 		torc_sys_free(conn->joined);
 		conn->joined = NULL;
@@ -376,7 +375,7 @@ deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 
 	if (conn->failed) {
 		/* Something is missing before it. */
-		torc_bufring_put(&conn->net->buffers, (uint16_t)bid);
+		torc_bufring_put(&conn->net->buffers, bid);
 		return;
 	}
 	reactor->counters->receives++;
@@ -386,7 +385,7 @@ deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 	    (conn->reader != NULL || conn->dormant)) {
 		set_view(conn, data, size, bid);
 	} else if (!append(conn, data, size, bid)) {
-		torc_bufring_put(&conn->net->buffers, (uint16_t)bid);
+		torc_bufring_put(&conn->net->buffers, bid);
 		end_input(conn, -ENOMEM);
 		return;
 	}
@@ -465,7 +464,7 @@ is_usual(const struct torc_net *net, uint32_t flags, uint32_t size)
 	const uint32_t usual = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
 
 	return (flags & (usual | IORING_CQE_F_BUF_MORE)) == usual &&
-	    size > 0 && torc_bufring_whole(&net->buffers,
+	    torc_bufring_whole(&net->buffers,
 	    flags >> IORING_CQE_BUFFER_SHIFT, size);
 }
 
@@ -482,7 +481,7 @@ torc_recv_complete(struct torc_reactor *reactor, void *object,
 	if (torc_likely((int32_t)(reactor->proven - conn->send_mark) >= 0))
 		conn->sent_size = 0;
 	if (torc_unlikely(conn->input != 0 || fiber == NULL ||
-	    fiber->state != TORC_FIBER_PARKED || reactor->current != NULL ||
+	    fiber->state != TORC_FIBER_PARKED ||
 	    !is_usual(conn->net, cqe->flags, size))) {
 		look_closer(reactor, conn, cqe);
 		return;
@@ -493,6 +492,7 @@ torc_recv_complete(struct torc_reactor *reactor, void *object,
 	    conn->view_bid);
 	conn->view_size = size;
 	conn->met = true;
+	*conn->seen = (struct torc_slice) { conn->view, size };
 	reactor->counters->receives++;
 	reactor->counters->received += size;
 	fiber->result = (int)size;
@@ -524,17 +524,15 @@ show(struct torc_conn *conn, struct torc_slice *in)
 	return (int)conn->view_size;
 }
 
-/*
- * Parks. 0 if there is news; how many bytes were received into an empty view,
- * if that is all; or a negative errno.
- */
-static inline int
-park_reader(struct torc_conn *conn, uint64_t deadline)
+int
+torc_recv_park(struct torc_conn *conn, struct torc_slice *seen,
+    uint64_t deadline)
 {
 	struct torc_reactor *reactor = conn->reactor;
 	int rc;
 
 	conn->reader = reactor->current;
+	conn->seen = seen;
 	rc = torc_fiber_park(reactor, deadline);
 	conn->reader = NULL;
 	return rc;
@@ -542,7 +540,7 @@ park_reader(struct torc_conn *conn, uint64_t deadline)
 
 /* Park until there is news, unless there can be none. */
 static int
-await_news(struct torc_conn *conn, uint64_t deadline)
+await_news(struct torc_conn *conn, struct torc_slice *in, uint64_t deadline)
 {
 	struct torc_reactor *reactor = conn->reactor;
 	/* Those that were dialled serve requests that are to be finished. */
@@ -559,7 +557,7 @@ await_news(struct torc_conn *conn, uint64_t deadline)
 		return -ENOBUFS;
 	/* Who waits for the rest of a message does not keep a buffer. */
 	rc = torc_recv_keep(conn);
-	return rc < 0 ? rc : park_reader(conn, deadline);
+	return rc < 0 ? rc : torc_recv_park(conn, in, deadline);
 }
 
 /*
@@ -586,14 +584,13 @@ take_turns(struct torc_conn *conn)
 	return fiber->cancelled ? -ECANCELED : fiber->result;
 }
 
-/* Whatever is not: nothing in view, and bytes come. */
+/*
+ * What there is after waiting ended with `rc`: bytes in an empty view, some
+ * news, or a negative errno.
+ */
 static __attribute__((noinline)) int
-receive_carefully(struct torc_conn *conn, struct torc_slice *in,
-    uint64_t deadline)
+show_news(struct torc_conn *conn, struct torc_slice *in, int rc)
 {
-	int rc = torc_recv_news(conn) ? take_turns(conn) :
-	    await_news(conn, deadline);
-
 	if (rc > 0)
 		return show(conn, in);
 	if (rc == 0)
@@ -607,7 +604,8 @@ receive_carefully(struct torc_conn *conn, struct torc_slice *in,
 
 /* Everything but waiting with nothing in view. */
 static __attribute__((noinline)) int
-receive(struct torc_conn *conn, struct torc_slice *in, uint64_t deadline)
+receive_carefully(struct torc_conn *conn, struct torc_slice *in,
+    uint64_t deadline)
 {
 	torc_require(torc_reactor_of_fiber() == conn->reactor,
 	    "a connection is used on another thread than its reactor's");
@@ -615,7 +613,8 @@ receive(struct torc_conn *conn, struct torc_slice *in, uint64_t deadline)
 	    "two fibers receive on one connection");
 	if (conn->staged_size > 0)
 		torc_send_staged(conn);
-	return receive_carefully(conn, in, deadline);
+	return show_news(conn, in, torc_recv_news(conn) ? take_turns(conn) :
+	    await_news(conn, in, deadline));
 }
 
 int
@@ -626,25 +625,18 @@ torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
 	struct torc_fiber *fiber = reactor->current;
 	int rc;
 
+	conn->seen = in;
 	if (torc_unlikely(torc_current != reactor || fiber == NULL ||
 	    conn->reader != NULL || conn->input != 0 ||
 	    reactor->phase != TORC_PHASE_RUNNING ||
 	    !torc_fiber_may_park(reactor, fiber, deadline) ||
 	    (conn->staged_size > 0 && !torc_send_simply(reactor, conn))))
-		return receive(conn, in, deadline);
+		return receive_carefully(conn, in, deadline);
 	conn->reader = fiber;
 	torc_fiber_park_simply(reactor, deadline);
 	rc = conn->reader->result;
 	conn->reader = NULL;
-	if (torc_unlikely(rc <= 0)) {
-		if (rc == 0)
-			return receive_carefully(conn, in, deadline);
-		show(conn, in);
-		return rc;
-	}
-	in->data = conn->view;
-	in->size = (uint32_t)rc;
-	return rc;
+	return torc_likely(rc > 0) ? rc : show_news(conn, conn->seen, rc);
 }
 
 /* A part of the view, or what lies in no buffer of the kernel's. */
@@ -674,7 +666,7 @@ torc_conn_consume(struct torc_conn *conn, size_t size)
 	}
 	conn->view_size = 0;
 	conn->view_bid = TORC_NO_BID;
-	torc_bufring_put(&conn->net->buffers, (uint16_t)bid);
+	torc_bufring_put(&conn->net->buffers, bid);
 }
 
 size_t

@@ -331,7 +331,7 @@ torc_send_spoil(struct torc_conn *conn, int error)
 static void
 abort_loud(struct torc_conn *conn)
 {
-	if (torc_reactor_cancel(conn->reactor, conn->tag | TORC_SEND_TAG))
+	if (torc_reactor_cancel(conn->reactor, conn->send_tag))
 		conn->aborting = false;
 	else
 		torc_reactor_later(conn->reactor, &conn->todo);

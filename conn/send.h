@@ -6,9 +6,6 @@
 
 #include "conn/net.h"
 
-#define TORC_SEND_TAG ((uint64_t)TORC_KIND_SEND << \
-	(TORC_SLOT_BITS + TORC_GENERATION_BITS))
-
 /* A send of `data`. `flags`: IOSQE_; `how`: MSG_ of send(2). */
 static inline void
 torc_send_fill(struct io_uring_sqe *sqe, const struct torc_conn *conn,
@@ -17,12 +14,14 @@ torc_send_fill(struct io_uring_sqe *sqe, const struct torc_conn *conn,
 	*sqe = (struct io_uring_sqe) {
 		.opcode = IORING_OP_SEND,
 		.flags = flags,
-		.fd = conn->fd,
 		.addr = (uint64_t)data,
 		.len = size,
 		.msg_flags = (uint32_t)(MSG_WAITALL | MSG_NOSIGNAL | how),
-		.user_data = conn->tag | TORC_SEND_TAG,
 	};
+	/* By itself: otherwise it is read first, into registers that the rest
+	 * of a request needs. */
+	sqe->fd = conn->fd;
+	sqe->user_data = conn->send_tag;
 }
 
 /*
@@ -44,6 +43,7 @@ torc_send_with(struct torc_reactor *reactor, struct torc_conn *conn,
 	uint32_t size = conn->staged_size;
 	struct torc_chunk *chunk;
 
+	conn->send_mark = reactor->ring.sq_claimed;
 	torc_send_fill(sqe, conn, data, size, IOSQE_CQE_SKIP_SUCCESS,
 	    MSG_DONTWAIT);
 	reactor->counters->quiet_sends++;
@@ -52,7 +52,6 @@ torc_send_with(struct torc_reactor *reactor, struct torc_conn *conn,
 	conn->sent_size = size;
 	conn->staged_size = 0;
 	conn->urgent = false;
-	conn->send_mark = reactor->ring.sq_claimed;
 	chunk = conn->chunk;
 	if (chunk != NULL) {
 		chunk->mark = conn->send_mark;
@@ -65,14 +64,10 @@ torc_send_with(struct torc_reactor *reactor, struct torc_conn *conn,
 static inline bool
 torc_send_simply(struct torc_reactor *reactor, struct torc_conn *conn)
 {
-	struct io_uring_sqe *sqe;
-
-	if (torc_unlikely(!torc_send_may_be_quiet(conn)))
+	if (torc_unlikely(!torc_send_may_be_quiet(conn) ||
+	    torc_ring_full(&reactor->ring)))
 		return false;
-	sqe = torc_ring_claim_blank(&reactor->ring);
-	if (torc_unlikely(sqe == NULL))
-		return false;
-	torc_send_with(reactor, conn, sqe);
+	torc_send_with(reactor, conn, torc_ring_claim_blank(&reactor->ring));
 	return true;
 }
 

@@ -131,14 +131,14 @@ torc_fiber_drop(struct torc_fiber *fiber)
 	torc_stacks_give(&fiber->reactor->stacks, fiber->stack);
 }
 
-/* Leave the result, give the rest back. */
 void
-torc_fiber_end(struct torc_fiber *fiber)
+torc_fiber_bury(struct torc_reactor *reactor)
 {
-	struct torc_reactor *reactor = fiber->reactor;
+	struct torc_fiber *fiber = reactor->ended;
 	struct torc_fiber_slot *slot = fiber->slot;
 
 	torc_assert(slot->fiber == fiber && !torc_node_linked(&fiber->ready));
+	reactor->ended = NULL;
 	torc_timers_disarm(&reactor->timers, &fiber->timer);
 	slot->result = fiber->result;
 	slot->fiber = NULL;

@@ -82,8 +82,11 @@ void torc_fiber_drop(struct torc_fiber *fiber);
 /* Arm the timer of a wait. 0, or -ETIMEDOUT if the time has come. */
 int torc_fiber_set_deadline(struct torc_fiber *fiber, uint64_t deadline);
 
-/* The function of a fiber has returned. */
-void torc_fiber_end(struct torc_fiber *fiber);
+/*
+ * The function of reactor->ended has returned: it leaves its result, and gives
+ * its stack back. On the scheduler's stack.
+ */
+void torc_fiber_bury(struct torc_reactor *reactor);
 
 /* Switch from the fiber that runs to the scheduler, until it is resumed. */
 static inline void
@@ -164,7 +167,6 @@ torc_fiber_switch_to(struct torc_reactor *reactor, struct torc_fiber *fiber)
 {
 	void *mark;
 
-	torc_assert(reactor->current == NULL);
 	fiber->state = TORC_FIBER_RUNNING;
 	reactor->current = fiber;
 	reactor->counters->resumes++;
@@ -173,26 +175,16 @@ torc_fiber_switch_to(struct torc_reactor *reactor, struct torc_fiber *fiber)
 	torc_sanitizer_arrive(mark);
 }
 
-/* A fiber that has ended gives its stack back. On the scheduler's stack. */
-static inline void
-torc_fiber_bury(struct torc_reactor *reactor)
-{
-	struct torc_fiber *fiber = reactor->ended;
-
-	if (torc_likely(fiber == NULL))
-		return;
-	reactor->ended = NULL;
-	torc_fiber_end(fiber);
-}
-
 /* The same, when there is more to do after it. */
 static inline void
 torc_fiber_resume(struct torc_fiber *fiber)
 {
 	struct torc_reactor *reactor = fiber->reactor;
 
+	torc_assert(reactor->current == NULL);
 	torc_fiber_switch_to(reactor, fiber);
-	torc_fiber_bury(reactor);
+	if (torc_unlikely(reactor->ended != NULL))
+		torc_fiber_bury(reactor);
 }
 
 /*

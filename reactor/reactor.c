@@ -389,7 +389,8 @@ dispatch_one(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 
 	if (torc_likely(object != NULL)) {
 		kind->complete(reactor, object, cqe);
-		torc_fiber_bury(reactor);
+		if (torc_unlikely(reactor->ended != NULL))
+			torc_fiber_bury(reactor);
 	} else
 		kind->stray(reactor, cqe);
 }
@@ -402,6 +403,7 @@ static void
 dispatch(struct torc_reactor *reactor)
 {
 	struct torc_ring *ring = &reactor->ring;
+	const uint32_t first = ring->cq_read;
 	bool overflowed = torc_ring_overflowed(ring);
 	uint32_t ready = torc_ring_ready(ring);
 	uint32_t count = ready < reactor->config.batch ? ready :
@@ -413,8 +415,9 @@ dispatch(struct torc_reactor *reactor)
 		reactor->in_order = false;
 	reactor->proven = reactor->in_order ? reactor->taken :
 	    reactor->settled;
-	for (uint32_t i = 0; i < count; i++)
-		dispatch_one(reactor, torc_ring_next(ring));
+	for (uint32_t number = first; number != first + count; number++)
+		dispatch_one(reactor, torc_ring_at(ring, number));
+	ring->cq_read = first + count;
 	torc_ring_release(ring);
 	if (count == ready && !overflowed)
 		reactor->settled = reactor->taken;

@@ -114,7 +114,7 @@ torc_bufring_grow(struct torc_bufring *bufring, uint32_t count)
 	if (count > bufring->capacity - bufring->live)
 		count = bufring->capacity - bufring->live;
 	for (uint32_t i = 0; i < count; i++) {
-		uint16_t bid = (uint16_t)bufring->live++;
+		uint32_t bid = bufring->live++;
 
 		torc_bufring_provide(bufring, &bufring->bufs[bid], bid);
 	}
@@ -122,7 +122,7 @@ torc_bufring_grow(struct torc_bufring *bufring, uint32_t count)
 }
 
 void
-torc_bufring_put_slice(struct torc_bufring *bufring, uint16_t bid)
+torc_bufring_put_slice(struct torc_bufring *bufring, uint32_t bid)
 {
 	struct torc_buf *buf = &bufring->bufs[bid];
 

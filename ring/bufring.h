@@ -51,7 +51,8 @@ struct torc_bufring {
 	uint32_t live;		/* bids from here on are in reserve */
 	uint32_t in_kernel;	/* with KERNEL in their word */
 	uint32_t in_kernel_min;	/* the lowest it was at a publish */
-	uint16_t tail;		/* ours; the kernel's is behind until publish */
+	uint32_t tail;		/* ours, of which the kernel sees 16 bits, and
+				 * those late: at a publish */
 	uint16_t bgid;
 	bool incremental;
 	struct torc_ring *ring;
@@ -101,8 +102,8 @@ torc_bufring_take(struct torc_bufring *bufring, uint16_t bid, uint32_t length,
 }
 
 /*
- * Whether `length` bytes are the first in their buffer, and it has room for
- * them: mostly all are like that.
+ * Whether there are `length` bytes, the first in their buffer, and it has room
+ * for them: mostly all are like that.
  */
 static inline bool
 torc_bufring_whole(const struct torc_bufring *bufring, uint32_t bid,
@@ -111,7 +112,7 @@ torc_bufring_whole(const struct torc_bufring *bufring, uint32_t bid,
 	const struct torc_buf *buf = &bufring->bufs[bid];
 
 	return bid < bufring->capacity && buf->owner == TORC_BUF_KERNEL &&
-	    buf->filled == 0 && length <= bufring->size;
+	    buf->filled == 0 && length - 1 < bufring->size;
 }
 
 /* Take these when they are the last ones, too. */
@@ -128,7 +129,7 @@ torc_bufring_take_whole(struct torc_bufring *bufring, uint32_t bid)
 /* Write a buffer to the ring; the kernel sees it after the next publish. */
 static inline void
 torc_bufring_provide(struct torc_bufring *bufring, struct torc_buf *buf,
-    uint16_t bid)
+    uint32_t bid)
 {
 	struct io_uring_buf *kbuf =
 	    &bufring->kbufs[bufring->tail++ & bufring->mask];
@@ -138,18 +139,18 @@ torc_bufring_provide(struct torc_bufring *bufring, struct torc_buf *buf,
 	 * incremental ring changes them. */
 	kbuf->addr = (uint64_t)buf->memory;
 	kbuf->len = bufring->size;
-	kbuf->bid = bid;
+	kbuf->bid = (uint16_t)bid;
 	buf->owner = TORC_BUF_KERNEL;
 	buf->filled = 0;
 	bufring->in_kernel++;
 }
 
 /* Put a slice back that is not the last of its buffer. */
-void torc_bufring_put_slice(struct torc_bufring *bufring, uint16_t bid);
+void torc_bufring_put_slice(struct torc_bufring *bufring, uint32_t bid);
 
 /* Put a slice back; the last one returns the buffer to the kernel. */
 static inline void
-torc_bufring_put(struct torc_bufring *bufring, uint16_t bid)
+torc_bufring_put(struct torc_bufring *bufring, uint32_t bid)
 {
 	struct torc_buf *buf = &bufring->bufs[bid];
 
@@ -167,7 +168,7 @@ torc_bufring_publish(struct torc_bufring *bufring)
 {
 	/* B1: release. Address, length and bid are written before the kernel
 	 * sees that it may pick the buffer. */
-	torc_store_release_u16(bufring->ktail, bufring->tail);
+	torc_store_release_u16(bufring->ktail, (uint16_t)bufring->tail);
 	if (bufring->in_kernel < bufring->in_kernel_min)
 		bufring->in_kernel_min = bufring->in_kernel;
 }

@@ -259,22 +259,20 @@ static int
 enter(struct torc_ring *ring, uint32_t to_submit, uint32_t wait,
     uint64_t timeout_ns, uint32_t batch_us)
 {
-	/* A minimum wait without a timeout would end at its time even if
-	 * nothing is there. */
-	const uint64_t ns = timeout_ns < LONGEST_NS ? timeout_ns : LONGEST_NS;
-	const struct __kernel_timespec timeout = {
-		.tv_sec = (int64_t)(ns / 1000000000u),
-		.tv_nsec = (int64_t)(ns % 1000000000u),
-	};
-	const struct torc_uapi_getevents arg = {
-		.min_wait_usec = batch_us,
-		.ts = (uint64_t)&timeout,
-	};
-	uint32_t flags = ring->enter_flags | IORING_ENTER_GETEVENTS;
+	const uint32_t flags = ring->enter_flags | IORING_ENTER_GETEVENTS;
+	struct torc_uapi_getevents arg = { .min_wait_usec = batch_us };
+	struct __kernel_timespec timeout;
 
 	if (wait == 0 || (timeout_ns == UINT64_MAX && batch_us == 0))
 		return torc_sys_enter(ring->enter_fd, to_submit, wait, flags,
 		    NULL, 0);
+	/* A minimum wait without a timeout would end at its time even if
+	 * nothing is there. */
+	if (timeout_ns > LONGEST_NS)
+		timeout_ns = LONGEST_NS;
+	timeout.tv_sec = (int64_t)(timeout_ns / 1000000000u);
+	timeout.tv_nsec = (int64_t)(timeout_ns % 1000000000u);
+	arg.ts = (uint64_t)&timeout;
 	return torc_sys_enter(ring->enter_fd, to_submit, wait,
 	    flags | IORING_ENTER_EXT_ARG, &arg, sizeof(arg));
 }

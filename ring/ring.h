@@ -109,29 +109,33 @@ torc_ring_pending(const struct torc_ring *ring)
 	return ring->sq_claimed - ring->sq_taken;
 }
 
+/* No SQE can be claimed. */
+static inline bool
+torc_ring_full(const struct torc_ring *ring)
+{
+	return ring->sq_claimed == ring->sq_end;
+}
+
 /*
- * Claim the next SQE, every byte of which the caller writes, or NULL when the
- * queue is full. The kernel does not see it before the next torc_ring_enter().
+ * Claim the next SQE of a queue that is not full. The caller writes every byte
+ * of it. The kernel does not see it before the next torc_ring_enter().
  */
 static inline struct io_uring_sqe *
 torc_ring_claim_blank(struct torc_ring *ring)
 {
-	const uint32_t claimed = ring->sq_claimed;
-
-	if (torc_unlikely(claimed == ring->sq_end))
-		return NULL;
-	ring->sq_claimed = claimed + 1;
-	return &ring->sqes[claimed & ring->sq_mask];
+	return &ring->sqes[ring->sq_claimed++ & ring->sq_mask];
 }
 
-/* The same, zeroed. */
+/* The same, zeroed, or NULL when the queue is full. */
 static inline struct io_uring_sqe *
 torc_ring_claim(struct torc_ring *ring)
 {
-	struct io_uring_sqe *sqe = torc_ring_claim_blank(ring);
+	struct io_uring_sqe *sqe;
 
-	if (torc_likely(sqe != NULL))
-		memset(sqe, 0, sizeof(*sqe));
+	if (torc_unlikely(torc_ring_full(ring)))
+		return NULL;
+	sqe = torc_ring_claim_blank(ring);
+	memset(sqe, 0, sizeof(*sqe));
 	return sqe;
 }
 
@@ -155,6 +159,16 @@ static inline const struct io_uring_cqe *
 torc_ring_next(struct torc_ring *ring)
 {
 	return &ring->cqes[ring->cq_read++ & ring->cq_mask];
+}
+
+/*
+ * The same for the one of number `number`, for a caller who counts them
+ * itself, from ring->cq_read.
+ */
+static inline const struct io_uring_cqe *
+torc_ring_at(const struct torc_ring *ring, uint32_t number)
+{
+	return &ring->cqes[number & ring->cq_mask];
 }
 
 /* Give the slots of all CQEs read so far back to the kernel. */

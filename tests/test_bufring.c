@@ -420,7 +420,7 @@ the_tail_wraps_around_and_no_buffer_is_lost(void **state)
 		torc_bufring_put(&line.buffers, bid);
 		torc_bufring_publish(&line.buffers);
 	}
-	assert_int_equal(line.buffers.tail, (uint16_t)(rounds + 4));
+	assert_int_equal(line.buffers.tail, rounds + 4);
 	assert_int_equal(line.buffers.in_kernel, 4);
 	close_line(&line);
 }

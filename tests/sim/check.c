@@ -98,7 +98,7 @@ check_both_sides(const struct torc_reactor *reactor, const struct kring *ring)
 		    TORC_KIND_ACCEPT)) != listener->armed)
 			sim_fail("an accept is not where it is believed");
 	if (ring->group != NULL &&
-	    net->buffers.tail == ring->group->seen)
+	    (uint16_t)net->buffers.tail == ring->group->seen)
 		check_buffers(ring, &net->buffers);
 }
 
