@@ -111,6 +111,19 @@ answer(struct torc_http *http, const struct question *question, bool chunked)
 /* Idle connections are ended soon: the next request may come too late. */
 static const struct torc_http_config impatient = { .idle_ms = 15 };
 
+/*
+ * Parks. End a connection between two requests, as servers may that had none
+ * for a while: the next one may be on its way, and is to be asked again.
+ */
+static int
+end_idle(struct torc_http *http)
+{
+	int rc = torc_http_flush(http, LATER);
+
+	return rc < 0 || torc_sleep(torc_after_ms(peer_draw(10))) < 0 ? -1 :
+	    TORC_CLOSE;
+}
+
 /* The same, but for who goes by what is answered: not if bytes are late. */
 static int
 serve_http(struct torc_conn *conn, void *arg)
@@ -133,6 +146,8 @@ serve_http(struct torc_conn *conn, void *arg)
 			return -1;
 		if (answer(&http, &question, false) < 0)
 			break;
+		if (peer_draw(8) == 0)
+			return end_idle(&http);
 	}
 	return torc_http_result(&http);
 }
