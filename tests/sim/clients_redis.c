@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conn/redis/torc_redis.h"
+#include "conn/redis/redis.h"
 #include "tests/sim/clients.h"
 
 #define ARGS 4u
@@ -303,6 +303,28 @@ ask_several(struct torc_redis *redis, uint64_t deadline, bool atomic)
 	return rc;
 }
 
+/* Parks. In the middle of something: it must not be another one's then. */
+static int
+leave_halfway(struct torc_redis_session *session, uint64_t deadline)
+{
+	struct torc_redis_reply *reply;
+	struct torc_resp_item item;
+	struct words words;
+	int rc;
+
+	if (peer_draw(2) == 0) {
+		rc = torc_redis_session_do(session, &reply, deadline, "MULTI",
+		    NULL);
+		torc_redis_free(reply);
+		return rc;
+	}
+	phrase(&words);
+	rc = torc_redis_session_send(session, deadline, ARGS, words.argv);
+	if (rc == 0 && peer_draw(2) == 0)
+		rc = torc_redis_session_read(session, &item, deadline);
+	return rc < 0 ? rc : 0;
+}
+
 /* Parks. On a connection of its own. */
 static int
 ask_in_session(struct torc_redis *redis, uint64_t deadline)
@@ -322,6 +344,8 @@ ask_in_session(struct torc_redis *redis, uint64_t deadline)
 			compare(reply, &words.get);
 		torc_redis_free(reply);
 	}
+	if (rc == 0 && peer_draw(3) == 0)
+		rc = leave_halfway(session, deadline);
 	torc_redis_session_close(session);
 	return rc;
 }
@@ -376,11 +400,30 @@ open_redis(struct client *client)
 	return rc;
 }
 
-/* Its lines stay rented. */
+static void
+check_node(const struct node *node)
+{
+	if (node->opening || node->waiting > 0 || node->waiters.first != NULL)
+		broken("%u wait for a line, and nobody is there",
+		    node->waiting);
+	for (unsigned i = 0; i < REDIS_LINES; i++) {
+		const struct line *line = node->lines[i];
+
+		if (line != NULL && (line->users > 0 ||
+		    line->pipeline.live > 0 || line->pipeline.writing))
+			broken("%u use a line, and nobody is there",
+			    line->users);
+	}
+}
+
+/* Its lines stay rented: they have no users. */
 static void
 check_redis(struct client *client)
 {
-	(void)client;
+	const struct torc_redis *redis = client->of;
+
+	for (unsigned i = 0; i < redis->node_count; i++)
+		check_node(redis->nodes[i]);
 }
 
 static void
