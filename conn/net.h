@@ -4,6 +4,7 @@
 #ifndef TORC_CONN_NET_H
 #define TORC_CONN_NET_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -144,6 +145,8 @@ struct torc_conn {
 	uint32_t reads_turn;
 	int error;		/* that ended receiving */
 	int send_error;
+	int lost;		/* what a send took from the socket, or may
+				 * have, so that no receive will tell it */
 	uint32_t joined_size;	/* of the allocation */
 	uint32_t loud_size;	/* of the loud send */
 	uint8_t *joined;	/* a view that was copied together */
@@ -277,6 +280,16 @@ int torc_recv_keep(struct torc_conn *conn);
 
 void torc_send_complete(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe);
+/*
+ * The result of a receive or send that failed. That the kernel has given a
+ * peer up must not look as if the time of one call were up.
+ */
+static inline int
+torc_conn_error(int result)
+{
+	return result == -ETIMEDOUT ? -ECONNABORTED : result;
+}
+
 /* Sending has failed for good. */
 void torc_send_spoil(struct torc_conn *conn, int error);
 /* Go on sending. */

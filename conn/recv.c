@@ -368,6 +368,17 @@ end_input(struct torc_conn *conn, int error)
 	torc_recv_tell_end(conn);
 }
 
+/*
+ * The kernel tells an error of a socket once. If a send was told, a receive
+ * finds nothing but an end, as if the peer had sent FIN.
+ */
+static int
+cause_of_end(const struct torc_conn *conn)
+{
+	return conn->lost != 0 && !conn->shut &&
+	    torc_sys_hung_up(conn->fd) > 0 ? conn->lost : 0;
+}
+
 static void
 deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 {
@@ -405,7 +416,7 @@ receive_ended(struct torc_conn *conn, int32_t result)
 
 	switch (result) {
 	case 0:
-		end_input(conn, 0);
+		end_input(conn, cause_of_end(conn));
 		return;
 	case -ENOBUFS:
 		net->reactor->counters->no_buffers++;
@@ -418,7 +429,7 @@ receive_ended(struct torc_conn *conn, int32_t result)
 		return;
 	default:
 		net->reactor->counters->receive_failures++;
-		end_input(conn, result);
+		end_input(conn, torc_conn_error(result));
 	}
 }
 

@@ -373,6 +373,19 @@ torc_send_advance(struct torc_conn *conn)
 
 /* ---- Completions ---- */
 
+/*
+ * -EPIPE alone says that there was a FIN before: the kernel tells it of a
+ * connection that is reset after that, or of one whose error was told.
+ */
+static void
+fail(struct torc_conn *conn, int32_t result)
+{
+	conn->reactor->counters->send_failures++;
+	if (!conn->spoiled && result != -EPIPE)
+		conn->lost = torc_conn_error(result);
+	torc_send_spoil(conn, torc_conn_error(result));
+}
+
 /* A quiet send could not send all: -EAGAIN or the number of bytes. */
 static void
 finish_quiet(struct torc_conn *conn, int32_t result)
@@ -386,8 +399,7 @@ finish_quiet(struct torc_conn *conn, int32_t result)
 	conn->reactor->counters->sent -= size;
 	conn->sent_size = 0;
 	if (result < 0 && result != -EAGAIN && result != -EINTR) {
-		conn->reactor->counters->send_failures++;
-		torc_send_spoil(conn, result);
+		fail(conn, result);
 		return;
 	}
 	if (size > 0 && !stow(conn, rest, size))
@@ -415,13 +427,18 @@ advance_job(struct torc_job *job, size_t size)
 	return false;
 }
 
+/*
+ * A loud send that is short, and was not told to end, was ended by an error
+ * that it does not tell: what it did send counts more.
+ */
 static void
 finish_loud(struct torc_conn *conn, int32_t result)
 {
+	bool whole;
+
 	conn->loud = false;
 	if (result < 0 && result != -EINTR && result != -EAGAIN) {
-		conn->reactor->counters->send_failures++;
-		torc_send_spoil(conn, result);
+		fail(conn, result);
 		return;
 	}
 	if (result < 0)
@@ -429,14 +446,19 @@ finish_loud(struct torc_conn *conn, int32_t result)
 	conn->reactor->counters->sent += (uint32_t)result;
 	if (conn->slab != NULL) {
 		torc_assert((uint32_t)result <= conn->loud_size);
-		if ((uint32_t)result < conn->loud_size)
+		whole = (uint32_t)result == conn->loud_size;
+		if (!whole)
 			conn->reactor->counters->short_sends++;
 		conn->slab_start += (uint32_t)result;
 		if (conn->slab_start == conn->slab_end)
 			drop_slab(conn);
-	} else if (advance_job(conn->job, (size_t)result)) {
-		conn->job = NULL;
+	} else {
+		whole = advance_job(conn->job, (size_t)result);
+		if (whole)
+			conn->job = NULL;
 	}
+	if (!conn->spoiled)
+		conn->lost = whole ? 0 : -ECONNRESET;
 }
 
 void
@@ -514,8 +536,11 @@ torc_conn_give_back(struct torc_conn *conn, int error)
 	torc_require(conn->awaited && conn->writer == NULL,
 	    "a socket is given back that was not lent");
 	conn->awaited = false;
-	if (error < 0)
-		torc_send_spoil(conn, error);
+	if (error == 0)
+		return;
+	if (!conn->spoiled)
+		conn->lost = -ECONNRESET;
+	torc_send_spoil(conn, error);
 }
 
 /* Send from the caller's memory, behind what is staged. */

@@ -88,10 +88,13 @@ TORC_API unsigned torc_listen_port(const struct torc_reactor *reactor,
  *
  * The number of bytes in view, or 0 when the peer has sent FIN and all was
  * seen (`*in` has what was not consumed), or a negative errno: -ETIMEDOUT,
- * -ECANCELED, -ECONNRESET ..., -ENOBUFS if `held_max` bytes are in view and
- * none was consumed, -ESHUTDOWN if the reactor drains and nothing was received
- * that is not consumed, -ENOMEM if bytes were lost in either direction for want
- * of memory.
+ * -ECANCELED, -ENOBUFS if `held_max` bytes are in view and none was consumed,
+ * -ESHUTDOWN if the reactor drains and nothing was received that is not
+ * consumed, -ENOMEM if bytes were lost in either direction for want of memory,
+ * or why the connection ended: -ECONNRESET ... (also if that was found out in
+ * the middle of a send of another fiber), -ECONNABORTED if the kernel has given
+ * the peer up (keepalive, TCP_USER_TIMEOUT). -ETIMEDOUT is always the
+ * deadline: one can go on after it.
  *
  * One fiber at a time.
  */
@@ -106,8 +109,9 @@ TORC_API void torc_conn_consume(struct torc_conn *conn, size_t size);
  * Stage bytes to be sent by the next recv, flush or return of the handler.
  * Large data is not copied but sent, behind what is staged, before the call
  * returns. 0 or a negative errno: -EPIPE after torc_conn_shutdown(), the error
- * that ended the connection, -ETIMEDOUT: the peer does not read; a part may
- * have been sent, and the connection cannot be written to any more.
+ * that ended the connection (as torc_conn_recv() says; -EPIPE if that was told
+ * before), -ETIMEDOUT: the peer does not read; a part may have been sent, and
+ * the connection cannot be written to any more.
  */
 TORC_API int torc_conn_write(struct torc_conn *conn, const void *data,
     size_t size, uint64_t deadline);

@@ -170,6 +170,15 @@ torc_sys_unsent(int fd)
 	return rc < 0 ? rc : bytes;
 }
 
+int
+torc_sys_hung_up(int fd)
+{
+	struct pollfd what = { .fd = fd };
+	int rc = result(poll(&what, 1, 0));
+
+	return rc < 0 ? rc : (what.revents & POLLHUP) != 0;
+}
+
 uint64_t
 torc_sys_now(void)
 {

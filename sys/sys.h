@@ -80,6 +80,11 @@ TORC_BESIDE int torc_sys_set_blocking(int fd);
 int torc_sys_shutdown(int fd, int how);
 /* Bytes that the peer of a socket has not acknowledged. */
 int torc_sys_unsent(int fd);
+/*
+ * 1 if the socket neither sends nor receives any more (POLLHUP): it was reset,
+ * or both sides have sent FIN. 0 if not. Never waits.
+ */
+int torc_sys_hung_up(int fd);
 int torc_sys_setsockopt(int fd, int level, int name, const void *value,
     uint32_t size);
 int torc_sys_getsockname(int fd, struct sockaddr *address, uint32_t *size);

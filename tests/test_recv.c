@@ -1312,6 +1312,155 @@ consuming_more_than_the_view_is_refused_loudly(void **state)
 	assert_refused(provoke_overconsumption, "more was consumed");
 }
 
+/* ---- Errors that another call was told ---- */
+
+struct loss {
+	unsigned given_up_ms;	/* by the kernel; 0: not */
+	int (*sends)(void *arg);
+	atomic_int told;	/* 1: nothing yet */
+};
+
+static int
+send_more_than_fits(void *arg)
+{
+	static const uint8_t bytes[32u << 20];
+
+	return torc_conn_write(arg, bytes, sizeof(bytes), TORC_NEVER);
+}
+
+/* More than the peer's window, and it fits into the socket. */
+static int
+send_what_fits(void *arg)
+{
+	static const uint8_t bytes[30000];
+	const int room = 1 << 20;
+
+	setsockopt(torc_conn_fd(arg), SOL_SOCKET, SO_SNDBUF, &room,
+	    sizeof(room));
+	return torc_conn_write(arg, bytes, sizeof(bytes), TORC_NEVER) < 0 ?
+	    -1 : torc_conn_flush(arg, TORC_NEVER);
+}
+
+static int
+receive_while_another_sends(struct torc_conn *conn, void *arg)
+{
+	struct loss *loss = arg;
+	struct torc_slice in;
+
+	setsockopt(torc_conn_fd(conn), IPPROTO_TCP, TCP_USER_TIMEOUT,
+	    &loss->given_up_ms, sizeof(loss->given_up_ms));
+	torc_fiber_spawn(NULL, loss->sends, conn);
+	atomic_store(&loss->told, torc_conn_recv(conn, &in, TORC_NEVER));
+	return -1;
+}
+
+/* A client that reads nothing. */
+static int
+open_narrowly(unsigned port)
+{
+	struct sockaddr_in to = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	const int room = 2048;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+/* What the receive is told. */
+static int
+lose_a_peer(struct loss *loss)
+{
+	struct server server;
+	int fd;
+
+	atomic_store(&loss->told, 1);
+	server_start(&server, NULL, receive_while_another_sends, loss);
+	fd = open_narrowly(server.port);
+	assert_true(server_await_connections(&server, 1));
+	pause_ms(50);
+	if (loss->given_up_ms == 0)
+		client_reset(fd);
+	for (int i = 0; i < 6000 && atomic_load(&loss->told) == 1; i++)
+		pause_ms(10);
+	assert_true(server_await_connections(&server, 0));
+	if (loss->given_up_ms != 0)
+		close(fd);
+	assert_int_equal(server_stop(&server), 0);
+	return atomic_load(&loss->told);
+}
+
+/* The kernel tells an error once: to a send, if one waits. */
+static void
+a_reset_is_told_who_receives_while_another_fiber_sends(void **state)
+{
+	struct loss loss = { .sends = send_more_than_fits };
+
+	(void)state;
+	assert_int_equal(lose_a_peer(&loss), -ECONNRESET);
+}
+
+/* If a send was told, and had sent something, nobody knows why it ended. */
+static void
+a_peer_that_the_kernel_gave_up_has_not_sent_fin(void **state)
+{
+	struct loss loss = { .given_up_ms = 200,
+	    .sends = send_more_than_fits };
+	int told;
+
+	(void)state;
+	told = lose_a_peer(&loss);
+	assert_true(told == -ECONNABORTED || told == -ECONNRESET);
+}
+
+static void
+a_peer_that_the_kernel_gave_up_is_not_a_deadline(void **state)
+{
+	struct loss loss = { .given_up_ms = 200, .sends = send_what_fits };
+
+	(void)state;
+	assert_int_equal(lose_a_peer(&loss), -ECONNABORTED);
+}
+
+/* ---- A short send, and then a FIN after all ---- */
+
+static int
+write_all_and_receive(struct torc_conn *conn, void *arg)
+{
+	struct loss *loss = arg;
+	struct torc_slice in;
+	int rc = send_more_than_fits(conn);
+
+	if (rc == 0)
+		rc = torc_conn_recv(conn, &in, TORC_NEVER);
+	atomic_store(&loss->told, rc);
+	return rc;
+}
+
+static void
+a_fin_after_large_writes_is_told_as_one(void **state)
+{
+	struct loss loss = { .told = 1 };
+	struct server server;
+	static uint8_t bytes[1u << 20];
+	int fd;
+
+	(void)state;
+	server_start(&server, NULL, write_all_and_receive, &loss);
+	fd = client_open(server.port);
+	for (int i = 0; i < 32; i++)
+		assert_true(client_read(fd, bytes, sizeof(bytes)));
+	shutdown(fd, SHUT_WR);
+	assert_true(server_await_connections(&server, 0));
+	assert_int_equal(atomic_load(&loss.told), 0);
+	close(fd);
+	assert_int_equal(server_stop(&server), 0);
+}
+
 #define CLAIM(test) cmocka_unit_test_teardown(test, refuse_nothing)
 
 int
@@ -1339,6 +1488,10 @@ main(void)
 		CLAIM(what_a_handler_left_comes_back_when_it_is_called_again),
 		CLAIM(a_handler_is_called_again_for_what_came_while_it_ran),
 		CLAIM(a_dormant_connection_is_closed_when_it_was_idle_too_long),
+		CLAIM(a_reset_is_told_who_receives_while_another_fiber_sends),
+		CLAIM(a_peer_that_the_kernel_gave_up_has_not_sent_fin),
+		CLAIM(a_peer_that_the_kernel_gave_up_is_not_a_deadline),
+		CLAIM(a_fin_after_large_writes_is_told_as_one),
 		CLAIM(a_second_fiber_that_receives_is_refused_loudly),
 		CLAIM(consuming_more_than_the_view_is_refused_loudly),
 	};

@@ -53,6 +53,10 @@ check_conn(const struct kring *ring, const struct torc_conn *conn)
 		sim_fail("descriptor %d: a receive is %sarmed, and %sin the "
 		    "kernel", conn->fd, conn->armed ? "" : "not ",
 		    receiving ? "" : "not ");
+	if (conn->eof && !conn->shut &&
+	    sim_file_was_reset(sim_fd_file(conn->fd)))
+		sim_fail("descriptor %d was reset, and its reader told of a "
+		    "FIN", conn->fd);
 	if (sending != conn->loud)
 		sim_fail("descriptor %d: a send is %sloud, and %sin the "
 		    "kernel", conn->fd, conn->loud ? "" : "not ",

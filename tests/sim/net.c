@@ -515,6 +515,12 @@ sim_file_events(const struct file *file)
 	return events;
 }
 
+bool
+sim_file_was_reset(const struct file *file)
+{
+	return file->sock->dead && !file->sock->in.fin_arrived;
+}
+
 /* ---- What the network does by itself ---- */
 
 static bool
@@ -823,6 +829,15 @@ torc_sys_unsent(int fd)
 	if (rc < 0 || sock->other == NULL)
 		return rc;
 	return (int)(sock->other->in.written - sock->other->in.arrived);
+}
+
+int
+torc_sys_hung_up(int fd)
+{
+	const struct sock *sock = sock_of(fd);
+
+	sim_kernel_any_call();
+	return sock->dead || (sock->shut && sock->in.fin_arrived);
 }
 
 int

@@ -183,6 +183,8 @@ uint32_t sim_sock_readable(const struct sock *sock);
 int sim_sock_accept(struct sock *sock);	/* a descriptor */
 int sim_sock_connect(struct sock *sock, const struct sockaddr *address);
 uint32_t sim_file_events(const struct file *file);	/* POLLIN ... */
+/* It was, and no FIN had come before. */
+bool sim_file_was_reset(const struct file *file);
 /* The connection is lost; both ends see an error. */
 void sim_sock_break(struct sock *sock, int error);
 
