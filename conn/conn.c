@@ -46,6 +46,7 @@ recycle(struct torc_conn *conn)
 	const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
 
 	torc_recv_discard(conn);
+	torc_sys_free(torc_recv_landing(conn));
 	if (torc_node_linked(&conn->starved))
 		torc_list_remove(&conn->starved);
 	if (torc_node_linked(&conn->todo.node))

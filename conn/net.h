@@ -67,6 +67,8 @@ struct torc_job {
  *
  * Receiving. One multishot receive is armed while input is wanted. `view` is
  * what the handler was shown last, less what it consumed; pieces come behind.
+ * While there are no buffers, those who were accepted wait for some; those that
+ * were dialled receive into memory that is allocated for one receive.
  */
 struct torc_conn {
 	struct torc_slot slot;
@@ -158,8 +160,13 @@ struct torc_conn {
 	struct torc_node starved;	/* waits for a buffer */
 	struct torc_todo todo;
 	struct torc_timer timer;	/* idle, while dormant */
-	torc_handler *handler;
-	void *arg;
+	torc_handler *handler;	/* NULL: it was dialled */
+	union {
+		void *arg;	/* of the handler */
+		uint8_t *landing;	/* of who has none: memory for a
+					 * receive, while there are no
+					 * buffers */
+	};
 	void *data;
 	int listener;
 	unsigned port;
@@ -352,6 +359,13 @@ int torc_address_format(const struct sockaddr_storage *address,
     uint32_t address_size, char *text, size_t size);
 unsigned torc_address_port(const struct sockaddr_storage *address);
 void torc_address_set_port(struct sockaddr_storage *address, unsigned port);
+
+/* Where a dialled connection receives while there are no buffers, or NULL. */
+static inline uint8_t *
+torc_recv_landing(const struct torc_conn *conn)
+{
+	return conn->handler == NULL ? conn->landing : NULL;
+}
 
 /* Nothing received is left. */
 static inline bool

@@ -75,7 +75,7 @@ append(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 	struct torc_piece *piece = conn->last;
 
 	conn->held += size;
-	if (piece != NULL && piece->bid == bid &&
+	if (piece != NULL && bid != TORC_NO_BID && piece->bid == bid &&
 	    piece->data + piece->size == data) {
 		/* The kernel filled the buffer further: one reference is
 		 * enough. */
@@ -88,7 +88,9 @@ append(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 		return false;
 	net->pieces = piece->next;
 	*piece = (struct torc_piece) { NULL, data, size, bid };
-	if (torc_unlikely(is_to_be_moved(net, size)))
+	if (torc_unlikely(bid == TORC_NO_BID))
+		net->moved += size;
+	else if (torc_unlikely(is_to_be_moved(net, size)))
 		move_out(net, piece);
 	if (conn->last != NULL)
 		conn->last->next = piece;
@@ -121,14 +123,14 @@ take(struct torc_conn *conn)
 	return copy;
 }
 
-/* The bytes of a piece that was taken out are done with. */
+/* Bytes that are in no piece are done with. */
 static void
-let_go(struct torc_net *net, const struct torc_piece *piece)
+let_go(struct torc_net *net, uint8_t *data, uint32_t bid)
 {
-	if (piece->bid == TORC_NO_BID)
-		torc_sys_free(piece->data);
+	if (bid == TORC_NO_BID)
+		torc_sys_free(data);
 	else
-		torc_bufring_put(&net->buffers, piece->bid);
+		torc_bufring_put(&net->buffers, bid);
 }
 
 /* ---- The view ---- */
@@ -208,7 +210,7 @@ extend_view(struct torc_conn *conn)
 
 		memcpy(conn->view + conn->view_size, piece.data, piece.size);
 		conn->view_size += piece.size;
-		let_go(conn->net, &piece);
+		let_go(conn->net, piece.data, piece.bid);
 	}
 	return 0;
 }
@@ -221,6 +223,11 @@ set_view(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 	conn->view_size = size;
 	conn->view_bid = bid;
 	conn->fresh = true;
+	if (torc_unlikely(bid == TORC_NO_BID)) {
+		torc_assert(conn->joined == NULL);
+		conn->joined = data;
+		conn->joined_size = size;
+	}
 }
 
 /* Make a view of what came, if anything did. 1, 0 or a negative errno. */
@@ -235,11 +242,6 @@ refresh_view(struct torc_conn *conn)
 		struct torc_piece piece = take(conn);
 
 		set_view(conn, piece.data, piece.size, piece.bid);
-		if (piece.bid == TORC_NO_BID) {
-			torc_assert(conn->joined == NULL);
-			conn->joined = piece.data;
-			conn->joined_size = piece.size;
-		}
 	} else {
 		int rc = extend_view(conn);
 
@@ -262,7 +264,7 @@ torc_recv_discard(struct torc_conn *conn)
 	while (conn->first != NULL) {
 		struct torc_piece piece = take(conn);
 
-		let_go(conn->net, &piece);
+		let_go(conn->net, piece.data, piece.bid);
 	}
 	if (conn->slowed && !conn->doomed) {
 		conn->slowed = false;
@@ -271,6 +273,24 @@ torc_recv_discard(struct torc_conn *conn)
 }
 
 /* ---- Arming ---- */
+
+/* Into a buffer of the kernel's choice, again and again; or into memory. */
+static void
+fill_receive(struct io_uring_sqe *sqe, const struct torc_conn *conn)
+{
+	sqe->opcode = IORING_OP_RECV;
+	sqe->fd = conn->fd;
+	sqe->user_data = conn->tag | (uint64_t)TORC_KIND_RECV <<
+	    (TORC_SLOT_BITS + TORC_GENERATION_BITS);
+	if (torc_unlikely(torc_recv_landing(conn) != NULL)) {
+		sqe->addr = (uint64_t)conn->landing;
+		sqe->len = conn->net->buffers.size;
+		return;
+	}
+	sqe->ioprio = IORING_RECV_MULTISHOT;
+	sqe->flags = IOSQE_BUFFER_SELECT;
+	sqe->buf_group = conn->net->buffers.bgid;
+}
 
 void
 torc_recv_arm(struct torc_conn *conn)
@@ -294,13 +314,7 @@ torc_recv_arm(struct torc_conn *conn)
 		torc_reactor_later(reactor, &conn->todo);
 		return;
 	}
-	sqe->opcode = IORING_OP_RECV;
-	sqe->fd = conn->fd;
-	sqe->ioprio = IORING_RECV_MULTISHOT;
-	sqe->flags = IOSQE_BUFFER_SELECT;
-	sqe->buf_group = conn->net->buffers.bgid;
-	sqe->user_data = conn->tag | (uint64_t)TORC_KIND_RECV <<
-	    (TORC_SLOT_BITS + TORC_GENERATION_BITS);
+	fill_receive(sqe, conn);
 	conn->arm_mark = reactor->ring.sq_claimed;
 	conn->arming = 1;
 	conn->armed = true;
@@ -386,7 +400,7 @@ deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 
 	if (conn->failed) {
 		/* Something is missing before it. */
-		torc_bufring_put(&conn->net->buffers, bid);
+		let_go(conn->net, data, bid);
 		return;
 	}
 	reactor->counters->receives++;
@@ -396,7 +410,7 @@ deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 	    (conn->reader != NULL || conn->dormant)) {
 		set_view(conn, data, size, bid);
 	} else if (!append(conn, data, size, bid)) {
-		torc_bufring_put(&conn->net->buffers, bid);
+		let_go(conn->net, data, bid);
 		end_input(conn, -ENOMEM);
 		return;
 	}
@@ -406,6 +420,26 @@ deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 		torc_fiber_wake(conn->reader, 0);
 	else if (conn->dormant)
 		torc_conn_revive(conn);
+}
+
+/*
+ * There is no buffer. Who was accepted waits until one comes back: that is what
+ * slows a peer down. But it may be the handlers of those peers who wait for
+ * this one, if it was dialled, and keep the buffers until it has answered: it
+ * receives into memory of its own, until there are buffers again.
+ */
+static void
+starve(struct torc_conn *conn)
+{
+	struct torc_net *net = conn->net;
+
+	net->reactor->counters->no_buffers++;
+	if (conn->handler == NULL)
+		conn->landing = torc_sys_alloc(net->buffers.size);
+	if (torc_recv_landing(conn) != NULL)
+		torc_reactor_later(net->reactor, &conn->todo);
+	else
+		torc_list_append(&net->starved, &conn->starved);
 }
 
 /* The receive is over, and not by bytes. */
@@ -419,8 +453,7 @@ receive_ended(struct torc_conn *conn, int32_t result)
 		end_input(conn, cause_of_end(conn));
 		return;
 	case -ENOBUFS:
-		net->reactor->counters->no_buffers++;
-		torc_list_append(&net->starved, &conn->starved);
+		starve(conn);
 		return;
 	case -ECANCELED:	/* we asked for it, or the kernel had to */
 	case -EINTR:
@@ -431,6 +464,32 @@ receive_ended(struct torc_conn *conn, int32_t result)
 		net->reactor->counters->receive_failures++;
 		end_input(conn, torc_conn_error(result));
 	}
+}
+
+/*
+ * A receive into memory of the connection's own is over. Its bytes, which may
+ * be few, move to memory of their size: so `held_max` is a limit for both.
+ */
+static void
+land(struct torc_conn *conn, int32_t result)
+{
+	uint32_t size = result > 0 && !conn->doomed ? (uint32_t)result : 0;
+	uint8_t *landing = conn->landing;
+	uint8_t *bytes = size > 0 ? torc_sys_alloc(size) : NULL;
+
+	conn->reactor->counters->landings++;
+	if (bytes != NULL)
+		memcpy(bytes, landing, size);
+	torc_sys_free(landing);
+	conn->landing = NULL;
+	if (conn->doomed)
+		torc_conn_advance(conn);
+	else if (size == 0)
+		receive_ended(conn, result);
+	else if (bytes == NULL)
+		end_input(conn, -ENOMEM);
+	else
+		deliver(conn, bytes, size, TORC_NO_BID);
 }
 
 /*
@@ -450,6 +509,10 @@ look_closer(struct torc_reactor *reactor, struct torc_conn *conn,
 		reactor->counters->rearms++;
 		if (result > 0)
 			torc_reactor_later(reactor, &conn->todo);
+	}
+	if (torc_recv_landing(conn) != NULL) {
+		land(conn, result);
+		return;
 	}
 	if (cqe->flags & IORING_CQE_F_BUFFER) {
 		uint32_t size = result > 0 ? (uint32_t)result : 0;

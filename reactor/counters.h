@@ -59,6 +59,9 @@ struct torc_counters {
 	uint64_t receive_failures;	/* ended with an error: no buffer is
 					 * none */
 	uint64_t send_failures;	/* ended with an error: a short one is none */
+
+	uint64_t landings;	/* receives without a buffer: those of dialled
+				 * connections, when there was none */
 };
 
 #endif

@@ -1426,6 +1426,118 @@ a_peer_that_the_kernel_gave_up_is_not_a_deadline(void **state)
 	assert_int_equal(lose_a_peer(&loss), -ECONNABORTED);
 }
 
+/* ---- Answers of backends, while clients have all buffers ---- */
+
+#define FLOOD 200000u		/* bytes that a client sends at once */
+#define ANSWER 100000u		/* of a backend: many buffers */
+
+static int
+answer_at_length(struct torc_conn *conn, void *arg)
+{
+	static const uint8_t bytes[ANSWER];
+	struct torc_slice in;
+
+	(void)arg;
+	while (torc_conn_recv(conn, &in, TORC_NEVER) > 0) {
+		torc_conn_consume(conn, in.size);
+		if (torc_conn_write(conn, bytes, sizeof(bytes),
+		    TORC_NEVER) < 0)
+			return -1;
+	}
+	return TORC_CLOSE;
+}
+
+struct backend {
+	char address[32];
+	atomic_int ready;	/* handlers that have a connection to it */
+	atomic_bool go;
+};
+
+static int
+count_answer(struct torc_conn *backend)
+{
+	struct torc_slice in;
+	size_t got = 0;
+	int rc = torc_conn_write(backend, "question", 8, TORC_NEVER);
+
+	while (rc >= 0 && got < ANSWER) {
+		rc = torc_conn_recv(backend, &in, torc_after_ms(10000));
+		if (rc > 0) {
+			got += in.size;
+			torc_conn_consume(backend, in.size);
+		} else if (rc == 0) {
+			rc = -ECONNRESET;
+		}
+	}
+	return rc < 0 ? rc : 0;
+}
+
+/* Of its own client it reads nothing before that is answered. */
+static int
+ask_first(struct torc_conn *conn, void *arg)
+{
+	struct backend *backend = arg;
+	struct torc_conn *out;
+	int rc = torc_dial(&out, backend->address, torc_after_ms(10000));
+
+	if (rc < 0)
+		return rc;
+	atomic_fetch_add(&backend->ready, 1);
+	while (rc == 0 && !atomic_load(&backend->go))
+		rc = torc_sleep(torc_after_ms(5));
+	for (int i = 0; rc == 0 && i < 3; i++)
+		rc = count_answer(out);
+	torc_conn_close(out, 0);
+	return rc < 0 ? rc : torc_conn_write(conn, "ok", 2, TORC_NEVER);
+}
+
+static bool
+has_no_buffers(struct torc_reactor *reactor, void *arg)
+{
+	const struct torc_net *net = reactor->layer_state;
+
+	(void)arg;
+	return net->buffers.in_kernel == 0 &&
+	    net->buffers.live == net->buffers.capacity &&
+	    !torc_list_empty(&net->starved);
+}
+
+static void
+a_backend_answers_while_unread_input_has_all_buffers(void **state)
+{
+	const struct torc_config config = { .buffers = 16,
+	    .buffer_size = 4096, .linger_ms = 100 };
+	enum { CLIENTS = 8 };
+	static const char flood[FLOOD];
+	struct server server, other;
+	struct backend backend = { .ready = 0 };
+	int fds[CLIENTS];
+	char word[2];
+
+	(void)state;
+	server_start(&other, NULL, answer_at_length, NULL);
+	snprintf(backend.address, sizeof(backend.address), "127.0.0.1:%u",
+	    other.port);
+	server_start(&server, &config, ask_first, &backend);
+	for (int i = 0; i < CLIENTS; i++)
+		fds[i] = client_open(server.port);
+	for (int i = 0; i < 1000 && atomic_load(&backend.ready) < CLIENTS; i++)
+		pause_ms(10);
+	assert_int_equal(atomic_load(&backend.ready), CLIENTS);
+	for (int i = 0; i < CLIENTS; i++)
+		client_send(fds[i], flood, sizeof(flood));
+	assert_true(server_await(&server, has_no_buffers, NULL, 10000));
+	atomic_store(&backend.go, true);
+	for (int i = 0; i < CLIENTS; i++) {
+		assert_true(client_read(fds[i], word, sizeof(word)));
+		close(fds[i]);
+	}
+	assert_true(server_await_connections(&server, 0));
+	assert_true(server_counters(&server).landings > 0);
+	assert_int_equal(server_stop(&server), 0);
+	assert_int_equal(server_stop(&other), 0);
+}
+
 /* ---- A short send, and then a FIN after all ---- */
 
 static int
@@ -1491,6 +1603,7 @@ main(void)
 		CLAIM(a_reset_is_told_who_receives_while_another_fiber_sends),
 		CLAIM(a_peer_that_the_kernel_gave_up_has_not_sent_fin),
 		CLAIM(a_peer_that_the_kernel_gave_up_is_not_a_deadline),
+		CLAIM(a_backend_answers_while_unread_input_has_all_buffers),
 		CLAIM(a_fin_after_large_writes_is_told_as_one),
 		CLAIM(a_second_fiber_that_receives_is_refused_loudly),
 		CLAIM(consuming_more_than_the_view_is_refused_loudly),

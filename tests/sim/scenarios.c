@@ -1060,6 +1060,9 @@ const struct scenario scenarios[] = {
 	    .scripts = { GIVEN(serve_unread, 1) } },
 	{ .name = "relay", .handler = relay, .frayed = true,
 	    .scripts = { ANY(be_relayed, 2), ANY(serve_echo, 2) } },
+	{ .name = "relay with one buffer", .handler = relay, .frayed = true,
+	    .config = { .buffers = 1, .buffer_size = 64 },
+	    .scripts = { ANY(be_relayed, 2), ANY(serve_echo, 2) } },
 
 	/* Fibers, posts, descriptors. */
 	{ .name = "spawn and join", .fiber = spawn_and_join, .real = true },

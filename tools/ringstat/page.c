@@ -44,7 +44,7 @@ const struct word_name counter_names[] = {
 	COUNTER(sent), COUNTER(short_sends), COUNTER(accept_arms),
 	COUNTER(accept_ends), COUNTER(accept_failures),
 	COUNTER(receive_arms), COUNTER(receive_failures),
-	COUNTER(send_failures),
+	COUNTER(send_failures), COUNTER(landings),
 };
 const struct word_name gauge_names[] = {
 	GAUGE(timers), GAUGE(fibers), GAUGE(fibers_peak),
