@@ -3,16 +3,54 @@
  */
 #include "tools/ringstat/proc.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+/* As getdents64(2) writes it. */
+struct entry64 {
+	uint64_t ino;
+	int64_t next;
+	uint16_t size;		/* of the entry */
+	uint8_t type;
+	char name[];
+};
+
 #define KERNEL_THREAD 0x00200000u	/* PF_KTHREAD */
+
+void
+names_of(struct names *names, int fd)
+{
+	names->fd = fd;
+	names->error = 0;
+	names->at = names->size = 0;
+}
+
+const char *
+names_next(struct names *names)
+{
+	const struct entry64 *entry;
+
+	if (names->at == names->size) {
+		long size = syscall(SYS_getdents64, names->fd, names->bytes,
+		    sizeof(names->bytes));
+
+		names->at = 0;
+		names->size = size > 0 ? (size_t)size : 0;
+		names->error = size < 0 ? -errno : 0;
+		if (size <= 0)
+			return NULL;
+	}
+	entry = (const void *)(names->bytes + names->at);
+	names->at += entry->size;
+	return entry->name;
+}
 
 int
 proc_open(void)
@@ -210,29 +248,39 @@ count_thread(int proc, struct process *process, const char *thread)
 	}
 }
 
+/* The kernel counts the directories of threads as links: "." and ".." too. */
+static bool
+has_one_thread(int proc, const char *tasks)
+{
+	struct stat status;
+
+	return fstatat(proc, tasks, &status, 0) == 0 && status.st_nlink == 3;
+}
+
 void
 proc_read_threads(int proc, struct process *process)
 {
 	char path[32];
-	struct dirent *entry;
-	DIR *tasks;
-	int fd;
+	struct names tasks;
+	const char *name;
+	int fd = -1;
 
 	snprintf(path, sizeof(path), "%d/task", (int)process->pid);
-	fd = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	tasks = fd < 0 ? NULL : fdopendir(fd);
-	if (tasks == NULL) {
-		if (fd >= 0)
-			close(fd);
-		return;
+	if (!has_one_thread(proc, path)) {
+		fd = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0)
+			return;
 	}
 	process->workers = process->sqthreads = 0;
 	process->worker_cpu_us = process->sqthread_cpu_us = 0;
-	while ((entry = readdir(tasks)) != NULL) {
-		if (entry->d_name[0] != '.')
-			count_thread(proc, process, entry->d_name);
+	if (fd < 0)
+		return;
+	names_of(&tasks, fd);
+	while ((name = names_next(&tasks)) != NULL) {
+		if (name[0] != '.')
+			count_thread(proc, process, name);
 	}
-	closedir(tasks);
+	close(fd);
 }
 
 void

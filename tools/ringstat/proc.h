@@ -6,6 +6,23 @@
 
 #include "tools/ringstat/model.h"
 
+/*
+ * The names in a directory. There are thousands of directories in a walk over
+ * /proc: readdir(3) would ask for memory for each, and make three more calls.
+ */
+struct names {
+	int fd;
+	int error;		/* negative: of reading, which it ended */
+	size_t at;
+	size_t size;		/* of what was read */
+	_Alignas(uint64_t) char bytes[32768];
+};
+
+/* Of the directory `fd`, which stays the caller's. */
+void names_of(struct names *names, int fd);
+/* The next one, good until the next call, or NULL. */
+const char *names_next(struct names *names);
+
 /* /proc, opened; all paths are relative to it. A negative errno: -ENODEV when
  * nothing is mounted there. */
 int proc_open(void);

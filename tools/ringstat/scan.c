@@ -2,7 +2,6 @@
  * scan.c - taking a sample: one walk over /proc, and of each process no more
  * than is needed.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -458,12 +457,24 @@ finish_process(struct scan *scan)
 }
 
 static void
+look_at_descriptors(struct scan *scan)
+{
+	struct names fds;
+	const char *name;
+	bool readable = true;
+
+	names_of(&fds, scan->fds);
+	while ((name = names_next(&fds)) != NULL)
+		readable = meet_descriptor(scan, name) && readable;
+	if (!readable || fds.error == -EACCES || fds.error == -EPERM)
+		refused(scan, EACCES);
+	finish_process(scan);
+}
+
+static void
 look_at(struct scan *scan, pid_t pid)
 {
-	struct dirent *entry;
-	bool readable = true;
 	char path[32];
-	DIR *fds;
 
 	scan->pid = pid;
 	scan->process = -1;
@@ -475,42 +486,36 @@ look_at(struct scan *scan, pid_t pid)
 		return;
 	scan->fds = openat(scan->proc, path,
 	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	fds = scan->fds < 0 ? NULL : fdopendir(scan->fds);
-	if (fds == NULL) {
+	if (scan->fds < 0) {
 		refused(scan, errno);
-		if (scan->fds >= 0)
-			close(scan->fds);
 		return;
 	}
-	while ((errno = 0, entry = readdir(fds)) != NULL)
-		readable = meet_descriptor(scan, entry->d_name) && readable;
-	if (!readable || errno == EACCES || errno == EPERM)
-		refused(scan, EACCES);
-	finish_process(scan);
+	look_at_descriptors(scan);
 	if (scan->pidfd >= 0)
 		close(scan->pidfd);
-	closedir(fds);
+	close(scan->fds);
 }
 
 static int
 look_at_all(struct scan *scan)
 {
+	struct names all;
+	const char *name;
 	int fd = openat(scan->proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *all = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
 
-	if (all == NULL)
+	if (fd < 0)
 		return -errno;
-	while ((entry = readdir(all)) != NULL) {
-		struct text digits = { entry->d_name, strlen(entry->d_name) };
+	names_of(&all, fd);
+	while ((name = names_next(&all)) != NULL) {
+		struct text digits = { name, strlen(name) };
 		uint64_t pid;
 
 		if (text_decimal(&digits, &pid) && digits.size == 0 &&
 		    pid > 0 && pid <= INT32_MAX)
 			look_at(scan, (pid_t)pid);
 	}
-	closedir(all);
-	return 0;
+	close(fd);
+	return all.error;
 }
 
 /* ---- The sample ---- */
