@@ -499,6 +499,13 @@ sanitized: $(TEST_BINS) $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
 vm:	# the suite on Debian's kernels: KERNEL=6.1|6.12 ARCH=x86_64|aarch64
 	$Q B=$B tests/vm/vm.sh
 
+.PHONY: explain-vm
+explain-vm: static	# ringstat --explain under sysctl 1 and 2, in a machine
+	$Q B=$B KERNEL=6.12 ARCH=x86_64 FETCH=1 tests/vm/vm.sh
+	$Q $(MAKE) --no-print-directory $B/tests/bin/seccomp_exec \
+		$B/tests/ringstat/ring $B/tests/ringstat/absent.so
+	$Q B=$B TORC_TEST_VM=1 tests/ringstat_explain.sh
+
 MINUTES ?= 10
 .PHONY: soak
 soak: all $B/tests/bin/soak	# hard use of the real servers: MINUTES=10

@@ -212,9 +212,9 @@ def claim_sysctl(stage, program):
         stage.claim(text, lambda: under_sysctl(stage, here(program)))
     elif os.environ.get("TORC_TEST_VM") != "1":
         stage.skip(text, "needs TORC_TEST_SYSCTL=1 (no program on this "
-                   "machine can make a ring meanwhile) or TORC_TEST_VM=1")
+                   "machine can make a ring meanwhile), or `make explain-vm`")
     elif not os.path.exists(kernel) or not os.path.exists(busybox):
-        stage.skip(text, "needs the kernel that `make vm KERNEL=6.12` gets")
+        stage.skip(text, "needs the kernel that `make explain-vm` gets")
     else:
         stage.claim(text + ", in a machine of its own", lambda: under_sysctl(
             stage, in_machine(stage, program, kernel, busybox)))

@@ -6,7 +6,8 @@
 # x86_64 or aarch64; TESTS, the programs (all test_*); LIMIT, seconds that one
 # of them may take (900); TOTAL, seconds for everything (3000); ACCEL, tcg, or
 # kvm where that works; WORDS, further words for the kernel, as
-# TORC_TEST='a_claim*' for those tests that read it.
+# TORC_TEST='a_claim*' for those tests that read it; FETCH, not empty: only
+# fetch the kernel and its root.
 #
 # Packages are fetched into $B/vm and unpacked there; none of them is
 # installed, and the machine's own list of sources is not used. What qemu shows
@@ -176,6 +177,7 @@ mkdir -p "$out/$ARCH"
 install_tools
 fetch_root
 fetch_kernel
+[ -z "${FETCH:-}" ] || exit 0
 build
 name=$out/$ARCH-$KERNEL
 pack "$name"
