@@ -122,14 +122,21 @@ def ends_with_process(stage, ringstat):
     return differences(sampler.returncode, 5, "status")
 
 
+def environment(more):
+    """Ours, without what a terminal around this test may have put there."""
+    plain = {name: value for name, value in os.environ.items()
+             if name not in ("COLUMNS", "NO_COLOR")}
+    return {**plain, **more}
+
+
 def piped(ringstat, pids):
     """What is piped has no colours, no width, and does not change."""
     wrong = []
     for options in [[], *([view] for view in VIEWS)]:
         said = [subprocess.run(
             [*ringstat.command, *options, "-p", pids], text=True, check=False,
-            capture_output=True, env={**os.environ, **more}).stdout
-            for more in ({}, {"COLUMNS": "20", "TERM": "xterm"},
+            capture_output=True, env=environment(more)).stdout
+            for more in ({}, {"COLUMNS": "many", "TERM": "xterm"},
                          {"NO_COLOR": "1", "LC_ALL": "de_DE.UTF-8"})]
         if len(set(said)) != 1:
             wrong.append(f"{options}: differs\n" + "\n".join(said))
@@ -138,13 +145,36 @@ def piped(ringstat, pids):
     return wrong
 
 
-def on_terminal(ringstat, width, options, environment):
+def said_columns(ringstat, pids):
+    """COLUMNS is the width, without a terminal and on one; -W has none."""
+    def lengths(options, **more):
+        said = subprocess.run(
+            [*ringstat.command, *options, "-p", pids], text=True,
+            check=False, capture_output=True, env=environment(more))
+        return [len(line) for line in said.stdout.splitlines()]
+
+    wrong = []
+    for view in VIEWS:
+        full = lengths([view])
+        wrong += differences(max(lengths([view], COLUMNS="20")) <= 20, True,
+                             f"{view}, 20 columns")
+        wrong += differences(lengths([view, "-W"], COLUMNS="20"), full,
+                             f"{view} -W")
+        wrong += differences(max(full) > 20, True, f"{view} is wide")
+    narrow = on_terminal(ringstat, 80, ["-x", "-p", pids],
+                         {"COLUMNS": "30", "NO_COLOR": "1"})
+    wrong += differences(
+        20 < max(map(len, narrow.splitlines())) <= 30, True, "a terminal")
+    return wrong
+
+
+def on_terminal(ringstat, width, options, more):
     """What is printed on a terminal of that width."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ,
                 struct.pack("HHHH", 24, width, 0, 0))
     with subprocess.Popen([*ringstat.command, *options], stdout=slave,
-                          env={**os.environ, **environment}) as program:
+                          env=environment(more)) as program:
         os.close(slave)
         said = b""
         while select.select([master], [], [], 60)[0]:
@@ -341,6 +371,7 @@ def claims(stage, root, outsider):
     claim("it ends with the process that was asked for", ends_with_process,
           stage, root)
     claim("what is piped is always the same", piped, root, pids)
+    claim("COLUMNS is the width that is asked for", said_columns, root, pids)
     claim("lines fit into the terminal", fits, root, pids)
     claim("NO_COLOR is honoured", colours, root, pids)
     claim("names are shown, not obeyed", hostile_names, stage, root)
