@@ -416,7 +416,6 @@ show(const uint8_t *data, size_t size)
 	text_copy(name, process->comm, sizeof(process->comm));
 	process->cgroup = must_grow(NULL, third + 1, 1);
 	text_copy(name, process->cgroup, third + 1);
-	process->sockets = sockets_new();
 	ring->fd_count = 1;
 	map_ring(ring, data + third, third);
 	if (make_view(view, data + third * 2, size - third * 2))

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "conn/torc.h"
 #include "sys/sys.h"
@@ -82,9 +83,11 @@ verdict(const struct options *options, const struct sample *sample)
 		return EXIT_WELL;
 	if (sample->denied > 0) {
 		fprintf(stderr, "ringstat: no ring to be seen; the "
-		    "descriptors of %u %s may not be read (try as root)\n",
+		    "descriptors of %u %s may not be read (%s)\n",
 		    sample->denied,
-		    sample->denied == 1 ? "process" : "processes");
+		    sample->denied == 1 ? "process" : "processes",
+		    geteuid() == 0 ? "not even by this root: CAP_SYS_PTRACE "
+		    "is missing" : "try as root");
 		return EXIT_DENIED;
 	}
 	if (options->pid_count > 0)

@@ -80,6 +80,17 @@ sample_add_ring(struct sample *sample)
 	return ring;
 }
 
+struct net *
+sample_add_net(struct sample *sample, uint64_t ino)
+{
+	struct net *net;
+
+	sample->nets = room(sample->nets, sample->net_count, sizeof(*net));
+	net = &sample->nets[sample->net_count++];
+	*net = (struct net) { .ino = ino };
+	return net;
+}
+
 struct ring *
 sample_find(const struct sample *sample, int64_t ino, pid_t pid, unsigned fd)
 {
@@ -110,10 +121,11 @@ sample_free(struct sample *sample)
 		free(sample->rings[i].sockets);
 		torc_view_free(sample->rings[i].torc);
 	}
-	for (unsigned i = 0; i < sample->process_count; i++) {
+	for (unsigned i = 0; i < sample->process_count; i++)
 		free(sample->processes[i].cgroup);
-		sockets_free(sample->processes[i].sockets);
-	}
+	for (unsigned i = 0; i < sample->net_count; i++)
+		sockets_free(sample->nets[i].sockets);
+	free(sample->nets);
 	free(sample->rings);
 	free(sample->processes);
 	memset(sample, 0, sizeof(*sample));

@@ -34,8 +34,7 @@ struct process {
 	int64_t locked_limit;	/* bytes; UNKNOWN: also without a limit */
 	int64_t descriptors;
 	int64_t descriptor_limit;
-	struct sockets *sockets;	/* or NULL */
-
+	const struct sockets *sockets;	/* the sample's, or NULL */
 };
 
 struct ring {
@@ -89,6 +88,12 @@ struct ring {
 	uint64_t wait_until;	/* before which that is not done again */
 };
 
+/* The sockets of a network namespace, which many processes have. */
+struct net {
+	uint64_t ino;		/* of the namespace; 0: not known */
+	struct sockets *sockets;
+};
+
 struct sample {
 	uint64_t time_ns;	/* CLOCK_MONOTONIC */
 	double interval;	/* seconds since the last one; 0: none */
@@ -96,6 +101,8 @@ struct sample {
 	unsigned process_count;
 	struct ring *rings;
 	unsigned ring_count;
+	struct net *nets;
+	unsigned net_count;
 	unsigned denied;	/* processes */
 	unsigned vanished;
 	bool asked_missing;	/* a process that was asked for */
@@ -127,6 +134,8 @@ void sample_free(struct sample *sample);
 /* A new ring or process, everything in it unknown. */
 struct ring *sample_add_ring(struct sample *sample);
 struct process *sample_add_process(struct sample *sample, pid_t pid);
+/* As sample_add_ring: the namespace of a process, its tables not yet read. */
+struct net *sample_add_net(struct sample *sample, uint64_t ino);
 /* The ring with this inode, or of this process and descriptor. */
 struct ring *sample_find(const struct sample *sample, int64_t ino, pid_t pid,
     unsigned fd);

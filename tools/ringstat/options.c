@@ -283,9 +283,12 @@ parse_operands(struct options *options, int count, char **operands)
 int
 options_parse(struct options *options, int argc, char **argv)
 {
+	static char name[] = "ringstat";
 	int option, rc;
 
 	memset(options, 0, sizeof(*options));
+	if (argc > 0)
+		argv[0] = name;	/* getopt's complaints begin with it */
 	while ((option = getopt_long(argc, argv, "p:c:u:xeotmw::jHWnTh",
 	    long_options, NULL)) >= 0) {
 		rc = apply(options, option, optarg);

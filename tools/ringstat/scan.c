@@ -423,17 +423,47 @@ find_sockets(struct scan *scan, const struct torc_view *view)
 	}
 }
 
+/* The tables are long, and the same for all processes of a namespace. */
+static const struct sockets *
+sockets_of(struct scan *scan)
+{
+	struct sample *sample = scan->sample;
+	struct stat status;
+	uint64_t ino = 0;
+	char path[32];
+	struct net *net;
+
+	snprintf(path, sizeof(path), "%d/ns/net", (int)scan->pid);
+	if (fstatat(scan->proc, path, &status, 0) == 0)
+		ino = status.st_ino;
+	for (unsigned i = 0; ino != 0 && i < sample->net_count; i++) {
+		if (sample->nets[i].ino == ino)
+			return sample->nets[i].sockets;
+	}
+	net = sample_add_net(sample, ino);
+	net->sockets = sockets_load(scan->proc, scan->pid);
+	return net->sockets;
+}
+
+/* Nothing is read for a process that has no socket to name. */
 static void
 name_sockets(struct scan *scan, struct process *process)
 {
-	process->sockets = sockets_load(scan->proc, process->pid);
+	bool wanted = false;
+
 	for (unsigned i = 0; i < scan->sample->ring_count; i++) {
 		const struct ring *ring = &scan->sample->rings[i];
 
-		if ((int)ring->process == scan->process &&
-		    ring->torc != NULL)
-			find_sockets(scan, ring->torc);
+		if ((int)ring->process != scan->process)
+			continue;
+		wanted |= ring->socket_count > 0;
+		if (ring->torc == NULL)
+			continue;
+		wanted |= ring->torc->conn_count > 0;
+		find_sockets(scan, ring->torc);
 	}
+	if (wanted)
+		process->sockets = sockets_of(scan);
 }
 
 static void
