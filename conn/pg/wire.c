@@ -303,8 +303,6 @@ pg_read_complete(const struct pg_message *message, const char **tag,
 	const char *digits;
 
 	*tag = pg_take_string(&cursor);
-	if (rows == NULL)
-		return pg_close(&cursor);
 	*rows = 0;
 	digits = strrchr(*tag, ' ');
 	while (digits != NULL && *++digits >= '0' && *digits <= '9')
@@ -322,16 +320,4 @@ pg_read_notification(const struct pg_message *message,
 	notification->channel = pg_take_string(&cursor);
 	notification->payload = pg_take_string(&cursor);
 	return pg_close(&cursor);
-}
-
-int
-pg_read_copy(const struct pg_message *message, bool *binary)
-{
-	struct pg_cursor cursor = pg_open(message);
-	uint8_t format = pg_take_u8(&cursor);
-	unsigned count = pg_take_u16(&cursor);
-
-	*binary = format == 1;
-	pg_take(&cursor, 2 * (size_t)count);
-	return format > 1 || pg_close(&cursor) < 0 ? -EPROTO : (int)count;
 }

@@ -136,7 +136,7 @@ int pg_read_key(const struct pg_message *message, uint32_t *process,
     uint32_t *secret);
 int pg_read_ready(const struct pg_message *message, char *state);
 
-/* CommandComplete; `rows` (may be NULL): its last word, or 0. */
+/* CommandComplete; `rows`: its last word, or 0. */
 int pg_read_complete(const struct pg_message *message, const char **tag,
     uint64_t *rows);
 
@@ -148,9 +148,6 @@ struct pg_notification {
 
 int pg_read_notification(const struct pg_message *message,
     struct pg_notification *notification);
-
-/* CopyInResponse, CopyOutResponse: how many columns. */
-int pg_read_copy(const struct pg_message *message, bool *binary);
 
 /* ---- Messages of ours ---- */
 

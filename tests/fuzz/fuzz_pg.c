@@ -89,7 +89,6 @@ read_numbers(const struct pg_message *message)
 	struct pg_auth auth;
 	uint32_t process, secret;
 	char state;
-	bool binary;
 
 	if (pg_read_auth(message, &auth) == 0 && auth.data.data != NULL) {
 		require(within(message, auth.data.data, auth.data.size),
@@ -100,7 +99,6 @@ read_numbers(const struct pg_message *message)
 		require(message->size == 8, "a key of another size");
 	if (pg_read_ready(message, &state) == 0)
 		require(message->size == 1, "a state of another size");
-	pg_read_copy(message, &binary);
 }
 
 /* As many messages as there are: where they end. */
