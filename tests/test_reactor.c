@@ -872,22 +872,30 @@ a_ring_that_cannot_be_enabled_is_an_error_of_its_reactor(void **state)
 	in_child(serve_on_a_ring_that_is_not_enabled);
 }
 
-/* A04: what fits once fits 500 times, though it comes back late. */
+/* Nobody else is charged for what this process locks, and so much at most. */
 static void
-create_five_hundred(void)
+become_an_outsider(rlim_t memlock)
 {
-	const struct rlimit limit = { 8 << 20, 8 << 20 };
+	const struct rlimit limit = { memlock, memlock };
 	/* Rings are charged to a user: not the one of another run. */
 	const uid_t outsider = OUTSIDERS + (uid_t)getpid() % 4000;
-	struct torc_reactor *reactors[500];
-	unsigned count = 0;
-	char text[512] = "";
 
 	if (setrlimit(RLIMIT_MEMLOCK, &limit) < 0 ||
 	    (geteuid() == 0 && (setgroups(0, NULL) < 0 ||
 	    setresgid(outsider, outsider, outsider) < 0 ||
 	    setresuid(outsider, outsider, outsider) < 0)))
 		_exit(2);
+}
+
+/* A04: what fits once fits 500 times, though it comes back late. */
+static void
+create_five_hundred(void)
+{
+	struct torc_reactor *reactors[500];
+	unsigned count = 0;
+	char text[512] = "";
+
+	become_an_outsider(8 << 20);
 	for (int i = 0; i < TIMES(500); i++) {
 		if (torc_reactor_create(&reactors[0], NULL, text,
 		    sizeof(text)) < 0) {
@@ -919,6 +927,32 @@ five_hundred_reactors_one_after_the_other_fit_into_8_mib_of_memlock(
 {
 	(void)state;
 	in_child(create_five_hundred);
+}
+
+static void
+create_in_64_kib(void)
+{
+	struct torc_reactor *reactor;
+
+	become_an_outsider(64 << 10);
+	EXPECT(torc_reactor_create(&reactor, NULL, NULL, 0) == 0);
+	if (reactor->ring.sq_entries == 1024)
+		printf("SKIP: this kernel does not charge rings\n");
+	else
+		EXPECT(reactor->ring.sq_entries == 256);
+	EXPECT(torc_listen(reactor, "127.0.0.1:0", play, NULL) >= 0);
+	torc_reactor_stop(reactor);
+	EXPECT(torc_reactor_run(reactor) == 0);
+	torc_reactor_destroy(reactor);
+	fflush(stdout);
+}
+
+/* */
+static void
+one_reactor_fits_into_64_kib_of_memlock_with_a_smaller_ring(void **state)
+{
+	(void)state;
+	in_child(create_in_64_kib);
 }
 
 /* ---- Stopping ---- */
@@ -2134,6 +2168,7 @@ main(void)
 		CLAIM(a_start_that_fails_a_hundred_times_is_told_each_time_and_leaves_nothing),
 		CLAIM(a_ring_that_cannot_be_enabled_is_an_error_of_its_reactor),
 		CLAIM(five_hundred_reactors_one_after_the_other_fit_into_8_mib_of_memlock),
+		CLAIM(one_reactor_fits_into_64_kib_of_memlock_with_a_smaller_ring),
 		CLAIM(a_stop_ends_connections_in_every_state_and_leaves_nothing),
 		CLAIM(a_reactor_that_is_stopped_before_it_runs_ends_when_it_runs),
 		CLAIM(a_signal_handler_can_stop_a_reactor),
