@@ -56,9 +56,15 @@ pg_result_add(struct torc_pg_result *result, const struct pg_message *row,
 {
 	const uint32_t size = (uint32_t)row->size;
 	const size_t more = sizeof(size) + row->size;
+	const unsigned count = torc_pg_column_count(result);
 
 	if (more > most - result->used)
 		return -EMSGSIZE;
+	/* Now: when it is asked for, a row may not be missing any more. */
+	if (count > PG_FEW && result->many == NULL)
+		result->many = calloc(count, sizeof(*result->many));
+	if (count > PG_FEW && result->many == NULL)
+		return -ENOMEM;
 	if (more > result->room - result->used) {
 		int rc = grow(result, 2 * (result->used + more));
 
@@ -123,17 +129,12 @@ bool
 torc_pg_next_row(struct torc_pg_result *result, struct torc_pg_row *row)
 {
 	const unsigned count = torc_pg_column_count(result);
-	struct torc_slice *values = result->values;
+	struct torc_slice *values = count > PG_FEW ? result->many :
+	    result->values;
 	struct pg_message message;
 	uint32_t size;
 
 	if (result->at == result->used)
-		return false;
-	if (count > PG_FEW && result->many == NULL)
-		result->many = calloc(count, sizeof(*result->many));
-	if (count > PG_FEW)
-		values = result->many;
-	if (values == NULL)
 		return false;
 	memcpy(&size, result->data + result->at, sizeof(size));
 	message = (struct pg_message) { PG_DATA_ROW,
