@@ -298,8 +298,8 @@ $B/bench/redis_hiredis: $B/tools/bench/clients/redis_hiredis.o
 	$Q $(CC) -o $@ $< -lhiredis $(LINK) $(LDFLAGS)
 
 .PHONY: bench-clients bench-redis
-bench-clients: bench-redis	# clients beside what else there is (minutes)
-bench-redis: $B/bench/redis_torc $B/bench/redis_hiredis
+bench-clients: bench-redis	# the three that follow (minutes)
+bench-redis: $B/bench/redis_torc $B/bench/redis_hiredis	# the client of Redis, beside hiredis
 	$Q BIN=$B/bench tools/bench/clients/redis.sh
 
 # ---- conn/pg ----
@@ -339,8 +339,8 @@ $B/bench/pg_libpq: $B/tools/bench/clients/pg_libpq.o
 	$Q $(CC) -o $@ $< -lpq $(LINK) $(LDFLAGS)
 
 .PHONY: bench-clients bench-pg
-bench-clients: bench-pg	# clients beside what else there is (minutes)
-bench-pg: $B/bench/pg_torc $B/bench/pg_libpq
+bench-clients: bench-pg
+bench-pg: $B/bench/pg_torc $B/bench/pg_libpq	# the client of PostgreSQL, beside libpq
 	$Q BIN=$B/bench tools/bench/clients/pg.sh
 
 # ---- conn/file ----
