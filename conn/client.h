@@ -103,9 +103,9 @@ TORC_API void torc_pool_release(struct torc_pool *pool, void *item,
     bool reusable);
 
 /*
- * Close what is idle, end what is being opened, free the pool. Nothing is
- * rented and nobody waits. On a fiber of its reactor: Parks until all is
- * closed, also if the fiber is cancelled. Or after the reactor has ended and
+ * Parks. Close what is idle, end what is being opened, free the pool. Nothing
+ * is rented and nobody waits. On a fiber of its reactor, until all is closed,
+ * also if the fiber is cancelled. Or after the reactor has ended and
  * before it is destroyed, such as in the `stop` of torc_serve: only memory is
  * freed then. (Of a reactor whose ring was lost nothing is freed.)
  */

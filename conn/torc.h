@@ -9,7 +9,7 @@
  * its last parameter: torc_after_ms(500), or TORC_NEVER. When it has passed,
  * the call returns -ETIMEDOUT; what was done until then stays done.
  *
- * Parks. A call whose comment begins with "Parks." may switch to other fibers
+ * Parks. A call whose comment begins with "Parks" may switch to other fibers
  * of the same thread before it returns; no other call does. It must be called
  * on a fiber (a handler is one). When the fiber is cancelled, it returns
  * -ECANCELED.
@@ -137,8 +137,10 @@ TORC_API int torc_conn_flush(struct torc_conn *conn, uint64_t deadline);
 TORC_API int torc_conn_shutdown(struct torc_conn *conn, uint64_t deadline);
 
 /*
- * Connect to an address (see torc_listen). `*conn` is yours until you close
- * it. Parks.
+ * Parks. Connect to an address (see torc_listen). `*conn` is yours until you
+ * close it. 0, or a negative errno: that of socket(2) or connect(2),
+ * -ETIMEDOUT, -ECANCELED, -EINVAL for what is no address, -ENOBUFS when there
+ * are `connections` already.
  */
 TORC_API int torc_dial(struct torc_conn **conn, const char *address,
     uint64_t deadline);
@@ -150,7 +152,11 @@ TORC_API int torc_dial(struct torc_conn **conn, const char *address,
  */
 TORC_API int torc_conn_close(struct torc_conn *conn, uint64_t deadline);
 
-/* The address of the peer, or ours, as torc_listen() reads it. 0 or -errno. */
+/*
+ * The address of the peer, or ours, as torc_listen() reads it. 0, or a
+ * negative errno: -ENOSPC if it does not fit (128 bytes hold any), -ENOTCONN
+ * if the peer has gone.
+ */
 TORC_API int torc_conn_peer(const struct torc_conn *conn, char *text,
     size_t size);
 TORC_API int torc_conn_local(const struct torc_conn *conn, char *text,

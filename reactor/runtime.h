@@ -225,7 +225,7 @@ TORC_API int torc_post(struct torc_reactor *reactor, struct torc_post *post);
 
 /*
  * A fiber is a function on a stack of its own, on the reactor's thread. It
- * runs until it parks: in a call whose comment begins with "Parks.", and
+ * runs until it parks: in a call whose comment begins with "Parks", and
  * nowhere else. Its stack has `stack_size` bytes and a guard page below:
  * running over it ends the process with SIGSEGV.
  */

@@ -183,8 +183,8 @@ TORC_API int torc_pg_create(struct torc_pg **pg,
 TORC_API struct torc_pg *torc_pg_of(const struct torc_reactor *reactor);
 
 /*
- * Close what is open and free it. No session is rented and nobody asks. As
- * torc_pool_destroy(): Parks on a fiber; or after the reactor has ended.
+ * Parks. Close what is open and free it. No session is rented and nobody asks.
+ * As torc_pool_destroy(): on a fiber; or after the reactor has ended.
  */
 TORC_API void torc_pg_destroy(struct torc_pg *pg);
 

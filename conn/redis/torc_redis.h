@@ -75,8 +75,8 @@ int torc_redis_open(struct torc_redis **redis,
     const struct torc_redis_config *config, char *text, size_t text_size);
 
 /*
- * Nobody uses it any more: see torc_pool_destroy() for when, such as in the
- * `stop` of torc_serve. Parks, while the reactor lives.
+ * Parks, while the reactor lives. Nobody uses it any more: see
+ * torc_pool_destroy() for when, such as in the `stop` of torc_serve.
  */
 void torc_redis_close(struct torc_redis *redis);
 
