@@ -707,6 +707,41 @@ a_body_that_is_not_there_in_a_drain_is_answered_with_503(void **state)
 	assert_int_equal(server_drain(&server, 20000), 0);
 }
 
+/* What is answered to a request with a FIN behind it. */
+static void
+assert_answer_to_end(const char *request, const char *want)
+{
+	char *reply = room();
+	int fd = client_open(server.port);
+	long got;
+
+	client_send(fd, request, strlen(request));
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	got = client_read_all(fd, reply, ROOM - 1);
+	close(fd);
+	assert_true(got > 0);
+	reply[got] = '\0';
+	assert_string_equal(reply, want);
+}
+
+static void
+a_body_that_ends_early_is_the_fault_of_the_client(void **state)
+{
+	static const char refusal[] = "HTTP/1.1 400 Bad Request\r\n"
+	    "Content-Length: 0\r\nConnection: close\r\n\r\n";
+
+	(void)state;
+	start(NULL);
+	assert_answer_to_end("POST /count HTTP/1.1\r\n" HOST
+	    "Content-Length: 5\r\n\r\nhell", refusal);
+	assert_answer_to_end("POST /count HTTP/1.1\r\n" HOST CHUNKED
+	    "\r\n5\r\nhello\r\n0\r\n", refusal);
+	assert_answer_to_end("POST /count HTTP/1.1\r\n" HOST
+	    "Content-Length: 5\r\n\r\nhello", "HTTP/1.1 200 OK\r\n"
+	    "Content-Length: 8\r\n\r\n5 /count");
+	assert_int_equal(server_stop(&server), 0);
+}
+
 static void
 fields_that_would_split_an_answer_are_refused_before_a_byte(void **state)
 {
@@ -809,6 +844,8 @@ main(void)
 		    an_answer_is_begun_told_and_ended_in_this_order_or_not_at_all),
 		cmocka_unit_test(
 		    a_body_that_is_not_there_in_a_drain_is_answered_with_503),
+		cmocka_unit_test(
+		    a_body_that_ends_early_is_the_fault_of_the_client),
 		cmocka_unit_test(
 		    fields_that_would_split_an_answer_are_refused_before_a_byte),
 		cmocka_unit_test(

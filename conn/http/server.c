@@ -255,14 +255,19 @@ torc_http_flush(struct torc_http *http, uint64_t deadline)
 	return rc < 0 ? fail_output(http, rc) : 0;
 }
 
-/* Say what is wrong, if an answer is due, and that this is the end. */
+/*
+ * Say what is wrong, if an answer is due, and that this is the end. To end in
+ * the middle of a request is the client's fault.
+ */
 static int
 refuse(struct torc_http *http, int error)
 {
+	const unsigned status = error == -ECONNRESET ? 400 :
+	    torc_http_status_of(error);
+
 	http->last = true;
 	if (http->output == OUTPUT_DUE)
-		torc_http_reply(http, torc_http_status_of(error), NULL, 0,
-		    NULL, 0, TORC_NEVER);
+		torc_http_reply(http, status, NULL, 0, NULL, 0, TORC_NEVER);
 	return error;
 }
 
