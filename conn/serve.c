@@ -151,6 +151,34 @@ listen_everywhere(struct server *server, const char *address)
 	return 0;
 }
 
+/* Of some errors more can be said than what they are: what to do. */
+static int
+say_address(struct server *server, int error, const char *address)
+{
+	static const struct {
+		int error;
+		const char *fix;
+	} fixes[] = {
+		{ -EINVAL, "write 127.0.0.1:8080, [::1]:8080, or unix:PATH "
+		    "with at most 107 bytes of PATH" },
+		{ -EADDRINUSE, "another program listens there, or the PATH "
+		    "is no socket" },
+		{ -EACCES, "a port below 1024 needs CAP_NET_BIND_SERVICE, a "
+		    "PATH a folder that may be written" },
+		{ -EMFILE, "raise RLIMIT_NOFILE (ulimit -n; systemd: "
+		    "LimitNOFILE=)" },
+	};
+
+	for (size_t i = 0; i < sizeof(fixes) / sizeof(fixes[0]); i++) {
+		if (fixes[i].error != error)
+			continue;
+		snprintf(server->text, server->text_size, "cannot listen on "
+		    "%s: %s: %s", address, strerror(-error), fixes[i].fix);
+		return error;
+	}
+	return say(server, error, "cannot listen on", address);
+}
+
 /*
  * A local socket has one queue of connections, which would all go to one
  * reactor: the first one deals them out.
@@ -165,7 +193,7 @@ open_listeners(struct server *server)
 	    *address != NULL; address++) {
 		rc = listen_everywhere(server, *address);
 		if (rc < 0)
-			return say(server, rc, "cannot listen on", *address);
+			return say_address(server, rc, *address);
 	}
 	net->peers = server->reactors;
 	net->peer_count = server->count;

@@ -616,6 +616,59 @@ reactors_are_bound_to_cpus_unless_unpinned(void **state)
 	}
 }
 
+/* A listener of somebody else. */
+static int
+take_port(char *address, size_t size)
+{
+	struct sockaddr_in taken = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t length = sizeof(taken);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&taken, length), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&taken, &length),
+	    0);
+	snprintf(address, size, "127.0.0.1:%u", ntohs(taken.sin_port));
+	return fd;
+}
+
+/* What failed, for which value, and what would fix it. */
+static void
+an_address_that_cannot_be_listened_on_is_named_with_a_fix(void **state)
+{
+	char taken[64], text[256];
+	int fd = take_port(taken, sizeof(taken));
+	const struct {
+		const char *address;
+		int error;
+		const char *fix;
+	} cases[] = {
+		{ "nowhere", -EINVAL, ": write 127.0.0.1:8080, " },
+		{ taken, -EADDRINUSE, ": another program listens there" },
+		{ "unix:/nowhere/x", -ENOENT, ": No such file" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *const where[] = { cases[i].address, NULL };
+		const struct torc_config config = {
+			.listen = where,
+			.handler = site_handler,
+			.reactors = 1,
+		};
+
+		assert_int_equal(torc_serve(&config, NULL, text,
+		    sizeof(text)), cases[i].error);
+		assert_non_null(strstr(text, cases[i].address));
+		assert_non_null(strstr(text, cases[i].fix));
+	}
+	close(fd);
+}
+
 /* The mask of the caller is put back, whatever it was. */
 static void
 the_signal_mask_is_restored(void **state)
@@ -1139,6 +1192,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		/* These fork: before there are threads. */
 		cmocka_unit_test(either_signal_ends_a_program_in_order),
+		cmocka_unit_test(
+		    an_address_that_cannot_be_listened_on_is_named_with_a_fix),
 		cmocka_unit_test(the_signal_mask_is_restored),
 		cmocka_unit_test(
 		    two_reactors_serve_several_listeners_until_sigterm),
