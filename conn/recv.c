@@ -699,6 +699,7 @@ torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
 	struct torc_fiber *fiber = reactor->current;
 	int rc;
 
+	/* First, so that no register keeps it while the answer is sent. */
 	conn->seen = in;
 	if (torc_unlikely(torc_current != reactor || fiber == NULL ||
 	    conn->reader != NULL || conn->input != 0 ||
