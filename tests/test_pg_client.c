@@ -626,6 +626,52 @@ a_shared_connection_whose_oldest_statement_is_late_is_left(void **state)
 }
 
 static int
+ask_for_much(void *arg)
+{
+	struct torc_pg_result *result;
+	int rc = ask(arg, "select repeat('x', 1000) from "
+	    "generate_series(1, 50000), (select pg_sleep(0.2)) as later",
+	    &result);
+
+	torc_pg_free(result);
+	return rc;
+}
+
+/* The server cannot send that, and reads no more of this before it could. */
+static int
+say_much_behind_what_was_given_up(struct scene *scene)
+{
+	const size_t size = 32u << 20;
+	char *text = calloc(1, size);
+	struct torc_pg_param param;
+	struct torc_pg_stats stats;
+	uint64_t id;
+	int rc;
+
+	memset(text, 'y', size);
+	param = torc_pg_text_n(text, size);
+	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
+	EXPECT(torc_fiber_spawn(&id, ask_for_much, scene->pg) == 0);
+	EXPECT(torc_sleep(torc_after_ms(50)) == 0);
+	EXPECT(torc_fiber_reap(id, &rc) == 0 && rc == -ECANCELED);
+	EXPECT(torc_sleep(torc_after_ms(500)) == 0);
+	EXPECT(ask_number(scene->pg, "select length($1)", &param, 1, false) ==
+	    (int64_t)size);
+	free(text);
+	torc_pg_stats(scene->pg, &stats);
+	EXPECT(stats.retired == 0 && stats.shared.opens == 1);
+	return 0;
+}
+
+static void
+a_large_statement_waits_for_no_answer_that_nobody_reads(void **state)
+{
+	(void)state;
+	play_with((struct torc_pg_config) { .shared = 1 },
+	    say_much_behind_what_was_given_up);
+}
+
+static int
 lose_idle(struct scene *scene)
 {
 	struct torc_pg_session *session;
@@ -1118,6 +1164,8 @@ main(void)
 		    parameters_of_each_type_and_large_ones_come_back_as_they_were),
 		cmocka_unit_test(
 		    many_fibers_share_two_connections_and_each_gets_its_own_answer),
+		cmocka_unit_test(
+		    a_large_statement_waits_for_no_answer_that_nobody_reads),
 		cmocka_unit_test(the_statements_of_one_turn_leave_in_few_sends),
 	};
 	int failed;

@@ -342,6 +342,22 @@ is_first_alive(const struct torc_pipeline *pipeline,
 	return before == request;
 }
 
+/* At most, without what the caller gave: of one statement, of a parameter. */
+#define MESSAGES_SIZE 256u
+#define PARAM_SIZE 24u
+
+/* Whether it may have to wait for the server to read. */
+static bool
+is_large(const struct torc_pg_session *session,
+    const struct torc_pg_statement *wanted)
+{
+	size_t size = MESSAGES_SIZE + strlen(wanted->sql);
+
+	for (unsigned i = 0; i < wanted->param_count; i++)
+		size += PARAM_SIZE + wanted->params[i].bytes.size;
+	return size > torc_conn_room(session->conn);
+}
+
 /* Parks. Between begin and end of the pipeline. */
 static int
 write_statement(struct torc_pg_session *session,
@@ -354,6 +370,8 @@ write_statement(struct torc_pg_session *session,
 	if (rc < 0)
 		return rc;
 	pg_answer_begin(&result->answer, &asking);
+	if (is_large(session, wanted))
+		torc_pipeline_attend(&session->pipeline, &result->base);
 	rc = pg_write(session, pg_asking_put, &asking, deadline);
 	pg_cache_closed(&session->cache);
 	session->pg->stats.queries++;
