@@ -103,6 +103,17 @@ TORC_API void torc_pool_release(struct torc_pool *pool, void *item,
     bool reusable);
 
 /*
+ * For kinds whose open() does not show that the backend works, since nothing
+ * is said before the first request. torc_pool_reject() is a release, not
+ * reusable, of what was ended before it worked at all: `error` counts as that
+ * of an open that failed. From then on, that one was opened proves nothing:
+ * one is tried at a time, and the pauses grow, until torc_pool_confirm(): one
+ * has worked.
+ */
+TORC_API void torc_pool_reject(struct torc_pool *pool, void *item, int error);
+TORC_API void torc_pool_confirm(struct torc_pool *pool);
+
+/*
  * Parks. Close what is idle, end what is being opened, free the pool. Nothing
  * is rented and nobody waits. On a fiber of its reactor, until all is closed,
  * also if the fiber is cancelled. Or after the reactor has ended and

@@ -48,6 +48,7 @@ struct entry {
 	uint64_t idle_until;
 	enum state state;
 	bool attended;		/* a fiber closes it */
+	bool on_trial;		/* opened while the pool is `doubtful` */
 };
 
 struct torc_pool {
@@ -62,6 +63,9 @@ struct torc_pool {
 	uint32_t *idle;		/* entries, the oldest first */
 	unsigned failed;	/* opens in a row */
 	int last_error;
+	bool doubtful;		/* what was opened did not work: that another
+				 * one was opened proves nothing */
+	unsigned trials;	/* entries on trial */
 	uint64_t retry_at;	/* while `failed`: open nothing before */
 	uint64_t noise;		/* of the jitter */
 	struct torc_fiber *destroyer;
@@ -194,8 +198,17 @@ see_off(struct entry *entry)
 }
 
 static void
+end_trial(struct entry *entry)
+{
+	if (entry->on_trial)
+		entry->pool->trials--;
+	entry->on_trial = false;
+}
+
+static void
 leave(struct entry *entry)
 {
+	end_trial(entry);
 	set_state(entry, LEAVING);
 	see_off(entry);
 }
@@ -307,8 +320,13 @@ note_success(struct torc_pool *pool, struct entry *entry)
 {
 	const unsigned ms = pool->config.lifetime_ms;
 
-	pool->failed = 0;
-	pool->last_error = 0;
+	if (pool->doubtful) {
+		entry->on_trial = true;
+		pool->trials++;
+	} else {
+		pool->failed = 0;
+		pool->last_error = 0;
+	}
 	pool->stats.opens++;
 	entry->old_at = after(pool, ms);
 	if (ms != TORC_NO_LIMIT)
@@ -349,7 +367,8 @@ may_open(const struct torc_pool *pool)
 
 	return counts[OPENING] + counts[IDLE] + counts[RENTED] <
 	    pool->config.size && counts[FREE] > 0 &&
-	    !(pool->failed > 0 && counts[OPENING] > 0) && !pausing(pool);
+	    !(pool->failed > 0 && counts[OPENING] + pool->trials > 0) &&
+	    !pausing(pool);
 }
 
 static int
@@ -491,17 +510,51 @@ find_rented(struct torc_pool *pool, const void *item)
 	return NULL;
 }
 
+/* The entry of what is released. */
+static struct entry *
+returned(struct torc_pool *pool, const void *item)
+{
+	struct entry *entry = find_rented(pool, item);
+
+	if (pool->reactor->phase != TORC_PHASE_ENDED)
+		torc_reactor_check(pool->reactor);
+	torc_require(entry != NULL,
+	    "what is released was not rented, or is released twice");
+	return entry;
+}
+
+void
+torc_pool_confirm(struct torc_pool *pool)
+{
+	torc_reactor_check(pool->reactor);
+	if (!pool->doubtful)
+		return;
+	pool->doubtful = false;
+	pool->failed = 0;
+	pool->last_error = 0;
+	for (unsigned i = 0; i < pool->entry_count; i++)
+		end_trial(&pool->entries[i]);
+	open_more(pool);
+}
+
+void
+torc_pool_reject(struct torc_pool *pool, void *item, int error)
+{
+	struct entry *entry = returned(pool, item);
+
+	torc_require(error < 0, "what is rejected has no error");
+	leave(entry);
+	pool->doubtful = true;
+	note_failure(pool, error);
+	open_more(pool);
+}
+
 void
 torc_pool_release(struct torc_pool *pool, void *item, bool reusable)
 {
-	struct torc_reactor *reactor = pool->reactor;
-	struct entry *entry = find_rented(pool, item);
-	const bool ended = reactor->phase == TORC_PHASE_ENDED;
+	const bool ended = pool->reactor->phase == TORC_PHASE_ENDED;
+	struct entry *entry = returned(pool, item);
 
-	if (!ended)
-		torc_reactor_check(reactor);
-	torc_require(entry != NULL,
-	    "what is released was not rented, or is released twice");
 	if (reusable && !ended && entry->old_at > pool->reactor->now) {
 		offer(entry);
 	} else {

@@ -765,6 +765,8 @@ a_new_connection_that_ends_at_once_is_an_error_and_no_loop(void **state)
 	for (unsigned i = 1; i <= 3; i++) {
 		assert_int_equal(ask("GET", "/"), -ECONNRESET);
 		assert_int_equal(atomic_load(&origin.requests), i);
+		/* Longer than the pool waits before it tries again. */
+		pause_ms(550);
 	}
 	stop();
 }
@@ -900,6 +902,45 @@ a_dead_origin_is_an_error_at_once_and_is_not_stormed(void **state)
 	assert_true(crowd.slowest_ms < 9000);
 	assert_int_equal(stats.opens, 0);
 	assert_in_range(stats.failures, 2, 99);
+	stop();
+}
+
+static atomic_bool out_of_order;
+
+static bool
+reset_or_answer(int fd, unsigned nth, const char *head)
+{
+	const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+
+	if (!atomic_load(&out_of_order))
+		return give_request_line(fd, nth, head);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	return false;
+}
+
+/* It accepts, which says nothing: a proxy without a backend, a full queue. */
+static void
+an_origin_that_accepts_and_resets_is_not_stormed(void **state)
+{
+	struct torc_pool_stats stats;
+	struct crowd crowd = { .failures = 0 };
+	uint64_t back;
+
+	(void)state;
+	atomic_store(&out_of_order, true);
+	start(reset_or_answer);
+	crowd.until = now_ms() + 2000;
+	assert_int_equal(server_fiber(&server, crowd_together, &crowd), 50);
+	assert_true(crowd.failures > 100);
+	assert_in_range(atomic_load(&origin.connections), 2, 99);
+	/* And it is taken back when it works, with all that is allowed. */
+	atomic_store(&out_of_order, false);
+	back = now_ms();
+	while (ask("GET", "/") != 0 && now_ms() < back + 10000)
+		pause_ms(10);
+	assert_int_equal(asked.rc, 0);
+	server_call(&server, copy_stats, &stats);
+	assert_int_equal(stats.last_error, 0);
 	stop();
 }
 
@@ -1333,6 +1374,8 @@ main(void)
 		cmocka_unit_test(each_phase_of_an_answer_has_its_deadline),
 		cmocka_unit_test(
 		    a_dead_origin_is_an_error_at_once_and_is_not_stormed),
+		cmocka_unit_test(
+		    an_origin_that_accepts_and_resets_is_not_stormed),
 		cmocka_unit_test(a_client_that_was_closed_fails_at_once),
 		cmocka_unit_test(
 		    bodies_of_requests_are_streamed_with_and_without_a_length),

@@ -423,6 +423,56 @@ one_deadline_ends_an_acquire_whatever_it_waits_for(void **state)
 	on_fiber(be_late, NULL);
 }
 
+/* What was opened is rejected again and again. */
+static int
+reject_all(void *arg)
+{
+	const struct torc_pool_config config = { .size = 4,
+	    .retry_min_ms = 20, .retry_max_ms = 20 };
+	struct backend backend = { .result = 0 };
+	void *item, *second;
+
+	(void)arg;
+	EXPECT(create(&backend, &config) == 0);
+	EXPECT((item = acquire(&backend)) != NULL);
+	EXPECT((second = acquire(&backend)) != NULL);
+	torc_pool_reject(backend.pool, item, -ECONNRESET);
+	torc_pool_release(backend.pool, second, false);
+	EXPECT(torc_pool_acquire(backend.pool, &item, LATE) == -ECONNRESET);
+	EXPECT(stats_of(&backend).failures == 1 && backend.opens == 2);
+	EXPECT(torc_sleep(torc_after_ms(40)) == 0);
+	/* It can be opened, which proves nothing: one is on trial. */
+	EXPECT((item = acquire(&backend)) != NULL);
+	EXPECT(torc_pool_acquire(backend.pool, &second, SOON) == -ETIMEDOUT);
+	EXPECT(backend.opens == 3);
+	EXPECT(stats_of(&backend).last_error == -ECONNRESET);
+	torc_pool_confirm(backend.pool);
+	EXPECT(stats_of(&backend).last_error == 0);
+	EXPECT((second = acquire(&backend)) != NULL);
+	torc_pool_release(backend.pool, item, true);
+	torc_pool_release(backend.pool, second, true);
+	EXPECT(stats_of(&backend).idle == 2);
+	/* A trial that ends without a verdict makes room for the next one. */
+	EXPECT((item = acquire(&backend)) != NULL);
+	EXPECT((second = acquire(&backend)) != NULL);
+	torc_pool_reject(backend.pool, item, -EPIPE);
+	torc_pool_release(backend.pool, second, false);
+	EXPECT(torc_sleep(torc_after_ms(40)) == 0);
+	EXPECT((item = acquire(&backend)) != NULL);
+	torc_pool_release(backend.pool, item, false);
+	EXPECT((item = acquire(&backend)) != NULL);
+	torc_pool_release(backend.pool, item, true);
+	EXPECT(destroy(&backend));
+	return 0;
+}
+
+static void
+what_is_rejected_counts_as_an_open_that_failed(void **state)
+{
+	(void)state;
+	on_fiber(reject_all, NULL);
+}
+
 static int
 open_for_ever(void *arg)
 {
@@ -1378,6 +1428,8 @@ main(void)
 		cmocka_unit_test(one_waiter_too_many_is_refused),
 		cmocka_unit_test(
 		    one_deadline_ends_an_acquire_whatever_it_waits_for),
+		cmocka_unit_test(
+		    what_is_rejected_counts_as_an_open_that_failed),
 		cmocka_unit_test(an_open_that_hangs_ends_and_the_next_one_succeeds),
 		cmocka_unit_test(one_that_is_idle_for_too_long_is_closed),
 		cmocka_unit_test(one_that_is_too_old_is_not_used_again),

@@ -14,6 +14,7 @@
 struct torc_http_link {
 	struct torc_conn *conn;
 	bool used;		/* for a request before */
+	int lost;		/* the error that ended it unanswered, or 0 */
 	bool spoiled;		/* something is unread or unsent */
 };
 
@@ -220,12 +221,37 @@ write_by(const struct torc_http_call *call, uint64_t deadline)
 	return sooner(deadline, call->client->config.write_ms);
 }
 
+/*
+ * A new connection that ends without any answer is no better than none: an
+ * origin that accepts and resets must not be dialled for each request.
+ */
 static void
 give_back(struct torc_http_call *call, bool clean)
 {
-	call->link->spoiled = !clean;
-	torc_pool_release(call->client->pool, call->link, clean);
+	struct torc_http_link *link = call->link;
+
+	link->spoiled = !clean;
+	if (link->lost != 0 && !call->reused)
+		torc_pool_reject(call->client->pool, link, link->lost);
+	else
+		torc_pool_release(call->client->pool, link, clean);
 	call->link = NULL;
+}
+
+/* The connection ended, and not a byte had been received. */
+static bool
+is_unanswered(const struct torc_http_call *call, int rc)
+{
+	return (rc == -ECONNRESET || rc == -EPIPE || rc == -ECONNABORTED) &&
+	    call->response.size == 0 && call->input.view.size == 0;
+}
+
+static int
+note_loss(struct torc_http_call *call, int rc)
+{
+	if (is_unanswered(call, rc))
+		call->link->lost = rc;
+	return rc;
 }
 
 /* Parks. Rent a connection; `fresh`: one that was not used before. */
@@ -266,6 +292,7 @@ send_question(struct torc_http_call *call, const struct question *question,
 	rc = torc_http_put_message(call->link->conn, write_question, question,
 	    whole ? request->body : NULL, whole ? request->size : 0,
 	    write_by(call, deadline));
+	note_loss(call, rc);
 	/* Of these nothing was written. */
 	if (rc < 0)
 		give_back(call, rc == -EINVAL || rc == -ENOSPC ||
@@ -387,6 +414,7 @@ accept_response(struct torc_http_call *call)
 	struct torc_http_head *response = &call->response;
 
 	call->answered = true;
+	torc_pool_confirm(call->client->pool);
 	torc_http_expect(&call->input, response);
 	if (call->input.left > call->client->config.body_max) {
 		response->why = "a body longer than body_max";
@@ -406,7 +434,7 @@ torc_http_call_answer(struct torc_http_call *call, uint64_t deadline)
 		int rc = receive_head(call, by);
 
 		if (rc < 0)
-			return rc;
+			return note_loss(call, rc);
 		if (call->response.status == 101) {
 			call->response.why = "101 without a request for it";
 			return -EBADMSG;
@@ -488,8 +516,7 @@ torc_http_call_over(const struct torc_http_call *call)
 static bool
 was_stale(const struct torc_http_call *call, int rc)
 {
-	return (rc == -ECONNRESET || rc == -EPIPE) && call->reused &&
-	    call->response.size == 0 && call->input.view.size == 0;
+	return call->reused && is_unanswered(call, rc);
 }
 
 /* Parks. One try: 0, or an error and `*stale` if it is that. */
