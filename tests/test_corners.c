@@ -1184,8 +1184,11 @@ give_up_hungry(void *arg)
 	EXPECT(torc_conn_recv(holder.conn, &in, TORC_NEVER) == 4);
 	/* The only buffer is held. */
 	open_pair(reactor, &hungry);
+	/* Who was dialled does not wait for buffers. */
+	hungry.conn->handler = echo_handler;
 	EXPECT(write(hungry.peer, "lost", 4) == 4);
 	AWAIT(torc_node_linked(&hungry.conn->starved));
+	hungry.conn->handler = NULL;
 	EXPECT(torc_conn_close(hungry.conn, 0) == 0);
 	close(hungry.peer);
 	open_pair(reactor, &next);
