@@ -413,6 +413,31 @@ answers_are_read_whole_or_refused_and_connections_kept_or_not(void **state)
 }
 
 static bool
+reset_in_the_body(int fd, unsigned nth, const char *head)
+{
+	const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)nth;
+	(void)head;
+	say(fd, OK "\r\na part of");
+	/* Else the reset would overtake it. */
+	pause_ms(100);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	return false;
+}
+
+/* Its end is the FIN, and nothing else. */
+static void
+a_body_to_the_end_is_not_whole_after_a_reset(void **state)
+{
+	(void)state;
+	start(reset_in_the_body);
+	assert_int_equal(ask("GET", "/"), -ECONNRESET);
+	assert_string_equal(asked.body, "a part of");
+	stop();
+}
+
+static bool
 give_trailer(int fd, unsigned nth, const char *head)
 {
 	(void)nth;
@@ -1351,6 +1376,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 		    answers_are_read_whole_or_refused_and_connections_kept_or_not),
+		cmocka_unit_test(a_body_to_the_end_is_not_whole_after_a_reset),
 		cmocka_unit_test(an_answer_comes_once_and_is_over_with_its_body),
 		cmocka_unit_test(trailers_are_there_at_the_end_of_the_body),
 		cmocka_unit_test(

@@ -448,21 +448,24 @@ torc_http_call_answer(struct torc_http_call *call, uint64_t deadline)
 	return -EBADMSG;
 }
 
-/* Parks. Until there is more of the body, or it is over. 0 or an error. */
+/*
+ * Parks. Until there is more of the body, or it is over, be it by a FIN: then
+ * nothing is in view. 0 or an error.
+ */
 static int
 receive_body(struct torc_http_call *call, uint64_t deadline)
 {
+	struct torc_http_input *input = &call->input;
 	int rc;
 
-	torc_http_consume(&call->input);
-	rc = receive_more(call,
+	torc_http_consume(input);
+	rc = torc_conn_recv(input->conn, &input->view,
 	    sooner(deadline, call->client->config.body_ms));
-	if (rc == -ECONNRESET && call->input.state == INPUT_TO_END &&
-	    call->input.view.size == 0) {
-		call->input.state = INPUT_NONE;
-		return 0;
-	}
-	return rc;
+	if (rc == 0 && input->state == INPUT_TO_END)
+		input->state = INPUT_NONE;
+	else if (rc == 0)
+		rc = -ECONNRESET;
+	return rc < 0 ? rc : 0;
 }
 
 int
