@@ -161,9 +161,11 @@ end_wait(struct torc_op *op, int32_t result, uint32_t flags)
 {
 	struct wait *wait = torc_container(op, struct wait, op);
 
+	/* A notification says that memory is free, and has no result. */
+	if (!(flags & IORING_CQE_F_NOTIF))
+		wait->result = result;
 	if (flags & IORING_CQE_F_MORE)
 		return;
-	wait->result = result;
 	wait->over = true;
 	torc_fiber_wake(wait->fiber, 0);
 }

@@ -56,7 +56,9 @@ void torc_op_cancel(struct torc_op *op);
 
 /*
  * Parks. Run one operation to its end: its result, or -ETIMEDOUT or
- * -ECANCELED after it was cancelled and has ended.
+ * -ECANCELED after it was cancelled and has ended. Of several completions, the
+ * last one's result. A send without a copy (IORING_OP_SEND_ZC) ends with its
+ * notification, when its memory is free; the result is that of the send.
  */
 TORC_BESIDE int torc_op_await(struct torc_reactor *reactor,
     const struct io_uring_sqe *sqe, uint64_t deadline);

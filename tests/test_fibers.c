@@ -2350,10 +2350,57 @@ a_call_on_another_thread_stops_the_process_and_says_so(void **state)
 
 #define CLAIM(test) cmocka_unit_test_teardown(test, clear_away)
 
+static int
+take_all(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	while (torc_conn_recv(conn, &in, TORC_NEVER) > 0)
+		torc_conn_consume(conn, in.size);
+	return TORC_CLOSE;
+}
+
+static int
+send_without_a_copy(void *arg)
+{
+	static const char bytes[3000];
+	const struct io_uring_sqe sqe = {
+		.opcode = IORING_OP_SEND_ZC,
+		.fd = *(const int *)arg,
+		.addr = (uint64_t)bytes,
+		.len = sizeof(bytes),
+		.msg_flags = MSG_WAITALL | MSG_NOSIGNAL,
+	};
+
+	return torc_op_await(torc_reactor_self(), &sqe,
+	    torc_after_ms(20000));
+}
+
+/* Its last completion, the notification, has none. */
+static void
+a_send_without_a_copy_has_the_result_of_the_send(void **state)
+{
+	int fd, sent;
+
+	(void)state;
+	server_start(&server, NULL, take_all, NULL);
+	fd = client_open(server.port);
+	sent = server_fiber(&server, send_without_a_copy, &fd);
+	if (sent == -EINVAL || sent == -EOPNOTSUPP)
+		print_message("SKIP: this kernel does not send without a "
+		    "copy\n");
+	else
+		assert_int_equal(sent, 3000);
+	close(fd);
+	assert_int_equal(server_stop(&server), 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		CLAIM(a_send_without_a_copy_has_the_result_of_the_send),
 		CLAIM(a_child_never_runs_inside_spawn_and_gives_its_result_once),
 		CLAIM(a_join_that_timed_out_can_be_made_again),
 		CLAIM(a_fiber_can_fork),
