@@ -177,10 +177,11 @@ TORC_API void torc_conn_give_back(struct torc_conn *conn, int error);
 /*
  * Parks. Run call(arg) on a thread where it may block, and return what it
  * returns. The threads belong to the process; they are made when they are
- * needed, at most as many as torc_offload_threads() said, take what comes in
- * order, block all signals, and end when they had nothing to do for ten
- * seconds (or with the process). `call` uses nothing of torc that does not
- * say "Any thread."
+ * needed, at most as many as torc_offload_threads() said, block all signals,
+ * and end when they had nothing to do for ten seconds (or with the process).
+ * They take what comes in order, but lookups of torc_dial_name() before other
+ * work, until half of the threads are at lookups. `call` uses nothing of torc
+ * that does not say "Any thread."
  *
  * The deadline and a cancel end the wait for a thread: -ETIMEDOUT or
  * -ECANCELED, and `call` did not and will not run. Work that has begun is

@@ -96,6 +96,11 @@ TORC_API unsigned torc_listen_port(const struct torc_reactor *reactor,
  * the peer up (keepalive, TCP_USER_TIMEOUT). -ETIMEDOUT is always the
  * deadline: one can go on after it.
  *
+ * torc does not know where a message ends. A drain ends the wait for the rest
+ * of one, too, such as a body of which all that came was consumed; but while
+ * something is not consumed, it comes for as long as the drain lasts: who must
+ * have the rest consumes a message when it is whole, or keeps a byte of it.
+ *
  * One fiber at a time.
  */
 TORC_API int torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
