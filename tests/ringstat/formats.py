@@ -91,13 +91,17 @@ def statuses(cases):
 
 
 def full_disk(ringstat):
-    """Output that cannot be written is an error."""
+    """Output that cannot be written is an error, and one line says so."""
     wrong = []
     for options in ([], ["--json"], ["--openmetrics"], ["--help"]):
         with open("/dev/full", "wb") as full:
-            status = subprocess.run([*ringstat.command, *options],
-                                    stdout=full, check=False).returncode
-        wrong += differences(status, 1, str(options))
+            result = subprocess.run([*ringstat.command, *options], text=True,
+                                    stdout=full, stderr=subprocess.PIPE,
+                                    check=False)
+        wrong += differences(
+            (result.returncode, result.stderr),
+            (1, "ringstat: cannot write to the standard output\n"),
+            str(options))
     return wrong
 
 

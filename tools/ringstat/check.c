@@ -108,6 +108,16 @@ check_submission(const struct check *check)
 	    asleep ? ": the SQPOLL thread sleeps, and nobody wakes it" : "");
 }
 
+/* "once", or how many times. */
+static const char *
+times(uint64_t number, char text[32])
+{
+	if (number == 1)
+		return "once";
+	snprintf(text, 32, "%llu times", (unsigned long long)number);
+	return text;
+}
+
 static void
 check_torc(const struct check *check)
 {
@@ -116,6 +126,7 @@ check_torc(const struct check *check)
 	    check->before->torc;
 	const struct torc_gauges *gauge = &view->page.gauge;
 	const uint64_t stall_ms = view->page.limit.stall_ms;
+	char count[32];
 
 	if (stall_ms > 0 && view->turn_age_us != UNKNOWN &&
 	    (uint64_t)view->turn_age_us / 1000 > stall_ms)
@@ -125,9 +136,9 @@ check_torc(const struct check *check)
 		    (double)view->turn_age_us / 1e6);
 	else if (old != NULL && gauge->stalls > old->page.gauge.stalls)
 		find(check, FINDING_WARNING, "stall", "reactor %u stalled "
-		    "%llu times in %.1f s (its longest turn ever: %.3f s)",
-		    view->page.reactor, (unsigned long long)(gauge->stalls -
-		    old->page.gauge.stalls), check->sample->interval,
+		    "%s in %.1f s (its longest turn ever: %.3f s)",
+		    view->page.reactor, times(gauge->stalls -
+		    old->page.gauge.stalls, count), check->sample->interval,
 		    (double)gauge->longest_ns / 1e9);
 	if (gauge->buffers_live > 0 && gauge->buffers_free == 0)
 		find(check, FINDING_CRITICAL, "buffers", "reactor %u has no "
@@ -136,10 +147,10 @@ check_torc(const struct check *check)
 	else if (old != NULL && view->page.counter.no_buffers >
 	    old->page.counter.no_buffers)
 		find(check, FINDING_WARNING, "buffers", "reactor %u ran out "
-		    "of receive buffers %llu times in %.1f s",
-		    view->page.reactor,
-		    (unsigned long long)(view->page.counter.no_buffers -
-		    old->page.counter.no_buffers), check->sample->interval);
+		    "of receive buffers %s in %.1f s", view->page.reactor,
+		    times(view->page.counter.no_buffers -
+		    old->page.counter.no_buffers, count),
+		    check->sample->interval);
 }
 
 /* ---- Processes ---- */

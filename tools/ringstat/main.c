@@ -207,7 +207,8 @@ main(int argc, char **argv)
 		status = options.mode == MODE_EXPLAIN ? explain() :
 		    options.mode == MODE_WATCH ? watch_run(&options) :
 		    run(&options);
-	if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_WELL)
-		status = EXIT_WRONG;
-	return status;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	fputs("ringstat: cannot write to the standard output\n", stderr);
+	return status == EXIT_WELL ? EXIT_WRONG : status;
 }
