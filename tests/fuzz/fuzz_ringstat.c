@@ -296,8 +296,8 @@ fill_file(int fd, const uint8_t *data, size_t size)
 		words[7] = 1u << words[7] % 12;
 		words[4] = words[6] - 1;
 		words[5] = words[7] - 1;
-		words[1] = words[0] + words[1] % (words[6] + 1);
-		words[3] = words[2] + words[3] % (words[7] + 1);
+		words[1] = words[0] + words[1] % (words[6] * 2);
+		words[3] = words[2] + words[3] % (words[7] * 2);
 	}
 	REQUIRE(ftruncate(fd, 0) == 0);
 	if (size == 0)
@@ -490,7 +490,7 @@ read_options(const uint8_t *data, size_t size)
 	FILE *const out = stdout, *const error = stderr;
 	static FILE *nowhere;
 	struct options options;
-	char line[512], name[] = "ringstat", *argv[32] = { name };
+	char line[2048], name[] = "ringstat", *argv[32] = { name };
 	char *rest = line;
 	int argc = 1, rc;
 
