@@ -431,6 +431,51 @@ an_error_behind_rows_is_told_in_their_place_and_the_session_goes_on(
 	    fail_in_the_middle);
 }
 
+/* Its end has two Syncs, and a cancel could come between them. */
+static int
+copy_prepared(struct scene *scene)
+{
+	const struct torc_pg_statement prepared = {
+		.sql = "copy odd from stdin" };
+	struct torc_pg_session *session;
+	struct torc_pg_stats stats;
+	struct torc_pg_row row;
+
+	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	for (int i = 0; i < 20; i++) {
+		EXPECT(torc_pg_begin(session, &prepared, LATE) == 0);
+		EXPECT(torc_pg_fetch(session, &row, LATE) == -EOPNOTSUPP);
+		EXPECT(first_of(session, "select 1") == 1);
+		EXPECT(torc_pg_begin(session, &prepared, LATE) == 0);
+		EXPECT(torc_pg_finish(session, LATE) == -EREMOTEIO);
+		EXPECT(first_of(session, "select 1") == 1);
+	}
+	torc_pg_stats(scene->pg, &stats);
+	EXPECT(stats.cancels == 0 && stats.sessions.opens == 1);
+	/* Given up in the middle: nobody knows what comes next. */
+	EXPECT(torc_pg_begin(session, &prepared, LATE) == 0);
+	EXPECT(torc_pg_fetch(session, &row, LATE) == -EOPNOTSUPP);
+	EXPECT(torc_pg_fetch(session, &row, torc_after_ms(20)) ==
+	    -ETIMEDOUT);
+	EXPECT(torc_pg_run(session, "select 1", LATE) == -ECONNABORTED);
+	EXPECT(torc_pg_state(session) == 0);
+	torc_pg_release(session);
+	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(first_of(session, "select 1") == 1);
+	torc_pg_release(session);
+	return 0;
+}
+
+/* */
+static void
+a_prepared_copy_ends_without_a_cancel_or_with_its_session(void **state)
+{
+	(void)state;
+	assert_true(pg_server_sql(&postgres,
+	    "drop table if exists odd; create table odd (a int)"));
+	play_with((struct torc_pg_config) { .sessions = 1 }, copy_prepared);
+}
+
 /* ---- What comes unasked ---- */
 
 static int
@@ -553,6 +598,8 @@ main(void)
 		    a_session_prepares_again_what_was_forgotten_but_not_in_a_transaction),
 		cmocka_unit_test(
 		    an_error_behind_rows_is_told_in_their_place_and_the_session_goes_on),
+		cmocka_unit_test(
+		    a_prepared_copy_ends_without_a_cancel_or_with_its_session),
 		cmocka_unit_test(a_server_that_goes_tells_who_listens_why),
 		cmocka_unit_test(
 		    notifications_that_nobody_took_are_freed_with_their_session),

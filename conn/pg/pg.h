@@ -171,6 +171,7 @@ struct torc_pg_session {
 	bool tainted;
 	bool failed;		/* the statement that runs has */
 	bool forgotten;		/* by the server: that is why */
+	bool cancelled;		/* the server was asked to end it */
 	bool result_over;
 	unsigned value_room;
 	struct torc_slice *values;

@@ -74,6 +74,7 @@ pg_cancel_begin(struct torc_pg_session *session)
 		return;
 	}
 	session->cancel = cancel;
+	session->cancelled = true;
 	session->pg->stats.cancels++;
 }
 
@@ -189,20 +190,6 @@ pg_next_event(struct torc_pg_session *session, struct pg_message *message,
 	return event;
 }
 
-/* Parks. Until the server is ready. */
-static int
-read_to_end(struct torc_pg_session *session, uint64_t deadline)
-{
-	struct pg_message message;
-	int rc = session->lost;
-
-	while (rc >= 0 && is_running(session))
-		rc = pg_next_event(session, &message, deadline);
-	return rc < 0 ? rc : session->failed ? -EREMOTEIO : 0;
-}
-
-/* ---- Between statements ---- */
-
 /* While it copies, the server ignores a Sync: that of a prepared statement is
  * sent once more. */
 static void
@@ -215,6 +202,38 @@ put_fail(struct pg_writer *writer, void *arg)
 		pg_put_sync(writer);
 }
 
+/*
+ * Parks. What nobody copies has an end. But if a cancel may have ended it, too,
+ * nobody knows which Sync the server has seen, and how often it is ready.
+ */
+static int
+end_copy(struct torc_pg_session *session, uint64_t deadline)
+{
+	if (session->cancelled && !session->answer.simple) {
+		session->lost = -ECONNABORTED;
+		return session->lost;
+	}
+	return pg_write(session, put_fail, session, deadline);
+}
+
+/* Parks. Until the server is ready. */
+static int
+read_to_end(struct torc_pg_session *session, uint64_t deadline)
+{
+	struct pg_message message;
+	int rc = session->lost;
+
+	while (rc >= 0 && is_running(session)) {
+		rc = pg_next_event(session, &message, deadline);
+		if (rc == PG_COPY_BEGINS &&
+		    session->answer.stage == PG_COPYING_IN)
+			rc = end_copy(session, deadline);
+	}
+	return rc < 0 ? rc : session->failed ? -EREMOTEIO : 0;
+}
+
+/* ---- Between statements ---- */
+
 /* Parks. Nothing runs any more, and nothing is on its way to the server. */
 static int
 settle(struct torc_pg_session *session, uint64_t deadline)
@@ -222,7 +241,7 @@ settle(struct torc_pg_session *session, uint64_t deadline)
 	int rc = session->lost;
 
 	if (rc == 0 && session->answer.stage == PG_COPYING_IN)
-		rc = pg_write(session, put_fail, session, deadline);
+		rc = end_copy(session, deadline);
 	if (rc == 0)
 		rc = read_to_end(session, deadline);
 	if (rc < 0 && rc != -EREMOTEIO)
@@ -240,6 +259,7 @@ reset(struct torc_pg_session *session)
 	memset(&session->error, 0, sizeof(session->error));
 	session->failed = false;
 	session->forgotten = false;
+	session->cancelled = false;
 	session->result_over = false;
 	session->affected = 0;
 	session->tag[0] = '\0';
@@ -269,7 +289,8 @@ refuse_copy(struct torc_pg_session *session)
 {
 	pg_own_error(&session->error, "COPY needs torc_pg_copy_in() or "
 	    "torc_pg_copy_out()");
-	return pg_give_up(session, -EOPNOTSUPP);
+	return session->answer.stage == PG_COPYING_IN ? -EOPNOTSUPP :
+	    pg_give_up(session, -EOPNOTSUPP);
 }
 
 /* Parks. Until its rows begin. */
@@ -530,7 +551,7 @@ clean_up(void *arg)
 	const uint64_t deadline = torc_after_ms(pg->config.cancel_ms);
 	int rc;
 
-	if (is_running(session))
+	if (is_running(session) && session->answer.stage != PG_COPYING_IN)
 		pg_cancel_begin(session);
 	rc = settle(session, deadline);
 	if (rc == 0 && session->state != 'I')
