@@ -408,28 +408,28 @@ torc_conn_close(struct torc_conn *conn, uint64_t deadline)
 	return finish(conn, deadline, deadline);
 }
 
-int
-torc_conn_peer(const struct torc_conn *conn, char *text, size_t size)
+static int
+format_name(int (*name)(int fd, struct sockaddr *address, uint32_t *size),
+    int fd, char *text, size_t size)
 {
 	struct sockaddr_storage address;
 	uint32_t length = sizeof(address);
-	int rc = torc_sys_getpeername(conn->fd, (struct sockaddr *)&address,
-	    &length);
+	int rc = name(fd, (struct sockaddr *)&address, &length);
 
 	return rc < 0 ? rc : torc_address_format(&address, length, text,
 	    size);
 }
 
 int
+torc_conn_peer(const struct torc_conn *conn, char *text, size_t size)
+{
+	return format_name(torc_sys_getpeername, conn->fd, text, size);
+}
+
+int
 torc_conn_local(const struct torc_conn *conn, char *text, size_t size)
 {
-	struct sockaddr_storage address;
-	uint32_t length = sizeof(address);
-	int rc = torc_sys_getsockname(conn->fd, (struct sockaddr *)&address,
-	    &length);
-
-	return rc < 0 ? rc : torc_address_format(&address, length, text,
-	    size);
+	return format_name(torc_sys_getsockname, conn->fd, text, size);
 }
 
 int

@@ -4,6 +4,7 @@
 #include "reactor/reactor.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,8 +15,6 @@
 #include "reactor/sanitizer.h"
 #include "sys/explain.h"
 #include "sys/sys.h"
-
-#include <poll.h>
 
 #define SPIN_CREDIT 16u	/* fruitless spins in a row before it stops */
 

@@ -16,7 +16,6 @@
 #include "sys/uapi.h"
 
 #define TORC_RING_MIN_SQ 256u	/* where halving after ENOMEM ends */
-#define TORC_RING_MAX_SQ 32768u	/* the kernel's limit */
 
 struct torc_ring {
 	uint32_t *ksq_head;	/* how many SQEs the kernel has taken, ever */

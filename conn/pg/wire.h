@@ -14,7 +14,6 @@
 #define PG_HEADER 5u		/* the type and the length of a message */
 #define PG_COLUMNS_MAX 1664u	/* the server's own bound is 1664 */
 #define PG_PARAMS_MAX 65535u
-#define PG_STATE_SIZE 6u	/* of a SQLSTATE with its end */
 
 /* ---- Messages of the server ---- */
 
