@@ -46,13 +46,17 @@ set_options(int fd, const struct sockaddr_storage *address)
 	return rc;
 }
 
-/* A socket file that nobody listens on any more is in the way. */
+/*
+ * A socket file that nobody listens on any more is in the way. Who listens,
+ * and has a full backlog, is not waited for.
+ */
 static void
 remove_stale(const struct sockaddr_storage *address, uint32_t size)
 {
 	const struct sockaddr_un *local =
 	    (const struct sockaddr_un *)address;
-	int fd = torc_sys_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = torc_sys_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC |
+	    SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return;

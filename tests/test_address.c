@@ -427,6 +427,48 @@ a_file_in_the_way_of_a_local_socket_is_left_alone(void **state)
 	unlink(text + 5);
 }
 
+/* A server whose backlog is full: who connects would have to wait. */
+static int
+open_busy_server(const char *path, int *client)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address,
+	    sizeof(address)), 0);
+	assert_int_equal(listen(fd, 0), 0);
+	*client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(*client >= 0);
+	assert_int_equal(connect(*client, (struct sockaddr *)&address,
+	    sizeof(address)), 0);
+	return fd;
+}
+
+static void
+a_local_server_that_does_not_accept_is_neither_removed_nor_waited_for(
+    void **state)
+{
+	struct server server;
+	char text[64];
+	int client, fd;
+
+	(void)state;
+	name_socket(text, sizeof(text));
+	fd = open_busy_server(text + 5, &client);
+	server_start(&server, NULL, echo_handler, NULL);
+	/* To wait is to hang: the alarm ends the program then. */
+	alarm(60);
+	assert_int_equal(listen_on(&server, text).index, -EADDRINUSE);
+	alarm(0);
+	close(fd);
+	close(client);
+	/* Now it has gone, and its file is in nobody's way. */
+	assert_true(listen_on(&server, text).index >= 0);
+	assert_int_equal(server_stop(&server), 0);
+}
+
 /* also if both are there before the receive is armed. */
 static void
 a_local_peer_that_speaks_and_leaves_at_once_is_seen_to_its_end(void **state)
@@ -1249,6 +1291,8 @@ main(void)
 		    a_local_socket_is_listened_on_and_removed_at_the_end),
 		cmocka_unit_test(
 		    a_file_in_the_way_of_a_local_socket_is_left_alone),
+		cmocka_unit_test(
+		    a_local_server_that_does_not_accept_is_neither_removed_nor_waited_for),
 		cmocka_unit_test(
 		    connections_of_a_local_socket_are_dealt_out_to_all_reactors),
 		cmocka_unit_test(
