@@ -112,11 +112,14 @@ is(const struct torc_slice *word, const char *name)
 static uint64_t
 eight_letters(const char *letters)
 {
-	uint64_t number = 0;
+	uint8_t bytes[8];
 
-	for (unsigned i = 0; i < 8; i++)
-		number = number << 8 | (uint8_t)letters[i];
-	return number;
+	/* In this form, compilers load it at once. */
+	memcpy(bytes, letters, sizeof(bytes));
+	return (uint64_t)bytes[0] << 56 | (uint64_t)bytes[1] << 48 |
+	    (uint64_t)bytes[2] << 40 | (uint64_t)bytes[3] << 32 |
+	    (uint64_t)bytes[4] << 24 | (uint64_t)bytes[5] << 16 |
+	    (uint64_t)bytes[6] << 8 | bytes[7];
 }
 
 /* Its place in the table, or -1: each command is looked up, so be quick. */
