@@ -352,14 +352,33 @@ $B/bin/files: LIBS = $B/lib/libtorc-file.a $B/lib/libtorc-http.a
 $B/bin/files: $B/lib/libtorc-file.a $B/lib/libtorc-http.a
 CHECKS += tests/files.sh
 
-.PHONY: bench-clients bench-files
-bench-clients: bench-files
-bench-files: $B/bin/files	# the server's CPU for files, beside nginx
-	$Q B=$B tools/bench/clients/files.sh
-
 $(FILE_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-file.a \
 	$B/lib/libtorc-http.a
 $(FILE_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-file.a $B/lib/libtorc-http.a
+
+# ---- What clients cost a server ----
+$B/tools/bench/clients/handler.o: | $(HEADERS)
+$B/bench/handler: $B/tools/bench/clients/handler.o $(HELPERS) \
+		$B/lib/libtorc-redis.a $B/lib/libtorc-pg.a \
+		$B/lib/libtorc-http.a $B/lib/libtorc.a
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $^ -lcrypto $(LINK) $(LDFLAGS)
+
+$B/tools/bench/clients/peer_libpq.o: BASE += -isystem /usr/include/postgresql
+$B/bench/peer_hiredis: LIBS = -lhiredis
+$B/bench/peer_libpq: LIBS = -lpq
+$B/bench/peer_hiredis $B/bench/peer_libpq: $B/bench/%: \
+		$B/tools/bench/clients/%.o
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $< $(LIBS) $(LINK) $(LDFLAGS)
+
+.PHONY: bench-clients bench-handlers
+bench-clients: bench-handlers
+bench-handlers: $B/bench/handler $B/bench/peer_hiredis $B/bench/peer_libpq \
+		$B/bin/files $B/bin/proxy $B/bin/hello
+	$Q B=$B tools/bench/clients/handlers.sh
 
 # ---- Fuzzing: tests/fuzz/fuzz_NAME.c, seeds in tests/fuzz/NAME/ ----
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

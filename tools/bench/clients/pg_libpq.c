@@ -13,21 +13,14 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+
+#include "tools/bench/clients/client_load.h"
 
 #define KEYS 1000u
 
 static PGconn *connection;
 static unsigned failed;
-
-static double
-seconds(clockid_t clock)
-{
-	struct timespec time;
-
-	clock_gettime(clock, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
+static int pipeline, syncs;
 
 static void
 send_one(long at)
@@ -61,8 +54,9 @@ take_sync(void)
 }
 
 static void
-run(int pipeline, int syncs, long count)
+run(void *arg, long count)
 {
+	(void)arg;
 	for (long i = 0; i < count && failed == 0; i += pipeline) {
 		for (int j = 0; j < pipeline; j++) {
 			send_one(i + j);
@@ -81,9 +75,7 @@ int
 main(int argc, char **argv)
 {
 	char text[256];
-	int pipeline, syncs;
 	long count;
-	double cpu, wall;
 
 	if (argc != 6)
 		return 64;
@@ -99,14 +91,7 @@ main(int argc, char **argv)
 	    "select value from pairs where key = $1", 0, NULL));
 	if (PQenterPipelineMode(connection) != 1)
 		return 1;
-	run(pipeline, syncs, count / 10);
-	cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
-	wall = seconds(CLOCK_MONOTONIC);
-	run(pipeline, syncs, count);
-	cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-	wall = seconds(CLOCK_MONOTONIC) - wall;
-	printf("%.3f %.3f\n", cpu * 1e6 / (double)count,
-	    wall * 1e6 / (double)count);
+	measure_load(run, NULL, count);
 	PQfinish(connection);
 	return failed > 0;
 }

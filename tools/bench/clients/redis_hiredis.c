@@ -10,18 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "tools/bench/clients/client_load.h"
 
 static unsigned failed;
-
-static double
-seconds(clockid_t clock)
-{
-	struct timespec time;
-
-	clock_gettime(clock, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
+static int pipeline;
 
 static void
 take(redisContext *redis)
@@ -35,7 +28,7 @@ take(redisContext *redis)
 }
 
 static void
-run(redisContext *redis, int pipeline, long count)
+run(void *redis, long count)
 {
 	const char *argv[] = { "GET", "key" };
 	const size_t sizes[] = { 3, 3 };
@@ -53,9 +46,7 @@ main(int argc, char **argv)
 {
 	char value[101];
 	redisContext *redis;
-	int pipeline;
 	long count;
-	double cpu, wall;
 
 	if (argc != 4)
 		return 64;
@@ -67,14 +58,7 @@ main(int argc, char **argv)
 	memset(value, 'x', 100);
 	value[100] = '\0';
 	freeReplyObject(redisCommand(redis, "SET key %s", value));
-	run(redis, pipeline, count / 10);
-	cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
-	wall = seconds(CLOCK_MONOTONIC);
-	run(redis, pipeline, count);
-	cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-	wall = seconds(CLOCK_MONOTONIC) - wall;
-	printf("%.3f %.3f\n", cpu * 1e6 / (double)count,
-	    wall * 1e6 / (double)count);
+	measure_load(run, redis, count);
 	redisFree(redis);
 	return failed > 0;
 }

@@ -1,0 +1,126 @@
+/*
+ * handler.c - an HTTP handler on torc that asks a backend for each request.
+ *
+ *	BACKEND=redis ADDRESS=127.0.0.1:6379 handler -l ADDRESS
+ *	BACKEND=pg ADDRESS=unix:FOLDER/.s.PGSQL.5432 handler -l ADDRESS
+ *
+ * A GET of "key", or a select by key; one connection to the backend. 503 if
+ * there is no value.
+ */
+#include <torc_http.h>
+#include <torc_pg.h>
+#include <torc_redis.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define ASK_MS 5000u
+#define KEYS 1000u
+
+static int
+refuse(struct torc_http *http)
+{
+	return torc_http_reply(http, 503, NULL, 0, NULL, 0, TORC_NEVER);
+}
+
+static int
+answer_by_redis(struct torc_http *http)
+{
+	struct torc_redis *redis = torc_redis_of(torc_reactor_self());
+	struct torc_redis_reply *reply;
+	int rc = torc_redis_do(redis, &reply, torc_after_ms(ASK_MS), "GET",
+	    "key", NULL);
+
+	rc = rc == 0 && reply->type == TORC_REDIS_STRING ?
+	    torc_http_reply(http, 200, NULL, 0, reply->text, reply->size,
+	    TORC_NEVER) : refuse(http);
+	torc_redis_free(reply);
+	return rc;
+}
+
+static int
+answer_by_pg(struct torc_http *http)
+{
+	static unsigned next;
+	const struct torc_pg_param key =
+	    torc_pg_int4((int32_t)(next++ % KEYS));
+	const struct torc_pg_statement statement = {
+		"select value from pairs where key = $1", &key, 1, false };
+	struct torc_pg *pg = torc_pg_of(torc_reactor_self());
+	struct torc_pg_result *result;
+	struct torc_pg_row row;
+	int rc = torc_pg_query(pg, &statement, &result,
+	    torc_after_ms(ASK_MS));
+
+	rc = rc == 0 && torc_pg_next_row(result, &row) ?
+	    torc_http_reply(http, 200, NULL, 0, row.values[0].data,
+	    row.values[0].size, TORC_NEVER) : refuse(http);
+	torc_pg_free(result);
+	return rc;
+}
+
+/* `answer`: one of those two. */
+static int
+serve(struct torc_conn *conn, int (*answer)(struct torc_http *http))
+{
+	struct torc_http http;
+
+	torc_http_open(&http, conn, NULL);
+	while (torc_http_recv(&http, TORC_NEVER) > 0 && answer(&http) == 0)
+		continue;
+	return torc_http_result(&http);
+}
+
+static int
+serve_redis(struct torc_conn *conn, void *arg)
+{
+	(void)arg;
+	return serve(conn, answer_by_redis);
+}
+
+static int
+serve_pg(struct torc_conn *conn, void *arg)
+{
+	(void)arg;
+	return serve(conn, answer_by_pg);
+}
+
+static int
+start(struct torc_reactor *reactor, void *arg)
+{
+	const struct torc_redis_config to_redis = { .address = arg };
+	const struct torc_pg_config to_pg = { .address = arg, .shared = 1,
+		.user = "bench", .database = "postgres" };
+	struct torc_redis *redis;
+	struct torc_pg *pg;
+
+	(void)reactor;
+	return strcmp(getenv("BACKEND"), "pg") == 0 ?
+	    torc_pg_create(&pg, &to_pg, NULL, 0) :
+	    torc_redis_open(&redis, &to_redis, NULL, 0);
+}
+
+static void
+stop(struct torc_reactor *reactor, void *arg)
+{
+	(void)arg;
+	torc_redis_close(torc_redis_of(reactor));
+	if (torc_pg_of(reactor) != NULL)
+		torc_pg_destroy(torc_pg_of(reactor));
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *backend = getenv("BACKEND");
+	struct torc_config config = { .start = start, .stop = stop,
+		.arg = getenv("ADDRESS") };
+
+	if (backend == NULL || config.arg == NULL)
+		return 64;
+	config.handler = strcmp(backend, "pg") == 0 ? serve_pg : serve_redis;
+	return cli_serve(argc, argv, "Asks a backend for each request.",
+	    &config, NULL);
+}
