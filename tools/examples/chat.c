@@ -106,7 +106,7 @@ static int
 chat(struct torc_conn *conn, void *arg)
 {
 	struct torc_slice in;
-	uint64_t teller, listener;
+	uint64_t teller;
 
 	(void)arg;
 	if (torc_fiber_spawn(&teller, tell, conn) < 0)
@@ -118,13 +118,10 @@ chat(struct torc_conn *conn, void *arg)
 		if (torc_conn_unread(conn) >= LINE_SIZE)
 			break;
 	}
-	torc_fiber_cancel(teller);
-	torc_fiber_join(teller, NULL, TORC_NEVER);
-	if (--room.user_count == 0) {
-		listener = room.listener;
-		torc_fiber_cancel(listener);
-		torc_fiber_join(listener, NULL, TORC_NEVER);
-	}
+	/* Even if this one is cancelled: they must not outlive it. */
+	torc_fiber_reap(teller, NULL);
+	if (--room.user_count == 0)
+		torc_fiber_reap(room.listener, NULL);
 	return TORC_CLOSE;
 }
 
