@@ -262,11 +262,17 @@ make_view(struct torc_view *view, const uint8_t *data, size_t size)
 static void
 read_page(const uint8_t *data, size_t size)
 {
+	struct conn_op ops[CONN_OPS];
 	struct torc_view view;
 	unsigned sum = 0;
 
 	if (!make_view(&view, data, size))
 		return;
+	torc_view_conn_ops(&view, ops);
+	for (unsigned i = 0; i < CONN_OPS; i++)
+		REQUIRE(ops[i].submitted >= UNKNOWN &&
+		    ops[i].in_flight >= UNKNOWN &&
+		    ops[i].completed >= UNKNOWN && ops[i].failed >= UNKNOWN);
 	for (unsigned i = 0; i < CONN_STATES; i++)
 		sum += view.by_state[i];
 	REQUIRE(sum == view.conn_count);

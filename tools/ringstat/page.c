@@ -321,11 +321,18 @@ torc_view_free(struct torc_view *view)
 	free(view);
 }
 
+/* What no program has counted was written by a hostile one. */
+static int64_t
+figure(uint64_t value)
+{
+	return value > INT64_MAX ? UNKNOWN : (int64_t)value;
+}
+
 /* A counter that pages of older programs may not have. */
 static int64_t
 late_counter(const struct torc_view *view, size_t at, uint64_t value)
 {
-	return at / 8 < view->page.counters.count ? (int64_t)value : UNKNOWN;
+	return at / 8 < view->page.counters.count ? figure(value) : UNKNOWN;
 }
 
 #define LATE(view, member) \
@@ -340,29 +347,29 @@ torc_view_conn_ops(const struct torc_view *view,
 	const uint64_t sends = counter->quiet_sends + counter->loud_sends;
 	const bool known = view->conns_known;
 	const int64_t arms = LATE(view, accept_arms);
+	const int64_t ends = LATE(view, accept_ends);
 
 	ops[0] = (struct conn_op) {
 		.name = "ACCEPT",
 		.submitted = arms,
-		.in_flight = arms == UNKNOWN || counter->accept_ends >
-		    counter->accept_arms ? UNKNOWN :
-		    arms - (int64_t)counter->accept_ends,
-		.completed = (int64_t)counter->accepts,
+		.in_flight = ends == UNKNOWN || ends > arms ? UNKNOWN :
+		    arms - ends,
+		.completed = figure(counter->accepts),
 		.failed = LATE(view, accept_failures),
 	};
 	ops[1] = (struct conn_op) {
 		.name = "RECV",
 		.submitted = LATE(view, receive_arms),
 		.in_flight = known ? view->armed : UNKNOWN,
-		.completed = (int64_t)counter->receives,
+		.completed = figure(counter->receives),
 		.failed = LATE(view, receive_failures),
 	};
 	ops[2] = (struct conn_op) {
 		.name = "SEND",
-		.submitted = (int64_t)sends,
+		.submitted = figure(sends),
 		.in_flight = known ? view->sending : UNKNOWN,
 		.completed = known && sends >= view->sending ?
-		    (int64_t)(sends - view->sending) : UNKNOWN,
+		    figure(sends - view->sending) : UNKNOWN,
 		.failed = LATE(view, send_failures),
 	};
 }
