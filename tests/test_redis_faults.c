@@ -491,6 +491,8 @@ a_dead_server_is_an_error_at_once_and_is_not_stormed(void **state)
 	const struct torc_redis_config nobody = {
 		.address = "127.0.0.1:1" };
 	const struct torc_redis_config config = { .address = liar_address };
+	const struct torc_redis_config plain = { .address = liar_address,
+		.protocol = 2 };
 	struct server server;
 
 	(void)state;
@@ -502,6 +504,9 @@ a_dead_server_is_an_error_at_once_and_is_not_stormed(void **state)
 	snprintf(liar_address, sizeof(liar_address), "127.0.0.1:%u",
 	    server.port);
 	play_with(hammer, &config);
+	/* Nothing has to be said to it: is it well, then? */
+	accepted = 0;
+	play_with(hammer, &plain);
 	server_stop(&server);
 }
 

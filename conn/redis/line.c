@@ -391,6 +391,7 @@ greet_plainly(struct line *line, uint64_t deadline)
 	const char *const auth[] = { "AUTH", config->user, config->password };
 	const char *const old[] = { "AUTH", config->password };
 	const char *const name[] = { "CLIENT", "SETNAME", config->name };
+	const char *const ping[] = { "PING" };
 	int rc = 0;
 
 	if (config->password != NULL && config->user != NULL)
@@ -399,6 +400,11 @@ greet_plainly(struct line *line, uint64_t deadline)
 		rc = greet_with(line, deadline, 2, old);
 	if (rc == 0 && config->name != NULL)
 		rc = greet_with(line, deadline, 3, name);
+	/* Whoever accepts connections, and ends them, is no server yet: if
+	 * nothing else asks for an answer, this does. */
+	if (config->password == NULL && config->name == NULL &&
+	    config->database == 0)
+		rc = greet_with(line, deadline, 1, ping);
 	return rc;
 }
 
