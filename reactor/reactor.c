@@ -1,5 +1,6 @@
 /*
- * reactor.c - the loop: its turn, its life, its end.
+ * reactor.c - the loop: its turn, its phases, its end. See create.c for how a
+ * reactor is made.
  */
 #include "reactor/reactor.h"
 
@@ -7,41 +8,13 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
-#include "reactor/config.h"
 #include "reactor/fiber.h"
 #include "reactor/op.h"
 #include "reactor/sanitizer.h"
-#include "sys/explain.h"
 #include "sys/sys.h"
 
-#define SPIN_CREDIT 16u	/* fruitless spins in a row before it stops */
-
 _Thread_local struct torc_reactor *torc_current;
-
-static void
-ignore(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
-{
-	(void)reactor;
-	(void)cqe;
-}
-
-static void
-count_stray(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
-{
-	(void)cqe;
-	reactor->counters->stray++;
-}
-
-/* The mailbox's descriptor: the poll stays armed, and nothing is read. */
-static void
-note_wake(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
-{
-	reactor->counters->wakes++;
-	if (!(cqe->flags & IORING_CQE_F_MORE))
-		reactor->wake_armed = false;
-}
 
 /* ---- Submission ---- */
 
@@ -203,7 +176,7 @@ spin(struct torc_reactor *reactor, uint64_t until)
 		for (int i = 0; i < 16; i++) {
 			if (torc_ring_busy(&reactor->ring)) {
 				reactor->counters->spins_won++;
-				reactor->spin_credit = SPIN_CREDIT;
+				reactor->spin_credit = TORC_SPIN_CREDIT;
 				return true;
 			}
 			pause_cpu();
@@ -525,6 +498,18 @@ abandon(struct torc_reactor *reactor, int error)
 	torc_current = NULL;
 }
 
+void
+torc_reactor_end_unrun(struct torc_reactor *reactor)
+{
+	struct torc_reactor *current = torc_current;
+
+	torc_current = reactor;
+	close_mailbox(reactor);
+	reactor->phase = TORC_PHASE_CREATED;
+	end(reactor);
+	torc_current = current;
+}
+
 static int
 start(struct torc_reactor *reactor)
 {
@@ -637,219 +622,6 @@ torc_post(struct torc_reactor *reactor, struct torc_post *post)
 	return torc_mailbox_push(&reactor->mailbox, post);
 }
 
-/* ---- Making one ---- */
-
-static int
-make_tables(struct torc_reactor *reactor)
-{
-	const struct torc_config *config = &reactor->config;
-	int rc;
-
-	/* And one for each of 1024 listeners and 1024 pools. */
-	rc = torc_timers_init(&reactor->timers,
-	    config->fibers + config->connections + config->ops + 2048);
-	if (rc < 0)
-		return rc;
-	rc = torc_stacks_init(&reactor->stacks, config->fibers,
-	    config->stack_size);
-	if (rc < 0)
-		goto timers;
-	rc = torc_slots_init(&reactor->fibers, config->fibers * 2,
-	    sizeof(struct torc_fiber_slot));
-	if (rc < 0)
-		goto stacks;
-	rc = torc_slots_init(&reactor->ops, config->ops,
-	    sizeof(struct torc_op_slot));
-	if (rc < 0)
-		goto fibers;
-	return 0;
-
-fibers:
-	torc_slots_fini(&reactor->fibers);
-stacks:
-	torc_stacks_fini(&reactor->stacks);
-timers:
-	torc_timers_fini(&reactor->timers);
-	return rc;
-}
-
-static void
-free_tables(struct torc_reactor *reactor)
-{
-	struct torc_fiber_slot *slot = NULL;
-
-	/* Results that nobody came for, and fibers that never ran. */
-	while ((slot = torc_slots_each(&reactor->fibers, slot)) != NULL) {
-		if (slot->fiber != NULL)
-			torc_fiber_drop(slot->fiber);
-		torc_slots_give(&reactor->fibers, slot);
-	}
-	torc_slots_fini(&reactor->ops);
-	torc_slots_fini(&reactor->fibers);
-	torc_stacks_fini(&reactor->stacks);
-	torc_timers_fini(&reactor->timers);
-}
-
-static void
-name_kinds(struct torc_reactor *reactor)
-{
-	for (int i = 0; i < TORC_KINDS; i++) {
-		reactor->kinds[i].slots = &reactor->nothing;
-		reactor->kinds[i].stray = i & TORC_KIND_CANCEL ? ignore :
-		    count_stray;
-	}
-	reactor->kinds[TORC_KIND_NONE].stray = ignore;
-	reactor->kinds[TORC_KIND_WAKE].stray = note_wake;
-	reactor->kinds[TORC_KIND_OP].slots = &reactor->ops;
-	reactor->kinds[TORC_KIND_OP].complete = torc_op_complete;
-	reactor->kinds[TORC_KIND_OP | TORC_KIND_CANCEL].slots = &reactor->ops;
-	reactor->kinds[TORC_KIND_OP | TORC_KIND_CANCEL].complete =
-	    torc_op_missed;
-}
-
-/* What of the page does not change any more; then it is one. */
-static void
-fill_page(struct torc_reactor *reactor)
-{
-	const struct torc_config *config = &reactor->config;
-	struct torc_page *page = reactor->page.page;
-
-	reactor->counters = &page->counter;
-	reactor->stall_ns = config->stall_ms == TORC_NO_LIMIT ? UINT64_MAX :
-	    config->stall_ms * 1000000ull;
-	page->ring_fd = (uint32_t)reactor->ring.fd;
-	page->setup_flags = reactor->ring.setup_flags;
-	page->features = reactor->ring.features;
-	page->conn_kinds = TORC_KIND_LAYER;
-	page->limit = (struct torc_limits) {
-		.sq_entries = reactor->ring.sq_entries,
-		.cq_entries = reactor->ring.cq_entries,
-		.batch = config->batch,
-		.connections = config->connections,
-		.ops = config->ops,
-		.fibers = config->fibers,
-		.stack_size = config->stack_size,
-		.buffers = config->buffers,
-		.buffer_size = config->buffer_size,
-		.held_max = config->held_max,
-		.slab_size = config->slab_size,
-		.stall_ms = config->stall_ms,
-	};
-	page->magic = TORC_PAGE_MAGIC;
-}
-
-static int
-make(struct torc_reactor *reactor, char *text, size_t size)
-{
-	const struct torc_config *config = &reactor->config;
-	int rc = torc_ring_init(&reactor->ring, config->sq_entries,
-	    config->cq_entries);
-
-	if (rc < 0) {
-		torc_explain(text, size, rc, torc_ring_memory(
-		    TORC_RING_MIN_SQ, TORC_RING_MIN_SQ * 4));
-		return rc;
-	}
-	rc = torc_mailbox_init(&reactor->mailbox);
-	if (rc < 0)
-		goto ring;
-	rc = torc_page_open(&reactor->page, config->connections,
-	    config->no_stats);
-	if (rc < 0)
-		goto mailbox;
-	rc = make_tables(reactor);
-	if (rc < 0)
-		goto page;
-	fill_page(reactor);
-	return 0;
-
-page:
-	torc_page_close(&reactor->page);
-mailbox:
-	torc_mailbox_fini(&reactor->mailbox);
-ring:
-	torc_ring_fini(&reactor->ring);
-	snprintf(text, size, "reactor of %u fibers, %u connections, %u ops: "
-	    "%s", config->fibers, config->connections, config->ops,
-	    strerror(-rc));
-	return rc;
-}
-
-int
-torc_available(char *text, size_t text_size)
-{
-	struct torc_ring ring;
-	int rc = torc_ring_init(&ring, 4, 8);
-
-	if (rc == 0)
-		torc_ring_fini(&ring);
-	else if (text != NULL && text_size > 0)
-		torc_explain(text, text_size, rc, torc_ring_memory(4, 8));
-	return rc;
-}
-
-int
-torc_reactor_create(struct torc_reactor **out,
-    const struct torc_config *config, char *text, size_t text_size)
-{
-	struct torc_reactor *reactor = torc_sys_alloc(sizeof(*reactor));
-	char scratch[1];
-	int rc;
-
-	if (text == NULL || text_size == 0) {
-		text = scratch;
-		text_size = sizeof(scratch);
-	}
-	if (reactor == NULL) {
-		snprintf(text, text_size, "reactor: no memory");
-		return -ENOMEM;
-	}
-	rc = torc_config_fill(&reactor->config, config, text, text_size);
-	if (rc == 0)
-		rc = make(reactor, text, text_size);
-	if (rc < 0) {
-		torc_sys_free(reactor);
-		return rc;
-	}
-	reactor->ready_fd = -1;
-	name_kinds(reactor);
-	torc_list_init(&reactor->ready);
-	torc_list_init(&reactor->backlog);
-	reactor->drain_at = TORC_NEVER;
-	reactor->spin_credit = reactor->config.spin_us > 0 ? SPIN_CREDIT : 0;
-	*out = reactor;
-	return 0;
-}
-
-void
-torc_reactor_destroy(struct torc_reactor *reactor)
-{
-	torc_require(reactor->phase == TORC_PHASE_CREATED ||
-	    reactor->phase == TORC_PHASE_ENDED,
-	    "a reactor is destroyed that has not ended: stop it, and turn "
-	    "until it says 0");
-	if (reactor->phase == TORC_PHASE_CREATED) {
-		struct torc_reactor *current = torc_current;
-
-		/* It never ran; but who posted to it was promised a call. */
-		torc_current = reactor;
-		close_mailbox(reactor);
-		reactor->phase = TORC_PHASE_CREATED;
-		end(reactor);
-		torc_current = current;
-	}
-	torc_mailbox_fini(&reactor->mailbox);
-	if (reactor->ready_fd >= 0)
-		torc_sys_close(reactor->ready_fd);
-	torc_reactor_free_values(reactor);
-	torc_page_hide(&reactor->page);
-	if (reactor->abandoned)
-		return;
-	free_tables(reactor);
-	torc_page_close(&reactor->page);
-	torc_sys_free(reactor);
-}
-
 /* ---- Small things ---- */
 
 struct torc_reactor *
@@ -946,36 +718,4 @@ torc_reactor_notice(struct torc_reactor *reactor, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
 	reactor->config.notice(reactor->config.arg, text);
-}
-
-void
-torc_reactor_describe(const struct torc_reactor *reactor, char *text,
-    size_t size)
-{
-	const struct torc_ring *ring = &reactor->ring;
-	const struct {
-		const char *name;
-		bool on;
-	} parts[] = {
-		{ "SINGLE_ISSUER",
-		    ring->setup_flags & IORING_SETUP_SINGLE_ISSUER },
-		{ "DEFER_TASKRUN",
-		    ring->setup_flags & IORING_SETUP_DEFER_TASKRUN },
-		{ "COOP_TASKRUN",
-		    ring->setup_flags & IORING_SETUP_COOP_TASKRUN },
-		{ "NO_SQARRAY",
-		    ring->setup_flags & IORING_SETUP_NO_SQARRAY },
-		{ "registered fd",
-		    ring->enter_flags & IORING_ENTER_REGISTERED_RING },
-		{ "min wait", ring->features & IORING_FEAT_MIN_TIMEOUT },
-		{ "no iowait", ring->enter_flags & IORING_ENTER_NO_IOWAIT },
-	};
-	int used = snprintf(text, size, "SQ %u CQ %u", ring->sq_entries,
-	    ring->cq_entries);
-
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		if (parts[i].on && used >= 0 && (size_t)used < size)
-			used += snprintf(text + used, size - (size_t)used,
-			    ", %s", parts[i].name);
-	}
 }

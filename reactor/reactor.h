@@ -125,6 +125,8 @@ struct torc_reactor {
 	void *scheduler_sanitizer;
 };
 
+#define TORC_SPIN_CREDIT 16u	/* fruitless spins in a row before it stops */
+
 /*
  * The reactor of this thread. The one mutable global of torc. Every call of a
  * handler reads it: in one instruction in a program, in two in the shared
@@ -163,6 +165,9 @@ void torc_reactor_later(struct torc_reactor *reactor, struct torc_todo *todo);
  * may mean that the kernel did not look where the operation was.
  */
 bool torc_reactor_cancel(struct torc_reactor *reactor, uint64_t tag);
+
+/* One that never ran: who posted to it was promised a call nevertheless. */
+void torc_reactor_end_unrun(struct torc_reactor *reactor);
 
 /* Forget what libraries have set. */
 void torc_reactor_free_values(struct torc_reactor *reactor);
