@@ -243,7 +243,9 @@ pg_say(struct torc_pg *pg, const char *format, ...)
 int
 pg_fiber(struct torc_pg *pg, torc_fiber_entry *entry, void *arg)
 {
-	int rc = torc_fiber_spawn(NULL, entry, arg);
+	/* The reactor may have ended, and its thread does other things. */
+	int rc = torc_reactor_self() == pg->reactor ?
+	    torc_fiber_spawn(NULL, entry, arg) : -ESHUTDOWN;
 
 	if (rc == 0)
 		pg->fibers++;
