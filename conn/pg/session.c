@@ -24,21 +24,27 @@ struct pg_cancel {
 	uint32_t secret;
 };
 
-/* Parks. The server closes the connection when it has passed it on. */
-static void
+/*
+ * Parks. The server closes the connection when it has passed it on. False: it
+ * may still be on its way.
+ */
+static bool
 send_cancel(const struct pg_cancel *cancel, uint64_t deadline)
 {
 	uint8_t memory[16];
 	struct pg_writer writer = { .data = memory, .size = sizeof(memory) };
 	struct torc_conn *conn;
 	struct torc_slice none;
+	int rc;
 
 	if (pg_dial(cancel->pg, &conn, deadline) < 0)
-		return;
+		return true;
 	pg_put_cancel(&writer, cancel->process, cancel->secret);
-	if (torc_conn_write(conn, memory, writer.used, deadline) == 0)
-		torc_conn_recv(conn, &none, deadline);
+	rc = torc_conn_write(conn, memory, writer.used, deadline);
+	if (rc == 0)
+		rc = torc_conn_recv(conn, &none, deadline);
 	torc_conn_close(conn, 0);
+	return rc == 0;
 }
 
 static int
@@ -46,11 +52,16 @@ run_cancel(void *arg)
 {
 	struct pg_cancel *cancel = arg;
 	struct torc_pg *pg = cancel->pg;
+	const bool gone = send_cancel(cancel,
+	    torc_after_ms(pg->config.cancel_ms));
+	struct torc_pg_session *session = cancel->session;
 
-	send_cancel(cancel, torc_after_ms(pg->config.cancel_ms));
-	if (cancel->session != NULL) {
-		cancel->session->cancel = NULL;
-		torc_wake_all(&cancel->session->calm, 0);
+	if (session != NULL) {
+		session->cancel = NULL;
+		/* It could hit any statement that comes. */
+		if (!gone && session->lost == 0)
+			session->lost = -ECONNABORTED;
+		torc_wake_all(&session->calm, 0);
 	}
 	free(cancel);
 	pg_fiber_end(pg);
@@ -249,7 +260,7 @@ settle(struct torc_pg_session *session, uint64_t deadline)
 	rc = 0;
 	while (rc == 0 && session->cancel != NULL)
 		rc = torc_wait(&session->calm, deadline);
-	return rc;
+	return rc < 0 ? rc : session->lost;
 }
 
 static void
