@@ -288,9 +288,12 @@ write_prepared(struct torc_pg_session *session,
 	if (rc < 0)
 		return rc;
 	rc = pg_write(session, pg_asking_put, &asking, deadline);
-	pg_cache_closed(&session->cache);
-	if (rc == 0)
+	if (rc == 0) {
+		pg_cache_closed(&session->cache);
 		pg_answer_begin(&session->answer, &asking);
+	} else if (asking.parse) {
+		pg_cache_drop(&session->cache, asking.statement, false);
+	}
 	return rc;
 }
 
