@@ -135,6 +135,8 @@ stop(struct torc_reactor *reactor)
 			conn->reset = true;
 			conn->aborting = true;
 		}
+		/* Nobody will flush it. */
+		conn->urgent |= conn->staged_size > 0;
 		if (conn->doomed)
 			torc_conn_advance(conn);
 		else

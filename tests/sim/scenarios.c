@@ -533,6 +533,21 @@ dial_and_reset(void *arg)
 	return 0;
 }
 
+/* Nobody flushes what it wrote, nor closes it: the reactor's end does. */
+static int
+dial_and_leave(void *arg)
+{
+	struct torc_conn *conn;
+	int rc = torc_dial(&conn, peer_address(), LATER);
+
+	(void)arg;
+	expect(rc == 0, "a peer that is there is reached");
+	if (rc == 0)
+		rc = torc_conn_write(conn, program_stream(), 100, LATER);
+	torc_reactor_drain(torc_reactor_self(), LATER);
+	return rc;
+}
+
 /* Close while a large write of another fiber is under way. */
 static int
 dial_and_give_up(void *arg)
@@ -897,6 +912,9 @@ static const struct step serve_echo[] = {
 static const struct step be_relayed[] = {
 	CONNECT(0), SEND(600), FIN, SLEEP(1), AWAIT_END, END,
 };
+static const struct step serve_a_message[] = {
+	SERVE, RECV(100), AWAIT_END, END,
+};
 static const struct step serve_and_see[] = {
 	SERVE, AWAIT_END, END,
 };
@@ -1056,6 +1074,8 @@ const struct scenario scenarios[] = {
 	{ .name = "dial nobody", .fiber = dial_nobody, .real = true },
 	{ .name = "dial and reset", .fiber = dial_and_reset,
 	    .scripts = { GIVEN(serve_and_see, 1) } },
+	{ .name = "dial and leave", .fiber = dial_and_leave,
+	    .frayed = true, .scripts = { GIVEN(serve_a_message, 1) } },
 	{ .name = "dial and give up", .fiber = dial_and_give_up,
 	    .scripts = { GIVEN(serve_unread, 1) } },
 	{ .name = "relay", .handler = relay, .frayed = true,
