@@ -201,10 +201,16 @@ torc_pg_of(const struct torc_reactor *reactor)
 void
 torc_pg_destroy(struct torc_pg *pg)
 {
-	torc_require(pg->waiting == 0, "torc_pg_destroy while somebody asks");
-	pg_share_end(pg);
+	const bool asked = pg->waiting > 0 || pg_share_used(pg);
+
+	torc_require(!asked || torc_reactor_self() != pg->reactor,
+	    "torc_pg_destroy while somebody asks");
 	if (torc_pg_of(pg->reactor) == pg)
 		torc_reactor_set(pg->reactor, &client_key, NULL);
+	/* Fibers that went with the ring of their reactor: nothing is freed. */
+	if (asked)
+		return;
+	pg_share_end(pg);
 	while (pg->fibers > 0 && torc_fiber_self() != 0 &&
 	    torc_wait(&pg->quiet, TORC_NEVER) == 0)
 		continue;

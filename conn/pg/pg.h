@@ -284,6 +284,8 @@ bool pg_answer_failed(struct torc_pg_session *session,
 
 void pg_require_statement(const struct torc_pg_statement *statement);
 
+/* Whether fibers ask over shared connections. */
+bool pg_share_used(const struct torc_pg *pg);
 /* Nobody asks any more: the shared ones that still have answers to come. */
 void pg_share_end(struct torc_pg *pg);
 
