@@ -44,7 +44,7 @@ struct torc_chunk {
 	uint32_t top;		/* bytes in use */
 	uint32_t pins;		/* connections with bytes here that are not
 				 * in a quiet send */
-	uint32_t mark;		/* settled: its quiet sends are done */
+	uint64_t mark;		/* settled: its quiet sends are done */
 	uint8_t bytes[];
 };
 
@@ -127,9 +127,8 @@ struct torc_conn {
 		uint64_t submitted;
 	};
 	uint8_t *sent;
-	uint32_t send_mark;	/* its place in the submission queue */
-	uint32_t arm_mark;	/* and that of the last receive */
-	uint32_t held;		/* bytes in the pieces, and a toll for each */
+	uint64_t send_mark;	/* SQEs up to its own ... */
+	uint64_t arm_mark;	/* ... and to that of the last receive */
 	struct torc_piece *first;
 	bool armed;		/* a receive is in the kernel */
 	bool cancelling;	/* ... and was told to end */
@@ -143,6 +142,7 @@ struct torc_conn {
 	bool reset;		/* ... with RST */
 
 	struct torc_piece *last;
+	uint32_t held;		/* bytes in the pieces, and a toll for each */
 	uint32_t reads;		/* that did not have to park, this turn */
 	uint32_t reads_turn;
 	int error;		/* that ended receiving */

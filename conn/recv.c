@@ -304,8 +304,7 @@ torc_recv_arm(struct torc_conn *conn)
 	/* A receive and a quiet send of one connection never travel in the
 	 * same submission: completions of this receive are seen after the
 	 * send is over. */
-	if (conn->sent_size > 0 &&
-	    (int32_t)(reactor->ring.sq_taken - conn->send_mark) < 0) {
+	if (conn->sent_size > 0 && reactor->ring.sq_taken < conn->send_mark) {
 		torc_reactor_later(reactor, &conn->todo);
 		return;
 	}
@@ -552,7 +551,7 @@ torc_recv_complete(struct torc_reactor *reactor, void *object,
 
 	/* The quiet send was taken by an enter that is over, and all that it
 	 * said came before this completion: it has sent all. */
-	if (torc_likely((int32_t)(reactor->proven - conn->send_mark) >= 0))
+	if (torc_likely(reactor->proven >= conn->send_mark))
 		conn->sent_size = 0;
 	if (torc_unlikely(conn->input != 0 || fiber == NULL ||
 	    fiber->state != TORC_FIBER_PARKED ||

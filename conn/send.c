@@ -34,7 +34,7 @@ static bool
 chunk_is_over(const struct torc_net *net, const struct torc_chunk *chunk)
 {
 	return chunk->pins == 0 &&
-	    (int32_t)(net->reactor->settled - chunk->mark) >= 0;
+	    net->reactor->settled >= chunk->mark;
 }
 
 /*
@@ -210,7 +210,7 @@ static bool
 quiet_pending(struct torc_conn *conn)
 {
 	if (conn->sent_size > 0 &&
-	    (int32_t)(conn->reactor->settled - conn->send_mark) >= 0)
+	    conn->reactor->settled >= conn->send_mark)
 		conn->sent_size = 0;
 	return conn->sent_size > 0;
 }
@@ -342,7 +342,7 @@ torc_send_advance(struct torc_conn *conn)
 {
 	const struct torc_ring *ring = &conn->reactor->ring;
 
-	if (conn->arming && (int32_t)(ring->sq_taken - conn->arm_mark) >= 0)
+	if (conn->arming && ring->sq_taken >= conn->arm_mark)
 		conn->arming = 0;
 	if (conn->spoiled && !conn->loud)
 		torc_send_discard(conn);

@@ -329,7 +329,7 @@ time_turn(struct torc_reactor *reactor, uint64_t before)
 static int
 enter(struct torc_reactor *reactor, uint64_t deadline)
 {
-	uint32_t taken = reactor->ring.sq_taken;
+	uint64_t taken = reactor->ring.sq_taken;
 	uint64_t before = reactor->now;
 	int rc;
 

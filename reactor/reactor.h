@@ -88,9 +88,9 @@ struct torc_reactor {
 	 * completion of this batch is looked at, it proves this to be settled
 	 * as far as its own socket goes.
 	 */
-	uint32_t taken;
-	uint32_t settled;
-	uint32_t proven;
+	uint64_t taken;
+	uint64_t settled;
+	uint64_t proven;
 	bool in_order;
 
 	struct torc_list ready;		/* fibers */

@@ -282,7 +282,7 @@ publish(struct torc_ring *ring)
 {
 	/* S1: release. The kernel sees the entries before the tail that
 	 * covers them. */
-	torc_store_release_u32(ring->ksq_tail, ring->sq_claimed);
+	torc_store_release_u32(ring->ksq_tail, (uint32_t)ring->sq_claimed);
 	return torc_ring_pending(ring);
 }
 
@@ -291,7 +291,8 @@ see_taken(struct torc_ring *ring)
 {
 	/* S2: acquire. The kernel has read an entry before we see that its
 	 * slot is free; from here on it may be claimed again. */
-	ring->sq_taken = torc_load_acquire_u32(ring->ksq_head);
+	ring->sq_taken += torc_load_acquire_u32(ring->ksq_head) -
+	    (uint32_t)ring->sq_taken;
 	ring->sq_end = ring->sq_taken + ring->sq_entries;
 	torc_assert(torc_ring_pending(ring) <= ring->sq_entries);
 }

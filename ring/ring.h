@@ -24,9 +24,11 @@ struct torc_ring {
 	struct io_uring_sqe *sqes;
 	uint32_t sq_mask;
 	uint32_t sq_entries;
-	uint32_t sq_claimed;	/* how many we have filled: the next tail */
-	uint32_t sq_taken;	/* the head as it was last seen */
-	uint32_t sq_end;	/* what sq_claimed may reach before the next */
+	/* Counted in 64 bits, that they never come round: the kernel's words
+	 * are their low halves. */
+	uint64_t sq_claimed;	/* how many we have filled: the next tail */
+	uint64_t sq_taken;	/* the head as it was last seen */
+	uint64_t sq_end;	/* what sq_claimed may reach before the next */
 
 	uint32_t *kcq_head;	/* how many CQEs we have read, ever */
 	uint32_t *kcq_tail;	/* how many the kernel has posted */
@@ -105,7 +107,7 @@ int torc_ring_flush(struct torc_ring *ring);
 static inline uint32_t
 torc_ring_pending(const struct torc_ring *ring)
 {
-	return ring->sq_claimed - ring->sq_taken;
+	return (uint32_t)(ring->sq_claimed - ring->sq_taken);
 }
 
 /* No SQE can be claimed. */

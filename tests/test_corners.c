@@ -79,7 +79,7 @@ is_refused(enum call call)
 static void
 misdirect_cancels(struct torc_ring *ring)
 {
-	for (uint32_t i = ring->sq_taken; i != ring->sq_claimed; i++) {
+	for (uint64_t i = ring->sq_taken; i != ring->sq_claimed; i++) {
 		struct io_uring_sqe *sqe = &ring->sqes[i & ring->sq_mask];
 
 		if (sqe->opcode != IORING_OP_ASYNC_CANCEL ||
@@ -2091,6 +2091,45 @@ the_version_and_the_availability_are_what_they_are(void **state)
 	assert_int_equal(torc_available(NULL, 0), 0);
 }
 
+/* ---- Age ---- */
+
+/* As after 2^31 requests of others; the kernel's words stay as they are. */
+static void
+go_far_on(struct torc_reactor *reactor, void *arg)
+{
+	const uint64_t whole = UINT64_C(1) << 32;
+	struct torc_conn *conn = torc_slots_each(&net_of(reactor)->conns, NULL);
+
+	*(unsigned *)arg = conn->sent_size;
+	conn->send_mark += whole / 2;
+	conn->arm_mark += whole / 2;
+	reactor->ring.sq_claimed += whole;
+	reactor->ring.sq_taken += whole;
+	reactor->ring.sq_end += whole;
+	reactor->taken += whole;
+	reactor->settled += whole;
+	reactor->proven += whole;
+}
+
+/* A send without a completion is known to be over by its place alone. */
+static void
+a_connection_may_rest_while_billions_of_requests_pass(void **state)
+{
+	unsigned sent = 0;
+	int fd;
+
+	(void)state;
+	start(NULL, echo_handler, NULL);
+	fd = client_open(server.port);
+	client_echo(fd, "first");
+	server_call(&server, go_far_on, &sent);
+	assert_int_equal(sent, 5);
+	for (int i = 0; i < 100; i++)
+		client_echo(fd, "much later");
+	close(fd);
+	stop();
+}
+
 int
 main(void)
 {
@@ -2144,6 +2183,7 @@ main(void)
 		CLAIM(a_connection_dealt_to_a_reactor_that_has_ended_is_served),
 		CLAIM(a_connection_dealt_to_a_reactor_in_its_last_turn_is_closed),
 		CLAIM(the_version_and_the_availability_are_what_they_are),
+		CLAIM(a_connection_may_rest_while_billions_of_requests_pass),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

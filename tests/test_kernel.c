@@ -195,7 +195,7 @@ spoil_free_slots(const struct torc_ring *ring)
 static void
 lose_cancels(const struct torc_ring *ring)
 {
-	for (uint32_t i = ring->sq_taken; i != ring->sq_claimed; i++) {
+	for (uint64_t i = ring->sq_taken; i != ring->sq_claimed; i++) {
 		struct io_uring_sqe *sqe = &ring->sqes[i & ring->sq_mask];
 
 		if (sqe->opcode == IORING_OP_ASYNC_CANCEL &&
@@ -221,7 +221,7 @@ take_one(atomic_uint *count)
 static void
 make_single_shots(const struct torc_ring *ring)
 {
-	for (uint32_t i = ring->sq_taken; i != ring->sq_claimed; i++) {
+	for (uint64_t i = ring->sq_taken; i != ring->sq_claimed; i++) {
 		struct io_uring_sqe *sqe = &ring->sqes[i & ring->sq_mask];
 
 		if (sqe->opcode == IORING_OP_ACCEPT)
@@ -269,7 +269,7 @@ before_enter(struct torc_reactor *reactor, uint32_t flags)
 	else if (torc_ring_overflowed(ring)) {
 		watch.overflows++;
 		watch.pushed += torc_load_relaxed_u32(ring->ksq_tail) !=
-		    ring->sq_taken;
+		    (uint32_t)ring->sq_taken;
 	}
 	spoil_free_slots(ring);
 }
@@ -281,7 +281,7 @@ after_enter(struct torc_reactor *reactor)
 	uint32_t taken = torc_load_acquire_u32(ring->ksq_head);
 	uint32_t posted = torc_load_acquire_u32(ring->kcq_tail);
 
-	for (uint32_t i = ring->sq_taken; i != taken; i++)
+	for (uint32_t i = (uint32_t)ring->sq_taken; i != taken; i++)
 		note_taken(&ring->sqes[i & ring->sq_mask]);
 	for (; watch.seen != posted; watch.seen++) {
 		struct io_uring_cqe *cqe = (struct io_uring_cqe *)

@@ -149,7 +149,7 @@ look_at_submission(const struct torc_reactor *reactor)
 	    TORC_GENERATION_BITS)) - 1;
 	unsigned arms = 0, quiets = 0;
 
-	for (uint32_t i = ring->sq_taken; i != ring->sq_claimed; i++) {
+	for (uint64_t i = ring->sq_taken; i != ring->sq_claimed; i++) {
 		const struct io_uring_sqe *sqe =
 		    &ring->sqes[i & ring->sq_mask];
 
@@ -158,7 +158,7 @@ look_at_submission(const struct torc_reactor *reactor)
 			watch.largest = sqe->len;
 		arms += is_arm(sqe);
 		quiets += is_quiet(sqe);
-		for (uint32_t j = ring->sq_taken; is_arm(sqe) &&
+		for (uint64_t j = ring->sq_taken; is_arm(sqe) &&
 		    j != ring->sq_claimed; j++) {
 			const struct io_uring_sqe *other =
 			    &ring->sqes[j & ring->sq_mask];
@@ -176,7 +176,7 @@ look_at_submission(const struct torc_reactor *reactor)
 static void
 allow_parts(const struct torc_ring *ring)
 {
-	for (uint32_t i = ring->sq_taken; i != ring->sq_claimed; i++) {
+	for (uint64_t i = ring->sq_taken; i != ring->sq_claimed; i++) {
 		struct io_uring_sqe *sqe = &ring->sqes[i & ring->sq_mask];
 
 		if ((sqe->opcode == IORING_OP_SEND ||

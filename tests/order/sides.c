@@ -124,7 +124,7 @@ static void
 all_taken(const struct sides *sides)
 {
 	CLAIM(sides->sq_head == sides->sq_tail);
-	CLAIM(sides->sq_tail == sides->ring.sq_claimed);
+	CLAIM(sides->sq_tail == (uint32_t)sides->ring.sq_claimed);
 }
 
 /* ---- C1, C2: completions ---- */

@@ -34,7 +34,7 @@ in_kernel(const struct kring *ring, uint64_t tag)
 static bool
 nothing_under_way(const struct torc_reactor *reactor, const struct kring *ring)
 {
-	return reactor->ring.sq_claimed == ring->words[SQ_HEAD] &&
+	return (uint32_t)reactor->ring.sq_claimed == ring->words[SQ_HEAD] &&
 	    sim_cq_ready(ring) == 0 && ring->list_count == 0;
 }
 
@@ -189,7 +189,7 @@ sim_check_sleep(struct kring *ring)
 		sim_fail("a fiber is ready, and the loop sleeps");
 	if (!torc_list_empty(&reactor->backlog))
 		sim_fail("something is to be done, and the loop sleeps");
-	if (reactor->ring.sq_claimed != ring->words[SQ_HEAD])
+	if ((uint32_t)reactor->ring.sq_claimed != ring->words[SQ_HEAD])
 		sim_fail("the loop sleeps before all was taken");
 	if (!reactor->wake_armed)
 		sim_fail("nobody could wake the loop");
