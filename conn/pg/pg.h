@@ -161,6 +161,7 @@ struct torc_pg_session {
 	struct torc_pipeline pipeline;
 	unsigned users;
 	bool retired;
+	bool mute;		/* half a statement may have been sent */
 
 	/* Rented: session.c. */
 	struct torc_slice view;	/* received and not looked at */

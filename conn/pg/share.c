@@ -365,7 +365,11 @@ is_large(const struct torc_pg_session *session,
 	return size > torc_conn_room(session->conn);
 }
 
-/* Parks. Between begin and end of the pipeline. */
+/*
+ * Parks. Between begin and end of the pipeline. A large one is not written
+ * behind what others staged: a write that has to wait must not fail with their
+ * statements in it.
+ */
 static int
 write_statement(struct torc_pg_session *session,
     struct torc_pg_result *result, const struct torc_pg_statement *wanted,
@@ -377,18 +381,60 @@ write_statement(struct torc_pg_session *session,
 	if (rc < 0)
 		return rc;
 	pg_answer_begin(&result->answer, &asking);
-	if (is_large(session, wanted))
+	if (is_large(session, wanted)) {
 		torc_pipeline_attend(&session->pipeline, &result->base);
-	rc = pg_write(session, pg_asking_put, &asking, deadline);
+		rc = torc_conn_flush(session->conn, deadline);
+	}
+	if (rc == 0)
+		rc = pg_write(session, pg_asking_put, &asking, deadline);
 	pg_cache_closed(&session->cache);
 	session->pg->stats.queries++;
 	return rc;
 }
 
+/* Nobody waits for it any more; it keeps its place, if it is not over. */
+static void
+give_up(struct torc_pipeline *pipeline, struct torc_pg_result **result)
+{
+	int rc = torc_pipeline_await(pipeline, &(*result)->base, 0);
+
+	if (rc == -ETIMEDOUT || rc == -ECANCELED)
+		*result = NULL;
+}
+
+#define UNWRITTEN 1
+
+/*
+ * Parks. UNWRITTEN: not a byte of it was, since half a statement of another is
+ * out. Or an error: half of this one may be, and no other may follow; answers
+ * to those who were before may still come.
+ */
+static int
+submit(struct torc_pg_session *session, struct torc_pg_result **result,
+    const struct torc_pg_statement *wanted, uint64_t deadline)
+{
+	struct torc_pipeline *pipeline = &session->pipeline;
+	int rc = torc_pipeline_begin(pipeline, &(*result)->base, deadline);
+
+	if (rc < 0)
+		return rc;
+	rc = session->mute ? UNWRITTEN :
+	    write_statement(session, *result, wanted, deadline);
+	if (rc < 0) {
+		session->mute = true;
+		retire(session);
+	}
+	if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED)
+		torc_pipeline_break(pipeline, rc);
+	torc_pipeline_end(pipeline);
+	if (rc != 0)
+		give_up(pipeline, result);
+	return rc;
+}
+
 /*
  * Parks. Once, on one connection. 0: it was answered, and `result` is the
- * caller's, as it is after an error but -ETIMEDOUT and -ECANCELED of the wait,
- * when *result is NULL.
+ * caller's, as it is after an error unless *result is NULL then.
  */
 static int
 ask_on(struct torc_pg_session *session, struct torc_pg_result **result,
@@ -396,18 +442,10 @@ ask_on(struct torc_pg_session *session, struct torc_pg_result **result,
 {
 	struct torc_pipeline *pipeline = &session->pipeline;
 	struct torc_request *request = &(*result)->base;
-	int rc = torc_pipeline_begin(pipeline, request, deadline);
+	int rc = submit(session, result, wanted, deadline);
 
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
-	rc = write_statement(session, *result, wanted, deadline);
-	if (rc < 0) {
-		/* Not -ETIMEDOUT, which is for who waits to say. */
-		torc_pipeline_break(pipeline, -ECONNABORTED);
-		torc_pipeline_await(pipeline, request, deadline);
-		return rc;
-	}
-	torc_pipeline_end(pipeline);
 	rc = torc_pipeline_await(pipeline, request, deadline);
 	if (rc == -ETIMEDOUT && is_first_alive(pipeline, request))
 		retire(session);
@@ -427,7 +465,7 @@ ask(struct torc_pg *pg, struct torc_pg_result **result,
 		return rc;
 	rc = ask_on(session, result, wanted, deadline);
 	leave(session);
-	return rc < 0 ? rc : (*result)->failure;
+	return rc != 0 ? rc : (*result)->failure;
 }
 
 int
@@ -443,6 +481,10 @@ torc_pg_query(struct torc_pg *pg, const struct torc_pg_statement *statement,
 		if (*result == NULL)
 			return -ENOMEM;
 		rc = ask(pg, result, statement, deadline);
+		if (rc == UNWRITTEN) {
+			torc_pg_free(*result);
+			continue;
+		}
 		if (*result == NULL || !(*result)->forgotten || again)
 			break;
 		again = true;
