@@ -991,6 +991,7 @@ sim_clients_reset(void)
 	dead = false;
 	mute = false;
 	reset_http();
+	reset_pg();
 }
 
 static const struct scenario of_clients[] = {
@@ -1042,7 +1043,7 @@ size_t
 sim_scenario_count(void)
 {
 	return scenario_count + COUNT(of_clients) + of_http_count +
-	    of_redis_count;
+	    of_redis_count + of_pg_count;
 }
 
 const struct scenario *
@@ -1056,5 +1057,7 @@ sim_scenario(size_t index)
 	index -= COUNT(of_clients);
 	if (index < of_http_count)
 		return &of_http[index];
-	return &of_redis[index - of_http_count];
+	index -= of_http_count;
+	return index < of_redis_count ? &of_redis[index] :
+	    &of_pg[index - of_redis_count];
 }

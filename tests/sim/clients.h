@@ -5,6 +5,7 @@
  *   clients.c        pools and pipelines, with a protocol of their own; plans
  *   clients_http.c   the client of HTTP
  *   clients_redis.c  the client of Redis
+ *   clients_pg.c     the client of PostgreSQL; it asks backend_pg.c
  */
 #ifndef TORC_TESTS_SIM_CLIENTS_H
 #define TORC_TESTS_SIM_CLIENTS_H
@@ -129,5 +130,8 @@ extern const size_t of_http_count;
 void reset_http(void);
 extern const struct scenario of_redis[];
 extern const size_t of_redis_count;
+extern const struct scenario of_pg[];
+extern const size_t of_pg_count;
+void reset_pg(void);
 
 #endif

@@ -1,0 +1,39 @@
+/*
+ * backend_pg.h - a server that speaks a little of PostgreSQL: each reply has
+ * the key of what was asked for, and each statement says in which transaction
+ * it has to be.
+ *
+ *	get N KEY SIZE ROWS TRANSACTION
+ *				rows of the columns "keyN", the key, and "body",
+ *				SIZE bytes of the stream ~KEY in each, one row
+ *				after the other; prepared, it is "get N" with
+ *				these parameters, and bytes of the stream KEY
+ *	fail KEY		an error, with the key in its words
+ *	begin KEY, commit KEY, rollback
+ *				a transaction; that of STRAY_KEY belongs to
+ *				nobody
+ *	copy KEY SIZE from stdin, copy KEY SIZE to stdout
+ *				SIZE bytes of the stream KEY, or of ~KEY
+ *	LISTEN "KEY"		notifications, 0, 1, 2 ... up to NOTES
+ */
+#ifndef TORC_TESTS_SIM_BACKEND_PG_H
+#define TORC_TESTS_SIM_BACKEND_PG_H
+
+#include "tests/sim/clients.h"
+
+#define PG_USER "simulated"
+#define PG_PASSWORD "secret"
+#define NOTICE "by the way"
+#define STRAY_KEY 0u
+#define NOTES 3u
+#define ROW_MAX 1500u
+#define PADDING_MAX 2000u
+
+/* Handlers: well; well, and all are let in at once; with bad manners. */
+int serve_pg(struct torc_conn *conn, void *arg);
+int serve_pg_at_once(struct torc_conn *conn, void *arg);
+int serve_pg_badly(struct torc_conn *conn, void *arg);
+
+void reset_pg_backend(void);
+
+#endif
