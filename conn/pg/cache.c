@@ -31,7 +31,7 @@ pg_cache_fini(struct pg_cache *cache)
 {
 	while (cache->newest != NULL)
 		pg_cache_drop(cache, cache->newest, false);
-	pg_cache_closed(cache);
+	pg_cache_closed(cache, cache->closing);
 	free(cache->buckets);
 }
 
@@ -267,12 +267,16 @@ pg_cache_put_closing(const struct pg_cache *cache, struct pg_writer *writer)
 }
 
 void
-pg_cache_closed(struct pg_cache *cache)
+pg_cache_closed(struct pg_cache *cache, const struct pg_statement *first)
 {
-	while (cache->closing != NULL) {
-		struct pg_statement *gone = cache->closing;
+	struct pg_statement **at = &cache->closing;
 
-		cache->closing = gone->chain;
+	while (*at != NULL && *at != first)
+		at = &(*at)->chain;
+	while (*at != NULL) {
+		struct pg_statement *gone = *at;
+
+		*at = gone->chain;
 		pg_statement_unref(gone);
 	}
 }
@@ -295,10 +299,11 @@ pg_asking_init(struct pg_asking *asking, struct torc_pg_session *session,
 	asking->cache = &session->cache;
 	asking->statement = pg_cache_find(&session->cache, wanted);
 	asking->parse = asking->statement == NULL;
-	if (!asking->parse)
-		return 0;
-	session->pg->stats.prepared++;
-	asking->statement = pg_cache_add(&session->cache, wanted);
+	if (asking->parse) {
+		session->pg->stats.prepared++;
+		asking->statement = pg_cache_add(&session->cache, wanted);
+	}
+	asking->closing = session->cache.closing;
 	return asking->statement == NULL ? -ENOMEM : 0;
 }
 

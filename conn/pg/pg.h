@@ -61,7 +61,8 @@ void pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
 /* Whether the server is told to forget some: write that. */
 void pg_cache_put_closing(const struct pg_cache *cache,
     struct pg_writer *writer);
-void pg_cache_closed(struct pg_cache *cache);
+/* It was written, for `first` and those that were to be told of before. */
+void pg_cache_closed(struct pg_cache *cache, const struct pg_statement *first);
 
 struct pg_statement *pg_statement_ref(struct pg_statement *statement);
 void pg_statement_unref(struct pg_statement *statement);
@@ -265,10 +266,14 @@ struct pg_asking {
 	const struct torc_pg_statement *wanted;
 	struct pg_cache *cache;
 	struct pg_statement *statement;
+	const struct pg_statement *closing;	/* of the cache's */
 	bool parse;		/* it is not prepared yet */
 };
 
-/* Find it in the cache, or put it there: 0, -ENOMEM. */
+/*
+ * Find it in the cache, or put it there: 0, -ENOMEM. To be written at once:
+ * answers that come while a fiber parks may change what is prepared.
+ */
 int pg_asking_init(struct pg_asking *asking,
     struct torc_pg_session *session, const struct torc_pg_statement *wanted);
 void pg_asking_put(struct pg_writer *writer, void *asking);

@@ -289,7 +289,7 @@ write_prepared(struct torc_pg_session *session,
 		return rc;
 	rc = pg_write(session, pg_asking_put, &asking, deadline);
 	if (rc == 0) {
-		pg_cache_closed(&session->cache);
+		pg_cache_closed(&session->cache, asking.closing);
 		pg_answer_begin(&session->answer, &asking);
 	} else if (asking.parse) {
 		pg_cache_drop(&session->cache, asking.statement, false);

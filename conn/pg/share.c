@@ -376,18 +376,19 @@ write_statement(struct torc_pg_session *session,
     uint64_t deadline)
 {
 	struct pg_asking asking;
-	int rc = pg_asking_init(&asking, session, wanted);
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	pg_answer_begin(&result->answer, &asking);
 	if (is_large(session, wanted)) {
 		torc_pipeline_attend(&session->pipeline, &result->base);
 		rc = torc_conn_flush(session->conn, deadline);
 	}
 	if (rc == 0)
-		rc = pg_write(session, pg_asking_put, &asking, deadline);
-	pg_cache_closed(&session->cache);
+		rc = pg_asking_init(&asking, session, wanted);
+	if (rc < 0)
+		return rc;
+	pg_answer_begin(&result->answer, &asking);
+	rc = pg_write(session, pg_asking_put, &asking, deadline);
+	pg_cache_closed(&session->cache, asking.closing);
 	session->pg->stats.queries++;
 	return rc;
 }
