@@ -66,7 +66,7 @@ new_question(uint32_t transaction)
 		.size = large ? peer_draw(ROW_MAX) : peer_draw(50),
 		.rows = peer_draw(4),
 		.transaction = transaction,
-		.padding = peer_draw(8) == 0 ? peer_draw(PADDING_MAX) :
+		.padding = peer_draw(4) == 0 ? peer_draw(PADDING_MAX) :
 		    peer_draw(20),
 	};
 }
@@ -188,9 +188,8 @@ compare_result(struct torc_pg_result *result, struct question *question)
 }
 
 static int
-ask_shared(struct torc_pg *pg, uint64_t deadline)
+ask_shared(struct torc_pg *pg, struct question question, uint64_t deadline)
 {
-	struct question question = new_question(0);
 	struct torc_pg_result *result;
 	struct phrase phrase;
 	int rc;
@@ -509,7 +508,7 @@ ask_rented(struct torc_pg *pg, uint32_t way, uint64_t deadline)
 	if (rc < 0)
 		return rc;
 	if (torc_pg_state(session) != 'I')
-		broken("a session is rented in state '%c'",
+		broken("a session is rented in state %d",
 		    torc_pg_state(session));
 	rc = ways[way % COUNT(ways)](session, deadline);
 	torc_pg_release(session);
@@ -526,7 +525,7 @@ ask_pg(struct client *client, uint64_t deadline)
 	int rc;
 
 	if (way < 6)
-		rc = ask_shared(client->of, deadline);
+		rc = ask_shared(client->of, new_question(0), deadline);
 	else if (way == 6)
 		rc = ask_to_fail(client->of, deadline);
 	else if (way == 7 && client->plan->unruly)
@@ -537,6 +536,17 @@ ask_pg(struct client *client, uint64_t deadline)
 	while (client->opened < stats.shared.failures)
 		note_failed_open(client);
 	return rc;
+}
+
+/* Statements that the server does not always read at once, and small ones. */
+static int
+ask_much(struct client *client, uint64_t deadline)
+{
+	struct question question = new_question(0);
+
+	if (peer_draw(2) == 0)
+		question.padding = PADDING_MAX;
+	return ask_shared(client->of, question, deadline);
 }
 
 static int
@@ -616,22 +626,27 @@ close_pg(struct client *client)
 }
 
 static const struct trade in_pg = { open_pg, ask_pg, check_pg, close_pg };
+static const struct trade in_large = {
+	open_pg, ask_much, check_pg, close_pg,
+};
 
 /* ---- The table ---- */
 
-PLAN(ask_in_turn, .trade = &in_pg, .workers = 8, .rounds = 4,
+PLAN(ask_in_turn, .trade = &in_pg, .workers = 6, .rounds = 4,
     .pool = { .size = 3 })
 PLAN(ask_as_one, .trade = &in_pg, .workers = 1, .rounds = 20,
     .pool = { .size = 1 })
 PLAN(ask_among_the_hasty, .trade = &in_pg, .workers = 8, .rounds = 5,
     .patience = 10, .mixed = true, .cancels = 3, .pool = { .size = 4 })
-PLAN(ask_hastily, .trade = &in_pg, .workers = 8, .rounds = 5,
+PLAN(ask_at_length, .trade = &in_large, .workers = 8, .rounds = 5,
+    .patience = 5, .mixed = true, .cancels = 3)
+PLAN(ask_hastily, .trade = &in_pg, .workers = 8, .rounds = 4,
     .patience = 100, .cancels = 6, .unruly = true, .pool = { HASTY(3),
     .idle_ms = 30 })
-PLAN(ask_in_a_drain, .trade = &in_pg, .workers = 8, .rounds = 5,
+PLAN(ask_in_a_drain, .trade = &in_pg, .workers = 6, .rounds = 4,
     .patience = 100, .cancels = 3, .unruly = true, .drains = true,
     .pool = { HASTY(3) })
-PLAN(ask_in_a_stop, .trade = &in_pg, .workers = 8, .rounds = 5,
+PLAN(ask_in_a_stop, .trade = &in_pg, .workers = 6, .rounds = 4,
     .patience = 100, .cancels = 3, .unruly = true, .stops = true,
     .stays = true, .pool = { HASTY(3) })
 
@@ -639,7 +654,7 @@ static int
 outlast_an_end(void *arg)
 {
 	static const struct plan plan = {
-		.trade = &in_pg, .workers = 4, .rounds = 130, .patience = 40,
+		.trade = &in_pg, .workers = 3, .rounds = 120, .patience = 40,
 		.pool = { .size = 4 }, .unruly = true,
 	};
 
@@ -667,7 +682,11 @@ const struct scenario of_pg[] = {
 	{ .name = "postgres for one", .handler = serve_pg,
 	    .fiber = ask_as_one, ENOUGH },
 	{ .name = "postgres among the hasty", .handler = serve_pg,
-	    .fiber = ask_among_the_hasty, ENOUGH },
+	    .fiber = ask_among_the_hasty,
+	    .config = { .buffers = 64, .slab_size = 256 } },
+	{ .name = "postgres at length", .handler = serve_pg,
+	    .fiber = ask_at_length,
+	    .config = { .buffers = 64, .slab_size = 256 } },
 	{ .name = "postgres in a hurry", .handler = serve_pg_badly,
 	    .fiber = ask_hastily },
 	{ .name = "postgres across reactors", .handler = serve_pg_badly,
