@@ -381,7 +381,7 @@ static void
 fail(struct torc_conn *conn, int32_t result)
 {
 	conn->reactor->counters->send_failures++;
-	if (!conn->spoiled && result != -EPIPE)
+	if (result != -EPIPE && result != -ECANCELED)
 		conn->lost = torc_conn_error(result);
 	torc_send_spoil(conn, torc_conn_error(result));
 }
@@ -457,8 +457,7 @@ finish_loud(struct torc_conn *conn, int32_t result)
 		if (whole)
 			conn->job = NULL;
 	}
-	if (!conn->spoiled)
-		conn->lost = whole ? 0 : -ECONNRESET;
+	conn->lost = whole ? 0 : -ECONNRESET;
 }
 
 void
