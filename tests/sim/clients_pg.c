@@ -66,7 +66,7 @@ new_question(uint32_t transaction)
 		.size = large ? peer_draw(ROW_MAX) : peer_draw(50),
 		.rows = peer_draw(4),
 		.transaction = transaction,
-		.padding = peer_draw(4) == 0 ? peer_draw(PADDING_MAX) :
+		.padding = peer_draw(3) == 0 ? peer_draw(PADDING_MAX) :
 		    peer_draw(20),
 	};
 }
