@@ -234,6 +234,27 @@ register_eventfd(struct kring *ring, const int *fd)
 	return 0;
 }
 
+/*
+ * A reactor's ring is as after a long life: soon all of its words come round,
+ * and what torc counts in 64 bits gets an upper half.
+ */
+static void
+age(struct kring *ring)
+{
+	const uint32_t start = UINT32_MAX - (uint32_t)(world.seed % 100);
+	struct torc_reactor *reactor = sim_ring_reactor(ring);
+
+	if (reactor == NULL)
+		return;
+	ring->words[SQ_HEAD] = ring->words[SQ_TAIL] = start;
+	ring->words[CQ_HEAD] = ring->words[CQ_TAIL] = start;
+	ring->cq_freed = start;
+	reactor->ring.sq_claimed = reactor->ring.sq_taken = start;
+	reactor->ring.sq_end += start;
+	reactor->ring.cq_read = start;
+	reactor->taken = reactor->settled = reactor->proven = start;
+}
+
 static int
 enable(struct kring *ring)
 {
@@ -245,6 +266,7 @@ enable(struct kring *ring)
 		sim_fail("a ring is enabled twice");
 	ring->enabled = true;
 	ring->owner = world.running;
+	age(ring);
 	return 0;
 }
 
