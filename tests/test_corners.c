@@ -2093,16 +2093,35 @@ the_version_and_the_availability_are_what_they_are(void **state)
 
 /* ---- Age ---- */
 
-/* As after 2^31 requests of others; the kernel's words stay as they are. */
+struct age {
+	uint32_t sent_size;	/* of the quiet send */
+	uint32_t chunk_count;
+};
+
+/*
+ * As after 2^31 requests of others, which staged nothing; the kernel's words
+ * stay as they are.
+ */
 static void
 go_far_on(struct torc_reactor *reactor, void *arg)
 {
 	const uint64_t whole = UINT64_C(1) << 32;
-	struct torc_conn *conn = torc_slots_each(&net_of(reactor)->conns, NULL);
+	struct torc_net *net = net_of(reactor);
+	struct torc_conn *conn = torc_slots_each(&net->conns, NULL);
+	struct age *age = arg;
 
-	*(unsigned *)arg = conn->sent_size;
+	age->sent_size = conn->sent_size;
+	age->chunk_count = net->chunk_count;
 	conn->send_mark += whole / 2;
 	conn->arm_mark += whole / 2;
+	net->chunk->mark += whole / 2;
+	for (uint32_t i = 1; i < net->chunk_count; i++) {
+		struct torc_node *node = torc_list_take(&net->chunks);
+
+		torc_container(node, struct torc_chunk, node)->mark +=
+		    whole / 2;
+		torc_list_append(&net->chunks, node);
+	}
 	reactor->ring.sq_claimed += whole;
 	reactor->ring.sq_taken += whole;
 	reactor->ring.sq_end += whole;
@@ -2111,21 +2130,35 @@ go_far_on(struct torc_reactor *reactor, void *arg)
 	reactor->proven += whole;
 }
 
-/* A send without a completion is known to be over by its place alone. */
+static void
+count_chunks(struct torc_reactor *reactor, void *arg)
+{
+	*(uint32_t *)arg = net_of(reactor)->chunk_count;
+}
+
+/*
+ * A send without a completion is known to be over by its place alone, and so
+ * is the memory that it was sent from.
+ */
 static void
 a_connection_may_rest_while_billions_of_requests_pass(void **state)
 {
-	unsigned sent = 0;
+	struct age age = { 0 };
+	uint32_t chunk_count = 0;
 	int fd;
 
 	(void)state;
 	start(NULL, echo_handler, NULL);
 	fd = client_open(server.port);
-	client_echo(fd, "first");
-	server_call(&server, go_far_on, &sent);
-	assert_int_equal(sent, 5);
+	for (int i = 0; i < 10; i++)
+		client_echo(fd, "first");
+	server_call(&server, go_far_on, &age);
+	assert_int_equal(age.sent_size, 5);
+	assert_int_equal(age.chunk_count, 2);
 	for (int i = 0; i < 100; i++)
 		client_echo(fd, "much later");
+	server_call(&server, count_chunks, &chunk_count);
+	assert_int_equal(chunk_count, age.chunk_count);
 	close(fd);
 	stop();
 }
