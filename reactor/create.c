@@ -215,6 +215,7 @@ torc_reactor_create(struct torc_reactor **out,
 	reactor->ready_fd = -1;
 	name_kinds(reactor);
 	torc_list_init(&reactor->ready);
+	torc_list_init(&reactor->yielded);
 	torc_list_init(&reactor->backlog);
 	reactor->drain_at = TORC_NEVER;
 	if (reactor->config.spin_us > 0)

@@ -298,7 +298,7 @@ torc_fiber_step_aside(struct torc_reactor *reactor)
 	struct torc_fiber *fiber = reactor->current;
 
 	fiber->state = TORC_FIBER_READY;
-	torc_list_append(&reactor->ready, &fiber->ready);
+	torc_list_append(&reactor->yielded, &fiber->ready);
 	torc_fiber_leave(reactor);
 }
 

@@ -122,16 +122,23 @@ run_mailbox(struct torc_reactor *reactor)
 	change_phase(reactor);
 }
 
-/* The fibers that are ready now; those made ready meanwhile come next turn. */
+/*
+ * The fibers that are ready now, and those that they make ready, as many as a
+ * batch has: what is handed from fiber to fiber takes no turn for each of them,
+ * and its bytes go into one send. Those that yield come next turn.
+ */
 static void
 run_ready(struct torc_reactor *reactor)
 {
+	uint32_t more = reactor->config.batch;
 	struct torc_list now;
 	struct torc_node *node;
 
 	torc_list_init(&now);
 	torc_list_move(&now, &reactor->ready);
-	while ((node = torc_list_take(&now)) != NULL)
+	torc_list_move(&now, &reactor->yielded);
+	while ((node = torc_list_take(&now)) != NULL ||
+	    (more-- > 0 && (node = torc_list_take(&reactor->ready)) != NULL))
 		torc_fiber_resume(torc_container(node, struct torc_fiber,
 		    ready));
 }
@@ -229,6 +236,7 @@ static bool
 has_work(const struct torc_reactor *reactor)
 {
 	return !torc_list_empty(&reactor->ready) ||
+	    !torc_list_empty(&reactor->yielded) ||
 	    !torc_list_empty(&reactor->backlog) ||
 	    (torc_mailbox_pending(&reactor->mailbox) &&
 	    !reactor->mailbox_closed) ||

@@ -94,6 +94,7 @@ struct torc_reactor {
 	bool in_order;
 
 	struct torc_list ready;		/* fibers */
+	struct torc_list yielded;	/* that let the ready ones go first */
 	struct torc_list backlog;	/* torc_todo */
 	struct torc_timers timers;
 	struct torc_mailbox mailbox;

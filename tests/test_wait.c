@@ -210,6 +210,144 @@ those_who_wait_again_are_not_woken_twice(void **state)
 	on_fiber(wake_all, NULL);
 }
 
+/* ---- Turns ---- */
+
+#define CHAIN 200u	/* fewer than a batch has */
+
+struct link {
+	struct torc_waiters waiters;
+	struct torc_waiters *next;	/* or NULL */
+	unsigned *seen;		/* how many came before it */
+	unsigned place;
+};
+
+static int
+wait_and_wake(void *arg)
+{
+	struct link *link = arg;
+
+	EXPECT(torc_wait(&link->waiters, LATE) == 0);
+	link->place = (*link->seen)++;
+	if (link->next != NULL)
+		EXPECT(torc_wake(link->next, 0));
+	return 0;
+}
+
+/* Let `count` fibers wait, of which each wakes the next one. */
+static int
+make_chain(struct link *links, unsigned count, unsigned *seen)
+{
+	for (unsigned i = 0; i < count; i++) {
+		links[i] = (struct link) { .seen = seen, .next =
+			i + 1 < count ? &links[i + 1].waiters : NULL };
+		EXPECT(torc_fiber_spawn(NULL, wait_and_wake, &links[i]) == 0);
+	}
+	EXPECT(torc_yield() == 0);
+	return 0;
+}
+
+static int
+hand_along(void *arg)
+{
+	static struct link links[CHAIN];
+	const struct torc_counters *counters = torc_reactor_self()->counters;
+	unsigned seen = 0;
+	uint64_t turns;
+
+	(void)arg;
+	EXPECT(make_chain(links, CHAIN, &seen) == 0);
+	turns = counters->turns;
+	EXPECT(torc_wake(&links[0].waiters, 0));
+	while (seen < CHAIN)
+		EXPECT(torc_yield() == 0);
+	EXPECT(counters->turns - turns <= 2);
+	return 0;
+}
+
+static void
+what_fibers_hand_to_each_other_takes_no_turn_for_each(void **state)
+{
+	(void)state;
+	on_fiber(hand_along, NULL);
+}
+
+static int
+yield_behind_a_chain(void *arg)
+{
+	struct link links[3];
+	unsigned seen = 0;
+
+	(void)arg;
+	EXPECT(make_chain(links, 3, &seen) == 0);
+	EXPECT(torc_wake(&links[0].waiters, 0));
+	EXPECT(torc_yield() == 0);
+	EXPECT(seen == 3);
+	return 0;
+}
+
+static void
+who_yields_goes_on_behind_those_that_others_wake_meanwhile(void **state)
+{
+	(void)state;
+	on_fiber(yield_behind_a_chain, NULL);
+}
+
+#define PASSES 20000000u	/* of a ball: far longer than a nap */
+
+struct court {
+	struct torc_waiters sides[2];
+	unsigned passes;
+	bool over;
+};
+
+static int
+play(struct court *court, unsigned side)
+{
+	while (!court->over && court->passes < PASSES) {
+		court->passes++;
+		torc_wake(&court->sides[1 - side], 0);
+		EXPECT(torc_wait(&court->sides[side], LATE) == 0);
+	}
+	torc_wake(&court->sides[1 - side], 0);
+	return 0;
+}
+
+static int
+play_first(void *arg)
+{
+	return play(arg, 0);
+}
+
+static int
+play_second(void *arg)
+{
+	return play(arg, 1);
+}
+
+static int
+sleep_beside_players(void *arg)
+{
+	struct court court = { .passes = 0 };
+	uint64_t ids[2];
+
+	(void)arg;
+	EXPECT(torc_fiber_spawn(&ids[0], play_first, &court) == 0);
+	EXPECT(torc_fiber_spawn(&ids[1], play_second, &court) == 0);
+	EXPECT(torc_sleep(SOON) == 0);
+	court.over = true;
+	EXPECT(court.passes > 0 && court.passes < PASSES);
+	for (unsigned i = 0; i < 2; i++)
+		EXPECT(torc_fiber_join(ids[i], NULL, LATE) == 0);
+	return 0;
+}
+
+static void
+fibers_that_wake_each_other_for_ever_keep_nobody_else_waiting(void **state)
+{
+	(void)state;
+	on_fiber(sleep_beside_players, NULL);
+}
+
 /* ---- The registry ---- */
 
 static const struct torc_key some = { "some" };
@@ -265,6 +403,12 @@ main(void)
 		    a_waiter_that_gives_up_is_not_in_the_queue_any_more),
 		cmocka_unit_test(what_is_handed_over_is_never_lost),
 		cmocka_unit_test(those_who_wait_again_are_not_woken_twice),
+		cmocka_unit_test(
+		    what_fibers_hand_to_each_other_takes_no_turn_for_each),
+		cmocka_unit_test(
+		    who_yields_goes_on_behind_those_that_others_wake_meanwhile),
+		cmocka_unit_test(
+		    fibers_that_wake_each_other_for_ever_keep_nobody_else_waiting),
 		cmocka_unit_test(each_library_finds_its_own_value),
 		cmocka_unit_test(values_belong_to_one_reactor),
 	};
