@@ -443,6 +443,42 @@ fibers_share_several_connections(void **state)
 	play_with(count_together, &config);
 }
 
+#define LINES 16u
+
+static uint64_t
+count_sends(const struct torc_counters *counters)
+{
+	return counters->quiet_sends + counters->loud_sends;
+}
+
+/* With all lines open: the sends of a turn in which every fiber asks. */
+static int
+ask_over_open_lines(struct torc_redis *redis)
+{
+	const struct torc_counters *counters = torc_reactor_self()->counters;
+	uint64_t before;
+
+	for (int i = 0; i < 100 && counters->dials < LINES; i++)
+		EXPECT(run_askers(redis, count_up, 5) == 0);
+	EXPECT(counters->dials == LINES);
+	before = count_sends(counters);
+	EXPECT(run_askers(redis, count_up, 0) == 0);
+	print_message("%d commands in %lu sends over %u connections\n",
+	    FIBERS, (unsigned long)(count_sends(counters) - before), LINES);
+	EXPECT(count_sends(counters) - before < LINES / 2);
+	return 0;
+}
+
+static void
+the_commands_of_one_turn_are_not_scattered_over_connections(void **state)
+{
+	const struct torc_redis_config config = { .address = server.address,
+		.lines = LINES };
+
+	(void)state;
+	play_with(ask_over_open_lines, &config);
+}
+
 /* ---- Transactions and scripts ---- */
 
 static int
@@ -933,6 +969,8 @@ main(void)
 		    fibers_share_a_connection_and_each_gets_its_own_reply),
 		cmocka_unit_test(the_commands_of_one_turn_leave_in_few_sends),
 		cmocka_unit_test(fibers_share_several_connections),
+		cmocka_unit_test(
+		    the_commands_of_one_turn_are_not_scattered_over_connections),
 		cmocka_unit_test(
 		    a_transaction_is_done_as_a_whole_or_not_at_all),
 		cmocka_unit_test(

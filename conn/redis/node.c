@@ -13,6 +13,7 @@
 
 #define ATTEMPTS 4u	/* of a command of which nothing was sent */
 #define CHOICES 4u	/* lines among which the best is taken */
+#define BURST 32u	/* commands of a turn that go to the same one */
 
 int
 node_create(struct torc_redis *redis, const char *address, struct node **out,
@@ -58,6 +59,8 @@ static void
 forget(struct node *node, struct line *line)
 {
 	line->retired = true;
+	if (node->picked == line)
+		node->picked = NULL;
 	for (unsigned i = 0; i < node->redis->config.lines; i++) {
 		if (node->lines[i] != line)
 			continue;
@@ -94,20 +97,27 @@ is_stuck(const struct line *line, unsigned requests)
 	return line->pipeline.count >= requests && line->pipeline.live == 0;
 }
 
+static bool
+has_room(const struct node *node, const struct line *line)
+{
+	return line->pipeline.count < node->redis->config.requests;
+}
+
 /* Of the next few lines the one with the fewest requests, or NULL. */
 static struct line *
-pick(struct node *node)
+pick_new(struct node *node)
 {
 	const struct torc_redis_config *config = &node->redis->config;
 	struct line *best = NULL;
 	unsigned seen = 0;
 
-	node->turn++;
 	for (unsigned i = 0; i < config->lines &&
 	    (seen < CHOICES || best == NULL); i++) {
-		struct line *line =
-		    node->lines[(node->turn + i) % config->lines];
+		struct line *line;
 
+		if (++node->turn >= config->lines)
+			node->turn = 0;
+		line = node->lines[node->turn];
 		if (line == NULL)
 			continue;
 		if (!line_alive(line) || is_stuck(line, config->requests)) {
@@ -115,11 +125,32 @@ pick(struct node *node)
 			continue;
 		}
 		seen++;
-		if (line->pipeline.count < config->requests && (best == NULL ||
+		if (has_room(node, line) && (best == NULL ||
 		    line->pipeline.count < best->pipeline.count))
 			best = line;
 	}
 	return best;
+}
+
+/*
+ * The line for a command, or NULL. Those of one turn go to the same one for a
+ * while, since they are sent together then, and answered together.
+ */
+static struct line *
+pick(struct node *node)
+{
+	const uint64_t now = torc_now();
+	struct line *line = node->picked;
+
+	if (line != NULL && node->picked_at == now && node->picks < BURST &&
+	    line_alive(line) && has_room(node, line)) {
+		node->picks++;
+		return line;
+	}
+	node->picked = pick_new(node);
+	node->picked_at = now;
+	node->picks = 1;
+	return node->picked;
 }
 
 static void

@@ -42,7 +42,10 @@ struct node {
 	struct torc_pool *sessions;	/* that are one's own */
 	struct line *lines[REDIS_LINES];
 	unsigned line_count;
-	unsigned turn;		/* of the lines, to be looked at first */
+	unsigned turn;		/* of the lines: the last that was looked at */
+	struct line *picked;	/* the last that was picked, or NULL, ... */
+	uint64_t picked_at;	/* ... when, and how often in that turn */
+	unsigned picks;
 	bool opening;		/* a fiber opens a shared one */
 	unsigned waiting;
 	struct torc_waiters waiters;	/* for it */
