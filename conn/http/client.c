@@ -13,7 +13,8 @@
 /* A connection of the pool. */
 struct torc_http_link {
 	struct torc_conn *conn;
-	bool used;		/* for a request before */
+	bool used;		/* for a request before, or it was idle: the
+				 * origin may be about to end it */
 	int lost;		/* the error that ended it unanswered, or 0 */
 	bool spoiled;		/* something is unread or unsent */
 };
@@ -67,9 +68,10 @@ free_link(void *arg, void *item)
 static bool
 link_usable(void *arg, void *item)
 {
-	const struct torc_http_link *link = item;
+	struct torc_http_link *link = item;
 
 	(void)arg;
+	link->used = true;
 	return torc_conn_usable(link->conn);
 }
 
