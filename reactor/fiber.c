@@ -62,7 +62,7 @@ static struct torc_fiber *
 lay_out(struct torc_reactor *reactor, void *stack)
 {
 	uintptr_t top = (uintptr_t)stack + reactor->stacks.size;
-	uintptr_t colour = (uintptr_t)stack / reactor->stacks.size;
+	uintptr_t colour = (uintptr_t)stack / reactor->stacks.stride;
 	struct torc_fiber *fiber;
 
 	top -= colour % COLOURS * COLOUR + sizeof(struct torc_fiber);

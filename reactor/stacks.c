@@ -16,6 +16,20 @@ chunk_count(const struct torc_stacks *stacks)
 	return (stacks->capacity + TORC_STACKS_CHUNK - 1) / TORC_STACKS_CHUNK;
 }
 
+/*
+ * An odd number of pages, with the guard: the pages that fibers use would fall
+ * into a few sets of the TLB otherwise, which goes by the low bits of a page's
+ * number. Of 1,024 stacks 16 pages apart, 128 find room in one of 2,048 pages
+ * in 8 ways; 17 pages apart, all of them do.
+ */
+static size_t
+stride_of(size_t size)
+{
+	const size_t page = torc_sys_page_size();
+
+	return size + (size / page % 2 == 0 ? page : 2 * page);
+}
+
 int
 torc_stacks_init(struct torc_stacks *stacks, uint32_t capacity, size_t size)
 {
@@ -25,6 +39,7 @@ torc_stacks_init(struct torc_stacks *stacks, uint32_t capacity, size_t size)
 	torc_assert(size % torc_sys_page_size() == 0);
 	*stacks = (struct torc_stacks) {
 		.size = size,
+		.stride = stride_of(size),
 		.capacity = capacity,
 	};
 	rc = torc_pages_reserve(&table,
@@ -42,7 +57,7 @@ torc_stacks_fini(struct torc_stacks *stacks)
 	torc_assert(stacks->in_use == 0);
 	for (uint32_t i = 0; i * TORC_STACKS_CHUNK < stacks->made; i++)
 		torc_pages_release(stacks->chunks[i],
-		    TORC_STACKS_CHUNK * stacks->size);
+		    TORC_STACKS_CHUNK * stacks->stride);
 	torc_pages_release(stacks->chunks,
 	    (chunk_count(stacks) + (size_t)stacks->capacity) *
 	    sizeof(void *));
@@ -51,7 +66,7 @@ torc_stacks_fini(struct torc_stacks *stacks)
 static bool
 make_chunk(struct torc_stacks *stacks, uint32_t chunk)
 {
-	const size_t size = TORC_STACKS_CHUNK * stacks->size;
+	const size_t size = TORC_STACKS_CHUNK * stacks->stride;
 
 	if (torc_pages_reserve(&stacks->chunks[chunk], size) < 0)
 		return false;
@@ -64,23 +79,24 @@ make_chunk(struct torc_stacks *stacks, uint32_t chunk)
 static void *
 make(struct torc_stacks *stacks)
 {
+	const size_t guard = stacks->stride - stacks->size;
 	uint32_t chunk = stacks->made / TORC_STACKS_CHUNK;
 	uint32_t index = stacks->made % TORC_STACKS_CHUNK;
-	char *stack;
+	char *place;
 
 	if (stacks->made == stacks->capacity)
 		return NULL;
 	if (index == 0 && !make_chunk(stacks, chunk))
 		return NULL;
-	stack = (char *)stacks->chunks[chunk] + index * stacks->size;
-	if (torc_pages_guard(stack, torc_sys_page_size()) < 0) {
+	place = (char *)stacks->chunks[chunk] + index * stacks->stride;
+	if (torc_pages_guard(place, guard) < 0) {
 		if (index == 0)
 			torc_pages_release(stacks->chunks[chunk],
-			    TORC_STACKS_CHUNK * stacks->size);
+			    TORC_STACKS_CHUNK * stacks->stride);
 		return NULL;
 	}
 	stacks->made++;
-	return stack;
+	return place + guard;
 }
 
 void *
@@ -103,7 +119,7 @@ look_at(struct torc_stacks *stacks, char *stack)
 {
 	const size_t page = torc_sys_page_size();
 	uint8_t there[TORC_STACKS_LOOK];
-	size_t at = page;	/* behind the guard */
+	size_t at = 0;
 
 	while (at < stacks->size) {
 		size_t part = stacks->size - at;
@@ -128,14 +144,11 @@ look_at(struct torc_stacks *stacks, char *stack)
 void
 torc_stacks_give(struct torc_stacks *stacks, void *stack)
 {
-	const size_t guard = torc_sys_page_size();
-
 	torc_assert(stacks->in_use > 0);
 	stacks->in_use--;
 	if (stacks->given++ % TORC_STACKS_SAMPLE == 0)
 		look_at(stacks, stack);
 	if (stacks->free_count >= TORC_STACKS_RESERVE)
-		torc_pages_forget((char *)stack + guard,
-		    stacks->size - guard);
+		torc_pages_forget(stack, stacks->size);
 	stacks->free[stacks->free_count++] = stack;
 }

@@ -1,5 +1,5 @@
 /*
- * stacks.h - a pool of stacks, each with a guard page at its low end. The
+ * stacks.h - a pool of stacks, each with a guard page below its low end. The
  * last one given back is the first one taken, since it is in the cache; of
  * those that lie idle beyond a reserve the memory goes back to the kernel.
  */
@@ -12,7 +12,8 @@
 struct torc_stacks {
 	void **chunks;		/* regions of TORC_STACKS_CHUNK stacks */
 	void **free;		/* stacks that nobody has */
-	size_t size;		/* of a stack, with its guard */
+	size_t size;		/* of a stack, without its guard */
+	size_t stride;		/* from one to the next */
 	uint32_t free_count;
 	uint32_t made;		/* stacks that exist */
 	uint32_t capacity;
@@ -32,8 +33,8 @@ int torc_stacks_init(struct torc_stacks *stacks, uint32_t capacity,
 void torc_stacks_fini(struct torc_stacks *stacks);
 
 /*
- * The low end of a stack of stacks->size bytes, its guard page included, or
- * NULL when there are `capacity` or no memory.
+ * The low end of a stack of stacks->size bytes, above its guard, or NULL when
+ * there are `capacity` or no memory.
  */
 void *torc_stacks_take(struct torc_stacks *stacks);
 void torc_stacks_give(struct torc_stacks *stacks, void *stack);
