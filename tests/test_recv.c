@@ -969,6 +969,7 @@ a_receive_ends_at_its_deadline_and_may_be_tried_again(void **state)
 /* A reader that is cancelled while what it waits for arrives. */
 struct wavering {
 	int client;
+	int pipe[2];
 	uint64_t fiber;
 	int result;		/* of its receive */
 	size_t unread;		/* after it */
@@ -988,15 +989,35 @@ receive_although_cancelled(struct torc_conn *conn, void *arg)
 	return TORC_CLOSE;
 }
 
-/* A fiber: the bytes are there when this turn looks for completions. */
+/* Resumed by a completion that comes right before that of the bytes. */
+static int
+cancel_reader(void *arg)
+{
+	struct wavering *wavering = arg;
+	char byte;
+
+	if (torc_fd_read(wavering->pipe[0], &byte, 1, TORC_STREAM,
+	    TORC_NEVER) != 1)
+		return -EIO;
+	return torc_fiber_cancel(wavering->fiber);
+}
+
+/* A fiber: the byte for who cancels, and then the bytes. */
 static int
 send_and_cancel(void *arg)
 {
 	struct wavering *wavering = arg;
+	uint64_t canceller;
+	int result;
 
-	if (send(wavering->client, "hello", 5, MSG_NOSIGNAL) != 5)
+	if (torc_fiber_spawn(&canceller, cancel_reader, wavering) < 0 ||
+	    torc_sleep(torc_after_ms(5)) < 0)
 		return -EIO;
-	return torc_fiber_cancel(wavering->fiber);
+	if (write(wavering->pipe[1], "!", 1) != 1 ||
+	    send(wavering->client, "hello", 5, MSG_NOSIGNAL) != 5)
+		return -EIO;
+	torc_fiber_join(canceller, &result, TORC_NEVER);
+	return result;
 }
 
 /* it is resumed once, for the cancel, and the bytes are kept. */
@@ -1013,6 +1034,7 @@ bytes_for_a_reader_that_was_just_cancelled_do_not_resume_it_again(
 		server_start(&server, NULL, receive_although_cancelled,
 		    &wavering);
 		wavering.client = client_open(server.port);
+		assert_int_equal(pipe2(wavering.pipe, O_CLOEXEC), 0);
 		assert_true(server_await_connections(&server, 1));
 		assert_int_equal(server_fiber(&server, send_and_cancel,
 		    &wavering), 0);
@@ -1020,6 +1042,8 @@ bytes_for_a_reader_that_was_just_cancelled_do_not_resume_it_again(
 		assert_int_equal(wavering.result, -ECANCELED);
 		assert_int_equal(wavering.unread, 5);
 		close(wavering.client);
+		close(wavering.pipe[0]);
+		close(wavering.pipe[1]);
 		assert_int_equal(server_stop(&server), 0);
 	}
 }
