@@ -12,8 +12,6 @@
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 
-#define FIRST_KIND_BIT (TORC_SLOT_BITS + TORC_GENERATION_BITS)
-
 /* ---- The end ---- */
 
 static bool
@@ -71,8 +69,7 @@ end_receive(struct torc_conn *conn)
 {
 	if (!conn->armed || conn->cancelling)
 		return;
-	if (torc_reactor_cancel(conn->reactor,
-	    conn->tag | (uint64_t)TORC_KIND_RECV << FIRST_KIND_BIT))
+	if (torc_reactor_cancel(conn->reactor, torc_conn_recv_tag(conn)))
 		conn->cancelling = true;
 	else
 		torc_reactor_later(conn->reactor, &conn->todo);
@@ -355,7 +352,6 @@ torc_conn_open(struct torc_net *net, int fd)
 		.net = net,
 		.reactor = net->reactor,
 		.unquiet = !net->quiet,
-		.tag = torc_slots_tag(&net->conns, conn, 0),
 		.send_tag = torc_slots_tag(&net->conns, conn, TORC_KIND_SEND),
 		.view_bid = TORC_NO_BID,
 		.todo.run = advance_later,
@@ -382,8 +378,8 @@ torc_conn_accept(struct torc_net *net, int fd, int listener, unsigned port,
 		torc_sys_close(fd);
 		return;
 	}
-	conn->listener = listener;
-	conn->port = port;
+	conn->listener = (int16_t)listener;
+	conn->port = (uint16_t)port;
 	conn->handler = handler;
 	conn->arg = arg;
 	start_handler(conn);

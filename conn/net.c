@@ -9,6 +9,7 @@
 #include "sys/sys.h"
 
 #define LISTENERS 1024u
+_Static_assert(LISTENERS <= INT16_MAX, "a connection knows its listener");
 
 static struct torc_net *
 net_of(struct torc_reactor *reactor)

@@ -73,6 +73,10 @@ struct torc_job {
 struct torc_conn {
 	struct torc_slot slot;
 	int fd;
+	bool armed;		/* a receive is in the kernel */
+	bool cancelling;	/* ... and was told to end */
+	bool met;		/* has ever received a byte */
+	bool urgent;		/* send what is staged, now */
 	/* Any of these set: sending needs a closer look. */
 	union {
 		struct {
@@ -112,8 +116,7 @@ struct torc_conn {
 	uint32_t view_bid;	/* TORC_NO_BID: in `joined` */
 	uint32_t staged_size;
 
-	uint64_t tag;		/* user_data without the kind */
-	uint64_t send_tag;	/* and that of sends */
+	uint64_t send_tag;	/* user_data of its sends */
 	uint8_t *staged;
 	struct torc_chunk *chunk;	/* where they are */
 	/* Any of these set: no quiet send may follow now. */
@@ -127,20 +130,11 @@ struct torc_conn {
 		uint64_t submitted;
 	};
 	uint8_t *sent;
-	uint64_t send_mark;	/* SQEs up to its own ... */
-	uint64_t arm_mark;	/* ... and to that of the last receive */
-	struct torc_piece *first;
-	bool armed;		/* a receive is in the kernel */
-	bool cancelling;	/* ... and was told to end */
-	bool slowed;		/* held at the high-water mark: not to be
-				 * armed */
-	bool dormant;		/* no fiber: the handler returned
-				 * TORC_AGAIN */
-	bool met;		/* has ever received a byte */
-	bool urgent;		/* send what is staged, now */
-	bool doomed;		/* closed as soon as nothing is outstanding */
-	bool reset;		/* ... with RST */
+	uint64_t send_mark;	/* SQEs up to its own */
+	/* Up to here is what an ordinary request touches. */
 
+	uint64_t arm_mark;	/* SQEs up to that of the last receive */
+	struct torc_piece *first;
 	struct torc_piece *last;
 	uint32_t held;		/* bytes in the pieces, and a toll for each */
 	uint32_t reads;		/* that did not have to park, this turn */
@@ -168,10 +162,27 @@ struct torc_conn {
 					 * buffers */
 	};
 	void *data;
-	int listener;
-	unsigned port;
+	int16_t listener;	/* -1: it was dialled */
+	uint16_t port;
+	bool slowed;		/* held at the high-water mark: not to be
+				 * armed */
+	bool dormant;		/* no fiber: the handler returned
+				 * TORC_AGAIN */
+	bool doomed;		/* closed as soon as nothing is outstanding */
+	bool reset;		/* ... with RST */
 	uint64_t since;		/* when it was opened */
 };
+
+_Static_assert(offsetof(struct torc_conn, arm_mark) == 128,
+    "an ordinary request touches two lines of the cache of a connection");
+
+/* The user_data of its receives. */
+static inline uint64_t
+torc_conn_recv_tag(const struct torc_conn *conn)
+{
+	return conn->send_tag ^ (uint64_t)(TORC_KIND_SEND ^ TORC_KIND_RECV) <<
+	    (TORC_SLOT_BITS + TORC_GENERATION_BITS);
+}
 
 struct torc_listener {
 	struct torc_slot slot;

@@ -280,8 +280,7 @@ fill_receive(struct io_uring_sqe *sqe, const struct torc_conn *conn)
 {
 	sqe->opcode = IORING_OP_RECV;
 	sqe->fd = conn->fd;
-	sqe->user_data = conn->tag | (uint64_t)TORC_KIND_RECV <<
-	    (TORC_SLOT_BITS + TORC_GENERATION_BITS);
+	sqe->user_data = torc_conn_recv_tag(conn);
 	if (torc_unlikely(torc_recv_landing(conn) != NULL)) {
 		sqe->addr = (uint64_t)conn->landing;
 		sqe->len = conn->net->buffers.size;

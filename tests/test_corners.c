@@ -974,7 +974,8 @@ a_reactor_whose_wake_poll_ended_hears_of_posts_again(void **state)
 
 /* ---- Completions that come too late ---- */
 
-/* A tag of a connection that is gone; its slot has a tenant: `*after`. */
+/* A tag, without its kind, of a connection that is gone; its slot has a
+ * tenant: `*after`. */
 static uint64_t
 late_tag(struct torc_reactor *reactor, struct pair *after)
 {
@@ -983,14 +984,14 @@ late_tag(struct torc_reactor *reactor, struct pair *after)
 	uint64_t tag;
 
 	open_pair(reactor, &before);
-	tag = before.conn->tag;
+	tag = before.conn->send_tag;
 	close(before.peer);
 	torc_conn_close(before.conn, 0);
 	AWAIT(net_of(reactor)->conns.count == 0);
 	open_pair(reactor, after);
-	EXPECT(after->conn == before.conn && after->conn->tag != tag);
+	EXPECT(after->conn == before.conn && after->conn->send_tag != tag);
 	EXPECT(net_of(reactor)->conns.touched <= slots + 1);
-	return tag;
+	return tag ^ (uint64_t)TORC_KIND_SEND << KIND_SHIFT;
 }
 
 static void

@@ -43,11 +43,8 @@ nothing_under_way(const struct torc_reactor *reactor, const struct kring *ring)
 static void
 check_conn(const struct kring *ring, const struct torc_conn *conn)
 {
-	const unsigned shift = TORC_SLOT_BITS + TORC_GENERATION_BITS;
-	bool receiving = in_kernel(ring, conn->tag |
-	    (uint64_t)TORC_KIND_RECV << shift);
-	bool sending = in_kernel(ring, conn->tag |
-	    (uint64_t)TORC_KIND_SEND << shift);
+	bool receiving = in_kernel(ring, torc_conn_recv_tag(conn));
+	bool sending = in_kernel(ring, conn->send_tag);
 
 	if (receiving != conn->armed)
 		sim_fail("descriptor %d: a receive is %sarmed, and %sin the "
