@@ -71,8 +71,7 @@ before_enter(struct torc_reactor *reactor)
 	if (torc_unlikely(!net->tried))
 		try_quiet_sends(net);
 	if (torc_unlikely(buffers->in_kernel < buffers->live / 4 ||
-	    (buffers->in_kernel == 0 &&
-	    !torc_list_empty(&net->starved))) &&
+	    !torc_list_empty(&net->starved)) &&
 	    torc_bufring_grow(buffers, buffers->live) > 0)
 		reactor->counters->grows++;
 	torc_bufring_publish(buffers);

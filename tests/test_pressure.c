@@ -1156,6 +1156,63 @@ the_buffer_ring_starts_small_and_grows_under_need(void **state)
 	gate_close(&gate);
 }
 
+#define CROWD 24u
+
+/* All of them send while the loop stands still, and are answered. */
+static void
+send_at_once(struct server *server, const int *fds)
+{
+	struct stall stall;
+	char answer[4];
+
+	stall_begin(&stall, server);
+	for (unsigned i = 0; i < CROWD; i++)
+		client_send(fds[i], "here", 4);
+	stall_end(&stall, server);
+	for (unsigned i = 0; i < CROWD; i++) {
+		assert_true(client_read(fds[i], answer, sizeof(answer)));
+		assert_memory_equal(answer, "here", sizeof(answer));
+	}
+}
+
+/*
+ * At the end of each turn all buffers are back, but within one they do not
+ * suffice: each receive that ends for want of one has to be armed again.
+ */
+static void
+the_buffer_ring_grows_when_receives_end_for_want_of_buffers(void **state)
+{
+	const struct torc_config config = {
+		.buffers = 64,
+		.buffers_start = 8,
+		.buffer_size = KIB,
+	};
+	struct torc_counters before, after;
+	struct server server;
+	int fds[CROWD];
+
+	(void)state;
+	server_start(&server, &config, echo_handler, NULL);
+	for (unsigned i = 0; i < CROWD; i++)
+		fds[i] = client_open(server.port);
+	assert_true(server_await_connections(&server, CROWD));
+	send_at_once(&server, fds);
+	before = server_counters(&server);
+	assert_true(before.no_buffers > 0);
+	for (int i = 0; i < 3; i++)
+		send_at_once(&server, fds);
+	assert_in_range(buffers_of(&server).live, CROWD, 64);
+	before = server_counters(&server);
+	send_at_once(&server, fds);
+	after = server_counters(&server);
+	assert_int_equal(after.no_buffers, before.no_buffers);
+	for (unsigned i = 0; i < CROWD; i++)
+		close(fds[i]);
+	assert_true(server_await_connections(&server, 0));
+	assert_all_buffers_back(&server);
+	assert_int_equal(server_stop(&server), 0);
+}
+
 static bool
 holds_pieces(struct torc_reactor *reactor, void *arg)
 {
@@ -2003,6 +2060,7 @@ main(void)
 		CLAIM(two_thousand_round_trips_need_eight_buffers),
 		CLAIM(a_buffer_that_is_returned_twice_stops_the_process),
 		CLAIM(the_buffer_ring_starts_small_and_grows_under_need),
+		CLAIM(the_buffer_ring_grows_when_receives_end_for_want_of_buffers),
 		CLAIM(the_buffer_ring_does_not_grow_without_need),
 		cmocka_unit_test_setup_teardown(
 		    without_descriptors_the_reactor_rests_and_greets_all_later,
