@@ -6,6 +6,7 @@
 #define torc_http_read_request portable_read_request
 #define torc_http_read_response portable_read_response
 #define torc_http_read_trailer portable_read_trailer
+#define torc_http_begun portable_begun
 #define torc_http_rebase portable_rebase
 #define torc_http_equals portable_equals
 #define torc_http_find portable_find

@@ -230,12 +230,29 @@ refuses() {
 	{ head_with && head_with "$@"; } | answers "200 $status"
 }
 
+# Old clients end a body with one line too many.
+ignores_empty_lines() {
+	{
+		printf '\r\n' && head_with 'Content-Length: 5' &&
+		printf 'hello\r\n' && head_with
+	} | answers '200 200'
+}
+
+refuses_many_empty_lines() {
+	{ head_with && printf '\r\n\r\n\r\n\r\n\r\n' && head_with; } |
+	    answers '200 400'
+}
+
 takes_large_head() {
 	head_with "$(a_line 30000)" | answers 200
 }
 
 hello_refusals() {
 	with nc "nc: 20 requests in one write get 20 answers" pipelines
+	with nc "nc: empty lines before requests are ignored" \
+	    ignores_empty_lines
+	with nc "nc: five of them are refused with 400" \
+	    refuses_many_empty_lines
 	with nc "nc: a head of 30 KB is answered" takes_large_head
 	with nc "nc: a head of 40 KB is refused with 431" \
 	    refuses 431 "$(a_line 40000)"

@@ -17,6 +17,7 @@
 #define LINE "GET / HTTP/1.1\r\n"
 #define HOST "Host: a\r\n"
 #define OK "HTTP/1.1 200 OK\r\n"
+#define EMPTY "\r\n\r\n"
 #define FIELDS 16u
 #define PAGE 4096u
 
@@ -232,6 +233,10 @@ static const struct request requests[] = {
 	{ "GET / HTTP/1.7\r\n" HOST "\r\n", GET, NONE, true, 0, "a" },
 	{ LINE HOST "A-name-of-more-than-sixteen!: and a value of as many\r\n"
 	    "\r\n", GET, NONE, true, 0, "a" },
+	/* Empty lines of clients that end a body with one. */
+	{ "\r\n" LINE HOST "\r\n", GET, NONE, true, 0, "a" },
+	{ EMPTY EMPTY LINE HOST "\r\n", GET, NONE, true, 0, "a" },
+	{ "\r\nG / HTTP/1.0\r\n\r\n", TORC_HTTP_OTHER, NONE, false, 0, "" },
 };
 
 static void
@@ -396,7 +401,11 @@ static const struct refusal bad_requests[] = {
 	{ LINE HOST "X: 1\r\r\n\r\n", -EBADMSG, "CR without" },
 	{ LINE HOST "X: 1\r\n\rX", -EBADMSG, "CR without" },
 	{ "\n" LINE HOST "\r\n", -EBADMSG, "method" },
-	{ "\r\n" LINE HOST "\r\n", -EBADMSG, "method" },
+	{ "\r\n\n" LINE HOST "\r\n", -EBADMSG, "method" },
+	{ "\r" LINE HOST "\r\n", -EBADMSG, "CR without" },
+	{ "\r\n\r" LINE HOST "\r\n", -EBADMSG, "CR without" },
+	{ "\r\n " LINE HOST "\r\n", -EBADMSG, "method" },
+	{ EMPTY EMPTY "\r\n" LINE HOST "\r\n", -EBADMSG, "many empty" },
 	/* Lines that continue others. */
 	{ LINE HOST "X: 1\r\n 2\r\n\r\n", -EBADMSG, "continues" },
 	{ LINE HOST "X: 1\r\n\t" CL ": 5\r\n\r\n", -EBADMSG, "continues" },
@@ -491,6 +500,25 @@ a_zero_byte_is_refused_everywhere_in_a_head(void **state)
 		take(REQUEST, copy, size, TORC_HTTP_GET, &reading);
 		assert_int_equal(reading.rc, -EBADMSG);
 	}
+}
+
+static bool
+has_begun(const char *text)
+{
+	return torc_http_begun(torc_http_text(text));
+}
+
+static void
+empty_lines_alone_are_no_request_that_has_begun(void **state)
+{
+	(void)state;
+	assert_false(has_begun(""));
+	assert_false(has_begun("\r"));
+	assert_false(has_begun("\r\n"));
+	assert_false(has_begun(EMPTY "\r"));
+	assert_true(has_begun("G"));
+	assert_true(has_begun("\r\nG"));
+	assert_true(has_begun(EMPTY EMPTY LINE));
 }
 
 /* ---- Limits ---- */
@@ -655,6 +683,7 @@ static const struct refusal bad_responses[] = {
 	{ "HTTP/1.1\r\n\r\n", -EBADMSG, "no status" },
 	{ "HTTP/2.0 200 OK\r\n\r\n", -EPROTONOSUPPORT, "version" },
 	{ "ICY 200 OK\r\n\r\n", -EBADMSG, "not HTTP" },
+	{ "\r\n" OK "\r\n", -EBADMSG, "not HTTP" },
 };
 
 static void
@@ -1121,6 +1150,8 @@ main(void)
 		cmocka_unit_test(
 		    what_others_could_read_differently_is_refused_by_name),
 		cmocka_unit_test(a_zero_byte_is_refused_everywhere_in_a_head),
+		cmocka_unit_test(
+		    empty_lines_alone_are_no_request_that_has_begun),
 		cmocka_unit_test(
 		    each_limit_is_refused_with_its_own_error_and_reached_without),
 		cmocka_unit_test(

@@ -336,6 +336,10 @@ static const char *const split_requests[] = {
 	"POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello",
 	"POST / HTTP/1.1\r\n" HOST CHUNKED "\r\n5\r\nhello\r\n0\r\n\r\n",
 	"GET / HTTP/1.1\r\n" HOST "\r\n",
+	/* One line too many behind a body, and before the first request. */
+	"POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello\r\n",
+	"\r\nPOST /count HTTP/1.1\r\n" HOST CHUNKED "\r\n5\r\nhello\r\n"
+	    "0\r\n\r\n\r\n\r\n",
 	"POST / HTTP/1.1\r\n" HOST "Content-Length: x\r\n\r\nhello",
 	"POST /count HTTP/1.1\r\n" HOST CHUNKED "\r\n5\r\nhellox\r\n",
 };
@@ -406,10 +410,12 @@ a_request_that_is_cut_anywhere_has_the_same_answer(void **state)
 			assert_non_null(strstr(whole, "hello"));
 		if (i == 1)
 			assert_non_null(strstr(whole, "hello!"));
-		if (i == 2)
+		if (i == 2 || i == 7)
 			assert_non_null(strstr(whole, "5 /count"));
-		if (i >= 6)
+		if (i >= 8)
 			assert_memory_equal(whole, "HTTP/1.1 400 ", 13);
+		else
+			assert_non_null(strstr(whole, LAST_ANSWER));
 		for (size_t cut = 1; cut < strlen(text); cut++) {
 			ask_in_two(text, cut, reply);
 			assert_string_equal(reply, whole);
@@ -448,6 +454,8 @@ each_wrong_request_has_its_status_and_ends_the_connection(void **state)
 	assert_refusal("GET / HTTP/1.1\r\n\r\n", 400);
 	assert_refusal("POST / HTTP/1.1\r\n" HOST CHUNKED
 	    "Content-Length: 1\r\n\r\n", 400);
+	assert_refusal("\nGET / HTTP/1.1\r\n" HOST "\r\n", 400);
+	assert_refusal("\r\n\r\n\r\n\r\n\r\n", 400);
 	assert_refusal("GET / HTTP/2.0\r\n" HOST "\r\n", 505);
 	assert_refusal("POST / HTTP/1.1\r\n" HOST
 	    "Transfer-Encoding: gzip\r\n\r\n", 501);
@@ -544,6 +552,24 @@ each_phase_has_a_deadline_that_ends_it(void **state)
 	    "123", "", "HTTP/1.1 408 ");
 	assert_late("POST /count HTTP/1.1\r\n" HOST CHUNKED "\r\n3\r\n1",
 	    "", "HTTP/1.1 408 ");
+	assert_int_equal(server_stop(&server), 0);
+}
+
+/* What has not begun has no answer: nginx, too, ends it with none. */
+static void
+empty_lines_and_then_silence_end_a_connection_without_an_answer(void **state)
+{
+	static const char post[] = "POST / HTTP/1.1\r\n" HOST
+	    "Content-Length: 5\r\n\r\nhello\r\n";
+	char *reply = room();
+
+	(void)state;
+	start(&small);
+	assert_late("\r\n", "", "");
+	assert_late("", "\r\n\r", "");
+	assert_late("\r\nGET / HTTP/1.1\r\n", "", "HTTP/1.1 408 ");
+	assert_true(ask(post, reply) > 0);
+	assert_string_equal(reply, OK);
 	assert_int_equal(server_stop(&server), 0);
 }
 
@@ -832,6 +858,8 @@ main(void)
 		    each_wrong_request_has_its_status_and_ends_the_connection),
 		cmocka_unit_test(what_is_just_within_the_limits_is_answered),
 		cmocka_unit_test(each_phase_has_a_deadline_that_ends_it),
+		cmocka_unit_test(
+		    empty_lines_and_then_silence_end_a_connection_without_an_answer),
 		cmocka_unit_test(bytes_of_a_head_do_not_move_its_deadline),
 		cmocka_unit_test(
 		    continue_is_sent_when_the_body_is_read_and_not_before),

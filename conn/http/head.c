@@ -11,6 +11,7 @@
 
 #define VERSION_SIZE 8		/* HTTP/1.1 */
 #define LENGTH_DIGITS 18	/* always fit into 64 bits */
+#define EMPTY_LINES 4u		/* before a request; old clients send one */
 
 /* What a head has had, most of which it may have once. */
 enum { SEEN_HOST = 1, SEEN_LENGTH = 2, SEEN_CODING = 4, SEEN_CLOSE = 8,
@@ -370,7 +371,7 @@ torc_http_method_of(struct torc_slice name)
 	}
 }
 
-static int
+static inline __attribute__((always_inline)) int
 read_method(struct reader *reader)
 {
 	const uint8_t *start = reader->at;
@@ -385,6 +386,24 @@ read_method(struct reader *reader)
 	    torc_http_method_of(reader->head->method_name);
 	reader->at = at + 1;
 	return 1;
+}
+
+/*
+ * RFC 9112, 2.2: an empty line before a request is ignored, since old clients
+ * end a body with one. Who sends more than a few is no client.
+ */
+static __attribute__((noinline)) int
+read_late_method(struct reader *reader)
+{
+	reader->head->why = NULL;
+	for (unsigned i = 0; *reader->at == '\r'; i++) {
+		int rc = i < EMPTY_LINES ? read_end_of_line(reader) :
+		    malformed(reader, "many empty lines before a request");
+
+		if (rc <= 0 || reader->at == reader->end)
+			return rc < 0 ? rc : 0;
+	}
+	return read_method(reader);
 }
 
 /* SCHEME :// AUTHORITY, before a path, a query, or nothing. */
@@ -454,6 +473,9 @@ read_request_line(struct reader *reader, uint32_t target_max)
 {
 	int rc = read_method(reader);
 
+	/* After the error, so that it costs others nothing. */
+	if (rc < 0 && *reader->at == '\r')
+		rc = read_late_method(reader);
 	if (rc > 0)
 		rc = read_target(reader, target_max);
 	if (rc > 0)
@@ -705,6 +727,16 @@ torc_http_read_trailer(struct torc_http_head *head, const uint8_t *data,
     size_t size, const struct torc_http_limits *limits)
 {
 	return read_any(head, data, size, limits, TRAILER, TORC_HTTP_OTHER);
+}
+
+bool
+torc_http_begun(struct torc_slice in)
+{
+	while (in.size > 0 && (*in.data == '\r' || *in.data == '\n')) {
+		in.data++;
+		in.size--;
+	}
+	return in.size > 0;
 }
 
 /* ---- Looking at heads ---- */

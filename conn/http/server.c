@@ -371,12 +371,15 @@ accept_request(struct torc_http *http)
 	return 1;
 }
 
-/* The connection has no more to give: an error is answered, an end is not. */
+/*
+ * The connection has no more to give: an error is answered, an end is not, and
+ * empty lines before a request that does not come are none.
+ */
 static int
 end_of_requests(struct torc_http *http, int rc)
 {
 	http->last = true;
-	if (rc == -ETIMEDOUT && http->input.view.size > 0) {
+	if (rc == -ETIMEDOUT && torc_http_begun(http->input.view)) {
 		http->request.why = "a head that took longer than head_ms";
 		return refuse_head(http, rc);
 	}

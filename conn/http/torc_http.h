@@ -68,7 +68,8 @@ struct torc_http_limits {
 struct torc_http_head {
 	struct torc_http_field *fields;	/* the caller's array */
 	unsigned field_count;
-	uint32_t size;		/* of the head with its empty line */
+	uint32_t size;		/* of the head with its empty line, and with
+				 * those before it */
 	enum torc_http_body body;
 	uint64_t length;	/* of a body that is SIZED; what a response
 				 * to HEAD, or a 304, says of its length */
@@ -96,10 +97,18 @@ struct torc_http_head {
  * there. Set head->fields before; all else is filled in. The size of the head;
  * 0 if it is not complete; or an error (see above). What was read in vain may
  * be read again when there is more of it: no cut of the bytes changes the
- * result.
+ * result. Up to four empty lines before a request are ignored (RFC 9112, 2.2),
+ * if they end as lines do, with CR LF.
  */
 TORC_API int torc_http_read_request(struct torc_http_head *head,
     const uint8_t *data, size_t size, const struct torc_http_limits *limits);
+
+/*
+ * Whether a request has begun with what is there, or there are nothing but
+ * empty lines before one. Who waits in vain for the rest of a request answers
+ * with 408; of none, nothing.
+ */
+TORC_API bool torc_http_begun(struct torc_slice in);
 
 /*
  * The same for a response. `method` is that of the request which it answers:
@@ -241,7 +250,8 @@ struct torc_http_config {
 				 * connection; 256 KiB */
 	unsigned requests_max;	/* on a connection; 0: any number */
 	unsigned idle_ms;	/* between requests; 60000 */
-	unsigned head_ms;	/* for a head that has begun; 10000: 408 */
+	unsigned head_ms;	/* for a head that has begun; 10000: 408, or
+				 * nothing after empty lines alone */
 	unsigned body_ms;	/* for more of a body, each time; 30000: 408 */
 	unsigned write_ms;	/* for the peer to take what is written, each
 				 * time; 30000 */

@@ -189,7 +189,8 @@ hello(struct torc_conn *conn, void *arg)
 		    head_by : give_back ? 0 : torc_after_ms(IDLE_MS));
 
 		if (rc == -ETIMEDOUT && in.size > 0)
-			return refuse(conn, -ETIMEDOUT);
+			return torc_http_begun(in) ?
+			    refuse(conn, -ETIMEDOUT) : TORC_CLOSE;
 		if (rc == -ETIMEDOUT && give_back)
 			return TORC_AGAIN;
 		if (rc <= 0)
