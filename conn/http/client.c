@@ -15,7 +15,8 @@ struct torc_http_link {
 	struct torc_conn *conn;
 	bool used;		/* for a request before, or it was idle: the
 				 * origin may be about to end it */
-	int lost;		/* the error that ended it unanswered, or 0 */
+	int lost;		/* the error that ended it before the head of
+				 * an answer was there, or 0 */
 	bool spoiled;		/* something is unread or unsent */
 };
 
@@ -224,8 +225,9 @@ write_by(const struct torc_http_call *call, uint64_t deadline)
 }
 
 /*
- * A new connection that ends without any answer is no better than none: an
- * origin that accepts and resets must not be dialled for each request.
+ * A new connection that ends before an answer's head is no better than none:
+ * an origin that accepts and resets, be it after a few bytes, must not be
+ * dialled for each request.
  */
 static void
 give_back(struct torc_http_call *call, bool clean)
@@ -240,18 +242,17 @@ give_back(struct torc_http_call *call, bool clean)
 	call->link = NULL;
 }
 
-/* The connection ended, and not a byte had been received. */
 static bool
-is_unanswered(const struct torc_http_call *call, int rc)
+is_end(int rc)
 {
-	return (rc == -ECONNRESET || rc == -EPIPE || rc == -ECONNABORTED) &&
-	    call->response.size == 0 && call->input.view.size == 0;
+	return rc == -ECONNRESET || rc == -EPIPE || rc == -ECONNABORTED;
 }
 
+/* What was done before an answer's head was there. Returns the same. */
 static int
 note_loss(struct torc_http_call *call, int rc)
 {
-	if (is_unanswered(call, rc))
+	if (is_end(rc))
 		call->link->lost = rc;
 	return rc;
 }
@@ -517,11 +518,12 @@ torc_http_call_over(const struct torc_http_call *call)
 	return call->answered && call->input.state == INPUT_NONE;
 }
 
-/* The connection had ended before the request came: nothing was answered. */
+/* The connection had ended before the request came: not a byte was answered. */
 static bool
 was_stale(const struct torc_http_call *call, int rc)
 {
-	return call->reused && is_unanswered(call, rc);
+	return call->reused && is_end(rc) && call->response.size == 0 &&
+	    call->input.view.size == 0;
 }
 
 /* Parks. One try: 0, or an error and `*stale` if it is that. */

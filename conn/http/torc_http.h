@@ -374,9 +374,10 @@ TORC_API int torc_http_result(const struct torc_http *http);
  *
  * -ECONNREFUSED and the like say that the origin cannot be reached: at once,
  * while the pool waits before it tries again. A new connection that ends before
- * the first byte of an answer counts as one that could not be made. -ETIMEDOUT:
- * too slow. -ECONNRESET: it ended the connection in the middle. The errors of
- * the codec: its answer cannot be used.
+ * the head of an answer is there counts as one that could not be made, until an
+ * answer comes, whatever its status. -ETIMEDOUT: too slow. -ECONNRESET: it
+ * ended the connection in the middle. The errors of the codec: its answer
+ * cannot be used.
  */
 struct torc_http_client;
 

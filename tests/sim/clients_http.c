@@ -124,6 +124,20 @@ end_idle(struct torc_http *http)
 	    TORC_CLOSE;
 }
 
+/* Parks. Begin an answer, and end the connection in the middle of its head. */
+static int
+break_off(struct torc_conn *conn)
+{
+	static const char part[] = "HTTP/1.1 200 OK\r\nX-Key: ";
+	const bool resets = peer_draw(2) == 0;
+	int rc = torc_conn_write(conn, part, 1 + peer_draw(sizeof(part) - 1),
+	    LATER);
+
+	if (rc == 0)
+		rc = torc_conn_flush(conn, LATER);
+	return rc < 0 || resets ? -1 : TORC_CLOSE;
+}
+
 /* The same, but for who goes by what is answered: not if bytes are late. */
 static int
 serve_http(struct torc_conn *conn, void *arg)
@@ -140,7 +154,7 @@ serve_http(struct torc_conn *conn, void *arg)
 		if (mute)
 			return fall_silent(conn);
 		if (dead)
-			return -1;
+			return break_off(conn);
 		if (peer_draw(4) == 0 &&
 		    torc_sleep(torc_after_ms(peer_draw(5))) < 0)
 			return -1;
@@ -353,6 +367,19 @@ outlast_refusals(void *arg)
 }
 
 static int
+outlast_halves(void *arg)
+{
+	static const struct plan plan = {
+		.trade = &in_http, .workers = 6, .rounds = 200,
+		.patience = 40, .pool = { .size = 8 }, .unruly = true,
+	};
+
+	(void)arg;
+	dead = true;
+	return outlast(&plan, answer_again);
+}
+
+static int
 outlast_silence(void *arg)
 {
 	static const struct plan plan = {
@@ -378,6 +405,8 @@ const struct scenario of_http[] = {
 	    .fiber = ask_in_a_stop, .ended = close_late, .reactors = 2 },
 	{ .name = "http origin refuses", .handler = serve_http,
 	    .fiber = outlast_refusals },
+	{ .name = "http origin breaks off", .handler = serve_http,
+	    .fiber = outlast_halves },
 	{ .name = "http origin is silent", .handler = serve_http,
 	    .fiber = outlast_silence },
 };
