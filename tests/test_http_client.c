@@ -1353,6 +1353,97 @@ what_is_forwarded_has_the_fields_of_its_hop_and_no_others(void **state)
 	stop();
 }
 
+/* An origin that would have to be told of the expectation of another hop. */
+static bool
+count_without_expecting(int fd, unsigned nth, const char *head)
+{
+	if (strstr(head, "Expect") == NULL)
+		return count_body(fd, nth, head);
+	say(fd, "HTTP/1.1 417 No\r\n" CL "0\r\n\r\n");
+	return false;
+}
+
+static void
+assert_read(int fd, const char *want)
+{
+	char got[512];
+
+	assert_true(strlen(want) < sizeof(got));
+	memset(got, 0, sizeof(got));
+	assert_true(client_read(fd, got, strlen(want)));
+	assert_string_equal(got, want);
+}
+
+#define GO_ON "HTTP/1.1 100 Continue\r\n\r\n"
+#define FIVE OK "Via: 1.1 test\r\n" CL "1\r\n\r\n5"
+
+/*
+ * What comes when `head` is sent, and the origin has the head of its last
+ * request; only then the body, and its answer.
+ */
+static void
+assert_asked_for_body(int fd, const char *head, const char *come,
+    unsigned requests, const char *body)
+{
+	client_send(fd, head, strlen(head));
+	assert_read(fd, come);
+	await(&origin.requests, requests);
+	client_send(fd, body, strlen(body));
+	assert_read(fd, FIVE);
+}
+
+/* Who waits for 100 sends nothing before it. */
+static void
+a_body_is_asked_for_before_it_is_awaited_and_not_of_the_origin(void **state)
+{
+	static const char post[] = "POST / HTTP/1.1\r\nHost: a\r\n" CL
+	    "5\r\nExpect: 100-continue\r\n\r\n";
+	char whole[256];
+	int fd;
+
+	(void)state;
+	start_with(count_without_expecting, forward);
+	fd = client_open(server.port);
+	assert_asked_for_body(fd, post, GO_ON, 1, "hello");
+	assert_asked_for_body(fd, "POST / HTTP/1.1\r\nHost: a\r\n" CHUNKED
+	    "Expect: 100-continue\r\n\r\n", GO_ON, 2,
+	    "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n");
+	/* Behind the answer to a request that came along with it. */
+	assert_asked_for_body(fd, "POST / HTTP/1.1\r\nHost: a\r\n" CL
+	    "5\r\n\r\nhello" "POST / HTTP/1.1\r\nHost: a\r\n" CL
+	    "5\r\nExpect: 100-continue\r\n\r\n", FIVE GO_ON, 4, "hello");
+	/* One that came along needs no 100. */
+	snprintf(whole, sizeof(whole), "%shello", post);
+	client_send(fd, whole, strlen(whole));
+	assert_read(fd, FIVE);
+	close(fd);
+	stop();
+}
+
+/* Nobody would take it; what follows might be it or not. */
+static void
+a_body_for_a_dead_origin_is_not_asked_for(void **state)
+{
+	static const char post[] = "POST / HTTP/1.1\r\nHost: a\r\n" CL
+	    "5\r\nExpect: 100-continue\r\n\r\n";
+	char reply[512];
+	long got;
+	int fd;
+
+	(void)state;
+	start_with(count_without_expecting, forward);
+	shutdown(origin.fd, SHUT_RDWR);
+	fd = client_open(server.port);
+	client_send(fd, post, sizeof(post) - 1);
+	got = client_read_all(fd, reply, sizeof(reply) - 1);
+	assert_true(got > 0);
+	reply[got] = '\0';
+	assert_string_equal(reply, "HTTP/1.1 503 Service Unavailable\r\n" CL
+	    "0\r\nConnection: close\r\n\r\n");
+	close(fd);
+	stop();
+}
+
 /* An answer before the request's body, with more than a socket takes. */
 static bool
 answer_with_large_head(int fd, unsigned nth, const char *head)
@@ -1449,6 +1540,9 @@ main(void)
 		cmocka_unit_test(bodies_stream_in_both_directions_at_once),
 		cmocka_unit_test(
 		    what_is_forwarded_has_the_fields_of_its_hop_and_no_others),
+		cmocka_unit_test(
+		    a_body_is_asked_for_before_it_is_awaited_and_not_of_the_origin),
+		cmocka_unit_test(a_body_for_a_dead_origin_is_not_asked_for),
 		cmocka_unit_test(
 		    a_client_that_ends_while_it_is_answered_is_not_answered_twice),
 		cmocka_unit_test(
