@@ -26,6 +26,7 @@ missing() {
 		fio fio
 		h2load nghttp2-client
 		haproxy haproxy
+		ip iproute2
 		musl-gcc musl-tools
 		/bin/nc.openbsd netcat-openbsd
 		nginx nginx-light

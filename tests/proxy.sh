@@ -1,23 +1,32 @@
 #!/usr/bin/env bash
 # proxy.sh - the example of a proxy, in front of nginx: bodies of both
-# directions, readers that are slow, and an origin that is killed, stopped and
-# started again under load.
+# directions, readers that are slow, and an origin that is killed, stopped,
+# slowed down and started again under load.
 #
 # The program is that of $B (build). A tool that is not installed is a line
 # "SKIP: why". Only processes that were started here are ended, by their pids.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export PATH=$PATH:/usr/sbin:/sbin
+# In a network of its own, where nobody else's connects are counted.
+alone='unshare -n'
+[ "$(id -u)" -eq 0 ] || alone='unshare --map-root-user -n'
+if [ -n "${PROXY_ALONE:-}" ]; then
+	ip link set lo up || exit 1
+elif $alone ip link set lo up 2>/dev/null; then
+	PROXY_ALONE=1 exec $alone tests/proxy.sh
+fi
 unset http_proxy HTTP_PROXY all_proxy ALL_PROXY
 B=${B:-build}
 failed=0
 proxy=
 origin=
 load=
+brake=
 scratch=$(mktemp -d) || exit 1
 
 finish() {
-	for child in $proxy $origin $load; do
+	for child in $brake $proxy $origin $load; do
 		kill -9 "$child" 2>/dev/null
 	done
 	wait 2>/dev/null
@@ -86,7 +95,7 @@ nginx_config() {
 	            proxy_pass http://127.0.0.1:$origin_port/none;
 	        }
 	        location /fields {
-	            return 200 "\$http_via|\$http_x_forwarded_for|\$http_te|\$http_x_named|\$http_x_kept|\$http_connection";
+	            return 200 "\$http_via|\$http_x_forwarded_for|\$http_te|\$http_x_named|\$http_x_kept|\$http_connection|\$http_expect";
 	        }
 	    }
 	}
@@ -166,9 +175,10 @@ head_comes() {
 
 fields_are_ours() {
 	answers 200 /fields -H 'Connection: x-named' -H 'X-Named: 1' \
-	    -H 'TE: gzip' -H 'X-Kept: 2' -H 'Keep-Alive: 3' || return 1
+	    -H 'TE: gzip' -H 'X-Kept: 2' -H 'Keep-Alive: 3' \
+	    -H 'Expect: 100-continue' || return 1
 	cat "$scratch/body"
-	[ "$(cat "$scratch/body")" = '1.1 torc|127.0.0.1|||2|' ]
+	[ "$(cat "$scratch/body")" = '1.1 torc|127.0.0.1|||2||' ]
 }
 
 large_comes() {
@@ -180,6 +190,18 @@ large_goes() {	# large_goes ARGUMENT...
 	rm -f "$scratch"/nginx.body/*
 	answers 204 /up "$@" || return 1
 	cmp "$scratch"/nginx.body/* "$scratch/www/large"
+}
+
+# Without 100, curl would wait longer than it may take.
+large_goes_when_asked_for() {
+	rm -f "$scratch"/nginx.body/*
+	timeout -k 2 40 curl -sv -m 30 --expect100-timeout 60 \
+	    -H 'Expect: 100-continue' --data-binary "@$scratch/www/large" \
+	    "$url/up" >"$scratch/body" 2>&1
+	grep -a '^< ' "$scratch/body" | tr -d '\r'
+	grep -aq '^< HTTP/1.1 100 Continue' "$scratch/body" &&
+	    grep -aq '^< HTTP/1.1 204 ' "$scratch/body" &&
+	    cmp "$scratch"/nginx.body/* "$scratch/www/large"
 }
 
 resident() {	# KiB
@@ -216,53 +238,166 @@ h2load_runs() {
 # ---- Trouble ----
 
 load_begins() {
-	timeout 60 wrk -t1 -c16 -d50 "$url/small" >"$scratch/wrk" 2>&1 &
+	timeout 100 wrk -t1 -c16 -d90 "$url/small" >"$scratch/load" 2>&1 &
 	load=$!
 }
 
-load_ends() {
-	kill "$load" 2>/dev/null
+# It was served all the time, if not with 200.
+load_was_served() {
+	kill -INT "$load"
 	wait "$load" 2>/dev/null
 	load=
+	cat "$scratch/load"
+	awk '$2 == "requests" && $3 == "in" { n = $1 }
+	    /Socket errors:/ { refused = $4 + 0 }
+	    END { exit !(n > 100 && refused == 0) }' "$scratch/load"
 }
 
-# Within the five seconds that the proxy waits for an answer.
+# passed SINCE: milliseconds from an EPOCHREALTIME to now.
+passed() {
+	echo $(((${EPOCHREALTIME/[.,]/} - ${1/[.,]/}) / 1000))
+}
+
 says_soon() {	# says_soon STATUS SECONDS
 	local start=$EPOCHREALTIME ms
 	answers "$1" /small || return 1
-	ms=$(((${EPOCHREALTIME/[.,]/} - ${start/[.,]/}) / 1000))
+	ms=$(passed "$start")
 	echo "$ms ms"
-	[ $ms -lt $(($2 * 1000)) ]
+	[ "$ms" -lt $(($2 * 1000)) ]
+}
+
+# No request to a dead origin waits for what will not come: a connect may take
+# three seconds, but one that is refused is no connect.
+says_503_each_time() {
+	local i
+	for ((i = 0; i < 20; i++)); do
+		says_soon 503 3 || return 1
+	done
+}
+
+# Connects that were refused in this network. Only the proxy asks for a port on
+# which nobody listens, while nothing here waits for one that does.
+refused_connects() {
+	awk '$1 == "Tcp:" { count = $8 } END { print count }' /proc/net/snmp
+}
+
+dead_origin_is_not_stormed() {
+	local before connects start=$EPOCHREALTIME ms
+	before=$(refused_connects)
+	sleep 3
+	ms=$(passed "$start")
+	connects=$(($(refused_connects) - before))
+	echo "$connects connects in $ms ms"
+	[ $connects -gt 0 ] && [ $((connects * 1000)) -lt $((ms * 50)) ]
 }
 
 recovers() {
-	local start=$EPOCHREALTIME ms
-	until_it 200 answers 200 /small || return 1
-	ms=$(((${EPOCHREALTIME/[.,]/} - ${start/[.,]/}) / 1000))
+	local start=$EPOCHREALTIME ms tries=1500
+	while ! answers 200 /small; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || return 1
+		sleep 0.02
+	done
+	ms=$(passed "$start")
 	echo "$ms ms"
-	# A second, and what a busy machine takes of it.
-	[ $ms -lt 3000 ]
+	# Half a second is the longest pause, a second what is promised, to which
+	# the simulation holds the client; a busy machine has two more.
+	[ "$ms" -lt 3000 ]
 }
 
+# More than the five seconds for which the proxy waits for an answer.
 stopped_origin_is_504() {
 	local result=0
 	kill -STOP "$origin"
-	says_soon 504 20 || result=1
+	says_soon 504 15 || result=1
 	kill -CONT "$origin"
 	return $result
 }
 
+brakes() {
+	while kill -STOP "$1" 2>/dev/null; do
+		sleep 0.2
+		kill -CONT "$1"
+		sleep 0.1
+	done
+}
+
+slow_origin_is_waited_for() {
+	local i result=0
+	brakes "$origin" &
+	brake=$!
+	for ((i = 0; i < 5; i++)); do
+		small_comes || result=1
+	done
+	kill "$brake"
+	wait "$brake" 2>/dev/null
+	brake=
+	kill -CONT "$origin"
+	return $result
+}
+
+origin_starts_again_and_again() {
+	local i
+	for ((i = 0; i < 5; i++)); do
+		origin_is_killed
+		origin_starts || return 1
+	done
+}
+
+descriptors() {
+	local all=("/proc/$proxy/fd"/*)
+	echo ${#all[@]}
+}
+
+has_descriptors() {
+	[ "$(descriptors)" -eq "$1" ]
+}
+
+# No idle connection outlives a request after the origin's end.
+nothing_is_left() {
+	origin_is_killed
+	answers 503 /small || return 1
+	until_it 600 has_descriptors "$descriptors_before"
+	local result=$?
+	echo "$descriptors_before descriptors before, $(descriptors) after"
+	ls -l "/proc/$proxy/fd"
+	return $result
+}
+
+no_memory_is_left() {
+	local after
+	after=$(resident)
+	echo "$resident_before KiB before, $after after"
+	[ $((after - resident_before)) -lt 16384 ]
+}
+
 trouble() {
+	local resident_before
+	resident_before=$(resident)
 	command -v wrk >/dev/null && load_begins ||
 	    echo "SKIP: load in trouble: wrk is not installed"
 	claim "under load, the origin is killed" origin_is_killed
-	claim "then it is 503, soon" says_soon 503 5
+	claim "then each request is 503, soon" says_503_each_time
+	if [ -n "${PROXY_ALONE:-}" ] && [ -n "$load" ]; then
+		claim "and there are fewer than 50 connects a second" \
+		    dead_origin_is_not_stormed
+	else
+		echo "SKIP: connects to a dead origin: they are counted under" \
+		    "load, in a network of its own (unshare -n, ip)"
+	fi
 	claim "the origin starts again" origin_starts
 	claim "then it is 200 again" recovers
 	claim "an origin that is stopped is 504" stopped_origin_is_504
 	claim "when it goes on, it is 200 again" recovers
-	[ -z "$load" ] || load_ends
-	claim "and no connection is left behind" small_comes
+	claim "an origin that is slowed down is waited for" \
+	    slow_origin_is_waited_for
+	claim "it is killed and started five times" \
+	    origin_starts_again_and_again
+	claim "then it is 200 again" recovers
+	[ -z "$load" ] || claim "the load was served all the time" \
+	    load_was_served
+	claim "no descriptor is left behind" nothing_is_left
+	claim "no memory is left behind" no_memory_is_left
 }
 
 checks() {
@@ -275,6 +410,8 @@ checks() {
 	claim "16 MB go as they are" \
 	    large_goes --data-binary "@$scratch/www/large"
 	claim "16 MB go in chunks" large_goes -T - <"$scratch/www/large"
+	claim "16 MB go when they are asked for with 100" \
+	    large_goes_when_asked_for
 	claim "a slow reader of 1 GiB takes no memory" \
 	    slow_reader_is_waited_for
 	if command -v wrk >/dev/null; then
@@ -309,5 +446,6 @@ url=http://127.0.0.1:$port
 nginx_config >"$scratch/nginx.conf"
 claim "nginx starts" origin_starts
 claim "the proxy starts" proxy_starts
+descriptors_before=$(descriptors)
 [ $failed -ne 0 ] || checks
 [ $failed -eq 0 ]
