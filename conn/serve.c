@@ -13,7 +13,10 @@
 #include "conn/net.h"
 #include "reactor/config.h"
 #include "reactor/fiber.h"
+#include "sys/explain.h"
+#include "sys/pages.h"
 #include "sys/sys.h"
+#include "sys/uapi.h"
 
 #define LISTEN_TRIES 10		/* while the last owner of a port goes away */
 #define LISTEN_PAUSE_NS 20000000u
@@ -356,6 +359,16 @@ allowed_cpus(void)
 	return count > 0 ? count : 1;
 }
 
+/* What the kernel refused is the ring of receive buffers, as a rule. */
+static int
+say_buffers(struct server *server, int error)
+{
+	torc_explain_call(server->text, server->text_size,
+	    "io_uring_register", error, torc_pages_whole(
+	    server->config.buffers * sizeof(struct io_uring_buf)));
+	return error;
+}
+
 /* Listeners are open before anything runs, and accept after `start`. */
 static int
 hold(struct server *server)
@@ -365,7 +378,7 @@ hold(struct server *server)
 		int rc = torc_net_open(server->reactors[i], &net);
 
 		if (rc < 0)
-			return say(server, rc, "connections", "");
+			return say_buffers(server, rc);
 		net->holding = true;
 	}
 	return 0;

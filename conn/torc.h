@@ -55,6 +55,8 @@ struct torc_slice {
  *
  * Returns 0 after a drain. On failure a negative errno, and `text` (may be
  * NULL) says in words what failed, for which value, and what would fix it.
+ * If io_uring was refused, to whichever reactor, the text begins with
+ * "io_uring_" and goes on as that of torc_available(): programs exit with 78.
  * Blocks SIGTERM and SIGINT in the process while it runs, ignores SIGPIPE.
  */
 TORC_API int torc_serve(const struct torc_config *config,

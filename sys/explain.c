@@ -250,7 +250,7 @@ add(struct text *text, const char *format, ...)
 }
 
 static void
-add_name(struct text *text, int error)
+add_name(struct text *text, const char *call, int error)
 {
 	static const struct {
 		int error;
@@ -267,9 +267,9 @@ add_name(struct text *text, int error)
 	while (i < sizeof(names) / sizeof(names[0]) && names[i].error != error)
 		i++;
 	if (i < sizeof(names) / sizeof(names[0]))
-		add(text, "io_uring_setup: %s: ", names[i].name);
+		add(text, "%s: %s: ", call, names[i].name);
 	else
-		add(text, "io_uring_setup: errno %d: ", error);
+		add(text, "%s: errno %d: ", call, error);
 }
 
 static void
@@ -306,7 +306,8 @@ add_memory(struct text *text, const struct facts *facts)
 }
 
 void
-torc_explain(char *text, size_t size, int error, uint64_t memory)
+torc_explain_call(char *text, size_t size, const char *call, int error,
+    uint64_t memory)
 {
 	struct text rest = { text, size };
 	const struct cause *cause = causes;
@@ -316,7 +317,7 @@ torc_explain(char *text, size_t size, int error, uint64_t memory)
 	while ((cause->error != 0 && cause->error != facts.error) ||
 	    !holds(&facts, cause->clue))
 		cause++;
-	add_name(&rest, facts.error);
+	add_name(&rest, call, facts.error);
 	add(&rest, "%s (Linux %s", cause->text, facts.system.release);
 	if (facts.error == ENOMEM)
 		add_memory(&rest, &facts);
@@ -326,4 +327,10 @@ torc_explain(char *text, size_t size, int error, uint64_t memory)
 	else if (facts.error != EINVAL)
 		add_access(&rest, &facts);
 	add(&rest, "): %s", cause->fix);
+}
+
+void
+torc_explain(char *text, size_t size, int error, uint64_t memory)
+{
+	torc_explain_call(text, size, "io_uring_setup", error, memory);
 }

@@ -16,4 +16,8 @@
  */
 void torc_explain(char *text, size_t size, int error, uint64_t memory);
 
+/* The same of another call that takes memory for a ring, by its name. */
+void torc_explain_call(char *text, size_t size, const char *call, int error,
+    uint64_t memory);
+
 #endif

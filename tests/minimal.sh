@@ -99,6 +99,19 @@ refused() {	# refused ERRNO COMMAND...: status 78 and one line with it
 		! grep -q 'too old\|CONFIG_IO_URING\|switched off' "$work/err"
 }
 
+# Room for the first of four rings: a user that no one else is, since rings
+# are charged to their user.
+# shellcheck disable=SC3045
+refused_later() {
+	status=0
+	( ulimit -l 64 && exec timeout -k 5 20 setpriv --reuid=64321 \
+		--regid=64321 --clear-groups --bounding-set=-all "$@" \
+		-l "127.0.0.1:$port" -r 4 ) > "$work/out" 2> "$work/err" ||
+		status=$?
+	[ $status -eq 78 ] && lines 1 && [ ! -s "$work/out" ] && grep -q \
+		'RLIMIT_MEMLOCK 64 KiB.*: raise RLIMIT_MEMLOCK' "$work/err"
+}
+
 seccomp=${2:-}
 if [ -z "$seccomp" ]; then
 	seccomp=$work/seccomp_exec
@@ -140,6 +153,17 @@ for name in EPERM ENOSYS EOPNOTSUPP; do
 	claim "a filter that returns $name: status 78, one line that names it" \
 		refused $name "$hello"
 done
+
+# Since Linux 6.14 (or a backport) the memory is charged.
+if [ "$(id -u)" -ne 0 ] || ! command -v setpriv > /dev/null; then
+	skip "a user whose locked memory is short needs root and setpriv"
+elif [ "$(printf '%s\n' 6.14 "$(uname -r)" | sort -V | head -n 1)" != 6.14 ]
+then
+	skip "this kernel charges no locked memory for rings"
+else
+	claim "a later ring that may not be locked: status 78, one line" \
+		refused_later "$root/hello"
+fi
 
 echo "minimal: $failed failed, $skipped skipped"
 [ $failed -eq 0 ]

@@ -31,6 +31,7 @@
 
 #define KIB 1024u
 #define LISTENERS 3u
+#define SETUP (-2)	/* beside the opcodes of io_uring_register() */
 
 /* ---- What the kernel is made to refuse ---- */
 
@@ -40,13 +41,16 @@ static struct {
 	int opcode;		/* of io_uring_register(); -1: none */
 	bool incremental;
 	bool pairs;		/* of sockets: nothing can be tried out */
-} forbidden = { .opcode = -1 };
+	int later_opcode;	/* once it succeeded; -1: none */
+	int error;		/* with which */
+} forbidden = { .opcode = -1, .later_opcode = -1 };
 
 /* What happened. */
 static struct {
 	atomic_uint refusals;
 	atomic_uint registered_enters;
 	atomic_uint min_waits;
+	bool later;		/* what is forbidden later has succeeded */
 } seen;
 
 /* The reactor whose system calls fail, and how; -1: none. */
@@ -72,6 +76,18 @@ refuse(int error)
 	return error;
 }
 
+/* Whether the first one, that of the first reactor, is over. */
+static bool
+is_too_late(int opcode)
+{
+	const bool late = seen.later;
+
+	if (opcode != forbidden.later_opcode)
+		return false;
+	seen.later = true;
+	return late;
+}
+
 int
 __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params)
 {
@@ -79,6 +95,8 @@ __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params)
 
 	if (params->flags & forbidden.setup_flags)
 		return refuse(-EINVAL);
+	if (is_too_late(SETUP))
+		return refuse(forbidden.error);
 	rc = __real_torc_sys_setup(entries, params);
 	if (rc >= 0 && params->features & forbidden.features) {
 		refuse(0);
@@ -94,6 +112,8 @@ __wrap_torc_sys_register(int fd, uint32_t opcode, void *arg, uint32_t count)
 
 	if ((int)opcode == forbidden.opcode)
 		return refuse(-EINVAL);
+	if (is_too_late((int)opcode))
+		return refuse(forbidden.error);
 	if (opcode == IORING_REGISTER_PBUF_RING && forbidden.incremental &&
 	    reg->flags & IOU_PBUF_RING_INC)
 		return refuse(-EINVAL);
@@ -840,6 +860,53 @@ a_field_out_of_its_range_is_named_with_its_value(void **state)
 	site_end(site);
 }
 
+static void
+run_and_end(struct site *site)
+{
+	assert_true(site_run(site));
+	site_end(site);
+}
+
+/* The first reactor has its ring and buffers; the second one not. */
+static void
+what_is_refused_to_a_later_reactor_is_explained_as_to_the_first(void **state)
+{
+	static const struct {
+		int opcode;
+		int error;
+		const char *words;
+	} cases[] = {
+		{ SETUP, -EPERM, "io_uring_setup: EPERM: " },
+		{ SETUP, -ENOMEM, "io_uring_setup: ENOMEM: " },
+		{ IORING_REGISTER_PBUF_RING, -ENOMEM,
+		    "io_uring_register: ENOMEM: " },
+	};
+	const unsigned files = count_fds();
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct site *site = site_new(one_address);
+		const unsigned refusals = atomic_load(&seen.refusals);
+
+		seen.later = false;
+		forbidden.error = cases[i].error;
+		forbidden.later_opcode = cases[i].opcode;
+		assert_false(site_run(site));
+		assert_int_equal(site_join(site), cases[i].error);
+		forbidden.later_opcode = -1;
+		assert_true(atomic_load(&seen.refusals) > refusals);
+		/* The cause, the values, and the fix. */
+		assert_ptr_equal(strstr(site->text, cases[i].words),
+		    site->text);
+		assert_non_null(strstr(site->text, " (Linux "));
+		assert_non_null(strstr(site->text, "): "));
+		site_free(site);
+		assert_int_equal(count_fds(), files);
+	}
+	/* The control: the same, and nothing refused. */
+	run_and_end(site_new(one_address));
+}
+
 /* Whichever reactor it is, nobody is served, and its result is ours. */
 static void
 a_start_that_fails_ends_all_with_its_result(void **state)
@@ -1209,6 +1276,8 @@ main(void)
 		cmocka_unit_test(a_port_that_is_in_use_is_named),
 		cmocka_unit_test(
 		    a_field_out_of_its_range_is_named_with_its_value),
+		cmocka_unit_test(
+		    what_is_refused_to_a_later_reactor_is_explained_as_to_the_first),
 		cmocka_unit_test(a_start_that_fails_ends_all_with_its_result),
 		cmocka_unit_test(
 		    each_feature_has_a_fallback_that_serves_the_same),

@@ -355,10 +355,17 @@ torc_sys_page_size(void)
 
 /* The real one reads /proc. */
 void
+torc_explain_call(char *text, size_t size, const char *call, int error,
+    uint64_t memory)
+{
+	snprintf(text, size, "%s: error %d, %llu bytes", call, error,
+	    (unsigned long long)memory);
+}
+
+void
 torc_explain(char *text, size_t size, int error, uint64_t memory)
 {
-	snprintf(text, size, "error %d, %llu bytes", error,
-	    (unsigned long long)memory);
+	torc_explain_call(text, size, "io_uring_setup", error, memory);
 }
 
 void

@@ -144,6 +144,13 @@ read_options(int argc, char **argv, const char *what,
 	return 0;
 }
 
+/* By its first words: the reactors that come later may be refused, too. */
+static bool
+is_refusal(const char *text)
+{
+	return strncmp(text, "io_uring_", 9) == 0;
+}
+
 int
 cli_serve(int argc, char **argv, const char *what,
     struct torc_config *config, struct cli_switch *extra)
@@ -163,7 +170,8 @@ cli_serve(int argc, char **argv, const char *what,
 	config->listen = addresses;
 	config->notice = notice;
 	rc = torc_serve(config, say_ready, text, sizeof(text));
-	if (rc < 0)
-		fprintf(stderr, "%s: %s\n", name, text);
-	return rc < 0;
+	if (rc == 0)
+		return 0;
+	fprintf(stderr, "%s: %s\n", name, text);
+	return is_refusal(text) ? EXIT_NO_RING : 1;
 }

@@ -16,7 +16,8 @@ struct cli_switch {
 /*
  * Read the options into `config`, serve until SIGTERM or SIGINT, and return
  * the exit status: 0 after a drain, 64 for wrong options, 78 if io_uring
- * cannot be used here, 1 for any other failure. `extra` may be NULL.
+ * cannot be used here, or not by so many reactors, 1 for any other failure.
+ * `extra` may be NULL.
  */
 int cli_serve(int argc, char **argv, const char *what,
     struct torc_config *config, struct cli_switch *extra);
