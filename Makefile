@@ -344,6 +344,11 @@ bench-clients: bench-pg
 bench-pg: $B/bench/pg_torc $B/bench/pg_libpq	# the client of PostgreSQL, beside libpq
 	$Q BIN=$B/bench tools/bench/clients/pg.sh
 
+# Handlers whose backend is away.
+OUTAGES := $(filter %_outage,$(TESTS))
+$(OUTAGES:%=$B/tests/bin/%): LIBS += $B/lib/libtorc-http.a
+$(OUTAGES:%=$B/tests/bin/%): $B/lib/libtorc-http.a $B/tests/outage.o
+
 # ---- conn/file ----
 FILE_TESTS := $(filter test_file%,$(TESTS))
 
