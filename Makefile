@@ -164,8 +164,8 @@ $(TEST_BINS): $B/tests/bin/%: $B/tests/%.o $B/tests/harness.o \
 # What `make check` runs besides them: programs, and scripts.
 EXTRAS :=
 CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
-	tests/gates.sh tests/valgrind.sh tests/quote.sh tests/headers.sh \
-	tests/pkgconfig.sh)
+	tests/gates.sh tests/valgrind.sh tests/quote.sh \
+	tests/installed.sh)
 
 # ---- The proofs of the barriers ----
 # On real threads, and in all ways that there are: there the sanitizer's calls

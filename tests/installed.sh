@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# installed.sh - what `make install` puts into an empty folder is enough: each
+# header is complete by itself, in C and in C++, and a program builds with each
+# library, with the flags that pkg-config says, on libtorc.so and statically,
+# and each runs. That of torc itself is README.md's handler.
+#
+# The libraries are those of $B (build), which are made if need be; CC and CXX
+# compile. A tool that is not installed is a line "SKIP: why".
+set -u
+cd "$(dirname "$0")/.." || exit 1
+B=${B:-build}
+CC=${CC:-cc}
+CXX=${CXX:-c++}
+unset MAKEFLAGS MFLAGS MAKELEVEL
+failed=0
+server=
+scratch=$(mktemp -d) || exit 1
+root=$scratch/root		# what stands for /
+prefix=$root/opt/torc
+include=$prefix/include
+
+finish() {
+	[ -z "$server" ] || kill -9 "$server" 2>/dev/null
+	rm -rf "$scratch"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# claim TEXT COMMAND...: the command proves the text.
+claim() {
+	local text=$1
+	shift
+	if "$@" >"$scratch/said" 2>&1; then
+		echo "ok $text"
+	else
+		echo "FAILED $text"
+		tail -n 20 "$scratch/said" | sed 's/^/    /'
+		failed=$((failed + 1))
+	fi
+}
+
+installs() {
+	make -s B="$B" DESTDIR="$root" PREFIX=/opt/torc install &&
+	    [ -e "$include/torc.h" ] && [ -e "$prefix/lib/libtorc.a" ] &&
+	    [ -e "$prefix/lib/libtorc.so" ] &&
+	    [ -e "$prefix/lib/pkgconfig/torc.pc" ]
+}
+
+# alone LANGUAGE COMPILER...: each header is all of a translation unit.
+alone() {
+	local language=$1 header
+	shift
+	for header in "$include"/*.h; do
+		echo "#include <${header##*/}>" | "$@" -Wall -Wextra -Werror \
+		    -pedantic -x "$language" -I"$include" -fsyntax-only - ||
+		    return 1
+	done
+}
+
+flags() {	# flags ARGUMENT...: with the folder where they are now
+	PKG_CONFIG_PATH=$prefix/lib/pkgconfig pkg-config "$@" |
+	    sed "s|/opt/torc|$prefix|g"
+}
+
+# builds NAME LIBRARY [-static]: program NAME, with what pkg-config says.
+# The flags are words.
+# shellcheck disable=SC2046,SC2086
+builds() {
+	"$CC" ${3:-} -o "$scratch/$1" "$scratch/$1.c" \
+	    $(flags ${3:+--static} --cflags --libs "$2")
+}
+
+needs_shared() {
+	LD_LIBRARY_PATH=$prefix/lib ldd "$scratch/$1" |
+	    grep "$prefix/lib/libtorc.so.0"
+}
+
+runs() {
+	LD_LIBRARY_PATH=$prefix/lib "$scratch/$1"
+}
+
+# README.md's handler, on a socket of ours instead of port 7000.
+handler() {
+	awk '/^```c$/ { in_it = 1; next } /^```$/ { in_it = 0 } in_it' \
+	    README.md | sed "s|127.0.0.1:7000|unix:$scratch/socket|"
+}
+
+has_handler() {
+	grep "unix:$scratch" "$scratch/torc.c"
+}
+
+# echoes NAME: the program is that handler.
+echoes() {
+	local tries=0 said
+	rm -f "$scratch/socket"
+	LD_LIBRARY_PATH=$prefix/lib "$scratch/$1" &
+	server=$!
+	while [ ! -S "$scratch/socket" ] && [ $tries -lt 100 ]; do
+		kill -0 "$server" || return 1
+		sleep 0.1
+		tries=$((tries + 1))
+	done
+	said=$(echo hello | timeout 20 nc -N -U "$scratch/socket")
+	kill -TERM "$server"
+	wait "$server" || return 1
+	server=
+	[ "$said" = hello ]
+}
+
+# try NAME [PROOF]: the program on the standard input uses the library
+# torc-NAME, or torc itself, and PROOF (runs) says that it does its work.
+try() {
+	local name=$1 library=torc-$1 proof=${2:-runs}
+	[ "$name" != torc ] || library=torc
+	cat >"$scratch/$name.c"
+	if [ ! -e "$prefix/lib/pkgconfig/$library.pc" ]; then
+		echo "SKIP: $library was not built: its library is missing"
+		return
+	fi
+	claim "$library: a program builds" builds "$name" "$library"
+	claim "$library: it is linked with libtorc.so" needs_shared "$name"
+	claim "$library: it $proof" "$proof" "$name"
+	claim "$library: it builds statically, too" \
+	    builds "$name" "$library" -static
+	claim "$library: and $proof" "$proof" "$name"
+}
+
+claim "make install fills an empty folder" installs
+[ $failed -eq 0 ] || exit 1
+claim "each header is complete in C11" alone c "$CC" -std=c11
+claim "each header is complete in C++11" alone c++ "$CXX" -std=c++11
+
+for tool in pkg-config ldd nc; do
+	command -v $tool >/dev/null && continue
+	echo "SKIP: $tool is not installed: no program is built"
+	exit $((failed > 0))
+done
+try torc echoes < <(handler)
+claim "that is README.md's handler" has_handler
+# What is called must not be all that the library is: whatever it needs of
+# torc is to be found.
+try http <<-'END'
+	#include <torc_http.h>
+	int main(int argc, char **argv)
+	{
+		(void)argv;
+		if (argc > 1)
+			torc_http_forward(0, 0, 0, 0, 0, 0);
+		return torc_http_reason(200)[0] != 'O';
+	}
+END
+try redis <<-'END'
+	#include <torc_redis.h>
+	int main(int argc, char **argv)
+	{
+		(void)argv;
+		return argc > 1 && torc_redis_open(0, 0, 0, 0);
+	}
+END
+try pg <<-'END'
+	#include <torc_pg.h>
+	int main(int argc, char **argv)
+	{
+		(void)argv;
+		return argc > 1 && torc_pg_create(0, 0, 0, 0);
+	}
+END
+try file <<-'END'
+	#include <torc_file.h>
+	int main(int argc, char **argv)
+	{
+		(void)argv;
+		if (argc > 1)
+			torc_file_serve(0, 0, 0);
+		return 0;
+	}
+END
+[ $failed -eq 0 ]
