@@ -1111,62 +1111,526 @@ the_statements_of_one_turn_leave_in_few_sends(void **state)
 	assert_true(sends < FIBERS / 4);
 }
 
+/* ---- Batches ---- */
+
+static struct torc_pg_statement
+plain(const char *sql)
+{
+	return (struct torc_pg_statement) { .sql = sql };
+}
+
+/* The first value of a statement of the batch; -errno. */
+static int64_t
+number_at(struct torc_pg_result *result, unsigned index)
+{
+	struct torc_pg_row row;
+	int64_t number;
+	int rc;
+
+	torc_pg_seek(result, index);
+	if (!torc_pg_next_row(result, &row))
+		return -ENODATA;
+	rc = torc_pg_read_int(torc_pg_columns(result), row.values[0], &number);
+	return rc < 0 ? rc : number;
+}
+
+#define OF_BATCH 40u
+
+/* Select 0, 1, 2 ... plus `base`, every third in binary: 0, or a line. */
+static int
+batch_numbers(struct torc_pg *pg, unsigned base)
+{
+	struct torc_pg_param params[OF_BATCH];
+	struct torc_pg_statement statements[OF_BATCH];
+	struct torc_pg_result *result;
+
+	for (unsigned i = 0; i < OF_BATCH; i++) {
+		params[i] = torc_pg_int4((int32_t)(base + i));
+		statements[i] = (struct torc_pg_statement) { "select $1",
+			&params[i], 1, i % 3 == 0 };
+	}
+	EXPECT(torc_pg_batch(pg, statements, OF_BATCH, &result, LATE) == 0);
+	for (unsigned i = OF_BATCH; i-- > 0;)
+		EXPECT(number_at(result, i) == (int64_t)(base + i));
+	torc_pg_free(result);
+	return 0;
+}
+
+static int
+ask_in_batches(struct scene *scene)
+{
+	const struct torc_pg_statement mixed[] = {
+		plain("select generate_series(1, 1000)"), plain(""),
+		plain("create temp table b (a int primary key)"),
+		plain("insert into b select generate_series(1, 30)"),
+		plain("select a, a as b, a as c, a as d, a as e, a as f, "
+		    "a as g, a as h, a as i, a as j, a as k, a as l, a as m, "
+		    "a as n, a as o, a as p, a as q from b order by a desc"),
+		plain("select 7 as seven"),
+	};
+	struct torc_pg_result *result;
+	struct torc_pg_stats stats;
+	struct torc_pg_row row;
+	int64_t number;
+
+	EXPECT(batch_numbers(scene->pg, 0) == 0);
+	EXPECT(batch_numbers(scene->pg, 1000) == 0);
+	torc_pg_stats(scene->pg, &stats);
+	EXPECT(stats.prepared == 2 && stats.queries == 2 * OF_BATCH);
+	EXPECT(torc_pg_batch(scene->pg, mixed, COUNT(mixed), &result, LATE) ==
+	    0);
+	EXPECT(torc_pg_row_count(result) == 1000);
+	EXPECT(number_at(result, 5) == 7 && torc_pg_column_count(result) == 1);
+	EXPECT(strcmp(torc_pg_columns(result)->name, "seven") == 0);
+	EXPECT(!torc_pg_next_row(result, &row));
+	EXPECT(number_at(result, 4) == 30 && torc_pg_row_count(result) == 30);
+	EXPECT(torc_pg_next_row(result, &row) && row.count == 17);
+	EXPECT(torc_pg_read_int(torc_pg_columns(result), row.values[16],
+	    &number) == 0 && number == 29);
+	torc_pg_seek(result, 3);
+	EXPECT(torc_pg_affected(result) == 30 && torc_pg_row_count(result) ==
+	    0 && !torc_pg_next_row(result, &row));
+	EXPECT(number_at(result, 0) == 1 && number_at(result, 1) == -ENODATA);
+	torc_pg_free(result);
+	return 0;
+}
+
+static void
+the_results_of_a_batch_are_those_of_its_statements(void **state)
+{
+	(void)state;
+	play_with((struct torc_pg_config) { .shared = 1 }, ask_in_batches);
+}
+
+/* The batch fails in this statement, with this state. */
+static int
+fail_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
+    unsigned count, unsigned failed, const char *sqlstate)
+{
+	struct torc_pg_result *result;
+	struct torc_pg_row row;
+
+	EXPECT(torc_pg_batch(pg, statements, count, &result, LATE) ==
+	    -EREMOTEIO);
+	EXPECT(torc_pg_result_error(result)->statement == failed);
+	EXPECT(strcmp(torc_pg_result_error(result)->state, sqlstate) == 0);
+	for (unsigned i = 0; i < count; i++) {
+		torc_pg_seek(result, i);
+		EXPECT(!torc_pg_next_row(result, &row));
+		EXPECT(torc_pg_affected(result) == 0);
+	}
+	torc_pg_free(result);
+	return 0;
+}
+
+static int
+fail_in_batches(struct scene *scene)
+{
+	struct torc_pg_statement statements[] = {
+		plain("insert into kept values (1)"), plain("select 1"),
+		plain("select 1 / (1 - 1)"), plain("insert into kept "
+		    "values (2)"), plain("select 'never seen'"),
+	};
+	const struct torc_pg_statement late[] = {
+		plain("insert into kept values (5)"),
+		plain("insert into kept values (5)"),
+	};
+	const char *count = "select count(*) from kept";
+	struct torc_pg *pg = scene->pg;
+	struct torc_pg_result *result;
+	struct torc_pg_stats stats;
+
+	EXPECT(ask(pg, "create temp table kept (a int unique deferrable "
+	    "initially deferred)", &result) == 0);
+	torc_pg_free(result);
+	EXPECT(fail_batch(pg, statements, 5, 2, "22012") == 0);
+	EXPECT(ask_number(pg, count, NULL, 0, false) == 0);
+	/* Those behind it were not prepared, and nobody thinks that. */
+	EXPECT(ask_number(pg, "select 'never seen' is null", NULL, 0, true) ==
+	    -EINVAL);
+	EXPECT(ask(pg, "select 'never seen'", &result) == 0);
+	torc_pg_free(result);
+	statements[2].sql = "selec";
+	EXPECT(fail_batch(pg, statements, 5, 2, "42601") == 0);
+	EXPECT(fail_batch(pg, late, 2, 2, "23505") == 0);
+	EXPECT(ask_number(pg, count, NULL, 0, false) == 0);
+	statements[2].sql = "select 3";
+	EXPECT(torc_pg_batch(pg, statements, 5, &result, LATE) == 0);
+	torc_pg_free(result);
+	EXPECT(ask_number(pg, count, NULL, 0, false) == 2);
+	torc_pg_stats(pg, &stats);
+	EXPECT(stats.shared.opens == 1 && stats.repeated == 0);
+	return 0;
+}
+
+static void
+a_statement_that_fails_is_named_and_undoes_its_batch(void **state)
+{
+	(void)state;
+	play_with((struct torc_pg_config) { .shared = 1 }, fail_in_batches);
+}
+
+/* What all of them need is to be prepared by who fails, and is not, then: more
+ * than once. */
+static int
+ask_behind_a_failure(void *arg)
+{
+	const struct torc_pg_statement failing[] = {
+		plain("select 1 / (2 - 2)"), plain("select 1234"),
+	};
+	int line = 0;
+
+	for (int i = 0; line == 0 && i < 3; i++)
+		line = fail_batch(arg, failing, 2, 0, "22012");
+	return line;
+}
+
+static int
+ask_1234(void *arg)
+{
+	return ask_number(arg, "select 1234", NULL, 0, false) == 1234 ? 0 :
+	    __LINE__;
+}
+
+static int
+batch_among_others(void *arg)
+{
+	return batch_numbers(arg, 5000);
+}
+
+static int
+fail_among_others(struct scene *scene)
+{
+	int (*const ways[])(void *arg) = { ask_behind_a_failure, ask_1234,
+		batch_among_others };
+	struct torc_pg_stats stats;
+	uint64_t ids[24];
+	int line;
+
+	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
+	for (unsigned i = 0; i < COUNT(ids); i++)
+		EXPECT(torc_fiber_spawn(&ids[i], ways[i % COUNT(ways)],
+		    scene->pg) == 0);
+	for (unsigned i = 0; i < COUNT(ids); i++) {
+		EXPECT(torc_fiber_join(ids[i], &line, LATE) == 0);
+		if (line != 0)
+			return line;
+	}
+	torc_pg_stats(scene->pg, &stats);
+	EXPECT(stats.shared.opens == 1 && stats.repeated > 0);
+	return 0;
+}
+
+static void
+a_batch_that_fails_is_nothing_to_the_others_on_its_connection(void **state)
+{
+	(void)state;
+	play_with((struct torc_pg_config) { .shared = 1 }, fail_among_others);
+}
+
+static int
+batch_beyond_the_cache(struct scene *scene)
+{
+	struct torc_pg_statement statements[20];
+	char sql[20][32];
+	struct torc_pg_result *result;
+
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 20; i++) {
+			snprintf(sql[i], sizeof(sql[i]), "select %d",
+			    i % 10 * (round + 1));
+			statements[i] = plain(sql[i]);
+		}
+		EXPECT(torc_pg_batch(scene->pg, statements, 20, &result,
+		    LATE) == 0);
+		for (int i = 0; i < 20; i++)
+			EXPECT(number_at(result, (unsigned)i) ==
+			    i % 10 * (round + 1));
+		torc_pg_free(result);
+		/* Where they were dropped, and none of them prepared. */
+		statements[0] = plain("selec");
+		EXPECT(fail_batch(scene->pg, statements, 20, 0, "42601") == 0);
+	}
+	EXPECT(ask_number(scene->pg, "select count(*) from "
+	    "pg_prepared_statements", NULL, 0, false) <= 4);
+	return 0;
+}
+
+static void
+a_batch_of_more_statements_than_are_kept_is_answered(void **state)
+{
+	(void)state;
+	play_with((struct torc_pg_config) { .shared = 1, .statements = 4 },
+	    batch_beyond_the_cache);
+}
+
+#define PIECE 4096u
+#define PIECES 9000u
+
+/* More than all buffers hold, in both directions at once. */
+static int
+batch_much(struct scene *scene)
+{
+	static struct torc_pg_param params[PIECES];
+	static struct torc_pg_statement statements[PIECES];
+	char *text = malloc(PIECE);
+	struct torc_pg_result *result;
+	struct torc_pg_row row;
+
+	memset(text, 'y', PIECE);
+	for (unsigned i = 0; i < PIECES; i++) {
+		params[i] = torc_pg_text_n(text, PIECE - i % 1000);
+		statements[i] = (struct torc_pg_statement) {
+			"select $1::text", &params[i], 1, false };
+	}
+	EXPECT(torc_pg_batch(scene->pg, statements, PIECES, &result, LATE) ==
+	    0);
+	for (unsigned i = 0; i < PIECES; i++) {
+		torc_pg_seek(result, i);
+		EXPECT(torc_pg_next_row(result, &row) &&
+		    row.values[0].size == PIECE - i % 1000);
+	}
+	torc_pg_free(result);
+	free(text);
+	return 0;
+}
+
+static int
+batch_too_much(struct scene *scene)
+{
+	const struct torc_pg_statement statements[] = {
+		plain("select 1"), plain("select repeat('x', 600)"),
+		plain("select repeat('y', 600)"),
+	};
+	struct torc_pg_result *result;
+
+	EXPECT(torc_pg_batch(scene->pg, statements, 2, &result, LATE) == 0);
+	torc_pg_free(result);
+	EXPECT(torc_pg_batch(scene->pg, statements, 3, &result, LATE) ==
+	    -EMSGSIZE);
+	EXPECT(torc_pg_result_error(result)->statement == 2);
+	torc_pg_free(result);
+	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
+	EXPECT(torc_pg_batch(scene->pg, NULL, 0, &result, LATE) == -EINVAL);
+	EXPECT(result == NULL);
+	return 0;
+}
+
+static void
+a_batch_may_be_larger_than_all_buffers_but_not_than_its_bound(void **state)
+{
+	(void)state;
+	play_with((struct torc_pg_config) { .shared = 1,
+	    .result_max = 64u << 20 }, batch_much);
+	play_with((struct torc_pg_config) { .shared = 1, .result_max = 1024 },
+	    batch_too_much);
+}
+
+static int
+give_up_batch(struct scene *scene)
+{
+	const struct torc_pg_statement slow[] = {
+		plain("select 111"), plain("select pg_sleep(0.3)"),
+		plain("select 222"),
+	};
+	struct torc_pg_result *result;
+	struct torc_pg_stats stats;
+
+	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
+	EXPECT(torc_pg_batch(scene->pg, slow, 3, &result,
+	    torc_after_ms(50)) == -ETIMEDOUT && result == NULL);
+	EXPECT(batch_numbers(scene->pg, 300) == 0);
+	torc_pg_stats(scene->pg, &stats);
+	EXPECT(stats.retired == 1 && stats.shared.opens == 2);
+	return 0;
+}
+
+static int
+wait_for_slow(void *arg)
+{
+	const struct torc_pg_statement slow[] = {
+		plain("select 111"), plain("select pg_sleep(0.3)"),
+		plain("select 222"),
+	};
+	struct torc_pg_result *result;
+	int rc = torc_pg_batch(arg, slow, 3, &result, LATE);
+
+	return rc < 0 && result == NULL ? rc : -EILSEQ;
+}
+
+/* On the same connection: the answers that come are those of the other. */
+static int
+cancel_batch(struct scene *scene)
+{
+	struct torc_pg_stats stats;
+	uint64_t id;
+	int rc;
+
+	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
+	EXPECT(torc_fiber_spawn(&id, wait_for_slow, scene->pg) == 0);
+	EXPECT(torc_sleep(torc_after_ms(50)) == 0);
+	EXPECT(torc_fiber_reap(id, &rc) == 0 && rc == -ECANCELED);
+	EXPECT(batch_numbers(scene->pg, 300) == 0);
+	torc_pg_stats(scene->pg, &stats);
+	EXPECT(stats.retired == 0 && stats.shared.opens == 1);
+	return 0;
+}
+
+static void
+the_answers_to_a_batch_that_was_given_up_reach_nobody(void **state)
+{
+	(void)state;
+	play_with((struct torc_pg_config) { .shared = 1 }, give_up_batch);
+	play_with((struct torc_pg_config) { .shared = 1 }, cancel_batch);
+}
+
+static int
+forget_in_batches(struct scene *scene)
+{
+	struct torc_pg_statement statements[] = {
+		plain("insert into twice values (1)"),
+		plain("select 42"), plain("insert into twice values (2)"),
+	};
+	const char *count = "select count(*) from twice";
+	struct torc_pg *pg = scene->pg;
+	struct torc_pg_result *result;
+	struct torc_pg_stats stats;
+
+	EXPECT(ask(pg, "create temp table twice (a int)", &result) == 0);
+	torc_pg_free(result);
+	EXPECT(ask_number(pg, "select 42", NULL, 0, false) == 42);
+	EXPECT(ask(pg, "deallocate all", &result) == 0);
+	torc_pg_free(result);
+	EXPECT(torc_pg_batch(pg, statements, 3, &result, LATE) == 0);
+	EXPECT(number_at(result, 1) == 42);
+	torc_pg_free(result);
+	EXPECT(ask_number(pg, count, NULL, 0, false) == 2);
+	torc_pg_stats(pg, &stats);
+	EXPECT(stats.repeated == 1);
+	/* What was committed is not done twice. */
+	EXPECT(ask(pg, "deallocate all", &result) == 0);
+	torc_pg_free(result);
+	statements[0].sql = "insert into twice values (3)";
+	statements[1].sql = "commit";
+	EXPECT(fail_batch(pg, statements, 3, 2, "26000") == 0);
+	EXPECT(ask_number(pg, count, NULL, 0, true) == 3);
+	torc_pg_stats(pg, &stats);
+	/* Beside it, "deallocate all", which had forgotten itself. */
+	EXPECT(stats.repeated == 2 && stats.shared.opens == 1);
+	return 0;
+}
+
+static void
+a_batch_is_repeated_for_a_forgotten_statement_if_it_was_undone(void **state)
+{
+	(void)state;
+	play_with((struct torc_pg_config) { .shared = 1 }, forget_in_batches);
+}
+
+static int
+stray_in_batches(struct scene *scene)
+{
+	struct torc_pg_statement statements[] = {
+		plain("begin"), plain("select 1"), plain("commit"),
+	};
+	const struct torc_pg_statement copy[] = {
+		plain("select 1"), plain("copy (select 1) to stdout"),
+	};
+	struct torc_pg_result *result;
+
+	EXPECT(torc_pg_batch(scene->pg, statements, 3, &result, LATE) == 0);
+	torc_pg_free(result);
+	EXPECT(torc_pg_batch(scene->pg, statements, 2, &result, LATE) ==
+	    -ECONNABORTED);
+	EXPECT(strstr(torc_pg_result_error(result)->text, "open"));
+	torc_pg_free(result);
+	EXPECT(torc_pg_batch(scene->pg, copy, 2, &result, LATE) ==
+	    -EOPNOTSUPP);
+	torc_pg_free(result);
+	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
+	return 0;
+}
+
+static void
+a_batch_that_leaves_a_transaction_open_or_copies_is_refused(void **state)
+{
+	(void)state;
+	play(stray_in_batches);
+}
+
 static void
 nothing_can_be_said_without_a_server(void **state)
 {
 	(void)state;
 }
 
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(
+	    a_select_of_42_and_one_with_parameters_are_answered),
+	cmocka_unit_test(
+	    an_error_fails_its_statement_and_leaves_the_connection_usable),
+	cmocka_unit_test(
+	    a_failed_execute_keeps_the_statement_and_a_failed_parse_drops_it),
+	cmocka_unit_test(
+	    a_statement_that_the_server_forgot_is_prepared_again),
+	cmocka_unit_test(no_more_statements_are_kept_than_allowed),
+	cmocka_unit_test(
+	    each_way_to_log_in_works_and_refuses_a_wrong_password),
+	cmocka_unit_test(
+	    nothing_less_than_scram_is_accepted_when_it_is_required),
+	cmocka_unit_test(five_rows_come_one_by_one_twice),
+	cmocka_unit_test(a_large_result_is_read_in_little_memory),
+	cmocka_unit_test(
+	    a_transaction_belongs_to_its_session_and_one_left_open_is_undone),
+	cmocka_unit_test(
+	    the_results_of_several_statements_come_one_after_the_other),
+	cmocka_unit_test(
+	    a_deadline_cancels_the_statement_and_the_session_goes_on),
+	cmocka_unit_test(rows_that_nobody_read_reach_nobody_else),
+	cmocka_unit_test(
+	    a_shared_connection_whose_oldest_statement_is_late_is_left),
+	cmocka_unit_test(
+	    an_idle_connection_that_the_server_closed_is_replaced_before_use),
+	cmocka_unit_test(
+	    what_is_too_large_or_does_not_belong_there_is_refused),
+	cmocka_unit_test(copy_moves_rows_in_both_directions),
+	cmocka_unit_test(
+	    a_copy_that_fails_on_either_side_leaves_the_session_usable),
+	cmocka_unit_test(
+	    notifications_come_as_a_stream_and_notices_are_told),
+	cmocka_unit_test(
+	    notifications_that_nobody_takes_are_bounded_and_the_loss_is_told),
+	cmocka_unit_test(columns_and_values_are_those_that_libpq_sees),
+	cmocka_unit_test(
+	    parameters_of_each_type_and_large_ones_come_back_as_they_were),
+	cmocka_unit_test(
+	    many_fibers_share_two_connections_and_each_gets_its_own_answer),
+	cmocka_unit_test(
+	    a_large_statement_waits_for_no_answer_that_nobody_reads),
+	cmocka_unit_test(the_statements_of_one_turn_leave_in_few_sends),
+	cmocka_unit_test(
+	    the_results_of_a_batch_are_those_of_its_statements),
+	cmocka_unit_test(
+	    a_statement_that_fails_is_named_and_undoes_its_batch),
+	cmocka_unit_test(
+	    a_batch_that_fails_is_nothing_to_the_others_on_its_connection),
+	cmocka_unit_test(
+	    a_batch_of_more_statements_than_are_kept_is_answered),
+	cmocka_unit_test(
+	    a_batch_may_be_larger_than_all_buffers_but_not_than_its_bound),
+	cmocka_unit_test(
+	    the_answers_to_a_batch_that_was_given_up_reach_nobody),
+	cmocka_unit_test(
+	    a_batch_is_repeated_for_a_forgotten_statement_if_it_was_undone),
+	cmocka_unit_test(
+	    a_batch_that_leaves_a_transaction_open_or_copies_is_refused),
+};
+
 int
 main(void)
 {
 	const struct CMUnitTest none[] = {
 		cmocka_unit_test(nothing_can_be_said_without_a_server),
-	};
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(
-		    a_select_of_42_and_one_with_parameters_are_answered),
-		cmocka_unit_test(
-		    an_error_fails_its_statement_and_leaves_the_connection_usable),
-		cmocka_unit_test(
-		    a_failed_execute_keeps_the_statement_and_a_failed_parse_drops_it),
-		cmocka_unit_test(
-		    a_statement_that_the_server_forgot_is_prepared_again),
-		cmocka_unit_test(no_more_statements_are_kept_than_allowed),
-		cmocka_unit_test(
-		    each_way_to_log_in_works_and_refuses_a_wrong_password),
-		cmocka_unit_test(
-		    nothing_less_than_scram_is_accepted_when_it_is_required),
-		cmocka_unit_test(five_rows_come_one_by_one_twice),
-		cmocka_unit_test(a_large_result_is_read_in_little_memory),
-		cmocka_unit_test(
-		    a_transaction_belongs_to_its_session_and_one_left_open_is_undone),
-		cmocka_unit_test(
-		    the_results_of_several_statements_come_one_after_the_other),
-		cmocka_unit_test(
-		    a_deadline_cancels_the_statement_and_the_session_goes_on),
-		cmocka_unit_test(rows_that_nobody_read_reach_nobody_else),
-		cmocka_unit_test(
-		    a_shared_connection_whose_oldest_statement_is_late_is_left),
-		cmocka_unit_test(
-		    an_idle_connection_that_the_server_closed_is_replaced_before_use),
-		cmocka_unit_test(
-		    what_is_too_large_or_does_not_belong_there_is_refused),
-		cmocka_unit_test(copy_moves_rows_in_both_directions),
-		cmocka_unit_test(
-		    a_copy_that_fails_on_either_side_leaves_the_session_usable),
-		cmocka_unit_test(
-		    notifications_come_as_a_stream_and_notices_are_told),
-		cmocka_unit_test(
-		    notifications_that_nobody_takes_are_bounded_and_the_loss_is_told),
-		cmocka_unit_test(columns_and_values_are_those_that_libpq_sees),
-		cmocka_unit_test(
-		    parameters_of_each_type_and_large_ones_come_back_as_they_were),
-		cmocka_unit_test(
-		    many_fibers_share_two_connections_and_each_gets_its_own_answer),
-		cmocka_unit_test(
-		    a_large_statement_waits_for_no_answer_that_nobody_reads),
-		cmocka_unit_test(the_statements_of_one_turn_leave_in_few_sends),
 	};
 	int failed;
 

@@ -93,6 +93,8 @@ check(struct pg_answer *answer, const struct pg_message *message)
 	case PG_ROW_DESCRIPTION:
 		return describe(answer, message);
 	case PG_PARSE_COMPLETE:
+		answer->statement->known = true;
+		return message->size == 0 ? 0 : -EPROTO;
 	case PG_BIND_COMPLETE:
 	case PG_NO_DATA:
 	case PG_EMPTY_QUERY:
@@ -130,15 +132,6 @@ pg_answer_end(struct pg_answer *answer)
 	if (answer->statement != NULL)
 		pg_statement_unref(answer->statement);
 	answer->statement = NULL;
-}
-
-void
-pg_answer_begin(struct pg_answer *answer, const struct pg_asking *asking)
-{
-	*answer = (struct pg_answer) {
-		.stage = asking->parse ? PG_PARSE : PG_BIND,
-		.statement = pg_statement_ref(asking->statement),
-	};
 }
 
 /*

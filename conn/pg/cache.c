@@ -255,11 +255,12 @@ pg_cache_add(struct pg_cache *cache, const struct torc_pg_statement *wanted)
 }
 
 void
-pg_cache_put_closing(const struct pg_cache *cache, struct pg_writer *writer)
+pg_cache_put_closing(const struct pg_statement *first,
+    struct pg_writer *writer)
 {
 	char name[PG_NAME_SIZE];
 
-	for (const struct pg_statement *gone = cache->closing; gone != NULL;
+	for (const struct pg_statement *gone = first; gone != NULL;
 	    gone = gone->chain) {
 		pg_statement_name(gone, name);
 		pg_put_close(writer, name);
@@ -292,31 +293,34 @@ pg_require_statement(const struct torc_pg_statement *statement)
 }
 
 int
-pg_asking_init(struct pg_asking *asking, struct torc_pg_session *session,
+pg_answer_begin(struct pg_answer *answer, struct torc_pg_session *session,
     const struct torc_pg_statement *wanted)
 {
-	asking->wanted = wanted;
-	asking->cache = &session->cache;
-	asking->statement = pg_cache_find(&session->cache, wanted);
-	asking->parse = asking->statement == NULL;
-	if (asking->parse) {
+	struct pg_statement *statement = pg_cache_find(&session->cache,
+	    wanted);
+	const bool found = statement != NULL;
+
+	if (!found) {
 		session->pg->stats.prepared++;
-		asking->statement = pg_cache_add(&session->cache, wanted);
+		statement = pg_cache_add(&session->cache, wanted);
 	}
-	asking->closing = session->cache.closing;
-	return asking->statement == NULL ? -ENOMEM : 0;
+	if (statement == NULL)
+		return -ENOMEM;
+	*answer = (struct pg_answer) {
+		.stage = found ? PG_BIND : PG_PARSE,
+		.statement = pg_statement_ref(statement),
+	};
+	return 0;
 }
 
 void
-pg_asking_put(struct pg_writer *writer, void *arg)
+pg_answer_ask(const struct pg_answer *answer,
+    const struct torc_pg_statement *wanted, struct pg_writer *writer)
 {
-	const struct pg_asking *asking = arg;
-	const struct torc_pg_statement *wanted = asking->wanted;
 	char name[PG_NAME_SIZE];
 
-	pg_statement_name(asking->statement, name);
-	pg_cache_put_closing(asking->cache, writer);
-	if (asking->parse) {
+	pg_statement_name(answer->statement, name);
+	if (answer->stage == PG_PARSE) {
 		pg_put_parse(writer, name, wanted->sql, wanted->params,
 		    wanted->param_count);
 		pg_put_describe(writer, name);
@@ -324,5 +328,4 @@ pg_asking_put(struct pg_writer *writer, void *arg)
 	pg_put_bind(writer, name, wanted->params, wanted->param_count,
 	    wanted->binary);
 	pg_put_execute(writer);
-	pg_put_sync(writer);
 }

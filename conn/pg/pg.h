@@ -31,6 +31,7 @@ struct pg_statement {
 	uint32_t *types;
 	unsigned type_count;
 	bool binary;
+	bool known;		/* the server has said that it has it */
 	struct torc_pg_column *columns;	/* and their names behind them */
 	unsigned column_count;
 };
@@ -58,10 +59,11 @@ struct pg_statement *pg_cache_add(struct pg_cache *cache,
 /* Forget it; `close`: the server has it and is to forget it, too. */
 void pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
     bool close);
-/* Whether the server is told to forget some: write that. */
-void pg_cache_put_closing(const struct pg_cache *cache,
+/* The server is to forget `first` and those that were dropped before it, if
+ * there are any: write that. */
+void pg_cache_put_closing(const struct pg_statement *first,
     struct pg_writer *writer);
-/* It was written, for `first` and those that were to be told of before. */
+/* It was written. */
 void pg_cache_closed(struct pg_cache *cache, const struct pg_statement *first);
 
 struct pg_statement *pg_statement_ref(struct pg_statement *statement);
@@ -261,24 +263,16 @@ int pg_dial(struct torc_pg *pg, struct torc_conn **conn, uint64_t deadline);
 
 /* ---- Asking (share.c, session.c) ---- */
 
-/* What is written for a statement. */
-struct pg_asking {
-	const struct torc_pg_statement *wanted;
-	struct pg_cache *cache;
-	struct pg_statement *statement;
-	const struct pg_statement *closing;	/* of the cache's */
-	bool parse;		/* it is not prepared yet */
-};
-
 /*
- * Find it in the cache, or put it there: 0, -ENOMEM. To be written at once:
- * answers that come while a fiber parks may change what is prepared.
+ * Find the statement in the cache, or put it there, for the answer to it: 0,
+ * -ENOMEM. To be written at once: answers that come while a fiber parks may
+ * change what is prepared.
  */
-int pg_asking_init(struct pg_asking *asking,
+int pg_answer_begin(struct pg_answer *answer,
     struct torc_pg_session *session, const struct torc_pg_statement *wanted);
-void pg_asking_put(struct pg_writer *writer, void *asking);
-void pg_answer_begin(struct pg_answer *answer,
-    const struct pg_asking *asking);
+/* What asks for it, without a Sync; Parse, too, if it is not prepared yet. */
+void pg_answer_ask(const struct pg_answer *answer,
+    const struct torc_pg_statement *wanted, struct pg_writer *writer);
 void pg_answer_end(struct pg_answer *answer);
 
 /*

@@ -8,14 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sys/trap.h"
+
 struct torc_pg_result *
-pg_result_new(void)
+pg_result_new(unsigned count)
 {
-	struct torc_pg_result *result = malloc(sizeof(*result));
+	const size_t parts = count * sizeof(struct pg_part);
+	struct torc_pg_result *result = malloc(sizeof(*result) + parts);
 
 	if (result == NULL)
 		return NULL;
 	memset(result, 0, offsetof(struct torc_pg_result, values));
+	memset(result->parts, 0, parts);
+	result->count = count;
+	result->part = result->parts;
 	result->data = result->small;
 	result->room = sizeof(result->small);
 	return result;
@@ -26,7 +32,8 @@ torc_pg_free(struct torc_pg_result *result)
 {
 	if (result == NULL)
 		return;
-	pg_answer_end(&result->answer);
+	for (unsigned i = 0; i < result->count; i++)
+		pg_answer_end(&result->parts[i].answer);
 	if (result->data != result->small)
 		free(result->data);
 	free(result->many);
@@ -49,6 +56,22 @@ grow(struct torc_pg_result *result, size_t size)
 	return 0;
 }
 
+/* Now: when it is asked for, a row may not be missing any more. */
+static int
+make_room_for_values(struct torc_pg_result *result, unsigned count)
+{
+	struct torc_slice *many;
+
+	if (count <= PG_FEW || count <= result->many_count)
+		return 0;
+	many = realloc(result->many, count * sizeof(*many));
+	if (many == NULL)
+		return -ENOMEM;
+	result->many = many;
+	result->many_count = count;
+	return 0;
+}
+
 /* Rows lie there with their length before them. */
 int
 pg_result_add(struct torc_pg_result *result, const struct pg_message *row,
@@ -56,18 +79,15 @@ pg_result_add(struct torc_pg_result *result, const struct pg_message *row,
 {
 	const uint32_t size = (uint32_t)row->size;
 	const size_t more = sizeof(size) + row->size;
-	const unsigned count = torc_pg_column_count(result);
+	int rc;
 
 	if (more > most - result->used)
 		return -EMSGSIZE;
-	/* Now: when it is asked for, a row may not be missing any more. */
-	if (count > PG_FEW && result->many == NULL)
-		result->many = calloc(count, sizeof(*result->many));
-	if (count > PG_FEW && result->many == NULL)
-		return -ENOMEM;
+	rc = make_room_for_values(result, torc_pg_column_count(result));
+	if (rc < 0)
+		return rc;
 	if (more > result->room - result->used) {
-		int rc = grow(result, 2 * (result->used + more));
-
+		rc = grow(result, 2 * (result->used + more));
 		if (rc < 0)
 			return rc;
 	}
@@ -75,7 +95,8 @@ pg_result_add(struct torc_pg_result *result, const struct pg_message *row,
 	memcpy(result->data + result->used + sizeof(size), row->data,
 	    row->size);
 	result->used += more;
-	result->rows++;
+	result->part->rows++;
+	result->part->end = result->used;
 	return 0;
 }
 
@@ -83,8 +104,14 @@ void
 pg_result_clear(struct torc_pg_result *result)
 {
 	result->used = 0;
-	result->rows = 0;
-	result->affected = 0;
+	for (unsigned i = 0; i < result->count; i++) {
+		struct pg_part *part = &result->parts[i];
+
+		part->rows = 0;
+		part->affected = 0;
+		part->start = 0;
+		part->end = 0;
+	}
 }
 
 struct torc_pg_error *
@@ -97,10 +124,20 @@ pg_result_fault(struct torc_pg_result *result)
 
 /* ---- For those who asked ---- */
 
+void
+torc_pg_seek(struct torc_pg_result *result, unsigned index)
+{
+	torc_require(index < result->count,
+	    "torc_pg_seek behind the last statement");
+	result->part = &result->parts[index];
+	result->at = result->part->start;
+}
+
 unsigned
 torc_pg_column_count(const struct torc_pg_result *result)
 {
-	const struct pg_statement *statement = result->answer.statement;
+	const struct pg_statement *statement =
+	    result->part->answer.statement;
 
 	return statement != NULL ? statement->column_count : 0;
 }
@@ -108,7 +145,8 @@ torc_pg_column_count(const struct torc_pg_result *result)
 const struct torc_pg_column *
 torc_pg_columns(const struct torc_pg_result *result)
 {
-	const struct pg_statement *statement = result->answer.statement;
+	const struct pg_statement *statement =
+	    result->part->answer.statement;
 
 	return statement != NULL ? statement->columns : NULL;
 }
@@ -116,13 +154,13 @@ torc_pg_columns(const struct torc_pg_result *result)
 uint64_t
 torc_pg_row_count(const struct torc_pg_result *result)
 {
-	return result->rows;
+	return result->part->rows;
 }
 
 uint64_t
 torc_pg_affected(const struct torc_pg_result *result)
 {
-	return result->affected;
+	return result->part->affected;
 }
 
 bool
@@ -134,7 +172,7 @@ torc_pg_next_row(struct torc_pg_result *result, struct torc_pg_row *row)
 	struct pg_message message;
 	uint32_t size;
 
-	if (result->at == result->used)
+	if (result->at == result->part->end)
 		return false;
 	memcpy(&size, result->data + result->at, sizeof(size));
 	message = (struct pg_message) { PG_DATA_ROW,

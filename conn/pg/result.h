@@ -8,25 +8,37 @@
 
 #define PG_FEW 16u	/* columns that need no memory of their own */
 
-struct torc_pg_result {
-	struct torc_request base;	/* in the pipeline */
+/* What became of one statement. */
+struct pg_part {
 	struct pg_answer answer;
-	struct torc_pg_error *error;
-	int failure;		/* of the statement, 0 if there was none */
-	bool forgotten;		/* by the server: try again */
 	uint64_t rows;
 	uint64_t affected;
-	uint8_t *data;		/* rows */
+	size_t start;		/* of its rows, in `data` */
+	size_t end;
+};
+
+struct torc_pg_result {
+	struct torc_request base;	/* in the pipeline */
+	struct torc_pg_error *error;
+	int failure;		/* of the statements, 0 if there was none */
+	bool forgotten;		/* by the server: try again */
+	bool lasts;		/* what one did may outlast a failure */
+	unsigned count;		/* of parts */
+	struct pg_part *part;	/* that is answered, and then: is read */
+	uint8_t *data;		/* rows of all */
 	size_t used;
 	size_t room;
 	size_t at;		/* the next one to be given */
 	struct torc_slice *many;
+	unsigned many_count;
 	/* From here on not zero at first. */
 	struct torc_slice values[PG_FEW];
 	uint8_t small[512];
+	struct pg_part parts[];
 };
 
-struct torc_pg_result *pg_result_new(void);
+/* For so many statements, 1 or more. */
+struct torc_pg_result *pg_result_new(unsigned count);
 /* 0, -EMSGSIZE, -ENOMEM. */
 int pg_result_add(struct torc_pg_result *result, const struct pg_message *row,
     size_t most);

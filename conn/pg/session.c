@@ -278,22 +278,42 @@ reset(struct torc_pg_session *session)
 
 /* ---- Beginning ---- */
 
+struct asking {
+	const struct torc_pg_statement *wanted;
+	const struct pg_statement *closing;	/* of the cache's */
+	struct pg_answer answer;
+};
+
+static void
+put_prepared(struct pg_writer *writer, void *arg)
+{
+	const struct asking *asking = arg;
+
+	pg_cache_put_closing(asking->closing, writer);
+	pg_answer_ask(&asking->answer, asking->wanted, writer);
+	pg_put_sync(writer);
+}
+
 static int
 write_prepared(struct torc_pg_session *session,
     const struct torc_pg_statement *statement, uint64_t deadline)
 {
-	struct pg_asking asking;
-	int rc = pg_asking_init(&asking, session, statement);
+	struct asking asking = { .wanted = statement };
+	int rc = pg_answer_begin(&asking.answer, session, statement);
 
 	if (rc < 0)
 		return rc;
-	rc = pg_write(session, pg_asking_put, &asking, deadline);
+	asking.closing = session->cache.closing;
+	rc = pg_write(session, put_prepared, &asking, deadline);
 	if (rc == 0) {
 		pg_cache_closed(&session->cache, asking.closing);
-		pg_answer_begin(&session->answer, &asking);
-	} else if (asking.parse) {
-		pg_cache_drop(&session->cache, asking.statement, false);
+		session->answer = asking.answer;
+		return 0;
 	}
+	if (asking.answer.stage == PG_PARSE)
+		pg_cache_drop(&session->cache, asking.answer.statement,
+		    false);
+	pg_answer_end(&asking.answer);
 	return rc;
 }
 

@@ -14,11 +14,26 @@
 
 /* ---- What comes in ---- */
 
+/* Up to the Sync, the server skips what is behind one that failed: what was
+ * to be prepared there is not. */
+static void
+forget_skipped(struct torc_pg_session *session,
+    const struct torc_pg_result *result)
+{
+	const struct pg_part *end = result->parts + result->count;
+
+	for (const struct pg_part *part = result->part + 1; part < end; part++)
+		if (part->answer.stage == PG_PARSE)
+			pg_cache_drop(&session->cache, part->answer.statement,
+			    false);
+}
+
 /* The statement has failed, and the connection goes on. */
 static int
 note_failure(struct torc_pg_session *session, struct torc_pg_result *result,
     const struct pg_message *message)
 {
+	const struct pg_answer *answer = &result->part->answer;
 	struct torc_pg_error *error = pg_result_fault(result);
 	struct pg_report report;
 	int rc = pg_read_report(message, &report);
@@ -28,9 +43,13 @@ note_failure(struct torc_pg_session *session, struct torc_pg_result *result,
 	if (error == NULL)
 		return -ENOMEM;
 	pg_keep_error(error, &report);
+	/* Behind the last one, it is the commit that fails. */
+	error->statement = (unsigned)(result->part - result->parts) +
+	    (answer->failed_in == PG_COMPLETE);
 	result->failure = -EREMOTEIO;
-	result->forgotten = pg_answer_failed(session, &result->answer,
-	    &report);
+	result->forgotten = pg_answer_failed(session, answer, &report) &&
+	    !result->lasts;
+	forget_skipped(session, result);
 	pg_result_clear(result);
 	return 0;
 }
@@ -49,9 +68,11 @@ note_row(struct torc_pg_session *session, struct torc_pg_result *result,
 	if (rc == 0)
 		return 0;
 	error = pg_result_fault(result);
-	if (error != NULL)
+	if (error != NULL) {
 		pg_own_error(error, "the result has more than `result_max` "
 		    "bytes, %u", most);
+		error->statement = (unsigned)(result->part - result->parts);
+	}
 	result->failure = rc;
 	pg_result_clear(result);
 	return 0;
@@ -74,18 +95,50 @@ note_end(struct torc_pg_session *session, struct torc_pg_result *result,
 	return -ECONNABORTED;
 }
 
+/*
+ * Whether a failure behind it, in the same implicit transaction, undoes it:
+ * COMMIT, CREATE DATABASE or CALL are not among them.
+ */
+static bool
+can_be_undone(const char *tag)
+{
+	static const char *const tags[] = { "SELECT ", "INSERT ", "UPDATE ",
+		"DELETE ", "MERGE " };
+
+	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
+		if (strncmp(tag, tags[i], strlen(tags[i])) == 0)
+			return true;
+	return false;
+}
+
+/* A statement is done; the next one of the batch is answered now. */
+static int
+note_done(struct torc_pg_result *result, const struct pg_message *message)
+{
+	const bool is_last = result->part + 1 ==
+	    result->parts + result->count;
+	const char *tag = "";
+	int rc = message->type == PG_EMPTY_QUERY ? 0 :
+	    pg_read_complete(message, &tag, &result->part->affected);
+
+	if (rc < 0 || is_last)
+		return rc;
+	result->lasts |= !can_be_undone(tag);
+	result->part++;
+	result->part->start = result->used;
+	result->part->end = result->used;
+	return 0;
+}
+
 static int
 note_event(struct torc_pg_session *session, struct torc_pg_result *result,
     const struct pg_message *message, int event)
 {
-	const char *tag;
-
 	switch (event) {
 	case PG_ROW:
 		return note_row(session, result, message);
 	case PG_DONE:
-		return message->type == PG_EMPTY_QUERY ? 0 :
-		    pg_read_complete(message, &tag, &result->affected);
+		return note_done(result, message);
 	case PG_FAILED:
 		return note_failure(session, result, message);
 	case PG_FINISHED:
@@ -118,10 +171,10 @@ feed(void *arg, struct torc_request *request, const uint8_t *data,
 			continue;
 		if (rc == 0)
 			rc = note_event(session, result, &message,
-			    pg_answer_take(&result->answer, &message));
+			    pg_answer_take(&result->part->answer, &message));
 		if (rc < 0)
 			return rc;
-		*done = result->answer.stage == PG_OVER;
+		*done = result->part->answer.stage == PG_OVER;
 	}
 	return (long)(size - view.size);
 }
@@ -353,16 +406,60 @@ is_first_alive(const struct torc_pipeline *pipeline,
 #define MESSAGES_SIZE 256u
 #define PARAM_SIZE 24u
 
-/* Whether it may have to wait for the server to read. */
+/* Whether they may have to wait for the server to read. */
 static bool
 is_large(const struct torc_pg_session *session,
-    const struct torc_pg_statement *wanted)
+    const struct torc_pg_statement *wanted, unsigned count)
 {
-	size_t size = MESSAGES_SIZE + strlen(wanted->sql);
+	size_t size = 0;
 
-	for (unsigned i = 0; i < wanted->param_count; i++)
-		size += PARAM_SIZE + wanted->params[i].bytes.size;
+	for (; count > 0; count--, wanted++) {
+		size += MESSAGES_SIZE + strlen(wanted->sql);
+		for (unsigned i = 0; i < wanted->param_count; i++)
+			size += PARAM_SIZE + wanted->params[i].bytes.size;
+	}
 	return size > torc_conn_room(session->conn);
+}
+
+/* What is written at once. */
+struct asking {
+	const struct torc_pg_statement *wanted;
+	const struct torc_pg_result *result;	/* with the answers to them */
+	const struct pg_statement *closing;	/* of the cache's */
+};
+
+static void
+put_asking(struct pg_writer *writer, void *arg)
+{
+	const struct asking *asking = arg;
+	const struct torc_pg_result *result = asking->result;
+
+	pg_cache_put_closing(asking->closing, writer);
+	for (unsigned i = 0; i < result->count; i++)
+		pg_answer_ask(&result->parts[i].answer, &asking->wanted[i],
+		    writer);
+	pg_put_sync(writer);
+}
+
+/*
+ * Of those that went from the cache for another one, the first statement's are
+ * closed before it. Others may be among those asked here, and are closed with
+ * the next statement: at its beginning, where nothing is skipped.
+ */
+static int
+begin_asking(struct asking *asking, struct torc_pg_session *session,
+    struct torc_pg_result *result, const struct torc_pg_statement *wanted)
+{
+	int rc = 0;
+
+	*asking = (struct asking) { .wanted = wanted, .result = result };
+	for (unsigned i = 0; rc == 0 && i < result->count; i++) {
+		rc = pg_answer_begin(&result->parts[i].answer, session,
+		    &wanted[i]);
+		if (i == 0)
+			asking->closing = session->cache.closing;
+	}
+	return rc;
 }
 
 /*
@@ -371,25 +468,24 @@ is_large(const struct torc_pg_session *session,
  * statements in it.
  */
 static int
-write_statement(struct torc_pg_session *session,
+write_statements(struct torc_pg_session *session,
     struct torc_pg_result *result, const struct torc_pg_statement *wanted,
     uint64_t deadline)
 {
-	struct pg_asking asking;
+	struct asking asking;
 	int rc = 0;
 
-	if (is_large(session, wanted)) {
+	if (is_large(session, wanted, result->count)) {
 		torc_pipeline_attend(&session->pipeline, &result->base);
 		rc = torc_conn_flush(session->conn, deadline);
 	}
 	if (rc == 0)
-		rc = pg_asking_init(&asking, session, wanted);
+		rc = begin_asking(&asking, session, result, wanted);
 	if (rc < 0)
 		return rc;
-	pg_answer_begin(&result->answer, &asking);
-	rc = pg_write(session, pg_asking_put, &asking, deadline);
+	rc = pg_write(session, put_asking, &asking, deadline);
 	pg_cache_closed(&session->cache, asking.closing);
-	session->pg->stats.queries++;
+	session->pg->stats.queries += result->count;
 	return rc;
 }
 
@@ -420,7 +516,7 @@ submit(struct torc_pg_session *session, struct torc_pg_result **result,
 	if (rc < 0)
 		return rc;
 	rc = session->mute ? UNWRITTEN :
-	    write_statement(session, *result, wanted, deadline);
+	    write_statements(session, *result, wanted, deadline);
 	if (rc < 0) {
 		session->mute = true;
 		retire(session);
@@ -469,32 +565,58 @@ ask(struct torc_pg *pg, struct torc_pg_result **result,
 	return rc != 0 ? rc : (*result)->failure;
 }
 
+/*
+ * Whether to ask once more, for what the server did not know. What it had said
+ * that it knows, it may forget once. What it never did was to be prepared by
+ * another one who failed: it is not his fault, and happens to nobody else.
+ */
+static bool
+is_worth_another(const struct torc_pg_result *result, bool *again)
+{
+	const bool known = result->forgotten &&
+	    result->part->answer.statement->known;
+
+	if (!result->forgotten || (known && *again))
+		return false;
+	*again |= known;
+	return true;
+}
+
 int
-torc_pg_query(struct torc_pg *pg, const struct torc_pg_statement *statement,
-    struct torc_pg_result **result, uint64_t deadline)
+torc_pg_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
+    unsigned count, struct torc_pg_result **result, uint64_t deadline)
 {
 	bool again = false;
 	int rc;
 
-	pg_require_statement(statement);
+	*result = NULL;
+	if (count == 0)
+		return -EINVAL;
+	for (unsigned i = 0; i < count; i++)
+		pg_require_statement(&statements[i]);
 	for (;;) {
-		*result = pg_result_new();
+		*result = pg_result_new(count);
 		if (*result == NULL)
 			return -ENOMEM;
-		rc = ask(pg, result, statement, deadline);
-		if (rc == UNWRITTEN) {
-			torc_pg_free(*result);
-			continue;
-		}
-		if (*result == NULL || !(*result)->forgotten || again)
+		rc = ask(pg, result, statements, deadline);
+		if (*result == NULL)
+			return rc;
+		if (rc != UNWRITTEN && !is_worth_another(*result, &again))
 			break;
-		again = true;
-		pg->stats.repeated++;
+		pg->stats.repeated += rc != UNWRITTEN;
 		torc_pg_free(*result);
 	}
-	if (rc < 0 && *result != NULL && (*result)->error == NULL) {
+	torc_pg_seek(*result, 0);
+	if (rc < 0 && (*result)->error == NULL) {
 		torc_pg_free(*result);
 		*result = NULL;
 	}
 	return rc;
+}
+
+int
+torc_pg_query(struct torc_pg *pg, const struct torc_pg_statement *statement,
+    struct torc_pg_result **result, uint64_t deadline)
+{
+	return torc_pg_batch(pg, statement, 1, result, deadline);
 }

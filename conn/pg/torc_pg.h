@@ -4,7 +4,8 @@
  * There are two ways to ask. torc_pg_query() sends a statement over a few
  * connections that all fibers of the reactor share: statements of one turn
  * travel in one send, nobody waits for another's answer before he asks, and
- * the result is collected, up to a bound. A session (torc_pg_acquire) is a
+ * the result is collected, up to a bound. torc_pg_batch() does the same for
+ * several that are one transaction. A session (torc_pg_acquire) is a
  * connection of its own: transactions, rows as a stream with back-pressure,
  * COPY, LISTEN.
  *
@@ -24,8 +25,9 @@
  *	-EMSGSIZE	a message or a result is larger than its bound
  *	-EOPNOTSUPP	it asks for a method that torc does not have, or a
  *			statement cannot be used in this way
- *	-ECONNABORTED	a statement of torc_pg_query() left a transaction
- *			open; its connection was closed, which undid it
+ *	-ECONNABORTED	a statement of torc_pg_query() or of a batch left a
+ *			transaction open; its connection was closed, which
+ *			undid it
  *
  * The connection is not encrypted.
  */
@@ -117,6 +119,8 @@ struct torc_pg_error {
 	char hint[120];
 	char constraint[64];
 	unsigned position;	/* of the statement's characters, from 1 */
+	unsigned statement;	/* of a batch, from 0: which one failed; their
+				 * count: the commit of them all did */
 };
 
 /* ---- A client ---- */
@@ -148,8 +152,9 @@ struct torc_pg_config {
 	unsigned statements;	/* kept prepared on each; 256; 1 to 65536 */
 	unsigned message_max;	/* bytes of one message, such as a row;
 				 * 16777216; 1024 to 2^30 */
-	unsigned result_max;	/* bytes of a result of torc_pg_query();
-				 * 4194304; 1024 to 2^30 */
+	unsigned result_max;	/* bytes of a result of torc_pg_query(), or of
+				 * those of a batch together; 4194304; 1024 to
+				 * 2^30 */
 	unsigned notices_max;	/* bytes of notifications that wait to be
 				 * taken; 262144; 1024 to 2^30 */
 
@@ -194,7 +199,8 @@ TORC_API const char *torc_pg_trouble(const struct torc_pg *pg);
 struct torc_pg_stats {
 	struct torc_pool_stats shared;
 	struct torc_pool_stats sessions;
-	uint64_t queries;	/* sent by torc_pg_query(), with repetitions */
+	uint64_t queries;	/* statements of torc_pg_query() and batches
+				 * that were sent, with repetitions */
 	uint64_t prepared;	/* statements */
 	uint64_t repeated;	/* prepared again, since the server forgot */
 	uint64_t cancels;	/* sent */
@@ -234,6 +240,43 @@ struct torc_pg_result;
 TORC_API int torc_pg_query(struct torc_pg *pg,
     const struct torc_pg_statement *statement, struct torc_pg_result **result,
     uint64_t deadline);
+
+/*
+ * Parks. As torc_pg_query(), for `count` statements in one go and a single
+ * Sync behind them: they are one transaction. If one fails, those behind it
+ * are not executed, and those before it are undone: -EREMOTEIO, the error has
+ * the `statement` that failed, and nothing was done. So they are fewer messages
+ * than as many queries, and fewer commits; but what may fail by itself is
+ * better asked by itself. -EINVAL: there are none.
+ *
+ *	const struct torc_pg_statement order[] = {
+ *		{ "insert into orders values ($1, $2)", of, 2, false },
+ *		{ "update stock set left = left - $1", of + 1, 1, false },
+ *	};
+ *	int rc = torc_pg_batch(pg, order, 2, &result, deadline);
+ *
+ *	if (rc == -EREMOTEIO && torc_pg_result_error(result)->statement == 1)
+ *		sell_out();
+ *	if (rc == 0) {
+ *		torc_pg_seek(result, 1);
+ *		changed = torc_pg_affected(result);
+ *	} ...
+ *
+ * There is one result, freed as one. When it is larger than its bound
+ * (-EMSGSIZE), they have all been done. A BEGIN among them needs its COMMIT
+ * there, too; a COMMIT, a CALL, or what cannot be in a transaction, such as
+ * VACUUM, may keep what was done so far when one behind it fails. If the
+ * server had forgotten a statement, they are all repeated, but not if a
+ * statement other than SELECT, INSERT, UPDATE, DELETE and MERGE was done
+ * before it.
+ */
+TORC_API int torc_pg_batch(struct torc_pg *pg,
+    const struct torc_pg_statement *statements, unsigned count,
+    struct torc_pg_result **result, uint64_t deadline);
+
+/* Of a batch: what is below tells of the statement `index`, from 0, and of its
+ * rows from the first one. At first, that is statement 0. */
+TORC_API void torc_pg_seek(struct torc_pg_result *result, unsigned index);
 
 /* NULL is allowed. */
 TORC_API void torc_pg_free(struct torc_pg_result *result);
