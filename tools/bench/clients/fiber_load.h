@@ -14,8 +14,10 @@
 struct fiber_load {
 	int (*open)(void **client);	/* 0 or a negative errno */
 	void (*close)(void *client);
-	/* Ask the question of this number: whether the answer is right. */
+	/* Ask the question of this number, or as many as `each` of them from
+	 * it on: whether all answers are right. */
 	bool (*ask)(void *client, unsigned long number);
+	unsigned each;			/* 0 is 1 */
 	unsigned fibers;
 	long count;
 	unsigned batch_us;	/* of torc_config */
@@ -28,7 +30,9 @@ static unsigned fiber_load_failed;
 static int
 ask_on(void *client)
 {
-	while (fiber_load_left-- > 0) {
+	const long each = fiber_load->each > 0 ? fiber_load->each : 1;
+
+	while ((fiber_load_left -= each) >= 0) {
 		if (!fiber_load->ask(client, (unsigned long)fiber_load_left))
 			fiber_load_failed++;
 	}

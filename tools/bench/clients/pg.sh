@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # pg.sh - the CPU time of a client for a select by key, of 100 bytes: torc with
 # 64 fibers over one connection and over four, without and with 100 us to let
-# answers gather (batch_us), and libpq's pipeline mode by 16 and by 64, with a
-# Sync for each statement (as torc has it) and one for all (of which one that
-# fails takes the others with it), in turns, against one PostgreSQL, over a
-# unix socket.
+# answers gather (batch_us); 4 fibers and one that ask for 16 at once, with a
+# Sync for them all (torc_pg_batch); and libpq's pipeline mode by 16 and by 64,
+# with a Sync for each statement (as torc_pg_query has it) and one for all (of
+# which one that fails takes the others with it), in turns, against one
+# PostgreSQL, over a unix socket.
 #
 # By environment: REPS (5), COUNT (50000) selects each, SERVER_CPU (1) for
 # PostgreSQL, CLIENT_CPU (0), BIN (build/bench).
@@ -74,7 +75,9 @@ for _ in $(seq "$REPS"); do
 	run libpq-64-syncs "$BIN/pg_libpq" "$scratch" $port 64 64 "$COUNT"
 	run torc-4-conns "$BIN/pg_torc" "$socket" 4 64 "$COUNT" 0
 	run torc-4-gather "$BIN/pg_torc" "$socket" 4 64 "$COUNT" 100
+	run torc-4x16-one "$BIN/pg_torc" "$socket" 1 4 "$COUNT" 0 16
 	run libpq-16-one "$BIN/pg_libpq" "$scratch" $port 16 1 "$COUNT"
+	run torc-1x16-one "$BIN/pg_torc" "$socket" 1 1 "$COUNT" 0 16
 	run libpq-64-one "$BIN/pg_libpq" "$scratch" $port 64 1 "$COUNT"
 done
 
@@ -88,7 +91,7 @@ same=$(median "$scratch/libpq-64-syncs" 1)
 printf '%-16s %8s %8s %15s %18s\n' client "us CPU" us "of libpq-16-one" \
     "of libpq-64-syncs"
 for name in torc-1-conn torc-4-conns torc-1-gather torc-4-gather \
-    libpq-16-syncs libpq-64-syncs libpq-16-one libpq-64-one; do
+    torc-4x16-one torc-1x16-one libpq-16-syncs libpq-64-syncs libpq-16-one libpq-64-one; do
 	awk -v name=$name -v cpu="$(median "$scratch/$name" 1)" \
 	    -v us="$(median "$scratch/$name" 2)" -v best="$best" \
 	    -v same="$same" 'BEGIN {
