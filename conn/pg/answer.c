@@ -6,24 +6,25 @@
 
 #include "conn/pg/pg.h"
 
-/* The messages that lead from one stage to the next, for prepared ones. */
+/* The messages that lead from one stage to the next, for prepared ones: those
+ * first that come with each. */
 static const struct step {
 	enum pg_stage stage;
 	uint8_t type;
 	enum pg_stage next;
 	enum pg_event event;
 } steps[] = {
+	{ PG_ROWS, PG_DATA_ROW, PG_ROWS, PG_ROW },
+	{ PG_BIND, PG_BIND_COMPLETE, PG_ROWS, PG_BOUND },
+	{ PG_ROWS, PG_COMMAND_COMPLETE, PG_COMPLETE, PG_DONE },
+	{ PG_COMPLETE, PG_READY, PG_OVER, PG_FINISHED },
 	{ PG_PARSE, PG_PARSE_COMPLETE, PG_DESCRIBE, PG_NOTHING },
 	{ PG_DESCRIBE, PG_PARAMETERS, PG_FIELDS, PG_NOTHING },
 	{ PG_FIELDS, PG_ROW_DESCRIPTION, PG_BIND, PG_NOTHING },
 	{ PG_FIELDS, PG_NO_DATA, PG_BIND, PG_NOTHING },
-	{ PG_BIND, PG_BIND_COMPLETE, PG_ROWS, PG_BOUND },
-	{ PG_ROWS, PG_DATA_ROW, PG_ROWS, PG_ROW },
-	{ PG_ROWS, PG_COMMAND_COMPLETE, PG_COMPLETE, PG_DONE },
 	{ PG_ROWS, PG_EMPTY_QUERY, PG_COMPLETE, PG_DONE },
 	{ PG_ROWS, PG_COPY_IN, PG_COPYING_IN, PG_COPY_BEGINS },
 	{ PG_ROWS, PG_COPY_OUT, PG_COPYING_OUT, PG_COPY_BEGINS },
-	{ PG_COMPLETE, PG_READY, PG_OVER, PG_FINISHED },
 	{ PG_COPYING_OUT, PG_COPY_DATA, PG_COPYING_OUT, PG_COPIED },
 	{ PG_COPYING_OUT, PG_COPY_DONE, PG_ROWS, PG_NOTHING },
 	{ PG_COPYING_IN, PG_COMMAND_COMPLETE, PG_COMPLETE, PG_DONE },

@@ -64,14 +64,6 @@ pg_statement_loose(void)
 	return statement != NULL ? pg_statement_ref(statement) : NULL;
 }
 
-void
-pg_statement_name(const struct pg_statement *statement,
-    char name[static PG_NAME_SIZE])
-{
-	snprintf(name, PG_NAME_SIZE, "torc%llu",
-	    (unsigned long long)statement->id);
-}
-
 int
 pg_statement_describe(struct pg_statement *statement,
     const struct pg_message *message)
@@ -135,9 +127,9 @@ hash_of(const struct torc_pg_statement *wanted)
 
 static bool
 matches(const struct pg_statement *statement,
-    const struct torc_pg_statement *wanted, uint64_t hash)
+    const struct torc_pg_statement *wanted)
 {
-	if (statement->hash != hash || statement->binary != wanted->binary ||
+	if (statement->binary != wanted->binary ||
 	    statement->type_count != wanted->param_count ||
 	    strcmp(statement->sql, wanted->sql) != 0)
 		return false;
@@ -181,12 +173,18 @@ bucket_of(const struct pg_cache *cache, uint64_t hash)
 struct pg_statement *
 pg_cache_find(struct pg_cache *cache, const struct torc_pg_statement *wanted)
 {
-	uint64_t hash = hash_of(wanted);
-	struct pg_statement *found = *bucket_of(cache, hash);
+	struct pg_statement *found = cache->newest;
+	uint64_t hash;
 
-	while (found != NULL && !matches(found, wanted, hash))
+	/* What was just asked is asked again. */
+	if (found != NULL && matches(found, wanted))
+		return found;
+	hash = hash_of(wanted);
+	found = *bucket_of(cache, hash);
+	while (found != NULL &&
+	    (found->hash != hash || !matches(found, wanted)))
 		found = found->chain;
-	if (found != NULL && found != cache->newest) {
+	if (found != NULL) {
 		unlink_age(cache, found);
 		make_newest(cache, found);
 	}
@@ -246,7 +244,8 @@ pg_cache_add(struct pg_cache *cache, const struct torc_pg_statement *wanted)
 		return NULL;
 	if (cache->count == cache->most)
 		pg_cache_drop(cache, cache->oldest, true);
-	made->id = ++cache->last_id;
+	snprintf(made->name, sizeof(made->name), "torc%llu",
+	    (unsigned long long)++cache->last_id);
 	made->chain = *bucket_of(cache, made->hash);
 	*bucket_of(cache, made->hash) = made;
 	make_newest(cache, made);
@@ -258,13 +257,9 @@ void
 pg_cache_put_closing(const struct pg_statement *first,
     struct pg_writer *writer)
 {
-	char name[PG_NAME_SIZE];
-
 	for (const struct pg_statement *gone = first; gone != NULL;
-	    gone = gone->chain) {
-		pg_statement_name(gone, name);
-		pg_put_close(writer, name);
-	}
+	    gone = gone->chain)
+		pg_put_close(writer, gone->name);
 }
 
 void
@@ -317,9 +312,8 @@ void
 pg_answer_ask(const struct pg_answer *answer,
     const struct torc_pg_statement *wanted, struct pg_writer *writer)
 {
-	char name[PG_NAME_SIZE];
+	const char *name = answer->statement->name;
 
-	pg_statement_name(answer->statement, name);
 	if (answer->stage == PG_PARSE) {
 		pg_put_parse(writer, name, wanted->sql, wanted->params,
 		    wanted->param_count);

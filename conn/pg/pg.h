@@ -19,6 +19,8 @@
 
 /* ---- Statements (cache.c) ---- */
 
+#define PG_NAME_SIZE 24u
+
 /* Prepared on one connection; whose result refers to its columns, holds it. */
 struct pg_statement {
 	struct pg_statement *chain;	/* of its bucket */
@@ -26,7 +28,7 @@ struct pg_statement {
 	struct pg_statement *older;
 	unsigned refs;
 	uint64_t hash;
-	uint64_t id;		/* of its name; used once */
+	char name[PG_NAME_SIZE];	/* used once */
 	char *sql;
 	uint32_t *types;
 	unsigned type_count;
@@ -44,10 +46,8 @@ struct pg_cache {
 	struct pg_statement *newest;
 	struct pg_statement *oldest;
 	struct pg_statement *closing;	/* not in it any more; by `chain` */
-	uint64_t last_id;
+	uint64_t last_id;	/* of a name */
 };
-
-#define PG_NAME_SIZE 24u
 
 int pg_cache_init(struct pg_cache *cache, unsigned most);
 void pg_cache_fini(struct pg_cache *cache);
@@ -68,8 +68,6 @@ void pg_cache_closed(struct pg_cache *cache, const struct pg_statement *first);
 
 struct pg_statement *pg_statement_ref(struct pg_statement *statement);
 void pg_statement_unref(struct pg_statement *statement);
-void pg_statement_name(const struct pg_statement *statement,
-    char name[static PG_NAME_SIZE]);
 /* Take the columns of a RowDescription. 0, -EPROTO or -ENOMEM. */
 int pg_statement_describe(struct pg_statement *statement,
     const struct pg_message *message);

@@ -12,7 +12,7 @@
 
 #define CARRY_KEEP 16384u	/* more is not kept for the next message */
 #define SETTINGS_MAX 64u
-#define STACK_SIZE 1024u	/* what is written needs no heap up to this */
+#define STACK_SIZE 2048u	/* what is written needs no heap up to this */
 
 /* ---- Messages that came in pieces ---- */
 

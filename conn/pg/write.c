@@ -68,10 +68,11 @@ put_string(struct pg_writer *writer, const char *text)
 static void
 begin(struct pg_writer *writer, char type)
 {
-	if (type != 0)
-		put_u8(writer, (unsigned char)type);
-	writer->start = writer->used;
-	put_u32(writer, 0);
+	const uint8_t header[PG_HEADER] = { (uint8_t)type };
+	const size_t skip = type == 0;
+
+	writer->start = writer->used + 1 - skip;
+	pg_put(writer, header + skip, sizeof(header) - skip);
 }
 
 static void
@@ -224,10 +225,10 @@ pg_put_describe(struct pg_writer *writer, const char *name)
 void
 pg_put_execute(struct pg_writer *writer)
 {
-	begin(writer, 'E');
-	put_string(writer, "");
-	put_u32(writer, 0);		/* all rows */
-	end(writer);
+	/* The portal that has no name, and all rows. */
+	static const uint8_t message[] = { 'E', 0, 0, 0, 9, 0, 0, 0, 0, 0 };
+
+	pg_put(writer, message, sizeof(message));
 }
 
 void
@@ -242,8 +243,9 @@ pg_put_close(struct pg_writer *writer, const char *name)
 void
 pg_put_sync(struct pg_writer *writer)
 {
-	begin(writer, 'S');
-	end(writer);
+	static const uint8_t message[] = { 'S', 0, 0, 0, 4 };
+
+	pg_put(writer, message, sizeof(message));
 }
 
 /* ---- COPY ---- */
