@@ -19,6 +19,7 @@
 #define TEXT_MAX 64u
 #define PARAMS 5u
 #define KEYS 4096u
+#define NAMES 1024u	/* of statements: as many are told apart */
 #define PROCESSES 256u	/* that are known */
 
 /* What one statement asks for. */
@@ -55,6 +56,7 @@ struct backend {
 	bool stray;		/* and that is nobody's */
 	bool failed;		/* what comes up to a Sync is skipped */
 	struct prepared prepared[PREPARED];
+	bool skipped[NAMES];	/* were to be prepared */
 	struct asked bound;
 	struct pg_message message;	/* that came last */
 	uint8_t data[PADDING_MAX + 256];
@@ -755,6 +757,27 @@ find_prepared(struct backend *backend, const char *name)
 	return NULL;
 }
 
+/* Whether a statement of this name was to be prepared, and skipped. */
+static bool *
+skipped(struct backend *backend, const char *name)
+{
+	unsigned number;
+
+	if (sscanf(name, "torc%u", &number) != 1)
+		broken("a statement is called %s", name);
+	return &backend->skipped[number % NAMES];
+}
+
+/* A batch has failed before this. */
+static void
+skip(struct backend *backend)
+{
+	struct pg_cursor cursor = pg_open(&backend->message);
+
+	if (backend->message.type == 'P')
+		*skipped(backend, pg_take_string(&cursor)) = true;
+}
+
 static int
 parse(struct backend *backend)
 {
@@ -847,9 +870,11 @@ bind_prepared(struct backend *backend)
 {
 	struct pg_cursor cursor = pg_open(&backend->message);
 	const char *portal = pg_take_string(&cursor);
-	struct prepared *prepared = find_prepared(backend,
-	    pg_take_string(&cursor));
+	const char *name = pg_take_string(&cursor);
+	struct prepared *prepared = find_prepared(backend, name);
 
+	if (prepared == NULL && *skipped(backend, name))
+		return refuse(backend, "26000", "it was never prepared");
 	if (prepared == NULL || portal[0] != '\0')
 		broken("a statement is bound that is not prepared");
 	memset(&backend->bound, 0, sizeof(backend->bound));
@@ -880,10 +905,12 @@ close_prepared(struct backend *backend)
 {
 	struct pg_cursor cursor = pg_open(&backend->message);
 	const uint8_t kind = pg_take_u8(&cursor);
-	struct prepared *prepared = find_prepared(backend,
-	    pg_take_string(&cursor));
+	const char *name = pg_take_string(&cursor);
+	struct prepared *prepared = find_prepared(backend, name);
 
 	expect_end(&cursor);
+	if (prepared == NULL && *skipped(backend, name))
+		return tell_type(backend, PG_CLOSE_COMPLETE);
 	if (kind != 'S' || prepared == NULL)
 		broken("a statement is closed that is not prepared");
 	memset(prepared, 0, sizeof(*prepared));
@@ -900,8 +927,10 @@ carry_out(struct backend *backend)
 	if (type == 'S')
 		return tell_ready(backend);
 	/* Of a COPY that has failed, or a statement. */
-	if (backend->failed || type == 'd' || type == 'c' || type == 'f')
+	if (backend->failed || type == 'd' || type == 'c' || type == 'f') {
+		skip(backend);
 		return 0;
+	}
 	backend->process->busy = true;
 	switch (type) {
 	case 'Q':

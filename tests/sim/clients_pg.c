@@ -13,6 +13,7 @@
 
 #define VARIANTS 5u		/* of a statement: more than are kept */
 #define STATEMENTS 3u
+#define BATCH_MOST 6u
 #define GIVEN_UP 1		/* with the deadline of a part of it */
 
 /* ---- Randomness, for nonces ---- */
@@ -223,6 +224,80 @@ ask_to_fail(struct torc_pg *pg, uint64_t deadline)
 	if (rc == -EREMOTEIO && strcmp(torc_pg_result_error(result)->state,
 	    "P0001") == 0)
 		rc = 0;
+	torc_pg_free(result);
+	return rc;
+}
+
+/* Statements of one transaction, one of which may be to fail. */
+struct batch {
+	uint32_t count;
+	uint32_t failing;	/* `count`: none of them */
+	struct question questions[BATCH_MOST];
+	struct phrase phrases[BATCH_MOST];
+	struct torc_pg_statement statements[BATCH_MOST];
+};
+
+static void
+make_batch(struct batch *batch)
+{
+	batch->count = 1 + peer_draw(BATCH_MOST);
+	batch->failing = peer_draw(3) == 0 ? peer_draw(batch->count) :
+	    batch->count;
+	for (uint32_t i = 0; i < batch->count; i++) {
+		struct phrase *phrase = &batch->phrases[i];
+
+		batch->questions[i] = new_question(0);
+		if (i == batch->failing)
+			phrase_word(phrase, "fail", batch->questions[i].key);
+		else
+			phrase_get(phrase, &batch->questions[i]);
+		batch->statements[i] = phrase->statement;
+	}
+}
+
+/* A server that forgets one statement after the other may end it, too. */
+static int
+compare_batch_failure(struct torc_pg_result *result, struct batch *batch,
+    int rc)
+{
+	const struct torc_pg_error *error = torc_pg_result_error(result);
+	struct torc_pg_row row;
+
+	if (error->statement < batch->count) {
+		compare_failure(error, batch->questions[error->statement].key);
+		torc_pg_seek(result, error->statement);
+	}
+	if (torc_pg_next_row(result, &row))
+		broken("a batch that failed has a row");
+	if (rc != -EREMOTEIO || strcmp(error->state, "26000") == 0)
+		return rc == -EREMOTEIO ? 0 : rc;
+	if (strcmp(error->state, "P0001") != 0)
+		return rc;
+	if (error->statement != batch->failing)
+		broken("statement %u of a batch fails, and not %u",
+		    error->statement, batch->failing);
+	return 0;
+}
+
+static int
+ask_batch(struct torc_pg *pg, uint64_t deadline)
+{
+	struct torc_pg_result *result;
+	struct batch batch;
+	int rc;
+
+	make_batch(&batch);
+	rc = torc_pg_batch(pg, batch.statements, batch.count, &result,
+	    deadline);
+	check_time(deadline, "a batch");
+	if (rc == 0 && batch.failing < batch.count)
+		broken("a batch with a failure does not fail");
+	for (uint32_t i = 0; rc == 0 && i < batch.count; i++) {
+		torc_pg_seek(result, i);
+		compare_result(result, &batch.questions[i]);
+	}
+	if (rc < 0 && result != NULL)
+		rc = compare_batch_failure(result, &batch, rc);
 	torc_pg_free(result);
 	return rc;
 }
@@ -524,8 +599,10 @@ ask_pg(struct client *client, uint64_t deadline)
 	struct torc_pg_stats stats;
 	int rc;
 
-	if (way < 6)
+	if (way < 4)
 		rc = ask_shared(client->of, new_question(0), deadline);
+	else if (way < 6)
+		rc = ask_batch(client->of, deadline);
 	else if (way == 6)
 		rc = ask_to_fail(client->of, deadline);
 	else if (way == 7 && client->plan->unruly)
@@ -544,6 +621,8 @@ ask_much(struct client *client, uint64_t deadline)
 {
 	struct question question = new_question(0);
 
+	if (peer_draw(4) == 0)
+		return ask_batch(client->of, deadline);
 	if (peer_draw(2) == 0)
 		question.padding = PADDING_MAX;
 	return ask_shared(client->of, question, deadline);
