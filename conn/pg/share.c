@@ -599,11 +599,13 @@ torc_pg_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
 		if (*result == NULL)
 			return -ENOMEM;
 		rc = ask(pg, result, statements, deadline);
-		if (*result == NULL)
-			return rc;
-		if (rc != UNWRITTEN && !is_worth_another(*result, &again))
-			break;
-		pg->stats.repeated += rc != UNWRITTEN;
+		if (rc != UNWRITTEN) {
+			if (*result == NULL)
+				return rc;
+			if (!is_worth_another(*result, &again))
+				break;
+			pg->stats.repeated++;
+		}
 		torc_pg_free(*result);
 	}
 	torc_pg_seek(*result, 0);
