@@ -394,6 +394,9 @@ open_more(struct torc_pool *pool)
 	const unsigned *counts = pool->counts;
 	int rc = 0;
 
+	/* Who waited on a reactor that lost its ring does not run any more. */
+	if (pool->reactor->phase == TORC_PHASE_ENDED)
+		return;
 	while (rc == 0 && counts[OPENING] < pool->waiting && may_open(pool)) {
 		rc = open_one(pool);
 		if (rc < 0)
