@@ -12,6 +12,7 @@ from stage import NOBODY, Ringstat, Stage, differences
 STATIC = "build-static/bin/ringstat"
 MOST_BYTES = 200 * 1024
 RINGS = 50
+LOOKS = 50
 
 
 def is_small(program):
@@ -90,6 +91,18 @@ def starts(stage, program):
     return differences(len(lines), RINGS)
 
 
+def sees_the_same(stage, program, truth):
+    """Another ringstat shares a ring while it reads it: look again, then."""
+    dynamic = stage.copy("bin/ringstat")
+    for _ in range(LOOKS):
+        wrong = differences(Ringstat(program).rings("-e")[truth["ino"]],
+                            Ringstat(dynamic).rings("-e")[truth["ino"]])
+        if not wrong:
+            break
+        time.sleep(0.1)
+    return wrong
+
+
 def main():
     """With a ring of root's and one of nobody's."""
     if os.getuid() != 0:
@@ -110,9 +123,8 @@ def main():
         stage.claim("without /proc it says so",
                     lambda: says_without_proc(stage, program))
         stage.claim("it shows fifty rings", lambda: starts(stage, program))
-        stage.claim("it sees what the dynamic one does", lambda: differences(
-            Ringstat(program).rings("-e")[mine["ino"]],
-            Ringstat(stage.copy("bin/ringstat")).rings("-e")[mine["ino"]]))
+        stage.claim("it sees what the dynamic one does",
+                    lambda: sees_the_same(stage, program, mine))
         return stage.failed > 0
 
 
