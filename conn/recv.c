@@ -618,18 +618,22 @@ await_news(struct torc_conn *conn, struct torc_slice *in, uint64_t deadline)
 	/* Those that were dialled serve requests that are to be finished. */
 	bool draining = reactor->phase == TORC_PHASE_DRAINING &&
 	    conn->handler != NULL;
+	bool hurried = draining && !conn->met &&
+	    deadline > reactor->now + TORC_FIRST_REQUEST_NS;
 	int rc;
 
 	if (draining && conn->view_size == 0 && conn->met)
 		return -ESHUTDOWN;
-	if (draining && !conn->met &&
-	    deadline > reactor->now + TORC_FIRST_REQUEST_NS)
+	if (hurried)
 		deadline = reactor->now + TORC_FIRST_REQUEST_NS;
 	if (conn->view_size >= reactor->config.held_max)
 		return -ENOBUFS;
 	/* Who waits for the rest of a message does not keep a buffer. */
 	rc = torc_recv_keep(conn);
-	return rc < 0 ? rc : torc_recv_park(conn, in, deadline);
+	if (rc == 0)
+		rc = torc_recv_park(conn, in, deadline);
+	/* It was not the caller's deadline. */
+	return hurried && rc == -ETIMEDOUT ? -ESHUTDOWN : rc;
 }
 
 /*

@@ -1058,11 +1058,45 @@ a_handler_that_returns_ends_the_receive_that_stepped_aside(void **state)
 	}
 }
 
+static atomic_int late_result;
+
+/* Its first request is asked for when the drain has begun already. */
+static int
+read_late(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	while (torc_reactor_self()->phase != TORC_PHASE_DRAINING)
+		torc_sleep(torc_after_ms(5));
+	atomic_store(&late_result, torc_conn_recv(conn, &in, TORC_NEVER));
+	return TORC_CLOSE;
+}
+
+/* -ETIMEDOUT is the deadline of who asks, and one may go on after it. */
+static void
+a_first_request_that_a_drain_awaits_in_vain_is_told_of_the_drain(void **state)
+{
+	const struct torc_config config = { .linger_ms = 20 };
+	struct server server;
+	int fd;
+
+	(void)state;
+	server_start(&server, &config, read_late, NULL);
+	fd = client_open(server.port);
+	assert_true(server_await_connections(&server, 1));
+	assert_int_equal(server_drain(&server, 30000), 0);
+	assert_int_equal(atomic_load(&late_result), -ESHUTDOWN);
+	close(fd);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_exit_of_a_handler_sends_fin),
+		cmocka_unit_test(
+		    a_first_request_that_a_drain_awaits_in_vain_is_told_of_the_drain),
 		cmocka_unit_test(a_slow_reader_gets_everything_and_then_fin),
 		cmocka_unit_test(what_is_staged_at_the_exit_is_sent),
 		cmocka_unit_test(
