@@ -57,7 +57,9 @@ struct torc_slice {
  * NULL) says in words what failed, for which value, and what would fix it.
  * If io_uring was refused, to whichever reactor, the text begins with
  * "io_uring_" and goes on as that of torc_available(): programs exit with 78.
- * Blocks SIGTERM and SIGINT in the process while it runs, ignores SIGPIPE.
+ * While it runs, SIGTERM and SIGINT are blocked in this thread and in those
+ * that it starts; other threads of the program must have them blocked, too.
+ * SIGPIPE is ignored from then on.
  */
 TORC_API int torc_serve(const struct torc_config *config,
     void (*ready)(void *arg), char *text, size_t text_size);
@@ -66,10 +68,12 @@ TORC_API int torc_serve(const struct torc_config *config,
  * Listen on a reactor: "127.0.0.1:8080", "[::1]:8080", "[::]:8080" (with
  * IPv4), "0.0.0.0:8080", "unix:PATH". Port 0 takes a free one. Each reactor
  * that listens on a TCP address has a socket of its own (SO_REUSEPORT) and
- * the kernel spreads connections over them. The index of the listener, or a
- * negative errno: -EINVAL for what is no address, that of bind(2),
- * -ESHUTDOWN if the reactor drains. The reactor's thread, or any before it
- * runs.
+ * the kernel spreads connections over them. A socket file at PATH on which
+ * nobody listens any more is replaced; ours goes with the listener. The index
+ * of the listener, or a negative errno: -EINVAL for what is no address, that
+ * of bind(2), -ENOSPC if there are 1024 listeners, -ESHUTDOWN if the reactor
+ * drains, or why there is no memory for connections. The reactor's thread, or
+ * any before it runs.
  */
 TORC_API int torc_listen(struct torc_reactor *reactor, const char *address,
     torc_handler *handler, void *arg);
@@ -92,11 +96,12 @@ TORC_API unsigned torc_listen_port(const struct torc_reactor *reactor,
  * seen (`*in` has what was not consumed), or a negative errno: -ETIMEDOUT,
  * -ECANCELED, -ENOBUFS if `held_max` bytes are in view and none was consumed,
  * -ESHUTDOWN if the reactor drains and nothing was received that is not
- * consumed, -ENOMEM if bytes were lost in either direction for want of memory,
- * or why the connection ended: -ECONNRESET ... (also if that was found out in
- * the middle of a send of another fiber), -ECONNABORTED if the kernel has given
- * the peer up (keepalive, TCP_USER_TIMEOUT). -ETIMEDOUT is always the
- * deadline: one can go on after it.
+ * consumed (who has sent nothing at all has a second for it; a connection that
+ * was dialled is not told of a drain), -ENOMEM if bytes were lost in either
+ * direction for want of memory, or why the connection ended: -ECONNRESET ...
+ * (also if that was found out in the middle of a send of another fiber),
+ * -ECONNABORTED if the kernel has given the peer up (keepalive,
+ * TCP_USER_TIMEOUT). -ETIMEDOUT is always the deadline: one can go on after it.
  *
  * torc does not know where a message ends. A drain ends the wait for the rest
  * of one, too, such as a body of which all that came was consumed; but while
@@ -117,8 +122,9 @@ TORC_API void torc_conn_consume(struct torc_conn *conn, size_t size);
  * Large data is not copied but sent, behind what is staged, before the call
  * returns. 0 or a negative errno: -EPIPE after torc_conn_shutdown(), the error
  * that ended the connection (as torc_conn_recv() says; -EPIPE if that was told
- * before), -ETIMEDOUT: the peer does not read; a part may have been sent, and
- * the connection cannot be written to any more.
+ * before), -ETIMEDOUT: the peer does not read, or -ECANCELED: a part may have
+ * been sent, and the connection cannot be written to any more. While a write,
+ * flush or shutdown waits, no other fiber may write: that stops the process.
  */
 TORC_API int torc_conn_write(struct torc_conn *conn, const void *data,
     size_t size, uint64_t deadline);
@@ -137,10 +143,17 @@ TORC_API int torc_conn_write_static(struct torc_conn *conn, const void *data,
  */
 TORC_API void torc_conn_push(struct torc_conn *conn);
 
-/* Parks. Wait until all that was written is in the kernel's hands. */
+/*
+ * Parks. Wait until all that was written is in the kernel's hands. 0, or as
+ * torc_conn_write(), but that after -ETIMEDOUT and -ECANCELED it is still on
+ * its way, and the connection as good as before.
+ */
 TORC_API int torc_conn_flush(struct torc_conn *conn, uint64_t deadline);
 
-/* Parks. Flush, then FIN: no more writes; reading goes on. */
+/*
+ * Parks. Flush, then FIN: no more writes; reading goes on. 0, also if that was
+ * done before, or an error as of torc_conn_flush() or of shutdown(2).
+ */
 TORC_API int torc_conn_shutdown(struct torc_conn *conn, uint64_t deadline);
 
 /*

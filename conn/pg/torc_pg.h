@@ -131,7 +131,8 @@ struct torc_pg_error {
  */
 struct torc_pg_config {
 	/* "127.0.0.1:5432", "[::1]:5432", "name:5432" or
-	 * "unix:/var/run/postgresql/.s.PGSQL.5432". */
+	 * "unix:/var/run/postgresql/.s.PGSQL.5432". There is no default for
+	 * this and `user`. */
 	const char *address;
 	const char *user;
 	const char *database;	/* NULL: named as the user */
@@ -145,7 +146,8 @@ struct torc_pg_config {
 	unsigned iterations_max;	/* of SCRAM; 1000000; 4096 to 2^24 */
 
 	unsigned shared;	/* connections of torc_pg_query(); 2; 1 to
-				 * 256 */
+				 * 256; as many more may be open for a while
+				 * that have statements out of time */
 	unsigned sessions;	/* 8; 1 to 4096 */
 	unsigned waiters;	/* fibers that wait for a connection; 1024;
 				 * 1 to 1048576 */

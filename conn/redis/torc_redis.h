@@ -14,12 +14,16 @@
  *	-ENOBUFS	`requests` commands wait for replies already
  *	-EOPNOTSUPP	the command needs a session (or is for subscribers)
  *	-EMSGSIZE	(also) an argument has more than 512 MiB
+ *	-EINVAL		a command has no name, or more than 1048576 arguments;
+ *			a batch has no command
+ *	-E2BIG		(also) torc_redis_do() has more than 64 words: nothing
+ *			was sent, and the connection goes on
  *	-EXDEV		the keys are in different slots of the cluster
  *	-ECONNRESET ...	the connection was lost. If the command had been sent,
  *			it may or may not have been done; it is sent again only
  *			if not a byte of it had been.
  *
- * torc_redis_why() has words for the last of them.
+ * torc_redis_why() has words for the last of them that has any.
  *
  * A call whose deadline passes retires its connection: no new commands are
  * sent over it, and those that were before still get their replies. The reply
@@ -50,7 +54,7 @@ struct torc_redis_config {
 	const char *user;	/* "default" */
 	const char *password;	/* NULL: do not authenticate */
 	const char *name;	/* of our connections, for CLIENT LIST; none */
-	unsigned database;	/* SELECT; 0; not in a cluster */
+	unsigned database;	/* SELECT; 0; to 1048576; not in a cluster */
 	unsigned protocol;	/* 2, 3, or 0: 3 if the server speaks it */
 	unsigned lines;		/* connections that fibers share, per server;
 				 * 1; to 64 */
@@ -58,7 +62,8 @@ struct torc_redis_config {
 				 * 1048576 */
 	unsigned sessions;	/* connections that are rented, per server; 8;
 				 * to 4096 */
-	unsigned open_ms;	/* to connect and be let in; 5000 */
+	unsigned open_ms;	/* to connect and be let in; 5000; 1 to
+				 * TORC_NO_LIMIT */
 	unsigned retry_min_ms;	/* pauses between attempts: see torc_pool; 50 */
 	unsigned retry_max_ms;	/* 500 */
 	unsigned redirects;	/* of a command in a cluster; 8; to 100 */
@@ -68,15 +73,17 @@ struct torc_redis_config {
 /*
  * A client for the reactor of this thread; on a fiber, such as that of the
  * `start` of torc_serve. Nothing is opened before it is asked. `config` is
- * copied. The first of a reactor is what torc_redis_of() returns. 0; -EINVAL,
- * and `text` (may be NULL) says why; -ENOMEM; -ENOBUFS (see torc_pool_create).
+ * copied, and may be NULL. The first of a reactor is what torc_redis_of()
+ * returns. 0; -EINVAL, and `text` (may be NULL) says why; -ENOMEM; -ENOBUFS
+ * (see torc_pool_create).
  */
 int torc_redis_open(struct torc_redis **redis,
     const struct torc_redis_config *config, char *text, size_t text_size);
 
 /*
  * Parks, while the reactor lives. Nobody uses it any more: see
- * torc_pool_destroy() for when, such as in the `stop` of torc_serve.
+ * torc_pool_destroy() for when, such as in the `stop` of torc_serve. NULL is
+ * none.
  */
 void torc_redis_close(struct torc_redis *redis);
 
