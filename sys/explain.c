@@ -27,6 +27,13 @@
 #define SYSCTL "/proc/sys/kernel/"
 #define MAX_GROUPS 256		/* 1 KiB of stack */
 
+enum clue {
+	ALWAYS,			/* no clue is needed */
+	NOT_MEMBER, BY_SYSCTL, SYSCTL_HIDDEN, DOCKER_DESKTOP, FILTER,
+	UNIT_FILTER, GVISOR, BEFORE_5_1, BEFORE_6_1, NOT_BUILT, NOT_PASSED_ON,
+	BY_MEMLOCK, CLUES,
+};
+
 struct facts {
 	int error;		/* positive */
 	int probe;		/* what io_uring_enter(2) makes of fd -1 */
@@ -40,13 +47,7 @@ struct facts {
 	uint64_t nofile;
 	long release;		/* major * 1000 + minor */
 	struct utsname system;
-};
-
-enum clue {
-	ALWAYS,			/* no clue is needed */
-	NOT_MEMBER, BY_SYSCTL, SYSCTL_HIDDEN, DOCKER_DESKTOP, FILTER,
-	UNIT_FILTER, GVISOR, BEFORE_5_1, BEFORE_6_1, NOT_BUILT, NOT_PASSED_ON,
-	BY_MEMLOCK,
+	bool holds[CLUES];	/* what follows from all that */
 };
 
 /* The first row that holds is the cause; what is certain comes first. */
@@ -186,44 +187,34 @@ is_filtered(const struct facts *facts)
 	    facts->error == EOPNOTSUPP);
 }
 
-static bool
-holds(const struct facts *facts, enum clue clue)
+static void
+weigh(struct facts *facts)
 {
+	const char *release = facts->system.release;
 	/* Every kernel since 6.6 that has io_uring has the sysctl. */
 	const bool no_sysctl = facts->disabled < 0 && facts->release >= 6006;
+	const bool no_proc = access(SYSCTL "osrelease", F_OK) != 0;
 	const bool outside = facts->disabled == 1 && !facts->exempt;
+	const bool filtered = is_filtered(facts);
+	bool *holds = facts->holds;
 
-	switch (clue) {
-	case ALWAYS:
-		return true;
-	case NOT_MEMBER:
-		return outside && facts->group >= 0;
-	case BY_SYSCTL:
-		return outside || facts->disabled == 2;
-	case SYSCTL_HIDDEN:
-		return no_sysctl && access(SYSCTL "osrelease", F_OK) != 0;
-	case NOT_BUILT:
-		return no_sysctl && access(SYSCTL "osrelease", F_OK) == 0;
-	case DOCKER_DESKTOP:
-		return strstr(facts->system.release, "linuxkit") != NULL;
-	case FILTER:
-		return is_filtered(facts);
-	case UNIT_FILTER:
-		return is_filtered(facts) && getenv("INVOCATION_ID") != NULL;
-	case GVISOR:	/* by its release, before 2025 by its date */
-		return strstr(facts->system.release, "gvisor") != NULL ||
-		    strstr(facts->system.version, "15:06:54 PST 2016") != NULL;
-	case BEFORE_5_1:
-		return facts->release < 5001;
-	case BEFORE_6_1:
-		return facts->release < 6001;
-	case NOT_PASSED_ON:
-		return facts->disabled >= 0 || facts->probe == -EBADF;
-	case BY_MEMLOCK:	/* which is asked since 6.14, or a backport */
-		return !facts->unlimited && facts->memlock != UINT64_MAX &&
-		    (facts->memory > facts->memlock || facts->release >= 6014);
-	}
-	return false;
+	holds[ALWAYS] = true;
+	holds[NOT_MEMBER] = outside && facts->group >= 0;
+	holds[BY_SYSCTL] = outside || facts->disabled == 2;
+	holds[SYSCTL_HIDDEN] = no_sysctl && no_proc;
+	holds[NOT_BUILT] = no_sysctl && !no_proc;
+	holds[DOCKER_DESKTOP] = strstr(release, "linuxkit") != NULL;
+	holds[FILTER] = filtered;
+	holds[UNIT_FILTER] = filtered && getenv("INVOCATION_ID") != NULL;
+	/* By its release, before 2025 by its date. */
+	holds[GVISOR] = strstr(release, "gvisor") != NULL ||
+	    strstr(facts->system.version, "15:06:54 PST 2016") != NULL;
+	holds[BEFORE_5_1] = facts->release < 5001;
+	holds[BEFORE_6_1] = facts->release < 6001;
+	holds[NOT_PASSED_ON] = facts->disabled >= 0 || facts->probe == -EBADF;
+	/* The limit is asked since 6.14, or a backport. */
+	holds[BY_MEMLOCK] = !facts->unlimited && facts->memlock != UINT64_MAX &&
+	    (facts->memory > facts->memlock || facts->release >= 6014);
 }
 
 struct text {
@@ -252,22 +243,16 @@ add(struct text *text, const char *format, ...)
 static void
 add_name(struct text *text, const char *call, int error)
 {
-	static const struct {
-		int error;
-		const char *name;
-	} names[] = {
-		{ EPERM, "EPERM" }, { EACCES, "EACCES" }, { ENOSYS, "ENOSYS" },
-		{ EOPNOTSUPP, "EOPNOTSUPP" }, { ENOMEM, "ENOMEM" },
-		{ EMFILE, "EMFILE" }, { ENFILE, "ENFILE" },
-		{ EINVAL, "EINVAL" }, { EFAULT, "EFAULT" },
-		{ EAGAIN, "EAGAIN" }, { EBUSY, "EBUSY" }, { EINTR, "EINTR" },
+	static const char *const names[] = {
+		[EPERM] = "EPERM", [EACCES] = "EACCES", [ENOSYS] = "ENOSYS",
+		[EOPNOTSUPP] = "EOPNOTSUPP", [ENOMEM] = "ENOMEM",
+		[EMFILE] = "EMFILE", [ENFILE] = "ENFILE", [EINVAL] = "EINVAL",
+		[EFAULT] = "EFAULT", [EAGAIN] = "EAGAIN", [EBUSY] = "EBUSY",
+		[EINTR] = "EINTR",
 	};
-	size_t i = 0;
 
-	while (i < sizeof(names) / sizeof(names[0]) && names[i].error != error)
-		i++;
-	if (i < sizeof(names) / sizeof(names[0]))
-		add(text, "%s: %s: ", call, names[i].name);
+	if ((size_t)error < sizeof(names) / sizeof(names[0]) && names[error])
+		add(text, "%s: %s: ", call, names[error]);
 	else
 		add(text, "%s: errno %d: ", call, error);
 }
@@ -296,7 +281,7 @@ add_memory(struct text *text, const struct facts *facts)
 
 	if (need > 0)
 		add(text, ", needs %llu KiB", need);
-	if (!holds(facts, BY_MEMLOCK))
+	if (!facts->holds[BY_MEMLOCK])
 		add(text, ", RLIMIT_MEMLOCK does not matter here");
 	else if (need == 0 || need > limit)
 		add(text, ", RLIMIT_MEMLOCK %llu KiB", limit);
@@ -314,8 +299,9 @@ torc_explain_call(char *text, size_t size, const char *call, int error,
 	struct facts facts;
 
 	read_facts(&facts, error, memory);
+	weigh(&facts);
 	while ((cause->error != 0 && cause->error != facts.error) ||
-	    !holds(&facts, cause->clue))
+	    !facts.holds[cause->clue])
 		cause++;
 	add_name(&rest, call, facts.error);
 	add(&rest, "%s (Linux %s", cause->text, facts.system.release);
