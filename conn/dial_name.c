@@ -9,7 +9,6 @@
 #include "conn/net.h"
 #include "conn/offload.h"
 #include "reactor/fiber.h"
-#include "sys/resolve.h"
 #include "sys/sys.h"
 
 #define ADDRESSES 16u		/* of a name; more are not tried */

@@ -1,12 +1,12 @@
 /*
  * resolve.c - getaddrinfo(3), and its errors turned into errnos.
  */
-#include "sys/resolve.h"
-
 #include <errno.h>
 #include <netdb.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include "sys/sys.h"
 
 static int
 error_of(int code)

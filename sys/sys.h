@@ -16,6 +16,7 @@
 
 struct io_uring_params;
 struct sockaddr;
+struct sockaddr_storage;
 
 /* io_uring_setup(2): a descriptor. */
 int torc_sys_setup(uint32_t entries, struct io_uring_params *params);
@@ -89,6 +90,15 @@ int torc_sys_setsockopt(int fd, int level, int name, const void *value,
     uint32_t size);
 int torc_sys_getsockname(int fd, struct sockaddr *address, uint32_t *size);
 int torc_sys_getpeername(int fd, struct sockaddr *address, uint32_t *size);
+
+/*
+ * getaddrinfo(3): the addresses of `host`, IPv4 and IPv6, the best first,
+ * without a port: how many there are, at most `most`. Or -ENOENT: there is no
+ * such name; -EAGAIN: that cannot be found out now; -EIO: never; -ENOMEM, or
+ * what else the system says. Blocks for as long as the resolver does.
+ */
+int torc_sys_resolve(const char *host, struct sockaddr_storage *addresses,
+    unsigned most);
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t torc_sys_now(void);

@@ -17,7 +17,6 @@
 
 #include "conn/client.h"
 #include "conn/net.h"
-#include "sys/resolve.h"
 #include "sys/sys.h"
 #include "tests/harness.h"
 

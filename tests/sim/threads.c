@@ -10,7 +10,6 @@
 #include "conn/client.h"
 #include "conn/offload.h"
 #include "reactor/fiber.h"
-#include "sys/resolve.h"
 #include "tests/sim/sim.h"
 
 #define JOBS 64
