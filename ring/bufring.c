@@ -45,6 +45,9 @@ torc_bufring_init(struct torc_bufring *bufring, struct torc_ring *ring,
     uint16_t bgid, uint32_t capacity, uint32_t start, uint32_t size,
     bool incremental)
 {
+	const size_t ring_size =
+	    torc_pages_whole(capacity * sizeof(*bufring->kbufs));
+	const size_t stride = size + COLOUR;
 	unsigned pauses = 0;
 	void *region;
 	int rc;
@@ -57,37 +60,31 @@ torc_bufring_init(struct torc_bufring *bufring, struct torc_ring *ring,
 		.capacity = capacity,
 		.mask = capacity - 1,
 		.size = size,
-		.stride = size + COLOUR,
+		.mapped = ring_size + capacity * stride,
 	};
 	bufring->bufs = torc_sys_alloc(capacity * sizeof(*bufring->bufs));
 	if (bufring->bufs == NULL)
 		return -ENOMEM;
-	rc = torc_pages_reserve(&region, capacity * sizeof(*bufring->kbufs));
+	rc = torc_pages_reserve(&region, bufring->mapped);
 	if (rc < 0)
 		goto free_bufs;
 	bufring->kbufs = region;
 	bufring->ktail = &bufring->kbufs[0].resv;
-	rc = torc_pages_reserve(&region, capacity * bufring->stride);
-	if (rc < 0)
-		goto release_ring;
-	bufring->memory = region;
 	for (uint32_t i = 0; i < capacity; i++)
-		bufring->bufs[i].memory = bufring->memory +
-		    i * bufring->stride;
+		bufring->bufs[i].memory = (uint8_t *)region + ring_size +
+		    i * stride;
 	do
 		rc = register_best(bufring, incremental);
 	while (torc_ring_waited(rc, &pauses));
 	if (rc < 0)
-		goto release_memory;
+		goto release_region;
 	torc_bufring_grow(bufring, start);
 	bufring->in_kernel_min = bufring->in_kernel;
 	torc_bufring_publish(bufring);
 	return 0;
 
-release_memory:
-	torc_pages_release(bufring->memory, capacity * bufring->stride);
-release_ring:
-	torc_pages_release(bufring->kbufs, capacity * sizeof(*bufring->kbufs));
+release_region:
+	torc_pages_release(region, bufring->mapped);
 free_bufs:
 	torc_sys_free(bufring->bufs);
 	return rc;
@@ -101,10 +98,7 @@ torc_bufring_fini(struct torc_bufring *bufring)
 	/* Before its memory goes: closing a ring takes effect late. */
 	torc_sys_register(bufring->ring->fd, IORING_UNREGISTER_PBUF_RING,
 	    &reg, 1);
-	torc_pages_release(bufring->memory,
-	    bufring->capacity * bufring->stride);
-	torc_pages_release(bufring->kbufs,
-	    bufring->capacity * sizeof(*bufring->kbufs));
+	torc_pages_release(bufring->kbufs, bufring->mapped);
 	torc_sys_free(bufring->bufs);
 }
 

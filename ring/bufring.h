@@ -42,9 +42,9 @@ struct torc_buf {
 struct torc_bufring {
 	struct io_uring_buf *kbufs;
 	uint16_t *ktail;
-	uint8_t *memory;
 	struct torc_buf *bufs;	/* by bid */
-	size_t stride;		/* from one buffer to the next */
+	size_t mapped;		/* bytes from kbufs on: the ring, and from the
+				 * next page on the memory of the buffers */
 	uint32_t size;		/* bytes in a buffer */
 	uint32_t capacity;	/* buffers with the reserve; a power of two */
 	uint32_t mask;		/* capacity - 1 */
