@@ -16,66 +16,31 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-static inline uint32_t
-torc_load_relaxed_u32(const uint32_t *word)
-{
-	return __atomic_load_n(word, __ATOMIC_RELAXED);
-}
-
-static inline uint32_t
-torc_load_acquire_u32(const uint32_t *word)
-{
-	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
-}
-
-static inline void
-torc_store_release_u32(uint32_t *word, uint32_t value)
-{
-	__atomic_store_n(word, value, __ATOMIC_RELEASE);
-}
-
-static inline void
-torc_store_release_u16(uint16_t *word, uint16_t value)
-{
-	__atomic_store_n(word, value, __ATOMIC_RELEASE);
-}
-
-static inline uint32_t
-torc_exchange_full_u32(uint32_t *word, uint32_t value)
-{
-	return __atomic_exchange_n(word, value, __ATOMIC_SEQ_CST);
-}
-
+#define TORC_LOAD(name, type, order) \
+	static inline type name(type const *word) \
+	{ return __atomic_load_n(word, order); }
+#define TORC_STORE(name, type, order) \
+	static inline void name(type *word, type value) \
+	{ __atomic_store_n(word, value, order); }
+/* What was there before. */
+#define TORC_EXCHANGE(name, type, order) \
+	static inline type name(type *word, type value) \
+	{ return __atomic_exchange_n(word, value, order); }
 /* The sum. */
-static inline uint32_t
-torc_add_full_u32(uint32_t *word, uint32_t value)
-{
-	return __atomic_add_fetch(word, value, __ATOMIC_SEQ_CST);
-}
+#define TORC_ADD(name, type, order) \
+	static inline type name(type *word, type value) \
+	{ return __atomic_add_fetch(word, value, order); }
 
-static inline uint64_t
-torc_load_relaxed_u64(const uint64_t *word)
-{
-	return __atomic_load_n(word, __ATOMIC_RELAXED);
-}
-
-static inline void
-torc_store_relaxed_u64(uint64_t *word, uint64_t value)
-{
-	__atomic_store_n(word, value, __ATOMIC_RELAXED);
-}
-
-static inline void *
-torc_load_relaxed_ptr(void *const *word)
-{
-	return __atomic_load_n(word, __ATOMIC_RELAXED);
-}
-
-static inline void *
-torc_exchange_acquire_ptr(void **word, void *value)
-{
-	return __atomic_exchange_n(word, value, __ATOMIC_ACQUIRE);
-}
+TORC_LOAD(torc_load_relaxed_u32, uint32_t, __ATOMIC_RELAXED)
+TORC_LOAD(torc_load_relaxed_u64, uint64_t, __ATOMIC_RELAXED)
+TORC_LOAD(torc_load_relaxed_ptr, void *, __ATOMIC_RELAXED)
+TORC_LOAD(torc_load_acquire_u32, uint32_t, __ATOMIC_ACQUIRE)
+TORC_STORE(torc_store_relaxed_u64, uint64_t, __ATOMIC_RELAXED)
+TORC_STORE(torc_store_release_u16, uint16_t, __ATOMIC_RELEASE)
+TORC_STORE(torc_store_release_u32, uint32_t, __ATOMIC_RELEASE)
+TORC_EXCHANGE(torc_exchange_acquire_ptr, void *, __ATOMIC_ACQUIRE)
+TORC_EXCHANGE(torc_exchange_full_u32, uint32_t, __ATOMIC_SEQ_CST)
+TORC_ADD(torc_add_full_u32, uint32_t, __ATOMIC_SEQ_CST)
 
 /*
  * Put `value` where `*expected` is; on failure `*expected` is what was. The
