@@ -328,6 +328,63 @@ a_command_is_an_array_of_strings_of_any_bytes(void **state)
 	assert_memory_equal(to, wire, sizeof(wire) - 1);
 }
 
+/* One way to read the bytes is tried against another: the same, or fail. */
+static void
+expect_same(const struct read *whole, const struct read *parts)
+{
+	assert_int_equal(whole->rc, parts->rc);
+	if (whole->rc != 1)
+		return;
+	assert_int_equal(whole->taken, parts->taken);
+	assert_int_equal(whole->root.type, parts->root.type);
+	assert_int_equal(whole->root.size, parts->root.size);
+	assert_int_equal(whole->root.integer, parts->root.integer);
+	assert_memory_equal(whole->root.text, parts->root.text,
+	    whole->root.size + 1);
+}
+
+static void
+a_string_that_is_all_there_is_read_as_one_in_pieces(void **state)
+{
+	static const struct {
+		const char *text;
+		long rc;
+	} replies[] = {
+		{ "$1\r\nx\r\n", 1 }, { "$5\r\nhello\r\n:1\r\n", 1 },
+		{ "$10\r\n0123456789\r\n", 1 }, { "$4\r\n\r\n\r\n\r\n", 1 },
+		{ "$0\r\n\r\n", 1 }, { "$11\r\n0123456789a\r\n", -EMSGSIZE },
+		{ "|1\r\n+a\r\n$4\r\nbcde\r\n$5\r\n12345\r\n", 1 },
+		{ "|1\r\n+a\r\n$4\r\nbcde\r\n$6\r\n123456\r\n", -EMSGSIZE },
+		{ "$100\r\n", -ENAMETOOLONG }, { "$01\r\nx\r\n", -EBADMSG },
+		{ "$1\n\nx\r\n", -EBADMSG }, { "$1\r\rx\r\n", -ENAMETOOLONG },
+		{ "$1\r\nx\n\r", -EBADMSG }, { "$1\r\nxy\r\n", -EBADMSG },
+		{ "$1x\r\nx\r\n", -EBADMSG }, { "$-2\r\nx\r\n", -EBADMSG },
+		{ "$5\r\nhello\r", 0 }, { "$5\r\nhell\r\n", 0 },
+	};
+	const struct torc_resp_limits limits = { .bytes_max = 10,
+		.line_max = 2 };
+	const struct torc_resp_limits narrow = { .line_max = 1 };
+
+	(void)state;
+	assert_int_equal(verdict("$9\r\n012345678\r\n", &narrow), 1);
+	assert_int_equal(verdict("$10\r\n0123456789\r\n", &narrow),
+	    -ENAMETOOLONG);
+	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
+		const char *text = replies[i].text;
+		struct read whole, parts;
+
+		read_bytes(&whole, text, strlen(text), SIZE_MAX, &limits);
+		if (whole.rc != replies[i].rc)
+			fail_msg("%s: %ld", text, whole.rc);
+		for (size_t step = 1; step < strlen(text); step++) {
+			read_bytes(&parts, text, strlen(text), step, &limits);
+			expect_same(&whole, &parts);
+			end(&parts);
+		}
+		end(&whole);
+	}
+}
+
 int
 main(void)
 {
@@ -347,6 +404,8 @@ main(void)
 		cmocka_unit_test(a_truncated_reply_is_never_whole),
 		cmocka_unit_test(
 		    a_command_is_an_array_of_strings_of_any_bytes),
+		cmocka_unit_test(
+		    a_string_that_is_all_there_is_read_as_one_in_pieces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #define ITEMS_MAX 1048576u
 #define LINE_MAX_BYTES 16384u
 #define NUMBER_MAX 64u		/* characters of a double */
+#define STRING_MIN 7u		/* bytes of a reply that is one character */
 
 /* ---- Lines ---- */
 
@@ -526,6 +527,40 @@ add(struct torc_resp_tree *tree, const struct torc_resp_item *item)
 	return 0;
 }
 
+/*
+ * The ordinary reply, a short string that is all there, in one step: how many
+ * bytes it has. 0: it is something else, or wrong, which the reader will tell.
+ */
+static long
+build_string(struct torc_resp_tree *tree, const uint8_t *data, size_t size)
+{
+	struct torc_resp_reader *reader = &tree->reader;
+	const uint64_t before = reader->done ? 0 : reader->bytes;
+	size_t head = 1, length = 0;
+	char *text;
+
+	if (size < STRING_MIN || data[0] != '$' || data[1] == '0' ||
+	    reader->depth > 0 || reader->text_left > 0)
+		return 0;
+	while (head < STRING_MIN && data[head] >= '0' && data[head] <= '9')
+		length = length * 10 + (size_t)(data[head++] - '0');
+	if (length == 0 || size < head + length + 4 ||
+	    head - 1 > reader->limits.line_max ||
+	    length > reader->limits.bytes_max - before ||
+	    memcmp(data + head, "\r\n", 2) != 0 ||
+	    memcmp(data + head + 2 + length, "\r\n", 2) != 0)
+		return 0;
+	text = torc_resp_arena_take(tree->arena, length + 1);
+	if (text == NULL)
+		return -ENOMEM;
+	memcpy(text, data + head + 2, length);
+	text[length] = '\0';
+	*tree->root = (struct torc_redis_reply) { .type = TORC_REDIS_STRING,
+		.size = length, .text = text };
+	reader->done = true;
+	return (long)(head + length + 4);
+}
+
 long
 torc_resp_build(struct torc_resp_tree *tree, struct torc_redis_reply *root,
     const uint8_t *data, size_t size)
@@ -535,6 +570,9 @@ torc_resp_build(struct torc_resp_tree *tree, struct torc_redis_reply *root,
 	long rc;
 
 	tree->root = root;
+	rc = build_string(tree, data, size);
+	if (rc != 0)
+		return rc;
 	do {
 		rc = torc_resp_read(&tree->reader, data + taken, size - taken,
 		    &item);
