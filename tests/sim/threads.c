@@ -10,6 +10,7 @@
 #include "conn/client.h"
 #include "conn/offload.h"
 #include "reactor/fiber.h"
+#include "sys/sys.h"
 #include "tests/sim/sim.h"
 
 #define JOBS 64
