@@ -9,13 +9,7 @@
 #include "sys/pages.h"
 #include "sys/sys.h"
 
-#define BEST_FLAGS \
-	(IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | \
-	    IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_NO_SQARRAY | \
-	    IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | \
-	    IORING_SETUP_TASKRUN_FLAG)
-
-/* In the order in which they are given up: the newest first. */
+/* What is asked for, in the order in which it is given up: the newest first. */
 static const uint32_t optional_flags[] = {
 	IORING_SETUP_NO_SQARRAY,	/* Linux 6.6 */
 	IORING_SETUP_DEFER_TASKRUN,	/* 6.1 */
@@ -66,9 +60,12 @@ static int
 setup_ladder(struct io_uring_params *params, uint32_t sq_entries,
     uint32_t cq_entries)
 {
-	uint32_t flags = BEST_FLAGS;
-	int rc = setup_once(params, flags, sq_entries, cq_entries);
+	uint32_t flags = 0;
+	int rc;
 
+	for (size_t i = 0; i < OPTIONAL_COUNT; i++)
+		flags |= optional_flags[i];
+	rc = setup_once(params, flags, sq_entries, cq_entries);
 	for (size_t i = 0; rc == -EINVAL && i < OPTIONAL_COUNT; i++) {
 		for (size_t j = i; rc == -EINVAL && j < OPTIONAL_COUNT; j++)
 			rc = setup_once(params, flags & ~optional_flags[j],
