@@ -282,6 +282,58 @@ answers_that_make_no_sense_end_the_connection(void **state)
 		    .expected = cases[i].expected, .play = ask_both_ways });
 }
 
+#define BOUND "2\0\0\0\x04"
+#define FAILURE "E\0\0\0\x17SERROR\0C22012\0Mno\0\0"
+
+static int
+ask_two_at_once(struct scene *scene)
+{
+	const struct torc_pg_statement questions[] = { question, question };
+	struct torc_pg_result *result;
+
+	EXPECT(torc_pg_batch(scene->pg, questions, 2, &result, LATE) ==
+	    scene->expected);
+	if (scene->expected == -EREMOTEIO)
+		EXPECT(torc_pg_result_error(result)->statement == 1);
+	for (unsigned i = 0; scene->expected == 0 && i < 2; i++) {
+		torc_pg_seek(result, i);
+		EXPECT(torc_pg_row_count(result) == 1);
+	}
+	torc_pg_free(result);
+	return 0;
+}
+
+static void
+answers_to_a_batch_are_as_many_as_its_statements_or_end_it(void **state)
+{
+	static const struct {
+		struct script script;
+		int expected;
+	} cases[] = {
+		{ SCRIPT(HELLO, PREPARED ROW DONE BOUND ROW DONE READY, 0,
+		    false), 0 },
+		{ SCRIPT(HELLO, PREPARED ROW DONE FAILURE READY, 0, false),
+		    -EREMOTEIO },
+		{ SCRIPT(HELLO, PREPARED ROW DONE BOUND ROW FAILURE READY, 0,
+		    false), -EREMOTEIO },
+		/* Too few, too many, and those that are to be skipped. */
+		{ SCRIPT(HELLO, PREPARED ROW DONE READY, 0, false), -EPROTO },
+		{ SCRIPT(HELLO, PREPARED ROW DONE ROW DONE READY, 0, false),
+		    -EPROTO },
+		{ SCRIPT(HELLO, PREPARED ROW DONE BOUND ROW DONE BOUND ROW
+		    DONE READY, 0, false), -EPROTO },
+		{ SCRIPT(HELLO, PREPARED FAILURE BOUND ROW DONE READY, 0,
+		    false), -EPROTO },
+		{ SCRIPT(HELLO, PREPARED ROW DONE BOUND ROW DONE, 0, true),
+		    -ECONNRESET },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(cases); i++)
+		play(&cases[i].script, (struct scene) {
+		    .expected = cases[i].expected, .play = ask_two_at_once });
+}
+
 /* Of one connection, unless `again`: then it is another one. */
 static int
 ask_twice(struct scene *scene, bool again)
@@ -581,6 +633,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_that_make_no_sense_end_the_connection),
+		cmocka_unit_test(
+		    answers_to_a_batch_are_as_many_as_its_statements_or_end_it),
 		cmocka_unit_test(
 		    what_comes_behind_an_answer_is_news_a_farewell_or_the_end),
 		cmocka_unit_test(a_late_answer_ends_with_its_connection),
