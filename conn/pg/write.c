@@ -24,6 +24,17 @@ pg_put(struct pg_writer *writer, const void *data, size_t size)
 	writer->used += size;
 }
 
+/* Where a message of this size goes, or NULL: it does not fit, and counts. */
+static uint8_t *
+reserve(struct pg_writer *writer, size_t size)
+{
+	uint8_t *at = pg_written(writer) && size <= writer->size -
+	    writer->used ? writer->data + writer->used : NULL;
+
+	writer->used += size;
+	return at;
+}
+
 static void
 put_u8(struct pg_writer *writer, unsigned value)
 {
@@ -32,11 +43,20 @@ put_u8(struct pg_writer *writer, unsigned value)
 	pg_put(writer, &byte, 1);
 }
 
+static uint8_t *
+store_u16(uint8_t *at, unsigned value)
+{
+	at[0] = (uint8_t)(value >> 8);
+	at[1] = (uint8_t)value;
+	return at + 2;
+}
+
 static void
 put_u16(struct pg_writer *writer, unsigned value)
 {
-	const uint8_t bytes[2] = { (uint8_t)(value >> 8), (uint8_t)value };
+	uint8_t bytes[2];
 
+	store_u16(bytes, value);
 	pg_put(writer, bytes, 2);
 }
 
@@ -177,40 +197,60 @@ pg_put_parse(struct pg_writer *writer, const char *name, const char *sql,
 	end(writer);
 }
 
-static void
-put_param(struct pg_writer *writer, const struct torc_pg_param *param)
+/* Without its length, which is before it. */
+static size_t
+size_of(const struct torc_pg_param *param)
 {
-	if (param->number) {
-		uint8_t bytes[8];
-
-		store_u32(bytes, (uint32_t)(param->bits >> 32));
-		store_u32(bytes + 4, (uint32_t)param->bits);
-		put_u32(writer, param->width);
-		pg_put(writer, bytes + 8 - param->width, param->width);
-	} else if (param->bytes.data == NULL) {
-		put_u32(writer, UINT32_MAX);
-	} else {
-		put_u32(writer, (uint32_t)param->bytes.size);
-		pg_put(writer, param->bytes.data, param->bytes.size);
-	}
+	return param->number ? param->width :
+	    param->bytes.data != NULL ? param->bytes.size : 0;
 }
 
+static uint8_t *
+store_param(uint8_t *at, const struct torc_pg_param *param)
+{
+	const size_t size = size_of(param);
+
+	if (param->number) {
+		store_u32(at, (uint32_t)size);
+		for (size_t i = 0; i < size; i++)
+			at[4 + i] = (uint8_t)(param->bits >>
+			    8 * (size - 1 - i));
+	} else if (param->bytes.data == NULL) {
+		store_u32(at, UINT32_MAX);
+	} else {
+		store_u32(at, (uint32_t)size);
+		memcpy(at + 4, param->bytes.data, size);
+	}
+	return at + 4 + size;
+}
+
+/* It is the message of which there are most: its size is looked at once. */
 void
 pg_put_bind(struct pg_writer *writer, const char *name,
     const struct torc_pg_param *params, unsigned count, bool binary)
 {
-	begin(writer, 'B');
-	put_string(writer, "");		/* the portal that has no name */
-	put_string(writer, name);
-	put_u16(writer, count);
+	const size_t name_size = strlen(name) + 1;
+	size_t size = PG_HEADER + 1 + name_size + 8 + 6 * (size_t)count;
+	uint8_t *at;
+
 	for (unsigned i = 0; i < count; i++)
-		put_u16(writer, params[i].binary);
-	put_u16(writer, count);
+		size += size_of(&params[i]);
+	at = reserve(writer, size);
+	if (at == NULL)
+		return;
+	*at = 'B';
+	store_u32(at + 1, (uint32_t)size - 1);
+	at[PG_HEADER] = '\0';		/* the portal that has no name */
+	at = (uint8_t *)memcpy(at + PG_HEADER + 1, name, name_size) +
+	    name_size;
+	at = store_u16(at, count);
 	for (unsigned i = 0; i < count; i++)
-		put_param(writer, &params[i]);
-	put_u16(writer, 1);		/* one format for all columns */
-	put_u16(writer, binary);
-	end(writer);
+		at = store_u16(at, params[i].binary);
+	at = store_u16(at, count);
+	for (unsigned i = 0; i < count; i++)
+		at = store_param(at, &params[i]);
+	at = store_u16(at, 1);		/* one format for all columns */
+	store_u16(at, binary);
 }
 
 void
