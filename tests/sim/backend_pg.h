@@ -27,7 +27,7 @@
 #define STRAY_KEY 0u
 #define NOTES 3u
 #define ROW_MAX 1500u
-#define PADDING_MAX 2000u
+#define PADDING_MAX 3000u	/* more than is written without the heap */
 
 /* Handlers: well; well, and all are let in at once; with bad manners. */
 int serve_pg(struct torc_conn *conn, void *arg);
