@@ -8,16 +8,12 @@
  * there is no value.
  */
 #include <torc_http.h>
-#include <torc_pg.h>
-#include <torc_redis.h>
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
-
-#define ASK_MS 5000u
-#define KEYS 1000u
+#include "tools/bench/clients/questions.h"
 
 static int
 refuse(struct torc_http *http)
@@ -30,12 +26,9 @@ answer_by_redis(struct torc_http *http)
 {
 	struct torc_redis *redis = torc_redis_of(torc_reactor_self());
 	struct torc_redis_reply *reply;
-	int rc = torc_redis_do(redis, &reply, torc_after_ms(ASK_MS), "GET",
-	    "key", NULL);
+	int rc = ask_redis(redis, &reply) ? torc_http_reply(http, 200, NULL,
+	    0, reply->text, reply->size, TORC_NEVER) : refuse(http);
 
-	rc = rc == 0 && reply->type == TORC_REDIS_STRING ?
-	    torc_http_reply(http, 200, NULL, 0, reply->text, reply->size,
-	    TORC_NEVER) : refuse(http);
 	torc_redis_free(reply);
 	return rc;
 }
@@ -44,19 +37,13 @@ static int
 answer_by_pg(struct torc_http *http)
 {
 	static unsigned next;
-	const struct torc_pg_param key =
-	    torc_pg_int4((int32_t)(next++ % KEYS));
-	const struct torc_pg_statement statement = {
-		"select value from pairs where key = $1", &key, 1, false };
 	struct torc_pg *pg = torc_pg_of(torc_reactor_self());
 	struct torc_pg_result *result;
 	struct torc_pg_row row;
-	int rc = torc_pg_query(pg, &statement, &result,
-	    torc_after_ms(ASK_MS));
+	int rc = ask_pg(pg, next++, &result, &row) ? torc_http_reply(http,
+	    200, NULL, 0, row.values[0].data, row.values[0].size,
+	    TORC_NEVER) : refuse(http);
 
-	rc = rc == 0 && torc_pg_next_row(result, &row) ?
-	    torc_http_reply(http, 200, NULL, 0, row.values[0].data,
-	    row.values[0].size, TORC_NEVER) : refuse(http);
 	torc_pg_free(result);
 	return rc;
 }

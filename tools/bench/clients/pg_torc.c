@@ -1,29 +1,21 @@
 /*
  * pg_torc.c - one select by key after the other, by many fibers of a reactor.
  *
- *	pg_torc ADDRESS CONNECTIONS FIBERS COUNT BATCH_US [BATCH]
+ *	pg_torc ADDRESS CONNECTIONS FIBERS COUNT [BATCH_US [BATCH]]
  *
- * With BATCH, at most 64, each fiber asks as many at once, with one Sync.
- * BATCH_US is that of torc_config: PostgreSQL sends the answer to each Sync
- * alone, so a reactor may wake up for each, or let some gather. Prints the CPU
- * time and the time of a select, in microseconds.
+ * With BATCH, each fiber asks as many at once, with one Sync. Prints the CPU
+ * time and the time of a select, in microseconds. PostgreSQL sends the answer
+ * to each Sync alone, so BATCH_US matters.
  */
-#include <torc_pg.h>
-
-#include <stdlib.h>
-
 #include "tools/bench/clients/fiber_load.h"
-
-#define KEYS 1000u
-#define BATCH_MAX 64u
-#define SELECT "select value from pairs where key = $1"
-
-static struct torc_pg_config config = { .user = "bench",
-	.database = "postgres" };
+#include "tools/bench/clients/questions.h"
 
 static int
-open_pg(void **client)
+open_pg(void **client, const char *address, unsigned connections)
 {
+	const struct torc_pg_config config = { .address = address,
+		.user = "bench", .database = "postgres",
+		.shared = connections };
 	struct torc_pg *pg;
 	int rc = torc_pg_create(&pg, &config, NULL, 0);
 
@@ -40,24 +32,16 @@ close_pg(void *client)
 static bool
 select_one(void *client, unsigned long number)
 {
-	const struct torc_pg_param param =
-	    torc_pg_int4((int32_t)(number % KEYS));
-	const struct torc_pg_statement statement = { SELECT, &param, 1,
-		false };
 	struct torc_pg_result *result;
 	struct torc_pg_row row;
-	bool right = torc_pg_query(client, &statement, &result,
-	    torc_after_ms(10000)) == 0 && torc_pg_next_row(result, &row) &&
-	    row.values[0].size == 100;
+	bool right = ask_pg(client, number, &result, &row);
 
 	torc_pg_free(result);
 	return right;
 }
 
-static unsigned batch;
-
 static bool
-select_batch(void *client, unsigned long number)
+select_batch(void *client, unsigned long number, unsigned count)
 {
 	struct torc_pg_param params[BATCH_MAX];
 	struct torc_pg_statement statements[BATCH_MAX];
@@ -65,17 +49,17 @@ select_batch(void *client, unsigned long number)
 	struct torc_pg_row row;
 	bool right;
 
-	for (unsigned i = 0; i < batch; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		params[i] = torc_pg_int4((int32_t)((number + i) % KEYS));
 		statements[i] = (struct torc_pg_statement) { SELECT,
 			&params[i], 1, false };
 	}
-	right = torc_pg_batch(client, statements, batch, &result,
-	    torc_after_ms(10000)) == 0;
-	for (unsigned i = 0; right && i < batch; i++) {
+	right = torc_pg_batch(client, statements, count, &result,
+	    torc_after_ms(ASK_MS)) == 0;
+	for (unsigned i = 0; right && i < count; i++) {
 		torc_pg_seek(result, i);
 		right = torc_pg_next_row(result, &row) &&
-		    row.values[0].size == 100;
+		    row.values[0].size == VALUE_SIZE;
 	}
 	torc_pg_free(result);
 	return right;
@@ -85,21 +69,7 @@ int
 main(int argc, char **argv)
 {
 	struct fiber_load load = { .open = open_pg, .close = close_pg,
-		.ask = select_one };
+		.ask = select_one, .ask_batch = select_batch };
 
-	if (argc != 6 && argc != 7)
-		return 64;
-	if (argc == 7) {
-		batch = (unsigned)atoi(argv[6]);
-		if (batch == 0 || batch > BATCH_MAX)
-			return 64;
-		load.ask = select_batch;
-		load.each = batch;
-	}
-	config.address = argv[1];
-	config.shared = (unsigned)atoi(argv[2]);
-	load.fibers = (unsigned)atoi(argv[3]);
-	load.count = atol(argv[4]);
-	load.batch_us = (unsigned)atoi(argv[5]);
-	return run_fiber_load(&load);
+	return run_fiber_load(argc, argv, &load);
 }

@@ -28,6 +28,7 @@ port=$((20000 + RANDOM % 10000))
 while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
 	port=$((port + 1))
 done
+address=127.0.0.1:$port
 taskset -c "$SERVER_CPU" redis-server --port "$port" --bind 127.0.0.1 \
     --save "" --dir "$scratch" >"$scratch/log" 2>&1 &
 redis=$!
@@ -53,11 +54,11 @@ run() {	# run NAME COMMAND...
 
 for _ in $(seq "$REPS"); do
 	run hiredis-1 "$BIN/redis_hiredis" "$port" 1 $((COUNT / 4))
-	run torc-64-lines "$BIN/redis_torc" "$port" 64 64 "$COUNT"
+	run torc-64-lines "$BIN/redis_torc" "$address" 64 64 "$COUNT"
 	run hiredis-16 "$BIN/redis_hiredis" "$port" 16 "$COUNT"
-	run torc-1-line "$BIN/redis_torc" "$port" 1 64 "$COUNT"
-	run torc-64x16 "$BIN/redis_torc" "$port" 64 1024 "$COUNT"
-	run torc-1x1024 "$BIN/redis_torc" "$port" 1 1024 "$COUNT"
+	run torc-1-line "$BIN/redis_torc" "$address" 1 64 "$COUNT"
+	run torc-64x16 "$BIN/redis_torc" "$address" 64 1024 "$COUNT"
+	run torc-1x1024 "$BIN/redis_torc" "$address" 1 1024 "$COUNT"
 done
 
 median() {	# median FILE COLUMN

@@ -1,21 +1,18 @@
 /*
  * redis_torc.c - GET after GET by many fibers of one reactor.
  *
- *	redis_torc PORT LINES FIBERS COUNT
+ *	redis_torc ADDRESS LINES FIBERS COUNT [BATCH_US]
  *
  * Prints the CPU time and the time of a GET, in microseconds.
  */
-#include <torc_redis.h>
-
-#include <stdlib.h>
-
 #include "tools/bench/clients/fiber_load.h"
-
-static struct torc_redis_config config;
+#include "tools/bench/clients/questions.h"
 
 static int
-open_redis(void **client)
+open_redis(void **client, const char *address, unsigned lines)
 {
+	const struct torc_redis_config config = { .address = address,
+		.lines = lines };
 	struct torc_redis *redis;
 	int rc = torc_redis_open(&redis, &config, NULL, 0);
 
@@ -33,8 +30,7 @@ static bool
 get(void *client, unsigned long number)
 {
 	struct torc_redis_reply *reply;
-	bool right = torc_redis_do(client, &reply, torc_after_ms(10000),
-	    "GET", "key", NULL) == 0 && reply->size == 100;
+	bool right = ask_redis(client, &reply);
 
 	(void)number;
 	torc_redis_free(reply);
@@ -46,14 +42,6 @@ main(int argc, char **argv)
 {
 	struct fiber_load load = { .open = open_redis, .close = close_redis,
 		.ask = get };
-	char address[32];
 
-	if (argc != 5)
-		return 64;
-	snprintf(address, sizeof(address), "127.0.0.1:%s", argv[1]);
-	config.address = address;
-	config.lines = (unsigned)atoi(argv[2]);
-	load.fibers = (unsigned)atoi(argv[3]);
-	load.count = atol(argv[4]);
-	return run_fiber_load(&load);
+	return run_fiber_load(argc, argv, &load);
 }
