@@ -13,7 +13,7 @@
 
 #define ATTEMPTS 4u	/* of a command of which nothing was sent */
 #define CHOICES 4u	/* lines among which the best is taken */
-#define BURST 32u	/* commands of a turn that go to the same one */
+#define BURST 128u	/* commands of a turn that go to the same one */
 
 int
 node_create(struct torc_redis *redis, const char *address, struct node **out,
