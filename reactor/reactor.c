@@ -700,18 +700,27 @@ torc_now(void)
 	return torc_current != NULL ? torc_current->now : torc_sys_now();
 }
 
+/* The time that is `count` units of so many nanoseconds from now. */
+static inline uint64_t
+after(uint64_t count, uint64_t unit)
+{
+	uint64_t now = torc_now();
+	uint64_t span;
+
+	return __builtin_mul_overflow(count, unit, &span) ||
+	    span > TORC_NEVER - now ? TORC_NEVER : now + span;
+}
+
 uint64_t
 torc_after_us(uint64_t us)
 {
-	uint64_t now = torc_now();
-
-	return us > (TORC_NEVER - now) / 1000 ? TORC_NEVER : now + us * 1000;
+	return after(us, 1000);
 }
 
 uint64_t
 torc_after_ms(uint64_t ms)
 {
-	return ms > TORC_NEVER / 1000 ? TORC_NEVER : torc_after_us(ms * 1000);
+	return after(ms, 1000000);
 }
 
 void
