@@ -255,15 +255,15 @@ has_misleading_name(const struct torc_http_head *head)
 	return false;
 }
 
-/* It knows no tabs around a length. */
+/* It knows no tabs around a length or a coding. */
 static bool
-has_tab_by_length(const struct torc_http_head *head)
+has_tab_by(const struct torc_http_head *head, const char *field)
 {
 	for (unsigned i = 0; i < head->field_count; i++) {
 		const struct torc_slice name = head->fields[i].name;
 		const uint8_t *at = name.data + name.size;
 
-		if (!torc_http_equals(name, "Content-Length"))
+		if (!torc_http_equals(name, field))
 			continue;
 		while (*at != '\r' && *at != '\t')
 			at++;
@@ -283,7 +283,7 @@ is_narrower(enum http_errno error, const struct torc_http_head *head,
 	case HPE_INVALID_URL:
 		return true;
 	case HPE_INVALID_CONTENT_LENGTH:
-		return in_trailer || has_tab_by_length(head);
+		return in_trailer || has_tab_by(head, "Content-Length");
 	case HPE_UNEXPECTED_CONTENT_LENGTH:
 	case HPE_INVALID_TRANSFER_ENCODING:
 		/* To us, a trailer frames nothing. */
@@ -318,6 +318,7 @@ compare(const struct message *message, bool response, const uint8_t *data,
 	if (is_narrower(error, head, parsed > head->size) ||
 	    parser.upgrade ||
 	    has_misleading_name(head) ||
+	    has_tab_by(head, "Transfer-Encoding") ||
 	    head->body == TORC_HTTP_TUNNEL)
 		return;
 	require(error == HPE_OK || error == HPE_PAUSED,
