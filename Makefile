@@ -194,17 +194,18 @@ mutate-order:	# weaken each barrier in turn: a proof turns red (minutes)
 # ---- The simulation ----
 # The core without its crossings, on a kernel of tests/sim.
 EXTRAS += $B/tests/bin/sim
-SIM := world faults net kernel requests seam check threads peers scenarios \
-	clients clients_http clients_redis clients_pg backend_pg run
+SIM := world faults net kernel requests files seam check threads peers \
+	scenarios clients clients_http clients_redis clients_pg backend_pg \
+	clients_file run
 SIM_CORE := $(filter-out $(addprefix $B/,sys/sys.o sys/explain.o \
-	sys/resolve.o conn/offload.o),$(OBJ))
+	sys/resolve.o sys/send_file.o conn/offload.o),$(OBJ))
 # Of the clients, which use the heap of libc: theirs is counted, too.
 SIM_CLIENTS := $(patsubst %.c,$B/sim/%.o,$(wildcard conn/http/*.c \
-	conn/redis/*.c conn/pg/*.c))
+	conn/redis/*.c conn/pg/*.c conn/file/*.c))
 $B/sim/%.o: $B/%.o
 	$Q mkdir -p $(@D)
-	$Q objcopy $(foreach f,malloc calloc realloc free strdup RAND_bytes,\
-		--redefine-sym $f=sim_$f) $< $@
+	$Q objcopy $(foreach f,malloc calloc realloc free strdup RAND_bytes \
+		clock_gettime,--redefine-sym $f=sim_$f) $< $@
 
 $B/tests/bin/sim $B/tests/bin/sim_fuzz: LINK += -lcrypto
 $B/tests/bin/sim: $(SIM:%=$B/tests/sim/%.o) $B/tests/sim/drive.o $(SIM_CORE) \

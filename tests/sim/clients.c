@@ -992,6 +992,7 @@ sim_clients_reset(void)
 	mute = false;
 	reset_http();
 	reset_pg();
+	reset_files();
 }
 
 static const struct scenario of_clients[] = {
@@ -1043,7 +1044,7 @@ size_t
 sim_scenario_count(void)
 {
 	return scenario_count + COUNT(of_clients) + of_http_count +
-	    of_redis_count + of_pg_count;
+	    of_redis_count + of_pg_count + of_files_count;
 }
 
 const struct scenario *
@@ -1058,6 +1059,9 @@ sim_scenario(size_t index)
 	if (index < of_http_count)
 		return &of_http[index];
 	index -= of_http_count;
-	return index < of_redis_count ? &of_redis[index] :
-	    &of_pg[index - of_redis_count];
+	if (index < of_redis_count)
+		return &of_redis[index];
+	index -= of_redis_count;
+	return index < of_pg_count ? &of_pg[index] :
+	    &of_files[index - of_pg_count];
 }

@@ -6,6 +6,7 @@
  *   clients_http.c   the client of HTTP
  *   clients_redis.c  the client of Redis
  *   clients_pg.c     the client of PostgreSQL; it asks backend_pg.c
+ *   clients_file.c   files, and a site of them
  */
 #ifndef TORC_TESTS_SIM_CLIENTS_H
 #define TORC_TESTS_SIM_CLIENTS_H
@@ -133,5 +134,8 @@ extern const size_t of_redis_count;
 extern const struct scenario of_pg[];
 extern const size_t of_pg_count;
 void reset_pg(void);
+extern const struct scenario of_files[];
+extern const size_t of_files_count;
+void reset_files(void);
 
 #endif

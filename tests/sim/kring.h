@@ -5,6 +5,7 @@
 #ifndef TORC_TESTS_SIM_KRING_H
 #define TORC_TESTS_SIM_KRING_H
 
+#include <linux/openat2.h>
 #include <sys/uio.h>
 
 #include "tests/sim/sim.h"
@@ -29,6 +30,15 @@ struct req {
 	uint32_t size;		/* of all */
 	uint32_t done;
 	uint8_t *copy;		/* of memory that must not change */
+	/* Of operations on files. */
+	char *paths[2];
+	struct open_how how;
+	struct file *other;	/* the directory of the second path */
+	bool threaded;		/* a thread of the kernel's does it */
+	bool over;		/* it has: with this result */
+	int32_t result;
+	uint64_t begin_at;	/* until then, a cancel ends it */
+	uint64_t done_at;
 };
 
 /* A group of provided buffers. */
@@ -112,5 +122,8 @@ int sim_group_register(struct kring *ring,
 void sim_group_unregister(struct kring *ring);
 /* Wake one for nothing, or let a dead one speak. */
 void sim_req_mischief(struct kring *ring);
+
+/* files.c: what an operation on files comes to. */
+int sim_file_operate(const struct req *req);
 
 #endif

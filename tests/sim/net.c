@@ -133,8 +133,8 @@ sim_fd_close(int fd)
 	if (file == NULL)
 		sim_fail("descriptor %d is closed, and was not open", fd);
 	sim_trace("close", fd, file->kind, file->refs);
-	if (file->kind == FILE_SOCKET && file->refs > 1 &&
-	    !world.lost)
+	if ((file->kind == FILE_SOCKET || file->kind == FILE_NODE) &&
+	    file->refs > 1 && !world.lost)
 		sim_fail("descriptor %d is closed under an operation", fd);
 	fds[fd] = NULL;
 	sim_file_put(file);

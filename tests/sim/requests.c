@@ -18,9 +18,11 @@
  * were provided.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "reactor/op.h"
 #include "sys/barrier.h"
@@ -74,7 +76,8 @@ guard_memory(struct req *req)
 		return;
 	req->copy = malloc(req->size + 1);
 	if (req->sqe.opcode == IORING_OP_RECV ||
-	    req->sqe.opcode == IORING_OP_READ)
+	    req->sqe.opcode == IORING_OP_READ ||
+	    req->sqe.opcode == IORING_OP_STATX)
 		memset(req->parts[0].iov_base, PATTERN, req->size);
 	each_part(req, remember);
 }
@@ -128,6 +131,10 @@ remove_req(struct req *req)
 	}
 	if (req->file != NULL)
 		sim_file_put(req->file);
+	if (req->other != NULL)
+		sim_file_put(req->other);
+	free(req->paths[0]);
+	free(req->paths[1]);
 	free(req->copy);
 	free(req);
 }
@@ -494,9 +501,141 @@ poll_file(struct req *req)
 		complete(req, (int32_t)events);
 }
 
+/* ---- Operations on files ---- */
+
+static bool
+is_on_files(const struct req *req)
+{
+	switch (req->sqe.opcode) {
+	case IORING_OP_OPENAT2:
+	case IORING_OP_STATX:
+	case IORING_OP_FSYNC:
+	case IORING_OP_CLOSE:
+	case IORING_OP_RENAMEAT:
+	case IORING_OP_UNLINKAT:
+	case IORING_OP_MKDIRAT:
+		return true;
+	case IORING_OP_READ:
+	case IORING_OP_WRITE:
+		return req->file->kind == FILE_NODE;
+	default:
+		return false;
+	}
+}
+
+/* Mostly soon; now and then a disk takes long. */
+static uint64_t
+some_time(void)
+{
+	uint32_t ms = sim_draw(16) == 0 ? 60 : 2;
+
+	return sim_draw(1 + ms * 1000) * 1000ull;
+}
+
+/* At once, or by a thread that begins it some time. */
+static void
+begin(struct req *req)
+{
+	if (!(req->sqe.flags & IOSQE_ASYNC) && sim_draw(2) == 0) {
+		complete(req, sim_file_operate(req));
+		return;
+	}
+	guard_memory(req);
+	req->threaded = true;
+	req->begin_at = world.now + some_time();
+	req->done_at = req->begin_at + some_time();
+}
+
+static struct req *
+first_threaded(void)
+{
+	struct req *first = NULL;
+
+	for (struct kring *ring = rings; ring < rings + MAX_RINGS; ring++) {
+		for (struct req *req = ring->used ? ring->reqs : NULL;
+		    req != NULL; req = req->next) {
+			if (req->threaded && !req->over && (first == NULL ||
+			    req->done_at < first->done_at))
+				first = req;
+		}
+	}
+	return first;
+}
+
+uint64_t
+sim_kernel_next(void)
+{
+	const struct req *req = first_threaded();
+
+	return req != NULL ? req->done_at : UINT64_MAX;
+}
+
+/* What it has written stays as it is until the completion. */
+bool
+sim_kernel_act(void)
+{
+	struct req *req = first_threaded();
+
+	if (req == NULL || req->done_at > world.now)
+		return false;
+	check_memory(req);
+	req->result = sim_file_operate(req);
+	req->over = true;
+	if (req->copy != NULL)
+		each_part(req, remember);
+	sim_work_add(req);
+	return true;
+}
+
+/*
+ * One that was not begun has been cancelled; in the middle, it may end early,
+ * or be done all the same.
+ */
+static void
+run_threaded(struct req *req)
+{
+	if (req->over)
+		complete(req, req->result);
+	else if (req->cancelled && world.now < req->begin_at)
+		complete(req, -ECANCELED);
+	else if (req->cancelled && req->sqe.opcode != IORING_OP_CLOSE &&
+	    sim_draw(4) == 0)
+		complete(req, -EINTR);
+}
+
+static void
+take_paths(struct req *req)
+{
+	const struct io_uring_sqe *sqe = &req->sqe;
+
+	switch (sqe->opcode) {
+	case IORING_OP_OPENAT2:
+		memcpy(&req->how, (const void *)(uintptr_t)sqe->off,
+		    sizeof(req->how));
+		break;
+	case IORING_OP_RENAMEAT:
+		req->paths[1] = strdup((const char *)(uintptr_t)sqe->off);
+		req->other = sim_fd_file((int)sqe->len);
+		if (req->other != NULL)
+			req->other->refs++;
+		break;
+	case IORING_OP_STATX:
+	case IORING_OP_UNLINKAT:
+	case IORING_OP_MKDIRAT:
+		break;
+	default:
+		return;
+	}
+	req->paths[0] = strdup((const char *)(uintptr_t)sqe->addr);
+}
+
 static void
 attempt(struct req *req)
 {
+	if (is_on_files(req)) {
+		begin(req);
+		return;
+	}
 	switch (req->sqe.opcode) {
 	case IORING_OP_POLL_ADD:
 		poll_file(req);
@@ -528,6 +667,10 @@ void
 sim_req_run(struct req *req)
 {
 	sim_trace("work", (int64_t)req->sqe.user_data, req->cancelled, 0);
+	if (req->threaded) {
+		run_threaded(req);
+		return;
+	}
 	if (!req->cancelled) {
 		attempt(req);
 		return;
@@ -622,7 +765,7 @@ cancel(struct kring *ring, const struct io_uring_sqe *sqe)
 
 	for (struct req *req = ring->reqs; req != NULL; req = req->next) {
 		if (req->sqe.user_data != sqe->addr || req->hidden ||
-		    req->cancelled)
+		    req->cancelled || req->over)
 			continue;
 		found++;
 		req->cancelled = true;
@@ -662,6 +805,11 @@ take_memory(struct req *req)
 	const struct msghdr *message;
 
 	switch (sqe->opcode) {
+	case IORING_OP_STATX:
+		req->part_count = 1;
+		req->parts[0].iov_base = (void *)(uintptr_t)sqe->off;
+		req->parts[0].iov_len = sizeof(struct statx);
+		break;
 	case IORING_OP_SENDMSG:
 		message = (const struct msghdr *)(uintptr_t)sqe->addr;
 		req->part_count = (unsigned)message->msg_iovlen;
@@ -690,6 +838,25 @@ take_memory(struct req *req)
 		req->size += (uint32_t)req->parts[i].iov_len;
 }
 
+/* A close has only the number, and a path may need no directory. */
+static void
+take_file(struct req *req)
+{
+	const int fd = req->sqe.fd;
+
+	if (fd == AT_FDCWD)
+		return;
+	req->file = sim_fd_file(fd);
+	if (req->file == NULL)
+		sim_fail("an operation on descriptor %d, which is closed", fd);
+	if (mine(req, TORC_KIND_OP))
+		req->file->programs = true;
+	if (req->sqe.opcode == IORING_OP_CLOSE)
+		req->file = NULL;
+	else
+		req->file->refs++;
+}
+
 static void
 start(struct kring *ring, const struct io_uring_sqe *sqe)
 {
@@ -701,13 +868,8 @@ start(struct kring *ring, const struct io_uring_sqe *sqe)
 	*end = req;
 	req->ring = ring;
 	req->sqe = *sqe;
-	req->file = sim_fd_file(sqe->fd);
-	if (req->file == NULL)
-		sim_fail("an operation on descriptor %d, which is closed",
-		    sqe->fd);
-	req->file->refs++;
-	if (mine(req, TORC_KIND_OP))
-		req->file->programs = true;
+	take_file(req);
+	take_paths(req);
 	req->multishot =
 	    (sqe->opcode == IORING_OP_RECV &&
 	    sqe->ioprio & IORING_RECV_MULTISHOT) ||
@@ -731,7 +893,10 @@ sim_req_issue(struct kring *ring, const struct io_uring_sqe *sqe)
 		cancel(ring, sqe);
 		break;
 	case IORING_OP_CLOSE:
-		sim_fd_close(sqe->fd);
+		if (sqe->flags & IOSQE_CQE_SKIP_SUCCESS)
+			sim_fd_close(sqe->fd);
+		else
+			start(ring, sqe);
 		break;
 	default:
 		start(ring, sqe);

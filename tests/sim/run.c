@@ -215,10 +215,12 @@ is_time_to_end(void)
 uint64_t
 sim_control_next(void)
 {
-	uint64_t end_at = world.end_at != 0 && !world.ending ? world.end_at :
+	uint64_t next = world.end_at != 0 && !world.ending ? world.end_at :
 	    UINT64_MAX;
 
-	return sim_threads_next() < end_at ? sim_threads_next() : end_at;
+	if (sim_threads_next() < next)
+		next = sim_threads_next();
+	return sim_kernel_next() < next ? sim_kernel_next() : next;
 }
 
 /* As other threads do it: torc_current is not theirs. */
@@ -238,6 +240,8 @@ sim_control(void)
 		function(arg);
 	} else if (sim_threads_act()) {
 		/* A thread of torc_offload() has done something. */
+	} else if (sim_kernel_act()) {
+		/* Or one of the kernel's has. */
 	} else if (is_time_to_end()) {
 		tell_to_end();
 	} else {
@@ -506,6 +510,7 @@ sim_run(const struct scenario *scenario)
 	int rc;
 
 	sim_net_reset();
+	sim_files_reset();
 	world.scenario = scenario;
 	if (scenario->nofile > 0)
 		world.nofile = scenario->nofile;

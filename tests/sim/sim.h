@@ -11,6 +11,7 @@
  *   net.c        descriptors, sockets, bytes on their way, peers' calls
  *   kernel.c     rings: set up, entered, waited for; completion queue
  *   requests.c   operations: issued, retried, cancelled; provided buffers
+ *   files.c      files: what operations and system calls on them do
  *   seam.c       the functions of sys/sys.h that the above do not have
  *   check.c      what must hold at each step and at the end
  *   threads.c    blocking work and the resolver, in virtual time
@@ -67,6 +68,10 @@ enum site {
 	SITE_OP_ACCEPT, SITE_OP_RECV, SITE_OP_RECV_ONCE, SITE_OP_SEND,
 	SITE_OP_SEND_ONCE, SITE_OP_CONNECT, SITE_OP_POLL, SITE_OP_WAKE,
 	SITE_THREAD,
+	SITE_OP_OPEN, SITE_OP_STATX, SITE_OP_READ, SITE_OP_READ_WAITING,
+	SITE_OP_WRITE, SITE_OP_WRITE_WAITING, SITE_OP_FSYNC, SITE_OP_NAME,
+	SITE_OP_CLOSE, SITE_SEND_FILE, SITE_AT_HAND, SITE_SET_BLOCKING,
+	SITE_LIST,
 	SITES,
 };
 
@@ -157,15 +162,18 @@ void sim_meanwhile(void);
 #define MAX_SOCKS 256
 
 struct kring;
+struct node;
 
-enum file_kind { FILE_RING, FILE_SOCKET, FILE_EVENTFD, FILE_MEMORY };
+enum file_kind { FILE_RING, FILE_SOCKET, FILE_EVENTFD, FILE_MEMORY,
+	FILE_NODE };
 
 struct file {
 	enum file_kind kind;
 	unsigned refs;		/* the descriptor, and requests */
 	struct kring *ring;
 	struct sock *sock;
-	uint64_t count;		/* of an eventfd */
+	struct node *node;	/* of a file system */
+	uint64_t count;		/* of an eventfd; entries listed */
 	bool programs;		/* not torc's: the scenario's own */
 };
 
@@ -212,8 +220,15 @@ bool sim_kernel_busy(const struct torc_reactor *reactor);
 /* In the fallback without deferred work: it runs at any system call. */
 void sim_kernel_any_call(void);
 void sim_kernel_check_end(void);
+/* Threads of the kernel's end what is due: whether one did, and when. */
+bool sim_kernel_act(void);
+uint64_t sim_kernel_next(void);
 /* Memory goes: no operation in flight may name it. */
 void sim_kernel_check_free(const void *memory, size_t size);
+
+/* ---- Files (files.c) ---- */
+
+void sim_files_reset(void);
 
 /* ---- Checks (check.c) ---- */
 
