@@ -48,6 +48,7 @@ static const struct page {
 #define TOP_NAMES 8u		/* in the directory, with packed ones */
 
 static struct node *homes[COUNT(pages)];	/* directories */
+static struct node *stream;
 static struct node *site[COUNT(pages)];
 static struct node *packed[COUNT(pages)];	/* name.gz, or NULL */
 
@@ -57,6 +58,7 @@ reset_files(void)
 	memset(roots, 0, sizeof(roots));
 	memset(site, 0, sizeof(site));
 	memset(packed, 0, sizeof(packed));
+	stream = NULL;
 }
 
 /* One step of a transfer is 64 KiB, which takes a wide network. */
@@ -693,6 +695,69 @@ static const struct trade in_files = {
 	open_desk, ask_files, check_desk, close_desk,
 };
 
+/* ---- Files without HTTP ---- */
+
+#define WINDOWS 270000u		/* more than a transfer sends at a time */
+#define BEFORE 100u		/* bytes that are written in front of it */
+
+static const struct step read_windows[] = {
+	CONNECT(0), RECV(WINDOWS), AWAIT_FIN, END,
+};
+
+static struct node *
+make_stream(void)
+{
+	struct node *node = sim_node_make(sim_node_root(), "stream", false,
+	    WINDOWS);
+
+	for (uint32_t i = 0; i < WINDOWS; i++)
+		node->bytes[i] = stream_byte(PROGRAM_KEY, i);
+	return node;
+}
+
+/* Parks. From BEFORE on, in parts. After an error nothing may follow. */
+static int
+send_parts(struct torc_conn *conn, int fd)
+{
+	uint64_t from = BEFORE;
+	int rc = 0;
+
+	while (rc == 0 && from < WINDOWS) {
+		const uint32_t size = peer_draw(3) == 0 ? WINDOWS :
+		    1 + peer_draw(WINDOWS);
+		const uint64_t part = size < WINDOWS - from ? size :
+		    WINDOWS - from;
+
+		rc = torc_file_send(conn, fd, from, part, LATER);
+		from += part;
+	}
+	if (rc < 0 && torc_conn_write(conn, "", 1, LATER) == 0 &&
+	    torc_conn_flush(conn, LATER) == 0)
+		broken("a connection is written to after half a transfer");
+	return rc;
+}
+
+static int
+send_stream(struct torc_conn *conn, void *arg)
+{
+	uint8_t before[BEFORE];
+	int fd, rc;
+
+	(void)arg;
+	if (stream == NULL)
+		stream = make_stream();
+	for (uint32_t i = 0; i < BEFORE; i++)
+		before[i] = stream_byte(PROGRAM_KEY, i);
+	fd = torc_file_open(AT_FDCWD, "stream", O_RDONLY, 0, 0, LATER);
+	if (fd < 0)
+		return fd;
+	rc = torc_conn_write(conn, before, BEFORE, LATER);
+	if (rc == 0)
+		rc = send_parts(conn, fd);
+	torc_file_close(fd);
+	return rc < 0 ? rc : TORC_CLOSE;
+}
+
 /* ---- The table ---- */
 
 PLAN(use_in_turn, .trade = &in_files, .workers = 6, .rounds = 4)
@@ -725,6 +790,8 @@ const struct scenario of_files[] = {
 	    .fiber = use_in_a_drain, .reactors = 2 },
 	{ .name = "files in a stop", .handler = serve_site,
 	    .fiber = use_in_a_stop, .reactors = 2 },
+	{ .name = "file sent", .handler = send_stream,
+	    .scripts = { { read_windows, STREAM_PROGRAM, 1 } } },
 	{ .name = "site", .handler = serve_site, .fiber = browse_in_turn,
 	    .ended = close_root, ENOUGH },
 	{ .name = "site in a hurry", .handler = serve_site_hastily,

@@ -371,6 +371,13 @@ node_of(int fd)
 	return file->node;
 }
 
+/* Some file systems have no sendfile, and cannot tell what is at hand. */
+static bool
+is_simple(void)
+{
+	return world.varied && world.seed % 8 == 0;
+}
+
 int
 torc_sys_send_file(int socket, int file, uint64_t offset, size_t size)
 {
@@ -382,6 +389,8 @@ torc_sys_send_file(int socket, int file, uint64_t offset, size_t size)
 		sim_files_others();
 	if (rc < 0 || offset >= node->size)
 		return rc;
+	if (is_simple())
+		return -EINVAL;
 	if (size > node->size - offset)
 		size = (size_t)(node->size - offset);
 	rc = sim_sock_send(sim_fd_file(socket)->sock, node->bytes + offset,
@@ -399,7 +408,7 @@ torc_sys_at_hand(int file, uint64_t offset)
 	if (rc < 0)
 		return rc;
 	if (sim_draw(6) == 0)
-		return -EAGAIN;
+		return is_simple() ? -EOPNOTSUPP : -EAGAIN;
 	return offset < node->size;
 }
 
