@@ -765,18 +765,18 @@ PLAN(use_among_the_hasty, .trade = &in_files, .workers = 8, .rounds = 6,
     .patience = 10, .mixed = true, .cancels = 3)
 PLAN(use_hastily, .trade = &in_files, .workers = 10, .rounds = 6,
     .patience = 40, .cancels = 6, .unruly = true)
-PLAN(use_in_a_drain, .trade = &in_files, .workers = 8, .rounds = 6,
+PLAN(use_in_a_drain, .trade = &in_files, .workers = 6, .rounds = 4,
     .patience = 40, .cancels = 3, .unruly = true, .drains = true)
-PLAN(use_in_a_stop, .trade = &in_files, .workers = 8, .rounds = 6,
+PLAN(use_in_a_stop, .trade = &in_files, .workers = 6, .rounds = 4,
     .patience = 40, .cancels = 3, .unruly = true, .stops = true)
 PLAN(browse_in_turn, .trade = &in_sites, .workers = 6, .rounds = 6,
     .pool = { .size = 3 })
 PLAN(browse_hastily, .trade = &in_sites, .workers = 8, .rounds = 6,
     .patience = 80, .cancels = 4, .unruly = true, .pool = { HASTY(4) })
-PLAN(browse_in_a_drain, .trade = &in_sites, .workers = 8, .rounds = 6,
+PLAN(browse_in_a_drain, .trade = &in_sites, .workers = 5, .rounds = 4,
     .patience = 80, .cancels = 3, .unruly = true, .drains = true,
     .pool = { HASTY(4) })
-PLAN(browse_in_a_stop, .trade = &in_sites, .workers = 8, .rounds = 6,
+PLAN(browse_in_a_stop, .trade = &in_sites, .workers = 5, .rounds = 4,
     .patience = 80, .cancels = 3, .unruly = true, .stops = true,
     .stays = true, .pool = { HASTY(4) })
 
