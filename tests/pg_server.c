@@ -245,20 +245,30 @@ parent_of(const char *pid)
 	return end == NULL ? 0 : (pid_t)strtol(end + 3, NULL, 10);
 }
 
+/* Stop the one that makes the others, and wait until it stands still: after
+ * kill(2), it may go on for a moment and make one more. */
+static void
+hold(pid_t pid)
+{
+	siginfo_t info;
+
+	kill(pid, SIGSTOP);
+	waitid(P_PID, (id_t)pid, &info, WSTOPPED | WEXITED | WNOWAIT);
+}
+
 void
 pg_server_signal(const struct pg_server *server, int number)
 {
 	DIR *folder = opendir("/proc");
 	struct dirent *entry;
 
-	/* First the one that makes the others. */
 	if (number != SIGCONT)
-		kill(server->pid, number);
+		hold(server->pid);
 	while (folder != NULL && (entry = readdir(folder)) != NULL)
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
 		    parent_of(entry->d_name) == server->pid)
 			kill((pid_t)strtol(entry->d_name, NULL, 10), number);
-	if (number == SIGCONT)
+	if (number != SIGSTOP)
 		kill(server->pid, number);
 	if (folder != NULL)
 		closedir(folder);
@@ -267,7 +277,6 @@ pg_server_signal(const struct pg_server *server, int number)
 void
 pg_server_kill(struct pg_server *server)
 {
-	kill(server->pid, SIGSTOP);
 	pg_server_signal(server, SIGKILL);
 	waitpid(server->pid, NULL, 0);
 	server->pid = 0;
