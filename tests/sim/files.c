@@ -183,6 +183,7 @@ open_node(const struct req *req)
 	if (flags & O_TRUNC)
 		sim_node_resize(node, 0);
 	file->node = node;
+	file->hasty = flags & O_NONBLOCK;
 	file->programs = true;
 	return fd;
 }
@@ -229,6 +230,8 @@ read_node(const struct req *req)
 
 	if (node->directory)
 		return -EISDIR;
+	if (req->file->hasty && sim_draw(2) == 0)
+		return -EAGAIN;
 	size = some_of(size < req->sqe.len ? size : req->sqe.len);
 	memcpy(req->parts[0].iov_base, node->bytes + from, size);
 	return (int)size;
@@ -415,8 +418,12 @@ torc_sys_at_hand(int file, uint64_t offset)
 int
 torc_sys_set_blocking(int fd)
 {
+	int rc = sim_crossing(SITE_SET_BLOCKING);
+
 	node_of(fd);
-	return sim_crossing(SITE_SET_BLOCKING);
+	if (rc == 0)
+		sim_fd_file(fd)->hasty = false;
+	return rc;
 }
 
 /* One entry, as getdents64(2) writes it: its size, or 0: there is no room. */

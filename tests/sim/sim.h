@@ -174,6 +174,7 @@ struct file {
 	struct sock *sock;
 	struct node *node;	/* of a file system */
 	uint64_t count;		/* of an eventfd; entries listed */
+	bool hasty;		/* O_NONBLOCK: does not wait for a disk */
 	bool programs;		/* not torc's: the scenario's own */
 };
 
