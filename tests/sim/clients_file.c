@@ -239,7 +239,7 @@ compare_body(struct torc_http_call *call, const struct node *node,
 		return 0;
 	while ((rc = torc_http_call_read(call, &body, deadline)) > 0) {
 		for (size_t i = 0; i < body.size; i++, got++) {
-			if (body.data[i] != stream_byte(node->number,
+			if (body.data[i] != stream_byte(node->stream,
 			    from + got))
 				broken("byte %llu of %s is wrong",
 				    (unsigned long long)(from + got),
@@ -464,6 +464,31 @@ close_root(struct torc_reactor *reactor)
 
 static const struct trade in_sites = {
 	open_site, ask_site, check_site, close_http,
+};
+
+/*
+ * Parks. Write a page over where it is, mostly within the second of its last
+ * change, so that neither its time nor its size tells; when a change is to be
+ * seen at the latest, it is.
+ */
+static int
+ask_rewritten(struct client *client, uint64_t deadline)
+{
+	const unsigned index = 1 + peer_draw(3);
+	struct wish wish = { .page = &pages[index] };
+	int rc;
+
+	(void)deadline;
+	sim_node_rewrite(site[index], 1u << 20 | new_key());
+	rc = torc_sleep(torc_after_ms(FRESH_MS +
+	    (peer_draw(8) == 0 ? 2500 : 1)));
+	wish.since = world.now;
+	return rc < 0 ? rc : ask_once(client, &wish,
+	    torc_after_ms(PATIENCE_MS));
+}
+
+static const struct trade in_rewritten_sites = {
+	open_site, ask_rewritten, check_site, close_http,
 };
 
 /* ---- Files of one's own ---- */
@@ -710,8 +735,7 @@ make_stream(void)
 	struct node *node = sim_node_make(sim_node_root(), "stream", false,
 	    WINDOWS);
 
-	for (uint32_t i = 0; i < WINDOWS; i++)
-		node->bytes[i] = stream_byte(PROGRAM_KEY, i);
+	sim_node_rewrite(node, PROGRAM_KEY);
 	return node;
 }
 
@@ -771,6 +795,8 @@ PLAN(use_in_a_stop, .trade = &in_files, .workers = 6, .rounds = 4,
     .patience = 40, .cancels = 3, .unruly = true, .stops = true)
 PLAN(browse_in_turn, .trade = &in_sites, .workers = 6, .rounds = 6,
     .pool = { .size = 3 })
+PLAN(browse_rewritten, .trade = &in_rewritten_sites, .workers = 1,
+    .rounds = 12, .pool = { .size = 1 })
 PLAN(browse_hastily, .trade = &in_sites, .workers = 8, .rounds = 6,
     .patience = 80, .cancels = 4, .unruly = true, .pool = { HASTY(4) })
 PLAN(browse_in_a_drain, .trade = &in_sites, .workers = 5, .rounds = 4,
@@ -794,6 +820,8 @@ const struct scenario of_files[] = {
 	    .scripts = { { read_windows, STREAM_PROGRAM, 1 } } },
 	{ .name = "site", .handler = serve_site, .fiber = browse_in_turn,
 	    .ended = close_root, ENOUGH },
+	{ .name = "site written over", .handler = serve_site,
+	    .fiber = browse_rewritten, .ended = close_root, ENOUGH },
 	{ .name = "site in a hurry", .handler = serve_site_hastily,
 	    .fiber = browse_hastily, .ended = close_root },
 	{ .name = "site with few descriptors", .handler = serve_site,

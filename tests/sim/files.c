@@ -78,6 +78,7 @@ sim_node_make(struct node *parent, const char *name, bool directory,
 		sim_fail("more files than are known here");
 	nodes[node_count] = node;
 	node->number = ++node_count;
+	node->stream = node->number;
 	node->parent = parent;
 	strcpy(node->name, name);
 	node->directory = directory;
@@ -106,10 +107,19 @@ sim_node_resize(struct node *node, uint64_t size)
 	if (size > node->room) {
 		node->bytes = realloc(node->bytes, size);
 		for (uint64_t i = node->room; i < size; i++)
-			node->bytes[i] = stream_byte(node->number, i);
+			node->bytes[i] = stream_byte(node->stream, i);
 		node->room = size;
 	}
 	node->size = size;
+	touch(node);
+}
+
+void
+sim_node_rewrite(struct node *node, uint32_t key)
+{
+	node->stream = key;
+	for (uint64_t i = 0; i < node->room; i++)
+		node->bytes[i] = stream_byte(key, i);
 	touch(node);
 }
 

@@ -8,11 +8,12 @@
 #include "tests/sim/sim.h"
 
 struct node {
-	uint32_t number;	/* its inode; and its stream */
+	uint32_t number;	/* its inode */
+	uint32_t stream;	/* its bytes; at first, its number */
 	struct node *parent;	/* NULL: it has no name any more */
 	char name[40];		/* the last one */
 	bool directory;
-	uint8_t *bytes;		/* of what was written over, else the stream */
+	uint8_t *bytes;		/* what was written over, else the stream */
 	uint64_t size;
 	uint64_t room;
 	int64_t modified;	/* seconds; the rest of them is its number */
@@ -27,6 +28,8 @@ struct node *sim_node_make(struct node *parent, const char *name,
 const struct node *sim_node_numbered(uint64_t number);
 /* What is new of a file is of its stream. */
 void sim_node_resize(struct node *node, uint64_t size);
+/* All of it, where it is. */
+void sim_node_rewrite(struct node *node, uint32_t key);
 void sim_node_remove(struct node *node);
 
 /* If set: called before each operation on a file, as others change files. */
