@@ -35,7 +35,8 @@ struct req {
 	struct open_how how;
 	struct file *other;	/* the directory of the second path */
 	bool threaded;		/* a thread of the kernel's does it */
-	bool over;		/* it has: with this result */
+	bool unfound;		/* a disk has it: cancels pass it by */
+	bool over;		/* it is done: with this result */
 	int32_t result;
 	uint64_t begin_at;	/* until then, a cancel ends it */
 	uint64_t done_at;

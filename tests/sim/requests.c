@@ -542,6 +542,9 @@ begin(struct req *req)
 	}
 	guard_memory(req);
 	req->threaded = true;
+	/* Of what goes to a disk at once, no thread knows. */
+	req->unfound = req->sqe.opcode == IORING_OP_READ &&
+	    !(req->sqe.flags & IOSQE_ASYNC) && sim_draw(2) == 0;
 	req->begin_at = world.now + some_time();
 	req->done_at = req->begin_at + some_time();
 }
@@ -765,7 +768,7 @@ cancel(struct kring *ring, const struct io_uring_sqe *sqe)
 
 	for (struct req *req = ring->reqs; req != NULL; req = req->next) {
 		if (req->sqe.user_data != sqe->addr || req->hidden ||
-		    req->cancelled || req->over)
+		    req->cancelled || req->over || req->unfound)
 			continue;
 		found++;
 		req->cancelled = true;
