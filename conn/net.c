@@ -11,6 +11,15 @@
 #define LISTENERS 1024u
 _Static_assert(LISTENERS <= INT16_MAX, "a connection knows its listener");
 
+/*
+ * From so many connections on, what one of them needs is not in the cache any
+ * more when it is its turn. Below that, to fetch it would cost for nothing.
+ */
+#define CROWD 256u
+#define LINE 64
+#define FIBER_LINES 2	/* of a struct torc_fiber */
+#define FRAME_LINES 5	/* of the calls that a handler parks in */
+
 static struct torc_net *
 net_of(struct torc_reactor *reactor)
 {
@@ -75,6 +84,7 @@ before_enter(struct torc_reactor *reactor)
 	    torc_bufring_grow(buffers, buffers->live) > 0)
 		reactor->counters->grows++;
 	torc_bufring_publish(buffers);
+	reactor->crowded = net->conns.count >= net->crowd;
 	show_gauges(net);
 	if (torc_unlikely(!torc_list_empty(&net->starved)))
 		torc_recv_feed(net);
@@ -92,6 +102,36 @@ after_batch(struct torc_reactor *reactor)
 	    (net->buffers.in_kernel > 0 ||
 	    net->buffers.live < net->buffers.capacity))
 		torc_reactor_later(reactor, &net->hungry);
+}
+
+/*
+ * First the connection; one step later what its reader used last: the fiber
+ * and the frames below it. A fetch of memory that is gone harms nobody.
+ */
+static void
+foresee(const struct torc_reactor *reactor, const struct io_uring_cqe *cqe,
+    unsigned steps)
+{
+	const struct torc_net *net = reactor->layer_state;
+	const uint64_t tag = cqe->user_data;
+	const struct torc_conn *conn;
+	const char *top;
+
+	if (reactor->kinds[torc_tag_kind(tag)].slots != &net->conns)
+		return;
+	if (steps == TORC_FORESIGHT) {
+		top = (const char *)torc_slots_at(&net->conns,
+		    torc_tag_index(tag));
+		__builtin_prefetch(top);
+		__builtin_prefetch(top + LINE);
+		return;
+	}
+	conn = torc_slots_find(&net->conns, tag);
+	if (conn == NULL || conn->reader == NULL)
+		return;
+	top = (const char *)conn->reader;
+	for (int line = -FRAME_LINES; line < FIBER_LINES; line++)
+		__builtin_prefetch(top + line * LINE);
 }
 
 /* No new connections; those that wait for a request have come to their end. */
@@ -208,6 +248,7 @@ fini(struct torc_reactor *reactor)
 static const struct torc_layer layer = {
 	.before_enter = before_enter,
 	.after_batch = after_batch,
+	.foresee = foresee,
 	.drain = drain,
 	.stop = stop,
 	.busy = busy,
@@ -320,6 +361,7 @@ torc_net_open(struct torc_reactor *reactor, struct torc_net **out)
 	net->stage_max = reactor->config.slab_size;
 	net->small_max = net->stage_max / 2;
 	net->chunk_size = net->stage_max * 4;
+	net->crowd = CROWD;
 	net->hungry.run = look_again;
 	torc_list_init(&net->starved);
 	torc_list_init(&net->chunks);

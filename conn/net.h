@@ -221,6 +221,7 @@ struct torc_net {
 	size_t moved;		/* bytes in pieces that are in no buffer */
 	uint8_t *slabs;		/* free ones, linked by their first bytes */
 	uint32_t slab_count;	/* of them */
+	uint32_t crowd;		/* connections that are many */
 	uint32_t paused;	/* listeners */
 	bool pause_noticed;	/* the operator was told */
 	uint64_t pause_notice_at;	/* and is not told again before */

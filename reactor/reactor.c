@@ -376,6 +376,27 @@ dispatch_one(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 }
 
 /*
+ * With many connections, the cache has lost what a completion touches since
+ * it was touched last: fetched while the ones before it are acted on, it need
+ * not be waited for.
+ */
+static void
+dispatch_crowd(struct torc_reactor *reactor, uint32_t first, uint32_t count)
+{
+	const struct torc_ring *ring = &reactor->ring;
+
+	for (uint32_t done = 0; done < count; done++) {
+		for (uint32_t steps = TORC_FORESIGHT; steps > 0; steps--) {
+			if (steps < count - done)
+				reactor->layer->foresee(reactor,
+				    torc_ring_at(ring, first + done + steps),
+				    steps);
+		}
+		dispatch_one(reactor, torc_ring_at(ring, first + done));
+	}
+}
+
+/*
  * Act on a bounded batch of completions. Each stays where it is until the
  * batch is released; the kernel writes behind it.
  */
@@ -395,8 +416,11 @@ dispatch(struct torc_reactor *reactor)
 		reactor->in_order = false;
 	reactor->proven = reactor->in_order ? reactor->taken :
 	    reactor->settled;
-	for (uint32_t number = first; number != first + count; number++)
-		dispatch_one(reactor, torc_ring_at(ring, number));
+	if (torc_unlikely(reactor->crowded))
+		dispatch_crowd(reactor, first, count);
+	else
+		for (uint32_t number = first; number != first + count; number++)
+			dispatch_one(reactor, torc_ring_at(ring, number));
 	ring->cq_read = first + count;
 	torc_ring_release(ring);
 	if (count == ready && !overflowed)

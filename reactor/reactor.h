@@ -51,10 +51,16 @@ struct torc_todo {
 	void (*run)(struct torc_reactor *reactor, struct torc_todo *todo);
 };
 
+#define TORC_FORESIGHT 2u
+
 /* What the layer above does in each turn and at the end. */
 struct torc_layer {
 	void (*before_enter)(struct torc_reactor *reactor);
 	void (*after_batch)(struct torc_reactor *reactor);
+	/* A completion is dispatched after `steps` others, 1 to
+	 * TORC_FORESIGHT: fetch what it will touch into the cache. */
+	void (*foresee)(const struct torc_reactor *reactor,
+	    const struct io_uring_cqe *cqe, unsigned steps);
 	void (*drain)(struct torc_reactor *reactor);
 	void (*stop)(struct torc_reactor *reactor);
 	bool (*busy)(const struct torc_reactor *reactor);
@@ -92,6 +98,7 @@ struct torc_reactor {
 	uint64_t settled;
 	uint64_t proven;
 	bool in_order;
+	bool crowded;		/* the layer is to foresee completions */
 
 	struct torc_list ready;		/* fibers */
 	struct torc_list yielded;	/* that let the ready ones go first */

@@ -86,11 +86,17 @@ torc_tag_kind(uint64_t tag)
 	return (unsigned)(tag >> (TORC_SLOT_BITS + TORC_GENERATION_BITS));
 }
 
+static inline uint32_t
+torc_tag_index(uint64_t tag)
+{
+	return (uint32_t)tag & (TORC_SLOTS_MAX - 1);
+}
+
 /* The object that `tag` names, or NULL if it is gone. */
 static inline void *
 torc_slots_find(const struct torc_slots *slots, uint64_t tag)
 {
-	uint32_t index = (uint32_t)tag & (TORC_SLOTS_MAX - 1);
+	uint32_t index = torc_tag_index(tag);
 	struct torc_slot *slot;
 
 	if (torc_unlikely(index >= slots->touched))

@@ -2034,6 +2034,99 @@ a_stream_that_lacks_something_has_no_orderly_end(void **state)
 	read_across_a_gap(true);
 }
 
+/* ---- Crowds ---- */
+
+#define THRONG 300u
+#define THRONG_ROUNDS 3u
+
+static void
+look_at_crowd(struct torc_reactor *reactor, void *crowded)
+{
+	*(bool *)crowded = reactor->crowded;
+}
+
+static bool
+is_crowded(struct server *server)
+{
+	bool crowded = false;
+
+	server_call(server, look_at_crowd, &crowded);
+	return crowded;
+}
+
+/* Batches of 16 completions or more. */
+static uint64_t
+large_batches(struct server *server)
+{
+	struct torc_counters counters = server_counters(server);
+	uint64_t count = 0;
+
+	for (unsigned class = 5; class < TORC_BATCH_CLASSES; class++)
+		count += counters.batches[class];
+	return count;
+}
+
+static void
+echo_in_one_batch(struct server *server, const int *fds, unsigned count)
+{
+	uint64_t batches = large_batches(server);
+	uint8_t data[100];
+	struct stall stall;
+
+	stall_begin(&stall, server);
+	for (unsigned i = 0; i < count; i++) {
+		stream_fill(i, 0, data, sizeof(data));
+		client_send(fds[i], data, sizeof(data));
+	}
+	stall_end(&stall, server);
+	for (unsigned i = 0; i < count; i++) {
+		assert_true(client_read(fds[i], data, sizeof(data)));
+		assert_true(stream_matches(i, 0, data, sizeof(data)));
+	}
+	assert_true(large_batches(server) > batches);
+}
+
+/*
+ * Completions of many connections are foreseen while others are acted on:
+ * those come to their own connections, also when many of them end meanwhile
+ * and new ones take their places.
+ */
+static void
+in_a_crowd_each_is_answered_while_others_come_and_go(void **state)
+{
+	struct server server;
+	struct stall stall;
+	int fds[THRONG];
+
+	(void)state;
+	server_start(&server, NULL, echo_handler, NULL);
+	for (unsigned i = 0; i < THRONG; i++)
+		fds[i] = client_open(server.port);
+	assert_true(server_await_connections(&server, THRONG));
+	assert_true(is_crowded(&server));
+	for (unsigned round = 0; round < THRONG_ROUNDS; round++) {
+		echo_in_one_batch(&server, fds, THRONG);
+		/* They end in one batch, too, some of them with bytes. */
+		stall_begin(&stall, &server);
+		for (unsigned i = round; i < THRONG; i += 3) {
+			if (i % 2 == 0)
+				client_send(fds[i], "last words", 10);
+			client_reset(fds[i]);
+			fds[i] = client_open(server.port);
+		}
+		stall_end(&stall, &server);
+		assert_true(server_await_connections(&server, THRONG));
+	}
+	echo_in_one_batch(&server, fds, THRONG);
+	for (unsigned i = 1; i < THRONG; i++)
+		client_reset(fds[i]);
+	assert_true(server_await_connections(&server, 1));
+	assert_false(is_crowded(&server));
+	client_echo(fds[0], "the last one");
+	close(fds[0]);
+	assert_int_equal(server_stop(&server), 0);
+}
+
 #define CLAIM(test) cmocka_unit_test(test)
 
 int
@@ -2077,6 +2170,7 @@ main(void)
 		CLAIM(memory_that_is_gone_for_a_while_harms_nobody_afterwards),
 		CLAIM(a_moment_without_memory_leaves_no_gap_in_the_stream),
 		CLAIM(a_stream_that_lacks_something_has_no_orderly_end),
+		CLAIM(in_a_crowd_each_is_answered_while_others_come_and_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

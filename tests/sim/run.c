@@ -420,8 +420,12 @@ choose_reactor(void)
 static int
 turn(unsigned index, uint64_t deadline)
 {
+	struct torc_net *net = world.reactors[index]->layer_state;
 	int rc;
 
+	/* Half of the seeds foresee completions, as with many connections. */
+	if (net != NULL && world.varied && world.seed % 2 == 1)
+		net->crowd = 1;
 	world.running = index;
 	torc_current = currents[index];
 	rc = torc_reactor_turn(world.reactors[index], deadline);
