@@ -1,10 +1,11 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # lint.sh - rules of the source that a machine can check: layers look down,
 # shared words have their labels, errno stays in sys/, lines and functions
 # are short.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 failed=0
+shopt -s lastpipe	# claim, the end of a pipe, sets it
 
 # claim TEXT: the standard input, where the text does not hold, is empty.
 claim() {
