@@ -8,21 +8,22 @@
 #		CONNECTIONS/PIPELINE	HTTP requests, as 64/1 or 1024/16
 #		echo/BYTES		messages of BYTES on 64 connections
 #		churn/CONNECTIONS	a connection for each request
+#		one of these and +busy	the same, and the generator polls and
+#					never sleeps: no server has to wake it
 #		latency			one connection, with and without spin
 #		idle			memory of an idle connection
 #	SERVERS	limit raw hello echo liburing epoll libuv libevent nginx
 #	REPS (5), SECONDS_EACH (1.0), WARMUP (0.4), IDLE (10000),
 #	SPIN_US (100), SERVER_CPU (0), LOAD_CPU (1)
-#	BUSY=1	the generator polls and never sleeps, so that no server has to
-#		wake it
+#	BUSY=1	+busy for all cells
 #	BIN (build/bin), OUT (build/bench), CC (cc)
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=tools/bench/common.sh
 . tools/bench/common.sh
 
-ALL_CELLS="1/1 16/1 64/1 256/1 1024/1 1/16 16/16 64/16 256/16 1024/16 \
-echo/64 echo/16384 churn/64 latency idle"
+ALL_CELLS="1/1 16/1 64/1 256/1 1024/1 64/1+busy 1024/1+busy \
+1/16 16/16 64/16 256/16 1024/16 echo/64 echo/16384 churn/64 latency idle"
 case ${1:-} in
 --quick)
 	: "${CELLS:=64/1 64/16 echo/64 echo/16384 churn/64 latency idle}"
@@ -258,11 +259,13 @@ reversed() {
 
 # What the generator is told to do in a cell.
 load_options() {
-	case $1 in
-	echo/*) echo "-m echo -c 64 -s ${1#echo/}" ;;
-	churn/*) echo "-m churn -c ${1#churn/}" ;;
+	local cell=${1%+busy}
+	[ -z "${BUSY:-}" ] && [[ $1 != *+busy ]] || echo "-b"
+	case $cell in
+	echo/*) echo "-m echo -c 64 -s ${cell#echo/}" ;;
+	churn/*) echo "-m churn -c ${cell#churn/}" ;;
 	latency) echo "-c 1" ;;
-	*) echo "-c ${1%/*} -P ${1#*/}" ;;
+	*) echo "-c ${cell%/*} -P ${cell#*/}" ;;
 	esac
 }
 
@@ -274,9 +277,9 @@ record() {
 measure_cell() {
 	local rep=$1 cell=$2 server=$3 key count line
 	key=$server
-	[[ $cell != echo/* ]] || key=$server:$cell
+	[[ $cell != echo/* ]] || key=$server:${cell%+busy}
 	if [ -z "${pid_of[$key]:-}" ] &&
-	    ! start_server "$key" "$server" "$cell"; then
+	    ! start_server "$key" "$server" "${cell%+busy}"; then
 		record "$rep $cell $server refused=$problem"
 		return
 	fi
@@ -288,7 +291,7 @@ measure_cell() {
 	# shellcheck disable=SC2046
 	line=$(timeout 100 taskset -c "$LOAD_CPU" "$OUT/load" \
 	    -p "${port_of[$key]}" -S "${all_pids_of[$key]}" -w "$WARMUP" \
-	    -d "$SECONDS_EACH" ${BUSY:+-b} $(load_options "$cell") \
+	    -d "$SECONDS_EACH" $(load_options "$cell") \
 	    2>"$scratch/load.log")
 	if [ -z "$line" ]; then
 		record "$rep $cell $server refused=$(head -n 1 \
