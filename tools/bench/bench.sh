@@ -10,6 +10,8 @@
 #		churn/CONNECTIONS	a connection for each request
 #		one of these and +busy	the same, and the generator polls and
 #					never sleeps: no server has to wake it
+#		one of these and +one	the same, with the generator on the
+#					server's CPU
 #		latency			one connection, with and without spin
 #		idle			memory of an idle connection
 #	SERVERS	limit raw hello echo liburing epoll libuv libevent nginx
@@ -22,8 +24,9 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=tools/bench/common.sh
 . tools/bench/common.sh
 
-ALL_CELLS="1/1 16/1 64/1 256/1 1024/1 64/1+busy 1024/1+busy \
-1/16 16/16 64/16 256/16 1024/16 echo/64 echo/16384 churn/64 latency idle"
+ALL_CELLS="1/1 16/1 64/1 256/1 1024/1 1/16 16/16 64/16 256/16 1024/16 \
+64/1+busy 1024/1+busy 64/1+one 1024/1+one 64/16+one 1024/16+one \
+echo/64 echo/16384 churn/64 latency idle"
 case ${1:-} in
 --quick)
 	: "${CELLS:=64/1 64/16 echo/64 echo/16384 churn/64 latency idle}"
@@ -259,7 +262,7 @@ reversed() {
 
 # What the generator is told to do in a cell.
 load_options() {
-	local cell=${1%+busy}
+	local cell=${1%+*}
 	[ -z "${BUSY:-}" ] && [[ $1 != *+busy ]] || echo "-b"
 	case $cell in
 	echo/*) echo "-m echo -c 64 -s ${cell#echo/}" ;;
@@ -275,11 +278,12 @@ record() {
 
 # measure_cell REPETITION CELL SERVER: one line in the results.
 measure_cell() {
-	local rep=$1 cell=$2 server=$3 key count line
+	local rep=$1 cell=$2 server=$3 key count line cpu=$LOAD_CPU
 	key=$server
-	[[ $cell != echo/* ]] || key=$server:${cell%+busy}
+	[[ $cell != echo/* ]] || key=$server:${cell%+*}
+	[[ $cell != *+one ]] || cpu=$SERVER_CPU
 	if [ -z "${pid_of[$key]:-}" ] &&
-	    ! start_server "$key" "$server" "${cell%+busy}"; then
+	    ! start_server "$key" "$server" "${cell%+*}"; then
 		record "$rep $cell $server refused=$problem"
 		return
 	fi
@@ -289,7 +293,7 @@ measure_cell() {
 		return
 	fi
 	# shellcheck disable=SC2046
-	line=$(timeout 100 taskset -c "$LOAD_CPU" "$OUT/load" \
+	line=$(timeout 100 taskset -c "$cpu" "$OUT/load" \
 	    -p "${port_of[$key]}" -S "${all_pids_of[$key]}" -w "$WARMUP" \
 	    -d "$SECONDS_EACH" $(load_options "$cell") \
 	    2>"$scratch/load.log")

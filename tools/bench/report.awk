@@ -113,6 +113,8 @@ function mark(a_cell, a_server,    busy, load) {
 		return "o"
 	busy = median_of(a_cell, a_server, "srv_busy")
 	load = median_of(a_cell, a_server, "cli_busy")
+	if (a_cell ~ /[+]one$/)	# they share a core
+		busy += load
 	if (busy >= saturated)
 		return " "
 	return load >= saturated ? "g" : "*"
@@ -162,16 +164,16 @@ function print_ratios(title, pattern, servers,    n, column, i, j, c, shown) {
 		if (!shown++) {
 			print ""
 			print title
-			printf "%-11s %-5s %8s    ", "", "", "limit"
+			printf "%-12s %-5s %8s    ", "", "", "limit"
 			for (j = 1; j <= n; j++)
 				printf " %8s ", column[j]
 			print ""
 		}
-		printf "%-11s %-5s %8.2f%s us", c, "CPU",
+		printf "%-12s %-5s %8.2f%s us", c, "CPU",
 		    median_of(c, "limit", "cpu_us"), mark(c, "limit")
 		for (j = 1; j <= n; j++)
 			printf " %9s", entry(c, column[j], "cpu_us")
-		printf "\n%-11s %-5s %9s/s ", "", "rate",
+		printf "\n%-12s %-5s %9s/s ", "", "rate",
 		    commas(median_of(c, "limit", "rps"))
 		for (j = 1; j <= n; j++)
 			printf " %9s", entry(c, column[j], "rps")
