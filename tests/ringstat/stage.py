@@ -146,8 +146,16 @@ class Ringstat:
         return [json.loads(line) for line in result.stdout.splitlines()]
 
     def rings(self, *options):
-        """The rings of one sample by inode."""
-        return {ring["ino"]: ring for ring in self.json(*options)[0]["rings"]}
+        """The rings of one sample by inode.
+
+        The kernel shows nobody a ring that another ringstat of this machine
+        reads just then: such a sample is taken again.
+        """
+        for _ in range(20):
+            rings = self.json(*options)[0]["rings"]
+            if not any(ring["busy"] for ring in rings):
+                break
+        return {ring["ino"]: ring for ring in rings}
 
     def table(self, *options):
         """The lines of a table as dictionaries by the names of columns.

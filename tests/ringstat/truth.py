@@ -297,11 +297,20 @@ def rates(stage, cast, ringstat):
 def torc_conns(cast, ringstat):
     """--conns: each known client by its address, with what is held of it."""
     server = cast.server
+    count = LOAD_CONNECTIONS + len(server.clients)
+
+    def are_all_there():
+        conns = [ring["torc"]["conns"] for ring in
+                 ringstat.json("-p", str(server.pid))[0]["rings"]]
+        return (sum(each["open"] for each in conns) == count and
+                sum(each["held_bytes"] for each in conns) >=
+                sum(server.names().values()))
+    until(are_all_there, "all are accepted, and their bytes received")
     rows = ringstat.table("--conns", "-p", str(server.pid))
     held = {row["PEER"]: (row["HELD"], row["STATE"]) for row in rows}
     wrong = [text for peer, size in server.names().items() for text in
              differences(held.get(peer), (f"{size}B", "reading"), peer)]
-    if len(rows) != LOAD_CONNECTIONS + len(server.clients):
+    if len(rows) != count:
         wrong.append(f"{len(rows)} connections")
     return wrong
 
