@@ -1027,6 +1027,7 @@ const struct scenario scenarios[] = {
 	{ .name = "static writes", .handler = send_static, .real = true,
 	    .scripts = { GIVEN(download_static, 2) } },
 	{ .name = "many writes", .handler = send_bits, .real = true,
+	    .config = { .close_ms = 2000 },	/* for the slowest peer */
 	    .scripts = { GIVEN(download_bits, 2) } },
 	{ .name = "write in vain", .handler = send_in_vain, .frayed = true,
 	    .scripts = { GIVEN(download_not, 2) } },
