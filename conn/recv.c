@@ -671,9 +671,15 @@ show_news(struct torc_conn *conn, struct torc_slice *in, int rc)
 		return show(conn, in);
 	if (rc == 0)
 		rc = refresh_view(conn);
+	if (rc < 0) {
+		/* Who is told of an error may not look: what came in the same
+		 * moment is still news, to the next call. */
+		*in = (struct torc_slice) { conn->view, conn->view_size };
+		return rc;
+	}
 	show(conn, in);
-	if (rc != 0)
-		return rc < 0 ? rc : (int)conn->view_size;
+	if (rc > 0)
+		return (int)conn->view_size;
 	torc_assert(conn->eof || conn->failed);
 	return conn->error;
 }

@@ -970,21 +970,37 @@ a_receive_ends_at_its_deadline_and_may_be_tried_again(void **state)
 struct wavering {
 	int client;
 	int pipe[2];
+	struct torc_conn *conn;
 	uint64_t fiber;
 	int result;		/* of its receive */
 	size_t unread;		/* after it */
+	int next;		/* result of who receives after it */
 	atomic_uint over;
 };
 
 static int
-receive_although_cancelled(struct torc_conn *conn, void *arg)
+receive_although_cancelled(void *arg)
 {
 	struct wavering *wavering = arg;
 	struct torc_slice in;
 
-	wavering->fiber = torc_fiber_self();
-	wavering->result = torc_conn_recv(conn, &in, TORC_NEVER);
-	wavering->unread = torc_conn_unread(conn);
+	wavering->result = torc_conn_recv(wavering->conn, &in, TORC_NEVER);
+	wavering->unread = torc_conn_unread(wavering->conn);
+	return 0;
+}
+
+static int
+receive_by_another_fiber(struct torc_conn *conn, void *arg)
+{
+	struct wavering *wavering = arg;
+	struct torc_slice in;
+	int result;
+
+	wavering->conn = conn;
+	if (torc_fiber_spawn(&wavering->fiber, receive_although_cancelled,
+	    wavering) == 0)
+		torc_fiber_join(wavering->fiber, &result, TORC_NEVER);
+	wavering->next = torc_conn_recv(conn, &in, torc_after_ms(1000));
 	atomic_fetch_add(&wavering->over, 1);
 	return TORC_CLOSE;
 }
@@ -1020,7 +1036,10 @@ send_and_cancel(void *arg)
 	return result;
 }
 
-/* it is resumed once, for the cancel, and the bytes are kept. */
+/*
+ * R-013: it is resumed once, for the cancel, and the bytes are kept: for the
+ * next who receives, who need not wait for more.
+ */
 static void
 bytes_for_a_reader_that_was_just_cancelled_do_not_resume_it_again(
     void **state)
@@ -1031,7 +1050,7 @@ bytes_for_a_reader_that_was_just_cancelled_do_not_resume_it_again(
 	for (unsigned i = 0; i < 20; i++) {
 		struct wavering wavering = { .client = -1 };
 
-		server_start(&server, NULL, receive_although_cancelled,
+		server_start(&server, NULL, receive_by_another_fiber,
 		    &wavering);
 		wavering.client = client_open(server.port);
 		assert_int_equal(pipe2(wavering.pipe, O_CLOEXEC), 0);
@@ -1041,6 +1060,7 @@ bytes_for_a_reader_that_was_just_cancelled_do_not_resume_it_again(
 		assert_true(await_value(&server, &wavering.over, 1));
 		assert_int_equal(wavering.result, -ECANCELED);
 		assert_int_equal(wavering.unread, 5);
+		assert_int_equal(wavering.next, 5);
 		close(wavering.client);
 		close(wavering.pipe[0]);
 		close(wavering.pipe[1]);
