@@ -17,28 +17,40 @@
 enum { SEEN_HOST = 1, SEEN_LENGTH = 2, SEEN_CODING = 4, SEEN_CLOSE = 8,
     SEEN_KEEP = 16, SEEN_EXPECT = 32 };
 
-/* A head that is being read. Its functions return 1, 0 for "more", -errno. */
+/*
+ * A head that is being read. Its functions return where they have come to, or
+ * NULL: then `error` is 0, for "more", or a negative errno. Those that only
+ * check return true, or false with such an error.
+ */
 struct reader {
 	struct torc_http_head *head;
-	const uint8_t *at;
 	const uint8_t *end;
 	uint32_t fields_max;
 	unsigned seen;
+	int error;
 	bool framed;		/* fields mean something: no trailer */
 	bool request;
 };
 
-static int
+static __attribute__((noinline, cold)) const uint8_t *
 fail(struct reader *reader, int error, const char *why)
 {
 	reader->head->why = why;
-	return error;
+	reader->error = error;
+	return NULL;
 }
 
-static int
+static const uint8_t *
 malformed(struct reader *reader, const char *why)
 {
 	return fail(reader, -EBADMSG, why);
+}
+
+static inline const uint8_t *
+want_more(struct reader *reader)
+{
+	reader->error = 0;
+	return NULL;
 }
 
 static inline struct torc_slice
@@ -47,13 +59,47 @@ slice(const uint8_t *from, const uint8_t *to)
 	return (struct torc_slice) { from, (size_t)(to - from) };
 }
 
-static inline uint64_t
-load(const void *at, size_t size)
+/* Each of its own size: a constant must not take a way over the stack. */
+static inline uint16_t
+load_2(const void *at)
 {
-	uint64_t word = 0;
+	uint16_t word;
 
-	memcpy(&word, at, size);
+	memcpy(&word, at, sizeof(word));
 	return word;
+}
+
+static inline uint32_t
+load_4(const void *at)
+{
+	uint32_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
+static inline uint64_t
+load_8(const void *at)
+{
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
+#define LOWER 0x2020202020202020
+
+static inline uint64_t
+differ_4(const uint8_t *data, const char *text)
+{
+	return (load_4(data) | (uint32_t)LOWER) ^
+	    (load_4(text) | (uint32_t)LOWER);
+}
+
+static inline uint64_t
+differ_8(const uint8_t *data, const char *text)
+{
+	return (load_8(data) | LOWER) ^ (load_8(text) | LOWER);
 }
 
 /*
@@ -64,21 +110,20 @@ load(const void *at, size_t size)
 static inline __attribute__((always_inline)) bool
 matches(const uint8_t *data, const char *text, size_t size)
 {
-	const uint64_t lower = 0x2020202020202020;
-	const size_t step = size < 8 ? 4 : 8;
 	uint64_t different = 0;
 
-	for (size_t at = 0; at + step <= size; at += step)
-		different |= (load(data + at, step) | lower) ^
-		    (load(text + at, step) | lower);
-	different |= (load(data + size - step, step) | lower) ^
-	    (load(text + size - step, step) | lower);
-	return different == 0;
+	if (size < 8)
+		return (differ_4(data, text) |
+		    differ_4(data + size - 4, text + size - 4)) == 0;
+	for (size_t at = 0; at + 8 <= size; at += 8)
+		different |= differ_8(data + at, text + at);
+	return (different |
+	    differ_8(data + size - 8, text + size - 8)) == 0;
 }
 
-/* ---- What fields mean ---- */
+/* ---- What fields mean: false if they cannot mean that ---- */
 
-static int
+static bool
 read_length(struct reader *reader, struct torc_slice value)
 {
 	uint64_t length = 0;
@@ -98,10 +143,10 @@ read_length(struct reader *reader, struct torc_slice value)
 	}
 	reader->head->length = length;
 	reader->head->has_length = true;
-	return 1;
+	return true;
 }
 
-static int
+static bool
 read_coding(struct reader *reader, struct torc_slice value)
 {
 	if (reader->seen & SEEN_CODING)
@@ -110,7 +155,7 @@ read_coding(struct reader *reader, struct torc_slice value)
 	if (value.size != 7 || !matches(value.data, "chunked", 7))
 		return fail(reader, -EOPNOTSUPP,
 		    "a Transfer-Encoding that is not chunked");
-	return 1;
+	return true;
 }
 
 /* Of RFC 3986's characters, those of a host and a port. */
@@ -133,7 +178,7 @@ skip_authority(const uint8_t *at, const uint8_t *end)
 	return at;
 }
 
-static int
+static bool
 read_host(struct reader *reader, struct torc_slice value)
 {
 	const uint8_t *end = value.data + value.size;
@@ -146,7 +191,7 @@ read_host(struct reader *reader, struct torc_slice value)
 		return malformed(reader, "a Host that is none");
 	if (reader->head->host.data == NULL)
 		reader->head->host = value;
-	return 1;
+	return true;
 }
 
 static void
@@ -167,7 +212,7 @@ read_connection(struct reader *reader, struct torc_slice value)
 }
 
 /* The few fields that frame messages, and Host. */
-static int
+static bool
 read_meaning(struct reader *reader, const struct torc_http_field *field)
 {
 	const uint8_t *name = field->name.data;
@@ -195,28 +240,31 @@ read_meaning(struct reader *reader, const struct torc_http_field *field)
 			return read_coding(reader, field->value);
 		break;
 	}
-	return 1;
+	return true;
 }
 
 /* ---- Lines ---- */
 
-/* At a byte that text cannot have: CR LF, or an error. */
-static inline int
-read_end_of_line(struct reader *reader)
+static __attribute__((noinline)) const uint8_t *
+refuse_end_of_line(struct reader *reader, const uint8_t *at)
 {
-	const uint8_t *at = reader->at;
-
 	if (at == reader->end)
-		return 0;
+		return want_more(reader);
 	if (*at != '\r')
 		return malformed(reader, *at == '\n' ? "LF without CR" :
 		    "a control character in a line");
 	if (reader->end - at < 2)
-		return 0;
-	if (at[1] != '\n')
-		return malformed(reader, "CR without LF");
-	reader->at = at + 2;
-	return 1;
+		return want_more(reader);
+	return malformed(reader, "CR without LF");
+}
+
+/* At a byte that text cannot have: CR LF, or an error. */
+static inline const uint8_t *
+read_end_of_line(struct reader *reader, const uint8_t *at)
+{
+	if (reader->end - at < 2 || load_2(at) != load_2("\r\n"))
+		return refuse_end_of_line(reader, at);
+	return at + 2;
 }
 
 /* The end of a token, which is mostly plain, and mostly before `next`. */
@@ -231,76 +279,79 @@ skip_token(const uint8_t *at, const uint8_t *end, uint8_t next)
 	return at;
 }
 
-/* NAME: up to and with the colon. */
-static inline int
-read_name(struct reader *reader, struct torc_slice *name)
+static __attribute__((noinline)) const uint8_t *
+refuse_name(struct reader *reader, const uint8_t *start, const uint8_t *at)
 {
-	const uint8_t *start = reader->at;
+	const bool white = *at == ' ' || *at == '\t';
+
+	if (at == start)
+		return malformed(reader, white ?
+		    "a line that continues another" :
+		    "a field without a name");
+	return malformed(reader, white ? "white space in or behind a name" :
+	    "a character in a name that is no token");
+}
+
+/* NAME: up to and with the colon. */
+static inline const uint8_t *
+read_name(struct reader *reader, const uint8_t *start,
+    struct torc_slice *name)
+{
 	const uint8_t *at = skip_token(start, reader->end, ':');
 
 	if (at == reader->end)
-		return 0;
-	if (at == start && (*at == ' ' || *at == '\t'))
-		return malformed(reader, "a line that continues another");
-	if (at == start)
-		return malformed(reader, "a field without a name");
-	if (*at != ':')
-		return malformed(reader, *at == ' ' || *at == '\t' ?
-		    "white space in or behind a name" :
-		    "a character in a name that is no token");
+		return want_more(reader);
+	if (at == start || *at != ':')
+		return refuse_name(reader, start, at);
 	*name = slice(start, at);
-	reader->at = at + 1;
-	return 1;
+	return at + 1;
 }
 
 /* Up to and with the end of the line, without white space around it. */
-static inline int
-read_text(struct reader *reader, struct torc_slice *text)
+static inline const uint8_t *
+read_text(struct reader *reader, const uint8_t *at, struct torc_slice *text)
 {
-	const uint8_t *start = reader->at;
 	const uint8_t *stop;
-	int rc;
+	const uint8_t *next;
 
-	while (start < reader->end && (*start == ' ' || *start == '\t'))
-		start++;
-	stop = find_control(start, reader->end);
-	reader->at = stop;
-	rc = read_end_of_line(reader);
-	if (rc <= 0)
-		return rc;
-	while (stop > start && (stop[-1] == ' ' || stop[-1] == '\t'))
+	while (at < reader->end && (*at == ' ' || *at == '\t'))
+		at++;
+	stop = find_control(at, reader->end);
+	next = read_end_of_line(reader, stop);
+	if (next == NULL)
+		return NULL;
+	while (stop > at && (stop[-1] == ' ' || stop[-1] == '\t'))
 		stop--;
-	*text = slice(start, stop);
-	return 1;
+	*text = slice(at, stop);
+	return next;
 }
 
-/* To the empty line. */
-static int
-read_fields(struct reader *reader)
+/* To and with the empty line. */
+static const uint8_t *
+read_fields(struct reader *reader, const uint8_t *at)
 {
 	struct torc_http_field *const fields = reader->head->fields;
+	struct torc_http_field *const most = fields + reader->fields_max;
 	struct torc_http_field *field = fields;
 
-	for (; reader->at < reader->end; field++) {
-		int rc;
-
-		if (*reader->at == '\r') {
+	for (; at < reader->end; field++) {
+		if (*at == '\r') {
 			reader->head->field_count =
 			    (unsigned)(field - fields);
-			return read_end_of_line(reader);
+			return read_end_of_line(reader, at);
 		}
-		if (field == fields + reader->fields_max)
+		if (field == most)
 			return fail(reader, -E2BIG,
 			    "more fields than fields_max");
-		rc = read_name(reader, &field->name);
-		if (rc > 0)
-			rc = read_text(reader, &field->value);
-		if (rc > 0 && reader->framed)
-			rc = read_meaning(reader, field);
-		if (rc <= 0)
-			return rc;
+		at = read_name(reader, at, &field->name);
+		if (at != NULL)
+			at = read_text(reader, at, &field->value);
+		if (at == NULL)
+			return NULL;
+		if (reader->framed && !read_meaning(reader, field))
+			return NULL;
 	}
-	return 0;
+	return want_more(reader);
 }
 
 static inline bool
@@ -310,11 +361,11 @@ is_digit(uint8_t c)
 }
 
 /* Whatever is not HTTP/1.1. */
-static __attribute__((noinline)) int
-read_odd_version(struct reader *reader)
+static __attribute__((noinline)) const uint8_t *
+read_odd_version(struct reader *reader, const uint8_t *at)
 {
-	const uint8_t *at = reader->at;
-
+	if (reader->end - at < VERSION_SIZE)
+		return want_more(reader);
 	if (memcmp(at, "HTTP/", 5) != 0)
 		return malformed(reader, "not HTTP");
 	if (!is_digit(at[5]) || at[6] != '.' || !is_digit(at[7]))
@@ -323,21 +374,18 @@ read_odd_version(struct reader *reader)
 		return fail(reader, -EPROTONOSUPPORT,
 		    "another version than HTTP/1");
 	reader->head->minor = at[7] == '0' ? 0 : 1;
-	reader->at = at + VERSION_SIZE;
-	return 1;
+	return at + VERSION_SIZE;
 }
 
 /* What comes behind it is the caller's to check. */
-static inline int
-read_version(struct reader *reader)
+static inline const uint8_t *
+read_version(struct reader *reader, const uint8_t *at)
 {
-	if (reader->end - reader->at < VERSION_SIZE)
-		return 0;
-	if (load(reader->at, 8) != load("HTTP/1.1", 8))
-		return read_odd_version(reader);
+	if (reader->end - at < VERSION_SIZE ||
+	    load_8(at) != load_8("HTTP/1.1"))
+		return read_odd_version(reader, at);
 	reader->head->minor = 1;
-	reader->at += VERSION_SIZE;
-	return 1;
+	return at + VERSION_SIZE;
 }
 
 /* ---- Requests ---- */
@@ -371,43 +419,52 @@ torc_http_method_of(struct torc_slice name)
 	}
 }
 
-static inline __attribute__((always_inline)) int
-read_method(struct reader *reader)
+static __attribute__((noinline)) const uint8_t *
+read_any_method(struct reader *reader, const uint8_t *start)
 {
-	const uint8_t *start = reader->at;
 	const uint8_t *at = skip_token(start, reader->end, ' ');
 
 	if (at == reader->end)
-		return 0;
+		return want_more(reader);
 	if (at == start || *at != ' ')
 		return malformed(reader, "a method that is no token");
 	reader->head->method_name = slice(start, at);
 	reader->head->method =
 	    torc_http_method_of(reader->head->method_name);
-	reader->at = at + 1;
-	return 1;
+	return at + 1;
 }
 
 /*
  * RFC 9112, 2.2: an empty line before a request is ignored, since old clients
  * end a body with one. Who sends more than a few is no client.
  */
-static __attribute__((noinline)) int
-read_late_method(struct reader *reader)
+static __attribute__((noinline)) const uint8_t *
+read_odd_method(struct reader *reader, const uint8_t *at)
 {
-	reader->head->why = NULL;
-	for (unsigned i = 0; *reader->at == '\r'; i++) {
-		int rc = i < EMPTY_LINES ? read_end_of_line(reader) :
-		    malformed(reader, "many empty lines before a request");
-
-		if (rc <= 0 || reader->at == reader->end)
-			return rc < 0 ? rc : 0;
+	for (unsigned i = 0; at < reader->end && *at == '\r'; i++) {
+		if (i == EMPTY_LINES)
+			return malformed(reader,
+			    "many empty lines before a request");
+		at = read_end_of_line(reader, at);
+		if (at == NULL)
+			return NULL;
 	}
-	return read_method(reader);
+	return read_any_method(reader, at);
+}
+
+/* With the space behind it. */
+static inline const uint8_t *
+read_method(struct reader *reader, const uint8_t *at)
+{
+	if (reader->end - at < 4 || load_4(at) != load_4("GET "))
+		return read_odd_method(reader, at);
+	reader->head->method_name = slice(at, at + 3);
+	reader->head->method = TORC_HTTP_GET;
+	return at + 4;
 }
 
 /* SCHEME :// AUTHORITY, before a path, a query, or nothing. */
-static int
+static bool
 read_absolute_target(struct reader *reader)
 {
 	const struct torc_slice target = reader->head->target;
@@ -425,11 +482,11 @@ read_absolute_target(struct reader *reader)
 	if (at == authority || (at < end && *at != '/' && *at != '?'))
 		return malformed(reader, "a target without a host");
 	reader->head->host = slice(authority, at);
-	return 1;
+	return true;
 }
 
 /* RFC 9112, 3.2: a path, a host and a port, an asterisk, or all of a URI. */
-static int
+static bool
 check_target(struct reader *reader)
 {
 	const struct torc_slice target = reader->head->target;
@@ -437,60 +494,66 @@ check_target(struct reader *reader)
 	const enum torc_http_method method = reader->head->method;
 
 	if (method == TORC_HTTP_CONNECT)
-		return skip_authority(target.data, end) == end &&
-		    memchr(target.data, ':', target.size) != NULL ? 1 :
+		return (skip_authority(target.data, end) == end &&
+		    memchr(target.data, ':', target.size) != NULL) ||
 		    malformed(reader, "CONNECT to what is no host and port");
 	if (target.data[0] == '/')
-		return 1;
+		return true;
 	if (target.size == 1 && target.data[0] == '*')
-		return method == TORC_HTTP_OPTIONS ? 1 :
+		return method == TORC_HTTP_OPTIONS ||
 		    malformed(reader, "a target that is for OPTIONS only");
 	return read_absolute_target(reader);
 }
 
-static int
-read_target(struct reader *reader, uint32_t target_max)
+/* With the space behind it. */
+static inline const uint8_t *
+read_target(struct reader *reader, const uint8_t *start, uint32_t target_max)
 {
-	const uint8_t *start = reader->at;
 	const uint8_t *at = find_no_target(start, reader->end);
 
 	if ((size_t)(at - start) > target_max)
 		return fail(reader, -ENAMETOOLONG,
 		    "a target longer than target_max");
 	if (at == reader->end)
-		return 0;
+		return want_more(reader);
 	if (at == start || *at != ' ')
 		return malformed(reader, *at == '#' ?
 		    "a target with a fragment" : "a target with a character "
 		    "that targets do not have, or nothing behind it");
 	reader->head->target = slice(start, at);
-	reader->at = at + 1;
-	return 1;
+	return at + 1;
 }
 
-static int
-read_request_line(struct reader *reader, uint32_t target_max)
+static inline const uint8_t *
+read_request_line(struct reader *reader, const uint8_t *at,
+    uint32_t target_max)
 {
-	int rc = read_method(reader);
-
-	/* After the error, so that it costs others nothing. */
-	if (rc < 0 && *reader->at == '\r')
-		rc = read_late_method(reader);
-	if (rc > 0)
-		rc = read_target(reader, target_max);
-	if (rc > 0)
-		rc = read_version(reader);
-	if (rc > 0)
-		rc = check_target(reader);
-	if (rc <= 0 || reader->at == reader->end)
-		return rc < 0 ? rc : 0;
-	if (*reader->at != '\r' && *reader->at != '\n')
+	at = read_method(reader, at);
+	if (at != NULL)
+		at = read_target(reader, at, target_max);
+	if (at != NULL)
+		at = read_version(reader, at);
+	if (at == NULL || !check_target(reader))
+		return NULL;
+	if (at < reader->end && *at != '\r' && *at != '\n')
 		return malformed(reader, "more than a version in a line");
-	return read_end_of_line(reader);
+	return read_end_of_line(reader, at);
 }
 
-/* All fields are read: what do they mean together? */
-static int
+/* All fields are read: can the message be framed by them? */
+static bool
+check_framing(struct reader *reader)
+{
+	if (!(reader->seen & SEEN_CODING))
+		return true;
+	if (reader->seen & SEEN_LENGTH)
+		return malformed(reader,
+		    "Content-Length and Transfer-Encoding at once");
+	return reader->head->minor > 0 ||
+	    malformed(reader, "Transfer-Encoding in HTTP/1.0");
+}
+
+static inline bool
 frame_request(struct reader *reader)
 {
 	struct torc_http_head *head = reader->head;
@@ -498,14 +561,8 @@ frame_request(struct reader *reader)
 
 	if (head->minor > 0 && !(seen & SEEN_HOST))
 		return malformed(reader, "no Host");
-	if (seen & SEEN_CODING && seen & SEEN_LENGTH)
-		return malformed(reader,
-		    "Content-Length and Transfer-Encoding at once");
-	if (seen & SEEN_CODING && head->minor == 0)
-		return malformed(reader, "Transfer-Encoding in HTTP/1.0");
-	if (head->method == TORC_HTTP_CONNECT &&
-	    (seen & SEEN_CODING || head->length > 0))
-		return malformed(reader, "CONNECT with a body");
+	if (!check_framing(reader))
+		return false;
 	head->keep_alive = !(seen & SEEN_CLOSE) &&
 	    (head->minor > 0 || seen & SEEN_KEEP);
 	head->expects_continue = head->minor > 0 && seen & SEEN_EXPECT;
@@ -513,25 +570,27 @@ frame_request(struct reader *reader)
 		head->body = TORC_HTTP_CHUNKED;
 	else if (head->length > 0)
 		head->body = TORC_HTTP_SIZED;
-	else if (head->method == TORC_HTTP_CONNECT)
-		head->body = TORC_HTTP_TUNNEL;
-	return 1;
+	if (head->method != TORC_HTTP_CONNECT)
+		return true;
+	if (head->body != TORC_HTTP_NONE)
+		return malformed(reader, "CONNECT with a body");
+	head->body = TORC_HTTP_TUNNEL;
+	return true;
 }
 
 /* ---- Responses ---- */
 
-static int
-read_status(struct reader *reader)
+static const uint8_t *
+read_status(struct reader *reader, const uint8_t *at)
 {
-	const uint8_t *at = reader->at;
 	unsigned status = 0;
 
 	for (unsigned i = 0; i < 4; i++, at++) {
 		if (at == reader->end)
-			return 0;
+			return want_more(reader);
 		if (i == 0 && *at != ' ')
 			return malformed(reader, "no status");
-		if (i > 0 && (*at < '0' || *at > '9'))
+		if (i > 0 && !is_digit(*at))
 			return malformed(reader, "a status that is no number");
 		if (i > 0)
 			status = status * 10 + (unsigned)(*at - '0');
@@ -539,23 +598,21 @@ read_status(struct reader *reader)
 	if (status < 100 || status > 599)
 		return malformed(reader, "a status out of 100 to 599");
 	reader->head->status = status;
-	reader->at = at;
-	return 1;
+	return at;
 }
 
-static int
-read_status_line(struct reader *reader)
+static const uint8_t *
+read_status_line(struct reader *reader, const uint8_t *at)
 {
-	int rc = read_version(reader);
-
-	if (rc > 0)
-		rc = read_status(reader);
-	if (rc <= 0 || reader->at == reader->end)
-		return rc < 0 ? rc : 0;
+	at = read_version(reader, at);
+	if (at != NULL)
+		at = read_status(reader, at);
+	if (at == NULL)
+		return NULL;
 	/* Some leave out the space before an empty reason. */
-	if (*reader->at != ' ' && *reader->at != '\r' && *reader->at != '\n')
+	if (at < reader->end && *at != ' ' && *at != '\r' && *at != '\n')
 		return malformed(reader, "a status that is no number");
-	return read_text(reader, &reader->head->reason);
+	return read_text(reader, at, &reader->head->reason);
 }
 
 /* RFC 9112, 6.3. */
@@ -578,45 +635,39 @@ body_of_response(const struct reader *reader, enum torc_http_method method)
 	return head->length > 0 ? TORC_HTTP_SIZED : TORC_HTTP_NONE;
 }
 
-static int
+static bool
 frame_response(struct reader *reader, enum torc_http_method method)
 {
 	struct torc_http_head *head = reader->head;
 	const unsigned seen = reader->seen;
 
-	if (seen & SEEN_CODING && seen & SEEN_LENGTH)
-		return malformed(reader,
-		    "Content-Length and Transfer-Encoding at once");
-	if (seen & SEEN_CODING && head->minor == 0)
-		return malformed(reader, "Transfer-Encoding in HTTP/1.0");
+	if (!check_framing(reader))
+		return false;
 	head->body = body_of_response(reader, method);
 	head->keep_alive = !(seen & SEEN_CLOSE) &&
 	    (head->minor > 0 || seen & SEEN_KEEP) &&
 	    head->body != TORC_HTTP_TO_END && head->body != TORC_HTTP_TUNNEL;
-	return 1;
+	return true;
 }
 
 /* ---- All of them ---- */
 
 enum kind { REQUEST, RESPONSE, TRAILER };
 
-static int
-read_head(struct reader *reader, enum kind kind,
+static inline const uint8_t *
+read_head(struct reader *reader, const uint8_t *at, enum kind kind,
     const struct torc_http_limits *limits, enum torc_http_method method)
 {
-	int rc = 1;
-
 	if (kind == REQUEST)
-		rc = read_request_line(reader, limits->target_max);
+		at = read_request_line(reader, at, limits->target_max);
 	else if (kind == RESPONSE)
-		rc = read_status_line(reader);
-	if (rc > 0)
-		rc = read_fields(reader);
-	if (rc > 0 && kind == REQUEST)
-		rc = frame_request(reader);
-	else if (rc > 0 && kind == RESPONSE)
-		rc = frame_response(reader, method);
-	return rc;
+		at = read_status_line(reader, at);
+	if (at != NULL)
+		at = read_fields(reader, at);
+	if (at == NULL || (kind == REQUEST && !frame_request(reader)) ||
+	    (kind == RESPONSE && !frame_response(reader, method)))
+		return NULL;
+	return at;
 }
 
 static int
@@ -627,21 +678,20 @@ read_bytes(struct torc_http_head *head, const uint8_t *data, size_t size,
 	const bool all = size < limits->head_max;
 	struct reader reader = {
 		.head = head,
-		.at = data,
 		.end = data + (all ? size : limits->head_max),
 		.fields_max = limits->fields_max,
 		.framed = kind != TRAILER,
 		.request = kind == REQUEST,
 	};
-	int rc = read_head(&reader, kind, limits, method);
+	const uint8_t *at = read_head(&reader, data, kind, limits, method);
 
-	if (rc > 0)
-		return (int)(reader.at - data);
-	if (rc == 0 && !all)
-		return fail(&reader, -EMSGSIZE, kind == TRAILER ?
+	if (at != NULL)
+		return (int)(at - data);
+	if (reader.error == 0 && !all)
+		fail(&reader, -EMSGSIZE, kind == TRAILER ?
 		    "a trailer longer than head_max" :
 		    "a head longer than head_max");
-	return rc;
+	return reader.error;
 }
 
 static inline void
@@ -673,8 +723,8 @@ torc_http_rebase(struct torc_http_head *head, const uint8_t *from,
 }
 
 /* From where the block before the end is readable: see scan.h. */
-static int
-read_any(struct torc_http_head *head, const uint8_t *data, size_t size,
+static __attribute__((noinline)) int
+read_few(struct torc_http_head *head, const uint8_t *data, size_t size,
     const struct torc_http_limits *limits, enum kind kind,
     enum torc_http_method method)
 {
@@ -682,19 +732,26 @@ read_any(struct torc_http_head *head, const uint8_t *data, size_t size,
 	const uint8_t *copy = few + SCAN_BLOCK;
 	int rc;
 
-	head->field_count = 0;
-	if (limits->head_max < SCAN_BLOCK) {
-		head->why = "head_max is less than any head has";
-		return -EMSGSIZE;
-	}
-	if (size >= SCAN_BLOCK)
-		return read_bytes(head, data, size, limits, kind, method);
 	if (size > 0)
 		memcpy(few + SCAN_BLOCK, data, size);
 	rc = read_bytes(head, copy, size, limits, kind, method);
 	/* Only a trailer can be so short and complete. */
 	move_fields(head, copy, data);
 	return rc;
+}
+
+static inline int
+read_any(struct torc_http_head *head, const uint8_t *data, size_t size,
+    const struct torc_http_limits *limits, enum kind kind,
+    enum torc_http_method method)
+{
+	head->field_count = 0;
+	if (limits->head_max < SCAN_BLOCK) {
+		head->why = "head_max is less than any head has";
+		return -EMSGSIZE;
+	}
+	return (size < SCAN_BLOCK ? read_few : read_bytes)(head, data, size,
+	    limits, kind, method);
 }
 
 int
