@@ -743,13 +743,8 @@ torc_conn_consume(struct torc_conn *conn, size_t size)
 	const uint32_t bid = conn->view_bid;
 
 	if (torc_unlikely(torc_current != conn->reactor ||
-	    size > conn->view_size || bid == TORC_NO_BID)) {
+	    size != conn->view_size || bid == TORC_NO_BID)) {
 		consume_carefully(conn, size);
-		return;
-	}
-	if (size < conn->view_size) {
-		conn->view += size;
-		conn->view_size -= (uint32_t)size;
 		return;
 	}
 	conn->view_size = 0;
