@@ -150,8 +150,8 @@ $B/bin/ringstat: $(RINGSTAT) $B/lib/libtorc.a
 
 # Tests: one program per tests/test_*.c; functions of sys/ that a test puts its
 # own in place of are listed in its first lines: "wrap: torc_sys_enter ...".
-TESTS := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
-TEST_BINS := $(TESTS:%=$B/tests/bin/%)
+SUITE := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
+TEST_BINS := $(SUITE:%=$B/tests/bin/%)
 wraps = $(foreach w,$(shell sed -n 's/^ \* wrap: //p' tests/$(1).c),-Wl,--wrap=$(w))
 
 $(TEST_BINS): $B/tests/bin/%: $B/tests/%.o $B/tests/harness.o \
@@ -260,7 +260,7 @@ sim: $B/tests/bin/sim	# SEEDS=n runs of a simulated kernel, or SEED=x again
 		$(or $(SEEDS),100000) $(JOBS))
 
 # ---- conn/http ----
-HTTP_TESTS := $(filter test_http_%,$(TESTS))
+HTTP_TESTS := $(filter test_http_%,$(SUITE))
 
 $(HTTP_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-http.a
 $(HTTP_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-http.a
@@ -270,7 +270,7 @@ $B/bin/hello $B/bin/proxy: $B/lib/libtorc-http.a
 CHECKS += tests/proxy.sh
 
 # ---- conn/redis ----
-REDIS_TESTS := $(filter test_redis%,$(TESTS))
+REDIS_TESTS := $(filter test_redis%,$(SUITE))
 
 # With what it includes of the codec put in.
 $B/include/torc_redis.h: conn/redis/resp.h $B/include/torc.h
@@ -305,7 +305,7 @@ bench-redis: $B/bench/redis_torc $B/bench/redis_hiredis	# the client of Redis, b
 	$Q BIN=$B/bench tools/bench/clients/redis.sh
 
 # ---- conn/pg ----
-PG_TESTS := $(filter test_pg_%,$(TESTS))
+PG_TESTS := $(filter test_pg_%,$(SUITE))
 
 $B/include/torc_pg.h: conn/pg/torc_pg.h
 
@@ -346,12 +346,12 @@ bench-pg: $B/bench/pg_torc $B/bench/pg_libpq	# the client of PostgreSQL, beside 
 	$Q BIN=$B/bench tools/bench/clients/pg.sh
 
 # Handlers whose backend is away.
-OUTAGES := $(filter %_outage,$(TESTS))
+OUTAGES := $(filter %_outage,$(SUITE))
 $(OUTAGES:%=$B/tests/bin/%): LIBS += $B/lib/libtorc-http.a
 $(OUTAGES:%=$B/tests/bin/%): $B/lib/libtorc-http.a $B/tests/outage.o
 
 # ---- conn/file ----
-FILE_TESTS := $(filter test_file%,$(TESTS))
+FILE_TESTS := $(filter test_file%,$(SUITE))
 
 $B/include/torc_file.h: conn/file/torc_file.h
 
@@ -513,7 +513,7 @@ covered: tests
 
 mutate:	# break the rules of lifetime one by one: the suite notices each
 	$Q tests/install.sh
-	$Q PROGRAMS="$(TESTS) $(notdir $(filter \
+	$Q PROGRAMS="$(SUITE) $(notdir $(filter \
 		$B/tests/bin/%,$(EXTRAS)))" tests/mutate.sh
 
 SAN_CC ?= gcc
