@@ -391,6 +391,19 @@ cause_of_end(const struct torc_conn *conn)
 	    torc_sys_hung_up(conn->fd) > 0 ? conn->lost : 0;
 }
 
+/*
+ * Somebody waits for bytes, and will be shown them. A reader that is about to
+ * be told of its deadline, or that it was cancelled, will not: what comes now
+ * is news to the next call.
+ */
+static bool
+will_be_shown(const struct torc_conn *conn)
+{
+	return conn->dormant || (conn->reader != NULL &&
+	    conn->reader->state == TORC_FIBER_PARKED);
+}
+
+/* Bytes have come. */
 static void
 deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 {
@@ -405,7 +418,7 @@ deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 	reactor->counters->received += size;
 	conn->met = true;
 	if (conn->first == NULL && conn->view_size == 0 &&
-	    (conn->reader != NULL || conn->dormant)) {
+	    will_be_shown(conn)) {
 		set_view(conn, data, size, bid);
 	} else if (!append(conn, data, size, bid)) {
 		let_go(conn->net, data, bid);
@@ -671,15 +684,10 @@ show_news(struct torc_conn *conn, struct torc_slice *in, int rc)
 		return show(conn, in);
 	if (rc == 0)
 		rc = refresh_view(conn);
-	if (rc < 0) {
-		/* Who is told of an error may not look: what came in the same
-		 * moment is still news, to the next call. */
-		*in = (struct torc_slice) { conn->view, conn->view_size };
-		return rc;
-	}
+	torc_assert(rc >= 0 || !conn->fresh);
 	show(conn, in);
-	if (rc > 0)
-		return (int)conn->view_size;
+	if (rc != 0)
+		return rc < 0 ? rc : (int)conn->view_size;
 	torc_assert(conn->eof || conn->failed);
 	return conn->error;
 }
@@ -695,8 +703,10 @@ receive_carefully(struct torc_conn *conn, struct torc_slice *in,
 	    "two fibers receive on one connection");
 	if (conn->staged_size > 0)
 		torc_send_staged(conn);
-	return show_news(conn, in, torc_recv_news(conn) ? take_turns(conn) :
-	    await_news(conn, in, deadline));
+	if (!torc_recv_news(conn))
+		return show_news(conn, in, await_news(conn, in, deadline));
+	/* The first view of a handler that was called for it is its turn. */
+	return show_news(conn, in, conn->fresh ? 0 : take_turns(conn));
 }
 
 int

@@ -93,7 +93,8 @@ TORC_API unsigned torc_listen_port(const struct torc_reactor *reactor,
  * buffer that has bytes, and nothing is ever copied.
  *
  * The number of bytes in view, or 0 when the peer has sent FIN and all was
- * seen (`*in` has what was not consumed), or a negative errno: -ETIMEDOUT,
+ * seen, or a negative errno; with these `*in` has what was seen before and not
+ * consumed, and what came meanwhile is for the next call. -ETIMEDOUT,
  * -ECANCELED, -ENOBUFS if `held_max` bytes are in view and none was consumed,
  * -ESHUTDOWN if the reactor drains and nothing was received that is not
  * consumed (who has sent nothing at all has a second for it; a connection that
