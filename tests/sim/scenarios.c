@@ -418,6 +418,120 @@ sleep_in_order(void *arg)
 	return 0;
 }
 
+/* ---- A handler that changes its mind ---- */
+
+struct attempt {
+	struct torc_conn *conn;
+	struct torc_slice in;
+	uint32_t mood;
+	int rc;
+};
+
+static uint32_t
+pick(struct attempt *attempt, uint32_t n)
+{
+	attempt->mood = attempt->mood * 1103515245 + 12345;
+	return (attempt->mood >> 16) % n;
+}
+
+static int
+receive_for_another(void *arg)
+{
+	struct attempt *attempt = arg;
+
+	attempt->rc = torc_conn_recv(attempt->conn, &attempt->in, LATER);
+	return 0;
+}
+
+/* By a fiber that is cancelled soon: before it begins, or when bytes come. */
+static int
+receive_until_cancelled(struct attempt *attempt)
+{
+	uint64_t fiber;
+	int rc;
+
+	if (torc_fiber_spawn(&fiber, receive_for_another, attempt) < 0)
+		return -ETIMEDOUT;
+	rc = torc_sleep(torc_after_ms(pick(attempt, 4)));
+	torc_fiber_reap(fiber, NULL);
+	if (rc < 0)
+		return rc;
+	return attempt->rc == -ECANCELED ? -ETIMEDOUT : attempt->rc;
+}
+
+/* -ETIMEDOUT: nothing came for now. */
+static int
+receive_somehow(struct attempt *attempt)
+{
+	switch (pick(attempt, 4)) {
+	case 0:
+		return receive_until_cancelled(attempt);
+	case 1:
+		return torc_conn_recv(attempt->conn, &attempt->in, 0);
+	default:
+		return torc_conn_recv(attempt->conn, &attempt->in,
+		    torc_after_ms(pick(attempt, 4)));
+	}
+}
+
+/* -ETIMEDOUT: not all was sent, or nobody waited for it. */
+static int
+send_somehow(struct attempt *attempt)
+{
+	switch (pick(attempt, 4)) {
+	case 0:
+		return torc_conn_flush(attempt->conn,
+		    torc_after_ms(pick(attempt, 3)));
+	case 1:
+		torc_conn_push(attempt->conn);
+		return -ETIMEDOUT;
+	default:
+		return -ETIMEDOUT;
+	}
+}
+
+/*
+ * All ways in which a receive can end early, in turns with some of what it
+ * showed: nothing is shown twice, nothing is lost, no end is seen too early.
+ */
+static int
+echo_fickly(struct torc_conn *conn, void *arg)
+{
+	struct attempt attempt = { .conn = conn, .mood = (uint32_t)torc_now() };
+	struct torc_slice *in = &attempt.in;
+	bool first = true;
+
+	(void)arg;
+	for (;;) {
+		size_t seen = in->size;
+		size_t size;
+		int rc = receive_somehow(&attempt);
+
+		if (rc < 0 && rc != -ETIMEDOUT)
+			return rc == -ESHUTDOWN ? TORC_CLOSE : -1;
+		expect(rc <= 0 || in->size == (size_t)rc,
+		    "a receive returns what is in view");
+		expect(rc <= 0 || in->size > seen, "it shows something new");
+		expect(first || rc > 0 || in->size == seen,
+		    "or what was seen before");
+		first = false;
+		size = rc == 0 || pick(&attempt, 3) == 0 ? in->size :
+		    pick(&attempt, (uint32_t)in->size + 1);
+		if (torc_conn_write(conn, in->data, size, LATER) < 0)
+			return -1;
+		torc_conn_consume(conn, size);
+		in->data += size;
+		in->size -= size;
+		if (rc == 0)
+			return TORC_CLOSE;
+		rc = send_somehow(&attempt);
+		if (rc < 0 && rc != -ETIMEDOUT)
+			return -1;
+		if (in->size == 0 && pick(&attempt, 8) == 0)
+			return TORC_AGAIN;
+	}
+}
+
 /* ---- Posts ---- */
 
 static struct torc_reactor *post_target;
@@ -949,6 +1063,11 @@ const struct scenario scenarios[] = {
 	    .scripts = { OWN(paused_echo, 2), OWN(long_echo, 1) } },
 	{ .name = "idle after echo", .handler = echo_again,
 	    .scripts = { OWN(stay_after_echo, 2) } },
+	{ .name = "fickle echo", .handler = echo_fickly, .real = true,
+	    .scripts = { OWN(bursts, 3), OWN(one_echo, 1) } },
+	{ .name = "fickle echo with two buffers", .handler = echo_fickly,
+	    .config = { .buffers = 2, .buffer_size = 64 },
+	    .scripts = { OWN(bursts, 3) } },
 	{ .name = "gathered echo", .handler = echo, .real = true,
 	    .config = { .batch_us = 300 },
 	    .scripts = { OWN(bursts, 3) } },
