@@ -361,6 +361,141 @@ two_ways(struct torc_conn *conn, void *arg)
 	return rc < 0 ? -1 : TORC_CLOSE;
 }
 
+static uint32_t
+pick(uint32_t *mood, uint32_t n)
+{
+	*mood = *mood * 1103515245 + 12345;
+	return (*mood >> 16) % n;
+}
+
+#define GENERATIONS 3u
+#define CHILDREN 3u
+
+static struct torc_waiters lot;
+static unsigned family;		/* fibers that are alive */
+
+/* A fiber that changes its mind, and those it has made. */
+struct parent {
+	uint64_t children[CHILDREN];
+	unsigned count;
+	uint32_t mood;
+	unsigned generation;
+};
+
+static int
+bear(struct parent *parent, torc_fiber_entry *entry)
+{
+	uintptr_t child = (parent->mood << 2 & ~3u) | (parent->generation + 1);
+
+	if (parent->generation < GENERATIONS && parent->count < CHILDREN &&
+	    torc_fiber_spawn(&parent->children[parent->count], entry,
+	    (void *)child) == 0)
+		parent->count++;
+	return 0;
+}
+
+static void
+see_result(int result)
+{
+	expect(result == 0 || result == -ECANCELED,
+	    "a fiber's result is what it returned");
+}
+
+static int
+join_for_a_while(struct parent *parent)
+{
+	int result, rc;
+
+	if (parent->count == 0)
+		return 0;
+	rc = torc_fiber_join(parent->children[parent->count - 1], &result,
+	    torc_after_ms(pick(&parent->mood, 3)));
+	if (rc == 0) {
+		see_result(result);
+		parent->count--;
+	}
+	return rc == -ETIMEDOUT ? 0 : rc;
+}
+
+static int
+wait_for_a_while(struct parent *parent)
+{
+	int rc = torc_wait(&lot, torc_after_ms(pick(&parent->mood, 4)));
+
+	expect(rc == 7 || rc == -ETIMEDOUT || rc == -ECANCELED,
+	    "who waits is told what the waker says");
+	return rc == -ECANCELED ? rc : 0;
+}
+
+static int
+live(struct parent *parent, torc_fiber_entry *entry)
+{
+	switch (pick(&parent->mood, 10)) {
+	case 0:
+		return torc_yield();
+	case 1:
+		return torc_sleep(torc_after_ms(pick(&parent->mood, 4)));
+	case 2:
+		if (parent->count > 0)
+			torc_fiber_cancel(parent->children[
+			    pick(&parent->mood, parent->count)]);
+		return 0;
+	case 3:
+		return join_for_a_while(parent);
+	case 4:
+		return wait_for_a_while(parent);
+	case 5:
+		torc_wake(&lot, 7);
+		return 0;
+	default:
+		return bear(parent, entry);
+	}
+}
+
+/* All that fibers can do to each other; none outlives who made it. */
+static int
+restless(void *arg)
+{
+	struct parent parent = {
+		.mood = (uint32_t)(uintptr_t)arg,
+		.generation = (uintptr_t)arg & 3,
+	};
+	int result, rc = 0;
+
+	family++;
+	for (unsigned i = 0; rc == 0 && i < 14; i++)
+		rc = live(&parent, restless);
+	while (parent.count > 0) {
+		int gone = torc_fiber_reap(parent.children[--parent.count],
+		    &result);
+
+		expect(gone == 0, "a fiber is there until it was joined");
+		see_result(result);
+	}
+	family--;
+	return rc;
+}
+
+static int
+raise_families(void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < 5; i++) {
+		uintptr_t seed = (torc_now() & 0xffffff) << 2;
+		uint64_t id;
+		int rc = torc_fiber_spawn(&id, restless, (void *)seed);
+
+		if (rc == 0)
+			rc = torc_fiber_join(id, NULL, LATER);
+		if (rc == -ECANCELED)
+			torc_fiber_reap(id, NULL);
+		expect(family == 0, "who was made has ended");
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
 static int
 sleep_long(void *arg)
 {
@@ -427,13 +562,6 @@ struct attempt {
 	int rc;
 };
 
-static uint32_t
-pick(struct attempt *attempt, uint32_t n)
-{
-	attempt->mood = attempt->mood * 1103515245 + 12345;
-	return (attempt->mood >> 16) % n;
-}
-
 static int
 receive_for_another(void *arg)
 {
@@ -452,7 +580,7 @@ receive_until_cancelled(struct attempt *attempt)
 
 	if (torc_fiber_spawn(&fiber, receive_for_another, attempt) < 0)
 		return -ETIMEDOUT;
-	rc = torc_sleep(torc_after_ms(pick(attempt, 4)));
+	rc = torc_sleep(torc_after_ms(pick(&attempt->mood, 4)));
 	torc_fiber_reap(fiber, NULL);
 	if (rc < 0)
 		return rc;
@@ -463,14 +591,14 @@ receive_until_cancelled(struct attempt *attempt)
 static int
 receive_somehow(struct attempt *attempt)
 {
-	switch (pick(attempt, 4)) {
+	switch (pick(&attempt->mood, 4)) {
 	case 0:
 		return receive_until_cancelled(attempt);
 	case 1:
 		return torc_conn_recv(attempt->conn, &attempt->in, 0);
 	default:
 		return torc_conn_recv(attempt->conn, &attempt->in,
-		    torc_after_ms(pick(attempt, 4)));
+		    torc_after_ms(pick(&attempt->mood, 4)));
 	}
 }
 
@@ -478,10 +606,10 @@ receive_somehow(struct attempt *attempt)
 static int
 send_somehow(struct attempt *attempt)
 {
-	switch (pick(attempt, 4)) {
+	switch (pick(&attempt->mood, 4)) {
 	case 0:
 		return torc_conn_flush(attempt->conn,
-		    torc_after_ms(pick(attempt, 3)));
+		    torc_after_ms(pick(&attempt->mood, 3)));
 	case 1:
 		torc_conn_push(attempt->conn);
 		return -ETIMEDOUT;
@@ -515,8 +643,8 @@ echo_fickly(struct torc_conn *conn, void *arg)
 		expect(first || rc > 0 || in->size == seen,
 		    "or what was seen before");
 		first = false;
-		size = rc == 0 || pick(&attempt, 3) == 0 ? in->size :
-		    pick(&attempt, (uint32_t)in->size + 1);
+		size = rc == 0 || pick(&attempt.mood, 3) == 0 ? in->size :
+		    pick(&attempt.mood, (uint32_t)in->size + 1);
 		if (torc_conn_write(conn, in->data, size, LATER) < 0)
 			return -1;
 		torc_conn_consume(conn, size);
@@ -527,7 +655,7 @@ echo_fickly(struct torc_conn *conn, void *arg)
 		rc = send_somehow(&attempt);
 		if (rc < 0 && rc != -ETIMEDOUT)
 			return -1;
-		if (in->size == 0 && pick(&attempt, 8) == 0)
+		if (in->size == 0 && pick(&attempt.mood, 8) == 0)
 			return TORC_AGAIN;
 	}
 }
@@ -930,6 +1058,8 @@ void
 scenarios_reset(void)
 {
 	memset(pairs, 0, sizeof(pairs));
+	memset(&lot, 0, sizeof(lot));
+	family = 0;
 	posts_run = 0;
 }
 
@@ -1207,6 +1337,11 @@ const struct scenario scenarios[] = {
 	/* Fibers, posts, descriptors. */
 	{ .name = "spawn and join", .fiber = spawn_and_join, .real = true },
 	{ .name = "sleep", .fiber = sleep_in_order, .real = true },
+	{ .name = "families", .fiber = raise_families, .real = true },
+	{ .name = "families of few", .fiber = raise_families,
+	    .config = { .fibers = 5 } },
+	{ .name = "stop families", .fiber = raise_families, .early = true,
+	    .stop = true, .frayed = true },
 	{ .name = "posts", .fiber = await_posts },
 	{ .name = "descriptors", .fiber = use_descriptors },
 	{ .name = "cancelled operations", .fiber = cancel_operations },
