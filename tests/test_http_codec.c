@@ -131,8 +131,8 @@ static void
 assert_within(const struct reading *reading, struct torc_slice slice,
     size_t size)
 {
-	assert_true(slice.data >= reading->data &&
-	    slice.data + slice.size <= reading->data + size);
+	assert_true(slice.data == NULL || (slice.data >= reading->data &&
+	    slice.data + slice.size <= reading->data + size));
 }
 
 /*
@@ -154,6 +154,11 @@ take(enum kind kind, const void *bytes, size_t size,
 	assert_int_equal(reading->rc, other.rc);
 	read_at(kind, true, end, size, method, &other);
 	assert_same(reading, &other);
+	/* Also of what is refused, or not whole. */
+	assert_within(reading, reading->head.method_name, size);
+	assert_within(reading, reading->head.target, size);
+	assert_within(reading, reading->head.host, size);
+	assert_within(reading, reading->head.reason, size);
 	for (unsigned i = 0; i < reading->head.field_count; i++) {
 		assert_within(reading, reading->fields[i].name, size);
 		assert_within(reading, reading->fields[i].value, size);

@@ -735,8 +735,12 @@ read_few(struct torc_http_head *head, const uint8_t *data, size_t size,
 	if (size > 0)
 		memcpy(few + SCAN_BLOCK, data, size);
 	rc = read_bytes(head, copy, size, limits, kind, method);
-	/* Only a trailer can be so short and complete. */
-	move_fields(head, copy, data);
+	/* The fields of a trailer come into a head whose other slices are of
+	 * other bytes. */
+	if (kind == TRAILER)
+		move_fields(head, copy, data);
+	else
+		torc_http_rebase(head, copy, data);
 	return rc;
 }
 
