@@ -1343,6 +1343,13 @@ what_is_forwarded_has_the_fields_of_its_hop_and_no_others(void **state)
 	    OK "Via: 1.0 old\r\nVia: 1.1 test\r\n" CL "90\r\n\r\n"
 	    "GET /x HTTP/1.1\r\nX-Forwarded-For: there\r\n"
 	    "Via: 1.1 test\r\nX-Forwarded-For: here\r\nHost: b\r\n\r\n");
+	/* An empty path is "/", and all of a server is "*". */
+	assert_non_null(strstr(get_through(fd, "GET http://b?x=1 HTTP/1.1\r\n"
+	    "Host: b\r\n\r\n"), "\nGET /?x=1 HTTP/1.1\r\n"));
+	assert_non_null(strstr(get_through(fd, "GET http://b HTTP/1.1\r\n"
+	    "Host: b\r\n\r\n"), "\nGET / HTTP/1.1\r\n"));
+	assert_non_null(strstr(get_through(fd, "OPTIONS http://b HTTP/1.1\r\n"
+	    "Host: b\r\n\r\n"), "\nOPTIONS * HTTP/1.1\r\n"));
 	assert_string_equal(get_through(fd,
 	    "GET /bad HTTP/1.1\r\nHost: a\r\n\r\n"),
 	    "HTTP/1.1 502 Bad Gateway\r\n" CL "0\r\n\r\n");

@@ -57,7 +57,11 @@ pass_fields(const struct torc_http_head *head, const char *via,
 	return count;
 }
 
-/* Without the scheme and the host that a target may begin with. */
+/*
+ * Without the scheme and the host that a target may begin with. Nothing behind
+ * these is the path "/", or what OPTIONS asks about: all of the server (RFC
+ * 9112, 3.2.4).
+ */
 static struct torc_slice
 path_of(const struct torc_http_head *request)
 {
@@ -68,7 +72,10 @@ path_of(const struct torc_http_head *request)
 		return target;
 	target.size -= (size_t)(path - target.data);
 	target.data = path;
-	return target.size > 0 && *path == '/' ? target : torc_http_text("/");
+	if (target.size > 0)
+		return target;
+	return torc_http_text(request->method == TORC_HTTP_OPTIONS ? "*" :
+	    "/");
 }
 
 /* Why there is no answer, if one is due. Returns the reason. */

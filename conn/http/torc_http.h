@@ -198,6 +198,8 @@ struct torc_http_writer {
 	int error;
 };
 
+/* A target that begins with its query has an empty path: "/" (RFC 9112, 3.2.1).
+ */
 TORC_API void torc_http_put_request(struct torc_http_writer *writer,
     struct torc_slice method, struct torc_slice target);
 /* `reason` may be NULL: the usual one. */

@@ -69,7 +69,8 @@ torc_http_put_request(struct torc_http_writer *writer,
 {
 	refuse_unless(writer, is_name(method) && is_target(target));
 	put(writer, method.data, method.size);
-	put_text(writer, " ");
+	put_text(writer, target.size > 0 && target.data[0] == '?' ? " /" :
+	    " ");
 	put(writer, target.data, target.size);
 	put_text(writer, " HTTP/1.1\r\n");
 }
