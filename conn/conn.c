@@ -198,7 +198,7 @@ see_others_off(struct torc_conn *conn)
 static int
 finish(struct torc_conn *conn, uint64_t sent_by, uint64_t fin_by)
 {
-	int rc;
+	int rc, error;
 
 	torc_recv_discard(conn);
 	rc = torc_conn_flush(conn, sent_by);
@@ -210,8 +210,10 @@ finish(struct torc_conn *conn, uint64_t sent_by, uint64_t fin_by)
 			rc = linger(conn, sent_by);
 	}
 	conn->reset = rc != 0;
+	/* It is the connection's end, but not one in order. */
+	error = conn->failed ? conn->error : 0;
 	torc_conn_doom(conn);
-	return rc;
+	return rc != 0 ? rc : error;
 }
 
 static int

@@ -1189,6 +1189,37 @@ a_dialled_connection_is_closed_in_order_or_reset(void **state)
 	check_close(0, true, false, 0);
 }
 
+/* What we sent is lost: the peer closes without having read it. */
+static void
+a_close_that_the_peer_answers_with_a_reset_says_so(void **state)
+{
+	struct closing closing = { .call.deadline_ms = 5000 };
+	struct server server;
+	pthread_t thread;
+	int listener, fd;
+
+	(void)state;
+	listener = plain_listener(closing.call.address,
+	    sizeof(closing.call.address));
+	server_start(&server, NULL, echo_handler, NULL);
+	closing.server = &server;
+	assert_int_equal(pthread_create(&thread, NULL, run_closing,
+	    &closing), 0);
+	do
+		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	while (fd < 0 && errno == EINTR);
+	/* Its bytes and its FIN are there: it waits for ours. */
+	assert_int_equal(poll(&(struct pollfd) { fd, POLLRDHUP, 0 }, 1, 5000),
+	    1);
+	close(fd);
+	pthread_join(thread, NULL);
+	assert_int_equal(closing.call.result, 0);
+	assert_int_equal(closing.call.closed, -ECONNRESET);
+	assert_true(server_await_connections(&server, 0));
+	close(listener);
+	assert_int_equal(server_stop(&server), 0);
+}
+
 /* ---- Children ---- */
 
 /* The descriptors of a program that was started while a server runs. */
@@ -1311,6 +1342,8 @@ main(void)
 		cmocka_unit_test(a_stop_ends_a_dial_that_waits),
 		cmocka_unit_test(
 		    a_dialled_connection_is_closed_in_order_or_reset),
+		cmocka_unit_test(
+		    a_close_that_the_peer_answers_with_a_reset_says_so),
 		cmocka_unit_test(
 		    a_program_that_is_started_inherits_no_descriptor),
 	};
