@@ -39,19 +39,24 @@ more_pieces(struct torc_net *net)
 }
 
 /*
- * Buffers run out, and nobody knows when this one would come back: a few bytes
- * move out of it. Without that, peers with two small requests each could keep
- * the answers of backends from their handlers. Not for ever: all that is moved
- * is at most a quarter of what all buffers have.
+ * Buffers run out, and nobody knows when this one would come back: what is in
+ * it moves out, if that is little, or if nobody reads a connection that was
+ * dialled. Without that, peers with two small requests each could keep the
+ * answers of backends from their handlers, and so could one large answer to a
+ * handler that has given up. Not for ever: all that is moved is at most a
+ * quarter of what all buffers have.
  */
 static bool
-is_to_be_moved(const struct torc_net *net, uint32_t size)
+is_to_be_moved(const struct torc_conn *conn, uint32_t size)
 {
-	const struct torc_bufring *buffers = &net->buffers;
+	const struct torc_bufring *buffers = &conn->net->buffers;
 
 	return buffers->in_kernel < buffers->capacity / 4 &&
-	    buffers->live == buffers->capacity && size <= buffers->size / 8 &&
-	    net->moved + size <= (size_t)buffers->capacity * buffers->size / 4;
+	    buffers->live == buffers->capacity &&
+	    (size <= buffers->size / 8 ||
+	    (conn->handler == NULL && conn->reader == NULL)) &&
+	    conn->net->moved + size <=
+	    (size_t)buffers->capacity * buffers->size / 4;
 }
 
 static void
@@ -90,7 +95,7 @@ append(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 	*piece = (struct torc_piece) { NULL, data, size, bid };
 	if (torc_unlikely(bid == TORC_NO_BID))
 		net->moved += size;
-	else if (torc_unlikely(is_to_be_moved(net, size)))
+	else if (torc_unlikely(is_to_be_moved(conn, size)))
 		move_out(net, piece);
 	if (conn->last != NULL)
 		conn->last->next = piece;

@@ -1170,6 +1170,57 @@ bytes_for_a_connection_that_is_given_up_keep_no_buffer(void **state)
 	stop();
 }
 
+#define HOARD 512u		/* bytes, as many as all buffers have */
+
+static int
+hoard(void *arg)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+	struct pair hoarder, other;
+	uint8_t bytes[HOARD];
+	struct torc_slice in;
+	size_t got = 0;
+
+	(void)arg;
+	stream_fill(1, 0, bytes, sizeof(bytes));
+	open_pair(reactor, &hoarder);
+	EXPECT(write(hoarder.peer, bytes, HOARD) == HOARD);
+	AWAIT(torc_conn_unread(hoarder.conn) == HOARD);
+	/* As one that was accepted, it waits for a buffer. */
+	open_pair(reactor, &other);
+	other.conn->handler = echo_handler;
+	EXPECT(write(other.peer, "fed", 3) == 3);
+	EXPECT(torc_conn_recv(other.conn, &in, torc_after_ms(WAIT_MS)) == 3);
+	torc_conn_consume(other.conn, 3);
+	other.conn->handler = NULL;
+	while (got < HOARD) {
+		EXPECT(torc_conn_recv(hoarder.conn, &in, TORC_NEVER) > 0);
+		EXPECT(stream_matches(1, got, in.data, in.size));
+		got += in.size;
+		torc_conn_consume(hoarder.conn, in.size);
+	}
+	EXPECT(torc_conn_close(other.conn, 0) == 0);
+	EXPECT(torc_conn_close(hoarder.conn, 0) == 0);
+	close(other.peer);
+	close(hoarder.peer);
+	return 0;
+}
+
+/* An answer, say, to a handler that has given up. */
+static void
+what_nobody_reads_of_a_dialled_connection_does_not_keep_all_buffers(
+    void **state)
+{
+	const struct torc_config config = {
+		.buffers = 8, .buffers_start = 8, .buffer_size = 64,
+	};
+
+	(void)state;
+	start(&config, echo_handler, NULL);
+	on_fiber(hoard, NULL);
+	stop();
+}
+
 /* ---- What is gone while somebody waits for it ---- */
 
 static int
@@ -2192,6 +2243,7 @@ main(void)
 		CLAIM(a_connection_that_is_accepted_for_nobody_is_closed),
 		CLAIM(a_late_completion_of_any_kind_is_counted_and_reaches_nobody),
 		CLAIM(bytes_for_a_connection_that_is_given_up_keep_no_buffer),
+		CLAIM(what_nobody_reads_of_a_dialled_connection_does_not_keep_all_buffers),
 		CLAIM(who_leaves_the_queue_for_buffers_leaves_no_gap_in_it),
 		CLAIM(the_fin_of_a_peer_that_was_slowed_is_seen),
 		CLAIM(a_write_that_finds_no_room_until_its_deadline_is_the_last_one),
