@@ -100,6 +100,8 @@ claims() {
 { bugs; sed -n 's/^| \(R-[0-9]*\) |.*/\1/p' tests/BUGS.md; } | sort |
     uniq -c | awk '$1 != 2 { print $2 }' |
     claim "each number of a bug is in tests/BUGS.md once"
+sed -n 's/^| \(F-[0-9]*\) |.*/\1/p' tests/BUGS.md | sort | uniq -d |
+    claim "no two faults of torc have the same number in tests/BUGS.md"
 { claims; sed -n 's/^| \(A[0-9]*\) |.*/\1/p' tests/CLAIMS.md; } | sort |
     uniq -c | awk '$1 != 2 { print $2 }' |
     claim "each number of a claim is in tests/CLAIMS.md once"
