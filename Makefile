@@ -74,22 +74,28 @@ $B/kernel-headers:
 		for from in /usr/include /usr/include/$$(uname -m)-linux-gnu; \
 		do [ ! -d $$from/$$d ] || ln -sfn $$from/$$d $@/$$d; done; done
 
-$B/%.o: %.c | $(KERNEL_HEADERS)
+# Before anything is compiled: a machine that torc does not know is refused.
+MACHINE := $B/machine
+$(MACHINE): sys/machine.h
+	$Q mkdir -p $(@D)
+	$Q $(CC) $(MODE) $(CFLAGS) -E -o $@ $<
+
+$B/%.o: %.c | $(KERNEL_HEADERS) $(MACHINE)
 	$(call say,CC,$<)
 	$Q mkdir -p $(@D)
 	$Q $(CC) $(BASE) -I$B/include $(CFLAGS) -c $< -o $@
 
-$B/%.o: %.S
+$B/%.o: %.S | $(MACHINE)
 	$(call say,AS,$<)
 	$Q mkdir -p $(@D)
 	$Q $(CC) -MMD -MP $(CFLAGS) -c $< -o $@
 
-$B/pic/%.o: %.c | $(KERNEL_HEADERS)
+$B/pic/%.o: %.c | $(KERNEL_HEADERS) $(MACHINE)
 	$(call say,CC,"$< (pic)")
 	$Q mkdir -p $(@D)
 	$Q $(CC) $(BASE) -fPIC $(CFLAGS) -c $< -o $@
 
-$B/pic/%.o: %.S
+$B/pic/%.o: %.S | $(MACHINE)
 	$Q mkdir -p $(@D)
 	$Q $(CC) -MMD -MP $(CFLAGS) -c $< -o $@
 
@@ -164,7 +170,7 @@ $(TEST_BINS): $B/tests/bin/%: $B/tests/%.o $B/tests/harness.o \
 # What `make check` runs besides them: programs, and scripts.
 EXTRAS :=
 CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
-	tests/gates.sh tests/valgrind.sh tests/quote.sh \
+	tests/gates.sh tests/valgrind.sh tests/quote.sh tests/machine.sh \
 	tests/installed.sh)
 
 # ---- The proofs of the barriers ----

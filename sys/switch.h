@@ -10,6 +10,8 @@
 
 #include <stddef.h>
 
+#include "sys/machine.h"
+
 /*
  * Store the current stack pointer to `*save` and go on where the stack
  * pointer `to` was stored.
