@@ -403,7 +403,8 @@ FUZZ_redis := conn/redis/resp.c
 FUZZ_LIBS_redis := -lhiredis
 FUZZ_ringstat := $(filter-out %/main.c %/scan.c %/watch.c,$(wildcard \
 	tools/ringstat/*.c)) sys/sys.c
-FUZZ_pg := conn/pg/wire.c conn/pg/write.c conn/pg/values.c conn/pg/auth.c
+FUZZ_pg := conn/pg/wire.c conn/pg/write.c conn/pg/values.c conn/pg/number.c \
+	conn/pg/auth.c
 FUZZ_LIBS_pg := -lcrypto
 FUZZ_file := conn/file/target.c conn/file/range.c conn/file/coding.c \
 	conn/file/condition.c conn/http/head.c conn/http/write.c

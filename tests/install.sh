@@ -37,6 +37,7 @@ missing() {
 		/usr/lib/python3/dist-packages/jsonschema python3-jsonschema
 		redis-server redis-server
 		/usr/lib/postgresql/15/bin/postgres postgresql-15
+		/usr/share/i18n/locales/de_DE locales
 		strace strace
 		setpriv util-linux
 		strip binutils

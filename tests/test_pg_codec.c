@@ -5,12 +5,15 @@
 #include "tests/harness.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "conn/pg/auth.h"
+#include "conn/pg/text.h"
 #include "conn/pg/wire.h"
 
 #define MOST 65536u
@@ -266,6 +269,154 @@ floats_and_truths_are_read_as_text_and_binary(void **state)
 	assert_true(truth);
 }
 
+/* A value that both forms of a numeric have. */
+static void
+expect_numeric(const char *text, struct torc_slice binary, double expected,
+    int rc)
+{
+	const struct torc_pg_column as_text = { "", TORC_PG_NUMERIC, false };
+	const struct torc_pg_column as_binary = { "", TORC_PG_NUMERIC, true };
+	double real = 0;
+
+	assert_int_equal(torc_pg_read_float(&as_text,
+	    (struct torc_slice) { (const uint8_t *)text, strlen(text) },
+	    &real), rc);
+	if (rc == 0)
+		assert_true(real == expected || (isnan(real) &&
+		    isnan(expected)));
+	real = 0;
+	assert_int_equal(torc_pg_read_float(&as_binary, binary, &real), rc);
+	if (rc == 0)
+		assert_true(real == expected || (isnan(real) &&
+		    isnan(expected)));
+}
+
+#define NUMERIC(count, weight, sign, groups) \
+	VALUE("\0" count weight sign "\0\0" groups)
+
+static void
+a_numeric_is_read_as_the_nearest_double_and_as_a_whole_number(void **state)
+{
+	struct torc_pg_column column = { "", TORC_PG_NUMERIC, true };
+	int64_t whole;
+
+	(void)state;
+	expect_numeric("0", NUMERIC("\0", "\0\0", "\0\0", ""), 0, 0);
+	expect_numeric("-12345.678", NUMERIC("\3", "\0\1", "\x40\0",
+	    "\0\1" "\x09\x29" "\x1a\x7c"), -12345.678, 0);
+	expect_numeric("0.0000001", NUMERIC("\1", "\xff\xfe", "\0\0",
+	    "\0\x0a"), 1e-7, 0);
+	expect_numeric("NaN", NUMERIC("\0", "\0\0", "\xc0\0", ""),
+	    (double)NAN, 0);
+	expect_numeric("Infinity", NUMERIC("\0", "\0\0", "\xd0\0", ""),
+	    (double)INFINITY, 0);
+	expect_numeric("-Infinity", NUMERIC("\0", "\0\0", "\xf0\0", ""),
+	    -(double)INFINITY, 0);
+	expect_numeric("1e400", NUMERIC("\1", "\0\x64", "\0\0", "\0\1"), 0,
+	    -ERANGE);
+	/* A group above 9999, a sign that is none, one that is missing. */
+	expect_numeric("1.2.3", NUMERIC("\1", "\0\0", "\0\0", "\x27\x10"),
+	    0, -EINVAL);
+	expect_numeric("0x10", NUMERIC("\1", "\0\0", "\1\0", "\0\1"), 0,
+	    -EINVAL);
+	expect_numeric("1e", NUMERIC("\1", "\0\0", "\0\0", ""), 0, -EINVAL);
+	assert_int_equal(torc_pg_read_int(&column, NUMERIC("\2", "\0\2",
+	    "\x40\0", "\0\1" "\0\0"), &whole), 0);
+	assert_int_equal(whole, -100000000);
+	assert_int_equal(torc_pg_read_int(&column, NUMERIC("\1",
+	    "\xff\xff", "\0\0", "\x13\x88"), &whole), -ERANGE);
+	assert_int_equal(torc_pg_read_int(&column, NUMERIC("\1", "\0\5",
+	    "\0\0", "\0\1"), &whole), -ERANGE);
+	column.binary = false;
+	assert_int_equal(torc_pg_read_int(&column, VALUE("7.00"), &whole), 0);
+	assert_int_equal(whole, 7);
+	assert_int_equal(torc_pg_read_int(&column, VALUE("7.01"), &whole),
+	    -ERANGE);
+	assert_int_equal(torc_pg_read_int(&column, VALUE("7.0.0"), &whole),
+	    -EINVAL);
+}
+
+/* As long as a numeric may be: no digit too many decides. */
+static void
+a_long_numeric_is_rounded_once(void **state)
+{
+	const struct torc_pg_column column = { "", TORC_PG_NUMERIC, false };
+	/* Half way between 1 and the next double. */
+	const char half[] = "1.00000000000000011102230246251565404236316680"
+	    "908203125";
+	char text[3000];
+	double real;
+
+	(void)state;
+	memset(text, '0', sizeof(text));
+	memcpy(text, half, sizeof(half) - 1);
+	assert_int_equal(torc_pg_read_float(&column, (struct torc_slice) {
+	    (const uint8_t *)text, sizeof(text) }, &real), 0);
+	assert_true(real == 1);
+	text[sizeof(text) - 1] = '1';
+	assert_int_equal(torc_pg_read_float(&column, (struct torc_slice) {
+	    (const uint8_t *)text, sizeof(text) }, &real), 0);
+	assert_true(real == nextafter(1, 2));
+	memset(text, '9', sizeof(text));
+	memcpy(text + sizeof(text) - 6, "e-3000", 6);
+	assert_int_equal(torc_pg_read_float(&column, (struct torc_slice) {
+	    (const uint8_t *)text, sizeof(text) }, &real), 0);
+	assert_true(real > 9e-7 && real < 1.1e-6);
+}
+
+/* What a server writes, and what people write. */
+static void
+numbers_are_read_in_each_spelling_and_nothing_else_is(void **state)
+{
+	static const char *const good[] = { "nan", "NaN", "NAN", "-nan",
+		"inf", "Infinity", "-infinity", "+INF", "1e300", "+1.", ".5",
+		"4.9e-324", "-0", "1e-400", "1E+3" };
+	static const char *const odd[] = { "", "-", "+", ".", "e5", "nano",
+		"infinit", "1e+", "1 ", " 1", "0x1p3", "1,5", "--1", "nan(1)" };
+	const struct torc_pg_column column = { "", TORC_PG_FLOAT8, false };
+	double real;
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(good); i++) {
+		assert_int_equal(torc_pg_read_float(&column,
+		    (struct torc_slice) { (const uint8_t *)good[i],
+		    strlen(good[i]) }, &real), 0);
+		assert_true(real == strtod(good[i], NULL) || isnan(real));
+	}
+	for (unsigned i = 0; i < COUNT(odd); i++)
+		assert_int_equal(torc_pg_read_float(&column,
+		    (struct torc_slice) { (const uint8_t *)odd[i],
+		    strlen(odd[i]) }, &real), -EINVAL);
+}
+
+/* The locale of the program has a comma where numbers have a point. */
+static void
+a_decimal_comma_of_the_locale_is_not_asked_for(void **state)
+{
+	const struct torc_pg_column column = { "", TORC_PG_FLOAT8, false };
+	char folder[] = "/tmp/torc-locale-XXXXXX", command[200];
+	double real = 0;
+	int rc;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(command, sizeof(command), "localedef -i de_DE -f UTF-8 "
+	    "%s/de_DE.UTF-8 >/dev/null 2>&1", folder);
+	rc = system(command);
+	setenv("LOCPATH", folder, 1);
+	if (rc != 0 || setlocale(LC_NUMERIC, "de_DE.UTF-8") == NULL)
+		fail_msg("there is no locale with a comma");
+	snprintf(command, sizeof(command), "%.1f", 0.5);
+	assert_string_equal(command, "0,5");
+	rc = torc_pg_read_float(&column, VALUE("3.25"), &real);
+	setlocale(LC_NUMERIC, "C");
+	unsetenv("LOCPATH");
+	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(rc, 0);
+	assert_true(real == 3.25);
+}
+
 static void
 bytes_are_read_as_text_and_binary_as_far_as_there_is_room(void **state)
 {
@@ -406,6 +557,59 @@ md5_is_what_the_server_computes(void **state)
 	assert_string_equal(text, "md5440c573f34f2e2f3ff4b6dbdd8a2686b");
 }
 
+/* ---- Texts ---- */
+
+static int
+print_text(char *to, size_t room, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	pg_print_text(to, room, format, arguments);
+	va_end(arguments);
+	return (int)strlen(to);
+}
+
+/* One character of each length, and what is none of them. */
+static void
+texts_that_do_not_fit_are_cut_between_characters(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t room;
+		const char *kept;
+	} cases[] = {
+		{ "", 1, "" },
+		{ "x", 1, "" },
+		{ "xy", 2, "x" },
+		{ "xy", 3, "xy" },
+		{ "x\xc3\xa4", 4, "x\xc3\xa4" },
+		{ "x\xc3\xa4z", 4, "x\xc3\xa4" },
+		{ "x\xc3\xa4", 3, "x" },
+		{ "\xe2\x82\xac" "\xe2\x82\xac", 7, "\xe2\x82\xac"
+		    "\xe2\x82\xac" },
+		{ "\xe2\x82\xac" "\xe2\x82\xac", 6, "\xe2\x82\xac" },
+		{ "\xe2\x82\xac" "\xe2\x82\xac", 5, "\xe2\x82\xac" },
+		{ "\xe2\x82\xac" "\xe2\x82\xac", 4, "\xe2\x82\xac" },
+		{ "\xe2\x82\xac", 2, "" },
+		{ "\xf0\x9f\x90\x98", 4, "" },
+		{ "\xf0\x9f\x90\x98", 5, "\xf0\x9f\x90\x98" },
+		/* No UTF-8: it is cut somewhere. */
+		{ "\x82\x82\x82\x82\x82", 5, "\x82\x82\x82\x82" },
+	};
+	char text[16];
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(cases); i++) {
+		memset(text, 'x', sizeof(text));
+		pg_copy_text(text, cases[i].room, cases[i].text);
+		assert_string_equal(text, cases[i].kept);
+		assert_int_equal(print_text(text, cases[i].room, "%s",
+		    cases[i].text), strlen(cases[i].kept));
+		assert_string_equal(text, cases[i].kept);
+	}
+}
+
 int
 main(void)
 {
@@ -423,6 +627,13 @@ main(void)
 		    integers_are_read_as_text_and_binary_to_their_bounds),
 		cmocka_unit_test(floats_and_truths_are_read_as_text_and_binary),
 		cmocka_unit_test(
+		    a_numeric_is_read_as_the_nearest_double_and_as_a_whole_number),
+		cmocka_unit_test(a_long_numeric_is_rounded_once),
+		cmocka_unit_test(
+		    numbers_are_read_in_each_spelling_and_nothing_else_is),
+		cmocka_unit_test(
+		    a_decimal_comma_of_the_locale_is_not_asked_for),
+		cmocka_unit_test(
 		    bytes_are_read_as_text_and_binary_as_far_as_there_is_room),
 		cmocka_unit_test(what_does_not_fit_is_counted_and_not_written),
 		cmocka_unit_test(
@@ -430,6 +641,8 @@ main(void)
 		cmocka_unit_test(
 		    a_challenge_that_is_costly_odd_or_anothers_is_refused),
 		cmocka_unit_test(md5_is_what_the_server_computes),
+		cmocka_unit_test(
+		    texts_that_do_not_fit_are_cut_between_characters),
 	};
 
 	cmocka_set_test_filter(getenv("TORC_TEST"));

@@ -358,6 +358,54 @@ first_of(struct torc_pg_session *session, const char *sql)
 	return rc;
 }
 
+/* ---- As many parameters as data has ---- */
+
+#define PARAMS_MOST 65535u
+
+static int
+ask_with_many(struct scene *scene)
+{
+	static struct torc_pg_param params[PARAMS_MOST + 1];
+	struct torc_pg_statement statements[] = {
+		{ .sql = "insert into odd values (1)" },
+		{ "select $65535", params, PARAMS_MOST, false },
+	};
+	struct torc_pg_session *session;
+	struct torc_pg_result *result;
+	struct torc_pg_row row;
+
+	for (unsigned i = 0; i <= PARAMS_MOST; i++)
+		params[i] = torc_pg_int4((int32_t)i);
+	EXPECT(torc_pg_query(scene->pg, &statements[1], &result, LATE) == 0);
+	EXPECT(torc_pg_next_row(result, &row) && is(row.values[0], "65534"));
+	torc_pg_free(result);
+	statements[1].param_count++;
+	EXPECT(torc_pg_query(scene->pg, &statements[1], &result, LATE) ==
+	    -E2BIG);
+	EXPECT(strstr(torc_pg_result_error(result)->text, "65536 parameters"));
+	torc_pg_free(result);
+	EXPECT(torc_pg_batch(scene->pg, statements, 2, &result, LATE) ==
+	    -E2BIG);
+	EXPECT(torc_pg_result_error(result)->statement == 1);
+	torc_pg_free(result);
+	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_begin(session, &statements[1], LATE) == -E2BIG);
+	EXPECT(strstr(torc_pg_session_error(session)->text,
+	    "65536 parameters"));
+	EXPECT(first_of(session, "select count(*) + 1 from odd") == 1);
+	torc_pg_release(session);
+	return 0;
+}
+
+static void
+a_parameter_more_than_can_be_counted_is_refused_in_words(void **state)
+{
+	(void)state;
+	assert_true(pg_server_sql(&postgres,
+	    "drop table if exists odd; create table odd (a int)"));
+	play_with((struct torc_pg_config) { .shared = 1 }, ask_with_many);
+}
+
 static int
 make_it_forget(struct scene *scene)
 {
@@ -596,6 +644,8 @@ main(void)
 		    types_of_parameters_tell_statements_apart_and_changed_rows_are_counted),
 		cmocka_unit_test(
 		    a_session_prepares_again_what_was_forgotten_but_not_in_a_transaction),
+		cmocka_unit_test(
+		    a_parameter_more_than_can_be_counted_is_refused_in_words),
 		cmocka_unit_test(
 		    an_error_behind_rows_is_told_in_their_place_and_the_session_goes_on),
 		cmocka_unit_test(

@@ -279,12 +279,18 @@ pg_cache_closed(struct pg_cache *cache, const struct pg_statement *first)
 
 /* ---- What is written for a statement ---- */
 
-void
-pg_require_statement(const struct torc_pg_statement *statement)
+int
+pg_check_statement(const struct torc_pg_statement *statement,
+    struct torc_pg_error *error)
 {
-	torc_require(statement->sql != NULL &&
-	    statement->param_count <= PG_PARAMS_MAX,
-	    "a statement has a text, and at most 65535 parameters");
+	torc_require(statement->sql != NULL, "a statement has no text");
+	if (statement->param_count <= PG_PARAMS_MAX)
+		return 0;
+	if (error != NULL)
+		pg_own_error(error, "the statement has %u parameters, and the "
+		    "protocol has room for %u", statement->param_count,
+		    PG_PARAMS_MAX);
+	return -E2BIG;
 }
 
 int

@@ -3,11 +3,11 @@
  */
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "conn/pg/pg.h"
+#include "conn/pg/text.h"
 #include "sys/trap.h"
 
 static const struct torc_key client_key = { "postgres" };
@@ -45,7 +45,7 @@ refuse(char *text, size_t size, const char *format, ...)
 
 	if (text != NULL && size > 0) {
 		va_start(arguments, format);
-		vsnprintf(text, size, format, arguments);
+		pg_print_text(text, size, format, arguments);
 		va_end(arguments);
 	}
 	return -EINVAL;
@@ -240,7 +240,7 @@ pg_say(struct torc_pg *pg, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(pg->trouble, sizeof(pg->trouble), format, arguments);
+	pg_print_text(pg->trouble, sizeof(pg->trouble), format, arguments);
 	va_end(arguments);
 }
 

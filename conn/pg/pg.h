@@ -10,6 +10,9 @@
  *   result.c    a collected result
  *   session.c   a connection of one fiber: rows as a stream, cancelling
  *   copy.c      COPY, LISTEN
+ *   values.c    parameters, and values of columns
+ *   number.c    numbers, independent of the locale
+ *   text.c      texts in fields of a fixed size
  */
 #ifndef TORC_PG_PG_H
 #define TORC_PG_PG_H
@@ -280,7 +283,9 @@ void pg_answer_end(struct pg_answer *answer);
 bool pg_answer_failed(struct torc_pg_session *session,
     const struct pg_answer *answer, const struct pg_report *report);
 
-void pg_require_statement(const struct torc_pg_statement *statement);
+/* 0, or -E2BIG, and `error` (may be NULL) says why. */
+int pg_check_statement(const struct torc_pg_statement *statement,
+    struct torc_pg_error *error);
 
 /* Whether fibers ask over shared connections. */
 bool pg_share_used(const struct torc_pg *pg);

@@ -346,9 +346,10 @@ torc_pg_begin(struct torc_pg_session *session,
     const struct torc_pg_statement *statement, uint64_t deadline)
 {
 	bool again = false;
-	int rc;
+	int rc = pg_check_statement(statement, &session->error);
 
-	pg_require_statement(statement);
+	if (rc < 0)
+		return rc;
 	for (;;) {
 		char before;
 

@@ -582,6 +582,31 @@ is_worth_another(const struct torc_pg_result *result, bool *again)
 	return true;
 }
 
+/* What cannot be asked at all: nothing is sent, and the result has words. */
+static int
+check_statements(const struct torc_pg_statement *statements, unsigned count,
+    struct torc_pg_result **result)
+{
+	struct torc_pg_error *error;
+	unsigned index = 0;
+	int rc = count == 0 ? -EINVAL : 0;
+
+	while (rc == 0 && index < count)
+		rc = pg_check_statement(&statements[index++], NULL);
+	if (rc != -E2BIG)
+		return rc;
+	*result = pg_result_new(1);
+	error = *result != NULL ? pg_result_fault(*result) : NULL;
+	if (error == NULL) {
+		torc_pg_free(*result);
+		*result = NULL;
+		return -ENOMEM;
+	}
+	pg_check_statement(&statements[--index], error);
+	error->statement = index;
+	return rc;
+}
+
 int
 torc_pg_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
     unsigned count, struct torc_pg_result **result, uint64_t deadline)
@@ -590,10 +615,9 @@ torc_pg_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
 	int rc;
 
 	*result = NULL;
-	if (count == 0)
-		return -EINVAL;
-	for (unsigned i = 0; i < count; i++)
-		pg_require_statement(&statements[i]);
+	rc = check_statements(statements, count, result);
+	if (rc < 0)
+		return rc;
 	for (;;) {
 		*result = pg_result_new(count);
 		if (*result == NULL)

@@ -3,11 +3,11 @@
  */
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "conn/pg/pg.h"
+#include "conn/pg/text.h"
 #include "sys/trap.h"
 
 #define CARRY_KEEP 16384u	/* more is not kept for the next message */
@@ -95,18 +95,18 @@ pg_carry_next(struct pg_carry *carry, struct pg_message *message,
 
 /* ---- Errors in words ---- */
 
+#define KEEP(to, from) pg_copy_text(to, sizeof(to), from)
+
 void
 pg_keep_error(struct torc_pg_error *error, const struct pg_report *report)
 {
-	snprintf(error->state, sizeof(error->state), "%s", report->state);
-	snprintf(error->severity, sizeof(error->severity), "%s",
-	    report->severity);
-	snprintf(error->text, sizeof(error->text), "%s",
-	    report->text[0] != '\0' ? report->text : "no words given");
-	snprintf(error->detail, sizeof(error->detail), "%s", report->detail);
-	snprintf(error->hint, sizeof(error->hint), "%s", report->hint);
-	snprintf(error->constraint, sizeof(error->constraint), "%s",
-	    report->constraint);
+	KEEP(error->state, report->state);
+	KEEP(error->severity, report->severity);
+	KEEP(error->text, report->text[0] != '\0' ? report->text :
+	    "no words given");
+	KEEP(error->detail, report->detail);
+	KEEP(error->hint, report->hint);
+	KEEP(error->constraint, report->constraint);
 	error->position = (unsigned)strtoul(report->position, NULL, 10);
 }
 
@@ -117,7 +117,7 @@ pg_own_error(struct torc_pg_error *error, const char *format, ...)
 
 	memset(error, 0, sizeof(*error));
 	va_start(arguments, format);
-	vsnprintf(error->text, sizeof(error->text), format, arguments);
+	pg_print_text(error->text, sizeof(error->text), format, arguments);
 	va_end(arguments);
 }
 

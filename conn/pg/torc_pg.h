@@ -23,6 +23,8 @@
  *			prove that it knows the password
  *	-EPROTO		what it sent makes no sense; the connection is closed
  *	-EMSGSIZE	a message or a result is larger than its bound
+ *	-E2BIG		a statement has more than 65535 parameters, as many as
+ *			the protocol can count; nothing was sent
  *	-EOPNOTSUPP	it asks for a method that torc does not have, or a
  *			statement cannot be used in this way
  *	-ECONNABORTED	a statement of torc_pg_query() or of a batch left a
@@ -56,6 +58,7 @@ enum {
 	TORC_PG_FLOAT4 = 700,
 	TORC_PG_FLOAT8 = 701,
 	TORC_PG_VARCHAR = 1043,
+	TORC_PG_NUMERIC = 1700,
 };
 
 /*
@@ -95,12 +98,15 @@ struct torc_pg_column {
 
 /*
  * Read a value of a column: 0; -ENODATA for NULL; -EINVAL if the column's type
- * or the value is no such thing; -ERANGE if it does not fit. Any thread.
+ * or the value is no such thing; -ERANGE if it does not fit; -ENOMEM. The
+ * locale of the program does not matter. Any thread.
  */
+/* int2, int4, int8, oid; a numeric that has a fraction does not fit. */
 TORC_API int torc_pg_read_int(const struct torc_pg_column *column,
-    struct torc_slice value, int64_t *number);	/* int2, int4, int8, oid */
+    struct torc_slice value, int64_t *number);
+/* float4 and float8, numeric (the nearest double), and those above. */
 TORC_API int torc_pg_read_float(const struct torc_pg_column *column,
-    struct torc_slice value, double *number);	/* float4 and 8, and ints */
+    struct torc_slice value, double *number);
 TORC_API int torc_pg_read_bool(const struct torc_pg_column *column,
     struct torc_slice value, bool *truth);
 /* bytea: how many bytes are at `data`; -ERANGE if `room` is too small. */
@@ -109,7 +115,8 @@ TORC_API long torc_pg_read_bytea(const struct torc_pg_column *column,
 
 /* ---- What goes wrong ---- */
 
-/* Texts are cut off where they do not fit. What was not said is "". */
+/* Of texts that do not fit, the last characters are missing, as a whole. What
+ * was not said is "". */
 struct torc_pg_error {
 	char state[6];		/* SQLSTATE, such as "42P01"; "" if it is not
 				 * the server's word */

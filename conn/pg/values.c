@@ -2,9 +2,9 @@
  * values.c - parameters, and values of columns.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "conn/pg/number.h"
 #include "conn/pg/wire.h"
 
 /* ---- Parameters ---- */
@@ -136,38 +136,26 @@ read_binary_int(uint32_t type, struct torc_slice value, int64_t *result)
 	return 0;
 }
 
-static int
-read_text_int(struct torc_slice value, int64_t *result)
-{
-	const bool negative = value.size > 0 && value.data[0] == '-';
-	const uint64_t most = (uint64_t)INT64_MAX + negative;
-	uint64_t sum = 0;
-
-	if (value.size <= negative)
-		return -EINVAL;
-	for (size_t i = negative; i < value.size; i++) {
-		unsigned digit = value.data[i] - (unsigned)'0';
-
-		if (digit > 9)
-			return -EINVAL;
-		if (sum > (most - digit) / 10)
-			return -ERANGE;
-		sum = sum * 10 + digit;
-	}
-	*result = (int64_t)(negative ? 0 - sum : sum);
-	return 0;
-}
-
 int
 torc_pg_read_int(const struct torc_pg_column *column, struct torc_slice value,
     int64_t *result)
 {
 	if (value.data == NULL)
 		return -ENODATA;
-	if (int_width(column->type) == 0)
+	if (int_width(column->type) == 0 && column->type != TORC_PG_NUMERIC)
 		return -EINVAL;
-	return column->binary ? read_binary_int(column->type, value, result) :
-	    read_text_int(value, result);
+	if (!column->binary)
+		return pg_read_text_whole(value,
+		    column->type == TORC_PG_NUMERIC, result);
+	return column->type == TORC_PG_NUMERIC ?
+	    pg_read_binary_whole(value, result) :
+	    read_binary_int(column->type, value, result);
+}
+
+static bool
+is_float(uint32_t type)
+{
+	return type == TORC_PG_FLOAT4 || type == TORC_PG_FLOAT8;
 }
 
 static int
@@ -188,19 +176,6 @@ read_binary_float(uint32_t type, struct torc_slice value, double *result)
 	return 0;
 }
 
-static int
-read_text_float(struct torc_slice value, double *result)
-{
-	char text[64], *end;
-
-	if (value.size == 0 || value.size >= sizeof(text))
-		return -EINVAL;
-	memcpy(text, value.data, value.size);
-	text[value.size] = '\0';
-	*result = strtod(text, &end);
-	return end == text + value.size ? 0 : -EINVAL;
-}
-
 int
 torc_pg_read_float(const struct torc_pg_column *column,
     struct torc_slice value, double *result)
@@ -210,10 +185,13 @@ torc_pg_read_float(const struct torc_pg_column *column,
 
 	if (value.data == NULL)
 		return -ENODATA;
-	if (column->type == TORC_PG_FLOAT4 || column->type == TORC_PG_FLOAT8)
-		return column->binary ?
-		    read_binary_float(column->type, value, result) :
-		    read_text_float(value, result);
+	if (is_float(column->type) || column->type == TORC_PG_NUMERIC) {
+		if (!column->binary)
+			return pg_read_text_float(value, result);
+		return column->type == TORC_PG_NUMERIC ?
+		    pg_read_binary_numeric(value, result) :
+		    read_binary_float(column->type, value, result);
+	}
 	rc = torc_pg_read_int(column, value, &integer);
 	if (rc == 0)
 		*result = (double)integer;

@@ -1,0 +1,18 @@
+/*
+ * text.h - texts in fields of a fixed size: what does not fit is left out from
+ * the first character that would be cut. Characters are those of UTF-8.
+ */
+#ifndef TORC_PG_TEXT_H
+#define TORC_PG_TEXT_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+/* `room`: at least 1. */
+void pg_copy_text(char *to, size_t room, const char *from);
+
+__attribute__((format(printf, 3, 0)))
+void pg_print_text(char *to, size_t room, const char *format,
+    va_list arguments);
+
+#endif
