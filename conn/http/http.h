@@ -83,4 +83,13 @@ int torc_http_put_message(struct torc_conn *conn, torc_http_head_of *head_of,
 int torc_http_put_chunk(struct torc_conn *conn, const void *data, size_t size,
     uint64_t deadline);
 
+/* ---- answer.c ---- */
+
+/* What a request has of its answer. */
+enum { OUTPUT_NONE, OUTPUT_DUE, OUTPUT_BEGUN, OUTPUT_BROKEN };
+
+/* Parks. As torc_conn_write(); an error breaks the answer. */
+int torc_http_put_bytes(struct torc_http *http, const void *data, size_t size,
+    uint64_t deadline);
+
 #endif

@@ -1,0 +1,235 @@
+/*
+ * answer.c - answers of a server, whole and in pieces.
+ */
+#include <errno.h>
+#include <time.h>
+
+#include "conn/http/http.h"
+
+static int
+fail_output(struct torc_http *http, int error)
+{
+	http->output = OUTPUT_BROKEN;
+	return error;
+}
+
+int
+torc_http_put_bytes(struct torc_http *http, const void *data, size_t size,
+    uint64_t deadline)
+{
+	int rc = torc_conn_write(http->conn, data, size,
+	    sooner(deadline, http->config.write_ms));
+
+	return rc < 0 ? fail_output(http, rc) : 0;
+}
+
+/*
+ * Whether the connection goes on after this answer: what is left of the
+ * request must be soon read past, and must come.
+ */
+static bool
+goes_on(const struct torc_http *http)
+{
+	const struct torc_http_config *config = &http->config;
+
+	if (!http->request.keep_alive || http->input.state == INPUT_BROKEN ||
+	    (config->requests_max != 0 &&
+	    http->requests >= config->requests_max))
+		return false;
+	if (http->input.state == INPUT_NONE)
+		return true;
+	return http->continued && http->input.left <= config->skip_max;
+}
+
+/* IMF-fixdate (RFC 9110, 5.6.7), made anew when the second changes. */
+static const char *
+date_text(struct torc_http *http)
+{
+	const time_t now = time(NULL);
+	struct tm when;
+
+	if (http->date_second != (uint64_t)now) {
+		http->date_second = (uint64_t)now;
+		gmtime_r(&now, &when);
+		strftime(http->date, sizeof(http->date),
+		    "%a, %d %b %Y %H:%M:%S GMT", &when);
+	}
+	return http->date;
+}
+
+/* An answer, of which `size` bytes of the body are there. */
+struct answer {
+	struct torc_http *http;
+	unsigned status;
+	const struct torc_http_field *fields;
+	unsigned field_count;
+	uint64_t length;
+	const void *body;
+	size_t size;
+};
+
+static int
+write_answer(const void *message, struct torc_http_writer *writer)
+{
+	const struct answer *answer = message;
+	struct torc_http *http = answer->http;
+
+	bool dated = !http->config.date;
+
+	torc_http_put_status(writer, answer->status, NULL);
+	for (unsigned i = 0; i < answer->field_count; i++)
+		dated |= torc_http_equals(answer->fields[i].name, "date");
+	if (!dated)
+		torc_http_put(writer, "Date", date_text(http));
+	for (unsigned i = 0; i < answer->field_count; i++) {
+		if (torc_http_frames(&answer->fields[i]))
+			return -EINVAL;
+		torc_http_put_field(writer, answer->fields[i].name,
+		    answer->fields[i].value);
+	}
+	if (http->chunked)
+		torc_http_put(writer, "Transfer-Encoding", "chunked");
+	else if (answer->status != 204 &&
+	    answer->length != TORC_HTTP_UNKNOWN)
+		torc_http_put_length(writer, answer->length);
+	if (http->last)
+		torc_http_put(writer, "Connection", "close");
+	else if (http->request.minor == 0)
+		torc_http_put(writer, "Connection", "keep-alive");
+	return torc_http_put_end(writer);
+}
+
+/* What cannot be written leaves the connection as it was. */
+static int
+put_answer(struct torc_http *http, const struct answer *answer,
+    uint64_t deadline)
+{
+	int rc = torc_http_put_message(http->conn, write_answer, answer,
+	    answer->body, answer->size,
+	    sooner(deadline, http->config.write_ms));
+
+	return rc < 0 && rc != -EINVAL && rc != -ENOSPC && rc != -ENOMEM ?
+	    fail_output(http, rc) : rc;
+}
+
+/* The head, and what is there of the body: 0 or an error. */
+static int
+begin(struct torc_http *http, struct answer *answer, uint64_t deadline)
+{
+	const unsigned status = answer->status;
+	const bool unknown = answer->length == TORC_HTTP_UNKNOWN;
+	const bool was_last = http->last;
+	int rc;
+
+	if (http->output != OUTPUT_DUE || status < 200)
+		return -EINVAL;
+	http->silent = status == 204 || status == 304 ||
+	    http->request.method == TORC_HTTP_HEAD;
+	http->chunked = unknown && status != 204 && status != 304 &&
+	    http->request.minor > 0;
+	/* Without a length or chunks, the end of the connection tells. */
+	http->last = http->last || !goes_on(http) ||
+	    (unknown && !http->chunked && !http->silent);
+	if (http->silent)
+		answer->size = 0;
+	/* While this waits, a fiber that reads the body must not answer. */
+	http->output = OUTPUT_BEGUN;
+	rc = put_answer(http, answer, deadline);
+	if (rc < 0 && http->output == OUTPUT_BEGUN) {
+		http->output = OUTPUT_DUE;
+		http->last = was_last;
+	}
+	return rc;
+}
+
+int
+torc_http_begin(struct torc_http *http, unsigned status,
+    const struct torc_http_field *fields, unsigned field_count,
+    uint64_t length, uint64_t deadline)
+{
+	struct answer answer = {
+		http, status, fields, field_count, length, NULL, 0,
+	};
+	int rc = begin(http, &answer, deadline);
+
+	if (rc == 0)
+		http->promised = length;
+	return rc;
+}
+
+int
+torc_http_reply(struct torc_http *http, unsigned status,
+    const struct torc_http_field *fields, unsigned field_count,
+    const void *body, size_t size, uint64_t deadline)
+{
+	struct answer answer = {
+		http, status, fields, field_count, size, body, size,
+	};
+	int rc = begin(http, &answer, deadline);
+
+	if (rc == 0)
+		http->output = OUTPUT_NONE;
+	return rc;
+}
+
+int
+torc_http_write(struct torc_http *http, const void *data, size_t size,
+    uint64_t deadline)
+{
+	int rc;
+
+	if (http->output != OUTPUT_BEGUN)
+		return -EINVAL;
+	if (http->promised != TORC_HTTP_UNKNOWN) {
+		if (size > http->promised)
+			return fail_output(http, -EINVAL);
+		http->promised -= size;
+	}
+	if (http->silent || size == 0)
+		return 0;
+	if (!http->chunked)
+		return torc_http_put_bytes(http, data, size, deadline);
+	rc = torc_http_put_chunk(http->conn, data, size,
+	    sooner(deadline, http->config.write_ms));
+	return rc < 0 ? fail_output(http, rc) : 0;
+}
+
+int
+torc_http_sent(struct torc_http *http, uint64_t size)
+{
+	if (http->output != OUTPUT_BEGUN)
+		return -EINVAL;
+	if (http->chunked || size > http->promised)
+		return fail_output(http, -EINVAL);
+	if (http->promised != TORC_HTTP_UNKNOWN)
+		http->promised -= size;
+	return 0;
+}
+
+int
+torc_http_end(struct torc_http *http, uint64_t deadline)
+{
+	if (http->output != OUTPUT_BEGUN)
+		return -EINVAL;
+	if (!http->silent && http->promised != TORC_HTTP_UNKNOWN &&
+	    http->promised > 0)
+		return fail_output(http, -EINVAL);
+	http->output = OUTPUT_NONE;
+	return http->chunked && !http->silent ?
+	    torc_http_put_bytes(http, "0\r\n\r\n", 5, deadline) : 0;
+}
+
+int
+torc_http_flush(struct torc_http *http, uint64_t deadline)
+{
+	int rc = torc_conn_flush(http->conn,
+	    sooner(deadline, http->config.write_ms));
+
+	return rc < 0 ? fail_output(http, rc) : 0;
+}
+
+int
+torc_http_result(const struct torc_http *http)
+{
+	return http->output >= OUTPUT_BEGUN ? -1 : TORC_CLOSE;
+}
