@@ -150,6 +150,14 @@ TORC_API void torc_pool_stats(const struct torc_pool *pool,
 TORC_API bool torc_conn_usable(struct torc_conn *conn);
 
 /*
+ * Let the next torc_conn_recv() show the view again, at once, without its first
+ * `size` bytes. They are done with only then, and readable until then. So a
+ * module that reads a message hands on what came behind it. Consuming anything
+ * before that takes this back.
+ */
+TORC_API void torc_conn_rewind(struct torc_conn *conn, size_t size);
+
+/*
  * Bytes that one torc_conn_write() takes now without parking. Who writes more
  * while requests of other fibers are staged flushes first: a flush that does
  * not end in time harms nobody, but a write takes with it what is staged.

@@ -265,6 +265,7 @@ fall_asleep(struct torc_conn *conn)
 
 	if (conn->staged_size > 0)
 		torc_send_staged(conn);
+	torc_recv_rewind(conn);
 	if (torc_recv_news(conn))
 		return -EAGAIN;
 	if (torc_recv_keep(conn) < 0 ||

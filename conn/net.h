@@ -144,6 +144,8 @@ struct torc_conn {
 	int lost;		/* what a send took from the socket, or may
 				 * have, so that no receive will tell it */
 	uint32_t joined_size;	/* of the allocation */
+	uint32_t rewound_size;	/* of the view, done with by the next receive */
+	uint32_t rewound_bid;	/* the view's, while `rewound` */
 	uint32_t loud_size;	/* of the loud send */
 	uint8_t *joined;	/* a view that was copied together */
 	struct torc_fiber *writer;	/* waits until all is sent */
@@ -166,6 +168,7 @@ struct torc_conn {
 	uint16_t port;
 	bool slowed;		/* held at the high-water mark: not to be
 				 * armed */
+	bool rewound;		/* the next receive shows the view again */
 	bool dormant;		/* no fiber: the handler returned
 				 * TORC_AGAIN */
 	bool doomed;		/* closed as soon as nothing is outstanding */
@@ -291,6 +294,9 @@ torc_recv_news(const struct torc_conn *conn)
 {
 	return conn->news != 0;
 }
+
+/* Do what torc_conn_rewind() left to the next receive. */
+void torc_recv_rewind(struct torc_conn *conn);
 
 /* Move the view out of the kernel's buffer. 0 or -ENOMEM. */
 int torc_recv_keep(struct torc_conn *conn);

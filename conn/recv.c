@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "conn/client.h"
 #include "conn/net.h"
 #include "conn/send.h"
 #include "reactor/fiber.h"
@@ -140,9 +141,20 @@ let_go(struct torc_net *net, uint8_t *data, uint32_t bid)
 
 /* ---- The view ---- */
 
+/* The view lies where it did before torc_conn_rewind(). */
+static void
+forget_rewind(struct torc_conn *conn)
+{
+	if (!conn->rewound)
+		return;
+	conn->rewound = false;
+	conn->view_bid = conn->rewound_bid;
+}
+
 static void
 drop_view(struct torc_conn *conn)
 {
+	forget_rewind(conn);
 	if (conn->view_bid != TORC_NO_BID) {
 		torc_bufring_put(&conn->net->buffers, conn->view_bid);
 	} else if (conn->joined != NULL) {
@@ -192,6 +204,7 @@ join(struct torc_conn *conn, uint32_t more)
 int
 torc_recv_keep(struct torc_conn *conn)
 {
+	torc_assert(!conn->rewound);
 	if (conn->view_size == 0 || conn->view_bid == TORC_NO_BID)
 		return 0;
 	return join(conn, 0);
@@ -708,6 +721,7 @@ receive_carefully(struct torc_conn *conn, struct torc_slice *in,
 	    "two fibers receive on one connection");
 	if (conn->staged_size > 0)
 		torc_send_staged(conn);
+	torc_recv_rewind(conn);
 	if (!torc_recv_news(conn))
 		return show_news(conn, in, await_news(conn, in, deadline));
 	/* The first view of a handler that was called for it is its turn. */
@@ -744,6 +758,7 @@ consume_carefully(struct torc_conn *conn, size_t size)
 	torc_reactor_check(conn->reactor);
 	torc_require(size <= conn->view_size,
 	    "more was consumed than the view has");
+	forget_rewind(conn);
 	if (size == conn->view_size && size > 0) {
 		drop_view(conn);
 		return;
@@ -767,10 +782,36 @@ torc_conn_consume(struct torc_conn *conn, size_t size)
 	torc_bufring_put(&conn->net->buffers, bid);
 }
 
+void
+torc_conn_rewind(struct torc_conn *conn, size_t size)
+{
+	torc_reactor_check(conn->reactor);
+	torc_require(size <= conn->view_size,
+	    "more was consumed than the view has");
+	if (conn->view_size == 0)
+		return;
+	if (!conn->rewound)
+		conn->rewound_bid = conn->view_bid;
+	conn->rewound = true;
+	conn->rewound_size = (uint32_t)size;
+	/* So that whatever touches the view looks closer. */
+	conn->view_bid = TORC_NO_BID;
+}
+
+void
+torc_recv_rewind(struct torc_conn *conn)
+{
+	if (!conn->rewound)
+		return;
+	consume_carefully(conn, conn->rewound_size);
+	conn->fresh = conn->view_size > 0;
+}
+
 size_t
 torc_conn_unread(const struct torc_conn *conn)
 {
-	size_t size = conn->view_size;
+	size_t size = conn->view_size -
+	    (conn->rewound ? conn->rewound_size : 0);
 
 	for (const struct torc_piece *piece = conn->first; piece != NULL;
 	    piece = piece->next)

@@ -161,9 +161,46 @@ misstate_answer(struct torc_http *http)
 	return rc < 0 ? rc : torc_http_end(http, TORC_NEVER);
 }
 
+/* Five bytes come back as they are, and then the connection ends. */
+static int
+take_over(struct torc_http *http, const char *name)
+{
+	const struct torc_http_field upgrade = {
+		torc_http_text(name), torc_http_text("five"),
+	};
+	struct torc_conn *conn = http->conn;
+	struct torc_slice in, body;
+	char memory[512];
+	int rc;
+
+	if (asks_for(http, "/kept/over"))
+		assert_int_equal(torc_http_keep(http, memory,
+		    sizeof(memory)), 0);
+	if (http->request.body != TORC_HTTP_NONE)
+		assert_int_equal(torc_http_take_over(http, &upgrade, 1,
+		    TORC_NEVER), -EINVAL);
+	while (torc_http_read(http, &body, TORC_NEVER) > 0)
+		;
+	rc = torc_http_take_over(http, &upgrade, 1, TORC_NEVER);
+	if (rc < 0)
+		return torc_http_reply(http, 200, NULL, 0, "ok", 2,
+		    TORC_NEVER);
+	assert_int_equal(torc_http_take_over(http, &upgrade, 1, TORC_NEVER),
+	    -EINVAL);
+	do
+		rc = torc_conn_recv(conn, &in, torc_after_ms(5000));
+	while (rc > 0 && rc < 5);
+	assert_int_equal(rc, 5);
+	return torc_conn_write(conn, in.data, 5, TORC_NEVER);
+}
+
 static int
 answer(struct torc_http *http)
 {
+	if (asks_for(http, "/over") || asks_for(http, "/kept/over"))
+		return take_over(http, "upgrade");
+	if (asks_for(http, "/over/unnamed"))
+		return take_over(http, "X");
 	if (asks_for(http, "/echo"))
 		return echo_body(http);
 	if (asks_for(http, "/count"))
@@ -184,6 +221,9 @@ answer(struct torc_http *http)
 	if (asks_for(http, "/304"))
 		return torc_http_reply(http, 304, NULL, 0, "no", 2,
 		    TORC_NEVER);
+	if (asks_for(http, "/missing"))
+		return torc_http_refuse(http, 404, NULL, 0, -ENOENT,
+		    "no such page", TORC_NEVER);
 	if (asks_for(http, "/forget"))
 		return 0;
 	if (asks_for(http, "/misordered"))
@@ -421,6 +461,155 @@ a_request_that_is_cut_anywhere_has_the_same_answer(void **state)
 			assert_string_equal(reply, whole);
 		}
 	}
+	assert_int_equal(server_stop(&server), 0);
+}
+
+/* What is answered to a request with a FIN behind it. */
+static void
+assert_answer_to_end(const char *request, const char *want)
+{
+	char *reply = room();
+	int fd = client_open(server.port);
+	long got;
+
+	client_send(fd, request, strlen(request));
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	got = client_read_all(fd, reply, ROOM - 1);
+	close(fd);
+	assert_true(got > 0);
+	reply[got] = '\0';
+	assert_string_equal(reply, want);
+}
+
+/* ---- Connections that are taken over ---- */
+
+#define UPGRADE "Connection: upgrade\r\nUpgrade: five\r\n"
+#define SWITCHED "HTTP/1.1 101 Switching Protocols\r\nupgrade: five\r\n" \
+	"Connection: upgrade\r\n\r\n"
+
+static void
+a_connection_that_is_taken_over_begins_behind_the_request(void **state)
+{
+	static const char *const requests[] = {
+		"GET /over HTTP/1.1\r\n" HOST UPGRADE "\r\nFRAME",
+		"GET /kept/over HTTP/1.1\r\n" HOST UPGRADE "\r\nFRAME",
+		"POST /over HTTP/1.1\r\n" HOST UPGRADE CHUNKED
+		    "\r\n2\r\nab\r\n0\r\n\r\nFRAME",
+		"\r\nPOST /kept/over HTTP/1.1\r\n" HOST UPGRADE
+		    "Content-Length: 2\r\n\r\nabFRAME",
+	};
+	char *reply = room();
+
+	(void)state;
+	start(NULL);
+	for (size_t i = 0; i < COUNT(requests); i++) {
+		const size_t size = strlen(requests[i]);
+
+		for (size_t cut = 1; cut < size; cut++) {
+			ask_in_two(requests[i], cut, reply);
+			assert_string_equal(reply, SWITCHED "FRAME");
+		}
+	}
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
+only_what_asked_for_an_upgrade_is_taken_over(void **state)
+{
+	(void)state;
+	start(NULL);
+	assert_answer("GET /over HTTP/1.1\r\n" HOST "Upgrade: five\r\n\r\n",
+	    OK);
+	assert_answer("GET /over HTTP/1.1\r\n" HOST
+	    "Connection: upgrade\r\n\r\n", OK);
+	assert_answer("GET /over/unnamed HTTP/1.1\r\n" HOST UPGRADE "\r\n",
+	    OK);
+	assert_last_answer("GET /over HTTP/1.0\r\n" UPGRADE "\r\n",
+	    LAST_ANSWER);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+/* ---- What torc answers by itself ---- */
+
+/* Says what happened, unless that cannot be written. */
+static void
+explain(struct torc_http *http, struct torc_http_refusal *refusal, void *arg)
+{
+	static const struct torc_http_field plain = {
+		{ (const uint8_t *)"Content-Type", 12 },
+		{ (const uint8_t *)"text/plain", 10 },
+	};
+	char *text = arg;
+
+	if (asks_for(http, "/silent")) {
+		refusal->status = 0;
+		return;
+	}
+	if (asks_for(http, "/unwritable")) {
+		refusal->status = 1;
+		return;
+	}
+	refusal->size = (size_t)snprintf(text, 200, "%u %d %s",
+	    refusal->status, -refusal->error,
+	    refusal->why != NULL ? refusal->why : "-");
+	refusal->body = text;
+	refusal->fields = &plain;
+	refusal->field_count = 1;
+	if (refusal->status == 505)
+		refusal->status = 400;
+}
+
+static void
+assert_explained(const char *request, unsigned status, const char *text)
+{
+	char want[512];
+
+	snprintf(want, sizeof(want), "HTTP/1.1 %u %s\r\n"
+	    "Content-Type: text/plain\r\nContent-Length: %zu\r\n"
+	    "Connection: close\r\n\r\n%s", status, torc_http_reason(status),
+	    strlen(text), text);
+	assert_answer_to_end(request, want);
+}
+
+static void
+what_torc_answers_by_itself_can_be_seen_and_changed(void **state)
+{
+	static char text[256];
+	static struct torc_http_config config;
+	char *reply = room();
+
+	(void)state;
+	config = small;
+	config.refusal = explain;
+	config.arg = text;
+	start(&config);
+	assert_explained("GET / HTTP/1.1\r\n\r\n", 400, "400 74 no Host");
+	assert_explained("POST / HTTP/1.1\r\n" HOST
+	    "Content-Length: 1001\r\n\r\n", 413,
+	    "413 27 a body longer than body_max");
+	assert_explained("POST /count HTTP/1.1\r\n" HOST
+	    "Content-Length: 5\r\n\r\nhell", 400,
+	    "400 104 a body that ends early");
+	assert_explained("CONNECT a:1 HTTP/1.1\r\n" HOST "\r\n", 501,
+	    "501 95 CONNECT is not offered");
+	assert_explained("GET / HTTP/2.0\r\n" HOST "\r\n", 400,
+	    "505 93 another version than HTTP/1");
+	assert_answer("GET /forget HTTP/1.1\r\n" HOST "\r\n",
+	    "HTTP/1.1 500 Internal Server Error\r\n"
+	    "Content-Type: text/plain\r\nContent-Length: 32\r\n\r\n"
+	    "500 0 the handler did not answer");
+	/* What cannot be written is not, and what is not to be is not. */
+	assert_last_answer("GET /unwritable HTTP/2.0\r\n" HOST "\r\n",
+	    "HTTP/1.1 505 HTTP Version Not Supported\r\n"
+	    "Content-Length: 0\r\nConnection: close\r\n\r\n");
+	assert_int_equal(ask("GET /silent HTTP/2.0\r\n" HOST "\r\n", reply),
+	    0);
+	assert_int_equal(ask("GET /silent HTTP/1.1\r\n" HOST
+	    "Content-Length: x\r\n\r\n", reply), 0);
+	/* A page of the handler's own asks the hook, too. */
+	assert_answer("GET /missing HTTP/1.1\r\n" HOST "\r\n",
+	    "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\n"
+	    "Content-Length: 18\r\n\r\n404 2 no such page");
 	assert_int_equal(server_stop(&server), 0);
 }
 
@@ -733,23 +922,6 @@ a_body_that_is_not_there_in_a_drain_is_answered_with_503(void **state)
 	assert_int_equal(server_drain(&server, 20000), 0);
 }
 
-/* What is answered to a request with a FIN behind it. */
-static void
-assert_answer_to_end(const char *request, const char *want)
-{
-	char *reply = room();
-	int fd = client_open(server.port);
-	long got;
-
-	client_send(fd, request, strlen(request));
-	assert_int_equal(shutdown(fd, SHUT_WR), 0);
-	got = client_read_all(fd, reply, ROOM - 1);
-	close(fd);
-	assert_true(got > 0);
-	reply[got] = '\0';
-	assert_string_equal(reply, want);
-}
-
 static void
 a_body_that_ends_early_is_the_fault_of_the_client(void **state)
 {
@@ -854,6 +1026,11 @@ main(void)
 		    pipelined_requests_are_answered_in_order_and_in_one_send),
 		cmocka_unit_test(
 		    a_request_that_is_cut_anywhere_has_the_same_answer),
+		cmocka_unit_test(
+		    a_connection_that_is_taken_over_begins_behind_the_request),
+		cmocka_unit_test(only_what_asked_for_an_upgrade_is_taken_over),
+		cmocka_unit_test(
+		    what_torc_answers_by_itself_can_be_seen_and_changed),
 		cmocka_unit_test(
 		    each_wrong_request_has_its_status_and_ends_the_connection),
 		cmocka_unit_test(what_is_just_within_the_limits_is_answered),

@@ -20,6 +20,7 @@
 
 #include "tests/harness.h"
 
+#include "conn/client.h"
 #include "conn/net.h"
 #include "sys/sys.h"
 #include "sys/uapi.h"
@@ -1643,6 +1644,74 @@ a_fin_after_large_writes_is_told_as_one(void **state)
 	assert_int_equal(server_stop(&server), 0);
 }
 
+/* ---- Views that are shown again ---- */
+
+/* What the next receive shows, and what is answered for it. */
+static void
+see(struct torc_conn *conn, struct torc_slice *in, const char *want)
+{
+	assert_int_equal(torc_conn_recv(conn, in, torc_after_ms(5000)),
+	    strlen(want));
+	assert_memory_equal(in->data, want, strlen(want));
+	assert_int_equal(torc_conn_write(conn, "x", 1, TORC_NEVER), 0);
+}
+
+/* In the kernel's buffer, then in memory of the connection's own. */
+static int
+rewind_views(struct torc_conn *conn, void *arg)
+{
+	atomic_uint *calls = arg;
+	struct torc_slice in;
+
+	if (atomic_fetch_add(calls, 1) > 0) {
+		see(conn, &in, "E!?");
+		torc_conn_rewind(conn, 1);	/* and gone */
+		return TORC_CLOSE;
+	}
+	torc_conn_rewind(conn, 0);	/* nothing */
+	see(conn, &in, "HEADREST");
+	torc_conn_rewind(conn, 4);
+	assert_int_equal(torc_conn_unread(conn), 4);
+	assert_memory_equal(in.data, "HEADREST", 8);
+	see(conn, &in, "REST");
+	torc_conn_rewind(conn, 1);
+	torc_conn_rewind(conn, 0);
+	see(conn, &in, "REST");
+	torc_conn_rewind(conn, 4);
+	assert_int_equal(torc_conn_unread(conn), 0);
+	see(conn, &in, "MORE");		/* that came later */
+	torc_conn_rewind(conn, 1);
+	torc_conn_consume(conn, 1);	/* takes it back: nothing is news */
+	assert_int_equal(torc_conn_recv(conn, &in, 0), -ETIMEDOUT);
+	see(conn, &in, "ORE!?");
+	torc_conn_rewind(conn, 2);
+	return TORC_AGAIN;
+}
+
+static void
+a_view_that_is_rewound_is_shown_again_without_its_beginning(void **state)
+{
+	atomic_uint calls = 0;
+	struct server server;
+	char acks[4];
+	int fd;
+
+	(void)state;
+	server_start(&server, NULL, rewind_views, &calls);
+	fd = client_open(server.port);
+	client_send(fd, "HEADREST", 8);
+	assert_true(client_read(fd, acks, 3));
+	client_send(fd, "MORE", 4);
+	assert_true(client_read(fd, acks, 1));
+	client_send(fd, "!?", 2);
+	assert_true(client_read(fd, acks, 2));
+	assert_true(client_sees_fin(fd));
+	close(fd);
+	assert_int_equal(atomic_load(&calls), 2);
+	assert_true(server_await(&server, is_asleep, NULL, 5000));
+	assert_int_equal(server_stop(&server), 0);
+}
+
 #define CLAIM(test) cmocka_unit_test_teardown(test, refuse_nothing)
 
 int
@@ -1675,6 +1744,7 @@ main(void)
 		CLAIM(a_peer_that_the_kernel_gave_up_is_not_a_deadline),
 		CLAIM(a_backend_answers_while_unread_input_has_all_buffers),
 		CLAIM(a_fin_after_large_writes_is_told_as_one),
+		CLAIM(a_view_that_is_rewound_is_shown_again_without_its_beginning),
 		CLAIM(a_second_fiber_that_receives_is_refused_loudly),
 		CLAIM(consuming_more_than_the_view_is_refused_loudly),
 	};

@@ -89,10 +89,12 @@ write_answer(const void *message, struct torc_http_writer *writer)
 	}
 	if (http->chunked)
 		torc_http_put(writer, "Transfer-Encoding", "chunked");
-	else if (answer->status != 204 &&
+	else if (answer->status >= 200 && answer->status != 204 &&
 	    answer->length != TORC_HTTP_UNKNOWN)
 		torc_http_put_length(writer, answer->length);
-	if (http->last)
+	if (answer->status == 101)
+		torc_http_put(writer, "Connection", "upgrade");
+	else if (http->last)
 		torc_http_put(writer, "Connection", "close");
 	else if (http->request.minor == 0)
 		torc_http_put(writer, "Connection", "keep-alive");
@@ -226,6 +228,63 @@ torc_http_flush(struct torc_http *http, uint64_t deadline)
 	    sooner(deadline, http->config.write_ms));
 
 	return rc < 0 ? fail_output(http, rc) : 0;
+}
+
+int
+torc_http_refuse(struct torc_http *http, unsigned status,
+    const struct torc_http_field *fields, unsigned field_count, int error,
+    const char *why, uint64_t deadline)
+{
+	struct torc_http_refusal refusal = {
+		status, fields, field_count, NULL, 0, error, why,
+	};
+	int rc;
+
+	if (http->output != OUTPUT_DUE)
+		return -EINVAL;
+	if (http->config.refusal != NULL)
+		http->config.refusal(http, &refusal, http->config.arg);
+	if (refusal.status == 0) {
+		http->last = true;
+		http->output = OUTPUT_NONE;
+		return 0;
+	}
+	rc = torc_http_reply(http, refusal.status, refusal.fields,
+	    refusal.field_count, refusal.body, refusal.size, deadline);
+	/* Nothing was written of it. */
+	if (http->config.refusal != NULL && http->output == OUTPUT_DUE)
+		rc = torc_http_reply(http, status, fields, field_count, NULL,
+		    0, deadline);
+	return rc;
+}
+
+int
+torc_http_take_over(struct torc_http *http,
+    const struct torc_http_field *fields, unsigned field_count,
+    uint64_t deadline)
+{
+	struct answer answer = {
+		http, 101, fields, field_count, 0, NULL, 0,
+	};
+	bool named = false;
+	int rc;
+
+	for (unsigned i = 0; i < field_count; i++)
+		named |= torc_http_equals(fields[i].name, "upgrade");
+	if (!named || !http->upgrade || http->output != OUTPUT_DUE ||
+	    http->input.state != INPUT_NONE)
+		return -EINVAL;
+	http->output = OUTPUT_BEGUN;
+	rc = put_answer(http, &answer, deadline);
+	if (rc < 0) {
+		if (http->output == OUTPUT_BEGUN)
+			http->output = OUTPUT_DUE;
+		return rc;
+	}
+	http->output = OUTPUT_NONE;
+	http->last = true;
+	torc_http_leave(&http->input);
+	return 0;
 }
 
 int

@@ -101,7 +101,7 @@ fail(struct torc_http *http, int error)
 	default:
 		status = 503;
 	}
-	torc_http_reply(http, status, NULL, 0, NULL, 0, TORC_NEVER);
+	torc_http_refuse(http, status, NULL, 0, error, NULL, TORC_NEVER);
 	return error;
 }
 

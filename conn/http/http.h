@@ -53,6 +53,13 @@ void torc_http_expect(struct torc_http_input *input,
 int torc_http_take(struct torc_http_input *input, struct torc_http_head *head,
     uint32_t head_max, uint64_t body_max, struct torc_slice *body);
 
+/* What is not used of the view is shown by the next torc_conn_recv(). */
+static inline void
+torc_http_leave(struct torc_http_input *input)
+{
+	torc_conn_rewind(input->conn, input->used);
+}
+
 /* What was used of the view is done with. */
 static inline void
 torc_http_consume(struct torc_http_input *input)

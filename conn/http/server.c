@@ -40,7 +40,8 @@ refuse(struct torc_http *http, int error)
 
 	http->last = true;
 	if (http->output == OUTPUT_DUE)
-		torc_http_reply(http, status, NULL, 0, NULL, 0, TORC_NEVER);
+		torc_http_refuse(http, status, NULL, 0, error,
+		    http->request.why, TORC_NEVER);
 	return error;
 }
 
@@ -75,6 +76,21 @@ receive_more(struct torc_http *http, uint64_t deadline)
 	return rc > 0 ? 0 : rc < 0 ? rc : -ECONNRESET;
 }
 
+static const char *
+why_no_body(int error)
+{
+	switch (error) {
+	case -ETIMEDOUT:
+		return "a body that is too slow";
+	case -ECONNRESET:
+		return "a body that ends early";
+	case -ESHUTDOWN:
+		return "a body that is not there in a drain";
+	default:
+		return NULL;
+	}
+}
+
 int
 torc_http_read(struct torc_http *http, struct torc_slice *body,
     uint64_t deadline)
@@ -92,6 +108,8 @@ torc_http_read(struct torc_http *http, struct torc_slice *body,
 	}
 	if (rc < 0 && input->state != INPUT_BROKEN) {
 		input->state = INPUT_BROKEN;
+		if (http->request.why == NULL)
+			http->request.why = why_no_body(rc);
 		return refuse(http, rc);
 	}
 	return rc < 0 ? rc : (int)body->size;
@@ -117,6 +135,14 @@ skip_body(struct torc_http *http, uint64_t deadline)
 
 /* ---- Requests ---- */
 
+/* RFC 9110, 7.8: not in HTTP/1.0. */
+static bool
+wants_upgrade(const struct torc_http_head *request)
+{
+	return request->upgrade && request->minor > 0 &&
+	    torc_http_find(request, "upgrade") != NULL;
+}
+
 /* A head was read: what is to come, and whether that is too much. */
 static int
 accept_request(struct torc_http *http)
@@ -126,6 +152,7 @@ accept_request(struct torc_http *http)
 	http->requests++;
 	http->output = OUTPUT_DUE;
 	http->continued = !request->expects_continue;
+	http->upgrade = wants_upgrade(request);
 	torc_http_expect(&http->input, request);
 	if (request->body == TORC_HTTP_TUNNEL) {
 		request->why = "CONNECT is not offered";
@@ -151,8 +178,10 @@ end_of_requests(struct torc_http *http, int rc)
 		http->request.why = "a head that took longer than head_ms";
 		return refuse_head(http, rc);
 	}
-	if (rc == -ENOBUFS)
+	if (rc == -ENOBUFS) {
+		http->request.why = "a head longer than held_max";
 		return refuse_head(http, -EMSGSIZE);
+	}
 	return rc == -ETIMEDOUT || rc == -ESHUTDOWN || rc == -ECONNRESET ?
 	    0 : rc;
 }
@@ -176,8 +205,11 @@ await_request(struct torc_http *http, uint64_t deadline)
 		    limits.head_max)) {
 			rc = torc_http_read_request(&http->request,
 			    view->data, view->size, &limits);
-			if (rc > 0)
-				return accept_request(http);
+			if (rc > 0) {
+				rc = accept_request(http);
+				torc_http_leave(&http->input);
+				return rc;
+			}
 			if (rc < 0)
 				return refuse_head(http, rc);
 			tried = view->size;
@@ -200,7 +232,8 @@ torc_http_recv(struct torc_http *http, uint64_t deadline)
 	int rc = 0;
 
 	if (http->output == OUTPUT_DUE)
-		torc_http_reply(http, 500, NULL, 0, NULL, 0, deadline);
+		torc_http_refuse(http, 500, NULL, 0, 0,
+		    "the handler did not answer", deadline);
 	if (http->output >= OUTPUT_BEGUN)
 		return -EPIPE;
 	if (http->last)
@@ -226,5 +259,6 @@ torc_http_keep(struct torc_http *http, void *memory, size_t size)
 	memcpy(memory, from, request->size);
 	torc_http_rebase(request, from, memory);
 	torc_http_consume(&http->input);
+	torc_http_leave(&http->input);
 	return 0;
 }

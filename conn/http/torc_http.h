@@ -241,6 +241,22 @@ struct torc_http_input {
 
 /* ---- Servers ---- */
 
+struct torc_http;
+
+/*
+ * An answer that torc makes by itself, because a request cannot be read or was
+ * not answered: what a hook of the configuration sees, and may change.
+ */
+struct torc_http_refusal {
+	unsigned status;	/* 0: end the connection without an answer */
+	const struct torc_http_field *fields;	/* none */
+	unsigned field_count;
+	const void *body;	/* none */
+	size_t size;
+	int error;		/* a negative errno, or 0 */
+	const char *why;	/* what is wrong, in words, or NULL */
+};
+
 /* 0 has the default; times in milliseconds, TORC_NO_LIMIT for none. */
 struct torc_http_config {
 	unsigned head_max;	/* bytes of a request's head, and of a
@@ -258,6 +274,17 @@ struct torc_http_config {
 	unsigned write_ms;	/* for the peer to take what is written, each
 				 * time; 30000 */
 	bool date;		/* answers without a Date get one */
+	/*
+	 * Called on the handler's fiber before each answer that torc makes by
+	 * itself; NULL: they have no body. It may park, but does not use the
+	 * connection. Fields and body are the hook's, and stay until the
+	 * handler goes on. Of http->request only what was read before the
+	 * error is set. If what the hook made of the answer cannot be
+	 * written, the answer is sent as it was.
+	 */
+	void (*refusal)(struct torc_http *http,
+	    struct torc_http_refusal *refusal, void *arg);
+	void *arg;
 };
 
 /*
@@ -282,6 +309,7 @@ struct torc_http {
 	bool continued;		/* 100 was sent, or is not wanted */
 	bool chunked;		/* the answer */
 	bool silent;		/* the answer has no body */
+	bool upgrade;		/* the request asks for one */
 	uint64_t date_second;	/* of the text */
 	char date[30];
 	struct torc_http_field fields[TORC_HTTP_FIELDS];
@@ -301,9 +329,10 @@ TORC_API void torc_http_open(struct torc_http *http, struct torc_conn *conn,
  * told so), or a negative errno. After 0 or an error the handler returns
  * torc_http_result().
  *
- * The head is readable until the next call of this or torc_http_read(). A
- * handler that waits for something else than this connection holds one of the
- * reactor's `buffers` with it: see torc_http_keep().
+ * The head is readable until the next call of this, torc_http_read() or
+ * torc_conn_recv(), which shows what came behind the head. A handler that
+ * waits for something else than this connection holds one of the reactor's
+ * `buffers` with it: see torc_http_keep().
  */
 TORC_API int torc_http_recv(struct torc_http *http, uint64_t deadline);
 
@@ -334,6 +363,30 @@ TORC_API int torc_http_read(struct torc_http *http, struct torc_slice *body,
 TORC_API int torc_http_reply(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
     const void *body, size_t size, uint64_t deadline);
+
+/*
+ * Parks, as above. Answer with an error as torc does by itself: without a body,
+ * and with what config.refusal makes of it. `error` (a negative errno, or 0)
+ * and `why` (may be NULL) are for the hook. Returns as torc_http_reply().
+ */
+TORC_API int torc_http_refuse(struct torc_http *http, unsigned status,
+    const struct torc_http_field *fields, unsigned field_count, int error,
+    const char *why, uint64_t deadline);
+
+/*
+ * Parks, as above. Take the connection over: answer with 101, and speak the
+ * protocol that `fields` names in Upgrade. torc writes "Connection: upgrade".
+ * From then on the handler uses the torc_conn itself, and torc_conn_recv()
+ * shows first what came behind the request. torc_http_recv() returns 0.
+ *
+ * 0 or an error: -EINVAL if the client did not ask for an upgrade, the body of
+ * the request was not read to its end, the answer was begun, or the fields
+ * cannot be written or name no protocol (then nothing was written, and the
+ * request can still be answered); what torc_conn_write() says.
+ */
+TORC_API int torc_http_take_over(struct torc_http *http,
+    const struct torc_http_field *fields, unsigned field_count,
+    uint64_t deadline);
 
 /*
  * Parks, as above. The same in pieces: begin, write as often as you like, end.
