@@ -4,25 +4,69 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 
 #include "conn/client.h"
 #include "conn/net.h"
 #include "sys/sys.h"
 
-int
-torc_dial_socket(const struct sockaddr_storage *address, size_t size,
-    uint64_t deadline)
+/* A dial that meets itself is made again, with another port of ours. */
+#define SELF_TRIES 3
+
+/* The kernel counts some of these in seconds. */
+static int
+seconds(unsigned ms)
+{
+	return (int)(ms / 1000 + (ms % 1000 > 0));
+}
+
+static int
+set_tcp(int fd, int name, int value)
+{
+	return torc_sys_setsockopt(fd, IPPROTO_TCP, name, &value,
+	    sizeof(value));
+}
+
+/* A peer that vanished without a word is found out. 0 or a negative errno. */
+static int
+watch_peer(int fd, const struct torc_config *config)
 {
 	const int on = 1;
+	int rc = 0;
+
+	if (config->keepalive_ms != TORC_NO_LIMIT) {
+		rc = torc_sys_setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on,
+		    sizeof(on));
+		if (rc == 0)
+			rc = set_tcp(fd, TCP_KEEPIDLE,
+			    seconds(config->keepalive_ms));
+		if (rc == 0)
+			rc = set_tcp(fd, TCP_KEEPINTVL,
+			    seconds(config->probe_ms));
+		if (rc == 0)
+			rc = set_tcp(fd, TCP_KEEPCNT, (int)config->probes);
+	}
+	if (rc == 0 && config->unacked_ms != TORC_NO_LIMIT)
+		rc = set_tcp(fd, TCP_USER_TIMEOUT, (int)config->unacked_ms);
+	return rc;
+}
+
+/* Parks. A socket that is connected, to whomever, or a negative errno. */
+static int
+connect_once(const struct sockaddr_storage *address, size_t size,
+    uint64_t deadline)
+{
 	int fd = torc_sys_socket(address->ss_family,
 	    SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int rc = 0;
 
 	if (fd < 0)
 		return fd;
-	if (address->ss_family != AF_UNIX)
-		rc = torc_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
-		    sizeof(on));
+	if (address->ss_family != AF_UNIX) {
+		rc = set_tcp(fd, TCP_NODELAY, 1);
+		if (rc == 0)
+			rc = watch_peer(fd, &torc_current->config);
+	}
 	if (rc == 0)
 		rc = torc_fd_connect(fd, (const struct sockaddr *)address,
 		    size, deadline);
@@ -30,6 +74,70 @@ torc_dial_socket(const struct sockaddr_storage *address, size_t size,
 		return fd;
 	torc_sys_close(fd);
 	return rc;
+}
+
+static bool
+same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)a;
+	const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *)b;
+
+	if (a->ss_family == AF_INET6)
+		return memcmp(&a6->sin6_addr, &b6->sin6_addr,
+		    sizeof(a6->sin6_addr)) == 0;
+	return ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
+	    ((const struct sockaddr_in *)b)->sin_addr.s_addr;
+}
+
+/*
+ * While nobody listens on a port of this host, a connection to it may be given
+ * that very port as its own: it then meets itself (a simultaneous open). 1 if
+ * that has happened, 0 if not, or a negative errno.
+ */
+static int
+met_itself(int fd, const struct sockaddr_storage *dialled)
+{
+	struct sockaddr_storage ours, peer;
+	uint32_t ours_size = sizeof(ours), peer_size = sizeof(peer);
+	int rc;
+
+	if (dialled->ss_family == AF_UNIX)
+		return 0;
+	rc = torc_sys_getsockname(fd, (struct sockaddr *)&ours, &ours_size);
+	if (rc < 0)
+		return rc;
+	if (torc_address_port(&ours) != torc_address_port(dialled))
+		return 0;
+	rc = torc_sys_getpeername(fd, (struct sockaddr *)&peer, &peer_size);
+	return rc == 0 && same_host(&ours, &peer);
+}
+
+/* With a reset: the port is free at once, for the server that it belongs to. */
+static void
+close_at_once(int fd)
+{
+	const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+
+	torc_sys_setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once,
+	    sizeof(at_once));
+	torc_sys_close(fd);
+}
+
+int
+torc_dial_socket(const struct sockaddr_storage *address, size_t size,
+    uint64_t deadline)
+{
+	for (int i = 0; i < SELF_TRIES; i++) {
+		int fd = connect_once(address, size, deadline);
+		int rc = fd < 0 ? fd : met_itself(fd, address);
+
+		if (fd < 0 || rc == 0)
+			return fd;
+		close_at_once(fd);
+		if (rc < 0)
+			return rc;
+	}
+	return -ECONNREFUSED;
 }
 
 int

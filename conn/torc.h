@@ -162,6 +162,11 @@ TORC_API int torc_conn_shutdown(struct torc_conn *conn, uint64_t deadline);
  * close it. 0, or a negative errno: that of socket(2) or connect(2),
  * -ETIMEDOUT, -ECANCELED, -EINVAL for what is no address, -ENOBUFS when there
  * are `connections` already.
+ *
+ * A TCP connection is probed while it is silent, as `keepalive_ms` and the
+ * fields behind it say. A dial to a port of this host on which nobody listens
+ * may be given that very port as its own, and meet itself: it is made again,
+ * and refused with -ECONNREFUSED when that happens three times.
  */
 TORC_API int torc_dial(struct torc_conn **conn, const char *address,
     uint64_t deadline);

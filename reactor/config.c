@@ -10,6 +10,9 @@
 #include "reactor/runtime.h"
 #include "sys/pages.h"
 
+#define KEEPALIVE_MOST 32767000u	/* of the kernel */
+#define UNACKED_MOST 2147483647u
+
 #define FIELD(name) TORC_BOUND_FIELD(struct torc_config, name)
 
 static const struct torc_bound bounds[] = {
@@ -35,6 +38,10 @@ static const struct torc_bound bounds[] = {
 	{ FIELD(idle_ms), 60000, 0, TORC_NO_LIMIT, false },
 	{ FIELD(drain_ms), 10000, 0, TORC_NO_LIMIT, false },
 	{ FIELD(stall_ms), 100, 0, TORC_NO_LIMIT, false },
+	{ FIELD(keepalive_ms), 60000, 1, TORC_NO_LIMIT, false },
+	{ FIELD(probe_ms), 10000, 1, KEEPALIVE_MOST, false },
+	{ FIELD(probes), 6, 1, 127, false },
+	{ FIELD(unacked_ms), 0, 1, TORC_NO_LIMIT, false },
 	{ FIELD(read_budget), 16, 1, 1048576, false },
 };
 
@@ -74,6 +81,37 @@ least(unsigned a, unsigned b)
 	return a < b ? a : b;
 }
 
+/* Bounds beside which TORC_NO_LIMIT is allowed. */
+static int
+bound_ms(const char *name, unsigned value, unsigned most, char *text,
+    size_t size)
+{
+	if (value <= most || value == TORC_NO_LIMIT)
+		return 0;
+	snprintf(text, size, "%s = %u: must be from 1 to %u, or "
+	    "TORC_NO_LIMIT", name, value, most);
+	return -EINVAL;
+}
+
+/* When peers are given up. */
+static int
+relate_keepalive(struct torc_config *config, char *text, size_t size)
+{
+	uint64_t unacked_ms = config->keepalive_ms + (uint64_t)config->probes *
+	    config->probe_ms;
+	int rc = bound_ms("keepalive_ms", config->keepalive_ms,
+	    KEEPALIVE_MOST, text, size);
+
+	if (rc == 0 && config->unacked_ms != 0)
+		return bound_ms("unacked_ms", config->unacked_ms,
+		    UNACKED_MOST, text, size);
+	if (config->keepalive_ms == TORC_NO_LIMIT || unacked_ms > UNACKED_MOST)
+		config->unacked_ms = TORC_NO_LIMIT;
+	else
+		config->unacked_ms = (unsigned)unacked_ms;
+	return rc;
+}
+
 /* The defaults that follow from other fields, and what must agree. */
 static int
 relate(struct torc_config *config, char *text, size_t size)
@@ -96,7 +134,7 @@ relate(struct torc_config *config, char *text, size_t size)
 		snprintf(text, size, "held_low = %u: must be at most "
 		    "held_max = %u", config->held_low, config->held_max);
 	else
-		return 0;
+		return relate_keepalive(config, text, size);
 	return -EINVAL;
 }
 

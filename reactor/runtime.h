@@ -105,6 +105,17 @@ struct torc_config {
 	unsigned stall_ms;	/* a turn of the loop that takes longer is
 				 * counted as a stall; 100 */
 
+	/* Of dialled TCP connections: when a peer that has vanished without a
+	 * word is given up (-ECONNABORTED). Rounded up to whole seconds. */
+	unsigned keepalive_ms;	/* silence before the peer is probed; 60000;
+				 * to 32767000; TORC_NO_LIMIT: no probes */
+	unsigned probe_ms;	/* between two probes; 10000; to 32767000 */
+	unsigned probes;	/* unanswered in a row; 6; to 127 */
+	unsigned unacked_ms;	/* bytes not acknowledged, or not taken, for so
+				 * long (TCP_USER_TIMEOUT); as long as the
+				 * probes take; to 2147483647;
+				 * TORC_NO_LIMIT: the system's own limits */
+
 	/* Fairness. */
 	unsigned read_budget;	/* reads that did not have to park before the
 				 * fiber is put behind the others; 16 */

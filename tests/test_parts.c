@@ -946,6 +946,10 @@ static const struct {
 	{ FIELD(close_ms), 30000, 1, TORC_NO_LIMIT, false },
 	{ FIELD(idle_ms), 60000, 1, TORC_NO_LIMIT, false },
 	{ FIELD(drain_ms), 10000, 1, TORC_NO_LIMIT, false },
+	{ FIELD(keepalive_ms), 60000, 1, 32767000, false },
+	{ FIELD(probe_ms), 10000, 1, 32767000, false },
+	{ FIELD(probes), 6, 1, 127, false },
+	{ FIELD(unacked_ms), 120000, 1, 2147483647, false },
 	{ FIELD(read_budget), 16, 1, 1048576, false },
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
@@ -1053,6 +1057,14 @@ fields_that_contradict_each_other_are_refused_by_name(void **state)
 	assert_true(filled.held_low <= 1);
 	assert_int_equal(filled.stack_size % torc_sys_page_size(), 0);
 	assert_true(filled.stack_size >= 16385);
+	/* Peers that are not probed are given up when the system does so. */
+	assert_int_equal(torc_config_fill(&filled, &(struct torc_config) {
+	    .keepalive_ms = TORC_NO_LIMIT }, text, sizeof(text)), 0);
+	assert_int_equal(filled.unacked_ms, TORC_NO_LIMIT);
+	assert_int_equal(torc_config_fill(&filled, &(struct torc_config) {
+	    .keepalive_ms = 1000, .probe_ms = 500, .probes = 3 }, text,
+	    sizeof(text)), 0);
+	assert_int_equal(filled.unacked_ms, 2500);
 }
 
 #define CLAIM(test) \

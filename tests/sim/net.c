@@ -6,7 +6,8 @@
  * a bounded backlog, several on one port; a pipe in each direction, bounded,
  * whose bytes arrive in parts, late, then FIN; a reset at any byte, by the
  * network, by a close with unread bytes, by SO_LINGER 0, by bytes for a socket
- * that is closed; the files of unix sockets.
+ * that is closed; the files of unix sockets; a dial to a port on which nobody
+ * listens that is given this port as its own, and so meets itself.
  *
  * Not modelled: datagrams, urgent data, loss (TCP hides it), addresses other
  * than ports, SO_RCVLOWAT and the other options.
@@ -54,7 +55,10 @@ struct sock {
 	bool shares;		/* SO_REUSEPORT */
 	bool bound;
 	bool local;		/* a unix socket */
+	bool torcs;		/* TCP, and made by torc: it may dial */
+	bool itself;		/* connected to itself */
 	unsigned port;
+	unsigned to;		/* the port that it connects to */
 	char path[PATH_SIZE];
 	uint64_t due;		/* its connection is made not before */
 	struct sock *next;	/* in the backlog of a listener */
@@ -264,6 +268,15 @@ sock_close(struct sock *sock)
 
 /* ---- Bytes ---- */
 
+/* Its program takes it for somebody else. */
+static void
+check_other(const struct sock *sock)
+{
+	if (sock->itself)
+		sim_fail("socket %d is used, and is its own peer",
+		    index_of(sock));
+}
+
 int
 sim_sock_send(struct sock *sock, const uint8_t *data, uint32_t size)
 {
@@ -271,6 +284,7 @@ sim_sock_send(struct sock *sock, const uint8_t *data, uint32_t size)
 	struct pipe *pipe;
 	uint32_t room;
 
+	check_other(sock);
 	if (sock->error != 0) {
 		int error = sock->error;
 
@@ -312,6 +326,7 @@ sim_sock_recv(struct sock *sock, uint8_t *data, uint32_t size)
 	struct pipe *pipe = &sock->in;
 	uint32_t there = sim_sock_readable(sock);
 
+	check_other(sock);
 	if (there == 0) {
 		int error = sock->error;
 
@@ -411,6 +426,19 @@ find_listener(unsigned port, const char *path)
 	return count == 0 ? NULL : found[sim_draw(count)];
 }
 
+/* Nobody is there: refused, or a meeting with itself (in torc's dials). */
+static int
+connect_to_nobody(struct sock *sock)
+{
+	if (!sock->torcs || !sim_fault(FAULT_SELF))
+		return -ECONNREFUSED;
+	sock->port = sock->to;
+	sock->itself = true;
+	sock->state = SOCK_CONNECTED;
+	sim_trace("meets itself", index_of(sock), sock->to, 0);
+	return -EISCONN;
+}
+
 int
 sim_sock_connect(struct sock *sock, const struct sockaddr *address)
 {
@@ -420,11 +448,13 @@ sim_sock_connect(struct sock *sock, const struct sockaddr *address)
 		return sock->error != 0 ? -sock->error : -EISCONN;
 	if (sock->state == SOCK_CONNECTING)
 		return -EALREADY;
-	parse(address, &sock->port, &path);
+	parse(address, &sock->to, &path);
 	if (path != NULL)
 		set_path(sock->path, path);
-	if (find_listener(sock->port, path) == NULL)
-		return -ECONNREFUSED;
+	if (find_listener(sock->to, path) == NULL)
+		return connect_to_nobody(sock);
+	if (!sock->local)
+		sock->port = next_port++;
 	sock->state = SOCK_CONNECTING;
 	sock->due = world.now;
 	if (!sock->local && sim_fault(FAULT_DELAY))
@@ -436,7 +466,7 @@ sim_sock_connect(struct sock *sock, const struct sockaddr *address)
 static void
 establish(struct sock *sock)
 {
-	struct sock *listener = find_listener(sock->port,
+	struct sock *listener = find_listener(sock->to,
 	    sock->local ? sock->path : NULL);
 	struct sock *other, **end;
 
@@ -662,6 +692,7 @@ torc_sys_socket(int domain, int type, int protocol)
 	if (rc >= 0) {
 		file->sock = sock_make(domain == AF_UNIX);
 		file->sock->file = file;
+		file->sock->torcs = domain != AF_UNIX;
 	}
 	return rc;
 }
@@ -900,9 +931,10 @@ torc_sys_getpeername(int fd, struct sockaddr *address, uint32_t *size)
 
 	if (rc < 0)
 		return rc;
-	if (sock->other == NULL)
+	if (sock->other == NULL && !sock->itself)
 		return -ENOTCONN;
-	give_name(sock, 1024 + (unsigned)index_of(sock->other), address, size);
+	give_name(sock, sock->itself ? sock->port : sock->other->port, address,
+	    size);
 	return 0;
 }
 

@@ -49,6 +49,7 @@ enum fault {
 	FAULT_DRIP,		/* bytes arrive one by one */
 	FAULT_DELAY,		/* and late */
 	FAULT_GHOST,		/* a completion of a request that was over */
+	FAULT_SELF,		/* where nobody listens, a dial meets itself */
 	FAULT_FATAL,		/* an operation fails, and it matters */
 	FAULT_RESET,		/* the network resets a connection */
 	FAULT_CALL,		/* a system call fails */
