@@ -18,7 +18,7 @@ static bool
 outstanding(struct torc_conn *conn)
 {
 	return conn->armed || conn->loud || conn->reader != NULL ||
-	    conn->writer != NULL || !torc_send_idle(conn);
+	    conn->writer != NULL || conn->polling || !torc_send_idle(conn);
 }
 
 /* With the next submission, if there is room: a system call saved. */
@@ -83,6 +83,8 @@ torc_conn_advance(struct torc_conn *conn)
 		end_receive(conn);
 	else
 		torc_recv_arm(conn);
+	if (conn->watcher != 0 || conn->polling)
+		torc_watch_advance(conn);
 	/* The last step: the fiber may well be the end of the connection. */
 	if (conn->writer != NULL &&
 	    (conn->spoiled || torc_send_idle(conn))) {
@@ -107,6 +109,9 @@ torc_conn_missed(struct torc_reactor *reactor, void *object,
 	if (torc_tag_kind(cqe->user_data) ==
 	    (TORC_KIND_RECV | TORC_KIND_CANCEL))
 		conn->cancelling = false;
+	else if (torc_tag_kind(cqe->user_data) ==
+	    (TORC_KIND_POLL | TORC_KIND_CANCEL))
+		conn->poll_ending = false;
 	else if (conn->loud)
 		conn->aborting = conn->spoiled || conn->doomed;
 	torc_reactor_later(reactor, &conn->todo);
@@ -289,6 +294,7 @@ run_handler(void *arg)
 		bool ended = conn->eof || conn->failed;
 
 		rc = conn->handler(conn, conn->arg);
+		torc_watch_drop(conn);
 		see_others_off(conn);
 		if (rc != TORC_AGAIN || ended || conn->spoiled)
 			break;
@@ -398,6 +404,7 @@ torc_conn_close(struct torc_conn *conn, uint64_t deadline)
 	torc_require(conn->handler == NULL,
 	    "torc_conn_close is for dialled connections: return from the "
 	    "handler");
+	torc_watch_drop(conn);
 	see_others_off(conn);
 	if (deadline == 0) {
 		conn->reset = true;

@@ -27,7 +27,7 @@ net_of(struct torc_reactor *reactor)
 }
 
 static void
-stray_send(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
+stray(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 {
 	(void)cqe;
 	reactor->counters->stray++;
@@ -375,10 +375,13 @@ torc_net_open(struct torc_reactor *reactor, struct torc_net **out)
 	reactor->kinds[TORC_KIND_RECV] = (struct torc_kind) {
 		&net->conns, torc_recv_complete, torc_recv_stray };
 	reactor->kinds[TORC_KIND_SEND] = (struct torc_kind) {
-		&net->conns, torc_send_complete, stray_send };
+		&net->conns, torc_send_complete, stray };
+	reactor->kinds[TORC_KIND_POLL] = (struct torc_kind) {
+		&net->conns, torc_watch_complete, stray };
 	name_missed(net, TORC_KIND_ACCEPT, torc_accept_missed);
 	name_missed(net, TORC_KIND_RECV, torc_conn_missed);
 	name_missed(net, TORC_KIND_SEND, torc_conn_missed);
+	name_missed(net, TORC_KIND_POLL, torc_conn_missed);
 	reactor->layer_state = net;
 	reactor->layer = &layer;
 	*out = net;

@@ -21,6 +21,7 @@ enum {
 	TORC_KIND_ACCEPT = TORC_KIND_LAYER,
 	TORC_KIND_RECV,
 	TORC_KIND_SEND,
+	TORC_KIND_POLL,
 };
 
 #define TORC_NO_BID UINT32_MAX
@@ -173,6 +174,13 @@ struct torc_conn {
 				 * TORC_AGAIN */
 	bool doomed;		/* closed as soon as nothing is outstanding */
 	bool reset;		/* ... with RST */
+	bool polling;		/* a poll is in the kernel */
+	bool poll_ending;	/* ... and was told to end */
+	bool watch_fin;		/* for the watcher, a FIN is the peer's end */
+	bool fin_seen;		/* by a poll: `eof` is still to come */
+	bool hung_up;		/* by a poll: `failed` is still to come */
+	uint64_t watcher;	/* the fiber that is told of the peer's end, by
+				 * its id; 0: none */
 	uint64_t since;		/* when it was opened */
 };
 
@@ -184,6 +192,14 @@ static inline uint64_t
 torc_conn_recv_tag(const struct torc_conn *conn)
 {
 	return conn->send_tag ^ (uint64_t)(TORC_KIND_SEND ^ TORC_KIND_RECV) <<
+	    (TORC_SLOT_BITS + TORC_GENERATION_BITS);
+}
+
+/* The user_data of its polls. */
+static inline uint64_t
+torc_conn_poll_tag(const struct torc_conn *conn)
+{
+	return conn->send_tag ^ (uint64_t)(TORC_KIND_SEND ^ TORC_KIND_POLL) <<
 	    (TORC_SLOT_BITS + TORC_GENERATION_BITS);
 }
 
@@ -300,6 +316,17 @@ void torc_recv_rewind(struct torc_conn *conn);
 
 /* Move the view out of the kernel's buffer. 0 or -ENOMEM. */
 int torc_recv_keep(struct torc_conn *conn);
+
+/* ---- watch.c ---- */
+
+void torc_watch_complete(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe);
+/* Poll the socket if the peer's end would not be noticed otherwise. */
+void torc_watch_advance(struct torc_conn *conn);
+/* Tell the watcher, if there is one, that the peer's end is known. */
+void torc_watch_tell(struct torc_conn *conn);
+/* The handler has returned: it watches no more. */
+void torc_watch_drop(struct torc_conn *conn);
 
 /* ---- send.c ---- */
 

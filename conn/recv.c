@@ -369,6 +369,7 @@ slow_down(struct torc_conn *conn)
 void
 torc_recv_tell_end(struct torc_conn *conn)
 {
+	torc_watch_tell(conn);
 	if (conn->reader != NULL)
 		torc_fiber_wake(conn->reader, 0);
 	else if (conn->dormant)
@@ -469,6 +470,7 @@ starve(struct torc_conn *conn)
 		torc_reactor_later(net->reactor, &conn->todo);
 	else
 		torc_list_append(&net->starved, &conn->starved);
+	torc_watch_advance(conn);
 }
 
 /* The receive is over, and not by bytes. */

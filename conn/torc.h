@@ -179,6 +179,40 @@ TORC_API int torc_dial(struct torc_conn **conn, const char *address,
 TORC_API int torc_conn_close(struct torc_conn *conn, uint64_t deadline);
 
 /*
+ * Let the calling fiber be told when the peer of a connection goes, while the
+ * fiber waits for something else: a reply of a backend, a turn, a timer. From
+ * then on, until torc_conn_watch_end(), every call of the fiber that parks
+ * returns -ECANCELED; this includes calls on the connection itself. A fiber
+ * whose handler watches its own connection must end the watch before it uses
+ * the connection again; the end of the handler ends it as well.
+ *
+ * With TORC_WATCH_RESET the peer has gone when the connection was reset, or
+ * the kernel has given the peer up. With TORC_WATCH_FIN a FIN counts, too:
+ * that is how a client that was closed looks, but also how one looks that only
+ * has nothing more to send. After a FIN, a reset is not noticed until
+ * something is sent.
+ *
+ * One fiber watches a connection, and a fiber watches one connection at a
+ * time. Beginning costs nothing while a receive is armed; else it costs an
+ * operation of the ring.
+ */
+enum torc_watch { TORC_WATCH_RESET, TORC_WATCH_FIN };
+
+TORC_API void torc_conn_watch_begin(struct torc_conn *conn,
+    enum torc_watch what);
+TORC_API void torc_conn_watch_end(struct torc_conn *conn);
+
+/*
+ * What is known of the peer, without reading: TORC_PEER_OPEN, TORC_PEER_SHUT
+ * after its FIN (it may still receive), or a negative errno as of
+ * torc_conn_recv() if the connection has failed. Bytes that came before may
+ * still be unread. While bytes that nobody reads keep torc from receiving, the
+ * end is known only if the connection is watched.
+ */
+enum { TORC_PEER_OPEN, TORC_PEER_SHUT };
+TORC_API int torc_conn_peer_state(const struct torc_conn *conn);
+
+/*
  * The address of the peer, or ours, as torc_listen() reads it. 0, or a
  * negative errno: -ENOSPC if it does not fit (128 bytes hold any), -ENOTCONN
  * if the peer has gone.

@@ -38,6 +38,14 @@ find(const struct torc_reactor *reactor, uint64_t id)
 	    torc_slots_find(&reactor->fibers, id) : NULL;
 }
 
+struct torc_fiber *
+torc_fiber_find(const struct torc_reactor *reactor, uint64_t id)
+{
+	const struct torc_fiber_slot *slot = find(reactor, id);
+
+	return slot != NULL ? slot->fiber : NULL;
+}
+
 /* The deadline of a wait, or of one before it, has come. */
 static void
 look_at_deadline(struct torc_timer *timer)
@@ -169,10 +177,21 @@ torc_fiber_interrupt(struct torc_fiber *fiber)
 		torc_fiber_wake(fiber, -ECANCELED);
 }
 
+void
+torc_fiber_notify(struct torc_fiber *fiber, uint8_t why)
+{
+	fiber->cancelled |= why;
+	if (fiber->state != TORC_FIBER_PARKED || !fiber->interruptible)
+		return;
+	fiber->state = TORC_FIBER_READY;
+	fiber->result = -ECANCELED;
+	torc_list_append(&fiber->reactor->ready, &fiber->ready);
+}
+
 static void
 cancel(struct torc_fiber *fiber)
 {
-	fiber->cancelled = true;
+	fiber->cancelled |= TORC_CANCEL_ASKED;
 	torc_fiber_interrupt(fiber);
 }
 

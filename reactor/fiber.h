@@ -30,6 +30,12 @@ enum torc_fiber_state {
 	TORC_FIBER_ENDED,
 };
 
+/* Why each wait of a fiber ends with -ECANCELED. */
+enum {
+	TORC_CANCEL_ASKED = 1,	/* for good */
+	TORC_CANCEL_PEER = 2,	/* the peer that it watches has gone */
+};
+
 /* Lives at the top of the fiber's stack, in the page that it uses anyway. */
 struct torc_fiber {
 	struct torc_node ready;		/* in the ready queue */
@@ -39,7 +45,7 @@ struct torc_fiber {
 	int result;			/* of its wait */
 	uint8_t state;			/* enum torc_fiber_state */
 	bool interruptible;		/* its wait */
-	bool cancelled;
+	uint8_t cancelled;		/* TORC_CANCEL_, why its waits end */
 	struct torc_timer timer;	/* may be armed for an older, earlier
 					 * deadline: it looks again then */
 	torc_fiber_entry *entry;
@@ -64,6 +70,16 @@ int torc_fiber_start(struct torc_reactor *reactor, uint64_t *id,
 
 /* End the wait of a fiber with -ECANCELED, if it may end. */
 void torc_fiber_interrupt(struct torc_fiber *fiber);
+
+/*
+ * From now on each wait of a fiber ends with -ECANCELED, because of `why`
+ * (TORC_CANCEL_): the one that it is in, in the coming turn.
+ */
+void torc_fiber_notify(struct torc_fiber *fiber, uint8_t why);
+
+/* The fiber with this id, or NULL if it has ended. */
+struct torc_fiber *torc_fiber_find(const struct torc_reactor *reactor,
+    uint64_t id);
 
 /* Parks. As torc_yield(), for a cancelled fiber, too. */
 void torc_fiber_step_aside(struct torc_reactor *reactor);

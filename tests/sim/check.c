@@ -46,6 +46,9 @@ check_conn(const struct kring *ring, const struct torc_conn *conn)
 	bool receiving = in_kernel(ring, torc_conn_recv_tag(conn));
 	bool sending = in_kernel(ring, conn->send_tag);
 
+	if (in_kernel(ring, torc_conn_poll_tag(conn)) != conn->polling)
+		sim_fail("descriptor %d: a poll is not where it is believed "
+		    "to be", conn->fd);
 	if (receiving != conn->armed)
 		sim_fail("descriptor %d: a receive is %sarmed, and %sin the "
 		    "kernel", conn->fd, conn->armed ? "" : "not ",
@@ -143,6 +146,17 @@ check_wants_input(const struct torc_conn *conn)
 	    conn->fd);
 }
 
+/* The end of a peer that somebody watches would be noticed. */
+static void
+check_watch(const struct torc_conn *conn)
+{
+	if (conn->watcher != 0 && !conn->doomed && !conn->armed &&
+	    !conn->polling && !conn->eof && !conn->failed &&
+	    !conn->fin_seen && !conn->hung_up)
+		sim_fail("descriptor %d is watched, and nothing would tell",
+		    conn->fd);
+}
+
 static void
 check_net(const struct torc_net *net)
 {
@@ -159,6 +173,7 @@ check_net(const struct torc_net *net)
 		if (conn->slab != NULL && !conn->loud && !conn->spoiled)
 			sim_fail("descriptor %d has a rest that nobody sends",
 			    conn->fd);
+		check_watch(conn);
 		if (conn->reader != NULL && torc_recv_news(conn))
 			sim_fail("descriptor %d has news that its reader was "
 			    "not told", conn->fd);

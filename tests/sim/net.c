@@ -542,6 +542,8 @@ sim_file_events(const struct file *file)
 		events |= POLLOUT;
 	if (sock->dead)
 		events |= POLLERR | POLLHUP;
+	if (sock->dead || sock->in.fin_arrived)
+		events |= POLLRDHUP;
 	return events;
 }
 

@@ -31,6 +31,7 @@
 #define AT_ONCE 33u		/* completions of a multishot before others */
 #define PATTERN 0xa5
 #define SQE_KINDS 16
+#define POLL_ALWAYS (POLLERR | POLLHUP | POLLRDHUP)	/* asked for or not */
 
 /* What a request has to say about its success. */
 enum { DONE_OK, DONE_FAILED };
@@ -488,7 +489,7 @@ poll_file(struct req *req)
 	enum site site = mine(req, TORC_KIND_WAKE) ? SITE_OP_WAKE :
 	    SITE_OP_POLL;
 	uint32_t events = sim_file_events(req->file) &
-	    (req->sqe.poll32_events | POLLERR | POLLHUP);
+	    (req->sqe.poll32_events | POLL_ALWAYS);
 	int rc;
 
 	if (events == 0)
@@ -700,7 +701,7 @@ cares(const struct req *req, uint32_t events)
 	case IORING_OP_CONNECT:
 		return events & (POLLOUT | POLLERR | POLLHUP);
 	case IORING_OP_POLL_ADD:
-		return events & (req->sqe.poll32_events | POLLERR | POLLHUP);
+		return events & (req->sqe.poll32_events | POLL_ALWAYS);
 	default:
 		return events & (POLLIN | POLLERR | POLLHUP);
 	}

@@ -259,6 +259,43 @@ write_to_nobody(struct torc_conn *conn, void *arg)
 
 /* ---- Handlers that end, wait, hold ---- */
 
+/* Waits for something that does not come, until its peer has gone. */
+static int
+wait_watching(struct torc_conn *conn, void *arg)
+{
+	struct torc_waiters nobody = { 0 };
+	struct torc_slice in;
+
+	(void)arg;
+	if (torc_conn_recv(conn, &in, LATER) > 0) {
+		torc_conn_watch_begin(conn, TORC_WATCH_FIN);
+		torc_wait(&nobody, LATER);
+	}
+	return -1;
+}
+
+/* The same, and sees what it is told, whether all that came was read or not. */
+static int
+wait_for_the_end(struct torc_conn *conn, void *arg)
+{
+	struct torc_waiters nobody = { 0 };
+	struct torc_slice in;
+	int rc;
+
+	(void)arg;
+	if (torc_conn_recv(conn, &in, LATER) <= 0)
+		return -1;
+	torc_conn_watch_begin(conn, TORC_WATCH_FIN);
+	rc = torc_wait(&nobody, LATER);
+	expect(rc == -ECANCELED, "a watch ends a wait");
+	expect(torc_conn_peer_state(conn) != TORC_PEER_OPEN,
+	    "the peer is known to have gone");
+	torc_conn_watch_end(conn);
+	rc = torc_sleep(torc_after_ms(1));
+	expect(rc == 0, "a watch that has ended ends no wait");
+	return -1;
+}
+
 static int
 reset_at_once(struct torc_conn *conn, void *arg)
 {
@@ -1123,6 +1160,19 @@ static const struct step reset_midway[] = {
 static const struct step vanish[] = {
 	CONNECT(0), SEND(300), CLOSE, END,
 };
+static const struct step leave_in_order[] = {
+	CONNECT(0), SEND(10), SLEEP(5), SEND(100), SLEEP(5), FIN, AWAIT_END,
+	END,
+};
+
+static const struct step stay_behind_bytes[] = {
+	CONNECT(0), SEND(10), SLEEP(5), SEND(100), SLEEP(50), CLOSE, END,
+};
+
+static const struct step leave_with_reset[] = {
+	CONNECT(0), SEND(10), SLEEP(5), SEND(100), SLEEP(5), RESET, END,
+};
+
 static const struct step be_reset[] = {
 	CONNECT(0), SEND(10), AWAIT_END, END,
 };
@@ -1257,6 +1307,17 @@ const struct scenario scenarios[] = {
 	{ .name = "too much held", .handler = hold_too_much, .frayed = true,
 	    .config = { .held_max = 1000 },
 	    .scripts = { OWN(send_unread, 2) } },
+	{ .name = "watched peers go", .handler = wait_for_the_end,
+	    .frayed = true, .scripts = { ANY(leave_in_order, 2),
+	    OWN(leave_with_reset, 2) } },
+	{ .name = "watched peers go behind bytes",
+	    .handler = wait_for_the_end, .frayed = true,
+	    .config = { .held_max = 100, .buffers = 4, .buffer_size = 64 },
+	    .scripts = { ANY(leave_in_order, 2), OWN(leave_with_reset, 2) } },
+	{ .name = "stop of watchers", .handler = wait_watching,
+	    .early = true, .stop = true, .frayed = true,
+	    .config = { .held_max = 100, .buffers = 4, .buffer_size = 64 },
+	    .scripts = { ANY(stay_behind_bytes, 3) } },
 	{ .name = "drain with idle peers", .handler = echo_again,
 	    .early = true, .frayed = true, .scripts = { OWN(stay, 2),
 	    OWN(stay_after_echo, 1) } },

@@ -1,0 +1,157 @@
+/*
+ * watch.c - the peer's end, for a fiber that waits for something else.
+ *
+ * Mostly a receive is armed, and its completion tells. Where there is none,
+ * since the handler does not read what has come, the socket is polled. A poll
+ * of io_uring always ends at a FIN, whatever it was asked for; so what follows
+ * a FIN is not polled for.
+ */
+#include <errno.h>
+#include <poll.h>
+
+#include "conn/net.h"
+#include "reactor/fiber.h"
+
+/* The peer has gone, as its watcher understands that. */
+static bool
+is_gone(const struct torc_conn *conn)
+{
+	return conn->failed || conn->hung_up ||
+	    (conn->watch_fin && (conn->eof || conn->fin_seen));
+}
+
+/* Only a poll could tell that the peer goes. */
+static bool
+needs_poll(const struct torc_conn *conn)
+{
+	return conn->watcher != 0 && !conn->doomed && !conn->armed &&
+	    !conn->eof && !conn->fin_seen && !is_gone(conn);
+}
+
+static void
+arm(struct torc_conn *conn)
+{
+	struct io_uring_sqe *sqe = torc_reactor_claim(conn->reactor);
+
+	if (sqe == NULL) {
+		torc_reactor_later(conn->reactor, &conn->todo);
+		return;
+	}
+	sqe->opcode = IORING_OP_POLL_ADD;
+	sqe->fd = conn->fd;
+	sqe->poll32_events = POLLRDHUP;
+	sqe->user_data = torc_conn_poll_tag(conn);
+	conn->polling = true;
+	conn->poll_ending = false;
+}
+
+static void
+end(struct torc_conn *conn)
+{
+	if (conn->poll_ending)
+		return;
+	if (torc_reactor_cancel(conn->reactor, torc_conn_poll_tag(conn)))
+		conn->poll_ending = true;
+	else
+		torc_reactor_later(conn->reactor, &conn->todo);
+}
+
+void
+torc_watch_advance(struct torc_conn *conn)
+{
+	if (!conn->polling && needs_poll(conn))
+		arm(conn);
+	else if (conn->polling && (conn->doomed || conn->watcher == 0))
+		end(conn);
+}
+
+void
+torc_watch_tell(struct torc_conn *conn)
+{
+	struct torc_fiber *fiber;
+
+	if (conn->watcher == 0 || !is_gone(conn))
+		return;
+	fiber = torc_fiber_find(conn->reactor, conn->watcher);
+	if (fiber != NULL)
+		torc_fiber_notify(fiber, TORC_CANCEL_PEER);
+}
+
+void
+torc_watch_drop(struct torc_conn *conn)
+{
+	struct torc_fiber *fiber;
+
+	if (conn->watcher == 0)
+		return;
+	fiber = torc_fiber_find(conn->reactor, conn->watcher);
+	if (fiber != NULL)
+		fiber->cancelled &= (uint8_t)~TORC_CANCEL_PEER;
+	conn->watcher = 0;
+	torc_watch_advance(conn);
+}
+
+void
+torc_watch_complete(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe)
+{
+	struct torc_conn *conn = object;
+
+	torc_assert(conn->polling);
+	conn->polling = false;
+	if (conn->doomed) {
+		torc_conn_advance(conn);
+		return;
+	}
+	if (cqe->res > 0) {
+		const unsigned events = (unsigned)cqe->res;
+
+		conn->fin_seen |= (events & POLLRDHUP) != 0;
+		/* Both sides have sent FIN: that is no failure. */
+		conn->hung_up |= (events & POLLERR) != 0 ||
+		    ((events & POLLHUP) != 0 && !conn->shut);
+		torc_watch_tell(conn);
+	} else if (cqe->res != -ECANCELED && cqe->res != -EINTR &&
+	    cqe->res != -EAGAIN) {
+		reactor->counters->receive_failures++;
+		torc_recv_fail(conn, cqe->res);
+	}
+	torc_reactor_later(reactor, &conn->todo);
+}
+
+/* ---- For handlers ---- */
+
+void
+torc_conn_watch_begin(struct torc_conn *conn, enum torc_watch what)
+{
+	torc_require(conn->reactor == torc_reactor_of_fiber(),
+	    "a connection is used on another thread than its reactor's");
+	torc_require(conn->watcher == 0,
+	    "a connection is watched by two fibers");
+	conn->watcher = torc_fiber_self();
+	conn->watch_fin = what == TORC_WATCH_FIN;
+	torc_watch_tell(conn);
+	torc_watch_advance(conn);
+}
+
+void
+torc_conn_watch_end(struct torc_conn *conn)
+{
+	torc_require(conn->reactor == torc_reactor_of_fiber(),
+	    "a connection is used on another thread than its reactor's");
+	torc_require(conn->watcher == 0 ||
+	    conn->watcher == torc_fiber_self(),
+	    "the watch of another fiber was ended");
+	torc_watch_drop(conn);
+}
+
+int
+torc_conn_peer_state(const struct torc_conn *conn)
+{
+	torc_reactor_check(conn->reactor);
+	if (conn->failed)
+		return conn->error;
+	if (conn->hung_up)
+		return -ECONNRESET;
+	return conn->eof || conn->fin_seen ? TORC_PEER_SHUT : TORC_PEER_OPEN;
+}
