@@ -402,7 +402,7 @@ FUZZ_LIBS_http := -lhttp_parser
 FUZZ_redis := conn/redis/resp.c
 FUZZ_LIBS_redis := -lhiredis
 FUZZ_ringstat := $(filter-out %/main.c %/scan.c %/watch.c,$(wildcard \
-	tools/ringstat/*.c)) sys/sys.c
+	tools/ringstat/*.c)) sys/sys.c sys/pages.c
 FUZZ_pg := conn/pg/wire.c conn/pg/write.c conn/pg/values.c conn/pg/number.c \
 	conn/pg/auth.c
 FUZZ_LIBS_pg := -lcrypto

@@ -9,20 +9,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sys/pages.h"
 #include "sys/sys.h"
-#include "tools/ringstat/map.h"
 #include "tools/ringstat/model.h"
 #include "tools/ringstat/page.h"
 #include "tools/ringstat/proc.h"
+#include "tools/ringstat/read.h"
 #include "tools/ringstat/sockets.h"
 
 #define RING_LINK "anon_inode:[io_uring]"
 #define MAX_PAGES 1024u		/* statistics pages of a process */
-#define MAX_SOCKETS 4096u	/* registered ones that are kept */
-/* What reading one ring's fdinfo may take of the time: the kernel holds its
- * lock meanwhile. */
-#define DUTY 100u
 #define RETRY_BUDGET_NS 200000000u	/* for all rings of a sample */
 
 struct scan {
@@ -32,223 +27,23 @@ struct scan {
 	unsigned want;
 	int proc;
 	int64_t common_ino;	/* of anonymous inodes before Linux 5.14 */
-	uint64_t retry_until;
 
 	/* Of the process that is looked at. */
 	pid_t pid;
+	struct reader reader;
 	int fds;		/* its directory of descriptors */
-	int pidfd;		/* or -1 */
 	int process;		/* index, or -1: it has no ring so far */
 	unsigned pages[MAX_PAGES];
 	unsigned page_count;
 	int64_t descriptors;
 };
 
-/* ---- One ring ---- */
-
-static void
-note_socket(void *arg, uint64_t ino)
-{
-	struct ring *ring = arg;
-
-	if (ring->socket_count == MAX_SOCKETS)
-		return;
-	if (ring->sockets == NULL)
-		ring->sockets = must_grow(NULL, MAX_SOCKETS, sizeof(ino));
-	ring->sockets[ring->socket_count++] = ino;
-}
-
-struct collector {
-	struct ring *ring;
-	unsigned counts[3];	/* by kind */
-	bool wanted[3];
-};
-
-static void
-collect_entry(void *arg, const struct entry *entry)
-{
-	struct collector *collector = arg;
-
-	if (collector->wanted[entry->kind] &&
-	    collector->counts[entry->kind]++ < MAX_ENTRIES)
-		ring_add_entry(collector->ring, entry);
-}
-
-static void
-collect_socket(void *arg, uint64_t ino)
-{
-	note_socket(((struct collector *)arg)->ring, ino);
-}
-
-/* What the map has said is more recent, and stays. */
-static void
-prefer(int64_t *value, int64_t other)
-{
-	if (*value == UNKNOWN)
-		*value = other;
-}
-
-static int64_t
-distance(int64_t to, int64_t from)
-{
-	return to == UNKNOWN || from == UNKNOWN ? UNKNOWN :
-	    (int64_t)((uint32_t)to - (uint32_t)from);
-}
-
-/* What the map took for completions of 16 bytes were halves of others. */
-static void
-drop_narrow(struct ring *ring)
-{
-	unsigned kept = 0;
-
-	if (!(ring->sources & SOURCE_MAP))
-		return;
-	for (unsigned i = 0; i < ring->entry_count; i++) {
-		if (ring->entries[i].kind != ENTRY_CQE)
-			ring->entries[kept++] = ring->entries[i];
-	}
-	ring->entry_count = kept;
-}
-
-static void
-take_fdinfo(struct ring *ring, const struct fdinfo *info)
-{
-	prefer(&ring->sq_entries, info->sq_entries);
-	prefer(&ring->sq_head, info->sq_head);
-	prefer(&ring->sq_tail, info->sq_tail);
-	prefer(&ring->cq_entries, info->cq_entries);
-	prefer(&ring->cq_head, info->cq_head);
-	prefer(&ring->cq_tail, info->cq_tail);
-	prefer(&ring->sq_pending, distance(info->sq_tail, info->sq_head));
-	prefer(&ring->cq_ready, distance(info->cq_tail, info->cq_head));
-	ring->cached_sq_head = info->cached_sq_head;
-	ring->cached_cq_tail = info->cached_cq_tail;
-	ring->overflow_listed = info->overflow;
-	ring->polls_known = info->polls_known;
-	memcpy(ring->polls, info->polls, sizeof(ring->polls));
-	ring->sq_thread = info->sq_thread;
-	ring->sq_cpu = info->sq_cpu;
-	ring->sq_total_us = info->sq_total_us;
-	ring->sq_work_us = info->sq_work_us;
-	ring->files = info->files;
-	ring->buffers = info->buffers;
-	ring->napi = info->napi;
-	/* Rings without an index array: their SQEs are not printed. Those
-	 * with wide CQEs: about half. */
-	if (!(ring->sources & SOURCE_MAP) && info->sqes > 0 &&
-	    info->sqes_listed < info->sqes)
-		ring->hidden |= HIDDEN_SQES;
-	if (info->cqes > 0 && info->cqes_listed < info->cqes &&
-	    (info->wide || !(ring->sources & SOURCE_MAP)))
-		ring->hidden |= HIDDEN_CQES;
-	if (info->wide)
-		drop_narrow(ring);
-}
-
-/* Once. 0, -EAGAIN when the ring was in use, or another error. */
-static int
-read_fdinfo(struct scan *scan, struct ring *ring, unsigned fd, bool entries)
-{
-	const bool mapped = ring->sources & SOURCE_MAP;
-	struct collector collector = {
-		.ring = ring,
-		.wanted = { !mapped, !mapped, true },
-	};
-	struct fdinfo info;
-	struct lines lines;
-	char path[48];
-	int file, rc;
-
-	snprintf(path, sizeof(path), "%d/fdinfo/%u", (int)scan->pid, fd);
-	file = openat(scan->proc, path, O_RDONLY | O_CLOEXEC);
-	if (file < 0)
-		return -errno;
-	fdinfo_init(&info);
-	info.arg = &collector;
-	info.socket = collect_socket;
-	if (entries)
-		info.entry = collect_entry;
-	lines_of_fd(&lines, file);
-	rc = fdinfo_parse(&info, &lines);
-	close(file);
-	if (rc < 0)
-		return rc;
-	if (!info.body)
-		return -EAGAIN;
-	take_fdinfo(ring, &info);
-	ring->sources |= SOURCE_FDINFO;
-	ring->entries_known = ring->entries_known || entries;
-	return 0;
-}
-
-static void
-read_fdinfo_patiently(struct scan *scan, struct ring *ring, unsigned fd,
-    bool entries)
-{
-	uint64_t begun = torc_sys_now();
-	uint64_t pause_ns = 100000;
-	int rc = read_fdinfo(scan, ring, fd, entries);
-
-	for (int i = 0; rc == -EAGAIN && i < 6; i++, pause_ns *= 2) {
-		if (torc_sys_now() + pause_ns > scan->retry_until)
-			break;
-		torc_sys_sleep(pause_ns);
-		begun = torc_sys_now();
-		rc = read_fdinfo(scan, ring, fd, entries);
-	}
-	ring->busy = rc == -EAGAIN;
-	ring->cost_ns = torc_sys_now() - begun;
-	ring->wait_until = begun + ring->cost_ns * DUTY;
-}
-
-/* Reading a long backlog line by line would stop the ring for that long. */
-static bool
-is_dear(const struct ring *ring, const struct ring *before, uint64_t now)
-{
-	return ring->sources & SOURCE_MAP &&
-	    ((before != NULL && before->wait_until > now) ||
-	    ring->sq_pending + ring->cq_ready > (int64_t)MAX_ENTRIES * 4);
-}
-
-static void
-read_ring(struct scan *scan, struct ring *ring, unsigned fd)
-{
-	const bool entries = scan->want & WANT_ENTRIES;
-	const struct ring *before = scan->before == NULL ? NULL :
-	    sample_find(scan->before, ring->ino, scan->pid, fd);
-
-	if (!scan->options->no_map) {
-		if (scan->pidfd < 0)
-			scan->pidfd = map_open(scan->pid);
-		if (scan->pidfd >= 0)
-			map_read(ring, scan->pidfd, fd, entries);
-	}
-	if (ring->sources & SOURCE_MAP && !(scan->want & WANT_LISTS))
-		return;
-	if (is_dear(ring, before, torc_sys_now())) {
-		ring->skipped = true;
-		ring->wait_until = before == NULL ? 0 : before->wait_until;
-		return;
-	}
-	read_fdinfo_patiently(scan, ring, fd, entries);
-}
-
-static int64_t
-ring_memory(const struct ring *ring)
-{
-	size_t queues, sqes;
-
-	if (ring->sq_entries == UNKNOWN || ring->cq_entries == UNKNOWN)
-		return UNKNOWN;
-	queues = (size_t)(64 + ring->cq_entries * 16 + ring->sq_entries * 4);
-	sqes = (size_t)ring->sq_entries * 64;
-	return (int64_t)(torc_pages_whole(queues) + torc_pages_whole(sqes));
-}
+/* ---- Rates ---- */
 
 static double
 rate(int64_t now, int64_t before, double interval)
 {
-	int64_t count = distance(now, before);
+	int64_t count = ring_distance(now, before);
 
 	return count == UNKNOWN ? UNKNOWN : (double)count / interval;
 }
@@ -315,7 +110,8 @@ meet_ring(struct scan *scan, const char *name, unsigned fd)
 	ring->process = (unsigned)scan->process;
 	ring->fds[0] = fd;
 	ring->fd_count = 1;
-	read_ring(scan, ring, fd);
+	read_ring(&scan->reader, ring, fd, scan->before == NULL ? NULL :
+	    sample_find(scan->before, ino, scan->pid, fd));
 	ring->memory = ring_memory(ring);
 }
 
@@ -508,7 +304,10 @@ look_at(struct scan *scan, pid_t pid)
 
 	scan->pid = pid;
 	scan->process = -1;
-	scan->pidfd = -1;
+	scan->reader.pid = pid;
+	scan->reader.pidfd = -1;
+	snprintf(scan->reader.folder, sizeof(scan->reader.folder), "%d",
+	    (int)pid);
 	scan->page_count = 0;
 	scan->descriptors = 0;
 	snprintf(path, sizeof(path), "%d/fd", (int)pid);
@@ -521,8 +320,8 @@ look_at(struct scan *scan, pid_t pid)
 		return;
 	}
 	look_at_descriptors(scan);
-	if (scan->pidfd >= 0)
-		close(scan->pidfd);
+	if (scan->reader.pidfd >= 0)
+		close(scan->reader.pidfd);
 	close(scan->fds);
 }
 
@@ -597,6 +396,11 @@ sample_take(struct sample *sample, const struct options *options,
 		.want = want,
 		.proc = proc_open(),
 		.common_ino = common_inode(),
+	};
+	scan->reader = (struct reader) {
+		.proc = scan->proc,
+		.want = want,
+		.no_map = options->no_map,
 		.retry_until = torc_sys_now() + RETRY_BUDGET_NS,
 	};
 	sample->time_ns = torc_sys_now();
