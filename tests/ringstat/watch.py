@@ -241,6 +241,11 @@ def claims(stage, terminal, command, truths):
         terminal.type("q")
         terminal.wait(r"^\$ *$")
     terminal.resize(*SMALL)
+    stage.claim("a terminal without a size has 24 lines of 80 columns",
+                lambda: looks_right(
+                    terminal, f"clear; stty rows 0 cols 0; {only}", truths))
+    terminal.type("q")
+    terminal.wait(r"^\$ *$")
     terminal.run(only)
     terminal.wait(r"^ringstat \d\d:")
     stage.claim("each key does what the help says", lambda: each_key(

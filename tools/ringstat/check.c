@@ -240,7 +240,7 @@ check_print(const struct findings *findings, const struct sample *sample)
 	for (unsigned i = 0; i < findings->count; i++) {
 		const struct finding *finding = &findings->list[i];
 		const char *comm = "";
-		char name[128];
+		char name[128], text[sizeof(finding->text) * 4];
 
 		for (unsigned j = 0; j < sample->process_count; j++) {
 			if (sample->processes[j].pid == finding->pid)
@@ -251,7 +251,8 @@ check_print(const struct findings *findings, const struct sample *sample)
 		    finding->rule, (int)finding->pid, name);
 		if (finding->ino != UNKNOWN)
 			printf(" ring %lld", (long long)finding->ino);
-		printf(": %s\n", finding->text);
+		text_escape(finding->text, text, sizeof(text));
+		printf(": %s\n", text);
 		if (finding->level == FINDING_CRITICAL)
 			status = EXIT_CRITICAL;
 		else if (status == EXIT_WELL)

@@ -11,6 +11,7 @@
 #include <sys/utsname.h>
 
 #include "conn/torc.h"
+#include "tools/ringstat/text.h"
 
 #define MAX_INTERVAL 86400.0
 #define MIN_INTERVAL 0.05
@@ -93,7 +94,10 @@ static const struct option long_options[] = {
 static int
 wrong(const char *what, const char *value)
 {
-	fprintf(stderr, "ringstat: %s: %s (--help)\n", what, value);
+	char escaped[256];
+
+	text_escape(value, escaped, sizeof(escaped));
+	fprintf(stderr, "ringstat: %s: %s (--help)\n", what, escaped);
 	return EXIT_WRONG;
 }
 

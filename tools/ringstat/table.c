@@ -12,6 +12,8 @@
 #include "sys/trap.h"
 #include "tools/ringstat/text.h"
 
+#define MAX_CELL 512u	/* the path of a local socket, escaped */
+
 /* As ps(1) has it: what the user says counts, and nonsense does not. */
 static unsigned
 width_of(int fd)
@@ -58,7 +60,7 @@ void
 table_cell(struct table *table, const char *format, ...)
 {
 	const unsigned at = table->cell_count++;
-	char text[256];
+	char text[MAX_CELL];
 	va_list list;
 
 	va_start(list, format);
@@ -87,7 +89,7 @@ table_number(struct table *table, int64_t number)
 void
 table_name(struct table *table, const char *name)
 {
-	char escaped[128];
+	char escaped[MAX_CELL];
 
 	text_escape(name, escaped, sizeof(escaped));
 	table_cell(table, "%s", escaped[0] == '\0' ? "-" : escaped);
@@ -197,7 +199,7 @@ print_row(const struct table *table, const struct screen *screen,
 	for (unsigned i = 0; i <= last; i++) {
 		const char *text = cells != NULL ? cells[i] :
 		    table->columns[i].header;
-		char cut[256];
+		char cut[MAX_CELL];
 		unsigned room = widths[i];
 
 		if (widths[i] == 0)

@@ -257,15 +257,52 @@ text_escape(const char *string, char *out, size_t size)
 	out[used] = '\0';
 }
 
-/* The size of the UTF-8 character at `at`, or 0 if it is none. */
+/* Controls, and what changes how the text around it is shown. */
+static bool
+is_active(uint32_t code)
+{
+	static const struct { uint32_t first, last; } ranges[] = {
+		{ 0, 0x1f }, { 0x7f, 0x9f },	/* C0 and C1 */
+		{ 0xad, 0xad },			/* shows itself at times */
+		{ 0x61c, 0x61c },		/* a mark of direction */
+		{ 0x180e, 0x180e },
+		{ 0x200b, 0x200f },		/* no width; direction */
+		{ 0x2028, 0x202e },		/* ends of lines; direction */
+		{ 0x2060, 0x206f },		/* no width; direction */
+		{ 0xfeff, 0xfeff },
+		{ 0xfff9, 0xfffb },		/* annotations */
+		{ 0xe0000, 0xe0fff },		/* tags */
+	};
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		if (code >= ranges[i].first && code <= ranges[i].last)
+			return true;
+	}
+	return false;
+}
+
+/* One character, as one escape or as two. */
+static void
+put_escaped(FILE *file, uint32_t code)
+{
+	if (code > 0xffff)
+		fprintf(file, "\\u%04x\\u%04x",
+		    0xd800 + ((code - 0x10000) >> 10),
+		    0xdc00 + ((code - 0x10000) & 0x3ff));
+	else
+		fprintf(file, "\\u%04x", code);
+}
+
+/* The size of the UTF-8 character at `at`, or 0 if it is none; its code. */
 static size_t
-utf8_size(const unsigned char *at)
+utf8_size(const unsigned char *at, uint32_t *character)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	size_t size = at[0] < 0x80 ? 1 : at[0] >= 0xf0 && at[0] < 0xf8 ? 4 :
 	    at[0] >= 0xe0 ? 3 : at[0] >= 0xc0 ? 2 : 0;
 	uint32_t code;
 
+	*character = at[0];
 	if (size < 2 || at[0] >= 0xf8)
 		return size < 2 ? size : 0;
 	code = at[0] & (0x7fu >> size);
@@ -277,6 +314,7 @@ utf8_size(const unsigned char *at)
 	if (code < least[size] || code > 0x10ffff ||
 	    (code >= 0xd800 && code < 0xe000))
 		return 0;
+	*character = code;
 	return size;
 }
 
@@ -287,13 +325,14 @@ text_json(FILE *file, const char *string)
 
 	putc('"', file);
 	while (*at != '\0') {
-		size_t size = utf8_size(at);
+		uint32_t code;
+		size_t size = utf8_size(at, &code);
 
 		if (size == 0) {
 			fputs("\\ufffd", file);
 			size = 1;
-		} else if (size == 1 && (*at < ' ' || *at == 0x7f)) {
-			fprintf(file, "\\u%04x", *at);
+		} else if (is_active(code)) {
+			put_escaped(file, code);
 		} else {
 			if (*at == '"' || *at == '\\')
 				putc('\\', file);

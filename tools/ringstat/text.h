@@ -61,8 +61,11 @@ void text_copy(struct text text, char *copy, size_t size);
  */
 void text_escape(const char *string, char *out, size_t size);
 
-/* A string of JSON, with its quotation marks. Bytes that are no UTF-8 become
- * U+FFFD. */
+/*
+ * A string of JSON, with its quotation marks. Bytes that are no UTF-8 become
+ * U+FFFD; what acts on a terminal, or turns or hides the text around it, is
+ * written as \uNNNN: controls (C1, too) and Unicode's format characters.
+ */
 void text_json(FILE *file, const char *string);
 
 /*

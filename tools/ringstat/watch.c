@@ -169,9 +169,12 @@ static void
 draw(struct watch *watch)
 {
 	struct sample *sample = &watch->samples[watch->now];
-	struct winsize size = { .ws_col = 80, .ws_row = 24 };
+	struct winsize size = { 0 };
 
-	ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+	/* A serial line has no size, and a new pseudo-terminal none so far. */
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0 ||
+	    size.ws_row == 0)
+		size = (struct winsize) { .ws_col = 80, .ws_row = 24 };
 	ordered = sample;
 	ordering = watch->order;
 	if (watch->order != BY_NOTHING && sample->ring_count > 0)
