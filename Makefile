@@ -436,7 +436,7 @@ fuzz:	# TARGET= SECONDS=: fuzz a target with libFuzzer (CC: clang)
 SECONDS ?= 60
 
 # ---- Programs of single tests ----
-$B/tests/bin/test_ringstat_parse: $(filter-out %/main.o,$(RINGSTAT))
+$B/tests/bin/test_ringstat_parse $B/tests/bin/test_ringstat_live: $(filter-out %/main.o,$(RINGSTAT))
 
 $B/tests/bin/seccomp_exec: $B/tests/seccomp_exec.o
 	$Q mkdir -p $(@D)

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -456,6 +457,23 @@ json_strings_hold_nothing_but_utf_8(void **state)
 	assert_json("\x80z", "\"\\ufffdz\"");
 }
 
+static void
+json_strings_do_not_act_on_a_terminal(void **state)
+{
+	(void)state;
+	/* CSI as one character, next line, DEL. */
+	assert_json("\xc2\x9b" "31m\xc2\x85\x7f",
+	    "\"\\u009b31m\\u0085\\u007f\"");
+	/* An override, an isolate, marks, ends of lines, a BOM, a tag. */
+	assert_json("\xe2\x80\xae\xe2\x81\xa6\xe2\x80\x8f\xd8\x9c",
+	    "\"\\u202e\\u2066\\u200f\\u061c\"");
+	assert_json("\xe2\x80\xa8\xef\xbb\xbf\xf3\xa0\x81\x81",
+	    "\"\\u2028\\ufeff\\udb40\\udc41\"");
+	/* The characters beside them are as they were. */
+	assert_json("\xc2\xa0\xe2\x80\xaf\xe2\x80\x90\xf3\xa1\x80\x80",
+	    "\"\xc2\xa0\xe2\x80\xaf\xe2\x80\x90\xf3\xa1\x80\x80\"");
+}
+
 /* ---- Processes ---- */
 
 static void
@@ -480,7 +498,8 @@ static void
 status_and_limits_are_read(void **state)
 {
 	static const char status[] = "Name:\tUid:\t7\nUid:\t1000\t0\t0\t0\n"
-	    "VmLck:\t      12 kB\n";
+	    "VmLck:\t      12 kB\n"
+	    "CapEff:\t000001fffeffffff\n";
 	static const char limits[] =
 	    "Limit                     Soft Limit           Hard Limit\n"
 	    "Max open files            1024                 4096 files\n"
@@ -493,10 +512,26 @@ status_and_limits_are_read(void **state)
 	proc_parse_status(&process, &lines);
 	assert_int_equal(process.uid, 1000);
 	assert_int_equal(process.locked_bytes, 12 * 1024);
+	assert_true(process.capabilities == 0x1fffeffffff);
 	lines_of_memory(&lines, limits, sizeof(limits) - 1);
 	proc_parse_limits(&process, &lines);
 	assert_int_equal(process.descriptor_limit, 1024);
 	assert_int_equal(process.locked_limit, UNKNOWN);
+}
+
+static void
+what_may_not_be_read_is_blamed_on_nothing_that_was_not_checked(void **state)
+{
+	const uint64_t ptrace = 1ull << CAP_SYS_PTRACE;
+
+	(void)state;
+	assert_string_equal(proc_denied_hint(true, ~ptrace),
+	    "CAP_SYS_PTRACE is missing");
+	assert_string_equal(proc_denied_hint(false, ~ptrace), "try as root");
+	assert_string_equal(proc_denied_hint(true, ptrace),
+	    "not even with CAP_SYS_PTRACE");
+	assert_string_equal(proc_denied_hint(false, ptrace),
+	    "not even with CAP_SYS_PTRACE");
 }
 
 /* ---- Sockets ---- */
@@ -751,8 +786,10 @@ main(void)
 		CLAIM(an_error_of_reading_is_told),
 		CLAIM(names_with_control_characters_are_escaped),
 		CLAIM(json_strings_hold_nothing_but_utf_8),
+		CLAIM(json_strings_do_not_act_on_a_terminal),
 		CLAIM(the_cpu_time_is_found_behind_any_name),
 		CLAIM(status_and_limits_are_read),
+	CLAIM(what_may_not_be_read_is_blamed_on_nothing_that_was_not_checked),
 		CLAIM(sockets_are_named_by_their_peers),
 		CLAIM(a_page_is_read_with_its_connections),
 	    CLAIM(a_page_of_another_size_or_version_is_read_as_far_as_it_is_known),

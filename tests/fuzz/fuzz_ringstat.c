@@ -413,7 +413,7 @@ static void
 show(const uint8_t *data, size_t size)
 {
 	struct sample sample = { .time_ns = 1 };
-	struct process *process = sample_add_process(&sample, 1);
+	struct process *process = sample_add_process(&sample, 1, "1");
 	struct ring *ring = sample_add_ring(&sample);
 	struct torc_view *view = must_grow(NULL, 1, sizeof(*view));
 	const size_t third = size / 3;

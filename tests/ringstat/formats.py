@@ -23,11 +23,13 @@ from stage import (BUILD, OUTSIDER, Ringstat, Stage, differences,
                    until)
 
 NAMES = [b"a\nb\x1b[31m%s%n", b'"}\\ x{y="z', b"%s%n%s%n%d", b"\xff\xfe\x80",
-         "ünïcödé".encode(), "\u202eevil".encode(), b" 1 2 3 ", b"-p --raw"]
+         "ünïcödé".encode(), "\u202eevil".encode(), b" 1 2 3 ", b"-p --raw",
+         "\x9b31m\u2066\ufeff".encode()]
 NO_PROCESS = "4194303"  # no machine counts so far
 VIEWS = ["-x", "-e", "-o", "-t", "-m", "--conns", "--ops"]
 WIDTHS = [20, 40, 80, 120, 200]
-CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e]")
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e"
+                     r"\u2060-\u206f\ufeff]")
 
 
 def schema():
@@ -88,6 +90,18 @@ def statuses(cases):
         if len(result.stderr.splitlines()) > 1:
             wrong.append(f"{options}: more than one line: {result.stderr}")
     return wrong
+
+
+def judges_once(stage, ringstat):
+    """--check with an interval takes two samples, with a count so many more.
+    """
+    _, truth = stage.ring("overflowed", 1)
+    asked = ["--check", "-p", str(truth["pid"])]
+    once = ringstat.run(*asked, "0.05")
+    thrice = ringstat.run(*asked, "0.05", "3")
+    return (differences(len(once.stdout.splitlines()), 2, "once") +
+            differences(len(thrice.stdout.splitlines()), 6, "thrice") +
+            differences([once.returncode, thrice.returncode], [4, 4]))
 
 
 def full_disk(ringstat):
@@ -235,17 +249,18 @@ def hostile_names(stage, ringstat):
     for options in ([], *([view] for view in VIEWS), ["--check"],
                     ["--openmetrics"], ["--json"]):
         text = ringstat.run(*options, "-p", pids).stdout
-        if options != ["--json"] and CONTROL.search(text):
+        if CONTROL.search(text):
             wrong.append(f"{options}: {text!r}")
-        lines = {(): 9, ("-x",): 9, ("-t",): 9, ("-m",): 9, ("--json",): 1,
-                 ("--check",): 16, ("-e",): 81}.get(tuple(options))
+        lines = {(): 10, ("-x",): 10, ("-t",): 10, ("-m",): 10,
+                 ("--json",): 1, ("--check",): 18,
+                 ("-e",): 91}.get(tuple(options))
         if lines is not None and len(text.splitlines()) != lines:
             wrong.append(f"{options}: {len(text.splitlines())} lines")
     wrong += promtool(ringstat.run("--openmetrics", "-p", pids).stdout)[
         1].splitlines()
     for truth in truths:
         text = ringstat.run("--dump", str(truth["pid"])).stdout
-        if CONTROL.search(text.rsplit("\n{", 1)[0]):
+        if CONTROL.search(text):
             wrong.append(f"--dump: {text[:500]!r}")
     return wrong
 
@@ -370,6 +385,8 @@ def claims(stage, root, outsider):
     claim("promtool takes the metrics", metrics_are_valid, root)
     claim("the exit status is the documented one", statuses_of, stage, root,
           outsider)
+    claim("--check judges once, or as often as a count says", judges_once,
+          stage, root)
     claim("what cannot be written is an error", full_disk, root)
     claim("a machine without rings is well", without_rings, root)
     claim("it ends with the process that was asked for", ends_with_process,

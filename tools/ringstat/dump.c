@@ -96,23 +96,23 @@ dump_print(FILE *file, const struct sample *sample, bool raw)
 	static const char *const names[] = { "status", "limits", "cgroup" };
 	struct utsname system;
 	int proc = proc_open();
-	char path[64];
+	char path[96];
 
 	uname(&system);
 	fprintf(file, "ringstat %s, %s %s %s\n", torc_version(),
 	    system.sysname, system.release, system.machine);
 	for (unsigned i = 0; i < sample->process_count; i++) {
 		for (unsigned j = 0; j < 3; j++) {
-			snprintf(path, sizeof(path), "%d/%s",
-			    (int)sample->processes[i].pid, names[j]);
+			snprintf(path, sizeof(path), "%s/%s",
+			    sample->processes[i].folder, names[j]);
 			print_file(file, proc, path, raw);
 		}
 	}
 	for (unsigned i = 0; i < sample->ring_count; i++) {
 		const struct ring *ring = &sample->rings[i];
 
-		snprintf(path, sizeof(path), "%d/fdinfo/%u",
-		    (int)sample->processes[ring->process].pid, ring->fds[0]);
+		snprintf(path, sizeof(path), "%s/fdinfo/%u",
+		    sample->processes[ring->process].folder, ring->fds[0]);
 		print_file(file, proc, path, raw);
 	}
 	close(proc);

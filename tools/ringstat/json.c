@@ -469,7 +469,9 @@ static void
 put_sources(struct json *json, const struct ring *ring)
 {
 	static const char *const sources[] = { "map", "fdinfo", "page" };
-	static const char *const hidden[] = { "sqes", "cqes" };
+	static const char *const hidden[] = {
+		"sqes", "cqes", "overflow", "fds", "shared_by",
+	};
 
 	begin_named(json, "sources", '[');
 	for (unsigned i = 0; i < COUNT(sources); i++) {
@@ -486,6 +488,20 @@ put_sources(struct json *json, const struct ring *ring)
 	end(json, ']');
 }
 
+/* What has no inode cannot be recognized in another process. */
+static void
+put_sharers(struct json *json, const struct ring *ring)
+{
+	if (ring->ino == UNKNOWN) {
+		put_null(json, "shared_by");
+		return;
+	}
+	begin_named(json, "shared_by", '[');
+	for (unsigned i = 0; i < ring->shared_count && i < MAX_LISTED; i++)
+		item_number(json, ring->shared_by[i]);
+	end(json, ']');
+}
+
 static void
 put_owners(struct json *json, const struct ring *ring,
     const struct process *process)
@@ -497,10 +513,7 @@ put_owners(struct json *json, const struct ring *ring,
 	for (unsigned i = 0; i < ring->fd_count && i < MAX_LISTED; i++)
 		item_number(json, ring->fds[i]);
 	end(json, ']');
-	begin_named(json, "shared_by", '[');
-	for (unsigned i = 0; i < ring->shared_count && i < MAX_LISTED; i++)
-		item_number(json, ring->shared_by[i]);
-	end(json, ']');
+	put_sharers(json, ring);
 }
 
 static void

@@ -7,7 +7,8 @@
 #include "tools/ringstat/model.h"
 
 #define JSON_WANTS \
-	(WANT_LISTS | WANT_THREADS | WANT_LIMITS | WANT_CGROUP | WANT_TORC)
+	(WANT_LISTS | WANT_THREADS | WANT_LIMITS | WANT_CGROUP | \
+	    WANT_TORC | WANT_SHARERS)
 
 /* One line. `before`: for the findings. */
 void json_print(FILE *file, const struct sample *sample,

@@ -18,6 +18,7 @@
 #include "tools/ringstat/json.h"
 #include "tools/ringstat/metrics.h"
 #include "tools/ringstat/model.h"
+#include "tools/ringstat/proc.h"
 #include "tools/ringstat/views.h"
 #include "tools/ringstat/watch.h"
 
@@ -70,6 +71,19 @@ show_check(const struct sample *sample, const struct sample *before)
 	return status;
 }
 
+static uint64_t
+own_capabilities(void)
+{
+	struct process self = { .pid = getpid(), .folder = "self" };
+	int proc = proc_open();
+
+	if (proc >= 0) {
+		proc_read(proc, &self, 0);
+		close(proc);
+	}
+	return self.capabilities;
+}
+
 /* What could not be seen, in one line, and the exit status. */
 static int
 verdict(const struct options *options, const struct sample *sample)
@@ -86,8 +100,7 @@ verdict(const struct options *options, const struct sample *sample)
 		    "descriptors of %u %s may not be read (%s)\n",
 		    sample->denied,
 		    sample->denied == 1 ? "process" : "processes",
-		    geteuid() == 0 ? "not even by this root: CAP_SYS_PTRACE "
-		    "is missing" : "try as root");
+		    proc_denied_hint(geteuid() == 0, own_capabilities()));
 		return EXIT_DENIED;
 	}
 	if (options->pid_count > 0)
@@ -147,14 +160,17 @@ wants(const struct options *options)
 
 /*
  * Rates need two samples, and so does what --check says about time: the first
- * one is not shown when an interval was asked for.
+ * one is not shown when an interval was asked for. --check judges once, unless
+ * a count says how often.
  */
 static int
 run(const struct options *options)
 {
 	const double interval = options->interval > 0 ? options->interval :
 	    options->mode == MODE_CHECK ? CHECK_SECONDS : 0;
-	const unsigned long count = options->interval > 0 ? options->count : 1;
+	const unsigned long count = options->interval > 0 &&
+	    (options->mode != MODE_CHECK || options->count > 0) ?
+	    options->count : 1;
 	struct sample samples[2] = { { 0 }, { 0 } };
 	unsigned long shown = 0;
 	int status = EXIT_WELL;

@@ -7,6 +7,7 @@
 #include "tools/ringstat/map.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,6 +24,9 @@
 #ifndef SYS_pidfd_getfd
 #define SYS_pidfd_getfd 438
 #endif
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL	/* Linux 6.9 */
+#endif
 
 #define MAX_QUEUE (1u << 20)	/* entries: beyond what kernels allow */
 
@@ -38,9 +42,9 @@ enum {
 };
 
 int
-map_open(pid_t pid)
+map_open(pid_t pid, pid_t tid)
 {
-	long fd = syscall(SYS_pidfd_open, pid, 0);
+	long fd = syscall(SYS_pidfd_open, tid, tid == pid ? 0 : PIDFD_THREAD);
 
 	return fd < 0 ? -errno : (int)fd;
 }

@@ -11,8 +11,12 @@
 
 #include "tools/ringstat/model.h"
 
-/* A process to take descriptors from: opened for the first ring of it. */
-int map_open(pid_t pid);
+/*
+ * A process to take descriptors from: opened for the first ring of it. `tid`
+ * is the thread that has them: its main thread (the same number), or another
+ * one if that has ended (Linux 6.9).
+ */
+int map_open(pid_t pid, pid_t tid);
 
 /*
  * Read the words (and with `entries` the SQEs and CQEs) of the ring that is

@@ -20,7 +20,7 @@ room(void *array, unsigned count, size_t size)
 }
 
 struct process *
-sample_add_process(struct sample *sample, pid_t pid)
+sample_add_process(struct sample *sample, pid_t pid, const char *folder)
 {
 	struct process *process;
 
@@ -39,6 +39,7 @@ sample_add_process(struct sample *sample, pid_t pid)
 		.descriptors = UNKNOWN,
 		.descriptor_limit = UNKNOWN,
 	};
+	snprintf(process->folder, sizeof(process->folder), "%s", folder);
 	return process;
 }
 

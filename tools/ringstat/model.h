@@ -16,15 +16,22 @@
 #define MAX_LISTED 16u		/* descriptors and sharers that are named */
 
 enum source { SOURCE_MAP = 1, SOURCE_FDINFO = 2, SOURCE_PAGE = 4 };
-enum hidden { HIDDEN_SQES = 1, HIDDEN_CQES = 2 };
+/* Lists of a ring that are not whole. */
+enum hidden {
+	HIDDEN_SQES = 1, HIDDEN_CQES = 2, HIDDEN_OVERFLOW = 4, HIDDEN_FDS = 8,
+	HIDDEN_SHARERS = 16,
+};
 
 struct sockets;			/* sockets.h */
 struct torc_view;		/* page.h */
 
 struct process {
 	pid_t pid;
+	char folder[32];	/* below /proc: its own, or of a thread that
+				 * lives where the main thread has ended */
 	char comm[64];
 	int64_t uid;
+	uint64_t capabilities;	/* effective: bits by CAP_; 0: not known */
 	char *cgroup;		/* or NULL */
 	int64_t workers;	/* threads iou-wrk-* */
 	int64_t worker_cpu_us;
@@ -43,7 +50,7 @@ struct ring {
 	unsigned fds[MAX_LISTED];
 	unsigned fd_count;	/* all of them */
 	pid_t shared_by[MAX_LISTED];
-	unsigned shared_count;
+	unsigned shared_count;	/* without an inode: not known */
 	unsigned sources;
 	unsigned hidden;
 	bool busy;		/* fdinfo had no body */
@@ -121,6 +128,7 @@ enum want {
 	WANT_SOCKETS = 128,
 	WANT_LONERS = 256,	/* processes with threads of a ring that has
 				 * no descriptor */
+	WANT_SHARERS = 512,	/* also of processes that were not asked for */
 };
 
 /*
@@ -133,7 +141,8 @@ void sample_free(struct sample *sample);
 
 /* A new ring or process, everything in it unknown. */
 struct ring *sample_add_ring(struct sample *sample);
-struct process *sample_add_process(struct sample *sample, pid_t pid);
+struct process *sample_add_process(struct sample *sample, pid_t pid,
+    const char *folder);
 /* As sample_add_ring: the namespace of a process, its tables not yet read. */
 struct net *sample_add_net(struct sample *sample, uint64_t ino);
 /* The ring with this inode, or of this process and descriptor. */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,12 +68,13 @@ proc_open(void)
 }
 
 static bool
-open_lines(struct lines *lines, int proc, pid_t pid, const char *name)
+open_lines(struct lines *lines, int proc, const char *folder,
+    const char *name)
 {
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), "%d/%s", (int)pid, name);
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
 	fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0)
 		lines_of_fd(lines, fd);
@@ -91,6 +93,10 @@ proc_parse_status(struct process *process, struct lines *lines)
 			if (text_decimal(&line, &value) &&
 			    value <= UINT32_MAX)
 				process->uid = (int64_t)value;
+		} else if (text_skip(&line, "CapEff:")) {
+			text_skip_blanks(&line);
+			if (text_hex(&line, &value))
+				process->capabilities = value;
 		} else if (text_skip(&line, "VmLck:")) {
 			text_skip_blanks(&line);
 			if (text_decimal(&line, &value) &&
@@ -189,12 +195,12 @@ proc_parse_cgroup(struct lines *lines)
 }
 
 char *
-proc_read_cgroup(int proc, pid_t pid)
+proc_read_cgroup(int proc, const char *folder)
 {
 	struct lines lines;
 	char *path;
 
-	if (!open_lines(&lines, proc, pid, "cgroup"))
+	if (!open_lines(&lines, proc, folder, "cgroup"))
 		return NULL;
 	path = proc_parse_cgroup(&lines);
 	close(lines.fd);
@@ -214,6 +220,14 @@ proc_is_kernel_thread(int proc, pid_t pid)
 		return false;
 	proc_parse_stat((struct text) { bytes, (size_t)count }, &flags);
 	return flags & KERNEL_THREAD;
+}
+
+const char *
+proc_denied_hint(bool root, uint64_t capabilities)
+{
+	if (capabilities >> CAP_SYS_PTRACE & 1)
+		return "not even with CAP_SYS_PTRACE";
+	return root ? "CAP_SYS_PTRACE is missing" : "try as root";
 }
 
 /* One thread: is it one of a ring, and what has it used? */
@@ -290,17 +304,17 @@ proc_read(int proc, struct process *process, unsigned want)
 
 	proc_read_comm(proc, process->pid, process->comm,
 	    sizeof(process->comm));
-	if (open_lines(&lines, proc, process->pid, "status")) {
+	if (open_lines(&lines, proc, process->folder, "status")) {
 		proc_parse_status(process, &lines);
 		close(lines.fd);
 	}
 	if (want & WANT_LIMITS &&
-	    open_lines(&lines, proc, process->pid, "limits")) {
+	    open_lines(&lines, proc, process->folder, "limits")) {
 		proc_parse_limits(process, &lines);
 		close(lines.fd);
 	}
 	if (want & WANT_CGROUP && process->cgroup == NULL)
-		process->cgroup = proc_read_cgroup(proc, process->pid);
+		process->cgroup = proc_read_cgroup(proc, process->folder);
 	if (want & WANT_THREADS)
 		proc_read_threads(proc, process);
 }

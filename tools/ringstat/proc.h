@@ -40,10 +40,13 @@ char *proc_parse_cgroup(struct lines *lines);
 void proc_read_comm(int proc, pid_t pid, char *comm, size_t size);
 /* Name, user, locked memory; what else `want` asks for. */
 void proc_read(int proc, struct process *process, unsigned want);
-/* As proc_parse_cgroup, of a process. */
-char *proc_read_cgroup(int proc, pid_t pid);
+/* As proc_parse_cgroup, of a process or thread. */
+char *proc_read_cgroup(int proc, const char *folder);
 /* A kernel thread, which has no descriptors. */
 bool proc_is_kernel_thread(int proc, pid_t pid);
+/* What a user whose effective capabilities these are may do about descriptors
+ * that may not be read; no more is said than is known. */
+const char *proc_denied_hint(bool root, uint64_t capabilities);
 /* Count iou-wrk-* and iou-sqp-*; what they used of the CPU. */
 void proc_read_threads(int proc, struct process *process);
 

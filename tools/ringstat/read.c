@@ -190,7 +190,7 @@ read_ring(struct reader *reader, struct ring *ring, unsigned fd,
 
 	if (!reader->no_map) {
 		if (reader->pidfd < 0)
-			reader->pidfd = map_open(reader->pid);
+			reader->pidfd = map_open(reader->pid, reader->tid);
 		if (reader->pidfd >= 0)
 			map_read(ring, reader->pidfd, fd, entries);
 	}

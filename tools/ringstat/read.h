@@ -13,7 +13,8 @@ struct reader {
 	bool no_map;
 	uint64_t retry_until;	/* for all rings of a sample */
 	pid_t pid;
-	char folder[32];	/* of the process, below /proc */
+	pid_t tid;		/* the thread whose descriptors are listed */
+	char folder[32];	/* of that thread, below /proc */
 	int pidfd;		/* or -1; opened when it is needed */
 };
 

@@ -36,6 +36,7 @@ struct scan {
 	unsigned pages[MAX_PAGES];
 	unsigned page_count;
 	int64_t descriptors;
+	bool others;		/* only rings that are known are of interest */
 };
 
 /* ---- Rates ---- */
@@ -63,7 +64,8 @@ process_of(struct scan *scan)
 {
 	if (scan->process < 0) {
 		scan->process = (int)scan->sample->process_count;
-		sample_add_process(scan->sample, scan->pid);
+		sample_add_process(scan->sample, scan->pid,
+		    scan->reader.folder);
 	}
 	return &scan->sample->processes[scan->process];
 }
@@ -89,16 +91,33 @@ share(struct scan *scan, struct ring *ring, unsigned fd)
 	ring->shared_count++;
 }
 
+static int64_t
+inode_of(const struct scan *scan, const char *name)
+{
+	struct stat status;
+
+	return fstatat(scan->fds, name, &status, 0) == 0 &&
+	    (int64_t)status.st_ino != scan->common_ino ?
+	    (int64_t)status.st_ino : UNKNOWN;
+}
+
+static void
+meet_sharer(struct scan *scan, const char *name, unsigned fd)
+{
+	const int64_t ino = inode_of(scan, name);
+	struct ring *ring = ino == UNKNOWN ? NULL :
+	    sample_find(scan->sample, ino, scan->pid, fd);
+
+	if (ring != NULL)
+		share(scan, ring, fd);
+}
+
 static void
 meet_ring(struct scan *scan, const char *name, unsigned fd)
 {
-	struct stat status;
-	int64_t ino = UNKNOWN;
+	const int64_t ino = inode_of(scan, name);
 	struct ring *ring;
 
-	if (fstatat(scan->fds, name, &status, 0) == 0 &&
-	    (int64_t)status.st_ino != scan->common_ino)
-		ino = (int64_t)status.st_ino;
 	process_of(scan);
 	ring = sample_find(scan->sample, ino, scan->pid, fd);
 	if (ring != NULL) {
@@ -134,7 +153,8 @@ meet_descriptor(struct scan *scan, const char *name)
 		return errno != EACCES && errno != EPERM;
 	if (size == sizeof(ring_link) - 1 &&
 	    memcmp(link, ring_link, (size_t)size) == 0)
-		meet_ring(scan, name, (unsigned)fd);
+		(scan->others ? meet_sharer : meet_ring)(scan, name,
+		    (unsigned)fd);
 	else if (size >= (ssize_t)sizeof(page_link) - 1 &&
 	    memcmp(link, page_link, sizeof(page_link) - 1) == 0 &&
 	    scan->page_count < MAX_PAGES)
@@ -145,6 +165,23 @@ meet_descriptor(struct scan *scan, const char *name)
 /* ---- Processes ---- */
 
 static bool
+is_filtered(const struct options *options)
+{
+	return options->pid_count > 0 || options->by_user ||
+	    options->comm != NULL || options->cgroup != NULL;
+}
+
+static bool
+is_listed(const struct options *options, pid_t pid)
+{
+	unsigned at = 0;
+
+	while (at < options->pid_count && options->pids[at] != pid)
+		at++;
+	return options->pid_count == 0 || at < options->pid_count;
+}
+
+static bool
 is_wanted(struct scan *scan)
 {
 	const struct options *options = scan->options;
@@ -152,6 +189,8 @@ is_wanted(struct scan *scan)
 	char name[64], *cgroup;
 	bool wanted;
 
+	if (!is_listed(options, scan->pid))
+		return false;
 	if (options->by_user) {
 		snprintf(name, sizeof(name), "%d", (int)scan->pid);
 		if (fstatat(scan->proc, name, &status, 0) < 0 ||
@@ -165,7 +204,7 @@ is_wanted(struct scan *scan)
 	}
 	if (options->cgroup == NULL)
 		return true;
-	cgroup = proc_read_cgroup(scan->proc, scan->pid);
+	cgroup = proc_read_cgroup(scan->proc, scan->reader.folder);
 	wanted = cgroup != NULL && strstr(cgroup, options->cgroup) != NULL;
 	free(cgroup);
 	return wanted;
@@ -177,6 +216,8 @@ refused(struct scan *scan, int error)
 	struct sample *sample = scan->sample;
 	const bool asked = scan->options->pid_count > 0;
 
+	if (scan->others)
+		return;
 	if (error == ENOENT || error == ESRCH) {
 		sample->vanished++;
 		sample->asked_missing |= asked;
@@ -226,10 +267,10 @@ sockets_of(struct scan *scan)
 	struct sample *sample = scan->sample;
 	struct stat status;
 	uint64_t ino = 0;
-	char path[32];
+	char path[48];
 	struct net *net;
 
-	snprintf(path, sizeof(path), "%d/ns/net", (int)scan->pid);
+	snprintf(path, sizeof(path), "%s/ns/net", scan->reader.folder);
 	if (fstatat(scan->proc, path, &status, 0) == 0)
 		ino = status.st_ino;
 	for (unsigned i = 0; ino != 0 && i < sample->net_count; i++) {
@@ -237,7 +278,7 @@ sockets_of(struct scan *scan)
 			return sample->nets[i].sockets;
 	}
 	net = sample_add_net(sample, ino);
-	net->sockets = sockets_load(scan->proc, scan->pid);
+	net->sockets = sockets_load(scan->proc, scan->reader.folder);
 	return net->sockets;
 }
 
@@ -282,7 +323,8 @@ finish_process(struct scan *scan)
 		name_sockets(scan, process);
 }
 
-static void
+/* Those of scan->reader.folder. Whether they could be listed and read. */
+static bool
 look_at_descriptors(struct scan *scan)
 {
 	struct names fds;
@@ -292,34 +334,96 @@ look_at_descriptors(struct scan *scan)
 	names_of(&fds, scan->fds);
 	while ((name = names_next(&fds)) != NULL)
 		readable = meet_descriptor(scan, name) && readable;
-	if (!readable || fds.error == -EACCES || fds.error == -EPERM)
-		refused(scan, EACCES);
-	finish_process(scan);
+	return readable && fds.error != -EACCES && fds.error != -EPERM;
+}
+
+static int
+open_descriptors(struct scan *scan)
+{
+	char path[48];
+
+	snprintf(path, sizeof(path), "%s/fd", scan->reader.folder);
+	return openat(scan->proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* The descriptors of this thread, if it has some. */
+static void
+look_at_thread(struct scan *scan, pid_t tid)
+{
+	const int fds = scan->fds;
+	char before[sizeof(scan->reader.folder)];
+
+	memcpy(before, scan->reader.folder, sizeof(before));
+	snprintf(scan->reader.folder, sizeof(before), "%d/task/%d",
+	    (int)scan->pid, (int)tid);
+	scan->reader.tid = tid;
+	scan->fds = open_descriptors(scan);
+	if (scan->fds >= 0)
+		look_at_descriptors(scan);
+	if (scan->descriptors > 0) {
+		close(fds);
+		return;
+	}
+	if (scan->fds >= 0)
+		close(scan->fds);
+	scan->fds = fds;
+	scan->reader.tid = scan->pid;
+	memcpy(scan->reader.folder, before, sizeof(before));
+}
+
+/*
+ * A process whose main thread has ended lists no descriptors; those of its
+ * other threads are theirs.
+ */
+static void
+look_at_threads(struct scan *scan)
+{
+	struct names tasks;
+	const char *name;
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "%d/task", (int)scan->pid);
+	fd = openat(scan->proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	names_of(&tasks, fd);
+	while (scan->descriptors == 0 &&
+	    (name = names_next(&tasks)) != NULL) {
+		struct text digits = { name, strlen(name) };
+		uint64_t tid;
+
+		if (text_decimal(&digits, &tid) && tid <= INT32_MAX &&
+		    (pid_t)tid != scan->pid)
+			look_at_thread(scan, (pid_t)tid);
+	}
+	close(fd);
 }
 
 static void
 look_at(struct scan *scan, pid_t pid)
 {
-	char path[32];
-
 	scan->pid = pid;
 	scan->process = -1;
-	scan->reader.pid = pid;
+	scan->reader.pid = scan->reader.tid = pid;
 	scan->reader.pidfd = -1;
 	snprintf(scan->reader.folder, sizeof(scan->reader.folder), "%d",
 	    (int)pid);
 	scan->page_count = 0;
 	scan->descriptors = 0;
-	snprintf(path, sizeof(path), "%d/fd", (int)pid);
-	if (!is_wanted(scan))
+	if (is_wanted(scan) == scan->others)
 		return;
-	scan->fds = openat(scan->proc, path,
-	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	scan->fds = open_descriptors(scan);
 	if (scan->fds < 0) {
 		refused(scan, errno);
 		return;
 	}
-	look_at_descriptors(scan);
+	if (!look_at_descriptors(scan))
+		refused(scan, EACCES);
+	else if (scan->descriptors == 0)
+		look_at_threads(scan);
+	if (!scan->others)
+		finish_process(scan);
 	if (scan->reader.pidfd >= 0)
 		close(scan->reader.pidfd);
 	close(scan->fds);
@@ -345,6 +449,14 @@ look_at_all(struct scan *scan)
 	}
 	close(fd);
 	return all.error;
+}
+
+/* Rings that were found may be had by processes that were not asked for. */
+static int
+look_at_others(struct scan *scan)
+{
+	scan->others = true;
+	return look_at_all(scan);
 }
 
 /* ---- The sample ---- */
@@ -381,6 +493,19 @@ work_out_rates(struct sample *sample, const struct sample *before)
 	}
 }
 
+static void
+note_hidden(struct sample *sample)
+{
+	for (unsigned i = 0; i < sample->ring_count; i++) {
+		struct ring *ring = &sample->rings[i];
+
+		if (ring->fd_count > MAX_LISTED)
+			ring->hidden |= HIDDEN_FDS;
+		if (ring->shared_count > MAX_LISTED)
+			ring->hidden |= HIDDEN_SHARERS;
+	}
+}
+
 int
 sample_take(struct sample *sample, const struct options *options,
     unsigned want, const struct sample *before)
@@ -410,9 +535,13 @@ sample_take(struct sample *sample, const struct options *options,
 		look_at(scan, options->pids[i]);
 	if (rc == 0 && options->pid_count == 0)
 		rc = look_at_all(scan);
+	if (rc == 0 && want & WANT_SHARERS && sample->ring_count > 0 &&
+	    is_filtered(options))
+		rc = look_at_others(scan);
 	if (scan->proc >= 0)
 		close(scan->proc);
 	free(scan);
+	note_hidden(sample);
 	work_out_rates(sample, before);
 	return rc;
 }

@@ -153,7 +153,7 @@ sockets_sort(struct sockets *sockets)
 }
 
 struct sockets *
-sockets_load(int proc, pid_t pid)
+sockets_load(int proc, const char *folder)
 {
 	static const char *const names[] = {
 		[SOCKETS_TCP] = "tcp",
@@ -164,10 +164,10 @@ sockets_load(int proc, pid_t pid)
 	struct lines lines;
 
 	for (int i = 0; i < 3; i++) {
-		char path[48];
+		char path[64];
 		int fd;
 
-		snprintf(path, sizeof(path), "%d/net/%s", (int)pid, names[i]);
+		snprintf(path, sizeof(path), "%s/net/%s", folder, names[i]);
 		fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			continue;

@@ -12,7 +12,7 @@
 struct sockets;
 
 /* The sockets of the network namespace of a process; to be freed. */
-struct sockets *sockets_load(int proc, pid_t pid);
+struct sockets *sockets_load(int proc, const char *folder);
 void sockets_free(struct sockets *sockets);
 
 enum sockets_kind { SOCKETS_TCP, SOCKETS_TCP6, SOCKETS_UNIX };

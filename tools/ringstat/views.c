@@ -164,7 +164,8 @@ extended_cells(struct table *table, const struct sample *sample,
 	table_bytes(table, ring->memory);
 	table_cell(table, "%s", ring->napi == UNKNOWN ? "-" :
 	    ring->napi ? "on" : "off");
-	table_number(table, ring->shared_count);
+	table_number(table, ring->ino == UNKNOWN ? UNKNOWN :
+	    ring->shared_count);
 	table_cell(table, "%s", source_text(ring));
 }
 
@@ -556,7 +557,7 @@ view_wants(enum view view)
 {
 	switch (view) {
 	case VIEW_EXTENDED:
-		return WANT_LISTS | WANT_THREADS;
+		return WANT_LISTS | WANT_THREADS | WANT_SHARERS;
 	case VIEW_ENTRIES:
 		return WANT_LISTS | WANT_ENTRIES | WANT_TORC;
 	case VIEW_POLLS:
