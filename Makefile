@@ -399,7 +399,7 @@ FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_http := conn/http/head.c conn/http/chunks.c conn/http/write.c \
 	tests/http_portable.c
 FUZZ_LIBS_http := -lhttp_parser
-FUZZ_redis := conn/redis/resp.c conn/redis/tree.c
+FUZZ_redis := $(addprefix conn/redis/,resp.c pass.c tree.c number.c)
 FUZZ_LIBS_redis := -lhiredis
 FUZZ_ringstat := $(filter-out %/main.c %/scan.c %/watch.c,$(wildcard \
 	tools/ringstat/*.c)) sys/sys.c sys/pages.c

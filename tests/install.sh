@@ -27,6 +27,7 @@ missing() {
 		h2load nghttp2-client
 		haproxy haproxy
 		ip iproute2
+		/usr/share/i18n/locales/ps_AF locales
 		musl-gcc musl-tools
 		/bin/nc.openbsd netcat-openbsd
 		nginx nginx-light

@@ -1,8 +1,11 @@
 /*
  * test_redis_codec.c - RESP: values of both versions, in any pieces, and what
  * is refused.
+ *
+ * wrap: memchr
  */
 #include <errno.h>
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +14,20 @@
 #include "tests/harness.h"
 
 #include "conn/redis/resp.h"
+
+/* ---- Bytes that are searched ---- */
+
+static size_t searched;
+
+void *__real_memchr(const void *data, int byte, size_t size);
+void *__wrap_memchr(const void *data, int byte, size_t size);
+
+void *
+__wrap_memchr(const void *data, int byte, size_t size)
+{
+	searched += size;
+	return __real_memchr(data, byte, size);
+}
 
 struct read {
 	struct torc_resp_arena arena;
@@ -281,7 +298,10 @@ what_is_not_resp_is_refused(void **state)
 		"*-2\r\n", "%-1\r\n", "$\r\n", "$x\r\n", "$3\r\nabcd\r\n",
 		"$3\r\nab\r\n\r\n", "+a\nb\r\n", "+a\rb\r\n", "+ok\n",
 		"#x\r\n", "#\r\n", "#tt\r\n", "_x\r\n", ",\r\n", ",1.5x\r\n",
-		",0x10\r\n", ",+1\r\n", "(\r\n", "(1.5\r\n", "=3\r\ntxt\r\n",
+		",0x10\r\n", ",1e\r\n", ",1e+\r\n", ",.\r\n",
+		",1.5.2\r\n", ",--1\r\n", ",nan(\r\n", ",nan()x\r\n",
+		",info\r\n", ",in\r\n", ",1,5\r\n", ",1 \r\n", ",e5\r\n",
+		"(\r\n", "(1.5\r\n", "=3\r\ntxt\r\n",
 		"*1\r\n>1\r\n:1\r\n", "$?\r\n", "*?\r\n", "\r\n",
 	};
 
@@ -290,6 +310,262 @@ what_is_not_resp_is_refused(void **state)
 		if (verdict(bad[i], NULL) != -EBADMSG)
 			fail_msg("accepted: %s", bad[i]);
 	}
+}
+
+/* ---- Doubles ---- */
+
+static double
+number_of(const char *text)
+{
+	char line[600];
+	struct read read;
+	double number;
+
+	snprintf(line, sizeof(line), ",%s\r\n", text);
+	read_bytes(&read, line, strlen(line), SIZE_MAX, NULL);
+	if (read.rc != 1)
+		fail_msg("refused: %s", text);
+	expect_text(&read.root, TORC_REDIS_DOUBLE, text);
+	number = read.root.number;
+	end(&read);
+	return number;
+}
+
+static void
+expect_number(const char *text, double number)
+{
+	const double got = number_of(text);
+
+	if (memcmp(&got, &number, sizeof(got)) != 0)
+		fail_msg("%s is read as %.17g", text, got);
+}
+
+static void
+doubles_are_read_in_all_spellings(void **state)
+{
+	static const char *const infinite[] = { "inf", "INF", "+inf",
+		"Infinity", "INFINITY", "1e400", "1e99999999999999999999" };
+	static const char *const none[] = { "nan", "-nan", "NAN", "+nan",
+		"nan(0x7ff)", "-nan(123)", "NaN", "nan(snan)", "nan()" };
+	char longest[512];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(infinite) / sizeof(infinite[0]); i++)
+		expect_number(infinite[i], (double)INFINITY);
+	expect_number("-inf", -(double)INFINITY);
+	expect_number("-Infinity", -(double)INFINITY);
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		assert_true(isnan(number_of(none[i])));
+	expect_number("10", 10);
+	expect_number("+10", 10);
+	expect_number("-0", -0.0);
+	expect_number("0.1", 0.1);
+	expect_number(".5", 0.5);
+	expect_number("5.", 5);
+	expect_number("1e300", 1e300);
+	expect_number("1.5E-7", 1.5e-7);
+	expect_number("00012.500e+0002", 1250);
+	expect_number("1e-99999999999999999999", 0);
+	expect_number("0.30000000000000004", 0.1 + 0.2);
+	expect_number("4.9406564584124654e-324", 4.9406564584124654e-324);
+	expect_number("1.7976931348623157e308", 1.7976931348623157e308);
+	/* As "%f" writes it. */
+	snprintf(longest, sizeof(longest), "%f", 1.7976931348623157e308);
+	expect_number(longest, 1.7976931348623157e308);
+}
+
+/* The middle of two doubles, and what is a little more, far behind. */
+static void
+no_digit_of_a_double_is_lost(void **state)
+{
+	static char text[2000];
+	size_t size = (size_t)snprintf(text, sizeof(text),
+	    "1.00000000000000011102230246251565404236316680908203125");
+
+	(void)state;
+	memset(text + size, '0', 1400 - size);
+	text[1400] = '\0';
+	for (size_t length = size; length < 1400; length += 7) {
+		struct read read;
+		char line[2000];
+
+		for (unsigned more = 0; more < 2; more++) {
+			snprintf(line, sizeof(line), ",%.*s%s\r\n",
+			    (int)length, text, more ? "1" : "");
+			read_bytes(&read, line, strlen(line), SIZE_MAX, NULL);
+			assert_int_equal(read.rc, 1);
+			assert_int_equal(read.root.number > 1, more);
+			end(&read);
+		}
+	}
+}
+
+static void
+doubles_do_not_depend_on_the_locale(void **state)
+{
+	static const char *const names[] = { "de_DE", "ps_AF" };
+	char folder[] = "/tmp/torc-locale-XXXXXX";
+	char command[256];
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	setenv("LOCPATH", folder, 1);
+	for (size_t i = 0; i < 2; i++) {
+		char text[32];
+
+		snprintf(command, sizeof(command),
+		    "localedef -i %s -f UTF-8 %s/%s.UTF-8 2>/dev/null",
+		    names[i], folder, names[i]);
+		assert_int_equal(system(command) >> 8 & ~1, 0);
+		snprintf(command, sizeof(command), "%s.UTF-8", names[i]);
+		assert_non_null(setlocale(LC_ALL, command));
+		snprintf(text, sizeof(text), "%.2f", 3.25);
+		assert_null(strchr(text, '.'));
+		expect_number("3.25", 3.25);
+		expect_number("-1.5e-3", -1.5e-3);
+		assert_int_equal(verdict(",3,25\r\n", NULL), -EBADMSG);
+		assert_int_equal(verdict(",3\xd9\xab" "25\r\n", NULL),
+		    -EBADMSG);
+	}
+	setlocale(LC_ALL, "C");
+	unsetenv("LOCPATH");
+	snprintf(command, sizeof(command), "rm -r %s", folder);
+	assert_int_equal(system(command), 0);
+}
+
+/* ---- What costs time ---- */
+
+static void
+a_line_that_comes_byte_by_byte_is_searched_once(void **state)
+{
+	enum { SIZE = 16000 };
+	char *text = malloc(SIZE + 4);
+	struct read read;
+
+	(void)state;
+	memset(text, 'x', SIZE);
+	text[0] = '+';
+	memcpy(text + SIZE, "\r\n", 3);
+	searched = 0;
+	read_bytes(&read, text, SIZE + 2, 1, NULL);
+	assert_int_equal(read.rc, 1);
+	assert_int_equal(read.root.size, SIZE - 1);
+	end(&read);
+	/* For its end, and for an end of line within it. */
+	assert_true(searched <= 2 * (SIZE + 2));
+	free(text);
+}
+
+/* ---- What is over a limit ---- */
+
+/* A reply that is refused, and one behind it, in pieces of `step` bytes. */
+static void
+read_refused_and_next(const char *text, size_t step, long error)
+{
+	const struct torc_resp_limits limits = { .bytes_max = 6,
+		.items_max = 6, .depth_max = 3, .line_max = 10 };
+	struct torc_resp_arena arena, before;
+	struct torc_resp_tree tree;
+	struct torc_redis_reply root;
+	size_t size = strlen(text), at = 0, shown = 0;
+	unsigned replies = 0;
+	long refused = 0;
+
+	torc_resp_arena_init(&arena, NULL, 0);
+	before = arena;
+	torc_resp_tree_init(&tree, &arena, &limits);
+	while (replies < 2 && shown < size) {
+		long rc;
+
+		shown = size - shown > step ? shown + step : size;
+		do {
+			const uint8_t *data = (const uint8_t *)text + at;
+
+			rc = refused != 0 && replies == 0 ?
+			    torc_resp_pass(&tree.reader, data, shown - at) :
+			    torc_resp_build(&tree, &root, data, shown - at);
+			if (rc < 0) {
+				assert_int_equal(rc, error);
+				assert_int_equal(refused, 0);
+				refused = rc;
+				torc_resp_arena_rewind(&arena, &before);
+				at += tree.taken;
+				rc = 1;
+				continue;
+			}
+			at += (size_t)rc;
+			replies += tree.reader.done;
+		} while (rc > 0 && at < shown && replies < 2);
+	}
+	if (replies != 2 || refused != error || at != size)
+		fail_msg("%s: %u replies, %ld", text, replies, refused);
+	expect_text(&root, TORC_REDIS_STRING, "next");
+	torc_resp_arena_free(&arena);
+}
+
+#define NEXT "$4\r\nnext\r\n"
+
+static void
+what_is_over_a_limit_is_read_past_and_the_next_reply_is_right(void **state)
+{
+	static const struct {
+		const char *text;
+		long error;
+	} replies[] = {
+		{ "$7\r\n1234567\r\n" NEXT, -EMSGSIZE },
+		{ "*2\r\n$4\r\n1234\r\n$4\r\n1234\r\n" NEXT, -EMSGSIZE },
+		{ "*2\r\n*1\r\n$7\r\n\r\n*1\r\n\n\r\n+x\r\n" NEXT,
+		    -EMSGSIZE },
+		{ "*7\r\n:1\r\n$-1\r\n*-1\r\n_\r\n#t\r\n,1\r\n*0\r\n"
+		    NEXT, -E2BIG },
+		{ "%4\r\n+a\r\n:1\r\n+b\r\n%1\r\n+x\r\n~0\r\n+c\r\n:3\r\n"
+		    "+d\r\n%0\r\n" NEXT, -E2BIG },
+		{ "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*2\r\n:1\r\n$0\r\n\r\n"
+		    NEXT, -ELOOP },
+		{ "*2\r\n|1\r\n+a\r\n*1\r\n*1\r\n:1\r\n:2\r\n:3\r\n"
+		    NEXT, -ELOOP },
+		{ "|1\r\n+a\r\n|1\r\n+b\r\n*1\r\n*1\r\n:1\r\n:2\r\n:3\r\n"
+		    NEXT, -ELOOP },
+		{ "+12345678901\r\n" NEXT, -ENAMETOOLONG },
+		{ "*2\r\n-12345678901234567890\r\n:1\r\n" NEXT,
+		    -ENAMETOOLONG },
+		{ ">7\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n"
+		    "=5\r\ntxt:a\r\n" NEXT, -E2BIG },
+		{ "!8\r\n$1\r\n\r\nab\r\n" NEXT, -EMSGSIZE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
+		for (size_t step = 1; step <= strlen(replies[i].text); step++)
+			read_refused_and_next(replies[i].text, step,
+			    replies[i].error);
+	}
+}
+
+static long
+pass(const char *text)
+{
+	struct torc_resp_reader reader;
+
+	torc_resp_init(&reader, NULL);
+	return torc_resp_pass(&reader, (const uint8_t *)text, strlen(text));
+}
+
+static void
+what_is_not_resp_is_not_read_past(void **state)
+{
+	static const char *const bad[] = { "hello\r\n", "$3\r\nabcd\r\n",
+		"$x\r\n", "$\r\n", "*-2\r\n", "+a\n", "$1\n\nx\r\n",
+		"*9999999999999999999\r\n", "*1111111111111111111111111",
+		"*999999999999999999\r\n*999999999999999999\r\n"
+		    "*999999999999999999\r\n" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (pass(bad[i]) != -EBADMSG)
+			fail_msg("read past: %s", bad[i]);
+	}
+	assert_int_equal(pass("*2\r\n+a\r\n:1\r\n+b\r\n"), 12);
 }
 
 static void
@@ -401,6 +677,14 @@ main(void)
 		    each_limit_has_its_own_error_and_is_the_last_that_is_accepted),
 		cmocka_unit_test(lengths_that_would_wrap_are_refused),
 		cmocka_unit_test(what_is_not_resp_is_refused),
+		cmocka_unit_test(doubles_are_read_in_all_spellings),
+		cmocka_unit_test(no_digit_of_a_double_is_lost),
+		cmocka_unit_test(doubles_do_not_depend_on_the_locale),
+		cmocka_unit_test(
+		    a_line_that_comes_byte_by_byte_is_searched_once),
+		cmocka_unit_test(
+		    what_is_over_a_limit_is_read_past_and_the_next_reply_is_right),
+		cmocka_unit_test(what_is_not_resp_is_not_read_past),
 		cmocka_unit_test(a_truncated_reply_is_never_whole),
 		cmocka_unit_test(
 		    a_command_is_an_array_of_strings_of_any_bytes),

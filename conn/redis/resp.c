@@ -4,15 +4,13 @@
 #include "conn/redis/resp.h"
 
 #include <errno.h>
-#include <locale.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "conn/redis/number.h"
 
 #define BYTES_MAX (64u << 20)
 #define ITEMS_MAX 1048576u
 #define LINE_MAX_BYTES 16384u
-#define NUMBER_MAX 64u		/* characters of a double */
 
 /* ---- Lines ---- */
 
@@ -21,17 +19,19 @@
  * not there yet.
  */
 static long
-read_line(const struct torc_resp_reader *reader, const uint8_t *data,
-    size_t size)
+read_line(struct torc_resp_reader *reader, const uint8_t *data, size_t size)
 {
 	const size_t most = (size_t)reader->limits.line_max + 2;
-	const size_t seen = size < most ? size : most;
-	const uint8_t *end = seen > 0 ? memchr(data, '\n', seen) : NULL;
+	const size_t end = size < most ? size : most;
+	const size_t from = reader->seen <= end ? reader->seen : 0;
+	const uint8_t *at = end > from ? memchr(data + from, '\n',
+	    end - from) : NULL;
 	size_t length;
 
-	if (end == NULL)
-		return seen == most ? -ENAMETOOLONG : -EAGAIN;
-	length = (size_t)(end - data);
+	reader->seen = at == NULL ? end : 0;
+	if (at == NULL)
+		return end == most ? -ENAMETOOLONG : -EAGAIN;
+	length = (size_t)(at - data);
 	if (length == 0 || data[length - 1] != '\r' ||
 	    memchr(data, '\r', length - 1) != NULL)
 		return -EBADMSG;
@@ -74,35 +74,6 @@ has_digits_only(const uint8_t *text, size_t size)
 			return false;
 	}
 	return size > negative;
-}
-
-static int
-read_double(const uint8_t *text, size_t size, double *number)
-{
-	char copy[NUMBER_MAX + 1];
-	char *end, *point;
-
-	if (size == 0 || size > NUMBER_MAX)
-		return -EBADMSG;
-	memcpy(copy, text, size);
-	copy[size] = '\0';
-	if (strcmp(copy, "inf") == 0 || strcmp(copy, "-inf") == 0) {
-		*number = copy[0] == '-' ? -(double)INFINITY :
-		    (double)INFINITY;
-		return 0;
-	}
-	if (strcmp(copy, "nan") == 0 || strcmp(copy, "-nan") == 0) {
-		*number = (double)NAN;
-		return 0;
-	}
-	if (strspn(copy, "0123456789+-.eE") != size || copy[0] == '+')
-		return -EBADMSG;
-	/* The program's locale may have another point. */
-	point = strchr(copy, '.');
-	if (point != NULL)
-		*point = localeconv()->decimal_point[0];
-	*number = strtod(copy, &end);
-	return *end == '\0' ? 0 : -EBADMSG;
 }
 
 /* ---- Items ---- */
@@ -259,7 +230,7 @@ read_scalar(struct torc_resp_reader *reader, struct torc_resp_item *item)
 		item->integer = text[0] == 't';
 		break;
 	case TORC_REDIS_DOUBLE:
-		rc = read_double(text, size, &item->number);
+		rc = redis_read_double(text, size, &item->number);
 		break;
 	case TORC_REDIS_BIG:
 		rc = has_digits_only(text, size) ? 0 : -EBADMSG;

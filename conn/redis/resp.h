@@ -88,6 +88,10 @@ struct torc_resp_reader {
 	uint64_t text_left;
 	uint64_t bytes;		/* of the reply so far */
 	uint64_t items;
+	uint8_t passing;	/* where torc_resp_pass() is */
+	uint64_t past;		/* values that it has yet to read past */
+	uint64_t seen;		/* bytes of a line without an end that were
+				 * searched for one already */
 	struct torc_resp_level levels[TORC_RESP_DEPTH];
 };
 
@@ -102,6 +106,16 @@ void torc_resp_init(struct torc_resp_reader *reader,
  */
 long torc_resp_read(struct torc_resp_reader *reader, const uint8_t *data,
     size_t size, struct torc_resp_item *item);
+
+/*
+ * Read past what is left of a reply that was refused for a limit or for lack
+ * of memory and is not `done`, or past a whole one that nobody wants. No limit
+ * holds here: it takes no memory. Returns how many bytes were taken (0: more
+ * are needed), or -EBADMSG: the bytes are not RESP. `reader->done` is set when
+ * the reply is over; until then, call it and not torc_resp_read().
+ */
+long torc_resp_pass(struct torc_resp_reader *reader, const uint8_t *data,
+    size_t size);
 
 /* ---- Trees ---- */
 
@@ -131,12 +145,16 @@ void torc_resp_arena_init(struct torc_resp_arena *arena, void *memory,
 /* Memory for anything, or NULL. */
 void *torc_resp_arena_take(struct torc_resp_arena *arena, size_t size);
 void torc_resp_arena_free(struct torc_resp_arena *arena);
+/* Free what was taken since `before` was a copy of it. */
+void torc_resp_arena_rewind(struct torc_resp_arena *arena,
+    const struct torc_resp_arena *before);
 
 struct torc_resp_tree {
 	struct torc_resp_reader reader;
 	struct torc_resp_arena *arena;
 	struct torc_redis_reply *root;
 	struct torc_redis_reply *text;	/* of which more comes */
+	size_t taken;		/* bytes, by the last torc_resp_build() */
 	struct torc_redis_reply *next[TORC_RESP_DEPTH];
 };
 
@@ -147,7 +165,9 @@ void torc_resp_tree_init(struct torc_resp_tree *tree,
 /*
  * Build the next reply at `root`, as torc_resp_read(): how many bytes were
  * taken, and `tree->reader.done` is set when the tree is whole. (At most some
- * bytes of a line or of an end of line are not taken.)
+ * bytes of a line or of an end of line are not taken.) After an error,
+ * `tree->taken` says how many were taken before: torc_resp_pass() goes on from
+ * there.
  */
 long torc_resp_build(struct torc_resp_tree *tree,
     struct torc_redis_reply *root, const uint8_t *data, size_t size);

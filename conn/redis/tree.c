@@ -77,6 +77,19 @@ torc_resp_arena_free(struct torc_resp_arena *arena)
 	}
 }
 
+void
+torc_resp_arena_rewind(struct torc_resp_arena *arena,
+    const struct torc_resp_arena *before)
+{
+	while (arena->chunks != before->chunks) {
+		struct torc_resp_chunk *chunk = arena->chunks;
+
+		arena->chunks = chunk->next;
+		free(chunk);
+	}
+	*arena = *before;
+}
+
 /* ---- Trees ---- */
 
 void
@@ -189,21 +202,21 @@ torc_resp_build(struct torc_resp_tree *tree, struct torc_redis_reply *root,
     const uint8_t *data, size_t size)
 {
 	struct torc_resp_item item;
-	size_t taken = 0;
 	long rc;
 
 	tree->root = root;
+	tree->taken = 0;
 	rc = build_string(tree, data, size);
 	if (rc != 0)
 		return rc;
 	do {
-		rc = torc_resp_read(&tree->reader, data + taken, size - taken,
-		    &item);
+		rc = torc_resp_read(&tree->reader, data + tree->taken,
+		    size - tree->taken, &item);
 		if (rc < 0)
 			return rc;
-		taken += (size_t)rc;
+		tree->taken += (size_t)rc;
 		if (rc > 0 && add(tree, &item) < 0)
 			return -ENOMEM;
 	} while (rc > 0 && !tree->reader.done);
-	return (long)taken;
+	return (long)tree->taken;
 }
