@@ -158,6 +158,13 @@ TORC_API bool torc_conn_usable(struct torc_conn *conn);
 TORC_API void torc_conn_rewind(struct torc_conn *conn, size_t size);
 
 /*
+ * Memory of the caller's that is freed with the connection, or by the next call
+ * of this: `size` bytes, all zero. NULL: no memory, or `size` is 0. There is
+ * one block for a connection, so only one module can use this.
+ */
+TORC_API void *torc_conn_memory(struct torc_conn *conn, size_t size);
+
+/*
  * Bytes that one torc_conn_write() takes now without parking. Who writes more
  * while requests of other fibers are staged flushes first: a flush that does
  * not end in time harms nobody, but a write takes with it what is staged.

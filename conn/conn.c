@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "conn/client.h"
 #include "conn/net.h"
 #include "conn/send.h"
 #include "reactor/fiber.h"
@@ -45,6 +46,7 @@ recycle(struct torc_conn *conn)
 
 	torc_recv_discard(conn);
 	torc_sys_free(torc_recv_landing(conn));
+	torc_sys_free(conn->memory);
 	if (torc_node_linked(&conn->starved))
 		torc_list_remove(&conn->starved);
 	if (torc_node_linked(&conn->todo.node))
@@ -460,6 +462,15 @@ void
 torc_conn_set_data(struct torc_conn *conn, void *data)
 {
 	conn->data = data;
+}
+
+void *
+torc_conn_memory(struct torc_conn *conn, size_t size)
+{
+	torc_reactor_check(conn->reactor);
+	torc_sys_free(conn->memory);
+	conn->memory = size > 0 ? torc_sys_alloc(size) : NULL;
+	return conn->memory;
 }
 
 void *

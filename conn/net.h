@@ -165,6 +165,7 @@ struct torc_conn {
 					 * buffers */
 	};
 	void *data;
+	void *memory;		/* of torc_conn_memory() */
 	int16_t listener;	/* -1: it was dialled */
 	uint16_t port;
 	bool slowed;		/* held at the high-water mark: not to be

@@ -150,6 +150,7 @@ say(int fd, const char *text)
 static struct server server;
 static struct torc_http_client *client;
 static struct torc_http_client_config config;
+static unsigned fields_max;	/* 0: the default */
 
 static void
 make_client(struct torc_reactor *reactor, void *arg)
@@ -180,6 +181,7 @@ start_with(script *what, torc_handler *handler)
 	config = (struct torc_http_client_config) {
 		.address = address,
 		.head_max = 2048,
+		.fields_max = fields_max,
 		.body_max = 200000,
 		.answer_ms = 20000,
 		.body_ms = 20000,
@@ -209,6 +211,7 @@ struct ask {
 	unsigned ms;		/* its deadline; 0: 20 s */
 	int rc;			/* of the call, then of the last read */
 	unsigned status;
+	unsigned fields;
 	unsigned trailers;
 	char why[128];
 	size_t size;
@@ -244,7 +247,8 @@ run_ask(void *arg)
 	ask->status = call.response.status;
 	if (answered)
 		read_all(&call, ask, deadline);
-	ask->trailers = call.response.field_count;
+	ask->fields = call.response.field_count;
+	ask->trailers = call.trailer.field_count;
 	snprintf(ask->why, sizeof(ask->why), "%s", call.response.why != NULL ?
 	    call.response.why : "");
 	if (answered)
@@ -489,7 +493,54 @@ trailers_are_there_at_the_end_of_the_body(void **state)
 	start(give_trailer);
 	assert_int_equal(ask("GET", "/"), 0);
 	assert_int_equal(asked.trailers, 2);
+	/* And the head has what it had. */
+	assert_int_equal(asked.fields, 2);
 	stop();
+}
+
+/* As many fields in head and trailer as the target says. */
+static bool
+give_fields(int fd, unsigned nth, const char *head)
+{
+	const unsigned count = (unsigned)atoi(strchr(head, '/') + 1);
+
+	(void)nth;
+	say(fd, OK CHUNKED);
+	for (unsigned i = 1; i < count; i++)
+		say(fd, "a: b\r\n");
+	say(fd, "\r\n2\r\nok\r\n0\r\n");
+	for (unsigned i = 0; i < count; i++)
+		say(fd, "a: b\r\n");
+	say(fd, "\r\n");
+	return true;
+}
+
+static void
+assert_fields(const char *target, unsigned count)
+{
+	assert_int_equal(ask("GET", target), 0);
+	assert_int_equal(asked.fields, count);
+	assert_int_equal(asked.trailers, count);
+	assert_string_equal(asked.body, "ok");
+}
+
+static void
+answers_have_as_many_fields_as_are_configured(void **state)
+{
+	(void)state;
+	start(give_fields);
+	assert_fields("/100", 100);
+	assert_fields("/128", 128);
+	assert_int_equal(ask("GET", "/129"), -E2BIG);
+	stop();
+	fields_max = 300;
+	start(give_fields);
+	assert_fields("/129", 129);
+	assert_fields("/300", 300);
+	assert_fields("/2", 2);
+	assert_int_equal(ask("GET", "/301"), -E2BIG);
+	stop();
+	fields_max = 0;
 }
 
 static bool
@@ -1518,6 +1569,7 @@ main(void)
 		cmocka_unit_test(a_body_to_the_end_is_not_whole_after_a_reset),
 		cmocka_unit_test(an_answer_comes_once_and_is_over_with_its_body),
 		cmocka_unit_test(trailers_are_there_at_the_end_of_the_body),
+		cmocka_unit_test(answers_have_as_many_fields_as_are_configured),
 		cmocka_unit_test(
 		    a_head_over_the_limit_is_refused_by_the_name_of_the_limit),
 		cmocka_unit_test(heads_of_1xx_are_skipped_but_not_for_ever),

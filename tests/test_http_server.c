@@ -45,7 +45,7 @@ echo_body(struct torc_http *http)
 		torc_http_write(http, body.data, body.size, TORC_NEVER);
 	if (rc < 0)
 		return rc;
-	trailer = torc_http_find(&http->request, "X-Trailer");
+	trailer = torc_http_find(&http->trailer, "X-Trailer");
 	if (trailer != NULL)
 		torc_http_write(http, trailer->data, trailer->size,
 		    TORC_NEVER);
@@ -71,6 +71,38 @@ count_body(struct torc_http *http)
 	    (int)http->request.target.size,
 	    (const char *)http->request.target.data);
 	return torc_http_reply(http, 200, NULL, 0, text, (size_t)length,
+	    TORC_NEVER);
+}
+
+static int
+append(char *text, size_t size, const struct torc_http_head *head,
+    const char *name)
+{
+	const struct torc_slice *value = torc_http_find(head, name);
+
+	return snprintf(text, size, "%u %.*s;", head->field_count,
+	    value != NULL ? (int)value->size : 1,
+	    value != NULL ? (const char *)value->data : "-");
+}
+
+/* How many fields the head and the trailer have, and their X-User. */
+static int
+tell_fields(struct torc_http *http)
+{
+	static char memory[65536];
+	char text[200];
+	struct torc_slice body;
+	int size, rc;
+
+	torc_http_keep(http, memory, sizeof(memory));
+	while ((rc = torc_http_read(http, &body, TORC_NEVER)) > 0)
+		;
+	if (rc < 0)
+		return rc;
+	size = append(text, sizeof(text), &http->request, "x-user");
+	size += append(text + size, sizeof(text) - (size_t)size,
+	    &http->trailer, "x-user");
+	return torc_http_reply(http, 200, NULL, 0, text, (size_t)size,
 	    TORC_NEVER);
 }
 
@@ -205,6 +237,8 @@ answer(struct torc_http *http)
 		return echo_body(http);
 	if (asks_for(http, "/count"))
 		return count_body(http);
+	if (asks_for(http, "/fields"))
+		return tell_fields(http);
 	if (asks_for(http, "/split"))
 		return split_answer(http);
 	if (asks_for(http, "/sized"))
@@ -479,6 +513,103 @@ assert_answer_to_end(const char *request, const char *want)
 	assert_true(got > 0);
 	reply[got] = '\0';
 	assert_string_equal(reply, want);
+}
+
+/* ---- Fields, and fields behind the body ---- */
+
+static void
+assert_told(const char *request, const char *told)
+{
+	char want[256];
+
+	snprintf(want, sizeof(want), "HTTP/1.1 200 OK\r\n"
+	    "Content-Length: %zu\r\n\r\n%s", strlen(told), told);
+	assert_answer(request, want);
+}
+
+static void
+a_trailer_has_its_own_place_and_the_head_stays_what_it_was(void **state)
+{
+	static const char post[] = "POST /fields HTTP/1.1\r\n" HOST
+	    "X-User: alice\r\n" CHUNKED "\r\n3\r\nabc\r\n0\r\n"
+	    "X-User: root\r\nA: b\r\n\r\n" LAST;
+	char *reply = room();
+
+	(void)state;
+	start(NULL);
+	assert_told("POST /fields HTTP/1.1\r\n" HOST CHUNKED "\r\n0\r\n"
+	    "X-User: root\r\n\r\n", "2 -;1 root;");
+	/* That of the request before is not there. */
+	assert_answer("POST / HTTP/1.1\r\n" HOST CHUNKED "\r\n0\r\n"
+	    "X-User: root\r\n\r\nGET /fields HTTP/1.1\r\n" HOST "\r\n",
+	    OK "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n1 -;0 -;");
+	for (size_t cut = 1; cut < sizeof(post) - 1; cut++) {
+		ask_in_two(post, cut, reply);
+		assert_non_null(strstr(reply, "3 alice;2 root;"));
+	}
+	assert_int_equal(server_stop(&server), 0);
+}
+
+/* A request with so many fields in its head, and so many behind its body. */
+static const char *
+with_fields(unsigned count, unsigned behind)
+{
+	static char text[65536];
+	char *at = text + sprintf(text, "POST /fields HTTP/1.1\r\n" HOST
+	    CHUNKED "Connection: close\r\n");
+
+	for (unsigned i = 3; i < count; i++)
+		at += sprintf(at, i == count - 1 ? "X-User: h\r\n" :
+		    "a: b\r\n");
+	at += sprintf(at, "\r\n0\r\n");
+	for (unsigned i = 0; i < behind; i++)
+		at += sprintf(at, i == behind - 1 ? "X-User: t\r\n" :
+		    "a: b\r\n");
+	sprintf(at, "\r\n");
+	return text;
+}
+
+static void
+assert_fields(unsigned count, unsigned behind)
+{
+	char told[64], want[256], *reply = room();
+	const char *text = with_fields(count, behind);
+
+	snprintf(told, sizeof(told), "%u h;%u %c;", count, behind,
+	    behind > 0 ? 't' : '-');
+	snprintf(want, sizeof(want), "HTTP/1.1 200 OK\r\n"
+	    "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
+	    strlen(told), told);
+	ask_in_two(text, strlen(text) / 3, reply);
+	assert_string_equal(reply, want);
+}
+
+static void
+as_many_fields_are_taken_as_are_configured(void **state)
+{
+	static const struct torc_http_config many = { .fields_max = 2000 };
+	char *reply = room();
+
+	(void)state;
+	start(NULL);
+	assert_fields(4, 0);
+	assert_fields(100, 100);
+	assert_fields(128, 128);
+	ask_in_two(with_fields(129, 0), 100, reply);
+	assert_memory_equal(reply, "HTTP/1.1 431 ", 13);
+	ask_in_two(with_fields(128, 129), 100, reply);
+	assert_memory_equal(reply, "HTTP/1.1 431 ", 13);
+	assert_int_equal(server_stop(&server), 0);
+	start(&many);
+	assert_fields(128, 1);
+	assert_fields(129, 0);
+	assert_fields(2000, 2000);
+	assert_fields(4, 2000);
+	ask_in_two(with_fields(2001, 0), 100, reply);
+	assert_memory_equal(reply, "HTTP/1.1 431 ", 13);
+	ask_in_two(with_fields(3, 2001), 100, reply);
+	assert_memory_equal(reply, "HTTP/1.1 431 ", 13);
+	assert_int_equal(server_stop(&server), 0);
 }
 
 /* ---- Connections that are taken over ---- */
@@ -1026,6 +1157,9 @@ main(void)
 		    pipelined_requests_are_answered_in_order_and_in_one_send),
 		cmocka_unit_test(
 		    a_request_that_is_cut_anywhere_has_the_same_answer),
+		cmocka_unit_test(
+		    a_trailer_has_its_own_place_and_the_head_stays_what_it_was),
+		cmocka_unit_test(as_many_fields_are_taken_as_are_configured),
 		cmocka_unit_test(
 		    a_connection_that_is_taken_over_begins_behind_the_request),
 		cmocka_unit_test(only_what_asked_for_an_upgrade_is_taken_over),

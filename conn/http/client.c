@@ -18,6 +18,7 @@ struct torc_http_link {
 	int lost;		/* the error that ended it before the head of
 				 * an answer was there, or 0 */
 	bool spoiled;		/* something is unread or unsent */
+	struct torc_http_field *fields;	/* room for many, or NULL */
 };
 
 struct torc_http_client {
@@ -56,14 +57,18 @@ close_link(void *arg, void *item)
 	(void)arg;
 	torc_conn_close(link->conn,
 	    link->spoiled ? 0 : torc_after_ms(GOODBYE_MS));
+	free(link->fields);
 	free(link);
 }
 
 static void
 free_link(void *arg, void *item)
 {
+	struct torc_http_link *link = item;
+
 	(void)arg;
-	free(item);
+	free(link->fields);
+	free(link);
 }
 
 static bool
@@ -90,6 +95,7 @@ static void
 set_defaults(struct torc_http_client_config *config)
 {
 	config->head_max = or_default(config->head_max, 32768);
+	config->fields_max = fields_max(config->fields_max);
 	config->body_max = config->body_max != 0 ? config->body_max : 64 << 20;
 	config->answer_ms = or_default(config->answer_ms, 30000);
 	config->body_ms = or_default(config->body_ms, 30000);
@@ -385,23 +391,61 @@ receive_more(struct torc_http_call *call, uint64_t deadline)
 	return rc > 0 ? 0 : rc < 0 ? rc : -ECONNRESET;
 }
 
+/* Fields that are too many for the call go to memory of the link's. */
+static int
+make_room(struct torc_http_call *call)
+{
+	const unsigned room = torc_http_room(call->client->config.fields_max);
+	struct torc_http_head *response = &call->response;
+	struct torc_http_link *link = call->link;
+
+	if (link->fields == NULL)
+		link->fields = malloc(room * sizeof(*link->fields));
+	if (link->fields == NULL)
+		return -ENOMEM;
+	memcpy(link->fields, response->fields,
+	    response->field_count * sizeof(*link->fields));
+	response->fields = link->fields;
+	call->room = room;
+	return 0;
+}
+
+/* As torc_http_read_response(), with room for all fields there may be. */
+static int
+read_response(struct torc_http_call *call)
+{
+	const struct torc_http_client_config *config = &call->client->config;
+	const struct torc_slice *view = &call->input.view;
+	struct torc_http_limits limits = {
+		config->head_max, 1, config->fields_max < call->room ?
+		config->fields_max : call->room,
+	};
+	int rc = torc_http_read_response(&call->response, view->data,
+	    view->size, &limits, call->method);
+
+	if (rc != -E2BIG || limits.fields_max == config->fields_max)
+		return rc;
+	call->response.field_count = 0;
+	rc = make_room(call);
+	limits.fields_max = config->fields_max;
+	return rc < 0 ? rc : torc_http_read_response(&call->response,
+	    view->data, view->size, &limits, call->method);
+}
+
 /* Parks. One head, of an answer or before it. 0 or an error. */
 static int
 receive_head(struct torc_http_call *call, uint64_t deadline)
 {
-	const struct torc_http_limits limits = {
-		call->client->config.head_max, 1, TORC_HTTP_FIELDS,
-	};
 	struct torc_slice *view = &call->input.view;
 	size_t tried = 0;
 	int rc = 0;
 
 	call->response.fields = call->fields;
+	call->room = TORC_HTTP_FIELDS;
 	while (rc == 0) {
 		if (view->size > 0 && worth_reading(*view, tried,
-		    limits.head_max)) {
-			rc = torc_http_read_response(&call->response,
-			    view->data, view->size, &limits, call->method);
+		    call->client->config.head_max)) {
+			rc = read_response(call);
 			tried = view->size;
 		}
 		if (rc == 0)
@@ -471,18 +515,36 @@ receive_body(struct torc_http_call *call, uint64_t deadline)
 	return rc < 0 ? rc : 0;
 }
 
+/* What is in view of the body: as torc_http_take(). */
+static int
+take(struct torc_http_call *call, struct torc_slice *body)
+{
+	const struct torc_http_client_config *config = &call->client->config;
+	struct torc_http_bounds bounds = {
+		config->head_max, config->fields_max, call->room,
+		config->body_max,
+	};
+	int rc = torc_http_take(&call->input, &bounds, &call->response,
+	    &call->trailer, body);
+
+	if (rc != -ENOBUFS)
+		return rc;
+	rc = make_room(call);
+	bounds.room = call->room;
+	return rc < 0 ? rc : torc_http_take(&call->input, &bounds,
+	    &call->response, &call->trailer, body);
+}
+
 int
 torc_http_call_read(struct torc_http_call *call, struct torc_slice *body,
     uint64_t deadline)
 {
-	const struct torc_http_client_config *config = &call->client->config;
 	struct torc_http_input *input = &call->input;
 	int rc = !call->answered || input->state == INPUT_BROKEN ? -EPIPE : 0;
 
 	*body = (struct torc_slice) { NULL, 0 };
 	while (rc == 0 && input->state != INPUT_NONE) {
-		rc = torc_http_take(input, &call->response, config->head_max,
-		    config->body_max, body);
+		rc = take(call, body);
 		if (rc == 0 && input->state != INPUT_NONE)
 			rc = receive_body(call, deadline);
 	}

@@ -2,6 +2,7 @@
  * forward.c - a request goes on to an origin, and its answer comes back.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "conn/http/http.h"
 #include "sys/trap.h"
@@ -38,6 +39,21 @@ stays_behind(const struct torc_http_head *head, struct torc_slice name)
 			return true;
 	}
 	return false;
+}
+
+/* Room for those that go on and those that are added: `few`, or more. */
+static struct torc_http_field *
+take_room(const struct torc_http_head *head, struct torc_http_field *few)
+{
+	return head->field_count <= TORC_HTTP_FIELDS ? few :
+	    malloc((head->field_count + TORC_HTTP_ADDED + 2) * sizeof(*few));
+}
+
+static void
+give_room(struct torc_http_field *fields, const struct torc_http_field *few)
+{
+	if (fields != few)
+		free(fields);
 }
 
 /* The fields that go on, and Via: how many. */
@@ -105,20 +121,32 @@ fail(struct torc_http *http, int error)
 	return error;
 }
 
+/* Parks. The head of the answer. */
+static int
+relay_head(struct exchange *exchange)
+{
+	const struct torc_http_head *response = &exchange->call.response;
+	struct torc_http_field few[FIELDS];
+	struct torc_http_field *fields = take_room(response, few);
+	int rc = fields == NULL ? fail(exchange->http, -ENOMEM) :
+	    torc_http_begin(exchange->http, response->status, fields,
+	    pass_fields(response, exchange->via, fields),
+	    response->has_length ? response->length : TORC_HTTP_UNKNOWN,
+	    exchange->deadline);
+
+	give_room(fields, few);
+	return rc;
+}
+
 /* Parks. The answer, whose head was read. */
 static int
 relay(struct exchange *exchange)
 {
 	struct torc_http *http = exchange->http;
 	struct torc_http_call *call = &exchange->call;
-	const struct torc_http_head *response = &call->response;
 	const uint64_t deadline = exchange->deadline;
-	struct torc_http_field fields[FIELDS];
 	struct torc_slice piece;
-	int rc = torc_http_begin(http, response->status, fields,
-	    pass_fields(response, exchange->via, fields),
-	    response->has_length ? response->length : TORC_HTTP_UNKNOWN,
-	    deadline);
+	int rc = relay_head(exchange);
 
 	while (rc == 0 &&
 	    (rc = torc_http_call_read(call, &piece, deadline)) > 0) {
@@ -192,26 +220,32 @@ ask(struct exchange *exchange, struct torc_http_client *origin,
     const struct torc_http_field *added, unsigned added_count)
 {
 	const struct torc_http_head *head = &exchange->http->request;
-	struct torc_http_field fields[FIELDS];
+	struct torc_http_field few[FIELDS];
+	struct torc_http_field *fields = take_room(head, few);
 	struct torc_http_request request = {
 		.method = head->method_name,
 		.target = path_of(head),
 		.fields = fields,
-		.field_count = pass_fields(head, exchange->via, fields),
 	};
+	int rc;
 
+	if (fields == NULL)
+		return -ENOMEM;
+	request.field_count = pass_fields(head, exchange->via, fields);
 	for (unsigned i = 0; i < added_count; i++)
 		fields[request.field_count++] = added[i];
 	if (head->host.size > 0)
 		fields[request.field_count++] = (struct torc_http_field) {
 			torc_http_text("Host"), head->host,
 		};
-	return head->body == TORC_HTTP_NONE ?
+	rc = head->body == TORC_HTTP_NONE ?
 	    torc_http_call(origin, &exchange->call, &request,
 	    exchange->deadline) :
 	    torc_http_call_begin(origin, &exchange->call, &request,
 	    head->body == TORC_HTTP_SIZED ? head->length : TORC_HTTP_UNKNOWN,
 	    exchange->deadline);
+	give_room(fields, few);
+	return rc;
 }
 
 int

@@ -14,6 +14,13 @@ or_default(unsigned value, unsigned otherwise)
 	return value != 0 ? value : otherwise;
 }
 
+/* Of a configuration: the default, or within bounds. */
+static inline unsigned
+fields_max(unsigned value)
+{
+	return value == 0 ? TORC_HTTP_FIELDS : value < 65536 ? value : 65536;
+}
+
 /* The earlier of a deadline, and `ms` from now. */
 static inline uint64_t
 sooner(uint64_t deadline, unsigned ms)
@@ -46,12 +53,30 @@ enum { INPUT_NONE, INPUT_SIZED, INPUT_CHUNKS, INPUT_TRAILER, INPUT_TO_END,
 void torc_http_expect(struct torc_http_input *input,
     const struct torc_http_head *head);
 
+/* What bodies are read by. */
+struct torc_http_bounds {
+	uint32_t head_max;
+	uint32_t fields_max;
+	uint32_t room;		/* fields at head->fields, some in use */
+	uint64_t body_max;
+};
+
 /*
  * A piece of the body that is in view: 1; none: 0, and the state tells whether
- * there will be; or an error, with head->why. Trailers go to *head.
+ * there will be; or an error, with head->why. The fields of a trailer go to
+ * *trailer, and lie behind those of the head. -ENOBUFS: for these there is not
+ * enough room; with more of it, this can be called again.
  */
-int torc_http_take(struct torc_http_input *input, struct torc_http_head *head,
-    uint32_t head_max, uint64_t body_max, struct torc_slice *body);
+int torc_http_take(struct torc_http_input *input,
+    const struct torc_http_bounds *bounds, struct torc_http_head *head,
+    struct torc_http_head *trailer, struct torc_slice *body);
+
+/* Fields that are enough for any head and its trailer. */
+static inline unsigned
+torc_http_room(unsigned fields_max)
+{
+	return fields_max * 2;
+}
 
 /* What is not used of the view is shown by the next torc_conn_recv(). */
 static inline void

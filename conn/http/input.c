@@ -84,25 +84,37 @@ take_chunk(struct torc_http_input *input, struct torc_http_head *head,
 }
 
 static int
-take_trailer(struct torc_http_input *input, struct torc_http_head *head,
-    uint32_t head_max)
+take_trailer(struct torc_http_input *input,
+    const struct torc_http_bounds *bounds, struct torc_http_head *head,
+    struct torc_http_head *trailer)
 {
+	const uint32_t room = bounds->room - head->field_count;
 	const struct torc_http_limits limits = {
-		head_max, 1, TORC_HTTP_FIELDS,
+		bounds->head_max, 1,
+		room < bounds->fields_max ? room : bounds->fields_max,
 	};
-	int rc = torc_http_read_trailer(head, input->view.data + input->used,
-	    input->view.size - input->used, &limits);
+	int rc;
 
-	if (rc <= 0)
+	trailer->fields = head->fields + head->field_count;
+	rc = torc_http_read_trailer(trailer, input->view.data + input->used,
+	    input->view.size - input->used, &limits);
+	if (rc == -E2BIG && room < bounds->fields_max)
+		return -ENOBUFS;
+	if (rc < 0)
+		head->why = trailer->why;
+	if (rc <= 0) {
+		trailer->field_count = 0;
 		return rc;
+	}
 	input->used += (size_t)rc;
 	input->state = INPUT_NONE;
 	return 0;
 }
 
 int
-torc_http_take(struct torc_http_input *input, struct torc_http_head *head,
-    uint32_t head_max, uint64_t body_max, struct torc_slice *body)
+torc_http_take(struct torc_http_input *input,
+    const struct torc_http_bounds *bounds, struct torc_http_head *head,
+    struct torc_http_head *trailer, struct torc_slice *body)
 {
 	int rc = 0;
 
@@ -114,9 +126,9 @@ torc_http_take(struct torc_http_input *input, struct torc_http_head *head,
 	else if (input->state == INPUT_CHUNKS)
 		rc = take_chunk(input, head, body);
 	if (rc == 0 && input->state == INPUT_TRAILER)
-		rc = take_trailer(input, head, head_max);
+		rc = take_trailer(input, bounds, head, trailer);
 	input->received += body->size;
-	if (rc > 0 && input->received > body_max) {
+	if (rc > 0 && input->received > bounds->body_max) {
 		head->why = "a body longer than body_max";
 		rc = -EFBIG;
 	}

@@ -17,8 +17,11 @@ torc_http_open(struct torc_http *http, struct torc_conn *conn,
 	memset(http, 0, offsetof(struct torc_http, fields));
 	http->conn = conn;
 	http->input.conn = conn;
+	http->request.fields = http->fields;
+	http->room = TORC_HTTP_FIELDS;
 	*to = *from;
 	to->head_max = or_default(from->head_max, 32768);
+	to->fields_max = fields_max(from->fields_max);
 	to->target_max = or_default(from->target_max, 8192);
 	to->body_max = from->body_max != 0 ? from->body_max : 64 << 20;
 	to->skip_max = from->skip_max != 0 ? from->skip_max : 256 << 10;
@@ -91,18 +94,66 @@ why_no_body(int error)
 	}
 }
 
+/*
+ * Fields that are too many for those of the handler's stack go to memory of the
+ * connection's, until the next request. 0 or -ENOMEM.
+ */
+static int
+make_room(struct torc_http *http)
+{
+	const unsigned room = torc_http_room(http->config.fields_max);
+	struct torc_http_head *request = &http->request;
+	struct torc_http_field *fields = torc_conn_memory(http->conn,
+	    room * sizeof(*fields));
+
+	if (fields == NULL)
+		return -ENOMEM;
+	memcpy(fields, request->fields,
+	    request->field_count * sizeof(*fields));
+	request->fields = fields;
+	http->room = room;
+	return 0;
+}
+
+static void
+leave_room(struct torc_http *http)
+{
+	if (http->room == TORC_HTTP_FIELDS)
+		return;
+	torc_conn_memory(http->conn, 0);
+	http->request.fields = http->fields;
+	http->room = TORC_HTTP_FIELDS;
+}
+
+/* What is in view of the body: as torc_http_take(). */
+static int
+take(struct torc_http *http, struct torc_slice *body)
+{
+	struct torc_http_bounds bounds = {
+		http->config.head_max, http->config.fields_max, http->room,
+		http->config.body_max,
+	};
+	int rc = torc_http_take(&http->input, &bounds, &http->request,
+	    &http->trailer, body);
+
+	if (rc != -ENOBUFS)
+		return rc;
+	rc = make_room(http);
+	bounds.room = http->room;
+	return rc < 0 ? rc : torc_http_take(&http->input, &bounds,
+	    &http->request, &http->trailer, body);
+}
+
 int
 torc_http_read(struct torc_http *http, struct torc_slice *body,
     uint64_t deadline)
 {
-	const struct torc_http_config *config = &http->config;
 	struct torc_http_input *input = &http->input;
 	int rc = input->state == INPUT_BROKEN ? -EPIPE : 0;
 
 	*body = (struct torc_slice) { NULL, 0 };
 	while (rc == 0 && input->state != INPUT_NONE) {
-		rc = torc_http_take(input, &http->request, config->head_max,
-		    config->body_max, body);
+		rc = take(http, body);
 		if (rc == 0 && input->state != INPUT_NONE)
 			rc = receive_more(http, deadline);
 	}
@@ -186,25 +237,43 @@ end_of_requests(struct torc_http *http, int rc)
 	    0 : rc;
 }
 
+/* As torc_http_read_request(), with room for all fields there may be. */
+static int
+read_request(struct torc_http *http, const struct torc_slice *view)
+{
+	const struct torc_http_config *config = &http->config;
+	struct torc_http_limits limits = {
+		config->head_max, config->target_max,
+		config->fields_max < http->room ? config->fields_max :
+		http->room,
+	};
+	int rc = torc_http_read_request(&http->request, view->data,
+	    view->size, &limits);
+
+	if (rc != -E2BIG || limits.fields_max == config->fields_max)
+		return rc;
+	http->request.field_count = 0;
+	rc = make_room(http);
+	limits.fields_max = config->fields_max;
+	return rc < 0 ? rc : torc_http_read_request(&http->request,
+	    view->data, view->size, &limits);
+}
+
 /* Parks. Until a head is there. 1, 0 or an error. */
 static int
 await_request(struct torc_http *http, uint64_t deadline)
 {
-	const struct torc_http_limits limits = {
-		http->config.head_max, http->config.target_max,
-		TORC_HTTP_FIELDS,
-	};
 	struct torc_slice *view = &http->input.view;
 	uint64_t head_by = TORC_NEVER;
 	size_t tried = 0;
 	int rc;
 
-	http->request.fields = http->fields;
+	leave_room(http);
+	http->trailer.field_count = 0;
 	for (;;) {
 		if (view->size > 0 && worth_reading(*view, tried,
-		    limits.head_max)) {
-			rc = torc_http_read_request(&http->request,
-			    view->data, view->size, &limits);
+		    http->config.head_max)) {
+			rc = read_request(http, view);
 			if (rc > 0) {
 				rc = accept_request(http);
 				torc_http_leave(&http->input);

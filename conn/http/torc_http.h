@@ -120,10 +120,11 @@ TORC_API int torc_http_read_response(struct torc_http_head *head,
 
 /*
  * Read the trailer of a chunked body, with its empty line: into `fields` and
- * `field_count`, nothing else of `*head` but `why` is touched. Fields in it
- * that frame messages mean nothing.
+ * `field_count`, nothing else of `*trailer` but `why` is touched. Fields in it
+ * that frame messages mean nothing. A trailer is not a part of the head (RFC
+ * 9110, 6.5.1): give it a structure and an array of its own.
  */
-TORC_API int torc_http_read_trailer(struct torc_http_head *head,
+TORC_API int torc_http_read_trailer(struct torc_http_head *trailer,
     const uint8_t *data, size_t size, const struct torc_http_limits *limits);
 
 /*
@@ -237,7 +238,7 @@ struct torc_http_input {
 	unsigned state;
 };
 
-#define TORC_HTTP_FIELDS 64	/* in a head or a trailer */
+#define TORC_HTTP_FIELDS 128	/* that need no memory of their own */
 
 /* ---- Servers ---- */
 
@@ -261,6 +262,8 @@ struct torc_http_refusal {
 struct torc_http_config {
 	unsigned head_max;	/* bytes of a request's head, and of a
 				 * trailer; 32768; 16 or more: 431 */
+	unsigned fields_max;	/* in a head, and in a trailer; 128; at most
+				 * 65536: 431 */
 	unsigned target_max;	/* bytes of a target; 8192: 414 */
 	uint64_t body_max;	/* bytes of a body; 64 MiB: 413 */
 	uint64_t skip_max;	/* bytes of a body that its handler did not
@@ -297,6 +300,7 @@ struct torc_http_config {
  */
 struct torc_http {
 	struct torc_http_head request;	/* to be read */
+	struct torc_http_head trailer;	/* of its body: only fields */
 
 	/* torc's. */
 	struct torc_conn *conn;
@@ -304,6 +308,7 @@ struct torc_http {
 	struct torc_http_input input;
 	uint64_t promised;	/* of the answer's body, to come */
 	unsigned requests;
+	unsigned room;		/* fields at request.fields */
 	uint8_t output;
 	bool last;		/* of the requests on this connection */
 	bool continued;		/* 100 was sent, or is not wanted */
@@ -346,9 +351,9 @@ TORC_API int torc_http_keep(struct torc_http *http, void *memory,
 /*
  * Parks. More of the body of the request, in one piece, which is readable
  * until the next call. 100 Continue is sent if the peer waits for that. The
- * size of the piece; 0 at the end, with what is in a trailer in
- * request.fields; or an error. A drain of the reactor ends a body that is not
- * there yet: -ESHUTDOWN, and 503.
+ * size of the piece; 0 at the end, and then http->trailer has the fields
+ * behind the body, readable as long as the last piece; or an error. A drain of
+ * the reactor ends a body that is not there yet: -ESHUTDOWN, and 503.
  */
 TORC_API int torc_http_read(struct torc_http *http, struct torc_slice *body,
     uint64_t deadline);
@@ -444,6 +449,8 @@ struct torc_http_client_config {
 	struct torc_pool_config pool;
 	unsigned head_max;	/* bytes of a response's head, and of a
 				 * trailer; 32768; 16 or more */
+	unsigned fields_max;	/* in a head, and in a trailer; 128; at most
+				 * 65536 */
 	uint64_t body_max;	/* bytes of a response's body; 64 MiB */
 	unsigned answer_ms;	/* for a head; 30000 */
 	unsigned body_ms;	/* for more of a body, each time; 30000 */
@@ -488,12 +495,14 @@ struct torc_http_request {
 /* One request and its answer, on the stack of who asks. */
 struct torc_http_call {
 	struct torc_http_head response;	/* to be read */
+	struct torc_http_head trailer;	/* of its body: only fields */
 
 	/* torc's. */
 	struct torc_http_client *client;
 	struct torc_http_link *link;
 	struct torc_http_input input;
 	uint64_t promised;	/* of the request's body, to come */
+	unsigned room;		/* fields at response.fields */
 	enum torc_http_method method;
 	bool chunked;		/* the request */
 	bool reused;		/* the connection was used before */
@@ -540,9 +549,9 @@ TORC_API int torc_http_call_answer(struct torc_http_call *call,
 
 /*
  * Parks. More of the answer's body, in one piece, which is readable until the
- * next call. Its size; 0 at the end, with what is in a trailer in
- * response.fields; or an error: an answer that is cut off, or over `body_max`,
- * never ends with 0.
+ * next call. Its size; 0 at the end, and then call->trailer has the fields
+ * behind the body, readable as long as the last piece; or an error: an answer
+ * that is cut off, or over `body_max`, never ends with 0.
  */
 TORC_API int torc_http_call_read(struct torc_http_call *call,
     struct torc_slice *body, uint64_t deadline);

@@ -55,9 +55,11 @@ refuse(struct torc_conn *conn, int error)
  * more to come, or an error. `*part`: how many bytes that were.
  */
 static int
-skip_chunks(struct torc_http_chunks *chunks, struct torc_http_head *head,
-    const struct torc_slice *in, size_t *part)
+skip_chunks(struct torc_http_chunks *chunks, const struct torc_slice *in,
+    size_t *part)
 {
+	struct torc_http_field fields[TORC_HTTP_FIELDS];
+	struct torc_http_head trailer = { .fields = fields };
 	int rc = 1;
 
 	*part = 0;
@@ -70,15 +72,15 @@ skip_chunks(struct torc_http_chunks *chunks, struct torc_http_head *head,
 	}
 	if (rc <= 0)
 		return rc;
-	rc = torc_http_read_trailer(head, in->data + *part, in->size - *part,
-	    &limits);
+	rc = torc_http_read_trailer(&trailer, in->data + *part,
+	    in->size - *part, &limits);
 	*part += rc > 0 ? (size_t)rc : 0;
 	return rc > 0 ? 1 : rc;
 }
 
 /* Read the body past. 0, or an error to refuse with, or -EPIPE. */
 static int
-skip_body(struct torc_conn *conn, struct torc_http_head *head,
+skip_body(struct torc_conn *conn, const struct torc_http_head *head,
     struct torc_slice *in)
 {
 	const uint64_t deadline = torc_after_ms(BODY_MS);
@@ -90,7 +92,7 @@ skip_body(struct torc_conn *conn, struct torc_http_head *head,
 		int done;
 
 		if (head->body == TORC_HTTP_CHUNKED) {
-			done = skip_chunks(&chunks, head, in, &part);
+			done = skip_chunks(&chunks, in, &part);
 		} else {
 			done = part >= head->length - total;
 			part = done ? (size_t)(head->length - total) : part;
