@@ -13,6 +13,8 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,13 +22,17 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "sys/sys.h"
 #include "sys/uapi.h"
+#include "tools/ringstat/check.h"
 #include "tools/ringstat/json.h"
+#include "tools/ringstat/memory.h"
 #include "tools/ringstat/model.h"
 #include "tools/ringstat/views.h"
 
@@ -270,6 +276,164 @@ sharers_are_known_whichever_process_was_asked_for(void **state)
 	end(&subject);
 }
 
+/* ---- Locked memory ---- */
+
+#define KIB 1024
+#define OUTSIDER 61233		/* a user of nobody else */
+
+static struct process *
+add_user(struct sample *sample, int64_t uid, int64_t pinned, int64_t limit)
+{
+	struct process *process = sample_add_process(sample, 1, "1");
+
+	process->uid = uid;
+	process->pinned_bytes = pinned;
+	process->locked_limit = limit;
+	process->first_namespace = true;
+	return process;
+}
+
+static void
+add_ring(struct sample *sample, unsigned process, int64_t memory)
+{
+	struct ring *ring = sample_add_ring(sample);
+
+	ring->process = process;
+	ring->memory = memory;
+	ring->fd_count = 1;
+}
+
+static void
+rings_and_pinned_memory_of_a_user_are_taken_off_the_limit(void **state)
+{
+	struct sample sample = { 0 };
+
+	(void)state;
+	add_user(&sample, 7, 100 * KIB, 1000 * KIB);
+	add_user(&sample, 7, 200 * KIB, 310 * KIB);
+	add_user(&sample, 8, 400 * KIB, 1000 * KIB);
+	add_ring(&sample, 0, 30 * KIB);
+	add_ring(&sample, 1, 8 * KIB);
+	memory_account(&sample, true);
+	assert_int_equal(sample.processes[0].locked_left, 662 * KIB);
+	assert_int_equal(sample.processes[1].locked_left, 0);
+	assert_int_equal(sample.processes[2].locked_left, 600 * KIB);
+	/* Before Linux 6.14 rings are free. */
+	memory_account(&sample, false);
+	assert_int_equal(sample.processes[0].locked_left, 700 * KIB);
+	sample_free(&sample);
+}
+
+static void
+what_no_limit_binds_has_nothing_left_and_takes_nothing(void **state)
+{
+	struct sample sample = { 0 };
+
+	(void)state;
+	add_user(&sample, 7, 100 * KIB, 1000 * KIB);
+	add_user(&sample, 7, 800 * KIB, 1000 * KIB)->capabilities =
+	    1ull << CAP_IPC_LOCK;
+	add_user(&sample, 7, UNKNOWN, UNKNOWN);
+	add_user(&sample, 0, 0, 0);
+	add_ring(&sample, 1, 30 * KIB);
+	memory_account(&sample, true);
+	assert_int_equal(sample.processes[0].locked_left, 900 * KIB);
+	assert_int_equal(sample.processes[1].locked_left, UNKNOWN);
+	assert_int_equal(sample.processes[2].locked_left, UNKNOWN);
+	/* A limit of nothing is one. */
+	assert_int_equal(sample.processes[3].locked_left, 0);
+	/* Root of another user namespace is bound like anybody. */
+	sample.processes[1].first_namespace = false;
+	memory_account(&sample, true);
+	assert_int_equal(sample.processes[1].locked_left, 70 * KIB);
+	sample_free(&sample);
+}
+
+static unsigned
+count_rule(const struct sample *sample, const struct sample *before,
+    const char *rule)
+{
+	struct findings findings;
+	unsigned count = 0;
+
+	check_sample(&findings, sample, before);
+	for (unsigned i = 0; i < findings.count; i++)
+		count += strcmp(findings.list[i].rule, rule) == 0;
+	findings_free(&findings);
+	return count;
+}
+
+static void
+a_limit_of_which_less_than_a_tenth_is_left_is_warned_of(void **state)
+{
+	struct sample sample = { 0 };
+
+	(void)state;
+	add_user(&sample, 7, 890 * KIB, 1000 * KIB);
+	add_ring(&sample, 0, 8 * KIB);
+	memory_account(&sample, true);
+	assert_int_equal(count_rule(&sample, NULL, "memlock"), 0);
+	sample.processes[0].pinned_bytes += 4 * KIB;
+	memory_account(&sample, true);
+	assert_int_equal(count_rule(&sample, NULL, "memlock"), 1);
+	sample.processes[0].capabilities = 1ull << CAP_IPC_LOCK;
+	sample.processes[0].locked_left = UNKNOWN;
+	memory_account(&sample, true);
+	assert_int_equal(count_rule(&sample, NULL, "memlock"), 0);
+	sample_free(&sample);
+}
+
+static void
+make_pinned_ring(struct told *told)
+{
+	const struct rlimit limit = { 1024 * KIB, 1024 * KIB };
+	static char buffers[1000 * KIB];
+	struct iovec vector = { buffers, sizeof(buffers) };
+	struct ring_here ring;
+
+	if (setrlimit(RLIMIT_MEMLOCK, &limit) < 0 ||
+	    setgroups(0, NULL) < 0 || setgid(OUTSIDER) < 0 ||
+	    setuid(OUTSIDER) < 0)
+		_exit(1);
+	/* What has changed its user may not be looked at by others, but root
+	 * may. */
+	told->error = make_ring(&ring, 8, 0);
+	if (told->error < 0)
+		return;
+	told->ino = inode(ring.fd);
+	told->error = torc_sys_register(ring.fd, IORING_REGISTER_BUFFERS,
+	    &vector, 1);
+}
+
+static void
+registered_buffers_are_seen_as_pinned_and_counted_against_the_limit(
+    void **state)
+{
+	struct subject subject;
+	struct sample sample;
+	const struct process *process;
+	const struct ring *ring;
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("SKIP: another user needs root\n");
+		skip();
+	}
+	subject = start(make_pinned_ring);
+	ring = look(&sample, &subject, WANT_LISTS | WANT_LIMITS);
+	process = &sample.processes[ring->process];
+	assert_int_equal(ring->buffers, 1);
+	assert_int_equal(ring->buffer_bytes, 1000 * KIB);
+	assert_true(process->pinned_bytes >= 1000 * KIB);
+	assert_int_equal(process->locked_bytes, 0);
+	assert_int_equal(process->locked_left, 1024 * KIB -
+	    process->pinned_bytes -
+	    (sample.charges_rings ? ring->memory : 0));
+	assert_int_equal(count_rule(&sample, NULL, "memlock"), 1);
+	sample_free(&sample);
+	end(&subject);
+}
+
 #define CLAIM(name) cmocka_unit_test(name)
 
 int
@@ -278,6 +442,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    CLAIM(the_rings_of_a_process_whose_main_thread_has_ended_are_seen),
 		CLAIM(sharers_are_known_whichever_process_was_asked_for),
+	      CLAIM(rings_and_pinned_memory_of_a_user_are_taken_off_the_limit),
+		CLAIM(what_no_limit_binds_has_nothing_left_and_takes_nothing),
+		CLAIM(a_limit_of_which_less_than_a_tenth_is_left_is_warned_of),
+    CLAIM(registered_buffers_are_seen_as_pinned_and_counted_against_the_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

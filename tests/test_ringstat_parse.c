@@ -160,6 +160,7 @@ linux_6_1_is_read(void **state)
 	assert_int_equal(info.files, 3);
 	assert_int_equal(info.files_listed, 3);
 	assert_int_equal(info.buffers, 1);
+	assert_int_equal(info.buffer_bytes, 4096);
 	assert_int_equal(info.polls[27], 2);
 	assert_int_equal(info.polls[6], 1);
 	assert_true(info.polls_known);
@@ -214,6 +215,7 @@ linux_6_18_names_registered_sockets(void **state)
 	assert_int_equal(info.files_listed, 2);
 	assert_int_equal(seen.socket_count, 1);
 	assert_true(seen.sockets[0] == 5060);
+	assert_int_equal(info.buffer_bytes, 0);
 	assert_int_equal(info.polls[13], 1);
 	assert_int_equal(info.napi, 0);
 }
@@ -230,6 +232,7 @@ without_a_body_nothing_is_known_but_the_inode(void **state)
 	assert_int_equal(info.sq_head, UNKNOWN);
 	assert_int_equal(info.cq_entries, UNKNOWN);
 	assert_int_equal(info.overflow, UNKNOWN);
+	assert_int_equal(info.buffer_bytes, UNKNOWN);
 	assert_false(info.polls_known);
 }
 
@@ -499,6 +502,7 @@ status_and_limits_are_read(void **state)
 {
 	static const char status[] = "Name:\tUid:\t7\nUid:\t1000\t0\t0\t0\n"
 	    "VmLck:\t      12 kB\n"
+	    "VmPin:\t      20 kB\n"
 	    "CapEff:\t000001fffeffffff\n";
 	static const char limits[] =
 	    "Limit                     Soft Limit           Hard Limit\n"
@@ -512,6 +516,7 @@ status_and_limits_are_read(void **state)
 	proc_parse_status(&process, &lines);
 	assert_int_equal(process.uid, 1000);
 	assert_int_equal(process.locked_bytes, 12 * 1024);
+	assert_int_equal(process.pinned_bytes, 20 * 1024);
 	assert_true(process.capabilities == 0x1fffeffffff);
 	lines_of_memory(&lines, limits, sizeof(limits) - 1);
 	proc_parse_limits(&process, &lines);

@@ -70,6 +70,7 @@ read_fdinfo(const uint8_t *data, size_t size)
 	info.arg = &seen;
 	lines_of_memory(&lines, data, size);
 	REQUIRE(fdinfo_parse(&info, &lines) == 0);
+	REQUIRE(info.buffer_bytes >= UNKNOWN);
 	REQUIRE(info.sq_entries == UNKNOWN ||
 	    (info.sq_entries & (info.sq_entries - 1)) == 0);
 	REQUIRE(seen >= info.sqes_listed + info.cqes_listed);
@@ -86,6 +87,7 @@ read_status(const uint8_t *data, size_t size)
 	lines_of_memory(&lines, data, size);
 	proc_parse_status(&process, &lines);
 	REQUIRE(process.locked_bytes >= 0 && process.uid >= 0);
+	REQUIRE(process.pinned_bytes >= 0);
 }
 
 static void

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "sys/uapi.h"
+#include "tools/ringstat/memory.h"
 #include "tools/ringstat/page.h"
 
 #define MANY_WORKERS 64
@@ -155,20 +156,24 @@ check_torc(const struct check *check)
 
 /* ---- Processes ---- */
 
-/* Rings are charged to the user, all of them together. */
-static int64_t
-memory_of_user(const struct sample *sample, int64_t uid)
+static void
+check_memory(const struct check *check)
 {
-	int64_t sum = 0;
+	const struct process *process = check->process;
+	struct charge charge;
 
-	for (unsigned i = 0; i < sample->ring_count; i++) {
-		const struct ring *ring = &sample->rings[i];
-
-		if (sample->processes[ring->process].uid == uid &&
-		    ring->memory != UNKNOWN)
-			sum += ring->memory;
-	}
-	return sum;
+	if (process->locked_left == UNKNOWN ||
+	    process->locked_left >= process->locked_limit / 10)
+		return;
+	charge = memory_charge(check->sample, process->uid);
+	if (charge.rings + charge.pinned > 0)
+		find(check, FINDING_WARNING, "memlock", "of RLIMIT_MEMLOCK "
+		    "(%lld KiB) at most %lld KiB are left to user %lld: "
+		    "rings take %lld KiB, pinned memory (VmPin) %lld KiB",
+		    (long long)process->locked_limit / 1024,
+		    (long long)process->locked_left / 1024,
+		    (long long)process->uid, (long long)charge.rings / 1024,
+		    (long long)charge.pinned / 1024);
 }
 
 static void
@@ -176,17 +181,6 @@ check_limits(const struct check *check)
 {
 	const struct process *process = check->process;
 
-	/* Root may lock what it likes. */
-	if (process->uid > 0 && process->locked_limit > 0) {
-		int64_t sum = memory_of_user(check->sample, process->uid);
-
-		if (sum > process->locked_limit / 10 * 9)
-			find(check, FINDING_WARNING, "memlock", "rings of "
-			    "user %lld take %lld KiB, and RLIMIT_MEMLOCK is "
-			    "%lld KiB", (long long)process->uid,
-			    (long long)sum / 1024,
-			    (long long)process->locked_limit / 1024);
-	}
 	if (process->descriptor_limit > 0 && process->descriptors >
 	    process->descriptor_limit / 10 * 9)
 		find(check, FINDING_WARNING, "descriptors",
@@ -221,6 +215,7 @@ check_sample(struct findings *findings, const struct sample *sample,
 	check.ring = check.before = NULL;
 	for (unsigned i = 0; i < sample->process_count; i++) {
 		check.process = &sample->processes[i];
+		check_memory(&check);
 		check_limits(&check);
 	}
 }

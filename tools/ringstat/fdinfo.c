@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum list { NO_LIST, SQES, CQES, FILES, POLLS, OVERFLOWED, OTHER };
+enum list { NO_LIST, SQES, CQES, FILES, BUFFERS, POLLS, OVERFLOWED, OTHER };
 
 void
 fdinfo_init(struct fdinfo *info)
@@ -17,7 +17,7 @@ fdinfo_init(struct fdinfo *info)
 	    info->cq_tail = info->cached_cq_tail = info->sqes = info->cqes =
 	    info->sq_thread = info->sq_cpu = info->sq_total_us =
 	    info->sq_work_us = info->files = info->buffers = info->napi =
-	    info->overflow = UNKNOWN;
+	    info->overflow = info->buffer_bytes = UNKNOWN;
 }
 
 /* ---- Items of lists ---- */
@@ -177,6 +177,20 @@ parse_file(struct fdinfo *info, struct text line)
 		info->socket(info->arg, ino);
 }
 
+/* "    3: 0x7f00/4096", or "<none>". */
+static void
+parse_buffer(struct fdinfo *info, struct text line)
+{
+	uint64_t address, size;
+	uint32_t index;
+
+	if (!take_index(&line, &index))
+		return;
+	if (text_hex(&line, &address) && text_skip(&line, "/") &&
+	    text_decimal(&line, &size) && size <= UINT32_MAX)
+		info->buffer_bytes += (int64_t)size;
+}
+
 static void
 parse_item(struct fdinfo *info, enum list list, struct text line)
 {
@@ -189,6 +203,9 @@ parse_item(struct fdinfo *info, enum list list, struct text line)
 		break;
 	case FILES:
 		parse_file(info, line);
+		break;
+	case BUFFERS:
+		parse_buffer(info, line);
 		break;
 	case POLLS:
 		parse_poll(info, line);
@@ -249,11 +266,14 @@ parse_key(struct fdinfo *info, struct text key, struct text value)
 {
 	static const struct { const char *key; enum list list; } lists[] = {
 		{ "SQEs", SQES }, { "CQEs", CQES }, { "UserFiles", FILES },
+		{ "UserBufs", BUFFERS },
 	};
 	uint64_t number;
 
 	if (parse_number(info, key, value)) {
-		for (size_t i = 0; i < 3; i++) {
+		if (text_is(key, "UserBufs"))
+			info->buffer_bytes = 0;
+		for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
 			if (text_is(key, lists[i].key))
 				return lists[i].list;
 		}

@@ -46,6 +46,7 @@ struct fdinfo {
 	int64_t sq_work_us;
 	int64_t files;
 	int64_t buffers;
+	int64_t buffer_bytes;
 	int64_t napi;		/* 0 or 1 */
 	int64_t overflow;	/* completions listed as overflowed */
 	uint32_t sqes_listed;

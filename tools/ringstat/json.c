@@ -165,7 +165,9 @@ put_process(struct json *json, const struct process *process)
 	put_number(json, "sqthreads", process->sqthreads);
 	put_number(json, "sqthread_cpu_us", process->sqthread_cpu_us);
 	put_number(json, "locked_bytes", process->locked_bytes);
+	put_number(json, "pinned_bytes", process->pinned_bytes);
 	put_number(json, "locked_limit_bytes", process->locked_limit);
+	put_number(json, "locked_left_bytes", process->locked_left);
 	put_number(json, "descriptors", process->descriptors);
 	put_number(json, "descriptor_limit", process->descriptor_limit);
 	end(json, '}');
@@ -539,6 +541,7 @@ put_ring(struct json *json, const struct sample *sample,
 	put_sqthread(json, ring);
 	put_number(json, "files", ring->files);
 	put_number(json, "buffers", ring->buffers);
+	put_number(json, "buffer_bytes", ring->buffer_bytes);
 	if (ring->napi == UNKNOWN)
 		put_null(json, "napi");
 	else

@@ -82,6 +82,7 @@ static int64_t cq_ready(const struct ring *r) { return r->cq_ready; }
 static int64_t cq_lost(const struct ring *r) { return r->cq_overflow; }
 static int64_t cq_listed(const struct ring *r) { return r->overflow_listed; }
 static int64_t memory(const struct ring *r) { return r->memory; }
+static int64_t buffers(const struct ring *r) { return r->buffer_bytes; }
 
 static const struct {
 	const char *name;
@@ -109,6 +110,8 @@ static const struct {
 	    "(modulo 2^32, but for torc).", completions },
 	{ "io_uring_memory_bytes", "gauge", "Memory of both queues.",
 	    memory },
+	{ "io_uring_registered_buffers_bytes", "gauge", "Memory of registered "
+	    "buffers.", buffers },
 };
 
 static void
@@ -195,7 +198,9 @@ print_sqpoll(FILE *file, const struct sample *sample)
 
 static int64_t workers(const struct process *p) { return p->workers; }
 static int64_t locked(const struct process *p) { return p->locked_bytes; }
+static int64_t pinned(const struct process *p) { return p->pinned_bytes; }
 static int64_t limit(const struct process *p) { return p->locked_limit; }
+static int64_t left(const struct process *p) { return p->locked_left; }
 
 static const struct {
 	const char *name;
@@ -205,8 +210,12 @@ static const struct {
 	{ "io_uring_workers", "Threads iou-wrk of a process.", workers },
 	{ "io_uring_locked_bytes", "VmLck of a process with rings (which "
 	    "does not count them).", locked },
+	{ "io_uring_pinned_bytes", "VmPin of a process with rings: registered "
+	    "buffers, and what else is pinned.", pinned },
 	{ "io_uring_locked_limit_bytes", "RLIMIT_MEMLOCK of a process with "
 	    "rings.", limit },
+	{ "io_uring_locked_left_bytes", "What rings and pinned memory of its "
+	    "user leave of RLIMIT_MEMLOCK, at most.", left },
 };
 
 static void

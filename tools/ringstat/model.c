@@ -35,6 +35,8 @@ sample_add_process(struct sample *sample, pid_t pid, const char *folder)
 		.sqthreads = UNKNOWN,
 		.sqthread_cpu_us = UNKNOWN,
 		.locked_bytes = UNKNOWN,
+		.pinned_bytes = UNKNOWN,
+		.locked_left = UNKNOWN,
 		.locked_limit = UNKNOWN,
 		.descriptors = UNKNOWN,
 		.descriptor_limit = UNKNOWN,
@@ -76,6 +78,7 @@ sample_add_ring(struct sample *sample)
 		.sq_work_us = UNKNOWN,
 		.files = UNKNOWN,
 		.buffers = UNKNOWN,
+		.buffer_bytes = UNKNOWN,
 		.napi = UNKNOWN,
 	};
 	return ring;

@@ -32,13 +32,16 @@ struct process {
 	char comm[64];
 	int64_t uid;
 	uint64_t capabilities;	/* effective: bits by CAP_; 0: not known */
+	bool first_namespace;	/* of users: they count for the machine */
 	char *cgroup;		/* or NULL */
 	int64_t workers;	/* threads iou-wrk-* */
 	int64_t worker_cpu_us;
 	int64_t sqthreads;	/* threads iou-sqp-* */
 	int64_t sqthread_cpu_us;
-	int64_t locked_bytes;
+	int64_t locked_bytes;	/* by mlock(2) */
+	int64_t pinned_bytes;	/* by registered buffers and the like */
 	int64_t locked_limit;	/* bytes; UNKNOWN: also without a limit */
+	int64_t locked_left;	/* to its user, at most; UNKNOWN: no limit */
 	int64_t descriptors;
 	int64_t descriptor_limit;
 	const struct sockets *sockets;	/* the sample's, or NULL */
@@ -82,6 +85,7 @@ struct ring {
 	int64_t sq_work_us;
 	int64_t files;
 	int64_t buffers;
+	int64_t buffer_bytes;
 	int64_t napi;
 
 	struct entry *entries;	/* SQEs, CQEs, overflowed, in this order */
@@ -114,6 +118,7 @@ struct sample {
 	unsigned vanished;
 	bool asked_missing;	/* a process that was asked for */
 	bool asked_denied;
+	bool charges_rings;	/* the kernel does, to RLIMIT_MEMLOCK */
 };
 
 /* What of a ring is wanted besides the words of its queues. */

@@ -38,7 +38,7 @@ static const char help[] =
 "  -e, --entries          pending SQEs and completions that wait, decoded\n"
 "  -o, --polls            armed polls by operation, registered sockets\n"
 "  -t, --threads          workers and SQPOLL threads with their CPU time\n"
-"  -m, --memory           bytes of the rings, locked memory and its limit\n"
+"  -m, --memory           bytes of rings and buffers, what may be locked\n"
 "      --conns            connections of torc programs\n"
 "      --ops              operations of torc programs, by opcode\n"
 "\n"

@@ -81,6 +81,18 @@ open_lines(struct lines *lines, int proc, const char *folder,
 	return fd >= 0;
 }
 
+/* "   12 kB"; what is no size leaves the value alone. */
+static void
+parse_size(struct text line, int64_t *bytes)
+{
+	uint64_t value;
+
+	text_skip_blanks(&line);
+	if (text_decimal(&line, &value) &&
+	    value < (uint64_t)INT64_MAX / 1024)
+		*bytes = (int64_t)value * 1024;
+}
+
 void
 proc_parse_status(struct process *process, struct lines *lines)
 {
@@ -98,11 +110,9 @@ proc_parse_status(struct process *process, struct lines *lines)
 			if (text_hex(&line, &value))
 				process->capabilities = value;
 		} else if (text_skip(&line, "VmLck:")) {
-			text_skip_blanks(&line);
-			if (text_decimal(&line, &value) &&
-			    value < (uint64_t)INT64_MAX / 1024)
-				process->locked_bytes =
-				    (int64_t)value * 1024;
+			parse_size(line, &process->locked_bytes);
+		} else if (text_skip(&line, "VmPin:")) {
+			parse_size(line, &process->pinned_bytes);
 		}
 	}
 }
@@ -297,6 +307,17 @@ proc_read_threads(int proc, struct process *process)
 	close(fd);
 }
 
+/* That has this number on every kernel (PROC_USER_INIT_INO). */
+static bool
+in_first_namespace(int proc, const struct process *process)
+{
+	char path[48], name[32] = "";
+
+	snprintf(path, sizeof(path), "%s/ns/user", process->folder);
+	return readlinkat(proc, path, name, sizeof(name) - 1) > 0 &&
+	    strcmp(name, "user:[4026531837]") == 0;
+}
+
 void
 proc_read(int proc, struct process *process, unsigned want)
 {
@@ -312,6 +333,7 @@ proc_read(int proc, struct process *process, unsigned want)
 	    open_lines(&lines, proc, process->folder, "limits")) {
 		proc_parse_limits(process, &lines);
 		close(lines.fd);
+		process->first_namespace = in_first_namespace(proc, process);
 	}
 	if (want & WANT_CGROUP && process->cgroup == NULL)
 		process->cgroup = proc_read_cgroup(proc, process->folder);

@@ -103,6 +103,7 @@ take_fdinfo(struct ring *ring, const struct fdinfo *info)
 	ring->sq_work_us = info->sq_work_us;
 	ring->files = info->files;
 	ring->buffers = info->buffers;
+	ring->buffer_bytes = info->buffer_bytes;
 	ring->napi = info->napi;
 	/* Rings without an index array: their SQEs are not printed. Those
 	 * with wide CQEs: about half. */

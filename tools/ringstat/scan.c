@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "sys/sys.h"
+#include "tools/ringstat/memory.h"
 #include "tools/ringstat/model.h"
 #include "tools/ringstat/page.h"
 #include "tools/ringstat/proc.h"
@@ -542,6 +543,7 @@ sample_take(struct sample *sample, const struct options *options,
 		close(scan->proc);
 	free(scan);
 	note_hidden(sample);
+	memory_account(sample, memory_charges_rings());
 	work_out_rates(sample, before);
 	return rc;
 }

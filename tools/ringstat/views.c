@@ -342,19 +342,26 @@ print_polls(const struct sample *sample, const struct screen *screen)
 /* ---- Processes ---- */
 
 static int64_t
-count_rings(const struct sample *sample, unsigned process, int64_t *memory)
+sum_of(int64_t a, int64_t b)
+{
+	return a == UNKNOWN || b == UNKNOWN ? UNKNOWN : a + b;
+}
+
+static int64_t
+count_rings(const struct sample *sample, unsigned process, int64_t *memory,
+    int64_t *buffers)
 {
 	int64_t count = 0;
 
-	*memory = 0;
+	*memory = *buffers = 0;
 	for (unsigned i = 0; i < sample->ring_count; i++) {
 		const struct ring *ring = &sample->rings[i];
 
 		if (ring->process != process)
 			continue;
 		count++;
-		*memory = *memory == UNKNOWN || ring->memory == UNKNOWN ?
-		    UNKNOWN : *memory + ring->memory;
+		*memory = sum_of(*memory, ring->memory);
+		*buffers = sum_of(*buffers, ring->buffer_bytes);
 	}
 	return count;
 }
@@ -378,7 +385,7 @@ print_threads(const struct sample *sample, const struct screen *screen)
 		{ "CPU-S", false, 0 },
 	};
 	struct table table;
-	int64_t memory;
+	int64_t memory, buffers;
 
 	table_begin(&table, columns, COUNT(columns));
 	for (unsigned i = 0; i < sample->process_count; i++) {
@@ -386,7 +393,8 @@ print_threads(const struct sample *sample, const struct screen *screen)
 
 		table_number(&table, process->pid);
 		table_name(&table, process->comm);
-		table_number(&table, count_rings(sample, i, &memory));
+		table_number(&table, count_rings(sample, i, &memory,
+		    &buffers));
 		table_number(&table, process->workers);
 		seconds_cell(&table, process->worker_cpu_us);
 		table_number(&table, process->sqthreads);
@@ -407,6 +415,16 @@ user_cell(struct table *table, int64_t uid, bool numeric)
 		table_number(table, uid);
 }
 
+/* Marked when less than a tenth is left. */
+static void
+left_cell(struct table *table, const struct process *process)
+{
+	table_bytes(table, process->locked_left);
+	if (process->locked_left != UNKNOWN &&
+	    process->locked_left < process->locked_limit / 10)
+		table_mark(table, MARK_WARNING);
+}
+
 static unsigned
 print_memory(const struct sample *sample, const struct options *options,
     const struct screen *screen)
@@ -414,24 +432,29 @@ print_memory(const struct sample *sample, const struct options *options,
 	static const struct column columns[] = {
 		{ "PID", false, 0 }, { "COMM", true, 0 }, { "USER", true, 0 },
 		{ "RINGS", false, 0 }, { "MEMORY", false, 0 },
-		{ "VMLCK", false, 0 }, { "MEMLOCK", false, 0 },
-		{ "FDS", false, 0 }, { "NOFILE", false, 0 },
+		{ "BUFFERS", false, 3 }, { "VMPIN", false, 0 },
+		{ "VMLCK", false, 2 }, { "MEMLOCK", false, 0 },
+		{ "LEFT", false, 0 }, { "FDS", false, 1 },
+		{ "NOFILE", false, 1 },
 	};
 	struct table table;
 
 	table_begin(&table, columns, COUNT(columns));
 	for (unsigned i = 0; i < sample->process_count; i++) {
 		const struct process *process = &sample->processes[i];
-		int64_t memory;
-		int64_t count = count_rings(sample, i, &memory);
+		int64_t memory, buffers;
+		int64_t count = count_rings(sample, i, &memory, &buffers);
 
 		table_number(&table, process->pid);
 		table_name(&table, process->comm);
 		user_cell(&table, process->uid, options->numeric);
 		table_number(&table, count);
 		table_bytes(&table, memory);
+		table_bytes(&table, buffers);
+		table_bytes(&table, process->pinned_bytes);
 		table_bytes(&table, process->locked_bytes);
 		table_bytes(&table, process->locked_limit);
+		left_cell(&table, process);
 		table_number(&table, process->descriptors);
 		table_number(&table, process->descriptor_limit);
 	}
@@ -565,7 +588,7 @@ view_wants(enum view view)
 	case VIEW_THREADS:
 		return WANT_LISTS | WANT_THREADS | WANT_LONERS;
 	case VIEW_MEMORY:
-		return WANT_LIMITS;
+		return WANT_LISTS | WANT_LIMITS | WANT_TORC;
 	case VIEW_CONNS:
 		return WANT_TORC | WANT_CONNS | WANT_SOCKETS;
 	case VIEW_OPS:
