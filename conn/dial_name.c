@@ -93,7 +93,7 @@ static void
 start_next(struct race *race)
 {
 	struct torc_reactor *reactor = race->dialler->reactor;
-	int rc = torc_fiber_start(reactor, NULL, run_attempt,
+	int rc = torc_fiber_start_helper(reactor, NULL, run_attempt,
 	    &race->attempts[race->started++]);
 
 	if (rc < 0) {

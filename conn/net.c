@@ -192,6 +192,14 @@ busy(const struct torc_reactor *reactor)
 	return net->conns.count > 0 || net->listeners.count > 0;
 }
 
+static bool
+listening(const struct torc_reactor *reactor)
+{
+	const struct torc_net *net = reactor->layer_state;
+
+	return net->listeners.count > 0;
+}
+
 static void
 abandon(struct torc_reactor *reactor)
 {
@@ -252,6 +260,7 @@ static const struct torc_layer layer = {
 	.drain = drain,
 	.stop = stop,
 	.busy = busy,
+	.listening = listening,
 	.abandon = abandon,
 	.fini = fini,
 };

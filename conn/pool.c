@@ -375,7 +375,7 @@ static int
 open_one(struct torc_pool *pool)
 {
 	struct entry *entry = find_free(pool);
-	int rc = torc_fiber_start(pool->reactor, NULL, run_open, entry);
+	int rc = torc_fiber_start_helper(pool->reactor, NULL, run_open, entry);
 
 	if (rc < 0)
 		return rc;

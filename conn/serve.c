@@ -246,6 +246,9 @@ run_start(void *arg)
 	if (server->config.start != NULL)
 		rc = server->config.start(worker->reactor,
 		    server->config.arg);
+	/* Told to end before there was anything to serve. */
+	if (rc == -ECANCELED && worker->reactor->dismissed)
+		return 0;
 	if (rc < 0) {
 		fail(server, rc);
 		return rc;
@@ -261,7 +264,7 @@ run_reactor(struct worker *worker)
 	struct server *server = worker->server;
 	int rc;
 
-	rc = torc_fiber_start(worker->reactor, NULL, run_start, worker);
+	rc = torc_fiber_start_daemon(worker->reactor, NULL, run_start, worker);
 	if (rc < 0)
 		return rc;
 	rc = torc_reactor_run(worker->reactor);

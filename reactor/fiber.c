@@ -87,15 +87,16 @@ lay_out(struct torc_reactor *reactor, void *stack)
 	return fiber;
 }
 
-int
-torc_fiber_start(struct torc_reactor *reactor, uint64_t *id,
-    torc_fiber_entry *entry, void *arg)
+static int
+start(struct torc_reactor *reactor, uint64_t *id, torc_fiber_entry *entry,
+    void *arg, bool daemon)
 {
 	struct torc_fiber_slot *slot;
 	struct torc_fiber *fiber;
 	void *stack;
 
-	if (reactor->phase >= TORC_PHASE_STOPPING)
+	if (reactor->phase >= TORC_PHASE_STOPPING ||
+	    (daemon && reactor->dismissed))
 		return -ESHUTDOWN;
 	slot = torc_slots_take(&reactor->fibers);
 	if (slot == NULL)
@@ -109,6 +110,8 @@ torc_fiber_start(struct torc_reactor *reactor, uint64_t *id,
 	fiber->entry = entry;
 	fiber->arg = arg;
 	fiber->slot = slot;
+	fiber->daemon = daemon;
+	reactor->daemons += daemon;
 	slot->fiber = fiber;
 	slot->joiner = NULL;
 	slot->joinable = id != NULL;
@@ -118,6 +121,28 @@ torc_fiber_start(struct torc_reactor *reactor, uint64_t *id,
 	torc_list_append(&reactor->ready, &fiber->ready);
 	reactor->counters->fibers++;
 	return 0;
+}
+
+int
+torc_fiber_start(struct torc_reactor *reactor, uint64_t *id,
+    torc_fiber_entry *entry, void *arg)
+{
+	return start(reactor, id, entry, arg, false);
+}
+
+int
+torc_fiber_start_daemon(struct torc_reactor *reactor, uint64_t *id,
+    torc_fiber_entry *entry, void *arg)
+{
+	return start(reactor, id, entry, arg, true);
+}
+
+int
+torc_fiber_start_helper(struct torc_reactor *reactor, uint64_t *id,
+    torc_fiber_entry *entry, void *arg)
+{
+	return start(reactor, id, entry, arg,
+	    reactor->current != NULL && reactor->current->daemon);
 }
 
 void
@@ -148,6 +173,7 @@ torc_fiber_bury(struct torc_reactor *reactor)
 	torc_assert(slot->fiber == fiber && !torc_node_linked(&fiber->ready));
 	reactor->ended = NULL;
 	torc_timers_disarm(&reactor->timers, &fiber->timer);
+	reactor->daemons -= fiber->daemon;
 	slot->result = fiber->result;
 	slot->fiber = NULL;
 	torc_fiber_drop(fiber);
@@ -206,13 +232,47 @@ torc_fiber_cancel_all(struct torc_reactor *reactor)
 	}
 }
 
+void
+torc_fiber_cancel_daemons(struct torc_reactor *reactor)
+{
+	struct torc_fiber_slot *slot = NULL;
+
+	while ((slot = torc_slots_each(&reactor->fibers, slot)) != NULL) {
+		if (slot->fiber != NULL && slot->fiber->daemon)
+			cancel(slot->fiber);
+	}
+}
+
 int
 torc_fiber_spawn(uint64_t *id, torc_fiber_entry *entry, void *arg)
 {
 	torc_require(torc_current != NULL,
 	    "torc_fiber_spawn was called outside a reactor's thread");
 	torc_require(entry != NULL, "torc_fiber_spawn needs an entry");
-	return torc_fiber_start(torc_current, id, entry, arg);
+	return torc_fiber_start_helper(torc_current, id, entry, arg);
+}
+
+int
+torc_fiber_spawn_daemon(uint64_t *id, torc_fiber_entry *entry, void *arg)
+{
+	torc_require(torc_current != NULL,
+	    "torc_fiber_spawn_daemon was called outside a reactor's thread");
+	torc_require(entry != NULL, "torc_fiber_spawn_daemon needs an entry");
+	return torc_fiber_start_daemon(torc_current, id, entry, arg);
+}
+
+void
+torc_fiber_set_daemon(bool daemon)
+{
+	struct torc_reactor *reactor = torc_current;
+	struct torc_fiber *fiber;
+
+	torc_require(reactor != NULL && reactor->current != NULL,
+	    "torc_fiber_set_daemon was called outside a fiber");
+	fiber = reactor->current;
+	reactor->daemons += daemon;
+	reactor->daemons -= fiber->daemon;
+	fiber->daemon = daemon;
 }
 
 /* The slot of a fiber that the calling one may wait for, or NULL. */

@@ -46,6 +46,7 @@ struct torc_fiber {
 	uint8_t state;			/* enum torc_fiber_state */
 	bool interruptible;		/* its wait */
 	uint8_t cancelled;		/* TORC_CANCEL_, why its waits end */
+	bool daemon;			/* does not hold a drain */
 	struct torc_timer timer;	/* may be armed for an older, earlier
 					 * deadline: it looks again then */
 	torc_fiber_entry *entry;
@@ -68,6 +69,14 @@ struct torc_fiber_slot {
 int torc_fiber_start(struct torc_reactor *reactor, uint64_t *id,
     torc_fiber_entry *entry, void *arg);
 
+/* The same, for a daemon. -ESHUTDOWN when a drain has ended the daemons. */
+int torc_fiber_start_daemon(struct torc_reactor *reactor, uint64_t *id,
+    torc_fiber_entry *entry, void *arg);
+
+/* The same, for what the calling fiber needs: a daemon's is a daemon. */
+int torc_fiber_start_helper(struct torc_reactor *reactor, uint64_t *id,
+    torc_fiber_entry *entry, void *arg);
+
 /* End the wait of a fiber with -ECANCELED, if it may end. */
 void torc_fiber_interrupt(struct torc_fiber *fiber);
 
@@ -84,8 +93,9 @@ struct torc_fiber *torc_fiber_find(const struct torc_reactor *reactor,
 /* Parks. As torc_yield(), for a cancelled fiber, too. */
 void torc_fiber_step_aside(struct torc_reactor *reactor);
 
-/* Cancel every fiber. On the scheduler's stack. */
+/* Cancel every fiber, or every daemon. On the scheduler's stack. */
 void torc_fiber_cancel_all(struct torc_reactor *reactor);
+void torc_fiber_cancel_daemons(struct torc_reactor *reactor);
 
 /* No fiber of an abandoned reactor runs again: tell the sanitizer. */
 void torc_fiber_forget_all(struct torc_reactor *reactor);

@@ -445,12 +445,26 @@ idle(const struct torc_reactor *reactor)
 	    (reactor->layer == NULL || !reactor->layer->busy(reactor));
 }
 
-/* Nor a fiber. */
+/* Nothing holds a drain any more: no handler, no other fiber than daemons. */
+static bool
+released(const struct torc_reactor *reactor)
+{
+	return reactor->phase >= TORC_PHASE_DRAINING &&
+	    reactor->stacks.in_use == reactor->daemons &&
+	    (reactor->layer == NULL || !reactor->layer->listening(reactor));
+}
+
+/* Nor is there a fiber: the daemons have been told to end. */
 static bool
 quiet(struct torc_reactor *reactor)
 {
-	if (reactor->phase < TORC_PHASE_DRAINING ||
-	    reactor->stacks.in_use > 0)
+	if (!released(reactor))
+		return false;
+	if (!reactor->dismissed) {
+		reactor->dismissed = true;
+		torc_fiber_cancel_daemons(reactor);
+	}
+	if (reactor->stacks.in_use > 0)
 		return false;
 	reactor->deserted = true;
 	if (reactor->layer != NULL && reactor->layer->busy(reactor))
@@ -710,10 +724,10 @@ torc_reactor_due(const struct torc_reactor *reactor)
 	    torc_ring_pending(&reactor->ring) > 0 ||
 	    torc_ring_busy(&reactor->ring))
 		return 0;
-	/* The last fiber has gone: the next turn comes to the end. */
-	if (reactor->phase >= TORC_PHASE_DRAINING &&
-	    reactor->stacks.in_use == 0 &&
-	    (!reactor->deserted || idle(reactor)))
+	/* The next turn ends the daemons, or comes to the end. */
+	if (released(reactor) && (!reactor->dismissed ||
+	    (reactor->stacks.in_use == 0 &&
+	    (!reactor->deserted || idle(reactor)))))
 		return 0;
 	return next_deadline(reactor);
 }

@@ -64,6 +64,8 @@ struct torc_layer {
 	void (*drain)(struct torc_reactor *reactor);
 	void (*stop)(struct torc_reactor *reactor);
 	bool (*busy)(const struct torc_reactor *reactor);
+	/* It may still accept a connection. */
+	bool (*listening)(const struct torc_reactor *reactor);
 	/* The ring is lost: close what can be closed, free nothing. */
 	void (*abandon)(struct torc_reactor *reactor);
 	void (*fini)(struct torc_reactor *reactor);
@@ -107,6 +109,7 @@ struct torc_reactor {
 	struct torc_mailbox mailbox;
 	struct torc_stacks stacks;
 	struct torc_slots fibers;
+	uint32_t daemons;		/* fibers that do not hold a drain */
 	struct torc_slots ops;
 	struct torc_slots nothing;	/* an empty table */
 
@@ -126,6 +129,7 @@ struct torc_reactor {
 	enum torc_reactor_phase phase;
 	bool turning;
 	bool timed;		/* this turn: see page.h */
+	bool dismissed;		/* draining, and daemons are to end */
 	bool deserted;		/* draining, and seen without fibers */
 	bool wake_armed;
 	bool mailbox_closed;

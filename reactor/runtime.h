@@ -170,8 +170,9 @@ TORC_API uint64_t torc_reactor_due(const struct torc_reactor *reactor);
 
 /*
  * Accept no more, let handlers finish what they have begun, close the others,
- * and end at the latest at `deadline`, when all fibers are cancelled. A
- * deadline of 0 stops at once. Any thread; also a signal handler.
+ * wait for all fibers that are no daemons (torc_fiber_spawn_daemon), and end.
+ * At `deadline`, all fibers are cancelled. A deadline of 0 stops at once. Any
+ * thread; also a signal handler.
  */
 TORC_API void torc_reactor_drain(struct torc_reactor *reactor,
     uint64_t deadline);
@@ -249,6 +250,22 @@ typedef int torc_fiber_entry(void *arg);
  */
 TORC_API int torc_fiber_spawn(uint64_t *id, torc_fiber_entry *entry,
     void *arg);
+
+/*
+ * A daemon is a fiber that does not hold a drain: it works in the background
+ * for as long as there is something to serve. When a drain has closed the
+ * listeners and every other fiber has ended, each daemon is cancelled, and the
+ * drain ends with the last of them. A fiber that a daemon spawns is a daemon.
+ * So are the `start` of torc_serve() and what it spawns.
+ *
+ * torc_fiber_spawn_daemon() is as torc_fiber_spawn(), but also returns
+ * -ESHUTDOWN after a drain has cancelled the daemons. torc_fiber_set_daemon()
+ * says whether the calling fiber is a daemon from now on: one that takes jobs
+ * from a queue is none while it works on a job that must be finished.
+ */
+TORC_API int torc_fiber_spawn_daemon(uint64_t *id, torc_fiber_entry *entry,
+    void *arg);
+TORC_API void torc_fiber_set_daemon(bool daemon);
 
 /*
  * Parks. Wait for the end of a fiber and take its result. 0, -ETIMEDOUT (join

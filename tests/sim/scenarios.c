@@ -533,6 +533,62 @@ raise_families(void *arg)
 	return 0;
 }
 
+static uint64_t left_at;	/* by the last other fiber; 0: not yet */
+
+static void
+see_dismissal(void)
+{
+	expect(left_at != 0, "a daemon lives while another fiber does");
+	expect(torc_now() < left_at + 1000000000u,
+	    "a drain ends the daemons when nothing else is left");
+}
+
+static int
+tick_for_ever(void *arg)
+{
+	(void)arg;
+	while (torc_sleep(torc_after_ms(3)) == 0)
+		continue;
+	see_dismissal();
+	return 0;
+}
+
+static int
+wait_for_ever(void *arg)
+{
+	struct torc_waiters nobody = { NULL, NULL };
+
+	(void)arg;
+	torc_wait(&nobody, TORC_NEVER);
+	see_dismissal();
+	return 0;
+}
+
+/* Of what a daemon makes, each is one. */
+static int
+make_daemons(void *arg)
+{
+	(void)arg;
+	expect(torc_fiber_spawn(NULL, tick_for_ever, NULL) == 0,
+	    "a daemon is spawned");
+	return wait_for_ever(NULL);
+}
+
+static int
+leave_daemons(void *arg)
+{
+	int rc;
+
+	(void)arg;
+	left_at = 0;
+	rc = torc_fiber_spawn_daemon(NULL, make_daemons, NULL);
+	expect(rc == 0, "a daemon is spawned");
+	torc_reactor_drain(torc_reactor_self(), LATER);
+	rc = torc_sleep(torc_after_ms(20));
+	left_at = torc_now();
+	return rc;
+}
+
 static int
 sleep_long(void *arg)
 {
@@ -1398,6 +1454,7 @@ const struct scenario scenarios[] = {
 	/* Fibers, posts, descriptors. */
 	{ .name = "spawn and join", .fiber = spawn_and_join, .real = true },
 	{ .name = "sleep", .fiber = sleep_in_order, .real = true },
+	{ .name = "daemons", .fiber = leave_daemons, .real = true },
 	{ .name = "families", .fiber = raise_families, .real = true },
 	{ .name = "families of few", .fiber = raise_families,
 	    .config = { .fibers = 5 } },
