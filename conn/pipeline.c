@@ -31,6 +31,7 @@ append(struct torc_pipeline *pipeline, struct torc_request *request)
 {
 	request->next = NULL;
 	request->pipeline = pipeline;
+	request->mark = pipeline->conn->send_mark;
 	if (pipeline->last != NULL)
 		pipeline->last->next = request;
 	else
@@ -67,6 +68,17 @@ interrupt_leader(struct torc_pipeline *pipeline)
 		torc_fiber_interrupt(pipeline->conn->reader);
 }
 
+/*
+ * Whether no byte of it was given to the kernel: nothing was, since it was
+ * begun. While somebody waits for it, the connection is there.
+ */
+static bool
+is_unsent(const struct torc_request *request)
+{
+	return !request->abandoned &&
+	    request->mark == request->pipeline->conn->send_mark;
+}
+
 void
 torc_pipeline_break(struct torc_pipeline *pipeline, int error)
 {
@@ -79,6 +91,7 @@ torc_pipeline_break(struct torc_pipeline *pipeline, int error)
 	pipeline->error = error;
 	for (unsigned count = pipeline->count; count > 0; count--) {
 		pipeline->first->result = error;
+		pipeline->first->unsent = is_unsent(pipeline->first);
 		finish_first(pipeline);
 	}
 	interrupt_leader(pipeline);
@@ -107,6 +120,20 @@ feed_one(struct torc_pipeline *pipeline, const uint8_t *data, size_t size)
 	return taken;
 }
 
+/*
+ * What came makes no sense as a reply to the oldest request. The others know
+ * nothing of that: their connection is lost.
+ */
+static void
+break_by_reply(struct torc_pipeline *pipeline, int error)
+{
+	if (pipeline->first != NULL) {
+		pipeline->first->result = error;
+		finish_first(pipeline);
+	}
+	torc_pipeline_break(pipeline, -ECONNRESET);
+}
+
 /* The view, as far as somebody takes it. */
 static void
 feed_view(struct torc_pipeline *pipeline, const struct torc_slice *view)
@@ -122,7 +149,7 @@ feed_view(struct torc_pipeline *pipeline, const struct torc_slice *view)
 	} while (taken > 0 && fed < view->size);
 	torc_conn_consume(pipeline->conn, fed);
 	if (taken < 0)
-		torc_pipeline_break(pipeline, (int)taken);
+		break_by_reply(pipeline, (int)taken);
 }
 
 /*
@@ -223,6 +250,13 @@ check_time(const struct torc_reactor *reactor, uint64_t deadline)
 	return deadline <= reactor->now ? -ETIMEDOUT : 0;
 }
 
+/* Whether no reply can come any more, though nobody was shown that yet. */
+static bool
+has_ended(const struct torc_conn *conn)
+{
+	return conn->eof || conn->failed;
+}
+
 int
 torc_pipeline_begin(struct torc_pipeline *pipeline,
     struct torc_request *request, uint64_t deadline)
@@ -236,6 +270,8 @@ torc_pipeline_begin(struct torc_pipeline *pipeline,
 	/* Also if it did not wait, or was over in the moment of its turn: what
 	 * is begun too late spoils the connection for the others. */
 	rc = check_time(reactor, deadline);
+	if (rc == 0 && has_ended(pipeline->conn))
+		rc = -ECONNRESET;
 	if (rc < 0) {
 		stop_writing(pipeline);
 		return rc;

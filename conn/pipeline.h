@@ -42,9 +42,14 @@ struct torc_request {
 	struct torc_waiters waiter;	/* its fiber */
 	struct torc_pipeline *pipeline;
 	uint64_t reader;		/* a fiber: torc_pipeline_attend() */
+	uint64_t mark;			/* of the connection's last send before
+					 * it was begun */
 	int result;
 	bool done;
 	bool abandoned;
+	bool unsent;			/* to read after an error: no byte of
+					 * it was given to the kernel, so the
+					 * backend cannot have seen it */
 };
 
 struct torc_pipeline_kind {
@@ -53,7 +58,8 @@ struct torc_pipeline_kind {
 	 * taken, and `*done` is set if the reply is whole. What was not taken
 	 * is shown again, with more behind it, so at most `held_max` bytes
 	 * may be left. Negative: the stream makes no sense any more, and the
-	 * pipeline is broken by that. Does not park.
+	 * pipeline is broken. That error is the one of `request` alone: all
+	 * others are told -ECONNRESET. Does not park.
 	 */
 	long (*feed)(void *arg, struct torc_request *request,
 	    const uint8_t *data, size_t size, bool *done);
@@ -84,8 +90,9 @@ TORC_API void torc_pipeline_init(struct torc_pipeline *pipeline,
 /*
  * Parks. Wait until nobody else writes, and take a place in the queue: what is
  * written until torc_pipeline_end() is this request. 0, or -ETIMEDOUT,
- * -ECANCELED (both also if there was nothing to wait for), or what broke the
- * pipeline: then the request is the caller's.
+ * -ECANCELED (both also if there was nothing to wait for), what broke the
+ * pipeline, or -ECONNRESET: the peer has ended the connection. After an error
+ * the request is the caller's, and nothing of it was sent.
  */
 TORC_API int torc_pipeline_begin(struct torc_pipeline *pipeline,
     struct torc_request *request, uint64_t deadline);
@@ -104,9 +111,11 @@ TORC_API void torc_pipeline_attend(struct torc_pipeline *pipeline,
 TORC_API void torc_pipeline_end(struct torc_pipeline *pipeline);
 
 /*
- * It cannot go on: a write failed, say. All who wait get `error`; requests
+ * It cannot go on: a write failed, say. All that wait are told `error`, so it
+ * must be true of each of them: what went wrong with one request is not it.
+ * `unsent` of a request says whether the backend can have seen it. Requests
  * that were abandoned are dropped, the others belong to their makers again,
- * who see it by torc_pipeline_await(). Also in the place of end, and before
+ * which see it by torc_pipeline_await(). Also in the place of end, and before
  * the connection is closed. The first error counts; -ETIMEDOUT and -ECANCELED
  * of a write are -ECONNABORTED for the others.
  */

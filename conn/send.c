@@ -244,6 +244,7 @@ send_loudly(struct torc_conn *conn, const uint8_t *data, uint32_t size)
 	if (sqe == NULL)
 		return;
 	torc_send_fill(sqe, conn, data, size, 0, 0);
+	conn->send_mark = conn->reactor->ring.sq_claimed;
 	conn->reactor->counters->loud_sends++;
 	conn->loud = true;
 	conn->loud_size = size;
@@ -266,6 +267,7 @@ send_job(struct torc_conn *conn)
 		return;
 	torc_send_fill(sqe, conn, &job->message, 1, 0, 0);
 	sqe->opcode = IORING_OP_SENDMSG;
+	conn->send_mark = conn->reactor->ring.sq_claimed;
 	conn->reactor->counters->loud_sends++;
 	conn->loud = true;
 }

@@ -153,6 +153,7 @@ struct scene {
 	struct torc_pipeline pipeline;
 	const struct torc_pipeline_kind *kind;
 	unsigned dropped;
+	unsigned unsent;	/* of those that failed */
 	bool attended;		/* all requests are */
 	unsigned port;
 	int (*play)(struct scene *scene);
@@ -181,6 +182,8 @@ ask(struct scene *scene, const char *text, size_t size, uint64_t deadline)
 		return rc;
 	if (rc == 0 && (line->wrong || line->seen != line->size))
 		rc = -EILSEQ;
+	if (rc < 0)
+		scene->unsent += line->base.unsent;
 	line_free(line);
 	return rc;
 }
@@ -748,11 +751,122 @@ attended_requests_are_answered_given_up_and_broken_as_others(void **state)
 }
 
 static int
+ask_badly(void *arg)
+{
+	struct asker *asker = arg;
+
+	asker->result = ask(asker->scene, "BAD", 3, LATE);
+	return 0;
+}
+
+static int
+be_broken_by_one_reply(struct scene *scene)
+{
+	struct asker askers[5], bad = { .scene = scene };
+
+	gate_shut = true;
+	for (unsigned i = 0; i < 5; i++)
+		askers[i] = (struct asker) { .scene = scene, .times = 1,
+			.deadline = LATE };
+	EXPECT(start(askers, 2) == 0);
+	EXPECT(torc_fiber_spawn(&bad.id, ask_badly, &bad) == 0);
+	EXPECT(start(askers + 2, 3) == 0);
+	while (scene->pipeline.count < 6)
+		EXPECT(torc_yield() == 0);
+	gate_shut = false;
+	EXPECT(join(askers, 5) == 0 && join(&bad, 1) == 0);
+	EXPECT(askers[0].result == 0 && askers[1].result == 0);
+	EXPECT(bad.result == -EBADMSG);
+	for (unsigned i = 2; i < 5; i++)
+		EXPECT(askers[i].result == -ECONNRESET);
+	EXPECT(scene->unsent == 0);
+	return 0;
+}
+
+static void
+what_one_reply_breaks_is_told_to_the_others_as_a_lost_connection(void **state)
+{
+	(void)state;
+	play(be_broken_by_one_reply, &kind);
+}
+
+/* Parks. Written and, if that is wanted, sent; then it is broken. */
+static int
+break_behind(struct scene *scene, bool sent)
+{
+	const struct torc_counters *counters = torc_reactor_self()->counters;
+	const uint64_t before = counters->quiet_sends;
+	struct torc_pipeline *pipeline = &scene->pipeline;
+	struct line *line = line_new("one", 3);
+
+	EXPECT(torc_pipeline_begin(pipeline, &line->base, LATE) == 0);
+	EXPECT(torc_conn_write(pipeline->conn, line->text, line->size,
+	    LATE) == 0);
+	torc_pipeline_end(pipeline);
+	while (sent && counters->quiet_sends == before)
+		EXPECT(torc_yield() == 0);
+	torc_pipeline_break(pipeline, -ECONNRESET);
+	EXPECT(torc_pipeline_await(pipeline, &line->base, LATE) ==
+	    -ECONNRESET);
+	EXPECT(line->base.unsent == !sent);
+	line_free(line);
+	return 0;
+}
+
+static int
+break_before_it_is_sent(struct scene *scene)
+{
+	EXPECT(ask(scene, "zero", 4, LATE) == 0);
+	return break_behind(scene, false);
+}
+
+static int
+break_when_it_was_sent(struct scene *scene)
+{
+	EXPECT(ask(scene, "zero", 4, LATE) == 0);
+	return break_behind(scene, true);
+}
+
+static void
+a_request_that_was_staged_and_not_sent_is_told_apart(void **state)
+{
+	(void)state;
+	play(break_before_it_is_sent, &kind);
+	play(break_when_it_was_sent, &kind);
+}
+
+/* Nobody was shown the end yet. */
+static int
+begin_after_the_end(struct scene *scene)
+{
+	const struct torc_counters *counters = torc_reactor_self()->counters;
+	struct torc_conn *conn = scene->pipeline.conn;
+	uint64_t sends;
+
+	EXPECT(ask(scene, "zero", 4, LATE) == 0);
+	EXPECT(torc_conn_write(conn, "!", 1, LATE) == 0);
+	EXPECT(torc_conn_flush(conn, LATE) == 0);
+	while (torc_conn_usable(conn))
+		EXPECT(torc_sleep(torc_after_ms(1)) == 0);
+	sends = counters->quiet_sends + counters->loud_sends;
+	EXPECT(ask(scene, "late", 4, LATE) == -ECONNRESET);
+	EXPECT(counters->quiet_sends + counters->loud_sends == sends);
+	return 0;
+}
+
+static void
+nothing_is_written_to_a_connection_that_the_peer_has_ended(void **state)
+{
+	(void)state;
+	play(begin_after_the_end, &kind);
+}
+
+static int
 be_answered_nonsense(struct scene *scene)
 {
 	EXPECT(ask(scene, "good", 4, LATE) == 0);
 	EXPECT(ask(scene, "BAD", 3, LATE) == -EBADMSG);
-	EXPECT(ask(scene, "good", 4, LATE) == -EBADMSG);
+	EXPECT(ask(scene, "good", 4, LATE) == -ECONNRESET);
 	return 0;
 }
 
@@ -769,7 +883,7 @@ be_answered_twice(struct scene *scene)
 {
 	struct torc_pipeline *pipeline = &scene->pipeline;
 	struct line *line = line_new("one", 3);
-	int expected = scene->kind->unasked != NULL ? 0 : -EPROTO;
+	int expected = scene->kind->unasked != NULL ? 0 : -ECONNRESET;
 
 	EXPECT(torc_pipeline_begin(pipeline, &line->base, LATE) == 0);
 	EXPECT(torc_conn_write(pipeline->conn, "one\ntwo\n", 8, LATE) == 0);
@@ -820,6 +934,12 @@ main(void)
 		    all_who_wait_hear_that_it_was_broken_who_leads_too),
 		cmocka_unit_test(
 		    an_end_of_a_write_s_own_is_another_one_for_those_who_wait),
+		cmocka_unit_test(
+		    what_one_reply_breaks_is_told_to_the_others_as_a_lost_connection),
+		cmocka_unit_test(
+		    a_request_that_was_staged_and_not_sent_is_told_apart),
+		cmocka_unit_test(
+		    nothing_is_written_to_a_connection_that_the_peer_has_ended),
 		cmocka_unit_test(a_stream_that_makes_no_sense_breaks_it),
 		cmocka_unit_test(
 		    what_nobody_asked_for_is_taken_by_who_expects_it),
