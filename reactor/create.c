@@ -10,7 +10,9 @@
 #include "reactor/config.h"
 #include "reactor/fiber.h"
 #include "reactor/op.h"
+#include "ring/bufring.h"
 #include "sys/explain.h"
+#include "sys/pages.h"
 #include "sys/sys.h"
 
 /* ---- Completions that belong to nobody ---- */
@@ -176,16 +178,56 @@ ring:
 	return rc;
 }
 
+/* A call of the kernel, and the memory that it takes. */
+struct request {
+	const char *call;
+	uint64_t memory;
+};
+
+/*
+ * Ask for what a reactor asks for, in the same order, and give it back. After
+ * a failure `*request` is what was refused.
+ */
+static int
+rehearse(const struct torc_config *config, struct request *request)
+{
+	struct torc_bufring buffers;
+	struct torc_ring ring;
+	int rc = torc_ring_init(&ring, config->sq_entries,
+	    config->cq_entries);
+
+	*request = (struct request) { "io_uring_setup", torc_ring_memory(
+	    TORC_RING_MIN_SQ, TORC_RING_MIN_SQ * 4) };
+	if (rc < 0)
+		return rc;
+	*request = (struct request) { "io_uring_register", torc_pages_whole(
+	    config->buffers * sizeof(struct io_uring_buf)) };
+	rc = torc_ring_enable(&ring);
+	if (rc == 0)
+		rc = torc_bufring_init(&buffers, &ring, 0, config->buffers,
+		    config->buffers_start, config->buffer_size, false);
+	if (rc == 0) {
+		*request = (struct request) { "io_uring_enter", 0 };
+		rc = torc_ring_flush(&ring);
+		torc_bufring_fini(&buffers);
+	}
+	torc_ring_fini(&ring);
+	return rc;
+}
+
 int
 torc_available(char *text, size_t text_size)
 {
-	struct torc_ring ring;
-	int rc = torc_ring_init(&ring, 4, 8);
+	struct torc_config config;
+	struct request request;
+	char scratch[1];
+	int rc = torc_config_fill(&config, NULL, scratch, sizeof(scratch));
 
-	if (rc == 0)
-		torc_ring_fini(&ring);
-	else if (text != NULL && text_size > 0)
-		torc_explain(text, text_size, rc, torc_ring_memory(4, 8));
+	torc_assert(rc == 0);
+	rc = rehearse(&config, &request);
+	if (rc < 0 && text != NULL && text_size > 0)
+		torc_explain_call(text, text_size, request.call, rc,
+		    request.memory);
 	return rc;
 }
 

@@ -128,9 +128,11 @@ struct torc_config {
 /* ---- Reactors ---- */
 
 /*
- * Whether io_uring can be used here: 0, or a negative errno, and `text` (may
- * be NULL) names the one cause and the one fix. Programs exit with 78
- * (EX_CONFIG). Any thread.
+ * Whether a reactor with the default configuration can have what it needs of
+ * io_uring here: a ring of its size with its flags, registered buffers, and
+ * each of the three calls. All of it is given back. 0, or a negative errno,
+ * and `text` (may be NULL) names the one cause and the one fix. Programs exit
+ * with 78 (EX_CONFIG). Any thread.
  */
 TORC_API int torc_available(char *text, size_t text_size);
 

@@ -31,11 +31,13 @@ enum clue {
 	ALWAYS,			/* no clue is needed */
 	NOT_MEMBER, BY_SYSCTL, SYSCTL_HIDDEN, DOCKER_DESKTOP, FILTER,
 	UNIT_FILTER, GVISOR, BEFORE_5_1, BEFORE_6_1, NOT_BUILT, NOT_PASSED_ON,
-	BY_MEMLOCK, CLUES,
+	BY_MEMLOCK, MEMLOCK_SUSPECTED, UNIT_SUSPECTED, FILTER_SUSPECTED,
+	BY_SIZES, CLUES,
 };
 
 struct facts {
 	int error;		/* positive */
+	bool setup;		/* the call is io_uring_setup(2) */
 	int probe;		/* what io_uring_enter(2) makes of fd -1 */
 	int seccomp;		/* SECCOMP_MODE_, or -1: not known */
 	long disabled;		/* kernel.io_uring_disabled, or -1: not there */
@@ -50,7 +52,17 @@ struct facts {
 	bool holds[CLUES];	/* what follows from all that */
 };
 
-/* The first row that holds is the cause; what is certain comes first. */
+#define FIX_UNIT "add SystemCallFilter=@aio to the systemd unit"
+#define FIX_PROFILE "allow io_uring_setup, io_uring_enter and " \
+	"io_uring_register in the container's seccomp profile (Docker, " \
+	"Podman: --security-opt seccomp=FILE; Kubernetes: seccompProfile)"
+#define FIX_MEMLOCK "raise RLIMIT_MEMLOCK (ulimit -l; systemd: " \
+	"LimitMEMLOCK=; Docker: --ulimit memlock=)"
+
+/*
+ * The first row that holds is the cause. What is certain comes first; what is
+ * likely, and could not be checked, says "probably".
+ */
 static const struct cause {
 	int error;		/* 0: any */
 	enum clue clue;
@@ -69,12 +81,11 @@ static const struct cause {
 	    "use Linux 6.1 or later (on WSL: WSL 2, and wsl --update)" },
 	{ ENOSYS, NOT_BUILT, "the kernel is built without io_uring",
 	    "use a kernel with CONFIG_IO_URING=y" },
-	{ 0, UNIT_FILTER, "blocked by a seccomp filter",
-	    "add SystemCallFilter=@aio to the systemd unit" },
-	{ 0, FILTER, "blocked by a seccomp filter",
-	    "allow io_uring_setup, io_uring_enter and io_uring_register in the "
-	    "container's seccomp profile (Docker, Podman: --security-opt "
-	    "seccomp=FILE; Kubernetes: seccompProfile)" },
+	{ 0, UNIT_FILTER, "blocked by a seccomp filter", FIX_UNIT },
+	{ 0, FILTER, "blocked by a seccomp filter", FIX_PROFILE },
+	{ 0, UNIT_SUSPECTED, "probably blocked by a seccomp filter", FIX_UNIT },
+	{ 0, FILTER_SUSPECTED, "probably blocked by a seccomp filter",
+	    FIX_PROFILE },
 	{ EPERM, SYSCTL_HIDDEN, "probably switched off by a sysctl, which "
 	    "cannot be read without /proc",
 	    "set kernel.io_uring_disabled to 0 on the host" },
@@ -89,9 +100,9 @@ static const struct cause {
 	    "use a kernel with CONFIG_IO_URING=y" },
 	{ EOPNOTSUPP, ALWAYS, "not offered by this platform (an answer that "
 	    "Linux itself never gives)", "ask its operator for io_uring" },
-	{ ENOMEM, BY_MEMLOCK, "too little memory may be locked",
-	    "raise RLIMIT_MEMLOCK (ulimit -l; systemd: LimitMEMLOCK=; Docker: "
-	    "--ulimit memlock=)" },
+	{ ENOMEM, BY_MEMLOCK, "too little memory may be locked", FIX_MEMLOCK },
+	{ ENOMEM, MEMLOCK_SUSPECTED, "probably too little memory may be locked",
+	    FIX_MEMLOCK },
 	{ ENOMEM, ALWAYS, "the kernel has no memory left for the ring",
 	    "give the machine, or the container's cgroup, more memory" },
 	{ EMFILE, ALWAYS, "this process has no descriptor left",
@@ -100,7 +111,7 @@ static const struct cause {
 	    "raise the sysctl fs.file-max" },
 	{ EINVAL, BEFORE_6_1, "the kernel is too old",
 	    "use Linux 6.1 or later (on WSL: wsl --update)" },
-	{ EINVAL, ALWAYS, "the sizes of the ring were refused",
+	{ EINVAL, BY_SIZES, "the sizes of the ring were refused",
 	    "ask for 1 to 32768 SQ entries and 65536 CQ entries at most" },
 	{ 0, ALWAYS, "refused for a reason that Linux does not document",
 	    "look in the kernel log" },
@@ -155,12 +166,13 @@ has_capability(unsigned capability)
 }
 
 static void
-read_facts(struct facts *facts, int error, uint64_t memory)
+read_facts(struct facts *facts, const char *call, int error, uint64_t memory)
 {
 	char *minor;
 
 	memset(facts, 0, sizeof(*facts));
 	facts->error = -error;
+	facts->setup = strcmp(call, "io_uring_setup") == 0;
 	facts->memory = memory;
 	facts->probe = torc_sys_enter(-1, 0, 0, 0, NULL, 0);
 	facts->seccomp = prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
@@ -176,15 +188,29 @@ read_facts(struct facts *facts, int error, uint64_t memory)
 		facts->release += strtol(minor + 1, NULL, 10);
 }
 
+/* There is a filter, and it may answer this. */
 static bool
-is_filtered(const struct facts *facts)
+may_be_filtered(const struct facts *facts)
 {
-	/* An answer to the probe that no kernel gives by itself. */
-	if (facts->error != ENOSYS && facts->probe == -facts->error)
-		return true;
 	return facts->seccomp == SECCOMP_MODE_FILTER &&
 	    (facts->error == EPERM || facts->error == ENOSYS ||
 	    facts->error == EOPNOTSUPP);
+}
+
+/*
+ * And the kernel does not: by its answer to the probe, which no kernel gives
+ * by itself; or since it has io_uring, as its sysctl shows. Where /proc is not
+ * there to show it, a kernel that is new enough is taken to have it: only
+ * CONFIG_EXPERT leaves it out.
+ */
+static bool
+is_filtered(const struct facts *facts)
+{
+	if (facts->error != ENOSYS && facts->probe == -facts->error)
+		return true;
+	return may_be_filtered(facts) && (facts->error == EOPNOTSUPP ||
+	    (facts->error == ENOSYS && (facts->disabled >= 0 ||
+	    facts->release >= 6006)));
 }
 
 static void
@@ -196,6 +222,9 @@ weigh(struct facts *facts)
 	const bool no_proc = access(SYSCTL "osrelease", F_OK) != 0;
 	const bool outside = facts->disabled == 1 && !facts->exempt;
 	const bool filtered = is_filtered(facts);
+	const bool in_unit = getenv("INVOCATION_ID") != NULL;
+	const bool limited = !facts->unlimited &&
+	    facts->memlock != UINT64_MAX;
 	bool *holds = facts->holds;
 
 	holds[ALWAYS] = true;
@@ -205,16 +234,20 @@ weigh(struct facts *facts)
 	holds[NOT_BUILT] = no_sysctl && !no_proc;
 	holds[DOCKER_DESKTOP] = strstr(release, "linuxkit") != NULL;
 	holds[FILTER] = filtered;
-	holds[UNIT_FILTER] = filtered && getenv("INVOCATION_ID") != NULL;
+	holds[FILTER_SUSPECTED] = may_be_filtered(facts);
+	holds[UNIT_SUSPECTED] = holds[FILTER_SUSPECTED] && in_unit;
+	holds[UNIT_FILTER] = filtered && in_unit;
 	/* By its release, before 2025 by its date. */
 	holds[GVISOR] = strstr(release, "gvisor") != NULL ||
 	    strstr(facts->system.version, "15:06:54 PST 2016") != NULL;
 	holds[BEFORE_5_1] = facts->release < 5001;
 	holds[BEFORE_6_1] = facts->release < 6001;
 	holds[NOT_PASSED_ON] = facts->disabled >= 0 || facts->probe == -EBADF;
-	/* The limit is asked since 6.14, or a backport. */
-	holds[BY_MEMLOCK] = !facts->unlimited && facts->memlock != UINT64_MAX &&
-	    (facts->memory > facts->memlock || facts->release >= 6014);
+	/* The limit is asked since 6.14, or a backport. How much of it this
+	 * user has taken is told nowhere. */
+	holds[BY_MEMLOCK] = limited && facts->memory > facts->memlock;
+	holds[MEMLOCK_SUSPECTED] = limited && facts->release >= 6014;
+	holds[BY_SIZES] = facts->setup;
 }
 
 struct text {
@@ -270,7 +303,7 @@ add_access(struct text *text, const struct facts *facts)
 }
 
 /*
- * The rings of a user are charged to the user, not to a process. No file says
+ * Rings and buffers are charged to the user, not to a process. No file says
  * how much that is (VmLck is other memory), but a bound follows.
  */
 static void
@@ -281,13 +314,14 @@ add_memory(struct text *text, const struct facts *facts)
 
 	if (need > 0)
 		add(text, ", needs %llu KiB", need);
-	if (!facts->holds[BY_MEMLOCK])
+	if (!facts->holds[BY_MEMLOCK] && !facts->holds[MEMLOCK_SUSPECTED])
 		add(text, ", RLIMIT_MEMLOCK does not matter here");
 	else if (need == 0 || need > limit)
 		add(text, ", RLIMIT_MEMLOCK %llu KiB", limit);
 	else
-		add(text, ", RLIMIT_MEMLOCK %llu KiB, of which other rings of "
-		    "this user hold more than %llu KiB", limit, limit - need);
+		add(text, ", RLIMIT_MEMLOCK %llu KiB, of which this user holds "
+		    "more than %llu KiB if that is the cause", limit,
+		    limit - need);
 }
 
 void
@@ -298,7 +332,7 @@ torc_explain_call(char *text, size_t size, const char *call, int error,
 	const struct cause *cause = causes;
 	struct facts facts;
 
-	read_facts(&facts, error, memory);
+	read_facts(&facts, call, error, memory);
 	weigh(&facts);
 	while ((cause->error != 0 && cause->error != facts.error) ||
 	    !facts.holds[cause->clue])

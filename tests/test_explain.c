@@ -34,6 +34,7 @@
 
 #include <cmocka.h>
 
+#include "reactor/runtime.h"
 #include "sys/explain.h"
 #include "sys/pages.h"
 #include "sys/switch.h"
@@ -414,6 +415,26 @@ a_filter_that_hides_is_known_by_its_answer_to_a_bad_fd(void **state)
 	}
 }
 
+static void
+a_filter_that_was_not_seen_to_block_is_only_suspected(void **state)
+{
+	const struct filter setup = { SETUP, SETUP, EPERM, false };
+	const struct filter all = { SETUP, REGISTER, EPERM, false };
+	const struct filter absent = { SETUP, SETUP, ENOSYS, false };
+
+	(void)state;
+	/* The kernel could say the same, for a security module. */
+	assert_has(ask(filtered, &setup).text, ": EPERM: probably blocked by");
+	assert_has(ask(filtered, &all).text, ": EPERM: blocked by");
+	/* It has io_uring, as its sysctl shows; or that is not known. */
+	machine.disabled = "0\n";
+	assert_has(ask(filtered, &absent).text, ": ENOSYS: blocked by");
+	machine.disabled = MISSING;
+	machine.release = "6.1.0";
+	assert_has(ask(filtered, &absent).text,
+	    ": ENOSYS: probably blocked by");
+}
+
 static int
 filtered_in_a_unit(struct answer *answer, const void *arg)
 {
@@ -766,13 +787,13 @@ a_small_memlock_is_named_with_the_limit_and_the_need(void **state)
 	assert_int_equal(answer.control, 0);
 	assert_int_equal(answer.rc, -ENOMEM);
 	assert_cause(answer.text, MEMLOCK);
-	assert_has(answer.text, ": ENOMEM: ");
+	assert_has(answer.text, ": ENOMEM: too little");
 	assert_has(answer.text, "needs 132 KiB, RLIMIT_MEMLOCK 64 KiB)");
 	assert_has(answer.text, "raise RLIMIT_MEMLOCK");
 }
 
 static void
-a_memlock_used_up_by_other_rings_says_how_much_they_hold(void **state)
+a_memlock_that_may_be_used_up_is_suspected_with_what_that_takes(void **state)
 {
 	struct answer answer;
 
@@ -782,8 +803,9 @@ a_memlock_used_up_by_other_rings_says_how_much_they_hold(void **state)
 	answer = ask(used_up_memlock, NULL);
 	assert_int_equal(answer.rc, -ENOMEM);
 	assert_cause(answer.text, MEMLOCK);
+	assert_has(answer.text, ": probably too little memory");
 	assert_has(answer.text, "needs 132 KiB, RLIMIT_MEMLOCK 1024 KiB, of "
-	    "which other rings of this user hold more than 892 KiB)");
+	    "which this user holds more than 892 KiB if that is the cause)");
 }
 
 static void
@@ -822,6 +844,95 @@ memlock_is_not_blamed_where_it_does_not_apply(void **state)
 	machine.no_limits = false;
 	machine.release = "6.13.12";
 	assert_cause(ask(as_user, &user).text, NO_MEMORY);
+}
+
+static void
+the_sizes_of_a_ring_are_not_blamed_for_another_call(void **state)
+{
+	char text[1024];
+
+	(void)state;
+	machine.release = "6.12.0";
+	torc_explain_call(text, sizeof(text), "io_uring_setup", -EINVAL, 0);
+	assert_has(text, cause_phrases[SIZES]);
+	torc_explain_call(text, sizeof(text), "io_uring_register", -EINVAL,
+	    0);
+	assert_has(text, cause_phrases[UNDOCUMENTED]);
+	assert_lacks(text, cause_phrases[SIZES]);
+}
+
+/* What a reactor needs, all of it. */
+
+static int
+with_memlock(struct answer *answer, const void *arg)
+{
+	const unsigned *kib = arg;
+
+	unsetenv("INVOCATION_ID");
+	limit_memlock(*kib * 1024);
+	become_outsider();
+	return torc_available(answer->text, sizeof(answer->text));
+}
+
+static void
+assert_refused_with(unsigned kib, const char *call, const char *need)
+{
+	struct answer answer = ask(with_memlock, &kib);
+
+	assert_int_equal(answer.rc, -ENOMEM);
+	assert_has(answer.text, call);
+	assert_has(answer.text, cause_phrases[MEMLOCK]);
+	assert_has(answer.text, need);
+}
+
+static void
+available_is_a_ring_of_its_size_and_one_of_buffers_beside_it(void **state)
+{
+	unsigned enough = 64;
+
+	(void)state;
+	need_root();
+	need_charged_rings();
+	assert_refused_with(16, "io_uring_setup: ENOMEM: too little",
+	    "needs 36 KiB, RLIMIT_MEMLOCK 16 KiB");
+	/* The smallest ring fits, and its buffers do not. */
+	assert_refused_with(40, "io_uring_register: ENOMEM: probably",
+	    "needs 16 KiB, RLIMIT_MEMLOCK 40 KiB");
+	/* So it is with the whole ring. */
+	assert_refused_with(140, "io_uring_register: ENOMEM: probably",
+	    "needs 16 KiB, RLIMIT_MEMLOCK 140 KiB");
+	assert_int_equal(ask(with_memlock, &enough).rc, 0);
+}
+
+static int
+available_under(struct answer *answer, const void *arg)
+{
+	unsetenv("INVOCATION_ID");
+	install_filter(arg);
+	return torc_available(answer->text, sizeof(answer->text));
+}
+
+static void
+available_is_each_of_the_three_calls(void **state)
+{
+	static const char *const calls[] = {
+		"io_uring_setup: EPERM: ", "io_uring_enter: EPERM: ",
+		"io_uring_register: EPERM: ",
+	};
+	struct filter filter = { .error = EPERM };
+
+	(void)state;
+	for (uint32_t i = 0; i < 3; i++) {
+		struct answer answer;
+
+		filter.first = filter.last = SETUP + i;
+		answer = ask(available_under, &filter);
+		assert_int_equal(answer.rc, -EPERM);
+		assert_has(answer.text, calls[i]);
+		assert_has(answer.text, cause_phrases[FILTER]);
+	}
+	filter.first = filter.last = __NR_swapon;
+	assert_int_equal(ask(available_under, &filter).rc, 0);
 }
 
 /* Descriptors. */
@@ -1148,6 +1259,7 @@ main(void)
 		CLAIM(a_filter_that_returns_enosys_is_named_and_not_the_kernel),
 		CLAIM(a_filter_that_returns_eopnotsupp_is_named),
 		CLAIM(a_filter_that_hides_is_known_by_its_answer_to_a_bad_fd),
+		CLAIM(a_filter_that_was_not_seen_to_block_is_only_suspected),
 		CLAIM(in_a_systemd_unit_the_fix_names_the_directive),
 		CLAIM(a_sysctl_of_2_is_named_for_root_too),
 		CLAIM(a_sysctl_that_blocks_is_named_before_a_filter_that_may),
@@ -1160,9 +1272,12 @@ main(void)
 		CLAIM(in_an_empty_root_a_filter_is_named_by_what_is_known),
 		CLAIM(in_an_empty_root_a_sysctl_is_only_suspected),
 		CLAIM(a_small_memlock_is_named_with_the_limit_and_the_need),
-		CLAIM(a_memlock_used_up_by_other_rings_says_how_much_they_hold),
+	CLAIM(a_memlock_that_may_be_used_up_is_suspected_with_what_that_takes),
 		CLAIM(root_of_a_user_namespace_is_subject_to_memlock),
 		CLAIM(memlock_is_not_blamed_where_it_does_not_apply),
+		CLAIM(the_sizes_of_a_ring_are_not_blamed_for_another_call),
+	  CLAIM(available_is_a_ring_of_its_size_and_one_of_buffers_beside_it),
+		CLAIM(available_is_each_of_the_three_calls),
 		CLAIM(exhausted_descriptors_are_named_with_the_limit),
 		CLAIM(einval_blames_an_old_kernel_and_names_6_1),
 		CLAIM(einval_on_a_kernel_that_is_new_enough_blames_the_sizes),
