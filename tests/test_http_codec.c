@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "conn/http/torc_http.h"
 
@@ -716,7 +717,10 @@ static const struct {
 	{ "A\r\n\r\n0\r\n\r\n0\r\n\r\n0\r\n\r\n", "\r\n0\r\n\r\n0\r\n", 0 },
 	{ "1;name=value\r\nx\r\n0;last\r\n\r\n", "x", 0 },
 	{ "1;q=\"a;b\"\r\nx\r\n0\r\n\r\n", "x", 0 },
-	{ "1;\r\nx\r\n0\r\n\r\n", "x", 0 },
+	{ "1;a;b=c;d=\"\"\r\nx\r\n0\r\n\r\n", "x", 0 },
+	{ "1 \t; a\t= b ;c = \"d\\\"\\\\;\t\xff\" ;e\r\nx\r\n0\r\n\r\n", "x",
+	    0 },
+	{ "1;a ;b\r\nx\r\n0 ;c\r\n\r\n", "x", 0 },
 	{ "1\r\nx\r\n0\r\nTrailer: 1\r\nOther: 2\r\n\r\n", "x", 2 },
 	{ "0\r\na:\r\n\r\n", "", 1 },
 	{ "0\r\nContent-Length: 5\r\nTransfer-Encoding: x\r\n\r\n", "", 2 },
@@ -836,7 +840,28 @@ static const struct refusal bad_bodies[] = {
 	{ "-1\r\n", -EBADMSG, "no number" },
 	{ "+1\r\nx\r\n", -EBADMSG, "no number" },
 	{ " 1\r\nx\r\n", -EBADMSG, "no number" },
-	{ "1 \r\nx\r\n", -EBADMSG, "no number" },
+	{ "1 \r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1 1\r\nx\r\n", -EBADMSG, "that is none" },
+	/* Extensions. */
+	{ "1;\r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1; \r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;;a\r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;a;\r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;a \r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;a b\r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;a=\r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;a=b c\r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;a=b \r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;a=b=c\r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;=b\r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;a=b\"c\"\r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;a=\"b\"c\r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;a=\"b\" \r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;a=\"b\r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;a=\"b\\\r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;a=\"b\x01\"\r\nx\r\n", -EBADMSG, "control" },
+	{ "1;a@\r\nx\r\n", -EBADMSG, "that is none" },
+	{ "1;\xff\r\nx\r\n", -EBADMSG, "that is none" },
 	{ "0x1\r\nx\r\n", -EBADMSG, "no number" },
 	{ "1g\r\nx\r\n", -EBADMSG, "no number" },
 	{ F14 "ff\r\n", -EBADMSG, "too many digits" },
@@ -844,6 +869,9 @@ static const struct refusal bad_bodies[] = {
 	{ "0000000000000001\r\n", -EBADMSG, "too many digits" },
 	/* Ends of lines. */
 	{ "\n", -EBADMSG, "no number" },
+	{ "1;a=b\nx\r\n", -EBADMSG, "control" },
+	{ "1;a=\"b\"\nx\r\n", -EBADMSG, "control" },
+	{ "1 \nx\r\n", -EBADMSG, "control" },
 	{ "5\nhello\r\n", -EBADMSG, "no number" },
 	{ "5;a\nhello\r\n", -EBADMSG, "control" },
 	{ "5;a\x01\r\nhello\r\n", -EBADMSG, "control" },
@@ -1143,6 +1171,73 @@ each_error_has_the_status_that_servers_answer(void **state)
 	assert_string_equal(torc_http_reason(599), "Unknown");
 }
 
+/* ---- Dates ---- */
+
+static void
+dates_are_written_as_the_c_library_does(void **state)
+{
+	static const int64_t odd[] = {
+		0, 1, 59, 86399, 86400, 951782399, 951782400, 951868799,
+		951868800, 1078012800, 4107542399, 4107542400, 253402300799,
+	};
+	char text[TORC_HTTP_DATE], want[TORC_HTTP_DATE + 1];
+	struct tm when;
+	time_t at;
+
+	(void)state;
+	for (unsigned i = 0; i < 60000 + COUNT(odd); i++) {
+		/* Each day until 2134, and each time of the day. */
+		at = i < COUNT(odd) ? (time_t)odd[i] :
+		    (time_t)(i - COUNT(odd)) * 86413;
+		gmtime_r(&at, &when);
+		strftime(want, sizeof(want), "%a, %d %b %Y %H:%M:%S GMT",
+		    &when);
+		torc_http_date(text, at);
+		assert_string_equal(text, want);
+	}
+	torc_http_date(text, -1);
+	assert_string_equal(text, "Thu, 01 Jan 1970 00:00:00 GMT");
+	torc_http_date(text, INT64_MAX);
+	assert_string_equal(text, "Fri, 31 Dec 9999 23:59:59 GMT");
+}
+
+/* So many nanoseconds ago. */
+static void
+date_of_the_wall(char text[TORC_HTTP_DATE], long ago)
+{
+	struct timespec wall;
+
+	clock_gettime(CLOCK_REALTIME, &wall);
+	torc_http_date(text, wall.tv_nsec < ago ? wall.tv_sec - 1 :
+	    wall.tv_sec);
+}
+
+static void
+the_date_of_a_message_is_that_of_its_second(void **state)
+{
+	char before[TORC_HTTP_DATE], after[TORC_HTTP_DATE];
+	struct writing writing;
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		const struct timespec pause = { 0, 60000000 };
+
+		/* The clocks may be slewed against each other. */
+		date_of_the_wall(before, 5000000);
+		torc_http_put_date(start(&writing, ROOM));
+		date_of_the_wall(after, 0);
+		assert_int_equal(writing.writer.used, 37);
+		assert_memory_equal(writing.memory, "Date: ", 6);
+		assert_memory_equal(writing.memory + 35, "\r\n", 2);
+		assert_true(memcmp(writing.memory + 6, before, 29) == 0 ||
+		    memcmp(writing.memory + 6, after, 29) == 0);
+		nanosleep(&pause, NULL);
+	}
+	torc_http_put_date(start(&writing, 36));
+	assert_int_equal(writing.writer.error, -ENOSPC);
+	assert_int_equal(writing.writer.used, 0);
+}
+
 int
 main(void)
 {
@@ -1184,6 +1279,8 @@ main(void)
 		cmocka_unit_test(lines_of_chunks_are_read_back),
 		cmocka_unit_test(
 		    each_error_has_the_status_that_servers_answer),
+		cmocka_unit_test(dates_are_written_as_the_c_library_does),
+		cmocka_unit_test(the_date_of_a_message_is_that_of_its_second),
 	};
 
 	return cmocka_run_group_tests(tests, map_page, unmap_page);

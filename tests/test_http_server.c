@@ -227,8 +227,72 @@ take_over(struct torc_http *http, const char *name)
 }
 
 static int
+give_hints(struct torc_http *http)
+{
+	const struct torc_http_field link = {
+		torc_http_text("Link"), torc_http_text("</a>"),
+	};
+	const struct torc_http_field framing = {
+		torc_http_text("Content-Length"), torc_http_text("1"),
+	};
+
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(torc_http_inform(http, 103, &link, 1,
+		    TORC_NEVER), 0);
+	assert_int_equal(torc_http_inform(http, 101, &link, 1, TORC_NEVER),
+	    -EINVAL);
+	assert_int_equal(torc_http_inform(http, 200, &link, 1, TORC_NEVER),
+	    -EINVAL);
+	if (http->request.minor > 0)
+		assert_int_equal(torc_http_inform(http, 103, &framing, 1,
+		    TORC_NEVER), -EINVAL);
+	return torc_http_reply(http, 200, NULL, 0, "ok", 2, TORC_NEVER);
+}
+
+static int
+read_to_the_end(void *arg)
+{
+	struct torc_slice body;
+	int rc;
+
+	while ((rc = torc_http_read(arg, &body, TORC_NEVER)) > 0)
+		;
+	return rc;
+}
+
+/* The body is waited for before it is said that it may be sent. */
+static int
+hold_continue(struct torc_http *http)
+{
+	uint64_t reader;
+	int rc;
+
+	torc_http_withhold_continue(http);
+	if (asks_for(http, "/held/no"))
+		return torc_http_reply(http, 200, NULL, 0, "ok", 2,
+		    TORC_NEVER);
+	assert_int_equal(torc_fiber_spawn(&reader, read_to_the_end, http), 0);
+	torc_yield();
+	torc_http_inform(http, 102, NULL, 0, TORC_NEVER);
+	torc_http_inform(http, 100, NULL, 0, TORC_NEVER);
+	torc_http_flush(http, TORC_NEVER);
+	assert_int_equal(torc_fiber_join(reader, &rc, TORC_NEVER), 0);
+	return rc < 0 ? rc :
+	    torc_http_reply(http, 200, NULL, 0, "ok", 2, TORC_NEVER);
+}
+
+static int
 answer(struct torc_http *http)
 {
+	if (asks_for(http, "/hints"))
+		return give_hints(http);
+	if (asks_for(http, "/held") || asks_for(http, "/held/no"))
+		return hold_continue(http);
+	if (asks_for(http, "/dated"))
+		return torc_http_reply(http, 200, &(struct torc_http_field) {
+		    torc_http_text("date"),
+		    torc_http_text("Thu, 01 Jan 1970 00:00:00 GMT") }, 1,
+		    "ok", 2, TORC_NEVER);
 	if (asks_for(http, "/over") || asks_for(http, "/kept/over"))
 		return take_over(http, "upgrade");
 	if (asks_for(http, "/over/unnamed"))
@@ -287,9 +351,22 @@ serve(struct torc_conn *conn, void *arg)
 static struct server server;
 
 static void
-start(const struct torc_http_config *config)
+start_dated(const struct torc_http_config *config)
 {
 	server_start(&server, NULL, serve, (void *)(uintptr_t)config);
+}
+
+/* Without dates, answers can be compared as they are. */
+static void
+start(const struct torc_http_config *config)
+{
+	static struct torc_http_config dateless;
+
+	dateless = config != NULL ? *config : (struct torc_http_config) {
+		.head_max = 0,
+	};
+	dateless.no_date = true;
+	start_dated(&dateless);
 }
 
 /* ---- Clients ---- */
@@ -1131,19 +1208,95 @@ the_last_of_so_many_requests_is_told_so(void **state)
 }
 
 static void
-a_date_is_sent_if_it_is_asked_for(void **state)
+assert_dates(const char *request, unsigned count)
 {
-	static const struct torc_http_config dated = { .date = true };
 	char *reply = room();
-	const char *date;
+	const char *at = reply;
+
+	assert_true(ask(request, reply) > 0);
+	while ((at = strstr(at, "\r\nDate: ")) != NULL) {
+		assert_memory_equal(at + 33, " GMT\r\n", 6);
+		assert_true(at[11] == ',' && at[27] == ':');
+		at += 6;
+		count--;
+	}
+	assert_int_equal(count, 0);
+}
+
+/* RFC 9110, 6.6.1. But for interim answers. */
+static void
+every_answer_has_a_date_unless_it_is_switched_off(void **state)
+{
+	static const struct torc_http_config none = { .no_date = true };
 
 	(void)state;
-	start(&dated);
-	assert_true(ask(LAST, reply) > 0);
-	date = strstr(reply, "\r\nDate: ");
-	assert_non_null(date);
-	assert_memory_equal(date + 33, " GMT\r\n", 6);
-	assert_true(date[11] == ',' && date[27] == ':');
+	start_dated(&small);
+	assert_dates("GET / HTTP/1.1\r\n" HOST "\r\n"
+	    "GET /304 HTTP/1.1\r\n" HOST "\r\n"
+	    "GET /204 HTTP/1.1\r\n" HOST "\r\n"
+	    "GET /forget HTTP/1.1\r\n" HOST "\r\n" LAST, 5);
+	assert_dates("GET / HTTP/1.1\r\n\r\n", 1);
+	assert_dates("POST / HTTP/1.1\r\n" HOST
+	    "Content-Length: 1001\r\n\r\n", 1);
+	assert_dates("GET /hints HTTP/1.1\r\n" HOST "\r\n" LAST, 2);
+	/* The handler's own has another case. */
+	assert_dates("GET /dated HTTP/1.1\r\n" HOST "\r\n" LAST, 1);
+	assert_int_equal(server_stop(&server), 0);
+	start_dated(&none);
+	assert_dates("GET / HTTP/1.1\r\n" HOST "\r\n" LAST, 0);
+	assert_dates("GET / HTTP/1.1\r\n\r\n", 0);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+/* ---- Interim answers ---- */
+
+static void
+a_handler_sends_as_many_interim_answers_as_it_likes(void **state)
+{
+	(void)state;
+	start(NULL);
+	assert_answer("GET /hints HTTP/1.1\r\n" HOST "\r\n",
+	    "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+	    "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" OK);
+	/* One that was not asked for is nothing that HTTP/1.0 knows. */
+	assert_last_answer("GET /hints HTTP/1.0\r\n\r\n", LAST_ANSWER);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
+continue_can_be_left_to_the_handler(void **state)
+{
+	static const char head[] = "POST /held HTTP/1.1\r\n" HOST
+	    "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+	static const char processing[] = "HTTP/1.1 102 Processing\r\n\r\n";
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	char *reply = room();
+	int fd;
+
+	(void)state;
+	start(&small);
+	fd = client_open(server.port);
+	client_send(fd, head, sizeof(head) - 1);
+	/* It waits for the body, and no 100 was sent. */
+	assert_true(client_read(fd, reply, sizeof(processing) - 1));
+	assert_memory_equal(reply, processing, sizeof(processing) - 1);
+	assert_true(client_read(fd, reply, sizeof(go_on) - 1));
+	assert_memory_equal(reply, go_on, sizeof(go_on) - 1);
+	client_send(fd, "hello" LAST, 5 + sizeof(LAST) - 1);
+	reply[client_read_all(fd, reply, ROOM - 1)] = '\0';
+	assert_string_equal(reply, OK LAST_ANSWER);
+	close(fd);
+	/* One who does not wait for it needs none. */
+	fd = client_open(server.port);
+	client_send(fd, head, sizeof(head) - 1);
+	client_send(fd, "hello" LAST, 5 + sizeof(LAST) - 1);
+	reply[client_read_all(fd, reply, ROOM - 1)] = '\0';
+	assert_non_null(strstr(reply, OK LAST_ANSWER));
+	close(fd);
+	/* A final answer instead ends the connection. */
+	assert_last_answer("POST /held/no HTTP/1.1\r\n" HOST
+	    "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+	    LAST_ANSWER);
 	assert_int_equal(server_stop(&server), 0);
 }
 
@@ -1192,7 +1345,11 @@ main(void)
 		cmocka_unit_test(
 		    a_request_that_nobody_answered_is_answered_with_500),
 		cmocka_unit_test(the_last_of_so_many_requests_is_told_so),
-		cmocka_unit_test(a_date_is_sent_if_it_is_asked_for),
+		cmocka_unit_test(
+		    every_answer_has_a_date_unless_it_is_switched_off),
+		cmocka_unit_test(
+		    a_handler_sends_as_many_interim_answers_as_it_likes),
+		cmocka_unit_test(continue_can_be_left_to_the_handler),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

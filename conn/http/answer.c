@@ -2,7 +2,6 @@
  * answer.c - answers of a server, whole and in pieces.
  */
 #include <errno.h>
-#include <time.h>
 
 #include "conn/http/http.h"
 
@@ -41,22 +40,6 @@ goes_on(const struct torc_http *http)
 	return http->continued && http->input.left <= config->skip_max;
 }
 
-/* IMF-fixdate (RFC 9110, 5.6.7), made anew when the second changes. */
-static const char *
-date_text(struct torc_http *http)
-{
-	const time_t now = time(NULL);
-	struct tm when;
-
-	if (http->date_second != (uint64_t)now) {
-		http->date_second = (uint64_t)now;
-		gmtime_r(&now, &when);
-		strftime(http->date, sizeof(http->date),
-		    "%a, %d %b %Y %H:%M:%S GMT", &when);
-	}
-	return http->date;
-}
-
 /* An answer, of which `size` bytes of the body are there. */
 struct answer {
 	struct torc_http *http;
@@ -68,36 +51,55 @@ struct answer {
 	size_t size;
 };
 
+/* False: they cannot be written. */
+static bool
+put_fields(const struct answer *answer, struct torc_http_writer *writer)
+{
+	bool dated = answer->http->config.no_date || answer->status < 200;
+
+	for (unsigned i = 0; i < answer->field_count; i++) {
+		const struct torc_http_field *field = &answer->fields[i];
+
+		if (torc_http_frames(field))
+			return false;
+		if (field->name.size == 4)
+			dated |= torc_http_equals(field->name, "date");
+		torc_http_put_field(writer, field->name, field->value);
+	}
+	if (!dated)
+		torc_http_put_date(writer);
+	return true;
+}
+
+/* How long the body is, and what becomes of the connection. */
+static void
+put_framing(const struct answer *answer, struct torc_http_writer *writer)
+{
+	const struct torc_http *http = answer->http;
+
+	if (answer->status == 101)
+		torc_http_put(writer, "Connection", "upgrade");
+	if (answer->status < 200)
+		return;
+	if (http->chunked)
+		torc_http_put(writer, "Transfer-Encoding", "chunked");
+	else if (answer->status != 204 && answer->length != TORC_HTTP_UNKNOWN)
+		torc_http_put_length(writer, answer->length);
+	if (http->last)
+		torc_http_put(writer, "Connection", "close");
+	else if (http->request.minor == 0)
+		torc_http_put(writer, "Connection", "keep-alive");
+}
+
 static int
 write_answer(const void *message, struct torc_http_writer *writer)
 {
 	const struct answer *answer = message;
-	struct torc_http *http = answer->http;
-
-	bool dated = !http->config.date;
 
 	torc_http_put_status(writer, answer->status, NULL);
-	for (unsigned i = 0; i < answer->field_count; i++)
-		dated |= torc_http_equals(answer->fields[i].name, "date");
-	if (!dated)
-		torc_http_put(writer, "Date", date_text(http));
-	for (unsigned i = 0; i < answer->field_count; i++) {
-		if (torc_http_frames(&answer->fields[i]))
-			return -EINVAL;
-		torc_http_put_field(writer, answer->fields[i].name,
-		    answer->fields[i].value);
-	}
-	if (http->chunked)
-		torc_http_put(writer, "Transfer-Encoding", "chunked");
-	else if (answer->status >= 200 && answer->status != 204 &&
-	    answer->length != TORC_HTTP_UNKNOWN)
-		torc_http_put_length(writer, answer->length);
-	if (answer->status == 101)
-		torc_http_put(writer, "Connection", "upgrade");
-	else if (http->last)
-		torc_http_put(writer, "Connection", "close");
-	else if (http->request.minor == 0)
-		torc_http_put(writer, "Connection", "keep-alive");
+	if (!put_fields(answer, writer))
+		return -EINVAL;
+	put_framing(answer, writer);
 	return torc_http_put_end(writer);
 }
 
@@ -142,6 +144,39 @@ begin(struct torc_http *http, struct answer *answer, uint64_t deadline)
 		http->last = was_last;
 	}
 	return rc;
+}
+
+/* The head of an answer after which another one is due, or nothing more. */
+static int
+put_interim(struct torc_http *http, unsigned status,
+    const struct torc_http_field *fields, unsigned field_count,
+    uint64_t deadline)
+{
+	const struct answer answer = {
+		http, status, fields, field_count, 0, NULL, 0,
+	};
+	int rc;
+
+	/* While this waits, another fiber must not answer. */
+	http->output = OUTPUT_BEGUN;
+	rc = put_answer(http, &answer, deadline);
+	if (http->output == OUTPUT_BEGUN)
+		http->output = OUTPUT_DUE;
+	return rc;
+}
+
+int
+torc_http_inform(struct torc_http *http, unsigned status,
+    const struct torc_http_field *fields, unsigned field_count,
+    uint64_t deadline)
+{
+	if (http->output != OUTPUT_DUE || status < 100 || status > 199 ||
+	    status == 101)
+		return -EINVAL;
+	if (status == 100)
+		http->continued = true;
+	return http->request.minor == 0 ? 0 :
+	    put_interim(http, status, fields, field_count, deadline);
 }
 
 int
@@ -263,9 +298,6 @@ torc_http_take_over(struct torc_http *http,
     const struct torc_http_field *fields, unsigned field_count,
     uint64_t deadline)
 {
-	struct answer answer = {
-		http, 101, fields, field_count, 0, NULL, 0,
-	};
 	bool named = false;
 	int rc;
 
@@ -274,13 +306,9 @@ torc_http_take_over(struct torc_http *http,
 	if (!named || !http->upgrade || http->output != OUTPUT_DUE ||
 	    http->input.state != INPUT_NONE)
 		return -EINVAL;
-	http->output = OUTPUT_BEGUN;
-	rc = put_answer(http, &answer, deadline);
-	if (rc < 0) {
-		if (http->output == OUTPUT_BEGUN)
-			http->output = OUTPUT_DUE;
+	rc = put_interim(http, 101, fields, field_count, deadline);
+	if (rc < 0)
 		return rc;
-	}
 	http->output = OUTPUT_NONE;
 	http->last = true;
 	torc_http_leave(&http->input);

@@ -17,13 +17,36 @@
  */
 #define EXCESS_MAX 16384u
 
-enum state { SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, OVER };
+/* Up to SIZE_LF those of a chunk's line (RFC 9112, 7.1 and 7.1.1). */
+enum state {
+	SIZE,
+	SPACE,		/* behind a size or a value: an extension follows */
+	NAME_START,
+	NAME,
+	NAME_SPACE,
+	VALUE_START,
+	VALUE,
+	QUOTED,
+	QUOTED_PAIR,
+	QUOTED_END,
+	SIZE_LF,
+	DATA,
+	DATA_CR,
+	DATA_LF,
+	OVER,
+};
 
 static int
 malformed(struct torc_http_chunks *chunks, const char *why)
 {
 	chunks->why = why;
 	return -EBADMSG;
+}
+
+static bool
+is_space(uint8_t c)
+{
+	return c == ' ' || c == '\t';
 }
 
 static int
@@ -47,18 +70,63 @@ in_size(struct torc_http_chunks *chunks, uint8_t c)
 		chunks->left = chunks->left * 16 + (uint64_t)digit;
 		return SIZE;
 	}
-	if (chunks->line == 1 || (c != '\r' && c != ';'))
+	if (chunks->line == 1)
 		return malformed(chunks, "the size of a chunk is no number");
-	return c == ';' ? EXTENSION : SIZE_LF;
+	return c == ';' ? NAME_START : c == '\r' ? SIZE_LF :
+	    is_space(c) ? SPACE : malformed(chunks,
+	    "the size of a chunk is no number");
 }
 
 static int
-in_extension(struct torc_http_chunks *chunks, uint8_t c)
+malformed_extension(struct torc_http_chunks *chunks, uint8_t c)
 {
-	if (c == '\r')
+	return malformed(chunks, is_control(c) && c != '\r' ?
+	    "a control character in a chunk's extension" :
+	    "an extension of a chunk that is none");
+}
+
+static int
+in_name(struct torc_http_chunks *chunks, uint8_t c)
+{
+	const uint32_t state = chunks->state;
+
+	if (is_token(c) && state != NAME_SPACE)
+		return NAME;
+	if (is_space(c))
+		return state == NAME_START ? NAME_START : NAME_SPACE;
+	if (state == NAME_START)
+		return malformed_extension(chunks, c);
+	if (c == '\r' && state == NAME)
 		return SIZE_LF;
-	return is_control(c) ? malformed(chunks,
-	    "a control character in a chunk's extension") : EXTENSION;
+	return c == '=' ? VALUE_START : c == ';' ? NAME_START :
+	    malformed_extension(chunks, c);
+}
+
+static int
+in_value(struct torc_http_chunks *chunks, uint8_t c)
+{
+	const uint32_t state = chunks->state;
+
+	if (is_token(c) && (state == VALUE_START || state == VALUE))
+		return VALUE;
+	if (state == VALUE_START)
+		return c == '"' ? QUOTED : is_space(c) ? VALUE_START :
+		    malformed_extension(chunks, c);
+	if (is_space(c))
+		return SPACE;
+	if (c == '\r' && state != SPACE)
+		return SIZE_LF;
+	return c == ';' ? NAME_START : malformed_extension(chunks, c);
+}
+
+static int
+in_quotes(struct torc_http_chunks *chunks, uint8_t c)
+{
+	if (is_control(c))
+		return malformed_extension(chunks, c);
+	if (chunks->state == QUOTED_PAIR)
+		return QUOTED;
+	return c == '"' ? QUOTED_END : c == '\\' ? QUOTED_PAIR : QUOTED;
 }
 
 static int
@@ -87,8 +155,18 @@ step(struct torc_http_chunks *chunks, uint8_t c)
 	switch (chunks->state) {
 	case SIZE:
 		return in_size(chunks, c);
-	case EXTENSION:
-		return in_extension(chunks, c);
+	case NAME_START:
+	case NAME:
+	case NAME_SPACE:
+		return in_name(chunks, c);
+	case SPACE:
+	case VALUE_START:
+	case VALUE:
+	case QUOTED_END:
+		return in_value(chunks, c);
+	case QUOTED:
+	case QUOTED_PAIR:
+		return in_quotes(chunks, c);
 	case SIZE_LF:
 		return at_end_of_line(chunks, c);
 	case DATA_CR:

@@ -58,24 +58,29 @@ refuse_head(struct torc_http *http, int error)
 
 /* ---- Bodies ---- */
 
+void
+torc_http_withhold_continue(struct torc_http *http)
+{
+	http->withheld = true;
+}
+
 /* Parks. Until there is more of the body. 0 or an error. */
 static int
 receive_more(struct torc_http *http, uint64_t deadline)
 {
-	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	struct torc_http_input *input = &http->input;
 	int rc = 0;
 
 	torc_http_consume(input);
 	if (!http->continued && http->output == OUTPUT_DUE &&
-	    input->view.size == 0)
-		rc = torc_http_put_bytes(http, go_on, sizeof(go_on) - 1,
-		    deadline);
-	http->continued = true;
+	    input->view.size == 0 && !http->withheld)
+		rc = torc_http_inform(http, 100, NULL, 0, deadline);
 	if (rc < 0)
 		return rc;
 	rc = torc_conn_recv(http->conn, &input->view,
 	    sooner(deadline, http->config.body_ms));
+	if (rc > 0)
+		http->continued = true;	/* it did not wait for it */
 	return rc > 0 ? 0 : rc < 0 ? rc : -ECONNRESET;
 }
 
@@ -204,6 +209,7 @@ accept_request(struct torc_http *http)
 	http->output = OUTPUT_DUE;
 	http->continued = !request->expects_continue;
 	http->upgrade = wants_upgrade(request);
+	http->withheld = false;
 	torc_http_expect(&http->input, request);
 	if (request->body == TORC_HTTP_TUNNEL) {
 		request->why = "CONNECT is not offered";

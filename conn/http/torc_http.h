@@ -213,6 +213,8 @@ TORC_API void torc_http_put(struct torc_http_writer *writer,
     const char *name, const char *value);
 TORC_API void torc_http_put_length(struct torc_http_writer *writer,
     uint64_t length);
+/* The time of the message: a Date of this second (RFC 9110, 6.6.1). */
+TORC_API void torc_http_put_date(struct torc_http_writer *writer);
 /* The empty line. The bytes written in all, or the error. */
 TORC_API int torc_http_put_end(struct torc_http_writer *writer);
 
@@ -223,6 +225,13 @@ TORC_API int torc_http_put_end(struct torc_http_writer *writer);
 #define TORC_HTTP_CHUNK_LINE 18
 TORC_API size_t torc_http_chunk_line(char line[TORC_HTTP_CHUNK_LINE],
     uint64_t size);
+
+/*
+ * A time in the form that HTTP has for it, ended by NUL: seconds since 1970,
+ * within the years 1970 to 9999.
+ */
+#define TORC_HTTP_DATE 30
+TORC_API void torc_http_date(char text[TORC_HTTP_DATE], int64_t seconds);
 
 /* A slice of a string. */
 TORC_API struct torc_slice torc_http_text(const char *text);
@@ -276,7 +285,7 @@ struct torc_http_config {
 	unsigned body_ms;	/* for more of a body, each time; 30000: 408 */
 	unsigned write_ms;	/* for the peer to take what is written, each
 				 * time; 30000 */
-	bool date;		/* answers without a Date get one */
+	bool no_date;		/* do not add a Date to answers without one */
 	/*
 	 * Called on the handler's fiber before each answer that torc makes by
 	 * itself; NULL: they have no body. It may park, but does not use the
@@ -315,8 +324,7 @@ struct torc_http {
 	bool chunked;		/* the answer */
 	bool silent;		/* the answer has no body */
 	bool upgrade;		/* the request asks for one */
-	uint64_t date_second;	/* of the text */
-	char date[30];
+	bool withheld;		/* 100 is the handler's to send */
 	struct torc_http_field fields[TORC_HTTP_FIELDS];
 };
 
@@ -356,6 +364,23 @@ TORC_API int torc_http_keep(struct torc_http *http, void *memory,
  * the reactor ends a body that is not there yet: -ESHUTDOWN, and 503.
  */
 TORC_API int torc_http_read(struct torc_http *http, struct torc_slice *body,
+    uint64_t deadline);
+
+/*
+ * Leave "Expect: 100-continue" of this request to the handler: torc_http_read()
+ * does not send 100 Continue, and torc_http_inform() does, or an answer comes
+ * instead. A forwarder does so, since 100 is its origin's to say.
+ */
+TORC_API void torc_http_withhold_continue(struct torc_http *http);
+
+/*
+ * Parks, but only if the answer is large, or the last ones are not taken.
+ * Send an answer before the answer: 100 to 199 but 101, such as 103 Early
+ * Hints. As often as you like; nothing is sent to an HTTP/1.0 client. 0 or an
+ * error, as torc_http_reply(); -EINVAL after the answer was begun.
+ */
+TORC_API int torc_http_inform(struct torc_http *http, unsigned status,
+    const struct torc_http_field *fields, unsigned field_count,
     uint64_t deadline);
 
 /*

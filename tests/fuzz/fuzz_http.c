@@ -276,7 +276,7 @@ has_tab_by(const struct torc_http_head *head, const char *field)
 /* It knows fewer methods and schemes than there are, and has its faults. */
 static bool
 is_narrower(enum http_errno error, const struct torc_http_head *head,
-    bool in_trailer)
+    const uint8_t *parsed, bool in_trailer)
 {
 	switch (error) {
 	case HPE_INVALID_METHOD:
@@ -288,6 +288,9 @@ is_narrower(enum http_errno error, const struct torc_http_head *head,
 	case HPE_INVALID_TRANSFER_ENCODING:
 		/* To us, a trailer frames nothing. */
 		return in_trailer;
+	case HPE_INVALID_CHUNK_SIZE:
+		/* A tab before an extension. */
+		return *parsed == '\t';
 	default:
 		return false;
 	}
@@ -315,7 +318,7 @@ compare(const struct message *message, bool response, const uint8_t *data,
 	parsed = http_parser_execute(&parser, &settings, (const char *)data,
 	    size);
 	error = HTTP_PARSER_ERRNO(&parser);
-	if (is_narrower(error, head, parsed > head->size) ||
+	if (is_narrower(error, head, data + parsed, parsed > head->size) ||
 	    parser.upgrade ||
 	    has_misleading_name(head) ||
 	    has_tab_by(head, "Transfer-Encoding") ||

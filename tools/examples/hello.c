@@ -1,7 +1,7 @@
 /*
  * hello.c - HTTP/1.1: answers every well-formed request with "ok". With
  * keep-alive, pipelining, bodies of both kinds, limits and timeouts, on the
- * codec alone: its answers are constants.
+ * codec alone: its answers are constants but for the Date.
  */
 #include <torc_http.h>
 
@@ -28,8 +28,6 @@ static const struct torc_http_limits limits = {
 	.fields_max = TORC_HTTP_FIELDS,
 };
 
-#define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
-
 static int
 put(struct torc_conn *conn, const char *text, size_t size)
 {
@@ -45,6 +43,7 @@ refuse(struct torc_conn *conn, int error)
 
 	torc_http_put_status(&writer, torc_http_status_of(error), NULL);
 	torc_http_put_length(&writer, 0);
+	torc_http_put_date(&writer);
 	torc_http_put(&writer, "Connection", "close");
 	put(conn, (char *)memory, (size_t)torc_http_put_end(&writer));
 	return TORC_CLOSE;
@@ -112,18 +111,35 @@ skip_body(struct torc_conn *conn, const struct torc_http_head *head,
 	}
 }
 
+/* Say yes: what stands before the Date, and behind it. */
+static int
+put_ok(struct torc_conn *conn, const struct torc_http_head *head)
+{
+	static const char before[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n";
+	static const char next[] = "\r\nok";
+	static const char last[] = "Connection: close\r\n\r\nok";
+	static const char kept[] = "Connection: keep-alive\r\n\r\nok";
+	const char *behind = !head->keep_alive ? last :
+	    head->minor == 0 ? kept : next;
+	const size_t size = strlen(behind) -
+	    (head->method == TORC_HTTP_HEAD ? 2 : 0);
+	char memory[128];
+	struct torc_http_writer writer = {
+		(uint8_t *)memory, sizeof(memory), sizeof(before) - 1, 0,
+	};
+
+	memcpy(memory, before, sizeof(before) - 1);
+	torc_http_put_date(&writer);
+	memcpy(memory + writer.used, behind, size);
+	return put(conn, memory, writer.used + size);
+}
+
 /* Answer one request whose head is read. 0, or what the handler returns. */
 static int
 answer(struct torc_conn *conn, struct torc_http_head *head,
     struct torc_slice *in, bool *close)
 {
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-	static const char last[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
-	    "Connection: close\r\n\r\nok";
-	static const char kept[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
-	    "Connection: keep-alive\r\n\r\nok";
-	const bool to_head = head->method == TORC_HTTP_HEAD;
-	const bool old = head->minor == 0;
 	int rc;
 
 	*close = true;
@@ -139,13 +155,7 @@ answer(struct torc_conn *conn, struct torc_http_head *head,
 			return rc == -EPIPE ? TORC_CLOSE : refuse(conn, rc);
 	}
 	*close = !head->keep_alive;
-	if (*close)
-		rc = put(conn, last, sizeof(last) - (to_head ? 3 : 1));
-	else if (old)
-		rc = put(conn, kept, sizeof(kept) - (to_head ? 3 : 1));
-	else
-		rc = put(conn, ANSWER "ok", sizeof(ANSWER "ok") -
-		    (to_head ? 3 : 1));
+	rc = put_ok(conn, head);
 	return rc < 0 ? rc : TORC_CLOSE;
 }
 

@@ -14,7 +14,7 @@
 
 static const struct torc_key origin_key = { "origin" };
 static const struct torc_http_config server_config = {
-	.body_max = UINT64_MAX, .date = true,
+	.body_max = UINT64_MAX,
 };
 
 static int
