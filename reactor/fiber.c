@@ -164,8 +164,9 @@ torc_fiber_drop(struct torc_fiber *fiber)
 	torc_stacks_give(&fiber->reactor->stacks, fiber->stack);
 }
 
-void
-torc_fiber_bury(struct torc_reactor *reactor)
+/* The fiber that waits for the end of this one, or NULL. */
+static struct torc_fiber *
+bury_one(struct torc_reactor *reactor)
 {
 	struct torc_fiber *fiber = reactor->ended;
 	struct torc_fiber_slot *slot = fiber->slot;
@@ -177,10 +178,26 @@ torc_fiber_bury(struct torc_reactor *reactor)
 	slot->result = fiber->result;
 	slot->fiber = NULL;
 	torc_fiber_drop(fiber);
-	if (!slot->joinable)
-		torc_slots_give(&reactor->fibers, slot);
-	else if (slot->joiner != NULL)
-		torc_fiber_wake(slot->joiner, 0);
+	if (slot->joinable)
+		return slot->joiner;
+	torc_slots_give(&reactor->fibers, slot);
+	return NULL;
+}
+
+void
+torc_fiber_bury(struct torc_reactor *reactor)
+{
+	/* What waited for it may end at once, and so on for thousands: a loop,
+	 * since a call inside the other would need a stack as deep. */
+	do {
+		struct torc_fiber *joiner = bury_one(reactor);
+
+		torc_assert(reactor->current == NULL);
+		if (joiner == NULL || joiner->state != TORC_FIBER_PARKED)
+			continue;
+		joiner->result = 0;
+		torc_fiber_switch_to(reactor, joiner);
+	} while (reactor->ended != NULL);
 }
 
 int

@@ -75,6 +75,33 @@ arm_wake(struct torc_reactor *reactor)
 	reactor->wake_armed = true;
 }
 
+/* ---- Posts ---- */
+
+/* What `posted` is while a post is in a list, and never by chance. */
+static const void *
+mark_of(const struct torc_post *post)
+{
+	static const char tag;
+
+	return (const void *)((uintptr_t)post ^ (uintptr_t)&tag);
+}
+
+int
+torc_post(struct torc_reactor *reactor, struct torc_post *post)
+{
+	int rc;
+
+	torc_require(reactor != NULL && post != NULL && post->call != NULL,
+	    "torc_post needs a reactor, and a post with a call");
+	torc_require(post->posted != mark_of(post),
+	    "a post is posted again before it has run");
+	post->posted = mark_of(post);
+	rc = torc_mailbox_push(&reactor->mailbox, post);
+	if (rc < 0)
+		post->posted = NULL;
+	return rc;
+}
+
 /* ---- The steps of a turn ---- */
 
 static void
@@ -84,6 +111,7 @@ run_posts(struct torc_reactor *reactor, struct torc_post *post)
 		struct torc_post *next = post->next;
 
 		reactor->counters->posts++;
+		post->posted = NULL;
 		post->call(reactor, post);
 		post = next;
 	}
@@ -660,12 +688,6 @@ void
 torc_reactor_stop(struct torc_reactor *reactor)
 {
 	torc_reactor_drain(reactor, 0);
-}
-
-int
-torc_post(struct torc_reactor *reactor, struct torc_post *post)
-{
-	return torc_mailbox_push(&reactor->mailbox, post);
 }
 
 /* ---- Small things ---- */

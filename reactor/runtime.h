@@ -219,14 +219,17 @@ TORC_API void torc_reactor_describe(const struct torc_reactor *reactor,
 /* ---- Posts ---- */
 
 /*
- * A call on a reactor's thread, asked for by any thread. The memory is the
- * poster's until `call` runs and belongs to `call` from then on. Calls of one
- * thread run in order. `call` runs on the loop, not on a fiber: it must not
- * park; it may spawn.
+ * A call on a reactor's thread, asked for by any thread. All is zero but
+ * `call`. The memory must stay until `call` runs, and belongs to `call` from
+ * then on: it may be posted again from there. A post that has not run yet must
+ * not be posted again; that stops the process. Calls of one thread run in
+ * order. `call` runs on the loop, not on a fiber: it must not park; it may
+ * spawn.
  */
 struct torc_post {
 	void (*call)(struct torc_reactor *reactor, struct torc_post *post);
 	struct torc_post *next;		/* torc's */
+	const void *posted;		/* torc's */
 };
 
 /*
