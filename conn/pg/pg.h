@@ -6,9 +6,12 @@
  *   stream.c    bytes received to messages, and what comes unasked
  *   cache.c     the statements that are prepared on a connection
  *   answer.c    which message may follow which
- *   share.c     statements of many fibers over shared connections
+ *   share.c     connections that many fibers use
+ *   ask.c       their statements
  *   result.c    a collected result
- *   session.c   a connection of one fiber: rows as a stream, cancelling
+ *   session.c   statements of one fiber on its own: rows as a stream
+ *   rent.c      sessions are rented, and come back
+ *   cancel.c    a statement is ended from another connection
  *   copy.c      COPY, LISTEN
  *   values.c    parameters, and values of columns
  *   number.c    numbers, independent of the locale
@@ -262,7 +265,7 @@ extern const struct torc_pool_kind pg_pool_kind;
 /* Parks. Connect, without more. */
 int pg_dial(struct torc_pg *pg, struct torc_conn **conn, uint64_t deadline);
 
-/* ---- Asking (share.c, session.c) ---- */
+/* ---- Asking (ask.c, session.c) ---- */
 
 /*
  * Find the statement in the cache, or put it there, for the answer to it: 0,
@@ -287,17 +290,41 @@ bool pg_answer_failed(struct torc_pg_session *session,
 int pg_check_statement(const struct torc_pg_statement *statement,
     struct torc_pg_error *error);
 
+/* ---- Shared connections (share.c) ---- */
+
+/* What they are told by the pipeline: ask.c. */
+extern const struct torc_pipeline_kind pg_pipeline_kind;
+
+/* Parks. A connection for one statement; pg_share_leave() gives it back. */
+int pg_share_join(struct torc_pg *pg, struct torc_pg_session **session,
+    uint64_t deadline);
+void pg_share_leave(struct torc_pg_session *session);
+/* It gets no more statements. */
+void pg_share_retire(struct torc_pg_session *session);
+
 /* Whether fibers ask over shared connections. */
 bool pg_share_used(const struct torc_pg *pg);
 /* Nobody asks any more: the shared ones that still have answers to come. */
 void pg_share_end(struct torc_pg *pg);
 
-/* ---- Cancelling (session.c) ---- */
+/* ---- Cancelling (cancel.c) ---- */
 
 /* Ask the server to end what runs on this connection. */
 void pg_cancel_begin(struct torc_pg_session *session);
 /* The connection goes; a cancel that is under way does not need it. */
 void pg_cancel_forget(struct torc_pg_session *session);
+
+/* ---- Sessions (session.c) ---- */
+
+/* Whether a statement is not over. */
+static inline bool
+pg_is_running(const struct torc_pg_session *session)
+{
+	return session->answer.stage != PG_OVER;
+}
+
+/* Parks. Nothing runs any more, and nothing is on its way to the server. */
+int pg_settle(struct torc_pg_session *session, uint64_t deadline);
 
 /* Parks. What copy.c needs of session.c: as torc_pg_begin_simple(); the next
  * event but PG_NOTHING; the event of a message. */

@@ -15,100 +15,12 @@
 #include "conn/pg/pg.h"
 #include "sys/trap.h"
 
-/* ---- Cancelling ---- */
-
-struct pg_cancel {
-	struct torc_pg *pg;
-	struct torc_pg_session *session;	/* NULL: it is gone */
-	uint32_t process;
-	uint32_t secret;
-};
-
-/*
- * Parks. The server closes the connection when it has passed it on. False: it
- * may still be on its way.
- */
-static bool
-send_cancel(const struct pg_cancel *cancel, uint64_t deadline)
-{
-	uint8_t memory[16];
-	struct pg_writer writer = { .data = memory, .size = sizeof(memory) };
-	struct torc_conn *conn;
-	struct torc_slice none;
-	int rc;
-
-	if (pg_dial(cancel->pg, &conn, deadline) < 0)
-		return true;
-	pg_put_cancel(&writer, cancel->process, cancel->secret);
-	rc = torc_conn_write(conn, memory, writer.used, deadline);
-	if (rc == 0)
-		rc = torc_conn_recv(conn, &none, deadline);
-	torc_conn_close(conn, 0);
-	return rc == 0;
-}
-
-static int
-run_cancel(void *arg)
-{
-	struct pg_cancel *cancel = arg;
-	struct torc_pg *pg = cancel->pg;
-	const bool gone = send_cancel(cancel,
-	    torc_after_ms(pg->config.cancel_ms));
-	struct torc_pg_session *session = cancel->session;
-
-	if (session != NULL) {
-		session->cancel = NULL;
-		/* It could hit any statement that comes. */
-		if (!gone && session->lost == 0)
-			session->lost = -ECONNABORTED;
-		torc_wake_all(&session->calm, 0);
-	}
-	free(cancel);
-	pg_fiber_end(pg);
-	return 0;
-}
-
-void
-pg_cancel_begin(struct torc_pg_session *session)
-{
-	struct pg_cancel *cancel;
-
-	if (session->cancel != NULL || session->process == 0)
-		return;
-	cancel = malloc(sizeof(*cancel));
-	if (cancel == NULL)
-		return;
-	*cancel = (struct pg_cancel) { session->pg, session,
-		session->process, session->secret };
-	if (pg_fiber(session->pg, run_cancel, cancel) < 0) {
-		free(cancel);
-		return;
-	}
-	session->cancel = cancel;
-	session->cancelled = true;
-	session->pg->stats.cancels++;
-}
-
-void
-pg_cancel_forget(struct torc_pg_session *session)
-{
-	if (session->cancel != NULL)
-		session->cancel->session = NULL;
-	session->cancel = NULL;
-}
-
 /* ---- What comes in ---- */
-
-static bool
-is_running(const struct torc_pg_session *session)
-{
-	return session->answer.stage != PG_OVER;
-}
 
 int
 pg_give_up(struct torc_pg_session *session, int error)
 {
-	if (is_running(session) && session->lost == 0)
+	if (pg_is_running(session) && session->lost == 0)
 		pg_cancel_begin(session);
 	return error;
 }
@@ -234,7 +146,7 @@ read_to_end(struct torc_pg_session *session, uint64_t deadline)
 	struct pg_message message;
 	int rc = session->lost;
 
-	while (rc >= 0 && is_running(session)) {
+	while (rc >= 0 && pg_is_running(session)) {
 		rc = pg_next_event(session, &message, deadline);
 		if (rc == PG_COPY_BEGINS &&
 		    session->answer.stage == PG_COPYING_IN)
@@ -245,9 +157,8 @@ read_to_end(struct torc_pg_session *session, uint64_t deadline)
 
 /* ---- Between statements ---- */
 
-/* Parks. Nothing runs any more, and nothing is on its way to the server. */
-static int
-settle(struct torc_pg_session *session, uint64_t deadline)
+int
+pg_settle(struct torc_pg_session *session, uint64_t deadline)
 {
 	int rc = session->lost;
 
@@ -353,7 +264,7 @@ torc_pg_begin(struct torc_pg_session *session,
 	for (;;) {
 		char before;
 
-		rc = settle(session, deadline);
+		rc = pg_settle(session, deadline);
 		if (rc < 0)
 			return rc;
 		before = session->state;
@@ -381,7 +292,7 @@ static int
 write_simple(struct torc_pg_session *session, const char *sql,
     uint64_t deadline)
 {
-	int rc = settle(session, deadline);
+	int rc = pg_settle(session, deadline);
 
 	if (rc < 0)
 		return rc;
@@ -459,7 +370,7 @@ give_row(struct torc_pg_session *session, const struct pg_message *message,
 static bool
 is_result_over(const struct torc_pg_session *session)
 {
-	return !is_running(session) ||
+	return !pg_is_running(session) ||
 	    (session->result_over && session->answer.simple);
 }
 
@@ -494,17 +405,17 @@ torc_pg_more(struct torc_pg_session *session, uint64_t deadline)
 	do
 		rc = torc_pg_fetch(session, &row, deadline);
 	while (rc > 0);
-	if (rc < 0 || !is_running(session))
+	if (rc < 0 || !pg_is_running(session))
 		return rc;
 	session->result_over = false;
 	rc = await_rows(session, deadline);
-	return rc < 0 ? rc : is_running(session);
+	return rc < 0 ? rc : pg_is_running(session);
 }
 
 int
 torc_pg_finish(struct torc_pg_session *session, uint64_t deadline)
 {
-	int rc = settle(session, deadline);
+	int rc = pg_settle(session, deadline);
 
 	return rc < 0 ? rc : session->failed ? -EREMOTEIO : 0;
 }
@@ -540,85 +451,4 @@ torc_pg_run(struct torc_pg_session *session, const char *sql,
 	pg_own_error(&session->error,
 	    "the transaction had failed, and was rolled back");
 	return -EREMOTEIO;
-}
-
-/* ---- Renting ---- */
-
-int
-torc_pg_acquire(struct torc_pg *pg, struct torc_pg_session **session,
-    uint64_t deadline)
-{
-	void *item;
-	int rc = torc_pool_acquire(pg->session_pool, &item, deadline);
-
-	if (rc < 0)
-		return rc;
-	*session = item;
-	memset(&(*session)->error, 0, sizeof((*session)->error));
-	return 0;
-}
-
-/* Whether it is as it was when it was opened, and not after a LISTEN. */
-static bool
-is_clean(const struct torc_pg_session *session)
-{
-	return session->lost == 0 && !session->tainted &&
-	    !is_running(session) && session->state == 'I' &&
-	    session->cancel == NULL && session->view.size == 0 &&
-	    pg_carry_empty(&session->carry);
-}
-
-static void
-give_back(struct torc_pg_session *session)
-{
-	const bool reusable = is_clean(session);
-
-	pg_notes_free(&session->notes);
-	torc_pool_release(session->pg->session_pool, session, reusable);
-}
-
-/* Parks. End what was left: a statement, a transaction. */
-static int
-clean_up(void *arg)
-{
-	struct torc_pg_session *session = arg;
-	struct torc_pg *pg = session->pg;
-	const uint64_t deadline = torc_after_ms(pg->config.cancel_ms);
-	int rc;
-
-	if (is_running(session) && session->answer.stage != PG_COPYING_IN)
-		pg_cancel_begin(session);
-	rc = settle(session, deadline);
-	if (rc == 0 && session->state != 'I')
-		torc_pg_run(session, "ROLLBACK", deadline);
-	give_back(session);
-	pg_fiber_end(pg);
-	return 0;
-}
-
-void
-torc_pg_release(struct torc_pg_session *session)
-{
-	if (is_clean(session) || session->tainted || session->lost < 0 ||
-	    pg_fiber(session->pg, clean_up, session) < 0)
-		give_back(session);
-}
-
-void
-torc_pg_taint(struct torc_pg_session *session)
-{
-	session->tainted = true;
-}
-
-const struct torc_pg_error *
-torc_pg_session_error(const struct torc_pg_session *session)
-{
-	return &session->error;
-}
-
-char
-torc_pg_state(const struct torc_pg_session *session)
-{
-	return (char)(is_running(session) || session->lost < 0 ? 0 :
-	    session->state);
 }

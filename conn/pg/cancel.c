@@ -1,0 +1,88 @@
+/*
+ * cancel.c - the server is asked, on another connection, to end what runs on
+ * this one.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "conn/pg/pg.h"
+
+struct pg_cancel {
+	struct torc_pg *pg;
+	struct torc_pg_session *session;	/* NULL: it is gone */
+	uint32_t process;
+	uint32_t secret;
+};
+
+/*
+ * Parks. The server closes the connection when it has passed it on. False: it
+ * may still be on its way.
+ */
+static bool
+send_cancel(const struct pg_cancel *cancel, uint64_t deadline)
+{
+	uint8_t memory[16];
+	struct pg_writer writer = { .data = memory, .size = sizeof(memory) };
+	struct torc_conn *conn;
+	struct torc_slice none;
+	int rc;
+
+	if (pg_dial(cancel->pg, &conn, deadline) < 0)
+		return true;
+	pg_put_cancel(&writer, cancel->process, cancel->secret);
+	rc = torc_conn_write(conn, memory, writer.used, deadline);
+	if (rc == 0)
+		rc = torc_conn_recv(conn, &none, deadline);
+	torc_conn_close(conn, 0);
+	return rc == 0;
+}
+
+static int
+run_cancel(void *arg)
+{
+	struct pg_cancel *cancel = arg;
+	struct torc_pg *pg = cancel->pg;
+	const bool gone = send_cancel(cancel,
+	    torc_after_ms(pg->config.cancel_ms));
+	struct torc_pg_session *session = cancel->session;
+
+	if (session != NULL) {
+		session->cancel = NULL;
+		/* It could hit any statement that comes. */
+		if (!gone && session->lost == 0)
+			session->lost = -ECONNABORTED;
+		torc_wake_all(&session->calm, 0);
+	}
+	free(cancel);
+	pg_fiber_end(pg);
+	return 0;
+}
+
+void
+pg_cancel_begin(struct torc_pg_session *session)
+{
+	struct pg_cancel *cancel;
+
+	if (session->cancel != NULL || session->process == 0)
+		return;
+	cancel = malloc(sizeof(*cancel));
+	if (cancel == NULL)
+		return;
+	*cancel = (struct pg_cancel) { session->pg, session,
+		session->process, session->secret };
+	if (pg_fiber(session->pg, run_cancel, cancel) < 0) {
+		free(cancel);
+		return;
+	}
+	session->cancel = cancel;
+	session->cancelled = true;
+	session->pg->stats.cancels++;
+}
+
+void
+pg_cancel_forget(struct torc_pg_session *session)
+{
+	if (session->cancel != NULL)
+		session->cancel->session = NULL;
+	session->cancel = NULL;
+}

@@ -1,0 +1,85 @@
+/*
+ * rent.c - sessions are rented, and come back in any state.
+ */
+#include <string.h>
+
+#include "conn/pg/pg.h"
+
+int
+torc_pg_acquire(struct torc_pg *pg, struct torc_pg_session **session,
+    uint64_t deadline)
+{
+	void *item;
+	int rc = torc_pool_acquire(pg->session_pool, &item, deadline);
+
+	if (rc < 0)
+		return rc;
+	*session = item;
+	memset(&(*session)->error, 0, sizeof((*session)->error));
+	return 0;
+}
+
+/* Whether it is as it was when it was opened, and not after a LISTEN. */
+static bool
+is_clean(const struct torc_pg_session *session)
+{
+	return session->lost == 0 && !session->tainted &&
+	    !pg_is_running(session) && session->state == 'I' &&
+	    session->cancel == NULL && session->view.size == 0 &&
+	    pg_carry_empty(&session->carry);
+}
+
+static void
+give_back(struct torc_pg_session *session)
+{
+	const bool reusable = is_clean(session);
+
+	pg_notes_free(&session->notes);
+	torc_pool_release(session->pg->session_pool, session, reusable);
+}
+
+/* Parks. End what was left: a statement, a transaction. */
+static int
+clean_up(void *arg)
+{
+	struct torc_pg_session *session = arg;
+	struct torc_pg *pg = session->pg;
+	const uint64_t deadline = torc_after_ms(pg->config.cancel_ms);
+	int rc;
+
+	if (pg_is_running(session) && session->answer.stage != PG_COPYING_IN)
+		pg_cancel_begin(session);
+	rc = pg_settle(session, deadline);
+	if (rc == 0 && session->state != 'I')
+		torc_pg_run(session, "ROLLBACK", deadline);
+	give_back(session);
+	pg_fiber_end(pg);
+	return 0;
+}
+
+void
+torc_pg_release(struct torc_pg_session *session)
+{
+	if (is_clean(session) || session->tainted || session->lost < 0 ||
+	    pg_fiber(session->pg, clean_up, session) < 0)
+		give_back(session);
+}
+
+void
+torc_pg_taint(struct torc_pg_session *session)
+{
+	session->tainted = true;
+}
+
+const struct torc_pg_error *
+torc_pg_session_error(const struct torc_pg_session *session)
+{
+	return &session->error;
+}
+
+char
+torc_pg_state(const struct torc_pg_session *session)
+{
+	return (char)(pg_is_running(session) || session->lost < 0 ? 0 :
+	    session->state);
+}
