@@ -211,7 +211,7 @@ SIM_CLIENTS := $(patsubst %.c,$B/sim/%.o,$(wildcard conn/http/*.c \
 $B/sim/%.o: $B/%.o
 	$Q mkdir -p $(@D)
 	$Q objcopy $(foreach f,malloc calloc realloc free strdup RAND_bytes \
-		clock_gettime,--redefine-sym $f=sim_$f) $< $@
+		getrandom clock_gettime,--redefine-sym $f=sim_$f) $< $@
 
 $B/tests/bin/sim $B/tests/bin/sim_fuzz: LINK += -lcrypto
 $B/tests/bin/sim: $(SIM:%=$B/tests/sim/%.o) $B/tests/sim/drive.o $(SIM_CORE) \
@@ -317,7 +317,8 @@ $B/include/torc_pg.h: conn/pg/torc_pg.h
 
 $(PG_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-pg.a
 $(PG_TESTS:%=$B/tests/bin/%): LINK += -lpq -lcrypto
-$(PG_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-pg.a $B/tests/pg_server.o
+$(PG_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-pg.a $B/tests/pg_server.o \
+	$B/tests/pg_scene.o
 $B/tests/pg_server.o $(PG_TESTS:%=$B/tests/%.o): BASE += \
 	-isystem /usr/include/postgresql
 
@@ -326,6 +327,11 @@ PROGRAMS += $B/bin/api
 all: $B/bin/api
 endif
 CHECKS += tests/pg_examples.sh
+
+.PHONY: check-pooler
+check-pooler: $B/tests/bin/test_pg_pooler	# behind a PgBouncer of Debian's next release
+	$Q B=$B tests/pooler_new.sh
+
 $B/tools/examples/api.o: | $(HEADERS)
 $B/bin/api: $B/tools/examples/api.o $(HELPERS) $B/lib/libtorc-pg.a \
 		$B/lib/libtorc-http.a $B/lib/libtorc.a

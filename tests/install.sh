@@ -39,6 +39,7 @@ missing() {
 		redis-server redis-server
 		/usr/lib/postgresql/15/bin/postgres postgresql-15
 		/usr/share/i18n/locales/de_DE locales
+		pgbouncer pgbouncer
 		strace strace
 		setpriv util-linux
 		strip binutils

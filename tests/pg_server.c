@@ -291,13 +291,107 @@ pg_server_stop(struct pg_server *server)
 	server->pid = 0;
 }
 
-void
-pg_server_remove(struct pg_server *server)
+/* ---- PgBouncer ---- */
+
+static bool
+write_pooler(const struct pg_pooler *pooler, const struct pg_server *server,
+    const char *mode, unsigned servers, const char *more)
+{
+	char path[96];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/ini", pooler->folder);
+	file = fopen(path, "w");
+	if (file == NULL)
+		return false;
+	fprintf(file, "[databases]\ntorc = host=%s port=%u dbname=torc "
+	    "user=torc\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+	    "listen_port = %s\nunix_socket_dir =\nauth_type = any\n"
+	    "pool_mode = %s\ndefault_pool_size = %u\n%s\n",
+	    server->folder, server->port, strchr(pooler->tcp, ':') + 1, mode,
+	    servers, more);
+	return fclose(file) == 0 && chmod(path, 0644) == 0 &&
+	    chmod(pooler->folder, 0755) == 0;
+}
+
+static pid_t
+launch_pooler(const struct pg_pooler *pooler)
+{
+	const char *program = getenv("PGBOUNCER");
+	char path[96];
+	pid_t pid = fork();
+	int log;
+
+	if (pid != 0)
+		return pid;
+	snprintf(path, sizeof(path), "%s/log", pooler->folder);
+	log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	become_postgres();
+	snprintf(path, sizeof(path), "%s/ini", pooler->folder);
+	if (dup2(log, 1) < 0 || dup2(log, 2) < 0)
+		_exit(127);
+	execl(program != NULL ? program : "/usr/sbin/pgbouncer", "pgbouncer",
+	    "-q", path, NULL);
+	_exit(127);
+}
+
+static bool
+can_connect(unsigned port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t)port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool can = connect(fd, (struct sockaddr *)&address,
+	    sizeof(address)) == 0;
+
+	close(fd);
+	return can;
+}
+
+bool
+pg_pooler_start(struct pg_pooler *pooler, const struct pg_server *server,
+    const char *mode, unsigned servers, const char *more)
+{
+	const unsigned port = free_port();
+
+	snprintf(pooler->tcp, sizeof(pooler->tcp), "127.0.0.1:%u", port);
+	strcpy(pooler->folder, "/tmp/torc-pooler-XXXXXX");
+	if (mkdtemp(pooler->folder) == NULL ||
+	    !write_pooler(pooler, server, mode, servers, more))
+		return skip("no folder for PgBouncer");
+	pooler->pid = launch_pooler(pooler);
+	for (unsigned ms = 0; ms < READY_MS; ms += 20) {
+		if (can_connect(port))
+			return true;
+		if (waitpid(pooler->pid, NULL, WNOHANG) == pooler->pid)
+			return skip("PgBouncer does not start");
+		usleep(20000);
+	}
+	return false;
+}
+
+static void
+remove_folder(const char *folder)
 {
 	char command[128];
 
-	pg_server_stop(server);
-	snprintf(command, sizeof(command), "rm -rf '%s'", server->folder);
+	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
 	if (system(command) != 0)
-		printf("%s is left\n", server->folder);
+		printf("%s is left\n", folder);
+}
+
+void
+pg_pooler_stop(struct pg_pooler *pooler)
+{
+	kill(pooler->pid, SIGTERM);
+	waitpid(pooler->pid, NULL, 0);
+	remove_folder(pooler->folder);
+}
+
+void
+pg_server_remove(struct pg_server *server)
+{
+	pg_server_stop(server);
+	remove_folder(server->folder);
 }

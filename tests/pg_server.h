@@ -37,4 +37,21 @@ void pg_server_remove(struct pg_server *server);
 /* Statements by way of libpq; false if one fails. */
 bool pg_server_sql(const struct pg_server *server, const char *sql);
 
+/* PgBouncer before a server, for all users of it. */
+struct pg_pooler {
+	char folder[64];
+	char tcp[32];
+	pid_t pid;
+};
+
+/*
+ * `mode`: "session", "transaction" or "statement"; `servers`: connections of
+ * its own; `more`: lines of its configuration. The program is that of the
+ * environment's PGBOUNCER, or Debian's. False, and a line SKIP, if there is
+ * none.
+ */
+bool pg_pooler_start(struct pg_pooler *pooler, const struct pg_server *server,
+    const char *mode, unsigned servers, const char *more);
+void pg_pooler_stop(struct pg_pooler *pooler);
+
 #endif

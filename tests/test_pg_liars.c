@@ -25,9 +25,9 @@
 #define KEY "K\0\0\0\x0c\0\0\0\x07\0\0\0\x09"
 #define READY "Z\0\0\0\x05I"
 #define HELLO LET_IN KEY READY
-#define PREPARED "1\0\0\0\x04" "t\0\0\0\x06\0\0" \
-	"T\0\0\0\x1b\0\x01" "id\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff" \
-	"\0\0" "2\0\0\0\x04"
+#define BOUND "2\0\0\0\x04" "T\0\0\0\x1b\0\x01" \
+	"id\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0"
+#define PREPARED "1\0\0\0\x04" BOUND
 #define ROW "D\0\0\0\x0c\0\x01\0\0\0\x02" "42"
 #define DONE "C\0\0\0\x0dSELECT 1\0"
 #define GOOD PREPARED ROW DONE READY
@@ -282,7 +282,6 @@ answers_that_make_no_sense_end_the_connection(void **state)
 		    .expected = cases[i].expected, .play = ask_both_ways });
 }
 
-#define BOUND "2\0\0\0\x04"
 #define FAILURE "E\0\0\0\x17SERROR\0C22012\0Mno\0\0"
 
 static int

@@ -15,13 +15,12 @@ static const struct step {
 	enum pg_event event;
 } steps[] = {
 	{ PG_ROWS, PG_DATA_ROW, PG_ROWS, PG_ROW },
-	{ PG_BIND, PG_BIND_COMPLETE, PG_ROWS, PG_BOUND },
+	{ PG_BIND, PG_BIND_COMPLETE, PG_FIELDS, PG_NOTHING },
+	{ PG_FIELDS, PG_ROW_DESCRIPTION, PG_ROWS, PG_BOUND },
 	{ PG_ROWS, PG_COMMAND_COMPLETE, PG_COMPLETE, PG_DONE },
 	{ PG_COMPLETE, PG_READY, PG_OVER, PG_FINISHED },
-	{ PG_PARSE, PG_PARSE_COMPLETE, PG_DESCRIBE, PG_NOTHING },
-	{ PG_DESCRIBE, PG_PARAMETERS, PG_FIELDS, PG_NOTHING },
-	{ PG_FIELDS, PG_ROW_DESCRIPTION, PG_BIND, PG_NOTHING },
-	{ PG_FIELDS, PG_NO_DATA, PG_BIND, PG_NOTHING },
+	{ PG_FIELDS, PG_NO_DATA, PG_ROWS, PG_BOUND },
+	{ PG_PARSE, PG_PARSE_COMPLETE, PG_BIND, PG_NOTHING },
 	{ PG_ROWS, PG_EMPTY_QUERY, PG_COMPLETE, PG_DONE },
 	{ PG_ROWS, PG_COPY_IN, PG_COPYING_IN, PG_COPY_BEGINS },
 	{ PG_ROWS, PG_COPY_OUT, PG_COPYING_OUT, PG_COPY_BEGINS },
@@ -71,17 +70,19 @@ fail(struct pg_answer *answer)
 	return PG_FAILED;
 }
 
-/* The columns of a simple statement are those of its result. */
 static int
 describe(struct pg_answer *answer, const struct pg_message *message)
 {
-	if (answer->simple) {
-		pg_answer_end(answer);
-		answer->statement = pg_statement_loose();
-		if (answer->statement == NULL)
-			return -ENOMEM;
-	}
-	return pg_statement_describe(answer->statement, message);
+	struct pg_shape *none = NULL;
+	struct pg_shape **kept = answer->statement != NULL ?
+	    &answer->statement->shape : &none;
+	int rc = pg_shape_take(kept, message);
+
+	pg_shape_drop(&answer->shape);
+	if (rc == 0)
+		answer->shape = pg_shape_ref(*kept);
+	pg_shape_drop(&none);
+	return rc;
 }
 
 static int
@@ -89,13 +90,16 @@ check(struct pg_answer *answer, const struct pg_message *message)
 {
 	switch (message->type) {
 	case PG_DATA_ROW:
-		return pg_read_row(message, NULL, 0) ==
-		    (int)answer->statement->column_count ? 0 : -EPROTO;
+		return answer->shape != NULL && pg_read_row(message, NULL,
+		    0) == (int)answer->shape->count ? 0 : -EPROTO;
 	case PG_ROW_DESCRIPTION:
 		return describe(answer, message);
+	case PG_COMMAND_COMPLETE:
+		/* Of several, one without rows. */
+		if (answer->stage == PG_BETWEEN)
+			pg_shape_drop(&answer->shape);
+		return 0;
 	case PG_PARSE_COMPLETE:
-		answer->statement->known = true;
-		return message->size == 0 ? 0 : -EPROTO;
 	case PG_BIND_COMPLETE:
 	case PG_NO_DATA:
 	case PG_EMPTY_QUERY:
@@ -133,32 +137,65 @@ pg_answer_end(struct pg_answer *answer)
 	if (answer->statement != NULL)
 		pg_statement_unref(answer->statement);
 	answer->statement = NULL;
+	pg_shape_drop(&answer->shape);
 }
 
 /*
  * 26000: there is no such statement. 0A000 of that routine: what the plan
- * returns has changed, and it says so before it runs.
+ * returns has changed, and it says so before it runs. XX000: what it refers to
+ * is not there any more, as in "cache lookup failed".
  */
 static bool
-was_forgotten(const struct pg_report *report)
+is_useless(const struct pg_report *report)
 {
 	return strcmp(report->state, "26000") == 0 ||
+	    strcmp(report->state, "XX000") == 0 ||
 	    (strcmp(report->state, "0A000") == 0 &&
 	    strcmp(report->routine, "RevalidateCachedQuery") == 0);
+}
+
+/* A value is none of its type, which may have been another one in the past. */
+static bool
+is_of_another_type(const struct pg_report *report)
+{
+	static const char *const states[] = { "22003", "22007", "22008",
+		"22P02", "22P03" };
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+		if (strcmp(report->state, states[i]) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Class 42: something is not there, or of another kind, than when it was
+ * prepared. But whether it may be used at all is asked each time.
+ */
+static bool
+may_be_outdated(const struct pg_answer *answer,
+    const struct pg_report *report)
+{
+	return is_useless(report) || (strncmp(report->state, "42", 2) == 0 &&
+	    strcmp(report->state, "42501") != 0) ||
+	    (answer->statement->inferred && is_of_another_type(report));
 }
 
 bool
 pg_answer_failed(struct torc_pg_session *session,
     const struct pg_answer *answer, const struct pg_report *report)
 {
+	bool outdated;
+
 	if (answer->simple || answer->statement == NULL)
 		return false;
-	if (answer->failed_in >= PG_PARSE && answer->failed_in < PG_BIND) {
+	if (answer->failed_in == PG_PARSE) {
 		pg_cache_drop(&session->cache, answer->statement, false);
 		return false;
 	}
-	if (answer->failed_in != PG_BIND || !was_forgotten(report))
-		return false;
-	pg_cache_drop(&session->cache, answer->statement, true);
-	return true;
+	/* Behind that, it was executed. */
+	outdated = answer->failed_in == PG_BIND && answer->cached &&
+	    may_be_outdated(answer, report);
+	if (outdated || is_useless(report))
+		pg_cache_drop(&session->cache, answer->statement, true);
+	return outdated;
 }

@@ -43,7 +43,7 @@ note_failure(struct torc_pg_session *session, struct torc_pg_result *result,
 	error->statement = (unsigned)(result->part - result->parts) +
 	    (answer->failed_in == PG_COMPLETE);
 	result->failure = -EREMOTEIO;
-	result->forgotten = pg_answer_failed(session, answer, &report) &&
+	result->outdated = pg_answer_failed(session, answer, &report) &&
 	    !result->lasts;
 	forget_skipped(session, result);
 	pg_result_clear(result);
@@ -270,12 +270,13 @@ static int
 begin_asking(struct asking *asking, struct torc_pg_session *session,
     struct torc_pg_result *result, const struct torc_pg_statement *wanted)
 {
+	const uint64_t stale = result->anew ? session->cache.last_id : 0;
 	int rc = 0;
 
 	*asking = (struct asking) { .wanted = wanted, .result = result };
 	for (unsigned i = 0; rc == 0 && i < result->count; i++) {
 		rc = pg_answer_begin(&result->parts[i].answer, session,
-		    &wanted[i]);
+		    &wanted[i], stale);
 		if (i == 0)
 			asking->closing = session->cache.closing;
 	}
@@ -385,23 +386,6 @@ ask(struct torc_pg *pg, struct torc_pg_result **result,
 	return rc != 0 ? rc : (*result)->failure;
 }
 
-/*
- * Whether to ask once more, for what the server did not know. What it had said
- * that it knows, it may forget once. What it never did was to be prepared by
- * another one who failed: it is not his fault, and happens to nobody else.
- */
-static bool
-is_worth_another(const struct torc_pg_result *result, bool *again)
-{
-	const bool known = result->forgotten &&
-	    result->part->answer.statement->known;
-
-	if (!result->forgotten || (known && *again))
-		return false;
-	*again |= known;
-	return true;
-}
-
 /* What cannot be asked at all: nothing is sent, and the result has words. */
 static int
 check_statements(const struct torc_pg_statement *statements, unsigned count,
@@ -431,7 +415,7 @@ int
 torc_pg_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
     unsigned count, struct torc_pg_result **result, uint64_t deadline)
 {
-	bool again = false;
+	bool again = false;	/* once: all is prepared anew then */
 	int rc;
 
 	*result = NULL;
@@ -442,12 +426,14 @@ torc_pg_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
 		*result = pg_result_new(count);
 		if (*result == NULL)
 			return -ENOMEM;
+		(*result)->anew = again;
 		rc = ask(pg, result, statements, deadline);
 		if (rc != UNWRITTEN) {
 			if (*result == NULL)
 				return rc;
-			if (!is_worth_another(*result, &again))
+			if (again || !(*result)->outdated)
 				break;
+			again = true;
 			pg->stats.repeated++;
 		}
 		torc_pg_free(*result);

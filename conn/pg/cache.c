@@ -11,7 +11,7 @@
 #include "sys/trap.h"
 
 int
-pg_cache_init(struct pg_cache *cache, unsigned most)
+pg_cache_init(struct pg_cache *cache, unsigned most, const char *prefix)
 {
 	unsigned count = 8;
 
@@ -23,6 +23,7 @@ pg_cache_init(struct pg_cache *cache, unsigned most)
 		return -ENOMEM;
 	cache->bucket_count = count;
 	cache->most = most;
+	snprintf(cache->prefix, sizeof(cache->prefix), "%s", prefix);
 	return 0;
 }
 
@@ -50,51 +51,10 @@ pg_statement_unref(struct pg_statement *statement)
 	torc_assert(statement->refs > 0);
 	if (--statement->refs > 0)
 		return;
-	free(statement->columns);
+	pg_shape_drop(&statement->shape);
 	free(statement->types);
 	free(statement->sql);
 	free(statement);
-}
-
-struct pg_statement *
-pg_statement_loose(void)
-{
-	struct pg_statement *statement = calloc(1, sizeof(*statement));
-
-	return statement != NULL ? pg_statement_ref(statement) : NULL;
-}
-
-int
-pg_statement_describe(struct pg_statement *statement,
-    const struct pg_message *message)
-{
-	struct pg_field *fields;
-	struct torc_pg_column *columns;
-	char *name;
-	int count = pg_read_fields(message, NULL, 0);
-
-	if (count < 0 || count > (int)PG_COLUMNS_MAX)
-		return -EPROTO;
-	/* Names are shorter than the message that they are in. */
-	columns = malloc((size_t)count * sizeof(*columns) + message->size);
-	fields = calloc((size_t)count + 1, sizeof(*fields));
-	if (columns == NULL || fields == NULL) {
-		free(columns);
-		free(fields);
-		return -ENOMEM;
-	}
-	pg_read_fields(message, fields, (unsigned)count);
-	name = (char *)(columns + count);
-	for (int i = 0; i < count; i++) {
-		columns[i] = (struct torc_pg_column) { name, fields[i].type,
-			statement->binary || fields[i].format == 1 };
-		name = stpcpy(name, fields[i].name) + 1;
-	}
-	free(fields);
-	free(statement->columns);
-	statement->columns = columns;
-	statement->column_count = (unsigned)count;
-	return 0;
 }
 
 /* ---- Finding it ---- */
@@ -206,7 +166,7 @@ pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
 	*at = statement->chain;
 	unlink_age(cache, statement);
 	cache->count--;
-	if (close) {
+	if (close && statement->name[0] != '\0') {
 		statement->chain = cache->closing;
 		cache->closing = statement;
 	} else {
@@ -217,18 +177,21 @@ pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
 static struct pg_statement *
 make(const struct torc_pg_statement *wanted)
 {
-	struct pg_statement *made = pg_statement_loose();
+	struct pg_statement *made = calloc(1, sizeof(*made));
 
 	if (made == NULL)
 		return NULL;
+	made->refs = 1;
 	made->sql = strdup(wanted->sql);
 	made->types = calloc(wanted->param_count + 1u, sizeof(*made->types));
 	if (made->sql == NULL || made->types == NULL) {
 		pg_statement_unref(made);
 		return NULL;
 	}
-	for (unsigned i = 0; i < wanted->param_count; i++)
+	for (unsigned i = 0; i < wanted->param_count; i++) {
 		made->types[i] = wanted->params[i].type;
+		made->inferred |= made->types[i] == TORC_PG_INFERRED;
+	}
 	made->type_count = wanted->param_count;
 	made->binary = wanted->binary;
 	made->hash = hash_of(wanted);
@@ -244,8 +207,10 @@ pg_cache_add(struct pg_cache *cache, const struct torc_pg_statement *wanted)
 		return NULL;
 	if (cache->count == cache->most)
 		pg_cache_drop(cache, cache->oldest, true);
-	snprintf(made->name, sizeof(made->name), "torc%llu",
-	    (unsigned long long)++cache->last_id);
+	made->id = ++cache->last_id;
+	if (cache->prefix[0] != '\0')
+		snprintf(made->name, sizeof(made->name), "%s%llx",
+		    cache->prefix, (unsigned long long)made->id);
 	made->chain = *bucket_of(cache, made->hash);
 	*bucket_of(cache, made->hash) = made;
 	make_newest(cache, made);
@@ -295,22 +260,26 @@ pg_check_statement(const struct torc_pg_statement *statement,
 
 int
 pg_answer_begin(struct pg_answer *answer, struct torc_pg_session *session,
-    const struct torc_pg_statement *wanted)
+    const struct torc_pg_statement *wanted, uint64_t stale)
 {
-	struct pg_statement *statement = pg_cache_find(&session->cache,
-	    wanted);
-	const bool found = statement != NULL;
+	struct pg_cache *cache = &session->cache;
+	struct pg_statement *statement = pg_cache_find(cache, wanted);
 
-	if (!found) {
-		session->pg->stats.prepared++;
-		statement = pg_cache_add(&session->cache, wanted);
+	if (statement != NULL && statement->id <= stale) {
+		pg_cache_drop(cache, statement, true);
+		statement = NULL;
 	}
+	/* What has no name is kept for its columns alone. */
+	*answer = (struct pg_answer) {
+		.cached = statement != NULL && statement->name[0] != '\0',
+	};
+	answer->stage = answer->cached ? PG_BIND : PG_PARSE;
+	session->pg->stats.prepared += !answer->cached;
+	if (statement == NULL)
+		statement = pg_cache_add(cache, wanted);
 	if (statement == NULL)
 		return -ENOMEM;
-	*answer = (struct pg_answer) {
-		.stage = found ? PG_BIND : PG_PARSE,
-		.statement = pg_statement_ref(statement),
-	};
+	answer->statement = pg_statement_ref(statement);
 	return 0;
 }
 
@@ -320,11 +289,9 @@ pg_answer_ask(const struct pg_answer *answer,
 {
 	const char *name = answer->statement->name;
 
-	if (answer->stage == PG_PARSE) {
+	if (answer->stage == PG_PARSE)
 		pg_put_parse(writer, name, wanted->sql, wanted->params,
 		    wanted->param_count);
-		pg_put_describe(writer, name);
-	}
 	pg_put_bind(writer, name, wanted->params, wanted->param_count,
 	    wanted->binary);
 	pg_put_execute(writer);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "conn/pg/pg.h"
 #include "conn/pg/text.h"
@@ -171,6 +172,12 @@ torc_pg_create(struct torc_pg **made, const struct torc_pg_config *config,
 		return -ENOMEM;
 	pg->reactor = reactor;
 	pg->config = *config;
+	if (getrandom(&pg->random, sizeof(pg->random), 0) !=
+	    sizeof(pg->random)) {
+		free(pg);
+		return refuse(text, text_size, "no random number: %s",
+		    strerror(errno));
+	}
 	rc = check_bounds(&pg->config, text, text_size);
 	if (rc == 0)
 		rc = keep_texts(pg);

@@ -348,15 +348,26 @@ connect_session(struct torc_pg_session *session, uint64_t deadline)
 	return rc;
 }
 
+/* No other connection's statements are named like that. */
+static void
+make_prefix(struct torc_pg *pg, char *prefix, size_t size)
+{
+	snprintf(prefix, size, "t%llx_%llx_", (unsigned long long)pg->random,
+	    (unsigned long long)++pg->last_session);
+}
+
 static int
 open_session(void *arg, void **item, uint64_t deadline)
 {
 	struct torc_pg *pg = arg;
 	struct torc_pg_session *session = calloc(1, sizeof(*session));
+	char prefix[PG_PREFIX_SIZE] = "";
 	int rc;
 
-	if (session == NULL ||
-	    pg_cache_init(&session->cache, pg->config.statements) < 0) {
+	if (!pg->config.unnamed)
+		make_prefix(pg, prefix, sizeof(prefix));
+	if (session == NULL || pg_cache_init(&session->cache,
+	    pg->config.statements, prefix) < 0) {
 		free(session);
 		return -ENOMEM;
 	}

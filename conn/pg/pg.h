@@ -6,6 +6,7 @@
  *   stream.c    bytes received to messages, and what comes unasked
  *   cache.c     the statements that are prepared on a connection
  *   answer.c    which message may follow which
+ *   shape.c     the columns of a result
  *   share.c     connections that many fibers use
  *   ask.c       their statements
  *   result.c    a collected result
@@ -23,25 +24,45 @@
 #include "conn/pg/wire.h"
 #include "conn/pipeline.h"
 
+/* ---- Columns (shape.c) ---- */
+
+struct pg_shape {
+	unsigned refs;
+	unsigned count;
+	uint8_t *message;	/* the RowDescription that says so */
+	size_t size;
+	struct torc_pg_column columns[];
+};
+
+/* NULL is allowed, and none. */
+struct pg_shape *pg_shape_ref(struct pg_shape *shape);
+void pg_shape_drop(struct pg_shape **shape);
+/* *kept becomes what a RowDescription says, if it is not that already. 0,
+ * -EPROTO or -ENOMEM, and *kept is as it was. */
+int pg_shape_take(struct pg_shape **kept, const struct pg_message *message);
+
 /* ---- Statements (cache.c) ---- */
 
-#define PG_NAME_SIZE 24u
+/* No other connection has statements with these names, whatever client or
+ * process it belongs to: a pooler may hand both to the same server. */
+#define PG_NAME_SIZE 64u
+#define PG_PREFIX_SIZE 40u
 
-/* Prepared on one connection; whose result refers to its columns, holds it. */
+/* Prepared on one connection, and held by what is asked with it. */
 struct pg_statement {
 	struct pg_statement *chain;	/* of its bucket */
 	struct pg_statement *newer;
 	struct pg_statement *older;
 	unsigned refs;
 	uint64_t hash;
-	char name[PG_NAME_SIZE];	/* used once */
+	uint64_t id;		/* from 1, in the order of their making */
+	char name[PG_NAME_SIZE];	/* used once; "" if it has none */
 	char *sql;
 	uint32_t *types;
 	unsigned type_count;
+	bool inferred;		/* the server chose a parameter's type */
 	bool binary;
-	bool known;		/* the server has said that it has it */
-	struct torc_pg_column *columns;	/* and their names behind them */
-	unsigned column_count;
+	struct pg_shape *shape;	/* of its last result */
 };
 
 struct pg_cache {
@@ -52,10 +73,11 @@ struct pg_cache {
 	struct pg_statement *newest;
 	struct pg_statement *oldest;
 	struct pg_statement *closing;	/* not in it any more; by `chain` */
-	uint64_t last_id;	/* of a name */
+	uint64_t last_id;
+	char prefix[PG_PREFIX_SIZE];	/* of names; "": they have none */
 };
 
-int pg_cache_init(struct pg_cache *cache, unsigned most);
+int pg_cache_init(struct pg_cache *cache, unsigned most, const char *prefix);
 void pg_cache_fini(struct pg_cache *cache);
 struct pg_statement *pg_cache_find(struct pg_cache *cache,
     const struct torc_pg_statement *wanted);
@@ -74,20 +96,14 @@ void pg_cache_closed(struct pg_cache *cache, const struct pg_statement *first);
 
 struct pg_statement *pg_statement_ref(struct pg_statement *statement);
 void pg_statement_unref(struct pg_statement *statement);
-/* Take the columns of a RowDescription. 0, -EPROTO or -ENOMEM. */
-int pg_statement_describe(struct pg_statement *statement,
-    const struct pg_message *message);
-/* One that no cache has: for the results of simple statements. */
-struct pg_statement *pg_statement_loose(void);
 
 /* ---- Answers (answer.c) ---- */
 
 enum pg_stage {
 	PG_OVER,	/* nothing is expected */
 	PG_PARSE,	/* of a prepared statement: these in order */
-	PG_DESCRIBE,
-	PG_FIELDS,
 	PG_BIND,
+	PG_FIELDS,
 	PG_ROWS,
 	PG_COMPLETE,	/* or failed: only the end is missing */
 	PG_BETWEEN,	/* of a simple one: a result, or the end */
@@ -99,7 +115,9 @@ struct pg_answer {
 	enum pg_stage stage;
 	enum pg_stage failed_in;
 	bool simple;
+	bool cached;		/* it was prepared for another one */
 	struct pg_statement *statement;	/* held */
+	struct pg_shape *shape;		/* held; NULL: no rows */
 };
 
 enum pg_event {
@@ -178,7 +196,7 @@ struct torc_pg_session {
 	struct torc_waiters calm;	/* for the end of it */
 	bool tainted;
 	bool failed;		/* the statement that runs has */
-	bool forgotten;		/* by the server: that is why */
+	bool outdated;		/* as it was prepared: that may be why */
 	bool cancelled;		/* the server was asked to end it */
 	bool result_over;
 	unsigned value_room;
@@ -205,6 +223,8 @@ struct torc_pg {
 	struct torc_waiters waiters;	/* for a shared connection */
 	unsigned fibers;	/* of its own */
 	bool doomed;		/* the last of them frees it */
+	uint64_t random;	/* of this client, for names */
+	uint64_t last_session;
 	struct torc_waiters quiet;	/* until there are none */
 	struct torc_pg_stats stats;
 	char trouble[320];
@@ -269,11 +289,13 @@ int pg_dial(struct torc_pg *pg, struct torc_conn **conn, uint64_t deadline);
 
 /*
  * Find the statement in the cache, or put it there, for the answer to it: 0,
- * -ENOMEM. To be written at once: answers that come while a fiber parks may
- * change what is prepared.
+ * -ENOMEM. One that was made up to the id `stale` is prepared anew. To be
+ * written at once: answers that come while a fiber parks may change what is
+ * prepared.
  */
 int pg_answer_begin(struct pg_answer *answer,
-    struct torc_pg_session *session, const struct torc_pg_statement *wanted);
+    struct torc_pg_session *session, const struct torc_pg_statement *wanted,
+    uint64_t stale);
 /* What asks for it, without a Sync; Parse, too, if it is not prepared yet. */
 void pg_answer_ask(const struct pg_answer *answer,
     const struct torc_pg_statement *wanted, struct pg_writer *writer);
@@ -281,7 +303,8 @@ void pg_answer_end(struct pg_answer *answer);
 
 /*
  * A statement failed: what becomes of it in the cache. Whether it would be
- * worth another try, as the server only forgot it.
+ * worth another try, prepared anew, as it was not executed, and may have failed
+ * only since it was prepared before something else changed.
  */
 bool pg_answer_failed(struct torc_pg_session *session,
     const struct pg_answer *answer, const struct pg_report *report);

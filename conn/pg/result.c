@@ -136,19 +136,17 @@ torc_pg_seek(struct torc_pg_result *result, unsigned index)
 unsigned
 torc_pg_column_count(const struct torc_pg_result *result)
 {
-	const struct pg_statement *statement =
-	    result->part->answer.statement;
+	const struct pg_shape *shape = result->part->answer.shape;
 
-	return statement != NULL ? statement->column_count : 0;
+	return shape != NULL ? shape->count : 0;
 }
 
 const struct torc_pg_column *
 torc_pg_columns(const struct torc_pg_result *result)
 {
-	const struct pg_statement *statement =
-	    result->part->answer.statement;
+	const struct pg_shape *shape = result->part->answer.shape;
 
-	return statement != NULL ? statement->columns : NULL;
+	return shape != NULL ? shape->columns : NULL;
 }
 
 uint64_t

@@ -21,7 +21,8 @@ struct torc_pg_result {
 	struct torc_request base;	/* in the pipeline */
 	struct torc_pg_error *error;
 	int failure;		/* of the statements, 0 if there was none */
-	bool forgotten;		/* by the server: try again */
+	bool outdated;		/* as it was prepared: try again */
+	bool anew;		/* nothing that was prepared before is used */
 	bool lasts;		/* what one did may outlast a failure */
 	unsigned count;		/* of parts */
 	struct pg_part *part;	/* that is answered, and then: is read */

@@ -37,7 +37,7 @@ note_failure(struct torc_pg_session *session, const struct pg_message *message)
 		pg_keep_error(&session->error, &report);
 	session->failed = true;
 	if (pg_answer_failed(session, &session->answer, &report))
-		session->forgotten = true;
+		session->outdated = true;
 	return PG_FAILED;
 }
 
@@ -180,7 +180,7 @@ reset(struct torc_pg_session *session)
 	pg_answer_end(&session->answer);
 	memset(&session->error, 0, sizeof(session->error));
 	session->failed = false;
-	session->forgotten = false;
+	session->outdated = false;
 	session->cancelled = false;
 	session->result_over = false;
 	session->affected = 0;
@@ -207,10 +207,11 @@ put_prepared(struct pg_writer *writer, void *arg)
 
 static int
 write_prepared(struct torc_pg_session *session,
-    const struct torc_pg_statement *statement, uint64_t deadline)
+    const struct torc_pg_statement *statement, bool anew, uint64_t deadline)
 {
 	struct asking asking = { .wanted = statement };
-	int rc = pg_answer_begin(&asking.answer, session, statement);
+	int rc = pg_answer_begin(&asking.answer, session, statement,
+	    anew ? session->cache.last_id : 0);
 
 	if (rc < 0)
 		return rc;
@@ -269,11 +270,11 @@ torc_pg_begin(struct torc_pg_session *session,
 			return rc;
 		before = session->state;
 		reset(session);
-		rc = write_prepared(session, statement, deadline);
+		rc = write_prepared(session, statement, again, deadline);
 		if (rc == 0)
 			rc = await_rows(session, deadline);
 		/* In a transaction, all has failed with it. */
-		if (rc != -EREMOTEIO || !session->forgotten || again ||
+		if (rc != -EREMOTEIO || !session->outdated || again ||
 		    before != 'I')
 			return rc;
 		again = true;
@@ -339,11 +340,11 @@ unsigned
 torc_pg_session_columns(const struct torc_pg_session *session,
     const struct torc_pg_column **columns)
 {
-	const struct pg_statement *statement = session->answer.statement;
+	const struct pg_shape *shape = session->answer.shape;
 
 	if (columns != NULL)
-		*columns = statement != NULL ? statement->columns : NULL;
-	return statement != NULL ? statement->column_count : 0;
+		*columns = shape != NULL ? shape->columns : NULL;
+	return shape != NULL ? shape->count : 0;
 }
 
 static int

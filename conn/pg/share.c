@@ -154,7 +154,8 @@ widen(struct torc_pg *pg)
 }
 
 int
-pg_share_join(struct torc_pg *pg, struct torc_pg_session **session, uint64_t deadline)
+pg_share_join(struct torc_pg *pg, struct torc_pg_session **session,
+    uint64_t deadline)
 {
 	int rc = 0;
 

@@ -10,9 +10,18 @@
  * COPY, LISTEN.
  *
  * Statements are prepared once on each connection, and kept there while they
- * are among the last that were used. An answer that says that the server does
- * not know one any more, or that its plan cannot be used any more, prepares it
- * again, and is not seen.
+ * are among the last that were used. If one of them fails before it is
+ * executed, with an error that may come from its age (the server forgot it, or
+ * a table, type or function was made anew), it is prepared and asked once more;
+ * not in a transaction, which has failed with it. The columns of a result are
+ * those that the server told of with that very result.
+ *
+ * Poolers. Names of prepared statements are not used by any other connection
+ * or process, so a pooler that gives each transaction or statement to another
+ * server never mixes them up. One that does not follow prepared statements
+ * (PgBouncer before 1.21, or with max_prepared_statements = 0) makes the server
+ * forget them all the time, and keeps what nobody will use: set `unnamed`.
+ * Then each statement is parsed each time, and nothing stays on the server.
  *
  * Errors. As in torc.h, negative errnos:
  *
@@ -159,6 +168,8 @@ struct torc_pg_config {
 	unsigned waiters;	/* fibers that wait for a connection; 1024;
 				 * 1 to 1048576 */
 	unsigned statements;	/* kept prepared on each; 256; 1 to 65536 */
+	bool unnamed;		/* keep none of them prepared: a pooler is in
+				 * between; see below */
 	unsigned message_max;	/* bytes of one message, such as a row;
 				 * 16777216; 1024 to 2^30 */
 	unsigned result_max;	/* bytes of a result of torc_pg_query(), or of

@@ -181,7 +181,7 @@ void pg_put_parse(struct pg_writer *writer, const char *name, const char *sql,
     const struct torc_pg_param *params, unsigned count);
 void pg_put_bind(struct pg_writer *writer, const char *name,
     const struct torc_pg_param *params, unsigned count, bool binary);
-void pg_put_describe(struct pg_writer *writer, const char *name);
+/* What was bound: describe it, and execute it. */
 void pg_put_execute(struct pg_writer *writer);
 void pg_put_close(struct pg_writer *writer, const char *name);
 void pg_put_sync(struct pg_writer *writer);

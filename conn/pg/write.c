@@ -254,19 +254,11 @@ pg_put_bind(struct pg_writer *writer, const char *name,
 }
 
 void
-pg_put_describe(struct pg_writer *writer, const char *name)
-{
-	begin(writer, 'D');
-	put_u8(writer, 'S');
-	put_string(writer, name);
-	end(writer);
-}
-
-void
 pg_put_execute(struct pg_writer *writer)
 {
-	/* The portal that has no name, and all rows. */
-	static const uint8_t message[] = { 'E', 0, 0, 0, 9, 0, 0, 0, 0, 0 };
+	/* The portal that has no name: what rows it has, and all of them. */
+	static const uint8_t message[] = { 'D', 0, 0, 0, 6, 'P', 0,
+		'E', 0, 0, 0, 9, 0, 0, 0, 0, 0 };
 
 	pg_put(writer, message, sizeof(message));
 }

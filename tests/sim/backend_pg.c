@@ -11,14 +11,13 @@
 #include <strings.h>
 
 #include "conn/pg/auth.h"
-#include "conn/pg/wire.h"
+#include "conn/pg/pg.h"
 
 #define STARTUP 196608u
 #define CANCEL 80877102u
 #define PREPARED 32u
 #define TEXT_MAX 64u
 #define PARAMS 5u
-#define KEYS 4096u
 #define NAMES 1024u	/* of statements: as many are told apart */
 #define PROCESSES 256u	/* that are known */
 
@@ -33,8 +32,9 @@ struct asked {
 };
 
 struct prepared {
-	char name[24];
+	char name[PG_NAME_SIZE];
 	char sql[TEXT_MAX];
+	bool fresh;		/* no Sync has come since */
 };
 
 /* What a cancel is meant for. */
@@ -70,14 +70,12 @@ struct words {
 
 static struct process processes[PROCESSES];
 static uint32_t last_process;
-static uint8_t forgotten[KEYS];	/* for these, a statement was */
 
 void
 reset_pg_backend(void)
 {
 	memset(processes, 0, sizeof(processes));
 	last_process = 0;
-	memset(forgotten, 0, sizeof(forgotten));
 }
 
 /* ---- Messages ---- */
@@ -236,6 +234,8 @@ tell_ready(struct backend *backend)
 	backend->process->busy = false;
 	backend->process->cancelled = false;
 	backend->failed = false;
+	for (unsigned i = 0; i < PREPARED; i++)
+		backend->prepared[i].fresh = false;
 	begin(&words, PG_READY);
 	put_u8(&words, (uint8_t)backend->state);
 	return tell(backend, &words);
@@ -510,7 +510,7 @@ tell_columns(struct backend *backend, const struct asked *asked)
 		put_u32(&words, i == 0 ? TORC_PG_INT4 : TORC_PG_BYTEA);
 		put_u16(&words, 0xffff);
 		put_u32(&words, 0xffffffff);
-		put_u16(&words, 0);
+		put_u16(&words, asked->binary);
 	}
 	return tell(backend, &words);
 }
@@ -763,7 +763,7 @@ skipped(struct backend *backend, const char *name)
 {
 	unsigned number;
 
-	if (sscanf(name, "torc%u", &number) != 1)
+	if (sscanf(name, "t%*[0-9a-f]_%*[0-9a-f]_%x", &number) != 1)
 		broken("a statement is called %s", name);
 	return &backend->skipped[number % NAMES];
 }
@@ -792,6 +792,7 @@ parse(struct backend *backend)
 		broken("%u statements are kept prepared", PREPARED);
 	snprintf(prepared->name, sizeof(prepared->name), "%s", name);
 	snprintf(prepared->sql, sizeof(prepared->sql), "%s", sql);
+	prepared->fresh = true;
 	return tell_type(backend, PG_PARSE_COMPLETE);
 }
 
@@ -805,22 +806,14 @@ static int
 describe(struct backend *backend)
 {
 	struct pg_cursor cursor = pg_open(&backend->message);
-	struct asked asked = { .sql = "" };
-	struct prepared *prepared;
-	struct words words;
+	const uint8_t kind = pg_take_u8(&cursor);
+	const char *portal = pg_take_string(&cursor);
 
-	if (pg_take_u8(&cursor) != 'S')
-		broken("something else than a statement is described");
-	prepared = find_prepared(backend, pg_take_string(&cursor));
 	expect_end(&cursor);
-	if (prepared == NULL)
-		broken("a statement is described that is not prepared");
-	begin(&words, PG_PARAMETERS);
-	put_u16(&words, 0);
-	if (tell(backend, &words) < 0)
-		return -1;
-	strcpy(asked.sql, prepared->sql);
-	return has_rows(asked.sql) ? tell_columns(backend, &asked) :
+	if (kind != 'P' || portal[0] != '\0')
+		broken("something else than what was bound is described");
+	return has_rows(backend->bound.sql) ?
+	    tell_columns(backend, &backend->bound) :
 	    tell_type(backend, PG_NO_DATA);
 }
 
@@ -854,15 +847,13 @@ read_params(struct pg_cursor *cursor, struct asked *asked)
 		broken("parameters are not what was sent");
 }
 
-/* Now and then a statement is forgotten, or so it says: once for a key. */
+/* Now and then a statement is forgotten, or so it says: but not one that was
+ * prepared just before. */
 static bool
-forgets(const struct backend *backend, uint32_t key)
+forgets(const struct backend *backend, const struct prepared *prepared)
 {
-	if (backend->state != 'I' || forgotten[key % KEYS] ||
-	    peer_draw(16) != 0)
-		return false;
-	forgotten[key % KEYS] = 1;
-	return true;
+	return backend->state == 'I' && !prepared->fresh &&
+	    peer_draw(8) == 0;
 }
 
 static int
@@ -881,7 +872,7 @@ bind_prepared(struct backend *backend)
 	strcpy(backend->bound.sql, prepared->sql);
 	read_params(&cursor, &backend->bound);
 	expect_end(&cursor);
-	if (forgets(backend, backend->bound.key))
+	if (forgets(backend, prepared))
 		return refuse(backend, "26000", "there is no such statement");
 	return tell_type(backend, PG_BIND_COMPLETE);
 }
