@@ -21,6 +21,19 @@ extern "C" {
  *
  * torc_reactor_set() with a key of the client's is the place for a pool (or
  * for what has one), so that a handler finds "this reactor's".
+ *
+ * Two kinds of failure. That open() fails shows that the backend cannot be
+ * reached: the pool pauses, and acquires fail, for all. That a request fails,
+ * or its connection ends in the middle of it, is the error of that request:
+ * the connection is released as not reusable, and nobody else notices. A kind
+ * whose protocol begins with a greeting or a login awaits it in open().
+ *
+ * Fairness. An acquire may name a key, for whom it is: an address, a user.
+ * Keys that wait take turns. One key may hold at most three times what is
+ * free, so that three quarters of a pool are the most for one, the share
+ * shrinks as there are more of them, and those that hold nothing find
+ * something free. When the queue is full, the key that has most fibers in it
+ * loses its last one. Acquires without a key are one line, without a share.
  */
 struct torc_pool;
 
@@ -40,7 +53,7 @@ struct torc_pool_kind {
 	void (*close)(void *arg, void *item);
 	/*
 	 * The reactor is at its end, and closes or has closed what was open on
-	 * it: free memory, touch no connection. NULL: there is none.
+	 * it: free memory, touch no connection. May be NULL.
 	 */
 	void (*free)(void *arg, void *item);
 	/*
@@ -64,6 +77,8 @@ struct torc_pool_config {
 	unsigned lifetime_ms;	/* after which, or up to a tenth earlier, one
 				 * is not used again; 0 or TORC_NO_LIMIT:
 				 * no such limit */
+	unsigned aside_max;	/* see torc_pool_set_aside(); 0: none; to
+				 * 65536 */
 };
 
 /*
@@ -79,56 +94,70 @@ TORC_API int torc_pool_create(struct torc_pool **pool,
 /*
  * Parks. Rent a connection: the one that came back last, or a new one while
  * there are fewer than `size`, or the first that comes back or is opened
- * after all those who wait longer have theirs. `*item` is the caller's until
+ * after all those that wait longer have theirs. `*item` is the caller's until
  * torc_pool_release().
  *
- * 0, or a negative errno and `*item` is not set: -ETIMEDOUT, -ECANCELED;
- * -ENOBUFS: `waiters` fibers wait already; -ESHUTDOWN: the reactor is at its
- * end; or what open() said last, when it has failed and there is nothing to
- * wait for. While it fails, one is opened at a time, after pauses that grow
- * from `retry_min_ms` to `retry_max_ms` (each is shortened by up to a half, at
- * random); within a pause acquires fail at once, unless one is rented that
- * may come back.
+ * Returns 0, or a negative errno and `*item` is not set: -ETIMEDOUT,
+ * -ECANCELED; -ENOBUFS: `waiters` fibers wait already; -ESHUTDOWN: the reactor
+ * is at its end; or what open() said last, when it has failed and there is
+ * nothing to wait for. While open() fails, one is opened at a time, after
+ * pauses that grow from `retry_min_ms` to `retry_max_ms` (each is shortened by
+ * up to a half, at random); within a pause acquires fail at once, unless one
+ * is rented that may come back.
  */
 TORC_API int torc_pool_acquire(struct torc_pool *pool, void **item,
     uint64_t deadline);
+
+/* How to rent. All zero: as torc_pool_acquire(). */
+struct torc_pool_wish {
+	uint64_t key;		/* whom it is for; 0: no one in particular */
+	bool fresh;		/* one that was not rented before: it is opened
+				 * for this, and idle ones stay. For a request
+				 * whose connection had ended meanwhile */
+};
+
+/* Parks. The same, in a certain way; `wish` may be NULL. */
+TORC_API int torc_pool_acquire_for(struct torc_pool *pool, void **item,
+    const struct torc_pool_wish *wish, uint64_t deadline);
 
 /*
  * Give a rented one back; it is not the caller's any more. `reusable`: nothing
  * is unread, unsent or outstanding on it. If not, it is closed on a fiber of
  * its own, and another one may take its place at once. Also after the reactor
- * has ended, by who kept it for long: torc_pool_destroy() frees it then.
+ * has ended, by a fiber that kept it for long: torc_pool_destroy() frees it
+ * then.
  */
 TORC_API void torc_pool_release(struct torc_pool *pool, void *item,
     bool reusable);
 
 /*
- * For kinds whose open() does not show that the backend works, since nothing
- * is said before the first request. torc_pool_reject() is a release, not
- * reusable, of what was ended before it worked at all: `error` counts as that
- * of an open that failed. From then on, that one was opened proves nothing:
- * one is tried at a time, and the pauses grow, until torc_pool_confirm(): one
- * has worked.
+ * The user of a rented one waits for somebody else than the backend, such as
+ * a client that is slow (`aside`), or does not any more. While it is set
+ * aside, it does not count towards `size`, nor towards the share of its key,
+ * and keeps no one else waiting. Returns 0, or -ENOBUFS: `aside_max` are set
+ * aside already. One that is not set aside any more counts again, at once.
  */
-TORC_API void torc_pool_reject(struct torc_pool *pool, void *item, int error);
-TORC_API void torc_pool_confirm(struct torc_pool *pool);
+TORC_API int torc_pool_set_aside(struct torc_pool *pool, void *item,
+    bool aside);
 
 /*
  * Parks. Close what is idle, end what is being opened, free the pool. Nothing
- * is rented and nobody waits. On a fiber of its reactor, until all is closed,
- * also if the fiber is cancelled. Or after the reactor has ended and
+ * is rented and no fiber waits. On a fiber of its reactor, until all is
+ * closed, also if the fiber is cancelled. Or after the reactor has ended and
  * before it is destroyed, such as in the `stop` of torc_serve: only memory is
- * freed then. (Of a reactor whose ring was lost nothing is freed.)
+ * freed then. (Of a reactor whose ring was lost nothing is freed.) NULL is
+ * allowed and does nothing.
  */
 TORC_API void torc_pool_destroy(struct torc_pool *pool);
 
 struct torc_pool_stats {
 	/* Now. */
 	unsigned idle;
-	unsigned rented;
+	unsigned rented;	/* with those set aside */
 	unsigned opening;
 	unsigned closing;
 	unsigned waiting;	/* fibers */
+	unsigned aside;
 	/* Since it was created. */
 	uint64_t opens;		/* that succeeded */
 	uint64_t failures;	/* opens that failed */

@@ -180,7 +180,8 @@ on_fiber(torc_fiber_entry *entry, const struct torc_config *config)
 struct scene {
 	struct backend *backend;
 	uint64_t deadline;
-	unsigned order[COUNT];	/* in which they went on */
+	uint64_t key;		/* of those that enter next */
+	unsigned order[2 * COUNT];	/* in which they went on */
 	unsigned gone;
 	unsigned hold_ms;
 };
@@ -188,6 +189,8 @@ struct scene {
 struct actor {
 	struct scene *scene;
 	unsigned index;
+	unsigned place;		/* in `order` */
+	uint64_t key;
 	uint64_t id;
 	int result;
 	void *item;		/* kept, if `hold_ms` is 0 */
@@ -198,9 +201,11 @@ act(void *arg)
 {
 	struct actor *actor = arg;
 	struct scene *scene = actor->scene;
+	const struct torc_pool_wish wish = { .key = actor->key };
 
-	actor->result = torc_pool_acquire(scene->backend->pool, &actor->item,
-	    scene->deadline);
+	actor->result = torc_pool_acquire_for(scene->backend->pool,
+	    &actor->item, &wish, scene->deadline);
+	actor->place = scene->gone;
 	scene->order[scene->gone++] = actor->index;
 	if (actor->result == 0 && scene->hold_ms > 0) {
 		torc_sleep(torc_after_ms(scene->hold_ms));
@@ -214,7 +219,7 @@ enter(struct scene *scene, struct actor *actors, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
 		actors[i] = (struct actor) { .scene = scene, .index = i,
-			.result = 1000 };
+			.key = scene->key, .result = 1000 };
 		EXPECT(torc_fiber_spawn(&actors[i].id, act, &actors[i]) == 0);
 	}
 	EXPECT(torc_yield() == 0);
@@ -425,54 +430,272 @@ one_deadline_ends_an_acquire_whatever_it_waits_for(void **state)
 	on_fiber(be_late, NULL);
 }
 
-/* What was opened is rejected again and again. */
+/* All that is rented ends in use, again and again. */
 static int
-reject_all(void *arg)
+end_all(void *arg)
 {
 	const struct torc_pool_config config = { .size = 4,
-	    .retry_min_ms = 20, .retry_max_ms = 20 };
+	    .retry_min_ms = 60000 };
 	struct backend backend = { .result = 0 };
-	void *item, *second;
+	void *items[4];
+
+	(void)arg;
+	EXPECT(create(&backend, &config) == 0);
+	for (unsigned i = 1; i <= 10; i++) {
+		for (int j = 0; j < 4; j++)
+			EXPECT((items[j] = acquire(&backend)) != NULL);
+		for (int j = 0; j < 4; j++)
+			torc_pool_release(backend.pool, items[j], false);
+		EXPECT(stats_of(&backend).failures == 0);
+		EXPECT(stats_of(&backend).opens == i * 4);
+		EXPECT(torc_yield() == 0);
+	}
+	EXPECT(stats_of(&backend).refusals == 0);
+	EXPECT(destroy(&backend));
+	return 0;
+}
+
+static void
+what_ends_in_use_makes_no_pause_for_anybody(void **state)
+{
+	(void)state;
+	on_fiber(end_all, NULL);
+}
+
+static void *
+acquire_fresh(struct backend *backend)
+{
+	const struct torc_pool_wish wish = { .fresh = true };
+	void *item = NULL;
+
+	return torc_pool_acquire_for(backend->pool, &item, &wish, LATE) == 0 ?
+	    item : NULL;
+}
+
+static int
+take_fresh(void *arg)
+{
+	const struct torc_pool_config config = { .size = 4 };
+	struct backend backend = { .result = 0 };
+	void *items[3], *fresh;
+
+	(void)arg;
+	EXPECT(create(&backend, &config) == 0);
+	for (int i = 0; i < 3; i++)
+		EXPECT((items[i] = acquire(&backend)) != NULL);
+	for (int i = 0; i < 3; i++)
+		torc_pool_release(backend.pool, items[i], true);
+	EXPECT((fresh = acquire_fresh(&backend)) != NULL);
+	EXPECT(backend.opens == 4 && stats_of(&backend).idle == 3);
+	torc_pool_release(backend.pool, fresh, true);
+	/* There is room for no other: the one idle longest makes it. */
+	EXPECT((fresh = acquire_fresh(&backend)) != NULL);
+	EXPECT(backend.opens == 5 && stats_of(&backend).idle == 3);
+	EXPECT(torc_yield() == 0 && backend.closes == 1);
+	torc_pool_release(backend.pool, fresh, true);
+	EXPECT(acquire(&backend) == fresh);
+	EXPECT(acquire(&backend) != items[0]);
+	EXPECT(stats_of(&backend).idle == 2);
+	EXPECT(backend.most_alive == 4);
+	return 0;
+}
+
+static void
+a_fresh_one_is_opened_beside_idle_ones_that_stay(void **state)
+{
+	(void)state;
+	on_fiber(take_fresh, NULL);
+}
+
+/* Fresh ones cannot be opened; what is rented is of no use to who waits. */
+static int
+fail_fresh(void *arg)
+{
+	const struct torc_pool_config config = { .size = 2,
+	    .retry_min_ms = 60000 };
+	struct backend backend = { .result = 0 };
+	struct scene scene = { .backend = &backend, .deadline = LATE };
+	struct actor actor;
+	void *item;
 
 	(void)arg;
 	EXPECT(create(&backend, &config) == 0);
 	EXPECT((item = acquire(&backend)) != NULL);
-	EXPECT((second = acquire(&backend)) != NULL);
-	torc_pool_reject(backend.pool, item, -ECONNRESET);
-	torc_pool_release(backend.pool, second, false);
-	EXPECT(torc_pool_acquire(backend.pool, &item, LATE) == -ECONNRESET);
-	EXPECT(stats_of(&backend).failures == 1 && backend.opens == 2);
-	EXPECT(torc_sleep(torc_after_ms(40)) == 0);
-	/* It can be opened, which proves nothing: one is on trial. */
-	EXPECT((item = acquire(&backend)) != NULL);
-	EXPECT(torc_pool_acquire(backend.pool, &second, SOON) == -ETIMEDOUT);
-	EXPECT(backend.opens == 3);
-	EXPECT(stats_of(&backend).last_error == -ECONNRESET);
-	torc_pool_confirm(backend.pool);
-	EXPECT(stats_of(&backend).last_error == 0);
-	EXPECT((second = acquire(&backend)) != NULL);
+	backend.result = -ECONNREFUSED;
+	EXPECT(acquire_fresh(&backend) == NULL);
+	EXPECT(enter(&scene, &actor, 1) == 0 && scene.gone == 0);
 	torc_pool_release(backend.pool, item, true);
-	torc_pool_release(backend.pool, second, true);
-	EXPECT(stats_of(&backend).idle == 2);
-	/* A trial that ends without a verdict makes room for the next one. */
-	EXPECT((item = acquire(&backend)) != NULL);
-	EXPECT((second = acquire(&backend)) != NULL);
-	torc_pool_reject(backend.pool, item, -EPIPE);
-	torc_pool_release(backend.pool, second, false);
-	EXPECT(torc_sleep(torc_after_ms(40)) == 0);
-	EXPECT((item = acquire(&backend)) != NULL);
-	torc_pool_release(backend.pool, item, false);
-	EXPECT((item = acquire(&backend)) != NULL);
+	EXPECT(leave(&actor, 1) == 0 && actor.item == item);
 	torc_pool_release(backend.pool, item, true);
 	EXPECT(destroy(&backend));
 	return 0;
 }
 
 static void
-what_is_rejected_counts_as_an_open_that_failed(void **state)
+a_fresh_one_that_cannot_be_opened_is_not_waited_for(void **state)
 {
 	(void)state;
-	on_fiber(reject_all, NULL);
+	on_fiber(fail_fresh, NULL);
+}
+
+/* ---- Keys ---- */
+
+static int
+take_turns(void *arg)
+{
+	const struct torc_pool_config config = { .size = 1 };
+	struct backend backend = { .result = 0 };
+	struct scene scene = { .backend = &backend, .deadline = LATE,
+	    .hold_ms = 1 };
+	struct actor greedy[8], modest[2];
+	void *item;
+
+	(void)arg;
+	EXPECT(create(&backend, &config) == 0);
+	EXPECT((item = acquire(&backend)) != NULL);
+	scene.key = 1;
+	EXPECT(enter(&scene, greedy, 8) == 0);
+	scene.key = 2;
+	EXPECT(enter(&scene, modest, 2) == 0);
+	torc_pool_release(backend.pool, item, true);
+	EXPECT(leave(greedy, 8) == 0 && leave(modest, 2) == 0);
+	/* Behind the one that was first, and behind one more. */
+	EXPECT(modest[0].place == 1 && modest[1].place == 3);
+	EXPECT(greedy[7].place == 9);
+	EXPECT(destroy(&backend));
+	return 0;
+}
+
+static void
+keys_take_turns(void **state)
+{
+	(void)state;
+	on_fiber(take_turns, NULL);
+}
+
+static int
+leave_reserve(void *arg)
+{
+	const struct torc_pool_config config = { .size = 8 };
+	struct backend backend = { .result = 0 };
+	struct scene scene = { .backend = &backend, .deadline = LATE };
+	struct actor greedy[COUNT], others[2], nobody[2];
+
+	(void)arg;
+	EXPECT(create(&backend, &config) == 0);
+	scene.key = 1;
+	EXPECT(enter(&scene, greedy, COUNT) == 0);
+	EXPECT(torc_yield() == 0);
+	EXPECT(scene.gone == 6 && stats_of(&backend).waiting == COUNT - 6);
+	/* Others find something free, be there who waits or not. */
+	scene.key = 2;
+	EXPECT(enter(&scene, others, 1) == 0 && torc_yield() == 0);
+	EXPECT(others[0].result == 0);
+	scene.key = 0;
+	EXPECT(enter(&scene, nobody, 1) == 0 && torc_yield() == 0);
+	EXPECT(nobody[0].result == 0 && stats_of(&backend).rented == 8);
+	/* What comes back is not at once for who has most. */
+	torc_pool_release(backend.pool, greedy[0].item, true);
+	EXPECT(torc_yield() == 0 && scene.gone == 8);
+	EXPECT(stats_of(&backend).idle == 1);
+	torc_pool_release(backend.pool, others[0].item, true);
+	torc_pool_release(backend.pool, nobody[0].item, true);
+	EXPECT(torc_yield() == 0 && scene.gone == 9);
+	scene.hold_ms = 1;
+	for (int i = 1; i < 7; i++)
+		torc_pool_release(backend.pool, greedy[i].item, true);
+	EXPECT(leave(greedy, COUNT) == 0);
+	EXPECT(leave(others, 1) == 0 && leave(nobody, 1) == 0);
+	EXPECT(backend.most_alive <= 8);
+	return 0;
+}
+
+static void
+one_key_leaves_a_reserve_to_others(void **state)
+{
+	(void)state;
+	on_fiber(leave_reserve, NULL);
+}
+
+static int
+crowd_out(void *arg)
+{
+	const struct torc_pool_config config = { .size = 1, .waiters = 4 };
+	struct backend backend = { .result = 0 };
+	struct scene scene = { .backend = &backend, .deadline = LATE,
+	    .hold_ms = 1 };
+	struct actor greedy[5], modest[2];
+	void *item;
+
+	(void)arg;
+	EXPECT(create(&backend, &config) == 0);
+	EXPECT((item = acquire(&backend)) != NULL);
+	scene.key = 1;
+	EXPECT(enter(&scene, greedy, 5) == 0);
+	EXPECT(greedy[4].result == -ENOBUFS && scene.gone == 1);
+	scene.key = 2;
+	EXPECT(enter(&scene, modest, 2) == 0 && torc_yield() == 0);
+	/* Until both have the same. */
+	EXPECT(greedy[3].result == -ENOBUFS && greedy[2].result == -ENOBUFS);
+	EXPECT(scene.gone == 3 && stats_of(&backend).waiting == 4);
+	torc_pool_release(backend.pool, item, true);
+	EXPECT(leave(greedy, 5) == 0 && leave(modest, 2) == 0);
+	EXPECT(modest[0].result == 0 && modest[1].result == 0);
+	EXPECT(greedy[0].result == 0 && greedy[1].result == 0);
+	EXPECT(destroy(&backend));
+	return 0;
+}
+
+static void
+the_longest_line_makes_room_in_a_full_queue(void **state)
+{
+	(void)state;
+	on_fiber(crowd_out, NULL);
+}
+
+/* ---- Set aside ---- */
+
+static int
+set_aside(void *arg)
+{
+	const struct torc_pool_config config = { .size = 1, .aside_max = 2 };
+	struct backend backend = { .result = 0 };
+	struct scene scene = { .backend = &backend, .deadline = LATE };
+	struct actor actor;
+	void *items[3];
+
+	(void)arg;
+	EXPECT(create(&backend, &config) == 0);
+	EXPECT((items[0] = acquire(&backend)) != NULL);
+	/* One that waits has a place as soon as there is one. */
+	EXPECT(enter(&scene, &actor, 1) == 0 && scene.gone == 0);
+	EXPECT(torc_pool_set_aside(backend.pool, items[0], true) == 0);
+	EXPECT(torc_pool_set_aside(backend.pool, items[0], true) == 0);
+	EXPECT(leave(&actor, 1) == 0 && actor.result == 0);
+	items[1] = actor.item;
+	EXPECT(torc_pool_set_aside(backend.pool, items[1], true) == 0);
+	EXPECT((items[2] = acquire(&backend)) != NULL);
+	EXPECT(torc_pool_set_aside(backend.pool, items[2], true) == -ENOBUFS);
+	EXPECT(stats_of(&backend).aside == 2 && stats_of(&backend).rented == 3);
+	/* It counts again: it is one too many, and is not kept for later. */
+	EXPECT(torc_pool_set_aside(backend.pool, items[1], false) == 0);
+	EXPECT(torc_pool_acquire(backend.pool, &items[1], SOON) ==
+	    -ETIMEDOUT);
+	torc_pool_release(backend.pool, actor.item, true);
+	EXPECT(stats_of(&backend).idle == 0);
+	torc_pool_release(backend.pool, items[2], true);
+	EXPECT(stats_of(&backend).idle == 1);
+	torc_pool_release(backend.pool, items[0], false);
+	EXPECT(stats_of(&backend).aside == 0 && backend.opens == 3);
+	EXPECT(destroy(&backend));
+	return 0;
+}
+
+static void
+one_that_is_set_aside_keeps_nobody_waiting(void **state)
+{
+	(void)state;
+	on_fiber(set_aside, NULL);
 }
 
 static int
@@ -1461,8 +1684,15 @@ main(void)
 		cmocka_unit_test(one_waiter_too_many_is_refused),
 		cmocka_unit_test(
 		    one_deadline_ends_an_acquire_whatever_it_waits_for),
+		cmocka_unit_test(what_ends_in_use_makes_no_pause_for_anybody),
 		cmocka_unit_test(
-		    what_is_rejected_counts_as_an_open_that_failed),
+		    a_fresh_one_is_opened_beside_idle_ones_that_stay),
+		cmocka_unit_test(
+		    a_fresh_one_that_cannot_be_opened_is_not_waited_for),
+		cmocka_unit_test(keys_take_turns),
+		cmocka_unit_test(one_key_leaves_a_reserve_to_others),
+		cmocka_unit_test(the_longest_line_makes_room_in_a_full_queue),
+		cmocka_unit_test(one_that_is_set_aside_keeps_nobody_waiting),
 		cmocka_unit_test(an_open_that_hangs_ends_and_the_next_one_succeeds),
 		cmocka_unit_test(one_that_is_idle_for_too_long_is_closed),
 		cmocka_unit_test(one_that_is_too_old_is_not_used_again),

@@ -6,22 +6,23 @@
 #include <stdlib.h>
 
 #include "conn/http/http.h"
+#include "sys/trap.h"
 
 #define INTERIM_MAX 16u		/* heads of 1xx before an answer */
 #define GOODBYE_MS 1000u	/* for the FIN of an origin */
+#define CLIENT_ALIVE 0x68747470u
 
 /* A connection of the pool. */
 struct torc_http_link {
 	struct torc_conn *conn;
 	bool used;		/* for a request before, or it was idle: the
 				 * origin may be about to end it */
-	int lost;		/* the error that ended it before the head of
-				 * an answer was there, or 0 */
 	bool spoiled;		/* something is unread or unsent */
 	struct torc_http_field *fields;	/* room for many, or NULL */
 };
 
 struct torc_http_client {
+	uint32_t alive;		/* CLIENT_ALIVE until it is freed */
 	struct torc_pool *pool;
 	struct torc_http_client_config config;
 	bool closed;
@@ -133,6 +134,7 @@ torc_http_client_create(struct torc_http_client **client,
 	made = malloc(sizeof(*made) + address_size + strlen(host) + 1);
 	if (made == NULL)
 		return -ENOMEM;
+	made->alive = CLIENT_ALIVE;
 	made->config = *config;
 	made->closed = false;
 	made->host = made->address + address_size;
@@ -151,14 +153,20 @@ torc_http_client_create(struct torc_http_client **client,
 void
 torc_http_client_destroy(struct torc_http_client *client)
 {
+	if (client == NULL)
+		return;
+	torc_require(client->alive == CLIENT_ALIVE,
+	    "a client of HTTP is destroyed twice, or was never created");
 	torc_pool_destroy(client->pool);
+	client->alive = 0;
 	free(client);
 }
 
 void
 torc_http_client_close(struct torc_http_client *client)
 {
-	client->closed = true;
+	if (client != NULL)
+		client->closed = true;
 }
 
 void
@@ -224,28 +232,29 @@ write_question(const void *message, struct torc_http_writer *writer)
 	return torc_http_put_end(writer);
 }
 
+static struct torc_conn *
+conn_of(const struct torc_http_call *call)
+{
+	torc_require(call->link != NULL,
+	    "a call of HTTP is used that has failed or was ended");
+	return call->link->conn;
+}
+
 static uint64_t
 write_by(const struct torc_http_call *call, uint64_t deadline)
 {
 	return sooner(deadline, call->client->config.write_ms);
 }
 
-/*
- * A new connection that ends before an answer's head is no better than none:
- * an origin that accepts and resets, be it after a few bytes, must not be
- * dialled for each request.
- */
 static void
 give_back(struct torc_http_call *call, bool clean)
 {
 	struct torc_http_link *link = call->link;
 
 	link->spoiled = !clean;
-	if (link->lost != 0 && !call->reused)
-		torc_pool_reject(call->client->pool, link, link->lost);
-	else
-		torc_pool_release(call->client->pool, link, clean);
+	torc_pool_release(call->client->pool, link, clean);
 	call->link = NULL;
+	call->input.state = INPUT_BROKEN;
 }
 
 static bool
@@ -254,31 +263,20 @@ is_end(int rc)
 	return rc == -ECONNRESET || rc == -EPIPE || rc == -ECONNABORTED;
 }
 
-/* What was done before an answer's head was there. Returns the same. */
-static int
-note_loss(struct torc_http_call *call, int rc)
-{
-	if (is_end(rc))
-		call->link->lost = rc;
-	return rc;
-}
-
 /* Parks. Rent a connection; `fresh`: one that was not used before. */
 static int
-rent(struct torc_http_call *call, bool fresh, uint64_t deadline)
+rent(struct torc_http_call *call, uint64_t key, bool fresh, uint64_t deadline)
 {
+	const struct torc_pool_wish wish = { .key = key, .fresh = fresh };
 	void *item;
-	int rc;
+	int rc = torc_pool_acquire_for(call->client->pool, &item, &wish,
+	    deadline);
 
-	while ((rc = torc_pool_acquire(call->client->pool, &item,
-	    deadline)) == 0) {
-		call->link = item;
-		call->reused = call->link->used;
-		if (!fresh || !call->reused)
-			break;
-		give_back(call, false);
-	}
-	return rc;
+	if (rc < 0)
+		return rc;
+	call->link = item;
+	call->reused = call->link->used;
+	return 0;
 }
 
 /* Parks. Rent, and write the head and what is there of a body. */
@@ -289,7 +287,8 @@ send_question(struct torc_http_call *call, const struct question *question,
 	const struct torc_http_request *request = question->request;
 	const bool whole = !question->streamed;
 	int rc = question->method == TORC_HTTP_CONNECT ? -EINVAL :
-	    call->client->closed ? -ESHUTDOWN : rent(call, fresh, deadline);
+	    call->client->closed ? -ESHUTDOWN :
+	    rent(call, request->key, fresh, deadline);
 
 	if (rc < 0)
 		return rc;
@@ -301,7 +300,6 @@ send_question(struct torc_http_call *call, const struct question *question,
 	rc = torc_http_put_message(call->link->conn, write_question, question,
 	    whole ? request->body : NULL, whole ? request->size : 0,
 	    write_by(call, deadline));
-	note_loss(call, rc);
 	/* Of these nothing was written. */
 	if (rc < 0)
 		give_back(call, rc == -EINVAL || rc == -ENOSPC ||
@@ -344,7 +342,7 @@ int
 torc_http_call_write(struct torc_http_call *call, const void *data,
     size_t size, uint64_t deadline)
 {
-	struct torc_conn *conn = call->link->conn;
+	struct torc_conn *conn = conn_of(call);
 
 	if (call->sent || (!call->chunked && size > call->promised))
 		return -EINVAL;
@@ -365,7 +363,7 @@ torc_http_call_finish(struct torc_http_call *call, uint64_t deadline)
 	if (call->sent || (!call->chunked && call->promised > 0))
 		return -EINVAL;
 	if (call->chunked)
-		rc = torc_conn_write(call->link->conn, "0\r\n\r\n", 5,
+		rc = torc_conn_write(conn_of(call), "0\r\n\r\n", 5,
 		    write_by(call, deadline));
 	if (rc == 0)
 		rc = torc_http_call_flush(call, deadline);
@@ -376,7 +374,7 @@ torc_http_call_finish(struct torc_http_call *call, uint64_t deadline)
 int
 torc_http_call_flush(struct torc_http_call *call, uint64_t deadline)
 {
-	return torc_conn_flush(call->link->conn, write_by(call, deadline));
+	return torc_conn_flush(conn_of(call), write_by(call, deadline));
 }
 
 /* ---- Answers ---- */
@@ -461,7 +459,6 @@ accept_response(struct torc_http_call *call)
 	struct torc_http_head *response = &call->response;
 
 	call->answered = true;
-	torc_pool_confirm(call->client->pool);
 	torc_http_expect(&call->input, response);
 	if (call->input.left > call->client->config.body_max) {
 		response->why = "a body longer than body_max";
@@ -475,13 +472,15 @@ torc_http_call_answer(struct torc_http_call *call, uint64_t deadline)
 {
 	const uint64_t by = sooner(deadline, call->client->config.answer_ms);
 
+	torc_require(call->link != NULL,
+	    "a call of HTTP is used that has failed or was ended");
 	if (call->answered)
 		return -EINVAL;
 	for (unsigned i = 0; i < INTERIM_MAX; i++) {
 		int rc = receive_head(call, by);
 
 		if (rc < 0)
-			return note_loss(call, rc);
+			return rc;
 		if (call->response.status == 101) {
 			call->response.why = "101 without a request for it";
 			return -EBADMSG;
@@ -571,7 +570,8 @@ is_clean(struct torc_http_call *call)
 void
 torc_http_call_end(struct torc_http_call *call)
 {
-	give_back(call, is_clean(call));
+	if (call != NULL && call->link != NULL)
+		give_back(call, is_clean(call));
 }
 
 bool

@@ -458,11 +458,10 @@ TORC_API int torc_http_result(const struct torc_http *http);
  * torc_client.h. torc_reactor_set() is the place for it.
  *
  * -ECONNREFUSED and the like say that the origin cannot be reached: at once,
- * while the pool waits before it tries again. A new connection that ends before
- * the head of an answer is there counts as one that could not be made, until an
- * answer comes, whatever its status. -ETIMEDOUT: too slow. -ECONNRESET: it
- * ended the connection in the middle. The errors of the codec: its answer
- * cannot be used.
+ * while the pool waits before it tries again. All other errors are those of one
+ * request, and do not concern others. -ETIMEDOUT: too slow. -ECONNRESET: the
+ * origin ended the connection in the middle. The errors of the codec: its
+ * answer cannot be used.
  */
 struct torc_http_client;
 
@@ -492,7 +491,7 @@ TORC_API int torc_http_client_create(struct torc_http_client **client,
     const struct torc_http_client_config *config, char *text,
     size_t text_size);
 
-/* As torc_pool_destroy(); nothing is being asked. */
+/* As torc_pool_destroy(); nothing is being asked. NULL is allowed. */
 TORC_API void torc_http_client_destroy(struct torc_http_client *client);
 
 /*
@@ -515,6 +514,9 @@ struct torc_http_request {
 	unsigned field_count;
 	const void *body;	/* may be NULL if `size` is 0 */
 	size_t size;
+	uint64_t key;		/* for whom it is asked, such as a hash of an
+				 * address: keys share the pool fairly, see
+				 * torc_pool_acquire_for(); 0: no one */
 };
 
 /* One request and its answer, on the stack of who asks. */
@@ -587,7 +589,8 @@ TORC_API bool torc_http_call_over(const struct torc_http_call *call);
 /*
  * The connection goes back to its pool if the request was sent and the answer
  * read to the end, and nothing else came; or else it is closed. Slices of the
- * response are gone.
+ * response are gone. Does nothing for NULL, and for a call that has failed or
+ * was ended before; other functions stop the process with such a call.
  */
 TORC_API void torc_http_call_end(struct torc_http_call *call);
 

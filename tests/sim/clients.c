@@ -446,8 +446,12 @@ rent(struct client *client, struct link **link, uint64_t deadline)
 {
 	const uint64_t *resumes = &torc_reactor_self()->counters->resumes;
 	const uint64_t before = *resumes;
+	const struct torc_pool_wish wish = {
+		.key = peer_draw(4),
+		.fresh = client->plan->unruly && peer_draw(8) == 0,
+	};
 	void *item = NULL;
-	int rc = torc_pool_acquire(client->pool, &item, deadline);
+	int rc = torc_pool_acquire_for(client->pool, &item, &wish, deadline);
 
 	check_time(deadline, "an acquire");
 	*link = item;
@@ -459,6 +463,24 @@ rent(struct client *client, struct link **link, uint64_t deadline)
 	return rc;
 }
 
+/* Parks. As if somebody else were waited for, for a while or to the end. */
+static void
+set_aside(struct client *client, struct link *link)
+{
+	struct torc_pool_stats stats;
+	int rc = torc_pool_set_aside(client->pool, link, true);
+
+	torc_pool_stats(client->pool, &stats);
+	if (stats.aside > client->plan->pool.aside_max)
+		broken("%u are set aside", stats.aside);
+	if (rc < 0 && stats.aside < client->plan->pool.aside_max)
+		broken("one is not set aside that may be: %d", rc);
+	if (peer_draw(2) == 0)
+		return;
+	torc_sleep(torc_after_ms(peer_draw(10)));
+	torc_pool_set_aside(client->pool, link, false);
+}
+
 static int
 ask_alone(struct client *client, const struct head *head, uint64_t deadline)
 {
@@ -467,6 +489,8 @@ ask_alone(struct client *client, const struct head *head, uint64_t deadline)
 
 	if (rc < 0)
 		return rc;
+	if (peer_draw(4) == 0)
+		set_aside(client, link);
 	rc = ask_on(link, head, deadline);
 	torc_pool_release(client->pool, link, rc == 0 &&
 	    torc_conn_usable(link->conn));
@@ -639,9 +663,9 @@ open_links(struct client *client)
 void
 check_pool(const struct torc_pool_stats *stats)
 {
-	if (stats->rented > 0 || stats->waiting > 0)
-		broken("%u are rented and %u wait, and nobody is there",
-		    stats->rented, stats->waiting);
+	if (stats->rented > 0 || stats->waiting > 0 || stats->aside > 0)
+		broken("%u are rented, %u aside and %u wait, and nobody is "
+		    "there", stats->rented, stats->aside, stats->waiting);
 }
 
 static void
@@ -803,10 +827,10 @@ follow_plan(const struct plan *plan)
 /* ---- Plans ---- */
 
 PLAN(rent_in_turn, .trade = &in_links, .workers = 8, .rounds = 6,
-    .pool = { .size = 3 })
+    .pool = { .size = 3, .aside_max = 1 })
 PLAN(rent_hastily, .trade = &in_links, .workers = 10, .rounds = 8,
     .patience = 60, .cancels = 6, .unruly = true, .pool = { HASTY(3),
-    .waiters = 5, .idle_ms = 30, .lifetime_ms = 80 })
+    .waiters = 5, .idle_ms = 30, .lifetime_ms = 80, .aside_max = 2 })
 PLAN(rent_in_a_drain, .trade = &in_links, .workers = 10, .rounds = 8,
     .patience = 60, .cancels = 3, .unruly = true, .drains = true,
     .pool = { HASTY(4) })
@@ -851,8 +875,9 @@ outlast(const struct plan *plan, void (*come_back)(void))
 	rc = torc_sleep(torc_after_ms(AWAY_MS));
 	expect(client->answers == 0, "who is away gives no answers");
 	if (rc == 0 && !is_ending(client))
-		expect(client->opened >= 5 || mute,
-		    "a dead backend is tried");
+		expect(plan->reachable ? client->opened == 0 :
+		    client->opened >= 5 || mute,
+		    "a dead backend is tried, and one that accepts is none");
 	come_back();
 	back_at = torc_now();
 	do

@@ -44,6 +44,7 @@ struct plan {
 	bool shared;		/* many fibers on one connection */
 	bool stays;		/* it is closed after the reactor */
 	bool unruly;		/* the backend is */
+	bool reachable;		/* while it is away, all the same */
 	bool drains;		/* the second reactor, in the middle of it */
 	bool stops;
 };

@@ -283,6 +283,7 @@ ask_http(struct client *client, uint64_t deadline)
 		.method = torc_http_text(posts ? "POST" : "GET"),
 		.body = body,
 		.size = posts ? peer_draw(sizeof(body)) : 0,
+		.key = peer_draw(3),
 	};
 	int rc;
 
@@ -372,6 +373,7 @@ outlast_halves(void *arg)
 	static const struct plan plan = {
 		.trade = &in_http, .workers = 6, .rounds = 200,
 		.patience = 40, .pool = { .size = 8 }, .unruly = true,
+		.reachable = true,
 	};
 
 	(void)arg;

@@ -1,0 +1,226 @@
+/*
+ * pool_life.c - pools are made, looked at, and freed.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "conn/pool.h"
+#include "reactor/config.h"
+#include "sys/sys.h"
+
+#define POOLS_MAX 1024u		/* of a reactor: their timers must fit in */
+#define POOL_ALIVE 0x706f6f6cu
+
+#define FIELD(name) TORC_BOUND_FIELD(struct torc_pool_config, name)
+
+static const struct torc_bound bounds[] = {
+	{ FIELD(size), 8, 1, 4096, false },
+	{ FIELD(waiters), 1024, 1, 1048576, false },
+	{ FIELD(idle_ms), 60000, 1, TORC_NO_LIMIT, false },
+	{ FIELD(open_ms), 5000, 1, TORC_NO_LIMIT, false },
+	{ FIELD(retry_min_ms), 50, 1, 60000, false },
+	{ FIELD(retry_max_ms), 0, 1, 60000, false },
+	{ FIELD(lifetime_ms), TORC_NO_LIMIT, 1, TORC_NO_LIMIT, false },
+	{ FIELD(aside_max), 0, 0, 65536, false },
+};
+
+/* How many pools a reactor has. */
+static const struct torc_key pools_key = { "pools" };
+
+void
+torc_pool_stats(const struct torc_pool *pool, struct torc_pool_stats *stats)
+{
+	torc_reactor_check(pool->reactor);
+	*stats = pool->stats;
+	stats->idle = pool->counts[TORC_POOL_IDLE];
+	stats->rented = pool->counts[TORC_POOL_RENTED];
+	stats->opening = pool->counts[TORC_POOL_OPENING];
+	stats->closing = pool->counts[TORC_POOL_LEAVING];
+	stats->waiting = pool->waiting;
+	stats->aside = pool->aside;
+	stats->last_error = pool->last_error;
+}
+
+/* The number of pools, kept as the value of a key. 0 or a negative errno. */
+static int
+count_pool(struct torc_reactor *reactor, int by)
+{
+	uintptr_t count = (uintptr_t)torc_reactor_get(reactor, &pools_key);
+
+	if (by > 0 && count >= POOLS_MAX)
+		return -ENOBUFS;
+	count += (uintptr_t)by;
+	return torc_reactor_set(reactor, &pools_key, (void *)count);
+}
+
+static void
+release_memory(struct torc_pool *pool)
+{
+	pool->alive = 0;
+	torc_pool_lines_fini(pool);
+	torc_sys_free(pool->idle);
+	torc_sys_free(pool);
+}
+
+static struct torc_pool *
+allocate(const struct torc_pool_config *config)
+{
+	const unsigned count = config->size * 2 + config->aside_max;
+	struct torc_pool *pool = torc_sys_alloc(sizeof(*pool) +
+	    count * sizeof(pool->entries[0]));
+
+	if (pool == NULL)
+		return NULL;
+	pool->config = *config;
+	pool->entry_count = count;
+	pool->counts[TORC_POOL_FREE] = count;
+	pool->free = 1;
+	for (unsigned i = 0; i < count; i++) {
+		pool->entries[i].pool = pool;
+		pool->entries[i].next = i + 1 < count ? i + 2 : 0;
+	}
+	pool->idle = torc_sys_alloc(config->size * sizeof(pool->idle[0]));
+	if (torc_pool_lines_init(pool) < 0 || pool->idle == NULL) {
+		release_memory(pool);
+		return NULL;
+	}
+	return pool;
+}
+
+static int
+fill(struct torc_pool_config *config, const struct torc_pool_config *from,
+    char *text, size_t size)
+{
+	char scratch[1];
+	int rc;
+
+	*config = from != NULL ? *from : (struct torc_pool_config) { 0 };
+	if (text == NULL || size == 0) {
+		text = scratch;
+		size = sizeof(scratch);
+	}
+	rc = torc_config_check(config, bounds,
+	    sizeof(bounds) / sizeof(bounds[0]), text, size);
+	if (rc < 0)
+		return rc;
+	if (config->retry_max_ms == 0)
+		config->retry_max_ms = config->retry_min_ms > 500 ?
+		    config->retry_min_ms : 500;
+	if (config->retry_max_ms >= config->retry_min_ms)
+		return 0;
+	snprintf(text, size, "retry_max_ms = %u: must be at least "
+	    "retry_min_ms = %u", config->retry_max_ms, config->retry_min_ms);
+	return -EINVAL;
+}
+
+int
+torc_pool_create(struct torc_pool **out, const struct torc_pool_kind *kind,
+    void *arg, const struct torc_pool_config *config, char *text,
+    size_t text_size)
+{
+	struct torc_reactor *reactor = torc_current;
+	struct torc_pool_config filled;
+	struct torc_pool *pool;
+	int rc;
+
+	torc_require(reactor != NULL,
+	    "torc_pool_create was called outside a reactor's thread");
+	torc_require(kind->open != NULL && kind->close != NULL,
+	    "a kind of pool needs open and close");
+	rc = fill(&filled, config, text, text_size);
+	if (rc < 0)
+		return rc;
+	pool = allocate(&filled);
+	if (pool == NULL)
+		return -ENOMEM;
+	rc = count_pool(reactor, 1);
+	if (rc < 0) {
+		release_memory(pool);
+		return rc;
+	}
+	pool->alive = POOL_ALIVE;
+	pool->reactor = reactor;
+	pool->kind = kind;
+	pool->arg = arg;
+	pool->timer.fire = torc_pool_look_again;
+	pool->noise = torc_sys_now() | 1;
+	pool->seed = pool->noise ^ (uintptr_t)pool;
+	*out = pool;
+	return 0;
+}
+
+/* What the reactor will close, or has closed. */
+static void
+free_items(struct torc_pool *pool)
+{
+	if (pool->kind->free == NULL)
+		return;
+	for (unsigned i = 0; i < pool->entry_count; i++) {
+		struct torc_pool_entry *entry = &pool->entries[i];
+
+		if (entry->state == TORC_POOL_IDLE ||
+		    entry->state == TORC_POOL_LEAVING)
+			pool->kind->free(pool->arg, entry->item);
+	}
+}
+
+/*
+ * Parks. All that is open is closed, here if there are no fibers for it, and
+ * what is being opened is told to end.
+ */
+static void
+close_open(struct torc_pool *pool)
+{
+	for (unsigned i = 0; i < pool->entry_count; i++) {
+		struct torc_pool_entry *entry = &pool->entries[i];
+
+		if (entry->state == TORC_POOL_IDLE)
+			torc_pool_leave(entry);
+		else if (entry->state == TORC_POOL_OPENING &&
+		    entry->fiber != 0)
+			torc_fiber_cancel(entry->fiber);
+		if (entry->state == TORC_POOL_LEAVING && !entry->attended &&
+		    !torc_pool_at_the_end(pool)) {
+			pool->fibers++;
+			entry->attended = true;
+			torc_pool_run_close(entry);
+		}
+	}
+	while (pool->fibers > 0)
+		torc_fiber_park_firmly(pool->reactor);
+}
+
+/* Parks. Again, since what was opened nonetheless may lack a fiber. */
+static void
+close_all(struct torc_pool *pool)
+{
+	torc_require(torc_reactor_of_fiber() == pool->reactor,
+	    "a pool is destroyed on another thread than its reactor's");
+	pool->destroyer = pool->reactor->current;
+	do
+		close_open(pool);
+	while (pool->counts[TORC_POOL_LEAVING] > 0 &&
+	    !torc_pool_at_the_end(pool));
+}
+
+void
+torc_pool_destroy(struct torc_pool *pool)
+{
+	struct torc_reactor *reactor;
+
+	if (pool == NULL)
+		return;
+	torc_require(pool->alive == POOL_ALIVE,
+	    "a pool is destroyed twice, or was never created");
+	reactor = pool->reactor;
+	if (reactor->abandoned)
+		return;
+	torc_require(pool->counts[TORC_POOL_RENTED] == 0 && pool->waiting == 0,
+	    "a pool is destroyed while it is used");
+	if (reactor->phase != TORC_PHASE_ENDED)
+		close_all(pool);
+	free_items(pool);
+	torc_timers_disarm(&reactor->timers, &pool->timer);
+	count_pool(reactor, -1);
+	release_memory(pool);
+}
