@@ -154,4 +154,35 @@ int torc_file_get(struct torc_file_root *root, const char *path,
 void torc_file_let(struct torc_file_root *root,
     struct torc_file_kept *entry);
 
+/* Take an entry out of the table. */
+void torc_file_unlist(struct torc_file_root *root,
+    struct torc_file_kept *entry);
+
+/*
+ * Forget the entry that was used least recently. False: all are in use, or
+ * seem to be.
+ */
+bool torc_file_evict(struct torc_file_root *root);
+
+/* ---- look.c ---- */
+
+/* Parks. All forms of an entry's path, as they are now; not read yet. */
+int torc_file_look(struct torc_file_root *root, struct torc_file_kept *entry,
+    uint64_t deadline);
+
+/*
+ * Parks. What is to be said of the forms that were looked at, and their
+ * bodies. -EAGAIN: it is another file by now.
+ */
+int torc_file_load(struct torc_file_root *root, struct torc_file_kept *entry,
+    uint64_t deadline);
+
+/* Whether what was loaded is still what was seen just now. */
+bool torc_file_holds(const struct torc_file_kept *old,
+    const struct torc_file_kept *now);
+
+/* Let go of what a form holds. */
+void torc_file_form_drop(struct torc_file_root *root,
+    struct torc_file_form *form);
+
 #endif
