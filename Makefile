@@ -370,7 +370,7 @@ $B/include/torc_file.h: conn/file/torc_file.h
 $B/bin/files: LIBS = $B/lib/libtorc-file.a $B/lib/libtorc-http.a
 $B/bin/files: $B/lib/libtorc-file.a $B/lib/libtorc-http.a
 CHECKS += tests/files.sh
-$B/tests/bin/test_file_site: $B/tests/file_site.o
+$B/tests/bin/test_file_site $B/tests/bin/test_file_look: $B/tests/file_site.o
 
 $(FILE_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-file.a \
 	$B/lib/libtorc-http.a
@@ -414,7 +414,8 @@ FUZZ_pg := conn/pg/wire.c conn/pg/write.c conn/pg/values.c conn/pg/number.c \
 	conn/pg/auth.c
 FUZZ_LIBS_pg := -lcrypto
 FUZZ_file := conn/file/target.c conn/file/range.c conn/file/coding.c \
-	conn/file/condition.c conn/http/head.c conn/http/write.c
+	conn/file/condition.c conn/file/date.c conn/http/head.c \
+	conn/http/write.c
 FUZZ_CC ?= clang
 FUZZ_FLAGS := -std=c11 -g -O1 -D_GNU_SOURCE -iquote . $(WARN)
 

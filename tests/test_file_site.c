@@ -419,6 +419,7 @@ a_file_that_stays_is_looked_at_but_not_loaded_again(void **state)
 {
 	const struct timespec old[2] = { { 1000000, 0 }, { 1000000, 0 } };
 	uint64_t loads, looks;
+	char tag[100];
 
 	(void)state;
 	put_text("a", "one");
@@ -429,11 +430,12 @@ a_file_that_stays_is_looked_at_but_not_loaded_again(void **state)
 	server_call(&server, take_stats, NULL);
 	loads = stats.loads;
 	looks = stats.looks;
+	snprintf(tag, sizeof(tag), "%s", field("ETag"));
 	for (unsigned i = 0; i < 3; i++) {
 		pass_freshness();
 		assert_status("/a", "", 200);
 		assert_string_equal(body(), "one");
-		assert_string_equal(field("ETag"), "\"f4240.0-3\"");
+		assert_string_equal(field("ETag"), tag);
 	}
 	server_call(&server, take_stats, NULL);
 	assert_int_equal(stats.loads, loads);
@@ -697,11 +699,12 @@ conditions_are_those_of_rfc_9110(void **state)
 	const struct timespec billion[2] = {
 		{ 1000000000, 7 }, { 1000000000, 7 },
 	};
-	char tag[64];
+	char tag[100];
 
 	(void)state;
 	put_text("a.css", "body {}");
 	utimensat(AT_FDCWD, in_folder("a.css"), billion, 0);
+	restart_root();		/* dates are of files that do not change */
 	assert_status("/a.css", "", 200);
 	snprintf(tag, sizeof(tag), "%s", field("ETag"));
 	assert_string_equal(field("Last-Modified"),

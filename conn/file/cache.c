@@ -14,6 +14,7 @@
 #include "sys/sys.h"
 
 #define EVICT_TRIES 64		/* entries looked at to forget one */
+#define LOOK_TRIES 8		/* at what changes while it is loaded */
 
 typedef struct torc_file_kept kept;
 
@@ -64,12 +65,18 @@ make(const char *path, uint64_t hash)
 }
 
 static void
+drop_forms(struct torc_file_root *root, kept *entry)
+{
+	for (unsigned i = 0; i < TORC_FILE_CODINGS; i++)
+		torc_file_form_drop(root, &entry->forms[i]);
+}
+
+static void
 drop_if_unused(struct torc_file_root *root, kept *entry)
 {
 	if (entry->listed || entry->pins > 0)
 		return;
-	for (unsigned i = 0; i < TORC_FILE_CODINGS; i++)
-		torc_file_form_drop(root, &entry->forms[i]);
+	drop_forms(root, entry);
 	torc_sys_free(entry);
 }
 
@@ -140,6 +147,47 @@ is_ours(int rc)
 	    rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -ENOBUFS;
 }
 
+/* What was seen has the date of what was there before, and is not that. */
+static void
+compare_dates(const kept *old, kept *now)
+{
+	for (unsigned i = 0; i < TORC_FILE_CODINGS; i++) {
+		const struct torc_file_form *before = &old->forms[i];
+		struct torc_file_form *after = &now->forms[i];
+
+		if (before->there && after->there &&
+		    before->info.modified.tv_sec ==
+		    after->info.modified.tv_sec)
+			after->shared = before->shared ||
+			    strcmp(before->tag, after->tag) != 0;
+	}
+}
+
+/*
+ * Parks. What is at the path of an entry now, loaded if it is another than the
+ * entry holds: `*news`.
+ */
+static int
+look_again(struct torc_file_root *root, const kept *entry, bool first,
+    kept *now, bool *news, uint64_t deadline)
+{
+	int rc = -EAGAIN;
+
+	root->looks++;
+	for (int i = 0; i < LOOK_TRIES && rc == -EAGAIN; i++) {
+		drop_forms(root, now);
+		rc = torc_file_look(root, now, deadline);
+		*news = rc < 0 || first || !torc_file_holds(entry, now);
+		if (rc == 0 && *news)
+			rc = torc_file_load(root, now, deadline);
+	}
+	if (rc < 0 || !*news)
+		return rc;
+	root->loads++;
+	compare_dates(entry, now);
+	return 0;
+}
+
 /*
  * Parks. Look at the path of a listed entry that nobody else looks at. 0, and
  * `*result` is pinned: the entry, or the one that has its place now.
@@ -149,15 +197,12 @@ renew(struct torc_file_root *root, kept *entry, bool first, kept **result,
     uint64_t deadline)
 {
 	kept *now = make(entry->path, entry->hash);
-	int rc = now != NULL ? torc_file_look(root, now, deadline) : -ENOMEM;
 	bool news = true;
+	int rc = now == NULL ? -ENOMEM :
+	    look_again(root, entry, first, now, &news, deadline);
 
-	if (rc == 0 && !first && torc_file_holds(entry, now))
-		news = false;
-	else if (rc == 0)
-		rc = torc_file_load(root, now, deadline);
 	entry->looking = false;
-	/* Who waits looks again if the deadline or the cancel was ours. */
+	/* Those that wait look again if the deadline or the cancel was ours. */
 	torc_wake_all(&entry->waiters, rc == -ETIMEDOUT ||
 	    rc == -ECANCELED ? 0 : rc);
 	if (news && (first || !is_ours(rc)))
@@ -166,6 +211,7 @@ renew(struct torc_file_root *root, kept *entry, bool first, kept **result,
 		list(root, now);
 	if (rc == 0 && !news) {
 		entry->looked_at = now->looked_at;
+		entry->seen = now->seen;
 		entry->pins++;
 	}
 	*result = news ? now : entry;

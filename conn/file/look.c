@@ -1,6 +1,11 @@
 /*
  * look.c - what is at a path now, and what is said of it: the forms of a file,
  * looked at and loaded.
+ *
+ * Opening is an act: it wakes the writer of a FIFO, starts devices, and may
+ * wait. So a path is looked at without opening what is there (O_PATH),
+ * and only regular files are opened. What was put in the place of one in the
+ * meantime is opened without waiting for anything, looked at, and let go.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,28 +17,18 @@
 #include "conn/file/site.h"
 #include "sys/sys.h"
 
-#define TRIES 8			/* to open or read what is being replaced */
+#define TRIES 8			/* to open what is being replaced */
 #define RECENT_S 2		/* a file that changed so late before a look may
 				 * change again without showing it */
+#define STEP (256u << 10)	/* of a body, read at once */
+#define UNTOLD (64u << 10)	/* bytes that are read at first of a file that
+				 * does not tell its size */
+#define COARSE_S 2		/* of those without fractions of seconds */
 
 #define CONFINED (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | \
 	RESOLVE_NO_MAGICLINKS)
 
-/* ---- Forms ---- */
-
-void
-torc_file_form_drop(struct torc_file_root *root, struct torc_file_form *form)
-{
-	if (form->body != NULL) {
-		root->memory -= form->info.size;
-		torc_sys_free(form->body);
-		form->body = NULL;
-	}
-	if (form->fd >= 0)
-		torc_file_close(form->fd);
-	form->fd = -1;
-	form->there = false;
-}
+/* ---- Comparing ---- */
 
 static bool
 is_later(struct timespec a, struct timespec b)
@@ -43,156 +38,30 @@ is_later(struct timespec a, struct timespec b)
 }
 
 static bool
-is_same(const struct torc_file_form *a, const struct torc_file_form *b)
+is_same(const struct torc_file_info *a, const struct torc_file_info *b)
 {
-	return a->there == b->there && (!a->there ||
-	    (a->info.inode == b->info.inode &&
-	    a->info.device == b->info.device &&
-	    a->info.size == b->info.size && a->info.mode == b->info.mode &&
-	    !is_later(a->info.changed, b->info.changed) &&
-	    !is_later(b->info.changed, a->info.changed) &&
-	    !is_later(a->info.modified, b->info.modified) &&
-	    !is_later(b->info.modified, a->info.modified)));
+	return a->inode == b->inode && a->device == b->device &&
+	    a->size == b->size && a->mode == b->mode &&
+	    !is_later(a->changed, b->changed) &&
+	    !is_later(b->changed, a->changed) &&
+	    !is_later(a->modified, b->modified) &&
+	    !is_later(b->modified, a->modified);
 }
 
-/* ---- Looks ---- */
-
-/* Parks. A file as it is now: open, and not read yet. */
-static int
-look_at_form(struct torc_file_root *root, struct torc_file_form *form,
-    const char *path, uint64_t deadline)
+bool
+torc_file_changed_before(const struct torc_file_info *info,
+    struct timespec moment)
 {
-	int rc = -EAGAIN;
+	struct timespec latest = info->changed;
 
-	/* -EAGAIN: something was renamed meanwhile. A FIFO is not waited for,
-	 * since it is not served anyway. */
-	for (int i = 0; i < TRIES && (rc == -EAGAIN ||
-	    (rc == -EMFILE && torc_file_evict(root))); i++)
-		rc = torc_file_open(root->fd, path,
-		    O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, CONFINED, deadline);
-	if (rc < 0)
-		return rc;
-	form->fd = rc;
-	form->there = true;
-	rc = torc_file_stat(form->fd, &form->info, deadline);
-	/* Reads are to wait for the disk, though. */
-	if (rc == 0 && S_ISREG(form->info.mode))
-		rc = torc_sys_set_blocking(form->fd);
-	else if (rc == 0 && !S_ISDIR(form->info.mode))
-		rc = -EACCES;
-	if (rc < 0)
-		torc_file_form_drop(root, form);
-	return rc;
-}
-
-/* Parks. All forms of a path, as they are now. */
-int
-torc_file_look(struct torc_file_root *root, struct torc_file_kept *entry,
-    uint64_t deadline)
-{
-	static const char *const suffixes[] = { ".br", ".gz" };
-	struct torc_file_form *plain = &entry->forms[TORC_FILE_PLAIN];
-	char path[TORC_FILE_PATH_MAX + 64];
-	int rc;
-
-	root->looks++;
-	entry->looked_at = torc_now();
-	rc = look_at_form(root, plain, entry->path, deadline);
-	if (rc < 0)
-		return rc;
-	entry->directory = S_ISDIR(plain->info.mode);
-	for (unsigned i = 0; i < TORC_FILE_PLAIN && !entry->directory &&
-	    root->config.precompressed; i++) {
-		struct torc_file_form *form = &entry->forms[i];
-
-		snprintf(path, sizeof(path), "%s%s", entry->path, suffixes[i]);
-		rc = look_at_form(root, form, path, deadline);
-		if (rc == -ETIMEDOUT || rc == -ECANCELED)
-			return rc;
-		/* One that was made of an older file is not that file. */
-		if (rc == 0 && (!S_ISREG(form->info.mode) ||
-		    is_later(plain->info.modified, form->info.modified)))
-			torc_file_form_drop(root, form);
+	if (latest.tv_nsec == 0)
+		latest.tv_sec += COARSE_S;
+	latest.tv_nsec += TORC_FILE_TICK_MS * 1000000;
+	if (latest.tv_nsec >= 1000000000) {
+		latest.tv_nsec -= 1000000000;
+		latest.tv_sec++;
 	}
-	return 0;
-}
-
-/* Whether there is room for a body: others make it. */
-static bool
-make_room(struct torc_file_root *root, uint64_t size)
-{
-	const uint64_t most = root->config.memory_max;
-
-	while (root->memory + size > most && torc_file_evict(root))
-		;
-	return root->memory + size <= most;
-}
-
-/* Parks. Read a small file. 0, or -EAGAIN if it is another one by now. */
-static int
-load_body(struct torc_file_root *root, struct torc_file_form *form,
-    uint64_t deadline)
-{
-	const uint64_t size = form->info.size;
-	uint8_t *body;
-	int64_t got;
-
-	if (size > root->config.body_max || !make_room(root, size))
-		return 0;
-	body = torc_sys_alloc(size > 0 ? (size_t)size : 1);
-	if (body == NULL)
-		return 0;
-	root->memory += size;
-	form->body = body;
-	got = torc_file_read(form->fd, body, (size_t)size, 0, deadline);
-	if (got < 0)
-		return (int)got;
-	if ((uint64_t)got < size)
-		return -EAGAIN;
-	torc_file_close(form->fd);
-	form->fd = -1;
-	return 0;
-}
-
-/* Parks. What is to be said of a form, and its body. */
-static int
-load_form(struct torc_file_root *root, struct torc_file_form *form,
-    uint64_t deadline)
-{
-	const struct torc_file_info *info = &form->info;
-	struct timespec now;
-	struct tm when;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	form->recent = now.tv_sec - info->changed.tv_sec < RECENT_S;
-	snprintf(form->tag, sizeof(form->tag), "\"%llx.%lx-%llx\"",
-	    (unsigned long long)info->modified.tv_sec,
-	    (unsigned long)info->modified.tv_nsec,
-	    (unsigned long long)info->size);
-	form->modified[0] = '\0';
-	if (gmtime_r(&info->modified.tv_sec, &when) != NULL)
-		strftime(form->modified, sizeof(form->modified),
-		    "%a, %d %b %Y %H:%M:%S GMT", &when);
-	return load_body(root, form, deadline);
-}
-
-/* Parks. */
-int
-torc_file_load(struct torc_file_root *root, struct torc_file_kept *entry,
-    uint64_t deadline)
-{
-	int rc = 0;
-
-	root->loads++;
-	if (entry->directory) {
-		torc_file_form_drop(root, &entry->forms[TORC_FILE_PLAIN]);
-		return 0;
-	}
-	for (unsigned i = 0; rc == 0 && i < TORC_FILE_CODINGS; i++) {
-		if (entry->forms[i].there)
-			rc = load_form(root, &entry->forms[i], deadline);
-	}
-	return rc;
+	return is_later(moment, latest);
 }
 
 bool
@@ -202,11 +71,348 @@ torc_file_holds(const struct torc_file_kept *old,
 	if (old->directory || now->directory)
 		return old->directory == now->directory;
 	for (unsigned i = 0; i < TORC_FILE_CODINGS; i++) {
-		if (old->forms[i].recent ||
-		    !is_same(&old->forms[i], &now->forms[i]))
+		const struct torc_file_form *before = &old->forms[i];
+		const struct torc_file_form *after = &now->forms[i];
+
+		if (before->there != after->there || before->recent ||
+		    before->untold ||
+		    (after->there && !is_same(&before->info, &after->info)))
 			return false;
 	}
 	return true;
 }
 
-/* Errors that tell nothing about the file. */
+/* ---- Looks ---- */
+
+void
+torc_file_form_drop(struct torc_file_root *root, struct torc_file_form *form)
+{
+	root->memory -= form->room;
+	torc_sys_free(form->body);
+	if (form->fd >= 0)
+		torc_file_close(form->fd);
+	*form = (struct torc_file_form) { .fd = -1 };
+}
+
+/* Parks. -EAGAIN: something was renamed meanwhile. */
+static int
+open_path(struct torc_file_root *root, const char *path, int flags,
+    uint64_t deadline)
+{
+	int rc = -EAGAIN;
+
+	for (int i = 0; i < TRIES && (rc == -EAGAIN || rc == -ESTALE ||
+	    (rc == -EMFILE && torc_file_evict(root))); i++)
+		rc = torc_file_open(root->fd, path, flags, 0, CONFINED,
+		    deadline);
+	return rc;
+}
+
+/* Parks. What is at a path. */
+static int
+look_at_form(struct torc_file_root *root, struct torc_file_form *form,
+    const char *path, uint64_t deadline)
+{
+	int fd = open_path(root, path, O_PATH, deadline);
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	rc = torc_file_stat(fd, &form->info, deadline);
+	torc_file_close(fd);
+	if (rc == 0 && !S_ISREG(form->info.mode) && !S_ISDIR(form->info.mode))
+		rc = -EACCES;
+	form->there = rc == 0;
+	return rc;
+}
+
+/* The path of a form. */
+static const char *
+path_of(const struct torc_file_kept *entry, unsigned coding,
+    char path[TORC_FILE_PATH_MAX + 64])
+{
+	static const char *const suffixes[] = { ".br", ".gz", "" };
+
+	snprintf(path, TORC_FILE_PATH_MAX + 64, "%s%s", entry->path,
+	    suffixes[coding]);
+	return path;
+}
+
+/* A form that was made of an older file is not that file. */
+static bool
+is_of_use(const struct torc_file_kept *entry, unsigned coding)
+{
+	const struct torc_file_form *form = &entry->forms[coding];
+
+	return S_ISREG(form->info.mode) && !is_later(
+	    entry->forms[TORC_FILE_PLAIN].info.modified, form->info.modified);
+}
+
+int
+torc_file_look(struct torc_file_root *root, struct torc_file_kept *entry,
+    uint64_t deadline)
+{
+	struct torc_file_form *plain = &entry->forms[TORC_FILE_PLAIN];
+	char path[TORC_FILE_PATH_MAX + 64];
+	int rc;
+
+	entry->looked_at = torc_now();
+	clock_gettime(CLOCK_REALTIME_COARSE, &entry->seen);
+	rc = look_at_form(root, plain, entry->path, deadline);
+	if (rc < 0)
+		return rc;
+	entry->directory = S_ISDIR(plain->info.mode);
+	for (unsigned i = 0; i < TORC_FILE_PLAIN && !entry->directory &&
+	    root->config.precompressed; i++) {
+		rc = look_at_form(root, &entry->forms[i],
+		    path_of(entry, i, path), deadline);
+		if (rc == -ETIMEDOUT || rc == -ECANCELED)
+			return rc;
+		entry->forms[i].there = rc == 0 && is_of_use(entry, i);
+	}
+	return 0;
+}
+
+/* ---- Loads ---- */
+
+/* Parks. Open what was a regular file at the look. -EAGAIN: it is none now. */
+static int
+open_form(struct torc_file_root *root, struct torc_file_form *form,
+    const char *path, uint64_t deadline)
+{
+	int rc = open_path(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY,
+	    deadline);
+
+	if (rc < 0)
+		return rc;
+	form->fd = rc;
+	rc = torc_file_stat(form->fd, &form->info, deadline);
+	if (rc == 0 && !S_ISREG(form->info.mode))
+		rc = -EAGAIN;
+	/* Reads are to wait for the disk, though. */
+	return rc < 0 ? rc : torc_sys_set_blocking(form->fd);
+}
+
+/* Room for a body: others make it. False: there is none. */
+static bool
+take_room(struct torc_file_root *root, struct torc_file_form *form,
+    uint64_t size)
+{
+	const uint64_t most = root->config.memory_max;
+
+	if (size > root->config.body_max)
+		return false;
+	while (root->memory + size > most && torc_file_evict(root))
+		;
+	if (root->memory + size > most)
+		return false;
+	form->body = torc_sys_alloc(size > 0 ? (size_t)size : 1);
+	if (form->body == NULL)
+		return false;
+	form->room = size;
+	root->memory += size;
+	return true;
+}
+
+static void
+give_room(struct torc_file_root *root, struct torc_file_form *form)
+{
+	root->memory -= form->room;
+	form->room = 0;
+	torc_sys_free(form->body);
+	form->body = NULL;
+}
+
+/* The hash of `size` bytes more, of which only the last ones are no word. */
+static uint64_t
+hash_on(uint64_t hash, const uint8_t *data, size_t size)
+{
+	uint64_t word;
+
+	while (size > 0) {
+		const size_t part = size < sizeof(word) ? size : sizeof(word);
+
+		word = 0;
+		memcpy(&word, data, part);
+		hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+		hash ^= hash >> 32;
+		data += part;
+		size -= part;
+	}
+	return hash;
+}
+
+/* Parks. In steps, so that others have their turn: how many bytes. */
+static int64_t
+read_body(struct torc_file_form *form, uint64_t size, uint64_t deadline)
+{
+	uint64_t done = 0;
+
+	form->hash = 0;
+	while (done < size) {
+		const uint64_t left = size - done;
+		const size_t part = left < STEP ? (size_t)left : STEP;
+		int64_t got = torc_file_read(form->fd, form->body + done,
+		    part, done, deadline);
+
+		if (got < 0)
+			return got;
+		form->hash = hash_on(form->hash, form->body + done,
+		    (size_t)got);
+		done += (uint64_t)got;
+		if ((size_t)got < part)
+			break;
+	}
+	return (int64_t)done;
+}
+
+/*
+ * Parks. All of a file that says it has fewer bytes than it has, or more: those
+ * of /proc and /sys do. -EACCES: it has too many.
+ */
+static int
+load_untold(struct torc_file_root *root, struct torc_file_form *form,
+    uint64_t deadline)
+{
+	int64_t got;
+
+	form->untold = true;
+	for (uint64_t room = UNTOLD; ; room *= 4) {
+		if (!take_room(root, form, room))
+			return -EACCES;
+		got = read_body(form, room, deadline);
+		if (got < 0)
+			return (int)got;
+		if ((uint64_t)got < room)
+			break;
+		give_room(root, form);
+	}
+	form->info.size = (uint64_t)got;
+	return 0;
+}
+
+/* Parks. Whether an empty file is one. */
+static int
+is_empty(const struct torc_file_form *form, uint64_t deadline)
+{
+	uint8_t byte;
+	int64_t got = torc_file_read(form->fd, &byte, 1, 0, deadline);
+
+	return got < 0 ? (int)got : got == 0;
+}
+
+/* Parks. It has another size than it said. -EAGAIN: it has changed. */
+static int
+load_again(struct torc_file_root *root, struct torc_file_form *form,
+    uint64_t deadline)
+{
+	struct torc_file_info info;
+	int rc = torc_file_stat(form->fd, &info, deadline);
+
+	if (rc < 0)
+		return rc;
+	if (!is_same(&info, &form->info))
+		return -EAGAIN;
+	give_room(root, form);
+	return load_untold(root, form, deadline);
+}
+
+/* Parks. Read a small file. 0, or -EAGAIN if it is another one by now. */
+static int
+load_body(struct torc_file_root *root, struct torc_file_form *form,
+    uint64_t deadline)
+{
+	const uint64_t size = form->info.size;
+	int64_t got;
+	int rc = 0;
+
+	if (!take_room(root, form, size))
+		return 0;
+	got = read_body(form, size, deadline);
+	if (got < 0)
+		return (int)got;
+	if (size == 0)
+		rc = is_empty(form, deadline);
+	if ((uint64_t)got < size || (size == 0 && rc == 0))
+		rc = load_again(root, form, deadline);
+	if (rc < 0)
+		return rc;
+	torc_file_close(form->fd);
+	form->fd = -1;
+	return 0;
+}
+
+/* ---- What is said ---- */
+
+/*
+ * The inode, its size and the time of its last change tell one version from
+ * another, unless both are of one moment of the file system's clock. So does
+ * a hash of the bytes, and where those are not at hand, the tag is weak until
+ * that moment is over.
+ */
+static void
+make_tag(const struct torc_file_kept *entry, struct torc_file_form *form,
+    unsigned coding)
+{
+	static const char *const suffixes[] = { "-br", "-gz", "" };
+	const struct torc_file_info *info = &form->info;
+	const bool weak = form->body == NULL &&
+	    !torc_file_changed_before(info, entry->seen);
+	char content[20] = "";
+
+	if (form->body != NULL)
+		snprintf(content, sizeof(content), "-%llx",
+		    (unsigned long long)form->hash);
+	snprintf(form->tag, sizeof(form->tag), "%s\"%llx-%llx-%llx.%lx%s%s\"",
+	    weak ? "W/" : "", (unsigned long long)info->inode,
+	    (unsigned long long)info->size,
+	    (unsigned long long)info->changed.tv_sec,
+	    (unsigned long)info->changed.tv_nsec, weak ? "-new" : content,
+	    suffixes[coding]);
+}
+
+/* Parks. A form that was looked at: its body, and what is said of it. */
+static int
+load_form(struct torc_file_root *root, struct torc_file_kept *entry,
+    unsigned coding, uint64_t deadline)
+{
+	struct torc_file_form *form = &entry->forms[coding];
+	const struct torc_file_info *info = &form->info;
+	char path[TORC_FILE_PATH_MAX + 64];
+	int rc = open_form(root, form, path_of(entry, coding, path), deadline);
+
+	if (rc == 0)
+		rc = load_body(root, form, deadline);
+	if (rc < 0)
+		return rc;
+	form->recent = entry->seen.tv_sec - info->changed.tv_sec < RECENT_S;
+	make_tag(entry, form, coding);
+	if (!form->untold)
+		torc_file_put_date(form->modified, info->modified.tv_sec);
+	return 0;
+}
+
+int
+torc_file_load(struct torc_file_root *root, struct torc_file_kept *entry,
+    uint64_t deadline)
+{
+	int rc = 0;
+
+	if (entry->directory)
+		return 0;
+	/* The plain one first: what it is like now decides about the others. */
+	for (unsigned i = TORC_FILE_CODINGS; rc == 0 && i-- > 0; ) {
+		struct torc_file_form *form = &entry->forms[i];
+
+		if (!form->there)
+			continue;
+		rc = load_form(root, entry, i, deadline);
+		if (i == TORC_FILE_PLAIN || rc == -ETIMEDOUT ||
+		    rc == -ECANCELED)
+			continue;
+		if (rc < 0 || !is_of_use(entry, i))
+			torc_file_form_drop(root, form);
+		rc = 0;
+	}
+	return rc;
+}

@@ -7,6 +7,9 @@
 
 #include "conn/file/site.h"
 
+#define OVERLAPS_MAX 2u		/* ranges that overlap others; more are no
+				 * honest wish (RFC 9110, 14.2) */
+
 /* Digits; what is too large for a number is as good as the largest one. */
 static bool
 read_number(struct torc_slice *text, uint64_t *number)
@@ -66,13 +69,25 @@ read_range(struct torc_slice text, uint64_t size,
 	return 1;
 }
 
+static bool
+overlaps_one(const struct torc_file_range *ranges, unsigned count,
+    const struct torc_file_range *range)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (range->first < ranges[i].first + ranges[i].size &&
+		    ranges[i].first < range->first + range->size)
+			return true;
+	}
+	return false;
+}
+
 int
 torc_file_ranges(struct torc_file_range *ranges, unsigned most,
     struct torc_slice value, uint64_t size)
 {
 	struct torc_slice element;
 	uint64_t sum = 0;
-	unsigned count = 0;
+	unsigned count = 0, overlaps = 0;
 
 	if (value.size < 7 ||
 	    strncasecmp((const char *)value.data, "bytes=", 6) != 0 ||
@@ -90,7 +105,8 @@ torc_file_ranges(struct torc_file_range *ranges, unsigned most,
 			continue;
 		if (count == most)
 			return 0;
-		if (range.size > size - sum)
+		overlaps += overlaps_one(ranges, count, &range);
+		if (range.size > size - sum || overlaps > OVERLAPS_MAX)
 			return 0;
 		sum += range.size;
 		ranges[count++] = range;

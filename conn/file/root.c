@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "conn/file/site.h"
 #include "sys/sys.h"
@@ -41,6 +42,20 @@ say(char *text, size_t size, const char *what)
 		snprintf(text, size, "%s", what);
 }
 
+/*
+ * Parks. Let the clock of the file system go on, so that what changes from now
+ * on is told from what has changed before.
+ */
+static int
+await_tick(struct torc_file_root *root, uint64_t deadline)
+{
+	const uint64_t until = torc_after_ms(TORC_FILE_TICK_MS + 1);
+	int rc = torc_sleep(until < deadline ? until : deadline);
+
+	clock_gettime(CLOCK_REALTIME, &root->opened);
+	return rc;
+}
+
 int
 torc_file_root_open(struct torc_file_root **result, const char *path,
     const struct torc_file_config *config, char *text, size_t text_size,
@@ -69,12 +84,17 @@ torc_file_root_open(struct torc_file_root **result, const char *path,
 	if (root->buckets != NULL)
 		rc = torc_file_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, 0,
 		    deadline);
+	if (rc >= 0) {
+		root->fd = rc;
+		rc = await_tick(root, deadline);
+		if (rc < 0)
+			torc_file_close(root->fd);
+	}
 	if (rc < 0) {
 		torc_sys_free(root->buckets);
 		torc_sys_free(root);
 		return rc;
 	}
-	root->fd = rc;
 	*result = root;
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "conn/file/site.h"
 #include "sys/sys.h"
@@ -24,6 +25,8 @@ struct answer {
 	struct torc_http_field fields[FIELDS_MAX];
 	struct torc_file_range ranges[TORC_FILE_RANGES_MAX];
 	unsigned range_count;
+	struct torc_file_validator validator;
+	char modified[TORC_FILE_DATE];
 	char boundary[24];
 	char range_text[80];
 };
@@ -65,6 +68,9 @@ status_of(int error)
 	case -EXDEV:	/* out of the root */
 	case -EINVAL:
 	case -EILSEQ:
+	case -ENXIO:	/* a socket, or a device that is not there */
+	case -ENODEV:
+	case -ESTALE:	/* it has gone while it was looked at */
 		return 404;
 	case -EACCES:
 	case -EPERM:
@@ -239,6 +245,31 @@ make_boundary(struct answer *answer)
 
 /* ---- Answers with a file ---- */
 
+/*
+ * What can be said of the file now: it was not modified later than the answer
+ * is made (RFC 9110, 8.8.2.1).
+ */
+static void
+validate(struct answer *answer)
+{
+	const struct torc_file_form *form = answer->form;
+	const int64_t modified = form->info.modified.tv_sec;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	answer->validator = (struct torc_file_validator) {
+		.tag = torc_http_text(form->tag),
+		.modified = modified < now.tv_sec ? modified : now.tv_sec,
+		.shared = form->shared,
+		.exact = torc_file_changed_before(&form->info,
+		    answer->root->opened),
+	};
+	memcpy(answer->modified, form->modified, sizeof(answer->modified));
+	if (modified > now.tv_sec && !form->untold)
+		torc_file_put_date(answer->modified, now.tv_sec);
+	answer->validator.dated = answer->modified[0] != '\0';
+}
+
 /* The fields that 304 and 412 have, too. */
 static void
 add_validators(struct answer *answer)
@@ -247,8 +278,8 @@ add_validators(struct answer *answer)
 	const struct torc_file_form *forms = answer->entry->forms;
 
 	add_text(answer, "ETag", answer->form->tag);
-	if (answer->form->modified[0] != '\0')
-		add_text(answer, "Last-Modified", answer->form->modified);
+	if (answer->modified[0] != '\0')
+		add_text(answer, "Last-Modified", answer->modified);
 	if (forms[TORC_FILE_BR].there || forms[TORC_FILE_GZIP].there)
 		add_text(answer, "Vary", "Accept-Encoding");
 	if (config->cache_control != NULL)
@@ -275,16 +306,14 @@ find_ranges(struct answer *answer)
 {
 	const struct torc_http_head *request = &answer->http->request;
 	const struct torc_file_form *form = answer->form;
-	const struct torc_slice *value;
+	struct torc_slice value;
 
-	if (request->method != TORC_HTTP_GET)
-		return 0;
-	value = torc_http_find(request, "range");
-	if (value == NULL || !torc_file_range_counts(request,
-	    torc_http_text(form->tag), form->info.modified.tv_sec))
+	if (request->method != TORC_HTTP_GET ||
+	    torc_file_only(request, "range", &value) != 1 ||
+	    !torc_file_range_counts(request, &answer->validator))
 		return 0;
 	return torc_file_ranges(answer->ranges,
-	    answer->root->config.ranges_max, *value, form->info.size);
+	    answer->root->config.ranges_max, value, form->info.size);
 }
 
 static int
@@ -313,10 +342,12 @@ send_file(struct answer *answer)
 {
 	const struct torc_file_form *form = answer->form;
 	const struct torc_file_range all = { 0, form->info.size };
-	const unsigned status = torc_file_condition(&answer->http->request,
-	    torc_http_text(form->tag), form->info.modified.tv_sec);
+	unsigned status;
 	int rc;
 
+	validate(answer);
+	status = torc_file_condition(&answer->http->request,
+	    &answer->validator);
 	if (status == 412)
 		return refuse(answer, status);
 	add_validators(answer);

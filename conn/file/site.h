@@ -60,30 +60,58 @@ struct torc_file_range {
 /*
  * Read a Range field for a file of `size` bytes. How many ranges there are; 0:
  * the whole is to be sent (another unit; more than `most`; more bytes in all
- * than the file has); -ERANGE: 416.
+ * than the file has; more than two that overlap others); -ERANGE: 416.
  */
 int torc_file_ranges(struct torc_file_range *ranges, unsigned most,
     struct torc_slice value, uint64_t size);
 
-/* ---- condition.c ---- */
+/* ---- date.c ---- */
 
-/* Read a date in any of the three forms (RFC 9110, 5.6.7). False: it is none */
+#define TORC_FILE_DATE 30	/* bytes of a date, with a NUL */
+
+/* Read a date in any of the three forms. False: the text is no date. */
 bool torc_file_date(struct torc_slice text, int64_t *seconds);
 
 /*
- * Whether a list of entity tags has this one, or is "*". `weakly`: one that is
- * marked as weak counts, too.
+ * Write the form that is in use today. False, and the text is empty: no such
+ * date has a year of four digits.
+ */
+bool torc_file_put_date(char text[TORC_FILE_DATE], int64_t seconds);
+
+/* ---- condition.c ---- */
+
+/* What conditions compare with. */
+struct torc_file_validator {
+	struct torc_slice tag;		/* may be weak */
+	int64_t modified;		/* seconds; not in the future */
+	bool dated;		/* `modified` means something */
+	bool shared;		/* another version is known that had the same
+				 * date */
+	bool exact;		/* no other version can have had it: the file
+				 * has not changed since the root was opened */
+};
+
+/*
+ * Whether a list of entity tags has this one, or is "*". `weakly`: the weak
+ * comparison, in which it does not matter whether either is weak.
  */
 bool torc_file_tagged(struct torc_slice list, struct torc_slice tag,
     bool weakly);
 
-/* 200: go on; 304 or 412. `tag` and `modified` are those of the file. */
-unsigned torc_file_condition(const struct torc_http_head *request,
-    struct torc_slice tag, int64_t modified);
+/*
+ * How many fields have this name, and the value of the last one: one that is
+ * no list, and is there twice, says nothing.
+ */
+unsigned torc_file_only(const struct torc_http_head *request,
+    const char *name, struct torc_slice *value);
 
-/* Whether the Range field counts: there is no If-Range, or it is this file. */
+/* 200: go on; 304 or 412. */
+unsigned torc_file_condition(const struct torc_http_head *request,
+    const struct torc_file_validator *file);
+
+/* Whether the Range field counts: no condition says that it does not. */
 bool torc_file_range_counts(const struct torc_http_head *request,
-    struct torc_slice tag, int64_t modified);
+    const struct torc_file_validator *file);
 
 /* ---- coding.c ---- */
 
@@ -111,11 +139,15 @@ bool torc_file_element(struct torc_slice *list, struct torc_slice *element);
 struct torc_file_form {
 	bool there;
 	bool recent;		/* a change may have been too soon to show */
+	bool shared;		/* another version had the same date */
+	bool untold;		/* the file system does not tell its size */
 	int fd;			/* -1 if there is a body */
 	uint8_t *body;		/* of info.size bytes, or NULL */
+	uint64_t room;		/* bytes of the body's memory */
+	uint64_t hash;		/* of its bytes */
 	struct torc_file_info info;
-	char tag[40];		/* with quotes */
-	char modified[30];	/* a date */
+	char tag[96];		/* with quotes */
+	char modified[TORC_FILE_DATE];	/* or empty */
 };
 
 /* What is at a path. Pinned while it is used; see torc_file_get(). */
@@ -124,7 +156,8 @@ struct torc_file_kept {
 	struct torc_file_kept *next;	/* in its bucket */
 	struct torc_waiters waiters;	/* for the one who looks */
 	uint64_t hash;
-	uint64_t looked_at;	/* when the look at it began */
+	uint64_t looked_at;	/* when the last look at it began ... */
+	struct timespec seen;	/* ... and in real time */
 	unsigned pins;
 	bool listed;		/* in the table */
 	bool looking;		/* somebody looks at it */
@@ -136,6 +169,7 @@ struct torc_file_kept {
 struct torc_file_root {
 	struct torc_file_config config;
 	int fd;
+	struct timespec opened;	/* in real time: nothing was served before */
 	uint64_t memory;	/* bytes of all bodies */
 	unsigned count;		/* entries in the table */
 	uint64_t looks;
@@ -166,7 +200,7 @@ bool torc_file_evict(struct torc_file_root *root);
 
 /* ---- look.c ---- */
 
-/* Parks. All forms of an entry's path, as they are now; not read yet. */
+/* Parks. All forms of an entry's path, as they are now; none is opened. */
 int torc_file_look(struct torc_file_root *root, struct torc_file_kept *entry,
     uint64_t deadline);
 
@@ -180,6 +214,15 @@ int torc_file_load(struct torc_file_root *root, struct torc_file_kept *entry,
 /* Whether what was loaded is still what was seen just now. */
 bool torc_file_holds(const struct torc_file_kept *old,
     const struct torc_file_kept *now);
+
+/* Between two times that the clocks of most file systems show, at most. */
+#define TORC_FILE_TICK_MS 10
+
+/*
+ * Whether the last change of a file was before that moment for certain.
+ */
+bool torc_file_changed_before(const struct torc_file_info *info,
+    struct timespec moment);
 
 /* Let go of what a form holds. */
 void torc_file_form_drop(struct torc_file_root *root,

@@ -11,6 +11,7 @@
 #include "conn/file/site.h"
 
 #define RANGES 8u
+#define END_OF_YEARS 253402300800	/* a leap second behind 9999 */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -90,21 +91,40 @@ try_ranges(struct torc_slice text, uint64_t size)
 	}
 }
 
+/* As libc has it, too, in the years that it writes with four digits. */
 static void
 try_date(struct torc_slice text)
 {
-	char copy[40];
+	char copy[TORC_FILE_DATE], libcs[40];
 	int64_t seconds, again;
 	struct tm when;
 	time_t at;
 
 	if (!torc_file_date(text, &seconds))
 		return;
-	at = (time_t)seconds;
-	require(gmtime_r(&at, &when) != NULL, "a date that is none");
-	strftime(copy, sizeof(copy), "%a, %d %b %Y %H:%M:%S GMT", &when);
+	if (!torc_file_put_date(copy, seconds)) {
+		require(seconds == END_OF_YEARS, "a date that is not written");
+		return;
+	}
 	require(torc_file_date(torc_http_text(copy), &again) &&
 	    seconds == again, "a date that is read otherwise");
+	at = (time_t)seconds;
+	require(gmtime_r(&at, &when) != NULL, "a date that is none");
+	strftime(libcs, sizeof(libcs), "%a, %d %b %Y %H:%M:%S GMT", &when);
+	require(when.tm_year < 1000 - 1900 || strcmp(copy, libcs) == 0,
+	    "another date than libc's");
+}
+
+static void
+try_tags(struct torc_slice text, struct torc_slice tag)
+{
+	const bool strongly = torc_file_tagged(text, tag, false);
+	const bool weakly = torc_file_tagged(text, tag, true);
+
+	require(weakly || !strongly, "a tag that is found strongly only");
+	require(!weakly || torc_http_equals(text, "*") || memmem(text.data,
+	    text.size, tag.data, tag.size) != NULL,
+	    "a tag is found that is not there");
 }
 
 static void
@@ -119,13 +139,17 @@ try_fields(struct torc_slice text)
 	const struct torc_http_head head = {
 		.fields = fields, .field_count = 4,
 	};
-	const struct torc_slice tag = torc_http_text("\"1.0-3\"");
+	const struct torc_file_validator file = {
+		.tag = torc_http_text("\"1.0-3\""), .modified = 1000,
+		.dated = true,
+	};
 	unsigned wanted[TORC_FILE_CODINGS];
-	unsigned status = torc_file_condition(&head, tag, 1000);
+	unsigned status = torc_file_condition(&head, &file);
 
 	require(status == 200 || status == 304 || status == 412,
 	    "another verdict");
-	torc_file_range_counts(&head, tag, 1000);
+	torc_file_range_counts(&head, &file);
+	try_tags(text, file.tag);
 	torc_file_codings(wanted, &head);
 	for (unsigned i = 0; i < TORC_FILE_CODINGS; i++)
 		require(wanted[i] <= 1000, "a weight of more than one");

@@ -14,8 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include "conn/file/torc_file.h"
+#include "conn/file/site.h"
 #include "conn/http/torc_http.h"
 #include "sys/sys.h"
 #include "tests/sim/clients.h"
@@ -27,8 +28,16 @@
 #define MEMORY_MAX 2000u
 #define LARGE 3000u		/* files that are sent are mostly below */
 #define OWN_MAX 2000u
+#define TAG_MAX 100u		/* bytes of an entity tag */
 
 static struct torc_file_root *roots[MAX_REACTORS];
+
+/* What was answered with each strong entity tag. */
+static struct {
+	char tag[TAG_MAX];
+	uint32_t stream;
+} known[512];
+static unsigned known_count;
 
 /* ---- The site ---- */
 
@@ -47,6 +56,7 @@ static const struct page {
 
 #define TOP_NAMES 8u		/* in the directory, with packed ones */
 
+static bool specials;		/* there are some, now and then */
 static struct node *homes[COUNT(pages)];	/* directories */
 static struct node *stream;
 static struct node *site[COUNT(pages)];
@@ -59,6 +69,8 @@ reset_files(void)
 	memset(site, 0, sizeof(site));
 	memset(packed, 0, sizeof(packed));
 	stream = NULL;
+	specials = false;
+	known_count = 0;
 }
 
 /* One step of a transfer is 64 KiB, which takes a wide network. */
@@ -96,15 +108,27 @@ make_site(void)
 		homes[i] = strncmp(pages[i].target, "/sub/", 5) == 0 ? sub :
 		    top;
 		site[i] = make_page(i, false);
-		site[i]->modified -= 1000;
+		sim_node_age(site[i], 1000);
 		if (i % 2 == 0)
 			continue;
 		packed[i] = make_page(i, true);
-		packed[i]->modified -= 1000;
+		sim_node_age(packed[i], 1000);
 	}
 }
 
-/* As others change a site: a new file takes the name; it shrinks or grows. */
+static uint16_t
+draw_special(void)
+{
+	static const uint16_t kinds[] = { S_IFIFO, S_IFSOCK, S_IFCHR };
+
+	return specials && peer_draw(4) == 0 ?
+	    kinds[peer_draw(COUNT(kinds))] : 0;
+}
+
+/*
+ * As others change a site: a new file takes the name, or something that is no
+ * file; it shrinks or grows.
+ */
 static void
 change_site(void)
 {
@@ -114,14 +138,17 @@ change_site(void)
 
 	if (peer_draw(12) != 0)
 		return;
-	if ((*at)->parent != NULL && peer_draw(3) == 0) {
+	if ((*at)->parent != NULL && (*at)->special == 0 &&
+	    peer_draw(3) == 0) {
 		sim_node_resize(*at, draw_size(&pages[i]));
 		return;
 	}
 	if ((*at)->parent != NULL)
 		sim_node_remove(*at);
-	if (peer_draw(4) != 0)
-		*at = make_page(i, pack);
+	if (peer_draw(4) == 0)
+		return;
+	*at = make_page(i, pack);
+	(*at)->special = draw_special();
 }
 
 /* ---- The server ---- */
@@ -187,28 +214,56 @@ struct wish {
 	uint32_t first;			/* of a range */
 	uint32_t last;
 	char range[40];
-	char tag[48];			/* of what is known; "": nothing */
+	char tag[TAG_MAX];		/* of what is known; "": nothing */
 };
+
+/* The node that an entity tag names, and how many bytes it had. */
+static const struct node *
+find_tagged(const struct torc_slice *tag, uint64_t *size)
+{
+	const struct node *node = NULL;
+	char text[TAG_MAX] = "";
+	const char *opaque;
+	unsigned long number;
+	unsigned long long length;
+
+	if (tag == NULL || tag->size >= sizeof(text))
+		broken("an answer has no tag");
+	memcpy(text, tag->data, tag->size);
+	opaque = strncmp(text, "W/", 2) == 0 ? text + 2 : text;
+	if (sscanf(opaque, "\"%lx-%llx-", &number, &length) == 2)
+		node = sim_node_numbered(number);
+	if (node == NULL)
+		broken("an answer has the tag %s", text);
+	*size = length;
+	return node;
+}
+
+static void
+check_date(const struct torc_slice *date)
+{
+	struct timespec now;
+	int64_t seconds;
+
+	sim_clock_gettime(CLOCK_REALTIME, &now);
+	if (date == NULL || !torc_file_date(*date, &seconds))
+		broken("an answer has no date");
+	if (seconds > now.tv_sec)
+		broken("a file is of the future");
+}
 
 /* The file that an answer is of: what it says of it agrees with our wish. */
 static const struct node *
 find_file(const struct torc_http_call *call, const struct wish *wish,
     uint64_t *size)
 {
-	const struct torc_slice *tag = torc_http_find(&call->response, "ETag");
+	const struct node *node = find_tagged(torc_http_find(&call->response,
+	    "ETag"), size);
 	const bool pack = torc_http_find(&call->response,
 	    "Content-Encoding") != NULL;
-	unsigned long long seconds, length;
-	const struct node *node;
-	char text[48] = "", name[40];
-	unsigned long number;
+	char name[40];
 
-	if (tag == NULL || tag->size >= sizeof(text))
-		broken("an answer has no tag");
-	memcpy(text, tag->data, tag->size);
-	if (sscanf(text, "\"%llx.%lx-%llx\"", &seconds, &number,
-	    &length) != 3 || (node = sim_node_numbered(number)) == NULL)
-		broken("an answer has the tag %s", text);
+	check_date(torc_http_find(&call->response, "Last-Modified"));
 	snprintf(name, sizeof(name), "%s%s", wish->page->name,
 	    pack ? ".gz" : "");
 	if (call->response.status != 200 && call->response.status != 206)
@@ -221,8 +276,26 @@ find_file(const struct torc_http_call *call, const struct wish *wish,
 		broken("%s is answered with what was gone %llu ms before",
 		    name, (unsigned long long)((wish->since - node->gone_at) /
 		    MS));
-	*size = length;
 	return node;
+}
+
+/* Bytes of a file were answered with a tag: always the same ones. */
+static void
+note_tag(const char *tag, const struct node *node)
+{
+	unsigned i = 0;
+
+	if (tag[0] == 'W')
+		return;
+	while (i < known_count && strcmp(known[i].tag, tag) != 0)
+		i++;
+	if (i == known_count && known_count < COUNT(known)) {
+		known_count++;
+		strcpy(known[i].tag, tag);
+		known[i].stream = node->stream;
+	}
+	if (i < known_count && known[i].stream != node->stream)
+		broken("the tag %s is of two versions", tag);
 }
 
 /* Parks. `size` bytes of a file, and no more. */
@@ -230,11 +303,16 @@ static int
 compare_body(struct torc_http_call *call, const struct node *node,
     uint64_t from, uint64_t size, uint64_t deadline)
 {
+	const struct torc_slice *field = torc_http_find(&call->response,
+	    "ETag");
+	char tag[TAG_MAX] = "";
 	struct torc_slice body;
 	uint64_t got = 0;
 	int rc;
 
-	/* Who has lost interest leaves the rest. */
+	/* Not readable when the body has been read. */
+	memcpy(tag, field->data, field->size);
+	/* Some lose interest, and leave the rest. */
 	if (peer_draw(16) == 0)
 		return 0;
 	while ((rc = torc_http_call_read(call, &body, deadline)) > 0) {
@@ -251,6 +329,8 @@ compare_body(struct torc_http_call *call, const struct node *node,
 		broken("%llu bytes of %s are answered as %llu",
 		    (unsigned long long)size, node->name,
 		    (unsigned long long)got);
+	if (rc == 0 && got > 0)
+		note_tag(tag, node);
 	return rc;
 }
 
@@ -306,6 +386,9 @@ read_answer(struct torc_http_call *call, const struct wish *wish, bool changes,
 		if (!wish->partly || wish->first < size)
 			broken("a part is refused that is there");
 		return 0;
+	case 403:
+		expect(changes, "a page is not refused");
+		return changes ? 0 : -EPROTO;
 	case 404:
 		return 0;
 	default:
@@ -414,6 +497,7 @@ open_site(struct client *client)
 	int rc;
 
 	make_site();
+	specials = true;
 	if (client->plan->unruly)
 		sim_files_others = change_site;
 	rc = torc_file_root_open(&root, "/site", &config, NULL, 0, deadline);

@@ -3,9 +3,11 @@
  * them, the operations of the ring on them, and system calls beside it.
  *
  * Modelled: names and what they name, apart from each other: a file lives on
- * without its name, and a name may be another file's soon; sizes and times;
- * reads and writes of fewer bytes; what is not in the page cache; entries of a
- * directory in several parts. Operations are carried out at once, or by a
+ * without its name, and a name may be another file's soon; sizes and times,
+ * which go in ticks, or in seconds; reads and writes of fewer bytes; what is
+ * not in the page cache; entries of a directory in several parts; and FIFOs,
+ * sockets and devices, which nobody opens who could have seen what they are.
+ * Operations are carried out at once, or by a
  * thread of the kernel's that requests.c gives its time.
  *
  * Files are made of the stream of their number: a byte of another one, or of
@@ -28,6 +30,8 @@
 #define NODES 4096		/* ever made, in a run */
 #define EPOCH 1700000000	/* seconds of the real time when it begins */
 #define SMALL 64u		/* bytes of entries, in a short listing */
+#define SECOND 1000000000
+#define TICK 4000000		/* ns between two times of a file */
 
 void (*sim_files_others)(void);
 
@@ -36,21 +40,35 @@ static unsigned node_count;
 
 /* ---- Time ---- */
 
-int sim_clock_gettime(clockid_t clock, struct timespec *now);
-
 int
 sim_clock_gettime(clockid_t clock, struct timespec *now)
 {
 	(void)clock;
-	now->tv_sec = EPOCH + (time_t)(world.now / (1000 * MS));
-	now->tv_nsec = (long)(world.now % (1000 * MS));
+	now->tv_sec = EPOCH + (time_t)(world.now / SECOND);
+	now->tv_nsec = (long)(world.now % SECOND);
 	return 0;
+}
+
+/* Some file systems have no fractions of seconds. */
+static int64_t
+file_time(void)
+{
+	const int64_t now = EPOCH * (int64_t)SECOND + (int64_t)world.now;
+
+	return now - now % (world.seed % 2 == 0 ? SECOND : TICK);
 }
 
 static void
 touch(struct node *node)
 {
-	node->modified = EPOCH + (int64_t)(world.now / (1000 * MS));
+	node->modified = node->changed = file_time();
+}
+
+void
+sim_node_age(struct node *node, unsigned seconds)
+{
+	node->modified -= (int64_t)seconds * SECOND;
+	node->changed = node->modified;
 }
 
 /* ---- Names ---- */
@@ -168,6 +186,31 @@ directory_of(const struct req *req)
 
 /* ---- Operations ---- */
 
+static uint32_t
+reactor_of(const struct req *req)
+{
+	const struct torc_reactor *reactor = sim_ring_reactor(req->ring);
+
+	return reactor == NULL ? 0 : 1u << reactor->index;
+}
+
+/* What a special file does when it is opened, if that is an act at all. */
+static int
+act(const struct req *req, const struct node *node)
+{
+	const uint64_t flags = req->how.flags;
+
+	if (node->special == 0 || flags & O_PATH)
+		return 0;
+	if (node->looked_at & reactor_of(req))
+		sim_fail("a special file is opened that was looked at");
+	if (!(flags & O_NONBLOCK) || !(flags & O_NOCTTY))
+		sim_fail("an open that may wait, or take a terminal");
+	if (node->special == S_IFSOCK)
+		return -ENXIO;
+	return node->special == S_IFCHR && sim_draw(2) == 0 ? -ENODEV : 0;
+}
+
 static int
 open_node(const struct req *req)
 {
@@ -185,6 +228,9 @@ open_node(const struct req *req)
 		return -ENOTDIR;
 	if (node == NULL && (!(flags & O_CREAT) || parent == NULL))
 		return error;
+	error = node != NULL ? act(req, node) : 0;
+	if (error < 0)
+		return error;
 	fd = sim_fd_open(FILE_NODE, &file);
 	if (fd < 0)
 		return fd;
@@ -194,6 +240,7 @@ open_node(const struct req *req)
 		sim_node_resize(node, 0);
 	file->node = node;
 	file->hasty = flags & O_NONBLOCK;
+	file->shut = flags & O_PATH;
 	file->programs = true;
 	return fd;
 }
@@ -214,10 +261,13 @@ stat_node(const struct req *req)
 	status->stx_size = node->size;
 	status->stx_ino = node->number;
 	status->stx_mode = (uint16_t)(node->directory ? S_IFDIR | 0755 :
-	    S_IFREG | 0644);
+	    node->special != 0 ? node->special | 0644 : S_IFREG | 0644);
 	status->stx_nlink = node->gone_at == UINT64_MAX;
-	status->stx_mtime.tv_sec = status->stx_ctime.tv_sec = node->modified;
-	status->stx_mtime.tv_nsec = status->stx_ctime.tv_nsec = node->number;
+	status->stx_mtime.tv_sec = node->modified / SECOND;
+	status->stx_mtime.tv_nsec = (uint32_t)(node->modified % SECOND);
+	status->stx_ctime.tv_sec = node->changed / SECOND;
+	status->stx_ctime.tv_nsec = (uint32_t)(node->changed % SECOND);
+	node->looked_at |= reactor_of(req);
 	return 0;
 }
 
@@ -240,6 +290,8 @@ read_node(const struct req *req)
 
 	if (node->directory)
 		return -EISDIR;
+	if (req->file->shut || node->special != 0)
+		sim_fail("what is no file is read");
 	if (req->file->hasty && sim_draw(2) == 0)
 		return -EAGAIN;
 	size = some_of(size < req->sqe.len ? size : req->sqe.len);

@@ -5,6 +5,8 @@
 #ifndef TORC_TESTS_SIM_FILES_H
 #define TORC_TESTS_SIM_FILES_H
 
+#include <time.h>
+
 #include "tests/sim/sim.h"
 
 struct node {
@@ -13,12 +15,18 @@ struct node {
 	struct node *parent;	/* NULL: it has no name any more */
 	char name[40];		/* the last one */
 	bool directory;
+	uint16_t special;	/* S_IFIFO, S_IFSOCK, S_IFCHR; 0: it is none */
+	uint32_t looked_at;	/* reactors that have seen what it is, bits */
 	uint8_t *bytes;		/* what was written over, else the stream */
 	uint64_t size;
 	uint64_t room;
-	int64_t modified;	/* seconds; the rest of them is its number */
+	int64_t modified;	/* ns of the real time */
+	int64_t changed;
 	uint64_t gone_at;	/* when it lost its name; else UINT64_MAX */
 };
+
+/* The real time, as the program is told it. */
+int sim_clock_gettime(clockid_t clock, struct timespec *now);
 
 /* They live until the next run. */
 struct node *sim_node_root(void);
@@ -31,6 +39,8 @@ void sim_node_resize(struct node *node, uint64_t size);
 /* All of it, where it is. */
 void sim_node_rewrite(struct node *node, uint32_t key);
 void sim_node_remove(struct node *node);
+/* It was made so many seconds before. */
+void sim_node_age(struct node *node, unsigned seconds);
 
 /* If set: called before each operation on a file, as others change files. */
 extern void (*sim_files_others)(void);

@@ -176,6 +176,7 @@ struct file {
 	struct node *node;	/* of a file system */
 	uint64_t count;		/* of an eventfd; entries listed */
 	bool hasty;		/* O_NONBLOCK: does not wait for a disk */
+	bool shut;		/* O_PATH: not to be read */
 	bool programs;		/* not torc's: the scenario's own */
 };
 
