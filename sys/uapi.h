@@ -29,6 +29,12 @@
 #ifndef IORING_CQE_F_BUF_MORE
 #define IORING_CQE_F_BUF_MORE (1U << 4)		/* Linux 6.12 */
 #endif
+#ifndef IORING_CQE_F_SKIP
+#define IORING_CQE_F_SKIP (1U << 5)		/* Linux 6.18 */
+#endif
+#ifndef IORING_CQE_F_32
+#define IORING_CQE_F_32 (1U << 15)		/* Linux 6.18 */
+#endif
 #define IOU_PBUF_RING_INC 2			/* Linux 6.12 */
 
 /*

@@ -36,14 +36,18 @@
 #include "tools/ringstat/model.h"
 #include "tools/ringstat/views.h"
 
-#define PATIENCE 600		/* tenths of a second */
+#define MIXED_CQES (1u << 18)	/* IORING_SETUP_CQE_MIXED, Linux 6.18 */
+#define WIDE_RESULT (1u << 5)	/* IORING_NOP_CQE32 */
 
 /* A ring, as the subject itself has it. */
 struct ring_here {
 	int fd;
 	struct io_uring_params params;
-	char *queues;
-	char *sqes;
+	uint8_t *queues;
+	uint8_t *sqes;
+	size_t sqe_size;
+	uint32_t *ksq_tail;
+	uint32_t *kcq_head;
 };
 
 /* What a subject tells of itself. */
@@ -67,6 +71,56 @@ make_ring(struct ring_here *ring, uint32_t entries, uint32_t flags)
 	ring->params.flags = flags;
 	ring->fd = torc_sys_setup(entries, &ring->params);
 	return ring->fd;
+}
+
+/* As make_ring, with its memory. */
+static int
+map_ring(struct ring_here *ring, uint32_t entries, uint32_t flags)
+{
+	const struct io_uring_params *params = &ring->params;
+	size_t size;
+
+	if (make_ring(ring, entries, flags) < 0)
+		return ring->fd;
+	size = params->cq_off.cqes + params->cq_entries *
+	    (flags & IORING_SETUP_CQE32 ? 32u : 16u);
+	if (!(flags & IORING_SETUP_NO_SQARRAY))
+		size = params->sq_off.array + params->sq_entries * 4u;
+	ring->sqe_size = flags & IORING_SETUP_SQE128 ? 128 : 64;
+	ring->queues = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+	    ring->fd, IORING_OFF_SQ_RING);
+	ring->sqes = mmap(NULL, params->sq_entries * ring->sqe_size,
+	    PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, IORING_OFF_SQES);
+	if (ring->queues == MAP_FAILED || ring->sqes == MAP_FAILED)
+		_exit(1);
+	ring->ksq_tail = (void *)(ring->queues + params->sq_off.tail);
+	ring->kcq_head = (void *)(ring->queues + params->cq_off.head);
+	return ring->fd;
+}
+
+/* The next SQE, zeroed, which the kernel may take. */
+static struct io_uring_sqe *
+put_sqe(struct ring_here *ring, uint8_t opcode, uint64_t user_data)
+{
+	const uint32_t at = *ring->ksq_tail & (ring->params.sq_entries - 1);
+	struct io_uring_sqe *sqe = (void *)(ring->sqes + at * ring->sqe_size);
+
+	memset(sqe, 0, ring->sqe_size);
+	sqe->opcode = opcode;
+	sqe->fd = -1;
+	sqe->user_data = user_data;
+	if (!(ring->params.flags & IORING_SETUP_NO_SQARRAY))
+		((uint32_t *)(void *)(ring->queues +
+		    ring->params.sq_off.array))[at] = at;
+	++*ring->ksq_tail;
+	return sqe;
+}
+
+static void
+submit(struct ring_here *ring, uint32_t count)
+{
+	if (torc_sys_enter(ring->fd, count, 0, 0, NULL, 0) != (int)count)
+		_exit(1);
 }
 
 static int64_t
@@ -276,6 +330,318 @@ sharers_are_known_whichever_process_was_asked_for(void **state)
 	end(&subject);
 }
 
+/* ---- Entries ---- */
+
+/* How the rings of a test are made: a child finds it here. */
+static struct {
+	uint32_t entries;
+	uint32_t flags;
+	bool commands;		/* with bytes in their second halves */
+	uint32_t results;
+	uint32_t reaped;	/* slots of the CQ */
+} kind;
+
+static struct ring *
+list(struct sample *sample, const struct subject *subject, bool no_map)
+{
+	struct options options = only(subject->pid);
+
+	options.no_map = no_map;
+	assert_int_equal(sample_take(sample, &options, WANT_LISTS |
+	    WANT_ENTRIES, NULL), 0);
+	return ring_of(sample, subject);
+}
+
+/* Two that were taken, and three that wait. */
+static void
+make_pending_ring(struct told *told)
+{
+	const uint8_t read = kind.commands ? IORING_OP_URING_CMD :
+	    IORING_OP_READ;
+	struct ring_here ring;
+
+	told->error = map_ring(&ring, kind.entries, kind.flags);
+	if (told->error < 0)
+		return;
+	told->error = 0;
+	told->ino = inode(ring.fd);
+	put_sqe(&ring, IORING_OP_NOP, 0xa0);
+	put_sqe(&ring, IORING_OP_NOP, 0xa1);
+	submit(&ring, 2);
+	for (unsigned i = 0; i < 3; i++) {
+		struct io_uring_sqe *sqe = put_sqe(&ring, i == 1 ? read :
+		    IORING_OP_NOP, 0xa2 + i);
+
+		if (kind.commands)
+			memset((uint8_t *)sqe + 64, 0x11 * (int)(i + 1), 64);
+	}
+}
+
+static unsigned
+assert_pending(const struct ring *ring, uint32_t size)
+{
+	static const char *const opcodes[] = { "NOP", "READ", "NOP" };
+	unsigned shown = 0;
+
+	for (unsigned i = 0; i < ring->entry_count; i++) {
+		const struct entry *entry = &ring->entries[i];
+
+		if (entry->kind != ENTRY_SQE)
+			continue;
+		assert_true(shown < 3);
+		assert_int_equal(entry->user_data, 0xa2 + shown);
+		assert_int_equal(entry->index, 2 + shown);
+		assert_int_equal(entry->size, size);
+		assert_int_equal(entry->fd, -1);
+		assert_string_equal(entry->opcode, shown == 1 &&
+		    kind.commands ? "URING_CMD" : opcodes[shown]);
+		shown++;
+	}
+	assert_int_equal(ring->sq_pending, 3);
+	assert_int_equal(ring->unshown[ENTRY_SQE], 3 - shown);
+	assert_int_equal(!!(ring->hidden & HIDDEN_SQES), shown < 3);
+	return shown;
+}
+
+static void
+sqes_of_either_size_are_read_with_their_stride(void **state)
+{
+	const struct { uint32_t entries, flags; } kinds[] = {
+		{ 8, 0 }, { 8, IORING_SETUP_SQE128 },
+		{ 8, IORING_SETUP_NO_SQARRAY },
+		{ 8, IORING_SETUP_NO_SQARRAY | IORING_SETUP_SQE128 },
+		{ 64, 0 }, { 64, IORING_SETUP_SQE128 },
+		{ 64, IORING_SETUP_NO_SQARRAY },
+		{ 64, IORING_SETUP_NO_SQARRAY | IORING_SETUP_SQE128 },
+		{ 8, IORING_SETUP_CQE32 | IORING_SETUP_SQE128 },
+		{ 64, IORING_SETUP_CQE32 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const uint32_t size = kinds[i].flags & IORING_SETUP_SQE128 ?
+		    128 : 64;
+		struct subject subject;
+		struct sample sample;
+		unsigned shown;
+
+		memset(&kind, 0, sizeof(kind));
+		kind.entries = kinds[i].entries;
+		kind.flags = kinds[i].flags;
+		subject = start(make_pending_ring);
+		assert_int_equal(assert_pending(list(&sample, &subject,
+		    false), size), 3);
+		sample_free(&sample);
+		/* All or none, as the kernel prints them. */
+		shown = assert_pending(list(&sample, &subject, true), size);
+		assert_true(shown == 3 || (shown == 0 &&
+		    kind.flags & IORING_SETUP_NO_SQARRAY));
+		sample_free(&sample);
+		end(&subject);
+	}
+}
+
+static void
+sqes_whose_size_cannot_be_told_are_hidden(void **state)
+{
+	struct subject subject;
+	struct sample sample;
+
+	(void)state;
+	memset(&kind, 0, sizeof(kind));
+	kind.entries = 8;
+	kind.flags = IORING_SETUP_NO_SQARRAY | IORING_SETUP_SQE128;
+	kind.commands = true;
+	subject = start(make_pending_ring);
+	assert_pending(list(&sample, &subject, false), 128);
+	sample_free(&sample);
+	/* More of them are more than a page. */
+	end(&subject);
+	kind.entries = 64;
+	subject = start(make_pending_ring);
+	assert_int_equal(assert_pending(list(&sample, &subject, false), 128),
+	    3);
+	sample_free(&sample);
+	end(&subject);
+}
+
+/* Every second of the results is wide, where the ring has both. */
+static void
+make_finished_ring(struct told *told)
+{
+	struct ring_here ring;
+
+	told->error = map_ring(&ring, kind.entries, kind.flags);
+	if (told->error < 0)
+		return;
+	told->error = 0;
+	told->ino = inode(ring.fd);
+	for (uint32_t i = 0; i < kind.results; i++) {
+		struct io_uring_sqe *sqe = put_sqe(&ring, IORING_OP_NOP, i);
+
+		if (kind.flags & IORING_SETUP_CQE32 ||
+		    (kind.flags & MIXED_CQES && i % 2 == 0)) {
+			sqe->rw_flags = WIDE_RESULT;
+			sqe->off = 0xe000 + i;
+			sqe->addr = 0xf000 + i;
+		}
+		submit(&ring, 1);
+		*ring.kcq_head = i + 1 == kind.results ? kind.reaped : 0;
+	}
+}
+
+/* What is shown is right, and in its order; the rest is counted. */
+static unsigned
+assert_finished(const struct ring *ring, uint32_t first)
+{
+	const bool every = kind.flags & IORING_SETUP_CQE32;
+	unsigned shown = 0;
+	uint64_t last = first;
+
+	for (unsigned i = 0; i < ring->entry_count; i++) {
+		const struct entry *entry = &ring->entries[i];
+		const bool wide = every || entry->user_data % 2 == 0;
+
+		if (entry->kind != ENTRY_CQE)
+			continue;
+		assert_true(entry->user_data >= last);
+		assert_true(entry->user_data < kind.results);
+		last = entry->user_data + 1;
+		assert_int_equal(entry->size, wide ? 32 : 16);
+		assert_int_equal(entry->places, wide && !every ? 2 : 1);
+		assert_int_equal(entry->index, every ? entry->user_data :
+		    entry->user_data + (entry->user_data + 1) / 2);
+		/* A kernel before 6.18 refuses the flag. */
+		if (wide && entry->res == 0) {
+			assert_int_equal(entry->extra[0], 0xe000 +
+			    entry->user_data);
+			assert_int_equal(entry->extra[1], 0xf000 +
+			    entry->user_data);
+		}
+		shown += entry->places;
+	}
+	assert_int_equal(shown + ring->unshown[ENTRY_CQE] +
+	    ring->cqe_fillers, ring->cq_ready);
+	assert_int_equal(!!(ring->hidden & HIDDEN_CQES),
+	    ring->unshown[ENTRY_CQE] > 0);
+	return shown;
+}
+
+static void
+cqes_of_32_bytes_are_shown_right_or_counted(void **state)
+{
+	const uint32_t sizes[] = { 8, 256 };
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * 4; i++) {
+		struct subject subject;
+		struct sample sample;
+		struct ring *ring;
+
+		memset(&kind, 0, sizeof(kind));
+		kind.entries = sizes[i / 4];
+		kind.flags = IORING_SETUP_CQE32;
+		kind.results = 6;
+		kind.reaped = i % 4;
+		subject = start(make_finished_ring);
+		ring = list(&sample, &subject, false);
+		assert_int_equal(ring->cqe_size, 32);
+		assert_int_equal(assert_finished(ring, kind.reaped),
+		    6 - kind.reaped);
+		sample_free(&sample);
+		assert_finished(list(&sample, &subject, true), kind.reaped);
+		sample_free(&sample);
+		end(&subject);
+	}
+}
+
+static void
+cqes_of_both_sizes_are_shown_each_with_its_own(void **state)
+{
+	/* From the beginning, behind a wide one, and behind two. */
+	const uint32_t reaped[] = { 0, 2, 3 };
+
+	(void)state;
+	for (unsigned i = 0; i < 3 * 2; i++) {
+		struct subject subject;
+		struct sample sample;
+		struct ring *ring;
+
+		memset(&kind, 0, sizeof(kind));
+		kind.entries = 8;
+		kind.flags = MIXED_CQES;
+		/* 16 slots: the sixth wide one does not fit at the end, where
+		 * a filler takes its place. */
+		kind.results = i < 3 ? 5 : 11;
+		kind.reaped = reaped[i % 3];
+		subject = start(make_finished_ring);
+		ring = list(&sample, &subject, false);
+		assert_int_equal(ring->cqe_size, 16);
+		assert_int_equal(assert_finished(ring, i % 3),
+		    (i < 3 ? 8 : 15) - kind.reaped);
+		assert_int_equal(ring->cqe_fillers, i < 3 ? 0 : 1);
+		sample_free(&sample);
+		ring = list(&sample, &subject, true);
+		assert_int_equal(assert_finished(ring, i % 3),
+		    (i < 3 ? 8 : 15) - kind.reaped);
+		sample_free(&sample);
+		end(&subject);
+	}
+}
+
+static void
+make_long_queue(struct told *told)
+{
+	struct ring_here ring;
+
+	told->error = map_ring(&ring, 4096, 0);
+	if (told->error < 0)
+		return;
+	told->error = 0;
+	told->ino = inode(ring.fd);
+	for (unsigned i = 0; i < 3000; i++)
+		put_sqe(&ring, IORING_OP_NOP, i);
+}
+
+static void
+print_entries(char **text, const struct sample *sample, bool json)
+{
+	const struct options options = { .view = VIEW_ENTRIES };
+	size_t size = 0;
+	FILE *file = open_memstream(text, &size);
+	const struct screen screen = { .file = file, .header = true };
+
+	assert_non_null(file);
+	if (json)
+		json_print(file, sample, NULL);
+	else
+		view_print(sample, &options, &screen);
+	fclose(file);
+}
+
+static void
+a_list_that_is_cut_says_so(void **state)
+{
+	struct subject subject = start(make_long_queue);
+	struct sample sample;
+	struct ring *ring = list(&sample, &subject, false);
+	char *text = NULL;
+
+	(void)state;
+	assert_int_equal(ring->entry_count, MAX_ENTRIES);
+	assert_int_equal(ring->unshown[ENTRY_SQE], 3000 - MAX_ENTRIES);
+	assert_int_equal(ring->hidden, HIDDEN_SQES);
+	print_entries(&text, &sample, false);
+	assert_non_null(strstr(text, "(1976 more)"));
+	free(text);
+	print_entries(&text, &sample, true);
+	assert_non_null(strstr(text, "\"hidden\":[\"sqes\"]"));
+	assert_non_null(strstr(text, "\"unshown\":{\"sqes\":1976,"));
+	free(text);
+	sample_free(&sample);
+	end(&subject);
+}
+
 /* ---- Locked memory ---- */
 
 #define KIB 1024
@@ -442,6 +808,11 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    CLAIM(the_rings_of_a_process_whose_main_thread_has_ended_are_seen),
 		CLAIM(sharers_are_known_whichever_process_was_asked_for),
+		CLAIM(sqes_of_either_size_are_read_with_their_stride),
+		CLAIM(sqes_whose_size_cannot_be_told_are_hidden),
+		CLAIM(cqes_of_32_bytes_are_shown_right_or_counted),
+		CLAIM(cqes_of_both_sizes_are_shown_each_with_its_own),
+		CLAIM(a_list_that_is_cut_says_so),
 	      CLAIM(rings_and_pinned_memory_of_a_user_are_taken_off_the_limit),
 		CLAIM(what_no_limit_binds_has_nothing_left_and_takes_nothing),
 		CLAIM(a_limit_of_which_less_than_a_tenth_is_left_is_warned_of),

@@ -20,7 +20,9 @@
 #include <unistd.h>
 
 #include "reactor/slots.h"
+#include "sys/uapi.h"
 #include "tools/ringstat/fdinfo.h"
+#include "tools/ringstat/map.h"
 #include "tools/ringstat/page.h"
 #include "tools/ringstat/proc.h"
 #include "tools/ringstat/sockets.h"
@@ -245,9 +247,81 @@ wide_completions_are_noticed(void **state)
 	struct fdinfo info = parse(text, sizeof(text) - 1, &seen);
 
 	(void)state;
-	assert_true(info.wide);
+	assert_int_equal(info.cqe_size, 32);
 	assert_int_equal(info.cqes, 2);
 	assert_int_equal(info.cqes_listed, 1);
+	assert_true(seen.entries[0].extra[1] == 2);
+}
+
+/* As Linux 6.18 prints a ring of both sizes, with a filler at its end. */
+static void
+completions_of_both_sizes_and_fillers_are_told_apart(void **state)
+{
+	static const char text[] = "CQEs:\t4\n"
+	    "   12: user_data:5, res:0, flags:8000, extra1:7, extra2:9\n\n"
+	    "   14: user_data:6, res:1, flags:0\n"
+	    "   15: user_data:0, res:0, flags:20\n";
+	struct seen seen;
+	struct fdinfo info = parse(text, sizeof(text) - 1, &seen);
+
+	(void)state;
+	assert_int_equal(info.cqe_size, 16);
+	assert_int_equal(info.cqes_listed, 4);
+	assert_int_equal(info.cqe_fillers, 1);
+	assert_int_equal(seen.count, 2);
+	assert_int_equal(seen.entries[0].size, 32);
+	assert_int_equal(seen.entries[0].places, 2);
+	assert_true(seen.entries[0].extra[0] == 7);
+	assert_int_equal(seen.entries[1].size, 16);
+}
+
+#define SQE_LINE(index, opcode) "    " index ": opcode:" opcode ", fd:-1, " \
+	"flags:0, off:0, addr:0x0, rw_flags:0x0, buf_index:0 user_data:" index
+#define HALF ", e0:0x1, e1:0x0, e2:0x0, e3:0x0, e4:0x0, e5:0x0, e6:0x0, " \
+	"e7:0x0\n"
+
+static void
+submissions_of_128_bytes_are_noticed(void **state)
+{
+	static const char text[] = "SQEs:\t2\n" SQE_LINE("3", "NOP") HALF
+	    SQE_LINE("4", "URING_CMD") HALF;
+	/* Where all of them are, those that are twice as long elsewhere. */
+	static const char same[] = "SQEs:\t2\n" SQE_LINE("3", "NOP128") HALF
+	    SQE_LINE("4", "NOP128") HALF;
+	struct seen seen;
+	struct fdinfo info = parse(text, sizeof(text) - 1, &seen);
+
+	(void)state;
+	assert_int_equal(info.sqe_size, 128);
+	assert_false(info.mixed_sqes);
+	assert_int_equal(info.sqes_listed, 2);
+	assert_int_equal(seen.entries[1].size, 128);
+	assert_int_equal(seen.entries[1].places, 1);
+	info = parse(same, sizeof(same) - 1, &seen);
+	assert_int_equal(info.sqe_size, 128);
+	assert_false(info.mixed_sqes);
+	assert_int_equal(info.sqes_listed, 2);
+	assert_int_equal(seen.count, 2);
+}
+
+static void
+submissions_of_both_sizes_end_where_the_queue_does(void **state)
+{
+	/* The kernel goes on behind the tail by as many as were long. */
+	static const char text[] = "SQEs:\t4\n" SQE_LINE("1", "NOP128") HALF
+	    SQE_LINE("3", "NOP") "\n" SQE_LINE("4", "NOP") "\n"
+	    SQE_LINE("5", "NOP") "\n";
+	struct seen seen;
+	struct fdinfo info = parse(text, sizeof(text) - 1, &seen);
+
+	(void)state;
+	assert_int_equal(info.sqe_size, 64);
+	assert_true(info.mixed_sqes);
+	assert_int_equal(info.sqes_listed, 4);
+	assert_int_equal(seen.count, 3);
+	assert_int_equal(seen.entries[0].size, 128);
+	assert_int_equal(seen.entries[0].places, 2);
+	assert_int_equal(seen.entries[2].index, 4);
 }
 
 static void
@@ -475,6 +549,76 @@ json_strings_do_not_act_on_a_terminal(void **state)
 	/* The characters beside them are as they were. */
 	assert_json("\xc2\xa0\xe2\x80\xaf\xe2\x80\x90\xf3\xa1\x80\x80",
 	    "\"\xc2\xa0\xe2\x80\xaf\xe2\x80\x90\xf3\xa1\x80\x80\"");
+}
+
+/* ---- The memory of a ring ---- */
+
+static void
+set_sqe(int fd, uint32_t slot, uint8_t opcode, uint64_t user_data)
+{
+	const struct io_uring_sqe sqe = { .opcode = opcode,
+	    .user_data = user_data };
+
+	assert_int_equal(pwrite(fd, &sqe, sizeof(sqe),
+	    (off_t)(IORING_OFF_SQES + slot * sizeof(sqe))), sizeof(sqe));
+}
+
+/* NOP, one of 128 bytes, NOP, in a ring of both sizes without an array. */
+static int
+mixed_ring(void)
+{
+	const uint32_t words[12] = { 0, 4, 0, 0, 63, 63, 64, 64 };
+	int fd = memfd_create("ring", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, IORING_OFF_SQES + 4096), 0);
+	assert_int_equal(pwrite(fd, words, sizeof(words), 0), sizeof(words));
+	set_sqe(fd, 0, IORING_OP_NOP, 1);
+	set_sqe(fd, 1, 64, 2);
+	set_sqe(fd, 2, IORING_OP_READ, 99);	/* its second half */
+	set_sqe(fd, 3, IORING_OP_NOP, 3);
+	return fd;
+}
+
+static struct ring *
+read_mixed(struct sample *sample, int fd, bool mixed, bool known)
+{
+	struct ring *ring;
+
+	memset(sample, 0, sizeof(*sample));
+	ring = sample_add_ring(sample);
+	assert_int_equal(map_read(ring, fd), 0);
+	map_measure(ring, fd);
+	assert_int_equal(ring->sqe_size, 64);
+	ring->mixed_sqes = mixed;
+	ring->mixed_known = known;
+	assert_true(map_read_sqes(ring, fd));
+	return ring;
+}
+
+static void
+a_submission_of_128_bytes_among_others_takes_two_slots(void **state)
+{
+	int fd = mixed_ring();
+	struct sample sample;
+	struct ring *ring = read_mixed(&sample, fd, true, true);
+
+	(void)state;
+	assert_int_equal(ring->entry_count, 3);
+	assert_string_equal(ring->entries[1].opcode, "URING_CMD128");
+	assert_int_equal(ring->entries[1].places, 2);
+	assert_int_equal(ring->entries[1].size, 128);
+	assert_int_equal(ring->entries[2].index, 3);
+	assert_true(ring->entries[2].user_data == 3);
+	sample_free(&sample);
+	/* Where it is not known what follows it, nothing is made up. */
+	ring = read_mixed(&sample, fd, false, false);
+	assert_int_equal(ring->entry_count, 1);
+	sample_free(&sample);
+	ring = read_mixed(&sample, fd, false, true);
+	assert_int_equal(ring->entry_count, 4);
+	sample_free(&sample);
+	close(fd);
 }
 
 /* ---- Processes ---- */
@@ -782,6 +926,10 @@ main(void)
 		CLAIM(linux_6_18_names_registered_sockets),
 		CLAIM(without_a_body_nothing_is_known_but_the_inode),
 		CLAIM(wide_completions_are_noticed),
+		CLAIM(completions_of_both_sizes_and_fillers_are_told_apart),
+		CLAIM(submissions_of_128_bytes_are_noticed),
+		CLAIM(submissions_of_both_sizes_end_where_the_queue_does),
+		CLAIM(a_submission_of_128_bytes_among_others_takes_two_slots),
 		CLAIM(keys_in_another_order_and_unknown_ones_do_no_harm),
 		CLAIM(figures_that_cannot_be_are_not_known),
 		CLAIM(a_million_entries_are_counted_and_take_no_memory),

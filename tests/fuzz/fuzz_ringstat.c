@@ -73,7 +73,11 @@ read_fdinfo(const uint8_t *data, size_t size)
 	REQUIRE(info.buffer_bytes >= UNKNOWN);
 	REQUIRE(info.sq_entries == UNKNOWN ||
 	    (info.sq_entries & (info.sq_entries - 1)) == 0);
-	REQUIRE(seen >= info.sqes_listed + info.cqes_listed);
+	REQUIRE(seen * 2 + info.cqe_fillers >=
+	    info.sqes_listed + info.cqes_listed);
+	REQUIRE(info.sqe_size == 0 || info.sqe_size == 64 ||
+	    info.sqe_size == 128);
+	REQUIRE(!info.mixed_sqes || info.sqe_size == 64);
 	REQUIRE(info.body || (info.sq_head == UNKNOWN &&
 	    info.cq_tail == UNKNOWN));
 }
@@ -326,7 +330,20 @@ map_ring(struct ring *ring, const uint8_t *data, size_t size)
 		fd = memfd_create("ring", MFD_CLOEXEC);
 	REQUIRE(fd >= 0);
 	fill_file(fd, data, size);
-	return map_read_file(ring, fd, true) == 0;
+	if (map_read(ring, fd) < 0)
+		return false;
+	map_measure(ring, fd);
+	/* What fdinfo may have said, by the size of the input. */
+	if (ring->sqe_size == 0)
+		ring->sqe_size = 64u * (uint32_t)(size % 3);
+	if (ring->cqe_size == 0)
+		ring->cqe_size = 16u * (uint32_t)(size / 3 % 3);
+	ring->mixed_sqes = size / 9 % 2;
+	ring->mixed_known = size / 18 % 2;
+	map_read_sqes(ring, fd);
+	map_read_cqes(ring, fd);
+	ring->entries_known = true;
+	return true;
 }
 
 static void

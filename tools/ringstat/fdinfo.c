@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "sys/uapi.h"
+
 enum list { NO_LIST, SQES, CQES, FILES, BUFFERS, POLLS, OVERFLOWED, OTHER };
 
 void
@@ -85,22 +87,64 @@ take_index(struct text *line, uint32_t *index)
 	return true;
 }
 
+/* What takes two slots of a ring that has SQEs of 64 and of 128 bytes. */
+static bool
+is_double(const char *opcode)
+{
+	return strcmp(opcode, "NOP128") == 0 ||
+	    strcmp(opcode, "URING_CMD128") == 0;
+}
+
+/*
+ * The size of the ring's slots. The second half of an SQE of 128 bytes is
+ * printed, too; in a ring of both sizes, only certain operations have one, and
+ * these take two slots, as the number of the next one shows.
+ */
+static void
+measure_sqe(struct fdinfo *info, struct entry *entry, bool halves)
+{
+	const bool twice = is_double(entry->opcode);
+
+	if (info->last_double && entry->index == info->last_index + 1) {
+		info->sqe_size = 128;
+		info->mixed_sqes = false;
+		info->sqes_listed--;
+	}
+	if (!halves)
+		info->sqe_size = 64;
+	else if (!twice)
+		info->sqe_size = 128;
+	entry->size = halves ? 128 : 64;
+	entry->places = halves && twice && info->sqe_size != 128 ? 2 : 1;
+	info->last_double = false;
+	if (entry->places == 2) {
+		info->sqe_size = 64;
+		info->mixed_sqes = true;
+	}
+}
+
 static void
 parse_sqe(struct fdinfo *info, struct text line)
 {
 	struct entry entry = { .kind = ENTRY_SQE };
-	struct text name;
+	struct text name, half;
 
 	if (!take_index(&line, &entry.index) ||
 	    !find_field(line, "opcode:", &name))
-		return;
-	info->sqes_listed++;
-	if (info->entry == NULL)
 		return;
 	name = text_word(&name);
 	if (name.size > 0 && name.at[name.size - 1] == ',')
 		name.size--;
 	text_copy(name, entry.opcode, sizeof(entry.opcode));
+	measure_sqe(info, &entry, find_field(line, "e0:", &half));
+	/* Kernels print some that lie behind the tail of a mixed ring. */
+	if (info->sqes != UNKNOWN && info->sqes_listed >= info->sqes)
+		return;
+	info->sqes_listed += entry.places;
+	info->last_double = entry.places == 2;
+	info->last_index = entry.index;
+	if (info->entry == NULL)
+		return;
 	entry.fd = signed_field(line, "fd:");
 	entry.sqe_flags = (uint32_t)hex_field(line, "flags:");
 	entry.off = decimal_field(line, "off:");
@@ -114,29 +158,38 @@ parse_sqe(struct fdinfo *info, struct text line)
 static void
 parse_cqe(struct fdinfo *info, struct text line)
 {
-	struct entry entry = { .kind = ENTRY_CQE };
+	struct entry entry = { .kind = ENTRY_CQE, .size = 16, .places = 1 };
 	struct text value;
 
 	if (!take_index(&line, &entry.index) ||
 	    !find_field(line, "user_data:", &value))
 		return;
-	info->cqes_listed++;
-	if (find_field(line, "extra1:", &value))
-		info->wide = true;
+	/* "flag:" until it became "flags:". */
+	entry.cqe_flags = (uint32_t)(hex_field(line, "flag:") |
+	    hex_field(line, "flags:"));
+	if (find_field(line, "extra1:", &value)) {
+		entry.size = 32;
+		entry.places = entry.cqe_flags & IORING_CQE_F_32 ? 2 : 1;
+		entry.extra[0] = decimal_field(line, "extra1:");
+		entry.extra[1] = decimal_field(line, "extra2:");
+	}
+	info->cqe_size = entry.size == 32 && entry.places == 1 ? 32 : 16;
+	info->cqes_listed += entry.places;
+	if (entry.size == 16 && entry.cqe_flags & IORING_CQE_F_SKIP) {
+		info->cqe_fillers++;
+		return;
+	}
 	if (info->entry == NULL)
 		return;
 	entry.user_data = decimal_field(line, "user_data:");
 	entry.res = signed_field(line, "res:");
-	/* "flag:" until it became "flags:". */
-	entry.cqe_flags = (uint32_t)(hex_field(line, "flag:") |
-	    hex_field(line, "flags:"));
 	info->entry(info->arg, &entry);
 }
 
 static void
 parse_overflowed(struct fdinfo *info, struct text line)
 {
-	struct entry entry = { .kind = ENTRY_OVERFLOW };
+	struct entry entry = { .kind = ENTRY_OVERFLOW, .places = 1 };
 	struct text value;
 
 	text_skip_blanks(&line);

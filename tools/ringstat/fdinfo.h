@@ -16,6 +16,8 @@
 struct entry {
 	enum { ENTRY_SQE, ENTRY_CQE, ENTRY_OVERFLOW } kind;
 	uint32_t index;		/* of its slot */
+	uint32_t size;		/* in bytes; 0: not known */
+	uint8_t places;		/* of the queue that it takes: 1 or 2 */
 	char opcode[24];	/* the kernel's name of it */
 	int32_t fd;
 	uint32_t sqe_flags;
@@ -26,6 +28,7 @@ struct entry {
 	uint64_t user_data;
 	int32_t res;
 	uint32_t cqe_flags;
+	uint64_t extra[2];	/* of a CQE of 32 bytes */
 };
 
 struct fdinfo {
@@ -49,13 +52,20 @@ struct fdinfo {
 	int64_t buffer_bytes;
 	int64_t napi;		/* 0 or 1 */
 	int64_t overflow;	/* completions listed as overflowed */
-	uint32_t sqes_listed;
-	uint32_t cqes_listed;
+	uint32_t sqes_listed;	/* places of the queue */
+	uint32_t cqes_listed;	/* ... with those of fillers */
+	uint32_t cqe_fillers;	/* that mean nothing (CQE_MIXED) */
 	uint32_t files_listed;
+	uint32_t sqe_size;	/* of the ring's slots; 0: not known */
+	uint32_t cqe_size;
+	bool mixed_sqes;	/* some take two slots (SQE_MIXED) */
 	bool body;
 	bool polls_known;
-	bool wide;		/* CQEs of 32 bytes were seen */
 	uint32_t polls[OPCODES];
+
+	/* Of the SQE before. */
+	uint32_t last_index;
+	bool last_double;
 
 	/* Both may be NULL: called for each of them, in order. */
 	void (*entry)(void *arg, const struct entry *entry);

@@ -269,12 +269,35 @@ put_tag(struct json *json, const struct ring *ring, uint64_t user_data)
 }
 
 static void
+put_size(struct json *json, const char *name, uint32_t size)
+{
+	put_number(json, name, size == 0 ? UNKNOWN : size);
+}
+
+static void
+put_extra(struct json *json, const struct entry *entry)
+{
+	if (entry->kind != ENTRY_CQE || entry->size != 32) {
+		put_null(json, "extra");
+		return;
+	}
+	begin_named(json, "extra", '[');
+	for (unsigned i = 0; i < 2; i++) {
+		separate(json);
+		fprintf(json->file, "\"0x%llx\"",
+		    (unsigned long long)entry->extra[i]);
+	}
+	end(json, ']');
+}
+
+static void
 put_entry(struct json *json, const struct ring *ring,
     const struct entry *entry)
 {
 	begin(json, '{');
 	put_number(json, "index", entry->kind == ENTRY_OVERFLOW ? UNKNOWN :
 	    entry->index);
+	put_size(json, "bytes", entry->size);
 	if (entry->kind == ENTRY_SQE) {
 		put_string(json, "opcode", entry->opcode);
 		put_signed(json, "fd", entry->fd);
@@ -286,23 +309,29 @@ put_entry(struct json *json, const struct ring *ring,
 	} else {
 		put_signed(json, "res", entry->res);
 		put_count(json, "flags", entry->cqe_flags);
+		put_extra(json, entry);
 	}
 	put_word(json, "user_data", entry->user_data);
 	put_tag(json, ring, entry->user_data);
 	end(json, '}');
 }
 
+/* null: nothing of it can be shown, and there is something. */
 static void
 put_list(struct json *json, const struct ring *ring, const char *name,
-    int kind, bool known)
+    unsigned kind, int64_t total)
 {
-	if (!known) {
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < ring->entry_count; i++)
+		count += ring->entries[i].kind == kind;
+	if (total == UNKNOWN || (count == 0 && ring->unshown[kind] != 0)) {
 		put_null(json, name);
 		return;
 	}
 	begin_named(json, name, '[');
 	for (unsigned i = 0; i < ring->entry_count; i++) {
-		if ((int)ring->entries[i].kind == kind)
+		if (ring->entries[i].kind == kind)
 			put_entry(json, ring, &ring->entries[i]);
 	}
 	end(json, ']');
@@ -316,12 +345,15 @@ put_entries(struct json *json, const struct ring *ring)
 		return;
 	}
 	begin_named(json, "entries", '{');
-	put_list(json, ring, "sqes", ENTRY_SQE,
-	    !(ring->hidden & HIDDEN_SQES));
-	put_list(json, ring, "cqes", ENTRY_CQE,
-	    !(ring->hidden & HIDDEN_CQES));
+	put_list(json, ring, "sqes", ENTRY_SQE, ring->sq_pending);
+	put_list(json, ring, "cqes", ENTRY_CQE, ring->cq_ready);
 	put_list(json, ring, "overflow", ENTRY_OVERFLOW,
-	    ring->overflow_listed != UNKNOWN);
+	    ring->overflow_listed);
+	begin_named(json, "unshown", '{');
+	put_number(json, "sqes", ring->unshown[ENTRY_SQE]);
+	put_number(json, "cqes", ring->unshown[ENTRY_CQE]);
+	put_number(json, "overflow", ring->unshown[ENTRY_OVERFLOW]);
+	end(json, '}');
 	end(json, '}');
 }
 
@@ -528,6 +560,8 @@ put_ring(struct json *json, const struct sample *sample,
 	put_owners(json, ring, process);
 	put_sources(json, ring);
 	put_number(json, "memory_bytes", ring->memory);
+	put_size(json, "sqe_bytes", ring->sqe_size);
+	put_size(json, "cqe_bytes", ring->cqe_size);
 	put_queues(json, ring);
 	if (sample->interval > 0) {
 		begin_named(json, "rates", '{');

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sys/pages.h"
 #include "sys/uapi.h"
 
 #ifndef SYS_pidfd_open
@@ -28,7 +29,8 @@
 #define PIDFD_THREAD O_EXCL	/* Linux 6.9 */
 #endif
 
-#define MAX_QUEUE (1u << 20)	/* entries: beyond what kernels allow */
+#define MAX_SQ 32768u		/* entries that kernels allow */
+#define MAX_CQ (MAX_SQ * 2)
 
 /*
  * Where the words are, in every kernel since 5.1. A program learns it from
@@ -94,9 +96,10 @@ read_part(int fd, uint64_t region, size_t offset, void *to, size_t size)
 /* ---- Words ---- */
 
 static bool
-is_queue(uint32_t entries, uint32_t mask, uint32_t head, uint32_t tail)
+is_queue(uint32_t entries, uint32_t most, uint32_t mask, uint32_t head,
+    uint32_t tail)
 {
-	return entries > 0 && entries <= MAX_QUEUE && mask == entries - 1 &&
+	return entries > 0 && entries <= most && mask == entries - 1 &&
 	    (entries & mask) == 0 && tail - head <= entries;
 }
 
@@ -110,10 +113,12 @@ read_words(int fd, uint32_t words[WORDS])
 
 		if (rc < 0)
 			return rc;
-		if (is_queue(words[WORD_SQ_ENTRIES], words[WORD_SQ_MASK],
-		    words[WORD_SQ_HEAD], words[WORD_SQ_TAIL]) &&
-		    is_queue(words[WORD_CQ_ENTRIES], words[WORD_CQ_MASK],
-		    words[WORD_CQ_HEAD], words[WORD_CQ_TAIL]))
+		if (is_queue(words[WORD_SQ_ENTRIES], MAX_SQ,
+		    words[WORD_SQ_MASK], words[WORD_SQ_HEAD],
+		    words[WORD_SQ_TAIL]) &&
+		    is_queue(words[WORD_CQ_ENTRIES], MAX_CQ,
+		    words[WORD_CQ_MASK], words[WORD_CQ_HEAD],
+		    words[WORD_CQ_TAIL]))
 			return 0;
 	}
 	return -EPROTO;
@@ -135,7 +140,9 @@ take_words(struct ring *ring, const uint32_t words[WORDS])
 	ring->cq_overflow = words[WORD_CQ_OVERFLOW];
 }
 
-/* ---- Entries ---- */
+/* ---- Operations ---- */
+
+enum { OP_NOP128 = 63, OP_CMD128 = 64 };	/* Linux 6.19 */
 
 static const char *const opcodes[] = {
 	"NOP", "READV", "WRITEV", "FSYNC", "READ_FIXED", "WRITE_FIXED",
@@ -149,7 +156,8 @@ static const char *const opcodes[] = {
 	"SOCKET", "URING_CMD", "SEND_ZC", "SENDMSG_ZC", "READ_MULTISHOT",
 	"WAITID", "FUTEX_WAIT", "FUTEX_WAKE", "FUTEX_WAITV",
 	"FIXED_FD_INSTALL", "FTRUNCATE", "BIND", "LISTEN", "RECV_ZC",
-	"EPOLL_WAIT", "READV_FIXED", "WRITEV_FIXED", "PIPE",
+	"EPOLL_WAIT", "READV_FIXED", "WRITEV_FIXED", "PIPE", "NOP128",
+	"URING_CMD128",
 };
 
 const char *
@@ -159,13 +167,140 @@ opcode_name(unsigned opcode)
 	    opcodes[opcode] : NULL;
 }
 
+/* ---- Sizes ---- */
+
+/* Whether the region has a byte there: beyond its end it cannot be mapped, or
+ * (Linux 6.13) is mapped and cannot be read. */
+static bool
+is_there(int fd, uint64_t region, size_t offset)
+{
+	uint8_t byte;
+
+	return read_part(fd, region, offset, &byte, 1) == 0;
+}
+
+/* For wide CQEs the kernel doubles the words before them, too. */
+static size_t
+array_offset(size_t cq_entries, size_t cqe_size)
+{
+	return ((CQES_AT + cq_entries * 16) * (cqe_size / 16) + 63) &
+	    ~(size_t)63;
+}
+
+/* Before Linux 6.13 a region is as large as a power of two. */
+static size_t
+most_bytes(size_t bytes)
+{
+	size_t room = torc_pages_whole(1);
+
+	while (room < bytes)
+		room *= 2;
+	return room;
+}
+
+/*
+ * Slots of twice the size make a region that has more pages, unless both fit
+ * into the first ones.
+ */
+static uint32_t
+measure(int fd, uint64_t region, size_t narrow, size_t wide,
+    uint32_t narrow_size)
+{
+	if (most_bytes(narrow) >= wide)
+		return 0;
+	return is_there(fd, region, wide - 1) ? narrow_size * 2 : narrow_size;
+}
+
+void
+map_measure(struct ring *ring, int fd)
+{
+	const size_t sqes = (size_t)ring->sq_entries;
+	const size_t cqes = (size_t)ring->cq_entries;
+
+	ring->sqe_size = measure(fd, IORING_OFF_SQES, sqes * 64, sqes * 128,
+	    64);
+	ring->cqe_size = measure(fd, IORING_OFF_SQ_RING,
+	    array_offset(cqes, 16) + sqes * sizeof(uint32_t),
+	    CQES_AT + cqes * 32, 16);
+}
+
+/* ---- SQEs ---- */
+
+static bool
+is_blank(const uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (bytes[i] != 0)
+			return false;
+	}
+	return true;
+}
+
+static bool
+any_blank(const uint8_t *bytes, size_t size, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (is_blank(bytes + i * size, 64))
+			return true;
+	}
+	return false;
+}
+
+/* Only a command for a driver has something in its second half. */
+static bool
+halves_make_sense(const uint8_t *bytes, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const uint8_t *sqe = bytes + i * 128u;
+
+		if (sqe[0] != IORING_OP_URING_CMD && sqe[0] != OP_CMD128 &&
+		    !is_blank(sqe + 64, 64))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Few slots of either size fit into one page, and nothing tells an onlooker
+ * which it is, but for what was written there: the queue is filled from its
+ * first slot on, into memory that was zero. Slots that were used and are blank
+ * speak against a size; 0 if that does not decide.
+ */
+static uint32_t
+guess_sqe_size(const struct ring *ring, const uint8_t *bytes)
+{
+	const uint32_t used = ring->sq_tail < ring->sq_entries ?
+	    (uint32_t)ring->sq_tail : (uint32_t)ring->sq_entries;
+	const bool narrow = !any_blank(bytes, 64, used);
+	const bool wide = !any_blank(bytes, 128, used) &&
+	    halves_make_sense(bytes, used);
+
+	return narrow == wide ? 0 : narrow ? 64 : 128;
+}
+
+/* An operation that takes two slots of a ring that has SQEs of both sizes. */
+static bool
+is_long(const struct io_uring_sqe *sqe)
+{
+	return sqe->opcode == OP_NOP128 || sqe->opcode == OP_CMD128;
+}
+
+static bool
+is_double(const struct ring *ring, const struct io_uring_sqe *sqe)
+{
+	return ring->mixed_sqes && is_long(sqe);
+}
+
 static void
 add_sqe(struct ring *ring, uint32_t index, const struct io_uring_sqe *sqe)
 {
 	const char *name = opcode_name(sqe->opcode);
+	const bool twice = is_double(ring, sqe);
 	struct entry entry = {
 		.kind = ENTRY_SQE,
 		.index = index,
+		.size = twice ? 128 : ring->sqe_size,
+		.places = twice ? 2 : 1,
 		.fd = sqe->fd,
 		.sqe_flags = sqe->flags,
 		.off = sqe->off,
@@ -183,21 +318,18 @@ add_sqe(struct ring *ring, uint32_t index, const struct io_uring_sqe *sqe)
 	ring_add_entry(ring, &entry);
 }
 
-/*
- * Which SQE comes at a place of the queue is said by an array behind the CQEs,
- * unless the ring was set up without it, which nothing tells an onlooker. Who
- * has the array fills it with each index once; memory that is no array is
- * zero, or is not there.
- */
+/* ---- The array of SQEs ---- */
+
+enum order { NO_ORDER, ORDER, ORDER_UNKNOWN };
+
+/* Whether this is an array of indices: memory that is none is zero, or is not
+ * there. */
 static bool
-read_order(int fd, const struct ring *ring, uint32_t *order)
+load_order(int fd, size_t offset, uint32_t *order, size_t count)
 {
-	const size_t cqes = (size_t)ring->cq_entries *
-	    sizeof(struct io_uring_cqe);
-	const size_t count = (size_t)ring->sq_entries;
 	uint32_t sum = 0;
 
-	if (read_part(fd, IORING_OFF_SQ_RING, CQES_AT + cqes, order,
+	if (read_part(fd, IORING_OFF_SQ_RING, offset, order,
 	    count * sizeof(*order)) < 0)
 		return false;
 	for (size_t i = 0; i < count; i++) {
@@ -208,54 +340,145 @@ read_order(int fd, const struct ring *ring, uint32_t *order)
 	return sum != 0;
 }
 
-static void
-read_sqes(struct ring *ring, int fd)
+static bool
+is_plain(const uint32_t *order, size_t count)
 {
-	const uint32_t count = (uint32_t)ring->sq_entries;
-	uint32_t *order = must_grow(NULL, count, sizeof(*order));
-	struct io_uring_sqe *sqes = must_grow(NULL, count, sizeof(*sqes));
-	bool ordered = read_order(fd, ring, order);
-
-	if (read_part(fd, IORING_OFF_SQES, 0, sqes, count * sizeof(*sqes)) <
-	    0) {
-		ring->hidden |= HIDDEN_SQES;
-		goto out;
+	for (size_t i = 0; i < count; i++) {
+		if (order[i] != i)
+			return false;
 	}
-	for (uint32_t i = 0; i < ring->sq_pending && i < MAX_ENTRIES; i++) {
-		uint32_t at = ((uint32_t)ring->sq_head + i) & (count - 1);
-
-		if (ordered)
-			at = order[at];
-		add_sqe(ring, at, &sqes[at]);
-	}
-out:
-	free(sqes);
-	free(order);
+	return true;
 }
 
+/*
+ * Which SQE comes at a place of the queue is said by an array behind the CQEs,
+ * unless the ring was set up without it, which nothing tells an onlooker. Who
+ * has the array fills it with each index once. Where the size of CQEs is not
+ * known, what lies behind those of 16 bytes may be others, and no array.
+ */
+static enum order
+read_order(int fd, const struct ring *ring, uint32_t *order)
+{
+	const size_t count = (size_t)ring->sq_entries;
+	const size_t cqes = (size_t)ring->cq_entries;
+
+	if (ring->cqe_size != 0)
+		return load_order(fd, array_offset(cqes, ring->cqe_size),
+		    order, count) ? ORDER : NO_ORDER;
+	if (load_order(fd, array_offset(cqes, 16), order, count))
+		return is_plain(order, count) ? ORDER : ORDER_UNKNOWN;
+	return load_order(fd, array_offset(cqes, 32), order, count) ? ORDER :
+	    NO_ORDER;
+}
+
+/* `bytes` has room for slots of 128 bytes, and is zero. The size of a slot, or
+ * 0: not known. */
+static uint32_t
+load_sqes(struct ring *ring, int fd, uint8_t *bytes, enum order order)
+{
+	const size_t count = (size_t)ring->sq_entries;
+
+	if (read_part(fd, IORING_OFF_SQES, 0, bytes,
+	    count * (ring->sqe_size != 0 ? ring->sqe_size : 128)) < 0 ||
+	    order == ORDER_UNKNOWN)
+		return 0;
+	if (ring->sqe_size == 0 && order == NO_ORDER)
+		ring->sqe_size = guess_sqe_size(ring, bytes);
+	/* The first slot is where it is. */
+	if (ring->sqe_size == 0 && order == NO_ORDER && ring->sq_tail < 2)
+		return 64;
+	return ring->sqe_size;
+}
+
+bool
+map_read_sqes(struct ring *ring, int fd)
+{
+	const uint32_t count = (uint32_t)ring->sq_entries;
+	uint32_t *array = must_grow(NULL, count, sizeof(*array));
+	uint8_t *bytes = must_grow(NULL, count, 128);
+	const enum order order = read_order(fd, ring, array);
+	uint32_t size;
+
+	memset(bytes, 0, (size_t)count * 128);
+	size = load_sqes(ring, fd, bytes, order);
+	for (uint32_t i = 0, shown = 0; size > 0 && i < ring->sq_pending &&
+	    shown < MAX_ENTRIES; i++, shown++) {
+		uint32_t at = ((uint32_t)ring->sq_head + i) & (count - 1);
+		const struct io_uring_sqe *sqe;
+
+		if (order == ORDER)
+			at = array[at];
+		sqe = (const void *)(bytes + (size_t)at * size);
+		/* What follows may be its second half, or not. */
+		if (size == 64 && is_long(sqe) && !ring->mixed_known)
+			break;
+		add_sqe(ring, at, sqe);
+		i += is_double(ring, sqe);
+	}
+	free(bytes);
+	free(array);
+	return size > 0;
+}
+
+/* ---- CQEs ---- */
+
 static void
-read_cqes(struct ring *ring, int fd)
+add_cqe(struct ring *ring, uint32_t index, const uint8_t *bytes)
+{
+	struct io_uring_cqe cqe;
+	struct entry entry = { .kind = ENTRY_CQE, .index = index, .places = 1,
+	    .size = ring->cqe_size };
+
+	memcpy(&cqe, bytes, sizeof(cqe));
+	entry.user_data = cqe.user_data;
+	entry.res = cqe.res;
+	entry.cqe_flags = cqe.flags;
+	if (entry.size == 16 && entry.cqe_flags & IORING_CQE_F_32) {
+		entry.size = 32;
+		entry.places = 2;
+	}
+	if (entry.size == 32)
+		memcpy(entry.extra, bytes + sizeof(cqe), sizeof(entry.extra));
+	ring_add_entry(ring, &entry);
+}
+
+static bool
+is_filler(const struct ring *ring, const uint8_t *bytes)
+{
+	uint32_t flags;
+
+	memcpy(&flags, bytes + offsetof(struct io_uring_cqe, flags),
+	    sizeof(flags));
+	return ring->cqe_size == 16 && flags & IORING_CQE_F_SKIP &&
+	    !(flags & IORING_CQE_F_32);
+}
+
+bool
+map_read_cqes(struct ring *ring, int fd)
 {
 	const uint32_t count = (uint32_t)ring->cq_entries;
-	struct io_uring_cqe *cqes = must_grow(NULL, count, sizeof(*cqes));
+	const size_t size = ring->cqe_size;
+	/* The last one may say that it is of two slots. */
+	uint8_t *bytes = must_grow(NULL, count + 1, 32);
+	bool loaded = size != 0 && read_part(fd, IORING_OFF_SQ_RING, CQES_AT,
+	    bytes, count * size) == 0;
 
-	if (read_part(fd, IORING_OFF_SQ_RING, CQES_AT, cqes,
-	    count * sizeof(*cqes)) < 0)
-		ring->hidden |= HIDDEN_CQES;
-	for (uint32_t i = 0; i < ring->cq_ready && i < MAX_ENTRIES &&
-	    !(ring->hidden & HIDDEN_CQES); i++) {
+	memset(bytes + count * size, 0, 32);
+	ring->cqe_fillers = 0;
+	for (uint32_t i = 0, shown = 0; loaded && i < ring->cq_ready &&
+	    shown < MAX_ENTRIES; i++) {
 		uint32_t at = ((uint32_t)ring->cq_head + i) & (count - 1);
-		struct entry entry = {
-			.kind = ENTRY_CQE,
-			.index = at,
-			.user_data = cqes[at].user_data,
-			.res = cqes[at].res,
-			.cqe_flags = cqes[at].flags,
-		};
 
-		ring_add_entry(ring, &entry);
+		if (is_filler(ring, bytes + at * size)) {
+			ring->cqe_fillers++;
+			continue;
+		}
+		add_cqe(ring, at, bytes + at * size);
+		i += ring->entries[ring->entry_count - 1].places - 1u;
+		shown++;
 	}
-	free(cqes);
+	free(bytes);
+	return loaded;
 }
 
 /* ---- The descriptor ---- */
@@ -273,7 +496,7 @@ is_ring(int fd)
 }
 
 int
-map_read_file(struct ring *ring, int fd, bool entries)
+map_read(struct ring *ring, int fd)
 {
 	uint32_t words[WORDS];
 	int rc = read_words(fd, words);
@@ -282,24 +505,18 @@ map_read_file(struct ring *ring, int fd, bool entries)
 		return rc;
 	take_words(ring, words);
 	ring->sources |= SOURCE_MAP;
-	if (entries) {
-		read_sqes(ring, fd);
-		read_cqes(ring, fd);
-		ring->entries_known = true;
-	}
 	return 0;
 }
 
 int
-map_read(struct ring *ring, int pidfd, unsigned fd, bool entries)
+map_take(int pidfd, unsigned fd)
 {
-	int stolen = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
-	int rc;
+	int taken = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 
-	if (stolen < 0)
+	if (taken < 0)
 		return -errno;
-	rc = is_ring(stolen) ? map_read_file(ring, stolen, entries) :
-	    -ESTALE;
-	close(stolen);
-	return rc;
+	if (is_ring(taken))
+		return taken;
+	close(taken);
+	return -ESTALE;
 }

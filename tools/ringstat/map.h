@@ -18,14 +18,26 @@
  */
 int map_open(pid_t pid, pid_t tid);
 
+/* A descriptor of our own of the ring that is `fd` of the process `pidfd`, to
+ * be closed soon, or a negative errno. */
+int map_take(int pidfd, unsigned fd);
+
 /*
- * Read the words (and with `entries` the SQEs and CQEs) of the ring that is
- * descriptor `fd` of the process `pidfd`. 0, or a negative errno; what the
- * words say makes sense then.
+ * Read the words of the ring `fd`, a descriptor of our own: any file that can
+ * be mapped. 0, or a negative errno; what the words say makes sense then.
  */
-int map_read(struct ring *ring, int pidfd, unsigned fd, bool entries);
-/* As map_read, of a descriptor of our own: any file that can be mapped. */
-int map_read_file(struct ring *ring, int fd, bool entries);
+int map_read(struct ring *ring, int fd);
+
+/* Set the sizes of slots as far as the size of the ring's memory tells them,
+ * after map_read(). */
+void map_measure(struct ring *ring, int fd);
+
+/*
+ * Add the first MAX_ENTRIES of the SQEs, or CQEs, that the words have counted.
+ * False: they cannot be read, or the size of their slots is not known.
+ */
+bool map_read_sqes(struct ring *ring, int fd);
+bool map_read_cqes(struct ring *ring, int fd);
 
 /* The kernel's name of an opcode, or NULL. */
 const char *opcode_name(unsigned opcode);

@@ -88,8 +88,15 @@ struct ring {
 	int64_t buffer_bytes;
 	int64_t napi;
 
+	uint32_t sqe_size;	/* of a slot: 64 or 128; 0: not known */
+	uint32_t cqe_size;	/* 16 or 32 */
+	bool mixed_sqes;	/* some take two slots */
+	bool mixed_known;	/* ... or not */
+	uint32_t cqe_fillers;	/* of those that wait: they mean nothing */
 	struct entry *entries;	/* SQEs, CQEs, overflowed, in this order */
 	unsigned entry_count;
+	int64_t unshown[3];	/* by kind: places that are not in `entries`;
+				 * UNKNOWN: how many is not known */
 	bool entries_known;
 	uint64_t *sockets;	/* inodes of registered ones */
 	unsigned socket_count;

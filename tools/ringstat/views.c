@@ -236,17 +236,32 @@ entry_cells(struct table *table, const struct process *process,
 	tag_cell(table, ring, entry->user_data);
 }
 
-/* A line for a list that is there and cannot be shown. */
+/* A line for a list that is cut ("SQ+"), or cannot be shown at all. */
 static void
-hidden_cells(struct table *table, const struct process *process,
-    const struct ring *ring, const char *queue, int64_t count)
+unshown_cells(struct table *table, const struct process *process,
+    const struct ring *ring, unsigned kind)
 {
+	static const char *const queues[] = { "SQ", "CQ", "OVF" };
+	bool cut = false;
+
+	if (ring->entries_known ? ring->unshown[kind] == 0 :
+	    kind != ENTRY_SQE)
+		return;
+	for (unsigned i = 0; i < ring->entry_count; i++)
+		cut |= ring->entries[i].kind == kind;
 	table_number(table, process->pid);
 	table_name(table, process->comm);
 	table_number(table, ring->ino);
-	table_cell(table, "%s", queue);
+	table_cell(table, "%s%s", ring->entries_known ? queues[kind] : "-",
+	    cut ? "+" : "");
 	table_cell(table, "-");
-	table_cell(table, "(%lld hidden)", (long long)count);
+	if (!ring->entries_known)
+		table_cell(table, ring->busy ? "(busy)" : "(not known)");
+	else if (ring->unshown[kind] == UNKNOWN)
+		table_cell(table, "(hidden)");
+	else
+		table_cell(table, "(%lld %s)", (long long)ring->unshown[kind],
+		    cut ? "more" : "hidden");
 	for (int i = 0; i < 5; i++)
 		table_cell(table, "-");
 }
@@ -270,12 +285,8 @@ print_entries(const struct sample *sample, const struct screen *screen)
 
 		for (unsigned j = 0; j < ring->entry_count; j++)
 			entry_cells(&table, process, ring, &ring->entries[j]);
-		if (ring->hidden & HIDDEN_SQES)
-			hidden_cells(&table, process, ring, "SQ",
-			    ring->sq_pending);
-		if (ring->hidden & HIDDEN_CQES)
-			hidden_cells(&table, process, ring, "CQ",
-			    ring->cq_ready);
+		for (unsigned kind = 0; kind < 3; kind++)
+			unshown_cells(&table, process, ring, kind);
 	}
 	return table_end(&table, screen);
 }
