@@ -1,16 +1,14 @@
 /*
- * line.c - a connection to Redis: being let in, writing batches, and handing
- * replies to the requests that wait for them.
+ * line.c - a connection to Redis: writing batches, and handing replies to the
+ * requests that wait for them.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "conn/redis/redis.h"
 
 #define SMALL 4096u		/* bytes of a command that is written at once */
-#define GREETING_ARGS 8u
 
 /* ---- Requests ---- */
 
@@ -152,7 +150,7 @@ drop(void *arg, struct torc_request *base)
 	request_free((struct request *)base);
 }
 
-static const struct torc_pipeline_kind replies = {
+const struct torc_pipeline_kind line_replies = {
 	.feed = feed,
 	.drop = drop,
 };
@@ -326,7 +324,7 @@ int
 line_do(struct line *line, struct request **request, uint64_t deadline,
     unsigned argc, const char *const *words)
 {
-	struct torc_slice argv[GREETING_ARGS];
+	struct torc_slice argv[LINE_WORDS];
 	const struct torc_redis_command command = { argv, argc };
 	const struct batch batch = { .commands = &command, .count = 1 };
 	bool sent;
@@ -345,204 +343,3 @@ line_alive(struct line *line)
 	/* Without a request, nothing may have come, not even an end. */
 	return line->pipeline.count > 0 || torc_conn_usable(line->conn);
 }
-
-/* ---- Being let in ---- */
-
-static int
-refuse(struct line *line, const struct torc_redis_reply *reply)
-{
-	static const char *const closed[] = { "WRONGPASS", "NOAUTH", "NOPERM" };
-	int error = -EREMOTEIO;
-
-	for (size_t i = 0; i < sizeof(closed) / sizeof(closed[0]); i++) {
-		if (redis_is_error(reply, closed[i]))
-			error = -EACCES;
-	}
-	return redis_fail(line->node->redis, error, "%s: %s: %.150s",
-	    line->node->address, line->node->stage, reply->text);
-}
-
-/* Parks. A step of the greeting: 0, or an error that is explained. */
-static int
-greet_with(struct line *line, uint64_t deadline, unsigned argc,
-    const char *const *argv)
-{
-	struct node *node = line->node;
-	struct request *request;
-	int rc;
-
-	node->stage = argv[0];
-	rc = line_do(line, &request, deadline, argc, argv);
-	if (rc < 0)
-		return redis_fail(node->redis, rc,
-		    "%s: no answer to %s: %s", node->address, argv[0],
-		    strerror(-rc));
-	if (request->root.type == TORC_REDIS_ERROR)
-		rc = refuse(line, &request->root);
-	request_free(request);
-	return rc;
-}
-
-/* As servers before RESP3 are greeted. */
-static int
-greet_plainly(struct line *line, uint64_t deadline)
-{
-	const struct torc_redis_config *config = &line->node->redis->config;
-	const char *const auth[] = { "AUTH", config->user, config->password };
-	const char *const old[] = { "AUTH", config->password };
-	const char *const name[] = { "CLIENT", "SETNAME", config->name };
-	const char *const ping[] = { "PING" };
-	int rc = 0;
-
-	if (config->password != NULL && config->user != NULL)
-		rc = greet_with(line, deadline, 3, auth);
-	else if (config->password != NULL)
-		rc = greet_with(line, deadline, 2, old);
-	if (rc == 0 && config->name != NULL)
-		rc = greet_with(line, deadline, 3, name);
-	/* Whoever accepts connections, and ends them, is no server yet: if
-	 * nothing else asks for an answer, this does. */
-	if (config->password == NULL && config->name == NULL &&
-	    config->database == 0)
-		rc = greet_with(line, deadline, 1, ping);
-	return rc;
-}
-
-/* Whether it is of those servers. */
-static bool
-is_unknown(const struct torc_redis_reply *reply)
-{
-	return redis_is_error(reply, "NOPROTO") ||
-	    (redis_is_error(reply, "ERR") &&
-	    strstr(reply->text, "unknown command") != NULL);
-}
-
-static int
-greet_in_resp3(struct line *line, uint64_t deadline)
-{
-	struct node *node = line->node;
-	const struct torc_redis_config *config = &node->redis->config;
-	const char *argv[GREETING_ARGS] = { "HELLO", "3" };
-	struct request *request;
-	unsigned argc = 2;
-	int rc;
-
-	if (config->password != NULL) {
-		argv[argc++] = "AUTH";
-		argv[argc++] = config->user != NULL ? config->user : "default";
-		argv[argc++] = config->password;
-	}
-	if (config->name != NULL) {
-		argv[argc++] = "SETNAME";
-		argv[argc++] = config->name;
-	}
-	node->stage = "HELLO";
-	rc = line_do(line, &request, deadline, argc, argv);
-	if (rc < 0)
-		return redis_fail(node->redis, rc, "%s: no answer to HELLO: "
-		    "%s", node->address, strerror(-rc));
-	if (request->root.type == TORC_REDIS_ERROR)
-		rc = config->protocol == 0 && is_unknown(&request->root) ?
-		    -EPROTONOSUPPORT : refuse(line, &request->root);
-	request_free(request);
-	return rc;
-}
-
-static int
-greet(struct line *line, uint64_t deadline)
-{
-	const struct torc_redis_config *config = &line->node->redis->config;
-	char digits[12];
-	const char *const select[] = { "SELECT", digits };
-	int rc = -EPROTONOSUPPORT;
-
-	if (config->protocol != 2)
-		rc = greet_in_resp3(line, deadline);
-	if (rc == -EPROTONOSUPPORT)
-		rc = greet_plainly(line, deadline);
-	if (rc < 0 || config->database == 0)
-		return rc;
-	snprintf(digits, sizeof(digits), "%u", config->database);
-	return greet_with(line, deadline, 2, select);
-}
-
-/* ---- What the pool does with lines ---- */
-
-/* A connection on which RESP can be spoken; TLS would begin here. */
-static int
-dial(struct line *line, uint64_t deadline)
-{
-	struct node *node = line->node;
-	int rc;
-
-	node->stage = "connecting";
-	rc = torc_dial_name(&line->conn, node->address, deadline);
-	if (rc < 0)
-		return redis_fail(node->redis, rc, "%s: cannot connect: %s",
-		    node->address, strerror(-rc));
-	torc_pipeline_init(&line->pipeline, line->conn, &replies, line);
-	return 0;
-}
-
-static void
-free_line(void *arg, void *item)
-{
-	struct line *line = item;
-
-	(void)arg;
-	torc_pipeline_break(&line->pipeline, -ESHUTDOWN);
-	torc_resp_arena_free(&line->scrap);
-	free(line);
-}
-
-static void
-close_line(void *arg, void *item)
-{
-	struct line *line = item;
-	struct torc_conn *conn = line->conn;
-
-	free_line(arg, line);
-	torc_conn_close(conn, 0);
-}
-
-static int
-open_line(void *arg, void **item, uint64_t deadline)
-{
-	struct node *node = arg;
-	struct line *line = calloc(1, sizeof(*line));
-	int rc;
-
-	*item = NULL;
-	if (line == NULL)
-		return -ENOMEM;
-	line->node = node;
-	torc_resp_tree_init(&line->tree, &line->scrap,
-	    &node->redis->config.limits);
-	rc = dial(line, deadline);
-	if (rc < 0) {
-		free(line);
-		return rc;
-	}
-	rc = greet(line, deadline);
-	if (rc < 0) {
-		close_line(arg, line);
-		return rc;
-	}
-	*item = line;
-	return 0;
-}
-
-static bool
-line_usable(void *arg, void *item)
-{
-	(void)arg;
-	return line_alive(item);
-}
-
-const struct torc_pool_kind line_kind = {
-	.name = "redis",
-	.open = open_line,
-	.close = close_line,
-	.free = free_line,
-	.usable = line_usable,
-};

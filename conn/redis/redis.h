@@ -127,10 +127,15 @@ const struct torc_slice *command_key(unsigned argc,
 /* The slot of a key, by its tag if it has one. */
 unsigned key_slot(const void *key, size_t size);
 
-/* ---- line.c ---- */
+/* ---- greet.c ---- */
 
 /* Of torc_pool: opens lines of the node `arg`. */
 extern const struct torc_pool_kind line_kind;
+
+/* ---- line.c ---- */
+
+/* Of the pipeline of a line. */
+extern const struct torc_pipeline_kind line_replies;
 
 /*
  * Parks. Send a batch over a line, and wait for the replies. *sent: something
@@ -143,7 +148,8 @@ int line_call(struct line *line, struct request **request, uint64_t deadline,
 int line_write(struct line *line, uint64_t deadline,
     const struct batch *batch);
 
-/* As line_call(), of strings. */
+/* As line_call(), of strings, at most LINE_WORDS. */
+#define LINE_WORDS 8u
 int line_do(struct line *line, struct request **request, uint64_t deadline,
     unsigned argc, const char *const *argv);
 
