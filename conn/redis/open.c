@@ -1,0 +1,197 @@
+/*
+ * open.c - the client's configuration, its beginning and its end.
+ */
+#include "conn/redis/redis.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct torc_key redis_key = { "redis" };
+
+/* ---- Configuration ---- */
+
+struct bound {
+	const char *name;
+	unsigned *value;
+	unsigned start;		/* if it is 0 */
+	unsigned least;
+	unsigned most;
+};
+
+static int
+check_bounds(struct torc_redis_config *config, char *text, size_t size)
+{
+	const struct bound bounds[] = {
+		{ "database", &config->database, 0, 0, 1 << 20 },
+		{ "protocol", &config->protocol, 0, 0, 3 },
+		{ "lines", &config->lines, 1, 1, REDIS_LINES },
+		{ "requests", &config->requests, 4096, 1, 1 << 20 },
+		{ "sessions", &config->sessions, 8, 1, 4096 },
+		{ "open_ms", &config->open_ms, 5000, 1, UINT32_MAX },
+		{ "redirects", &config->redirects, 8, 1, 100 },
+	};
+
+	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
+		const struct bound *bound = &bounds[i];
+
+		if (*bound->value == 0)
+			*bound->value = bound->start;
+		if (*bound->value >= bound->least &&
+		    *bound->value <= bound->most)
+			continue;
+		snprintf(text, size, "%s = %u: must be %u to %u", bound->name,
+		    *bound->value, bound->least, bound->most);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int
+check_config(struct torc_redis_config *config, char *text, size_t size)
+{
+	const char *wrong = NULL;
+
+	if (config->protocol == 1)
+		wrong = "protocol = 1: must be 2, 3, or 0 for the best";
+	else if (config->user != NULL && config->password == NULL)
+		wrong = "user without password";
+	else if (config->cluster && config->database != 0)
+		wrong = "database: a cluster has only number 0";
+	else if (config->limits.depth_max > TORC_RESP_DEPTH)
+		wrong = "limits.depth_max: must be at most 32";
+	if (wrong == NULL)
+		return check_bounds(config, text, size);
+	snprintf(text, size, "%s", wrong);
+	return -EINVAL;
+}
+
+static int
+copy_strings(struct torc_redis *redis)
+{
+	struct torc_redis_config *config = &redis->config;
+	const char **const strings[] = { &config->address, &config->user,
+		&config->password, &config->name };
+
+	if (config->address == NULL)
+		config->address = "127.0.0.1:6379";
+	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
+		if (*strings[i] == NULL)
+			continue;
+		redis->strings[i] = strdup(*strings[i]);
+		if (redis->strings[i] == NULL)
+			return -ENOMEM;
+		*strings[i] = redis->strings[i];
+	}
+	return 0;
+}
+
+static int
+add_node(struct torc_redis *redis, const char *address, size_t length,
+    char *text, size_t size)
+{
+	char name[REDIS_ADDRESS];
+	int rc;
+
+	if (length == 0 || length >= sizeof(name) ||
+	    redis->node_count == REDIS_NODES) {
+		snprintf(text, size, "address: one is empty, longer than %u "
+		    "bytes, or more than %u", REDIS_ADDRESS - 1, REDIS_NODES);
+		return -EINVAL;
+	}
+	memcpy(name, address, length);
+	name[length] = '\0';
+	rc = node_create(redis, name, &redis->nodes[redis->node_count], text,
+	    size);
+	if (rc == 0)
+		redis->node_count++;
+	return rc;
+}
+
+/* The server, or those of a cluster that are known at first. */
+static int
+add_nodes(struct torc_redis *redis, char *text, size_t size)
+{
+	const char *at = redis->config.address;
+	int rc = 0;
+
+	if (!redis->config.cluster)
+		return add_node(redis, at, strlen(at), text, size);
+	redis->slots = malloc(REDIS_SLOTS * sizeof(redis->slots[0]));
+	if (redis->slots == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < REDIS_SLOTS; i++)
+		redis->slots[i] = REDIS_NO_NODE;
+	while (rc == 0 && *at != '\0') {
+		size_t length = strcspn(at, ",");
+
+		rc = add_node(redis, at, length, text, size);
+		at += length;
+		at += *at == ',';
+	}
+	return rc;
+}
+
+static void
+free_redis(struct torc_redis *redis)
+{
+	for (unsigned i = 0; i < redis->node_count; i++)
+		node_destroy(redis->nodes[i]);
+	for (size_t i = 0; i < 4; i++)
+		free(redis->strings[i]);
+	free(redis->slots);
+	free(redis);
+}
+
+static int
+fill(struct torc_redis *redis, char *text, size_t size)
+{
+	int rc = check_config(&redis->config, text, size);
+
+	if (rc == 0)
+		rc = copy_strings(redis);
+	if (rc == 0)
+		rc = add_nodes(redis, text, size);
+	if (rc == 0 && torc_redis_of(redis->reactor) == NULL)
+		rc = torc_reactor_set(redis->reactor, &redis_key, redis);
+	return rc;
+}
+
+int
+torc_redis_open(struct torc_redis **out,
+    const struct torc_redis_config *config, char *text, size_t text_size)
+{
+	struct torc_redis *redis = calloc(1, sizeof(*redis));
+	char scratch[1];
+	int rc;
+
+	if (redis == NULL)
+		return -ENOMEM;
+	redis->reactor = torc_reactor_self();
+	if (config != NULL)
+		redis->config = *config;
+	rc = fill(redis, text != NULL ? text : scratch,
+	    text != NULL ? text_size : sizeof(scratch));
+	if (rc < 0)
+		free_redis(redis);
+	else
+		*out = redis;
+	return rc;
+}
+
+void
+torc_redis_close(struct torc_redis *redis)
+{
+	if (redis == NULL)
+		return;
+	if (torc_redis_of(redis->reactor) == redis)
+		torc_reactor_set(redis->reactor, &redis_key, NULL);
+	free_redis(redis);
+}
+
+struct torc_redis *
+torc_redis_of(const struct torc_reactor *reactor)
+{
+	return torc_reactor_get(reactor, &redis_key);
+}
