@@ -195,6 +195,40 @@ replies_in_one_view_are_read_one_by_one(void **state)
 	assert_int_equal(replies, 3);
 }
 
+/* The first `cut` bytes of a reply come before all others. */
+static void
+a_reply_that_was_cut_leaves_the_next_one_alone(void **state)
+{
+	static const char text[] = "$12\r\nabcdefghijkl\r\n$1\r\nx\r\n:7\r\n";
+	const size_t size = sizeof(text) - 1;
+
+	(void)state;
+	for (size_t cut = 0; cut < size; cut++) {
+		struct torc_resp_arena arena;
+		struct torc_resp_tree tree;
+		struct torc_redis_reply root;
+		unsigned replies = 0;
+		size_t at = 0;
+
+		torc_resp_arena_init(&arena, NULL, 0);
+		torc_resp_tree_init(&tree, &arena, NULL);
+		for (unsigned i = 0; i < 8; i++) {
+			long rc = torc_resp_build(&tree, &root,
+			    (const uint8_t *)text + at,
+			    (i == 0 ? cut : size) - at);
+
+			assert_true(rc >= 0);
+			at += (size_t)rc;
+			replies += rc > 0 && tree.reader.done;
+			if (at == size)
+				break;
+		}
+		assert_int_equal(replies, 3);
+		assert_int_equal(root.integer, 7);
+		torc_resp_arena_free(&arena);
+	}
+}
+
 static void
 a_string_larger_than_the_view_is_consumed_as_it_comes(void **state)
 {
@@ -669,6 +703,8 @@ main(void)
 		cmocka_unit_test(values_of_resp3_are_read_in_any_pieces),
 		cmocka_unit_test(an_attribute_is_no_value),
 		cmocka_unit_test(replies_in_one_view_are_read_one_by_one),
+		cmocka_unit_test(
+		    a_reply_that_was_cut_leaves_the_next_one_alone),
 		cmocka_unit_test(
 		    a_string_larger_than_the_view_is_consumed_as_it_comes),
 		cmocka_unit_test(

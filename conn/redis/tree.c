@@ -194,6 +194,7 @@ build_string(struct torc_resp_tree *tree, const uint8_t *data, size_t size)
 	*tree->root = (struct torc_redis_reply) { .type = TORC_REDIS_STRING,
 		.size = length, .text = text };
 	reader->done = true;
+	reader->seen = 0;
 	return (long)(head + length + 4);
 }
 
