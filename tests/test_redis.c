@@ -610,6 +610,7 @@ static int
 soil_sessions(struct torc_redis *redis)
 {
 	const int64_t first = session_id(redis, NULL, NULL);
+	struct torc_redis_session *session;
 
 	EXPECT(first >= 0);
 	EXPECT(session_id(redis, "GET", "x") == first);
@@ -620,6 +621,14 @@ soil_sessions(struct torc_redis *redis)
 	EXPECT(session_id(redis, NULL, NULL) != second);
 	second = session_id(redis, "SELECT", "3");
 	EXPECT(session_id(redis, NULL, NULL) != second);
+	/* EXEC without MULTI ends no WATCH. */
+	EXPECT(torc_redis_session_open(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_do(session, NULL, LATE, "WATCH", "x",
+	    NULL) == 0);
+	EXPECT(torc_redis_session_do(session, NULL, LATE, "EXEC", NULL) ==
+	    -EREMOTEIO);
+	torc_redis_session_close(session);
+	EXPECT(session_id(redis, NULL, NULL) > second + 1);
 	second = session_id(redis, "SUBSCRIBE", "refused");
 	EXPECT(session_id(redis, NULL, NULL) == second);
 	return 0;

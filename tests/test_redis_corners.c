@@ -279,6 +279,41 @@ what_is_no_message_is_passed_over_refused_or_the_end(void **state)
 	play(listen_to_nonsense, false, with, sizeof(with));
 }
 
+#define DEEP4 "*1\r\n*1\r\n*1\r\n*1\r\n"
+#define DEEP32 DEEP4 DEEP4 DEEP4 DEEP4 DEEP4 DEEP4 DEEP4 DEEP4
+
+static int
+listen_to_too_much(struct torc_redis *redis)
+{
+	struct torc_redis_subscriber *subscriber;
+	struct torc_redis_message message;
+
+	EXPECT(torc_redis_subscriber_open(redis, &subscriber) == 0);
+	EXPECT(torc_redis_subscribe(subscriber, "one", LATE) == 0);
+	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, NULL));
+	for (unsigned i = 0; i < 2; i++) {
+		EXPECT(torc_redis_next(subscriber, &message, LATE) == -ELOOP);
+		EXPECT(strstr(torc_redis_why(redis), "limits.depth_max"));
+		EXPECT(next_is(subscriber, TORC_REDIS_MESSAGE, "sense"));
+	}
+	EXPECT(accepted == 1);
+	torc_redis_subscriber_close(subscriber);
+	return 0;
+}
+
+static void
+a_message_over_a_limit_is_told_once_and_the_next_one_comes(void **state)
+{
+	static const struct rule with[] = { GREETING,
+		{ "SUBSCRIBE", ">3\r\n+subscribe\r\n+one\r\n:1\r\n"
+		    MESSAGE(DEEP32 ":1\r\n") MESSAGE("+sense\r\n")
+		    MESSAGE(DEEP32 "*2\r\n+a\r\n$0\r\n\r\n")
+		    MESSAGE("+sense\r\n"), 0 } };
+
+	(void)state;
+	play(listen_to_too_much, false, with, sizeof(with));
+}
+
 static int
 listen_too_much(struct torc_redis *redis)
 {
@@ -504,6 +539,8 @@ main(void)
 		    a_server_that_is_silent_is_asked_and_then_left),
 		cmocka_unit_test(
 		    what_is_no_message_is_passed_over_refused_or_the_end),
+		cmocka_unit_test(
+		    a_message_over_a_limit_is_told_once_and_the_next_one_comes),
 		cmocka_unit_test(
 		    a_subscriber_has_a_bound_and_tries_to_connect_until_its_deadline),
 		cmocka_unit_test(what_cannot_be_asked_is_refused_and_told),

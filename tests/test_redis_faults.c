@@ -33,14 +33,14 @@ enum lie {
 	MUTE,			/* never */
 	CLOSING,		/* by the end */
 	TRUNCATED,		/* by a part, and the end */
-	OVERSIZED,		/* by a string of 1 GB */
+	OVERSIZED,		/* by a string over limits.bytes_max */
 	DEEP,			/* by 100,000 arrays in each other */
 	GARBAGE,		/* in another protocol */
 	TALKATIVE,		/* twice */
 	DRIPPING,		/* byte by byte */
 	OLD,			/* no HELLO: a server before RESP3 */
 	PUSHING,		/* with news in front */
-	ENDLESS,		/* by a line without an end */
+	LENGTHY,		/* by a line over limits.line_max */
 };
 
 static atomic_int lie;
@@ -87,6 +87,22 @@ echo_word(struct torc_conn *conn, const struct torc_redis_reply *word)
 	    say(conn, text, (size_t)size);
 }
 
+#define BYTES_MAX (1u << 20)
+
+static int
+say_oversized(struct torc_conn *conn)
+{
+	static const char part[4096];
+	const unsigned parts = BYTES_MAX / sizeof(part) + 1;
+	char head[32];
+	int rc = say(conn, head, (size_t)snprintf(head, sizeof(head),
+	    "$%zu\r\n", parts * sizeof(part)));
+
+	for (unsigned i = 0; rc == 0 && i < parts; i++)
+		rc = say(conn, part, sizeof(part));
+	return rc < 0 ? rc : say(conn, "\r\n", 2);
+}
+
 static int
 lie_to(struct torc_conn *conn)
 {
@@ -97,21 +113,22 @@ lie_to(struct torc_conn *conn)
 		say(conn, "$10\r\nabc", 8);
 		return -1;
 	case OVERSIZED:
-		return say(conn, "$1000000000\r\n", 13);
+		return say_oversized(conn);
 	case DEEP:
 		for (unsigned i = 0; i < 100000; i++) {
 			if (say(conn, "*1\r\n", 4) < 0)
 				return -1;
 		}
-		return 0;
+		return say(conn, ":1\r\n", 4);
 	case GARBAGE:
 		return say(conn, garbage, sizeof(garbage) - 1);
-	case ENDLESS:
+	case LENGTHY:
 		for (unsigned i = 0; i < 10000; i++) {
-			if (say(conn, "+aaaaaaaa", 9) < 0)
+			if (say(conn, i == 0 ? "+aaaaaaaa" : "aaaaaaaaa",
+			    9) < 0)
 				return -1;
 		}
-		return 0;
+		return say(conn, "\r\n", 2);
 	default:
 		return 0;
 	}
@@ -134,7 +151,7 @@ answer(struct torc_conn *conn, const struct torc_redis_reply *command)
 	atomic_fetch_add(&commands, 1);
 	if (lie >= TRUNCATED && lie <= GARBAGE)
 		return lie_to(conn);
-	if (lie == ENDLESS)
+	if (lie == LENGTHY)
 		return lie_to(conn);
 	if (lie == PUSHING &&
 	    say(conn, ">2\r\n+invalidate\r\n*1\r\n$1\r\nx\r\n", 28) < 0)
@@ -236,7 +253,8 @@ static void
 play(enum lie how, int (*act)(struct torc_redis *redis))
 {
 	const struct torc_redis_config config = { .address = liar_address,
-		.open_ms = 300, .retry_min_ms = 20, .retry_max_ms = 50 };
+		.open_ms = 300, .retry_min_ms = 20, .retry_max_ms = 50,
+		.limits.bytes_max = BYTES_MAX };
 	struct server server;
 	const unsigned fds = count_fds();
 
@@ -299,9 +317,13 @@ honest_slow_old_and_pushing_servers_are_understood(void **state)
 	play(PUSHING, be_honest);
 }
 
-/* It is told apart; and when the server is honest again, all is well. */
+/*
+ * It is told apart; and when the server is honest again, all is well, over
+ * `connections` in all.
+ */
 static int
-see_error(struct torc_redis *redis, int error, const char *why)
+see_error(struct torc_redis *redis, int error, const char *why,
+    unsigned connections)
 {
 	int rc = ask(redis, "one", LATE);
 
@@ -311,48 +333,50 @@ see_error(struct torc_redis *redis, int error, const char *why)
 	EXPECT(strstr(torc_redis_why(redis), why) != NULL);
 	lie = HONEST;
 	EXPECT(ask_until(redis, "two", LATE) == 0);
+	EXPECT(accepted == connections);
 	return 0;
 }
 
 static int
 see_truncation(struct torc_redis *redis)
 {
-	return see_error(redis, -ECONNRESET, "connection lost");
+	return see_error(redis, -ECONNRESET, "connection lost", 2);
 }
 
 static int
 see_size(struct torc_redis *redis)
 {
-	return see_error(redis, -EMSGSIZE, "limits.bytes_max");
+	return see_error(redis, -EMSGSIZE, "limits.bytes_max", 1);
 }
 
 static int
 see_depth(struct torc_redis *redis)
 {
-	return see_error(redis, -ELOOP, "limits.depth_max");
+	return see_error(redis, -ELOOP, "limits.depth_max", 1);
 }
 
 static int
 see_garbage(struct torc_redis *redis)
 {
-	return see_error(redis, -EBADMSG, "not the protocol of Redis");
+	return see_error(redis, -EBADMSG, "not the protocol of Redis",
+	    2);
 }
 
 static int
 see_line(struct torc_redis *redis)
 {
-	return see_error(redis, -ENAMETOOLONG, "limits.line_max");
+	return see_error(redis, -ENAMETOOLONG, "limits.line_max", 1);
 }
 
 static void
-each_lie_has_its_error_and_the_next_connection_is_good(void **state)
+each_lie_has_its_error_and_the_next_command_is_answered(void **state)
 {
 	(void)state;
 	play(TRUNCATED, see_truncation);
 	play(OVERSIZED, see_size);
 	play(DEEP, see_depth);
 	play(GARBAGE, see_garbage);
-	play(ENDLESS, see_line);
+	play(LENGTHY, see_line);
 }
 
 static int
@@ -914,7 +938,7 @@ main(void)
 		cmocka_unit_test(
 		    honest_slow_old_and_pushing_servers_are_understood),
 		cmocka_unit_test(
-		    each_lie_has_its_error_and_the_next_connection_is_good),
+		    each_lie_has_its_error_and_the_next_command_is_answered),
 		cmocka_unit_test(a_command_that_was_sent_is_not_sent_again),
 		cmocka_unit_test(a_reply_that_nobody_asked_for_is_nobodys),
 		cmocka_unit_test(

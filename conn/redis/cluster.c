@@ -116,7 +116,7 @@ ask_for_map(struct torc_redis *redis, struct node *node, uint64_t deadline)
 			take_range(redis, node, &request->root.items[i]);
 		redis->mapped_at = torc_now();
 	} else {
-		rc = redis_fail(redis, -EPROTO, "%s: no map of slots: %.150s",
+		rc = redis_fail(redis, -EPROTO, "%s: no map of slots: %s",
 		    node->address, request->root.type == TORC_REDIS_ERROR ?
 		    request->root.text : "not an array");
 	}
@@ -154,6 +154,9 @@ get_map(struct torc_redis *redis, uint64_t deadline)
 	redis->mapping = true;
 	rc = ask_all(redis, deadline);
 	redis->mapping = false;
+	if (rc < 0)
+		redis_format(redis->map_why, sizeof(redis->map_why), "%s",
+		    redis->why);
 	/* Those that wait try themselves if only our time was up. */
 	torc_wake_all(&redis->mappers,
 	    rc == -ECANCELED || rc == -ETIMEDOUT ? 0 : rc);
@@ -168,7 +171,7 @@ cluster_node(struct torc_redis *redis, int slot, struct node **node,
 		int rc = get_map(redis, deadline);
 
 		if (rc < 0)
-			return rc;
+			return redis_fail(redis, rc, "%s", redis->map_why);
 	}
 	if (slot >= 0 && redis->slots[slot] != REDIS_NO_NODE)
 		*node = redis->nodes[redis->slots[slot]];
@@ -206,6 +209,7 @@ struct trip {
 	int slot;
 	unsigned attempt;
 	uint64_t deadline;
+	char why[REDIS_WHY];	/* the node could not be reached */
 };
 
 /* What all of a list say, or what the reply is; NULL if they differ. */
@@ -296,19 +300,28 @@ consider(struct trip *trip, struct batch *batch,
 	    !redis_is_error(error, "CLUSTERDOWN")))
 		return 0;
 	rc = pause_a_while(trip);
-	return rc == 0 ? 1 : rc == -ETIMEDOUT ? 0 : rc;
+	if (rc == -ECANCELED)
+		return redis_fail(trip->redis, rc, "the fiber was cancelled");
+	return rc == 0 ? 1 : 0;
 }
 
 /* Parks. A node cannot be reached: maybe another one has its slots now. */
 static int
 look_elsewhere(struct trip *trip, int error)
 {
-	int rc = pause_a_while(trip);
+	struct torc_redis *redis = trip->redis;
+	int rc;
 
-	if (rc < 0)
-		return rc == -ETIMEDOUT ? error : rc;
-	rc = get_map(trip->redis, trip->deadline);
-	return rc == -ECANCELED || torc_now() >= trip->deadline ? error : 1;
+	redis_format(trip->why, sizeof(trip->why), "%s", redis->why);
+	rc = pause_a_while(trip);
+	if (rc == -ETIMEDOUT)
+		return redis_fail(redis, error, "%s", trip->why);
+	if (rc == 0)
+		rc = get_map(redis, trip->deadline);
+	if (rc == -ECANCELED)
+		return redis_fail(redis, rc, "the fiber was cancelled");
+	return torc_now() < trip->deadline ? 1 :
+	    redis_fail(redis, error, "%s", trip->why);
 }
 
 static bool
@@ -340,8 +353,8 @@ cluster_call(struct torc_redis *redis, struct request **request,
 			rc = node_call(trip.node, request, deadline, batch,
 			    &sent);
 		if (rc == 0)
-			rc = last ? 0 : consider(&trip, batch,
-			    &(*request)->root);
+			rc = last || (*request)->refused != 0 ? 0 :
+			    consider(&trip, batch, &(*request)->root);
 		else if (is_unreachable(rc) && !sent && !last)
 			rc = look_elsewhere(&trip, rc);
 		if (rc == 0)

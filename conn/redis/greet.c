@@ -8,6 +8,19 @@
 
 #include "conn/redis/redis.h"
 
+/* Say why a connection cannot be opened; returns `error`. */
+static int __attribute__((format(printf, 3, 4)))
+fail(const struct line *line, int error, const char *format, ...)
+{
+	struct opener *opener = line->opener;
+	va_list arguments;
+
+	va_start(arguments, format);
+	redis_vformat(opener->why, sizeof(opener->why), format, arguments);
+	va_end(arguments);
+	return error;
+}
+
 /* ---- Being let in ---- */
 
 static int
@@ -20,8 +33,8 @@ refuse(struct line *line, const struct torc_redis_reply *reply)
 		if (redis_is_error(reply, closed[i]))
 			error = -EACCES;
 	}
-	return redis_fail(line->node->redis, error, "%s: %s: %.150s",
-	    line->node->address, line->node->stage, reply->text);
+	return fail(line, error, "%s: %s: %s", line->node->address,
+	    line->opener->stage, reply->text);
 }
 
 /* Parks. A step of the greeting: 0, or an error that is explained. */
@@ -29,16 +42,14 @@ static int
 greet_with(struct line *line, uint64_t deadline, unsigned argc,
     const char *const *argv)
 {
-	struct node *node = line->node;
 	struct request *request;
 	int rc;
 
-	node->stage = argv[0];
+	line->opener->stage = argv[0];
 	rc = line_do(line, &request, deadline, argc, argv);
 	if (rc < 0)
-		return redis_fail(node->redis, rc,
-		    "%s: no answer to %s: %s", node->address, argv[0],
-		    strerror(-rc));
+		return fail(line, rc, "%s: no answer to %s: %s",
+		    line->node->address, argv[0], strerror(-rc));
 	if (request->root.type == TORC_REDIS_ERROR)
 		rc = refuse(line, &request->root);
 	request_free(request);
@@ -82,8 +93,7 @@ is_unknown(const struct torc_redis_reply *reply)
 static int
 greet_in_resp3(struct line *line, uint64_t deadline)
 {
-	struct node *node = line->node;
-	const struct torc_redis_config *config = &node->redis->config;
+	const struct torc_redis_config *config = &line->node->redis->config;
 	const char *argv[LINE_WORDS] = { "HELLO", "3" };
 	struct request *request;
 	unsigned argc = 2;
@@ -98,11 +108,11 @@ greet_in_resp3(struct line *line, uint64_t deadline)
 		argv[argc++] = "SETNAME";
 		argv[argc++] = config->name;
 	}
-	node->stage = "HELLO";
+	line->opener->stage = "HELLO";
 	rc = line_do(line, &request, deadline, argc, argv);
 	if (rc < 0)
-		return redis_fail(node->redis, rc, "%s: no answer to HELLO: "
-		    "%s", node->address, strerror(-rc));
+		return fail(line, rc, "%s: no answer to HELLO: %s",
+		    line->node->address, strerror(-rc));
 	if (request->root.type == TORC_REDIS_ERROR)
 		rc = config->protocol == 0 && is_unknown(&request->root) ?
 		    -EPROTONOSUPPORT : refuse(line, &request->root);
@@ -134,14 +144,14 @@ greet(struct line *line, uint64_t deadline)
 static int
 dial(struct line *line, uint64_t deadline)
 {
-	struct node *node = line->node;
+	const char *address = line->node->address;
 	int rc;
 
-	node->stage = "connecting";
-	rc = torc_dial_name(&line->conn, node->address, deadline);
+	line->opener->stage = "connecting";
+	rc = torc_dial_name(&line->conn, address, deadline);
 	if (rc < 0)
-		return redis_fail(node->redis, rc, "%s: cannot connect: %s",
-		    node->address, strerror(-rc));
+		return fail(line, rc, "%s: cannot connect: %s", address,
+		    strerror(-rc));
 	torc_pipeline_init(&line->pipeline, line->conn, &line_replies, line);
 	return 0;
 }
@@ -153,7 +163,6 @@ free_line(void *arg, void *item)
 
 	(void)arg;
 	torc_pipeline_break(&line->pipeline, -ESHUTDOWN);
-	torc_resp_arena_free(&line->scrap);
 	free(line);
 }
 
@@ -170,16 +179,19 @@ close_line(void *arg, void *item)
 static int
 open_line(void *arg, void **item, uint64_t deadline)
 {
-	struct node *node = arg;
+	struct opener *opener = arg;
 	struct line *line = calloc(1, sizeof(*line));
 	int rc;
 
 	*item = NULL;
+	redis_format(opener->why, sizeof(opener->why), "%s: no memory",
+	    opener->node->address);
 	if (line == NULL)
 		return -ENOMEM;
-	line->node = node;
-	torc_resp_tree_init(&line->tree, &line->scrap,
-	    &node->redis->config.limits);
+	line->opener = opener;
+	line->node = opener->node;
+	torc_resp_tree_init(&line->tree, NULL,
+	    &line->node->redis->config.limits);
 	rc = dial(line, deadline);
 	if (rc < 0) {
 		free(line);

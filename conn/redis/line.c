@@ -74,16 +74,9 @@ assemble(struct request *request, const struct batch *batch)
 static long
 feed_aside(struct line *line, const uint8_t *data, size_t size)
 {
-	long rc;
+	long rc = torc_resp_pass(&line->tree.reader, data, size);
 
-	line->aside = true;
-	line->tree.arena = &line->scrap;
-	rc = torc_resp_build(&line->tree, &line->news, data, size);
-	if (rc < 0 || line->tree.reader.done) {
-		torc_resp_arena_free(&line->scrap);
-		torc_resp_arena_init(&line->scrap, NULL, 0);
-		line->aside = false;
-	}
+	line->aside = rc >= 0 && !line->tree.reader.done;
 	return rc;
 }
 
@@ -95,28 +88,54 @@ between_replies(const struct line *line)
 	return reader->depth == 0 && reader->text_left == 0;
 }
 
-/* The words for what the stream broke with. */
+/* The rest of a reply that was refused. */
 static long
-explain(const struct line *line, long error)
+pass(struct line *line, struct request *request, const uint8_t *data,
+    size_t size)
 {
-	static const struct {
-		long error;
-		const char *text;
-	} words[] = {
-		{ -EMSGSIZE, "a reply has more than limits.bytes_max bytes" },
-		{ -E2BIG, "a reply has more than limits.items_max items" },
-		{ -ELOOP, "a reply is nested deeper than limits.depth_max" },
-		{ -ENAMETOOLONG,
-		    "a line of a reply is longer than limits.line_max" },
-		{ -EBADMSG, "what came is not the protocol of Redis" },
-	};
+	long rc = torc_resp_pass(&line->tree.reader, data, size);
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (words[i].error == error)
-			redis_fail(line->node->redis, (int)error, "%s: %s",
-			    line->node->address, words[i].text);
+	request->passing = rc >= 0 && !line->tree.reader.done;
+	return rc;
+}
+
+/*
+ * A reply is over a limit, or there is no memory for it. What is there of it
+ * goes, so that no memory is held while the rest is read past.
+ */
+static long
+refuse(struct line *line, struct request *request,
+    struct torc_redis_reply *root, int error, const uint8_t *data,
+    size_t size)
+{
+	const size_t taken = line->tree.taken;
+	long rc = 0;
+
+	torc_resp_arena_rewind(&request->arena, &line->before);
+	*root = (struct torc_redis_reply) { .type = TORC_REDIS_NIL };
+	if (request->refused == 0) {
+		request->refused = error;
+		request->refused_at = request->got;
 	}
-	return error;
+	if (!line->tree.reader.done)
+		rc = pass(line, request, data + taken, size - taken);
+	return rc < 0 ? rc : rc + (long)taken;
+}
+
+static long
+build(struct line *line, struct request *request, const uint8_t *data,
+    size_t size)
+{
+	struct torc_redis_reply *root = request->parts == NULL ?
+	    &request->root : &request->parts[request->got];
+	long rc;
+
+	if (between_replies(line))
+		line->before = request->arena;
+	line->tree.arena = &request->arena;
+	rc = torc_resp_build(&line->tree, root, data, size);
+	return rc >= 0 || rc == -EBADMSG ? rc :
+	    refuse(line, request, root, (int)rc, data, size);
 }
 
 static long
@@ -125,21 +144,17 @@ feed(void *arg, struct torc_request *base, const uint8_t *data, size_t size,
 {
 	struct line *line = arg;
 	struct request *request = (struct request *)base;
-	struct torc_redis_reply *root = request->parts == NULL ?
-	    &request->root : &request->parts[request->got];
 	long rc;
 
-	if (line->aside || (data[0] == '>' && between_replies(line))) {
-		rc = feed_aside(line, data, size);
-		return rc < 0 ? explain(line, rc) : rc;
-	}
-	line->tree.arena = &request->arena;
-	rc = torc_resp_build(&line->tree, root, data, size);
-	if (rc < 0)
-		return explain(line, rc);
+	if (request->passing)
+		rc = pass(line, request, data, size);
+	else if (line->aside || (data[0] == '>' && between_replies(line)))
+		return feed_aside(line, data, size);
+	else
+		rc = build(line, request, data, size);
 	if (rc > 0 && line->tree.reader.done)
 		request->got++;
-	*done = request->got == request->expected;
+	*done = rc > 0 && request->got == request->expected;
 	return rc;
 }
 
@@ -196,7 +211,7 @@ most_bytes(const struct torc_redis_command *command)
  */
 static int
 put_command(struct line *line, uint64_t deadline,
-    const struct torc_redis_command *command)
+    const struct torc_redis_command *command, bool *begun)
 {
 	const size_t size = most_bytes(command);
 	uint8_t bytes[SMALL];
@@ -206,6 +221,7 @@ put_command(struct line *line, uint64_t deadline,
 		rc = torc_conn_flush(line->conn, deadline);
 	if (rc < 0)
 		return rc;
+	*begun = true;
 	if (size > sizeof(bytes))
 		return put_large(line, deadline, command);
 	return torc_conn_write(line->conn, bytes, torc_resp_put_command(bytes,
@@ -213,28 +229,30 @@ put_command(struct line *line, uint64_t deadline,
 }
 
 static int
-put_word(struct line *line, const char *word, uint64_t deadline)
+put_word(struct line *line, const char *word, uint64_t deadline, bool *begun)
 {
 	const struct torc_slice argv = { (const uint8_t *)word,
 		strlen(word) };
 	const struct torc_redis_command command = { &argv, 1 };
 
-	return put_command(line, deadline, &command);
+	return put_command(line, deadline, &command, begun);
 }
 
 int
-line_write(struct line *line, uint64_t deadline, const struct batch *batch)
+line_write(struct line *line, uint64_t deadline, const struct batch *batch,
+    bool *begun)
 {
 	int rc = 0;
 
+	*begun = false;
 	if (batch->asking)
-		rc = put_word(line, "ASKING", deadline);
+		rc = put_word(line, "ASKING", deadline, begun);
 	if (rc == 0 && batch->atomic)
-		rc = put_word(line, "MULTI", deadline);
+		rc = put_word(line, "MULTI", deadline, begun);
 	for (unsigned i = 0; rc == 0 && i < batch->count; i++)
-		rc = put_command(line, deadline, &batch->commands[i]);
+		rc = put_command(line, deadline, &batch->commands[i], begun);
 	if (rc == 0 && batch->atomic)
-		rc = put_word(line, "EXEC", deadline);
+		rc = put_word(line, "EXEC", deadline, begun);
 	if (rc < 0) {
 		line->mute = true;
 		line->retired = true;
@@ -264,7 +282,10 @@ give_up(struct line *line, struct request *request)
 		request_free(request);
 }
 
-/* Parks. 0, or an error, and the request is not ours any more. */
+/*
+ * Parks. 0, or an error, and the request is not ours any more. A write that
+ * failed is the end of the connection; the others on it did nothing wrong.
+ */
 static int
 submit(struct line *line, struct request *request, uint64_t deadline,
     const struct batch *batch, bool *sent)
@@ -279,14 +300,13 @@ submit(struct line *line, struct request *request, uint64_t deadline,
 	if (line->mute) {
 		rc = -EPIPE;
 	} else {
-		*sent = true;
 		if (is_large(line, batch))
 			torc_pipeline_attend(pipeline, &request->base);
-		rc = line_write(line, deadline, batch);
+		rc = line_write(line, deadline, batch, sent);
+		/* The replies of those who were before may still come. */
+		if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED)
+			torc_pipeline_break(pipeline, -ECONNRESET);
 	}
-	/* The replies of those who were before may still come. */
-	if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED && *sent)
-		torc_pipeline_break(pipeline, rc);
 	torc_pipeline_end(pipeline);
 	if (rc < 0)
 		give_up(line, request);
@@ -315,9 +335,38 @@ line_call(struct line *line, struct request **out, uint64_t deadline,
 	}
 	if (rc != -ECANCELED)
 		line->retired = true;
-	if (rc != -ETIMEDOUT && rc != -ECANCELED)
+	if (rc != -ETIMEDOUT && rc != -ECANCELED) {
+		*sent = !request->base.unsent;
 		request_free(request);
+	}
 	return rc;
+}
+
+int
+line_explain(const struct line *line, int rc, bool sent)
+{
+	const char *what = "connection lost: ", *cause = "";
+
+	switch (rc) {
+	case -ETIMEDOUT:
+		what = sent ? "no reply in time" : "no turn to write in time";
+		break;
+	case -ECANCELED:
+		what = "the fiber was cancelled";
+		break;
+	case -EBADMSG:
+		what = "what came is not the protocol of Redis";
+		break;
+	case -ENOMEM:
+		what = "no memory";
+		break;
+	default:
+		cause = strerror(-rc);
+	}
+	return redis_tell(line->node->redis, rc, sent ? TORC_REDIS_UNKNOWN :
+	    TORC_REDIS_UNSENT, "%s: %s%s; %s", line->node->address, what,
+	    cause, sent ? "the command was sent, and may have been done" :
+	    "nothing was sent");
 }
 
 int

@@ -15,6 +15,16 @@
 #define CHOICES 4u	/* lines among which the best is taken */
 #define BURST 128u	/* commands of a turn that go to the same one */
 
+static int
+opener_create(struct opener *opener, struct node *node,
+    const struct torc_pool_config *config, char *text, size_t size)
+{
+	opener->node = node;
+	opener->stage = "waiting to connect";
+	return torc_pool_create(&opener->pool, &line_kind, opener, config,
+	    text, size);
+}
+
 int
 node_create(struct torc_redis *redis, const char *address, struct node **out,
     char *text, size_t text_size)
@@ -34,22 +44,54 @@ node_create(struct torc_redis *redis, const char *address, struct node **out,
 	if (node == NULL)
 		return -ENOMEM;
 	node->redis = redis;
-	node->stage = "waiting to connect";
 	snprintf(node->address, sizeof(node->address), "%s", address);
-	rc = torc_pool_create(&node->shared, &line_kind, node, &pool, text,
-	    text_size);
+	rc = opener_create(&node->shared, node, &pool, text, text_size);
 	pool.size = config->sessions;
 	if (rc == 0) {
-		rc = torc_pool_create(&node->sessions, &line_kind, node, &pool,
-		    text, text_size);
+		rc = opener_create(&node->sessions, node, &pool, text,
+		    text_size);
 		if (rc < 0)
-			torc_pool_destroy(node->shared);
+			torc_pool_destroy(node->shared.pool);
 	}
 	if (rc < 0)
 		free(node);
 	else
 		*out = node;
 	return rc;
+}
+
+/* An open that failed has words of its own; what else there is has none. */
+static int
+explain(struct opener *opener, int rc, uint64_t deadline)
+{
+	struct torc_redis *redis = opener->node->redis;
+	struct torc_pool_stats stats;
+
+	torc_pool_stats(opener->pool, &stats);
+	if (rc == -ECANCELED)
+		redis_fail(redis, rc, "%s: the fiber was cancelled while it "
+		    "waited for a connection", opener->node->address);
+	else if (rc == -ETIMEDOUT && torc_now() >= deadline)
+		redis_fail(redis, rc, "%s: no connection in time (%s)",
+		    opener->node->address, opener->stage);
+	else if (rc == stats.last_error)
+		redis_fail(redis, rc, "%s", opener->why);
+	else
+		redis_fail(redis, rc, "%s: no connection: %s",
+		    opener->node->address, strerror(-rc));
+	return rc;
+}
+
+int
+opener_acquire(struct opener *opener, struct line **line, uint64_t deadline)
+{
+	void *item;
+	int rc = torc_pool_acquire(opener->pool, &item, deadline);
+
+	if (rc < 0)
+		return explain(opener, rc, deadline);
+	*line = item;
+	return 0;
 }
 
 /* ---- Lines ---- */
@@ -75,7 +117,7 @@ retire(struct node *node, struct line *line)
 {
 	forget(node, line);
 	if (line->users == 0)
-		torc_pool_release(node->shared, line, false);
+		torc_pool_release(node->shared.pool, line, false);
 }
 
 void
@@ -85,8 +127,8 @@ node_destroy(struct node *node)
 		if (node->lines[i] != NULL)
 			retire(node, node->lines[i]);
 	}
-	torc_pool_destroy(node->sessions);
-	torc_pool_destroy(node->shared);
+	torc_pool_destroy(node->sessions.pool);
+	torc_pool_destroy(node->shared.pool);
 	free(node);
 }
 
@@ -164,28 +206,18 @@ add(struct node *node, struct line *line)
 	node->line_count++;
 }
 
-/* The caller's time is up: say what for. Other errors have their words. */
-static int
-explain(struct node *node, int rc, uint64_t deadline)
-{
-	if (rc == -ETIMEDOUT && torc_now() >= deadline)
-		redis_fail(node->redis, rc, "%s: no connection in time (%s)",
-		    node->address, node->stage);
-	return rc;
-}
-
 /* Parks. Open one for all. 0, or an error. */
 static int
 open_one(struct node *node, uint64_t deadline)
 {
-	void *item;
+	struct line *line = NULL;
 	int rc;
 
 	node->opening = true;
-	rc = torc_pool_acquire(node->shared, &item, deadline);
+	rc = opener_acquire(&node->shared, &line, deadline);
 	node->opening = false;
 	if (rc == 0)
-		add(node, item);
+		add(node, line);
 	/* Those that wait try themselves if only our time was up. */
 	torc_wake_all(&node->waiters, rc == -ECANCELED ||
 	    (rc == -ETIMEDOUT && torc_now() >= deadline) ? 0 : rc);
@@ -203,7 +235,7 @@ await_opening(struct node *node, uint64_t deadline)
 	node->waiting++;
 	rc = torc_wait(&node->waiters, deadline);
 	node->waiting--;
-	return rc;
+	return rc < 0 ? explain(&node->shared, rc, deadline) : 0;
 }
 
 /*
@@ -233,11 +265,9 @@ get_line(struct node *node, struct line **out, uint64_t deadline)
 			    node->address);
 		rc = node->opening ? await_opening(node, deadline) :
 		    open_one(node, deadline);
-		if (rc < 0 && line == NULL)
-			return explain(node, rc, deadline);
-		if (rc == -ECANCELED ||
-		    (rc == -ETIMEDOUT && torc_now() >= deadline))
-			return explain(node, rc, deadline);
+		if (rc < 0 && (line == NULL || rc == -ECANCELED ||
+		    (rc == -ETIMEDOUT && torc_now() >= deadline)))
+			return rc;
 		failed = rc < 0;
 	}
 }
@@ -249,26 +279,7 @@ leave_line(struct node *node, struct line *line)
 		forget(node, line);
 	line->users--;
 	if (line->retired && line->users == 0)
-		torc_pool_release(node->shared, line, false);
-}
-
-/* What has words already is left with them. */
-static void
-explain_call(struct node *node, int rc)
-{
-	switch (rc) {
-	case -ETIMEDOUT:
-		redis_fail(node->redis, rc, "%s: no reply in time",
-		    node->address);
-		break;
-	case -ECONNRESET:
-	case -EPIPE:
-		redis_fail(node->redis, rc, "%s: connection lost: %s",
-		    node->address, strerror(-rc));
-		break;
-	default:
-		break;
-	}
+		torc_pool_release(node->shared.pool, line, false);
 }
 
 int
@@ -287,7 +298,8 @@ node_call(struct node *node, struct request **request, uint64_t deadline,
 			return rc;
 		line->users++;
 		rc = line_call(line, request, deadline, batch, sent);
-		explain_call(node, rc);
+		if (rc < 0)
+			line_explain(line, rc, *sent);
 		leave_line(node, line);
 		if (rc == -ETIMEDOUT || rc == -ECANCELED || rc == -ENOMEM)
 			break;

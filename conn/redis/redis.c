@@ -10,44 +10,78 @@
 
 #define ARGUMENT_MAX (512u << 20)	/* proto-max-bulk-len of servers */
 #define ARGUMENTS_MAX (1u << 20)	/* that servers take */
-
-int
-redis_fail(struct torc_redis *redis, int error, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(redis->why, sizeof(redis->why), format, arguments);
-	va_end(arguments);
-	return error;
-}
-
-const char *
-torc_redis_why(const struct torc_redis *redis)
-{
-	return redis->why;
-}
+/* Of a command or a transaction: servers end a connection that has sent more
+ * than client-query-buffer-limit (1 GiB) at once. */
+#define TOTAL_MAX (UINT64_C(768) << 20)
 
 /* ---- Commands ---- */
 
-int
-redis_check(struct torc_redis *redis, unsigned argc,
-    const struct torc_slice *argv, unsigned flags)
+/* Its name, for people; it may be anything. */
+static int
+refuse_by_name(struct torc_redis *redis, const struct torc_slice *name)
 {
-	if (argc == 0 || argv[0].size == 0 || argc > ARGUMENTS_MAX)
-		return redis_fail(redis, -EINVAL, "a command has 1 to %u "
-		    "arguments, and a name", ARGUMENTS_MAX);
-	for (unsigned i = 0; i < argc; i++) {
+	char text[32];
+
+	redis_format(text, sizeof(text), "%.*s",
+	    name->size < 64 ? (int)name->size : 64, (const char *)name->data);
+	return redis_fail(redis, -EOPNOTSUPP, "%s: needs a connection of its "
+	    "own (torc_redis_session_open(), or a subscriber)", text);
+}
+
+int
+redis_check(struct torc_redis *redis, const struct torc_redis_command *command,
+    unsigned flags, uint64_t *total)
+{
+	const struct torc_slice *argv = command->argv;
+
+	if (command->argc == 0 || argv[0].size == 0)
+		return redis_fail(redis, -EINVAL, "a command has no name");
+	if (command->argc > ARGUMENTS_MAX)
+		return redis_fail(redis, -EINVAL, "a command has %u words: at "
+		    "most %u", command->argc, ARGUMENTS_MAX);
+	for (unsigned i = 0; i < command->argc; i++) {
 		if (argv[i].size > ARGUMENT_MAX)
-			return redis_fail(redis, -EMSGSIZE,
-			    "an argument has more than %u bytes",
-			    ARGUMENT_MAX);
+			return redis_fail(redis, -EMSGSIZE, "argument %u of a "
+			    "command has %zu bytes: at most %u", i,
+			    argv[i].size, ARGUMENT_MAX);
+		*total += argv[i].size;
 	}
-	if ((command_flags(argc, argv) & flags) == 0)
-		return 0;
-	return redis_fail(redis, -EOPNOTSUPP, "%.*s needs a connection of "
-	    "its own", (int)(argv[0].size < 32 ? argv[0].size : 32),
-	    (const char *)argv[0].data);
+	if (*total > TOTAL_MAX)
+		return redis_fail(redis, -EMSGSIZE, "the arguments of a "
+		    "command or a transaction have %llu bytes: at most %llu",
+		    (unsigned long long)*total,
+		    (unsigned long long)TOTAL_MAX);
+	return (command_flags(command->argc, argv) & flags) == 0 ? 0 :
+	    refuse_by_name(redis, &argv[0]);
+}
+
+const char *
+redis_over_limit(int error)
+{
+	switch (error) {
+	case -EMSGSIZE:
+		return "it has more than limits.bytes_max bytes";
+	case -E2BIG:
+		return "it has more than limits.items_max items";
+	case -ELOOP:
+		return "it is nested deeper than limits.depth_max";
+	case -ENAMETOOLONG:
+		return "it has a line that is longer than limits.line_max";
+	case -ENOMEM:
+		return "there is no memory for it";
+	default:
+		return NULL;
+	}
+}
+
+static int
+tell_refused(struct torc_redis *redis, const struct request *request)
+{
+	return redis_tell(redis, request->refused, TORC_REDIS_ANSWERED,
+	    "reply %u of %u was read past: %s; the command was answered, and "
+	    "it was done unless the reply says otherwise",
+	    request->refused_at + 1, request->expected,
+	    redis_over_limit(request->refused));
 }
 
 int
@@ -58,8 +92,13 @@ redis_deliver(struct torc_redis *redis, int rc, struct request *request,
 		*reply = NULL;
 	if (rc < 0)
 		return rc;
+	if (request->refused != 0) {
+		rc = tell_refused(redis, request);
+		request_free(request);
+		return rc;
+	}
 	if (request->root.type == TORC_REDIS_ERROR)
-		rc = redis_fail(redis, -EREMOTEIO, "%.200s",
+		rc = redis_tell(redis, -EREMOTEIO, TORC_REDIS_ANSWERED, "%s",
 		    request->root.text);
 	if (reply != NULL)
 		*reply = &request->root;
@@ -83,12 +122,15 @@ send_batch(struct torc_redis *redis, struct torc_redis_reply **reply,
 {
 	const unsigned refused = COMMAND_STATEFUL | COMMAND_FOREIGN;
 	struct request *request = NULL;
+	uint64_t total = 0;
 	bool sent;
 	int rc = 0;
 
-	for (unsigned i = 0; rc == 0 && i < batch->count; i++)
-		rc = redis_check(redis, batch->commands[i].argc,
-		    batch->commands[i].argv, refused);
+	for (unsigned i = 0; rc == 0 && i < batch->count; i++) {
+		if (!batch->atomic)
+			total = 0;
+		rc = redis_check(redis, &batch->commands[i], refused, &total);
+	}
 	if (rc == 0)
 		rc = redis->config.cluster ?
 		    cluster_call(redis, &request, deadline, batch) :
@@ -108,14 +150,16 @@ torc_redis_call(struct torc_redis *redis, struct torc_redis_reply **reply,
 }
 
 int
-redis_words(struct torc_slice *argv, unsigned *argc, va_list words)
+redis_words(struct torc_redis *redis, struct torc_slice *argv, unsigned *argc,
+    va_list words)
 {
 	const char *word;
 
 	*argc = 0;
 	while ((word = va_arg(words, const char *)) != NULL) {
 		if (*argc == REDIS_WORDS)
-			return -E2BIG;
+			return redis_fail(redis, -E2BIG, "more than %u words: "
+			    "torc_redis_call() takes an array", REDIS_WORDS);
 		argv[(*argc)++] = (struct torc_slice) {
 			(const uint8_t *)word, strlen(word) };
 	}
@@ -132,10 +176,23 @@ torc_redis_do(struct torc_redis *redis, struct torc_redis_reply **reply,
 	int rc;
 
 	va_start(words, deadline);
-	rc = redis_words(argv, &argc, words);
+	rc = redis_words(redis, argv, &argc, words);
 	va_end(words);
 	return rc < 0 ? redis_deliver(redis, rc, NULL, reply) :
 	    torc_redis_call(redis, reply, deadline, argc, argv);
+}
+
+static int
+send_several(struct torc_redis *redis, struct torc_redis_reply **reply,
+    uint64_t deadline, struct batch *batch)
+{
+	int rc;
+
+	if (batch->count > 0 && batch->count <= ARGUMENTS_MAX)
+		return send_batch(redis, reply, deadline, batch);
+	rc = redis_fail(redis, -EINVAL, "%u commands: must be 1 to %u",
+	    batch->count, ARGUMENTS_MAX);
+	return redis_deliver(redis, rc, NULL, reply);
 }
 
 int
@@ -146,9 +203,7 @@ torc_redis_batch(struct torc_redis *redis, struct torc_redis_reply **reply,
 	struct batch batch = { .commands = commands, .count = count,
 		.list = true };
 
-	if (count == 0 || count > ARGUMENTS_MAX)
-		return redis_deliver(redis, -EINVAL, NULL, reply);
-	return send_batch(redis, reply, deadline, &batch);
+	return send_several(redis, reply, deadline, &batch);
 }
 
 int
@@ -159,9 +214,7 @@ torc_redis_transact(struct torc_redis *redis, struct torc_redis_reply **reply,
 	struct batch batch = { .commands = commands, .count = count,
 		.atomic = true };
 
-	if (count == 0 || count > ARGUMENTS_MAX)
-		return redis_deliver(redis, -EINVAL, NULL, reply);
-	return send_batch(redis, reply, deadline, &batch);
+	return send_several(redis, reply, deadline, &batch);
 }
 
 /* ---- Scripts ---- */
@@ -180,7 +233,8 @@ learn_hash(struct torc_redis *redis, struct torc_redis_script *script,
 	    (*reply)->size == sizeof(script->sha) - 1)
 		memcpy(script->sha, (*reply)->text, sizeof(script->sha));
 	else
-		rc = redis_fail(redis, -EPROTO, "SCRIPT LOAD gave no hash");
+		rc = redis_fail(redis, -EPROTO,
+		    "SCRIPT LOAD gave no hash: the script was not run");
 	torc_redis_free(*reply);
 	*reply = NULL;
 	return rc;
@@ -218,10 +272,14 @@ torc_redis_eval(struct torc_redis *redis, struct torc_redis_reply **out,
 	int rc = 0;
 
 	if (keys > argc || argc > ARGUMENTS_MAX - 3)
-		return redis_deliver(redis, -EINVAL, NULL, out);
-	all = malloc((argc + 3) * sizeof(*all));
-	if (all == NULL)
-		return redis_deliver(redis, -ENOMEM, NULL, out);
+		rc = redis_fail(redis, -EINVAL, "%u keys among %u arguments "
+		    "of a script: at most as many, and %u", keys, argc,
+		    ARGUMENTS_MAX - 3);
+	all = rc < 0 ? NULL : malloc((argc + 3) * sizeof(*all));
+	if (rc == 0 && all == NULL)
+		rc = redis_fail(redis, -ENOMEM, "no memory for a script");
+	if (rc < 0)
+		return redis_deliver(redis, rc, NULL, out);
 	all[2] = (struct torc_slice) { (const uint8_t *)digits,
 		(size_t)snprintf(digits, sizeof(digits), "%u", keys) };
 	if (argc > 0)

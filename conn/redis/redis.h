@@ -15,7 +15,7 @@
 #define REDIS_SLOTS 16384u
 #define REDIS_LINES 64u
 #define REDIS_ADDRESS 128u	/* bytes of one */
-#define REDIS_WHY 256u
+#define REDIS_WHY 512u	/* bytes of an error in words */
 #define REDIS_NO_NODE UINT16_MAX
 
 struct line;
@@ -31,15 +31,26 @@ struct torc_redis {
 	bool mapping;		/* somebody asks for the slots */
 	struct torc_waiters mappers;	/* who want to know them, too */
 	uint64_t mapped_at;	/* or 0 */
+	char map_why[REDIS_WHY];	/* it could not be had, in words */
 	unsigned turn;		/* of the nodes, for what any can do */
+	/* Of the last call that failed; both are set when it returns. */
 	char why[REDIS_WHY];
+	enum torc_redis_fate fate;
+};
+
+/* Opens connections to a node: a pool, and what became of the last one. */
+struct opener {
+	struct node *node;
+	struct torc_pool *pool;
+	const char *stage;	/* that the last opening has come to */
+	char why[REDIS_WHY];	/* of the last that failed */
 };
 
 struct node {
 	struct torc_redis *redis;
 	char address[REDIS_ADDRESS];
-	struct torc_pool *shared;	/* lines that fibers share */
-	struct torc_pool *sessions;	/* that are one's own */
+	struct opener shared;	/* lines that fibers share */
+	struct opener sessions;	/* that are one's own */
 	struct line *lines[REDIS_LINES];
 	unsigned line_count;
 	unsigned turn;		/* of the lines: the last that was looked at */
@@ -49,7 +60,6 @@ struct node {
 	bool opening;		/* a fiber opens a shared one */
 	unsigned waiting;
 	struct torc_waiters waiters;	/* for it */
-	const char *stage;	/* that the last opening has come to */
 };
 
 /* A connection. */
@@ -57,13 +67,14 @@ struct line {
 	struct torc_conn *conn;
 	struct node *node;
 	struct torc_pipeline pipeline;
+	struct opener *opener;
 	struct torc_resp_tree tree;
-	struct torc_resp_arena scrap;	/* for what nobody asked for */
-	struct torc_redis_reply news;
+	struct torc_resp_arena before;	/* that of a request, without the
+					 * reply that is being read */
 	unsigned users;		/* fibers that are in a call */
 	bool retired;		/* takes no new commands */
 	bool mute;		/* cannot be written to */
-	bool aside;		/* a push is being read */
+	bool aside;		/* a push is being read past */
 };
 
 /* What is sent in one write, and how many replies it has. */
@@ -82,27 +93,57 @@ struct request {
 	struct torc_redis_reply *parts;	/* of several replies, or NULL */
 	unsigned expected;
 	unsigned got;
+	int refused;		/* a reply was over a limit, which one ... */
+	unsigned refused_at;	/* ... and which reply */
+	bool passing;		/* it is being read past */
 	struct torc_resp_arena arena;
 	_Alignas(16) uint8_t memory[512];
 };
 
-/* ---- redis.c ---- */
+/* ---- why.c ---- */
 
-/* Say what went wrong; returns `error`. */
+/*
+ * As snprintf(3), but what does not fit is cut between two characters of
+ * UTF-8, and marked with "...".
+ */
+void redis_format(char *text, size_t size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void redis_vformat(char *text, size_t size, const char *format,
+    va_list arguments) __attribute__((format(printf, 3, 0)));
+
+/*
+ * Say what went wrong; returns `error`. Nothing was sent. To be called last,
+ * by the fiber that returns the error: others say something else while it is
+ * parked.
+ */
 int redis_fail(struct torc_redis *redis, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* As redis_fail(), of what may have been sent. */
+int redis_tell(struct torc_redis *redis, int error, enum torc_redis_fate fate,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* ---- redis.c ---- */
+
+/* Which limit a reply is over by that error, in words; NULL: it is none. */
+const char *redis_over_limit(int error);
 
 /* What the caller gets: an error of Redis becomes one of ours. */
 int redis_deliver(struct torc_redis *redis, int rc, struct request *request,
     struct torc_redis_reply **reply);
 
-/* 0, -EINVAL, -EMSGSIZE, or -EOPNOTSUPP if it has one of the flags. */
-int redis_check(struct torc_redis *redis, unsigned argc,
-    const struct torc_slice *argv, unsigned flags);
+/*
+ * Whether a command may be sent: 0, -EINVAL, -EMSGSIZE, or -EOPNOTSUPP if it
+ * has one of the flags. Its bytes are added to `*total`.
+ */
+int redis_check(struct torc_redis *redis,
+    const struct torc_redis_command *command, unsigned flags,
+    uint64_t *total);
 
 /* Words up to a NULL. */
 #define REDIS_WORDS 64u
-int redis_words(struct torc_slice *argv, unsigned *argc, va_list words);
+int redis_words(struct torc_redis *redis, struct torc_slice *argv,
+    unsigned *argc, va_list words);
 
 /* ---- commands.c ---- */
 
@@ -129,7 +170,7 @@ unsigned key_slot(const void *key, size_t size);
 
 /* ---- greet.c ---- */
 
-/* Of torc_pool: opens lines of the node `arg`. */
+/* Of torc_pool: opens lines for the opener `arg`. */
 extern const struct torc_pool_kind line_kind;
 
 /* ---- line.c ---- */
@@ -139,14 +180,22 @@ extern const struct torc_pipeline_kind line_replies;
 
 /*
  * Parks. Send a batch over a line, and wait for the replies. *sent: something
- * may have reached the server. *request is NULL after an error.
+ * may have reached the server; if not, it can be sent again. *request is NULL
+ * after an error, unless a reply is over a limit: then it was read past, and
+ * (*request)->refused is the error.
  */
 int line_call(struct line *line, struct request **request, uint64_t deadline,
     const struct batch *batch, bool *sent);
 
-/* Parks. Write commands; the line is mute after an error. */
+/*
+ * Parks. Write commands; the line is mute after an error. *begun: some of
+ * their bytes were written.
+ */
 int line_write(struct line *line, uint64_t deadline,
-    const struct batch *batch);
+    const struct batch *batch, bool *begun);
+
+/* Say why line_call() has failed; returns `rc`. */
+int line_explain(const struct line *line, int rc, bool sent);
 
 /* As line_call(), of strings, at most LINE_WORDS. */
 #define LINE_WORDS 8u
@@ -159,6 +208,10 @@ bool line_alive(struct line *line);
 void request_free(struct request *request);
 
 /* ---- node.c ---- */
+
+/* Parks. A line of an opener's pool; errors are explained. */
+int opener_acquire(struct opener *opener, struct line **line,
+    uint64_t deadline);
 
 int node_create(struct torc_redis *redis, const char *address,
     struct node **node, char *text, size_t text_size);

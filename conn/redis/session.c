@@ -25,11 +25,10 @@ torc_redis_session_open(struct torc_redis *redis,
     struct torc_redis_session **out, const char *key, uint64_t deadline)
 {
 	struct torc_redis_session *session = calloc(1, sizeof(*session));
-	void *line;
 	int rc = 0;
 
 	if (session == NULL)
-		return -ENOMEM;
+		return redis_fail(redis, -ENOMEM, "no memory for a session");
 	session->redis = redis;
 	session->node = redis->nodes[0];
 	if (redis->config.cluster)
@@ -37,16 +36,12 @@ torc_redis_session_open(struct torc_redis *redis,
 		    (int)key_slot(key, strlen(key)), &session->node,
 		    deadline);
 	if (rc == 0)
-		rc = torc_pool_acquire(session->node->sessions, &line,
+		rc = opener_acquire(&session->node->sessions, &session->line,
 		    deadline);
 	if (rc < 0) {
-		if (rc == -ETIMEDOUT)
-			redis_fail(redis, rc, "%s: no session in time (%s)",
-			    session->node->address, session->node->stage);
 		free(session);
 		return rc;
 	}
-	session->line = line;
 	*out = session;
 	return 0;
 }
@@ -69,7 +64,7 @@ torc_redis_session_close(struct torc_redis_session *session)
 
 	if (clean)
 		settle(session);
-	torc_pool_release(session->node->sessions, session->line,
+	torc_pool_release(session->node->sessions.pool, session->line,
 	    clean && line_alive(session->line));
 	free(session);
 }
@@ -77,32 +72,40 @@ torc_redis_session_close(struct torc_redis_session *session)
 /* ---- Commands ---- */
 
 static int
-check(struct torc_redis_session *session, unsigned argc,
-    const struct torc_slice *argv)
+check(struct torc_redis_session *session,
+    const struct torc_redis_command *command)
 {
+	uint64_t total = 0;
+
 	if (session->broken)
 		return redis_fail(session->redis, -ENOTCONN,
 		    "the session's connection was lost");
 	if (session->reading)
 		return redis_fail(session->redis, -EBUSY,
 		    "the last reply is not read to its end");
-	return redis_check(session->redis, argc, argv, COMMAND_FOREIGN);
+	return redis_check(session->redis, command, COMMAND_FOREIGN, &total);
 }
 
 /* How the connection differs from a new one after a command. */
 static void
 follow(struct torc_redis_session *session, unsigned flags,
-    const struct torc_redis_reply *reply)
+    const struct request *request)
 {
-	if (flags & COMMAND_ALTERS)
-		session->altered = true;
+	const struct torc_redis_reply *reply = &request->root;
+
+	/* Whether it ended what was begun cannot be told. */
+	if ((flags & COMMAND_ALTERS) || request->refused != 0)
+		session->altered |= flags != 0;
 	/* Within MULTI nothing is done yet. */
 	if (reply->type == TORC_REDIS_STATUS &&
 	    strcmp(reply->text, "QUEUED") == 0)
 		return;
 	if (flags & COMMAND_BEGINS)
 		session->begun = true;
-	if (flags & COMMAND_ENDS)
+	/* One that was refused has ended nothing, but for EXEC when it says
+	 * that it has. */
+	if ((flags & COMMAND_ENDS) && (reply->type != TORC_REDIS_ERROR ||
+	    redis_is_error(reply, "EXECABORT")))
 		session->begun = false;
 }
 
@@ -115,19 +118,18 @@ torc_redis_session_call(struct torc_redis_session *session,
 	const struct batch batch = { .commands = &command, .count = 1 };
 	struct request *request = NULL;
 	bool sent;
-	int rc = check(session, argc, argv);
+	int rc = check(session, &command);
 
 	if (rc < 0)
 		return redis_deliver(session->redis, rc, NULL, reply);
 	settle(session);
 	rc = line_call(session->line, &request, deadline, &batch, &sent);
-	if (rc == 0)
-		follow(session, command_flags(argc, argv), &request->root);
-	else
+	if (rc == 0) {
+		follow(session, command_flags(argc, argv), request);
+	} else {
 		session->broken = true;
-	if (rc == -ETIMEDOUT)
-		redis_fail(session->redis, rc, "%s: no reply in time",
-		    session->node->address);
+		line_explain(session->line, rc, sent);
+	}
 	return redis_deliver(session->redis, rc, request, reply);
 }
 
@@ -141,7 +143,7 @@ torc_redis_session_do(struct torc_redis_session *session,
 	int rc;
 
 	va_start(words, deadline);
-	rc = redis_words(argv, &argc, words);
+	rc = redis_words(session->redis, argv, &argc, words);
 	va_end(words);
 	return rc < 0 ? redis_deliver(session->redis, rc, NULL, reply) :
 	    torc_redis_session_call(session, reply, deadline, argc, argv);
@@ -155,22 +157,25 @@ torc_redis_session_send(struct torc_redis_session *session,
 {
 	const struct torc_redis_command command = { argv, argc };
 	const struct batch batch = { .commands = &command, .count = 1 };
-	const unsigned flags = argc > 0 ? command_flags(argc, argv) : 0;
-	int rc = check(session, argc, argv);
+	unsigned flags;
+	bool begun;
+	int rc = check(session, &command);
 
 	if (rc < 0)
 		return rc;
+	flags = command_flags(argc, argv);
 	/* What it does is not followed here. */
 	if (flags & (COMMAND_BEGINS | COMMAND_ENDS | COMMAND_ALTERS))
 		session->altered = true;
 	settle(session);
 	session->view.size = 0;
-	rc = line_write(session->line, deadline, &batch);
-	if (rc < 0)
+	rc = line_write(session->line, deadline, &batch, &begun);
+	if (rc < 0) {
 		session->broken = true;
-	else
-		session->reading = true;
-	return rc;
+		return line_explain(session->line, rc, begun);
+	}
+	session->reading = true;
+	return 0;
 }
 
 /* Parks. Bytes in view that no item took yet. */
@@ -207,6 +212,18 @@ read_item(struct torc_redis_session *session, struct torc_resp_item *item,
 	return taken < 0 ? (int)taken : 0;
 }
 
+static int
+explain_read(const struct torc_redis_session *session, int rc)
+{
+	const char *limit = redis_over_limit(rc);
+
+	if (limit == NULL)
+		return line_explain(session->line, rc, true);
+	return redis_tell(session->redis, rc, TORC_REDIS_ANSWERED,
+	    "%s: a reply cannot be read further: %s", session->node->address,
+	    limit);
+}
+
 int
 torc_redis_session_read(struct torc_redis_session *session,
     struct torc_resp_item *item, uint64_t deadline)
@@ -222,7 +239,7 @@ torc_redis_session_read(struct torc_redis_session *session,
 		rc = read_item(session, item, deadline);
 		if (rc < 0) {
 			session->broken = true;
-			return rc;
+			return explain_read(session, rc);
 		}
 		if (item->first && item->depth == 0 && !item->aside)
 			session->news = item->type == TORC_REDIS_PUSH;

@@ -33,7 +33,8 @@ struct torc_redis_subscriber {
 	uint64_t silent_until;
 	bool pinged;
 	bool met;		/* there was a connection before */
-	bool reading;
+	bool reading;		/* a part of a message is there */
+	bool passing;		/* ... and was over a limit */
 };
 
 int
@@ -60,7 +61,7 @@ drop_line(struct torc_redis_subscriber *subscriber)
 	subscriber->line = NULL;
 	line->retired = true;
 	if (line->users == 0)
-		torc_pool_release(subscriber->node->sessions, line, false);
+		torc_pool_release(line->opener->pool, line, false);
 }
 
 void
@@ -119,15 +120,16 @@ write_command(struct torc_redis_subscriber *subscriber, uint64_t deadline,
 		argument == NULL ? 1 : 2 };
 	const struct batch batch = { .commands = &command, .count = 1 };
 	struct line *line = subscriber->line;
+	bool begun;
 
 	if (line == NULL || line->mute)
 		return;
 	line->users++;
-	if (line_write(line, deadline, &batch) == 0)
+	if (line_write(line, deadline, &batch, &begun) == 0)
 		torc_conn_push(line->conn);
 	line->users--;
 	if (line != subscriber->line && line->users == 0)
-		torc_pool_release(line->node->sessions, line, false);
+		torc_pool_release(line->opener->pool, line, false);
 }
 
 static const char *
@@ -269,14 +271,14 @@ static int
 acquire(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 {
 	struct torc_redis *redis = subscriber->redis;
-	void *line;
+	struct line *line;
 	int rc = 0;
 
 	subscriber->node = redis->nodes[0];
 	if (redis->config.cluster)
 		rc = cluster_node(redis, -1, &subscriber->node, deadline);
 	if (rc == 0)
-		rc = torc_pool_acquire(subscriber->node->sessions, &line,
+		rc = opener_acquire(&subscriber->node->sessions, &line,
 		    deadline);
 	if (rc == 0)
 		subscriber->line = line;
@@ -337,8 +339,8 @@ understand(struct torc_redis_subscriber *subscriber,
 	const struct torc_redis_reply *items = reply->items;
 
 	if (reply->type == TORC_REDIS_ERROR)
-		return redis_fail(subscriber->redis, -EREMOTEIO, "%.200s",
-		    reply->text);
+		return redis_tell(subscriber->redis, -EREMOTEIO,
+		    TORC_REDIS_ANSWERED, "%s", reply->text);
 	if ((reply->type != TORC_REDIS_PUSH &&
 	    reply->type != TORC_REDIS_ARRAY) || reply->size < 3 ||
 	    !is_text(&items[0]) || !is_text(&items[1]))
@@ -364,33 +366,85 @@ understand(struct torc_redis_subscriber *subscriber,
 	return 0;
 }
 
-/* What came is fed to the tree: 1: a reply is whole, 0: no, or an error. */
-static int
-take(struct torc_redis_subscriber *subscriber)
+static void
+consume(struct torc_redis_subscriber *subscriber, size_t size)
 {
-	struct line *line = subscriber->line;
 	struct torc_slice *view = &subscriber->view;
+
+	torc_conn_consume(subscriber->line->conn, size);
+	view->data += size;
+	view->size -= size;
+}
+
+/* The rest of a message that was over a limit. 0, or an error. */
+static int
+pass(struct torc_redis_subscriber *subscriber)
+{
+	struct torc_resp_reader *reader = &subscriber->line->tree.reader;
+	long rc = torc_resp_pass(reader, subscriber->view.data,
+	    subscriber->view.size);
+
+	if (rc < 0)
+		return (int)rc;
+	consume(subscriber, (size_t)rc);
+	subscriber->passing = !reader->done;
+	return 0;
+}
+
+/* What is in view, as bytes of a message: how many, or an error. */
+static long
+build(struct torc_redis_subscriber *subscriber)
+{
+	struct torc_resp_tree *tree = &subscriber->line->tree;
 	long rc;
 
 	if (!subscriber->reading) {
 		torc_resp_arena_free(&subscriber->arena);
 		torc_resp_arena_init(&subscriber->arena, NULL, 0);
 	}
-	line->tree.arena = &subscriber->arena;
-	rc = torc_resp_build(&line->tree, &subscriber->reply, view->data,
-	    view->size);
-	if (rc < 0)
-		return redis_fail(subscriber->redis, (int)rc,
-		    "%s: a message cannot be read: %s",
-		    subscriber->node->address, strerror((int)-rc));
-	torc_conn_consume(line->conn, (size_t)rc);
-	view->data += rc;
-	view->size -= (size_t)rc;
-	subscriber->reading |= rc > 0;
-	if (rc == 0 || !line->tree.reader.done)
+	tree->arena = &subscriber->arena;
+	rc = torc_resp_build(tree, &subscriber->reply, subscriber->view.data,
+	    subscriber->view.size);
+	if (rc >= 0)
+		subscriber->reading = rc > 0 && !tree->reader.done;
+	return rc;
+}
+
+static int
+explain(const struct torc_redis_subscriber *subscriber, long error)
+{
+	const char *limit = redis_over_limit((int)error);
+
+	return redis_tell(subscriber->redis, (int)error, TORC_REDIS_ANSWERED,
+	    "%s: a message %s: %s", subscriber->node->address,
+	    limit == NULL ? "cannot be read" : "was read past",
+	    limit == NULL ? "it is not the protocol of Redis" : limit);
+}
+
+/*
+ * What came is fed to the tree: 1: a reply is whole, 0: no, or an error. One
+ * that is over a limit is an error once; what is left of it is read past.
+ */
+static int
+take(struct torc_redis_subscriber *subscriber)
+{
+	const struct torc_resp_tree *tree = &subscriber->line->tree;
+	long rc = subscriber->passing ? pass(subscriber) : 0;
+
+	if (rc == 0 && (subscriber->passing || subscriber->view.size == 0))
 		return 0;
+	if (rc == 0)
+		rc = build(subscriber);
+	if (rc >= 0) {
+		consume(subscriber, (size_t)rc);
+		return rc > 0 && tree->reader.done;
+	}
 	subscriber->reading = false;
-	return 1;
+	if (rc != -EBADMSG) {
+		consume(subscriber, tree->taken);
+		subscriber->passing = !tree->reader.done;
+	}
+	return explain(subscriber, rc);
 }
 
 /* Parks. Nothing came for long: ask, and the second time leave. */
@@ -442,7 +496,7 @@ read_reply(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 		rc = take(subscriber);
 	if (rc == 0)
 		rc = receive(subscriber, deadline);
-	else if (rc < 0)
+	else if (rc == -EBADMSG)
 		drop_line(subscriber);
 	return rc;
 }
@@ -461,6 +515,7 @@ torc_redis_next(struct torc_redis_subscriber *subscriber,
 			bool met = subscriber->met;
 
 			subscriber->reading = false;
+			subscriber->passing = false;
 			subscriber->view.size = 0;
 			rc = connect_again(subscriber, deadline);
 			subscriber->met |= rc == 0;

@@ -6,24 +6,36 @@
  * its own reply. What changes or blocks a connection is done on one that is
  * rented for it: struct torc_redis_session.
  *
- * Errors. As in torc.h; beside those of resp.h, which end the connection:
+ * Errors. As in torc.h, and:
  *
  *	-EREMOTEIO	Redis answered with an error: the reply has its words,
  *			and nothing else has changed
+ *	-EMSGSIZE, -E2BIG, -ELOOP, -ENAMETOOLONG
+ *			a reply is over the limit that resp.h names for that
+ *			error. It is read past: the command was answered, and
+ *			the connection goes on
+ *	-ENOMEM		there is no memory, for the command or for its reply
+ *	-ECONNRESET ...	the connection was lost
+ *	-EBADMSG	what came is not the protocol of Redis; the same
  *	-EACCES		it does not let us in
  *	-ENOBUFS	`requests` commands wait for replies already
- *	-EOPNOTSUPP	the command needs a session (or is for subscribers)
- *	-EMSGSIZE	(also) an argument has more than 512 MiB
- *	-EINVAL		a command has no name, or more than 1048576 arguments;
- *			a batch has no command
- *	-E2BIG		(also) torc_redis_do() has more than 64 words: nothing
- *			was sent, and the connection goes on
- *	-EXDEV		the keys are in different slots of the cluster
- *	-ECONNRESET ...	the connection was lost. If the command had been sent,
- *			it may or may not have been done; it is sent again only
- *			if not a byte of it had been.
  *
- * torc_redis_why() has words for the last of them that has any.
+ * and errors of what is asked; nothing is sent then:
+ *
+ *	-EOPNOTSUPP	the command needs a session (or is for subscribers)
+ *	-EMSGSIZE	an argument has more than 512 MiB, or all of a command
+ *			or a transaction have more than 768 MiB: servers end
+ *			the connection for what is a little more
+ *	-EINVAL		a command has no name, or more than 1048576 words; a
+ *			batch has no commands, or more than that
+ *	-E2BIG		torc_redis_do() has more than 64 words
+ *	-EXDEV		the keys are in different slots of the cluster
+ *
+ * torc_redis_why() has words for all of them, and torc_redis_fate() tells
+ * whether the command was sent. One of which no byte was sent is sent again by
+ * itself when another connection can be had; no other is. An error is always
+ * about the command of the call that returns it: what others do wrong on the
+ * same connection is not told to it, unless the connection is lost.
  *
  * A call whose deadline passes retires its connection: no new commands are
  * sent over it, and those that were before still get their replies. The reply
@@ -90,8 +102,24 @@ void torc_redis_close(struct torc_redis *redis);
 /* This reactor's client, or NULL. */
 struct torc_redis *torc_redis_of(const struct torc_reactor *reactor);
 
-/* What the last error was, in words; "" if there was none. */
+/*
+ * What the last error was, in words; "" if there was none. It is that of the
+ * call of this fiber that just failed until the fiber parks again; then it may
+ * be another's.
+ */
 const char *torc_redis_why(const struct torc_redis *redis);
+
+/* What is known of a command whose call failed. */
+enum torc_redis_fate {
+	TORC_REDIS_UNSENT,	/* no byte of it was sent: it was not done */
+	TORC_REDIS_UNKNOWN,	/* sent, and not answered: it may have been
+				 * done, or may yet be */
+	TORC_REDIS_ANSWERED,	/* answered: with an error, or by a reply that
+				 * is over a limit (so it was done) */
+};
+
+/* That of the last call that failed, for as long as torc_redis_why(). */
+enum torc_redis_fate torc_redis_fate(const struct torc_redis *redis);
 
 /* ---- Commands ---- */
 
@@ -167,7 +195,7 @@ void torc_redis_session_close(struct torc_redis_session *session);
 
 /*
  * Parks. As torc_redis_call(), without a second attempt. After an error other
- * than -EREMOTEIO, -EOPNOTSUPP and -EMSGSIZE it is of no more use. A cluster's
+ * than those of a reply and of what is asked it is of no more use. A cluster's
  * MOVED is an error like others.
  */
 int torc_redis_session_call(struct torc_redis_session *session,
@@ -241,7 +269,8 @@ int torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
  * is lost, or silent for 30 s and then to a PING, it is opened again for as
  * long as the deadline allows. 0, -ETIMEDOUT, -ECANCELED, -ESHUTDOWN; -EACCES:
  * we are not let in; -EREMOTEIO: Redis refused a channel, and
- * torc_redis_why() says which.
+ * torc_redis_why() says which; -EMSGSIZE and the others of a limit: a message
+ * is over it, and is read past.
  */
 int torc_redis_next(struct torc_redis_subscriber *subscriber,
     struct torc_redis_message *message, uint64_t deadline);

@@ -1,0 +1,684 @@
+/*
+ * test_redis_truth.c - many fibers share a connection to Redis: what is wrong
+ * with one command is an error of that one, and what all are told when the
+ * connection breaks is true of each.
+ *
+ * wrap: malloc
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/harness.h"
+
+#include "conn/redis/torc_redis.h"
+
+#define LATE torc_after_ms(60000)
+#define MANY 64u
+#define IDS 8192u
+#define LARGE (24u << 20)
+#define EXPECT(condition) \
+	do { \
+		if (!(condition)) \
+			return __LINE__; \
+	} while (0)
+
+/* ---- Memory ---- */
+
+static _Thread_local size_t taken;	/* by this thread, in all */
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+void *
+__wrap_malloc(size_t size)
+{
+	taken += size;
+	return __real_malloc(size);
+}
+
+/* ---- A server that keeps a book ---- */
+
+/*
+ * "GET ID MANNER" is answered with the ID, but:
+ *
+ *	bytes items deep line	over that limit
+ *	large			by LARGE bytes
+ *	close			not at all, and the connection ends
+ *	nonsense		in no protocol
+ *	push			with news over a limit in front
+ */
+static atomic_uint done[IDS];	/* how often each was done */
+static atomic_bool gate_shut;	/* commands are read, and not done yet */
+static atomic_uint accepted;	/* connections */
+static atomic_uint breaks;	/* at random: one of so many commands; or 0 */
+static atomic_uint cut;		/* bytes in each send; or 0: as they come */
+
+static int
+say(struct torc_conn *conn, const char *text, size_t size)
+{
+	const size_t step = cut > 0 ? cut : size;
+	int rc = 0;
+
+	for (size_t at = 0; rc == 0 && at < size; at += step) {
+		rc = torc_conn_write(conn, text + at,
+		    size - at < step ? size - at : step, LATE);
+		if (rc == 0 && cut > 0)
+			rc = torc_conn_flush(conn, LATE);
+		if (rc == 0 && cut > 0)
+			rc = torc_yield();
+	}
+	return rc;
+}
+
+static int
+say_text(struct torc_conn *conn, const char *text)
+{
+	return say(conn, text, strlen(text));
+}
+
+static int
+say_often(struct torc_conn *conn, unsigned times, const char *text)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < times; i++)
+		rc = say_text(conn, text);
+	return rc;
+}
+
+static int
+say_large(struct torc_conn *conn)
+{
+	static const char part[65536];
+	char head[32];
+	int rc;
+
+	snprintf(head, sizeof(head), "$%u\r\n", LARGE);
+	rc = say_text(conn, head);
+	for (size_t i = 0; rc == 0 && i < LARGE / sizeof(part); i++)
+		rc = torc_conn_write(conn, part, sizeof(part), LATE);
+	return rc < 0 ? rc : say_text(conn, "\r\n");
+}
+
+static int
+answer(struct torc_conn *conn, const char *id, const char *manner)
+{
+	char text[64];
+	int rc = 0;
+
+	if (strcmp(manner, "close") == 0)
+		return -1;
+	if (strcmp(manner, "nonsense") == 0)
+		return say_text(conn, "?what\r\n");
+	if (strcmp(manner, "large") == 0)
+		return say_large(conn);
+	if (strcmp(manner, "bytes") == 0) {
+		rc = say_text(conn, "*2\r\n$1500\r\n");
+		if (rc == 0)
+			rc = say_often(conn, 150, "$1\r\nx\r\n+y\n");
+		return rc < 0 ? rc : say_text(conn, "\r\n:7\r\n");
+	}
+	if (strcmp(manner, "items") == 0)
+		return say_text(conn, "*20\r\n") < 0 ? -1 :
+		    say_often(conn, 20, "*4\r\n:1\r\n$2\r\nab\r\n_\r\n*0\r\n");
+	if (strcmp(manner, "deep") == 0)
+		return say_often(conn, 40, "*1\r\n") < 0 ? -1 :
+		    say_text(conn, "+bottom\r\n");
+	if (strcmp(manner, "line") == 0)
+		return say_text(conn, "-ERR ") < 0 ||
+		    say_often(conn, 50, "0123456789") < 0 ? -1 :
+		    say_text(conn, "\r\n");
+	if (strcmp(manner, "push") == 0)
+		rc = say_text(conn, ">60\r\n") < 0 ||
+		    say_often(conn, 60, "$3\r\nnew\r\n") < 0 ? -1 : 0;
+	snprintf(text, sizeof(text), "$%zu\r\n%s\r\n", strlen(id), id);
+	return rc < 0 ? rc : say_text(conn, text);
+}
+
+/* 0, or the connection is over. */
+static int
+obey(struct torc_conn *conn, const struct torc_redis_reply *command)
+{
+	static _Thread_local uint32_t noise = 1;
+	const struct torc_redis_reply *words = command->items;
+
+	if (strcmp(words[0].text, "HELLO") == 0)
+		return say_text(conn, "%1\r\n+proto\r\n:3\r\n");
+	if (strcmp(words[0].text, "MULTI") == 0)
+		return say_text(conn, "+OK\r\n");
+	if (command->size < 3)
+		return say_text(conn, "+PONG\r\n");
+	while (gate_shut)
+		torc_sleep(torc_after_ms(1));
+	noise = noise * 1664525 + 1013904223;
+	if (breaks > 0 && (noise >> 8) % (2 * breaks) == 0)
+		return -1;
+	atomic_fetch_add(&done[strtoul(words[1].text, NULL, 10)], 1);
+	if (breaks > 0 && (noise >> 8) % (2 * breaks) == 1)
+		return -1;
+	return answer(conn, words[1].text, words[2].text);
+}
+
+/* Commands that are whole in view; others are looked at again. */
+static int
+serve_view(struct torc_conn *conn, struct torc_slice in)
+{
+	while (in.size > 0) {
+		struct torc_resp_arena arena;
+		struct torc_resp_tree tree;
+		struct torc_redis_reply command;
+		long size;
+		int rc;
+
+		torc_resp_arena_init(&arena, NULL, 0);
+		torc_resp_tree_init(&tree, &arena, NULL);
+		size = torc_resp_build(&tree, &command, in.data, in.size);
+		rc = size < 0 ? -1 : tree.reader.done ?
+		    obey(conn, &command) : 1;
+		torc_resp_arena_free(&arena);
+		if (rc != 0)
+			return rc;
+		torc_conn_consume(conn, (size_t)size);
+		in.data += size;
+		in.size -= (size_t)size;
+	}
+	return 0;
+}
+
+static int
+keep_book(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+	int rc = 0;
+
+	(void)arg;
+	atomic_fetch_add(&accepted, 1);
+	while (rc >= 0 && torc_conn_recv(conn, &in, LATE) > 0)
+		rc = serve_view(conn, in);
+	return rc < 0 ? -1 : TORC_CLOSE;
+}
+
+static bool is_unsent[IDS];	/* the client says so */
+
+/* ---- The stage ---- */
+
+struct scene {
+	struct torc_redis_config config;
+	int (*play)(struct torc_redis *redis);
+};
+
+static int
+run_scene(void *arg)
+{
+	struct scene *scene = arg;
+	struct torc_redis *redis;
+	int line;
+
+	EXPECT(torc_redis_open(&redis, &scene->config, NULL, 0) == 0);
+	line = scene->play(redis);
+	gate_shut = false;
+	if (line != 0)
+		fprintf(stderr, "line %d: %s\n", line,
+		    torc_redis_why(redis));
+	torc_redis_close(redis);
+	return line;
+}
+
+static void
+play_with(int (*act)(struct torc_redis *redis),
+    const struct torc_redis_config *with)
+{
+	struct scene scene = { .config = *with, .play = act };
+	struct server backend, reactor;
+	const unsigned fds = count_fds();
+	char address[32];
+	int line;
+
+	memset(done, 0, sizeof(done));
+	memset(is_unsent, 0, sizeof(is_unsent));
+	gate_shut = false;
+	accepted = breaks = cut = 0;
+	server_start(&backend, NULL, keep_book, NULL);
+	snprintf(address, sizeof(address), "127.0.0.1:%u", backend.port);
+	scene.config.address = address;
+	scene.config.retry_min_ms = 1;
+	scene.config.retry_max_ms = 5;
+	server_start(&reactor, NULL, echo_handler, NULL);
+	line = server_fiber(&reactor, run_scene, &scene);
+	assert_int_equal(server_stop(&reactor), 0);
+	assert_int_equal(server_stop(&backend), 0);
+	if (line != 0)
+		fail_msg("line %d does not hold", line);
+	assert_int_equal(count_fds(), fds);
+}
+
+static void
+play(int (*act)(struct torc_redis *redis))
+{
+	const struct torc_redis_config config = { .limits = {
+		.bytes_max = 1000, .items_max = 50, .depth_max = 8,
+		.line_max = 200 } };
+
+	play_with(act, &config);
+}
+
+/* A fiber with a command, and what became of it. */
+struct asker {
+	struct torc_redis *redis;
+	unsigned number;
+	const char *manner;
+	uint64_t deadline;
+	int result;
+	enum torc_redis_fate fate;
+	char why[512];
+	uint64_t id;
+};
+
+static int
+ask(void *arg)
+{
+	struct asker *asker = arg;
+	struct torc_redis_reply *reply;
+	char number[16];
+
+	snprintf(number, sizeof(number), "%u", asker->number);
+	asker->result = torc_redis_do(asker->redis, &reply, asker->deadline,
+	    "GET", number, asker->manner, NULL);
+	asker->fate = torc_redis_fate(asker->redis);
+	snprintf(asker->why, sizeof(asker->why), "%s",
+	    torc_redis_why(asker->redis));
+	if (asker->result == 0 && (reply->type != TORC_REDIS_STRING ||
+	    strcmp(reply->text, number) != 0))
+		asker->result = -EILSEQ;
+	torc_redis_free(reply);
+	return 0;
+}
+
+static int
+start(struct torc_redis *redis, struct asker *asker, unsigned number,
+    const char *manner)
+{
+	*asker = (struct asker) { .redis = redis, .number = number,
+		.manner = manner, .deadline = LATE, .result = 1 };
+	return torc_fiber_spawn(&asker->id, ask, asker);
+}
+
+static int
+join(struct asker *askers, unsigned count)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < count; i++)
+		rc = torc_fiber_join(askers[i].id, NULL, LATE);
+	return rc;
+}
+
+/* ---- Over a limit ---- */
+
+static const struct {
+	const char *manner;
+	int error;
+	const char *why;
+} limits[] = {
+	{ "bytes", -EMSGSIZE, "limits.bytes_max" },
+	{ "items", -E2BIG, "limits.items_max" },
+	{ "deep", -ELOOP, "limits.depth_max" },
+	{ "line", -ENAMETOOLONG, "limits.line_max" },
+	{ "large", -EMSGSIZE, "limits.bytes_max" },
+};
+
+#define LIMITS (sizeof(limits) / sizeof(limits[0]))
+
+/* All in flight before any of them is answered. */
+static int
+ask_amid_innocents(struct torc_redis *redis)
+{
+	struct asker askers[MANY];
+
+	EXPECT(torc_redis_do(redis, NULL, LATE, "PING", NULL) == 0);
+	gate_shut = true;
+	for (unsigned i = 0; i < MANY; i++)
+		EXPECT(start(redis, &askers[i], i, i % 5 == 2 ?
+		    limits[i / 5 % LIMITS].manner : "") == 0);
+	EXPECT(torc_sleep(torc_after_ms(5)) == 0);
+	gate_shut = false;
+	EXPECT(join(askers, MANY) == 0);
+	for (unsigned i = 0; i < MANY; i++) {
+		const unsigned limit = i / 5 % LIMITS;
+		const bool innocent = i % 5 != 2;
+
+		if (askers[i].result !=
+		    (innocent ? 0 : limits[limit].error))
+			fprintf(stderr, "%u: %d %s\n", i, askers[i].result,
+			    askers[i].why);
+		EXPECT(askers[i].result ==
+		    (innocent ? 0 : limits[limit].error));
+		EXPECT(innocent || (askers[i].fate == TORC_REDIS_ANSWERED &&
+		    strstr(askers[i].why, limits[limit].why) != NULL));
+		EXPECT(done[i] == 1);
+	}
+	EXPECT(accepted == 1);
+	return 0;
+}
+
+static int
+ask_amid_innocents_in_pieces(struct torc_redis *redis)
+{
+	cut = 3;
+	return ask_amid_innocents(redis);
+}
+
+static void
+a_reply_over_a_limit_is_the_error_of_its_command_alone(void **state)
+{
+	(void)state;
+	play(ask_amid_innocents);
+	play(ask_amid_innocents_in_pieces);
+}
+
+static struct torc_slice
+word(const char *text)
+{
+	return (struct torc_slice) { (const uint8_t *)text, strlen(text) };
+}
+
+static int
+ask_in_batches(struct torc_redis *redis)
+{
+	const struct torc_slice argv[3][3] = {
+		{ word("GET"), word("0"), word("") },
+		{ word("GET"), word("1"), word("deep") },
+		{ word("GET"), word("2"), word("") } };
+	const struct torc_redis_command commands[] = { { argv[0], 3 },
+		{ argv[1], 3 }, { argv[2], 3 } };
+	struct torc_redis_session *session;
+	struct torc_redis_reply *reply;
+
+	EXPECT(torc_redis_batch(redis, &reply, LATE, 3, commands) == -ELOOP);
+	EXPECT(reply == NULL);
+	EXPECT(strstr(torc_redis_why(redis), "reply 2 of 3") != NULL);
+	EXPECT(torc_redis_fate(redis) == TORC_REDIS_ANSWERED);
+	EXPECT(torc_redis_batch(redis, &reply, LATE, 1, commands) == 0);
+	EXPECT(strcmp(reply->items[0].text, "0") == 0);
+	torc_redis_free(reply);
+	EXPECT(accepted == 1);
+	/* A session goes on, too. */
+	EXPECT(torc_redis_session_open(redis, &session, NULL, LATE) == 0);
+	for (int i = 0; i < 2; i++)
+		EXPECT(torc_redis_session_call(session, &reply, LATE, 3,
+		    argv[1]) == -ELOOP);
+	EXPECT(torc_redis_session_call(session, &reply, LATE, 3, argv[2]) ==
+	    0);
+	EXPECT(strcmp(reply->text, "2") == 0);
+	torc_redis_free(reply);
+	torc_redis_session_close(session);
+	EXPECT(accepted == 2);
+	return 0;
+}
+
+static void
+a_batch_and_a_session_go_on_after_a_reply_over_a_limit(void **state)
+{
+	(void)state;
+	play(ask_in_batches);
+}
+
+static int
+count_memory(struct torc_redis *redis)
+{
+	struct asker asker;
+
+	EXPECT(torc_redis_do(redis, NULL, LATE, "PING", NULL) == 0);
+	taken = 0;
+	EXPECT(start(redis, &asker, 0, "large") == 0);
+	EXPECT(join(&asker, 1) == 0);
+	EXPECT(asker.result == -EMSGSIZE);
+	EXPECT(start(redis, &asker, 1, "push") == 0);
+	EXPECT(join(&asker, 1) == 0);
+	EXPECT(asker.result == 0);
+	print_message("%zu bytes of memory for %u that were read past\n",
+	    taken, LARGE);
+	EXPECT(taken < 1u << 20);
+	EXPECT(accepted == 1);
+	return 0;
+}
+
+static void
+what_is_read_past_takes_no_memory(void **state)
+{
+	(void)state;
+	play(count_memory);
+}
+
+static int
+ask_for_too_much(struct torc_redis *redis)
+{
+	static const uint8_t bytes[1];
+	const struct torc_slice one[] = { word("SET"), word("k"),
+		{ bytes, (512u << 20) + 1 } };
+	const struct torc_slice all[] = { word("MSET"),
+		{ bytes, 500u << 20 }, { bytes, 500u << 20 } };
+	const struct torc_redis_command parts[] = { { all, 2 }, { all, 2 } };
+	struct torc_slice none = word("");
+
+	EXPECT(torc_redis_do(redis, NULL, LATE, "PING", NULL) == 0);
+	EXPECT(torc_redis_call(redis, NULL, LATE, 3, one) == -EMSGSIZE);
+	EXPECT(strstr(torc_redis_why(redis), "argument 2") != NULL);
+	EXPECT(torc_redis_fate(redis) == TORC_REDIS_UNSENT);
+	EXPECT(torc_redis_call(redis, NULL, LATE, 3, all) == -EMSGSIZE);
+	EXPECT(strstr(torc_redis_why(redis), "1048576004 bytes") != NULL);
+	EXPECT(torc_redis_transact(redis, NULL, LATE, 2, parts) == -EMSGSIZE);
+	EXPECT(torc_redis_call(redis, NULL, LATE, (1u << 20) + 1, &none) ==
+	    -EINVAL);
+	EXPECT(torc_redis_call(redis, NULL, LATE, 1, &none) == -EINVAL);
+	EXPECT(strstr(torc_redis_why(redis), "no name") != NULL);
+	EXPECT(torc_redis_batch(redis, NULL, LATE, 0, NULL) == -EINVAL);
+	EXPECT(strstr(torc_redis_why(redis), "0 commands") != NULL);
+	EXPECT(torc_redis_do(redis, NULL, LATE, "PING", NULL) == 0);
+	EXPECT(accepted == 1);
+	return 0;
+}
+
+static void
+a_command_that_no_server_takes_is_not_sent(void **state)
+{
+	(void)state;
+	play(ask_for_too_much);
+}
+
+/* ---- Broken connections ---- */
+
+/* The sixth of ten breaks it; the others were sent, and nobody read them. */
+static int
+break_in_the_middle(struct torc_redis *redis, const char *how, int error)
+{
+	struct asker askers[10];
+
+	EXPECT(torc_redis_do(redis, NULL, LATE, "PING", NULL) == 0);
+	gate_shut = true;
+	for (unsigned i = 0; i < 10; i++)
+		EXPECT(start(redis, &askers[i], i, i == 5 ? how : "") == 0);
+	EXPECT(torc_sleep(torc_after_ms(20)) == 0);
+	gate_shut = false;
+	EXPECT(join(askers, 10) == 0);
+	for (unsigned i = 0; i < 5; i++)
+		EXPECT(askers[i].result == 0 ||
+		    askers[i].result == -ECONNRESET);
+	EXPECT(askers[5].result == error);
+	for (unsigned i = 0; i < 10; i++) {
+		if (askers[i].result == 0)
+			continue;
+		EXPECT(i == 5 || askers[i].result == -ECONNRESET);
+		EXPECT(askers[i].fate == TORC_REDIS_UNKNOWN);
+		EXPECT(strstr(askers[i].why, "may have been done") != NULL);
+	}
+	EXPECT(done[5] == 1 && done[9] <= 1);
+	return 0;
+}
+
+static int
+break_by_an_end(struct torc_redis *redis)
+{
+	return break_in_the_middle(redis, "close", -ECONNRESET);
+}
+
+static int
+break_by_nonsense(struct torc_redis *redis)
+{
+	return break_in_the_middle(redis, "nonsense", -EBADMSG);
+}
+
+static void
+when_a_connection_breaks_each_hears_that_its_own_may_have_been_done(
+    void **state)
+{
+	(void)state;
+	play(break_by_an_end);
+	play(break_by_nonsense);
+}
+
+static int
+ask_nobody(struct torc_redis *redis)
+{
+	const struct torc_redis_config config = { .address = "127.0.0.1:1" };
+	struct torc_redis *dead;
+	struct asker askers[8];
+
+	EXPECT(torc_redis_open(&dead, &config, NULL, 0) == 0);
+	for (unsigned i = 0; i < 8; i++)
+		EXPECT(start(i < 7 ? dead : redis, &askers[i], i,
+		    i < 7 ? "" : "deep") == 0);
+	EXPECT(join(askers, 8) == 0);
+	for (unsigned i = 0; i < 7; i++) {
+		EXPECT(askers[i].result == -ECONNREFUSED);
+		EXPECT(askers[i].fate == TORC_REDIS_UNSENT);
+		EXPECT(strstr(askers[i].why, "cannot connect") != NULL);
+	}
+	/* No turn, and no time. */
+	gate_shut = true;
+	EXPECT(start(redis, &askers[0], 100, "") == 0);
+	askers[0].deadline = torc_after_ms(30);
+	EXPECT(start(redis, &askers[1], 101, "") == 0);
+	askers[1].deadline = torc_now();
+	EXPECT(join(askers, 2) == 0);
+	gate_shut = false;
+	EXPECT(askers[0].result == -ETIMEDOUT);
+	EXPECT(askers[0].fate == TORC_REDIS_UNKNOWN);
+	EXPECT(askers[1].result == -ETIMEDOUT);
+	EXPECT(askers[1].fate == TORC_REDIS_UNSENT);
+	torc_redis_close(dead);
+	return 0;
+}
+
+static void
+who_runs_out_of_time_or_reaches_nobody_hears_whether_it_was_sent(
+    void **state)
+{
+	(void)state;
+	play(ask_nobody);
+}
+
+/* ---- All of it at random ---- */
+
+static unsigned next_number;
+static unsigned wrong, answered, unsent, unknown;
+
+static void
+compare(const struct asker *asker)
+{
+	const unsigned count = done[asker->number];
+
+	if (asker->result == 0)
+		wrong += count != 1;
+	else if (asker->fate == TORC_REDIS_UNSENT)
+		is_unsent[asker->number] = true;
+	else if (asker->fate == TORC_REDIS_ANSWERED)
+		wrong += count != 1 || strstr(asker->why, "limits.") == NULL;
+	else
+		wrong += count > 1;
+	answered += asker->result == 0;
+	unsent += asker->result < 0 && asker->fate == TORC_REDIS_UNSENT;
+	unknown += asker->result < 0 && asker->fate == TORC_REDIS_UNKNOWN;
+	if (asker->result == -EILSEQ)
+		wrong++;
+}
+
+static int
+ask_at_random(void *arg)
+{
+	struct torc_redis *redis = arg;
+
+	for (unsigned i = 0; i < 60; i++) {
+		const unsigned number = next_number++;
+		struct asker asker = { .redis = redis, .number = number,
+			.manner = number % 7 == 3 ?
+			limits[number % (LIMITS - 1)].manner : "",
+			.deadline = number % 11 == 5 ? torc_after_us(300) :
+			LATE };
+
+		ask(&asker);
+		compare(&asker);
+		if (asker.result < 0)
+			torc_sleep(torc_after_us(200));
+	}
+	return 0;
+}
+
+static int
+break_at_random(struct torc_redis *redis)
+{
+	uint64_t ids[MANY];
+
+	next_number = wrong = answered = unsent = unknown = 0;
+	breaks = 60;
+	for (unsigned i = 0; i < MANY; i++)
+		EXPECT(torc_fiber_spawn(&ids[i], ask_at_random, redis) == 0);
+	for (unsigned i = 0; i < MANY; i++)
+		EXPECT(torc_fiber_join(ids[i], NULL, LATE) == 0);
+	print_message("%u answered, %u not sent, %u unknown, %u "
+	    "connections\n", answered, unsent, unknown, accepted);
+	/* What was sent last may be done late. */
+	breaks = 0;
+	EXPECT(torc_sleep(torc_after_ms(50)) == 0);
+	for (unsigned i = 0; i < next_number; i++)
+		wrong += done[i] > !is_unsent[i];
+	EXPECT(wrong == 0);
+	EXPECT(answered > MANY && accepted > 2);
+	return 0;
+}
+
+static void
+nothing_that_was_done_is_called_unsent_and_nothing_is_done_twice(void **state)
+{
+	const struct torc_redis_config config = { .lines = 3, .limits = {
+		.bytes_max = 1000, .items_max = 50, .depth_max = 8,
+		.line_max = 200 } };
+
+	(void)state;
+	play_with(break_at_random, &config);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+		    a_reply_over_a_limit_is_the_error_of_its_command_alone),
+		cmocka_unit_test(
+		    a_batch_and_a_session_go_on_after_a_reply_over_a_limit),
+		cmocka_unit_test(what_is_read_past_takes_no_memory),
+		cmocka_unit_test(a_command_that_no_server_takes_is_not_sent),
+		cmocka_unit_test(
+		    when_a_connection_breaks_each_hears_that_its_own_may_have_been_done),
+		cmocka_unit_test(
+		    who_runs_out_of_time_or_reaches_nobody_hears_whether_it_was_sent),
+		cmocka_unit_test(
+		    nothing_that_was_done_is_called_unsent_and_nothing_is_done_twice),
+	};
+
+	cmocka_set_test_filter(getenv("TORC_TEST"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
