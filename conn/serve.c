@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/un.h>
 #include <time.h>
 
@@ -479,6 +480,9 @@ torc_serve(const struct torc_config *config, void (*ready)(void *arg),
 	server.reactors = torc_sys_alloc(server.count *
 	    sizeof(*server.reactors));
 	signal(SIGPIPE, SIG_IGN);
+	/* Before anything is submitted: operations keep the limit that they
+	 * were prepared under. As it is will do, too. */
+	(void)torc_sys_raise_rlimit(RLIMIT_NOFILE);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);

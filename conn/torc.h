@@ -60,6 +60,11 @@ struct torc_slice {
  * While it runs, SIGTERM and SIGINT are blocked in this thread and in those
  * that it starts; other threads of the program must have them blocked, too.
  * SIGPIPE is ignored from then on.
+ *
+ * The soft limit of descriptors (RLIMIT_NOFILE) is raised to the hard one, and
+ * stays so. Programs that this one starts inherit it: lower it in the child
+ * for one that uses select(2), or closes all descriptors up to the limit.
+ * Reactors that are created otherwise leave the limit alone.
  */
 TORC_API int torc_serve(const struct torc_config *config,
     void (*ready)(void *arg), char *text, size_t text_size);

@@ -213,6 +213,18 @@ torc_sys_rlimit(int resource, uint64_t *soft)
 }
 
 int
+torc_sys_raise_rlimit(int resource)
+{
+	uint64_t limits[2];
+	int rc = result(syscall(SYS_prlimit64, 0, resource, NULL, limits));
+
+	if (rc < 0 || limits[0] == limits[1])
+		return rc;
+	limits[0] = limits[1];
+	return result(syscall(SYS_prlimit64, 0, resource, limits, NULL));
+}
+
+int
 torc_sys_allowed_cpu(unsigned index)
 {
 	cpu_set_t set;

@@ -105,6 +105,8 @@ uint64_t torc_sys_now(void);
 void torc_sys_sleep(uint64_t ns);
 /* The soft limit of an RLIMIT_ resource; UINT64_MAX when there is none. */
 int torc_sys_rlimit(int resource, uint64_t *soft);
+/* Raise it to the hard limit. */
+int torc_sys_raise_rlimit(int resource);
 /* The `index`-th CPU that this thread may run on, or -ENOENT past the last. */
 int torc_sys_allowed_cpu(unsigned index);
 /* Bind the calling thread to one CPU. */

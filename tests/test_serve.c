@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -609,6 +610,30 @@ a_server_starts_on_the_port_of_one_that_has_just_ended(void **state)
 	}
 	for (unsigned round = 0; round < 10; round++)
 		close(fds[round]);
+}
+
+/* A reactor alone leaves the limit as it is. */
+static void
+a_server_may_open_as_many_descriptors_as_the_hard_limit_allows(void **state)
+{
+	struct site *site = site_new(one_address);
+	struct torc_reactor *reactor;
+	struct rlimit before, limit;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = before;
+	limit.rlim_cur = 100;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	torc_reactor_destroy(reactor);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(limit.rlim_cur, 100);
+	assert_true(site_run(site));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(limit.rlim_cur, before.rlim_max);
+	site_end(site);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 /* Each reactor has a CPU of its own, unless it is told otherwise. */
@@ -1270,6 +1295,8 @@ main(void)
 		cmocka_unit_test(a_drain_ends_at_its_deadline),
 		cmocka_unit_test(
 		    a_server_starts_on_the_port_of_one_that_has_just_ended),
+		cmocka_unit_test(
+		    a_server_may_open_as_many_descriptors_as_the_hard_limit_allows),
 		cmocka_unit_test(reactors_are_bound_to_cpus_unless_unpinned),
 		cmocka_unit_test(an_address_that_is_none_is_named),
 		cmocka_unit_test(an_address_of_another_machine_is_named),

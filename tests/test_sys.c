@@ -583,6 +583,26 @@ a_limit_is_the_soft_one_and_none_is_uint64_max(void **state)
 }
 
 static void
+a_soft_limit_is_raised_to_the_hard_one(void **state)
+{
+	struct rlimit before, bound;
+
+	(void)state;
+	assert_int_equal(torc_sys_raise_rlimit(12345), -EINVAL);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	bound = before;
+	bound.rlim_cur = 100;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &bound), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(torc_sys_raise_rlimit(RLIMIT_NOFILE), 0);
+		assert_int_equal(getrlimit(RLIMIT_NOFILE, &bound), 0);
+		assert_int_equal(bound.rlim_cur, before.rlim_max);
+		assert_int_equal(bound.rlim_max, before.rlim_max);
+	}
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+static void
 pinned_to_one_cpu(void *arg)
 {
 	int cpu = torc_sys_allowed_cpu(*(unsigned *)arg);
@@ -1220,6 +1240,7 @@ main(void)
 		CLAIM(an_old_errno_is_not_taken_for_a_failure),
 		CLAIM(a_sleep_takes_at_least_its_time),
 		CLAIM(a_limit_is_the_soft_one_and_none_is_uint64_max),
+		CLAIM(a_soft_limit_is_raised_to_the_hard_one),
 		CLAIM(each_allowed_cpu_can_be_pinned_to_and_then_comes_enoent),
 		CLAIM(a_trap_says_where_and_what_and_aborts),
 		CLAIM(a_reserved_region_is_zeroed_whole_pages),

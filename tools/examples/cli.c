@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define ADDRESSES 64
 #define EXIT_USAGE 64		/* EX_USAGE */
@@ -22,6 +23,16 @@ notice(void *arg, const char *text)
 	fprintf(stderr, "%s: %s\n", name, text);
 }
 
+/* As much as torc_serve() could raise the limit. */
+static unsigned long long
+descriptors(void)
+{
+	struct rlimit limit = { 0, 0 };
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	return limit.rlim_cur;
+}
+
 /* In one write, for those who wait for the line. */
 static void
 say_ready(void *arg)
@@ -33,7 +44,8 @@ say_ready(void *arg)
 	for (int i = 0; addresses[i] != NULL && used < 3900; i++)
 		used += snprintf(text + used, sizeof(text) - (size_t)used,
 		    " %.110s", addresses[i]);
-	fprintf(stderr, "%s\n", text);
+	fprintf(stderr, "%s, with up to %llu descriptors\n", text,
+	    descriptors());
 }
 
 static void
