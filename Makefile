@@ -171,7 +171,7 @@ $(TEST_BINS): $B/tests/bin/%: $B/tests/%.o $B/tests/harness.o \
 EXTRAS :=
 CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
 	tests/gates.sh tests/valgrind.sh tests/quote.sh tests/machine.sh \
-	tests/installed.sh)
+	tests/installed.sh tests/cxx.sh)
 
 # ---- The proofs of the barriers ----
 # On real threads, and in all ways that there are: there the sanitizer's calls

@@ -26,8 +26,32 @@ run_entry(void *arg)
 	fiber->result = fiber->entry(fiber->arg);
 	fiber->state = TORC_FIBER_ENDED;
 	fiber->reactor->ended = fiber;
-	torc_fiber_leave(fiber->reactor);
+	torc_fiber_leave(fiber->reactor, fiber);
 	torc_trap(__FILE__, __LINE__, "a fiber was resumed after its end");
+}
+
+void
+torc_fiber_leave_laden(struct torc_reactor *reactor, struct torc_fiber *fiber)
+{
+	struct torc_belongings *belongings = &reactor->belongings;
+	struct torc_exceptions *exceptions = belongings->exceptions;
+	const union torc_modes modes = belongings->now;
+	struct torc_exceptions thrown = { NULL, 0 };
+	const bool altered = !torc_modes_equal(&modes, &belongings->loop);
+
+	if (altered)
+		torc_modes_set(&belongings->loop);
+	else if (exceptions == NULL)
+		belongings->usual = modes;	/* with new flags of errors */
+	if (exceptions != NULL) {
+		thrown = *exceptions;
+		*exceptions = (struct torc_exceptions) { NULL, 0 };
+	}
+	torc_fiber_switch_away(reactor, fiber);
+	if (exceptions != NULL)
+		*exceptions = thrown;
+	if (altered)
+		torc_modes_set(&modes);
 }
 
 /* The fiber, or what is left of it, that `id` names, or NULL. */
@@ -395,7 +419,7 @@ torc_fiber_step_aside(struct torc_reactor *reactor)
 
 	fiber->state = TORC_FIBER_READY;
 	torc_list_append(&reactor->yielded, &fiber->ready);
-	torc_fiber_leave(reactor);
+	torc_fiber_leave(reactor, fiber);
 }
 
 int

@@ -114,11 +114,13 @@ int torc_fiber_set_deadline(struct torc_fiber *fiber, uint64_t deadline);
  */
 void torc_fiber_bury(struct torc_reactor *reactor);
 
-/* Switch from the fiber that runs to the scheduler, until it is resumed. */
+/* As torc_fiber_leave(), for a fiber that has something to take along. */
+void torc_fiber_leave_laden(struct torc_reactor *reactor,
+    struct torc_fiber *fiber);
+
 static inline void
-torc_fiber_leave(struct torc_reactor *reactor)
+torc_fiber_switch_away(struct torc_reactor *reactor, struct torc_fiber *fiber)
 {
-	struct torc_fiber *fiber = reactor->current;
 	void *mark;
 
 	reactor->current = NULL;
@@ -126,6 +128,19 @@ torc_fiber_leave(struct torc_reactor *reactor)
 	    fiber->state == TORC_FIBER_ENDED);
 	torc_switch(&fiber->sp, reactor->scheduler_sp);
 	torc_sanitizer_arrive(mark);
+}
+
+/* Switch from the fiber that runs to the scheduler, until it is resumed. */
+static inline void
+torc_fiber_leave(struct torc_reactor *reactor, struct torc_fiber *fiber)
+{
+	struct torc_belongings *belongings = &reactor->belongings;
+
+	torc_modes_get(&belongings->now);
+	if (torc_likely(belongings->now.word == belongings->usual.word))
+		torc_fiber_switch_away(reactor, fiber);
+	else
+		torc_fiber_leave_laden(reactor, fiber);
 }
 
 /* A fiber may wait until then, and its timer need not be armed for that. */
@@ -147,7 +162,7 @@ torc_fiber_park_simply(struct torc_reactor *reactor, uint64_t deadline)
 	fiber->deadline = deadline;
 	fiber->interruptible = true;
 	fiber->state = TORC_FIBER_PARKED;
-	torc_fiber_leave(reactor);
+	torc_fiber_leave(reactor, fiber);
 }
 
 /*
@@ -180,7 +195,7 @@ torc_fiber_park_firmly(struct torc_reactor *reactor)
 	fiber->deadline = TORC_NEVER;
 	fiber->interruptible = false;
 	fiber->state = TORC_FIBER_PARKED;
-	torc_fiber_leave(reactor);
+	torc_fiber_leave(reactor, fiber);
 	return fiber->result;
 }
 

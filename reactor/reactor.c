@@ -596,6 +596,7 @@ start(struct torc_reactor *reactor)
 		return rc;
 	torc_current = reactor;
 	reactor->scheduler_sanitizer = torc_sanitizer_thread();
+	reactor->belongings.exceptions = torc_exceptions();
 	reactor->phase = TORC_PHASE_RUNNING;
 	reactor->now = torc_sys_now();
 	reactor->page.page->reactor = reactor->index;
@@ -634,6 +635,26 @@ turn(struct torc_reactor *reactor, uint64_t deadline)
 	return 1;
 }
 
+/* Whoever runs the loop finds the thread afterwards as it was. */
+static void
+enter_loop(struct torc_belongings *belongings)
+{
+	torc_modes_get(&belongings->loop);
+	belongings->usual = belongings->loop;
+	if (belongings->exceptions == NULL)
+		return;
+	belongings->usual.word = ~belongings->loop.word;
+	belongings->outside = *belongings->exceptions;
+	*belongings->exceptions = (struct torc_exceptions) { NULL, 0 };
+}
+
+static void
+leave_loop(const struct torc_belongings *belongings)
+{
+	if (belongings->exceptions != NULL)
+		*belongings->exceptions = belongings->outside;
+}
+
 /* Turns until `once`, or until it ends. */
 static int
 take_turns(struct torc_reactor *reactor, uint64_t deadline, bool once)
@@ -656,9 +677,11 @@ take_turns(struct torc_reactor *reactor, uint64_t deadline, bool once)
 	}
 	/* The program may have been elsewhere for long. */
 	reactor->now = torc_sys_now();
+	enter_loop(&reactor->belongings);
 	do
 		rc = turn(reactor, deadline);
 	while (rc > 0 && !once);
+	leave_loop(&reactor->belongings);
 	reactor->turning = false;
 	return rc;
 }

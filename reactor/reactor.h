@@ -15,6 +15,8 @@
 #include "reactor/stacks.h"
 #include "reactor/timers.h"
 #include "ring/ring.h"
+#include "sys/exceptions.h"
+#include "sys/modes.h"
 
 struct torc_fiber;
 
@@ -71,6 +73,19 @@ struct torc_layer {
 	void (*fini)(struct torc_reactor *reactor);
 };
 
+/*
+ * What belongs to a fiber, though the thread has it: the modes of its floating-
+ * point units, and in a program with C++ the exceptions that it handles.
+ */
+struct torc_belongings {
+	union torc_modes now;	/* of the fiber that leaves */
+	union torc_modes usual;	/* one that leaves with these has nothing that
+				 * must be kept; none can if there is C++ */
+	union torc_modes loop;	/* of the scheduler */
+	struct torc_exceptions *exceptions;	/* NULL: there is no C++ */
+	struct torc_exceptions outside;	/* of who runs the loop */
+};
+
 enum torc_reactor_phase {
 	TORC_PHASE_CREATED,
 	TORC_PHASE_RUNNING,
@@ -85,6 +100,7 @@ struct torc_reactor {
 	struct torc_fiber *current;	/* the fiber that runs */
 	struct torc_fiber *ended;	/* its stack is to be given back */
 	void *scheduler_sp;		/* while one runs */
+	struct torc_belongings belongings;
 	uint64_t now;			/* when the last enter returned */
 
 	/*

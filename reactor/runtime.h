@@ -245,6 +245,11 @@ TORC_API int torc_post(struct torc_reactor *reactor, struct torc_post *post);
  * runs until it parks: in a call whose comment begins with "Parks", and
  * nowhere else. Its stack has `stack_size` bytes and a guard page below:
  * running over it ends the process with SIGSEGV.
+ *
+ * A fiber keeps what a call preserves, such as the rounding mode; it begins
+ * with that of the caller of the loop. In a program that was linked with C++ it
+ * also keeps the exceptions that it handles. None may leave it. The signal mask
+ * and the flags of floating-point errors are the thread's.
  */
 typedef int torc_fiber_entry(void *arg);
 

@@ -2,8 +2,9 @@
  * machine.h - the machines that torc runs on. The build begins with this file
  * and ends with it on any other machine.
  *
- * Two things are made for a machine: the context switch (switch_*.S), and
- * addresses of 64 bits, which fill a word of an SQE whole.
+ * Three things are made for a machine: the context switch (switch_*.S), the
+ * modes of its floating-point units (modes.h), and addresses of 64 bits, which
+ * fill a word of an SQE whole.
  */
 #ifndef TORC_SYS_MACHINE_H
 #define TORC_SYS_MACHINE_H

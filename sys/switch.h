@@ -1,9 +1,8 @@
 /*
  * switch.h - the context switch: from one stack to another on one thread.
  *
- * Saved and restored: the registers that the ABI makes the callee's. Not
- * saved: signal mask, floating-point control words (a fiber that changes the
- * rounding mode changes it for its thread).
+ * Saved and restored: the registers that the ABI makes the callee's. What else
+ * it has preserved over a call is in modes.h. The signal mask is the thread's.
  */
 #ifndef TORC_SYS_SWITCH_H
 #define TORC_SYS_SWITCH_H

@@ -152,8 +152,8 @@ pipelined $pipeline" "$limit" instructions_per_request \
 		    env CONNECTIONS=64 PIPELINES="$pipeline" \
 		    tools/bench/count_instructions.sh "$server"
 	done <<-END
-		1 300
-		16 50
+		1 306
+		16 52
 	END
 else
 	skip "user instructions per request" "$why"

@@ -99,6 +99,188 @@ a_chain_of_thousands_of_joins_needs_no_deeper_stack(void **state)
 	assert_true(chain.highest - chain.lowest < 4096);
 }
 
+/* ---- Modes of the floating-point units ---- */
+
+/* These differ from the usual ones in both units, if there are two. */
+static union torc_modes
+upwards(void)
+{
+	union torc_modes modes = { 0 };
+
+	torc_modes_get(&modes);
+#if defined(__x86_64__)
+	modes.mxcsr = (modes.mxcsr & ~0x6000u) | 0x4000;
+	modes.x87 = (uint16_t)((modes.x87 & ~0xc00u) | 0x800);
+#else
+	modes.word = (modes.word & ~0xc00000u) | 0x400000;
+#endif
+	return modes;
+}
+
+static bool
+are(const union torc_modes *expected)
+{
+	union torc_modes modes = { 0 };
+
+	torc_modes_get(&modes);
+	return torc_modes_equal(&modes, expected);
+}
+
+static volatile double one = 1, three = 3;
+static volatile long double long_one = 1, long_three = 3;
+
+static struct {
+	union torc_modes usual;
+	double third;
+	long double long_third;
+	unsigned held;		/* what was as it should be */
+} calculation;
+
+/* Calculates as the thread does that runs the loop. */
+static bool
+is_usual(void)
+{
+	return are(&calculation.usual) && one / three == calculation.third &&
+	    long_one / long_three == calculation.long_third;
+}
+
+static int
+calculate_as_usual(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 5; i++) {
+		calculation.held += is_usual();
+		torc_yield();
+	}
+	return 0;
+}
+
+static int
+calculate_upwards(void *arg)
+{
+	const union torc_modes modes = upwards();
+
+	(void)arg;
+	calculation.held += is_usual();
+	torc_modes_set(&modes);
+	for (int i = 0; i < 5; i++) {
+		calculation.held += are(&modes) && !is_usual() &&
+		    one / three > calculation.third;
+		torc_yield();
+	}
+	/* Neither to those that it makes, nor to those that come after it. */
+	torc_fiber_spawn(NULL, calculate_as_usual, NULL);
+	return 0;
+}
+
+static void
+note_usual(void)
+{
+	calculation.held = 0;
+	torc_modes_get(&calculation.usual);
+	calculation.third = one / three;
+	calculation.long_third = long_one / long_three;
+}
+
+static void
+a_fiber_keeps_its_rounding_and_gives_it_to_nobody(void **state)
+{
+	struct torc_reactor *reactor = make(NULL);
+	int (*const entries[])(void *arg) = { calculate_as_usual,
+	    calculate_upwards, calculate_as_usual, calculate_upwards };
+
+	(void)state;
+	note_usual();
+	for (unsigned i = 0; i < 4; i++)
+		torc_fiber_start(reactor, NULL, entries[i], NULL);
+	finish(reactor);
+	assert_int_equal(calculation.held, 5 + 11 + 5 + 11);
+	assert_true(is_usual());
+}
+
+static void
+check_modes(struct torc_reactor *reactor, struct torc_post *post)
+{
+	(void)reactor;
+	(void)post;
+	calculation.held += is_usual();
+}
+
+/* A fiber begins as the loop is run, and a post finds nothing else. */
+static void
+fibers_and_posts_begin_with_the_modes_of_the_loop(void **state)
+{
+	struct torc_reactor *reactor = make(NULL);
+	struct torc_post post = { .call = check_modes };
+	const union torc_modes modes = upwards();
+	union torc_modes before = { 0 };
+
+	(void)state;
+	torc_modes_get(&before);
+	torc_modes_set(&modes);
+	note_usual();
+	torc_fiber_start(reactor, NULL, calculate_as_usual, NULL);
+	assert_int_equal(torc_reactor_turn(reactor, 0), 1);
+	assert_true(is_usual());
+	torc_modes_set(&before);
+	note_usual();
+	torc_fiber_start(reactor, NULL, calculate_upwards, NULL);
+	assert_int_equal(torc_reactor_turn(reactor, 0), 1);
+	torc_post(reactor, &post);
+	finish(reactor);
+	assert_true(calculation.held > 6);
+	assert_true(is_usual());
+}
+
+#if defined(__x86_64__)
+static int
+trap_division_by_zero(void *arg)
+{
+	union torc_modes modes = { 0 };
+
+	(void)arg;
+	torc_modes_get(&modes);
+	modes.mxcsr &= ~0x200u;
+	modes.x87 &= (uint16_t)~0x4u;
+	torc_modes_set(&modes);
+	torc_yield();
+	torc_yield();
+	calculation.held += long_one / long_three > 0 && one / three > 0;
+	return 0;
+}
+
+static int
+divide_by_zero(void *arg)
+{
+	static volatile double zero;
+	static volatile long double long_zero;
+
+	(void)arg;
+	calculation.held += one / zero > 1 && long_one / long_zero > 1;
+	torc_yield();
+	return 0;
+}
+#endif
+
+/* The flags of errors are the thread's, but only its own ones may trap. */
+static void
+an_error_of_one_fiber_does_not_trap_in_another(void **state)
+{
+#if defined(__x86_64__)
+	struct torc_reactor *reactor = make(NULL);
+
+	(void)state;
+	calculation.held = 0;
+	torc_fiber_start(reactor, NULL, trap_division_by_zero, NULL);
+	torc_fiber_start(reactor, NULL, divide_by_zero, NULL);
+	finish(reactor);
+	assert_int_equal(calculation.held, 2);
+#else
+	(void)state;
+	print_message("SKIP: most processors of this kind do not trap\n");
+#endif
+}
+
 /* ---- Mistakes ---- */
 
 /* The status of a child that runs `body`, and what it wrote to stderr. */
@@ -286,6 +468,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CLAIM(a_chain_of_thousands_of_joins_needs_no_deeper_stack),
+		CLAIM(a_fiber_keeps_its_rounding_and_gives_it_to_nobody),
+		CLAIM(fibers_and_posts_begin_with_the_modes_of_the_loop),
+		CLAIM(an_error_of_one_fiber_does_not_trap_in_another),
 		CLAIM(a_post_that_is_posted_before_it_has_run_stops_the_process),
 		CLAIM(a_post_of_nothing_stops_the_process),
 	};
