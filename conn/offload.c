@@ -270,7 +270,7 @@ torc_task_run(struct torc_task *task, uint64_t deadline)
 	if (task->fiber->cancelled)
 		rc = -ECANCELED;
 	else
-		rc = deadline <= reactor->now ? -ETIMEDOUT : hand_over(task);
+		rc = deadline <= reactor->due ? -ETIMEDOUT : hand_over(task);
 	if (rc < 0) {
 		if (task->drop != NULL)
 			task->drop(task);

@@ -247,7 +247,7 @@ check_time(const struct torc_reactor *reactor, uint64_t deadline)
 {
 	if (reactor->current->cancelled)
 		return -ECANCELED;
-	return deadline <= reactor->now ? -ETIMEDOUT : 0;
+	return deadline <= reactor->due ? -ETIMEDOUT : 0;
 }
 
 /* Whether no reply can come any more, though nobody was shown that yet. */

@@ -290,7 +290,7 @@ queue_up(struct torc_pool *pool, struct renter *renter, uint64_t deadline)
 	struct torc_pool_line *line = renter->line;
 	int rc = 0;
 
-	if (deadline <= pool->reactor->now)
+	if (deadline <= pool->reactor->due)
 		rc = -ETIMEDOUT;
 	else if (pool->waiting >= pool->config.waiters &&
 	    !make_room(pool, line))

@@ -7,7 +7,9 @@
  *
  * Deadlines. Every call that can wait takes an absolute time in nanoseconds as
  * its last parameter: torc_after_ms(500), or TORC_NEVER. When it has passed,
- * the call returns -ETIMEDOUT; what was done until then stays done.
+ * the call returns -ETIMEDOUT; what was done until then stays done. A thread
+ * that stood still beyond a deadline (it was stopped, or worked for long) acts
+ * on what came meanwhile before it looks at deadlines.
  *
  * Parks. A call whose comment begins with "Parks" may switch to other fibers
  * of the same thread before it returns; no other call does. It must be called

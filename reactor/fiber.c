@@ -81,7 +81,7 @@ look_at_deadline(struct torc_timer *timer)
 	if (fiber->state != TORC_FIBER_PARKED ||
 	    fiber->deadline == TORC_NEVER)
 		return;
-	if (fiber->deadline > reactor->now) {
+	if (fiber->deadline > reactor->due) {
 		torc_timers_arm(&reactor->timers, timer, fiber->deadline);
 		return;
 	}
@@ -229,7 +229,7 @@ torc_fiber_set_deadline(struct torc_fiber *fiber, uint64_t deadline)
 {
 	struct torc_reactor *reactor = fiber->reactor;
 
-	if (deadline <= reactor->now)
+	if (deadline <= reactor->due)
 		return -ETIMEDOUT;
 	if (!torc_timer_armed(&fiber->timer) ||
 	    torc_timers_when(&reactor->timers, &fiber->timer) > deadline)

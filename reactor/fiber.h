@@ -149,7 +149,7 @@ torc_fiber_may_park(const struct torc_reactor *reactor,
     const struct torc_fiber *fiber, uint64_t deadline)
 {
 	return !fiber->cancelled && (deadline == TORC_NEVER ||
-	    (deadline > reactor->now && torc_timer_armed(&fiber->timer) &&
+	    (deadline > reactor->due && torc_timer_armed(&fiber->timer) &&
 	    torc_timers_when(&reactor->timers, &fiber->timer) <= deadline));
 }
 

@@ -14,6 +14,10 @@
 #include "reactor/sanitizer.h"
 #include "sys/sys.h"
 
+#define STILL_NS 5000000u	/* a timer that is later: we stood still */
+#define CATCH_UP_NS 20000000u	/* at least, if there is so much to do */
+#define STILL_AGAIN 8u		/* pauses while we catch up that count */
+
 _Thread_local struct torc_reactor *torc_current;
 
 /* ---- Submission ---- */
@@ -274,6 +278,55 @@ has_work(const struct torc_reactor *reactor)
 	    torc_ring_pending(&reactor->ring) > 0);
 }
 
+/*
+ * A deadline has come. What the ring has already is in time: it is acted on
+ * first, and one enter is made for what the kernel has deferred. If the thread
+ * stood still beyond the deadline, since it was stopped or worked for long, no
+ * deadline passes until the ring has nothing more; but not for much longer
+ * than it stood still, since there may be more for ever. `before` is the time
+ * of the last look at the clock, `entered` whether an enter came in between.
+ */
+static void
+catch_up(struct torc_reactor *reactor, uint64_t before, bool entered)
+{
+	const uint64_t next = torc_timers_next(&reactor->timers);
+	const uint64_t from = next > before ? next : before;
+	const uint64_t late_ns = reactor->now - from;
+	const bool still = late_ns >= STILL_NS;
+	const bool busy = torc_ring_busy(&reactor->ring);
+	bool wait;
+
+	if (reactor->due >= before) {
+		reactor->still_again = STILL_AGAIN;
+		reactor->catch_up_by = still ? reactor->now + late_ns +
+		    CATCH_UP_NS : reactor->now;
+		wait = still || busy;
+	} else {
+		if (still && reactor->still_again > 0) {
+			reactor->still_again--;
+			reactor->catch_up_by += late_ns;
+		}
+		wait = !entered || (busy &&
+		    reactor->now < reactor->catch_up_by);
+	}
+	if (!wait)
+		reactor->due = reactor->now;
+	else if (next > reactor->due)
+		reactor->due = next - 1;
+}
+
+static inline void
+look_at_clock(struct torc_reactor *reactor, bool entered)
+{
+	const uint64_t before = reactor->now;
+
+	reactor->now = torc_sys_now();
+	if (torc_unlikely(torc_timers_next(&reactor->timers) <= reactor->now))
+		catch_up(reactor, before, entered);
+	else
+		reactor->due = reactor->now;
+}
+
 /* Of a timer, or of the drain. */
 static uint64_t
 next_deadline(const struct torc_reactor *reactor)
@@ -383,7 +436,7 @@ enter(struct torc_reactor *reactor, uint64_t deadline)
 	}
 	reactor->taken = reactor->ring.sq_taken;
 	reactor->counters->sqes += reactor->taken - taken;
-	reactor->now = torc_sys_now();
+	look_at_clock(reactor, rc >= 0);
 	time_turn(reactor, before);
 	return judge(reactor, rc);
 }
@@ -599,6 +652,7 @@ start(struct torc_reactor *reactor)
 	reactor->belongings.exceptions = torc_exceptions();
 	reactor->phase = TORC_PHASE_RUNNING;
 	reactor->now = torc_sys_now();
+	reactor->due = reactor->now;
 	reactor->page.page->reactor = reactor->index;
 	reactor->page.page->tid = (uint32_t)torc_sys_thread();
 	return 0;
@@ -612,7 +666,8 @@ turn(struct torc_reactor *reactor, uint64_t deadline)
 
 	reactor->counters->turns++;
 	run_mailbox(reactor);
-	torc_timers_run(&reactor->timers, reactor->now);
+	if (torc_unlikely(torc_timers_next(&reactor->timers) <= reactor->due))
+		torc_timers_run(&reactor->timers, reactor->due);
 	run_ready(reactor);
 	run_backlog(reactor);
 	if (torc_unlikely(quiet(reactor))) {
@@ -676,7 +731,7 @@ take_turns(struct torc_reactor *reactor, uint64_t deadline, bool once)
 		torc_sys_read(reactor->ready_fd, &events, sizeof(events));
 	}
 	/* The program may have been elsewhere for long. */
-	reactor->now = torc_sys_now();
+	look_at_clock(reactor, false);
 	enter_loop(&reactor->belongings);
 	do
 		rc = turn(reactor, deadline);

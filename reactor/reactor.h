@@ -102,6 +102,10 @@ struct torc_reactor {
 	void *scheduler_sp;		/* while one runs */
 	struct torc_belongings belongings;
 	uint64_t now;			/* when the last enter returned */
+	uint64_t due;			/* deadlines up to here have passed: as
+					 * `now`, but see catch_up() */
+	uint64_t catch_up_by;		/* then that ends at the latest */
+	unsigned still_again;		/* unless it stands still again */
 
 	/*
 	 * SQEs are counted from 0. All before `taken` were taken by an enter

@@ -316,7 +316,7 @@ void
 check_time(uint64_t deadline, const char *what)
 {
 	if (!world.lost && deadline != TORC_NEVER &&
-	    torc_now() > deadline + LATE)
+	    torc_now() > deadline + LATE + world.still_ns)
 		broken("%s ends %llu ms after its deadline", what,
 		    (unsigned long long)((torc_now() - deadline) / MS));
 }
@@ -886,7 +886,8 @@ outlast(const struct plan *plan, void (*come_back)(void))
 	    torc_sleep(torc_after_ms(5)) == 0 &&
 	    torc_now() < back_at + 20 * SECOND);
 	if (!is_ending(client))
-		expect(rc == 0 && torc_now() < back_at + SECOND,
+		expect(rc == 0 && torc_now() < back_at + SECOND +
+		    world.still_ns,
 		    "a backend that is back is used within a second");
 	note("%d", rc);
 	end_workers(client);

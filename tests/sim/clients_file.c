@@ -272,7 +272,8 @@ find_file(const struct torc_http_call *call, const struct wish *wish,
 	    (pack && !wish->packed))
 		broken("who asked for %s is given %s", name, node->name);
 	if (node->gone_at < UINT64_MAX &&
-	    node->gone_at + FRESH_MS * MS + SLACK < wish->since)
+	    node->gone_at + FRESH_MS * MS + SLACK +
+	    world.still_ns < wish->since)
 		broken("%s is answered with what was gone %llu ms before",
 		    name, (unsigned long long)((wish->since - node->gone_at) /
 		    MS));

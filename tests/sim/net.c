@@ -34,6 +34,7 @@ struct pipe {
 	uint64_t written;	/* by the other end, ever */
 	uint64_t arrived;	/* of them, here */
 	uint64_t read;
+	uint64_t since;		/* the first unread byte arrived */
 	uint64_t due;		/* the next part arrives not before */
 	bool fin;		/* the other end sends no more */
 	bool fin_arrived;
@@ -369,6 +370,8 @@ arrive(struct sock *sock)
 		size = 1 + sim_draw(size);
 	if (size > pipe->written - pipe->arrived)
 		size = (uint32_t)(pipe->written - pipe->arrived);
+	if (sim_sock_readable(sock) == 0)
+		pipe->since = world.now;
 	pipe->arrived += size;
 	sim_trace("arrive", index_of(sock), size, (int64_t)pipe->arrived);
 	if (pipe->arrived == pipe->written && pipe->fin)
@@ -734,6 +737,17 @@ torc_sys_socketpair(int pair[2])
 	for (int i = 0; rc == 0 && i < 2; i++)
 		fds[pair[i]]->programs = false;
 	return rc;
+}
+
+uint64_t
+unread_since(int fd)
+{
+	const struct sock *sock = sock_of(fd);
+
+	/* A loop whose enters fail, or without buffers, may take its time. */
+	if (world.faults & (1u << FAULT_ENTER | 1u << FAULT_BUFFERS))
+		return UINT64_MAX;
+	return sim_sock_readable(sock) > 0 ? sock->in.since : UINT64_MAX;
 }
 
 int

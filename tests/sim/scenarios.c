@@ -16,6 +16,7 @@
 
 #define LATER torc_after_ms(100000)	/* more than anything takes here */
 #define SOON 1000000000u		/* ns; nothing here takes so long */
+#define TOLERANCE 20000000u	/* ns: in which a loop looks, whatever fails */
 #define LARGE 20000u
 #define MESSAGE 10u
 
@@ -339,6 +340,28 @@ wait_in_vain(struct torc_conn *conn, void *arg)
 		continue;
 	expect(rc == 0 && in.size == 5,
 	    "after its deadline, a receive can be repeated");
+	return TORC_CLOSE;
+}
+
+/* What came well before a deadline is not told that it came too late. */
+static int
+read_in_time(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+	int rc = 1;
+
+	(void)arg;
+	while (rc > 0 || rc == -ETIMEDOUT) {
+		uint64_t deadline = torc_after_ms(60);
+
+		rc = torc_conn_recv(conn, &in, deadline);
+		if (rc == -ETIMEDOUT)
+			expect(unread_since(torc_conn_fd(conn)) >
+			    deadline - TOLERANCE, "what is there is taken "
+			    "before its deadline is looked at");
+		else if (rc > 0)
+			torc_conn_consume(conn, in.size);
+	}
 	return TORC_CLOSE;
 }
 
@@ -1250,6 +1273,10 @@ static const struct step stay_open[] = {
 static const struct step late[] = {
 	CONNECT(0), SLEEP(100), SEND(5), RECV(10), FIN, AWAIT_END, END,
 };
+static const struct step now_and_then[] = {
+	CONNECT(0), SEND(10), SLEEP(11), SEND(200), SLEEP(50),
+	AGAIN_FROM(1, 10), FIN, AWAIT_END, END,
+};
 static const struct step both_ways[] = {
 	CONNECT(0), SEND(700), RECV(1000), FIN, AWAIT_FIN, END,
 };
@@ -1360,6 +1387,8 @@ const struct scenario scenarios[] = {
 	    .frayed = true, .scripts = { OWN(vanish, 2) } },
 	{ .name = "silent peer", .handler = wait_in_vain, .real = true,
 	    .scripts = { GIVEN(late, 2) } },
+	{ .name = "read in time", .handler = read_in_time,
+	    .scripts = { OWN(now_and_then, 3) } },
 	{ .name = "too much held", .handler = hold_too_much, .frayed = true,
 	    .config = { .held_max = 1000 },
 	    .scripts = { OWN(send_unread, 2) } },

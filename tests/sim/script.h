@@ -107,6 +107,9 @@ void expect(bool holds, const char *text);
 int program_pair(int fds[2]);
 int program_socket(void);
 int program_close(int fd);
+/* When the first byte came that the program's socket `fd` has and torc did not
+ * take; UINT64_MAX: there is none, or that is not known. */
+uint64_t unread_since(int fd);
 /* Call `function` on another thread's behalf, between any two crossings. */
 void from_elsewhere(void (*function)(void *arg), void *arg);
 

@@ -19,6 +19,7 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 #define FREED 0xdd
+#define STILL_GAP (300 * MS)	/* between two times that it stands still */
 
 /* In front of each allocation. */
 struct block {
@@ -308,11 +309,26 @@ torc_sys_write(int fd, const void *data, size_t size)
 	return 8;
 }
 
+/* The thread is stopped, or its machine: the others go on. */
+static void
+stand_still(void)
+{
+	const uint64_t until = world.now + (20 + sim_draw(130)) * MS;
+
+	world.still_ns += until - world.now;
+	world.still_at = until;
+	sim_trace("still", (int64_t)(until - world.now), 0, 0);
+	while (world.now < until)
+		sim_step(until);
+}
+
 /* Who asks again and again, sees time pass and others go on. */
 uint64_t
 torc_sys_now(void)
 {
 	sim_meanwhile();
+	if (world.now > world.still_at + STILL_GAP && sim_fault(FAULT_STILL))
+		stand_still();
 	return world.now;
 }
 

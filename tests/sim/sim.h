@@ -50,6 +50,7 @@ enum fault {
 	FAULT_DELAY,		/* and late */
 	FAULT_GHOST,		/* a completion of a request that was over */
 	FAULT_SELF,		/* where nobody listens, a dial meets itself */
+	FAULT_STILL,		/* the program's thread stands still */
 	FAULT_FATAL,		/* an operation fails, and it matters */
 	FAULT_RESET,		/* the network resets a connection */
 	FAULT_CALL,		/* a system call fails */
@@ -109,6 +110,8 @@ struct world {
 	uint32_t refused_setup;	/* IORING_SETUP_ flags */
 	uint64_t now;
 	uint64_t start;
+	uint64_t still_ns;	/* the program stood still for so long */
+	uint64_t still_at;	/* and until then, the last time */
 	unsigned nofile;	/* descriptors that may be open */
 	unsigned first_fd;	/* 0: standard streams are closed */
 

@@ -1,0 +1,355 @@
+/*
+ * test_still.c - a thread that stood still, since it was stopped or worked for
+ * long, finds what came meanwhile before it finds that its time is up. Here a
+ * reactor stands still when the test takes no turns of it.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "conn/client.h"
+#include "conn/net.h"
+#include "reactor/fiber.h"
+#include "sys/sys.h"
+#include "tests/harness.h"
+
+#define LIMIT_MS 40u		/* of the fibers */
+#define STILL_MS (3 * LIMIT_MS)
+#define MUCH 200000u
+
+/* One fiber that waits for a peer, which the test plays. */
+struct waiter {
+	int fds[2];		/* for a fiber that uses the first one */
+	int listener;
+	char address[32];
+	bool waiting;
+	bool over;
+	int rc;
+	uint64_t deadline;
+	size_t size;		/* received in time */
+	struct torc_waiters turn;
+	uint64_t left_ns;	/* of a deadline that was set after it */
+};
+
+static struct waiter waiter;
+
+static void
+waiter_open(void)
+{
+	struct sockaddr_in at = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t size = sizeof(at);
+
+	memset(&waiter, 0, sizeof(waiter));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, waiter.fds), 0);
+	waiter.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(waiter.listener, (struct sockaddr *)&at, size),
+	    0);
+	assert_int_equal(listen(waiter.listener, 1), 0);
+	getsockname(waiter.listener, (struct sockaddr *)&at, &size);
+	snprintf(waiter.address, sizeof(waiter.address), "127.0.0.1:%u",
+	    ntohs(at.sin_port));
+}
+
+static void
+waiter_close(void)
+{
+	close(waiter.listener);
+	close(waiter.fds[0]);
+	close(waiter.fds[1]);
+}
+
+/* ---- What a fiber waits in ---- */
+
+static int
+wait_for_descriptor(void *arg)
+{
+	char text[16];
+
+	(void)arg;
+	waiter.deadline = torc_after_ms(LIMIT_MS);
+	waiter.waiting = true;
+	waiter.rc = torc_fd_recv(waiter.fds[0], text, sizeof(text), 0,
+	    waiter.deadline);
+	waiter.left_ns = torc_after_ms(LIMIT_MS);
+	waiter.over = true;
+	return 0;
+}
+
+/* All that the peer sends, with one deadline for it. */
+static int
+wait_for_peer(void *arg)
+{
+	struct torc_conn *conn;
+	struct torc_slice in;
+
+	(void)arg;
+	if (torc_dial(&conn, waiter.address, TORC_NEVER) < 0)
+		return -1;
+	waiter.deadline = torc_after_ms(LIMIT_MS);
+	waiter.waiting = true;
+	while (waiter.size < MUCH &&
+	    (waiter.rc = torc_conn_recv(conn, &in, waiter.deadline)) > 0) {
+		waiter.size += in.size;
+		torc_conn_consume(conn, in.size);
+	}
+	waiter.left_ns = torc_after_ms(LIMIT_MS);
+	waiter.over = true;
+	torc_conn_close(conn, 0);
+	return 0;
+}
+
+/* Another fiber reads, and tells this one. */
+static int
+read_and_tell(void *arg)
+{
+	char text[16];
+	int rc = torc_fd_recv(waiter.fds[0], text, sizeof(text), 0,
+	    torc_after_ms(10 * STILL_MS));
+
+	(void)arg;
+	torc_wake(&waiter.turn, rc);
+	return 0;
+}
+
+static int
+wait_for_fiber(void *arg)
+{
+	int rc = torc_fiber_spawn(NULL, read_and_tell, NULL);
+
+	(void)arg;
+	waiter.deadline = torc_after_ms(LIMIT_MS);
+	waiter.waiting = true;
+	waiter.rc = rc < 0 ? rc : torc_wait(&waiter.turn, waiter.deadline);
+	waiter.left_ns = torc_after_ms(LIMIT_MS);
+	waiter.over = true;
+	return 0;
+}
+
+static int
+sleep_for_long(void *arg)
+{
+	(void)arg;
+	torc_sleep(torc_after_ms(LIMIT_MS));
+	waiter.over = true;
+	return 0;
+}
+
+/* ---- The loop ---- */
+
+static int
+refuse(struct torc_conn *conn, void *arg)
+{
+	(void)conn;
+	(void)arg;
+	return TORC_CLOSE;
+}
+
+static struct torc_reactor *
+reactor_open(void)
+{
+	const struct torc_config config = { .buffer_size = 4096 };
+	struct torc_reactor *reactor;
+	char text[256];
+
+	if (torc_reactor_create(&reactor, &config, text, sizeof(text)) < 0)
+		fail_msg("%s", text);
+	assert_true(torc_listen(reactor, "127.0.0.1:0", refuse, NULL) >= 0);
+	return reactor;
+}
+
+static void
+turn_until(struct torc_reactor *reactor, const bool *flag)
+{
+	const uint64_t end = now_ms() + 20000;
+
+	while (!*flag && now_ms() < end)
+		assert_true(torc_reactor_turn(reactor,
+		    torc_after_ms(5)) > 0);
+	assert_true(*flag);
+}
+
+static void
+reactor_close(struct torc_reactor *reactor)
+{
+	torc_reactor_stop(reactor);
+	while (torc_reactor_turn(reactor, TORC_NEVER) > 0)
+		continue;
+	torc_reactor_destroy(reactor);
+}
+
+/* Nobody takes turns, and `size` bytes come from `fd`. */
+static void
+stand_still(int fd, size_t size)
+{
+	uint8_t *bytes = calloc(1, size + 1);
+
+	assert_non_null(bytes);
+	for (size_t sent = 0; sent < size;) {
+		ssize_t done = send(fd, bytes, size - sent, MSG_NOSIGNAL);
+
+		assert_true(done > 0);
+		sent += (size_t)done;
+	}
+	free(bytes);
+	pause_ms(STILL_MS);
+}
+
+/*
+ * Start `entry`, stand still beyond its deadline, see how it ends. False: this
+ * machine itself stood still, and the deadline came too early.
+ */
+static bool
+try_to_stand_still(torc_fiber_entry *entry, size_t size)
+{
+	bool in_time;
+	struct torc_reactor *reactor = reactor_open();
+	const int much = 4 * MUCH;
+	int peer;
+
+	waiter_open();
+	/* It is taken whole, although nobody reads. */
+	setsockopt(waiter.listener, SOL_SOCKET, SO_SNDBUF, &much,
+	    sizeof(much));
+	assert_int_equal(torc_fiber_start(reactor, NULL, entry, NULL), 0);
+	turn_until(reactor, &waiter.waiting);
+	peer = entry == wait_for_peer ? accept(waiter.listener, NULL, NULL) :
+	    dup(waiter.fds[1]);
+	assert_true(peer >= 0);
+	/* What it waits with is in the kernel. */
+	assert_true(torc_reactor_turn(reactor, 0) > 0);
+	in_time = torc_sys_now() < waiter.deadline;
+	if (in_time)
+		stand_still(peer, size);
+	turn_until(reactor, &waiter.over);
+	close(peer);
+	reactor_close(reactor);
+	waiter_close();
+	return in_time;
+}
+
+static void
+wait_and_stand_still(torc_fiber_entry *entry, size_t size)
+{
+	for (int i = 0; i < 100; i++) {
+		if (try_to_stand_still(entry, size))
+			return;
+	}
+	fail_msg("this machine is too slow");
+}
+
+/* ---- Tests ---- */
+
+static void
+what_came_while_the_thread_stood_still_came_in_time(void **state)
+{
+	(void)state;
+	wait_and_stand_still(wait_for_descriptor, 5);
+	assert_int_equal(waiter.rc, 5);
+	wait_and_stand_still(wait_for_peer, 5);
+	assert_int_equal(waiter.size, 5);
+	wait_and_stand_still(wait_for_fiber, 5);
+	assert_int_equal(waiter.rc, 5);
+}
+
+static void
+what_did_not_come_is_not_waited_for_any_longer(void **state)
+{
+	(void)state;
+	wait_and_stand_still(wait_for_descriptor, 0);
+	assert_int_equal(waiter.rc, -ETIMEDOUT);
+	wait_and_stand_still(wait_for_peer, 0);
+	assert_int_equal(waiter.rc, -ETIMEDOUT);
+	/* A part of it was there, and the rest never comes. */
+	wait_and_stand_still(wait_for_peer, 5);
+	assert_int_equal(waiter.rc, -ETIMEDOUT);
+	wait_and_stand_still(wait_for_fiber, 0);
+	assert_int_equal(waiter.rc, -ETIMEDOUT);
+}
+
+static void
+an_answer_of_many_buffers_is_read_whole_after_its_deadline(void **state)
+{
+	(void)state;
+	wait_and_stand_still(wait_for_peer, MUCH);
+	assert_int_equal(waiter.size, MUCH);
+	assert_true(waiter.rc > 0);
+}
+
+/* Not from when the thread began to stand still. */
+static void
+a_deadline_that_is_set_meanwhile_counts_from_now(void **state)
+{
+	const uint64_t began = torc_now();
+
+	(void)state;
+	wait_and_stand_still(wait_for_descriptor, 5);
+	assert_true(waiter.left_ns >= began +
+	    (STILL_MS + LIMIT_MS) * 1000000ull);
+	wait_and_stand_still(wait_for_peer, MUCH);
+	assert_true(waiter.left_ns >= began +
+	    (2 * STILL_MS + LIMIT_MS) * 1000000ull);
+}
+
+/* Two fibers whose bytes never let the ring be empty. */
+static int
+throw_back(void *arg)
+{
+	int fd = *(int *)arg;
+	char text[16] = "ball";
+	int rc = 1;
+
+	while (rc > 0) {
+		rc = torc_fd_send(fd, text, 4, 0, TORC_NEVER);
+		if (rc > 0)
+			rc = torc_fd_recv(fd, text, sizeof(text), 0,
+			    TORC_NEVER);
+	}
+	return 0;
+}
+
+static void
+more_that_never_ends_does_not_keep_deadlines_from_passing(void **state)
+{
+	struct torc_reactor *reactor = reactor_open();
+
+	(void)state;
+	waiter_open();
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(torc_fiber_start(reactor, NULL, throw_back,
+		    &waiter.fds[i]), 0);
+	assert_int_equal(torc_fiber_start(reactor, NULL, sleep_for_long,
+	    NULL), 0);
+	for (int i = 0; i < 10; i++)
+		assert_true(torc_reactor_turn(reactor, 0) > 0);
+	stand_still(-1, 0);
+	turn_until(reactor, &waiter.over);
+	reactor_close(reactor);
+	waiter_close();
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+		    what_came_while_the_thread_stood_still_came_in_time),
+		cmocka_unit_test(
+		    what_did_not_come_is_not_waited_for_any_longer),
+		cmocka_unit_test(
+		    an_answer_of_many_buffers_is_read_whole_after_its_deadline),
+		cmocka_unit_test(
+		    a_deadline_that_is_set_meanwhile_counts_from_now),
+		cmocka_unit_test(
+		    more_that_never_ends_does_not_keep_deadlines_from_passing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
