@@ -34,6 +34,7 @@
 #include "tools/ringstat/json.h"
 #include "tools/ringstat/memory.h"
 #include "tools/ringstat/model.h"
+#include "tools/ringstat/page.h"
 #include "tools/ringstat/views.h"
 
 #define MIXED_CQES (1u << 18)	/* IORING_SETUP_CQE_MIXED, Linux 6.18 */
@@ -69,6 +70,8 @@ make_ring(struct ring_here *ring, uint32_t entries, uint32_t flags)
 {
 	memset(ring, 0, sizeof(*ring));
 	ring->params.flags = flags;
+	if (flags & IORING_SETUP_SQPOLL)
+		ring->params.sq_thread_idle = 600000;	/* ms */
 	ring->fd = torc_sys_setup(entries, &ring->params);
 	return ring->fd;
 }
@@ -800,6 +803,154 @@ registered_buffers_are_seen_as_pinned_and_counted_against_the_limit(
 	end(&subject);
 }
 
+/* ---- SQPOLL threads ---- */
+
+static void
+make_spinning_ring(struct told *told)
+{
+	struct ring_here ring;
+
+	told->error = map_ring(&ring, 8, IORING_SETUP_SQPOLL);
+	if (told->error < 0)
+		return;
+	told->ino = inode(ring.fd);
+	/* It sleeps until there is something for it, and then no more. */
+	put_sqe(&ring, IORING_OP_NOP, 1);
+	told->error = torc_sys_enter(ring.fd, 1, 0, IORING_ENTER_SQ_WAKEUP,
+	    NULL, 0);
+	if (told->error > 0)
+		told->error = 0;
+}
+
+static void
+an_sqpoll_thread_that_spins_for_nothing_is_found(void **state)
+{
+	struct subject subject = start(make_spinning_ring);
+	const struct options options = only(subject.pid);
+	struct sample samples[2] = { { 0 }, { 0 } };
+	unsigned found = 0;
+
+	(void)state;
+	/* It may take a while until it gets a CPU. */
+	for (unsigned i = 0; found == 0 && i < 200; i++) {
+		struct sample *now = &samples[i % 2];
+		struct sample *before = &samples[(i + 1) % 2];
+
+		sample_free(now);
+		assert_int_equal(sample_take(now, &options, CHECK_WANTS,
+		    before->time_ns == 0 ? NULL : before), 0);
+		ring_of(now, &subject);
+		if (before->time_ns != 0)
+			found = count_rule(now, before, "sqpoll");
+		torc_sys_sleep(100000000);
+	}
+	assert_int_equal(found, 1);
+	sample_free(&samples[0]);
+	sample_free(&samples[1]);
+	end(&subject);
+}
+
+/* Two rings of one SQPOLL thread, which has used so much time by now. */
+static void
+add_thread(struct sample *sample, int64_t total_us, int64_t work_us,
+    int64_t cpu_us)
+{
+	*sample = (struct sample) { .interval = 0.5 };
+	add_user(sample, 7, 0, UNKNOWN);
+	sample->processes[0].sqthreads = 1;
+	sample->processes[0].sqthread_cpu_us = cpu_us;
+	for (int i = 0; i < 2; i++) {
+		struct ring *ring;
+
+		add_ring(sample, 0, UNKNOWN);
+		ring = &sample->rings[i];
+		ring->ino = 100 + i;
+		ring->sq_thread = 4711;
+		ring->sq_flags = 0;
+		ring->sq_head = 5;
+		ring->sq_total_us = total_us;
+		ring->sq_work_us = work_us;
+	}
+}
+
+static void
+an_sqpoll_thread_that_works_or_sleeps_is_none(void **state)
+{
+	struct sample before, now;
+
+	(void)state;
+	add_thread(&before, 1000000, 100000, UNKNOWN);
+	/* It has spun for nearly all of half a second: found, once. */
+	add_thread(&now, 1490000, 110000, UNKNOWN);
+	assert_int_equal(count_rule(&now, &before, "sqpoll"), 1);
+	assert_int_equal(count_rule(&now, NULL, "sqpoll"), 0);
+	/* As much of it was work; or it hardly ran. */
+	now.rings[0].sq_work_us = now.rings[1].sq_work_us = 500000;
+	assert_int_equal(count_rule(&now, &before, "sqpoll"), 0);
+	now.rings[0].sq_total_us = now.rings[1].sq_total_us = 1040000;
+	now.rings[0].sq_work_us = now.rings[1].sq_work_us = 100000;
+	assert_int_equal(count_rule(&now, &before, "sqpoll"), 0);
+	/* It sleeps, at one end or the other. */
+	now.rings[0].sq_total_us = now.rings[1].sq_total_us = 1490000;
+	assert_int_equal(count_rule(&now, &before, "sqpoll"), 1);
+	now.rings[0].sq_flags = IORING_SQ_NEED_WAKEUP;
+	assert_int_equal(count_rule(&now, &before, "sqpoll"), 0);
+	now.rings[0].sq_flags = 0;
+	before.rings[0].sq_flags = IORING_SQ_NEED_WAKEUP;
+	assert_int_equal(count_rule(&now, &before, "sqpoll"), 0);
+	sample_free(&before);
+	sample_free(&now);
+	/* Where the ring tells no times, by those of the thread. */
+	add_thread(&before, UNKNOWN, UNKNOWN, 1000000);
+	add_thread(&now, UNKNOWN, UNKNOWN, 1490000);
+	assert_int_equal(count_rule(&now, &before, "sqpoll"), 1);
+	now.rings[0].sq_head = 6;
+	assert_int_equal(count_rule(&now, &before, "sqpoll"), 0);
+	sample_free(&before);
+	sample_free(&now);
+}
+
+/* ---- Stalls ---- */
+
+static const char *
+stalled_for(char state, char text[200])
+{
+	struct sample sample = { 0 };
+	struct findings findings;
+	struct torc_view *view = must_grow(NULL, 1, sizeof(*view));
+
+	memset(view, 0, sizeof(*view));
+	view->page.limit.stall_ms = 100;
+	view->turn_age_us = 3000000;
+	view->thread_state = state;
+	add_user(&sample, 7, 0, UNKNOWN);
+	add_ring(&sample, 0, UNKNOWN);
+	sample.rings[0].torc = view;
+	check_sample(&findings, &sample, NULL);
+	assert_int_equal(findings.count, 1);
+	memcpy(text, findings.list[0].text, 200);
+	findings_free(&findings);
+	sample_free(&sample);
+	return text;
+}
+
+static void
+a_stall_is_blamed_on_a_handler_only_if_its_thread_could_run(void **state)
+{
+	char text[200];
+
+	(void)state;
+	assert_string_equal(stalled_for('S', text), "reactor 0 has been in "
+	    "one turn for 3.0 s: a handler does not return to the loop");
+	assert_string_equal(stalled_for('R', text), "reactor 0 has been in "
+	    "one turn for 3.0 s: a handler does not return to the loop, or "
+	    "gets no CPU");
+	assert_string_equal(stalled_for('T', text), "reactor 0 has been in "
+	    "one turn for 3.0 s: its thread is stopped");
+	assert_string_equal(stalled_for('\0', text), "reactor 0 has been in "
+	    "one turn for 3.0 s");
+}
+
 #define CLAIM(name) cmocka_unit_test(name)
 
 int
@@ -817,6 +968,9 @@ main(void)
 		CLAIM(what_no_limit_binds_has_nothing_left_and_takes_nothing),
 		CLAIM(a_limit_of_which_less_than_a_tenth_is_left_is_warned_of),
     CLAIM(registered_buffers_are_seen_as_pinned_and_counted_against_the_limit),
+		CLAIM(an_sqpoll_thread_that_spins_for_nothing_is_found),
+		CLAIM(an_sqpoll_thread_that_works_or_sleeps_is_none),
+		CLAIM(a_stall_is_blamed_on_a_handler_only_if_its_thread_could_run),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

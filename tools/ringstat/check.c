@@ -19,6 +19,7 @@ struct check {
 	const struct process *process;
 	const struct ring *ring;		/* or NULL */
 	const struct ring *before;		/* or NULL */
+	const struct sample *earlier;		/* that it is of */
 };
 
 __attribute__((format(printf, 4, 5)))
@@ -109,6 +110,83 @@ check_submission(const struct check *check)
 	    asleep ? ": the SQPOLL thread sleeps, and nobody wakes it" : "");
 }
 
+/* Rings may share a thread; it is reported once. */
+static bool
+is_first_of_thread(const struct check *check)
+{
+	const struct ring *ring = check->sample->rings;
+
+	while (ring < check->ring && ring->sq_thread != check->ring->sq_thread)
+		ring++;
+	return ring == check->ring;
+}
+
+static bool
+is_awake(const struct ring *ring)
+{
+	return ring->sq_flags == UNKNOWN ||
+	    !(ring->sq_flags & IORING_SQ_NEED_WAKEUP);
+}
+
+static const struct process *
+process_before(const struct check *check)
+{
+	const struct sample *sample = check->earlier;
+
+	for (unsigned i = 0; i < sample->process_count; i++) {
+		if (sample->processes[i].pid == check->process->pid)
+			return &sample->processes[i];
+	}
+	return NULL;
+}
+
+/*
+ * CPU time of the SQPOLL thread and what of it was work, in us, since the
+ * sample before. Before Linux 6.9 the ring does not tell: then it is that of
+ * the process's only such thread, if this took nothing meanwhile.
+ */
+static bool
+sqpoll_time(const struct check *check, int64_t *total, int64_t *work)
+{
+	const struct ring *ring = check->ring, *before = check->before;
+	const struct process *process = process_before(check);
+
+	if (ring->sq_total_us != UNKNOWN && ring->sq_work_us != UNKNOWN) {
+		*total = ring->sq_total_us - before->sq_total_us;
+		*work = ring->sq_work_us - before->sq_work_us;
+		return before->sq_total_us != UNKNOWN &&
+		    before->sq_work_us != UNKNOWN;
+	}
+	if (process == NULL || process->sqthreads != 1 ||
+	    check->process->sqthreads != 1 || ring->sq_head == UNKNOWN ||
+	    ring->sq_head != before->sq_head)
+		return false;
+	*total = check->process->sqthread_cpu_us - process->sqthread_cpu_us;
+	*work = 0;
+	return true;
+}
+
+/* On a machine under load it does not get much of a CPU, and takes what it
+ * gets: most of that is no work. */
+static void
+check_sqpoll(const struct check *check)
+{
+	const struct ring *ring = check->ring;
+	const double interval_us = check->sample->interval * 1e6;
+	int64_t total, work;
+
+	if (check->before == NULL || ring->sq_thread == UNKNOWN ||
+	    !is_awake(ring) || !is_awake(check->before) ||
+	    !is_first_of_thread(check) || !sqpoll_time(check, &total, &work))
+		return;
+	if ((double)(total - work) < interval_us / 10 || work > total / 4)
+		return;
+	find(check, FINDING_WARNING, "sqpoll", "the SQPOLL thread %lld used "
+	    "%.0f %% of a CPU for %.1f s, and %.0f %% of that was work",
+	    (long long)ring->sq_thread, 100.0 * (double)total / interval_us,
+	    check->sample->interval, 100.0 * (double)work / (double)total);
+}
+
 /* "once", or how many times. */
 static const char *
 times(uint64_t number, char text[32])
@@ -117,6 +195,25 @@ times(uint64_t number, char text[32])
 		return "once";
 	snprintf(text, 32, "%llu times", (unsigned long long)number);
 	return text;
+}
+
+/* By the state of the reactor's thread, as the kernel has it. */
+static const char *
+stall_cause(char state)
+{
+	switch (state) {
+	case 'T':
+	case 't':
+		return ": its thread is stopped";
+	case 'S':
+	case 'D':
+		return ": a handler does not return to the loop";
+	case 'R':
+		return ": a handler does not return to the loop, or gets no "
+		    "CPU";
+	default:
+		return "";
+	}
 }
 
 static void
@@ -132,9 +229,9 @@ check_torc(const struct check *check)
 	if (stall_ms > 0 && view->turn_age_us != UNKNOWN &&
 	    (uint64_t)view->turn_age_us / 1000 > stall_ms)
 		find(check, FINDING_CRITICAL, "stall", "reactor %u has been "
-		    "in one turn for %.1f s: a handler does not return to "
-		    "the loop", view->page.reactor,
-		    (double)view->turn_age_us / 1e6);
+		    "in one turn for %.1f s%s", view->page.reactor,
+		    (double)view->turn_age_us / 1e6,
+		    stall_cause(view->thread_state));
 	else if (old != NULL && gauge->stalls > old->page.gauge.stalls)
 		find(check, FINDING_WARNING, "stall", "reactor %u stalled "
 		    "%s in %.1f s (its longest turn ever: %.3f s)",
@@ -190,15 +287,16 @@ check_limits(const struct check *check)
 	if (process->workers >= MANY_WORKERS)
 		find(check, process->workers >= TOO_MANY_WORKERS ?
 		    FINDING_CRITICAL : FINDING_WARNING, "workers",
-		    "%lld workers (iou-wrk) run what could not be done at "
-		    "once", (long long)process->workers);
+		    "there are %lld workers (iou-wrk), for what could not be "
+		    "done at once", (long long)process->workers);
 }
 
 void
 check_sample(struct findings *findings, const struct sample *sample,
     const struct sample *before)
 {
-	struct check check = { .findings = findings, .sample = sample };
+	struct check check = { .findings = findings, .sample = sample,
+	    .earlier = before };
 
 	*findings = (struct findings) { NULL, 0 };
 	for (unsigned i = 0; i < sample->ring_count; i++) {
@@ -209,6 +307,7 @@ check_sample(struct findings *findings, const struct sample *sample,
 		check_overflow(&check);
 		check_consumer(&check);
 		check_submission(&check);
+		check_sqpoll(&check);
 		if (check.ring->torc != NULL)
 			check_torc(&check);
 	}

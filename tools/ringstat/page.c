@@ -289,6 +289,7 @@ torc_view_attach(struct sample *sample, unsigned process, int fds,
 	int file;
 
 	view->conns = NULL;
+	view->thread_state = '\0';
 	snprintf(name, sizeof(name), "%u", fd);
 	file = openat(fds, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (file < 0 || fstat(file, &status) < 0 ||

@@ -39,6 +39,7 @@ struct conn_view {
 struct torc_view {
 	struct torc_page page;
 	int64_t turn_age_us;	/* UNKNOWN while it sleeps */
+	char thread_state;	/* as in /proc/PID/stat; 0: not known */
 	bool conns_known;
 	unsigned conn_count;
 	unsigned by_state[CONN_STATES];

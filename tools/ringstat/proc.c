@@ -232,6 +232,20 @@ proc_is_kernel_thread(int proc, pid_t pid)
 	return flags & KERNEL_THREAD;
 }
 
+char
+proc_thread_state(int proc, pid_t pid, uint64_t tid)
+{
+	char path[64], bytes[512];
+	const char *end;
+	int count;
+
+	snprintf(path, sizeof(path), "%d/task/%llu/stat", (int)pid,
+	    (unsigned long long)tid);
+	count = text_slurp(proc, path, bytes, sizeof(bytes));
+	end = count <= 0 ? NULL : strrchr(bytes, ')');
+	return end == NULL || end[1] != ' ' ? '\0' : end[2];
+}
+
 const char *
 proc_denied_hint(bool root, uint64_t capabilities)
 {

@@ -47,6 +47,8 @@ bool proc_is_kernel_thread(int proc, pid_t pid);
 /* What a user whose effective capabilities these are may do about descriptors
  * that may not be read; no more is said than is known. */
 const char *proc_denied_hint(bool root, uint64_t capabilities);
+/* The state of a thread of a process: 'R', 'S' and so on; 0: not known. */
+char proc_thread_state(int proc, pid_t pid, uint64_t tid);
 /* Count iou-wrk-* and iou-sqp-*; what they used of the CPU. */
 void proc_read_threads(int proc, struct process *process);
 

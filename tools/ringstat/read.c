@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sys/pages.h"
@@ -139,11 +140,21 @@ read_fdinfo(const struct reader *reader, struct ring *ring, unsigned fd,
 	return 0;
 }
 
+/* Of this thread: time in which others had the CPU is no cost of a ring. */
+static uint64_t
+cpu_time(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
 static void
 read_fdinfo_patiently(const struct reader *reader, struct ring *ring,
     unsigned fd, bool entries)
 {
-	uint64_t begun = torc_sys_now();
+	uint64_t begun = torc_sys_now(), used = cpu_time();
 	uint64_t pause_ns = 100000;
 	int rc = read_fdinfo(reader, ring, fd, entries);
 
@@ -152,10 +163,11 @@ read_fdinfo_patiently(const struct reader *reader, struct ring *ring,
 			break;
 		torc_sys_sleep(pause_ns);
 		begun = torc_sys_now();
+		used = cpu_time();
 		rc = read_fdinfo(reader, ring, fd, entries);
 	}
 	ring->busy = rc == -EAGAIN;
-	ring->cost_ns = torc_sys_now() - begun;
+	ring->cost_ns = cpu_time() - used;
 	ring->wait_until = begun + ring->cost_ns * DUTY;
 }
 

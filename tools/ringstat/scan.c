@@ -304,6 +304,19 @@ name_sockets(struct scan *scan, struct process *process)
 		process->sockets = sockets_of(scan);
 }
 
+/* What the threads of reactors do. */
+static void
+name_states(struct scan *scan)
+{
+	for (unsigned i = 0; i < scan->sample->ring_count; i++) {
+		const struct ring *ring = &scan->sample->rings[i];
+
+		if ((int)ring->process == scan->process && ring->torc != NULL)
+			ring->torc->thread_state = proc_thread_state(
+			    scan->proc, scan->pid, ring->torc->page.tid);
+	}
+}
+
 static void
 finish_process(struct scan *scan)
 {
@@ -320,6 +333,7 @@ finish_process(struct scan *scan)
 	    scan->want & WANT_TORC; i++)
 		torc_view_attach(scan->sample, (unsigned)scan->process,
 		    scan->fds, scan->pages[i], scan->want & WANT_CONNS);
+	name_states(scan);
 	if (scan->want & WANT_SOCKETS)
 		name_sockets(scan, process);
 }
