@@ -5,6 +5,8 @@
 
 #include "conn/http/http.h"
 
+#define SMALL 512u		/* bytes of a piece that is copied to others */
+
 void
 torc_http_expect(struct torc_http_input *input,
     const struct torc_http_head *head)
@@ -58,29 +60,53 @@ take_sized(struct torc_http_input *input, struct torc_slice *body)
 	return rc;
 }
 
+/*
+ * A piece behind the ones before it: the lines of chunks between them are done
+ * with, and their bytes are ours.
+ */
+static void
+gather(struct torc_slice *body, struct torc_slice piece)
+{
+	if (body->size == 0) {
+		*body = piece;
+		return;
+	}
+	memmove((uint8_t *)(uintptr_t)body->data + body->size, piece.data,
+	    piece.size);
+	body->size += piece.size;
+}
+
+/* Small chunks come as one piece, as far as they are in view. */
 static int
-take_chunk(struct torc_http_input *input, struct torc_http_head *head,
+take_chunks(struct torc_http_input *input, struct torc_http_head *head,
     struct torc_slice *body)
 {
 	struct torc_http_chunks *chunks = &input->chunks;
+	struct torc_slice piece = { NULL, 0 };
 
-	while (input->used < input->view.size &&
+	while (input->used < input->view.size && piece.size <= SMALL &&
 	    !torc_http_chunks_over(chunks)) {
+		const struct torc_http_chunks before = *chunks;
 		int rc = torc_http_read_chunks(chunks,
 		    input->view.data + input->used,
-		    input->view.size - input->used, body);
+		    input->view.size - input->used, &piece);
 
+		if (rc < 0 && body->size > 0) {
+			/* First what came before it. */
+			*chunks = before;
+			return 1;
+		}
 		if (rc < 0) {
 			head->why = chunks->why;
 			return rc;
 		}
 		input->used += (size_t)rc;
-		if (body->size > 0)
-			return 1;
+		if (piece.size > 0)
+			gather(body, piece);
 	}
 	if (torc_http_chunks_over(chunks))
 		input->state = INPUT_TRAILER;
-	return 0;
+	return body->size > 0;
 }
 
 static int
@@ -124,7 +150,7 @@ torc_http_take(struct torc_http_input *input,
 	else if (input->state == INPUT_TO_END)
 		rc = take_bytes(input, UINT64_MAX, body);
 	else if (input->state == INPUT_CHUNKS)
-		rc = take_chunk(input, head, body);
+		rc = take_chunks(input, head, body);
 	if (rc == 0 && input->state == INPUT_TRAILER)
 		rc = take_trailer(input, bounds, head, trailer);
 	input->received += body->size;
