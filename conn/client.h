@@ -121,6 +121,13 @@ TORC_API int torc_pool_acquire_for(struct torc_pool *pool, void **item,
     const struct torc_pool_wish *wish, uint64_t deadline);
 
 /*
+ * A key for the peer of a connection: its IPv4 address, or the first 64 bits
+ * of its IPv6 address, which one subscriber has. 0 for a unix socket, or if
+ * the peer has gone. A system call.
+ */
+TORC_API uint64_t torc_conn_key(const struct torc_conn *conn);
+
+/*
  * Give a rented one back; it is not the caller's any more. `reusable`: nothing
  * is unread, unsent or outstanding on it. If not, it is closed on a fiber of
  * its own, and another one may take its place at once. Also after the reactor

@@ -3,7 +3,10 @@
  * for each key.
  */
 #include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
 
+#include "conn/net.h"
 #include "conn/pool.h"
 #include "sys/sys.h"
 
@@ -102,4 +105,38 @@ torc_pool_lines_fini(struct torc_pool *pool)
 	free_lines(pool->spare_lines);
 	torc_sys_free(pool->lines);
 	torc_sys_free(pool->buckets);
+}
+
+/* ---- Keys ---- */
+
+static uint64_t
+key_of(const struct sockaddr_storage *address)
+{
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+	uint64_t key = 0;
+	uint32_t v4;
+
+	if (address->ss_family == AF_INET) {
+		v4 = ((const struct sockaddr_in *)address)->sin_addr.s_addr;
+		return (uint64_t)1 << 32 | v4;
+	}
+	if (address->ss_family != AF_INET6)
+		return 0;
+	if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+		memcpy(&v4, v6->sin6_addr.s6_addr + 12, sizeof(v4));
+		return (uint64_t)1 << 32 | v4;
+	}
+	memcpy(&key, v6->sin6_addr.s6_addr, sizeof(key));
+	return key != 0 ? key : 1;
+}
+
+uint64_t
+torc_conn_key(const struct torc_conn *conn)
+{
+	struct sockaddr_storage address;
+	uint32_t size = sizeof(address);
+
+	memset(&address, 0, sizeof(address));
+	return torc_sys_getpeername(conn->fd, (struct sockaddr *)&address,
+	    &size) < 0 ? 0 : key_of(&address);
 }

@@ -1456,6 +1456,10 @@ forward(struct torc_conn *conn, void *arg)
 	};
 	/* So that answers can be compared as they are. */
 	const struct torc_http_config dateless = { .no_date = true };
+	const struct torc_http_forwarding forwarding = {
+		.via = "test", .added = &added, .added_count = 1,
+		.key = torc_conn_key(conn),
+	};
 	struct torc_http http;
 	const int little = 1;
 
@@ -1465,7 +1469,7 @@ forward(struct torc_conn *conn, void *arg)
 		    sizeof(little));
 	torc_http_open(&http, conn, &dateless);
 	while (torc_http_recv(&http, TORC_NEVER) > 0)
-		torc_http_forward(&http, client, "1.1 test", &added, 1,
+		torc_http_forward(&http, client, &forwarding,
 		    TORC_NEVER);
 	return torc_http_result(&http);
 }
@@ -1530,6 +1534,192 @@ what_is_forwarded_has_the_fields_of_its_hop_and_no_others(void **state)
 	/* The connection to the client is none the worse. */
 	assert_non_null(strstr(get_through(fd,
 	    "GET /y HTTP/1.1\r\nHost: a\r\n\r\n"), "GET /y HTTP/1.1"));
+	close(fd);
+	stop();
+}
+
+static bool
+give_old_head(int fd, unsigned nth, const char *head)
+{
+	char text[8400];
+
+	(void)nth;
+	snprintf(text, sizeof(text), "HTTP/1.%c 200 OK\r\n" CL "%zu\r\n\r\n%s",
+	    strncmp(head, "GET /old", 8) == 0 ? '0' : '1', strlen(head),
+	    head);
+	say(fd, text);
+	return true;
+}
+
+/* RFC 9110, 7.6.3 */
+static void
+via_has_the_version_of_the_message(void **state)
+{
+	const char *reply;
+	int fd;
+
+	(void)state;
+	start_with(give_old_head, forward);
+	fd = client_open(server.port);
+	reply = get_through(fd, "GET /new HTTP/1.0\r\nHost: a\r\n"
+	    "Connection: keep-alive\r\n\r\n");
+	assert_non_null(strstr(reply, "\nVia: 1.1 test\r\n" CL));
+	assert_non_null(strstr(reply, "\nVia: 1.0 test\r\nX-Forwarded"));
+	reply = get_through(fd, "GET /old HTTP/1.1\r\nHost: a\r\n\r\n");
+	assert_non_null(strstr(reply, "\nVia: 1.0 test\r\n" CL));
+	assert_non_null(strstr(reply, "\nVia: 1.1 test\r\nX-Forwarded"));
+	close(fd);
+	stop();
+}
+
+static const struct hops {
+	const char *request;
+	const char *reply;	/* a part of it */
+	bool forwarded;
+} hops[] = {
+	{ "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 5\r\n\r\n",
+	    "\nMax-Forwards: 4\r\n", true },
+	{ "TRACE / HTTP/1.1\r\nHost: a\r\nmax-forwards: 1\r\n\r\n",
+	    "\nmax-forwards: 0\r\n", true },
+	{ "GET / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n",
+	    "\nMax-Forwards: 0\r\n", true },
+	{ "OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: "
+	    "99999999999999999999\r\n\r\n", "\nMax-Forwards: ", true },
+	{ "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n",
+	    "HTTP/1.1 200 OK\r\n", false },
+	{ "TRACE /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 00\r\nX: 1\r\n"
+	    "Cookie: a=b\r\n\r\n", "\r\n\r\nTRACE /x HTTP/1.1\r\n"
+	    "Host: a\r\nMax-Forwards: 00\r\nX: 1\r\n\r\n", false },
+	{ "OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: -1\r\n\r\n",
+	    "HTTP/1.1 400 ", false },
+	{ "OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 1\r\n"
+	    "Max-Forwards: 1\r\n\r\n", "HTTP/1.1 400 ", false },
+};
+
+/* RFC 9110, 7.6.2 */
+static void
+hops_are_counted_down_and_the_last_one_answers(void **state)
+{
+	unsigned forwarded = 0;
+	int fd;
+
+	(void)state;
+	start_with(give_head, forward);
+	fd = client_open(server.port);
+	for (size_t i = 0; i < COUNT(hops); i++) {
+		const char *reply = get_through(fd, hops[i].request);
+
+		if (strstr(reply, hops[i].reply) == NULL)
+			fail_msg("%s: %s", hops[i].request, reply);
+		forwarded += hops[i].forwarded;
+		assert_int_equal(atomic_load(&origin.requests), forwarded);
+	}
+	close(fd);
+	stop();
+}
+
+/* A request in which Connection lists so many names, in two cases. */
+static void
+write_named(char *request, unsigned names)
+{
+	request += sprintf(request, "GET / HTTP/1.1\r\nHost: a\r\nB: kept\r\n"
+	    "Connection: ");
+	for (unsigned i = 0; i < names; i++)
+		request += sprintf(request, "%c%u, ,", i % 2 == 0 ? 'x' : 'X',
+		    i);
+	request += sprintf(request, "\r\nConnection: close\r\n");
+	/* One more than there are names, and each of them twice. */
+	for (unsigned i = 0; i <= names; i++)
+		request += sprintf(request,
+		    "X%u: 1\r\nx%u: 2\r\nX%ukept: 3\r\n", i, i, i);
+	sprintf(request, "\r\n");
+}
+
+static void
+assert_named_are_gone(const char *reply, unsigned names)
+{
+	char name[32];
+
+	assert_non_null(strstr(reply, "B: kept"));
+	for (unsigned i = 0; i < names; i++) {
+		sprintf(name, "X%u: ", i);
+		assert_null(strcasestr(reply, name));
+		sprintf(name, "X%ukept: 3", i);
+		assert_non_null(strstr(reply, name));
+	}
+	sprintf(name, "X%u: 1\r\nx%u: 2", names, names);
+	assert_non_null(strstr(reply, name));
+}
+
+static void
+fields_that_connection_names_stay_behind_be_they_few_or_many(void **state)
+{
+	static const unsigned counts[] = { 1, 2, 8, 9, 40 };
+	static char request[8192], reply[8192];
+
+	(void)state;
+	start_with(give_whole_head, forward);
+	for (size_t i = 0; i < COUNT(counts); i++) {
+		int fd = client_open(server.port);
+		long got;
+
+		write_named(request, counts[i]);
+		client_send(fd, request, strlen(request));
+		got = client_read_all(fd, reply, sizeof(reply) - 1);
+		assert_true(got > 0);
+		reply[got] = '\0';
+		assert_named_are_gone(reply, counts[i]);
+		close(fd);
+	}
+	stop();
+}
+
+/* The body as it comes on the wire, in a body of that size. */
+static bool
+give_body_on_the_wire(int fd, unsigned nth, const char *head)
+{
+	static char wire[1u << 20];
+	size_t size = 0;
+	char line[64];
+
+	(void)nth;
+	(void)head;
+	while (size < 5 || memcmp(wire + size - 5, "0\r\n\r\n", 5) != 0) {
+		ssize_t got = recv(fd, wire + size, sizeof(wire) - size, 0);
+
+		if (got <= 0)
+			return false;
+		size += (size_t)got;
+	}
+	snprintf(line, sizeof(line), OK CL "7\r\n\r\n%07zu", size);
+	say(fd, line);
+	return true;
+}
+
+/* 50,000 bytes, which are 300,000 on the wire, and were as many behind it. */
+static void
+chunks_of_one_byte_are_forwarded_in_few_large_ones(void **state)
+{
+	static const char head[] = "POST / HTTP/1.1\r\nHost: a\r\n" CHUNKED
+	    "\r\n";
+	static char body[300005];
+	char reply[512] = "";
+	const char *size;
+	int fd;
+
+	(void)state;
+	start_with(give_body_on_the_wire, forward);
+	for (unsigned i = 0; i < 50000; i++)
+		memcpy(body + i * 6, "1\r\na\r\n", 6);
+	memcpy(body + 300000, "0\r\n\r\n", 5);
+	fd = client_open(server.port);
+	client_send(fd, head, strlen(head));
+	client_send(fd, body, sizeof(body));
+	size = get_through(fd, "");
+	snprintf(reply, sizeof(reply), "%s", size);
+	size = strstr(reply, "\r\n\r\n");
+	assert_non_null(size);
+	assert_in_range(strtoul(size + 4, NULL, 10), 50000, 60000);
 	close(fd);
 	stop();
 }
@@ -1725,6 +1915,13 @@ main(void)
 		cmocka_unit_test(bodies_stream_in_both_directions_at_once),
 		cmocka_unit_test(
 		    what_is_forwarded_has_the_fields_of_its_hop_and_no_others),
+		cmocka_unit_test(via_has_the_version_of_the_message),
+		cmocka_unit_test(
+		    hops_are_counted_down_and_the_last_one_answers),
+		cmocka_unit_test(
+		    fields_that_connection_names_stay_behind_be_they_few_or_many),
+		cmocka_unit_test(
+		    chunks_of_one_byte_are_forwarded_in_few_large_ones),
 		cmocka_unit_test(
 		    a_body_is_asked_for_before_it_is_awaited_and_not_of_the_origin),
 		cmocka_unit_test(a_body_for_a_dead_origin_is_not_asked_for),

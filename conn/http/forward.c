@@ -2,97 +2,22 @@
  * forward.c - a request goes on to an origin, and its answer comes back.
  */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "conn/http/http.h"
+#include "conn/http/hop.h"
 #include "sys/trap.h"
 
-#define HEAD_KEPT 4096u		/* bytes of a head that is copied */
-#define FIELDS (TORC_HTTP_FIELDS + TORC_HTTP_ADDED + 2)
+#define HEAD_KEPT 4096u		/* bytes of a head, on the stack */
 
-/* A request and its answer, on the stack of who forwards. */
+/* A request and its answer, on the stack of its handler. */
 struct exchange {
 	struct torc_http *http;
 	struct torc_http_call call;
-	const char *via;
+	const struct torc_http_forwarding *how;
 	uint64_t deadline;
 };
-
-/* Of this hop only (RFC 9110, 7.6.1), or written anew for the next. */
-static bool
-stays_behind(const struct torc_http_head *head, struct torc_slice name)
-{
-	static const char *const names[] = {
-		"connection", "content-length", "expect", "host",
-		"keep-alive", "proxy-authenticate", "proxy-authorization",
-		"proxy-connection", "te", "trailer", "transfer-encoding",
-		"upgrade",
-	};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (torc_http_equals(name, names[i]))
-			return true;
-	}
-	for (unsigned i = 0; i < head->field_count; i++) {
-		if (torc_http_equals(head->fields[i].name, "connection") &&
-		    torc_http_lists(head->fields[i].value, name))
-			return true;
-	}
-	return false;
-}
-
-/* Room for those that go on and those that are added: `few`, or more. */
-static struct torc_http_field *
-take_room(const struct torc_http_head *head, struct torc_http_field *few)
-{
-	return head->field_count <= TORC_HTTP_FIELDS ? few :
-	    malloc((head->field_count + TORC_HTTP_ADDED + 2) * sizeof(*few));
-}
-
-static void
-give_room(struct torc_http_field *fields, const struct torc_http_field *few)
-{
-	if (fields != few)
-		free(fields);
-}
-
-/* The fields that go on, and Via: how many. */
-static unsigned
-pass_fields(const struct torc_http_head *head, const char *via,
-    struct torc_http_field *fields)
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < head->field_count; i++) {
-		if (!stays_behind(head, head->fields[i].name))
-			fields[count++] = head->fields[i];
-	}
-	fields[count++] = (struct torc_http_field) {
-		torc_http_text("Via"), torc_http_text(via),
-	};
-	return count;
-}
-
-/*
- * Without the scheme and the host that a target may begin with. Nothing behind
- * these is the path "/", or what OPTIONS asks about: all of the server (RFC
- * 9112, 3.2.4).
- */
-static struct torc_slice
-path_of(const struct torc_http_head *request)
-{
-	struct torc_slice target = request->target;
-	const uint8_t *path = request->host.data + request->host.size;
-
-	if (target.data[0] == '/' || target.data[0] == '*')
-		return target;
-	target.size -= (size_t)(path - target.data);
-	target.data = path;
-	if (target.size > 0)
-		return target;
-	return torc_http_text(request->method == TORC_HTTP_OPTIONS ? "*" :
-	    "/");
-}
 
 /* Why there is no answer, if one is due. Returns the reason. */
 static int
@@ -126,15 +51,15 @@ static int
 relay_head(struct exchange *exchange)
 {
 	const struct torc_http_head *response = &exchange->call.response;
-	struct torc_http_field few[FIELDS];
-	struct torc_http_field *fields = take_room(response, few);
-	int rc = fields == NULL ? fail(exchange->http, -ENOMEM) :
-	    torc_http_begin(exchange->http, response->status, fields,
-	    pass_fields(response, exchange->via, fields),
-	    response->has_length ? response->length : TORC_HTTP_UNKNOWN,
-	    exchange->deadline);
+	struct torc_http_hop hop;
+	int rc = torc_http_hop_begin(&hop, response, exchange->how->via);
 
-	give_room(fields, few);
+	if (rc < 0)
+		return fail(exchange->http, rc);
+	rc = torc_http_begin(exchange->http, response->status, hop.fields,
+	    hop.count, response->has_length ? response->length :
+	    TORC_HTTP_UNKNOWN, exchange->deadline);
+	torc_http_hop_end(&hop);
 	return rc;
 }
 
@@ -217,59 +142,83 @@ exchange_bodies(struct exchange *exchange)
 /* Parks. The request as it goes on; 0, and the call is to be ended. */
 static int
 ask(struct exchange *exchange, struct torc_http_client *origin,
-    const struct torc_http_field *added, unsigned added_count)
+    int64_t forwards)
 {
+	const struct torc_http_forwarding *how = exchange->how;
 	const struct torc_http_head *head = &exchange->http->request;
-	struct torc_http_field few[FIELDS];
-	struct torc_http_field *fields = take_room(head, few);
 	struct torc_http_request request = {
 		.method = head->method_name,
-		.target = path_of(head),
-		.fields = fields,
+		.target = torc_http_hop_path(head),
+		.key = how->key,
 	};
-	int rc;
+	struct torc_http_hop hop;
+	char left[24];
+	int rc = torc_http_hop_begin(&hop, head, how->via);
 
-	if (fields == NULL)
-		return -ENOMEM;
-	request.field_count = pass_fields(head, exchange->via, fields);
-	for (unsigned i = 0; i < added_count; i++)
-		fields[request.field_count++] = added[i];
+	if (rc < 0)
+		return rc;
+	for (unsigned i = 0; i < how->added_count; i++)
+		hop.fields[hop.count++] = how->added[i];
 	if (head->host.size > 0)
-		fields[request.field_count++] = (struct torc_http_field) {
-			torc_http_text("Host"), head->host,
-		};
+		torc_http_hop_add(&hop, "Host", head->host);
+	if (forwards > 0) {
+		snprintf(left, sizeof(left), "%" PRId64, forwards - 1);
+		torc_http_hop_replace(&hop, "max-forwards", left);
+	}
+	request.fields = hop.fields;
+	request.field_count = hop.count;
 	rc = head->body == TORC_HTTP_NONE ?
 	    torc_http_call(origin, &exchange->call, &request,
 	    exchange->deadline) :
 	    torc_http_call_begin(origin, &exchange->call, &request,
 	    head->body == TORC_HTTP_SIZED ? head->length : TORC_HTTP_UNKNOWN,
 	    exchange->deadline);
-	give_room(fields, few);
+	torc_http_hop_end(&hop);
+	return rc;
+}
+
+/* Parks. To an origin and back. */
+static int
+pass_on(struct exchange *exchange, struct torc_http_client *origin,
+    int64_t forwards)
+{
+	struct torc_http *http = exchange->http;
+	int rc = ask(exchange, origin, forwards);
+
+	if (rc < 0)
+		return fail(http, rc);
+	rc = http->request.body == TORC_HTTP_NONE ? relay(exchange) :
+	    exchange_bodies(exchange);
+	torc_http_call_end(&exchange->call);
 	return rc;
 }
 
 int
 torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
-    const char *via, const struct torc_http_field *added,
-    unsigned added_count, uint64_t deadline)
+    const struct torc_http_forwarding *how, uint64_t deadline)
 {
-	struct exchange exchange;
-	char memory[HEAD_KEPT];
+	struct exchange exchange = {
+		.http = http, .how = how, .deadline = deadline,
+	};
+	const uint32_t size = http->request.size;
+	const int64_t forwards = torc_http_hop_forwards(&http->request);
+	char few[HEAD_KEPT], *memory = few;
 	int rc;
 
-	torc_require(added_count <= TORC_HTTP_ADDED,
+	torc_require(how->added_count <= TORC_HTTP_ADDED,
 	    "torc_http_forward() adds at most TORC_HTTP_ADDED fields");
-	exchange.http = http;
-	exchange.via = via;
-	exchange.deadline = deadline;
-	/* Who waits for the origin does not keep a receive buffer; one whose
-	 * head is large does. */
-	torc_http_keep(http, memory, sizeof(memory));
-	rc = ask(&exchange, origin, added, added_count);
-	if (rc < 0)
-		return fail(http, rc);
-	rc = http->request.body == TORC_HTTP_NONE ? relay(&exchange) :
-	    exchange_bodies(&exchange);
-	torc_http_call_end(&exchange.call);
+	torc_require(strlen(how->via) <= TORC_HTTP_VIA,
+	    "the name in Via has at most TORC_HTTP_VIA bytes");
+	if (forwards == 0 || forwards == -EBADMSG)
+		return torc_http_hop_last(http, forwards, deadline);
+	/* A fiber that waits for the origin keeps no receive buffer. */
+	if (size > sizeof(few))
+		memory = malloc(size);
+	if (memory == NULL)
+		return fail(http, -ENOMEM);
+	torc_http_keep(http, memory, size);
+	rc = pass_on(&exchange, origin, forwards);
+	if (memory != few)
+		free(memory);
 	return rc;
 }

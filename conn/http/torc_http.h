@@ -597,15 +597,27 @@ TORC_API void torc_http_call_end(struct torc_http_call *call);
 /* ---- Proxies ---- */
 
 #define TORC_HTTP_ADDED 8	/* fields, at most */
+#define TORC_HTTP_VIA 60	/* bytes of the name in Via, at most */
+
+/* How requests are forwarded. It is not changed by it. */
+struct torc_http_forwarding {
+	const char *via;	/* our name in Via: a token, such as "torc" */
+	const struct torc_http_field *added;	/* to the request, such as
+				 * X-Forwarded-For, behind what it has of
+				 * these */
+	unsigned added_count;	/* at most TORC_HTTP_ADDED */
+	uint64_t key;		/* for whom: see torc_pool_acquire_for(), and
+				 * torc_conn_key() */
+};
 
 /*
  * Parks. Pass the request on to an origin, and its answer back. Bodies go
  * through as they come, no faster than the other side takes them, and an
  * answer may come before all of the request did. Fields that are meant for one
- * hop stay behind (RFC 9110, 7.6.1), Host does not; Via with `via`, which is
- * "1.1 " and a name, goes both ways; `added`, such as X-Forwarded-For, to the
- * origin, behind what the request has of these. `body_max` and the times are
- * those of the server's and of the client's configuration.
+ * hop stay behind (RFC 9110, 7.6.1), Host does not; Via goes both ways, with
+ * the version of the message. OPTIONS and TRACE whose Max-Forwards is 0 are
+ * answered here. `body_max` and the times are those of the server's and of the
+ * client's configuration.
  *
  * 0, or what went wrong on either side; then the peer was told, if nothing had
  * been answered: 503, the origin cannot be reached; 504, it is too slow; 502,
@@ -613,8 +625,7 @@ TORC_API void torc_http_call_end(struct torc_http_call *call);
  * another request, torc_http_recv() knows.
  */
 TORC_API int torc_http_forward(struct torc_http *http,
-    struct torc_http_client *origin, const char *via,
-    const struct torc_http_field *added, unsigned added_count,
+    struct torc_http_client *origin, const struct torc_http_forwarding *how,
     uint64_t deadline);
 
 #ifdef __cplusplus

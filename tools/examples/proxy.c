@@ -23,6 +23,10 @@ proxy(struct torc_conn *conn, void *arg)
 	struct torc_http_client *origin =
 	    torc_reactor_get(torc_reactor_self(), &origin_key);
 	struct torc_http_field forwarded;
+	const struct torc_http_forwarding how = {
+		.via = "torc", .added = &forwarded, .added_count = 1,
+		.key = torc_conn_key(conn),
+	};
 	struct torc_http http;
 	char peer[128];
 	char *port;
@@ -38,8 +42,7 @@ proxy(struct torc_conn *conn, void *arg)
 	};
 	torc_http_open(&http, conn, &server_config);
 	while (torc_http_recv(&http, TORC_NEVER) > 0)
-		torc_http_forward(&http, origin, "1.1 torc", &forwarded, 1,
-		    TORC_NEVER);
+		torc_http_forward(&http, origin, &how, TORC_NEVER);
 	return torc_http_result(&http);
 }
 
