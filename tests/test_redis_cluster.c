@@ -155,7 +155,7 @@ keys_are_found_on_the_node_that_has_them(void **state)
 	play(set_everywhere);
 	/* All have some, and nobody was sent on: that counts as an error. */
 	for (unsigned i = 0; i < NODES; i++) {
-		assert_false(tell(i, ":0\r", "DBSIZE"));
+		assert_false(tell(i, ":0\r", "DBSIZE\r\nQUIT"));
 		assert_false(tell(i, "errorstat_MOVED",
 		    "INFO errorstats\r\nQUIT"));
 	}

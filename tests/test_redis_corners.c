@@ -95,7 +95,7 @@ follow_rules(struct torc_conn *conn, void *arg)
 	return TORC_CLOSE;
 }
 
-#define GREETING { "HELLO", "+OK\r\n", 0 }
+#define GREETING { "HELLO", "%%1\r\n+proto\r\n:3\r\n", 0 }
 #define WELCOME { "SUBSCRIBE", \
 	">3\r\n$9\r\nsubscribe\r\n$3\r\none\r\n:1\r\n", 0 }
 

@@ -147,7 +147,9 @@ answer(struct torc_conn *conn, const struct torc_redis_reply *command)
 	if (hello && lie == OLD)
 		return say(conn, "-ERR unknown command `HELLO`\r\n", 30);
 	if (hello)
-		return say(conn, "+OK\r\n", 5);
+		return say(conn, "%1\r\n+proto\r\n:3\r\n", 16);
+	if (strcmp(command->items[0].text, "PING") == 0)
+		return say(conn, "+PONG\r\n", 7);
 	atomic_fetch_add(&commands, 1);
 	if (lie >= TRUNCATED && lie <= GARBAGE)
 		return lie_to(conn);

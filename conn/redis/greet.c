@@ -23,18 +23,48 @@ fail(const struct line *line, int error, const char *format, ...)
 
 /* ---- Being let in ---- */
 
-static int
-refuse(struct line *line, const struct torc_redis_reply *reply)
+static bool
+is_one_of(const struct torc_redis_reply *reply, const char *const *codes)
 {
-	static const char *const closed[] = { "WRONGPASS", "NOAUTH", "NOPERM" };
-	int error = -EREMOTEIO;
+	while (*codes != NULL && !redis_is_error(reply, *codes))
+		codes++;
+	return *codes != NULL;
+}
 
-	for (size_t i = 0; i < sizeof(closed) / sizeof(closed[0]); i++) {
-		if (redis_is_error(reply, closed[i]))
-			error = -EACCES;
-	}
-	return fail(line, error, "%s: %s: %s", line->node->address,
-	    line->opener->stage, reply->text);
+/* Redis does not want us, and says why. */
+static int
+refuse(const struct line *line, const struct torc_redis_reply *reply)
+{
+	static const char *const closed[] = { "WRONGPASS", "NOAUTH", "NOPERM",
+		"DENIED", NULL };
+
+	return fail(line, is_one_of(reply, closed) ? -EACCES : -ECONNREFUSED,
+	    "%s: %s: %s", line->node->address, line->opener->stage,
+	    reply->text);
+}
+
+static int
+refuse_stranger(const struct line *line)
+{
+	return fail(line, -EPROTO, "%s: this is no Redis: its answer to %s "
+	    "is none", line->node->address, line->opener->stage);
+}
+
+/* Parks. Ask for something before we are let in. 0, or an error. */
+static int
+ask(struct line *line, struct request **request, uint64_t deadline,
+    unsigned argc, const char *const *argv)
+{
+	int rc;
+
+	line->opener->stage = argv[0];
+	rc = line_do(line, request, deadline, argc, argv);
+	if (rc == 0)
+		return 0;
+	if (rc == -EBADMSG)
+		return refuse_stranger(line);
+	return fail(line, rc, "%s: no answer to %s: %s", line->node->address,
+	    argv[0], strerror(-rc));
 }
 
 /* Parks. A step of the greeting: 0, or an error that is explained. */
@@ -43,15 +73,46 @@ greet_with(struct line *line, uint64_t deadline, unsigned argc,
     const char *const *argv)
 {
 	struct request *request;
-	int rc;
+	int rc = ask(line, &request, deadline, argc, argv);
 
-	line->opener->stage = argv[0];
-	rc = line_do(line, &request, deadline, argc, argv);
 	if (rc < 0)
-		return fail(line, rc, "%s: no answer to %s: %s",
-		    line->node->address, argv[0], strerror(-rc));
+		return rc;
 	if (request->root.type == TORC_REDIS_ERROR)
 		rc = refuse(line, &request->root);
+	else if (request->root.type != TORC_REDIS_STATUS ||
+	    strcmp(request->root.text, "OK") != 0)
+		rc = refuse_stranger(line);
+	request_free(request);
+	return rc;
+}
+
+/*
+ * Parks. Whether it is Redis that we talk to. There are errors that it has for
+ * a PING, too; they are those of commands.
+ */
+static int
+ping(struct line *line, uint64_t deadline)
+{
+	static const char *const known[] = { "LOADING", "MASTERDOWN", "BUSY",
+		"MISCONF", NULL };
+	static const char *const argv[] = { "PING" };
+	const struct torc_redis_reply *root;
+	struct request *request;
+	int rc = ask(line, &request, deadline, 1, argv);
+
+	if (rc < 0)
+		return rc;
+	root = &request->root;
+	if (root->type == TORC_REDIS_ERROR) {
+		/* One whose users may not ping is Redis, after AUTH. */
+		if (!is_one_of(root, known) &&
+		    (line->node->redis->config.password == NULL ||
+		    !redis_is_error(root, "NOPERM")))
+			rc = refuse(line, root);
+	} else if (root->type != TORC_REDIS_STATUS ||
+	    strcmp(root->text, "PONG") != 0) {
+		rc = refuse_stranger(line);
+	}
 	request_free(request);
 	return rc;
 }
@@ -64,7 +125,6 @@ greet_plainly(struct line *line, uint64_t deadline)
 	const char *const auth[] = { "AUTH", config->user, config->password };
 	const char *const old[] = { "AUTH", config->password };
 	const char *const name[] = { "CLIENT", "SETNAME", config->name };
-	const char *const ping[] = { "PING" };
 	int rc = 0;
 
 	if (config->password != NULL && config->user != NULL)
@@ -73,21 +133,53 @@ greet_plainly(struct line *line, uint64_t deadline)
 		rc = greet_with(line, deadline, 2, old);
 	if (rc == 0 && config->name != NULL)
 		rc = greet_with(line, deadline, 3, name);
-	/* Whoever accepts connections, and ends them, is no server yet: if
-	 * nothing else asks for an answer, this does. */
-	if (config->password == NULL && config->name == NULL &&
-	    config->database == 0)
-		rc = greet_with(line, deadline, 1, ping);
-	return rc;
+	return rc < 0 ? rc : ping(line, deadline);
 }
 
-/* Whether it is of those servers. */
+/* Whether that is what servers say which do not speak RESP3. */
 static bool
 is_unknown(const struct torc_redis_reply *reply)
 {
 	return redis_is_error(reply, "NOPROTO") ||
 	    (redis_is_error(reply, "ERR") &&
 	    strstr(reply->text, "unknown command") != NULL);
+}
+
+/* A map that names a server, or the protocol that we have asked for. */
+static bool
+is_greeting(const struct torc_redis_reply *reply)
+{
+	bool named = false;
+
+	if (reply->type != TORC_REDIS_MAP)
+		return false;
+	for (size_t i = 0; i + 1 < reply->size; i += 2) {
+		const struct torc_redis_reply *pair = &reply->items[i];
+
+		if (pair[0].type != TORC_REDIS_STRING &&
+		    pair[0].type != TORC_REDIS_STATUS)
+			continue;
+		if (strcmp(pair[0].text, "proto") == 0)
+			return pair[1].type == TORC_REDIS_INTEGER &&
+			    pair[1].integer == 3;
+		named |= strcmp(pair[0].text, "server") == 0;
+	}
+	return named;
+}
+
+static int
+judge_greeting(const struct line *line, const struct torc_redis_reply *reply)
+{
+	const unsigned protocol = line->node->redis->config.protocol;
+
+	if (reply->type != TORC_REDIS_ERROR)
+		return is_greeting(reply) ? 0 : refuse_stranger(line);
+	if (!is_unknown(reply))
+		return refuse(line, reply);
+	/* Its words may have our password in them. */
+	return protocol == 0 ? -EPROTONOSUPPORT : fail(line, -ECONNREFUSED,
+	    "%s: HELLO: the server does not speak RESP3 (protocol = %u)",
+	    line->node->address, protocol);
 }
 
 static int
@@ -108,14 +200,10 @@ greet_in_resp3(struct line *line, uint64_t deadline)
 		argv[argc++] = "SETNAME";
 		argv[argc++] = config->name;
 	}
-	line->opener->stage = "HELLO";
-	rc = line_do(line, &request, deadline, argc, argv);
+	rc = ask(line, &request, deadline, argc, argv);
 	if (rc < 0)
-		return fail(line, rc, "%s: no answer to HELLO: %s",
-		    line->node->address, strerror(-rc));
-	if (request->root.type == TORC_REDIS_ERROR)
-		rc = config->protocol == 0 && is_unknown(&request->root) ?
-		    -EPROTONOSUPPORT : refuse(line, &request->root);
+		return rc;
+	rc = judge_greeting(line, &request->root);
 	request_free(request);
 	return rc;
 }
@@ -190,8 +278,7 @@ open_line(void *arg, void **item, uint64_t deadline)
 		return -ENOMEM;
 	line->opener = opener;
 	line->node = opener->node;
-	torc_resp_tree_init(&line->tree, NULL,
-	    &line->node->redis->config.limits);
+	torc_resp_tree_init(&line->tree, NULL, NULL);
 	rc = dial(line, deadline);
 	if (rc < 0) {
 		free(line);
@@ -202,6 +289,9 @@ open_line(void *arg, void **item, uint64_t deadline)
 		close_line(arg, line);
 		return rc;
 	}
+	/* Those of the program are for what the program asks. */
+	torc_resp_tree_init(&line->tree, NULL,
+	    &line->node->redis->config.limits);
 	*item = line;
 	return 0;
 }

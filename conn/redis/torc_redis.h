@@ -18,6 +18,9 @@
  *	-ECONNRESET ...	the connection was lost
  *	-EBADMSG	what came is not the protocol of Redis; the same
  *	-EACCES		it does not let us in
+ *	-ECONNREFUSED	nobody is there, or Redis has refused the connection in
+ *			words
+ *	-EPROTO		what is there does not answer as Redis does
  *	-ENOBUFS	`requests` commands wait for replies already
  *
  * and errors of what is asked; nothing is sent then:

@@ -184,7 +184,8 @@ carry_out(struct server *server, const struct command *command)
 	if (strcmp(command->name, "EXEC") == 0)
 		return execute(server);
 	if (strcmp(command->name, "HELLO") == 0)
-		return say(conn, "%1\r\n$6\r\nserver\r\n$5\r\nredis\r\n");
+		return say(conn, "%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n"
+		    "$5\r\nproto\r\n:3\r\n");
 	return say(conn, "-ERR unknown command\r\n");
 }
 
