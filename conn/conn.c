@@ -45,13 +45,14 @@ recycle(struct torc_conn *conn)
 	const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
 
 	torc_recv_discard(conn);
-	torc_sys_free(torc_recv_landing(conn));
 	torc_sys_free(conn->memory);
 	if (torc_node_linked(&conn->starved))
 		torc_list_remove(&conn->starved);
 	if (torc_node_linked(&conn->todo.node))
 		torc_list_remove(&conn->todo.node);
 	torc_timers_disarm(&net->reactor->timers, &conn->timer);
+	if (net->favourite == conn)
+		net->favourite = NULL;
 	if (conn->reset) {
 		torc_sys_setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once,
 		    sizeof(at_once));
@@ -85,7 +86,7 @@ torc_conn_advance(struct torc_conn *conn)
 		end_receive(conn);
 	else
 		torc_recv_arm(conn);
-	if (conn->watcher != 0 || conn->polling)
+	if (conn->polling || conn->poll_input || conn->watcher != 0)
 		torc_watch_advance(conn);
 	/* The last step: the fiber may well be the end of the connection. */
 	if (conn->writer != NULL &&
@@ -349,7 +350,8 @@ torc_conn_revive(struct torc_conn *conn)
 /* ---- The beginning ---- */
 
 struct torc_conn *
-torc_conn_open(struct torc_net *net, int fd)
+torc_conn_open(struct torc_net *net, int fd, torc_handler *handler,
+    void *arg)
 {
 	struct torc_conn *conn = torc_slots_take(&net->conns);
 	struct torc_slot slot;
@@ -367,6 +369,8 @@ torc_conn_open(struct torc_net *net, int fd)
 		.view_bid = TORC_NO_BID,
 		.todo.run = advance_later,
 		.timer.fire = time_is_up,
+		.handler = handler,
+		.arg = arg,
 		.listener = -1,
 		.since = net->reactor->now,
 		/* Nothing was sent or armed yet. */
@@ -381,7 +385,7 @@ void
 torc_conn_accept(struct torc_net *net, int fd, int listener, unsigned port,
     torc_handler *handler, void *arg)
 {
-	struct torc_conn *conn = torc_conn_open(net, fd);
+	struct torc_conn *conn = torc_conn_open(net, fd, handler, arg);
 
 	net->reactor->counters->accepts++;
 	if (conn == NULL) {
@@ -391,8 +395,6 @@ torc_conn_accept(struct torc_net *net, int fd, int listener, unsigned port,
 	}
 	conn->listener = (int16_t)listener;
 	conn->port = (uint16_t)port;
-	conn->handler = handler;
-	conn->arg = arg;
 	start_handler(conn);
 }
 

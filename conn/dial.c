@@ -109,7 +109,7 @@ met_itself(int fd, const struct sockaddr_storage *dialled)
 	if (torc_address_port(&ours) != torc_address_port(dialled))
 		return 0;
 	rc = torc_sys_getpeername(fd, (struct sockaddr *)&peer, &peer_size);
-	return rc == 0 && same_host(&ours, &peer);
+	return rc < 0 ? rc : same_host(&ours, &peer);
 }
 
 /* With a reset: the port is free at once, for the server that it belongs to. */
@@ -147,7 +147,8 @@ torc_dial_open(struct torc_conn **conn, int fd)
 	struct torc_net *net;
 	int rc = torc_net_open(reactor, &net);
 
-	*conn = rc == 0 ? torc_conn_open(net, fd) : NULL;
+	*conn = rc == 0 ? torc_conn_open(net, fd, NULL, NULL) :
+	    NULL;
 	if (*conn == NULL) {
 		torc_sys_close(fd);
 		return rc < 0 ? rc : -ENOBUFS;

@@ -1,5 +1,23 @@
 /*
- * held.c - input that no view has shown: pieces, and the memory they are in.
+ * held.c - input that no view has shown: pieces, the memory they are in, and
+ * who may have how much of it.
+ *
+ * Receive buffers are shared by all connections of a reactor. Bytes may stay
+ * in them while more than half of the buffers are with the kernel, and a
+ * connection keeps a small part of them at most. Otherwise what comes is moved
+ * to memory of its own, of its size, and the buffer goes back at once: so the
+ * kernel never lacks buffers for long, whoever does not read.
+ *
+ * That memory has a budget (`held_total`), half of it for connections that
+ * were accepted, half for those that were dialled: handlers that wait for a
+ * backend do not wait for each other's clients. A connection may hold a
+ * sixteenth of what is left of its half. So the share of each shrinks as more
+ * of them hold something, and something is always left for the next. A
+ * connection that holds nothing may receive TORC_HELD_RESERVE bytes even then.
+ *
+ * Handlers that wait for the rest of messages could all wait for each other. So
+ * one of them at a time is the favourite: it may have `held_max`, until it has
+ * consumed what it has, or its time is up.
  */
 #include "conn/held.h"
 
@@ -8,12 +26,145 @@
 #include "sys/sys.h"
 
 #define PIECES_PER_BLOCK 256u
+#define SHARES 16u	/* of what is left, one is for each */
+#define LENDERS 64u	/* connections that may have all buffers together */
 
 /*
  * What a piece counts besides its bytes: many small pieces that nobody reads
- * take buffers and memory, too.
+ * take memory, too.
  */
 #define TOLL 256u
+
+/* ---- Memory of its own ---- */
+
+static unsigned
+side_of(const struct torc_conn *conn)
+{
+	return conn->handler == NULL;
+}
+
+uint8_t *
+torc_held_alloc(struct torc_conn *conn, uint32_t size)
+{
+	uint8_t *memory = torc_sys_alloc(size);
+
+	if (memory != NULL)
+		conn->net->own[side_of(conn)] += size;
+	return memory;
+}
+
+void
+torc_held_free(struct torc_conn *conn, uint8_t *memory, uint32_t size)
+{
+	torc_assert(conn->net->own[side_of(conn)] >= size);
+	conn->net->own[side_of(conn)] -= size;
+	conn->net->eased = true;
+	torc_sys_free(memory);
+}
+
+/* ---- Shares ---- */
+
+/* Bytes that it has, but for those in a buffer that a handler looks at. */
+static uint64_t
+load_of(const struct torc_conn *conn)
+{
+	return (uint64_t)conn->held +
+	    (conn->joined != NULL ? conn->view_size : 0);
+}
+
+/* Bytes that a connection may have now. */
+static uint64_t
+share_of(const struct torc_conn *conn)
+{
+	const struct torc_net *net = conn->net;
+	const size_t own = net->own[side_of(conn)];
+	const uint64_t max = net->reactor->config.held_max;
+	const uint64_t left = own < net->own_max ? net->own_max - own : 0;
+
+	/* Its caller waits for the rest of an answer, and has what it asked
+	 * for in view: the number of such callers has other bounds. */
+	if ((conn->handler == NULL && conn->reader != NULL) ||
+	    net->favourite == conn)
+		return max;
+	return left / SHARES < max ? left / SHARES : max;
+}
+
+uint32_t
+torc_held_room(const struct torc_conn *conn)
+{
+	const uint64_t max = conn->net->reactor->config.held_max;
+	const uint64_t load = load_of(conn);
+	uint64_t share = share_of(conn);
+
+	if (load == 0 && share < TORC_HELD_RESERVE)
+		share = TORC_HELD_RESERVE < max ? TORC_HELD_RESERVE : max;
+	return load < share ? (uint32_t)(share - load) : 0;
+}
+
+bool
+torc_held_is_nothing(const struct torc_conn *conn)
+{
+	return load_of(conn) == 0;
+}
+
+bool
+torc_held_is_low(const struct torc_conn *conn)
+{
+	const uint64_t load = load_of(conn);
+
+	return load == 0 || (load <= conn->reactor->config.held_low &&
+	    load <= share_of(conn) / 2);
+}
+
+/* ---- Buffers ---- */
+
+static bool
+may_stay(const struct torc_conn *conn)
+{
+	const struct torc_net *net = conn->net;
+
+	return torc_held_is_plenty(net) &&
+	    conn->lent <= net->buffers.capacity / LENDERS;
+}
+
+static bool
+may_move(const struct torc_conn *conn, uint32_t size)
+{
+	const struct torc_net *net = conn->net;
+
+	return net->own[side_of(conn)] + size <= net->own_max ||
+	    (size <= TORC_HELD_RESERVE && load_of(conn) == 0);
+}
+
+void
+torc_held_settle(struct torc_conn *conn, uint8_t **data, uint32_t size,
+    uint32_t *bid)
+{
+	uint8_t *memory;
+
+	if (*bid == TORC_NO_BID || may_stay(conn) || !may_move(conn, size))
+		return;
+	memory = torc_held_alloc(conn, size);
+	if (memory == NULL)
+		return;
+	memcpy(memory, *data, size);
+	torc_bufring_put(&conn->net->buffers, *bid);
+	conn->reactor->counters->moves++;
+	*data = memory;
+	*bid = TORC_NO_BID;
+}
+
+void
+torc_held_let_go(struct torc_conn *conn, uint8_t *data, uint32_t size,
+    uint32_t bid)
+{
+	if (bid == TORC_NO_BID)
+		torc_held_free(conn, data, size);
+	else
+		torc_bufring_put(&conn->net->buffers, bid);
+}
+
+/* ---- Pieces ---- */
 
 static struct torc_piece *
 more_pieces(struct torc_net *net)
@@ -34,52 +185,18 @@ more_pieces(struct torc_net *net)
 	return net->pieces;
 }
 
-/*
- * Buffers run out, and nobody knows when this one would come back: what is in
- * it moves out, if that is little, or if nobody reads a connection that was
- * dialled. Without that, peers with two small requests each could keep the
- * answers of backends from their handlers, and so could one large answer to a
- * handler that has given up. Not for ever: all that is moved is at most a
- * quarter of what all buffers have.
- */
-static bool
-is_to_be_moved(const struct torc_conn *conn, uint32_t size)
-{
-	const struct torc_bufring *buffers = &conn->net->buffers;
-
-	return buffers->in_kernel < buffers->capacity / 4 &&
-	    buffers->live == buffers->capacity &&
-	    (size <= buffers->size / 8 ||
-	    (conn->handler == NULL && conn->reader == NULL)) &&
-	    conn->net->moved + size <=
-	    (size_t)buffers->capacity * buffers->size / 4;
-}
-
-static void
-move_out(struct torc_net *net, struct torc_piece *piece)
-{
-	uint8_t *bytes = torc_sys_alloc(piece->size);
-
-	if (bytes == NULL)
-		return;
-	memcpy(bytes, piece->data, piece->size);
-	torc_bufring_put(&net->buffers, piece->bid);
-	piece->data = bytes;
-	piece->bid = TORC_NO_BID;
-	net->moved += piece->size;
-}
-
 bool
-torc_held_append(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
+torc_held_append(struct torc_conn *conn, uint8_t *data, uint32_t size,
+    uint32_t bid)
 {
 	struct torc_net *net = conn->net;
 	struct torc_piece *piece = conn->last;
 
-	conn->held += size;
 	if (piece != NULL && bid != TORC_NO_BID && piece->bid == bid &&
 	    piece->data + piece->size == data) {
 		/* The kernel filled the buffer further: one reference is
 		 * enough. */
+		conn->held += size;
 		piece->size += size;
 		torc_bufring_put(&net->buffers, bid);
 		return true;
@@ -87,19 +204,17 @@ torc_held_append(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t 
 	piece = net->pieces != NULL ? net->pieces : more_pieces(net);
 	if (piece == NULL)
 		return false;
+	torc_held_settle(conn, &data, size, &bid);
 	net->pieces = piece->next;
 	*piece = (struct torc_piece) { NULL, data, size, bid };
-	if (torc_unlikely(bid == TORC_NO_BID))
-		net->moved += size;
-	else if (torc_unlikely(is_to_be_moved(conn, size)))
-		move_out(net, piece);
+	conn->lent += bid != TORC_NO_BID;
 	if (conn->last != NULL)
 		conn->last->next = piece;
 	else
 		conn->first = piece;
 	conn->last = piece;
 	conn->pieced = true;
-	conn->held += TOLL;
+	conn->held += size + TOLL;
 	return true;
 }
 
@@ -118,16 +233,6 @@ torc_held_take(struct torc_conn *conn)
 	conn->net->pieces = piece;
 	torc_assert(conn->held >= copy.size + TOLL);
 	conn->held -= copy.size + TOLL;
-	if (copy.bid == TORC_NO_BID)
-		conn->net->moved -= copy.size;
+	conn->lent -= copy.bid != TORC_NO_BID;
 	return copy;
-}
-
-void
-torc_held_let_go(struct torc_net *net, uint8_t *data, uint32_t bid)
-{
-	if (bid == TORC_NO_BID)
-		torc_sys_free(data);
-	else
-		torc_bufring_put(&net->buffers, bid);
 }

@@ -1,12 +1,33 @@
 /*
- * held.h - input that no view has shown.
+ * held.h - input that no view has shown, the memory that it is in, and how
+ * much of it each connection may have.
  */
 #ifndef TORC_CONN_HELD_H
 #define TORC_CONN_HELD_H
 
 #include "conn/net.h"
 
-/* Keep bytes behind those that are kept already. False: no memory. */
+/*
+ * What a connection may always receive when it holds nothing, however little
+ * memory there is: so that nobody can be kept from a first request.
+ */
+#define TORC_HELD_RESERVE 4096u
+
+/* Memory of its own for input of a connection, which is counted. NULL: none. */
+uint8_t *torc_held_alloc(struct torc_conn *conn, uint32_t size);
+void torc_held_free(struct torc_conn *conn, uint8_t *memory, uint32_t size);
+
+/*
+ * Bytes have come in a receive buffer: if they may not stay there, copy them,
+ * give the buffer back, and change `*data` and `*bid`.
+ */
+void torc_held_settle(struct torc_conn *conn, uint8_t **data, uint32_t size,
+    uint32_t *bid);
+
+/*
+ * Keep bytes behind those that are kept already: in a receive buffer, or in
+ * memory of torc_held_alloc(). False: no memory.
+ */
 bool torc_held_append(struct torc_conn *conn, uint8_t *data, uint32_t size,
     uint32_t bid);
 
@@ -14,6 +35,24 @@ bool torc_held_append(struct torc_conn *conn, uint8_t *data, uint32_t size,
 struct torc_piece torc_held_take(struct torc_conn *conn);
 
 /* Bytes that are in no piece are done with. */
-void torc_held_let_go(struct torc_net *net, uint8_t *data, uint32_t bid);
+void torc_held_let_go(struct torc_conn *conn, uint8_t *data, uint32_t size,
+    uint32_t bid);
+
+/* How many bytes a connection may receive now. */
+uint32_t torc_held_room(const struct torc_conn *conn);
+
+/* It holds nothing that counts. */
+bool torc_held_is_nothing(const struct torc_conn *conn);
+
+/* It holds so little that a peer which was slowed may go on. */
+bool torc_held_is_low(const struct torc_conn *conn);
+
+/* There are enough receive buffers for some to stay with handlers. */
+static inline bool
+torc_held_is_plenty(const struct torc_net *net)
+{
+	return net->buffers.live < net->buffers.capacity ||
+	    net->buffers.in_kernel > net->buffers.capacity / 2;
+}
 
 #endif

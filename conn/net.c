@@ -1,7 +1,7 @@
 /*
  * net.c - what connections share: made, taken through each turn, freed.
  */
-#include "conn/net.h"
+#include "conn/held.h"
 
 #include <errno.h>
 
@@ -38,11 +38,12 @@ stray(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
  * posts nothing behind our back, and of quiet sends where it says so itself.
  */
 static void
-try_quiet_sends(struct torc_net *net)
+try_manners(struct torc_net *net)
 {
 	net->tried = true;
 	net->quiet = net->reactor->ring.setup_flags &
 	    IORING_SETUP_DEFER_TASKRUN && torc_send_probe();
+	net->capped = torc_recv_probe();
 }
 
 /* That the loop did not sleep is all that was wanted: see before_enter(). */
@@ -68,6 +69,8 @@ show_gauges(const struct torc_net *net)
 	gauge->buffers_free = net->buffers.in_kernel;
 	gauge->buffers_low = net->buffers.in_kernel_min;
 	gauge->chunks = net->chunk_count;
+	gauge->held_accepted = net->own[0];
+	gauge->held_dialled = net->own[1];
 }
 
 /* Feed the starved, grow under need, show the kernel its buffers. */
@@ -78,11 +81,12 @@ before_enter(struct torc_reactor *reactor)
 	struct torc_bufring *buffers = &net->buffers;
 
 	if (torc_unlikely(!net->tried))
-		try_quiet_sends(net);
+		try_manners(net);
 	if (torc_unlikely(buffers->in_kernel < buffers->live / 4 ||
-	    !torc_list_empty(&net->starved)) &&
-	    torc_bufring_grow(buffers, buffers->live) > 0)
+	    net->dry) && torc_bufring_grow(buffers, buffers->live) > 0)
 		reactor->counters->grows++;
+	net->dry = false;
+	buffers->lendable = torc_held_is_plenty(net) ? buffers->size : 0;
 	torc_bufring_publish(buffers);
 	reactor->crowded = net->conns.count >= net->crowd;
 	show_gauges(net);
@@ -99,8 +103,7 @@ after_batch(struct torc_reactor *reactor)
 	/* before_enter() will feed them: a foreign loop is told that a turn
 	 * is due. */
 	if (torc_unlikely(!torc_list_empty(&net->starved)) &&
-	    (net->buffers.in_kernel > 0 ||
-	    net->buffers.live < net->buffers.capacity))
+	    (net->eased || net->favourite == NULL))
 		torc_reactor_later(reactor, &net->hungry);
 }
 
@@ -244,6 +247,7 @@ fini(struct torc_reactor *reactor)
 	torc_assert(net->conns.count == 0 && net->listeners.count == 0);
 	torc_bufring_fini(&net->buffers);
 	free_chunks(net);
+	torc_sys_free(net->scratch);
 	free_blocks(net->piece_blocks);
 	free_blocks(net->slabs);
 	torc_slots_fini(&net->listeners);
@@ -326,13 +330,20 @@ make(struct torc_net *net)
 		rc = -ENOMEM;
 		goto listeners;
 	}
+	net->scratch = torc_sys_alloc(config->buffer_size);
+	if (net->scratch == NULL) {
+		rc = -ENOMEM;
+		goto chunk;
+	}
 	rc = torc_bufring_init(&net->buffers, &reactor->ring, 0,
 	    config->buffers, config->buffers_start, config->buffer_size,
 	    config->incremental);
 	if (rc < 0)
-		goto chunk;
+		goto scratch;
 	return 0;
 
+scratch:
+	torc_sys_free(net->scratch);
 chunk:
 	torc_sys_free(net->chunk);
 listeners:
@@ -371,7 +382,9 @@ torc_net_open(struct torc_reactor *reactor, struct torc_net **out)
 	net->small_max = net->stage_max / 2;
 	net->chunk_size = net->stage_max * 4;
 	net->crowd = CROWD;
+	net->own_max = reactor->config.held_total / 2;
 	net->hungry.run = look_again;
+	net->favour.fire = torc_recv_disfavour;
 	torc_list_init(&net->starved);
 	torc_list_init(&net->chunks);
 	rc = make(net);

@@ -68,8 +68,10 @@ struct torc_job {
  *
  * Receiving. One multishot receive is armed while input is wanted. `view` is
  * what the handler was shown last, less what it consumed; pieces come behind.
- * While there are no buffers, those who were accepted wait for some; those that
- * were dialled receive into memory that is allocated for one receive.
+ * A connection that may not take a receive buffer, or not a whole one, has its
+ * socket polled instead, and is read when there is something. One that holds
+ * too much already waits: `slowed`, until its handler has read some of it;
+ * `starved`, when a handler waits for more, until others have.
  */
 struct torc_conn {
 	struct torc_slot slot;
@@ -154,16 +156,11 @@ struct torc_conn {
 	uint8_t *slab;
 	uint32_t slab_start;	/* bytes before it are sent */
 	uint32_t slab_end;	/* bytes before it are to be sent */
-	struct torc_node starved;	/* waits for a buffer */
+	struct torc_node starved;	/* waits for memory to be free */
 	struct torc_todo todo;
 	struct torc_timer timer;	/* idle, while dormant */
 	torc_handler *handler;	/* NULL: it was dialled */
-	union {
-		void *arg;	/* of the handler */
-		uint8_t *landing;	/* of who has none: memory for a
-					 * receive, while there are no
-					 * buffers */
-	};
+	void *arg;	/* of the handler */
 	void *data;
 	void *memory;		/* of torc_conn_memory() */
 	int16_t listener;	/* -1: it was dialled */
@@ -177,6 +174,10 @@ struct torc_conn {
 	bool reset;		/* ... with RST */
 	bool polling;		/* a poll is in the kernel */
 	bool poll_ending;	/* ... and was told to end */
+	bool poll_reads;	/* ... it tells of bytes, too */
+	bool poll_input;	/* polls for bytes, and needs no receive */
+	bool no_buffer;		/* the last receive found none */
+	uint32_t lent;		/* receive buffers that pieces are in */
 	bool watch_fin;		/* for the watcher, a FIN is the peer's end */
 	bool fin_seen;		/* by a poll: `eof` is still to come */
 	bool hung_up;		/* by a poll: `failed` is still to come */
@@ -238,7 +239,17 @@ struct torc_net {
 	bool holding;		/* accept nothing yet */
 	struct torc_piece *pieces;	/* free ones */
 	void *piece_blocks;	/* where they come from */
-	size_t moved;		/* bytes in pieces that are in no buffer */
+	/* Input in memory of its own, of connections that were accepted, and
+	 * of those that were dialled: bytes, and how many there may be. */
+	size_t own[2];
+	size_t own_max;
+	bool eased;		/* there are less since the last look */
+	struct torc_conn *favourite;	/* may have more than its share */
+	struct torc_timer favour;	/* ends that */
+	bool dry;		/* a receive found no buffer */
+	bool capped;		/* the kernel ends receives after so many
+				 * bytes */
+	uint8_t *scratch;	/* for one read of a polled socket */
 	uint8_t *slabs;		/* free ones, linked by their first bytes */
 	uint32_t slab_count;	/* of them */
 	uint32_t crowd;		/* connections that are many */
@@ -258,10 +269,12 @@ int torc_net_open(struct torc_reactor *reactor, struct torc_net **net);
 /* ---- conn.c ---- */
 
 /*
- * A connection for the socket `fd`, without a fiber yet, its receive armed.
+ * A connection for the socket `fd`, without a fiber yet, its receive armed; of
+ * a handler, or NULL if it was dialled.
  * NULL if there are too many; the socket is the caller's then.
  */
-struct torc_conn *torc_conn_open(struct torc_net *net, int fd);
+struct torc_conn *torc_conn_open(struct torc_net *net, int fd,
+    torc_handler *handler, void *arg);
 
 /* Open one for a listener and start its handler; or shed it. */
 void torc_conn_accept(struct torc_net *net, int fd, int listener,
@@ -295,8 +308,14 @@ void torc_recv_arm(struct torc_conn *conn);
 void torc_recv_fail(struct torc_conn *conn, int error);
 /* Tell who waits for input, if anybody does, that its end is known. */
 void torc_recv_tell_end(struct torc_conn *conn);
-/* Arm those that wait for buffers, as many as there are buffers. */
+/* The time of the favourite is up. */
+void torc_recv_disfavour(struct torc_timer *timer);
+/* Let those go on that wait for memory, if there is some. */
 void torc_recv_feed(struct torc_net *net);
+/* A polled socket has something: read it. */
+void torc_recv_ready(struct torc_conn *conn);
+/* The kernel ends a multishot receive after so many bytes (Linux 6.17). */
+bool torc_recv_probe(void);
 /*
  * Parks. 0 if there is news; how many bytes were received into an empty view
  * and are in `*seen`, if that is all; or a negative errno.
@@ -405,13 +424,6 @@ int torc_address_format(const struct sockaddr_storage *address,
     uint32_t address_size, char *text, size_t size);
 unsigned torc_address_port(const struct sockaddr_storage *address);
 void torc_address_set_port(struct sockaddr_storage *address, unsigned port);
-
-/* Where a dialled connection receives while there are no buffers, or NULL. */
-static inline uint8_t *
-torc_recv_landing(const struct torc_conn *conn)
-{
-	return conn->handler == NULL ? conn->landing : NULL;
-}
 
 /* Nothing received is left. */
 static inline bool

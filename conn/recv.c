@@ -11,6 +11,9 @@
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 
+#define FED 64u		/* connections that waited for memory, in a turn */
+#define FAVOUR_NS 100000000u
+
 /* ---- The view ---- */
 
 /* The view lies where it did before torc_conn_rewind(). */
@@ -30,7 +33,7 @@ drop_view(struct torc_conn *conn)
 	if (conn->view_bid != TORC_NO_BID) {
 		torc_bufring_put(&conn->net->buffers, conn->view_bid);
 	} else if (conn->joined != NULL) {
-		torc_sys_free(conn->joined);
+		torc_held_free(conn, conn->joined, conn->joined_size);
 		conn->joined = NULL;
 		conn->joined_size = 0;
 	}
@@ -55,7 +58,7 @@ join(struct torc_conn *conn, uint32_t more)
 		size = size == 0 ? 512 : size;
 		while (size < needed)
 			size *= 2;
-		bytes = torc_sys_alloc(size);
+		bytes = torc_held_alloc(conn, size);
 		if (bytes == NULL)
 			return -ENOMEM;
 		conn->reactor->counters->joins++;
@@ -100,7 +103,8 @@ extend_view(struct torc_conn *conn)
 
 		memcpy(conn->view + conn->view_size, piece.data, piece.size);
 		conn->view_size += piece.size;
-		torc_held_let_go(conn->net, piece.data, piece.bid);
+		torc_held_let_go(conn, piece.data, piece.size,
+		    piece.bid);
 	}
 	return 0;
 }
@@ -118,6 +122,16 @@ set_view(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 		conn->joined = data;
 		conn->joined_size = size;
 	}
+}
+
+/* A peer that was slowed may go on, if enough was read. */
+static void
+speed_up(struct torc_conn *conn)
+{
+	if (!conn->slowed || conn->doomed || !torc_held_is_low(conn))
+		return;
+	conn->slowed = false;
+	torc_recv_arm(conn);
 }
 
 /* Make a view of what came, if anything did. 1, 0 or a negative errno. */
@@ -138,11 +152,7 @@ refresh_view(struct torc_conn *conn)
 		if (rc < 0)
 			return rc;
 	}
-	if (conn->slowed && conn->held <=
-	    conn->reactor->config.held_low) {
-		conn->slowed = false;
-		torc_recv_arm(conn);
-	}
+	speed_up(conn);
 	return 1;
 }
 
@@ -154,55 +164,84 @@ torc_recv_discard(struct torc_conn *conn)
 	while (conn->first != NULL) {
 		struct torc_piece piece = torc_held_take(conn);
 
-		torc_held_let_go(conn->net, piece.data, piece.bid);
+		torc_held_let_go(conn, piece.data, piece.size,
+		    piece.bid);
 	}
-	if (conn->slowed && !conn->doomed) {
-		conn->slowed = false;
-		torc_recv_arm(conn);
-	}
+	speed_up(conn);
 }
 
 /* ---- Arming ---- */
 
-/* Into a buffer of the kernel's choice, again and again; or into memory. */
+static bool
+has_much(const struct torc_conn *conn)
+{
+	return conn->held >= conn->reactor->config.held_max / 4;
+}
+
+/*
+ * It may not be given a receive: there was no buffer for it, or hardly are; or
+ * it may have less than a receive might bring. Then its socket is polled.
+ */
+static bool
+is_to_poll(const struct torc_conn *conn, uint32_t room)
+{
+	const struct torc_bufring *buffers = &conn->net->buffers;
+
+	if (conn->no_buffer || (buffers->live == buffers->capacity &&
+	    buffers->in_kernel <= buffers->capacity / 8))
+		return true;
+	/* Where the kernel does not count them, what the socket has may come
+	 * at once. */
+	return conn->net->capped ? room < 2 * buffers->size :
+	    room < buffers->size || has_much(conn);
+}
+
+/* Into buffers of the kernel's choice, again and again. */
 static void
-fill_receive(struct io_uring_sqe *sqe, const struct torc_conn *conn)
+fill_receive(struct io_uring_sqe *sqe, const struct torc_conn *conn,
+    uint32_t room)
 {
 	sqe->opcode = IORING_OP_RECV;
 	sqe->fd = conn->fd;
 	sqe->user_data = torc_conn_recv_tag(conn);
-	if (torc_unlikely(torc_recv_landing(conn) != NULL)) {
-		sqe->addr = (uint64_t)conn->landing;
-		sqe->len = conn->net->buffers.size;
-		return;
-	}
 	sqe->ioprio = IORING_RECV_MULTISHOT;
 	sqe->flags = IOSQE_BUFFER_SELECT;
 	sqe->buf_group = conn->net->buffers.bgid;
+	/* `optlen`: the receive ends when it has brought so much. What brings
+	 * it there may be a whole buffer more. */
+	if (conn->net->capped)
+		sqe->file_index = room - conn->net->buffers.size + 1;
 }
 
-void
-torc_recv_arm(struct torc_conn *conn)
+/*
+ * It holds all that it may. If nobody waits for more, its peer is to feel that
+ * until some was read; else it waits until others hold less.
+ */
+static void
+wait_for_room(struct torc_conn *conn)
+{
+	if (conn->reader != NULL || conn->dormant) {
+		torc_list_append(&conn->net->starved, &conn->starved);
+	} else {
+		conn->slowed = true;
+		conn->reactor->counters->holds++;
+	}
+	if (conn->watcher != 0)
+		torc_watch_advance(conn);
+}
+
+/* There is room for `room` bytes. */
+static void
+arm(struct torc_conn *conn, uint32_t room)
 {
 	struct torc_reactor *reactor = conn->reactor;
-	struct io_uring_sqe *sqe;
+	struct io_uring_sqe *sqe = torc_reactor_claim(reactor);
 
-	if (conn->armed || conn->eof || conn->failed || conn->doomed ||
-	    conn->slowed || torc_node_linked(&conn->starved))
-		return;
-	/* A receive and a quiet send of one connection never travel in the
-	 * same submission: completions of this receive are seen after the
-	 * send is over. */
-	if (conn->sent_size > 0 && reactor->ring.sq_taken < conn->send_mark) {
-		torc_reactor_later(reactor, &conn->todo);
-		return;
-	}
-	sqe = torc_reactor_claim(reactor);
 	if (sqe == NULL) {
 		torc_reactor_later(reactor, &conn->todo);
 		return;
 	}
-	fill_receive(sqe, conn);
+	fill_receive(sqe, conn, room);
 	conn->arm_mark = reactor->ring.sq_claimed;
 	conn->arming = 1;
 	conn->armed = true;
@@ -211,20 +250,95 @@ torc_recv_arm(struct torc_conn *conn)
 }
 
 void
+torc_recv_arm(struct torc_conn *conn)
+{
+	struct torc_reactor *reactor = conn->reactor;
+	uint32_t room;
+
+	if (conn->armed || conn->poll_input || conn->eof || conn->failed ||
+	    conn->doomed || conn->slowed || torc_node_linked(&conn->starved))
+		return;
+	/* A receive and a quiet send of one connection never travel in the
+	 * same submission: completions of this receive are seen after the
+	 * send is over. */
+	if (conn->sent_size > 0 && reactor->ring.sq_taken < conn->send_mark) {
+		torc_reactor_later(reactor, &conn->todo);
+		return;
+	}
+	room = torc_held_room(conn);
+	if (room == 0) {
+		wait_for_room(conn);
+	} else if (is_to_poll(conn, room)) {
+		conn->poll_input = true;
+		torc_watch_advance(conn);
+	} else {
+		arm(conn, room);
+	}
+}
+
+/*
+ * Those that have waited longest first, a few in a turn. True if one of them
+ * could go on: then others may be able to in the next turn.
+ */
+static bool
+feed_some(struct torc_net *net)
+{
+	struct torc_conn *first = NULL;	/* that has to wait again */
+	bool fed = false;
+
+	for (unsigned i = 0; i < FED; i++) {
+		struct torc_node *node = torc_list_take(&net->starved);
+		struct torc_conn *conn;
+
+		if (node == NULL)
+			break;
+		conn = torc_container(node, struct torc_conn, starved);
+		torc_recv_arm(conn);
+		if (!torc_node_linked(&conn->starved))
+			fed = true;
+		else if (first == NULL)
+			first = conn;
+		else if (first == conn)
+			break;
+	}
+	return fed;
+}
+
+/* Nobody could go on: one may, whatever there is. */
+static void
+favour(struct torc_net *net)
+{
+	struct torc_node *node = torc_list_take(&net->starved);
+
+	if (node == NULL)
+		return;
+	net->favourite = torc_container(node, struct torc_conn, starved);
+	net->reactor->counters->favours++;
+	torc_timers_arm(&net->reactor->timers, &net->favour,
+	    net->reactor->now + FAVOUR_NS);
+	torc_recv_arm(net->favourite);
+}
+
+void
+torc_recv_disfavour(struct torc_timer *timer)
+{
+	struct torc_net *net = torc_container(timer, struct torc_net, favour);
+
+	net->favourite = NULL;
+}
+
+void
 torc_recv_feed(struct torc_net *net)
 {
-	uint32_t count = net->buffers.in_kernel;
-
-	while (count-- > 0 && !torc_list_empty(&net->starved)) {
-		struct torc_conn *conn = torc_container(
-		    torc_list_take(&net->starved), struct torc_conn, starved);
-
-		torc_recv_arm(conn);
+	if (net->favourite != NULL && torc_held_is_nothing(net->favourite))
+		net->favourite = NULL;
+	if (net->eased) {
+		net->eased = feed_some(net);
+		if (net->eased)
+			torc_reactor_later(net->reactor, &net->hungry);
 	}
-	/* Who had nothing to receive took no buffer, and no completion will
-	 * tell: look again before sleeping. */
-	if (net->buffers.in_kernel > 0 && !torc_list_empty(&net->starved))
-		torc_reactor_later(net->reactor, &net->hungry);
+	if (net->favourite == NULL && !net->eased)
+		favour(net);
 }
 
 /* ---- Completions ---- */
@@ -294,6 +408,14 @@ will_be_shown(const struct torc_conn *conn)
 	    conn->reader->state == TORC_FIBER_PARKED);
 }
 
+/* As many bytes as may be kept have come, or are about to, and nobody reads. */
+static bool
+is_to_slow(const struct torc_conn *conn)
+{
+	return torc_held_room(conn) == 0 || (!conn->net->capped &&
+	    conn->armed && has_much(conn));
+}
+
 /* Bytes have come. */
 static void
 deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
@@ -302,7 +424,7 @@ deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 
 	if (conn->failed) {
 		/* Something is missing before it. */
-		torc_held_let_go(conn->net, data, bid);
+		torc_held_let_go(conn, data, size, bid);
 		return;
 	}
 	reactor->counters->receives++;
@@ -310,13 +432,14 @@ deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 	conn->met = true;
 	if (conn->first == NULL && conn->view_size == 0 &&
 	    will_be_shown(conn)) {
+		torc_held_settle(conn, &data, size, &bid);
 		set_view(conn, data, size, bid);
 	} else if (!torc_held_append(conn, data, size, bid)) {
-		torc_held_let_go(conn->net, data, bid);
+		torc_held_let_go(conn, data, size, bid);
 		end_input(conn, -ENOMEM);
 		return;
 	}
-	if (!conn->slowed && conn->held >= reactor->config.held_max)
+	if (!conn->slowed && conn->pieced && is_to_slow(conn))
 		slow_down(conn);
 	if (conn->reader != NULL)
 		torc_fiber_wake(conn->reader, 0);
@@ -325,24 +448,18 @@ deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 }
 
 /*
- * There is no buffer. Who was accepted waits until one comes back: that is what
- * slows a peer down. But it may be the handlers of those peers who wait for
- * this one, if it was dialled, and keep the buffers until it has answered: it
- * receives into memory of its own, until there are buffers again.
+ * There is no buffer, although none stays where it is for long: others are
+ * faster. Unless there will be more now, this one is served by hand.
  */
 static void
-starve(struct torc_conn *conn)
+run_dry(struct torc_conn *conn)
 {
 	struct torc_net *net = conn->net;
 
 	net->reactor->counters->no_buffers++;
-	if (conn->handler == NULL)
-		conn->landing = torc_sys_alloc(net->buffers.size);
-	if (torc_recv_landing(conn) != NULL)
-		torc_reactor_later(net->reactor, &conn->todo);
-	else
-		torc_list_append(&net->starved, &conn->starved);
-	torc_watch_advance(conn);
+	net->dry = true;
+	conn->no_buffer = net->buffers.live == net->buffers.capacity;
+	torc_reactor_later(net->reactor, &conn->todo);
 }
 
 /* The receive is over, and not by bytes. */
@@ -356,7 +473,7 @@ receive_ended(struct torc_conn *conn, int32_t result)
 		end_input(conn, cause_of_end(conn));
 		return;
 	case -ENOBUFS:
-		starve(conn);
+		run_dry(conn);
 		return;
 	case -ECANCELED:	/* we asked for it, or the kernel had to */
 	case -EINTR:
@@ -369,30 +486,35 @@ receive_ended(struct torc_conn *conn, int32_t result)
 	}
 }
 
-/*
- * A receive into memory of the connection's own is over. Its bytes, which may
- * be few, move to memory of their size: so `held_max` is a limit for both.
- */
-static void
-land(struct torc_conn *conn, int32_t result)
+void
+torc_recv_ready(struct torc_conn *conn)
 {
-	uint32_t size = result > 0 && !conn->doomed ? (uint32_t)result : 0;
-	uint8_t *landing = conn->landing;
-	uint8_t *bytes = size > 0 ? torc_sys_alloc(size) : NULL;
+	struct torc_net *net = conn->net;
+	uint32_t room = torc_held_room(conn);
+	uint8_t *bytes;
+	int rc;
 
-	conn->reactor->counters->landings++;
-	if (bytes != NULL)
-		memcpy(bytes, landing, size);
-	torc_sys_free(landing);
-	conn->landing = NULL;
-	if (conn->doomed)
-		torc_conn_advance(conn);
-	else if (size == 0)
-		receive_ended(conn, result);
-	else if (bytes == NULL)
+	conn->no_buffer = false;
+	if (room == 0) {
+		wait_for_room(conn);
+		return;
+	}
+	if (room > net->buffers.size)
+		room = net->buffers.size;
+	rc = torc_sys_recv(conn->fd, net->scratch, room);
+	net->reactor->counters->landings++;
+	if (rc <= 0) {
+		receive_ended(conn, rc);
+		return;
+	}
+	torc_reactor_later(net->reactor, &conn->todo);
+	bytes = torc_held_alloc(conn, (uint32_t)rc);
+	if (bytes == NULL) {
 		end_input(conn, -ENOMEM);
-	else
-		deliver(conn, bytes, size, TORC_NO_BID);
+		return;
+	}
+	memcpy(bytes, net->scratch, (size_t)rc);
+	deliver(conn, bytes, (uint32_t)rc, TORC_NO_BID);
 }
 
 /*
@@ -412,10 +534,6 @@ look_closer(struct torc_reactor *reactor, struct torc_conn *conn,
 		reactor->counters->rearms++;
 		if (result > 0)
 			torc_reactor_later(reactor, &conn->todo);
-	}
-	if (torc_recv_landing(conn) != NULL) {
-		land(conn, result);
-		return;
 	}
 	if (cqe->flags & IORING_CQE_F_BUFFER) {
 		uint32_t size = result > 0 ? (uint32_t)result : 0;
@@ -510,6 +628,9 @@ torc_recv_park(struct torc_conn *conn, struct torc_slice *seen,
 
 	conn->reader = reactor->current;
 	conn->seen = seen;
+	/* Somebody waits for more: it is not the peer that waits. */
+	conn->slowed = false;
+	torc_recv_arm(conn);
 	rc = torc_fiber_park(reactor, deadline);
 	conn->reader = NULL;
 	return rc;
@@ -635,10 +756,12 @@ consume_carefully(struct torc_conn *conn, size_t size)
 	forget_rewind(conn);
 	if (size == conn->view_size && size > 0) {
 		drop_view(conn);
+		speed_up(conn);
 		return;
 	}
 	conn->view += size;
 	conn->view_size -= (uint32_t)size;
+	speed_up(conn);
 }
 
 void

@@ -9,7 +9,6 @@
 #include "conn/net.h"
 #include "conn/send.h"
 #include "reactor/fiber.h"
-#include "sys/pages.h"
 #include "sys/sys.h"
 
 #define SEND_MAX (1u << 30)	/* bytes in one send; the kernel takes 2^31-1 */
@@ -715,50 +714,4 @@ torc_conn_shutdown(struct torc_conn *conn, uint64_t deadline)
 		return rc;
 	conn->shut = true;
 	return torc_sys_shutdown(conn->fd, SHUT_WR);
-}
-
-/* ---- The kernel's manners ---- */
-
-#define PROBE_SIZE (4u << 20)	/* more than a pair of sockets takes */
-
-/* Send `data` quietly on one of a pair of sockets: the completion, or -1. */
-static int32_t
-try_quiet(struct torc_ring *ring, int fd, const void *data)
-{
-	struct io_uring_sqe *sqe = torc_ring_claim(ring);
-
-	sqe->opcode = IORING_OP_SEND;
-	sqe->fd = fd;
-	sqe->addr = (uint64_t)data;
-	sqe->len = PROBE_SIZE;
-	sqe->msg_flags = MSG_WAITALL | MSG_NOSIGNAL | MSG_DONTWAIT;
-	sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
-	if (torc_ring_enter(ring, 0, 0, 0) != 1 || torc_ring_ready(ring) != 1)
-		return -1;
-	return torc_ring_next(ring)->res;
-}
-
-bool
-torc_send_probe(void)
-{
-	struct torc_ring ring;
-	int32_t sent = -1;
-	void *data;
-	int fds[2];
-
-	if (torc_ring_init(&ring, 4, 8) < 0)
-		return false;
-	if (torc_pages_reserve(&data, PROBE_SIZE) < 0)
-		goto ring;
-	if (torc_sys_socketpair(fds) < 0)
-		goto pages;
-	if (torc_ring_enable(&ring) == 0)
-		sent = try_quiet(&ring, fds[0], data);
-	torc_sys_close(fds[0]);
-	torc_sys_close(fds[1]);
-pages:
-	torc_pages_release(data, PROBE_SIZE);
-ring:
-	torc_ring_fini(&ring);
-	return sent > 0 && (uint32_t)sent < PROBE_SIZE;
 }

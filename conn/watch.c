@@ -1,10 +1,11 @@
 /*
- * watch.c - the peer's end, for a fiber that waits for something else.
+ * watch.c - polls: for bytes, where a connection is not given a receive, and
+ * for the peer's end, which a fiber that waits for something else wants to be
+ * told of.
  *
- * Mostly a receive is armed, and its completion tells. Where there is none,
- * since the handler does not read what has come, the socket is polled. A poll
- * of io_uring always ends at a FIN, whatever it was asked for; so what follows
- * a FIN is not polled for.
+ * Mostly a receive is armed, and its completion tells of both. A poll of
+ * io_uring always ends at a FIN, whatever it was asked for; so what follows a
+ * FIN is not polled for.
  */
 #include <errno.h>
 #include <poll.h>
@@ -22,10 +23,10 @@ is_gone(const struct torc_conn *conn)
 
 /* Only a poll could tell that the peer goes. */
 static bool
-needs_poll(const struct torc_conn *conn)
+needs_eye(const struct torc_conn *conn)
 {
-	return conn->watcher != 0 && !conn->doomed && !conn->armed &&
-	    !conn->eof && !conn->fin_seen && !is_gone(conn);
+	return conn->watcher != 0 && !conn->armed && !conn->eof &&
+	    !conn->fin_seen && !is_gone(conn);
 }
 
 static void
@@ -39,10 +40,11 @@ arm(struct torc_conn *conn)
 	}
 	sqe->opcode = IORING_OP_POLL_ADD;
 	sqe->fd = conn->fd;
-	sqe->poll32_events = POLLRDHUP;
+	sqe->poll32_events = conn->poll_input ? POLLIN : POLLRDHUP;
 	sqe->user_data = torc_conn_poll_tag(conn);
 	conn->polling = true;
 	conn->poll_ending = false;
+	conn->poll_reads = conn->poll_input;
 }
 
 static void
@@ -59,9 +61,13 @@ end(struct torc_conn *conn)
 void
 torc_watch_advance(struct torc_conn *conn)
 {
-	if (!conn->polling && needs_poll(conn))
+	const bool wanted = !conn->doomed &&
+	    (conn->poll_input || needs_eye(conn));
+
+	if (!conn->polling && wanted)
 		arm(conn);
-	else if (conn->polling && (conn->doomed || conn->watcher == 0))
+	else if (conn->polling &&
+	    (!wanted || (conn->poll_input && !conn->poll_reads)))
 		end(conn);
 }
 
@@ -91,11 +97,22 @@ torc_watch_drop(struct torc_conn *conn)
 	torc_watch_advance(conn);
 }
 
+static void
+note_events(struct torc_conn *conn, unsigned events)
+{
+	conn->fin_seen |= (events & POLLRDHUP) != 0;
+	/* Both sides have sent FIN: that is no failure. */
+	conn->hung_up |= (events & POLLERR) != 0 ||
+	    ((events & POLLHUP) != 0 && !conn->shut);
+	torc_watch_tell(conn);
+}
+
 void
 torc_watch_complete(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe)
 {
 	struct torc_conn *conn = object;
+	bool reads = conn->poll_reads && conn->poll_input;
 
 	torc_assert(conn->polling);
 	conn->polling = false;
@@ -103,20 +120,19 @@ torc_watch_complete(struct torc_reactor *reactor, void *object,
 		torc_conn_advance(conn);
 		return;
 	}
+	torc_reactor_later(reactor, &conn->todo);
 	if (cqe->res > 0) {
-		const unsigned events = (unsigned)cqe->res;
-
-		conn->fin_seen |= (events & POLLRDHUP) != 0;
-		/* Both sides have sent FIN: that is no failure. */
-		conn->hung_up |= (events & POLLERR) != 0 ||
-		    ((events & POLLHUP) != 0 && !conn->shut);
-		torc_watch_tell(conn);
+		note_events(conn, (unsigned)cqe->res);
+		if (!reads)
+			return;
+		conn->poll_input = false;
+		torc_recv_ready(conn);
 	} else if (cqe->res != -ECANCELED && cqe->res != -EINTR &&
 	    cqe->res != -EAGAIN) {
 		reactor->counters->receive_failures++;
+		conn->poll_input = false;
 		torc_recv_fail(conn, cqe->res);
 	}
-	torc_reactor_later(reactor, &conn->todo);
 }
 
 /* ---- For handlers ---- */

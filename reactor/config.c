@@ -15,6 +15,9 @@
 
 #define FIELD(name) TORC_BOUND_FIELD(struct torc_config, name)
 
+#define HELD_TOTAL (64u << 20)
+#define HELD_SHARES 32u		/* least held_total, in held_max */
+
 static const struct torc_bound bounds[] = {
 	{ FIELD(reactors), 0, 1, 1024, false },
 	{ FIELD(sq_entries), 1024, 4, 32768, true },
@@ -112,6 +115,29 @@ relate_keepalive(struct torc_config *config, char *text, size_t size)
 	return rc;
 }
 
+/* One connection alone may hold `held_max` bytes: see conn/held.c. */
+static int
+relate_held(struct torc_config *config, char *text, size_t size)
+{
+	const uint64_t least_total = (uint64_t)config->held_max * HELD_SHARES;
+
+	if (config->held_low == 0)
+		config->held_low = config->held_max - config->held_max / 2;
+	if (config->held_total == 0)
+		config->held_total = least_total > HELD_TOTAL ?
+		    (size_t)least_total : HELD_TOTAL;
+	if (config->held_low > config->held_max)
+		snprintf(text, size, "held_low = %u: must be at most "
+		    "held_max = %u", config->held_low, config->held_max);
+	else if (config->held_total < least_total)
+		snprintf(text, size, "held_total = %zu: must be at least "
+		    "%u x held_max = %llu", config->held_total, HELD_SHARES,
+		    (unsigned long long)least_total);
+	else
+		return 0;
+	return -EINVAL;
+}
+
 /* The defaults that follow from other fields, and what must agree. */
 static int
 relate(struct torc_config *config, char *text, size_t size)
@@ -120,8 +146,6 @@ relate(struct torc_config *config, char *text, size_t size)
 		config->cq_entries = least(config->sq_entries * 4, 65536);
 	if (config->buffers_start == 0)
 		config->buffers_start = least(config->buffers, 64);
-	if (config->held_low == 0)
-		config->held_low = config->held_max - config->held_max / 2;
 	config->stack_size = (unsigned)torc_pages_whole(config->stack_size);
 	if (config->cq_entries < config->sq_entries)
 		snprintf(text, size, "cq_entries = %u: must be at least "
@@ -130,10 +154,7 @@ relate(struct torc_config *config, char *text, size_t size)
 	else if (config->buffers_start > config->buffers)
 		snprintf(text, size, "buffers_start = %u: must be at most "
 		    "buffers = %u", config->buffers_start, config->buffers);
-	else if (config->held_low > config->held_max)
-		snprintf(text, size, "held_low = %u: must be at most "
-		    "held_max = %u", config->held_low, config->held_max);
-	else
+	else if (relate_held(config, text, size) == 0)
 		return relate_keepalive(config, text, size);
 	return -EINVAL;
 }

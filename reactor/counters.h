@@ -60,8 +60,12 @@ struct torc_counters {
 					 * none */
 	uint64_t send_failures;	/* ended with an error: a short one is none */
 
-	uint64_t landings;	/* receives without a buffer: those of dialled
-				 * connections, when there was none */
+	uint64_t landings;	/* reads of sockets that were polled, since a
+				 * receive would have been too much */
+	uint64_t favours;	/* connections that might receive more than
+				 * their share, since all waited */
+	uint64_t moves;		/* out of a receive buffer, so that the kernel
+				 * has it back */
 };
 
 #endif

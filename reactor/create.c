@@ -135,6 +135,7 @@ fill_page(struct torc_reactor *reactor)
 		.buffers = config->buffers,
 		.buffer_size = config->buffer_size,
 		.held_max = config->held_max,
+		.held_total = config->held_total,
 		.slab_size = config->slab_size,
 		.stall_ms = config->stall_ms,
 	};

@@ -75,6 +75,9 @@ struct torc_gauges {
 	uint64_t buffers_free;	/* with the kernel */
 	uint64_t buffers_low;	/* the fewest that were */
 	uint64_t chunks;	/* of staged bytes */
+	uint64_t held_accepted;	/* bytes of input that are in no receive buffer:
+				 * of connections that were accepted, */
+	uint64_t held_dialled;	/* and of those that were dialled */
 };
 
 /* What there may be at most: from the configuration. */
@@ -91,6 +94,7 @@ struct torc_limits {
 	uint64_t held_max;
 	uint64_t slab_size;
 	uint64_t stall_ms;
+	uint64_t held_total;
 };
 
 /* Single operations (struct torc_op), by opcode. */

@@ -90,9 +90,18 @@ struct torc_config {
 	unsigned buffer_size;	/* bytes; 16384; 64 to 1048576 */
 	bool incremental;	/* fill buffers slice by slice (Linux 6.12,
 				 * else whole buffers) */
-	unsigned held_max;	/* unread bytes of a connection above which
-				 * its peer is slowed; 262144; 1 to 2^30 */
+	unsigned held_max;	/* bytes that a connection may have unread:
+				 * then its peer is slowed. Before Linux 6.17
+				 * a receive that is under way may bring more.
+				 * 262144; 1 to 2^30 */
 	unsigned held_low;	/* below which it goes on; held_max / 2 */
+	size_t held_total;	/* unread bytes of all connections that are in
+				 * no receive buffer: half for those that were
+				 * accepted, half for those that were dialled.
+				 * As they grow, the share of each connection
+				 * shrinks below held_max; one that holds
+				 * nothing may always receive 4096. 64 MiB, or
+				 * 32 x held_max, which is the least */
 	unsigned slab_size;	/* staged bytes of a connection; 16384; 64 to
 				 * 1048576 */
 	unsigned backlog;	/* of listeners; 1024; to 65535 */

@@ -60,6 +60,7 @@ torc_bufring_init(struct torc_bufring *bufring, struct torc_ring *ring,
 		.capacity = capacity,
 		.mask = capacity - 1,
 		.size = size,
+		.lendable = size,
 		.mapped = ring_size + capacity * stride,
 	};
 	bufring->bufs = torc_sys_alloc(capacity * sizeof(*bufring->bufs));

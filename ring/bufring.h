@@ -46,6 +46,8 @@ struct torc_bufring {
 	size_t mapped;		/* bytes from kbufs on: the ring, and from the
 				 * next page on the memory of the buffers */
 	uint32_t size;		/* bytes in a buffer */
+	uint32_t lendable;	/* a slice of so many may stay with its taker:
+				 * the size, or 0 while others need buffers */
 	uint32_t capacity;	/* buffers with the reserve; a power of two */
 	uint32_t mask;		/* capacity - 1 */
 	uint32_t live;		/* bids from here on are in reserve */
@@ -102,8 +104,8 @@ torc_bufring_take(struct torc_bufring *bufring, uint16_t bid, uint32_t length,
 }
 
 /*
- * Whether there are `length` bytes, the first in their buffer, and it has room
- * for them: mostly all are like that.
+ * Whether there are `length` bytes, the first in their buffer, it has room for
+ * them, and they may stay there: mostly all are like that.
  */
 static inline bool
 torc_bufring_whole(const struct torc_bufring *bufring, uint32_t bid,
@@ -112,7 +114,7 @@ torc_bufring_whole(const struct torc_bufring *bufring, uint32_t bid,
 	const struct torc_buf *buf = &bufring->bufs[bid];
 
 	return bid < bufring->capacity && buf->owner == TORC_BUF_KERNEL &&
-	    buf->filled == 0 && length - 1 < bufring->size;
+	    buf->filled == 0 && length - 1 < bufring->lendable;
 }
 
 /* Take these when they are the last ones, too. */

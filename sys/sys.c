@@ -83,6 +83,8 @@ CROSSING(torc_sys_listen, (int fd, int backlog), listen(fd, backlog))
 CROSSING(torc_sys_connect, (int fd, const struct sockaddr *address,
     uint32_t size),
     connect(fd, address, size))
+CROSSING(torc_sys_recv, (int fd, void *data, size_t size),
+    recv(fd, data, size, MSG_DONTWAIT))
 CROSSING(torc_sys_shutdown, (int fd, int how), shutdown(fd, how))
 CROSSING(torc_sys_setsockopt, (int fd, int level, int name, const void *value,
     uint32_t size),

@@ -78,6 +78,8 @@ TORC_BESIDE int torc_sys_send_file(int socket, int file, uint64_t offset,
 TORC_BESIDE int torc_sys_at_hand(int file, uint64_t offset);
 /* From here on, let calls on a file wait that would have to. */
 TORC_BESIDE int torc_sys_set_blocking(int fd);
+/* recv(2) without waiting: bytes, 0 at a FIN, or -EAGAIN if there are none. */
+int torc_sys_recv(int fd, void *data, size_t size);
 int torc_sys_shutdown(int fd, int how);
 /* Bytes that the peer of a socket has not acknowledged. */
 int torc_sys_unsent(int fd);

@@ -747,7 +747,8 @@ open_pair(struct torc_reactor *reactor, void *arg)
 	EXPECT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
 	pair->fd = fds[0];
 	pair->peer = fds[1];
-	pair->conn = torc_conn_open(net_of(reactor), pair->fd);
+	pair->conn = torc_conn_open(net_of(reactor), pair->fd, NULL,
+	    NULL);
 	EXPECT(pair->conn != NULL);
 }
 
@@ -1186,13 +1187,10 @@ hoard(void *arg)
 	open_pair(reactor, &hoarder);
 	EXPECT(write(hoarder.peer, bytes, HOARD) == HOARD);
 	AWAIT(torc_conn_unread(hoarder.conn) == HOARD);
-	/* As one that was accepted, it waits for a buffer. */
 	open_pair(reactor, &other);
-	other.conn->handler = echo_handler;
 	EXPECT(write(other.peer, "fed", 3) == 3);
 	EXPECT(torc_conn_recv(other.conn, &in, torc_after_ms(WAIT_MS)) == 3);
 	torc_conn_consume(other.conn, 3);
-	other.conn->handler = NULL;
 	while (got < HOARD) {
 		EXPECT(torc_conn_recv(hoarder.conn, &in, TORC_NEVER) > 0);
 		EXPECT(stream_matches(1, got, in.data, in.size));
@@ -1218,53 +1216,6 @@ what_nobody_reads_of_a_dialled_connection_does_not_keep_all_buffers(
 	(void)state;
 	start(&config, echo_handler, NULL);
 	on_fiber(hoard, NULL);
-	stop();
-}
-
-/* ---- What is gone while somebody waits for it ---- */
-
-static int
-give_up_hungry(void *arg)
-{
-	struct torc_reactor *reactor = torc_reactor_self();
-	struct pair holder, hungry, next;
-	struct torc_slice in;
-
-	(void)arg;
-	open_pair(reactor, &holder);
-	EXPECT(write(holder.peer, "held", 4) == 4);
-	EXPECT(torc_conn_recv(holder.conn, &in, TORC_NEVER) == 4);
-	/* The only buffer is held. */
-	open_pair(reactor, &hungry);
-	/* Who was dialled does not wait for buffers. */
-	hungry.conn->handler = echo_handler;
-	EXPECT(write(hungry.peer, "lost", 4) == 4);
-	AWAIT(torc_node_linked(&hungry.conn->starved));
-	hungry.conn->handler = NULL;
-	EXPECT(torc_conn_close(hungry.conn, 0) == 0);
-	close(hungry.peer);
-	open_pair(reactor, &next);
-	EXPECT(next.conn == hungry.conn);
-	EXPECT(write(next.peer, "fed", 3) == 3);
-	torc_conn_consume(holder.conn, 4);
-	EXPECT(torc_conn_recv(next.conn, &in, torc_after_ms(WAIT_MS)) == 3);
-	EXPECT(in.size == 3 && memcmp(in.data, "fed", 3) == 0);
-	EXPECT(torc_conn_close(next.conn, 0) == 0);
-	EXPECT(torc_conn_close(holder.conn, 0) == 0);
-	close(next.peer);
-	close(holder.peer);
-	return 0;
-}
-
-/* I1, I5 */
-static void
-who_leaves_the_queue_for_buffers_leaves_no_gap_in_it(void **state)
-{
-	const struct torc_config config = { .buffers = 1 };
-
-	(void)state;
-	start(&config, echo_handler, NULL);
-	on_fiber(give_up_hungry, NULL);
 	stop();
 }
 
@@ -2244,7 +2195,6 @@ main(void)
 		CLAIM(a_late_completion_of_any_kind_is_counted_and_reaches_nobody),
 		CLAIM(bytes_for_a_connection_that_is_given_up_keep_no_buffer),
 		CLAIM(what_nobody_reads_of_a_dialled_connection_does_not_keep_all_buffers),
-		CLAIM(who_leaves_the_queue_for_buffers_leaves_no_gap_in_it),
 		CLAIM(the_fin_of_a_peer_that_was_slowed_is_seen),
 		CLAIM(a_write_that_finds_no_room_until_its_deadline_is_the_last_one),
 		CLAIM(what_is_staged_on_a_connection_that_is_reset_holds_no_memory),

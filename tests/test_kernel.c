@@ -226,9 +226,10 @@ make_single_shots(const struct torc_ring *ring)
 
 		if (sqe->opcode == IORING_OP_ACCEPT)
 			sqe->ioprio &= (uint16_t)~IORING_ACCEPT_MULTISHOT;
-		else if (sqe->opcode == IORING_OP_RECV)
+		else if (sqe->opcode == IORING_OP_RECV) {
 			sqe->ioprio &= (uint16_t)~IORING_RECV_MULTISHOT;
-		else if (sqe->opcode == IORING_OP_POLL_ADD && sqe->len != 0 &&
+			sqe->file_index = 0;	/* a multishot's limit */
+		} else if (sqe->opcode == IORING_OP_POLL_ADD && sqe->len != 0 &&
 		    take_one(&mood.single_polls))
 			sqe->len &= ~(uint32_t)IORING_POLL_ADD_MULTI;
 	}

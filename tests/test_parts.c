@@ -1038,6 +1038,9 @@ fields_that_contradict_each_other_are_refused_by_name(void **state)
 		{ { .sq_entries = 64, .cq_entries = 32 }, "cq_entries = 32" },
 		{ { .buffers = 8, .buffers_start = 9 }, "buffers_start = 9" },
 		{ { .held_max = 99, .held_low = 100 }, "held_low = 100" },
+		{ { .held_max = 1000, .held_total = 31999 },
+		    "held_total = 31999: must be at least 32 x held_max = "
+		    "32000" },
 	};
 	struct torc_config filled;
 	char text[256];
@@ -1055,6 +1058,16 @@ fields_that_contradict_each_other_are_refused_by_name(void **state)
 	assert_int_equal(filled.cq_entries, 65536);
 	assert_int_equal(filled.buffers_start, 8);
 	assert_true(filled.held_low <= 1);
+	assert_int_equal(filled.held_total, 64 << 20);
+	assert_int_equal(torc_config_fill(&filled, &(struct torc_config) {
+	    .held_max = 1 << 30 }, text, sizeof(text)), 0);
+	assert_int_equal(filled.held_total, (size_t)32 << 30);
+	assert_int_equal(torc_config_fill(&filled, &(struct torc_config) {
+	    .held_max = 1000, .held_total = 32000 }, text, sizeof(text)), 0);
+	assert_int_equal(filled.held_total, 32000);
+	assert_int_equal(torc_config_fill(&filled, &(struct torc_config) {
+	    .sq_entries = 32768, .buffers = 8, .held_max = 1,
+	    .stack_size = 16385 }, text, sizeof(text)), 0);
 	assert_int_equal(filled.stack_size % torc_sys_page_size(), 0);
 	assert_true(filled.stack_size >= 16385);
 	/* Peers that are not probed are given up when the system does so. */

@@ -139,7 +139,8 @@ sim_check_enter(struct kring *ring)
 static void
 check_wants_input(const struct torc_conn *conn)
 {
-	if (conn->armed || conn->eof || conn->failed || conn->doomed ||
+	if (conn->armed || (conn->polling && conn->poll_reads) ||
+	    conn->eof || conn->failed || conn->doomed ||
 	    conn->slowed || torc_node_linked(&conn->starved))
 		return;
 	sim_fail("descriptor %d wants input, and no receive is armed",
@@ -157,14 +158,49 @@ check_watch(const struct torc_conn *conn)
 		    conn->fd);
 }
 
+/* No connection holds more than it may, and all is counted. */
+static void
+check_held(const struct torc_conn *conn, size_t own[2])
+{
+	const struct torc_net *net = conn->net;
+	size_t bytes = conn->joined != NULL ? conn->view_size : 0;
+	uint32_t lent = 0;
+
+	own[conn->handler == NULL] += conn->joined_size;
+	for (const struct torc_piece *piece = conn->first; piece != NULL;
+	    piece = piece->next) {
+		bytes += piece->size;
+		if (piece->bid == TORC_NO_BID)
+			own[conn->handler == NULL] += piece->size;
+		else
+			lent++;
+	}
+	if (lent != conn->lent)
+		sim_fail("descriptor %d has %u buffers, and believes to have "
+		    "%u", conn->fd, lent, conn->lent);
+	if (net->capped && bytes > (size_t)net->reactor->config.held_max +
+	    net->buffers.size)
+		sim_fail("descriptor %d holds %zu bytes", conn->fd, bytes);
+}
+
+static void
+check_own(const struct torc_net *net, const size_t own[2])
+{
+	if (own[0] != net->own[0] || own[1] != net->own[1])
+		sim_fail("%zu and %zu bytes are held, %zu and %zu counted",
+		    own[0], own[1], net->own[0], net->own[1]);
+}
+
 static void
 check_net(const struct torc_net *net)
 {
 	struct torc_listener *listener = NULL;
 	struct torc_conn *conn = NULL;
+	size_t own[2] = { 0, 0 };
 
 	while ((conn = torc_slots_each(&net->conns, conn)) != NULL) {
 		check_wants_input(conn);
+		check_held(conn, own);
 		if (conn->staged_size > 0 && !conn->loud && !conn->spoiled &&
 		    (conn->writer != NULL || conn->dormant ||
 		    (conn->reader != NULL && conn->urgent)))
@@ -178,14 +214,16 @@ check_net(const struct torc_net *net)
 			sim_fail("descriptor %d has news that its reader was "
 			    "not told", conn->fd);
 	}
+	check_own(net, own);
 	while ((listener = torc_slots_each(&net->listeners, listener)) !=
 	    NULL) {
 		if (!listener->armed && !listener->paused && !net->holding)
 			sim_fail("listener %d does not accept, for no reason",
 			    listener->index);
 	}
-	if (!torc_list_empty(&net->starved) && net->buffers.in_kernel > 0)
-		sim_fail("there are buffers, and somebody waits for one");
+	if (!torc_list_empty(&net->starved) &&
+	    (net->eased || net->favourite == NULL))
+		sim_fail("memory has become free, and somebody waits for it");
 }
 
 void

@@ -89,6 +89,10 @@ static const struct {
 	    HARMFUL(ECANCELED) } },
 	[SITE_OP_POLL] = { "poll op", FAULT_FATAL, { HARMFUL(ENOMEM),
 	    HARMFUL(ECANCELED) } },
+	[SITE_OP_WATCH] = { "poll op of a connection", FAULT_RESULT, {
+	    ECANCELED, EINTR, HARMFUL(ENOMEM) } },
+	[SITE_RECV_NOW] = { "recv", FAULT_RESULT, { EAGAIN, EINTR,
+	    HARMFUL(ECONNRESET), HARMFUL(ETIMEDOUT), HARMFUL(ENOMEM) } },
 	[SITE_THREAD] = { "pthread_create", FAULT_CALL, {
 	    HARMFUL(EAGAIN) } },
 	[SITE_OP_OPEN] = { "open op", FAULT_FATAL, { HARMFUL(EMFILE),

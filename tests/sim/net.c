@@ -879,6 +879,18 @@ torc_sys_unsent(int fd)
 }
 
 int
+torc_sys_recv(int fd, void *data, size_t size)
+{
+	int rc = sim_crossing(SITE_RECV_NOW);
+
+	if (rc < 0)
+		return rc;
+	if (size > 1 && sim_fault(FAULT_SHORT))
+		size = 1 + sim_draw((uint32_t)size);
+	return sim_sock_recv(sock_of(fd), data, (uint32_t)size);
+}
+
+int
 torc_sys_hung_up(int fd)
 {
 	const struct sock *sock = sock_of(fd);

@@ -294,6 +294,13 @@ fail_receive(struct req *req, int error)
 	complete_with(req, error, flags, DONE_FAILED);
 }
 
+/* `optlen`: bytes after which a multishot receive ends; 0: none. */
+static uint32_t
+limit_of(const struct req *req)
+{
+	return req->sqe.file_index;
+}
+
 /* One completion of a multishot receive. False: it has ended, or waits. */
 static bool
 receive_some(struct req *req)
@@ -327,7 +334,9 @@ receive_some(struct req *req)
 	flags = commit_buffer(ring->group, (uint32_t)rc);
 	if (sim_sock_readable(req->file->sock) > 0)
 		flags |= IORING_CQE_F_SOCK_NONEMPTY;
-	if (sim_cq_post_more(ring, req->sqe.user_data, rc, flags))
+	req->done += (uint32_t)rc;
+	if ((limit_of(req) == 0 || req->done < limit_of(req)) &&
+	    sim_cq_post_more(ring, req->sqe.user_data, rc, flags))
 		return true;
 	complete_with(req, rc, flags, DONE_OK);
 	return false;
@@ -487,7 +496,7 @@ static void
 poll_file(struct req *req)
 {
 	enum site site = mine(req, TORC_KIND_WAKE) ? SITE_OP_WAKE :
-	    SITE_OP_POLL;
+	    mine(req, TORC_KIND_POLL) ? SITE_OP_WATCH : SITE_OP_POLL;
 	uint32_t events = sim_file_events(req->file) &
 	    (req->sqe.poll32_events | POLL_ALWAYS);
 	int rc;
@@ -649,7 +658,9 @@ attempt(struct req *req)
 		break;
 	case IORING_OP_RECV:
 	case IORING_OP_READ:
-		if (req->multishot)
+		if (limit_of(req) > 0 && world.profile < LINUX_6_18)
+			complete(req, -EINVAL);
+		else if (req->multishot)
 			receive(req);
 		else
 			receive_once(req);

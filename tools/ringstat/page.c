@@ -44,7 +44,8 @@ const struct word_name counter_names[] = {
 	COUNTER(sent), COUNTER(short_sends), COUNTER(accept_arms),
 	COUNTER(accept_ends), COUNTER(accept_failures),
 	COUNTER(receive_arms), COUNTER(receive_failures),
-	COUNTER(send_failures), COUNTER(landings),
+	COUNTER(send_failures), COUNTER(landings), COUNTER(favours),
+	COUNTER(moves),
 };
 const struct word_name gauge_names[] = {
 	GAUGE(timers), GAUGE(fibers), GAUGE(fibers_peak),
@@ -53,13 +54,13 @@ const struct word_name gauge_names[] = {
 	GAUGE(stalls), GAUGE(stalled_at), GAUGE(conns), GAUGE(conns_peak),
 	GAUGE(conns_touched), GAUGE(listeners), GAUGE(listeners_paused),
 	GAUGE(buffers_live), GAUGE(buffers_free), GAUGE(buffers_low),
-	GAUGE(chunks),
+	GAUGE(chunks), GAUGE(held_accepted), GAUGE(held_dialled),
 };
 const struct word_name limit_names[] = {
 	LIMIT(sq_entries), LIMIT(cq_entries), LIMIT(batch),
 	LIMIT(connections), LIMIT(ops), LIMIT(fibers), LIMIT(stack_size),
 	LIMIT(buffers), LIMIT(buffer_size), LIMIT(held_max),
-	LIMIT(slab_size), LIMIT(stall_ms),
+	LIMIT(slab_size), LIMIT(stall_ms), LIMIT(held_total),
 };
 const unsigned counter_name_count = COUNT(counter_names);
 const unsigned gauge_name_count = COUNT(gauge_names);
