@@ -42,6 +42,7 @@ static const struct {
 	{ "EVALSHA_RO", 0, -2 },
 	{ "EVAL_RO", 0, -2 },
 	{ "EXEC", COMMAND_STATEFUL | COMMAND_ENDS, 0 },
+	{ "FAILOVER", 0, 0 },
 	{ "FCALL", 0, -2 },
 	{ "FCALL_RO", 0, -2 },
 	{ "FLUSHALL", 0, 0 },
@@ -53,12 +54,15 @@ static const struct {
 	{ "LASTSAVE", 0, 0 },
 	{ "LATENCY", 0, 0 },
 	{ "LMPOP", 0, -1 },
+	{ "LOLWUT", 0, 0 },
 	{ "MEMORY", 0, 2 },
+	{ "MIGRATE", 0, 3 },
 	{ "MODULE", 0, 0 },
 	{ "MONITOR", COMMAND_FOREIGN, 0 },
 	{ "MULTI", COMMAND_STATEFUL | COMMAND_BEGINS, 0 },
 	{ "OBJECT", 0, 2 },
 	{ "PING", 0, 0 },
+	{ "POST", COMMAND_FATAL, 0 },
 	{ "PSUBSCRIBE", COMMAND_FOREIGN, 0 },
 	{ "PSYNC", COMMAND_FOREIGN, 0 },
 	{ "PUBLISH", 0, 0 },
@@ -68,13 +72,17 @@ static const struct {
 	{ "RANDOMKEY", 0, 0 },
 	{ "READONLY", COMMAND_STATEFUL | COMMAND_ALTERS, 0 },
 	{ "READWRITE", COMMAND_STATEFUL | COMMAND_ALTERS, 0 },
+	{ "REPLCONF", COMMAND_FOREIGN, 0 },
+	{ "REPLICAOF", 0, 0 },
 	{ "RESET", COMMAND_STATEFUL | COMMAND_ALTERS, 0 },
 	{ "ROLE", 0, 0 },
 	{ "SAVE", 0, 0 },
 	{ "SCAN", 0, 0 },
 	{ "SCRIPT", 0, 0 },
 	{ "SELECT", COMMAND_STATEFUL | COMMAND_ALTERS, 0 },
+	{ "SHUTDOWN", 0, 0 },
 	{ "SINTERCARD", 0, -1 },
+	{ "SLAVEOF", 0, 0 },
 	{ "SLOWLOG", 0, 0 },
 	{ "SSUBSCRIBE", COMMAND_FOREIGN, 0 },
 	{ "SUBSCRIBE", COMMAND_FOREIGN, 0 },
@@ -157,29 +165,64 @@ look_up(const struct torc_slice *word)
 	    is(word, special[at].name) ? (int)at : -1;
 }
 
+/*
+ * The options of XREAD and XREADGROUP, up to STREAMS: its place, or `argc`.
+ * *blocks: BLOCK is one of them. Groups and streams may have such names.
+ */
 static unsigned
-find_word(unsigned argc, const struct torc_slice *argv, const char *word)
+read_options(unsigned argc, const struct torc_slice *argv, bool *blocks)
 {
-	for (unsigned i = 1; i < argc; i++) {
-		if (is(&argv[i], word))
-			return i;
+	unsigned at = 1;
+
+	*blocks = false;
+	while (at < argc && !is(&argv[at], "STREAMS")) {
+		*blocks |= is(&argv[at], "BLOCK");
+		if (is(&argv[at], "GROUP"))
+			at += 3;
+		else
+			at += is(&argv[at], "COUNT") ||
+			    is(&argv[at], "BLOCK") ? 2 : 1;
 	}
-	return 0;
+	return at < argc ? at : argc;
 }
 
-/* Parts of CLIENT that change what comes over the connection. */
+static bool
+is_any(const struct torc_slice *word, const char *const *names)
+{
+	while (*names != NULL && !is(word, *names))
+		names++;
+	return *names != NULL;
+}
+
+/* Parts of CLIENT that leave what comes over the connection as it is. */
 static unsigned
 client_flags(unsigned argc, const struct torc_slice *argv)
 {
-	if (argc < 2)
+	static const char *const harmless[] = { "GETNAME", "GETREDIR", "HELP",
+		"ID", "INFO", "KILL", "LIST", "PAUSE", "TRACKINGINFO",
+		"UNBLOCK", "UNPAUSE", NULL };
+
+	if (argc < 2 || is_any(&argv[1], harmless))
 		return 0;
-	if (is(&argv[1], "REPLY"))
-		return COMMAND_FOREIGN;
-	if (is(&argv[1], "TRACKING") || is(&argv[1], "SETNAME") ||
-	    is(&argv[1], "CACHING") || is(&argv[1], "NO-EVICT") ||
-	    is(&argv[1], "NO-TOUCH") || is(&argv[1], "SETINFO"))
+	return is(&argv[1], "REPLY") ? COMMAND_FOREIGN :
+	    COMMAND_STATEFUL | COMMAND_ALTERS;
+}
+
+/* Those that are what they are by their second word. */
+static unsigned
+flags_of(unsigned argc, const struct torc_slice *argv, int place)
+{
+	bool blocks;
+
+	if (is(&argv[0], "CLIENT"))
+		return client_flags(argc, argv);
+	if (is(&argv[0], "SCRIPT") && argc > 1 && is(&argv[1], "DEBUG"))
 		return COMMAND_STATEFUL | COMMAND_ALTERS;
-	return 0;
+	if (special[place].key == -3) {
+		read_options(argc, argv, &blocks);
+		return blocks ? COMMAND_STATEFUL : 0;
+	}
+	return special[place].flags;
 }
 
 unsigned
@@ -187,13 +230,10 @@ command_flags(unsigned argc, const struct torc_slice *argv)
 {
 	const int place = look_up(&argv[0]);
 
-	if (place < 0)
-		return 0;
-	if (is(&argv[0], "CLIENT"))
-		return client_flags(argc, argv);
-	if (special[place].key == -3 && find_word(argc, argv, "BLOCK") > 0)
-		return COMMAND_STATEFUL;
-	return special[place].flags;
+	if (place >= 0)
+		return flags_of(argc, argv, place);
+	/* Redis takes both for HTTP, and for an attack. */
+	return is(&argv[0], "HOST:") ? COMMAND_FATAL : 0;
 }
 
 const struct torc_slice *
@@ -201,6 +241,7 @@ command_key(unsigned argc, const struct torc_slice *argv)
 {
 	const int place = look_up(&argv[0]);
 	unsigned at = 1;
+	bool blocks;
 
 	if (place >= 0) {
 		const int key = special[place].key;
@@ -208,7 +249,7 @@ command_key(unsigned argc, const struct torc_slice *argv)
 		if (key == 0)
 			return NULL;
 		if (key == -3)
-			at = find_word(argc, argv, "STREAMS") + 1;
+			at = read_options(argc, argv, &blocks) + 1;
 		else if (key < 0)
 			at = (unsigned)-key + 1;
 		else

@@ -16,16 +16,23 @@
 
 /* ---- Commands ---- */
 
-/* Its name, for people; it may be anything. */
+/* Its name is for people; it may be anything. */
 static int
-refuse_by_name(struct torc_redis *redis, const struct torc_slice *name)
+refuse_by_name(struct torc_redis *redis, const struct torc_slice *name,
+    unsigned flags)
 {
+	const char *why = "changes or blocks its connection, which others "
+	    "share: use torc_redis_session_open()";
 	char text[32];
 
+	if (flags & COMMAND_FOREIGN)
+		why = "is not answered by one reply: for messages, use "
+		    "torc_redis_subscriber_open()";
+	if (flags & COMMAND_FATAL)
+		why = "is what Redis ends a connection for";
 	redis_format(text, sizeof(text), "%.*s",
 	    name->size < 64 ? (int)name->size : 64, (const char *)name->data);
-	return redis_fail(redis, -EOPNOTSUPP, "%s: needs a connection of its "
-	    "own (torc_redis_session_open(), or a subscriber)", text);
+	return redis_fail(redis, -EOPNOTSUPP, "%s %s", text, why);
 }
 
 int
@@ -33,6 +40,7 @@ redis_check(struct torc_redis *redis, const struct torc_redis_command *command,
     unsigned flags, uint64_t *total)
 {
 	const struct torc_slice *argv = command->argv;
+	unsigned wrong;
 
 	if (command->argc == 0 || argv[0].size == 0)
 		return redis_fail(redis, -EINVAL, "a command has no name");
@@ -51,8 +59,8 @@ redis_check(struct torc_redis *redis, const struct torc_redis_command *command,
 		    "command or a transaction have %llu bytes: at most %llu",
 		    (unsigned long long)*total,
 		    (unsigned long long)TOTAL_MAX);
-	return (command_flags(command->argc, argv) & flags) == 0 ? 0 :
-	    refuse_by_name(redis, &argv[0]);
+	wrong = command_flags(command->argc, argv) & (flags | COMMAND_FATAL);
+	return wrong == 0 ? 0 : refuse_by_name(redis, &argv[0], wrong);
 }
 
 const char *

@@ -156,6 +156,7 @@ enum {
 	COMMAND_ENDS = 4,
 	COMMAND_FOREIGN = 8,	/* has not one reply: SUBSCRIBE, MONITOR */
 	COMMAND_ALTERS = 16,	/* for good: SELECT, AUTH */
+	COMMAND_FATAL = 32,	/* Redis ends the connection that sends it */
 };
 
 /* What is special about a command, 0 mostly. */
