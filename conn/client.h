@@ -223,6 +223,38 @@ TORC_API int torc_conn_lend(struct torc_conn *conn, uint64_t deadline);
  */
 TORC_API void torc_conn_give_back(struct torc_conn *conn, int error);
 
+/* ---- Patience ---- */
+
+/*
+ * How long one waits for a peer: a clock that runs only while it is waited for,
+ * and goes back as the peer moves bytes, each by the time that it may take at
+ * the least rate. So a peer that stands still has so many milliseconds, one
+ * that is steady has as long as it needs, and one that drips does not.
+ */
+struct torc_pace {
+	uint64_t most_ns;	/* TORC_NEVER: no limit */
+	uint64_t left_ns;
+	uint32_t rate;		/* bytes a second; 0: any byte is enough */
+};
+
+/* Begin with all of the time. `ms`, `rate`: TORC_NO_LIMIT for none. */
+TORC_API void torc_pace_begin(struct torc_pace *pace, unsigned ms,
+    unsigned rate);
+/* The earlier of a deadline, and the end of the patience from now on. */
+TORC_API uint64_t torc_pace_until(const struct torc_pace *pace,
+    uint64_t deadline);
+/* It was waited since `since`, and so many bytes were moved. */
+TORC_API void torc_pace_note(struct torc_pace *pace, uint64_t since,
+    uint64_t bytes);
+
+/*
+ * From now on, torc_conn_write(), flush and the like wait for the peer as a
+ * pace says, and at most until their deadline: -ETIMEDOUT. Bytes count when the
+ * kernel has taken them, of a write of any size. 0 ms: no pace, as at first.
+ */
+TORC_API void torc_conn_set_pace(struct torc_conn *conn, unsigned ms,
+    unsigned rate);
+
 /* ---- Blocking work ---- */
 
 /*

@@ -116,7 +116,8 @@ torc_conn_missed(struct torc_reactor *reactor, void *object,
 	    (TORC_KIND_POLL | TORC_KIND_CANCEL))
 		conn->poll_ending = false;
 	else if (conn->loud)
-		conn->aborting = conn->spoiled || conn->doomed;
+		conn->aborting = conn->spoiled || conn->doomed ||
+		    conn->recalled;
 	torc_reactor_later(reactor, &conn->todo);
 }
 
@@ -165,19 +166,31 @@ await_fin(struct torc_conn *conn, uint64_t deadline)
 
 /*
  * Wait for the FIN of a peer for as long as it takes to send what the kernel
- * has, at most until `sent_by`, and then for `linger_ms`.
+ * has, at most until `sent_by` or while its pace allows, and then for
+ * `linger_ms`.
  */
 static int
 linger(struct torc_conn *conn, uint64_t sent_by)
 {
 	const unsigned ms = conn->reactor->config.linger_ms;
-	int rc;
+	struct torc_pace *pace = &conn->pace;
+	const bool paced = pace->most_ns > 0 && pace->most_ns < TORC_NEVER;
+	int unsent = 0;
 
-	do
-		rc = await_fin(conn, limit(conn, ms));
-	while (rc == -ETIMEDOUT && conn->reactor->now < sent_by &&
-	    torc_sys_unsent(conn->fd) > 0);
-	return rc;
+	do {
+		const uint64_t since = conn->reactor->now;
+		const int before = unsent;
+		int rc = await_fin(conn, limit(conn, ms));
+
+		if (rc != -ETIMEDOUT)
+			return rc;
+		unsent = torc_sys_unsent(conn->fd);
+		if (paced && before > 0)
+			torc_pace_note(pace, since, unsent < before ?
+			    (uint64_t)before - (uint64_t)unsent : 0);
+	} while (unsent > 0 && (conn->reactor->now < sent_by ||
+	    (paced && pace->left_ns > 0)));
+	return -ETIMEDOUT;
 }
 
 /*

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include "conn/torc.h"
+#include "conn/client.h"
 #include "reactor/list.h"
 #include "reactor/reactor.h"
 #include "reactor/slots.h"
@@ -161,10 +161,14 @@ struct torc_conn {
 	struct torc_timer timer;	/* idle, while dormant */
 	torc_handler *handler;	/* NULL: it was dialled */
 	void *arg;	/* of the handler */
+	struct torc_pace pace;	/* of the peer that takes what we send */
+	uint64_t taken;		/* bytes of loud sends that the kernel took */
 	void *data;
 	void *memory;		/* of torc_conn_memory() */
 	int16_t listener;	/* -1: it was dialled */
 	uint16_t port;
+	bool recalled;		/* the loud send was told to end, so that it
+				 * says how much it did */
 	bool slowed;		/* held at the high-water mark: not to be
 				 * armed */
 	bool rewound;		/* the next receive shows the view again */

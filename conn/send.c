@@ -435,9 +435,13 @@ advance_job(struct torc_job *job, size_t size)
 static void
 finish_loud(struct torc_conn *conn, int32_t result)
 {
+	const bool recalled = conn->recalled;
 	bool whole;
 
 	conn->loud = false;
+	conn->recalled = false;
+	if (recalled && result == -ECANCELED)
+		return;
 	if (result < 0 && result != -EINTR && result != -EAGAIN) {
 		fail(conn, result);
 		return;
@@ -445,6 +449,7 @@ finish_loud(struct torc_conn *conn, int32_t result)
 	if (result < 0)
 		result = 0;
 	conn->reactor->counters->sent += (uint32_t)result;
+	conn->taken += (uint32_t)result;
 	if (conn->slab != NULL) {
 		torc_assert((uint32_t)result <= conn->loud_size);
 		whole = (uint32_t)result == conn->loud_size;
@@ -502,6 +507,48 @@ await_sending(struct torc_conn *conn, uint64_t deadline)
 	return rc;
 }
 
+/*
+ * Parks. Ask the loud send how much it did: it ends early, and goes on. The
+ * kernel tells soon, whatever the peer does.
+ */
+static void
+recall(struct torc_conn *conn)
+{
+	if (!conn->loud)
+		return;
+	conn->recalled = true;
+	conn->aborting = true;
+	torc_send_advance(conn);
+	conn->awaited = true;
+	while (conn->recalled) {
+		conn->writer = conn->reactor->current;
+		torc_fiber_park_firmly(conn->reactor);
+	}
+	conn->writer = NULL;
+	conn->awaited = false;
+}
+
+/*
+ * Parks. The same, with the patience that one has with the peer. When that is
+ * over, what the peer has taken meanwhile may well renew it.
+ */
+static int
+await_peer(struct torc_conn *conn, uint64_t deadline)
+{
+	const uint64_t since = conn->reactor->now;
+	const uint64_t taken = conn->taken;
+	int rc;
+
+	if (conn->pace.most_ns == 0)
+		return await_sending(conn, deadline);
+	rc = await_sending(conn, torc_pace_until(&conn->pace, deadline));
+	if (rc == -ETIMEDOUT && conn->reactor->now < deadline)
+		recall(conn);
+	torc_pace_note(&conn->pace, since, conn->taken - taken);
+	return rc == -ETIMEDOUT && conn->reactor->now < deadline &&
+	    conn->pace.left_ns > 0 ? 0 : rc;
+}
+
 int
 torc_conn_flush(struct torc_conn *conn, uint64_t deadline)
 {
@@ -510,7 +557,7 @@ torc_conn_flush(struct torc_conn *conn, uint64_t deadline)
 	torc_require(conn->reactor == torc_reactor_of_fiber(),
 	    "a connection is used on another thread than its reactor's");
 	while (rc >= 0 && conn->send_error == 0 && !torc_send_idle(conn))
-		rc = await_sending(conn, deadline);
+		rc = await_peer(conn, deadline);
 	return conn->send_error != 0 ? conn->send_error : rc < 0 ? rc : 0;
 }
 
@@ -566,7 +613,7 @@ write_directly(struct torc_conn *conn, const void *data, size_t size,
 	conn->urgent = false;
 	conn->job = &job;
 	while (rc >= 0 && conn->job != NULL && conn->send_error == 0)
-		rc = await_sending(conn, deadline);
+		rc = await_peer(conn, deadline);
 	/* A write that ended early leaves nobody knows what in the stream: no
 	 * more may follow it. */
 	if (conn->job != NULL)
@@ -603,7 +650,7 @@ write_to_slab(struct torc_conn *conn, const uint8_t **data, size_t *size,
 		*size -= room;
 		if (*size == 0)
 			break;
-		rc = await_sending(conn, deadline);
+		rc = await_peer(conn, deadline);
 		if (rc < 0)
 			torc_send_spoil(conn, rc);
 		if (conn->spoiled)

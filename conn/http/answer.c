@@ -16,8 +16,7 @@ int
 torc_http_put_bytes(struct torc_http *http, const void *data, size_t size,
     uint64_t deadline)
 {
-	int rc = torc_conn_write(http->conn, data, size,
-	    sooner(deadline, http->config.write_ms));
+	int rc = torc_conn_write(http->conn, data, size, deadline);
 
 	return rc < 0 ? fail_output(http, rc) : 0;
 }
@@ -109,8 +108,7 @@ put_answer(struct torc_http *http, const struct answer *answer,
     uint64_t deadline)
 {
 	int rc = torc_http_put_message(http->conn, write_answer, answer,
-	    answer->body, answer->size,
-	    sooner(deadline, http->config.write_ms));
+	    answer->body, answer->size, deadline);
 
 	return rc < 0 && rc != -EINVAL && rc != -ENOSPC && rc != -ENOMEM ?
 	    fail_output(http, rc) : rc;
@@ -226,8 +224,7 @@ torc_http_write(struct torc_http *http, const void *data, size_t size,
 		return 0;
 	if (!http->chunked)
 		return torc_http_put_bytes(http, data, size, deadline);
-	rc = torc_http_put_chunk(http->conn, data, size,
-	    sooner(deadline, http->config.write_ms));
+	rc = torc_http_put_chunk(http->conn, data, size, deadline);
 	return rc < 0 ? fail_output(http, rc) : 0;
 }
 
@@ -259,8 +256,7 @@ torc_http_end(struct torc_http *http, uint64_t deadline)
 int
 torc_http_flush(struct torc_http *http, uint64_t deadline)
 {
-	int rc = torc_conn_flush(http->conn,
-	    sooner(deadline, http->config.write_ms));
+	int rc = torc_conn_flush(http->conn, deadline);
 
 	return rc < 0 ? fail_output(http, rc) : 0;
 }

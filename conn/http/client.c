@@ -43,11 +43,12 @@ open_link(void *arg, void **item, uint64_t deadline)
 	if (link == NULL)
 		return -ENOMEM;
 	rc = torc_dial_name(&link->conn, client->address, deadline);
-	if (rc < 0)
+	if (rc < 0) {
 		free(link);
-	else
-		*item = link;
-	return rc;
+		return rc;
+	}
+	*item = link;
+	return 0;
 }
 
 static void
@@ -100,7 +101,10 @@ set_defaults(struct torc_http_client_config *config)
 	config->body_max = config->body_max != 0 ? config->body_max : 64 << 20;
 	config->answer_ms = or_default(config->answer_ms, 30000);
 	config->body_ms = or_default(config->body_ms, 30000);
+	config->body_rate = or_default(config->body_rate, 1);
 	config->write_ms = or_default(config->write_ms, 30000);
+	config->write_rate = write_rate(config->write_rate,
+	    config->write_ms);
 }
 
 static bool
@@ -240,12 +244,6 @@ conn_of(const struct torc_http_call *call)
 	return call->link->conn;
 }
 
-static uint64_t
-write_by(const struct torc_http_call *call, uint64_t deadline)
-{
-	return sooner(deadline, call->client->config.write_ms);
-}
-
 static void
 give_back(struct torc_http_call *call, bool clean)
 {
@@ -293,13 +291,15 @@ send_question(struct torc_http_call *call, const struct question *question,
 	if (rc < 0)
 		return rc;
 	call->link->used = true;
+	torc_conn_set_pace(call->link->conn, call->client->config.write_ms,
+	    call->client->config.write_rate);
 	call->input = (struct torc_http_input) { .conn = call->link->conn };
 	call->promised = whole ? 0 : question->length;
 	call->chunked = question->length == TORC_HTTP_UNKNOWN;
 	call->sent = whole;
 	rc = torc_http_put_message(call->link->conn, write_question, question,
 	    whole ? request->body : NULL, whole ? request->size : 0,
-	    write_by(call, deadline));
+	    deadline);
 	/* Of these nothing was written. */
 	if (rc < 0)
 		give_back(call, rc == -EINVAL || rc == -ENOSPC ||
@@ -350,9 +350,9 @@ torc_http_call_write(struct torc_http_call *call, const void *data,
 		return 0;
 	if (call->chunked)
 		return torc_http_put_chunk(conn, data, size,
-		    write_by(call, deadline));
+		    deadline);
 	call->promised -= size;
-	return torc_conn_write(conn, data, size, write_by(call, deadline));
+	return torc_conn_write(conn, data, size, deadline);
 }
 
 int
@@ -364,7 +364,7 @@ torc_http_call_finish(struct torc_http_call *call, uint64_t deadline)
 		return -EINVAL;
 	if (call->chunked)
 		rc = torc_conn_write(conn_of(call), "0\r\n\r\n", 5,
-		    write_by(call, deadline));
+		    deadline);
 	if (rc == 0)
 		rc = torc_http_call_flush(call, deadline);
 	call->sent = rc == 0;
@@ -374,7 +374,7 @@ torc_http_call_finish(struct torc_http_call *call, uint64_t deadline)
 int
 torc_http_call_flush(struct torc_http_call *call, uint64_t deadline)
 {
-	return torc_conn_flush(conn_of(call), write_by(call, deadline));
+	return torc_conn_flush(conn_of(call), deadline);
 }
 
 /* ---- Answers ---- */
@@ -460,6 +460,8 @@ accept_response(struct torc_http_call *call)
 
 	call->answered = true;
 	torc_http_expect(&call->input, response);
+	torc_pace_begin(&call->pace, call->client->config.body_ms,
+	    call->client->config.body_rate);
 	if (call->input.left > call->client->config.body_max) {
 		response->why = "a body longer than body_max";
 		return -EFBIG;
@@ -505,8 +507,7 @@ receive_body(struct torc_http_call *call, uint64_t deadline)
 	int rc;
 
 	torc_http_consume(input);
-	rc = torc_conn_recv(input->conn, &input->view,
-	    sooner(deadline, call->client->config.body_ms));
+	rc = torc_http_receive(input, &call->pace, deadline);
 	if (rc == 0 && input->state == INPUT_TO_END)
 		input->state = INPUT_NONE;
 	else if (rc == 0)

@@ -21,6 +21,14 @@ fields_max(unsigned value)
 	return value == 0 ? TORC_HTTP_FIELDS : value < 65536 ? value : 65536;
 }
 
+/* Bytes a second that a peer is to take, by default 64 KiB in `write_ms`. */
+static inline unsigned
+write_rate(unsigned value, unsigned write_ms)
+{
+	return value != 0 ? value : write_ms == TORC_NO_LIMIT ?
+	    TORC_NO_LIMIT : (unsigned)(65536ull * 1000 / write_ms);
+}
+
 /* The earlier of a deadline, and `ms` from now. */
 static inline uint64_t
 sooner(uint64_t deadline, unsigned ms)
@@ -77,6 +85,10 @@ torc_http_room(unsigned fields_max)
 {
 	return fields_max * 2;
 }
+
+/* Parks. As torc_conn_recv(), with the patience for a body. */
+int torc_http_receive(struct torc_http_input *input, struct torc_pace *pace,
+    uint64_t deadline);
 
 /* What is not used of the view is shown by the next torc_conn_recv(). */
 static inline void

@@ -160,3 +160,16 @@ torc_http_take(struct torc_http_input *input,
 	}
 	return rc;
 }
+
+int
+torc_http_receive(struct torc_http_input *input, struct torc_pace *pace,
+    uint64_t deadline)
+{
+	const uint64_t since = torc_now();
+	const size_t size = input->view.size;
+	int rc = torc_conn_recv(input->conn, &input->view,
+	    torc_pace_until(pace, deadline));
+
+	torc_pace_note(pace, since, rc > 0 ? (size_t)rc - size : 0);
+	return rc;
+}

@@ -28,7 +28,10 @@ torc_http_open(struct torc_http *http, struct torc_conn *conn,
 	to->idle_ms = or_default(from->idle_ms, 60000);
 	to->head_ms = or_default(from->head_ms, 10000);
 	to->body_ms = or_default(from->body_ms, 30000);
+	to->body_rate = or_default(from->body_rate, 240);
 	to->write_ms = or_default(from->write_ms, 30000);
+	to->write_rate = write_rate(from->write_rate, to->write_ms);
+	torc_conn_set_pace(conn, to->write_ms, to->write_rate);
 }
 
 /*
@@ -77,8 +80,7 @@ receive_more(struct torc_http *http, uint64_t deadline)
 		rc = torc_http_inform(http, 100, NULL, 0, deadline);
 	if (rc < 0)
 		return rc;
-	rc = torc_conn_recv(http->conn, &input->view,
-	    sooner(deadline, http->config.body_ms));
+	rc = torc_http_receive(input, &http->pace, deadline);
 	if (rc > 0)
 		http->continued = true;	/* it did not wait for it */
 	return rc > 0 ? 0 : rc < 0 ? rc : -ECONNRESET;
@@ -211,6 +213,8 @@ accept_request(struct torc_http *http)
 	http->upgrade = wants_upgrade(request);
 	http->withheld = false;
 	torc_http_expect(&http->input, request);
+	torc_pace_begin(&http->pace, http->config.body_ms,
+	    http->config.body_rate);
 	if (request->body == TORC_HTTP_TUNNEL) {
 		request->why = "CONNECT is not offered";
 		return refuse(http, -EOPNOTSUPP);

@@ -267,7 +267,10 @@ struct torc_http_refusal {
 	const char *why;	/* what is wrong, in words, or NULL */
 };
 
-/* 0 has the default; times in milliseconds, TORC_NO_LIMIT for none. */
+/*
+ * 0 has the default; times in milliseconds, TORC_NO_LIMIT for none, also of a
+ * rate: see struct torc_pace.
+ */
 struct torc_http_config {
 	unsigned head_max;	/* bytes of a request's head, and of a
 				 * trailer; 32768; 16 or more: 431 */
@@ -282,9 +285,14 @@ struct torc_http_config {
 	unsigned idle_ms;	/* between requests; 60000 */
 	unsigned head_ms;	/* for a head that has begun; 10000: 408, or
 				 * nothing after empty lines alone */
-	unsigned body_ms;	/* for more of a body, each time; 30000: 408 */
-	unsigned write_ms;	/* for the peer to take what is written, each
-				 * time; 30000 */
+	unsigned body_ms;	/* for a peer that sends nothing of its body;
+				 * 30000: 408 */
+	unsigned body_rate;	/* bytes a second of a body, below which that
+				 * patience wears out; 240 */
+	unsigned write_ms;	/* for a peer that takes nothing of what is
+				 * written; 30000 */
+	unsigned write_rate;	/* as body_rate, for what is written; 64 KiB
+				 * in write_ms */
 	bool no_date;		/* do not add a Date to answers without one */
 	/*
 	 * Called on the handler's fiber before each answer that torc makes by
@@ -315,6 +323,7 @@ struct torc_http {
 	struct torc_conn *conn;
 	struct torc_http_config config;
 	struct torc_http_input input;
+	struct torc_pace pace;	/* of the request's body */
 	uint64_t promised;	/* of the answer's body, to come */
 	unsigned requests;
 	unsigned room;		/* fields at request.fields */
@@ -477,9 +486,14 @@ struct torc_http_client_config {
 				 * 65536 */
 	uint64_t body_max;	/* bytes of a response's body; 64 MiB */
 	unsigned answer_ms;	/* for a head; 30000 */
-	unsigned body_ms;	/* for more of a body, each time; 30000 */
-	unsigned write_ms;	/* for the origin to take what is written,
-				 * each time; 30000 */
+	unsigned body_ms;	/* for an origin that sends nothing of its
+				 * body; 30000 */
+	unsigned body_rate;	/* bytes a second of a body, below which that
+				 * patience wears out; 1 */
+	unsigned write_ms;	/* for an origin that takes nothing of what is
+				 * written; 30000 */
+	unsigned write_rate;	/* as body_rate, for what is written; 64 KiB
+				 * in write_ms */
 };
 
 /*
@@ -528,6 +542,7 @@ struct torc_http_call {
 	struct torc_http_client *client;
 	struct torc_http_link *link;
 	struct torc_http_input input;
+	struct torc_pace pace;	/* of the answer's body */
 	uint64_t promised;	/* of the request's body, to come */
 	unsigned room;		/* fields at response.fields */
 	enum torc_http_method method;

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "conn/client.h"
+
 #define LATER torc_after_ms(100000)	/* more than anything takes here */
 #define SOON 1000000000u		/* ns; nothing here takes so long */
 #define TOLERANCE 20000000u	/* ns: in which a loop looks, whatever fails */
@@ -218,6 +220,43 @@ send_in_vain(struct torc_conn *conn, void *arg)
 	rc = torc_conn_write(conn, "x", 1, LATER);
 	expect(rc == -ETIMEDOUT, "nothing follows half a write");
 	note("%d", rc);
+	return rc;
+}
+
+/* Far longer than the patience with a peer that takes nothing. */
+static int
+send_at_a_pace(struct torc_conn *conn, void *arg)
+{
+	uint8_t bytes[LARGE];
+	int rc;
+
+	(void)arg;
+	torc_conn_set_pace(conn, 60, TORC_NO_LIMIT);
+	memcpy(bytes, program_stream(), sizeof(bytes));
+	rc = torc_conn_write(conn, bytes, sizeof(bytes), LATER);
+	memset(bytes, 0xee, sizeof(bytes));
+	expect(rc == 0, "a steady peer is waited for");
+	if (rc == 0)
+		rc = torc_conn_flush(conn, LATER);
+	return rc < 0 ? rc : TORC_CLOSE;
+}
+
+static int
+send_at_a_pace_in_vain(struct torc_conn *conn, void *arg)
+{
+	uint64_t deadline = torc_after_ms(60);
+	uint8_t bytes[LARGE];
+	int rc;
+
+	(void)arg;
+	torc_conn_set_pace(conn, 30, TORC_NO_LIMIT);
+	memcpy(bytes, program_stream(), sizeof(bytes));
+	rc = torc_conn_write(conn, bytes, sizeof(bytes), LATER);
+	memset(bytes, 0xee, sizeof(bytes));
+	expect(rc == -ETIMEDOUT, "a peer that stands still is given up");
+	expect(torc_now() < deadline + SOON, "when the patience is over");
+	rc = torc_conn_write(conn, "x", 1, LATER);
+	expect(rc == -ETIMEDOUT, "nothing follows half a write");
 	return rc;
 }
 
@@ -1226,6 +1265,9 @@ static const struct step download_bits[] = {
 static const struct step download_not[] = {
 	CONNECT(0), RECV(10), SLEEP(200), AWAIT_END, END,
 };
+static const struct step download_steadily[] = {
+	CONNECT(0), RECV(500), SLEEP(5), AGAIN_FROM(1, 39), AWAIT_FIN, END,
+};
 static const struct step download_slowly[] = {
 	CONNECT(0), RECV(10), SLEEP(1), AGAIN_FROM(1, 60), SLEEP(3000),
 	AWAIT_END, END,
@@ -1424,6 +1466,10 @@ const struct scenario scenarios[] = {
 	{ .name = "many writes", .handler = send_bits, .real = true,
 	    .config = { .close_ms = 2000 },	/* for the slowest peer */
 	    .scripts = { GIVEN(download_bits, 2) } },
+	{ .name = "write at a pace", .handler = send_at_a_pace,
+	    .frayed = true, .scripts = { GIVEN(download_steadily, 2) } },
+	{ .name = "write at a pace in vain", .handler = send_at_a_pace_in_vain,
+	    .frayed = true, .scripts = { GIVEN(download_not, 2) } },
 	{ .name = "write in vain", .handler = send_in_vain, .frayed = true,
 	    .scripts = { GIVEN(download_not, 2) } },
 	{ .name = "write too slowly read", .handler = send_in_vain,
