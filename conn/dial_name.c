@@ -201,8 +201,10 @@ torc_dial_name(struct torc_conn **conn, const char *address,
 	struct lookup *lookup;
 	int port, rc;
 
-	if (torc_address_parse(address, &numeric) > 0)
-		return torc_dial(conn, address, deadline);
+	/* -ENODEV: the address of an interface that is not there. */
+	rc = torc_address_parse(address, &numeric);
+	if (rc > 0 || rc == -ENODEV)
+		return rc < 0 ? rc : torc_dial(conn, address, deadline);
 	lookup = torc_sys_alloc(sizeof(*lookup));
 	if (lookup == NULL)
 		return -ENOMEM;

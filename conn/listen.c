@@ -46,6 +46,14 @@ set_options(int fd, const struct sockaddr_storage *address)
 	return rc;
 }
 
+/* Local sockets have one, unless their name is abstract. */
+static bool
+has_file(const struct sockaddr_storage *address)
+{
+	return address->ss_family == AF_UNIX &&
+	    ((const struct sockaddr_un *)address)->sun_path[0] != '\0';
+}
+
 /*
  * A socket file that nobody listens on any more is in the way. Who listens,
  * and has a full backlog, is not waited for.
@@ -74,7 +82,7 @@ close_socket(int fd, const struct sockaddr_storage *address)
 	const struct sockaddr_un *local =
 	    (const struct sockaddr_un *)address;
 
-	if (address->ss_family == AF_UNIX)
+	if (has_file(address))
 		torc_sys_unlink(local->sun_path);
 	torc_sys_close(fd);
 }
@@ -90,7 +98,7 @@ open_socket(struct sockaddr_storage *address, uint32_t size, int backlog)
 	if (fd < 0)
 		return fd;
 	rc = set_options(fd, address);
-	if (rc == 0 && address->ss_family == AF_UNIX)
+	if (rc == 0 && has_file(address))
 		remove_stale(address, size);
 	if (rc == 0)
 		rc = torc_sys_bind(fd, (const struct sockaddr *)address,

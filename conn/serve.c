@@ -163,8 +163,10 @@ say_address(struct server *server, int error, const char *address)
 		int error;
 		const char *fix;
 	} fixes[] = {
-		{ -EINVAL, "write 127.0.0.1:8080, [::1]:8080, or unix:PATH "
-		    "with at most 107 bytes of PATH" },
+		{ -EINVAL, "write 127.0.0.1:8080, [::1]:8080, "
+		    "[fe80::1%eth0]:8080, or unix:PATH or unix:@NAME with at "
+		    "most 107 bytes behind the colon" },
+		{ -ENODEV, "there is no interface of this name" },
 		{ -EADDRINUSE, "another program listens there, or the PATH "
 		    "is no socket" },
 		{ -EACCES, "a port below 1024 needs CAP_NET_BIND_SERVICE, a "

@@ -73,14 +73,18 @@ TORC_API int torc_serve(const struct torc_config *config,
 
 /*
  * Listen on a reactor: "127.0.0.1:8080", "[::1]:8080", "[::]:8080" (with
- * IPv4), "0.0.0.0:8080", "unix:PATH". Port 0 takes a free one. Each reactor
+ * IPv4), "0.0.0.0:8080", "[fe80::1%eth0]:8080" (a link-local address and its
+ * interface, by name or number), "unix:PATH", "unix:@NAME" (an abstract name,
+ * which has no file; a PATH that begins with @ is written ./@...). PATH and
+ * NAME have at most 107 bytes, and port 0 takes a free one. Each reactor
  * that listens on a TCP address has a socket of its own (SO_REUSEPORT) and
  * the kernel spreads connections over them. A socket file at PATH on which
- * nobody listens any more is replaced; ours goes with the listener. The index
- * of the listener, or a negative errno: -EINVAL for what is no address, that
- * of bind(2), -ENOSPC if there are 1024 listeners, -ESHUTDOWN if the reactor
- * drains, or why there is no memory for connections. The reactor's thread, or
- * any before it runs.
+ * nobody listens any more is replaced; ours goes with the listener.
+ *
+ * Returns the index of the listener, or: -EINVAL the address cannot be parsed;
+ * -ENODEV it names an interface that is not there; -ENOSPC there are 1024
+ * listeners; -ESHUTDOWN the reactor drains; the error of bind(2), or why there
+ * is no memory for connections. The reactor's thread, or any before it runs.
  */
 TORC_API int torc_listen(struct torc_reactor *reactor, const char *address,
     torc_handler *handler, void *arg);
@@ -167,8 +171,8 @@ TORC_API int torc_conn_shutdown(struct torc_conn *conn, uint64_t deadline);
 /*
  * Parks. Connect to an address (see torc_listen). `*conn` is yours until you
  * close it. 0, or a negative errno: that of socket(2) or connect(2),
- * -ETIMEDOUT, -ECANCELED, -EINVAL for what is no address, -ENOBUFS when there
- * are `connections` already.
+ * -ETIMEDOUT, -ECANCELED, -EINVAL for what is no address, -ENODEV for an
+ * interface that is not there, -ENOBUFS when there are `connections` already.
  *
  * A TCP connection is probed while it is silent, as `keepalive_ms` and the
  * fields behind it say. A dial to a port of this host on which nobody listens

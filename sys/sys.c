@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -130,6 +131,20 @@ torc_sys_is_socket(const char *path)
 	if (lstat(path, &status) < 0)
 		return -errno;
 	return S_ISSOCK(status.st_mode);
+}
+
+int
+torc_sys_interface(const char *name)
+{
+	unsigned number = if_nametoindex(name);
+
+	return number > 0 ? (int)number : -errno;
+}
+
+int
+torc_sys_interface_name(unsigned number, char name[TORC_INTERFACE_NAME])
+{
+	return if_indextoname(number, name) != NULL ? 0 : -errno;
 }
 
 int

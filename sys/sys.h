@@ -102,6 +102,12 @@ int torc_sys_getpeername(int fd, struct sockaddr *address, uint32_t *size);
 int torc_sys_resolve(const char *host, struct sockaddr_storage *addresses,
     unsigned most);
 
+/* The number of the network interface `name`, or -ENODEV. */
+int torc_sys_interface(const char *name);
+/* The name of interface `number`: 0, or -ENXIO if it has none. */
+#define TORC_INTERFACE_NAME 16	/* bytes, with the NUL at the end */
+int torc_sys_interface_name(unsigned number, char name[TORC_INTERFACE_NAME]);
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t torc_sys_now(void);
 void torc_sys_sleep(uint64_t ns);

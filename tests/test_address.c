@@ -6,14 +6,17 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -23,6 +26,7 @@
 
 #include "tests/harness.h"
 
+#include "conn/client.h"
 #include "conn/net.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
@@ -49,6 +53,10 @@ static const char longest_path[] = "unix:"
     "/123456789/123456789/123456789/123456789/123456789/123456789"
     "/123456789/123456789/123456789/123456789/123456";
 
+static const char longest_name[] = "unix:"
+    "@123456789/123456789/123456789/123456789/123456789/123456789"
+    "/123456789/123456789/123456789/123456789/123456";
+
 static void
 addresses_that_are_read(void **state)
 {
@@ -72,6 +80,13 @@ addresses_that_are_read(void **state)
 		{ "unix:/run/x", NULL, AF_UNIX, 0 },
 		{ "unix:relative:with:colons", NULL, AF_UNIX, 0 },
 		{ longest_path, NULL, AF_UNIX, 0 },
+		{ "unix:@x", NULL, AF_UNIX, 0 },
+		{ "unix:@/run/x", NULL, AF_UNIX, 0 },
+		{ longest_name, NULL, AF_UNIX, 0 },
+		{ "unix:./@x", NULL, AF_UNIX, 0 },
+		{ "[fe80::1%lo]:80", NULL, AF_INET6, 80 },
+		{ "[fe80::1%1]:80", "[fe80::1%lo]:80", AF_INET6, 80 },
+		{ "[febf::1%99999999]:80", NULL, AF_INET6, 80 },
 	};
 
 	(void)state;
@@ -113,7 +128,11 @@ addresses_that_are_refused(void **state)
 		"::1:80", "::1", "[::1]", "[::1]:", "[::1:80", "::1]:80",
 		"[::1]80:90", "[]:80", "[:]:80", "[127.0.0.1]:80",
 		"[::1]:65536", "[::1]:x", "[:::1]:80", "[::g]:80",
-		"[fe80::1%lo]:80", "unix:", "UNIX:/run/x", "/run/x",
+		"[::1%lo]:80", "[fec0::1%lo]:80", "[fe80::1%]:80",
+		"[fe80::1%0]:80", "[fe80::1%lo", "[fe80::1%lo]",
+		"fe80::1%lo:80", "127.0.0.1%lo:80", "[%lo]:80",
+		"[fe80::1%a-name-of-16-xxx]:80", "unix:@",
+		"unix:", "UNIX:/run/x", "/run/x",
 		"tcp:127.0.0.1:80",
 		"[00000000000000000000000000000000000000000000000::1]:80",
 		"000000000000000000000000000000000000000000000127.0.0.1:80",
@@ -128,6 +147,10 @@ addresses_that_are_refused(void **state)
 		if (size != -EINVAL)
 			fail_msg("\"%s\": %d", table[i], size);
 	}
+	snprintf(path, sizeof(path), "%s7", longest_name);
+	assert_int_equal(torc_address_parse(path, &address), -EINVAL);
+	assert_int_equal(torc_address_parse("[fe80::1%nowhere]:80", &address),
+	    -ENODEV);
 	snprintf(path, sizeof(path), "%s7", longest_path);
 	assert_int_equal(torc_address_parse(path, &address), -EINVAL);
 	memset(path, 'x', sizeof(path) - 1);
@@ -135,6 +158,35 @@ addresses_that_are_refused(void **state)
 	assert_int_equal(torc_address_parse(path, &address), -EINVAL);
 	memcpy(path, "unix:", 5);
 	assert_int_equal(torc_address_parse(path, &address), -EINVAL);
+}
+
+/* As the kernel has them: names that no program chose, and any bytes. */
+static void
+names_of_local_sockets_can_be_told_apart(void **state)
+{
+	static const struct {
+		const char *path;
+		unsigned size;
+		const char *text;
+	} table[] = {
+		{ "", 0, "unix:" }, { "\0" "00a1f", 6, "unix:@00a1f" },
+		{ "\0a\0b", 4, "unix:@a@b" }, { "/run/x", 7, "unix:/run/x" },
+		{ "@x", 3, "unix:./@x" }, { "", 1, "unix:@" },
+	};
+	struct sockaddr_storage address;
+	struct sockaddr_un *local = (struct sockaddr_un *)&address;
+	char text[200];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		memset(&address, 'x', sizeof(address));
+		local->sun_family = AF_UNIX;
+		memcpy(local->sun_path, table[i].path, table[i].size);
+		assert_int_equal(torc_address_format(&address, (uint32_t)(
+		    offsetof(struct sockaddr_un, sun_path) + table[i].size),
+		    text, sizeof(text)), 0);
+		assert_string_equal(text, table[i].text);
+	}
 }
 
 static void
@@ -402,6 +454,146 @@ a_local_socket_is_listened_on_and_removed_at_the_end(void **state)
 	assert_int_equal(server_stop(&server), 0);
 	assert_int_equal(stat(text + 5, &status), -1);
 	assert_int_equal(errno, ENOENT);
+}
+
+static int
+dial_abstract(void *arg)
+{
+	const char *address = arg;
+	char text[2][128];
+
+	for (int i = 0; i < 2; i++) {
+		struct torc_conn *conn;
+		struct torc_slice in;
+		int rc = i == 0 ?
+		    torc_dial(&conn, address, torc_after_ms(5000)) :
+		    torc_dial_name(&conn, address, torc_after_ms(5000));
+
+		if (rc < 0)
+			return rc;
+		torc_conn_peer(conn, text[i], sizeof(text[i]));
+		torc_conn_write(conn, "x", 1, TORC_NEVER);
+		rc = torc_conn_recv(conn, &in, torc_after_ms(5000));
+		torc_conn_close(conn, 0);
+		if (rc != 1 || strcmp(text[i], address) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void
+an_abstract_socket_is_reached_by_its_name_and_has_no_file(void **state)
+{
+	struct server server, other;
+	struct stat status;
+	char text[64];
+	int fd;
+
+	(void)state;
+	snprintf(text, sizeof(text), "unix:@torc-address-%d", (int)getpid());
+	server_start(&server, NULL, echo_handler, NULL);
+	assert_true(listen_on(&server, text).index >= 0);
+	assert_int_equal(stat(text + 5, &status), -1);
+	fd = try_open(text);
+	client_echo(fd, "by name");
+	part(fd);
+	assert_int_equal(server_fiber(&server, dial_abstract, text), 0);
+	server_start(&other, NULL, echo_handler, NULL);
+	assert_int_equal(listen_on(&other, text).index, -EADDRINUSE);
+	assert_int_equal(server_stop(&server), 0);
+	assert_int_equal(try_open(text), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	assert_true(listen_on(&other, text).index >= 0);
+	assert_int_equal(server_stop(&other), 0);
+}
+
+/*
+ * This thread, and those that it starts, have a network of their own, with
+ * fe80::1 on its loopback interface. The descriptor of the old one, or -1.
+ */
+static int
+leave_network(void)
+{
+	struct {
+		struct in6_addr address;
+		uint32_t prefix;
+		int interface;
+	} add = { .prefix = 64 };
+	struct ifreq up = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	int before = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	int fd;
+
+	if (before < 0 || unshare(CLONE_NEWNET) < 0) {
+		close(before);
+		return -1;
+	}
+	fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	add.interface = (int)if_nametoindex("lo");
+	inet_pton(AF_INET6, "fe80::1", &add.address);
+	if (ioctl(fd, SIOCSIFFLAGS, &up) < 0 ||
+	    ioctl(fd, SIOCSIFADDR, &add) < 0) {
+		setns(before, CLONE_NEWNET);
+		close(before);
+		before = -1;
+	}
+	close(fd);
+	return before;
+}
+
+struct scoped {
+	char address[64];
+	char peer[128];
+	char local[128];
+};
+
+static int
+dial_scoped(void *arg)
+{
+	struct scoped *scoped = arg;
+	struct torc_conn *conn;
+	int rc = torc_dial(&conn, scoped->address, torc_after_ms(5000));
+
+	if (rc < 0)
+		return rc;
+	torc_conn_peer(conn, scoped->peer, sizeof(scoped->peer));
+	torc_conn_local(conn, scoped->local, sizeof(scoped->local));
+	torc_conn_close(conn, 0);
+	/* By the name of a peer, one comes to it again. */
+	rc = torc_dial_name(&conn, scoped->peer, torc_after_ms(5000));
+	if (rc == 0)
+		torc_conn_close(conn, 0);
+	return rc;
+}
+
+static void
+a_link_local_address_has_its_interface_in_and_out(void **state)
+{
+	const int before = leave_network();
+	struct listening listening;
+	struct scoped scoped;
+	struct server server;
+
+	(void)state;
+	if (before < 0) {
+		print_message("SKIP: no network of our own\n");
+		skip();
+	}
+	server_start(&server, NULL, echo_handler, NULL);
+	listening = listen_on(&server, "[fe80::1%lo]:0");
+	assert_true(listening.index >= 0);
+	snprintf(scoped.address, sizeof(scoped.address), "[fe80::1%%1]:%u",
+	    listening.port);
+	assert_int_equal(server_fiber(&server, dial_scoped, &scoped), 0);
+	snprintf(scoped.address, sizeof(scoped.address), "[fe80::1%%lo]:%u",
+	    listening.port);
+	assert_string_equal(scoped.peer, scoped.address);
+	assert_memory_equal(scoped.local, "[fe80::1%lo]:", 13);
+	snprintf(scoped.address, sizeof(scoped.address), "[fe80::1%%up]:%u",
+	    listening.port);
+	assert_int_equal(server_fiber(&server, dial_scoped, &scoped), -ENODEV);
+	assert_int_equal(server_stop(&server), 0);
+	assert_int_equal(setns(before, CLONE_NEWNET), 0);
+	close(before);
 }
 
 /* A file that is no socket is not ours to remove. */
@@ -1313,7 +1505,12 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_that_are_read),
 		cmocka_unit_test(addresses_that_are_refused),
+		cmocka_unit_test(names_of_local_sockets_can_be_told_apart),
 		cmocka_unit_test(a_port_is_set_where_there_is_one),
+		cmocka_unit_test(
+		    an_abstract_socket_is_reached_by_its_name_and_has_no_file),
+		cmocka_unit_test(
+		    a_link_local_address_has_its_interface_in_and_out),
 		cmocka_unit_test(a_listener_on_any_v6_address_is_for_v4_too),
 		cmocka_unit_test(
 		    what_cannot_be_listened_on_is_an_error_and_opens_nothing),

@@ -694,6 +694,7 @@ an_address_that_cannot_be_listened_on_is_named_with_a_fix(void **state)
 	} cases[] = {
 		{ "nowhere", -EINVAL, ": write 127.0.0.1:8080, " },
 		{ taken, -EADDRINUSE, ": another program listens there" },
+		{ "[fe80::1%nowhere]:80", -ENODEV, ": there is no interface" },
 		{ "unix:/nowhere/x", -ENOENT, ": No such file" },
 	};
 
@@ -817,7 +818,7 @@ an_address_that_is_none_is_named(void **state)
 {
 	static const char *const bad[] = {
 		"nowhere", "127.0.0.1", "127.0.0.1:65536", "unix:",
-		"[::1:80", "",
+		"[::1:80", "", "unix:@",
 	};
 	const unsigned files = count_fds();
 

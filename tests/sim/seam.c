@@ -351,6 +351,21 @@ torc_sys_rlimit(int resource, uint64_t *soft)
 }
 
 int
+torc_sys_interface(const char *name)
+{
+	(void)name;
+	return -ENODEV;
+}
+
+int
+torc_sys_interface_name(unsigned number, char name[TORC_INTERFACE_NAME])
+{
+	(void)number;
+	(void)name;
+	return -ENXIO;
+}
+
+int
 torc_sys_allowed_cpu(unsigned index)
 {
 	return index == 0 ? 0 : -ENOENT;
