@@ -233,6 +233,8 @@ a_failed_execute_keeps_the_statement_and_a_failed_parse_drops_it(void **state)
 	play_with((struct torc_pg_config) { .shared = 1 }, prepare);
 }
 
+#define FORGET_ALL "do $$ begin execute 'deallocate all'; end $$"
+
 static int
 forget(struct scene *scene)
 {
@@ -240,8 +242,8 @@ forget(struct scene *scene)
 	struct torc_pg_result *result;
 	struct torc_pg_stats stats;
 
-	EXPECT(ask(pg, "create temp table c as select 1 as a", &result) == 0);
-	torc_pg_free(result);
+	EXPECT(pg_server_sql(&postgres, "drop table if exists c; "
+	    "create table c as select 1 as a"));
 	EXPECT(ask_number(pg, "select * from c", NULL, 0, false) == 1);
 	/* The plan must not change its result. */
 	EXPECT(ask(pg, "alter table c alter a type bigint", &result) == 0);
@@ -251,7 +253,7 @@ forget(struct scene *scene)
 	torc_pg_stats(pg, &stats);
 	EXPECT(stats.repeated == 1);
 	/* 26000. */
-	EXPECT(ask(pg, "deallocate all", &result) == 0);
+	EXPECT(ask(pg, FORGET_ALL, &result) == 0);
 	torc_pg_free(result);
 	EXPECT(ask_number(pg, "select * from c", NULL, 0, false) == 1);
 	torc_pg_stats(pg, &stats);
@@ -610,7 +612,9 @@ give_up_shared(struct scene *scene)
 
 	EXPECT(torc_pg_query(scene->pg, &slow, &result,
 	    torc_after_ms(100)) == -ETIMEDOUT);
-	EXPECT(result == NULL);
+	EXPECT(torc_pg_result_error(result)->outcome == TORC_PG_UNKNOWN);
+	EXPECT(torc_pg_result_error(result)->text[0] != '\0');
+	torc_pg_free(result);
 	EXPECT(ask_number(scene->pg, "select 7", NULL, 0, false) == 7);
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.retired == 1 && stats.shared.opens == 2);
@@ -709,12 +713,15 @@ misuse(struct scene *scene)
 {
 	struct torc_pg *pg = scene->pg;
 	struct torc_pg_result *result;
+	struct torc_pg_stats stats;
 
-	EXPECT(ask(pg, "begin", &result) == -ECONNABORTED);
+	EXPECT(ask(pg, "begin", &result) == -EOPNOTSUPP);
 	EXPECT(strstr(torc_pg_result_error(result)->text, "transaction"));
+	EXPECT(torc_pg_result_error(result)->outcome == TORC_PG_UNSENT);
 	torc_pg_free(result);
 	EXPECT(ask_number(pg, "select 1", NULL, 0, false) == 1);
 	EXPECT(ask(pg, "copy (select 1) to stdout", &result) == -EOPNOTSUPP);
+	EXPECT(strstr(torc_pg_result_error(result)->text, "torc_pg_copy_out"));
 	torc_pg_free(result);
 	EXPECT(ask_number(pg, "select 1", NULL, 0, false) == 1);
 	/* More than its bound: no part of it, and the connection goes on. */
@@ -726,10 +733,14 @@ misuse(struct scene *scene)
 	EXPECT(ask(pg, "select * from generate_series(1, 50)", &result) == 0);
 	EXPECT(torc_pg_row_count(result) == 50);
 	torc_pg_free(result);
-	/* A message above its bound ends the connection. */
+	/* A message above its bound, too. */
 	EXPECT(ask(pg, "select repeat('x', 4096)", &result) == -EMSGSIZE);
+	EXPECT(strstr(torc_pg_result_error(result)->text, "message_max"));
+	EXPECT(torc_pg_result_error(result)->outcome == TORC_PG_DONE);
 	torc_pg_free(result);
 	EXPECT(ask_number(pg, "select 1", NULL, 0, false) == 1);
+	torc_pg_stats(pg, &stats);
+	EXPECT(stats.shared.opens == 1 && stats.retired == 0);
 	return 0;
 }
 
@@ -1161,7 +1172,7 @@ ask_in_batches(struct scene *scene)
 {
 	const struct torc_pg_statement mixed[] = {
 		plain("select generate_series(1, 1000)"), plain(""),
-		plain("create temp table b (a int primary key)"),
+		plain("create table b (a int primary key)"),
 		plain("insert into b select generate_series(1, 30)"),
 		plain("select a, a as b, a as c, a as d, a as e, a as f, "
 		    "a as g, a as h, a as i, a as j, a as k, a as l, a as m, "
@@ -1173,6 +1184,7 @@ ask_in_batches(struct scene *scene)
 	struct torc_pg_row row;
 	int64_t number;
 
+	EXPECT(pg_server_sql(&postgres, "drop table if exists b"));
 	EXPECT(batch_numbers(scene->pg, 0) == 0);
 	EXPECT(batch_numbers(scene->pg, 1000) == 0);
 	torc_pg_stats(scene->pg, &stats);
@@ -1240,9 +1252,8 @@ fail_in_batches(struct scene *scene)
 	struct torc_pg_result *result;
 	struct torc_pg_stats stats;
 
-	EXPECT(ask(pg, "create temp table kept (a int unique deferrable "
-	    "initially deferred)", &result) == 0);
-	torc_pg_free(result);
+	EXPECT(pg_server_sql(&postgres, "drop table if exists kept; create "
+	    "table kept (a int unique deferrable initially deferred)"));
 	EXPECT(fail_batch(pg, statements, 5, 2, "22012") == 0);
 	EXPECT(ask_number(pg, count, NULL, 0, false) == 0);
 	/* Those behind it were not prepared, and nobody thinks that. */
@@ -1438,7 +1449,9 @@ give_up_batch(struct scene *scene)
 
 	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
 	EXPECT(torc_pg_batch(scene->pg, slow, 3, &result,
-	    torc_after_ms(50)) == -ETIMEDOUT && result == NULL);
+	    torc_after_ms(50)) == -ETIMEDOUT);
+	EXPECT(torc_pg_result_error(result)->outcome == TORC_PG_UNKNOWN);
+	torc_pg_free(result);
 	EXPECT(batch_numbers(scene->pg, 300) == 0);
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.retired == 1 && stats.shared.opens == 2);
@@ -1455,7 +1468,10 @@ wait_for_slow(void *arg)
 	struct torc_pg_result *result;
 	int rc = torc_pg_batch(arg, slow, 3, &result, LATE);
 
-	return rc < 0 && result == NULL ? rc : -EILSEQ;
+	if (torc_pg_result_error(result)->outcome != TORC_PG_UNKNOWN)
+		rc = -EILSEQ;
+	torc_pg_free(result);
+	return rc;
 }
 
 /* On the same connection: the answers that come are those of the other. */
@@ -1496,10 +1512,10 @@ forget_in_batches(struct scene *scene)
 	struct torc_pg_result *result;
 	struct torc_pg_stats stats;
 
-	EXPECT(ask(pg, "create temp table twice (a int)", &result) == 0);
-	torc_pg_free(result);
+	EXPECT(pg_server_sql(&postgres, "drop table if exists twice; "
+	    "create table twice (a int)"));
 	EXPECT(ask_number(pg, "select 42", NULL, 0, false) == 42);
-	EXPECT(ask(pg, "deallocate all", &result) == 0);
+	EXPECT(ask(pg, FORGET_ALL, &result) == 0);
 	torc_pg_free(result);
 	EXPECT(torc_pg_batch(pg, statements, 3, &result, LATE) == 0);
 	EXPECT(number_at(result, 1) == 42);
@@ -1508,14 +1524,14 @@ forget_in_batches(struct scene *scene)
 	torc_pg_stats(pg, &stats);
 	EXPECT(stats.repeated == 1);
 	/* What was committed is not done twice. */
-	EXPECT(ask(pg, "deallocate all", &result) == 0);
+	EXPECT(ask(pg, FORGET_ALL, &result) == 0);
 	torc_pg_free(result);
 	statements[0].sql = "insert into twice values (3)";
 	statements[1].sql = "commit";
 	EXPECT(fail_batch(pg, statements, 3, 2, "26000") == 0);
 	EXPECT(ask_number(pg, count, NULL, 0, true) == 3);
 	torc_pg_stats(pg, &stats);
-	/* Beside it, "deallocate all", which had forgotten itself. */
+	/* Beside it, the one that forgets all, and itself. */
 	EXPECT(stats.repeated == 2 && stats.shared.opens == 1);
 	return 0;
 }
@@ -1541,8 +1557,9 @@ stray_in_batches(struct scene *scene)
 	EXPECT(torc_pg_batch(scene->pg, statements, 3, &result, LATE) == 0);
 	torc_pg_free(result);
 	EXPECT(torc_pg_batch(scene->pg, statements, 2, &result, LATE) ==
-	    -ECONNABORTED);
+	    -EOPNOTSUPP);
 	EXPECT(strstr(torc_pg_result_error(result)->text, "open"));
+	EXPECT(torc_pg_result_error(result)->outcome == TORC_PG_UNSENT);
 	torc_pg_free(result);
 	EXPECT(torc_pg_batch(scene->pg, copy, 2, &result, LATE) ==
 	    -EOPNOTSUPP);

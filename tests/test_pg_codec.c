@@ -23,7 +23,7 @@
 static struct pg_message
 message_of(const uint8_t *data, size_t size)
 {
-	return (struct pg_message) { 0, data, size };
+	return (struct pg_message) { .data = data, .size = size };
 }
 
 #define BODY(text) message_of(BYTES(text))

@@ -264,8 +264,10 @@ answers_that_make_no_sense_end_the_connection(void **state)
 		    -EPROTO },
 		{ SCRIPT(HELLO, PREPARED "D\0\0\0\x03\0\x01", 0, false),
 		    -EPROTO },
-		{ SCRIPT(HELLO, PREPARED "D\x7f\0\0\0\0\x01", 0, false),
-		    -EMSGSIZE },
+		{ SCRIPT(HELLO, PREPARED "2\x7f\0\0\0\0\x01", 0, false),
+		    -EPROTO },
+		{ SCRIPT(HELLO, PREPARED "D\x7f\0\0\0\0\x01", 0, true),
+		    -ECONNRESET },
 		/* A state that there is not. */
 		{ SCRIPT(HELLO, PREPARED ROW DONE "Z\0\0\0\x05X", 0, false),
 		    -EPROTO },
@@ -380,6 +382,129 @@ what_comes_behind_an_answer_is_news_a_farewell_or_the_end(void **state)
 		    .play = cases[i].play });
 }
 
+/* ---- A connection that breaks under several ---- */
+
+#define IN_FLIGHT 3
+
+struct asker {
+	struct torc_pg *pg;
+	uint64_t id;
+	int rc;
+	struct torc_pg_error error;
+};
+
+static int
+ask_and_tell(void *arg)
+{
+	struct asker *asker = arg;
+	struct torc_pg_result *result;
+
+	asker->rc = torc_pg_query(asker->pg, &question, &result, LATE);
+	asker->error = *torc_pg_result_error(result);
+	torc_pg_free(result);
+	return 0;
+}
+
+/* What the first one is told, and all the others, of one and the same break. */
+struct told {
+	struct script script;
+	int rc;
+	enum torc_pg_outcome outcome;
+	const char *words;
+};
+
+static const struct told *told;
+
+/* They leave in one send; the server answers what the script says, once. */
+static int
+ask_several(struct scene *scene)
+{
+	struct asker askers[IN_FLIGHT];
+
+	for (unsigned i = 0; i < IN_FLIGHT; i++) {
+		askers[i] = (struct asker) { .pg = scene->pg };
+		EXPECT(torc_fiber_spawn(&askers[i].id, ask_and_tell,
+		    &askers[i]) == 0);
+	}
+	for (unsigned i = 0; i < IN_FLIGHT; i++) {
+		const struct asker *asker = &askers[i];
+
+		EXPECT(torc_fiber_join(asker->id, NULL, LATE) == 0);
+		EXPECT(asker->rc == (i == 0 ? told->rc : -ECONNRESET));
+		EXPECT(asker->rc == 0 || asker->error.outcome ==
+		    (i == 0 ? told->outcome : TORC_PG_UNKNOWN));
+		EXPECT(strstr(asker->error.text, i == 0 ? told->words :
+		    "ended before the answer") != NULL);
+	}
+	EXPECT(accepted == 1);
+	return 0;
+}
+
+#define FATAL "E\0\0\0\x1fSFATAL\0VFATAL\0C57P01\0Mbye\0\0"
+
+static void
+each_statement_on_a_connection_that_breaks_is_told_what_is_known_of_it(
+    void **state)
+{
+	static const struct told cases[] = {
+		{ SCRIPT(HELLO, GOOD, 0, true), 0, TORC_PG_UNKNOWN, "" },
+		{ SCRIPT(HELLO, "", 0, true), -ECONNRESET, TORC_PG_UNKNOWN,
+		    "ended before the answer" },
+		{ SCRIPT(HELLO, PREPARED ROW DONE, 0, true), -ECONNRESET,
+		    TORC_PG_UNKNOWN, "ended before the answer" },
+		/* It failed, and the end of that is missing. */
+		{ SCRIPT(HELLO, PREPARED FAILURE, 0, true), -EREMOTEIO,
+		    TORC_PG_UNDONE, "no" },
+		{ SCRIPT(HELLO, PREPARED FAILURE READY, 0, true), -EREMOTEIO,
+		    TORC_PG_UNDONE, "no" },
+		/* Whether that came before it or while it ran: who knows. */
+		{ SCRIPT(HELLO, FATAL, 0, true), -ECONNRESET,
+		    TORC_PG_UNKNOWN, "bye" },
+		{ SCRIPT(HELLO, PREPARED ROW FATAL, 0, true), -ECONNRESET,
+		    TORC_PG_UNKNOWN, "bye" },
+		/* Nonsense in its answer is nothing to the others. */
+		{ SCRIPT(HELLO, PREPARED ROW ROW READY, 0, false), -EPROTO,
+		    TORC_PG_UNKNOWN, "ended before the answer" },
+		{ SCRIPT(HELLO, PREPARED ROW DONE "Z\0\0\0\x05T", 0, false),
+		    -ECONNABORTED, TORC_PG_UNKNOWN, "transaction open" },
+		/* Too long, and then gone: it may not have been done. */
+		{ SCRIPT(HELLO, PREPARED "D\0\0\x10\0", 0, true),
+		    -ECONNRESET, TORC_PG_UNKNOWN, "ended before the answer" },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(cases); i++) {
+		told = &cases[i];
+		play(&cases[i].script, (struct scene) {
+		    .config = { .message_max = 1024 }, .play = ask_several });
+	}
+}
+
+static int
+ask_nobody(struct scene *scene)
+{
+	struct torc_pg_config config = scene->config;
+	struct asker asker;
+
+	config.address = "127.0.0.1:1";
+	EXPECT(torc_pg_create(&asker.pg, &config, NULL, 0) == 0);
+	ask_and_tell(&asker);
+	EXPECT(asker.rc == -ECONNREFUSED);
+	EXPECT(asker.error.outcome == TORC_PG_UNSENT);
+	EXPECT(strstr(asker.error.text, "connect to 127.0.0.1:1") != NULL);
+	torc_pg_destroy(asker.pg);
+	return 0;
+}
+
+static void
+a_statement_that_finds_no_server_is_told_that_it_was_not_sent(void **state)
+{
+	static const struct script silent = SCRIPT("", "", 0, false);
+
+	(void)state;
+	play(&silent, (struct scene) { .play = ask_nobody });
+}
+
 static int
 ask_in_vain(struct scene *scene)
 {
@@ -487,7 +612,7 @@ logins_that_are_weaker_than_demanded_or_odd_are_refused(void **state)
 		{ SCRIPT(READY, "", 0, false), false, -EPROTO,
 		    "Protocol error" },
 		{ SCRIPT("HTTP/1.1 400 Bad Request\r\n\r\n", "", 0, false),
-		    false, -EMSGSIZE, "Message too long" },
+		    false, -EPROTO, "Protocol error" },
 		{ SCRIPT(LET_IN LET_IN, "", 0, false), false, -EPROTO,
 		    "Protocol error" },
 		{ SCRIPT(LET_IN NEWER KEY READY, GOOD, 0, false), false,
@@ -636,6 +761,10 @@ main(void)
 		    answers_to_a_batch_are_as_many_as_its_statements_or_end_it),
 		cmocka_unit_test(
 		    what_comes_behind_an_answer_is_news_a_farewell_or_the_end),
+		cmocka_unit_test(
+		    each_statement_on_a_connection_that_breaks_is_told_what_is_known_of_it),
+		cmocka_unit_test(
+		    a_statement_that_finds_no_server_is_told_that_it_was_not_sent),
 		cmocka_unit_test(a_late_answer_ends_with_its_connection),
 		cmocka_unit_test(
 		    a_cancel_is_waited_for_lest_it_hits_the_next_statement),

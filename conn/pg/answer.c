@@ -76,9 +76,11 @@ describe(struct pg_answer *answer, const struct pg_message *message)
 	struct pg_shape *none = NULL;
 	struct pg_shape **kept = answer->statement != NULL ?
 	    &answer->statement->shape : &none;
-	int rc = pg_shape_take(kept, message);
+	int rc = message->lost != 0 ? message->lost :
+	    pg_shape_take(kept, message);
 
 	pg_shape_drop(&answer->shape);
+	answer->blind = rc < 0;
 	if (rc == 0)
 		answer->shape = pg_shape_ref(*kept);
 	pg_shape_drop(&none);
@@ -86,18 +88,32 @@ describe(struct pg_answer *answer, const struct pg_message *message)
 }
 
 static int
+check_row(const struct pg_answer *answer, const struct pg_message *message)
+{
+	if (message->lost != 0)
+		return message->lost;
+	if (answer->blind)
+		return -EMSGSIZE;
+	return answer->shape != NULL && pg_read_row(message, NULL, 0) ==
+	    (int)answer->shape->count ? 0 : -EPROTO;
+}
+
+/* 0, -EPROTO, or why a part of the result is missing. */
+static int
 check(struct pg_answer *answer, const struct pg_message *message)
 {
 	switch (message->type) {
 	case PG_DATA_ROW:
-		return answer->shape != NULL && pg_read_row(message, NULL,
-		    0) == (int)answer->shape->count ? 0 : -EPROTO;
+		return check_row(answer, message);
 	case PG_ROW_DESCRIPTION:
 		return describe(answer, message);
+	case PG_COPY_DATA:
+		return message->lost;
 	case PG_COMMAND_COMPLETE:
 		/* Of several, one without rows. */
 		if (answer->stage == PG_BETWEEN)
 			pg_shape_drop(&answer->shape);
+		answer->blind = false;
 		return 0;
 	case PG_PARSE_COMPLETE:
 	case PG_BIND_COMPLETE:
@@ -111,11 +127,13 @@ check(struct pg_answer *answer, const struct pg_message *message)
 }
 
 int
-pg_answer_take(struct pg_answer *answer, const struct pg_message *message)
+pg_answer_take(struct pg_answer *answer, const struct pg_message *message,
+    int *lost)
 {
 	const struct step *step;
 	int rc;
 
+	*lost = 0;
 	if (message->type == PG_ERROR)
 		return fail(answer);
 	if (message->type == PG_CLOSE_COMPLETE && !answer->simple &&
@@ -125,8 +143,9 @@ pg_answer_take(struct pg_answer *answer, const struct pg_message *message)
 	if (step == NULL)
 		return -EPROTO;
 	rc = check(answer, message);
-	if (rc < 0)
+	if (rc == -EPROTO)
 		return rc;
+	*lost = rc;
 	answer->stage = step->next;
 	return (int)step->event;
 }

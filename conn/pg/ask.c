@@ -1,215 +1,67 @@
 /*
- * ask.c - statements of many fibers over shared connections: what is written,
- * what comes in, and what each is told.
+ * ask.c - statements of many fibers over shared connections: how they are
+ * written, and what each fiber is told.
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <string.h>
 
+#include "conn/pg/nature.h"
 #include "conn/pg/result.h"
+#include "conn/pg/text.h"
 #include "sys/trap.h"
 
-/* ---- What comes in ---- */
+/* What ends an attempt so that there can be another one: nothing was sent. */
+#define UNWRITTEN 1
+#define ATTEMPTS_MAX 8u		/* that end so */
 
-/* Up to the Sync, the server skips what is behind one that failed: what was
- * to be prepared there is not. */
-static void
-forget_skipped(struct torc_pg_session *session,
-    const struct torc_pg_result *result)
-{
-	const struct pg_part *end = result->parts + result->count;
-
-	for (const struct pg_part *part = result->part + 1; part < end; part++)
-		if (part->answer.stage == PG_PARSE)
-			pg_cache_drop(&session->cache, part->answer.statement,
-			    false);
-}
-
-/* The statement has failed, and the connection goes on. */
-static int
-note_failure(struct torc_pg_session *session, struct torc_pg_result *result,
-    const struct pg_message *message)
-{
-	const struct pg_answer *answer = &result->part->answer;
-	struct torc_pg_error *error = pg_result_fault(result);
-	struct pg_report report;
-	int rc = pg_read_report(message, &report);
-
-	if (rc < 0)
-		return rc;
-	if (error == NULL)
-		return -ENOMEM;
-	pg_keep_error(error, &report);
-	/* Behind the last one, it is the commit that fails. */
-	error->statement = (unsigned)(result->part - result->parts) +
-	    (answer->failed_in == PG_COMPLETE);
-	result->failure = -EREMOTEIO;
-	result->outdated = pg_answer_failed(session, answer, &report) &&
-	    !result->lasts;
-	forget_skipped(session, result);
-	pg_result_clear(result);
-	return 0;
-}
-
-static int
-note_row(struct torc_pg_session *session, struct torc_pg_result *result,
-    const struct pg_message *message)
-{
-	const unsigned most = session->pg->config.result_max;
-	struct torc_pg_error *error;
-	int rc;
-
-	if (result->failure < 0 || result->base.abandoned)
-		return 0;
-	rc = pg_result_add(result, message, most);
-	if (rc == 0)
-		return 0;
-	error = pg_result_fault(result);
-	if (error != NULL) {
-		pg_own_error(error, "the result has more than `result_max` "
-		    "bytes, %u", most);
-		error->statement = (unsigned)(result->part - result->parts);
-	}
-	result->failure = rc;
-	pg_result_clear(result);
-	return 0;
-}
-
-/* A transaction that is open would swallow the statements of others. */
-static int
-note_end(struct torc_pg_session *session, struct torc_pg_result *result,
-    const struct pg_message *message)
-{
-	int rc = pg_read_ready(message, &session->state);
-	struct torc_pg_error *error;
-
-	if (rc < 0 || session->state == 'I')
-		return rc;
-	error = pg_result_fault(result);
-	if (error != NULL)
-		pg_own_error(error, "the statement left a transaction open on "
-		    "a shared connection, which was closed");
-	return -ECONNABORTED;
-}
+/* ---- What is told ---- */
 
 /*
- * Whether a failure behind it, in the same implicit transaction, undoes it:
- * COMMIT, CREATE DATABASE or CALL are not among them.
+ * What is known of statements that have no whole answer. Words that the
+ * server, or another place here, has found before stay.
  */
-static bool
-can_be_undone(const char *tag)
-{
-	static const char *const tags[] = { "SELECT ", "INSERT ", "UPDATE ",
-		"DELETE ", "MERGE " };
-
-	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
-		if (strncmp(tag, tags[i], strlen(tags[i])) == 0)
-			return true;
-	return false;
-}
-
-/* A statement is done; the next one of the batch is answered now. */
-static int
-note_done(struct torc_pg_result *result, const struct pg_message *message)
-{
-	const bool is_last = result->part + 1 ==
-	    result->parts + result->count;
-	const char *tag = "";
-	int rc = message->type == PG_EMPTY_QUERY ? 0 :
-	    pg_read_complete(message, &tag, &result->part->affected);
-
-	if (rc < 0 || is_last)
-		return rc;
-	result->lasts |= !can_be_undone(tag);
-	result->part++;
-	result->part->start = result->used;
-	result->part->end = result->used;
-	return 0;
-}
-
-static int
-note_event(struct torc_pg_session *session, struct torc_pg_result *result,
-    const struct pg_message *message, int event)
-{
-	switch (event) {
-	case PG_ROW:
-		return note_row(session, result, message);
-	case PG_DONE:
-		return note_done(result, message);
-	case PG_FAILED:
-		return note_failure(session, result, message);
-	case PG_FINISHED:
-		return note_end(session, result, message);
-	case PG_COPY_BEGINS:
-		return -EOPNOTSUPP;
-	default:
-		return event < 0 ? event : 0;
-	}
-}
-
-static long
-feed(void *arg, struct torc_request *request, const uint8_t *data,
-    size_t size, bool *done)
-{
-	struct torc_pg_session *session = arg;
-	struct torc_pg_result *result = (struct torc_pg_result *)request;
-	struct torc_slice view = { data, size };
-	struct pg_message message;
-	int rc;
-
-	while (!*done) {
-		rc = pg_carry_next(&session->carry, &message, &view,
-		    session->pg->config.message_max);
-		if (rc == 0)
-			break;
-		if (rc > 0)
-			rc = pg_take_unasked(session, &message);
-		if (rc == 1)
-			continue;
-		if (rc == 0)
-			rc = note_event(session, result, &message,
-			    pg_answer_take(&result->part->answer, &message));
-		if (rc < 0)
-			return rc;
-		*done = result->part->answer.stage == PG_OVER;
-	}
-	return (long)(size - view.size);
-}
-
-/* Bytes that belong to no statement. The server may say why it goes. */
-static long
-feed_unasked(void *arg, const uint8_t *data, size_t size)
-{
-	struct torc_pg_session *session = arg;
-	struct torc_slice view = { data, size };
-	struct pg_message message;
-	int rc;
-
-	while ((rc = pg_carry_next(&session->carry, &message, &view,
-	    session->pg->config.message_max)) > 0) {
-		rc = message.type == PG_ERROR ? -ECONNRESET :
-		    pg_take_unasked(session, &message);
-		if (rc <= 0)
-			return rc < 0 ? rc : -EPROTO;
-	}
-	return rc < 0 ? rc : (long)size;
-}
-
+__attribute__((format(printf, 4, 5)))
 static void
-drop(void *arg, struct torc_request *request)
+tell(struct torc_pg_result **result, unsigned count,
+    enum torc_pg_outcome outcome, const char *format, ...)
 {
-	(void)arg;
-	torc_pg_free((struct torc_pg_result *)request);
+	struct torc_pg_error *error;
+	va_list arguments;
+
+	if (*result != NULL)
+		pg_result_clear(*result);
+	else
+		*result = pg_result_new(count);
+	error = *result != NULL ? pg_result_fault(*result) : NULL;
+	if (error == NULL)
+		return;
+	error->outcome = outcome;
+	if (error->text[0] != '\0')
+		return;
+	va_start(arguments, format);
+	pg_print_text(error->text, sizeof(error->text), format, arguments);
+	va_end(arguments);
 }
 
-const struct torc_pipeline_kind pg_pipeline_kind = {
-	.feed = feed,
-	.unasked = feed_unasked,
-	.drop = drop,
-};
+/* Not all of it was written: what can be undone was not done. */
+static enum torc_pg_outcome
+outcome_of_half(const struct torc_pg_result *result)
+{
+	for (unsigned i = 0; i < result->count; i++) {
+		const struct pg_statement *statement =
+		    result->parts[i].answer.statement;
 
-/* ---- Asking ---- */
+		if (statement != NULL &&
+		    (statement->nature & PG_UNDOABLE) == 0)
+			return TORC_PG_UNKNOWN;
+	}
+	return TORC_PG_UNSENT;
+}
 
-/* Whether all who are before it have given up: then it is the server that
+/* ---- What is written ---- */
+
+/* Whether all that are before it were given up: then it is the server that
  * keeps it waiting. */
 static bool
 is_first_alive(const struct torc_pipeline *pipeline,
@@ -226,10 +78,8 @@ is_first_alive(const struct torc_pipeline *pipeline,
 #define MESSAGES_SIZE 256u
 #define PARAM_SIZE 24u
 
-/* Whether they may have to wait for the server to read. */
-static bool
-is_large(const struct torc_pg_session *session,
-    const struct torc_pg_statement *wanted, unsigned count)
+static size_t
+size_of(const struct torc_pg_statement *wanted, unsigned count)
 {
 	size_t size = 0;
 
@@ -238,16 +88,17 @@ is_large(const struct torc_pg_session *session,
 		for (unsigned i = 0; i < wanted->param_count; i++)
 			size += PARAM_SIZE + wanted->params[i].bytes.size;
 	}
-	return size > torc_conn_room(session->conn);
+	return size;
 }
 
 /* What is written at once. */
 struct asking {
 	const struct torc_pg_statement *wanted;
-	const struct torc_pg_result *result;	/* with the answers to them */
+	struct torc_pg_result *result;	/* with the answers to them */
 	const struct pg_statement *closing;	/* of the cache's */
 };
 
+/* A server that finds no transaction open for the rollback only warns. */
 static void
 put_asking(struct pg_writer *writer, void *arg)
 {
@@ -259,6 +110,53 @@ put_asking(struct pg_writer *writer, void *arg)
 		pg_answer_ask(&result->parts[i].answer, &asking->wanted[i],
 		    writer);
 	pg_put_sync(writer);
+	if (result->guarded)
+		pg_put_simple(writer, "ROLLBACK");
+}
+
+static void
+put_nothing(struct pg_writer *writer, void *arg)
+{
+	(void)arg;
+	pg_put_sync(writer);
+}
+
+static int
+refuse(struct torc_pg_result *result, unsigned index, const char *why)
+{
+	struct torc_pg_error *error = pg_result_fault(result);
+
+	if (error != NULL) {
+		pg_own_error(error, "%s", why);
+		error->statement = index;
+	}
+	return -EOPNOTSUPP;
+}
+
+/* What does not belong on a connection that others use, by itself or at the
+ * end of all. `*open`: a transaction is. */
+static int
+check_nature(struct torc_pg_result *result, unsigned index, bool *open)
+{
+	const unsigned nature = result->parts[index].answer.statement->nature;
+
+	if (nature & PG_STAYS)
+		return refuse(result, index, "the statement changes the "
+		    "session of a connection that others share: it needs one "
+		    "of its own, by torc_pg_acquire()");
+	if (nature & PG_COPIES)
+		return refuse(result, index, "COPY needs a session, and "
+		    "torc_pg_copy_in() or torc_pg_copy_out()");
+	if (nature & PG_ENDS)
+		*open = false;
+	if (nature & PG_BEGINS)
+		*open = true;
+	if (nature & (PG_BEGINS | PG_ENDS))
+		result->guarded = true;
+	if (*open && index + 1 == result->count)
+		return refuse(result, index, "a transaction that stays open "
+		    "needs a session, by torc_pg_acquire()");
+	return 0;
 }
 
 /*
@@ -271,6 +169,7 @@ begin_asking(struct asking *asking, struct torc_pg_session *session,
     struct torc_pg_result *result, const struct torc_pg_statement *wanted)
 {
 	const uint64_t stale = result->anew ? session->cache.last_id : 0;
+	bool open = false;
 	int rc = 0;
 
 	*asking = (struct asking) { .wanted = wanted, .result = result };
@@ -279,8 +178,33 @@ begin_asking(struct asking *asking, struct torc_pg_session *session,
 		    &wanted[i], stale);
 		if (i == 0)
 			asking->closing = session->cache.closing;
+		if (rc == 0)
+			rc = check_nature(result, i, &open);
 	}
 	return rc;
+}
+
+/* Nothing of it is written: what was to be prepared is not, and the server is
+ * asked for nothing but to be ready. */
+static void
+ask_nothing(struct asking *asking, struct torc_pg_session *session, int why)
+{
+	struct torc_pg_result *result = asking->result;
+	struct torc_pg_error *error = pg_result_fault(result);
+
+	for (unsigned i = 0; i < result->count; i++) {
+		struct pg_answer *answer = &result->parts[i].answer;
+
+		if (answer->stage == PG_PARSE)
+			pg_cache_drop(&session->cache, answer->statement,
+			    false);
+		answer->stage = PG_COMPLETE;
+	}
+	result->guarded = false;
+	result->part = &result->parts[result->count - 1];
+	result->failure = why;
+	if (error != NULL)
+		error->outcome = TORC_PG_UNSENT;
 }
 
 /*
@@ -293,22 +217,30 @@ write_statements(struct torc_pg_session *session,
     struct torc_pg_result *result, const struct torc_pg_statement *wanted,
     uint64_t deadline)
 {
+	struct pg_draft draft;
 	struct asking asking;
 	int rc = 0;
 
-	if (is_large(session, wanted, result->count)) {
+	if (result->size > torc_conn_room(session->conn)) {
 		torc_pipeline_attend(&session->pipeline, &result->base);
 		rc = torc_conn_flush(session->conn, deadline);
 	}
-	if (rc == 0)
-		rc = begin_asking(&asking, session, result, wanted);
 	if (rc < 0)
 		return rc;
-	rc = pg_write(session, put_asking, &asking, deadline);
-	pg_cache_closed(&session->cache, asking.closing);
-	session->pg->stats.queries += result->count;
-	return rc;
+	rc = begin_asking(&asking, session, result, wanted);
+	if (rc == 0)
+		rc = pg_draft_make(&draft, put_asking, &asking);
+	if (rc == 0) {
+		pg_cache_closed(&session->cache, asking.closing);
+		session->pg->stats.queries += result->count;
+	} else {
+		ask_nothing(&asking, session, rc);
+		pg_draft_make(&draft, put_nothing, NULL);
+	}
+	return pg_draft_send(&draft, session, deadline);
 }
+
+/* ---- One attempt ---- */
 
 /* Nobody waits for it any more; it keeps its place, if it is not over. */
 static void
@@ -320,33 +252,64 @@ give_up(struct torc_pipeline *pipeline, struct torc_pg_result **result)
 		*result = NULL;
 }
 
-#define UNWRITTEN 1
-
 /*
  * Parks. UNWRITTEN: not a byte of it was, since half a statement of another is
- * out. Or an error: half of this one may be, and no other may follow; answers
- * to those who were before may still come.
+ * out, or the connection has ended. Or an error: half of this one may be, and
+ * no other may follow; answers to those that were before may still come.
  */
 static int
 submit(struct torc_pg_session *session, struct torc_pg_result **result,
     const struct torc_pg_statement *wanted, uint64_t deadline)
 {
 	struct torc_pipeline *pipeline = &session->pipeline;
+	const unsigned count = (*result)->count;
+	enum torc_pg_outcome outcome = TORC_PG_UNSENT;
 	int rc = torc_pipeline_begin(pipeline, &(*result)->base, deadline);
 
-	if (rc < 0)
+	if (rc == -ETIMEDOUT || rc == -ECANCELED) {
+		tell(result, count, outcome, "no turn on a shared connection "
+		    "in time");
 		return rc;
+	}
+	if (rc < 0) {
+		pg_share_retire(session);
+		return UNWRITTEN;
+	}
 	rc = session->mute ? UNWRITTEN :
 	    write_statements(session, *result, wanted, deadline);
 	if (rc < 0) {
+		outcome = outcome_of_half(*result);
 		session->mute = true;
 		pg_share_retire(session);
 	}
 	if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED)
-		torc_pipeline_break(pipeline, rc);
+		torc_pipeline_break(pipeline, -ECONNRESET);
 	torc_pipeline_end(pipeline);
 	if (rc != 0)
 		give_up(pipeline, result);
+	if (rc < 0 && *result != NULL && (*result)->base.unsent)
+		return UNWRITTEN;
+	if (rc < 0)
+		tell(result, count, outcome, "it could not be sent to its "
+		    "end: %s", strerror(-rc));
+	return rc;
+}
+
+/* The connection broke before the answer was whole. */
+static int
+judge(struct torc_pg_result **result, int rc)
+{
+	if ((*result)->base.unsent)
+		return UNWRITTEN;
+	/* The server has said that it failed, and will not do it any more. */
+	if ((*result)->failure == -EREMOTEIO && rc != -EPROTO)
+		return 0;
+	/* What was too much may not have been done, after all. */
+	if (((*result)->failure == -EMSGSIZE ||
+	    (*result)->failure == -ENOMEM) && (*result)->error != NULL)
+		(*result)->error->text[0] = '\0';
+	tell(result, (*result)->count, TORC_PG_UNKNOWN, "the connection ended "
+	    "before the answer: %s", strerror(-rc));
 	return rc;
 }
 
@@ -360,15 +323,20 @@ ask_on(struct torc_pg_session *session, struct torc_pg_result **result,
 {
 	struct torc_pipeline *pipeline = &session->pipeline;
 	struct torc_request *request = &(*result)->base;
+	const unsigned count = (*result)->count;
 	int rc = submit(session, result, wanted, deadline);
 
 	if (rc != 0)
 		return rc;
 	rc = torc_pipeline_await(pipeline, request, deadline);
+	if (rc == 0)
+		return 0;
+	if (rc != -ETIMEDOUT && rc != -ECANCELED)
+		return judge(result, rc);
 	if (rc == -ETIMEDOUT && is_first_alive(pipeline, request))
 		pg_share_retire(session);
-	if (rc == -ETIMEDOUT || rc == -ECANCELED)
-		*result = NULL;
+	*result = NULL;
+	tell(result, count, TORC_PG_UNKNOWN, "no answer in time");
 	return rc;
 }
 
@@ -379,36 +347,55 @@ ask(struct torc_pg *pg, struct torc_pg_result **result,
 	struct torc_pg_session *session;
 	int rc = pg_share_join(pg, &session, deadline);
 
-	if (rc < 0)
+	if (rc < 0) {
+		tell(result, (*result)->count, TORC_PG_UNSENT, "%s",
+		    rc == -ENOBUFS ? "`waiters` fibers wait already" :
+		    pg->trouble[0] != '\0' ? pg->trouble :
+		    "no connection in time");
 		return rc;
+	}
 	rc = ask_on(session, result, wanted, deadline);
 	pg_share_leave(session);
 	return rc != 0 ? rc : (*result)->failure;
 }
 
+/* ---- Calls ---- */
+
 /* What cannot be asked at all: nothing is sent, and the result has words. */
 static int
 check_statements(const struct torc_pg_statement *statements, unsigned count,
-    struct torc_pg_result **result)
+    size_t *size, struct torc_pg_result **result)
 {
-	struct torc_pg_error *error;
+	struct torc_pg_error error = { .text = "" };
 	unsigned index = 0;
 	int rc = count == 0 ? -EINVAL : 0;
 
 	while (rc == 0 && index < count)
-		rc = pg_check_statement(&statements[index++], NULL);
-	if (rc != -E2BIG)
-		return rc;
-	*result = pg_result_new(1);
-	error = *result != NULL ? pg_result_fault(*result) : NULL;
-	if (error == NULL) {
-		torc_pg_free(*result);
-		*result = NULL;
-		return -ENOMEM;
+		rc = pg_check_statement(&statements[index++], &error);
+	*size = rc == 0 ? size_of(statements, count) : 0;
+	if (*size > PG_WRITE_MAX) {
+		rc = -EMSGSIZE;
+		pg_own_error(&error, "there is more than 1 GiB to be sent");
 	}
-	pg_check_statement(&statements[--index], error);
-	error->statement = index;
+	if (rc == 0 || count == 0)
+		return rc;
+	tell(result, count, TORC_PG_UNSENT, "%s", error.text);
+	if (*result == NULL)
+		return -ENOMEM;
+	(*result)->error->statement = index - 1;
 	return rc;
+}
+
+static bool
+is_to_be_asked_again(const struct torc_pg_result *result, int rc, bool *again,
+    unsigned *attempts)
+{
+	if (rc == UNWRITTEN)
+		return ++*attempts < ATTEMPTS_MAX;
+	if (*again || result == NULL || !result->outdated)
+		return false;
+	*again = true;
+	return true;
 }
 
 int
@@ -416,33 +403,32 @@ torc_pg_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
     unsigned count, struct torc_pg_result **result, uint64_t deadline)
 {
 	bool again = false;	/* once: all is prepared anew then */
+	unsigned attempts = 0;
+	size_t size;
 	int rc;
 
 	*result = NULL;
-	rc = check_statements(statements, count, result);
-	if (rc < 0)
-		return rc;
-	for (;;) {
+	rc = check_statements(statements, count, &size, result);
+	while (rc >= 0) {
 		*result = pg_result_new(count);
 		if (*result == NULL)
 			return -ENOMEM;
 		(*result)->anew = again;
+		(*result)->size = size;
 		rc = ask(pg, result, statements, deadline);
-		if (rc != UNWRITTEN) {
-			if (*result == NULL)
-				return rc;
-			if (again || !(*result)->outdated)
-				break;
-			again = true;
-			pg->stats.repeated++;
-		}
+		if (!is_to_be_asked_again(*result, rc, &again, &attempts))
+			break;
 		torc_pg_free(*result);
+		rc = 0;
 	}
-	torc_pg_seek(*result, 0);
-	if (rc < 0 && (*result)->error == NULL) {
-		torc_pg_free(*result);
-		*result = NULL;
+	pg->stats.repeated += again;
+	if (rc == UNWRITTEN) {
+		rc = -ECONNRESET;
+		tell(result, count, TORC_PG_UNSENT, "connections end before "
+		    "anything can be asked");
 	}
+	if (*result != NULL)
+		torc_pg_seek(*result, 0);
 	return rc;
 }
 

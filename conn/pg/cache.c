@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conn/pg/nature.h"
 #include "conn/pg/pg.h"
 #include "sys/trap.h"
 
@@ -153,6 +154,20 @@ pg_cache_find(struct pg_cache *cache, const struct torc_pg_statement *wanted)
 
 /* ---- Coming and going ---- */
 
+/* The server never had what it was to forget. */
+static void
+forget_closing(struct pg_cache *cache, struct pg_statement *statement)
+{
+	struct pg_statement **at = &cache->closing;
+
+	while (*at != NULL && *at != statement)
+		at = &(*at)->chain;
+	if (*at == NULL)
+		return;
+	*at = statement->chain;
+	pg_statement_unref(statement);
+}
+
 void
 pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
     bool close)
@@ -161,8 +176,11 @@ pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
 
 	while (*at != NULL && *at != statement)
 		at = &(*at)->chain;
-	if (*at == NULL)
-		return;		/* it was dropped before */
+	if (*at == NULL) {	/* it was dropped before */
+		if (!close)
+			forget_closing(cache, statement);
+		return;
+	}
 	*at = statement->chain;
 	unlink_age(cache, statement);
 	cache->count--;
@@ -194,6 +212,7 @@ make(const struct torc_pg_statement *wanted)
 	}
 	made->type_count = wanted->param_count;
 	made->binary = wanted->binary;
+	made->nature = pg_nature_of(wanted->sql);
 	made->hash = hash_of(wanted);
 	return made;
 }
@@ -251,10 +270,9 @@ pg_check_statement(const struct torc_pg_statement *statement,
 	torc_require(statement->sql != NULL, "a statement has no text");
 	if (statement->param_count <= PG_PARAMS_MAX)
 		return 0;
-	if (error != NULL)
-		pg_own_error(error, "the statement has %u parameters, and the "
-		    "protocol has room for %u", statement->param_count,
-		    PG_PARAMS_MAX);
+	pg_own_error(error, "the statement has %u parameters, and the "
+	    "protocol has room for %u", statement->param_count,
+	    PG_PARAMS_MAX);
 	return -E2BIG;
 }
 
@@ -264,22 +282,24 @@ pg_answer_begin(struct pg_answer *answer, struct torc_pg_session *session,
 {
 	struct pg_cache *cache = &session->cache;
 	struct pg_statement *statement = pg_cache_find(cache, wanted);
+	/* What has no name is kept for its columns alone. */
+	bool cached = statement != NULL && statement->name[0] != '\0';
 
 	if (statement != NULL && statement->id <= stale) {
 		pg_cache_drop(cache, statement, true);
 		statement = NULL;
+		cached = false;
 	}
-	/* What has no name is kept for its columns alone. */
-	*answer = (struct pg_answer) {
-		.cached = statement != NULL && statement->name[0] != '\0',
-	};
-	answer->stage = answer->cached ? PG_BIND : PG_PARSE;
-	session->pg->stats.prepared += !answer->cached;
 	if (statement == NULL)
 		statement = pg_cache_add(cache, wanted);
 	if (statement == NULL)
 		return -ENOMEM;
-	answer->statement = pg_statement_ref(statement);
+	session->pg->stats.prepared += !cached;
+	*answer = (struct pg_answer) {
+		.stage = cached ? PG_BIND : PG_PARSE,
+		.cached = cached,
+		.statement = pg_statement_ref(statement),
+	};
 	return 0;
 }
 

@@ -140,6 +140,10 @@ torc_pg_copy_read(struct torc_pg_session *session, struct torc_slice *data,
 
 	while (event >= 0 && session->answer.stage == PG_COPYING_OUT) {
 		event = pg_next_event(session, &message, deadline);
+		if (event == PG_COPIED && message.lost < 0) {
+			pg_lost_error(&session->error, session, message.lost);
+			return message.lost;
+		}
 		if (event == PG_COPIED) {
 			*data = (struct torc_slice) { message.data,
 				message.size };
@@ -168,8 +172,10 @@ pg_notes_add(struct torc_pg_session *session,
 		return 1;
 	}
 	note = malloc(size);
-	if (note == NULL)
-		return -ENOMEM;
+	if (note == NULL) {
+		notes->lost = true;
+		return 1;
+	}
 	memcpy(note->texts, notification->channel, channel);
 	memcpy(note->texts + channel, notification->payload, payload);
 	note->note = (struct torc_pg_notification) { note->texts,
@@ -248,7 +254,7 @@ take_farewell(struct torc_pg_session *session,
 	session->state = 0;
 	session->lost = -EPROTO;
 	if (message->type == PG_ERROR &&
-	    pg_read_report(message, &report) == 0) {
+	    pg_take_report(message, &report) == 0) {
 		pg_keep_error(&session->error, &report);
 		session->lost = -ECONNRESET;
 	}

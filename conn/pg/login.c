@@ -254,7 +254,7 @@ take_refusal(struct login *login, const struct pg_message *message)
 	struct torc_pg *pg = login->session->pg;
 	struct pg_report report;
 
-	if (pg_read_report(message, &report) < 0)
+	if (pg_take_report(message, &report) < 0)
 		return -EPROTO;
 	pg_say(pg, "log in to %s as %s: %s %s: %s", pg->config.address,
 	    pg->config.user, report.severity, report.state, report.text);
@@ -315,6 +315,7 @@ log_in(struct torc_pg_session *session, uint64_t deadline)
 	torc_conn_consume(session->conn, session->shown -
 	    session->view.size);
 	session->view.size = session->shown = 0;
+	session->changed = false;
 	return 0;
 }
 

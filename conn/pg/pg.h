@@ -8,7 +8,9 @@
  *   answer.c    which message may follow which
  *   shape.c     the columns of a result
  *   share.c     connections that many fibers use
- *   ask.c       their statements
+ *   ask.c       their statements, and what each is told
+ *   reply.c     what comes in for them
+ *   nature.c    what a statement does to its connection
  *   result.c    a collected result
  *   session.c   statements of one fiber on its own: rows as a stream
  *   rent.c      sessions are rented, and come back
@@ -61,6 +63,7 @@ struct pg_statement {
 	uint32_t *types;
 	unsigned type_count;
 	bool inferred;		/* the server chose a parameter's type */
+	unsigned nature;	/* see nature.h */
 	bool binary;
 	struct pg_shape *shape;	/* of its last result */
 };
@@ -84,7 +87,8 @@ struct pg_statement *pg_cache_find(struct pg_cache *cache,
 /* Not there yet; the oldest goes for it. NULL: no memory. */
 struct pg_statement *pg_cache_add(struct pg_cache *cache,
     const struct torc_pg_statement *wanted);
-/* Forget it; `close`: the server has it and is to forget it, too. */
+/* Forget it; `close`: the server has it and is to forget it, too. If not, what
+ * was to be closed is not, either. */
 void pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
     bool close);
 /* The server is to forget `first` and those that were dropped before it, if
@@ -115,6 +119,7 @@ struct pg_answer {
 	enum pg_stage stage;
 	enum pg_stage failed_in;
 	bool simple;
+	bool blind;		/* nobody knows what columns there are */
 	bool cached;		/* it was prepared for another one */
 	struct pg_statement *statement;	/* held */
 	struct pg_shape *shape;		/* held; NULL: no rows */
@@ -131,15 +136,23 @@ enum pg_event {
 	PG_COPIED,	/* a piece */
 };
 
-/* What a message means here, or -EPROTO if it cannot come here; -ENOMEM. */
-int pg_answer_take(struct pg_answer *answer, const struct pg_message *message);
+/*
+ * What a message means here, or -EPROTO if it cannot come here. `*lost` is set
+ * if a part of the result is missing: -EMSGSIZE, -ENOMEM.
+ */
+int pg_answer_take(struct pg_answer *answer, const struct pg_message *message,
+    int *lost);
 
 /* ---- Connections ---- */
 
 /* Of a message that is not whole yet. */
 struct pg_carry {
+	uint8_t head[PG_HEADER];
+	unsigned head_size;	/* of that, so much has come */
+	int lost;		/* why it is read past, or 0 */
+	size_t size;		/* behind the head */
+	size_t used;		/* of that, so much has come */
 	uint8_t *data;
-	size_t used;
 	size_t room;
 	bool whole;		/* it was given, and is done with */
 };
@@ -186,6 +199,7 @@ struct torc_pg_session {
 	struct torc_pipeline pipeline;
 	unsigned users;
 	bool retired;
+	bool changed;		/* a parameter, since the login */
 	bool mute;		/* half a statement may have been sent */
 
 	/* Rented: session.c. */
@@ -199,6 +213,7 @@ struct torc_pg_session {
 	bool outdated;		/* as it was prepared: that may be why */
 	bool cancelled;		/* the server was asked to end it */
 	bool result_over;
+	int missing;		/* why what came last is not whole, or 0 */
 	unsigned value_room;
 	struct torc_slice *values;
 	struct torc_slice copied;
@@ -240,8 +255,12 @@ void pg_say(struct torc_pg *pg, const char *format, ...);
 
 /* ---- Bytes to messages (stream.c) ---- */
 
-/* The next message of what was received: 1, 0 if it is not whole (then all of
- * the view was taken), or a negative errno. */
+/*
+ * The next message of what was received: 1, 0 if it is not whole (then all of
+ * the view was taken), or a negative errno. A message of more than `most`
+ * bytes, or for which there is no memory, is read past and given without its
+ * data; unless nothing that is so long makes sense there: -EPROTO.
+ */
 int pg_carry_next(struct pg_carry *carry, struct pg_message *message,
     struct torc_slice *view, size_t most);
 void pg_carry_free(struct pg_carry *carry);
@@ -250,7 +269,7 @@ void pg_carry_free(struct pg_carry *carry);
 static inline bool
 pg_carry_empty(const struct pg_carry *carry)
 {
-	return carry->used == 0 || carry->whole;
+	return carry->head_size == 0 || carry->whole;
 }
 
 /* 1 if it was a message that may come at any time; 0 if not, or -errno. */
@@ -265,13 +284,35 @@ int pg_receive_any(struct torc_pg_session *session,
 int pg_receive(struct torc_pg_session *session, struct pg_message *message,
     uint64_t deadline);
 
+/* What is to be sent: in memory, before a byte of it is. */
+struct pg_draft {
+	struct pg_writer writer;
+	uint8_t memory[2048];	/* it needs no heap up to this */
+};
+
+/* What put(writer, arg) writes: 0, -ENOMEM or -EMSGSIZE. The end of it is
+ * pg_draft_send(), or pg_draft_drop(). */
+int pg_draft_make(struct pg_draft *draft,
+    void (*put)(struct pg_writer *writer, void *arg), void *arg);
+void pg_draft_drop(struct pg_draft *draft);
+/* Parks. */
+int pg_draft_send(struct pg_draft *draft, struct torc_pg_session *session,
+    uint64_t deadline);
+
 /* Parks. Write what put(writer, arg) writes. */
 int pg_write(struct torc_pg_session *session,
     void (*put)(struct pg_writer *writer, void *arg), void *arg,
     uint64_t deadline);
 
+/* As pg_read_report(), also of one that was read past. */
+int pg_take_report(const struct pg_message *message,
+    struct pg_report *report);
 void pg_keep_error(struct torc_pg_error *error,
     const struct pg_report *report);
+/* What is missing of a result, and why. */
+void pg_lost_error(struct torc_pg_error *error,
+    const struct torc_pg_session *session, int lost);
+/* Words of torc's own; which statement it is, and its outcome, stay. */
 __attribute__((format(printf, 2, 3)))
 void pg_own_error(struct torc_pg_error *error, const char *format, ...);
 
@@ -309,13 +350,13 @@ void pg_answer_end(struct pg_answer *answer);
 bool pg_answer_failed(struct torc_pg_session *session,
     const struct pg_answer *answer, const struct pg_report *report);
 
-/* 0, or -E2BIG, and `error` (may be NULL) says why. */
+/* 0, or -E2BIG, and `error` says why. */
 int pg_check_statement(const struct torc_pg_statement *statement,
     struct torc_pg_error *error);
 
 /* ---- Shared connections (share.c) ---- */
 
-/* What they are told by the pipeline: ask.c. */
+/* What they are told by the pipeline: reply.c. */
 extern const struct torc_pipeline_kind pg_pipeline_kind;
 
 /* Parks. A connection for one statement; pg_share_leave() gives it back. */

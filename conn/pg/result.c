@@ -173,8 +173,9 @@ torc_pg_next_row(struct torc_pg_result *result, struct torc_pg_row *row)
 	if (result->at == result->part->end)
 		return false;
 	memcpy(&size, result->data + result->at, sizeof(size));
-	message = (struct pg_message) { PG_DATA_ROW,
-		result->data + result->at + sizeof(size), size };
+	message = (struct pg_message) { .type = PG_DATA_ROW,
+		.data = result->data + result->at + sizeof(size),
+		.size = size };
 	result->at += sizeof(size) + size;
 	pg_read_row(&message, values, count);
 	*row = (struct torc_pg_row) { values, count };

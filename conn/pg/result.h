@@ -24,6 +24,9 @@ struct torc_pg_result {
 	bool outdated;		/* as it was prepared: try again */
 	bool anew;		/* nothing that was prepared before is used */
 	bool lasts;		/* what one did may outlast a failure */
+	bool guarded;		/* a rollback follows, whatever happens */
+	struct pg_answer guard;	/* to it */
+	size_t size;		/* of what is written, at most */
 	unsigned count;		/* of parts */
 	struct pg_part *part;	/* that is answered, and then: is read */
 	uint8_t *data;		/* rows of all */

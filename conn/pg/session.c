@@ -29,7 +29,7 @@ static int
 note_failure(struct torc_pg_session *session, const struct pg_message *message)
 {
 	struct pg_report report;
-	int rc = pg_read_report(message, &report);
+	int rc = pg_take_report(message, &report);
 
 	if (rc < 0)
 		return rc;
@@ -88,7 +88,7 @@ pg_take_event(struct torc_pg_session *session,
     const struct pg_message *message)
 {
 	int event = note_event(session, message,
-	    pg_answer_take(&session->answer, message));
+	    pg_answer_take(&session->answer, message, &session->missing));
 
 	if (event < 0) {
 		session->lost = event;
@@ -229,6 +229,14 @@ write_prepared(struct torc_pg_session *session,
 	return rc;
 }
 
+/* A part of the result cannot be given: what is behind it can. */
+static int
+miss(struct torc_pg_session *session, int error)
+{
+	pg_lost_error(&session->error, session, error);
+	return error;
+}
+
 /* What the statement cannot be used for is ended. */
 static int
 refuse_copy(struct torc_pg_session *session)
@@ -250,6 +258,8 @@ await_rows(struct torc_pg_session *session, uint64_t deadline)
 		return read_to_end(session, deadline);
 	if (event == PG_COPY_BEGINS)
 		return refuse_copy(session);
+	if (event == PG_BOUND && session->missing != 0)
+		return miss(session, pg_give_up(session, session->missing));
 	return event < 0 ? event : 0;
 }
 
@@ -384,6 +394,8 @@ torc_pg_fetch(struct torc_pg_session *session, struct torc_pg_row *row,
 
 	while (session->lost == 0 && !is_result_over(session)) {
 		event = pg_next_event(session, &message, deadline);
+		if (event == PG_ROW && session->missing != 0)
+			return miss(session, session->missing);
 		if (event == PG_ROW)
 			return give_row(session, &message, row);
 		if (event == PG_FAILED)
@@ -405,7 +417,8 @@ torc_pg_more(struct torc_pg_session *session, uint64_t deadline)
 
 	do
 		rc = torc_pg_fetch(session, &row, deadline);
-	while (rc > 0);
+	while (rc > 0 || (rc < 0 && session->lost == 0 &&
+	    rc == session->missing));
 	if (rc < 0 || !pg_is_running(session))
 		return rc;
 	session->result_over = false;

@@ -12,7 +12,6 @@
 
 #define CARRY_KEEP 16384u	/* more is not kept for the next message */
 #define SETTINGS_MAX 64u
-#define STACK_SIZE 2048u	/* what is written needs no heap up to this */
 
 /* ---- Messages that came in pieces ---- */
 
@@ -23,50 +22,117 @@ pg_carry_free(struct pg_carry *carry)
 	memset(carry, 0, sizeof(*carry));
 }
 
-/* Take bytes until there are `size`: 1, or 0 if the view was used up. Memory
- * grows with what came, not with what a length promises. */
-static int
-carry_up_to(struct pg_carry *carry, struct torc_slice *view, size_t size)
+/* Types of messages that data makes long; others are never longer than a bound
+ * that makes sense. */
+static bool
+may_be_long(uint8_t type)
 {
-	size_t more = size - carry->used;
-
-	if (more > view->size)
-		more = view->size;
-	if (carry->used + more > carry->room) {
-		size_t room = 2 * (carry->used + more);
-		uint8_t *data = realloc(carry->data, room);
-
-		if (data == NULL)
-			return -ENOMEM;
-		carry->data = data;
-		carry->room = room;
+	switch (type) {
+	case PG_DATA_ROW:
+	case PG_ROW_DESCRIPTION:
+	case PG_COPY_DATA:
+	case PG_ERROR:
+	case PG_NOTICE:
+	case PG_NOTIFICATION:
+	case PG_PARAMETER_STATUS:
+		return true;
+	default:
+		return false;
 	}
-	if (more > 0)
-		memcpy(carry->data + carry->used, view->data, more);
-	carry->used += more;
-	view->data += more;
-	view->size -= more;
-	return carry->used == size;
+}
+
+/* It goes on without being kept. */
+static int
+read_past(struct pg_carry *carry, int error)
+{
+	if (!may_be_long(carry->head[0]))
+		return error == -EMSGSIZE ? -EPROTO : error;
+	free(carry->data);
+	carry->data = NULL;
+	carry->room = 0;
+	carry->lost = error;
+	return 1;
+}
+
+/* 1 when there is all of the head; 0 if the view was used up, or -errno. */
+static int
+carry_head(struct pg_carry *carry, struct torc_slice *view, size_t most)
+{
+	long frame;
+
+	if (carry->head_size == PG_HEADER)
+		return 1;
+	while (carry->head_size < PG_HEADER && view->size > 0) {
+		carry->head[carry->head_size++] = *view->data++;
+		view->size--;
+	}
+	if (carry->head_size < PG_HEADER)
+		return 0;
+	frame = pg_frame_size(carry->head, PG_HEADER, SIZE_MAX);
+	if (frame < 0)
+		return (int)frame;
+	carry->size = (size_t)frame - PG_HEADER;
+	return (size_t)frame > most ? read_past(carry, -EMSGSIZE) : 1;
+}
+
+/* Memory grows with what came, not with what a length promises. */
+static int
+make_room(struct pg_carry *carry, size_t more)
+{
+	size_t room = 2 * (carry->used + more);
+	uint8_t *data;
+
+	if (more <= carry->room - carry->used)
+		return 1;
+	if (room > carry->size)
+		room = carry->size;
+	data = realloc(carry->data, room);
+	if (data == NULL)
+		return read_past(carry, -ENOMEM);
+	carry->data = data;
+	carry->room = room;
+	return 1;
 }
 
 static int
 carry_on(struct pg_carry *carry, struct pg_message *message,
     struct torc_slice *view, size_t most)
 {
-	int rc = carry->used < PG_HEADER ?
-	    carry_up_to(carry, view, PG_HEADER) : 1;
-	long size;
+	int rc = carry_head(carry, view, most);
+	size_t more;
 
 	if (rc <= 0)
 		return rc;
-	size = pg_frame_size(carry->data, carry->used, most);
-	if (size < 0)
-		return (int)size;
-	rc = carry_up_to(carry, view, (size_t)size);
-	if (rc <= 0)
+	more = carry->size - carry->used;
+	if (more > view->size)
+		more = view->size;
+	if (carry->lost == 0)
+		rc = make_room(carry, more);
+	if (rc < 0)
 		return rc;
-	carry->whole = true;
-	return pg_read_message(message, carry->data, carry->used, most) > 0;
+	if (carry->lost == 0 && more > 0)
+		memcpy(carry->data + carry->used, view->data, more);
+	carry->used += more;
+	view->data += more;
+	view->size -= more;
+	carry->whole = carry->used == carry->size;
+	*message = (struct pg_message) { carry->head[0], carry->data,
+		carry->lost == 0 ? carry->size : 0, carry->lost };
+	return carry->whole;
+}
+
+/* What was given last is done with. */
+static void
+begin_again(struct pg_carry *carry)
+{
+	if (carry->room > CARRY_KEEP) {
+		pg_carry_free(carry);
+		return;
+	}
+	carry->head_size = 0;
+	carry->lost = 0;
+	carry->used = 0;
+	carry->whole = false;
 }
 
 int
@@ -75,16 +141,12 @@ pg_carry_next(struct pg_carry *carry, struct pg_message *message,
 {
 	long taken;
 
-	if (carry->whole) {
-		if (carry->room > CARRY_KEEP)
-			pg_carry_free(carry);
-		carry->used = 0;
-		carry->whole = false;
-	}
-	if (carry->used > 0)
+	if (carry->whole)
+		begin_again(carry);
+	if (carry->head_size > 0)
 		return carry_on(carry, message, view, most);
 	taken = pg_read_message(message, view->data, view->size, most);
-	if (taken == 0 && view->size > 0)
+	if (taken == -EMSGSIZE || (taken == 0 && view->size > 0))
 		return carry_on(carry, message, view, most);
 	if (taken <= 0)
 		return (int)taken;
@@ -115,10 +177,33 @@ pg_own_error(struct torc_pg_error *error, const char *format, ...)
 {
 	va_list arguments;
 
-	memset(error, 0, sizeof(*error));
+	*error = (struct torc_pg_error) { .statement = error->statement,
+		.outcome = error->outcome };
 	va_start(arguments, format);
 	pg_print_text(error->text, sizeof(error->text), format, arguments);
 	va_end(arguments);
+}
+
+int
+pg_take_report(const struct pg_message *message, struct pg_report *report)
+{
+	if (message->lost == 0)
+		return pg_read_report(message, report);
+	*report = (struct pg_report) { "", "", "the words of the server are "
+		"more than `message_max`", "", "", "", "", "" };
+	return 0;
+}
+
+void
+pg_lost_error(struct torc_pg_error *error,
+    const struct torc_pg_session *session, int lost)
+{
+	if (lost == -ENOMEM)
+		pg_own_error(error, "no memory for a part of the result");
+	else
+		pg_own_error(error, "a row, or the names of the columns, has "
+		    "more than `message_max` bytes, %u",
+		    session->pg->config.message_max);
 }
 
 /* ---- What comes unasked ---- */
@@ -128,7 +213,7 @@ take_notice(struct torc_pg *pg, const struct pg_message *message)
 {
 	struct torc_pg_error notice;
 	struct pg_report report;
-	int rc = pg_read_report(message, &report);
+	int rc = pg_take_report(message, &report);
 
 	if (rc < 0)
 		return rc;
@@ -149,36 +234,43 @@ find_setting(const struct torc_pg_session *session, const char *name)
 	return setting;
 }
 
+static struct pg_setting *
+add_setting(struct torc_pg_session *session, const char *name)
+{
+	struct pg_setting *setting;
+
+	if (session->setting_count == SETTINGS_MAX)
+		return NULL;
+	setting = calloc(1, sizeof(*setting) + strlen(name) + 1);
+	if (setting == NULL)
+		return NULL;
+	strcpy(setting->name, name);
+	setting->next = session->settings;
+	session->settings = setting;
+	session->setting_count++;
+	return setting;
+}
+
+/* One for which there is no memory is not known any more. */
 static int
 take_setting(struct torc_pg_session *session,
     const struct pg_message *message)
 {
 	const char *name, *value;
 	struct pg_setting *setting;
-	char *copy;
 	int rc = pg_read_parameter(message, &name, &value);
 
 	if (rc < 0)
 		return rc;
 	setting = find_setting(session, name);
-	if (setting == NULL && session->setting_count == SETTINGS_MAX)
+	if (setting == NULL)
+		setting = add_setting(session, name);
+	if (setting == NULL)
 		return 1;
-	copy = strdup(value);
-	if (copy != NULL && setting == NULL) {
-		setting = calloc(1, sizeof(*setting) + strlen(name) + 1);
-		if (setting != NULL) {
-			strcpy(setting->name, name);
-			setting->next = session->settings;
-			session->settings = setting;
-			session->setting_count++;
-		}
-	}
-	if (copy == NULL || setting == NULL) {
-		free(copy);
-		return -ENOMEM;
-	}
+	if (setting->value != NULL && strcmp(setting->value, value) != 0)
+		session->changed = true;
 	free(setting->value);
-	setting->value = copy;
+	setting->value = strdup(value);
 	return 1;
 }
 
@@ -201,8 +293,12 @@ pg_take_unasked(struct torc_pg_session *session,
 	case PG_NOTICE:
 		return take_notice(session->pg, message);
 	case PG_PARAMETER_STATUS:
-		return take_setting(session, message);
+		return message->lost < 0 ? 1 : take_setting(session, message);
 	case PG_NOTIFICATION:
+		if (message->lost < 0) {
+			session->notes.lost = true;
+			return 1;
+		}
 		rc = pg_read_notification(message, &notification);
 		return rc < 0 ? rc : pg_notes_add(session, &notification);
 	default:
@@ -271,30 +367,54 @@ pg_receive(struct torc_pg_session *session, struct pg_message *message,
 }
 
 int
+pg_draft_make(struct pg_draft *draft,
+    void (*put)(struct pg_writer *writer, void *arg), void *arg)
+{
+	struct pg_writer *writer = &draft->writer;
+
+	*writer = (struct pg_writer) { .data = draft->memory,
+		.size = sizeof(draft->memory) };
+	put(writer, arg);
+	if (!pg_written(writer)) {
+		const size_t size = writer->used;
+
+		if (size > PG_WRITE_MAX)
+			return -EMSGSIZE;
+		*writer = (struct pg_writer) { malloc(size), size, 0, 0 };
+		if (writer->data == NULL)
+			return -ENOMEM;
+		put(writer, arg);
+	}
+	return 0;
+}
+
+void
+pg_draft_drop(struct pg_draft *draft)
+{
+	if (draft->writer.data != draft->memory)
+		free(draft->writer.data);
+}
+
+int
+pg_draft_send(struct pg_draft *draft, struct torc_pg_session *session,
+    uint64_t deadline)
+{
+	int rc = torc_conn_write(session->conn, draft->writer.data,
+	    draft->writer.used, deadline);
+
+	pg_draft_drop(draft);
+	return rc < 0 ? lose(session, rc) : 0;
+}
+
+int
 pg_write(struct torc_pg_session *session,
     void (*put)(struct pg_writer *writer, void *arg), void *arg,
     uint64_t deadline)
 {
-	uint8_t memory[STACK_SIZE];
-	struct pg_writer writer = { .data = memory, .size = sizeof(memory) };
-	int rc;
+	struct pg_draft draft;
+	int rc = pg_draft_make(&draft, put, arg);
 
-	put(&writer, arg);
-	if (!pg_written(&writer)) {
-		size_t size = writer.used;
-
-		if (size > PG_WRITE_MAX)
-			return -EMSGSIZE;
-		writer = (struct pg_writer) { malloc(size), size, 0, 0 };
-		if (writer.data == NULL)
-			return -ENOMEM;
-		put(&writer, arg);
-	}
-	rc = torc_conn_write(session->conn, writer.data, writer.used,
-	    deadline);
-	if (writer.data != memory)
-		free(writer.data);
-	return rc < 0 ? lose(session, rc) : 0;
+	return rc < 0 ? rc : pg_draft_send(&draft, session, deadline);
 }
 
 void

@@ -31,14 +31,20 @@
  *			for less than the configuration demands, or did not
  *			prove that it knows the password
  *	-EPROTO		what it sent makes no sense; the connection is closed
- *	-EMSGSIZE	a message or a result is larger than its bound
+ *	-EMSGSIZE	a message or a result is larger than its bound: it is
+ *			read past, and the connection goes on
  *	-E2BIG		a statement has more than 65535 parameters, as many as
  *			the protocol can count; nothing was sent
  *	-EOPNOTSUPP	it asks for a method that torc does not have, or a
  *			statement cannot be used in this way
+ *	-ECONNRESET ...	the connection was lost, or there is none
  *	-ECONNABORTED	a statement of torc_pg_query() or of a batch left a
- *			transaction open; its connection was closed, which
- *			undid it
+ *			transaction open, which its text did not show; its
+ *			connection was closed
+ *
+ * An error belongs to one request. Others on the same connection hear of it
+ * only when the connection breaks, and are told what is known of them: see enum
+ * torc_pg_outcome. A request that was not sent yet goes to another connection.
  *
  * The connection is not encrypted.
  */
@@ -124,6 +130,14 @@ TORC_API long torc_pg_read_bytea(const struct torc_pg_column *column,
 
 /* ---- What goes wrong ---- */
 
+/* What is known of statements that failed. */
+enum torc_pg_outcome {
+	TORC_PG_UNKNOWN,	/* sent, and not answered: done, or not */
+	TORC_PG_UNSENT,		/* not sent, or not to its end: not done */
+	TORC_PG_UNDONE,		/* the server has undone it */
+	TORC_PG_DONE,		/* only its result cannot be given */
+};
+
 /* Of texts that do not fit, the last characters are missing, as a whole. What
  * was not said is "". */
 struct torc_pg_error {
@@ -137,6 +151,8 @@ struct torc_pg_error {
 	unsigned position;	/* of the statement's characters, from 1 */
 	unsigned statement;	/* of a batch, from 0: which one failed; their
 				 * count: the commit of them all did */
+	enum torc_pg_outcome outcome;	/* of torc_pg_query(), or of all
+				 * statements of a batch */
 };
 
 /* ---- A client ---- */
@@ -247,15 +263,23 @@ struct torc_pg_row {
 struct torc_pg_result;
 
 /*
- * Parks. Ask over a shared connection, and collect the result. It is one
- * transaction of its own: what begins one, COPY and LISTEN do not belong here.
- * `*result` is the caller's until torc_pg_free(); also when -EREMOTEIO says
- * that the server refused, or another error has words of torc's own; it is
- * NULL when there is nothing to tell.
+ * Parks. Ask over a shared connection, and collect the result. `*result` is
+ * the caller's until torc_pg_free(), also after an error: then it has no rows,
+ * and torc_pg_result_error() says in words what is wrong and what became of
+ * the statement. It is NULL only if there is no memory for it, or no statement.
+ *
+ * The statement is a transaction of its own. What changes the session for all
+ * that share it is refused with -EOPNOTSUPP, before it is sent: SET, RESET,
+ * LISTEN, PREPARE, DEALLOCATE, DISCARD, LOAD, temporary tables, cursors with
+ * hold, set_config() unless its third argument is the word true, advisory locks
+ * of the session, a transaction that stays open; and COPY by way of the
+ * connection. That is found by the words of the text. If only the server's
+ * answer shows it, the connection is closed for it: by its command tag (then
+ * the statement was done, and fails), or by a parameter that has changed.
  *
  * When the deadline or a cancel ends the wait, the statement may have been
  * done. A connection whose oldest statement is out of time gets no more of
- * them. After -ECONNRESET and the like, too, it may have been done or not.
+ * them.
  */
 TORC_API int torc_pg_query(struct torc_pg *pg,
     const struct torc_pg_statement *statement, struct torc_pg_result **result,
@@ -284,11 +308,11 @@ TORC_API int torc_pg_query(struct torc_pg *pg,
  *
  * There is one result, freed as one. When it is larger than its bound
  * (-EMSGSIZE), they have all been done. A BEGIN among them needs its COMMIT
- * there, too; a COMMIT, a CALL, or what cannot be in a transaction, such as
- * VACUUM, may keep what was done so far when one behind it fails. If the
- * server had forgotten a statement, they are all repeated, but not if a
- * statement other than SELECT, INSERT, UPDATE, DELETE and MERGE was done
- * before it.
+ * there, too; if one in between fails, the transaction is rolled back. A
+ * COMMIT, a CALL, or what cannot be in a transaction, such as VACUUM, may keep
+ * what was done so far when one behind it fails: the outcome is unknown then.
+ * If a prepared statement was out of date, they are all repeated, but not if
+ * what cannot be undone was done before it.
  */
 TORC_API int torc_pg_batch(struct torc_pg *pg,
     const struct torc_pg_statement *statements, unsigned count,

@@ -46,6 +46,7 @@ pg_read_message(struct pg_message *message, const uint8_t *data, size_t size,
 	message->type = data[0];
 	message->data = data + PG_HEADER;
 	message->size = (size_t)frame - PG_HEADER;
+	message->lost = 0;
 	return frame;
 }
 

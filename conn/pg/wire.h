@@ -47,6 +47,8 @@ struct pg_message {
 	uint8_t type;
 	const uint8_t *data;	/* behind the header */
 	size_t size;
+	int lost;		/* it was read past, for this error: there is
+				 * no data */
 };
 
 /*

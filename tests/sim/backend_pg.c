@@ -886,7 +886,7 @@ execute(struct backend *backend)
 		return run_get(backend, asked);
 	if (strcmp(asked->sql, "fail") == 0)
 		return run_fail(backend, asked);
-	if (strcmp(asked->sql, "begin") == 0)
+	if (strcmp(asked->sql, "stray") == 0)
 		return run_begin(backend, asked->key);
 	broken("a statement is not what was sent: %s", asked->sql);
 }

@@ -10,8 +10,9 @@
  *				these parameters, and bytes of the stream KEY
  *	fail KEY		an error, with the key in its words
  *	begin KEY, commit KEY, rollback
- *				a transaction; that of STRAY_KEY belongs to
- *				nobody
+ *				a transaction
+ *	stray STRAY_KEY		a transaction that belongs to nobody, of which
+ *				the text says nothing
  *	copy KEY SIZE from stdin, copy KEY SIZE to stdout
  *				SIZE bytes of the stream KEY, or of ~KEY
  *	LISTEN "KEY"		notifications, 0, 1, 2 ... up to NOTES

@@ -109,7 +109,7 @@ phrase_get(struct phrase *phrase, const struct question *question)
 	};
 }
 
-/* "fail" and "begin", of a key. */
+/* "fail" and "stray", of a key. */
 static void
 phrase_word(struct phrase *phrase, const char *word, uint32_t key)
 {
@@ -316,7 +316,7 @@ ask_to_stray(struct torc_pg *pg, uint64_t deadline)
 	struct phrase phrase;
 	int rc;
 
-	phrase_word(&phrase, "begin", STRAY_KEY);
+	phrase_word(&phrase, "stray", STRAY_KEY);
 	rc = torc_pg_query(pg, &phrase.statement, &result, deadline);
 	check_time(deadline, "a query");
 	if (rc == 0)

@@ -1,0 +1,23 @@
+/*
+ * nature.h - what a statement does to its connection and to a transaction, as
+ * far as its text shows. The server has the last word.
+ */
+#ifndef TORC_PG_NATURE_H
+#define TORC_PG_NATURE_H
+
+enum pg_nature {
+	PG_UNDOABLE = 1,	/* undone by a failure in its transaction */
+	PG_BEGINS = 2,		/* a transaction */
+	PG_ENDS = 4,		/* a transaction, in some way */
+	PG_STAYS = 8,		/* changes the session for all that follow */
+	PG_COPIES = 16,		/* by way of the connection */
+	PG_PASSES = 32,		/* changes it for this transaction alone */
+};
+
+/* The sum of what holds for a text of one statement. */
+unsigned pg_nature_of(const char *sql);
+
+/* Whether a command tag tells of a change that may stay. */
+int pg_tag_stays(const char *tag);
+
+#endif

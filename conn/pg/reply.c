@@ -1,0 +1,356 @@
+/*
+ * reply.c - what comes in over a shared connection, for the statements that
+ * wait there: an error is that of one of them, and what is too much for one is
+ * read past.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "conn/pg/nature.h"
+#include "conn/pg/result.h"
+
+/* ---- One statement ---- */
+
+/* Up to the Sync, the server skips what is behind one that failed: what was
+ * to be prepared there is not. */
+static void
+forget_skipped(struct torc_pg_session *session,
+    const struct torc_pg_result *result)
+{
+	const struct pg_part *end = result->parts + result->count;
+
+	for (const struct pg_part *part = result->part + 1; part < end; part++)
+		if (part->answer.stage == PG_PARSE)
+			pg_cache_drop(&session->cache, part->answer.statement,
+			    false);
+}
+
+static bool
+is_undoable(const struct pg_part *part)
+{
+	return part->answer.statement != NULL &&
+	    (part->answer.statement->nature & PG_UNDOABLE) != 0;
+}
+
+/* What a failure of this part leaves of all of them. */
+static enum torc_pg_outcome
+outcome_of(const struct torc_pg_result *result)
+{
+	const enum pg_stage stage = result->part->answer.failed_in;
+
+	if (result->failure != -EREMOTEIO || result->lasts)
+		return TORC_PG_UNKNOWN;
+	return stage == PG_PARSE || stage == PG_BIND ||
+	    is_undoable(result->part) ? TORC_PG_UNDONE : TORC_PG_UNKNOWN;
+}
+
+/* It ends the connection, whatever may come behind it. */
+static bool
+is_last_word(const struct pg_report *report)
+{
+	return strcmp(report->severity, "FATAL") == 0 ||
+	    strcmp(report->severity, "PANIC") == 0;
+}
+
+static int
+note_failure(struct torc_pg_session *session, struct torc_pg_result *result,
+    const struct pg_message *message)
+{
+	const struct pg_answer *answer = &result->part->answer;
+	struct torc_pg_error *error = pg_result_fault(result);
+	struct pg_report report;
+	int rc = pg_take_report(message, &report);
+
+	if (rc < 0)
+		return rc;
+	result->failure = -EREMOTEIO;
+	if (is_last_word(&report)) {
+		result->failure = -ECONNRESET;
+		pg_share_retire(session);
+	}
+	if (error != NULL) {
+		pg_keep_error(error, &report);
+		/* Behind the last one, it is the commit that fails. */
+		error->statement =
+		    (unsigned)(result->part - result->parts) +
+		    (answer->failed_in == PG_COMPLETE);
+		error->outcome = outcome_of(result);
+	}
+	result->outdated = pg_answer_failed(session, answer, &report) &&
+	    !result->lasts;
+	forget_skipped(session, result);
+	pg_result_clear(result);
+	return 0;
+}
+
+/* The result cannot be given: the statement goes on, and is done. */
+static struct torc_pg_error *
+lose_result(struct torc_pg_result *result, int why)
+{
+	struct torc_pg_error *error = pg_result_fault(result);
+
+	result->failure = why;
+	pg_result_clear(result);
+	if (error == NULL)
+		return NULL;
+	error->statement = (unsigned)(result->part - result->parts);
+	error->outcome = TORC_PG_DONE;
+	return error;
+}
+
+/* A part of it did not come through. */
+static void
+note_loss(struct torc_pg_session *session, struct torc_pg_result *result,
+    int why)
+{
+	struct torc_pg_error *error;
+
+	if (result->failure < 0 || result->base.abandoned)
+		return;
+	error = lose_result(result, why);
+	if (error != NULL)
+		pg_lost_error(error, session, why);
+}
+
+static void
+note_row(struct torc_pg_session *session, struct torc_pg_result *result,
+    const struct pg_message *message)
+{
+	const unsigned most = session->pg->config.result_max;
+	struct torc_pg_error *error;
+	int rc;
+
+	if (result->failure < 0 || result->base.abandoned)
+		return;
+	rc = pg_result_add(result, message, most);
+	if (rc == 0)
+		return;
+	error = lose_result(result, rc);
+	if (error != NULL && rc == -ENOMEM)
+		pg_lost_error(error, session, rc);
+	else if (error != NULL)
+		pg_own_error(error, "the result has more than `result_max` "
+		    "bytes, %u", most);
+}
+
+/* It was done, and would last for all that use the connection. */
+static void
+note_change(struct torc_pg_session *session, struct torc_pg_result *result,
+    const char *tag)
+{
+	struct torc_pg_error *error = lose_result(result, -EOPNOTSUPP);
+
+	pg_share_retire(session);
+	if (error != NULL)
+		pg_own_error(error, "%s changed the session of a shared "
+		    "connection, which is closed: it needs one of its own, by "
+		    "torc_pg_acquire()", tag);
+}
+
+/*
+ * Whether a failure behind it, in the same transaction, undoes it: COMMIT,
+ * CREATE DATABASE or CALL are not among them.
+ */
+static bool
+can_be_undone(const struct pg_part *part, const char *tag)
+{
+	static const char *const tags[] = { "SELECT ", "INSERT ", "UPDATE ",
+		"DELETE ", "MERGE " };
+
+	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
+		if (strncmp(tag, tags[i], strlen(tags[i])) == 0)
+			return true;
+	return is_undoable(part);
+}
+
+/* A statement is done; the next one of the batch is answered now. */
+static int
+note_done(struct torc_pg_session *session, struct torc_pg_result *result,
+    const struct pg_message *message)
+{
+	const struct pg_part *part = result->part;
+	const char *tag = "";
+	int rc = message->type == PG_EMPTY_QUERY ? 0 :
+	    pg_read_complete(message, &tag, &result->part->affected);
+
+	if (rc < 0)
+		return rc;
+	if (pg_tag_stays(tag) &&
+	    (part->answer.statement->nature & PG_PASSES) == 0)
+		note_change(session, result, tag);
+	if (part + 1 == result->parts + result->count)
+		return 0;
+	result->lasts |= message->type != PG_EMPTY_QUERY &&
+	    !can_be_undone(part, tag);
+	result->part++;
+	result->part->start = result->used;
+	result->part->end = result->used;
+	return 0;
+}
+
+/* ---- Their end ---- */
+
+/*
+ * A transaction that is open would swallow the statements of others. One that
+ * had to be ended by the batch itself has a rollback behind it.
+ */
+static int
+note_end(struct torc_pg_session *session, struct torc_pg_result *result,
+    const struct pg_message *message)
+{
+	int rc = pg_read_ready(message, &session->state);
+	struct torc_pg_error *error;
+
+	if (rc < 0)
+		return rc;
+	if (result->guarded && result->guard.stage == PG_OVER) {
+		result->guard = (struct pg_answer) { .stage = PG_BETWEEN,
+			.simple = true };
+		result->guarded = false;
+		return 0;
+	}
+	if (session->changed)
+		pg_share_retire(session);
+	if (session->state == 'I')
+		return 0;
+	error = pg_result_fault(result);
+	if (error != NULL)
+		pg_own_error(error, "the statement left a transaction open on "
+		    "a shared connection, which was closed");
+	return -ECONNABORTED;
+}
+
+/* The rollback behind a batch, which mostly finds nothing to be undone. */
+static int
+note_guard(struct torc_pg_session *session, struct torc_pg_result *result,
+    const struct pg_message *message)
+{
+	int lost;
+	int event = pg_answer_take(&result->guard, message, &lost);
+
+	if (event == PG_FINISHED)
+		return note_end(session, result, message);
+	return event == PG_DONE ? 0 : -EPROTO;
+}
+
+static bool
+is_guarding(const struct torc_pg_result *result)
+{
+	return result->guard.stage != PG_OVER;
+}
+
+/* What a COPY sends is read past; what it waits for cannot be. */
+static int
+note_copy(struct torc_pg_result *result)
+{
+	struct torc_pg_error *error = lose_result(result, -EOPNOTSUPP);
+
+	if (error != NULL)
+		pg_own_error(error, "COPY needs a session, and "
+		    "torc_pg_copy_in() or torc_pg_copy_out()");
+	return result->part->answer.stage == PG_COPYING_IN ? -EOPNOTSUPP : 0;
+}
+
+static int
+note_message(struct torc_pg_session *session, struct torc_pg_result *result,
+    const struct pg_message *message)
+{
+	int lost, event;
+
+	if (is_guarding(result))
+		return note_guard(session, result, message);
+	event = pg_answer_take(&result->part->answer, message, &lost);
+	if (lost < 0) {
+		note_loss(session, result, lost);
+		return 0;
+	}
+	switch (event) {
+	case PG_ROW:
+		note_row(session, result, message);
+		return 0;
+	case PG_DONE:
+		return note_done(session, result, message);
+	case PG_FAILED:
+		return note_failure(session, result, message);
+	case PG_FINISHED:
+		return note_end(session, result, message);
+	case PG_COPY_BEGINS:
+		return note_copy(result);
+	default:
+		return event < 0 ? event : 0;
+	}
+}
+
+/* ---- Bytes ---- */
+
+/* 1 if it was a message that may come at any time; 0 if not, or -errno. */
+static int
+take_unasked(struct torc_pg_session *session,
+    const struct torc_pg_result *result, const struct pg_message *message)
+{
+	/* "There is no transaction in progress": that is well. */
+	if (is_guarding(result) && message->type == PG_NOTICE)
+		return 1;
+	return pg_take_unasked(session, message);
+}
+
+static long
+feed(void *arg, struct torc_request *request, const uint8_t *data,
+    size_t size, bool *done)
+{
+	struct torc_pg_session *session = arg;
+	struct torc_pg_result *result = (struct torc_pg_result *)request;
+	struct torc_slice view = { data, size };
+	struct pg_message message;
+	int rc;
+
+	while (!*done) {
+		rc = pg_carry_next(&session->carry, &message, &view,
+		    session->pg->config.message_max);
+		if (rc == 0)
+			break;
+		if (rc > 0)
+			rc = take_unasked(session, result, &message);
+		if (rc == 1)
+			continue;
+		if (rc == 0)
+			rc = note_message(session, result, &message);
+		if (rc < 0)
+			return rc;
+		*done = result->part->answer.stage == PG_OVER &&
+		    !is_guarding(result);
+	}
+	return (long)(size - view.size);
+}
+
+/* Bytes that belong to no statement. The server may say why it goes. */
+static long
+feed_unasked(void *arg, const uint8_t *data, size_t size)
+{
+	struct torc_pg_session *session = arg;
+	struct torc_slice view = { data, size };
+	struct pg_message message;
+	int rc;
+
+	while ((rc = pg_carry_next(&session->carry, &message, &view,
+	    session->pg->config.message_max)) > 0) {
+		rc = message.type == PG_ERROR ? -ECONNRESET :
+		    pg_take_unasked(session, &message);
+		if (rc <= 0)
+			return rc < 0 ? rc : -EPROTO;
+	}
+	return rc < 0 ? rc : (long)size;
+}
+
+static void
+drop(void *arg, struct torc_request *request)
+{
+	(void)arg;
+	torc_pg_free((struct torc_pg_result *)request);
+}
+
+const struct torc_pipeline_kind pg_pipeline_kind = {
+	.feed = feed,
+	.unasked = feed_unasked,
+	.drop = drop,
+};
