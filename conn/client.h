@@ -194,6 +194,13 @@ TORC_API bool torc_conn_usable(struct torc_conn *conn);
 TORC_API void torc_conn_rewind(struct torc_conn *conn, size_t size);
 
 /*
+ * Say whether a connection is in the middle of a request, although its handler
+ * waits for input and all that came was consumed: as it may be in a body. One
+ * that is not may be closed when new ones need its place. At first it is not.
+ */
+TORC_API void torc_conn_set_busy(struct torc_conn *conn, bool busy);
+
+/*
  * Memory of the caller's that is freed with the connection, or by the next call
  * of this: `size` bytes, all zero. NULL: no memory, or `size` is 0. There is
  * one block for a connection, so only one module can use this.

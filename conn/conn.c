@@ -58,6 +58,7 @@ recycle(struct torc_conn *conn)
 		    sizeof(at_once));
 		net->reactor->counters->resets++;
 	}
+	net->leaving -= conn->evicted;
 	net->reactor->counters->closes++;
 	close_socket(net->reactor, conn->fd);
 	conn->fd = -1;
@@ -227,7 +228,7 @@ finish(struct torc_conn *conn, uint64_t sent_by, uint64_t fin_by)
 		rc = torc_conn_shutdown(conn, sent_by);
 		if (rc == 0 && fin_by != 0)
 			rc = await_fin(conn, fin_by);
-		else if (rc == 0)
+		else if (rc == 0 && !conn->evicted)
 			rc = linger(conn, sent_by);
 	}
 	conn->reset = rc != 0;
@@ -398,7 +399,8 @@ void
 torc_conn_accept(struct torc_net *net, int fd, int listener, unsigned port,
     torc_handler *handler, void *arg)
 {
-	struct torc_conn *conn = torc_conn_open(net, fd, handler, arg);
+	struct torc_conn *conn = torc_room_make(net) ?
+	    torc_conn_open(net, fd, handler, arg) : NULL;
 
 	net->reactor->counters->accepts++;
 	if (conn == NULL) {

@@ -147,8 +147,8 @@ torc_dial_open(struct torc_conn **conn, int fd)
 	struct torc_net *net;
 	int rc = torc_net_open(reactor, &net);
 
-	*conn = rc == 0 ? torc_conn_open(net, fd, NULL, NULL) :
-	    NULL;
+	*conn = rc == 0 && torc_room_make(net) ?
+	    torc_conn_open(net, fd, NULL, NULL) : NULL;
 	if (*conn == NULL) {
 		torc_sys_close(fd);
 		return rc < 0 ? rc : -ENOBUFS;

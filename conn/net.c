@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "reactor/config.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 
@@ -302,7 +303,7 @@ make_conns(struct torc_net *net)
 		[TORC_FIELD_HANDLER] = FIELD(handler),
 	};
 	struct torc_page_file *page = &net->reactor->page;
-	const uint32_t count = net->reactor->config.connections;
+	const uint32_t count = torc_config_rows(&net->reactor->config);
 
 	if (page->table == NULL)
 		return torc_slots_init(&net->conns, count, ROW_SIZE);

@@ -176,6 +176,8 @@ struct torc_conn {
 				 * TORC_AGAIN */
 	bool doomed;		/* closed as soon as nothing is outstanding */
 	bool reset;		/* ... with RST */
+	bool busy;		/* not between requests, says its module */
+	bool evicted;		/* it is to make room for others */
 	bool polling;		/* a poll is in the kernel */
 	bool poll_ending;	/* ... and was told to end */
 	bool poll_reads;	/* ... it tells of bytes, too */
@@ -257,6 +259,9 @@ struct torc_net {
 	uint8_t *slabs;		/* free ones, linked by their first bytes */
 	uint32_t slab_count;	/* of them */
 	uint32_t crowd;		/* connections that are many */
+	uint32_t leaving;	/* of them, those that make room */
+	struct torc_conn *looked_at;	/* last, for one that could */
+	uint64_t room_notice_at;	/* the operator is not told before */
 	uint32_t paused;	/* listeners */
 	bool pause_noticed;	/* the operator was told */
 	uint64_t pause_notice_at;	/* and is not told again before */
@@ -299,6 +304,11 @@ void torc_conn_missed(struct torc_reactor *reactor, void *object,
 
 /* There is input, or its end: start the handler of a dormant connection. */
 void torc_conn_revive(struct torc_conn *conn);
+
+/* ---- room.c ---- */
+
+/* See that there is a place for one more connection. False: there is none. */
+bool torc_room_make(struct torc_net *net);
 
 /* ---- recv.c ---- */
 

@@ -695,7 +695,8 @@ show_news(struct torc_conn *conn, struct torc_slice *in, int rc)
 {
 	if (rc > 0)
 		return show(conn, in);
-	if (rc == 0)
+	/* A request that came in time is answered. */
+	if (rc == 0 || (rc == -ESHUTDOWN && torc_recv_news(conn)))
 		rc = refresh_view(conn);
 	torc_assert(rc >= 0 || !conn->fresh);
 	show(conn, in);

@@ -115,6 +115,12 @@ relate_keepalive(struct torc_config *config, char *text, size_t size)
 	return rc;
 }
 
+uint32_t
+torc_config_rows(const struct torc_config *config)
+{
+	return config->connections + config->connections / 64 + 16;
+}
+
 /* One connection alone may hold `held_max` bytes: see conn/held.c. */
 static int
 relate_held(struct torc_config *config, char *text, size_t size)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct torc_config;
 
@@ -20,6 +21,9 @@ struct torc_bound {
 };
 
 #define TORC_BOUND_FIELD(type, name) #name, offsetof(type, name)
+
+/* Rows for connections: some more than there may be, while others leave. */
+uint32_t torc_config_rows(const struct torc_config *config);
 
 /*
  * Give the fields of `config` that are 0 their defaults. 0, or -EINVAL with

@@ -62,6 +62,7 @@ struct torc_counters {
 
 	uint64_t landings;	/* reads of sockets that were polled, since a
 				 * receive would have been too much */
+	uint64_t evictions;	/* closed to make room for others */
 	uint64_t favours;	/* connections that might receive more than
 				 * their share, since all waited */
 	uint64_t moves;		/* out of a receive buffer, so that the kernel

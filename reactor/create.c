@@ -157,7 +157,7 @@ make(struct torc_reactor *reactor, char *text, size_t size)
 	rc = torc_mailbox_init(&reactor->mailbox);
 	if (rc < 0)
 		goto ring;
-	rc = torc_page_open(&reactor->page, config->connections,
+	rc = torc_page_open(&reactor->page, torc_config_rows(config),
 	    config->no_stats);
 	if (rc < 0)
 		goto mailbox;

@@ -245,14 +245,21 @@ torc_fiber_interrupt(struct torc_fiber *fiber)
 }
 
 void
+torc_fiber_wake_later(struct torc_fiber *fiber, int result)
+{
+	if (fiber->state != TORC_FIBER_PARKED)
+		return;
+	fiber->state = TORC_FIBER_READY;
+	fiber->result = result;
+	torc_list_append(&fiber->reactor->ready, &fiber->ready);
+}
+
+void
 torc_fiber_notify(struct torc_fiber *fiber, uint8_t why)
 {
 	fiber->cancelled |= why;
-	if (fiber->state != TORC_FIBER_PARKED || !fiber->interruptible)
-		return;
-	fiber->state = TORC_FIBER_READY;
-	fiber->result = -ECANCELED;
-	torc_list_append(&fiber->reactor->ready, &fiber->ready);
+	if (fiber->interruptible)
+		torc_fiber_wake_later(fiber, -ECANCELED);
 }
 
 static void

@@ -80,6 +80,9 @@ int torc_fiber_start_helper(struct torc_reactor *reactor, uint64_t *id,
 /* End the wait of a fiber with -ECANCELED, if it may end. */
 void torc_fiber_interrupt(struct torc_fiber *fiber);
 
+/* As torc_fiber_wake(), but it always runs later, never inside the call. */
+void torc_fiber_wake_later(struct torc_fiber *fiber, int result);
+
 /*
  * From now on each wait of a fiber ends with -ECANCELED, because of `why`
  * (TORC_CANCEL_): the one that it is in, in the coming turn.

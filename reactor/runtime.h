@@ -80,7 +80,11 @@ struct torc_config {
 				 * sleeping, while there is traffic */
 
 	/* Memory. */
-	unsigned connections;	/* 16384; 1 to 1048576: more are shed */
+	unsigned connections;	/* 16384; 1 to 1048576. A new one takes the
+				 * place of the one that has waited longest for
+				 * a request; else of one whose peer has been
+				 * silent for a second in the middle of
+				 * something; else it is closed. */
 	unsigned ops;		/* in flight; 65536; to 1048576 */
 	unsigned fibers;	/* 32768; 1 to 1048576 */
 	unsigned stack_size;	/* bytes; 65536; 16384 to 8388608 */

@@ -6,8 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -185,6 +188,21 @@ torc_sys_unsent(int fd)
 	int rc = result(ioctl(fd, TIOCOUTQ, &bytes));
 
 	return rc < 0 ? rc : bytes;
+}
+
+int
+torc_sys_silent_ms(int fd)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+	int rc = result(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size));
+	uint32_t ms;
+
+	if (rc < 0)
+		return rc;
+	ms = info.tcpi_last_data_recv < info.tcpi_last_data_sent ?
+	    info.tcpi_last_data_recv : info.tcpi_last_data_sent;
+	return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
 int

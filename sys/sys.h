@@ -84,6 +84,11 @@ int torc_sys_shutdown(int fd, int how);
 /* Bytes that the peer of a socket has not acknowledged. */
 int torc_sys_unsent(int fd);
 /*
+ * Milliseconds for which a TCP socket has neither sent nor received bytes. A
+ * negative errno for one of another kind.
+ */
+int torc_sys_silent_ms(int fd);
+/*
  * 1 if the socket neither sends nor receives any more (POLLHUP): it was reset,
  * or both sides have sent FIN. 0 if not. Never waits.
  */

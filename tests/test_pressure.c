@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "conn/client.h"
 #include "conn/held.h"
 #include "conn/net.h"
 #include "sys/sys.h"
@@ -1602,14 +1603,22 @@ assert_turned_away(int fd)
 	    errno == ENOTCONN)));
 }
 
-/* Five are served by a server with room for four; then one leaves. */
+/* Never between requests, as far as its module knows. */
+static int
+echo_busily(struct torc_conn *conn, void *arg)
+{
+	torc_conn_set_busy(conn, true);
+	return echo_handler(conn, arg);
+}
+
+/* Five come to a server with room for four; then one leaves. */
 static void
 fill_all_places(const struct torc_config *config)
 {
 	struct server server;
 	int fds[4], fd;
 
-	server_start(&server, config, echo_handler, NULL);
+	server_start(&server, config, echo_busily, NULL);
 	open_many(server.port, fds, 4);
 	for (unsigned i = 0; i < 4; i++)
 		client_echo(fds[i], "seated");

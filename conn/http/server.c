@@ -280,11 +280,13 @@ await_request(struct torc_http *http, uint64_t deadline)
 
 	leave_room(http);
 	http->trailer.field_count = 0;
+	torc_conn_set_busy(http->conn, false);
 	for (;;) {
 		if (view->size > 0 && worth_reading(*view, tried,
 		    http->config.head_max)) {
 			rc = read_request(http, view);
 			if (rc > 0) {
+				torc_conn_set_busy(http->conn, true);
 				rc = accept_request(http);
 				torc_http_leave(&http->input);
 				return rc;

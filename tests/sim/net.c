@@ -62,6 +62,7 @@ struct sock {
 	unsigned to;		/* the port that it connects to */
 	char path[PATH_SIZE];
 	uint64_t due;		/* its connection is made not before */
+	uint64_t moved_at;	/* when it last sent or received something */
 	struct sock *next;	/* in the backlog of a listener */
 	struct sock *first;
 	unsigned waiting;
@@ -312,6 +313,7 @@ sim_sock_send(struct sock *sock, const uint8_t *data, uint32_t size)
 	for (uint32_t i = 0; i < size; i++)
 		pipe->bytes[(pipe->written + i) % pipe->size] = data[i];
 	pipe->written += size;
+	sock->moved_at = world.now;
 	return (int)size;
 }
 
@@ -373,6 +375,7 @@ arrive(struct sock *sock)
 	if (sim_sock_readable(sock) == 0)
 		pipe->since = world.now;
 	pipe->arrived += size;
+	sock->moved_at = world.now;
 	sim_trace("arrive", index_of(sock), size, (int64_t)pipe->arrived);
 	if (pipe->arrived == pipe->written && pipe->fin)
 		pipe->fin_arrived = true;
@@ -484,6 +487,7 @@ establish(struct sock *sock)
 	}
 	other = sock_make(sock->local);
 	other->state = sock->state = SOCK_CONNECTED;
+	other->moved_at = sock->moved_at = world.now;
 	other->other = sock;
 	sock->other = other;
 	other->port = listener->port;
@@ -888,6 +892,17 @@ torc_sys_recv(int fd, void *data, size_t size)
 	if (size > 1 && sim_fault(FAULT_SHORT))
 		size = 1 + sim_draw((uint32_t)size);
 	return sim_sock_recv(sock_of(fd), data, (uint32_t)size);
+}
+
+int
+torc_sys_silent_ms(int fd)
+{
+	const struct sock *sock = sock_of(fd);
+	int rc = sim_crossing(SITE_SILENT);
+
+	if (rc < 0 || sock->local)
+		return rc < 0 ? rc : -EOPNOTSUPP;
+	return (int)((world.now - sock->moved_at) / MS);
 }
 
 int

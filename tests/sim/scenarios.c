@@ -1290,6 +1290,21 @@ static const struct step stay_behind_bytes[] = {
 	CONNECT(0), SEND(10), SLEEP(5), SEND(100), SLEEP(50), CLOSE, END,
 };
 
+/* They keep a place for as long as they are let. */
+static const struct step echo_and_idle[] = {
+	CONNECT(0), SEND(10), RECV(10), AWAIT_END, END,
+};
+static const struct step send_half[] = {
+	CONNECT(0), SEND(5), AWAIT_END, END,
+};
+/* These come when all places are taken, and want to be served. */
+static const struct step echo_late[] = {
+	SLEEP(200), CONNECT(0), SEND(100), RECV(100), FIN, AWAIT_END, END,
+};
+static const struct step echo_later[] = {
+	SLEEP(3000), CONNECT(0), SEND(100), RECV(100), FIN, AWAIT_END, END,
+};
+
 static const struct step leave_with_reset[] = {
 	CONNECT(0), SEND(10), SLEEP(5), SEND(100), SLEEP(5), RESET, END,
 };
@@ -1487,6 +1502,12 @@ const struct scenario scenarios[] = {
 	{ .name = "few connections", .handler = echo, .frayed = true,
 	    .config = { .connections = 2 },
 	    .scripts = { OWN(bursts, 4) } },
+	{ .name = "idle peers in all places", .handler = echo_again,
+	    .frayed = true, .config = { .connections = 3, .idle_ms = 60000 },
+	    .scripts = { OWN(echo_and_idle, 4), OWN(echo_late, 1) } },
+	{ .name = "silent peers in all places", .handler = echo_messages,
+	    .frayed = true, .config = { .connections = 3 },
+	    .scripts = { OWN(send_half, 4), OWN(echo_later, 1) } },
 	{ .name = "few fibers", .handler = echo, .frayed = true,
 	    .config = { .fibers = 2 }, .scripts = { OWN(bursts, 4) } },
 	{ .name = "few ops", .fiber = cancel_operations, .frayed = true,

@@ -44,8 +44,8 @@ const struct word_name counter_names[] = {
 	COUNTER(sent), COUNTER(short_sends), COUNTER(accept_arms),
 	COUNTER(accept_ends), COUNTER(accept_failures),
 	COUNTER(receive_arms), COUNTER(receive_failures),
-	COUNTER(send_failures), COUNTER(landings), COUNTER(favours),
-	COUNTER(moves),
+	COUNTER(send_failures), COUNTER(landings), COUNTER(evictions),
+	COUNTER(favours), COUNTER(moves),
 };
 const struct word_name gauge_names[] = {
 	GAUGE(timers), GAUGE(fibers), GAUGE(fibers_peak),

@@ -1,0 +1,275 @@
+/*
+ * room.c - all places are taken (`connections`), and somebody knocks.
+ *
+ * Whoever has waited longest for a request leaves: it loses nothing, as when
+ * its time had come. If nobody waits for one, somebody leaves whose peer is
+ * waited for in the middle of something, such as half a head, and has been
+ * silent for a while: one of those that share an address with most others, and
+ * of them the most silent. So silent peers can be in all places, and cannot
+ * keep others out. There are a few places more than `connections`, for those
+ * that come while others leave.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "conn/client.h"
+#include "conn/net.h"
+#include "reactor/fiber.h"
+#include "sys/sys.h"
+
+#define LOOKED_AT 1024u	/* connections, for those that wait for a request */
+#define LEAVE_MAX 8u	/* of them that leave at once */
+#define SUSPECTS 64u	/* connections, for those that are silent */
+#define SILENT_MS 1000	/* less is no silence */
+#define NOTICE_NS 1000000000u
+
+/* ---- Waiting for a request ---- */
+
+static bool
+is_sending(const struct torc_conn *conn)
+{
+	return conn->staged_size > 0 || conn->loud || conn->slabbed ||
+	    conn->awaited;
+}
+
+static bool
+is_leaving(const struct torc_conn *conn)
+{
+	return conn->doomed || conn->evicted;
+}
+
+/* Its fiber waits for input. */
+static bool
+has_reader(const struct torc_conn *conn)
+{
+	return conn->reader != NULL &&
+	    conn->reader->state == TORC_FIBER_PARKED;
+}
+
+static bool
+is_between_requests(const struct torc_conn *conn)
+{
+	return conn->handler != NULL && !is_leaving(conn) && !conn->busy &&
+	    (conn->dormant || has_reader(conn)) && conn->input == 0 &&
+	    !is_sending(conn);
+}
+
+/* When it had its last answer, or came: as SQEs are counted. */
+static uint64_t
+idle_since(const struct torc_conn *conn)
+{
+	return conn->send_mark > conn->arm_mark ? conn->send_mark :
+	    conn->arm_mark;
+}
+
+/* The first of `count` are those that have waited longest, in order. */
+static unsigned
+insert(struct torc_conn **found, unsigned count, unsigned most,
+    struct torc_conn *conn)
+{
+	unsigned at = count;
+
+	while (at > 0 && idle_since(found[at - 1]) > idle_since(conn))
+		at--;
+	if (at == most)
+		return count;
+	if (count == most)
+		count--;
+	memmove(&found[at + 1], &found[at], (count - at) * sizeof(*found));
+	found[at] = conn;
+	return count + 1;
+}
+
+/* The next connection, and after the last one the first. */
+static struct torc_conn *
+next_conn(struct torc_net *net)
+{
+	struct torc_conn *conn = net->looked_at;
+
+	conn = torc_slots_each(&net->conns, conn);
+	if (conn == NULL)
+		conn = torc_slots_each(&net->conns, NULL);
+	net->looked_at = conn;
+	return conn;
+}
+
+static unsigned
+find_idle(struct torc_net *net, struct torc_conn **found, unsigned most)
+{
+	uint32_t left = net->conns.count;
+	unsigned count = 0;
+
+	while (left > 0 && count == 0) {
+		for (unsigned i = 0; i < LOOKED_AT && left > 0; i++, left--) {
+			struct torc_conn *conn = next_conn(net);
+
+			if (is_between_requests(conn))
+				count = insert(found, count, most, conn);
+		}
+	}
+	return count;
+}
+
+static void
+ask_to_leave(struct torc_conn *conn)
+{
+	conn->evicted = true;
+	conn->net->leaving++;
+	conn->reactor->counters->evictions++;
+	if (conn->dormant)
+		torc_conn_retire(conn);
+	else
+		torc_fiber_wake_later(conn->reader, -ESHUTDOWN);
+}
+
+/* ---- In the middle of something ---- */
+
+struct suspect {
+	struct torc_conn *conn;
+	int silent_ms;
+	uint8_t address[16];	/* of the peer; all zero: a local one */
+};
+
+/* Its peer is waited for: it should send, or read. */
+static bool
+is_waited_for(const struct torc_conn *conn)
+{
+	return conn->handler != NULL && !is_leaving(conn) &&
+	    (has_reader(conn) || conn->awaited || conn->dormant);
+}
+
+static void
+read_address(struct suspect *suspect)
+{
+	struct sockaddr_storage peer;
+	uint32_t size = sizeof(peer);
+
+	memset(suspect->address, 0, sizeof(suspect->address));
+	if (torc_sys_getpeername(suspect->conn->fd, (struct sockaddr *)&peer,
+	    &size) < 0)
+		return;
+	if (peer.ss_family == AF_INET)
+		memcpy(suspect->address,
+		    &((struct sockaddr_in *)&peer)->sin_addr, 4);
+	else if (peer.ss_family == AF_INET6)
+		memcpy(suspect->address,
+		    &((struct sockaddr_in6 *)&peer)->sin6_addr, 16);
+}
+
+static unsigned
+find_suspects(struct torc_net *net, struct suspect *suspects)
+{
+	unsigned count = 0;
+
+	for (uint32_t left = net->conns.count; left > 0 && count < SUSPECTS;
+	    left--) {
+		struct torc_conn *conn = next_conn(net);
+		int silent_ms;
+
+		if (!is_waited_for(conn))
+			continue;
+		silent_ms = torc_sys_silent_ms(conn->fd);
+		if (silent_ms < SILENT_MS)
+			continue;
+		suspects[count].conn = conn;
+		suspects[count].silent_ms = silent_ms;
+		read_address(&suspects[count++]);
+	}
+	return count;
+}
+
+static unsigned
+count_same(const struct suspect *suspects, unsigned count, unsigned at)
+{
+	unsigned same = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		same += memcmp(suspects[i].address, suspects[at].address,
+		    sizeof(suspects[i].address)) == 0;
+	return same;
+}
+
+static struct torc_conn *
+find_silent(struct torc_net *net)
+{
+	struct suspect suspects[SUSPECTS];
+	unsigned count = find_suspects(net, suspects);
+	unsigned most = 0, worst = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		unsigned same = count_same(suspects, count, i);
+
+		if (same > most || (same == most && suspects[i].silent_ms >
+		    suspects[worst].silent_ms)) {
+			most = same;
+			worst = i;
+		}
+	}
+	return count > 0 ? suspects[worst].conn : NULL;
+}
+
+/* Its calls fail, and so its handler ends. */
+static void
+turn_out(struct torc_conn *conn)
+{
+	conn->evicted = true;
+	conn->net->leaving++;
+	conn->reactor->counters->evictions++;
+	torc_send_spoil(conn, -ECONNABORTED);
+	conn->aborting = conn->loud;
+	torc_recv_fail(conn, -ECONNABORTED);
+}
+
+/* ---- Room ---- */
+
+static void
+tell_operator(struct torc_net *net, const char *what)
+{
+	if (net->reactor->now < net->room_notice_at)
+		return;
+	net->room_notice_at = net->reactor->now + NOTICE_NS;
+	torc_reactor_notice(net->reactor, "connections = %u: all places are "
+	    "taken, and %s", net->reactor->config.connections, what);
+}
+
+static bool
+is_full(const struct torc_net *net)
+{
+	return net->conns.count - net->leaving >=
+	    net->reactor->config.connections;
+}
+
+bool
+torc_room_make(struct torc_net *net)
+{
+	const uint32_t places = net->reactor->config.connections;
+	struct torc_conn *found[LEAVE_MAX];
+	unsigned most = places / LOOKED_AT + 1;
+	unsigned count;
+
+	if (!is_full(net))
+		return true;
+	/* Those that were asked may not have left yet. */
+	if (net->conns.count == net->conns.capacity)
+		return false;
+	count = find_idle(net, found, most < LEAVE_MAX ? most : LEAVE_MAX);
+	for (unsigned i = 0; i < count; i++)
+		ask_to_leave(found[i]);
+	if (count == 0) {
+		found[0] = find_silent(net);
+		if (found[0] == NULL) {
+			tell_operator(net, "new connections are closed");
+			return false;
+		}
+		turn_out(found[0]);
+	}
+	tell_operator(net, "those that wait longest are closed for new ones");
+	return true;
+}
+
+void
+torc_conn_set_busy(struct torc_conn *conn, bool busy)
+{
+	conn->busy = busy;
+}
