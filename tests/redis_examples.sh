@@ -116,9 +116,19 @@ both_hear() {	# both_hear TEXT SAY...: said again until they do
 
 from_first() { echo "hello" >&8; }
 from_second() { echo "good day" >&9; }
+long=$(printf 'ü%.0s' {1..300})
+cut=$(printf 'ü%.0s' {1..255})
+from_first_long() { echo "$long" >&8; }
+starts_nothing_at() {	# starts_nothing_at ADDRESS TEXT: in what it says
+	REDIS=$1 timeout 20 "$B/bin/cache" -r 1 -l "unix:$scratch/none" \
+	    >"$scratch/none.log" 2>&1 </dev/null
+	[ $? -eq 1 ] && grep "$2" "$scratch/none.log"
+}
 from_redis() { redis-cli -s "$scratch/redis" PUBLISH chat "news"; }
 
 claim "Redis starts" starts_redis
+claim "an address that is none is refused in words" \
+    starts_nothing_at rediss://somewhere "cache: REDIS: .*needs TLS"
 claim "the cache starts" starts cache
 cache=$pid
 claim "what is asked for the first time is made" gets /a "X-Cache: miss"
@@ -130,6 +140,8 @@ chat=$pid
 claim "two users come" starts_users
 claim "what one says, both hear" both_hear hello from_first
 claim "what the other says, too" both_hear "good day" from_second
+claim "a line that is too long is cut between characters" \
+    both_hear "$cut" from_first_long
 claim "and what others of Redis say" both_hear news from_redis
 kill -9 "$redis"
 claim "without Redis the cache goes on" gets /a "X-Cache: none"

@@ -1,27 +1,11 @@
 /*
- * greet.c - new connections to Redis: they are dialled, and let in.
+ * greet.c - the first words on a connection: is it Redis, and are we let in?
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conn/redis/redis.h"
-
-/* Say why a connection cannot be opened; returns `error`. */
-static int __attribute__((format(printf, 3, 4)))
-fail(const struct line *line, int error, const char *format, ...)
-{
-	struct opener *opener = line->opener;
-	va_list arguments;
-
-	va_start(arguments, format);
-	redis_vformat(opener->why, sizeof(opener->why), format, arguments);
-	va_end(arguments);
-	return error;
-}
-
-/* ---- Being let in ---- */
 
 static bool
 is_one_of(const struct torc_redis_reply *reply, const char *const *codes)
@@ -38,16 +22,16 @@ refuse(const struct line *line, const struct torc_redis_reply *reply)
 	static const char *const closed[] = { "WRONGPASS", "NOAUTH", "NOPERM",
 		"DENIED", NULL };
 
-	return fail(line, is_one_of(reply, closed) ? -EACCES : -ECONNREFUSED,
-	    "%s: %s: %s", line->node->address, line->opener->stage,
-	    reply->text);
+	return redis_fail_open(line,
+	    is_one_of(reply, closed) ? -EACCES : -ECONNREFUSED,
+	    "%s: %s: %s", line->address, line->opener->stage, reply->text);
 }
 
 static int
 refuse_stranger(const struct line *line)
 {
-	return fail(line, -EPROTO, "%s: this is no Redis: its answer to %s "
-	    "is none", line->node->address, line->opener->stage);
+	return redis_fail_open(line, -EPROTO, "%s: this is no Redis: its "
+	    "answer to %s is none", line->address, line->opener->stage);
 }
 
 /* Parks. Ask for something before we are let in. 0, or an error. */
@@ -63,8 +47,8 @@ ask(struct line *line, struct request **request, uint64_t deadline,
 		return 0;
 	if (rc == -EBADMSG)
 		return refuse_stranger(line);
-	return fail(line, rc, "%s: no answer to %s: %s", line->node->address,
-	    argv[0], strerror(-rc));
+	return redis_fail_open(line, rc, "%s: no answer to %s: %s",
+	    line->address, argv[0], strerror(-rc));
 }
 
 /* Parks. A step of the greeting: 0, or an error that is explained. */
@@ -176,10 +160,11 @@ judge_greeting(const struct line *line, const struct torc_redis_reply *reply)
 		return is_greeting(reply) ? 0 : refuse_stranger(line);
 	if (!is_unknown(reply))
 		return refuse(line, reply);
+	if (protocol == 0)
+		return -EPROTONOSUPPORT;
 	/* Its words may have our password in them. */
-	return protocol == 0 ? -EPROTONOSUPPORT : fail(line, -ECONNREFUSED,
-	    "%s: HELLO: the server does not speak RESP3 (protocol = %u)",
-	    line->node->address, protocol);
+	return redis_fail_open(line, -ECONNREFUSED, "%s: HELLO: the server "
+	    "does not speak RESP3 (protocol = %u)", line->address, protocol);
 }
 
 static int
@@ -208,8 +193,8 @@ greet_in_resp3(struct line *line, uint64_t deadline)
 	return rc;
 }
 
-static int
-greet(struct line *line, uint64_t deadline)
+int
+redis_greet(struct line *line, uint64_t deadline)
 {
 	const struct torc_redis_config *config = &line->node->redis->config;
 	char digits[12];
@@ -225,88 +210,3 @@ greet(struct line *line, uint64_t deadline)
 	snprintf(digits, sizeof(digits), "%u", config->database);
 	return greet_with(line, deadline, 2, select);
 }
-
-/* ---- What the pool does with lines ---- */
-
-/* A connection on which RESP can be spoken; TLS would begin here. */
-static int
-dial(struct line *line, uint64_t deadline)
-{
-	const char *address = line->node->address;
-	int rc;
-
-	line->opener->stage = "connecting";
-	rc = torc_dial_name(&line->conn, address, deadline);
-	if (rc < 0)
-		return fail(line, rc, "%s: cannot connect: %s", address,
-		    strerror(-rc));
-	torc_pipeline_init(&line->pipeline, line->conn, &line_replies, line);
-	return 0;
-}
-
-static void
-free_line(void *arg, void *item)
-{
-	struct line *line = item;
-
-	(void)arg;
-	torc_pipeline_break(&line->pipeline, -ESHUTDOWN);
-	free(line);
-}
-
-static void
-close_line(void *arg, void *item)
-{
-	struct line *line = item;
-	struct torc_conn *conn = line->conn;
-
-	free_line(arg, line);
-	torc_conn_close(conn, 0);
-}
-
-static int
-open_line(void *arg, void **item, uint64_t deadline)
-{
-	struct opener *opener = arg;
-	struct line *line = calloc(1, sizeof(*line));
-	int rc;
-
-	*item = NULL;
-	redis_format(opener->why, sizeof(opener->why), "%s: no memory",
-	    opener->node->address);
-	if (line == NULL)
-		return -ENOMEM;
-	line->opener = opener;
-	line->node = opener->node;
-	torc_resp_tree_init(&line->tree, NULL, NULL);
-	rc = dial(line, deadline);
-	if (rc < 0) {
-		free(line);
-		return rc;
-	}
-	rc = greet(line, deadline);
-	if (rc < 0) {
-		close_line(arg, line);
-		return rc;
-	}
-	/* Those of the program are for what the program asks. */
-	torc_resp_tree_init(&line->tree, NULL,
-	    &line->node->redis->config.limits);
-	*item = line;
-	return 0;
-}
-
-static bool
-line_usable(void *arg, void *item)
-{
-	(void)arg;
-	return line_alive(item);
-}
-
-const struct torc_pool_kind line_kind = {
-	.name = "redis",
-	.open = open_line,
-	.close = close_line,
-	.free = free_line,
-	.usable = line_usable,
-};

@@ -364,7 +364,7 @@ line_explain(const struct line *line, int rc, bool sent)
 		cause = strerror(-rc);
 	}
 	return redis_tell(line->node->redis, rc, sent ? TORC_REDIS_UNKNOWN :
-	    TORC_REDIS_UNSENT, "%s: %s%s; %s", line->node->address, what,
+	    TORC_REDIS_UNSENT, "%s: %s%s; %s", line->address, what,
 	    cause, sent ? "the command was sent, and may have been done" :
 	    "nothing was sent");
 }

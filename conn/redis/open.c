@@ -74,8 +74,6 @@ copy_strings(struct torc_redis *redis)
 	const char **const strings[] = { &config->address, &config->user,
 		&config->password, &config->name };
 
-	if (config->address == NULL)
-		config->address = "127.0.0.1:6379";
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
 		if (*strings[i] == NULL)
 			continue;
@@ -87,48 +85,25 @@ copy_strings(struct torc_redis *redis)
 	return 0;
 }
 
-static int
-add_node(struct torc_redis *redis, const char *address, size_t length,
-    char *text, size_t size)
-{
-	char name[REDIS_ADDRESS];
-	int rc;
-
-	if (length == 0 || length >= sizeof(name) ||
-	    redis->node_count == REDIS_NODES) {
-		snprintf(text, size, "address: one is empty, longer than %u "
-		    "bytes, or more than %u", REDIS_ADDRESS - 1, REDIS_NODES);
-		return -EINVAL;
-	}
-	memcpy(name, address, length);
-	name[length] = '\0';
-	rc = node_create(redis, name, &redis->nodes[redis->node_count], text,
-	    size);
-	if (rc == 0)
-		redis->node_count++;
-	return rc;
-}
-
 /* The server, or those of a cluster that are known at first. */
 static int
 add_nodes(struct torc_redis *redis, char *text, size_t size)
 {
-	const char *at = redis->config.address;
+	const unsigned count = redis->config.cluster ?
+	    redis->address_count : 1;
 	int rc = 0;
 
-	if (!redis->config.cluster)
-		return add_node(redis, at, strlen(at), text, size);
-	redis->slots = malloc(REDIS_SLOTS * sizeof(redis->slots[0]));
-	if (redis->slots == NULL)
-		return -ENOMEM;
-	for (unsigned i = 0; i < REDIS_SLOTS; i++)
-		redis->slots[i] = REDIS_NO_NODE;
-	while (rc == 0 && *at != '\0') {
-		size_t length = strcspn(at, ",");
-
-		rc = add_node(redis, at, length, text, size);
-		at += length;
-		at += *at == ',';
+	if (redis->config.cluster) {
+		redis->slots = malloc(REDIS_SLOTS * sizeof(redis->slots[0]));
+		if (redis->slots == NULL)
+			return -ENOMEM;
+		for (unsigned i = 0; i < REDIS_SLOTS; i++)
+			redis->slots[i] = REDIS_NO_NODE;
+	}
+	for (unsigned i = 0; i < count && rc == 0; i++) {
+		rc = node_create(redis, redis->addresses[i],
+		    &redis->nodes[i], text, size);
+		redis->node_count += rc == 0;
 	}
 	return rc;
 }
@@ -138,7 +113,10 @@ free_redis(struct torc_redis *redis)
 {
 	for (unsigned i = 0; i < redis->node_count; i++)
 		node_destroy(redis->nodes[i]);
-	for (size_t i = 0; i < 4; i++)
+	for (unsigned i = 0; i < redis->address_count; i++)
+		free(redis->addresses[i]);
+	for (size_t i = 0; i < sizeof(redis->strings) /
+	    sizeof(redis->strings[0]); i++)
 		free(redis->strings[i]);
 	free(redis->slots);
 	free(redis);
@@ -147,10 +125,12 @@ free_redis(struct torc_redis *redis)
 static int
 fill(struct torc_redis *redis, char *text, size_t size)
 {
-	int rc = check_config(&redis->config, text, size);
+	int rc = copy_strings(redis);
 
 	if (rc == 0)
-		rc = copy_strings(redis);
+		rc = redis_read_address(redis, text, size);
+	if (rc == 0)
+		rc = check_config(&redis->config, text, size);
 	if (rc == 0)
 		rc = add_nodes(redis, text, size);
 	if (rc == 0 && torc_redis_of(redis->reactor) == NULL)

@@ -14,7 +14,8 @@
 #define REDIS_NODES 256u	/* of a cluster, with those that were */
 #define REDIS_SLOTS 16384u
 #define REDIS_LINES 64u
-#define REDIS_ADDRESS 128u	/* bytes of one */
+#define REDIS_ADDRESS 264u	/* bytes of one */
+#define REDIS_ADDRESSES 64u	/* of a configuration */
 #define REDIS_WHY 512u	/* bytes of an error in words */
 #define REDIS_NO_NODE UINT16_MAX
 
@@ -24,7 +25,9 @@ struct node;
 struct torc_redis {
 	struct torc_reactor *reactor;
 	struct torc_redis_config config;	/* strings are ours */
-	char *strings[4];
+	char *strings[6];
+	char *addresses[REDIS_ADDRESSES];
+	unsigned address_count;
 	struct node *nodes[REDIS_NODES];
 	unsigned node_count;
 	uint16_t *slots;	/* of a cluster: an index of `nodes` */
@@ -46,9 +49,16 @@ struct opener {
 	char why[REDIS_WHY];	/* of the last that failed */
 };
 
+/* A connection that is being opened: what went wrong with it so far. */
+struct opening {
+	char why[REDIS_WHY];
+	size_t size;
+};
+
 struct node {
 	struct torc_redis *redis;
-	char address[REDIS_ADDRESS];
+	char address[REDIS_ADDRESS];	/* of a cluster's; else the first */
+	unsigned preferred;	/* of `addresses`: the one to try first */
 	struct opener shared;	/* lines that fibers share */
 	struct opener sessions;	/* that are one's own */
 	struct line *lines[REDIS_LINES];
@@ -64,10 +74,12 @@ struct node {
 
 /* A connection. */
 struct line {
+	char address[REDIS_ADDRESS];
 	struct torc_conn *conn;
 	struct node *node;
 	struct torc_pipeline pipeline;
 	struct opener *opener;
+	struct opening *opening;	/* until it is open */
 	struct torc_resp_tree tree;
 	struct torc_resp_arena before;	/* that of a request, without the
 					 * reply that is being read */
@@ -169,10 +181,27 @@ const struct torc_slice *command_key(unsigned argc,
 /* The slot of a key, by its tag if it has one. */
 unsigned key_slot(const void *key, size_t size);
 
+/* ---- address.c ---- */
+
+/*
+ * Read config.address: `addresses`, and what else there is in a URI. 0,
+ * -EINVAL and `text` says why, or -ENOMEM.
+ */
+int redis_read_address(struct torc_redis *redis, char *text, size_t size);
+
 /* ---- greet.c ---- */
+
+/* Parks. Be let in. 0, or an error that is explained. */
+int redis_greet(struct line *line, uint64_t deadline);
+
+/* ---- dial.c ---- */
 
 /* Of torc_pool: opens lines for the opener `arg`. */
 extern const struct torc_pool_kind line_kind;
+
+/* Say why a connection cannot be opened; returns `error`. */
+int redis_fail_open(const struct line *line, int error, const char *format,
+    ...) __attribute__((format(printf, 3, 4)));
 
 /* ---- line.c ---- */
 

@@ -62,9 +62,7 @@ struct torc_redis;
 
 /* 0 or NULL has the default; a value out of its range is refused. */
 struct torc_redis_config {
-	const char *address;	/* as torc_dial_name() reads it; of a cluster:
-				 * some of its nodes, separated by commas;
-				 * 127.0.0.1:6379 */
+	const char *address;	/* see below; 127.0.0.1:6379 */
 	bool cluster;
 	const char *user;	/* "default" */
 	const char *password;	/* NULL: do not authenticate */
@@ -84,6 +82,19 @@ struct torc_redis_config {
 	unsigned redirects;	/* of a command in a cluster; 8; to 100 */
 	struct torc_resp_limits limits;	/* of a reply */
 };
+
+/*
+ * Addresses. "host:port", "[IPv6]:port" or "unix:PATH"; without a port, 6379.
+ * Several are separated by commas. They are tried in this order, beginning
+ * with the one that was there last, and each has its share of `open_ms`; those
+ * of a cluster are some of its nodes. Or a URI:
+ *
+ *	redis://[user[:password]@]host[:port][,host[:port]...][/database]
+ *
+ * in which % and two digits stand for a byte. "rediss://" is refused, since
+ * there is no TLS. What is no address is refused by torc_redis_open(), in words
+ * that do not have the password in them.
+ */
 
 /*
  * A client for the reactor of this thread; on a fiber, such as that of the

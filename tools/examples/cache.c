@@ -112,10 +112,14 @@ start(struct torc_reactor *reactor, void *arg)
 {
 	const struct torc_redis_config config = { .address = arg,
 		.name = "cache" };
+	char text[256] = "out of memory";
 	struct torc_redis *redis;
+	int rc = torc_redis_open(&redis, &config, text, sizeof(text));
 
 	(void)reactor;
-	return torc_redis_open(&redis, &config, NULL, 0);
+	if (rc < 0)
+		fprintf(stderr, "cache: REDIS: %s\n", text);
+	return rc;
 }
 
 static void

@@ -11,6 +11,7 @@
  */
 #include <torc_redis.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #define LINE_SIZE 512u
 #define SAY_MS 1000u
 #define WRITE_MS 30000u
+#define AGAIN_MS 1000u		/* to the next look for messages */
 
 /* Of this reactor. */
 static _Thread_local struct room {
@@ -30,6 +32,31 @@ static _Thread_local struct room {
 	unsigned user_count;
 	uint64_t listener;	/* a fiber, while there are users */
 } room;
+
+/* How much of a text fits on a line, in whole characters of UTF-8. */
+static int
+fit(const char *text)
+{
+	size_t size = strlen(text);
+
+	if (size > LINE_SIZE - 2) {
+		size = LINE_SIZE - 2;
+		while (size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80)
+			size--;
+	}
+	return (int)size;
+}
+
+static void
+put(const struct torc_redis_message *message)
+{
+	const char *text = message->event == TORC_REDIS_MESSAGE ?
+	    message->text : "* some lines were lost";
+
+	snprintf(room.lines[room.count++ % LINES], LINE_SIZE, "%.*s\n",
+	    fit(text), text);
+	torc_wake_all(&room.users, 0);
+}
 
 /* The subscriber's fiber. */
 static int
@@ -45,13 +72,12 @@ listen_to_redis(void *arg)
 		rc = torc_redis_subscribe(subscriber, "chat", TORC_NEVER);
 	while (rc >= 0) {
 		rc = torc_redis_next(subscriber, &message, TORC_NEVER);
-		if (rc < 0 || (message.event != TORC_REDIS_MESSAGE &&
-		    message.event != TORC_REDIS_CONNECTED))
-			continue;
-		snprintf(room.lines[room.count++ % LINES], LINE_SIZE,
-		    "%s\n", message.event == TORC_REDIS_MESSAGE ?
-		    message.text : "* some lines were lost");
-		torc_wake_all(&room.users, 0);
+		if (rc == 0 && (message.event == TORC_REDIS_MESSAGE ||
+		    message.event == TORC_REDIS_CONNECTED))
+			put(&message);
+		/* Whatever is wrong may be mended. */
+		if (rc < 0 && rc != -ECANCELED && rc != -ESHUTDOWN)
+			rc = torc_sleep(torc_after_ms(AGAIN_MS));
 	}
 	torc_redis_subscriber_close(subscriber);
 	return rc;
@@ -129,10 +155,14 @@ static int
 start(struct torc_reactor *reactor, void *arg)
 {
 	const struct torc_redis_config config = { .address = arg };
+	char text[256] = "out of memory";
 	struct torc_redis *redis;
+	int rc = torc_redis_open(&redis, &config, text, sizeof(text));
 
 	(void)reactor;
-	return torc_redis_open(&redis, &config, NULL, 0);
+	if (rc < 0)
+		fprintf(stderr, "chat: REDIS: %s\n", text);
+	return rc;
 }
 
 static void

@@ -1,0 +1,184 @@
+/*
+ * dial.c - new connections to Redis, for the pools of a node: its addresses
+ * are tried in order, beginning with the one that was there last.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn/redis/redis.h"
+
+/* Behind what there is to say of the addresses before. */
+int
+redis_fail_open(const struct line *line, int error, const char *format, ...)
+{
+	struct opening *opening = line->opening;
+	va_list arguments;
+
+	if (opening->size > 0)
+		redis_format(opening->why + opening->size,
+		    sizeof(opening->why) - opening->size, "; ");
+	opening->size = strlen(opening->why);
+	va_start(arguments, format);
+	redis_vformat(opening->why + opening->size,
+	    sizeof(opening->why) - opening->size, format, arguments);
+	va_end(arguments);
+	opening->size = strlen(opening->why);
+	return error;
+}
+
+/* ---- One address ---- */
+
+static void
+hang_up(struct line *line)
+{
+	torc_pipeline_break(&line->pipeline, -ESHUTDOWN);
+	torc_conn_close(line->conn, 0);
+}
+
+/* Parks. Connect to `line->address`, and be let in. */
+static int
+dial(struct line *line, uint64_t deadline)
+{
+	int rc;
+
+	/* A greeting that failed has left its marks. */
+	line->retired = false;
+	line->mute = false;
+	line->aside = false;
+	line->opener->stage = "connecting";
+	rc = torc_dial_name(&line->conn, line->address, deadline);
+	if (rc < 0)
+		return redis_fail_open(line, rc, "%s: cannot connect: %s",
+		    line->address, strerror(-rc));
+	torc_resp_tree_init(&line->tree, NULL, NULL);
+	torc_pipeline_init(&line->pipeline, line->conn, &line_replies, line);
+	rc = redis_greet(line, deadline);
+	if (rc < 0)
+		hang_up(line);
+	return rc;
+}
+
+/* ---- All of them ---- */
+
+/* What is left of the time, shared with those that come later. */
+static uint64_t
+share(uint64_t deadline, unsigned left)
+{
+	const uint64_t now = torc_now();
+
+	return deadline == TORC_NEVER || left <= 1 || deadline <= now ?
+	    deadline : now + (deadline - now) / left;
+}
+
+/* Nothing else is worth trying. */
+static bool
+is_final(int rc)
+{
+	return rc == 0 || rc == -ECANCELED || rc == -ESHUTDOWN ||
+	    rc == -ENOMEM;
+}
+
+/* Parks. The first of the addresses that lets us in. */
+static int
+dial_any(struct line *line, uint64_t deadline)
+{
+	struct node *node = line->node;
+	const struct torc_redis *redis = node->redis;
+	const unsigned count = redis->address_count;
+	const unsigned first = node->preferred;
+	bool denied = false;
+	int rc = -ENOENT;
+
+	for (unsigned i = 0; i < count && !is_final(rc); i++) {
+		const unsigned place = (first + i) % count;
+
+		redis_format(line->address, sizeof(line->address), "%s",
+		    redis->addresses[place]);
+		rc = dial(line, share(deadline, count - i));
+		if (rc == 0)
+			node->preferred = place;
+		denied |= rc == -EACCES;
+	}
+	return denied && !is_final(rc) ? -EACCES : rc;
+}
+
+/* ---- What the pool does with lines ---- */
+
+static void
+free_line(void *arg, void *item)
+{
+	struct line *line = item;
+
+	(void)arg;
+	torc_pipeline_break(&line->pipeline, -ESHUTDOWN);
+	free(line);
+}
+
+static void
+close_line(void *arg, void *item)
+{
+	struct line *line = item;
+	struct torc_conn *conn = line->conn;
+
+	free_line(arg, line);
+	torc_conn_close(conn, 0);
+}
+
+static struct line *
+line_new(struct opener *opener, struct opening *opening)
+{
+	struct line *line = calloc(1, sizeof(*line));
+
+	if (line == NULL)
+		return NULL;
+	line->opener = opener;
+	line->opening = opening;
+	line->node = opener->node;
+	redis_format(line->address, sizeof(line->address), "%s",
+	    opener->node->address);
+	return line;
+}
+
+static int
+open_line(void *arg, void **item, uint64_t deadline)
+{
+	struct opener *opener = arg;
+	const struct torc_redis_config *config = &opener->node->redis->config;
+	struct opening opening = { .size = 0 };
+	struct line *line = line_new(opener, &opening);
+	int rc = -ENOMEM;
+
+	*item = NULL;
+	if (line != NULL)
+		rc = config->cluster ? dial(line, deadline) :
+		    dial_any(line, deadline);
+	if (rc < 0) {
+		redis_format(opener->why, sizeof(opener->why), "%s",
+		    line == NULL ? "no memory for a connection" :
+		    opening.why);
+		free(line);
+		return rc;
+	}
+	/* Those of the program are for what the program asks. */
+	torc_resp_tree_init(&line->tree, NULL, &config->limits);
+	line->opening = NULL;
+	*item = line;
+	return 0;
+}
+
+static bool
+line_usable(void *arg, void *item)
+{
+	(void)arg;
+	return line_alive(item);
+}
+
+const struct torc_pool_kind line_kind = {
+	.name = "redis",
+	.open = open_line,
+	.close = close_line,
+	.free = free_line,
+	.usable = line_usable,
+};
