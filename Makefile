@@ -370,7 +370,7 @@ $B/include/torc_file.h: conn/file/torc_file.h
 $B/bin/files: LIBS = $B/lib/libtorc-file.a $B/lib/libtorc-http.a
 $B/bin/files: $B/lib/libtorc-file.a $B/lib/libtorc-http.a
 CHECKS += tests/files.sh
-$B/tests/bin/test_file_site $B/tests/bin/test_file_look: $B/tests/file_site.o
+$(addprefix $B/tests/bin/test_file_,site look keep): $B/tests/file_site.o
 
 $(FILE_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-file.a \
 	$B/lib/libtorc-http.a

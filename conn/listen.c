@@ -12,6 +12,9 @@
 #include "sys/sys.h"
 
 #define PAUSE_NS 100000000u	/* before descriptors are asked for again */
+#define MOMENT_NS 2000000u	/* ... while other reactors let go of some, */
+#define MOMENTS 5u		/* so often, each twice as long */
+#define SPARED 32u		/* descriptors, in the place of idle ones */
 #define NOTICE_NS 1000000000u	/* between two lines about that */
 
 static uint64_t
@@ -143,6 +146,17 @@ arm(struct torc_listener *listener)
 }
 
 static void
+hold_on(struct torc_listener *listener, uint64_t ns)
+{
+	struct torc_net *net = listener->net;
+
+	listener->paused = true;
+	net->paused++;
+	torc_timers_arm(&net->reactor->timers, &listener->timer,
+	    net->reactor->now + ns);
+}
+
+static void
 pause_accepting(struct torc_listener *listener, int error)
 {
 	struct torc_net *net = listener->net;
@@ -159,10 +173,28 @@ pause_accepting(struct torc_listener *listener, int error)
 		    "has closed", listener->index, listener->port,
 		    strerror(-error));
 	}
-	listener->paused = true;
-	net->paused++;
-	torc_timers_arm(&net->reactor->timers, &listener->timer,
-	    net->reactor->now + PAUSE_NS);
+	hold_on(listener, PAUSE_NS);
+}
+
+/*
+ * There are no descriptors: those that are merely kept give way. Other reactors
+ * have a moment for that, and then a longer one.
+ */
+static void
+make_way(struct torc_listener *listener, int error)
+{
+	int rc;
+
+	if (listener->paused)
+		return;
+	rc = torc_reclaim(SPARED);
+	if (rc > 0) {
+		torc_reactor_later(listener->net->reactor, &listener->todo);
+	} else if (rc == -EAGAIN && listener->moments < MOMENTS) {
+		hold_on(listener, MOMENT_NS << listener->moments++);
+	} else {
+		pause_accepting(listener, error);
+	}
 }
 
 static void
@@ -256,6 +288,7 @@ accepted(struct torc_listener *listener, int fd)
 	struct torc_net *net = listener->net;
 
 	net->pause_noticed = false;
+	listener->moments = 0;
 	if (net->peer_count > 1 && listener->port == 0 &&
 	    deal_out(listener, fd))
 		return;
@@ -282,6 +315,8 @@ accept_ended(struct torc_listener *listener, int32_t result)
 	switch (result) {
 	case -EMFILE:
 	case -ENFILE:
+		make_way(listener, result);
+		return;
 	case -ENOBUFS:
 	case -ENOMEM:
 		pause_accepting(listener, result);

@@ -220,6 +220,8 @@ struct torc_listener {
 	bool armed;
 	bool paused;		/* no descriptors or memory */
 	bool closing;
+	unsigned moments;	/* pauses for other reactors to let go of
+				 * descriptors, since the last connection */
 	torc_handler *handler;
 	void *arg;
 	struct torc_todo todo;
@@ -405,7 +407,16 @@ void torc_accept_stray(struct torc_reactor *reactor,
 void torc_accept_missed(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe);
 /* A descriptor was closed: those that lacked one may go on. */
-void torc_listen_resume(struct torc_net *net);
+TORC_BESIDE void torc_listen_resume(struct torc_net *net);
+/* The same for what is no connection. */
+static inline void
+torc_listen_spared(const struct torc_reactor *reactor)
+{
+	struct torc_net *net = reactor->layer_state;
+
+	if (net != NULL && net->paused > 0)
+		torc_listen_resume(net);
+}
 /* Accept what net->holding has held back. */
 void torc_listen_begin(struct torc_net *net);
 /* Accept no more; what is in the backlog still counts as accepted. */

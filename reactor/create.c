@@ -48,9 +48,9 @@ make_tables(struct torc_reactor *reactor)
 	const struct torc_config *config = &reactor->config;
 	int rc;
 
-	/* And one for each of 1024 listeners and 1024 pools. */
+	/* And one for each of 1024 listeners, 1024 pools and 1024 roots. */
 	rc = torc_timers_init(&reactor->timers,
-	    config->fibers + config->connections + config->ops + 2048);
+	    config->fibers + config->connections + config->ops + 3072);
 	if (rc < 0)
 		return rc;
 	rc = torc_stacks_init(&reactor->stacks, config->fibers,
@@ -276,6 +276,7 @@ torc_reactor_destroy(struct torc_reactor *reactor)
 	    "until it says 0");
 	if (reactor->phase == TORC_PHASE_CREATED)
 		torc_reactor_end_unrun(reactor);
+	torc_reclaim_forget(reactor);
 	torc_mailbox_fini(&reactor->mailbox);
 	if (reactor->ready_fd >= 0)
 		torc_sys_close(reactor->ready_fd);

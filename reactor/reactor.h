@@ -140,6 +140,11 @@ struct torc_reactor {
 	struct torc_config config;	/* every field filled in */
 	void *local;
 	struct torc_value *values;	/* of libraries, by key */
+	struct torc_keeper *keepers;	/* of descriptors */
+	struct torc_node keeping;	/* any thread, under a lock: reactors
+					 * with keepers */
+	struct torc_post reclaim;	/* ... asks for descriptors */
+	bool asked_to_reclaim;		/* ... has been posted */
 	unsigned index;
 	uint64_t stall_ns;
 	uint64_t drain_at;		/* any thread: end by then */
@@ -200,6 +205,9 @@ bool torc_reactor_cancel(struct torc_reactor *reactor, uint64_t tag);
 
 /* One that never ran: who posted to it was promised a call nevertheless. */
 void torc_reactor_end_unrun(struct torc_reactor *reactor);
+
+/* The reactor is destroyed: it has no keepers any more. */
+void torc_reclaim_forget(struct torc_reactor *reactor);
 
 /* Forget what libraries have set. */
 void torc_reactor_free_values(struct torc_reactor *reactor);

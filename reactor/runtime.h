@@ -345,6 +345,47 @@ TORC_API bool torc_wake(struct torc_waiters *waiters, int result);
 /* Wake all that wait now; how many. */
 TORC_API unsigned torc_wake_all(struct torc_waiters *waiters, int result);
 
+/* ---- Descriptors that can be spared ---- */
+
+/*
+ * A keeper has descriptors that it could do without, such as a cache of open
+ * files, or connections that are idle. When accept(2) finds none left, all
+ * keepers of the process are asked for some, each on its reactor's thread,
+ * outside fibers, and so may be others that find none left.
+ *
+ * Zero the structure, and set the first three.
+ */
+struct torc_keeper {
+	/* Let go of up to `want` descriptors, and say of how many. Does not
+	 * park. */
+	unsigned (*reclaim)(void *arg, unsigned want);
+	void *arg;
+	bool shares;		/* it goes by torc_keeper_share() */
+	/* torc's. */
+	struct torc_reactor *reactor;
+	struct torc_keeper *next;
+};
+
+/* Add a keeper to the reactor of this thread; its memory stays the caller's. */
+TORC_API void torc_keeper_add(struct torc_keeper *keeper);
+
+/* Remove it. On its reactor's thread, until the reactor is destroyed. */
+TORC_API void torc_keeper_remove(struct torc_keeper *keeper);
+
+/*
+ * How many descriptors one keeper should have at most: half of the process's
+ * soft limit, divided by all keepers that share it. Any thread.
+ */
+TORC_API unsigned torc_keeper_share(void);
+
+/*
+ * A call has failed with -EMFILE or -ENFILE: let keepers give way. Returns how
+ * many descriptors were let go on this reactor, which are free when what it
+ * submits next is done; or 0: there are none; -EAGAIN: other reactors are asked
+ * for some, and the call may succeed in a moment. The reactor's thread.
+ */
+TORC_API int torc_reclaim(unsigned want);
+
 /* ---- Descriptors ---- */
 
 /*

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "sys/trap.h"
+
 struct torc_timer {
 	/* Called by torc_timers_run(), no longer armed; may arm it again. */
 	void (*fire)(struct torc_timer *timer);
@@ -31,11 +33,12 @@ int torc_timers_init(struct torc_timers *timers, uint32_t capacity);
 void torc_timers_fini(struct torc_timers *timers);
 
 /* Arm, or move, a timer to `when` (ns). */
-void torc_timers_arm(struct torc_timers *timers, struct torc_timer *timer,
-    uint64_t when);
+TORC_BESIDE void torc_timers_arm(struct torc_timers *timers,
+    struct torc_timer *timer, uint64_t when);
 
 /* Disarm; nothing if it is not armed. */
-void torc_timers_disarm(struct torc_timers *timers, struct torc_timer *timer);
+TORC_BESIDE void torc_timers_disarm(struct torc_timers *timers,
+    struct torc_timer *timer);
 
 /* Fire all that are due at `now`; those armed meanwhile wait their turn. */
 void torc_timers_run(struct torc_timers *timers, uint64_t now);

@@ -8,9 +8,11 @@
  * path, and the others that ask for it wait.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "conn/file/site.h"
+#include "reactor/reactor.h"
 #include "sys/sys.h"
 
 #define EVICT_TRIES 64		/* entries looked at to forget one */
@@ -80,11 +82,66 @@ drop_if_unused(struct torc_file_root *root, kept *entry)
 	torc_sys_free(entry);
 }
 
+/* ---- Use ---- */
+
+static uint64_t
+idle_at(const struct torc_file_root *root, const kept *entry)
+{
+	return entry->used_at + root->config.idle_ms * UINT64_C(1000000);
+}
+
+/* When the one that was used least recently has been idle for too long. */
+static void
+await_idle(struct torc_file_root *root)
+{
+	const struct torc_node *node = root->used.ends.next;
+
+	if (root->config.idle_ms == TORC_NO_LIMIT ||
+	    torc_timer_armed(&root->timer) || torc_list_empty(&root->used))
+		return;
+	torc_timers_arm(&root->reactor->timers, &root->timer,
+	    idle_at(root, torc_container(node, kept, node)));
+}
+
+static void
+leave_lists(kept *entry)
+{
+	if (torc_node_linked(&entry->node))
+		torc_list_remove(&entry->node);
+	if (torc_node_linked(&entry->holder))
+		torc_list_remove(&entry->holder);
+}
+
+static bool
+has_descriptors(const kept *entry)
+{
+	bool has = false;
+
+	for (unsigned i = 0; i < TORC_FILE_CODINGS; i++)
+		has |= entry->forms[i].fd >= 0;
+	return has;
+}
+
+/* It is used now. */
+static void
+touch(struct torc_file_root *root, kept *entry)
+{
+	leave_lists(entry);
+	entry->used_at = torc_now();
+	torc_list_append(&root->used, &entry->node);
+	if (has_descriptors(entry))
+		torc_list_append(&root->holders, &entry->holder);
+	await_idle(root);
+}
+
 void
 torc_file_let(struct torc_file_root *root, kept *entry)
 {
 	torc_assert(entry->pins > 0);
 	entry->pins--;
+	if (entry->pins == 0 && entry->listed &&
+	    !torc_node_linked(&entry->node))
+		touch(root, entry);
 	drop_if_unused(root, entry);
 }
 
@@ -98,30 +155,72 @@ torc_file_unlist(struct torc_file_root *root, kept *entry)
 	while (*at != entry)
 		at = &(*at)->next;
 	*at = entry->next;
-	torc_list_remove(&entry->node);
+	leave_lists(entry);
 	entry->listed = false;
 	root->count--;
 	drop_if_unused(root, entry);
 }
 
-/* Those in use are used again. */
-bool
-torc_file_evict(struct torc_file_root *root)
+/*
+ * Forget the first one of a list that nobody uses. Those in use go to its end,
+ * as they are used again. `offset` is that of the node in an entry.
+ */
+static bool
+forget_first(struct torc_file_root *root, struct torc_list *from,
+    size_t offset)
 {
 	for (int i = 0; i < EVICT_TRIES; i++) {
-		struct torc_node *node = torc_list_take(&root->used);
+		struct torc_node *node = torc_list_take(from);
 		kept *entry;
 
 		if (node == NULL)
 			return false;
-		torc_list_append(&root->used, node);
-		entry = torc_container(node, kept, node);
+		torc_list_append(from, node);
+		entry = (kept *)(void *)((char *)node - offset);
 		if (entry->pins == 0) {
 			torc_file_unlist(root, entry);
 			return true;
 		}
 	}
 	return false;
+}
+
+bool
+torc_file_evict(struct torc_file_root *root)
+{
+	return forget_first(root, &root->used, offsetof(kept, node));
+}
+
+unsigned
+torc_file_spare(struct torc_file_root *root, unsigned want)
+{
+	const unsigned before = root->descriptors;
+
+	while (before - root->descriptors < want &&
+	    forget_first(root, &root->holders, offsetof(kept, holder)))
+		;
+	return before - root->descriptors;
+}
+
+/* Those in use come back when they are not. */
+void
+torc_file_expire(struct torc_timer *timer)
+{
+	struct torc_file_root *root = torc_container(timer,
+	    struct torc_file_root, timer);
+	const uint64_t now = root->reactor->now;
+
+	while (!torc_list_empty(&root->used)) {
+		kept *entry = torc_container(root->used.ends.next, kept, node);
+
+		if (idle_at(root, entry) > now)
+			break;
+		if (entry->pins > 0)
+			leave_lists(entry);
+		else
+			torc_file_unlist(root, entry);
+	}
+	await_idle(root);
 }
 
 static void
@@ -133,9 +232,19 @@ list(struct torc_file_root *root, kept *entry)
 		;
 	entry->next = *bucket;
 	*bucket = entry;
-	torc_list_append(&root->used, &entry->node);
+	touch(root, entry);
 	entry->listed = true;
 	root->count++;
+}
+
+/* No more descriptors than the share of this root, but for those in use. */
+static void
+keep_share(struct torc_file_root *root)
+{
+	const unsigned share = torc_keeper_share();
+
+	if (root->descriptors > share)
+		torc_file_spare(root, root->descriptors - share);
 }
 
 /* ---- Looks ---- */
@@ -209,6 +318,8 @@ renew(struct torc_file_root *root, kept *entry, bool first, kept **result,
 		torc_file_unlist(root, entry);
 	if (rc == 0 && news)
 		list(root, now);
+	if (rc == 0 && news && has_descriptors(now))
+		keep_share(root);
 	if (rc == 0 && !news) {
 		entry->looked_at = now->looked_at;
 		entry->seen = now->seen;
@@ -258,8 +369,7 @@ torc_file_get(struct torc_file_root *root, const char *path, kept **entry,
 		if (found == NULL)
 			return -ENOMEM;
 		if (!first && !found->looking && is_fresh(root, found)) {
-			torc_list_remove(&found->node);
-			torc_list_append(&root->used, &found->node);
+			touch(root, found);
 			*entry = found;
 			return 0;
 		}

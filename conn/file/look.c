@@ -18,6 +18,8 @@
 #include "sys/sys.h"
 
 #define TRIES 8			/* to open what is being replaced */
+#define SPARED 8u		/* descriptors, to open one */
+#define MOMENT_MS 2		/* in which other reactors let go of some */
 #define RECENT_S 2		/* a file that changed so late before a look may
 				 * change again without showing it */
 #define STEP (256u << 10)	/* of a body, read at once */
@@ -84,28 +86,63 @@ torc_file_holds(const struct torc_file_kept *old,
 
 /* ---- Looks ---- */
 
+static void
+close_form(struct torc_file_root *root, struct torc_file_form *form)
+{
+	if (form->fd < 0)
+		return;
+	torc_file_close(form->fd);
+	form->fd = -1;
+	root->descriptors--;
+}
+
 void
 torc_file_form_drop(struct torc_file_root *root, struct torc_file_form *form)
 {
 	root->memory -= form->room;
 	torc_sys_free(form->body);
-	if (form->fd >= 0)
-		torc_file_close(form->fd);
+	close_form(root, form);
 	*form = (struct torc_file_form) { .fd = -1 };
 }
 
-/* Parks. -EAGAIN: something was renamed meanwhile. */
+/* Parks. Whether an open that has failed may succeed now: 0, or its error. */
+static int
+may_try_again(int error, uint64_t deadline)
+{
+	int rc;
+
+	switch (error) {
+	case -EAGAIN:	/* something was renamed meanwhile */
+	case -ESTALE:
+		return 0;
+	case -EMFILE:
+	case -ENFILE:
+		rc = torc_reclaim(SPARED);
+		if (rc == -EAGAIN)
+			rc = torc_sleep(torc_after_ms(MOMENT_MS) < deadline ?
+			    torc_after_ms(MOMENT_MS) : deadline);
+		else if (rc == 0)
+			rc = error;
+		return rc < 0 ? rc : 0;
+	default:
+		return error;
+	}
+}
+
+/* Parks. */
 static int
 open_path(struct torc_file_root *root, const char *path, int flags,
     uint64_t deadline)
 {
-	int rc = -EAGAIN;
+	int rc = 0, fd = -EAGAIN;
 
-	for (int i = 0; i < TRIES && (rc == -EAGAIN || rc == -ESTALE ||
-	    (rc == -EMFILE && torc_file_evict(root))); i++)
-		rc = torc_file_open(root->fd, path, flags, 0, CONFINED,
+	for (int i = 0; i < TRIES && fd < 0 && rc == 0; i++) {
+		fd = torc_file_open(root->fd, path, flags, 0, CONFINED,
 		    deadline);
-	return rc;
+		if (fd < 0)
+			rc = may_try_again(fd, deadline);
+	}
+	return rc == -ECANCELED ? rc : fd;
 }
 
 /* Parks. What is at a path. */
@@ -186,6 +223,7 @@ open_form(struct torc_file_root *root, struct torc_file_form *form,
 	if (rc < 0)
 		return rc;
 	form->fd = rc;
+	root->descriptors++;
 	rc = torc_file_stat(form->fd, &form->info, deadline);
 	if (rc == 0 && !S_ISREG(form->info.mode))
 		rc = -EAGAIN;
@@ -337,8 +375,7 @@ load_body(struct torc_file_root *root, struct torc_file_form *form,
 		rc = load_again(root, form, deadline);
 	if (rc < 0)
 		return rc;
-	torc_file_close(form->fd);
-	form->fd = -1;
+	close_form(root, form);
 	return 0;
 }
 

@@ -8,9 +8,14 @@
 #include <time.h>
 
 #include "conn/file/site.h"
+#include "reactor/reactor.h"
 #include "sys/sys.h"
 
 #define BUCKETS_MAX 65536u
+#define ROOTS_MAX 1024u		/* of a reactor: their timers must fit in */
+
+/* How many roots a reactor has. */
+static const struct torc_key roots_key = { "roots of files" };
 
 /* NULL, or what is wrong with a configuration. */
 static const char *
@@ -18,6 +23,7 @@ complete(struct torc_file_config *config)
 {
 	config->fresh_ms = config->fresh_ms != 0 ? config->fresh_ms : 1000;
 	config->files_max = config->files_max != 0 ? config->files_max : 4096;
+	config->idle_ms = config->idle_ms != 0 ? config->idle_ms : 10000;
 	config->memory_max = config->memory_max != 0 ? config->memory_max :
 	    64u << 20;
 	config->body_max = config->body_max != 0 ? config->body_max : 2u << 20;
@@ -42,6 +48,25 @@ say(char *text, size_t size, const char *what)
 		snprintf(text, size, "%s", what);
 }
 
+/* Its keeper's. */
+static unsigned
+spare(void *arg, unsigned want)
+{
+	return torc_file_spare(arg, want);
+}
+
+/* The number of roots, kept as the value of a key. 0 or a negative errno. */
+static int
+count_root(struct torc_reactor *reactor, int by)
+{
+	uintptr_t count = (uintptr_t)torc_reactor_get(reactor, &roots_key);
+
+	if (by > 0 && count >= ROOTS_MAX)
+		return -ENOBUFS;
+	count += (uintptr_t)by;
+	return torc_reactor_set(reactor, &roots_key, (void *)count);
+}
+
 /*
  * Parks. Let the clock of the file system go on, so that what changes from now
  * on is told from what has changed before.
@@ -56,40 +81,82 @@ await_tick(struct torc_file_root *root, uint64_t deadline)
 	return rc;
 }
 
+static struct torc_file_root *
+allocate(const struct torc_file_config *config)
+{
+	struct torc_file_root *root;
+
+	torc_require(torc_fiber_self() != 0,
+	    "a call that parks was made outside a fiber");
+	root = torc_sys_alloc(sizeof(*root));
+	if (root == NULL)
+		return NULL;
+	if (config != NULL)
+		root->config = *config;
+	torc_list_init(&root->used);
+	torc_list_init(&root->holders);
+	root->reactor = torc_reactor_self();
+	root->timer.fire = torc_file_expire;
+	root->keeper.reclaim = spare;
+	root->keeper.arg = root;
+	root->keeper.shares = true;
+	return root;
+}
+
+static int
+make_table(struct torc_file_root *root)
+{
+	root->bucket_count = 16;
+	while (root->bucket_count < root->config.files_max &&
+	    root->bucket_count < BUCKETS_MAX)
+		root->bucket_count *= 2;
+	root->buckets = torc_sys_alloc(root->bucket_count *
+	    sizeof(*root->buckets));
+	return root->buckets != NULL ? 0 : -ENOMEM;
+}
+
+/* Parks. What a root has besides its memory: all or nothing. */
+static int
+begin(struct torc_file_root *root, const char *path, uint64_t deadline)
+{
+	int rc = count_root(root->reactor, 1);
+
+	if (rc < 0)
+		return rc;
+	rc = torc_file_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, 0,
+	    deadline);
+	if (rc < 0)
+		goto count;
+	root->fd = rc;
+	rc = await_tick(root, deadline);
+	if (rc < 0)
+		goto fd;
+	torc_keeper_add(&root->keeper);
+	return 0;
+
+fd:
+	torc_file_close(root->fd);
+count:
+	count_root(root->reactor, -1);
+	return rc;
+}
+
 int
 torc_file_root_open(struct torc_file_root **result, const char *path,
     const struct torc_file_config *config, char *text, size_t text_size,
     uint64_t deadline)
 {
-	struct torc_file_root *root = torc_sys_alloc(sizeof(*root));
+	struct torc_file_root *root = allocate(config);
 	const char *wrong;
-	int rc = -ENOMEM;
+	int rc;
 
 	if (root == NULL)
-		return rc;
-	if (config != NULL)
-		root->config = *config;
+		return -ENOMEM;
 	wrong = complete(&root->config);
 	say(text, text_size, wrong != NULL ? wrong : "");
-	torc_list_init(&root->used);
-	root->bucket_count = 16;
-	while (root->bucket_count < root->config.files_max &&
-	    root->bucket_count < BUCKETS_MAX)
-		root->bucket_count *= 2;
-	if (wrong == NULL)
-		root->buckets = torc_sys_alloc(root->bucket_count *
-		    sizeof(*root->buckets));
-	else
-		rc = -EINVAL;
-	if (root->buckets != NULL)
-		rc = torc_file_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, 0,
-		    deadline);
-	if (rc >= 0) {
-		root->fd = rc;
-		rc = await_tick(root, deadline);
-		if (rc < 0)
-			torc_file_close(root->fd);
-	}
+	rc = wrong != NULL ? -EINVAL : make_table(root);
+	if (rc == 0)
+		rc = begin(root, path, deadline);
 	if (rc < 0) {
 		torc_sys_free(root->buckets);
 		torc_sys_free(root);
@@ -112,6 +179,9 @@ torc_file_root_close(struct torc_file_root *root)
 		    "a root of files is closed while one of them is used");
 		torc_file_unlist(root, entry);
 	}
+	torc_timers_disarm(&root->reactor->timers, &root->timer);
+	torc_keeper_remove(&root->keeper);
+	count_root(root->reactor, -1);
 	torc_file_close(root->fd);
 	torc_sys_free(root->buckets);
 	torc_sys_free(root);
@@ -122,6 +192,7 @@ torc_file_root_stats(const struct torc_file_root *root,
     struct torc_file_stats *stats)
 {
 	*stats = (struct torc_file_stats) {
-		root->count, root->memory, root->looks, root->loads,
+		root->count, root->descriptors, root->memory, root->looks,
+		root->loads,
 	};
 }

@@ -9,6 +9,7 @@
 #include "conn/file/torc_file.h"
 #include "conn/http/torc_http.h"
 #include "reactor/list.h"
+#include "reactor/timers.h"
 
 struct io_uring_sqe;
 
@@ -152,7 +153,10 @@ struct torc_file_form {
 
 /* What is at a path. Pinned while it is used; see torc_file_get(). */
 struct torc_file_kept {
-	struct torc_node node;		/* the least recently used first */
+	struct torc_node node;		/* the least recently used first; not
+					 * linked while it is in use for long */
+	struct torc_node holder;	/* the same of those with descriptors */
+	uint64_t used_at;
 	struct torc_file_kept *next;	/* in its bucket */
 	struct torc_waiters waiters;	/* for the one who looks */
 	uint64_t hash;
@@ -171,12 +175,17 @@ struct torc_file_root {
 	int fd;
 	struct timespec opened;	/* in real time: nothing was served before */
 	uint64_t memory;	/* bytes of all bodies */
+	unsigned descriptors;	/* of all forms */
 	unsigned count;		/* entries in the table */
 	uint64_t looks;
 	uint64_t loads;
 	unsigned bucket_count;	/* a power of two */
 	struct torc_file_kept **buckets;
 	struct torc_list used;
+	struct torc_list holders;
+	struct torc_reactor *reactor;
+	struct torc_timer timer;	/* something was not used for long */
+	struct torc_keeper keeper;
 };
 
 /*
@@ -197,6 +206,12 @@ void torc_file_unlist(struct torc_file_root *root,
  * seem to be.
  */
 bool torc_file_evict(struct torc_file_root *root);
+
+/* Close up to so many descriptors of files that nobody uses: how many. */
+unsigned torc_file_spare(struct torc_file_root *root, unsigned want);
+
+/* Forget what was not used for `idle_ms`. A timer's function. */
+void torc_file_expire(struct torc_timer *timer);
 
 /* ---- look.c ---- */
 

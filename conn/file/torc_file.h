@@ -147,6 +147,11 @@ TORC_API int torc_file_send(struct torc_conn *conn, int fd, uint64_t offset,
  * are kept in memory, large ones open, and looked at again when they are asked
  * for and the last look is too long ago.
  *
+ * All roots of a process keep at most half of its descriptors open, and let go
+ * of them when there are none left for connections (see struct torc_keeper). A
+ * file that was deleted is let go at the next look, or when nobody has asked
+ * for it in `idle_ms`. With `fresh_ms` at TORC_NO_LIMIT there is no next look.
+ *
  * A look opens nothing: FIFOs, sockets and devices are refused as they are. A
  * file that does not tell its size, as those of /proc, is read to its end, if
  * that comes within `body_max`.
@@ -169,6 +174,9 @@ struct torc_http;
 struct torc_file_config {
 	unsigned fresh_ms;	/* after which a change is seen at the latest;
 				 * 1000; 1 to TORC_NO_LIMIT */
+	unsigned idle_ms;	/* after which what nobody asked for is let go,
+				 * and a deleted file with it; 10000; 1 to
+				 * TORC_NO_LIMIT */
 	unsigned files_max;	/* kept; more only while they are sent; 4096;
 				 * 1 to 1048576 */
 	uint64_t memory_max;	/* bytes of bodies in memory; 64 MiB */
@@ -212,6 +220,7 @@ TORC_API int torc_file_serve(struct torc_file_root *root,
 
 struct torc_file_stats {
 	unsigned files;		/* kept now */
+	unsigned descriptors;	/* of them, open now */
 	uint64_t memory;	/* bytes of bodies now */
 	uint64_t looks;		/* at a path, since it was opened */
 	uint64_t loads;		/* of them, those that found news */

@@ -39,6 +39,8 @@ static struct {
 } known[512];
 static unsigned known_count;
 
+static unsigned guests;		/* of files that are in the way */
+
 /* ---- The site ---- */
 
 static const struct page {
@@ -71,6 +73,7 @@ reset_files(void)
 	stream = NULL;
 	specials = false;
 	known_count = 0;
+	guests = 0;
 }
 
 /* One step of a transfer is 64 KiB, which takes a wide network. */
@@ -867,6 +870,86 @@ send_stream(struct torc_conn *conn, void *arg)
 	return rc < 0 ? rc : TORC_CLOSE;
 }
 
+/* ---- A cache that is in the way ---- */
+
+#define GUESTS 8u
+#define COME_AT 2000u		/* ms: all of them are open by then */
+#define STAY 200u
+
+/* All of them come at once, and stay for a while. */
+static const struct step be_a_guest[] = {
+	SLEEP(COME_AT), CONNECT(0), SLEEP(STAY), ECHO(50), FIN, AWAIT_FIN, END,
+};
+
+static int
+greet(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	guests++;
+	while (torc_conn_recv(conn, &in, LATER) > 0) {
+		if (torc_conn_write(conn, in.data, in.size, LATER) < 0)
+			return -1;
+		torc_conn_consume(conn, in.size);
+	}
+	return TORC_CLOSE;
+}
+
+/* Parks. Each page and each packed one is open, and in nobody's use. */
+static int
+open_all_pages(struct torc_file_root *root)
+{
+	struct torc_file_kept *entry;
+	char path[40];
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < COUNT(pages); i++) {
+		snprintf(path, sizeof(path), "%s%s", homes[i] == homes[0] ?
+		    "" : "sub/", pages[i].name);
+		rc = torc_file_get(root, path, &entry, LATER);
+		if (rc == 0)
+			torc_file_let(root, entry);
+	}
+	return rc;
+}
+
+/* Parks. The last reactor has the cache, and what others need. */
+static int
+be_in_the_way(void *arg)
+{
+	const struct torc_file_config config = {
+		.body_max = 1, .precompressed = true,
+		.idle_ms = TORC_NO_LIMIT,
+	};
+	const unsigned index = torc_reactor_index(torc_reactor_self());
+	const uint64_t all_there_at = torc_after_ms(COME_AT + STAY / 2);
+	struct torc_file_stats before, after;
+	struct torc_file_root *root;
+	int rc;
+
+	(void)arg;
+	if (index + 1 < world.reactor_count)
+		return 0;
+	make_site();
+	rc = torc_file_root_open(&root, "/site", &config, NULL, 0, LATER);
+	if (rc < 0)
+		return rc;
+	roots[index] = root;
+	rc = open_all_pages(root);
+	torc_file_root_stats(root, &before);
+	if (rc < 0 || torc_sleep(all_there_at) < 0)
+		return rc;
+	torc_file_root_stats(root, &after);
+	if (world.varied || world.single > 0)
+		return 0;
+	note("%u open", before.descriptors);
+	expect(before.descriptors >= 6, "pages are kept open");
+	expect(guests == GUESTS, "those who come later are let in at once");
+	expect(after.descriptors < before.descriptors, "files made way");
+	return 0;
+}
+
 /* ---- The table ---- */
 
 PLAN(use_in_turn, .trade = &in_files, .workers = 6, .rounds = 4)
@@ -911,6 +994,12 @@ const struct scenario of_files[] = {
 	    .fiber = browse_hastily, .ended = close_root },
 	{ .name = "site with few descriptors", .handler = serve_site,
 	    .fiber = browse_hastily, .ended = close_root, .nofile = 22 },
+	{ .name = "files in the way", .handler = greet,
+	    .fiber = be_in_the_way, .ended = close_root, .nofile = 17,
+	    .scripts = { { be_a_guest, STREAM_OWN, GUESTS } } },
+	{ .name = "files in the way of another reactor", .handler = greet,
+	    .fiber = be_in_the_way, .ended = close_root, .nofile = 21,
+	    .reactors = 2, .scripts = { { be_a_guest, STREAM_OWN, GUESTS } } },
 	{ .name = "site in a drain", .handler = serve_site_hastily,
 	    .fiber = browse_in_a_drain, .ended = close_root, .reactors = 2 },
 	{ .name = "site in a stop", .handler = serve_site_hastily,

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "sys/explain.h"
@@ -345,8 +346,7 @@ torc_sys_sleep(uint64_t ns)
 int
 torc_sys_rlimit(int resource, uint64_t *soft)
 {
-	(void)resource;
-	*soft = UINT64_MAX;
+	*soft = resource == RLIMIT_NOFILE ? world.nofile : UINT64_MAX;
 	return 0;
 }
 
