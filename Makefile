@@ -271,6 +271,8 @@ HTTP_TESTS := $(filter test_http_%,$(SUITE))
 $(HTTP_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-http.a
 $(HTTP_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-http.a
 $B/tests/bin/test_http_codec: $B/tests/http_portable.o
+$B/tests/bin/test_http_client $B/tests/bin/test_http_forward: \
+	$B/tests/http_origin.o
 $B/bin/hello $B/bin/proxy: LIBS = $B/lib/libtorc-http.a
 $B/bin/hello $B/bin/proxy: $B/lib/libtorc-http.a
 CHECKS += tests/proxy.sh
