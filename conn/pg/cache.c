@@ -29,11 +29,17 @@ pg_cache_init(struct pg_cache *cache, unsigned most, const char *prefix)
 }
 
 void
-pg_cache_fini(struct pg_cache *cache)
+pg_cache_clear(struct pg_cache *cache)
 {
 	while (cache->newest != NULL)
 		pg_cache_drop(cache, cache->newest, false);
 	pg_cache_closed(cache, cache->closing);
+}
+
+void
+pg_cache_fini(struct pg_cache *cache)
+{
+	pg_cache_clear(cache);
 	free(cache->buckets);
 }
 

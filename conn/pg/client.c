@@ -98,7 +98,7 @@ keep_texts(struct torc_pg *pg)
 	const char *const *from = config->parameters;
 	size_t count = 0, size = length(config->address) +
 	    length(config->user) + length(config->database) +
-	    length(config->password);
+	    length(config->password) + length(config->reset);
 	char *at;
 
 	for (; from != NULL && from[count] != NULL; count++)
@@ -111,6 +111,7 @@ keep_texts(struct torc_pg *pg)
 	config->user = keep(&at, config->user);
 	config->database = keep(&at, config->database);
 	config->password = keep(&at, config->password);
+	config->reset = keep(&at, config->reset);
 	for (size_t i = 0; i < count; i++)
 		pg->parameters[i] = keep(&at, from[i]);
 	config->parameters = pg->parameters;

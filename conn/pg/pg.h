@@ -82,6 +82,8 @@ struct pg_cache {
 
 int pg_cache_init(struct pg_cache *cache, unsigned most, const char *prefix);
 void pg_cache_fini(struct pg_cache *cache);
+/* The server has forgotten them all. */
+void pg_cache_clear(struct pg_cache *cache);
 struct pg_statement *pg_cache_find(struct pg_cache *cache,
     const struct torc_pg_statement *wanted);
 /* Not there yet; the oldest goes for it. NULL: no memory. */
@@ -209,6 +211,8 @@ struct torc_pg_session {
 	struct pg_cancel *cancel;
 	struct torc_waiters calm;	/* for the end of it */
 	bool tainted;
+	bool used;		/* since it was reset */
+	bool prepares;		/* by itself, with names of its own */
 	bool failed;		/* the statement that runs has */
 	bool outdated;		/* as it was prepared: that may be why */
 	bool cancelled;		/* the server was asked to end it */

@@ -1,5 +1,7 @@
 /*
- * rent.c - sessions are rented, and come back in any state.
+ * rent.c - sessions are rented, and come back in any state. What one leaves
+ * behind, such as settings, locks and temporary tables, is not for the next:
+ * a session that was used is reset before it is rented again.
  */
 #include <string.h>
 
@@ -19,7 +21,20 @@ torc_pg_acquire(struct torc_pg *pg, struct torc_pg_session **session,
 	return 0;
 }
 
-/* Whether it is as it was when it was opened, and not after a LISTEN. */
+/* DISCARD ALL, but for what is prepared and planned. */
+#define RESET "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; " \
+	"UNLISTEN *; SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES; " \
+	"DISCARD TEMP"
+
+static bool
+is_to_be_reset(const struct torc_pg_session *session)
+{
+	const char *reset = session->pg->config.reset;
+
+	return session->used && (reset == NULL || reset[0] != '\0');
+}
+
+/* Whether nothing runs on it, and not after a LISTEN. */
 static bool
 is_clean(const struct torc_pg_session *session)
 {
@@ -32,13 +47,29 @@ is_clean(const struct torc_pg_session *session)
 static void
 give_back(struct torc_pg_session *session)
 {
-	const bool reusable = is_clean(session);
+	const bool reusable = is_clean(session) && !is_to_be_reset(session);
 
 	pg_notes_free(&session->notes);
 	torc_pool_release(session->pg->session_pool, session, reusable);
 }
 
-/* Parks. End what was left: a statement, a transaction. */
+/* Parks. What it would leave to the next one. What was prepared by PREPARE has
+ * a name that the next one may use. */
+static void
+reset(struct torc_pg_session *session, uint64_t deadline)
+{
+	const char *text = session->pg->config.reset;
+	int rc = torc_pg_run(session, text != NULL ? text : RESET, deadline);
+
+	if (rc == 0 && session->prepares)
+		rc = torc_pg_run(session, "DEALLOCATE ALL", deadline);
+	if (rc < 0)
+		return;
+	session->prepares = false;
+	session->used = false;
+}
+
+/* Parks. End what was left: a statement, a transaction, settings. */
 static int
 clean_up(void *arg)
 {
@@ -52,6 +83,8 @@ clean_up(void *arg)
 	rc = pg_settle(session, deadline);
 	if (rc == 0 && session->state != 'I')
 		torc_pg_run(session, "ROLLBACK", deadline);
+	if (is_clean(session) && is_to_be_reset(session))
+		reset(session, deadline);
 	give_back(session);
 	pg_fiber_end(pg);
 	return 0;
@@ -60,7 +93,9 @@ clean_up(void *arg)
 void
 torc_pg_release(struct torc_pg_session *session)
 {
-	if (is_clean(session) || session->tainted || session->lost < 0 ||
+	const bool idle = is_clean(session) && !is_to_be_reset(session);
+
+	if (idle || session->tainted || session->lost < 0 ||
 	    pg_fiber(session->pg, clean_up, session) < 0)
 		give_back(session);
 }

@@ -49,6 +49,11 @@ note_done(struct torc_pg_session *session, const struct pg_message *message)
 	    pg_read_complete(message, &tag, &session->affected);
 
 	snprintf(session->tag, sizeof(session->tag), "%s", tag);
+	if (strcmp(tag, "PREPARE") == 0)
+		session->prepares = true;
+	if (strcmp(tag, "DISCARD ALL") == 0 ||
+	    strcmp(tag, "DEALLOCATE ALL") == 0)
+		pg_cache_clear(&session->cache);
 	session->result_over = true;
 	return rc < 0 ? rc : PG_DONE;
 }
@@ -216,6 +221,7 @@ write_prepared(struct torc_pg_session *session,
 	if (rc < 0)
 		return rc;
 	asking.closing = session->cache.closing;
+	session->used = true;
 	rc = pg_write(session, put_prepared, &asking, deadline);
 	if (rc == 0) {
 		pg_cache_closed(&session->cache, asking.closing);
@@ -308,6 +314,7 @@ write_simple(struct torc_pg_session *session, const char *sql,
 	if (rc < 0)
 		return rc;
 	reset(session);
+	session->used = true;
 	rc = pg_write(session, put_simple, (void *)(uintptr_t)sql, deadline);
 	if (rc == 0)
 		session->answer = (struct pg_answer) { .stage = PG_BETWEEN,

@@ -189,8 +189,10 @@ pg_take_report(const struct pg_message *message, struct pg_report *report)
 {
 	if (message->lost == 0)
 		return pg_read_report(message, report);
-	*report = (struct pg_report) { "", "", "the words of the server are "
-		"more than `message_max`", "", "", "", "", "" };
+	*report = (struct pg_report) { "", "", "", "", "", "", "", "" };
+	report->text = message->lost == -ENOMEM ?
+	    "no memory for the words of the server" :
+	    "the words of the server are more than `message_max`";
 	return 0;
 }
 

@@ -202,8 +202,12 @@ struct torc_pg_config {
 	unsigned retry_min_ms;	/* pauses between attempts to connect that */
 	unsigned retry_max_ms;	/* failed; see torc_pool_config */
 	unsigned cancel_ms;	/* to end a statement that was given up, or a
-				 * transaction, before the connection is closed
-				 * for it; 1000; 1 to 60000 */
+				 * transaction, and to reset a session, before
+				 * the connection is closed for it; 1000; 1 to
+				 * 60000 */
+	/* What resets a session that comes back; see torc_pg_release(). NULL:
+	 * all but what is prepared; "": nothing does. */
+	const char *reset;
 
 	/* Notices and warnings of the server. May be NULL. Must not park. */
 	void (*notice)(void *arg, const struct torc_pg_error *notice);
@@ -344,11 +348,7 @@ TORC_API const struct torc_pg_error *torc_pg_result_error(
 
 /* ---- Sessions ---- */
 
-/*
- * One fiber at a time uses a session. Names of prepared statements, settings
- * and temporary tables stay on the connection for whoever rents it next; a
- * program that changes them calls torc_pg_taint().
- */
+/* One fiber at a time uses a session. */
 struct torc_pg_session;
 
 /* Parks. As torc_pool_acquire(). */
@@ -356,9 +356,14 @@ TORC_API int torc_pg_acquire(struct torc_pg *pg,
     struct torc_pg_session **session, uint64_t deadline);
 
 /*
- * Give it back, in any state. It is rented again when nothing of it is left:
- * a statement that runs is cancelled, a transaction that is open is rolled
- * back, on a fiber of its own within `cancel_ms`; else it is closed.
+ * Give it back, in any state. It is rented again when nothing of it is left: a
+ * statement that runs is cancelled, a transaction that is open is rolled back,
+ * and the session is reset, on a fiber of its own within `cancel_ms`; else it
+ * is closed. The text of `reset` is run for that, if anything was asked since
+ * the last time. By default it closes cursors, gives up the role and all
+ * settings that were changed, listens to nothing, unlocks advisory locks, and
+ * drops temporary tables and what was prepared by PREPARE. With DISCARD ALL,
+ * each statement is prepared again, too.
  */
 TORC_API void torc_pg_release(struct torc_pg_session *session);
 

@@ -54,6 +54,7 @@ struct backend {
 	char state;		/* as in ReadyForQuery */
 	uint32_t transaction;	/* its key */
 	bool stray;		/* and that is nobody's */
+	uint32_t setting;	/* 0: as at first */
 	bool failed;		/* what comes up to a Sync is skipped */
 	struct prepared prepared[PREPARED];
 	bool skipped[NAMES];	/* were to be prepared */
@@ -698,13 +699,50 @@ notify(struct backend *backend, uint32_t key)
 	return rc;
 }
 
+static int
+run_setting(struct backend *backend, bool sets, uint32_t key)
+{
+	if (!sets && key != backend->setting)
+		broken("a session has the setting %u, and not %u",
+		    backend->setting, key);
+	backend->setting = key;
+	return tell_tag(backend, sets ? "SET" : "SHOW");
+}
+
+/* What is done for who comes next. 1: it is something else. */
+static int
+run_reset(struct backend *backend, const char *sql)
+{
+	static const char *const words[] = { "CLOSE", "SET SESSION",
+		"RESET", "UNLISTEN", "SELECT pg_advisory_unlock_all()",
+		"DISCARD" };
+	unsigned i = 0;
+
+	while (i < COUNT(words) &&
+	    strncmp(sql, words[i], strlen(words[i])) != 0)
+		i++;
+	if (i == COUNT(words))
+		return 1;
+	if (strcmp(sql, "RESET ALL") == 0)
+		backend->setting = 0;
+	return tell_tag(backend, words[i]);
+}
+
 /* Parks. One statement of a text. Beyond its end, what it still has to say. */
 static int
 run_simple(struct backend *backend, const char *sql, uint32_t *listens)
 {
 	struct asked asked = { .sql = "" };
 	uint32_t variant, key, size;
+	int rc;
 
+	sql += strspn(sql, " ");
+	rc = run_reset(backend, sql);
+	if (rc <= 0)
+		return rc;
+	if (sscanf(sql, "set %u", &key) == 1 ||
+	    sscanf(sql, "show %u", &key) == 1)
+		return run_setting(backend, sql[1] == 'e', key);
 	if (sscanf(sql, "get %u %u %u %u %u", &variant, &asked.key,
 	    &asked.size, &asked.rows, &asked.transaction) == 5) {
 		if (asked.size > ROW_MAX)

@@ -13,6 +13,7 @@
  *				a transaction
  *	stray STRAY_KEY		a transaction that belongs to nobody, of which
  *				the text says nothing
+ *	set KEY, show KEY	a setting of the connection; it has to be KEY
  *	copy KEY SIZE from stdin, copy KEY SIZE to stdout
  *				SIZE bytes of the stream KEY, or of ~KEY
  *	LISTEN "KEY"		notifications, 0, 1, 2 ... up to NOTES
