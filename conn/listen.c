@@ -6,7 +6,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/un.h>
 
 #include "conn/net.h"
 #include "sys/sys.h"
@@ -49,49 +48,31 @@ set_options(int fd, const struct sockaddr_storage *address)
 	return rc;
 }
 
-/* Local sockets have one, unless their name is abstract. */
-static bool
-has_file(const struct sockaddr_storage *address)
-{
-	return address->ss_family == AF_UNIX &&
-	    ((const struct sockaddr_un *)address)->sun_path[0] != '\0';
-}
-
-/*
- * A socket file that nobody listens on any more is in the way. Who listens,
- * and has a full backlog, is not waited for.
- */
-static void
-remove_stale(const struct sockaddr_storage *address, uint32_t size)
-{
-	const struct sockaddr_un *local =
-	    (const struct sockaddr_un *)address;
-	int fd = torc_sys_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC |
-	    SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return;
-	if (torc_sys_is_socket(local->sun_path) == 1 &&
-	    torc_sys_connect(fd, (const struct sockaddr *)address,
-	    size) == -ECONNREFUSED)
-		torc_sys_unlink(local->sun_path);
-	torc_sys_close(fd);
-}
-
 /* With the file that a local one has made. */
 static void
-close_socket(int fd, const struct sockaddr_storage *address)
+close_socket(int fd, const struct sockaddr_storage *address,
+    const struct torc_inode *file)
 {
-	const struct sockaddr_un *local =
-	    (const struct sockaddr_un *)address;
-
-	if (has_file(address))
-		torc_sys_unlink(local->sun_path);
+	if (torc_local_has_file(address))
+		torc_local_remove(address, file);
 	torc_sys_close(fd);
 }
 
 static int
-open_socket(struct sockaddr_storage *address, uint32_t size, int backlog)
+bind_and_listen(int fd, const struct sockaddr_storage *address, uint32_t size,
+    int backlog, struct torc_inode *file)
+{
+	int rc;
+
+	if (torc_local_has_file(address))
+		return torc_local_listen(fd, address, size, backlog, file);
+	rc = torc_sys_bind(fd, (const struct sockaddr *)address, size);
+	return rc < 0 ? rc : torc_sys_listen(fd, backlog);
+}
+
+static int
+open_socket(struct sockaddr_storage *address, uint32_t size, int backlog,
+    struct torc_inode *file)
 {
 	uint32_t length = sizeof(*address);
 	int fd = torc_sys_socket(address->ss_family,
@@ -101,22 +82,19 @@ open_socket(struct sockaddr_storage *address, uint32_t size, int backlog)
 	if (fd < 0)
 		return fd;
 	rc = set_options(fd, address);
-	if (rc == 0 && has_file(address))
-		remove_stale(address, size);
 	if (rc == 0)
-		rc = torc_sys_bind(fd, (const struct sockaddr *)address,
-		    size);
+		rc = bind_and_listen(fd, address, size, backlog, file);
 	if (rc < 0) {
 		torc_sys_close(fd);
 		return rc;
 	}
-	rc = torc_sys_listen(fd, backlog);
-	if (rc == 0)
+	/* A free port was taken; a path stays as it was written. */
+	if (address->ss_family != AF_UNIX)
 		rc = torc_sys_getsockname(fd, (struct sockaddr *)address,
 		    &length);
 	if (rc == 0)
 		return fd;
-	close_socket(fd, address);
+	close_socket(fd, address, file);
 	return rc;
 }
 
@@ -305,7 +283,7 @@ forget(struct torc_listener *listener)
 	unpause(listener);
 	if (torc_node_linked(&listener->todo.node))
 		torc_list_remove(&listener->todo.node);
-	close_socket(listener->fd, &listener->address);
+	close_socket(listener->fd, &listener->address, &listener->file);
 	torc_slots_give(&net->listeners, listener);
 }
 
@@ -411,7 +389,7 @@ torc_listen_abandon(struct torc_net *net)
 	while ((listener = torc_slots_each(&net->listeners, listener)) !=
 	    NULL) {
 		torc_sys_shutdown(listener->fd, SHUT_RDWR);
-		close_socket(listener->fd, &listener->address);
+		close_socket(listener->fd, &listener->address, &listener->file);
 	}
 }
 
@@ -447,7 +425,7 @@ torc_listen_close(struct torc_net *net)
 
 static int
 add(struct torc_net *net, int fd, const struct sockaddr_storage *address,
-    torc_handler *handler, void *arg)
+    const struct torc_inode *file, torc_handler *handler, void *arg)
 {
 	struct torc_listener *listener = torc_slots_take(&net->listeners);
 	struct torc_slot slot;
@@ -466,6 +444,7 @@ add(struct torc_net *net, int fd, const struct sockaddr_storage *address,
 		.todo.run = look_after,
 		.timer.fire = end_pause,
 		.address = *address,
+		.file = *file,
 	};
 	/* Armed by the first turn: before it the ring is not enabled. */
 	torc_reactor_later(net->reactor, &listener->todo);
@@ -476,6 +455,7 @@ int
 torc_listen(struct torc_reactor *reactor, const char *address,
     torc_handler *handler, void *arg)
 {
+	struct torc_inode file = { .number = 0 };
 	struct sockaddr_storage parsed;
 	struct torc_net *net;
 	int size, fd, rc;
@@ -493,12 +473,12 @@ torc_listen(struct torc_reactor *reactor, const char *address,
 	if (rc < 0)
 		return rc;
 	fd = open_socket(&parsed, (uint32_t)size,
-	    (int)reactor->config.backlog);
+	    (int)reactor->config.backlog, &file);
 	if (fd < 0)
 		return fd;
-	rc = add(net, fd, &parsed, handler, arg);
+	rc = add(net, fd, &parsed, &file, handler, arg);
 	if (rc < 0)
-		close_socket(fd, &parsed);
+		close_socket(fd, &parsed, &file);
 	return rc;
 }
 

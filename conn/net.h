@@ -16,6 +16,7 @@
 #include "reactor/slots.h"
 #include "reactor/timers.h"
 #include "ring/bufring.h"
+#include "sys/sys.h"
 
 enum {
 	TORC_KIND_ACCEPT = TORC_KIND_LAYER,
@@ -227,6 +228,7 @@ struct torc_listener {
 	struct torc_todo todo;
 	struct torc_timer timer;	/* ends the pause */
 	struct sockaddr_storage address;
+	struct torc_inode file;	/* of a local one: ours */
 };
 
 struct torc_net {
@@ -423,6 +425,21 @@ void torc_listen_begin(struct torc_net *net);
 void torc_listen_close(struct torc_net *net);
 /* The ring is lost: close them, free nothing. */
 void torc_listen_abandon(struct torc_net *net);
+
+/* ---- local.c ---- */
+
+/* A local socket has a file, unless its name is abstract. */
+bool torc_local_has_file(const struct sockaddr_storage *address);
+/*
+ * Bind a local socket that has a file, and listen. A file on which nobody
+ * listens any more gives way. 0, and `*file` is the one that was made; or a
+ * negative errno: -EADDRINUSE if somebody listens there, or that is no socket.
+ */
+int torc_local_listen(int fd, const struct sockaddr_storage *address,
+    uint32_t size, int backlog, struct torc_inode *file);
+/* Take its file away, unless there is another one at its path meanwhile. */
+void torc_local_remove(const struct sockaddr_storage *address,
+    const struct torc_inode *file);
 
 /* ---- dial.c ---- */
 

@@ -79,7 +79,8 @@ TORC_API int torc_serve(const struct torc_config *config,
  * NAME have at most 107 bytes, and port 0 takes a free one. Each reactor
  * that listens on a TCP address has a socket of its own (SO_REUSEPORT) and
  * the kernel spreads connections over them. A socket file at PATH on which
- * nobody listens any more is replaced; ours goes with the listener.
+ * nobody listens any more is replaced, with the folder locked (flock(2)); the
+ * file that a listener made goes with it, unless another one is there by then.
  *
  * Returns the index of the listener, or: -EINVAL the address cannot be parsed;
  * -ENODEV it names an interface that is not there; -ENOSPC there are 1024

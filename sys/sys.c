@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -127,13 +128,42 @@ torc_sys_free(void *memory)
 }
 
 int
-torc_sys_is_socket(const char *path)
+torc_sys_is_socket(const char *path, struct torc_inode *inode)
 {
 	struct stat status;
 
 	if (lstat(path, &status) < 0)
 		return -errno;
+	*inode = (struct torc_inode) {
+		.device = (uint64_t)status.st_dev,
+		.number = (uint64_t)status.st_ino,
+		.changed_ns = (uint64_t)status.st_ctim.tv_sec * 1000000000u +
+		    (uint64_t)status.st_ctim.tv_nsec,
+	};
 	return S_ISSOCK(status.st_mode);
+}
+
+int
+torc_sys_lock_folder(const char *path)
+{
+	char folder[PATH_MAX] = ".";
+	const char *slash = strrchr(path, '/');
+	size_t size = slash == NULL ? 1 : (size_t)(slash - path) + 1;
+	int fd;
+
+	if (size >= sizeof(folder))
+		return -ENAMETOOLONG;
+	if (slash != NULL)
+		memcpy(folder, path, size);
+	folder[size] = '\0';
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		int error = errno;
+
+		close(fd);
+		return -error;
+	}
+	return result(fd);
 }
 
 int

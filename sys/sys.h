@@ -53,8 +53,23 @@ int torc_sys_seal(int fd, int seals);
 int torc_sys_unlink(const char *path);
 /* getdents64(2): how many bytes of entries it wrote; 0 after the last. */
 TORC_BESIDE int torc_sys_list(int fd, void *entries, size_t size);
-/* 1: `path` is a socket; 0: it is something else. */
-int torc_sys_is_socket(const char *path);
+/*
+ * Which file it is, whatever its names are. The number may soon be that of
+ * another one when the file is gone, but not while it is open, or a socket is
+ * bound to it. The time is that of the last change, of its mode for example.
+ */
+struct torc_inode {
+	uint64_t device;
+	uint64_t number;
+	uint64_t changed_ns;
+};
+/* 1: `path` is a socket, and `*inode` says which; 0: it is something else. */
+int torc_sys_is_socket(const char *path, struct torc_inode *inode);
+/*
+ * Lock the folder that `path` is in (flock(2)): a descriptor, which is closed
+ * to unlock it, or -EAGAIN: it is locked.
+ */
+int torc_sys_lock_folder(const char *path);
 
 int torc_sys_socket(int domain, int type, int protocol);
 /* A connected pair of local stream sockets. */

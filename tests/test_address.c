@@ -514,11 +514,13 @@ an_abstract_socket_is_reached_by_its_name_and_has_no_file(void **state)
 static int
 leave_network(void)
 {
+	struct sockaddr_storage address;
 	struct {
 		struct in6_addr address;
 		uint32_t prefix;
 		int interface;
 	} add = { .prefix = 64 };
+	const uint64_t end = now_ms() + 10000;
 	struct ifreq up = { .ifr_name = "lo", .ifr_flags = IFF_UP };
 	int before = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	int fd;
@@ -536,6 +538,11 @@ leave_network(void)
 		close(before);
 		before = -1;
 	}
+	/* The kernel does not have it at once. */
+	torc_address_parse("[fe80::1%1]:0", &address);
+	while (before >= 0 && bind(fd, (struct sockaddr *)&address,
+	    sizeof(struct sockaddr_in6)) < 0 && now_ms() < end)
+		pause_ms(10);
 	close(fd);
 	return before;
 }

@@ -5,7 +5,8 @@
  * wrap: torc_sys_setup torc_sys_enter torc_sys_register torc_sys_map
  * wrap: torc_sys_unmap torc_sys_advise torc_sys_protect torc_sys_alloc
  * wrap: torc_sys_close torc_sys_read torc_sys_write torc_sys_eventfd
- * wrap: torc_sys_unlink torc_sys_is_socket torc_sys_socket
+ * wrap: torc_sys_unlink torc_sys_is_socket torc_sys_lock_folder
+ * wrap: torc_sys_socket
  * wrap: torc_sys_socketpair torc_sys_bind torc_sys_listen torc_sys_connect
  * wrap: torc_sys_accept_now torc_sys_shutdown torc_sys_unsent
  * wrap: torc_sys_setsockopt torc_sys_getsockname torc_sys_getpeername
@@ -86,7 +87,9 @@ CROSSING(read, (int fd, void *data, size_t size), (fd, data, size))
 CROSSING(write, (int fd, const void *data, size_t size), (fd, data, size))
 CROSSING(eventfd, (void), ())
 CROSSING(unlink, (const char *path), (path))
-CROSSING(is_socket, (const char *path), (path))
+CROSSING(is_socket, (const char *path, struct torc_inode *inode),
+    (path, inode))
+CROSSING(lock_folder, (const char *path), (path))
 CROSSING(socket, (int domain, int type, int protocol),
     (domain, type, protocol))
 CROSSING(socketpair, (int fds[2]), (fds))

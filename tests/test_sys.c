@@ -414,10 +414,42 @@ a_write_that_nobody_reads_returns_minus_epipe(void **state)
 }
 
 static void
+a_folder_is_locked_once_until_its_descriptor_is_closed(void **state)
+{
+	char folder[] = "/tmp/test_sys.XXXXXX", path[64], far[5000];
+	int lock;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/socket", folder);
+	lock = torc_sys_lock_folder(path);
+	assert_true(lock >= 0);
+	assert_int_equal(torc_sys_lock_folder(path), -EAGAIN);
+	assert_int_equal(torc_sys_close(lock), 0);
+	lock = torc_sys_lock_folder(path);
+	assert_true(lock >= 0);
+	assert_int_equal(torc_sys_close(lock), 0);
+	/* A name alone is in the working folder. */
+	lock = torc_sys_lock_folder("socket");
+	assert_true(lock >= 0);
+	assert_int_equal(torc_sys_lock_folder("./socket"), -EAGAIN);
+	assert_int_equal(torc_sys_close(lock), 0);
+	lock = torc_sys_lock_folder("/socket");
+	assert_true(lock >= 0);
+	assert_int_equal(torc_sys_close(lock), 0);
+	assert_int_equal(torc_sys_lock_folder("/no/such/socket"), -ENOENT);
+	memset(far, '/', sizeof(far) - 1);
+	far[sizeof(far) - 1] = '\0';
+	assert_int_equal(torc_sys_lock_folder(far), -ENAMETOOLONG);
+	assert_int_equal(rmdir(folder), 0);
+}
+
+static void
 a_path_is_a_socket_only_if_it_is_one_itself(void **state)
 {
 	char folder[] = "/tmp/test_sys.XXXXXX";
 	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	struct torc_inode inode, again = { .number = 0 };
 	char link[64];
 	int fd = torc_sys_socket(AF_UNIX, SOCK_STREAM, 0);
 
@@ -425,14 +457,18 @@ a_path_is_a_socket_only_if_it_is_one_itself(void **state)
 	assert_non_null(mkdtemp(folder));
 	snprintf(name.sun_path, sizeof(name.sun_path), "%s/socket", folder);
 	snprintf(link, sizeof(link), "%s/link", folder);
-	assert_int_equal(torc_sys_is_socket(name.sun_path), -ENOENT);
+	assert_int_equal(torc_sys_is_socket(name.sun_path, &inode),
+	    -ENOENT);
 	assert_int_equal(torc_sys_bind(fd, (struct sockaddr *)&name,
 	    sizeof(name)), 0);
 	assert_int_equal(symlink(name.sun_path, link), 0);
-	assert_int_equal(torc_sys_is_socket(name.sun_path), 1);
+	assert_int_equal(torc_sys_is_socket(name.sun_path, &inode), 1);
+	assert_int_equal(torc_sys_is_socket(name.sun_path, &again), 1);
+	assert_memory_equal(&inode, &again, sizeof(inode));
 	/* Who may unlink a stale socket may not follow a link to one. */
-	assert_int_equal(torc_sys_is_socket(link), 0);
-	assert_int_equal(torc_sys_is_socket(folder), 0);
+	assert_int_equal(torc_sys_is_socket(link, &again), 0);
+	assert_int_equal(torc_sys_is_socket(folder, &again), 0);
+	assert_memory_not_equal(&inode, &again, sizeof(inode));
 	assert_int_equal(torc_sys_unlink(folder), -EISDIR);
 	assert_int_equal(torc_sys_unlink(link), 0);
 	assert_int_equal(torc_sys_unlink(name.sun_path), 0);
@@ -1234,6 +1270,7 @@ main(void)
 		CLAIM(without_a_free_descriptor_a_new_one_is_minus_emfile),
 		CLAIM(a_write_that_nobody_reads_returns_minus_epipe),
 		CLAIM(a_path_is_a_socket_only_if_it_is_one_itself),
+		CLAIM(a_folder_is_locked_once_until_its_descriptor_is_closed),
 		CLAIM(socket_calls_return_the_kernel_s_negative_errno),
 		CLAIM(a_listener_gives_its_backlog_away_and_then_minus_eagain),
 		CLAIM(a_pair_is_connected_and_does_not_survive_an_exec),

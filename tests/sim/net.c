@@ -71,7 +71,15 @@ struct sock {
 
 static struct file *fds[MAX_FDS];
 static struct sock socks[MAX_SOCKS];
-static char paths[PATHS][PATH_SIZE];	/* of unix sockets */
+
+/* The files of unix sockets. */
+static struct {
+	char path[PATH_SIZE];
+	uint64_t inode;
+	bool others;		/* another program's: it stays */
+	bool hidden;		/* from the program: it may stay */
+} local_files[PATHS];
+static uint64_t next_inode;
 static unsigned next_port;
 static unsigned sock_top;	/* all beyond it were never used */
 static struct sock *peer_listener;
@@ -630,7 +638,8 @@ sim_net_reset(void)
 		socks[i] = (struct sock) { .used = false };
 	}
 	sock_top = 0;
-	memset(paths, 0, sizeof(paths));
+	memset(local_files, 0, sizeof(local_files));
+	next_inode = 1;
 	next_port = FIRST_PORT;
 	peer_listener = sock_make(false);
 	peer_listener->bound = true;
@@ -656,8 +665,9 @@ sim_net_check_end(void)
 			    fds[fd]->kind);
 	}
 	for (unsigned i = 0; i < PATHS; i++) {
-		if (paths[i][0] != '\0')
-			sim_fail("%s was left", paths[i]);
+		if (local_files[i].path[0] != '\0' && !local_files[i].others &&
+		    !local_files[i].hidden)
+			sim_fail("%s was left", local_files[i].path);
 	}
 }
 
@@ -760,18 +770,40 @@ program_close(int fd)
 	return sim_fd_close(fd);
 }
 
+static unsigned
+find_file(const char *path)
+{
+	unsigned i = 0;
+
+	while (i < PATHS && strcmp(local_files[i].path, path) != 0)
+		i++;
+	return i;
+}
+
+void
+program_replace_file(unsigned address)
+{
+	unsigned i = find_file(program_address(address) + strlen("unix:"));
+
+	if (i == PATHS)
+		return;
+	local_files[i].inode = next_inode++;
+	local_files[i].others = true;
+}
+
 static int
 bind_path(struct sock *sock, const char *path)
 {
-	char *empty = NULL;
+	unsigned empty = 0;
 
-	for (unsigned i = 0; i < PATHS; i++) {
-		if (strcmp(paths[i], path) == 0)
-			return -EADDRINUSE;
-		if (paths[i][0] == '\0' && empty == NULL)
-			empty = paths[i];
-	}
-	set_path(empty, path);
+	if (find_file(path) < PATHS)
+		return -EADDRINUSE;
+	while (local_files[empty].path[0] != '\0')
+		empty++;
+	set_path(local_files[empty].path, path);
+	local_files[empty].inode = next_inode++;
+	local_files[empty].others = false;
+	local_files[empty].hidden = false;
 	set_path(sock->path, path);
 	sock->bound = true;
 	return 0;
@@ -986,28 +1018,45 @@ torc_sys_unlink(const char *path)
 {
 	int rc = sim_crossing(SITE_UNLINK);
 
+	unsigned i = find_file(path);
+
 	/* That it was gone already is what -ENOENT says. */
-	for (unsigned i = 0; i < PATHS; i++) {
-		if (strcmp(paths[i], path) == 0) {
-			paths[i][0] = '\0';
-			return rc;
-		}
-	}
-	return -ENOENT;
+	if (i == PATHS)
+		return -ENOENT;
+	if (local_files[i].others)
+		sim_fail("%s is another program's, and is removed", path);
+	local_files[i].path[0] = '\0';
+	return rc;
 }
 
 int
-torc_sys_is_socket(const char *path)
+torc_sys_is_socket(const char *path, struct torc_inode *inode)
 {
 	int rc = sim_crossing(SITE_STAT);
+	unsigned i = find_file(path);
 
+	if (i == PATHS)
+		return -ENOENT;
+	/* What cannot be looked at cannot be known as one's own. */
+	if (rc < 0)
+		local_files[i].hidden = true;
 	if (rc < 0)
 		return rc;
-	for (unsigned i = 0; i < PATHS; i++) {
-		if (strcmp(paths[i], path) == 0)
-			return 1;
-	}
-	return -ENOENT;
+	*inode = (struct torc_inode) {
+		.device = 1,
+		.number = local_files[i].inode,
+	};
+	return 1;
+}
+
+int
+torc_sys_lock_folder(const char *path)
+{
+	struct file *file;
+	int rc = sim_crossing(SITE_LOCK);
+
+	(void)path;
+	return rc < 0 ? rc : sim_fd_open(FILE_MEMORY, &file);
 }
 
 /* ---- The peers' calls ---- */

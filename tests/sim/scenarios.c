@@ -1200,6 +1200,16 @@ connect_by_hand(void *arg)
 	return 0;
 }
 
+/* Another program takes the path of our first listener over. */
+static int
+be_succeeded(void *arg)
+{
+	(void)arg;
+	torc_sleep(torc_after_ms(2));
+	program_replace_file(0);
+	return 0;
+}
+
 static int
 listen_late(void *arg)
 {
@@ -1520,6 +1530,9 @@ const struct scenario scenarios[] = {
 	/* Addresses. */
 	{ .name = "unix socket", .handler = echo,
 	    .addresses = { "unix:/tmp/torc-sim" },
+	    .scripts = { OWN(one_echo, 2) } },
+	{ .name = "successor at a path", .handler = echo,
+	    .addresses = { "unix:/tmp/torc-sim" }, .fiber = be_succeeded,
 	    .scripts = { OWN(one_echo, 2) } },
 	{ .name = "several addresses", .handler = echo,
 	    .addresses = { "127.0.0.1:0", "unix:/tmp/torc-sim",

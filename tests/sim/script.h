@@ -110,6 +110,9 @@ int program_close(int fd);
 /* When the first byte came that the program's socket `fd` has and torc did not
  * take; UINT64_MAX: there is none, or that is not known. */
 uint64_t unread_since(int fd);
+/* Another program has put a socket of its own where the `address`-th one of
+ * ours, which is local, had its file. */
+void program_replace_file(unsigned address);
 /* Call `function` on another thread's behalf, between any two crossings. */
 void from_elsewhere(void (*function)(void *arg), void *arg);
 

@@ -1,0 +1,132 @@
+/*
+ * local.c - the file of a local socket: who may put one at its path, and who
+ * may take it away.
+ *
+ * A file is taken away by the listener that made it, which knows it by its
+ * inode, or when nobody listens on it any more. What is seen of a file holds
+ * only until somebody else acts on it. So those who use torc lock the folder
+ * while they do; others are quick to bind and listen.
+ */
+#include <errno.h>
+#include <sys/un.h>
+
+#include "conn/net.h"
+#include "sys/sys.h"
+
+#define LOCK_TRIES 50		/* a lock that somebody keeps for long is not */
+#define LOCK_PAUSE_NS 20000000u	/* ours: the folder may be locked for another
+				 * reason */
+
+static const char *
+path_of(const struct sockaddr_storage *address)
+{
+	return ((const struct sockaddr_un *)address)->sun_path;
+}
+
+/* A descriptor, or a negative errno: it goes on without. */
+static int
+lock_folder(const char *path, int tries)
+{
+	int lock = torc_sys_lock_folder(path);
+
+	while (lock == -EAGAIN && --tries > 0) {
+		torc_sys_sleep(LOCK_PAUSE_NS);
+		lock = torc_sys_lock_folder(path);
+	}
+	return lock;
+}
+
+static void
+unlock_folder(int lock)
+{
+	if (lock >= 0)
+		torc_sys_close(lock);
+}
+
+static bool
+is_same(const struct torc_inode *a, const struct torc_inode *b)
+{
+	return a->number == b->number && a->device == b->device;
+}
+
+/* Take our file away. Its number is no other's while our socket is open. */
+static void
+remove_ours(const char *path, const struct torc_inode *file)
+{
+	struct torc_inode found;
+
+	if (torc_sys_is_socket(path, &found) == 1 && is_same(&found, file))
+		torc_sys_unlink(path);
+}
+
+/*
+ * A socket file that nobody listens on any more is in the way. A server that
+ * listens, and has a full backlog, is not waited for.
+ */
+static void
+remove_stale(const struct sockaddr_storage *address, uint32_t size)
+{
+	const char *path = path_of(address);
+	struct torc_inode file, found;
+	int fd = torc_sys_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC |
+	    SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return;
+	if (torc_sys_is_socket(path, &file) == 1 &&
+	    torc_sys_connect(fd, (const struct sockaddr *)address,
+	    size) == -ECONNREFUSED &&
+	    torc_sys_is_socket(path, &found) == 1 && is_same(&found, &file) &&
+	    found.changed_ns == file.changed_ns)
+		torc_sys_unlink(path);
+	torc_sys_close(fd);
+}
+
+static int
+bind_and_listen(int fd, const struct sockaddr_storage *address, uint32_t size,
+    int backlog, struct torc_inode *file)
+{
+	int rc = torc_sys_bind(fd, (const struct sockaddr *)address, size);
+
+	if (rc < 0)
+		return rc;
+	rc = torc_sys_is_socket(path_of(address), file);
+	/* It is new: if it cannot be looked at, it is still ours. */
+	if (rc < 0 && rc != -ENOENT)
+		torc_sys_unlink(path_of(address));
+	if (rc <= 0)
+		return rc < 0 ? rc : -EADDRINUSE;
+	rc = torc_sys_listen(fd, backlog);
+	if (rc < 0)
+		remove_ours(path_of(address), file);
+	return rc;
+}
+
+bool
+torc_local_has_file(const struct sockaddr_storage *address)
+{
+	return address->ss_family == AF_UNIX && path_of(address)[0] != '\0';
+}
+
+int
+torc_local_listen(int fd, const struct sockaddr_storage *address,
+    uint32_t size, int backlog, struct torc_inode *file)
+{
+	int lock = lock_folder(path_of(address), LOCK_TRIES);
+	int rc;
+
+	remove_stale(address, size);
+	rc = bind_and_listen(fd, address, size, backlog, file);
+	unlock_folder(lock);
+	return rc;
+}
+
+void
+torc_local_remove(const struct sockaddr_storage *address,
+    const struct torc_inode *file)
+{
+	int lock = lock_folder(path_of(address), 1);
+
+	remove_ours(path_of(address), file);
+	unlock_folder(lock);
+}
