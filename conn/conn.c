@@ -300,6 +300,21 @@ fall_asleep(struct torc_conn *conn)
 	return TORC_AGAIN;
 }
 
+/* Bytes of its own connection are what a handler's fiber waits for simply. */
+static void
+move_in(struct torc_conn *conn, struct torc_fiber *fiber)
+{
+	conn->owner = fiber;
+	fiber->home = conn;
+}
+
+static void
+move_out(struct torc_conn *conn)
+{
+	conn->owner->home = NULL;
+	conn->owner = TORC_NOBODY;
+}
+
 static int
 run_handler(void *arg)
 {
@@ -307,6 +322,7 @@ run_handler(void *arg)
 	const struct torc_config *config = &conn->reactor->config;
 	int rc;
 
+	move_in(conn, conn->reactor->current);
 	for (;;) {
 		bool ended = conn->eof || conn->failed;
 
@@ -317,11 +333,14 @@ run_handler(void *arg)
 			break;
 		rc = fall_asleep(conn);
 		if (rc == TORC_AGAIN)
-			return 0;
+			break;
 		if (rc == TORC_CLOSE || torc_yield() < 0)
 			break;
 	}
 	torc_require(rc <= TORC_AGAIN, "a handler returned an unknown value");
+	move_out(conn);
+	if (conn->dormant)
+		return 0;
 	if (rc < 0) {
 		conn->reset = true;
 		torc_conn_doom(conn);
@@ -381,6 +400,7 @@ torc_conn_open(struct torc_net *net, int fd, torc_handler *handler,
 		.unquiet = !net->quiet,
 		.send_tag = torc_slots_tag(&net->conns, conn, TORC_KIND_SEND),
 		.view_bid = TORC_NO_BID,
+		.owner = TORC_NOBODY,
 		.todo.run = advance_later,
 		.timer.fire = time_is_up,
 		.handler = handler,

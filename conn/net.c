@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "conn/send.h"
 #include "reactor/config.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
@@ -91,6 +92,8 @@ before_enter(struct torc_reactor *reactor)
 	torc_bufring_publish(buffers);
 	reactor->crowded = net->conns.count >= net->crowd;
 	show_gauges(net);
+	if (torc_unlikely(net->unsent->staged_size > 0))
+		torc_send_staged(net->unsent);
 	if (torc_unlikely(!torc_list_empty(&net->starved)))
 		torc_recv_feed(net);
 }
@@ -136,6 +139,16 @@ foresee(const struct torc_reactor *reactor, const struct io_uring_cqe *cqe,
 	top = (const char *)conn->reader;
 	for (int line = -FRAME_LINES; line < FIBER_LINES; line++)
 		__builtin_prefetch(top + line * LINE);
+}
+
+/* What a handler has staged does not wait for what its fiber waits for. */
+static void
+away(void *home)
+{
+	struct torc_conn *conn = home;
+
+	if (conn->staged_size > 0)
+		torc_send_staged(conn);
 }
 
 /* No new connections; those that wait for a request have come to their end. */
@@ -262,6 +275,7 @@ static const struct torc_layer layer = {
 	.before_enter = before_enter,
 	.after_batch = after_batch,
 	.foresee = foresee,
+	.away = away,
 	.drain = drain,
 	.stop = stop,
 	.busy = busy,
@@ -379,6 +393,7 @@ torc_net_open(struct torc_reactor *reactor, struct torc_net **out)
 	if (net == NULL)
 		return -ENOMEM;
 	net->reactor = reactor;
+	net->unsent = &net->nobody;
 	net->stage_max = reactor->config.slab_size;
 	net->small_max = net->stage_max / 2;
 	net->chunk_size = net->stage_max * 4;

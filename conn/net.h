@@ -26,6 +26,7 @@ enum {
 };
 
 #define TORC_NO_BID UINT32_MAX
+#define TORC_NOBODY ((struct torc_fiber *)1)	/* no fiber, nor none */
 #define TORC_FIRST_REQUEST_NS 1000000000u	/* to a new peer, in a drain */
 
 /* Bytes received that no view has shown yet. */
@@ -115,7 +116,7 @@ struct torc_conn {
 	struct torc_net *net;
 	struct torc_reactor *reactor;
 	struct torc_fiber *reader;	/* waits for news */
-	struct torc_slice *seen;	/* where it sees them */
+	struct torc_fiber *owner;	/* of its handler; or TORC_NOBODY */
 	uint8_t *view;
 	uint32_t view_bid;	/* TORC_NO_BID: in `joined` */
 	uint32_t staged_size;
@@ -244,6 +245,10 @@ struct torc_net {
 	struct torc_todo hungry;	/* keeps the loop awake for them */
 	struct torc_list chunks;	/* those in use before, oldest first */
 	uint32_t chunk_count;	/* with the one in use */
+	struct torc_conn *unsent;	/* the only one with staged bytes that
+					 * nobody has told to leave; or one
+					 * with none */
+	struct torc_conn nobody;	/* ... such as this */
 	bool quiet;		/* the kernel's quiet sends are as expected */
 	bool tried;		/* ... which was tried out */
 	bool holding;		/* accept nothing yet */

@@ -587,7 +587,8 @@ torc_recv_complete(struct torc_reactor *reactor, void *object,
 	    conn->view_bid);
 	conn->view_size = size;
 	conn->met = true;
-	*conn->seen = (struct torc_slice) { conn->view, size };
+	*(struct torc_slice *)fiber->seen =
+	    (struct torc_slice) { conn->view, size };
 	reactor->counters->receives++;
 	reactor->counters->received += size;
 	fiber->result = (int)size;
@@ -627,7 +628,7 @@ torc_recv_park(struct torc_conn *conn, struct torc_slice *seen,
 	int rc;
 
 	conn->reader = reactor->current;
-	conn->seen = seen;
+	conn->reader->seen = seen;
 	/* Somebody waits for more: it is not the peer that waits. */
 	conn->slowed = false;
 	torc_recv_arm(conn);
@@ -732,19 +733,23 @@ torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
 	struct torc_fiber *fiber = reactor->current;
 	int rc;
 
+	/* Another fiber leaves its own connection for it. */
+	if (torc_unlikely(torc_current != reactor || conn->owner != fiber))
+		return receive_carefully(conn, in, deadline);
 	/* First, so that no register keeps it while the answer is sent. */
-	conn->seen = in;
-	if (torc_unlikely(torc_current != reactor || fiber == NULL ||
-	    conn->reader != NULL || conn->input != 0 ||
+	fiber->seen = in;
+	if (torc_unlikely(conn->reader != NULL || conn->input != 0 ||
 	    reactor->phase != TORC_PHASE_RUNNING ||
 	    !torc_fiber_may_park(reactor, fiber, deadline) ||
 	    (conn->staged_size > 0 && !torc_send_simply(reactor, conn))))
 		return receive_carefully(conn, in, deadline);
 	conn->reader = fiber;
 	torc_fiber_park_simply(reactor, deadline);
-	rc = conn->reader->result;
+	/* Read again: a register that is kept costs more. */
+	fiber = conn->reader;
+	rc = fiber->result;
 	conn->reader = NULL;
-	return torc_likely(rc > 0) ? rc : show_news(conn, conn->seen, rc);
+	return torc_likely(rc > 0) ? rc : show_news(conn, fiber->seen, rc);
 }
 
 /* A part of the view, or what lies in no buffer of the kernel's. */

@@ -138,12 +138,27 @@ find_room(struct torc_conn *conn, uint32_t size)
 	return bytes + conn->staged_size;
 }
 
+/*
+ * Bytes of one connection at a time may wait to be sent by its own calls, and
+ * for the end of the turn. Those of another one are to leave by themselves.
+ */
+static void
+begin_staging(struct torc_conn *conn)
+{
+	struct torc_conn *other = conn->net->unsent;
+
+	if (other != conn && other->staged_size > 0)
+		torc_conn_push(other);
+	conn->net->unsent = conn;
+}
+
 static int
 stage(struct torc_conn *conn, const void *data, uint32_t size)
 {
 	struct torc_chunk *chunk = conn->net->chunk;
 	uint8_t *to = chunk->bytes + chunk->top;
 
+	begin_staging(conn);
 	if (conn->chunk == chunk &&
 	    conn->staged + conn->staged_size == to &&
 	    size <= conn->net->chunk_size - chunk->top)
@@ -715,6 +730,9 @@ torc_conn_write(struct torc_conn *conn, const void *data, size_t size,
 	    size > net->chunk_size - chunk->top))
 		return write_carefully(conn, data, size, deadline);
 	if (conn->staged_size == 0) {
+		if (torc_unlikely(net->unsent->staged_size > 0))
+			return write_carefully(conn, data, size, deadline);
+		net->unsent = conn;
 		/* The first since the last send: behind those of others. */
 		chunk->pins++;
 		conn->chunk = chunk;

@@ -131,7 +131,8 @@ TORC_API void torc_conn_consume(struct torc_conn *conn, size_t size);
 
 /*
  * Parks, but only when `slab_size` bytes are staged or the data is large.
- * Stage bytes to be sent by the next recv, flush or return of the handler.
+ * Stage bytes. They are sent by the next recv, flush or return of the handler,
+ * and at the latest when its fiber waits for something else or the turn ends.
  * Large data is not copied but sent, behind what is staged, before the call
  * returns. 0 or a negative errno: -EPIPE after torc_conn_shutdown(), the error
  * that ended the connection (as torc_conn_recv() says; -EPIPE if that was told
@@ -144,14 +145,15 @@ TORC_API int torc_conn_write(struct torc_conn *conn, const void *data,
 
 /*
  * As torc_conn_write(), for bytes that never change and never go away, such as
- * constants: they are not copied if they need not be.
+ * constants: they are not copied if they need not be. On a connection whose
+ * handler is another fiber, torc_conn_push() them: only its own sends them
+ * without being told.
  */
 TORC_API int torc_conn_write_static(struct torc_conn *conn, const void *data,
     size_t size, uint64_t deadline);
 
 /*
- * Send what is staged, and what will be in this turn, without waiting for it:
- * for a fiber that does not ask for input next, since another one does.
+ * Send what is staged, and what will be in this turn, without waiting for it.
  * Errors are told by the next call that writes.
  */
 TORC_API void torc_conn_push(struct torc_conn *conn);

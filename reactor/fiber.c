@@ -437,6 +437,7 @@ torc_yield(void)
 
 	if (fiber->cancelled)
 		return -ECANCELED;
+	torc_fiber_leave_home(reactor);
 	torc_fiber_step_aside(reactor);
 	return fiber->cancelled ? -ECANCELED : 0;
 }

@@ -47,6 +47,9 @@ struct torc_fiber {
 	bool interruptible;		/* its wait */
 	uint8_t cancelled;		/* TORC_CANCEL_, why its waits end */
 	bool daemon;			/* does not hold a drain */
+	void *seen;			/* the layer's: where bytes are shown */
+	void *home;			/* the layer's: what it is the handler
+					 * of, or NULL */
 	struct torc_timer timer;	/* may be armed for an older, earlier
 					 * deadline: it looks again then */
 	torc_fiber_entry *entry;
@@ -168,6 +171,16 @@ torc_fiber_park_simply(struct torc_reactor *reactor, uint64_t deadline)
 	torc_fiber_leave(reactor, fiber);
 }
 
+/* It waits for something else than bytes of its home. */
+static inline void
+torc_fiber_leave_home(struct torc_reactor *reactor)
+{
+	void *home = reactor->current->home;
+
+	if (home != NULL)
+		reactor->layer->away(home);
+}
+
 /*
  * Parks. Wait for torc_fiber_wake(): its result, or -ETIMEDOUT, -ECANCELED.
  * A deadline that has passed returns at once.
@@ -185,6 +198,7 @@ torc_fiber_park(struct torc_reactor *reactor, uint64_t deadline)
 		if (rc < 0)
 			return rc;
 	}
+	torc_fiber_leave_home(reactor);
 	torc_fiber_park_simply(reactor, deadline);
 	return fiber->result;
 }
@@ -195,6 +209,7 @@ torc_fiber_park_firmly(struct torc_reactor *reactor)
 {
 	struct torc_fiber *fiber = reactor->current;
 
+	torc_fiber_leave_home(reactor);
 	fiber->deadline = TORC_NEVER;
 	fiber->interruptible = false;
 	fiber->state = TORC_FIBER_PARKED;

@@ -63,6 +63,8 @@ struct torc_layer {
 	 * TORC_FORESIGHT: fetch what it will touch into the cache. */
 	void (*foresee)(const struct torc_reactor *reactor,
 	    const struct io_uring_cqe *cqe, unsigned steps);
+	/* The fiber of this home begins to wait for something else. */
+	void (*away)(void *home);
 	void (*drain)(struct torc_reactor *reactor);
 	void (*stop)(struct torc_reactor *reactor);
 	bool (*busy)(const struct torc_reactor *reactor);

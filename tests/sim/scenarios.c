@@ -1275,6 +1275,10 @@ static const struct step download_bits[] = {
 static const struct step download_not[] = {
 	CONNECT(0), RECV(10), SLEEP(200), AWAIT_END, END,
 };
+/* For longer than the program may be stopped. */
+static const struct step download_no_more[] = {
+	CONNECT(0), RECV(10), SLEEP(3000), AWAIT_END, END,
+};
 static const struct step download_steadily[] = {
 	CONNECT(0), RECV(500), SLEEP(5), AGAIN_FROM(1, 39), AWAIT_FIN, END,
 };
@@ -1494,7 +1498,7 @@ const struct scenario scenarios[] = {
 	{ .name = "write at a pace", .handler = send_at_a_pace,
 	    .frayed = true, .scripts = { GIVEN(download_steadily, 2) } },
 	{ .name = "write at a pace in vain", .handler = send_at_a_pace_in_vain,
-	    .frayed = true, .scripts = { GIVEN(download_not, 2) } },
+	    .frayed = true, .scripts = { GIVEN(download_no_more, 2) } },
 	{ .name = "write in vain", .handler = send_in_vain, .frayed = true,
 	    .scripts = { GIVEN(download_not, 2) } },
 	{ .name = "write too slowly read", .handler = send_in_vain,
