@@ -136,6 +136,7 @@ line_new(struct opener *opener, struct opening *opening)
 	line->opener = opener;
 	line->opening = opening;
 	line->node = opener->node;
+	line->generation = opener->node->generation;
 	redis_format(line->address, sizeof(line->address), "%s",
 	    opener->node->address);
 	return line;
@@ -164,6 +165,8 @@ open_line(void *arg, void **item, uint64_t deadline)
 	/* Those of the program are for what the program asks. */
 	torc_resp_tree_init(&line->tree, NULL, &config->limits);
 	line->opening = NULL;
+	if (!redis_is_replaced(line))
+		opener->node->proven = line->generation;
 	*item = line;
 	return 0;
 }
@@ -172,7 +175,7 @@ static bool
 line_usable(void *arg, void *item)
 {
 	(void)arg;
-	return line_alive(item);
+	return line_alive(item) && !redis_is_replaced(item);
 }
 
 const struct torc_pool_kind line_kind = {

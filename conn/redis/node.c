@@ -120,9 +120,19 @@ retire(struct node *node, struct line *line)
 		torc_pool_release(node->shared.pool, line, false);
 }
 
+/* Parks, if it has not ended. (After the reactor, all have.) */
+static void
+end_renewal(struct node *node)
+{
+	if (node->renewer != 0 && torc_fiber_self() != 0)
+		torc_fiber_reap(node->renewer, NULL);
+	node->renewer = 0;
+}
+
 void
 node_destroy(struct node *node)
 {
+	end_renewal(node);
 	for (unsigned i = 0; i < node->redis->config.lines; i++) {
 		if (node->lines[i] != NULL)
 			retire(node, node->lines[i]);
@@ -143,6 +153,15 @@ static bool
 has_room(const struct node *node, const struct line *line)
 {
 	return line->pipeline.count < node->redis->config.requests;
+}
+
+/* One that is as it should be, or else one with fewer requests. */
+static bool
+is_better(const struct line *line, const struct line *best)
+{
+	if (best == NULL || redis_is_stale(line) != redis_is_stale(best))
+		return best == NULL || redis_is_stale(best);
+	return line->pipeline.count < best->pipeline.count;
 }
 
 /* Of the next few lines the one with the fewest requests, or NULL. */
@@ -167,8 +186,7 @@ pick_new(struct node *node)
 			continue;
 		}
 		seen++;
-		if (has_room(node, line) && (best == NULL ||
-		    line->pipeline.count < best->pipeline.count))
+		if (has_room(node, line) && is_better(line, best))
 			best = line;
 	}
 	return best;
@@ -185,7 +203,8 @@ pick(struct node *node)
 	struct line *line = node->picked;
 
 	if (line != NULL && node->picked_at == now && node->picks < BURST &&
-	    line_alive(line) && has_room(node, line)) {
+	    line_alive(line) && has_room(node, line) &&
+	    !redis_is_stale(line)) {
 		node->picks++;
 		return line;
 	}
@@ -195,10 +214,17 @@ pick(struct node *node)
 	return node->picked;
 }
 
+/* It takes the place of those of older generations. */
 static void
 add(struct node *node, struct line *line)
 {
 	unsigned place = 0;
+
+	for (unsigned i = 0; i < node->redis->config.lines; i++) {
+		if (node->lines[i] != NULL &&
+		    redis_is_replaced(node->lines[i]))
+			retire(node, node->lines[i]);
+	}
 
 	while (node->lines[place] != NULL)
 		place++;
@@ -222,6 +248,30 @@ open_one(struct node *node, uint64_t deadline)
 	torc_wake_all(&node->waiters, rc == -ECANCELED ||
 	    (rc == -ETIMEDOUT && torc_now() >= deadline) ? 0 : rc);
 	return rc;
+}
+
+/* A daemon's entry. Those that ask meanwhile use what there is. */
+static int
+renew(void *arg)
+{
+	struct node *node = arg;
+
+	if (open_one(node, torc_after_ms(node->redis->config.open_ms)) < 0)
+		node->open_at = torc_now() + node->renew_ns;
+	node->renewing = false;
+	return 0;
+}
+
+/* A stale line serves; try to have a better one. */
+static void
+begin_renewal(struct node *node)
+{
+	if (node->opening || node->renewing || torc_now() < node->open_at)
+		return;
+	end_renewal(node);
+	if (torc_fiber_spawn_daemon(&node->renewer, renew, node) < 0)
+		node->renewer = 0;
+	node->renewing = node->renewer != 0;
 }
 
 static int
@@ -250,10 +300,13 @@ get_line(struct node *node, struct line **out, uint64_t deadline)
 	for (;;) {
 		struct line *line = pick(node);
 		const unsigned count = node->line_count;
-		const bool may_open = count < node->redis->config.lines &&
-		    !failed;
+		bool may_open = count < node->redis->config.lines && !failed;
 		int rc;
 
+		if (line != NULL && redis_is_stale(line)) {
+			begin_renewal(node);
+			may_open = false;
+		}
 		if (line != NULL && (line->pipeline.count == 0 || !may_open ||
 		    node->opening)) {
 			*out = line;
@@ -300,6 +353,8 @@ node_call(struct node *node, struct request **request, uint64_t deadline,
 		rc = line_call(line, request, deadline, batch, sent);
 		if (rc < 0)
 			line_explain(line, rc, *sent);
+		else
+			redis_judge(line, *request, batch->list);
 		leave_line(node, line);
 		if (rc == -ETIMEDOUT || rc == -ECANCELED || rc == -ENOMEM)
 			break;

@@ -59,6 +59,13 @@ struct node {
 	struct torc_redis *redis;
 	char address[REDIS_ADDRESS];	/* of a cluster's; else the first */
 	unsigned preferred;	/* of `addresses`: the one to try first */
+	unsigned generation;	/* of lines that are as they should be */
+	unsigned proven;	/* the last of which one was opened */
+	uint64_t renew_at;	/* no other one before; ... */
+	uint64_t renew_ns;	/* ... the last pause between two */
+	uint64_t open_at;	/* a line of it may be tried for */
+	uint64_t renewer;	/* a fiber that opens that, or has; or 0 */
+	bool renewing;
 	struct opener shared;	/* lines that fibers share */
 	struct opener sessions;	/* that are one's own */
 	struct line *lines[REDIS_LINES];
@@ -80,6 +87,7 @@ struct line {
 	struct torc_pipeline pipeline;
 	struct opener *opener;
 	struct opening *opening;	/* until it is open */
+	unsigned generation;
 	struct torc_resp_tree tree;
 	struct torc_resp_arena before;	/* that of a request, without the
 					 * reply that is being read */
@@ -202,6 +210,20 @@ extern const struct torc_pool_kind line_kind;
 /* Say why a connection cannot be opened; returns `error`. */
 int redis_fail_open(const struct line *line, int error, const char *format,
     ...) __attribute__((format(printf, 3, 4)));
+
+/* ---- renew.c ---- */
+
+/*
+ * What an answer says of the server: whether it is the wrong one. Then the
+ * lines of its node are renewed, if that was not done just now.
+ */
+bool redis_judge(struct line *line, const struct request *request, bool list);
+
+/* Whether it is of an older generation than it should be. */
+bool redis_is_stale(const struct line *line);
+
+/* Whether a line of a newer generation was opened, too. */
+bool redis_is_replaced(const struct line *line);
 
 /* ---- line.c ---- */
 

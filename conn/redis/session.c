@@ -126,6 +126,8 @@ torc_redis_session_call(struct torc_redis_session *session,
 	rc = line_call(session->line, &request, deadline, &batch, &sent);
 	if (rc == 0) {
 		follow(session, command_flags(argc, argv), request);
+		session->altered |= redis_judge(session->line, request,
+		    false);
 	} else {
 		session->broken = true;
 		line_explain(session->line, rc, sent);

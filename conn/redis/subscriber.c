@@ -509,7 +509,8 @@ torc_redis_next(struct torc_redis_subscriber *subscriber,
 
 	memset(message, 0, sizeof(*message));
 	while (rc == 0) {
-		if (subscriber->line != NULL && subscriber->line->mute)
+		if (subscriber->line != NULL && (subscriber->line->mute ||
+		    redis_is_replaced(subscriber->line)))
 			drop_line(subscriber);
 		if (subscriber->line == NULL) {
 			bool met = subscriber->met;

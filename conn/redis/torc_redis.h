@@ -44,6 +44,12 @@
  * sent over it, and those that were before still get their replies. The reply
  * of a command that is given up goes nowhere.
  *
+ * An answer of READONLY, LOADING, MASTERDOWN, NOREPLICAS or NOAUTH says that
+ * the connection leads to another server than it should. It is the error of its
+ * command, and connections to that server are renewed: addresses are resolved
+ * and dialled again, of several the next one first, at most once a second in
+ * the long run. Others are served by the old connection until then.
+ *
  * Replies. Who passes a `reply` frees what comes, also after an error (it is
  * NULL mostly): torc_redis_free(). It may be NULL: then nobody wants it.
  */

@@ -1,0 +1,94 @@
+/*
+ * renew.c - connections that lead to the wrong server: one that was demoted,
+ * or is not ready, while the address may lead to another one by now. The node
+ * begins a new generation of lines. Those of an older one serve until a line
+ * of the new one is open, so nobody waits for that, and nobody fails for it.
+ */
+#include <string.h>
+
+#include "conn/redis/redis.h"
+
+#define RENEW_MIN_NS UINT64_C(100000000)	/* between two: doubled ... */
+#define RENEW_MAX_NS UINT64_C(1000000000)	/* ... up to this, ... */
+#define CALM_NS UINT64_C(10000000000)	/* ... until none was for so long */
+
+/*
+ * What another connection may mend. Not MISCONF, OOM, BUSY and the like: that
+ * server is what it should be, and is in trouble.
+ */
+static bool
+is_wrong_server(const struct torc_redis_reply *reply)
+{
+	static const char *const codes[] = { "READONLY", "LOADING",
+		"MASTERDOWN", "NOREPLICAS", "NOAUTH", "UNBLOCKED" };
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		if (redis_is_error(reply, codes[i]))
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_such(const struct request *request, bool list)
+{
+	const struct torc_redis_reply *root = &request->root;
+
+	if (!list || root->type != TORC_REDIS_ARRAY)
+		return root->type == TORC_REDIS_ERROR &&
+		    is_wrong_server(root);
+	for (size_t i = 0; i < root->size; i++) {
+		if (root->items[i].type == TORC_REDIS_ERROR &&
+		    is_wrong_server(&root->items[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Servers that are meant to be so are dialled again, but not all the time. */
+static void
+begin_generation(struct node *node, const struct line *line)
+{
+	const struct torc_redis *redis = node->redis;
+	const uint64_t now = torc_now();
+
+	if (now < node->renew_at)
+		return;
+	if (node->renew_ns == 0 || now - node->renew_at > CALM_NS)
+		node->renew_ns = RENEW_MIN_NS;
+	else if (node->renew_ns < RENEW_MAX_NS)
+		node->renew_ns *= 2;
+	node->renew_at = now + node->renew_ns;
+	node->generation++;
+	node->open_at = now;
+	/* Of several, the next one, unless it was found already. */
+	if (redis->address_count > 0 && strcmp(line->address,
+	    redis->addresses[node->preferred]) == 0)
+		node->preferred = (node->preferred + 1) %
+		    redis->address_count;
+}
+
+bool
+redis_judge(struct line *line, const struct request *request, bool list)
+{
+	struct node *node = line->node;
+
+	/* In a cluster, the map says where to go. */
+	if (node->redis->config.cluster || !has_such(request, list))
+		return false;
+	if (line->generation == node->generation)
+		begin_generation(node, line);
+	return true;
+}
+
+bool
+redis_is_stale(const struct line *line)
+{
+	return line->generation != line->node->generation;
+}
+
+bool
+redis_is_replaced(const struct line *line)
+{
+	return (int)(line->generation - line->node->proven) < 0;
+}
