@@ -482,6 +482,7 @@ torc_serve(const struct torc_config *config, void (*ready)(void *arg),
 	server.reactors = torc_sys_alloc(server.count *
 	    sizeof(*server.reactors));
 	signal(SIGPIPE, SIG_IGN);
+	torc_fault_report_gently();
 	/* Before anything is submitted: operations keep the limit that they
 	 * were prepared under. As it is will do, too. */
 	(void)torc_sys_raise_rlimit(RLIMIT_NOFILE);

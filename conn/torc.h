@@ -61,7 +61,8 @@ struct torc_slice {
  * "io_uring_" and goes on as that of torc_available(): programs exit with 78.
  * While it runs, SIGTERM and SIGINT are blocked in this thread and in those
  * that it starts; other threads of the program must have them blocked, too.
- * SIGPIPE is ignored from then on.
+ * SIGPIPE is ignored from then on; and unless the program has a handler of
+ * SIGSEGV, torc_fault_report() is called.
  *
  * The soft limit of descriptors (RLIMIT_NOFILE) is raised to the hard one, and
  * stays so. Programs that this one starts inherit it: lower it in the child

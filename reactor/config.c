@@ -28,7 +28,8 @@ static const struct torc_bound bounds[] = {
 	{ FIELD(connections), 16384, 1, 1048576, false },
 	{ FIELD(ops), 65536, 1, 1048576, false },
 	{ FIELD(fibers), 32768, 1, 1048576, false },
-	{ FIELD(stack_size), 65536, 16384, 8388608, false },
+	{ FIELD(stack_size), 262144, 16384, 8388608, false },
+	{ FIELD(stack_guard), 262144, 4096, 1 << 30, false },
 	{ FIELD(buffers), 1024, 1, 32768, true },
 	{ FIELD(buffers_start), 0, 1, 32768, false },
 	{ FIELD(buffer_size), 16384, 64, 1048576, false },
@@ -153,6 +154,7 @@ relate(struct torc_config *config, char *text, size_t size)
 	if (config->buffers_start == 0)
 		config->buffers_start = least(config->buffers, 64);
 	config->stack_size = (unsigned)torc_pages_whole(config->stack_size);
+	config->stack_guard = (unsigned)torc_pages_whole(config->stack_guard);
 	if (config->cq_entries < config->sq_entries)
 		snprintf(text, size, "cq_entries = %u: must be at least "
 		    "sq_entries = %u", config->cq_entries,

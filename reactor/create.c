@@ -54,7 +54,7 @@ make_tables(struct torc_reactor *reactor)
 	if (rc < 0)
 		return rc;
 	rc = torc_stacks_init(&reactor->stacks, config->fibers,
-	    config->stack_size);
+	    config->stack_size, config->stack_guard);
 	if (rc < 0)
 		goto timers;
 	rc = torc_slots_init(&reactor->fibers, config->fibers * 2,

@@ -106,6 +106,9 @@ void torc_fiber_cancel_daemons(struct torc_reactor *reactor);
 /* No fiber of an abandoned reactor runs again: tell the sanitizer. */
 void torc_fiber_forget_all(struct torc_reactor *reactor);
 
+/* As torc_fault_report(), unless the program has a handler of its own. */
+void torc_fault_report_gently(void);
+
 /* Give back what a fiber has that never ran, but for its slot. */
 void torc_fiber_drop(struct torc_fiber *fiber);
 

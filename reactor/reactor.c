@@ -565,12 +565,19 @@ close_mailbox(struct torc_reactor *reactor)
 }
 
 static void
+leave_thread(struct torc_reactor *reactor)
+{
+	torc_sanitizer_thread_end(reactor->scheduler_sanitizer);
+	torc_fault_stack_end(&reactor->fault_stack);
+}
+
+static void
 end(struct torc_reactor *reactor)
 {
 	if (reactor->layer != NULL)
 		reactor->layer->fini(reactor);
 	torc_ring_fini(&reactor->ring);
-	torc_sanitizer_thread_end(reactor->scheduler_sanitizer);
+	leave_thread(reactor);
 	reactor->phase = TORC_PHASE_ENDED;
 	show_gauges(reactor);
 	if (torc_current == reactor)
@@ -618,7 +625,7 @@ abandon(struct torc_reactor *reactor, int error)
 	close_completed(reactor);
 	torc_ring_fini(&reactor->ring);
 	torc_fiber_forget_all(reactor);
-	torc_sanitizer_thread_end(reactor->scheduler_sanitizer);
+	leave_thread(reactor);
 	reactor->abandoned = true;
 	reactor->error = error;
 	reactor->phase = TORC_PHASE_ENDED;
@@ -650,6 +657,7 @@ start(struct torc_reactor *reactor)
 	torc_current = reactor;
 	reactor->scheduler_sanitizer = torc_sanitizer_thread();
 	reactor->belongings.exceptions = torc_exceptions();
+	torc_fault_stack_begin(&reactor->fault_stack);
 	reactor->phase = TORC_PHASE_RUNNING;
 	reactor->now = torc_sys_now();
 	reactor->due = reactor->now;

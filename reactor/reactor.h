@@ -16,6 +16,7 @@
 #include "reactor/timers.h"
 #include "ring/ring.h"
 #include "sys/exceptions.h"
+#include "sys/fault.h"
 #include "sys/modes.h"
 
 struct torc_fiber;
@@ -103,6 +104,7 @@ struct torc_reactor {
 	struct torc_fiber *ended;	/* its stack is to be given back */
 	void *scheduler_sp;		/* while one runs */
 	struct torc_belongings belongings;
+	struct torc_fault_stack fault_stack;	/* of its thread */
 	uint64_t now;			/* when the last enter returned */
 	uint64_t due;			/* deadlines up to here have passed: as
 					 * `now`, but see catch_up() */

@@ -87,7 +87,10 @@ struct torc_config {
 				 * something; else it is closed. */
 	unsigned ops;		/* in flight; 65536; to 1048576 */
 	unsigned fibers;	/* 32768; 1 to 1048576 */
-	unsigned stack_size;	/* bytes; 65536; 16384 to 8388608 */
+	unsigned stack_size;	/* bytes of a fiber's; 262144; 16384 to 8388608;
+				 * memory only where it was touched */
+	unsigned stack_guard;	/* bytes below a stack that may not be touched;
+				 * 262144; 4096 to 2^30 */
 	unsigned buffers;	/* receive buffers; 1024; 1 to 32768, a power
 				 * of two */
 	unsigned buffers_start;	/* live at the start; 64; to `buffers` */
@@ -256,8 +259,11 @@ TORC_API int torc_post(struct torc_reactor *reactor, struct torc_post *post);
 /*
  * A fiber is a function on a stack of its own, on the reactor's thread. It
  * runs until it parks: in a call whose comment begins with "Parks", and
- * nowhere else. Its stack has `stack_size` bytes and a guard page below:
- * running over it ends the process with SIGSEGV.
+ * nowhere else. Its stack has `stack_size` bytes; below it, `stack_guard` bytes
+ * end the process with SIGSEGV when they are touched (torc_fault_report). A
+ * frame that is larger than the guard can jump over it into another stack: code
+ * with such frames, or with alloca() or arrays whose size comes from data, must
+ * be compiled with -fstack-clash-protection, which touches each page.
  *
  * A fiber keeps what a call preserves, such as the rounding mode; it begins
  * with that of the caller of the loop. In a program that was linked with C++ it
@@ -265,6 +271,19 @@ TORC_API int torc_post(struct torc_reactor *reactor, struct torc_post *post);
  * and the flags of floating-point errors are the thread's.
  */
 typedef int torc_fiber_entry(void *arg);
+
+/*
+ * Say in a sentence on standard error what a fiber did that is killed by
+ * SIGSEGV: it has run over its stack, or followed a NULL. Then the signal does
+ * what it did before: it is handled by the program's handler, if there was
+ * one, or ends the process, which leaves a core file as ever. torc_serve()
+ * does this by itself unless the program has a handler. Each reactor's thread
+ * has an alternate signal stack, of 64 KiB at least, unless it had one already.
+ *
+ * Returns 0, or -EEXIST if the program has put a handler in place since the
+ * last call. Any thread.
+ */
+TORC_API int torc_fault_report(void);
 
 /*
  * Make a fiber that will run entry(arg) in the coming turn, never inside this

@@ -17,29 +17,33 @@ chunk_count(const struct torc_stacks *stacks)
 }
 
 /*
- * An odd number of pages, with the guard: the pages that fibers use would fall
- * into a few sets of the TLB otherwise, which goes by the low bits of a page's
- * number. Of 1,024 stacks 16 pages apart, 128 find room in one of 2,048 pages
- * in 8 ways; 17 pages apart, all of them do.
+ * From one stack to the next, an odd number of pages: the pages that fibers use
+ * would fall into a few sets of the TLB otherwise, which goes by the low bits
+ * of a page's number. Of 1,024 stacks 16 pages apart, 128 find room in one of
+ * 2,048 pages in 8 ways; 17 pages apart, all of them do.
  */
 static size_t
 stride_of(size_t size)
 {
 	const size_t page = torc_sys_page_size();
 
-	return size + (size / page % 2 == 0 ? page : 2 * page);
+	return size / page % 2 == 0 ? size + page : size;
 }
 
 int
-torc_stacks_init(struct torc_stacks *stacks, uint32_t capacity, size_t size)
+torc_stacks_init(struct torc_stacks *stacks, uint32_t capacity, size_t size,
+    size_t guard)
 {
+	const size_t page = torc_sys_page_size();
+	const size_t stride = stride_of(size + guard);
 	void *table;
 	int rc;
 
-	torc_assert(size % torc_sys_page_size() == 0);
+	torc_assert(size % page == 0 && guard % page == 0 && guard > 0);
 	*stacks = (struct torc_stacks) {
 		.size = size,
-		.stride = stride_of(size),
+		.guard = stride - size,
+		.stride = stride,
 		.capacity = capacity,
 	};
 	rc = torc_pages_reserve(&table,
@@ -79,7 +83,6 @@ make_chunk(struct torc_stacks *stacks, uint32_t chunk)
 static void *
 make(struct torc_stacks *stacks)
 {
-	const size_t guard = stacks->stride - stacks->size;
 	uint32_t chunk = stacks->made / TORC_STACKS_CHUNK;
 	uint32_t index = stacks->made % TORC_STACKS_CHUNK;
 	char *place;
@@ -89,14 +92,14 @@ make(struct torc_stacks *stacks)
 	if (index == 0 && !make_chunk(stacks, chunk))
 		return NULL;
 	place = (char *)stacks->chunks[chunk] + index * stacks->stride;
-	if (torc_pages_guard(place, guard) < 0) {
+	if (torc_pages_guard(place, stacks->guard) < 0) {
 		if (index == 0)
 			torc_pages_release(stacks->chunks[chunk],
 			    TORC_STACKS_CHUNK * stacks->stride);
 		return NULL;
 	}
 	stacks->made++;
-	return place + guard;
+	return place + stacks->guard;
 }
 
 void *

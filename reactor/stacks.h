@@ -1,7 +1,9 @@
 /*
- * stacks.h - a pool of stacks, each with a guard page below its low end. The
- * last one given back is the first one taken, since it is in the cache; of
- * those that lie idle beyond a reserve the memory goes back to the kernel.
+ * stacks.h - a pool of stacks, each with a guard below its low end: a frame
+ * that does not fit reaches the guard before it reaches another stack, unless
+ * it is larger than the guard and does not touch it. The last one given back is
+ * the first one taken, since it is in the cache; of those that lie idle beyond
+ * a reserve the memory goes back to the kernel.
  */
 #ifndef TORC_REACTOR_STACKS_H
 #define TORC_REACTOR_STACKS_H
@@ -13,6 +15,7 @@ struct torc_stacks {
 	void **chunks;		/* regions of TORC_STACKS_CHUNK stacks */
 	void **free;		/* stacks that nobody has */
 	size_t size;		/* of a stack, without its guard */
+	size_t guard;		/* below it */
 	size_t stride;		/* from one to the next */
 	uint32_t free_count;
 	uint32_t made;		/* stacks that exist */
@@ -28,8 +31,9 @@ struct torc_stacks {
 #define TORC_STACKS_LOOK 64u	/* pages at once */
 #define TORC_STACKS_RESERVE 256u	/* idle ones that keep their memory */
 
+/* `size` is a number of pages, and so is `guard`, which may become larger. */
 int torc_stacks_init(struct torc_stacks *stacks, uint32_t capacity,
-    size_t size);
+    size_t size, size_t guard);
 void torc_stacks_fini(struct torc_stacks *stacks);
 
 /*

@@ -329,19 +329,10 @@ torc_sys_thread(void)
 _Noreturn void
 torc_trap(const char *file, int line, const char *text)
 {
-	char number[12];
-	char *digit = number + sizeof(number);
+	char number[TORC_DIGITS];
+	const char *const parts[] = { file, ":",
+	    torc_digits(number, (uint64_t)line), ": ", text, NULL };
 
-	*--digit = '\0';
-	do {
-		*--digit = (char)('0' + line % 10);
-		line /= 10;
-	} while (line > 0);
-	const char *const parts[] = { "torc: ", file, ":", digit, ": ", text,
-	    "\n" };
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		if (write(STDERR_FILENO, parts[i], strlen(parts[i])) < 0)
-			break;
-	}
+	torc_say(parts);
 	abort();
 }

@@ -5,6 +5,8 @@
 #ifndef TORC_SYS_TRAP_H
 #define TORC_SYS_TRAP_H
 
+#include <stdint.h>
+
 /*
  * What the static libraries of clients use of libtorc.so, though it is not for
  * users: it changes with each version.
@@ -14,6 +16,16 @@
 /* Write "torc: FILE:LINE: TEXT" to standard error and abort. Any thread. */
 TORC_BESIDE _Noreturn void torc_trap(const char *file, int line,
     const char *text);
+
+/*
+ * Write "torc: ", the parts, which NULL ends, and a newline to standard error.
+ * Any thread; also a signal handler.
+ */
+void torc_say(const char *const parts[]);
+
+#define TORC_DIGITS 21		/* of any number, with the end of the text */
+/* The digits of a number, within `buffer`. */
+const char *torc_digits(char buffer[TORC_DIGITS], uint64_t number);
 
 #define torc_likely(condition) __builtin_expect(!!(condition), 1)
 #define torc_unlikely(condition) __builtin_expect(!!(condition), 0)

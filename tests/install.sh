@@ -13,6 +13,7 @@ missing() {
 		esac || echo "$package"
 	done <<-LIST | sort -u
 		/usr/include/cmocka.h libcmocka-dev
+		/usr/include/cjson/cJSON.h libcjson-dev
 		/usr/include/valgrind/valgrind.h valgrind
 		/usr/include/http_parser.h libhttp-parser-dev
 		/usr/include/hiredis/hiredis.h libhiredis-dev

@@ -146,7 +146,7 @@ try http <<-'END'
 	{
 		(void)argv;
 		if (argc > 1)
-			torc_http_forward(0, 0, 0, 0, 0, 0);
+			torc_http_forward(0, 0, 0, 0);
 		return torc_http_reason(200)[0] != 'O';
 	}
 END

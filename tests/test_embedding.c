@@ -1,6 +1,8 @@
 /*
  * test_embedding.c - what torc is to the program that it is a part of: fibers
  * that leave the thread as they found it, and mistakes that end in a sentence.
+ *
+ * wrap: torc_sys_advise
  */
 #include "tests/harness.h"
 
@@ -9,10 +11,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "reactor/fiber.h"
+#include "sys/sys.h"
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
 
 static int
 limit(void **state)
@@ -97,6 +105,86 @@ a_chain_of_thousands_of_joins_needs_no_deeper_stack(void **state)
 	finish(reactor);
 	assert_int_equal(chain.ended, CHAIN - 1);
 	assert_true(chain.highest - chain.lowest < 4096);
+}
+
+/* ---- Stacks that are too small ---- */
+
+static struct {
+	bool no_light_guard;
+	size_t frame;		/* of the one that goes deep */
+	unsigned spoilt;	/* stacks that were written to by others */
+} deep;
+
+int __real_torc_sys_advise(void *address, size_t size, int advice);
+int __wrap_torc_sys_advise(void *address, size_t size, int advice);
+
+int
+__wrap_torc_sys_advise(void *address, size_t size, int advice)
+{
+	if (advice == MADV_GUARD_INSTALL && deep.no_light_guard)
+		return -EINVAL;
+	return __real_torc_sys_advise(address, size, advice);
+}
+
+#define NEIGHBOURS 40
+
+/* Has bytes all over its stack, and finds them again. */
+static int
+stand_by(void *arg)
+{
+	volatile uint8_t bytes[150000];
+
+	for (size_t i = 0; i < sizeof(bytes); i += 64)
+		bytes[i] = 0xa5;
+	torc_sleep(torc_after_ms(20));
+	for (size_t i = 0; i < sizeof(bytes); i += 64)
+		deep.spoilt += bytes[i] != 0xa5;
+	(void)arg;
+	return 0;
+}
+
+/* Touches the low end of a frame, and nothing above it. */
+static int
+go_deep(void *arg)
+{
+	volatile uint8_t *frame;
+
+	(void)arg;
+	torc_sleep(torc_after_ms(5));
+	frame = __builtin_alloca(deep.frame);
+	for (size_t i = 0; i < 20000; i++)
+		frame[i] = 0x5a;
+	return 0;
+}
+
+static int
+go_deep_among_others(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < NEIGHBOURS; i++)
+		torc_fiber_spawn(NULL, i == NEIGHBOURS / 2 ? go_deep :
+		    stand_by, NULL);
+	return 0;
+}
+
+static void
+run_among_others(void)
+{
+	struct torc_reactor *reactor = make(NULL);
+
+	torc_fiber_start(reactor, NULL, go_deep_among_others, NULL);
+	torc_reactor_drain(reactor, TORC_NEVER);
+	if (torc_reactor_run(reactor) != 0 || deep.spoilt > 0)
+		abort();
+	torc_reactor_destroy(reactor);
+}
+
+static void
+report_among_others(void)
+{
+	if (torc_fault_report() != 0 || torc_fault_report() != 0)
+		abort();
+	run_among_others();
 }
 
 /* ---- Modes of the floating-point units ---- */
@@ -338,6 +426,20 @@ assert_well(void (*body)(void))
 		fail_msg("status 0x%x, saying: %s", (unsigned)status, said);
 }
 
+/* Dies by SIGSEGV, and says `what`; or nothing, if that is NULL. */
+static void
+assert_faults(void (*body)(void), const char *what)
+{
+	char said[512];
+	int status = in_child(body, said, sizeof(said));
+
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSEGV)
+		fail_msg("status 0x%x instead of SIGSEGV, saying: %s",
+		    (unsigned)status, said);
+	if (what == NULL ? said[0] != '\0' : strstr(said, what) == NULL)
+		fail_msg("not \"%s\" but: %s", what, said);
+}
+
 static unsigned calls;
 
 static void
@@ -461,6 +563,217 @@ a_post_of_nothing_stops_the_process(void **state)
 	assert_traps(post_to_nobody, "torc_post needs a reactor");
 }
 
+/* ---- Faults ---- */
+
+/* From one that is just too large, to one as large as the guard beside it. */
+static void
+a_large_frame_ends_in_the_guard_and_not_in_another_stack(void **state)
+{
+	static const size_t frames[] = { 262144, 300000, 400000, 500000 };
+
+	(void)state;
+	for (int light = 1; light >= 0; light--) {
+		deep.no_light_guard = !light;
+		deep.frame = 200000;
+		assert_well(run_among_others);
+		for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]);
+		    i++) {
+			deep.frame = frames[i];
+			assert_faults(report_among_others,
+			    "a fiber ran over its stack of 262144 bytes");
+		}
+	}
+	deep.no_light_guard = false;
+}
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define PROBED __attribute__((noinline, \
+    optimize("stack-clash-protection", "no-omit-frame-pointer")))
+
+static int PROBED
+go_deep_with_probes(void *arg)
+{
+	volatile uint8_t *frame = __builtin_alloca(deep.frame);
+
+	(void)arg;
+	frame[0] = 1;
+	return 0;
+}
+
+static void
+probe_a_frame(void)
+{
+	struct torc_reactor *reactor = make(NULL);
+
+	torc_fault_report();
+	torc_fiber_start(reactor, NULL, go_deep_with_probes, NULL);
+	torc_reactor_drain(reactor, TORC_NEVER);
+	torc_reactor_run(reactor);
+}
+#endif
+
+static void
+no_frame_of_probed_code_passes_the_guard(void **state)
+{
+	(void)state;
+#if defined(__GNUC__) && !defined(__clang__)
+	deep.frame = 100000;
+	assert_well(probe_a_frame);
+	for (deep.frame = 300000; deep.frame < 100000000; deep.frame *= 3)
+		assert_faults(probe_a_frame, "ran over its stack");
+#else
+	print_message("SKIP: not a function alone can be compiled with "
+	    "probes\n");
+#endif
+}
+
+static void
+an_overrun_is_not_explained_before_the_program_asks(void **state)
+{
+	(void)state;
+	deep.frame = 300000;
+	assert_faults(run_among_others, NULL);
+}
+
+static void
+note_fault(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)info;
+	(void)context;
+	if (write(STDERR_FILENO, "my own words\n", 13) == 13)
+		_exit(7);
+}
+
+static void
+handle_faults(void)
+{
+	const struct sigaction action = {
+		.sa_sigaction = note_fault,
+		.sa_flags = SA_SIGINFO | SA_ONSTACK,
+	};
+
+	sigaction(SIGSEGV, &action, NULL);
+}
+
+static void
+report_besides(void)
+{
+	handle_faults();
+	report_among_others();
+}
+
+static void
+report_behind(void)
+{
+	torc_fault_report();
+	handle_faults();
+	if (torc_fault_report() != -EEXIST)
+		abort();
+	run_among_others();
+}
+
+static void
+the_program_s_handler_has_the_last_word(void **state)
+{
+	char said[512];
+
+	(void)state;
+	deep.frame = 300000;
+	assert_int_equal(in_child(report_besides, said, sizeof(said)),
+	    7 << 8);
+	assert_non_null(strstr(said, "ran over its stack"));
+	assert_non_null(strstr(said, "\nmy own words\n"));
+	assert_int_equal(in_child(report_behind, said, sizeof(said)),
+	    7 << 8);
+	assert_string_equal(said, "my own words\n");
+}
+
+static int
+go_deep_on_start(struct torc_reactor *reactor, void *arg)
+{
+	(void)reactor;
+	return go_deep(arg);
+}
+
+static void
+serve_deeply(void)
+{
+	static const char *const addresses[] = { "127.0.0.1:0", NULL };
+	const struct torc_config config = {
+		.listen = addresses,
+		.handler = echo_handler,
+		.start = go_deep_on_start,
+		.reactors = 1,
+	};
+
+	torc_serve(&config, NULL, NULL, 0);
+}
+
+static void
+serve_deeply_with_a_handler(void)
+{
+	handle_faults();
+	serve_deeply();
+}
+
+static void
+torc_serve_explains_faults_unless_the_program_handles_them(void **state)
+{
+	char said[512];
+
+	(void)state;
+	deep.frame = 300000;
+	assert_faults(serve_deeply, "torc: reactor 0: a fiber ran over");
+	assert_int_equal(in_child(serve_deeply_with_a_handler, said,
+	    sizeof(said)), 7 << 8);
+	assert_string_equal(said, "my own words\n");
+}
+
+static int
+use_no_connection(void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	return torc_conn_recv(NULL, &in, TORC_NEVER);
+}
+
+static void
+receive_from_nobody(void)
+{
+	struct torc_reactor *reactor = make(NULL);
+
+	torc_fault_report();
+	torc_fiber_start(reactor, NULL, use_no_connection, NULL);
+	torc_reactor_run(reactor);
+}
+
+static volatile uintptr_t nowhere = 24;
+
+static void
+touch_nothing(void)
+{
+	torc_fault_report();
+	*(volatile char *)nowhere = 1;
+}
+
+static void
+send_itself_a_fault(void)
+{
+	torc_fault_report();
+	kill(getpid(), SIGSEGV);
+}
+
+static void
+a_fault_is_explained_only_if_it_is_one_of_a_fiber(void **state)
+{
+	(void)state;
+	assert_faults(receive_from_nobody, "NULL was followed");
+	assert_faults(touch_nothing, NULL);
+	assert_faults(send_itself_a_fault, NULL);
+}
+
 #define CLAIM(test) cmocka_unit_test_setup(test, limit)
 
 int
@@ -473,6 +786,12 @@ main(void)
 		CLAIM(an_error_of_one_fiber_does_not_trap_in_another),
 		CLAIM(a_post_that_is_posted_before_it_has_run_stops_the_process),
 		CLAIM(a_post_of_nothing_stops_the_process),
+		CLAIM(a_large_frame_ends_in_the_guard_and_not_in_another_stack),
+		CLAIM(no_frame_of_probed_code_passes_the_guard),
+		CLAIM(an_overrun_is_not_explained_before_the_program_asks),
+		CLAIM(the_program_s_handler_has_the_last_word),
+	    CLAIM(torc_serve_explains_faults_unless_the_program_handles_them),
+		CLAIM(a_fault_is_explained_only_if_it_is_one_of_a_fiber),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

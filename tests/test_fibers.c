@@ -1202,7 +1202,7 @@ have_one_go_deep(void *arg)
 static void
 stay_on_the_stack(void)
 {
-	unsigned levels = SLOW ? 4 : 10;
+	unsigned levels = SLOW ? 16 : 55;
 
 	run_alone(have_one_go_deep, &levels);
 }
@@ -1210,12 +1210,12 @@ stay_on_the_stack(void)
 static void
 leave_the_stack(void)
 {
-	unsigned levels = 18;
+	unsigned levels = 70;
 
 	run_alone(have_one_go_deep, &levels);
 }
 
-/* 64 KiB, by default. */
+/* 256 KiB, by default. */
 static void
 a_fiber_that_runs_over_its_stack_dies_by_sigsegv(void **state)
 {

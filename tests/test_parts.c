@@ -540,18 +540,22 @@ a_timer_that_another_one_disarms_in_the_same_pass_does_not_fire(void **state)
 /* ---- Stacks ---- */
 
 #define STACK 16384u
+#define GUARD 65536u
+#define MANY_STACKS 32768u
 
 /* */
 static void
 below_each_stack_there_is_a_guard_and_above_it_there_is_none(void **state)
 {
+	const size_t page = torc_sys_page_size();
 	struct torc_stacks stacks;
 	uint8_t *taken[3];
 
 	(void)state;
 	for (int light = 1; light >= 0; light--) {
 		fault.no_light_guard = !light;
-		assert_int_equal(torc_stacks_init(&stacks, 100, STACK), 0);
+		assert_int_equal(torc_stacks_init(&stacks, 100, STACK, GUARD),
+		    0);
 		for (int i = 0; i < 3; i++) {
 			taken[i] = torc_stacks_take(&stacks);
 			assert_non_null(taken[i]);
@@ -565,7 +569,11 @@ below_each_stack_there_is_a_guard_and_above_it_there_is_none(void **state)
 
 			assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 			assert_int_equal(write(fds[1], taken[i], 1), 1);
-			assert_int_equal(write(fds[1], taken[i] - 1, 1), -1);
+			for (size_t at = 1; at <= GUARD; at += page)
+				assert_int_equal(write(fds[1], taken[i] - at,
+				    1), -1);
+			assert_int_equal(write(fds[1], taken[i] - GUARD, 1),
+			    -1);
 			close(fds[0]);
 			close(fds[1]);
 		}
@@ -585,7 +593,8 @@ stacks_end_at_their_number_and_the_last_given_back_is_taken_first(
 	void *taken[130];
 
 	(void)state;
-	assert_int_equal(torc_stacks_init(&stacks, count, STACK), 0);
+	assert_int_equal(torc_stacks_init(&stacks, count, STACK, GUARD),
+	    0);
 	for (uint32_t i = 0; i < count; i++) {
 		taken[i] = torc_stacks_take(&stacks);
 		assert_non_null(taken[i]);
@@ -612,7 +621,7 @@ a_stack_that_cannot_be_guarded_is_not_handed_out(void **state)
 	void *first, *second;
 
 	(void)state;
-	assert_int_equal(torc_stacks_init(&stacks, 100, STACK), 0);
+	assert_int_equal(torc_stacks_init(&stacks, 100, STACK, GUARD), 0);
 	fault.no_guard = true;
 	assert_null(torc_stacks_take(&stacks));
 	assert_int_equal(seen.mapped, 1);
@@ -645,8 +654,8 @@ stacks_lie_an_odd_number_of_pages_apart(void **state)
 
 	(void)state;
 	for (size_t pages = 4; pages < 40; pages++) {
-		assert_int_equal(torc_stacks_init(&stacks, 100, pages * page),
-		    0);
+		assert_int_equal(torc_stacks_init(&stacks, 100, pages * page,
+		    page), 0);
 		for (int i = 0; i < 2; i++)
 			taken[i] = torc_stacks_take(&stacks);
 		assert_true(taken[1] - taken[0] > (ptrdiff_t)(pages * page));
@@ -655,6 +664,74 @@ stacks_lie_an_odd_number_of_pages_apart(void **state)
 			torc_stacks_give(&stacks, taken[i]);
 		torc_stacks_fini(&stacks);
 	}
+}
+
+/* How many there are of those that a reactor has by default. */
+static uint32_t
+take_all_stacks(struct torc_stacks *stacks, void **taken)
+{
+	struct torc_config config;
+	char text[64];
+	uint32_t count = 0;
+
+	assert_int_equal(torc_config_fill(&config, NULL, text, sizeof(text)),
+	    0);
+	assert_int_equal(config.fibers, MANY_STACKS);
+	assert_int_equal(torc_stacks_init(stacks, config.fibers,
+	    config.stack_size, config.stack_guard), 0);
+	while (count < config.fibers &&
+	    (taken[count] = torc_stacks_take(stacks)) != NULL)
+		((uint8_t *)taken[count++])[config.stack_size - 1] = 1;
+	return count;
+}
+
+static unsigned
+count_mappings(void)
+{
+	FILE *file = fopen("/proc/self/maps", "r");
+	unsigned lines = 0;
+	int byte;
+
+	assert_non_null(file);
+	while ((byte = fgetc(file)) != EOF)
+		lines += byte == '\n';
+	fclose(file);
+	return lines;
+}
+
+/*
+ * With light guards there is room for as many as a reactor may have. Without
+ * them, each takes two of the mappings that a process may have: there are as
+ * many as that allows, and then there is no stack, but no harm either.
+ */
+static void
+thirty_two_thousand_stacks_fit_if_guards_need_no_mappings(void **state)
+{
+	void **taken = calloc(MANY_STACKS, sizeof(*taken));
+	const unsigned before = count_mappings();
+	struct torc_stacks stacks;
+
+	(void)state;
+	assert_non_null(taken);
+	for (int light = 1; light >= 0; light--) {
+		unsigned mappings;
+		uint32_t count;
+
+		fault.no_light_guard = !light;
+		count = take_all_stacks(&stacks, taken);
+		mappings = count_mappings() - before;
+		print_message("%u stacks, %u mappings\n", count, mappings);
+		if (mappings < count)
+			assert_int_equal(count, MANY_STACKS);
+		else
+			assert_true(count > 1000 && mappings > count);
+		while (count > 0)
+			torc_stacks_give(&stacks, taken[--count]);
+		torc_stacks_fini(&stacks);
+		assert_int_equal(seen.mapped, 0);
+		assert_true(count_mappings() < before + 10);
+	}
+	free(taken);
 }
 
 /* What lies idle beyond the reserve reads as zeroes: its memory is gone. */
@@ -668,7 +745,8 @@ idle_stacks_beyond_the_reserve_give_their_memory_back(void **state)
 
 	(void)state;
 	assert_non_null(taken);
-	assert_int_equal(torc_stacks_init(&stacks, count, STACK), 0);
+	assert_int_equal(torc_stacks_init(&stacks, count, STACK, GUARD),
+	    0);
 	for (uint32_t i = 0; i < count; i++) {
 		taken[i] = torc_stacks_take(&stacks);
 		memset(taken[i], 0x5a, STACK);
@@ -934,7 +1012,8 @@ static const struct {
 	{ FIELD(connections), 16384, 1, 1048576, false },
 	{ FIELD(ops), 65536, 1, 1048576, false },
 	{ FIELD(fibers), 32768, 1, 1048576, false },
-	{ FIELD(stack_size), 65536, 16384, 8388608, false },
+	{ FIELD(stack_size), 262144, 16384, 8388608, false },
+	{ FIELD(stack_guard), 262144, 4096, 1 << 30, false },
 	{ FIELD(buffers), 1024, 1, 32768, true },
 	{ FIELD(buffers_start), 64, 1, 32768, false },
 	{ FIELD(buffer_size), 16384, 64, 1048576, false },
@@ -1101,6 +1180,7 @@ main(void)
 		CLAIM(stacks_end_at_their_number_and_the_last_given_back_is_taken_first),
 		CLAIM(stacks_lie_an_odd_number_of_pages_apart),
 		CLAIM(a_stack_that_cannot_be_guarded_is_not_handed_out),
+		CLAIM(thirty_two_thousand_stacks_fit_if_guards_need_no_mappings),
 		CLAIM(idle_stacks_beyond_the_reserve_give_their_memory_back),
 		CLAIM(posts_come_in_the_order_in_which_they_were_pushed),
 		CLAIM(one_wake_is_outstanding_at_a_time),
