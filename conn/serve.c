@@ -423,10 +423,6 @@ destroy_reactors(struct server *server)
 static int
 first_error(const struct server *server)
 {
-	for (unsigned i = 0; i < server->threads; i++) {
-		if (server->workers[i].result < 0)
-			return server->workers[i].result;
-	}
 	/* V1: relaxed. The workers have been joined. */
 	return -(int)torc_load_relaxed_u32(&server->failed);
 }

@@ -36,9 +36,10 @@ torc_mailbox_wake(struct torc_mailbox *mailbox)
 {
 	const uint64_t one = 1;
 
-	/* M2: full. The post is in the list before we look at the flag. If it
-	 * was up, the reactor has yet to put it down (M3), and takes the list
-	 * after that. If it was down, the reactor may sleep. */
+	/* M2: full, of which the release is needed. The post is in the list
+	 * before the flag is up. If it was up, the reactor has yet to put it
+	 * down (M3), and takes the list after that. If it was down, the
+	 * reactor may sleep. */
 	if (torc_exchange_full_u32(&mailbox->woken, 1) == 0)
 		torc_sys_write(mailbox->fd, &one, sizeof(one));
 }
@@ -87,8 +88,9 @@ take(struct torc_mailbox *mailbox, void *leave)
 {
 	void *head;
 
-	/* M3: full. The flag is down before the list is taken: a post that
-	 * we do not see here raises it again. */
+	/* M3: full, of which the acquire is needed. The flag is down before
+	 * the list is taken: a post that we do not see here raises it
+	 * again. */
 	torc_exchange_full_u32(&mailbox->woken, 0);
 	/* M1: acquire. A post that we take is written. */
 	head = torc_exchange_acquire_ptr(&mailbox->head, leave);

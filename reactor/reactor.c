@@ -430,7 +430,8 @@ enter(struct torc_reactor *reactor, uint64_t deadline)
 		reactor->counters->overflows++;
 		reactor->counters->enters++;
 		reactor->in_order = false;
-		rc = torc_ring_flush(&reactor->ring);
+		rc = torc_ring_lost(&reactor->ring) ? -EBADR :
+		    torc_ring_flush(&reactor->ring);
 	} else {
 		rc = submit_and_wait(reactor, deadline);
 	}

@@ -42,7 +42,7 @@ struct torc_ring {
 	uint32_t enter_flags;	/* for every enter */
 	uint32_t setup_flags;	/* what the kernel accepted */
 	uint32_t features;	/* IORING_FEAT_ */
-	uint32_t *kcq_overflow;	/* CQEs that were lost: see PROTOCOL.md */
+	uint32_t *kcq_overflow;	/* CQEs that were lost */
 	void *rings;		/* mapping of both rings */
 	size_t rings_size;
 	size_t sqes_size;
@@ -188,6 +188,18 @@ torc_ring_overflowed(const struct torc_ring *ring)
 	/* F1: relaxed. A hint that torc_ring_flush() is due; the flush itself
 	 * is a system call. */
 	return torc_load_relaxed_u32(ring->ksq_flags) & IORING_SQ_CQ_OVERFLOW;
+}
+
+/*
+ * Completions were lost: the CQ was full, and the kernel had no memory to keep
+ * them. What they would have ended never ends.
+ */
+static inline bool
+torc_ring_lost(const struct torc_ring *ring)
+{
+	/* F2: relaxed. It only grows, and nothing is read on the strength of
+	 * it. */
+	return torc_load_relaxed_u32(ring->kcq_overflow) != 0;
 }
 
 /* Completions are ready to be run by the next enter, or posted already. */

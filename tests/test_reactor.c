@@ -91,7 +91,8 @@ static struct {
 	_Atomic int enter_error;	/* of every so-manieth enter ... */
 	_Atomic unsigned every;
 	_Atomic bool taken;	/* ... which has taken all, or nothing */
-	_Atomic int fatal;	/* of the next enter */
+	_Atomic int fatal;	/* of the next enter ... */
+	_Atomic unsigned victim; /* ... of this reactor and one, or any */
 } fault;
 
 static struct {
@@ -174,7 +175,8 @@ __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
 	bool injected = fault.every > 0 && n % fault.every == 0;
 	int rc;
 
-	if (fault.fatal != 0)
+	if (fault.fatal != 0 && (fault.victim == 0 || (torc_current != NULL &&
+	    torc_current->index + 1 == fault.victim)))
 		return atomic_exchange(&fault.fatal, 0);
 	seen.injected += injected;
 	if (injected && !fault.taken)
@@ -1535,6 +1537,45 @@ an_enter_that_fails_for_good_ends_the_reactor_and_all_who_use_it(
 	in_child(lose_the_ring);
 }
 
+/* As the kernel does: the CQ is full, and there is no memory for what does not
+ * fit. An idle wait would tell of it, too. */
+static void
+lose_a_completion(struct torc_reactor *reactor, void *arg)
+{
+	if (arg != NULL) {
+		fault.fatal = -EBADR;
+		return;
+	}
+	*reactor->ring.kcq_overflow = 1;
+	*reactor->ring.ksq_flags |= IORING_SQ_CQ_OVERFLOW;
+}
+
+static void
+lose_completions(void)
+{
+	for (int i = 0; i < 2; i++) {
+		int fd;
+
+		start(NULL);
+		fd = client_of('s');
+		server_call(&server, lose_a_completion, i == 0 ? NULL :
+		    &server);
+		EXPECT(pthread_join(server.thread, NULL) == 0);
+		EXPECT(server.result == -EBADR);
+		EXPECT(sees_the_end(fd));
+		close(fd);
+		torc_reactor_destroy(server.reactor);
+		fault.fatal = 0;
+	}
+}
+
+static void
+a_reactor_whose_completions_were_lost_ends_with_ebadr(void **state)
+{
+	(void)state;
+	in_child(lose_completions);
+}
+
 static void
 lose_the_ring_with_spawn(void)
 {
@@ -1616,6 +1657,60 @@ a_server_ends_with_the_error_of_one_of_its_reactors(void **state)
 {
 	(void)state;
 	in_child(lose_one_ring_of_two);
+}
+
+/* The first reactor ends since the second one has, and not well either: its
+ * accept is still to be cancelled. */
+static int
+fail_as_the_last(void *arg)
+{
+	*(_Atomic bool *)arg = true;
+	EXPECT(torc_sleep(TORC_NEVER) == -ECANCELED);
+	fault.victim = 1;
+	fault.fatal = -ENXIO;
+	return 0;
+}
+
+static int
+fail_one_by_one(struct torc_reactor *reactor, void *arg)
+{
+	_Atomic bool *waits = arg;
+
+	if (torc_reactor_index(reactor) == 0)
+		return torc_fiber_spawn(NULL, fail_as_the_last, arg);
+	while (!*waits && torc_sleep(torc_after_ms(1)) == 0)
+		continue;
+	/* Not of an enter that finds out what the kernel can do. */
+	EXPECT(torc_sleep(torc_after_ms(1)) == 0);
+	fault.victim = 2;
+	fault.fatal = -EBADFD;
+	return torc_sleep(TORC_NEVER);
+}
+
+static void
+lose_both_rings(void)
+{
+	_Atomic bool waits = false;
+	static const char *const addresses[] = { "127.0.0.1:0", NULL };
+	const struct torc_config config = {
+		.listen = addresses,
+		.handler = echo_handler,
+		.start = fail_one_by_one,
+		.arg = &waits,
+		.reactors = 2,
+		.unpinned = true,
+	};
+
+	EXPECT(torc_serve(&config, NULL, NULL, 0) == -EBADFD);
+	EXPECT(fault.fatal == 0);
+}
+
+static void
+the_error_of_a_server_is_the_first_one_whichever_reactor_has_it(
+    void **state)
+{
+	(void)state;
+	in_child(lose_both_rings);
 }
 
 /* ---- Servers of many reactors ---- */
@@ -2186,9 +2281,11 @@ main(void)
 		CLAIM(errors_of_every_second_third_or_fifth_enter_lose_nothing),
 		CLAIM(a_thousand_signals_to_its_thread_do_not_end_a_reactor),
 		CLAIM(an_enter_that_fails_for_good_ends_the_reactor_and_all_who_use_it),
+		CLAIM(a_reactor_whose_completions_were_lost_ends_with_ebadr),
 		CLAIM(the_last_posts_of_a_lost_reactor_cannot_begin_anything),
 		CLAIM(a_socket_that_was_about_to_be_closed_is_closed),
 		CLAIM(a_server_ends_with_the_error_of_one_of_its_reactors),
+	CLAIM(the_error_of_a_server_is_the_first_one_whichever_reactor_has_it),
 		CLAIM(no_handler_runs_before_start_has_returned),
 		CLAIM(a_failure_while_it_drains_is_returned_and_kills_nobody),
 		CLAIM(an_idle_reactor_makes_no_system_call),

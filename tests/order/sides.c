@@ -47,6 +47,7 @@ sides_init(struct sides *sides, uint32_t entries, uint32_t count,
 		.sq_end = (uint64_t)start + entries,
 		.kcq_head = &sides->cq_head,
 		.kcq_tail = &sides->cq_tail,
+		.kcq_overflow = &sides->cq_overflow,
 		.cqes = cqe_at(sides, 0),
 		.cq_mask = entries - 1,
 		.cq_entries = entries,
@@ -194,11 +195,13 @@ all_reaped(const struct sides *sides)
 	CLAIM(sides->deferred == 0);
 }
 
-/* ---- F1: what waits for an enter ---- */
+/* ---- F1: what waits for an enter; F2: what is lost ---- */
 
 static void
 kernel_defers(struct sides *sides)
 {
+	/* One more is lost; those that are counted here come. */
+	__atomic_store_n(&sides->cq_overflow, 1, __ATOMIC_RELAXED);
 	for (uint32_t n = 0; n < sides->count; n++) {
 		__atomic_fetch_add(&sides->deferred, 1, __ATOMIC_ACQ_REL);
 		__atomic_fetch_or(&sides->sq_flags, n % 2 == 0 ?
@@ -240,6 +243,7 @@ torc_flushes(struct sides *sides)
 	while (sides->reaped < sides->count) {
 		if (torc_ring_overflowed(&sides->ring) ||
 		    torc_ring_busy(&sides->ring)) {
+			sides->lost_seen |= torc_ring_lost(&sides->ring);
 			torc_ring_flush(&sides->ring);
 			reap(sides);
 		} else {

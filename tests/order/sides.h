@@ -40,10 +40,11 @@ struct sides {
 	uint64_t drain_at;
 	uint32_t events_seen;
 	uint32_t reaped;
+	bool lost_seen;
 
 	/* Shared with "the kernel". */
 	uint32_t sq_head, sq_tail, sq_flags;
-	uint32_t cq_head, cq_tail;
+	uint32_t cq_head, cq_tail, cq_overflow;
 	uint32_t deferred;	/* completions that wait for an enter */
 	uint32_t events;	/* writes to the eventfd */
 	struct io_uring_sqe sqes[SIDES_SLOTS];

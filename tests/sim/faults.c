@@ -128,6 +128,7 @@ static const struct {
 	[SITE_SET_BLOCKING] = { "F_SETFL", FAULT_CALL, { HARMFUL(EPERM) } },
 	[SITE_LIST] = { "getdents64", FAULT_CALL, { HARMFUL(EIO),
 	    HARMFUL(ENOMEM), HARMFUL(ENOENT) } },
+	[SITE_OVERFLOW] = { "overflow", FAULT_MEMORY, { HARMFUL(ENOMEM) } },
 	[SITE_OP_WAKE] = { "poll op of the mailbox", FAULT_RESULT, { ENOMEM,
 	    ECANCELED } },
 };

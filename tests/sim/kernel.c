@@ -373,6 +373,23 @@ append_cqe(struct io_uring_cqe **list, unsigned *count, uint64_t user_data,
 	++*count;
 }
 
+/* There is no memory to keep it. The next sleep that submits nothing tells of
+ * it, and the overflow word at once. */
+static void
+lose_cqe(struct kring *ring, const struct io_uring_cqe *cqe)
+{
+	sim_trace("lost", (int64_t)cqe->user_data, cqe->res, 0);
+	/* It would stay open, and nobody could know of it. */
+	if (torc_tag_kind(cqe->user_data) == TORC_KIND_ACCEPT &&
+	    cqe->res >= 0)
+		sim_fd_close(cqe->res);
+	torc_store_release_u32(&ring->words[CQ_OVERFLOW],
+	    ring->words[CQ_OVERFLOW] + 1);
+	ring->dropped = true;
+	ring->lost = true;
+	world.lost |= sim_ring_reactor(ring) != NULL;
+}
+
 static void
 post_now(struct kring *ring, const struct io_uring_cqe *cqe)
 {
@@ -380,6 +397,10 @@ post_now(struct kring *ring, const struct io_uring_cqe *cqe)
 	see_head(ring);
 	if (has_room(ring)) {
 		write_cqe(ring, cqe);
+		return;
+	}
+	if (sim_crossing(SITE_OVERFLOW) < 0) {
+		lose_cqe(ring, cqe);
 		return;
 	}
 	sim_trace("overflow", ring->list_count, 0, 0);
@@ -644,6 +665,8 @@ get_events(struct kring *ring, struct wait *wait)
 	flush_list(ring);
 	if (sim_cq_ready(ring) >= wait->count)
 		return 0;
+	if (ring->dropped)
+		return -EBADR;
 	sim_check_sleep(ring);
 	return sleep_until_ready(ring, wait);
 }
@@ -666,7 +689,11 @@ enter_ring(struct kring *ring, uint32_t to_submit, uint32_t flags,
 		return rc;
 	waited = get_events(ring, wait);
 	/* Errors of the wait are hidden behind what was taken. */
-	return rc > 0 ? rc : waited;
+	if (rc > 0)
+		return rc;
+	if (waited == -EBADR)
+		ring->dropped = false;
+	return waited;
 }
 
 static struct kring *

@@ -64,7 +64,8 @@ struct kring {
 	uint32_t features;
 	bool enabled;
 	bool registered;	/* its descriptor */
-	bool lost;		/* an enter failed for good */
+	bool lost;		/* an enter failed for good, or will */
+	bool dropped;		/* a completion, which is to be told */
 	bool in_enter;
 	unsigned owner;		/* who enabled it */
 
