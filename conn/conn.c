@@ -305,6 +305,7 @@ static void
 move_in(struct torc_conn *conn, struct torc_fiber *fiber)
 {
 	conn->owner = fiber;
+	conn->unfinished = false;
 	fiber->home = conn;
 }
 

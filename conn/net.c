@@ -163,7 +163,7 @@ drain(struct torc_reactor *reactor)
 		if (conn->dormant)
 			torc_conn_retire(conn);
 		else if (conn->reader == NULL || conn->handler == NULL ||
-		    conn->shut || !torc_recv_idle(conn))
+		    conn->shut || conn->unfinished || !torc_recv_idle(conn))
 			continue;
 		else if (conn->met)
 			torc_fiber_wake(conn->reader, -ESHUTDOWN);

@@ -173,6 +173,8 @@ struct torc_conn {
 				 * says how much it did */
 	bool slowed;		/* held at the high-water mark: not to be
 				 * armed */
+	bool unfinished;	/* a message is: a drain does not end a wait
+				 * for the rest */
 	bool rewound;		/* the next receive shows the view again */
 	bool dormant;		/* no fiber: the handler returned
 				 * TORC_AGAIN */

@@ -644,7 +644,7 @@ await_news(struct torc_conn *conn, struct torc_slice *in, uint64_t deadline)
 	struct torc_reactor *reactor = conn->reactor;
 	/* Those that were dialled serve requests that are to be finished. */
 	bool draining = reactor->phase == TORC_PHASE_DRAINING &&
-	    conn->handler != NULL;
+	    conn->handler != NULL && !conn->unfinished;
 	bool hurried = draining && !conn->met &&
 	    deadline > reactor->now + TORC_FIRST_REQUEST_NS;
 	int rc;
@@ -750,6 +750,13 @@ torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
 	rc = fiber->result;
 	conn->reader = NULL;
 	return torc_likely(rc > 0) ? rc : show_news(conn, fiber->seen, rc);
+}
+
+void
+torc_conn_set_unfinished(struct torc_conn *conn, bool unfinished)
+{
+	torc_reactor_check(conn->reactor);
+	conn->unfinished = unfinished;
 }
 
 /* A part of the view, or what lies in no buffer of the kernel's. */

@@ -117,15 +117,22 @@ TORC_API unsigned torc_listen_port(const struct torc_reactor *reactor,
  * -ECONNABORTED if the kernel has given the peer up (keepalive,
  * TCP_USER_TIMEOUT). -ETIMEDOUT is always the deadline: one can go on after it.
  *
- * torc does not know where a message ends. A drain ends the wait for the rest
- * of one, too, such as a body of which all that came was consumed; but while
- * something is not consumed, it comes for as long as the drain lasts: who must
- * have the rest consumes a message when it is whole, or keeps a byte of it.
+ * torc does not know where a message ends. A drain also ends a wait for the
+ * rest of a message, for example a body whose received part was fully consumed,
+ * unless torc_conn_set_unfinished() says that there is more to come. While
+ * something is not consumed, more of it comes for as long as the drain lasts.
  *
  * One fiber at a time.
  */
 TORC_API int torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
     uint64_t deadline);
+
+/*
+ * Whether the peer is in the middle of a message whose beginning was consumed:
+ * then a drain does not end the wait for the rest before `drain_ms` are over.
+ */
+TORC_API void torc_conn_set_unfinished(struct torc_conn *conn,
+    bool unfinished);
 
 /* The first `size` bytes of the view are done with. At most the view. */
 TORC_API void torc_conn_consume(struct torc_conn *conn, size_t size);

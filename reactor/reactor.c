@@ -90,6 +90,12 @@ mark_of(const struct torc_post *post)
 	return (const void *)((uintptr_t)post ^ (uintptr_t)&tag);
 }
 
+bool
+torc_reactor_draining(const struct torc_reactor *reactor)
+{
+	return reactor->phase >= TORC_PHASE_DRAINING;
+}
+
 int
 torc_post(struct torc_reactor *reactor, struct torc_post *post)
 {

@@ -197,6 +197,12 @@ TORC_API void torc_reactor_drain(struct torc_reactor *reactor,
 TORC_API void torc_reactor_stop(struct torc_reactor *reactor);
 
 /*
+ * Whether the reactor drains or is at its end: answers say that the connection
+ * closes, and what takes long ends. The reactor's thread.
+ */
+TORC_API bool torc_reactor_draining(const struct torc_reactor *reactor);
+
+/*
  * Free the reactor. It has ended or was never run; no other thread uses it
  * any more, nor is one still inside a torc_post() to it, whose call may have
  * run already. Its thread, or any if it was never run.

@@ -31,6 +31,7 @@ goes_on(const struct torc_http *http)
 	const struct torc_http_config *config = &http->config;
 
 	if (!http->request.keep_alive || http->input.state == INPUT_BROKEN ||
+	    torc_reactor_draining(torc_reactor_self()) ||
 	    (config->requests_max != 0 &&
 	    http->requests >= config->requests_max))
 		return false;

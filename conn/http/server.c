@@ -94,8 +94,8 @@ why_no_body(int error)
 		return "a body that is too slow";
 	case -ECONNRESET:
 		return "a body that ends early";
-	case -ESHUTDOWN:
-		return "a body that is not there in a drain";
+	case -ECANCELED:
+		return "a body that is not there at the end of a drain";
 	default:
 		return NULL;
 	}
@@ -164,6 +164,8 @@ torc_http_read(struct torc_http *http, struct torc_slice *body,
 		if (rc == 0 && input->state != INPUT_NONE)
 			rc = receive_more(http, deadline);
 	}
+	if (rc < 0 || input->state == INPUT_NONE)
+		torc_conn_set_unfinished(http->conn, false);
 	if (rc < 0 && input->state != INPUT_BROKEN) {
 		input->state = INPUT_BROKEN;
 		if (http->request.why == NULL)
@@ -201,6 +203,15 @@ wants_upgrade(const struct torc_http_head *request)
 	    torc_http_find(request, "upgrade") != NULL;
 }
 
+/* A drain does not cut it off, and the peer's time for it begins. */
+static void
+expect_body(struct torc_http *http)
+{
+	torc_conn_set_unfinished(http->conn, true);
+	torc_pace_begin(&http->pace, http->config.body_ms,
+	    http->config.body_rate);
+}
+
 /* A head was read: what is to come, and whether that is too much. */
 static int
 accept_request(struct torc_http *http)
@@ -213,8 +224,8 @@ accept_request(struct torc_http *http)
 	http->upgrade = wants_upgrade(request);
 	http->withheld = false;
 	torc_http_expect(&http->input, request);
-	torc_pace_begin(&http->pace, http->config.body_ms,
-	    http->config.body_rate);
+	if (http->input.state != INPUT_NONE)
+		expect_body(http);
 	if (request->body == TORC_HTTP_TUNNEL) {
 		request->why = "CONNECT is not offered";
 		return refuse(http, -EOPNOTSUPP);

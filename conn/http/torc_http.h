@@ -154,8 +154,8 @@ TORC_API bool torc_http_lists(struct torc_slice value, struct torc_slice token);
 
 /*
  * The status with which a server answers an error: 400, 408 (-ETIMEDOUT),
- * 413, 414, 431, 501, 503 (-ESHUTDOWN) or 505; 500 for what is none of a
- * request's.
+ * 413, 414, 431, 501, 503 (-ESHUTDOWN, -ECANCELED) or 505; 500 for what is none
+ * of a request's.
  */
 TORC_API unsigned torc_http_status_of(int error);
 
@@ -369,8 +369,9 @@ TORC_API int torc_http_keep(struct torc_http *http, void *memory,
  * Parks. More of the body of the request, in one piece, which is readable
  * until the next call. 100 Continue is sent if the peer waits for that. The
  * size of the piece; 0 at the end, and then http->trailer has the fields
- * behind the body, readable as long as the last piece; or an error. A drain of
- * the reactor ends a body that is not there yet: -ESHUTDOWN, and 503.
+ * behind the body, readable as long as the last piece; or an error. A body that
+ * is under way when the reactor drains is read to its end, while the drain
+ * lasts.
  */
 TORC_API int torc_http_read(struct torc_http *http, struct torc_slice *body,
     uint64_t deadline);

@@ -201,6 +201,7 @@ torc_http_status_of(int error)
 		return 431;
 	case -EOPNOTSUPP:
 		return 501;
+	case -ECANCELED:
 	case -ESHUTDOWN:
 		return 503;
 	case -EPROTONOSUPPORT:

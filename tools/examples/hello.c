@@ -113,13 +113,13 @@ skip_body(struct torc_conn *conn, const struct torc_http_head *head,
 
 /* Say yes: what stands before the Date, and behind it. */
 static int
-put_ok(struct torc_conn *conn, const struct torc_http_head *head)
+put_ok(struct torc_conn *conn, const struct torc_http_head *head, bool close)
 {
 	static const char before[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n";
 	static const char next[] = "\r\nok";
 	static const char last[] = "Connection: close\r\n\r\nok";
 	static const char kept[] = "Connection: keep-alive\r\n\r\nok";
-	const char *behind = !head->keep_alive ? last :
+	const char *behind = close ? last :
 	    head->minor == 0 ? kept : next;
 	const size_t size = strlen(behind) -
 	    (head->method == TORC_HTTP_HEAD ? 2 : 0);
@@ -150,12 +150,15 @@ answer(struct torc_conn *conn, struct torc_http_head *head,
 	if (head->body != TORC_HTTP_NONE) {
 		if (head->expects_continue && in->size == 0)
 			put(conn, go_on, sizeof(go_on) - 1);
+		torc_conn_set_unfinished(conn, true);
 		rc = skip_body(conn, head, in);
+		torc_conn_set_unfinished(conn, false);
 		if (rc < 0)
 			return rc == -EPIPE ? TORC_CLOSE : refuse(conn, rc);
 	}
-	*close = !head->keep_alive;
-	rc = put_ok(conn, head);
+	*close = !head->keep_alive ||
+	    torc_reactor_draining(torc_reactor_self());
+	rc = put_ok(conn, head, *close);
 	return rc < 0 ? rc : TORC_CLOSE;
 }
 
