@@ -120,6 +120,15 @@ retire(struct node *node, struct line *line)
 		torc_pool_release(node->shared.pool, line, false);
 }
 
+void
+node_rest(struct node *node)
+{
+	for (unsigned i = 0; i < node->redis->config.lines; i++) {
+		if (node->lines[i] != NULL)
+			retire(node, node->lines[i]);
+	}
+}
+
 /* Parks, if it has not ended. (After the reactor, all have.) */
 static void
 end_renewal(struct node *node)
@@ -133,10 +142,7 @@ void
 node_destroy(struct node *node)
 {
 	end_renewal(node);
-	for (unsigned i = 0; i < node->redis->config.lines; i++) {
-		if (node->lines[i] != NULL)
-			retire(node, node->lines[i]);
-	}
+	node_rest(node);
 	torc_pool_destroy(node->sessions.pool);
 	torc_pool_destroy(node->shared.pool);
 	free(node);

@@ -94,16 +94,15 @@ add_nodes(struct torc_redis *redis, char *text, size_t size)
 	int rc = 0;
 
 	if (redis->config.cluster) {
-		redis->slots = malloc(REDIS_SLOTS * sizeof(redis->slots[0]));
+		redis->slots = calloc(REDIS_SLOTS, sizeof(redis->slots[0]));
 		if (redis->slots == NULL)
 			return -ENOMEM;
-		for (unsigned i = 0; i < REDIS_SLOTS; i++)
-			redis->slots[i] = REDIS_NO_NODE;
 	}
 	for (unsigned i = 0; i < count && rc == 0; i++) {
 		rc = node_create(redis, redis->addresses[i],
 		    &redis->nodes[i], text, size);
-		redis->node_count += rc == 0;
+		if (rc == 0)
+			redis->nodes[redis->node_count++]->seed = true;
 	}
 	return rc;
 }
@@ -113,6 +112,12 @@ free_redis(struct torc_redis *redis)
 {
 	for (unsigned i = 0; i < redis->node_count; i++)
 		node_destroy(redis->nodes[i]);
+	while (redis->gone != NULL) {
+		struct node *node = redis->gone;
+
+		redis->gone = node->next;
+		node_destroy(node);
+	}
 	for (unsigned i = 0; i < redis->address_count; i++)
 		free(redis->addresses[i]);
 	for (size_t i = 0; i < sizeof(redis->strings) /

@@ -11,13 +11,12 @@
 #include "conn/pipeline.h"
 #include "conn/redis/torc_redis.h"
 
-#define REDIS_NODES 256u	/* of a cluster, with those that were */
+#define REDIS_NODES 256u	/* of a cluster */
 #define REDIS_SLOTS 16384u
 #define REDIS_LINES 64u
 #define REDIS_ADDRESS 264u	/* bytes of one */
 #define REDIS_ADDRESSES 64u	/* of a configuration */
 #define REDIS_WHY 512u	/* bytes of an error in words */
-#define REDIS_NO_NODE UINT16_MAX
 
 struct line;
 struct node;
@@ -30,7 +29,8 @@ struct torc_redis {
 	unsigned address_count;
 	struct node *nodes[REDIS_NODES];
 	unsigned node_count;
-	uint16_t *slots;	/* of a cluster: an index of `nodes` */
+	struct node *gone;	/* that are none any more, and used yet */
+	struct node **slots;	/* of a cluster: who has them, or NULL */
 	bool mapping;		/* somebody asks for the slots */
 	struct torc_waiters mappers;	/* who want to know them, too */
 	uint64_t mapped_at;	/* or 0 */
@@ -58,6 +58,10 @@ struct opening {
 struct node {
 	struct torc_redis *redis;
 	char address[REDIS_ADDRESS];	/* of a cluster's; else the first */
+	struct node *next;	/* of those that are gone */
+	unsigned users;		/* calls, sessions, subscribers */
+	unsigned slot_count;	/* of a cluster's: that it has */
+	bool seed;		/* one of the configuration */
 	unsigned preferred;	/* of `addresses`: the one to try first */
 	unsigned generation;	/* of lines that are as they should be */
 	unsigned proven;	/* the last of which one was opened */
@@ -276,11 +280,37 @@ void node_destroy(struct node *node);
 int node_call(struct node *node, struct request **request, uint64_t deadline,
     const struct batch *batch, bool *sent);
 
-/* ---- cluster.c ---- */
+/* Its shared lines take no new commands, and go when nobody uses them. */
+void node_rest(struct node *node);
 
-/* Parks. The node that has a slot (any if negative). */
+/* ---- map.c ---- */
+
+/* While it is held it is there, also when the cluster has no such node. */
+void node_hold(struct node *node);
+void node_drop(struct node *node);
+
+/* Parks. Nodes that are gone and not held are freed. */
+void cluster_reap(struct torc_redis *redis);
+
+/*
+ * The node at "host:port", IPv6 without brackets; without a host it is that of
+ * `from`. NULL if it cannot be had.
+ */
+struct node *cluster_find(struct torc_redis *redis, const struct node *from,
+    const char *host, size_t size, const char *port);
+
+/* A slot has another node now; one that has no slots any more is forgotten. */
+void cluster_move(struct torc_redis *redis, unsigned slot,
+    struct node *node);
+
+/* Parks. Have the map, or a newer one. One fiber asks for all. */
+int cluster_map(struct torc_redis *redis, uint64_t deadline);
+
+/* Parks. The node that has a slot (any if negative), which is held. */
 int cluster_node(struct torc_redis *redis, int slot, struct node **node,
     uint64_t deadline);
+
+/* ---- cluster.c ---- */
 
 /* Parks. A batch of keys of a slot, wherever that is. */
 int cluster_call(struct torc_redis *redis, struct request **request,

@@ -30,15 +30,20 @@ torc_redis_session_open(struct torc_redis *redis,
 	if (session == NULL)
 		return redis_fail(redis, -ENOMEM, "no memory for a session");
 	session->redis = redis;
-	session->node = redis->nodes[0];
-	if (redis->config.cluster)
+	if (redis->config.cluster) {
 		rc = cluster_node(redis, key == NULL ? -1 :
 		    (int)key_slot(key, strlen(key)), &session->node,
 		    deadline);
+	} else {
+		session->node = redis->nodes[0];
+		node_hold(session->node);
+	}
 	if (rc == 0)
 		rc = opener_acquire(&session->node->sessions, &session->line,
 		    deadline);
 	if (rc < 0) {
+		if (session->node != NULL)
+			node_drop(session->node);
 		free(session);
 		return rc;
 	}
@@ -66,6 +71,7 @@ torc_redis_session_close(struct torc_redis_session *session)
 		settle(session);
 	torc_pool_release(session->node->sessions.pool, session->line,
 	    clean && line_alive(session->line));
+	node_drop(session->node);
 	free(session);
 }
 

@@ -21,7 +21,6 @@ struct name {
 
 struct torc_redis_subscriber {
 	struct torc_redis *redis;
-	struct node *node;	/* of the line */
 	struct line *line;	/* or NULL */
 	struct name *names;
 	unsigned name_count;
@@ -52,6 +51,15 @@ torc_redis_subscriber_open(struct torc_redis *redis,
 	return 0;
 }
 
+static void
+release_line(struct line *line)
+{
+	struct node *node = line->node;
+
+	torc_pool_release(line->opener->pool, line, false);
+	node_drop(node);
+}
+
 /* Nobody uses it from now on, but who writes to it yet. */
 static void
 drop_line(struct torc_redis_subscriber *subscriber)
@@ -61,7 +69,7 @@ drop_line(struct torc_redis_subscriber *subscriber)
 	subscriber->line = NULL;
 	line->retired = true;
 	if (line->users == 0)
-		torc_pool_release(line->opener->pool, line, false);
+		release_line(line);
 }
 
 void
@@ -129,7 +137,7 @@ write_command(struct torc_redis_subscriber *subscriber, uint64_t deadline,
 		torc_conn_push(line->conn);
 	line->users--;
 	if (line != subscriber->line && line->users == 0)
-		torc_pool_release(line->opener->pool, line, false);
+		release_line(line);
 }
 
 static const char *
@@ -271,17 +279,21 @@ static int
 acquire(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 {
 	struct torc_redis *redis = subscriber->redis;
+	struct node *node = redis->nodes[0];
 	struct line *line;
 	int rc = 0;
 
-	subscriber->node = redis->nodes[0];
 	if (redis->config.cluster)
-		rc = cluster_node(redis, -1, &subscriber->node, deadline);
-	if (rc == 0)
-		rc = opener_acquire(&subscriber->node->sessions, &line,
-		    deadline);
+		rc = cluster_node(redis, -1, &node, deadline);
+	else
+		node_hold(node);
+	if (rc < 0)
+		return rc;
+	rc = opener_acquire(&node->sessions, &line, deadline);
 	if (rc == 0)
 		subscriber->line = line;
+	else
+		node_drop(node);
 	return rc;
 }
 
@@ -416,7 +428,7 @@ explain(const struct torc_redis_subscriber *subscriber, long error)
 	const char *limit = redis_over_limit((int)error);
 
 	return redis_tell(subscriber->redis, (int)error, TORC_REDIS_ANSWERED,
-	    "%s: a message %s: %s", subscriber->node->address,
+	    "%s: a message %s: %s", subscriber->line->address,
 	    limit == NULL ? "cannot be read" : "was read past",
 	    limit == NULL ? "it is not the protocol of Redis" : limit);
 }

@@ -50,6 +50,11 @@
  * and dialled again, of several the next one first, at most once a second in
  * the long run. Others are served by the old connection until then.
  *
+ * In a cluster, commands follow their keys: MOVED and ASK at most `redirects`
+ * times, and CLUSTERDOWN, TRYAGAIN, LOADING and MASTERDOWN are tried again
+ * after pauses, as far as the deadline allows. Nodes that the cluster has no
+ * more are forgotten; it may have 256 at a time.
+ *
  * Replies. Who passes a `reply` frees what comes, also after an error (it is
  * NULL mostly): torc_redis_free(). It may be NULL: then nobody wants it.
  */
