@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <time.h>
 
+#include "conn/granted.h"
 #include "conn/net.h"
 #include "reactor/config.h"
 #include "reactor/fiber.h"
@@ -38,6 +39,7 @@ struct server {
 	struct worker *workers;
 	struct torc_reactor **reactors;
 	unsigned count;
+	bool pinned;		/* each to a CPU */
 	unsigned threads;	/* that were started */
 	uint32_t started;	/* any thread: workers whose start is over */
 	uint32_t failed;	/* any thread: the first error, positive */
@@ -355,16 +357,6 @@ wait_and_drain(struct server *server, const sigset_t *set)
 
 /* ---- All of it ---- */
 
-static unsigned
-allowed_cpus(void)
-{
-	unsigned count = 0;
-
-	while (torc_sys_allowed_cpu(count) >= 0)
-		count++;
-	return count > 0 ? count : 1;
-}
-
 /* What the kernel refused is the ring of receive buffers, as a rule. */
 static int
 say_buffers(struct server *server, int error)
@@ -393,7 +385,7 @@ hold(struct server *server)
 static int
 create_reactors(struct server *server)
 {
-	const unsigned cpus = allowed_cpus();
+	const unsigned cpus = torc_cpus_allowed();
 
 	for (unsigned i = 0; i < server->count; i++) {
 		struct worker *worker = &server->workers[i];
@@ -404,8 +396,8 @@ create_reactors(struct server *server)
 			return rc;
 		worker->reactor->index = i;
 		worker->server = server;
-		worker->cpu = server->config.unpinned ? -1 :
-		    torc_sys_allowed_cpu(i % cpus);
+		worker->cpu = server->pinned ?
+		    torc_sys_allowed_cpu(i % cpus) : -1;
 		server->reactors[i] = worker->reactor;
 	}
 	return 0;
@@ -452,6 +444,20 @@ serve(struct server *server, const sigset_t *set)
 	return rc;
 }
 
+/*
+ * Where a quota decides how many there are, other processes have theirs on the
+ * same CPUs: if all were bound to the first ones, the rest would be idle.
+ */
+static void
+count_reactors(struct server *server)
+{
+	const unsigned wanted = server->config.reactors;
+
+	server->count = wanted > 0 ? wanted : torc_cpus_granted(NULL, 0);
+	server->pinned = !server->config.unpinned &&
+	    (wanted > 0 || server->count == torc_cpus_allowed());
+}
+
 int
 torc_serve(const struct torc_config *config, void (*ready)(void *arg),
     char *text, size_t text_size)
@@ -471,8 +477,7 @@ torc_serve(const struct torc_config *config, void (*ready)(void *arg),
 	    server.text_size);
 	if (rc < 0)
 		return rc;
-	server.count = server.config.reactors > 0 ? server.config.reactors :
-	    allowed_cpus();
+	count_reactors(&server);
 	server.workers = torc_sys_alloc(server.count *
 	    sizeof(*server.workers));
 	server.reactors = torc_sys_alloc(server.count *

@@ -51,6 +51,14 @@ struct torc_slice {
 /* ---- Servers ---- */
 
 /*
+ * How many CPUs this process may keep busy: those that its affinity allows
+ * (taskset(1), a cpuset), but no more than the CPU quota of its cgroups,
+ * rounded up. torc_serve() makes as many reactors by default. `text` (may be
+ * NULL) says in a few words what decided it. Any thread.
+ */
+TORC_API unsigned torc_cpus_granted(char *text, size_t text_size);
+
+/*
  * Serve `config` with one reactor per CPU until SIGTERM or SIGINT, then drain
  * for `drain_ms`; a second signal stops at once. Every listener is open before
  * any reactor serves. `ready` (may be NULL) is called once, when all serve.

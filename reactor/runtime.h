@@ -67,8 +67,9 @@ struct torc_config {
 	 * at most once a second. Any thread. NULL: none. */
 	void (*notice)(void *arg, const char *text);
 
-	unsigned reactors;	/* 0: one per allowed CPU; to 1024 */
-	bool unpinned;		/* do not bind reactor n to allowed CPU n */
+	unsigned reactors;	/* 0: torc_cpus_granted(); to 1024 */
+	bool unpinned;		/* do not bind reactor n to allowed CPU n; nor
+				 * are they if a quota decides how many */
 
 	/* The ring. Powers of two. */
 	unsigned sq_entries;	/* 1024; 4 to 32768 */

@@ -14,6 +14,7 @@
 #define EXIT_NO_RING 78		/* EX_CONFIG */
 
 static const char *name;
+static char crew[400];		/* how many reactors, and why */
 static const char *addresses[ADDRESSES + 1] = { "127.0.0.1:8080" };
 
 static void
@@ -33,6 +34,21 @@ descriptors(void)
 	return limit.rlim_cur;
 }
 
+/* Before the first thread is bound to a CPU. */
+static void
+count_reactors(unsigned wanted)
+{
+	char why[300];
+	unsigned count = torc_cpus_granted(why, sizeof(why));
+
+	if (wanted > 0)
+		snprintf(crew, sizeof(crew), "%u reactor%s", wanted,
+		    wanted == 1 ? "" : "s");
+	else
+		snprintf(crew, sizeof(crew), "%u reactor%s (%s)", count,
+		    count == 1 ? "" : "s", why);
+}
+
 /* In one write, for those who wait for the line. */
 static void
 say_ready(void *arg)
@@ -44,7 +60,7 @@ say_ready(void *arg)
 	for (int i = 0; addresses[i] != NULL && used < 3900; i++)
 		used += snprintf(text + used, sizeof(text) - (size_t)used,
 		    " %.110s", addresses[i]);
-	fprintf(stderr, "%s, with up to %llu descriptors\n", text,
+	fprintf(stderr, "%s, with %s and up to %llu descriptors\n", text, crew,
 	    descriptors());
 }
 
@@ -55,7 +71,7 @@ help(const char *what, const struct cli_switch *extra)
 	    "  -l ADDRESS   listen there; may be given again (127.0.0.1:8080;"
 	    "\n               [::1]:8080, unix:PATH)\n"
 	    "  -r REACTORS  threads, each with a ring of its own (one per "
-	    "CPU)\n"
+	    "granted CPU)\n"
 	    "  -s MICROS    poll for so long before sleeping (off)\n"
 	    "  -i           incremental receive buffers, from Linux 6.12\n"
 	    "  -n           no statistics page, which ringstat reads\n",
@@ -181,6 +197,7 @@ cli_serve(int argc, char **argv, const char *what,
 	}
 	config->listen = addresses;
 	config->notice = notice;
+	count_reactors(config->reactors);
 	rc = torc_serve(config, say_ready, text, sizeof(text));
 	if (rc == 0)
 		return 0;
