@@ -624,7 +624,7 @@ dist:	# build/torc-VERSION.tar.gz of what is committed
 	git archive --prefix=torc-$(VERSION)/ -o $B/torc-$(VERSION).tar.gz HEAD
 
 clean:	# remove what was built
-	rm -rf $B build-asan build-tsan build-static build-valgrind \
+	rm -rf $B build-asan build-tsan build-static \
 		build-fuzz build-afl
 
 help:	# this list

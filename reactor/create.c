@@ -5,6 +5,7 @@
 #include "reactor/reactor.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "reactor/config.h"
@@ -14,6 +15,7 @@
 #include "sys/explain.h"
 #include "sys/pages.h"
 #include "sys/sys.h"
+#include "sys/valgrind.h"
 
 /* ---- Completions that belong to nobody ---- */
 
@@ -256,6 +258,9 @@ torc_reactor_create(struct torc_reactor **out,
 		return rc;
 	}
 	reactor->ready_fd = -1;
+	reactor->watched = torc_valgrind();
+	reactor->sleeps_beside = reactor->watched &&
+	    getenv("TORC_VALGRIND_ENTER") == NULL;
 	name_kinds(reactor);
 	torc_list_init(&reactor->ready);
 	torc_list_init(&reactor->yielded);

@@ -4,8 +4,10 @@
 #include "reactor/op.h"
 
 #include <errno.h>
+#include <linux/stat.h>
 
 #include "reactor/fiber.h"
+#include "sys/valgrind.h"
 
 #define PAUSE_NS 1000000ull	/* between cancels that miss; doubled ... */
 #define DOUBLINGS 7u		/* ... so often */
@@ -109,6 +111,21 @@ torc_op_cancel(struct torc_op *op)
 		advance(op->reactor, &op->todo);
 }
 
+/* What an operation has written, which valgrind did not see. */
+static void
+show_written(const struct io_uring_sqe *sqe, int32_t result)
+{
+	switch (sqe->opcode) {
+	case IORING_OP_READ:
+	case IORING_OP_RECV:
+		torc_valgrind_define(sqe->addr, (size_t)result);
+		break;
+	case IORING_OP_STATX:
+		torc_valgrind_define(sqe->off, sizeof(struct statx));
+		break;
+	}
+}
+
 void
 torc_op_complete(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe)
@@ -124,6 +141,8 @@ torc_op_complete(struct torc_reactor *reactor, void *object,
 	row_of(op)->completed++;
 	if (cqe->res < 0)
 		row_of(op)->failed++;
+	else if (torc_unlikely(reactor->watched))
+		show_written(&op->sqe, cqe->res);
 	finish(op, cqe->res, cqe->flags);
 }
 

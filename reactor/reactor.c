@@ -270,6 +270,31 @@ sleep_in_enter(struct torc_reactor *reactor, uint64_t until)
 	return rc;
 }
 
+/*
+ * Under valgrind one thread runs at a time, and one that sleeps in the ring
+ * does not let the others run, as it does in poll(2). So it sleeps there, until
+ * there may be a completion; unless somebody counts instructions, and has
+ * TORC_VALGRIND_ENTER in the environment.
+ */
+static int
+sleep_beside(struct torc_reactor *reactor, uint64_t until)
+{
+	struct torc_ring *ring = &reactor->ring;
+	int fd = torc_reactor_fd(reactor);
+	uint64_t events;
+	int rc;
+
+	if (fd < 0)
+		return sleep_in_enter(reactor, until);
+	torc_sys_read(fd, &events, sizeof(events));
+	rc = torc_ring_enter(ring, 0, 0, 0);
+	if (rc < 0 || torc_ring_ready(ring) > 0)
+		return rc;
+	torc_sys_await(fd, until == TORC_NEVER ? UINT64_MAX :
+	    until > reactor->now ? until - reactor->now : 0);
+	return 0;
+}
+
 static bool
 has_work(const struct torc_reactor *reactor)
 {
@@ -349,13 +374,18 @@ static int
 submit_and_wait(struct torc_reactor *reactor, uint64_t deadline)
 {
 	uint64_t until = next_deadline(reactor);
+	int rc;
 
 	if (until > deadline)
 		until = deadline;
 	reactor->counters->enters++;
 	if (has_work(reactor) || until <= reactor->now)
 		return torc_ring_enter(&reactor->ring, 0, 0, 0);
-	return sleep_in_enter(reactor, until);
+	if (torc_likely(!reactor->sleeps_beside))
+		return sleep_in_enter(reactor, until);
+	rc = sleep_beside(reactor, until);
+	return rc < 0 || torc_ring_ready(&reactor->ring) > 0 ? rc :
+	    torc_ring_enter(&reactor->ring, 0, 0, 0);
 }
 
 /* 0, or what the loop cannot go on after. */

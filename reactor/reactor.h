@@ -157,6 +157,8 @@ struct torc_reactor {
 	int error;			/* what ended it */
 	enum torc_reactor_phase phase;
 	bool turning;
+	bool watched;		/* by valgrind */
+	bool sleeps_beside;	/* the ring: in poll(2), for valgrind */
 	bool timed;		/* this turn: see page.h */
 	bool dismissed;		/* draining, and daemons are to end */
 	bool deserted;		/* draining, and seen without fibers */

@@ -1,6 +1,6 @@
 /*
- * sanitizer.c - the hooks of AddressSanitizer, ThreadSanitizer and valgrind
- * for programs that switch stacks. Empty in ordinary builds.
+ * sanitizer.c - the hooks of AddressSanitizer and ThreadSanitizer for programs
+ * that switch stacks. Empty in ordinary builds.
  */
 #include "reactor/sanitizer.h"
 
@@ -102,51 +102,6 @@ void
 torc_sanitizer_thread_end(void *sanitizer)
 {
 	(void)sanitizer;
-}
-
-#elif defined(TORC_VALGRIND)
-
-#include <stdint.h>
-#include <valgrind/valgrind.h>
-
-void *
-torc_sanitizer_create(void *low, void *high)
-{
-	return (void *)(uintptr_t)VALGRIND_STACK_REGISTER(low, high);
-}
-
-void
-torc_sanitizer_destroy(void *sanitizer, void *low, void *high)
-{
-	(void)low;
-	(void)high;
-	VALGRIND_STACK_DEREGISTER((unsigned)(uintptr_t)sanitizer);
-}
-
-void *
-torc_sanitizer_thread(void)
-{
-	return NULL;
-}
-
-void
-torc_sanitizer_thread_end(void *sanitizer)
-{
-	(void)sanitizer;
-}
-
-void
-torc_sanitizer_leave(void **mark, void *to, bool for_ever)
-{
-	(void)to;
-	(void)for_ever;
-	*mark = NULL;
-}
-
-void
-torc_sanitizer_arrive(void *mark)
-{
-	(void)mark;
 }
 
 #else

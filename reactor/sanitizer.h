@@ -1,6 +1,6 @@
 /*
- * sanitizer.h - tells the sanitizers, and valgrind, about switches between
- * stacks. Nothing in ordinary builds.
+ * sanitizer.h - tells the sanitizers about switches between stacks. Nothing in
+ * ordinary builds. (Valgrind is told in every build: sys/valgrind.h.)
  */
 #ifndef TORC_REACTOR_SANITIZER_H
 #define TORC_REACTOR_SANITIZER_H
@@ -12,8 +12,7 @@
 #define __has_feature(name) 0
 #endif
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer) || \
-    defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer) || \
-    defined(TORC_VALGRIND)
+    defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
 
 /* What the sanitizer must know of a stack from `low` to `high`. */
 void *torc_sanitizer_create(void *low, void *high);

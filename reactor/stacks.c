@@ -9,6 +9,7 @@
 #include "sys/pages.h"
 #include "sys/sys.h"
 #include "sys/trap.h"
+#include "sys/valgrind.h"
 
 static uint32_t
 chunk_count(const struct torc_stacks *stacks)
@@ -28,6 +29,33 @@ stride_of(size_t size)
 	const size_t page = torc_sys_page_size();
 
 	return size / page % 2 == 0 ? size + page : size;
+}
+
+/* 0 or -ENOMEM. */
+static int
+make_numbers(struct torc_stacks *stacks)
+{
+	void *table;
+	int rc;
+
+	if (!torc_valgrind())
+		return 0;
+	rc = torc_pages_reserve(&table,
+	    stacks->capacity * sizeof(*stacks->numbers));
+	if (rc == 0)
+		stacks->numbers = table;
+	return rc;
+}
+
+static void
+free_numbers(struct torc_stacks *stacks)
+{
+	if (stacks->numbers == NULL)
+		return;
+	for (uint32_t i = 0; i < stacks->made; i++)
+		torc_valgrind_remove_stack(stacks->numbers[i]);
+	torc_pages_release(stacks->numbers,
+	    stacks->capacity * sizeof(*stacks->numbers));
 }
 
 int
@@ -52,13 +80,17 @@ torc_stacks_init(struct torc_stacks *stacks, uint32_t capacity, size_t size,
 		return rc;
 	stacks->chunks = table;
 	stacks->free = stacks->chunks + chunk_count(stacks);
-	return 0;
+	rc = make_numbers(stacks);
+	if (rc < 0)
+		torc_stacks_fini(stacks);
+	return rc;
 }
 
 void
 torc_stacks_fini(struct torc_stacks *stacks)
 {
 	torc_assert(stacks->in_use == 0);
+	free_numbers(stacks);
 	for (uint32_t i = 0; i * TORC_STACKS_CHUNK < stacks->made; i++)
 		torc_pages_release(stacks->chunks[i],
 		    TORC_STACKS_CHUNK * stacks->stride);
@@ -98,8 +130,12 @@ make(struct torc_stacks *stacks)
 			    TORC_STACKS_CHUNK * stacks->stride);
 		return NULL;
 	}
+	place += stacks->guard;
+	if (torc_unlikely(stacks->numbers != NULL))
+		stacks->numbers[stacks->made] =
+		    torc_valgrind_add_stack(place, stacks->size);
 	stacks->made++;
-	return place + stacks->guard;
+	return place;
 }
 
 void *

@@ -14,6 +14,7 @@
 struct torc_stacks {
 	void **chunks;		/* regions of TORC_STACKS_CHUNK stacks */
 	void **free;		/* stacks that nobody has */
+	uint32_t *numbers;	/* of the stacks for valgrind, or NULL */
 	size_t size;		/* of a stack, without its guard */
 	size_t guard;		/* below it */
 	size_t stride;		/* from one to the next */

@@ -244,6 +244,18 @@ torc_sys_hung_up(int fd)
 	return rc < 0 ? rc : (what.revents & POLLHUP) != 0;
 }
 
+void
+torc_sys_await(int fd, uint64_t ns)
+{
+	struct pollfd what = { .fd = fd, .events = POLLIN };
+	const struct timespec time = {
+		.tv_sec = (time_t)(ns / 1000000000u),
+		.tv_nsec = (long)(ns % 1000000000u),
+	};
+
+	ppoll(&what, 1, ns == UINT64_MAX ? NULL : &time, NULL);
+}
+
 uint64_t
 torc_sys_now(void)
 {

@@ -96,6 +96,8 @@ TORC_BESIDE int torc_sys_set_blocking(int fd);
 /* recv(2) without waiting: bytes, 0 at a FIN, or -EAGAIN if there are none. */
 int torc_sys_recv(int fd, void *data, size_t size);
 int torc_sys_shutdown(int fd, int how);
+/* Wait until a descriptor can be read, `ns` have passed, or a signal came. */
+void torc_sys_await(int fd, uint64_t ns);
 /* Bytes that the peer of a socket has not acknowledged. */
 int torc_sys_unsent(int fd);
 /*

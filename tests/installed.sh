@@ -14,6 +14,7 @@ CXX=${CXX:-c++}
 unset MAKEFLAGS MFLAGS MAKELEVEL
 failed=0
 server=
+under=()			# what runs the program
 scratch=$(mktemp -d) || exit 1
 root=$scratch/root		# what stands for /
 prefix=$root/opt/torc
@@ -94,14 +95,15 @@ has_handler() {
 echoes() {
 	local tries=0 said
 	rm -f "$scratch/socket"
-	LD_LIBRARY_PATH=$prefix/lib "$scratch/$1" &
+	LD_LIBRARY_PATH=$prefix/lib "${under[@]}" "$scratch/$1" &
 	server=$!
-	while [ ! -S "$scratch/socket" ] && [ $tries -lt 100 ]; do
+	# The file is there a little before somebody listens.
+	while ! said=$(echo hello | timeout 20 nc -N -U "$scratch/socket") &&
+	    [ $tries -lt 100 ]; do
 		kill -0 "$server" || return 1
 		sleep 0.1
 		tries=$((tries + 1))
-	done
-	said=$(echo hello | timeout 20 nc -N -U "$scratch/socket")
+	done 2>/dev/null
 	kill -TERM "$server"
 	wait "$server" || return 1
 	server=
@@ -136,7 +138,22 @@ for tool in pkg-config ldd nc; do
 	echo "SKIP: $tool is not installed: no program is built"
 	exit $((failed > 0))
 done
+# minds_nothing NAME: memcheck has nothing to say of it, and SIGTERM ends it.
+minds_nothing() {
+	under=(valgrind -q --error-exitcode=99 --leak-check=full
+	    --errors-for-leak-kinds=definite)
+	builds "$1" "$1" && echoes "$1"
+	local status=$?
+	under=()
+	return $status
+}
+
 try torc echoes < <(handler)
+if command -v valgrind >/dev/null; then
+	claim "valgrind has nothing to say of it" minds_nothing torc
+else
+	echo "SKIP: valgrind is not installed"
+fi
 claim "that is README.md's handler" has_handler
 # What is called must not be all that the library is: whatever it needs of
 # torc is to be found.

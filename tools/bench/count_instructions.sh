@@ -74,6 +74,8 @@ for pipeline in ${PIPELINES:-1 16}; do
 	# port and pid are set by the functions of common.sh.
 	# shellcheck disable=SC2154
 	compose_command "$program" "$port" "$@"
+	# It sleeps as it does without valgrind.
+	export TORC_VALGRIND_ENTER=1
 	start_process "$scratch/server.log" valgrind --tool=callgrind \
 	    --vgdb-prefix="$scratch/vgdb" \
 	    --callgrind-out-file="$scratch/callgrind.out" "${command[@]}"
