@@ -191,6 +191,7 @@ struct torc_conn {
 	bool watch_fin;		/* for the watcher, a FIN is the peer's end */
 	bool fin_seen;		/* by a poll: `eof` is still to come */
 	bool hung_up;		/* by a poll: `failed` is still to come */
+	bool errored;		/* a poll saw an error of the socket */
 	uint64_t watcher;	/* the fiber that is told of the peer's end, by
 				 * its id; 0: none */
 	uint64_t since;		/* when it was opened */

@@ -503,6 +503,9 @@ torc_recv_ready(struct torc_conn *conn)
 		room = net->buffers.size;
 	rc = torc_sys_recv(conn->fd, net->scratch, room);
 	net->reactor->counters->landings++;
+	/* A send that is not over yet may have been told of the error. */
+	if (rc == 0 && conn->errored)
+		rc = conn->lost != 0 ? conn->lost : -ECONNRESET;
 	if (rc <= 0) {
 		receive_ended(conn, rc);
 		return;

@@ -101,8 +101,9 @@ static void
 note_events(struct torc_conn *conn, unsigned events)
 {
 	conn->fin_seen |= (events & POLLRDHUP) != 0;
+	conn->errored |= (events & POLLERR) != 0;
 	/* Both sides have sent FIN: that is no failure. */
-	conn->hung_up |= (events & POLLERR) != 0 ||
+	conn->hung_up |= conn->errored ||
 	    ((events & POLLHUP) != 0 && !conn->shut);
 	torc_watch_tell(conn);
 }

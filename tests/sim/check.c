@@ -229,7 +229,7 @@ sim_check_sleep(struct kring *ring)
 {
 	struct torc_reactor *reactor = sim_ring_reactor(ring);
 
-	if (reactor == NULL)
+	if (reactor == NULL || ring->lost)
 		return;
 	if (sim_cq_ready(ring) > 0 || ring->list_count > 0)
 		return;		/* it waits for more than it has */

@@ -152,7 +152,8 @@ sim_site_errors(enum site site)
 bool
 sim_fault(enum fault fault)
 {
-	if (world.calm || (world.faults & 1u << fault) == 0 ||
+	if (world.calm || world.sparing ||
+	    (world.faults & 1u << fault) == 0 ||
 	    !sim_chance(world.rates[fault]))
 		return false;
 	if (fault == FAULT_RESET)

@@ -679,7 +679,7 @@ enter_ring(struct kring *ring, uint32_t to_submit, uint32_t flags,
 	int waited;
 
 	if (rc < 0) {
-		ring->lost = rc == -EBADR;
+		ring->lost |= rc == -EBADR;
 		world.lost |= ring->lost && sim_ring_reactor(ring) != NULL;
 		return rc;
 	}

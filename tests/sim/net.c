@@ -58,6 +58,7 @@ struct sock {
 	bool local;		/* a unix socket */
 	bool torcs;		/* TCP, and made by torc: it may dial */
 	bool itself;		/* connected to itself */
+	bool spared;		/* no fault is to be seen on it */
 	unsigned port;
 	unsigned to;		/* the port that it connects to */
 	char path[PATH_SIZE];
@@ -278,6 +279,13 @@ sock_close(struct sock *sock)
 
 /* ---- Bytes ---- */
 
+/* The network does to it what networks do. */
+static bool
+is_faulty(const struct sock *sock)
+{
+	return !sock->local && !sock->spared;
+}
+
 /* Its program takes it for somebody else. */
 static void
 check_other(const struct sock *sock)
@@ -309,13 +317,13 @@ sim_sock_send(struct sock *sock, const uint8_t *data, uint32_t size)
 		return -EAGAIN;
 	if (size > room)
 		size = room;
-	if (size > 1 && sim_fault(FAULT_SHORT))
+	if (size > 1 && !sock->spared && sim_fault(FAULT_SHORT))
 		size = 1 + sim_draw(size - 1);
 	if (pipe->bytes == NULL)
 		pipe->bytes = malloc(PIPE_MAX);
 	if (pipe->written == pipe->arrived) {
 		pipe->due = world.now;
-		if (!sock->local && sim_fault(FAULT_DELAY))
+		if (is_faulty(sock) && sim_fault(FAULT_DELAY))
 			pipe->due += (1 + sim_draw(30)) * MS;
 	}
 	for (uint32_t i = 0; i < size; i++)
@@ -370,11 +378,13 @@ arrive(struct sock *sock)
 		sock_free(sock);
 		return;
 	}
-	if (sock->other != NULL && !sock->local && sim_fault(FAULT_RESET)) {
+	if (sock->other != NULL && is_faulty(sock) && sim_fault(FAULT_RESET)) {
 		sim_sock_break(sock, ECONNRESET);
 		return;
 	}
-	if (size > 1 && sim_fault(FAULT_DRIP))
+	if (sock->spared)
+		;
+	else if (size > 1 && sim_fault(FAULT_DRIP))
 		size = 1;
 	else if (size > 1 && (world.faults & 1u << FAULT_DRIP))
 		size = 1 + sim_draw(size);
@@ -387,7 +397,7 @@ arrive(struct sock *sock)
 	sim_trace("arrive", index_of(sock), size, (int64_t)pipe->arrived);
 	if (pipe->arrived == pipe->written && pipe->fin)
 		pipe->fin_arrived = true;
-	else if (sim_fault(FAULT_DELAY))
+	else if (!sock->spared && sim_fault(FAULT_DELAY))
 		pipe->due = world.now + (1 + sim_draw(10)) * MS;
 	wake(sock, POLLIN | (pipe->fin_arrived ? POLLRDHUP : 0));
 }
@@ -471,7 +481,7 @@ sim_sock_connect(struct sock *sock, const struct sockaddr *address)
 		sock->port = next_port++;
 	sock->state = SOCK_CONNECTING;
 	sock->due = world.now;
-	if (!sock->local && sim_fault(FAULT_DELAY))
+	if (is_faulty(sock) && sim_fault(FAULT_DELAY))
 		sock->due += (1 + sim_draw(20)) * MS;
 	return -EINPROGRESS;
 }
@@ -496,6 +506,7 @@ establish(struct sock *sock)
 	other = sock_make(sock->local);
 	other->state = sock->state = SOCK_CONNECTED;
 	other->moved_at = sock->moved_at = world.now;
+	other->spared = sock->spared;
 	other->other = sock;
 	sock->other = other;
 	other->port = listener->port;
@@ -560,6 +571,14 @@ sim_file_events(const struct file *file)
 	if (sock->dead || sock->in.fin_arrived)
 		events |= POLLRDHUP;
 	return events;
+}
+
+/* Listeners are everybody's. */
+bool
+sim_file_is_spared(const struct file *file)
+{
+	return file->kind == FILE_SOCKET && (file->sock->spared ||
+	    (file->sock->state == SOCK_LISTENING && peers_have_good()));
 }
 
 bool
@@ -917,13 +936,15 @@ torc_sys_unsent(int fd)
 int
 torc_sys_recv(int fd, void *data, size_t size)
 {
-	int rc = sim_crossing(SITE_RECV_NOW);
+	struct sock *sock = sock_of(fd);
+	int rc;
 
-	if (rc < 0)
-		return rc;
+	world.sparing = sock->spared;
+	rc = sim_crossing(SITE_RECV_NOW);
 	if (size > 1 && sim_fault(FAULT_SHORT))
 		size = 1 + sim_draw((uint32_t)size);
-	return sim_sock_recv(sock_of(fd), data, (uint32_t)size);
+	world.sparing = false;
+	return rc < 0 ? rc : sim_sock_recv(sock, data, (uint32_t)size);
 }
 
 int
@@ -1090,6 +1111,13 @@ peer_connect(unsigned address)
 		return rc;
 	}
 	return index_of(sock);
+}
+
+void
+peer_spare(int handle)
+{
+	socks[handle].spared = true;
+	sim_trace("spare", handle, 0, 0);
 }
 
 int

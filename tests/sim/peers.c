@@ -8,9 +8,10 @@
 
 #include "tests/sim/script.h"
 
-#define MAX_PEERS 24
+#define MAX_PEERS 48
 #define PART 512u		/* bytes in one call at most */
 #define MS 1000000ull
+#define GOOD_MS 100		/* for a step of a good peer */
 
 struct peer {
 	const struct script *script;
@@ -24,6 +25,7 @@ struct peer {
 	uint64_t progress;	/* of this step: bytes */
 	uint64_t returned;	/* of STEP_ECHO: bytes that came back */
 	uint64_t wake_at;	/* 0: not asleep */
+	uint64_t since;		/* when its step began */
 	uint64_t sent;
 	uint64_t received;
 };
@@ -44,6 +46,7 @@ peers_reset(const struct scenario *scenario)
 				.script = script,
 				.key = peer_count + 1,
 				.handle = -1,
+				.since = peer_now(),
 			};
 			peer_count++;
 		}
@@ -138,6 +141,7 @@ next_step(struct peer *peer)
 	peer->progress = 0;
 	peer->returned = 0;
 	peer->wake_at = 0;
+	peer->since = peer_now();
 }
 
 /* ---- Steps ---- */
@@ -153,6 +157,8 @@ do_connect(struct peer *peer, unsigned address)
 			give_up(peer, rc);
 		else
 			peer->handle = rc;
+		if (rc >= 0 && peer->script->good)
+			peer_spare(rc);
 		return;
 	}
 	rc = peer_connected(peer->handle);
@@ -380,6 +386,36 @@ peers_describe(char *text, size_t size)
 		    "%speer %u %s at step %u", i > 0 ? "; " : "", peer->key,
 		    peer->broken ? "broke" : peer->over ? "ended" : "stuck",
 		    peer->step);
+	}
+}
+
+bool
+peers_have_good(void)
+{
+	for (unsigned i = 0; i < peer_count; i++) {
+		if (peers[i].script->good)
+			return true;
+	}
+	return false;
+}
+
+void
+peers_check_good(void)
+{
+	for (unsigned i = 0; i < peer_count; i++) {
+		const struct peer *peer = &peers[i];
+
+		if (!peer->script->good)
+			continue;
+		if (peer->broken)
+			broken("peer %u is good, and was let down at step "
+			    "%u: %d", peer->key, peer->step, peer->error);
+		if (!peer->over && step_of(peer)->kind != STEP_SLEEP &&
+		    peer_now() > peer->since + GOOD_MS * MS)
+			broken("peer %u is good, and waits at step %u for "
+			    "%llu ms", peer->key, peer->step,
+			    (unsigned long long)((peer_now() - peer->since) /
+			    MS));
 	}
 }
 

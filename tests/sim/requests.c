@@ -643,12 +643,8 @@ take_paths(struct req *req)
 }
 
 static void
-attempt(struct req *req)
+attempt_on_socket(struct req *req)
 {
-	if (is_on_files(req)) {
-		begin(req);
-		return;
-	}
 	switch (req->sqe.opcode) {
 	case IORING_OP_POLL_ADD:
 		poll_file(req);
@@ -676,6 +672,18 @@ attempt(struct req *req)
 	default:
 		sim_fail("opcode %u is not known", req->sqe.opcode);
 	}
+}
+
+static void
+attempt(struct req *req)
+{
+	if (is_on_files(req)) {
+		begin(req);
+		return;
+	}
+	world.sparing = req->file != NULL && sim_file_is_spared(req->file);
+	attempt_on_socket(req);
+	world.sparing = false;
 }
 
 void

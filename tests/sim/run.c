@@ -522,6 +522,11 @@ sim_run(const struct scenario *scenario)
 	scenarios_reset();
 	sim_clients_reset();
 	sim_threads_reset();
+	/* Others may suffer beside a good peer; but what fails for all, fails
+	 * for it. */
+	if (peers_have_good())
+		world.faults &= ~(1u << FAULT_FATAL | 1u << FAULT_CALL |
+		    1u << FAULT_MEMORY | 1u << FAULT_STILL);
 	rc = prepare(scenario);
 	/* A refusal is waited out; many of them in a row are the end. */
 	if (rc == -ENOMEM && world.faults & 1u << FAULT_CALL)

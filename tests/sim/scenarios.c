@@ -299,6 +299,23 @@ write_to_nobody(struct torc_conn *conn, void *arg)
 
 /* ---- Handlers that end, wait, hold ---- */
 
+/* Echoes what is short, and waits for the end of what is not. */
+static int
+hoard_the_long(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	while (torc_conn_recv(conn, &in, LATER) > 0) {
+		if (in.size > 100)
+			continue;
+		if (torc_conn_write(conn, in.data, in.size, LATER) < 0)
+			return -1;
+		torc_conn_consume(conn, in.size);
+	}
+	return TORC_CLOSE;
+}
+
 /* Waits for something that does not come, until its peer has gone. */
 static int
 wait_watching(struct torc_conn *conn, void *arg)
@@ -1304,19 +1321,49 @@ static const struct step stay_behind_bytes[] = {
 	CONNECT(0), SEND(10), SLEEP(5), SEND(100), SLEEP(50), CLOSE, END,
 };
 
-/* They keep a place for as long as they are let. */
-static const struct step echo_and_idle[] = {
-	CONNECT(0), SEND(10), RECV(10), AWAIT_END, END,
+/* Bad manners, each as bad as it can be. */
+static const struct step flood_unread[] = {
+	CONNECT(0), SEND(60000), AWAIT_END, END,
+};
+static const struct step flood_and_stay[] = {
+	CONNECT(0), SEND(6000), SLEEP(9000), AWAIT_END, END,
 };
 static const struct step send_half[] = {
-	CONNECT(0), SEND(5), AWAIT_END, END,
+	CONNECT(0), SEND(5), SLEEP(9000), CLOSE, END,
 };
-/* These come when all places are taken, and want to be served. */
-static const struct step echo_late[] = {
-	SLEEP(200), CONNECT(0), SEND(100), RECV(100), FIN, AWAIT_END, END,
+static const struct step send_more_half[] = {
+	CONNECT(0), SEND(3000), SLEEP(9000), CLOSE, END,
 };
-static const struct step echo_later[] = {
-	SLEEP(3000), CONNECT(0), SEND(100), RECV(100), FIN, AWAIT_END, END,
+static const struct step drip[] = {
+	CONNECT(0), SEND(1), SLEEP(150), AGAIN_FROM(1, 60), RESET, END,
+};
+static const struct step come_and_reset[] = {
+	CONNECT(0), SEND(100), RESET, SLEEP(3), AGAIN_FROM(0, 40), END,
+};
+static const struct step stay_silent[] = {
+	CONNECT(0), SLEEP(9000), AWAIT_END, END,
+};
+static const struct step echo_and_idle[] = {
+	CONNECT(0), SEND(10), RECV(10), SLEEP(9000), AWAIT_END, END,
+};
+static const struct step read_a_trickle[] = {
+	CONNECT(0), SEND(100), RECV(1), SLEEP(100), AGAIN_FROM(2, 60), RESET,
+	END,
+};
+
+/* What they are to leave alone: an old connection, and new ones. */
+static const struct step be_good[] = {
+	CONNECT(0), SEND(30), RECV(30), SLEEP(20), AGAIN_FROM(1, 80), FIN,
+	AWAIT_FIN, CLOSE, END,
+};
+static const struct step be_good_anew[] = {
+	SLEEP(50), CONNECT(0), SEND(60), RECV(60), FIN, AWAIT_FIN, CLOSE,
+	AGAIN_FROM(0, 20), END,
+};
+/* When all places are taken: by peers that were silent for long enough. */
+static const struct step be_good_late[] = {
+	SLEEP(3000), CONNECT(0), SEND(60), RECV(60), FIN, AWAIT_FIN, CLOSE,
+	AGAIN_FROM(1, 20), END,
 };
 
 static const struct step leave_with_reset[] = {
@@ -1372,9 +1419,10 @@ static const struct step serve_unread[] = {
 
 /* ---- The table ---- */
 
-#define OWN(steps, copies) { steps, STREAM_OWN, copies }
-#define GIVEN(steps, copies) { steps, STREAM_PROGRAM, copies }
-#define ANY(steps, copies) { steps, STREAM_ANY, copies }
+#define OWN(steps, copies) { steps, STREAM_OWN, copies, false }
+#define GIVEN(steps, copies) { steps, STREAM_PROGRAM, copies, false }
+#define GOOD(steps, copies) { steps, STREAM_OWN, copies, true }
+#define ANY(steps, copies) { steps, STREAM_ANY, copies, false }
 
 const struct scenario scenarios[] = {
 	/* Echoes, by size and manner. */
@@ -1518,10 +1566,48 @@ const struct scenario scenarios[] = {
 	    .scripts = { OWN(bursts, 4) } },
 	{ .name = "idle peers in all places", .handler = echo_again,
 	    .frayed = true, .config = { .connections = 3, .idle_ms = 60000 },
-	    .scripts = { OWN(echo_and_idle, 4), OWN(echo_late, 1) } },
+	    .scripts = { ANY(echo_and_idle, 4), ANY(stay_silent, 4),
+	    GOOD(be_good_anew, 1) } },
 	{ .name = "silent peers in all places", .handler = echo_messages,
 	    .frayed = true, .config = { .connections = 3 },
-	    .scripts = { OWN(send_half, 4), OWN(echo_later, 1) } },
+	    .scripts = { ANY(send_half, 8), GOOD(be_good_late, 1) } },
+
+	/* One is good, and all others behave as badly as they can. */
+	{ .name = "good beside floods", .handler = echo, .frayed = true,
+	    .config = { .buffers = 4, .buffer_size = 64, .held_max = 300 },
+	    .scripts = { ANY(flood_unread, 8), GOOD(be_good, 1),
+	    GOOD(be_good_anew, 1) } },
+	{ .name = "good beside the unread", .handler = echo_flushed,
+	    .frayed = true,
+	    .config = { .buffers = 8, .buffer_size = 64, .held_max = 1000 },
+	    .scripts = { ANY(flood_and_stay, 12), ANY(read_a_trickle, 4),
+	    GOOD(be_good, 1), GOOD(be_good_anew, 1) } },
+	{ .name = "good beside halves", .handler = echo_messages,
+	    .frayed = true, .config = { .buffers = 2, .buffer_size = 64 },
+	    .scripts = { ANY(send_half, 10), ANY(drip, 8),
+	    GOOD(be_good, 1), GOOD(be_good_anew, 1) } },
+	{ .name = "good beside churn", .handler = echo_again,
+	    .frayed = true, .config = { .sq_entries = 8, .cq_entries = 16,
+	    .connections = 200, .fibers = 256 },
+	    .scripts = { ANY(come_and_reset, 4), ANY(stay_silent, 4),
+	    GOOD(be_good, 1), GOOD(be_good_anew, 1) } },
+	{ .name = "good beside all of them", .handler = echo,
+	    .frayed = true, .config = { .buffers = 8, .buffer_size = 64,
+	    .held_max = 500, .connections = 200, .fibers = 256 },
+	    .scripts = { ANY(flood_unread, 4), ANY(flood_and_stay, 4),
+	    ANY(send_half, 3), ANY(drip, 3), ANY(come_and_reset, 3),
+	    ANY(read_a_trickle, 3), GOOD(be_good, 1),
+	    GOOD(be_good_anew, 1) } },
+	{ .name = "good beside hoarders", .handler = hoard_the_long,
+	    .frayed = true, .config = { .buffers = 4, .buffer_size = 4096,
+	    .held_max = 4096, .connections = 64 },
+	    .scripts = { ANY(send_more_half, 40), GOOD(be_good, 1),
+	    GOOD(be_good_anew, 1) } },
+	{ .name = "good beside bad with incremental buffers",
+	    .handler = echo_slowly, .frayed = true,
+	    .config = { .incremental = true, .buffers = 4, .held_max = 500 },
+	    .scripts = { ANY(flood_unread, 4), ANY(flood_and_stay, 6),
+	    GOOD(be_good, 1) } },
 	{ .name = "few fibers", .handler = echo, .frayed = true,
 	    .config = { .fibers = 2 }, .scripts = { OWN(bursts, 4) } },
 	{ .name = "few ops", .fiber = cancel_operations, .frayed = true,

@@ -61,12 +61,14 @@ struct script {
 	const struct step *steps;
 	enum stream expect;
 	unsigned copies;	/* peers that follow it */
+	bool good;		/* no fault is theirs, and none of their steps
+				 * may take long, whatever others do */
 };
 
 /* ---- Scenarios ---- */
 
 #define MAX_ADDRESSES 4
-#define MAX_SCRIPTS 4
+#define MAX_SCRIPTS 8
 
 struct scenario {
 	const char *name;
@@ -136,6 +138,10 @@ uint64_t peers_next(void);
 bool peers_done(void);
 /* All went as their scripts say. */
 bool peers_content(void);
+/* One of them is good: see struct script. */
+bool peers_have_good(void);
+/* See that no good one has waited for too long, or was let down. */
+void peers_check_good(void);
 void peers_describe(char *text, size_t size);
 /* A claim about the streams does not hold: say so, and stop. */
 _Noreturn void broken(const char *format, ...)
@@ -146,6 +152,8 @@ _Noreturn void broken(const char *format, ...)
  * errnos; -EAGAIN: not now.
  */
 int peer_connect(unsigned address);
+/* It is a good one's: no fault is to be seen on it. */
+void peer_spare(int handle);
 int peer_connected(int handle);		/* 1, 0: not yet, or an error */
 int peer_accept(void);
 int peer_send(int handle, const uint8_t *data, uint32_t size);

@@ -122,6 +122,7 @@ struct world {
 	uint32_t rates[FAULTS];	/* of 1000 */
 	uint64_t calm_at;	/* events; from there on nothing fails */
 	bool calm;
+	bool sparing;		/* what is done is for a good peer */
 	bool disturbed;		/* something failed that matters */
 	bool lost;		/* a reactor had to be given up */
 	uint64_t crossings;
@@ -200,6 +201,8 @@ int sim_sock_accept(struct sock *sock);	/* a descriptor */
 int sim_sock_connect(struct sock *sock, const struct sockaddr *address);
 uint32_t sim_file_events(const struct file *file);	/* POLLIN ... */
 /* It was, and no FIN had come before. */
+/* No fault is to be seen on it: it is that of a good peer. */
+bool sim_file_is_spared(const struct file *file);
 bool sim_file_was_reset(const struct file *file);
 /* The connection is lost; both ends see an error. */
 void sim_sock_break(struct sock *sock, int error);

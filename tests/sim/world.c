@@ -148,6 +148,8 @@ sim_step(uint64_t until)
 	if (next > world.now) {
 		world.now = next;
 		sim_trace("time", 0, 0, 0);
+		if (world.single == 0 && !world.ending)
+			peers_check_good();
 	}
 	if (world.now - world.start > PATIENCE)
 		sim_fail("it does not come to an end (time)");
