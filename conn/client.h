@@ -138,6 +138,13 @@ TORC_API void torc_pool_release(struct torc_pool *pool, void *item,
     bool reusable);
 
 /*
+ * Take a rented one out of the pool, which forgets it: it is the caller's to
+ * close, and another one may take its place. For what is used for something
+ * else from now on, and for long.
+ */
+TORC_API void torc_pool_take(struct torc_pool *pool, void *item);
+
+/*
  * The user of a rented one waits for somebody else than the backend, such as
  * a client that is slow (`aside`), or does not any more. While it is set
  * aside, it does not count towards `size`, nor towards the share of its key,

@@ -39,9 +39,8 @@ torc_pool_set_state(struct torc_pool_entry *entry, enum torc_pool_state state)
 	entry->state = (uint8_t)state;
 }
 
-/* Its fiber has ended, or was never made. */
-static void
-set_free(struct torc_pool_entry *entry)
+void
+torc_pool_set_free(struct torc_pool_entry *entry)
 {
 	struct torc_pool *pool = entry->pool;
 
@@ -85,7 +84,7 @@ torc_pool_run_close(void *arg)
 
 	pool->kind->close(pool->arg, entry->item);
 	entry->attended = false;
-	set_free(entry);
+	torc_pool_set_free(entry);
 	torc_pool_open_more(pool);
 	end_fiber(pool);
 	return 0;
@@ -232,7 +231,7 @@ run_open(void *arg)
 		    after(pool, pool->config.open_ms));
 	entry->fiber = 0;
 	if (rc < 0) {
-		set_free(entry);
+		torc_pool_set_free(entry);
 		note_failure(pool, rc);
 	} else {
 		note_success(pool, entry);
@@ -302,7 +301,9 @@ torc_pool_open_more(struct torc_pool *pool)
 		return;
 	}
 	torc_pool_turn_away_fresh(pool);
-	look_again_at(pool, pool->retry_at);
+	torc_pool_settle(pool);
+	if (pausing(pool))
+		look_again_at(pool, pool->retry_at);
 }
 
 void

@@ -118,6 +118,9 @@ torc_pool_active(const struct torc_pool *pool)
 void torc_pool_set_state(struct torc_pool_entry *entry,
     enum torc_pool_state state);
 
+/* Nothing is in it any more. */
+void torc_pool_set_free(struct torc_pool_entry *entry);
+
 /* The newest idle one that can be used, or NULL; what cannot be leaves. */
 struct torc_pool_entry *torc_pool_pick_up(struct torc_pool *pool);
 

@@ -399,10 +399,10 @@ count_again(struct torc_pool_entry *entry)
 	hold(entry->pool, entry->line);
 }
 
-void
-torc_pool_release(struct torc_pool *pool, void *item, bool reusable)
+/* Its renter has no part in it any more. */
+static struct torc_pool_entry *
+give_up(struct torc_pool *pool, const void *item)
 {
-	const bool ended = pool->reactor->phase == TORC_PHASE_ENDED;
 	uint32_t *at = rented(pool, item);
 	struct torc_pool_entry *entry = &pool->entries[*at - 1];
 
@@ -411,6 +411,15 @@ torc_pool_release(struct torc_pool *pool, void *item, bool reusable)
 	*at = entry->next;
 	let_go(pool, entry->line);
 	torc_pool_leave_line(pool, entry->line);
+	return entry;
+}
+
+void
+torc_pool_release(struct torc_pool *pool, void *item, bool reusable)
+{
+	const bool ended = pool->reactor->phase == TORC_PHASE_ENDED;
+	struct torc_pool_entry *entry = give_up(pool, item);
+
 	/* There may be too many after one was set aside for a while. */
 	reusable = reusable && !ended && entry->old_at > pool->reactor->now &&
 	    torc_pool_active(pool) <= pool->config.size;
@@ -419,6 +428,14 @@ torc_pool_release(struct torc_pool *pool, void *item, bool reusable)
 	torc_pool_settle(pool);
 	if (reusable)
 		torc_pool_offer(entry, false);
+	torc_pool_open_more(pool);
+}
+
+void
+torc_pool_take(struct torc_pool *pool, void *item)
+{
+	torc_pool_set_free(give_up(pool, item));
+	torc_pool_settle(pool);
 	torc_pool_open_more(pool);
 }
 
