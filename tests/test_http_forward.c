@@ -13,9 +13,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "conn/http/spool.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static bool tight;	/* the server's sockets take little unsent */
+static struct torc_http_config server_config = { .no_date = true };
 
 static int
 forward(struct torc_conn *conn, void *arg)
@@ -24,7 +27,6 @@ forward(struct torc_conn *conn, void *arg)
 		torc_http_text("X-Forwarded-For"), torc_http_text("here"),
 	};
 	/* So that answers can be compared as they are. */
-	const struct torc_http_config dateless = { .no_date = true };
 	const struct torc_http_forwarding forwarding = {
 		.via = "test", .added = &added, .added_count = 1,
 		.key = torc_conn_key(conn),
@@ -36,7 +38,7 @@ forward(struct torc_conn *conn, void *arg)
 	if (tight)
 		setsockopt(torc_conn_fd(conn), SOL_SOCKET, SO_SNDBUF, &little,
 		    sizeof(little));
-	torc_http_open(&http, conn, &dateless);
+	torc_http_open(&http, conn, &server_config);
 	while (torc_http_recv(&http, TORC_NEVER) > 0)
 		torc_http_forward(&http, client, &forwarding,
 		    TORC_NEVER);
@@ -305,14 +307,20 @@ chunks_of_one_byte_are_forwarded_in_few_large_ones(void **state)
 	stop();
 }
 
-/* An origin that would have to be told of the expectation of another hop. */
+/* It says whether it wants the body. */
 static bool
-count_without_expecting(int fd, unsigned nth, const char *head)
+ask_for_body(int fd, unsigned nth, const char *head)
 {
-	if (strstr(head, "Expect") == NULL)
+	if (strstr(head, "Expect: 100-continue\r\n") == NULL)
 		return count_body(fd, nth, head);
-	say(fd, "HTTP/1.1 417 No\r\n" CL "0\r\n\r\n");
-	return false;
+	atomic_fetch_add(&origin.said, 1);
+	if (strncmp(head, "PUT", 3) == 0) {
+		say(fd, "HTTP/1.1 417 No\r\n" CL "0\r\n\r\n");
+		return false;
+	}
+	pause_ms(50);
+	say(fd, "HTTP/1.1 100 Continue\r\n\r\n");
+	return count_body(fd, nth, head);
 }
 
 static void
@@ -326,35 +334,40 @@ assert_read(int fd, const char *want)
 	assert_string_equal(got, want);
 }
 
-#define GO_ON "HTTP/1.1 100 Continue\r\n\r\n"
+#define GO_ON "HTTP/1.1 100 Continue\r\nVia: 1.1 test\r\n\r\n"
 #define FIVE OK "Via: 1.1 test\r\n" CL "1\r\n\r\n5"
 
 /*
- * What comes when `head` is sent, and the origin has the head of its last
- * request; only then the body, and its answer.
+ * What comes when `head` is sent, and the origin has said so much; only then
+ * the body, and its answer.
  */
 static void
 assert_asked_for_body(int fd, const char *head, const char *come,
-    unsigned requests, const char *body)
+    unsigned said, const char *body)
 {
 	client_send(fd, head, strlen(head));
 	assert_read(fd, come);
-	await(&origin.requests, requests);
+	assert_int_equal(atomic_load(&origin.said), said);
 	client_send(fd, body, strlen(body));
 	assert_read(fd, FIVE);
 }
 
-/* Who waits for 100 sends nothing before it. */
+#define EXPECT_FIVE "5\r\nExpect: 100-continue\r\n\r\n"
+
+/* A client that waits for 100 sends nothing before it. */
 static void
-a_body_is_asked_for_before_it_is_awaited_and_not_of_the_origin(void **state)
+the_origin_says_whether_a_body_is_wanted_and_nobody_else(void **state)
 {
 	static const char post[] = "POST / HTTP/1.1\r\nHost: a\r\n" CL
-	    "5\r\nExpect: 100-continue\r\n\r\n";
-	char whole[256];
+	    EXPECT_FIVE;
+	static const char put[] = "PUT / HTTP/1.1\r\nHost: a\r\n" CL
+	    EXPECT_FIVE;
+	char whole[256], reply[512];
+	long got;
 	int fd;
 
 	(void)state;
-	start(count_without_expecting, forward);
+	start(ask_for_body, forward);
 	fd = client_open(server.port);
 	assert_asked_for_body(fd, post, GO_ON, 1, "hello");
 	assert_asked_for_body(fd, "POST / HTTP/1.1\r\nHost: a\r\n" CHUNKED
@@ -363,11 +376,19 @@ a_body_is_asked_for_before_it_is_awaited_and_not_of_the_origin(void **state)
 	/* Behind the answer to a request that came along with it. */
 	assert_asked_for_body(fd, "POST / HTTP/1.1\r\nHost: a\r\n" CL
 	    "5\r\n\r\nhello" "POST / HTTP/1.1\r\nHost: a\r\n" CL
-	    "5\r\nExpect: 100-continue\r\n\r\n", FIVE GO_ON, 4, "hello");
-	/* One that came along needs no 100. */
+	    EXPECT_FIVE, FIVE GO_ON, 3, "hello");
+	/* One that came along needs no 100, and the origin is not asked. */
 	snprintf(whole, sizeof(whole), "%shello", post);
 	client_send(fd, whole, strlen(whole));
 	assert_read(fd, FIVE);
+	assert_int_equal(atomic_load(&origin.said), 3);
+	/* It is not wanted. */
+	client_send(fd, put, strlen(put));
+	got = client_read_all(fd, reply, sizeof(reply) - 1);
+	assert_true(got > 0);
+	reply[got] = '\0';
+	assert_ptr_equal(strstr(reply, "HTTP/1.1 417 "), reply);
+	assert_null(strstr(reply, "100"));
 	close(fd);
 	stop();
 }
@@ -383,7 +404,7 @@ a_body_for_a_dead_origin_is_not_asked_for(void **state)
 	int fd;
 
 	(void)state;
-	start(count_without_expecting, forward);
+	start(ask_for_body, forward);
 	shutdown(origin.fd, SHUT_RDWR);
 	fd = client_open(server.port);
 	client_send(fd, post, sizeof(post) - 1);
@@ -454,6 +475,624 @@ a_client_that_ends_while_it_is_answered_is_not_answered_twice(void **state)
 	stop();
 }
 
+/* ---- Heads of 1xx ---- */
+
+static bool
+give_hints(int fd, unsigned nth, const char *head)
+{
+	(void)nth;
+	if (strncmp(head, "GET /flood", 10) == 0) {
+		for (unsigned i = 0; i < 100; i++)
+			say(fd, "HTTP/1.1 103 Early Hints\r\nA: 1\r\n\r\n");
+		await_end(fd);
+		return false;
+	}
+	say(fd, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\n"
+	    "X: 1\r\n\r\n");
+	await(&origin.said, 1);
+	say(fd, OK CL "2\r\n\r\nok");
+	return true;
+}
+
+#define HINT "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nVia: 1.1 test\r\n\r\n"
+#define LAST OK "Via: 1.1 test\r\n" CL "2\r\n"
+
+/* RFC 9110, 15.2 */
+static void
+hints_go_on_before_the_answer_is_there(void **state)
+{
+	static const char old[] = "GET / HTTP/1.0\r\nHost: a\r\n\r\n";
+	char reply[512];
+	int fd;
+	long got;
+
+	(void)state;
+	start(give_hints, forward);
+	fd = client_open(server.port);
+	client_send(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);
+	assert_read(fd, HINT);
+	atomic_store(&origin.said, 1);
+	assert_read(fd, LAST "\r\nok");
+	close(fd);
+	/* HTTP/1.0 knows none. */
+	fd = client_open(server.port);
+	client_send(fd, old, strlen(old));
+	got = client_read_all(fd, reply, sizeof(reply) - 1);
+	assert_true(got > 0);
+	reply[got] = '\0';
+	assert_string_equal(reply, LAST "Connection: close\r\n\r\nok");
+	close(fd);
+	stop();
+}
+
+static void
+a_flood_of_hints_is_no_answer(void **state)
+{
+	int fd;
+
+	(void)state;
+	start(give_hints, forward);
+	fd = client_open(server.port);
+	client_send(fd, "GET /flood HTTP/1.1\r\nHost: a\r\n\r\n", 32);
+	for (unsigned i = 0; i < 100; i++) {
+		char line[64];
+
+		memset(line, 0, sizeof(line));
+		assert_true(client_read(fd, line, 12));
+		if (strcmp(line, "HTTP/1.1 502") == 0)
+			break;
+		assert_string_equal(line, "HTTP/1.1 103");
+		assert_true(i < 16);
+		while (strstr(line, "\r\n\r\n") == NULL) {
+			memmove(line, line + 1, sizeof(line) - 1);
+			assert_true(client_read(fd, line + 11, 1));
+			line[12] = '\0';
+		}
+	}
+	close(fd);
+	stop();
+}
+
+/* ---- Clients that are slow, or leave ---- */
+
+static void
+one_at_a_time(struct torc_http_client_config *changed)
+{
+	changed->pool.size = 1;
+	changed->forward.gather_ms = TORC_NO_LIMIT;
+	changed->forward.half_close_ms = 50;
+}
+
+static void
+make_with(struct torc_http_client_config changed)
+{
+	server_fiber(&server, end_client, NULL);
+	config = changed;
+	server_call(&server, make_client, &config);
+	assert_non_null(client);
+}
+
+/* Requests for /slow are answered never, and for /stream in part. */
+static bool
+think(int fd, unsigned nth, const char *head)
+{
+	(void)nth;
+	if (strstr(head, " /slow ") != NULL) {
+		await_end(fd);
+		return false;
+	}
+	if (strstr(head, " /stream ") != NULL) {
+		say(fd, OK CHUNKED "\r\n2\r\nok\r\n");
+		await_end(fd);
+		return false;
+	}
+	say(fd, OK CL "2\r\n\r\nok");
+	return true;
+}
+
+#define GET(target) "GET " target " HTTP/1.1\r\nHost: a\r\n\r\n"
+
+static void
+assert_served(void)
+{
+	int fd = client_open(server.port);
+
+	assert_non_null(strstr(get_through(fd, GET("/")), "\r\n\r\nok"));
+	close(fd);
+}
+
+static void
+uploads_that_stall_hold_no_connection_to_the_origin(void **state)
+{
+	static const char part[] = "POST / HTTP/1.1\r\nHost: a\r\n" CL
+	    "6\r\n\r\nhel";
+	int fds[20];
+
+	(void)state;
+	origin_scene(count_body, forward, one_at_a_time);
+	for (size_t i = 0; i < COUNT(fds); i++) {
+		fds[i] = client_open(server.port);
+		client_send(fds[i], part, sizeof(part) - 1);
+	}
+	assert_true(server_await_connections(&server, COUNT(fds)));
+	server_counters(&server);
+	assert_int_equal(atomic_load(&origin.connections), 0);
+	for (size_t i = 0; i < COUNT(fds); i++) {
+		assert_non_null(strstr(get_through(fds[i], "lo!"),
+		    CL "1\r\n\r\n6"));
+		close(fds[i]);
+	}
+	assert_int_equal(atomic_load(&origin.connections), 1);
+	stop();
+}
+
+/* They are begun soon, when nothing is said of how soon. */
+static void
+an_upload_that_stalls_is_begun_and_set_aside(void **state)
+{
+	static const char part[] = "POST / HTTP/1.1\r\nHost: a\r\n" CL
+	    "6\r\n\r\nhel";
+	struct torc_http_client_config changed;
+	int fds[4];
+
+	(void)state;
+	origin_scene(count_body, forward, one_at_a_time);
+	changed = config;
+	changed.forward.gather_ms = 20;
+	make_with(changed);
+	for (size_t i = 0; i < COUNT(fds); i++) {
+		fds[i] = client_open(server.port);
+		client_send(fds[i], part, sizeof(part) - 1);
+	}
+	await(&origin.requests, COUNT(fds));
+	for (size_t i = 0; i < COUNT(fds); i++) {
+		assert_non_null(strstr(get_through(fds[i], "lo!"),
+		    CL "1\r\n\r\n6"));
+		close(fds[i]);
+	}
+	stop();
+}
+
+/* Leave, while three others queue behind, which leave first. */
+static void
+leave_with_others(const char *request)
+{
+	int fd = client_open(server.port), queued[3];
+	const unsigned before = atomic_load(&origin.requests);
+
+	client_send(fd, request, strlen(request));
+	await(&origin.requests, before + 1);
+	for (size_t i = 0; i < COUNT(queued); i++) {
+		queued[i] = client_open(server.port);
+		client_send(queued[i], GET("/slow"), strlen(GET("/slow")));
+	}
+	assert_true(server_await_connections(&server, 5));
+	server_counters(&server);
+	for (size_t i = 0; i < COUNT(queued); i++)
+		client_reset(queued[i]);
+	assert_true(server_await_connections(&server, 2));
+	client_reset(fd);
+	await(&origin.alive, 0);
+	/* Of those that queued, none was asked. */
+	assert_int_equal(atomic_load(&origin.requests), before + 1);
+	assert_true(server_await_connections(&server, 0));
+}
+
+static void
+an_origin_is_let_go_when_its_client_is_reset(void **state)
+{
+	static const char upload[] = "POST /slow HTTP/1.1\r\nHost: a\r\n"
+	    CHUNKED "\r\n2\r\nab\r\n";
+	int fd;
+
+	(void)state;
+	origin_scene(think, forward, one_at_a_time);
+	leave_with_others(GET("/slow"));
+	leave_with_others(GET("/stream"));
+	leave_with_others("POST /slow HTTP/1.1\r\nHost: a\r\n" CL
+	    "2\r\n\r\nab");
+	assert_served();
+	/* In the middle of an upload. */
+	config.forward.gather_ms = 1;
+	make_with(config);
+	await(&origin.alive, 0);
+	fd = client_open(server.port);
+	client_send(fd, upload, sizeof(upload) - 1);
+	await(&origin.alive, 1);
+	client_reset(fd);
+	await(&origin.alive, 0);
+	stop();
+}
+
+static void
+a_client_that_has_sent_fin_is_waited_for_a_while(void **state)
+{
+	char reply[256];
+	long got;
+	int fd;
+
+	(void)state;
+	origin_scene(think, forward, one_at_a_time);
+	fd = client_open(server.port);
+	client_send(fd, GET("/"), strlen(GET("/")));
+	shutdown(fd, SHUT_WR);
+	got = client_read_all(fd, reply, sizeof(reply) - 1);
+	assert_true(got > 0);
+	reply[got] = '\0';
+	assert_non_null(strstr(reply, "\r\n\r\nok"));
+	close(fd);
+	/* An origin that says nothing is let go, before and in an answer. */
+	for (unsigned i = 0; i < 2; i++) {
+		const char *request = i == 0 ? GET("/slow") : GET("/stream");
+
+		fd = client_open(server.port);
+		client_send(fd, request, strlen(request));
+		shutdown(fd, SHUT_WR);
+		await(&origin.alive, 0);
+		close(fd);
+		assert_served();
+		make_with(config);
+		await(&origin.alive, 0);
+	}
+	stop();
+}
+
+#define LARGE 150000u
+
+static bool
+give_much(int fd, unsigned nth, const char *head)
+{
+	static char body[LARGE];
+
+	if (strstr(head, " /large ") == NULL)
+		return think(fd, nth, head);
+	stream_fill(7, 0, (uint8_t *)body, LARGE);
+	say(fd, OK CL "150000\r\n\r\n");
+	say_bytes(fd, body, LARGE);
+	atomic_fetch_add(&origin.said, 1);
+	return true;
+}
+
+/* All of an answer of give_much(). */
+static void
+assert_large(int fd)
+{
+	static char reply[LARGE + 512];
+	size_t got = 0;
+	const char *body;
+
+	while ((body = strstr(reply, "\r\n\r\n")) == NULL || got <
+	    (size_t)(body + 4 - reply) + LARGE) {
+		ssize_t more = recv(fd, reply + got,
+		    sizeof(reply) - 1 - got, 0);
+
+		assert_true(more > 0);
+		got += (size_t)more;
+		if (body == NULL)
+			reply[got] = '\0';
+	}
+	assert_true(stream_matches(7, 0, (const uint8_t *)body + 4, LARGE));
+	memset(reply, 0, sizeof(reply));
+}
+
+static void
+open_slow(int *fds, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		fds[i] = open_small();
+		client_send(fds[i], GET("/large"), strlen(GET("/large")));
+	}
+}
+
+static void
+answers_that_are_not_read_are_kept_and_the_origin_let_go(void **state)
+{
+	int fds[5];
+
+	(void)state;
+	tight = true;
+	origin_scene(give_much, forward, one_at_a_time);
+	open_slow(fds, COUNT(fds));
+	await(&origin.said, COUNT(fds));
+	assert_served();
+	assert_int_equal(atomic_load(&origin.connections), 1);
+	for (size_t i = 0; i < COUNT(fds); i++) {
+		assert_large(fds[i]);
+		close(fds[i]);
+	}
+	tight = false;
+	stop();
+}
+
+static void
+read_stats(struct torc_reactor *reactor, void *arg)
+{
+	(void)reactor;
+	torc_http_client_stats(client, arg);
+}
+
+/* Until so many connections are rented, and so many of them set aside. */
+static void
+await_stats(unsigned rented, unsigned aside)
+{
+	struct torc_pool_stats stats = { .rented = UINT32_MAX };
+
+	for (unsigned i = 0; i < 5000 && (stats.rented != rented ||
+	    stats.aside != aside); i++) {
+		pause_ms(2);
+		server_call(&server, read_stats, &stats);
+	}
+	assert_int_equal(stats.rented, rented);
+	assert_int_equal(stats.aside, aside);
+}
+
+static void
+keep_nothing(struct torc_http_client_config *changed)
+{
+	one_at_a_time(changed);
+	changed->forward.stream = true;
+	changed->pool.aside_max = 5;
+}
+
+static void
+answers_that_are_not_read_and_not_kept_keep_nobody_waiting(void **state)
+{
+	int fds[5];
+
+	(void)state;
+	tight = true;
+	origin_scene(give_much, forward, keep_nothing);
+	open_slow(fds, COUNT(fds));
+	await_stats(COUNT(fds), COUNT(fds));
+	assert_served();
+	for (size_t i = 0; i < COUNT(fds); i++) {
+		assert_large(fds[i]);
+		close(fds[i]);
+	}
+	tight = false;
+	stop();
+}
+
+static void
+keep_one(struct torc_http_client_config *changed)
+{
+	keep_nothing(changed);
+	changed->pool.aside_max = 1;
+	changed->forward.stall_ms = 100;
+}
+
+/* Of two that stall, one is set aside: the first loses its place. */
+static void
+the_client_that_stalls_longest_makes_room_for_one_that_waits(void **state)
+{
+	char byte[512];
+	int fds[2];
+
+	(void)state;
+	tight = true;
+	origin_scene(give_much, forward, keep_one);
+	open_slow(&fds[0], 1);
+	await_stats(1, 1);
+	open_slow(&fds[1], 1);
+	await(&origin.requests, 2);
+	assert_served();
+	while (recv(fds[0], byte, sizeof(byte), 0) > 0)
+		continue;
+	assert_int_equal(errno, ECONNRESET);
+	assert_large(fds[1]);
+	close(fds[0]);
+	close(fds[1]);
+	tight = false;
+	stop();
+}
+
+/* Much of an answer, and then nothing. */
+static bool
+give_much_and_stop(int fd, unsigned nth, const char *head)
+{
+	static char body[LARGE];
+
+	(void)nth;
+	(void)head;
+	say(fd, OK CL "1000000\r\n\r\n");
+	say_bytes(fd, body, LARGE);
+	await_end(fd);
+	return false;
+}
+
+static void
+an_origin_that_is_silent_is_let_go_when_its_client_takes_nothing(void **state)
+{
+	int fd;
+
+	(void)state;
+	tight = true;
+	server_config.write_ms = 200;
+	origin_scene(give_much_and_stop, forward, one_at_a_time);
+	config.body_max = 1000000;
+	make_with(config);
+	open_slow(&fd, 1);
+	await(&origin.requests, 1);
+	await(&origin.alive, 0);
+	close(fd);
+	server_config.write_ms = 0;
+	tight = false;
+	stop();
+}
+
+/* ---- Time ---- */
+
+static void
+soon(struct torc_http_client_config *changed)
+{
+	changed->answer_ms = 300;
+	changed->forward.gather_ms = 1;
+}
+
+static void
+an_origin_is_late_only_when_it_has_the_request(void **state)
+{
+	static const char head[] = "POST / HTTP/1.1\r\nHost: a\r\n" CL
+	    "8\r\n\r\n";
+	int fd;
+
+	(void)state;
+	origin_scene(count_body, forward, soon);
+	fd = client_open(server.port);
+	client_send(fd, head, strlen(head));
+	for (unsigned i = 0; i < 8; i++) {
+		pause_ms(100);
+		client_send(fd, "a", 1);
+	}
+	assert_non_null(strstr(get_through(fd, ""), CL "1\r\n\r\n8"));
+	close(fd);
+	stop();
+	origin_scene(think, forward, soon);
+	fd = client_open(server.port);
+	assert_non_null(strstr(get_through(fd,
+	    "POST /slow HTTP/1.1\r\nHost: a\r\n" CL "1\r\n\r\na"), " 504 "));
+	close(fd);
+	stop();
+}
+
+static bool
+break_off(int fd, unsigned nth, const char *head)
+{
+	(void)fd;
+	(void)nth;
+	(void)head;
+	return false;
+}
+
+/* Half of the body is there; the rest may come for as long as it likes. */
+static void
+an_error_does_not_wait_for_the_rest_of_an_upload(void **state)
+{
+	int fd;
+
+	(void)state;
+	origin_scene(break_off, forward, soon);
+	fd = client_open(server.port);
+	assert_non_null(strstr(get_through(fd, "POST / HTTP/1.1\r\nHost: a\r\n"
+	    CL "10\r\n\r\nhello"), " 502 "));
+	/* What is left of it is read past, and the connection goes on. */
+	assert_non_null(strstr(get_through(fd, "world" GET("/")), " 502 "));
+	close(fd);
+	stop();
+}
+
+static bool
+give_half(int fd, unsigned nth, const char *head)
+{
+	(void)nth;
+	(void)head;
+	say(fd, OK CL "10\r\n\r\nhello");
+	return false;
+}
+
+static void
+an_answer_that_breaks_off_does_not_look_whole(void **state)
+{
+	char reply[256];
+	int fd;
+
+	(void)state;
+	start(give_half, forward);
+	fd = client_open(server.port);
+	client_send(fd, GET("/"), strlen(GET("/")));
+	assert_int_equal(client_read_all(fd, reply, sizeof(reply)), -1);
+	close(fd);
+	stop();
+}
+
+/* ---- Shares ---- */
+
+/* A connection from 127.0.0.`host`. */
+static int
+open_from(unsigned host)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + host),
+	};
+	const struct timeval limit = { CLIENT_SECONDS, 0 };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&address,
+	    sizeof(address)), 0);
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	address.sin_port = htons((uint16_t)server.port);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	assert_int_equal(connect(fd, (struct sockaddr *)&address,
+	    sizeof(address)), 0);
+	return fd;
+}
+
+static void
+four(struct torc_http_client_config *changed)
+{
+	changed->pool.size = 4;
+}
+
+static void
+one_address_leaves_connections_to_others(void **state)
+{
+	int fds[8], fd;
+
+	(void)state;
+	origin_scene(think, forward, four);
+	for (size_t i = 0; i < COUNT(fds); i++) {
+		fds[i] = open_from(2);
+		client_send(fds[i], GET("/slow"), strlen(GET("/slow")));
+	}
+	await(&origin.requests, 3);
+	fd = open_from(3);
+	assert_non_null(strstr(get_through(fd, GET("/")), "\r\n\r\nok"));
+	close(fd);
+	assert_int_equal(atomic_load(&origin.requests), 4);
+	for (size_t i = 0; i < COUNT(fds); i++)
+		client_reset(fds[i]);
+	await_stats(0, 0);
+	stop();
+}
+
+/* What is kept, in blocks: the more there is, the less has one more. */
+static void
+what_is_kept_is_shared_and_bounded(void **state)
+{
+	static const uint8_t block[SPOOL_BLOCK];
+	struct torc_http_budget budget = {
+		.max = 64 * SPOOL_BLOCK, .each = 4 * SPOOL_BLOCK,
+	};
+	struct torc_http_spool spools[40];
+	unsigned blocks[COUNT(spools)];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(spools); i++) {
+		spools[i] = (struct torc_http_spool) { .budget = &budget };
+		for (blocks[i] = 0; torc_http_spool_open(&spools[i]);
+		    blocks[i]++)
+			assert_int_equal(torc_http_spool_put(&spools[i],
+			    block, sizeof(block)), 0);
+		/* Each has one, whatever the others have. */
+		assert_true(blocks[i] >= 1);
+		assert_true(i == 0 || blocks[i] <= blocks[i - 1]);
+		assert_true(budget.used <= budget.max);
+	}
+	assert_int_equal(blocks[0], 4);
+	assert_int_equal(blocks[COUNT(spools) - 1], 1);
+	/* As they go, there is room for the others. */
+	for (size_t i = 0; i < COUNT(spools) - 1; i++) {
+		while (spools[i].size > 0)
+			torc_http_spool_drop(&spools[i],
+			    torc_http_spool_first(&spools[i]).size);
+		torc_http_spool_clear(&spools[i]);
+	}
+	assert_true(torc_http_spool_open(&spools[COUNT(spools) - 1]));
+	torc_http_spool_clear(&spools[COUNT(spools) - 1]);
+	assert_int_equal(budget.used, 0);
+}
+
 int
 main(void)
 {
@@ -468,10 +1107,33 @@ main(void)
 		cmocka_unit_test(
 		    chunks_of_one_byte_are_forwarded_in_few_large_ones),
 		cmocka_unit_test(
-		    a_body_is_asked_for_before_it_is_awaited_and_not_of_the_origin),
+		    the_origin_says_whether_a_body_is_wanted_and_nobody_else),
 		cmocka_unit_test(a_body_for_a_dead_origin_is_not_asked_for),
 		cmocka_unit_test(
 		    a_client_that_ends_while_it_is_answered_is_not_answered_twice),
+		cmocka_unit_test(hints_go_on_before_the_answer_is_there),
+		cmocka_unit_test(a_flood_of_hints_is_no_answer),
+		cmocka_unit_test(
+		    uploads_that_stall_hold_no_connection_to_the_origin),
+		cmocka_unit_test(an_upload_that_stalls_is_begun_and_set_aside),
+		cmocka_unit_test(an_origin_is_let_go_when_its_client_is_reset),
+		cmocka_unit_test(
+		    a_client_that_has_sent_fin_is_waited_for_a_while),
+		cmocka_unit_test(
+		    answers_that_are_not_read_are_kept_and_the_origin_let_go),
+		cmocka_unit_test(
+		    answers_that_are_not_read_and_not_kept_keep_nobody_waiting),
+		cmocka_unit_test(
+		    the_client_that_stalls_longest_makes_room_for_one_that_waits),
+		cmocka_unit_test(
+		    an_origin_that_is_silent_is_let_go_when_its_client_takes_nothing),
+		cmocka_unit_test(
+		    an_origin_is_late_only_when_it_has_the_request),
+		cmocka_unit_test(
+		    an_error_does_not_wait_for_the_rest_of_an_upload),
+		cmocka_unit_test(an_answer_that_breaks_off_does_not_look_whole),
+		cmocka_unit_test(one_address_leaves_connections_to_others),
+		cmocka_unit_test(what_is_kept_is_shared_and_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

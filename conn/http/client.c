@@ -5,30 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "conn/http/http.h"
+#include "conn/http/origin.h"
 #include "sys/trap.h"
 
 #define INTERIM_MAX 16u		/* heads of 1xx before an answer */
 #define GOODBYE_MS 1000u	/* for the FIN of an origin */
 #define CLIENT_ALIVE 0x68747470u
-
-/* A connection of the pool. */
-struct torc_http_link {
-	struct torc_conn *conn;
-	bool used;		/* for a request before, or it was idle: the
-				 * origin may be about to end it */
-	bool spoiled;		/* something is unread or unsent */
-	struct torc_http_field *fields;	/* room for many, or NULL */
-};
-
-struct torc_http_client {
-	uint32_t alive;		/* CLIENT_ALIVE until it is freed */
-	struct torc_pool *pool;
-	struct torc_http_client_config config;
-	bool closed;
-	char *host;
-	char address[];		/* and the host behind it */
-};
 
 /* ---- The pool's connections ---- */
 
@@ -94,6 +76,26 @@ static const struct torc_pool_kind kind = {
 /* ---- The client ---- */
 
 static void
+set_forward_defaults(struct torc_http_client_config *config)
+{
+	struct torc_http_forward_config *forward = &config->forward;
+
+	forward->keep_max = or_default(forward->keep_max, 1 << 20);
+	if (forward->memory_max == 0)
+		forward->memory_max = 64 << 20;
+	forward->gather_ms = or_default(forward->gather_ms, 1000);
+	forward->queue_ms = or_default(forward->queue_ms, 30000);
+	forward->half_close_ms = or_default(forward->half_close_ms, 1000);
+	forward->tunnel_ms = or_default(forward->tunnel_ms, 300000);
+	forward->stall_ms = or_default(forward->stall_ms, 1000);
+	if (config->pool.aside_max == 0)
+		config->pool.aside_max = 16 *
+		    or_default(config->pool.size, 8);
+	if (config->pool.aside_max > 65536)
+		config->pool.aside_max = 65536;
+}
+
+static void
 set_defaults(struct torc_http_client_config *config)
 {
 	config->head_max = or_default(config->head_max, 32768);
@@ -105,6 +107,7 @@ set_defaults(struct torc_http_client_config *config)
 	config->write_ms = or_default(config->write_ms, 30000);
 	config->write_rate = write_rate(config->write_rate,
 	    config->write_ms);
+	set_forward_defaults(config);
 }
 
 static bool
@@ -141,12 +144,20 @@ torc_http_client_create(struct torc_http_client **client,
 	made->alive = CLIENT_ALIVE;
 	made->config = *config;
 	made->closed = false;
+	made->unplaced = 0;
+	made->evictor = 0;
+	torc_list_init(&made->slow);
 	made->host = made->address + address_size;
 	memcpy(made->address, config->address, address_size);
 	memcpy(made->host, host, strlen(host) + 1);
 	set_defaults(&made->config);
-	rc = torc_pool_create(&made->pool, &kind, made, &config->pool, text,
-	    text_size);
+	made->budget = (struct torc_http_budget) {
+		.max = made->config.forward.memory_max,
+		.each = made->config.forward.stream ? 0 :
+		    made->config.forward.keep_max,
+	};
+	rc = torc_pool_create(&made->pool, &kind, made, &made->config.pool,
+	    text, text_size);
 	if (rc < 0)
 		free(made);
 	else
@@ -161,6 +172,9 @@ torc_http_client_destroy(struct torc_http_client *client)
 		return;
 	torc_require(client->alive == CLIENT_ALIVE,
 	    "a client of HTTP is destroyed twice, or was never created");
+	/* It has ended with its reactor. */
+	if (client->evictor != 0)
+		torc_fiber_reap(client->evictor, NULL);
 	torc_pool_destroy(client->pool);
 	client->alive = 0;
 	free(client);
@@ -229,6 +243,8 @@ write_question(const void *message, struct torc_http_writer *writer)
 		torc_http_put_field(writer, request->fields[i].name,
 		    request->fields[i].value);
 	}
+	if (request->upgrade)
+		torc_http_put(writer, "Connection", "upgrade");
 	if (question->length == TORC_HTTP_UNKNOWN)
 		torc_http_put(writer, "Transfer-Encoding", "chunked");
 	else if (question->length > 0 || !has_no_body(question->method))
@@ -249,16 +265,30 @@ give_back(struct torc_http_call *call, bool clean)
 {
 	struct torc_http_link *link = call->link;
 
-	link->spoiled = !clean;
-	torc_pool_release(call->client->pool, link, clean);
 	call->link = NULL;
 	call->input.state = INPUT_BROKEN;
+	link->spoiled = !clean;
+	if (!link->taken) {
+		torc_pool_release(call->client->pool, link, clean);
+		return;
+	}
+	torc_conn_close(link->conn, 0);
+	free_link(NULL, link);
 }
 
 static bool
 is_end(int rc)
 {
 	return rc == -ECONNRESET || rc == -EPIPE || rc == -ECONNABORTED;
+}
+
+/* No more of the request goes out: it is the origin's turn. */
+static int
+end_sending(struct torc_http_call *call, int rc)
+{
+	call->sent = rc == 0;
+	call->sent_at = torc_now();
+	return rc;
 }
 
 /* Parks. Rent a connection; `fresh`: one that was not used before. */
@@ -296,7 +326,7 @@ send_question(struct torc_http_call *call, const struct question *question,
 	call->input = (struct torc_http_input) { .conn = call->link->conn };
 	call->promised = whole ? 0 : question->length;
 	call->chunked = question->length == TORC_HTTP_UNKNOWN;
-	call->sent = whole;
+	call->upgrade = request->upgrade;
 	rc = torc_http_put_message(call->link->conn, write_question, question,
 	    whole ? request->body : NULL, whole ? request->size : 0,
 	    deadline);
@@ -304,6 +334,8 @@ send_question(struct torc_http_call *call, const struct question *question,
 	if (rc < 0)
 		give_back(call, rc == -EINVAL || rc == -ENOSPC ||
 		    rc == -ENOMEM);
+	else if (whole)
+		end_sending(call, 0);
 	return rc;
 }
 
@@ -327,15 +359,26 @@ begin_call(struct torc_http_client *client, struct torc_http_call *call,
 }
 
 int
+torc_http_call_ask(struct torc_http_client *client,
+    struct torc_http_call *call, const struct torc_http_request *request,
+    uint64_t length, unsigned flags, uint64_t deadline)
+{
+	struct question question = begin_call(client, call, request);
+
+	question.streamed = (flags & ASK_STREAMED) != 0;
+	if (question.streamed)
+		question.length = length;
+	return send_question(call, &question, (flags & ASK_FRESH) != 0,
+	    deadline);
+}
+
+int
 torc_http_call_begin(struct torc_http_client *client,
     struct torc_http_call *call, const struct torc_http_request *request,
     uint64_t length, uint64_t deadline)
 {
-	struct question question = begin_call(client, call, request);
-
-	question.length = length;
-	question.streamed = true;
-	return send_question(call, &question, false, deadline);
+	return torc_http_call_ask(client, call, request, length, ASK_STREAMED,
+	    deadline);
 }
 
 int
@@ -343,16 +386,18 @@ torc_http_call_write(struct torc_http_call *call, const void *data,
     size_t size, uint64_t deadline)
 {
 	struct torc_conn *conn = conn_of(call);
+	int rc;
 
 	if (call->sent || (!call->chunked && size > call->promised))
 		return -EINVAL;
 	if (size == 0)
 		return 0;
-	if (call->chunked)
-		return torc_http_put_chunk(conn, data, size,
-		    deadline);
-	call->promised -= size;
-	return torc_conn_write(conn, data, size, deadline);
+	if (!call->chunked)
+		call->promised -= size;
+	rc = call->chunked ?
+	    torc_http_put_chunk(conn, data, size, deadline) :
+	    torc_conn_write(conn, data, size, deadline);
+	return rc < 0 ? end_sending(call, rc) : 0;
 }
 
 int
@@ -366,26 +411,48 @@ torc_http_call_finish(struct torc_http_call *call, uint64_t deadline)
 		rc = torc_conn_write(conn_of(call), "0\r\n\r\n", 5,
 		    deadline);
 	if (rc == 0)
-		rc = torc_http_call_flush(call, deadline);
-	call->sent = rc == 0;
-	return rc;
+		rc = torc_conn_flush(conn_of(call), deadline);
+	return end_sending(call, rc);
 }
 
 int
 torc_http_call_flush(struct torc_http_call *call, uint64_t deadline)
 {
-	return torc_conn_flush(conn_of(call), deadline);
+	int rc = torc_conn_flush(conn_of(call), deadline);
+
+	return rc < 0 ? end_sending(call, rc) : 0;
 }
 
 /* ---- Answers ---- */
 
-/* Parks. 0 when there is more in view, or an error: also at the end. */
+/* When an origin is late that has had the request since then. */
+static uint64_t
+late_at(const struct torc_http_call *call, uint64_t since)
+{
+	const unsigned ms = call->client->config.answer_ms;
+
+	return ms == TORC_NO_LIMIT ? TORC_NEVER : since + ms * 1000000ull;
+}
+
+/*
+ * Parks. 0 when there is more in view of a head, or an error: also at the end.
+ * The origin is not late before it has the request: another fiber may send it
+ * meanwhile.
+ */
 static int
 receive_more(struct torc_http_call *call, uint64_t deadline)
 {
 	struct torc_http_input *input = &call->input;
-	int rc = torc_conn_recv(input->conn, &input->view, deadline);
+	int rc;
 
+	do {
+		const uint64_t by = late_at(call, call->sent_at != 0 ?
+		    call->sent_at : torc_now());
+
+		rc = torc_conn_recv(input->conn, &input->view,
+		    by < deadline ? by : deadline);
+	} while (rc == -ETIMEDOUT && torc_now() < deadline &&
+	    (call->sent_at == 0 || torc_now() < late_at(call, call->sent_at)));
 	return rc > 0 ? 0 : rc < 0 ? rc : -ECONNRESET;
 }
 
@@ -469,31 +536,96 @@ accept_response(struct torc_http_call *call)
 	return 0;
 }
 
-int
-torc_http_call_answer(struct torc_http_call *call, uint64_t deadline)
+/* How many heads of 1xx are in view behind the one that was read. */
+static unsigned
+count_interims(const struct torc_http_call *call)
 {
-	const uint64_t by = sooner(deadline, call->client->config.answer_ms);
+	const struct torc_slice *view = &call->input.view;
+	const struct torc_http_limits limits = {
+		call->client->config.head_max, 1, TORC_HTTP_FIELDS,
+	};
+	struct torc_http_field fields[TORC_HTTP_FIELDS];
+	struct torc_http_head head = { .fields = fields };
+	size_t at = call->response.size;
+	unsigned count = 0;
+	int rc;
+
+	while (count < INTERIM_MAX &&
+	    (rc = torc_http_read_response(&head, view->data + at,
+	    view->size - at, &limits, call->method)) > 0 &&
+	    head.status < 200) {
+		at += (size_t)rc;
+		count++;
+	}
+	return count;
+}
+
+/* A head of 1xx: 1; 101 is an answer if it was asked for. */
+static int
+accept_interim(struct torc_http_call *call)
+{
+	struct torc_http_head *response = &call->response;
+
+	if (response->status != 101) {
+		call->interim = true;
+		return 1;
+	}
+	if (!call->upgrade || torc_http_find(response, "upgrade") == NULL) {
+		response->why = "101 without a request for it";
+		return -EBADMSG;
+	}
+	/* It may last for ever: it is none of the pool's any more. */
+	torc_pool_take(call->client->pool, call->link);
+	call->link->taken = true;
+	call->answered = true;
+	torc_http_expect(&call->input, response);
+	return 0;
+}
+
+int
+torc_http_call_next(struct torc_http_call *call, uint64_t deadline)
+{
+	int rc;
 
 	torc_require(call->link != NULL,
 	    "a call of HTTP is used that has failed or was ended");
 	if (call->answered)
 		return -EINVAL;
-	for (unsigned i = 0; i < INTERIM_MAX; i++) {
-		int rc = receive_head(call, by);
-
-		if (rc < 0)
-			return rc;
-		if (call->response.status == 101) {
-			call->response.why = "101 without a request for it";
-			return -EBADMSG;
-		}
-		if (call->response.status >= 200)
-			return accept_response(call);
+	if (call->interim) {
+		call->interim = false;
 		call->input.used = call->response.size;
 		torc_http_consume(&call->input);
 	}
+	rc = receive_head(call, deadline);
+	if (rc < 0)
+		return rc;
+	if (call->response.status >= 200)
+		return accept_response(call);
+	/* None of a flood is told. */
+	if (++call->interims + count_interims(call) < INTERIM_MAX)
+		return accept_interim(call);
 	call->response.why = "too many heads of 1xx";
 	return -EBADMSG;
+}
+
+int
+torc_http_call_answer(struct torc_http_call *call, uint64_t deadline)
+{
+	int rc;
+
+	do
+		rc = torc_http_call_next(call, deadline);
+	while (rc > 0);
+	return rc;
+}
+
+struct torc_conn *
+torc_http_call_conn(struct torc_http_call *call)
+{
+	torc_require(call->answered && call->response.status == 101,
+	    "a connection is taken over that has no answer of 101");
+	torc_http_leave(&call->input);
+	return conn_of(call);
 }
 
 /*
@@ -548,7 +680,8 @@ torc_http_call_read(struct torc_http_call *call, struct torc_slice *body,
 		if (rc == 0 && input->state != INPUT_NONE)
 			rc = receive_body(call, deadline);
 	}
-	if (rc < 0)
+	/* It can be gone on with. */
+	if (rc < 0 && rc != -ECANCELED)
 		input->state = INPUT_BROKEN;
 	return rc < 0 ? rc : (int)body->size;
 }
@@ -575,6 +708,16 @@ torc_http_call_end(struct torc_http_call *call)
 		give_back(call, is_clean(call));
 }
 
+void
+torc_http_call_close(struct torc_http_call *call, uint64_t deadline)
+{
+	struct torc_http_link *link = call->link;
+
+	call->link = NULL;
+	torc_conn_close(link->conn, deadline);
+	free_link(NULL, link);
+}
+
 bool
 torc_http_call_over(const struct torc_http_call *call)
 {
@@ -582,26 +725,27 @@ torc_http_call_over(const struct torc_http_call *call)
 }
 
 /* The connection had ended before the request came: not a byte was answered. */
-static bool
-was_stale(const struct torc_http_call *call, int rc)
+bool
+torc_http_call_stale(const struct torc_http_call *call, int rc)
 {
 	return call->reused && is_end(rc) && call->response.size == 0 &&
-	    call->input.view.size == 0;
+	    call->input.view.size == 0 && is_idempotent(call->method);
 }
 
-/* Parks. One try: 0, or an error and `*stale` if it is that. */
+/* Parks. One try: 0 or an error. */
 static int
-try_once(struct torc_http_call *call, const struct question *question,
-    bool fresh, bool *stale, uint64_t deadline)
+try_once(struct torc_http_client *client, struct torc_http_call *call,
+    const struct torc_http_request *request, unsigned flags,
+    uint64_t deadline)
 {
-	int rc = send_question(call, question, fresh, deadline);
+	int rc = torc_http_call_ask(client, call, request, 0, flags,
+	    deadline);
 
 	if (rc == 0) {
 		rc = torc_http_call_answer(call, deadline);
 		if (rc < 0)
 			torc_http_call_end(call);
 	}
-	*stale = was_stale(call, rc);
 	return rc;
 }
 
@@ -609,12 +753,8 @@ int
 torc_http_call(struct torc_http_client *client, struct torc_http_call *call,
     const struct torc_http_request *request, uint64_t deadline)
 {
-	struct question question = begin_call(client, call, request);
-	bool stale;
-	int rc = try_once(call, &question, false, &stale, deadline);
+	int rc = try_once(client, call, request, 0, deadline);
 
-	if (!stale || !is_idempotent(question.method))
-		return rc;
-	question = begin_call(client, call, request);
-	return try_once(call, &question, true, &stale, deadline);
+	return torc_http_call_stale(call, rc) ?
+	    try_once(client, call, request, ASK_FRESH, deadline) : rc;
 }

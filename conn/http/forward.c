@@ -6,22 +6,70 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "conn/http/exchange.h"
 #include "conn/http/hop.h"
 #include "sys/trap.h"
 
 #define HEAD_KEPT 4096u		/* bytes of a head, on the stack */
 
-/* A request and its answer, on the stack of its handler. */
-struct exchange {
-	struct torc_http *http;
-	struct torc_http_call call;
-	const struct torc_http_forwarding *how;
-	uint64_t deadline;
-};
+/* ---- For all fibers of an exchange ---- */
 
-/* Why there is no answer, if one is due. Returns the reason. */
-static int
-fail(struct torc_http *http, int error)
+static const struct torc_http_forward_config *
+config_of(const struct torc_http_exchange *exchange)
+{
+	return &exchange->origin->config.forward;
+}
+
+uint64_t
+torc_http_patience(const struct torc_http_exchange *exchange)
+{
+	return exchange->half_closed ? sooner(exchange->deadline,
+	    config_of(exchange)->half_close_ms) : exchange->deadline;
+}
+
+/* Others wait for a connection. */
+static bool
+is_pressed(const struct torc_http_exchange *exchange)
+{
+	struct torc_pool_stats stats;
+
+	torc_pool_stats(exchange->origin->pool, &stats);
+	return stats.waiting > 0;
+}
+
+bool
+torc_http_goes_on(struct torc_http_exchange *exchange, int rc)
+{
+	struct torc_conn *conn = exchange->http->conn;
+	int state;
+
+	if (rc != -ECANCELED || torc_fiber_self() != exchange->handler)
+		return false;
+	state = torc_conn_peer_state(conn);
+	if (state == TORC_PEER_OPEN)
+		return false;
+	if (state < 0 || exchange->half_closed || is_pressed(exchange)) {
+		exchange->gone = true;
+		return false;
+	}
+	exchange->half_closed = true;
+	exchange->progress = torc_now();
+	torc_conn_watch_end(conn);
+	torc_conn_watch_begin(conn, TORC_WATCH_RESET);
+	return true;
+}
+
+uint64_t
+torc_http_silent_at(const struct torc_http_exchange *exchange)
+{
+	const unsigned ms = config_of(exchange)->half_close_ms;
+
+	return !exchange->half_closed || ms == TORC_NO_LIMIT ? TORC_NEVER :
+	    exchange->progress + ms * 1000000ull;
+}
+
+int
+torc_http_fail(struct torc_http *http, int error)
 {
 	unsigned status;
 
@@ -36,6 +84,7 @@ fail(struct torc_http *http, int error)
 	case -EPROTONOSUPPORT:
 	case -EOPNOTSUPP:
 	case -ECONNRESET:
+	case -ECONNABORTED:
 	case -EPIPE:
 		status = 502;
 		break;
@@ -43,153 +92,328 @@ fail(struct torc_http *http, int error)
 		status = 503;
 	}
 	torc_http_refuse(http, status, NULL, 0, error, NULL, TORC_NEVER);
+	/* Also while more of the request is awaited. */
+	torc_conn_push(http->conn);
 	return error;
 }
 
-/* Parks. The head of the answer. */
-static int
-relay_head(struct exchange *exchange)
+void
+torc_http_origin_is_done(struct torc_http_exchange *exchange)
 {
-	const struct torc_http_head *response = &exchange->call.response;
-	struct torc_http_hop hop;
-	int rc = torc_http_hop_begin(&hop, response, exchange->how->via);
-
-	if (rc < 0)
-		return fail(exchange->http, rc);
-	rc = torc_http_begin(exchange->http, response->status, hop.fields,
-	    hop.count, response->has_length ? response->length :
-	    TORC_HTTP_UNKNOWN, exchange->deadline);
-	torc_http_hop_end(&hop);
-	return rc;
-}
-
-/* Parks. The answer, whose head was read. */
-static int
-relay(struct exchange *exchange)
-{
-	struct torc_http *http = exchange->http;
-	struct torc_http_call *call = &exchange->call;
-	const uint64_t deadline = exchange->deadline;
-	struct torc_slice piece;
-	int rc = relay_head(exchange);
-
-	while (rc == 0 &&
-	    (rc = torc_http_call_read(call, &piece, deadline)) > 0) {
-		rc = torc_http_write(http, piece.data, piece.size, deadline);
-		/* The origin is not read on before this is taken. */
-		if (rc == 0 && !torc_http_call_over(call))
-			rc = torc_http_flush(http, deadline);
+	if (exchange->uploader == 0) {
+		torc_http_call_end(&exchange->call);
+		return;
 	}
-	return rc < 0 ? rc : torc_http_end(http, deadline);
+	exchange->received = true;
+	torc_wake_all(&exchange->events, 0);
 }
 
-/* On a fiber of its own, for an answer may come before all was asked. */
-static int
-answer(void *arg)
-{
-	struct exchange *exchange = arg;
-	int rc = torc_http_call_answer(&exchange->call, exchange->deadline);
+/* ---- The request ---- */
 
-	if (rc < 0)
-		return fail(exchange->http, rc);
-	rc = relay(exchange);
-	return rc < 0 ? rc :
-	    torc_http_flush(exchange->http, exchange->deadline);
+/* A body that is not whole may be begun if there is room for it. */
+static bool
+may_begin(const struct torc_http_exchange *exchange)
+{
+	struct torc_pool_stats stats;
+
+	torc_pool_stats(exchange->origin->pool, &stats);
+	return stats.aside < exchange->origin->config.pool.aside_max / 2;
 }
 
-/* Parks. The request's body, as far as the origin takes it. */
+/*
+ * Parks. Keep the request's body, until it is whole or there is reason to begin
+ * without the rest: there is no room, or it takes long. 0 or an error.
+ */
 static int
-upload(struct exchange *exchange)
+gather(struct torc_http_exchange *exchange)
 {
-	struct torc_http_call *call = &exchange->call;
-	const uint64_t deadline = exchange->deadline;
+	const struct torc_http_forward_config *config = config_of(exchange);
+	uint64_t by = config->stream ? 0 : torc_after_ms(config->gather_ms);
 	struct torc_slice piece;
-	int rc;
+	int rc = 0;
 
-	while ((rc = torc_http_read(exchange->http, &piece, deadline)) > 0) {
-		/* If it does not take more, it may still have answered. */
-		if (torc_http_call_write(call, piece.data, piece.size,
-		    deadline) < 0 ||
-		    torc_http_call_flush(call, deadline) < 0)
+	while (rc == 0 && torc_http_spool_open(&exchange->body)) {
+		rc = torc_http_poll_body(exchange->http, &piece, by);
+		if (rc == -EAGAIN && (config->stream || may_begin(exchange)))
 			return 0;
+		if (rc == -EAGAIN) {
+			by = torc_after_ms(config->gather_ms);
+			rc = 0;
+			continue;
+		}
+		exchange->whole = rc == 0;
+		if (rc <= 0)
+			return rc;
+		rc = torc_http_spool_put(&exchange->body, piece.data,
+		    piece.size);
 	}
-	if (rc == 0)
-		torc_http_call_finish(call, deadline);
 	return rc;
 }
 
-/* Parks. Both ways at once. */
-static int
-exchange_bodies(struct exchange *exchange)
-{
-	uint64_t id;
-	int result = -ECANCELED;
-	/* What is staged must not make the other fiber's answer wait for 100
-	 * Continue, nor the other way round. */
-	int rc = torc_http_flush(exchange->http, exchange->deadline);
-
-	if (rc == 0)
-		rc = torc_fiber_spawn(&id, answer, exchange);
-	if (rc < 0)
-		return fail(exchange->http, rc);
-	rc = upload(exchange);
-	/* Whatever happens, it is over before its exchange is. */
-	if (rc < 0 || torc_fiber_join(id, &result, TORC_NEVER) < 0)
-		torc_fiber_reap(id, &result);
-	return rc < 0 ? rc : result;
-}
-
-/* Parks. The request as it goes on; 0, and the call is to be ended. */
-static int
-ask(struct exchange *exchange, struct torc_http_client *origin,
-    int64_t forwards)
+/* The fields that are ours to write. `left` is room for a number. */
+static void
+add_fields(struct torc_http_exchange *exchange, struct torc_http_hop *hop,
+    int64_t forwards, char left[24])
 {
 	const struct torc_http_forwarding *how = exchange->how;
 	const struct torc_http_head *head = &exchange->http->request;
+
+	for (unsigned i = 0; i < how->added_count; i++)
+		hop->fields[hop->count++] = how->added[i];
+	if (head->host.size > 0)
+		torc_http_hop_add(hop, "Host", head->host);
+	if (exchange->expects)
+		torc_http_hop_add(hop, "Expect",
+		    torc_http_text("100-continue"));
+	if (exchange->upgrades)
+		torc_http_hop_add(hop, "Upgrade",
+		    *torc_http_find(head, "upgrade"));
+	if (forwards > 0) {
+		snprintf(left, 24, "%" PRId64, forwards - 1);
+		torc_http_hop_replace(hop, "max-forwards", left);
+	}
+}
+
+/*
+ * Parks. The head of the request goes on, and its body if that is one piece and
+ * has a length.
+ */
+static int
+ask(struct torc_http_exchange *exchange, unsigned flags)
+{
+	const struct torc_http_head *head = &exchange->http->request;
+	const struct torc_slice body = torc_http_spool_first(&exchange->body);
 	struct torc_http_request request = {
 		.method = head->method_name,
 		.target = torc_http_hop_path(head),
-		.key = how->key,
+		.upgrade = exchange->upgrades,
+		.key = exchange->how->key,
 	};
+	const uint64_t by = sooner(torc_http_patience(exchange),
+	    config_of(exchange)->queue_ms);
 	struct torc_http_hop hop;
 	char left[24];
-	int rc = torc_http_hop_begin(&hop, head, how->via);
+	int rc = torc_http_hop_begin(&hop, head, exchange->how->via);
 
 	if (rc < 0)
 		return rc;
-	for (unsigned i = 0; i < how->added_count; i++)
-		hop.fields[hop.count++] = how->added[i];
-	if (head->host.size > 0)
-		torc_http_hop_add(&hop, "Host", head->host);
-	if (forwards > 0) {
-		snprintf(left, sizeof(left), "%" PRId64, forwards - 1);
-		torc_http_hop_replace(&hop, "max-forwards", left);
-	}
+	add_fields(exchange, &hop, torc_http_hop_forwards(head), left);
 	request.fields = hop.fields;
 	request.field_count = hop.count;
-	rc = head->body == TORC_HTTP_NONE ?
-	    torc_http_call(origin, &exchange->call, &request,
-	    exchange->deadline) :
-	    torc_http_call_begin(origin, &exchange->call, &request,
+	if (!(flags & ASK_STREAMED)) {
+		request.body = body.data;
+		request.size = body.size;
+	}
+	rc = torc_http_call_ask(exchange->origin, &exchange->call, &request,
 	    head->body == TORC_HTTP_SIZED ? head->length : TORC_HTTP_UNKNOWN,
-	    exchange->deadline);
+	    flags, by);
 	torc_http_hop_end(&hop);
+	/* That there is none for us says nothing of the origin. */
+	return rc == -ETIMEDOUT && torc_now() >= by ? -EBUSY : rc;
+}
+
+/* ---- All of it on the handler's fiber ---- */
+
+/* Parks. Ask, with a body that is whole and small. */
+static int
+ask_whole(struct torc_http_exchange *exchange, unsigned flags)
+{
+	const struct torc_slice body = torc_http_spool_first(&exchange->body);
+	const bool chunked = exchange->http->request.body ==
+	    TORC_HTTP_CHUNKED;
+	int rc;
+
+	do
+		rc = ask(exchange, flags | (chunked ? ASK_STREAMED : 0));
+	while (torc_http_goes_on(exchange, rc));
+	if (rc < 0 || !chunked)
+		return rc;
+	/* An origin that takes no more may have answered. */
+	if (torc_http_call_write(&exchange->call, body.data, body.size,
+	    exchange->deadline) == 0)
+		torc_http_call_finish(&exchange->call, exchange->deadline);
+	return 0;
+}
+
+/* Parks. Ask, and read the head of the answer. */
+static int
+ask_and_await(struct torc_http_exchange *exchange, unsigned flags)
+{
+	int rc = ask_whole(exchange, flags);
+
+	if (rc < 0)
+		return rc;
+	rc = torc_http_await_answer(exchange);
+	if (rc < 0)
+		torc_http_call_end(&exchange->call);
 	return rc;
 }
 
-/* Parks. To an origin and back. */
+/* Parks. */
 static int
-pass_on(struct exchange *exchange, struct torc_http_client *origin,
-    int64_t forwards)
+pass_whole(struct torc_http_exchange *exchange)
+{
+	int rc = ask_and_await(exchange, 0);
+
+	if (torc_http_call_stale(&exchange->call, rc))
+		rc = ask_and_await(exchange, ASK_FRESH);
+	torc_http_spool_clear(&exchange->body);
+	if (rc < 0)
+		return torc_http_fail(exchange->http, rc);
+	rc = exchange->call.response.status == 101 ?
+	    torc_http_tunnel(exchange) : torc_http_relay(exchange);
+	torc_http_call_end(&exchange->call);
+	return rc;
+}
+
+/* ---- Both ways at once ---- */
+
+/* A fiber's entry. */
+static int
+run_answer(void *arg)
+{
+	struct torc_http_exchange *exchange = arg;
+	struct torc_http *http = exchange->http;
+	int rc = torc_http_await_answer(exchange);
+
+	rc = rc < 0 ? torc_http_fail(http, rc) : torc_http_relay(exchange);
+	if (rc == 0)
+		torc_conn_push(http->conn);
+	exchange->answered = true;
+	torc_wake_all(&exchange->events, 0);
+	return rc;
+}
+
+/* Parks. The body is not needed any more, nor is the origin. */
+static void
+end_asking(struct torc_http_exchange *exchange)
+{
+	if (exchange->uploader != 0)
+		torc_fiber_reap(exchange->uploader, NULL);
+	exchange->uploader = 0;
+	torc_http_call_end(&exchange->call);
+}
+
+/* Parks. Until there is an answer, or will be none. 0 or an error. */
+static int
+supervise(struct torc_http_exchange *exchange)
+{
+	uint64_t by;
+	int rc = 0;
+
+	while (!exchange->answered && rc == 0) {
+		if (exchange->evicted)
+			return torc_http_fail(exchange->http, -EBUSY);
+		if (exchange->upload_error < 0)
+			return exchange->upload_error;
+		if (exchange->received)
+			end_asking(exchange);
+		by = torc_http_silent_at(exchange);
+		rc = torc_wait(&exchange->events, by);
+		if (torc_http_goes_on(exchange, rc) || rc == -EBUSY ||
+		    (rc == -ETIMEDOUT && by < torc_http_silent_at(exchange)))
+			rc = 0;
+	}
+	return rc;
+}
+
+/* Parks. */
+static int
+pass_in_pieces(struct torc_http_exchange *exchange)
+{
+	int rc, result = -ECANCELED;
+
+	do
+		rc = ask(exchange, ASK_STREAMED);
+	while (torc_http_goes_on(exchange, rc));
+	if (rc < 0)
+		return torc_http_fail(exchange->http, rc);
+	torc_conn_push(exchange->http->conn);
+	rc = torc_fiber_spawn(&exchange->answerer, run_answer, exchange);
+	if (rc < 0) {
+		torc_http_call_end(&exchange->call);
+		return torc_http_fail(exchange->http, rc);
+	}
+	rc = torc_fiber_spawn(&exchange->uploader, torc_http_upload,
+	    exchange);
+	if (rc < 0)
+		exchange->uploader = 0;
+	else
+		rc = supervise(exchange);
+	/* Whatever happens, they are over before their exchange is. */
+	torc_fiber_reap(exchange->answerer, &result);
+	end_asking(exchange);
+	return rc < 0 ? rc : result;
+}
+
+/* ---- The whole ---- */
+
+/* Parks. */
+static int
+pass_on(struct torc_http_exchange *exchange)
 {
 	struct torc_http *http = exchange->http;
-	int rc = ask(exchange, origin, forwards);
+	const bool small = exchange->whole && exchange->body.blocks <= 1;
+	int rc;
 
-	if (rc < 0)
-		return fail(http, rc);
-	rc = http->request.body == TORC_HTTP_NONE ? relay(exchange) :
-	    exchange_bodies(exchange);
-	torc_http_call_end(&exchange->call);
+	torc_conn_watch_begin(http->conn,
+	    config_of(exchange)->half_close_ms == TORC_NO_LIMIT ?
+	    TORC_WATCH_RESET : TORC_WATCH_FIN);
+	rc = small ? pass_whole(exchange) : pass_in_pieces(exchange);
+	torc_conn_watch_end(http->conn);
+	if (!exchange->gone)
+		return rc;
+	/* There is nobody to be answered. */
+	http->output = OUTPUT_BROKEN;
+	return -ECONNRESET;
+}
+
+/* What comes of the body is the origin's to say. */
+static bool
+waits_for_continue(const struct torc_http *http)
+{
+	return http->request.body != TORC_HTTP_NONE && !http->continued &&
+	    http->input.used == http->input.view.size;
+}
+
+/*
+ * Any protocol but HTTP/2 in clear text, whose requests would go past all that
+ * we do to them.
+ */
+static bool
+may_upgrade(const struct torc_http *http)
+{
+	const struct torc_slice *upgrade = torc_http_find(&http->request,
+	    "upgrade");
+
+	return http->upgrade && http->request.body == TORC_HTTP_NONE &&
+	    !torc_http_lists(*upgrade, torc_http_text("h2c"));
+}
+
+static int
+forward(struct torc_http *http, struct torc_http_client *origin,
+    const struct torc_http_forwarding *how, uint64_t deadline)
+{
+	struct torc_http_exchange exchange = {
+		.http = http, .origin = origin, .how = how,
+		.deadline = deadline, .handler = torc_fiber_self(),
+		.body.budget = &origin->budget,
+		.reply.budget = &origin->budget,
+		.expects = waits_for_continue(http),
+		.upgrades = may_upgrade(http),
+		.whole = http->request.body == TORC_HTTP_NONE,
+	};
+	int rc = 0;
+
+	torc_http_withhold_continue(http);
+	if (!exchange.whole && !exchange.expects)
+		rc = gather(&exchange);
+	if (rc == 0)
+		rc = pass_on(&exchange);
+	else	/* If the client was not told. */
+		torc_http_fail(http, rc);
+	torc_http_spool_clear(&exchange.body);
+	torc_http_spool_clear(&exchange.reply);
 	return rc;
 }
 
@@ -197,9 +421,6 @@ int
 torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
     const struct torc_http_forwarding *how, uint64_t deadline)
 {
-	struct exchange exchange = {
-		.http = http, .how = how, .deadline = deadline,
-	};
 	const uint32_t size = http->request.size;
 	const int64_t forwards = torc_http_hop_forwards(&http->request);
 	char few[HEAD_KEPT], *memory = few;
@@ -215,9 +436,9 @@ torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
 	if (size > sizeof(few))
 		memory = malloc(size);
 	if (memory == NULL)
-		return fail(http, -ENOMEM);
+		return torc_http_fail(http, -ENOMEM);
 	torc_http_keep(http, memory, size);
-	rc = pass_on(&exchange, origin, forwards);
+	rc = forward(http, origin, how, deadline);
 	if (memory != few)
 		free(memory);
 	return rc;

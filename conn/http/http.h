@@ -127,6 +127,15 @@ int torc_http_put_message(struct torc_conn *conn, torc_http_head_of *head_of,
 int torc_http_put_chunk(struct torc_conn *conn, const void *data, size_t size,
     uint64_t deadline);
 
+/* ---- server.c ---- */
+
+/*
+ * Parks. As torc_http_read(), but that nothing has happened if it is not there
+ * `by` then: -EAGAIN; or if the fiber is cancelled.
+ */
+int torc_http_poll_body(struct torc_http *http, struct torc_slice *body,
+    uint64_t by);
+
 /* ---- answer.c ---- */
 
 /* What a request has of its answer. */

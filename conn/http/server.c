@@ -151,9 +151,9 @@ take(struct torc_http *http, struct torc_slice *body)
 	    &http->request, &http->trailer, body);
 }
 
-int
-torc_http_read(struct torc_http *http, struct torc_slice *body,
-    uint64_t deadline)
+/* Parks. As torc_http_read(), but that errors are told to nobody. */
+static int
+read_body(struct torc_http *http, struct torc_slice *body, uint64_t deadline)
 {
 	struct torc_http_input *input = &http->input;
 	int rc = input->state == INPUT_BROKEN ? -EPIPE : 0;
@@ -164,15 +164,41 @@ torc_http_read(struct torc_http *http, struct torc_slice *body,
 		if (rc == 0 && input->state != INPUT_NONE)
 			rc = receive_more(http, deadline);
 	}
-	if (rc < 0 || input->state == INPUT_NONE)
+	if (rc >= 0 && input->state == INPUT_NONE)
 		torc_conn_set_unfinished(http->conn, false);
-	if (rc < 0 && input->state != INPUT_BROKEN) {
-		input->state = INPUT_BROKEN;
-		if (http->request.why == NULL)
-			http->request.why = why_no_body(rc);
-		return refuse(http, rc);
-	}
 	return rc < 0 ? rc : (int)body->size;
+}
+
+static int
+refuse_body(struct torc_http *http, int error)
+{
+	torc_conn_set_unfinished(http->conn, false);
+	if (http->input.state == INPUT_BROKEN)
+		return error;
+	http->input.state = INPUT_BROKEN;
+	if (http->request.why == NULL)
+		http->request.why = why_no_body(error);
+	return refuse(http, error);
+}
+
+int
+torc_http_read(struct torc_http *http, struct torc_slice *body,
+    uint64_t deadline)
+{
+	int rc = read_body(http, body, deadline);
+
+	return rc < 0 ? refuse_body(http, rc) : rc;
+}
+
+int
+torc_http_poll_body(struct torc_http *http, struct torc_slice *body,
+    uint64_t by)
+{
+	int rc = read_body(http, body, by);
+
+	if (rc == -ETIMEDOUT && torc_now() >= by)
+		return -EAGAIN;
+	return rc < 0 && rc != -ECANCELED ? refuse_body(http, rc) : rc;
 }
 
 /* Read past what the handler did not read. 0, or the connection ends. */

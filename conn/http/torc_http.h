@@ -475,18 +475,49 @@ TORC_API int torc_http_result(const struct torc_http *http);
  */
 struct torc_http_client;
 
+/*
+ * What torc_http_forward() does with an origin. 0 has the default; times in
+ * milliseconds, TORC_NO_LIMIT for none.
+ *
+ * The bytes of bodies that are kept for slow clients are memory of the
+ * reactor's: `memory_max` for all requests of a client of HTTP together, and
+ * 16 KiB more for each. A body may have an eighth of what is free, so that the
+ * share shrinks as there are more of them.
+ */
+struct torc_http_forward_config {
+	bool stream;		/* keep nothing: bodies go through as they
+				 * come */
+	unsigned keep_max;	/* bytes of a body, each way, that are kept
+				 * for a client that is slower than the
+				 * origin; 1 MiB */
+	uint64_t memory_max;	/* 64 MiB */
+	unsigned gather_ms;	/* a request whose body is not whole yet waits
+				 * so long before it is begun; 1000 */
+	unsigned queue_ms;	/* for a connection to the origin, and then
+				 * 503; 30000 */
+	unsigned half_close_ms;	/* a client that has sent FIN is answered if
+				 * the origin is silent for less; 1000 */
+	unsigned tunnel_ms;	/* without a byte after 101; 300000 */
+	unsigned stall_ms;	/* a client that takes or sends nothing for so
+				 * long may lose its connection to the origin
+				 * to others that wait, when pool.aside_max
+				 * are set aside; 1000 */
+};
+
 /* 0 has the default; times in milliseconds, TORC_NO_LIMIT for none. */
 struct torc_http_client_config {
 	const char *address;	/* as torc_dial_name() reads it; copied */
 	const char *host;	/* the Host field; copied; NULL: the address,
 				 * or localhost for a unix socket */
-	struct torc_pool_config pool;
+	struct torc_pool_config pool;	/* aside_max: 16 times its size */
+	struct torc_http_forward_config forward;
 	unsigned head_max;	/* bytes of a response's head, and of a
 				 * trailer; 32768; 16 or more */
 	unsigned fields_max;	/* in a head, and in a trailer; 128; at most
 				 * 65536 */
 	uint64_t body_max;	/* bytes of a response's body; 64 MiB */
-	unsigned answer_ms;	/* for a head; 30000 */
+	unsigned answer_ms;	/* for a head, once the request is sent;
+				 * 30000 */
 	unsigned body_ms;	/* for an origin that sends nothing of its
 				 * body; 30000 */
 	unsigned body_rate;	/* bytes a second of a body, below which that
@@ -529,6 +560,9 @@ struct torc_http_request {
 	unsigned field_count;
 	const void *body;	/* may be NULL if `size` is 0 */
 	size_t size;
+	bool upgrade;		/* Upgrade is among the fields: torc writes
+				 * "Connection: upgrade", and the answer may be
+				 * 101; then see torc_http_call_conn() */
 	uint64_t key;		/* for whom it is asked, such as a hash of an
 				 * address: keys share the pool fairly, see
 				 * torc_pool_acquire_for(); 0: no one */
@@ -546,8 +580,12 @@ struct torc_http_call {
 	struct torc_pace pace;	/* of the answer's body */
 	uint64_t promised;	/* of the request's body, to come */
 	unsigned room;		/* fields at response.fields */
+	uint64_t sent_at;	/* no more of it goes out since then; or 0 */
 	enum torc_http_method method;
+	unsigned interims;	/* heads of 1xx */
+	bool interim;		/* one is in view */
 	bool chunked;		/* the request */
+	bool upgrade;		/* was asked for */
 	bool reused;		/* the connection was used before */
 	bool sent;		/* all of the request */
 	bool answered;		/* the head was read */
@@ -598,6 +636,14 @@ TORC_API int torc_http_call_answer(struct torc_http_call *call,
  */
 TORC_API int torc_http_call_read(struct torc_http_call *call,
     struct torc_slice *body, uint64_t deadline);
+
+/*
+ * After an answer of 101: the connection, which speaks another protocol from
+ * now on. torc_conn_recv() shows first what came behind the answer, whose
+ * slices are gone then. It is the caller's until torc_http_call_end(), which
+ * closes it: with a reset, if it was not done with.
+ */
+TORC_API struct torc_conn *torc_http_call_conn(struct torc_http_call *call);
 
 /* The body was read to its end: torc_http_call_read() would not wait. */
 TORC_API bool torc_http_call_over(const struct torc_http_call *call);

@@ -52,6 +52,7 @@ start(struct torc_reactor *reactor, void *arg)
 {
 	const struct torc_http_client_config config = {
 		.address = arg, .pool.size = 256, .pool.open_ms = 3000,
+		.pool.waiters = 16384,
 		.body_max = UINT64_MAX, .answer_ms = 5000,
 	};
 	struct torc_http_client *origin;

@@ -1,0 +1,68 @@
+/*
+ * origin.h - the client from inside, for those who forward with it.
+ */
+#ifndef TORC_HTTP_ORIGIN_H
+#define TORC_HTTP_ORIGIN_H
+
+#include "conn/http/http.h"
+#include "conn/http/spool.h"
+#include "reactor/list.h"
+
+/* A connection of the pool. */
+struct torc_http_link {
+	struct torc_conn *conn;
+	bool used;		/* for a request before, or it was idle: the
+				 * origin may be about to end it */
+	bool spoiled;		/* something is unread or unsent */
+	bool taken;		/* out of the pool: it was taken over */
+	struct torc_http_field *fields;	/* room for many, or NULL */
+};
+
+struct torc_http_client {
+	uint32_t alive;		/* CLIENT_ALIVE until it is freed */
+	struct torc_pool *pool;
+	struct torc_http_client_config config;
+	bool closed;
+	/* Of what is forwarded. */
+	struct torc_http_budget budget;
+	struct torc_list slow;	/* exchanges that wait for their clients, the
+				 * longest first: see slow.c */
+	unsigned unplaced;	/* of them, not set aside */
+	uint64_t evictor;	/* a fiber, or 0 */
+	char *host;
+	char address[];		/* and the host behind it */
+};
+
+/*
+ * Parks. Ask, as torc_http_call() or torc_http_call_begin() (STREAMED, with the
+ * length of the body), but wait for no answer.
+ */
+enum { ASK_STREAMED = 1, ASK_FRESH = 2 };
+int torc_http_call_ask(struct torc_http_client *client,
+    struct torc_http_call *call, const struct torc_http_request *request,
+    uint64_t length, unsigned flags, uint64_t deadline);
+
+/*
+ * After a call has failed with `rc`: the request may be asked again, once, on
+ * a connection that is fresh.
+ */
+bool torc_http_call_stale(const struct torc_http_call *call, int rc);
+
+/*
+ * Parks. As torc_http_call_answer(), but 1 for each head of 1xx that comes
+ * before: it is in call->response until the next call.
+ */
+int torc_http_call_next(struct torc_http_call *call, uint64_t deadline);
+
+/* Whether more of the body is in view, or its end. */
+static inline bool
+torc_http_call_ready(const struct torc_http_call *call)
+{
+	return call->input.state == INPUT_NONE ||
+	    call->input.used < call->input.view.size;
+}
+
+/* Parks. End a call whose connection was taken over, with FIN. */
+void torc_http_call_close(struct torc_http_call *call, uint64_t deadline);
+
+#endif

@@ -1,0 +1,123 @@
+/*
+ * slow.c - exchanges that hold a connection to an origin while they wait for
+ * their clients. Their connections are set aside, so that they keep nobody
+ * waiting; if there are too many, those that have stood still for longest lose
+ * theirs to others that wait for one.
+ */
+#include <errno.h>
+
+#include "conn/http/exchange.h"
+
+static struct torc_http_exchange *
+next_of(struct torc_node *node)
+{
+	return torc_container(node, struct torc_http_exchange, slow);
+}
+
+static void
+set_aside(struct torc_http_exchange *exchange)
+{
+	struct torc_http_client *origin = exchange->origin;
+
+	exchange->aside = torc_pool_set_aside(origin->pool,
+	    exchange->call.link, true) == 0;
+	if (exchange->aside)
+		origin->unplaced--;
+}
+
+/* ---- Eviction ---- */
+
+static void
+evict(struct torc_http_exchange *exchange)
+{
+	exchange->evicted = true;
+	torc_list_remove(&exchange->slow);
+	torc_wake_all(&exchange->space, -EBUSY);
+	torc_wake_all(&exchange->events, -EBUSY);
+}
+
+/* Parks. While there are more of them than may be set aside. */
+static int
+run_evictor(void *arg)
+{
+	struct torc_http_client *origin = arg;
+	const unsigned ms = origin->config.forward.stall_ms;
+	int rc = 0;
+
+	while (rc == 0 && origin->unplaced > 0 &&
+	    !torc_list_empty(&origin->slow)) {
+		struct torc_http_exchange *first =
+		    next_of(origin->slow.ends.next);
+		const uint64_t due = first->slow_since + ms * 1000000ull;
+		struct torc_pool_stats stats;
+
+		torc_pool_stats(origin->pool, &stats);
+		if (due > torc_now()) {
+			rc = torc_sleep(due);
+		} else if (stats.waiting == 0) {
+			rc = torc_sleep(torc_after_ms(ms));
+		} else {
+			evict(first);
+			rc = torc_yield();
+		}
+	}
+	origin->evictor = 0;
+	return 0;
+}
+
+static void
+start_evictor(struct torc_http_client *origin)
+{
+	if (origin->evictor == 0 && torc_fiber_spawn_daemon(&origin->evictor,
+	    run_evictor, origin) < 0)
+		origin->evictor = 0;
+}
+
+/* ---- Those that wait ---- */
+
+void
+torc_http_slow_begin(struct torc_http_exchange *exchange)
+{
+	struct torc_http_client *origin = exchange->origin;
+
+	if (exchange->slow_count++ > 0)
+		return;
+	exchange->slow_since = torc_now();
+	torc_list_append(&origin->slow, &exchange->slow);
+	origin->unplaced++;
+	set_aside(exchange);
+	if (!exchange->aside)
+		start_evictor(origin);
+}
+
+/* The place of one that was set aside is for the next one. */
+static void
+place_next(struct torc_http_client *origin)
+{
+	struct torc_node *end = &origin->slow.ends;
+	struct torc_node *node = end->next;
+
+	while (node != end && next_of(node)->aside)
+		node = node->next;
+	if (node != end)
+		set_aside(next_of(node));
+}
+
+void
+torc_http_slow_end(struct torc_http_exchange *exchange)
+{
+	struct torc_http_client *origin = exchange->origin;
+
+	if (--exchange->slow_count > 0)
+		return;
+	if (torc_node_linked(&exchange->slow))
+		torc_list_remove(&exchange->slow);
+	if (!exchange->aside) {
+		origin->unplaced--;
+		return;
+	}
+	torc_pool_set_aside(origin->pool, exchange->call.link, false);
+	exchange->aside = false;
+	if (origin->unplaced > 0)
+		place_next(origin);
+}

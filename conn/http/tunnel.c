@@ -1,0 +1,130 @@
+/*
+ * tunnel.c - what comes after 101: bytes of both sides, as they come.
+ */
+#include <errno.h>
+
+#include "conn/http/exchange.h"
+#include "conn/http/hop.h"
+
+#define GOODBYE_MS 1000u	/* for the FIN of an origin */
+
+struct tunnel {
+	struct torc_conn *client;
+	struct torc_conn *origin;
+	uint64_t idle_ns;
+	uint64_t moved_at;	/* when a byte last went through */
+	int error;		/* of the direction that failed first */
+};
+
+static uint64_t
+idle_at(const struct tunnel *tunnel)
+{
+	return tunnel->idle_ns == TORC_NEVER ? TORC_NEVER :
+	    tunnel->moved_at + tunnel->idle_ns;
+}
+
+/* Parks. The bytes that come: how many, 0 at the end, or an error. */
+static int
+receive(struct tunnel *tunnel, struct torc_conn *from, struct torc_slice *in)
+{
+	int rc;
+
+	do
+		rc = torc_conn_recv(from, in, idle_at(tunnel));
+	while (rc == -ETIMEDOUT && torc_now() < idle_at(tunnel));
+	/* A drain says that the client sends no more. */
+	return rc == -ESHUTDOWN ? 0 : rc;
+}
+
+/* Parks. All of one direction, and its FIN: 0 or an error. */
+static int
+pump(struct tunnel *tunnel, struct torc_conn *from, struct torc_conn *to)
+{
+	struct torc_slice in;
+	int rc;
+
+	while ((rc = receive(tunnel, from, &in)) > 0) {
+		tunnel->moved_at = torc_now();
+		rc = torc_conn_write(to, in.data, in.size, idle_at(tunnel));
+		torc_conn_consume(from, in.size);
+		if (rc == 0)
+			rc = torc_conn_flush(to, idle_at(tunnel));
+		if (rc < 0)
+			break;
+		tunnel->moved_at = torc_now();
+	}
+	if (rc == 0)
+		rc = torc_conn_shutdown(to, idle_at(tunnel));
+	if (rc < 0 && tunnel->error == 0)
+		tunnel->error = rc;
+	return rc;
+}
+
+static int
+run_back(void *arg)
+{
+	struct tunnel *tunnel = arg;
+
+	return pump(tunnel, tunnel->origin, tunnel->client);
+}
+
+/* Parks. Both directions, until both are over or one has failed. */
+static int
+run_tunnel(struct tunnel *tunnel)
+{
+	uint64_t id;
+	int rc = torc_fiber_spawn(&id, run_back, tunnel), back = 0;
+
+	if (rc < 0)
+		return rc;
+	rc = pump(tunnel, tunnel->client, tunnel->origin);
+	if (rc == 0)
+		rc = torc_fiber_join(id, &back, TORC_NEVER);
+	if (rc < 0)
+		torc_fiber_reap(id, &back);
+	return rc < 0 ? rc : back;
+}
+
+/* Parks. The answer goes on. */
+static int
+take_over(struct torc_http_exchange *exchange)
+{
+	const struct torc_http_head *response = &exchange->call.response;
+	const struct torc_slice *upgrade = torc_http_find(response,
+	    "upgrade");
+	struct torc_http_hop hop;
+	int rc = torc_http_hop_begin(&hop, response, exchange->how->via);
+
+	if (rc < 0)
+		return rc;
+	torc_http_hop_add(&hop, "Upgrade", *upgrade);
+	rc = torc_http_take_over(exchange->http, hop.fields, hop.count,
+	    exchange->deadline);
+	torc_http_hop_end(&hop);
+	return rc;
+}
+
+int
+torc_http_tunnel(struct torc_http_exchange *exchange)
+{
+	const unsigned ms = exchange->origin->config.forward.tunnel_ms;
+	struct tunnel tunnel = {
+		.client = exchange->http->conn,
+		.idle_ns = ms == TORC_NO_LIMIT ? TORC_NEVER : ms * 1000000ull,
+		.moved_at = torc_now(),
+	};
+	int rc = take_over(exchange);
+
+	/* From here on, its end is read. */
+	torc_conn_watch_end(tunnel.client);
+	if (rc < 0)
+		return torc_http_fail(exchange->http, rc);
+	tunnel.origin = torc_http_call_conn(&exchange->call);
+	rc = run_tunnel(&tunnel);
+	if (rc == 0)
+		torc_http_call_close(&exchange->call,
+		    torc_after_ms(GOODBYE_MS));
+	else	/* Neither is to look as if it were whole. */
+		exchange->http->output = OUTPUT_BROKEN;
+	return rc;
+}
