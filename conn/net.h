@@ -92,6 +92,7 @@ struct torc_conn {
 			bool spoiled;	/* there is a send_error */
 			bool shut;	/* we sent FIN */
 			bool unquiet;	/* no quiet sends at all */
+			bool never;	/* set: it is part of the word */
 		};
 		uint64_t sending;
 	};
@@ -196,6 +197,16 @@ struct torc_conn {
 				 * its id; 0: none */
 	uint64_t since;		/* when it was opened */
 };
+
+/* Padding may be anything: each byte of the words above is a member. */
+#define TORC_ENDS_WORD(member, word) _Static_assert(offsetof(struct torc_conn, \
+    member) + sizeof(((struct torc_conn *)0)->member) == \
+    offsetof(struct torc_conn, word) + \
+    sizeof(((struct torc_conn *)0)->word), #member " ends " #word)
+TORC_ENDS_WORD(never, sending);
+TORC_ENDS_WORD(failed, news);
+TORC_ENDS_WORD(view_size, input);
+TORC_ENDS_WORD(arming, submitted);
 
 _Static_assert(offsetof(struct torc_conn, arm_mark) == 128,
     "an ordinary request touches two lines of the cache of a connection");

@@ -26,6 +26,9 @@ union torc_modes {
 #endif
 };
 
+_Static_assert(sizeof(union torc_modes) == sizeof(uint64_t),
+    "a word has all of it");
+
 #if defined(__x86_64__)
 
 #define TORC_MODES_FLAGS 0x3fu	/* of MXCSR: errors that have occurred */
