@@ -279,6 +279,13 @@ HTTP_TESTS := $(filter test_http_%,$(SUITE))
 $(HTTP_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-http.a
 $(HTTP_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-http.a
 $B/tests/bin/test_http_codec: $B/tests/http_portable.o
+# With a call from each block, which counts.
+HTTP_COUNTED := $(addprefix $B/counted/conn/http/,head.o chunks.o input.o)
+$B/tests/bin/test_http_cost: $(HTTP_COUNTED)
+$(HTTP_COUNTED): $B/counted/%.o: %.c | $(KERNEL_HEADERS)
+	$(call say,CC,"$< (counted)")
+	$Q mkdir -p $(@D)
+	$Q $(CC) $(BASE) $(CFLAGS) -fsanitize-coverage=trace-pc -c $< -o $@
 $B/tests/bin/test_http_client $B/tests/bin/test_http_forward: \
 	$B/tests/http_origin.o
 $B/bin/hello $B/bin/proxy: LIBS = $B/lib/libtorc-http.a

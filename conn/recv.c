@@ -63,7 +63,9 @@ join(struct torc_conn *conn, uint32_t more)
 			return -ENOMEM;
 		conn->reactor->counters->joins++;
 	}
-	memmove(bytes, conn->view, conn->view_size);
+	/* Bytes that come one by one must not be moved by each. */
+	if (bytes != conn->view)
+		memmove(bytes, conn->view, conn->view_size);
 	if (bytes != conn->joined) {
 		uint32_t view_size = conn->view_size;
 

@@ -502,16 +502,15 @@ static int
 receive_head(struct torc_http_call *call, uint64_t deadline)
 {
 	struct torc_slice *view = &call->input.view;
-	size_t tried = 0;
+	struct torc_http_wait wait = { 0, 0 };
 	int rc = 0;
 
 	call->response.fields = call->fields;
 	call->room = TORC_HTTP_FIELDS;
 	while (rc == 0) {
-		if (view->size > 0 && worth_reading(*view, tried,
-		    call->client->config.head_max)) {
+		if (view->size > 0 && torc_http_worth_reading(&wait,
+		    *view, call->client->config.head_max)) {
 			rc = read_response(call);
-			tried = view->size;
 		}
 		if (rc == 0)
 			rc = receive_more(call, deadline);

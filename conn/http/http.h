@@ -39,18 +39,6 @@ sooner(uint64_t deadline, unsigned ms)
 	return deadline < limit ? deadline : limit;
 }
 
-/*
- * Whether to read a head again, of which `tried` bytes were not enough: a line
- * of it has ended, or it has doubled. One that comes byte by byte would be
- * read as often as it has bytes otherwise.
- */
-static inline bool
-worth_reading(struct torc_slice view, size_t tried, size_t head_max)
-{
-	return view.size >= 2 * tried || view.size >= head_max ||
-	    memchr(view.data + tried, '\n', view.size - tried) != NULL;
-}
-
 /* ---- input.c ---- */
 
 /* Where the reader of a body is. From BROKEN on, it cannot go on. */
@@ -60,6 +48,14 @@ enum { INPUT_NONE, INPUT_SIZED, INPUT_CHUNKS, INPUT_TRAILER, INPUT_TO_END,
 /* The head at the beginning of the view was read: its body is next. */
 void torc_http_expect(struct torc_http_input *input,
     const struct torc_http_head *head);
+
+/*
+ * Whether to read it again: it seems to have ended, or has doubled. One that
+ * comes byte by byte, or line by line, would be read as often as it has bytes
+ * or lines otherwise.
+ */
+bool torc_http_worth_reading(struct torc_http_wait *wait,
+    struct torc_slice view, size_t head_max);
 
 /* What bodies are read by. */
 struct torc_http_bounds {

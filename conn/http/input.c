@@ -7,6 +7,36 @@
 
 #define SMALL 512u		/* bytes of a piece that is copied to others */
 
+/* An empty line, or what a careless peer takes for one, behind `from`. */
+static bool
+has_end(struct torc_slice view, size_t from)
+{
+	const uint8_t *end = view.data + view.size;
+	const uint8_t *at = view.data + from;
+
+	while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+		at++;
+		if ((end - at > 0 && at[0] == '\n') ||
+		    (end - at > 1 && at[0] == '\r' && at[1] == '\n'))
+			return true;
+	}
+	return false;
+}
+
+bool
+torc_http_worth_reading(struct torc_http_wait *wait, struct torc_slice view,
+    size_t head_max)
+{
+	bool worth = view.size >= 2 * wait->tried || view.size >= head_max ||
+	    has_end(view, wait->looked);
+
+	/* Of an end, two bytes may be there already. */
+	wait->looked = view.size > 2 ? view.size - 2 : 0;
+	if (worth)
+		wait->tried = view.size;
+	return worth;
+}
+
 void
 torc_http_expect(struct torc_http_input *input,
     const struct torc_http_head *head)
@@ -25,6 +55,7 @@ torc_http_expect(struct torc_http_input *input,
 	case TORC_HTTP_CHUNKED:
 		input->state = INPUT_CHUNKS;
 		input->chunks = (struct torc_http_chunks) { .state = 0 };
+		input->wait = (struct torc_http_wait) { 0, 0 };
 		break;
 	case TORC_HTTP_TO_END:
 		input->state = INPUT_TO_END;
@@ -119,13 +150,20 @@ take_trailer(struct torc_http_input *input,
 		bounds->head_max, 1,
 		room < bounds->fields_max ? room : bounds->fields_max,
 	};
+	const struct torc_slice view = {
+		input->view.data + input->used,
+		input->view.size - input->used,
+	};
 	int rc;
 
+	if (!torc_http_worth_reading(&input->wait, view, bounds->head_max))
+		return 0;
 	trailer->fields = head->fields + head->field_count;
-	rc = torc_http_read_trailer(trailer, input->view.data + input->used,
-	    input->view.size - input->used, &limits);
-	if (rc == -E2BIG && room < bounds->fields_max)
+	rc = torc_http_read_trailer(trailer, view.data, view.size, &limits);
+	if (rc == -E2BIG && room < bounds->fields_max) {
+		input->wait.tried = 0;
 		return -ENOBUFS;
+	}
 	if (rc < 0)
 		head->why = trailer->why;
 	if (rc <= 0) {

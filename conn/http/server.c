@@ -312,15 +312,15 @@ await_request(struct torc_http *http, uint64_t deadline)
 {
 	struct torc_slice *view = &http->input.view;
 	uint64_t head_by = TORC_NEVER;
-	size_t tried = 0;
+	struct torc_http_wait wait = { 0, 0 };
 	int rc;
 
 	leave_room(http);
 	http->trailer.field_count = 0;
 	torc_conn_set_busy(http->conn, false);
 	for (;;) {
-		if (view->size > 0 && worth_reading(*view, tried,
-		    http->config.head_max)) {
+		if (view->size > 0 && torc_http_worth_reading(&wait,
+		    *view, http->config.head_max)) {
 			rc = read_request(http, view);
 			if (rc > 0) {
 				torc_conn_set_busy(http->conn, true);
@@ -330,7 +330,6 @@ await_request(struct torc_http *http, uint64_t deadline)
 			}
 			if (rc < 0)
 				return refuse_head(http, rc);
-			tried = view->size;
 		}
 		/* A head that has begun has its own deadline, which its
 		 * bytes do not move. */

@@ -236,6 +236,12 @@ TORC_API void torc_http_date(char text[TORC_HTTP_DATE], int64_t seconds);
 /* A slice of a string. */
 TORC_API struct torc_slice torc_http_text(const char *text);
 
+/* A head, or a trailer, that was not all there when it was read; torc's. */
+struct torc_http_wait {
+	size_t tried;		/* bytes that were not enough */
+	size_t looked;		/* bytes in which there is no end */
+};
+
 /* What is there of a message's body; torc's. */
 struct torc_http_input {
 	struct torc_conn *conn;
@@ -244,6 +250,7 @@ struct torc_http_input {
 	uint64_t left;		/* of a body that is SIZED */
 	uint64_t received;	/* so far */
 	struct torc_http_chunks chunks;
+	struct torc_http_wait wait;	/* for the rest of a trailer */
 	unsigned state;
 };
 
