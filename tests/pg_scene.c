@@ -129,6 +129,13 @@ nothing_can_be_said_without_a_server(void **state)
 int
 scene_main(const char *name, const struct CMUnitTest *tests, size_t count)
 {
+	return scene_main_with(name, tests, count, NULL, NULL);
+}
+
+int
+scene_main_with(const char *name, const struct CMUnitTest *tests,
+    size_t count, CMFixtureFunction make, CMFixtureFunction remove)
+{
 	const struct CMUnitTest none =
 	    cmocka_unit_test(nothing_can_be_said_without_a_server);
 	int failed;
@@ -136,7 +143,7 @@ scene_main(const char *name, const struct CMUnitTest *tests, size_t count)
 	cmocka_set_test_filter(getenv("TORC_TEST"));
 	if (!pg_server_make(&postgres))
 		return _cmocka_run_group_tests(name, &none, 1, NULL, NULL);
-	failed = _cmocka_run_group_tests(name, tests, count, NULL, NULL);
+	failed = _cmocka_run_group_tests(name, tests, count, make, remove);
 	pg_server_remove(&postgres);
 	return failed;
 }

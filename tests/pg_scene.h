@@ -62,5 +62,8 @@ bool session_does(struct torc_pg_session *session, const char *sql);
  */
 int scene_main(const char *name, const struct CMUnitTest *tests,
     size_t count);
+/* And with what these make and remove, if there is a server. */
+int scene_main_with(const char *name, const struct CMUnitTest *tests,
+    size_t count, CMFixtureFunction make, CMFixtureFunction remove);
 
 #endif

@@ -105,6 +105,7 @@ write_rules(const struct pg_server *server)
 	if (file == NULL)
 		return false;
 	fputs("local all all trust\n"
+	    "local replication all trust\n"
 	    "host all clear 127.0.0.1/32 password\n"
 	    "host all hashed 127.0.0.1/32 md5\n"
 	    "host all scram 127.0.0.1/32 scram-sha-256\n"
@@ -163,6 +164,23 @@ pg_server_make(struct pg_server *server)
 	    "create role hashed login password '" PG_PASSWORD "'");
 }
 
+bool
+pg_server_copy(struct pg_server *standby, const struct pg_server *primary)
+{
+	char port[16];
+	const char *const copy[] = { "pg_basebackup", "-D", "data", "-h",
+		primary->folder, "-p", port, "-U", "torc", "-R", "-c", "fast",
+		NULL };
+	int status;
+
+	snprintf(port, sizeof(port), "%u", primary->port);
+	if (!make_folder(standby) ||
+	    waitpid(launch(standby, copy), &status, 0) < 0 || status != 0)
+		return false;
+	name_addresses(standby);
+	return pg_server_start(standby);
+}
+
 /* ---- Running it ---- */
 
 static PGconn *
@@ -217,7 +235,8 @@ pg_server_sql(const struct pg_server *server, const char *sql)
 	    creates ? "postgres" : "torc");
 	PGresult *result = PQexec(connection, sql);
 	ExecStatusType status = PQresultStatus(result);
-	bool good = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+	bool good = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ||
+	    status == PGRES_EMPTY_QUERY;
 
 	if (!good)
 		printf("%s: %s", sql, PQerrorMessage(connection));

@@ -25,6 +25,9 @@ struct pg_server {
  * that says why, if that cannot be done here.
  */
 bool pg_server_make(struct pg_server *server);
+/* A hot standby of a server that runs. */
+bool pg_server_copy(struct pg_server *standby,
+    const struct pg_server *primary);
 /* Start it again after a stop or a kill; false if it does not come up. */
 bool pg_server_start(struct pg_server *server);
 void pg_server_stop(struct pg_server *server);

@@ -480,6 +480,65 @@ each_statement_on_a_connection_that_breaks_is_told_what_is_known_of_it(
 	}
 }
 
+/* The statement fails; whether its connection is kept is another question. */
+static int
+fail_twice(struct scene *scene, unsigned connections)
+{
+	struct torc_pg_session *session;
+
+	EXPECT(ask(scene->pg, LATE) == -EREMOTEIO);
+	EXPECT(ask(scene->pg, LATE) == -EREMOTEIO);
+	EXPECT(accepted == connections);
+	for (int i = 0; i < 2; i++) {
+		EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+		EXPECT(torc_pg_begin(session, &question, LATE) == -EREMOTEIO);
+		torc_pg_release(session);
+	}
+	EXPECT(accepted == 2 * connections);
+	return 0;
+}
+
+static int
+fail_on_one(struct scene *scene)
+{
+	return fail_twice(scene, 1);
+}
+
+static int
+fail_on_two(struct scene *scene)
+{
+	return fail_twice(scene, 2);
+}
+
+#define ERROR_OF(state) "E\0\0\0\x17SERROR\0C" state "\0Mno\0\0" READY
+#define READ_ONLY "S\0\0\0\x16in_hot_standby\0on\0"
+#define HELLO_STANDBY LET_IN KEY READ_ONLY READY
+
+/* That a statement failed says nothing of its connection, mostly. */
+static void
+a_connection_that_is_not_good_for_what_it_should_be_is_left(void **state)
+{
+	static const struct {
+		struct script script;
+		int (*play)(struct scene *scene);
+	} cases[] = {
+		{ SCRIPT(HELLO, ERROR_OF("22012"), 0, false), fail_on_one },
+		{ SCRIPT(HELLO, ERROR_OF("57014"), 0, false), fail_on_one },
+		{ SCRIPT(HELLO, ERROR_OF("25006"), 0, false), fail_on_two },
+		{ SCRIPT(HELLO, ERROR_OF("57P03"), 0, false), fail_on_two },
+		{ SCRIPT(HELLO, ERROR_OF("08006"), 0, false), fail_on_two },
+		/* It had never said that it could. */
+		{ SCRIPT(HELLO_STANDBY, ERROR_OF("25006"), 0, false),
+		    fail_on_one },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(cases); i++)
+		play(&cases[i].script, (struct scene) {
+		    .config = { .sessions = 1, .reset = "" },
+		    .play = cases[i].play });
+}
+
 static int
 ask_nobody(struct scene *scene)
 {
@@ -763,6 +822,8 @@ main(void)
 		    what_comes_behind_an_answer_is_news_a_farewell_or_the_end),
 		cmocka_unit_test(
 		    each_statement_on_a_connection_that_breaks_is_told_what_is_known_of_it),
+		cmocka_unit_test(
+		    a_connection_that_is_not_good_for_what_it_should_be_is_left),
 		cmocka_unit_test(
 		    a_statement_that_finds_no_server_is_told_that_it_was_not_sent),
 		cmocka_unit_test(a_late_answer_ends_with_its_connection),

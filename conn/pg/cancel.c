@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "conn/pg/pg.h"
 
@@ -12,6 +13,7 @@ struct pg_cancel {
 	struct torc_pg_session *session;	/* NULL: it is gone */
 	uint32_t process;
 	uint32_t secret;
+	char address[PG_PEER_SIZE];	/* of that very server */
 };
 
 /*
@@ -27,7 +29,7 @@ send_cancel(const struct pg_cancel *cancel, uint64_t deadline)
 	struct torc_slice none;
 	int rc;
 
-	if (pg_dial(cancel->pg, &conn, deadline) < 0)
+	if (pg_dial(cancel->pg, &conn, cancel->address, deadline) < 0)
 		return true;
 	pg_put_cancel(&writer, cancel->process, cancel->secret);
 	rc = torc_conn_write(conn, memory, writer.used, deadline);
@@ -68,8 +70,10 @@ pg_cancel_begin(struct torc_pg_session *session)
 	cancel = malloc(sizeof(*cancel));
 	if (cancel == NULL)
 		return;
-	*cancel = (struct pg_cancel) { session->pg, session,
-		session->process, session->secret };
+	*cancel = (struct pg_cancel) { .pg = session->pg,
+		.session = session, .process = session->process,
+		.secret = session->secret };
+	memcpy(cancel->address, session->peer, sizeof(cancel->address));
 	if (pg_fiber(session->pg, run_cancel, cancel) < 0) {
 		free(cancel);
 		return;

@@ -1,6 +1,6 @@
 /*
- * login.c - connections are opened: connected, authenticated, ready; and
- * closed. TLS will come in between: connect_session() is its place.
+ * login.c - from the startup of a connection until the server is ready: who we
+ * are, and the proof of it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -21,12 +21,6 @@ struct login {
 	struct pg_scram scram;
 };
 
-int
-pg_dial(struct torc_pg *pg, struct torc_conn **conn, uint64_t deadline)
-{
-	return torc_dial_name(conn, pg->config.address, deadline);
-}
-
 /* ---- What is sent ---- */
 
 static void
@@ -35,7 +29,7 @@ put_startup(struct pg_writer *writer, void *arg)
 	const struct torc_pg *pg = arg;
 
 	pg_put_startup(writer, pg->config.user, pg->config.database,
-	    pg->parameters);
+	    pg->setup.parameters);
 }
 
 static void
@@ -112,9 +106,8 @@ compute_final(void *arg)
 static int
 refuse(struct login *login, const char *why)
 {
-	struct torc_pg *pg = login->session->pg;
-
-	pg_say(pg, "log in to %s: %s", pg->config.address, why);
+	pg_say(login->session, "log in to %s: %s", login->session->address,
+	    why);
 	return -EACCES;
 }
 
@@ -232,9 +225,9 @@ take_auth(struct login *login, const struct pg_message *message)
 	case PG_AUTH_SASL:
 		break;
 	default:
-		pg_say(login->session->pg, "log in to %s: the server wants "
+		pg_say(login->session, "log in to %s: the server wants "
 		    "method %u, which torc does not have",
-		    login->session->pg->config.address, auth.method);
+		    login->session->address, auth.method);
 		return -EOPNOTSUPP;
 	}
 	rc = check_method(login, auth.method);
@@ -251,13 +244,14 @@ take_auth(struct login *login, const struct pg_message *message)
 static int
 take_refusal(struct login *login, const struct pg_message *message)
 {
-	struct torc_pg *pg = login->session->pg;
+	struct torc_pg_session *session = login->session;
 	struct pg_report report;
 
 	if (pg_take_report(message, &report) < 0)
 		return -EPROTO;
-	pg_say(pg, "log in to %s as %s: %s %s: %s", pg->config.address,
-	    pg->config.user, report.severity, report.state, report.text);
+	pg_say(session, "log in to %s as %s: %s %s: %s", session->address,
+	    session->pg->config.user, report.severity, report.state,
+	    report.text);
 	if (strncmp(report.state, "28", 2) == 0)
 		return -EACCES;
 	return strncmp(report.state, "57P", 3) == 0 ||
@@ -290,8 +284,8 @@ take_startup(struct login *login, const struct pg_message *message)
 	}
 }
 
-static int
-log_in(struct torc_pg_session *session, uint64_t deadline)
+int
+pg_log_in(struct torc_pg_session *session, uint64_t deadline)
 {
 	struct login *login = calloc(1, sizeof(*login));
 	struct pg_message message;
@@ -309,124 +303,5 @@ log_in(struct torc_pg_session *session, uint64_t deadline)
 	}
 	explicit_bzero(login, sizeof(*login));
 	free(login);
-	if (rc < 0)
-		return rc;
-	/* Whoever reads next sees what comes behind this. */
-	torc_conn_consume(session->conn, session->shown -
-	    session->view.size);
-	session->view.size = session->shown = 0;
-	session->changed = false;
-	return 0;
+	return rc < 0 ? rc : 0;
 }
-
-/* ---- For the pools ---- */
-
-static void
-free_session(void *arg, void *item)
-{
-	struct torc_pg_session *session = item;
-
-	(void)arg;
-	pg_cancel_forget(session);
-	pg_answer_end(&session->answer);
-	pg_cache_fini(&session->cache);
-	pg_stream_free(session);
-	free(session->values);
-	free(session);
-}
-
-/* Parks. Connected, and protected if that is asked for. */
-static int
-connect_session(struct torc_pg_session *session, uint64_t deadline)
-{
-	struct torc_pg *pg = session->pg;
-	int rc = pg_dial(pg, &session->conn, deadline);
-
-	if (rc < 0)
-		pg_say(pg, "connect to %s: %s", pg->config.address,
-		    rc == -ETIMEDOUT ? "no connection in time" :
-		    strerror(-rc));
-	return rc;
-}
-
-/* No other connection's statements are named like that. */
-static void
-make_prefix(struct torc_pg *pg, char *prefix, size_t size)
-{
-	snprintf(prefix, size, "t%llx_%llx_", (unsigned long long)pg->random,
-	    (unsigned long long)++pg->last_session);
-}
-
-static int
-open_session(void *arg, void **item, uint64_t deadline)
-{
-	struct torc_pg *pg = arg;
-	struct torc_pg_session *session = calloc(1, sizeof(*session));
-	char prefix[PG_PREFIX_SIZE] = "";
-	int rc;
-
-	if (!pg->config.unnamed)
-		make_prefix(pg, prefix, sizeof(prefix));
-	if (session == NULL || pg_cache_init(&session->cache,
-	    pg->config.statements, prefix) < 0) {
-		free(session);
-		return -ENOMEM;
-	}
-	session->pg = pg;
-	rc = connect_session(session, deadline);
-	if (rc < 0) {
-		free_session(NULL, session);
-		return rc;
-	}
-	pg->trouble[0] = '\0';
-	rc = log_in(session, deadline);
-	if (rc == 0) {
-		*item = session;
-		return 0;
-	}
-	if (pg->trouble[0] == '\0')
-		pg_say(pg, "log in to %s: %s", pg->config.address,
-		    rc == -ETIMEDOUT ? "no answer in time" : strerror(-rc));
-	torc_conn_close(session->conn, 0);
-	free_session(NULL, session);
-	return rc;
-}
-
-static void
-put_terminate(struct pg_writer *writer, void *arg)
-{
-	(void)arg;
-	pg_put_terminate(writer);
-}
-
-static void
-close_session(void *arg, void *item)
-{
-	struct torc_pg_session *session = item;
-	const uint64_t deadline = torc_after_ms(1000);
-	/* What is in the middle of something is not waited for. */
-	const bool idle = session->lost == 0 && session->state == 'I';
-
-	if (idle)
-		pg_write(session, put_terminate, NULL, deadline);
-	torc_conn_close(session->conn, idle ? deadline : 0);
-	free_session(arg, session);
-}
-
-static bool
-session_usable(void *arg, void *item)
-{
-	struct torc_pg_session *session = item;
-
-	(void)arg;
-	return session->lost == 0 && pg_carry_empty(&session->carry) &&
-	    torc_conn_usable(session->conn);
-}
-
-const struct torc_pool_kind pg_pool_kind = {
-	.name = "postgres",
-	.open = open_session,
-	.close = close_session,
-	.free = free_session,
-	.usable = session_usable,
-};

@@ -1,8 +1,11 @@
 /*
  * pg.h - what the files of the client share.
  *
- *   client.c    configuration, pools, what torc_pg_of() finds
- *   login.c     opens a connection, and closes it
+ *   client.c    pools, what torc_pg_of() finds
+ *   config.c    what a client was configured to do
+ *   uri.c       the same in one line
+ *   open.c      opens a connection on one of the addresses, and closes it
+ *   login.c     is let in
  *   stream.c    bytes received to messages, and what comes unasked
  *   cache.c     the statements that are prepared on a connection
  *   answer.c    which message may follow which
@@ -23,6 +26,7 @@
 #ifndef TORC_PG_PG_H
 #define TORC_PG_PG_H
 
+#include "conn/pg/config.h"
 #include "conn/pg/wire.h"
 #include "conn/pipeline.h"
 
@@ -183,10 +187,16 @@ struct pg_notes {
 
 struct pg_cancel;
 
+#define PG_PEER_SIZE 128u	/* of any address */
+#define PG_WORDS_SIZE 480u	/* of what is wrong with all addresses */
+
 /* A connection to the server, shared or rented. */
 struct torc_pg_session {
 	struct torc_pg *pg;
 	struct torc_conn *conn;
+	const char *address;
+	char peer[PG_PEER_SIZE];	/* one that the name has, if it is */
+	char *words;		/* while it is opened */
 	struct pg_carry carry;
 	struct pg_cache cache;
 	struct pg_setting *settings;
@@ -195,6 +205,7 @@ struct torc_pg_session {
 	uint32_t secret;
 	char state;		/* as the server said last */
 	int lost;		/* it cannot be used any more: why */
+	bool writable;		/* when it was opened, for all that was said */
 	struct torc_pg_error error;
 
 	/* Shared: share.c. */
@@ -231,8 +242,7 @@ struct torc_pg_session {
 struct torc_pg {
 	struct torc_reactor *reactor;
 	struct torc_pg_config config;
-	char *texts;		/* of the configuration */
-	const char **parameters;
+	struct pg_setup setup;	/* where its texts are */
 	struct torc_pool *shared_pool;
 	struct torc_pool *session_pool;
 	struct torc_pg_session **shared;	/* in use, `shared` of them */
@@ -246,7 +256,7 @@ struct torc_pg {
 	uint64_t last_session;
 	struct torc_waiters quiet;	/* until there are none */
 	struct torc_pg_stats stats;
-	char trouble[320];
+	char trouble[PG_WORDS_SIZE];
 };
 
 /* Run entry(arg) on a fiber that torc_pg_destroy() waits for; the last thing
@@ -254,8 +264,6 @@ struct torc_pg {
 int pg_fiber(struct torc_pg *pg, torc_fiber_entry *entry, void *arg);
 void pg_fiber_end(struct torc_pg *pg);
 
-__attribute__((format(printf, 2, 3)))
-void pg_say(struct torc_pg *pg, const char *format, ...);
 
 /* ---- Bytes to messages (stream.c) ---- */
 
@@ -322,13 +330,26 @@ void pg_own_error(struct torc_pg_error *error, const char *format, ...);
 
 void pg_stream_free(struct torc_pg_session *session);
 
-/* ---- Opening and closing (login.c) ---- */
+/* ---- Opening and closing (open.c, login.c) ---- */
 
 /* For both pools. */
 extern const struct torc_pool_kind pg_pool_kind;
 
 /* Parks. Connect, without more. */
-int pg_dial(struct torc_pg *pg, struct torc_conn **conn, uint64_t deadline);
+int pg_dial(struct torc_pg *pg, struct torc_conn **conn, const char *address,
+    uint64_t deadline);
+
+/* Parks. From the startup until the server is ready. */
+int pg_log_in(struct torc_pg_session *session, uint64_t deadline);
+
+/* While it is opened: what is wrong. */
+__attribute__((format(printf, 2, 3)))
+void pg_say(struct torc_pg_session *session, const char *format, ...);
+
+/* Whether an error says that the connection is not, or not any more, good for
+ * what it should be able to do: another one may be. */
+bool pg_is_misplaced(const struct torc_pg_session *session,
+    const struct pg_report *report);
 
 /* ---- Asking (ask.c, session.c) ---- */
 

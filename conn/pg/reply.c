@@ -63,11 +63,10 @@ note_failure(struct torc_pg_session *session, struct torc_pg_result *result,
 
 	if (rc < 0)
 		return rc;
-	result->failure = -EREMOTEIO;
-	if (is_last_word(&report)) {
-		result->failure = -ECONNRESET;
+	result->failure = is_last_word(&report) ? -ECONNRESET : -EREMOTEIO;
+	if (result->failure == -ECONNRESET ||
+	    pg_is_misplaced(session, &report))
 		pg_share_retire(session);
-	}
 	if (error != NULL) {
 		pg_keep_error(error, &report);
 		/* Behind the last one, it is the commit that fails. */

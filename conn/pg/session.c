@@ -36,6 +36,8 @@ note_failure(struct torc_pg_session *session, const struct pg_message *message)
 	if (!session->failed)
 		pg_keep_error(&session->error, &report);
 	session->failed = true;
+	if (pg_is_misplaced(session, &report))
+		torc_pg_taint(session);
 	if (pg_answer_failed(session, &session->answer, &report))
 		session->outdated = true;
 	return PG_FAILED;

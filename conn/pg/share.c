@@ -49,7 +49,8 @@ give_back(struct torc_pg_session *session)
 	remove_shared(pg, session);
 	if (!reusable) {
 		/* What it still works on, nobody waits for. */
-		if (session->pipeline.error == 0)
+		if (session->pipeline.error == 0 &&
+		    session->pipeline.count > 0)
 			pg_cancel_begin(session);
 		torc_pipeline_break(&session->pipeline, -ECONNABORTED);
 		session->lost = session->pipeline.error;

@@ -162,10 +162,22 @@ struct torc_pg_error {
  * -EINVAL. Texts are copied.
  */
 struct torc_pg_config {
-	/* "127.0.0.1:5432", "[::1]:5432", "name:5432" or
-	 * "unix:/var/run/postgresql/.s.PGSQL.5432". There is no default for
-	 * this and `user`. */
+	/*
+	 * "127.0.0.1:5432", "[::1]:5432", "name:5432", "name" (port 5432),
+	 * "unix:/var/run/postgresql/.s.PGSQL.5432", or "/var/run/postgresql";
+	 * or several, separated by commas, that are tried in this order. Or a
+	 * URI, as libpq reads it:
+	 *
+	 *	postgresql://user:password@host:port,host/database?name=value
+	 *
+	 * What it says goes before the fields below. There is no default for
+	 * this and `user`.
+	 */
 	const char *address;
+	/* In PostgreSQL's terms: "any" (also NULL), "read-write", "read-only",
+	 * "primary", "standby", "prefer-standby". An address whose server is
+	 * something else is passed over. */
+	const char *target_session_attrs;
 	const char *user;
 	const char *database;	/* NULL: named as the user */
 	const char *password;	/* NULL: none */

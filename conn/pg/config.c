@@ -1,0 +1,375 @@
+/*
+ * config.c - what the configuration of a client says, checked and copied.
+ */
+#include "conn/pg/config.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn/pg/text.h"
+
+#define HOST_MAX 253u		/* of a name in the DNS */
+#define PATH_MAX_UNIX 107u	/* of the address of a socket */
+
+struct pg_text {
+	struct pg_text *next;
+	size_t size;
+	char text[];
+};
+
+struct bound {
+	const char *name;
+	size_t offset;
+	unsigned otherwise;
+	unsigned least;
+	unsigned most;
+};
+
+#define BOUND(name, otherwise, least, most) \
+	{ #name, offsetof(struct torc_pg_config, name), otherwise, least, \
+	    most }
+
+static const struct bound bounds[] = {
+	BOUND(iterations_max, 1000000, 4096, 1u << 24),
+	BOUND(shared, 2, 1, 256),
+	BOUND(sessions, 8, 1, 4096),
+	BOUND(waiters, 1024, 1, 1048576),
+	BOUND(statements, 256, 1, 65536),
+	BOUND(message_max, 16777216, 1024, 1u << 30),
+	BOUND(result_max, 4194304, 1024, 1u << 30),
+	BOUND(notices_max, 262144, 1024, 1u << 30),
+	BOUND(cancel_ms, 1000, 1, 60000),
+};
+
+int
+pg_refuse(const struct pg_words *words, const char *format, ...)
+{
+	va_list arguments;
+
+	if (words->text != NULL && words->size > 0) {
+		va_start(arguments, format);
+		pg_print_text(words->text, words->size, format, arguments);
+		va_end(arguments);
+	}
+	return -EINVAL;
+}
+
+/* ---- Texts ---- */
+
+char *
+pg_setup_keep(struct pg_setup *setup, const char *text, size_t size)
+{
+	struct pg_text *kept = malloc(sizeof(*kept) + size + 1);
+
+	if (kept == NULL)
+		return NULL;
+	memcpy(kept->text, text, size);
+	kept->text[size] = '\0';
+	kept->size = size;
+	kept->next = setup->texts;
+	setup->texts = kept;
+	return kept->text;
+}
+
+/* In its place; NULL stays. */
+static int
+keep(struct pg_setup *setup, const char **text)
+{
+	if (*text != NULL)
+		*text = pg_setup_keep(setup, *text, strlen(*text));
+	return 0;
+}
+
+/* Passwords are among them. */
+void
+pg_setup_free(struct pg_setup *setup)
+{
+	while (setup->texts != NULL) {
+		struct pg_text *text = setup->texts;
+
+		setup->texts = text->next;
+		explicit_bzero(text->text, text->size);
+		free(text);
+	}
+}
+
+static int
+keep_texts(struct pg_setup *setup, const struct torc_pg_config *from)
+{
+	struct torc_pg_config *config = &setup->config;
+
+	keep(setup, &config->user);
+	keep(setup, &config->database);
+	keep(setup, &config->password);
+	keep(setup, &config->reset);
+	return (from->user != NULL && config->user == NULL) ||
+	    (from->database != NULL && config->database == NULL) ||
+	    (from->password != NULL && config->password == NULL) ||
+	    (from->reset != NULL && config->reset == NULL) ? -ENOMEM : 0;
+}
+
+/* ---- Addresses ---- */
+
+static int
+add(struct pg_setup *setup, const char *address, const struct pg_words *words)
+{
+	const char *kept;
+
+	if (setup->host_count == PG_HOSTS_MAX)
+		return pg_refuse(words, "there are more than %u addresses",
+		    PG_HOSTS_MAX);
+	kept = pg_setup_keep(setup, address, strlen(address));
+	if (kept == NULL)
+		return -ENOMEM;
+	setup->hosts[setup->host_count++] = kept;
+	return 0;
+}
+
+static bool
+is_port(const char *port)
+{
+	const size_t digits = strspn(port, "0123456789");
+	unsigned long number = digits > 0 && digits < 6 ?
+	    strtoul(port, NULL, 10) : 0;
+
+	return port[digits] == '\0' && number >= 1 && number <= 65535;
+}
+
+/* Of a name, or of an address of version 4; or of version 6, with a scope. */
+static bool
+is_host(const char *host)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:%";
+
+	return host[0] != '\0' && strlen(host) <= HOST_MAX &&
+	    host[strspn(host, letters)] == '\0';
+}
+
+/* A folder, or with '@' a prefix of the abstract namespace, as libpq has it. */
+static int
+add_folder(struct pg_setup *setup, const char *folder, const char *port,
+    const struct pg_words *words)
+{
+	char address[PATH_MAX_UNIX + 8];
+	int size = snprintf(address, sizeof(address), "unix:%s/.s.PGSQL.%s",
+	    folder, port);
+
+	if (size >= (int)sizeof(address))
+		return pg_refuse(words, "the path of a socket in \"%s\" is "
+		    "longer than %u bytes", folder, PATH_MAX_UNIX);
+	return add(setup, address, words);
+}
+
+int
+pg_setup_add_host(struct pg_setup *setup, const char *host, const char *port,
+    const struct pg_words *words)
+{
+	char address[HOST_MAX + 16];
+
+	if (port[0] == '\0')
+		port = PG_PORT;
+	if (!is_port(port))
+		return pg_refuse(words, "the port \"%s\" is not 1 to 65535",
+		    port);
+	if (host[0] == '/' || host[0] == '@')
+		return add_folder(setup, host, port, words);
+	if (!is_host(host))
+		return pg_refuse(words, "\"%s\" is no name of a host, and no "
+		    "address", host);
+	snprintf(address, sizeof(address), strchr(host, ':') != NULL ?
+	    "[%s]:%s" : "%s:%s", host, port);
+	return add(setup, address, words);
+}
+
+/* "host", "host:port", "[::1]:port", "unix:path" or "/folder"; it is changed
+ * on the way. */
+static int
+add_item(struct pg_setup *setup, char *item, const struct pg_words *words)
+{
+	char *port = strrchr(item, ':'), *end;
+
+	if (strncmp(item, "unix:", 5) == 0)
+		return item[5] == '\0' || strlen(item) > PATH_MAX_UNIX + 5 ?
+		    pg_refuse(words, "address has \"%s\", and a path has 1 to "
+		    "%u bytes", item, PATH_MAX_UNIX) :
+		    add(setup, item, words);
+	if (item[0] == '/' || item[0] == '@')
+		return pg_setup_add_host(setup, item, "", words);
+	if (strchr(item, '@') != NULL)
+		return pg_refuse(words, "address has a \"@\": a user is a "
+		    "field, or stands in a URI (postgres://...)");
+	if (item[0] == '[') {
+		end = strchr(item, ']');
+		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
+			return pg_refuse(words, "address has \"%s\", and "
+			    "[::1]:5432 is meant", item);
+		port = end[1] == ':' ? end + 1 : NULL;
+		*end = '\0';
+		item++;
+	} else if (port != NULL && strchr(item, ':') != port) {
+		return pg_refuse(words, "address has \"%s\": an address with "
+		    "colons stands in brackets", item);
+	}
+	if (port != NULL)
+		*port++ = '\0';
+	return pg_setup_add_host(setup, item, port != NULL ? port : "",
+	    words);
+}
+
+/* "a:1,b:2": they are tried in this order. */
+static int
+add_list(struct pg_setup *setup, const char *list,
+    const struct pg_words *words)
+{
+	char *copy = strdup(list), *at = copy, *item;
+	int rc = copy == NULL ? -ENOMEM : 0;
+
+	while (rc == 0 && (item = strsep(&at, ",")) != NULL) {
+		item += strspn(item, " ");
+		for (size_t i = strlen(item); i > 0 && item[i - 1] == ' ';)
+			item[--i] = '\0';
+		rc = add_item(setup, item, words);
+	}
+	free(copy);
+	return rc;
+}
+
+/* Words that may have a password are not repeated. */
+static int
+take_address(struct pg_setup *setup, const struct pg_words *words)
+{
+	const char *address = setup->config.address;
+
+	if (address == NULL)
+		return pg_refuse(words, "address is missing");
+	if (pg_is_uri(address))
+		return pg_uri_take(setup, address, words);
+	if (strstr(address, "://") != NULL)
+		return pg_refuse(words, "address is a URI that begins with "
+		    "\"%.*s\": postgres:// or postgresql:// is meant",
+		    (int)(strstr(address, "://") - address) + 3, address);
+	if (strchr(address, '=') != NULL)
+		return pg_refuse(words, "address has a \"=\": names and "
+		    "values are not read, a URI is (postgres://...)");
+	return add_list(setup, address, words);
+}
+
+/* ---- Parameters and terms ---- */
+
+int
+pg_setup_add_parameter(struct pg_setup *setup, const char *name,
+    const char *value, const struct pg_words *words)
+{
+	unsigned *count = &setup->parameter_count;
+
+	if (*count + 2 > PG_PARAMETERS_MAX)
+		return pg_refuse(words, "there are more than %u parameters",
+		    PG_PARAMETERS_MAX / 2);
+	name = pg_setup_keep(setup, name, strlen(name));
+	value = pg_setup_keep(setup, value, strlen(value));
+	if (name == NULL || value == NULL)
+		return -ENOMEM;
+	setup->parameters[(*count)++] = name;
+	setup->parameters[(*count)++] = value;
+	return 0;
+}
+
+static int
+add_parameters(struct pg_setup *setup, const char *const *from,
+    const struct pg_words *words)
+{
+	int rc = 0;
+
+	for (; rc == 0 && from != NULL && from[0] != NULL; from += 2) {
+		if (from[1] == NULL)
+			return pg_refuse(words, "the parameter \"%s\" has no "
+			    "value", from[0]);
+		rc = pg_setup_add_parameter(setup, from[0], from[1], words);
+	}
+	return rc;
+}
+
+static const char *const attrs_names[PG_ATTRS] = { "any", "read-write",
+	"read-only", "primary", "standby", "prefer-standby" };
+
+int
+pg_attrs_find(const char *name)
+{
+	int i = PG_ATTRS;
+
+	while (i-- > 0 && strcmp(attrs_names[i], name) != 0)
+		continue;
+	return i;
+}
+
+const char *
+pg_attrs_name(enum pg_attrs attrs)
+{
+	return attrs_names[attrs];
+}
+
+static int
+take_attrs(struct pg_setup *setup, const struct pg_words *words)
+{
+	const char *name = setup->config.target_session_attrs;
+	int attrs = name != NULL ? pg_attrs_find(name) : PG_ANY;
+
+	if (attrs < 0)
+		return pg_refuse(words, "target_session_attrs is \"%s\", and "
+		    "must be any, read-write, read-only, primary, standby or "
+		    "prefer-standby", name);
+	setup->attrs = (enum pg_attrs)attrs;
+	return 0;
+}
+
+/* ---- All of it ---- */
+
+static int
+check_bounds(struct torc_pg_config *config, const struct pg_words *words)
+{
+	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
+		const struct bound *bound = &bounds[i];
+		unsigned *field = (unsigned *)(void *)((char *)config +
+		    bound->offset);
+
+		if (*field == 0)
+			*field = bound->otherwise;
+		if (*field < bound->least || *field > bound->most)
+			return pg_refuse(words, "%s is %u, and must be %u "
+			    "to %u", bound->name, *field, bound->least,
+			    bound->most);
+	}
+	return 0;
+}
+
+int
+pg_setup_make(struct pg_setup *setup, const struct torc_pg_config *config,
+    const struct pg_words *words)
+{
+	int rc;
+
+	*setup = (struct pg_setup) { .config = *config,
+		.keepalive = { -1, -1, -1, -1, -1 } };
+	rc = check_bounds(&setup->config, words);
+	if (rc == 0)
+		rc = keep_texts(setup, config);
+	if (rc == 0)
+		rc = take_attrs(setup, words);
+	if (rc == 0)
+		rc = add_parameters(setup, config->parameters, words);
+	/* Last: what a URI says goes before the fields. */
+	if (rc == 0)
+		rc = take_address(setup, words);
+	if (rc == 0 && setup->config.user == NULL)
+		rc = pg_refuse(words, "user is missing");
+	if (rc < 0)
+		pg_setup_free(setup);
+	setup->config.address = NULL;
+	setup->config.parameters = NULL;
+	setup->config.target_session_attrs = NULL;
+	return rc;
+}

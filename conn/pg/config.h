@@ -1,0 +1,79 @@
+/*
+ * config.h - what the configuration of a client says, checked and copied.
+ */
+#ifndef TORC_PG_CONFIG_H
+#define TORC_PG_CONFIG_H
+
+#include "conn/pg/torc_pg.h"
+
+#define PG_HOSTS_MAX 32u
+#define PG_PARAMETERS_MAX 64u	/* of the startup, names and values */
+#define PG_PORT "5432"
+
+/* What a connection has to be good for. */
+enum pg_attrs {
+	PG_ANY,
+	PG_READ_WRITE,
+	PG_READ_ONLY,
+	PG_PRIMARY,
+	PG_STANDBY,
+	PG_PREFER_STANDBY,
+	PG_ATTRS,
+};
+
+/* Of sockets; what is negative stays as it is for all that are dialled. */
+struct pg_keepalive {
+	int on;
+	int idle_s;
+	int interval_s;
+	int count;
+	int user_timeout_ms;
+};
+
+struct pg_text;
+
+struct pg_setup {
+	struct torc_pg_config config;	/* with defaults; its texts are here */
+	struct pg_text *texts;		/* that were copied */
+	const char *hosts[PG_HOSTS_MAX + 1];	/* as torc_dial_name() reads
+						 * them */
+	unsigned host_count;
+	enum pg_attrs attrs;
+	struct pg_keepalive keepalive;
+	const char *parameters[PG_PARAMETERS_MAX + 2];
+	unsigned parameter_count;
+};
+
+/* Why something is refused, in words: where they go. */
+struct pg_words {
+	char *text;
+	size_t size;
+};
+
+/* -EINVAL, always. */
+__attribute__((format(printf, 2, 3)))
+int pg_refuse(const struct pg_words *words, const char *format, ...);
+
+/* 0, -EINVAL and `words`, or -ENOMEM; then what was copied is freed. */
+int pg_setup_make(struct pg_setup *setup, const struct torc_pg_config *config,
+    const struct pg_words *words);
+void pg_setup_free(struct pg_setup *setup);
+
+/* A copy that lives as long as the setup; NULL: no memory. */
+char *pg_setup_keep(struct pg_setup *setup, const char *text, size_t size);
+/* One more address, or parameter of the startup. 0, -EINVAL or -ENOMEM. */
+int pg_setup_add_host(struct pg_setup *setup, const char *host,
+    const char *port, const struct pg_words *words);
+int pg_setup_add_parameter(struct pg_setup *setup, const char *name,
+    const char *value, const struct pg_words *words);
+
+/* The number of one of the names in PostgreSQL's terms, or -1. */
+int pg_attrs_find(const char *name);
+const char *pg_attrs_name(enum pg_attrs attrs);
+
+/* Whether it is one, and what it says (uri.c). 0, -EINVAL or -ENOMEM. */
+bool pg_is_uri(const char *address);
+int pg_uri_take(struct pg_setup *setup, const char *uri,
+    const struct pg_words *words);
+
+#endif

@@ -1,0 +1,357 @@
+/*
+ * open.c - connections are opened, on the first address that has what is
+ * asked for, and closed. TLS will come in between: connect_session() is its
+ * place.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "conn/pg/pg.h"
+#include "conn/pg/text.h"
+
+/* What is wrong with an attempt, behind what was wrong with those before. */
+void
+pg_say(struct torc_pg_session *session, const char *format, ...)
+{
+	char *words = session->words;
+	size_t used = strlen(words);
+	va_list arguments;
+
+	if (used > 0 && used + 2 < PG_WORDS_SIZE)
+		used += (size_t)snprintf(words + used, PG_WORDS_SIZE - used,
+		    "; ");
+	va_start(arguments, format);
+	pg_print_text(words + used, PG_WORDS_SIZE - used, format, arguments);
+	va_end(arguments);
+}
+
+/* ---- Sockets ---- */
+
+static int
+set_option(int fd, int level, int name, int value)
+{
+	return value < 0 ? 0 : setsockopt(fd, level, name, &value,
+	    sizeof(value));
+}
+
+/* What the URI says of them; else it is as for all that are dialled. */
+static int
+set_keepalive(int fd, const struct pg_keepalive *keepalive)
+{
+	if (set_option(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive->on) < 0 ||
+	    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE,
+	    keepalive->idle_s > 0 ? keepalive->idle_s : -1) < 0 ||
+	    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL,
+	    keepalive->interval_s > 0 ? keepalive->interval_s : -1) < 0 ||
+	    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT,
+	    keepalive->count > 0 ? keepalive->count : -1) < 0 ||
+	    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+	    keepalive->user_timeout_ms) < 0)
+		return -errno;
+	return 0;
+}
+
+int
+pg_dial(struct torc_pg *pg, struct torc_conn **conn, const char *address,
+    uint64_t deadline)
+{
+	int rc = torc_dial_name(conn, address, deadline);
+
+	if (rc < 0 || strncmp(address, "unix:", 5) == 0)
+		return rc;
+	rc = set_keepalive(torc_conn_fd(*conn), &pg->setup.keepalive);
+	if (rc < 0)
+		torc_conn_close(*conn, 0);
+	return rc;
+}
+
+/* ---- What a server is ---- */
+
+/* Parks. 1, 0, or a negative errno. */
+static int
+ask_truth(struct torc_pg_session *session, const char *sql, uint64_t deadline)
+{
+	struct torc_pg_row row;
+	bool truth = false;
+	int rc = torc_pg_begin_simple(session, sql, deadline);
+
+	if (rc == 0)
+		rc = torc_pg_fetch(session, &row, deadline);
+	if (rc == 1 && row.count == 1 && row.values[0].size > 0)
+		truth = row.values[0].data[0] == 't' ||
+		    memcmp(row.values[0].data, "on", row.values[0].size) == 0;
+	if (rc >= 0)
+		rc = torc_pg_finish(session, deadline);
+	if (rc == -EREMOTEIO)
+		pg_say(session, "ask %s what it is: %s", session->address,
+		    session->error.text);
+	return rc < 0 ? rc : truth;
+}
+
+/* It says so by itself, from version 14 on. */
+static int
+tells(const struct torc_pg_session *session, const char *parameter)
+{
+	const char *value = torc_pg_parameter(session, parameter);
+
+	return value == NULL ? -ENODATA : strcmp(value, "on") == 0;
+}
+
+/* Parks. 1: it is in recovery, or takes no changes; 0, or a negative errno. */
+static int
+is_standby(struct torc_pg_session *session, uint64_t deadline)
+{
+	int rc = tells(session, "in_hot_standby");
+
+	return rc >= 0 ? rc : ask_truth(session,
+	    "SELECT pg_catalog.pg_is_in_recovery()", deadline);
+}
+
+static int
+is_read_only(struct torc_pg_session *session, uint64_t deadline)
+{
+	const int standby = tells(session, "in_hot_standby");
+	const int by_default = tells(session,
+	    "default_transaction_read_only");
+
+	if (standby >= 0 && by_default >= 0)
+		return standby | by_default;
+	return ask_truth(session, "SHOW transaction_read_only", deadline);
+}
+
+/* Parks. 0; -EHOSTUNREACH: it is something else; or another error. */
+static int
+check_attrs(struct torc_pg_session *session, enum pg_attrs attrs,
+    uint64_t deadline)
+{
+	const bool wanted = attrs == PG_STANDBY || attrs == PG_READ_ONLY;
+	int rc;
+
+	if (attrs == PG_ANY)
+		return 0;
+	rc = attrs == PG_PRIMARY || attrs == PG_STANDBY ?
+	    is_standby(session, deadline) : is_read_only(session, deadline);
+	if (rc < 0 || (rc == 1) == wanted)
+		return rc < 0 ? rc : 0;
+	pg_say(session, "%s is not %s", session->address,
+	    pg_attrs_name(attrs));
+	return -EHOSTUNREACH;
+}
+
+bool
+pg_is_misplaced(const struct torc_pg_session *session,
+    const struct pg_report *report)
+{
+	if (strcmp(report->state, "25006") == 0)
+		return session->writable;
+	return strncmp(report->state, "57P", 3) == 0 ||
+	    strncmp(report->state, "08", 2) == 0;
+}
+
+/* ---- One address ---- */
+
+static void
+free_session(void *arg, void *item)
+{
+	struct torc_pg_session *session = item;
+
+	(void)arg;
+	pg_cancel_forget(session);
+	pg_answer_end(&session->answer);
+	pg_cache_fini(&session->cache);
+	pg_stream_free(session);
+	free(session->values);
+	free(session);
+}
+
+/* No other connection's statements are named like that. */
+static void
+make_prefix(struct torc_pg *pg, char *prefix, size_t size)
+{
+	snprintf(prefix, size, "t%llx_%llx_", (unsigned long long)pg->random,
+	    (unsigned long long)++pg->last_session);
+}
+
+static struct torc_pg_session *
+new_session(struct torc_pg *pg, const char *address, char *words)
+{
+	struct torc_pg_session *session = calloc(1, sizeof(*session));
+	char prefix[PG_PREFIX_SIZE] = "";
+
+	if (!pg->config.unnamed)
+		make_prefix(pg, prefix, sizeof(prefix));
+	if (session == NULL || pg_cache_init(&session->cache,
+	    pg->config.statements, prefix) < 0) {
+		free(session);
+		return NULL;
+	}
+	session->pg = pg;
+	session->address = address;
+	session->words = words;
+	return session;
+}
+
+/* Parks. Connected, and protected if that is asked for. */
+static int
+connect_session(struct torc_pg_session *session, uint64_t deadline)
+{
+	int rc = pg_dial(session->pg, &session->conn, session->address,
+	    deadline);
+
+	if (rc < 0)
+		pg_say(session, "connect to %s: %s", session->address,
+		    rc == -ETIMEDOUT ? "no connection in time" :
+		    strerror(-rc));
+	else if (strncmp(session->address, "unix:", 5) == 0 ||
+	    torc_conn_peer(session->conn, session->peer,
+	    sizeof(session->peer)) < 0)
+		snprintf(session->peer, sizeof(session->peer), "%s",
+		    session->address);
+	return rc;
+}
+
+static void
+put_terminate(struct pg_writer *writer, void *arg)
+{
+	(void)arg;
+	pg_put_terminate(writer);
+}
+
+static void
+close_session(void *arg, void *item)
+{
+	struct torc_pg_session *session = item;
+	const uint64_t deadline = torc_after_ms(1000);
+	/* What is in the middle of something is not waited for. */
+	const bool idle = session->lost == 0 && session->state == 'I';
+
+	if (idle)
+		pg_write(session, put_terminate, NULL, deadline);
+	torc_conn_close(session->conn, idle ? deadline : 0);
+	free_session(arg, session);
+}
+
+/* Parks. It is let in, and finds what it is to find. */
+static int
+enter(struct torc_pg_session *session, enum pg_attrs attrs,
+    uint64_t deadline)
+{
+	const size_t said = strlen(session->words);
+	int rc = pg_log_in(session, deadline);
+
+	if (rc == 0)
+		rc = check_attrs(session, attrs, deadline);
+	if (rc < 0 && strlen(session->words) == said)
+		pg_say(session, "log in to %s: %s", session->address,
+		    rc == -ETIMEDOUT ? "no answer in time" : strerror(-rc));
+	return rc;
+}
+
+/* Parks. */
+static int
+try_address(struct torc_pg *pg, const char *address, enum pg_attrs attrs,
+    char *words, struct torc_pg_session **made, uint64_t deadline)
+{
+	struct torc_pg_session *session = new_session(pg, address, words);
+	int rc;
+
+	if (session == NULL)
+		return -ENOMEM;
+	rc = connect_session(session, deadline);
+	if (rc < 0) {
+		free_session(NULL, session);
+		return rc;
+	}
+	rc = enter(session, attrs, deadline);
+	if (rc < 0) {
+		close_session(NULL, session);
+		return rc;
+	}
+	/* Whoever reads next sees what comes behind this. */
+	torc_conn_consume(session->conn, session->shown -
+	    session->view.size);
+	session->view.size = session->shown = 0;
+	session->changed = session->used = false;
+	session->writable = tells(session, "in_hot_standby") != 1 &&
+	    tells(session, "default_transaction_read_only") != 1;
+	session->words = NULL;
+	*made = session;
+	return 0;
+}
+
+/* ---- All addresses ---- */
+
+/* What another address does not change. A password is not shown around. */
+static bool
+is_final(int rc)
+{
+	return rc == -EACCES || rc == -EOPNOTSUPP || rc == -ENOMEM ||
+	    rc == -ECANCELED || rc == -ESHUTDOWN;
+}
+
+/* A server that does not answer leaves time for the others. */
+static uint64_t
+share_of(uint64_t deadline, unsigned left)
+{
+	const uint64_t now = torc_now();
+
+	return deadline == TORC_NEVER || deadline <= now ? deadline :
+	    now + (deadline - now) / left;
+}
+
+/* Parks. */
+static int
+try_all(struct torc_pg *pg, enum pg_attrs attrs, char *words,
+    struct torc_pg_session **made, uint64_t deadline)
+{
+	const unsigned count = pg->setup.host_count;
+	int rc = -EHOSTUNREACH;
+
+	for (unsigned i = 0; i < count && rc < 0 && !is_final(rc); i++)
+		rc = try_address(pg, pg->setup.hosts[i], attrs, words, made,
+		    share_of(deadline, count - i));
+	return rc;
+}
+
+static int
+open_session(void *arg, void **item, uint64_t deadline)
+{
+	struct torc_pg *pg = arg;
+	const bool prefers = pg->setup.attrs == PG_PREFER_STANDBY;
+	struct torc_pg_session *session = NULL;
+	char words[PG_WORDS_SIZE] = "";
+	int rc = try_all(pg, prefers ? PG_STANDBY : pg->setup.attrs, words,
+	    &session, prefers ? share_of(deadline, 2) : deadline);
+
+	if (rc < 0 && prefers && !is_final(rc))
+		rc = try_all(pg, PG_ANY, words, &session, deadline);
+	pg_copy_text(pg->trouble, sizeof(pg->trouble), rc < 0 ? words : "");
+	*item = session;
+	return rc;
+}
+
+/* ---- For the pools ---- */
+
+static bool
+session_usable(void *arg, void *item)
+{
+	struct torc_pg_session *session = item;
+
+	(void)arg;
+	return session->lost == 0 && pg_carry_empty(&session->carry) &&
+	    torc_conn_usable(session->conn);
+}
+
+const struct torc_pool_kind pg_pool_kind = {
+	.name = "postgres",
+	.open = open_session,
+	.close = close_session,
+	.free = free_session,
+	.usable = session_usable,
+};

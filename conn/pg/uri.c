@@ -1,0 +1,388 @@
+/*
+ * uri.c - "postgresql://user:password@host:port,host:port/database?name=value",
+ * as libpq reads it. It is taken apart in a copy, in its place.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn/pg/config.h"
+
+#define SOCKETS "/var/run/postgresql"	/* where no host is named */
+
+/* ---- Characters ---- */
+
+static int
+digit_of(char character)
+{
+	if (character >= '0' && character <= '9')
+		return character - '0';
+	character = (char)(character | 0x20);
+	return character >= 'a' && character <= 'f' ? character - 'a' + 10 :
+	    -1;
+}
+
+/* What is encoded as %41, in its place. A NUL is no part of a text. */
+static int
+decode(char *text, const struct pg_words *words)
+{
+	char *to = text;
+
+	for (const char *at = text; *at != '\0'; at++) {
+		int high, low;
+
+		if (*at != '%') {
+			*to++ = *at;
+			continue;
+		}
+		high = digit_of(at[1]);
+		low = high < 0 ? -1 : digit_of(at[2]);
+		if (low < 0 || (high == 0 && low == 0))
+			return pg_refuse(words, "the URI has a %% that is not "
+			    "followed by two hexadecimal digits, or by 00");
+		*to++ = (char)(high << 4 | low);
+		at += 2;
+	}
+	*to = '\0';
+	return 0;
+}
+
+/* Cut off what follows this character: that, or NULL. */
+static char *
+cut(char *text, char character)
+{
+	char *at = strchr(text, character);
+
+	if (at != NULL)
+		*at++ = '\0';
+	return at;
+}
+
+/* ---- Hosts ---- */
+
+/* As they come: hosts and ports by comma, in as many parameters. */
+struct places {
+	char *hosts;		/* of a parameter, or NULL */
+	char *addresses;	/* that need no name */
+	char *ports;
+	char *authority;	/* behind the user */
+};
+
+/* "host:port" or "[::1]:port". The port is "" if there is none. */
+static int
+split_place(char *place, char **host, char **port,
+    const struct pg_words *words)
+{
+	char *end = place[0] == '[' ? strchr(place, ']') : NULL;
+
+	*host = place;
+	if (place[0] == '[') {
+		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
+			return pg_refuse(words, "an address of the URI does "
+			    "not end as it begins, in brackets");
+		*end++ = '\0';
+		*host = place + 1;
+		place = end;
+	}
+	*port = cut(place, ':');
+	if (*port == NULL)
+		*port = place + strlen(place);
+	return decode(*host, words);
+}
+
+static int
+add_authority(struct pg_setup *setup, char *authority,
+    const struct pg_words *words)
+{
+	char *place, *host = NULL, *port = NULL;
+	int rc = 0;
+
+	while (rc == 0 && (place = strsep(&authority, ",")) != NULL) {
+		rc = split_place(place, &host, &port, words);
+		if (rc == 0)
+			rc = pg_setup_add_host(setup,
+			    host[0] != '\0' ? host : SOCKETS, port, words);
+	}
+	return rc;
+}
+
+/* One port is that of all hosts; else there is one for each. */
+static int
+add_listed(struct pg_setup *setup, const struct places *places,
+    const struct pg_words *words)
+{
+	char none[] = "", *hosts = places->hosts;
+	char *ports = places->ports != NULL ? places->ports : none;
+	char *host, *port = ports;
+	const bool several = strchr(ports, ',') != NULL;
+	int rc = 0;
+
+	while (rc == 0 && (host = strsep(&hosts, ",")) != NULL) {
+		if (several && ports == NULL)
+			return pg_refuse(words, "the URI has fewer ports than "
+			    "hosts");
+		if (several)
+			port = strsep(&ports, ",");
+		rc = pg_setup_add_host(setup, host[0] != '\0' ? host : SOCKETS,
+		    port, words);
+	}
+	if (rc == 0 && several && ports != NULL)
+		rc = pg_refuse(words, "the URI has more ports than hosts");
+	return rc;
+}
+
+static int
+add_places(struct pg_setup *setup, struct places *places,
+    const struct pg_words *words)
+{
+	int rc = 0;
+
+	if (places->addresses != NULL)
+		places->hosts = places->addresses;
+	if (places->hosts == NULL && places->ports == NULL)
+		return add_authority(setup, places->authority, words);
+	if (places->hosts == NULL) {
+		places->hosts = places->authority;
+		rc = strpbrk(places->authority, ":[") == NULL ?
+		    decode(places->authority, words) : pg_refuse(words,
+		    "the URI has a port behind a host, and the parameter "
+		    "port");
+	}
+	return rc < 0 ? rc : add_listed(setup, places, words);
+}
+
+/* ---- Parameters ---- */
+
+enum way {
+	PLACE,			/* hosts or ports */
+	FIELD,			/* a text of the configuration */
+	STARTUP,		/* told to the server */
+	SECONDS,		/* to connect */
+	NUMBER,			/* of the sockets */
+	ONE_OF,			/* without effect: torc has no others */
+	SCRAM,
+	ATTRS,
+};
+
+static const struct known {
+	const char *name;
+	enum way way;
+	size_t offset;		/* in what the way is about */
+	const char *values;	/* that are possible, or a startup's name */
+} known[] = {
+	{ "host", PLACE, offsetof(struct places, hosts), NULL },
+	{ "hostaddr", PLACE, offsetof(struct places, addresses), NULL },
+	{ "port", PLACE, offsetof(struct places, ports), NULL },
+	{ "user", FIELD, offsetof(struct torc_pg_config, user), NULL },
+	{ "password", FIELD, offsetof(struct torc_pg_config, password), NULL },
+	{ "dbname", FIELD, offsetof(struct torc_pg_config, database), NULL },
+	{ "application_name", STARTUP, 0, "application_name" },
+	{ "fallback_application_name", STARTUP, 0, "application_name" },
+	{ "client_encoding", STARTUP, 0, "client_encoding" },
+	{ "options", STARTUP, 0, "options" },
+	{ "connect_timeout", SECONDS, 0, NULL },
+	{ "keepalives", NUMBER, offsetof(struct pg_keepalive, on), NULL },
+	{ "keepalives_idle", NUMBER, offsetof(struct pg_keepalive, idle_s),
+	    NULL },
+	{ "keepalives_interval", NUMBER, offsetof(struct pg_keepalive,
+	    interval_s), NULL },
+	{ "keepalives_count", NUMBER, offsetof(struct pg_keepalive, count),
+	    NULL },
+	{ "tcp_user_timeout", NUMBER, offsetof(struct pg_keepalive,
+	    user_timeout_ms), NULL },
+	{ "target_session_attrs", ATTRS, 0, NULL },
+	{ "require_auth", SCRAM, 0, "scram-sha-256" },
+	{ "sslmode", ONE_OF, 0, "disable, allow, prefer" },
+	{ "ssl", ONE_OF, 0, "false" },
+	{ "sslnegotiation", ONE_OF, 0, "postgres" },
+	{ "gssencmode", ONE_OF, 0, "disable, prefer" },
+	{ "channel_binding", ONE_OF, 0, "disable, prefer" },
+	{ "load_balance_hosts", ONE_OF, 0, "disable" },
+};
+
+#define KNOWN (sizeof(known) / sizeof(known[0]))
+
+/* 0 to 2147483 (in seconds, what fits in milliseconds); -1 if it is none. */
+static int
+number_of(const char *value)
+{
+	const size_t digits = strspn(value, "0123456789");
+	long number = digits > 0 && digits < 8 ? strtol(value, NULL, 10) : -1;
+
+	return value[digits] == '\0' && number <= 2147483 ? (int)number : -1;
+}
+
+static int
+take_number(struct pg_setup *setup, const struct known *what,
+    const char *value, const struct pg_words *words)
+{
+	const int number = number_of(value);
+
+	if (number < 0)
+		return pg_refuse(words, "%s of the URI is \"%s\", and must be "
+		    "a number, 0 to 2147483", what->name, value);
+	if (what->way == SECONDS)
+		setup->config.open_ms = number == 0 ? TORC_NO_LIMIT :
+		    1000u * (unsigned)number;
+	else
+		*(int *)(void *)((char *)&setup->keepalive +
+		    what->offset) = number;
+	return 0;
+}
+
+/* A list, with ", " in between. */
+static bool
+is_among(const char *value, const char *values)
+{
+	const size_t size = strlen(value);
+
+	while (size > 0 && values != NULL && *values != '\0') {
+		const size_t length = strcspn(values, ",");
+
+		if (length == size && memcmp(values, value, size) == 0)
+			return true;
+		values += length + (values[length] == ',' ? 2u : 0u);
+	}
+	return false;
+}
+
+static int
+take_choice(struct pg_setup *setup, const struct known *what,
+    const char *value, const struct pg_words *words)
+{
+	int attrs = pg_attrs_find(value);
+
+	if (what->way == ATTRS && attrs >= 0) {
+		setup->attrs = (enum pg_attrs)attrs;
+		return 0;
+	}
+	if (what->way == SCRAM && is_among(value, what->values)) {
+		setup->config.require_scram = true;
+		return 0;
+	}
+	if (what->way == ONE_OF && is_among(value, what->values))
+		return 0;
+	return pg_refuse(words, "%s of the URI is \"%s\", and torc has %s, "
+	    "over connections that are not encrypted", what->name, value,
+	    what->way == ATTRS ? "any, read-write, read-only, primary, "
+	    "standby and prefer-standby" : what->values);
+}
+
+static int
+take_parameter(struct pg_setup *setup, struct places *places, char *name,
+    char *value, const struct pg_words *words)
+{
+	const struct known *what = known;
+
+	while (what < known + KNOWN && strcmp(what->name, name) != 0)
+		what++;
+	if (what == known + KNOWN)
+		return pg_refuse(words, "the URI has the parameter \"%s\", "
+		    "which torc does not have", name);
+	switch (what->way) {
+	case PLACE:
+		*(char **)(void *)((char *)places + what->offset) = value;
+		return 0;
+	case FIELD:
+		*(const char **)(void *)((char *)&setup->config +
+		    what->offset) = value;
+		return 0;
+	case STARTUP:
+		return pg_setup_add_parameter(setup, what->values, value,
+		    words);
+	case SECONDS:
+	case NUMBER:
+		return take_number(setup, what, value, words);
+	default:
+		return take_choice(setup, what, value, words);
+	}
+}
+
+static int
+take_parameters(struct pg_setup *setup, struct places *places, char *query,
+    const struct pg_words *words)
+{
+	char *name, *value;
+	int rc = 0;
+
+	while (rc == 0 && (name = strsep(&query, "&")) != NULL) {
+		value = cut(name, '=');
+		rc = decode(name, words);
+		if (rc == 0 && value == NULL)
+			rc = pg_refuse(words, "the parameter \"%s\" of the "
+			    "URI has no value", name);
+		if (rc == 0)
+			rc = decode(value, words);
+		if (rc == 0)
+			rc = take_parameter(setup, places, name, value,
+			    words);
+	}
+	return rc;
+}
+
+/* ---- All of it ---- */
+
+static const char *
+behind_scheme(const char *address)
+{
+	static const char *const schemes[] = { "postgresql://",
+		"postgres://" };
+
+	for (size_t i = 0; i < 2; i++)
+		if (strncmp(address, schemes[i], strlen(schemes[i])) == 0)
+			return address + strlen(schemes[i]);
+	return NULL;
+}
+
+bool
+pg_is_uri(const char *address)
+{
+	return behind_scheme(address) != NULL;
+}
+
+/* The user and the password, up to the last '@'. */
+static int
+take_user(struct pg_setup *setup, struct places *places,
+    const struct pg_words *words)
+{
+	char *user = places->authority, *at = strrchr(user, '@'), *password;
+	int rc;
+
+	if (at == NULL)
+		return 0;
+	*at = '\0';
+	places->authority = at + 1;
+	password = cut(user, ':');
+	rc = decode(user, words);
+	if (rc == 0 && password != NULL)
+		rc = decode(password, words);
+	if (user[0] != '\0')
+		setup->config.user = user;
+	if (password != NULL)
+		setup->config.password = password;
+	return rc;
+}
+
+int
+pg_uri_take(struct pg_setup *setup, const char *uri,
+    const struct pg_words *words)
+{
+	const char *rest = behind_scheme(uri);
+	struct places places = { .hosts = NULL };
+	char *database, *query;
+	int rc;
+
+	places.authority = pg_setup_keep(setup, rest, strlen(rest));
+	if (places.authority == NULL)
+		return -ENOMEM;
+	query = cut(places.authority, '?');
+	database = cut(places.authority, '/');
+	rc = take_user(setup, &places, words);
+	if (rc == 0 && database != NULL)
+		rc = decode(database, words);
+	if (rc == 0 && database != NULL && database[0] != '\0')
+		setup->config.database = database;
+	if (rc == 0 && query != NULL)
+		rc = take_parameters(setup, &places, query, words);
+	return rc < 0 ? rc : add_places(setup, &places, words);
+}

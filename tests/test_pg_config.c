@@ -1,0 +1,291 @@
+/*
+ * test_pg_config.c - what a configuration may say, in fields and as a URI, and
+ * what is refused in words when a client is made.
+ */
+#include "tests/harness.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn/pg/config.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static int
+make(struct pg_setup *setup, const char *address, char *text, size_t size)
+{
+	const struct torc_pg_config config = { .address = address,
+		.user = "field", .database = "base", .password = "secret" };
+	const struct pg_words words = { text, size };
+
+	text[0] = '\0';
+	return pg_setup_make(setup, &config, &words);
+}
+
+static void
+join_hosts(const struct pg_setup *setup, char *text, size_t size)
+{
+	text[0] = '\0';
+	for (unsigned i = 0; i < setup->host_count; i++) {
+		strncat(text, i > 0 ? " " : "", size - strlen(text) - 1);
+		strncat(text, setup->hosts[i], size - strlen(text) - 1);
+	}
+}
+
+/* ---- Addresses ---- */
+
+static void
+addresses_are_read_with_the_usual_port_and_in_order(void **state)
+{
+	static const struct {
+		const char *address;
+		const char *hosts;
+	} cases[] = {
+		{ "127.0.0.1:5433", "127.0.0.1:5433" },
+		{ "db", "db:5432" },
+		{ "db.example.org:1,10.0.0.2", "db.example.org:1 "
+		    "10.0.0.2:5432" },
+		{ "a, b:2 ,c", "a:5432 b:2 c:5432" },
+		{ "[::1]", "[::1]:5432" },
+		{ "[fe80::1%eth0]:7,[::2]", "[fe80::1%eth0]:7 [::2]:5432" },
+		{ "unix:/run/x/.s.PGSQL.1", "unix:/run/x/.s.PGSQL.1" },
+		{ "/run/x", "unix:/run/x/.s.PGSQL.5432" },
+		{ "unix:@name,b", "unix:@name b:5432" },
+	};
+	struct pg_setup setup;
+	char text[300], hosts[300];
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(cases); i++) {
+		assert_int_equal(make(&setup, cases[i].address, text,
+		    sizeof(text)), 0);
+		join_hosts(&setup, hosts, sizeof(hosts));
+		assert_string_equal(hosts, cases[i].hosts);
+		assert_string_equal(setup.config.user, "field");
+		pg_setup_free(&setup);
+	}
+}
+
+static void
+an_address_that_cannot_be_is_refused_when_the_client_is_made(void **state)
+{
+	static const struct {
+		const char *address;
+		const char *words;
+	} cases[] = {
+		{ NULL, "address is missing" },
+		{ "", "\"\" is no name of a host" },
+		{ "a,", "\"\" is no name of a host" },
+		{ "a:0", "port \"0\"" },
+		{ "a:65536", "port \"65536\"" },
+		{ "a:5432x", "port \"5432x\"" },
+		{ "::1", "brackets" },
+		{ "[::1", "[::1]:5432" },
+		{ "[::1]5432", "[::1]:5432" },
+		{ "a b", "\"a b\" is no name" },
+		{ "a/b", "\"a/b\" is no name" },
+		{ "unix:", "1 to 107 bytes" },
+		{ "mysql://root@db/x", "\"mysql://\"" },
+		{ "host=db password=hush", "a URI is" },
+		{ "user:hush@db", "has a \"@\"" },
+		{ "a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,"
+		    "a,a,a,a", "more than 32" },
+	};
+	struct pg_setup setup;
+	char text[300];
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(cases); i++) {
+		const int rc = make(&setup, cases[i].address, text,
+		    sizeof(text));
+
+		assert_int_equal(rc, -EINVAL);
+		if (strstr(text, cases[i].words) == NULL)
+			fail_msg("%s: %s", cases[i].address, text);
+	}
+}
+
+/* ---- URIs ---- */
+
+static void
+a_uri_is_read_as_libpq_reads_it(void **state)
+{
+	static const struct {
+		const char *uri;
+		const char *hosts;
+		const char *user;
+		const char *password;
+		const char *database;
+	} cases[] = {
+		{ "postgres://db", "db:5432", "field", "secret", "base" },
+		{ "postgresql://", "unix:/var/run/postgresql/.s.PGSQL.5432",
+		    "field", "secret", "base" },
+		{ "postgresql:///shop", "unix:/var/run/postgresql/"
+		    ".s.PGSQL.5432", "field", "secret", "shop" },
+		{ "postgres://me@db:1/shop", "db:1", "me", "secret", "shop" },
+		{ "postgres://me:p%40ss%3a%2F@db/s%20p", "db:5432", "me",
+		    "p@ss:/", "s p" },
+		{ "postgres://me:@db/", "db:5432", "me", "", "base" },
+		{ "postgres://:pw@db/", "db:5432", "field", "pw", "base" },
+		{ "postgres://me:p@ss@db", "db:5432", "me", "p@ss", "base" },
+		{ "postgres://a:1,b,[::1]:3/x", "a:1 b:5432 [::1]:3", "field",
+		    "secret", "x" },
+		{ "postgres://%2Frun%2Fpg:7/x", "unix:/run/pg/.s.PGSQL.7",
+		    "field", "secret", "x" },
+		{ "postgres:///x?host=/run/pg&port=7", "unix:/run/pg/"
+		    ".s.PGSQL.7", "field", "secret", "x" },
+		{ "postgres:///?host=a,b&port=1,2&user=u&password=p&dbname=d",
+		    "a:1 b:2", "u", "p", "d" },
+		{ "postgres:///?host=a,b&port=9", "a:9 b:9", "field",
+		    "secret", "base" },
+		{ "postgres://a,b/x?port=9", "a:9 b:9", "field", "secret",
+		    "x" },
+		{ "postgres://name/x?hostaddr=10.0.0.1", "10.0.0.1:5432",
+		    "field", "secret", "x" },
+		{ "postgres://u:p@db/d?sslmode=prefer&gssencmode=disable&"
+		    "channel_binding=prefer&target_session_attrs=any",
+		    "db:5432", "u", "p", "d" },
+	};
+	struct pg_setup setup;
+	char text[300], hosts[300];
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(cases); i++) {
+		if (make(&setup, cases[i].uri, text, sizeof(text)) != 0)
+			fail_msg("%s: %s", cases[i].uri, text);
+		join_hosts(&setup, hosts, sizeof(hosts));
+		assert_string_equal(hosts, cases[i].hosts);
+		assert_string_equal(setup.config.user, cases[i].user);
+		assert_string_equal(setup.config.password, cases[i].password);
+		assert_string_equal(setup.config.database, cases[i].database);
+		pg_setup_free(&setup);
+	}
+}
+
+static void
+the_parameters_of_a_uri_are_fields_and_parameters_of_the_startup(
+    void **state)
+{
+	static const char *const more[] = { "search_path", "a", NULL };
+	struct torc_pg_config config = { .address = "postgres://u@h/?"
+		"application_name=my%20app&options=-c%20geqo%3Doff&"
+		"connect_timeout=7&keepalives=1&keepalives_idle=30&"
+		"keepalives_interval=5&keepalives_count=4&"
+		"tcp_user_timeout=9000&target_session_attrs=read-write&"
+		"require_auth=scram-sha-256", .parameters = more };
+	struct pg_setup setup;
+	char text[300] = "";
+	const struct pg_words words = { text, sizeof(text) };
+	static const char *const expected[] = { "search_path", "a",
+		"application_name", "my app", "options", "-c geqo=off" };
+
+	(void)state;
+	assert_int_equal(pg_setup_make(&setup, &config, &words), 0);
+	assert_int_equal(setup.parameter_count, COUNT(expected));
+	for (unsigned i = 0; i < COUNT(expected); i++)
+		assert_string_equal(setup.parameters[i], expected[i]);
+	assert_null(setup.parameters[COUNT(expected)]);
+	assert_int_equal(setup.config.open_ms, 7000);
+	assert_int_equal(setup.keepalive.on, 1);
+	assert_int_equal(setup.keepalive.idle_s, 30);
+	assert_int_equal(setup.keepalive.interval_s, 5);
+	assert_int_equal(setup.keepalive.count, 4);
+	assert_int_equal(setup.keepalive.user_timeout_ms, 9000);
+	assert_int_equal(setup.attrs, PG_READ_WRITE);
+	assert_true(setup.config.require_scram);
+	pg_setup_free(&setup);
+}
+
+static void
+a_uri_that_cannot_be_kept_is_refused_in_words_without_its_password(
+    void **state)
+{
+	static const struct {
+		const char *uri;
+		const char *words;
+	} cases[] = {
+		{ "postgres://u:hush@db/x?sslmode=require", "not encrypted" },
+		{ "postgres://u:hush@db/x?sslmode=verify-full",
+		    "sslmode of the URI is \"verify-full\"" },
+		{ "postgres://u:hush@db/x?ssl=true", "not encrypted" },
+		{ "postgres://u:hush@db/x?channel_binding=require",
+		    "channel_binding" },
+		{ "postgres://u:hush@db/x?require_auth=none",
+		    "scram-sha-256" },
+		{ "postgres://u:hush@db/x?sslrootcert=/a", "\"sslrootcert\"" },
+		{ "postgres://u:hush@db/x?pool_size=3", "\"pool_size\"" },
+		{ "postgres://u:hush@db/x?sslmode", "has no value" },
+		{ "postgres://u:hush@db/x?connect_timeout=soon",
+		    "connect_timeout" },
+		{ "postgres://u:hush@db/x?target_session_attrs=master",
+		    "read-write" },
+		{ "postgres://u:hush@db/%zz", "hexadecimal" },
+		{ "postgres://u:hush%00@db/", "hexadecimal" },
+		{ "postgres://u:hush@db:x/", "port \"x\"" },
+		{ "postgres://u:hush@[::1/", "brackets" },
+		{ "postgres://u:hush@db:1/?port=2", "parameter port" },
+		{ "postgres:///?host=a,b&port=1,2,3", "more ports" },
+		{ "postgres:///?host=a,b,c&port=1,2", "fewer ports" },
+	};
+	struct pg_setup setup;
+	char text[300];
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(cases); i++) {
+		assert_int_equal(make(&setup, cases[i].uri, text,
+		    sizeof(text)), -EINVAL);
+		if (strstr(text, cases[i].words) == NULL ||
+		    strstr(text, "hush") != NULL)
+			fail_msg("%s: %s", cases[i].uri, text);
+	}
+}
+
+/* ---- The rest ---- */
+
+static void
+terms_and_parameters_that_cannot_be_are_refused(void **state)
+{
+	static const char *const odd[] = { "name", NULL };
+	struct torc_pg_config config = { .address = "a", .user = "u",
+		.target_session_attrs = "master" };
+	struct pg_setup setup;
+	char text[300] = "";
+	const struct pg_words words = { text, sizeof(text) };
+
+	(void)state;
+	assert_int_equal(pg_setup_make(&setup, &config, &words), -EINVAL);
+	assert_non_null(strstr(text, "target_session_attrs is \"master\""));
+	config.target_session_attrs = "prefer-standby";
+	assert_int_equal(pg_setup_make(&setup, &config, &words), 0);
+	assert_int_equal(setup.attrs, PG_PREFER_STANDBY);
+	pg_setup_free(&setup);
+	config.parameters = odd;
+	assert_int_equal(pg_setup_make(&setup, &config, &words), -EINVAL);
+	assert_non_null(strstr(text, "\"name\" has no value"));
+	config.parameters = NULL;
+	config.user = NULL;
+	assert_int_equal(pg_setup_make(&setup, &config, &words), -EINVAL);
+	assert_non_null(strstr(text, "user is missing"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+		    addresses_are_read_with_the_usual_port_and_in_order),
+		cmocka_unit_test(
+		    an_address_that_cannot_be_is_refused_when_the_client_is_made),
+		cmocka_unit_test(a_uri_is_read_as_libpq_reads_it),
+		cmocka_unit_test(
+		    the_parameters_of_a_uri_are_fields_and_parameters_of_the_startup),
+		cmocka_unit_test(
+		    a_uri_that_cannot_be_kept_is_refused_in_words_without_its_password),
+		cmocka_unit_test(
+		    terms_and_parameters_that_cannot_be_are_refused),
+	};
+
+	cmocka_set_test_filter(getenv("TORC_TEST"));
+	return cmocka_run_group_tests_name("pg_config", tests, NULL, NULL);
+}
