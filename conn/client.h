@@ -269,6 +269,20 @@ TORC_API void torc_pace_note(struct torc_pace *pace, uint64_t since,
 TORC_API void torc_conn_set_pace(struct torc_conn *conn, unsigned ms,
     unsigned rate);
 
+/* Of one loan of a socket. */
+struct torc_progress {
+	uint64_t sent;		/* bytes, which the borrower adds up */
+	uint64_t taken;		/* torc's: of them, by the peer */
+};
+
+/*
+ * Parks. Wait until a socket that is lent may take bytes again, as the pace of
+ * its connection says, and at most until the deadline. 0: try it, which may
+ * be too early; -ETIMEDOUT; -ECANCELED; the errors of torc_fd_poll().
+ */
+TORC_API int torc_conn_await_room(struct torc_conn *conn,
+    struct torc_progress *progress, uint64_t deadline);
+
 /* ---- Blocking work ---- */
 
 /*

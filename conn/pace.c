@@ -1,8 +1,11 @@
 /*
  * pace.c - how long one waits for a peer that moves bytes.
  */
+#include <poll.h>
+
 #include "conn/client.h"
 #include "conn/net.h"
+#include "sys/sys.h"
 
 #define SECOND_NS 1000000000u
 
@@ -49,4 +52,42 @@ torc_conn_set_pace(struct torc_conn *conn, unsigned ms, unsigned rate)
 {
 	torc_reactor_check(conn->reactor);
 	torc_pace_begin(&conn->pace, ms, rate);
+}
+
+/* Note what the peer has acknowledged since the last time. */
+static void
+note_progress(struct torc_conn *conn, struct torc_progress *progress,
+    uint64_t since)
+{
+	const int unsent = torc_sys_unsent(conn->fd);
+	const uint64_t behind = unsent > 0 ? (uint64_t)unsent : 0;
+	const uint64_t taken = progress->sent > behind ?
+	    progress->sent - behind : 0;
+
+	torc_pace_note(&conn->pace, since, taken > progress->taken ?
+	    taken - progress->taken : 0);
+	if (taken > progress->taken)
+		progress->taken = taken;
+}
+
+/*
+ * The kernel says that there is room when a third of its buffer is free, which
+ * may take a steady peer very long: what it has taken is seen before.
+ */
+int
+torc_conn_await_room(struct torc_conn *conn, struct torc_progress *progress,
+    uint64_t deadline)
+{
+	const struct torc_pace *pace = &conn->pace;
+	const uint64_t since = torc_now();
+	int rc;
+
+	rc = torc_fd_poll(conn->fd, POLLOUT, pace->most_ns == 0 ? deadline :
+	    torc_pace_until(pace, deadline));
+	if (pace->most_ns == 0)
+		return rc < 0 ? rc : 0;
+	note_progress(conn, progress, since);
+	if (rc == -ETIMEDOUT && torc_now() < deadline && pace->left_ns > 0)
+		rc = 0;
+	return rc < 0 ? rc : 0;
 }

@@ -82,6 +82,7 @@ static struct server server;
 static int file;
 static unsigned fds_before;
 static int deadline_ms;
+static int pace_ms;		/* 0: none */
 static int result;		/* of the transfer */
 static int result_after;	/* of a write after it */
 static int over;
@@ -94,6 +95,7 @@ send_file(struct torc_conn *conn, void *arg)
 	int rc;
 
 	(void)arg;
+	torc_conn_set_pace(conn, (unsigned)get(&pace_ms), 20000);
 	while (torc_conn_recv(conn, &in, TORC_NEVER) > 0) {
 		torc_conn_consume(conn, in.size);
 		torc_conn_write(conn, "head ", 5, LATE);
@@ -126,6 +128,7 @@ set_up(void **state)
 	asked = 0;
 	sends = 0;
 	set(&deadline_ms, 60000);
+	set(&pace_ms, 0);
 	set(&over, false);
 	server_start(&server, NULL, send_file, NULL);
 	return 0;
@@ -264,6 +267,77 @@ a_slow_reader_gets_it_all_in_bounded_memory(void **state)
 	close(fd);
 }
 
+/* Read so many bytes each time, until the end. */
+static void
+read_slowly(int fd, size_t part, unsigned ms)
+{
+	static uint8_t bytes[SIZE];
+	size_t at = 0;
+
+	while (at < SIZE) {
+		const size_t size = SIZE - at < part ? SIZE - at : part;
+
+		pause_ms(ms);
+		assert_true(client_read(fd, bytes + at, size));
+		at += size;
+	}
+	assert_true(stream_matches(3, FROM, bytes, SIZE));
+}
+
+/*
+ * The kernel tells of room in its buffer when a third of it is free, which is
+ * far more than such a peer takes in the time that it has.
+ */
+static void
+a_steady_peer_is_never_cut_however_slow(void **state)
+{
+	static const int says[] = { 0, -EAGAIN, -EOPNOTSUPP };
+	uint8_t head[5];
+
+	(void)state;
+	set(&pace_ms, 400);	/* before connections are opened */
+	for (unsigned i = 0; i < 3; i++) {
+		int fd = client_open(server.port);
+		const uint64_t since = now_ms();
+
+		set(&at_hand_says, says[i]);
+		client_send(fd, "?", 1);
+		assert_true(client_read(fd, head, sizeof(head)));
+		read_slowly(fd, 40000, 16);
+		assert_true(now_ms() - since > 1000);
+		await_over();
+		assert_int_equal(get(&result), 0);
+		set(&over, false);
+		close(fd);
+	}
+}
+
+/* One byte now and then is no progress, and neither is none. */
+static void
+a_peer_that_drips_is_given_up_when_its_patience_is_over(void **state)
+{
+	uint8_t byte;
+
+	(void)state;
+	set(&pace_ms, 200);
+	for (unsigned i = 0; i < 2; i++) {
+		int fd = client_open(server.port), small = 4096;
+
+		set(&over, false);
+		set(&at_hand_says, i == 0 ? 0 : -EOPNOTSUPP);
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+		client_send(fd, "?", 1);
+		for (unsigned j = 0; j < 1000 && !get(&over); j++) {
+			pause_ms(10);
+			assert_true(get(&over) || client_read(fd, &byte, 1));
+		}
+		assert_true(get(&over));
+		assert_int_equal(get(&result), -ETIMEDOUT);
+		assert_int_equal(get(&result_after), -ETIMEDOUT);
+		close(fd);
+	}
+}
+
 static void
 a_peer_that_does_not_read_costs_no_more_than_the_deadline(void **state)
 {
@@ -381,6 +455,8 @@ main(void)
 		TEST(a_file_system_that_cannot_tell_is_read_on_the_ring),
 		TEST(a_file_that_ends_too_early_is_an_error_and_a_reset),
 		TEST(a_slow_reader_gets_it_all_in_bounded_memory),
+		TEST(a_steady_peer_is_never_cut_however_slow),
+		TEST(a_peer_that_drips_is_given_up_when_its_patience_is_over),
 		TEST(a_peer_that_does_not_read_costs_no_more_than_the_deadline),
 		TEST(a_peer_that_vanishes_is_an_error_and_no_signal),
 		TEST(a_pipe_without_a_reader_raises_no_signal),

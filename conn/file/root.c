@@ -23,6 +23,7 @@ complete(struct torc_file_config *config)
 {
 	config->fresh_ms = config->fresh_ms != 0 ? config->fresh_ms : 1000;
 	config->files_max = config->files_max != 0 ? config->files_max : 4096;
+	config->look_ms = config->look_ms != 0 ? config->look_ms : 30000;
 	config->idle_ms = config->idle_ms != 0 ? config->idle_ms : 10000;
 	config->memory_max = config->memory_max != 0 ? config->memory_max :
 	    64u << 20;

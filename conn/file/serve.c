@@ -9,7 +9,7 @@
 #include "conn/file/site.h"
 #include "sys/sys.h"
 
-#define PIECE (256u << 10)	/* of a body, each with its time */
+#define PIECE (256u << 10)	/* of a body: no more in one reply */
 #define FIELDS_MAX 9u
 #define PART_MAX 256u		/* bytes of the head of a range's part */
 
@@ -89,42 +89,21 @@ status_of(int error)
 
 /* ---- Bodies ---- */
 
-/* Each piece has the time that the server gives a write. */
-static uint64_t
-deadline_of(const struct answer *answer, uint64_t size)
-{
-	const unsigned ms = answer->http->config.write_ms;
-	const uint64_t limit = ms == TORC_NO_LIMIT ? TORC_NEVER :
-	    torc_after_ms(ms * ((size + PIECE - 1) / PIECE));
-
-	return limit < answer->deadline ? limit : answer->deadline;
-}
-
 /* Parks. A part of the file: what is in memory in one send. */
 static int
 send_part(struct answer *answer, struct torc_file_range range)
 {
 	const struct torc_file_form *form = answer->form;
 	struct torc_conn *conn = answer->http->conn;
-	int rc = 0;
+	int rc;
 
-	while (rc == 0 && range.size > 0) {
-		uint64_t size = range.size;
-
-		if (form->body == NULL && size > PIECE)
-			size = PIECE;
-		if (form->body != NULL)
-			rc = torc_conn_write(conn, form->body + range.first,
-			    (size_t)size, deadline_of(answer, size));
-		else
-			rc = torc_file_send(conn, form->fd, range.first, size,
-			    deadline_of(answer, size));
-		if (rc == 0)
-			rc = torc_http_sent(answer->http, size);
-		range.first += size;
-		range.size -= size;
-	}
-	return rc;
+	if (form->body != NULL)
+		rc = torc_conn_write(conn, form->body + range.first,
+		    (size_t)range.size, answer->deadline);
+	else
+		rc = torc_file_send(conn, form->fd, range.first, range.size,
+		    answer->deadline);
+	return rc < 0 ? rc : torc_http_sent(answer->http, range.size);
 }
 
 static bool
@@ -410,6 +389,18 @@ redirect(struct answer *answer, const struct torc_file_target *target)
 	return refuse(answer, 301);
 }
 
+/* Parks. */
+static int
+look_at(struct answer *answer, const char *path)
+{
+	const unsigned ms = answer->root->config.look_ms;
+	const uint64_t limit = ms == TORC_NO_LIMIT ? TORC_NEVER :
+	    torc_after_ms(ms);
+
+	return torc_file_get(answer->root, path, &answer->entry,
+	    limit < answer->deadline ? limit : answer->deadline);
+}
+
 /* Parks. The entry of a target: that of its index if it is a directory's. */
 static int
 find_entry(struct answer *answer, const struct torc_file_target *target)
@@ -419,11 +410,9 @@ find_entry(struct answer *answer, const struct torc_file_target *target)
 	int rc;
 
 	if (!target->directory)
-		return torc_file_get(answer->root, target->path,
-		    &answer->entry, answer->deadline);
+		return look_at(answer, target->path);
 	snprintf(path, sizeof(path), "%s/%s", target->path, config->index);
-	rc = config->index[0] == '\0' ? -ENOENT : torc_file_get(answer->root,
-	    path, &answer->entry, answer->deadline);
+	rc = config->index[0] == '\0' ? -ENOENT : look_at(answer, path);
 	if (rc == 0 && answer->entry->directory) {
 		torc_file_let(answer->root, answer->entry);
 		return -EACCES;
@@ -431,8 +420,7 @@ find_entry(struct answer *answer, const struct torc_file_target *target)
 	if (rc != -ENOENT)
 		return rc;
 	/* 403 for a directory without an index, 404 if there is none. */
-	rc = torc_file_get(answer->root, target->path, &answer->entry,
-	    answer->deadline);
+	rc = look_at(answer, target->path);
 	if (rc < 0)
 		return rc;
 	rc = answer->entry->directory ? -EACCES : -ENOENT;

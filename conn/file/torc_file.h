@@ -132,8 +132,10 @@ TORC_API int torc_file_next(struct torc_file_walk *walk,
  * reading or of the connection. How much was sent is not known then, and if
  * any of it may have been, the connection cannot be written to any more.
  *
- * `size` bytes should not be so many that a slow peer cannot take them by the
- * deadline.
+ * The deadline is for all of it. How long the peer may take is better said by
+ * the connection's pace (torc_conn_set_pace(), which torc_http_open() sets): a
+ * steady peer has as long as it needs. While it is waited for, neither a thread
+ * nor a buffer of the file is held.
  */
 TORC_API int torc_file_send(struct torc_conn *conn, int fd, uint64_t offset,
     uint64_t size, uint64_t deadline);
@@ -174,8 +176,10 @@ struct torc_http;
 struct torc_file_config {
 	unsigned fresh_ms;	/* after which a change is seen at the latest;
 				 * 1000; 1 to TORC_NO_LIMIT */
-	unsigned idle_ms;	/* after which what nobody asked for is let go,
-				 * and a deleted file with it; 10000; 1 to
+	unsigned look_ms;	/* to look at a path, and to read what is kept
+				 * in memory; 30000; 1 to TORC_NO_LIMIT */
+	unsigned idle_ms;	/* for which what nobody asks for is kept, and
+				 * a deleted file with it; 10000; 1 to
 				 * TORC_NO_LIMIT */
 	unsigned files_max;	/* kept; more only while they are sent; 4096;
 				 * 1 to 1048576 */
@@ -211,9 +215,10 @@ TORC_API void torc_file_root_close(struct torc_file_root *root);
  * Parks. Answer the request in `http`, which torc_http_recv() has read, with
  * the file that its target names: 200, 206 with one range or several, 301 to a
  * directory's slash, 304, 400, 403, 404, 405, 412, 416, 500, or 503 if the
- * file could not be looked at by the deadline or for want of descriptors or
- * memory. 0, or the error of the answer. The request's head is not readable
- * after it.
+ * file could not be looked at in time or for want of descriptors or memory. The
+ * deadline is for all of it, `look_ms` for the look, and the pace of the server
+ * (write_ms, write_rate) for the client. 0, or the error of the answer. The
+ * request's head is not readable after it.
  */
 TORC_API int torc_file_serve(struct torc_file_root *root,
     struct torc_http *http, uint64_t deadline);

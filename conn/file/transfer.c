@@ -10,7 +10,6 @@
 #include "conn/file/torc_file.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include "conn/client.h"
@@ -20,6 +19,8 @@
 #define STEP (64u << 10)	/* looked at, and read, at once */
 
 struct transfer {
+	struct torc_conn *conn;
+	struct torc_progress progress;
 	int socket;		/* lent */
 	int fd;
 	uint64_t offset;
@@ -27,6 +28,22 @@ struct transfer {
 	uint8_t *block;		/* of STEP bytes, or NULL */
 	bool copies;		/* the file cannot be sent otherwise */
 };
+
+/* Parks. */
+static int
+await_room(struct transfer *transfer, uint64_t deadline)
+{
+	return torc_conn_await_room(transfer->conn, &transfer->progress,
+	    deadline);
+}
+
+static void
+advance(struct transfer *transfer, int sent)
+{
+	transfer->progress.sent += (unsigned)sent;
+	transfer->offset += (unsigned)sent;
+	transfer->left -= (unsigned)sent;
+}
 
 /*
  * Whether that part of the file is in the page cache, as far as some bytes
@@ -52,13 +69,12 @@ send_window(struct transfer *transfer, uint64_t size, uint64_t deadline)
 		rc = torc_sys_send_file(transfer->socket, transfer->fd,
 		    transfer->offset, (size_t)size);
 		if (rc > 0) {
-			transfer->offset += (uint64_t)rc;
-			transfer->left -= (uint64_t)rc;
+			advance(transfer, rc);
 			size -= (uint64_t)rc;
 		} else if (rc == 0) {
 			rc = -ENODATA;
 		} else if (rc == -EAGAIN || rc == -EINTR) {
-			rc = torc_fd_poll(transfer->socket, POLLOUT, deadline);
+			rc = await_room(transfer, deadline);
 		} else if (rc == -EINVAL || rc == -ENOSYS) {
 			transfer->copies = true;
 			return 0;
@@ -67,31 +83,34 @@ send_window(struct transfer *transfer, uint64_t size, uint64_t deadline)
 	return rc < 0 ? rc : 0;
 }
 
-/* Parks. All of a block. */
+/* Parks. As much of a block as the socket takes now: how many bytes. */
 static int
-send_block(struct transfer *transfer, size_t size, uint64_t deadline)
+send_block(const struct transfer *transfer, size_t size, uint64_t deadline)
 {
-	const uint8_t *from = transfer->block;
+	size_t done = 0;
+	int rc = 0;
 
-	while (size > 0) {
-		int rc = torc_fd_send(transfer->socket, from, size,
-		    MSG_WAITALL, deadline);
-
-		if (rc < 0)
-			return rc;
-		from += rc;
-		size -= (size_t)rc;
+	while (rc >= 0 && done < size) {
+		rc = torc_fd_send(transfer->socket, transfer->block + done,
+		    size - done, MSG_DONTWAIT, deadline);
+		if (rc > 0)
+			done += (size_t)rc;
+		else if (rc == -EINTR)
+			rc = 0;
 	}
-	return 0;
+	return rc == 0 || rc == -EAGAIN || rc > 0 ? (int)done : rc;
 }
 
-/* Parks. One step, through memory. */
+/*
+ * Parks. One step, through memory. A peer that takes less is not waited for
+ * with the rest in it, which is read again.
+ */
 static int
 copy_step(struct transfer *transfer, uint64_t deadline)
 {
 	size_t size = transfer->left < STEP ? (size_t)transfer->left : STEP;
 	int64_t got;
-	int rc;
+	int sent;
 
 	if (transfer->block == NULL)
 		transfer->block = torc_sys_alloc(STEP);
@@ -101,10 +120,15 @@ copy_step(struct transfer *transfer, uint64_t deadline)
 	    transfer->offset, deadline);
 	if (got < 0)
 		return (int)got;
-	rc = send_block(transfer, (size_t)got, deadline);
-	transfer->offset += (uint64_t)got;
-	transfer->left -= (uint64_t)got;
-	return rc == 0 && (size_t)got < size ? -ENODATA : rc;
+	sent = send_block(transfer, (size_t)got, deadline);
+	if (sent < 0)
+		return sent;
+	advance(transfer, sent);
+	if (sent == got)
+		return (size_t)got < size ? -ENODATA : 0;
+	torc_sys_free(transfer->block);
+	transfer->block = NULL;
+	return await_room(transfer, deadline);
 }
 
 int
@@ -112,6 +136,7 @@ torc_file_send(struct torc_conn *conn, int fd, uint64_t offset, uint64_t size,
     uint64_t deadline)
 {
 	struct transfer transfer = {
+		.conn = conn,
 		.socket = torc_conn_lend(conn, deadline),
 		.fd = fd, .offset = offset, .left = size,
 	};

@@ -870,6 +870,39 @@ send_stream(struct torc_conn *conn, void *arg)
 	return rc < 0 ? rc : TORC_CLOSE;
 }
 
+/* Far longer than the patience with a peer that takes nothing. */
+static const struct step read_windows_steadily[] = {
+	CONNECT(0), RECV(1000), SLEEP(5), AGAIN_FROM(1, WINDOWS / 1000 - 1),
+	AWAIT_END, END,
+};
+static const struct step read_a_little[] = {
+	CONNECT(0), RECV(100), SLEEP(3000), AWAIT_END, END,
+};
+
+static int
+send_stream_steadily(struct torc_conn *conn, void *arg)
+{
+	int rc;
+
+	torc_conn_set_pace(conn, 60, TORC_NO_LIMIT);
+	rc = send_stream(conn, arg);
+	expect(rc == TORC_CLOSE, "a steady peer of a file is waited for");
+	return rc;
+}
+
+static int
+send_stream_in_vain(struct torc_conn *conn, void *arg)
+{
+	const uint64_t begun = torc_now();
+	int rc;
+
+	torc_conn_set_pace(conn, 30, TORC_NO_LIMIT);
+	rc = send_stream(conn, arg);
+	expect(rc == -ETIMEDOUT && torc_now() < begun + 1000 * MS,
+	    "a peer of a file that stands still is given up");
+	return rc;
+}
+
 /* ---- A cache that is in the way ---- */
 
 #define GUESTS 8u
@@ -986,6 +1019,12 @@ const struct scenario of_files[] = {
 	    .fiber = use_in_a_stop, .reactors = 2 },
 	{ .name = "file sent", .handler = send_stream,
 	    .scripts = { { read_windows, STREAM_PROGRAM, 1 } } },
+	{ .name = "file sent at a pace", .handler = send_stream_steadily,
+	    .config = { .linger_ms = 1000 },
+	    .scripts = { { read_windows_steadily, STREAM_PROGRAM, 1 } } },
+	{ .name = "file sent at a pace in vain",
+	    .handler = send_stream_in_vain, .frayed = true,
+	    .scripts = { { read_a_little, STREAM_PROGRAM, 1 } } },
 	{ .name = "site", .handler = serve_site, .fiber = browse_in_turn,
 	    .ended = close_root, ENOUGH },
 	{ .name = "site written over", .handler = serve_site,

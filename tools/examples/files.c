@@ -25,7 +25,7 @@ serve(struct torc_conn *conn, void *arg)
 	(void)arg;
 	torc_http_open(&http, conn, NULL);
 	while (torc_http_recv(&http, TORC_NEVER) > 0 &&
-	    torc_file_serve(root, &http, torc_after_ms(600000)) == 0)
+	    torc_file_serve(root, &http, TORC_NEVER) == 0)
 		;
 	return torc_http_result(&http);
 }
