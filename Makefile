@@ -292,6 +292,10 @@ $B/bin/hello $B/bin/proxy: LIBS = $B/lib/libtorc-http.a
 $B/bin/hello $B/bin/proxy: $B/lib/libtorc-http.a
 CHECKS += tests/proxy.sh
 
+.PHONY: websocket
+websocket: $B/bin/proxy	# npm's ws and socket.io through the proxy
+	$Q B=$B tests/websocket.sh
+
 # ---- conn/redis ----
 REDIS_TESTS := $(filter test_redis%,$(SUITE))
 

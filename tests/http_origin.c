@@ -93,7 +93,7 @@ origin_start(script *what)
 }
 
 /* The client is gone: its connections end, and their threads with them. */
-static void
+void
 origin_stop(void)
 {
 	shutdown(origin.fd, SHUT_RDWR);

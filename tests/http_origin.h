@@ -42,6 +42,8 @@ extern struct torc_http_client_config config;
 void origin_scene(script *what, torc_handler *handler,
     void (*change)(struct torc_http_client_config *config));
 void origin_scene_end(void);
+/* The last part of it: the client and the server have gone. */
+void origin_stop(void);
 
 /* Destroy the client, and make one with what `config` is now. */
 void make_client(struct torc_reactor *reactor, void *config);

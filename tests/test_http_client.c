@@ -421,6 +421,54 @@ a_hundred_kilobytes_come_through_buffers_of_four(void **state)
 	stop();
 }
 
+static bool
+give_small_chunks(int fd, unsigned nth, const char *head)
+{
+	static char body[6 * 500 + 6];
+
+	(void)nth;
+	(void)head;
+	for (unsigned i = 0; i < 500; i++)
+		memcpy(body + i * 6, "1\r\na\r\n", 6);
+	memcpy(body + 3000, "0\r\n\r\n", 6);
+	say(fd, OK CHUNKED "\r\n");
+	say_bytes(fd, body, 3005);
+	return true;
+}
+
+static int
+count_pieces(void *arg)
+{
+	const struct torc_http_request request = {
+		.target = torc_http_text("/"),
+	};
+	const uint64_t deadline = torc_after_ms(20000);
+	struct torc_http_call call;
+	struct torc_slice body;
+	int pieces = 0, size = 0, rc;
+
+	(void)arg;
+	if (torc_http_call(client, &call, &request, deadline) != 0)
+		return -1;
+	while ((rc = torc_http_call_read(&call, &body, deadline)) > 0) {
+		for (size_t i = 0; i < body.size; i++)
+			size += body.data[i] == 'a';
+		pieces++;
+	}
+	torc_http_call_end(&call);
+	return rc == 0 && size == 500 ? pieces : -1;
+}
+
+static void
+small_chunks_come_together(void **state)
+{
+	(void)state;
+	start(give_small_chunks);
+	/* As many as there are segments, at most. */
+	assert_in_range(server_fiber(&server, count_pieces, NULL), 1, 5);
+	stop();
+}
+
 /* ---- Requests ---- */
 
 static bool
@@ -1217,6 +1265,7 @@ main(void)
 		cmocka_unit_test(heads_of_1xx_are_skipped_but_not_for_ever),
 		cmocka_unit_test(
 		    a_hundred_kilobytes_come_through_buffers_of_four),
+		cmocka_unit_test(small_chunks_come_together),
 		cmocka_unit_test(connections_are_used_again_and_again),
 		cmocka_unit_test(requests_have_the_framing_that_they_need),
 		cmocka_unit_test(

@@ -1093,6 +1093,213 @@ what_is_kept_is_shared_and_bounded(void **state)
 	assert_int_equal(budget.used, 0);
 }
 
+/* ---- Tunnels ---- */
+
+static atomic_uint ended;	/* tunnels, in order */
+
+/*
+ * After 101, what comes goes back in capitals, up to its end; then it says
+ * "bye", and ends. What comes with "." ends it from this side.
+ */
+static bool
+switch_protocols(int fd, unsigned nth, const char *head)
+{
+	char byte;
+
+	if (strcasestr(head, "\r\nUpgrade: shout\r\n") == NULL ||
+	    strcasestr(head, "\r\nConnection: upgrade\r\n") == NULL)
+		return give_whole_head(fd, nth, head);
+	say(fd, "HTTP/1.1 101 Go\r\nUpgrade: shout\r\nConnection: upgrade, x"
+	    "\r\nX: 1\r\nY: 2\r\n\r\nWELCOME");
+	while (recv(fd, &byte, 1, 0) == 1) {
+		if (byte == '.') {
+			shutdown(fd, SHUT_WR);
+			continue;
+		}
+		byte = (char)(byte - 'a' + 'A');
+		say_bytes(fd, &byte, 1);
+	}
+	say(fd, "bye");
+	atomic_fetch_add(&ended, 1);
+	return false;
+}
+
+#define SHOUT "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, " \
+	"Upgrade\r\nUpgrade: shout\r\n\r\n"
+#define SWITCHED "HTTP/1.1 101 Switching Protocols\r\nY: 2\r\n" \
+	"Via: 1.1 test\r\nUpgrade: shout\r\nConnection: upgrade\r\n\r\n"
+
+static int
+open_tunnel(const char *behind)
+{
+	int fd = client_open(server.port);
+
+	client_send(fd, SHOUT, strlen(SHOUT));
+	client_send(fd, behind, strlen(behind));
+	assert_read(fd, SWITCHED "WELCOME");
+	return fd;
+}
+
+static void
+after_101_bytes_go_both_ways_to_their_ends(void **state)
+{
+	int fd;
+
+	(void)state;
+	atomic_store(&ended, 0);
+	origin_scene(switch_protocols, forward, one_at_a_time);
+	/* What came behind the head of the request goes on, too. */
+	fd = open_tunnel("ab");
+	assert_read(fd, "AB");
+	for (unsigned i = 0; i < 100; i++) {
+		client_send(fd, "hello", 5);
+		assert_read(fd, "HELLO");
+	}
+	/* It is none of the pool's, whose one connection others can have. */
+	await_stats(0, 0);
+	assert_non_null(strstr(get_through(client_open(server.port),
+	    GET("/")), " 200 "));
+	/* The end of one direction is not that of the other one. */
+	shutdown(fd, SHUT_WR);
+	assert_read(fd, "bye");
+	assert_true(client_sees_fin(fd));
+	close(fd);
+	fd = open_tunnel("a.");
+	assert_read(fd, "A");
+	assert_true(client_sees_fin(fd));
+	client_send(fd, "b", 1);
+	assert_int_equal(atomic_load(&ended), 1);
+	shutdown(fd, SHUT_WR);
+	await(&ended, 2);
+	close(fd);
+	stop();
+}
+
+static void
+an_origin_hears_that_the_client_of_a_tunnel_has_left(void **state)
+{
+	int fd;
+
+	(void)state;
+	origin_scene(switch_protocols, forward, one_at_a_time);
+	fd = open_tunnel("");
+	client_reset(fd);
+	await(&origin.alive, 0);
+	stop();
+}
+
+static void
+idle_soon(struct torc_http_client_config *changed)
+{
+	changed->forward.tunnel_ms = 300;
+}
+
+static void
+a_tunnel_lasts_while_bytes_go_through_it_and_not_for_long_after(void **state)
+{
+	char byte;
+	int fd;
+
+	(void)state;
+	origin_scene(switch_protocols, forward, idle_soon);
+	fd = open_tunnel("");
+	for (unsigned i = 0; i < 10; i++) {
+		pause_ms(60);
+		client_send(fd, "a", 1);
+		assert_read(fd, "A");
+	}
+	assert_true(recv(fd, &byte, 1, 0) <= 0);
+	await(&origin.alive, 0);
+	close(fd);
+	stop();
+}
+
+static int
+drain_server(void *arg)
+{
+	(void)arg;
+	torc_reactor_drain(torc_reactor_self(), torc_after_ms(60000));
+	return 0;
+}
+
+static void
+a_drain_ends_a_tunnel_in_order(void **state)
+{
+	int fd;
+
+	(void)state;
+	atomic_store(&ended, 0);
+	origin_scene(switch_protocols, forward, NULL);
+	fd = open_tunnel("a");
+	assert_read(fd, "A");
+	server_fiber(&server, drain_server, NULL);
+	/* The origin is told of the end, and has the last word. */
+	assert_read(fd, "bye");
+	assert_true(client_sees_fin(fd));
+	close(fd);
+	assert_int_equal(pthread_join(server.thread, NULL), 0);
+	server.running = false;
+	torc_http_client_destroy(client);
+	torc_reactor_destroy(server.reactor);
+	assert_int_equal(server.result, 0);
+	origin_stop();
+}
+
+/* What asks for no upgrade, or for one that is not forwarded: no tunnel. */
+static const char *const plain[] = {
+	"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: shout\r\n\r\n",
+	"GET / HTTP/1.0\r\nHost: a\r\nUpgrade: shout\r\n"
+	    "Connection: upgrade, keep-alive\r\n\r\n",
+	"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n\r\n",
+	"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade, HTTP2-Settings\r\n"
+	    "Upgrade: shout, h2c\r\nHTTP2-Settings: a\r\n\r\n",
+	"POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n"
+	    "Upgrade: shout\r\n" CL "1\r\n\r\na",
+};
+
+static void
+what_asks_for_no_tunnel_gets_none(void **state)
+{
+	int fd;
+
+	(void)state;
+	start(switch_protocols, forward);
+	for (size_t i = 0; i < COUNT(plain); i++) {
+		const char *reply;
+
+		fd = client_open(server.port);
+		reply = get_through(fd, plain[i]);
+		assert_non_null(strstr(reply, " 200 "));
+		assert_null(strcasestr(reply, "upgrade:"));
+		assert_null(strstr(reply, "HTTP2"));
+		close(fd);
+	}
+	stop();
+}
+
+static bool
+switch_unasked(int fd, unsigned nth, const char *head)
+{
+	(void)nth;
+	(void)head;
+	say(fd, "HTTP/1.1 101 Go\r\nUpgrade: shout\r\n\r\n");
+	await_end(fd);
+	return false;
+}
+
+static void
+a_101_that_nobody_asked_for_is_no_answer(void **state)
+{
+	int fd;
+
+	(void)state;
+	start(switch_unasked, forward);
+	fd = client_open(server.port);
+	assert_non_null(strstr(get_through(fd, GET("/")), " 502 "));
+	close(fd);
+	stop();
+}
+
 int
 main(void)
 {
@@ -1134,6 +1341,14 @@ main(void)
 		cmocka_unit_test(an_answer_that_breaks_off_does_not_look_whole),
 		cmocka_unit_test(one_address_leaves_connections_to_others),
 		cmocka_unit_test(what_is_kept_is_shared_and_bounded),
+		cmocka_unit_test(after_101_bytes_go_both_ways_to_their_ends),
+		cmocka_unit_test(
+		    an_origin_hears_that_the_client_of_a_tunnel_has_left),
+		cmocka_unit_test(
+		    a_tunnel_lasts_while_bytes_go_through_it_and_not_for_long_after),
+		cmocka_unit_test(a_drain_ends_a_tunnel_in_order),
+		cmocka_unit_test(what_asks_for_no_tunnel_gets_none),
+		cmocka_unit_test(a_101_that_nobody_asked_for_is_no_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
