@@ -290,9 +290,8 @@ TORC_API int torc_conn_await_room(struct torc_conn *conn,
  * returns. The threads belong to the process; they are made when they are
  * needed, at most as many as torc_offload_threads() said, block all signals,
  * and end when they had nothing to do for ten seconds (or with the process).
- * They take what comes in order, but lookups of torc_dial_name() before other
- * work, until half of the threads are at lookups. `call` uses nothing of torc
- * that does not say "Any thread."
+ * They take what comes in order. `call` uses nothing of torc that does not say
+ * "Any thread."
  *
  * The deadline and a cancel end the wait for a thread: -ETIMEDOUT or
  * -ECANCELED, and `call` did not and will not run. Work that has begun is
@@ -311,13 +310,22 @@ TORC_API int torc_offload(int (*call)(void *arg), void *arg,
  */
 TORC_API void torc_offload_threads(unsigned most);
 
+/*
+ * How many more threads there may be for lookups of torc_dial_name(), 1 to
+ * 1024; 256 at first. Any thread.
+ */
+TORC_API void torc_lookup_threads(unsigned most);
+
 /* ---- Connections by name ---- */
 
 /*
  * Parks. As torc_dial(), for "host:port" too, where the host is a name and
  * the port a number; what torc_dial() reads is not looked up. The name is
- * resolved by getaddrinfo(3) on a thread of torc_offload(), of which lookups
- * take at most half; one that hangs is left behind at the deadline. The
+ * resolved by getaddrinfo(3) on a thread (see torc_lookup_threads()); one that
+ * hangs is left behind at the deadline. Dials of one name share a lookup that
+ * is under way. Names that end in the same two labels take at most half of the
+ * threads, and the last eighth is for those of which none is looked up: so a
+ * name server that does not answer delays no names but its own. The
  * addresses are tried in the order of RFC 8305: families take turns, the next
  * attempt begins 250 ms after the last one or when that has failed, the first
  * that connects is taken and the others are given up.

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
+#include <string.h>
 
 #include "conn/client.h"
 #include "conn/net.h"
@@ -32,6 +33,16 @@ run_lookup(struct torc_task *task)
 
 	lookup->count = torc_sys_resolve(lookup->host, lookup->addresses,
 	    ADDRESSES);
+}
+
+static void
+share_lookup(const struct torc_task *task, struct torc_task *other)
+{
+	const struct lookup *from = torc_container(task, struct lookup, task);
+	struct lookup *to = torc_container(other, struct lookup, task);
+
+	memcpy(to->addresses, from->addresses, sizeof(to->addresses));
+	to->count = from->count;
 }
 
 static void
@@ -217,7 +228,8 @@ torc_dial_name(struct torc_conn **conn, const char *address,
 	lookup->task = (struct torc_task) {
 		.run = run_lookup,
 		.drop = drop_lookup,
-		.slow = true,
+		.name = lookup->host,
+		.share = share_lookup,
 	};
 	rc = torc_task_run(&lookup->task, deadline);
 	if (rc < 0)

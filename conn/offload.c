@@ -1,5 +1,5 @@
 /*
- * offload.c - threads of the process for work that blocks.
+ * offload.c - threads of the process for work that blocks, and for lookups.
  *
  * What a reactor's thread and these threads share is guarded by one mutex,
  * which nobody holds for long: it is taken for a task that is handed over, and
@@ -14,30 +14,28 @@
 #include <time.h>
 
 #include "conn/client.h"
+#include "conn/crew.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 
 #define THREADS 8u		/* if the program does not say */
+#define LOOKUPS 256u		/* the same of lookups */
 #define THREADS_MOST 1024u
 #define IDLE_NS 10000000000u	/* after which a thread ends */
 #define STACK_SIZE (1u << 20)	/* of a thread: musl's own is too small */
-
-enum { QUICK, SLOW, QUEUES };
 
 static struct {
 	pthread_once_t once;
 	pthread_mutex_t lock;
 	pthread_cond_t work;
-	struct torc_list queues[QUEUES];
-	unsigned queued;	/* tasks */
-	unsigned most;		/* threads */
+	struct torc_crew crew;
 	unsigned threads;
 	unsigned idle;		/* of them, those that wait for work */
-	unsigned slow;		/* of them, those with a slow task */
-} crew = {
+	unsigned called;	/* of these, those that were told of some */
+} pool = {
 	.once = PTHREAD_ONCE_INIT,
 	.lock = PTHREAD_MUTEX_INITIALIZER,
-	.most = THREADS,
+	.crew = { .most_work = THREADS, .most_lookups = LOOKUPS },
 };
 
 /* ---- Its life, and its other life after a fork ---- */
@@ -49,33 +47,31 @@ make_empty(void)
 
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&crew.work, &attributes);
+	pthread_cond_init(&pool.work, &attributes);
 	pthread_condattr_destroy(&attributes);
-	for (int i = 0; i < QUEUES; i++)
-		torc_list_init(&crew.queues[i]);
-	crew.queued = 0;
-	crew.threads = 0;
-	crew.idle = 0;
-	crew.slow = 0;
+	torc_crew_init(&pool.crew);
+	pool.threads = 0;
+	pool.idle = 0;
+	pool.called = 0;
 }
 
 static void
 before_fork(void)
 {
-	pthread_mutex_lock(&crew.lock);
+	pthread_mutex_lock(&pool.lock);
 }
 
 static void
 after_fork(void)
 {
-	pthread_mutex_unlock(&crew.lock);
+	pthread_mutex_unlock(&pool.lock);
 }
 
 /* The threads were not copied, and nobody waits for the tasks. */
 static void
 in_child(void)
 {
-	pthread_mutex_init(&crew.lock, NULL);
+	pthread_mutex_init(&pool.lock, NULL);
 	make_empty();
 }
 
@@ -89,56 +85,50 @@ prepare(void)
 static void
 lock(void)
 {
-	pthread_once(&crew.once, prepare);
-	pthread_mutex_lock(&crew.lock);
+	pthread_once(&pool.once, prepare);
+	pthread_mutex_lock(&pool.lock);
 }
 
 static void
 unlock(void)
 {
-	pthread_mutex_unlock(&crew.lock);
+	pthread_mutex_unlock(&pool.lock);
 }
 
 /* ---- The threads ---- */
 
-/* The next task that may run, or NULL. */
-static struct torc_task *
-take(void)
+/*
+ * Under the lock: a fiber that takes it next knows that we have done with the
+ * task and with the reactor.
+ */
+static void
+send_back(struct torc_task *task)
 {
-	struct torc_node *node = NULL;
-	struct torc_task *task;
-
-	if (crew.slow < (crew.most + 1) / 2)
-		node = torc_list_take(&crew.queues[SLOW]);
-	if (node == NULL)
-		node = torc_list_take(&crew.queues[QUICK]);
-	if (node == NULL)
-		return NULL;
-	task = torc_container(node, struct torc_task, node);
-	task->state = TORC_TASK_RUNNING;
-	crew.queued--;
-	return task;
+	task->state = TORC_TASK_DONE;
+	torc_post(task->reactor, &task->post);
 }
 
 /* The lock is held, but not while it runs. */
 static void
 work(struct torc_task *task)
 {
-	const bool slow = task->slow;
+	struct torc_node *node;
 
-	crew.slow += slow;
 	unlock();
 	task->run(task);
 	lock();
-	crew.slow -= slow;
-	if (task->state == TORC_TASK_ABANDONED) {
-		task->drop(task);
-		return;
+	torc_crew_end(&pool.crew, task);
+	while ((node = torc_list_take(&task->followers)) != NULL) {
+		struct torc_task *other = torc_container(node,
+		    struct torc_task, node);
+
+		task->share(task, other);
+		send_back(other);
 	}
-	/* Under the lock: who takes it next knows that we have done with the
-	 * task and with the reactor. */
-	task->state = TORC_TASK_DONE;
-	torc_post(task->reactor, &task->post);
+	if (task->state == TORC_TASK_ABANDONED)
+		task->drop(task);
+	else
+		send_back(task);
 }
 
 /* Wait for work; false if there is none for long. */
@@ -152,10 +142,19 @@ stand_by(void)
 	};
 	int error;
 
-	crew.idle++;
-	error = pthread_cond_timedwait(&crew.work, &crew.lock, &until);
-	crew.idle--;
-	return error == 0 || crew.queued > 0;
+	pool.idle++;
+	error = pthread_cond_timedwait(&pool.work, &pool.lock, &until);
+	pool.idle--;
+	if (pool.called > 0)
+		pool.called--;
+	return error == 0 || pool.crew.queued > 0;
+}
+
+/* No more than could be at work. */
+static bool
+is_wanted(void)
+{
+	return pool.threads <= pool.crew.most_work + pool.crew.most_lookups;
 }
 
 static void *
@@ -166,10 +165,11 @@ run_thread(void *arg)
 	(void)arg;
 	lock();
 	do {
-		while ((task = take()) != NULL)
+		while ((task = torc_crew_take(&pool.crew, torc_sys_now())) !=
+		    NULL)
 			work(task);
-	} while (crew.threads <= crew.most && stand_by());
-	crew.threads--;
+	} while (is_wanted() && stand_by());
+	pool.threads--;
 	unlock();
 	return NULL;
 }
@@ -193,7 +193,7 @@ add_thread(void)
 	pthread_attr_destroy(&attributes);
 	if (error != 0)
 		return -EAGAIN;
-	crew.threads++;
+	pool.threads++;
 	return 0;
 }
 
@@ -209,11 +209,20 @@ arrive(struct torc_reactor *reactor, struct torc_post *post)
 	torc_fiber_wake(task->fiber, 0);
 }
 
-static void
-take_back(struct torc_task *task)
+/* A thread for a task that can start. 0, or -EAGAIN: there is none. */
+static int
+call_thread(void)
 {
-	torc_list_remove(&task->node);
-	crew.queued--;
+	int rc;
+
+	if (pool.idle > pool.called) {
+		pool.called++;
+		pthread_cond_signal(&pool.work);
+		return 0;
+	}
+	rc = add_thread();
+	/* Those that there are take it when they have done. */
+	return pool.threads > 0 ? 0 : rc;
 }
 
 /* 0, or -EAGAIN: there is no thread and there will be none. */
@@ -223,15 +232,11 @@ hand_over(struct torc_task *task)
 	int rc = 0;
 
 	lock();
-	torc_list_append(&crew.queues[task->slow ? SLOW : QUICK], &task->node);
-	crew.queued++;
-	if (crew.queued > crew.idle && crew.threads < crew.most)
-		rc = add_thread();
-	pthread_cond_signal(&crew.work);
-	if (rc < 0 && crew.threads > 0)
-		rc = 0;
+	if (torc_crew_add(&pool.crew, task, torc_sys_now()) &&
+	    torc_crew_may_start(&pool.crew, task))
+		rc = call_thread();
 	if (rc < 0)
-		take_back(task);
+		torc_crew_take_back(&pool.crew, task);
 	unlock();
 	return rc;
 }
@@ -240,22 +245,20 @@ hand_over(struct torc_task *task)
 static bool
 give_up(struct torc_task *task)
 {
-	bool queued;
+	bool ours, may;
 
 	lock();
-	queued = task->state == TORC_TASK_QUEUED;
-	if (queued)
-		take_back(task);
-	else if (task->state == TORC_TASK_RUNNING && task->drop != NULL)
+	ours = task->state == TORC_TASK_QUEUED ||
+	    task->state == TORC_TASK_FOLLOWING;
+	may = ours || (task->state == TORC_TASK_RUNNING && task->drop != NULL);
+	if (ours)
+		torc_crew_take_back(&pool.crew, task);
+	else if (may)
 		task->state = TORC_TASK_ABANDONED;
-	else {
-		unlock();
-		return false;
-	}
 	unlock();
-	if (queued && task->drop != NULL)
+	if (ours && task->drop != NULL)
 		task->drop(task);
-	return true;
+	return may;
 }
 
 int
@@ -316,17 +319,31 @@ torc_offload(int (*call)(void *arg), void *arg, uint64_t deadline)
 	return rc < 0 ? rc : blocking.result;
 }
 
+/* More tasks may run now, or fewer threads may wait. */
+static void
+set_limit(unsigned *limit, unsigned most)
+{
+	lock();
+	*limit = most;
+	pthread_cond_broadcast(&pool.work);
+	for (unsigned more = pool.crew.queued; more > pool.idle &&
+	    is_wanted() && add_thread() == 0; more--)
+		continue;
+	unlock();
+}
+
 void
 torc_offload_threads(unsigned most)
 {
 	torc_require(most >= 1 && most <= THREADS_MOST,
 	    "torc_offload_threads: from 1 to 1024");
-	lock();
-	crew.most = most;
-	/* More tasks may run now, or fewer threads may wait. */
-	pthread_cond_broadcast(&crew.work);
-	while (crew.threads < most && crew.queued > crew.idle &&
-	    add_thread() == 0)
-		continue;
-	unlock();
+	set_limit(&pool.crew.most_work, most);
+}
+
+void
+torc_lookup_threads(unsigned most)
+{
+	torc_require(most >= 1 && most <= THREADS_MOST,
+	    "torc_lookup_threads: from 1 to 1024");
+	set_limit(&pool.crew.most_lookups, most);
 }

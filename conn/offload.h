@@ -1,5 +1,6 @@
 /*
- * offload.h - work for the threads of torc_offload(), seen from below.
+ * offload.h - work for threads, seen from below: that of torc_offload(), and
+ * lookups of names.
  */
 #ifndef TORC_CONN_OFFLOAD_H
 #define TORC_CONN_OFFLOAD_H
@@ -15,13 +16,17 @@ struct torc_fiber;
  * A task is in one of these states; all changes are made under the lock of the
  * threads.
  *
- *   QUEUED    waits for a thread; who waits for it may take it back
+ *   QUEUED    waits for a thread; its fiber may take it back
+ *   FOLLOWING waits for the result of another one, of the same name; its fiber
+ *             may take it back
  *   RUNNING   a thread runs it
- *   ABANDONED a thread runs it, and then drops it: nobody waits any more
- *   DONE      it was run, and its post is on the way to the reactor
+ *   ABANDONED a thread runs it, and then drops it: its fiber waits no more
+ *   DONE      it was run, or has a result, and its post is on the way to the
+ *             reactor
  */
 enum torc_task_state {
 	TORC_TASK_QUEUED,
+	TORC_TASK_FOLLOWING,
 	TORC_TASK_RUNNING,
 	TORC_TASK_ABANDONED,
 	TORC_TASK_DONE,
@@ -29,13 +34,21 @@ enum torc_task_state {
 
 struct torc_task {
 	void (*run)(struct torc_task *task);	/* on a thread */
-	/* If not NULL, the task need not be waited for: who stops waiting has
-	 * it dropped, at once or by the thread that runs it. Any thread. */
+	/* If not NULL, the task need not be waited for: when its fiber stops
+	 * waiting it is dropped, at once or by the thread that runs it. Any
+	 * thread. */
 	void (*drop)(struct torc_task *task);
-	bool slow;		/* one of those that take half the threads */
+	/* A lookup: of this name, which lives as long as the task. Or NULL. */
+	const char *name;
+	/* Of a lookup: give its result to another one of the same name, which
+	 * is not run. On a thread. */
+	void (*share)(const struct torc_task *task, struct torc_task *other);
 	/* The rest is torc_task_run()'s. */
 	struct torc_post post;
-	struct torc_node node;
+	struct torc_node node;	/* in a queue, or in that of a leader */
+	struct torc_node flight;	/* of a lookup that others may follow */
+	struct torc_list followers;
+	uint64_t begun_at;	/* when a thread took it */
 	struct torc_reactor *reactor;
 	struct torc_fiber *fiber;
 	enum torc_task_state state;
@@ -43,9 +56,10 @@ struct torc_task {
 };
 
 /*
- * Parks. Run a task, which is all zero but for its first three members. 0 when
- * it was run; or -ETIMEDOUT, -ECANCELED, -EAGAIN as torc_offload() says: then
- * it was dropped, or will be, and is not the caller's any more.
+ * Parks. Run a task, which is all zero but for its first four members. 0 when
+ * it was run, or has the result of another one; or -ETIMEDOUT, -ECANCELED,
+ * -EAGAIN as torc_offload() says: then it was dropped, or will be, and is not
+ * the caller's any more.
  */
 int torc_task_run(struct torc_task *task, uint64_t deadline);
 

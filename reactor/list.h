@@ -74,6 +74,18 @@ torc_list_take(struct torc_list *list)
 	return node;
 }
 
+/* Put one that is in no queue where `node` is, which is in none then. */
+static inline void
+torc_list_replace(struct torc_node *node, struct torc_node *by)
+{
+	torc_assert(by->next == NULL && node->next->prev == node);
+	*by = *node;
+	by->prev->next = by;
+	by->next->prev = by;
+	node->next = NULL;
+	node->prev = NULL;
+}
+
 /* Move all of `from` to the end of `to`. */
 static inline void
 torc_list_move(struct torc_list *to, struct torc_list *from)

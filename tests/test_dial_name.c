@@ -35,6 +35,7 @@ static struct {
 	const char *answer[20];	/* addresses without port; none: `result` */
 	int result;
 	uint32_t hangs;		/* until `go` is posted */
+	uint32_t slow_hangs;	/* names that begin with "slow" */
 	sem_t asked;
 	sem_t go;
 	uint32_t count;		/* of lookups */
@@ -65,6 +66,15 @@ answer(struct sockaddr_storage *addresses, unsigned most)
 	return count > 0 ? (int)count : resolver.result;
 }
 
+/* Until the test ends. */
+static int
+hang(void)
+{
+	while (__atomic_load_n(&resolver.slow_hangs, __ATOMIC_SEQ_CST))
+		pause_ms(5);
+	return -ENOENT;
+}
+
 int __real_torc_sys_resolve(const char *host,
     struct sockaddr_storage *addresses, unsigned most);
 int __wrap_torc_sys_resolve(const char *host,
@@ -79,6 +89,8 @@ __wrap_torc_sys_resolve(const char *host, struct sockaddr_storage *addresses,
 	__atomic_add_fetch(&resolver.count, 1, __ATOMIC_SEQ_CST);
 	if (strcmp(host, "backend.test") == 0)
 		rc = answer(addresses, most);
+	else if (strncmp(host, "slow", 4) == 0)
+		rc = hang();
 	else
 		rc = __real_torc_sys_resolve(host, addresses, most);
 	__atomic_sub_fetch(&resolver.inside, 1, __ATOMIC_SEQ_CST);
@@ -96,6 +108,12 @@ __wrap_torc_sys_socket(int domain, int type, int protocol)
 }
 
 static unsigned
+lookups_inside(void)
+{
+	return __atomic_load_n(&resolver.inside, __ATOMIC_SEQ_CST);
+}
+
+static unsigned
 lookups(void)
 {
 	return __atomic_load_n(&resolver.count, __ATOMIC_SEQ_CST);
@@ -105,6 +123,7 @@ lookups(void)
 static void
 resolver_reset(void)
 {
+	__atomic_store_n(&resolver.slow_hangs, 0, __ATOMIC_SEQ_CST);
 	while (__atomic_load_n(&resolver.inside, __ATOMIC_SEQ_CST) > 0)
 		pause_ms(1);
 	memset(&resolver, 0, sizeof(resolver));
@@ -431,8 +450,8 @@ hang_many(void *arg)
 	resolver.answer[0] = "127.0.0.1";
 	for (int i = 0; i < 6; i++)
 		EXPECT(torc_dial_name(&conn, name, SOON) == -ETIMEDOUT);
-	/* Two of them have a thread; who gave up earlier takes none. */
-	EXPECT(lookups() <= 2);
+	/* Of one name: one has a thread, and the others wait for it. */
+	EXPECT(lookups() == 1);
 	EXPECT(torc_offload(add_one, &runs, LATE) == 1);
 	__atomic_store_n(&resolver.hangs, 0, __ATOMIC_SEQ_CST);
 	for (int i = 0; i < 6; i++)
@@ -440,6 +459,108 @@ hang_many(void *arg)
 	EXPECT(talk(name) == 0);
 	torc_offload_threads(8);
 	return 0;
+}
+
+#define CROWD 40
+
+static int
+dial_slow(void *arg)
+{
+	struct torc_conn *conn;
+	char address[40];
+
+	/* One half has names of one zone. */
+	snprintf(address, sizeof(address), (uintptr_t)arg % 2 == 0 ?
+	    "slow%u:80" : "slow%u.some.zone:80", (unsigned)(uintptr_t)arg);
+	return torc_dial_name(&conn, address, torc_after_ms(100));
+}
+
+static int
+hang_all(void *arg)
+{
+	uint64_t ids[CROWD];
+	int result, runs = 0;
+
+	(void)arg;
+	resolver.slow_hangs = 1;
+	resolver.answer[0] = "127.0.0.1";
+	for (int i = 0; i < CROWD; i++)
+		EXPECT(torc_fiber_spawn(&ids[i], dial_slow,
+		    (void *)(uintptr_t)i) == 0);
+	EXPECT(torc_yield() == 0);
+	/* Beside them and behind them: these lookups go on. */
+	EXPECT(talk(name) == 0 && talk(local) == 0);
+	EXPECT(torc_offload(add_one, &runs, LATE) == 1);
+	for (int i = 0; i < CROWD; i++) {
+		EXPECT(torc_fiber_join(ids[i], &result, LATE) == 0);
+		EXPECT(result == -ETIMEDOUT);
+	}
+	EXPECT(talk(name) == 0);
+	EXPECT(lookups_inside() > 0);
+	return 0;
+}
+
+static void
+names_that_hang_delay_no_others(void **state)
+{
+	(void)state;
+	on_server(hang_all);
+	resolver_reset();
+}
+
+/* ---- One lookup for many ---- */
+
+static int
+dial_on(void *arg)
+{
+	struct torc_conn *conn;
+
+	(void)arg;
+	return torc_dial_name(&conn, name, TORC_NEVER);
+}
+
+static int
+talk_once(void *arg)
+{
+	(void)arg;
+	return talk(name);
+}
+
+static int
+dial_together(void *arg)
+{
+	uint64_t ids[8];
+	int result;
+
+	(void)arg;
+	resolver.hangs = 1;
+	resolver.answer[0] = "127.0.0.1";
+	for (int i = 0; i < 8; i++)
+		EXPECT(torc_fiber_spawn(&ids[i], i == 0 ? dial_on :
+		    talk_once, NULL) == 0);
+	while (sem_trywait(&resolver.asked) < 0)
+		EXPECT(torc_sleep(torc_after_ms(5)) == 0);
+	EXPECT(torc_sleep(SOON) == 0);
+	/* The one that asked first, or another one, gives up. */
+	EXPECT(torc_fiber_reap(ids[0], &result) == 0 && result == -ECANCELED);
+	EXPECT(torc_fiber_reap(ids[1], &result) == 0 && result < 0);
+	EXPECT(lookups() == 1);
+	__atomic_store_n(&resolver.hangs, 0, __ATOMIC_SEQ_CST);
+	sem_post(&resolver.go);
+	for (int i = 2; i < 8; i++)
+		EXPECT(torc_fiber_join(ids[i], &result, LATE) == 0 &&
+		    result == 0);
+	EXPECT(lookups() == 1);
+	/* What is asked later is looked up anew. */
+	EXPECT(talk(name) == 0 && lookups() == 2);
+	return 0;
+}
+
+static void
+dials_of_one_name_share_a_lookup_that_is_under_way(void **state)
+{
+	(void)state;
+	on_server(dial_together);
 }
 
 static void
@@ -450,15 +571,6 @@ lookups_that_hang_leave_threads_for_other_work(void **state)
 }
 
 /* ---- Cancelling, and the end ---- */
-
-static int
-dial_on(void *arg)
-{
-	struct torc_conn *conn;
-
-	(void)arg;
-	return torc_dial_name(&conn, name, TORC_NEVER);
-}
 
 static int
 cancel_dials(void *arg)
@@ -547,6 +659,9 @@ main(void)
 		cmocka_unit_test(a_lookup_that_hangs_is_left_at_the_deadline),
 		cmocka_unit_test(
 		    lookups_that_hang_leave_threads_for_other_work),
+		cmocka_unit_test(names_that_hang_delay_no_others),
+		cmocka_unit_test(
+		    dials_of_one_name_share_a_lookup_that_is_under_way),
 		cmocka_unit_test(a_cancel_ends_a_lookup_and_a_race),
 		cmocka_unit_test(a_lookup_that_hangs_outlives_its_reactor),
 	};

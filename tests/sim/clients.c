@@ -7,6 +7,7 @@
  * each deadline. What answers is torc's own server in the same world.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "conn/pipeline.h"
@@ -981,6 +982,46 @@ dial_no_name(void *arg)
 	return 0;
 }
 
+#define HANGING 20u
+
+/* Some names have a zone in common, which hangs with all that is in it. */
+static int
+dial_what_hangs(void *arg)
+{
+	const unsigned number = (unsigned)(uintptr_t)arg;
+	uint64_t deadline = torc_after_ms(500);
+	struct torc_conn *conn;
+	char name[40];
+	int rc;
+
+	snprintf(name, sizeof(name), number % 2 == 0 ? "hang%u:7000" :
+	    "hang%u.dead.zone:7000", number / 4);
+	rc = torc_dial_name(&conn, name, deadline);
+	check_time(deadline, "a dial");
+	if (rc == 0)
+		broken("a name that hangs is found");
+	return rc;
+}
+
+static int
+dial_beside_what_hangs(void *arg)
+{
+	struct torc_conn *conn;
+	int rc = torc_listen(torc_reactor_self(), "[::]:7000", serve_well,
+	    arg);
+
+	for (uintptr_t i = 0; rc >= 0 && i < HANGING; i++)
+		rc = torc_fiber_spawn(NULL, dial_what_hangs, (void *)i);
+	torc_sleep(torc_after_ms(20));
+	if (rc == 0)
+		rc = torc_dial_name(&conn, "backend:7000",
+		    torc_after_ms(2000));
+	expect(rc == 0, "a name is found beside others that hang");
+	if (rc == 0)
+		torc_conn_close(conn, torc_after_ms(100));
+	return 0;
+}
+
 static int
 double_it(void *arg)
 {
@@ -1062,6 +1103,8 @@ static const struct scenario of_clients[] = {
 	    .fiber = dial_by_name },
 	{ .name = "no such backend", .handler = serve_well,
 	    .fiber = dial_no_name },
+	{ .name = "backend beside hanging names", .handler = serve_well,
+	    .fiber = dial_beside_what_hangs },
 	{ .name = "blocking work", .handler = serve_well,
 	    .fiber = offload_some },
 };

@@ -8,45 +8,52 @@
 #include <string.h>
 
 #include "conn/client.h"
+#include "conn/crew.h"
 #include "conn/offload.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 #include "tests/sim/sim.h"
 
 #define JOBS 64
+#define HANGS_NS (30000 * MS)	/* a lookup that asks a server which is gone */
 
-/* A task that is not done. */
+/* Something that a thread does: it takes a task, or has done with one. */
 struct job {
-	struct torc_task *task;
-	uint64_t begin_at;
-	uint64_t done_at;
+	struct torc_task *task;	/* NULL: it takes one */
+	uint64_t at;
 };
 
 static struct job jobs[JOBS];
 static unsigned job_count;
+static struct torc_crew crew;
+
+static void
+add_job(struct torc_task *task, uint64_t at)
+{
+	if (job_count == JOBS)
+		sim_fail("too many tasks");
+	jobs[job_count++] = (struct job) { task, at };
+}
 
 void
 sim_threads_reset(void)
 {
 	job_count = 0;
+	torc_crew_init(&crew);
+	crew.most_work = 4;
+	crew.most_lookups = 16;
 }
 
 /* ---- Threads ---- */
 
-static void
-remove_job(unsigned index)
-{
-	jobs[index] = jobs[--job_count];
-}
-
-/* The one that is done first. */
+/* The one that comes first. */
 static unsigned
 first_job(void)
 {
 	unsigned first = 0;
 
 	for (unsigned i = 1; i < job_count; i++) {
-		if (jobs[i].done_at < jobs[first].done_at)
+		if (jobs[i].at < jobs[first].at)
 			first = i;
 	}
 	return first;
@@ -55,7 +62,57 @@ first_job(void)
 uint64_t
 sim_threads_next(void)
 {
-	return job_count == 0 ? UINT64_MAX : jobs[first_job()].done_at;
+	return job_count == 0 ? UINT64_MAX : jobs[first_job()].at;
+}
+
+/* Mostly soon; now and then it takes long. */
+static uint64_t
+some_time(void)
+{
+	uint64_t ms = sim_draw(8) == 0 ? 300 : 3;
+
+	return sim_draw(1 + (uint32_t)ms * 1000) * 1000ull;
+}
+
+static void
+take_task(void)
+{
+	struct torc_task *task = torc_crew_take(&crew, world.now);
+	bool hangs;
+
+	if (task == NULL)
+		return;
+	hangs = task->name != NULL && strncmp(task->name, "hang", 4) == 0;
+	add_job(task, world.now + (hangs ? HANGS_NS : some_time()));
+}
+
+static void
+send_back(struct torc_task *task)
+{
+	task->state = TORC_TASK_DONE;
+	torc_post(task->reactor, &task->post);
+}
+
+static void
+end_task(struct torc_task *task)
+{
+	struct torc_node *node;
+
+	task->run(task);
+	sim_trace("task", task->state == TORC_TASK_ABANDONED, 0, 0);
+	torc_crew_end(&crew, task);
+	while ((node = torc_list_take(&task->followers)) != NULL) {
+		struct torc_task *other = torc_container(node,
+		    struct torc_task, node);
+
+		task->share(task, other);
+		send_back(other);
+	}
+	if (task->state == TORC_TASK_ABANDONED)
+		task->drop(task);
+	else
+		send_back(task);
+	take_task();
 }
 
 static void
@@ -63,15 +120,11 @@ run_job(unsigned index)
 {
 	struct torc_task *task = jobs[index].task;
 
-	remove_job(index);
-	task->run(task);
-	sim_trace("task", task->state == TORC_TASK_ABANDONED, 0, 0);
-	if (task->state == TORC_TASK_ABANDONED) {
-		task->drop(task);
-		return;
-	}
-	task->state = TORC_TASK_DONE;
-	torc_post(task->reactor, &task->post);
+	jobs[index] = jobs[--job_count];
+	if (task == NULL)
+		take_task();
+	else
+		end_task(task);
 }
 
 bool
@@ -88,19 +141,13 @@ void
 sim_threads_end(void)
 {
 	while (job_count > 0) {
-		if (jobs[0].task->state != TORC_TASK_ABANDONED && !world.lost)
+		const struct torc_task *task = jobs[0].task;
+
+		if (task != NULL && task->state != TORC_TASK_ABANDONED &&
+		    !world.lost)
 			sim_fail("a task is left that somebody waits for");
 		run_job(0);
 	}
-}
-
-/* Mostly soon; now and then it takes long. */
-static uint64_t
-some_time(void)
-{
-	uint64_t ms = sim_draw(8) == 0 ? 300 : 3;
-
-	return sim_draw(1 + (uint32_t)ms * 1000) * 1000ull;
 }
 
 /* ---- In place of conn/offload.c ---- */
@@ -118,17 +165,13 @@ arrive(struct torc_reactor *reactor, struct torc_post *post)
 static int
 hand_over(struct torc_task *task)
 {
-	struct job *job = &jobs[job_count];
 	int rc = sim_crossing(SITE_THREAD);
 
 	if (rc < 0)
 		return rc;
-	if (job_count == JOBS)
-		sim_fail("too many tasks");
-	job_count++;
-	job->task = task;
-	job->begin_at = world.now + some_time();
-	job->done_at = job->begin_at + some_time();
+	if (torc_crew_add(&crew, task, world.now) &&
+	    torc_crew_may_start(&crew, task))
+		add_job(NULL, world.now + some_time());
 	return 0;
 }
 
@@ -136,20 +179,17 @@ hand_over(struct torc_task *task)
 static bool
 give_up(struct torc_task *task)
 {
-	for (unsigned i = 0; i < job_count; i++) {
-		if (jobs[i].task != task)
-			continue;
-		if (world.now < jobs[i].begin_at) {
-			remove_job(i);
-			if (task->drop != NULL)
-				task->drop(task);
-			return true;
-		}
-		if (task->drop != NULL)
-			task->state = TORC_TASK_ABANDONED;
-		return task->drop != NULL;
+	if (task->state == TORC_TASK_RUNNING && task->drop != NULL) {
+		task->state = TORC_TASK_ABANDONED;
+		return true;
 	}
-	return false;
+	if (task->state != TORC_TASK_QUEUED &&
+	    task->state != TORC_TASK_FOLLOWING)
+		return false;
+	torc_crew_take_back(&crew, task);
+	if (task->drop != NULL)
+		task->drop(task);
+	return true;
 }
 
 int
@@ -164,7 +204,7 @@ torc_task_run(struct torc_task *task, uint64_t deadline)
 	if (task->fiber->cancelled)
 		rc = -ECANCELED;
 	else
-		rc = deadline <= reactor->now ? -ETIMEDOUT : hand_over(task);
+		rc = deadline <= reactor->due ? -ETIMEDOUT : hand_over(task);
 	if (rc < 0) {
 		if (task->drop != NULL)
 			task->drop(task);
@@ -208,6 +248,12 @@ torc_offload(int (*call)(void *arg), void *arg, uint64_t deadline)
 
 void
 torc_offload_threads(unsigned most)
+{
+	(void)most;
+}
+
+void
+torc_lookup_threads(unsigned most)
 {
 	(void)most;
 }
