@@ -391,6 +391,13 @@ $B/include/torc_file.h: conn/file/torc_file.h
 $B/bin/files: LIBS = $B/lib/libtorc-file.a $B/lib/libtorc-http.a
 $B/bin/files: $B/lib/libtorc-file.a $B/lib/libtorc-http.a
 CHECKS += tests/files.sh
+FILE_COUNTED := $(addprefix $B/counted/conn/file/,target.o range.o coding.o \
+	condition.o date.o)
+$B/tests/bin/test_file_cost: $(FILE_COUNTED) $B/counted/conn/http/head.o
+$(FILE_COUNTED): $B/counted/%.o: %.c | $(KERNEL_HEADERS)
+	$(call say,CC,"$< (counted)")
+	$Q mkdir -p $(@D)
+	$Q $(CC) $(BASE) $(CFLAGS) -fsanitize-coverage=trace-pc -c $< -o $@
 $(addprefix $B/tests/bin/test_file_,site look keep): $B/tests/file_site.o
 
 $(FILE_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-file.a \
