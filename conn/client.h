@@ -208,11 +208,12 @@ TORC_API void torc_conn_rewind(struct torc_conn *conn, size_t size);
 TORC_API void torc_conn_set_busy(struct torc_conn *conn, bool busy);
 
 /*
- * Memory of the caller's that is freed with the connection, or by the next call
- * of this: `size` bytes, all zero. NULL: no memory, or `size` is 0. There is
- * one block for a connection, so only one module can use this.
+ * Memory that goes with the connection: `size` bytes, all zero, which are
+ * freed by torc_conn_forget(), and with the connection. They count as input
+ * that it holds (`held_total`). NULL: no memory. For one module at a time.
  */
 TORC_API void *torc_conn_memory(struct torc_conn *conn, size_t size);
+TORC_API void torc_conn_forget(struct torc_conn *conn);
 
 /*
  * Bytes that one torc_conn_write() takes now without parking. Who writes more

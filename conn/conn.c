@@ -45,7 +45,7 @@ recycle(struct torc_conn *conn)
 	const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
 
 	torc_recv_discard(conn);
-	torc_sys_free(conn->memory);
+	torc_conn_forget(conn);
 	if (torc_node_linked(&conn->starved))
 		torc_list_remove(&conn->starved);
 	if (torc_node_linked(&conn->todo.node))
@@ -500,15 +500,6 @@ void
 torc_conn_set_data(struct torc_conn *conn, void *data)
 {
 	conn->data = data;
-}
-
-void *
-torc_conn_memory(struct torc_conn *conn, size_t size)
-{
-	torc_reactor_check(conn->reactor);
-	torc_sys_free(conn->memory);
-	conn->memory = size > 0 ? torc_sys_alloc(size) : NULL;
-	return conn->memory;
 }
 
 void *

@@ -167,7 +167,7 @@ struct torc_conn {
 	struct torc_pace pace;	/* of the peer that takes what we send */
 	uint64_t taken;		/* bytes of loud sends that the kernel took */
 	void *data;
-	void *memory;		/* of torc_conn_memory() */
+	struct torc_block *memory;	/* of torc_conn_memory() */
 	int16_t listener;	/* -1: it was dialled */
 	uint16_t port;
 	bool recalled;		/* the loud send was told to end, so that it

@@ -17,11 +17,14 @@
 /* ---- A client on a reactor, and what it was told ---- */
 
 static unsigned fields_max;	/* 0: the default */
+static unsigned body_max;	/* 0: little */
 
 static void
 change(struct torc_http_client_config *changed)
 {
 	changed->fields_max = fields_max;
+	if (body_max > 0)
+		changed->body_max = body_max;
 }
 
 static void
@@ -44,6 +47,7 @@ struct ask {
 	unsigned status;
 	unsigned fields;
 	unsigned trailers;
+	bool keyed;		/* X-Key is what it was */
 	char why[128];
 	size_t size;
 	char body[ROOM];
@@ -69,6 +73,7 @@ run_ask(void *arg)
 	struct torc_http_call call;
 	uint64_t deadline = torc_after_ms(ask->ms > 0 ? ask->ms : 20000);
 
+	const struct torc_slice *key;
 	bool answered;
 
 	ask->size = 0;
@@ -78,6 +83,8 @@ run_ask(void *arg)
 	ask->status = call.response.status;
 	if (answered)
 		read_all(&call, ask, deadline);
+	key = torc_http_find(&call.response, "X-Key");
+	ask->keyed = answered && key != NULL && torc_http_equals(*key, "alice");
 	ask->fields = call.response.field_count;
 	ask->trailers = call.trailer.field_count;
 	snprintf(ask->why, sizeof(ask->why), "%s", call.response.why != NULL ?
@@ -328,6 +335,34 @@ assert_fields(const char *target, unsigned count)
 	assert_int_equal(asked.fields, count);
 	assert_int_equal(asked.trailers, count);
 	assert_string_equal(asked.body, "ok");
+}
+
+static bool
+give_much_behind_a_head(int fd, unsigned nth, const char *head)
+{
+	static const char body[900000];
+
+	(void)nth;
+	(void)head;
+	say(fd, OK "X-Key: alice\r\n" CL "900000\r\n\r\n");
+	say_bytes(fd, body, sizeof(body));
+	return true;
+}
+
+/* More than all buffers take: each is used again. */
+static void
+a_head_is_readable_however_much_comes_behind_it(void **state)
+{
+	(void)state;
+	body_max = ROOM;
+	start(give_much_behind_a_head);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(ask("GET", "/"), 0);
+		assert_int_equal(asked.size, 900000);
+		assert_true(asked.keyed);
+	}
+	stop();
+	body_max = 0;
 }
 
 static void
@@ -1260,6 +1295,8 @@ main(void)
 		cmocka_unit_test(an_answer_comes_once_and_is_over_with_its_body),
 		cmocka_unit_test(trailers_are_there_at_the_end_of_the_body),
 		cmocka_unit_test(answers_have_as_many_fields_as_are_configured),
+		cmocka_unit_test(
+		    a_head_is_readable_however_much_comes_behind_it),
 		cmocka_unit_test(
 		    a_head_over_the_limit_is_refused_by_the_name_of_the_limit),
 		cmocka_unit_test(heads_of_1xx_are_skipped_but_not_for_ever),

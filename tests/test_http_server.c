@@ -94,7 +94,12 @@ tell_fields(struct torc_http *http)
 	struct torc_slice body;
 	int size, rc;
 
-	torc_http_keep(http, memory, sizeof(memory));
+	if (asks_for(http, "/kept/fields")) {
+		assert_int_equal(torc_http_keep(http, memory,
+		    sizeof(memory)), 0);
+		assert_int_equal(torc_http_keep(http, memory + 1000,
+		    sizeof(memory) - 1000), 0);
+	}
 	while ((rc = torc_http_read(http, &body, TORC_NEVER)) > 0)
 		;
 	if (rc < 0)
@@ -322,7 +327,7 @@ answer(struct torc_http *http)
 		return echo_body(http);
 	if (asks_for(http, "/count"))
 		return count_body(http);
-	if (asks_for(http, "/fields"))
+	if (asks_for(http, "/fields") || asks_for(http, "/kept/fields"))
 		return tell_fields(http);
 	if (asks_for(http, "/split"))
 		return split_answer(http);
@@ -644,6 +649,41 @@ a_trailer_has_its_own_place_and_the_head_stays_what_it_was(void **state)
 	for (size_t cut = 1; cut < sizeof(post) - 1; cut++) {
 		ask_in_two(post, cut, reply);
 		assert_non_null(strstr(reply, "3 alice;2 root;"));
+	}
+	assert_int_equal(server_stop(&server), 0);
+}
+
+/* The server, with so few and small buffers that each is used again. */
+static void
+start_small(void)
+{
+	static const struct torc_http_config dateless = { .no_date = true };
+	const struct torc_config few = { .buffers = 4, .buffer_size = 256 };
+
+	server_start(&server, &few, serve, (void *)(uintptr_t)&dateless);
+}
+
+static void
+a_head_is_readable_however_much_comes_behind_it(void **state)
+{
+	static const char *const targets[] = { "/fields", "/kept/fields" };
+	static char request[20000];
+	char *reply = room();
+
+	(void)state;
+	start_small();
+	for (unsigned i = 0; i < 4; i++) {
+		int size = snprintf(request, sizeof(request), i < 2 ?
+		    "POST %s HTTP/1.1\r\n" HOST "X-User: alice\r\n"
+		    "Content-Length: 15000\r\n\r\n%015000d" LAST :
+		    "POST %s HTTP/1.1\r\n" HOST "X-User: alice\r\n" CHUNKED
+		    "\r\n3a98\r\n%015000d\r\n0\r\nX-User: root\r\n\r\n"
+		    LAST, targets[i % 2], 0);
+
+		assert_true(size > 15000);
+		assert_true(ask(request, reply) > 0);
+		assert_non_null(strstr(reply, i < 2 ? "3 alice;0 -;" :
+		    "3 alice;1 root;"));
 	}
 	assert_int_equal(server_stop(&server), 0);
 }
@@ -1425,6 +1465,8 @@ main(void)
 		    a_request_that_is_cut_anywhere_has_the_same_answer),
 		cmocka_unit_test(
 		    a_trailer_has_its_own_place_and_the_head_stays_what_it_was),
+		cmocka_unit_test(
+		    a_head_is_readable_however_much_comes_behind_it),
 		cmocka_unit_test(as_many_fields_are_taken_as_are_configured),
 		cmocka_unit_test(
 		    a_connection_that_is_taken_over_begins_behind_the_request),

@@ -267,6 +267,7 @@ give_back(struct torc_http_call *call, bool clean)
 
 	call->link = NULL;
 	call->input.state = INPUT_BROKEN;
+	torc_conn_forget(link->conn);
 	link->spoiled = !clean;
 	if (!link->taken) {
 		torc_pool_release(call->client->pool, link, clean);
@@ -525,6 +526,7 @@ accept_response(struct torc_http_call *call)
 	struct torc_http_head *response = &call->response;
 
 	call->answered = true;
+	call->lent = true;
 	torc_http_expect(&call->input, response);
 	torc_pace_begin(&call->pace, call->client->config.body_ms,
 	    call->client->config.body_rate);
@@ -628,6 +630,28 @@ torc_http_call_conn(struct torc_http_call *call)
 }
 
 /*
+ * The buffer that the head is in goes back: what others receive in it must not
+ * be taken for the head. 0 or -ENOMEM.
+ */
+static int
+save_head(struct torc_http_call *call)
+{
+	struct torc_http_head *response = &call->response;
+	const uint8_t *head = call->input.view.data;
+	uint8_t *memory;
+
+	if (!call->lent)
+		return 0;
+	memory = torc_conn_memory(call->input.conn, response->size);
+	if (memory == NULL)
+		return -ENOMEM;
+	memcpy(memory, head, response->size);
+	torc_http_rebase(response, head, memory);
+	call->lent = false;
+	return 0;
+}
+
+/*
  * Parks. Until there is more of the body, or it is over, be it by a FIN: then
  * nothing is in view. 0 or an error.
  */
@@ -635,8 +659,10 @@ static int
 receive_body(struct torc_http_call *call, uint64_t deadline)
 {
 	struct torc_http_input *input = &call->input;
-	int rc;
+	int rc = save_head(call);
 
+	if (rc < 0)
+		return rc;
 	torc_http_consume(input);
 	rc = torc_http_receive(input, &call->pace, deadline);
 	if (rc == 0 && input->state == INPUT_TO_END)

@@ -59,6 +59,64 @@ refuse_head(struct torc_http *http, int error)
 	return refuse(http, error);
 }
 
+/* ---- Heads in memory of their own ---- */
+
+/*
+ * Fields that are too many for those of the handler's stack go to memory of the
+ * connection's, until the next request. 0 or -ENOMEM.
+ */
+static int
+make_room(struct torc_http *http)
+{
+	const unsigned room = torc_http_room(http->config.fields_max);
+	struct torc_http_head *request = &http->request;
+	struct torc_http_field *fields = torc_conn_memory(http->conn,
+	    room * sizeof(*fields));
+
+	if (fields == NULL)
+		return -ENOMEM;
+	memcpy(fields, request->fields,
+	    request->field_count * sizeof(*fields));
+	request->fields = fields;
+	http->room = room;
+	http->large = true;
+	return 0;
+}
+
+/*
+ * The buffer that the head is in goes back: what others receive in it must not
+ * be taken for the head. 0 or -ENOMEM.
+ */
+static int
+save_head(struct torc_http *http)
+{
+	struct torc_http_head *request = &http->request;
+	uint8_t *memory;
+
+	if (!http->lent)
+		return 0;
+	memory = torc_conn_memory(http->conn, request->size);
+	if (memory == NULL)
+		return -ENOMEM;
+	memcpy(memory, http->head, request->size);
+	torc_http_rebase(request, http->head, memory);
+	http->head = memory;
+	http->lent = false;
+	http->large = true;
+	return 0;
+}
+
+static void
+forget_head(struct torc_http *http)
+{
+	if (!http->large)
+		return;
+	torc_conn_forget(http->conn);
+	http->request.fields = http->fields;
+	http->room = TORC_HTTP_FIELDS;
+	http->large = false;
+}
+
 /* ---- Bodies ---- */
 
 void
@@ -72,8 +130,10 @@ static int
 receive_more(struct torc_http *http, uint64_t deadline)
 {
 	struct torc_http_input *input = &http->input;
-	int rc = 0;
+	int rc = save_head(http);
 
+	if (rc < 0)
+		return rc;
 	torc_http_consume(input);
 	if (!http->continued && http->output == OUTPUT_DUE &&
 	    input->view.size == 0 && !http->withheld)
@@ -99,37 +159,6 @@ why_no_body(int error)
 	default:
 		return NULL;
 	}
-}
-
-/*
- * Fields that are too many for those of the handler's stack go to memory of the
- * connection's, until the next request. 0 or -ENOMEM.
- */
-static int
-make_room(struct torc_http *http)
-{
-	const unsigned room = torc_http_room(http->config.fields_max);
-	struct torc_http_head *request = &http->request;
-	struct torc_http_field *fields = torc_conn_memory(http->conn,
-	    room * sizeof(*fields));
-
-	if (fields == NULL)
-		return -ENOMEM;
-	memcpy(fields, request->fields,
-	    request->field_count * sizeof(*fields));
-	request->fields = fields;
-	http->room = room;
-	return 0;
-}
-
-static void
-leave_room(struct torc_http *http)
-{
-	if (http->room == TORC_HTTP_FIELDS)
-		return;
-	torc_conn_memory(http->conn, 0);
-	http->request.fields = http->fields;
-	http->room = TORC_HTTP_FIELDS;
 }
 
 /* What is in view of the body: as torc_http_take(). */
@@ -245,6 +274,8 @@ accept_request(struct torc_http *http)
 	struct torc_http_head *request = &http->request;
 
 	http->requests++;
+	http->head = http->input.view.data;
+	http->lent = true;
 	http->output = OUTPUT_DUE;
 	http->continued = !request->expects_continue;
 	http->upgrade = wants_upgrade(request);
@@ -315,7 +346,7 @@ await_request(struct torc_http *http, uint64_t deadline)
 	struct torc_http_wait wait = { 0, 0 };
 	int rc;
 
-	leave_room(http);
+	forget_head(http);
 	http->trailer.field_count = 0;
 	torc_conn_set_busy(http->conn, false);
 	for (;;) {
@@ -369,12 +400,17 @@ int
 torc_http_keep(struct torc_http *http, void *memory, size_t size)
 {
 	struct torc_http_head *request = &http->request;
-	const uint8_t *from = http->input.view.data;
 
+	if (request->size == 0)
+		return -EINVAL;
 	if (request->size > size)
 		return -ENOSPC;
-	memcpy(memory, from, request->size);
-	torc_http_rebase(request, from, memory);
+	memmove(memory, http->head, request->size);
+	torc_http_rebase(request, http->head, memory);
+	http->head = memory;
+	if (!http->lent)
+		return 0;
+	http->lent = false;
 	torc_http_consume(&http->input);
 	torc_http_leave(&http->input);
 	return 0;

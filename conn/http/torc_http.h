@@ -334,6 +334,9 @@ struct torc_http {
 	uint64_t promised;	/* of the answer's body, to come */
 	unsigned requests;
 	unsigned room;		/* fields at request.fields */
+	const uint8_t *head;	/* the bytes that `request` views */
+	bool lent;		/* ... are in the connection's view */
+	bool large;		/* something is in memory of its own */
 	uint8_t output;
 	bool last;		/* of the requests on this connection */
 	bool continued;		/* 100 was sent, or is not wanted */
@@ -358,16 +361,17 @@ TORC_API void torc_http_open(struct torc_http *http, struct torc_conn *conn,
  * told so), or a negative errno. After 0 or an error the handler returns
  * torc_http_result().
  *
- * The head is readable until the next call of this, torc_http_read() or
- * torc_conn_recv(), which shows what came behind the head. A handler that
- * waits for something else than this connection holds one of the reactor's
- * `buffers` with it: see torc_http_keep().
+ * The head is readable until the next call of this, or of torc_conn_recv(),
+ * which shows what came behind the head. A handler that waits for something
+ * else than this connection holds one of the reactor's `buffers` with it: see
+ * torc_http_keep().
  */
 TORC_API int torc_http_recv(struct torc_http *http, uint64_t deadline);
 
 /*
  * Copy the request's head to memory of the handler's, which it views from then
- * on. 0, or -ENOSPC if request.size is more than `size`.
+ * on. 0; -ENOSPC if request.size is more than `size`; -EINVAL if there is no
+ * head.
  */
 TORC_API int torc_http_keep(struct torc_http *http, void *memory,
     size_t size);
@@ -596,6 +600,7 @@ struct torc_http_call {
 	bool reused;		/* the connection was used before */
 	bool sent;		/* all of the request */
 	bool answered;		/* the head was read */
+	bool lent;		/* ... and is in the connection's view */
 	struct torc_http_field fields[TORC_HTTP_FIELDS];
 };
 
