@@ -5,6 +5,8 @@
 #ifndef TORC_CONN_HELD_H
 #define TORC_CONN_HELD_H
 
+#include <stddef.h>
+
 #include "conn/net.h"
 
 /*
@@ -12,6 +14,13 @@
  * memory there is: so that nobody can be kept from a first request.
  */
 #define TORC_HELD_RESERVE 4096u
+
+/* Memory of torc_conn_memory(). */
+struct torc_block {
+	struct torc_block *next;
+	uint32_t size;		/* with this */
+	_Alignas(max_align_t) uint8_t bytes[];
+};
 
 /* Memory of its own for input of a connection, which is counted. NULL: none. */
 uint8_t *torc_held_alloc(struct torc_conn *conn, uint32_t size);

@@ -1,16 +1,8 @@
 /*
  * memory.c - memory that goes with a connection.
  */
-#include <stddef.h>
-
 #include "conn/client.h"
 #include "conn/held.h"
-
-struct torc_block {
-	struct torc_block *next;
-	uint32_t size;
-	_Alignas(max_align_t) uint8_t bytes[];
-};
 
 void *
 torc_conn_memory(struct torc_conn *conn, size_t size)

@@ -9,6 +9,7 @@
  *                 or waits for a stated reason; no work was left behind.
  * At the end:     nothing is left.
  */
+#include "conn/held.h"
 #include "reactor/fiber.h"
 #include "reactor/op.h"
 #include "tests/sim/kring.h"
@@ -167,6 +168,9 @@ check_held(const struct torc_conn *conn, size_t own[2])
 	uint32_t lent = 0;
 
 	own[conn->handler == NULL] += conn->joined_size;
+	for (const struct torc_block *block = conn->memory; block != NULL;
+	    block = block->next)
+		own[conn->handler == NULL] += block->size;
 	for (const struct torc_piece *piece = conn->first; piece != NULL;
 	    piece = piece->next) {
 		bytes += piece->size;
