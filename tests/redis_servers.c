@@ -70,6 +70,9 @@ redis_ask(unsigned port, const char *command, const char *wanted)
 	while (!found && size < sizeof(text) - 1) {
 		ssize_t got = read(fd, text + size, sizeof(text) - 1 - size);
 
+		/* On a reactor's thread, io_uring may interrupt it. */
+		if (got < 0 && errno == EINTR)
+			continue;
 		if (got <= 0)
 			break;
 		size += (size_t)got;
@@ -109,6 +112,20 @@ free_port(void)
 		port = try_port();
 	while (port == 0);
 	return port;
+}
+
+/* In the child. Its configuration is a file, since it writes to it. */
+static _Noreturn void
+become_sentinel(const struct redis_server *server)
+{
+	char path[96], port[12];
+
+	snprintf(path, sizeof(path), "%s/sentinel.conf", server->folder);
+	snprintf(port, sizeof(port), "%u", server->port);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	execl("/usr/bin/redis-server", "redis-server", path, "--sentinel",
+	    "--port", port, NULL);
+	_exit(127);
 }
 
 /* In the child: become the server. */
@@ -159,6 +176,8 @@ try_start(struct redis_server *server)
 {
 	server->pid = fork();
 	assert_true(server->pid >= 0);
+	if (server->pid == 0 && server->sentinel)
+		become_sentinel(server);
 	if (server->pid == 0)
 		become(server);
 	return await_answer(server);
@@ -172,18 +191,20 @@ redis_restart(struct redis_server *server)
 		    server->address);
 }
 
-void
-redis_start(struct redis_server *server, const char *const *arguments)
+static void
+make_folder(struct redis_server *server)
+{
+	memset(server, 0, sizeof(*server));
+	strcpy(server->folder, "/tmp/torc-redis-XXXXXX");
+	assert_non_null(mkdtemp(server->folder));
+}
+
+/* At a port that is free. */
+static void
+start(struct redis_server *server)
 {
 	bool started = false;
 
-	memset(server, 0, sizeof(*server));
-	for (size_t i = 0; arguments != NULL && arguments[i] != NULL; i++)
-		server->arguments[i] = arguments[i];
-	strcpy(server->folder, "/tmp/torc-redis-XXXXXX");
-	assert_non_null(mkdtemp(server->folder));
-	snprintf(server->local, sizeof(server->local), "unix:%s/sock",
-	    server->folder);
 	for (unsigned i = 0; i < ATTEMPTS && !started; i++) {
 		server->port = free_port();
 		started = try_start(server);
@@ -192,6 +213,40 @@ redis_start(struct redis_server *server, const char *const *arguments)
 	    server->port);
 	if (!started)
 		fail_msg("redis-server does not start");
+}
+
+void
+redis_start_sentinel(struct redis_server *server, unsigned port,
+    const char *password)
+{
+	char path[96];
+	FILE *file;
+
+	make_folder(server);
+	server->sentinel = true;
+	snprintf(path, sizeof(path), "%s/sentinel.conf", server->folder);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fprintf(file, "bind 127.0.0.1\ndir %s\nlogfile %s/log\n"
+	    "sentinel monitor cache 127.0.0.1 %u 1\n"
+	    "sentinel down-after-milliseconds cache 500\n"
+	    "sentinel failover-timeout cache 3000\n", server->folder,
+	    server->folder, port);
+	if (password != NULL)
+		fprintf(file, "requirepass %s\n", password);
+	fclose(file);
+	start(server);
+}
+
+void
+redis_start(struct redis_server *server, const char *const *arguments)
+{
+	make_folder(server);
+	for (size_t i = 0; arguments != NULL && arguments[i] != NULL; i++)
+		server->arguments[i] = arguments[i];
+	snprintf(server->local, sizeof(server->local), "unix:%s/sock",
+	    server->folder);
+	start(server);
 }
 
 void
@@ -208,7 +263,7 @@ void
 redis_end(struct redis_server *server)
 {
 	static const char *const files[] = { "sock", "log", "nodes.conf",
-		"users.acl", "dump.rdb" };
+		"users.acl", "dump.rdb", "sentinel.conf" };
 	char path[128];
 
 	redis_kill(server);

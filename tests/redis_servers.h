@@ -17,6 +17,7 @@ struct redis_server {
 	char address[96];	/* "127.0.0.1:PORT" */
 	char local[96];		/* "unix:PATH" */
 	const char *arguments[REDIS_ARGUMENTS + 1];	/* ended by NULL */
+	bool sentinel;
 };
 
 /* Whether there is a redis-server; if not, says SKIP once. */
@@ -28,6 +29,13 @@ bool redis_available(void);
  * test if it does not start.
  */
 void redis_start(struct redis_server *server, const char *const *arguments);
+
+/*
+ * Start a sentinel that watches the master at 127.0.0.1 and that port by the
+ * name "cache", and is sure after half a second. `password` may be NULL.
+ */
+void redis_start_sentinel(struct redis_server *server, unsigned port,
+    const char *password);
 
 /* The same server, at the same place, after redis_kill(). */
 void redis_restart(struct redis_server *server);

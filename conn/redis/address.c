@@ -12,6 +12,7 @@
 
 #define HOST_MAX 253u		/* bytes of a name in the DNS */
 #define REDIS_PORT 6379u
+#define SENTINEL_PORT 26379u
 #define DATABASE_MAX (1u << 20)
 
 /* Where words of what is wrong go. */
@@ -112,6 +113,8 @@ read_local(const struct reader *reader, const char *text)
 static int
 read_host(const struct reader *reader, const char *text)
 {
+	const unsigned port = reader->redis->config.sentinel != NULL ?
+	    SENTINEL_PORT : REDIS_PORT;
 	const size_t size = measure_host(text);
 	char address[REDIS_ADDRESS];
 
@@ -127,8 +130,7 @@ read_host(const struct reader *reader, const char *text)
 		return refuse(reader, "address: \"%s\": the port must be 1 to "
 		    "65535 (and IPv6 stands in brackets)", text);
 	if (text[size] == '\0')
-		redis_format(address, sizeof(address), "%s:%u", text,
-		    REDIS_PORT);
+		redis_format(address, sizeof(address), "%s:%u", text, port);
 	else
 		redis_format(address, sizeof(address), "%s", text);
 	return add(reader, address);

@@ -30,16 +30,15 @@ redis_fail_open(const struct line *line, int error, const char *format, ...)
 
 /* ---- One address ---- */
 
-static void
-hang_up(struct line *line)
+void
+redis_hang_up(struct line *line)
 {
 	torc_pipeline_break(&line->pipeline, -ESHUTDOWN);
 	torc_conn_close(line->conn, 0);
 }
 
-/* Parks. Connect to `line->address`, and be let in. */
-static int
-dial(struct line *line, uint64_t deadline)
+int
+redis_dial(struct line *line, const struct login *login, uint64_t deadline)
 {
 	int rc;
 
@@ -54,10 +53,20 @@ dial(struct line *line, uint64_t deadline)
 		    line->address, strerror(-rc));
 	torc_resp_tree_init(&line->tree, NULL, NULL);
 	torc_pipeline_init(&line->pipeline, line->conn, &line_replies, line);
-	rc = redis_greet(line, deadline);
+	rc = redis_greet(line, login, deadline);
 	if (rc < 0)
-		hang_up(line);
+		redis_hang_up(line);
 	return rc;
+}
+
+int
+redis_dial_server(struct line *line, uint64_t deadline)
+{
+	const struct torc_redis_config *config = &line->node->redis->config;
+	const struct login login = { config->user, config->password,
+		config->name, config->database };
+
+	return redis_dial(line, &login, deadline);
 }
 
 /* ---- All of them ---- */
@@ -80,7 +89,7 @@ is_final(int rc)
 	    rc == -ENOMEM;
 }
 
-/* Parks. The first of the addresses that lets us in. */
+/* Parks. The first of the addresses that lets us in, or leads to one. */
 static int
 dial_any(struct line *line, uint64_t deadline)
 {
@@ -96,7 +105,9 @@ dial_any(struct line *line, uint64_t deadline)
 
 		redis_format(line->address, sizeof(line->address), "%s",
 		    redis->addresses[place]);
-		rc = dial(line, share(deadline, count - i));
+		rc = redis->config.sentinel != NULL ?
+		    sentinel_dial(line, share(deadline, count - i)) :
+		    redis_dial_server(line, share(deadline, count - i));
 		if (rc == 0)
 			node->preferred = place;
 		denied |= rc == -EACCES;
@@ -153,7 +164,7 @@ open_line(void *arg, void **item, uint64_t deadline)
 
 	*item = NULL;
 	if (line != NULL)
-		rc = config->cluster ? dial(line, deadline) :
+		rc = config->cluster ? redis_dial_server(line, deadline) :
 		    dial_any(line, deadline);
 	if (rc < 0) {
 		redis_format(opener->why, sizeof(opener->why), "%s",
@@ -175,7 +186,7 @@ static bool
 line_usable(void *arg, void *item)
 {
 	(void)arg;
-	return line_alive(item) && !redis_is_replaced(item);
+	return line_alive(item);
 }
 
 const struct torc_pool_kind line_kind = {

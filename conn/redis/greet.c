@@ -34,10 +34,9 @@ refuse_stranger(const struct line *line)
 	    "answer to %s is none", line->address, line->opener->stage);
 }
 
-/* Parks. Ask for something before we are let in. 0, or an error. */
-static int
-ask(struct line *line, struct request **request, uint64_t deadline,
-    unsigned argc, const char *const *argv)
+int
+redis_ask_early(struct line *line, struct request **request,
+    uint64_t deadline, unsigned argc, const char *const *argv)
 {
 	int rc;
 
@@ -57,7 +56,7 @@ greet_with(struct line *line, uint64_t deadline, unsigned argc,
     const char *const *argv)
 {
 	struct request *request;
-	int rc = ask(line, &request, deadline, argc, argv);
+	int rc = redis_ask_early(line, &request, deadline, argc, argv);
 
 	if (rc < 0)
 		return rc;
@@ -75,14 +74,14 @@ greet_with(struct line *line, uint64_t deadline, unsigned argc,
  * a PING, too; they are those of commands.
  */
 static int
-ping(struct line *line, uint64_t deadline)
+ping(struct line *line, const struct login *login, uint64_t deadline)
 {
 	static const char *const known[] = { "LOADING", "MASTERDOWN", "BUSY",
 		"MISCONF", NULL };
 	static const char *const argv[] = { "PING" };
 	const struct torc_redis_reply *root;
 	struct request *request;
-	int rc = ask(line, &request, deadline, 1, argv);
+	int rc = redis_ask_early(line, &request, deadline, 1, argv);
 
 	if (rc < 0)
 		return rc;
@@ -90,7 +89,7 @@ ping(struct line *line, uint64_t deadline)
 	if (root->type == TORC_REDIS_ERROR) {
 		/* One whose users may not ping is Redis, after AUTH. */
 		if (!is_one_of(root, known) &&
-		    (line->node->redis->config.password == NULL ||
+		    (login->password == NULL ||
 		    !redis_is_error(root, "NOPERM")))
 			rc = refuse(line, root);
 	} else if (root->type != TORC_REDIS_STATUS ||
@@ -103,21 +102,20 @@ ping(struct line *line, uint64_t deadline)
 
 /* As servers before RESP3 are greeted. */
 static int
-greet_plainly(struct line *line, uint64_t deadline)
+greet_plainly(struct line *line, const struct login *login, uint64_t deadline)
 {
-	const struct torc_redis_config *config = &line->node->redis->config;
-	const char *const auth[] = { "AUTH", config->user, config->password };
-	const char *const old[] = { "AUTH", config->password };
-	const char *const name[] = { "CLIENT", "SETNAME", config->name };
+	const char *const auth[] = { "AUTH", login->user, login->password };
+	const char *const old[] = { "AUTH", login->password };
+	const char *const name[] = { "CLIENT", "SETNAME", login->name };
 	int rc = 0;
 
-	if (config->password != NULL && config->user != NULL)
+	if (login->password != NULL && login->user != NULL)
 		rc = greet_with(line, deadline, 3, auth);
-	else if (config->password != NULL)
+	else if (login->password != NULL)
 		rc = greet_with(line, deadline, 2, old);
-	if (rc == 0 && config->name != NULL)
+	if (rc == 0 && login->name != NULL)
 		rc = greet_with(line, deadline, 3, name);
-	return rc < 0 ? rc : ping(line, deadline);
+	return rc < 0 ? rc : ping(line, login, deadline);
 }
 
 /* Whether that is what servers say which do not speak RESP3. */
@@ -168,24 +166,24 @@ judge_greeting(const struct line *line, const struct torc_redis_reply *reply)
 }
 
 static int
-greet_in_resp3(struct line *line, uint64_t deadline)
+greet_in_resp3(struct line *line, const struct login *login,
+    uint64_t deadline)
 {
-	const struct torc_redis_config *config = &line->node->redis->config;
 	const char *argv[LINE_WORDS] = { "HELLO", "3" };
 	struct request *request;
 	unsigned argc = 2;
 	int rc;
 
-	if (config->password != NULL) {
+	if (login->password != NULL) {
 		argv[argc++] = "AUTH";
-		argv[argc++] = config->user != NULL ? config->user : "default";
-		argv[argc++] = config->password;
+		argv[argc++] = login->user != NULL ? login->user : "default";
+		argv[argc++] = login->password;
 	}
-	if (config->name != NULL) {
+	if (login->name != NULL) {
 		argv[argc++] = "SETNAME";
-		argv[argc++] = config->name;
+		argv[argc++] = login->name;
 	}
-	rc = ask(line, &request, deadline, argc, argv);
+	rc = redis_ask_early(line, &request, deadline, argc, argv);
 	if (rc < 0)
 		return rc;
 	rc = judge_greeting(line, &request->root);
@@ -194,19 +192,18 @@ greet_in_resp3(struct line *line, uint64_t deadline)
 }
 
 int
-redis_greet(struct line *line, uint64_t deadline)
+redis_greet(struct line *line, const struct login *login, uint64_t deadline)
 {
-	const struct torc_redis_config *config = &line->node->redis->config;
 	char digits[12];
 	const char *const select[] = { "SELECT", digits };
 	int rc = -EPROTONOSUPPORT;
 
-	if (config->protocol != 2)
-		rc = greet_in_resp3(line, deadline);
+	if (line->node->redis->config.protocol != 2)
+		rc = greet_in_resp3(line, login, deadline);
 	if (rc == -EPROTONOSUPPORT)
-		rc = greet_plainly(line, deadline);
-	if (rc < 0 || config->database == 0)
+		rc = greet_plainly(line, login, deadline);
+	if (rc < 0 || login->database == 0)
 		return rc;
-	snprintf(digits, sizeof(digits), "%u", config->database);
+	snprintf(digits, sizeof(digits), "%u", login->database);
 	return greet_with(line, deadline, 2, select);
 }

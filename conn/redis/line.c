@@ -387,7 +387,8 @@ line_do(struct line *line, struct request **request, uint64_t deadline,
 bool
 line_alive(struct line *line)
 {
-	if (line->retired || line->pipeline.error != 0)
+	if (line->retired || line->pipeline.error != 0 ||
+	    redis_is_replaced(line))
 		return false;
 	/* Without a request, nothing may have come, not even an end. */
 	return line->pipeline.count > 0 || torc_conn_usable(line->conn);

@@ -129,6 +129,15 @@ node_rest(struct node *node)
 	}
 }
 
+void
+node_switch(struct node *node)
+{
+	node->generation++;
+	node->proven = node->generation;
+	node->open_at = torc_now();
+	node_rest(node);
+}
+
 /* Parks, if it has not ended. (After the reactor, all have.) */
 static void
 end_renewal(struct node *node)

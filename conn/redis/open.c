@@ -59,6 +59,16 @@ check_config(struct torc_redis_config *config, char *text, size_t size)
 		wrong = "user without password";
 	else if (config->cluster && config->database != 0)
 		wrong = "database: a cluster has only number 0";
+	else if (config->sentinel != NULL && config->cluster)
+		wrong = "sentinel: a cluster has none";
+	else if (config->sentinel != NULL && config->sentinel[0] == '\0')
+		wrong = "sentinel: the name of the master is empty";
+	else if (config->sentinel == NULL &&
+	    config->sentinel_password != NULL)
+		wrong = "sentinel_password without sentinel";
+	else if (config->sentinel_user != NULL &&
+	    config->sentinel_password == NULL)
+		wrong = "sentinel_user without sentinel_password";
 	else if (config->limits.depth_max > TORC_RESP_DEPTH)
 		wrong = "limits.depth_max: must be at most 32";
 	if (wrong == NULL)
@@ -72,7 +82,8 @@ copy_strings(struct torc_redis *redis)
 {
 	struct torc_redis_config *config = &redis->config;
 	const char **const strings[] = { &config->address, &config->user,
-		&config->password, &config->name };
+		&config->password, &config->name, &config->sentinel,
+		&config->sentinel_user, &config->sentinel_password };
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
 		if (*strings[i] == NULL)
@@ -107,9 +118,42 @@ add_nodes(struct torc_redis *redis, char *text, size_t size)
 	return rc;
 }
 
+/* Who listens to sentinels is let in by them, not by the master. */
+static int
+add_sentinels(struct torc_redis *redis, char *text, size_t size)
+{
+	const struct torc_redis_config *config = &redis->config;
+	struct torc_redis *sentinels = calloc(1, sizeof(*sentinels));
+	int rc = sentinels == NULL ? -ENOMEM : 0;
+
+	redis->sentinels = sentinels;
+	if (rc < 0)
+		return rc;
+	sentinels->reactor = redis->reactor;
+	sentinels->config = (struct torc_redis_config) {
+		.user = config->sentinel_user,
+		.password = config->sentinel_password,
+		.protocol = config->protocol,
+		.open_ms = config->open_ms,
+		.retry_min_ms = config->retry_min_ms,
+		.retry_max_ms = config->retry_max_ms,
+	};
+	for (unsigned i = 0; rc == 0 && i < redis->address_count; i++) {
+		sentinels->addresses[i] = strdup(redis->addresses[i]);
+		if (sentinels->addresses[i] == NULL)
+			return -ENOMEM;
+		sentinels->address_count++;
+	}
+	rc = check_bounds(&sentinels->config, text, size);
+	return rc < 0 ? rc : add_nodes(sentinels, text, size);
+}
+
 static void
 free_redis(struct torc_redis *redis)
 {
+	sentinel_leave(redis);
+	if (redis->sentinels != NULL)
+		free_redis(redis->sentinels);
 	for (unsigned i = 0; i < redis->node_count; i++)
 		node_destroy(redis->nodes[i]);
 	while (redis->gone != NULL) {
@@ -138,6 +182,8 @@ fill(struct torc_redis *redis, char *text, size_t size)
 		rc = check_config(&redis->config, text, size);
 	if (rc == 0)
 		rc = add_nodes(redis, text, size);
+	if (rc == 0 && redis->config.sentinel != NULL)
+		rc = add_sentinels(redis, text, size);
 	if (rc == 0 && torc_redis_of(redis->reactor) == NULL)
 		rc = torc_reactor_set(redis->reactor, &redis_key, redis);
 	return rc;

@@ -24,9 +24,11 @@ struct node;
 struct torc_redis {
 	struct torc_reactor *reactor;
 	struct torc_redis_config config;	/* strings are ours */
-	char *strings[6];
+	char *strings[7];
 	char *addresses[REDIS_ADDRESSES];
 	unsigned address_count;
+	struct torc_redis *sentinels;	/* a client of theirs, or NULL */
+	uint64_t follower;	/* a fiber that listens to them, or 0 */
 	struct node *nodes[REDIS_NODES];
 	unsigned node_count;
 	struct node *gone;	/* that are none any more, and used yet */
@@ -58,6 +60,7 @@ struct opening {
 struct node {
 	struct torc_redis *redis;
 	char address[REDIS_ADDRESS];	/* of a cluster's; else the first */
+	char master[REDIS_ADDRESS];	/* that a sentinel has named */
 	struct node *next;	/* of those that are gone */
 	unsigned users;		/* calls, sessions, subscribers */
 	unsigned slot_count;	/* of a cluster's: that it has */
@@ -203,13 +206,50 @@ int redis_read_address(struct torc_redis *redis, char *text, size_t size);
 
 /* ---- greet.c ---- */
 
+/* Who we are. */
+struct login {
+	const char *user;
+	const char *password;
+	const char *name;
+	unsigned database;
+};
+
 /* Parks. Be let in. 0, or an error that is explained. */
-int redis_greet(struct line *line, uint64_t deadline);
+int redis_greet(struct line *line, const struct login *login,
+    uint64_t deadline);
+
+/*
+ * Parks. Ask for something on a connection that is not open yet: 0, or an
+ * error that is explained.
+ */
+int redis_ask_early(struct line *line, struct request **request,
+    uint64_t deadline, unsigned argc, const char *const *argv);
+
+/* ---- sentinel.c ---- */
+
+/*
+ * Parks. Have the master that the sentinel at `line->address` names: connect
+ * to it, and see that it is one. 0, or an error that is explained.
+ */
+int sentinel_dial(struct line *line, uint64_t deadline);
+
+/* Parks. Listen to them no more. (After the reactor, nobody does.) */
+void sentinel_leave(struct torc_redis *redis);
 
 /* ---- dial.c ---- */
 
 /* Of torc_pool: opens lines for the opener `arg`. */
 extern const struct torc_pool_kind line_kind;
+
+/* Parks. Connect to `line->address`, and be let in. */
+int redis_dial(struct line *line, const struct login *login,
+    uint64_t deadline);
+
+/* As the program's configuration says. */
+int redis_dial_server(struct line *line, uint64_t deadline);
+
+/* The end of such a connection. */
+void redis_hang_up(struct line *line);
 
 /* Say why a connection cannot be opened; returns `error`. */
 int redis_fail_open(const struct line *line, int error, const char *format,
@@ -282,6 +322,9 @@ int node_call(struct node *node, struct request **request, uint64_t deadline,
 
 /* Its shared lines take no new commands, and go when nobody uses them. */
 void node_rest(struct node *node);
+
+/* The same, and so do sessions: it is another server from now on. */
+void node_switch(struct node *node);
 
 /* ---- map.c ---- */
 

@@ -75,6 +75,10 @@ struct torc_redis;
 struct torc_redis_config {
 	const char *address;	/* see below; 127.0.0.1:6379 */
 	bool cluster;
+	const char *sentinel;	/* the name of a master: `address` has the
+				 * sentinels that know it, at port 26379 */
+	const char *sentinel_user;	/* to be let in by them; "default" */
+	const char *sentinel_password;
 	const char *user;	/* "default" */
 	const char *password;	/* NULL: do not authenticate */
 	const char *name;	/* of our connections, for CLIENT LIST; none */
@@ -105,6 +109,10 @@ struct torc_redis_config {
  * in which % and two digits stand for a byte. "rediss://" is refused, since
  * there is no TLS. What is no address is refused by torc_redis_open(), in words
  * that do not have the password in them.
+ *
+ * With `sentinel`, the sentinels are asked one after the other, for each new
+ * connection, where the master of that name is; it has to say that it is one.
+ * User and password of a URI are those of the master.
  */
 
 /*

@@ -1,0 +1,225 @@
+/*
+ * sentinel.c - sentinels know which server is the master. They are asked for
+ * each connection, so a new master is found when the old one does not answer,
+ * ends its connections, or says that it is none (READONLY).
+ *
+ * One that is to be demoted may not know it for ten seconds, and take writes
+ * that will be lost. So a daemon listens to a sentinel, too: when it says that
+ * there is another master, no more commands go to the old one.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "conn/redis/redis.h"
+
+#define AGAIN_MS 1000u		/* until the daemon tries again */
+#define ASK_MS 2000u		/* for a sentinel to answer it */
+
+static bool
+is_text(const struct torc_redis_reply *reply)
+{
+	return reply->type == TORC_REDIS_STRING ||
+	    reply->type == TORC_REDIS_STATUS;
+}
+
+/* [host, port] */
+static bool
+is_address(const struct torc_redis_reply *root)
+{
+	return root->type == TORC_REDIS_ARRAY && root->size == 2 &&
+	    is_text(&root->items[0]) && is_text(&root->items[1]) &&
+	    root->items[0].size + root->items[1].size + 4 < REDIS_ADDRESS;
+}
+
+static void
+put_address(const struct torc_redis_reply *root, char *address)
+{
+	redis_format(address, REDIS_ADDRESS,
+	    strchr(root->items[0].text, ':') != NULL ? "[%s]:%s" : "%s:%s",
+	    root->items[0].text, root->items[1].text);
+}
+
+/* What the sentinel says: the address, or an error that is explained. */
+static int
+read_answer(const struct line *line, const struct request *request,
+    char *address)
+{
+	const char *name = line->node->redis->config.sentinel;
+	const struct torc_redis_reply *root = &request->root;
+
+	if (root->type == TORC_REDIS_ERROR)
+		return redis_fail_open(line, -ENOENT, "%s: SENTINEL: %s",
+		    line->address, root->text);
+	if (root->type == TORC_REDIS_NIL && request->refused == 0)
+		return redis_fail_open(line, -ENOENT, "%s: this sentinel "
+		    "knows no master \"%s\"", line->address, name);
+	if (!is_address(root))
+		return redis_fail_open(line, -EPROTO, "%s: its answer to "
+		    "SENTINEL is no address", line->address);
+	put_address(root, address);
+	return 0;
+}
+
+/* ---- In the background ---- */
+
+/* The one that has told is asked first; others may not know it yet. */
+static void
+switch_master(struct torc_redis *redis)
+{
+	struct node *node = redis->nodes[0];
+
+	node->preferred = redis->sentinels->nodes[0]->preferred;
+	node_switch(node);
+}
+
+/* Parks. Whether it is another one by now, which no news has told. */
+static void
+compare(struct torc_redis *redis, uint64_t deadline)
+{
+	struct torc_redis_reply *reply;
+	char address[REDIS_ADDRESS];
+
+	if (torc_redis_do(redis->sentinels, &reply, deadline, "SENTINEL",
+	    "GET-MASTER-ADDR-BY-NAME", redis->config.sentinel, NULL) == 0 &&
+	    is_address(reply)) {
+		put_address(reply, address);
+		if (strcmp(address, redis->nodes[0]->master) != 0)
+			switch_master(redis);
+	}
+	torc_redis_free(reply);
+}
+
+/* "NAME old-host old-port new-host new-port" */
+static bool
+is_ours(const struct torc_redis *redis, const struct torc_redis_message *news)
+{
+	const char *name = redis->config.sentinel;
+	const size_t size = strlen(name);
+
+	return news->size > size && memcmp(news->text, name, size) == 0 &&
+	    news->text[size] == ' ';
+}
+
+/* Parks. Until the fiber is cancelled. */
+static void
+hear(struct torc_redis *redis, struct torc_redis_subscriber *subscriber)
+{
+	struct torc_redis_message news;
+	int rc = 0;
+
+	while (rc != -ECANCELED && rc != -ESHUTDOWN) {
+		rc = torc_redis_next(subscriber, &news, TORC_NEVER);
+		if (rc < 0)
+			torc_sleep(torc_after_ms(AGAIN_MS));
+		else if (news.event == TORC_REDIS_SUBSCRIBED)
+			compare(redis, torc_after_ms(ASK_MS));
+		else if (news.event == TORC_REDIS_MESSAGE &&
+		    is_ours(redis, &news))
+			switch_master(redis);
+	}
+}
+
+static int
+follow(void *arg)
+{
+	struct torc_redis *redis = arg;
+	struct torc_redis_subscriber *subscriber = NULL;
+
+	if (torc_redis_subscriber_open(redis->sentinels, &subscriber) == 0 &&
+	    torc_redis_subscribe(subscriber, "+switch-master",
+	    TORC_NEVER) == 0)
+		hear(redis, subscriber);
+	torc_redis_subscriber_close(subscriber);
+	return 0;
+}
+
+/* Without the daemon, news are what a connection tells. */
+static void
+begin_to_follow(struct torc_redis *redis)
+{
+	if (redis->follower == 0 &&
+	    torc_fiber_spawn_daemon(&redis->follower, follow, redis) < 0)
+		redis->follower = 0;
+}
+
+void
+sentinel_leave(struct torc_redis *redis)
+{
+	if (redis->follower != 0 && torc_fiber_self() != 0)
+		torc_fiber_reap(redis->follower, NULL);
+	redis->follower = 0;
+}
+
+/* ---- For a connection ---- */
+
+/* Parks. Where the master is. */
+static int
+ask_sentinel(struct line *line, char *address, uint64_t deadline)
+{
+	const struct torc_redis_config *config = &line->node->redis->config;
+	const struct login login = { .user = config->sentinel_user,
+		.password = config->sentinel_password };
+	const char *const argv[] = { "SENTINEL", "GET-MASTER-ADDR-BY-NAME",
+		config->sentinel };
+	struct request *request;
+	int rc = redis_dial(line, &login, deadline);
+
+	if (rc < 0)
+		return rc;
+	rc = redis_ask_early(line, &request, deadline, 3, argv);
+	if (rc == 0) {
+		rc = read_answer(line, request, address);
+		request_free(request);
+	}
+	redis_hang_up(line);
+	return rc;
+}
+
+/* Parks. A sentinel may not know yet who is the master, or no more. */
+static int
+check_role(struct line *line, uint64_t deadline)
+{
+	static const char *const argv[] = { "ROLE" };
+	const struct torc_redis_reply *root;
+	struct request *request;
+	int rc = redis_ask_early(line, &request, deadline, 1, argv);
+
+	if (rc < 0)
+		return rc;
+	root = &request->root;
+	if (root->type == TORC_REDIS_ERROR)
+		rc = redis_fail_open(line, -EACCES, "%s: ROLE: %s",
+		    line->address, root->text);
+	else if (root->type != TORC_REDIS_ARRAY || root->size == 0 ||
+	    !is_text(&root->items[0]))
+		rc = redis_fail_open(line, -EPROTO, "%s: its answer to ROLE "
+		    "is none", line->address);
+	else if (strcmp(root->items[0].text, "master") != 0)
+		rc = redis_fail_open(line, -ECONNREFUSED, "%s: it is no "
+		    "master, but a %s", line->address, root->items[0].text);
+	request_free(request);
+	return rc;
+}
+
+int
+sentinel_dial(struct line *line, uint64_t deadline)
+{
+	char address[REDIS_ADDRESS];
+	int rc = ask_sentinel(line, address, deadline);
+
+	if (rc < 0)
+		return rc;
+	redis_format(line->address, sizeof(line->address), "%s", address);
+	rc = redis_dial_server(line, deadline);
+	if (rc < 0)
+		return rc;
+	rc = check_role(line, deadline);
+	if (rc < 0) {
+		redis_hang_up(line);
+		return rc;
+	}
+	redis_format(line->node->master, sizeof(line->node->master), "%s",
+	    address);
+	begin_to_follow(line->node->redis);
+	return 0;
+}
