@@ -23,10 +23,11 @@ proxy=
 origin=
 load=
 brake=
+children=
 scratch=$(mktemp -d) || exit 1
 
 finish() {
-	for child in $brake $proxy $origin $load; do
+	for child in $brake $proxy $origin $load $children; do
 		kill -9 "$child" 2>/dev/null
 	done
 	wait 2>/dev/null
@@ -90,6 +91,7 @@ nginx_config() {
 	        client_max_body_size 100m;
 	        root $scratch/www;
 	        location /none { return 204; }
+	        location /drip { limit_rate_after 600; limit_rate 200; }
 	        location /up {
 	            client_body_in_file_only on;
 	            proxy_pass http://127.0.0.1:$origin_port/none;
@@ -142,6 +144,23 @@ proxy_ends() {
 	[ $status -eq 0 ]
 }
 
+# with_proxy NAME=VALUE COMMAND...: the command, with a proxy of its own that
+# has this in its environment.
+with_proxy() {
+	local setting=$1 url pid status=0
+	shift
+	fresh_port
+	env "PROXY_ORIGIN=127.0.0.1:$origin_port" "$setting" "$B/bin/proxy" \
+	    -r 1 -l "127.0.0.1:$port" >"$scratch/other" 2>&1 </dev/null &
+	pid=$!
+	children="$children $pid"
+	url=http://127.0.0.1:$port
+	until_it 200 grep -q ready "$scratch/other" && "$@" || status=1
+	kill -9 $pid
+	wait $pid 2>/dev/null
+	return $status
+}
+
 # ---- Requests ----
 
 # status PATH ARGUMENT...: of the answer.
@@ -192,6 +211,10 @@ large_goes() {	# large_goes ARGUMENT...
 	cmp "$scratch"/nginx.body/* "$scratch/www/large"
 }
 
+large_goes_and_comes() {
+	large_goes --data-binary "@$scratch/www/large" && large_comes
+}
+
 # Without 100, curl would wait longer than it may take.
 large_goes_when_asked_for() {
 	rm -f "$scratch"/nginx.body/*
@@ -202,6 +225,23 @@ large_goes_when_asked_for() {
 	grep -aq '^< HTTP/1.1 100 Continue' "$scratch/body" &&
 	    grep -aq '^< HTTP/1.1 204 ' "$scratch/body" &&
 	    cmp "$scratch"/nginx.body/* "$scratch/www/large"
+}
+
+# The last of it comes in pieces, a second apart.
+drip_comes() {
+	answers 200 /drip && cmp "$scratch/body" "$scratch/www/drip"
+}
+
+drip_breaks_off() {
+	! drip_comes && [ -s "$scratch/body" ] &&
+	    [ "$(stat -c %s "$scratch/body")" -lt 1000 ]
+}
+
+setting_is_refused() {
+	PROXY_KEEP=$1 "$B/bin/proxy" -l 127.0.0.1:0
+	local status=$?
+	echo "status $status"
+	[ $status -eq 64 ]
 }
 
 resident() {	# KiB
@@ -412,6 +452,15 @@ checks() {
 	claim "16 MB go in chunks" large_goes -T - <"$scratch/www/large"
 	claim "16 MB go when they are asked for with 100" \
 	    large_goes_when_asked_for
+	claim "16 MB go and come when nothing is kept" \
+	    with_proxy PROXY_KEEP=0 large_goes_and_comes
+	claim "16 MB go and come over one connection to the origin" \
+	    with_proxy PROXY_CONNECTIONS=1 large_goes_and_comes
+	claim "an answer that is silent for too long is cut off" \
+	    with_proxy PROXY_SILENCE_MS=100 drip_breaks_off
+	claim "an answer may be silent for ever" \
+	    with_proxy PROXY_SILENCE_MS=0 drip_comes
+	claim "a setting that is no number is refused" setting_is_refused 1k
 	claim "a slow reader of 1 GiB takes no memory" \
 	    slow_reader_is_waited_for
 	if command -v wrk >/dev/null; then
@@ -437,6 +486,7 @@ done
 mkdir "$scratch/www" "$scratch/nginx.body"
 chmod 755 "$scratch" "$scratch/www"
 printf hello >"$scratch/www/small"
+head -c 1000 /dev/zero >"$scratch/www/drip"
 head -c 16000000 /dev/urandom >"$scratch/www/large"
 truncate -s 1G "$scratch/www/huge"
 fresh_port

@@ -1,12 +1,22 @@
 /*
- * proxy.c - a reverse proxy: passes requests on to the origin that the
- * environment names, PROXY_ORIGIN or localhost:8081, and its answers back.
- * Bodies go through as they come, no faster than the other side takes them.
- * 503 says that the origin cannot be reached, 504 that it is too slow, 502
- * that its answer cannot be used.
+ * proxy.c - a reverse proxy: passes requests on to an origin, and its answers
+ * back; also to WebSockets. 503 says that the origin cannot be reached, 504
+ * that it is too slow, 502 that its answer cannot be used.
+ *
+ * The environment says how:
+ *
+ *   PROXY_ORIGIN       its address; localhost:8081
+ *   PROXY_ANSWER_MS    for an answer to begin, once it was asked; 5000
+ *   PROXY_SILENCE_MS   between two pieces of an answer, or of what a WebSocket
+ *                      moves; 30000, and 300000 of these; 0: no limit
+ *   PROXY_KEEP         bytes of a body that are kept for a client that is slow,
+ *                      each way; 1048576; 0: none
+ *   PROXY_CONNECTIONS  to the origin, of a reactor; 256
  */
 #include <torc_http.h>
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,15 +60,15 @@ proxy(struct torc_conn *conn, void *arg)
 static int
 start(struct torc_reactor *reactor, void *arg)
 {
-	const struct torc_http_client_config config = {
-		.address = arg, .pool.size = 256, .pool.open_ms = 3000,
-		.pool.waiters = 16384,
-		.body_max = UINT64_MAX, .answer_ms = 5000,
-	};
 	struct torc_http_client *origin;
-	int rc = torc_http_client_create(&origin, &config, NULL, 0);
+	char text[256] = "";
+	int rc = torc_http_client_create(&origin, arg, text, sizeof(text));
 
-	return rc < 0 ? rc : torc_reactor_set(reactor, &origin_key, origin);
+	if (rc < 0) {
+		fprintf(stderr, "proxy: %s\n", text);
+		return rc;
+	}
+	return torc_reactor_set(reactor, &origin_key, origin);
 }
 
 static void
@@ -72,15 +82,60 @@ stop(struct torc_reactor *reactor, void *arg)
 		torc_http_client_destroy(origin);
 }
 
+/* A number of the environment, or `otherwise`; wrong ones end the program. */
+static unsigned
+number(const char *name, unsigned otherwise)
+{
+	const char *text = getenv(name);
+	unsigned long value;
+	char *end;
+
+	if (text == NULL)
+		return otherwise;
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno == 0 && end > text && *end == '\0' && *text != '-' &&
+	    value < TORC_NO_LIMIT)
+		return (unsigned)value;
+	fprintf(stderr, "proxy: %s = %s: must be a number below %u\n", name,
+	    text, TORC_NO_LIMIT);
+	exit(64);
+}
+
+static void
+configure(struct torc_http_client_config *config)
+{
+	const char *origin = getenv("PROXY_ORIGIN");
+	const unsigned keep = number("PROXY_KEEP", 1 << 20);
+	unsigned silence = number("PROXY_SILENCE_MS", 30000);
+
+	if (silence == 0)
+		silence = TORC_NO_LIMIT;
+	*config = (struct torc_http_client_config) {
+		.address = origin != NULL ? origin : "localhost:8081",
+		.pool.size = number("PROXY_CONNECTIONS", 256),
+		.pool.waiters = 16384,
+		.pool.open_ms = 3000,
+		.forward.stream = keep == 0,
+		.forward.keep_max = keep,
+		.forward.tunnel_ms = getenv("PROXY_SILENCE_MS") != NULL ?
+		    silence : 300000,
+		.body_max = UINT64_MAX,
+		.answer_ms = number("PROXY_ANSWER_MS", 5000),
+		.body_ms = silence,
+	};
+}
+
 int
 main(int argc, char **argv)
 {
-	char *origin = getenv("PROXY_ORIGIN");
+	struct torc_http_client_config client;
 	struct torc_config config = {
-		.handler = proxy, .start = start, .stop = stop,
-		.arg = origin != NULL ? origin : "localhost:8081",
+		.handler = proxy, .start = start, .stop = stop, .arg = &client,
 	};
 
+	configure(&client);
 	return cli_serve(argc, argv, "Passes requests on to $PROXY_ORIGIN, or "
-	    "localhost:8081.", &config, NULL);
+	    "localhost:8081. $PROXY_ANSWER_MS,\n$PROXY_SILENCE_MS, $PROXY_KEEP "
+	    "and $PROXY_CONNECTIONS say how.", &config, NULL);
 }
