@@ -116,6 +116,14 @@ torc_pool_leave(struct torc_pool_entry *entry)
 
 /* ---- Idle ones ---- */
 
+/* When an idle one is not kept any longer. */
+static uint64_t
+leaves_at(const struct torc_pool_entry *entry)
+{
+	return entry->idle_until < entry->old_at ? entry->idle_until :
+	    entry->old_at;
+}
+
 void
 torc_pool_lay_down(struct torc_pool_entry *entry)
 {
@@ -125,8 +133,7 @@ torc_pool_lay_down(struct torc_pool_entry *entry)
 	    (uint32_t)(entry - pool->entries);
 	torc_pool_set_state(entry, TORC_POOL_IDLE);
 	entry->idle_until = after(pool, pool->config.idle_ms);
-	look_again_at(pool, entry->idle_until < entry->old_at ?
-	    entry->idle_until : entry->old_at);
+	look_again_at(pool, leaves_at(entry));
 }
 
 struct torc_pool_entry *
@@ -161,25 +168,49 @@ drop_oldest(struct torc_pool *pool)
 	    pool->counts[TORC_POOL_IDLE] * sizeof(pool->idle[0]));
 }
 
-/* What was idle for too long leaves, and so does what is too old. */
+/* Keep the idle ones that `stays` says; the others leave. */
 static void
-sift_idle(struct torc_pool *pool)
+sift_idle(struct torc_pool *pool,
+    bool (*stays)(const struct torc_pool_entry *entry))
 {
-	const uint64_t now = pool->reactor->now;
 	unsigned count = pool->counts[TORC_POOL_IDLE], kept = 0;
 
 	for (unsigned i = 0; i < count; i++) {
-		struct torc_pool_entry *entry = &pool->entries[pool->idle[i]];
-		uint64_t until = entry->idle_until < entry->old_at ?
-		    entry->idle_until : entry->old_at;
+		struct torc_pool_entry *entry =
+		    &pool->entries[pool->idle[i]];
 
-		if (until <= now) {
+		if (stays(entry))
+			pool->idle[kept++] = pool->idle[i];
+		else
 			torc_pool_leave(entry);
-			continue;
-		}
-		pool->idle[kept++] = pool->idle[i];
-		look_again_at(pool, until);
 	}
+}
+
+/* Not idle for too long, and not too old. */
+static bool
+is_in_time(const struct torc_pool_entry *entry)
+{
+	const uint64_t at = leaves_at(entry);
+
+	if (at <= entry->pool->reactor->now)
+		return false;
+	look_again_at(entry->pool, at);
+	return true;
+}
+
+static bool
+is_usable(const struct torc_pool_entry *entry)
+{
+	const struct torc_pool *pool = entry->pool;
+
+	return pool->kind->usable(pool->arg, entry->item);
+}
+
+void
+torc_pool_weed(struct torc_pool *pool)
+{
+	if (pool->kind->usable != NULL)
+		sift_idle(pool, is_usable);
 }
 
 /* ---- Opening ---- */
@@ -233,6 +264,7 @@ run_open(void *arg)
 	if (rc < 0) {
 		torc_pool_set_free(entry);
 		note_failure(pool, rc);
+		torc_pool_weed(pool);
 	} else {
 		note_success(pool, entry);
 		if (pool->destroyer == NULL)
@@ -314,7 +346,7 @@ torc_pool_look_again(struct torc_timer *timer)
 
 	if (torc_pool_at_the_end(pool))
 		return;
-	sift_idle(pool);
+	sift_idle(pool, is_in_time);
 	for (unsigned i = 0; i < pool->entry_count &&
 	    pool->counts[TORC_POOL_LEAVING] > 0; i++) {
 		struct torc_pool_entry *entry = &pool->entries[i];

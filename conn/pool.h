@@ -124,6 +124,9 @@ void torc_pool_set_free(struct torc_pool_entry *entry);
 /* The newest idle one that can be used, or NULL; what cannot be leaves. */
 struct torc_pool_entry *torc_pool_pick_up(struct torc_pool *pool);
 
+/* Idle ones that cannot be used leave. */
+void torc_pool_weed(struct torc_pool *pool);
+
 /* Nobody needs it yet. */
 void torc_pool_lay_down(struct torc_pool_entry *entry);
 

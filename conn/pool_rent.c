@@ -330,6 +330,9 @@ rent(struct torc_pool *pool, const struct torc_pool_wish *wish,
 		return -ECANCELED;
 	if (torc_pool_at_the_end(pool))
 		return -ESHUTDOWN;
+	/* One had ended before it was used, and so may others have. */
+	if (wish->fresh)
+		torc_pool_weed(pool);
 	renter.line = torc_pool_line_of(pool, wish->key);
 	if (!wish->fresh && renter.line->waiting == 0 &&
 	    has_share(pool, renter.line) &&

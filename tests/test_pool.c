@@ -507,6 +507,40 @@ a_fresh_one_is_opened_beside_idle_ones_that_stay(void **state)
 	on_fiber(take_fresh, NULL);
 }
 
+/* Others may have ended together with the one that is replaced. */
+static int
+weed(void *arg)
+{
+	const struct torc_pool_config config = { .retry_min_ms = 1 };
+	struct backend backend = { .result = 0 };
+	void *items[4], *fresh;
+
+	(void)arg;
+	EXPECT(create(&backend, &config) == 0);
+	for (int i = 0; i < 4; i++)
+		EXPECT((items[i] = acquire(&backend)) != NULL);
+	for (int i = 0; i < 4; i++)
+		torc_pool_release(backend.pool, items[i], true);
+	backend.broken = items[1];
+	EXPECT((fresh = acquire_fresh(&backend)) != NULL);
+	EXPECT(stats_of(&backend).idle == 3);
+	/* And so it is when no other one can be opened. */
+	backend.broken = items[0];
+	backend.result = -ECONNREFUSED;
+	EXPECT(acquire_fresh(&backend) == NULL);
+	EXPECT(stats_of(&backend).idle == 2);
+	torc_pool_release(backend.pool, fresh, true);
+	EXPECT(destroy(&backend));
+	return 0;
+}
+
+static void
+what_has_ended_leaves_when_that_shows(void **state)
+{
+	(void)state;
+	on_fiber(weed, NULL);
+}
+
 /* Fresh ones cannot be opened; what is rented is of no use to who waits. */
 static int
 fail_fresh(void *arg)
@@ -1687,6 +1721,7 @@ main(void)
 		cmocka_unit_test(what_ends_in_use_makes_no_pause_for_anybody),
 		cmocka_unit_test(
 		    a_fresh_one_is_opened_beside_idle_ones_that_stay),
+		cmocka_unit_test(what_has_ended_leaves_when_that_shows),
 		cmocka_unit_test(
 		    a_fresh_one_that_cannot_be_opened_is_not_waited_for),
 		cmocka_unit_test(keys_take_turns),
