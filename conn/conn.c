@@ -144,124 +144,6 @@ torc_conn_doom(struct torc_conn *conn)
 
 /* ---- The handler ---- */
 
-static uint64_t
-limit(const struct torc_conn *conn, unsigned ms)
-{
-	return ms == TORC_NO_LIMIT ? TORC_NEVER :
-	    conn->reactor->now + ms * 1000000ull;
-}
-
-/* Read what the peer still sends, until its FIN. 0 or a negative errno. */
-static int
-await_fin(struct torc_conn *conn, uint64_t deadline)
-{
-	struct torc_slice unread;
-	int rc = 0;
-
-	while (rc >= 0 && !conn->eof && !conn->failed) {
-		torc_recv_discard(conn);
-		rc = torc_recv_park(conn, &unread, deadline);
-	}
-	return conn->eof || rc > 0 ? 0 : rc;
-}
-
-/*
- * Wait for the FIN of a peer for as long as it takes to send what the kernel
- * has, at most until `sent_by` or while its pace allows, and then for
- * `linger_ms`.
- */
-static int
-linger(struct torc_conn *conn, uint64_t sent_by)
-{
-	const unsigned ms = conn->reactor->config.linger_ms;
-	struct torc_pace *pace = &conn->pace;
-	const bool paced = pace->most_ns > 0 && pace->most_ns < TORC_NEVER;
-	int unsent = 0;
-
-	do {
-		const uint64_t since = conn->reactor->now;
-		const int before = unsent;
-		int rc = await_fin(conn, limit(conn, ms));
-
-		if (rc != -ETIMEDOUT)
-			return rc;
-		unsent = torc_sys_unsent(conn->fd);
-		if (paced && before > 0)
-			torc_pace_note(pace, since, unsent < before ?
-			    (uint64_t)before - (uint64_t)unsent : 0);
-	} while (unsent > 0 && (conn->reactor->now < sent_by ||
-	    (paced && pace->left_ns > 0)));
-	return -ETIMEDOUT;
-}
-
-/*
- * Parks. The calls of other fibers on the connection end, as if these were
- * cancelled, before it is closed.
- */
-static void
-see_others_off(struct torc_conn *conn)
-{
-	while (conn->reader != NULL || conn->writer != NULL) {
-		if (conn->reader != NULL) {
-			torc_fiber_interrupt(conn->reader);
-			/* Also one that was woken, or let others run. */
-			conn->reader->result = -ECANCELED;
-		}
-		if (conn->writer != NULL)
-			torc_fiber_interrupt(conn->writer);
-		torc_fiber_step_aside(conn->reactor);
-	}
-}
-
-/*
- * Parks. In order if that is possible by the deadlines, else with RST. The
- * second one may be 0: then the peer has `linger_ms` after our FIN.
- */
-static int
-finish(struct torc_conn *conn, uint64_t sent_by, uint64_t fin_by)
-{
-	int rc, error;
-
-	torc_recv_discard(conn);
-	rc = torc_conn_flush(conn, sent_by);
-	if (rc == 0 && !conn->eof && !conn->failed) {
-		rc = torc_conn_shutdown(conn, sent_by);
-		if (rc == 0 && fin_by != 0)
-			rc = await_fin(conn, fin_by);
-		else if (rc == 0 && !conn->evicted)
-			rc = linger(conn, sent_by);
-	}
-	conn->reset = rc != 0;
-	/* It is the connection's end, but not one in order. */
-	error = conn->failed ? conn->error : 0;
-	torc_conn_doom(conn);
-	return rc != 0 ? rc : error;
-}
-
-static int
-run_finish(void *arg)
-{
-	struct torc_conn *conn = arg;
-
-	finish(conn, limit(conn, conn->reactor->config.close_ms), 0);
-	return 0;
-}
-
-void
-torc_conn_retire(struct torc_conn *conn)
-{
-	torc_assert(conn->dormant);
-	conn->dormant = false;
-	torc_timers_disarm(&conn->reactor->timers, &conn->timer);
-	if (!torc_send_idle(conn)) {
-		if (torc_fiber_start(conn->reactor, NULL, run_finish,
-		    conn) == 0)
-			return;
-		conn->reset = true;
-	}
-	torc_conn_doom(conn);
-}
-
 /* Idle for too long without a fiber, or while the reactor drains. */
 static void
 time_is_up(struct torc_timer *timer)
@@ -296,7 +178,7 @@ fall_asleep(struct torc_conn *conn)
 	conn->dormant = true;
 	if (idle_ms != TORC_NO_LIMIT)
 		torc_timers_arm(&reactor->timers, &conn->timer,
-		    limit(conn, idle_ms));
+		    torc_conn_limit(conn, idle_ms));
 	return TORC_AGAIN;
 }
 
@@ -329,7 +211,7 @@ run_handler(void *arg)
 
 		rc = conn->handler(conn, conn->arg);
 		torc_watch_drop(conn);
-		see_others_off(conn);
+		torc_finish_others(conn);
 		if (rc != TORC_AGAIN || ended || conn->spoiled)
 			break;
 		rc = fall_asleep(conn);
@@ -346,7 +228,7 @@ run_handler(void *arg)
 		conn->reset = true;
 		torc_conn_doom(conn);
 	} else {
-		finish(conn, limit(conn, config->close_ms), 0);
+		torc_finish(conn, torc_conn_limit(conn, config->close_ms), 0);
 	}
 	return 0;
 }
@@ -445,13 +327,13 @@ torc_conn_close(struct torc_conn *conn, uint64_t deadline)
 	    "torc_conn_close is for dialled connections: return from the "
 	    "handler");
 	torc_watch_drop(conn);
-	see_others_off(conn);
+	torc_finish_others(conn);
 	if (deadline == 0) {
 		conn->reset = true;
 		torc_conn_doom(conn);
 		return 0;
 	}
-	return finish(conn, deadline, deadline);
+	return torc_finish(conn, deadline, deadline);
 }
 
 static int

@@ -315,8 +315,6 @@ void torc_conn_accept(struct torc_net *net, int fd, int listener,
 /* Close it once nothing is outstanding; no fiber uses it any more. */
 void torc_conn_doom(struct torc_conn *conn);
 
-/* Close a dormant one, in order if it has something to send. */
-void torc_conn_retire(struct torc_conn *conn);
 
 /* Do whatever is due: the one place that looks at all of the state. */
 void torc_conn_advance(struct torc_conn *conn);
@@ -332,6 +330,29 @@ void torc_conn_revive(struct torc_conn *conn);
 
 /* See that there is a place for one more connection. False: there is none. */
 bool torc_room_make(struct torc_net *net);
+
+/* `ms` milliseconds from now; or never, if that is TORC_NO_LIMIT. */
+static inline uint64_t
+torc_conn_limit(const struct torc_conn *conn, unsigned ms)
+{
+	return ms == TORC_NO_LIMIT ? TORC_NEVER :
+	    conn->reactor->now + ms * 1000000ull;
+}
+
+/* ---- finish.c ---- */
+
+/*
+ * Parks. In order if that is possible by the deadlines, else with RST. The
+ * second one may be 0: then the peer has `linger_ms` after our FIN.
+ */
+int torc_finish(struct torc_conn *conn, uint64_t sent_by, uint64_t fin_by);
+/*
+ * Parks. The calls of other fibers on the connection end, as if these were
+ * cancelled, before it is closed.
+ */
+void torc_finish_others(struct torc_conn *conn);
+/* Close a dormant one, in order if it has something to send. */
+void torc_conn_retire(struct torc_conn *conn);
 
 /* ---- recv.c ---- */
 
