@@ -7,6 +7,7 @@
 #include "conn/http/http.h"
 #include "conn/http/spool.h"
 #include "reactor/list.h"
+#include "sys/trap.h"
 
 /* A connection of the pool. */
 struct torc_http_link {
@@ -32,6 +33,21 @@ struct torc_http_client {
 	char *host;
 	char address[];		/* and the host behind it */
 };
+
+/* ---- client.c ---- */
+
+/* Its connection is closed. */
+void torc_http_link_free(struct torc_http_link *link);
+
+/* ---- call.c, response.c ---- */
+
+static inline struct torc_conn *
+torc_http_conn_of(const struct torc_http_call *call)
+{
+	torc_require(call->link != NULL,
+	    "a call of HTTP is used that has failed or was ended");
+	return call->link->conn;
+}
 
 /*
  * Parks. Ask, as torc_http_call() or torc_http_call_begin() (STREAMED, with the
