@@ -24,7 +24,8 @@ int torc_sys_setup(uint32_t entries, struct io_uring_params *params);
 int torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
     uint32_t flags, const void *arg, size_t arg_size);
 /* io_uring_register(2). */
-int torc_sys_register(int fd, uint32_t opcode, void *arg, uint32_t count);
+TORC_BESIDE int torc_sys_register(int fd, uint32_t opcode, void *arg,
+    uint32_t count);
 
 /* mmap(2) at an address of the kernel's choice; `*address` is set on 0. */
 int torc_sys_map(void **address, size_t size, int prot, int flags, int fd,

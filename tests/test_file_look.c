@@ -60,8 +60,35 @@ before_open(const struct open_how *how, const char *path)
 	return 0;
 }
 
+/*
+ * Looks below this folder hang: a thread of the kernel's waits in each, as on a
+ * server of files that is away. It opens a FIFO that nobody writes to; with
+ * O_CREAT, it is a thread that waits.
+ */
+static const char *hung;
+static unsigned hanging;
+
 int __real_torc_op_await(struct torc_reactor *reactor,
     const struct io_uring_sqe *sqe, uint64_t deadline);
+static int
+hang(struct torc_reactor *reactor, const struct io_uring_sqe *sqe,
+    uint64_t deadline)
+{
+	const struct open_how how = { .flags = O_RDONLY | O_CREAT | O_CLOEXEC,
+	    .mode = 0600 };
+	struct io_uring_sqe open = *sqe;
+	int rc;
+
+	open.addr = (uint64_t)(uintptr_t)"fifo";
+	open.off = (uint64_t)(uintptr_t)&how;
+	__atomic_fetch_add(&hanging, 1, __ATOMIC_SEQ_CST);
+	rc = __real_torc_op_await(reactor, &open, deadline);
+	__atomic_fetch_sub(&hanging, 1, __ATOMIC_SEQ_CST);
+	if (rc >= 0)
+		torc_file_close(rc);
+	return rc < 0 ? rc : -ENOENT;
+}
+
 int __wrap_torc_op_await(struct torc_reactor *reactor,
     const struct io_uring_sqe *sqe, uint64_t deadline);
 int
@@ -70,6 +97,9 @@ __wrap_torc_op_await(struct torc_reactor *reactor,
 {
 	int rc = 0;
 
+	if (sqe->opcode == IORING_OP_OPENAT2 && hung != NULL && strncmp(
+	    (const char *)(uintptr_t)sqe->addr, hung, strlen(hung)) == 0)
+		return hang(reactor, sqe, deadline);
 	if (sqe->opcode == IORING_OP_OPENAT2)
 		rc = before_open((const void *)(uintptr_t)sqe->off,
 		    (const void *)(uintptr_t)sqe->addr);
@@ -100,6 +130,7 @@ set_up_look(void **state)
 {
 	memset(&play, 0, sizeof(play));
 	after_stat = NULL;
+	hung = NULL;
 	return set_up(state);
 }
 
@@ -302,6 +333,227 @@ permissions_are_those_of_the_moment(void **state)
 	chmod(in_folder("a"), 0);
 	pass_freshness();
 	assert_status("/a", "", 403);
+}
+
+/* ---- Paths that hang ---- */
+
+#define HANGING 100u		/* requests: more than there are threads */
+
+static unsigned
+now_hanging(void)
+{
+	return __atomic_load_n(&hanging, __ATOMIC_SEQ_CST);
+}
+
+/* Ask for so many paths below a folder, and do not wait for answers. */
+static void
+ask_in_vain(int fds[HANGING], const char *below)
+{
+	for (unsigned i = 0; i < HANGING; i++) {
+		char request[100];
+
+		snprintf(request, sizeof(request), "GET /%s%u HTTP/1.1\r\n"
+		    "Host: a\r\nConnection: close\r\n\r\n", below, i);
+		fds[i] = client_open(server.port);
+		client_send(fds[i], request, strlen(request));
+	}
+	for (unsigned i = 0; i < 5000 && now_hanging() == 0; i++)
+		pause_ms(1);
+	pause_ms(50);
+}
+
+/* They hang no longer: all are answered. */
+static void
+let_go(const int fds[HANGING], unsigned want)
+{
+	char answer[16] = "";
+
+	for (unsigned i = 0; i < HANGING; i++) {
+		/* As often as somebody opens it for reading. */
+		while (now_hanging() > 0) {
+			int fd = open(in_folder("fifo"), O_WRONLY |
+			    O_NONBLOCK | O_CLOEXEC);
+
+			if (fd >= 0)
+				close(fd);
+			pause_ms(1);
+		}
+	}
+	for (unsigned i = 0; i < HANGING; i++) {
+		assert_true(client_read(fds[i], answer, 12));
+		assert_int_equal(atoi(answer + 9), want);
+		close(fds[i]);
+	}
+}
+
+static void
+a_folder_that_hangs_keeps_nobody_from_other_files(void **state)
+{
+	int fds[HANGING];
+
+	(void)state;
+	assert_int_equal(mkfifo(in_folder("fifo"), 0666), 0);
+	mkdir(in_folder("d"), 0700);
+	put_text("a", "one");
+	put_text("d/b", "two");
+	hung = "hung/";
+	ask_in_vain(fds, "hung/");
+	assert_true(now_hanging() > 1);
+	assert_status("/a", "", 200);
+	assert_string_equal(body(), "one");
+	assert_status("/d/b", "", 200);
+	assert_string_equal(body(), "two");
+	let_go(fds, 404);
+	hung = NULL;
+	assert_status("/hung/x", "", 404);
+}
+
+static struct torc_file_root *second;
+
+static int
+open_second(void *arg)
+{
+	return torc_file_root_open(&second, arg, &config, NULL, 0, LATE);
+}
+
+static int
+close_second(void *arg)
+{
+	(void)arg;
+	torc_file_root_close(second);
+	return 0;
+}
+
+static int
+look_in_second(void *arg)
+{
+	struct torc_file_kept *entry;
+	int rc = torc_file_get(second, arg, &entry, torc_after_ms(5000));
+
+	if (rc == 0)
+		torc_file_let(second, entry);
+	return rc;
+}
+
+/* All folders of it hang, one after the other. */
+static void
+a_root_that_hangs_keeps_nobody_from_other_roots(void **state)
+{
+	int fds[3][HANGING];
+
+	(void)state;
+	assert_int_equal(mkfifo(in_folder("fifo"), 0666), 0);
+	put_text("a", "one");
+	assert_int_equal(server_fiber(&server, open_second, folder), 0);
+	hung = "h";
+	ask_in_vain(fds[0], "h1/");
+	ask_in_vain(fds[1], "h2/");
+	ask_in_vain(fds[2], "h3/");
+	assert_int_equal(server_fiber(&server, look_in_second,
+	    (void *)(uintptr_t)"a"), 0);
+	for (unsigned i = 0; i < 3; i++)
+		let_go(fds[i], 404);
+	assert_int_equal(server_fiber(&server, close_second, NULL), 0);
+}
+
+/* One that waits for its turn to look has its time, and no more. */
+static void
+a_request_for_what_hangs_is_answered_in_time(void **state)
+{
+	int fds[HANGING];
+	char answer[16] = "";
+	unsigned late = 0;
+
+	(void)state;
+	config.look_ms = 300;
+	restart_root();
+	assert_int_equal(mkfifo(in_folder("fifo"), 0666), 0);
+	hung = "hung/";
+	ask_in_vain(fds, "hung/");
+	for (unsigned i = 0; i < HANGING; i++) {
+		assert_true(client_read(fds[i], answer, 12));
+		late += strcmp(answer, "HTTP/1.1 503") == 0;
+		close(fds[i]);
+	}
+	assert_int_equal(late, HANGING);
+}
+
+static struct torc_file_turns turns;
+
+/* One that waits for a turn, has it, and gives it back when it is told. */
+struct looker {
+	unsigned folder;
+	bool has;
+	struct torc_waiters told;
+	uint64_t id;
+};
+
+static int
+look_in_turn(void *arg)
+{
+	struct looker *looker = arg;
+	int rc = torc_file_turn_take(&turns, looker->folder, LATE);
+
+	if (rc < 0)
+		return rc;
+	looker->has = true;
+	rc = torc_wait(&looker->told, LATE);
+	looker->has = false;
+	torc_file_turn_give(&turns, looker->folder);
+	return rc;
+}
+
+static void
+let_all_run(void)
+{
+	for (unsigned i = 0; i < 5; i++)
+		torc_yield();
+}
+
+/*
+ * Three at a time, two of one folder. The second line is told of a turn first,
+ * and its folder may have no third one.
+ */
+static int
+take_turns(void *arg)
+{
+	struct looker lookers[] = {
+		{ .folder = 1 }, { .folder = 2 }, { .folder = 2 },
+		{ .folder = 1 }, { .folder = 1 }, { .folder = 3 },
+	};
+	int result;
+
+	(void)arg;
+	turns = (struct torc_file_turns) { .most = 3, .most_together = 2 };
+	for (unsigned i = 0; i < COUNT(lookers); i++) {
+		torc_fiber_spawn(&lookers[i].id, look_in_turn, &lookers[i]);
+		let_all_run();
+	}
+	if (!lookers[2].has || lookers[3].has || turns.taken != 3)
+		return 1;
+	torc_wake(&lookers[1].told, 0);
+	let_all_run();
+	if (!lookers[3].has)
+		return 2;
+	torc_wake(&lookers[2].told, 0);
+	let_all_run();
+	if (lookers[4].has || !lookers[5].has)
+		return 3;
+	/* One that gives up leaves the others their turns. */
+	torc_fiber_cancel(lookers[4].id);
+	torc_wake(&lookers[0].told, 0);
+	torc_wake(&lookers[3].told, 0);
+	torc_wake(&lookers[5].told, 0);
+	for (unsigned i = 0; i < COUNT(lookers); i++)
+		torc_fiber_join(lookers[i].id, &result, LATE);
+	return turns.taken == 0 ? 0 : 4;
+}
+
+static void
+a_turn_that_one_folder_may_not_have_is_anothers(void **state)
+{
+	(void)state;
+	assert_int_equal(server_fiber(&server, take_turns, NULL), 0);
 }
 
 /* ---- Sizes ---- */
@@ -727,6 +979,10 @@ main(void)
 		TEST(what_is_never_the_same_ends_in_an_answer),
 		TEST(errors_of_the_file_system_have_their_statuses),
 		TEST(permissions_are_those_of_the_moment),
+		TEST(a_folder_that_hangs_keeps_nobody_from_other_files),
+		TEST(a_root_that_hangs_keeps_nobody_from_other_roots),
+		TEST(a_request_for_what_hangs_is_answered_in_time),
+		TEST(a_turn_that_one_folder_may_not_have_is_anothers),
 		TEST(a_file_that_changes_while_it_is_read_is_answered_as_one_of_both),
 		TEST(an_empty_file_that_fills_meanwhile_is_whole),
 		TEST(what_does_not_tell_its_size_is_read_to_its_end),

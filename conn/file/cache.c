@@ -280,9 +280,13 @@ static int
 look_again(struct torc_file_root *root, const kept *entry, bool first,
     kept *now, bool *news, uint64_t deadline)
 {
-	int rc = -EAGAIN;
+	const unsigned folder = torc_file_folder(entry->path);
+	int rc = torc_file_turn_take(&root->turns, folder, deadline);
 
+	if (rc < 0)
+		return rc;
 	root->looks++;
+	rc = -EAGAIN;
 	for (int i = 0; i < LOOK_TRIES && rc == -EAGAIN; i++) {
 		drop_forms(root, now);
 		rc = torc_file_look(root, now, deadline);
@@ -290,6 +294,7 @@ look_again(struct torc_file_root *root, const kept *entry, bool first,
 		if (rc == 0 && *news)
 			rc = torc_file_load(root, now, deadline);
 	}
+	torc_file_turn_give(&root->turns, folder);
 	if (rc < 0 || !*news)
 		return rc;
 	root->loads++;

@@ -31,6 +31,9 @@ complete(struct torc_file_config *config)
 	config->ranges_max = config->ranges_max != 0 ? config->ranges_max : 16;
 	if (config->index == NULL)
 		config->index = "index.html";
+	config->looks_max = config->looks_max != 0 ? config->looks_max : 48;
+	if (config->looks_max > 1024)
+		return "looks_max is 1 to 1024";
 	if (config->files_max > 1u << 20)
 		return "files_max is 1 to 1048576";
 	if (config->body_max > 1u << 30)
@@ -132,6 +135,7 @@ begin(struct torc_file_root *root, const char *path, uint64_t deadline)
 	rc = await_tick(root, deadline);
 	if (rc < 0)
 		goto fd;
+	torc_file_turns_init(root);
 	torc_keeper_add(&root->keeper);
 	return 0;
 

@@ -101,7 +101,8 @@ send_part(struct answer *answer, struct torc_file_range range)
 		rc = torc_conn_write(conn, form->body + range.first,
 		    (size_t)range.size, answer->deadline);
 	else
-		rc = torc_file_send(conn, form->fd, range.first, range.size,
+		rc = torc_file_transfer(conn, form->fd, range,
+		    &answer->root->turns, torc_file_folder(answer->entry->path),
 		    answer->deadline);
 	return rc < 0 ? rc : torc_http_sent(answer->http, range.size);
 }

@@ -134,6 +134,43 @@ void torc_file_codings(unsigned wanted[TORC_FILE_CODINGS],
 /* The next element of a list of tokens, without white space around it. */
 bool torc_file_element(struct torc_slice *list, struct torc_slice *element);
 
+/* ---- turn.c ---- */
+
+#define TORC_FILE_FOLDERS 64u
+
+/* Those in the root itself, by their names: some share one. */
+struct torc_file_folder {
+	unsigned taken;
+	struct torc_waiters waiters;
+};
+
+struct torc_file_turns {
+	unsigned most;
+	unsigned most_together;		/* of one folder */
+	unsigned taken;
+	struct torc_waiters waiters;
+	struct torc_file_folder folders[TORC_FILE_FOLDERS];
+};
+
+/* On the root's reactor, which has run an operation before. */
+void torc_file_turns_init(struct torc_file_root *root);
+/* The number of the folder in the root that a path leads through. */
+unsigned torc_file_folder(const char *path);
+/* Parks. Wait for a turn: 0, or a negative errno and there is none. */
+int torc_file_turn_take(struct torc_file_turns *turns, unsigned folder,
+    uint64_t deadline);
+void torc_file_turn_give(struct torc_file_turns *turns, unsigned folder);
+
+/* ---- transfer.c ---- */
+
+/*
+ * Parks. As torc_file_send(), of a file below a folder of a root: what has to
+ * be read is read in turn.
+ */
+int torc_file_transfer(struct torc_conn *conn, int fd,
+    struct torc_file_range range, struct torc_file_turns *turns,
+    unsigned folder, uint64_t deadline);
+
 /* ---- cache.c ---- */
 
 /* One form of a file, as it was when it was looked at. */
@@ -185,6 +222,7 @@ struct torc_file_root {
 	struct torc_list holders;
 	struct torc_reactor *reactor;
 	struct torc_timer timer;	/* something was not used for long */
+	struct torc_file_turns turns;
 	struct torc_keeper keeper;
 };
 

@@ -9,6 +9,13 @@
  * An operation that has to wait for a disk is done by a thread of the kernel's.
  * What such a thread is in the middle of cannot always be given up: then
  * -ETIMEDOUT and -ECANCELED come late, but the operation is over.
+ *
+ * A ring has four such threads for each CPU, or as many as its SQ has entries
+ * if that is less. A disk that stands still, or a server of files that is away,
+ * can have all of them, and then other operations wait. The roots below see to
+ * it that it cannot: they ask the kernel for `looks_max` + 16 threads, which
+ * exist only while they wait, and take turns at them. A program that makes
+ * operations of its own on what may hang bounds how many there are at a time.
  */
 #ifndef TORC_FILE_H
 #define TORC_FILE_H
@@ -178,6 +185,9 @@ struct torc_file_config {
 				 * 1000; 1 to TORC_NO_LIMIT */
 	unsigned look_ms;	/* to look at a path, and to read what is kept
 				 * in memory; 30000; 1 to TORC_NO_LIMIT */
+	unsigned looks_max;	/* at a time, and reads of what is not in the
+				 * page cache; two thirds of them below one
+				 * folder of the root; 48; 1 to 1024 */
 	unsigned idle_ms;	/* for which what nobody asks for is kept, and
 				 * a deleted file with it; 10000; 1 to
 				 * TORC_NO_LIMIT */

@@ -7,12 +7,12 @@
  * page cache. A file that changes under our hands is not noticed, but for its
  * end.
  */
-#include "conn/file/torc_file.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 
 #include "conn/client.h"
+#include "conn/file/site.h"
 #include "sys/sys.h"
 
 #define WINDOW (256u << 10)	/* sent before others have their turn */
@@ -27,6 +27,8 @@ struct transfer {
 	uint64_t left;
 	uint8_t *block;		/* of STEP bytes, or NULL */
 	bool copies;		/* the file cannot be sent otherwise */
+	struct torc_file_turns *turns;	/* or NULL */
+	unsigned folder;
 };
 
 /* Parks. */
@@ -101,6 +103,23 @@ send_block(const struct transfer *transfer, size_t size, uint64_t deadline)
 	return rc == 0 || rc == -EAGAIN || rc > 0 ? (int)done : rc;
 }
 
+/* Parks. In turn, if there are turns. */
+static int64_t
+read_block(struct transfer *transfer, size_t size, uint64_t deadline)
+{
+	int64_t got;
+	int rc = transfer->turns == NULL ? 0 : torc_file_turn_take(
+	    transfer->turns, transfer->folder, deadline);
+
+	if (rc < 0)
+		return rc;
+	got = torc_file_read(transfer->fd, transfer->block, size,
+	    transfer->offset, deadline);
+	if (transfer->turns != NULL)
+		torc_file_turn_give(transfer->turns, transfer->folder);
+	return got;
+}
+
 /*
  * Parks. One step, through memory. A peer that takes less is not waited for
  * with the rest in it, which is read again.
@@ -116,8 +135,7 @@ copy_step(struct transfer *transfer, uint64_t deadline)
 		transfer->block = torc_sys_alloc(STEP);
 	if (transfer->block == NULL)
 		return -ENOMEM;
-	got = torc_file_read(transfer->fd, transfer->block, size,
-	    transfer->offset, deadline);
+	got = read_block(transfer, size, deadline);
 	if (got < 0)
 		return (int)got;
 	sent = send_block(transfer, (size_t)got, deadline);
@@ -132,13 +150,15 @@ copy_step(struct transfer *transfer, uint64_t deadline)
 }
 
 int
-torc_file_send(struct torc_conn *conn, int fd, uint64_t offset, uint64_t size,
-    uint64_t deadline)
+torc_file_transfer(struct torc_conn *conn, int fd,
+    struct torc_file_range range, struct torc_file_turns *turns,
+    unsigned folder, uint64_t deadline)
 {
 	struct transfer transfer = {
 		.conn = conn,
 		.socket = torc_conn_lend(conn, deadline),
-		.fd = fd, .offset = offset, .left = size,
+		.fd = fd, .offset = range.first, .left = range.size,
+		.turns = turns, .folder = folder,
 	};
 	int rc = 0;
 
@@ -159,4 +179,13 @@ torc_file_send(struct torc_conn *conn, int fd, uint64_t offset, uint64_t size,
 	/* Nobody knows what was sent of it: no more may follow. */
 	torc_conn_give_back(conn, rc);
 	return rc;
+}
+
+int
+torc_file_send(struct torc_conn *conn, int fd, uint64_t offset, uint64_t size,
+    uint64_t deadline)
+{
+	const struct torc_file_range range = { offset, size };
+
+	return torc_file_transfer(conn, fd, range, NULL, 0, deadline);
 }

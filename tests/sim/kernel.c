@@ -270,6 +270,17 @@ enable(struct kring *ring)
 	return 0;
 }
 
+/* How many there are is not modelled: they are told, and that is all. */
+static int
+register_workers(uint32_t counts[2])
+{
+	int rc = sim_crossing(SITE_WORKERS);
+
+	if (rc == 0 && counts[0] == 0)
+		counts[0] = 8;
+	return rc;
+}
+
 int
 torc_sys_register(int fd, uint32_t opcode, void *arg, uint32_t count)
 {
@@ -297,6 +308,8 @@ torc_sys_register(int fd, uint32_t opcode, void *arg, uint32_t count)
 		return 0;
 	case IORING_REGISTER_EVENTFD:
 		return register_eventfd(ring, arg);
+	case IORING_REGISTER_IOWQ_MAX_WORKERS:
+		return register_workers(arg);
 	default:
 		sim_fail("opcode %u is registered", opcode);
 	}
