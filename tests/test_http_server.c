@@ -5,10 +5,12 @@
 #include "tests/harness.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "conn/http/torc_http.h"
@@ -177,14 +179,22 @@ misorder_answer(struct torc_http *http)
 		torc_http_text("Connection"), torc_http_text("close"),
 	};
 	const bool refused =
+	    torc_http_begin(http, 200, &last, 1, 5, TORC_NEVER) == -EINVAL &&
 	    torc_http_write(http, "x", 1, TORC_NEVER) == -EINVAL &&
 	    torc_http_sent(http, 1) == -EINVAL &&
 	    torc_http_end(http, TORC_NEVER) == -EINVAL &&
 	    torc_http_reply(http, 200, &last, 1, NULL, 0, TORC_NEVER) ==
 	    -EINVAL;
 
-	return torc_http_reply(http, 200, NULL, 0, refused ? "ok" : "no", 2,
-	    TORC_NEVER);
+	if (!refused || torc_http_reply(http, 200, NULL, 0, "ok", 2,
+	    TORC_NEVER) < 0)
+		return -1;
+	/* It has ended, and does so once. */
+	return torc_http_end(http, TORC_NEVER) == -EINVAL &&
+	    torc_http_end(http, TORC_NEVER) == -EINVAL &&
+	    torc_http_write(http, "x", 1, TORC_NEVER) == -EINVAL &&
+	    torc_http_reply(http, 200, NULL, 0, NULL, 0, TORC_NEVER) ==
+	    -EINVAL ? 0 : -1;
 }
 
 /* It says that bytes of a body were sent which has no length. */
@@ -1453,6 +1463,93 @@ continue_can_be_left_to_the_handler(void **state)
 	assert_int_equal(server_stop(&server), 0);
 }
 
+/* ---- Misuse ---- */
+
+static struct torc_http unopened;
+
+static void
+open_nothing(void)
+{
+	torc_http_open(&unopened, NULL, NULL);
+}
+
+static void
+receive_without_open(void)
+{
+	(void)!torc_http_recv(&unopened, TORC_NEVER);
+}
+
+static void
+read_without_open(void)
+{
+	struct torc_slice body;
+
+	(void)!torc_http_read(&unopened, &body, TORC_NEVER);
+}
+
+static void
+reply_without_open(void)
+{
+	(void)!torc_http_reply(NULL, 200, NULL, 0, NULL, 0, TORC_NEVER);
+}
+
+static void
+end_without_open(void)
+{
+	(void)!torc_http_end(&unopened, TORC_NEVER);
+}
+
+static void
+result_of_nothing(void)
+{
+	(void)!torc_http_result(NULL);
+}
+
+static const struct {
+	void (*misuse)(void);
+	const char *sentence;
+} misuses[] = {
+	{ open_nothing, "torc_http_open() needs its memory and a connection" },
+	{ receive_without_open, "that torc_http_open() did not begin" },
+	{ read_without_open, "that torc_http_open() did not begin" },
+	{ reply_without_open, "that torc_http_open() did not begin" },
+	{ end_without_open, "that torc_http_open() did not begin" },
+	{ result_of_nothing, "that torc_http_open() did not begin" },
+};
+
+static void
+misuse_stops_the_process_with_a_sentence(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(misuses); i++) {
+		char said[1024] = "";
+		int fds[2], status;
+		pid_t child;
+
+		assert_int_equal(pipe(fds), 0);
+		child = fork();
+		assert_true(child >= 0);
+		if (child == 0) {
+			signal(SIGABRT, SIG_DFL);
+			dup2(fds[1], STDERR_FILENO);
+			misuses[i].misuse();
+			_exit(0);
+		}
+		close(fds[1]);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(read(fds[0], said, sizeof(said) - 1) >= 0);
+		close(fds[0]);
+		assert_true(WIFSIGNALED(status));
+		assert_int_equal(WTERMSIG(status), SIGABRT);
+		assert_non_null(strstr(said, misuses[i].sentence));
+	}
+	/* Nothing is found in nothing. */
+	assert_null(torc_http_find(NULL, "a"));
+	assert_null(torc_http_find(&unopened.request, NULL));
+	assert_int_equal(torc_http_text(NULL).size, 0);
+	assert_false(torc_http_equals(torc_http_text(""), NULL));
+}
+
 int
 main(void)
 {
@@ -1509,6 +1606,7 @@ main(void)
 		cmocka_unit_test(
 		    a_handler_sends_as_many_interim_answers_as_it_likes),
 		cmocka_unit_test(continue_can_be_left_to_the_handler),
+		cmocka_unit_test(misuse_stops_the_process_with_a_sentence),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -121,9 +121,14 @@ begin(struct torc_http *http, struct answer *answer, uint64_t deadline)
 {
 	const unsigned status = answer->status;
 	const bool unknown = answer->length == TORC_HTTP_UNKNOWN;
-	const bool was_last = http->last;
+	bool was_last;
 	int rc;
 
+	torc_http_check(http);
+	torc_http_check_fields(answer->fields, answer->field_count);
+	torc_require(answer->body != NULL || answer->size == 0,
+	    "the body of an answer is NULL, and its size is not 0");
+	was_last = http->last;
 	if (http->output != OUTPUT_DUE || status < 200)
 		return -EINVAL;
 	http->silent = status == 204 || status == 304 ||
@@ -169,6 +174,8 @@ torc_http_inform(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
     uint64_t deadline)
 {
+	torc_http_check(http);
+	torc_http_check_fields(fields, field_count);
 	if (http->output != OUTPUT_DUE || status < 100 || status > 199 ||
 	    status == 101)
 		return -EINVAL;
@@ -214,6 +221,9 @@ torc_http_write(struct torc_http *http, const void *data, size_t size,
 {
 	int rc;
 
+	torc_http_check(http);
+	torc_require(data != NULL || size == 0,
+	    "the body of an answer is NULL, and its size is not 0");
 	if (http->output != OUTPUT_BEGUN)
 		return -EINVAL;
 	if (http->promised != TORC_HTTP_UNKNOWN) {
@@ -232,6 +242,7 @@ torc_http_write(struct torc_http *http, const void *data, size_t size,
 int
 torc_http_sent(struct torc_http *http, uint64_t size)
 {
+	torc_http_check(http);
 	if (http->output != OUTPUT_BEGUN)
 		return -EINVAL;
 	if (http->chunked || size > http->promised)
@@ -244,6 +255,7 @@ torc_http_sent(struct torc_http *http, uint64_t size)
 int
 torc_http_end(struct torc_http *http, uint64_t deadline)
 {
+	torc_http_check(http);
 	if (http->output != OUTPUT_BEGUN)
 		return -EINVAL;
 	if (!http->silent && http->promised != TORC_HTTP_UNKNOWN &&
@@ -257,8 +269,10 @@ torc_http_end(struct torc_http *http, uint64_t deadline)
 int
 torc_http_flush(struct torc_http *http, uint64_t deadline)
 {
-	int rc = torc_conn_flush(http->conn, deadline);
+	int rc;
 
+	torc_http_check(http);
+	rc = torc_conn_flush(http->conn, deadline);
 	return rc < 0 ? fail_output(http, rc) : 0;
 }
 
@@ -272,6 +286,8 @@ torc_http_refuse(struct torc_http *http, unsigned status,
 	};
 	int rc;
 
+	torc_http_check(http);
+	torc_http_check_fields(fields, field_count);
 	if (http->output != OUTPUT_DUE)
 		return -EINVAL;
 	if (http->config.refusal != NULL)
@@ -298,6 +314,8 @@ torc_http_take_over(struct torc_http *http,
 	bool named = false;
 	int rc;
 
+	torc_http_check(http);
+	torc_http_check_fields(fields, field_count);
 	for (unsigned i = 0; i < field_count; i++)
 		named |= torc_http_equals(fields[i].name, "upgrade");
 	if (!named || !http->upgrade || http->output != OUTPUT_DUE ||
@@ -315,5 +333,6 @@ torc_http_take_over(struct torc_http *http,
 int
 torc_http_result(const struct torc_http *http)
 {
+	torc_http_check(http);
 	return http->output >= OUTPUT_BEGUN ? -1 : TORC_CLOSE;
 }

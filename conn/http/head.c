@@ -821,14 +821,14 @@ same(const uint8_t *one, const uint8_t *other, size_t size)
 bool
 torc_http_equals(struct torc_slice slice, const char *text)
 {
-	return slice.size == strlen(text) &&
+	return text != NULL && slice.size == strlen(text) &&
 	    same(slice.data, (const uint8_t *)text, slice.size);
 }
 
 const struct torc_slice *
 torc_http_find(const struct torc_http_head *head, const char *name)
 {
-	for (unsigned i = 0; i < head->field_count; i++) {
+	for (unsigned i = 0; head != NULL && i < head->field_count; i++) {
 		if (torc_http_equals(head->fields[i].name, name))
 			return &head->fields[i].value;
 	}
@@ -858,5 +858,7 @@ torc_http_lists(struct torc_slice value, struct torc_slice token)
 struct torc_slice
 torc_http_text(const char *text)
 {
-	return (struct torc_slice) { (const uint8_t *)text, strlen(text) };
+	return (struct torc_slice) {
+		(const uint8_t *)text, text != NULL ? strlen(text) : 0,
+	};
 }

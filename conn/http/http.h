@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "conn/http/torc_http.h"
+#include "sys/trap.h"
 
 static inline unsigned
 or_default(unsigned value, unsigned otherwise)
@@ -131,6 +132,22 @@ int torc_http_put_chunk(struct torc_conn *conn, const void *data, size_t size,
  */
 int torc_http_poll_body(struct torc_http *http, struct torc_slice *body,
     uint64_t by);
+
+/* ---- server.c ---- */
+
+static inline void
+torc_http_check(const struct torc_http *http)
+{
+	torc_require(http != NULL && http->conn != NULL,
+	    "a server of HTTP is used that torc_http_open() did not begin");
+}
+
+static inline void
+torc_http_check_fields(const struct torc_http_field *fields, unsigned count)
+{
+	torc_require(fields != NULL || count == 0,
+	    "the fields of an answer are NULL, and their number is not 0");
+}
 
 /* ---- answer.c ---- */
 

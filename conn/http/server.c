@@ -13,6 +13,8 @@ torc_http_open(struct torc_http *http, struct torc_conn *conn,
 	const struct torc_http_config *from = config != NULL ? config : &none;
 	struct torc_http_config *to = &http->config;
 
+	torc_require(http != NULL && conn != NULL,
+	    "torc_http_open() needs its memory and a connection");
 	/* All but the fields, which would be a page to touch. */
 	memset(http, 0, offsetof(struct torc_http, fields));
 	http->conn = conn;
@@ -122,6 +124,7 @@ forget_head(struct torc_http *http)
 void
 torc_http_withhold_continue(struct torc_http *http)
 {
+	torc_http_check(http);
 	http->withheld = true;
 }
 
@@ -185,8 +188,12 @@ static int
 read_body(struct torc_http *http, struct torc_slice *body, uint64_t deadline)
 {
 	struct torc_http_input *input = &http->input;
-	int rc = input->state == INPUT_BROKEN ? -EPIPE : 0;
+	int rc;
 
+	torc_http_check(http);
+	torc_require(body != NULL,
+	    "torc_http_read() needs to know where to show the body");
+	rc = input->state == INPUT_BROKEN ? -EPIPE : 0;
 	*body = (struct torc_slice) { NULL, 0 };
 	while (rc == 0 && input->state != INPUT_NONE) {
 		rc = take(http, body);
@@ -379,6 +386,7 @@ torc_http_recv(struct torc_http *http, uint64_t deadline)
 {
 	int rc = 0;
 
+	torc_http_check(http);
 	if (http->output == OUTPUT_DUE)
 		torc_http_refuse(http, 500, NULL, 0, 0,
 		    "the handler did not answer", deadline);
@@ -401,6 +409,8 @@ torc_http_keep(struct torc_http *http, void *memory, size_t size)
 {
 	struct torc_http_head *request = &http->request;
 
+	torc_http_check(http);
+	torc_require(memory != NULL, "torc_http_keep() needs memory");
 	if (request->size == 0)
 		return -EINVAL;
 	if (request->size > size)

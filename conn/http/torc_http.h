@@ -135,7 +135,8 @@ TORC_API void torc_http_rebase(struct torc_http_head *head,
     const uint8_t *from, const uint8_t *to);
 
 /*
- * The value of the first field of this name (any case, ended by NUL), or NULL.
+ * The value of the first field of this name (any case, ended by NUL), or NULL,
+ * also if the head or the name is NULL.
  */
 TORC_API const struct torc_slice *torc_http_find(
     const struct torc_http_head *head, const char *name);
@@ -233,7 +234,7 @@ TORC_API size_t torc_http_chunk_line(char line[TORC_HTTP_CHUNK_LINE],
 #define TORC_HTTP_DATE 30
 TORC_API void torc_http_date(char text[TORC_HTTP_DATE], int64_t seconds);
 
-/* A slice of a string. */
+/* A slice of a string; of NULL: an empty one. */
 TORC_API struct torc_slice torc_http_text(const char *text);
 
 /* A head, or a trailer, that was not all there when it was read; torc's. */
@@ -443,7 +444,9 @@ TORC_API int torc_http_take_over(struct torc_http *http,
  * Parks, as above. The same in pieces: begin, write as often as you like, end.
  * `length` is that of the body, or TORC_HTTP_UNKNOWN: it goes out in chunks,
  * or to the end of the connection for an HTTP/1.0 client. -EINVAL if more was
- * written than promised, or less at the end; the connection is reset then.
+ * written than promised, or less at the end; the connection is reset then. Also
+ * -EINVAL, and nothing happens, without an answer that was begun and not ended,
+ * such as for a second end, or one after a begin that has failed.
  */
 #define TORC_HTTP_UNKNOWN UINT64_MAX
 
