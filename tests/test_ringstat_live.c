@@ -37,6 +37,7 @@
 #include "tools/ringstat/page.h"
 #include "tools/ringstat/views.h"
 
+#define OUTSIDER 61233		/* a user of nobody else */
 #define MIXED_CQES (1u << 18)	/* IORING_SETUP_CQE_MIXED, Linux 6.18 */
 #define WIDE_RESULT (1u << 5)	/* IORING_NOP_CQE32 */
 
@@ -284,6 +285,48 @@ the_rings_of_a_process_whose_main_thread_has_ended_are_seen(void **state)
 	assert_non_null(process->cgroup);
 	sample_free(&sample);
 	end(&subject);
+}
+
+/* In a process of a user who may look at what is his own alone. */
+static int
+look_as_outsider(void)
+{
+	struct subject subject;
+	struct sample sample;
+	struct options options;
+	bool found;
+
+	if (setgroups(0, NULL) < 0 || setgid(OUTSIDER) < 0 ||
+	    setuid(OUTSIDER) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
+		return 1;
+	subject = start_without_main_thread();
+	options = only(subject.pid);
+	if (sample_take(&sample, &options, WANT_LISTS, NULL) < 0)
+		return 2;
+	found = sample.denied == 0 && sample_find(&sample, subject.told.ino,
+	    subject.pid, 0) != NULL;
+	sample_free(&sample);
+	end(&subject);
+	return found ? 0 : 3;
+}
+
+static void
+a_user_sees_such_rings_of_his_own(void **state)
+{
+	pid_t child;
+	int status;
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("SKIP: another user needs root\n");
+		skip();
+	}
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		_exit(look_as_outsider());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
 }
 
 static void
@@ -648,7 +691,6 @@ a_list_that_is_cut_says_so(void **state)
 /* ---- Locked memory ---- */
 
 #define KIB 1024
-#define OUTSIDER 61233		/* a user of nobody else */
 
 static struct process *
 add_user(struct sample *sample, int64_t uid, int64_t pinned, int64_t limit)
@@ -673,6 +715,13 @@ add_ring(struct sample *sample, unsigned process, int64_t memory)
 }
 
 static void
+account(struct sample *sample, bool charges_rings)
+{
+	sample->charges_rings = charges_rings;
+	memory_account(sample, sample, UNKNOWN);
+}
+
+static void
 rings_and_pinned_memory_of_a_user_are_taken_off_the_limit(void **state)
 {
 	struct sample sample = { 0 };
@@ -683,12 +732,12 @@ rings_and_pinned_memory_of_a_user_are_taken_off_the_limit(void **state)
 	add_user(&sample, 8, 400 * KIB, 1000 * KIB);
 	add_ring(&sample, 0, 30 * KIB);
 	add_ring(&sample, 1, 8 * KIB);
-	memory_account(&sample, true);
+	account(&sample, true);
 	assert_int_equal(sample.processes[0].locked_left, 662 * KIB);
 	assert_int_equal(sample.processes[1].locked_left, 0);
 	assert_int_equal(sample.processes[2].locked_left, 600 * KIB);
 	/* Before Linux 6.14 rings are free. */
-	memory_account(&sample, false);
+	account(&sample, false);
 	assert_int_equal(sample.processes[0].locked_left, 700 * KIB);
 	sample_free(&sample);
 }
@@ -705,7 +754,7 @@ what_no_limit_binds_has_nothing_left_and_takes_nothing(void **state)
 	add_user(&sample, 7, UNKNOWN, UNKNOWN);
 	add_user(&sample, 0, 0, 0);
 	add_ring(&sample, 1, 30 * KIB);
-	memory_account(&sample, true);
+	account(&sample, true);
 	assert_int_equal(sample.processes[0].locked_left, 900 * KIB);
 	assert_int_equal(sample.processes[1].locked_left, UNKNOWN);
 	assert_int_equal(sample.processes[2].locked_left, UNKNOWN);
@@ -713,7 +762,7 @@ what_no_limit_binds_has_nothing_left_and_takes_nothing(void **state)
 	assert_int_equal(sample.processes[3].locked_left, 0);
 	/* Root of another user namespace is bound like anybody. */
 	sample.processes[1].first_namespace = false;
-	memory_account(&sample, true);
+	account(&sample, true);
 	assert_int_equal(sample.processes[1].locked_left, 70 * KIB);
 	sample_free(&sample);
 }
@@ -740,38 +789,46 @@ a_limit_of_which_less_than_a_tenth_is_left_is_warned_of(void **state)
 	(void)state;
 	add_user(&sample, 7, 890 * KIB, 1000 * KIB);
 	add_ring(&sample, 0, 8 * KIB);
-	memory_account(&sample, true);
+	account(&sample, true);
 	assert_int_equal(count_rule(&sample, NULL, "memlock"), 0);
 	sample.processes[0].pinned_bytes += 4 * KIB;
-	memory_account(&sample, true);
+	account(&sample, true);
 	assert_int_equal(count_rule(&sample, NULL, "memlock"), 1);
 	sample.processes[0].capabilities = 1ull << CAP_IPC_LOCK;
 	sample.processes[0].locked_left = UNKNOWN;
-	memory_account(&sample, true);
+	account(&sample, true);
 	assert_int_equal(count_rule(&sample, NULL, "memlock"), 0);
 	sample_free(&sample);
 }
+
+static size_t pinned = 1000 * KIB;
 
 static void
 make_pinned_ring(struct told *told)
 {
 	const struct rlimit limit = { 1024 * KIB, 1024 * KIB };
 	static char buffers[1000 * KIB];
-	struct iovec vector = { buffers, sizeof(buffers) };
+	struct iovec vector = { buffers, pinned };
 	struct ring_here ring;
 
 	if (setrlimit(RLIMIT_MEMLOCK, &limit) < 0 ||
 	    setgroups(0, NULL) < 0 || setgid(OUTSIDER) < 0 ||
 	    setuid(OUTSIDER) < 0)
 		_exit(1);
-	/* What has changed its user may not be looked at by others, but root
-	 * may. */
+	/* A change of user takes this back. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	told->error = make_ring(&ring, 8, 0);
 	if (told->error < 0)
 		return;
 	told->ino = inode(ring.fd);
-	told->error = torc_sys_register(ring.fd, IORING_REGISTER_BUFFERS,
-	    &vector, 1);
+	/* What another one had is given back late. */
+	for (int i = 0; i < 1000; i++) {
+		told->error = torc_sys_register(ring.fd,
+		    IORING_REGISTER_BUFFERS, &vector, 1);
+		if (told->error != -ENOMEM)
+			break;
+		torc_sys_sleep(10000000);
+	}
 }
 
 static void
@@ -801,6 +858,62 @@ registered_buffers_are_seen_as_pinned_and_counted_against_the_limit(
 	assert_int_equal(count_rule(&sample, NULL, "memlock"), 1);
 	sample_free(&sample);
 	end(&subject);
+}
+
+static void
+a_list_of_sockets_that_is_cut_says_so(void **state)
+{
+	const struct options options = { .view = VIEW_POLLS };
+	struct sample sample = { 0 };
+	struct screen screen = { .header = true };
+	char *text = NULL;
+	size_t size = 0;
+
+	(void)state;
+	add_user(&sample, 7, 0, UNKNOWN);
+	add_ring(&sample, 0, UNKNOWN);
+	sample.rings[0].polls_known = true;
+	sample.rings[0].sockets_unshown = 5;
+	screen.file = open_memstream(&text, &size);
+	assert_non_null(screen.file);
+	view_print(&sample, &options, &screen);
+	fclose(screen.file);
+	assert_non_null(strstr(text, "(5 more)"));
+	free(text);
+	sample_free(&sample);
+}
+
+static void
+what_is_left_to_a_user_is_told_whichever_process_was_asked_for(void **state)
+{
+	struct subject subjects[2];
+	const struct process *process;
+	struct sample sample;
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("SKIP: another user needs root\n");
+		skip();
+	}
+	pinned = 480 * KIB;
+	for (int i = 0; i < 2; i++)
+		subjects[i] = start(make_pinned_ring);
+	look(&sample, &subjects[0], WANT_LIMITS);
+	process = &sample.processes[0];
+	assert_int_equal(sample.process_count, 1);
+	assert_true(process->user_pinned >= 960 * (int64_t)KIB);
+	assert_true(process->locked_left <= 64 * KIB);
+	assert_int_equal(count_rule(&sample, NULL, "memlock"), 1);
+	sample_free(&sample);
+	end(&subjects[1]);
+	/* Half of it comes back when the other one has ended. */
+	look(&sample, &subjects[0], WANT_LIMITS);
+	process = &sample.processes[0];
+	assert_true(process->locked_left > 500 * KIB);
+	assert_int_equal(count_rule(&sample, NULL, "memlock"), 0);
+	sample_free(&sample);
+	end(&subjects[0]);
+	pinned = 1000 * KIB;
 }
 
 /* ---- SQPOLL threads ---- */
@@ -958,6 +1071,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    CLAIM(the_rings_of_a_process_whose_main_thread_has_ended_are_seen),
+		CLAIM(a_user_sees_such_rings_of_his_own),
 		CLAIM(sharers_are_known_whichever_process_was_asked_for),
 		CLAIM(sqes_of_either_size_are_read_with_their_stride),
 		CLAIM(sqes_whose_size_cannot_be_told_are_hidden),
@@ -968,6 +1082,8 @@ main(void)
 		CLAIM(what_no_limit_binds_has_nothing_left_and_takes_nothing),
 		CLAIM(a_limit_of_which_less_than_a_tenth_is_left_is_warned_of),
     CLAIM(registered_buffers_are_seen_as_pinned_and_counted_against_the_limit),
+	CLAIM(what_is_left_to_a_user_is_told_whichever_process_was_asked_for),
+		CLAIM(a_list_of_sockets_that_is_cut_says_so),
 		CLAIM(an_sqpoll_thread_that_spins_for_nothing_is_found),
 		CLAIM(an_sqpoll_thread_that_works_or_sleeps_is_none),
 		CLAIM(a_stall_is_blamed_on_a_handler_only_if_its_thread_could_run),

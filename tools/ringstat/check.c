@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "sys/uapi.h"
-#include "tools/ringstat/memory.h"
 #include "tools/ringstat/page.h"
 
 #define MANY_WORKERS 64
@@ -257,20 +256,19 @@ static void
 check_memory(const struct check *check)
 {
 	const struct process *process = check->process;
-	struct charge charge;
 
 	if (process->locked_left == UNKNOWN ||
 	    process->locked_left >= process->locked_limit / 10)
 		return;
-	charge = memory_charge(check->sample, process->uid);
-	if (charge.rings + charge.pinned > 0)
+	if (process->user_rings + process->user_pinned > 0)
 		find(check, FINDING_WARNING, "memlock", "of RLIMIT_MEMLOCK "
 		    "(%lld KiB) at most %lld KiB are left to user %lld: "
 		    "rings take %lld KiB, pinned memory (VmPin) %lld KiB",
 		    (long long)process->locked_limit / 1024,
 		    (long long)process->locked_left / 1024,
-		    (long long)process->uid, (long long)charge.rings / 1024,
-		    (long long)charge.pinned / 1024);
+		    (long long)process->uid,
+		    (long long)process->user_rings / 1024,
+		    (long long)process->user_pinned / 1024);
 }
 
 static void

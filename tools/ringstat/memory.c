@@ -46,8 +46,14 @@ buffer_ring(const struct ring *ring)
 	    (size_t)count * sizeof(struct io_uring_buf));
 }
 
-struct charge
-memory_charge(const struct sample *sample, int64_t uid)
+/* What of a user's locked memory can be seen, in bytes. */
+struct charge {
+	int64_t rings;		/* queues and buffer rings */
+	int64_t pinned;
+};
+
+static struct charge
+charge_of(const struct sample *sample, int64_t uid)
 {
 	struct charge charge = { 0, 0 };
 
@@ -71,16 +77,18 @@ memory_charge(const struct sample *sample, int64_t uid)
 }
 
 void
-memory_account(struct sample *sample, bool charges_rings)
+memory_account(struct sample *sample, const struct sample *whole, int64_t user)
 {
-	sample->charges_rings = charges_rings;
 	for (unsigned i = 0; i < sample->process_count; i++) {
 		struct process *process = &sample->processes[i];
 		struct charge charge;
 
-		if (process->uid == UNKNOWN || !memory_is_limited(process))
+		if (process->uid == UNKNOWN || !memory_is_limited(process) ||
+		    (user != UNKNOWN && user != process->uid))
 			continue;
-		charge = memory_charge(sample, process->uid);
+		charge = charge_of(whole, process->uid);
+		process->user_rings = charge.rings;
+		process->user_pinned = charge.pinned;
 		process->locked_left = process->locked_limit - charge.rings -
 		    charge.pinned;
 		if (process->locked_left < 0)

@@ -13,20 +13,16 @@
 
 #include "tools/ringstat/model.h"
 
-/* What of a user's locked memory can be seen, in bytes. */
-struct charge {
-	int64_t rings;		/* queues and buffer rings */
-	int64_t pinned;
-};
-
 /* Whether this kernel charges rings. */
 bool memory_charges_rings(void);
 
-/* Work out what is left to each process of the sample. */
-void memory_account(struct sample *sample, bool charges_rings);
-
-/* What the processes of this user in the sample are charged with. */
-struct charge memory_charge(const struct sample *sample, int64_t uid);
+/*
+ * Work out what is left to each process of `user`, or (UNKNOWN) of everybody,
+ * in the sample. `whole` has all processes of that user: the sample itself, or
+ * another one.
+ */
+void memory_account(struct sample *sample, const struct sample *whole,
+    int64_t user);
 
 /* Whether RLIMIT_MEMLOCK binds the process. */
 bool memory_is_limited(const struct process *process);

@@ -42,6 +42,8 @@ struct process {
 	int64_t pinned_bytes;	/* by registered buffers and the like */
 	int64_t locked_limit;	/* bytes; UNKNOWN: also without a limit */
 	int64_t locked_left;	/* to its user, at most; UNKNOWN: no limit */
+	int64_t user_rings;	/* what its user is charged with: rings ... */
+	int64_t user_pinned;	/* ... and pinned memory */
 	int64_t descriptors;
 	int64_t descriptor_limit;
 	const struct sockets *sockets;	/* the sample's, or NULL */
@@ -100,6 +102,7 @@ struct ring {
 	bool entries_known;
 	uint64_t *sockets;	/* inodes of registered ones */
 	unsigned socket_count;
+	unsigned sockets_unshown;	/* that are in no list */
 	struct torc_view *torc;	/* or NULL */
 
 	uint64_t cost_ns;	/* of reading its fdinfo */

@@ -32,8 +32,10 @@ note_socket(void *arg, uint64_t ino)
 {
 	struct ring *ring = arg;
 
-	if (ring->socket_count == MAX_SOCKETS)
+	if (ring->socket_count == MAX_SOCKETS) {
+		ring->sockets_unshown++;
 		return;
+	}
 	if (ring->sockets == NULL)
 		ring->sockets = must_grow(NULL, MAX_SOCKETS, sizeof(ino));
 	ring->sockets[ring->socket_count++] = ino;

@@ -376,7 +376,8 @@ look_at_thread(struct scan *scan, pid_t tid)
 	if (scan->fds >= 0)
 		look_at_descriptors(scan);
 	if (scan->descriptors > 0) {
-		close(fds);
+		if (fds >= 0)
+			close(fds);
 		return;
 	}
 	if (scan->fds >= 0)
@@ -387,8 +388,8 @@ look_at_thread(struct scan *scan, pid_t tid)
 }
 
 /*
- * A process whose main thread has ended lists no descriptors; those of its
- * other threads are theirs.
+ * A process whose main thread has ended lists no descriptors, and to nobody
+ * but root (its folder is root's then); those of its other threads are theirs.
  */
 static void
 look_at_threads(struct scan *scan)
@@ -415,6 +416,26 @@ look_at_threads(struct scan *scan)
 	close(fd);
 }
 
+/* The descriptors, wherever they are listed: whether they could be opened. */
+static bool
+look_at_tables(struct scan *scan)
+{
+	int error;
+
+	scan->fds = open_descriptors(scan);
+	error = scan->fds < 0 ? errno : 0;
+	if (scan->fds >= 0 && !look_at_descriptors(scan)) {
+		refused(scan, EACCES);
+		return true;
+	}
+	if (error == 0 ? scan->descriptors == 0 : proc_thread_state(
+	    scan->proc, scan->pid, (uint64_t)scan->pid) == 'Z')
+		look_at_threads(scan);
+	if (scan->fds < 0)
+		refused(scan, error);
+	return scan->fds >= 0;
+}
+
 static void
 look_at(struct scan *scan, pid_t pid)
 {
@@ -428,15 +449,8 @@ look_at(struct scan *scan, pid_t pid)
 	scan->descriptors = 0;
 	if (is_wanted(scan) == scan->others)
 		return;
-	scan->fds = open_descriptors(scan);
-	if (scan->fds < 0) {
-		refused(scan, errno);
+	if (!look_at_tables(scan))
 		return;
-	}
-	if (!look_at_descriptors(scan))
-		refused(scan, EACCES);
-	else if (scan->descriptors == 0)
-		look_at_threads(scan);
 	if (!scan->others)
 		finish_process(scan);
 	if (scan->reader.pidfd >= 0)
@@ -521,9 +535,9 @@ note_hidden(struct sample *sample)
 	}
 }
 
-int
-sample_take(struct sample *sample, const struct options *options,
-    unsigned want, const struct sample *before)
+static int
+take(struct sample *sample, const struct options *options, unsigned want,
+    const struct sample *before)
 {
 	struct scan *scan = must_grow(NULL, 1, sizeof(*scan));
 	int rc = 0;
@@ -544,6 +558,7 @@ sample_take(struct sample *sample, const struct options *options,
 		.retry_until = torc_sys_now() + RETRY_BUDGET_NS,
 	};
 	sample->time_ns = torc_sys_now();
+	sample->charges_rings = memory_charges_rings();
 	if (scan->proc < 0)
 		rc = scan->proc;
 	for (unsigned i = 0; rc == 0 && i < options->pid_count; i++)
@@ -557,7 +572,51 @@ sample_take(struct sample *sample, const struct options *options,
 		close(scan->proc);
 	free(scan);
 	note_hidden(sample);
-	memory_account(sample, memory_charges_rings());
 	work_out_rates(sample, before);
+	return rc;
+}
+
+/* The memory that a user may lock is shared with processes that were not asked
+ * for. */
+static void
+look_at_user(struct sample *sample, const struct options *options,
+    int64_t user)
+{
+	const struct options all = {
+		.by_user = true,
+		.uid = (uid_t)user,
+		.no_map = options->no_map,
+	};
+	struct sample whole;
+
+	if (take(&whole, &all, WANT_LIMITS | WANT_TORC, NULL) == 0)
+		memory_account(sample, &whole, user);
+	sample_free(&whole);
+}
+
+static void
+work_out_memory(struct sample *sample, const struct options *options)
+{
+	if (!is_filtered(options)) {
+		memory_account(sample, sample, UNKNOWN);
+		return;
+	}
+	for (unsigned i = 0; i < sample->process_count; i++) {
+		const struct process *process = &sample->processes[i];
+
+		if (process->locked_left == UNKNOWN &&
+		    process->uid != UNKNOWN && memory_is_limited(process))
+			look_at_user(sample, options, process->uid);
+	}
+}
+
+int
+sample_take(struct sample *sample, const struct options *options,
+    unsigned want, const struct sample *before)
+{
+	int rc = take(sample, options, want, before);
+
+	if (rc == 0 && want & WANT_LIMITS)
+		work_out_memory(sample, options);
 	return rc;
 }

@@ -332,6 +332,11 @@ print_polls_of(struct table *table, const struct sample *sample,
 			    (unsigned long long)ring->sockets[i]);
 		poll_cells(table, sample, ring, "(file)", UNKNOWN, text);
 	}
+	if (ring->sockets_unshown > 0) {
+		snprintf(text, sizeof(text), "(%u more)",
+		    ring->sockets_unshown);
+		poll_cells(table, sample, ring, "(file)", UNKNOWN, text);
+	}
 }
 
 static unsigned
