@@ -349,6 +349,10 @@ all: $B/bin/api
 endif
 CHECKS += tests/pg_examples.sh
 
+.PHONY: tables
+tables:	# of Unicode, for passwords of PostgreSQL: written again (python3)
+	$Q tools/unicode/tables.py conn/pg
+
 .PHONY: check-pooler
 check-pooler: $B/tests/bin/test_pg_pooler	# behind a PgBouncer of Debian's next release
 	$Q B=$B tests/pooler_new.sh
@@ -438,8 +442,8 @@ FUZZ_redis := $(addprefix conn/redis/,resp.c pass.c tree.c number.c)
 FUZZ_LIBS_redis := -lhiredis
 FUZZ_ringstat := $(filter-out %/main.c %/scan.c %/watch.c,$(wildcard \
 	tools/ringstat/*.c)) sys/sys.c sys/pages.c
-FUZZ_pg := conn/pg/wire.c conn/pg/write.c conn/pg/values.c conn/pg/number.c \
-	conn/pg/auth.c
+FUZZ_pg := $(patsubst %,conn/pg/%.c,wire write values number auth text config \
+	uri nature saslprep unicode unicode_low unicode_high unicode_sets)
 FUZZ_LIBS_pg := -lcrypto
 FUZZ_file := conn/file/target.c conn/file/range.c conn/file/coding.c \
 	conn/file/condition.c conn/file/date.c conn/http/head.c \

@@ -108,7 +108,7 @@ write_rules(const struct pg_server *server)
 	    "local replication all trust\n"
 	    "host all clear 127.0.0.1/32 password\n"
 	    "host all hashed 127.0.0.1/32 md5\n"
-	    "host all scram 127.0.0.1/32 scram-sha-256\n"
+	    "host all scram,prepared 127.0.0.1/32 scram-sha-256\n"
 	    "host all all 127.0.0.1/32 trust\n"
 	    "host all all ::1/128 trust\n", file);
 	return fclose(file) == 0;

@@ -9,6 +9,7 @@
 
 #include "conn/pg/auth.h"
 #include "conn/pg/pg.h"
+#include "conn/pg/saslprep.h"
 
 struct login {
 	struct torc_pg_session *session;
@@ -19,6 +20,7 @@ struct login {
 	int text_size;
 	uint8_t salt[4];
 	struct pg_scram scram;
+	char *password;		/* in the form that is hashed */
 };
 
 /* ---- What is sent ---- */
@@ -78,9 +80,12 @@ static int
 compute_first(void *arg)
 {
 	struct login *login = arg;
-	int rc = pg_scram_begin(&login->scram,
-	    login->session->pg->config.password);
+	int rc;
 
+	login->password = pg_saslprep(login->session->pg->config.password);
+	if (login->password == NULL)
+		return -ENOMEM;
+	rc = pg_scram_begin(&login->scram, login->password);
 	if (rc < 0)
 		return rc;
 	login->text_size = pg_scram_first(&login->scram, login->text,
@@ -301,6 +306,9 @@ pg_log_in(struct torc_pg_session *session, uint64_t deadline)
 		if (rc == 0)
 			rc = take_startup(login, &message);
 	}
+	if (login->password != NULL)
+		explicit_bzero(login->password, strlen(login->password));
+	free(login->password);
 	explicit_bzero(login, sizeof(*login));
 	free(login);
 	return rc < 0 ? rc : 0;

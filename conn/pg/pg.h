@@ -6,6 +6,7 @@
  *   uri.c       the same in one line
  *   open.c      opens a connection on one of the addresses, and closes it
  *   login.c     is let in
+ *   saslprep.c  the form of a password that is hashed; unicode*.c
  *   stream.c    bytes received to messages, and what comes unasked
  *   cache.c     the statements that are prepared on a connection
  *   answer.c    which message may follow which

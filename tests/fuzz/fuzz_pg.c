@@ -2,8 +2,9 @@
  * fuzz_pg.c - the codec of PostgreSQL on any bytes. Byte 0 says what is done
  * with them: taken as a stream of messages, each read by its reader; taken as
  * the values of a row; written as a statement and read again; taken as the
- * server's part of a login. Byte 1 is where the stream is cut, which may not
- * change what is read.
+ * server's part of a login; from 240 on, as a text: an address, a statement, a
+ * password. Byte 1 is where the stream is cut, which may not change what is
+ * read.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,6 +12,9 @@
 #include <string.h>
 
 #include "conn/pg/auth.h"
+#include "conn/pg/config.h"
+#include "conn/pg/nature.h"
+#include "conn/pg/saslprep.h"
 #include "conn/pg/wire.h"
 
 #define MOST 4096u
@@ -151,7 +155,8 @@ check_values(const uint8_t *data, size_t size)
 {
 	static const uint32_t types[] = { TORC_PG_BOOL, TORC_PG_BYTEA,
 		TORC_PG_INT8, TORC_PG_INT2, TORC_PG_INT4, TORC_PG_TEXT,
-		TORC_PG_OID, TORC_PG_FLOAT4, TORC_PG_FLOAT8 };
+		TORC_PG_OID, TORC_PG_FLOAT4, TORC_PG_FLOAT8,
+		TORC_PG_NUMERIC };
 	struct torc_slice value = { data, size };
 	uint8_t bytes[64];
 
@@ -227,6 +232,47 @@ check_login(const uint8_t *data, size_t size, size_t cut)
 		require(scram.verified, "verified and not");
 }
 
+/* ---- Texts ---- */
+
+static void
+check_address(const char *address, const char *scheme)
+{
+	struct torc_pg_config config = { .user = "user" };
+	char whole[MOST + 32], text[64];
+	const struct pg_words words = { text, sizeof(text) };
+	struct pg_setup setup;
+
+	snprintf(whole, sizeof(whole), "%s%s", scheme, address);
+	config.address = whole;
+	if (pg_setup_make(&setup, &config, &words) < 0)
+		return;
+	require(setup.host_count > 0, "an address of nothing");
+	for (unsigned i = 0; i < setup.host_count; i++)
+		require(strncmp(setup.hosts[i], "unix:", 5) == 0 ||
+		    strrchr(setup.hosts[i], ':') != NULL, "a host alone");
+	pg_setup_free(&setup);
+}
+
+static void
+check_texts(const uint8_t *data, size_t size)
+{
+	char *text = malloc(size + 1), *prepared, *again;
+
+	require(text != NULL, "no memory");
+	memcpy(text, data, size);
+	text[size] = '\0';
+	check_address(text, "");
+	check_address(text, "postgres://");
+	pg_nature_of(text);
+	prepared = pg_saslprep(text);
+	again = pg_saslprep(prepared);
+	require(strlen(prepared) <= 4 * PG_EXPANSION * (size + 1),
+	    "a longer password than there can be");
+	free(again);
+	free(prepared);
+	free(text);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -235,6 +281,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2 || size > MOST)
 		return 0;
 	cut = data[1];
+	if (data[0] >= 240) {
+		check_texts(data + 2, size - 2);
+		return 0;
+	}
 	switch (data[0] % 4) {
 	case 0:
 		check_stream(data + 2, size - 2, cut);
