@@ -353,7 +353,7 @@ answer(struct torc_http *http)
 		return torc_http_reply(http, 204, NULL, 0, "no", 2,
 		    TORC_NEVER);
 	if (asks_for(http, "/304"))
-		return torc_http_reply(http, 304, NULL, 0, "no", 2,
+		return torc_http_reply(http, 304, NULL, 0, NULL, 2,
 		    TORC_NEVER);
 	if (asks_for(http, "/missing"))
 		return torc_http_refuse(http, 404, NULL, 0, -ENOENT,

@@ -126,8 +126,6 @@ begin(struct torc_http *http, struct answer *answer, uint64_t deadline)
 
 	torc_http_check(http);
 	torc_http_check_fields(answer->fields, answer->field_count);
-	torc_require(answer->body != NULL || answer->size == 0,
-	    "the body of an answer is NULL, and its size is not 0");
 	was_last = http->last;
 	if (http->output != OUTPUT_DUE || status < 200)
 		return -EINVAL;
@@ -140,6 +138,8 @@ begin(struct torc_http *http, struct answer *answer, uint64_t deadline)
 	    (unknown && !http->chunked && !http->silent);
 	if (http->silent)
 		answer->size = 0;
+	torc_require(answer->body != NULL || answer->size == 0,
+	    "the body of an answer is NULL, and its size is not 0");
 	/* While this waits, a fiber that reads the body must not answer. */
 	http->output = OUTPUT_BEGUN;
 	rc = put_answer(http, answer, deadline);
