@@ -321,8 +321,9 @@ torc_conn_accept(struct torc_net *net, int fd, int listener, unsigned port,
 int
 torc_conn_close(struct torc_conn *conn, uint64_t deadline)
 {
-	torc_require(conn->reactor == torc_reactor_of_fiber(),
-	    "a connection is used on another thread than its reactor's");
+	if (conn == NULL)
+		return 0;
+	torc_conn_check_fiber(conn);
 	torc_require(conn->handler == NULL,
 	    "torc_conn_close is for dialled connections: return from the "
 	    "handler");
@@ -351,41 +352,48 @@ format_name(int (*name)(int fd, struct sockaddr *address, uint32_t *size),
 int
 torc_conn_peer(const struct torc_conn *conn, char *text, size_t size)
 {
+	torc_conn_check(conn);
 	return format_name(torc_sys_getpeername, conn->fd, text, size);
 }
 
 int
 torc_conn_local(const struct torc_conn *conn, char *text, size_t size)
 {
+	torc_conn_check(conn);
 	return format_name(torc_sys_getsockname, conn->fd, text, size);
 }
 
 int
 torc_conn_listener(const struct torc_conn *conn)
 {
+	torc_conn_check(conn);
 	return conn->listener;
 }
 
 unsigned
 torc_conn_port(const struct torc_conn *conn)
 {
+	torc_conn_check(conn);
 	return conn->port;
 }
 
 int
 torc_conn_fd(const struct torc_conn *conn)
 {
+	torc_conn_check(conn);
 	return conn->fd;
 }
 
 void
 torc_conn_set_data(struct torc_conn *conn, void *data)
 {
+	torc_conn_check(conn);
 	conn->data = data;
 }
 
 void *
 torc_conn_data(const struct torc_conn *conn)
 {
+	torc_conn_check(conn);
 	return conn->data;
 }

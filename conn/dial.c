@@ -164,6 +164,8 @@ torc_dial(struct torc_conn **conn, const char *address, uint64_t deadline)
 	int size, fd;
 
 	torc_reactor_of_fiber();
+	torc_require(conn != NULL && address != NULL,
+	    "torc_dial needs an address, and a place for the connection");
 	size = torc_address_parse(address, &parsed);
 	if (size < 0)
 		return size;
@@ -174,6 +176,7 @@ torc_dial(struct torc_conn **conn, const char *address, uint64_t deadline)
 bool
 torc_conn_usable(struct torc_conn *conn)
 {
+	torc_require(conn != NULL, "a call needs a connection, and not NULL");
 	return !torc_recv_news(conn) && conn->view_size == 0 &&
 	    !conn->spoiled && !conn->shut && !conn->doomed &&
 	    torc_send_idle(conn);

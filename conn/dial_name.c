@@ -212,6 +212,9 @@ torc_dial_name(struct torc_conn **conn, const char *address,
 	struct lookup *lookup;
 	int port, rc;
 
+	torc_reactor_of_fiber();
+	torc_require(conn != NULL && address != NULL,
+	    "torc_dial_name needs an address, and a place for the connection");
 	/* -ENODEV: the address of an interface that is not there. */
 	rc = torc_address_parse(address, &numeric);
 	if (rc > 0 || rc == -ENODEV)

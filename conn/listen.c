@@ -460,10 +460,9 @@ torc_listen(struct torc_reactor *reactor, const char *address,
 	struct torc_net *net;
 	int size, fd, rc;
 
-	torc_require(handler != NULL, "torc_listen needs a handler");
-	torc_require(reactor->phase == TORC_PHASE_CREATED ||
-	    torc_current == reactor,
-	    "called on another thread than the reactor's");
+	torc_reactor_check_early(reactor);
+	torc_require(address != NULL && handler != NULL,
+	    "torc_listen needs an address and a handler");
 	if (reactor->phase >= TORC_PHASE_DRAINING)
 		return -ESHUTDOWN;
 	size = torc_address_parse(address, &parsed);
@@ -485,8 +484,10 @@ torc_listen(struct torc_reactor *reactor, const char *address,
 unsigned
 torc_listen_port(const struct torc_reactor *reactor, int index)
 {
-	const struct torc_net *net = reactor->layer_state;
+	const struct torc_net *net;
 
+	torc_reactor_vouch(reactor);
+	net = reactor->layer_state;
 	torc_require(net != NULL && index >= 0 &&
 	    (uint32_t)index < net->listeners.touched,
 	    "torc_listen_port: there is no such listener");

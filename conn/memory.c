@@ -9,7 +9,7 @@ torc_conn_memory(struct torc_conn *conn, size_t size)
 {
 	struct torc_block *block;
 
-	torc_reactor_check(conn->reactor);
+	torc_conn_check(conn);
 	if (size > INT32_MAX)
 		return NULL;
 	size += sizeof(*block);

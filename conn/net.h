@@ -211,6 +211,24 @@ TORC_ENDS_WORD(arming, submitted);
 _Static_assert(offsetof(struct torc_conn, arm_mark) == 128,
     "an ordinary request touches two lines of the cache of a connection");
 
+/* A call of the program's, on the thread of a connection that is open. */
+static inline void
+torc_conn_check(const struct torc_conn *conn)
+{
+	torc_require(conn != NULL, "a call needs a connection, and not NULL");
+	torc_reactor_check(conn->reactor);
+	torc_require(!conn->doomed && conn->slot.next == TORC_SLOT_TAKEN,
+	    "a connection is used after it was closed");
+}
+
+/* The same, on a fiber: a call that parks. */
+static inline void
+torc_conn_check_fiber(const struct torc_conn *conn)
+{
+	torc_reactor_of_fiber();
+	torc_conn_check(conn);
+}
+
 /* The user_data of its receives. */
 static inline uint64_t
 torc_conn_recv_tag(const struct torc_conn *conn)

@@ -314,8 +314,10 @@ torc_offload(int (*call)(void *arg), void *arg, uint64_t deadline)
 		.call = call,
 		.arg = arg,
 	};
-	int rc = torc_task_run(&blocking.task, deadline);
+	int rc;
 
+	torc_require(call != NULL, "torc_offload needs a function");
+	rc = torc_task_run(&blocking.task, deadline);
 	return rc < 0 ? rc : blocking.result;
 }
 

@@ -50,7 +50,7 @@ torc_pace_note(struct torc_pace *pace, uint64_t since, uint64_t bytes)
 void
 torc_conn_set_pace(struct torc_conn *conn, unsigned ms, unsigned rate)
 {
-	torc_reactor_check(conn->reactor);
+	torc_conn_check(conn);
 	torc_pace_begin(&conn->pace, ms, rate);
 }
 

@@ -55,7 +55,7 @@ struct torc_pool_line {
  * connection: one that comes back, or one that is opened since it waits.
  */
 struct torc_pool {
-	uint32_t alive;		/* POOL_ALIVE until it is freed */
+	uint32_t alive;		/* TORC_POOL_ALIVE until it is freed */
 	unsigned aside;		/* entries that are set aside */
 	struct torc_reactor *reactor;
 	const struct torc_pool_kind *kind;
@@ -92,6 +92,17 @@ struct torc_pool {
 	struct torc_pool_stats stats;	/* the sums */
 	struct torc_pool_entry entries[];
 };
+
+#define TORC_POOL_ALIVE 0x706f6f6cu
+
+/* A call of the program's on a pool. */
+static inline void
+torc_pool_check(const struct torc_pool *pool)
+{
+	torc_require(pool != NULL, "a call needs a pool, and not NULL");
+	torc_require(pool->alive == TORC_POOL_ALIVE,
+	    "a pool is used after it was destroyed, or was never created");
+}
 
 /* ---- pool.c ---- */
 

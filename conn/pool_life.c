@@ -9,7 +9,6 @@
 #include "sys/sys.h"
 
 #define POOLS_MAX 1024u		/* of a reactor: their timers must fit in */
-#define POOL_ALIVE 0x706f6f6cu
 
 #define FIELD(name) TORC_BOUND_FIELD(struct torc_pool_config, name)
 
@@ -30,7 +29,9 @@ static const struct torc_key pools_key = { "pools" };
 void
 torc_pool_stats(const struct torc_pool *pool, struct torc_pool_stats *stats)
 {
+	torc_pool_check(pool);
 	torc_reactor_check(pool->reactor);
+	torc_require(stats != NULL, "torc_pool_stats needs a place for them");
 	*stats = pool->stats;
 	stats->idle = pool->counts[TORC_POOL_IDLE];
 	stats->rented = pool->counts[TORC_POOL_RENTED];
@@ -118,13 +119,14 @@ torc_pool_create(struct torc_pool **out, const struct torc_pool_kind *kind,
     void *arg, const struct torc_pool_config *config, char *text,
     size_t text_size)
 {
-	struct torc_reactor *reactor = torc_current;
+	struct torc_reactor *reactor = torc_reactor_own(
+	    "torc_pool_create was called outside a reactor's thread");
 	struct torc_pool_config filled;
 	struct torc_pool *pool;
 	int rc;
 
-	torc_require(reactor != NULL,
-	    "torc_pool_create was called outside a reactor's thread");
+	torc_require(out != NULL && kind != NULL,
+	    "torc_pool_create needs a place for the pool, and a kind");
 	torc_require(kind->open != NULL && kind->close != NULL,
 	    "a kind of pool needs open and close");
 	rc = fill(&filled, config, text, text_size);
@@ -138,7 +140,7 @@ torc_pool_create(struct torc_pool **out, const struct torc_pool_kind *kind,
 		release_memory(pool);
 		return rc;
 	}
-	pool->alive = POOL_ALIVE;
+	pool->alive = TORC_POOL_ALIVE;
 	pool->reactor = reactor;
 	pool->kind = kind;
 	pool->arg = arg;
@@ -210,8 +212,7 @@ torc_pool_destroy(struct torc_pool *pool)
 
 	if (pool == NULL)
 		return;
-	torc_require(pool->alive == POOL_ALIVE,
-	    "a pool is destroyed twice, or was never created");
+	torc_pool_check(pool);
 	reactor = pool->reactor;
 	if (reactor->abandoned)
 		return;

@@ -360,8 +360,10 @@ torc_pool_acquire_for(struct torc_pool *pool, void **item,
 	struct torc_pool_entry *entry;
 	int rc;
 
+	torc_pool_check(pool);
 	torc_require(torc_reactor_of_fiber() == pool->reactor,
 	    "a pool is used on another thread than its reactor's");
+	torc_require(item != NULL, "an acquire needs a place for the item");
 	torc_require(pool->destroyer == NULL,
 	    "a pool is used that is being destroyed");
 	rc = rent(pool, wish != NULL ? wish : &none, &entry, deadline);
@@ -384,10 +386,12 @@ torc_pool_acquire(struct torc_pool *pool, void **item, uint64_t deadline)
 static uint32_t *
 rented(struct torc_pool *pool, const void *item)
 {
-	uint32_t *at = find_rented(pool, item);
+	uint32_t *at;
 
+	torc_pool_check(pool);
 	if (pool->reactor->phase != TORC_PHASE_ENDED)
 		torc_reactor_check(pool->reactor);
+	at = find_rented(pool, item);
 	torc_require(at != NULL,
 	    "what is released was not rented, or is released twice");
 	return at;
@@ -420,8 +424,8 @@ give_up(struct torc_pool *pool, const void *item)
 void
 torc_pool_release(struct torc_pool *pool, void *item, bool reusable)
 {
-	const bool ended = pool->reactor->phase == TORC_PHASE_ENDED;
 	struct torc_pool_entry *entry = give_up(pool, item);
+	const bool ended = pool->reactor->phase == TORC_PHASE_ENDED;
 
 	/* There may be too many after one was set aside for a while. */
 	reusable = reusable && !ended && entry->old_at > pool->reactor->now &&

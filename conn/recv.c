@@ -717,8 +717,8 @@ static __attribute__((noinline)) int
 receive_carefully(struct torc_conn *conn, struct torc_slice *in,
     uint64_t deadline)
 {
-	torc_require(torc_reactor_of_fiber() == conn->reactor,
-	    "a connection is used on another thread than its reactor's");
+	torc_conn_check_fiber(conn);
+	torc_require(in != NULL, "torc_conn_recv needs a place for the view");
 	torc_require(conn->reader == NULL,
 	    "two fibers receive on one connection");
 	if (conn->staged_size > 0)
@@ -735,11 +735,12 @@ torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
     uint64_t deadline)
 {
 	struct torc_reactor *reactor = conn->reactor;
-	struct torc_fiber *fiber = reactor->current;
+	struct torc_fiber *fiber;
 	int rc;
 
 	/* Another fiber leaves its own connection for it. */
-	if (torc_unlikely(torc_current != reactor || conn->owner != fiber))
+	if (torc_unlikely(torc_current != reactor ||
+	    conn->owner != (fiber = reactor->current)))
 		return receive_carefully(conn, in, deadline);
 	/* First, so that no register keeps it while the answer is sent. */
 	fiber->seen = in;
@@ -760,7 +761,7 @@ torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
 void
 torc_conn_set_unfinished(struct torc_conn *conn, bool unfinished)
 {
-	torc_reactor_check(conn->reactor);
+	torc_conn_check(conn);
 	conn->unfinished = unfinished;
 }
 
@@ -768,7 +769,7 @@ torc_conn_set_unfinished(struct torc_conn *conn, bool unfinished)
 static __attribute__((noinline)) void
 consume_carefully(struct torc_conn *conn, size_t size)
 {
-	torc_reactor_check(conn->reactor);
+	torc_conn_check(conn);
 	torc_require(size <= conn->view_size,
 	    "more was consumed than the view has");
 	forget_rewind(conn);
@@ -800,7 +801,7 @@ torc_conn_consume(struct torc_conn *conn, size_t size)
 void
 torc_conn_rewind(struct torc_conn *conn, size_t size)
 {
-	torc_reactor_check(conn->reactor);
+	torc_conn_check(conn);
 	torc_require(size <= conn->view_size,
 	    "more was consumed than the view has");
 	if (conn->view_size == 0)
@@ -825,9 +826,10 @@ torc_recv_rewind(struct torc_conn *conn)
 size_t
 torc_conn_unread(const struct torc_conn *conn)
 {
-	size_t size = conn->view_size -
-	    (conn->rewound ? conn->rewound_size : 0);
+	size_t size;
 
+	torc_conn_check(conn);
+	size = conn->view_size - (conn->rewound ? conn->rewound_size : 0);
 	for (const struct torc_piece *piece = conn->first; piece != NULL;
 	    piece = piece->next)
 		size += piece->size;

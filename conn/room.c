@@ -271,5 +271,6 @@ torc_room_make(struct torc_net *net)
 void
 torc_conn_set_busy(struct torc_conn *conn, bool busy)
 {
+	torc_conn_check(conn);
 	conn->busy = busy;
 }

@@ -569,8 +569,7 @@ torc_conn_flush(struct torc_conn *conn, uint64_t deadline)
 {
 	int rc = 0;
 
-	torc_require(conn->reactor == torc_reactor_of_fiber(),
-	    "a connection is used on another thread than its reactor's");
+	torc_conn_check_fiber(conn);
 	while (rc >= 0 && conn->send_error == 0 && !torc_send_idle(conn))
 		rc = await_peer(conn, deadline);
 	return conn->send_error != 0 ? conn->send_error : rc < 0 ? rc : 0;
@@ -581,6 +580,7 @@ torc_conn_lend(struct torc_conn *conn, uint64_t deadline)
 {
 	int rc;
 
+	torc_conn_check_fiber(conn);
 	torc_require(!conn->awaited, "two fibers write to one connection");
 	rc = torc_conn_flush(conn, deadline);
 	if (rc < 0)
@@ -594,7 +594,7 @@ torc_conn_lend(struct torc_conn *conn, uint64_t deadline)
 void
 torc_conn_give_back(struct torc_conn *conn, int error)
 {
-	torc_reactor_check(conn->reactor);
+	torc_conn_check(conn);
 	torc_require(conn->awaited && conn->writer == NULL,
 	    "a socket is given back that was not lent");
 	conn->awaited = false;
@@ -682,6 +682,7 @@ write_carefully(struct torc_conn *conn, const uint8_t *data, size_t size,
 	const uint32_t limit = conn->net->stage_max;
 	int rc = 0;
 
+	torc_conn_check(conn);
 	if (conn->spoiled)
 		return conn->send_error;
 	if (conn->shut)
@@ -707,10 +708,11 @@ write_carefully(struct torc_conn *conn, const uint8_t *data, size_t size,
 size_t
 torc_conn_room(const struct torc_conn *conn)
 {
-	const uint32_t limit = conn->net->stage_max;
-	const uint32_t room = limit - conn->staged_size;
+	uint32_t limit, room;
 
-	torc_reactor_check(conn->reactor);
+	torc_conn_check(conn);
+	limit = conn->net->stage_max;
+	room = limit - conn->staged_size;
 	if (conn->slab != NULL)
 		return slab_size(conn->net) - conn->slab_end;
 	return room < limit / 2 ? room : limit / 2;
@@ -720,11 +722,14 @@ int
 torc_conn_write(struct torc_conn *conn, const void *data, size_t size,
     uint64_t deadline)
 {
-	struct torc_net *net = conn->net;
-	struct torc_chunk *chunk = net->chunk;
-	uint8_t *to = chunk->bytes + chunk->top;
+	struct torc_net *net;
+	struct torc_chunk *chunk;
+	uint8_t *to;
 
 	torc_reactor_check(conn->reactor);
+	net = conn->net;
+	chunk = net->chunk;
+	to = chunk->bytes + chunk->top;
 	if (torc_unlikely(conn->sending != 0 ||
 	    size - 1 >= net->small_max ||	/* 0, too */
 	    size > net->chunk_size - chunk->top))
@@ -763,7 +768,7 @@ torc_conn_write_static(struct torc_conn *conn, const void *data, size_t size,
 void
 torc_conn_push(struct torc_conn *conn)
 {
-	torc_reactor_check(conn->reactor);
+	torc_conn_check(conn);
 	if (conn->staged_size == 0)
 		return;
 	conn->urgent = true;

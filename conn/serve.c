@@ -471,7 +471,8 @@ torc_serve(const struct torc_config *config, void (*ready)(void *arg),
 	sigset_t set, before;
 	int rc;
 
-	torc_require(config->listen != NULL && config->handler != NULL,
+	torc_require(config != NULL && config->listen != NULL &&
+	    config->handler != NULL,
 	    "torc_serve needs `listen` and `handler`");
 	rc = torc_config_fill(&server.config, config, server.text,
 	    server.text_size);

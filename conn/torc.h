@@ -203,8 +203,8 @@ TORC_API int torc_dial(struct torc_conn **conn, const char *address,
 
 /*
  * Parks. Close a dialled connection: what is staged, FIN, the peer's FIN, all
- * by the deadline; after it, or if it is 0, reset. `conn` is gone afterwards.
- * 0, or the error that kept it from closing in order.
+ * by the deadline; after it, or if it is 0, reset. `conn` is gone afterwards;
+ * NULL does nothing. 0, or the error that kept it from closing in order.
  */
 TORC_API int torc_conn_close(struct torc_conn *conn, uint64_t deadline);
 

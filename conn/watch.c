@@ -141,8 +141,7 @@ torc_watch_complete(struct torc_reactor *reactor, void *object,
 void
 torc_conn_watch_begin(struct torc_conn *conn, enum torc_watch what)
 {
-	torc_require(conn->reactor == torc_reactor_of_fiber(),
-	    "a connection is used on another thread than its reactor's");
+	torc_conn_check_fiber(conn);
 	torc_require(conn->watcher == 0,
 	    "a connection is watched by two fibers");
 	conn->watcher = torc_fiber_self();
@@ -154,8 +153,7 @@ torc_conn_watch_begin(struct torc_conn *conn, enum torc_watch what)
 void
 torc_conn_watch_end(struct torc_conn *conn)
 {
-	torc_require(conn->reactor == torc_reactor_of_fiber(),
-	    "a connection is used on another thread than its reactor's");
+	torc_conn_check_fiber(conn);
 	torc_require(conn->watcher == 0 ||
 	    conn->watcher == torc_fiber_self(),
 	    "the watch of another fiber was ended");
@@ -165,7 +163,7 @@ torc_conn_watch_end(struct torc_conn *conn)
 int
 torc_conn_peer_state(const struct torc_conn *conn)
 {
-	torc_reactor_check(conn->reactor);
+	torc_conn_check(conn);
 	if (conn->failed)
 		return conn->error;
 	if (conn->hung_up)

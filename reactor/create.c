@@ -242,6 +242,7 @@ torc_reactor_create(struct torc_reactor **out,
 	char scratch[1];
 	int rc;
 
+	torc_require(out != NULL, "torc_reactor_create needs a place for it");
 	if (text == NULL || text_size == 0) {
 		text = scratch;
 		text_size = sizeof(scratch);
@@ -257,6 +258,7 @@ torc_reactor_create(struct torc_reactor **out,
 		torc_sys_free(reactor);
 		return rc;
 	}
+	reactor->life = torc_life_begin();
 	reactor->ready_fd = -1;
 	reactor->watched = torc_valgrind();
 	reactor->sleeps_beside = reactor->watched &&
@@ -275,6 +277,9 @@ torc_reactor_create(struct torc_reactor **out,
 void
 torc_reactor_destroy(struct torc_reactor *reactor)
 {
+	if (reactor == NULL)
+		return;
+	torc_reactor_vouch(reactor);
 	torc_require(reactor->phase == TORC_PHASE_CREATED ||
 	    reactor->phase == TORC_PHASE_ENDED,
 	    "a reactor is destroyed that has not ended: stop it, and turn "
@@ -287,6 +292,7 @@ torc_reactor_destroy(struct torc_reactor *reactor)
 		torc_sys_close(reactor->ready_fd);
 	torc_reactor_free_values(reactor);
 	torc_page_hide(&reactor->page);
+	reactor->life = 0;
 	if (reactor->abandoned)
 		return;
 	free_tables(reactor);
@@ -294,11 +300,9 @@ torc_reactor_destroy(struct torc_reactor *reactor)
 	torc_sys_free(reactor);
 }
 
-void
-torc_reactor_describe(const struct torc_reactor *reactor, char *text,
-    size_t size)
+static void
+describe(const struct torc_ring *ring, char *text, size_t size)
 {
-	const struct torc_ring *ring = &reactor->ring;
 	const struct {
 		const char *name;
 		bool on;
@@ -324,4 +328,12 @@ torc_reactor_describe(const struct torc_reactor *reactor, char *text,
 			used += snprintf(text + used, size - (size_t)used,
 			    ", %s", parts[i].name);
 	}
+}
+
+void
+torc_reactor_describe(const struct torc_reactor *reactor, char *text,
+    size_t size)
+{
+	torc_reactor_vouch(reactor);
+	describe(&reactor->ring, text, size);
 }

@@ -38,7 +38,7 @@ say_null(const struct torc_reactor *reactor, uintptr_t address)
 static void
 look(uintptr_t address)
 {
-	const struct torc_reactor *reactor = torc_current;
+	const struct torc_reactor *reactor = torc_reactor_self();
 	const struct torc_fiber *fiber =
 	    reactor != NULL ? reactor->current : NULL;
 

@@ -294,30 +294,32 @@ torc_fiber_cancel_daemons(struct torc_reactor *reactor)
 int
 torc_fiber_spawn(uint64_t *id, torc_fiber_entry *entry, void *arg)
 {
-	torc_require(torc_current != NULL,
+	struct torc_reactor *reactor = torc_reactor_own(
 	    "torc_fiber_spawn was called outside a reactor's thread");
+
 	torc_require(entry != NULL, "torc_fiber_spawn needs an entry");
-	return torc_fiber_start_helper(torc_current, id, entry, arg);
+	return torc_fiber_start_helper(reactor, id, entry, arg);
 }
 
 int
 torc_fiber_spawn_daemon(uint64_t *id, torc_fiber_entry *entry, void *arg)
 {
-	torc_require(torc_current != NULL,
+	struct torc_reactor *reactor = torc_reactor_own(
 	    "torc_fiber_spawn_daemon was called outside a reactor's thread");
+
 	torc_require(entry != NULL, "torc_fiber_spawn_daemon needs an entry");
-	return torc_fiber_start_daemon(torc_current, id, entry, arg);
+	return torc_fiber_start_daemon(reactor, id, entry, arg);
 }
 
 void
 torc_fiber_set_daemon(bool daemon)
 {
-	struct torc_reactor *reactor = torc_current;
-	struct torc_fiber *fiber;
+	struct torc_reactor *reactor = torc_reactor_own(
+	    "torc_fiber_set_daemon was called outside a reactor's thread");
+	struct torc_fiber *fiber = reactor->current;
 
-	torc_require(reactor != NULL && reactor->current != NULL,
+	torc_require(fiber != NULL,
 	    "torc_fiber_set_daemon was called outside a fiber");
-	fiber = reactor->current;
 	reactor->daemons += daemon;
 	reactor->daemons -= fiber->daemon;
 	fiber->daemon = daemon;
@@ -389,11 +391,10 @@ torc_fiber_reap(uint64_t id, int *result)
 int
 torc_fiber_cancel(uint64_t id)
 {
-	struct torc_fiber_slot *slot;
-
-	torc_require(torc_current != NULL,
+	const struct torc_reactor *reactor = torc_reactor_own(
 	    "torc_fiber_cancel was called outside a reactor's thread");
-	slot = find(torc_current, id);
+	struct torc_fiber_slot *slot = find(reactor, id);
+
 	if (slot == NULL || slot->fiber == NULL)
 		return -ESRCH;
 	cancel(slot->fiber);

@@ -93,6 +93,7 @@ mark_of(const struct torc_post *post)
 bool
 torc_reactor_draining(const struct torc_reactor *reactor)
 {
+	torc_reactor_vouch(reactor);
 	return reactor->phase >= TORC_PHASE_DRAINING;
 }
 
@@ -101,8 +102,9 @@ torc_post(struct torc_reactor *reactor, struct torc_post *post)
 {
 	int rc;
 
-	torc_require(reactor != NULL && post != NULL && post->call != NULL,
-	    "torc_post needs a reactor, and a post with a call");
+	torc_reactor_vouch(reactor);
+	torc_require(post != NULL && post->call != NULL,
+	    "torc_post needs a post with a call");
 	torc_require(post->posted != mark_of(post),
 	    "a post is posted again before it has run");
 	post->posted = mark_of(post);
@@ -618,7 +620,7 @@ end(struct torc_reactor *reactor)
 	reactor->phase = TORC_PHASE_ENDED;
 	show_gauges(reactor);
 	if (torc_current == reactor)
-		torc_current = NULL;
+		torc_current = torc_nobody();
 }
 
 /* Close what the kernel will not be told to close any more. */
@@ -666,7 +668,7 @@ abandon(struct torc_reactor *reactor, int error)
 	reactor->abandoned = true;
 	reactor->error = error;
 	reactor->phase = TORC_PHASE_ENDED;
-	torc_current = NULL;
+	torc_current = torc_nobody();
 }
 
 void
@@ -686,7 +688,7 @@ start(struct torc_reactor *reactor)
 {
 	int rc;
 
-	torc_require(torc_current == NULL,
+	torc_require(torc_current == NULL || torc_current == &torc_inherited,
 	    "this thread runs another reactor");
 	rc = torc_ring_enable(&reactor->ring);
 	if (rc < 0)
@@ -761,6 +763,7 @@ take_turns(struct torc_reactor *reactor, uint64_t deadline, bool once)
 {
 	int rc = 0;
 
+	torc_reactor_vouch(reactor);
 	if (reactor->phase == TORC_PHASE_CREATED)
 		rc = start(reactor);
 	if (rc < 0 || reactor->phase == TORC_PHASE_ENDED)
@@ -801,6 +804,7 @@ torc_reactor_run(struct torc_reactor *reactor)
 void
 torc_reactor_drain(struct torc_reactor *reactor, uint64_t deadline)
 {
+	torc_reactor_vouch(reactor);
 	/* K1: relaxed. The owner reads it after it was woken. */
 	torc_store_relaxed_u64(&reactor->drain_at,
 	    deadline == TORC_NEVER ? TORC_NEVER - 1 : deadline);
@@ -818,27 +822,27 @@ torc_reactor_stop(struct torc_reactor *reactor)
 struct torc_reactor *
 torc_reactor_self(void)
 {
-	return torc_current;
+	return torc_current == &torc_inherited ? NULL : torc_current;
 }
 
 void
 torc_reactor_set_local(struct torc_reactor *reactor, void *local)
 {
-	torc_require(reactor->phase == TORC_PHASE_CREATED ||
-	    torc_current == reactor,
-	    "called on another thread than the reactor's");
+	torc_reactor_check_early(reactor);
 	reactor->local = local;
 }
 
 void *
 torc_reactor_local(const struct torc_reactor *reactor)
 {
+	torc_reactor_vouch(reactor);
 	return reactor->local;
 }
 
 unsigned
 torc_reactor_index(const struct torc_reactor *reactor)
 {
+	torc_reactor_vouch(reactor);
 	return reactor->index;
 }
 
@@ -847,6 +851,7 @@ torc_reactor_fd(struct torc_reactor *reactor)
 {
 	int fd, rc;
 
+	torc_reactor_vouch(reactor);
 	if (reactor->ready_fd >= 0)
 		return reactor->ready_fd;
 	fd = torc_sys_eventfd();
@@ -865,6 +870,7 @@ torc_reactor_fd(struct torc_reactor *reactor)
 uint64_t
 torc_reactor_due(const struct torc_reactor *reactor)
 {
+	torc_reactor_vouch(reactor);
 	if (reactor->phase == TORC_PHASE_CREATED || has_work(reactor) ||
 	    torc_ring_pending(&reactor->ring) > 0 ||
 	    torc_ring_busy(&reactor->ring))
@@ -880,7 +886,10 @@ torc_reactor_due(const struct torc_reactor *reactor)
 uint64_t
 torc_now(void)
 {
-	return torc_current != NULL ? torc_current->now : torc_sys_now();
+	const struct torc_reactor *reactor = torc_current;
+
+	return reactor != NULL && reactor != &torc_inherited ? reactor->now :
+	    torc_sys_now();
 }
 
 /* The time that is `count` units of so many nanoseconds from now. */

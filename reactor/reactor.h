@@ -9,6 +9,7 @@
 
 #include "reactor/list.h"
 #include "reactor/mailbox.h"
+#include "reactor/misuse.h"
 #include "reactor/page.h"
 #include "reactor/runtime.h"
 #include "reactor/slots.h"
@@ -150,6 +151,7 @@ struct torc_reactor {
 	struct torc_post reclaim;	/* ... asks for descriptors */
 	bool asked_to_reclaim;		/* ... has been posted */
 	unsigned index;
+	uint64_t life;			/* torc_life_begin() */
 	uint64_t stall_ns;
 	uint64_t drain_at;		/* any thread: end by then */
 	uint32_t spin_credit;
@@ -171,7 +173,7 @@ struct torc_reactor {
 #define TORC_SPIN_CREDIT 16u	/* fruitless spins in a row before it stops */
 
 /*
- * The reactor of this thread. The one mutable global of torc. Every call of a
+ * The reactor of this thread, or NULL, or &torc_inherited. Every call of a
  * handler reads it: in one instruction in a program, in two in the shared
  * library, and never by a call, as the compiler would for all it knows.
  */
@@ -226,7 +228,28 @@ void torc_reactor_notice(struct torc_reactor *reactor, const char *format,
 static inline void
 torc_reactor_check(const struct torc_reactor *reactor)
 {
-	torc_require(torc_current == reactor,
+	torc_require(torc_current == reactor, torc_misuse(reactor,
+	    "called on another thread than the reactor's"));
+}
+
+/* Called on a reactor's thread: the reactor. `text` says what was called. */
+static inline struct torc_reactor *
+torc_reactor_own(const char *text)
+{
+	struct torc_reactor *reactor = torc_current;
+
+	torc_require(reactor != NULL && reactor != &torc_inherited,
+	    torc_misuse(reactor, text));
+	return reactor;
+}
+
+/* Called on the thread of `reactor`, or before it runs. */
+static inline void
+torc_reactor_check_early(const struct torc_reactor *reactor)
+{
+	torc_reactor_vouch(reactor);
+	torc_require(reactor->phase == TORC_PHASE_CREATED ||
+	    torc_current == reactor,
 	    "called on another thread than the reactor's");
 }
 
@@ -237,7 +260,7 @@ torc_reactor_of_fiber(void)
 	struct torc_reactor *reactor = torc_current;
 
 	torc_require(reactor != NULL && reactor->current != NULL,
-	    "a call that parks was made outside a fiber");
+	    torc_misuse(reactor, "a call that parks was made outside a fiber"));
 	return reactor;
 }
 

@@ -71,10 +71,11 @@ unlock(void)
 void
 torc_keeper_add(struct torc_keeper *keeper)
 {
-	struct torc_reactor *reactor = torc_current;
+	struct torc_reactor *reactor = torc_reactor_own(
+	    "a keeper is added outside a reactor's thread");
 
-	torc_require(reactor != NULL && keeper->reclaim != NULL,
-	    "a keeper is added outside a reactor's thread, or has no function");
+	torc_require(keeper != NULL && keeper->reclaim != NULL,
+	    "a keeper is added that has no function");
 	keeper->reactor = reactor;
 	keeper->next = reactor->keepers;
 	reactor->keepers = keeper;
@@ -99,8 +100,10 @@ torc_keeper_remove(struct torc_keeper *keeper)
 	struct torc_reactor *reactor = keeper->reactor;
 	struct torc_keeper **at = &reactor->keepers;
 
-	while (*at != keeper)
+	while (*at != NULL && *at != keeper)
 		at = &(*at)->next;
+	torc_require(*at != NULL,
+	    "a keeper is removed that was not added, or is removed twice");
 	*at = keeper->next;
 	lock();
 	process.sharers -= keeper->shares;
@@ -181,11 +184,10 @@ ask_others(const struct torc_reactor *self)
 int
 torc_reclaim(unsigned want)
 {
-	struct torc_reactor *reactor = torc_current;
+	struct torc_reactor *reactor = torc_reactor_own(
+	    "torc_reclaim() is called outside a reactor's thread");
 	unsigned freed;
 
-	torc_require(reactor != NULL,
-	    "torc_reclaim() is called outside a reactor's thread");
 	freed = ask_keepers(reactor, want);
 	if (freed == 0 && ask_others(reactor))
 		return -EAGAIN;

@@ -27,11 +27,14 @@ int
 torc_reactor_set(struct torc_reactor *reactor, const struct torc_key *key,
     void *value)
 {
-	struct torc_value *entry = find(reactor, key);
+	struct torc_value *entry;
 
+	torc_reactor_vouch(reactor);
 	torc_require(reactor->phase == TORC_PHASE_CREATED ||
 	    reactor->phase == TORC_PHASE_ENDED || torc_current == reactor,
 	    "called on another thread than the reactor's");
+	torc_require(key != NULL, "torc_reactor_set needs a key");
+	entry = find(reactor, key);
 	if (entry == NULL) {
 		entry = torc_sys_alloc(sizeof(*entry));
 		if (entry == NULL)
@@ -48,8 +51,10 @@ void *
 torc_reactor_get(const struct torc_reactor *reactor,
     const struct torc_key *key)
 {
-	const struct torc_value *entry = find(reactor, key);
+	const struct torc_value *entry;
 
+	torc_reactor_vouch(reactor);
+	entry = find(reactor, key);
 	return entry != NULL ? entry->value : NULL;
 }
 

@@ -145,6 +145,12 @@ struct torc_config {
 /* ---- Reactors ---- */
 
 /*
+ * A reactor, its fibers and its connections belong to the process that made
+ * them. A child of a fork() that uses one is stopped with a message: it may
+ * exec, _exit, or create reactors of its own (torc_serve() does).
+ */
+
+/*
  * Whether a reactor with the default configuration can have what it needs of
  * io_uring here: a ring of its size with its flags, registered buffers, and
  * each of the three calls. All of it is given back. 0, or a negative errno,
@@ -206,7 +212,7 @@ TORC_API bool torc_reactor_draining(const struct torc_reactor *reactor);
 /*
  * Free the reactor. It has ended or was never run; no other thread uses it
  * any more, nor is one still inside a torc_post() to it, whose call may have
- * run already. Its thread, or any if it was never run.
+ * run already. Its thread, or any if it was never run. NULL does nothing.
  */
 TORC_API void torc_reactor_destroy(struct torc_reactor *reactor);
 

@@ -43,6 +43,7 @@ torc_wait(struct torc_waiters *waiters, uint64_t deadline)
 	struct torc_waiter waiter = { .fiber = reactor->current };
 	int rc;
 
+	torc_require(waiters != NULL, "torc_wait needs waiters, and not NULL");
 	append(waiters, &waiter);
 	rc = torc_fiber_park(reactor, deadline);
 	if (waiter.woken)
@@ -54,8 +55,10 @@ torc_wait(struct torc_waiters *waiters, uint64_t deadline)
 bool
 torc_wake(struct torc_waiters *waiters, int result)
 {
-	struct torc_waiter *waiter = waiters->first;
+	struct torc_waiter *waiter;
 
+	torc_require(waiters != NULL, "torc_wake needs waiters, and not NULL");
+	waiter = waiters->first;
 	if (waiter == NULL)
 		return false;
 	torc_reactor_check(waiter->fiber->reactor);
@@ -72,6 +75,8 @@ torc_wake_all(struct torc_waiters *waiters, int result)
 {
 	unsigned count = 0, woken = 0;
 
+	torc_require(waiters != NULL,
+	    "torc_wake_all needs waiters, and not NULL");
 	/* Not those that come while the first ones run. */
 	for (struct torc_waiter *waiter = waiters->first; waiter != NULL;
 	    waiter = waiter->next)

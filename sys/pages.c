@@ -7,6 +7,9 @@
 
 #include "sys/sys.h"
 
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102	/* Linux 6.13 */
 #endif
@@ -51,6 +54,15 @@ torc_pages_guard(void *start, size_t size)
 	if (torc_sys_advise(start, size, MADV_GUARD_INSTALL) == 0)
 		return 0;
 	return torc_sys_protect(start, size, PROT_NONE);
+}
+
+void
+torc_pages_blank(void *start, size_t size)
+{
+	/* Not torc_sys_map(): that takes no address, and this must not fail. */
+	mmap(start, torc_pages_whole(size), PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+	    -1, 0);
 }
 
 void

@@ -24,6 +24,12 @@ void torc_pages_release(void *region, size_t size);
  */
 int torc_pages_guard(void *start, size_t size);
 
+/*
+ * In the child of a fork: put zeroes where a region was that is not inherited,
+ * unless something else is there by now.
+ */
+void torc_pages_blank(void *start, size_t size);
+
 /* Give the memory back to the kernel; it reads as zeroes afterwards. */
 void torc_pages_forget(void *start, size_t size);
 

@@ -558,9 +558,9 @@ static void
 a_post_of_nothing_stops_the_process(void **state)
 {
 	(void)state;
-	assert_traps(post_without_a_call, "torc_post needs a reactor");
-	assert_traps(post_nothing, "torc_post needs a reactor");
-	assert_traps(post_to_nobody, "torc_post needs a reactor");
+	assert_traps(post_without_a_call, "torc_post needs a post");
+	assert_traps(post_nothing, "torc_post needs a post");
+	assert_traps(post_to_nobody, "a call needs a reactor");
 }
 
 /* ---- Faults ---- */

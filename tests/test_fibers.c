@@ -149,6 +149,7 @@ in_child(void (*body)(void), char *said, size_t size)
 	child = fork();
 	assert_true(child >= 0);
 	if (child == 0) {
+		torc_current = NULL;	/* as if there had been none */
 		/* A sanitizer would make a report of the signal. */
 		signal(SIGSEGV, SIG_DFL);
 		signal(SIGABRT, SIG_DFL);

@@ -2211,6 +2211,8 @@ make_a_mess(int way)
 	const struct torc_ring *ring = &server.reactor->ring;
 	static struct torc_post post = { .call = try_to_go_on };
 
+	/* What is torc's says so, and stops it. */
+	signal(SIGABRT, leave_quietly);
 	signal(SIGSEGV, leave_quietly);
 	if (way == 0) {
 		for (int fd = 3; fd < 64; fd++)
