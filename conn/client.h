@@ -19,6 +19,8 @@ extern "C" {
  * it keeps are items that only their kind knows: mostly a structure of the
  * client's with a torc_conn in it.
  *
+ * Idle connections leave when descriptors have run out (struct torc_keeper).
+ *
  * torc_reactor_set() with a key of the client's is the place for a pool (or
  * for what has one), so that a handler finds "this reactor's".
  *

@@ -12,6 +12,8 @@
 
 /* A dial that meets itself is made again, with another port of ours. */
 #define SELF_TRIES 3
+#define SPARED 4u		/* descriptors, in the place of idle ones */
+#define MOMENT_MS 2		/* in which they are closed */
 
 /* The kernel counts some of these in seconds. */
 static int
@@ -51,13 +53,27 @@ watch_peer(int fd, const struct torc_config *config)
 	return rc;
 }
 
+/* Parks. If there are no descriptors, those that are merely kept give way. */
+static int
+open_socket(int family, uint64_t deadline)
+{
+	const uint64_t moment = torc_after_ms(MOMENT_MS);
+	int fd = torc_sys_socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int rc;
+
+	if ((fd != -EMFILE && fd != -ENFILE) || torc_reclaim(SPARED) == 0)
+		return fd;
+	rc = torc_sleep(moment < deadline ? moment : deadline);
+	return rc < 0 ? rc : torc_sys_socket(family, SOCK_STREAM |
+	    SOCK_CLOEXEC, 0);
+}
+
 /* Parks. A socket that is connected, to whomever, or a negative errno. */
 static int
 connect_once(const struct sockaddr_storage *address, size_t size,
     uint64_t deadline)
 {
-	int fd = torc_sys_socket(address->ss_family,
-	    SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = open_socket(address->ss_family, deadline);
 	int rc = 0;
 
 	if (fd < 0)

@@ -168,6 +168,19 @@ drop_oldest(struct torc_pool *pool)
 	    pool->counts[TORC_POOL_IDLE] * sizeof(pool->idle[0]));
 }
 
+unsigned
+torc_pool_spare(void *arg, unsigned want)
+{
+	struct torc_pool *pool = arg;
+	unsigned count = 0;
+
+	if (pool->destroyer != NULL || torc_pool_at_the_end(pool))
+		return 0;
+	for (; count < want && pool->counts[TORC_POOL_IDLE] > 0; count++)
+		drop_oldest(pool);
+	return count;
+}
+
 /* Keep the idle ones that `stays` says; the others leave. */
 static void
 sift_idle(struct torc_pool *pool,

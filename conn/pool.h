@@ -80,6 +80,7 @@ struct torc_pool {
 	/* pool.c */
 	unsigned counts[TORC_POOL_STATES];
 	struct torc_timer timer;	/* may be early: it looks again then */
+	struct torc_keeper keeper;
 	uint32_t *idle;		/* entries, the oldest first */
 	uint32_t free;		/* the chain of free ones */
 	unsigned failed;	/* opens in a row */
@@ -105,6 +106,9 @@ torc_pool_check(const struct torc_pool *pool)
 }
 
 /* ---- pool.c ---- */
+
+/* Its keeper's: idle connections leave when descriptors have run out. */
+unsigned torc_pool_spare(void *arg, unsigned want);
 
 /*
  * Fibers are told to end, or all have ended: then the reactor closes the

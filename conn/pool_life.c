@@ -147,6 +147,9 @@ torc_pool_create(struct torc_pool **out, const struct torc_pool_kind *kind,
 	pool->timer.fire = torc_pool_look_again;
 	pool->noise = torc_sys_now() | 1;
 	pool->seed = pool->noise ^ (uintptr_t)pool;
+	pool->keeper.reclaim = torc_pool_spare;
+	pool->keeper.arg = pool;
+	torc_keeper_add(&pool->keeper);
 	*out = pool;
 	return 0;
 }
@@ -222,6 +225,7 @@ torc_pool_destroy(struct torc_pool *pool)
 		close_all(pool);
 	free_items(pool);
 	torc_timers_disarm(&reactor->timers, &pool->timer);
+	torc_keeper_remove(&pool->keeper);
 	count_pool(reactor, -1);
 	release_memory(pool);
 }

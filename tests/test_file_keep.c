@@ -283,6 +283,41 @@ open_files_make_way_for_connections_of_another_reactor(void **state)
 	assert_int_equal(server_stop(&other), 0);
 }
 
+static int
+dial_server(void *arg)
+{
+	struct torc_conn *conn;
+	char address[32];
+	int rc;
+
+	(void)arg;
+	snprintf(address, sizeof(address), "127.0.0.1:%u", server.port);
+	rc = torc_dial(&conn, address, LATE);
+	if (rc == 0)
+		torc_conn_close(conn, 0);
+	return rc;
+}
+
+static void
+open_files_make_way_for_connections_out(void **state)
+{
+	(void)state;
+	keep_open(TORC_NO_LIMIT);
+	put_files(50);
+	ask_for_files(0, 50);
+	assert_true(server_await_connections(&server, 0));
+	take_rest();
+	assert_int_equal(server_fiber(&server, dial_server, NULL), 0);
+	while (taken.count > 0)
+		close(taken.rest[--taken.count]);
+	/* The control: without files, there is none. */
+	restart_root();
+	take_rest();
+	assert_int_equal(server_fiber(&server, dial_server, NULL), -EMFILE);
+	while (taken.count > 0)
+		close(taken.rest[--taken.count]);
+}
+
 static void
 open_files_make_way_for_other_files(void **state)
 {
@@ -486,6 +521,7 @@ main(void)
 		TEST(roots_share_what_may_be_kept),
 		TEST(open_files_make_way_for_connections_at_once),
 		TEST(open_files_make_way_for_connections_of_another_reactor),
+		TEST(open_files_make_way_for_connections_out),
 		TEST(open_files_make_way_for_other_files),
 		TEST(a_file_that_is_sent_does_not_make_way),
 		TEST(a_file_that_is_sent_is_not_let_go_for_being_idle),

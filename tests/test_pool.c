@@ -809,6 +809,43 @@ one_that_is_idle_for_too_long_is_closed(void **state)
 	on_fiber(let_idle, NULL);
 }
 
+/* Two pools: what one has not, the other may have. */
+static int
+run_short_of_descriptors(void *arg)
+{
+	struct backend backend = { 0 }, other = { 0 };
+	void *items[3], *mine;
+
+	(void)arg;
+	EXPECT(torc_reclaim(1) == 0);
+	EXPECT(create(&backend, NULL) == 0 && create(&other, NULL) == 0);
+	for (int i = 0; i < 3; i++)
+		EXPECT((items[i] = acquire(&backend)) != NULL);
+	EXPECT((mine = acquire(&other)) != NULL);
+	EXPECT(torc_reclaim(10) == 0);
+	for (int i = 0; i < 3; i++)
+		torc_pool_release(backend.pool, items[i], true);
+	/* Those that have been idle longest, and nobody's that is rented. */
+	EXPECT(torc_reclaim(2) == 2);
+	EXPECT(comes_to(&backend.closes, 2));
+	EXPECT(acquire(&backend) == items[2]);
+	EXPECT(torc_reclaim(10) == 0);
+	torc_pool_release(backend.pool, items[2], true);
+	torc_pool_release(other.pool, mine, true);
+	EXPECT(torc_reclaim(10) == 2);
+	EXPECT(comes_to(&backend.closes, 3) && comes_to(&other.closes, 1));
+	EXPECT(destroy(&backend) && destroy(&other));
+	EXPECT(torc_reclaim(10) == 0);
+	return 0;
+}
+
+static void
+idle_connections_make_way_when_descriptors_run_out(void **state)
+{
+	(void)state;
+	on_fiber(run_short_of_descriptors, NULL);
+}
+
 static int
 grow_old(void *arg)
 {
@@ -1730,6 +1767,7 @@ main(void)
 		cmocka_unit_test(one_that_is_set_aside_keeps_nobody_waiting),
 		cmocka_unit_test(an_open_that_hangs_ends_and_the_next_one_succeeds),
 		cmocka_unit_test(one_that_is_idle_for_too_long_is_closed),
+		cmocka_unit_test(idle_connections_make_way_when_descriptors_run_out),
 		cmocka_unit_test(one_that_is_too_old_is_not_used_again),
 		cmocka_unit_test(
 		    a_dead_backend_sees_few_connects_and_its_return_is_noticed),
