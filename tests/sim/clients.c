@@ -1058,6 +1058,7 @@ sim_clients_reset(void)
 	dead = false;
 	mute = false;
 	reset_http();
+	reset_redis();
 	reset_pg();
 	reset_files();
 }

@@ -132,6 +132,7 @@ extern const size_t of_http_count;
 void reset_http(void);
 extern const struct scenario of_redis[];
 extern const size_t of_redis_count;
+void reset_redis(void);
 extern const struct scenario of_pg[];
 extern const size_t of_pg_count;
 void reset_pg(void);

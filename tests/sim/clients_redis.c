@@ -2,9 +2,14 @@
  * clients_redis.c - the client of Redis asks what speaks a little of RESP:
  *
  *	GET key size padding	the string "key ", and `size` bytes of the
- *				stream ~key
+ *				stream ~key; from OVER_ITEMS on, a reply that
+ *				is over another limit
  *	MULTI, EXEC, HELLO, PING
  *	anything else		an error
+ *
+ * Each key is asked for once, and a ledger has what became of it: nothing is
+ * done twice, nothing that was done is called unsent, and what is over a limit
+ * is the error of that one command.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,6 +23,41 @@
 #define ARG_SIZE 1000u
 #define BODY_MAX 1500u
 #define QUEUE 4u
+#define KEYS 65536u		/* of the ledger */
+#define REPLY_MAX 6000u		/* bytes of one, with what is around it */
+
+static const struct torc_resp_limits limits = { .bytes_max = 1600,
+	.items_max = 8, .depth_max = 4, .line_max = 64 };
+
+/* Sizes that are none. */
+enum { OVER_ITEMS = 10000, OVER_DEPTH, OVER_LINE };
+
+/* ---- The ledger ---- */
+
+enum {
+	DONE = 1,		/* the server did it */
+	UNSENT = 2,		/* the client was told that it was not sent */
+};
+
+static uint8_t ledger[KEYS];
+
+void
+reset_redis(void)
+{
+	memset(ledger, 0, sizeof(ledger));
+}
+
+static void
+enter(uint32_t key, uint8_t what)
+{
+	uint8_t *entry = &ledger[key % KEYS];
+
+	if (*entry & DONE && what == DONE)
+		broken("GET %u is done twice", key);
+	*entry |= what;
+	if ((*entry & (DONE | UNSENT)) == (DONE | UNSENT))
+		broken("GET %u was done, and is said not to be sent", key);
+}
 
 /* ---- A server ---- */
 
@@ -35,6 +75,7 @@ struct command {
 struct server {
 	struct source source;
 	bool unruly;
+	bool stranger;		/* it is no Redis */
 	bool atomic;		/* within MULTI */
 	struct get queue[QUEUE];
 	unsigned queued;
@@ -122,31 +163,92 @@ say(struct torc_conn *conn, const char *text)
 	return torc_conn_write(conn, text, strlen(text), LATER);
 }
 
+/* The limit that the reply is over, as an error; or 0. */
 static int
-answer_get(struct server *server, const struct get *get)
+over_limit(const struct get *get)
 {
-	char bytes[BODY_MAX + 64];
+	switch (get->size) {
+	case OVER_ITEMS:
+		return -E2BIG;
+	case OVER_DEPTH:
+		return -ELOOP;
+	case OVER_LINE:
+		return -ENAMETOOLONG;
+	default:
+		return get->size > BODY_MAX ? -EMSGSIZE : 0;
+	}
+}
+
+/* The same thing again and again. */
+static int
+put_often(char *bytes, unsigned times, const char *text)
+{
+	int size = 0;
+
+	for (unsigned i = 0; i < times; i++)
+		size += sprintf(bytes + size, "%s", text);
+	return size;
+}
+
+static int
+put_string(char *bytes, const struct get *get)
+{
 	char key[16];
 	int begin = snprintf(key, sizeof(key), "%u ", get->key);
-	int size = snprintf(bytes, sizeof(bytes), "$%u\r\n%s",
-	    (unsigned)begin + get->size, key);
-	struct torc_conn *conn = server->source.conn;
-	uint32_t cut;
-	int rc;
+	int size = sprintf(bytes, "$%u\r\n%s", (unsigned)begin + get->size,
+	    key);
 
 	for (uint32_t i = 0; i < get->size; i++)
 		bytes[size++] = (char)stream_byte(~get->key, i);
-	bytes[size++] = '\r';
-	bytes[size++] = '\n';
+	return size + sprintf(bytes + size, "\r\n");
+}
+
+static int
+put_reply(char *bytes, const struct get *get)
+{
+	int size;
+
+	switch (get->size) {
+	case OVER_ITEMS:
+		size = sprintf(bytes, "*9\r\n");
+		return size + put_often(bytes + size, 9, "$3\r\na\r\n\r\n");
+	case OVER_DEPTH:
+		size = put_often(bytes, 7, "*1\r\n");
+		return size + sprintf(bytes + size, ":7\r\n");
+	case OVER_LINE:
+		size = sprintf(bytes, "+");
+		size += put_often(bytes + size, 30, "line ");
+		return size + sprintf(bytes + size, "\r\n");
+	default:
+		return put_string(bytes, get);
+	}
+}
+
+/* Parks. Unruly ones stop in the middle, and some go no further. */
+static int
+answer_get(struct server *server, const struct get *get)
+{
+	struct torc_conn *conn = server->source.conn;
+	char bytes[REPLY_MAX];
+	uint32_t size, cut;
+	int rc;
+
+	if (server->stranger)
+		broken("GET %u is sent to what is no Redis", get->key);
+	if (server->unruly && !server->atomic && over_limit(get) == 0 &&
+	    peer_draw(24) == 0)
+		return say(conn, "-READONLY not this one\r\n");
+	enter(get->key, DONE);
+	size = (uint32_t)put_reply(bytes, get);
 	if (!server->unruly || peer_draw(4) != 0)
-		return torc_conn_write(conn, bytes, (size_t)size, LATER);
-	cut = peer_draw((uint32_t)size);
+		return torc_conn_write(conn, bytes, size, LATER);
+	cut = peer_draw(size);
 	rc = torc_conn_write(conn, bytes, cut, LATER);
 	if (rc == 0)
 		rc = pause_for(conn, peer_draw(20));
 	if (rc < 0 || peer_draw(12) == 0)
 		return -1;
-	return torc_conn_write(conn, bytes + cut, (size_t)size - cut, LATER);
+	return torc_conn_write(conn, bytes + cut, size - cut, LATER);
 }
 
 static int
@@ -183,6 +285,9 @@ carry_out(struct server *server, const struct command *command)
 	}
 	if (strcmp(command->name, "EXEC") == 0)
 		return execute(server);
+	server->stranger = server->unruly && peer_draw(24) == 0;
+	if (strcmp(command->name, "HELLO") == 0 && server->stranger)
+		return say(conn, "+OK\r\n");
 	if (strcmp(command->name, "HELLO") == 0)
 		return say(conn, "%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n"
 		    "$5\r\nproto\r\n:3\r\n");
@@ -238,15 +343,31 @@ struct words {
 	struct torc_slice argv[ARGS];
 };
 
+/* Within another reply, limits on items are others: without `kinds`. */
+static uint32_t
+draw_size(bool kinds)
+{
+	switch (peer_draw(16)) {
+	case 0:
+		return kinds ? OVER_ITEMS + peer_draw(3) : 0;
+	case 1:
+		return (uint32_t)limits.bytes_max + peer_draw(3000);
+	case 2:
+	case 3:
+		return peer_draw(BODY_MAX);
+	default:
+		return peer_draw(50);
+	}
+}
+
 static void
-phrase(struct words *words)
+phrase(struct words *words, bool kinds)
 {
 	const uint32_t padding = peer_draw(8) == 0 ? peer_draw(ARG_SIZE) :
 	    peer_draw(10);
 
 	words->get.key = new_key();
-	words->get.size = peer_draw(8) == 0 ? peer_draw(BODY_MAX) :
-	    peer_draw(50);
+	words->get.size = draw_size(kinds);
 	snprintf(words->key, sizeof(words->key), "%u", words->get.key);
 	snprintf(words->size, sizeof(words->size), "%u", words->get.size);
 	for (uint32_t i = 0; i < padding; i++)
@@ -279,6 +400,62 @@ compare(const struct torc_redis_reply *reply, const struct get *get)
 	}
 }
 
+/* An error of Redis in the place of a value: not this one. */
+static bool
+is_refused(const struct torc_redis_reply *reply)
+{
+	return reply->type == TORC_REDIS_ERROR &&
+	    strncmp(reply->text, "READONLY", 8) == 0;
+}
+
+/*
+ * What the client says of commands that should have had the error `over`, or
+ * be answered. 0 also for that error: it is an answer.
+ */
+static int
+judge(const struct torc_redis *redis, int rc, const struct words *words,
+    unsigned count, int over)
+{
+	const enum torc_redis_fate fate = torc_redis_fate(redis);
+	const bool limit = rc == -E2BIG || rc == -ELOOP ||
+	    rc == -ENAMETOOLONG || rc == -EMSGSIZE;
+
+	if ((rc == 0 || limit) && rc != over)
+		broken("GET %u has the error %d, and not %d",
+		    words[0].get.key, rc, over);
+	if (limit && fate != TORC_REDIS_ANSWERED)
+		broken("GET %u is over a limit, and not answered",
+		    words[0].get.key);
+	for (unsigned i = 0; i < count; i++) {
+		const uint32_t key = words[i].get.key;
+
+		/* Of several, some may be READONLY. */
+		if (limit && count == 1 && !(ledger[key % KEYS] & DONE))
+			broken("GET %u is over a limit, and was not done", key);
+		if (rc < 0 && fate == TORC_REDIS_UNSENT)
+			enter(key, UNSENT);
+	}
+	return limit ? 0 : rc;
+}
+
+/* What several replies, or one of several, are over. */
+static int
+over_together(const struct words *words, unsigned count, bool atomic)
+{
+	size_t bytes = 0;
+	int over = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		char key[16];
+
+		bytes += words[i].get.size + (size_t)snprintf(key,
+		    sizeof(key), "%u ", words[i].get.key);
+		if (over == 0)
+			over = over_limit(&words[i].get);
+	}
+	return atomic && bytes > limits.bytes_max ? -EMSGSIZE : over;
+}
+
 /* Parks. Several at once, in a transaction or not. */
 static int
 ask_several(struct torc_redis *redis, uint64_t deadline, bool atomic)
@@ -286,22 +463,25 @@ ask_several(struct torc_redis *redis, uint64_t deadline, bool atomic)
 	struct torc_redis_command commands[3];
 	struct torc_redis_reply *reply;
 	struct words words[3];
-	int rc;
+	int over, rc;
 
 	for (unsigned i = 0; i < 3; i++) {
-		phrase(&words[i]);
+		phrase(&words[i], !atomic);
 		commands[i].argv = words[i].argv;
 		commands[i].argc = ARGS;
 	}
+	over = over_together(words, 3, atomic);
 	rc = atomic ?
 	    torc_redis_transact(redis, &reply, deadline, 3, commands) :
 	    torc_redis_batch(redis, &reply, deadline, 3, commands);
 	if (rc == 0 && (reply->type != TORC_REDIS_ARRAY || reply->size != 3))
 		broken("the reply to three commands is none of three");
-	for (unsigned i = 0; rc == 0 && i < 3; i++)
-		compare(&reply->items[i], &words[i].get);
+	for (unsigned i = 0; rc == 0 && i < 3; i++) {
+		if (!is_refused(&reply->items[i]))
+			compare(&reply->items[i], &words[i].get);
+	}
 	torc_redis_free(reply);
-	return rc;
+	return judge(redis, rc, words, 3, over);
 }
 
 /* Parks. In the middle of something: it must not be another one's then. */
@@ -319,11 +499,11 @@ leave_halfway(struct torc_redis_session *session, uint64_t deadline)
 		torc_redis_free(reply);
 		return rc;
 	}
-	phrase(&words);
+	phrase(&words, true);
 	rc = torc_redis_session_send(session, deadline, ARGS, words.argv);
 	if (rc == 0 && peer_draw(2) == 0)
 		rc = torc_redis_session_read(session, &item, deadline);
-	return rc < 0 ? rc : 0;
+	return rc < 0 && rc != over_limit(&words.get) ? rc : 0;
 }
 
 /* Parks. On a connection of its own. */
@@ -338,12 +518,13 @@ ask_in_session(struct torc_redis *redis, uint64_t deadline)
 	if (rc < 0)
 		return rc;
 	for (unsigned i = 0; rc == 0 && i < 2; i++) {
-		phrase(&words);
+		phrase(&words, true);
 		rc = torc_redis_session_call(session, &reply, deadline, ARGS,
 		    words.argv);
 		if (rc == 0)
 			compare(reply, &words.get);
 		torc_redis_free(reply);
+		rc = judge(redis, rc, &words, 1, over_limit(&words.get));
 	}
 	if (rc == 0 && peer_draw(3) == 0)
 		rc = leave_halfway(session, deadline);
@@ -358,12 +539,12 @@ ask_one(struct torc_redis *redis, uint64_t deadline)
 	struct words words;
 	int rc;
 
-	phrase(&words);
+	phrase(&words, true);
 	rc = torc_redis_call(redis, &reply, deadline, ARGS, words.argv);
 	if (rc == 0)
 		compare(reply, &words.get);
 	torc_redis_free(reply);
-	return rc;
+	return judge(redis, rc, &words, 1, over_limit(&words.get));
 }
 
 static int
@@ -393,6 +574,7 @@ open_redis(struct client *client)
 		.open_ms = plan->pool.open_ms,
 		.retry_min_ms = plan->pool.retry_min_ms,
 		.retry_max_ms = plan->pool.retry_max_ms,
+		.limits = limits,
 	};
 	struct torc_redis *redis;
 	int rc = torc_redis_open(&redis, &config, NULL, 0);
@@ -404,7 +586,8 @@ open_redis(struct client *client)
 static void
 check_node(const struct node *node)
 {
-	if (node->opening || node->waiting > 0 || node->waiters.first != NULL)
+	if ((node->opening && !node->renewing) || node->waiting > 0 ||
+	    node->waiters.first != NULL)
 		broken("%u wait for a line, and nobody is there",
 		    node->waiting);
 	for (unsigned i = 0; i < REDIS_LINES; i++) {
