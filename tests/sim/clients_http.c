@@ -16,10 +16,14 @@
 
 static uint8_t done[KEYS];	/* how often a request was carried out */
 
+/* Of each reactor: what its proxy asks the origin with. */
+static struct torc_http_client *forwarders[MAX_REACTORS];
+
 void
 reset_http(void)
 {
 	memset(done, 0, sizeof(done));
+	memset(forwarders, 0, sizeof(forwarders));
 }
 
 /* ---- Servers ---- */
@@ -28,6 +32,7 @@ struct question {
 	uint32_t key;
 	uint32_t size;		/* of the answer's body */
 	uint32_t received;	/* of the request's */
+	char manner;		/* of the origin, or '-' */
 };
 
 static void
@@ -47,6 +52,16 @@ compare(struct torc_slice part, uint32_t key, uint32_t from)
 	}
 }
 
+static bool
+parse_target(const char *target, struct question *question)
+{
+	if (sscanf(target, "/%u/%u", &question->key, &question->size) != 2 &&
+	    sscanf(target, "/%c/%u/%u", &question->manner, &question->key,
+	    &question->size) != 3)
+		return false;
+	return question->key < KEYS && question->size <= BODY_MAX;
+}
+
 /* Parks. The next request with its body: 1, or there is none. */
 static int
 take_request(struct torc_http *http, struct question *question)
@@ -60,9 +75,8 @@ take_request(struct torc_http *http, struct question *question)
 	if (http->request.target.size >= sizeof(target))
 		broken("a target is not what was sent");
 	memcpy(target, http->request.target.data, http->request.target.size);
-	*question = (struct question) { 0, 0, 0 };
-	if (sscanf(target, "/%u/%u", &question->key, &question->size) != 2 ||
-	    question->key >= KEYS || question->size > BODY_MAX)
+	*question = (struct question) { 0, 0, 0, '-' };
+	if (!parse_target(target, question))
 		broken("a target is not what was sent: %s", target);
 	while ((rc = torc_http_read(http, &body, LATER)) > 0) {
 		compare(body, question->key, question->received);
@@ -334,6 +348,172 @@ static const struct trade in_http = {
 	open_http, ask_and_count, check_http, close_http,
 };
 
+/* ---- Through a proxy ---- */
+
+#define ORIGIN "127.0.0.1:7100"
+
+static int
+serve_proxy(struct torc_conn *conn, void *arg)
+{
+	const struct torc_http_forwarding how = {
+		.via = "sim", .key = 1 + peer_draw(3),
+	};
+	struct torc_http_client *origin =
+	    forwarders[torc_reactor_index(torc_reactor_self())];
+	struct torc_http http;
+
+	(void)arg;
+	torc_http_open(&http, conn, NULL);
+	while (origin != NULL && torc_http_recv(&http, TORC_NEVER) > 0)
+		torc_http_forward(&http, origin, &how, TORC_NEVER);
+	return torc_http_result(&http);
+}
+
+/*
+ * An origin with paths of its own: /p/ kills the connection, in some way, and
+ * /s/ takes long.
+ */
+static int
+serve_origin(struct torc_conn *conn, void *arg)
+{
+	struct question question;
+	struct torc_http http;
+
+	(void)arg;
+	torc_http_open(&http, conn, NULL);
+	while (take_request(&http, &question) > 0) {
+		if (question.manner == 'p')
+			return peer_draw(3) == 0 ? -1 : break_off(conn);
+		if (question.manner == 's' &&
+		    torc_sleep(torc_after_ms(50 + peer_draw(200))) < 0)
+			return -1;
+		if (answer(&http, &question, false) < 0)
+			break;
+	}
+	return torc_http_result(&http);
+}
+
+static int
+open_proxy(struct client *client)
+{
+	const struct torc_http_client_config config = {
+		.address = ORIGIN,
+		.pool = { .size = 3, .aside_max = 2 },
+		.forward = { .gather_ms = 20, .half_close_ms = 50,
+		    .stall_ms = 100, .memory_max = 4 * 16384 },
+	};
+	struct torc_http_client **forwarder =
+	    &forwarders[torc_reactor_index(torc_reactor_self())];
+	int rc = torc_listen(torc_reactor_self(), ORIGIN, serve_origin, NULL);
+
+	if (rc >= 0)
+		rc = torc_http_client_create(forwarder, &config, NULL, 0);
+	if (rc < 0)
+		return rc;
+	rc = open_http(client);
+	if (rc < 0) {
+		torc_http_client_destroy(*forwarder);
+		*forwarder = NULL;
+	}
+	return rc;
+}
+
+/* Parks. A request that is left in the middle of its answer, or before it. */
+static void
+leave_early(struct torc_http_client *http,
+    const struct torc_http_request *request, uint64_t deadline)
+{
+	const uint64_t soon = torc_after_ms(peer_draw(100));
+	struct torc_http_call call;
+	struct torc_slice body;
+
+	if (torc_http_call(http, &call, request, soon < deadline ? soon :
+	    deadline) < 0)
+		return;
+	torc_http_call_read(&call, &body, deadline);
+	torc_sleep(torc_after_ms(peer_draw(200)));
+	torc_http_call_end(&call);
+}
+
+/* Parks. A body of which a part comes, and the rest late or never. */
+static void
+stall_in_body(struct torc_http_client *http,
+    const struct torc_http_request *request, uint64_t deadline)
+{
+	struct torc_http_call call;
+	int rc = torc_http_call_begin(http, &call, request, 10, deadline);
+
+	if (rc < 0)
+		return;
+	rc = torc_http_call_write(&call, request->body, 5, deadline);
+	if (rc == 0)
+		rc = torc_http_call_flush(&call, deadline);
+	torc_sleep(torc_after_ms(peer_draw(300)));
+	if (rc == 0 && peer_draw(2) == 0)
+		torc_http_call_answer(&call, torc_after_ms(50));
+	torc_http_call_end(&call);
+}
+
+/* Parks. What harms nobody else: whatever comes of it is fine. */
+static void
+misbehave(struct torc_http_client *http, uint64_t deadline)
+{
+	static const char *const manners = "pss";
+	const uint32_t manner = peer_draw(4), key = new_key() % KEYS;
+	uint8_t body[10];
+	char target[32];
+	const struct torc_http_request request = {
+		.method = torc_http_text(manner == 3 ? "PUT" : "GET"),
+		.target = torc_http_text(target), .body = body,
+	};
+
+	fill(body, sizeof(body), key, 0);
+	snprintf(target, sizeof(target), "/%c/%u/%u",
+	    manner == 3 ? 's' : manners[manner], key, peer_draw(BODY_MAX));
+	if (manner == 3)
+		stall_in_body(http, &request, deadline);
+	else
+		leave_early(http, &request, deadline);
+}
+
+/* Of three fibers, one misbehaves; the others are answered. */
+static int
+ask_proxy(struct client *client, uint64_t deadline)
+{
+	if (peer_draw(3) != 0)
+		return ask_http(client, deadline);
+	misbehave(client->of, deadline);
+	return 0;
+}
+
+static void
+close_proxy(struct client *client)
+{
+	struct torc_http_client **forwarder =
+	    &forwarders[torc_reactor_index(torc_reactor_self())];
+	struct torc_pool_stats stats;
+	int rc = 0;
+
+	close_http(client);
+	/* All have left: so does what was asked for them. */
+	torc_http_client_stats(*forwarder, &stats);
+	for (unsigned i = 0; rc == 0 && i < 1000 &&
+	    (stats.rented > 0 || stats.waiting > 0); i++) {
+		rc = torc_sleep(torc_after_ms(100));
+		torc_http_client_stats(*forwarder, &stats);
+	}
+	check_pool(&stats);
+	torc_http_client_destroy(*forwarder);
+	*forwarder = NULL;
+}
+
+static const struct trade in_proxy = {
+	open_proxy, ask_proxy, check_http, close_proxy,
+};
+
+PLAN(ask_through_a_proxy, .trade = &in_proxy, .workers = 9, .rounds = 6,
+    .pool = { .size = 9 })
+
 /* ---- The table ---- */
 
 PLAN(ask_in_turn, .trade = &in_http, .workers = 8, .rounds = 6, .cancels = 2,
@@ -405,6 +585,8 @@ const struct scenario of_http[] = {
 	    .fiber = ask_in_a_drain, .reactors = 2 },
 	{ .name = "http in a stop", .handler = serve_http_badly,
 	    .fiber = ask_in_a_stop, .ended = close_late, .reactors = 2 },
+	{ .name = "http through a proxy", .handler = serve_proxy,
+	    .fiber = ask_through_a_proxy, ENOUGH },
 	{ .name = "http origin refuses", .handler = serve_http,
 	    .fiber = outlast_refusals },
 	{ .name = "http origin breaks off", .handler = serve_http,
