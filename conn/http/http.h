@@ -50,14 +50,6 @@ enum { INPUT_NONE, INPUT_SIZED, INPUT_CHUNKS, INPUT_TRAILER, INPUT_TO_END,
 void torc_http_expect(struct torc_http_input *input,
     const struct torc_http_head *head);
 
-/*
- * Whether to read it again: it seems to have ended, or has doubled. One that
- * comes byte by byte, or line by line, would be read as often as it has bytes
- * or lines otherwise.
- */
-bool torc_http_worth_reading(struct torc_http_wait *wait,
-    struct torc_slice view, size_t head_max);
-
 /* What bodies are read by. */
 struct torc_http_bounds {
 	uint32_t head_max;

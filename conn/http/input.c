@@ -24,16 +24,16 @@ has_end(struct torc_slice view, size_t from)
 }
 
 bool
-torc_http_worth_reading(struct torc_http_wait *wait, struct torc_slice view,
+torc_http_worth_reading(struct torc_http_wait *wait, struct torc_slice in,
     size_t head_max)
 {
-	bool worth = view.size >= 2 * wait->tried || view.size >= head_max ||
-	    has_end(view, wait->looked);
+	bool worth = in.size >= 2 * wait->tried || in.size >= head_max ||
+	    has_end(in, wait->looked);
 
 	/* Of an end, two bytes may be there already. */
-	wait->looked = view.size > 2 ? view.size - 2 : 0;
+	wait->looked = in.size > 2 ? in.size - 2 : 0;
 	if (worth)
-		wait->tried = view.size;
+		wait->tried = in.size;
 	return worth;
 }
 

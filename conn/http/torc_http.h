@@ -103,6 +103,20 @@ struct torc_http_head {
 TORC_API int torc_http_read_request(struct torc_http_head *head,
     const uint8_t *data, size_t size, const struct torc_http_limits *limits);
 
+/* A head, or a trailer, that was not all there. All zero before it. */
+struct torc_http_wait {
+	size_t tried;		/* bytes that were not enough */
+	size_t looked;		/* bytes in which there is no end */
+};
+
+/*
+ * Whether it is worth reading with what is there by now: it seems to have
+ * ended, or has doubled. One that comes byte by byte, or line by line, would be
+ * read as often as it has bytes or lines otherwise.
+ */
+TORC_API bool torc_http_worth_reading(struct torc_http_wait *wait,
+    struct torc_slice in, size_t head_max);
+
 /*
  * Whether a request has begun with what is there, or there are nothing but
  * empty lines before one. Who waits in vain for the rest of a request answers
@@ -236,12 +250,6 @@ TORC_API void torc_http_date(char text[TORC_HTTP_DATE], int64_t seconds);
 
 /* A slice of a string; of NULL: an empty one. */
 TORC_API struct torc_slice torc_http_text(const char *text);
-
-/* A head, or a trailer, that was not all there when it was read; torc's. */
-struct torc_http_wait {
-	size_t tried;		/* bytes that were not enough */
-	size_t looked;		/* bytes in which there is no end */
-};
 
 /* What is there of a message's body; torc's. */
 struct torc_http_input {
@@ -408,9 +416,9 @@ TORC_API int torc_http_inform(struct torc_http *http, unsigned status,
 /*
  * Parks, but only if the answer is large, or the last ones are not taken.
  * Answer the request. Content-Length, Transfer-Encoding and Connection are
- * not among the fields. Answers to HEAD, 204 and 304 are sent without
- * their body. 0 or an error: -EINVAL for fields that cannot be written (then
- * nothing was), -ENOSPC if they are more than 64 KiB.
+ * not among the fields. Answers to HEAD, 204 and 304 are sent without their
+ * body, which may be NULL then. 0 or an error: -EINVAL for fields that cannot
+ * be written (then nothing was), -ENOSPC if they are more than 64 KiB.
  */
 TORC_API int torc_http_reply(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,

@@ -15,7 +15,8 @@
 #define BODY_MAX 67108864u	/* bytes of a request body: 413 */
 #define HEAD_MS 10000u		/* for a whole head, once it has begun: 408 */
 #define IDLE_MS 60000u		/* between requests */
-#define BODY_MS 60000u		/* for a whole body */
+#define BODY_MS 30000u		/* for a peer that sends nothing of its body */
+#define BODY_RATE 240u		/* bytes a second, below which that wears out */
 #define WRITE_MS 30000u		/* for the peer to take an answer */
 
 static struct cli_switch switches[] = {
@@ -54,11 +55,12 @@ refuse(struct torc_conn *conn, int error)
  * more to come, or an error. `*part`: how many bytes that were.
  */
 static int
-skip_chunks(struct torc_http_chunks *chunks, const struct torc_slice *in,
-    size_t *part)
+skip_chunks(struct torc_http_chunks *chunks, struct torc_http_wait *wait,
+    const struct torc_slice *in, size_t *part)
 {
 	struct torc_http_field fields[TORC_HTTP_FIELDS];
 	struct torc_http_head trailer = { .fields = fields };
+	struct torc_slice rest;
 	int rc = 1;
 
 	*part = 0;
@@ -71,8 +73,10 @@ skip_chunks(struct torc_http_chunks *chunks, const struct torc_slice *in,
 	}
 	if (rc <= 0)
 		return rc;
-	rc = torc_http_read_trailer(&trailer, in->data + *part,
-	    in->size - *part, &limits);
+	rest = (struct torc_slice) { in->data + *part, in->size - *part };
+	if (!torc_http_worth_reading(wait, rest, HEAD_MAX))
+		return 0;
+	rc = torc_http_read_trailer(&trailer, rest.data, rest.size, &limits);
 	*part += rc > 0 ? (size_t)rc : 0;
 	return rc > 0 ? 1 : rc;
 }
@@ -82,16 +86,19 @@ static int
 skip_body(struct torc_conn *conn, const struct torc_http_head *head,
     struct torc_slice *in)
 {
-	const uint64_t deadline = torc_after_ms(BODY_MS);
 	struct torc_http_chunks chunks = { .state = 0 };
+	struct torc_http_wait wait = { 0, 0 };
+	struct torc_pace pace;
 	uint64_t total = 0;
 
+	torc_pace_begin(&pace, BODY_MS, BODY_RATE);
 	for (;;) {
+		const uint64_t since = torc_now();
 		size_t part = in->size;
-		int done;
+		int done, rc;
 
 		if (head->body == TORC_HTTP_CHUNKED) {
-			done = skip_chunks(&chunks, in, &part);
+			done = skip_chunks(&chunks, &wait, in, &part);
 		} else {
 			done = part >= head->length - total;
 			part = done ? (size_t)(head->length - total) : part;
@@ -106,8 +113,12 @@ skip_body(struct torc_conn *conn, const struct torc_http_head *head,
 		in->size -= part;
 		if (done)
 			return 0;
-		if (torc_conn_recv(conn, in, deadline) <= 0)
-			return -EPIPE;
+		part = in->size;
+		rc = torc_conn_recv(conn, in,
+		    torc_pace_until(&pace, TORC_NEVER));
+		if (rc <= 0)
+			return rc == -ETIMEDOUT ? rc : -EPIPE;
+		torc_pace_note(&pace, since, (size_t)rc - part);
 	}
 }
 
@@ -164,18 +175,23 @@ answer(struct torc_conn *conn, struct torc_http_head *head,
 
 /* Every complete request in view. True: the handler returns *result. */
 static bool
-serve_view(struct torc_conn *conn, struct torc_slice *in, int *result)
+serve_view(struct torc_conn *conn, struct torc_slice *in,
+    struct torc_http_wait *wait, int *result)
 {
 	struct torc_http_field fields[TORC_HTTP_FIELDS];
 	struct torc_http_head head = { .fields = fields };
 
 	while (in->size > 0) {
 		bool close;
-		int rc = torc_http_read_request(&head, in->data, in->size,
-		    &limits);
+		int rc;
 
+		if (!torc_http_worth_reading(wait, *in, HEAD_MAX))
+			return false;
+		rc = torc_http_read_request(&head, in->data, in->size,
+		    &limits);
 		if (rc == 0)
 			return false;
+		*wait = (struct torc_http_wait) { 0, 0 };
 		if (rc < 0) {
 			*result = refuse(conn, rc);
 			return true;
@@ -195,6 +211,7 @@ hello(struct torc_conn *conn, void *arg)
 {
 	const bool give_back = switches[0].on;
 	uint64_t head_by = TORC_NEVER;
+	struct torc_http_wait wait = { 0, 0 };
 	struct torc_slice in;
 	int result = TORC_CLOSE;
 
@@ -210,7 +227,7 @@ hello(struct torc_conn *conn, void *arg)
 			return TORC_AGAIN;
 		if (rc <= 0)
 			return TORC_CLOSE;
-		if (serve_view(conn, &in, &result))
+		if (serve_view(conn, &in, &wait, &result))
 			return result;
 		/* A head that has begun has its own deadline, which its
 		 * bytes do not move. */
