@@ -440,8 +440,9 @@ FUZZ_http := conn/http/head.c conn/http/chunks.c conn/http/write.c \
 FUZZ_LIBS_http := -lhttp_parser
 FUZZ_redis := $(addprefix conn/redis/,resp.c pass.c tree.c number.c)
 FUZZ_LIBS_redis := -lhiredis
-FUZZ_ringstat := $(filter-out %/main.c %/scan.c %/watch.c,$(wildcard \
-	tools/ringstat/*.c)) sys/sys.c sys/pages.c
+FUZZ_ringstat := $(filter-out %/main.c %/scan.c %/watch.c \
+	%/explain.c,$(wildcard \
+	tools/ringstat/*.c)) sys/sys.c sys/pages.c sys/say.c
 FUZZ_pg := $(patsubst %,conn/pg/%.c,wire write values number auth text config \
 	uri nature saslprep unicode unicode_low unicode_high unicode_sets)
 FUZZ_LIBS_pg := -lcrypto

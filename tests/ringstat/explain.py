@@ -84,9 +84,23 @@ def by_seccomp(stage, program):
 def by_memlock(program):
     """A page is less than a ring needs; what it needs is enough."""
     command = as_user(OUTSIDER, [program, "--explain"])
+    # For each reactor, one a CPU: a ring of 36 KiB at least, 16 of buffers.
+    one = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
     return (explained(["prlimit", "--memlock=4096:4096", *command],
                       "memlock", "ENOMEM", "RLIMIT_MEMLOCK 4 KiB") +
-            is_well(["prlimit", "--memlock=65536:65536", *command]))
+            is_well([*one, "prlimit", "--memlock=65536:65536", *command]) +
+            is_well(["prlimit", "--memlock=8388608:8388608", *command]) +
+            by_the_second_reactor(command))
+
+
+def by_the_second_reactor(command):
+    """The second one has no room: one of two, and the others of more."""
+    cpus = sorted(os.sched_getaffinity(0))[:2]
+    if len(cpus) < 2:
+        return []
+    return explained(["taskset", "-c", ",".join(map(str, cpus)), "prlimit",
+                      "--memlock=65536:65536", *command], "memlock",
+                     "reactor 2 of 2: ", "ENOMEM", "RLIMIT_MEMLOCK 64 KiB")
 
 
 def by_descriptors(program):

@@ -15,6 +15,7 @@
 #include "sys/sys.h"
 #include "tools/ringstat/check.h"
 #include "tools/ringstat/dump.h"
+#include "tools/ringstat/explain.h"
 #include "tools/ringstat/json.h"
 #include "tools/ringstat/metrics.h"
 #include "tools/ringstat/model.h"
@@ -200,19 +201,6 @@ run(const struct options *options)
 	return status;
 }
 
-static int
-explain(void)
-{
-	char text[512];
-
-	if (torc_available(text, sizeof(text)) < 0) {
-		puts(text);
-		return EXIT_REFUSED;
-	}
-	puts("io_uring works here.");
-	return EXIT_WELL;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -220,7 +208,7 @@ main(int argc, char **argv)
 	int status = options_parse(&options, argc, argv);
 
 	if (status < 0)
-		status = options.mode == MODE_EXPLAIN ? explain() :
+		status = options.mode == MODE_EXPLAIN ? explain_print() :
 		    options.mode == MODE_WATCH ? watch_run(&options) :
 		    run(&options);
 	if (fflush(stdout) == 0 && !ferror(stdout))
