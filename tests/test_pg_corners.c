@@ -629,6 +629,48 @@ a_server_that_talks_while_it_is_written_to_is_heard(void **state)
 	    copy_amid_notices);
 }
 
+#define LARGE (32u << 20)
+
+/* It has more to say than all buffers hold, and reads nothing before that is
+ * said. */
+static int
+say_much_to_one_that_talks(struct scene *scene)
+{
+	char *text = calloc(1, LARGE + 1);
+	struct torc_pg_param param;
+	const struct torc_pg_statement statement = {
+		"select length($1) - 33554431", &param, 1, false };
+	struct torc_pg_notification news;
+	struct torc_pg_session *session;
+	struct torc_pg_row row;
+
+	memset(text, 'y', LARGE);
+	param = torc_pg_text_n(text, LARGE);
+	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_listen(session, "flood", LATE) == 0);
+	EXPECT(pg_server_sql(&postgres, "select count(pg_notify('flood', "
+	    "repeat('x', 7900) || i)) from generate_series(1, 4000) i"));
+	EXPECT(torc_sleep(torc_after_ms(300)) == 0);
+	EXPECT(torc_pg_begin(session, &statement, LATE) == 0);
+	EXPECT(torc_pg_fetch(session, &row, LATE) == 1);
+	EXPECT(is(row.values[0], "1"));
+	EXPECT(torc_pg_finish(session, LATE) == 0);
+	/* The first of them, and that there were more. */
+	EXPECT(torc_pg_notified(session, &news, LATE) == 0);
+	EXPECT(strcmp(news.channel, "flood") == 0);
+	torc_pg_release(session);
+	free(text);
+	return 0;
+}
+
+static void
+a_server_that_talks_before_it_reads_on_is_read_from(void **state)
+{
+	(void)state;
+	play_with((struct torc_pg_config) { .sessions = 1 },
+	    say_much_to_one_that_talks);
+}
+
 static void
 nothing_can_be_said_without_a_server(void **state)
 {
@@ -656,6 +698,8 @@ main(void)
 		    notifications_that_nobody_took_are_freed_with_their_session),
 		cmocka_unit_test(
 		    a_server_that_talks_while_it_is_written_to_is_heard),
+		cmocka_unit_test(
+		    a_server_that_talks_before_it_reads_on_is_read_from),
 	};
 	const struct CMUnitTest none[] = {
 		cmocka_unit_test(nothing_can_be_said_without_a_server),

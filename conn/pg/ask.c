@@ -203,8 +203,12 @@ ask_nothing(struct asking *asking, struct torc_pg_session *session, int why)
 	result->guarded = false;
 	result->part = &result->parts[result->count - 1];
 	result->failure = why;
-	if (error != NULL)
-		error->outcome = TORC_PG_UNSENT;
+	if (error == NULL)
+		return;
+	error->outcome = TORC_PG_UNSENT;
+	if (error->text[0] == '\0')
+		pg_own_error(error, "it could not be written: %s",
+		    strerror(-why));
 }
 
 /*

@@ -28,9 +28,9 @@ look_for_error(struct torc_pg_session *session, uint64_t deadline)
 {
 	struct pg_message message;
 
-	while (session->lost == 0 &&
+	while (session->lost == 0 && (session->has_early ||
 	    torc_conn_unread(session->conn) > session->shown -
-	    session->view.size) {
+	    session->view.size)) {
 		int rc = pg_receive_any(session, &message, deadline);
 
 		if (rc == 1)
@@ -59,10 +59,7 @@ write_piece(struct torc_pg_session *session, const void *data, size_t size,
 
 	if (rc < 0)
 		return rc;
-	rc = torc_conn_write(session->conn, data, size, deadline);
-	if (rc < 0)
-		session->lost = rc;	/* in the middle of a message */
-	return rc;
+	return pg_send(session, data, size, deadline);
 }
 
 int

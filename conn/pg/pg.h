@@ -217,6 +217,8 @@ struct torc_pg_session {
 	bool mute;		/* half a statement may have been sent */
 
 	/* Rented: session.c. */
+	struct pg_message early;	/* that came while a fiber wrote */
+	bool has_early;
 	struct torc_slice view;	/* received and not looked at */
 	size_t shown;		/* of that and what was, not consumed */
 	struct pg_answer answer;
@@ -312,7 +314,14 @@ void pg_draft_drop(struct pg_draft *draft);
 int pg_draft_send(struct pg_draft *draft, struct torc_pg_session *session,
     uint64_t deadline);
 
-/* Parks. Write what put(writer, arg) writes. */
+/*
+ * Parks. Write while nobody else reads: a server that has to be read from, as
+ * notices or notifications keep it from reading itself, is.
+ */
+int pg_send(struct torc_pg_session *session, const void *data, size_t size,
+    uint64_t deadline);
+
+/* Parks. Write what put(writer, arg) writes, in the same way. */
 int pg_write(struct torc_pg_session *session,
     void (*put)(struct pg_writer *writer, void *arg), void *arg,
     uint64_t deadline);

@@ -342,6 +342,11 @@ pg_receive_any(struct torc_pg_session *session, struct pg_message *message,
 {
 	int rc = session->lost;
 
+	if (rc == 0 && session->has_early) {
+		session->has_early = false;
+		*message = session->early;
+		return 0;
+	}
 	while (rc >= 0) {
 		rc = pg_carry_next(&session->carry, message, &session->view,
 		    session->pg->config.message_max);
@@ -416,7 +421,41 @@ pg_write(struct torc_pg_session *session,
 	struct pg_draft draft;
 	int rc = pg_draft_make(&draft, put, arg);
 
-	return rc < 0 ? rc : pg_draft_send(&draft, session, deadline);
+	if (rc < 0)
+		return rc;
+	rc = pg_send(session, draft.writer.data, draft.writer.used, deadline);
+	pg_draft_drop(&draft);
+	return rc;
+}
+
+/* Up to what was asked for: that is looked at when it is. */
+static int
+read_meanwhile(void *arg)
+{
+	struct torc_pg_session *session = arg;
+	int rc;
+
+	do
+		rc = pg_receive_any(session, &session->early, TORC_NEVER);
+	while (rc == 1);
+	session->has_early = rc == 0;
+	return 0;
+}
+
+int
+pg_send(struct torc_pg_session *session, const void *data, size_t size,
+    uint64_t deadline)
+{
+	uint64_t reader = 0;
+	int rc;
+
+	if (size > torc_conn_room(session->conn) && !session->has_early &&
+	    torc_fiber_spawn(&reader, read_meanwhile, session) < 0)
+		reader = 0;
+	rc = torc_conn_write(session->conn, data, size, deadline);
+	if (reader != 0)
+		torc_fiber_reap(reader, NULL);
+	return rc < 0 ? lose(session, rc) : session->lost;
 }
 
 void

@@ -18,6 +18,8 @@
 #define PREPARED 32u
 #define TEXT_MAX 64u
 #define PARAMS 5u
+#define KEYS 65536u
+#define UNCOMMITTED 64u		/* at a time, on a connection */
 #define NAMES 1024u	/* of statements: as many are told apart */
 #define PROCESSES 256u	/* that are known */
 
@@ -59,6 +61,8 @@ struct backend {
 	struct prepared prepared[PREPARED];
 	bool skipped[NAMES];	/* were to be prepared */
 	struct asked bound;
+	uint32_t uncommitted[UNCOMMITTED];	/* keys, up to the Sync */
+	unsigned uncommitted_count;
 	struct pg_message message;	/* that came last */
 	uint8_t data[PADDING_MAX + 256];
 };
@@ -69,6 +73,11 @@ struct words {
 	uint8_t data[ROW_MAX + 512];
 };
 
+static struct fate {
+	uint32_t key;
+	bool committed;
+	bool ruled_out;
+} fates[KEYS];
 static struct process processes[PROCESSES];
 static uint32_t last_process;
 
@@ -77,6 +86,77 @@ reset_pg_backend(void)
 {
 	memset(processes, 0, sizeof(processes));
 	last_process = 0;
+	memset(fates, 0, sizeof(fates));
+}
+
+/* ---- What becomes of questions ---- */
+
+static struct fate *
+fate_of(uint32_t key)
+{
+	struct fate *fate = &fates[key % KEYS];
+
+	return fate->key == key ? fate : NULL;
+}
+
+void
+begin_fate(uint32_t key)
+{
+	fates[key % KEYS] = (struct fate) { .key = key };
+}
+
+bool
+is_committed(uint32_t key)
+{
+	const struct fate *fate = fate_of(key);
+
+	return fate != NULL && fate->committed;
+}
+
+void
+rule_out(uint32_t key)
+{
+	struct fate *fate = fate_of(key);
+
+	if (fate == NULL)
+		return;
+	if (fate->committed)
+		broken("question %u is done, and was said not to be", key);
+	fate->ruled_out = true;
+}
+
+static void
+commit(struct backend *backend)
+{
+	for (unsigned i = 0; i < backend->uncommitted_count; i++) {
+		struct fate *fate = fate_of(backend->uncommitted[i]);
+
+		if (fate == NULL)
+			continue;
+		if (fate->committed)
+			broken("question %u is done twice", fate->key);
+		if (fate->ruled_out)
+			broken("question %u is done, and was said not to be",
+			    fate->key);
+		fate->committed = true;
+	}
+}
+
+/* At a Sync, or the end of a text. */
+static void
+end_uncommitted(struct backend *backend)
+{
+	if (!backend->failed && backend->state == 'I')
+		commit(backend);
+	backend->uncommitted_count = 0;
+}
+
+static void
+do_uncommitted(struct backend *backend, uint32_t key)
+{
+	if (backend->uncommitted_count == UNCOMMITTED)
+		broken("more statements than %u up to a Sync", UNCOMMITTED);
+	backend->uncommitted[backend->uncommitted_count++] = key;
 }
 
 /* ---- Messages ---- */
@@ -188,11 +268,18 @@ static int
 tell(struct backend *backend, struct words *words)
 {
 	const uint32_t manner = peer_draw(32);
+	char long_notice[MESSAGE_MAX];
 	int rc = 0;
 
 	if (manner == 0)
 		rc = send_report(backend, PG_NOTICE, "NOTICE", "00000",
 		    NOTICE);
+	else if (manner == 2) {
+		memset(long_notice, 'x', sizeof(long_notice) - 1);
+		long_notice[sizeof(long_notice) - 1] = '\0';
+		rc = send_report(backend, PG_NOTICE, "NOTICE", "00000",
+		    long_notice);
+	}
 	else if (manner == 1)
 		rc = send_parameter(backend, "TimeZone", "UTC");
 	return rc < 0 ? rc : send_words(backend, words);
@@ -234,6 +321,7 @@ tell_ready(struct backend *backend)
 
 	backend->process->busy = false;
 	backend->process->cancelled = false;
+	end_uncommitted(backend);
 	backend->failed = false;
 	for (unsigned i = 0; i < PREPARED; i++)
 		backend->prepared[i].fresh = false;
@@ -501,7 +589,7 @@ tell_columns(struct backend *backend, const struct asked *asked)
 	struct words words;
 	char name[TEXT_MAX];
 
-	snprintf(name, sizeof(name), "key%s", asked->sql + strlen("get "));
+	snprintf(name, sizeof(name), "key%s", asked->sql + strlen("select "));
 	begin(&words, PG_ROW_DESCRIPTION);
 	put_u16(&words, 2);
 	for (unsigned i = 0; i < 2; i++) {
@@ -555,6 +643,7 @@ run_get(struct backend *backend, const struct asked *asked)
 	}
 	if (rc != 0)
 		return rc;
+	do_uncommitted(backend, asked->key);
 	snprintf(tag, sizeof(tag), "SELECT %u", asked->rows);
 	return tell_tag(backend, tag);
 }
@@ -660,7 +749,9 @@ copy_out(struct backend *backend, uint32_t key, uint32_t size)
 	put_u16(&words, 0);
 	rc = tell(backend, &words);
 	while (rc == 0 && at < size) {
-		const uint32_t end = at + 1 + peer_draw(size - at);
+		const uint32_t most = size - at < PIECE_MAX ? size - at :
+		    PIECE_MAX;
+		const uint32_t end = at + 1 + peer_draw(most);
 
 		rc = take_time(backend);
 		if (rc != 0)
@@ -743,11 +834,11 @@ run_simple(struct backend *backend, const char *sql, uint32_t *listens)
 	if (sscanf(sql, "set %u", &key) == 1 ||
 	    sscanf(sql, "show %u", &key) == 1)
 		return run_setting(backend, sql[1] == 'e', key);
-	if (sscanf(sql, "get %u %u %u %u %u", &variant, &asked.key,
+	if (sscanf(sql, "select %u %u %u %u %u", &variant, &asked.key,
 	    &asked.size, &asked.rows, &asked.transaction) == 5) {
 		if (asked.size > ROW_MAX)
 			broken("a statement is not what was sent: %s", sql);
-		snprintf(asked.sql, sizeof(asked.sql), "get %u", variant);
+		snprintf(asked.sql, sizeof(asked.sql), "select %u", variant);
 		return tell_columns(backend, &asked) < 0 ? -1 :
 		    run_get(backend, &asked);
 	}
@@ -837,7 +928,7 @@ parse(struct backend *backend)
 static bool
 has_rows(const char *sql)
 {
-	return strncmp(sql, "get ", 4) == 0;
+	return strncmp(sql, "select ", 7) == 0;
 }
 
 static int
@@ -922,7 +1013,7 @@ execute(struct backend *backend)
 
 	if (has_rows(asked->sql))
 		return run_get(backend, asked);
-	if (strcmp(asked->sql, "fail") == 0)
+	if (strcmp(asked->sql, "update") == 0)
 		return run_fail(backend, asked);
 	if (strcmp(asked->sql, "stray") == 0)
 		return run_begin(backend, asked->key);

@@ -3,12 +3,12 @@
  * the key of what was asked for, and each statement says in which transaction
  * it has to be.
  *
- *	get N KEY SIZE ROWS TRANSACTION
+ *	select N KEY SIZE ROWS TRANSACTION
  *				rows of the columns "keyN", the key, and "body",
  *				SIZE bytes of the stream ~KEY in each, one row
- *				after the other; prepared, it is "get N" with
+ *				after the other; prepared, it is "select N" with
  *				these parameters, and bytes of the stream KEY
- *	fail KEY		an error, with the key in its words
+ *	update KEY		an error, with the key in its words
  *	begin KEY, commit KEY, rollback
  *				a transaction
  *	stray STRAY_KEY		a transaction that belongs to nobody, of which
@@ -30,6 +30,9 @@
 #define NOTES 3u
 #define ROW_MAX 1500u
 #define PADDING_MAX 3000u	/* more than is written without the heap */
+#define MESSAGE_MAX 1100u	/* bounds of the client: some rows, some of */
+#define RESULT_MAX 2400u	/* their results, and notices are above them */
+#define PIECE_MAX 900u		/* of what is copied, none is */
 
 /* Handlers: well; well, and all are let in at once; with bad manners. */
 int serve_pg(struct torc_conn *conn, void *arg);
@@ -37,5 +40,14 @@ int serve_pg_at_once(struct torc_conn *conn, void *arg);
 int serve_pg_badly(struct torc_conn *conn, void *arg);
 
 void reset_pg_backend(void);
+
+/*
+ * What becomes of questions over shared connections. A question begins; the
+ * backend has committed it; and what its client was told must stay true:
+ * neither now nor later it is done.
+ */
+void begin_fate(uint32_t key);
+bool is_committed(uint32_t key);
+void rule_out(uint32_t key);
 
 #endif

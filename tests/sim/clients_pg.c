@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "conn/pg/auth.h"
-#include "conn/pg/pg.h"
+#include "conn/pg/result.h"
 #include "tests/sim/backend_pg.h"
 
 #define VARIANTS 5u		/* of a statement: more than are kept */
@@ -92,7 +92,7 @@ struct phrase {
 static void
 phrase_get(struct phrase *phrase, const struct question *question)
 {
-	snprintf(phrase->sql, sizeof(phrase->sql), "get %u",
+	snprintf(phrase->sql, sizeof(phrase->sql), "select %u",
 	    question->variant);
 	for (uint32_t i = 0; i < question->padding; i++)
 		phrase->padding[i] = stream_byte(question->key, i);
@@ -109,7 +109,7 @@ phrase_get(struct phrase *phrase, const struct question *question)
 	};
 }
 
-/* "fail" and "stray", of a key. */
+/* "update", which fails, and "stray", of a key. */
 static void
 phrase_word(struct phrase *phrase, const char *word, uint32_t key)
 {
@@ -184,6 +184,65 @@ see_notice(void *arg, const struct torc_pg_error *notice)
 		broken("a notice is not what was sent: %s", notice->text);
 }
 
+/* ---- What is above the bounds ---- */
+
+/* The header, a count, and each value behind its length. */
+static uint32_t
+row_size(const struct question *question)
+{
+	char text[16];
+	const uint32_t key_size = question->key % 2 == 0 ? 4 :
+	    (uint32_t)snprintf(text, sizeof(text), "%d", (int)question->key);
+
+	return 5 + 2 + 4 + key_size + 4 + question->size;
+}
+
+static bool
+is_row_too_long(const struct question *question)
+{
+	return row_size(question) > MESSAGE_MAX;
+}
+
+/* As it is kept: a length in the place of the header. */
+static uint32_t
+result_size(const struct question *question)
+{
+	return question->rows * (row_size(question) - 1);
+}
+
+static bool
+is_too_much(const struct question *question)
+{
+	return (question->rows > 0 && is_row_too_long(question)) ||
+	    result_size(question) > RESULT_MAX;
+}
+
+/* ---- What they are told ---- */
+
+/* It must be true of each of them, now and later. */
+static void
+check_outcome(int rc, const struct torc_pg_result *result,
+    const struct question *questions, uint32_t count)
+{
+	const enum torc_pg_outcome outcome = result == NULL ?
+	    TORC_PG_UNKNOWN : torc_pg_result_error(result)->outcome;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const uint32_t key = questions[i].key;
+
+		if (rc < 0 && (outcome == TORC_PG_UNSENT ||
+		    outcome == TORC_PG_UNDONE))
+			rule_out(key);
+		else if ((rc == 0 || outcome == TORC_PG_DONE) &&
+		    !is_committed(key))
+			broken("question %u is not done, and said to be", key);
+	}
+	/* But for want of memory for it. */
+	if (rc < 0 && result != NULL && result->error != NULL &&
+	    result->error->text[0] == '\0')
+		broken("question %u fails without a word", questions[0].key);
+}
+
 /* ---- Over shared connections ---- */
 
 static void
@@ -206,14 +265,19 @@ ask_shared(struct torc_pg *pg, struct question question, uint64_t deadline)
 	int rc;
 
 	phrase_get(&phrase, &question);
+	begin_fate(question.key);
 	rc = torc_pg_query(pg, &phrase.statement, &result, deadline);
 	check_time(deadline, "a query");
+	check_outcome(rc, result, &question, 1);
+	if (rc == -EMSGSIZE && !is_too_much(&question))
+		broken("question %u asks for too much, by another one's "
+		    "account", question.key);
 	if (rc == 0)
 		compare_result(result, &question);
 	else if (result != NULL)
 		compare_failure(torc_pg_result_error(result), question.key);
 	torc_pg_free(result);
-	return rc;
+	return rc == -EMSGSIZE ? 0 : rc;
 }
 
 static int
@@ -224,11 +288,14 @@ ask_to_fail(struct torc_pg *pg, uint64_t deadline)
 	struct phrase phrase;
 	int rc;
 
-	phrase_word(&phrase, "fail", key);
+	phrase_word(&phrase, "update", key);
 	rc = torc_pg_query(pg, &phrase.statement, &result, deadline);
 	check_time(deadline, "a query");
 	if (rc == 0)
 		broken("question %u does not fail", key);
+	if (rc == -EREMOTEIO && torc_pg_result_error(result)->outcome !=
+	    TORC_PG_UNDONE)
+		broken("question %u may have been done", key);
 	if (result != NULL)
 		compare_failure(torc_pg_result_error(result), key);
 	if (rc == -EREMOTEIO && strcmp(torc_pg_result_error(result)->state,
@@ -257,8 +324,9 @@ make_batch(struct batch *batch)
 		struct phrase *phrase = &batch->phrases[i];
 
 		batch->questions[i] = new_question(0);
+		begin_fate(batch->questions[i].key);
 		if (i == batch->failing)
-			phrase_word(phrase, "fail", batch->questions[i].key);
+			phrase_word(phrase, "update", batch->questions[i].key);
 		else
 			phrase_get(phrase, &batch->questions[i]);
 		batch->statements[i] = phrase->statement;
@@ -278,12 +346,27 @@ compare_batch_failure(struct torc_pg_result *result, struct batch *batch,
 	}
 	if (torc_pg_next_row(result, &row))
 		broken("a batch that failed has a row");
+	if (rc == -EMSGSIZE)
+		return 0;
 	if (rc != -EREMOTEIO || strcmp(error->state, "P0001") != 0)
 		return rc;
 	if (error->statement != batch->failing)
 		broken("statement %u of a batch fails, and not %u",
 		    error->statement, batch->failing);
 	return 0;
+}
+
+static bool
+is_batch_too_much(const struct batch *batch)
+{
+	uint32_t size = 0;
+
+	for (uint32_t i = 0; i < batch->count; i++) {
+		if (is_too_much(&batch->questions[i]))
+			return true;
+		size += result_size(&batch->questions[i]);
+	}
+	return size > RESULT_MAX;
 }
 
 static int
@@ -299,6 +382,9 @@ ask_batch(struct torc_pg *pg, uint64_t deadline)
 	check_time(deadline, "a batch");
 	if (rc == 0 && batch.failing < batch.count)
 		broken("a batch with a failure does not fail");
+	check_outcome(rc, result, batch.questions, batch.count);
+	if (rc == -EMSGSIZE && !is_batch_too_much(&batch))
+		broken("a batch asks for too much, by another one's account");
 	for (uint32_t i = 0; rc == 0 && i < batch.count; i++) {
 		torc_pg_seek(result, i);
 		compare_result(result, &batch.questions[i]);
@@ -340,8 +426,12 @@ read_rows(struct torc_pg_session *session, struct question *question,
 	int rc;
 
 	compare_columns(columns, count, question);
-	while ((rc = torc_pg_fetch(session, &row, deadline)) > 0) {
-		compare_row(columns, &row, question);
+	while ((rc = torc_pg_fetch(session, &row, deadline)) > 0 ||
+	    (rc == -EMSGSIZE && is_row_too_long(question))) {
+		if (rc > 0)
+			compare_row(columns, &row, question);
+		else
+			question->got++;
 		if (!whole && peer_draw(2) == 0)
 			return GIVEN_UP;
 	}
@@ -388,7 +478,7 @@ ask_simply(struct torc_pg_session *session, uint64_t deadline)
 	char sql[128];
 	int rc;
 
-	snprintf(sql, sizeof(sql), "get %u %u %u %u 0;get %u %u %u %u 0",
+	snprintf(sql, sizeof(sql), "select %u %u %u %u 0;select %u %u %u %u 0",
 	    a->variant, a->key, a->size, a->rows,
 	    b->variant, b->key, b->size, b->rows);
 	rc = torc_pg_begin_simple(session, sql, deadline);
@@ -413,7 +503,7 @@ fail_in(struct torc_pg_session *session, uint64_t deadline)
 	struct phrase phrase;
 	int rc;
 
-	phrase_word(&phrase, "fail", question.key);
+	phrase_word(&phrase, "update", question.key);
 	phrase.params[1] = torc_pg_int4(0);
 	rc = torc_pg_begin(session, &phrase.statement, deadline);
 	check_time(deadline, "the beginning of a failure");
@@ -669,6 +759,8 @@ open_pg(struct client *client)
 		.retry_min_ms = plan->pool.retry_min_ms,
 		.retry_max_ms = plan->pool.retry_max_ms,
 		.cancel_ms = plan->unruly ? 40 : 0,
+		.message_max = MESSAGE_MAX,
+		.result_max = RESULT_MAX,
 		.notice = see_notice,
 	};
 	struct torc_pg *pg;
