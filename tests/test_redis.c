@@ -542,6 +542,68 @@ the_commands_of_one_turn_are_not_scattered_over_connections(void **state)
 	play_with(ask_over_open_lines, &config);
 }
 
+static bool small_is_over;
+
+static int
+get_until_it_is_over(void *arg)
+{
+	struct asker *asker = arg;
+
+	while (!small_is_over && asker->result == 0) {
+		asker->result = torc_redis_do(asker->redis, NULL, LATE,
+		    "GET", "small", NULL);
+		asker->times++;
+	}
+	return 0;
+}
+
+/* The server ends a connection that sends an argument of more than 1 MiB. */
+static int
+send_too_much(struct torc_redis *redis)
+{
+	static struct asker askers[8];
+	const size_t size = (1u << 20) + 1;
+	uint8_t *data = calloc(1, size);
+	const struct torc_slice set[] = { word("SET"), word("much"),
+		{ data, size } };
+	struct torc_redis_reply *before, *after;
+
+	EXPECT(torc_redis_do(redis, &before, LATE, "CLIENT", "ID",
+	    NULL) == 0);
+	small_is_over = false;
+	for (unsigned i = 0; i < 8; i++) {
+		askers[i] = (struct asker) { .redis = redis };
+		EXPECT(torc_fiber_spawn(&askers[i].id, get_until_it_is_over,
+		    &askers[i]) == 0);
+	}
+	for (unsigned i = 0; i < 5; i++) {
+		EXPECT(torc_redis_call(redis, NULL, LATE, 3, set) < 0);
+		EXPECT(torc_redis_fate(redis) != TORC_REDIS_UNSENT);
+	}
+	small_is_over = true;
+	for (unsigned i = 0; i < 8; i++) {
+		EXPECT(torc_fiber_join(askers[i].id, NULL, LATE) == 0);
+		EXPECT(askers[i].result == 0 && askers[i].times > 1);
+	}
+	EXPECT(torc_redis_do(redis, &after, LATE, "CLIENT", "ID", NULL) == 0);
+	EXPECT(before->integer == after->integer);
+	torc_redis_free(before);
+	torc_redis_free(after);
+	free(data);
+	return 0;
+}
+
+static void
+a_command_that_redis_ends_its_connection_for_is_alone_on_it(void **state)
+{
+	(void)state;
+	assert_true(redis_ask(server.port,
+	    "CONFIG SET proto-max-bulk-len 1048576", "+OK"));
+	play(send_too_much);
+	assert_true(redis_ask(server.port,
+	    "CONFIG SET proto-max-bulk-len 536870912", "+OK"));
+}
+
 /* ---- Transactions and scripts ---- */
 
 static int
@@ -1048,6 +1110,8 @@ main(void)
 		cmocka_unit_test(fibers_share_several_connections),
 		cmocka_unit_test(
 		    the_commands_of_one_turn_are_not_scattered_over_connections),
+		cmocka_unit_test(
+		    a_command_that_redis_ends_its_connection_for_is_alone_on_it),
 		cmocka_unit_test(
 		    a_transaction_is_done_as_a_whole_or_not_at_all),
 		cmocka_unit_test(

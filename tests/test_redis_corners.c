@@ -218,6 +218,7 @@ listen_in_silence(struct torc_redis *redis)
 	EXPECT(torc_fiber_join(id, NULL, LATE) == 0);
 	EXPECT(torc_redis_next(subscriber, &message, torc_after_ms(5)) ==
 	    -ETIMEDOUT);
+	EXPECT(strstr(torc_redis_why(redis), "nothing came in time"));
 	torc_redis_subscriber_close(subscriber);
 	return 0;
 }
@@ -345,6 +346,9 @@ listen_to_the_dead(struct torc_redis *redis)
 	EXPECT(torc_redis_subscriber_open(dead, &subscriber) == 0);
 	EXPECT(torc_redis_next(subscriber, &message, torc_after_ms(200)) ==
 	    -ETIMEDOUT);
+	EXPECT(strstr(torc_redis_why(dead), "127.0.0.1:1: ") != NULL);
+	EXPECT(torc_redis_unsubscribe(subscriber, "x", LATE) == -ENOENT);
+	EXPECT(strstr(torc_redis_why(dead), "not subscribed") != NULL);
 	torc_redis_subscriber_close(subscriber);
 	torc_redis_close(dead);
 	torc_redis_close(NULL);

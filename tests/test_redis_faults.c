@@ -592,6 +592,50 @@ a_timeout_retires_its_connection_and_spares_its_siblings(void **state)
 	play(HONEST, spare_siblings);
 }
 
+static unsigned late_ones;
+
+/* Each is answered after 3 ms, and waits for 1 ms. */
+static int
+ask_hastily(void *arg)
+{
+	struct asker *asker = arg;
+
+	for (unsigned i = 0; i < 100; i++) {
+		int rc = ask(asker->redis, "late:3:x", torc_after_ms(1));
+
+		late_ones += rc == -ETIMEDOUT;
+		torc_sleep(torc_after_ms(4));
+	}
+	return 0;
+}
+
+static int
+ask_among_the_hasty(struct torc_redis *redis)
+{
+	struct asker hasty = { .redis = redis };
+
+	late_ones = 0;
+	EXPECT(ask(redis, "zero", LATE) == 0);
+	EXPECT(torc_fiber_spawn(&hasty.id, ask_hastily, &hasty) == 0);
+	for (unsigned i = 0; i < 200; i++) {
+		EXPECT(ask(redis, "calm", LATE) == 0);
+		EXPECT(torc_sleep(torc_after_ms(1)) == 0);
+	}
+	EXPECT(torc_fiber_join(hasty.id, NULL, LATE) == 0);
+	print_message("%u late replies, %u connections\n", late_ones,
+	    accepted);
+	/* Some, on a machine that stops for a while. */
+	EXPECT(late_ones > 50 && accepted < 20);
+	return 0;
+}
+
+static void
+those_in_a_hurry_do_not_take_the_connection_from_the_others(void **state)
+{
+	(void)state;
+	play(HONEST, ask_among_the_hasty);
+}
+
 static int
 cancel_one(struct torc_redis *redis)
 {
@@ -949,6 +993,8 @@ main(void)
 		    a_dead_server_is_an_error_at_once_and_is_not_stormed),
 		cmocka_unit_test(
 		    a_timeout_retires_its_connection_and_spares_its_siblings),
+		cmocka_unit_test(
+		    those_in_a_hurry_do_not_take_the_connection_from_the_others),
 		cmocka_unit_test(
 		    a_cancel_leaves_the_connection_and_the_others_alone),
 		cmocka_unit_test(

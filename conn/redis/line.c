@@ -9,6 +9,8 @@
 #include "conn/redis/redis.h"
 
 #define SMALL 4096u		/* bytes of a command that is written at once */
+/* One that is silent for so long, while something could come, may be lost. */
+#define SILENCE_NS UINT64_C(50000000)
 
 /* ---- Requests ---- */
 
@@ -146,6 +148,7 @@ feed(void *arg, struct torc_request *base, const uint8_t *data, size_t size,
 	struct request *request = (struct request *)base;
 	long rc;
 
+	line->quiet_since = torc_now();
 	if (request->passing)
 		rc = pass(line, request, data, size);
 	else if (line->aside || (data[0] == '>' && between_replies(line)))
@@ -297,6 +300,8 @@ submit(struct line *line, struct request *request, uint64_t deadline,
 		request_free(request);
 		return rc;
 	}
+	if (pipeline->count == 1)
+		line->quiet_since = torc_now();
 	if (line->mute) {
 		rc = -EPIPE;
 	} else {
@@ -308,9 +313,23 @@ submit(struct line *line, struct request *request, uint64_t deadline,
 			torc_pipeline_break(pipeline, -ECONNRESET);
 	}
 	torc_pipeline_end(pipeline);
+	/* Of one that Redis refuses before it has all of it, too. */
+	if (rc < 0 && request->base.done && request->base.result == 0)
+		rc = 0;
 	if (rc < 0)
 		give_up(line, request);
 	return rc;
+}
+
+/*
+ * Late replies are waited for, but not if the connection may be lost. One who
+ * was in a hurry cannot tell, and takes it from nobody.
+ */
+static void
+note_lateness(struct line *line)
+{
+	if (torc_now() - line->quiet_since >= SILENCE_NS)
+		line->retired = true;
 }
 
 int
@@ -333,9 +352,10 @@ line_call(struct line *line, struct request **out, uint64_t deadline,
 		*out = request;
 		return 0;
 	}
-	if (rc != -ECANCELED)
-		line->retired = true;
+	if (rc == -ETIMEDOUT)
+		note_lateness(line);
 	if (rc != -ETIMEDOUT && rc != -ECANCELED) {
+		line->retired = true;
 		*sent = !request->base.unsent;
 		request_free(request);
 	}

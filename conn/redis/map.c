@@ -305,6 +305,18 @@ any_node(struct torc_redis *redis)
 	return redis->nodes[redis->turn++ % redis->node_count];
 }
 
+/* There is no map; what it was asked for was not sent. */
+static int
+explain(struct torc_redis *redis, int rc, uint64_t deadline)
+{
+	const bool late = rc == -ETIMEDOUT && torc_now() >= deadline;
+
+	return redis_fail(redis, rc, "no map of the cluster: %s",
+	    rc == -ECANCELED ? "the fiber was cancelled" :
+	    late && redis->map_why[0] == '\0' ? "none came in time" :
+	    redis->map_why);
+}
+
 int
 cluster_node(struct torc_redis *redis, int slot, struct node **node,
     uint64_t deadline)
@@ -313,7 +325,7 @@ cluster_node(struct torc_redis *redis, int slot, struct node **node,
 		int rc = cluster_map(redis, deadline);
 
 		if (rc < 0)
-			return redis_fail(redis, rc, "%s", redis->map_why);
+			return explain(redis, rc, deadline);
 	}
 	*node = slot >= 0 ? redis->slots[slot] : NULL;
 	if (*node == NULL)

@@ -2,7 +2,9 @@
  * node.c - a server, and the lines to it that fibers share. The lines are
  * rented from a pool for as long as they live: the pool opens them, with
  * pauses when that fails, and closes those that are retired when the last
- * fiber has left them.
+ * fiber has left them. What is large goes over lines that are not shared: many
+ * would wait behind it, and Redis ends a connection that sends more than it is
+ * configured to take.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +16,7 @@
 #define ATTEMPTS 4u	/* of a command of which nothing was sent */
 #define CHOICES 4u	/* lines among which the best is taken */
 #define BURST 128u	/* commands of a turn that go to the same one */
+#define APART 4u	/* lines for what is large */
 
 static int
 opener_create(struct opener *opener, struct node *node,
@@ -25,19 +28,38 @@ opener_create(struct opener *opener, struct node *node,
 	    text, size);
 }
 
-int
-node_create(struct torc_redis *redis, const char *address, struct node **out,
-    char *text, size_t text_size)
+static int
+create_openers(struct node *node, char *text, size_t text_size)
 {
-	const struct torc_redis_config *config = &redis->config;
+	const struct torc_redis_config *config = &node->redis->config;
+	/* Of the shared, retired ones count as long as they have users. */
+	const unsigned sizes[] = { config->lines * 4, config->sessions,
+		APART };
+	struct opener *const openers[] = { &node->shared, &node->sessions,
+		&node->apart };
 	struct torc_pool_config pool = {
-		/* Retired ones count, as long as they have users. */
-		.size = config->lines * 4,
 		.waiters = 1024,
 		.open_ms = config->open_ms,
 		.retry_min_ms = config->retry_min_ms,
 		.retry_max_ms = config->retry_max_ms,
 	};
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < 3; i++) {
+		pool.size = sizes[i];
+		rc = opener_create(openers[i], node, &pool, text, text_size);
+	}
+	for (unsigned i = 0; rc < 0 && i < 3; i++) {
+		if (openers[i]->pool != NULL)
+			torc_pool_destroy(openers[i]->pool);
+	}
+	return rc;
+}
+
+int
+node_create(struct torc_redis *redis, const char *address, struct node **out,
+    char *text, size_t text_size)
+{
 	struct node *node = calloc(1, sizeof(*node));
 	int rc;
 
@@ -45,14 +67,7 @@ node_create(struct torc_redis *redis, const char *address, struct node **out,
 		return -ENOMEM;
 	node->redis = redis;
 	snprintf(node->address, sizeof(node->address), "%s", address);
-	rc = opener_create(&node->shared, node, &pool, text, text_size);
-	pool.size = config->sessions;
-	if (rc == 0) {
-		rc = opener_create(&node->sessions, node, &pool, text,
-		    text_size);
-		if (rc < 0)
-			torc_pool_destroy(node->shared.pool);
-	}
+	rc = create_openers(node, text, text_size);
 	if (rc < 0)
 		free(node);
 	else
@@ -152,6 +167,7 @@ node_destroy(struct node *node)
 {
 	end_renewal(node);
 	node_rest(node);
+	torc_pool_destroy(node->apart.pool);
 	torc_pool_destroy(node->sessions.pool);
 	torc_pool_destroy(node->shared.pool);
 	free(node);
@@ -350,6 +366,32 @@ leave_line(struct node *node, struct line *line)
 		torc_pool_release(node->shared.pool, line, false);
 }
 
+/* Parks. A line for a batch. */
+static int
+take_line(struct node *node, const struct batch *batch, struct line **line,
+    uint64_t deadline)
+{
+	int rc;
+
+	if (batch->large)
+		return opener_acquire(&node->apart, line, deadline);
+	rc = get_line(node, line, deadline);
+	if (rc == 0)
+		(*line)->users++;
+	return rc;
+}
+
+static void
+give_back(struct node *node, const struct batch *batch, struct line *line,
+    int rc)
+{
+	if (batch->large)
+		torc_pool_release(node->apart.pool, line,
+		    rc == 0 && line_alive(line));
+	else
+		leave_line(node, line);
+}
+
 int
 node_call(struct node *node, struct request **request, uint64_t deadline,
     const struct batch *batch, bool *sent)
@@ -361,16 +403,15 @@ node_call(struct node *node, struct request **request, uint64_t deadline,
 	for (unsigned i = 0; i < ATTEMPTS && !*sent && rc != 0; i++) {
 		struct line *line = NULL;
 
-		rc = get_line(node, &line, deadline);
+		rc = take_line(node, batch, &line, deadline);
 		if (rc < 0)
 			return rc;
-		line->users++;
 		rc = line_call(line, request, deadline, batch, sent);
 		if (rc < 0)
 			line_explain(line, rc, *sent);
 		else
 			redis_judge(line, *request, batch->list);
-		leave_line(node, line);
+		give_back(node, batch, line, rc);
 		if (rc == -ETIMEDOUT || rc == -ECANCELED || rc == -ENOMEM)
 			break;
 	}

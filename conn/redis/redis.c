@@ -13,6 +13,9 @@
 /* Of a command or a transaction: servers end a connection that has sent more
  * than client-query-buffer-limit (1 GiB) at once. */
 #define TOTAL_MAX (UINT64_C(768) << 20)
+/* More goes apart. The least that a server can be configured to take, of an
+ * argument and of a command, is 1 MiB. */
+#define LARGE (512u << 10)
 
 /* ---- Commands ---- */
 
@@ -130,7 +133,7 @@ send_batch(struct torc_redis *redis, struct torc_redis_reply **reply,
 {
 	const unsigned refused = COMMAND_STATEFUL | COMMAND_FOREIGN;
 	struct request *request = NULL;
-	uint64_t total = 0;
+	uint64_t total = 0, all = 0;
 	bool sent;
 	int rc = 0;
 
@@ -138,7 +141,9 @@ send_batch(struct torc_redis *redis, struct torc_redis_reply **reply,
 		if (!batch->atomic)
 			total = 0;
 		rc = redis_check(redis, &batch->commands[i], refused, &total);
+		all += total;
 	}
+	batch->large = all > LARGE;
 	if (rc == 0)
 		rc = redis->config.cluster ?
 		    cluster_call(redis, &request, deadline, batch) :
@@ -235,6 +240,9 @@ learn_hash(struct torc_redis *redis, struct torc_redis_script *script,
 	int rc = torc_redis_do(redis, reply, deadline, "SCRIPT", "LOAD",
 	    script->text, NULL);
 
+	/* Whatever became of that: the script itself was not sent to run. */
+	if (rc < 0 && rc != -EREMOTEIO)
+		redis->fate = TORC_REDIS_UNSENT;
 	if (rc < 0)
 		return rc;
 	if ((*reply)->type == TORC_REDIS_STRING &&

@@ -75,6 +75,7 @@ struct node {
 	bool renewing;
 	struct opener shared;	/* lines that fibers share */
 	struct opener sessions;	/* that are one's own */
+	struct opener apart;	/* for what is large */
 	struct line *lines[REDIS_LINES];
 	unsigned line_count;
 	unsigned turn;		/* of the lines: the last that was looked at */
@@ -99,6 +100,7 @@ struct line {
 	struct torc_resp_arena before;	/* that of a request, without the
 					 * reply that is being read */
 	unsigned users;		/* fibers that are in a call */
+	uint64_t quiet_since;	/* nothing came, while something could */
 	bool retired;		/* takes no new commands */
 	bool mute;		/* cannot be written to */
 	bool aside;		/* a push is being read past */
@@ -111,6 +113,7 @@ struct batch {
 	bool list;		/* the reply is a list, also of one */
 	bool atomic;		/* between MULTI and EXEC */
 	bool asking;		/* behind ASKING */
+	bool large;		/* nobody should have to wait behind it */
 };
 
 /* A request, and the reply that it becomes. */
@@ -314,8 +317,8 @@ int node_create(struct torc_redis *redis, const char *address,
 void node_destroy(struct node *node);
 
 /*
- * Parks. A batch over one of its shared lines. If nothing was sent, it is
- * tried again over another one.
+ * Parks. A batch over one of its shared lines, or over one of its own if it is
+ * large. If nothing was sent, it is tried again over another one.
  */
 int node_call(struct node *node, struct request **request, uint64_t deadline,
     const struct batch *batch, bool *sent);

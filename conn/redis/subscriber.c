@@ -44,7 +44,8 @@ torc_redis_subscriber_open(struct torc_redis *redis,
 	    calloc(1, sizeof(*subscriber));
 
 	if (subscriber == NULL)
-		return -ENOMEM;
+		return redis_fail(redis, -ENOMEM, "no memory for a "
+		    "subscriber");
 	subscriber->redis = redis;
 	torc_resp_arena_init(&subscriber->arena, NULL, 0);
 	*out = subscriber;
@@ -91,6 +92,15 @@ torc_redis_subscriber_close(struct torc_redis_subscriber *subscriber)
 
 /* ---- Writing ---- */
 
+/* What ended a wait, in words. */
+static int
+explain_wait(const struct torc_redis_subscriber *subscriber, int rc)
+{
+	return redis_fail(subscriber->redis, rc, "%s", rc == -ETIMEDOUT ?
+	    "nothing came in time" : rc == -ECANCELED ?
+	    "the fiber was cancelled" : strerror(-rc));
+}
+
 /* Parks. One fiber at a time changes the names and writes. */
 static int
 lock(struct torc_redis_subscriber *subscriber, uint64_t deadline)
@@ -101,7 +111,7 @@ lock(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 		rc = torc_wait(&subscriber->writers, deadline);
 	if (rc == 0)
 		subscriber->writing = true;
-	return rc;
+	return rc == 0 ? 0 : explain_wait(subscriber, rc);
 }
 
 static void
@@ -169,7 +179,8 @@ add_name(struct torc_redis_subscriber *subscriber, struct name **at,
 		    "more than %u channels and patterns", NAMES_MAX);
 	name = malloc(sizeof(*name) + strlen(text) + 1);
 	if (name == NULL)
-		return -ENOMEM;
+		return redis_fail(subscriber->redis, -ENOMEM,
+		    "no memory for a channel");
 	name->next = NULL;
 	name->pattern = pattern;
 	strcpy(name->text, text);
@@ -217,7 +228,8 @@ unsubscribe(struct torc_redis_subscriber *subscriber, const char *text,
 		    pattern ? "PUNSUBSCRIBE" : "UNSUBSCRIBE", text);
 	}
 	unlock(subscriber);
-	return name != NULL ? 0 : -ENOENT;
+	return name != NULL ? 0 : redis_fail(subscriber->redis, -ENOENT,
+	    "it was not subscribed to");
 }
 
 int
@@ -297,12 +309,28 @@ acquire(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 	return rc;
 }
 
+/* Parks. To the next attempt; what is said then is why the last one failed. */
+static int
+pause_to_connect(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+{
+	struct torc_redis *redis = subscriber->redis;
+	const uint64_t again = torc_after_ms(AGAIN_MS);
+	char why[REDIS_WHY];
+	int rc;
+
+	redis_format(why, sizeof(why), "%s", redis->why);
+	rc = torc_sleep(again < deadline ? again : deadline);
+	if (rc < 0)
+		return explain_wait(subscriber, rc);
+	return again < deadline ? 0 :
+	    redis_fail(redis, -ETIMEDOUT, "%s", why);
+}
+
 /* Parks. Have a connection, by the deadline. */
 static int
 connect_again(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 {
 	for (;;) {
-		uint64_t again;
 		int rc = acquire(subscriber, deadline);
 
 		if (rc == 0) {
@@ -312,12 +340,9 @@ connect_again(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 		if (rc == -ECANCELED || rc == -ESHUTDOWN || rc == -EACCES ||
 		    (rc == -ETIMEDOUT && torc_now() >= deadline))
 			return rc;
-		again = torc_after_ms(AGAIN_MS);
-		rc = torc_sleep(again < deadline ? again : deadline);
+		rc = pause_to_connect(subscriber, deadline);
 		if (rc < 0)
 			return rc;
-		if (again >= deadline)
-			return -ETIMEDOUT;
 	}
 }
 
@@ -490,7 +515,7 @@ receive(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 		return 0;
 	}
 	if (rc == -ECANCELED || (rc == -ETIMEDOUT && until >= deadline))
-		return rc;
+		return explain_wait(subscriber, rc);
 	if (rc == -ETIMEDOUT)
 		probe(subscriber);
 	else

@@ -40,9 +40,14 @@
  * about the command of the call that returns it: what others do wrong on the
  * same connection is not told to it, unless the connection is lost.
  *
- * A call whose deadline passes retires its connection: no new commands are
- * sent over it, and those that were before still get their replies. The reply
- * of a command that is given up goes nowhere.
+ * A call whose deadline passes, when nothing has come over its connection for
+ * 50 ms, retires it: no new commands are sent over it, and those that were
+ * before still get their replies. The reply of a command that is given up goes
+ * nowhere.
+ *
+ * What has more than 512 KiB in all goes over a connection that is not shared,
+ * so that nobody waits behind it, and nobody's connection ends if Redis is
+ * configured to take less.
  *
  * An answer of READONLY, LOADING, MASTERDOWN, NOREPLICAS or NOAUTH says that
  * the connection leads to another server than it should. It is the error of its
