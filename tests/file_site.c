@@ -96,8 +96,8 @@ tear_down(void **state)
 const char *
 in_folder(const char *name)
 {
-	static char paths[2][256];
-	static unsigned turn;
+	static _Thread_local char paths[2][256];
+	static _Thread_local unsigned turn;
 	char *path = paths[turn++ % 2];
 
 	snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);

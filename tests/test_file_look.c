@@ -25,6 +25,10 @@
 
 /* ---- What is replaced ---- */
 
+/* The reactor's thread looks at it, too. */
+#define GET(what) __atomic_load_n(&(what), __ATOMIC_SEQ_CST)
+#define SET(what, value) __atomic_store_n(&(what), value, __ATOMIC_SEQ_CST)
+
 static struct {
 	const char *swapped;	/* this name, before it is opened, for ... */
 	const char *with;	/* ... that one */
@@ -46,16 +50,16 @@ static int
 before_open(const struct open_how *how, const char *path)
 {
 	int *error = how->flags & O_PATH ? &play.look_error : &play.error;
-	int rc = *error;
+	int rc = GET(*error);
 
-	*error = 0;
+	SET(*error, 0);
 	if (rc < 0 || how->flags & O_PATH)
 		return rc;
-	play.opens++;
-	play.flags = how->flags;
-	if (play.swaps > 0 && strcmp(path, play.swapped) == 0) {
-		play.swaps--;
-		exchange_names(play.swapped, play.with);
+	SET(play.opens, GET(play.opens) + 1);
+	SET(play.flags, how->flags);
+	if (GET(play.swaps) > 0 && strcmp(path, GET(play.swapped)) == 0) {
+		SET(play.swaps, GET(play.swaps) - 1);
+		exchange_names(GET(play.swapped), GET(play.with));
 	}
 	return 0;
 }
@@ -95,10 +99,11 @@ int
 __wrap_torc_op_await(struct torc_reactor *reactor,
     const struct io_uring_sqe *sqe, uint64_t deadline)
 {
+	const char *const prefix = GET(hung);
 	int rc = 0;
 
-	if (sqe->opcode == IORING_OP_OPENAT2 && hung != NULL && strncmp(
-	    (const char *)(uintptr_t)sqe->addr, hung, strlen(hung)) == 0)
+	if (sqe->opcode == IORING_OP_OPENAT2 && prefix != NULL && strncmp(
+	    (const char *)(uintptr_t)sqe->addr, prefix, strlen(prefix)) == 0)
 		return hang(reactor, sqe, deadline);
 	if (sqe->opcode == IORING_OP_OPENAT2)
 		rc = before_open((const void *)(uintptr_t)sqe->off,
@@ -118,9 +123,9 @@ __wrap_torc_file_stat(int fd, struct torc_file_info *info, uint64_t deadline)
 {
 	int rc = __real_torc_file_stat(fd, info, deadline);
 
-	if (after_stat != NULL && !(fcntl(fd, F_GETFL) & O_PATH)) {
-		after_stat();
-		after_stat = NULL;
+	if (GET(after_stat) != NULL && !(fcntl(fd, F_GETFL) & O_PATH)) {
+		GET(after_stat)();
+		SET(after_stat, NULL);
 	}
 	return rc;
 }
@@ -129,8 +134,8 @@ static int
 set_up_look(void **state)
 {
 	memset(&play, 0, sizeof(play));
-	after_stat = NULL;
-	hung = NULL;
+	SET(after_stat, NULL);
+	SET(hung, NULL);
 	return set_up(state);
 }
 
@@ -215,7 +220,7 @@ special_files_are_refused_without_being_opened(void **state)
 		strcat(target, "/");
 		assert_status(target, "", 404);
 	}
-	assert_int_equal(play.opens, 0);
+	assert_int_equal(GET(play.opens), 0);
 	/* Whoever waits for a reader of the FIFO still waits, loses nothing. */
 	pause_ms(10);
 	assert_int_equal(__atomic_load_n(&written, __ATOMIC_SEQ_CST), 0);
@@ -225,7 +230,7 @@ special_files_are_refused_without_being_opened(void **state)
 	close(fd);
 	pthread_join(writer, NULL);
 	assert_status("/file", "", 200);
-	assert_int_equal(play.opens, 1);
+	assert_int_equal(GET(play.opens), 1);
 }
 
 static void
@@ -235,7 +240,7 @@ a_special_index_is_refused_without_being_opened(void **state)
 	mkdir(in_folder("d"), 0700);
 	assert_int_equal(mkfifo(in_folder("d/index.html"), 0666), 0);
 	assert_status("/d/", "", 403);
-	assert_int_equal(play.opens, 0);
+	assert_int_equal(GET(play.opens), 0);
 }
 
 /* The FIFO has no writer: an open that waited would wait for ever. */
@@ -253,13 +258,13 @@ what_is_swapped_in_is_opened_without_waiting_and_let_go(void **state)
 		if (i < COUNT(specials) && !is_there(with))
 			continue;
 		put_text("a", "one");
-		play.swapped = "a";
-		play.with = with;
-		play.swaps = 1;
+		SET(play.swapped, "a");
+		SET(play.with, with);
+		SET(play.swaps, 1);
 		ask("GET", "/a", "");
 		if (status() != 403 && status() != 404 && status() != 301)
 			fail_msg("%s: %u", with, status());
-		assert_int_equal(play.flags & (O_NONBLOCK | O_NOCTTY),
+		assert_int_equal(GET(play.flags) & (O_NONBLOCK | O_NOCTTY),
 		    O_NONBLOCK | O_NOCTTY);
 		exchange_names("a", with);
 		pass_freshness();
@@ -278,13 +283,13 @@ what_is_never_the_same_ends_in_an_answer(void **state)
 	(void)state;
 	make_specials();
 	put_text("a", "one");
-	play.swapped = "a";
-	play.with = "fifo";
-	play.swaps = 1000000;
+	SET(play.swapped, "a");
+	SET(play.with, "fifo");
+	SET(play.swaps, 1000000);
 	ask("GET", "/a", "");
 	assert_true(status() == 403 || status() == 503);
-	assert_true(play.opens < 100);
-	play.swaps = 0;
+	assert_true(GET(play.opens) < 100);
+	SET(play.swaps, 0);
 	if (!is_there("a"))
 		exchange_names("a", "fifo");
 }
@@ -313,9 +318,9 @@ errors_of_the_file_system_have_their_statuses(void **state)
 		snprintf(name, sizeof(name), "/f%u", i);
 		put_text(name, "text");
 		if (i % 2 == 0)
-			play.look_error = rows[i / 2].error;
+			SET(play.look_error, rows[i / 2].error);
 		else
-			play.error = rows[i / 2].error;
+			SET(play.error, rows[i / 2].error);
 		assert_status(name, "", rows[i / 2].status);
 	}
 }
@@ -396,7 +401,7 @@ a_folder_that_hangs_keeps_nobody_from_other_files(void **state)
 	mkdir(in_folder("d"), 0700);
 	put_text("a", "one");
 	put_text("d/b", "two");
-	hung = "hung/";
+	SET(hung, "hung/");
 	ask_in_vain(fds, "hung/");
 	assert_true(now_hanging() > 1);
 	assert_status("/a", "", 200);
@@ -404,7 +409,7 @@ a_folder_that_hangs_keeps_nobody_from_other_files(void **state)
 	assert_status("/d/b", "", 200);
 	assert_string_equal(body(), "two");
 	let_go(fds, 404);
-	hung = NULL;
+	SET(hung, NULL);
 	assert_status("/hung/x", "", 404);
 }
 
@@ -445,7 +450,7 @@ a_root_that_hangs_keeps_nobody_from_other_roots(void **state)
 	assert_int_equal(mkfifo(in_folder("fifo"), 0666), 0);
 	put_text("a", "one");
 	assert_int_equal(server_fiber(&server, open_second, folder), 0);
-	hung = "h";
+	SET(hung, "h");
 	ask_in_vain(fds[0], "h1/");
 	ask_in_vain(fds[1], "h2/");
 	ask_in_vain(fds[2], "h3/");
@@ -468,7 +473,7 @@ a_request_for_what_hangs_is_answered_in_time(void **state)
 	config.look_ms = 300;
 	restart_root();
 	assert_int_equal(mkfifo(in_folder("fifo"), 0666), 0);
-	hung = "hung/";
+	SET(hung, "hung/");
 	ask_in_vain(fds, "hung/");
 	for (unsigned i = 0; i < HANGING; i++) {
 		assert_true(client_read(fds[i], answer, 12));
@@ -575,12 +580,12 @@ a_file_that_changes_while_it_is_read_is_answered_as_one_of_both(void **state)
 {
 	(void)state;
 	put_text("a", "0123456789");
-	after_stat = cut_it;
+	SET(after_stat, cut_it);
 	assert_status("/a", "", 200);
 	assert_string_equal(body(), "012");
 	assert_string_equal(field("Content-Length"), "3");
 	pass_freshness();
-	after_stat = lengthen_it;
+	SET(after_stat, lengthen_it);
 	assert_status("/a", "", 200);
 	assert_string_equal(field("Content-Length"), "3");
 	pass_freshness();
@@ -593,7 +598,7 @@ an_empty_file_that_fills_meanwhile_is_whole(void **state)
 {
 	(void)state;
 	put_text("a", "");
-	after_stat = lengthen_it;
+	SET(after_stat, lengthen_it);
 	ask("HEAD", "/a", "");
 	assert_string_equal(field("Content-Length"), "70000");
 	put_text("b", "");	/* the control */

@@ -220,7 +220,7 @@ torc_file_put_date(char text[TORC_FILE_DATE], int64_t seconds)
 	const int64_t first = days_since_1970(1, 1, 1);
 	const int64_t last = days_since_1970(YEAR_MAX, 12, 31);
 	const int64_t day = seconds / DAY - (seconds % DAY < 0);
-	const int clock = (int)(seconds - day * DAY);
+	const int clock = (int)(seconds % DAY) + (seconds % DAY < 0) * DAY;
 	struct moment moment;
 
 	text[0] = '\0';
