@@ -505,6 +505,18 @@ $B/tests/bin/features: $B/tests/vm/features.o $B/lib/libtorc.a
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $^ $(LINK) $(LDFLAGS)
 
+# Clients with bad manners; what they besiege is in siege.sh.
+EXTRA_PARTS := $B/tests/bin/siege $B/tests/bin/origin
+CHECKS += tests/siege.sh
+$(EXTRA_PARTS): $B/tests/bin/%: $B/tests/siege/%.o
+	$(call say,LD,$@)
+	$Q mkdir -p $(@D)
+	$Q $(CC) -o $@ $< $(LDFLAGS)
+
+.PHONY: siege
+siege: all $(EXTRA_PARTS)	# torc's programs and nginx under bad clients (minutes)
+	$Q B=$B tests/siege/siege.sh
+
 $B/tests/bin/soak: $B/tests/soak/soak.o $B/tests/soak/server.o
 	$(call say,LD,$@)
 	$Q mkdir -p $(@D)
@@ -517,7 +529,7 @@ $B/bench/%: $B/tools/bench/%.o
 	$Q $(CC) -o $@ $< $(LINK) $(LDFLAGS)
 
 .PHONY: tests
-tests: $(TEST_BINS) $(EXTRAS) $B/tests/bin/seccomp_exec $B/bench/load \
+tests: $(TEST_BINS) $(EXTRAS) $(EXTRA_PARTS) $B/tests/bin/seccomp_exec $B/bench/load \
 	$(PROGRAMS)
 
 check:	# install what the tests need (Debian), build and run them all

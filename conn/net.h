@@ -189,6 +189,8 @@ struct torc_conn {
 	bool poll_input;	/* polls for bytes, and needs no receive */
 	bool no_buffer;		/* the last receive found none */
 	uint32_t lent;		/* receive buffers that pieces are in */
+	uint32_t unsent_max;	/* bytes that the kernel takes ahead; 0: what it
+				 * likes */
 	bool watch_fin;		/* for the watcher, a FIN is the peer's end */
 	bool fin_seen;		/* by a poll: `eof` is still to come */
 	bool hung_up;		/* by a poll: `failed` is still to come */
@@ -300,7 +302,8 @@ struct torc_net {
 	uint8_t *slabs;		/* free ones, linked by their first bytes */
 	uint32_t slab_count;	/* of them */
 	uint32_t crowd;		/* connections that are many */
-	uint32_t leaving;	/* of them, those that make room */
+	uint32_t waiting;	/* connections whose peer is to read */
+	uint32_t leaving;	/* connections that make room */
 	struct torc_conn *looked_at;	/* last, for one that could */
 	uint64_t room_notice_at;	/* the operator is not told before */
 	uint32_t paused;	/* listeners */

@@ -3,6 +3,8 @@
  * socket, loudly where they do not.
  */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 #include "conn/client.h"
@@ -500,6 +502,54 @@ torc_send_complete(struct torc_reactor *reactor, void *object,
 		torc_conn_advance(conn);
 }
 
+/* ---- Peers that do not read ---- */
+
+/*
+ * What the kernel has of a connection, and its peer does not take, is memory
+ * that all sockets of the system share: some MB for each peer that reads
+ * nothing, and TCP fails for everybody at a bound. So when many connections of
+ * a reactor wait for their peers, the kernel takes less of each: what is in
+ * flight, and a share of UNSENT_TOTAL beyond it. While few wait it takes what
+ * it likes, which needs fewer wake-ups.
+ */
+#define WAIT_MANY 64u
+#define UNSENT_TOTAL (128u << 20)
+#define UNSENT_MIN 16384u
+
+static void
+limit_unsent(struct torc_conn *conn)
+{
+	uint32_t share = UNSENT_TOTAL / conn->net->waiting;
+	int bytes;
+
+	if (share < UNSENT_MIN)
+		share = UNSENT_MIN;
+	if (conn->unsent_max != 0 && conn->unsent_max / 2 < share)
+		return;
+	conn->unsent_max = share;
+	bytes = (int)share;
+	/* A local socket has no such option, and a bound of its own. */
+	torc_sys_setsockopt(conn->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes,
+	    sizeof(bytes));
+}
+
+/* A fiber waits for the peer to read. */
+static void
+begin_wait(struct torc_conn *conn)
+{
+	conn->awaited = true;
+	if (++conn->net->waiting > WAIT_MANY)
+		limit_unsent(conn);
+}
+
+static void
+end_wait(struct torc_conn *conn)
+{
+	torc_assert(conn->awaited && conn->net->waiting > 0);
+	conn->awaited = false;
+	conn->net->waiting--;
+}
+
 /* ---- For handlers ---- */
 
 /* Parks. Until something about sending has changed. */
@@ -512,13 +562,13 @@ await_sending(struct torc_conn *conn, uint64_t deadline)
 	torc_require(conn->writer == NULL,
 	    "two fibers write to one connection");
 	conn->writer = reactor->current;
-	conn->awaited = true;
+	begin_wait(conn);
 	conn->urgent = conn->staged_size > 0;
 	torc_send_advance(conn);
 	rc = conn->spoiled || torc_send_idle(conn) ? 0 :
 	    torc_fiber_park(reactor, deadline);
 	conn->writer = NULL;
-	conn->awaited = false;
+	end_wait(conn);
 	return rc;
 }
 
@@ -534,13 +584,13 @@ recall(struct torc_conn *conn)
 	conn->recalled = true;
 	conn->aborting = true;
 	torc_send_advance(conn);
-	conn->awaited = true;
+	begin_wait(conn);
 	while (conn->recalled) {
 		conn->writer = conn->reactor->current;
 		torc_fiber_park_firmly(conn->reactor);
 	}
 	conn->writer = NULL;
-	conn->awaited = false;
+	end_wait(conn);
 }
 
 /*
@@ -587,7 +637,7 @@ torc_conn_lend(struct torc_conn *conn, uint64_t deadline)
 		return rc;
 	if (conn->shut)
 		return -EPIPE;
-	conn->awaited = true;
+	begin_wait(conn);
 	return conn->fd;
 }
 
@@ -597,7 +647,7 @@ torc_conn_give_back(struct torc_conn *conn, int error)
 	torc_conn_check(conn);
 	torc_require(conn->awaited && conn->writer == NULL,
 	    "a socket is given back that was not lent");
-	conn->awaited = false;
+	end_wait(conn);
 	if (error == 0)
 		return;
 	if (!conn->spoiled)
@@ -638,10 +688,10 @@ write_directly(struct torc_conn *conn, const void *data, size_t size,
 		conn->aborting = true;
 		torc_send_advance(conn);
 		conn->writer = reactor->current;
-		conn->awaited = true;
+		begin_wait(conn);
 		torc_fiber_park_firmly(reactor);
 		conn->writer = NULL;
-		conn->awaited = false;
+		end_wait(conn);
 	}
 	conn->job = NULL;
 	if (job.chunk != NULL)

@@ -5,6 +5,7 @@
 #include "tests/harness.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -1550,6 +1551,81 @@ misuse_stops_the_process_with_a_sentence(void **state)
 	assert_false(torc_http_equals(torc_http_text(""), NULL));
 }
 
+/* ---- Many at once ---- */
+
+#define PIPELINED 2000u
+
+struct shares {
+	sem_t reached;
+	sem_t go;
+	struct torc_post post;
+	_Atomic unsigned answered;	/* of the pipeline */
+	_Atomic unsigned before;	/* of them, before the other one */
+};
+
+static void
+stand_still(struct torc_reactor *reactor, struct torc_post *post)
+{
+	struct shares *shares = torc_container(post, struct shares, post);
+
+	(void)reactor;
+	sem_post(&shares->reached);
+	while (sem_wait(&shares->go) < 0)
+		continue;
+}
+
+static int
+count_shares(struct torc_conn *conn, void *arg)
+{
+	struct shares *shares = arg;
+	struct torc_http http;
+
+	torc_http_open(&http, conn, NULL);
+	while (torc_http_recv(&http, TORC_NEVER) > 0) {
+		if (asks_for(&http, "/other"))
+			shares->before = shares->answered;
+		else
+			shares->answered++;
+		torc_http_reply(&http, 204, NULL, 0, NULL, 0, TORC_NEVER);
+	}
+	return torc_http_result(&http);
+}
+
+/*
+ * A pipeline and a single request come at the same time: the pipeline does not
+ * keep the thread until all of it is answered.
+ */
+static void
+a_long_pipeline_lets_others_have_theirs(void **state)
+{
+	static const char one[] = "GET / HTTP/1.1\r\n" HOST "\r\n";
+	static char many[PIPELINED * (sizeof(one) - 1)];
+	struct shares shares = { .post.call = stand_still };
+	char answer[8];
+	int fds[2];
+
+	(void)state;
+	for (unsigned i = 0; i < PIPELINED; i++)
+		memcpy(many + i * (sizeof(one) - 1), one, sizeof(one) - 1);
+	sem_init(&shares.reached, 0, 0);
+	sem_init(&shares.go, 0, 0);
+	server_start(&server, NULL, count_shares, &shares);
+	for (int i = 0; i < 2; i++)
+		fds[i] = client_open(server.port);
+	assert_true(server_await_connections(&server, 2));
+	assert_int_equal(torc_post(server.reactor, &shares.post), 0);
+	while (sem_wait(&shares.reached) < 0)
+		continue;
+	client_send(fds[0], many, sizeof(many));
+	client_send(fds[1], "GET /other HTTP/1.1\r\n" HOST "\r\n", 32);
+	sem_post(&shares.go);
+	assert_true(client_read(fds[1], answer, sizeof(answer)));
+	assert_in_range(shares.before, 1, 200);
+	close(fds[1]);
+	close(fds[0]);
+	assert_int_equal(server_stop(&server), 0);
+}
+
 int
 main(void)
 {
@@ -1558,6 +1634,7 @@ main(void)
 		    answers_have_the_framing_that_the_request_and_the_status_need),
 		cmocka_unit_test(
 		    pipelined_requests_are_answered_in_order_and_in_one_send),
+		cmocka_unit_test(a_long_pipeline_lets_others_have_theirs),
 		cmocka_unit_test(
 		    a_request_that_is_cut_anywhere_has_the_same_answer),
 		cmocka_unit_test(

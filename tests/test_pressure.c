@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -1061,6 +1062,93 @@ nor_can_it_with_many_small_pieces(void **state)
 	assert_all_buffers_back(&server);
 	assert_int_equal(server_stop(&server), 0);
 	gate_close(&gate);
+}
+
+/* ---- Peers do not read ---- */
+
+#define READERS 100u	/* that read nothing */
+
+static int
+write_to_nobody(struct torc_conn *conn, void *arg)
+{
+	static const uint8_t much[8 << 20];
+
+	(void)arg;
+	return torc_conn_write(conn, much, sizeof(much), TORC_NEVER);
+}
+
+/* Bytes that the kernel has of connections and could not send yet. */
+struct unsent {
+	unsigned waiting;
+	unsigned limited;	/* connections of which it takes less */
+	int least;		/* of the limits */
+};
+
+static void
+look_at_unsent(struct torc_reactor *reactor, void *arg)
+{
+	struct unsent *unsent = arg;
+	struct torc_conn *conn = NULL;
+
+	*unsent = (struct unsent) { .least = INT32_MAX };
+	while ((conn = torc_slots_each(&net_of(reactor)->conns, conn)) !=
+	    NULL) {
+		socklen_t size = sizeof(int);
+		int limit = 0;
+
+		unsent->waiting += conn->awaited;
+		getsockopt(conn->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &limit,
+		    &size);
+		unsent->limited += limit > 0;
+		if (limit > 0 && limit < unsent->least)
+			unsent->least = limit;
+	}
+}
+
+static bool
+all_wait(struct torc_reactor *reactor, void *arg)
+{
+	struct unsent unsent;
+
+	look_at_unsent(reactor, &unsent);
+	return unsent.waiting == *(unsigned *)arg;
+}
+
+static struct unsent
+let_wait(struct server *server, int *fds, unsigned from, unsigned to)
+{
+	struct unsent unsent;
+
+	for (unsigned i = from; i < to; i++)
+		fds[i] = client_open(server->port);
+	assert_true(server_await(server, all_wait, &to, 10000));
+	server_call(server, look_at_unsent, &unsent);
+	return unsent;
+}
+
+/*
+ * What peers do not read is memory of the system's, and TCP fails for everybody
+ * when there is too much of it: of many such peers the kernel takes less each.
+ * The control: of a few it takes what it likes.
+ */
+static void
+many_peers_that_do_not_read_have_less_of_the_system_each(void **state)
+{
+	struct unsent unsent;
+	struct server server;
+	int fds[READERS];
+
+	(void)state;
+	server_start(&server, NULL, write_to_nobody, NULL);
+	unsent = let_wait(&server, fds, 0, 60);
+	assert_int_equal(unsent.limited, 0);
+	unsent = let_wait(&server, fds, 60, READERS);
+	assert_int_equal(unsent.limited, READERS - 64);
+	assert_int_equal(unsent.least, (128 << 20) / READERS);
+	for (unsigned i = 0; i < READERS; i++)
+		close(fds[i]);
+	assert_true(server_await_connections(&server, 0));
+	assert_int_equal(server_stop(&server), 0);
 }
 
 /* ---- Handlers that keep what they were given ---- */
@@ -2322,6 +2410,7 @@ main(void)
 		CLAIM(a_reset_of_a_slowed_peer_is_found_when_its_handler_goes_on),
 		CLAIM(one_peer_cannot_take_all_buffers),
 		CLAIM(nor_can_it_with_many_small_pieces),
+		CLAIM(many_peers_that_do_not_read_have_less_of_the_system_each),
 		CLAIM(handlers_that_never_consume_are_all_served_by_few_buffers),
 		CLAIM(handlers_that_leave_without_consuming_strand_no_buffer),
 		CLAIM(what_comes_for_a_connection_that_has_ended_strands_no_buffer),

@@ -5,6 +5,8 @@
 
 #include "conn/http/http.h"
 
+#define IN_TURN 32u	/* requests of a pipeline, before others have theirs */
+
 void
 torc_http_open(struct torc_http *http, struct torc_conn *conn,
     const struct torc_http_config *config)
@@ -344,6 +346,25 @@ read_request(struct torc_http *http, const struct torc_slice *view)
 	    view->data, view->size, &limits);
 }
 
+/*
+ * Parks, after many requests of a pipeline in one turn of the loop: others are
+ * to have theirs. Time stands still within a turn.
+ */
+static int
+take_turns(struct torc_http *http)
+{
+	const uint64_t now = torc_now();
+
+	if (http->turn != now) {
+		http->turn = now;
+		http->in_turn = 0;
+	}
+	if (http->input.view.size == 0 || http->in_turn++ < IN_TURN)
+		return 0;
+	http->in_turn = 0;
+	return torc_yield();
+}
+
 /* Parks. Until a head is there. 1, 0 or an error. */
 static int
 await_request(struct torc_http *http, uint64_t deadline)
@@ -355,6 +376,9 @@ await_request(struct torc_http *http, uint64_t deadline)
 
 	forget_head(http);
 	http->trailer.field_count = 0;
+	rc = take_turns(http);
+	if (rc < 0)
+		return end_of_requests(http, rc);
 	torc_conn_set_busy(http->conn, false);
 	for (;;) {
 		if (view->size > 0 && torc_http_worth_reading(&wait,

@@ -1,0 +1,182 @@
+#!/usr/bin/env bash
+# siege.sh - the programs of torc, and nginx in the same roles, besieged by
+# clients with each of the bad manners of siege.c; what one good client has of
+# them meanwhile.
+#
+# By environment: ROLES ("hello files proxy"), MANNERS (all), PEERS (1000),
+# SECONDS_EACH (3), BIN (build/bin), SIEGE (build/tests/bin/siege); SHORT=1: as
+# in `make check`, torc alone, where every answer has to come, however late.
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+BIN=${BIN:-${B:-build}/bin}
+SIEGE=${SIEGE:-${B:-build}/tests/bin/siege}
+ORIGIN=${ORIGIN:-${B:-build}/tests/bin/origin}
+SHORT=${SHORT:-}
+ROLES=${ROLES:-hello files proxy}
+MANNERS=${MANNERS:-nothing idle half trickle unread flood behind long slow-read upload chunks churn leave poison mixed}
+PEERS=${PEERS:-1000}
+SECONDS_EACH=${SECONDS_EACH:-3}
+PATH=$PATH:/usr/sbin
+
+work=$(mktemp -d) || exit 2
+chmod 755 "$work"
+pids=()
+finish() {
+	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
+	wait 2>/dev/null
+	rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+ulimit -n "$(ulimit -Hn)"
+
+free_port() {
+	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])'
+}
+
+await_port() {
+	for _ in $(seq 100); do
+		(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return 0
+		sleep 0.05
+	done
+	echo "siege.sh: nobody listens on port $1" >&2
+	exit 2
+}
+
+# The server has a CPU of its own, where there are two.
+pinned=()
+besieging=()
+if [ "$(nproc)" -gt 1 ]; then
+	pinned=(taskset -c 0)
+	besieging=(taskset -c 1)
+fi
+
+# What is behind the proxies.
+start_origin() {
+	origin=$(free_port)
+	"${besieging[@]}" "$ORIGIN" "$origin" &
+	pids+=($!)
+	await_port "$origin"
+}
+
+start_torc() {	# start_torc ROLE: its port is in $port
+	port=$(free_port)
+	FILES_ROOT=$work/root PROXY_ORIGIN=127.0.0.1:$origin \
+	    "${pinned[@]}" "$BIN/$1" -r 1 -l "127.0.0.1:$port" \
+	    2>"$work/torc.log" &
+	server=$!
+	pids+=("$server")
+	await_port "$port"
+}
+
+start_nginx() {	# start_nginx ROLE
+	local location
+	port=$(free_port)
+	case $1 in
+	hello) location='return 200 "hello, world\n";' ;;
+	files) location="root $work/root; open_file_cache max=1000;" ;;
+	proxy) location="proxy_pass http://backend; proxy_http_version 1.1;
+		proxy_set_header Connection \"\";" ;;
+	esac
+	cat >"$work/nginx.conf" <<-CONF
+	user root; worker_processes 1; worker_rlimit_nofile 65536;
+	daemon off; pid $work/nginx.pid; error_log $work/nginx.log crit;
+	events { worker_connections 16384; }
+	http {
+	    access_log off; keepalive_requests 1000000;
+	    client_body_temp_path $work/body; proxy_temp_path $work/temp;
+	    client_max_body_size 10m;
+	    upstream backend { server 127.0.0.1:$origin; keepalive 256; }
+	    server {
+	        listen 127.0.0.1:$port backlog=2048;
+	        location / { $location }
+	    }
+	}
+	CONF
+	"${pinned[@]}" nginx -c "$work/nginx.conf" 2>/dev/null &
+	server=$!
+	pids+=("$server")
+	await_port "$port"
+}
+
+bad_path() {	# bad_path ROLE MANNER
+	case $1:$2 in
+	files:unread|files:behind|files:slow-read|files:leave|files:mixed)
+		echo /big.bin ;;
+	proxy:leave) echo /slow ;;
+	proxy:poison) echo /poison ;;
+	*) echo / ;;
+	esac
+}
+
+good_path() {
+	[ "$1" = files ] && echo /small.txt || echo /
+}
+
+manner() {	# what siege.c calls it
+	[ "$1" = poison ] && echo churn || echo "$1"
+}
+
+# measure ROLE MANNER: "answers failures p50 p99 longest" of the server there.
+measure() {
+	"${besieging[@]}" "$SIEGE" "$(manner "$2")" "$port" \
+	    "$(good_path "$1")" "$PEERS" "$SECONDS_EACH" "$(bad_path "$1" "$2")"
+}
+
+stop_server() {
+	kill "$server" 2>/dev/null
+	for _ in $(seq 40); do
+		kill -0 "$server" 2>/dev/null || return 0
+		sleep 0.05
+	done
+	kill -9 "$server" 2>/dev/null
+}
+
+skip() {	# skip ROLE MANNER: it says nothing there
+	case $1:$2 in
+	hello:poison|files:poison) return 0 ;;
+	*) return 1 ;;
+	esac
+}
+
+ms() { awk -v us="$1" 'BEGIN { printf "%.1f", us / 1000 }'; }
+
+mkdir "$work/root"
+head -c 64M /dev/zero >"$work/root/big.bin"
+echo hi >"$work/root/small.txt"
+echo hi >"$work/root/index.html"
+start_origin
+failed=0
+[ -n "$SHORT" ] || printf '| role | manner | torc p50, p99, longest (ms) | failed | nginx p50, p99, longest (ms) | failed |\n|---|---|---|---|---|---|\n'
+for role in $ROLES; do
+	for manner in $MANNERS; do
+		skip "$role" "$manner" && continue
+		start_torc "$role"
+		read -r count bad p50 p99 longest < <(measure "$role" "$manner")
+		stop_server
+		if [ -n "$SHORT" ]; then
+			claim="beside $PEERS of $manner, $role answers a good client"
+			if [ "${count:-0}" -gt 0 ] && [ "$bad" -eq 0 ]; then
+				echo "ok $claim"
+			else
+				echo "FAILED $claim: ${bad:-all} of ${count:-0} were not answered"
+				failed=1
+			fi
+			continue
+		fi
+		row="| $role | $manner | $(ms "$p50"), $(ms "$p99"), $(ms "$longest") | $bad of $count |"
+		start_nginx "$role"
+		read -r ncount nbad n50 n99 nlongest < <(measure "$role" "$manner")
+		stop_server
+		echo "$row $(ms "$n50"), $(ms "$n99"), $(ms "$nlongest") | $nbad of $ncount |"
+		# Twice nginx, or 20 ms, and never above 100 ms.
+		limit=$((n99 * 2 > 20000 ? n99 * 2 : 20000))
+		[ "$limit" -le 100000 ] || limit=100000
+		if [ "$p99" -gt "$limit" ] || [ "$bad" -gt 0 ]; then
+			echo "FAILED $role beside $manner: a p99 of $(ms "$p99") ms, at most $(ms $limit); $bad failures"
+			failed=1
+		fi
+	done
+done
+exit $failed
