@@ -135,7 +135,7 @@ torc_conn_doom(struct torc_conn *conn)
 	if (conn->doomed)
 		return;
 	conn->doomed = true;
-	conn->dormant = false;
+	torc_conn_set_dormant(conn, false);
 	if (conn->reset)
 		torc_send_spoil(conn, -ECONNRESET);
 	conn->aborting = conn->loud;
@@ -144,7 +144,7 @@ torc_conn_doom(struct torc_conn *conn)
 
 /* ---- The handler ---- */
 
-/* Idle for too long without a fiber, or while the reactor drains. */
+/* Idle for too long, without a fiber or in a drain. */
 static void
 time_is_up(struct torc_timer *timer)
 {
@@ -153,8 +153,8 @@ time_is_up(struct torc_timer *timer)
 
 	if (conn->dormant)
 		torc_conn_retire(conn);
-	else if (conn->reader != NULL && !conn->met)
-		torc_fiber_wake(conn->reader, -ESHUTDOWN);
+	else if (conn->reactor->phase == TORC_PHASE_DRAINING)
+		torc_drain_look(conn);
 }
 
 /*
@@ -166,19 +166,23 @@ fall_asleep(struct torc_conn *conn)
 {
 	struct torc_reactor *reactor = conn->reactor;
 	unsigned idle_ms = reactor->config.idle_ms;
+	uint64_t by = TORC_NEVER;
 
 	if (conn->staged_size > 0)
 		torc_send_staged(conn);
 	torc_recv_rewind(conn);
 	if (torc_recv_news(conn))
 		return -EAGAIN;
-	if (torc_recv_keep(conn) < 0 ||
-	    reactor->phase >= TORC_PHASE_DRAINING)
+	if (reactor->phase == TORC_PHASE_DRAINING)
+		by = torc_drain_idle_by(conn);
+	if (torc_recv_keep(conn) < 0 || by <= reactor->due ||
+	    reactor->phase >= TORC_PHASE_STOPPING)
 		return TORC_CLOSE;
-	conn->dormant = true;
-	if (idle_ms != TORC_NO_LIMIT)
-		torc_timers_arm(&reactor->timers, &conn->timer,
-		    torc_conn_limit(conn, idle_ms));
+	if (by > torc_conn_limit(conn, idle_ms))
+		by = torc_conn_limit(conn, idle_ms);
+	torc_conn_set_dormant(conn, true);
+	if (by < TORC_NEVER)
+		torc_timers_arm(&reactor->timers, &conn->timer, by);
 	return TORC_AGAIN;
 }
 
@@ -252,7 +256,7 @@ torc_conn_revive(struct torc_conn *conn)
 	struct torc_reactor *reactor = conn->reactor;
 	struct torc_fiber *fiber;
 
-	conn->dormant = false;
+	torc_conn_set_dormant(conn, false);
 	torc_timers_disarm(&reactor->timers, &conn->timer);
 	if (!start_handler(conn) || reactor->current != NULL)
 		return;

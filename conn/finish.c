@@ -8,6 +8,8 @@
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 
+#define LOOK_MS 20u		/* in a drain, while the kernel sends */
+
 /* Read what the peer still sends, until its FIN. 0 or a negative errno. */
 static int
 await_fin(struct torc_conn *conn, uint64_t deadline)
@@ -23,14 +25,26 @@ await_fin(struct torc_conn *conn, uint64_t deadline)
 }
 
 /*
+ * Bytes that the kernel has, and the peer has not acknowledged. In a drain,
+ * not the FIN: what is left then is the kernel's to do.
+ */
+static int
+unsent_bytes(const struct torc_conn *conn)
+{
+	int unsent = torc_sys_unsent(conn->fd);
+
+	return conn->reactor->phase >= TORC_PHASE_DRAINING && unsent == 1 ? 0 :
+	    unsent;
+}
+
+/*
  * Wait for the FIN of a peer for as long as it takes to send what the kernel
  * has, at most until `sent_by` or while its pace allows, and then for
- * `linger_ms`.
+ * `linger_ms`; in a drain, for less, and it does not end with a reset.
  */
 static int
 linger(struct torc_conn *conn, uint64_t sent_by)
 {
-	const unsigned ms = conn->reactor->config.linger_ms;
 	struct torc_pace *pace = &conn->pace;
 	const bool paced = pace->most_ns > 0 && pace->most_ns < TORC_NEVER;
 	int unsent = 0;
@@ -38,17 +52,22 @@ linger(struct torc_conn *conn, uint64_t sent_by)
 	do {
 		const uint64_t since = conn->reactor->now;
 		const int before = unsent;
-		int rc = await_fin(conn, torc_conn_limit(conn, ms));
+		unsigned ms = torc_drain_linger_ms(conn);
+		int rc;
 
+		if (unsent > 0 && ms < LOOK_MS)
+			ms = LOOK_MS;
+		rc = await_fin(conn, torc_conn_limit(conn, ms));
 		if (rc != -ETIMEDOUT)
 			return rc;
-		unsent = torc_sys_unsent(conn->fd);
+		unsent = unsent_bytes(conn);
 		if (paced && before > 0)
 			torc_pace_note(pace, since, unsent < before ?
 			    (uint64_t)before - (uint64_t)unsent : 0);
 	} while (unsent > 0 && (conn->reactor->now < sent_by ||
 	    (paced && pace->left_ns > 0)));
-	return -ETIMEDOUT;
+	return unsent <= 0 && conn->reactor->phase >= TORC_PHASE_DRAINING ? 0 :
+	    -ETIMEDOUT;
 }
 
 void
@@ -69,18 +88,25 @@ torc_finish_others(struct torc_conn *conn)
 int
 torc_finish(struct torc_conn *conn, uint64_t sent_by, uint64_t fin_by)
 {
+	bool lingers = false;
 	int rc, error;
 
 	torc_recv_discard(conn);
+	/* It has something to read before it closes. */
+	conn->silent &= torc_send_idle(conn);
 	rc = torc_conn_flush(conn, sent_by);
 	if (rc == 0 && !conn->eof && !conn->failed) {
 		rc = torc_conn_shutdown(conn, sent_by);
 		if (rc == 0 && fin_by != 0)
 			rc = await_fin(conn, fin_by);
-		else if (rc == 0 && !conn->evicted)
+		else if (rc == 0 && !conn->evicted) {
+			lingers = true;
+			conn->lingers = true;
 			rc = linger(conn, sent_by);
+		}
 	}
-	conn->reset = rc != 0;
+	conn->lingers = false;
+	conn->reset = rc != 0 && !(lingers && torc_drain_is_over(conn));
 	/* It is the connection's end, but not one in order. */
 	error = conn->failed ? conn->error : 0;
 	torc_conn_doom(conn);
@@ -101,7 +127,8 @@ void
 torc_conn_retire(struct torc_conn *conn)
 {
 	torc_assert(conn->dormant);
-	conn->dormant = false;
+	torc_conn_set_dormant(conn, false);
+	conn->silent = true;
 	torc_timers_disarm(&conn->reactor->timers, &conn->timer);
 	if (!torc_send_idle(conn)) {
 		if (torc_fiber_start(conn->reactor, NULL, run_finish,

@@ -151,26 +151,10 @@ away(void *home)
 		torc_send_staged(conn);
 }
 
-/* No new connections; those that wait for a request have come to their end. */
 static void
 drain(struct torc_reactor *reactor)
 {
-	struct torc_net *net = net_of(reactor);
-	struct torc_conn *conn = NULL;
-
-	torc_listen_close(net);
-	while ((conn = torc_slots_each(&net->conns, conn)) != NULL) {
-		if (conn->dormant)
-			torc_conn_retire(conn);
-		else if (conn->reader == NULL || conn->handler == NULL ||
-		    conn->shut || conn->unfinished || !torc_recv_idle(conn))
-			continue;
-		else if (conn->met)
-			torc_fiber_wake(conn->reader, -ESHUTDOWN);
-		else	/* its first request may be on the way */
-			torc_timers_arm(&reactor->timers, &conn->timer,
-			    reactor->now + TORC_FIRST_REQUEST_NS);
-	}
+	torc_drain_begin(net_of(reactor));
 }
 
 /*
@@ -209,12 +193,13 @@ busy(const struct torc_reactor *reactor)
 	return net->conns.count > 0 || net->listeners.count > 0;
 }
 
+/* Peers of dormant connections may still ask for something. */
 static bool
-listening(const struct torc_reactor *reactor)
+serving(const struct torc_reactor *reactor)
 {
 	const struct torc_net *net = reactor->layer_state;
 
-	return net->listeners.count > 0;
+	return net->listeners.count > 0 || net->dormant > 0;
 }
 
 static void
@@ -279,7 +264,7 @@ static const struct torc_layer layer = {
 	.drain = drain,
 	.stop = stop,
 	.busy = busy,
-	.listening = listening,
+	.serving = serving,
 	.abandon = abandon,
 	.fini = fini,
 };

@@ -27,7 +27,6 @@ enum {
 
 #define TORC_NO_BID UINT32_MAX
 #define TORC_NOBODY ((struct torc_fiber *)1)	/* no fiber, nor none */
-#define TORC_FIRST_REQUEST_NS 1000000000u	/* to a new peer, in a drain */
 
 /* Bytes received that no view has shown yet. */
 struct torc_piece {
@@ -161,7 +160,7 @@ struct torc_conn {
 	uint32_t slab_end;	/* bytes before it are to be sent */
 	struct torc_node starved;	/* waits for memory to be free */
 	struct torc_todo todo;
-	struct torc_timer timer;	/* idle, while dormant */
+	struct torc_timer timer;	/* idle, while dormant, or in a drain */
 	torc_handler *handler;	/* NULL: it was dialled */
 	void *arg;	/* of the handler */
 	struct torc_pace pace;	/* of the peer that takes what we send */
@@ -183,6 +182,8 @@ struct torc_conn {
 	bool reset;		/* ... with RST */
 	bool busy;		/* not between requests, says its module */
 	bool evicted;		/* it is to make room for others */
+	bool lingers;		/* has sent FIN, and waits for the peer's */
+	bool silent;		/* a drain ended it while nothing was asked */
 	bool polling;		/* a poll is in the kernel */
 	bool poll_ending;	/* ... and was told to end */
 	bool poll_reads;	/* ... it tells of bytes, too */
@@ -286,6 +287,9 @@ struct torc_net {
 	bool quiet;		/* the kernel's quiet sends are as expected */
 	bool tried;		/* ... which was tried out */
 	bool holding;		/* accept nothing yet */
+	uint64_t idle_by;	/* in a drain: peers that wait for nothing are
+				 * served so long */
+	uint32_t dormant;	/* connections */
 	struct torc_piece *pieces;	/* free ones */
 	void *piece_blocks;	/* where they come from */
 	/* Input in memory of its own, of connections that were accepted, and
@@ -360,6 +364,13 @@ torc_conn_limit(const struct torc_conn *conn, unsigned ms)
 	    conn->reactor->now + ms * 1000000ull;
 }
 
+static inline void
+torc_conn_set_dormant(struct torc_conn *conn, bool dormant)
+{
+	conn->net->dormant += (uint32_t)dormant - (uint32_t)conn->dormant;
+	conn->dormant = dormant;
+}
+
 /* ---- finish.c ---- */
 
 /*
@@ -374,6 +385,22 @@ int torc_finish(struct torc_conn *conn, uint64_t sent_by, uint64_t fin_by);
 void torc_finish_others(struct torc_conn *conn);
 /* Close a dormant one, in order if it has something to send. */
 void torc_conn_retire(struct torc_conn *conn);
+
+/* ---- drain.c ---- */
+
+/* The reactor drains: no new connections, and an end for those that idle. */
+void torc_drain_begin(struct torc_net *net);
+/* In a drain: the time of one that idles or lingers is up. */
+void torc_drain_look(struct torc_conn *conn);
+/* In a drain, a connection may wait for a request until then. */
+uint64_t torc_drain_idle_by(const struct torc_conn *conn);
+/*
+ * A drain has come to its deadline, and was not cut short by a stop: what the
+ * kernel has is sent to the end.
+ */
+bool torc_drain_is_over(const struct torc_conn *conn);
+/* For how long the peer's FIN is awaited after ours; TORC_NO_LIMIT: for ever */
+unsigned torc_drain_linger_ms(const struct torc_conn *conn);
 
 /* ---- recv.c ---- */
 

@@ -647,25 +647,30 @@ static int
 await_news(struct torc_conn *conn, struct torc_slice *in, uint64_t deadline)
 {
 	struct torc_reactor *reactor = conn->reactor;
-	/* Those that were dialled serve requests that are to be finished. */
-	bool draining = reactor->phase == TORC_PHASE_DRAINING &&
-	    conn->handler != NULL && !conn->unfinished;
-	bool hurried = draining && !conn->met &&
-	    deadline > reactor->now + TORC_FIRST_REQUEST_NS;
+	uint64_t idle_by = TORC_NEVER;
+	bool hurried;
 	int rc;
 
-	if (draining && conn->view_size == 0 && conn->met)
+	/* Those that were dialled serve requests that are to be finished. */
+	if (reactor->phase == TORC_PHASE_DRAINING && conn->handler != NULL &&
+	    !conn->unfinished && conn->view_size == 0)
+		idle_by = torc_drain_idle_by(conn);
+	if (idle_by <= reactor->due)
 		return -ESHUTDOWN;
+	hurried = idle_by < deadline;
 	if (hurried)
-		deadline = reactor->now + TORC_FIRST_REQUEST_NS;
+		deadline = idle_by;
 	if (conn->view_size >= reactor->config.held_max)
 		return -ENOBUFS;
 	/* Who waits for the rest of a message does not keep a buffer. */
 	rc = torc_recv_keep(conn);
 	if (rc == 0)
 		rc = torc_recv_park(conn, in, deadline);
+	if (!hurried || rc != -ETIMEDOUT)
+		return rc;
 	/* It was not the caller's deadline. */
-	return hurried && rc == -ETIMEDOUT ? -ESHUTDOWN : rc;
+	conn->silent = true;
+	return -ESHUTDOWN;
 }
 
 /*

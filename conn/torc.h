@@ -117,13 +117,14 @@ TORC_API unsigned torc_listen_port(const struct torc_reactor *reactor,
  * seen, or a negative errno; with these `*in` has what was seen before and not
  * consumed, and what came meanwhile is for the next call. -ETIMEDOUT,
  * -ECANCELED, -ENOBUFS if `held_max` bytes are in view and none was consumed,
- * -ESHUTDOWN if the reactor drains and nothing was received that is not
- * consumed (who has sent nothing at all has a second for it; a connection that
- * was dialled is not told of a drain), -ENOMEM if bytes were lost in either
- * direction for want of memory, or why the connection ended: -ECONNRESET ...
- * (also if that was found out in the middle of a send of another fiber),
- * -ECONNABORTED if the kernel has given the peer up (keepalive,
- * TCP_USER_TIMEOUT). -ETIMEDOUT is always the deadline: one can go on after it.
+ * -ESHUTDOWN if the reactor has drained for `lame_duck_ms`, and nothing was
+ * received that is not consumed (a peer that has sent nothing at all has at
+ * least a second for it; a connection that was dialled is not told of a drain),
+ * -ENOMEM if bytes were lost in either direction for want of memory, or why the
+ * connection ended: -ECONNRESET ... (also if that was found out in the middle
+ * of a send of another fiber), -ECONNABORTED if the kernel has given the peer
+ * up (keepalive, TCP_USER_TIMEOUT). -ETIMEDOUT is always the deadline: one can
+ * go on after it.
  *
  * torc does not know where a message ends. A drain also ends a wait for the
  * rest of a message, for example a body whose received part was fully consumed,

@@ -41,6 +41,7 @@ static const struct torc_bound bounds[] = {
 	{ FIELD(close_ms), 30000, 0, TORC_NO_LIMIT, false },
 	{ FIELD(idle_ms), 60000, 0, TORC_NO_LIMIT, false },
 	{ FIELD(drain_ms), 10000, 0, TORC_NO_LIMIT, false },
+	{ FIELD(lame_duck_ms), 1000, 0, TORC_NO_LIMIT, false },
 	{ FIELD(stall_ms), 100, 0, TORC_NO_LIMIT, false },
 	{ FIELD(keepalive_ms), 60000, 1, TORC_NO_LIMIT, false },
 	{ FIELD(probe_ms), 10000, 1, KEEPALIVE_MOST, false },

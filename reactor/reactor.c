@@ -140,6 +140,7 @@ change_phase(struct torc_reactor *reactor)
 		reactor->phase = TORC_PHASE_DRAINING;
 		if (reactor->layer != NULL)
 			reactor->layer->drain(reactor);
+		torc_wake_all(&reactor->drain_waiters, 0);
 	}
 	if (drain_at > reactor->now || reactor->phase >= TORC_PHASE_STOPPING)
 		return;
@@ -571,7 +572,7 @@ released(const struct torc_reactor *reactor)
 {
 	return reactor->phase >= TORC_PHASE_DRAINING &&
 	    reactor->stacks.in_use == reactor->daemons &&
-	    (reactor->layer == NULL || !reactor->layer->listening(reactor));
+	    (reactor->layer == NULL || !reactor->layer->serving(reactor));
 }
 
 /* Nor is there a fiber: the daemons have been told to end. */

@@ -71,7 +71,7 @@ struct torc_layer {
 	void (*stop)(struct torc_reactor *reactor);
 	bool (*busy)(const struct torc_reactor *reactor);
 	/* It may still accept a connection. */
-	bool (*listening)(const struct torc_reactor *reactor);
+	bool (*serving)(const struct torc_reactor *reactor);
 	/* The ring is lost: close what can be closed, free nothing. */
 	void (*abandon)(struct torc_reactor *reactor);
 	void (*fini)(struct torc_reactor *reactor);
@@ -162,6 +162,7 @@ struct torc_reactor {
 	bool watched;		/* by valgrind */
 	bool sleeps_beside;	/* the ring: in poll(2), for valgrind */
 	bool timed;		/* this turn: see page.h */
+	struct torc_waiters drain_waiters;
 	bool dismissed;		/* draining, and daemons are to end */
 	bool deserted;		/* draining, and seen without fibers */
 	bool wake_armed;

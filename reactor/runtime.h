@@ -119,6 +119,9 @@ struct torc_config {
 	unsigned close_ms;	/* to send what is staged at close; 30000 */
 	unsigned idle_ms;	/* for input after TORC_AGAIN; 60000 */
 	unsigned drain_ms;	/* for handlers after SIGTERM; 10000 */
+	unsigned lame_duck_ms;	/* in a drain, peers that ask for nothing are
+				 * served so long before they have FIN, at most
+				 * half of the drain; 1000 */
 	unsigned stall_ms;	/* a turn of the loop that takes longer is
 				 * counted as a stall; 100 */
 
@@ -208,6 +211,13 @@ TORC_API void torc_reactor_stop(struct torc_reactor *reactor);
  * closes, and what takes long ends. The reactor's thread.
  */
 TORC_API bool torc_reactor_draining(const struct torc_reactor *reactor);
+
+/*
+ * Parks. Wait until the reactor of this fiber drains. Returns 0, at once if it
+ * does; or -ETIMEDOUT, -ECANCELED. For fibers in the background, in place of a
+ * sleep, and to tell others that wait for something which will not come.
+ */
+TORC_API int torc_reactor_await_drain(uint64_t deadline);
 
 /*
  * Free the reactor. It has ended or was never run; no other thread uses it

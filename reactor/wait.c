@@ -52,6 +52,15 @@ torc_wait(struct torc_waiters *waiters, uint64_t deadline)
 	return rc;
 }
 
+int
+torc_reactor_await_drain(uint64_t deadline)
+{
+	struct torc_reactor *reactor = torc_reactor_of_fiber();
+
+	return torc_reactor_draining(reactor) ? 0 :
+	    torc_wait(&reactor->drain_waiters, deadline);
+}
+
 bool
 torc_wake(struct torc_waiters *waiters, int result)
 {

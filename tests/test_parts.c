@@ -1025,6 +1025,7 @@ static const struct {
 	{ FIELD(close_ms), 30000, 1, TORC_NO_LIMIT, false },
 	{ FIELD(idle_ms), 60000, 1, TORC_NO_LIMIT, false },
 	{ FIELD(drain_ms), 10000, 1, TORC_NO_LIMIT, false },
+	{ FIELD(lame_duck_ms), 1000, 1, TORC_NO_LIMIT, false },
 	{ FIELD(keepalive_ms), 60000, 1, 32767000, false },
 	{ FIELD(probe_ms), 10000, 1, 32767000, false },
 	{ FIELD(probes), 6, 1, 127, false },

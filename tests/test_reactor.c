@@ -1176,7 +1176,7 @@ a_hundred_starts_and_stops_leave_descriptors_and_memory_flat(void **state)
 
 /* A15 */
 static void
-a_drain_lets_requests_finish_and_closes_what_is_idle_at_once(void **state)
+a_drain_lets_requests_finish_and_closes_what_is_idle(void **state)
 {
 	struct holdings before = holdings();
 	const uint64_t one = 1;
@@ -2274,7 +2274,7 @@ main(void)
 		CLAIM(a_signal_handler_can_stop_a_reactor),
 		CLAIM(the_last_post_runs_and_finds_that_nothing_can_be_begun),
 		CLAIM(a_hundred_starts_and_stops_leave_descriptors_and_memory_flat),
-		CLAIM(a_drain_lets_requests_finish_and_closes_what_is_idle_at_once),
+		CLAIM(a_drain_lets_requests_finish_and_closes_what_is_idle),
 		CLAIM(at_its_deadline_a_drain_cancels_what_is_left),
 		CLAIM(a_drain_can_be_cut_short_by_a_stop),
 		CLAIM(a_drain_serves_what_waits_in_the_backlog),

@@ -122,6 +122,16 @@ peers_done(void)
 	return true;
 }
 
+bool
+peers_connected(void)
+{
+	for (unsigned i = 0; i < peer_count; i++) {
+		if (!peers[i].over && peers[i].step == 0)
+			return false;
+	}
+	return true;
+}
+
 /* The connection is not what the script counts on. */
 static void
 give_up(struct peer *peer, int error)

@@ -149,7 +149,8 @@ is_alive(const struct torc_reactor *reactor)
 static void
 tell_to_end(void)
 {
-	const uint64_t by = world.now + 500 * MS;
+	const uint64_t by = world.now + (world.scenario->lasting ? 60000 :
+	    500) * MS;
 
 	world.ending = true;
 	sim_trace("end", world.scenario->stop, 0, 0);
@@ -201,7 +202,8 @@ is_time_to_end(void)
 {
 	if (world.ending || !world.open)
 		return false;
-	if (world.scenario->early && sim_draw(100) == 0)
+	if (world.scenario->early && (world.scenario->frayed ||
+	    peers_connected()) && sim_draw(100) == 0)
 		return true;
 	if (!peers_done() || has_fibers() || call_count > 0) {
 		world.end_at = 0;	/* one may have come back */
@@ -497,6 +499,16 @@ destroy_reactors(void)
 	}
 }
 
+/* A program that has ended need not wait until its last bytes are there. */
+static void
+see_peers_off(void)
+{
+	const uint64_t until = world.now + 10000 * MS;
+
+	while (world.scenario->lasting && !peers_done() && world.now < until)
+		sim_step(until);
+}
+
 void
 sim_outcome(char *text, size_t size)
 {
@@ -537,6 +549,7 @@ sim_run(const struct scenario *scenario)
 		world.open = true;
 		take_turns();
 		counters = *world.reactors[0]->counters;
+		see_peers_off();
 	}
 	sim_threads_end();
 	destroy_reactors();

@@ -82,7 +82,9 @@ struct scenario {
 	unsigned nofile;	/* descriptors the program may have open */
 	bool embedded;		/* turned by a foreign loop */
 	bool stop;		/* at the end at once, not by a drain */
-	bool early;		/* the drain comes while peers are at work */
+	bool early;		/* the drain comes while peers are at work; if
+				 * it is not frayed, when all are connected */
+	bool lasting;		/* it is given a minute */
 	bool real;		/* has the same outcome on any kernel */
 	bool frayed;		/* peers are cut off in the regular course */
 	/* Each reactor has ended, or was never run; it is destroyed next. */
@@ -136,6 +138,8 @@ void peers_act(unsigned index);
 /* When one that sleeps goes on. */
 uint64_t peers_next(void);
 bool peers_done(void);
+/* Each of them is, or was. */
+bool peers_connected(void);
 /* All went as their scripts say. */
 bool peers_content(void);
 /* One of them is good: see struct script. */
