@@ -7,34 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conn/redis/redis.h"
+#include "conn/redis/subscriber.h"
 
-#define NAMES_MAX 4096u		/* channels and patterns */
 #define SILENCE_MS 30000u	/* until a PING, and until that failed */
 #define AGAIN_MS 50u		/* between attempts to connect */
-
-struct name {
-	struct name *next;
-	bool pattern;
-	char text[];
-};
-
-struct torc_redis_subscriber {
-	struct torc_redis *redis;
-	struct line *line;	/* or NULL */
-	struct name *names;
-	unsigned name_count;
-	bool writing;
-	struct torc_waiters writers;
-	struct torc_resp_arena arena;
-	struct torc_redis_reply reply;
-	struct torc_slice view;	/* what came and was not read yet */
-	uint64_t silent_until;
-	bool pinged;
-	bool met;		/* there was a connection before */
-	bool reading;		/* a part of a message is there */
-	bool passing;		/* ... and was over a limit */
-};
 
 int
 torc_redis_subscriber_open(struct torc_redis *redis,
@@ -52,15 +28,6 @@ torc_redis_subscriber_open(struct torc_redis *redis,
 	return 0;
 }
 
-static void
-release_line(struct line *line)
-{
-	struct node *node = line->node;
-
-	torc_pool_release(line->opener->pool, line, false);
-	node_drop(node);
-}
-
 /* Nobody uses it from now on, but who writes to it yet. */
 static void
 drop_line(struct torc_redis_subscriber *subscriber)
@@ -70,7 +37,7 @@ drop_line(struct torc_redis_subscriber *subscriber)
 	subscriber->line = NULL;
 	line->retired = true;
 	if (line->users == 0)
-		release_line(line);
+		subscriber_release(line);
 }
 
 void
@@ -90,176 +57,6 @@ torc_redis_subscriber_close(struct torc_redis_subscriber *subscriber)
 	free(subscriber);
 }
 
-/* ---- Writing ---- */
-
-/* What ended a wait, in words. */
-static int
-explain_wait(const struct torc_redis_subscriber *subscriber, int rc)
-{
-	return redis_fail(subscriber->redis, rc, "%s", rc == -ETIMEDOUT ?
-	    "nothing came in time" : rc == -ECANCELED ?
-	    "the fiber was cancelled" : strerror(-rc));
-}
-
-/* Parks. One fiber at a time changes the names and writes. */
-static int
-lock(struct torc_redis_subscriber *subscriber, uint64_t deadline)
-{
-	int rc = 0;
-
-	while (rc == 0 && subscriber->writing)
-		rc = torc_wait(&subscriber->writers, deadline);
-	if (rc == 0)
-		subscriber->writing = true;
-	return rc == 0 ? 0 : explain_wait(subscriber, rc);
-}
-
-static void
-unlock(struct torc_redis_subscriber *subscriber)
-{
-	subscriber->writing = false;
-	torc_wake(&subscriber->writers, 0);
-}
-
-/*
- * Parks. Without a connection there is nothing to be done, and what fails is
- * seen by who reads.
- */
-static void
-write_command(struct torc_redis_subscriber *subscriber, uint64_t deadline,
-    const char *verb, const char *argument)
-{
-	const struct torc_slice argv[] = {
-		{ (const uint8_t *)verb, strlen(verb) },
-		{ (const uint8_t *)argument, argument == NULL ? 0 :
-		    strlen(argument) },
-	};
-	const struct torc_redis_command command = { argv,
-		argument == NULL ? 1 : 2 };
-	const struct batch batch = { .commands = &command, .count = 1 };
-	struct line *line = subscriber->line;
-	bool begun;
-
-	if (line == NULL || line->mute)
-		return;
-	line->users++;
-	if (line_write(line, deadline, &batch, &begun) == 0)
-		torc_conn_push(line->conn);
-	line->users--;
-	if (line != subscriber->line && line->users == 0)
-		release_line(line);
-}
-
-static const char *
-verb_of(const struct name *name)
-{
-	return name->pattern ? "PSUBSCRIBE" : "SUBSCRIBE";
-}
-
-static struct name **
-find_name(struct torc_redis_subscriber *subscriber, const char *text,
-    bool pattern)
-{
-	struct name **at = &subscriber->names;
-
-	while (*at != NULL && ((*at)->pattern != pattern ||
-	    strcmp((*at)->text, text) != 0))
-		at = &(*at)->next;
-	return at;
-}
-
-static int
-add_name(struct torc_redis_subscriber *subscriber, struct name **at,
-    const char *text, bool pattern)
-{
-	struct name *name;
-
-	if (subscriber->name_count == NAMES_MAX)
-		return redis_fail(subscriber->redis, -ENOBUFS,
-		    "more than %u channels and patterns", NAMES_MAX);
-	name = malloc(sizeof(*name) + strlen(text) + 1);
-	if (name == NULL)
-		return redis_fail(subscriber->redis, -ENOMEM,
-		    "no memory for a channel");
-	name->next = NULL;
-	name->pattern = pattern;
-	strcpy(name->text, text);
-	*at = name;
-	subscriber->name_count++;
-	return 0;
-}
-
-static int
-subscribe(struct torc_redis_subscriber *subscriber, const char *text,
-    bool pattern, uint64_t deadline)
-{
-	struct name **at;
-	int rc = lock(subscriber, deadline);
-
-	if (rc < 0)
-		return rc;
-	at = find_name(subscriber, text, pattern);
-	if (*at == NULL) {
-		rc = add_name(subscriber, at, text, pattern);
-		if (rc == 0)
-			write_command(subscriber, deadline, verb_of(*at),
-			    text);
-	}
-	unlock(subscriber);
-	return rc;
-}
-
-static int
-unsubscribe(struct torc_redis_subscriber *subscriber, const char *text,
-    bool pattern, uint64_t deadline)
-{
-	struct name **at, *name;
-	int rc = lock(subscriber, deadline);
-
-	if (rc < 0)
-		return rc;
-	at = find_name(subscriber, text, pattern);
-	name = *at;
-	if (name != NULL) {
-		*at = name->next;
-		free(name);
-		subscriber->name_count--;
-		write_command(subscriber, deadline,
-		    pattern ? "PUNSUBSCRIBE" : "UNSUBSCRIBE", text);
-	}
-	unlock(subscriber);
-	return name != NULL ? 0 : redis_fail(subscriber->redis, -ENOENT,
-	    "it was not subscribed to");
-}
-
-int
-torc_redis_subscribe(struct torc_redis_subscriber *subscriber,
-    const char *channel, uint64_t deadline)
-{
-	return subscribe(subscriber, channel, false, deadline);
-}
-
-int
-torc_redis_psubscribe(struct torc_redis_subscriber *subscriber,
-    const char *pattern, uint64_t deadline)
-{
-	return subscribe(subscriber, pattern, true, deadline);
-}
-
-int
-torc_redis_unsubscribe(struct torc_redis_subscriber *subscriber,
-    const char *channel, uint64_t deadline)
-{
-	return unsubscribe(subscriber, channel, false, deadline);
-}
-
-int
-torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
-    const char *pattern, uint64_t deadline)
-{
-	return unsubscribe(subscriber, pattern, true, deadline);
-}
-
 /* ---- The connection ---- */
 
 static void
@@ -267,24 +64,6 @@ note_life(struct torc_redis_subscriber *subscriber)
 {
 	subscriber->pinged = false;
 	subscriber->silent_until = torc_after_ms(SILENCE_MS);
-}
-
-/* Parks. Subscribe to all again. */
-static int
-resubscribe(struct torc_redis_subscriber *subscriber, uint64_t deadline)
-{
-	int rc = lock(subscriber, deadline);
-
-	if (rc < 0) {
-		drop_line(subscriber);
-		return rc;
-	}
-	for (struct name *name = subscriber->names; name != NULL;
-	    name = name->next)
-		write_command(subscriber, deadline, verb_of(name),
-		    name->text);
-	unlock(subscriber);
-	return 0;
 }
 
 static int
@@ -321,9 +100,20 @@ pause_to_connect(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 	redis_format(why, sizeof(why), "%s", redis->why);
 	rc = torc_sleep(again < deadline ? again : deadline);
 	if (rc < 0)
-		return explain_wait(subscriber, rc);
+		return subscriber_explain(subscriber, rc);
 	return again < deadline ? 0 :
 	    redis_fail(redis, -ETIMEDOUT, "%s", why);
+}
+
+/* Parks. */
+static int
+resume(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+{
+	int rc = subscriber_resume(subscriber, deadline);
+
+	if (rc < 0)
+		drop_line(subscriber);
+	return rc;
 }
 
 /* Parks. Have a connection, by the deadline. */
@@ -335,7 +125,7 @@ connect_again(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 
 		if (rc == 0) {
 			note_life(subscriber);
-			return resubscribe(subscriber, deadline);
+			return resume(subscriber, deadline);
 		}
 		if (rc == -ECANCELED || rc == -ESHUTDOWN || rc == -EACCES ||
 		    (rc == -ETIMEDOUT && torc_now() >= deadline))
@@ -496,10 +286,7 @@ probe(struct torc_redis_subscriber *subscriber)
 		return;
 	}
 	subscriber->pinged = true;
-	if (lock(subscriber, subscriber->silent_until) < 0)
-		return;
-	write_command(subscriber, subscriber->silent_until, "PING", NULL);
-	unlock(subscriber);
+	subscriber_ping(subscriber, subscriber->silent_until);
 }
 
 /* Parks. More in view: 0, also if there is nothing; or a negative errno. */
@@ -515,7 +302,7 @@ receive(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 		return 0;
 	}
 	if (rc == -ECANCELED || (rc == -ETIMEDOUT && until >= deadline))
-		return explain_wait(subscriber, rc);
+		return subscriber_explain(subscriber, rc);
 	if (rc == -ETIMEDOUT)
 		probe(subscriber);
 	else

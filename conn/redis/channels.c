@@ -1,0 +1,212 @@
+/*
+ * channels.c - what a subscriber has subscribed to. Names are kept, and written
+ * again when its connection was renewed.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn/redis/subscriber.h"
+
+#define NAMES_MAX 4096u		/* channels and patterns */
+
+void
+subscriber_release(struct line *line)
+{
+	struct node *node = line->node;
+
+	torc_pool_release(line->opener->pool, line, false);
+	node_drop(node);
+}
+
+int
+subscriber_explain(const struct torc_redis_subscriber *subscriber, int rc)
+{
+	return redis_fail(subscriber->redis, rc, "%s", rc == -ETIMEDOUT ?
+	    "nothing came in time" : rc == -ECANCELED ?
+	    "the fiber was cancelled" : strerror(-rc));
+}
+
+/* Parks. One fiber at a time changes the names and writes. */
+static int
+lock(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+{
+	int rc = 0;
+
+	while (rc == 0 && subscriber->writing)
+		rc = torc_wait(&subscriber->writers, deadline);
+	if (rc == 0)
+		subscriber->writing = true;
+	return rc == 0 ? 0 : subscriber_explain(subscriber, rc);
+}
+
+static void
+unlock(struct torc_redis_subscriber *subscriber)
+{
+	subscriber->writing = false;
+	torc_wake(&subscriber->writers, 0);
+}
+
+/*
+ * Parks. Without a connection there is nothing to be done, and what fails is
+ * seen by who reads.
+ */
+static void
+write_command(struct torc_redis_subscriber *subscriber, uint64_t deadline,
+    const char *verb, const char *argument)
+{
+	const struct torc_slice argv[] = {
+		{ (const uint8_t *)verb, strlen(verb) },
+		{ (const uint8_t *)argument, argument == NULL ? 0 :
+		    strlen(argument) },
+	};
+	const struct torc_redis_command command = { argv,
+		argument == NULL ? 1 : 2 };
+	const struct batch batch = { .commands = &command, .count = 1 };
+	struct line *line = subscriber->line;
+	bool begun;
+
+	if (line == NULL || line->mute)
+		return;
+	line->users++;
+	if (line_write(line, deadline, &batch, &begun) == 0)
+		torc_conn_push(line->conn);
+	line->users--;
+	if (line != subscriber->line && line->users == 0)
+		subscriber_release(line);
+}
+
+static const char *
+verb_of(const struct name *name)
+{
+	return name->pattern ? "PSUBSCRIBE" : "SUBSCRIBE";
+}
+
+static struct name **
+find_name(struct torc_redis_subscriber *subscriber, const char *text,
+    bool pattern)
+{
+	struct name **at = &subscriber->names;
+
+	while (*at != NULL && ((*at)->pattern != pattern ||
+	    strcmp((*at)->text, text) != 0))
+		at = &(*at)->next;
+	return at;
+}
+
+static int
+add_name(struct torc_redis_subscriber *subscriber, struct name **at,
+    const char *text, bool pattern)
+{
+	struct name *name;
+
+	if (subscriber->name_count == NAMES_MAX)
+		return redis_fail(subscriber->redis, -ENOBUFS,
+		    "more than %u channels and patterns", NAMES_MAX);
+	name = malloc(sizeof(*name) + strlen(text) + 1);
+	if (name == NULL)
+		return redis_fail(subscriber->redis, -ENOMEM,
+		    "no memory for a channel");
+	name->next = NULL;
+	name->pattern = pattern;
+	strcpy(name->text, text);
+	*at = name;
+	subscriber->name_count++;
+	return 0;
+}
+
+static int
+subscribe(struct torc_redis_subscriber *subscriber, const char *text,
+    bool pattern, uint64_t deadline)
+{
+	struct name **at;
+	int rc = lock(subscriber, deadline);
+
+	if (rc < 0)
+		return rc;
+	at = find_name(subscriber, text, pattern);
+	if (*at == NULL) {
+		rc = add_name(subscriber, at, text, pattern);
+		if (rc == 0)
+			write_command(subscriber, deadline, verb_of(*at),
+			    text);
+	}
+	unlock(subscriber);
+	return rc;
+}
+
+static int
+unsubscribe(struct torc_redis_subscriber *subscriber, const char *text,
+    bool pattern, uint64_t deadline)
+{
+	struct name **at, *name;
+	int rc = lock(subscriber, deadline);
+
+	if (rc < 0)
+		return rc;
+	at = find_name(subscriber, text, pattern);
+	name = *at;
+	if (name != NULL) {
+		*at = name->next;
+		free(name);
+		subscriber->name_count--;
+		write_command(subscriber, deadline,
+		    pattern ? "PUNSUBSCRIBE" : "UNSUBSCRIBE", text);
+	}
+	unlock(subscriber);
+	return name != NULL ? 0 : redis_fail(subscriber->redis, -ENOENT,
+	    "it was not subscribed to");
+}
+
+int
+torc_redis_subscribe(struct torc_redis_subscriber *subscriber,
+    const char *channel, uint64_t deadline)
+{
+	return subscribe(subscriber, channel, false, deadline);
+}
+
+int
+torc_redis_psubscribe(struct torc_redis_subscriber *subscriber,
+    const char *pattern, uint64_t deadline)
+{
+	return subscribe(subscriber, pattern, true, deadline);
+}
+
+int
+torc_redis_unsubscribe(struct torc_redis_subscriber *subscriber,
+    const char *channel, uint64_t deadline)
+{
+	return unsubscribe(subscriber, channel, false, deadline);
+}
+
+int
+torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
+    const char *pattern, uint64_t deadline)
+{
+	return unsubscribe(subscriber, pattern, true, deadline);
+}
+
+int
+subscriber_resume(struct torc_redis_subscriber *subscriber,
+    uint64_t deadline)
+{
+	int rc = lock(subscriber, deadline);
+
+	if (rc < 0)
+		return rc;
+	for (struct name *name = subscriber->names; name != NULL;
+	    name = name->next)
+		write_command(subscriber, deadline, verb_of(name),
+		    name->text);
+	unlock(subscriber);
+	return 0;
+}
+
+void
+subscriber_ping(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+{
+	if (lock(subscriber, deadline) < 0)
+		return;
+	write_command(subscriber, deadline, "PING", NULL);
+	unlock(subscriber);
+}

@@ -1,0 +1,48 @@
+/*
+ * subscriber.h - a subscriber: its channels (channels.c), and what comes from
+ * them (subscriber.c).
+ */
+#ifndef TORC_REDIS_SUBSCRIBER_H
+#define TORC_REDIS_SUBSCRIBER_H
+
+#include "conn/redis/redis.h"
+
+struct name {
+	struct name *next;
+	bool pattern;
+	char text[];
+};
+
+struct torc_redis_subscriber {
+	struct torc_redis *redis;
+	struct line *line;	/* or NULL */
+	struct name *names;
+	unsigned name_count;
+	bool writing;
+	struct torc_waiters writers;
+	struct torc_resp_arena arena;
+	struct torc_redis_reply reply;
+	struct torc_slice view;	/* what came and was not read yet */
+	uint64_t silent_until;
+	bool pinged;
+	bool met;		/* there was a connection before */
+	bool reading;		/* a part of a message is there */
+	bool passing;		/* ... and was over a limit */
+};
+
+/* Give back the line of a subscriber, which nobody writes to. */
+void subscriber_release(struct line *line);
+
+/* What ended a wait, in words; returns `rc`. */
+int subscriber_explain(const struct torc_redis_subscriber *subscriber,
+    int rc);
+
+/* Parks. Subscribe to all again, on a new line. 0, or an error. */
+int subscriber_resume(struct torc_redis_subscriber *subscriber,
+    uint64_t deadline);
+
+/* Parks. Ask Redis whether it is there. */
+void subscriber_ping(struct torc_redis_subscriber *subscriber,
+    uint64_t deadline);
+
+#endif
