@@ -377,6 +377,71 @@ a_node_that_dies_is_an_error_in_time_and_is_used_again_when_it_is_back(
 	play(lose_a_node);
 	asked = OVER;
 	pthread_join(thread, NULL);
+	/* It ends with the thread that started it. */
+	redis_restart(&nodes[2]);
+}
+
+static struct redis_server replica;	/* of the last node */
+
+static void
+start_replica(void)
+{
+	static const char *const arguments[] = { "--cluster-enabled", "yes",
+		"--cluster-node-timeout", "1000", NULL };
+	const uint64_t until = now_ms() + START_MS;
+	char command[96];
+
+	redis_start(&replica, arguments);
+	snprintf(command, sizeof(command), "CLUSTER MEET 127.0.0.1 %u",
+	    nodes[0].port);
+	assert_true(redis_ask(replica.port, command, "+OK"));
+	snprintf(command, sizeof(command), "CLUSTER REPLICATE %s\r\nQUIT",
+	    ids[2]);
+	/* It has to hear of that node first. */
+	while (!redis_ask(replica.port, command, "+OK\r\n+OK")) {
+		assert_true(now_ms() < until);
+		pause_ms(100);
+	}
+	while (!redis_ask(replica.port, "INFO replication\r\nQUIT",
+	    "master_link_status:up")) {
+		assert_true(now_ms() < until);
+		pause_ms(100);
+	}
+}
+
+static int
+follow_the_replica(struct torc_redis *redis)
+{
+	const uint64_t begin = now_ms();
+	struct torc_redis_session *session;
+
+	EXPECT(torc_redis_do(redis, NULL, LATE, "SET", "a", "1", NULL) == 0);
+	EXPECT(torc_redis_session_open(redis, &session, "a", LATE) == 0);
+	have_it(DEAD);
+	while (torc_redis_do(redis, NULL, torc_after_ms(1000), "SET", "a",
+	    "2", NULL) < 0)
+		EXPECT(now_ms() - begin < 50000);
+	EXPECT(reads(redis, "a", "2"));
+	EXPECT(redis_ask(replica.port, "GET a\r\nQUIT", "2"));
+	EXPECT(torc_redis_session_do(session, NULL, LATE, "PING", NULL) < 0);
+	torc_redis_session_close(session);
+	EXPECT(reads(redis, "a", "2"));
+	return 0;
+}
+
+static void
+a_replica_that_takes_over_is_found(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	asked = done = UNTOUCHED;
+	start_replica();
+	assert_int_equal(pthread_create(&thread, NULL, obey, NULL), 0);
+	play(follow_the_replica);
+	asked = OVER;
+	pthread_join(thread, NULL);
+	redis_end(&replica);
 }
 
 int
@@ -390,6 +455,7 @@ main(void)
 		cmocka_unit_test(messages_reach_subscribers_of_any_node),
 		cmocka_unit_test(
 		    a_node_that_dies_is_an_error_in_time_and_is_used_again_when_it_is_back),
+		cmocka_unit_test(a_replica_that_takes_over_is_found),
 	};
 	int failed;
 
