@@ -310,6 +310,15 @@ $(REDIS_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-redis.a
 $(REDIS_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-redis.a \
 	$B/tests/redis_servers.o
 
+# With a call from each block, which counts.
+REDIS_COUNTED := $(addprefix $B/counted/conn/redis/,resp.o pass.o tree.o \
+	number.o)
+$B/tests/bin/test_redis_cost: $(REDIS_COUNTED)
+$(REDIS_COUNTED): $B/counted/%.o: %.c | $(KERNEL_HEADERS)
+	$(call say,CC,"$< (counted)")
+	$Q mkdir -p $(@D)
+	$Q $(CC) $(BASE) $(CFLAGS) -fsanitize-coverage=trace-pc -c $< -o $@
+
 $B/bin/cache $B/bin/chat: LIBS = $B/lib/libtorc-redis.a $B/lib/libtorc-http.a
 $B/bin/cache $B/bin/chat: $B/lib/libtorc-redis.a $B/lib/libtorc-http.a
 CHECKS += tests/redis_examples.sh
