@@ -239,6 +239,18 @@ a_slow_reader_gets_everything_and_then_fin(void **state)
 	}
 }
 
+/* Parks. A send waits for its peer, and not just for a while. */
+static bool
+is_stuck(struct torc_conn *conn)
+{
+	struct torc_slice in;
+
+	if (!conn->loud)
+		return false;
+	torc_conn_recv(conn, &in, torc_after_ms(100));
+	return conn->loud;
+}
+
 /* Leave with bytes staged behind a send that waits for its peer. */
 static int
 leave_bytes_behind(struct torc_conn *conn, void *arg)
@@ -250,7 +262,7 @@ leave_bytes_behind(struct torc_conn *conn, void *arg)
 
 	shrink(conn);
 	stream_fill(1, 0, bytes, sizeof(bytes));
-	while (!conn->loud && at + 8000 <= sizeof(bytes)) {
+	while (!is_stuck(conn) && at + 8000 <= sizeof(bytes)) {
 		torc_conn_write(conn, bytes + at, 8000, TORC_NEVER);
 		at += 8000;
 		torc_conn_recv(conn, &in, torc_after_ms(1));
