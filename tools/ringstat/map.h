@@ -39,6 +39,13 @@ void map_measure(struct ring *ring, int fd);
 bool map_read_sqes(struct ring *ring, int fd);
 bool map_read_cqes(struct ring *ring, int fd);
 
+#define MAP_CQES_AT 64u		/* where the CQEs begin */
+/* Where the array of SQEs begins, in a ring that has one. */
+size_t map_array_offset(size_t cq_entries, size_t cqe_size);
+/* Copy a part of the ring's memory: 0, or a negative errno. */
+int map_read_part(int fd, uint64_t region, size_t offset, void *to,
+    size_t size);
+
 /* The kernel's name of an opcode, or NULL. */
 const char *opcode_name(unsigned opcode);
 
