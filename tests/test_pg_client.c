@@ -184,6 +184,13 @@ fail_and_go_on(struct scene *scene)
 	EXPECT(strstr(torc_pg_result_error(result)->text, "invalid input"));
 	torc_pg_free(result);
 	EXPECT(ask_number(pg, "select 2", NULL, 0, false) == 2);
+	EXPECT(pg_server_sql(&postgres, "drop table if exists strict; "
+	    "create table strict (a int not null)"));
+	EXPECT(ask(pg, "insert into strict values (null)", &result) ==
+	    -EREMOTEIO);
+	EXPECT(strcmp(torc_pg_result_error(result)->table, "strict") == 0);
+	EXPECT(strcmp(torc_pg_result_error(result)->column, "a") == 0);
+	torc_pg_free(result);
 	torc_pg_stats(pg, &stats);
 	EXPECT(stats.shared.opens == 1);
 	return 0;

@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "conn/pg/auth.h"
+#include "conn/pg/nature.h"
 #include "conn/pg/text.h"
 #include "conn/pg/wire.h"
 
@@ -137,7 +139,8 @@ static void
 an_error_is_read_with_any_of_its_fields_and_with_none(void **state)
 {
 	const struct pg_message whole = BODY("SFEHLER\0VERROR\0C42P01\0"
-	    "Mno table\0Dnowhere\0Hlook\0P15\0nkey\0Fparse.c\0\0");
+	    "Mno table\0Dnowhere\0Hlook\0P15\0nkey\0Fparse.c\0"
+	    "Win f()\0tplaces\0cname\0\0");
 	const struct pg_message none = BODY("\0");
 	const struct pg_message bad[] = { BODY(""), BODY("Mtext\0"),
 		BODY("Mtext"), BODY("\0rest"), BODY("M") };
@@ -152,6 +155,9 @@ an_error_is_read_with_any_of_its_fields_and_with_none(void **state)
 	assert_string_equal(report.hint, "look");
 	assert_string_equal(report.position, "15");
 	assert_string_equal(report.constraint, "key");
+	assert_string_equal(report.context, "in f()");
+	assert_string_equal(report.table, "places");
+	assert_string_equal(report.column, "name");
 	assert_int_equal(pg_read_report(&none, &report), 0);
 	assert_string_equal(report.text, "");
 	for (unsigned i = 0; i < COUNT(bad); i++)
@@ -389,32 +395,155 @@ numbers_are_read_in_each_spelling_and_nothing_else_is(void **state)
 		    strlen(odd[i]) }, &real), -EINVAL);
 }
 
+/* ---- Locales ---- */
+
+static char locale_folder[32];
+
+/* That of a language of Debian's, made for this. */
+static void
+enter_locale(const char *language)
+{
+	char command[200];
+	int rc;
+
+	strcpy(locale_folder, "/tmp/torc-locale-XXXXXX");
+	assert_non_null(mkdtemp(locale_folder));
+	snprintf(command, sizeof(command), "localedef -i %s -f UTF-8 "
+	    "%s/%s.UTF-8 >/dev/null 2>&1", language, locale_folder, language);
+	rc = system(command);
+	setenv("LOCPATH", locale_folder, 1);
+	snprintf(command, sizeof(command), "%s.UTF-8", language);
+	if (rc != 0 || setlocale(LC_ALL, command) == NULL)
+		fail_msg("there is no locale %s", language);
+}
+
+static void
+leave_locale(void)
+{
+	char command[64];
+
+	setlocale(LC_ALL, "C");
+	unsetenv("LOCPATH");
+	snprintf(command, sizeof(command), "rm -rf '%s'", locale_folder);
+	assert_int_equal(system(command), 0);
+}
+
 /* The locale of the program has a comma where numbers have a point. */
 static void
 a_decimal_comma_of_the_locale_is_not_asked_for(void **state)
 {
 	const struct torc_pg_column column = { "", TORC_PG_FLOAT8, false };
-	char folder[] = "/tmp/torc-locale-XXXXXX", command[200];
+	char text[16];
 	double real = 0;
 	int rc;
 
 	(void)state;
-	assert_non_null(mkdtemp(folder));
-	snprintf(command, sizeof(command), "localedef -i de_DE -f UTF-8 "
-	    "%s/de_DE.UTF-8 >/dev/null 2>&1", folder);
-	rc = system(command);
-	setenv("LOCPATH", folder, 1);
-	if (rc != 0 || setlocale(LC_NUMERIC, "de_DE.UTF-8") == NULL)
-		fail_msg("there is no locale with a comma");
-	snprintf(command, sizeof(command), "%.1f", 0.5);
-	assert_string_equal(command, "0,5");
+	enter_locale("de_DE");
+	snprintf(text, sizeof(text), "%.1f", 0.5);
 	rc = torc_pg_read_float(&column, VALUE("3.25"), &real);
-	setlocale(LC_NUMERIC, "C");
-	unsetenv("LOCPATH");
-	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-	assert_int_equal(system(command), 0);
+	leave_locale();
+	assert_string_equal(text, "0,5");
 	assert_int_equal(rc, 0);
 	assert_true(real == 3.25);
+}
+
+/* In Turkish, I is not the large letter of i. */
+static void
+words_are_the_same_in_large_and_small_letters_in_each_locale(void **state)
+{
+	const struct torc_pg_column column = { "", TORC_PG_FLOAT8, false };
+	bool two_letters;
+	unsigned listen, begin;
+	double real = 0;
+	int rc;
+
+	(void)state;
+	enter_locale("tr_TR");
+	two_letters = strcasecmp("I", "i") != 0;
+	listen = pg_nature_of("LISTEN x");
+	begin = pg_nature_of("BEGIN ISOLATION LEVEL SERIALIZABLE");
+	rc = torc_pg_read_float(&column, VALUE("Infinity"), &real);
+	leave_locale();
+	assert_true(two_letters);
+	assert_int_equal(listen, PG_STAYS);
+	assert_int_equal(begin, PG_BEGINS);
+	assert_int_equal(rc, 0);
+	assert_true(real == (double)INFINITY);
+}
+
+/* ---- What statements do ---- */
+
+static const struct {
+	const char *sql;
+	unsigned nature;
+} natures[] = {
+	{ "", 0 },
+	{ ";", 0 },
+	{ "select 1", PG_UNDOABLE },
+	{ " (select 1) union values (2)", PG_UNDOABLE },
+	{ "-- set\n/* a /* b */ c */select 1", PG_UNDOABLE },
+	{ "with x as (delete from t returning *) table x",
+	    PG_UNDOABLE },
+	{ "insert into temp values (1)", PG_UNDOABLE },
+	{ "merge into temp using t on true when matched then delete",
+	    PG_UNDOABLE },
+	{ "select a into temp x from t", PG_UNDOABLE | PG_STAYS },
+	{ "select a INTO LOCAL TEMPORARY x", PG_UNDOABLE | PG_STAYS },
+	{ "select set_config('a.b', 'c', true)", PG_UNDOABLE },
+	{ "select set_config('a.b', f(1, (2)), TRUE )", PG_UNDOABLE },
+	{ "select set_config('a.b', 'true', $1)",
+	    PG_UNDOABLE | PG_STAYS },
+	{ "select set_config from t", PG_UNDOABLE },
+	{ "select 'set_config(1)', \"set_config\", $$pg_advisory_lock("
+	    "$$, $a$ $$ set_config( $a$, e'\\'set_config('",
+	    PG_UNDOABLE },
+	{ "select pg_try_advisory_lock (1)", PG_UNDOABLE | PG_STAYS },
+	{ "select pg_advisory_xact_lock(1)", PG_UNDOABLE },
+	{ "set a = 1", PG_STAYS },
+	{ "set session characteristics as transaction read only",
+	    PG_STAYS },
+	{ "set local a = 1", PG_PASSES },
+	{ "set transaction read only", PG_PASSES },
+	{ "set constraints all deferred", PG_PASSES },
+	{ "reset a", PG_STAYS },
+	{ "discard temp", PG_STAYS },
+	{ "prepare p as select 1", PG_STAYS },
+	{ "prepare transaction 'x'", PG_ENDS },
+	{ "commit prepared 'x'", 0 },
+	{ "declare c cursor for select 1", PG_UNDOABLE },
+	{ "declare c cursor with hold for select 1", PG_STAYS },
+	{ "declare c cursor without hold for select 1", PG_UNDOABLE },
+	{ "begin", PG_BEGINS },
+	{ "start transaction", PG_BEGINS },
+	{ "commit", PG_ENDS },
+	{ "end work", PG_ENDS },
+	{ "rollback and no chain", PG_ENDS },
+	{ "rollback and chain", PG_ENDS | PG_BEGINS },
+	{ "rollback to savepoint x", 0 },
+	{ "create table temp (a int)", PG_UNDOABLE },
+	{ "create temp table x (a int)", PG_STAYS },
+	{ "create or replace temp view v as select 1", PG_STAYS },
+	{ "create global temporary table x (a int)", PG_STAYS },
+	{ "create index concurrently on t (a)", 0 },
+	{ "drop database x", 0 },
+	{ "vacuum", 0 },
+	{ "call f()", 0 },
+	{ "copy t from stdin", PG_COPIES },
+	{ "COPY (select stdin from t) TO STDOUT", PG_COPIES },
+	{ "copy (select stdin from t) to '/x'", PG_UNDOABLE },
+	{ "copy t from '/x'", PG_UNDOABLE },
+	{ "selection", 0 },
+	{ "'", 0 }, { "$a$", 0 }, { "/*", 0 }, { "select '", 1 },
+};
+
+static void
+what_a_statement_does_is_seen_by_its_words(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < COUNT(natures); i++)
+		if (pg_nature_of(natures[i].sql) != natures[i].nature)
+			fail_msg("%s: %u", natures[i].sql,
+			    pg_nature_of(natures[i].sql));
 }
 
 static void
@@ -633,6 +762,9 @@ main(void)
 		    numbers_are_read_in_each_spelling_and_nothing_else_is),
 		cmocka_unit_test(
 		    a_decimal_comma_of_the_locale_is_not_asked_for),
+		cmocka_unit_test(
+		    words_are_the_same_in_large_and_small_letters_in_each_locale),
+		cmocka_unit_test(what_a_statement_does_is_seen_by_its_words),
 		cmocka_unit_test(
 		    bytes_are_read_as_text_and_binary_as_far_as_there_is_room),
 		cmocka_unit_test(what_does_not_fit_is_counted_and_not_written),

@@ -539,6 +539,60 @@ a_connection_that_is_not_good_for_what_it_should_be_is_left(void **state)
 		    .play = cases[i].play });
 }
 
+/* Whether a second try goes to the server at once. */
+static int
+try_twice(struct scene *scene, int rc, unsigned connections)
+{
+	struct torc_pg_config config = scene->config;
+	struct torc_pg_session *session;
+	struct torc_pg *pg;
+
+	/* Longer than this test takes. */
+	config.retry_min_ms = config.retry_max_ms = 60000;
+	config.reset = "";
+	EXPECT(torc_pg_create(&pg, &config, NULL, 0) == 0);
+	for (int i = 0; i < 3; i++)
+		EXPECT(ask(pg, LATE) == rc);
+	EXPECT(accepted == connections);
+	accepted = 0;
+	for (int i = 0; i < 3; i++) {
+		int begun = torc_pg_acquire(pg, &session, LATE);
+
+		if (begun == 0) {
+			begun = torc_pg_begin(session, &question, LATE);
+			torc_pg_release(session);
+		}
+		EXPECT(begun == rc);
+	}
+	EXPECT(accepted == connections);
+	torc_pg_destroy(pg);
+	return 0;
+}
+
+static int
+break_and_go_on(struct scene *scene)
+{
+	return try_twice(scene, -ECONNRESET, 3);
+}
+
+static int
+fail_and_pause(struct scene *scene)
+{
+	return try_twice(scene, -ECONNREFUSED, 1);
+}
+
+/* What goes wrong with a statement is not a server that cannot be reached. */
+static void
+only_a_connection_that_cannot_be_opened_makes_others_pause(void **state)
+{
+	static const struct script breaks = SCRIPT(HELLO, "", 0, true);
+	static const struct script refuses = SCRIPT(REFUSAL, "", 0, false);
+
+	(void)state;
+	play(&breaks, (struct scene) { .play = break_and_go_on });
+	play(&refuses, (struct scene) { .play = fail_and_pause });
+}
+
 static int
 ask_nobody(struct scene *scene)
 {
@@ -824,6 +878,8 @@ main(void)
 		    each_statement_on_a_connection_that_breaks_is_told_what_is_known_of_it),
 		cmocka_unit_test(
 		    a_connection_that_is_not_good_for_what_it_should_be_is_left),
+		cmocka_unit_test(
+		    only_a_connection_that_cannot_be_opened_makes_others_pause),
 		cmocka_unit_test(
 		    a_statement_that_finds_no_server_is_told_that_it_was_not_sent),
 		cmocka_unit_test(a_late_answer_ends_with_its_connection),

@@ -4,11 +4,11 @@
  */
 #include "conn/pg/nature.h"
 
-#include <ctype.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
-#include <strings.h>
+
+#include "conn/pg/text.h"
 
 enum kind {
 	END,
@@ -27,9 +27,16 @@ struct scan {
 /* ---- Tokens ---- */
 
 static bool
+is_digit(char character)
+{
+	return character >= '0' && character <= '9';
+}
+
+static bool
 begins_word(char character)
 {
-	return isalpha((unsigned char)character) || character == '_' ||
+	return (character >= 'a' && character <= 'z') ||
+	    (character >= 'A' && character <= 'Z') || character == '_' ||
 	    (unsigned char)character >= 0x80;
 }
 
@@ -37,7 +44,7 @@ static bool
 goes_on_word(char character)
 {
 	return begins_word(character) || character == '$' ||
-	    isdigit((unsigned char)character);
+	    is_digit(character);
 }
 
 /* They may lie within each other. */
@@ -121,10 +128,10 @@ skip_other(const char *at)
 		return skip_quoted(at + 1, true);
 	if (*at == '$')
 		at = skip_dollars(at);
-	if (*at == '$' && isdigit((unsigned char)at[1]))
+	if (*at == '$' && is_digit(at[1]))
 		at++;
-	while (isdigit((unsigned char)*at) || (*at == '.' &&
-	    isdigit((unsigned char)at[1])))
+	while (is_digit(*at) || (*at == '.' &&
+	    is_digit(at[1])))
 		at++;
 	return at;
 }
@@ -154,7 +161,7 @@ static bool
 is_word(const struct scan *scan, const char *word)
 {
 	return scan->kind == WORD && scan->size == strlen(word) &&
-	    strncasecmp(scan->token, word, scan->size) == 0;
+	    pg_same_letters(scan->token, word, scan->size);
 }
 
 static bool
@@ -171,7 +178,7 @@ is_one_of(const struct scan *scan, const char *words)
 		const size_t size = strcspn(words, " ");
 
 		if (scan->kind == WORD && scan->size == size &&
-		    strncasecmp(scan->token, words, size) == 0)
+		    pg_same_letters(scan->token, words, size))
 			return true;
 		words += size + (words[size] == ' ');
 	}

@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "conn/pg/number.h"
+#include "conn/pg/text.h"
 
 /* Of a decimal number, more digits than decide what double is nearest; one
  * digit more says whether anything follows them. */
@@ -77,8 +77,8 @@ to_double(const struct decimal *decimal, double *result)
 static bool
 is_word(const struct torc_slice *left, const char *word)
 {
-	return left->size == strlen(word) && strncasecmp(
-	    (const char *)left->data, word, left->size) == 0;
+	return left->size == strlen(word) && pg_same_letters(
+	    (const char *)left->data, word, left->size);
 }
 
 static bool

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "conn/pg/pg.h"
+#include "conn/pg/text.h"
 #include "sys/trap.h"
 
 /* ---- What comes in ---- */
@@ -451,14 +451,21 @@ torc_pg_tag(const struct torc_pg_session *session, uint64_t *affected)
 	return session->tag;
 }
 
+static bool
+begins_with(const char *sql, const char *word)
+{
+	const size_t size = strlen(word);
+
+	return strlen(sql) >= size && pg_same_letters(sql, word, size);
+}
+
 /* COMMIT and END of a transaction that failed say "ROLLBACK", and no error. */
 static bool
 did_not_commit(const struct torc_pg_session *session, const char *sql)
 {
 	sql += strspn(sql, " \t\r\n");
 	return strcmp(session->tag, "ROLLBACK") == 0 &&
-	    (strncasecmp(sql, "commit", 6) == 0 ||
-	    strncasecmp(sql, "end", 3) == 0);
+	    (begins_with(sql, "commit") || begins_with(sql, "end"));
 }
 
 int

@@ -168,6 +168,9 @@ pg_keep_error(struct torc_pg_error *error, const struct pg_report *report)
 	    "no words given");
 	KEEP(error->detail, report->detail);
 	KEEP(error->hint, report->hint);
+	KEEP(error->context, report->context);
+	KEEP(error->table, report->table);
+	KEEP(error->column, report->column);
 	KEEP(error->constraint, report->constraint);
 	error->position = (unsigned)strtoul(report->position, NULL, 10);
 }
@@ -189,7 +192,7 @@ pg_take_report(const struct pg_message *message, struct pg_report *report)
 {
 	if (message->lost == 0)
 		return pg_read_report(message, report);
-	*report = (struct pg_report) { "", "", "", "", "", "", "", "" };
+	*report = PG_NO_REPORT;
 	report->text = message->lost == -ENOMEM ?
 	    "no memory for the words of the server" :
 	    "the words of the server are more than `message_max`";

@@ -52,3 +52,19 @@ pg_print_text(char *to, size_t room, const char *format, va_list arguments)
 	if (size >= 0 && (size_t)size >= room)
 		drop_part(to);
 }
+
+static char
+lower(char character)
+{
+	return character >= 'A' && character <= 'Z' ?
+	    (char)(character | 0x20) : character;
+}
+
+bool
+pg_same_letters(const char *a, const char *b, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (lower(a[i]) != lower(b[i]))
+			return false;
+	return true;
+}

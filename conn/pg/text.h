@@ -6,6 +6,7 @@
 #define TORC_PG_TEXT_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* `room`: at least 1. */
@@ -14,5 +15,9 @@ void pg_copy_text(char *to, size_t room, const char *from);
 __attribute__((format(printf, 3, 0)))
 void pg_print_text(char *to, size_t room, const char *format,
     va_list arguments);
+
+/* Whether they are the same but for the case of ASCII letters. The locale, in
+ * which I and i may be two letters, does not matter. */
+bool pg_same_letters(const char *a, const char *b, size_t size);
 
 #endif

@@ -97,7 +97,8 @@ TORC_API struct torc_pg_param torc_pg_int8(int64_t value);
 TORC_API struct torc_pg_param torc_pg_float4(float value);
 TORC_API struct torc_pg_param torc_pg_float8(double value);
 TORC_API struct torc_pg_param torc_pg_bytea(const void *data, size_t size);
-/* Text of a type that the server infers: "17" may be a number, a date ... */
+/* Text of a type that the server infers: "17" may be a number, a date ...
+ * Without a text (NULL), it is torc_pg_null(). */
 TORC_API struct torc_pg_param torc_pg_text(const char *text);
 TORC_API struct torc_pg_param torc_pg_text_n(const char *text, size_t size);
 /* A value of any type, as it goes over the wire. */
@@ -147,6 +148,9 @@ struct torc_pg_error {
 	char text[240];
 	char detail[240];
 	char hint[120];
+	char context[240];	/* where in functions it happened */
+	char table[64];
+	char column[64];
 	char constraint[64];
 	unsigned position;	/* of the statement's characters, from 1 */
 	unsigned statement;	/* of a batch, from 0: which one failed; their

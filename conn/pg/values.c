@@ -81,7 +81,8 @@ torc_pg_bytea(const void *data, size_t size)
 struct torc_pg_param
 torc_pg_text(const char *text)
 {
-	return torc_pg_text_n(text, strlen(text));
+	return text != NULL ? torc_pg_text_n(text, strlen(text)) :
+	    torc_pg_null();
 }
 
 struct torc_pg_param

@@ -196,6 +196,15 @@ keep_field(struct pg_report *report, uint8_t code, const char *value)
 	case 'P':
 		report->position = value;
 		break;
+	case 'W':
+		report->context = value;
+		break;
+	case 't':
+		report->table = value;
+		break;
+	case 'c':
+		report->column = value;
+		break;
 	case 'n':
 		report->constraint = value;
 		break;
@@ -213,8 +222,7 @@ pg_read_report(const struct pg_message *message, struct pg_report *report)
 	struct pg_cursor cursor = pg_open(message);
 	uint8_t code;
 
-	*report = (struct pg_report) { "", "", "", "", "", "", "",
-		"" };
+	*report = PG_NO_REPORT;
 	while ((code = pg_take_u8(&cursor)) != '\0')
 		keep_field(report, code, pg_take_string(&cursor));
 	return pg_close(&cursor);

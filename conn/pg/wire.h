@@ -104,9 +104,15 @@ struct pg_report {
 	const char *detail;
 	const char *hint;
 	const char *position;
+	const char *context;
+	const char *table;
+	const char *column;
 	const char *constraint;
 	const char *routine;	/* of the server's source */
 };
+
+#define PG_NO_REPORT ((struct pg_report) { "", "", "", "", "", "", "", "", \
+	"", "", "" })
 
 int pg_read_report(const struct pg_message *message, struct pg_report *report);
 
