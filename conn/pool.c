@@ -39,14 +39,36 @@ torc_pool_set_state(struct torc_pool_entry *entry, enum torc_pool_state state)
 	entry->state = (uint8_t)state;
 }
 
-void
-torc_pool_set_free(struct torc_pool_entry *entry)
+static void
+chain_free(struct torc_pool_entry *entry)
 {
 	struct torc_pool *pool = entry->pool;
 
-	torc_pool_set_state(entry, TORC_POOL_FREE);
 	entry->next = pool->free;
 	pool->free = (uint32_t)(entry - pool->entries) + 1;
+}
+
+void
+torc_pool_set_free(struct torc_pool_entry *entry)
+{
+	torc_pool_set_state(entry, TORC_POOL_FREE);
+	chain_free(entry);
+}
+
+/* One that was in use before, or else the next: there is one. */
+static struct torc_pool_entry *
+find_free(struct torc_pool *pool)
+{
+	struct torc_pool_entry *entry;
+
+	if (pool->free == 0) {
+		entry = &pool->entries[pool->touched++];
+		entry->pool = pool;
+		return entry;
+	}
+	entry = &pool->entries[pool->free - 1];
+	pool->free = entry->next;
+	return entry;
 }
 
 static bool
@@ -305,19 +327,21 @@ has_room(struct torc_pool *pool)
 	while (torc_pool_active(pool) >= pool->config.size &&
 	    pool->counts[TORC_POOL_IDLE] > 0)
 		drop_oldest(pool);
-	return torc_pool_active(pool) < pool->config.size && pool->free != 0;
+	return torc_pool_active(pool) < pool->config.size &&
+	    pool->counts[TORC_POOL_FREE] > 0;
 }
 
 static int
 open_one(struct torc_pool *pool)
 {
-	struct torc_pool_entry *entry = &pool->entries[pool->free - 1];
+	struct torc_pool_entry *entry = find_free(pool);
 	int rc = torc_fiber_start_helper(pool->reactor, NULL, run_open,
 	    entry);
 
-	if (rc < 0)
+	if (rc < 0) {
+		chain_free(entry);
 		return rc;
-	pool->free = entry->next;
+	}
 	torc_pool_set_state(entry, TORC_POOL_OPENING);
 	pool->fibers++;
 	return 0;
@@ -360,7 +384,7 @@ torc_pool_look_again(struct torc_timer *timer)
 	if (torc_pool_at_the_end(pool))
 		return;
 	sift_idle(pool, is_in_time);
-	for (unsigned i = 0; i < pool->entry_count &&
+	for (unsigned i = 0; i < pool->touched &&
 	    pool->counts[TORC_POOL_LEAVING] > 0; i++) {
 		struct torc_pool_entry *entry = &pool->entries[i];
 

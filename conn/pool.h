@@ -82,7 +82,8 @@ struct torc_pool {
 	struct torc_timer timer;	/* may be early: it looks again then */
 	struct torc_keeper keeper;
 	uint32_t *idle;		/* entries, the oldest first */
-	uint32_t free;		/* the chain of free ones */
+	uint32_t free;		/* the chain of those that were in use */
+	uint32_t touched;	/* entries that were ever in use */
 	unsigned failed;	/* opens in a row */
 	int last_error;
 	uint64_t retry_at;	/* while `failed`: open nothing before */

@@ -75,11 +75,6 @@ allocate(const struct torc_pool_config *config)
 	pool->config = *config;
 	pool->entry_count = count;
 	pool->counts[TORC_POOL_FREE] = count;
-	pool->free = 1;
-	for (unsigned i = 0; i < count; i++) {
-		pool->entries[i].pool = pool;
-		pool->entries[i].next = i + 1 < count ? i + 2 : 0;
-	}
 	pool->idle = torc_sys_alloc(config->size * sizeof(pool->idle[0]));
 	if (torc_pool_lines_init(pool) < 0 || pool->idle == NULL) {
 		release_memory(pool);
@@ -160,7 +155,7 @@ free_items(struct torc_pool *pool)
 {
 	if (pool->kind->free == NULL)
 		return;
-	for (unsigned i = 0; i < pool->entry_count; i++) {
+	for (unsigned i = 0; i < pool->touched; i++) {
 		struct torc_pool_entry *entry = &pool->entries[i];
 
 		if (entry->state == TORC_POOL_IDLE ||
@@ -176,7 +171,7 @@ free_items(struct torc_pool *pool)
 static void
 close_open(struct torc_pool *pool)
 {
-	for (unsigned i = 0; i < pool->entry_count; i++) {
+	for (unsigned i = 0; i < pool->touched; i++) {
 		struct torc_pool_entry *entry = &pool->entries[i];
 
 		if (entry->state == TORC_POOL_IDLE)
