@@ -827,6 +827,34 @@ await_stats(unsigned rented, unsigned aside)
 }
 
 static void
+clients_that_pipeline_and_do_not_read_hold_no_connection(void **state)
+{
+	int fds[3];
+
+	(void)state;
+	tight = true;
+	origin_scene(think, forward, one_at_a_time);
+	for (size_t i = 0; i < COUNT(fds); i++) {
+		fds[i] = open_small();
+		for (unsigned j = 0; j < 2000; j++)
+			client_send(fds[i], GET("/"), strlen(GET("/")));
+	}
+	/* They all come to the point at which they would have to wait. */
+	for (unsigned before = 0; before != atomic_load(&origin.requests);) {
+		before = atomic_load(&origin.requests);
+		pause_ms(200);
+	}
+	assert_true(atomic_load(&origin.requests) < 3 * 2000);
+	await_stats(0, 0);
+	assert_served();
+	for (size_t i = 0; i < COUNT(fds); i++)
+		client_reset(fds[i]);
+	await_stats(0, 0);
+	tight = false;
+	stop();
+}
+
+static void
 keep_nothing(struct torc_http_client_config *changed)
 {
 	one_at_a_time(changed);
@@ -1328,6 +1356,8 @@ main(void)
 		    a_client_that_has_sent_fin_is_waited_for_a_while),
 		cmocka_unit_test(
 		    answers_that_are_not_read_are_kept_and_the_origin_let_go),
+		cmocka_unit_test(
+		    clients_that_pipeline_and_do_not_read_hold_no_connection),
 		cmocka_unit_test(
 		    answers_that_are_not_read_and_not_kept_keep_nobody_waiting),
 		cmocka_unit_test(

@@ -92,8 +92,7 @@ set_forward_defaults(struct torc_http_client_config *config)
 	forward->tunnel_ms = or_default(forward->tunnel_ms, 300000);
 	forward->stall_ms = or_default(forward->stall_ms, 1000);
 	if (config->pool.aside_max == 0)
-		config->pool.aside_max = 16 *
-		    or_default(config->pool.size, 8);
+		config->pool.aside_max = 4 * or_default(config->pool.size, 8);
 	if (config->pool.aside_max > 65536)
 		config->pool.aside_max = 65536;
 }

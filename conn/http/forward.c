@@ -10,6 +10,7 @@
 #include "conn/http/hop.h"
 #include "sys/trap.h"
 
+#define ROOM_LEAST 4096u	/* bytes of an answer that need not wait */
 #define HEAD_KEPT 4096u		/* bytes of a head, on the stack */
 
 /* ---- For all fibers of an exchange ---- */
@@ -406,7 +407,10 @@ forward(struct torc_http *http, struct torc_http_client *origin,
 	int rc = 0;
 
 	torc_http_withhold_continue(http);
-	if (!exchange.whole && !exchange.expects)
+	/* A client that takes no answers has no more of them asked for. */
+	if (torc_conn_room(http->conn) < ROOM_LEAST)
+		rc = torc_http_flush(http, deadline);
+	if (rc == 0 && !exchange.whole && !exchange.expects)
 		rc = gather(&exchange);
 	if (rc == 0)
 		rc = pass_on(&exchange);

@@ -6,24 +6,40 @@
 #include "conn/http/exchange.h"
 #include "conn/http/hop.h"
 
+#define OURS 512u		/* bytes of fields that we add to a head */
 #define FRAME (TORC_HTTP_CHUNK_LINE + 2u)	/* bytes around a chunk */
 
 /* ---- Heads ---- */
+
+/*
+ * A client that has not taken what was written before makes the head wait, and
+ * is slow. It is no reason to keep the connection from others.
+ */
+static bool
+makes_wait(const struct torc_http_exchange *exchange)
+{
+	return torc_conn_room(exchange->http->conn) <
+	    exchange->call.response.size + OURS;
+}
 
 /* Parks. A head of 1xx goes on at once. */
 static int
 relay_interim(struct torc_http_exchange *exchange)
 {
 	const struct torc_http_head *response = &exchange->call.response;
+	const bool slow = makes_wait(exchange);
 	struct torc_http *http = exchange->http;
 	struct torc_http_hop hop;
-	int rc = torc_http_hop_begin(&hop, response,
-	    exchange->how->via);
+	int rc = torc_http_hop_begin(&hop, response, exchange->how->via);
 
 	if (rc < 0)
 		return rc;
+	if (slow)
+		torc_http_slow_begin(exchange);
 	rc = torc_http_inform(http, response->status, hop.fields, hop.count,
 	    exchange->deadline);
+	if (slow)
+		torc_http_slow_end(exchange);
 	torc_http_hop_end(&hop);
 	if (rc == 0)
 		torc_conn_push(http->conn);
@@ -50,16 +66,24 @@ static int
 relay_head(struct torc_http_exchange *exchange)
 {
 	const struct torc_http_head *response = &exchange->call.response;
+	const bool slow = makes_wait(exchange);
+	struct torc_http *http = exchange->http;
 	struct torc_http_hop hop;
 	int rc = torc_http_hop_begin(&hop, response, exchange->how->via);
 
 	if (rc < 0)
-		return torc_http_fail(exchange->http, rc);
-	rc = torc_http_begin(exchange->http, response->status, hop.fields,
-	    hop.count, response->has_length ? response->length :
-	    TORC_HTTP_UNKNOWN, exchange->deadline);
+		return torc_http_fail(http, rc);
+	if (slow)
+		torc_http_slow_begin(exchange);
+	rc = torc_http_begin(http, response->status, hop.fields, hop.count,
+	    response->has_length ? response->length : TORC_HTTP_UNKNOWN,
+	    exchange->deadline);
+	if (slow)
+		torc_http_slow_end(exchange);
 	torc_http_hop_end(&hop);
-	return rc;
+	/* It cannot be written. */
+	return rc < 0 && http->output == OUTPUT_DUE ?
+	    torc_http_fail(http, -EBADMSG) : rc;
 }
 
 /* ---- What the client takes at once ---- */

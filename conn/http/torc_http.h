@@ -533,7 +533,7 @@ struct torc_http_client_config {
 	const char *address;	/* as torc_dial_name() reads it; copied */
 	const char *host;	/* the Host field; copied; NULL: the address,
 				 * or localhost for a unix socket */
-	struct torc_pool_config pool;	/* aside_max: 16 times its size */
+	struct torc_pool_config pool;	/* aside_max: 4 times its size */
 	struct torc_http_forward_config forward;
 	unsigned head_max;	/* bytes of a response's head, and of a
 				 * trailer; 32768; 16 or more */

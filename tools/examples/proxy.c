@@ -11,7 +11,7 @@
  *                      moves; 30000, and 300000 of these; 0: no limit
  *   PROXY_KEEP         bytes of a body that are kept for a client that is slow,
  *                      each way; 1048576; 0: none
- *   PROXY_CONNECTIONS  to the origin, of a reactor; 256
+ *   PROXY_CONNECTIONS  to the origin, of a reactor; 2048
  */
 #include <torc_http.h>
 
@@ -113,7 +113,7 @@ configure(struct torc_http_client_config *config)
 		silence = TORC_NO_LIMIT;
 	*config = (struct torc_http_client_config) {
 		.address = origin != NULL ? origin : "localhost:8081",
-		.pool.size = number("PROXY_CONNECTIONS", 256),
+		.pool.size = number("PROXY_CONNECTIONS", 2048),
 		.pool.waiters = 16384,
 		.pool.open_ms = 3000,
 		.forward.stream = keep == 0,
