@@ -170,7 +170,7 @@ read_in_steps(int fd)
 static bool
 ends_in_time(int wanted)
 {
-	for (unsigned i = 0; i < 100 && atomic_load(&result) == 1; i++) {
+	for (unsigned i = 0; i < 500 && atomic_load(&result) == 1; i++) {
 		pass(20);
 		pause_ms(1);
 	}
