@@ -367,27 +367,33 @@ ask(struct torc_pg *pg, struct torc_pg_result **result,
 
 /* What cannot be asked at all: nothing is sent, and the result has words. */
 static int
+refuse_all(struct torc_pg_result **result, unsigned count, unsigned index,
+    const struct torc_pg_statement *statement)
+{
+	int rc = -EMSGSIZE;
+
+	tell(result, count, TORC_PG_UNSENT, "there is more than 1 GiB to be "
+	    "sent");
+	if (*result == NULL || (*result)->error == NULL)
+		return -ENOMEM;
+	if (statement != NULL)
+		rc = pg_check_statement(statement, (*result)->error);
+	(*result)->error->statement = index;
+	return rc;
+}
+
+static int
 check_statements(const struct torc_pg_statement *statements, unsigned count,
     size_t *size, struct torc_pg_result **result)
 {
-	struct torc_pg_error error = { .text = "" };
-	unsigned index = 0;
-	int rc = count == 0 ? -EINVAL : 0;
-
-	while (rc == 0 && index < count)
-		rc = pg_check_statement(&statements[index++], &error);
-	*size = rc == 0 ? size_of(statements, count) : 0;
-	if (*size > PG_WRITE_MAX) {
-		rc = -EMSGSIZE;
-		pg_own_error(&error, "there is more than 1 GiB to be sent");
-	}
-	if (rc == 0 || count == 0)
-		return rc;
-	tell(result, count, TORC_PG_UNSENT, "%s", error.text);
-	if (*result == NULL)
-		return -ENOMEM;
-	(*result)->error->statement = index - 1;
-	return rc;
+	*size = 0;
+	if (count == 0)
+		return -EINVAL;
+	for (unsigned i = 0; i < count; i++)
+		if (pg_check_statement(&statements[i], NULL) < 0)
+			return refuse_all(result, count, i, &statements[i]);
+	*size = size_of(statements, count);
+	return *size <= PG_WRITE_MAX ? 0 : refuse_all(result, count, 0, NULL);
 }
 
 static bool

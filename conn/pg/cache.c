@@ -276,9 +276,10 @@ pg_check_statement(const struct torc_pg_statement *statement,
 	torc_require(statement->sql != NULL, "a statement has no text");
 	if (statement->param_count <= PG_PARAMS_MAX)
 		return 0;
-	pg_own_error(error, "the statement has %u parameters, and the "
-	    "protocol has room for %u", statement->param_count,
-	    PG_PARAMS_MAX);
+	if (error != NULL)
+		pg_own_error(error, "the statement has %u parameters, and the "
+		    "protocol has room for %u", statement->param_count,
+		    PG_PARAMS_MAX);
 	return -E2BIG;
 }
 

@@ -385,7 +385,7 @@ void pg_answer_end(struct pg_answer *answer);
 bool pg_answer_failed(struct torc_pg_session *session,
     const struct pg_answer *answer, const struct pg_report *report);
 
-/* 0, or -E2BIG, and `error` says why. */
+/* 0, or -E2BIG, and `error` (may be NULL) says why. */
 int pg_check_statement(const struct torc_pg_statement *statement,
     struct torc_pg_error *error);
 

@@ -162,6 +162,13 @@ can_be_undone(const struct pg_part *part, const char *tag)
 	return is_undoable(part);
 }
 
+static bool
+may_change(const struct pg_part *part, const char *tag)
+{
+	return pg_tag_stays(tag) &&
+	    (part->answer.statement->nature & PG_PASSES) == 0;
+}
+
 /* A statement is done; the next one of the batch is answered now. */
 static int
 note_done(struct torc_pg_session *session, struct torc_pg_result *result,
@@ -174,8 +181,7 @@ note_done(struct torc_pg_session *session, struct torc_pg_result *result,
 
 	if (rc < 0)
 		return rc;
-	if (pg_tag_stays(tag) &&
-	    (part->answer.statement->nature & PG_PASSES) == 0)
+	if (!is_undoable(part) && may_change(part, tag))
 		note_change(session, result, tag);
 	if (part + 1 == result->parts + result->count)
 		return 0;
