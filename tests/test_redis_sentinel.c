@@ -205,9 +205,9 @@ the_master_is_followed_wherever_sentinels_say_it_is(void **state)
 /* ---- Others ---- */
 
 /* Of two ports, the first is a sentinel's, the second a server's. */
-static const char *said_by_sentinel;	/* with %u for the server's port */
-static const char *role;
-static unsigned server_port;
+static const char *_Atomic said_by_sentinel;	/* %u: the server's port */
+static const char *_Atomic role;
+static atomic_uint server_port;
 static atomic_uint gets;	/* that reached the server */
 static atomic_uint asked;	/* times, the sentinel was */
 
@@ -309,6 +309,47 @@ what_sentinels_say_is_believed_as_far_as_it_is_so(void **state)
 	server_stop(&redis);
 }
 
+static struct torc_redis *kept;
+
+static int
+open_and_keep(void *arg)
+{
+	EXPECT(torc_redis_open(&kept, arg, NULL, 0) == 0);
+	EXPECT(torc_redis_do(kept, NULL, LATE, "GET", "k", NULL) == 0);
+	/* The daemon has subscribed. */
+	while (asked < 2)
+		EXPECT(torc_sleep(torc_after_ms(1)) == 0);
+	return 0;
+}
+
+static void
+who_listens_to_sentinels_does_not_hold_up_a_drain(void **state)
+{
+	struct torc_redis_config config = { .sentinel = "cache" };
+	struct server sentinels, redis, reactor;
+	const uint64_t begin = now_ms();
+	char address[64];
+
+	(void)state;
+	said_by_sentinel = PORT;
+	role = MASTER;
+	asked = 0;
+	server_start(&redis, NULL, serve, NULL);
+	server_start(&sentinels, NULL, serve, &config);
+	server_port = redis.port;
+	snprintf(address, sizeof(address), "127.0.0.1:%u", sentinels.port);
+	config.address = address;
+	server_start(&reactor, NULL, echo_handler, NULL);
+	assert_int_equal(server_fiber(&reactor, open_and_keep, &config), 0);
+	torc_reactor_drain(reactor.reactor, torc_after_ms(600000));
+	assert_int_equal(pthread_join(reactor.thread, NULL), 0);
+	torc_redis_close(kept);
+	torc_reactor_destroy(reactor.reactor);
+	assert_true(now_ms() - begin < 60000);
+	server_stop(&sentinels);
+	server_stop(&redis);
+}
+
 static int
 open_wrongly(void *arg)
 {
@@ -354,6 +395,8 @@ main(void)
 		    what_sentinels_say_is_believed_as_far_as_it_is_so),
 		cmocka_unit_test(
 		    a_wrong_configuration_of_sentinels_is_refused),
+		cmocka_unit_test(
+		    who_listens_to_sentinels_does_not_hold_up_a_drain),
 		cmocka_unit_test(
 		    the_master_is_followed_wherever_sentinels_say_it_is),
 	};
