@@ -36,7 +36,7 @@ torc_mailbox_wake(struct torc_mailbox *mailbox)
 {
 	const uint64_t one = 1;
 
-	/* M2: full, of which the release is needed. The post is in the list
+	/* M2: full; the release half is needed. The post is in the list
 	 * before the flag is up. If it was up, the reactor has yet to put it
 	 * down (M3), and takes the list after that. If it was down, the
 	 * reactor may sleep. */
@@ -88,7 +88,7 @@ take(struct torc_mailbox *mailbox, void *leave)
 {
 	void *head;
 
-	/* M3: full, of which the acquire is needed. The flag is down before
+	/* M3: full; the acquire half is needed. The flag is down before
 	 * the list is taken: a post that we do not see here raises it
 	 * again. */
 	torc_exchange_full_u32(&mailbox->woken, 0);

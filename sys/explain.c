@@ -319,8 +319,8 @@ add_memory(struct text *text, const struct facts *facts)
 	else if (need == 0 || need > limit)
 		add(text, ", RLIMIT_MEMLOCK %llu KiB", limit);
 	else
-		add(text, ", RLIMIT_MEMLOCK %llu KiB, of which this user holds "
-		    "more than %llu KiB if that is the cause", limit,
+		add(text, ", RLIMIT_MEMLOCK %llu KiB: if that is the cause, "
+		    "this user has locked more than %llu KiB already", limit,
 		    limit - need);
 }
 

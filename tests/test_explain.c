@@ -804,8 +804,9 @@ a_memlock_that_may_be_used_up_is_suspected_with_what_that_takes(void **state)
 	assert_int_equal(answer.rc, -ENOMEM);
 	assert_cause(answer.text, MEMLOCK);
 	assert_has(answer.text, ": probably too little memory");
-	assert_has(answer.text, "needs 132 KiB, RLIMIT_MEMLOCK 1024 KiB, of "
-	    "which this user holds more than 892 KiB if that is the cause)");
+	assert_has(answer.text, "needs 132 KiB, RLIMIT_MEMLOCK 1024 KiB: if "
+	    "that is the cause, this user has locked more than 892 KiB "
+	    "already)");
 }
 
 static void
