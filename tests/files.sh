@@ -226,7 +226,7 @@ refusals_are_the_same() {
 
 ranges_are_the_same() {
 	local file range
-	for file in small.bin large.bin; do
+	for file in small.bin large.bin nothing.txt; do
 		for range in 0-0 0- 5-9 4095-4095 4095- 4096- 5000-6000 -1 \
 		    -0 -5000000 0-1,3-4 0-1,5000000-,7-9 -1,0-0 9-5 x 5 '' \
 		    '0-1, 3-4' 0-4095,0-4095 \

@@ -7,6 +7,7 @@
 
 #include "conn/file/site.h"
 
+#define WHOLE 2
 #define OVERLAPS_MAX 2u		/* ranges that overlap others; more are no
 				 * honest wish (RFC 9110, 14.2) */
 
@@ -40,7 +41,8 @@ read_dash(struct torc_slice *text)
 
 /*
  * "first-last", "first-" or "-how many". 1; 0: the file has nothing of it;
- * -ERANGE: it is none.
+ * WHOLE: it is empty, and the range would be all of it; -ERANGE: the text is no
+ * range.
  */
 static int
 read_range(struct torc_slice text, uint64_t size,
@@ -54,7 +56,7 @@ read_range(struct torc_slice text, uint64_t size,
 			return -ERANGE;
 		last = last < size ? last : size;
 		*range = (struct torc_file_range) { size - last, last };
-		return last > 0;
+		return size == 0 ? WHOLE : last > 0;
 	}
 	if (!read_dash(&text))
 		return -ERANGE;
@@ -62,7 +64,7 @@ read_range(struct torc_slice text, uint64_t size,
 	    last < first))
 		return -ERANGE;
 	if (first >= size)
-		return 0;
+		return size == 0 && first == 0 ? WHOLE : 0;
 	if (last >= size)
 		last = size - 1;
 	*range = (struct torc_file_range) { first, last - first + 1 };
@@ -88,10 +90,10 @@ torc_file_ranges(struct torc_file_range *ranges, unsigned most,
 	struct torc_slice element;
 	uint64_t sum = 0;
 	unsigned count = 0, overlaps = 0;
+	bool whole = false;
 
 	if (value.size < 7 ||
-	    strncasecmp((const char *)value.data, "bytes=", 6) != 0 ||
-	    size == 0)
+	    strncasecmp((const char *)value.data, "bytes=", 6) != 0)
 		return 0;
 	value.data += 6;
 	value.size -= 6;
@@ -101,7 +103,8 @@ torc_file_ranges(struct torc_file_range *ranges, unsigned most,
 
 		if (rc < 0)
 			return rc;
-		if (rc == 0)
+		whole |= rc == WHOLE;
+		if (rc != 1)
 			continue;
 		if (count == most)
 			return 0;
@@ -111,5 +114,5 @@ torc_file_ranges(struct torc_file_range *ranges, unsigned most,
 		sum += range.size;
 		ranges[count++] = range;
 	}
-	return count > 0 ? (int)count : -ERANGE;
+	return count > 0 || whole ? (int)count : -ERANGE;
 }

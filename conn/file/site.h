@@ -61,7 +61,8 @@ struct torc_file_range {
 /*
  * Read a Range field for a file of `size` bytes. How many ranges there are; 0:
  * the whole is to be sent (another unit; more than `most`; more bytes in all
- * than the file has; more than two that overlap others); -ERANGE: 416.
+ * than the file has; more than two that overlap others; from the beginning or
+ * the end of a file that is empty); -ERANGE: 416.
  */
 int torc_file_ranges(struct torc_file_range *ranges, unsigned most,
     struct torc_slice value, uint64_t size);

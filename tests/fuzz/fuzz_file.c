@@ -168,6 +168,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		try_target(text, true);
 		break;
 	case 1:
+		try_ranges(text, 0);
 		try_ranges(text, 10);
 		try_ranges(text, UINT64_MAX);
 		break;
