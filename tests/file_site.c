@@ -13,6 +13,7 @@ char folder[] = "/tmp/torc-site-XXXXXX";
 struct torc_file_config config;
 struct torc_file_root *root;
 static unsigned fds_before;
+const struct torc_http_config *http_config;
 unsigned serve_ms;
 static uint32_t bad_closes;	/* of descriptors that were not open */
 char reply[ROOM];
@@ -35,7 +36,7 @@ serve(struct torc_conn *conn, void *arg)
 	struct torc_http http;
 
 	(void)arg;
-	torc_http_open(&http, conn, NULL);
+	torc_http_open(&http, conn, http_config);
 	while (torc_http_recv(&http, TORC_NEVER) > 0 &&
 	    torc_file_serve(root, &http, torc_after_ms(serve_ms)) == 0)
 		;

@@ -823,6 +823,46 @@ a_configuration_out_of_its_bounds_is_refused_in_words(void **state)
 	assert_string_equal(field("Cache-Control"), "max-age=5");
 }
 
+/* ---- Refusals ---- */
+
+static void
+see_refusal(struct torc_http *http, struct torc_http_refusal *refusal,
+    void *arg)
+{
+	(void)http;
+	*(int *)arg = refusal->error;
+	if (refusal->error != -ENOENT)
+		return;
+	refusal->status = 410;
+	refusal->body = "It was here.";
+	refusal->size = 12;
+}
+
+static void
+a_hook_sees_and_changes_what_is_said_without_a_file(void **state)
+{
+	static int seen;
+	static const struct torc_http_config seeing = {
+		.refusal = see_refusal, .arg = &seen,
+	};
+
+	(void)state;
+	http_config = &seeing;
+	put_text("there", "text");
+	seen = 1;
+	assert_status("/there", "", 200);
+	assert_int_equal(seen, 1);
+	assert_status("/nowhere", "", 410);
+	assert_string_equal(body(), "It was here.");
+	assert_int_equal(seen, -ENOENT);
+	/* What it leaves as it is has its reason as its body. */
+	assert_true(ask("POST", "/there", "") > 0);
+	assert_int_equal(status(), 405);
+	assert_string_equal(body(), "Method Not Allowed");
+	assert_int_equal(seen, 0);
+	http_config = NULL;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -838,6 +878,7 @@ main(void)
 		TEST(a_file_that_is_on_the_disk_only_is_waited_for),
 		TEST(what_is_not_there_is_not_found_and_what_is_no_file_is_refused),
 		TEST(nothing_outside_of_the_root_is_served),
+		TEST(a_hook_sees_and_changes_what_is_said_without_a_file),
 		TEST(a_change_is_seen_when_the_last_look_is_too_old),
 		TEST(a_file_that_stays_is_looked_at_but_not_loaded_again),
 		TEST(a_file_that_has_just_changed_is_loaded_again),

@@ -357,8 +357,9 @@ answer(struct torc_http *http)
 		return torc_http_reply(http, 304, NULL, 0, NULL, 2,
 		    TORC_NEVER);
 	if (asks_for(http, "/missing"))
-		return torc_http_refuse(http, 404, NULL, 0, -ENOENT,
-		    "no such page", TORC_NEVER);
+		return torc_http_refuse(http, &(struct torc_http_refusal) {
+		    .status = 404, .error = -ENOENT, .why = "no such page" },
+		    TORC_NEVER);
 	if (asks_for(http, "/forget"))
 		return 0;
 	if (asks_for(http, "/misordered"))

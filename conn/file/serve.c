@@ -48,13 +48,18 @@ add_text(struct answer *answer, const char *name, const char *value)
 
 /* An answer without a file: its reason is its body. */
 static int
-refuse(struct answer *answer, unsigned status)
+refuse(struct answer *answer, unsigned status, int error)
 {
 	const char *reason = torc_http_reason(status);
+	struct torc_http_refusal refusal = {
+		.status = status, .error = error, .body = reason,
+		.size = strlen(reason),
+	};
 
 	add_text(answer, "Content-Type", "text/plain");
-	return torc_http_reply(answer->http, status, answer->fields,
-	    answer->count, reason, strlen(reason), answer->deadline);
+	refusal.fields = answer->fields;
+	refusal.field_count = answer->count;
+	return torc_http_refuse(answer->http, &refusal, answer->deadline);
 }
 
 static unsigned
@@ -329,7 +334,7 @@ send_file(struct answer *answer)
 	status = torc_file_condition(&answer->http->request,
 	    &answer->validator);
 	if (status == 412)
-		return refuse(answer, status);
+		return refuse(answer, status, 0);
 	add_validators(answer);
 	if (status == 304)
 		return torc_http_reply(answer->http, status, answer->fields,
@@ -340,7 +345,7 @@ send_file(struct answer *answer)
 		snprintf(answer->range_text, sizeof(answer->range_text),
 		    "bytes */%llu", (unsigned long long)form->info.size);
 		add_text(answer, "Content-Range", answer->range_text);
-		return refuse(answer, 416);
+		return refuse(answer, 416, -ERANGE);
 	}
 	answer->range_count = (unsigned)rc;
 	if (rc > 0)
@@ -379,7 +384,7 @@ redirect(struct answer *answer, const struct torc_file_target *target)
 	size_t size = torc_file_location(target, location);
 
 	if (target->query.size > 4096)
-		return refuse(answer, 404);
+		return refuse(answer, 404, -ENAMETOOLONG);
 	if (target->query.size > 0)
 		memcpy(location + size, target->query.data,
 		    target->query.size);
@@ -387,7 +392,7 @@ redirect(struct answer *answer, const struct torc_file_target *target)
 	add(answer, "Location", (struct torc_slice) {
 		(const uint8_t *)location, size,
 	});
-	return refuse(answer, 301);
+	return refuse(answer, 301, 0);
 }
 
 /* Parks. */
@@ -445,15 +450,16 @@ torc_file_serve(struct torc_file_root *root, struct torc_http *http,
 	answer.range_count = 0;
 	if (http->request.method != TORC_HTTP_GET && !is_head(&answer)) {
 		add_text(&answer, "Allow", "GET, HEAD");
-		return refuse(&answer, 405);
+		return refuse(&answer, 405, 0);
 	}
 	status = torc_file_target(&target, http->request.target,
 	    root->config.hidden);
 	if (status != 0)
-		return refuse(&answer, status);
+		return refuse(&answer, status, 0);
 	rc = find_entry(&answer, &target);
 	if (rc < 0)
-		return rc == -ECANCELED ? rc : refuse(&answer, status_of(rc));
+		return rc == -ECANCELED ? rc :
+		    refuse(&answer, status_of(rc), rc);
 	answer.type = torc_file_type(answer.entry->path);
 	answer.form = choose(answer.entry, &http->request);
 	rc = answer.entry->directory ? redirect(&answer, &target) :

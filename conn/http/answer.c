@@ -276,34 +276,37 @@ torc_http_flush(struct torc_http *http, uint64_t deadline)
 	return rc < 0 ? fail_output(http, rc) : 0;
 }
 
-int
-torc_http_refuse(struct torc_http *http, unsigned status,
-    const struct torc_http_field *fields, unsigned field_count, int error,
-    const char *why, uint64_t deadline)
+static int
+reply_with(struct torc_http *http, const struct torc_http_refusal *refusal,
+    uint64_t deadline)
 {
-	struct torc_http_refusal refusal = {
-		status, fields, field_count, NULL, 0, error, why,
-	};
+	return torc_http_reply(http, refusal->status, refusal->fields,
+	    refusal->field_count, refusal->body, refusal->size, deadline);
+}
+
+int
+torc_http_refuse(struct torc_http *http,
+    const struct torc_http_refusal *refusal, uint64_t deadline)
+{
+	struct torc_http_refusal shaped;
 	int rc;
 
 	torc_http_check(http);
-	torc_http_check_fields(fields, field_count);
+	torc_require(refusal != NULL, "torc_http_refuse() needs an answer");
 	if (http->output != OUTPUT_DUE)
 		return -EINVAL;
+	shaped = *refusal;
 	if (http->config.refusal != NULL)
-		http->config.refusal(http, &refusal, http->config.arg);
-	if (refusal.status == 0) {
+		http->config.refusal(http, &shaped, http->config.arg);
+	if (shaped.status == 0) {
 		http->last = true;
 		http->output = OUTPUT_NONE;
 		return 0;
 	}
-	rc = torc_http_reply(http, refusal.status, refusal.fields,
-	    refusal.field_count, refusal.body, refusal.size, deadline);
+	rc = reply_with(http, &shaped, deadline);
 	/* Nothing was written of it. */
-	if (http->config.refusal != NULL && http->output == OUTPUT_DUE)
-		rc = torc_http_reply(http, status, fields, field_count, NULL,
-		    0, deadline);
-	return rc;
+	return http->config.refusal != NULL && http->output == OUTPUT_DUE ?
+	    reply_with(http, refusal, deadline) : rc;
 }
 
 int

@@ -92,7 +92,8 @@ torc_http_fail(struct torc_http *http, int error)
 	default:
 		status = 503;
 	}
-	torc_http_refuse(http, status, NULL, 0, error, NULL, TORC_NEVER);
+	torc_http_refuse(http, &(struct torc_http_refusal) {
+	    .status = status, .error = error }, TORC_NEVER);
 	/* Also while more of the request is awaited. */
 	torc_conn_push(http->conn);
 	return error;

@@ -349,7 +349,8 @@ answer_trace(struct torc_http *http, uint64_t deadline)
 		rc = torc_http_reply(http, 200, &type, 1, memory, (size_t)rc,
 		    deadline);
 	else
-		torc_http_refuse(http, 503, NULL, 0, rc, NULL, deadline);
+		torc_http_refuse(http, &(struct torc_http_refusal) {
+		    .status = 503, .error = rc }, deadline);
 	free(memory);
 	return rc;
 }
@@ -359,8 +360,9 @@ torc_http_hop_last(struct torc_http *http, int64_t forwards,
     uint64_t deadline)
 {
 	if (forwards < 0)
-		return torc_http_refuse(http, 400, NULL, 0, (int)forwards,
-		    "Max-Forwards is not one number", deadline);
+		return torc_http_refuse(http, &(struct torc_http_refusal) {
+		    .status = 400, .error = (int)forwards,
+		    .why = "Max-Forwards is not one number" }, deadline);
 	if (http->request.method == TORC_HTTP_TRACE)
 		return answer_trace(http, deadline);
 	return torc_http_reply(http, 200, NULL, 0, NULL, 0, deadline);

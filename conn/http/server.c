@@ -45,13 +45,15 @@ torc_http_open(struct torc_http *http, struct torc_conn *conn,
 static int
 refuse(struct torc_http *http, int error)
 {
-	const unsigned status = error == -ECONNRESET ? 400 :
-	    torc_http_status_of(error);
+	const struct torc_http_refusal refusal = {
+		.status = error == -ECONNRESET ? 400 :
+		    torc_http_status_of(error),
+		.error = error, .why = http->request.why,
+	};
 
 	http->last = true;
 	if (http->output == OUTPUT_DUE)
-		torc_http_refuse(http, status, NULL, 0, error,
-		    http->request.why, TORC_NEVER);
+		torc_http_refuse(http, &refusal, TORC_NEVER);
 	return error;
 }
 
@@ -408,12 +410,14 @@ await_request(struct torc_http *http, uint64_t deadline)
 int
 torc_http_recv(struct torc_http *http, uint64_t deadline)
 {
+	static const struct torc_http_refusal unanswered = {
+		.status = 500, .why = "the handler did not answer",
+	};
 	int rc = 0;
 
 	torc_http_check(http);
 	if (http->output == OUTPUT_DUE)
-		torc_http_refuse(http, 500, NULL, 0, 0,
-		    "the handler did not answer", deadline);
+		torc_http_refuse(http, &unanswered, deadline);
 	if (http->output >= OUTPUT_BEGUN)
 		return -EPIPE;
 	if (http->last)

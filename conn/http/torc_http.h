@@ -270,17 +270,17 @@ struct torc_http_input {
 struct torc_http;
 
 /*
- * An answer that torc makes by itself, because a request cannot be read or was
- * not answered: what a hook of the configuration sees, and may change.
+ * An answer that torc makes by itself, because a request cannot be read, done
+ * or answered: what a hook of the configuration sees, and may change.
  */
 struct torc_http_refusal {
 	unsigned status;	/* 0: end the connection without an answer */
-	const struct torc_http_field *fields;	/* none */
-	unsigned field_count;
-	const void *body;	/* none */
-	size_t size;
 	int error;		/* a negative errno, or 0 */
 	const char *why;	/* what is wrong, in words, or NULL */
+	const struct torc_http_field *fields;
+	unsigned field_count;
+	const void *body;
+	size_t size;
 };
 
 /*
@@ -312,8 +312,8 @@ struct torc_http_config {
 	bool no_date;		/* do not add a Date to answers without one */
 	/*
 	 * Called on the handler's fiber before each answer that torc makes by
-	 * itself; NULL: they have no body. It may park, but does not use the
-	 * connection. Fields and body are the hook's, and stay until the
+	 * itself; NULL: they go out as they are. It may park, but does not use
+	 * the connection. Fields and body are the hook's, and stay until the
 	 * handler goes on. Of http->request only what was read before the
 	 * error is set. If what the hook made of the answer cannot be
 	 * written, the answer is sent as it was.
@@ -427,13 +427,12 @@ TORC_API int torc_http_reply(struct torc_http *http, unsigned status,
     const void *body, size_t size, uint64_t deadline);
 
 /*
- * Parks, as above. Answer with an error as torc does by itself: without a body,
- * and with what config.refusal makes of it. `error` (a negative errno, or 0)
- * and `why` (may be NULL) are for the hook. Returns as torc_http_reply().
+ * Parks, as above. Answer with an error as torc does by itself: with what
+ * config.refusal makes of `refusal`. `error` and `why` are for that hook alone.
+ * Returns as torc_http_reply().
  */
-TORC_API int torc_http_refuse(struct torc_http *http, unsigned status,
-    const struct torc_http_field *fields, unsigned field_count, int error,
-    const char *why, uint64_t deadline);
+TORC_API int torc_http_refuse(struct torc_http *http,
+    const struct torc_http_refusal *refusal, uint64_t deadline);
 
 /*
  * Parks, as above. Take the connection over: answer with 101, and speak the
