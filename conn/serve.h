@@ -1,0 +1,45 @@
+/*
+ * serve.h - a running torc_serve(): its reactors and their threads.
+ */
+#ifndef TORC_CONN_SERVE_H
+#define TORC_CONN_SERVE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conn/torc.h"
+
+struct torc_server;
+
+struct torc_worker {
+	struct torc_server *server;
+	struct torc_reactor *reactor;
+	pthread_t thread;
+	int cpu;		/* to be bound to, or -1 */
+	int result;		/* of its loop */
+};
+
+struct torc_server {
+	struct torc_config config;
+	void (*ready)(void *arg);
+	struct torc_worker *workers;
+	struct torc_reactor **reactors;
+	unsigned count;
+	bool pinned;		/* each to a CPU */
+	unsigned threads;	/* that were started */
+	uint32_t started;	/* any thread: workers whose start is over */
+	uint32_t failed;	/* any thread: the first error, positive */
+	pthread_t main;		/* waits for signals */
+	char *text;
+	size_t text_size;
+};
+
+/* Say what has failed, and for which value ("": none). Returns `error`. */
+int torc_serve_say(struct torc_server *server, int error, const char *what,
+    const char *value);
+
+/* Open the listeners of all reactors. 0, or a negative errno that was said. */
+int torc_serve_listen(struct torc_server *server);
+
+#endif
