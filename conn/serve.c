@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "conn/granted.h"
 #include "conn/net.h"
@@ -31,13 +30,6 @@ torc_serve_say(struct torc_server *server, int error, const char *what,
 
 /* ---- Threads ---- */
 
-static void
-drain_all(struct torc_server *server, uint64_t deadline)
-{
-	for (unsigned i = 0; i < server->count; i++)
-		torc_reactor_drain(server->reactors[i], deadline);
-}
-
 /* The first error ends all, also in a drain; the main thread hears of it. */
 static void
 fail(struct torc_server *server, int error)
@@ -48,7 +40,7 @@ fail(struct torc_server *server, int error)
 	if (!torc_replace_relaxed_u32(&server->failed, &none,
 	    (uint32_t)-error))
 		return;
-	drain_all(server, 0);
+	torc_serve_drain(server, 0);
 	pthread_kill(server->main, SIGTERM);
 }
 
@@ -79,6 +71,9 @@ run_start(void *arg)
 		fail(server, rc);
 		return rc;
 	}
+	/* Its listeners are closed: nobody is to be told that it serves. */
+	if (torc_reactor_draining(worker->reactor))
+		return 0;
 	torc_listen_begin(worker->reactor->layer_state);
 	report_ready(server);
 	return 0;
@@ -121,59 +116,10 @@ start_threads(struct torc_server *server)
 		    worker);
 
 		if (error != 0)
-			return torc_serve_say(server, -error, "cannot start a thread",
-			    "");
+			return torc_serve_say(server, -error,
+			    "cannot start a thread", "");
 	}
 	return 0;
-}
-
-static void
-join_all(struct torc_server *server)
-{
-	for (unsigned i = 0; i < server->threads; i++)
-		pthread_join(server->workers[i].thread, NULL);
-}
-
-/* The second signal does not wait for handlers. A thread, joined at the end. */
-static void *
-await_second_signal(void *arg)
-{
-	struct torc_server *server = arg;
-	sigset_t set;
-	int number;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigwait(&set, &number);
-	drain_all(server, 0);
-	return NULL;
-}
-
-static void
-wait_and_drain(struct torc_server *server, const sigset_t *set)
-{
-	const unsigned ms = server->config.drain_ms;
-	pthread_t second;
-	bool listening;
-	int number;
-
-	sigwait(set, &number);
-	/* V1: relaxed. Its signal woke us, if there is one. */
-	if (torc_load_relaxed_u32(&server->failed) != 0) {
-		drain_all(server, 0);
-		join_all(server);
-		return;
-	}
-	drain_all(server, ms == TORC_NO_LIMIT ? TORC_NEVER :
-	    torc_sys_now() + ms * 1000000ull);
-	listening = pthread_create(&second, NULL, await_second_signal,
-	    server) == 0;
-	join_all(server);
-	if (listening) {
-		pthread_kill(second, SIGTERM);
-		pthread_join(second, NULL);
-	}
 }
 
 /* ---- All of it ---- */
@@ -241,7 +187,7 @@ first_error(const struct torc_server *server)
 }
 
 static int
-serve(struct torc_server *server, const sigset_t *set)
+serve(struct torc_server *server)
 {
 	int rc = create_reactors(server);
 
@@ -252,13 +198,13 @@ serve(struct torc_server *server, const sigset_t *set)
 	if (rc == 0) {
 		rc = start_threads(server);
 		if (rc == 0) {
-			wait_and_drain(server, set);
+			torc_serve_wait(server);
 			rc = first_error(server);
 			if (rc < 0)
-				torc_serve_say(server, rc, "a reactor ended", "");
+				torc_serve_say(server, rc, "a reactor ended",
+				    "");
 		} else {
-			drain_all(server, 0);
-			join_all(server);
+			torc_serve_stop(server);
 		}
 	}
 	destroy_reactors(server);
@@ -289,7 +235,7 @@ torc_serve(const struct torc_config *config, void (*ready)(void *arg),
 		.text = text,
 		.text_size = text == NULL ? 0 : text_size,
 	};
-	sigset_t set, before;
+	sigset_t before;
 	int rc;
 
 	torc_require(config != NULL && config->listen != NULL &&
@@ -309,18 +255,12 @@ torc_serve(const struct torc_config *config, void (*ready)(void *arg),
 	/* Before anything is submitted: operations keep the limit that they
 	 * were prepared under. As it is will do, too. */
 	(void)torc_sys_raise_rlimit(RLIMIT_NOFILE);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	pthread_sigmask(SIG_BLOCK, &set, &before);
+	torc_serve_block(&server, &before);
 	if (server.workers != NULL && server.reactors != NULL)
-		rc = serve(&server, &set);
+		rc = serve(&server);
 	else
 		rc = torc_serve_say(&server, -ENOMEM, "reactors", "");
-	/* The signals were for us: none is left to end the process. */
-	while (sigtimedwait(&set, NULL, &(struct timespec) { 0 }) > 0)
-		continue;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	torc_serve_unblock(&server, &before);
 	torc_sys_free(server.reactors);
 	torc_sys_free(server.workers);
 	return rc;

@@ -5,6 +5,7 @@
 #define TORC_CONN_SERVE_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -31,6 +32,8 @@ struct torc_server {
 	uint32_t started;	/* any thread: workers whose start is over */
 	uint32_t failed;	/* any thread: the first error, positive */
 	pthread_t main;		/* waits for signals */
+	sigset_t signals;	/* these */
+	bool hung_up;		/* SIGHUP began the drain */
 	char *text;
 	size_t text_size;
 };
@@ -41,5 +44,18 @@ int torc_serve_say(struct torc_server *server, int error, const char *what,
 
 /* Open the listeners of all reactors. 0, or a negative errno that was said. */
 int torc_serve_listen(struct torc_server *server);
+
+/* The signals that are waited for are blocked, as the threads inherit it. */
+void torc_serve_block(struct torc_server *server, sigset_t *before);
+void torc_serve_unblock(struct torc_server *server, const sigset_t *before);
+
+/* Wait for a signal, drain, and join all threads. */
+void torc_serve_wait(struct torc_server *server);
+
+/* Drain all reactors. */
+void torc_serve_drain(struct torc_server *server, uint64_t deadline);
+
+/* Stop them at once, and join all threads that were started. */
+void torc_serve_stop(struct torc_server *server);
 
 #endif

@@ -61,14 +61,20 @@ TORC_API unsigned torc_cpus_granted(char *text, size_t text_size);
 /*
  * Serve `config` with one reactor per CPU until SIGTERM or SIGINT, then drain
  * for `drain_ms`; a second signal stops at once. Every listener is open before
- * any reactor serves. `ready` (may be NULL) is called once, when all serve.
+ * any reactor serves. `ready` (may be NULL) is called once, when all serve. A
+ * signal while `start` runs ends it: its calls that park are cancelled, and it
+ * returns -ECANCELED.
+ *
+ * SIGHUP calls `reload`. Without it, SIGHUP drains, too; but a program that
+ * ignores it, or has a handler for it, keeps it. In a drain it says nothing.
  *
  * Returns 0 after a drain. On failure a negative errno, and `text` (may be
  * NULL) says in words what failed, for which value, and what would fix it.
  * If io_uring was refused, to whichever reactor, the text begins with
  * "io_uring_" and goes on as that of torc_available(): programs exit with 78.
- * While it runs, SIGTERM and SIGINT are blocked in this thread and in those
- * that it starts; other threads of the program must have them blocked, too.
+ * While it runs, SIGTERM, SIGINT and (unless the program keeps it) SIGHUP are
+ * blocked in this thread and in those that it starts; other threads of the
+ * program must have them blocked, too.
  * SIGPIPE is ignored from then on; and unless the program has a handler of
  * SIGSEGV, torc_fault_report() is called.
  *

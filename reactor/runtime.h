@@ -57,12 +57,16 @@ struct torc_config {
 	/* What to serve (torc_serve). */
 	const char *const *listen;	/* addresses, ended by NULL */
 	torc_handler *handler;
-	void *arg;			/* for handler, start, stop, notice */
+	void *arg;			/* for all of these functions */
 	/* On each reactor's thread, before it serves; a negative result ends
 	 * torc_serve with it. Runs on a fiber: may park. */
 	int (*start)(struct torc_reactor *reactor, void *arg);
 	/* On each reactor's thread after its last connection is gone. */
 	void (*stop)(struct torc_reactor *reactor, void *arg);
+	/* On SIGHUP, on the thread that called torc_serve(): to read files of
+	 * its configuration again, or to open its log anew. No other signal
+	 * is acted on meanwhile. NULL: SIGHUP drains, as SIGTERM does. */
+	void (*reload)(void *arg);
 	/* A line of text for the operator, without newline. Rare: each kind
 	 * at most once a second. Any thread. NULL: none. */
 	void (*notice)(void *arg, const char *text);
