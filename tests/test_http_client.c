@@ -1062,6 +1062,82 @@ what_has_failed_or_was_ended_may_be_ended_again(void **state)
 	stop();
 }
 
+static bool
+switch_protocols(int fd, unsigned nth, const char *head)
+{
+	char byte;
+
+	(void)nth;
+	if (strstr(head, "Connection: upgrade\r\n") == NULL) {
+		say(fd, OK CL "2\r\n\r\nok");
+		return true;
+	}
+	say(fd, "HTTP/1.1 101 Go\r\nUpgrade: echo\r\nConnection: upgrade"
+	    "\r\n\r\nhello");
+	while (recv(fd, &byte, 1, 0) == 1)
+		say_bytes(fd, &byte, 1);
+	return false;
+}
+
+/* Parks. Read `text` and nothing else. */
+static bool
+hears(struct torc_conn *conn, const char *text, uint64_t deadline)
+{
+	struct torc_slice in = { NULL, 0 };
+
+	while (in.size < strlen(text)) {
+		if (torc_conn_recv(conn, &in, deadline) <= 0)
+			return false;
+	}
+	if (in.size != strlen(text) || memcmp(in.data, text, in.size) != 0)
+		return false;
+	torc_conn_consume(conn, in.size);
+	return true;
+}
+
+static int
+speak_another_protocol(void *arg)
+{
+	const struct torc_http_field upgrade = {
+		torc_http_text("Upgrade"), torc_http_text("echo"),
+	};
+	const struct torc_http_request request = {
+		.target = torc_http_text("/"), .fields = &upgrade,
+		.field_count = 1, .upgrade = true,
+	};
+	const uint64_t deadline = torc_after_ms(20000);
+	struct torc_http_call call;
+	struct torc_conn *conn;
+
+	(void)arg;
+	if (torc_http_call(client, &call, &request, deadline) != 0 ||
+	    call.response.status != 101)
+		return __LINE__;
+	conn = torc_http_call_conn(&call);
+	if (!hears(conn, "hello", deadline) ||
+	    torc_conn_write(conn, "there", 5, deadline) != 0 ||
+	    !hears(conn, "there", deadline))
+		return __LINE__;
+	torc_http_call_end(&call);
+	return 0;
+}
+
+static void
+after_101_the_connection_is_the_callers(void **state)
+{
+	struct torc_pool_stats stats;
+
+	(void)state;
+	start(switch_protocols);
+	assert_int_equal(server_fiber(&server, speak_another_protocol, NULL),
+	    0);
+	await(&origin.alive, 0);
+	server_call(&server, copy_stats, &stats);
+	assert_int_equal(stats.rented + stats.idle, 0);
+	assert_int_equal(ask("GET", "/"), 0);
+	stop();
+}
+
 static int
 close_client(void *arg)
 {
@@ -1324,6 +1400,7 @@ main(void)
 		    what_ends_an_idle_connection_in_use_leaves_the_other_ones),
 		cmocka_unit_test(
 		    what_has_failed_or_was_ended_may_be_ended_again),
+		cmocka_unit_test(after_101_the_connection_is_the_callers),
 		cmocka_unit_test(a_client_that_was_closed_fails_at_once),
 		cmocka_unit_test(
 		    bodies_of_requests_are_streamed_with_and_without_a_length),

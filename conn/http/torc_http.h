@@ -697,18 +697,31 @@ struct torc_http_forwarding {
 };
 
 /*
- * Parks. Pass the request on to an origin, and its answer back. Bodies go
- * through as they come, no faster than the other side takes them, and an
- * answer may come before all of the request did. Fields that are meant for one
- * hop stay behind (RFC 9110, 7.6.1), Host does not; Via goes both ways, with
- * the version of the message. OPTIONS and TRACE whose Max-Forwards is 0 are
- * answered here. `body_max` and the times are those of the server's and of the
- * client's configuration.
+ * Parks. Pass the request on to an origin, and its answer back. The origin's
+ * client is of this reactor; its configuration and the server's have the
+ * bounds and times, and config.forward what is special to forwarding.
  *
- * 0, or what went wrong on either side; then the peer was told, if nothing had
- * been answered: 503, the origin cannot be reached; 504, it is too slow; 502,
- * its answer cannot be used. It is for those who keep a log: whether there is
- * another request, torc_http_recv() knows.
+ * Fields that are meant for one hop stay behind (RFC 9110, 7.6.1). Host does
+ * not; Via goes both ways, with the version of the message. Answers of 1xx go
+ * on, and so does "Expect: 100-continue": the origin answers it. OPTIONS and
+ * TRACE whose Max-Forwards is 0 are answered here. A request for another
+ * protocol (Upgrade, but not to HTTP/2) goes on; after 101, bytes go both ways
+ * until both sides have sent FIN, nothing moves for `tunnel_ms`, or a drain
+ * ends what the client sends. Trailers do not go on.
+ *
+ * A body of a request that is not whole is kept for `gather_ms`, and an answer
+ * is kept if the client does not take it at once. Both are bounded: beyond that
+ * bodies go no faster than the other side takes them, and the connection to
+ * the origin is set aside in its pool. An answer may come before all of the
+ * request did.
+ *
+ * When the client has gone, the origin is let go, whatever is awaited.
+ *
+ * Returns 0, or what went wrong on either side. The client was told of it if
+ * nothing had been answered: 503, there is no connection to the origin; 504,
+ * it is too slow; 502, its answer cannot be used. -ECONNRESET: the client has
+ * gone, or the origin has ended its answer. The result is for those that keep
+ * a log; whether there is another request, torc_http_recv() knows.
  */
 TORC_API int torc_http_forward(struct torc_http *http,
     struct torc_http_client *origin, const struct torc_http_forwarding *how,
