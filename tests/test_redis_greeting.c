@@ -166,6 +166,8 @@ redis_of_any_age_and_in_any_state_is_recognized(void **state)
 		{ OLD, "+OK\r\n", "+PONG\r\n", 0, true, 0, NULL },
 		{ "-NOPROTO unsupported protocol version\r\n", "",
 		    "+PONG\r\n", 0, false, 0, NULL },
+		{ "-unsupported command 'HELLO'\r\n", "", "+PONG\r\n", 0,
+		    false, 0, NULL },
 		{ "", "", "+PONG\r\n", 2, false, 0, NULL },
 		{ "", "+OK\r\n", "-NOPERM no ping\r\n", 2, true, 0, NULL },
 		{ "", "", "-LOADING Redis is loading\r\n", 2, false, 0,

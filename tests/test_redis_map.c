@@ -350,6 +350,49 @@ when_all_nodes_are_lost_those_of_the_configuration_are_asked(void **state)
 	play(begin_again_from_the_seed, STAY);
 }
 
+/* Which node a session's connection leads to; -1: to one that has not "foo". */
+static int
+ask_in_session(struct torc_redis *redis)
+{
+	struct torc_redis_session *session;
+	struct torc_redis_reply *reply = NULL;
+	int node = -1;
+
+	if (torc_redis_session_open(redis, &session, "foo", LATE) < 0)
+		return -2;
+	if (torc_redis_session_do(session, &reply, LATE, "GET", "foo",
+	    NULL) == 0)
+		node = (int)reply->integer;
+	torc_redis_free(reply);
+	torc_redis_session_close(session);
+	return node;
+}
+
+static int
+find_by_sessions(struct torc_redis *redis)
+{
+	EXPECT(ask_in_session(redis) == 0);
+	owner = 1;
+	EXPECT(ask_in_session(redis) == -1);
+	EXPECT(ask_in_session(redis) == 1);
+	EXPECT(maps == 1);
+	/* The next one is away when it is asked for the first time. */
+	owner = 2;
+	EXPECT(ask_in_session(redis) == -1);
+	strcpy(redis->slots[12182]->address, "127.1.0.3:1");
+	owner = 3;
+	EXPECT(ask_in_session(redis) == 3);
+	EXPECT(maps == 2);
+	return 0;
+}
+
+static void
+sessions_alone_follow_a_cluster_too(void **state)
+{
+	(void)state;
+	play(find_by_sessions, STAY);
+}
+
 static int
 read_an_endless_map(struct torc_redis *redis)
 {
@@ -408,6 +451,7 @@ main(void)
 		    a_session_outlives_the_place_of_its_node_in_the_map),
 		cmocka_unit_test(
 		    when_all_nodes_are_lost_those_of_the_configuration_are_asked),
+		cmocka_unit_test(sessions_alone_follow_a_cluster_too),
 		cmocka_unit_test(a_map_has_each_slot_once),
 		cmocka_unit_test(what_passes_in_a_cluster_is_waited_for),
 	};

@@ -3,6 +3,7 @@
  * sent on to.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conn/redis/redis.h"
@@ -60,7 +61,8 @@ common_error(const struct torc_redis_reply *root, const struct batch *batch)
 
 /* "MOVED 3999 127.0.0.1:6381": the node, or NULL. */
 static struct node *
-read_redirect(const struct trip *trip, const struct torc_redis_reply *error)
+read_redirect(struct torc_redis *redis, const struct node *from,
+    const struct torc_redis_reply *error)
 {
 	const char *host = strchr(error->text, ' ');
 	const char *colon = strrchr(error->text, ':');
@@ -69,8 +71,21 @@ read_redirect(const struct trip *trip, const struct torc_redis_reply *error)
 	if (host == NULL || colon == NULL || colon < host)
 		return NULL;
 	host++;
-	return cluster_find(trip->redis, trip->node, host,
-	    (size_t)(colon - host), colon + 1);
+	return cluster_find(redis, from, host, (size_t)(colon - host),
+	    colon + 1);
+}
+
+void
+cluster_learn(struct torc_redis *redis, const struct node *from,
+    const struct torc_redis_reply *reply)
+{
+	const unsigned long slot = redis_is_error(reply, "MOVED") ?
+	    strtoul(reply->text + strlen("MOVED"), NULL, 10) : REDIS_SLOTS;
+	struct node *node = slot >= REDIS_SLOTS ? NULL :
+	    read_redirect(redis, from, reply);
+
+	if (node != NULL)
+		cluster_move(redis, (unsigned)slot, node);
 }
 
 static void
@@ -134,7 +149,8 @@ consider(struct trip *trip, struct batch *batch,
 	batch->asking = false;
 	/* One command follows ASKING, not a transaction. */
 	if (moved || (ask && batch->count == 1 && !batch->atomic)) {
-		struct node *node = read_redirect(trip, error);
+		struct node *node = read_redirect(trip->redis, trip->node,
+		    error);
 
 		if (node == NULL)
 			return 0;
@@ -182,6 +198,38 @@ is_unreachable(int rc)
 	return rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED &&
 	    rc != -ENOMEM && rc != -ENOBUFS && rc != -ESHUTDOWN &&
 	    rc != -EACCES;
+}
+
+/* Parks. A line that nobody else has, to the node of the trip's slot. */
+static int
+rent_there(struct trip *trip, struct line **line)
+{
+	struct node *node;
+	int rc = cluster_node(trip->redis, trip->slot, &node, trip->deadline);
+
+	if (rc < 0)
+		return rc;
+	rc = opener_acquire(&node->sessions, line, trip->deadline);
+	if (rc < 0)
+		node_drop(node);
+	return rc;
+}
+
+int
+cluster_rent(struct torc_redis *redis, int slot, struct line **line,
+    uint64_t deadline)
+{
+	struct trip trip = { .redis = redis, .slot = slot,
+		.deadline = deadline };
+	int rc = 1;
+
+	for (; rc > 0; trip.attempt++) {
+		rc = rent_there(&trip, line);
+		if (is_unreachable(rc) &&
+		    trip.attempt < redis->config.redirects)
+			rc = look_elsewhere(&trip, rc);
+	}
+	return rc;
 }
 
 /* Parks. Ask the node that is next: 0: deliver it, 1: go on, or an error. */

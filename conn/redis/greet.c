@@ -123,8 +123,10 @@ static bool
 is_unknown(const struct torc_redis_reply *reply)
 {
 	return redis_is_error(reply, "NOPROTO") ||
+	    redis_is_error(reply, "unsupported") ||
 	    (redis_is_error(reply, "ERR") &&
-	    strstr(reply->text, "unknown command") != NULL);
+	    (strstr(reply->text, "unknown command") != NULL ||
+	    strstr(reply->text, "unsupported command") != NULL));
 }
 
 /* A map that names a server, or the protocol that we have asked for. */

@@ -40,6 +40,7 @@ forget(struct torc_redis *redis, struct node *node)
 		place++;
 	redis->nodes[place] = redis->nodes[--redis->node_count];
 	node->next = redis->gone;
+	node->gone = true;
 	redis->gone = node;
 	node_rest(node);
 }
@@ -97,7 +98,8 @@ cluster_find(struct torc_redis *redis, const struct node *from,
 	int length;
 	bool v6;
 
-	if (size == 0) {
+	/* A node that does not know its own name says "?". */
+	if (size == 0 || (size == 1 && host[0] == '?')) {
 		const char *colon = strrchr(from->address, ':');
 
 		host = from->address;

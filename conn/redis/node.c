@@ -109,6 +109,21 @@ opener_acquire(struct opener *opener, struct line **line, uint64_t deadline)
 	return 0;
 }
 
+int
+node_rent(struct torc_redis *redis, int slot, struct line **line,
+    uint64_t deadline)
+{
+	struct node *node = redis->nodes[0];
+	int rc;
+
+	if (redis->config.cluster)
+		return cluster_rent(redis, slot, line, deadline);
+	rc = opener_acquire(&node->sessions, line, deadline);
+	if (rc == 0)
+		node_hold(node);
+	return rc;
+}
+
 /* ---- Lines ---- */
 
 /* It takes no new commands. */

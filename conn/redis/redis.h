@@ -61,6 +61,7 @@ struct node {
 	struct torc_redis *redis;
 	char address[REDIS_ADDRESS];	/* of a cluster's; else the first */
 	char master[REDIS_ADDRESS];	/* that a sentinel has named */
+	bool gone;		/* the cluster has it no more */
 	struct node *next;	/* of those that are gone */
 	unsigned users;		/* calls, sessions, subscribers */
 	unsigned slot_count;	/* of a cluster's: that it has */
@@ -308,6 +309,10 @@ void request_free(struct request *request);
 
 /* ---- node.c ---- */
 
+/* Parks. A line that nobody else has; its node is held. */
+int node_rent(struct torc_redis *redis, int slot, struct line **line,
+    uint64_t deadline);
+
 /* Parks. A line of an opener's pool; errors are explained. */
 int opener_acquire(struct opener *opener, struct line **line,
     uint64_t deadline);
@@ -361,6 +366,17 @@ int cluster_node(struct torc_redis *redis, int slot, struct node **node,
 /* Parks. A batch of keys of a slot, wherever that is. */
 int cluster_call(struct torc_redis *redis, struct request **request,
     uint64_t deadline, struct batch *batch);
+
+/*
+ * Parks. A line that nobody else has, to the node of a slot (any if negative).
+ * The node is held: give back the line first, and then drop it.
+ */
+int cluster_rent(struct torc_redis *redis, int slot, struct line **line,
+    uint64_t deadline);
+
+/* What MOVED says, of a command that is not sent on. */
+void cluster_learn(struct torc_redis *redis, const struct node *from,
+    const struct torc_redis_reply *reply);
 
 /* The slot of a batch, -1 if it has no keys; -EXDEV if there are several. */
 int cluster_slot(const struct batch *batch, int *slot);

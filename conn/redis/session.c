@@ -25,28 +25,18 @@ torc_redis_session_open(struct torc_redis *redis,
     struct torc_redis_session **out, const char *key, uint64_t deadline)
 {
 	struct torc_redis_session *session = calloc(1, sizeof(*session));
-	int rc = 0;
+	int rc;
 
 	if (session == NULL)
 		return redis_fail(redis, -ENOMEM, "no memory for a session");
 	session->redis = redis;
-	if (redis->config.cluster) {
-		rc = cluster_node(redis, key == NULL ? -1 :
-		    (int)key_slot(key, strlen(key)), &session->node,
-		    deadline);
-	} else {
-		session->node = redis->nodes[0];
-		node_hold(session->node);
-	}
-	if (rc == 0)
-		rc = opener_acquire(&session->node->sessions, &session->line,
-		    deadline);
+	rc = node_rent(redis, key == NULL ? -1 :
+	    (int)key_slot(key, strlen(key)), &session->line, deadline);
 	if (rc < 0) {
-		if (session->node != NULL)
-			node_drop(session->node);
 		free(session);
 		return rc;
 	}
+	session->node = session->line->node;
 	*out = session;
 	return 0;
 }
@@ -134,6 +124,9 @@ torc_redis_session_call(struct torc_redis_session *session,
 		follow(session, command_flags(argc, argv), request);
 		session->altered |= redis_judge(session->line, request,
 		    false);
+		if (session->redis->config.cluster)
+			cluster_learn(session->redis, session->node,
+			    &request->root);
 	} else {
 		session->broken = true;
 		line_explain(session->line, rc, sent);

@@ -66,28 +66,6 @@ note_life(struct torc_redis_subscriber *subscriber)
 	subscriber->silent_until = torc_after_ms(SILENCE_MS);
 }
 
-static int
-acquire(struct torc_redis_subscriber *subscriber, uint64_t deadline)
-{
-	struct torc_redis *redis = subscriber->redis;
-	struct node *node = redis->nodes[0];
-	struct line *line;
-	int rc = 0;
-
-	if (redis->config.cluster)
-		rc = cluster_node(redis, -1, &node, deadline);
-	else
-		node_hold(node);
-	if (rc < 0)
-		return rc;
-	rc = opener_acquire(&node->sessions, &line, deadline);
-	if (rc == 0)
-		subscriber->line = line;
-	else
-		node_drop(node);
-	return rc;
-}
-
 /* Parks. To the next attempt; what is said then is why the last one failed. */
 static int
 pause_to_connect(struct torc_redis_subscriber *subscriber, uint64_t deadline)
@@ -121,7 +99,8 @@ static int
 connect_again(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 {
 	for (;;) {
-		int rc = acquire(subscriber, deadline);
+		int rc = node_rent(subscriber->redis, -1, &subscriber->line,
+		    deadline);
 
 		if (rc == 0) {
 			note_life(subscriber);
@@ -334,6 +313,7 @@ torc_redis_next(struct torc_redis_subscriber *subscriber,
 	memset(message, 0, sizeof(*message));
 	while (rc == 0) {
 		if (subscriber->line != NULL && (subscriber->line->mute ||
+		    subscriber->line->node->gone ||
 		    redis_is_replaced(subscriber->line)))
 			drop_line(subscriber);
 		if (subscriber->line == NULL) {

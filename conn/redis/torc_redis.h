@@ -234,7 +234,7 @@ void torc_redis_session_close(struct torc_redis_session *session);
 /*
  * Parks. As torc_redis_call(), without a second attempt. After an error other
  * than those of a reply and of what is asked it is of no more use. A cluster's
- * MOVED is an error like others.
+ * MOVED is an error like others; the next session is opened where it says.
  */
 int torc_redis_session_call(struct torc_redis_session *session,
     struct torc_redis_reply **reply, uint64_t deadline, unsigned argc,
