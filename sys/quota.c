@@ -177,6 +177,7 @@ read_numbers(const struct place *place, const char *group, const char *name,
     long long *first, long long *second)
 {
 	char path[2 * PATH_MAX], line[LINE] = "";
+	char *rest;
 	FILE *file;
 
 	snprintf(path, sizeof(path), "%s%s", place->mount, group);
@@ -185,9 +186,11 @@ read_numbers(const struct place *place, const char *group, const char *name,
 		return false;
 	read_line(file, line);
 	fclose(file);
-	*second = 1;
-	return sscanf(line, "%lld %lld", first, second) >= 1 && *first > 0 &&
-	    *second > 0;
+	/* "max" is none. A missing second one is 1. */
+	*first = strtoll(line, &rest, 10);
+	*second = rest[strspn(rest, " ")] == '\0' ? 1 :
+	    strtoll(rest, NULL, 10);
+	return *first > 0 && *second > 0;
 }
 
 static bool
