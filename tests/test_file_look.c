@@ -643,6 +643,75 @@ what_does_not_tell_its_size_is_read_to_its_end(void **state)
 	}
 }
 
+/* What is appended meanwhile is not of it, and the connection goes on. */
+static void
+a_file_that_grows_while_it_is_sent_has_the_bytes_that_were_said(void **state)
+{
+	static const char request[] = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+	    last[] = "GET /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+	    "\r\n";
+	const size_t size = ROOM - 100000;
+	const char *next;
+	int fd, small = 65536;
+	long got;
+
+	(void)state;
+	put_file("a", 7, size);
+	put_text("b", "next");
+	fd = client_open(server.port);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	client_send(fd, request, sizeof(request) - 1);
+	assert_true(client_read(fd, reply, 1000));
+	assert_int_equal(truncate(in_folder("a"), (off_t)size + 50000), 0);
+	client_send(fd, last, sizeof(last) - 1);
+	got = client_read_all(fd, reply + 1000, ROOM - 1001);
+	assert_true(got > 0);
+	reply[1000 + got] = '\0';
+	assert_int_equal(atol(field("Content-Length")), (long)size);
+	assert_true(stream_matches(7, 0, (const uint8_t *)body(), size));
+	next = body() + size;
+	assert_memory_equal(next, "HTTP/1.1 200", 12);
+	assert_string_equal(strstr(next, "\r\n\r\n"), "\r\n\r\nnext");
+	close(fd);
+}
+
+/* Of holes, too. */
+static void
+a_file_of_more_than_four_gigabytes_has_its_bytes(void **state)
+{
+	static const struct {
+		const char *range, *content;
+	} rows[] = {
+		{ "5368709120-", "bytes 5368709120-5368709121/5368709122" },
+		{ "-2", "bytes 5368709120-5368709121/5368709122" },
+		{ "4294967295-4294967296",
+		    "bytes 4294967295-4294967296/5368709122" },
+		{ "2147483647-2147483648",
+		    "bytes 2147483647-2147483648/5368709122" },
+	};
+	int fd = open(in_folder("a"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	(void)state;
+	assert_int_equal(pwrite(fd, "!?", 2, 5368709120), 2);
+	assert_int_equal(pwrite(fd, "!?", 2, 4294967295), 2);
+	assert_int_equal(pwrite(fd, "!?", 2, 2147483647), 2);
+	close(fd);
+	for (unsigned i = 0; i < COUNT(rows); i++) {
+		char fields[100];
+
+		snprintf(fields, sizeof(fields), "Range: bytes=%s\r\n",
+		    rows[i].range);
+		assert_status("/a", fields, 206);
+		assert_string_equal(field("Content-Range"), rows[i].content);
+		assert_string_equal(body(), "!?");
+	}
+	assert_status("/a", "Range: bytes=1000000000-1000000001\r\n", 206);
+	assert_string_equal(field("Content-Length"), "2");
+	assert_memory_equal(body(), "\0", 2);
+	ask("HEAD", "/a", "");
+	assert_string_equal(field("Content-Length"), "5368709122");
+}
+
 /* ---- Entity tags ---- */
 
 static void
@@ -991,6 +1060,8 @@ main(void)
 		TEST(a_file_that_changes_while_it_is_read_is_answered_as_one_of_both),
 		TEST(an_empty_file_that_fills_meanwhile_is_whole),
 		TEST(what_does_not_tell_its_size_is_read_to_its_end),
+		TEST(a_file_that_grows_while_it_is_sent_has_the_bytes_that_were_said),
+		TEST(a_file_of_more_than_four_gigabytes_has_its_bytes),
 		TEST(entity_tags_distinguish_forms),
 		TEST(entity_tags_distinguish_versions_of_the_same_time_and_size),
 		TEST(a_file_that_has_just_changed_has_a_weak_tag_until_its_tick_is_over),
