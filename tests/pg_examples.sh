@@ -108,6 +108,13 @@ claim "api answers with a hundred rows" [ "$(get '/items?after=0' |
 claim "api says 404 for what is not there" says /items/301 404
 claim "api says 404 for another path" says /items/1x 404
 
+kill -TERM "$api"
+wait "$api"
+PGADDRESS="postgresql://shop@/postgres?host=$scratch" \
+    "$B/bin/api" -l "127.0.0.1:$port" -r 1 2>>"$scratch/errors" &
+api=$!
+claim "api finds its server by a URI" until_true says /items/1 '"id":1'
+
 kill -QUIT "$server"
 wait "$server" 2>/dev/null
 claim "api says 503 while PostgreSQL is away" until_true says /items/1 503

@@ -44,21 +44,6 @@ tell(struct torc_pg_result **result, unsigned count,
 	va_end(arguments);
 }
 
-/* Not all of it was written: what can be undone was not done. */
-static enum torc_pg_outcome
-outcome_of_half(const struct torc_pg_result *result)
-{
-	for (unsigned i = 0; i < result->count; i++) {
-		const struct pg_statement *statement =
-		    result->parts[i].answer.statement;
-
-		if (statement != NULL &&
-		    (statement->nature & PG_UNDOABLE) == 0)
-			return TORC_PG_UNKNOWN;
-	}
-	return TORC_PG_UNSENT;
-}
-
 /* ---- What is written ---- */
 
 /* Whether all that are before it were given up: then it is the server that
@@ -214,12 +199,12 @@ ask_nothing(struct asking *asking, struct torc_pg_session *session, int why)
 /*
  * Parks. Between begin and end of the pipeline. A large one is not written
  * behind what others staged: a write that has to wait must not fail with their
- * statements in it.
+ * statements in it. `*begun`: a part of it, or all, may have been sent.
  */
 static int
 write_statements(struct torc_pg_session *session,
     struct torc_pg_result *result, const struct torc_pg_statement *wanted,
-    uint64_t deadline)
+    bool *begun, uint64_t deadline)
 {
 	struct pg_draft draft;
 	struct asking asking;
@@ -241,6 +226,7 @@ write_statements(struct torc_pg_session *session,
 		ask_nothing(&asking, session, rc);
 		pg_draft_make(&draft, put_nothing, NULL);
 	}
+	*begun = true;
 	return pg_draft_send(&draft, session, deadline);
 }
 
@@ -267,12 +253,12 @@ submit(struct torc_pg_session *session, struct torc_pg_result **result,
 {
 	struct torc_pipeline *pipeline = &session->pipeline;
 	const unsigned count = (*result)->count;
-	enum torc_pg_outcome outcome = TORC_PG_UNSENT;
+	bool begun = false;
 	int rc = torc_pipeline_begin(pipeline, &(*result)->base, deadline);
 
 	if (rc == -ETIMEDOUT || rc == -ECANCELED) {
-		tell(result, count, outcome, "no turn on a shared connection "
-		    "in time");
+		tell(result, count, TORC_PG_UNSENT, "no turn on a shared "
+		    "connection in time");
 		return rc;
 	}
 	if (rc < 0) {
@@ -280,9 +266,8 @@ submit(struct torc_pg_session *session, struct torc_pg_result **result,
 		return UNWRITTEN;
 	}
 	rc = session->mute ? UNWRITTEN :
-	    write_statements(session, *result, wanted, deadline);
+	    write_statements(session, *result, wanted, &begun, deadline);
 	if (rc < 0) {
-		outcome = outcome_of_half(*result);
 		session->mute = true;
 		pg_share_retire(session);
 	}
@@ -294,8 +279,8 @@ submit(struct torc_pg_session *session, struct torc_pg_result **result,
 	if (rc < 0 && *result != NULL && (*result)->base.unsent)
 		return UNWRITTEN;
 	if (rc < 0)
-		tell(result, count, outcome, "it could not be sent to its "
-		    "end: %s", strerror(-rc));
+		tell(result, count, begun ? TORC_PG_UNKNOWN : TORC_PG_UNSENT,
+		    "it could not be sent: %s", strerror(-rc));
 	return rc;
 }
 

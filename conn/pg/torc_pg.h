@@ -134,7 +134,7 @@ TORC_API long torc_pg_read_bytea(const struct torc_pg_column *column,
 /* What is known of statements that failed. */
 enum torc_pg_outcome {
 	TORC_PG_UNKNOWN,	/* sent, and not answered: done, or not */
-	TORC_PG_UNSENT,		/* not sent, or not to its end: not done */
+	TORC_PG_UNSENT,		/* no byte was sent: it can be repeated */
 	TORC_PG_UNDONE,		/* the server has undone it */
 	TORC_PG_DONE,		/* only its result cannot be given */
 };

@@ -5,6 +5,7 @@
  *
  *     PGADDRESS=127.0.0.1:5432 PGUSER=shop PGPASSWORD=secret PGDATABASE=shop \
  *         api -l 127.0.0.1:8080
+ *     PGADDRESS=postgres://shop:secret@127.0.0.1/shop api -l 127.0.0.1:8080
  *     curl http://127.0.0.1:8080/items?after=0      # a hundred of them
  *     curl http://127.0.0.1:8080/items/17           # one, or 404
  *
@@ -69,8 +70,8 @@ ask(struct torc_http *http, const char *sql, int32_t id, bool list)
 	    torc_after_ms(QUERY_MS));
 
 	if (rc < 0) {
-		fprintf(stderr, "api: %s: %s\n", strerror(-rc), result == NULL
-		    ? torc_pg_trouble(pg) : torc_pg_result_error(result)->text);
+		fprintf(stderr, "api: %s: %s\n", strerror(-rc),
+		    result != NULL ? torc_pg_result_error(result)->text : "");
 		refuse(http, rc == -EREMOTEIO ? 500 : 503);
 	} else if (!list && torc_pg_row_count(result) == 0) {
 		refuse(http, 404);
