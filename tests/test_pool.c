@@ -494,9 +494,12 @@ take_fresh(void *arg)
 	EXPECT(torc_yield() == 0 && backend.closes == 1);
 	torc_pool_release(backend.pool, fresh, true);
 	EXPECT(acquire(&backend) == fresh);
-	EXPECT(acquire(&backend) != items[0]);
+	EXPECT((items[1] = acquire(&backend)) != items[0]);
 	EXPECT(stats_of(&backend).idle == 2);
 	EXPECT(backend.most_alive == 4);
+	torc_pool_release(backend.pool, fresh, true);
+	torc_pool_release(backend.pool, items[1], true);
+	EXPECT(destroy(&backend));
 	return 0;
 }
 
@@ -641,6 +644,7 @@ leave_reserve(void *arg)
 	EXPECT(leave(greedy, COUNT) == 0);
 	EXPECT(leave(others, 1) == 0 && leave(nobody, 1) == 0);
 	EXPECT(backend.most_alive <= 8);
+	EXPECT(destroy(&backend));
 	return 0;
 }
 
