@@ -742,7 +742,7 @@ a_client_that_has_sent_fin_is_waited_for_a_while(void **state)
 static bool
 give_much(int fd, unsigned nth, const char *head)
 {
-	static char body[LARGE];
+	char body[LARGE];
 
 	if (strstr(head, " /large ") == NULL)
 		return think(fd, nth, head);
@@ -800,8 +800,8 @@ answers_that_are_not_read_are_kept_and_the_origin_let_go(void **state)
 		assert_large(fds[i]);
 		close(fds[i]);
 	}
-	tight = false;
 	stop();
+	tight = false;
 }
 
 static void
@@ -850,8 +850,8 @@ clients_that_pipeline_and_do_not_read_hold_no_connection(void **state)
 	for (size_t i = 0; i < COUNT(fds); i++)
 		client_reset(fds[i]);
 	await_stats(0, 0);
-	tight = false;
 	stop();
+	tight = false;
 }
 
 static void
@@ -877,8 +877,8 @@ answers_that_are_not_read_and_not_kept_keep_nobody_waiting(void **state)
 		assert_large(fds[i]);
 		close(fds[i]);
 	}
-	tight = false;
 	stop();
+	tight = false;
 }
 
 static void
@@ -910,8 +910,8 @@ the_client_that_stalls_longest_makes_room_for_one_that_waits(void **state)
 	assert_large(fds[1]);
 	close(fds[0]);
 	close(fds[1]);
-	tight = false;
 	stop();
+	tight = false;
 }
 
 /* Much of an answer, and then nothing. */
@@ -943,9 +943,9 @@ an_origin_that_is_silent_is_let_go_when_its_client_takes_nothing(void **state)
 	await(&origin.requests, 1);
 	await(&origin.alive, 0);
 	close(fd);
+	stop();
 	server_config.write_ms = 0;
 	tight = false;
-	stop();
 }
 
 /* ---- Time ---- */
