@@ -729,7 +729,8 @@ thirty_two_thousand_stacks_fit_if_guards_need_no_mappings(void **state)
 			torc_stacks_give(&stacks, taken[--count]);
 		torc_stacks_fini(&stacks);
 		assert_int_equal(seen.mapped, 0);
-		assert_true(count_mappings() < before + 10);
+		/* A sanitizer has some of its own. */
+		assert_true(TIMES(10) < 10 || count_mappings() < before + 10);
 	}
 	free(taken);
 }
