@@ -38,6 +38,7 @@ static void
 note_wake(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 {
 	reactor->counters->wakes++;
+	reactor->ready_spent = true;
 	if (!(cqe->flags & IORING_CQE_F_MORE))
 		reactor->wake_armed = false;
 }

@@ -35,13 +35,28 @@ void
 torc_mailbox_wake(struct torc_mailbox *mailbox)
 {
 	const uint64_t one = 1;
+	uint32_t beside;
 
 	/* M2: full; the release half is needed. The post is in the list
 	 * before the flag is up. If it was up, the reactor has yet to put it
 	 * down (M3), and takes the list after that. If it was down, the
 	 * reactor may sleep. */
-	if (torc_exchange_full_u32(&mailbox->woken, 1) == 0)
-		torc_sys_write(mailbox->fd, &one, sizeof(one));
+	if (torc_exchange_full_u32(&mailbox->woken, 1) != 0)
+		return;
+	torc_sys_write(mailbox->fd, &one, sizeof(one));
+	/* M5: relaxed. It is there before an exchange of the owner's (M3): if
+	 * we do not see it, that one is yet to come, and finds our flag. */
+	beside = torc_load_relaxed_u32(&mailbox->beside);
+	if (beside != 0)
+		torc_sys_write((int)beside - 1, &one, sizeof(one));
+}
+
+void
+torc_mailbox_wake_beside(struct torc_mailbox *mailbox, int fd)
+{
+	/* M5: relaxed. The owner wakes itself, to come to M3 after it. */
+	torc_store_relaxed_u32(&mailbox->beside, (uint32_t)fd + 1);
+	torc_mailbox_wake(mailbox);
 }
 
 int

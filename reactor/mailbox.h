@@ -24,7 +24,9 @@ struct torc_post;
 struct torc_mailbox {
 	void *head;		/* struct torc_post, the last one first */
 	uint32_t woken;
-	int fd;			/* eventfd */
+	int fd;			/* eventfd, in the ring */
+	uint32_t beside;	/* 1 + another one, for a loop that polls; or
+				 * 0. The owner writes it */
 };
 
 int torc_mailbox_init(struct torc_mailbox *mailbox);
@@ -36,6 +38,13 @@ int torc_mailbox_push(struct torc_mailbox *mailbox, struct torc_post *post);
 
 /* Wake the owner without a post. Any thread; also a signal handler. */
 void torc_mailbox_wake(struct torc_mailbox *mailbox);
+
+/*
+ * From now on a wake also writes to this eventfd. The kernel would tell it of
+ * the poll of the other one, but late: one eventfd is not signalled from inside
+ * another. The owner.
+ */
+void torc_mailbox_wake_beside(struct torc_mailbox *mailbox, int fd);
 
 /* Something may be in the list. The owner. */
 bool torc_mailbox_pending(const struct torc_mailbox *mailbox);

@@ -134,6 +134,7 @@ torc_op_complete(struct torc_reactor *reactor, void *object,
 
 	torc_assert(op->reactor == reactor &&
 	    op->state == TORC_OP_SUBMITTED);
+	reactor->ready_spent = true;
 	if (cqe->flags & IORING_CQE_F_MORE) {
 		op->done(op, cqe->res, cqe->flags);
 		return;

@@ -274,6 +274,32 @@ sleep_in_enter(struct torc_reactor *reactor, uint64_t until)
 }
 
 /*
+ * An event that comes of a write to an eventfd, such as one that a fiber polls,
+ * is told to ours by the kernel later, and since Linux 6.11 for the first time
+ * only: a bit that says so is never cleared. A new registration has a new bit.
+ */
+static void
+renew_ready(struct torc_reactor *reactor)
+{
+	const int ring = reactor->ring.fd;
+
+	torc_sys_register(ring, IORING_UNREGISTER_EVENTFD, NULL, 0);
+	reactor->ready_spent = torc_sys_register(ring, IORING_REGISTER_EVENTFD,
+	    &reactor->ready_fd, 1) < 0;
+}
+
+/* What it told of is found below; what comes from now on makes it readable. */
+static void
+clear_ready(struct torc_reactor *reactor)
+{
+	uint64_t events;
+
+	torc_sys_read(reactor->ready_fd, &events, sizeof(events));
+	if (reactor->ready_spent)
+		renew_ready(reactor);
+}
+
+/*
  * Under valgrind one thread runs at a time, and one that sleeps in the ring
  * does not let the others run, as it does in poll(2). So it sleeps there, until
  * there may be a completion; unless somebody counts instructions, and has
@@ -284,17 +310,18 @@ sleep_beside(struct torc_reactor *reactor, uint64_t until)
 {
 	struct torc_ring *ring = &reactor->ring;
 	int fd = torc_reactor_fd(reactor);
-	uint64_t events;
 	int rc;
 
 	if (fd < 0)
 		return sleep_in_enter(reactor, until);
-	torc_sys_read(fd, &events, sizeof(events));
+	clear_ready(reactor);
 	rc = torc_ring_enter(ring, 0, 0, 0);
 	if (rc < 0 || torc_ring_ready(ring) > 0)
 		return rc;
+	reactor->page.page->gauge.sleeping = 1;
 	torc_sys_await(fd, until == TORC_NEVER ? UINT64_MAX :
 	    until > reactor->now ? until - reactor->now : 0);
+	reactor->page.page->gauge.sleeping = 0;
 	return 0;
 }
 
@@ -772,13 +799,8 @@ take_turns(struct torc_reactor *reactor, uint64_t deadline, bool once)
 	torc_reactor_check(reactor);
 	torc_require(!reactor->turning, "a turn inside a turn");
 	reactor->turning = true;
-	if (reactor->ready_fd >= 0) {
-		uint64_t events;
-
-		/* What it told of is found below, and what comes from now on
-		 * makes it readable again. */
-		torc_sys_read(reactor->ready_fd, &events, sizeof(events));
-	}
+	if (reactor->ready_fd >= 0)
+		clear_ready(reactor);
 	/* The program may have been elsewhere for long. */
 	look_at_clock(reactor, false);
 	enter_loop(&reactor->belongings);
@@ -865,6 +887,7 @@ torc_reactor_fd(struct torc_reactor *reactor)
 		return rc;
 	}
 	reactor->ready_fd = fd;
+	torc_mailbox_wake_beside(&reactor->mailbox, fd);
 	return fd;
 }
 
@@ -873,6 +896,7 @@ torc_reactor_due(const struct torc_reactor *reactor)
 {
 	torc_reactor_vouch(reactor);
 	if (reactor->phase == TORC_PHASE_CREATED || has_work(reactor) ||
+	    (reactor->ready_fd >= 0 && reactor->ready_spent) ||
 	    torc_ring_pending(&reactor->ring) > 0 ||
 	    torc_ring_busy(&reactor->ring))
 		return 0;

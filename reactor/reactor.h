@@ -156,6 +156,7 @@ struct torc_reactor {
 	uint64_t drain_at;		/* any thread: end by then */
 	uint32_t spin_credit;
 	int ready_fd;			/* for a foreign loop, or -1 */
+	bool ready_spent;	/* it is to be registered anew */
 	int error;			/* what ended it */
 	enum torc_reactor_phase phase;
 	bool turning;

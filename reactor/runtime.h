@@ -194,7 +194,8 @@ TORC_API int torc_reactor_turn(struct torc_reactor *reactor,
  * a negative errno; and the time at which a turn is due even if it does not.
  * Before you poll, take turns with deadline 0 until torc_reactor_due() lies in
  * the future. (An eventfd, made at the first call: the ring's own descriptor
- * does not tell of deferred completions. It costs a read(2) in each turn.)
+ * does not tell of deferred completions. It costs a read(2) in each turn, and
+ * a registration in one that follows a post or the end of an operation.)
  * The reactor's thread, or the one that created it before it runs.
  */
 TORC_API int torc_reactor_fd(struct torc_reactor *reactor);

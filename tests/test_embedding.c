@@ -7,10 +7,13 @@
 #include "tests/harness.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -192,6 +195,101 @@ report_among_others(void)
 	if (torc_fault_report() != 0 || torc_fault_report() != 0)
 		abort();
 	run_among_others();
+}
+
+/* ---- A loop of the program's own ---- */
+
+#define ROUNDS 5u
+
+static struct {
+	struct torc_reactor *reactor;
+	struct torc_post posts[ROUNDS];
+	int events;		/* an eventfd */
+	unsigned seen;
+} outside;
+
+static void
+note_post(struct torc_reactor *reactor, struct torc_post *post)
+{
+	(void)reactor;
+	(void)post;
+	outside.seen++;
+}
+
+static int
+note_events(void *arg)
+{
+	uint64_t count;
+
+	(void)arg;
+	while (outside.seen < ROUNDS && torc_fd_read(outside.events, &count,
+	    sizeof(count), TORC_STREAM, TORC_NEVER) == sizeof(count))
+		outside.seen++;
+	return 0;
+}
+
+static void *
+post_from_a_thread(void *arg)
+{
+	outside.posts[outside.seen].call = note_post;
+	torc_post(outside.reactor, &outside.posts[outside.seen]);
+	return arg;
+}
+
+static void *
+write_from_a_thread(void *arg)
+{
+	const uint64_t one = 1;
+
+	assert_int_equal(write(outside.events, &one, sizeof(one)),
+	    sizeof(one));
+	return arg;
+}
+
+static void
+take_turns_outside(void)
+{
+	do
+		assert_int_equal(torc_reactor_turn(outside.reactor, 0), 1);
+	while (torc_reactor_due(outside.reactor) <= torc_now());
+}
+
+/* One event after the other, each when the last one was seen. */
+static void
+assert_told(void *(*cause)(void *arg))
+{
+	struct pollfd what = {
+		.fd = torc_reactor_fd(outside.reactor),
+		.events = POLLIN,
+	};
+	pthread_t thread;
+
+	assert_true(what.fd >= 0);
+	outside.seen = 0;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		take_turns_outside();
+		assert_int_equal(pthread_create(&thread, NULL, cause, NULL),
+		    0);
+		while (outside.seen == round) {
+			assert_int_equal(poll(&what, 1,
+			    CLIENT_SECONDS * 1000), 1);
+			take_turns_outside();
+		}
+		pthread_join(thread, NULL);
+	}
+}
+
+static void
+a_foreign_loop_is_told_of_every_post_and_every_event(void **state)
+{
+	(void)state;
+	outside.reactor = make(NULL);
+	assert_told(post_from_a_thread);
+	outside.events = eventfd(0, EFD_CLOEXEC);
+	torc_fiber_start(outside.reactor, NULL, note_events, NULL);
+	assert_told(write_from_a_thread);
+	finish(outside.reactor);
+	close(outside.events);
 }
 
 /* ---- Modes of the floating-point units ---- */
@@ -791,6 +889,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CLAIM(a_chain_of_thousands_of_joins_needs_no_deeper_stack),
+		CLAIM(a_foreign_loop_is_told_of_every_post_and_every_event),
 		CLAIM(a_fiber_keeps_its_rounding_and_gives_it_to_nobody),
 		CLAIM(fibers_and_posts_begin_with_the_modes_of_the_loop),
 		CLAIM(an_error_of_one_fiber_does_not_trap_in_another),

@@ -54,7 +54,7 @@ __wrap_torc_sys_write(int fd, const void *data, size_t size)
 {
 	if (played == NULL)
 		return __real_torc_sys_write(fd, data, size);
-	sides_event(played);
+	sides_event(played, fd);
 	return (int)size;
 }
 

@@ -695,9 +695,8 @@ torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
 int
 torc_sys_write(int fd, const void *data, size_t size)
 {
-	(void)fd;
 	(void)data;
-	sides_event(&sides);
+	sides_event(&sides, fd);
 	return (int)size;
 }
 

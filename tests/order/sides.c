@@ -351,22 +351,25 @@ drainer(struct sides *sides)
 	torc_mailbox_wake(&sides->mailbox);
 }
 
+/* The eventfd in the ring, and the one of a loop that polls. */
+enum { WITHIN, BESIDE };
+
 void
-sides_event(struct sides *sides)
+sides_event(struct sides *sides, int fd)
 {
-	__atomic_fetch_add(&sides->events, 1, __ATOMIC_ACQ_REL);
+	__atomic_fetch_add(&sides->events[fd == BESIDE], 1, __ATOMIC_ACQ_REL);
 }
 
 /* The poll on the eventfd has completed since we looked last. */
 static void
-sleep_until_event(struct sides *sides)
+sleep_until_event(struct sides *sides, int fd)
 {
 	uint32_t events;
 
-	while ((events = __atomic_load_n(&sides->events, __ATOMIC_ACQUIRE)) ==
-	    sides->events_seen)
-		sides_await(&sides->events);
-	sides->events_seen = events;
+	while ((events = __atomic_load_n(&sides->events[fd],
+	    __ATOMIC_ACQUIRE)) == sides->events_seen[fd])
+		sides_await(&sides->events[fd]);
+	sides->events_seen[fd] = events;
 }
 
 /* Posts of one poster come in its order. */
@@ -400,7 +403,25 @@ static void
 sleep_if_idle(struct sides *sides)
 {
 	if (!torc_mailbox_pending(&sides->mailbox))
-		sleep_until_event(sides);
+		sleep_until_event(sides, WITHIN);
+}
+
+/* Sleeps in a poll of its own, from some time on. */
+static void
+loop_polls_beside(struct sides *sides)
+{
+	torc_mailbox_wake_beside(&sides->mailbox, BESIDE);
+	while (turn(sides) && sides->reaped < sides->count) {
+		if (!torc_mailbox_pending(&sides->mailbox))
+			sleep_until_event(sides, BESIDE);
+	}
+}
+
+static void
+all_run_of_one(const struct sides *sides)
+{
+	for (uint32_t n = 0; n < sides->count; n++)
+		CLAIM(sides->posts[0][n].runs == 1);
 }
 
 static void
@@ -451,6 +472,8 @@ const struct pairing pairings[] = {
 	{ "every post is run, once and in order",
 	    { reactor_runs_posts, first_poster, second_poster }, all_run,
 	    2, 1 },
+	{ "a loop that polls beside the ring is told of each post",
+	    { loop_polls_beside, first_poster }, all_run_of_one, 2, 2 },
 	{ "a drain is seen, and a post is run or refused",
 	    { reactor_drains, first_poster, drainer }, run_or_refused, 2, 2 },
 };

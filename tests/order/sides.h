@@ -38,7 +38,7 @@ struct sides {
 	struct torc_buf bufs[SIDES_SLOTS];
 	struct torc_mailbox mailbox;
 	uint64_t drain_at;
-	uint32_t events_seen;
+	uint32_t events_seen[2];
 	uint32_t reaped;
 	bool lost_seen;
 
@@ -46,7 +46,7 @@ struct sides {
 	uint32_t sq_head, sq_tail, sq_flags;
 	uint32_t cq_head, cq_tail, cq_overflow;
 	uint32_t deferred;	/* completions that wait for an enter */
-	uint32_t events;	/* writes to the eventfd */
+	uint32_t events[2];	/* writes to each eventfd */
 	struct io_uring_sqe sqes[SIDES_SLOTS];
 	uint64_t cqes[SIDES_SLOTS][2];	/* struct io_uring_cqe, which ends
 				 * in an array without size */
@@ -81,7 +81,7 @@ void sides_init(struct sides *sides, uint32_t entries, uint32_t count,
 
 /* What torc's calls into the kernel come to. */
 int sides_enter(struct sides *sides, uint32_t to_submit, uint32_t flags);
-void sides_event(struct sides *sides);
+void sides_event(struct sides *sides, int fd);
 
 /* ---- Of the program that runs them ---- */
 

@@ -229,8 +229,21 @@ register_eventfd(struct kring *ring, const int *fd)
 
 	if (rc < 0)
 		return rc;
+	if (ring->eventfd != NULL)
+		return -EBUSY;
 	ring->eventfd = sim_fd_file(*fd);
 	ring->eventfd->refs++;
+	ring->told_from_within = false;
+	return 0;
+}
+
+static int
+unregister_eventfd(struct kring *ring)
+{
+	if (ring->eventfd == NULL)
+		return -ENXIO;
+	sim_file_put(ring->eventfd);
+	ring->eventfd = NULL;
 	return 0;
 }
 
@@ -308,6 +321,8 @@ torc_sys_register(int fd, uint32_t opcode, void *arg, uint32_t count)
 		return 0;
 	case IORING_REGISTER_EVENTFD:
 		return register_eventfd(ring, arg);
+	case IORING_UNREGISTER_EVENTFD:
+		return unregister_eventfd(ring);
 	case IORING_REGISTER_IOWQ_MAX_WORKERS:
 		return register_workers(arg);
 	default:
@@ -353,11 +368,20 @@ has_room(const struct kring *ring)
 	    sim_cq_ready(ring) < ring->cq_entries;
 }
 
+/*
+ * Within a write to another eventfd this is put off, and newer kernels (since
+ * 6.11) put it off for ever after the first time.
+ */
 static void
-tell_eventfd(const struct kring *ring)
+tell_eventfd(struct kring *ring)
 {
 	if (ring->eventfd == NULL)
 		return;
+	if (world.in_eventfd && world.profile >= LINUX_6_12) {
+		if (ring->told_from_within)
+			return;
+		ring->told_from_within = true;
+	}
 	ring->eventfd->count++;
 	sim_kernel_wake(ring->eventfd, 1);
 }

@@ -89,6 +89,7 @@ struct kring {
 	unsigned list_count;
 	struct group *group;
 	struct file *eventfd;
+	bool told_from_within;	/* of a write to another one, once */
 	uint64_t ghosts[GHOSTS];	/* user_data of requests that ended */
 	unsigned ghost_count;
 };

@@ -761,6 +761,25 @@ program_pair(int pair[2])
 }
 
 int
+program_eventfd(void)
+{
+	struct file *file;
+	int fd = sim_fd_open(FILE_EVENTFD, &file);
+
+	if (fd >= 0)
+		file->programs = true;
+	return fd;
+}
+
+void
+program_write_event(int fd)
+{
+	const uint64_t one = 1;
+
+	torc_sys_write(fd, &one, sizeof(one));
+}
+
+int
 torc_sys_socketpair(int pair[2])
 {
 	int rc = sim_crossing(SITE_PAIR);

@@ -71,6 +71,20 @@ program_pair(int fds[2])
 }
 
 int
+program_eventfd(void)
+{
+	return torc_sys_eventfd();
+}
+
+void
+program_write_event(int fd)
+{
+	const uint64_t one = 1;
+
+	torc_sys_write(fd, &one, sizeof(one));
+}
+
+int
 program_socket(void)
 {
 	return torc_sys_socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -212,9 +226,9 @@ peer_close(int handle)
 }
 
 void
-program_replace_file(unsigned address)
+program_replace_file(unsigned index)
 {
-	(void)address;
+	(void)index;
 }
 
 uint64_t

@@ -874,6 +874,71 @@ await_posts(void *arg)
 	return 0;
 }
 
+static struct torc_waiters news;
+
+static void
+tell_news(struct torc_reactor *reactor, struct torc_post *post)
+{
+	(void)reactor;
+	(void)post;
+	torc_wake(&news, 7);
+}
+
+static void
+post_news(void *arg)
+{
+	struct torc_post *post = arg;
+
+	post->call = tell_news;
+	expect(torc_post(post_target, post) == 0, "a post is taken");
+}
+
+/* A post, and nothing else, ends each wait. */
+static int
+await_news(void *arg)
+{
+	int rc = 7;
+
+	(void)arg;
+	post_target = torc_reactor_self();
+	for (unsigned i = 0; rc == 7 && i < 4; i++) {
+		from_elsewhere(post_news, &posts[0]);
+		rc = torc_wait(&news, LATER);
+		expect(rc == 7, "a post runs soon");
+	}
+	return rc == 7 ? 0 : rc;
+}
+
+static int event_fd;
+
+static void
+write_event(void *arg)
+{
+	(void)arg;
+	program_write_event(event_fd);
+}
+
+/* Something else in the program writes to an eventfd now and then. */
+static int
+await_events(void *arg)
+{
+	uint64_t count;
+	int rc = 8;
+
+	(void)arg;
+	event_fd = program_eventfd();
+	if (event_fd < 0)
+		return event_fd;
+	for (unsigned i = 0; rc == 8 && i < 4; i++) {
+		from_elsewhere(write_event, NULL);
+		rc = torc_fd_read(event_fd, &count, sizeof(count), TORC_STREAM,
+		    LATER);
+		expect(rc == 8, "an event is seen soon");
+	}
+	program_close(event_fd);
+	return rc == 8 ? 0 : rc;
+}
+
 /* ---- Dialling ---- */
 
 /* Send a stream, read one as long, close in order. */
@@ -1667,6 +1732,12 @@ const struct scenario scenarios[] = {
 	{ .name = "stop families", .fiber = raise_families, .early = true,
 	    .stop = true, .frayed = true },
 	{ .name = "posts", .fiber = await_posts },
+	{ .name = "news", .fiber = await_news },
+	{ .name = "news to a foreign loop", .fiber = await_news,
+	    .embedded = true },
+	{ .name = "events", .fiber = await_events },
+	{ .name = "events of a foreign loop", .fiber = await_events,
+	    .embedded = true },
 	{ .name = "descriptors", .fiber = use_descriptors },
 	{ .name = "cancelled operations", .fiber = cancel_operations },
 	{ .name = "send with a deadline", .fiber = send_with_deadline },

@@ -110,6 +110,9 @@ void expect(bool holds, const char *text);
 /* Descriptors for the program: connected sockets, one that is not. */
 int program_pair(int fds[2]);
 int program_socket(void);
+int program_eventfd(void);
+/* As another thread or process writes to it. */
+void program_write_event(int fd);
 int program_close(int fd);
 /* When the first byte came that the program's socket `fd` has and torc did not
  * take; UINT64_MAX: there is none, or that is not known. */

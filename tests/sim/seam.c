@@ -306,7 +306,9 @@ torc_sys_write(int fd, const void *data, size_t size)
 	memcpy(&count, data, 8);
 	file->count += count;
 	sim_trace("wake", fd, (int64_t)count, 0);
+	world.in_eventfd = true;
 	sim_kernel_wake(file, 1);
+	world.in_eventfd = false;
 	return 8;
 }
 

@@ -113,6 +113,7 @@ struct world {
 	uint32_t refused_setup;	/* IORING_SETUP_ flags */
 	uint64_t now;
 	uint64_t start;
+	bool in_eventfd;	/* within a write to one */
 	uint64_t still_ns;	/* the program stood still for so long */
 	uint64_t still_at;	/* and until then, the last time */
 	unsigned nofile;	/* descriptors that may be open */
