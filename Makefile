@@ -177,7 +177,8 @@ $B/tests/bin/test_fits: LINK += -lcjson -lssl -lcrypto
 
 # What `make check` runs besides them: programs, and scripts.
 EXTRAS :=
-CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/interop.sh \
+CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/starting.sh \
+	tests/interop.sh \
 	tests/gates.sh tests/valgrind.sh tests/quote.sh tests/machine.sh \
 	tests/installed.sh tests/cxx.sh)
 
