@@ -983,6 +983,33 @@ an_origin_is_late_only_when_it_has_the_request(void **state)
 	stop();
 }
 
+static void
+queue_for_a_moment(struct torc_http_client_config *changed)
+{
+	one_at_a_time(changed);
+	changed->forward.queue_ms = 100;
+}
+
+/* Which is not to say that the origin is late. */
+static void
+a_request_for_which_there_is_no_connection_is_503(void **state)
+{
+	int first, second;
+
+	(void)state;
+	origin_scene(think, forward, queue_for_a_moment);
+	first = client_open(server.port);
+	client_send(first, GET("/slow"), strlen(GET("/slow")));
+	await(&origin.requests, 1);
+	second = client_open(server.port);
+	assert_non_null(strstr(get_through(second, GET("/")), " 503 "));
+	client_reset(first);
+	await(&origin.alive, 0);
+	assert_non_null(strstr(get_through(second, GET("/")), " 200 "));
+	close(second);
+	stop();
+}
+
 static bool
 break_off(int fd, unsigned nth, const char *head)
 {
@@ -1366,6 +1393,8 @@ main(void)
 		    an_origin_that_is_silent_is_let_go_when_its_client_takes_nothing),
 		cmocka_unit_test(
 		    an_origin_is_late_only_when_it_has_the_request),
+		cmocka_unit_test(
+		    a_request_for_which_there_is_no_connection_is_503),
 		cmocka_unit_test(
 		    an_error_does_not_wait_for_the_rest_of_an_upload),
 		cmocka_unit_test(an_answer_that_breaks_off_does_not_look_whole),

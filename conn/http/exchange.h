@@ -79,7 +79,7 @@ uint64_t torc_http_silent_at(const struct torc_http_exchange *exchange);
 void torc_http_origin_is_done(struct torc_http_exchange *exchange);
 
 /* Answer with why there is no answer, if one is due. Returns `error`. */
-int torc_http_fail(struct torc_http *http, int error);
+int torc_http_fail(struct torc_http_exchange *exchange, int error);
 
 /* ---- upload.c ---- */
 

@@ -69,15 +69,15 @@ torc_http_silent_at(const struct torc_http_exchange *exchange)
 	    exchange->progress + ms * 1000000ull;
 }
 
-int
-torc_http_fail(struct torc_http *http, int error)
+static unsigned
+status_of(const struct torc_http_exchange *exchange, int error)
 {
-	unsigned status;
-
+	/* The origin was never reached. */
+	if (exchange->call.input.conn == NULL)
+		return 503;
 	switch (error) {
 	case -ETIMEDOUT:
-		status = 504;
-		break;
+		return 504;
 	case -EBADMSG:
 	case -EMSGSIZE:
 	case -E2BIG:
@@ -87,13 +87,22 @@ torc_http_fail(struct torc_http *http, int error)
 	case -ECONNRESET:
 	case -ECONNABORTED:
 	case -EPIPE:
-		status = 502;
-		break;
+		return 502;
 	default:
-		status = 503;
+		return 503;
 	}
-	torc_http_refuse(http, &(struct torc_http_refusal) {
-	    .status = status, .error = error }, TORC_NEVER);
+}
+
+int
+torc_http_fail(struct torc_http_exchange *exchange, int error)
+{
+	struct torc_http *http = exchange->http;
+	const struct torc_http_refusal refusal = {
+		.status = status_of(exchange, error), .error = error,
+		.why = exchange->call.response.why,
+	};
+
+	torc_http_refuse(http, &refusal, TORC_NEVER);
 	/* Also while more of the request is awaited. */
 	torc_conn_push(http->conn);
 	return error;
@@ -210,8 +219,7 @@ ask(struct torc_http_exchange *exchange, unsigned flags)
 	    head->body == TORC_HTTP_SIZED ? head->length : TORC_HTTP_UNKNOWN,
 	    flags, by);
 	torc_http_hop_end(&hop);
-	/* That there is none for us says nothing of the origin. */
-	return rc == -ETIMEDOUT && torc_now() >= by ? -EBUSY : rc;
+	return rc;
 }
 
 /* ---- All of it on the handler's fiber ---- */
@@ -261,7 +269,7 @@ pass_whole(struct torc_http_exchange *exchange)
 		rc = ask_and_await(exchange, ASK_FRESH);
 	torc_http_spool_clear(&exchange->body);
 	if (rc < 0)
-		return torc_http_fail(exchange->http, rc);
+		return torc_http_fail(exchange, rc);
 	rc = exchange->call.response.status == 101 ?
 	    torc_http_tunnel(exchange) : torc_http_relay(exchange);
 	torc_http_call_end(&exchange->call);
@@ -275,12 +283,11 @@ static int
 run_answer(void *arg)
 {
 	struct torc_http_exchange *exchange = arg;
-	struct torc_http *http = exchange->http;
 	int rc = torc_http_await_answer(exchange);
 
-	rc = rc < 0 ? torc_http_fail(http, rc) : torc_http_relay(exchange);
+	rc = rc < 0 ? torc_http_fail(exchange, rc) : torc_http_relay(exchange);
 	if (rc == 0)
-		torc_conn_push(http->conn);
+		torc_conn_push(exchange->http->conn);
 	exchange->answered = true;
 	torc_wake_all(&exchange->events, 0);
 	return rc;
@@ -305,7 +312,7 @@ supervise(struct torc_http_exchange *exchange)
 
 	while (!exchange->answered && rc == 0) {
 		if (exchange->evicted)
-			return torc_http_fail(exchange->http, -EBUSY);
+			return torc_http_fail(exchange, -EBUSY);
 		if (exchange->upload_error < 0)
 			return exchange->upload_error;
 		if (exchange->received)
@@ -329,12 +336,12 @@ pass_in_pieces(struct torc_http_exchange *exchange)
 		rc = ask(exchange, ASK_STREAMED);
 	while (torc_http_goes_on(exchange, rc));
 	if (rc < 0)
-		return torc_http_fail(exchange->http, rc);
+		return torc_http_fail(exchange, rc);
 	torc_conn_push(exchange->http->conn);
 	rc = torc_fiber_spawn(&exchange->answerer, run_answer, exchange);
 	if (rc < 0) {
 		torc_http_call_end(&exchange->call);
-		return torc_http_fail(exchange->http, rc);
+		return torc_http_fail(exchange, rc);
 	}
 	rc = torc_fiber_spawn(&exchange->uploader, torc_http_upload,
 	    exchange);
@@ -396,17 +403,21 @@ static int
 forward(struct torc_http *http, struct torc_http_client *origin,
     const struct torc_http_forwarding *how, uint64_t deadline)
 {
-	struct torc_http_exchange exchange = {
-		.http = http, .origin = origin, .how = how,
-		.deadline = deadline, .handler = torc_fiber_self(),
-		.body.budget = &origin->budget,
-		.reply.budget = &origin->budget,
-		.expects = waits_for_continue(http),
-		.upgrades = may_upgrade(http),
-		.whole = http->request.body == TORC_HTTP_NONE,
-	};
+	struct torc_http_exchange exchange;
 	int rc = 0;
 
+	/* All but the fields, which would be a page to touch. */
+	memset(&exchange, 0, offsetof(struct torc_http_exchange, call.fields));
+	exchange.http = http;
+	exchange.origin = origin;
+	exchange.how = how;
+	exchange.deadline = deadline;
+	exchange.handler = torc_fiber_self();
+	exchange.body.budget = &origin->budget;
+	exchange.reply.budget = &origin->budget;
+	exchange.expects = waits_for_continue(http);
+	exchange.upgrades = may_upgrade(http);
+	exchange.whole = http->request.body == TORC_HTTP_NONE;
 	torc_http_withhold_continue(http);
 	/* A client that takes no answers has no more of them asked for. */
 	if (torc_conn_room(http->conn) < ROOM_LEAST)
@@ -416,7 +427,7 @@ forward(struct torc_http *http, struct torc_http_client *origin,
 	if (rc == 0)
 		rc = pass_on(&exchange);
 	else	/* If the client was not told. */
-		torc_http_fail(http, rc);
+		torc_http_fail(&exchange, rc);
 	torc_http_spool_clear(&exchange.body);
 	torc_http_spool_clear(&exchange.reply);
 	return rc;
@@ -426,6 +437,9 @@ int
 torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
     const struct torc_http_forwarding *how, uint64_t deadline)
 {
+	static const struct torc_http_refusal no_memory = {
+		.status = 503, .error = -ENOMEM,
+	};
 	const uint32_t size = http->request.size;
 	const int64_t forwards = torc_http_hop_forwards(&http->request);
 	char few[HEAD_KEPT], *memory = few;
@@ -441,7 +455,7 @@ torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
 	if (size > sizeof(few))
 		memory = malloc(size);
 	if (memory == NULL)
-		return torc_http_fail(http, -ENOMEM);
+		return torc_http_refuse(http, &no_memory, deadline);
 	torc_http_keep(http, memory, size);
 	rc = forward(http, origin, how, deadline);
 	if (memory != few)

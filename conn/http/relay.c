@@ -72,7 +72,7 @@ relay_head(struct torc_http_exchange *exchange)
 	int rc = torc_http_hop_begin(&hop, response, exchange->how->via);
 
 	if (rc < 0)
-		return torc_http_fail(http, rc);
+		return torc_http_fail(exchange, rc);
 	if (slow)
 		torc_http_slow_begin(exchange);
 	rc = torc_http_begin(http, response->status, hop.fields, hop.count,
@@ -83,7 +83,7 @@ relay_head(struct torc_http_exchange *exchange)
 	torc_http_hop_end(&hop);
 	/* It cannot be written. */
 	return rc < 0 && http->output == OUTPUT_DUE ?
-	    torc_http_fail(http, -EBADMSG) : rc;
+	    torc_http_fail(exchange, -EBADMSG) : rc;
 }
 
 /* ---- What the client takes at once ---- */

@@ -118,7 +118,7 @@ torc_http_tunnel(struct torc_http_exchange *exchange)
 	/* From here on, its end is read. */
 	torc_conn_watch_end(tunnel.client);
 	if (rc < 0)
-		return torc_http_fail(exchange->http, rc);
+		return torc_http_fail(exchange, rc);
 	tunnel.origin = torc_http_call_conn(&exchange->call);
 	rc = run_tunnel(&tunnel);
 	if (rc == 0)
