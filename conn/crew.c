@@ -149,7 +149,8 @@ void
 torc_crew_take_back(struct torc_crew *crew, struct torc_task *task)
 {
 	struct torc_node *node = torc_list_take(&task->followers);
-	struct torc_task *heir = torc_container(node, struct torc_task, node);
+	struct torc_task *heir = node != NULL ?
+	    torc_container(node, struct torc_task, node) : NULL;
 
 	if (node != NULL) {
 		heir->state = TORC_TASK_QUEUED;
