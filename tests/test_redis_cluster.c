@@ -377,7 +377,8 @@ a_node_that_dies_is_an_error_in_time_and_is_used_again_when_it_is_back(
 	play(lose_a_node);
 	asked = OVER;
 	pthread_join(thread, NULL);
-	/* It ends with the thread that started it. */
+	/* It ends with the thread that started it, or is ended now. */
+	redis_kill(&nodes[2]);
 	redis_restart(&nodes[2]);
 }
 
