@@ -769,6 +769,19 @@ report_besides(void)
 }
 
 static void
+note_fault_simply(int number)
+{
+	note_fault(number, NULL, NULL);
+}
+
+static void
+report_besides_a_simple_one(void)
+{
+	signal(SIGSEGV, note_fault_simply);
+	report_among_others();
+}
+
+static void
 report_behind(void)
 {
 	torc_fault_report();
@@ -788,6 +801,9 @@ the_program_s_handler_has_the_last_word(void **state)
 	assert_int_equal(in_child(report_besides, said, sizeof(said)),
 	    7 << 8);
 	assert_non_null(strstr(said, "ran over its stack"));
+	assert_non_null(strstr(said, "\nmy own words\n"));
+	assert_int_equal(in_child(report_besides_a_simple_one, said,
+	    sizeof(said)), 7 << 8);
 	assert_non_null(strstr(said, "\nmy own words\n"));
 	assert_int_equal(in_child(report_behind, said, sizeof(said)),
 	    7 << 8);
