@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sys/trap.h"
+
 struct torc_config;
 
 /* A field of a configuration, an unsigned. */
@@ -29,8 +31,8 @@ uint32_t torc_config_rows(const struct torc_config *config);
  * Give the fields of `config` that are 0 their defaults. 0, or -EINVAL with
  * the first field that is out of its bounds, its value and these in `text`.
  */
-int torc_config_check(void *config, const struct torc_bound *table,
-    size_t count, char *text, size_t size);
+TORC_BESIDE int torc_config_check(void *config,
+    const struct torc_bound *table, size_t count, char *text, size_t size);
 
 /*
  * Copy `from` (NULL: all defaults) to `config` with every default filled in.

@@ -799,28 +799,73 @@ a_compressed_file_stands_for_one_that_is_not_newer(void **state)
 	assert_string_equal(body(), "edited");
 }
 
+static char text[200];
+
+static int
+open_in_words(void *arg)
+{
+	return torc_file_root_open(&root, arg, &config, text, sizeof(text),
+	    LATE);
+}
+
 static void
 a_configuration_out_of_its_bounds_is_refused_in_words(void **state)
 {
-	static const struct torc_file_config wrong[] = {
-		{ .files_max = (1u << 20) + 1 }, { .ranges_max = 65 },
-		{ .body_max = (1u << 30) + 1 }, { .index = "a/b" },
+	static const struct {
+		struct torc_file_config config;
+		const char *text;
+	} wrong[] = {
+		{ { .files_max = 1048577 },
+		    "files_max = 1048577: must be from 1 to 1048576" },
+		{ { .ranges_max = 65 },
+		    "ranges_max = 65: must be from 1 to 64" },
+		{ { .looks_max = 1025 },
+		    "looks_max = 1025: must be from 1 to 1024" },
+		{ { .body_max = (1u << 30) + 1 },
+		    "body_max = 1073741825: must be from 1 to 1073741824" },
+		{ { .index = "a/b" },
+		    "index = \"a/b\": must be a name of at most 255 bytes" },
+		{ { .cache_control = "a\r\nb: c" },
+		    "cache_control: must be the value of a field, without "
+		    "control characters" },
 	};
 
 	(void)state;
 	assert_int_equal(server_fiber(&server, close_root, NULL), 0);
 	for (unsigned i = 0; i < COUNT(wrong); i++) {
-		config = wrong[i];
+		config = wrong[i].config;
 		assert_int_equal(server_fiber(&server, open_root, folder),
 		    -EINVAL);
+		assert_int_equal(server_fiber(&server, open_in_words, folder),
+		    -EINVAL);
+		assert_string_equal(text, wrong[i].text);
 	}
 	config = (struct torc_file_config) { .cache_control = "max-age=5" };
 	assert_int_equal(server_fiber(&server, open_root,
 	    (void *)(uintptr_t)"/none"), -ENOENT);
-	assert_int_equal(server_fiber(&server, open_root, folder), 0);
+	assert_int_equal(server_fiber(&server, open_in_words, folder), 0);
+	assert_string_equal(text, "");
 	put_text("a", "a");
 	assert_status("/a", "", 200);
 	assert_string_equal(field("Cache-Control"), "max-age=5");
+}
+
+/* The caller's memory may be used for something else. */
+static void
+strings_of_a_configuration_are_copied(void **state)
+{
+	char index[] = "first.html", control[] = "max-age=7";
+
+	(void)state;
+	config.index = index;
+	config.cache_control = control;
+	restart_root();
+	memset(index, 'x', sizeof(index) - 1);
+	memset(control, 'x', sizeof(control) - 1);
+	put_text("first.html", "first");
+	assert_status("/", "", 200);
+	assert_string_equal(body(), "first");
+	assert_string_equal(field("Cache-Control"), "max-age=7");
 }
 
 /* ---- Refusals ---- */
@@ -890,6 +935,7 @@ main(void)
 		TEST(ranges_have_the_bytes_that_they_name),
 		TEST(a_compressed_file_stands_for_one_that_is_not_newer),
 		TEST(a_configuration_out_of_its_bounds_is_refused_in_words),
+		TEST(strings_of_a_configuration_are_copied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,49 +8,106 @@
 #include <time.h>
 
 #include "conn/file/site.h"
+#include "reactor/config.h"
 #include "reactor/reactor.h"
 #include "sys/sys.h"
 
 #define BUCKETS_MAX 65536u
 #define ROOTS_MAX 1024u		/* of a reactor: their timers must fit in */
+#define INDEX_MAX 255u		/* bytes of a name */
 
 /* How many roots a reactor has. */
 static const struct torc_key roots_key = { "roots of files" };
 
-/* NULL, or what is wrong with a configuration. */
-static const char *
-complete(struct torc_file_config *config)
+#define FIELD(name) TORC_BOUND_FIELD(struct torc_file_config, name)
+
+static const struct torc_bound bounds[] = {
+	{ FIELD(fresh_ms), 1000, 1, TORC_NO_LIMIT, false },
+	{ FIELD(look_ms), 30000, 1, TORC_NO_LIMIT, false },
+	{ FIELD(looks_max), 48, 1, 1024, false },
+	{ FIELD(idle_ms), 10000, 1, TORC_NO_LIMIT, false },
+	{ FIELD(files_max), 4096, 1, 1048576, false },
+	{ FIELD(ranges_max), 16, 1, TORC_FILE_RANGES_MAX, false },
+};
+
+/* ---- Configuration ---- */
+
+static bool
+is_field_value(const char *text)
 {
-	config->fresh_ms = config->fresh_ms != 0 ? config->fresh_ms : 1000;
-	config->files_max = config->files_max != 0 ? config->files_max : 4096;
-	config->look_ms = config->look_ms != 0 ? config->look_ms : 30000;
-	config->idle_ms = config->idle_ms != 0 ? config->idle_ms : 10000;
-	config->memory_max = config->memory_max != 0 ? config->memory_max :
-	    64u << 20;
-	config->body_max = config->body_max != 0 ? config->body_max : 2u << 20;
-	config->ranges_max = config->ranges_max != 0 ? config->ranges_max : 16;
-	if (config->index == NULL)
-		config->index = "index.html";
-	config->looks_max = config->looks_max != 0 ? config->looks_max : 48;
-	if (config->looks_max > 1024)
-		return "looks_max is 1 to 1024";
-	if (config->files_max > 1u << 20)
-		return "files_max is 1 to 1048576";
-	if (config->body_max > 1u << 30)
-		return "body_max is 1 to 2^30";
-	if (config->ranges_max > TORC_FILE_RANGES_MAX)
-		return "ranges_max is 1 to 64";
-	if (strlen(config->index) > 255 || strchr(config->index, '/') != NULL)
-		return "index is a name of at most 255 bytes";
-	return NULL;
+	for (; *text != '\0'; text++) {
+		if (((unsigned char)*text < 0x20 && *text != '\t') ||
+		    *text == 0x7f)
+			return false;
+	}
+	return true;
 }
 
-static void
-say(char *text, size_t size, const char *what)
+/* What is no unsigned. 0, or -EINVAL, and `text` says what is wrong. */
+static int
+check_others(struct torc_file_config *config, char *text, size_t size)
 {
-	if (text != NULL)
-		snprintf(text, size, "%s", what);
+	if (config->memory_max == 0)
+		config->memory_max = 64u << 20;
+	if (config->body_max == 0)
+		config->body_max = 2u << 20;
+	if (config->index == NULL)
+		config->index = "index.html";
+	if (config->body_max > 1u << 30)
+		snprintf(text, size, "body_max = %llu: must be from 1 to "
+		    "1073741824", (unsigned long long)config->body_max);
+	else if (strlen(config->index) > INDEX_MAX ||
+	    strchr(config->index, '/') != NULL)
+		snprintf(text, size, "index = \"%.40s\": must be a name of at "
+		    "most %u bytes", config->index, INDEX_MAX);
+	else if (config->cache_control != NULL &&
+	    !is_field_value(config->cache_control))
+		snprintf(text, size, "cache_control: must be the value of a "
+		    "field, without control characters");
+	else
+		return 0;
+	return -EINVAL;
 }
+
+/* The strings of a configuration are the root's own. */
+static int
+copy_strings(struct torc_file_config *config, char **strings)
+{
+	const char *control = config->cache_control;
+	const size_t index_size = strlen(config->index) + 1;
+	const size_t control_size = control != NULL ? strlen(control) + 1 : 0;
+
+	*strings = torc_sys_alloc(index_size + control_size);
+	if (*strings == NULL)
+		return -ENOMEM;
+	memcpy(*strings, config->index, index_size);
+	config->index = *strings;
+	if (control != NULL) {
+		memcpy(*strings + index_size, control, control_size);
+		config->cache_control = *strings + index_size;
+	}
+	return 0;
+}
+
+static int
+complete(struct torc_file_root *root, char *text, size_t size)
+{
+	char scratch[1];
+	int rc;
+
+	if (text == NULL || size == 0) {
+		text = scratch;
+		size = sizeof(scratch);
+	}
+	text[0] = '\0';
+	rc = torc_config_check(&root->config, bounds,
+	    sizeof(bounds) / sizeof(bounds[0]), text, size);
+	if (rc == 0)
+		rc = check_others(&root->config, text, size);
+	return rc < 0 ? rc : copy_strings(&root->config, &root->strings);
+}
+
+/* ---- Life ---- */
 
 /* Its keeper's. */
 static unsigned
@@ -146,25 +203,31 @@ count:
 	return rc;
 }
 
+static void
+release(struct torc_file_root *root)
+{
+	torc_sys_free(root->strings);
+	torc_sys_free(root->buckets);
+	torc_sys_free(root);
+}
+
 int
 torc_file_root_open(struct torc_file_root **result, const char *path,
     const struct torc_file_config *config, char *text, size_t text_size,
     uint64_t deadline)
 {
 	struct torc_file_root *root = allocate(config);
-	const char *wrong;
 	int rc;
 
 	if (root == NULL)
 		return -ENOMEM;
-	wrong = complete(&root->config);
-	say(text, text_size, wrong != NULL ? wrong : "");
-	rc = wrong != NULL ? -EINVAL : make_table(root);
+	rc = complete(root, text, text_size);
+	if (rc == 0)
+		rc = make_table(root);
 	if (rc == 0)
 		rc = begin(root, path, deadline);
 	if (rc < 0) {
-		torc_sys_free(root->buckets);
-		torc_sys_free(root);
+		release(root);
 		return rc;
 	}
 	*result = root;
@@ -188,8 +251,7 @@ torc_file_root_close(struct torc_file_root *root)
 	torc_keeper_remove(&root->keeper);
 	count_root(root->reactor, -1);
 	torc_file_close(root->fd);
-	torc_sys_free(root->buckets);
-	torc_sys_free(root);
+	release(root);
 }
 
 void

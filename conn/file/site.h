@@ -210,6 +210,7 @@ struct torc_file_kept {
 
 struct torc_file_root {
 	struct torc_file_config config;
+	char *strings;		/* of the configuration */
 	int fd;
 	struct timespec opened;	/* in real time: nothing was served before */
 	uint64_t memory;	/* bytes of all bodies */

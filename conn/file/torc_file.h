@@ -210,9 +210,9 @@ struct torc_file_config {
 
 /*
  * Parks. Open the directory at `path` for the reactor of this thread. `config`
- * is copied, its strings are not; NULL: all defaults. 0; a negative errno;
- * -EINVAL, and `text` (may be NULL) names the field and its bounds. Takes 11 ms
- * if the deadline allows, for a tick of the file system's clock.
+ * is copied, with its strings; NULL: all defaults. 0; a negative errno;
+ * -EINVAL, and `text` (may be NULL) names the field, its value and its bounds.
+ * Takes 11 ms if the deadline allows, for a tick of the file system's clock.
  */
 TORC_API int torc_file_root_open(struct torc_file_root **root,
     const char *path, const struct torc_file_config *config, char *text,
