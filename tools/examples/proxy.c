@@ -11,6 +11,7 @@
  *                      moves; 30000, and 300000 of these; 0: no limit
  *   PROXY_KEEP         bytes of a body that are kept for a client that is slow,
  *                      each way; 1048576; 0: none
+ *   PROXY_MEMORY       bytes of all of these, of a reactor; 67108864
  *   PROXY_CONNECTIONS  to the origin, of a reactor; 2048
  */
 #include <torc_http.h>
@@ -118,6 +119,7 @@ configure(struct torc_http_client_config *config)
 		.pool.open_ms = 3000,
 		.forward.stream = keep == 0,
 		.forward.keep_max = keep,
+		.forward.memory_max = number("PROXY_MEMORY", 64 << 20),
 		.forward.tunnel_ms = getenv("PROXY_SILENCE_MS") != NULL ?
 		    silence : 300000,
 		.body_max = UINT64_MAX,
@@ -136,6 +138,7 @@ main(int argc, char **argv)
 
 	configure(&client);
 	return cli_serve(argc, argv, "Passes requests on to $PROXY_ORIGIN, or "
-	    "localhost:8081. $PROXY_ANSWER_MS,\n$PROXY_SILENCE_MS, $PROXY_KEEP "
-	    "and $PROXY_CONNECTIONS say how.", &config, NULL);
+	    "localhost:8081. $PROXY_ANSWER_MS,\n$PROXY_SILENCE_MS, "
+	    "$PROXY_KEEP, $PROXY_MEMORY and $PROXY_CONNECTIONS say how.",
+	    &config, NULL);
 }
