@@ -34,6 +34,7 @@ struct torc_server {
 	pthread_t main;		/* waits for signals */
 	sigset_t signals;	/* these */
 	bool hung_up;		/* SIGHUP began the drain */
+	uint32_t over;		/* any thread: 1: all workers have ended */
 	char *text;
 	size_t text_size;
 };

@@ -56,7 +56,7 @@ torc_serve_drain(struct torc_server *server, uint64_t deadline)
 /*
  * The second signal does not wait for handlers. Service managers send SIGHUP
  * along with SIGTERM: it is not a second one, nor is SIGTERM after it. A
- * thread, cancelled at the end.
+ * thread, which has a signal of its own at the end.
  */
 static void *
 await_second_signal(void *arg)
@@ -67,14 +67,15 @@ await_second_signal(void *arg)
 
 	for (;;) {
 		sigwait(&server->signals, &number);
+		/* V1: relaxed. Its signal woke us, if all is over. */
+		if (torc_load_relaxed_u32(&server->over) != 0)
+			return NULL;
 		if (number == SIGHUP)
 			continue;
 		if (!first)
-			break;
+			torc_serve_drain(server, 0);
 		first = false;
 	}
-	torc_serve_drain(server, 0);
-	return NULL;
 }
 
 static void
@@ -97,7 +98,9 @@ drain(struct torc_server *server)
 	    server) == 0;
 	join_all(server);
 	if (listening) {
-		pthread_cancel(second);
+		/* V1: relaxed. The signal follows it. */
+		torc_store_relaxed_u32(&server->over, 1);
+		pthread_kill(second, SIGTERM);
 		pthread_join(second, NULL);
 	}
 }

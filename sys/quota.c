@@ -4,11 +4,14 @@
  */
 #include "sys/quota.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LINE 4096		/* longer ones are no cgroup's */
 
@@ -21,33 +24,82 @@ struct place {
 	char mount[PATH_MAX];
 };
 
-/* A line, without its end. False at the end of the file. */
-static bool
-read_line(FILE *file, char *line)
-{
-	size_t size;
+/* A file that is read line by line. */
+struct lines {
+	int fd;			/* -1: there is none */
+	size_t at;		/* in `bytes`: what was not returned */
+	size_t end;
+	bool skipping;		/* the rest of a line that is too long */
+	char bytes[LINE];
+};
 
-	if (fgets(line, LINE, file) == NULL)
-		return false;
-	size = strlen(line);
-	if (size < LINE - 1 || line[size - 1] == '\n') {
-		line[strcspn(line, "\n")] = '\0';
-		return true;
-	}
-	/* Longer: as if it were empty. */
-	line[0] = '\0';
-	for (int byte = getc(file); byte != '\n' && byte != EOF;)
-		byte = getc(file);
-	return true;
-}
-
-static FILE *
-open_file(const char *root, const char *path, const char *name)
+static void
+open_lines(struct lines *lines, const char *root, const char *path,
+    const char *name)
 {
 	char whole[2 * PATH_MAX];
 	int size = snprintf(whole, sizeof(whole), "%s%s%s", root, path, name);
 
-	return size < (int)sizeof(whole) ? fopen(whole, "re") : NULL;
+	lines->fd = size < (int)sizeof(whole) ?
+	    open(whole, O_RDONLY | O_CLOEXEC) : -1;
+	lines->at = 0;
+	lines->end = 0;
+	lines->skipping = false;
+}
+
+static void
+close_lines(struct lines *lines)
+{
+	if (lines->fd >= 0)
+		close(lines->fd);
+}
+
+/* More bytes behind those that there are. False: the file has no more. */
+static bool
+fill(struct lines *lines)
+{
+	ssize_t got;
+
+	memmove(lines->bytes, lines->bytes + lines->at,
+	    lines->end - lines->at);
+	lines->end -= lines->at;
+	lines->at = 0;
+	if (lines->end == LINE - 1) {
+		lines->end = 0;
+		lines->skipping = true;
+	}
+	do
+		got = read(lines->fd, lines->bytes + lines->end,
+		    LINE - 1 - lines->end);
+	while (got < 0 && errno == EINTR);
+	if (got <= 0)
+		return false;
+	lines->end += (size_t)got;
+	return true;
+}
+
+/* The next line, without its end, or NULL. One that is too long is empty. */
+static char *
+next_line(struct lines *lines)
+{
+	char *line, *end;
+
+	if (lines->fd < 0)
+		return NULL;
+	while ((end = memchr(lines->bytes + lines->at, '\n',
+	    lines->end - lines->at)) == NULL) {
+		if (fill(lines))
+			continue;
+		if (lines->at == lines->end)
+			return NULL;
+		/* The last line may have no end. */
+		lines->bytes[lines->end++] = '\n';
+	}
+	*end = '\0';
+	line = lines->skipping ? end : lines->bytes + lines->at;
+	lines->skipping = false;
+	lines->at = (size_t)(end - lines->bytes) + 1;
+	return line;
 }
 
 /* Whether `word` is in a list with commas. */
@@ -69,11 +121,12 @@ lists(const char *list, const char *word)
 static bool
 find_group(struct place *place)
 {
-	FILE *file = open_file(place->root, "/proc/self/cgroup", "");
-	char line[LINE];
+	struct lines lines;
 	bool found = false;
+	char *line;
 
-	while (file != NULL && !found && read_line(file, line)) {
+	open_lines(&lines, place->root, "/proc/self/cgroup", "");
+	while (!found && (line = next_line(&lines)) != NULL) {
 		char *list = strchr(line, ':');
 		char *group = list == NULL ? NULL : strchr(list + 1, ':');
 
@@ -84,8 +137,7 @@ find_group(struct place *place)
 		    lists(list + 1, "cpu");
 		snprintf(place->group, sizeof(place->group), "%s", group);
 	}
-	if (file != NULL)
-		fclose(file);
+	close_lines(&lines);
 	return found;
 }
 
@@ -124,16 +176,19 @@ static bool
 read_mount(struct place *place, char *line)
 {
 	char *type = strstr(line, " - ");
-	char *fields[6], *save = NULL, *options;
+	char *fields[6], *options;
 	int count = 0;
 
 	if (type == NULL)
 		return false;
 	*type = '\0';
 	type += 3;
-	while (count < 6 && (fields[count] = strtok_r(count == 0 ? line : NULL,
-	    " ", &save)) != NULL)
-		count++;
+	while (count < 6 && line != NULL) {
+		fields[count++] = line;
+		line = strchr(line, ' ');
+		if (line != NULL)
+			*line++ = '\0';
+	}
 	options = strrchr(type, ' ');
 	if (count < 5 || options == NULL ||
 	    strncmp(type, place->unified ? "cgroup2 " : "cgroup ",
@@ -151,18 +206,18 @@ read_mount(struct place *place, char *line)
 static bool
 find_mount(struct place *place)
 {
-	FILE *file = open_file(place->root, "/proc/self/mountinfo", "");
-	char line[LINE];
+	struct lines lines;
 	bool found = false, ours = false;
+	char *line;
 
-	while (file != NULL && !ours && read_line(file, line)) {
+	open_lines(&lines, place->root, "/proc/self/mountinfo", "");
+	while (!ours && (line = next_line(&lines)) != NULL) {
 		if (!read_mount(place, line))
 			continue;
 		found = true;
 		ours = below(place->group, place->shown) != NULL;
 	}
-	if (file != NULL)
-		fclose(file);
+	close_lines(&lines);
 	/* It is mounted from a place that we do not see: all that can be seen
 	 * of it is what is there at the top. */
 	if (found && !ours)
@@ -176,16 +231,16 @@ static bool
 read_numbers(const struct place *place, const char *group, const char *name,
     long long *first, long long *second)
 {
-	char path[2 * PATH_MAX], line[LINE] = "";
-	char *rest;
-	FILE *file;
+	char path[2 * PATH_MAX];
+	char *line, *rest;
+	struct lines lines;
 
 	snprintf(path, sizeof(path), "%s%s", place->mount, group);
-	file = open_file(place->root, path, name);
-	if (file == NULL)
+	open_lines(&lines, place->root, path, name);
+	line = next_line(&lines);
+	close_lines(&lines);
+	if (line == NULL)
 		return false;
-	read_line(file, line);
-	fclose(file);
 	/* "max" is none. A missing second one is 1. */
 	*first = strtoll(line, &rest, 10);
 	*second = rest[strspn(rest, " ")] == '\0' ? 1 :
