@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,6 +59,77 @@ finish(struct torc_reactor *reactor)
 	torc_reactor_drain(reactor, TORC_NEVER);
 	assert_int_equal(torc_reactor_run(reactor), 0);
 	torc_reactor_destroy(reactor);
+}
+
+/* ---- Children ---- */
+
+/* The status of a child that runs `body`, and what it wrote to stderr. */
+static int
+in_child(void (*body)(void), char *said, size_t size)
+{
+	int ends[2], status;
+	ssize_t count;
+	size_t used = 0;
+	pid_t child;
+
+	assert_int_equal(pipe(ends), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		/* A sanitizer would make a report of the signal. */
+		signal(SIGSEGV, SIG_DFL);
+		signal(SIGABRT, SIG_DFL);
+		dup2(ends[1], STDERR_FILENO);
+		close(ends[0]);
+		close(ends[1]);
+		alarm(HANG_SECONDS);
+		body();
+		_exit(0);
+	}
+	close(ends[1]);
+	while ((count = read(ends[0], said + used, size - 1 - used)) > 0)
+		used += (size_t)count;
+	said[used] = '\0';
+	close(ends[0]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return status;
+}
+
+static void
+assert_traps(void (*body)(void), const char *why)
+{
+	char said[512];
+	int status = in_child(body, said, sizeof(said));
+
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
+		fail_msg("status 0x%x instead of a trap \"%s\", saying: %s",
+		    (unsigned)status, why, said);
+	if (strstr(said, why) == NULL)
+		fail_msg("not \"%s\" but: %s", why, said);
+}
+
+static void
+assert_well(void (*body)(void))
+{
+	char said[512];
+	int status = in_child(body, said, sizeof(said));
+
+	if (status != 0 || said[0] != '\0')
+		fail_msg("status 0x%x, saying: %s", (unsigned)status, said);
+}
+
+/* Dies by SIGSEGV, and says `what`; or nothing, if that is NULL. */
+static void
+assert_faults(void (*body)(void), const char *what)
+{
+	char said[512];
+	int status = in_child(body, said, sizeof(said));
+
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSEGV)
+		fail_msg("status 0x%x instead of SIGSEGV, saying: %s",
+		    (unsigned)status, said);
+	if (what == NULL ? said[0] != '\0' : strstr(said, what) == NULL)
+		fail_msg("not \"%s\" but: %s", what, said);
 }
 
 /* ---- Joins ---- */
@@ -195,6 +267,60 @@ report_among_others(void)
 	if (torc_fault_report() != 0 || torc_fault_report() != 0)
 		abort();
 	run_among_others();
+}
+
+static unsigned made;
+
+static int
+stand_still(void *arg)
+{
+	return torc_wait(arg, TORC_NEVER);
+}
+
+static int
+spawn_all(void *arg)
+{
+	static struct torc_waiters waiters;
+
+	(void)arg;
+	while (torc_fiber_spawn(NULL, stand_still, &waiters) == 0)
+		made++;
+	torc_yield();
+	torc_wake_all(&waiters, 0);
+	return 0;
+}
+
+/* Half a gigabyte more than there is: about a thousand stacks. */
+static void
+fill_addresses(void)
+{
+	struct rlimit limit = { .rlim_max = RLIM_INFINITY };
+	struct torc_reactor *reactor = make(NULL);
+	char line[256] = "";
+	unsigned long pages = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	if (file == NULL || fgets(line, sizeof(line), file) == NULL ||
+	    sscanf(line, "%lu", &pages) != 1)
+		abort();
+	fclose(file);
+	limit.rlim_cur = limit.rlim_max = pages * torc_sys_page_size() +
+	    (512u << 20);
+	setrlimit(RLIMIT_AS, &limit);
+	torc_fiber_start(reactor, NULL, spawn_all, NULL);
+	finish(reactor);
+	if (made < 500 || made > 1100)
+		abort();
+}
+
+static void
+without_addresses_for_stacks_a_spawn_fails_and_nothing_else(void **state)
+{
+	(void)state;
+	if (SANITIZED)
+		print_message("SKIP: the sanitizer has no room for this\n");
+	else
+		assert_well(fill_addresses);
 }
 
 /* ---- A loop of the program's own ---- */
@@ -475,75 +601,6 @@ an_error_of_one_fiber_does_not_trap_in_another(void **state)
 }
 
 /* ---- Mistakes ---- */
-
-/* The status of a child that runs `body`, and what it wrote to stderr. */
-static int
-in_child(void (*body)(void), char *said, size_t size)
-{
-	int ends[2], status;
-	ssize_t count;
-	size_t used = 0;
-	pid_t child;
-
-	assert_int_equal(pipe(ends), 0);
-	child = fork();
-	assert_true(child >= 0);
-	if (child == 0) {
-		/* A sanitizer would make a report of the signal. */
-		signal(SIGSEGV, SIG_DFL);
-		signal(SIGABRT, SIG_DFL);
-		dup2(ends[1], STDERR_FILENO);
-		close(ends[0]);
-		close(ends[1]);
-		alarm(HANG_SECONDS);
-		body();
-		_exit(0);
-	}
-	close(ends[1]);
-	while ((count = read(ends[0], said + used, size - 1 - used)) > 0)
-		used += (size_t)count;
-	said[used] = '\0';
-	close(ends[0]);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	return status;
-}
-
-static void
-assert_traps(void (*body)(void), const char *why)
-{
-	char said[512];
-	int status = in_child(body, said, sizeof(said));
-
-	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
-		fail_msg("status 0x%x instead of a trap \"%s\", saying: %s",
-		    (unsigned)status, why, said);
-	if (strstr(said, why) == NULL)
-		fail_msg("not \"%s\" but: %s", why, said);
-}
-
-static void
-assert_well(void (*body)(void))
-{
-	char said[512];
-	int status = in_child(body, said, sizeof(said));
-
-	if (status != 0 || said[0] != '\0')
-		fail_msg("status 0x%x, saying: %s", (unsigned)status, said);
-}
-
-/* Dies by SIGSEGV, and says `what`; or nothing, if that is NULL. */
-static void
-assert_faults(void (*body)(void), const char *what)
-{
-	char said[512];
-	int status = in_child(body, said, sizeof(said));
-
-	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSEGV)
-		fail_msg("status 0x%x instead of SIGSEGV, saying: %s",
-		    (unsigned)status, said);
-	if (what == NULL ? said[0] != '\0' : strstr(said, what) == NULL)
-		fail_msg("not \"%s\" but: %s", what, said);
-}
 
 static unsigned calls;
 
@@ -905,6 +962,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CLAIM(a_chain_of_thousands_of_joins_needs_no_deeper_stack),
+	CLAIM(without_addresses_for_stacks_a_spawn_fails_and_nothing_else),
 		CLAIM(a_foreign_loop_is_told_of_every_post_and_every_event),
 		CLAIM(a_fiber_keeps_its_rounding_and_gives_it_to_nobody),
 		CLAIM(fibers_and_posts_begin_with_the_modes_of_the_loop),
