@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,8 @@ struct sock {
 	bool bound;
 	bool local;		/* a unix socket */
 	bool torcs;		/* TCP, and made by torc: it may dial */
+	bool probed;		/* keepalive is on, */
+	bool timed;		/* and a limit for what is not acknowledged */
 	bool itself;		/* connected to itself */
 	bool spared;		/* no fault is to be seen on it */
 	unsigned port;
@@ -472,6 +475,9 @@ sim_sock_connect(struct sock *sock, const struct sockaddr *address)
 		return sock->error != 0 ? -sock->error : -EISCONN;
 	if (sock->state == SOCK_CONNECTING)
 		return -EALREADY;
+	if (sock->torcs && !(sock->probed && sock->timed))
+		sim_fail("socket %d is dialled, and would not notice that its "
+		    "peer vanishes", index_of(sock));
 	parse(address, &sock->to, &path);
 	if (path != NULL)
 		set_path(sock->path, path);
@@ -1009,6 +1015,10 @@ torc_sys_setsockopt(int fd, int level, int name, const void *value,
 		sock->at_once = true;
 	if (level == SOL_SOCKET && name == SO_REUSEPORT)
 		sock->shares = true;
+	if (level == SOL_SOCKET && name == SO_KEEPALIVE)
+		sock->probed = true;
+	if (level == IPPROTO_TCP && name == TCP_USER_TIMEOUT)
+		sock->timed = true;
 	return 0;
 }
 
