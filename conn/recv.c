@@ -783,7 +783,8 @@ consume_carefully(struct torc_conn *conn, size_t size)
 		speed_up(conn);
 		return;
 	}
-	conn->view += size;
+	if (size > 0)		/* else there may be no view at all */
+		conn->view += size;
 	conn->view_size -= (uint32_t)size;
 	speed_up(conn);
 }
