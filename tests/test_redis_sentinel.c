@@ -323,7 +323,7 @@ open_and_keep(void *arg)
 }
 
 static void
-who_listens_to_sentinels_does_not_hold_up_a_drain(void **state)
+a_client_of_sentinels_does_not_hold_up_a_drain(void **state)
 {
 	struct torc_redis_config config = { .sentinel = "cache" };
 	struct server sentinels, redis, reactor;
@@ -396,7 +396,7 @@ main(void)
 		cmocka_unit_test(
 		    a_wrong_configuration_of_sentinels_is_refused),
 		cmocka_unit_test(
-		    who_listens_to_sentinels_does_not_hold_up_a_drain),
+		    a_client_of_sentinels_does_not_hold_up_a_drain),
 		cmocka_unit_test(
 		    the_master_is_followed_wherever_sentinels_say_it_is),
 	};

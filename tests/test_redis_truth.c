@@ -574,7 +574,7 @@ ask_nobody(struct torc_redis *redis)
 }
 
 static void
-who_runs_out_of_time_or_reaches_nobody_hears_whether_it_was_sent(
+a_call_that_fails_without_a_reply_is_told_whether_it_was_sent(
     void **state)
 {
 	(void)state;
@@ -674,7 +674,7 @@ main(void)
 		cmocka_unit_test(
 		    when_a_connection_breaks_each_hears_that_its_own_may_have_been_done),
 		cmocka_unit_test(
-		    who_runs_out_of_time_or_reaches_nobody_hears_whether_it_was_sent),
+		    a_call_that_fails_without_a_reply_is_told_whether_it_was_sent),
 		cmocka_unit_test(
 		    nothing_that_was_done_is_called_unsent_and_nothing_is_done_twice),
 	};

@@ -308,7 +308,7 @@ submit(struct line *line, struct request *request, uint64_t deadline,
 		if (is_large(line, batch))
 			torc_pipeline_attend(pipeline, &request->base);
 		rc = line_write(line, deadline, batch, sent);
-		/* The replies of those who were before may still come. */
+		/* Replies to earlier requests may still come. */
 		if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED)
 			torc_pipeline_break(pipeline, -ECONNRESET);
 	}
@@ -322,8 +322,8 @@ submit(struct line *line, struct request *request, uint64_t deadline,
 }
 
 /*
- * Late replies are waited for, but not if the connection may be lost. One who
- * was in a hurry cannot tell, and takes it from nobody.
+ * Late replies are waited for, unless the connection may be lost. A call with a
+ * short deadline cannot tell, and must not take the connection from others.
  */
 static void
 note_lateness(struct line *line)

@@ -118,7 +118,7 @@ add_nodes(struct torc_redis *redis, char *text, size_t size)
 	return rc;
 }
 
-/* Who listens to sentinels is let in by them, not by the master. */
+/* Sentinels have users and passwords of their own. */
 static int
 add_sentinels(struct torc_redis *redis, char *text, size_t size)
 {

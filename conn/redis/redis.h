@@ -32,7 +32,7 @@ struct torc_redis {
 	struct node *nodes[REDIS_NODES];
 	unsigned node_count;
 	struct node *gone;	/* that are none any more, and used yet */
-	struct node **slots;	/* of a cluster: who has them, or NULL */
+	struct node **slots;	/* of a cluster: the node that has it */
 	bool mapping;		/* somebody asks for the slots */
 	struct torc_waiters mappers;	/* who want to know them, too */
 	uint64_t mapped_at;	/* or 0 */
@@ -68,7 +68,7 @@ struct node {
 	bool seed;		/* one of the configuration */
 	unsigned preferred;	/* of `addresses`: the one to try first */
 	unsigned generation;	/* of lines that are as they should be */
-	unsigned proven;	/* the last of which one was opened */
+	unsigned proven;	/* the last one that has had a line */
 	uint64_t renew_at;	/* no other one before; ... */
 	uint64_t renew_ns;	/* ... the last pause between two */
 	uint64_t open_at;	/* a line of it may be tried for */
@@ -210,7 +210,7 @@ int redis_read_address(struct torc_redis *redis, char *text, size_t size);
 
 /* ---- greet.c ---- */
 
-/* Who we are. */
+/* The names and the password to log in with. */
 struct login {
 	const char *user;
 	const char *password;

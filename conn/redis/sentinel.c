@@ -3,9 +3,9 @@
  * each connection, so a new master is found when the old one does not answer,
  * ends its connections, or says that it is none (READONLY).
  *
- * One that is to be demoted may not know it for ten seconds, and take writes
- * that will be lost. So a daemon listens to a sentinel, too: when it says that
- * there is another master, no more commands go to the old one.
+ * A demoted master may not know of it for ten seconds, and accepts writes that
+ * will be lost. So a daemon listens to a sentinel, too: when it says that there
+ * is another master, no more commands go to the old one.
  */
 #include <errno.h>
 #include <string.h>
@@ -175,7 +175,7 @@ ask_sentinel(struct line *line, char *address, uint64_t deadline)
 	return rc;
 }
 
-/* Parks. A sentinel may not know yet who is the master, or no more. */
+/* Parks. What a sentinel knows may be out of date. */
 static int
 check_role(struct line *line, uint64_t deadline)
 {

@@ -11,57 +11,57 @@
  *	-EREMOTEIO	Redis answered with an error: the reply has its words,
  *			and nothing else has changed
  *	-EMSGSIZE, -E2BIG, -ELOOP, -ENAMETOOLONG
- *			a reply is over the limit that resp.h names for that
- *			error. It is read past: the command was answered, and
- *			the connection goes on
- *	-ENOMEM		there is no memory, for the command or for its reply
+ *			the reply exceeds a limit; resp.h says which error is
+ *			which limit. The command was answered, its reply is
+ *			discarded, and the connection goes on
+ *	-ENOMEM		no memory for the command or for its reply
  *	-ECONNRESET ...	the connection was lost
- *	-EBADMSG	what came is not the protocol of Redis; the same
- *	-EACCES		it does not let us in
- *	-ECONNREFUSED	nobody is there, or Redis has refused the connection in
- *			words
- *	-EPROTO		what is there does not answer as Redis does
- *	-ENOBUFS	`requests` commands wait for replies already
+ *	-EBADMSG	the bytes received are not the protocol of Redis; the
+ *			connection is lost, too
+ *	-EACCES		Redis does not let us in
+ *	-ECONNREFUSED	no server listens, or Redis refused the connection
+ *	-EPROTO		the server does not answer as Redis does
+ *	-ENOBUFS	`requests` commands already wait for replies
  *
- * and errors of what is asked; nothing is sent then:
+ * The caller's mistakes. Nothing was sent:
  *
- *	-EOPNOTSUPP	the command needs a session (or is for subscribers)
- *	-EMSGSIZE	an argument has more than 512 MiB, or all of a command
- *			or a transaction have more than 768 MiB: servers end
- *			the connection for what is a little more
- *	-EINVAL		a command has no name, or more than 1048576 words; a
- *			batch has no commands, or more than that
- *	-E2BIG		torc_redis_do() has more than 64 words
+ *	-EOPNOTSUPP	the command needs a session or a subscriber
+ *	-EMSGSIZE	an argument has more than 512 MiB, or a command or a
+ *			transaction has more than 768 MiB. Servers end a
+ *			connection that sends 1 GiB
+ *	-EINVAL		a command has no name or more than 1048576 words; a
+ *			batch has no commands or more than 1048576
+ *	-E2BIG		torc_redis_do() was given more than 64 words
  *	-EXDEV		the keys are in different slots of the cluster
  *
- * torc_redis_why() has words for all of them, and torc_redis_fate() tells
- * whether the command was sent. One of which no byte was sent is sent again by
- * itself when another connection can be had; no other is. An error is always
- * about the command of the call that returns it: what others do wrong on the
- * same connection is not told to it, unless the connection is lost.
+ * torc_redis_why() has words for all of them. torc_redis_fate() tells whether
+ * the command was sent. A command is sent again only if no byte of it was sent
+ * and another connection can be had. An error is always about the command of
+ * the call that returns it: the mistakes of other commands on the same
+ * connection cause no error here, unless the connection is lost.
  *
- * A call whose deadline passes, when nothing has come over its connection for
- * 50 ms, retires it: no new commands are sent over it, and those that were
- * before still get their replies. The reply of a command that is given up goes
- * nowhere.
+ * Deadlines. A call whose deadline passes gives its command up; the reply is
+ * discarded when it comes. If the connection has been silent for 50 ms then,
+ * it takes no new commands, and those on it still get their replies.
  *
- * What has more than 512 KiB in all goes over a connection that is not shared,
- * so that nobody waits behind it, and nobody's connection ends if Redis is
- * configured to take less.
+ * Large commands. More than 512 KiB in one call is sent over a connection that
+ * is not shared. Other fibers do not wait behind it, and keep their connection
+ * if Redis is configured to accept less.
  *
- * An answer of READONLY, LOADING, MASTERDOWN, NOREPLICAS or NOAUTH says that
- * the connection leads to another server than it should. It is the error of its
- * command, and connections to that server are renewed: addresses are resolved
- * and dialled again, of several the next one first, at most once a second in
- * the long run. Others are served by the old connection until then.
+ * The wrong server. READONLY, LOADING, MASTERDOWN, NOREPLICAS and NOAUTH are
+ * errors of their command. They also say that the connection leads to another
+ * server than it should, so it is replaced: addresses are resolved and dialled
+ * again, beginning with the next one of several, in the long run at most once
+ * a second. Other commands use the old connection until the new one is open.
  *
- * In a cluster, commands follow their keys: MOVED and ASK at most `redirects`
- * times, and CLUSTERDOWN, TRYAGAIN, LOADING and MASTERDOWN are tried again
- * after pauses, as far as the deadline allows. Nodes that the cluster has no
- * more are forgotten; it may have 256 at a time.
+ * Clusters. Commands follow their keys: MOVED and ASK at most `redirects`
+ * times. CLUSTERDOWN, TRYAGAIN, LOADING and MASTERDOWN are tried again after
+ * pauses until the deadline. Nodes that leave the cluster are forgotten; a
+ * cluster may have 256 of them at a time.
  *
- * Replies. Who passes a `reply` frees what comes, also after an error (it is
- * NULL mostly): torc_redis_free(). It may be NULL: then nobody wants it.
+ * Replies. A caller that passes a `reply` frees it with torc_redis_free(), also
+ * after an error (it is NULL then, except after -EREMOTEIO). Pass NULL to
+ * discard the reply.
  */
 #ifndef TORC_REDIS_H
 #define TORC_REDIS_H
@@ -104,20 +104,21 @@ struct torc_redis_config {
 };
 
 /*
- * Addresses. "host:port", "[IPv6]:port" or "unix:PATH"; without a port, 6379.
- * Several are separated by commas. They are tried in this order, beginning
- * with the one that was there last, and each has its share of `open_ms`; those
- * of a cluster are some of its nodes. Or a URI:
+ * Addresses. "host:port", "[IPv6]:port" or "unix:PATH". The default port is
+ * 6379. Several addresses are separated by commas: they are tried in order,
+ * beginning with the one that worked last, and each gets its share of
+ * `open_ms`. The addresses of a cluster are some of its nodes. Or a URI:
  *
  *	redis://[user[:password]@]host[:port][,host[:port]...][/database]
  *
- * in which % and two digits stand for a byte. "rediss://" is refused, since
- * there is no TLS. What is no address is refused by torc_redis_open(), in words
- * that do not have the password in them.
+ * In a URI, % and two hexadecimal digits stand for a byte. "rediss://" is
+ * refused: there is no TLS. torc_redis_open() refuses what is not an address,
+ * in words that do not contain the password.
  *
- * With `sentinel`, the sentinels are asked one after the other, for each new
- * connection, where the master of that name is; it has to say that it is one.
- * User and password of a URI are those of the master.
+ * With `sentinel`, the addresses are those of sentinels. For each connection
+ * they are asked in order where the master of that name is, and ROLE must
+ * confirm that it is the master. A switch to another master is followed at
+ * once. User and password of a URI are those of the master.
  */
 
 /*
@@ -141,9 +142,9 @@ void torc_redis_close(struct torc_redis *redis);
 struct torc_redis *torc_redis_of(const struct torc_reactor *reactor);
 
 /*
- * What the last error was, in words; "" if there was none. It is that of the
- * call of this fiber that just failed until the fiber parks again; then it may
- * be another's.
+ * Returns the last error in words, or "" if there was none. Read it before the
+ * fiber parks again: until then it is the error of the call that just failed,
+ * and later it may be that of another fiber.
  */
 const char *torc_redis_why(const struct torc_redis *redis);
 
