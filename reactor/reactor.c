@@ -6,9 +6,8 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
-#include <stdio.h>
 
+#include "reactor/beside.h"
 #include "reactor/fiber.h"
 #include "reactor/op.h"
 #include "reactor/sanitizer.h"
@@ -273,58 +272,6 @@ sleep_in_enter(struct torc_reactor *reactor, uint64_t until)
 	return rc;
 }
 
-/*
- * An event that comes of a write to an eventfd, such as one that a fiber polls,
- * is told to ours by the kernel later, and since Linux 6.11 for the first time
- * only: a bit that says so is never cleared. A new registration has a new bit.
- */
-static void
-renew_ready(struct torc_reactor *reactor)
-{
-	const int ring = reactor->ring.fd;
-
-	torc_sys_register(ring, IORING_UNREGISTER_EVENTFD, NULL, 0);
-	reactor->ready_spent = torc_sys_register(ring, IORING_REGISTER_EVENTFD,
-	    &reactor->ready_fd, 1) < 0;
-}
-
-/* What it told of is found below; what comes from now on makes it readable. */
-static void
-clear_ready(struct torc_reactor *reactor)
-{
-	uint64_t events;
-
-	torc_sys_read(reactor->ready_fd, &events, sizeof(events));
-	if (reactor->ready_spent)
-		renew_ready(reactor);
-}
-
-/*
- * Under valgrind one thread runs at a time, and one that sleeps in the ring
- * does not let the others run, as it does in poll(2). So it sleeps there, until
- * there may be a completion; unless somebody counts instructions, and has
- * TORC_VALGRIND_ENTER in the environment.
- */
-static int
-sleep_beside(struct torc_reactor *reactor, uint64_t until)
-{
-	struct torc_ring *ring = &reactor->ring;
-	int fd = torc_reactor_fd(reactor);
-	int rc;
-
-	if (fd < 0)
-		return sleep_in_enter(reactor, until);
-	clear_ready(reactor);
-	rc = torc_ring_enter(ring, 0, 0, 0);
-	if (rc < 0 || torc_ring_ready(ring) > 0)
-		return rc;
-	reactor->page.page->gauge.sleeping = 1;
-	torc_sys_await(fd, until == TORC_NEVER ? UINT64_MAX :
-	    until > reactor->now ? until - reactor->now : 0);
-	reactor->page.page->gauge.sleeping = 0;
-	return 0;
-}
-
 static bool
 has_work(const struct torc_reactor *reactor)
 {
@@ -411,9 +358,10 @@ submit_and_wait(struct torc_reactor *reactor, uint64_t deadline)
 	reactor->counters->enters++;
 	if (has_work(reactor) || until <= reactor->now)
 		return torc_ring_enter(&reactor->ring, 0, 0, 0);
-	if (torc_likely(!reactor->sleeps_beside))
+	if (torc_likely(!reactor->sleeps_beside) ||
+	    torc_reactor_fd(reactor) < 0)
 		return sleep_in_enter(reactor, until);
-	rc = sleep_beside(reactor, until);
+	rc = torc_beside_sleep(reactor, until);
 	return rc < 0 || torc_ring_ready(&reactor->ring) > 0 ? rc :
 	    torc_ring_enter(&reactor->ring, 0, 0, 0);
 }
@@ -800,7 +748,7 @@ take_turns(struct torc_reactor *reactor, uint64_t deadline, bool once)
 	torc_require(!reactor->turning, "a turn inside a turn");
 	reactor->turning = true;
 	if (reactor->ready_fd >= 0)
-		clear_ready(reactor);
+		torc_beside_clear(reactor);
 	/* The program may have been elsewhere for long. */
 	look_at_clock(reactor, false);
 	enter_loop(&reactor->belongings);
@@ -840,57 +788,6 @@ torc_reactor_stop(struct torc_reactor *reactor)
 	torc_reactor_drain(reactor, 0);
 }
 
-/* ---- Small things ---- */
-
-struct torc_reactor *
-torc_reactor_self(void)
-{
-	return torc_current == &torc_inherited ? NULL : torc_current;
-}
-
-void
-torc_reactor_set_local(struct torc_reactor *reactor, void *local)
-{
-	torc_reactor_check_early(reactor);
-	reactor->local = local;
-}
-
-void *
-torc_reactor_local(const struct torc_reactor *reactor)
-{
-	torc_reactor_vouch(reactor);
-	return reactor->local;
-}
-
-unsigned
-torc_reactor_index(const struct torc_reactor *reactor)
-{
-	torc_reactor_vouch(reactor);
-	return reactor->index;
-}
-
-int
-torc_reactor_fd(struct torc_reactor *reactor)
-{
-	int fd, rc;
-
-	torc_reactor_vouch(reactor);
-	if (reactor->ready_fd >= 0)
-		return reactor->ready_fd;
-	fd = torc_sys_eventfd();
-	if (fd < 0)
-		return fd;
-	rc = torc_sys_register(reactor->ring.fd, IORING_REGISTER_EVENTFD, &fd,
-	    1);
-	if (rc < 0) {
-		torc_sys_close(fd);
-		return rc;
-	}
-	reactor->ready_fd = fd;
-	torc_mailbox_wake_beside(&reactor->mailbox, fd);
-	return fd;
-}
-
 uint64_t
 torc_reactor_due(const struct torc_reactor *reactor)
 {
@@ -906,50 +803,4 @@ torc_reactor_due(const struct torc_reactor *reactor)
 	    (!reactor->deserted || idle(reactor)))))
 		return 0;
 	return next_deadline(reactor);
-}
-
-uint64_t
-torc_now(void)
-{
-	const struct torc_reactor *reactor = torc_current;
-
-	return reactor != NULL && reactor != &torc_inherited ? reactor->now :
-	    torc_sys_now();
-}
-
-/* The time that is `count` units of so many nanoseconds from now. */
-static inline uint64_t
-after(uint64_t count, uint64_t unit)
-{
-	uint64_t now = torc_now();
-	uint64_t span;
-
-	return __builtin_mul_overflow(count, unit, &span) ||
-	    span > TORC_NEVER - now ? TORC_NEVER : now + span;
-}
-
-uint64_t
-torc_after_us(uint64_t us)
-{
-	return after(us, 1000);
-}
-
-uint64_t
-torc_after_ms(uint64_t ms)
-{
-	return after(ms, 1000000);
-}
-
-void
-torc_reactor_notice(struct torc_reactor *reactor, const char *format, ...)
-{
-	char text[256];
-	va_list list;
-
-	if (reactor->config.notice == NULL)
-		return;
-	va_start(list, format);
-	vsnprintf(text, sizeof(text), format, list);
-	va_end(list);
-	reactor->config.notice(reactor->config.arg, text);
 }

@@ -1,0 +1,81 @@
+/*
+ * access.c - what programs ask a reactor, and the time.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "reactor/reactor.h"
+#include "sys/sys.h"
+
+struct torc_reactor *
+torc_reactor_self(void)
+{
+	return torc_current == &torc_inherited ? NULL : torc_current;
+}
+
+void
+torc_reactor_set_local(struct torc_reactor *reactor, void *local)
+{
+	torc_reactor_check_early(reactor);
+	reactor->local = local;
+}
+
+void *
+torc_reactor_local(const struct torc_reactor *reactor)
+{
+	torc_reactor_vouch(reactor);
+	return reactor->local;
+}
+
+unsigned
+torc_reactor_index(const struct torc_reactor *reactor)
+{
+	torc_reactor_vouch(reactor);
+	return reactor->index;
+}
+
+uint64_t
+torc_now(void)
+{
+	const struct torc_reactor *reactor = torc_current;
+
+	return reactor != NULL && reactor != &torc_inherited ? reactor->now :
+	    torc_sys_now();
+}
+
+/* The time that is `count` units of so many nanoseconds from now. */
+static inline uint64_t
+after(uint64_t count, uint64_t unit)
+{
+	uint64_t now = torc_now();
+	uint64_t span;
+
+	return __builtin_mul_overflow(count, unit, &span) ||
+	    span > TORC_NEVER - now ? TORC_NEVER : now + span;
+}
+
+uint64_t
+torc_after_us(uint64_t us)
+{
+	return after(us, 1000);
+}
+
+uint64_t
+torc_after_ms(uint64_t ms)
+{
+	return after(ms, 1000000);
+}
+
+void
+torc_reactor_notice(struct torc_reactor *reactor, const char *format, ...)
+{
+	char text[256];
+	va_list list;
+
+	if (reactor->config.notice == NULL)
+		return;
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	reactor->config.notice(reactor->config.arg, text);
+}
