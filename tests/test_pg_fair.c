@@ -356,6 +356,64 @@ a_shared_connection_whose_settings_have_changed_is_left(void **state)
 	play_with((struct torc_pg_config) { .shared = 1 }, change_in_secret);
 }
 
+/* ---- What takes long ---- */
+
+static int
+sleep_long(void *arg)
+{
+	return says(arg, "select 'slept' from (select pg_sleep(4)) s",
+	    "slept") ? 0 : __LINE__;
+}
+
+static int
+ask_soon(struct torc_pg *pg)
+{
+	const struct torc_pg_statement statement = plain("select 1");
+	struct torc_pg_result *result;
+	int rc = torc_pg_query(pg, &statement, &result, torc_after_ms(2500));
+
+	torc_pg_free(result);
+	return rc;
+}
+
+/* Of several that ask after it, so many fail, and it is answered itself. */
+static int
+ask_beside_a_sleeper(struct scene *scene, int most)
+{
+	uint64_t sleeper;
+	int failed = 0, line;
+
+	EXPECT(ask_soon(scene->pg) == 0);
+	EXPECT(torc_fiber_spawn(&sleeper, sleep_long, scene->pg) == 0);
+	EXPECT(torc_sleep(torc_after_ms(100)) == 0);
+	for (int i = 0; i < 20; i++)
+		failed += ask_soon(scene->pg) < 0;
+	EXPECT(failed == most);
+	EXPECT(torc_fiber_join(sleeper, &line, LATE) == 0 && line == 0);
+	return 0;
+}
+
+static int
+ask_beside_it(struct scene *scene)
+{
+	return ask_beside_a_sleeper(scene, 0);
+}
+
+/* The one that finds out that nothing is answered there. */
+static int
+ask_behind_it(struct scene *scene)
+{
+	return ask_beside_a_sleeper(scene, 1);
+}
+
+static void
+a_statement_that_takes_long_keeps_at_most_one_of_the_others(void **state)
+{
+	(void)state;
+	play_with((struct torc_pg_config) { .shared = 2 }, ask_beside_it);
+	play_with((struct torc_pg_config) { .shared = 1 }, ask_behind_it);
+}
+
 /* ---- Sessions ---- */
 
 static int
@@ -424,6 +482,8 @@ main(void)
 		    what_would_change_the_session_of_all_is_refused_before_it_is_sent),
 		cmocka_unit_test(
 		    a_shared_connection_whose_settings_have_changed_is_left),
+		cmocka_unit_test(
+		    a_statement_that_takes_long_keeps_at_most_one_of_the_others),
 		cmocka_unit_test(
 		    a_row_that_is_too_long_in_a_session_is_one_row),
 	};

@@ -265,6 +265,8 @@ submit(struct torc_pg_session *session, struct torc_pg_result **result,
 		pg_share_retire(session);
 		return UNWRITTEN;
 	}
+	if (pipeline->count == 1)	/* with this one */
+		session->answered_at = torc_now();
 	rc = session->mute ? UNWRITTEN :
 	    write_statements(session, *result, wanted, &begun, deadline);
 	if (rc < 0) {
@@ -322,7 +324,9 @@ ask_on(struct torc_pg_session *session, struct torc_pg_result **result,
 		return 0;
 	if (rc != -ETIMEDOUT && rc != -ECANCELED)
 		return judge(result, rc);
-	if (rc == -ETIMEDOUT && is_first_alive(pipeline, request))
+	/* Then it is the server, or the statement before, that keeps it. */
+	if (rc == -ETIMEDOUT && (is_first_alive(pipeline, request) ||
+	    pg_share_stands_still(session)))
 		pg_share_retire(session);
 	*result = NULL;
 	tell(result, count, TORC_PG_UNKNOWN, "no answer in time");

@@ -214,6 +214,7 @@ struct torc_pg_session {
 	unsigned users;
 	bool retired;
 	bool changed;		/* a parameter, since the login */
+	uint64_t answered_at;	/* or asked, if there was nothing else */
 	bool mute;		/* half a statement may have been sent */
 
 	/* Rented: session.c. */
@@ -400,6 +401,8 @@ int pg_share_join(struct torc_pg *pg, struct torc_pg_session **session,
 void pg_share_leave(struct torc_pg_session *session);
 /* It gets no more statements. */
 void pg_share_retire(struct torc_pg_session *session);
+/* Statements wait there, and for some time none was answered. */
+bool pg_share_stands_still(const struct torc_pg_session *session);
 
 /* Whether fibers ask over shared connections. */
 bool pg_share_used(const struct torc_pg *pg);

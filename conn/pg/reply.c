@@ -325,6 +325,8 @@ feed(void *arg, struct torc_request *request, const uint8_t *data,
 		*done = result->part->answer.stage == PG_OVER &&
 		    !is_guarding(result);
 	}
+	if (*done)
+		session->answered_at = torc_now();
 	return (long)(size - view.size);
 }
 

@@ -3,8 +3,9 @@
  *
  * A shared connection is rented from its pool while anybody uses it. While
  * others are idle or may be opened, nobody queues behind another; then the one
- * with the fewest statements is taken. One that is retired gets no more of
- * them, and is closed when those who use it are through.
+ * with the fewest statements is taken. One that stands still, as a slow
+ * statement keeps it, is taken last. One that is retired gets no more of them,
+ * and is closed when those that use it are through.
  */
 #include <errno.h>
 
@@ -16,6 +17,7 @@ add_shared(struct torc_pg *pg, struct torc_pg_session *session)
 	torc_pipeline_init(&session->pipeline, session->conn, &pg_pipeline_kind,
 	    session);
 	session->users = 0;
+	session->answered_at = torc_now();
 	pg->shared[pg->shared_count++] = session;
 }
 
@@ -110,11 +112,24 @@ open_shared(void *arg)
 	return 0;
 }
 
+#define STILL_NS 50000000u	/* without an answer */
+
+bool
+pg_share_stands_still(const struct torc_pg_session *session)
+{
+	return session->pipeline.count > 0 &&
+	    torc_now() - session->answered_at > STILL_NS;
+}
+
 /* Statements of those who gave up count last: one that was just opened is
  * used at once. */
 static bool
 is_less_busy(const struct torc_pg_session *a, const struct torc_pg_session *b)
 {
+	const bool still = pg_share_stands_still(a);
+
+	if (still != pg_share_stands_still(b))
+		return !still;
 	return a->users != b->users ? a->users < b->users :
 	    a->pipeline.count < b->pipeline.count;
 }
@@ -154,10 +169,34 @@ widen(struct torc_pg *pg)
 	return rc;
 }
 
+/* Whether it is better than to wait for one that is opened. */
+static bool
+is_to_be_used(const struct torc_pg *pg, const struct torc_pg_session *best,
+    bool waited)
+{
+	return best != NULL && (waited || pg->opening == 0 ||
+	    !pg_share_stands_still(best));
+}
+
+/* Parks. For one that is opened. */
+static int
+await_opening(struct torc_pg *pg, uint64_t deadline)
+{
+	int rc;
+
+	if (pg->waiting >= pg->config.waiters)
+		return -ENOBUFS;
+	pg->waiting++;
+	rc = torc_wait(&pg->waiters, deadline);
+	pg->waiting--;
+	return rc;
+}
+
 int
 pg_share_join(struct torc_pg *pg, struct torc_pg_session **session,
     uint64_t deadline)
 {
+	bool waited = false;
 	int rc = 0;
 
 	for (;;) {
@@ -168,19 +207,17 @@ pg_share_join(struct torc_pg *pg, struct torc_pg_session **session,
 			rc = widen(pg);
 			best = least_busy(pg);
 		}
-		if (best != NULL) {
+		if (is_to_be_used(pg, best, waited)) {
 			best->users++;
 			*session = best;
 			return 0;
 		}
-		if (rc == 0 && pg->waiting >= pg->config.waiters)
-			rc = -ENOBUFS;
-		if (rc < 0)
-			return rc;
-		pg->waiting++;
-		rc = torc_wait(&pg->waiters, deadline);
-		pg->waiting--;
-		if (rc < 0)
+		if (rc == 0)
+			rc = await_opening(pg, deadline);
+		/* Behind another statement, rather than not at all. */
+		waited = rc < 0 && rc != -ECANCELED && torc_now() < deadline &&
+		    pg->shared_count > 0;
+		if (rc < 0 && !waited)
 			return rc;
 	}
 }

@@ -299,7 +299,9 @@ struct torc_pg_result;
  *
  * When the deadline or a cancel ends the wait, the statement may have been
  * done. A connection whose oldest statement is out of time gets no more of
- * them.
+ * them, and neither does one on which a statement waited in vain while none was
+ * answered. A statement that takes long keeps those behind it: a session is the
+ * place for it.
  */
 TORC_API int torc_pg_query(struct torc_pg *pg,
     const struct torc_pg_statement *statement, struct torc_pg_result **result,
