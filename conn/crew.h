@@ -12,7 +12,7 @@
 
 #include "conn/offload.h"
 
-#define TORC_CREW_ZONES 64u	/* names that meet in one share its threads */
+#define TORC_CREW_ZONES 512u	/* names that meet in one share its threads */
 
 struct torc_zone {
 	struct torc_list queued;
