@@ -460,16 +460,17 @@ misbehave(struct torc_http_client *http, uint64_t deadline)
 {
 	static const char *const manners = "pss";
 	const uint32_t manner = peer_draw(4), key = new_key() % KEYS;
+	struct torc_http_request request;
 	uint8_t body[10];
 	char target[32];
-	const struct torc_http_request request = {
-		.method = torc_http_text(manner == 3 ? "PUT" : "GET"),
-		.target = torc_http_text(target), .body = body,
-	};
 
 	fill(body, sizeof(body), key, 0);
 	snprintf(target, sizeof(target), "/%c/%u/%u",
 	    manner == 3 ? 's' : manners[manner], key, peer_draw(BODY_MAX));
+	request = (struct torc_http_request) {
+		.method = torc_http_text(manner == 3 ? "PUT" : "GET"),
+		.target = torc_http_text(target), .body = body,
+	};
 	if (manner == 3)
 		stall_in_body(http, &request, deadline);
 	else
