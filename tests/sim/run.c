@@ -278,7 +278,7 @@ choose_config(const struct scenario *scenario)
 	PICK(cq_entries, 256, config.sq_entries < 8 ? 8 : config.sq_entries);
 	PICK(batch, 256, 1, 3, 8);
 	PICK(batch_us, 0, 200);
-	PICK(connections, 32, 32);
+	PICK(connections, 64, 64);
 	PICK(ops, 64, 64);
 	PICK(fibers, 64, 64);
 	PICK(stack_size, 65536, 65536);
