@@ -269,6 +269,70 @@ the_old_connection_serves_until_the_new_one_is_open(void **state)
 	play(wait_for_nobody, "-READONLY no\r\n", MAP);
 }
 
+/* A fiber that asks, at a time or until then. */
+struct asker {
+	struct torc_redis *redis;
+	uint64_t at;
+};
+
+/* Its line is good for nothing then, and it asks for another one. */
+static int
+ask_too_late(void *arg)
+{
+	struct asker *asker = arg;
+
+	EXPECT(torc_redis_do(asker->redis, NULL, asker->at, "GET", "k",
+	    NULL) == -ETIMEDOUT);
+	EXPECT(reads(asker->redis, "new"));
+	return 0;
+}
+
+/* A moment before that, on the same line, which is to be renewed. */
+static int
+ask_just_before(void *arg)
+{
+	struct asker *asker = arg;
+
+	EXPECT(torc_sleep(asker->at - 1) == 0);
+	EXPECT(reads(asker->redis, "new"));
+	return 0;
+}
+
+static int
+open_one_for_both(struct torc_redis *redis)
+{
+	struct asker asker = { redis, torc_after_ms(200) };
+	int (*const entries[])(void *arg) = { ask_too_late, ask_just_before };
+	struct torc_redis_session *session;
+	uint64_t fibers[2];
+	int result;
+
+	EXPECT(torc_redis_session_open(redis, &session, NULL, LATE) == 0);
+	EXPECT(reads(redis, "new") && accepted == 2);
+	gate_shut = true;
+	for (unsigned i = 0; i < 2; i++)
+		EXPECT(torc_fiber_spawn(&fibers[i], entries[i], &asker) == 0);
+	EXPECT(torc_redis_session_do(session, NULL, LATE, "SET", "k", "v",
+	    NULL) == -EREMOTEIO);
+	torc_redis_session_close(session);
+	while (accepted < 3)
+		EXPECT(torc_sleep(torc_after_ms(1)) == 0);
+	gate_shut = false;
+	for (unsigned i = 0; i < 2; i++) {
+		EXPECT(torc_fiber_join(fibers[i], &result, LATE) == 0);
+		EXPECT(result == 0);
+	}
+	EXPECT(reads(redis, "new") && accepted == 3);
+	return 0;
+}
+
+static void
+one_connection_is_opened_where_one_is_renewed_and_none_is_left(void **state)
+{
+	(void)state;
+	play(open_one_for_both, "-READONLY no\r\n", MAP);
+}
+
 /* ---- Real servers ---- */
 
 static struct redis_server servers[2];
@@ -355,6 +419,8 @@ main(void)
 		cmocka_unit_test(batches_and_sessions_renew_it_too),
 		cmocka_unit_test(
 		    the_old_connection_serves_until_the_new_one_is_open),
+		cmocka_unit_test(
+		    one_connection_is_opened_where_one_is_renewed_and_none_is_left),
 		cmocka_unit_test(
 		    of_several_servers_the_one_that_takes_writes_is_found),
 	};

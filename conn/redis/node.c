@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "conn/redis/redis.h"
+#include "sys/trap.h"
 
 #define ATTEMPTS 4u	/* of a command of which nothing was sent */
 #define CHOICES 4u	/* lines among which the best is taken */
@@ -271,7 +272,7 @@ add(struct node *node, struct line *line)
 		    redis_is_replaced(node->lines[i]))
 			retire(node, node->lines[i]);
 	}
-
+	torc_assert(node->line_count < node->redis->config.lines);
 	while (node->lines[place] != NULL)
 		place++;
 	node->lines[place] = line;
@@ -296,13 +297,17 @@ open_one(struct node *node, uint64_t deadline)
 	return rc;
 }
 
-/* A daemon's entry. Those that ask meanwhile use what there is. */
+/*
+ * A daemon's entry. Those that ask meanwhile use what there is. One of them may
+ * have found nothing, before this ran, and opens one itself.
+ */
 static int
 renew(void *arg)
 {
 	struct node *node = arg;
 
-	if (open_one(node, torc_after_ms(node->redis->config.open_ms)) < 0)
+	if (!node->opening &&
+	    open_one(node, torc_after_ms(node->redis->config.open_ms)) < 0)
 		node->open_at = torc_now() + node->renew_ns;
 	node->renewing = false;
 	return 0;
