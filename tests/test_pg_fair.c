@@ -300,6 +300,12 @@ ask_for_what_stays(struct scene *scene)
 		    -EOPNOTSUPP, TORC_PG_UNSENT, "torc_pg_acquire" },
 		{ "select pg_advisory_lock(1)", -EOPNOTSUPP, TORC_PG_UNSENT,
 		    "torc_pg_acquire" },
+		{ "explain analyze select pg_advisory_lock(1)", -EOPNOTSUPP,
+		    TORC_PG_UNSENT, "torc_pg_acquire" },
+		{ "create table pg_temp.x (a int)", -EOPNOTSUPP,
+		    TORC_PG_UNSENT, "torc_pg_acquire" },
+		{ "do $$ begin set statement_timeout = 5; end $$",
+		    -EOPNOTSUPP, TORC_PG_UNSENT, "torc_pg_acquire" },
 		{ "start transaction", -EOPNOTSUPP, TORC_PG_UNSENT,
 		    "torc_pg_acquire" },
 		{ "commit and chain", -EOPNOTSUPP, TORC_PG_UNSENT,
@@ -319,6 +325,9 @@ ask_for_what_stays(struct scene *scene)
 		{ "select a as temp from kept", 0, TORC_PG_DONE, "" },
 		{ "rollback", 0, TORC_PG_DONE, "" },
 		{ "notify news, 'good'", 0, TORC_PG_DONE, "" },
+		{ "explain select pg_advisory_lock(1)", 0, TORC_PG_DONE, "" },
+		{ "do $$ begin set local statement_timeout = 5; end $$", 0,
+		    TORC_PG_DONE, "" },
 	};
 
 	EXPECT(pg_server_sql(&postgres, "drop table if exists kept; "
@@ -346,6 +355,10 @@ change_in_secret(struct scene *scene)
 	EXPECT(!says(scene->pg, "show timezone", "Asia/Tokyo"));
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.retired == 1 && stats.shared.opens == 2);
+	/* And not of this one. */
+	EXPECT(does(scene->pg, "do $$ begin execute "
+	    "'set statement_timeout to 4321'; end $$"));
+	EXPECT(says(scene->pg, "show statement_timeout", "0"));
 	return 0;
 }
 

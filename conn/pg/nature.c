@@ -207,74 +207,166 @@ next_is(struct scan scan, const char *words)
 	return is_one_of(&scan, words);
 }
 
-/* ---- What reads or changes rows ---- */
+/* A name that may stand in quotes, and is in small letters then. */
+static bool
+is_name(const struct scan *scan, const char *name)
+{
+	return is_word(scan, name) || (scan->kind == OTHER &&
+	    *scan->token == '"' && scan->size == strlen(name) + 2 &&
+	    memcmp(scan->token + 1, name, scan->size - 2) == 0);
+}
+
+/* 'text', just so. */
+static bool
+is_string(const struct scan *scan, const char *text)
+{
+	return scan->kind == OTHER && *scan->token == '\'' &&
+	    scan->size == strlen(text) + 2 &&
+	    memcmp(scan->token + 1, text, scan->size - 2) == 0;
+}
+
+/* ---- What stays in a session ---- */
+
+/* Whether it is an argument's name or a comma that is before. */
+static bool
+begins_argument(const struct scan *before, const struct scan *last)
+{
+	return is_symbol(last, ',') || (is_symbol(before, '=') &&
+	    is_symbol(last, '>')) || (is_symbol(before, ':') &&
+	    is_symbol(last, '='));
+}
 
 /* set_config(name, value, true) is for this transaction. */
 static bool
 is_local(struct scan scan)
 {
-	struct scan last = scan;
+	struct scan before = scan, last = scan, earlier;
 	int depth = 0;
 
 	do {
+		earlier = before;
+		before = last;
 		last = scan;
 		advance(&scan);
 		depth += is_symbol(&scan, '(') - is_symbol(&scan, ')');
 	} while (depth > 0 && scan.kind != END);
-	return is_word(&last, "true");
+	return is_word(&last, "true") && begins_argument(&earlier, &before);
 }
 
 static bool
 calls_what_stays(struct scan scan)
 {
-	const bool sets = is_word(&scan, "set_config");
+	static const char *const names[] = { "pg_advisory_lock",
+		"pg_try_advisory_lock", "pg_advisory_lock_shared",
+		"pg_try_advisory_lock_shared" };
+	bool stays = false;
 
-	if (!sets && !is_one_of(&scan, "pg_advisory_lock pg_try_advisory_lock "
-	    "pg_advisory_lock_shared pg_try_advisory_lock_shared"))
+	if (*skip_space(scan.at) != '(')
 		return false;
-	return *skip_space(scan.at) == '(' && !(sets && is_local(scan));
+	if (is_name(&scan, "set_config"))
+		return !is_local(scan);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		stays |= is_name(&scan, names[i]);
+	return stays;
+}
+
+/* Whether something of the session's comes next: "temp table x", or what is
+ * in the place of such. */
+static bool
+is_temporary(struct scan scan)
+{
+	if (is_one_of(&scan, "local global"))
+		advance(&scan);
+	return is_one_of(&scan, "temp temporary") ||
+	    (is_name(&scan, "pg_temp") && *skip_space(scan.at) == '.');
 }
 
 /* "select into temp" makes a table of the session's; "insert into temp" has
  * one of that name. */
-static unsigned
-of_rows(struct scan scan)
+static bool
+makes_what_stays(struct scan scan)
 {
 	bool inserts = false;
 
 	for (; scan.kind != END; advance(&scan)) {
-		if (is_word(&scan, "into") && !inserts) {
-			if (next_is(scan, "local global"))
-				advance(&scan);
-			if (next_is(scan, "temp temporary"))
-				return PG_UNDOABLE | PG_STAYS;
-		}
-		if (scan.kind == WORD && calls_what_stays(scan))
-			return PG_UNDOABLE | PG_STAYS;
+		struct scan next = scan;
+
+		advance(&next);
+		if ((is_word(&scan, "into") && !inserts &&
+		    is_temporary(next)) || calls_what_stays(scan))
+			return true;
 		inserts = is_one_of(&scan, "insert merge");
 	}
-	return PG_UNDOABLE;
+	return false;
+}
+
+/* ---- What reads or changes rows ---- */
+
+static unsigned
+of_rows(struct scan scan)
+{
+	return PG_UNDOABLE | (makes_what_stays(scan) ? PG_STAYS : 0u);
+}
+
+/* With what it is given: a call, a prepared statement. */
+static unsigned
+of_call(struct scan scan)
+{
+	return makes_what_stays(scan) ? PG_STAYS : 0;
 }
 
 /* ---- What does something else ---- */
 
+/* Behind "create": of a function, the text is not run. */
+static bool
+creates_what_stays(struct scan scan)
+{
+	struct scan all = scan;
+	int depth = 0;
+
+	if (is_word(&scan, "or")) {
+		advance(&scan);
+		advance(&scan);
+	}
+	if (is_temporary(scan))
+		return true;
+	for (; all.kind != END; advance(&all)) {
+		depth += is_symbol(&all, '(') - is_symbol(&all, ')');
+		if (depth == 0 && is_name(&all, "pg_temp") &&
+		    *skip_space(all.at) == '.')
+			return true;
+	}
+	return is_one_of(&scan, "table unlogged materialized index unique") &&
+	    makes_what_stays(scan);
+}
+
 static unsigned
 of_definition(struct scan scan)
 {
-	const struct scan first = scan;
+	struct scan next = scan;
+	unsigned nature = has_word(scan, "concurrently database tablespace "
+	    "system subscription") ? 0 : PG_UNDOABLE;
 
-	if (is_word(&scan, "create")) {
-		if (next_is(scan, "or")) {
-			advance(&scan);
-			advance(&scan);
-		}
-		if (next_is(scan, "local global"))
-			advance(&scan);
-		if (next_is(scan, "temp temporary"))
-			return PG_STAYS;
+	advance(&next);
+	if (is_word(&scan, "create") ? creates_what_stays(next) :
+	    is_word(&scan, "alter") && makes_what_stays(next))
+		nature = PG_STAYS;
+	return nature;
+}
+
+/* With "analyze" it is run, too. */
+static unsigned
+of_explanation(struct scan scan)
+{
+	const struct scan first = scan;
+	bool runs = false;
+
+	for (; scan.kind != END; advance(&scan)) {
+		runs |= is_one_of(&scan, "analyze analyse");
+		if (runs && is_word(&scan, "create"))
+			return of_definition(scan) & PG_STAYS;
 	}
-	return has_word(first, "concurrently database tablespace system "
-	    "subscription") ? 0 : PG_UNDOABLE;
+	return runs && makes_what_stays(first) ? PG_STAYS : 0;
 }
 
 /* Of a transaction: rollback to a savepoint is none, nor is what concerns one
@@ -305,14 +397,84 @@ of_preparing(struct scan scan)
 static unsigned
 of_cursor(struct scan scan)
 {
-	return has_word(scan, "hold") && !has_word(scan, "without") ?
-	    PG_STAYS : PG_UNDOABLE;
+	return makes_what_stays(scan) || (has_word(scan, "hold") &&
+	    !has_word(scan, "without")) ? PG_STAYS : PG_UNDOABLE;
 }
 
 static unsigned
 of_copy(struct scan scan)
 {
-	return has_word(scan, "stdin stdout") ? PG_COPIES : PG_UNDOABLE;
+	return has_word(scan, "stdin stdout") ? PG_COPIES :
+	    makes_what_stays(scan) ? PG_STAYS : PG_UNDOABLE;
+}
+
+/* Of a block, what begins here. */
+static unsigned
+of_step(struct scan scan)
+{
+	struct scan next = scan;
+
+	advance(&next);
+	if (is_word(&scan, "execute"))
+		return PG_HIDES;
+	if (is_word(&scan, "create"))
+		return creates_what_stays(next) ? PG_STAYS : 0;
+	if (is_word(&scan, "set"))
+		return is_one_of(&next, "local transaction constraints") ? 0 :
+		    PG_STAYS;
+	return is_one_of(&scan, "reset listen unlisten deallocate discard "
+	    "load prepare") ? PG_STAYS : 0;
+}
+
+/* Where the text in quotes begins. */
+static const char *
+within_quotes(const struct scan *scan)
+{
+	const char *at = scan->token;
+
+	if (*at == '$' && strchr(at + 1, '$') != NULL)
+		at = strchr(at + 1, '$');
+	else if (*at != '\'')
+		at++;
+	return at + 1;
+}
+
+/* Of a block in the usual language. Behind its end, all is in quotes. */
+static unsigned
+of_steps(struct scan scan)
+{
+	unsigned nature = 0;
+	bool begins = false;
+
+	for (advance(&scan); scan.kind != END; advance(&scan)) {
+		if (begins)
+			nature |= of_step(scan);
+		if (calls_what_stays(scan))
+			nature |= PG_STAYS;
+		begins = is_symbol(&scan, ';') ||
+		    is_one_of(&scan, "begin then else loop");
+	}
+	return nature & PG_STAYS ? PG_STAYS : nature;
+}
+
+/* "do language x $$ block $$", with the language on either side. */
+static unsigned
+of_block(struct scan scan)
+{
+	struct scan block = { .at = "" };
+
+	while (scan.kind != END) {
+		const bool language = is_word(&scan, "language");
+
+		advance(&scan);
+		if (language && !is_name(&scan, "plpgsql") &&
+		    !is_string(&scan, "plpgsql"))
+			return PG_HIDES;
+		if (!language && scan.kind == OTHER &&
+		    strchr("$'eE", *scan.token) != NULL)
+			block.at = within_quotes(&scan);
+	}
+	return of_steps(block);
 }
 
 static unsigned
@@ -346,6 +508,9 @@ pg_nature_of(const char *sql)
 		{ "prepare", of_preparing },
 		{ "declare", of_cursor },
 		{ "copy", of_copy },
+		{ "explain", of_explanation },
+		{ "call execute", of_call },
+		{ "do", of_block },
 		{ "reset listen unlisten deallocate discard load",
 		    of_what_stays },
 	};

@@ -12,6 +12,7 @@ enum pg_nature {
 	PG_STAYS = 8,		/* changes the session for all that follow */
 	PG_COPIES = 16,		/* by way of the connection */
 	PG_PASSES = 32,		/* changes it for this transaction alone */
+	PG_HIDES = 64,		/* what it does is not in its text */
 };
 
 /* The sum of what holds for a text of one statement. */

@@ -183,6 +183,8 @@ note_done(struct torc_pg_session *session, struct torc_pg_result *result,
 		return rc;
 	if (!is_undoable(part) && may_change(part, tag))
 		note_change(session, result, tag);
+	if (part->answer.statement->nature & PG_HIDES)
+		pg_share_retire(session);
 	if (part + 1 == result->parts + result->count)
 		return 0;
 	result->lasts |= message->type != PG_EMPTY_QUERY &&
