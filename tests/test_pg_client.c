@@ -240,7 +240,11 @@ a_failed_execute_keeps_the_statement_and_a_failed_parse_drops_it(void **state)
 	play_with((struct torc_pg_config) { .shared = 1 }, prepare);
 }
 
-#define FORGET_ALL "do $$ begin execute 'deallocate all'; end $$"
+/* In a function, where nobody sees it. */
+#define FORGET_ALL "select forget_all()"
+#define MAKE_FORGET_ALL "create or replace function forget_all() " \
+	"returns void language plpgsql as $$ begin execute " \
+	"'deallocate all'; end $$; "
 
 static int
 forget(struct scene *scene)
@@ -249,8 +253,8 @@ forget(struct scene *scene)
 	struct torc_pg_result *result;
 	struct torc_pg_stats stats;
 
-	EXPECT(pg_server_sql(&postgres, "drop table if exists c; "
-	    "create table c as select 1 as a"));
+	EXPECT(pg_server_sql(&postgres, MAKE_FORGET_ALL
+	    "drop table if exists c; create table c as select 1 as a"));
 	EXPECT(ask_number(pg, "select * from c", NULL, 0, false) == 1);
 	/* The plan must not change its result. */
 	EXPECT(ask(pg, "alter table c alter a type bigint", &result) == 0);
@@ -1519,8 +1523,8 @@ forget_in_batches(struct scene *scene)
 	struct torc_pg_result *result;
 	struct torc_pg_stats stats;
 
-	EXPECT(pg_server_sql(&postgres, "drop table if exists twice; "
-	    "create table twice (a int)"));
+	EXPECT(pg_server_sql(&postgres, MAKE_FORGET_ALL
+	    "drop table if exists twice; create table twice (a int)"));
 	EXPECT(ask_number(pg, "select 42", NULL, 0, false) == 42);
 	EXPECT(ask(pg, FORGET_ALL, &result) == 0);
 	torc_pg_free(result);
