@@ -449,6 +449,51 @@ a_large_result_is_read_in_little_memory(void **state)
 	play(stream_slowly);
 }
 
+/* However it is written. */
+static int
+fail_to_commit(struct torc_pg_session *session)
+{
+	static const struct {
+		const char *sql;
+		char state;
+		bool prepared;
+		int rc;
+	} ends[] = {
+		{ "/* all */ commit", 'I', false, -EREMOTEIO },
+		{ "-- all\n;END WORK", 'I', false, -EREMOTEIO },
+		{ "commit; begin", 'T', false, -EREMOTEIO },
+		{ "rollback to s; commit; rollback", 'I', false, 0 },
+		{ "commit and chain", 'T', false, -EREMOTEIO },
+		{ "prepare transaction 'lost'", 'I', false, -EREMOTEIO },
+		{ "commit", 'I', true, -EREMOTEIO },
+		{ "rollback -- and no commit", 'I', false, 0 },
+		{ "rollback; begin; commit", 'I', false, 0 },
+		{ "abort", 'I', true, 0 },
+	};
+
+	for (unsigned i = 0; i < COUNT(ends); i++) {
+		const struct torc_pg_statement statement = {
+			.sql = ends[i].sql };
+		int rc;
+
+		EXPECT(torc_pg_run(session, "rollback; begin; savepoint s",
+		    LATE) == 0);
+		EXPECT(torc_pg_run(session, "select nothing", LATE) ==
+		    -EREMOTEIO);
+		rc = ends[i].prepared ? torc_pg_begin(session, &statement,
+		    LATE) : torc_pg_run(session, ends[i].sql, LATE);
+		if (ends[i].prepared && rc == 0)
+			rc = torc_pg_finish(session, LATE);
+		if (rc != ends[i].rc ||
+		    torc_pg_state(session) != ends[i].state)
+			print_message("%s: %d, %c\n", ends[i].sql, rc,
+			    torc_pg_state(session));
+		EXPECT(rc == ends[i].rc);
+		EXPECT(torc_pg_state(session) == ends[i].state);
+	}
+	return torc_pg_run(session, "rollback", LATE);
+}
+
 static int
 transact(struct scene *scene)
 {
@@ -473,6 +518,7 @@ transact(struct scene *scene)
 	EXPECT(torc_pg_state(session) == 'E');
 	EXPECT(torc_pg_run(session, "commit", LATE) == -EREMOTEIO);
 	EXPECT(torc_pg_state(session) == 'I');
+	EXPECT(fail_to_commit(session) == 0);
 	/* One that was left open is rolled back, and its connection kept. */
 	EXPECT(torc_pg_run(session, "begin; insert into t values (3)",
 	    LATE) == 0);

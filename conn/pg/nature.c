@@ -4,7 +4,6 @@
  */
 #include "conn/pg/nature.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -525,7 +524,25 @@ pg_nature_of(const char *sql)
 	return 0;
 }
 
-int
+bool
+pg_commits(const char *sql, unsigned index)
+{
+	struct scan scan = { .at = sql };
+
+	for (advance(&scan); scan.kind != END; advance(&scan)) {
+		if (is_symbol(&scan, ';'))
+			continue;
+		if (index-- == 0)
+			return is_one_of(&scan, "commit end") ||
+			    (is_word(&scan, "prepare") &&
+			    next_is(scan, "transaction"));
+		while (scan.kind != END && !is_symbol(&scan, ';'))
+			advance(&scan);
+	}
+	return false;
+}
+
+bool
 pg_tag_stays(const char *tag)
 {
 	static const char *const tags[] = { "SET", "RESET", "LISTEN",
@@ -535,6 +552,6 @@ pg_tag_stays(const char *tag)
 
 	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
 		if (strcmp(tag, tags[i]) == 0)
-			return 1;
-	return 0;
+			return true;
+	return false;
 }

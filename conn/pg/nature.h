@@ -5,6 +5,8 @@
 #ifndef TORC_PG_NATURE_H
 #define TORC_PG_NATURE_H
 
+#include <stdbool.h>
+
 enum pg_nature {
 	PG_UNDOABLE = 1,	/* undone by a failure in its transaction */
 	PG_BEGINS = 2,		/* a transaction */
@@ -19,6 +21,9 @@ enum pg_nature {
 unsigned pg_nature_of(const char *sql);
 
 /* Whether a command tag tells of a change that may stay. */
-int pg_tag_stays(const char *tag);
+bool pg_tag_stays(const char *tag);
+
+/* Whether the statement `index` of a text, from 0, commits, or prepares to. */
+bool pg_commits(const char *sql, unsigned index);
 
 #endif

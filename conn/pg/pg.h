@@ -232,6 +232,8 @@ struct torc_pg_session {
 	bool outdated;		/* as it was prepared: that may be why */
 	bool cancelled;		/* the server was asked to end it */
 	bool result_over;
+	const char *text;	/* that runs, if it is the caller's yet */
+	unsigned results;	/* of it that are over */
 	int missing;		/* why what came last is not whole, or 0 */
 	unsigned value_room;
 	struct torc_slice *values;

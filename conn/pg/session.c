@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conn/pg/nature.h"
 #include "conn/pg/pg.h"
-#include "conn/pg/text.h"
 #include "sys/trap.h"
 
 /* ---- What comes in ---- */
@@ -43,6 +43,22 @@ note_failure(struct torc_pg_session *session, const struct pg_message *message)
 	return PG_FAILED;
 }
 
+/* COMMIT and END of a transaction that failed say "ROLLBACK", and no error. */
+static void
+note_commit(struct torc_pg_session *session, const char *tag)
+{
+	const struct pg_statement *statement = session->answer.statement;
+	const char *sql = session->answer.simple ? session->text :
+	    statement->sql;
+
+	if (sql == NULL || session->failed || strcmp(tag, "ROLLBACK") != 0 ||
+	    !pg_commits(sql, session->results))
+		return;
+	session->failed = true;
+	pg_own_error(&session->error,
+	    "the transaction had failed, and was rolled back");
+}
+
 static int
 note_done(struct torc_pg_session *session, const struct pg_message *message)
 {
@@ -56,6 +72,8 @@ note_done(struct torc_pg_session *session, const struct pg_message *message)
 	if (strcmp(tag, "DISCARD ALL") == 0 ||
 	    strcmp(tag, "DEALLOCATE ALL") == 0)
 		pg_cache_clear(&session->cache);
+	note_commit(session, tag);
+	session->results++;
 	session->result_over = true;
 	return rc < 0 ? rc : PG_DONE;
 }
@@ -190,6 +208,7 @@ reset(struct torc_pg_session *session)
 	session->outdated = false;
 	session->cancelled = false;
 	session->result_over = false;
+	session->results = 0;
 	session->affected = 0;
 	session->tag[0] = '\0';
 }
@@ -451,34 +470,15 @@ torc_pg_tag(const struct torc_pg_session *session, uint64_t *affected)
 	return session->tag;
 }
 
-static bool
-begins_with(const char *sql, const char *word)
-{
-	const size_t size = strlen(word);
-
-	return strlen(sql) >= size && pg_same_letters(sql, word, size);
-}
-
-/* COMMIT and END of a transaction that failed say "ROLLBACK", and no error. */
-static bool
-did_not_commit(const struct torc_pg_session *session, const char *sql)
-{
-	sql += strspn(sql, " \t\r\n");
-	return strcmp(session->tag, "ROLLBACK") == 0 &&
-	    (begins_with(sql, "commit") || begins_with(sql, "end"));
-}
-
 int
 torc_pg_run(struct torc_pg_session *session, const char *sql,
     uint64_t deadline)
 {
 	int rc = write_simple(session, sql, deadline);
 
+	session->text = sql;
 	if (rc == 0)
 		rc = torc_pg_finish(session, deadline);
-	if (rc < 0 || !did_not_commit(session, sql))
-		return rc;
-	pg_own_error(&session->error,
-	    "the transaction had failed, and was rolled back");
-	return -EREMOTEIO;
+	session->text = NULL;
+	return rc;
 }

@@ -445,7 +445,8 @@ TORC_API const char *torc_pg_tag(const struct torc_pg_session *session,
 /*
  * Parks. A text of one or several statements, results thrown away: BEGIN,
  * SAVEPOINT, SET ... A COMMIT that rolled back instead, as the transaction had
- * failed, is -EREMOTEIO.
+ * failed, is -EREMOTEIO. (So it is by torc_pg_begin(); of what is begun by
+ * torc_pg_begin_simple(), torc_pg_tag() tells.)
  */
 TORC_API int torc_pg_run(struct torc_pg_session *session, const char *sql,
     uint64_t deadline);
