@@ -34,6 +34,7 @@ torc_pages_reserve(void **region, size_t size)
 	rc = torc_sys_advise(*region, torc_pages_whole(size), MADV_DONTFORK);
 	if (rc < 0) {
 		torc_pages_release(*region, size);
+		*region = NULL;
 		return rc;
 	}
 	/* Where huge pages are always on, the first touch would take 2 MiB. A

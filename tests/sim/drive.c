@@ -49,18 +49,18 @@ say_which(int number)
 	    "a wild pointer");
 }
 
-/* On a stack of its own: that of a fiber may have been overrun. */
+/*
+ * On a stack of its own, since that of a fiber may have been overrun: on the
+ * one that a reactor makes, as far as the kernel lets it.
+ */
 static void
 catch_signals(void)
 {
-	static uint8_t memory[65536];
-	const stack_t stack = { .ss_sp = memory, .ss_size = sizeof(memory) };
 	const struct sigaction action = {
 		.sa_handler = say_which,
 		.sa_flags = SA_ONSTACK,
 	};
 
-	sigaltstack(&stack, NULL);
 	sigaction(SIGALRM, &action, NULL);
 	sigaction(SIGSEGV, &action, NULL);
 	sigaction(SIGBUS, &action, NULL);
