@@ -29,7 +29,8 @@ said=
 says() {
 	local pattern=$1 tries=400
 	shift
-	"${through[@]}" "$B/bin/echo" "$@" 2>"$scratch/said" </dev/null &
+	: >"$scratch/said"	# here: what was said before is no answer
+	"${through[@]}" "$B/bin/echo" "$@" 2>>"$scratch/said" </dev/null &
 	child=$!
 	while ! grep -q . "$scratch/said" && [ $tries -gt 0 ]; do
 		tries=$((tries - 1))
