@@ -213,6 +213,15 @@ is_filtered(const struct facts *facts)
 	    facts->release >= 6006)));
 }
 
+/* A strstr() that adds little to a static program. */
+static bool
+has(const char *text, const char *part)
+{
+	while (*text != '\0' && strncmp(text, part, strlen(part)) != 0)
+		text++;
+	return *text != '\0';
+}
+
 static void
 weigh(struct facts *facts)
 {
@@ -232,14 +241,14 @@ weigh(struct facts *facts)
 	holds[BY_SYSCTL] = outside || facts->disabled == 2;
 	holds[SYSCTL_HIDDEN] = no_sysctl && no_proc;
 	holds[NOT_BUILT] = no_sysctl && !no_proc;
-	holds[DOCKER_DESKTOP] = strstr(release, "linuxkit") != NULL;
+	holds[DOCKER_DESKTOP] = has(release, "linuxkit");
 	holds[FILTER] = filtered;
 	holds[FILTER_SUSPECTED] = may_be_filtered(facts);
 	holds[UNIT_SUSPECTED] = holds[FILTER_SUSPECTED] && in_unit;
 	holds[UNIT_FILTER] = filtered && in_unit;
 	/* By its release, before 2025 by its date. */
-	holds[GVISOR] = strstr(release, "gvisor") != NULL ||
-	    strstr(facts->system.version, "15:06:54 PST 2016") != NULL;
+	holds[GVISOR] = has(release, "gvisor") ||
+	    has(facts->system.version, "15:06:54 PST 2016");
 	holds[BEFORE_5_1] = facts->release < 5001;
 	holds[BEFORE_6_1] = facts->release < 6001;
 	holds[NOT_PASSED_ON] = facts->disabled >= 0 || facts->probe == -EBADF;

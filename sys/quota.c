@@ -175,14 +175,16 @@ below(const char *group, const char *top)
 static bool
 read_mount(struct place *place, char *line)
 {
-	char *type = strstr(line, " - ");
+	char *type = *line == '\0' ? NULL : strchr(line + 1, '-');
 	char *fields[6], *options;
 	int count = 0;
 
+	while (type != NULL && (type[-1] != ' ' || type[1] != ' '))
+		type = strchr(type + 1, '-');
 	if (type == NULL)
 		return false;
-	*type = '\0';
-	type += 3;
+	type[-1] = '\0';
+	type += 2;
 	while (count < 6 && line != NULL) {
 		fields[count++] = line;
 		line = strchr(line, ' ');
