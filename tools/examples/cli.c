@@ -15,7 +15,7 @@
 
 static const char *name;
 static char crew[400];		/* how many reactors, and why */
-static const char *addresses[ADDRESSES + 1] = { "127.0.0.1:8080" };
+static const char *addresses[ADDRESSES + 1];
 
 static void
 notice(void *arg, const char *text)
@@ -195,6 +195,8 @@ cli_serve(int argc, char **argv, const char *what,
 		fprintf(stderr, "%s: %s\n", name, text);
 		return EXIT_NO_RING;
 	}
+	if (addresses[0] == NULL)
+		addresses[0] = "127.0.0.1:8080";
 	config->listen = addresses;
 	config->notice = notice;
 	count_reactors(config->reactors);
