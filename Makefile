@@ -613,7 +613,8 @@ bench: all	# ratios to a bare ring and to other servers (minutes)
 
 static:	# static programs in build-static/ (CC=musl-gcc)
 	$Q $(MAKE) --no-print-directory static-programs B=build-static \
-		CC=$(STATIC_CC) CFLAGS="-Os -g" LDFLAGS="-static -s"
+		CC=$(STATIC_CC) LDFLAGS="-static -s" CFLAGS="-Os -g \
+		-fno-unwind-tables -fno-asynchronous-unwind-tables"
 
 STATIC_CC := $(if $(findstring musl,$(CC)),$(CC),musl-gcc)
 .PHONY: static-programs
