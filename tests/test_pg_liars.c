@@ -174,21 +174,27 @@ run_scene(void *arg)
 }
 
 static void
-play(const struct script *with, struct scene scene)
+play_on(torc_handler *handler, struct scene scene)
 {
 	unsigned fds = count_fds();
 	struct server server;
 	int line;
 
-	script = with;
 	accepted = 0;
-	server_start(&server, NULL, act, NULL);
+	server_start(&server, NULL, handler, NULL);
 	scene.port = server.port;
 	line = server_fiber(&server, run_scene, &scene);
 	assert_int_equal(server_stop(&server), 0);
 	if (line != 0)
 		fail_msg("line %d does not hold", line);
 	assert_int_equal(count_fds(), fds);
+}
+
+static void
+play(const struct script *with, struct scene scene)
+{
+	script = with;
+	play_on(act, scene);
 }
 
 static const struct torc_pg_statement question = { .sql = "select 42" };
@@ -673,6 +679,129 @@ a_cancel_is_waited_for_lest_it_hits_the_next_statement(void **state)
 	    .play = cancel_slowly });
 }
 
+/* ---- More to say than there is room for ---- */
+
+#define LARGE (32u << 20)
+#define CLOSED "3\0\0\0\x04"
+#define PARSED "1\0\0\0\x04"
+#define FAILED "E\0\0\0\x1eSERROR\0VERROR\0C42601\0Mno\0\0"
+#define SAY(conn, text) torc_conn_write(conn, text, sizeof(text) - 1, LATE)
+
+/* 16 MiB of notices. */
+static int
+chatter(struct torc_conn *conn)
+{
+	static uint8_t notice[65537] = "N\0\1\0\0SNOTICE\0C00000\0M";
+	int rc = 0;
+
+	memset(notice + 21, 'x', sizeof(notice) - 23);
+	for (unsigned i = 0; rc == 0 && i < 256; i++)
+		rc = torc_conn_write(conn, notice, sizeof(notice), LATE);
+	return rc;
+}
+
+static bool refusing;
+
+/* To what has hardly begun: it reads on when it has said all that. */
+static int
+talk_before_reading(struct torc_conn *conn)
+{
+	if (refusing)
+		return SAY(conn, FAILED) < 0 || chatter(conn) < 0 ? -1 : 0;
+	return SAY(conn, CLOSED) < 0 || chatter(conn) < 0 ||
+	    SAY(conn, PARSED) < 0 || chatter(conn) < 0 ? -1 : 0;
+}
+
+/* Up to a Sync, which may come in pieces. */
+static int
+read_all(struct torc_conn *conn, bool talk)
+{
+	static const char sync[] = "S\0\0\0\x04";
+	char last[5] = "";
+	struct torc_slice in;
+
+	while (memcmp(last, sync, 5) != 0) {
+		if (torc_conn_recv(conn, &in, LATE) <= 0)
+			return -1;
+		for (size_t i = in.size < 5 ? 0 : in.size - 5; i < in.size;
+		    i++) {
+			memmove(last, last + 1, 4);
+			last[4] = (char)in.data[i];
+		}
+		torc_conn_consume(conn, in.size);
+		if (talk && talk_before_reading(conn) < 0)
+			return -1;
+		talk = false;
+	}
+	return 0;
+}
+
+static int
+talk(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	if (torc_conn_recv(conn, &in, LATE) <= 0)
+		return -1;
+	torc_conn_consume(conn, in.size);
+	if (SAY(conn, HELLO) < 0 || read_all(conn, false) < 0 ||
+	    SAY(conn, GOOD) < 0 || read_all(conn, true) < 0)
+		return -1;
+	if (refusing)
+		SAY(conn, READY);
+	else
+		SAY(conn, BOUND ROW DONE READY);
+	while (torc_conn_recv(conn, &in, LATE) > 0)
+		torc_conn_consume(conn, in.size);
+	return TORC_CLOSE;
+}
+
+static int
+ask_in_session(struct torc_pg_session *session,
+    const struct torc_pg_statement *statement)
+{
+	struct torc_pg_row row;
+	int rc = torc_pg_begin(session, statement, torc_after_ms(20000));
+
+	if (rc == 0)
+		rc = torc_pg_fetch(session, &row, LATE);
+	if (rc == 1)
+		rc = memcmp(row.values[0].data, "42", 2) != 0 ? -EILSEQ :
+		    torc_pg_finish(session, LATE);
+	return rc;
+}
+
+static int
+say_much(struct scene *scene)
+{
+	char *text = calloc(1, LARGE);
+	const struct torc_pg_param param = torc_pg_text_n(text, LARGE);
+	const struct torc_pg_statement large = { "select $1", &param, 1,
+		false };
+	struct torc_pg_session *session;
+
+	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(ask_in_session(session, &question) == 0);
+	EXPECT(ask_in_session(session, &large) == scene->expected);
+	EXPECT(torc_pg_state(session) == 'I');
+	torc_pg_release(session);
+	free(text);
+	return 0;
+}
+
+static void
+a_server_that_answers_the_beginning_and_talks_on_is_read_from(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		refusing = i == 1;
+		play_on(talk, (struct scene) { .play = say_much,
+		    .config = { .statements = 1, .message_max = 1 << 20,
+		    .reset = "" }, .expected = refusing ? -EREMOTEIO : 0 });
+	}
+}
+
 /* ---- The login ---- */
 
 static int
@@ -885,6 +1014,8 @@ main(void)
 		cmocka_unit_test(a_late_answer_ends_with_its_connection),
 		cmocka_unit_test(
 		    a_cancel_is_waited_for_lest_it_hits_the_next_statement),
+		cmocka_unit_test(
+		    a_server_that_answers_the_beginning_and_talks_on_is_read_from),
 		cmocka_unit_test(
 		    logins_that_are_weaker_than_demanded_or_odd_are_refused),
 		cmocka_unit_test(

@@ -28,7 +28,7 @@ look_for_error(struct torc_pg_session *session, uint64_t deadline)
 {
 	struct pg_message message;
 
-	while (session->lost == 0 && (session->has_early ||
+	while (session->lost == 0 && (session->early.first != NULL ||
 	    torc_conn_unread(session->conn) > session->shown -
 	    session->view.size)) {
 		int rc = pg_receive_any(session, &message, deadline);

@@ -192,6 +192,20 @@ struct pg_cancel;
 #define PG_WORDS_SIZE 480u	/* of what is wrong with all addresses */
 
 /* A connection to the server, shared or rented. */
+/* A message that came before it was waited for. */
+struct pg_early {
+	struct pg_early *next;
+	struct pg_message message;
+	uint8_t data[];
+};
+
+struct pg_earlies {
+	struct pg_early *first;
+	struct pg_early *last;
+	struct pg_early *given;	/* the last that was; kept until the next */
+	size_t size;		/* bytes of those that wait */
+};
+
 struct torc_pg_session {
 	struct torc_pg *pg;
 	struct torc_conn *conn;
@@ -218,8 +232,7 @@ struct torc_pg_session {
 	bool mute;		/* half a statement may have been sent */
 
 	/* Rented: session.c. */
-	struct pg_message early;	/* that came while a fiber wrote */
-	bool has_early;
+	struct pg_earlies early;	/* came while a fiber wrote */
 	struct torc_slice view;	/* received and not looked at */
 	size_t shown;		/* of that and what was, not consumed */
 	struct pg_answer answer;

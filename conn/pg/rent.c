@@ -41,7 +41,7 @@ is_clean(const struct torc_pg_session *session)
 	return session->lost == 0 && !session->tainted &&
 	    !pg_is_running(session) && session->state == 'I' &&
 	    session->cancel == NULL && session->view.size == 0 &&
-	    !session->has_early &&
+	    session->early.first == NULL &&
 	    pg_carry_empty(&session->carry);
 }
 

@@ -311,6 +311,49 @@ pg_take_unasked(struct torc_pg_session *session,
 	}
 }
 
+/* ---- What comes early ---- */
+
+#define EARLY_MAX 65536u	/* bytes, and one that may be longer */
+
+/* It stays as it is while more is received. 1, or -ENOMEM. */
+static int
+keep_early(struct pg_earlies *early, const struct pg_message *message)
+{
+	struct pg_early *kept = malloc(sizeof(*kept) + message->size);
+
+	if (kept == NULL)
+		return -ENOMEM;
+	kept->next = NULL;
+	kept->message = *message;
+	kept->message.data = kept->data;
+	if (message->size > 0)
+		memcpy(kept->data, message->data, message->size);
+	if (early->last != NULL)
+		early->last->next = kept;
+	else
+		early->first = kept;
+	early->last = kept;
+	early->size += sizeof(*kept) + message->size;
+	return 1;
+}
+
+/* The first one, or NULL. */
+static const struct pg_early *
+take_early(struct pg_earlies *early)
+{
+	struct pg_early *taken = early->first;
+
+	free(early->given);
+	early->given = taken;
+	if (taken == NULL)
+		return NULL;
+	early->first = taken->next;
+	if (early->first == NULL)
+		early->last = NULL;
+	early->size -= sizeof(*taken) + taken->message.size;
+	return taken;
+}
+
 /* ---- Rented connections: receive and write ---- */
 
 static int
@@ -339,17 +382,13 @@ receive_more(struct torc_pg_session *session, uint64_t deadline)
 	return lose(session, rc < 0 ? rc : -ECONNRESET);
 }
 
-int
-pg_receive_any(struct torc_pg_session *session, struct pg_message *message,
+/* Parks. The next message behind those that came early. As pg_receive_any(). */
+static int
+receive_next(struct torc_pg_session *session, struct pg_message *message,
     uint64_t deadline)
 {
 	int rc = session->lost;
 
-	if (rc == 0 && session->has_early) {
-		session->has_early = false;
-		*message = session->early;
-		return 0;
-	}
 	while (rc >= 0) {
 		rc = pg_carry_next(&session->carry, message, &session->view,
 		    session->pg->config.message_max);
@@ -362,6 +401,19 @@ pg_receive_any(struct torc_pg_session *session, struct pg_message *message,
 		rc = receive_more(session, deadline);
 	}
 	return rc;
+}
+
+int
+pg_receive_any(struct torc_pg_session *session, struct pg_message *message,
+    uint64_t deadline)
+{
+	const struct pg_early *early = session->lost == 0 ?
+	    take_early(&session->early) : NULL;
+
+	if (early == NULL)
+		return receive_next(session, message, deadline);
+	*message = early->message;
+	return 0;
 }
 
 int
@@ -431,18 +483,24 @@ pg_write(struct torc_pg_session *session,
 	return rc;
 }
 
-/* Up to what was asked for: that is looked at when it is. */
+/*
+ * What was asked for is kept until it is waited for, and read past: behind the
+ * answer to the beginning of what is written, such as to a Close, or behind an
+ * error, a server may have more to say before it reads on.
+ */
 static int
 read_meanwhile(void *arg)
 {
 	struct torc_pg_session *session = arg;
-	int rc;
+	struct pg_message message;
+	int rc = 1;
 
-	do
-		rc = pg_receive_any(session, &session->early, TORC_NEVER);
-	while (rc == 1);
-	session->has_early = rc == 0;
-	return 0;
+	while (rc == 1 && session->early.size < EARLY_MAX) {
+		rc = receive_next(session, &message, TORC_NEVER);
+		if (rc == 0)
+			rc = keep_early(&session->early, &message);
+	}
+	return rc == -ENOMEM ? lose(session, rc) : 0;
 }
 
 int
@@ -452,7 +510,7 @@ pg_send(struct torc_pg_session *session, const void *data, size_t size,
 	uint64_t reader = 0;
 	int rc;
 
-	if (size > torc_conn_room(session->conn) && !session->has_early &&
+	if (size > torc_conn_room(session->conn) &&
 	    torc_fiber_spawn(&reader, read_meanwhile, session) < 0)
 		reader = 0;
 	rc = torc_conn_write(session->conn, data, size, deadline);
@@ -471,6 +529,8 @@ pg_stream_free(struct torc_pg_session *session)
 		free(setting->value);
 		free(setting);
 	}
+	while (take_early(&session->early) != NULL)
+		continue;
 	pg_carry_free(&session->carry);
 	pg_notes_free(&session->notes);
 }
