@@ -444,8 +444,7 @@ enter(struct torc_reactor *reactor, uint64_t deadline)
 		reactor->counters->overflows++;
 		reactor->counters->enters++;
 		reactor->in_order = false;
-		rc = torc_ring_lost(&reactor->ring) ? -EBADR :
-		    torc_ring_flush(&reactor->ring);
+		rc = torc_ring_flush(&reactor->ring);
 	} else {
 		rc = submit_and_wait(reactor, deadline);
 	}
@@ -494,9 +493,10 @@ dispatch_crowd(struct torc_reactor *reactor, uint32_t first, uint32_t count)
 
 /*
  * Act on a bounded batch of completions. Each stays where it is until the
- * batch is released; the kernel writes behind it.
+ * batch is released; the kernel writes behind it. 0, or -EBADR: some before
+ * them were lost, and with them, perhaps, how far a buffer is filled.
  */
-static void
+static int
 dispatch(struct torc_reactor *reactor)
 {
 	struct torc_ring *ring = &reactor->ring;
@@ -508,6 +508,8 @@ dispatch(struct torc_reactor *reactor)
 	unsigned class = count == 0 ? 0 :
 	    32 - (unsigned)__builtin_clz(count);
 
+	if (torc_unlikely(torc_ring_lost(ring)))
+		return -EBADR;
 	if (overflowed)
 		reactor->in_order = false;
 	reactor->proven = reactor->in_order ? reactor->taken :
@@ -524,6 +526,7 @@ dispatch(struct torc_reactor *reactor)
 	reactor->counters->cqes += count;
 	reactor->counters->batches[class < TORC_BATCH_CLASSES ? class :
 	    TORC_BATCH_CLASSES - 1]++;
+	return 0;
 }
 
 /* ---- Life ---- */
@@ -703,11 +706,12 @@ turn(struct torc_reactor *reactor, uint64_t deadline)
 	if (reactor->layer != NULL)
 		reactor->layer->before_enter(reactor);
 	rc = enter(reactor, deadline);
+	if (torc_likely(rc == 0))
+		rc = dispatch(reactor);
 	if (torc_unlikely(rc < 0)) {
 		abandon(reactor, rc);
 		return rc;
 	}
-	dispatch(reactor);
 	if (reactor->layer != NULL)
 		reactor->layer->after_batch(reactor);
 	return 1;

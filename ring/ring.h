@@ -192,13 +192,14 @@ torc_ring_overflowed(const struct torc_ring *ring)
 
 /*
  * Completions were lost: the CQ was full, and the kernel had no memory to keep
- * them. What they would have ended never ends.
+ * them. What they would have ended never ends, and bytes that they took from a
+ * buffer are not counted: those of the next one would be another's.
  */
 static inline bool
 torc_ring_lost(const struct torc_ring *ring)
 {
-	/* F2: relaxed. It only grows, and nothing is read on the strength of
-	 * it. */
+	/* F2: relaxed, behind C1: a completion that stands behind a lost one is
+	 * not seen without this. */
 	return torc_load_relaxed_u32(ring->kcq_overflow) != 0;
 }
 

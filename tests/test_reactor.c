@@ -1538,28 +1538,33 @@ an_enter_that_fails_for_good_ends_the_reactor_and_all_who_use_it(
 }
 
 /* As the kernel does: the CQ is full, and there is no memory for what does not
- * fit. An idle wait would tell of it, too. */
+ * fit, or for some of it. An idle wait would tell of it, too. */
 static void
 lose_a_completion(struct torc_reactor *reactor, void *arg)
 {
-	if (arg != NULL) {
+	const int manner = *(const int *)arg;
+
+	if (manner == 0) {
 		fault.fatal = -EBADR;
 		return;
 	}
 	*reactor->ring.kcq_overflow = 1;
-	*reactor->ring.ksq_flags |= IORING_SQ_CQ_OVERFLOW;
+	if (manner == 1)
+		*reactor->ring.ksq_flags |= IORING_SQ_CQ_OVERFLOW;
 }
 
 static void
 lose_completions(void)
 {
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		int fd;
 
 		start(NULL);
 		fd = client_of('s');
-		server_call(&server, lose_a_completion, i == 0 ? NULL :
-		    &server);
+		server_call(&server, lose_a_completion, &i);
+		/* Nothing tells of it but what stands behind it. */
+		if (i == 2)
+			EXPECT(write(fd, "x", 1) == 1);
 		EXPECT(pthread_join(server.thread, NULL) == 0);
 		EXPECT(server.result == -EBADR);
 		EXPECT(sees_the_end(fd));
