@@ -1018,9 +1018,9 @@ open_wrongly(void *arg)
 		const char *text;
 	} wrong[] = {
 		{ { .protocol = 1 }, "protocol = 1" },
-		{ { .protocol = 4 }, "protocol = 4: must be 0 to 3" },
-		{ { .lines = 65 }, "lines = 65: must be 1 to 64" },
-		{ { .user = "x" }, "user without password" },
+		{ { .protocol = 4 }, "protocol = 4: must be from 0 to 3" },
+		{ { .lines = 65 }, "lines = 65: must be from 1 to 64" },
+		{ { .user = "x" }, "user: must have a password" },
 		{ { .cluster = true, .database = 1 }, "database" },
 		{ { .limits.depth_max = 33 }, "limits.depth_max" },
 		{ { .cluster = true, .address = "a:1,,b:1" }, "address" },

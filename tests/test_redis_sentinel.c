@@ -357,11 +357,12 @@ open_wrongly(void *arg)
 		struct torc_redis_config config;
 		const char *why;
 	} bad[] = {
-		{ { .sentinel = "x", .cluster = true }, "a cluster has none" },
-		{ { .sentinel = "" }, "is empty" },
-		{ { .sentinel_password = "x" }, "without sentinel" },
+		{ { .sentinel = "x", .cluster = true },
+		    "must not be there in a cluster" },
+		{ { .sentinel = "" }, "the name of a master" },
+		{ { .sentinel_password = "x" }, "must have a sentinel" },
 		{ { .sentinel = "x", .sentinel_user = "y" },
-		    "without sentinel_password" },
+		    "must have a sentinel_password" },
 	};
 
 	(void)arg;

@@ -136,8 +136,8 @@ torc_http_client_create(struct torc_http_client **client,
 
 	if (!is_value(host)) {
 		if (text != NULL)
-			snprintf(text, text_size, "host: not a value of a "
-			    "field, or longer than 1000 bytes");
+			snprintf(text, text_size, "host: must be the value of "
+			    "a field, of at most 1000 bytes");
 		return -EINVAL;
 	}
 	made = malloc(sizeof(*made) + address_size + strlen(host) + 1);

@@ -20,6 +20,7 @@ struct reader {
 	struct torc_redis *redis;
 	char *text;
 	size_t size;
+	bool hidden;	/* what may be a password is not repeated */
 };
 
 static int __attribute__((format(printf, 2, 3)))
@@ -88,7 +89,7 @@ add(const struct reader *reader, const char *address)
 	char *copy;
 
 	if (redis->address_count == REDIS_ADDRESSES)
-		return refuse(reader, "address: more than %u of them",
+		return refuse(reader, "address: must be at most %u of them",
 		    REDIS_ADDRESSES);
 	copy = strdup(address);
 	if (copy == NULL)
@@ -120,8 +121,13 @@ read_host(const struct reader *reader, const char *text)
 
 	/* There may be a password in it. */
 	if (strchr(text, '@') != NULL)
-		return refuse(reader, "address: one with a user or a password "
-		    "begins with redis://");
+		return refuse(reader, "address: must begin with redis:// if it "
+		    "has a user or a password");
+	if (reader->hidden && (size == 0 || size > HOST_MAX ||
+	    (text[size] != '\0' && (text[size] != ':' ||
+	    !is_port(text + size + 1)))))
+		return refuse(reader, "address: a host of the URI must be "
+		    "host, host:port or [IPv6]:port, behind user:password@");
 	if (size == 0 || size > HOST_MAX ||
 	    (text[size] != '\0' && text[size] != ':'))
 		return refuse(reader, "address: \"%s\": must be host:port, "
@@ -147,7 +153,8 @@ read_list(const struct reader *reader, char *text)
 		if (next != NULL)
 			*next++ = '\0';
 		if (text[0] == '\0')
-			return refuse(reader, "address: one is empty");
+			return refuse(reader, "address: must not be empty, "
+			    "nor one of several");
 		rc = strncmp(text, "unix:", 5) == 0 ?
 		    read_local(reader, text) : read_host(reader, text);
 	}
@@ -181,8 +188,8 @@ decode(const struct reader *reader, char *text, const char *what)
 			from += 2;
 		}
 		if (byte == 0)
-			return refuse(reader, "address: the %s of the URI has "
-			    "a %% without two digits, or %%00", what);
+			return refuse(reader, "address: in the %s of the URI, "
+			    "two digits must follow a %%, and not 00", what);
 		*to++ = (char)byte;
 	}
 	*to = '\0';
@@ -195,7 +202,8 @@ set(const struct reader *reader, const char **field, char **ours,
     const char *value, const char *name)
 {
 	if (*field != NULL)
-		return refuse(reader, "%s: is in the address, too", name);
+		return refuse(reader, "%s: must not be in the address, too",
+		    name);
 	*ours = strdup(value);
 	*field = *ours;
 	return *ours == NULL ? -ENOMEM : 0;
@@ -231,13 +239,14 @@ read_database(const struct reader *reader, const char *text)
 
 	for (const char *at = text; *at != '\0'; at++) {
 		if (*at < '0' || *at > '9' || value > DATABASE_MAX)
-			return refuse(reader, "address: \"/%s\": behind the "
-			    "host, a database has 0 to %u", text,
+			return refuse(reader, "address: behind the host of a "
+			    "URI, there must be a database, from 0 to %u",
 			    DATABASE_MAX);
 		value = value * 10 + (unsigned)(*at - '0');
 	}
 	if (config->database != 0 && text[0] != '\0')
-		return refuse(reader, "database: is in the address, too");
+		return refuse(reader, "database: must not be in the address, "
+		    "too");
 	if (text[0] != '\0')
 		config->database = value;
 	return 0;
@@ -251,11 +260,12 @@ read_uri(const struct reader *reader, char *text)
 	int rc = 0;
 
 	if (strstr(text, "://") != NULL)
-		return refuse(reader, "address: a second URI (several hosts "
-		    "are separated by commas: redis://a:1,b:2/0)");
+		return refuse(reader, "address: must not be a second URI "
+		    "(several hosts are redis://a:1,b:2/0)");
 	if (strpbrk(text, "?#") != NULL)
-		return refuse(reader, "address: a URI has no parameters (\"?\" "
-		    "or \"#\"; in a password these are %%3F and %%23)");
+		return refuse(reader, "address: a URI must have no parameters "
+		    "(\"?\" or \"#\"; in a password these are %%3F and "
+		    "%%23)");
 	hosts = strrchr(text, '@');
 	path = strchr(hosts != NULL ? hosts : text, '/');
 	if (path != NULL) {
@@ -284,23 +294,25 @@ has_scheme(const char *text, const char *scheme)
 }
 
 static int
-read_any(const struct reader *reader, char *text)
+read_any(struct reader *reader, char *text)
 {
-	if (has_scheme(text, "redis://"))
+	if (has_scheme(text, "redis://")) {
+		reader->hidden = true;
 		return read_uri(reader, text + strlen("redis://"));
+	}
 	if (has_scheme(text, "rediss://"))
-		return refuse(reader, "address: rediss:// needs TLS, which "
-		    "this client does not speak: redis://");
+		return refuse(reader, "address: must be redis://, as there is "
+		    "no TLS for rediss://");
 	if (strncmp(text, "unix:", 5) != 0 && strstr(text, "://") != NULL)
-		return refuse(reader, "address: a URI begins with redis://; "
-		    "there are host:port and unix:PATH, too");
+		return refuse(reader, "address: a URI must begin with "
+		    "redis://; host:port and unix:PATH are others");
 	return read_list(reader, text);
 }
 
 int
 redis_read_address(struct torc_redis *redis, char *text, size_t size)
 {
-	const struct reader reader = { redis, text, size };
+	struct reader reader = { redis, text, size, false };
 	const char *address = redis->config.address;
 	char *copy;
 	int rc;

@@ -41,8 +41,8 @@ check_bounds(struct torc_redis_config *config, char *text, size_t size)
 		if (*bound->value >= bound->least &&
 		    *bound->value <= bound->most)
 			continue;
-		snprintf(text, size, "%s = %u: must be %u to %u", bound->name,
-		    *bound->value, bound->least, bound->most);
+		snprintf(text, size, "%s = %u: must be from %u to %u",
+		    bound->name, *bound->value, bound->least, bound->most);
 		return -EINVAL;
 	}
 	return 0;
@@ -56,19 +56,20 @@ check_config(struct torc_redis_config *config, char *text, size_t size)
 	if (config->protocol == 1)
 		wrong = "protocol = 1: must be 2, 3, or 0 for the best";
 	else if (config->user != NULL && config->password == NULL)
-		wrong = "user without password";
+		wrong = "user: must have a password beside it";
 	else if (config->cluster && config->database != 0)
-		wrong = "database: a cluster has only number 0";
+		wrong = "database: must be 0 in a cluster";
 	else if (config->sentinel != NULL && config->cluster)
-		wrong = "sentinel: a cluster has none";
+		wrong = "sentinel: must not be there in a cluster";
 	else if (config->sentinel != NULL && config->sentinel[0] == '\0')
-		wrong = "sentinel: the name of the master is empty";
+		wrong = "sentinel: must be the name of a master";
 	else if (config->sentinel == NULL &&
 	    config->sentinel_password != NULL)
-		wrong = "sentinel_password without sentinel";
+		wrong = "sentinel_password: must have a sentinel beside it";
 	else if (config->sentinel_user != NULL &&
 	    config->sentinel_password == NULL)
-		wrong = "sentinel_user without sentinel_password";
+		wrong = "sentinel_user: must have a sentinel_password "
+		    "beside it";
 	else if (config->limits.depth_max > TORC_RESP_DEPTH)
 		wrong = "limits.depth_max: must be at most 32";
 	if (wrong == NULL)
