@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <libpq-fe.h>
+
 #include "conn/pg/config.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -17,7 +19,7 @@ make(struct pg_setup *setup, const char *address, char *text, size_t size)
 {
 	const struct torc_pg_config config = { .address = address,
 		.user = "field", .database = "base", .password = "secret" };
-	const struct pg_words words = { text, size };
+	const struct pg_words words = { text, size, false };
 
 	text[0] = '\0';
 	return pg_setup_make(setup, &config, &words);
@@ -74,23 +76,23 @@ an_address_that_cannot_be_is_refused_when_the_client_is_made(void **state)
 		const char *address;
 		const char *words;
 	} cases[] = {
-		{ NULL, "address is missing" },
-		{ "", "\"\" is no name of a host" },
-		{ "a,", "\"\" is no name of a host" },
+		{ NULL, "address: must be given" },
+		{ "", "\"\": must be the name of a host" },
+		{ "a,", "\"\": must be the name of a host" },
 		{ "a:0", "port \"0\"" },
 		{ "a:65536", "port \"65536\"" },
 		{ "a:5432x", "port \"5432x\"" },
 		{ "::1", "brackets" },
 		{ "[::1", "[::1]:5432" },
 		{ "[::1]5432", "[::1]:5432" },
-		{ "a b", "\"a b\" is no name" },
-		{ "a/b", "\"a/b\" is no name" },
+		{ "a b", "\"a b\": must be" },
+		{ "a/b", "\"a/b\": must be" },
 		{ "unix:", "1 to 107 bytes" },
 		{ "mysql://root@db/x", "\"mysql://\"" },
-		{ "host=db password=hush", "a URI is" },
-		{ "user:hush@db", "has a \"@\"" },
+		{ "host=db password=hush", "a URI (" },
+		{ "user:hush@db", "no \"@\"" },
 		{ "a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,"
-		    "a,a,a,a", "more than 32" },
+		    "a,a,a,a", "at most 32" },
 	};
 	struct pg_setup setup;
 	char text[300];
@@ -126,7 +128,12 @@ a_uri_is_read_as_libpq_reads_it(void **state)
 		{ "postgres://me@db:1/shop", "db:1", "me", "secret", "shop" },
 		{ "postgres://me:p%40ss%3a%2F@db/s%20p", "db:5432", "me",
 		    "p@ss:/", "s p" },
-		{ "postgres://me:@db/", "db:5432", "me", "", "base" },
+		{ "postgres://me:@db/", "db:5432", "me", "secret", "base" },
+		{ "postgres://me@db?user=&password=&dbname=", "db:5432", "me",
+		    "secret", "base" },
+		{ "postgres://me:p?a@db/x?", "db:5432", "me", "p?a", "x" },
+		{ "postgres://me:p?a@b@db/x?keepalives=1&", "db:5432", "me",
+		    "p?a@b", "x" },
 		{ "postgres://:pw@db/", "db:5432", "field", "pw", "base" },
 		{ "postgres://me:p@ss@db", "db:5432", "me", "p@ss", "base" },
 		{ "postgres://a:1,b,[::1]:3/x", "a:1 b:5432 [::1]:3", "field",
@@ -173,10 +180,11 @@ the_parameters_of_a_uri_are_fields_and_parameters_of_the_startup(
 		"connect_timeout=7&keepalives=1&keepalives_idle=30&"
 		"keepalives_interval=5&keepalives_count=4&"
 		"tcp_user_timeout=9000&target_session_attrs=read-write&"
+		"fallback_application_name=other&"
 		"require_auth=scram-sha-256", .parameters = more };
 	struct pg_setup setup;
 	char text[300] = "";
-	const struct pg_words words = { text, sizeof(text) };
+	const struct pg_words words = { text, sizeof(text), false };
 	static const char *const expected[] = { "search_path", "a",
 		"application_name", "my app", "options", "-c geqo=off" };
 
@@ -207,26 +215,40 @@ a_uri_that_cannot_be_kept_is_refused_in_words_without_its_password(
 	} cases[] = {
 		{ "postgres://u:hush@db/x?sslmode=require", "not encrypted" },
 		{ "postgres://u:hush@db/x?sslmode=verify-full",
-		    "sslmode of the URI is \"verify-full\"" },
+		    "sslmode = \"verify-full\" in the URI" },
 		{ "postgres://u:hush@db/x?ssl=true", "not encrypted" },
 		{ "postgres://u:hush@db/x?channel_binding=require",
 		    "channel_binding" },
 		{ "postgres://u:hush@db/x?require_auth=none",
 		    "scram-sha-256" },
-		{ "postgres://u:hush@db/x?sslrootcert=/a", "\"sslrootcert\"" },
-		{ "postgres://u:hush@db/x?pool_size=3", "\"pool_size\"" },
-		{ "postgres://u:hush@db/x?sslmode", "has no value" },
+		{ "postgres://u:hush@db/x?sslrootcert=/a",
+		    "the parameter sslrootcert" },
+		{ "postgres://u:hush@db/x?pool_size=3",
+		    "the parameter pool_size" },
+		{ "postgres://u:hush@db/x?sslmode", "and a value" },
 		{ "postgres://u:hush@db/x?connect_timeout=soon",
 		    "connect_timeout" },
 		{ "postgres://u:hush@db/x?target_session_attrs=master",
 		    "read-write" },
 		{ "postgres://u:hush@db/%zz", "hexadecimal" },
 		{ "postgres://u:hush%00@db/", "hexadecimal" },
-		{ "postgres://u:hush@db:x/", "port \"x\"" },
-		{ "postgres://u:hush@[::1/", "brackets" },
-		{ "postgres://u:hush@db:1/?port=2", "parameter port" },
-		{ "postgres:///?host=a,b&port=1,2,3", "more ports" },
-		{ "postgres:///?host=a,b,c&port=1,2", "fewer ports" },
+		{ "postgres://u:hush@db:x/", "its port 1 to 65535" },
+		{ "postgres://u:hush", "%2F" },
+		{ "postgres://u:hush/x@db/x", "%2F" },
+		{ "postgres://u:1?hush/a=b@db/x", "a parameter, " },
+		{ "postgres://u:hush@[]/x", "[::1]:5432" },
+		{ "postgres://u:hush@db/x?port=1&&port=2", "and a value" },
+		{ "postgres://u:hush@db/x?keepalives_idle=32768",
+		    "from 0 to 32767" },
+		{ "postgres://u:hush@db/x?keepalives_count=128",
+		    "keepalives_count = \"128\" in the URI: must be" },
+		{ "postgres://u:hush@db/x?connect_timeout=2147484",
+		    "from 0 to 2147483" },
+		{ "postgres://u:hush@[::1/", "[::1]:5432" },
+		{ "postgres://u:hush@db:1/?port=2",
+		    "beside one behind a host" },
+		{ "postgres:///?host=a,b&port=1,2,3", "and not more" },
+		{ "postgres:///?host=a,b,c&port=1,2", "and not fewer" },
 	};
 	struct pg_setup setup;
 	char text[300];
@@ -247,26 +269,101 @@ static void
 terms_and_parameters_that_cannot_be_are_refused(void **state)
 {
 	static const char *const odd[] = { "name", NULL };
+	static const char *const unnamed[] = { "", "value", NULL };
 	struct torc_pg_config config = { .address = "a", .user = "u",
 		.target_session_attrs = "master" };
 	struct pg_setup setup;
 	char text[300] = "";
-	const struct pg_words words = { text, sizeof(text) };
+	const struct pg_words words = { text, sizeof(text), false };
 
 	(void)state;
 	assert_int_equal(pg_setup_make(&setup, &config, &words), -EINVAL);
-	assert_non_null(strstr(text, "target_session_attrs is \"master\""));
+	assert_non_null(strstr(text, "target_session_attrs = \"master\": "
+	    "must be any, read-write"));
 	config.target_session_attrs = "prefer-standby";
 	assert_int_equal(pg_setup_make(&setup, &config, &words), 0);
 	assert_int_equal(setup.attrs, PG_PREFER_STANDBY);
 	pg_setup_free(&setup);
 	config.parameters = odd;
 	assert_int_equal(pg_setup_make(&setup, &config, &words), -EINVAL);
-	assert_non_null(strstr(text, "\"name\" has no value"));
+	assert_non_null(strstr(text, "\"name\": must have a value"));
+	config.parameters = unnamed;
+	assert_int_equal(pg_setup_make(&setup, &config, &words), -EINVAL);
+	assert_non_null(strstr(text, "must have a name"));
 	config.parameters = NULL;
+	config.user = "";
+	assert_int_equal(pg_setup_make(&setup, &config, &words), -EINVAL);
+	assert_non_null(strstr(text, "user: must be given"));
 	config.user = NULL;
 	assert_int_equal(pg_setup_make(&setup, &config, &words), -EINVAL);
-	assert_non_null(strstr(text, "user is missing"));
+	assert_non_null(strstr(text, "user: must be given"));
+	config.user = "u";
+	config.message_max = 1000;
+	assert_int_equal(pg_setup_make(&setup, &config, &words), -EINVAL);
+	assert_string_equal(text, "message_max = 1000: must be from 1024 to "
+	    "1073741824");
+}
+
+/* ---- libpq has the last word ---- */
+
+static const char *
+option_of(const PQconninfoOption *options, const char *name,
+    const char *otherwise)
+{
+	while (options->keyword != NULL && strcmp(options->keyword, name) != 0)
+		options++;
+	return options->val != NULL && options->val[0] != '\0' ?
+	    options->val : otherwise;
+}
+
+/* What both take has the same meaning. */
+static bool
+is_read_in_the_same_way(const char *uri)
+{
+	PQconninfoOption *options = PQconninfoParse(uri, NULL);
+	struct pg_setup setup;
+	char text[300];
+	bool same = true;
+
+	if (make(&setup, uri, text, sizeof(text)) == 0) {
+		same = options == NULL || (strcmp(setup.config.user,
+		    option_of(options, "user", "field")) == 0 &&
+		    strcmp(setup.config.password,
+		    option_of(options, "password", "secret")) == 0 &&
+		    strcmp(setup.config.database,
+		    option_of(options, "dbname", "base")) == 0);
+		pg_setup_free(&setup);
+	} else if (strstr(text, "hush") != NULL) {
+		print_message("%s\n", text);
+		same = false;
+	}
+	PQconninfoFree(options);
+	return same;
+}
+
+static void
+what_libpq_and_torc_take_means_the_same(void **state)
+{
+	static const char *const pieces[] = { "u", ":", "%40", "/",
+		"?", "&", "db", ",", "5433", "[::1]", "[", "]", "=",
+		"user=me", "password=y", "dbname=x", "port=1", "host=a",
+		"keepalives=1", "#", "%2F" };
+	uint64_t noise = 1;
+
+	(void)state;
+	for (unsigned i = 0; i < 100000; i++) {
+		char uri[200] = "postgres://";
+
+		if (i % 3 > 0)
+			strcat(uri, i % 3 == 1 ? "u:hush@" :
+			    "u:7?hush/@db");
+		for (unsigned j = 0; j < i % 7; j++) {
+			noise = noise * UINT64_C(6364136223846793005) + 1;
+			strcat(uri, pieces[(noise >> 33) % COUNT(pieces)]);
+		}
+		if (!is_read_in_the_same_way(uri))
+			fail_msg("%s", uri);
+	}
 }
 
 int
@@ -284,6 +381,7 @@ main(void)
 		    a_uri_that_cannot_be_kept_is_refused_in_words_without_its_password),
 		cmocka_unit_test(
 		    terms_and_parameters_that_cannot_be_are_refused),
+		cmocka_unit_test(what_libpq_and_torc_take_means_the_same),
 	};
 
 	cmocka_set_test_filter(getenv("TORC_TEST"));

@@ -51,7 +51,7 @@ int
 torc_pg_create(struct torc_pg **made, const struct torc_pg_config *config,
     char *text, size_t text_size)
 {
-	const struct pg_words words = { text, text_size };
+	const struct pg_words words = { text, text_size, false };
 	struct torc_reactor *reactor = torc_reactor_self();
 	struct torc_pg *pg = calloc(1, sizeof(*pg));
 	int rc;

@@ -119,7 +119,7 @@ add(struct pg_setup *setup, const char *address, const struct pg_words *words)
 	const char *kept;
 
 	if (setup->host_count == PG_HOSTS_MAX)
-		return pg_refuse(words, "there are more than %u addresses",
+		return pg_refuse(words, "address: must have at most %u hosts",
 		    PG_HOSTS_MAX);
 	kept = pg_setup_keep(setup, address, strlen(address));
 	if (kept == NULL)
@@ -159,9 +159,19 @@ add_folder(struct pg_setup *setup, const char *folder, const char *port,
 	    folder, port);
 
 	if (size >= (int)sizeof(address))
-		return pg_refuse(words, "the path of a socket in \"%s\" is "
-		    "longer than %u bytes", folder, PATH_MAX_UNIX);
+		return pg_refuse(words, "address: the path of a socket in "
+		    "\"%s\": must have at most %u bytes", folder,
+		    PATH_MAX_UNIX);
 	return add(setup, address, words);
+}
+
+/* In a URI, either may be a part of a password that was not encoded. */
+static int
+refuse_hidden(const struct pg_words *words)
+{
+	return pg_refuse(words, "address: a host of the URI: must be a name "
+	    "or an address, and its port 1 to 65535 (within a password, / ? @ "
+	    "# and : are written %%2F %%3F %%40 %%23 and %%3A)");
 }
 
 int
@@ -172,14 +182,17 @@ pg_setup_add_host(struct pg_setup *setup, const char *host, const char *port,
 
 	if (port[0] == '\0')
 		port = PG_PORT;
+	if (words->hidden && (!is_port(port) || (host[0] != '/' &&
+	    host[0] != '@' && !is_host(host))))
+		return refuse_hidden(words);
 	if (!is_port(port))
-		return pg_refuse(words, "the port \"%s\" is not 1 to 65535",
-		    port);
+		return pg_refuse(words, "address: the port \"%s\": must be 1 "
+		    "to 65535", port);
 	if (host[0] == '/' || host[0] == '@')
 		return add_folder(setup, host, port, words);
 	if (!is_host(host))
-		return pg_refuse(words, "\"%s\" is no name of a host, and no "
-		    "address", host);
+		return pg_refuse(words, "address: \"%s\": must be the name "
+		    "of a host, or an address", host);
 	snprintf(address, sizeof(address), strchr(host, ':') != NULL ?
 	    "[%s]:%s" : "%s:%s", host, port);
 	return add(setup, address, words);
@@ -194,25 +207,25 @@ add_item(struct pg_setup *setup, char *item, const struct pg_words *words)
 
 	if (strncmp(item, "unix:", 5) == 0)
 		return item[5] == '\0' || strlen(item) > PATH_MAX_UNIX + 5 ?
-		    pg_refuse(words, "address has \"%s\", and a path has 1 to "
-		    "%u bytes", item, PATH_MAX_UNIX) :
+		    pg_refuse(words, "address: \"%s\": the path must have 1 "
+		    "to %u bytes", item, PATH_MAX_UNIX) :
 		    add(setup, item, words);
 	if (item[0] == '/' || item[0] == '@')
 		return pg_setup_add_host(setup, item, "", words);
 	if (strchr(item, '@') != NULL)
-		return pg_refuse(words, "address has a \"@\": a user is a "
-		    "field, or stands in a URI (postgres://...)");
+		return pg_refuse(words, "address: must have no \"@\": a user "
+		    "is a field, or stands in a URI (postgres://...)");
 	if (item[0] == '[') {
 		end = strchr(item, ']');
 		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
-			return pg_refuse(words, "address has \"%s\", and "
-			    "[::1]:5432 is meant", item);
+			return pg_refuse(words, "address: \"%s\": must be "
+			    "like [::1]:5432", item);
 		port = end[1] == ':' ? end + 1 : NULL;
 		*end = '\0';
 		item++;
 	} else if (port != NULL && strchr(item, ':') != port) {
-		return pg_refuse(words, "address has \"%s\": an address with "
-		    "colons stands in brackets", item);
+		return pg_refuse(words, "address: \"%s\": must stand in "
+		    "brackets, as it has colons", item);
 	}
 	if (port != NULL)
 		*port++ = '\0';
@@ -245,16 +258,16 @@ take_address(struct pg_setup *setup, const struct pg_words *words)
 	const char *address = setup->config.address;
 
 	if (address == NULL)
-		return pg_refuse(words, "address is missing");
+		return pg_refuse(words, "address: must be given");
 	if (pg_is_uri(address))
 		return pg_uri_take(setup, address, words);
 	if (strstr(address, "://") != NULL)
-		return pg_refuse(words, "address is a URI that begins with "
-		    "\"%.*s\": postgres:// or postgresql:// is meant",
+		return pg_refuse(words, "address: a URI must begin with "
+		    "postgres:// or postgresql://, and not with \"%.*s\"",
 		    (int)(strstr(address, "://") - address) + 3, address);
 	if (strchr(address, '=') != NULL)
-		return pg_refuse(words, "address has a \"=\": names and "
-		    "values are not read, a URI is (postgres://...)");
+		return pg_refuse(words, "address: must be hosts or a URI "
+		    "(postgres://...), and not names and values with \"=\"");
 	return add_list(setup, address, words);
 }
 
@@ -267,8 +280,10 @@ pg_setup_add_parameter(struct pg_setup *setup, const char *name,
 	unsigned *count = &setup->parameter_count;
 
 	if (*count + 2 > PG_PARAMETERS_MAX)
-		return pg_refuse(words, "there are more than %u parameters",
+		return pg_refuse(words, "parameters: must be at most %u",
 		    PG_PARAMETERS_MAX / 2);
+	if (name[0] == '\0')
+		return pg_refuse(words, "parameters: each must have a name");
 	name = pg_setup_keep(setup, name, strlen(name));
 	value = pg_setup_keep(setup, value, strlen(value));
 	if (name == NULL || value == NULL)
@@ -286,8 +301,8 @@ add_parameters(struct pg_setup *setup, const char *const *from,
 
 	for (; rc == 0 && from != NULL && from[0] != NULL; from += 2) {
 		if (from[1] == NULL)
-			return pg_refuse(words, "the parameter \"%s\" has no "
-			    "value", from[0]);
+			return pg_refuse(words, "parameters: \"%s\": must "
+			    "have a value", from[0]);
 		rc = pg_setup_add_parameter(setup, from[0], from[1], words);
 	}
 	return rc;
@@ -319,9 +334,8 @@ take_attrs(struct pg_setup *setup, const struct pg_words *words)
 	int attrs = name != NULL ? pg_attrs_find(name) : PG_ANY;
 
 	if (attrs < 0)
-		return pg_refuse(words, "target_session_attrs is \"%s\", and "
-		    "must be any, read-write, read-only, primary, standby or "
-		    "prefer-standby", name);
+		return pg_refuse(words, "target_session_attrs = \"%s\": must "
+		    "be " PG_ATTRS_NAMES, name);
 	setup->attrs = (enum pg_attrs)attrs;
 	return 0;
 }
@@ -339,8 +353,8 @@ check_bounds(struct torc_pg_config *config, const struct pg_words *words)
 		if (*field == 0)
 			*field = bound->otherwise;
 		if (*field < bound->least || *field > bound->most)
-			return pg_refuse(words, "%s is %u, and must be %u "
-			    "to %u", bound->name, *field, bound->least,
+			return pg_refuse(words, "%s = %u: must be from %u to "
+			    "%u", bound->name, *field, bound->least,
 			    bound->most);
 	}
 	return 0;
@@ -364,8 +378,9 @@ pg_setup_make(struct pg_setup *setup, const struct torc_pg_config *config,
 	/* Last: what a URI says goes before the fields. */
 	if (rc == 0)
 		rc = take_address(setup, words);
-	if (rc == 0 && setup->config.user == NULL)
-		rc = pg_refuse(words, "user is missing");
+	if (rc == 0 && (setup->config.user == NULL ||
+	    setup->config.user[0] == '\0'))
+		rc = pg_refuse(words, "user: must be given");
 	if (rc < 0)
 		pg_setup_free(setup);
 	setup->config.address = NULL;

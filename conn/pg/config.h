@@ -30,6 +30,9 @@ struct pg_keepalive {
 	int user_timeout_ms;
 };
 
+#define PG_ATTRS_NAMES "any, read-write, read-only, primary, standby or " \
+	"prefer-standby"
+
 struct pg_text;
 
 struct pg_setup {
@@ -48,6 +51,7 @@ struct pg_setup {
 struct pg_words {
 	char *text;
 	size_t size;
+	bool hidden;		/* what may be a password is not repeated */
 };
 
 /* -EINVAL, always. */

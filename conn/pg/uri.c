@@ -3,6 +3,7 @@
  * as libpq reads it. It is taken apart in a copy, in its place.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,8 +39,9 @@ decode(char *text, const struct pg_words *words)
 		high = digit_of(at[1]);
 		low = high < 0 ? -1 : digit_of(at[2]);
 		if (low < 0 || (high == 0 && low == 0))
-			return pg_refuse(words, "the URI has a %% that is not "
-			    "followed by two hexadecimal digits, or by 00");
+			return pg_refuse(words, "address: each %% of the URI "
+			    "must be followed by two hexadecimal digits, and "
+			    "not by 00");
 		*to++ = (char)(high << 4 | low);
 		at += 2;
 	}
@@ -66,7 +68,16 @@ struct places {
 	char *addresses;	/* that need no name */
 	char *ports;
 	char *authority;	/* behind the user */
+	char *fallback;		/* of the name of the application */
+	bool odd;		/* an '@' may belong to a password, after all */
 };
+
+static int
+refuse_brackets(const struct pg_words *words)
+{
+	return pg_refuse(words, "address: a host of the URI that begins with "
+	    "a bracket must be like [::1]:5432");
+}
 
 /* "host:port" or "[::1]:port". The port is "" if there is none. */
 static int
@@ -77,9 +88,9 @@ split_place(char *place, char **host, char **port,
 
 	*host = place;
 	if (place[0] == '[') {
-		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
-			return pg_refuse(words, "an address of the URI does "
-			    "not end as it begins, in brackets");
+		if (end == NULL || end == place + 1 ||
+		    (end[1] != '\0' && end[1] != ':'))
+			return refuse_brackets(words);
 		*end++ = '\0';
 		*host = place + 1;
 		place = end;
@@ -119,15 +130,16 @@ add_listed(struct pg_setup *setup, const struct places *places,
 
 	while (rc == 0 && (host = strsep(&hosts, ",")) != NULL) {
 		if (several && ports == NULL)
-			return pg_refuse(words, "the URI has fewer ports than "
-			    "hosts");
+			return pg_refuse(words, "port in the URI: must be as "
+			    "many as hosts, or one, and not fewer");
 		if (several)
 			port = strsep(&ports, ",");
 		rc = pg_setup_add_host(setup, host[0] != '\0' ? host : SOCKETS,
 		    port, words);
 	}
 	if (rc == 0 && several && ports != NULL)
-		rc = pg_refuse(words, "the URI has more ports than hosts");
+		rc = pg_refuse(words, "port in the URI: must be as many as "
+		    "hosts, or one, and not more");
 	return rc;
 }
 
@@ -137,6 +149,9 @@ add_places(struct pg_setup *setup, struct places *places,
 {
 	int rc = 0;
 
+	if (strchr(places->authority, '[') != NULL &&
+	    strchr(places->authority, ']') == NULL)
+		return refuse_brackets(words);
 	if (places->addresses != NULL)
 		places->hosts = places->addresses;
 	if (places->hosts == NULL && places->ports == NULL)
@@ -145,8 +160,8 @@ add_places(struct pg_setup *setup, struct places *places,
 		places->hosts = places->authority;
 		rc = strpbrk(places->authority, ":[") == NULL ?
 		    decode(places->authority, words) : pg_refuse(words,
-		    "the URI has a port behind a host, and the parameter "
-		    "port");
+		    "port in the URI: must not be there beside one behind a "
+		    "host");
 	}
 	return rc < 0 ? rc : add_listed(setup, places, words);
 }
@@ -157,6 +172,7 @@ enum way {
 	PLACE,			/* hosts or ports */
 	FIELD,			/* a text of the configuration */
 	STARTUP,		/* told to the server */
+	FALLBACK,		/* the same, if nothing else is */
 	SECONDS,		/* to connect */
 	NUMBER,			/* of the sockets */
 	ONE_OF,			/* without effect: torc has no others */
@@ -168,59 +184,65 @@ static const struct known {
 	const char *name;
 	enum way way;
 	size_t offset;		/* in what the way is about */
-	const char *values;	/* that are possible, or a startup's name */
+	int most;		/* of a number */
+	const char *values;	/* that are possible */
 } known[] = {
-	{ "host", PLACE, offsetof(struct places, hosts), NULL },
-	{ "hostaddr", PLACE, offsetof(struct places, addresses), NULL },
-	{ "port", PLACE, offsetof(struct places, ports), NULL },
-	{ "user", FIELD, offsetof(struct torc_pg_config, user), NULL },
-	{ "password", FIELD, offsetof(struct torc_pg_config, password), NULL },
-	{ "dbname", FIELD, offsetof(struct torc_pg_config, database), NULL },
-	{ "application_name", STARTUP, 0, "application_name" },
-	{ "fallback_application_name", STARTUP, 0, "application_name" },
-	{ "client_encoding", STARTUP, 0, "client_encoding" },
-	{ "options", STARTUP, 0, "options" },
-	{ "connect_timeout", SECONDS, 0, NULL },
-	{ "keepalives", NUMBER, offsetof(struct pg_keepalive, on), NULL },
-	{ "keepalives_idle", NUMBER, offsetof(struct pg_keepalive, idle_s),
-	    NULL },
-	{ "keepalives_interval", NUMBER, offsetof(struct pg_keepalive,
-	    interval_s), NULL },
-	{ "keepalives_count", NUMBER, offsetof(struct pg_keepalive, count),
-	    NULL },
-	{ "tcp_user_timeout", NUMBER, offsetof(struct pg_keepalive,
-	    user_timeout_ms), NULL },
-	{ "target_session_attrs", ATTRS, 0, NULL },
-	{ "require_auth", SCRAM, 0, "scram-sha-256" },
-	{ "sslmode", ONE_OF, 0, "disable, allow, prefer" },
-	{ "ssl", ONE_OF, 0, "false" },
-	{ "sslnegotiation", ONE_OF, 0, "postgres" },
-	{ "gssencmode", ONE_OF, 0, "disable, prefer" },
-	{ "channel_binding", ONE_OF, 0, "disable, prefer" },
-	{ "load_balance_hosts", ONE_OF, 0, "disable" },
+#define TO_PLACE(name, field) \
+	{ name, PLACE, offsetof(struct places, field), 0, NULL }
+#define TO_FIELD(name, field) \
+	{ name, FIELD, offsetof(struct torc_pg_config, field), 0, NULL }
+#define TO_NUMBER(name, field, most) \
+	{ name, NUMBER, offsetof(struct pg_keepalive, field), most, NULL }
+	TO_PLACE("host", hosts),
+	TO_PLACE("hostaddr", addresses),
+	TO_PLACE("port", ports),
+	TO_FIELD("user", user),
+	TO_FIELD("password", password),
+	TO_FIELD("dbname", database),
+	{ "application_name", STARTUP, 0, 0, NULL },
+	{ "fallback_application_name", FALLBACK, 0, 0, NULL },
+	{ "client_encoding", STARTUP, 0, 0, NULL },
+	{ "options", STARTUP, 0, 0, NULL },
+	/* What fits in milliseconds. */
+	{ "connect_timeout", SECONDS, 0, 2147483, NULL },
+	/* What the kernel takes. */
+	TO_NUMBER("keepalives", on, INT_MAX),
+	TO_NUMBER("keepalives_idle", idle_s, 32767),
+	TO_NUMBER("keepalives_interval", interval_s, 32767),
+	TO_NUMBER("keepalives_count", count, 127),
+	TO_NUMBER("tcp_user_timeout", user_timeout_ms, INT_MAX),
+	{ "target_session_attrs", ATTRS, 0, 0, PG_ATTRS_NAMES },
+	{ "require_auth", SCRAM, 0, 0, "scram-sha-256" },
+	{ "sslmode", ONE_OF, 0, 0, "disable, allow, prefer" },
+	{ "ssl", ONE_OF, 0, 0, "false" },
+	{ "sslnegotiation", ONE_OF, 0, 0, "postgres" },
+	{ "gssencmode", ONE_OF, 0, 0, "disable, prefer" },
+	{ "channel_binding", ONE_OF, 0, 0, "disable, prefer" },
+	{ "load_balance_hosts", ONE_OF, 0, 0, "disable" },
 };
 
 #define KNOWN (sizeof(known) / sizeof(known[0]))
 
-/* 0 to 2147483 (in seconds, what fits in milliseconds); -1 if it is none. */
+/* 0 to `most`; -1 if it is none. */
 static int
-number_of(const char *value)
+number_of(const char *value, int most)
 {
 	const size_t digits = strspn(value, "0123456789");
-	long number = digits > 0 && digits < 8 ? strtol(value, NULL, 10) : -1;
+	const long long number = digits > 0 && digits < 11 ?
+	    strtoll(value, NULL, 10) : -1;
 
-	return value[digits] == '\0' && number <= 2147483 ? (int)number : -1;
+	return value[digits] == '\0' && number <= most ? (int)number : -1;
 }
 
 static int
 take_number(struct pg_setup *setup, const struct known *what,
     const char *value, const struct pg_words *words)
 {
-	const int number = number_of(value);
+	const int number = number_of(value, what->most);
 
 	if (number < 0)
-		return pg_refuse(words, "%s of the URI is \"%s\", and must be "
-		    "a number, 0 to 2147483", what->name, value);
+		return pg_refuse(words, "%s = \"%s\" in the URI: must be a "
+		    "number from 0 to %d", what->name, value, what->most);
 	if (what->way == SECONDS)
 		setup->config.open_ms = number == 0 ? TORC_NO_LIMIT :
 		    1000u * (unsigned)number;
@@ -262,10 +284,9 @@ take_choice(struct pg_setup *setup, const struct known *what,
 	}
 	if (what->way == ONE_OF && is_among(value, what->values))
 		return 0;
-	return pg_refuse(words, "%s of the URI is \"%s\", and torc has %s, "
-	    "over connections that are not encrypted", what->name, value,
-	    what->way == ATTRS ? "any, read-write, read-only, primary, "
-	    "standby and prefer-standby" : what->values);
+	return pg_refuse(words, "%s = \"%s\" in the URI: must be %s (and "
+	    "connections are not encrypted)", what->name, value,
+	    what->values);
 }
 
 static int
@@ -277,19 +298,23 @@ take_parameter(struct pg_setup *setup, struct places *places, char *name,
 	while (what < known + KNOWN && strcmp(what->name, name) != 0)
 		what++;
 	if (what == known + KNOWN)
-		return pg_refuse(words, "the URI has the parameter \"%s\", "
-		    "which torc does not have", name);
+		return pg_refuse(words, "address: the URI must not have %s%s, "
+		    "which torc does not know", places->odd ? "a parameter" :
+		    "the parameter ", places->odd ? "" : name);
 	switch (what->way) {
 	case PLACE:
 		*(char **)(void *)((char *)places + what->offset) = value;
 		return 0;
 	case FIELD:
-		*(const char **)(void *)((char *)&setup->config +
-		    what->offset) = value;
+		if (value[0] != '\0')
+			*(const char **)(void *)((char *)&setup->config +
+			    what->offset) = value;
 		return 0;
 	case STARTUP:
-		return pg_setup_add_parameter(setup, what->values, value,
-		    words);
+		return pg_setup_add_parameter(setup, name, value, words);
+	case FALLBACK:
+		places->fallback = value;
+		return 0;
 	case SECONDS:
 	case NUMBER:
 		return take_number(setup, what, value, words);
@@ -305,12 +330,13 @@ take_parameters(struct pg_setup *setup, struct places *places, char *query,
 	char *name, *value;
 	int rc = 0;
 
-	while (rc == 0 && (name = strsep(&query, "&")) != NULL) {
+	while (rc == 0 && (name = strsep(&query, "&")) != NULL &&
+	    (name[0] != '\0' || query != NULL)) {
 		value = cut(name, '=');
 		rc = decode(name, words);
 		if (rc == 0 && value == NULL)
-			rc = pg_refuse(words, "the parameter \"%s\" of the "
-			    "URI has no value", name);
+			rc = pg_refuse(words, "address: each parameter of the "
+			    "URI must have a name, \"=\" and a value");
 		if (rc == 0)
 			rc = decode(value, words);
 		if (rc == 0)
@@ -340,49 +366,79 @@ pg_is_uri(const char *address)
 	return behind_scheme(address) != NULL;
 }
 
-/* The user and the password, up to the last '@'. */
-static int
-take_user(struct pg_setup *setup, struct places *places,
-    const struct pg_words *words)
+/*
+ * Where the user and the password end, or NULL: at the last '@' before the
+ * hosts end. A '?' that is before the first one belongs to them.
+ */
+static char *
+find_at(char *text)
 {
-	char *user = places->authority, *at = strrchr(user, '@'), *password;
-	int rc;
+	char *at = text + strcspn(text, "@/");
+	char *end = at + strcspn(at, "/?");
+	char *last = *at == '@' ? at : NULL;
 
-	if (at == NULL)
-		return 0;
-	*at = '\0';
-	places->authority = at + 1;
-	password = cut(user, ':');
-	rc = decode(user, words);
+	while (last != NULL && (at = strchr(at + 1, '@')) != NULL && at < end)
+		last = at;
+	return last;
+}
+
+static int
+take_user(struct pg_setup *setup, char *user, const struct pg_words *words)
+{
+	char *password = cut(user, ':');
+	int rc = decode(user, words);
+
 	if (rc == 0 && password != NULL)
 		rc = decode(password, words);
 	if (user[0] != '\0')
 		setup->config.user = user;
-	if (password != NULL)
+	if (password != NULL && password[0] != '\0')
 		setup->config.password = password;
 	return rc;
 }
 
+/* The application has a name, whoever gave it. */
+static bool
+has_name(const struct pg_setup *setup)
+{
+	for (unsigned i = 0; i < setup->parameter_count; i += 2)
+		if (strcmp(setup->parameters[i], "application_name") == 0)
+			return true;
+	return false;
+}
+
+/* Words of it are not repeated if they may be of a password. */
 int
 pg_uri_take(struct pg_setup *setup, const char *uri,
-    const struct pg_words *words)
+    const struct pg_words *shown)
 {
-	const char *rest = behind_scheme(uri);
+	const struct pg_words words = { shown->text, shown->size, true };
 	struct places places = { .hosts = NULL };
-	char *database, *query;
-	int rc;
+	char *copy, *database, *query;
+	int rc = 0;
 
-	places.authority = pg_setup_keep(setup, rest, strlen(rest));
-	if (places.authority == NULL)
+	uri = behind_scheme(uri);
+	copy = pg_setup_keep(setup, uri, strlen(uri));
+	if (copy == NULL)
 		return -ENOMEM;
+	places.authority = copy;
+	if (find_at(copy) != NULL) {
+		places.authority = find_at(copy);
+		*places.authority++ = '\0';
+		rc = take_user(setup, copy, &words);
+	} else {
+		places.odd = strchr(copy, '@') != NULL;
+	}
 	query = cut(places.authority, '?');
 	database = cut(places.authority, '/');
-	rc = take_user(setup, &places, words);
 	if (rc == 0 && database != NULL)
-		rc = decode(database, words);
+		rc = decode(database, &words);
 	if (rc == 0 && database != NULL && database[0] != '\0')
 		setup->config.database = database;
 	if (rc == 0 && query != NULL)
-		rc = take_parameters(setup, &places, query, words);
-	return rc < 0 ? rc : add_places(setup, &places, words);
+		rc = take_parameters(setup, &places, query, &words);
+	if (rc == 0 && places.fallback != NULL && !has_name(setup))
+		rc = pg_setup_add_parameter(setup, "application_name",
+		    places.fallback, &words);
+	return rc < 0 ? rc : add_places(setup, &places, &words);
 }
