@@ -881,6 +881,63 @@ answers_that_are_not_read_and_not_kept_keep_nobody_waiting(void **state)
 	tight = false;
 }
 
+/* The same for a request whose body is six bytes. */
+static bool
+give_much_for_body(int fd, unsigned nth, const char *head)
+{
+	char body[6];
+
+	if (strstr(head, "POST") != NULL &&
+	    recv(fd, body, sizeof(body), MSG_WAITALL) != sizeof(body))
+		return false;
+	return give_much(fd, nth, head);
+}
+
+/* Send FIN when the answer waits for us, and read on after a while. */
+static void
+assert_large_after_fin(bool in_pieces)
+{
+	static const char part[] = "POST /large HTTP/1.1\r\nHost: a\r\n" CL
+	    "6\r\n\r\nhel";
+	const unsigned asked = atomic_load(&origin.requests);
+	int fd;
+
+	if (in_pieces) {
+		fd = open_small();
+		client_send(fd, part, sizeof(part) - 1);
+		await(&origin.requests, asked + 1);
+		client_send(fd, "lo!", 3);
+	} else {
+		open_slow(&fd, 1);
+	}
+	if (config.forward.stream)
+		await_stats(1, 1);
+	else
+		await(&origin.said, asked + 1);
+	shutdown(fd, SHUT_WR);
+	pause_ms(4 * config.forward.half_close_ms);
+	assert_large(fd);
+	close(fd);
+}
+
+static void
+a_client_that_has_sent_fin_gets_what_it_reads_slowly(void **state)
+{
+	(void)state;
+	tight = true;
+	origin_scene(give_much_for_body, forward, keep_nothing);
+	config.forward.gather_ms = 1;
+	for (unsigned i = 0; i < 4; i++) {
+		config.forward.stream = i < 2;
+		make_with(config);
+		await(&origin.alive, 0);
+		atomic_store(&origin.said, atomic_load(&origin.requests));
+		assert_large_after_fin(i % 2 == 1);
+	}
+	stop();
+	tight = false;
+}
+
 static void
 keep_one(struct torc_http_client_config *changed)
 {
@@ -1383,6 +1440,8 @@ main(void)
 		    a_client_that_has_sent_fin_is_waited_for_a_while),
 		cmocka_unit_test(
 		    answers_that_are_not_read_are_kept_and_the_origin_let_go),
+		cmocka_unit_test(
+		    a_client_that_has_sent_fin_gets_what_it_reads_slowly),
 		cmocka_unit_test(
 		    clients_that_pipeline_and_do_not_read_hold_no_connection),
 		cmocka_unit_test(

@@ -71,9 +71,16 @@ bool torc_http_goes_on(struct torc_http_exchange *exchange, int rc);
 
 /*
  * When a client that has sent FIN is not waited for any more: TORC_NEVER if it
- * has not.
+ * has not, or if the origin need not send anything now.
  */
 uint64_t torc_http_silent_at(const struct torc_http_exchange *exchange);
+
+/*
+ * From begin to end, a fiber waits for the client to take what is written. That
+ * ends by itself when it has gone; when it only sends FIN, it goes on.
+ */
+void torc_http_deliver_begin(struct torc_http_exchange *exchange);
+void torc_http_deliver_end(struct torc_http_exchange *exchange);
 
 /* Nothing more is read of the answer: the connection is for others. */
 void torc_http_origin_is_done(struct torc_http_exchange *exchange);

@@ -28,14 +28,46 @@ torc_http_patience(const struct torc_http_exchange *exchange)
 	    config_of(exchange)->half_close_ms) : exchange->deadline;
 }
 
-/* Others wait for a connection. */
+/* Nothing more is awaited of the origin. */
+static bool
+is_over(const struct torc_http_exchange *exchange)
+{
+	return exchange->complete || exchange->received;
+}
+
+/* Others wait for the connection that this one has, or waits for. */
 static bool
 is_pressed(const struct torc_http_exchange *exchange)
 {
 	struct torc_pool_stats stats;
 
 	torc_pool_stats(exchange->origin->pool, &stats);
-	return stats.waiting > 0;
+	return stats.waiting > 0 && !is_over(exchange);
+}
+
+/* Be told that the client has gone, as far as that is not known yet. */
+static void
+watch(struct torc_http_exchange *exchange)
+{
+	const bool fin = !exchange->half_closed &&
+	    config_of(exchange)->half_close_ms != TORC_NO_LIMIT;
+
+	torc_conn_watch_begin(exchange->http->conn,
+	    fin ? TORC_WATCH_FIN : TORC_WATCH_RESET);
+}
+
+void
+torc_http_deliver_begin(struct torc_http_exchange *exchange)
+{
+	if (torc_fiber_self() == exchange->handler)
+		torc_conn_watch_end(exchange->http->conn);
+}
+
+void
+torc_http_deliver_end(struct torc_http_exchange *exchange)
+{
+	if (torc_fiber_self() == exchange->handler)
+		watch(exchange);
 }
 
 bool
@@ -56,7 +88,7 @@ torc_http_goes_on(struct torc_http_exchange *exchange, int rc)
 	exchange->half_closed = true;
 	exchange->progress = torc_now();
 	torc_conn_watch_end(conn);
-	torc_conn_watch_begin(conn, TORC_WATCH_RESET);
+	watch(exchange);
 	return true;
 }
 
@@ -65,7 +97,8 @@ torc_http_silent_at(const struct torc_http_exchange *exchange)
 {
 	const unsigned ms = config_of(exchange)->half_close_ms;
 
-	return !exchange->half_closed || ms == TORC_NO_LIMIT ? TORC_NEVER :
+	return !exchange->half_closed || ms == TORC_NO_LIMIT ||
+	    exchange->slow_count > 0 || is_over(exchange) ? TORC_NEVER :
 	    exchange->progress + ms * 1000000ull;
 }
 
@@ -102,6 +135,7 @@ torc_http_fail(struct torc_http_exchange *exchange, int error)
 		.why = exchange->call.response.why,
 	};
 
+	torc_http_deliver_begin(exchange);
 	torc_http_refuse(http, &refusal, TORC_NEVER);
 	/* Also while more of the request is awaited. */
 	torc_conn_push(http->conn);
@@ -365,9 +399,7 @@ pass_on(struct torc_http_exchange *exchange)
 	const bool small = exchange->whole && exchange->body.blocks <= 1;
 	int rc;
 
-	torc_conn_watch_begin(http->conn,
-	    config_of(exchange)->half_close_ms == TORC_NO_LIMIT ?
-	    TORC_WATCH_RESET : TORC_WATCH_FIN);
+	watch(exchange);
 	rc = small ? pass_whole(exchange) : pass_in_pieces(exchange);
 	torc_conn_watch_end(http->conn);
 	if (!exchange->gone)

@@ -36,8 +36,10 @@ relay_interim(struct torc_http_exchange *exchange)
 		return rc;
 	if (slow)
 		torc_http_slow_begin(exchange);
+	torc_http_deliver_begin(exchange);
 	rc = torc_http_inform(http, response->status, hop.fields, hop.count,
 	    exchange->deadline);
+	torc_http_deliver_end(exchange);
 	if (slow)
 		torc_http_slow_end(exchange);
 	torc_http_hop_end(&hop);
@@ -75,9 +77,11 @@ relay_head(struct torc_http_exchange *exchange)
 		return torc_http_fail(exchange, rc);
 	if (slow)
 		torc_http_slow_begin(exchange);
+	torc_http_deliver_begin(exchange);
 	rc = torc_http_begin(http, response->status, hop.fields, hop.count,
 	    response->has_length ? response->length : TORC_HTTP_UNKNOWN,
 	    exchange->deadline);
+	torc_http_deliver_end(exchange);
 	if (slow)
 		torc_http_slow_end(exchange);
 	torc_http_hop_end(&hop);
@@ -208,10 +212,12 @@ write_kept(struct torc_http_exchange *exchange)
 
 		if (piece.size == 0)
 			return exchange->read_error;
+		torc_http_deliver_begin(exchange);
 		rc = torc_http_write(http, piece.data, piece.size,
 		    exchange->deadline);
 		if (rc == 0)
 			rc = torc_http_flush(http, exchange->deadline);
+		torc_http_deliver_end(exchange);
 		if (rc < 0)
 			break;
 		torc_http_spool_drop(&exchange->reply, piece.size);
@@ -254,5 +260,10 @@ torc_http_relay(struct torc_http_exchange *exchange)
 		rc = relay_kept(exchange, piece);
 	else if (rc == 0)
 		torc_http_origin_is_done(exchange);
-	return rc < 0 ? rc : torc_http_end(exchange->http, exchange->deadline);
+	if (rc < 0)
+		return rc;
+	torc_http_deliver_begin(exchange);
+	rc = torc_http_end(exchange->http, exchange->deadline);
+	torc_http_deliver_end(exchange);
+	return rc;
 }

@@ -110,6 +110,10 @@ torc_http_slow_end(struct torc_http_exchange *exchange)
 
 	if (--exchange->slow_count > 0)
 		return;
+	/* From now on, it is the origin that is waited for. */
+	exchange->progress = torc_now();
+	if (exchange->half_closed)
+		torc_wake_all(&exchange->events, 0);
 	if (torc_node_linked(&exchange->slow))
 		torc_list_remove(&exchange->slow);
 	if (!exchange->aside) {

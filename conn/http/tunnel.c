@@ -113,10 +113,11 @@ torc_http_tunnel(struct torc_http_exchange *exchange)
 		.idle_ns = ms == TORC_NO_LIMIT ? TORC_NEVER : ms * 1000000ull,
 		.moved_at = torc_now(),
 	};
-	int rc = take_over(exchange);
+	int rc;
 
 	/* From here on, its end is read. */
 	torc_conn_watch_end(tunnel.client);
+	rc = take_over(exchange);
 	if (rc < 0)
 		return torc_http_fail(exchange, rc);
 	tunnel.origin = torc_http_call_conn(&exchange->call);
