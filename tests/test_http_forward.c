@@ -1326,6 +1326,51 @@ a_tunnel_lasts_while_bytes_go_through_it_and_not_for_long_after(void **state)
 	stop();
 }
 
+/* Much of another protocol, to a client that says nothing. */
+static bool
+pour(int fd, unsigned nth, const char *head)
+{
+	static uint8_t bytes[LARGE];
+
+	(void)nth;
+	(void)head;
+	stream_fill(7, 0, bytes, sizeof(bytes));
+	say(fd, "HTTP/1.1 101 Go\r\nUpgrade: shout\r\nY: 2\r\n\r\n");
+	say_bytes(fd, (const char *)bytes, sizeof(bytes));
+	return false;
+}
+
+/* A few bytes at a time: each piece takes longer than tunnel_ms. */
+static void
+a_tunnel_lasts_while_one_side_takes_bytes_however_slowly(void **state)
+{
+	static const size_t head = sizeof(SWITCHED) - 1;
+	static uint8_t bytes[sizeof(SWITCHED) - 1 + LARGE];
+	size_t got = 0;
+	int fd;
+
+	(void)state;
+	tight = true;
+	origin_scene(pour, forward, idle_soon);
+	fd = open_small();
+	client_send(fd, SHOUT, strlen(SHOUT));
+	while (got < sizeof(bytes)) {
+		const size_t most = got < 16000 ? 200 : sizeof(bytes) - got;
+		ssize_t more = recv(fd, bytes + got, most, 0);
+
+		assert_true(more > 0);
+		got += (size_t)more;
+		if (got < 16000)
+			pause_ms(20);
+	}
+	assert_memory_equal(bytes, SWITCHED, head);
+	assert_true(stream_matches(7, 0, bytes + head, LARGE));
+	assert_true(client_sees_fin(fd));
+	close(fd);
+	stop();
+	tight = false;
+}
+
 static int
 drain_server(void *arg)
 {
@@ -1464,6 +1509,8 @@ main(void)
 		    an_origin_hears_that_the_client_of_a_tunnel_has_left),
 		cmocka_unit_test(
 		    a_tunnel_lasts_while_bytes_go_through_it_and_not_for_long_after),
+		cmocka_unit_test(
+		    a_tunnel_lasts_while_one_side_takes_bytes_however_slowly),
 		cmocka_unit_test(a_drain_ends_a_tunnel_in_order),
 		cmocka_unit_test(what_asks_for_no_tunnel_gets_none),
 		cmocka_unit_test(a_101_that_nobody_asked_for_is_no_answer),

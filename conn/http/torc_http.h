@@ -520,7 +520,8 @@ struct torc_http_forward_config {
 				 * 503; 30000 */
 	unsigned half_close_ms;	/* a client that has sent FIN is answered if
 				 * the origin is silent for less; 1000 */
-	unsigned tunnel_ms;	/* without a byte after 101; 300000 */
+	unsigned tunnel_ms;	/* without a byte after 101, or for a side that
+				 * takes none; 300000 */
 	unsigned stall_ms;	/* a client that takes or sends nothing for so
 				 * long may lose its connection to the origin
 				 * to others that wait, when pool.aside_max
@@ -706,8 +707,9 @@ struct torc_http_forwarding {
  * on, and so does "Expect: 100-continue": the origin answers it. OPTIONS and
  * TRACE whose Max-Forwards is 0 are answered here. A request for another
  * protocol (Upgrade, but not to HTTP/2) goes on; after 101, bytes go both ways
- * until both sides have sent FIN, nothing moves for `tunnel_ms`, or a drain
- * ends what the client sends. Trailers do not go on.
+ * until both sides have sent FIN, nothing moves for `tunnel_ms`, a side takes
+ * nothing for so long of what is for it, or a drain ends what the client sends.
+ * Trailers do not go on.
  *
  * A body of a request that is not whole is kept for `gather_ms`, and an answer
  * is kept if the client does not take it at once. Both are bounded: beyond that

@@ -13,14 +13,19 @@ struct tunnel {
 	struct torc_conn *origin;
 	uint64_t idle_ns;
 	uint64_t moved_at;	/* when a byte last went through */
+	unsigned writing;	/* directions that wait for who reads */
 	int error;		/* of the direction that failed first */
 };
 
+/* Who is written to has a patience of its own, which its bytes renew. */
 static uint64_t
 idle_at(const struct tunnel *tunnel)
 {
+	const uint64_t since = tunnel->writing > 0 ? torc_now() :
+	    tunnel->moved_at;
+
 	return tunnel->idle_ns == TORC_NEVER ? TORC_NEVER :
-	    tunnel->moved_at + tunnel->idle_ns;
+	    since + tunnel->idle_ns;
 }
 
 /* Parks. The bytes that come: how many, 0 at the end, or an error. */
@@ -36,6 +41,23 @@ receive(struct tunnel *tunnel, struct torc_conn *from, struct torc_slice *in)
 	return rc == -ESHUTDOWN ? 0 : rc;
 }
 
+/* Parks. All that is in view goes through: 0 or an error. */
+static int
+pass(struct tunnel *tunnel, struct torc_conn *from, struct torc_conn *to,
+    struct torc_slice in)
+{
+	int rc;
+
+	tunnel->writing++;
+	rc = torc_conn_write(to, in.data, in.size, TORC_NEVER);
+	torc_conn_consume(from, in.size);
+	if (rc == 0)
+		rc = torc_conn_flush(to, TORC_NEVER);
+	tunnel->writing--;
+	tunnel->moved_at = torc_now();
+	return rc;
+}
+
 /* Parks. All of one direction, and its FIN: 0 or an error. */
 static int
 pump(struct tunnel *tunnel, struct torc_conn *from, struct torc_conn *to)
@@ -44,14 +66,9 @@ pump(struct tunnel *tunnel, struct torc_conn *from, struct torc_conn *to)
 	int rc;
 
 	while ((rc = receive(tunnel, from, &in)) > 0) {
-		tunnel->moved_at = torc_now();
-		rc = torc_conn_write(to, in.data, in.size, idle_at(tunnel));
-		torc_conn_consume(from, in.size);
-		if (rc == 0)
-			rc = torc_conn_flush(to, idle_at(tunnel));
+		rc = pass(tunnel, from, to, in);
 		if (rc < 0)
 			break;
-		tunnel->moved_at = torc_now();
 	}
 	if (rc == 0)
 		rc = torc_conn_shutdown(to, idle_at(tunnel));
@@ -121,7 +138,11 @@ torc_http_tunnel(struct torc_http_exchange *exchange)
 	if (rc < 0)
 		return torc_http_fail(exchange, rc);
 	tunnel.origin = torc_http_call_conn(&exchange->call);
+	torc_conn_set_pace(tunnel.client, ms, TORC_NO_LIMIT);
+	torc_conn_set_pace(tunnel.origin, ms, TORC_NO_LIMIT);
 	rc = run_tunnel(&tunnel);
+	torc_conn_set_pace(tunnel.client, exchange->http->config.write_ms,
+	    exchange->http->config.write_rate);
 	if (rc == 0)
 		torc_http_call_close(&exchange->call,
 		    torc_after_ms(GOODBYE_MS));
