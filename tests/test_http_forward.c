@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1326,6 +1327,55 @@ a_tunnel_lasts_while_bytes_go_through_it_and_not_for_long_after(void **state)
 	stop();
 }
 
+/* Another protocol, of which nothing is read. */
+static bool
+switch_and_read_nothing(int fd, unsigned nth, const char *head)
+{
+	struct pollfd end = { .fd = fd };
+
+	(void)nth;
+	(void)head;
+	say(fd, "HTTP/1.1 101 Go\r\nUpgrade: shout\r\nY: 2\r\n\r\n");
+	while (poll(&end, 1, -1) < 0)
+		assert_int_equal(errno, EINTR);
+	return false;
+}
+
+/* Until nobody takes any more. */
+static void
+send_until_it_stands_still(int fd)
+{
+	static char bytes[65536];
+	unsigned still = 0;
+
+	while (still < 20) {
+		if (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0) {
+			still = 0;
+			continue;
+		}
+		assert_int_equal(errno, EAGAIN);
+		still++;
+		pause_ms(10);
+	}
+}
+
+static void
+an_origin_that_reads_nothing_hears_that_the_client_of_a_tunnel_has_left(
+    void **state)
+{
+	int fd;
+
+	(void)state;
+	origin_scene(switch_and_read_nothing, forward, NULL);
+	fd = client_open(server.port);
+	client_send(fd, SHOUT, strlen(SHOUT));
+	assert_read(fd, SWITCHED);
+	send_until_it_stands_still(fd);
+	client_reset(fd);
+	await(&origin.alive, 0);
+	stop();
+}
+
 /* Much of another protocol, to a client that says nothing. */
 static bool
 pour(int fd, unsigned nth, const char *head)
@@ -1509,6 +1559,8 @@ main(void)
 		    an_origin_hears_that_the_client_of_a_tunnel_has_left),
 		cmocka_unit_test(
 		    a_tunnel_lasts_while_bytes_go_through_it_and_not_for_long_after),
+		cmocka_unit_test(
+		    an_origin_that_reads_nothing_hears_that_the_client_of_a_tunnel_has_left),
 		cmocka_unit_test(
 		    a_tunnel_lasts_while_one_side_takes_bytes_however_slowly),
 		cmocka_unit_test(a_drain_ends_a_tunnel_in_order),

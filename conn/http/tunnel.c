@@ -46,13 +46,19 @@ static int
 pass(struct tunnel *tunnel, struct torc_conn *from, struct torc_conn *to,
     struct torc_slice in)
 {
+	const bool from_client = from == tunnel->client;
 	int rc;
 
 	tunnel->writing++;
+	/* An origin that takes nothing hears that it need not. */
+	if (from_client)
+		torc_conn_watch_begin(from, TORC_WATCH_RESET);
 	rc = torc_conn_write(to, in.data, in.size, TORC_NEVER);
 	torc_conn_consume(from, in.size);
 	if (rc == 0)
 		rc = torc_conn_flush(to, TORC_NEVER);
+	if (from_client)
+		torc_conn_watch_end(from);
 	tunnel->writing--;
 	tunnel->moved_at = torc_now();
 	return rc;
