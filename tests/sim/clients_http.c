@@ -17,7 +17,10 @@
 static uint8_t done[KEYS];	/* how often a request was carried out */
 
 /* Of each reactor: what its proxy asks the origin with. */
-static struct torc_http_client *forwarders[MAX_REACTORS];
+static struct forwarder {
+	struct torc_http_client *client;
+	unsigned calls;
+} forwarders[MAX_REACTORS];
 
 void
 reset_http(void)
@@ -352,20 +355,26 @@ static const struct trade in_http = {
 
 #define ORIGIN "127.0.0.1:7100"
 
+/* A request may come late: from one who has left, and so has the client. */
 static int
 serve_proxy(struct torc_conn *conn, void *arg)
 {
 	const struct torc_http_forwarding how = {
 		.via = "sim", .key = 1 + peer_draw(3),
 	};
-	struct torc_http_client *origin =
-	    forwarders[torc_reactor_index(torc_reactor_self())];
+	struct forwarder *forwarder =
+	    &forwarders[torc_reactor_index(torc_reactor_self())];
 	struct torc_http http;
 
 	(void)arg;
 	torc_http_open(&http, conn, NULL);
-	while (origin != NULL && torc_http_recv(&http, TORC_NEVER) > 0)
-		torc_http_forward(&http, origin, &how, TORC_NEVER);
+	while (torc_http_recv(&http, TORC_NEVER) > 0) {
+		if (forwarder->client == NULL)
+			return -1;
+		forwarder->calls++;
+		torc_http_forward(&http, forwarder->client, &how, TORC_NEVER);
+		forwarder->calls--;
+	}
 	return torc_http_result(&http);
 }
 
@@ -403,7 +412,7 @@ open_proxy(struct client *client)
 		    .stall_ms = 100, .memory_max = 4 * 16384 },
 	};
 	struct torc_http_client **forwarder =
-	    &forwarders[torc_reactor_index(torc_reactor_self())];
+	    &forwarders[torc_reactor_index(torc_reactor_self())].client;
 	int rc = torc_listen(torc_reactor_self(), ORIGIN, serve_origin, NULL);
 
 	if (rc >= 0)
@@ -490,22 +499,20 @@ ask_proxy(struct client *client, uint64_t deadline)
 static void
 close_proxy(struct client *client)
 {
-	struct torc_http_client **forwarder =
+	struct forwarder *forwarder =
 	    &forwarders[torc_reactor_index(torc_reactor_self())];
+	struct torc_http_client *left = forwarder->client;
 	struct torc_pool_stats stats;
 	int rc = 0;
 
 	close_http(client);
+	forwarder->client = NULL;
 	/* All have left: so does what was asked for them. */
-	torc_http_client_stats(*forwarder, &stats);
-	for (unsigned i = 0; rc == 0 && i < 1000 &&
-	    (stats.rented > 0 || stats.waiting > 0); i++) {
+	for (unsigned i = 0; rc == 0 && i < 1000 && forwarder->calls > 0; i++)
 		rc = torc_sleep(torc_after_ms(100));
-		torc_http_client_stats(*forwarder, &stats);
-	}
+	torc_http_client_stats(left, &stats);
 	check_pool(&stats);
-	torc_http_client_destroy(*forwarder);
-	*forwarder = NULL;
+	torc_http_client_destroy(left);
 }
 
 static const struct trade in_proxy = {
