@@ -79,9 +79,19 @@ is_unsent(const struct torc_request *request)
 	    request->mark == request->pipeline->conn->send_mark;
 }
 
+/* What was told to be unsent is not sent either, as far as that is staged. */
+static void
+hold_back(struct torc_conn *conn)
+{
+	torc_send_spoil(conn, -ECONNRESET);
+	torc_reactor_later(conn->reactor, &conn->todo);
+}
+
 void
 torc_pipeline_break(struct torc_pipeline *pipeline, int error)
 {
+	bool unsent = false;
+
 	torc_require(error < 0, "a pipeline is broken by 0");
 	if (pipeline->error != 0)
 		return;
@@ -92,8 +102,11 @@ torc_pipeline_break(struct torc_pipeline *pipeline, int error)
 	for (unsigned count = pipeline->count; count > 0; count--) {
 		pipeline->first->result = error;
 		pipeline->first->unsent = is_unsent(pipeline->first);
+		unsent |= pipeline->first->unsent;
 		finish_first(pipeline);
 	}
+	if (unsent)
+		hold_back(pipeline->conn);
 	interrupt_leader(pipeline);
 	pipeline->writing = false;
 	torc_wake_all(&pipeline->writers, LOOK);

@@ -796,6 +796,7 @@ break_behind(struct scene *scene, bool sent)
 {
 	const struct torc_counters *counters = torc_reactor_self()->counters;
 	const uint64_t before = counters->quiet_sends;
+	const uint64_t loud = counters->loud_sends;
 	struct torc_pipeline *pipeline = &scene->pipeline;
 	struct line *line = line_new("one", 3);
 
@@ -810,6 +811,10 @@ break_behind(struct scene *scene, bool sent)
 	    -ECONNRESET);
 	EXPECT(line->base.unsent == !sent);
 	line_free(line);
+	/* Nor is it sent later. */
+	EXPECT(torc_sleep(torc_after_ms(5)) == 0);
+	EXPECT(sent || (counters->quiet_sends == before &&
+	    counters->loud_sends == loud));
 	return 0;
 }
 
