@@ -340,6 +340,22 @@ TORC_API void torc_lookup_threads(unsigned most);
 TORC_API int torc_dial_name(struct torc_conn **conn, const char *address,
     uint64_t deadline);
 
+/* Those of its addresses that a name was dialled at. All zero at first. */
+struct torc_dialled {
+	unsigned count;
+	unsigned left;		/* others that can be tried next */
+	char peers[16][72];	/* as torc_conn_peer() has them */
+};
+
+/*
+ * Parks. As torc_dial_name(), but to none of the addresses in `dialled`, which
+ * has the one that is connected from then on: for a server that answers, but
+ * is not the one that was looked for, while others have the same name. Also
+ * -EALREADY: there are no others.
+ */
+TORC_API int torc_dial_next(struct torc_conn **conn, const char *address,
+    struct torc_dialled *dialled, uint64_t deadline);
+
 #ifdef __cplusplus
 }
 #endif

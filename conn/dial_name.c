@@ -188,9 +188,56 @@ line_up(struct race *race, const struct lookup *lookup)
 	}
 }
 
+/* ---- One after the other ---- */
+
+#define PEERS (sizeof(((struct torc_dialled *)0)->peers) / \
+	sizeof(((struct torc_dialled *)0)->peers[0]))
+
+static bool
+was_dialled(const struct torc_dialled *dialled, const char *peer)
+{
+	for (unsigned i = 0; i < dialled->count; i++)
+		if (strcmp(dialled->peers[i], peer) == 0)
+			return true;
+	return false;
+}
+
+/* What cannot be kept is a long path, and then it is the only address. */
+static void
+note_peer(struct torc_dialled *dialled, const char *peer)
+{
+	const size_t size = strlen(peer);
+	char *kept = dialled->peers[dialled->count++];
+
+	if (size >= sizeof(dialled->peers[0]))
+		peer = "";
+	memcpy(kept, peer, strlen(peer) + 1);
+}
+
+/* Of what a lookup has found, those that were not dialled. */
+static void
+leave_out(struct lookup *lookup, const struct torc_dialled *dialled)
+{
+	int kept = 0;
+
+	for (int i = 0; i < lookup->count; i++) {
+		const struct sockaddr_storage *address =
+		    &lookup->addresses[i];
+		char peer[sizeof(dialled->peers[0])];
+
+		if (torc_address_format(address, sizeof(*address), peer,
+		    sizeof(peer)) < 0 || !was_dialled(dialled, peer))
+			lookup->addresses[kept++] = *address;
+	}
+	lookup->count = kept;
+}
+
+/* ---- By name ---- */
+
 /* Parks. As run_race(), for what a lookup has found. */
 static int
-try_all(struct lookup *lookup, unsigned port, uint64_t deadline)
+try_all(struct lookup *lookup, unsigned port, struct torc_dialled *dialled,
+    uint64_t deadline)
 {
 	struct race race = {
 		.dialler = torc_reactor_of_fiber()->current,
@@ -200,26 +247,24 @@ try_all(struct lookup *lookup, unsigned port, uint64_t deadline)
 
 	for (int i = 0; i < lookup->count; i++)
 		torc_address_set_port(&lookup->addresses[i], port);
+	if (dialled != NULL)
+		leave_out(lookup, dialled);
+	if (lookup->count == 0)
+		return -EALREADY;
+	if (dialled != NULL)
+		dialled->left = (unsigned)lookup->count - 1;
 	line_up(&race, lookup);
 	return run_race(&race);
 }
 
-int
-torc_dial_name(struct torc_conn **conn, const char *address,
-    uint64_t deadline)
+/* Parks. */
+static int
+dial_name(struct torc_conn **conn, const char *address,
+    struct torc_dialled *dialled, uint64_t deadline)
 {
-	struct sockaddr_storage numeric;
-	struct lookup *lookup;
+	struct lookup *lookup = torc_sys_alloc(sizeof(*lookup));
 	int port, rc;
 
-	torc_reactor_of_fiber();
-	torc_require(conn != NULL && address != NULL,
-	    "torc_dial_name needs an address, and a place for the connection");
-	/* -ENODEV: the address of an interface that is not there. */
-	rc = torc_address_parse(address, &numeric);
-	if (rc > 0 || rc == -ENODEV)
-		return rc < 0 ? rc : torc_dial(conn, address, deadline);
-	lookup = torc_sys_alloc(sizeof(*lookup));
 	if (lookup == NULL)
 		return -ENOMEM;
 	port = torc_address_split(address, lookup->host,
@@ -239,7 +284,55 @@ torc_dial_name(struct torc_conn **conn, const char *address,
 		return rc;	/* and it is gone */
 	rc = lookup->count;
 	if (rc > 0)
-		rc = try_all(lookup, (unsigned)port, deadline);
+		rc = try_all(lookup, (unsigned)port, dialled, deadline);
 	torc_sys_free(lookup);
 	return rc < 0 ? rc : torc_dial_open(conn, rc);
+}
+
+int
+torc_dial_name(struct torc_conn **conn, const char *address,
+    uint64_t deadline)
+{
+	struct sockaddr_storage numeric;
+	int rc;
+
+	torc_reactor_of_fiber();
+	torc_require(conn != NULL && address != NULL,
+	    "torc_dial_name needs an address, and a place for the connection");
+	/* -ENODEV: the address of an interface that is not there. */
+	rc = torc_address_parse(address, &numeric);
+	if (rc > 0 || rc == -ENODEV)
+		return rc < 0 ? rc : torc_dial(conn, address, deadline);
+	return dial_name(conn, address, NULL, deadline);
+}
+
+int
+torc_dial_next(struct torc_conn **conn, const char *address,
+    struct torc_dialled *dialled, uint64_t deadline)
+{
+	struct sockaddr_storage numeric;
+	char peer[128];
+	int rc;
+
+	torc_reactor_of_fiber();
+	torc_require(conn != NULL && address != NULL && dialled != NULL,
+	    "torc_dial_next needs an address, a place for the connection, and "
+	    "what was dialled");
+	if (dialled->count == PEERS)
+		return -EALREADY;
+	rc = torc_address_parse(address, &numeric);
+	if (rc > 0 && dialled->count > 0)
+		return -EALREADY;
+	dialled->left = 0;
+	rc = rc > 0 || rc == -ENODEV ?
+	    torc_dial_name(conn, address, deadline) :
+	    dial_name(conn, address, dialled, deadline);
+	if (rc < 0) {
+		dialled->left = 0;
+		return rc;
+	}
+	if (torc_conn_peer(*conn, peer, sizeof(peer)) < 0)
+		peer[0] = '\0';
+	note_peer(dialled, peer);
+	return 0;
 }

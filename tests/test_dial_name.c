@@ -405,6 +405,78 @@ families_take_turns_beginning_with_the_first(void **state)
 	on_server(mix_families);
 }
 
+/* One more listener of the same port, or -1. */
+static int
+listen_at(const char *host)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)server_port),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	inet_pton(AF_INET, host, &address.sin_addr);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+	    listen(fd, 8) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* Connects to that host, while so many others are left. */
+static int
+next_is(struct torc_dialled *dialled, const char *host, unsigned left)
+{
+	struct torc_conn *conn;
+	char peer[64], expected[64];
+
+	EXPECT(torc_dial_next(&conn, name, dialled, LATE) == 0);
+	EXPECT(torc_conn_peer(conn, peer, sizeof(peer)) == 0);
+	torc_conn_close(conn, 0);
+	snprintf(expected, sizeof(expected), "%s:%u", host, server_port);
+	EXPECT(strcmp(peer, expected) == 0);
+	EXPECT(dialled->left == left);
+	return 0;
+}
+
+static int
+dial_all(void *arg)
+{
+	struct torc_dialled dialled = { .count = 0 }, numeric = dialled;
+	const int fds[] = { listen_at("127.0.0.5"), listen_at("127.0.0.6") };
+	struct torc_conn *conn;
+
+	(void)arg;
+	EXPECT(fds[0] >= 0 && fds[1] >= 0);
+	resolver.answer[0] = "127.0.0.5";
+	resolver.answer[1] = "127.0.0.2";	/* refuses */
+	resolver.answer[2] = "127.0.0.6";
+	resolver.answer[3] = "127.0.0.5";
+	resolver.answer[4] = "127.0.0.1";
+	EXPECT(next_is(&dialled, "127.0.0.5", 4) == 0);
+	EXPECT(next_is(&dialled, "127.0.0.6", 2) == 0);
+	EXPECT(next_is(&dialled, "127.0.0.1", 1) == 0);
+	EXPECT(torc_dial_next(&conn, name, &dialled, LATE) ==
+	    -ECONNREFUSED);
+	EXPECT(dialled.left == 0);
+	resolver.answer[1] = NULL;
+	EXPECT(torc_dial_next(&conn, name, &dialled, LATE) == -EALREADY);
+	/* What is no name has one address. */
+	EXPECT(torc_dial_next(&conn, local, &numeric, LATE) == 0);
+	torc_conn_close(conn, 0);
+	EXPECT(torc_dial_next(&conn, local, &numeric, LATE) == -EALREADY);
+	close(fds[0]);
+	close(fds[1]);
+	return 0;
+}
+
+static void
+the_addresses_of_a_name_are_dialled_one_after_the_other(void **state)
+{
+	(void)state;
+	on_server(dial_all);
+}
+
 /* ---- Time ---- */
 
 static int
@@ -656,6 +728,8 @@ main(void)
 		    an_address_that_is_silent_is_given_a_quarter_second),
 		cmocka_unit_test(the_deadline_ends_all_attempts),
 		cmocka_unit_test(families_take_turns_beginning_with_the_first),
+		cmocka_unit_test(
+		    the_addresses_of_a_name_are_dialled_one_after_the_other),
 		cmocka_unit_test(a_lookup_that_hangs_is_left_at_the_deadline),
 		cmocka_unit_test(
 		    lookups_that_hang_leave_threads_for_other_work),

@@ -165,6 +165,7 @@ ON_FIBER(wake_null, (void)torc_wake(NULL, 0))
 ON_FIBER(wake_all_null, (void)torc_wake_all(NULL, 0))
 ON_FIBER(dial_null, (void)torc_dial(NULL, "127.0.0.1:1", LATE))
 ON_FIBER(dial_name_null, (void)torc_dial_name(NULL, "localhost:1", LATE))
+ON_FIBER(dial_next_null, (void)torc_dial_next(NULL, "localhost:1", NULL, LATE))
 ON_FIBER(offload_null, (void)torc_offload(NULL, NULL, LATE))
 ON_FIBER(flush_null, (void)torc_conn_flush(NULL, LATE))
 ON_FIBER(shutdown_null, (void)torc_conn_shutdown(NULL, LATE))
@@ -215,6 +216,7 @@ static const struct {
 	{ "torc_wake_all", wake_all_null, "needs waiters" },
 	{ "torc_dial", dial_null, "torc_dial needs" },
 	{ "torc_dial_name", dial_name_null, "torc_dial_name needs" },
+	{ "torc_dial_next", dial_next_null, "torc_dial_next needs" },
 	{ "torc_offload", offload_null, "needs a function" },
 	{ "torc_conn_flush", flush_null, "a call needs a connection" },
 	{ "torc_conn_shutdown", shutdown_null, "a call needs a connection" },

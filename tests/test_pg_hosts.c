@@ -1,19 +1,28 @@
 /*
  * test_pg_hosts.c - several servers: which of them is used, and what is done
  * when one is not any more what it was.
+ *
+ * wrap: torc_sys_resolve
  */
 #include "tests/pg_scene.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "conn/net.h"
 #include "conn/pg/pg.h"
+#include "sys/sys.h"
 
 static struct pg_server standby;	/* of `postgres` */
 static struct pg_server other;		/* that has nothing to do with it */
@@ -211,6 +220,115 @@ a_server_that_does_not_say_what_it_is_is_asked(void **state)
 	}
 	pg_pooler_stop(&poolers[0]);
 	pg_pooler_stop(&poolers[1]);
+}
+
+/* ---- Of one name ---- */
+
+int __real_torc_sys_resolve(const char *host,
+    struct sockaddr_storage *addresses, unsigned most);
+int __wrap_torc_sys_resolve(const char *host,
+    struct sockaddr_storage *addresses, unsigned most);
+int
+__wrap_torc_sys_resolve(const char *host, struct sockaddr_storage *addresses,
+    unsigned most)
+{
+	if (strcmp(host, "db.test") != 0)
+		return __real_torc_sys_resolve(host, addresses, most);
+	torc_address_parse("127.0.0.2:1", &addresses[0]);
+	torc_address_parse("127.0.0.3:1", &addresses[1]);
+	torc_address_parse("127.0.0.1:1", &addresses[2]);
+	return 3;
+}
+
+static bool
+copy_some(int from, int to)
+{
+	char bytes[4096];
+	const ssize_t size = read(from, bytes, sizeof(bytes));
+
+	return size > 0 && write(to, bytes, (size_t)size) == size;
+}
+
+/* Between two sockets, until one of them ends. */
+static void
+copy_both(int one, int other_one)
+{
+	struct pollfd fds[] = { { one, POLLIN, 0 }, { other_one, POLLIN, 0 } };
+
+	while (poll(fds, 2, -1) > 0)
+		if ((fds[0].revents != 0 && !copy_some(one, other_one)) ||
+		    (fds[1].revents != 0 && !copy_some(other_one, one)))
+			break;
+}
+
+static int
+open_tcp(const char *host, unsigned port, bool listens)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	inet_pton(AF_INET, host, &address.sin_addr);
+	if (listens ? bind(fd, (struct sockaddr *)&address,
+	    sizeof(address)) < 0 || listen(fd, 8) < 0 :
+	    connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* A process that makes a server be at another address, too; or -1. */
+static pid_t
+relay(const char *host, unsigned port, const struct pg_server *server)
+{
+	const int listener = open_tcp(host, port, true);
+	const pid_t pid = listener < 0 ? -1 : fork();
+
+	while (pid == 0) {
+		const int client = accept(listener, NULL, NULL);
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (client >= 0 && fork() == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			copy_both(client, open_tcp("127.0.0.1", server->port,
+			    false));
+			_exit(0);
+		}
+		close(client);
+	}
+	if (listener >= 0)
+		close(listener);
+	return pid;
+}
+
+/* Two addresses of the name are of a standby, the last is of the primary. */
+static void
+each_address_of_a_name_is_tried(void **state)
+{
+	const struct choice choices[] = {
+		{ "any", { NULL, NULL }, &standby },
+		{ "primary", { NULL, NULL }, &postgres },
+		{ "read-write", { NULL, NULL }, &postgres },
+		{ "standby", { NULL, NULL }, &standby },
+		{ "prefer-standby", { NULL, NULL }, &standby },
+	};
+	pid_t relays[2];
+	char address[64];
+
+	(void)state;
+	relays[0] = relay("127.0.0.2", postgres.port, &standby);
+	relays[1] = relay("127.0.0.3", postgres.port, &standby);
+	assert_true(relays[0] > 0 && relays[1] > 0);
+	snprintf(address, sizeof(address), "db.test:%u", postgres.port);
+	for (unsigned i = 0; i < COUNT(choices); i++)
+		scene_play((struct scene) { .config = { .address = address,
+		    .target_session_attrs = choices[i].attrs },
+		    .play = choose, .arg = (void *)(uintptr_t)&choices[i] });
+	for (unsigned i = 0; i < 2; i++) {
+		kill(relays[i], SIGKILL);
+		waitpid(relays[i], NULL, 0);
+	}
 }
 
 /* ---- When one changes ---- */
@@ -432,6 +550,7 @@ main(void)
 		cmocka_unit_test(the_server_that_is_used_is_what_was_asked_for),
 		cmocka_unit_test(
 		    a_server_that_does_not_say_what_it_is_is_asked),
+		cmocka_unit_test(each_address_of_a_name_is_tried),
 		cmocka_unit_test(
 		    a_connection_that_may_not_write_any_more_is_renewed),
 		cmocka_unit_test(a_connection_that_never_could_write_is_kept),

@@ -25,11 +25,13 @@ send_cancel(const struct pg_cancel *cancel, uint64_t deadline)
 {
 	uint8_t memory[16];
 	struct pg_writer writer = { .data = memory, .size = sizeof(memory) };
+	struct torc_dialled dialled = { .count = 0 };
 	struct torc_conn *conn;
 	struct torc_slice none;
 	int rc;
 
-	if (pg_dial(cancel->pg, &conn, cancel->address, deadline) < 0)
+	if (pg_dial(cancel->pg, &conn, cancel->address, &dialled,
+	    deadline) < 0)
 		return true;
 	pg_put_cancel(&writer, cancel->process, cancel->secret);
 	rc = torc_conn_write(conn, memory, writer.used, deadline);

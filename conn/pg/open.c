@@ -59,9 +59,9 @@ set_keepalive(int fd, const struct pg_keepalive *keepalive)
 
 int
 pg_dial(struct torc_pg *pg, struct torc_conn **conn, const char *address,
-    uint64_t deadline)
+    struct torc_dialled *dialled, uint64_t deadline)
 {
-	int rc = torc_dial_name(conn, address, deadline);
+	int rc = torc_dial_next(conn, address, dialled, deadline);
 
 	if (rc < 0 || strncmp(address, "unix:", 5) == 0)
 		return rc;
@@ -199,11 +199,14 @@ new_session(struct torc_pg *pg, const char *address, char *words)
 
 /* Parks. Connected, and protected if that is asked for. */
 static int
-connect_session(struct torc_pg_session *session, uint64_t deadline)
+connect_session(struct torc_pg_session *session, struct torc_dialled *dialled,
+    uint64_t deadline)
 {
 	int rc = pg_dial(session->pg, &session->conn, session->address,
-	    deadline);
+	    dialled, deadline);
 
+	if (rc == -EALREADY)
+		return rc;
 	if (rc < 0)
 		pg_say(session, "connect to %s: %s", session->address,
 		    rc == -ETIMEDOUT ? "no connection in time" :
@@ -253,22 +256,33 @@ enter(struct torc_pg_session *session, enum pg_attrs attrs,
 	return rc;
 }
 
-/* Parks. */
-static int
-try_address(struct torc_pg *pg, const char *address, enum pg_attrs attrs,
-    char *words, struct torc_pg_session **made, uint64_t deadline)
+/* A server that does not answer leaves time for the others. */
+static uint64_t
+share_of(uint64_t deadline, unsigned left)
 {
-	struct torc_pg_session *session = new_session(pg, address, words);
+	const uint64_t now = torc_now();
+
+	return deadline == TORC_NEVER || deadline <= now ? deadline :
+	    now + (deadline - now) / left;
+}
+
+/* Parks. One address of a host, the next. */
+static int
+try_address(struct torc_pg *pg, const char *host,
+    struct torc_dialled *dialled, enum pg_attrs attrs, char *words,
+    struct torc_pg_session **made, uint64_t deadline)
+{
+	struct torc_pg_session *session = new_session(pg, host, words);
 	int rc;
 
 	if (session == NULL)
 		return -ENOMEM;
-	rc = connect_session(session, deadline);
+	rc = connect_session(session, dialled, deadline);
 	if (rc < 0) {
 		free_session(NULL, session);
 		return rc;
 	}
-	rc = enter(session, attrs, deadline);
+	rc = enter(session, attrs, share_of(deadline, 1 + dialled->left));
 	if (rc < 0) {
 		close_session(NULL, session);
 		return rc;
@@ -295,14 +309,21 @@ is_final(int rc)
 	    rc == -ECANCELED || rc == -ESHUTDOWN;
 }
 
-/* A server that does not answer leaves time for the others. */
-static uint64_t
-share_of(uint64_t deadline, unsigned left)
+/* Parks. A name may have several addresses, of different servers. */
+static int
+try_host(struct torc_pg *pg, const char *host, enum pg_attrs attrs,
+    char *words, struct torc_pg_session **made, uint64_t deadline)
 {
-	const uint64_t now = torc_now();
+	struct torc_dialled dialled = { .count = 0 };
+	int rc, next = -EHOSTUNREACH;
 
-	return deadline == TORC_NEVER || deadline <= now ? deadline :
-	    now + (deadline - now) / left;
+	do {
+		rc = next;
+		next = try_address(pg, host, &dialled, attrs, words, made,
+		    deadline);
+	} while (next < 0 && next != -EALREADY && !is_final(next) &&
+	    dialled.left > 0);
+	return next == -EALREADY ? rc : next;
 }
 
 /* Parks. */
@@ -314,7 +335,7 @@ try_all(struct torc_pg *pg, enum pg_attrs attrs, char *words,
 	int rc = -EHOSTUNREACH;
 
 	for (unsigned i = 0; i < count && rc < 0 && !is_final(rc); i++)
-		rc = try_address(pg, pg->setup.hosts[i], attrs, words, made,
+		rc = try_host(pg, pg->setup.hosts[i], attrs, words, made,
 		    share_of(deadline, count - i));
 	return rc;
 }

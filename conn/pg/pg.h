@@ -361,9 +361,10 @@ void pg_stream_free(struct torc_pg_session *session);
 /* For both pools. */
 extern const struct torc_pool_kind pg_pool_kind;
 
-/* Parks. Connect, without more. */
+/* Parks. Connect, without more, to an address of the name that was not dialled
+ * (-EALREADY: all were). */
 int pg_dial(struct torc_pg *pg, struct torc_conn **conn, const char *address,
-    uint64_t deadline);
+    struct torc_dialled *dialled, uint64_t deadline);
 
 /* Parks. From the startup until the server is ready. */
 int pg_log_in(struct torc_pg_session *session, uint64_t deadline);

@@ -169,8 +169,8 @@ struct torc_pg_config {
 	/*
 	 * "127.0.0.1:5432", "[::1]:5432", "name:5432", "name" (port 5432),
 	 * "unix:/var/run/postgresql/.s.PGSQL.5432", or "/var/run/postgresql";
-	 * or several, separated by commas, that are tried in this order. Or a
-	 * URI, as libpq reads it:
+	 * or several, separated by commas, that are tried in this order, with
+	 * all addresses of a name. Or a URI, as libpq reads it:
 	 *
 	 *	postgresql://user:password@host:port,host/database?name=value
 	 *
