@@ -64,12 +64,12 @@ static const struct manner manners[] = {
 	{ .name = "half", .opening = GET_BEGUN "X: " },
 	{ .name = "trickle", .opening = GET_BEGUN "X: ", .again = "x",
 	    .every_ms = 500 },
-	{ .name = "unread", .opening = GET, .again = GET, .every_ms = 20,
+	{ .name = "unread", .opening = GET, .again = GET, .every_ms = 100,
 	    .narrow = true },
 	{ .name = "flood", .opening = GET, .again = GET, .narrow = true },
 	{ .name = "behind", .opening = GET, .fill = 300000, .narrow = true },
 	{ .name = "long", .opening = GET_BEGUN "X: ", .fill = 6000,
-	    .closing = "\r\n\r\n", .leave_ms = 200 },
+	    .closing = "\r\n\r\n", .leave_ms = 500 },
 	{ .name = "slow-read", .opening = GET, .every_ms = 200,
 	    .read_bytes = 100, .narrow = true },
 	{ .name = "upload", .opening = "POST %s HTTP/1.1\r\nHost: a\r\n"
@@ -77,9 +77,9 @@ static const struct manner manners[] = {
 	    .every_ms = 500 },
 	{ .name = "chunks", .opening = "POST %s HTTP/1.1\r\nHost: a\r\n"
 	    "Transfer-Encoding: chunked\r\n\r\n", .again = "1\r\na\r\n",
-	    .every_ms = 20 },
-	{ .name = "churn", .opening = GET, .leave_ms = 100 },
-	{ .name = "leave", .opening = GET, .leave_ms = 300 },
+	    .every_ms = 100 },
+	{ .name = "churn", .opening = GET, .leave_ms = 500 },
+	{ .name = "leave", .opening = GET, .leave_ms = 500 },
 };
 #define MANNERS (sizeof(manners) / sizeof(manners[0]))
 
