@@ -136,7 +136,7 @@ bad_path() {	# bad_path ROLE MANNER
 		echo /big.bin ;;
 	proxy:leave) echo /slow ;;
 	proxy:poison) echo /poison ;;
-	api:*) echo '/items?after=0' ;;
+	api:*) echo /items/2 ;;
 	*) echo / ;;
 	esac
 }
