@@ -128,7 +128,7 @@ from_redis() { redis-cli -s "$scratch/redis" PUBLISH chat "news"; }
 
 claim "Redis starts" starts_redis
 claim "an address that is none is refused in words" \
-    starts_nothing_at rediss://somewhere "cache: REDIS: .*needs TLS"
+    starts_nothing_at rediss://somewhere "cache: REDIS: .*no TLS"
 claim "the cache starts" starts cache
 cache=$pid
 claim "what is asked for the first time is made" gets /a "X-Cache: miss"

@@ -1,6 +1,8 @@
 /*
  * test_redis_renew.c - a connection that leads to the wrong server is renewed,
  * and nobody waits or fails for that.
+ *
+ * wrap: torc_sys_resolve
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -11,7 +13,9 @@
 #include "tests/harness.h"
 #include "tests/redis_servers.h"
 
+#include "conn/net.h"
 #include "conn/redis/torc_redis.h"
+#include "sys/sys.h"
 
 #define LATE torc_after_ms(30000)
 #define EXPECT(condition) \
@@ -333,6 +337,106 @@ one_connection_is_opened_where_one_is_renewed_and_none_is_left(void **state)
 	play(open_one_for_both, "-READONLY no\r\n", MAP);
 }
 
+/* ---- Several servers of one name ---- */
+
+static unsigned name_size;	/* the last address is the master's */
+
+int __real_torc_sys_resolve(const char *host,
+    struct sockaddr_storage *addresses, unsigned most);
+int __wrap_torc_sys_resolve(const char *host,
+    struct sockaddr_storage *addresses, unsigned most);
+int
+__wrap_torc_sys_resolve(const char *host, struct sockaddr_storage *addresses,
+    unsigned most)
+{
+	if (strcmp(host, "redis.test") != 0)
+		return __real_torc_sys_resolve(host, addresses, most);
+	torc_address_parse("127.0.0.2:1", &addresses[0]);
+	torc_address_parse("127.0.0.3:1", &addresses[1]);
+	torc_address_parse("127.0.0.1:1", &addresses[2]);
+	return (int)name_size;
+}
+
+static int
+serve_as(struct torc_conn *conn, void *role)
+{
+	const bool master = strcmp(role, "master") == 0;
+	struct torc_slice in;
+
+	accepted++;
+	while (torc_conn_recv(conn, &in, TORC_NEVER) > 0) {
+		const char *text = memmem(in.data, in.size, "HELLO", 5) !=
+		    NULL ? MAP : memmem(in.data, in.size, "GET", 3) != NULL ?
+		    "$1\r\n1\r\n" : master ? "+OK\r\n" :
+		    "-READONLY no\r\n";
+
+		torc_conn_consume(conn, in.size);
+		if (torc_conn_write(conn, text, strlen(text), LATE) < 0)
+			return -1;
+	}
+	return TORC_CLOSE;
+}
+
+static int
+add_replicas(void *port)
+{
+	char address[32];
+
+	for (int i = 2; i <= 3; i++) {
+		snprintf(address, sizeof(address), "127.0.0.%d:%u", i,
+		    *(const unsigned *)port);
+		EXPECT(torc_listen(torc_reactor_self(), address, serve_as,
+		    "replica") >= 0);
+	}
+	return 0;
+}
+
+static int
+find_the_master(struct torc_redis *redis)
+{
+	EXPECT(reads(redis, "1"));
+	while (set(redis) < 0)
+		EXPECT(torc_sleep(torc_after_ms(1)) == 0);
+	/* Each of the others was looked at once. */
+	EXPECT(accepted == 3);
+	return 0;
+}
+
+static int
+serve_without_it(struct torc_redis *redis)
+{
+	const uint64_t begin = now_ms();
+
+	while (now_ms() - begin < 700) {
+		EXPECT(set(redis) == -EREMOTEIO);
+		EXPECT(reads(redis, "1"));
+		EXPECT(torc_sleep(torc_after_ms(1)) == 0);
+	}
+	/* What was wrong is tried again, after a while. */
+	EXPECT(accepted > 3);
+	return 0;
+}
+
+static void
+of_the_addresses_of_a_name_the_one_that_takes_writes_is_found(void **state)
+{
+	struct server server;
+	char address[32];
+
+	(void)state;
+	server_start(&server, NULL, serve_as, "master");
+	assert_int_equal(server_fiber(&server, add_replicas, &server.port),
+	    0);
+	snprintf(address, sizeof(address), "redis.test:%u", server.port);
+	name_size = 3;
+	accepted = 0;
+	play_at(find_the_master, address, 1);
+	name_size = 2;
+	accepted = 0;
+	play_at(serve_without_it, address, 1);
+	assert_int_equal(server_stop(&server), 0);
+}
+
 /* ---- Real servers ---- */
 
 static struct redis_server servers[2];
@@ -417,6 +521,8 @@ main(void)
 		cmocka_unit_test(
 		    an_error_that_another_server_would_not_have_renews_the_connection),
 		cmocka_unit_test(batches_and_sessions_renew_it_too),
+		cmocka_unit_test(
+		    of_the_addresses_of_a_name_the_one_that_takes_writes_is_found),
 		cmocka_unit_test(
 		    the_old_connection_serves_until_the_new_one_is_open),
 		cmocka_unit_test(

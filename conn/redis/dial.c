@@ -37,40 +37,6 @@ redis_hang_up(struct line *line)
 	torc_conn_close(line->conn, 0);
 }
 
-int
-redis_dial(struct line *line, const struct login *login, uint64_t deadline)
-{
-	int rc;
-
-	/* A greeting that failed has left its marks. */
-	line->retired = false;
-	line->mute = false;
-	line->aside = false;
-	line->opener->stage = "connecting";
-	rc = torc_dial_name(&line->conn, line->address, deadline);
-	if (rc < 0)
-		return redis_fail_open(line, rc, "%s: cannot connect: %s",
-		    line->address, strerror(-rc));
-	torc_resp_tree_init(&line->tree, NULL, NULL);
-	torc_pipeline_init(&line->pipeline, line->conn, &line_replies, line);
-	rc = redis_greet(line, login, deadline);
-	if (rc < 0)
-		redis_hang_up(line);
-	return rc;
-}
-
-int
-redis_dial_server(struct line *line, uint64_t deadline)
-{
-	const struct torc_redis_config *config = &line->node->redis->config;
-	const struct login login = { config->user, config->password,
-		config->name, config->database };
-
-	return redis_dial(line, &login, deadline);
-}
-
-/* ---- All of them ---- */
-
 /* What is left of the time, shared with those that come later. */
 static uint64_t
 share(uint64_t deadline, unsigned left)
@@ -81,12 +47,88 @@ share(uint64_t deadline, unsigned left)
 	    deadline : now + (deadline - now) / left;
 }
 
+int
+redis_dial(struct line *line, const struct login *login,
+    struct torc_dialled *dialled, uint64_t deadline)
+{
+	int rc;
+
+	/* A greeting that failed has left its marks. */
+	line->retired = false;
+	line->mute = false;
+	line->aside = false;
+	line->opener->stage = "connecting";
+	rc = torc_dial_next(&line->conn, line->address, dialled, deadline);
+	if (rc == -EALREADY)
+		return rc;
+	if (rc < 0)
+		return redis_fail_open(line, rc, "%s: cannot connect: %s",
+		    line->address, strerror(-rc));
+	torc_resp_tree_init(&line->tree, NULL, NULL);
+	torc_pipeline_init(&line->pipeline, line->conn, &line_replies, line);
+	line->others = dialled->left;
+	rc = redis_greet(line, login, share(deadline, 1 + dialled->left));
+	if (rc < 0)
+		redis_hang_up(line);
+	return rc;
+}
+
 /* Nothing else is worth trying. */
 static bool
 is_final(int rc)
 {
 	return rc == 0 || rc == -ECANCELED || rc == -ESHUTDOWN ||
 	    rc == -ENOMEM;
+}
+
+/* Parks. All addresses of a name, but for those that were dialled before. */
+static int
+dial_next(struct line *line, struct torc_dialled *dialled, uint64_t deadline)
+{
+	const struct torc_redis_config *config = &line->node->redis->config;
+	const struct login login = { config->user, config->password,
+		config->name, config->database };
+	int rc, next = -EALREADY;
+
+	do {
+		rc = next;
+		next = redis_dial(line, &login, dialled, deadline);
+	} while (!is_final(next) && next != -EALREADY && dialled->left > 0);
+	return next == -EALREADY ? rc : next;
+}
+
+int
+redis_dial_server(struct line *line, uint64_t deadline)
+{
+	struct torc_dialled dialled = { .count = 0 };
+
+	return dial_next(line, &dialled, deadline);
+}
+
+/* Parks. As before, but first at what had no wrong server. If that leads
+ * nowhere, those that had one may have changed. */
+static int
+dial_preferred(struct line *line, uint64_t deadline)
+{
+	struct torc_dialled dialled = line->node->wrong;
+	int rc = -EALREADY;
+
+	if (dialled.count > 0)
+		rc = dial_next(line, &dialled, share(deadline, 2));
+	if (rc == 0 || (rc != -EALREADY && is_final(rc)))
+		return rc;
+	line->node->wrong.count = 0;
+	return redis_dial_server(line, deadline);
+}
+
+/* ---- All of them ---- */
+
+static void
+prefer(struct node *node, unsigned place)
+{
+	if (node->preferred != place)
+		node->wrong.count = 0;
+	node->preferred = place;
 }
 
 /* Parks. The first of the addresses that lets us in, or leads to one. */
@@ -107,9 +149,10 @@ dial_any(struct line *line, uint64_t deadline)
 		    redis->addresses[place]);
 		rc = redis->config.sentinel != NULL ?
 		    sentinel_dial(line, share(deadline, count - i)) :
+		    i == 0 ? dial_preferred(line, share(deadline, count)) :
 		    redis_dial_server(line, share(deadline, count - i));
 		if (rc == 0)
-			node->preferred = place;
+			prefer(node, place);
 		denied |= rc == -EACCES;
 	}
 	return denied && !is_final(rc) ? -EACCES : rc;

@@ -66,7 +66,9 @@ struct node {
 	unsigned users;		/* calls, sessions, subscribers */
 	unsigned slot_count;	/* of a cluster's: that it has */
 	bool seed;		/* one of the configuration */
-	unsigned preferred;	/* of `addresses`: the one to try first */
+	unsigned preferred;	/* of `addresses`: the one to try first, ... */
+	struct torc_dialled wrong;	/* ... at none of these, if it is a
+					 * name: they had another server */
 	unsigned generation;	/* of lines that are as they should be */
 	unsigned proven;	/* the last one that has had a line */
 	uint64_t renew_at;	/* no other one before; ... */
@@ -96,6 +98,7 @@ struct line {
 	struct torc_pipeline pipeline;
 	struct opener *opener;
 	struct opening *opening;	/* until it is open */
+	unsigned others;	/* addresses of its name, not tried yet */
 	unsigned generation;
 	struct torc_resp_tree tree;
 	struct torc_resp_arena before;	/* that of a request, without the
@@ -245,9 +248,10 @@ void sentinel_leave(struct torc_redis *redis);
 /* Of torc_pool: opens lines for the opener `arg`. */
 extern const struct torc_pool_kind line_kind;
 
-/* Parks. Connect to `line->address`, and be let in. */
+/* Parks. Connect to `line->address`, at none of those in `dialled`, and be let
+ * in. -EALREADY: it has no others. */
 int redis_dial(struct line *line, const struct login *login,
-    uint64_t deadline);
+    struct torc_dialled *dialled, uint64_t deadline);
 
 /* As the program's configuration says. */
 int redis_dial_server(struct line *line, uint64_t deadline);

@@ -45,6 +45,20 @@ has_such(const struct request *request, bool list)
 	return false;
 }
 
+/* Of a name with several addresses, that of the line is not tried next. */
+static bool
+avoid(struct node *node, const struct line *line)
+{
+	struct torc_dialled *wrong = &node->wrong;
+	char peer[sizeof(wrong->peers[0])];
+
+	if (wrong->count == sizeof(wrong->peers) / sizeof(wrong->peers[0]) ||
+	    torc_conn_peer(line->conn, peer, sizeof(peer)) < 0)
+		return false;
+	strcpy(wrong->peers[wrong->count++], peer);
+	return true;
+}
+
 /* Servers that are meant to be so are dialled again, but not all the time. */
 static void
 begin_generation(struct node *node, const struct line *line)
@@ -62,10 +76,13 @@ begin_generation(struct node *node, const struct line *line)
 	node->generation++;
 	node->open_at = now;
 	/* Of several, the next one, unless it was found already. */
-	if (redis->address_count > 0 && strcmp(line->address,
-	    redis->addresses[node->preferred]) == 0)
-		node->preferred = (node->preferred + 1) %
-		    redis->address_count;
+	if (redis->address_count == 0 || strcmp(line->address,
+	    redis->addresses[node->preferred]) != 0)
+		return;
+	if (line->others > 0 && avoid(node, line))
+		return;
+	node->wrong.count = 0;
+	node->preferred = (node->preferred + 1) % redis->address_count;
 }
 
 bool

@@ -161,8 +161,9 @@ ask_sentinel(struct line *line, char *address, uint64_t deadline)
 		.password = config->sentinel_password };
 	const char *const argv[] = { "SENTINEL", "GET-MASTER-ADDR-BY-NAME",
 		config->sentinel };
+	struct torc_dialled dialled = { .count = 0 };
 	struct request *request;
-	int rc = redis_dial(line, &login, deadline);
+	int rc = redis_dial(line, &login, &dialled, deadline);
 
 	if (rc < 0)
 		return rc;

@@ -51,8 +51,9 @@
  * The wrong server. READONLY, LOADING, MASTERDOWN, NOREPLICAS and NOAUTH are
  * errors of their command. They also say that the connection leads to another
  * server than it should, so it is replaced: addresses are resolved and dialled
- * again, beginning with the next one of several, in the long run at most once
- * a second. Other commands use the old connection until the new one is open.
+ * again, beginning with the next one of a name or of several, in the long run
+ * at most once a second. Other commands use the old connection until the new
+ * one is open.
  *
  * Clusters. Commands follow their keys: MOVED and ASK at most `redirects`
  * times. CLUSTERDOWN, TRYAGAIN, LOADING and MASTERDOWN are tried again after
