@@ -973,7 +973,7 @@ configure(struct scene *scene)
 
 	config.statements = 70000;
 	EXPECT(torc_pg_create(&pg, &config, text, sizeof(text)) == -EINVAL);
-	EXPECT(strstr(text, "statements is 70000") != NULL);
+	EXPECT(strstr(text, "statements = 70000: must be ") != NULL);
 	config.statements = 0;
 	config.user = NULL;
 	EXPECT(torc_pg_create(&pg, &config, text, sizeof(text)) == -EINVAL);
