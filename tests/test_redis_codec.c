@@ -323,12 +323,24 @@ lengths_that_would_wrap_are_refused(void **state)
 	assert_int_equal(verdict("$5\r\nhello\r\n", NULL), 1);
 }
 
+/* The protocol allows it, although servers leave it out. */
+static void
+a_number_may_have_a_plus(void **state)
+{
+	(void)state;
+	assert_int_equal(verdict(":+9223372036854775807\r\n", NULL), 1);
+	assert_int_equal(verdict(":+9223372036854775808\r\n", NULL), -EBADMSG);
+	assert_int_equal(verdict("(+12345678901234567890\r\n", NULL), 1);
+	assert_int_equal(verdict(",+1.5\r\n", NULL), 1);
+}
+
 static void
 what_is_not_resp_is_refused(void **state)
 {
 	static const char *const bad[] = {
 		"hello\r\n", "HTTP/1.1 400 Bad Request\r\n", ":\r\n",
-		":1x\r\n", ":01\r\n", ":+1\r\n", ":-\r\n", "$-2\r\n",
+		":1x\r\n", ":01\r\n", ":+-1\r\n", ":-\r\n", "$-2\r\n",
+		":+\r\n", "$+1\r\na\r\n", "*+0\r\n", "(+\r\n", "(+-1\r\n",
 		"*-2\r\n", "%-1\r\n", "$\r\n", "$x\r\n", "$3\r\nabcd\r\n",
 		"$3\r\nab\r\n\r\n", "+a\nb\r\n", "+a\rb\r\n", "+ok\n",
 		"#x\r\n", "#\r\n", "#tt\r\n", "_x\r\n", ",\r\n", ",1.5x\r\n",
@@ -713,6 +725,7 @@ main(void)
 		    each_limit_has_its_own_error_and_is_the_last_that_is_accepted),
 		cmocka_unit_test(lengths_that_would_wrap_are_refused),
 		cmocka_unit_test(what_is_not_resp_is_refused),
+		cmocka_unit_test(a_number_may_have_a_plus),
 		cmocka_unit_test(doubles_are_read_in_all_spellings),
 		cmocka_unit_test(no_digit_of_a_double_is_lost),
 		cmocka_unit_test(doubles_do_not_depend_on_the_locale),

@@ -38,7 +38,7 @@ read_line(struct torc_resp_reader *reader, const uint8_t *data, size_t size)
 	return (long)(length - 1);
 }
 
-/* A number as servers write it: no "+", no zeros in front. */
+/* A number without zeros in front. */
 static int
 read_integer(const uint8_t *text, size_t size, int64_t *value)
 {
@@ -67,13 +67,13 @@ read_integer(const uint8_t *text, size_t size, int64_t *value)
 static bool
 has_digits_only(const uint8_t *text, size_t size)
 {
-	const bool negative = size > 0 && text[0] == '-';
+	const bool sign = size > 0 && (text[0] == '-' || text[0] == '+');
 
-	for (size_t i = negative; i < size; i++) {
+	for (size_t i = sign; i < size; i++) {
 		if (text[i] < '0' || text[i] > '9')
 			return false;
 	}
-	return size > negative;
+	return size > sign;
 }
 
 /* ---- Items ---- */
@@ -218,11 +218,13 @@ read_scalar(struct torc_resp_reader *reader, struct torc_resp_item *item)
 {
 	const uint8_t *text = item->piece.data;
 	const size_t size = item->piece.size;
+	const bool plus = size > 0 && text[0] == '+';
 	int rc = 0;
 
 	switch (item->type) {
 	case TORC_REDIS_INTEGER:
-		rc = read_integer(text, size, &item->integer);
+		rc = plus && size > 1 && text[1] == '-' ? -EBADMSG :
+		    read_integer(text + plus, size - plus, &item->integer);
 		break;
 	case TORC_REDIS_BOOLEAN:
 		if (size != 1 || (text[0] != 't' && text[0] != 'f'))
