@@ -293,6 +293,38 @@ receive(int fd, void *data, size_t size)
 	return got;
 }
 
+static bool
+port_is_free(unsigned port)
+{
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t)port),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool is_free = bind(fd, (const struct sockaddr *)&address,
+	    sizeof(address)) == 0;
+
+	close(fd);
+	return is_free;
+}
+
+/* Below what Linux gives to those that do not ask for one: 32768 and more. */
+unsigned
+spare_port(void)
+{
+	static uint32_t random;
+	unsigned port;
+
+	if (random == 0)
+		random = (uint32_t)getpid() * 2654435761u ^ (uint32_t)now_ms();
+	do {
+		random = random * 1664525u + 1013904223u;
+		port = 10000 + (random >> 8) % 12000;
+	} while (!port_is_free(port) || !port_is_free(port + 10000));
+	return port;
+}
+
 int
 client_open(unsigned port)
 {

@@ -68,6 +68,14 @@ unsigned server_connections(struct server *server);
 /* Wait until `count` connections are open, at most 5 s; whether they are. */
 bool server_await_connections(struct server *server, unsigned count);
 
+/*
+ * A TCP port for a server that is not this process, or that comes back at its
+ * port. Nobody is given it by chance, as the local port of a connection or of a
+ * listener at port 0 is; so nobody's clients meet somebody else's server. Free
+ * a moment ago, and so is the one 10000 above, for the nodes of a cluster.
+ */
+unsigned spare_port(void);
+
 /* A connected blocking socket with CLIENT_SECONDS as its timeouts. */
 int client_open(unsigned port);
 void client_send(int fd, const void *data, size_t size);

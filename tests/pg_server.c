@@ -20,12 +20,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/harness.h"
+
 #define READY_MS 30000u
 
 static char programs[256];	/* where initdb and postgres are */
 
 static bool
-skip(const char *why)
+give_up(const char *why)
 {
 	printf("SKIP: no PostgreSQL: %s\n", why);
 	fflush(stdout);
@@ -114,25 +116,10 @@ write_rules(const struct pg_server *server)
 	return fclose(file) == 0;
 }
 
-static unsigned
-free_port(void)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t size = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (bind(fd, (struct sockaddr *)&address, size) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&address, &size) < 0)
-		abort();
-	close(fd);
-	return ntohs(address.sin_port);
-}
-
 static void
 name_addresses(struct pg_server *server)
 {
-	server->port = free_port();
+	server->port = spare_port();
 	snprintf(server->tcp, sizeof(server->tcp), "127.0.0.1:%u",
 	    server->port);
 	snprintf(server->local, sizeof(server->local),
@@ -149,11 +136,11 @@ pg_server_make(struct pg_server *server)
 	int status;
 
 	if (!find_programs())
-		return skip("no initdb");
+		return give_up("no initdb");
 	if (!make_folder(server))
-		return skip("no user postgres, or no folder");
+		return give_up("no user postgres, or no folder");
 	if (waitpid(launch(server, initdb), &status, 0) < 0 || status != 0)
-		return skip("initdb failed");
+		return give_up("initdb failed");
 	name_addresses(server);
 	return write_rules(server) && pg_server_start(server) &&
 	    pg_server_sql(server, "create database torc;") &&
@@ -372,19 +359,19 @@ bool
 pg_pooler_start(struct pg_pooler *pooler, const struct pg_server *server,
     const char *mode, unsigned servers, const char *more)
 {
-	const unsigned port = free_port();
+	const unsigned port = spare_port();
 
 	snprintf(pooler->tcp, sizeof(pooler->tcp), "127.0.0.1:%u", port);
 	strcpy(pooler->folder, "/tmp/torc-pooler-XXXXXX");
 	if (mkdtemp(pooler->folder) == NULL ||
 	    !write_pooler(pooler, server, mode, servers, more))
-		return skip("no folder for PgBouncer");
+		return give_up("no folder for PgBouncer");
 	pooler->pid = launch_pooler(pooler);
 	for (unsigned ms = 0; ms < READY_MS; ms += 20) {
 		if (can_connect(port))
 			return true;
 		if (waitpid(pooler->pid, NULL, WNOHANG) == pooler->pid)
-			return skip("PgBouncer does not start");
+			return give_up("PgBouncer does not start");
 		usleep(20000);
 	}
 	return false;

@@ -19,7 +19,6 @@
 
 #define START_MS 30000u
 #define TEXT_MAX 65536u
-#define PORT_MAX 55535u		/* a cluster takes that 10000 above, too */
 #define ATTEMPTS 5		/* a port may be taken meanwhile */
 
 bool
@@ -81,37 +80,6 @@ redis_ask(unsigned port, const char *command, const char *wanted)
 	}
 	close(fd);
 	return found;
-}
-
-/* A port that was free a moment ago; any, or 0 if it is too high. */
-static unsigned
-try_port(void)
-{
-	struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	socklen_t size = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (const struct sockaddr *)&address, size),
-	    0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size),
-	    0);
-	close(fd);
-	return ntohs(address.sin_port) <= PORT_MAX ?
-	    ntohs(address.sin_port) : 0;
-}
-
-static unsigned
-free_port(void)
-{
-	unsigned port;
-
-	do
-		port = try_port();
-	while (port == 0);
-	return port;
 }
 
 /* In the child. Its configuration is a file, since it writes to it. */
@@ -206,7 +174,7 @@ start(struct redis_server *server)
 	bool started = false;
 
 	for (unsigned i = 0; i < ATTEMPTS && !started; i++) {
-		server->port = free_port();
+		server->port = spare_port();
 		started = try_start(server);
 	}
 	snprintf(server->address, sizeof(server->address), "127.0.0.1:%u",

@@ -386,6 +386,8 @@ play(struct torc_conn *conn, void *arg)
 		rc = torc_conn_recv(conn, &in, TORC_NEVER);
 		fault.fatal = -EBADFD;
 		break;
+	default:	/* is not from here */
+		return -1;
 	}
 	stage.result = rc;
 	stage.over++;

@@ -119,28 +119,12 @@ serve(struct torc_config config, enum manner manner)
 
 /* ---- This process ---- */
 
-static unsigned
-free_port(void)
-{
-	struct sockaddr_in at = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	socklen_t size = sizeof(at);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, size), 0);
-	getsockname(fd, (struct sockaddr *)&at, &size);
-	close(fd);
-	return ntohs(at.sin_port);
-}
-
 static void
 begin(struct torc_config config, enum manner manner)
 {
 	assert_int_equal(pipe(site.said), 0);
 	assert_int_equal(pipe(site.gate), 0);
-	site.port = free_port();
+	site.port = spare_port();
 	fflush(NULL);
 	site.child = fork();
 	assert_true(site.child >= 0);
