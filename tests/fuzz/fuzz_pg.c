@@ -239,7 +239,7 @@ check_address(const char *address, const char *scheme)
 {
 	struct torc_pg_config config = { .user = "user" };
 	char whole[MOST + 32], text[64];
-	const struct pg_words words = { text, sizeof(text) };
+	const struct pg_words words = { text, sizeof(text), false };
 	struct pg_setup setup;
 
 	snprintf(whole, sizeof(whole), "%s%s", scheme, address);
