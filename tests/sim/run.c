@@ -53,6 +53,7 @@ sim_world_reset(uint64_t seed)
 		.verbose = verbose,
 	};
 	memset(currents, 0, sizeof(currents));
+	memset(starts, 0, sizeof(starts));
 	torc_current = NULL;
 	call_count = 0;
 	memset(fibers, 0, sizeof(fibers));

@@ -1306,6 +1306,8 @@ scenarios_reset(void)
 {
 	memset(pairs, 0, sizeof(pairs));
 	memset(&lot, 0, sizeof(lot));
+	memset(&news, 0, sizeof(news));
+	memset(posts, 0, sizeof(posts));
 	family = 0;
 	posts_run = 0;
 }
