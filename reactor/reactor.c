@@ -286,6 +286,14 @@ has_work(const struct torc_reactor *reactor)
 	    torc_ring_pending(&reactor->ring) > 0);
 }
 
+/* What the ring had after the first enter behind a deadline is not all acted
+ * on: there is more of it than fits into a batch. */
+static bool
+is_behind(const struct torc_reactor *reactor)
+{
+	return (int32_t)(reactor->catch_up_to - reactor->ring.cq_read) > 0;
+}
+
 /*
  * A deadline has come. What the ring has already is in time: it is acted on
  * first, and one enter is made for what the kernel has deferred. If the thread
@@ -308,13 +316,19 @@ catch_up(struct torc_reactor *reactor, uint64_t before, bool entered)
 		reactor->still_again = STILL_AGAIN;
 		reactor->catch_up_by = still ? reactor->now + late_ns +
 		    CATCH_UP_NS : reactor->now;
+		reactor->caught = false;
 		wait = still || busy;
 	} else {
+		if (entered && !reactor->caught) {
+			reactor->caught = true;
+			reactor->catch_up_to = reactor->ring.cq_read +
+			    torc_ring_ready(&reactor->ring);
+		}
 		if (still && reactor->still_again > 0) {
 			reactor->still_again--;
 			reactor->catch_up_by += late_ns;
 		}
-		wait = !entered || (busy &&
+		wait = !entered || is_behind(reactor) || (busy &&
 		    reactor->now < reactor->catch_up_by);
 	}
 	if (!wait)

@@ -111,6 +111,8 @@ struct torc_reactor {
 					 * `now`, but see catch_up() */
 	uint64_t catch_up_by;		/* then that ends at the latest */
 	unsigned still_again;		/* unless it stands still again */
+	uint32_t catch_up_to;		/* CQEs that were there first, ... */
+	bool caught;			/* ... if that is known */
 
 	/*
 	 * SQEs are counted from 0. All before `taken` were taken by an enter

@@ -52,7 +52,7 @@ waiter_open(void)
 	waiter.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(waiter.listener, (struct sockaddr *)&at, size),
 	    0);
-	assert_int_equal(listen(waiter.listener, 1), 0);
+	assert_int_equal(listen(waiter.listener, 16), 0);
 	getsockname(waiter.listener, (struct sockaddr *)&at, &size);
 	snprintf(waiter.address, sizeof(waiter.address), "127.0.0.1:%u",
 	    ntohs(at.sin_port));
@@ -153,9 +153,10 @@ refuse(struct torc_conn *conn, void *arg)
 }
 
 static struct torc_reactor *
-reactor_open(void)
+reactor_open_with(unsigned batch)
 {
-	const struct torc_config config = { .buffer_size = 4096 };
+	const struct torc_config config = { .buffer_size = 4096,
+		.batch = batch };
 	struct torc_reactor *reactor;
 	char text[256];
 
@@ -163,6 +164,12 @@ reactor_open(void)
 		fail_msg("%s", text);
 	assert_true(torc_listen(reactor, "127.0.0.1:0", refuse, NULL) >= 0);
 	return reactor;
+}
+
+static struct torc_reactor *
+reactor_open(void)
+{
+	return reactor_open_with(0);
 }
 
 static void
@@ -335,6 +342,88 @@ more_that_never_ends_does_not_keep_deadlines_from_passing(void **state)
 	waiter_close();
 }
 
+/* Many that wait, each for a byte of its own, until the same time. */
+#define CROWD 8u
+
+static struct {
+	int peers[CROWD];
+	unsigned connected;
+	uint64_t deadline;	/* 0: not all are connected */
+	unsigned waiting;
+	unsigned in_time;
+	unsigned done;
+	bool all_wait;
+	bool over;
+} crowd;
+
+static int
+wait_in_crowd(void *arg)
+{
+	struct torc_conn *conn;
+	struct torc_slice in;
+
+	(void)arg;
+	if (torc_dial(&conn, waiter.address, torc_after_ms(20000)) < 0)
+		return -1;
+	if (++crowd.connected == CROWD)
+		crowd.deadline = torc_after_ms(LIMIT_MS);
+	while (crowd.deadline == 0)
+		torc_sleep(torc_after_ms(1));
+	crowd.all_wait = ++crowd.waiting == CROWD;
+	crowd.in_time += torc_conn_recv(conn, &in, crowd.deadline) == 1;
+	torc_conn_close(conn, 0);
+	crowd.over = ++crowd.done == CROWD;
+	return 0;
+}
+
+/*
+ * Nobody takes turns until just behind the deadline, and each has its byte.
+ * False: this machine itself stood still.
+ */
+static bool
+try_a_crowd(void)
+{
+	struct torc_reactor *reactor = reactor_open_with(1);
+	bool in_time;
+
+	memset(&crowd, 0, sizeof(crowd));
+	waiter_open();
+	for (unsigned i = 0; i < CROWD; i++)
+		assert_int_equal(torc_fiber_start(reactor, NULL,
+		    wait_in_crowd, NULL), 0);
+	turn_until(reactor, &crowd.all_wait);
+	for (unsigned i = 0; i < CROWD; i++) {
+		crowd.peers[i] = accept(waiter.listener, NULL, NULL);
+		assert_true(crowd.peers[i] >= 0);
+	}
+	/* What they wait with is in the kernel. */
+	assert_true(torc_reactor_turn(reactor, 0) > 0);
+	in_time = crowd.done == 0 && torc_sys_now() < crowd.deadline;
+	for (unsigned i = 0; i < CROWD; i++)
+		assert_int_equal(send(crowd.peers[i], "!", 1, 0), 1);
+	while (torc_sys_now() < crowd.deadline + 1000000)
+		continue;
+	turn_until(reactor, &crowd.over);
+	for (unsigned i = 0; i < CROWD; i++)
+		close(crowd.peers[i]);
+	if (in_time)
+		assert_int_equal(crowd.in_time, CROWD);
+	reactor_close(reactor);
+	waiter_close();
+	return in_time;
+}
+
+static void
+what_is_in_the_ring_is_in_time_also_behind_a_batch(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		if (try_a_crowd())
+			return;
+	}
+	fail_msg("this machine is too slow");
+}
+
 int
 main(void)
 {
@@ -347,6 +436,8 @@ main(void)
 		    an_answer_of_many_buffers_is_read_whole_after_its_deadline),
 		cmocka_unit_test(
 		    a_deadline_that_is_set_meanwhile_counts_from_now),
+		cmocka_unit_test(
+		    what_is_in_the_ring_is_in_time_also_behind_a_batch),
 		cmocka_unit_test(
 		    more_that_never_ends_does_not_keep_deadlines_from_passing),
 	};

@@ -803,7 +803,8 @@ unread_since(int fd)
 	const struct sock *sock = sock_of(fd);
 
 	/* A loop whose enters fail, or without buffers, may take its time. */
-	if (world.faults & (1u << FAULT_ENTER | 1u << FAULT_BUFFERS))
+	if (world.faults & (1u << FAULT_ENTER | 1u << FAULT_BUFFERS) ||
+	    world.starved)
 		return UINT64_MAX;
 	return sim_sock_readable(sock) > 0 ? sock->in.since : UINT64_MAX;
 }

@@ -312,6 +312,7 @@ receive_some(struct req *req)
 	int rc;
 
 	if (!has_buffer(ring)) {
+		world.starved = true;
 		complete(req, -ENOBUFS);
 		return false;
 	}

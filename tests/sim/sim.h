@@ -127,6 +127,7 @@ struct world {
 	bool sparing;		/* what is done is for a good peer */
 	bool disturbed;		/* something failed that matters */
 	bool lost;		/* a reactor had to be given up */
+	bool starved;		/* a receive found no buffer */
 	uint64_t crossings;
 	uint64_t single;	/* the crossing that fails, from 1; 0: none */
 	unsigned single_error;	/* index of its result */
