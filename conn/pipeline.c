@@ -133,6 +133,25 @@ feed_one(struct torc_pipeline *pipeline, const uint8_t *data, size_t size)
 	return taken;
 }
 
+/* The same, when all that can be in view is, and nobody has taken it. */
+static long
+feed_full(struct torc_pipeline *pipeline, const struct torc_slice *view)
+{
+	const struct torc_pipeline_kind *kind = pipeline->kind;
+	bool done = false;
+	long taken;
+
+	if (pipeline->first == NULL || kind->full == NULL)
+		return -ENOBUFS;
+	taken = kind->full(pipeline->arg, pipeline->first, view->data,
+	    view->size, &done);
+	torc_require(taken <= (long)view->size, "full() took more than there "
+	    "was");
+	if (done)
+		finish_first(pipeline);
+	return taken != 0 ? taken : -ENOBUFS;
+}
+
 /*
  * What came makes no sense as a reply to the oldest request. The others know
  * nothing of that: their connection is lost.
@@ -147,19 +166,20 @@ break_by_reply(struct torc_pipeline *pipeline, int error)
 	torc_pipeline_break(pipeline, -ECONNRESET);
 }
 
-/* The view, as far as somebody takes it. */
+/* The view, as far as somebody takes it; `full`: something must be. */
 static void
-feed_view(struct torc_pipeline *pipeline, const struct torc_slice *view)
+feed_view(struct torc_pipeline *pipeline, const struct torc_slice *view,
+    bool full)
 {
-	size_t fed = 0;
-	long taken;
+	long taken = full ? feed_full(pipeline, view) : 1;
+	size_t fed = full && taken > 0 ? (size_t)taken : 0;
 
-	do {
+	while (taken > 0 && fed < view->size) {
 		taken = feed_one(pipeline, view->data + fed,
 		    view->size - fed);
 		if (taken > 0)
 			fed += (size_t)taken;
-	} while (taken > 0 && fed < view->size);
+	}
 	torc_conn_consume(pipeline->conn, fed);
 	if (taken < 0)
 		break_by_reply(pipeline, (int)taken);
@@ -196,11 +216,13 @@ lead(struct torc_pipeline *pipeline, const bool *over, uint64_t deadline)
 		rc = 1;
 	while (rc > 0 && !*over && pipeline->error == 0) {
 		rc = torc_conn_recv(pipeline->conn, &view, deadline);
-		if (rc > 0 && pipeline->error == 0)
-			feed_view(pipeline, &view);
-		else if (rc <= 0 && rc != -ETIMEDOUT && rc != -ECANCELED)
+		if ((rc > 0 || rc == -ENOBUFS) && pipeline->error == 0) {
+			feed_view(pipeline, &view, rc < 0);
+			rc = 1;
+		} else if (rc <= 0 && rc != -ETIMEDOUT && rc != -ECANCELED) {
 			torc_pipeline_break(pipeline,
 			    rc < 0 ? rc : -ECONNRESET);
+		}
 	}
 	pipeline->reading = false;
 	pass_on(pipeline);

@@ -63,6 +63,13 @@ struct torc_pipeline_kind {
 	 */
 	long (*feed)(void *arg, struct torc_request *request,
 	    const uint8_t *data, size_t size, bool *done);
+	/*
+	 * As feed, when no more can be shown behind what it left, since that
+	 * is `held_max` bytes: some must be taken, to read past the reply.
+	 * NULL: the stream makes no sense any more, by -ENOBUFS.
+	 */
+	long (*full)(void *arg, struct torc_request *request,
+	    const uint8_t *data, size_t size, bool *done);
 	/* As feed, for bytes that nobody asked for. NULL: they break it. */
 	long (*unasked)(void *arg, const uint8_t *data, size_t size);
 	/* Nobody waits for this request any more, and it is over: free it. */

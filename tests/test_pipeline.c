@@ -882,6 +882,72 @@ a_stream_that_makes_no_sense_breaks_it(void **state)
 	play(be_answered_nonsense, &kind);
 }
 
+/* What it left before, it takes now. */
+static long
+feed_anyway(void *arg, struct torc_request *request, const uint8_t *data,
+    size_t size, bool *done)
+{
+	long taken;
+
+	piecemeal = false;
+	taken = feed(arg, request, data, size, done);
+	piecemeal = true;
+	return taken;
+}
+
+static const struct torc_pipeline_kind sparing = { .feed = feed,
+	.full = feed_anyway, .drop = drop };
+
+struct long_asker {
+	struct scene *scene;
+	size_t size;
+	int result;
+	uint64_t id;
+};
+
+static int
+ask_long(void *arg)
+{
+	struct long_asker *asker = arg;
+	char *text = malloc(asker->size);
+
+	memset(text, 'x', asker->size);
+	asker->result = ask(asker->scene, text, asker->size, LATE);
+	free(text);
+	return 0;
+}
+
+/* Of three in flight, the second one is longer than what can be in view. */
+static int
+hold_too_much(struct scene *scene)
+{
+	struct long_asker askers[3];
+	const bool lost = scene->kind->full == NULL;
+
+	piecemeal = scene->attended = true;
+	for (unsigned i = 0; i < 3; i++) {
+		askers[i] = (struct long_asker) { .scene = scene,
+			.size = i == 1 ? 600000 : 10 };
+		EXPECT(torc_fiber_spawn(&askers[i].id, ask_long,
+		    &askers[i]) == 0);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		EXPECT(torc_fiber_join(askers[i].id, NULL, LATE) == 0);
+	EXPECT(askers[0].result == 0);
+	EXPECT(askers[1].result == (lost ? -ENOBUFS : 0));
+	EXPECT(askers[2].result == (lost ? -ECONNRESET : 0));
+	return 0;
+}
+
+static void
+a_reply_that_cannot_be_in_view_is_the_error_of_its_request_alone(
+    void **state)
+{
+	(void)state;
+	play(hold_too_much, &kind);
+	play(hold_too_much, &sparing);
+}
+
 /* A request that is answered by two lines. */
 static int
 be_answered_twice(struct scene *scene)
@@ -946,6 +1012,8 @@ main(void)
 		cmocka_unit_test(
 		    nothing_is_written_to_a_connection_that_the_peer_has_ended),
 		cmocka_unit_test(a_stream_that_makes_no_sense_breaks_it),
+		cmocka_unit_test(
+		    a_reply_that_cannot_be_in_view_is_the_error_of_its_request_alone),
 		cmocka_unit_test(
 		    what_nobody_asked_for_is_taken_by_who_expects_it),
 	};

@@ -228,7 +228,7 @@ run_scene(void *arg)
 }
 
 static void
-play_with(int (*act)(struct torc_redis *redis),
+play_on(const struct torc_config *on, int (*act)(struct torc_redis *redis),
     const struct torc_redis_config *with)
 {
 	struct scene scene = { .config = *with, .play = act };
@@ -246,13 +246,20 @@ play_with(int (*act)(struct torc_redis *redis),
 	scene.config.address = address;
 	scene.config.retry_min_ms = 1;
 	scene.config.retry_max_ms = 5;
-	server_start(&reactor, NULL, echo_handler, NULL);
+	server_start(&reactor, on, echo_handler, NULL);
 	line = server_fiber(&reactor, run_scene, &scene);
 	assert_int_equal(server_stop(&reactor), 0);
 	assert_int_equal(server_stop(&backend), 0);
 	if (line != 0)
 		fail_msg("line %d does not hold", line);
 	assert_int_equal(count_fds(), fds);
+}
+
+static void
+play_with(int (*act)(struct torc_redis *redis),
+    const struct torc_redis_config *with)
+{
+	play_on(NULL, act, with);
 }
 
 static void
@@ -377,6 +384,18 @@ a_reply_over_a_limit_is_the_error_of_its_command_alone(void **state)
 	(void)state;
 	play(ask_amid_innocents);
 	play(ask_amid_innocents_in_pieces);
+}
+
+/* Less than `line_max` is shown of what is not taken. */
+static void
+a_line_longer_than_a_connection_may_hold_is_its_command_s_alone(void **state)
+{
+	const struct torc_config narrow = { .held_max = 256 };
+	const struct torc_redis_config config = { .limits = {
+		.bytes_max = 1000, .items_max = 50, .depth_max = 8 } };
+
+	(void)state;
+	play_on(&narrow, ask_amid_innocents_in_pieces, &config);
 }
 
 static struct torc_slice
@@ -667,6 +686,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 		    a_reply_over_a_limit_is_the_error_of_its_command_alone),
+		cmocka_unit_test(
+		    a_line_longer_than_a_connection_may_hold_is_its_command_s_alone),
 		cmocka_unit_test(
 		    a_batch_and_a_session_go_on_after_a_reply_over_a_limit),
 		cmocka_unit_test(what_is_read_past_takes_no_memory),

@@ -161,6 +161,24 @@ feed(void *arg, struct torc_request *base, const uint8_t *data, size_t size,
 	return rc;
 }
 
+/* A line that is longer than what can be in view. */
+static long
+feed_full(void *arg, struct torc_request *base, const uint8_t *data,
+    size_t size, bool *done)
+{
+	struct request *request = (struct request *)base;
+	struct line *line = arg;
+	long rc;
+
+	line->tree.taken = 0;
+	rc = refuse(line, request, request->parts == NULL ? &request->root :
+	    &request->parts[request->got], -ENAMETOOLONG, data, size);
+	if (rc > 0 && line->tree.reader.done)
+		request->got++;
+	*done = rc > 0 && request->got == request->expected;
+	return rc;
+}
+
 static void
 drop(void *arg, struct torc_request *base)
 {
@@ -170,6 +188,7 @@ drop(void *arg, struct torc_request *base)
 
 const struct torc_pipeline_kind line_replies = {
 	.feed = feed,
+	.full = feed_full,
 	.drop = drop,
 };
 

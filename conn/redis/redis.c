@@ -77,7 +77,8 @@ redis_over_limit(int error)
 	case -ELOOP:
 		return "it is nested deeper than limits.depth_max";
 	case -ENAMETOOLONG:
-		return "it has a line that is longer than limits.line_max";
+		return "it has a line that is longer than limits.line_max, or "
+		    "than the reactor's held_max";
 	case -ENOMEM:
 		return "there is no memory for it";
 	default:

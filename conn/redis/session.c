@@ -186,7 +186,8 @@ look(struct torc_redis_session *session, uint64_t deadline)
 	int rc = torc_conn_recv(session->line->conn, &session->view,
 	    deadline);
 
-	return rc > 0 ? 0 : rc == 0 ? -ECONNRESET : rc;
+	return rc > 0 ? 0 : rc == 0 ? -ECONNRESET :
+	    rc == -ENOBUFS ? -ENAMETOOLONG : rc;
 }
 
 /* Parks. One item of whatever comes. */
