@@ -306,7 +306,7 @@ void
 torc_conn_accept(struct torc_net *net, int fd, int listener, unsigned port,
     torc_handler *handler, void *arg)
 {
-	struct torc_conn *conn = torc_room_make(net) ?
+	struct torc_conn *conn = torc_room_make(net, fd) ?
 	    torc_conn_open(net, fd, handler, arg) : NULL;
 
 	net->reactor->counters->accepts++;

@@ -53,7 +53,20 @@ watch_peer(int fd, const struct torc_config *config)
 	return rc;
 }
 
-/* Parks. If there are no descriptors, those that are merely kept give way. */
+/* There are no descriptors: whether some are let go of soon. */
+static bool
+make_way(void)
+{
+	struct torc_net *net;
+
+	return torc_reclaim(SPARED) != 0 ||
+	    (torc_net_open(torc_current, &net) == 0 && torc_room_clear(net));
+}
+
+/*
+ * Parks. If there are no descriptors, those that are merely kept give way, and
+ * then connections.
+ */
 static int
 open_socket(int family, uint64_t deadline)
 {
@@ -61,7 +74,7 @@ open_socket(int family, uint64_t deadline)
 	int fd = torc_sys_socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int rc;
 
-	if ((fd != -EMFILE && fd != -ENFILE) || torc_reclaim(SPARED) == 0)
+	if ((fd != -EMFILE && fd != -ENFILE) || !make_way())
 		return fd;
 	rc = torc_sleep(moment < deadline ? moment : deadline);
 	return rc < 0 ? rc : torc_sys_socket(family, SOCK_STREAM |
@@ -163,7 +176,7 @@ torc_dial_open(struct torc_conn **conn, int fd)
 	struct torc_net *net;
 	int rc = torc_net_open(reactor, &net);
 
-	*conn = rc == 0 && torc_room_make(net) ?
+	*conn = rc == 0 && torc_room_make(net, fd) ?
 	    torc_conn_open(net, fd, NULL, NULL) : NULL;
 	if (*conn == NULL) {
 		torc_sys_close(fd);

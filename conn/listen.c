@@ -156,7 +156,7 @@ pause_accepting(struct torc_listener *listener, int error)
 
 /*
  * There are no descriptors: those that are merely kept give way. Other reactors
- * have a moment for that, and then a longer one.
+ * have a moment for that, and then a longer one. Then connections do.
  */
 static void
 make_way(struct torc_listener *listener, int error)
@@ -168,8 +168,10 @@ make_way(struct torc_listener *listener, int error)
 	rc = torc_reclaim(SPARED);
 	if (rc > 0) {
 		torc_reactor_later(listener->net->reactor, &listener->todo);
-	} else if (rc == -EAGAIN && listener->moments < MOMENTS) {
+	} else if (listener->moments < (rc == -EAGAIN ? MOMENTS : 1)) {
 		hold_on(listener, MOMENT_NS << listener->moments++);
+	} else if (torc_room_clear(listener->net)) {
+		hold_on(listener, MOMENT_NS);
 	} else {
 		pause_accepting(listener, error);
 	}

@@ -309,6 +309,8 @@ struct torc_net {
 	uint32_t waiting;	/* connections whose peer is to read */
 	uint32_t leaving;	/* connections that make room */
 	struct torc_conn *looked_at;	/* last, for one that could */
+	uint64_t reserve_from;	/* the first of the last descriptors */
+	uint64_t scarce_at;	/* others were asked for some; or 0 */
 	uint64_t room_notice_at;	/* the operator is not told before */
 	uint32_t paused;	/* listeners */
 	bool pause_noticed;	/* the operator was told */
@@ -353,8 +355,17 @@ void torc_conn_revive(struct torc_conn *conn);
 
 /* ---- room.c ---- */
 
-/* See that there is a place for one more connection. False: there is none. */
-bool torc_room_make(struct torc_net *net);
+/*
+ * See that there is a place for one more connection, whose socket is `fd`, and
+ * that descriptors are left behind it. False: there is no place.
+ */
+bool torc_room_make(struct torc_net *net, int fd);
+
+/*
+ * There are no descriptors at all, and nobody keeps any: connections leave.
+ * Whether there will be some soon.
+ */
+bool torc_room_clear(struct torc_net *net);
 
 /* `ms` milliseconds from now; or never, if that is TORC_NO_LIMIT. */
 static inline uint64_t

@@ -1,5 +1,6 @@
 /*
- * room.c - all places are taken (`connections`), and somebody knocks.
+ * room.c - all places are taken (`connections`), or nearly all descriptors, and
+ * somebody knocks.
  *
  * Whoever has waited longest for a request leaves: it loses nothing, as when
  * its time had come. If nobody waits for one, somebody leaves whose peer is
@@ -8,10 +9,15 @@
  * of them the most silent. So silent peers can be in all places, and cannot
  * keep others out. There are a few places more than `connections`, for those
  * that come while others leave.
+ *
+ * The last descriptors of a process are a reserve, for those that knock and for
+ * whatever else needs one. The kernel gives the lowest number that is free: one
+ * of the last ones says that all before it are taken.
  */
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "conn/client.h"
 #include "conn/net.h"
@@ -23,6 +29,10 @@
 #define SUSPECTS 64u	/* connections, for those that are silent */
 #define SILENT_MS 1000	/* less is no silence */
 #define NOTICE_NS 1000000000u
+#define RESERVE_PART 16u	/* of all descriptors, */
+#define RESERVE_MAX 64u		/* but no more of them */
+#define SPARED 32u		/* of those that are merely kept */
+#define PATIENCE_NS 100000000u	/* for these, also of other reactors */
 
 /* ---- Waiting for a request ---- */
 
@@ -229,8 +239,26 @@ tell_operator(struct torc_net *net, const char *what)
 	if (net->reactor->now < net->room_notice_at)
 		return;
 	net->room_notice_at = net->reactor->now + NOTICE_NS;
-	torc_reactor_notice(net->reactor, "connections = %u: all places are "
-	    "taken, and %s", net->reactor->config.connections, what);
+	torc_reactor_notice(net->reactor, "connections = %u: %s",
+	    net->reactor->config.connections, what);
+}
+
+/* So many leave: those that are idle, or else silent ones. How many do. */
+static unsigned
+make_some_leave(struct torc_net *net, unsigned idle, unsigned silent)
+{
+	struct torc_conn *found[LEAVE_MAX];
+	unsigned count = find_idle(net, found, idle);
+
+	for (unsigned i = 0; i < count; i++)
+		ask_to_leave(found[i]);
+	if (count > 0)
+		return count;
+	while (count < silent && (found[0] = find_silent(net)) != NULL) {
+		turn_out(found[0]);
+		count++;
+	}
+	return count;
 }
 
 static bool
@@ -240,31 +268,75 @@ is_full(const struct torc_net *net)
 	    net->reactor->config.connections;
 }
 
-bool
-torc_room_make(struct torc_net *net)
+static bool
+make_place(struct torc_net *net)
 {
 	const uint32_t places = net->reactor->config.connections;
-	struct torc_conn *found[LEAVE_MAX];
 	unsigned most = places / LOOKED_AT + 1;
-	unsigned count;
 
-	if (!is_full(net))
-		return true;
 	/* Those that were asked may not have left yet. */
 	if (net->conns.count == net->conns.capacity)
 		return false;
-	count = find_idle(net, found, most < LEAVE_MAX ? most : LEAVE_MAX);
-	for (unsigned i = 0; i < count; i++)
-		ask_to_leave(found[i]);
-	if (count == 0) {
-		found[0] = find_silent(net);
-		if (found[0] == NULL) {
-			tell_operator(net, "new connections are closed");
-			return false;
-		}
-		turn_out(found[0]);
+	if (make_some_leave(net, most < LEAVE_MAX ? most : LEAVE_MAX,
+	    1) == 0) {
+		tell_operator(net, "all places are taken, and new connections "
+		    "are closed");
+		return false;
 	}
-	tell_operator(net, "those that wait longest are closed for new ones");
+	tell_operator(net, "all places are taken, and those that wait longest "
+	    "are closed for new ones");
+	return true;
+}
+
+/* ---- Descriptors ---- */
+
+/* It is one of the last, with the limit as it is now. */
+static bool
+is_reserved(struct torc_net *net, int fd)
+{
+	uint64_t soft = UINT64_MAX;
+
+	if ((uint64_t)fd < net->reserve_from)
+		return false;
+	torc_sys_rlimit(RLIMIT_NOFILE, &soft);
+	net->reserve_from = soft - (soft / RESERVE_PART < RESERVE_MAX ?
+	    soft / RESERVE_PART : RESERVE_MAX);
+	return (uint64_t)fd >= net->reserve_from;
+}
+
+/* First what is merely kept gives way, also that of other reactors. */
+static bool
+is_spared(struct torc_net *net)
+{
+	const uint64_t now = net->reactor->now;
+	const int rc = torc_reclaim(SPARED);
+
+	if (rc == -EAGAIN && net->scarce_at == 0)
+		net->scarce_at = now;
+	return rc > 0 || (rc == -EAGAIN && now < net->scarce_at + PATIENCE_NS);
+}
+
+bool
+torc_room_clear(struct torc_net *net)
+{
+	if (make_some_leave(net, LEAVE_MAX, LEAVE_MAX) == 0)
+		return false;
+	tell_operator(net, "descriptors run out, and those that wait longest "
+	    "are closed for new ones");
+	return true;
+}
+
+bool
+torc_room_make(struct torc_net *net, int fd)
+{
+	if (is_full(net))
+		return make_place(net);
+	if (!is_reserved(net, fd))
+		net->scarce_at = 0;
+	else if (!is_spared(net) &&	/* two for one: it fills again */
+	    make_some_leave(net, 2, 2) > 0)
+		tell_operator(net, "descriptors run out, and those that wait "
+		    "longest are closed for new ones");
 	return true;
 }
 

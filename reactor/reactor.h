@@ -152,6 +152,7 @@ struct torc_reactor {
 					 * with keepers */
 	struct torc_post reclaim;	/* ... asks for descriptors */
 	bool asked_to_reclaim;		/* ... has been posted */
+	uint64_t reclaimed_until;	/* some are being closed */
 	unsigned index;
 	uint64_t life;			/* torc_life_begin() */
 	uint64_t stall_ns;

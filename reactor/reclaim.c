@@ -12,6 +12,7 @@
 #include "sys/sys.h"
 
 #define ASKED_FOR 32u		/* descriptors, of another reactor */
+#define CLOSING_NS 10000000u	/* what was let go of may be closed later */
 
 static struct {
 	pthread_once_t once;
@@ -143,6 +144,8 @@ ask_keepers(struct torc_reactor *reactor, unsigned want)
 	for (struct torc_keeper *keeper = reactor->keepers; keeper != NULL &&
 	    freed < want; keeper = keeper->next)
 		freed += keeper->reclaim(keeper->arg, want - freed);
+	if (freed > 0)
+		reactor->reclaimed_until = reactor->now + CLOSING_NS;
 	return freed;
 }
 
@@ -189,7 +192,8 @@ torc_reclaim(unsigned want)
 	unsigned freed;
 
 	freed = ask_keepers(reactor, want);
-	if (freed == 0 && ask_others(reactor))
-		return -EAGAIN;
-	return (int)freed;
+	if (freed > 0)
+		return (int)freed;
+	return ask_others(reactor) || reactor->now < reactor->reclaimed_until ?
+	    -EAGAIN : 0;
 }

@@ -89,7 +89,8 @@ struct torc_config {
 				 * place of the one that has waited longest for
 				 * a request; else of one whose peer has been
 				 * silent for a second in the middle of
-				 * something; else it is closed. */
+				 * something; else it is closed. They make room
+				 * when descriptors run out, too. */
 	unsigned ops;		/* in flight; 65536; to 1048576 */
 	unsigned fibers;	/* 32768; 1 to 1048576 */
 	unsigned stack_size;	/* bytes of a fiber's; 262144; 16384 to 8388608;
@@ -429,7 +430,8 @@ TORC_API unsigned torc_keeper_share(void);
  * A call has failed with -EMFILE or -ENFILE: let keepers give way. Returns how
  * many descriptors were let go on this reactor, which are free when what it
  * submits next is done; or 0: there are none; -EAGAIN: other reactors are asked
- * for some, and the call may succeed in a moment. The reactor's thread.
+ * for some, or some are being closed, and the call may succeed in a moment. The
+ * reactor's thread.
  */
 TORC_API int torc_reclaim(unsigned want);
 

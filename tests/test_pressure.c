@@ -1540,17 +1540,15 @@ count_notices(void *arg, const char *text)
 	atomic_fetch_add(&notices, 1);
 }
 
-/* Says hello, and waits for the end. */
+/* Says hello, and has something to do until the end: it does not make room. */
 static int
 greet(struct torc_conn *conn, void *arg)
 {
-	struct torc_slice in;
-
 	(void)arg;
 	if (torc_conn_write(conn, "hi", 2, TORC_NEVER) < 0)
 		return -1;
-	while (torc_conn_recv(conn, &in, TORC_NEVER) > 0)
-		torc_conn_consume(conn, in.size);
+	torc_conn_watch_begin(conn, TORC_WATCH_FIN);
+	torc_sleep(TORC_NEVER);
 	return TORC_CLOSE;
 }
 
@@ -1666,7 +1664,7 @@ a_connection_that_closes_makes_room_for_one_that_waits(void **state)
 		assert_true(client_sees_fin(fds[i]));
 	}
 	assert_true(server_await_connections(&server, 0));
-	assert_true(server_counters(&server).accept_pauses > 1);
+	assert_true(server_counters(&server).accept_pauses >= 1);
 	/* "each kind at most once a second" */
 	assert_true(atomic_load(&notices) <= 1 + (now_ms() - start) / 1000);
 	restore_limit(state);

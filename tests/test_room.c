@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -339,6 +340,126 @@ a_dial_finds_room_beside_idle_clients(void **state)
 	assert_int_equal(server_stop(&backend), 0);
 }
 
+/* ---- Descriptors ---- */
+
+#define CROWD 40u	/* clients: there are descriptors for less */
+
+static struct rlimit all;	/* of this process */
+static int crowd[CROWD];
+static struct server few;	/* has descriptors for few */
+
+static int
+set_up_few(void **state)
+{
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+	for (unsigned i = 0; i < CROWD; i++) {
+		const struct timeval limit = { .tv_sec = CLIENT_SECONDS };
+
+		crowd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_true(crowd[i] >= 0);
+		setsockopt(crowd[i], SOL_SOCKET, SO_RCVTIMEO, &limit,
+		    sizeof(limit));
+	}
+	server_start(&few, NULL, serve_lines, NULL);
+	return 0;
+}
+
+/* From now on, there are so many more. */
+static void
+leave_few(unsigned count)
+{
+	struct rlimit limit = all;
+	const int lowest = dup(STDOUT_FILENO);
+
+	assert_true(lowest >= 0);
+	close(lowest);
+	limit.rlim_cur = (rlim_t)lowest + count;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void
+knock_at_few(unsigned i)
+{
+	const struct sockaddr_in to = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)few.port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+
+	assert_int_equal(connect(crowd[i], (const struct sockaddr *)&to,
+	    sizeof(to)), 0);
+}
+
+static int
+tear_down_few(void **state)
+{
+	(void)state;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+	for (unsigned i = 0; i < CROWD; i++)
+		close(crowd[i]);
+	assert_true(server_await_connections(&few, 0));
+	assert_int_equal(server_stop(&few), 0);
+	return 0;
+}
+
+static void
+idle_connections_make_way_when_descriptors_run_out(void **state)
+{
+	char rest[8];
+
+	(void)state;
+	leave_few(10);
+	for (unsigned i = 0; i < CROWD; i++) {
+		knock_at_few(i);
+		client_echo(crowd[i], "here\n");
+	}
+	/* Those that came first have left. */
+	for (unsigned i = 0; i < CROWD / 2; i++)
+		assert_int_equal(client_read_all(crowd[i], rest,
+		    sizeof(rest)), 0);
+	assert_true(is_open(crowd[CROWD - 1]));
+	assert_int_equal(server_counters(&few).sheds, 0);
+}
+
+static void
+half_requests_do_not_keep_the_last_descriptors(void **state)
+{
+	(void)state;
+	leave_few(10);
+	for (unsigned i = 0; i < CROWD / 2; i++) {
+		knock_at_few(i);
+		client_send(crowd[i], "half", 4);
+	}
+	for (unsigned i = CROWD / 2; i < CROWD; i++) {
+		knock_at_few(i);
+		client_echo(crowd[i], "here\n");
+	}
+}
+
+/* Idle clients leave descriptors to whatever else needs one. */
+static void
+a_dial_finds_a_descriptor_beside_idle_clients(void **state)
+{
+	struct server backend;
+	char address[32];
+
+	(void)state;
+	server_start(&backend, NULL, serve_lines, NULL);
+	snprintf(address, sizeof(address), "127.0.0.1:%u", backend.port);
+	leave_few(10);
+	for (unsigned i = 0; i < CROWD; i++) {
+		knock_at_few(i);
+		client_echo(crowd[i], "here\n");
+		assert_int_equal(server_fiber(&few, dial_a_backend, address),
+		    0);
+	}
+	assert_int_equal(server_stop(&backend), 0);
+}
+
+#define TEST_FEW(test) \
+	cmocka_unit_test_setup_teardown(test, set_up_few, tear_down_few)
+
 int
 main(void)
 {
@@ -355,6 +476,9 @@ main(void)
 		    of_the_silent_one_that_shares_its_address_leaves),
 		cmocka_unit_test(a_crowd_passes_through_few_places),
 		cmocka_unit_test(a_dial_finds_room_beside_idle_clients),
+		TEST_FEW(idle_connections_make_way_when_descriptors_run_out),
+		TEST_FEW(half_requests_do_not_keep_the_last_descriptors),
+		TEST_FEW(a_dial_finds_a_descriptor_beside_idle_clients),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

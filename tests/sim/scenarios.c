@@ -1634,7 +1634,11 @@ const struct scenario scenarios[] = {
 
 	/* Limits. */
 	{ .name = "few descriptors", .handler = echo, .nofile = 9,
-	    .scripts = { OWN(polite_churn, 6) } },
+	    .frayed = true, .scripts = { OWN(polite_churn, 6) } },
+	{ .name = "idle peers with all descriptors", .handler = echo_again,
+	    .nofile = 10, .frayed = true, .config = { .idle_ms = 60000 },
+	    .scripts = { ANY(echo_and_idle, 4), ANY(stay_silent, 4),
+	    GOOD(be_good_anew, 1) } },
 	{ .name = "few connections", .handler = echo, .frayed = true,
 	    .config = { .connections = 2 },
 	    .scripts = { OWN(bursts, 4) } },

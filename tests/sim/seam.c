@@ -348,7 +348,9 @@ torc_sys_sleep(uint64_t ns)
 int
 torc_sys_rlimit(int resource, uint64_t *soft)
 {
-	*soft = resource == RLIMIT_NOFILE ? world.nofile : UINT64_MAX;
+	/* The kernel counts the numbers, also of those that are not ours. */
+	*soft = resource == RLIMIT_NOFILE ? world.first_fd + world.nofile :
+	    UINT64_MAX;
 	return 0;
 }
 
