@@ -97,8 +97,14 @@ TORC_API struct torc_pg_param torc_pg_int8(int64_t value);
 TORC_API struct torc_pg_param torc_pg_float4(float value);
 TORC_API struct torc_pg_param torc_pg_float8(double value);
 TORC_API struct torc_pg_param torc_pg_bytea(const void *data, size_t size);
-/* Text of a type that the server infers: "17" may be a number, a date ...
- * Without a text (NULL), it is torc_pg_null(). */
+/*
+ * Text of a type that the server infers: "17" may be a number, a date ... It
+ * does so when it prepares the statement. If the column's type is changed
+ * then, a text that is none of the old type makes the statement be prepared
+ * again; but one that is read as the old type loses what that cannot hold,
+ * such as the time behind a date, until connections are new (`lifetime_ms`).
+ * Without a text (NULL), it is torc_pg_null().
+ */
 TORC_API struct torc_pg_param torc_pg_text(const char *text);
 TORC_API struct torc_pg_param torc_pg_text_n(const char *text, size_t size);
 /* A value of any type, as it goes over the wire. */
