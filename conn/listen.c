@@ -64,7 +64,7 @@ bind_and_listen(int fd, const struct sockaddr_storage *address, uint32_t size,
 {
 	int rc;
 
-	if (torc_local_has_file(address))
+	if (address->ss_family == AF_UNIX)
 		return torc_local_listen(fd, address, size, backlog, file);
 	rc = torc_sys_bind(fd, (const struct sockaddr *)address, size);
 	return rc < 0 ? rc : torc_sys_listen(fd, backlog);

@@ -16,6 +16,11 @@
 #define LOCK_TRIES 50		/* a lock that somebody keeps for long is not */
 #define LOCK_PAUSE_NS 20000000u	/* ours: the folder may be locked for another
 				 * reason */
+#define LATE_NS 8000000u	/* between looks whether a server that was
+				 * killed is over: its socket is closed with
+				 * its ring, which the kernel does later. */
+#define LATE_TIMES 4u		/* Each pause is so much longer, */
+#define LATE_MAX_NS 128000000u	/* and this is the last one */
 
 static const char *
 path_of(const struct sockaddr_storage *address)
@@ -82,14 +87,15 @@ remove_stale(const struct sockaddr_storage *address, uint32_t size)
 	torc_sys_close(fd);
 }
 
+/* It is bound: look at the file, and listen. */
 static int
-bind_and_listen(int fd, const struct sockaddr_storage *address, uint32_t size,
-    int backlog, struct torc_inode *file)
+listen_at(int fd, const struct sockaddr_storage *address, int backlog,
+    struct torc_inode *file)
 {
-	int rc = torc_sys_bind(fd, (const struct sockaddr *)address, size);
+	int rc;
 
-	if (rc < 0)
-		return rc;
+	if (!torc_local_has_file(address))
+		return torc_sys_listen(fd, backlog);
 	rc = torc_sys_is_socket(path_of(address), file);
 	/* It is new: if it cannot be looked at, it is still ours. */
 	if (rc < 0 && rc != -ENOENT)
@@ -108,15 +114,46 @@ torc_local_has_file(const struct sockaddr_storage *address)
 	return address->ss_family == AF_UNIX && path_of(address)[0] != '\0';
 }
 
+/* A socket has the address, perhaps for not much longer. */
+static bool
+may_be_late(const struct sockaddr_storage *address)
+{
+	struct torc_inode file;
+
+	return !torc_local_has_file(address) ||
+	    torc_sys_is_socket(path_of(address), &file) == 1;
+}
+
+/* Once: a lock (see lock_folder) and the result of bind(2). */
+static int
+try_to_bind(int fd, const struct sockaddr_storage *address, uint32_t size,
+    int *lock)
+{
+	*lock = -1;
+	if (torc_local_has_file(address)) {
+		*lock = lock_folder(path_of(address), LOCK_TRIES);
+		remove_stale(address, size);
+	}
+	return torc_sys_bind(fd, (const struct sockaddr *)address, size);
+}
+
 int
 torc_local_listen(int fd, const struct sockaddr_storage *address,
     uint32_t size, int backlog, struct torc_inode *file)
 {
-	int lock = lock_folder(path_of(address), LOCK_TRIES);
-	int rc;
+	uint64_t pause_ns = LATE_NS;
+	int lock;
+	int rc = try_to_bind(fd, address, size, &lock);
 
-	remove_stale(address, size);
-	rc = bind_and_listen(fd, address, size, backlog, file);
+	while (rc == -EADDRINUSE && pause_ns <= LATE_MAX_NS &&
+	    may_be_late(address)) {
+		unlock_folder(lock);
+		torc_sys_sleep(pause_ns);
+		pause_ns *= LATE_TIMES;
+		rc = try_to_bind(fd, address, size, &lock);
+	}
+	if (rc == 0)
+		rc = listen_at(fd, address, backlog, file);
 	unlock_folder(lock);
 	return rc;
 }

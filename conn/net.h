@@ -530,9 +530,10 @@ void torc_listen_abandon(struct torc_net *net);
 /* A local socket has a file, unless its name is abstract. */
 bool torc_local_has_file(const struct sockaddr_storage *address);
 /*
- * Bind a local socket that has a file, and listen. A file on which nobody
- * listens any more gives way. 0, and `*file` is the one that was made; or a
- * negative errno: -EADDRINUSE if somebody listens there, or that is no socket.
+ * Bind a local socket, and listen. A file on which nobody listens any more
+ * gives way, and so does the socket of a server that was killed, a little
+ * later. 0, and `*file` is the one that was made, if any; or a negative errno:
+ * -EADDRINUSE if somebody listens there, or that is no socket.
  */
 int torc_local_listen(int fd, const struct sockaddr_storage *address,
     uint32_t size, int backlog, struct torc_inode *file);

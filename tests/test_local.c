@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -313,6 +314,67 @@ a_folder_that_is_locked_for_long_is_used_all_the_same(void **state)
 #define CLAIM(test) \
 	cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
+/* ---- A server that was killed ---- */
+
+/* Its socket lives a little longer than it does, with its ring. */
+static void *
+end_late(void *arg)
+{
+	pause_ms(40);
+	close(*(int *)arg);
+	return NULL;
+}
+
+struct late {
+	const char *where;
+	int index;
+};
+
+static void
+listen_late(struct torc_reactor *reactor, void *arg)
+{
+	struct late *late = arg;
+
+	late->index = torc_listen(reactor, late->where, echo_handler, NULL);
+}
+
+static void
+assert_begins_late(const struct sockaddr_un *at, socklen_t size,
+    const char *where)
+{
+	struct late late = { where, -1 };
+	struct server server;
+	pthread_t thread;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (const struct sockaddr *)at, size), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	server_start(&server, NULL, echo_handler, NULL);
+	assert_int_equal(pthread_create(&thread, NULL, end_late, &fd), 0);
+	server_call(&server, listen_late, &late);
+	assert_true(late.index >= 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
+a_server_that_was_killed_gives_way_when_its_socket_is_closed(void **state)
+{
+	struct sockaddr_un at = name();
+	char abstract[64];
+	int size;
+
+	(void)state;
+	assert_begins_late(&at, sizeof(at), address);
+	size = snprintf(abstract, sizeof(abstract), "unix:@torc-test-%d",
+	    (int)getpid());
+	memset(&at, 0, sizeof(at));
+	at.sun_family = AF_UNIX;
+	memcpy(at.sun_path + 1, abstract + 6, (size_t)size - 6);
+	assert_begins_late(&at, (socklen_t)(offsetof(struct sockaddr_un,
+	    sun_path) + 1 + (size_t)size - 6), abstract);
+}
+
 int
 main(void)
 {
@@ -325,6 +387,8 @@ main(void)
 		CLAIM(
 		    a_server_that_came_after_the_look_at_a_stale_file_is_not_removed),
 		CLAIM(a_folder_that_is_locked_for_long_is_used_all_the_same),
+		CLAIM(
+		    a_server_that_was_killed_gives_way_when_its_socket_is_closed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
