@@ -272,6 +272,12 @@ TORC_API void torc_pace_note(struct torc_pace *pace, uint64_t since,
 TORC_API void torc_conn_set_pace(struct torc_conn *conn, unsigned ms,
     unsigned rate);
 
+/*
+ * A number that is another one when the peer has taken bytes since: to tell one
+ * that is slow from one that stands still. A system call.
+ */
+TORC_API uint64_t torc_conn_progress(const struct torc_conn *conn);
+
 /* Of one loan of a socket. */
 struct torc_progress {
 	uint64_t sent;		/* bytes, which the borrower adds up */

@@ -54,6 +54,14 @@ torc_conn_set_pace(struct torc_conn *conn, unsigned ms, unsigned rate)
 	torc_pace_begin(&conn->pace, ms, rate);
 }
 
+/* What the kernel took of a send, or what it has not yet given away, differs. */
+uint64_t
+torc_conn_progress(const struct torc_conn *conn)
+{
+	torc_conn_check(conn);
+	return (conn->taken << 32) + (uint32_t)torc_sys_unsent(conn->fd);
+}
+
 /* Note what the peer has acknowledged since the last time. */
 static void
 note_progress(struct torc_conn *conn, struct torc_progress *progress,

@@ -972,6 +972,56 @@ the_client_that_stalls_longest_makes_room_for_one_that_waits(void **state)
 	tight = false;
 }
 
+/* So little that none of its pieces is over in stall_ms. */
+static void *
+read_little_by_little(void *arg)
+{
+	static char reply[LARGE + 512];
+	const int fd = *(int *)arg;
+	size_t size = 0;
+	ssize_t count;
+
+	do {
+		count = recv(fd, reply + size, size < 20000 ? 150 : 4000, 0);
+		size += count > 0 ? (size_t)count : 0;
+		if (size < 20000)
+			pause_ms(20);
+	} while (count > 0 && size < LARGE);
+	return count > 0 ? arg : NULL;
+}
+
+/* The same, but the first takes a little now and then. */
+static void
+a_client_that_takes_little_at_a_time_keeps_its_origin(void **state)
+{
+	pthread_t reader;
+	char byte[512];
+	void *whole;
+	int fds[2];
+
+	(void)state;
+	tight = true;
+	origin_scene(give_much, forward, keep_one);
+	config.forward.stall_ms = 300;
+	make_with(config);
+	open_slow(&fds[0], 1);
+	await_stats(1, 1);
+	open_slow(&fds[1], 1);
+	await(&origin.requests, 2);
+	assert_int_equal(pthread_create(&reader, NULL, read_little_by_little,
+	    &fds[0]), 0);
+	assert_served();
+	while (recv(fds[1], byte, sizeof(byte), 0) > 0)
+		continue;
+	assert_int_equal(errno, ECONNRESET);
+	pthread_join(reader, &whole);
+	assert_non_null(whole);
+	close(fds[0]);
+	close(fds[1]);
+	stop();
+	tight = false;
+}
+
 /* Much of an answer, and then nothing. */
 static bool
 give_much_and_stop(int fd, unsigned nth, const char *head)
@@ -1543,6 +1593,8 @@ main(void)
 		    answers_that_are_not_read_and_not_kept_keep_nobody_waiting),
 		cmocka_unit_test(
 		    the_client_that_stalls_longest_makes_room_for_one_that_waits),
+		cmocka_unit_test(
+		    a_client_that_takes_little_at_a_time_keeps_its_origin),
 		cmocka_unit_test(
 		    an_origin_that_is_silent_is_let_go_when_its_client_takes_nothing),
 		cmocka_unit_test(

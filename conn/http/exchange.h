@@ -50,7 +50,8 @@ struct torc_http_exchange {
 
 	/* slow.c */
 	struct torc_node slow;
-	uint64_t slow_since;
+	uint64_t slow_since;	/* it has stood still */
+	uint64_t slow_mark;	/* torc_conn_progress() then */
 	unsigned slow_count;
 	bool aside;
 	bool evicted;

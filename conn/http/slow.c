@@ -25,7 +25,27 @@ set_aside(struct torc_http_exchange *exchange)
 		origin->unplaced--;
 }
 
+/* From now on, it stands still. */
+static void
+mark(struct torc_http_exchange *exchange)
+{
+	exchange->slow_since = torc_now();
+	exchange->slow_mark = torc_conn_progress(exchange->http->conn);
+	torc_list_append(&exchange->origin->slow, &exchange->slow);
+}
+
 /* ---- Eviction ---- */
+
+/* It is slow, but it takes something: it goes behind those that do not. */
+static bool
+goes_on(struct torc_http_exchange *exchange)
+{
+	if (torc_conn_progress(exchange->http->conn) == exchange->slow_mark)
+		return false;
+	torc_list_remove(&exchange->slow);
+	mark(exchange);
+	return true;
+}
 
 static void
 evict(struct torc_http_exchange *exchange)
@@ -56,7 +76,7 @@ run_evictor(void *arg)
 			rc = torc_sleep(due);
 		} else if (stats.waiting == 0) {
 			rc = torc_sleep(torc_after_ms(ms));
-		} else {
+		} else if (!goes_on(first)) {
 			evict(first);
 			rc = torc_yield();
 		}
@@ -82,8 +102,7 @@ torc_http_slow_begin(struct torc_http_exchange *exchange)
 
 	if (exchange->slow_count++ > 0)
 		return;
-	exchange->slow_since = torc_now();
-	torc_list_append(&origin->slow, &exchange->slow);
+	mark(exchange);
 	origin->unplaced++;
 	set_aside(exchange);
 	if (!exchange->aside)

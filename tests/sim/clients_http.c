@@ -487,23 +487,14 @@ misbehave(struct torc_http_client *http, uint64_t deadline)
 		leave_early(http, &request, deadline);
 }
 
-/*
- * Of three fibers, one misbehaves; the others are answered, unless the network
- * is so slow that they cannot be told from one.
- */
+/* Of three fibers, one misbehaves; the others are answered. */
 static int
 ask_proxy(struct client *client, uint64_t deadline)
 {
-	const uint64_t begun = torc_now();
-	int rc;
-
-	if (peer_draw(3) == 0) {
-		misbehave(client->of, deadline);
-		return 0;
-	}
-	rc = ask_http(client, deadline);
-	return rc == -ECONNRESET && torc_now() >= begun + STALL_MS * MS ? 0 :
-	    rc;
+	if (peer_draw(3) != 0)
+		return ask_http(client, deadline);
+	misbehave(client->of, deadline);
+	return 0;
 }
 
 static void
