@@ -54,7 +54,7 @@ torc_conn_set_pace(struct torc_conn *conn, unsigned ms, unsigned rate)
 	torc_pace_begin(&conn->pace, ms, rate);
 }
 
-/* What the kernel took of a send, or what it has not yet given away, differs. */
+/* What the kernel took of a send, or has not yet given away, differs then. */
 uint64_t
 torc_conn_progress(const struct torc_conn *conn)
 {
