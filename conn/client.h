@@ -47,7 +47,7 @@ struct torc_pool_kind {
 	 * then nothing is left behind. Runs on a fiber of its own, which
 	 * nobody's deadline ends but this one.
 	 */
-	int (*open)(void *arg, void **item, uint64_t deadline);
+	int (*open)(void *arg, void **item, torc_deadline deadline);
 	/*
 	 * Parks. Say goodbye if that is possible soon, close, free. Runs on a
 	 * fiber of its own; when that is cancelled, the item still goes.
@@ -108,7 +108,7 @@ TORC_API int torc_pool_create(struct torc_pool **pool,
  * is rented that may come back.
  */
 TORC_API int torc_pool_acquire(struct torc_pool *pool, void **item,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* How to rent. All zero: as torc_pool_acquire(). */
 struct torc_pool_wish {
@@ -120,7 +120,7 @@ struct torc_pool_wish {
 
 /* Parks. The same, in a certain way; `wish` may be NULL. */
 TORC_API int torc_pool_acquire_for(struct torc_pool *pool, void **item,
-    const struct torc_pool_wish *wish, uint64_t deadline);
+    const struct torc_pool_wish *wish, torc_deadline deadline);
 
 /*
  * A key for the peer of a connection: its IPv4 address, or the first 64 bits
@@ -231,7 +231,7 @@ TORC_API size_t torc_conn_room(const struct torc_conn *conn);
  * writing to the connection in any other way stops the process, and it must
  * not be closed; reading goes on.
  */
-TORC_API int torc_conn_lend(struct torc_conn *conn, uint64_t deadline);
+TORC_API int torc_conn_lend(struct torc_conn *conn, torc_deadline deadline);
 
 /*
  * The lent socket is not written to any more. `error`: 0, or a negative errno
@@ -249,7 +249,7 @@ TORC_API void torc_conn_give_back(struct torc_conn *conn, int error);
  * that is steady has as long as it needs, and one that drips does not.
  */
 struct torc_pace {
-	uint64_t most_ns;	/* TORC_NEVER: no limit */
+	uint64_t most_ns;	/* UINT64_MAX: no limit */
 	uint64_t left_ns;
 	uint32_t rate;		/* bytes a second; 0: any byte is enough */
 };
@@ -258,8 +258,8 @@ struct torc_pace {
 TORC_API void torc_pace_begin(struct torc_pace *pace, unsigned ms,
     unsigned rate);
 /* The earlier of a deadline, and the end of the patience from now on. */
-TORC_API uint64_t torc_pace_until(const struct torc_pace *pace,
-    uint64_t deadline);
+TORC_API torc_deadline torc_pace_until(const struct torc_pace *pace,
+    torc_deadline deadline);
 /* It was waited since `since`, and so many bytes were moved. */
 TORC_API void torc_pace_note(struct torc_pace *pace, uint64_t since,
     uint64_t bytes);
@@ -290,7 +290,7 @@ struct torc_progress {
  * be too early; -ETIMEDOUT; -ECANCELED; the errors of torc_fd_poll().
  */
 TORC_API int torc_conn_await_room(struct torc_conn *conn,
-    struct torc_progress *progress, uint64_t deadline);
+    struct torc_progress *progress, torc_deadline deadline);
 
 /* ---- Blocking work ---- */
 
@@ -311,7 +311,7 @@ TORC_API int torc_conn_await_room(struct torc_conn *conn,
  * offloads on a reactor of its own.
  */
 TORC_API int torc_offload(int (*call)(void *arg), void *arg,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /*
  * How many threads there may be, 1 to 1024; 8 at first. Those that are too
@@ -344,7 +344,7 @@ TORC_API void torc_lookup_threads(unsigned most);
  * -ETIMEDOUT, -ECANCELED, or that of the attempt which failed last.
  */
 TORC_API int torc_dial_name(struct torc_conn **conn, const char *address,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* Those of its addresses that a name was dialled at. All zero at first. */
 struct torc_dialled {
@@ -360,7 +360,7 @@ struct torc_dialled {
  * -EALREADY: there are no others.
  */
 TORC_API int torc_dial_next(struct torc_conn **conn, const char *address,
-    struct torc_dialled *dialled, uint64_t deadline);
+    struct torc_dialled *dialled, torc_deadline deadline);
 
 #ifdef __cplusplus
 }

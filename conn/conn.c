@@ -166,7 +166,7 @@ fall_asleep(struct torc_conn *conn)
 {
 	struct torc_reactor *reactor = conn->reactor;
 	unsigned idle_ms = reactor->config.idle_ms;
-	uint64_t by = TORC_NEVER;
+	torc_deadline by = TORC_NEVER;
 
 	if (conn->staged_size > 0)
 		torc_send_staged(conn);
@@ -174,15 +174,14 @@ fall_asleep(struct torc_conn *conn)
 	if (torc_recv_news(conn))
 		return -EAGAIN;
 	if (reactor->phase == TORC_PHASE_DRAINING)
-		by = torc_drain_idle_by(conn);
-	if (torc_recv_keep(conn) < 0 || by <= reactor->due ||
+		by = torc_at(torc_drain_idle_by(conn));
+	if (torc_recv_keep(conn) < 0 || by.at <= reactor->due ||
 	    reactor->phase >= TORC_PHASE_STOPPING)
 		return TORC_CLOSE;
-	if (by > torc_conn_limit(conn, idle_ms))
-		by = torc_conn_limit(conn, idle_ms);
+	by = torc_sooner(by, torc_conn_limit(conn, idle_ms));
 	torc_conn_set_dormant(conn, true);
-	if (by < TORC_NEVER)
-		torc_timers_arm(&reactor->timers, &conn->timer, by);
+	if (by.at < UINT64_MAX)
+		torc_timers_arm(&reactor->timers, &conn->timer, by.at);
 	return TORC_AGAIN;
 }
 
@@ -232,7 +231,8 @@ run_handler(void *arg)
 		conn->reset = true;
 		torc_conn_doom(conn);
 	} else {
-		torc_finish(conn, torc_conn_limit(conn, config->close_ms), 0);
+		torc_finish(conn, torc_conn_limit(conn, config->close_ms),
+		    TORC_AT_ONCE);
 	}
 	return 0;
 }
@@ -323,7 +323,7 @@ torc_conn_accept(struct torc_net *net, int fd, int listener, unsigned port,
 /* ---- For handlers ---- */
 
 int
-torc_conn_close(struct torc_conn *conn, uint64_t deadline)
+torc_conn_close(struct torc_conn *conn, torc_deadline deadline)
 {
 	if (conn == NULL)
 		return 0;
@@ -333,7 +333,7 @@ torc_conn_close(struct torc_conn *conn, uint64_t deadline)
 	    "handler");
 	torc_watch_drop(conn);
 	torc_finish_others(conn);
-	if (deadline == 0) {
+	if (deadline.at == 0) {
 		conn->reset = true;
 		torc_conn_doom(conn);
 		return 0;

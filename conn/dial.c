@@ -68,15 +68,14 @@ make_way(void)
  * then connections.
  */
 static int
-open_socket(int family, uint64_t deadline)
+open_socket(int family, torc_deadline deadline)
 {
-	const uint64_t moment = torc_after_ms(MOMENT_MS);
 	int fd = torc_sys_socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int rc;
 
 	if ((fd != -EMFILE && fd != -ENFILE) || !make_way())
 		return fd;
-	rc = torc_sleep(moment < deadline ? moment : deadline);
+	rc = torc_sleep(torc_sooner(torc_after_ms(MOMENT_MS), deadline));
 	return rc < 0 ? rc : torc_sys_socket(family, SOCK_STREAM |
 	    SOCK_CLOEXEC, 0);
 }
@@ -84,7 +83,7 @@ open_socket(int family, uint64_t deadline)
 /* Parks. A socket that is connected, to whomever, or a negative errno. */
 static int
 connect_once(const struct sockaddr_storage *address, size_t size,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int fd = open_socket(address->ss_family, deadline);
 	int rc = 0;
@@ -154,7 +153,7 @@ close_at_once(int fd)
 
 int
 torc_dial_socket(const struct sockaddr_storage *address, size_t size,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	for (int i = 0; i < SELF_TRIES; i++) {
 		int fd = connect_once(address, size, deadline);
@@ -187,7 +186,7 @@ torc_dial_open(struct torc_conn **conn, int fd)
 }
 
 int
-torc_dial(struct torc_conn **conn, const char *address, uint64_t deadline)
+torc_dial(struct torc_conn **conn, const char *address, torc_deadline deadline)
 {
 	struct sockaddr_storage parsed;
 	int size, fd;

@@ -62,7 +62,7 @@ struct attempt {
 /* On the stack of the fiber that dials, which sees all attempts off. */
 struct race {
 	struct torc_fiber *dialler;
-	uint64_t deadline;
+	torc_deadline deadline;
 	unsigned count;
 	unsigned started;
 	unsigned running;
@@ -133,12 +133,12 @@ static int
 run_race(struct race *race)
 {
 	struct torc_reactor *reactor = race->dialler->reactor;
-	const uint64_t deadline = race->deadline;
+	const torc_deadline deadline = race->deadline;
 	int rc = 0;
 
 	while (race->winner < 0 && rc == 0) {
 		bool more = race->started < race->count;
-		uint64_t until = deadline;
+		torc_deadline until = deadline;
 
 		if (more && race->next_at <= reactor->now) {
 			start_next(race);
@@ -146,10 +146,10 @@ run_race(struct race *race)
 		}
 		if (race->running == 0)
 			break;
-		if (more && race->next_at < deadline)
-			until = race->next_at;
+		if (more && race->next_at < deadline.at)
+			until = torc_at(race->next_at);
 		rc = torc_fiber_park(reactor, until);
-		if (rc == -ETIMEDOUT && until < deadline)
+		if (rc == -ETIMEDOUT && until.at < deadline.at)
 			rc = 0;
 	}
 	see_off(race);
@@ -237,7 +237,7 @@ leave_out(struct lookup *lookup, const struct torc_dialled *dialled)
 /* Parks. As run_race(), for what a lookup has found. */
 static int
 try_all(struct lookup *lookup, unsigned port, struct torc_dialled *dialled,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct race race = {
 		.dialler = torc_reactor_of_fiber()->current,
@@ -260,7 +260,7 @@ try_all(struct lookup *lookup, unsigned port, struct torc_dialled *dialled,
 /* Parks. */
 static int
 dial_name(struct torc_conn **conn, const char *address,
-    struct torc_dialled *dialled, uint64_t deadline)
+    struct torc_dialled *dialled, torc_deadline deadline)
 {
 	struct lookup *lookup = torc_sys_alloc(sizeof(*lookup));
 	int port, rc;
@@ -291,7 +291,7 @@ dial_name(struct torc_conn **conn, const char *address,
 
 int
 torc_dial_name(struct torc_conn **conn, const char *address,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct sockaddr_storage numeric;
 	int rc;
@@ -308,7 +308,7 @@ torc_dial_name(struct torc_conn **conn, const char *address,
 
 int
 torc_dial_next(struct torc_conn **conn, const char *address,
-    struct torc_dialled *dialled, uint64_t deadline)
+    struct torc_dialled *dialled, torc_deadline deadline)
 {
 	struct sockaddr_storage numeric;
 	char peer[128];

@@ -44,7 +44,7 @@ look_by(struct torc_conn *conn, uint64_t by)
 {
 	struct torc_timers *timers = &conn->reactor->timers;
 
-	if (by < TORC_NEVER && (!torc_timer_armed(&conn->timer) ||
+	if (by < UINT64_MAX && (!torc_timer_armed(&conn->timer) ||
 	    torc_timers_when(timers, &conn->timer) > by))
 		torc_timers_arm(timers, &conn->timer, by);
 }
@@ -54,7 +54,7 @@ begin_end(struct torc_conn *conn)
 {
 	if (conn->lingers)
 		look_by(conn, torc_conn_limit(conn,
-		    torc_drain_linger_ms(conn)));
+		    torc_drain_linger_ms(conn)).at);
 	else if (conn->dormant || is_idle(conn))
 		look_by(conn, torc_drain_idle_by(conn));
 }

@@ -12,7 +12,7 @@
 
 /* Read what the peer still sends, until its FIN. 0 or a negative errno. */
 static int
-await_fin(struct torc_conn *conn, uint64_t deadline)
+await_fin(struct torc_conn *conn, torc_deadline deadline)
 {
 	struct torc_slice unread;
 	int rc = 0;
@@ -43,10 +43,10 @@ unsent_bytes(const struct torc_conn *conn)
  * `linger_ms`; in a drain, for less, and it does not end with a reset.
  */
 static int
-linger(struct torc_conn *conn, uint64_t sent_by)
+linger(struct torc_conn *conn, torc_deadline sent_by)
 {
 	struct torc_pace *pace = &conn->pace;
-	const bool paced = pace->most_ns > 0 && pace->most_ns < TORC_NEVER;
+	const bool paced = pace->most_ns > 0 && pace->most_ns < UINT64_MAX;
 	int unsent = 0;
 
 	do {
@@ -64,7 +64,7 @@ linger(struct torc_conn *conn, uint64_t sent_by)
 		if (paced && before > 0)
 			torc_pace_note(pace, since, unsent < before ?
 			    (uint64_t)before - (uint64_t)unsent : 0);
-	} while (unsent > 0 && (conn->reactor->now < sent_by ||
+	} while (unsent > 0 && (conn->reactor->now < sent_by.at ||
 	    (paced && pace->left_ns > 0)));
 	return unsent <= 0 && conn->reactor->phase >= TORC_PHASE_DRAINING ? 0 :
 	    -ETIMEDOUT;
@@ -86,7 +86,8 @@ torc_finish_others(struct torc_conn *conn)
 }
 
 int
-torc_finish(struct torc_conn *conn, uint64_t sent_by, uint64_t fin_by)
+torc_finish(struct torc_conn *conn, torc_deadline sent_by,
+    torc_deadline fin_by)
 {
 	bool lingers = false;
 	int rc, error;
@@ -97,7 +98,7 @@ torc_finish(struct torc_conn *conn, uint64_t sent_by, uint64_t fin_by)
 	rc = torc_conn_flush(conn, sent_by);
 	if (rc == 0 && !conn->eof && !conn->failed) {
 		rc = torc_conn_shutdown(conn, sent_by);
-		if (rc == 0 && fin_by != 0)
+		if (rc == 0 && fin_by.at != 0)
 			rc = await_fin(conn, fin_by);
 		else if (rc == 0 && !conn->evicted) {
 			lingers = true;
@@ -119,7 +120,7 @@ run_finish(void *arg)
 	struct torc_conn *conn = arg;
 
 	torc_finish(conn, torc_conn_limit(conn,
-	    conn->reactor->config.close_ms), 0);
+	    conn->reactor->config.close_ms), TORC_AT_ONCE);
 	return 0;
 }
 

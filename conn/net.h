@@ -368,11 +368,11 @@ bool torc_room_make(struct torc_net *net, int fd);
 bool torc_room_clear(struct torc_net *net);
 
 /* `ms` milliseconds from now; or never, if that is TORC_NO_LIMIT. */
-static inline uint64_t
+static inline torc_deadline
 torc_conn_limit(const struct torc_conn *conn, unsigned ms)
 {
 	return ms == TORC_NO_LIMIT ? TORC_NEVER :
-	    conn->reactor->now + ms * 1000000ull;
+	    torc_at(conn->reactor->now + ms * 1000000ull);
 }
 
 static inline void
@@ -388,7 +388,8 @@ torc_conn_set_dormant(struct torc_conn *conn, bool dormant)
  * Parks. In order if that is possible by the deadlines, else with RST. The
  * second one may be 0: then the peer has `linger_ms` after our FIN.
  */
-int torc_finish(struct torc_conn *conn, uint64_t sent_by, uint64_t fin_by);
+int torc_finish(
+    struct torc_conn *conn, torc_deadline sent_by, torc_deadline fin_by);
 /*
  * Parks. The calls of other fibers on the connection end, as if these were
  * cancelled, before it is closed.
@@ -438,7 +439,7 @@ bool torc_recv_probe(void);
  * and are in `*seen`, if that is all; or a negative errno.
  */
 int torc_recv_park(struct torc_conn *conn, struct torc_slice *seen,
-    uint64_t deadline);
+    torc_deadline deadline);
 /* Let go of all that was received. */
 void torc_recv_discard(struct torc_conn *conn);
 /* Something was received, or ended, that no view has shown. */
@@ -545,7 +546,7 @@ void torc_local_remove(const struct sockaddr_storage *address,
 
 /* Parks. A socket that is connected to an address, or a negative errno. */
 int torc_dial_socket(const struct sockaddr_storage *address, size_t size,
-    uint64_t deadline);
+    torc_deadline deadline);
 /* Make a connection of it, or close it. 0 or a negative errno. */
 int torc_dial_open(struct torc_conn **conn, int fd);
 

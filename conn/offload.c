@@ -262,7 +262,7 @@ give_up(struct torc_task *task)
 }
 
 int
-torc_task_run(struct torc_task *task, uint64_t deadline)
+torc_task_run(struct torc_task *task, torc_deadline deadline)
 {
 	struct torc_reactor *reactor = torc_reactor_of_fiber();
 	int rc;
@@ -273,7 +273,7 @@ torc_task_run(struct torc_task *task, uint64_t deadline)
 	if (task->fiber->cancelled)
 		rc = -ECANCELED;
 	else
-		rc = deadline <= reactor->due ? -ETIMEDOUT : hand_over(task);
+		rc = deadline.at <= reactor->due ? -ETIMEDOUT : hand_over(task);
 	if (rc < 0) {
 		if (task->drop != NULL)
 			task->drop(task);
@@ -307,7 +307,7 @@ run_blocking(struct torc_task *task)
 }
 
 int
-torc_offload(int (*call)(void *arg), void *arg, uint64_t deadline)
+torc_offload(int (*call)(void *arg), void *arg, torc_deadline deadline)
 {
 	struct blocking blocking = {
 		.task.run = run_blocking,

@@ -61,6 +61,6 @@ struct torc_task {
  * -EAGAIN as torc_offload() says: then it was dropped, or will be, and is not
  * the caller's any more.
  */
-int torc_task_run(struct torc_task *task, uint64_t deadline);
+int torc_task_run(struct torc_task *task, torc_deadline deadline);
 
 #endif

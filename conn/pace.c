@@ -12,20 +12,19 @@
 void
 torc_pace_begin(struct torc_pace *pace, unsigned ms, unsigned rate)
 {
-	pace->most_ns = ms == TORC_NO_LIMIT ? TORC_NEVER : ms * 1000000ull;
+	pace->most_ns = ms == TORC_NO_LIMIT ? UINT64_MAX : ms * 1000000ull;
 	pace->left_ns = pace->most_ns;
 	pace->rate = rate == TORC_NO_LIMIT ? 0 : rate;
 }
 
-uint64_t
-torc_pace_until(const struct torc_pace *pace, uint64_t deadline)
+torc_deadline
+torc_pace_until(const struct torc_pace *pace, torc_deadline deadline)
 {
 	const uint64_t now = torc_now();
 
-	if (pace->left_ns >= TORC_NEVER - now)
+	if (pace->left_ns >= UINT64_MAX - now)
 		return deadline;
-	return now + pace->left_ns < deadline ? now + pace->left_ns :
-	    deadline;
+	return torc_sooner(torc_at(now + pace->left_ns), deadline);
 }
 
 void
@@ -34,7 +33,7 @@ torc_pace_note(struct torc_pace *pace, uint64_t since, uint64_t bytes)
 	const uint64_t waited = torc_now() - since;
 	uint64_t back = pace->most_ns;
 
-	if (pace->most_ns == TORC_NEVER)
+	if (pace->most_ns == UINT64_MAX)
 		return;
 	pace->left_ns -= waited < pace->left_ns ? waited : pace->left_ns;
 	if (bytes == 0)
@@ -84,7 +83,7 @@ note_progress(struct torc_conn *conn, struct torc_progress *progress,
  */
 int
 torc_conn_await_room(struct torc_conn *conn, struct torc_progress *progress,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const struct torc_pace *pace = &conn->pace;
 	const uint64_t since = torc_now();
@@ -95,7 +94,7 @@ torc_conn_await_room(struct torc_conn *conn, struct torc_progress *progress,
 	if (pace->most_ns == 0)
 		return rc < 0 ? rc : 0;
 	note_progress(conn, progress, since);
-	if (rc == -ETIMEDOUT && torc_now() < deadline && pace->left_ns > 0)
+	if (rc == -ETIMEDOUT && !torc_passed(deadline) && pace->left_ns > 0)
 		rc = 0;
 	return rc < 0 ? rc : 0;
 }

@@ -203,7 +203,7 @@ pass_on(struct torc_pipeline *pipeline)
 
 /* Parks. Receive for all, until `*over`. 0, -ETIMEDOUT or -ECANCELED. */
 static int
-lead(struct torc_pipeline *pipeline, const bool *over, uint64_t deadline)
+lead(struct torc_pipeline *pipeline, const bool *over, torc_deadline deadline)
 {
 	struct torc_slice view;
 	int rc;
@@ -246,7 +246,7 @@ stop_writing(struct torc_pipeline *pipeline)
 
 /* Parks. Lead until it is our turn to write. As await_turn(). */
 static int
-lead_to_write(struct torc_pipeline *pipeline, uint64_t deadline)
+lead_to_write(struct torc_pipeline *pipeline, torc_deadline deadline)
 {
 	bool turn = false;
 	int rc;
@@ -261,7 +261,7 @@ lead_to_write(struct torc_pipeline *pipeline, uint64_t deadline)
 
 /* Parks. TURN when nobody else writes, or what ended the wait. */
 static int
-await_turn(struct torc_pipeline *pipeline, uint64_t deadline)
+await_turn(struct torc_pipeline *pipeline, torc_deadline deadline)
 {
 	int rc = LOOK;
 
@@ -278,11 +278,11 @@ await_turn(struct torc_pipeline *pipeline, uint64_t deadline)
 
 /* What a wait would end with at once, or 0. */
 static int
-check_time(const struct torc_reactor *reactor, uint64_t deadline)
+check_time(const struct torc_reactor *reactor, torc_deadline deadline)
 {
 	if (reactor->current->cancelled)
 		return -ECANCELED;
-	return deadline <= reactor->due ? -ETIMEDOUT : 0;
+	return deadline.at <= reactor->due ? -ETIMEDOUT : 0;
 }
 
 /* Whether no reply can come any more, though nobody was shown that yet. */
@@ -294,7 +294,7 @@ has_ended(const struct torc_conn *conn)
 
 int
 torc_pipeline_begin(struct torc_pipeline *pipeline,
-    struct torc_request *request, uint64_t deadline)
+    struct torc_request *request, torc_deadline deadline)
 {
 	const struct torc_reactor *reactor = torc_reactor_of_fiber();
 	int rc = await_turn(pipeline, deadline);
@@ -333,7 +333,7 @@ torc_pipeline_end(struct torc_pipeline *pipeline)
 /* Parks. Read for all, or wait for who does. 0, -ETIMEDOUT or -ECANCELED. */
 static int
 await_reply(struct torc_pipeline *pipeline, struct torc_request *request,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc = 0;
 
@@ -365,7 +365,7 @@ torc_pipeline_attend(struct torc_pipeline *pipeline,
 
 int
 torc_pipeline_await(struct torc_pipeline *pipeline,
-    struct torc_request *request, uint64_t deadline)
+    struct torc_request *request, torc_deadline deadline)
 {
 	int rc;
 

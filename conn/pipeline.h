@@ -102,7 +102,7 @@ TORC_API void torc_pipeline_init(struct torc_pipeline *pipeline,
  * the request is the caller's, and nothing of it was sent.
  */
 TORC_API int torc_pipeline_begin(struct torc_pipeline *pipeline,
-    struct torc_request *request, uint64_t deadline);
+    struct torc_request *request, torc_deadline deadline);
 
 /*
  * Between begin and end: what is written now may not fit into what buffers
@@ -134,7 +134,7 @@ TORC_API void torc_pipeline_break(struct torc_pipeline *pipeline, int error);
  * not the caller's any more (drop() gets it).
  */
 TORC_API int torc_pipeline_await(struct torc_pipeline *pipeline,
-    struct torc_request *request, uint64_t deadline);
+    struct torc_request *request, torc_deadline deadline);
 
 #ifdef __cplusplus
 }

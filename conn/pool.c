@@ -17,7 +17,7 @@
 static uint64_t
 after(const struct torc_pool *pool, unsigned ms)
 {
-	return ms == TORC_NO_LIMIT ? TORC_NEVER :
+	return ms == TORC_NO_LIMIT ? UINT64_MAX :
 	    pool->reactor->now + ms * 1000000ull;
 }
 
@@ -82,7 +82,7 @@ look_again_at(struct torc_pool *pool, uint64_t when)
 {
 	struct torc_timers *timers = &pool->reactor->timers;
 
-	if (when != TORC_NEVER && (!torc_timer_armed(&pool->timer) ||
+	if (when != UINT64_MAX && (!torc_timer_armed(&pool->timer) ||
 	    when < torc_timers_when(timers, &pool->timer)))
 		torc_timers_arm(timers, &pool->timer, when);
 }
@@ -294,7 +294,7 @@ run_open(void *arg)
 	entry->fiber = torc_fiber_self();
 	if (pool->destroyer == NULL)
 		rc = pool->kind->open(pool->arg, &entry->item,
-		    after(pool, pool->config.open_ms));
+		    torc_at(after(pool, pool->config.open_ms)));
 	entry->fiber = 0;
 	if (rc < 0) {
 		torc_pool_set_free(entry);

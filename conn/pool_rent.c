@@ -285,12 +285,12 @@ make_room(struct torc_pool *pool, const struct torc_pool_line *mine)
 
 /* Parks. */
 static int
-queue_up(struct torc_pool *pool, struct renter *renter, uint64_t deadline)
+queue_up(struct torc_pool *pool, struct renter *renter, torc_deadline deadline)
 {
 	struct torc_pool_line *line = renter->line;
 	int rc = 0;
 
-	if (deadline <= pool->reactor->due)
+	if (deadline.at <= pool->reactor->due)
 		rc = -ETIMEDOUT;
 	else if (pool->waiting >= pool->config.waiters &&
 	    !make_room(pool, line))
@@ -319,7 +319,7 @@ queue_up(struct torc_pool *pool, struct renter *renter, uint64_t deadline)
 /* Parks. */
 static int
 rent(struct torc_pool *pool, const struct torc_pool_wish *wish,
-    struct torc_pool_entry **entry, uint64_t deadline)
+    struct torc_pool_entry **entry, torc_deadline deadline)
 {
 	struct renter renter = {
 		.fiber = pool->reactor->current, .fresh = wish->fresh,
@@ -354,7 +354,7 @@ rent(struct torc_pool *pool, const struct torc_pool_wish *wish,
 
 int
 torc_pool_acquire_for(struct torc_pool *pool, void **item,
-    const struct torc_pool_wish *wish, uint64_t deadline)
+    const struct torc_pool_wish *wish, torc_deadline deadline)
 {
 	static const struct torc_pool_wish none;
 	struct torc_pool_entry *entry;
@@ -377,7 +377,7 @@ torc_pool_acquire_for(struct torc_pool *pool, void **item,
 }
 
 int
-torc_pool_acquire(struct torc_pool *pool, void **item, uint64_t deadline)
+torc_pool_acquire(struct torc_pool *pool, void **item, torc_deadline deadline)
 {
 	return torc_pool_acquire_for(pool, item, NULL, deadline);
 }

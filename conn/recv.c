@@ -627,7 +627,7 @@ show(struct torc_conn *conn, struct torc_slice *in)
 
 int
 torc_recv_park(struct torc_conn *conn, struct torc_slice *seen,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct torc_reactor *reactor = conn->reactor;
 	int rc;
@@ -644,10 +644,11 @@ torc_recv_park(struct torc_conn *conn, struct torc_slice *seen,
 
 /* Park until there is news, unless there can be none. */
 static int
-await_news(struct torc_conn *conn, struct torc_slice *in, uint64_t deadline)
+await_news(
+    struct torc_conn *conn, struct torc_slice *in, torc_deadline deadline)
 {
 	struct torc_reactor *reactor = conn->reactor;
-	uint64_t idle_by = TORC_NEVER;
+	uint64_t idle_by = UINT64_MAX;
 	bool hurried;
 	int rc;
 
@@ -657,9 +658,9 @@ await_news(struct torc_conn *conn, struct torc_slice *in, uint64_t deadline)
 		idle_by = torc_drain_idle_by(conn);
 	if (idle_by <= reactor->due)
 		return -ESHUTDOWN;
-	hurried = idle_by < deadline;
+	hurried = idle_by < deadline.at;
 	if (hurried)
-		deadline = idle_by;
+		deadline = torc_at(idle_by);
 	if (conn->view_size >= reactor->config.held_max)
 		return -ENOBUFS;
 	/* Who waits for the rest of a message does not keep a buffer. */
@@ -720,7 +721,7 @@ show_news(struct torc_conn *conn, struct torc_slice *in, int rc)
 /* Everything but waiting with nothing in view. */
 static __attribute__((noinline)) int
 receive_carefully(struct torc_conn *conn, struct torc_slice *in,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	torc_conn_check_fiber(conn);
 	torc_require(in != NULL, "torc_conn_recv needs a place for the view");
@@ -737,7 +738,7 @@ receive_carefully(struct torc_conn *conn, struct torc_slice *in,
 
 int
 torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct torc_reactor *reactor = conn->reactor;
 	struct torc_fiber *fiber;

@@ -554,7 +554,7 @@ end_wait(struct torc_conn *conn)
 
 /* Parks. Until something about sending has changed. */
 static int
-await_sending(struct torc_conn *conn, uint64_t deadline)
+await_sending(struct torc_conn *conn, torc_deadline deadline)
 {
 	struct torc_reactor *reactor = conn->reactor;
 	int rc;
@@ -598,7 +598,7 @@ recall(struct torc_conn *conn)
  * over, what the peer has taken meanwhile may well renew it.
  */
 static int
-await_peer(struct torc_conn *conn, uint64_t deadline)
+await_peer(struct torc_conn *conn, torc_deadline deadline)
 {
 	const uint64_t since = conn->reactor->now;
 	const uint64_t taken = conn->taken;
@@ -607,15 +607,15 @@ await_peer(struct torc_conn *conn, uint64_t deadline)
 	if (conn->pace.most_ns == 0)
 		return await_sending(conn, deadline);
 	rc = await_sending(conn, torc_pace_until(&conn->pace, deadline));
-	if (rc == -ETIMEDOUT && conn->reactor->now < deadline)
+	if (rc == -ETIMEDOUT && conn->reactor->now < deadline.at)
 		recall(conn);
 	torc_pace_note(&conn->pace, since, conn->taken - taken);
-	return rc == -ETIMEDOUT && conn->reactor->now < deadline &&
+	return rc == -ETIMEDOUT && conn->reactor->now < deadline.at &&
 	    conn->pace.left_ns > 0 ? 0 : rc;
 }
 
 int
-torc_conn_flush(struct torc_conn *conn, uint64_t deadline)
+torc_conn_flush(struct torc_conn *conn, torc_deadline deadline)
 {
 	int rc = 0;
 
@@ -626,7 +626,7 @@ torc_conn_flush(struct torc_conn *conn, uint64_t deadline)
 }
 
 int
-torc_conn_lend(struct torc_conn *conn, uint64_t deadline)
+torc_conn_lend(struct torc_conn *conn, torc_deadline deadline)
 {
 	int rc;
 
@@ -658,7 +658,7 @@ torc_conn_give_back(struct torc_conn *conn, int error)
 /* Send from the caller's memory, behind what is staged. */
 static int
 write_directly(struct torc_conn *conn, const void *data, size_t size,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct torc_reactor *reactor = conn->reactor;
 	struct torc_job job = {
@@ -702,7 +702,7 @@ write_directly(struct torc_conn *conn, const void *data, size_t size,
 /* Into the slab, waiting for room in it as often as needed. */
 static int
 write_to_slab(struct torc_conn *conn, const uint8_t **data, size_t *size,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	while (conn->slab != NULL && *size > 0) {
 		size_t room = slab_size(conn->net) - conn->slab_end;
@@ -727,7 +727,7 @@ write_to_slab(struct torc_conn *conn, const uint8_t **data, size_t *size,
 /* Bytes that do not simply go behind those that are staged. */
 static __attribute__((noinline)) int
 write_carefully(struct torc_conn *conn, const uint8_t *data, size_t size,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const uint32_t limit = conn->net->stage_max;
 	int rc = 0;
@@ -770,7 +770,7 @@ torc_conn_room(const struct torc_conn *conn)
 
 int
 torc_conn_write(struct torc_conn *conn, const void *data, size_t size,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct torc_net *net;
 	struct torc_chunk *chunk;
@@ -804,7 +804,7 @@ torc_conn_write(struct torc_conn *conn, const void *data, size_t size,
 
 int
 torc_conn_write_static(struct torc_conn *conn, const void *data, size_t size,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	torc_reactor_check(conn->reactor);
 	if (torc_unlikely(conn->sending != 0 || conn->staged_size > 0 ||
@@ -826,7 +826,7 @@ torc_conn_push(struct torc_conn *conn)
 }
 
 int
-torc_conn_shutdown(struct torc_conn *conn, uint64_t deadline)
+torc_conn_shutdown(struct torc_conn *conn, torc_deadline deadline)
 {
 	int rc = torc_conn_flush(conn, deadline);
 

@@ -40,7 +40,7 @@ fail(struct torc_server *server, int error)
 	if (!torc_replace_relaxed_u32(&server->failed, &none,
 	    (uint32_t)-error))
 		return;
-	torc_serve_drain(server, 0);
+	torc_serve_drain(server, TORC_AT_ONCE);
 	pthread_kill(server->main, SIGTERM);
 }
 

@@ -54,7 +54,7 @@ void torc_serve_unblock(struct torc_server *server, const sigset_t *before);
 void torc_serve_wait(struct torc_server *server);
 
 /* Drain all reactors. */
-void torc_serve_drain(struct torc_server *server, uint64_t deadline);
+void torc_serve_drain(struct torc_server *server, torc_deadline deadline);
 
 /* Stop them at once, and join all threads that were started. */
 void torc_serve_stop(struct torc_server *server);

@@ -47,7 +47,7 @@ torc_serve_unblock(struct torc_server *server, const sigset_t *before)
 }
 
 void
-torc_serve_drain(struct torc_server *server, uint64_t deadline)
+torc_serve_drain(struct torc_server *server, torc_deadline deadline)
 {
 	for (unsigned i = 0; i < server->count; i++)
 		torc_reactor_drain(server->reactors[i], deadline);
@@ -73,7 +73,7 @@ await_second_signal(void *arg)
 		if (number == SIGHUP)
 			continue;
 		if (!first)
-			torc_serve_drain(server, 0);
+			torc_serve_drain(server, TORC_AT_ONCE);
 		first = false;
 	}
 }
@@ -93,7 +93,7 @@ drain(struct torc_server *server)
 	bool listening;
 
 	torc_serve_drain(server, ms == TORC_NO_LIMIT ? TORC_NEVER :
-	    torc_sys_now() + ms * 1000000ull);
+	    torc_at(torc_sys_now() + ms * 1000000ull));
 	listening = pthread_create(&second, NULL, await_second_signal,
 	    server) == 0;
 	join_all(server);
@@ -128,6 +128,6 @@ torc_serve_wait(struct torc_server *server)
 void
 torc_serve_stop(struct torc_server *server)
 {
-	torc_serve_drain(server, 0);
+	torc_serve_drain(server, TORC_AT_ONCE);
 	join_all(server);
 }

@@ -5,9 +5,10 @@
  * of the programmer stops the process with a message; what a peer, the kernel
  * or a limit can cause is returned.
  *
- * Deadlines. Every call that can wait takes an absolute time in nanoseconds as
- * its last parameter: torc_after_ms(500), or TORC_NEVER. When it has passed,
- * the call returns -ETIMEDOUT; what was done until then stays done. A thread
+ * Deadlines. Every call that can wait takes a torc_deadline, an absolute time,
+ * as its last parameter: torc_after_ms(500), TORC_NEVER or TORC_AT_ONCE. When it
+ * has passed, the call returns -ETIMEDOUT; what was done until then stays done.
+ * The same deadline can be passed to several calls in a row. A thread
  * that stood still beyond a deadline (it was stopped, or worked for long) acts
  * on what came meanwhile before it looks at deadlines.
  *
@@ -140,7 +141,7 @@ TORC_API unsigned torc_listen_port(const struct torc_reactor *reactor,
  * One fiber at a time.
  */
 TORC_API int torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /*
  * Whether the peer is in the middle of a message whose beginning was consumed:
@@ -164,7 +165,7 @@ TORC_API void torc_conn_consume(struct torc_conn *conn, size_t size);
  * flush or shutdown waits, no other fiber may write: that stops the process.
  */
 TORC_API int torc_conn_write(struct torc_conn *conn, const void *data,
-    size_t size, uint64_t deadline);
+    size_t size, torc_deadline deadline);
 
 /*
  * As torc_conn_write(), for bytes that never change and never go away, such as
@@ -173,7 +174,7 @@ TORC_API int torc_conn_write(struct torc_conn *conn, const void *data,
  * without being told.
  */
 TORC_API int torc_conn_write_static(struct torc_conn *conn, const void *data,
-    size_t size, uint64_t deadline);
+    size_t size, torc_deadline deadline);
 
 /*
  * Send what is staged, and what will be in this turn, without waiting for it.
@@ -186,13 +187,13 @@ TORC_API void torc_conn_push(struct torc_conn *conn);
  * torc_conn_write(), but that after -ETIMEDOUT and -ECANCELED it is still on
  * its way, and the connection as good as before.
  */
-TORC_API int torc_conn_flush(struct torc_conn *conn, uint64_t deadline);
+TORC_API int torc_conn_flush(struct torc_conn *conn, torc_deadline deadline);
 
 /*
  * Parks. Flush, then FIN: no more writes; reading goes on. 0, also if that was
  * done before, or an error as of torc_conn_flush() or of shutdown(2).
  */
-TORC_API int torc_conn_shutdown(struct torc_conn *conn, uint64_t deadline);
+TORC_API int torc_conn_shutdown(struct torc_conn *conn, torc_deadline deadline);
 
 /*
  * Parks. Connect to an address (see torc_listen). `*conn` is yours until you
@@ -206,14 +207,14 @@ TORC_API int torc_conn_shutdown(struct torc_conn *conn, uint64_t deadline);
  * and refused with -ECONNREFUSED when that happens three times.
  */
 TORC_API int torc_dial(struct torc_conn **conn, const char *address,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /*
  * Parks. Close a dialled connection: what is staged, FIN, the peer's FIN, all
- * by the deadline; after it, or if it is 0, reset. `conn` is gone afterwards;
+ * by the deadline; after it, or with TORC_AT_ONCE, reset. `conn` is gone afterwards;
  * NULL does nothing. 0, or the error that kept it from closing in order.
  */
-TORC_API int torc_conn_close(struct torc_conn *conn, uint64_t deadline);
+TORC_API int torc_conn_close(struct torc_conn *conn, torc_deadline deadline);
 
 /*
  * Let the calling fiber be told when the peer of a connection goes, while the

@@ -44,23 +44,23 @@ torc_now(void)
 }
 
 /* The time that is `count` units of so many nanoseconds from now. */
-static inline uint64_t
+static inline torc_deadline
 after(uint64_t count, uint64_t unit)
 {
 	uint64_t now = torc_now();
 	uint64_t span;
 
 	return __builtin_mul_overflow(count, unit, &span) ||
-	    span > TORC_NEVER - now ? TORC_NEVER : now + span;
+	    span > UINT64_MAX - now ? TORC_NEVER : torc_at(now + span);
 }
 
-uint64_t
+torc_deadline
 torc_after_us(uint64_t us)
 {
 	return after(us, 1000);
 }
 
-uint64_t
+torc_deadline
 torc_after_ms(uint64_t ms)
 {
 	return after(ms, 1000000);

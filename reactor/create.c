@@ -268,7 +268,7 @@ torc_reactor_create(struct torc_reactor **out,
 	torc_list_init(&reactor->ready);
 	torc_list_init(&reactor->yielded);
 	torc_list_init(&reactor->backlog);
-	reactor->drain_at = TORC_NEVER;
+	reactor->drain_at = UINT64_MAX;
 	if (reactor->config.spin_us > 0)
 		reactor->spin_credit = TORC_SPIN_CREDIT;
 	*out = reactor;

@@ -21,14 +21,14 @@ prepare(unsigned opcode, int fd, const void *data, size_t size)
 }
 
 static int
-await(const struct io_uring_sqe *sqe, uint64_t deadline)
+await(const struct io_uring_sqe *sqe, torc_deadline deadline)
 {
 	return torc_op_await(torc_reactor_of_fiber(), sqe, deadline);
 }
 
 int
 torc_fd_read(int fd, void *data, size_t size, uint64_t offset,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct io_uring_sqe sqe = prepare(IORING_OP_READ, fd, data, size);
 
@@ -38,7 +38,7 @@ torc_fd_read(int fd, void *data, size_t size, uint64_t offset,
 
 int
 torc_fd_write(int fd, const void *data, size_t size, uint64_t offset,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct io_uring_sqe sqe = prepare(IORING_OP_WRITE, fd, data, size);
 
@@ -47,7 +47,7 @@ torc_fd_write(int fd, const void *data, size_t size, uint64_t offset,
 }
 
 int
-torc_fd_recv(int fd, void *data, size_t size, int flags, uint64_t deadline)
+torc_fd_recv(int fd, void *data, size_t size, int flags, torc_deadline deadline)
 {
 	struct io_uring_sqe sqe = prepare(IORING_OP_RECV, fd, data, size);
 
@@ -57,7 +57,7 @@ torc_fd_recv(int fd, void *data, size_t size, int flags, uint64_t deadline)
 
 int
 torc_fd_send(int fd, const void *data, size_t size, int flags,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct io_uring_sqe sqe = prepare(IORING_OP_SEND, fd, data, size);
 
@@ -67,7 +67,7 @@ torc_fd_send(int fd, const void *data, size_t size, int flags,
 
 int
 torc_fd_connect(int fd, const struct sockaddr *address, size_t size,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct io_uring_sqe sqe = prepare(IORING_OP_CONNECT, fd, address, 0);
 
@@ -76,7 +76,7 @@ torc_fd_connect(int fd, const struct sockaddr *address, size_t size,
 }
 
 int
-torc_fd_poll(int fd, unsigned events, uint64_t deadline)
+torc_fd_poll(int fd, unsigned events, torc_deadline deadline)
 {
 	struct io_uring_sqe sqe = prepare(IORING_OP_POLL_ADD, fd, NULL, 0);
 

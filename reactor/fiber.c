@@ -79,7 +79,7 @@ look_at_deadline(struct torc_timer *timer)
 	struct torc_reactor *reactor = fiber->reactor;
 
 	if (fiber->state != TORC_FIBER_PARKED ||
-	    fiber->deadline == TORC_NEVER)
+	    fiber->deadline == UINT64_MAX)
 		return;
 	if (fiber->deadline > reactor->due) {
 		torc_timers_arm(&reactor->timers, timer, fiber->deadline);
@@ -102,7 +102,7 @@ lay_out(struct torc_reactor *reactor, void *stack)
 	fiber = (struct torc_fiber *)top;
 	*fiber = (struct torc_fiber) {
 		.reactor = reactor,
-		.deadline = TORC_NEVER,
+		.deadline = UINT64_MAX,
 		.timer.fire = look_at_deadline,
 		.stack = stack,
 	};
@@ -225,15 +225,15 @@ torc_fiber_bury(struct torc_reactor *reactor)
 }
 
 int
-torc_fiber_set_deadline(struct torc_fiber *fiber, uint64_t deadline)
+torc_fiber_set_deadline(struct torc_fiber *fiber, torc_deadline deadline)
 {
 	struct torc_reactor *reactor = fiber->reactor;
 
-	if (deadline <= reactor->due)
+	if (deadline.at <= reactor->due)
 		return -ETIMEDOUT;
 	if (!torc_timer_armed(&fiber->timer) ||
-	    torc_timers_when(&reactor->timers, &fiber->timer) > deadline)
-		torc_timers_arm(&reactor->timers, &fiber->timer, deadline);
+	    torc_timers_when(&reactor->timers, &fiber->timer) > deadline.at)
+		torc_timers_arm(&reactor->timers, &fiber->timer, deadline.at);
 	return 0;
 }
 
@@ -350,7 +350,7 @@ take_result(struct torc_reactor *reactor, struct torc_fiber_slot *slot,
 }
 
 int
-torc_fiber_join(uint64_t id, int *result, uint64_t deadline)
+torc_fiber_join(uint64_t id, int *result, torc_deadline deadline)
 {
 	struct torc_reactor *reactor = torc_reactor_of_fiber();
 	struct torc_fiber_slot *slot = find_to_join(reactor, id);
@@ -413,7 +413,7 @@ torc_fiber_self(void)
 }
 
 int
-torc_sleep(uint64_t deadline)
+torc_sleep(torc_deadline deadline)
 {
 	int rc = torc_fiber_park(torc_reactor_of_fiber(), deadline);
 

@@ -115,7 +115,7 @@ void torc_fiber_drop(struct torc_fiber *fiber);
 /* What follows is on the way of every request, and so it is inline. */
 
 /* Arm the timer of a wait. 0, or -ETIMEDOUT if the time has come. */
-int torc_fiber_set_deadline(struct torc_fiber *fiber, uint64_t deadline);
+int torc_fiber_set_deadline(struct torc_fiber *fiber, torc_deadline deadline);
 
 /*
  * The function of reactor->ended has returned: it leaves its result, and gives
@@ -155,20 +155,20 @@ torc_fiber_leave(struct torc_reactor *reactor, struct torc_fiber *fiber)
 /* A fiber may wait until then, and its timer need not be armed for that. */
 static inline bool
 torc_fiber_may_park(const struct torc_reactor *reactor,
-    const struct torc_fiber *fiber, uint64_t deadline)
+    const struct torc_fiber *fiber, torc_deadline deadline)
 {
-	return !fiber->cancelled && (deadline == TORC_NEVER ||
-	    (deadline > reactor->due && torc_timer_armed(&fiber->timer) &&
-	    torc_timers_when(&reactor->timers, &fiber->timer) <= deadline));
+	return !fiber->cancelled && (deadline.at == UINT64_MAX ||
+	    (deadline.at > reactor->due && torc_timer_armed(&fiber->timer) &&
+	    torc_timers_when(&reactor->timers, &fiber->timer) <= deadline.at));
 }
 
 /* Parks. The result is in the fiber. Only if torc_fiber_may_park(). */
 static inline void
-torc_fiber_park_simply(struct torc_reactor *reactor, uint64_t deadline)
+torc_fiber_park_simply(struct torc_reactor *reactor, torc_deadline deadline)
 {
 	struct torc_fiber *fiber = reactor->current;
 
-	fiber->deadline = deadline;
+	fiber->deadline = deadline.at;
 	fiber->interruptible = true;
 	fiber->state = TORC_FIBER_PARKED;
 	torc_fiber_leave(reactor, fiber);
@@ -189,13 +189,13 @@ torc_fiber_leave_home(struct torc_reactor *reactor)
  * A deadline that has passed returns at once.
  */
 static inline int
-torc_fiber_park(struct torc_reactor *reactor, uint64_t deadline)
+torc_fiber_park(struct torc_reactor *reactor, torc_deadline deadline)
 {
 	struct torc_fiber *fiber = reactor->current;
 
 	if (torc_unlikely(fiber->cancelled))
 		return -ECANCELED;
-	if (deadline != TORC_NEVER) {
+	if (deadline.at != UINT64_MAX) {
 		int rc = torc_fiber_set_deadline(fiber, deadline);
 
 		if (rc < 0)
@@ -213,7 +213,7 @@ torc_fiber_park_firmly(struct torc_reactor *reactor)
 	struct torc_fiber *fiber = reactor->current;
 
 	torc_fiber_leave_home(reactor);
-	fiber->deadline = TORC_NEVER;
+	fiber->deadline = UINT64_MAX;
 	fiber->interruptible = false;
 	fiber->state = TORC_FIBER_PARKED;
 	torc_fiber_leave(reactor, fiber);

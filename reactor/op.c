@@ -204,7 +204,7 @@ gave_up(int result)
 
 int
 torc_op_await(struct torc_reactor *reactor, const struct io_uring_sqe *sqe,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct wait wait = {
 		.op.sqe = *sqe,

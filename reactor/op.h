@@ -61,7 +61,7 @@ void torc_op_cancel(struct torc_op *op);
  * notification, when its memory is free; the result is that of the send.
  */
 TORC_BESIDE int torc_op_await(struct torc_reactor *reactor,
-    const struct io_uring_sqe *sqe, uint64_t deadline);
+    const struct io_uring_sqe *sqe, torc_deadline deadline);
 
 /* The kinds of completions that ops have. */
 void torc_op_complete(struct torc_reactor *reactor, void *object,

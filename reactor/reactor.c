@@ -135,7 +135,7 @@ change_phase(struct torc_reactor *reactor)
 	uint64_t drain_at = torc_load_relaxed_u64(&reactor->drain_at);
 	struct torc_op_slot *slot = NULL;
 
-	if (drain_at != TORC_NEVER && reactor->phase < TORC_PHASE_DRAINING) {
+	if (drain_at != UINT64_MAX && reactor->phase < TORC_PHASE_DRAINING) {
 		reactor->phase = TORC_PHASE_DRAINING;
 		if (reactor->layer != NULL)
 			reactor->layer->drain(reactor);
@@ -259,7 +259,7 @@ sleep_in_enter(struct torc_reactor *reactor, uint64_t until)
 		}
 		before = reactor->now;
 	}
-	if (until != TORC_NEVER)
+	if (until != UINT64_MAX)
 		timeout = until > before ? until - before : 0;
 	reactor->counters->waits++;
 	reactor->page.page->gauge.sleeping = 1;
@@ -362,13 +362,13 @@ next_deadline(const struct torc_reactor *reactor)
 }
 
 static int
-submit_and_wait(struct torc_reactor *reactor, uint64_t deadline)
+submit_and_wait(struct torc_reactor *reactor, torc_deadline deadline)
 {
 	uint64_t until = next_deadline(reactor);
 	int rc;
 
-	if (until > deadline)
-		until = deadline;
+	if (until > deadline.at)
+		until = deadline.at;
 	reactor->counters->enters++;
 	if (has_work(reactor) || until <= reactor->now)
 		return torc_ring_enter(&reactor->ring, 0, 0, 0);
@@ -444,7 +444,7 @@ time_turn(struct torc_reactor *reactor, uint64_t before)
 }
 
 static int
-enter(struct torc_reactor *reactor, uint64_t deadline)
+enter(struct torc_reactor *reactor, torc_deadline deadline)
 {
 	uint64_t taken = reactor->ring.sq_taken;
 	uint64_t before = reactor->now;
@@ -700,7 +700,7 @@ start(struct torc_reactor *reactor)
 
 /* 1: it lives; 0: it has ended; or the error that ended it. */
 static int
-turn(struct torc_reactor *reactor, uint64_t deadline)
+turn(struct torc_reactor *reactor, torc_deadline deadline)
 {
 	int rc;
 
@@ -753,7 +753,7 @@ leave_loop(const struct torc_belongings *belongings)
 
 /* Turns until `once`, or until it ends. */
 static int
-take_turns(struct torc_reactor *reactor, uint64_t deadline, bool once)
+take_turns(struct torc_reactor *reactor, torc_deadline deadline, bool once)
 {
 	int rc = 0;
 
@@ -779,7 +779,7 @@ take_turns(struct torc_reactor *reactor, uint64_t deadline, bool once)
 }
 
 int
-torc_reactor_turn(struct torc_reactor *reactor, uint64_t deadline)
+torc_reactor_turn(struct torc_reactor *reactor, torc_deadline deadline)
 {
 	return take_turns(reactor, deadline, true);
 }
@@ -791,19 +791,19 @@ torc_reactor_run(struct torc_reactor *reactor)
 }
 
 void
-torc_reactor_drain(struct torc_reactor *reactor, uint64_t deadline)
+torc_reactor_drain(struct torc_reactor *reactor, torc_deadline deadline)
 {
 	torc_reactor_vouch(reactor);
 	/* K1: relaxed. The owner reads it after it was woken. */
 	torc_store_relaxed_u64(&reactor->drain_at,
-	    deadline == TORC_NEVER ? TORC_NEVER - 1 : deadline);
+	    deadline.at == UINT64_MAX ? UINT64_MAX - 1 : deadline.at);
 	torc_mailbox_wake(&reactor->mailbox);
 }
 
 void
 torc_reactor_stop(struct torc_reactor *reactor)
 {
-	torc_reactor_drain(reactor, 0);
+	torc_reactor_drain(reactor, TORC_AT_ONCE);
 }
 
 uint64_t

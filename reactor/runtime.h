@@ -21,17 +21,48 @@ struct torc_reactor;
 
 /* ---- Time ---- */
 
-#define TORC_NEVER UINT64_MAX	/* a deadline that does not come */
-
 /*
  * CLOCK_MONOTONIC in nanoseconds. On a reactor's thread: as it was when the
  * last system call of the loop returned, which costs nothing. Any thread.
  */
 TORC_API uint64_t torc_now(void);
 
+/*
+ * The time at which a call that waits gives up. It is a type of its own, so
+ * that a number of milliseconds is not taken for one.
+ */
+typedef struct torc_deadline {
+	uint64_t at;		/* as of torc_now() */
+} torc_deadline;
+
+static inline torc_deadline
+torc_at(uint64_t time)
+{
+	const torc_deadline deadline = { time };
+
+	return deadline;
+}
+
+#define TORC_NEVER torc_at(UINT64_MAX)	/* it does not come */
+#define TORC_AT_ONCE torc_at(0)		/* it has passed: do not wait */
+
 /* The deadline `ms` milliseconds from now; saturates. Any thread. */
-TORC_API uint64_t torc_after_ms(uint64_t ms);
-TORC_API uint64_t torc_after_us(uint64_t us);
+TORC_API torc_deadline torc_after_ms(uint64_t ms);
+TORC_API torc_deadline torc_after_us(uint64_t us);
+
+/* The one that comes first. */
+static inline torc_deadline
+torc_sooner(torc_deadline one, torc_deadline other)
+{
+	return one.at < other.at ? one : other;
+}
+
+/* Whether it has passed. Any thread. */
+static inline bool
+torc_passed(torc_deadline deadline)
+{
+	return torc_now() >= deadline.at;
+}
 
 /* ---- Configuration ---- */
 
@@ -183,17 +214,17 @@ TORC_API int torc_reactor_run(struct torc_reactor *reactor);
 
 /*
  * One turn of the loop, for programs with a loop of their own: submit, wait
- * until `deadline` (0: do not wait), dispatch. Returns 1 while the reactor
+ * until `deadline` (TORC_AT_ONCE: do not wait), dispatch. Returns 1 while the reactor
  * lives, 0 after it was stopped or drained and everything is closed, or a
  * negative errno. The thread of the first turn is the reactor's from then on.
  */
 TORC_API int torc_reactor_turn(struct torc_reactor *reactor,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /*
  * A descriptor that polls readable when a turn would find something to do, or
  * a negative errno; and the time at which a turn is due even if it does not.
- * Before you poll, take turns with deadline 0 until torc_reactor_due() lies in
+ * Before you poll, take turns with TORC_AT_ONCE until torc_reactor_due() lies in
  * the future. (An eventfd, made at the first call: the ring's own descriptor
  * does not tell of deferred completions. It costs a read(2) in each turn, and
  * a registration in one that follows a post or the end of an operation.)
@@ -205,11 +236,11 @@ TORC_API uint64_t torc_reactor_due(const struct torc_reactor *reactor);
 /*
  * Accept no more, let handlers finish what they have begun, close the others,
  * wait for all fibers that are no daemons (torc_fiber_spawn_daemon), and end.
- * At `deadline`, all fibers are cancelled. A deadline of 0 stops at once. Any
+ * At `deadline`, all fibers are cancelled. TORC_AT_ONCE stops at once. Any
  * thread; also a signal handler.
  */
 TORC_API void torc_reactor_drain(struct torc_reactor *reactor,
-    uint64_t deadline);
+    torc_deadline deadline);
 TORC_API void torc_reactor_stop(struct torc_reactor *reactor);
 
 /*
@@ -223,7 +254,7 @@ TORC_API bool torc_reactor_draining(const struct torc_reactor *reactor);
  * does; or -ETIMEDOUT, -ECANCELED. For fibers in the background, in place of a
  * sleep, and to tell others that wait for something which will not come.
  */
-TORC_API int torc_reactor_await_drain(uint64_t deadline);
+TORC_API int torc_reactor_await_drain(torc_deadline deadline);
 
 /*
  * Free the reactor. It has ended or was never run; no other thread uses it
@@ -342,7 +373,7 @@ TORC_API void torc_fiber_set_daemon(bool daemon);
  * Parks. Wait for the end of a fiber and take its result. 0, -ETIMEDOUT (join
  * again), -ECANCELED, or -ESRCH if it is not there to be joined.
  */
-TORC_API int torc_fiber_join(uint64_t id, int *result, uint64_t deadline);
+TORC_API int torc_fiber_join(uint64_t id, int *result, torc_deadline deadline);
 
 /*
  * Make every parking call of a fiber return -ECANCELED from now on until it
@@ -362,7 +393,7 @@ TORC_API int torc_fiber_reap(uint64_t id, int *result);
 TORC_API uint64_t torc_fiber_self(void);
 
 /* Parks. 0 at the deadline, never before it; or -ECANCELED. */
-TORC_API int torc_sleep(uint64_t deadline);
+TORC_API int torc_sleep(torc_deadline deadline);
 
 /* Parks. Let every other fiber that is ready run first. 0 or -ECANCELED. */
 TORC_API int torc_yield(void);
@@ -381,7 +412,7 @@ struct torc_waiters {
  * waker gave, or -ETIMEDOUT, -ECANCELED. Who was woken has the waker's result,
  * also if its time is up in the same moment: nothing handed over is lost.
  */
-TORC_API int torc_wait(struct torc_waiters *waiters, uint64_t deadline);
+TORC_API int torc_wait(struct torc_waiters *waiters, torc_deadline deadline);
 
 /*
  * Wake the fiber that has waited longest. On a fiber, it runs later in this
@@ -451,18 +482,18 @@ TORC_API int torc_reclaim(unsigned want);
 struct sockaddr;
 
 TORC_API int torc_fd_read(int fd, void *data, size_t size, uint64_t offset,
-    uint64_t deadline);
+    torc_deadline deadline);
 TORC_API int torc_fd_write(int fd, const void *data, size_t size,
-    uint64_t offset, uint64_t deadline);
+    uint64_t offset, torc_deadline deadline);
 /* On sockets: never raises SIGPIPE. `flags`: MSG_ of recv(2) and send(2). */
 TORC_API int torc_fd_recv(int fd, void *data, size_t size, int flags,
-    uint64_t deadline);
+    torc_deadline deadline);
 TORC_API int torc_fd_send(int fd, const void *data, size_t size, int flags,
-    uint64_t deadline);
+    torc_deadline deadline);
 TORC_API int torc_fd_connect(int fd, const struct sockaddr *address,
-    size_t size, uint64_t deadline);
+    size_t size, torc_deadline deadline);
 /* Wait for POLLIN, POLLOUT ...; the events that came. */
-TORC_API int torc_fd_poll(int fd, unsigned events, uint64_t deadline);
+TORC_API int torc_fd_poll(int fd, unsigned events, torc_deadline deadline);
 
 #ifdef __cplusplus
 }

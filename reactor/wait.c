@@ -37,7 +37,7 @@ take_out(struct torc_waiters *waiters, struct torc_waiter *waiter)
 }
 
 int
-torc_wait(struct torc_waiters *waiters, uint64_t deadline)
+torc_wait(struct torc_waiters *waiters, torc_deadline deadline)
 {
 	struct torc_reactor *reactor = torc_reactor_of_fiber();
 	struct torc_waiter waiter = { .fiber = reactor->current };
@@ -53,7 +53,7 @@ torc_wait(struct torc_waiters *waiters, uint64_t deadline)
 }
 
 int
-torc_reactor_await_drain(uint64_t deadline)
+torc_reactor_await_drain(torc_deadline deadline)
 {
 	struct torc_reactor *reactor = torc_reactor_of_fiber();
 

@@ -7,14 +7,14 @@
 #ifndef TORC_TESTS_OUTAGE_H
 #define TORC_TESTS_OUTAGE_H
 
-#include <stdint.h>
+#include "conn/torc.h"
 
 struct outage_backend {
 	/* On a fiber of the reactor that serves. */
 	int (*open)(void);
 	void (*close)(void);
 	/* By one handler of many: 0; -EILSEQ: another's answer came. */
-	int (*ask)(uint64_t deadline);
+	int (*ask)(torc_deadline deadline);
 	/* On the test's thread, which they hold up until it is done. */
 	void (*kill)(void);
 	void (*end)(void);		/* in order */

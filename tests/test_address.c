@@ -474,7 +474,7 @@ dial_abstract(void *arg)
 		torc_conn_peer(conn, text[i], sizeof(text[i]));
 		torc_conn_write(conn, "x", 1, TORC_NEVER);
 		rc = torc_conn_recv(conn, &in, torc_after_ms(5000));
-		torc_conn_close(conn, 0);
+		torc_conn_close(conn, TORC_AT_ONCE);
 		if (rc != 1 || strcmp(text[i], address) != 0)
 			return -1;
 	}
@@ -564,11 +564,11 @@ dial_scoped(void *arg)
 		return rc;
 	torc_conn_peer(conn, scoped->peer, sizeof(scoped->peer));
 	torc_conn_local(conn, scoped->local, sizeof(scoped->local));
-	torc_conn_close(conn, 0);
+	torc_conn_close(conn, TORC_AT_ONCE);
 	/* By the name of a peer, one comes to it again. */
 	rc = torc_dial_name(&conn, scoped->peer, torc_after_ms(5000));
 	if (rc == 0)
-		torc_conn_close(conn, 0);
+		torc_conn_close(conn, TORC_AT_ONCE);
 	return rc;
 }
 
@@ -1147,14 +1147,14 @@ static int
 dial_only(void *arg)
 {
 	struct call *call = arg;
-	uint64_t deadline = call->deadline_ms == 0 ? TORC_NEVER :
+	torc_deadline deadline = call->deadline_ms == 0 ? TORC_NEVER :
 	    torc_after_ms(call->deadline_ms);
 	struct torc_conn *conn;
 
 	call->result = torc_dial(&conn, call->address, deadline);
-	call->early = torc_now() < deadline;
+	call->early = !torc_passed(deadline);
 	if (call->result == 0)
-		call->closed = torc_conn_close(conn, 0);
+		call->closed = torc_conn_close(conn, TORC_AT_ONCE);
 	return 0;
 }
 
@@ -1301,8 +1301,9 @@ dial_and_close(void *arg)
 	if (call->result < 0)
 		return call->result;
 	torc_conn_write(conn, "bye", 3, TORC_NEVER);
-	call->closed = torc_conn_close(conn, call->deadline_ms == 0 ? 0 :
-	    torc_after_ms(call->deadline_ms));
+	call->closed = torc_conn_close(conn,
+	    call->deadline_ms == 0 ? TORC_AT_ONCE :
+				     torc_after_ms(call->deadline_ms));
 	return 0;
 }
 
@@ -1465,7 +1466,7 @@ dial_and_stay(void *arg)
 	atomic_fetch_add(&call->seen.over, 1);
 	torc_sleep(TORC_NEVER);
 	if (call->result == 0)
-		torc_conn_close(conn, 0);
+		torc_conn_close(conn, TORC_AT_ONCE);
 	return 0;
 }
 

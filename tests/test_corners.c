@@ -242,8 +242,8 @@ net_of(struct torc_reactor *reactor)
 /* Parks. Let turns pass until `*word` is not 0. */
 #define AWAIT(word) \
 	do { \
-		uint64_t end = torc_after_ms(WAIT_MS); \
-		while (!(word) && torc_now() < end) \
+		torc_deadline end = torc_after_ms(WAIT_MS); \
+		while (!(word) && !torc_passed(end)) \
 			torc_sleep(torc_after_ms(1)); \
 		EXPECT(word); \
 	} while (0)
@@ -503,12 +503,12 @@ static int
 wait_for_many(void *arg)
 {
 	const struct probe *probe = arg;
-	const uint64_t deadline = torc_after_ms(50);
+	const torc_deadline deadline = torc_after_ms(50);
 
 	/* It is readable at once, and goes on. */
 	EXPECT(torc_op_await(torc_reactor_self(), &probe->op.sqe,
 	    deadline) == -ETIMEDOUT);
-	EXPECT(torc_sys_now() >= deadline);
+	EXPECT(torc_sys_now() >= deadline.at);
 	return 0;
 }
 
@@ -680,7 +680,8 @@ leave_results(void *arg)
 	}
 	EXPECT(torc_reactor_self()->stacks.in_use == 1);
 	EXPECT(torc_fiber_spawn(&id, return_7, NULL) == -ENOMEM);
-	EXPECT(torc_fiber_join(ids[1], &result, 0) == 0 && result == 7);
+	EXPECT(
+	    torc_fiber_join(ids[1], &result, TORC_AT_ONCE) == 0 && result == 7);
 	EXPECT(torc_fiber_spawn(&id, return_7, NULL) == 0);
 	/* The others are left to the reactor. */
 	return 0;
@@ -770,7 +771,7 @@ close_without_room(void *arg)
 	close(pair.peer);
 	EXPECT(torc_conn_recv(pair.conn, &in, torc_after_ms(WAIT_MS)) == 0);
 	go_deaf(reactor, NULL);
-	EXPECT(torc_conn_close(pair.conn, 0) == 0);
+	EXPECT(torc_conn_close(pair.conn, TORC_AT_ONCE) == 0);
 	EXPECT(!is_open(pair.fd));
 	hear_again();
 	return 0;
@@ -797,7 +798,7 @@ reset_without_room(void *arg)
 	/* Its receive is in the kernel. */
 	AWAIT(torc_ring_pending(&reactor->ring) == 0);
 	go_deaf(reactor, NULL);
-	EXPECT(torc_conn_close(pair->conn, 0) == 0);
+	EXPECT(torc_conn_close(pair->conn, TORC_AT_ONCE) == 0);
 	return 0;
 }
 
@@ -840,7 +841,7 @@ write_large(void *arg)
 	large->result = torc_conn_write(large->pair.conn, bytes, LARGE,
 	    TORC_NEVER);
 	large->over = true;
-	torc_conn_close(large->pair.conn, 0);
+	torc_conn_close(large->pair.conn, TORC_AT_ONCE);
 	return 0;
 }
 
@@ -987,7 +988,7 @@ late_tag(struct torc_reactor *reactor, struct pair *after)
 	open_pair(reactor, &before);
 	tag = before.conn->send_tag;
 	close(before.peer);
-	torc_conn_close(before.conn, 0);
+	torc_conn_close(before.conn, TORC_AT_ONCE);
 	AWAIT(net_of(reactor)->conns.count == 0);
 	open_pair(reactor, after);
 	EXPECT(after->conn == before.conn && after->conn->send_tag != tag);
@@ -1031,7 +1032,7 @@ receive_late(void *arg)
 	/* And one that has no buffer to give back. */
 	claim_nop(reactor, tag | (uint64_t)TORC_KIND_RECV << KIND_SHIFT);
 	AWAIT(reactor->counters->stray == strays + 2);
-	EXPECT(torc_conn_close(tenant.conn, 0) == 0);
+	EXPECT(torc_conn_close(tenant.conn, TORC_AT_ONCE) == 0);
 	close(tenant.peer);
 	close(fds[0]);
 	close(fds[1]);
@@ -1125,7 +1126,7 @@ complete_late(void *arg)
 	claim_nop(reactor, tag | (uint64_t)TORC_KIND_SEND << KIND_SHIFT);
 	AWAIT(reactor->counters->stray == strays + 4);
 	EXPECT(!tenant.conn->spoiled && !tenant.conn->doomed);
-	EXPECT(torc_conn_close(tenant.conn, 0) == 0);
+	EXPECT(torc_conn_close(tenant.conn, TORC_AT_ONCE) == 0);
 	close(tenant.peer);
 	return 0;
 }
@@ -1197,8 +1198,8 @@ hoard(void *arg)
 		got += in.size;
 		torc_conn_consume(hoarder.conn, in.size);
 	}
-	EXPECT(torc_conn_close(other.conn, 0) == 0);
-	EXPECT(torc_conn_close(hoarder.conn, 0) == 0);
+	EXPECT(torc_conn_close(other.conn, TORC_AT_ONCE) == 0);
+	EXPECT(torc_conn_close(hoarder.conn, TORC_AT_ONCE) == 0);
 	close(other.peer);
 	close(hoarder.peer);
 	return 0;
@@ -1268,7 +1269,7 @@ write_until_late(void *arg)
 	EXPECT(rc == -ETIMEDOUT);
 	EXPECT(torc_conn_write(pair.conn, bytes, 1, TORC_NEVER) ==
 	    -ETIMEDOUT);
-	EXPECT(torc_conn_close(pair.conn, 0) == 0);
+	EXPECT(torc_conn_close(pair.conn, TORC_AT_ONCE) == 0);
 	close(pair.peer);
 	return 0;
 }
@@ -1296,9 +1297,10 @@ reset_with_staged_bytes(void *arg)
 		struct pair pair;
 
 		open_pair(torc_reactor_self(), &pair);
-		EXPECT(torc_conn_write(pair.conn, "unsent", 6, 0) == 0);
+		EXPECT(
+		    torc_conn_write(pair.conn, "unsent", 6, TORC_AT_ONCE) == 0);
 		EXPECT(net->chunk->pins == 1);
-		EXPECT(torc_conn_close(pair.conn, 0) == 0);
+		EXPECT(torc_conn_close(pair.conn, TORC_AT_ONCE) == 0);
 		EXPECT(net->chunk->pins == 0);
 		close(pair.peer);
 	}
@@ -1357,7 +1359,7 @@ receive_in_a_drain(void *arg)
 		EXPECT(in.size == 4 && memcmp(in.data, "more", 4) == 0);
 		torc_conn_consume(pair.conn, 4);
 	}
-	EXPECT(torc_conn_close(pair.conn, 0) == 0);
+	EXPECT(torc_conn_close(pair.conn, TORC_AT_ONCE) == 0);
 	close(pair.peer);
 	return 0;
 }
@@ -1394,7 +1396,7 @@ read_joined_slices(void *arg)
 	EXPECT(unread == 40);
 	for (uint32_t bid = 0; bid < buffers->live; bid++)
 		EXPECT(buffers->bufs[bid].owner == TORC_BUF_KERNEL);
-	EXPECT(torc_conn_close(pair.conn, 0) == 0);
+	EXPECT(torc_conn_close(pair.conn, TORC_AT_ONCE) == 0);
 	close(pair.peer);
 	return 0;
 }
@@ -1437,7 +1439,7 @@ close_while_sending(void *arg)
 		torc_conn_flush(pair.conn, torc_after_ms(5));
 	}
 	EXPECT(pair.conn->loud && pair.conn->slab != NULL);
-	EXPECT(torc_conn_close(pair.conn, 0) == 0);
+	EXPECT(torc_conn_close(pair.conn, TORC_AT_ONCE) == 0);
 	EXPECT(net->conns.count == 1 && is_open(pair.fd));
 	AWAIT(net->conns.count == 0);
 	EXPECT(net->slab_count == 1);
@@ -1474,7 +1476,7 @@ outlive_a_first_request(void *arg)
 	EXPECT(pair.conn == conn);
 	/* Until the timer of the one before would have fired. */
 	EXPECT(torc_sleep(torc_after_ms(1200)) == 0);
-	EXPECT(torc_conn_close(pair.conn, 0) == 0);
+	EXPECT(torc_conn_close(pair.conn, TORC_AT_ONCE) == 0);
 	close(pair.peer);
 	return 0;
 }
@@ -1541,11 +1543,11 @@ dial_over_the_cap(void *arg)
 	EXPECT(torc_dial(&conn, address, torc_after_ms(WAIT_MS)) ==
 	    -ENOBUFS);
 	EXPECT(conn == NULL && count_fds() == before);
-	EXPECT(torc_conn_close(pair.conn, 0) == 0);
+	EXPECT(torc_conn_close(pair.conn, TORC_AT_ONCE) == 0);
 	close(pair.peer);
 	AWAIT(net_of(torc_reactor_self())->conns.count == 0);
 	EXPECT(torc_dial(&conn, address, torc_after_ms(WAIT_MS)) == 0);
-	EXPECT(torc_conn_close(conn, 0) == 0);
+	EXPECT(torc_conn_close(conn, TORC_AT_ONCE) == 0);
 	close(listener);
 	return 0;
 }
@@ -1599,7 +1601,7 @@ doze_or_wait(struct torc_conn *conn, void *arg)
 	if (arg != NULL) {
 		setsockopt(torc_conn_fd(conn), SOL_SOCKET, SO_SNDBUF, &small,
 		    sizeof(small));
-		torc_conn_write(conn, much, sizeof(much), 0);
+		torc_conn_write(conn, much, sizeof(much), TORC_AT_ONCE);
 	}
 	return TORC_AGAIN;
 }
@@ -1697,7 +1699,7 @@ close_in_a_pause(void *arg)
 	EXPECT(connect(client, (struct sockaddr *)&address,
 	    sizeof(address)) == 0);
 	AWAIT(net->paused == 1);
-	EXPECT(torc_conn_close(pair.conn, 0) == 0);
+	EXPECT(torc_conn_close(pair.conn, TORC_AT_ONCE) == 0);
 	EXPECT(net->paused == 0);
 	EXPECT(setrlimit(RLIMIT_NOFILE, &before) == 0);
 	*(int *)arg = client;

@@ -265,10 +265,10 @@ a_foreign_loop_is_told_that_a_turn_ends_the_daemons(void **state)
 	assert_int_equal(torc_fiber_start_daemon(reactor, NULL,
 	    listen_for_ever, NULL), 0);
 	while (torc_reactor_due(reactor) == 0)
-		assert_int_equal(torc_reactor_turn(reactor, 0), 1);
+		assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
 	assert_string_equal(history, "");
 	torc_reactor_drain(reactor, TORC_NEVER);
-	while (torc_reactor_turn(reactor, 0) > 0)
+	while (torc_reactor_turn(reactor, TORC_AT_ONCE) > 0)
 		assert_true(torc_reactor_due(reactor) == 0 ||
 		    strlen(history) == 1);
 	torc_reactor_destroy(reactor);

@@ -132,7 +132,7 @@ meet_oneself(void *arg)
 	static const struct {
 		const char *host;
 		int (*dial)(struct torc_conn **conn, const char *address,
-		    uint64_t deadline);
+		    torc_deadline deadline);
 	} cases[] = {
 		{ "127.0.0.1", torc_dial }, { "[::1]", torc_dial },
 		{ "127.0.0.1", torc_dial_name },
@@ -171,7 +171,7 @@ meet_oneself_once(void *arg)
 	EXPECT(chosen.made == 2);
 	EXPECT(torc_conn_peer(conn, peer, sizeof(peer)) == 0);
 	EXPECT(strcmp(peer, at) == 0);
-	torc_conn_close(conn, 0);
+	torc_conn_close(conn, TORC_AT_ONCE);
 	close(chosen.listener);
 	/* And where nobody comes, the second time says so. */
 	EXPECT(choose("127.0.0.1", 1, at, sizeof(at)));
@@ -212,7 +212,7 @@ meet_another(void *arg)
 		    torc_address_port(&chosen.address));
 		EXPECT(torc_conn_local(conn, text, sizeof(text)) == 0);
 		EXPECT(strcmp(text, ours) == 0);
-		torc_conn_close(conn, 0);
+		torc_conn_close(conn, TORC_AT_ONCE);
 		close(listener);
 		return 0;
 	}
@@ -259,11 +259,11 @@ look_at_dialled(unsigned port, bool (*right)(const struct torc_conn *conn))
 	snprintf(at, sizeof(at), "127.0.0.1:%u", port);
 	EXPECT(torc_dial(&conn, at, LATE) == 0);
 	EXPECT(right(conn));
-	torc_conn_close(conn, 0);
+	torc_conn_close(conn, TORC_AT_ONCE);
 	snprintf(at, sizeof(at), "localhost:%u", port);
 	EXPECT(torc_dial_name(&conn, at, LATE) == 0);
 	EXPECT(right(conn));
-	torc_conn_close(conn, 0);
+	torc_conn_close(conn, TORC_AT_ONCE);
 	return 0;
 }
 

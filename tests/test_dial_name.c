@@ -350,14 +350,14 @@ static int
 hear_nothing(void *arg)
 {
 	unsigned fds = count_fds();
-	uint64_t deadline = torc_after_ms(600);
+	torc_deadline deadline = torc_after_ms(600);
 	struct torc_conn *conn;
 
 	(void)arg;
 	for (int i = 0; i < 16; i++)
 		resolver.answer[i] = "127.0.0.3";
 	EXPECT(torc_dial_name(&conn, name, deadline) == -ETIMEDOUT);
-	EXPECT(torc_now() >= deadline);
+	EXPECT(torc_passed(deadline));
 	/* At 0, 250 and 500 ms, or fewer if the machine was slow. */
 	EXPECT(sockets.count >= 1 && sockets.count <= 3);
 	EXPECT(count_fds() == fds);
@@ -432,7 +432,7 @@ next_is(struct torc_dialled *dialled, const char *host, unsigned left)
 
 	EXPECT(torc_dial_next(&conn, name, dialled, LATE) == 0);
 	EXPECT(torc_conn_peer(conn, peer, sizeof(peer)) == 0);
-	torc_conn_close(conn, 0);
+	torc_conn_close(conn, TORC_AT_ONCE);
 	snprintf(expected, sizeof(expected), "%s:%u", host, server_port);
 	EXPECT(strcmp(peer, expected) == 0);
 	EXPECT(dialled->left == left);
@@ -463,7 +463,7 @@ dial_all(void *arg)
 	EXPECT(torc_dial_next(&conn, name, &dialled, LATE) == -EALREADY);
 	/* What is no name has one address. */
 	EXPECT(torc_dial_next(&conn, local, &numeric, LATE) == 0);
-	torc_conn_close(conn, 0);
+	torc_conn_close(conn, TORC_AT_ONCE);
 	EXPECT(torc_dial_next(&conn, local, &numeric, LATE) == -EALREADY);
 	close(fds[0]);
 	close(fds[1]);
@@ -482,14 +482,14 @@ the_addresses_of_a_name_are_dialled_one_after_the_other(void **state)
 static int
 wait_for_resolver(void *arg)
 {
-	uint64_t deadline = SOON;
+	torc_deadline deadline = SOON;
 	struct torc_conn *conn;
 
 	(void)arg;
 	resolver.hangs = 1;
 	resolver.answer[0] = "127.0.0.1";
 	EXPECT(torc_dial_name(&conn, name, deadline) == -ETIMEDOUT);
-	EXPECT(torc_now() >= deadline && sockets.count == 0);
+	EXPECT(torc_passed(deadline) && sockets.count == 0);
 	sem_post(&resolver.go);
 	/* One that is slow, and answers in time. */
 	sem_post(&resolver.go);

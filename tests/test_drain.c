@@ -451,7 +451,7 @@ await_drain(void *arg)
 	rc = torc_reactor_await_drain(TORC_NEVER);
 	/* And those that ask later know at once. */
 	if (rc == 0)
-		rc = torc_reactor_await_drain(0);
+		rc = torc_reactor_await_drain(TORC_AT_ONCE);
 	atomic_store(&told, early == -ETIMEDOUT ? rc : early);
 	return 0;
 }

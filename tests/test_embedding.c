@@ -376,7 +376,8 @@ static void
 take_turns_outside(void)
 {
 	do
-		assert_int_equal(torc_reactor_turn(outside.reactor, 0), 1);
+		assert_int_equal(
+		    torc_reactor_turn(outside.reactor, TORC_AT_ONCE), 1);
 	while (torc_reactor_due(outside.reactor) <= torc_now());
 }
 
@@ -539,12 +540,12 @@ fibers_and_posts_begin_with_the_modes_of_the_loop(void **state)
 	torc_modes_set(&modes);
 	note_usual();
 	torc_fiber_start(reactor, NULL, calculate_as_usual, NULL);
-	assert_int_equal(torc_reactor_turn(reactor, 0), 1);
+	assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
 	assert_true(is_usual());
 	torc_modes_set(&before);
 	note_usual();
 	torc_fiber_start(reactor, NULL, calculate_upwards, NULL);
-	assert_int_equal(torc_reactor_turn(reactor, 0), 1);
+	assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
 	torc_post(reactor, &post);
 	finish(reactor);
 	assert_true(calculation.held > 6);

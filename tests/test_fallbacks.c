@@ -330,7 +330,7 @@ let_a_deadline_pass(struct server *server)
 static int
 talk_to(void *arg)
 {
-	const uint64_t deadline = torc_after_ms(10000);
+	const torc_deadline deadline = torc_after_ms(10000);
 	static uint8_t data[40000];
 	struct torc_conn *conn;
 	struct torc_slice in = { NULL, 0 };

@@ -308,8 +308,8 @@ spawn_and_join(void *arg)
 	ran = false;
 	EXPECT(torc_fiber_spawn(&id, set_flag, &ran) == 0);
 	EXPECT(torc_yield() == 0 && ran);
-	EXPECT(torc_fiber_join(id, NULL, 0) == 0);
-	EXPECT(torc_fiber_join(id, NULL, 0) == -ESRCH);
+	EXPECT(torc_fiber_join(id, NULL, TORC_AT_ONCE) == 0);
+	EXPECT(torc_fiber_join(id, NULL, TORC_AT_ONCE) == -ESRCH);
 	/* One that nobody is to join. */
 	ran = false;
 	EXPECT(torc_fiber_spawn(NULL, set_flag, &ran) == 0);
@@ -332,7 +332,7 @@ a_child_never_runs_inside_spawn_and_gives_its_result_once(void **state)
 static int
 sleep_until(void *arg)
 {
-	return torc_sleep(*(uint64_t *)arg);
+	return torc_sleep(*(torc_deadline *)arg);
 }
 
 static int
@@ -345,7 +345,7 @@ wait_for_cancel(void *arg)
 static int
 join_late(void *arg)
 {
-	uint64_t when = torc_after_ms(60), before;
+	torc_deadline when = torc_after_ms(60), before;
 	uint64_t id;
 	int result = 1;
 
@@ -353,10 +353,10 @@ join_late(void *arg)
 	EXPECT(torc_fiber_spawn(&id, sleep_until, &when) == 0);
 	before = torc_after_ms(10);
 	EXPECT(torc_fiber_join(id, &result, before) == -ETIMEDOUT);
-	EXPECT(torc_sys_now() >= before && result == 1);
-	EXPECT(torc_fiber_join(id, &result, 0) == -ETIMEDOUT);
+	EXPECT(torc_sys_now() >= before.at && result == 1);
+	EXPECT(torc_fiber_join(id, &result, TORC_AT_ONCE) == -ETIMEDOUT);
 	EXPECT(torc_fiber_join(id, &result, TORC_NEVER) == 0);
-	EXPECT(torc_sys_now() >= when && result == 0);
+	EXPECT(torc_sys_now() >= when.at && result == 0);
 	return 0;
 }
 
@@ -383,12 +383,12 @@ use_wrong_ids(void *arg)
 	int result;
 
 	(void)arg;
-	EXPECT(torc_fiber_join(12345, &result, 0) == -ESRCH);
+	EXPECT(torc_fiber_join(12345, &result, TORC_AT_ONCE) == -ESRCH);
 	EXPECT(torc_fiber_cancel(12345) == -ESRCH);
 	EXPECT(torc_fiber_spawn(NULL, tell_self, &detached) == 0);
 	let_others_park();
 	EXPECT(detached != 0);
-	EXPECT(torc_fiber_join(detached, &result, 0) == -ESRCH);
+	EXPECT(torc_fiber_join(detached, &result, TORC_AT_ONCE) == -ESRCH);
 	EXPECT(torc_fiber_cancel(detached) == 0);
 	EXPECT(torc_yield() == 0);
 	EXPECT(torc_fiber_cancel(detached) == -ESRCH);
@@ -417,7 +417,7 @@ cancel_nobody(void *arg)
 	(void)arg;
 	EXPECT(torc_fiber_self() != 0);
 	EXPECT(torc_fiber_cancel(0) == -ESRCH);
-	EXPECT(torc_fiber_join(0, NULL, 0) == -ESRCH);
+	EXPECT(torc_fiber_join(0, NULL, TORC_AT_ONCE) == -ESRCH);
 	EXPECT(torc_yield() == 0);
 	return 0;
 }
@@ -486,17 +486,17 @@ sleep_again_and_again(void *arg)
 {
 	(void)arg;
 	for (int i = 0; i < 5; i++) {
-		uint64_t end = torc_after_ms(50);
+		torc_deadline end = torc_after_ms(50);
 
 		EXPECT(torc_sleep(end) == 0);
-		EXPECT(torc_sys_now() >= end && torc_now() >= end);
+		EXPECT(torc_sys_now() >= end.at && torc_now() >= end.at);
 	}
 	/* A time that has passed, and one that saturates. */
-	EXPECT(torc_sleep(0) == 0);
-	EXPECT(torc_sleep(torc_now()) == 0);
-	EXPECT(torc_after_ms(UINT64_MAX) == TORC_NEVER);
-	EXPECT(torc_after_us(UINT64_MAX - 1) == TORC_NEVER);
-	EXPECT(torc_after_us(5) == torc_now() + 5000);
+	EXPECT(torc_sleep(TORC_AT_ONCE) == 0);
+	EXPECT(torc_sleep(TORC_AT_ONCE) == 0);
+	EXPECT(torc_after_ms(UINT64_MAX).at == UINT64_MAX);
+	EXPECT(torc_after_us(UINT64_MAX - 1).at == UINT64_MAX);
+	EXPECT(torc_after_us(5).at == torc_now() + 5000);
 	return 0;
 }
 
@@ -511,7 +511,7 @@ a_sleep_is_never_too_short_and_can_be_repeated(void **state)
 }
 
 struct nap {
-	uint64_t until;
+	torc_deadline until;
 	int place;		/* in which it ended */
 };
 
@@ -523,7 +523,7 @@ take_nap(void *arg)
 	struct nap *nap = arg;
 	int rc = torc_sleep(nap->until);
 
-	EXPECT(torc_sys_now() >= nap->until);
+	EXPECT(torc_sys_now() >= nap->until.at);
 	nap->place = naps_over++;
 	return rc;
 }
@@ -533,8 +533,9 @@ overlap_naps(void *arg)
 {
 	const uint64_t now = torc_now();
 	struct nap naps[3] = {
-		{ now + 60 * MS, -1 }, { now + 20 * MS, -1 },
-		{ now + 40 * MS, -1 },
+		{ torc_at(now + 60 * MS), -1 },
+		{ torc_at(now + 20 * MS), -1 },
+		{ torc_at(now + 40 * MS), -1 },
 	};
 	uint64_t ids[3];
 
@@ -572,7 +573,8 @@ sleep_in_crowd(void *arg)
 	for (int i = 0; i < SLEEPERS; i++) {
 		/* The first has the first deadline, and many share one. */
 		naps[i] = (struct nap) {
-			now + 30 * MS + (uint64_t)(i + 9) / 10 * MS, -1 };
+			torc_at(now + 30 * MS +
+			(uint64_t)(i + 9) / 10 * MS), -1 };
 		EXPECT(torc_fiber_spawn(&ids[i], take_nap, &naps[i]) == 0);
 	}
 	for (int i = 0; i < SLEEPERS; i++)
@@ -610,7 +612,7 @@ change_deadlines(void *arg)
 	uint64_t count;
 
 	for (int i = 0; i < 50; i++) {
-		uint64_t end = torc_after_ms(i % 2 == 0 ? LONG_MS : 20);
+		torc_deadline end = torc_after_ms(i % 2 == 0 ? LONG_MS : 20);
 
 		/* It does not wait, and leaves its timer to the next. */
 		EXPECT(write(ends->fds[0], &one, sizeof(one)) ==
@@ -622,7 +624,7 @@ change_deadlines(void *arg)
 		end = torc_after_us(500u + (unsigned)i % 5 * 700u);
 		EXPECT(torc_fd_poll(ends->fds[0], POLLIN, end) ==
 		    -ETIMEDOUT);
-		EXPECT(torc_sys_now() >= end);
+		EXPECT(torc_sys_now() >= end.at);
 	}
 	return 0;
 }
@@ -794,14 +796,14 @@ time_out_everywhere(void *arg)
 {
 	const struct ends *ends = arg;
 	char bytes[64];
-	uint64_t end;
+	torc_deadline end;
 
 	for (int i = 0; i < 20; i++) {
 		memset(bytes, 0x33, sizeof(bytes));
-		end = i % 4 == 0 ? 0 : torc_after_us(300);
+		end = i % 4 == 0 ? TORC_AT_ONCE : torc_after_us(300);
 		EXPECT(torc_fd_recv(ends->fds[0], bytes, sizeof(bytes), 0,
 		    end) == -ETIMEDOUT);
-		EXPECT(torc_sys_now() >= end);
+		EXPECT(torc_sys_now() >= end.at);
 		EXPECT(ops_in_flight(server.reactor) == 0);
 		/* What comes now is not written to them, but kept. */
 		EXPECT(send(ends->fds[1], "late", 4, MSG_NOSIGNAL) == 4);
@@ -810,7 +812,7 @@ time_out_everywhere(void *arg)
 			EXPECT(bytes[n] == 0x33);
 		/* Done in the very moment of the deadline is done. */
 		EXPECT(torc_fd_recv(ends->fds[0], bytes, sizeof(bytes), 0,
-		    0) == 4);
+		    TORC_AT_ONCE) == 4);
 		EXPECT(memcmp(bytes, "late", 4) == 0);
 	}
 	return 0;
@@ -868,7 +870,7 @@ give_up_about_then(void *arg)
 	while (race.arrivals + race.timeouts < TIMES(8000) ||
 	    race.arrivals < 20 || race.timeouts < 20) {
 		uint8_t byte = 0x55;
-		uint64_t end = torc_after_us(60 +
+		torc_deadline end = torc_after_us(60 +
 		    (race.arrivals * 7 + race.timeouts * 13) % 100);
 		int rc = torc_fd_recv(race.fds[0], &byte, 1, 0, end);
 
@@ -878,14 +880,14 @@ give_up_about_then(void *arg)
 			race.arrivals++;
 		} else {
 			EXPECT(rc == -ETIMEDOUT);
-			EXPECT(torc_sys_now() >= end);
+			EXPECT(torc_sys_now() >= end.at);
 			race.timeouts++;
 		}
 		/* nothing of it ends the next wait. */
 		if ((race.arrivals + race.timeouts) % 16 == 0) {
 			end = torc_after_us(50);
 			EXPECT(torc_sleep(end) == 0);
-			EXPECT(torc_sys_now() >= end);
+			EXPECT(torc_sys_now() >= end.at);
 		}
 	}
 	race.over = true;
@@ -1022,7 +1024,7 @@ wait_and_tell(void *arg)
 		waiter->way = (enum waiting)way;
 		EXPECT(wait_some_way(waiter) == -ECANCELED);
 	}
-	EXPECT(torc_sleep(0) == -ECANCELED);
+	EXPECT(torc_sleep(TORC_AT_ONCE) == -ECANCELED);
 	EXPECT(torc_sleep(torc_after_ms(1)) == -ECANCELED);
 	return 5;
 }
@@ -1564,7 +1566,7 @@ a_sleep_ends_although_completions_never_cease(void **state)
 /* ---- Full queues ---- */
 
 struct deserter {
-	uint64_t until;
+	torc_deadline until;
 	int fd;
 	int result;
 };
@@ -1576,7 +1578,7 @@ give_up_at(void *arg)
 
 	deserter->result = torc_fd_poll(deserter->fd, POLLIN,
 	    deserter->until);
-	EXPECT(torc_sys_now() >= deserter->until);
+	EXPECT(torc_sys_now() >= deserter->until.at);
 	return 0;
 }
 
@@ -1586,7 +1588,7 @@ give_up_together(void *arg)
 	const unsigned count = *(unsigned *)arg;
 	struct deserter *deserters = calloc(count, sizeof(*deserters));
 	uint64_t *ids = calloc(count, sizeof(*ids));
-	const uint64_t until = torc_after_ms(100);
+	const torc_deadline until = torc_after_ms(100);
 	int fd = eventfd(0, EFD_CLOEXEC);
 
 	EXPECT(deserters != NULL && ids != NULL && fd >= 0);
@@ -1843,7 +1845,8 @@ race_with_the_end(struct producer *producers, uint64_t count, bool drain)
 		for (unsigned i = 0; i < PRODUCERS; i++)
 			total += producers[i].received;
 	}
-	torc_reactor_drain(server.reactor, drain ? torc_after_ms(5) : 0);
+	torc_reactor_drain(server.reactor, drain ? torc_after_ms(5) :
+		    TORC_AT_ONCE);
 	assert_int_equal(pthread_join(server.thread, NULL), 0);
 	server.running = false;
 	assert_int_equal(server.result, 0);
@@ -2073,7 +2076,7 @@ stop_with_an_op_that_is_started_last(void)
 	server.reactor = reactor;
 	torc_reactor_set_local(reactor, &probe);
 	torc_fiber_start(reactor, NULL, post_last, &post);
-	if (torc_reactor_turn(reactor, 0) != 1)
+	if (torc_reactor_turn(reactor, TORC_AT_ONCE) != 1)
 		_exit(3);
 	torc_reactor_stop(reactor);
 	alarm(20);
@@ -2151,7 +2154,7 @@ static int
 turn_inside(void *arg)
 {
 	(void)arg;
-	return torc_reactor_turn(torc_current, 0);
+	return torc_reactor_turn(torc_current, TORC_AT_ONCE);
 }
 
 /* The control: all of it, as it is meant. */
@@ -2171,7 +2174,7 @@ do_it_properly(void *arg)
 			EXPECT(torc_yield() == 0);
 	}
 	EXPECT(torc_fiber_spawn(&id, wait_for_cancel, NULL) == 0);
-	EXPECT(torc_fiber_join(id, NULL, 0) == -ETIMEDOUT);
+	EXPECT(torc_fiber_join(id, NULL, TORC_AT_ONCE) == -ETIMEDOUT);
 	EXPECT(torc_fiber_cancel(id) == 0);
 	EXPECT(torc_fiber_join(id, NULL, TORC_NEVER) == 0);
 	return 0;
@@ -2199,7 +2202,7 @@ static void
 turn_in_post(struct torc_reactor *reactor, struct torc_post *post)
 {
 	(void)post;
-	torc_reactor_turn(reactor, 0);
+	torc_reactor_turn(reactor, TORC_AT_ONCE);
 }
 
 static void
@@ -2279,13 +2282,13 @@ cancel_elsewhere(void)
 static void
 sleep_elsewhere(void)
 {
-	torc_sleep(0);
+	torc_sleep(TORC_AT_ONCE);
 }
 
 static void
 turn_elsewhere(void)
 {
-	torc_reactor_turn(server.reactor, 0);
+	torc_reactor_turn(server.reactor, TORC_AT_ONCE);
 }
 
 static void

@@ -33,12 +33,12 @@ static int fail_opcode = -1, fail_result;
 static unsigned forced;		/* operations for the kernel's threads */
 
 int __real_torc_op_await(struct torc_reactor *reactor,
-    const struct io_uring_sqe *sqe, uint64_t deadline);
+    const struct io_uring_sqe *sqe, torc_deadline deadline);
 int __wrap_torc_op_await(struct torc_reactor *reactor,
-    const struct io_uring_sqe *sqe, uint64_t deadline);
+    const struct io_uring_sqe *sqe, torc_deadline deadline);
 int
 __wrap_torc_op_await(struct torc_reactor *reactor,
-    const struct io_uring_sqe *sqe, uint64_t deadline)
+    const struct io_uring_sqe *sqe, torc_deadline deadline)
 {
 	if (sqe->flags & IOSQE_ASYNC)
 		forced++;
@@ -354,7 +354,7 @@ a_walk_shows_each_name_once(void **state)
 
 /* With O_CREAT, a thread of the kernel's opens it, and waits for a writer. */
 static int
-open_fifo(uint64_t deadline)
+open_fifo(torc_deadline deadline)
 {
 	return torc_file_open(directory, "fifo", O_RDONLY | O_CREAT, 0600, 0,
 	    deadline);
@@ -417,7 +417,7 @@ open_and_cancel(void *arg)
 		int result;
 
 		EXPECT(torc_fiber_spawn(&id, open_and_count, &opened) == 0);
-		EXPECT(torc_sleep(torc_now() + i % 30 * 5000) == 0);
+		EXPECT(torc_sleep(torc_at(torc_now() + i % 30 * 5000)) == 0);
 		cancelled += torc_fiber_cancel(id) == 0;
 		EXPECT(torc_fiber_join(id, &result, LATE) == 0);
 	}

@@ -294,7 +294,7 @@ dial_server(void *arg)
 	snprintf(address, sizeof(address), "127.0.0.1:%u", server.port);
 	rc = torc_dial(&conn, address, LATE);
 	if (rc == 0)
-		torc_conn_close(conn, 0);
+		torc_conn_close(conn, TORC_AT_ONCE);
 	return rc;
 }
 

@@ -73,10 +73,10 @@ static const char *hung;
 static unsigned hanging;
 
 int __real_torc_op_await(struct torc_reactor *reactor,
-    const struct io_uring_sqe *sqe, uint64_t deadline);
+    const struct io_uring_sqe *sqe, torc_deadline deadline);
 static int
 hang(struct torc_reactor *reactor, const struct io_uring_sqe *sqe,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const struct open_how how = { .flags = O_RDONLY | O_CREAT | O_CLOEXEC,
 	    .mode = 0600 };
@@ -94,10 +94,10 @@ hang(struct torc_reactor *reactor, const struct io_uring_sqe *sqe,
 }
 
 int __wrap_torc_op_await(struct torc_reactor *reactor,
-    const struct io_uring_sqe *sqe, uint64_t deadline);
+    const struct io_uring_sqe *sqe, torc_deadline deadline);
 int
 __wrap_torc_op_await(struct torc_reactor *reactor,
-    const struct io_uring_sqe *sqe, uint64_t deadline)
+    const struct io_uring_sqe *sqe, torc_deadline deadline)
 {
 	const char *const prefix = GET(hung);
 	int rc = 0;
@@ -115,11 +115,12 @@ __wrap_torc_op_await(struct torc_reactor *reactor,
 static void (*after_stat)(void);
 
 int __real_torc_file_stat(int fd, struct torc_file_info *info,
-    uint64_t deadline);
+    torc_deadline deadline);
 int __wrap_torc_file_stat(int fd, struct torc_file_info *info,
-    uint64_t deadline);
+    torc_deadline deadline);
 int
-__wrap_torc_file_stat(int fd, struct torc_file_info *info, uint64_t deadline)
+__wrap_torc_file_stat(
+    int fd, struct torc_file_info *info, torc_deadline deadline)
 {
 	int rc = __real_torc_file_stat(fd, info, deadline);
 

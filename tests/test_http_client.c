@@ -54,7 +54,7 @@ struct ask {
 };
 
 static void
-read_all(struct torc_http_call *call, struct ask *ask, uint64_t deadline)
+read_all(struct torc_http_call *call, struct ask *ask, torc_deadline deadline)
 {
 	struct torc_slice body;
 
@@ -71,7 +71,7 @@ run_ask(void *arg)
 {
 	struct ask *ask = arg;
 	struct torc_http_call call;
-	uint64_t deadline = torc_after_ms(ask->ms > 0 ? ask->ms : 20000);
+	torc_deadline deadline = torc_after_ms(ask->ms > 0 ? ask->ms : 20000);
 
 	const struct torc_slice *key;
 	bool answered;
@@ -273,7 +273,7 @@ look_at_the_end(void *arg)
 		.method = torc_http_text("GET"),
 		.target = torc_http_text("/"),
 	};
-	const uint64_t deadline = torc_after_ms(20000);
+	const torc_deadline deadline = torc_after_ms(20000);
 	struct torc_http_call call;
 	struct torc_slice body;
 
@@ -477,7 +477,7 @@ count_pieces(void *arg)
 	const struct torc_http_request request = {
 		.target = torc_http_text("/"),
 	};
-	const uint64_t deadline = torc_after_ms(20000);
+	const torc_deadline deadline = torc_after_ms(20000);
 	struct torc_http_call call;
 	struct torc_slice body;
 	int pieces = 0, size = 0, rc;
@@ -915,7 +915,7 @@ drink(void *arg)
 	};
 
 	for (unsigned i = 0; i < drinker->asks; i++) {
-		const uint64_t deadline = torc_after_ms(20000);
+		const torc_deadline deadline = torc_after_ms(20000);
 		struct torc_http_call call;
 		struct torc_slice body;
 		int rc = torc_http_call(client, &call, &request, deadline);
@@ -979,7 +979,7 @@ leave_idle(void *arg)
 	const struct torc_http_request request = {
 		.target = torc_http_text("/"),
 	};
-	const uint64_t deadline = torc_after_ms(20000);
+	const torc_deadline deadline = torc_after_ms(20000);
 	struct torc_http_call calls[4];
 	struct torc_slice body;
 	int rc = 0;
@@ -1026,7 +1026,7 @@ end_again(void *arg)
 	const struct torc_http_request request = {
 		.target = torc_http_text("/"),
 	};
-	const uint64_t deadline = torc_after_ms(20000);
+	const torc_deadline deadline = torc_after_ms(20000);
 	struct torc_http_call call;
 	struct torc_slice body;
 
@@ -1081,7 +1081,7 @@ switch_protocols(int fd, unsigned nth, const char *head)
 
 /* Parks. Read `text` and nothing else. */
 static bool
-hears(struct torc_conn *conn, const char *text, uint64_t deadline)
+hears(struct torc_conn *conn, const char *text, torc_deadline deadline)
 {
 	struct torc_slice in = { NULL, 0 };
 
@@ -1105,7 +1105,7 @@ speak_another_protocol(void *arg)
 		.target = torc_http_text("/"), .fields = &upgrade,
 		.field_count = 1, .upgrade = true,
 	};
-	const uint64_t deadline = torc_after_ms(20000);
+	const torc_deadline deadline = torc_after_ms(20000);
 	struct torc_http_call call;
 	struct torc_conn *conn;
 
@@ -1169,7 +1169,7 @@ run_upload(void *arg)
 		.method = torc_http_text("POST"),
 		.target = torc_http_text("/"),
 	};
-	const uint64_t deadline = torc_after_ms(20000);
+	const torc_deadline deadline = torc_after_ms(20000);
 	static uint8_t block[10000];
 	struct torc_http_call call;
 	int rc = torc_http_call_begin(client, &call, &request, length,
@@ -1224,7 +1224,7 @@ ask_in_part(void *arg)
 		.method = torc_http_text("PUT"),
 		.target = torc_http_text("/"),
 	};
-	const uint64_t deadline = torc_after_ms(20000);
+	const torc_deadline deadline = torc_after_ms(20000);
 	struct torc_http_call call;
 	int rc = torc_http_call_begin(client, &call, &request, 5, deadline);
 
@@ -1281,7 +1281,7 @@ static int
 write_duplex(void *arg)
 {
 	struct torc_http_call *call = arg;
-	const uint64_t deadline = torc_after_ms(20000);
+	const torc_deadline deadline = torc_after_ms(20000);
 	static uint8_t part[50000];
 	int rc = 0;
 
@@ -1300,7 +1300,7 @@ run_duplex(void *arg)
 		.method = torc_http_text("POST"),
 		.target = torc_http_text("/"),
 	};
-	const uint64_t deadline = torc_after_ms(20000);
+	const torc_deadline deadline = torc_after_ms(20000);
 	struct torc_http_call call;
 	struct torc_slice body;
 	uint64_t id;

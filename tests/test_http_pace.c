@@ -43,9 +43,9 @@ static uint8_t large[LARGE];
 static uint64_t
 left_of(const struct torc_pace *pace)
 {
-	const uint64_t until = torc_pace_until(pace, TORC_NEVER);
+	const uint64_t until = torc_pace_until(pace, TORC_NEVER).at;
 
-	return until == TORC_NEVER ? until : until - torc_now();
+	return until == UINT64_MAX ? until : until - torc_now();
 }
 
 static void
@@ -79,14 +79,14 @@ patience_wears_out_while_nothing_moves_and_comes_back_with_bytes(void **state)
 	wait_for(&pace, 5, UINT64_MAX);
 	assert_int_equal(left_of(&pace), 1000 * MS);
 	/* A deadline that is sooner holds. */
-	assert_true(torc_pace_until(&pace, 5) == 5);
+	assert_true(torc_pace_until(&pace, torc_at(5)).at == 5);
 	/* Any byte is enough. */
 	torc_pace_begin(&pace, 1000, TORC_NO_LIMIT);
 	wait_for(&pace, 900, 1);
 	assert_int_equal(left_of(&pace), 1000 * MS);
 	torc_pace_begin(&pace, TORC_NO_LIMIT, 500);
 	wait_for(&pace, 1000000, 0);
-	assert_true(left_of(&pace) == TORC_NEVER);
+	assert_true(left_of(&pace) == UINT64_MAX);
 	atomic_store(&frozen, false);
 }
 

@@ -767,7 +767,7 @@ an_accepted_descriptor_that_is_none_harms_nobody(void **state)
 static int
 dial_and_echo(void *arg)
 {
-	const uint64_t deadline = torc_after_ms(10000);
+	const torc_deadline deadline = torc_after_ms(10000);
 	struct torc_conn *conn;
 	struct torc_slice in;
 	int rc = torc_dial(&conn, arg, deadline);

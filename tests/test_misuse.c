@@ -140,10 +140,10 @@ on_fiber(torc_fiber_entry *entry)
 static struct torc_slice view;
 
 CALL(run_null, (void)torc_reactor_run(NULL))
-CALL(turn_null, (void)torc_reactor_turn(NULL, 0))
+CALL(turn_null, (void)torc_reactor_turn(NULL, TORC_AT_ONCE))
 CALL(fd_null, (void)torc_reactor_fd(NULL))
 CALL(due_null, (void)torc_reactor_due(NULL))
-CALL(drain_null, torc_reactor_drain(NULL, 0))
+CALL(drain_null, torc_reactor_drain(NULL, TORC_AT_ONCE))
 CALL(stop_null, torc_reactor_stop(NULL))
 CALL(draining_null, (void)torc_reactor_draining(NULL))
 CALL(set_local_null, torc_reactor_set_local(NULL, NULL))
@@ -312,7 +312,7 @@ a_reactor_that_was_destroyed_is_not_used_again(void **state)
 }
 
 static int
-open_item(void *arg, void **item, uint64_t deadline)
+open_item(void *arg, void **item, torc_deadline deadline)
 {
 	(void)deadline;
 	*item = arg;
@@ -375,7 +375,7 @@ a_pool_or_an_item_is_not_given_back_twice(void **state)
 /* ---- Connections that are closed ---- */
 
 static void (*on_closed)(struct torc_conn *conn);
-static uint64_t patience;	/* of the close */
+static torc_deadline patience;	/* of the close */
 
 /* A connection with this very reactor. */
 static int
@@ -482,7 +482,7 @@ a_connection_that_was_closed_is_not_used_again(void **state)
 
 	(void)state;
 	for (int abrupt = 0; abrupt < 2; abrupt++) {
-		patience = abrupt ? 0 : LATE;
+		patience = abrupt ? TORC_AT_ONCE : LATE;
 		on_closed = nothing;
 		assert_well("once", close_and_use);
 		for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++) {
@@ -526,7 +526,7 @@ fork_on_a_fiber(void *arg)
 	    torc_conn_recv(parents_conn, &view, LATE) == 1 &&
 	    view.data[0] == 'x', "the parent goes on");
 	torc_conn_consume(parents_conn, 1);
-	torc_conn_close(parents_conn, 0);
+	torc_conn_close(parents_conn, TORC_AT_ONCE);
 	torc_pool_destroy(parents_pool);
 	torc_reactor_stop(parents);
 	if (WIFSIGNALED(status)) {
@@ -565,7 +565,7 @@ post_to_parent(void)
 
 static void sleep_on(void) { torc_sleep(LATE); }
 static void run_parents(void) { torc_reactor_run(parents); }
-static void drain_parents(void) { torc_reactor_drain(parents, 0); }
+static void drain_parents(void) { torc_reactor_drain(parents, TORC_AT_ONCE); }
 static void destroy_parents(void) { torc_reactor_destroy(parents); }
 static void receive_parents(void) { receive(parents_conn); }
 static void consume_parents(void) { consume(parents_conn); }

@@ -113,7 +113,7 @@ count_up(void *arg)
 
 struct errand {
 	struct gate *gate;
-	uint64_t deadline;
+	torc_deadline deadline;
 	int result;
 	bool over;
 };
@@ -210,7 +210,8 @@ wait_for_thread(void *arg)
 {
 	struct errand errands[3];
 	struct gate gate;
-	uint64_t ids[2], late, deadline = SOON;
+	const torc_deadline deadline = SOON;
+	uint64_t ids[2], late;
 	int runs = 0, result;
 
 	(void)arg;
@@ -225,7 +226,7 @@ wait_for_thread(void *arg)
 	EXPECT(has_begun(&gate) && has_begun(&gate));
 	/* Both threads are busy. */
 	EXPECT(torc_offload(count_up, &runs, deadline) == -ETIMEDOUT);
-	EXPECT(torc_now() >= deadline);
+	EXPECT(torc_passed(deadline));
 	EXPECT(torc_fiber_spawn(&late, run_errand, &errands[2]) == 0);
 	EXPECT(torc_yield() == 0 && torc_fiber_cancel(late) == 0);
 	EXPECT(torc_fiber_join(late, &result, LATE) == 0);
@@ -253,16 +254,18 @@ wait_for_work(void *arg)
 {
 	struct errand errand = { .deadline = torc_after_ms(300) };
 	struct gate gate;
-	uint64_t id, until;
+	torc_deadline until;
+	uint64_t id;
 	int runs = 0;
 
 	(void)arg;
-	EXPECT(torc_offload(count_up, &runs, 0) == -ETIMEDOUT && runs == 0);
+	EXPECT(torc_offload(count_up, &runs, TORC_AT_ONCE) == -ETIMEDOUT &&
+	    runs == 0);
 	gate_init(&gate);
 	errand.gate = &gate;
 	EXPECT(torc_fiber_spawn(&id, run_errand, &errand) == 0);
 	EXPECT(has_begun(&gate));
-	until = errand.deadline + 20000000u;
+	until = torc_at(errand.deadline.at + 20000000u);
 	EXPECT(torc_sleep(until) == 0 && !errand.over);
 	EXPECT(torc_fiber_cancel(id) == 0);
 	EXPECT(torc_sleep(SOON) == 0 && !errand.over);

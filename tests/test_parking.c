@@ -134,7 +134,7 @@ call_recv_of_another(void)
 	struct torc_slice in;
 
 	torc_conn_recv(conn, &in, FOREVER);
-	return torc_conn_close(conn, 0);
+	return torc_conn_close(conn, TORC_AT_ONCE);
 }
 
 /* A request for another goes out with the wait for its answer. */
@@ -146,7 +146,7 @@ call_ask_of_another(void)
 
 	torc_conn_write(conn, "x", 1, FOREVER);
 	torc_conn_recv(conn, &in, FOREVER);
-	return torc_conn_close(conn, 0);
+	return torc_conn_close(conn, TORC_AT_ONCE);
 }
 
 static int
@@ -156,7 +156,7 @@ call_write_to_another(void)
 	struct torc_conn *conn = dial();
 
 	torc_conn_write(conn, much, sizeof(much), FOREVER);
-	return torc_conn_close(conn, 0);
+	return torc_conn_close(conn, TORC_AT_ONCE);
 }
 
 static int
@@ -171,7 +171,7 @@ call_flush_of_another(void)
 		if (rc == 0)
 			rc = torc_conn_flush(conn, FOREVER);
 	}
-	return torc_conn_close(conn, 0);
+	return torc_conn_close(conn, TORC_AT_ONCE);
 }
 
 static int
@@ -181,7 +181,7 @@ call_close_of_another(void)
 }
 
 static int
-open_never(void *arg, void **item, uint64_t deadline)
+open_never(void *arg, void **item, torc_deadline deadline)
 {
 	(void)arg;
 	(void)item;

@@ -73,7 +73,7 @@ check_row(struct load *load, const struct torc_pg_column *columns,
 
 static int
 ask_shared(struct load *load, const struct torc_pg_statement *question,
-    int64_t key, uint64_t deadline)
+    int64_t key, torc_deadline deadline)
 {
 	struct torc_pg_result *result;
 	struct torc_pg_row row;
@@ -87,7 +87,7 @@ ask_shared(struct load *load, const struct torc_pg_statement *question,
 
 static int
 ask_session(struct load *load, const struct torc_pg_statement *question,
-    int64_t key, uint64_t deadline)
+    int64_t key, torc_deadline deadline)
 {
 	const struct torc_pg_column *columns;
 	struct torc_pg_session *session;

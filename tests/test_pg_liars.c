@@ -201,7 +201,7 @@ static const struct torc_pg_statement question = { .sql = "select 42" };
 
 static int
 ask_for(struct torc_pg *pg, const struct torc_pg_statement *statement,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct torc_pg_result *result;
 	struct torc_pg_row row;
@@ -215,7 +215,7 @@ ask_for(struct torc_pg *pg, const struct torc_pg_statement *statement,
 }
 
 static int
-ask(struct torc_pg *pg, uint64_t deadline)
+ask(struct torc_pg *pg, torc_deadline deadline)
 {
 	return ask_for(pg, &question, deadline);
 }

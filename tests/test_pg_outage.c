@@ -33,7 +33,7 @@ close_client(void)
 }
 
 static int
-ask(uint64_t deadline)
+ask(torc_deadline deadline)
 {
 	static int count;
 	const int asked = count++;

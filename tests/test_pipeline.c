@@ -160,7 +160,7 @@ struct scene {
 };
 
 static int
-ask(struct scene *scene, const char *text, size_t size, uint64_t deadline)
+ask(struct scene *scene, const char *text, size_t size, torc_deadline deadline)
 {
 	struct torc_pipeline *pipeline = &scene->pipeline;
 	struct line *line = line_new(text, size);
@@ -203,7 +203,7 @@ run_scene(void *arg)
 	line = scene->play(scene);
 	gate_shut = false;	/* also if it does not hold */
 	torc_pipeline_break(&scene->pipeline, -ESHUTDOWN);
-	torc_conn_close(conn, 0);
+	torc_conn_close(conn, TORC_AT_ONCE);
 	return line;
 }
 
@@ -238,7 +238,7 @@ struct asker {
 	unsigned index;
 	unsigned times;
 	size_t size;		/* of a request */
-	uint64_t deadline;	/* of each */
+	torc_deadline deadline;	/* of each */
 	int result;
 	uint64_t id;
 };
@@ -521,12 +521,12 @@ write_what_fits(struct scene *scene)
 		full = 0;
 		EXPECT(room <= sizeof(text));
 		EXPECT(torc_conn_write(conn, text, i % 3 == 0 ? room :
-		    1 + i * 7 % room, torc_now()) == 0);
+		    1 + i * 7 % room, TORC_AT_ONCE) == 0);
 		torc_conn_push(conn);
 		if (i % 4 == 0)
 			EXPECT(torc_yield() == 0);
 	}
-	EXPECT(torc_conn_write(conn, text, 1, torc_now()) == -ETIMEDOUT);
+	EXPECT(torc_conn_write(conn, text, 1, TORC_AT_ONCE) == -ETIMEDOUT);
 	gate_shut = false;
 	return 0;
 }
@@ -540,7 +540,7 @@ write_more_than_fits(struct scene *scene)
 
 	line_free(line_new("", 0));
 	EXPECT(room > 0 && room < sizeof(text));
-	EXPECT(torc_conn_write(conn, text, room + 1, torc_now()) ==
+	EXPECT(torc_conn_write(conn, text, room + 1, TORC_AT_ONCE) ==
 	    -ETIMEDOUT);
 	return 0;
 }
@@ -569,7 +569,7 @@ begin_too_late(struct scene *scene)
 	uint64_t id;
 	int line;
 
-	EXPECT(ask(scene, "late", 4, torc_now()) == -ETIMEDOUT);
+	EXPECT(ask(scene, "late", 4, TORC_AT_ONCE) == -ETIMEDOUT);
 	EXPECT(torc_fiber_spawn(&id, begin_cancelled, scene) == 0);
 	EXPECT(torc_fiber_join(id, &line, LATE) == 0);
 	EXPECT(line == 0);

@@ -59,11 +59,11 @@ alive(const struct backend *backend)
 }
 
 static int
-open_item(void *arg, void **out, uint64_t deadline)
+open_item(void *arg, void **out, torc_deadline deadline)
 {
 	struct backend *backend = arg;
 	struct item *item;
-	uint64_t until = torc_after_ms(backend->open_ms);
+	torc_deadline until = torc_after_ms(backend->open_ms);
 	int rc = 0;
 
 	backend->opens++;
@@ -71,9 +71,9 @@ open_item(void *arg, void **out, uint64_t deadline)
 		backend->most_alive = alive(backend);
 	if (backend->open_ms > 0) {
 		backend->opening++;
-		rc = torc_sleep(until < deadline ? until : deadline);
+		rc = torc_sleep(torc_sooner(until, deadline));
 		backend->opening--;
-		if (rc == 0 && deadline <= until)
+		if (rc == 0 && deadline.at <= until.at)
 			rc = -ETIMEDOUT;
 	}
 	if (rc == 0)
@@ -179,7 +179,7 @@ on_fiber(torc_fiber_entry *entry, const struct torc_config *config)
 
 struct scene {
 	struct backend *backend;
-	uint64_t deadline;
+	torc_deadline deadline;
 	uint64_t key;		/* of those that enter next */
 	unsigned order[2 * COUNT];	/* in which they went on */
 	unsigned gone;
@@ -346,14 +346,14 @@ overtake(void *arg)
 		torc_pool_release(backend.pool, item, true);
 		/* He was woken and has not run: it is his already. */
 		EXPECT(scene.gone == i);
-		EXPECT(torc_pool_acquire(backend.pool, &mine, 0) ==
+		EXPECT(torc_pool_acquire(backend.pool, &mine, TORC_AT_ONCE) ==
 		    -ETIMEDOUT);
 		EXPECT(torc_yield() == 0);
 		EXPECT(scene.gone == i + 1 && scene.order[i] == i);
 		EXPECT(actors[i].result == 0 && actors[i].item == item);
 	}
 	torc_pool_release(backend.pool, item, true);
-	EXPECT(torc_pool_acquire(backend.pool, &mine, 0) == 0);
+	EXPECT(torc_pool_acquire(backend.pool, &mine, TORC_AT_ONCE) == 0);
 	torc_pool_release(backend.pool, mine, true);
 	EXPECT(leave(actors, COUNT) == 0);
 	EXPECT(destroy(&backend));
@@ -405,14 +405,14 @@ be_late(void *arg)
 {
 	const struct torc_pool_config config = { .size = 1 };
 	struct backend backend = { .open_ms = 200 };
-	uint64_t deadline = SOON;
+	torc_deadline deadline = SOON;
 	void *item;
 
 	(void)arg;
 	EXPECT(create(&backend, &config) == 0);
 	EXPECT(torc_pool_acquire(backend.pool, &item, deadline) ==
 	    -ETIMEDOUT);
-	EXPECT(torc_now() >= deadline && stats_of(&backend).waiting == 0);
+	EXPECT(torc_passed(deadline) && stats_of(&backend).waiting == 0);
 	/* Who asked has gone; what he asked for is of use all the same. */
 	EXPECT(stats_of(&backend).opening == 1);
 	EXPECT((item = acquire(&backend)) != NULL);
@@ -882,7 +882,7 @@ one_that_is_too_old_is_not_used_again(void **state)
 
 struct storm {
 	struct backend *backend;
-	uint64_t until;
+	torc_deadline until;
 	unsigned refused;
 	unsigned wrong;		/* refused with another error */
 };
@@ -894,7 +894,7 @@ insist(void *arg)
 	void *item;
 	int rc;
 
-	while (torc_now() < storm->until) {
+	while (!torc_passed(storm->until)) {
 		rc = torc_pool_acquire(storm->backend->pool, &item,
 		    storm->until);
 		if (rc == 0) {
@@ -941,7 +941,7 @@ storm_dead(void *arg)
 	backend.result = 0;
 	backend.opens = 0;
 	EXPECT(blow(&storm, 60000) == 0);
-	EXPECT(torc_now() < storm.until && backend.opens <= 8);
+	EXPECT(!torc_passed(storm.until) && backend.opens <= 8);
 	EXPECT(stats_of(&backend).last_error == 0);
 	torc_pool_destroy(backend.pool);
 	return 0;
@@ -1145,7 +1145,7 @@ leave_idle(void *arg)
 
 /* As server_drain(), with the pool destroyed in between. */
 static int
-end_with_pool(struct server *server, uint64_t deadline)
+end_with_pool(struct server *server, torc_deadline deadline)
 {
 	torc_reactor_drain(server->reactor, deadline);
 	assert_int_equal(pthread_join(server->thread, NULL), 0);
@@ -1197,7 +1197,7 @@ stopping_ends_opens_and_closes(void **state)
 	(void)state;
 	server_start(&server, NULL, echo_handler, NULL);
 	assert_int_equal(server_fiber(&server, leave_busy, NULL), 0);
-	assert_int_equal(end_with_pool(&server, 0), 0);
+	assert_int_equal(end_with_pool(&server, TORC_AT_ONCE), 0);
 	assert_true(now_ms() - begin < 50000);
 	assert_int_equal(last.opening, 0);
 	assert_int_equal(last.closes, 1);
@@ -1306,11 +1306,11 @@ nothing_is_rented_once_the_reactor_closes_connections(void **state)
 	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
 	assert_int_equal(torc_post(reactor, &first), 0);
 	for (int i = 0; i < 10; i++)
-		assert_int_equal(torc_reactor_turn(reactor, 0), 1);
+		assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
 	latecomer.pool = last.pool;
 	torc_reactor_drain(reactor, torc_after_ms(600000));
 	while (!reactor->deserted)
-		assert_int_equal(torc_reactor_turn(reactor, 0), 1);
+		assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
 	assert_int_equal(torc_post(reactor, &latecomer.post), 0);
 	while (torc_reactor_turn(reactor, TORC_NEVER) > 0)
 		assert_true(++turns < 100);
@@ -1375,7 +1375,7 @@ hold(void *arg)
 
 /* Succeeds in the very moment in which it is cancelled. */
 static int
-open_at_last(void *arg, void **out, uint64_t deadline)
+open_at_last(void *arg, void **out, torc_deadline deadline)
 {
 	(void)torc_wait(&held, deadline);
 	return open_item(arg, out, deadline);
@@ -1616,7 +1616,7 @@ struct origin {
 };
 
 static int
-dial_origin(void *arg, void **item, uint64_t deadline)
+dial_origin(void *arg, void **item, torc_deadline deadline)
 {
 	const struct origin *origin = arg;
 	struct torc_conn *conn;

@@ -1126,7 +1126,7 @@ the_last_post_runs_and_finds_that_nothing_can_be_begun(void **state)
 	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
 	assert_int_equal(torc_fiber_start(reactor, NULL, post_when_cancelled,
 	    reactor), 0);
-	assert_int_equal(torc_reactor_turn(reactor, 0), 1);
+	assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
 	torc_reactor_stop(reactor);
 	assert_int_equal(torc_reactor_run(reactor), 0);
 	assert_int_equal(last.calls, 1);
@@ -1164,7 +1164,7 @@ a_hundred_starts_and_stops_leave_descriptors_and_memory_flat(void **state)
 
 		assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0),
 		    0);
-		assert_int_equal(torc_reactor_turn(reactor, 0), 1);
+		assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
 		torc_reactor_describe(reactor, text, sizeof(text));
 		assert_non_null(strstr(text, "registered fd"));
 		torc_reactor_stop(reactor);
@@ -1212,7 +1212,7 @@ a_drain_lets_requests_finish_and_closes_what_is_idle(void **state)
 static void
 at_its_deadline_a_drain_cancels_what_is_left(void **state)
 {
-	uint64_t deadline;
+	torc_deadline deadline;
 	int fds[2];
 
 	(void)state;
@@ -1222,7 +1222,7 @@ at_its_deadline_a_drain_cancels_what_is_left(void **state)
 	deadline = torc_after_ms(100);
 	torc_reactor_drain(server.reactor, deadline);
 	assert_int_equal(await_end(), 0);
-	assert_true(torc_sys_now() >= deadline);
+	assert_true(torc_sys_now() >= deadline.at);
 	assert_int_equal(stage.over, 2);
 	assert_int_equal(stage.result, -ECANCELED);
 	for (int i = 0; i < 2; i++) {
@@ -1520,7 +1520,7 @@ lose_the_ring(void)
 	EXPECT(last.calls == 1);
 	EXPECT(torc_post(server.reactor, &late) == -ESHUTDOWN);
 	EXPECT(torc_reactor_run(server.reactor) == -EBADFD);
-	EXPECT(torc_reactor_turn(server.reactor, 0) == -EBADFD);
+	EXPECT(torc_reactor_turn(server.reactor, TORC_AT_ONCE) == -EBADFD);
 	torc_reactor_destroy(server.reactor);
 	close(stage.gate);
 	/* Memory may still be the kernel's; descriptors are not. */
@@ -1920,7 +1920,7 @@ turn_while_due(struct torc_reactor *reactor, unsigned *turns)
 	int rc;
 
 	do {
-		rc = torc_reactor_turn(reactor, 0);
+		rc = torc_reactor_turn(reactor, TORC_AT_ONCE);
 		++*turns;
 	} while (rc > 0 && torc_reactor_due(reactor) <= torc_sys_now());
 	return rc;
@@ -1954,10 +1954,10 @@ static int
 count_naps(void *arg)
 {
 	for (int i = 0; i < 5; i++) {
-		uint64_t end = torc_after_ms(20);
+		torc_deadline end = torc_after_ms(20);
 
 		EXPECT(torc_sleep(end) == 0);
-		EXPECT(torc_sys_now() >= end);
+		EXPECT(torc_sys_now() >= end.at);
 		++*(_Atomic int *)arg;
 	}
 	return 0;
@@ -2041,13 +2041,13 @@ a_poll_loop_hears_of_it_when_there_is_no_descriptor_for_it(void **state)
 	fault.failing = 1;
 	assert_int_equal(torc_reactor_fd(reactor), -EMFILE);
 	/* It goes on without, and gets one later; and always the same. */
-	assert_int_equal(torc_reactor_turn(reactor, 0), 1);
+	assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
 	fd = torc_reactor_fd(reactor);
 	assert_true(fd >= 0);
 	assert_int_equal(torc_reactor_fd(reactor), fd);
 	assert_int_equal(torc_fiber_spawn(NULL, do_nothing_soon, &ran), 0);
 	assert_int_equal(torc_reactor_due(reactor), 0);
-	assert_int_equal(torc_reactor_turn(reactor, 0), 1);
+	assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
 	assert_true(ran);
 	torc_reactor_stop(reactor);
 	assert_int_equal(torc_reactor_run(reactor), 0);
@@ -2067,7 +2067,7 @@ static void
 a_poll_loop_is_told_when_the_deadline_of_a_drain_is_due(void **state)
 {
 	struct torc_reactor *reactor;
-	uint64_t deadline;
+	torc_deadline deadline;
 	bool cancelled = false;
 	unsigned turns = 0;
 
@@ -2076,13 +2076,13 @@ a_poll_loop_is_told_when_the_deadline_of_a_drain_is_due(void **state)
 	assert_int_equal(torc_fiber_start(reactor, NULL, sleep_for_ever,
 	    &cancelled), 0);
 	assert_int_equal(turn_while_due(reactor, &turns), 1);
-	assert_int_equal(torc_reactor_due(reactor), TORC_NEVER);
+	assert_int_equal(torc_reactor_due(reactor), UINT64_MAX);
 	deadline = torc_after_ms(50);
 	torc_reactor_drain(reactor, deadline);
 	assert_int_equal(turn_while_due(reactor, &turns), 1);
-	assert_int_equal(torc_reactor_due(reactor), deadline);
+	assert_int_equal(torc_reactor_due(reactor), deadline.at);
 	assert_true(serve_by_poll(reactor, &turns));
-	assert_true(torc_sys_now() >= deadline);
+	assert_true(torc_sys_now() >= deadline.at);
 	assert_true(cancelled);
 	torc_reactor_destroy(reactor);
 	assert_all_held();
@@ -2174,10 +2174,10 @@ run_two_on_one_thread(void)
 
 	EXPECT(torc_reactor_create(&one, NULL, NULL, 0) == 0);
 	EXPECT(torc_reactor_create(&two, NULL, NULL, 0) == 0);
-	EXPECT(torc_reactor_turn(one, 0) == 1);
+	EXPECT(torc_reactor_turn(one, TORC_AT_ONCE) == 1);
 	EXPECT(torc_reactor_self() == one);
 	signal(SIGABRT, _exit);
-	torc_reactor_turn(two, 0);
+	torc_reactor_turn(two, TORC_AT_ONCE);
 	/* Not reached: the handler has ended the child. */
 	_exit(5);
 }

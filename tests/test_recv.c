@@ -513,7 +513,7 @@ struct views {
 
 static int
 note_view(struct views *views, struct torc_conn *conn, struct torc_slice *in,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	unsigned step = atomic_load(&views->step);
 	int rc = torc_conn_recv(conn, in, deadline);
@@ -934,11 +934,11 @@ wait_for_input(struct torc_conn *conn, void *arg)
 {
 	struct waiting *waiting = arg;
 	struct torc_slice in;
-	uint64_t deadline = torc_after_ms(30);
+	torc_deadline deadline = torc_after_ms(30);
 
 	waiting->results[0] = torc_conn_recv(conn, &in, deadline);
-	waiting->early = torc_now() < deadline;
-	waiting->results[1] = torc_conn_recv(conn, &in, 0);
+	waiting->early = !torc_passed(deadline);
+	waiting->results[1] = torc_conn_recv(conn, &in, TORC_AT_ONCE);
 	atomic_fetch_add(&waiting->over, 1);
 	waiting->results[2] = torc_conn_recv(conn, &in, TORC_NEVER);
 	atomic_fetch_add(&waiting->over, 1);
@@ -1558,7 +1558,7 @@ ask_first(struct torc_conn *conn, void *arg)
 		rc = torc_sleep(torc_after_ms(5));
 	for (int i = 0; rc == 0 && i < 3; i++)
 		rc = count_answer(out);
-	torc_conn_close(out, 0);
+	torc_conn_close(out, TORC_AT_ONCE);
 	return rc < 0 ? rc : torc_conn_write(conn, "ok", 2, TORC_NEVER);
 }
 
@@ -1684,7 +1684,7 @@ rewind_views(struct torc_conn *conn, void *arg)
 	see(conn, &in, "MORE");		/* that came later */
 	torc_conn_rewind(conn, 1);
 	torc_conn_consume(conn, 1);	/* takes it back: nothing is news */
-	assert_int_equal(torc_conn_recv(conn, &in, 0), -ETIMEDOUT);
+	assert_int_equal(torc_conn_recv(conn, &in, TORC_AT_ONCE), -ETIMEDOUT);
 	see(conn, &in, "ORE!?");
 	torc_conn_rewind(conn, 2);
 	return TORC_AGAIN;

@@ -371,10 +371,10 @@ who_is_there(struct torc_redis *redis)
 static int
 who_is_there_soon(struct torc_redis *redis)
 {
-	const uint64_t until = LATE;
+	const torc_deadline until = LATE;
 	int who = -1;
 
-	while (who < 0 && torc_now() < until) {
+	while (who < 0 && !torc_passed(until)) {
 		who = who_is_there(redis);
 		if (who < 0)
 			torc_sleep(torc_after_ms(2));

@@ -272,7 +272,7 @@ play(enum lie how, int (*act)(struct torc_redis *redis))
 }
 
 static int
-ask(struct torc_redis *redis, const char *word, uint64_t deadline)
+ask(struct torc_redis *redis, const char *word, torc_deadline deadline)
 {
 	struct torc_redis_reply *reply;
 	int rc = torc_redis_do(redis, &reply, deadline, "GET", word, NULL);
@@ -286,11 +286,11 @@ ask(struct torc_redis *redis, const char *word, uint64_t deadline)
 
 /* Once the pauses between attempts allow it. */
 static int
-ask_until(struct torc_redis *redis, const char *word, uint64_t deadline)
+ask_until(struct torc_redis *redis, const char *word, torc_deadline deadline)
 {
 	int rc = -ETIMEDOUT;
 
-	while (rc != 0 && torc_now() < deadline) {
+	while (rc != 0 && !torc_passed(deadline)) {
 		rc = ask(redis, word, deadline);
 		if (rc != 0)
 			torc_sleep(torc_after_ms(5));
@@ -541,7 +541,7 @@ a_dead_server_is_an_error_at_once_and_is_not_stormed(void **state)
 struct asker {
 	struct torc_redis *redis;
 	const char *word;
-	uint64_t deadline;
+	torc_deadline deadline;
 	int result;
 	uint64_t id;
 };
@@ -561,7 +561,7 @@ ask_once(void *arg)
 static int
 spare_siblings(struct torc_redis *redis)
 {
-	struct asker first = { redis, "late:900:a", 0, 1, 0 };
+	struct asker first = { redis, "late:900:a", TORC_AT_ONCE, 1, 0 };
 	struct asker second = { redis, "late:0:b", LATE, 1, 0 };
 
 	EXPECT(ask(redis, "zero", LATE) == 0);

@@ -34,7 +34,7 @@ close_client(void)
 }
 
 static int
-ask(uint64_t deadline)
+ask(torc_deadline deadline)
 {
 	static unsigned count;
 	struct torc_redis_reply *reply;

@@ -276,7 +276,7 @@ the_old_connection_serves_until_the_new_one_is_open(void **state)
 /* A fiber that asks, at a time or until then. */
 struct asker {
 	struct torc_redis *redis;
-	uint64_t at;
+	torc_deadline at;
 };
 
 /* Its line is good for nothing then, and it asks for another one. */
@@ -297,7 +297,7 @@ ask_just_before(void *arg)
 {
 	struct asker *asker = arg;
 
-	EXPECT(torc_sleep(asker->at - 1) == 0);
+	EXPECT(torc_sleep(torc_at(asker->at.at - 1)) == 0);
 	EXPECT(reads(asker->redis, "new"));
 	return 0;
 }

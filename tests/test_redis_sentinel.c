@@ -117,9 +117,9 @@ who_writes(struct torc_redis *redis)
 static bool
 writes_to(struct torc_redis *redis, unsigned port)
 {
-	const uint64_t until = LATE;
+	const torc_deadline until = LATE;
 
-	while (torc_now() < until) {
+	while (!torc_passed(until)) {
 		if (who_writes(redis) == port)
 			return true;
 		torc_sleep(torc_after_ms(10));

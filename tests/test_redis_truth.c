@@ -277,7 +277,7 @@ struct asker {
 	struct torc_redis *redis;
 	unsigned number;
 	const char *manner;
-	uint64_t deadline;
+	torc_deadline deadline;
 	int result;
 	enum torc_redis_fate fate;
 	char why[512];
@@ -581,7 +581,7 @@ ask_nobody(struct torc_redis *redis)
 	EXPECT(start(redis, &askers[0], 100, "") == 0);
 	askers[0].deadline = torc_after_ms(30);
 	EXPECT(start(redis, &askers[1], 101, "") == 0);
-	askers[1].deadline = torc_now();
+	askers[1].deadline = TORC_AT_ONCE;
 	EXPECT(join(askers, 2) == 0);
 	gate_shut = false;
 	EXPECT(askers[0].result == -ETIMEDOUT);

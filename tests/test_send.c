@@ -1256,7 +1256,7 @@ write_with_a_deadline(struct torc_conn *conn, void *arg)
 {
 	struct patience *patience = arg;
 	uint8_t *bytes = malloc(patience->piece);
-	uint64_t deadline;
+	torc_deadline deadline;
 
 	shrink(conn, TINY);
 	do {
@@ -1267,7 +1267,7 @@ write_with_a_deadline(struct torc_conn *conn, void *arg)
 		if (patience->error == 0)
 			patience->written += patience->piece;
 	} while (patience->error == 0);
-	patience->early = torc_now() < deadline;
+	patience->early = !torc_passed(deadline);
 	patience->again = torc_conn_write(conn, bytes, 1, TORC_NEVER);
 	patience->flushed = torc_conn_flush(conn, TORC_NEVER);
 	free(bytes);
@@ -1416,12 +1416,12 @@ static int
 flush_nothing(struct torc_conn *conn, void *arg)
 {
 	struct gate *gate = arg;
-	int rc = torc_conn_flush(conn, 0);
+	int rc = torc_conn_flush(conn, TORC_AT_ONCE);
 
 	if (rc == 0)
-		rc = torc_conn_write(conn, "", 0, 0);
+		rc = torc_conn_write(conn, "", 0, TORC_AT_ONCE);
 	if (rc == 0)
-		rc = torc_conn_write(conn, "abc", 3, 0);
+		rc = torc_conn_write(conn, "abc", 3, TORC_AT_ONCE);
 	atomic_store(&gate->result, rc);
 	return TORC_CLOSE;
 }

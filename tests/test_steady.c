@@ -231,7 +231,7 @@ again_handler(struct torc_conn *conn, void *arg)
 	int rc;
 
 	(void)arg;
-	while ((rc = torc_conn_recv(conn, &in, 0)) > 0) {
+	while ((rc = torc_conn_recv(conn, &in, TORC_AT_ONCE)) > 0) {
 		if (torc_conn_write(conn, in.data, in.size, TORC_NEVER) < 0)
 			return -1;
 		torc_conn_consume(conn, in.size);

@@ -30,7 +30,7 @@ struct waiter {
 	bool waiting;
 	bool over;
 	int rc;
-	uint64_t deadline;
+	torc_deadline deadline;
 	size_t size;		/* received in time */
 	struct torc_waiters turn;
 	uint64_t left_ns;	/* of a deadline that was set after it */
@@ -78,7 +78,7 @@ wait_for_descriptor(void *arg)
 	waiter.waiting = true;
 	waiter.rc = torc_fd_recv(waiter.fds[0], text, sizeof(text), 0,
 	    waiter.deadline);
-	waiter.left_ns = torc_after_ms(LIMIT_MS);
+	waiter.left_ns = torc_after_ms(LIMIT_MS).at;
 	waiter.over = true;
 	return 0;
 }
@@ -100,9 +100,9 @@ wait_for_peer(void *arg)
 		waiter.size += in.size;
 		torc_conn_consume(conn, in.size);
 	}
-	waiter.left_ns = torc_after_ms(LIMIT_MS);
+	waiter.left_ns = torc_after_ms(LIMIT_MS).at;
 	waiter.over = true;
-	torc_conn_close(conn, 0);
+	torc_conn_close(conn, TORC_AT_ONCE);
 	return 0;
 }
 
@@ -128,7 +128,7 @@ wait_for_fiber(void *arg)
 	waiter.deadline = torc_after_ms(LIMIT_MS);
 	waiter.waiting = true;
 	waiter.rc = rc < 0 ? rc : torc_wait(&waiter.turn, waiter.deadline);
-	waiter.left_ns = torc_after_ms(LIMIT_MS);
+	waiter.left_ns = torc_after_ms(LIMIT_MS).at;
 	waiter.over = true;
 	return 0;
 }
@@ -231,8 +231,8 @@ try_to_stand_still(torc_fiber_entry *entry, size_t size)
 	    dup(waiter.fds[1]);
 	assert_true(peer >= 0);
 	/* What it waits with is in the kernel. */
-	assert_true(torc_reactor_turn(reactor, 0) > 0);
-	in_time = torc_sys_now() < waiter.deadline;
+	assert_true(torc_reactor_turn(reactor, TORC_AT_ONCE) > 0);
+	in_time = torc_sys_now() < waiter.deadline.at;
 	if (in_time)
 		stand_still(peer, size);
 	turn_until(reactor, &waiter.over);
@@ -335,7 +335,7 @@ more_that_never_ends_does_not_keep_deadlines_from_passing(void **state)
 	assert_int_equal(torc_fiber_start(reactor, NULL, sleep_for_long,
 	    NULL), 0);
 	for (int i = 0; i < 10; i++)
-		assert_true(torc_reactor_turn(reactor, 0) > 0);
+		assert_true(torc_reactor_turn(reactor, TORC_AT_ONCE) > 0);
 	stand_still(-1, 0);
 	turn_until(reactor, &waiter.over);
 	reactor_close(reactor);

@@ -40,7 +40,7 @@ on_fiber(torc_fiber_entry *entry, const struct torc_config *config)
 
 struct scene {
 	struct torc_waiters waiters;
-	uint64_t deadline;
+	torc_deadline deadline;
 	int results[COUNT];
 	unsigned order[COUNT];	/* in which they went on */
 	unsigned gone;

@@ -278,7 +278,7 @@ compare_dates(const kept *old, kept *now)
  */
 static int
 look_again(struct torc_file_root *root, const kept *entry, bool first,
-    kept *now, bool *news, uint64_t deadline)
+    kept *now, bool *news, torc_deadline deadline)
 {
 	const unsigned folder = torc_file_folder(entry->path);
 	int rc = torc_file_turn_take(&root->turns, folder, deadline);
@@ -308,7 +308,7 @@ look_again(struct torc_file_root *root, const kept *entry, bool first,
  */
 static int
 renew(struct torc_file_root *root, kept *entry, bool first, kept **result,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	kept *now = make(entry->path, entry->hash);
 	bool news = true;
@@ -363,7 +363,7 @@ find_or_list(struct torc_file_root *root, const char *path, bool *first)
 
 int
 torc_file_get(struct torc_file_root *root, const char *path, kept **entry,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc;
 

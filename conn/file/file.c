@@ -13,7 +13,7 @@
 #define PART_MAX 0x7ffff000u	/* bytes that one read or write transfers */
 
 int
-torc_file_await(const struct io_uring_sqe *sqe, uint64_t deadline)
+torc_file_await(const struct io_uring_sqe *sqe, torc_deadline deadline)
 {
 	torc_require(torc_fiber_self() != 0,
 	    "a call that parks was made outside a fiber");
@@ -32,7 +32,7 @@ on_path(unsigned opcode, int directory, const char *path)
 
 int
 torc_file_open(int directory, const char *path, int flags, unsigned mode,
-    uint64_t resolve, uint64_t deadline)
+    uint64_t resolve, torc_deadline deadline)
 {
 	const bool creates = (flags & O_CREAT) != 0 ||
 	    (flags & O_TMPFILE) == O_TMPFILE;
@@ -85,7 +85,7 @@ torc_file_close(int fd)
 
 static int
 transfer(unsigned opcode, int fd, const void *data, size_t size,
-    uint64_t offset, uint64_t deadline)
+    uint64_t offset, torc_deadline deadline)
 {
 	struct io_uring_sqe sqe = {
 		.opcode = (uint8_t)opcode,
@@ -107,7 +107,7 @@ transfer(unsigned opcode, int fd, const void *data, size_t size,
 
 int64_t
 torc_file_read(int fd, void *data, size_t size, uint64_t offset,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	size_t done = 0;
 
@@ -126,7 +126,7 @@ torc_file_read(int fd, void *data, size_t size, uint64_t offset,
 
 int
 torc_file_write(int fd, const void *data, size_t size, uint64_t offset,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	size_t done = 0;
 
@@ -143,7 +143,7 @@ torc_file_write(int fd, const void *data, size_t size, uint64_t offset,
 }
 
 int
-torc_file_sync(int fd, bool data_only, uint64_t deadline)
+torc_file_sync(int fd, bool data_only, torc_deadline deadline)
 {
 	const struct io_uring_sqe sqe = {
 		.opcode = IORING_OP_FSYNC,
@@ -158,7 +158,7 @@ torc_file_sync(int fd, bool data_only, uint64_t deadline)
 
 int
 torc_file_rename(int from_directory, const char *from, int to_directory,
-    const char *to, unsigned flags, uint64_t deadline)
+    const char *to, unsigned flags, torc_deadline deadline)
 {
 	struct io_uring_sqe sqe = on_path(IORING_OP_RENAMEAT, from_directory,
 	    from);
@@ -171,7 +171,7 @@ torc_file_rename(int from_directory, const char *from, int to_directory,
 
 int
 torc_file_unlink(int directory, const char *path, int flags,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct io_uring_sqe sqe = on_path(IORING_OP_UNLINKAT, directory, path);
 
@@ -181,7 +181,7 @@ torc_file_unlink(int directory, const char *path, int flags,
 
 int
 torc_file_mkdir(int directory, const char *path, unsigned mode,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct io_uring_sqe sqe = on_path(IORING_OP_MKDIRAT, directory, path);
 

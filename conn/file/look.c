@@ -107,7 +107,7 @@ torc_file_form_drop(struct torc_file_root *root, struct torc_file_form *form)
 
 /* Parks. Whether an open that has failed may succeed now: 0, or its error. */
 static int
-may_try_again(int error, uint64_t deadline)
+may_try_again(int error, torc_deadline deadline)
 {
 	int rc;
 
@@ -119,8 +119,8 @@ may_try_again(int error, uint64_t deadline)
 	case -ENFILE:
 		rc = torc_reclaim(SPARED);
 		if (rc == -EAGAIN)
-			rc = torc_sleep(torc_after_ms(MOMENT_MS) < deadline ?
-			    torc_after_ms(MOMENT_MS) : deadline);
+			rc = torc_sleep(torc_sooner(deadline,
+			    torc_after_ms(MOMENT_MS)));
 		else if (rc == 0)
 			rc = error;
 		return rc < 0 ? rc : 0;
@@ -132,7 +132,7 @@ may_try_again(int error, uint64_t deadline)
 /* Parks. */
 static int
 open_path(struct torc_file_root *root, const char *path, int flags,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc = 0, fd = -EAGAIN;
 
@@ -148,7 +148,7 @@ open_path(struct torc_file_root *root, const char *path, int flags,
 /* Parks. What is at a path. */
 static int
 look_at_form(struct torc_file_root *root, struct torc_file_form *form,
-    const char *path, uint64_t deadline)
+    const char *path, torc_deadline deadline)
 {
 	int fd = open_path(root, path, O_PATH, deadline);
 	int rc;
@@ -187,7 +187,7 @@ is_of_use(const struct torc_file_kept *entry, unsigned coding)
 
 int
 torc_file_look(struct torc_file_root *root, struct torc_file_kept *entry,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct torc_file_form *plain = &entry->forms[TORC_FILE_PLAIN];
 	char path[TORC_FILE_PATH_MAX + 64];
@@ -215,7 +215,7 @@ torc_file_look(struct torc_file_root *root, struct torc_file_kept *entry,
 /* Parks. Open what was a regular file at the look. -EAGAIN: it is none now. */
 static int
 open_form(struct torc_file_root *root, struct torc_file_form *form,
-    const char *path, uint64_t deadline)
+    const char *path, torc_deadline deadline)
 {
 	int rc = open_path(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY,
 	    deadline);
@@ -282,7 +282,7 @@ hash_on(uint64_t hash, const uint8_t *data, size_t size)
 
 /* Parks. In steps, so that others have their turn: how many bytes. */
 static int64_t
-read_body(struct torc_file_form *form, uint64_t size, uint64_t deadline)
+read_body(struct torc_file_form *form, uint64_t size, torc_deadline deadline)
 {
 	uint64_t done = 0;
 
@@ -310,7 +310,7 @@ read_body(struct torc_file_form *form, uint64_t size, uint64_t deadline)
  */
 static int
 load_untold(struct torc_file_root *root, struct torc_file_form *form,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int64_t got;
 
@@ -331,7 +331,7 @@ load_untold(struct torc_file_root *root, struct torc_file_form *form,
 
 /* Parks. Whether an empty file is one. */
 static int
-is_empty(const struct torc_file_form *form, uint64_t deadline)
+is_empty(const struct torc_file_form *form, torc_deadline deadline)
 {
 	uint8_t byte;
 	int64_t got = torc_file_read(form->fd, &byte, 1, 0, deadline);
@@ -342,7 +342,7 @@ is_empty(const struct torc_file_form *form, uint64_t deadline)
 /* Parks. It has another size than it said. -EAGAIN: it has changed. */
 static int
 load_again(struct torc_file_root *root, struct torc_file_form *form,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct torc_file_info info;
 	int rc = torc_file_stat(form->fd, &info, deadline);
@@ -358,7 +358,7 @@ load_again(struct torc_file_root *root, struct torc_file_form *form,
 /* Parks. Read a small file. 0, or -EAGAIN if it is another one by now. */
 static int
 load_body(struct torc_file_root *root, struct torc_file_form *form,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const uint64_t size = form->info.size;
 	int64_t got;
@@ -411,7 +411,7 @@ make_tag(const struct torc_file_kept *entry, struct torc_file_form *form,
 /* Parks. A form that was looked at: its body, and what is said of it. */
 static int
 load_form(struct torc_file_root *root, struct torc_file_kept *entry,
-    unsigned coding, uint64_t deadline)
+    unsigned coding, torc_deadline deadline)
 {
 	struct torc_file_form *form = &entry->forms[coding];
 	const struct torc_file_info *info = &form->info;
@@ -431,7 +431,7 @@ load_form(struct torc_file_root *root, struct torc_file_kept *entry,
 
 int
 torc_file_load(struct torc_file_root *root, struct torc_file_kept *entry,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc = 0;
 

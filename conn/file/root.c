@@ -133,10 +133,10 @@ count_root(struct torc_reactor *reactor, int by)
  * on is told from what has changed before.
  */
 static int
-await_tick(struct torc_file_root *root, uint64_t deadline)
+await_tick(struct torc_file_root *root, torc_deadline deadline)
 {
-	const uint64_t until = torc_after_ms(TORC_FILE_TICK_MS + 1);
-	int rc = torc_sleep(until < deadline ? until : deadline);
+	int rc = torc_sleep(torc_sooner(deadline,
+	    torc_after_ms(TORC_FILE_TICK_MS + 1)));
 
 	clock_gettime(CLOCK_REALTIME, &root->opened);
 	return rc;
@@ -178,7 +178,7 @@ make_table(struct torc_file_root *root)
 
 /* Parks. What a root has besides its memory: all or nothing. */
 static int
-begin(struct torc_file_root *root, const char *path, uint64_t deadline)
+begin(struct torc_file_root *root, const char *path, torc_deadline deadline)
 {
 	int rc = count_root(root->reactor, 1);
 
@@ -214,7 +214,7 @@ release(struct torc_file_root *root)
 int
 torc_file_root_open(struct torc_file_root **result, const char *path,
     const struct torc_file_config *config, char *text, size_t text_size,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct torc_file_root *root = allocate(config);
 	int rc;

@@ -17,7 +17,7 @@
 struct answer {
 	struct torc_file_root *root;
 	struct torc_http *http;
-	uint64_t deadline;
+	torc_deadline deadline;
 	struct torc_file_kept *entry;
 	const struct torc_file_form *form;
 	const char *type;
@@ -400,11 +400,11 @@ static int
 look_at(struct answer *answer, const char *path)
 {
 	const unsigned ms = answer->root->config.look_ms;
-	const uint64_t limit = ms == TORC_NO_LIMIT ? TORC_NEVER :
+	const torc_deadline limit = ms == TORC_NO_LIMIT ? TORC_NEVER :
 	    torc_after_ms(ms);
 
 	return torc_file_get(answer->root, path, &answer->entry,
-	    limit < answer->deadline ? limit : answer->deadline);
+	    torc_sooner(limit, answer->deadline));
 }
 
 /* Parks. The entry of a target: that of its index if it is a directory's. */
@@ -436,7 +436,7 @@ find_entry(struct answer *answer, const struct torc_file_target *target)
 
 int
 torc_file_serve(struct torc_file_root *root, struct torc_http *http,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct answer answer;
 	struct torc_file_target target;

@@ -16,7 +16,7 @@ struct io_uring_sqe;
 /* ---- file.c ---- */
 
 /* Parks. Run one operation to its end, as torc_op_await(). */
-int torc_file_await(const struct io_uring_sqe *sqe, uint64_t deadline);
+int torc_file_await(const struct io_uring_sqe *sqe, torc_deadline deadline);
 
 /* ---- target.c ---- */
 
@@ -159,7 +159,7 @@ void torc_file_turns_init(struct torc_file_root *root);
 unsigned torc_file_folder(const char *path);
 /* Parks. Wait for a turn: 0, or a negative errno and there is none. */
 int torc_file_turn_take(struct torc_file_turns *turns, unsigned folder,
-    uint64_t deadline);
+    torc_deadline deadline);
 void torc_file_turn_give(struct torc_file_turns *turns, unsigned folder);
 
 /* ---- transfer.c ---- */
@@ -170,7 +170,7 @@ void torc_file_turn_give(struct torc_file_turns *turns, unsigned folder);
  */
 int torc_file_transfer(struct torc_conn *conn, int fd,
     struct torc_file_range range, struct torc_file_turns *turns,
-    unsigned folder, uint64_t deadline);
+    unsigned folder, torc_deadline deadline);
 
 /* ---- cache.c ---- */
 
@@ -233,7 +233,7 @@ struct torc_file_root {
  * until torc_file_let(), or a negative errno.
  */
 int torc_file_get(struct torc_file_root *root, const char *path,
-    struct torc_file_kept **entry, uint64_t deadline);
+    struct torc_file_kept **entry, torc_deadline deadline);
 void torc_file_let(struct torc_file_root *root,
     struct torc_file_kept *entry);
 
@@ -257,14 +257,14 @@ void torc_file_expire(struct torc_timer *timer);
 
 /* Parks. All forms of an entry's path, as they are now; none is opened. */
 int torc_file_look(struct torc_file_root *root, struct torc_file_kept *entry,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /*
  * Parks. What is to be said of the forms that were looked at, and their
  * bodies. -EAGAIN: it is another file by now.
  */
 int torc_file_load(struct torc_file_root *root, struct torc_file_kept *entry,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* Whether what was loaded is still what was seen just now. */
 bool torc_file_holds(const struct torc_file_kept *old,

@@ -19,7 +19,7 @@ time_of(struct statx_timestamp from)
 
 int
 torc_file_stat_at(int directory, const char *path, int flags,
-    struct torc_file_info *info, uint64_t deadline)
+    struct torc_file_info *info, torc_deadline deadline)
 {
 	struct statx status;
 	const struct io_uring_sqe sqe = {
@@ -47,7 +47,7 @@ torc_file_stat_at(int directory, const char *path, int flags,
 }
 
 int
-torc_file_stat(int fd, struct torc_file_info *info, uint64_t deadline)
+torc_file_stat(int fd, struct torc_file_info *info, torc_deadline deadline)
 {
 	return torc_file_stat_at(fd, "", AT_EMPTY_PATH, info, deadline);
 }

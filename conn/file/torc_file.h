@@ -43,7 +43,7 @@ extern "C" {
  * RESOLVE_CACHED is not for programs.
  */
 TORC_API int torc_file_open(int directory, const char *path, int flags,
-    unsigned mode, uint64_t resolve, uint64_t deadline);
+    unsigned mode, uint64_t resolve, torc_deadline deadline);
 
 /*
  * Close a descriptor, on the ring if that is possible. Does not park: it is
@@ -63,40 +63,40 @@ struct torc_file_info {
 
 /* Parks. What is known of an open file. */
 TORC_API int torc_file_stat(int fd, struct torc_file_info *info,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* Parks. The same of a path. `flags`: AT_SYMLINK_NOFOLLOW or 0. */
 TORC_API int torc_file_stat_at(int directory, const char *path, int flags,
-    struct torc_file_info *info, uint64_t deadline);
+    struct torc_file_info *info, torc_deadline deadline);
 
 /*
  * Parks. Read until `size` bytes are there or the file ends: how many bytes,
  * fewer only at the end. After an error some may have been read.
  */
 TORC_API int64_t torc_file_read(int fd, void *data, size_t size,
-    uint64_t offset, uint64_t deadline);
+    uint64_t offset, torc_deadline deadline);
 
 /* Parks. Write all of it: 0. After an error a part may have been written. */
 TORC_API int torc_file_write(int fd, const void *data, size_t size,
-    uint64_t offset, uint64_t deadline);
+    uint64_t offset, torc_deadline deadline);
 
 /*
  * Parks. Wait until what was written is on the disk. `data_only`: without what
  * is not needed to read it again, such as times.
  */
-TORC_API int torc_file_sync(int fd, bool data_only, uint64_t deadline);
+TORC_API int torc_file_sync(int fd, bool data_only, torc_deadline deadline);
 
 /* Parks. `flags`: RENAME_ of renameat2(2). */
 TORC_API int torc_file_rename(int from_directory, const char *from,
-    int to_directory, const char *to, unsigned flags, uint64_t deadline);
+    int to_directory, const char *to, unsigned flags, torc_deadline deadline);
 
 /* Parks. `flags`: AT_REMOVEDIR or 0. */
 TORC_API int torc_file_unlink(int directory, const char *path, int flags,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* Parks. */
 TORC_API int torc_file_mkdir(int directory, const char *path, unsigned mode,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* ---- Directories ---- */
 
@@ -124,7 +124,7 @@ struct torc_file_entry {
 
 /* Parks. The next name: 1, or 0 after the last one, or a negative errno. */
 TORC_API int torc_file_next(struct torc_file_walk *walk,
-    struct torc_file_entry *entry, uint64_t deadline);
+    struct torc_file_entry *entry, torc_deadline deadline);
 
 /* ---- Transfers ---- */
 
@@ -145,7 +145,7 @@ TORC_API int torc_file_next(struct torc_file_walk *walk,
  * nor a buffer of the file is held.
  */
 TORC_API int torc_file_send(struct torc_conn *conn, int fd, uint64_t offset,
-    uint64_t size, uint64_t deadline);
+    uint64_t size, torc_deadline deadline);
 
 /* ---- A tree of files over HTTP ---- */
 
@@ -216,7 +216,7 @@ struct torc_file_config {
  */
 TORC_API int torc_file_root_open(struct torc_file_root **root,
     const char *path, const struct torc_file_config *config, char *text,
-    size_t text_size, uint64_t deadline);
+    size_t text_size, torc_deadline deadline);
 
 /* Close it. Nobody uses it. On its reactor, or after this has ended. */
 TORC_API void torc_file_root_close(struct torc_file_root *root);
@@ -231,7 +231,7 @@ TORC_API void torc_file_root_close(struct torc_file_root *root);
  * request's head is not readable after it.
  */
 TORC_API int torc_file_serve(struct torc_file_root *root,
-    struct torc_http *http, uint64_t deadline);
+    struct torc_http *http, torc_deadline deadline);
 
 struct torc_file_stats {
 	unsigned files;		/* kept now */

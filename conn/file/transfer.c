@@ -33,7 +33,7 @@ struct transfer {
 
 /* Parks. */
 static int
-await_room(struct transfer *transfer, uint64_t deadline)
+await_room(struct transfer *transfer, torc_deadline deadline)
 {
 	return torc_conn_await_room(transfer->conn, &transfer->progress,
 	    deadline);
@@ -63,7 +63,7 @@ at_hand(int fd, uint64_t offset, uint64_t size)
 
 /* Parks. One window, by sendfile(2), if that can do this file. */
 static int
-send_window(struct transfer *transfer, uint64_t size, uint64_t deadline)
+send_window(struct transfer *transfer, uint64_t size, torc_deadline deadline)
 {
 	int rc = 0;
 
@@ -87,7 +87,7 @@ send_window(struct transfer *transfer, uint64_t size, uint64_t deadline)
 
 /* Parks. As much of a block as the socket takes now: how many bytes. */
 static int
-send_block(const struct transfer *transfer, size_t size, uint64_t deadline)
+send_block(const struct transfer *transfer, size_t size, torc_deadline deadline)
 {
 	size_t done = 0;
 	int rc = 0;
@@ -105,7 +105,7 @@ send_block(const struct transfer *transfer, size_t size, uint64_t deadline)
 
 /* Parks. In turn, if there are turns. */
 static int64_t
-read_block(struct transfer *transfer, size_t size, uint64_t deadline)
+read_block(struct transfer *transfer, size_t size, torc_deadline deadline)
 {
 	int64_t got;
 	int rc = transfer->turns == NULL ? 0 : torc_file_turn_take(
@@ -125,7 +125,7 @@ read_block(struct transfer *transfer, size_t size, uint64_t deadline)
  * with the rest in it, which is read again.
  */
 static int
-copy_step(struct transfer *transfer, uint64_t deadline)
+copy_step(struct transfer *transfer, torc_deadline deadline)
 {
 	size_t size = transfer->left < STEP ? (size_t)transfer->left : STEP;
 	int64_t got;
@@ -152,7 +152,7 @@ copy_step(struct transfer *transfer, uint64_t deadline)
 int
 torc_file_transfer(struct torc_conn *conn, int fd,
     struct torc_file_range range, struct torc_file_turns *turns,
-    unsigned folder, uint64_t deadline)
+    unsigned folder, torc_deadline deadline)
 {
 	struct transfer transfer = {
 		.conn = conn,
@@ -183,7 +183,7 @@ torc_file_transfer(struct torc_conn *conn, int fd,
 
 int
 torc_file_send(struct torc_conn *conn, int fd, uint64_t offset, uint64_t size,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const struct torc_file_range range = { offset, size };
 

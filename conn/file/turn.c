@@ -64,7 +64,7 @@ torc_file_folder(const char *path)
 
 int
 torc_file_turn_take(struct torc_file_turns *turns, unsigned folder,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct torc_file_folder *of = &turns->folders[folder];
 

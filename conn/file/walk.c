@@ -34,7 +34,7 @@ is_dot(const char *name)
 
 int
 torc_file_next(struct torc_file_walk *walk, struct torc_file_entry *entry,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const struct record *record;
 

@@ -14,7 +14,7 @@ fail_output(struct torc_http *http, int error)
 
 int
 torc_http_put_bytes(struct torc_http *http, const void *data, size_t size,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc = torc_conn_write(http->conn, data, size, deadline);
 
@@ -106,7 +106,7 @@ write_answer(const void *message, struct torc_http_writer *writer)
 /* What cannot be written leaves the connection as it was. */
 static int
 put_answer(struct torc_http *http, const struct answer *answer,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc = torc_http_put_message(http->conn, write_answer, answer,
 	    answer->body, answer->size, deadline);
@@ -117,7 +117,7 @@ put_answer(struct torc_http *http, const struct answer *answer,
 
 /* The head, and what is there of the body: 0 or an error. */
 static int
-begin(struct torc_http *http, struct answer *answer, uint64_t deadline)
+begin(struct torc_http *http, struct answer *answer, torc_deadline deadline)
 {
 	const unsigned status = answer->status;
 	const bool unknown = answer->length == TORC_HTTP_UNKNOWN;
@@ -154,7 +154,7 @@ begin(struct torc_http *http, struct answer *answer, uint64_t deadline)
 static int
 put_interim(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const struct answer answer = {
 		http, status, fields, field_count, 0, NULL, 0,
@@ -172,7 +172,7 @@ put_interim(struct torc_http *http, unsigned status,
 int
 torc_http_inform(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	torc_http_check(http);
 	torc_http_check_fields(fields, field_count);
@@ -188,7 +188,7 @@ torc_http_inform(struct torc_http *http, unsigned status,
 int
 torc_http_begin(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
-    uint64_t length, uint64_t deadline)
+    uint64_t length, torc_deadline deadline)
 {
 	struct answer answer = {
 		http, status, fields, field_count, length, NULL, 0,
@@ -203,7 +203,7 @@ torc_http_begin(struct torc_http *http, unsigned status,
 int
 torc_http_reply(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
-    const void *body, size_t size, uint64_t deadline)
+    const void *body, size_t size, torc_deadline deadline)
 {
 	struct answer answer = {
 		http, status, fields, field_count, size, body, size,
@@ -217,7 +217,7 @@ torc_http_reply(struct torc_http *http, unsigned status,
 
 int
 torc_http_write(struct torc_http *http, const void *data, size_t size,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc;
 
@@ -253,7 +253,7 @@ torc_http_sent(struct torc_http *http, uint64_t size)
 }
 
 int
-torc_http_end(struct torc_http *http, uint64_t deadline)
+torc_http_end(struct torc_http *http, torc_deadline deadline)
 {
 	torc_http_check(http);
 	if (http->output != OUTPUT_BEGUN)
@@ -267,7 +267,7 @@ torc_http_end(struct torc_http *http, uint64_t deadline)
 }
 
 int
-torc_http_flush(struct torc_http *http, uint64_t deadline)
+torc_http_flush(struct torc_http *http, torc_deadline deadline)
 {
 	int rc;
 
@@ -278,7 +278,7 @@ torc_http_flush(struct torc_http *http, uint64_t deadline)
 
 static int
 reply_with(struct torc_http *http, const struct torc_http_refusal *refusal,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	return torc_http_reply(http, refusal->status, refusal->fields,
 	    refusal->field_count, refusal->body, refusal->size, deadline);
@@ -286,7 +286,7 @@ reply_with(struct torc_http *http, const struct torc_http_refusal *refusal,
 
 int
 torc_http_refuse(struct torc_http *http,
-    const struct torc_http_refusal *refusal, uint64_t deadline)
+    const struct torc_http_refusal *refusal, torc_deadline deadline)
 {
 	struct torc_http_refusal shaped;
 	int rc;
@@ -312,7 +312,7 @@ torc_http_refuse(struct torc_http *http,
 int
 torc_http_take_over(struct torc_http *http,
     const struct torc_http_field *fields, unsigned field_count,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	bool named = false;
 	int rc;

@@ -78,7 +78,7 @@ give_back(struct torc_http_call *call, bool clean)
 		torc_pool_release(call->client->pool, link, clean);
 		return;
 	}
-	torc_conn_close(link->conn, 0);
+	torc_conn_close(link->conn, TORC_AT_ONCE);
 	torc_http_link_free(link);
 }
 
@@ -99,7 +99,8 @@ end_sending(struct torc_http_call *call, int rc)
 
 /* Parks. Rent a connection; `fresh`: one that was not used before. */
 static int
-rent(struct torc_http_call *call, uint64_t key, bool fresh, uint64_t deadline)
+rent(struct torc_http_call *call, uint64_t key, bool fresh,
+    torc_deadline deadline)
 {
 	const struct torc_pool_wish wish = { .key = key, .fresh = fresh };
 	void *item;
@@ -116,7 +117,7 @@ rent(struct torc_http_call *call, uint64_t key, bool fresh, uint64_t deadline)
 /* Parks. Rent, and write the head and what is there of a body. */
 static int
 send_question(struct torc_http_call *call, const struct question *question,
-    bool fresh, uint64_t deadline)
+    bool fresh, torc_deadline deadline)
 {
 	const struct torc_http_request *request = question->request;
 	const bool whole = !question->streamed;
@@ -167,7 +168,7 @@ begin_call(struct torc_http_client *client, struct torc_http_call *call,
 int
 torc_http_call_ask(struct torc_http_client *client,
     struct torc_http_call *call, const struct torc_http_request *request,
-    uint64_t length, unsigned flags, uint64_t deadline)
+    uint64_t length, unsigned flags, torc_deadline deadline)
 {
 	struct question question = begin_call(client, call, request);
 
@@ -181,7 +182,7 @@ torc_http_call_ask(struct torc_http_client *client,
 int
 torc_http_call_begin(struct torc_http_client *client,
     struct torc_http_call *call, const struct torc_http_request *request,
-    uint64_t length, uint64_t deadline)
+    uint64_t length, torc_deadline deadline)
 {
 	return torc_http_call_ask(client, call, request, length, ASK_STREAMED,
 	    deadline);
@@ -189,7 +190,7 @@ torc_http_call_begin(struct torc_http_client *client,
 
 int
 torc_http_call_write(struct torc_http_call *call, const void *data,
-    size_t size, uint64_t deadline)
+    size_t size, torc_deadline deadline)
 {
 	struct torc_conn *conn = torc_http_conn_of(call);
 	int rc;
@@ -207,7 +208,7 @@ torc_http_call_write(struct torc_http_call *call, const void *data,
 }
 
 int
-torc_http_call_finish(struct torc_http_call *call, uint64_t deadline)
+torc_http_call_finish(struct torc_http_call *call, torc_deadline deadline)
 {
 	int rc = 0;
 
@@ -222,7 +223,7 @@ torc_http_call_finish(struct torc_http_call *call, uint64_t deadline)
 }
 
 int
-torc_http_call_flush(struct torc_http_call *call, uint64_t deadline)
+torc_http_call_flush(struct torc_http_call *call, torc_deadline deadline)
 {
 	int rc = torc_conn_flush(torc_http_conn_of(call), deadline);
 
@@ -252,7 +253,7 @@ torc_http_call_end(struct torc_http_call *call)
 }
 
 void
-torc_http_call_close(struct torc_http_call *call, uint64_t deadline)
+torc_http_call_close(struct torc_http_call *call, torc_deadline deadline)
 {
 	struct torc_http_link *link = call->link;
 
@@ -279,7 +280,7 @@ torc_http_call_stale(const struct torc_http_call *call, int rc)
 static int
 try_once(struct torc_http_client *client, struct torc_http_call *call,
     const struct torc_http_request *request, unsigned flags,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc = torc_http_call_ask(client, call, request, 0, flags,
 	    deadline);
@@ -294,7 +295,7 @@ try_once(struct torc_http_client *client, struct torc_http_call *call,
 
 int
 torc_http_call(struct torc_http_client *client, struct torc_http_call *call,
-    const struct torc_http_request *request, uint64_t deadline)
+    const struct torc_http_request *request, torc_deadline deadline)
 {
 	int rc = try_once(client, call, request, 0, deadline);
 

@@ -15,7 +15,7 @@
 
 /* TLS would begin here, between the dial and the first request. */
 static int
-open_link(void *arg, void **item, uint64_t deadline)
+open_link(void *arg, void **item, torc_deadline deadline)
 {
 	const struct torc_http_client *client = arg;
 	struct torc_http_link *link = calloc(1, sizeof(*link));
@@ -39,7 +39,7 @@ close_link(void *arg, void *item)
 
 	(void)arg;
 	torc_conn_close(link->conn,
-	    link->spoiled ? 0 : torc_after_ms(GOODBYE_MS));
+	    link->spoiled ? TORC_AT_ONCE : torc_after_ms(GOODBYE_MS));
 	free(link->fields);
 	free(link);
 }

@@ -22,7 +22,7 @@ struct torc_http_exchange {
 	struct torc_http *http;
 	struct torc_http_client *origin;
 	const struct torc_http_forwarding *how;
-	uint64_t deadline;
+	torc_deadline deadline;
 	uint64_t handler;	/* its fiber */
 	uint64_t uploader;	/* fibers, or 0 */
 	uint64_t answerer;
@@ -62,7 +62,7 @@ struct torc_http_exchange {
 /* ---- forward.c ---- */
 
 /* Until when to wait for the origin. */
-uint64_t torc_http_patience(const struct torc_http_exchange *exchange);
+torc_deadline torc_http_patience(const struct torc_http_exchange *exchange);
 
 /*
  * A wait of the handler's fiber has ended with `rc`. True: it is to be begun
@@ -74,7 +74,7 @@ bool torc_http_goes_on(struct torc_http_exchange *exchange, int rc);
  * When a client that has sent FIN is not waited for any more: TORC_NEVER if it
  * has not, or if the origin need not send anything now.
  */
-uint64_t torc_http_silent_at(const struct torc_http_exchange *exchange);
+torc_deadline torc_http_silent_at(const struct torc_http_exchange *exchange);
 
 /*
  * From begin to end, a fiber waits for the client to take what is written. That

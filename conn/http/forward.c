@@ -21,7 +21,7 @@ config_of(const struct torc_http_exchange *exchange)
 	return &exchange->origin->config.forward;
 }
 
-uint64_t
+torc_deadline
 torc_http_patience(const struct torc_http_exchange *exchange)
 {
 	return exchange->half_closed ? sooner(exchange->deadline,
@@ -92,14 +92,14 @@ torc_http_goes_on(struct torc_http_exchange *exchange, int rc)
 	return true;
 }
 
-uint64_t
+torc_deadline
 torc_http_silent_at(const struct torc_http_exchange *exchange)
 {
 	const unsigned ms = config_of(exchange)->half_close_ms;
 
 	return !exchange->half_closed || ms == TORC_NO_LIMIT ||
 	    exchange->slow_count > 0 || is_over(exchange) ? TORC_NEVER :
-	    exchange->progress + ms * 1000000ull;
+	    torc_at(exchange->progress + ms * 1000000ull);
 }
 
 static unsigned
@@ -173,7 +173,8 @@ static int
 gather(struct torc_http_exchange *exchange)
 {
 	const struct torc_http_forward_config *config = config_of(exchange);
-	uint64_t by = config->stream ? 0 : torc_after_ms(config->gather_ms);
+	torc_deadline by = config->stream ? TORC_AT_ONCE :
+	    torc_after_ms(config->gather_ms);
 	struct torc_slice piece;
 	int rc = 0;
 
@@ -234,7 +235,7 @@ ask(struct torc_http_exchange *exchange, unsigned flags)
 		.upgrade = exchange->upgrades,
 		.key = exchange->how->key,
 	};
-	const uint64_t by = sooner(torc_http_patience(exchange),
+	const torc_deadline by = sooner(torc_http_patience(exchange),
 	    config_of(exchange)->queue_ms);
 	struct torc_http_hop hop;
 	char left[24];
@@ -341,7 +342,7 @@ end_asking(struct torc_http_exchange *exchange)
 static int
 supervise(struct torc_http_exchange *exchange)
 {
-	uint64_t by;
+	torc_deadline by;
 	int rc = 0;
 
 	while (!exchange->answered && rc == 0) {
@@ -354,7 +355,8 @@ supervise(struct torc_http_exchange *exchange)
 		by = torc_http_silent_at(exchange);
 		rc = torc_wait(&exchange->events, by);
 		if (torc_http_goes_on(exchange, rc) || rc == -EBUSY ||
-		    (rc == -ETIMEDOUT && by < torc_http_silent_at(exchange)))
+		    (rc == -ETIMEDOUT &&
+			by.at < torc_http_silent_at(exchange).at))
 			rc = 0;
 	}
 	return rc;
@@ -433,7 +435,7 @@ may_upgrade(const struct torc_http *http)
 
 static int
 forward(struct torc_http *http, struct torc_http_client *origin,
-    const struct torc_http_forwarding *how, uint64_t deadline)
+    const struct torc_http_forwarding *how, torc_deadline deadline)
 {
 	struct torc_http_exchange exchange;
 	int rc = 0;
@@ -467,7 +469,7 @@ forward(struct torc_http *http, struct torc_http_client *origin,
 
 int
 torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
-    const struct torc_http_forwarding *how, uint64_t deadline)
+    const struct torc_http_forwarding *how, torc_deadline deadline)
 {
 	static const struct torc_http_refusal no_memory = {
 		.status = 503, .error = -ENOMEM,

@@ -333,7 +333,7 @@ write_back(const struct torc_http_head *head, uint8_t *memory, size_t size)
 
 /* Parks. */
 static int
-answer_trace(struct torc_http *http, uint64_t deadline)
+answer_trace(struct torc_http *http, torc_deadline deadline)
 {
 	const struct torc_http_field type = {
 		torc_http_text("Content-Type"),
@@ -357,7 +357,7 @@ answer_trace(struct torc_http *http, uint64_t deadline)
 
 int
 torc_http_hop_last(struct torc_http *http, int64_t forwards,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	if (forwards < 0)
 		return torc_http_refuse(http, &(struct torc_http_refusal) {

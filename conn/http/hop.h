@@ -57,6 +57,6 @@ struct torc_slice torc_http_hop_path(const struct torc_http_head *request);
  * -EBADMSG. 0 or an error.
  */
 int torc_http_hop_last(struct torc_http *http, int64_t forwards,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 #endif

@@ -31,13 +31,11 @@ write_rate(unsigned value, unsigned write_ms)
 }
 
 /* The earlier of a deadline, and `ms` from now. */
-static inline uint64_t
-sooner(uint64_t deadline, unsigned ms)
+static inline torc_deadline
+sooner(torc_deadline deadline, unsigned ms)
 {
-	uint64_t limit = ms == TORC_NO_LIMIT ? TORC_NEVER :
-	    torc_after_ms(ms);
-
-	return deadline < limit ? deadline : limit;
+	return ms == TORC_NO_LIMIT ? deadline :
+	    torc_sooner(deadline, torc_after_ms(ms));
 }
 
 /* ---- input.c ---- */
@@ -77,7 +75,7 @@ torc_http_room(unsigned fields_max)
 
 /* Parks. As torc_conn_recv(), with the patience for a body. */
 int torc_http_receive(struct torc_http_input *input, struct torc_pace *pace,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* What is not used of the view is shown by the next torc_conn_recv(). */
 static inline void
@@ -110,11 +108,11 @@ typedef int torc_http_head_of(const void *message,
  * nothing was written, or what torc_conn_write() says.
  */
 int torc_http_put_message(struct torc_conn *conn, torc_http_head_of *head_of,
-    const void *message, const void *body, size_t size, uint64_t deadline);
+    const void *message, const void *body, size_t size, torc_deadline deadline);
 
 /* Parks. Write a chunk. */
 int torc_http_put_chunk(struct torc_conn *conn, const void *data, size_t size,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* ---- server.c ---- */
 
@@ -123,7 +121,7 @@ int torc_http_put_chunk(struct torc_conn *conn, const void *data, size_t size,
  * `by` then: -EAGAIN; or if the fiber is cancelled.
  */
 int torc_http_poll_body(struct torc_http *http, struct torc_slice *body,
-    uint64_t by);
+    torc_deadline by);
 
 /* ---- server.c ---- */
 
@@ -148,6 +146,6 @@ enum { OUTPUT_NONE, OUTPUT_DUE, OUTPUT_BEGUN, OUTPUT_BROKEN };
 
 /* Parks. As torc_conn_write(); an error breaks the answer. */
 int torc_http_put_bytes(struct torc_http *http, const void *data, size_t size,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 #endif

@@ -201,7 +201,7 @@ torc_http_take(struct torc_http_input *input,
 
 int
 torc_http_receive(struct torc_http_input *input, struct torc_pace *pace,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const uint64_t since = torc_now();
 	const size_t size = input->view.size;

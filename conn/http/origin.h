@@ -56,7 +56,7 @@ torc_http_conn_of(const struct torc_http_call *call)
 enum { ASK_STREAMED = 1, ASK_FRESH = 2 };
 int torc_http_call_ask(struct torc_http_client *client,
     struct torc_http_call *call, const struct torc_http_request *request,
-    uint64_t length, unsigned flags, uint64_t deadline);
+    uint64_t length, unsigned flags, torc_deadline deadline);
 
 /*
  * After a call has failed with `rc`: the request may be asked again, once, on
@@ -68,7 +68,7 @@ bool torc_http_call_stale(const struct torc_http_call *call, int rc);
  * Parks. As torc_http_call_answer(), but 1 for each head of 1xx that comes
  * before: it is in call->response until the next call.
  */
-int torc_http_call_next(struct torc_http_call *call, uint64_t deadline);
+int torc_http_call_next(struct torc_http_call *call, torc_deadline deadline);
 
 /* Whether more of the body is in view, or its end. */
 static inline bool
@@ -79,6 +79,6 @@ torc_http_call_ready(const struct torc_http_call *call)
 }
 
 /* Parks. End a call whose connection was taken over, with FIN. */
-void torc_http_call_close(struct torc_http_call *call, uint64_t deadline);
+void torc_http_call_close(struct torc_http_call *call, torc_deadline deadline);
 
 #endif

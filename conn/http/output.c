@@ -27,7 +27,7 @@ torc_http_frames(const struct torc_http_field *field)
 /* Parks. */
 static int
 put_both(struct torc_conn *conn, const void *head, size_t head_size,
-    const void *body, size_t size, uint64_t deadline)
+    const void *body, size_t size, torc_deadline deadline)
 {
 	int rc = torc_conn_write(conn, head, head_size, deadline);
 
@@ -38,7 +38,7 @@ put_both(struct torc_conn *conn, const void *head, size_t head_size,
 /* Parks. The stack of a fiber is no place for it. */
 static __attribute__((noinline)) int
 put_large(struct torc_conn *conn, torc_http_head_of *head_of,
-    const void *message, const void *body, size_t size, uint64_t deadline)
+    const void *message, const void *body, size_t size, torc_deadline deadline)
 {
 	struct torc_http_writer writer = {
 		.data = malloc(HEAD_LARGE), .size = HEAD_LARGE,
@@ -57,7 +57,7 @@ put_large(struct torc_conn *conn, torc_http_head_of *head_of,
 
 int
 torc_http_put_message(struct torc_conn *conn, torc_http_head_of *head_of,
-    const void *message, const void *body, size_t size, uint64_t deadline)
+    const void *message, const void *body, size_t size, torc_deadline deadline)
 {
 	uint8_t memory[HEAD_SMALL];
 	struct torc_http_writer writer = { memory, sizeof(memory), 0, 0 };
@@ -78,7 +78,7 @@ torc_http_put_message(struct torc_conn *conn, torc_http_head_of *head_of,
 
 int
 torc_http_put_chunk(struct torc_conn *conn, const void *data, size_t size,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	char line[TORC_HTTP_CHUNK_LINE];
 	size_t line_size = torc_http_chunk_line(line, size);

@@ -189,11 +189,12 @@ await_more(struct torc_http_exchange *exchange)
 	int rc = 0;
 
 	while (rc == 0 && exchange->reply.size == 0 && !exchange->complete) {
-		const uint64_t by = torc_http_silent_at(exchange);
+		const torc_deadline by = torc_http_silent_at(exchange);
 
 		rc = torc_wait(&exchange->filled, by);
 		if (torc_http_goes_on(exchange, rc) ||
-		    (rc == -ETIMEDOUT && by < torc_http_silent_at(exchange)))
+		    (rc == -ETIMEDOUT &&
+			by.at < torc_http_silent_at(exchange).at))
 			rc = 0;
 	}
 	return rc;

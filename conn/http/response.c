@@ -10,12 +10,13 @@
 #define INTERIM_MAX 16u		/* heads of 1xx before an answer */
 
 /* When an origin is late that has had the request since then. */
-static uint64_t
+static torc_deadline
 late_at(const struct torc_http_call *call, uint64_t since)
 {
 	const unsigned ms = call->client->config.answer_ms;
 
-	return ms == TORC_NO_LIMIT ? TORC_NEVER : since + ms * 1000000ull;
+	return ms == TORC_NO_LIMIT ? TORC_NEVER :
+	    torc_at(since + ms * 1000000ull);
 }
 
 /*
@@ -24,19 +25,19 @@ late_at(const struct torc_http_call *call, uint64_t since)
  * meanwhile.
  */
 static int
-receive_more(struct torc_http_call *call, uint64_t deadline)
+receive_more(struct torc_http_call *call, torc_deadline deadline)
 {
 	struct torc_http_input *input = &call->input;
 	int rc;
 
 	do {
-		const uint64_t by = late_at(call, call->sent_at != 0 ?
+		const torc_deadline by = late_at(call, call->sent_at != 0 ?
 		    call->sent_at : torc_now());
 
 		rc = torc_conn_recv(input->conn, &input->view,
-		    by < deadline ? by : deadline);
-	} while (rc == -ETIMEDOUT && torc_now() < deadline &&
-	    (call->sent_at == 0 || torc_now() < late_at(call, call->sent_at)));
+		    torc_sooner(by, deadline));
+	} while (rc == -ETIMEDOUT && !torc_passed(deadline) &&
+	    (call->sent_at == 0 || !torc_passed(late_at(call, call->sent_at))));
 	return rc > 0 ? 0 : rc < 0 ? rc : -ECONNRESET;
 }
 
@@ -83,7 +84,7 @@ read_response(struct torc_http_call *call)
 
 /* Parks. One head, of an answer or before it. 0 or an error. */
 static int
-receive_head(struct torc_http_call *call, uint64_t deadline)
+receive_head(struct torc_http_call *call, torc_deadline deadline)
 {
 	struct torc_slice *view = &call->input.view;
 	struct torc_http_wait wait = { 0, 0 };
@@ -167,7 +168,7 @@ accept_interim(struct torc_http_call *call)
 }
 
 int
-torc_http_call_next(struct torc_http_call *call, uint64_t deadline)
+torc_http_call_next(struct torc_http_call *call, torc_deadline deadline)
 {
 	int rc;
 
@@ -193,7 +194,7 @@ torc_http_call_next(struct torc_http_call *call, uint64_t deadline)
 }
 
 int
-torc_http_call_answer(struct torc_http_call *call, uint64_t deadline)
+torc_http_call_answer(struct torc_http_call *call, torc_deadline deadline)
 {
 	int rc;
 
@@ -239,7 +240,7 @@ save_head(struct torc_http_call *call)
  * nothing is in view. 0 or an error.
  */
 static int
-receive_body(struct torc_http_call *call, uint64_t deadline)
+receive_body(struct torc_http_call *call, torc_deadline deadline)
 {
 	struct torc_http_input *input = &call->input;
 	int rc = save_head(call);
@@ -277,7 +278,7 @@ take(struct torc_http_call *call, struct torc_slice *body)
 
 int
 torc_http_call_read(struct torc_http_call *call, struct torc_slice *body,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct torc_http_input *input = &call->input;
 	int rc = !call->answered || input->state == INPUT_BROKEN ? -EPIPE : 0;

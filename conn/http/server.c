@@ -134,7 +134,7 @@ torc_http_withhold_continue(struct torc_http *http)
 
 /* Parks. Until there is more of the body. 0 or an error. */
 static int
-receive_more(struct torc_http *http, uint64_t deadline)
+receive_more(struct torc_http *http, torc_deadline deadline)
 {
 	struct torc_http_input *input = &http->input;
 	int rc = save_head(http);
@@ -189,7 +189,8 @@ take(struct torc_http *http, struct torc_slice *body)
 
 /* Parks. As torc_http_read(), but that errors are told to nobody. */
 static int
-read_body(struct torc_http *http, struct torc_slice *body, uint64_t deadline)
+read_body(
+    struct torc_http *http, struct torc_slice *body, torc_deadline deadline)
 {
 	struct torc_http_input *input = &http->input;
 	int rc;
@@ -223,7 +224,7 @@ refuse_body(struct torc_http *http, int error)
 
 int
 torc_http_read(struct torc_http *http, struct torc_slice *body,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc = read_body(http, body, deadline);
 
@@ -232,18 +233,18 @@ torc_http_read(struct torc_http *http, struct torc_slice *body,
 
 int
 torc_http_poll_body(struct torc_http *http, struct torc_slice *body,
-    uint64_t by)
+    torc_deadline by)
 {
 	int rc = read_body(http, body, by);
 
-	if (rc == -ETIMEDOUT && torc_now() >= by)
+	if (rc == -ETIMEDOUT && torc_passed(by))
 		return -EAGAIN;
 	return rc < 0 && rc != -ECANCELED ? refuse_body(http, rc) : rc;
 }
 
 /* Read past what the handler did not read. 0, or the connection ends. */
 static int
-skip_body(struct torc_http *http, uint64_t deadline)
+skip_body(struct torc_http *http, torc_deadline deadline)
 {
 	uint64_t skipped = 0;
 	int rc;
@@ -369,10 +370,10 @@ take_turns(struct torc_http *http)
 
 /* Parks. Until a head is there. 1, 0 or an error. */
 static int
-await_request(struct torc_http *http, uint64_t deadline)
+await_request(struct torc_http *http, torc_deadline deadline)
 {
 	struct torc_slice *view = &http->input.view;
-	uint64_t head_by = TORC_NEVER;
+	torc_deadline head_by = TORC_NEVER;
 	struct torc_http_wait wait = { 0, 0 };
 	int rc;
 
@@ -397,18 +398,18 @@ await_request(struct torc_http *http, uint64_t deadline)
 		}
 		/* A head that has begun has its own deadline, which its
 		 * bytes do not move. */
-		if (view->size > 0 && head_by == TORC_NEVER)
+		if (view->size > 0 && head_by.at == UINT64_MAX)
 			head_by = sooner(TORC_NEVER, http->config.head_ms);
 		rc = torc_conn_recv(http->conn, view, view->size == 0 ?
 		    sooner(deadline, http->config.idle_ms) :
-		    head_by < deadline ? head_by : deadline);
+		    torc_sooner(head_by, deadline));
 		if (rc <= 0)
 			return end_of_requests(http, rc);
 	}
 }
 
 int
-torc_http_recv(struct torc_http *http, uint64_t deadline)
+torc_http_recv(struct torc_http *http, torc_deadline deadline)
 {
 	static const struct torc_http_refusal unanswered = {
 		.status = 500, .why = "the handler did not answer",

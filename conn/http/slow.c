@@ -73,7 +73,7 @@ run_evictor(void *arg)
 
 		torc_pool_stats(origin->pool, &stats);
 		if (due > torc_now()) {
-			rc = torc_sleep(due);
+			rc = torc_sleep(torc_at(due));
 		} else if (stats.waiting == 0) {
 			rc = torc_sleep(torc_after_ms(ms));
 		} else if (!goes_on(first)) {

@@ -377,7 +377,7 @@ TORC_API void torc_http_open(struct torc_http *http, struct torc_conn *conn,
  * else than this connection holds one of the reactor's `buffers` with it: see
  * torc_http_keep().
  */
-TORC_API int torc_http_recv(struct torc_http *http, uint64_t deadline);
+TORC_API int torc_http_recv(struct torc_http *http, torc_deadline deadline);
 
 /*
  * Copy the request's head to memory of the handler's, which it views from then
@@ -396,7 +396,7 @@ TORC_API int torc_http_keep(struct torc_http *http, void *memory,
  * lasts.
  */
 TORC_API int torc_http_read(struct torc_http *http, struct torc_slice *body,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /*
  * Leave "Expect: 100-continue" of this request to the handler: torc_http_read()
@@ -413,7 +413,7 @@ TORC_API void torc_http_withhold_continue(struct torc_http *http);
  */
 TORC_API int torc_http_inform(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /*
  * Parks, but only if the answer is large, or the last ones are not taken.
@@ -424,7 +424,7 @@ TORC_API int torc_http_inform(struct torc_http *http, unsigned status,
  */
 TORC_API int torc_http_reply(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
-    const void *body, size_t size, uint64_t deadline);
+    const void *body, size_t size, torc_deadline deadline);
 
 /*
  * Parks, as above. Answer with an error as torc does by itself: with what
@@ -432,7 +432,7 @@ TORC_API int torc_http_reply(struct torc_http *http, unsigned status,
  * Returns as torc_http_reply().
  */
 TORC_API int torc_http_refuse(struct torc_http *http,
-    const struct torc_http_refusal *refusal, uint64_t deadline);
+    const struct torc_http_refusal *refusal, torc_deadline deadline);
 
 /*
  * Parks, as above. Take the connection over: answer with 101, and speak the
@@ -447,7 +447,7 @@ TORC_API int torc_http_refuse(struct torc_http *http,
  */
 TORC_API int torc_http_take_over(struct torc_http *http,
     const struct torc_http_field *fields, unsigned field_count,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /*
  * Parks, as above. The same in pieces: begin, write as often as you like, end.
@@ -461,22 +461,22 @@ TORC_API int torc_http_take_over(struct torc_http *http,
 
 TORC_API int torc_http_begin(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
-    uint64_t length, uint64_t deadline);
+    uint64_t length, torc_deadline deadline);
 TORC_API int torc_http_write(struct torc_http *http, const void *data,
-    size_t size, uint64_t deadline);
+    size_t size, torc_deadline deadline);
 /*
  * `size` bytes of the body, which does not go out in chunks, were sent on the
  * connection by the handler itself, such as with torc_file_send(): -EINVAL if
  * they are more than was promised.
  */
 TORC_API int torc_http_sent(struct torc_http *http, uint64_t size);
-TORC_API int torc_http_end(struct torc_http *http, uint64_t deadline);
+TORC_API int torc_http_end(struct torc_http *http, torc_deadline deadline);
 
 /*
  * Parks. Wait until what was written is in the kernel's hands. Before a wait
  * for something else than this connection, in the middle of an answer.
  */
-TORC_API int torc_http_flush(struct torc_http *http, uint64_t deadline);
+TORC_API int torc_http_flush(struct torc_http *http, torc_deadline deadline);
 
 /*
  * What the handler returns: TORC_CLOSE, or a reset if an answer was begun and
@@ -630,7 +630,7 @@ struct torc_http_call {
  */
 TORC_API int torc_http_call(struct torc_http_client *client,
     struct torc_http_call *call, const struct torc_http_request *request,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /*
  * Parks. The same in pieces: begin, with the length of a body that comes, or
@@ -642,16 +642,16 @@ TORC_API int torc_http_call(struct torc_http_client *client,
  */
 TORC_API int torc_http_call_begin(struct torc_http_client *client,
     struct torc_http_call *call, const struct torc_http_request *request,
-    uint64_t length, uint64_t deadline);
+    uint64_t length, torc_deadline deadline);
 TORC_API int torc_http_call_write(struct torc_http_call *call,
-    const void *data, size_t size, uint64_t deadline);
+    const void *data, size_t size, torc_deadline deadline);
 TORC_API int torc_http_call_finish(struct torc_http_call *call,
-    uint64_t deadline);
+    torc_deadline deadline);
 /* What was written goes out at the latest with one of these two. */
 TORC_API int torc_http_call_flush(struct torc_http_call *call,
-    uint64_t deadline);
+    torc_deadline deadline);
 TORC_API int torc_http_call_answer(struct torc_http_call *call,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /*
  * Parks. More of the answer's body, in one piece, which is readable until the
@@ -660,7 +660,7 @@ TORC_API int torc_http_call_answer(struct torc_http_call *call,
  * that is cut off, or over `body_max`, never ends with 0.
  */
 TORC_API int torc_http_call_read(struct torc_http_call *call,
-    struct torc_slice *body, uint64_t deadline);
+    struct torc_slice *body, torc_deadline deadline);
 
 /*
  * After an answer of 101: the connection, which speaks another protocol from
@@ -727,7 +727,7 @@ struct torc_http_forwarding {
  */
 TORC_API int torc_http_forward(struct torc_http *http,
     struct torc_http_client *origin, const struct torc_http_forwarding *how,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 #ifdef __cplusplus
 }

@@ -18,14 +18,14 @@ struct tunnel {
 };
 
 /* Who is written to has a patience of its own, which its bytes renew. */
-static uint64_t
+static torc_deadline
 idle_at(const struct tunnel *tunnel)
 {
 	const uint64_t since = tunnel->writing > 0 ? torc_now() :
 	    tunnel->moved_at;
 
-	return tunnel->idle_ns == TORC_NEVER ? TORC_NEVER :
-	    since + tunnel->idle_ns;
+	return tunnel->idle_ns == UINT64_MAX ? TORC_NEVER :
+	    torc_at(since + tunnel->idle_ns);
 }
 
 /* Parks. The bytes that come: how many, 0 at the end, or an error. */
@@ -36,7 +36,7 @@ receive(struct tunnel *tunnel, struct torc_conn *from, struct torc_slice *in)
 
 	do
 		rc = torc_conn_recv(from, in, idle_at(tunnel));
-	while (rc == -ETIMEDOUT && torc_now() < idle_at(tunnel));
+	while (rc == -ETIMEDOUT && !torc_passed(idle_at(tunnel)));
 	/* A drain says that the client sends no more. */
 	return rc == -ESHUTDOWN ? 0 : rc;
 }
@@ -133,7 +133,7 @@ torc_http_tunnel(struct torc_http_exchange *exchange)
 	const unsigned ms = exchange->origin->config.forward.tunnel_ms;
 	struct tunnel tunnel = {
 		.client = exchange->http->conn,
-		.idle_ns = ms == TORC_NO_LIMIT ? TORC_NEVER : ms * 1000000ull,
+		.idle_ns = ms == TORC_NO_LIMIT ? UINT64_MAX : ms * 1000000ull,
 		.moved_at = torc_now(),
 	};
 	int rc;

@@ -38,7 +38,7 @@ static int
 receive(struct torc_http_exchange *exchange, struct torc_slice *piece)
 {
 	struct torc_http *http = exchange->http;
-	int rc = torc_http_poll_body(http, piece, 0);
+	int rc = torc_http_poll_body(http, piece, TORC_AT_ONCE);
 
 	if (rc != -EAGAIN)
 		return rc;

@@ -204,7 +204,7 @@ ask_nothing(struct asking *asking, struct torc_pg_session *session, int why)
 static int
 write_statements(struct torc_pg_session *session,
     struct torc_pg_result *result, const struct torc_pg_statement *wanted,
-    bool *begun, uint64_t deadline)
+    bool *begun, torc_deadline deadline)
 {
 	struct pg_draft draft;
 	struct asking asking;
@@ -236,7 +236,8 @@ write_statements(struct torc_pg_session *session,
 static void
 give_up(struct torc_pipeline *pipeline, struct torc_pg_result **result)
 {
-	int rc = torc_pipeline_await(pipeline, &(*result)->base, 0);
+	int rc = torc_pipeline_await(pipeline, &(*result)->base,
+	    TORC_AT_ONCE);
 
 	if (rc == -ETIMEDOUT || rc == -ECANCELED)
 		*result = NULL;
@@ -249,7 +250,7 @@ give_up(struct torc_pipeline *pipeline, struct torc_pg_result **result)
  */
 static int
 submit(struct torc_pg_session *session, struct torc_pg_result **result,
-    const struct torc_pg_statement *wanted, uint64_t deadline)
+    const struct torc_pg_statement *wanted, torc_deadline deadline)
 {
 	struct torc_pipeline *pipeline = &session->pipeline;
 	const unsigned count = (*result)->count;
@@ -310,7 +311,7 @@ judge(struct torc_pg_result **result, int rc)
  */
 static int
 ask_on(struct torc_pg_session *session, struct torc_pg_result **result,
-    const struct torc_pg_statement *wanted, uint64_t deadline)
+    const struct torc_pg_statement *wanted, torc_deadline deadline)
 {
 	struct torc_pipeline *pipeline = &session->pipeline;
 	struct torc_request *request = &(*result)->base;
@@ -335,7 +336,7 @@ ask_on(struct torc_pg_session *session, struct torc_pg_result **result,
 
 static int
 ask(struct torc_pg *pg, struct torc_pg_result **result,
-    const struct torc_pg_statement *wanted, uint64_t deadline)
+    const struct torc_pg_statement *wanted, torc_deadline deadline)
 {
 	struct torc_pg_session *session;
 	int rc = pg_share_join(pg, &session, deadline);
@@ -399,7 +400,7 @@ is_to_be_asked_again(const struct torc_pg_result *result, int rc, bool *again,
 
 int
 torc_pg_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
-    unsigned count, struct torc_pg_result **result, uint64_t deadline)
+    unsigned count, struct torc_pg_result **result, torc_deadline deadline)
 {
 	bool again = false;	/* once: all is prepared anew then */
 	unsigned attempts = 0;
@@ -433,7 +434,7 @@ torc_pg_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
 
 int
 torc_pg_query(struct torc_pg *pg, const struct torc_pg_statement *statement,
-    struct torc_pg_result **result, uint64_t deadline)
+    struct torc_pg_result **result, torc_deadline deadline)
 {
 	return torc_pg_batch(pg, statement, 1, result, deadline);
 }

@@ -21,7 +21,7 @@ struct pg_cancel {
  * may still be on its way.
  */
 static bool
-send_cancel(const struct pg_cancel *cancel, uint64_t deadline)
+send_cancel(const struct pg_cancel *cancel, torc_deadline deadline)
 {
 	uint8_t memory[16];
 	struct pg_writer writer = { .data = memory, .size = sizeof(memory) };
@@ -37,7 +37,7 @@ send_cancel(const struct pg_cancel *cancel, uint64_t deadline)
 	rc = torc_conn_write(conn, memory, writer.used, deadline);
 	if (rc == 0)
 		rc = torc_conn_recv(conn, &none, deadline);
-	torc_conn_close(conn, 0);
+	torc_conn_close(conn, TORC_AT_ONCE);
 	return rc == 0;
 }
 

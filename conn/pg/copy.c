@@ -14,7 +14,7 @@
 
 int
 torc_pg_copy_in(struct torc_pg_session *session, const char *sql,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	return pg_begin_copy(session, sql, PG_COPYING_IN, deadline);
 }
@@ -24,7 +24,7 @@ torc_pg_copy_in(struct torc_pg_session *session, const char *sql,
  * for it, all would be sent before it is seen.
  */
 static int
-look_for_error(struct torc_pg_session *session, uint64_t deadline)
+look_for_error(struct torc_pg_session *session, torc_deadline deadline)
 {
 	struct pg_message message;
 
@@ -53,7 +53,7 @@ put_piece(struct pg_writer *writer, void *size)
 
 static int
 write_piece(struct torc_pg_session *session, const void *data, size_t size,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc = pg_write(session, put_piece, &size, deadline);
 
@@ -64,7 +64,7 @@ write_piece(struct torc_pg_session *session, const void *data, size_t size,
 
 int
 torc_pg_copy_write(struct torc_pg_session *session, const void *data,
-    size_t size, uint64_t deadline)
+    size_t size, torc_deadline deadline)
 {
 	const uint8_t *at = data;
 	int rc = 0;
@@ -95,7 +95,7 @@ put_end(struct pg_writer *writer, void *why)
 
 int
 torc_pg_copy_end(struct torc_pg_session *session, const char *why,
-    uint64_t *rows, uint64_t deadline)
+    uint64_t *rows, torc_deadline deadline)
 {
 	struct pg_message message;
 	int rc;
@@ -123,14 +123,14 @@ torc_pg_copy_end(struct torc_pg_session *session, const char *why,
 
 int
 torc_pg_copy_out(struct torc_pg_session *session, const char *sql,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	return pg_begin_copy(session, sql, PG_COPYING_OUT, deadline);
 }
 
 int
 torc_pg_copy_read(struct torc_pg_session *session, struct torc_slice *data,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct pg_message message;
 	int event = session->lost;
@@ -228,7 +228,7 @@ put_listen(struct pg_writer *writer, void *arg)
 
 int
 torc_pg_listen(struct torc_pg_session *session, const char *channel,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	char sql[512];
 	struct pg_writer writer = { .data = (uint8_t *)sql,
@@ -260,7 +260,7 @@ take_farewell(struct torc_pg_session *session,
 
 int
 torc_pg_notified(struct torc_pg_session *session,
-    struct torc_pg_notification *notification, uint64_t deadline)
+    struct torc_pg_notification *notification, torc_deadline deadline)
 {
 	struct pg_notes *notes = &session->notes;
 	struct pg_message message;

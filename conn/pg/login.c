@@ -13,7 +13,7 @@
 
 struct login {
 	struct torc_pg_session *session;
-	uint64_t deadline;
+	torc_deadline deadline;
 	uint32_t method;	/* that was asked for, and answered */
 	bool let_in;
 	char text[3 * PG_SCRAM_SIZE];	/* of a message of ours */
@@ -290,7 +290,7 @@ take_startup(struct login *login, const struct pg_message *message)
 }
 
 int
-pg_log_in(struct torc_pg_session *session, uint64_t deadline)
+pg_log_in(struct torc_pg_session *session, torc_deadline deadline)
 {
 	struct login *login = calloc(1, sizeof(*login));
 	struct pg_message message;

@@ -59,7 +59,7 @@ set_keepalive(int fd, const struct pg_keepalive *keepalive)
 
 int
 pg_dial(struct torc_pg *pg, struct torc_conn **conn, const char *address,
-    struct torc_dialled *dialled, uint64_t deadline)
+    struct torc_dialled *dialled, torc_deadline deadline)
 {
 	int rc = torc_dial_next(conn, address, dialled, deadline);
 
@@ -67,7 +67,7 @@ pg_dial(struct torc_pg *pg, struct torc_conn **conn, const char *address,
 		return rc;
 	rc = set_keepalive(torc_conn_fd(*conn), &pg->setup.keepalive);
 	if (rc < 0)
-		torc_conn_close(*conn, 0);
+		torc_conn_close(*conn, TORC_AT_ONCE);
 	return rc;
 }
 
@@ -75,7 +75,8 @@ pg_dial(struct torc_pg *pg, struct torc_conn **conn, const char *address,
 
 /* Parks. 1, 0, or a negative errno. */
 static int
-ask_truth(struct torc_pg_session *session, const char *sql, uint64_t deadline)
+ask_truth(
+    struct torc_pg_session *session, const char *sql, torc_deadline deadline)
 {
 	struct torc_pg_row row;
 	bool truth = false;
@@ -105,7 +106,7 @@ tells(const struct torc_pg_session *session, const char *parameter)
 
 /* Parks. 1: it is in recovery, or takes no changes; 0, or a negative errno. */
 static int
-is_standby(struct torc_pg_session *session, uint64_t deadline)
+is_standby(struct torc_pg_session *session, torc_deadline deadline)
 {
 	int rc = tells(session, "in_hot_standby");
 
@@ -114,7 +115,7 @@ is_standby(struct torc_pg_session *session, uint64_t deadline)
 }
 
 static int
-is_read_only(struct torc_pg_session *session, uint64_t deadline)
+is_read_only(struct torc_pg_session *session, torc_deadline deadline)
 {
 	const int standby = tells(session, "in_hot_standby");
 	const int by_default = tells(session,
@@ -128,7 +129,7 @@ is_read_only(struct torc_pg_session *session, uint64_t deadline)
 /* Parks. 0; -EHOSTUNREACH: it is something else; or another error. */
 static int
 check_attrs(struct torc_pg_session *session, enum pg_attrs attrs,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const bool wanted = attrs == PG_STANDBY || attrs == PG_READ_ONLY;
 	int rc;
@@ -200,7 +201,7 @@ new_session(struct torc_pg *pg, const char *address, char *words)
 /* Parks. Connected, and protected if that is asked for. */
 static int
 connect_session(struct torc_pg_session *session, struct torc_dialled *dialled,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc = pg_dial(session->pg, &session->conn, session->address,
 	    dialled, deadline);
@@ -230,20 +231,20 @@ static void
 close_session(void *arg, void *item)
 {
 	struct torc_pg_session *session = item;
-	const uint64_t deadline = torc_after_ms(1000);
+	const torc_deadline deadline = torc_after_ms(1000);
 	/* What is in the middle of something is not waited for. */
 	const bool idle = session->lost == 0 && session->state == 'I';
 
 	if (idle)
 		pg_write(session, put_terminate, NULL, deadline);
-	torc_conn_close(session->conn, idle ? deadline : 0);
+	torc_conn_close(session->conn, idle ? deadline : TORC_AT_ONCE);
 	free_session(arg, session);
 }
 
 /* Parks. It is let in, and finds what it is to find. */
 static int
 enter(struct torc_pg_session *session, enum pg_attrs attrs,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const size_t said = strlen(session->words);
 	int rc = pg_log_in(session, deadline);
@@ -257,20 +258,20 @@ enter(struct torc_pg_session *session, enum pg_attrs attrs,
 }
 
 /* A server that does not answer leaves time for the others. */
-static uint64_t
-share_of(uint64_t deadline, unsigned left)
+static torc_deadline
+share_of(torc_deadline deadline, unsigned left)
 {
 	const uint64_t now = torc_now();
 
-	return deadline == TORC_NEVER || deadline <= now ? deadline :
-	    now + (deadline - now) / left;
+	return deadline.at == UINT64_MAX || deadline.at <= now ? deadline :
+	    torc_at(now + (deadline.at - now) / left);
 }
 
 /* Parks. One address of a host, the next. */
 static int
 try_address(struct torc_pg *pg, const char *host,
     struct torc_dialled *dialled, enum pg_attrs attrs, char *words,
-    struct torc_pg_session **made, uint64_t deadline)
+    struct torc_pg_session **made, torc_deadline deadline)
 {
 	struct torc_pg_session *session = new_session(pg, host, words);
 	int rc;
@@ -312,7 +313,7 @@ is_final(int rc)
 /* Parks. A name may have several addresses, of different servers. */
 static int
 try_host(struct torc_pg *pg, const char *host, enum pg_attrs attrs,
-    char *words, struct torc_pg_session **made, uint64_t deadline)
+    char *words, struct torc_pg_session **made, torc_deadline deadline)
 {
 	struct torc_dialled dialled = { .count = 0 };
 	int rc, next = -EHOSTUNREACH;
@@ -329,7 +330,7 @@ try_host(struct torc_pg *pg, const char *host, enum pg_attrs attrs,
 /* Parks. */
 static int
 try_all(struct torc_pg *pg, enum pg_attrs attrs, char *words,
-    struct torc_pg_session **made, uint64_t deadline)
+    struct torc_pg_session **made, torc_deadline deadline)
 {
 	const unsigned count = pg->setup.host_count;
 	int rc = -EHOSTUNREACH;
@@ -341,7 +342,7 @@ try_all(struct torc_pg *pg, enum pg_attrs attrs, char *words,
 }
 
 static int
-open_session(void *arg, void **item, uint64_t deadline)
+open_session(void *arg, void **item, torc_deadline deadline)
 {
 	struct torc_pg *pg = arg;
 	const bool prefers = pg->setup.attrs == PG_PREFER_STANDBY;

@@ -310,10 +310,10 @@ int pg_take_unasked(struct torc_pg_session *session,
 /* Parks. The next message: 0 if it was asked for, 1 if it came unasked and is
  * done with, or -errno. What ends the stream is kept in `lost`. */
 int pg_receive_any(struct torc_pg_session *session,
-    struct pg_message *message, uint64_t deadline);
+    struct pg_message *message, torc_deadline deadline);
 /* Parks. The next one that was asked for. */
 int pg_receive(struct torc_pg_session *session, struct pg_message *message,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* What is to be sent: in memory, before a byte of it is. */
 struct pg_draft {
@@ -328,19 +328,19 @@ int pg_draft_make(struct pg_draft *draft,
 void pg_draft_drop(struct pg_draft *draft);
 /* Parks. */
 int pg_draft_send(struct pg_draft *draft, struct torc_pg_session *session,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /*
  * Parks. Write while nobody else reads: a server that has to be read from, as
  * notices or notifications keep it from reading itself, is.
  */
 int pg_send(struct torc_pg_session *session, const void *data, size_t size,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* Parks. Write what put(writer, arg) writes, in the same way. */
 int pg_write(struct torc_pg_session *session,
     void (*put)(struct pg_writer *writer, void *arg), void *arg,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* As pg_read_report(), also of one that was read past. */
 int pg_take_report(const struct pg_message *message,
@@ -364,10 +364,10 @@ extern const struct torc_pool_kind pg_pool_kind;
 /* Parks. Connect, without more, to an address of the name that was not dialled
  * (-EALREADY: all were). */
 int pg_dial(struct torc_pg *pg, struct torc_conn **conn, const char *address,
-    struct torc_dialled *dialled, uint64_t deadline);
+    struct torc_dialled *dialled, torc_deadline deadline);
 
 /* Parks. From the startup until the server is ready. */
-int pg_log_in(struct torc_pg_session *session, uint64_t deadline);
+int pg_log_in(struct torc_pg_session *session, torc_deadline deadline);
 
 /* While it is opened: what is wrong. */
 __attribute__((format(printf, 2, 3)))
@@ -413,7 +413,7 @@ extern const struct torc_pipeline_kind pg_pipeline_kind;
 
 /* Parks. A connection for one statement; pg_share_leave() gives it back. */
 int pg_share_join(struct torc_pg *pg, struct torc_pg_session **session,
-    uint64_t deadline);
+    torc_deadline deadline);
 void pg_share_leave(struct torc_pg_session *session);
 /* It gets no more statements. */
 void pg_share_retire(struct torc_pg_session *session);
@@ -442,14 +442,14 @@ pg_is_running(const struct torc_pg_session *session)
 }
 
 /* Parks. Nothing runs any more, and nothing is on its way to the server. */
-int pg_settle(struct torc_pg_session *session, uint64_t deadline);
+int pg_settle(struct torc_pg_session *session, torc_deadline deadline);
 
 /* Parks. What copy.c needs of session.c: as torc_pg_begin_simple(); the next
  * event but PG_NOTHING; the event of a message. */
 int pg_begin_copy(struct torc_pg_session *session, const char *sql,
-    enum pg_stage stage, uint64_t deadline);
+    enum pg_stage stage, torc_deadline deadline);
 int pg_next_event(struct torc_pg_session *session, struct pg_message *message,
-    uint64_t deadline);
+    torc_deadline deadline);
 int pg_take_event(struct torc_pg_session *session,
     const struct pg_message *message);
 int pg_give_up(struct torc_pg_session *session, int error);

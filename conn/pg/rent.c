@@ -9,7 +9,7 @@
 
 int
 torc_pg_acquire(struct torc_pg *pg, struct torc_pg_session **session,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	void *item;
 	int rc = torc_pool_acquire(pg->session_pool, &item, deadline);
@@ -57,7 +57,7 @@ give_back(struct torc_pg_session *session)
 /* Parks. What it would leave to the next one. What was prepared by PREPARE has
  * a name that the next one may use. */
 static void
-reset(struct torc_pg_session *session, uint64_t deadline)
+reset(struct torc_pg_session *session, torc_deadline deadline)
 {
 	const char *text = session->pg->config.reset;
 	int rc = torc_pg_run(session, text != NULL ? text : RESET, deadline);
@@ -76,7 +76,7 @@ clean_up(void *arg)
 {
 	struct torc_pg_session *session = arg;
 	struct torc_pg *pg = session->pg;
-	const uint64_t deadline = torc_after_ms(pg->config.cancel_ms);
+	const torc_deadline deadline = torc_after_ms(pg->config.cancel_ms);
 	int rc;
 
 	if (pg_is_running(session) && session->answer.stage != PG_COPYING_IN)

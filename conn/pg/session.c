@@ -124,7 +124,7 @@ pg_take_event(struct torc_pg_session *session,
 
 int
 pg_next_event(struct torc_pg_session *session, struct pg_message *message,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int event = PG_NOTHING;
 
@@ -155,7 +155,7 @@ put_fail(struct pg_writer *writer, void *arg)
  * nobody knows which Sync the server has seen, and how often it is ready.
  */
 static int
-end_copy(struct torc_pg_session *session, uint64_t deadline)
+end_copy(struct torc_pg_session *session, torc_deadline deadline)
 {
 	if (session->cancelled && !session->answer.simple) {
 		session->lost = -ECONNABORTED;
@@ -166,7 +166,7 @@ end_copy(struct torc_pg_session *session, uint64_t deadline)
 
 /* Parks. Until the server is ready. */
 static int
-read_to_end(struct torc_pg_session *session, uint64_t deadline)
+read_to_end(struct torc_pg_session *session, torc_deadline deadline)
 {
 	struct pg_message message;
 	int rc = session->lost;
@@ -183,7 +183,7 @@ read_to_end(struct torc_pg_session *session, uint64_t deadline)
 /* ---- Between statements ---- */
 
 int
-pg_settle(struct torc_pg_session *session, uint64_t deadline)
+pg_settle(struct torc_pg_session *session, torc_deadline deadline)
 {
 	int rc = session->lost;
 
@@ -233,7 +233,8 @@ put_prepared(struct pg_writer *writer, void *arg)
 
 static int
 write_prepared(struct torc_pg_session *session,
-    const struct torc_pg_statement *statement, bool anew, uint64_t deadline)
+    const struct torc_pg_statement *statement, bool anew,
+    torc_deadline deadline)
 {
 	struct asking asking = { .wanted = statement };
 	int rc = pg_answer_begin(&asking.answer, session, statement,
@@ -276,7 +277,7 @@ refuse_copy(struct torc_pg_session *session)
 
 /* Parks. Until its rows begin. */
 static int
-await_rows(struct torc_pg_session *session, uint64_t deadline)
+await_rows(struct torc_pg_session *session, torc_deadline deadline)
 {
 	struct pg_message message;
 	int event = pg_next_event(session, &message, deadline);
@@ -292,7 +293,7 @@ await_rows(struct torc_pg_session *session, uint64_t deadline)
 
 int
 torc_pg_begin(struct torc_pg_session *session,
-    const struct torc_pg_statement *statement, uint64_t deadline)
+    const struct torc_pg_statement *statement, torc_deadline deadline)
 {
 	bool again = false;
 	int rc = pg_check_statement(statement, &session->error);
@@ -328,7 +329,7 @@ put_simple(struct pg_writer *writer, void *sql)
 /* Parks. */
 static int
 write_simple(struct torc_pg_session *session, const char *sql,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc = pg_settle(session, deadline);
 
@@ -345,7 +346,7 @@ write_simple(struct torc_pg_session *session, const char *sql,
 
 int
 torc_pg_begin_simple(struct torc_pg_session *session, const char *sql,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc = write_simple(session, sql, deadline);
 
@@ -354,7 +355,7 @@ torc_pg_begin_simple(struct torc_pg_session *session, const char *sql,
 
 int
 pg_begin_copy(struct torc_pg_session *session, const char *sql,
-    enum pg_stage stage, uint64_t deadline)
+    enum pg_stage stage, torc_deadline deadline)
 {
 	struct pg_message message;
 	int rc = write_simple(session, sql, deadline);
@@ -415,7 +416,7 @@ is_result_over(const struct torc_pg_session *session)
 
 int
 torc_pg_fetch(struct torc_pg_session *session, struct torc_pg_row *row,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct pg_message message;
 	int event;
@@ -438,7 +439,7 @@ torc_pg_fetch(struct torc_pg_session *session, struct torc_pg_row *row,
 }
 
 int
-torc_pg_more(struct torc_pg_session *session, uint64_t deadline)
+torc_pg_more(struct torc_pg_session *session, torc_deadline deadline)
 {
 	struct torc_pg_row row;
 	int rc;
@@ -455,7 +456,7 @@ torc_pg_more(struct torc_pg_session *session, uint64_t deadline)
 }
 
 int
-torc_pg_finish(struct torc_pg_session *session, uint64_t deadline)
+torc_pg_finish(struct torc_pg_session *session, torc_deadline deadline)
 {
 	int rc = pg_settle(session, deadline);
 
@@ -472,7 +473,7 @@ torc_pg_tag(const struct torc_pg_session *session, uint64_t *affected)
 
 int
 torc_pg_run(struct torc_pg_session *session, const char *sql,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc = write_simple(session, sql, deadline);
 

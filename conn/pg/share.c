@@ -157,7 +157,7 @@ widen(struct torc_pg *pg)
 		return 0;
 	torc_pool_stats(pg->shared_pool, &stats);
 	if (stats.idle > 0 && torc_pool_acquire(pg->shared_pool, &item,
-	    torc_now()) == 0) {
+	    TORC_AT_ONCE) == 0) {
 		add_shared(pg, item);
 		return 0;
 	}
@@ -180,7 +180,7 @@ is_to_be_used(const struct torc_pg *pg, const struct torc_pg_session *best,
 
 /* Parks. For one that is opened. */
 static int
-await_opening(struct torc_pg *pg, uint64_t deadline)
+await_opening(struct torc_pg *pg, torc_deadline deadline)
 {
 	int rc;
 
@@ -194,7 +194,7 @@ await_opening(struct torc_pg *pg, uint64_t deadline)
 
 int
 pg_share_join(struct torc_pg *pg, struct torc_pg_session **session,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	bool waited = false;
 	int rc = 0;
@@ -215,7 +215,7 @@ pg_share_join(struct torc_pg *pg, struct torc_pg_session **session,
 		if (rc == 0)
 			rc = await_opening(pg, deadline);
 		/* Behind another statement, rather than not at all. */
-		waited = rc < 0 && rc != -ECANCELED && torc_now() < deadline &&
+		waited = rc < 0 && rc != -ECANCELED && !torc_passed(deadline) &&
 		    pg->shared_count > 0;
 		if (rc < 0 && !waited)
 			return rc;

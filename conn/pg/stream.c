@@ -366,7 +366,7 @@ lose(struct torc_pg_session *session, int error)
 
 /* Parks. 1: there is more to look at. */
 static int
-receive_more(struct torc_pg_session *session, uint64_t deadline)
+receive_more(struct torc_pg_session *session, torc_deadline deadline)
 {
 	int rc;
 
@@ -385,7 +385,7 @@ receive_more(struct torc_pg_session *session, uint64_t deadline)
 /* Parks. The next message behind those that came early. As pg_receive_any(). */
 static int
 receive_next(struct torc_pg_session *session, struct pg_message *message,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc = session->lost;
 
@@ -405,7 +405,7 @@ receive_next(struct torc_pg_session *session, struct pg_message *message,
 
 int
 pg_receive_any(struct torc_pg_session *session, struct pg_message *message,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const struct pg_early *early = session->lost == 0 ?
 	    take_early(&session->early) : NULL;
@@ -418,7 +418,7 @@ pg_receive_any(struct torc_pg_session *session, struct pg_message *message,
 
 int
 pg_receive(struct torc_pg_session *session, struct pg_message *message,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc;
 
@@ -459,7 +459,7 @@ pg_draft_drop(struct pg_draft *draft)
 
 int
 pg_draft_send(struct pg_draft *draft, struct torc_pg_session *session,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc = torc_conn_write(session->conn, draft->writer.data,
 	    draft->writer.used, deadline);
@@ -471,7 +471,7 @@ pg_draft_send(struct pg_draft *draft, struct torc_pg_session *session,
 int
 pg_write(struct torc_pg_session *session,
     void (*put)(struct pg_writer *writer, void *arg), void *arg,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct pg_draft draft;
 	int rc = pg_draft_make(&draft, put, arg);
@@ -505,7 +505,7 @@ read_meanwhile(void *arg)
 
 int
 pg_send(struct torc_pg_session *session, const void *data, size_t size,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	uint64_t reader = 0;
 	int rc;

@@ -311,7 +311,7 @@ struct torc_pg_result;
  */
 TORC_API int torc_pg_query(struct torc_pg *pg,
     const struct torc_pg_statement *statement, struct torc_pg_result **result,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /*
  * Parks. As torc_pg_query(), for `count` statements in one go and a single
@@ -344,7 +344,7 @@ TORC_API int torc_pg_query(struct torc_pg *pg,
  */
 TORC_API int torc_pg_batch(struct torc_pg *pg,
     const struct torc_pg_statement *statements, unsigned count,
-    struct torc_pg_result **result, uint64_t deadline);
+    struct torc_pg_result **result, torc_deadline deadline);
 
 /* Of a batch: what is below tells of the statement `index`, from 0, and of its
  * rows from the first one. At first, that is statement 0. */
@@ -377,7 +377,7 @@ struct torc_pg_session;
 
 /* Parks. As torc_pool_acquire(). */
 TORC_API int torc_pg_acquire(struct torc_pg *pg,
-    struct torc_pg_session **session, uint64_t deadline);
+    struct torc_pg_session **session, torc_deadline deadline);
 
 /*
  * Give it back, in any state. It is rented again when nothing of it is left: a
@@ -417,9 +417,9 @@ TORC_API const char *torc_pg_parameter(const struct torc_pg_session *session,
  * can be released; or be asked again, which waits for the end of it first.
  */
 TORC_API int torc_pg_begin(struct torc_pg_session *session,
-    const struct torc_pg_statement *statement, uint64_t deadline);
+    const struct torc_pg_statement *statement, torc_deadline deadline);
 TORC_API int torc_pg_begin_simple(struct torc_pg_session *session,
-    const char *sql, uint64_t deadline);
+    const char *sql, torc_deadline deadline);
 
 /*
  * Parks. The next row: 1, or 0 when there are no more. Values view bytes of
@@ -428,11 +428,12 @@ TORC_API int torc_pg_begin_simple(struct torc_pg_session *session,
  * and kernel: a slow reader slows the server.
  */
 TORC_API int torc_pg_fetch(struct torc_pg_session *session,
-    struct torc_pg_row *row, uint64_t deadline);
+    struct torc_pg_row *row, torc_deadline deadline);
 
 /* Parks. After 0 of torc_pg_fetch(): 1 if there is a result of another
  * statement of the same text, 0 if that was the last. */
-TORC_API int torc_pg_more(struct torc_pg_session *session, uint64_t deadline);
+TORC_API int torc_pg_more(
+    struct torc_pg_session *session, torc_deadline deadline);
 
 /* Of the result that is being read. */
 TORC_API unsigned torc_pg_session_columns(
@@ -441,7 +442,7 @@ TORC_API unsigned torc_pg_session_columns(
 
 /* Parks. Read what is left, and throw it away: the first error, or 0. */
 TORC_API int torc_pg_finish(struct torc_pg_session *session,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* After the end of a result: its command tag, "" if there was none, and the
  * rows that it touched (may be NULL). */
@@ -455,7 +456,7 @@ TORC_API const char *torc_pg_tag(const struct torc_pg_session *session,
  * torc_pg_begin_simple(), torc_pg_tag() tells.)
  */
 TORC_API int torc_pg_run(struct torc_pg_session *session, const char *sql,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* ---- COPY ---- */
 
@@ -465,20 +466,20 @@ TORC_API int torc_pg_run(struct torc_pg_session *session, const char *sql,
  * Calls that return -EREMOTEIO have ended the copy.
  */
 TORC_API int torc_pg_copy_in(struct torc_pg_session *session, const char *sql,
-    uint64_t deadline);
+    torc_deadline deadline);
 TORC_API int torc_pg_copy_write(struct torc_pg_session *session,
-    const void *data, size_t size, uint64_t deadline);
+    const void *data, size_t size, torc_deadline deadline);
 TORC_API int torc_pg_copy_end(struct torc_pg_session *session,
-    const char *why, uint64_t *rows, uint64_t deadline);
+    const char *why, uint64_t *rows, torc_deadline deadline);
 
 /*
  * Parks. Begin "copy ... to stdout"; then a row at a time as the server sends
  * it: 1, or 0 at the end. `*data` is readable until the next call.
  */
 TORC_API int torc_pg_copy_out(struct torc_pg_session *session,
-    const char *sql, uint64_t deadline);
+    const char *sql, torc_deadline deadline);
 TORC_API int torc_pg_copy_read(struct torc_pg_session *session,
-    struct torc_slice *data, uint64_t deadline);
+    struct torc_slice *data, torc_deadline deadline);
 
 /* ---- Notifications ---- */
 
@@ -491,7 +492,7 @@ struct torc_pg_notification {
 /* Parks. Listen to a channel, whose name is quoted as it is. The session will
  * be closed when it is given back. */
 TORC_API int torc_pg_listen(struct torc_pg_session *session,
-    const char *channel, uint64_t deadline);
+    const char *channel, torc_deadline deadline);
 
 /*
  * Parks. The next notification, also one that came during statements, in
@@ -500,7 +501,7 @@ TORC_API int torc_pg_listen(struct torc_pg_session *session,
  * were lost. No statement runs.
  */
 TORC_API int torc_pg_notified(struct torc_pg_session *session,
-    struct torc_pg_notification *notification, uint64_t deadline);
+    struct torc_pg_notification *notification, torc_deadline deadline);
 
 #ifdef __cplusplus
 }

@@ -29,7 +29,7 @@ subscriber_explain(const struct torc_redis_subscriber *subscriber, int rc)
 
 /* Parks. One fiber at a time changes the names and writes. */
 static int
-lock(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+lock(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 {
 	int rc = 0;
 
@@ -52,7 +52,7 @@ unlock(struct torc_redis_subscriber *subscriber)
  * seen by who reads.
  */
 static void
-write_command(struct torc_redis_subscriber *subscriber, uint64_t deadline,
+write_command(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
     const char *verb, const char *argument)
 {
 	const struct torc_slice argv[] = {
@@ -117,7 +117,7 @@ add_name(struct torc_redis_subscriber *subscriber, struct name **at,
 
 static int
 subscribe(struct torc_redis_subscriber *subscriber, const char *text,
-    bool pattern, uint64_t deadline)
+    bool pattern, torc_deadline deadline)
 {
 	struct name **at;
 	int rc = lock(subscriber, deadline);
@@ -137,7 +137,7 @@ subscribe(struct torc_redis_subscriber *subscriber, const char *text,
 
 static int
 unsubscribe(struct torc_redis_subscriber *subscriber, const char *text,
-    bool pattern, uint64_t deadline)
+    bool pattern, torc_deadline deadline)
 {
 	struct name **at, *name;
 	int rc = lock(subscriber, deadline);
@@ -160,35 +160,35 @@ unsubscribe(struct torc_redis_subscriber *subscriber, const char *text,
 
 int
 torc_redis_subscribe(struct torc_redis_subscriber *subscriber,
-    const char *channel, uint64_t deadline)
+    const char *channel, torc_deadline deadline)
 {
 	return subscribe(subscriber, channel, false, deadline);
 }
 
 int
 torc_redis_psubscribe(struct torc_redis_subscriber *subscriber,
-    const char *pattern, uint64_t deadline)
+    const char *pattern, torc_deadline deadline)
 {
 	return subscribe(subscriber, pattern, true, deadline);
 }
 
 int
 torc_redis_unsubscribe(struct torc_redis_subscriber *subscriber,
-    const char *channel, uint64_t deadline)
+    const char *channel, torc_deadline deadline)
 {
 	return unsubscribe(subscriber, channel, false, deadline);
 }
 
 int
 torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
-    const char *pattern, uint64_t deadline)
+    const char *pattern, torc_deadline deadline)
 {
 	return unsubscribe(subscriber, pattern, true, deadline);
 }
 
 int
 subscriber_resume(struct torc_redis_subscriber *subscriber,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc = lock(subscriber, deadline);
 
@@ -203,7 +203,8 @@ subscriber_resume(struct torc_redis_subscriber *subscriber,
 }
 
 void
-subscriber_ping(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+subscriber_ping(
+    struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 {
 	if (lock(subscriber, deadline) < 0)
 		return;

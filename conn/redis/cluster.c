@@ -40,7 +40,7 @@ struct trip {
 	bool told;		/* which one is next */
 	int slot;
 	unsigned attempt;
-	uint64_t deadline;
+	torc_deadline deadline;
 	char why[REDIS_WHY];	/* the node could not be reached */
 };
 
@@ -105,13 +105,9 @@ pause_a_while(const struct trip *trip)
 {
 	const unsigned ms = trip->attempt > 4 ? PAUSE_MAX_MS :
 	    PAUSE_MS << trip->attempt;
-	const uint64_t until = torc_after_ms(ms);
-	int rc;
+	const torc_deadline until = torc_after_ms(ms);
 
-	if (until >= trip->deadline)
-		return -ETIMEDOUT;
-	rc = torc_sleep(until);
-	return rc;
+	return until.at >= trip->deadline.at ? -ETIMEDOUT : torc_sleep(until);
 }
 
 /* Parks. The map is old, unless it was asked for just now. */
@@ -188,7 +184,7 @@ look_elsewhere(struct trip *trip, int error)
 		rc = cluster_map(redis, trip->deadline);
 	if (rc == -ECANCELED)
 		return redis_fail(redis, rc, "the fiber was cancelled");
-	return torc_now() < trip->deadline ? 1 :
+	return !torc_passed(trip->deadline) ? 1 :
 	    redis_fail(redis, error, "%s", trip->why);
 }
 
@@ -217,7 +213,7 @@ rent_there(struct trip *trip, struct line **line)
 
 int
 cluster_rent(struct torc_redis *redis, int slot, struct line **line,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct trip trip = { .redis = redis, .slot = slot,
 		.deadline = deadline };
@@ -261,7 +257,7 @@ ask_next(struct trip *trip, struct request **request, struct batch *batch)
 
 int
 cluster_call(struct torc_redis *redis, struct request **request,
-    uint64_t deadline, struct batch *batch)
+    torc_deadline deadline, struct batch *batch)
 {
 	struct trip trip = { .redis = redis, .deadline = deadline };
 	int rc = cluster_slot(batch, &trip.slot);

@@ -34,22 +34,22 @@ void
 redis_hang_up(struct line *line)
 {
 	torc_pipeline_break(&line->pipeline, -ESHUTDOWN);
-	torc_conn_close(line->conn, 0);
+	torc_conn_close(line->conn, TORC_AT_ONCE);
 }
 
 /* What is left of the time, shared with those that come later. */
-static uint64_t
-share(uint64_t deadline, unsigned left)
+static torc_deadline
+share(torc_deadline deadline, unsigned left)
 {
 	const uint64_t now = torc_now();
 
-	return deadline == TORC_NEVER || left <= 1 || deadline <= now ?
-	    deadline : now + (deadline - now) / left;
+	return deadline.at == UINT64_MAX || left <= 1 || deadline.at <= now ?
+	    deadline : torc_at(now + (deadline.at - now) / left);
 }
 
 int
 redis_dial(struct line *line, const struct login *login,
-    struct torc_dialled *dialled, uint64_t deadline)
+    struct torc_dialled *dialled, torc_deadline deadline)
 {
 	int rc;
 
@@ -83,7 +83,8 @@ is_final(int rc)
 
 /* Parks. All addresses of a name, but for those that were dialled before. */
 static int
-dial_next(struct line *line, struct torc_dialled *dialled, uint64_t deadline)
+dial_next(
+    struct line *line, struct torc_dialled *dialled, torc_deadline deadline)
 {
 	const struct torc_redis_config *config = &line->node->redis->config;
 	const struct login login = { config->user, config->password,
@@ -98,7 +99,7 @@ dial_next(struct line *line, struct torc_dialled *dialled, uint64_t deadline)
 }
 
 int
-redis_dial_server(struct line *line, uint64_t deadline)
+redis_dial_server(struct line *line, torc_deadline deadline)
 {
 	struct torc_dialled dialled = { .count = 0 };
 
@@ -108,7 +109,7 @@ redis_dial_server(struct line *line, uint64_t deadline)
 /* Parks. As before, but first at what had no wrong server. If that leads
  * nowhere, those that had one may have changed. */
 static int
-dial_preferred(struct line *line, uint64_t deadline)
+dial_preferred(struct line *line, torc_deadline deadline)
 {
 	struct torc_dialled dialled = line->node->wrong;
 	int rc = -EALREADY;
@@ -133,7 +134,7 @@ prefer(struct node *node, unsigned place)
 
 /* Parks. The first of the addresses that lets us in, or leads to one. */
 static int
-dial_any(struct line *line, uint64_t deadline)
+dial_any(struct line *line, torc_deadline deadline)
 {
 	struct node *node = line->node;
 	const struct torc_redis *redis = node->redis;
@@ -177,7 +178,7 @@ close_line(void *arg, void *item)
 	struct torc_conn *conn = line->conn;
 
 	free_line(arg, line);
-	torc_conn_close(conn, 0);
+	torc_conn_close(conn, TORC_AT_ONCE);
 }
 
 static struct line *
@@ -197,7 +198,7 @@ line_new(struct opener *opener, struct opening *opening)
 }
 
 static int
-open_line(void *arg, void **item, uint64_t deadline)
+open_line(void *arg, void **item, torc_deadline deadline)
 {
 	struct opener *opener = arg;
 	const struct torc_redis_config *config = &opener->node->redis->config;

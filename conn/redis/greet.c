@@ -36,7 +36,7 @@ refuse_stranger(const struct line *line)
 
 int
 redis_ask_early(struct line *line, struct request **request,
-    uint64_t deadline, unsigned argc, const char *const *argv)
+    torc_deadline deadline, unsigned argc, const char *const *argv)
 {
 	int rc;
 
@@ -52,7 +52,7 @@ redis_ask_early(struct line *line, struct request **request,
 
 /* Parks. A step of the greeting: 0, or an error that is explained. */
 static int
-greet_with(struct line *line, uint64_t deadline, unsigned argc,
+greet_with(struct line *line, torc_deadline deadline, unsigned argc,
     const char *const *argv)
 {
 	struct request *request;
@@ -74,7 +74,7 @@ greet_with(struct line *line, uint64_t deadline, unsigned argc,
  * a PING, too; they are those of commands.
  */
 static int
-ping(struct line *line, const struct login *login, uint64_t deadline)
+ping(struct line *line, const struct login *login, torc_deadline deadline)
 {
 	static const char *const known[] = { "LOADING", "MASTERDOWN", "BUSY",
 		"MISCONF", NULL };
@@ -102,7 +102,8 @@ ping(struct line *line, const struct login *login, uint64_t deadline)
 
 /* As servers before RESP3 are greeted. */
 static int
-greet_plainly(struct line *line, const struct login *login, uint64_t deadline)
+greet_plainly(
+    struct line *line, const struct login *login, torc_deadline deadline)
 {
 	const char *const auth[] = { "AUTH", login->user, login->password };
 	const char *const old[] = { "AUTH", login->password };
@@ -169,7 +170,7 @@ judge_greeting(const struct line *line, const struct torc_redis_reply *reply)
 
 static int
 greet_in_resp3(struct line *line, const struct login *login,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const char *argv[LINE_WORDS] = { "HELLO", "3" };
 	struct request *request;
@@ -194,7 +195,8 @@ greet_in_resp3(struct line *line, const struct login *login,
 }
 
 int
-redis_greet(struct line *line, const struct login *login, uint64_t deadline)
+redis_greet(
+    struct line *line, const struct login *login, torc_deadline deadline)
 {
 	char digits[12];
 	const char *const select[] = { "SELECT", digits };

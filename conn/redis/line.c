@@ -195,7 +195,7 @@ const struct torc_pipeline_kind line_replies = {
 /* ---- Commands ---- */
 
 static int
-put_large(struct line *line, uint64_t deadline,
+put_large(struct line *line, torc_deadline deadline,
     const struct torc_redis_command *command)
 {
 	uint8_t head[TORC_RESP_HEAD + 2];
@@ -232,7 +232,7 @@ most_bytes(const struct torc_redis_command *command)
  * that has to wait must not fail with others' commands in it.
  */
 static int
-put_command(struct line *line, uint64_t deadline,
+put_command(struct line *line, torc_deadline deadline,
     const struct torc_redis_command *command, bool *begun)
 {
 	const size_t size = most_bytes(command);
@@ -251,7 +251,8 @@ put_command(struct line *line, uint64_t deadline,
 }
 
 static int
-put_word(struct line *line, const char *word, uint64_t deadline, bool *begun)
+put_word(
+    struct line *line, const char *word, torc_deadline deadline, bool *begun)
 {
 	const struct torc_slice argv = { (const uint8_t *)word,
 		strlen(word) };
@@ -261,7 +262,7 @@ put_word(struct line *line, const char *word, uint64_t deadline, bool *begun)
 }
 
 int
-line_write(struct line *line, uint64_t deadline, const struct batch *batch,
+line_write(struct line *line, torc_deadline deadline, const struct batch *batch,
     bool *begun)
 {
 	int rc = 0;
@@ -298,7 +299,8 @@ is_large(const struct line *line, const struct batch *batch)
 static void
 give_up(struct line *line, struct request *request)
 {
-	int rc = torc_pipeline_await(&line->pipeline, &request->base, 0);
+	int rc = torc_pipeline_await(&line->pipeline, &request->base,
+	    TORC_AT_ONCE);
 
 	if (rc != -ETIMEDOUT && rc != -ECANCELED)
 		request_free(request);
@@ -309,7 +311,7 @@ give_up(struct line *line, struct request *request)
  * failed is the end of the connection; the others on it did nothing wrong.
  */
 static int
-submit(struct line *line, struct request *request, uint64_t deadline,
+submit(struct line *line, struct request *request, torc_deadline deadline,
     const struct batch *batch, bool *sent)
 {
 	struct torc_pipeline *pipeline = &line->pipeline;
@@ -352,7 +354,7 @@ note_lateness(struct line *line)
 }
 
 int
-line_call(struct line *line, struct request **out, uint64_t deadline,
+line_call(struct line *line, struct request **out, torc_deadline deadline,
     const struct batch *batch, bool *sent)
 {
 	struct request *request = request_new(batch);
@@ -409,7 +411,7 @@ line_explain(const struct line *line, int rc, bool sent)
 }
 
 int
-line_do(struct line *line, struct request **request, uint64_t deadline,
+line_do(struct line *line, struct request **request, torc_deadline deadline,
     unsigned argc, const char *const *words)
 {
 	struct torc_slice argv[LINE_WORDS];

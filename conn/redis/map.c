@@ -224,7 +224,7 @@ take_map(struct torc_redis *redis, const struct node *from,
 
 /* Parks. Ask one node. */
 static int
-ask_for_map(struct torc_redis *redis, struct node *node, uint64_t deadline)
+ask_for_map(struct torc_redis *redis, struct node *node, torc_deadline deadline)
 {
 	static const struct torc_slice argv[] = {
 		{ (const uint8_t *)"CLUSTER", 7 },
@@ -254,27 +254,26 @@ ask_for_map(struct torc_redis *redis, struct node *node, uint64_t deadline)
 
 /* Parks. Ask one after the other, until one answers. */
 static int
-ask_all(struct torc_redis *redis, uint64_t deadline)
+ask_all(struct torc_redis *redis, torc_deadline deadline)
 {
 	int rc = -ENOENT;
 
 	for (unsigned i = redis->node_count; i > 0 && rc < 0; i--) {
 		struct node *node = redis->nodes[redis->turn++ %
 		    redis->node_count];
-		uint64_t until = torc_after_ms(MAP_MS);
 
 		node_hold(node);
-		rc = ask_for_map(redis, node, until < deadline ? until :
-		    deadline);
+		rc = ask_for_map(redis, node, torc_sooner(deadline,
+		    torc_after_ms(MAP_MS)));
 		node_drop(node);
-		if (rc == -ECANCELED || torc_now() >= deadline)
+		if (rc == -ECANCELED || torc_passed(deadline))
 			break;
 	}
 	return rc;
 }
 
 int
-cluster_map(struct torc_redis *redis, uint64_t deadline)
+cluster_map(struct torc_redis *redis, torc_deadline deadline)
 {
 	int rc;
 
@@ -309,9 +308,9 @@ any_node(struct torc_redis *redis)
 
 /* There is no map; what it was asked for was not sent. */
 static int
-explain(struct torc_redis *redis, int rc, uint64_t deadline)
+explain(struct torc_redis *redis, int rc, torc_deadline deadline)
 {
-	const bool late = rc == -ETIMEDOUT && torc_now() >= deadline;
+	const bool late = rc == -ETIMEDOUT && torc_passed(deadline);
 
 	return redis_fail(redis, rc, "no map of the cluster: %s",
 	    rc == -ECANCELED ? "the fiber was cancelled" :
@@ -321,7 +320,7 @@ explain(struct torc_redis *redis, int rc, uint64_t deadline)
 
 int
 cluster_node(struct torc_redis *redis, int slot, struct node **node,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	while (redis->mapped_at == 0) {
 		int rc = cluster_map(redis, deadline);

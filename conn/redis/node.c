@@ -78,7 +78,7 @@ node_create(struct torc_redis *redis, const char *address, struct node **out,
 
 /* An open that failed has words of its own; what else there is has none. */
 static int
-explain(struct opener *opener, int rc, uint64_t deadline)
+explain(struct opener *opener, int rc, torc_deadline deadline)
 {
 	struct torc_redis *redis = opener->node->redis;
 	struct torc_pool_stats stats;
@@ -87,7 +87,7 @@ explain(struct opener *opener, int rc, uint64_t deadline)
 	if (rc == -ECANCELED)
 		redis_fail(redis, rc, "%s: the fiber was cancelled while it "
 		    "waited for a connection", opener->node->address);
-	else if (rc == -ETIMEDOUT && torc_now() >= deadline)
+	else if (rc == -ETIMEDOUT && torc_passed(deadline))
 		redis_fail(redis, rc, "%s: no connection in time (%s)",
 		    opener->node->address, opener->stage);
 	else if (rc == stats.last_error)
@@ -99,7 +99,8 @@ explain(struct opener *opener, int rc, uint64_t deadline)
 }
 
 int
-opener_acquire(struct opener *opener, struct line **line, uint64_t deadline)
+opener_acquire(
+    struct opener *opener, struct line **line, torc_deadline deadline)
 {
 	void *item;
 	int rc = torc_pool_acquire(opener->pool, &item, deadline);
@@ -112,7 +113,7 @@ opener_acquire(struct opener *opener, struct line **line, uint64_t deadline)
 
 int
 node_rent(struct torc_redis *redis, int slot, struct line **line,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct node *node = redis->nodes[0];
 	int rc;
@@ -281,7 +282,7 @@ add(struct node *node, struct line *line)
 
 /* Parks. Open one for all. 0, or an error. */
 static int
-open_one(struct node *node, uint64_t deadline)
+open_one(struct node *node, torc_deadline deadline)
 {
 	struct line *line = NULL;
 	int rc;
@@ -293,7 +294,7 @@ open_one(struct node *node, uint64_t deadline)
 		add(node, line);
 	/* Those that wait try themselves if only our time was up. */
 	torc_wake_all(&node->waiters, rc == -ECANCELED ||
-	    (rc == -ETIMEDOUT && torc_now() >= deadline) ? 0 : rc);
+	    (rc == -ETIMEDOUT && torc_passed(deadline)) ? 0 : rc);
 	return rc;
 }
 
@@ -326,7 +327,7 @@ begin_renewal(struct node *node)
 }
 
 static int
-await_opening(struct node *node, uint64_t deadline)
+await_opening(struct node *node, torc_deadline deadline)
 {
 	int rc;
 
@@ -344,7 +345,7 @@ await_opening(struct node *node, uint64_t deadline)
  * be more, or the one that has the least.
  */
 static int
-get_line(struct node *node, struct line **out, uint64_t deadline)
+get_line(struct node *node, struct line **out, torc_deadline deadline)
 {
 	bool failed = false;
 
@@ -370,7 +371,7 @@ get_line(struct node *node, struct line **out, uint64_t deadline)
 		rc = node->opening ? await_opening(node, deadline) :
 		    open_one(node, deadline);
 		if (rc < 0 && (line == NULL || rc == -ECANCELED ||
-		    (rc == -ETIMEDOUT && torc_now() >= deadline)))
+		    (rc == -ETIMEDOUT && torc_passed(deadline))))
 			return rc;
 		failed = rc < 0;
 	}
@@ -389,7 +390,7 @@ leave_line(struct node *node, struct line *line)
 /* Parks. A line for a batch. */
 static int
 take_line(struct node *node, const struct batch *batch, struct line **line,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc;
 
@@ -413,7 +414,7 @@ give_back(struct node *node, const struct batch *batch, struct line *line,
 }
 
 int
-node_call(struct node *node, struct request **request, uint64_t deadline,
+node_call(struct node *node, struct request **request, torc_deadline deadline,
     const struct batch *batch, bool *sent)
 {
 	int rc = -ECONNRESET;

@@ -130,7 +130,7 @@ torc_redis_free(struct torc_redis_reply *reply)
 /* Parks. To where it belongs. */
 static int
 send_batch(struct torc_redis *redis, struct torc_redis_reply **reply,
-    uint64_t deadline, struct batch *batch)
+    torc_deadline deadline, struct batch *batch)
 {
 	const unsigned refused = COMMAND_STATEFUL | COMMAND_FOREIGN;
 	struct request *request = NULL;
@@ -155,7 +155,7 @@ send_batch(struct torc_redis *redis, struct torc_redis_reply **reply,
 
 int
 torc_redis_call(struct torc_redis *redis, struct torc_redis_reply **reply,
-    uint64_t deadline, unsigned argc, const struct torc_slice *argv)
+    torc_deadline deadline, unsigned argc, const struct torc_slice *argv)
 {
 	const struct torc_redis_command command = { argv, argc };
 	struct batch batch = { .commands = &command, .count = 1 };
@@ -182,7 +182,7 @@ redis_words(struct torc_redis *redis, struct torc_slice *argv, unsigned *argc,
 
 int
 torc_redis_do(struct torc_redis *redis, struct torc_redis_reply **reply,
-    uint64_t deadline, ...)
+    torc_deadline deadline, ...)
 {
 	struct torc_slice argv[REDIS_WORDS];
 	unsigned argc;
@@ -198,7 +198,7 @@ torc_redis_do(struct torc_redis *redis, struct torc_redis_reply **reply,
 
 static int
 send_several(struct torc_redis *redis, struct torc_redis_reply **reply,
-    uint64_t deadline, struct batch *batch)
+    torc_deadline deadline, struct batch *batch)
 {
 	int rc;
 
@@ -211,7 +211,7 @@ send_several(struct torc_redis *redis, struct torc_redis_reply **reply,
 
 int
 torc_redis_batch(struct torc_redis *redis, struct torc_redis_reply **reply,
-    uint64_t deadline, unsigned count,
+    torc_deadline deadline, unsigned count,
     const struct torc_redis_command *commands)
 {
 	struct batch batch = { .commands = commands, .count = count,
@@ -222,7 +222,7 @@ torc_redis_batch(struct torc_redis *redis, struct torc_redis_reply **reply,
 
 int
 torc_redis_transact(struct torc_redis *redis, struct torc_redis_reply **reply,
-    uint64_t deadline, unsigned count,
+    torc_deadline deadline, unsigned count,
     const struct torc_redis_command *commands)
 {
 	struct batch batch = { .commands = commands, .count = count,
@@ -236,7 +236,7 @@ torc_redis_transact(struct torc_redis *redis, struct torc_redis_reply **reply,
 /* The server knows the hash. Parks. */
 static int
 learn_hash(struct torc_redis *redis, struct torc_redis_script *script,
-    struct torc_redis_reply **reply, uint64_t deadline)
+    struct torc_redis_reply **reply, torc_deadline deadline)
 {
 	int rc = torc_redis_do(redis, reply, deadline, "SCRIPT", "LOAD",
 	    script->text, NULL);
@@ -260,8 +260,8 @@ learn_hash(struct torc_redis *redis, struct torc_redis_script *script,
 /* Parks. `argv` has room for three in front. */
 static int
 run_script(struct torc_redis *redis, struct torc_redis_reply **reply,
-    uint64_t deadline, const struct torc_redis_script *script, unsigned argc,
-    struct torc_slice *argv)
+    torc_deadline deadline, const struct torc_redis_script *script,
+    unsigned argc, struct torc_slice *argv)
 {
 	int rc;
 
@@ -280,7 +280,7 @@ run_script(struct torc_redis *redis, struct torc_redis_reply **reply,
 
 int
 torc_redis_eval(struct torc_redis *redis, struct torc_redis_reply **out,
-    uint64_t deadline, struct torc_redis_script *script, unsigned keys,
+    torc_deadline deadline, struct torc_redis_script *script, unsigned keys,
     unsigned argc, const struct torc_slice *argv)
 {
 	struct torc_redis_reply *reply = NULL;

@@ -223,14 +223,14 @@ struct login {
 
 /* Parks. Be let in. 0, or an error that is explained. */
 int redis_greet(struct line *line, const struct login *login,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /*
  * Parks. Ask for something on a connection that is not open yet: 0, or an
  * error that is explained.
  */
 int redis_ask_early(struct line *line, struct request **request,
-    uint64_t deadline, unsigned argc, const char *const *argv);
+    torc_deadline deadline, unsigned argc, const char *const *argv);
 
 /* ---- sentinel.c ---- */
 
@@ -238,7 +238,7 @@ int redis_ask_early(struct line *line, struct request **request,
  * Parks. Have the master that the sentinel at `line->address` names: connect
  * to it, and see that it is one. 0, or an error that is explained.
  */
-int sentinel_dial(struct line *line, uint64_t deadline);
+int sentinel_dial(struct line *line, torc_deadline deadline);
 
 /* Parks. Listen to them no more. (After the reactor, nobody does.) */
 void sentinel_leave(struct torc_redis *redis);
@@ -251,10 +251,10 @@ extern const struct torc_pool_kind line_kind;
 /* Parks. Connect to `line->address`, at none of those in `dialled`, and be let
  * in. -EALREADY: it has no others. */
 int redis_dial(struct line *line, const struct login *login,
-    struct torc_dialled *dialled, uint64_t deadline);
+    struct torc_dialled *dialled, torc_deadline deadline);
 
 /* As the program's configuration says. */
-int redis_dial_server(struct line *line, uint64_t deadline);
+int redis_dial_server(struct line *line, torc_deadline deadline);
 
 /* The end of such a connection. */
 void redis_hang_up(struct line *line);
@@ -288,14 +288,14 @@ extern const struct torc_pipeline_kind line_replies;
  * after an error, unless a reply is over a limit: then it was read past, and
  * (*request)->refused is the error.
  */
-int line_call(struct line *line, struct request **request, uint64_t deadline,
-    const struct batch *batch, bool *sent);
+int line_call(struct line *line, struct request **request,
+    torc_deadline deadline, const struct batch *batch, bool *sent);
 
 /*
  * Parks. Write commands; the line is mute after an error. *begun: some of
  * their bytes were written.
  */
-int line_write(struct line *line, uint64_t deadline,
+int line_write(struct line *line, torc_deadline deadline,
     const struct batch *batch, bool *begun);
 
 /* Say why line_call() has failed; returns `rc`. */
@@ -303,7 +303,7 @@ int line_explain(const struct line *line, int rc, bool sent);
 
 /* As line_call(), of strings, at most LINE_WORDS. */
 #define LINE_WORDS 8u
-int line_do(struct line *line, struct request **request, uint64_t deadline,
+int line_do(struct line *line, struct request **request, torc_deadline deadline,
     unsigned argc, const char *const *argv);
 
 /* Whether it is worth sending to. */
@@ -315,11 +315,11 @@ void request_free(struct request *request);
 
 /* Parks. A line that nobody else has; its node is held. */
 int node_rent(struct torc_redis *redis, int slot, struct line **line,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* Parks. A line of an opener's pool; errors are explained. */
 int opener_acquire(struct opener *opener, struct line **line,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 int node_create(struct torc_redis *redis, const char *address,
     struct node **node, char *text, size_t text_size);
@@ -329,8 +329,8 @@ void node_destroy(struct node *node);
  * Parks. A batch over one of its shared lines, or over one of its own if it is
  * large. If nothing was sent, it is tried again over another one.
  */
-int node_call(struct node *node, struct request **request, uint64_t deadline,
-    const struct batch *batch, bool *sent);
+int node_call(struct node *node, struct request **request,
+    torc_deadline deadline, const struct batch *batch, bool *sent);
 
 /* Its shared lines take no new commands, and go when nobody uses them. */
 void node_rest(struct node *node);
@@ -359,24 +359,24 @@ void cluster_move(struct torc_redis *redis, unsigned slot,
     struct node *node);
 
 /* Parks. Have the map, or a newer one. One fiber asks for all. */
-int cluster_map(struct torc_redis *redis, uint64_t deadline);
+int cluster_map(struct torc_redis *redis, torc_deadline deadline);
 
 /* Parks. The node that has a slot (any if negative), which is held. */
 int cluster_node(struct torc_redis *redis, int slot, struct node **node,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* ---- cluster.c ---- */
 
 /* Parks. A batch of keys of a slot, wherever that is. */
 int cluster_call(struct torc_redis *redis, struct request **request,
-    uint64_t deadline, struct batch *batch);
+    torc_deadline deadline, struct batch *batch);
 
 /*
  * Parks. A line that nobody else has, to the node of a slot (any if negative).
  * The node is held: give back the line first, and then drop it.
  */
 int cluster_rent(struct torc_redis *redis, int slot, struct line **line,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* What MOVED says, of a command that is not sent on. */
 void cluster_learn(struct torc_redis *redis, const struct node *from,

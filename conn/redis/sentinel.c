@@ -74,7 +74,7 @@ switch_master(struct torc_redis *redis)
 
 /* Parks. Whether it is another one by now, which no news has told. */
 static void
-compare(struct torc_redis *redis, uint64_t deadline)
+compare(struct torc_redis *redis, torc_deadline deadline)
 {
 	struct torc_redis_reply *reply;
 	char address[REDIS_ADDRESS];
@@ -154,7 +154,7 @@ sentinel_leave(struct torc_redis *redis)
 
 /* Parks. Where the master is. */
 static int
-ask_sentinel(struct line *line, char *address, uint64_t deadline)
+ask_sentinel(struct line *line, char *address, torc_deadline deadline)
 {
 	const struct torc_redis_config *config = &line->node->redis->config;
 	const struct login login = { .user = config->sentinel_user,
@@ -178,7 +178,7 @@ ask_sentinel(struct line *line, char *address, uint64_t deadline)
 
 /* Parks. What a sentinel knows may be out of date. */
 static int
-check_role(struct line *line, uint64_t deadline)
+check_role(struct line *line, torc_deadline deadline)
 {
 	static const char *const argv[] = { "ROLE" };
 	const struct torc_redis_reply *root;
@@ -203,7 +203,7 @@ check_role(struct line *line, uint64_t deadline)
 }
 
 int
-sentinel_dial(struct line *line, uint64_t deadline)
+sentinel_dial(struct line *line, torc_deadline deadline)
 {
 	char address[REDIS_ADDRESS];
 	int rc = ask_sentinel(line, address, deadline);

@@ -22,7 +22,7 @@ struct torc_redis_session {
 
 int
 torc_redis_session_open(struct torc_redis *redis,
-    struct torc_redis_session **out, const char *key, uint64_t deadline)
+    struct torc_redis_session **out, const char *key, torc_deadline deadline)
 {
 	struct torc_redis_session *session = calloc(1, sizeof(*session));
 	int rc;
@@ -107,7 +107,7 @@ follow(struct torc_redis_session *session, unsigned flags,
 
 int
 torc_redis_session_call(struct torc_redis_session *session,
-    struct torc_redis_reply **reply, uint64_t deadline, unsigned argc,
+    struct torc_redis_reply **reply, torc_deadline deadline, unsigned argc,
     const struct torc_slice *argv)
 {
 	const struct torc_redis_command command = { argv, argc };
@@ -136,7 +136,7 @@ torc_redis_session_call(struct torc_redis_session *session,
 
 int
 torc_redis_session_do(struct torc_redis_session *session,
-    struct torc_redis_reply **reply, uint64_t deadline, ...)
+    struct torc_redis_reply **reply, torc_deadline deadline, ...)
 {
 	struct torc_slice argv[REDIS_WORDS];
 	unsigned argc;
@@ -154,7 +154,7 @@ torc_redis_session_do(struct torc_redis_session *session,
 
 int
 torc_redis_session_send(struct torc_redis_session *session,
-    uint64_t deadline, unsigned argc, const struct torc_slice *argv)
+    torc_deadline deadline, unsigned argc, const struct torc_slice *argv)
 {
 	const struct torc_redis_command command = { argv, argc };
 	const struct batch batch = { .commands = &command, .count = 1 };
@@ -181,7 +181,7 @@ torc_redis_session_send(struct torc_redis_session *session,
 
 /* Parks. Bytes in view that no item took yet. */
 static int
-look(struct torc_redis_session *session, uint64_t deadline)
+look(struct torc_redis_session *session, torc_deadline deadline)
 {
 	int rc = torc_conn_recv(session->line->conn, &session->view,
 	    deadline);
@@ -193,7 +193,7 @@ look(struct torc_redis_session *session, uint64_t deadline)
 /* Parks. One item of whatever comes. */
 static int
 read_item(struct torc_redis_session *session, struct torc_resp_item *item,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct torc_resp_reader *reader = &session->line->tree.reader;
 	long taken;
@@ -228,7 +228,7 @@ explain_read(const struct torc_redis_session *session, int rc)
 
 int
 torc_redis_session_read(struct torc_redis_session *session,
-    struct torc_resp_item *item, uint64_t deadline)
+    struct torc_resp_item *item, torc_deadline deadline)
 {
 	const struct torc_resp_reader *reader = &session->line->tree.reader;
 	bool news;

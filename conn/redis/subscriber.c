@@ -68,24 +68,25 @@ note_life(struct torc_redis_subscriber *subscriber)
 
 /* Parks. To the next attempt; what is said then is why the last one failed. */
 static int
-pause_to_connect(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+pause_to_connect(
+    struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 {
 	struct torc_redis *redis = subscriber->redis;
-	const uint64_t again = torc_after_ms(AGAIN_MS);
+	const torc_deadline again = torc_after_ms(AGAIN_MS);
 	char why[REDIS_WHY];
 	int rc;
 
 	redis_format(why, sizeof(why), "%s", redis->why);
-	rc = torc_sleep(again < deadline ? again : deadline);
+	rc = torc_sleep(torc_sooner(again, deadline));
 	if (rc < 0)
 		return subscriber_explain(subscriber, rc);
-	return again < deadline ? 0 :
+	return again.at < deadline.at ? 0 :
 	    redis_fail(redis, -ETIMEDOUT, "%s", why);
 }
 
 /* Parks. */
 static int
-resume(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+resume(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 {
 	int rc = subscriber_resume(subscriber, deadline);
 
@@ -96,7 +97,7 @@ resume(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 
 /* Parks. Have a connection, by the deadline. */
 static int
-connect_again(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+connect_again(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 {
 	for (;;) {
 		int rc = node_rent(subscriber->redis, -1, &subscriber->line,
@@ -107,7 +108,7 @@ connect_again(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 			return resume(subscriber, deadline);
 		}
 		if (rc == -ECANCELED || rc == -ESHUTDOWN || rc == -EACCES ||
-		    (rc == -ETIMEDOUT && torc_now() >= deadline))
+		    (rc == -ETIMEDOUT && torc_passed(deadline)))
 			return rc;
 		rc = pause_to_connect(subscriber, deadline);
 		if (rc < 0)
@@ -270,17 +271,17 @@ probe(struct torc_redis_subscriber *subscriber)
 
 /* Parks. More in view: 0, also if there is nothing; or a negative errno. */
 static int
-receive(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+receive(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 {
-	const uint64_t until = subscriber->silent_until;
+	const torc_deadline until = subscriber->silent_until;
 	int rc = torc_conn_recv(subscriber->line->conn, &subscriber->view,
-	    until < deadline ? until : deadline);
+	    torc_sooner(until, deadline));
 
 	if (rc > 0) {
 		note_life(subscriber);
 		return 0;
 	}
-	if (rc == -ECANCELED || (rc == -ETIMEDOUT && until >= deadline))
+	if (rc == -ECANCELED || (rc == -ETIMEDOUT && until.at >= deadline.at))
 		return subscriber_explain(subscriber, rc);
 	if (rc == -ETIMEDOUT)
 		probe(subscriber);
@@ -291,7 +292,7 @@ receive(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 
 /* Parks. 1: a reply is whole, 0: look again, or a negative errno. */
 static int
-read_reply(struct torc_redis_subscriber *subscriber, uint64_t deadline)
+read_reply(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 {
 	int rc = 0;
 
@@ -306,7 +307,7 @@ read_reply(struct torc_redis_subscriber *subscriber, uint64_t deadline)
 
 int
 torc_redis_next(struct torc_redis_subscriber *subscriber,
-    struct torc_redis_message *message, uint64_t deadline)
+    struct torc_redis_message *message, torc_deadline deadline)
 {
 	int rc = 0;
 

@@ -23,7 +23,7 @@ struct torc_redis_subscriber {
 	struct torc_resp_arena arena;
 	struct torc_redis_reply reply;
 	struct torc_slice view;	/* what came and was not read yet */
-	uint64_t silent_until;
+	torc_deadline silent_until;
 	bool pinged;
 	bool met;		/* there was a connection before */
 	bool reading;		/* a part of a message is there */
@@ -39,10 +39,10 @@ int subscriber_explain(const struct torc_redis_subscriber *subscriber,
 
 /* Parks. Subscribe to all again, on a new line. 0, or an error. */
 int subscriber_resume(struct torc_redis_subscriber *subscriber,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 /* Parks. Ask Redis whether it is there. */
 void subscriber_ping(struct torc_redis_subscriber *subscriber,
-    uint64_t deadline);
+    torc_deadline deadline);
 
 #endif

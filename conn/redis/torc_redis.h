@@ -167,11 +167,11 @@ enum torc_redis_fate torc_redis_fate(const struct torc_redis *redis);
  * Parks. Send a command, and wait for its reply. 0, or a negative errno.
  */
 int torc_redis_call(struct torc_redis *redis, struct torc_redis_reply **reply,
-    uint64_t deadline, unsigned argc, const struct torc_slice *argv);
+    torc_deadline deadline, unsigned argc, const struct torc_slice *argv);
 
 /* As torc_redis_call(), of strings: torc_redis_do(..., "GET", key, NULL). */
 int torc_redis_do(struct torc_redis *redis, struct torc_redis_reply **reply,
-    uint64_t deadline, ...) __attribute__((sentinel));
+    torc_deadline deadline, ...) __attribute__((sentinel));
 
 /* Free a reply with all that is in it. NULL is one. */
 void torc_redis_free(struct torc_redis_reply *reply);
@@ -186,7 +186,7 @@ struct torc_redis_command {
  * with errors among them: the result is 0 then. In a cluster: all of one slot.
  */
 int torc_redis_batch(struct torc_redis *redis,
-    struct torc_redis_reply **reply, uint64_t deadline, unsigned count,
+    struct torc_redis_reply **reply, torc_deadline deadline, unsigned count,
     const struct torc_redis_command *commands);
 
 /*
@@ -195,7 +195,7 @@ int torc_redis_batch(struct torc_redis *redis,
  * refused, the error is about that one.
  */
 int torc_redis_transact(struct torc_redis *redis,
-    struct torc_redis_reply **reply, uint64_t deadline, unsigned count,
+    struct torc_redis_reply **reply, torc_deadline deadline, unsigned count,
     const struct torc_redis_command *commands);
 
 /*
@@ -212,7 +212,7 @@ struct torc_redis_script {
  * `keys` of them.
  */
 int torc_redis_eval(struct torc_redis *redis, struct torc_redis_reply **reply,
-    uint64_t deadline, struct torc_redis_script *script, unsigned keys,
+    torc_deadline deadline, struct torc_redis_script *script, unsigned keys,
     unsigned argc, const struct torc_slice *argv);
 
 /* ---- Sessions: a connection of one's own ---- */
@@ -225,7 +225,8 @@ struct torc_redis_session;
  * It is used by one fiber at a time.
  */
 int torc_redis_session_open(struct torc_redis *redis,
-    struct torc_redis_session **session, const char *key, uint64_t deadline);
+    struct torc_redis_session **session, const char *key,
+    torc_deadline deadline);
 
 /*
  * Give it back. It is closed if it is not as it was: within MULTI, watching,
@@ -239,15 +240,15 @@ void torc_redis_session_close(struct torc_redis_session *session);
  * MOVED is an error like others; the next session is opened where it says.
  */
 int torc_redis_session_call(struct torc_redis_session *session,
-    struct torc_redis_reply **reply, uint64_t deadline, unsigned argc,
+    struct torc_redis_reply **reply, torc_deadline deadline, unsigned argc,
     const struct torc_slice *argv);
 int torc_redis_session_do(struct torc_redis_session *session,
-    struct torc_redis_reply **reply, uint64_t deadline, ...)
+    struct torc_redis_reply **reply, torc_deadline deadline, ...)
     __attribute__((sentinel));
 
 /* Parks. Send a command whose reply is read with torc_redis_session_read(). */
 int torc_redis_session_send(struct torc_redis_session *session,
-    uint64_t deadline, unsigned argc, const struct torc_slice *argv);
+    torc_deadline deadline, unsigned argc, const struct torc_slice *argv);
 
 /*
  * Parks. The next item of the reply, readable until the next call: a large
@@ -255,7 +256,7 @@ int torc_redis_session_send(struct torc_redis_session *session,
  * over, this was its last item; or a negative errno.
  */
 int torc_redis_session_read(struct torc_redis_session *session,
-    struct torc_resp_item *item, uint64_t deadline);
+    struct torc_resp_item *item, torc_deadline deadline);
 
 /* ---- Messages ---- */
 
@@ -294,15 +295,15 @@ void torc_redis_subscriber_close(struct torc_redis_subscriber *subscriber);
  * torc_redis_next(). Without a connection it is done with the next one.
  */
 int torc_redis_subscribe(struct torc_redis_subscriber *subscriber,
-    const char *channel, uint64_t deadline);
+    const char *channel, torc_deadline deadline);
 int torc_redis_psubscribe(struct torc_redis_subscriber *subscriber,
-    const char *pattern, uint64_t deadline);
+    const char *pattern, torc_deadline deadline);
 
 /* 0, or -ENOENT if it was not subscribed to. */
 int torc_redis_unsubscribe(struct torc_redis_subscriber *subscriber,
-    const char *channel, uint64_t deadline);
+    const char *channel, torc_deadline deadline);
 int torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
-    const char *pattern, uint64_t deadline);
+    const char *pattern, torc_deadline deadline);
 
 /*
  * Parks. The next message, readable until the next call. When the connection
@@ -313,7 +314,7 @@ int torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
  * is over it, and is read past.
  */
 int torc_redis_next(struct torc_redis_subscriber *subscriber,
-    struct torc_redis_message *message, uint64_t deadline);
+    struct torc_redis_message *message, torc_deadline deadline);
 
 #ifdef __cplusplus
 }

@@ -34,7 +34,7 @@ sides_init(struct sides *sides, uint32_t entries, uint32_t count,
 	for (uint32_t i = 0; i < SIDES_POSTERS; i++)
 		memset(sides->posts[i], 0, count * sizeof(sides->posts[i][0]));
 	sides->count = count;
-	sides->drain_at = TORC_NEVER;
+	sides->drain_at = UINT64_MAX;
 	sides->ring = (struct torc_ring) {
 		.ksq_head = &sides->sq_head,
 		.ksq_tail = &sides->sq_tail,
@@ -396,7 +396,7 @@ turn(struct sides *sides)
 {
 	if (torc_mailbox_pending(&sides->mailbox))
 		run(sides, torc_mailbox_take(&sides->mailbox));
-	return torc_load_relaxed_u64(&sides->drain_at) == TORC_NEVER;
+	return torc_load_relaxed_u64(&sides->drain_at) == UINT64_MAX;
 }
 
 static void

@@ -314,18 +314,18 @@ is_ending(const struct client *client)
 }
 
 void
-check_time(uint64_t deadline, const char *what)
+check_time(torc_deadline deadline, const char *what)
 {
-	if (!world.lost && deadline != TORC_NEVER &&
-	    torc_now() > deadline + LATE + world.still_ns)
+	if (!world.lost && deadline.at != UINT64_MAX &&
+	    torc_now() > deadline.at + LATE + world.still_ns)
 		broken("%s ends %llu ms after its deadline", what,
-		    (unsigned long long)((torc_now() - deadline) / MS));
+		    (unsigned long long)((torc_now() - deadline.at) / MS));
 }
 
 /* Bytes of a request. */
 static int
 put_question(struct torc_conn *conn, const struct head *head,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	uint8_t padding[3000];
 	int rc = torc_conn_write(conn, head, sizeof(*head), deadline);
@@ -338,7 +338,7 @@ put_question(struct torc_conn *conn, const struct head *head,
 
 /* Parks. Ask, with nobody else on the connection. */
 static int
-ask_on(struct link *link, const struct head *head, uint64_t deadline)
+ask_on(struct link *link, const struct head *head, torc_deadline deadline)
 {
 	struct source source = { .conn = link->conn, .deadline = deadline };
 	struct reply_head answer;
@@ -376,7 +376,8 @@ close_link(void *arg, void *item)
 	struct torc_conn *conn = link->conn;
 
 	free_link(arg, link);
-	torc_conn_close(conn, peer_draw(2) == 0 ? 0 : torc_after_ms(20));
+	torc_conn_close(
+	    conn, peer_draw(2) == 0 ? TORC_AT_ONCE : torc_after_ms(20));
 }
 
 static bool
@@ -402,7 +403,7 @@ note_failed_open(struct client *client)
 }
 
 static int
-open_link(void *arg, void **item, uint64_t deadline)
+open_link(void *arg, void **item, torc_deadline deadline)
 {
 	struct client *client = arg;
 	const char *address = client->plan->address;
@@ -443,7 +444,7 @@ static const struct torc_pool_kind links = {
 /* ---- Asking ---- */
 
 static int
-rent(struct client *client, struct link **link, uint64_t deadline)
+rent(struct client *client, struct link **link, torc_deadline deadline)
 {
 	const uint64_t *resumes = &torc_reactor_self()->counters->resumes;
 	const uint64_t before = *resumes;
@@ -483,7 +484,8 @@ set_aside(struct client *client, struct link *link)
 }
 
 static int
-ask_alone(struct client *client, const struct head *head, uint64_t deadline)
+ask_alone(
+    struct client *client, const struct head *head, torc_deadline deadline)
 {
 	struct link *link;
 	int rc = rent(client, &link, deadline);
@@ -500,7 +502,7 @@ ask_alone(struct client *client, const struct head *head, uint64_t deadline)
 
 /* Parks. The link that all share, with us among its users. */
 static int
-join_line(struct client *client, struct link **out, uint64_t deadline)
+join_line(struct client *client, struct link **out, torc_deadline deadline)
 {
 	struct link *line = client->line, *link;
 	int rc;
@@ -552,7 +554,7 @@ settle(struct ask *ask, int rc)
  */
 static int
 put_behind_others(struct torc_conn *conn, const struct head *head,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const uint64_t *resumes = &torc_reactor_self()->counters->resumes;
 	const uint64_t before = *resumes;
@@ -570,7 +572,7 @@ put_behind_others(struct torc_conn *conn, const struct head *head,
 
 /* Parks. Write it, behind the others'. 0, or it is gone. */
 static int
-submit(struct link *line, struct ask *ask, uint64_t deadline)
+submit(struct link *line, struct ask *ask, torc_deadline deadline)
 {
 	struct torc_pipeline *pipeline = &line->pipeline;
 	int rc = torc_pipeline_begin(pipeline, &ask->base, deadline);
@@ -582,7 +584,8 @@ submit(struct link *line, struct ask *ask, uint64_t deadline)
 	}
 	if (line->retired) {
 		torc_pipeline_end(pipeline);
-		settle(ask, torc_pipeline_await(pipeline, &ask->base, 0));
+		settle(ask,
+		    torc_pipeline_await(pipeline, &ask->base, TORC_AT_ONCE));
 		return UNWRITTEN;
 	}
 	if (ask->head.padding > 100)
@@ -598,14 +601,14 @@ submit(struct link *line, struct ask *ask, uint64_t deadline)
 	if (rc != -ETIMEDOUT && rc != -ECANCELED)
 		torc_pipeline_break(pipeline, rc);
 	torc_pipeline_end(pipeline);
-	settle(ask, torc_pipeline_await(pipeline, &ask->base, 0));
+	settle(ask, torc_pipeline_await(pipeline, &ask->base, TORC_AT_ONCE));
 	return rc;
 }
 
 /* Parks. UNWRITTEN: not a byte of it was. */
 static int
 ask_once_among_others(struct client *client, const struct head *head,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	struct ask *ask = torc_sys_alloc(sizeof(*ask));
 	struct link *line;
@@ -634,7 +637,7 @@ ask_once_among_others(struct client *client, const struct head *head,
 
 static int
 ask_among_others(struct client *client, const struct head *head,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	int rc;
 
@@ -645,7 +648,7 @@ ask_among_others(struct client *client, const struct head *head,
 }
 
 static int
-ask_links(struct client *client, uint64_t deadline)
+ask_links(struct client *client, torc_deadline deadline)
 {
 	const struct head head = new_question();
 
@@ -691,7 +694,7 @@ static const struct trade in_links = {
 /* ---- Fibers of a plan ---- */
 
 static int
-ask_something(struct client *client, uint64_t deadline)
+ask_something(struct client *client, torc_deadline deadline)
 {
 	int rc = client->plan->trade->ask(client, deadline);
 
@@ -970,7 +973,7 @@ dial_by_name(void *arg)
 static int
 dial_no_name(void *arg)
 {
-	uint64_t deadline = torc_after_ms(100);
+	torc_deadline deadline = torc_after_ms(100);
 	struct torc_conn *conn;
 	int rc = torc_dial_name(&conn, "nobody:7000", deadline);
 
@@ -989,7 +992,7 @@ static int
 dial_what_hangs(void *arg)
 {
 	const unsigned number = (unsigned)(uintptr_t)arg;
-	uint64_t deadline = torc_after_ms(500);
+	torc_deadline deadline = torc_after_ms(500);
 	struct torc_conn *conn;
 	char name[40];
 	int rc;

@@ -25,7 +25,7 @@ struct client;
 struct trade {
 	int (*open)(struct client *client);
 	/* Parks. Something with a key of its own: what comes back has it. */
-	int (*ask)(struct client *client, uint64_t deadline);
+	int (*ask)(struct client *client, torc_deadline deadline);
 	/* Nobody asks any more: nothing is rented. */
 	void (*check)(struct client *client);
 	void (*close)(struct client *client);
@@ -97,7 +97,7 @@ void close_late(struct torc_reactor *reactor);
 uint32_t new_key(void);
 bool is_ending(const struct client *client);
 /* It had to end by then, whatever happened. */
-void check_time(uint64_t deadline, const char *what);
+void check_time(torc_deadline deadline, const char *what);
 void check_pool(const struct torc_pool_stats *stats);
 /* A backend that fails is not stormed, whatever else goes wrong. */
 void note_failed_open(struct client *client);
@@ -112,7 +112,7 @@ void answer_again(void);
 struct source {
 	struct torc_conn *conn;
 	struct torc_slice in;
-	uint64_t deadline;
+	torc_deadline deadline;
 };
 
 /*

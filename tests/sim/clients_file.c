@@ -178,7 +178,7 @@ serve_files(struct torc_conn *conn, unsigned patience_ms)
 
 	torc_http_open(&http, conn, NULL);
 	while (torc_http_recv(&http, TORC_NEVER) > 0) {
-		const uint64_t deadline = torc_after_ms(patience_ms != 0 ?
+		const torc_deadline deadline = torc_after_ms(patience_ms != 0 ?
 		    1 + peer_draw(patience_ms) : PATIENCE_MS);
 		int rc;
 
@@ -305,7 +305,7 @@ note_tag(const char *tag, const struct node *node)
 /* Parks. `size` bytes of a file, and no more. */
 static int
 compare_body(struct torc_http_call *call, const struct node *node,
-    uint64_t from, uint64_t size, uint64_t deadline)
+    uint64_t from, uint64_t size, torc_deadline deadline)
 {
 	const struct torc_slice *field = torc_http_find(&call->response,
 	    "ETag");
@@ -341,7 +341,7 @@ compare_body(struct torc_http_call *call, const struct node *node,
 /* Parks. */
 static int
 compare_part(struct torc_http_call *call, const struct wish *wish,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const struct torc_slice *range = torc_http_find(&call->response,
 	    "Content-Range");
@@ -364,7 +364,7 @@ compare_part(struct torc_http_call *call, const struct wish *wish,
 /* Parks. Read the answer: 0 if it is a good one. */
 static int
 read_answer(struct torc_http_call *call, const struct wish *wish, bool changes,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const unsigned status = call->response.status;
 	const struct node *node;
@@ -440,7 +440,7 @@ phrase(const struct wish *wish, struct torc_http_field fields[3])
 
 /* Parks. */
 static int
-ask_once(struct client *client, struct wish *wish, uint64_t deadline)
+ask_once(struct client *client, struct wish *wish, torc_deadline deadline)
 {
 	struct torc_http_field fields[3];
 	const struct torc_http_request request = {
@@ -469,7 +469,7 @@ ask_once(struct client *client, struct wish *wish, uint64_t deadline)
 
 /* Parks. Ask for a page, and now and then whether it still is what it was. */
 static int
-ask_site(struct client *client, uint64_t deadline)
+ask_site(struct client *client, torc_deadline deadline)
 {
 	struct wish wish;
 	int rc;
@@ -495,7 +495,7 @@ open_site(struct client *client)
 		.host = "site",
 		.pool = client->plan->pool,
 	};
-	const uint64_t deadline = torc_after_ms(PATIENCE_MS);
+	const torc_deadline deadline = torc_after_ms(PATIENCE_MS);
 	struct torc_http_client *http;
 	struct torc_file_root *root;
 	int rc;
@@ -560,7 +560,7 @@ static const struct trade in_sites = {
  * seen at the latest, it is.
  */
 static int
-ask_rewritten(struct client *client, uint64_t deadline)
+ask_rewritten(struct client *client, torc_deadline deadline)
 {
 	const unsigned index = 1 + peer_draw(3);
 	struct wish wish = { .page = &pages[index] };
@@ -592,7 +592,7 @@ desk_of(const struct client *client)
 
 /* Parks. */
 static int
-write_own(int fd, uint32_t key, uint32_t size, uint64_t deadline)
+write_own(int fd, uint32_t key, uint32_t size, torc_deadline deadline)
 {
 	uint8_t data[OWN_MAX];
 	const uint32_t cut = peer_draw(size + 1);
@@ -613,7 +613,7 @@ write_own(int fd, uint32_t key, uint32_t size, uint64_t deadline)
 
 /* Parks. All of it is there, and nothing else. */
 static int
-read_back(int fd, uint32_t key, uint32_t size, uint64_t deadline)
+read_back(int fd, uint32_t key, uint32_t size, torc_deadline deadline)
 {
 	struct torc_file_info info;
 	uint8_t *data;
@@ -645,7 +645,7 @@ read_back(int fd, uint32_t key, uint32_t size, uint64_t deadline)
 
 /* Parks. It has another name then, and none at last. */
 static int
-remove_own(int desk, const char *name, uint32_t size, uint64_t deadline)
+remove_own(int desk, const char *name, uint32_t size, torc_deadline deadline)
 {
 	struct torc_file_info info;
 	char other[24];
@@ -672,7 +672,7 @@ remove_own(int desk, const char *name, uint32_t size, uint64_t deadline)
 
 /* Parks. */
 static int
-use_own(int desk, uint64_t deadline)
+use_own(int desk, torc_deadline deadline)
 {
 	const uint32_t key = new_key();
 	const uint32_t size = peer_draw(4) == 0 ? peer_draw(OWN_MAX) :
@@ -697,7 +697,7 @@ use_own(int desk, uint64_t deadline)
 
 /* Parks. A page as it is: one file's bytes, fewer only if it has shrunk. */
 static int
-read_page(int desk, bool changes, uint64_t deadline)
+read_page(int desk, bool changes, torc_deadline deadline)
 {
 	const unsigned index = peer_draw(COUNT(pages));
 	struct torc_file_info info = { 0 };
@@ -731,7 +731,7 @@ read_page(int desk, bool changes, uint64_t deadline)
 
 /* Parks. Each name once. */
 static int
-walk_site(int desk, bool changes, uint64_t deadline)
+walk_site(int desk, bool changes, torc_deadline deadline)
 {
 	struct torc_file_walk walk = { 0 };
 	struct torc_file_entry entry;
@@ -759,7 +759,7 @@ walk_site(int desk, bool changes, uint64_t deadline)
 }
 
 static int
-ask_files(struct client *client, uint64_t deadline)
+ask_files(struct client *client, torc_deadline deadline)
 {
 	const uint32_t way = peer_draw(8);
 	const bool changes = client->plan->unruly;
@@ -774,7 +774,7 @@ ask_files(struct client *client, uint64_t deadline)
 static int
 open_desk(struct client *client)
 {
-	const uint64_t deadline = torc_after_ms(PATIENCE_MS);
+	const torc_deadline deadline = torc_after_ms(PATIENCE_MS);
 	char path[16];
 	int rc;
 
@@ -956,7 +956,7 @@ be_in_the_way(void *arg)
 		.idle_ms = TORC_NO_LIMIT,
 	};
 	const unsigned index = torc_reactor_index(torc_reactor_self());
-	const uint64_t all_there_at = torc_after_ms(COME_AT + STAY / 2);
+	const torc_deadline all_there_at = torc_after_ms(COME_AT + STAY / 2);
 	struct torc_file_stats before, after;
 	struct torc_file_root *root;
 	int rc;

@@ -229,7 +229,7 @@ open_http(struct client *client)
 /* Parks. Read the answer: 0 if it is whole, and ours. */
 static int
 read_answer(struct torc_http_call *call, const struct question *question,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const struct torc_slice *key = torc_http_find(&call->response,
 	    "X-Key");
@@ -259,7 +259,7 @@ read_answer(struct torc_http_call *call, const struct question *question,
 /* Parks. With a body in pieces. */
 static int
 send_in_pieces(struct torc_http_client *client, struct torc_http_call *call,
-    const struct torc_http_request *request, uint64_t deadline)
+    const struct torc_http_request *request, torc_deadline deadline)
 {
 	const uint8_t *body = request->body;
 	const uint32_t cut = peer_draw((uint32_t)request->size + 1);
@@ -285,7 +285,7 @@ send_in_pieces(struct torc_http_client *client, struct torc_http_call *call,
 
 /* GETs; POSTs, too, where they may fail. */
 static int
-ask_http(struct client *client, uint64_t deadline)
+ask_http(struct client *client, torc_deadline deadline)
 {
 	const struct question question = {
 		.key = new_key() % KEYS,
@@ -330,7 +330,7 @@ check_http(struct client *client)
 
 /* As ask_http(), and see how often it has connected in vain. */
 static int
-ask_and_count(struct client *client, uint64_t deadline)
+ask_and_count(struct client *client, torc_deadline deadline)
 {
 	int rc = ask_http(client, deadline);
 	struct torc_pool_stats stats;
@@ -431,14 +431,14 @@ open_proxy(struct client *client)
 /* Parks. A request that is left in the middle of its answer, or before it. */
 static void
 leave_early(struct torc_http_client *http,
-    const struct torc_http_request *request, uint64_t deadline)
+    const struct torc_http_request *request, torc_deadline deadline)
 {
-	const uint64_t soon = torc_after_ms(peer_draw(100));
+	const torc_deadline soon = torc_after_ms(peer_draw(100));
 	struct torc_http_call call;
 	struct torc_slice body;
 
-	if (torc_http_call(http, &call, request, soon < deadline ? soon :
-	    deadline) < 0)
+	if (torc_http_call(http, &call, request, torc_sooner(soon,
+	    deadline)) < 0)
 		return;
 	torc_http_call_read(&call, &body, deadline);
 	torc_sleep(torc_after_ms(peer_draw(2 * STALL_MS)));
@@ -448,7 +448,7 @@ leave_early(struct torc_http_client *http,
 /* Parks. A body of which a part comes, and the rest late or never. */
 static void
 stall_in_body(struct torc_http_client *http,
-    const struct torc_http_request *request, uint64_t deadline)
+    const struct torc_http_request *request, torc_deadline deadline)
 {
 	struct torc_http_call call;
 	int rc = torc_http_call_begin(http, &call, request, 10, deadline);
@@ -466,7 +466,7 @@ stall_in_body(struct torc_http_client *http,
 
 /* Parks. What harms nobody else: whatever comes of it is fine. */
 static void
-misbehave(struct torc_http_client *http, uint64_t deadline)
+misbehave(struct torc_http_client *http, torc_deadline deadline)
 {
 	static const char *const manners = "pss";
 	const uint32_t manner = peer_draw(4), key = new_key() % KEYS;
@@ -489,7 +489,7 @@ misbehave(struct torc_http_client *http, uint64_t deadline)
 
 /* Of three fibers, one misbehaves; the others are answered. */
 static int
-ask_proxy(struct client *client, uint64_t deadline)
+ask_proxy(struct client *client, torc_deadline deadline)
 {
 	if (peer_draw(3) != 0)
 		return ask_http(client, deadline);

@@ -258,7 +258,7 @@ compare_result(struct torc_pg_result *result, struct question *question)
 }
 
 static int
-ask_shared(struct torc_pg *pg, struct question question, uint64_t deadline)
+ask_shared(struct torc_pg *pg, struct question question, torc_deadline deadline)
 {
 	struct torc_pg_result *result;
 	struct phrase phrase;
@@ -281,7 +281,7 @@ ask_shared(struct torc_pg *pg, struct question question, uint64_t deadline)
 }
 
 static int
-ask_to_fail(struct torc_pg *pg, uint64_t deadline)
+ask_to_fail(struct torc_pg *pg, torc_deadline deadline)
 {
 	const uint32_t key = new_key();
 	struct torc_pg_result *result;
@@ -372,7 +372,7 @@ is_batch_too_much(const struct batch *batch)
 }
 
 static int
-ask_batch(struct torc_pg *pg, uint64_t deadline)
+ask_batch(struct torc_pg *pg, torc_deadline deadline)
 {
 	struct torc_pg_result *result;
 	struct batch batch;
@@ -399,7 +399,7 @@ ask_batch(struct torc_pg *pg, uint64_t deadline)
 
 /* A transaction that stays open would be that of all the others. */
 static int
-ask_to_stray(struct torc_pg *pg, uint64_t deadline)
+ask_to_stray(struct torc_pg *pg, torc_deadline deadline)
 {
 	struct torc_pg_result *result;
 	struct phrase phrase;
@@ -419,7 +419,7 @@ ask_to_stray(struct torc_pg *pg, uint64_t deadline)
 /* Parks. Read the rows: 0; GIVEN_UP: not all of them. */
 static int
 read_rows(struct torc_pg_session *session, struct question *question,
-    bool whole, uint64_t deadline)
+    bool whole, torc_deadline deadline)
 {
 	const struct torc_pg_column *columns;
 	unsigned count = torc_pg_session_columns(session, &columns);
@@ -457,7 +457,7 @@ judge(struct torc_pg_session *session, const struct question *question,
 
 static int
 ask_prepared(struct torc_pg_session *session, uint32_t transaction,
-    bool whole, uint64_t deadline)
+    bool whole, torc_deadline deadline)
 {
 	struct question question = new_question(transaction);
 	struct phrase phrase;
@@ -473,7 +473,7 @@ ask_prepared(struct torc_pg_session *session, uint32_t transaction,
 
 /* Two at once. */
 static int
-ask_simply(struct torc_pg_session *session, uint64_t deadline)
+ask_simply(struct torc_pg_session *session, torc_deadline deadline)
 {
 	struct question questions[2] = { new_question(0), new_question(0) };
 	const struct question *a = &questions[0], *b = &questions[1];
@@ -499,7 +499,7 @@ ask_simply(struct torc_pg_session *session, uint64_t deadline)
 }
 
 static int
-fail_in(struct torc_pg_session *session, uint64_t deadline)
+fail_in(struct torc_pg_session *session, torc_deadline deadline)
 {
 	const struct question question = { .key = new_key() };
 	struct phrase phrase;
@@ -521,7 +521,7 @@ fail_in(struct torc_pg_session *session, uint64_t deadline)
 
 /* Parks. What one sets, the next one does not find. */
 static int
-change_setting(struct torc_pg_session *session, uint64_t deadline)
+change_setting(struct torc_pg_session *session, torc_deadline deadline)
 {
 	const uint32_t key = new_key();
 	char sql[32];
@@ -537,13 +537,13 @@ change_setting(struct torc_pg_session *session, uint64_t deadline)
 
 /* Parks. Several in turn; one may be given up, and the next one is asked. */
 static int
-ask_in_session(struct torc_pg_session *session, uint64_t deadline)
+ask_in_session(struct torc_pg_session *session, torc_deadline deadline)
 {
 	int rc = 0;
 
 	for (unsigned i = 0; rc >= 0 && i < 3; i++) {
 		const bool short_of_time = peer_draw(6) == 0;
-		const uint64_t soon = torc_after_ms(peer_draw(4));
+		const torc_deadline soon = torc_after_ms(peer_draw(4));
 
 		switch (peer_draw(4)) {
 		case 0:
@@ -554,10 +554,10 @@ ask_in_session(struct torc_pg_session *session, uint64_t deadline)
 			break;
 		default:
 			rc = ask_prepared(session, 0, peer_draw(4) != 0,
-			    short_of_time && soon < deadline ? soon :
+			    short_of_time ? torc_sooner(soon, deadline) :
 			    deadline);
 		}
-		if (rc == -ETIMEDOUT && torc_now() < deadline)
+		if (rc == -ETIMEDOUT && !torc_passed(deadline))
 			rc = GIVEN_UP;
 	}
 	return rc < 0 ? rc : 0;
@@ -565,7 +565,7 @@ ask_in_session(struct torc_pg_session *session, uint64_t deadline)
 
 /* Parks. All of it is on one connection, and nobody else's is. */
 static int
-ask_in_transaction(struct torc_pg_session *session, uint64_t deadline)
+ask_in_transaction(struct torc_pg_session *session, torc_deadline deadline)
 {
 	const uint32_t key = new_key(), manner = peer_draw(8);
 	char sql[32];
@@ -589,7 +589,7 @@ ask_in_transaction(struct torc_pg_session *session, uint64_t deadline)
 }
 
 static int
-copy_in(struct torc_pg_session *session, uint64_t deadline)
+copy_in(struct torc_pg_session *session, torc_deadline deadline)
 {
 	const uint32_t key = new_key(), size = peer_draw(PADDING_MAX);
 	uint8_t data[PADDING_MAX];
@@ -625,7 +625,7 @@ copy_in(struct torc_pg_session *session, uint64_t deadline)
 }
 
 static int
-copy_out(struct torc_pg_session *session, uint64_t deadline)
+copy_out(struct torc_pg_session *session, torc_deadline deadline)
 {
 	const struct question question = {
 		.key = new_key(),
@@ -661,7 +661,7 @@ copy_out(struct torc_pg_session *session, uint64_t deadline)
 }
 
 static int
-listen_to(struct torc_pg_session *session, uint64_t deadline)
+listen_to(struct torc_pg_session *session, torc_deadline deadline)
 {
 	struct torc_pg_notification notification;
 	char channel[16], payload[16];
@@ -684,10 +684,10 @@ listen_to(struct torc_pg_session *session, uint64_t deadline)
 }
 
 static int
-ask_rented(struct torc_pg *pg, uint32_t way, uint64_t deadline)
+ask_rented(struct torc_pg *pg, uint32_t way, torc_deadline deadline)
 {
 	static int (*const ways[])(struct torc_pg_session *session,
-	    uint64_t deadline) = {
+	    torc_deadline deadline) = {
 		ask_in_session, ask_in_session, ask_in_transaction, copy_in,
 		copy_out, listen_to, change_setting,
 	};
@@ -708,7 +708,7 @@ ask_rented(struct torc_pg *pg, uint32_t way, uint64_t deadline)
 /* ---- The client ---- */
 
 static int
-ask_pg(struct client *client, uint64_t deadline)
+ask_pg(struct client *client, torc_deadline deadline)
 {
 	const uint32_t way = peer_draw(16);
 	struct torc_pg_stats stats;
@@ -732,7 +732,7 @@ ask_pg(struct client *client, uint64_t deadline)
 
 /* Statements that the server does not always read at once, and small ones. */
 static int
-ask_much(struct client *client, uint64_t deadline)
+ask_much(struct client *client, torc_deadline deadline)
 {
 	struct question question = new_question(0);
 
@@ -776,10 +776,10 @@ open_pg(struct client *client)
 static bool
 await_quiet(const struct torc_pg *pg)
 {
-	const uint64_t deadline = torc_after_ms(PATIENCE_MS * 3);
+	const torc_deadline deadline = torc_after_ms(PATIENCE_MS * 3);
 
 	while (pg->fibers > 0) {
-		if (torc_now() > deadline)
+		if (torc_now() > deadline.at)
 			broken("%u fibers of the client do not end",
 			    pg->fibers);
 		if (torc_sleep(torc_after_ms(10)) < 0)

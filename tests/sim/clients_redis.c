@@ -458,7 +458,7 @@ over_together(const struct words *words, unsigned count, bool atomic)
 
 /* Parks. Several at once, in a transaction or not. */
 static int
-ask_several(struct torc_redis *redis, uint64_t deadline, bool atomic)
+ask_several(struct torc_redis *redis, torc_deadline deadline, bool atomic)
 {
 	struct torc_redis_command commands[3];
 	struct torc_redis_reply *reply;
@@ -486,7 +486,7 @@ ask_several(struct torc_redis *redis, uint64_t deadline, bool atomic)
 
 /* Parks. In the middle of something: it must not be another one's then. */
 static int
-leave_halfway(struct torc_redis_session *session, uint64_t deadline)
+leave_halfway(struct torc_redis_session *session, torc_deadline deadline)
 {
 	struct torc_redis_reply *reply;
 	struct torc_resp_item item;
@@ -508,7 +508,7 @@ leave_halfway(struct torc_redis_session *session, uint64_t deadline)
 
 /* Parks. On a connection of its own. */
 static int
-ask_in_session(struct torc_redis *redis, uint64_t deadline)
+ask_in_session(struct torc_redis *redis, torc_deadline deadline)
 {
 	struct torc_redis_session *session;
 	struct torc_redis_reply *reply;
@@ -533,7 +533,7 @@ ask_in_session(struct torc_redis *redis, uint64_t deadline)
 }
 
 static int
-ask_one(struct torc_redis *redis, uint64_t deadline)
+ask_one(struct torc_redis *redis, torc_deadline deadline)
 {
 	struct torc_redis_reply *reply;
 	struct words words;
@@ -548,7 +548,7 @@ ask_one(struct torc_redis *redis, uint64_t deadline)
 }
 
 static int
-ask_redis(struct client *client, uint64_t deadline)
+ask_redis(struct client *client, torc_deadline deadline)
 {
 	const uint32_t way = peer_draw(8);
 	int rc;

@@ -331,7 +331,8 @@ run(void)
 	peers_reset(current);
 	scenarios_reset();
 	reactor = prepare();
-	while (torc_reactor_turn(reactor, torc_sys_now() + MS / 4) > 0) {
+	while (
+	    torc_reactor_turn(reactor, torc_at(torc_sys_now() + MS / 4)) > 0) {
 		unsigned ready = peers_ready();
 
 		if (ready > 0)

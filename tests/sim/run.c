@@ -161,7 +161,7 @@ tell_to_end(void)
 		if (world.scenario->stop)
 			torc_reactor_stop(world.reactors[i]);
 		else
-			torc_reactor_drain(world.reactors[i], by);
+			torc_reactor_drain(world.reactors[i], torc_at(by));
 	}
 }
 
@@ -421,7 +421,7 @@ choose_reactor(void)
 }
 
 static int
-turn(unsigned index, uint64_t deadline)
+turn(unsigned index, torc_deadline deadline)
 {
 	struct torc_net *net = world.reactors[index]->layer_state;
 	int rc;
@@ -448,7 +448,7 @@ turn_embedded(unsigned index)
 		turn(index, TORC_NEVER);
 		return;
 	}
-	while (turn(index, 0) > 0) {
+	while (turn(index, TORC_AT_ONCE) > 0) {
 		const struct file *file = sim_fd_file(fd);
 		uint64_t due;
 

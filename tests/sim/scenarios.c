@@ -207,7 +207,7 @@ send_bits(struct torc_conn *conn, void *arg)
 static int
 send_in_vain(struct torc_conn *conn, void *arg)
 {
-	uint64_t deadline = torc_after_ms(30);
+	torc_deadline deadline = torc_after_ms(30);
 	uint8_t bytes[LARGE];
 	int rc;
 
@@ -216,7 +216,7 @@ send_in_vain(struct torc_conn *conn, void *arg)
 	rc = torc_conn_write(conn, bytes, sizeof(bytes), deadline);
 	memset(bytes, 0xee, sizeof(bytes));
 	expect(rc == -ETIMEDOUT, "a write to who does not read times out");
-	expect(torc_now() < deadline + SOON, "and soon");
+	expect(torc_now() < deadline.at + SOON, "and soon");
 	rc = torc_conn_write(conn, "x", 1, LATER);
 	expect(rc == -ETIMEDOUT, "nothing follows half a write");
 	note("%d", rc);
@@ -244,7 +244,7 @@ send_at_a_pace(struct torc_conn *conn, void *arg)
 static int
 send_at_a_pace_in_vain(struct torc_conn *conn, void *arg)
 {
-	uint64_t deadline = torc_after_ms(60);
+	torc_deadline deadline = torc_after_ms(60);
 	uint8_t bytes[LARGE];
 	int rc;
 
@@ -254,7 +254,7 @@ send_at_a_pace_in_vain(struct torc_conn *conn, void *arg)
 	rc = torc_conn_write(conn, bytes, sizeof(bytes), LATER);
 	memset(bytes, 0xee, sizeof(bytes));
 	expect(rc == -ETIMEDOUT, "a peer that stands still is given up");
-	expect(torc_now() < deadline + SOON, "when the patience is over");
+	expect(torc_now() < deadline.at + SOON, "when the patience is over");
 	rc = torc_conn_write(conn, "x", 1, LATER);
 	expect(rc == -ETIMEDOUT, "nothing follows half a write");
 	return rc;
@@ -408,12 +408,12 @@ read_in_time(struct torc_conn *conn, void *arg)
 
 	(void)arg;
 	while (rc > 0 || rc == -ETIMEDOUT) {
-		uint64_t deadline = torc_after_ms(60);
+		torc_deadline deadline = torc_after_ms(60);
 
 		rc = torc_conn_recv(conn, &in, deadline);
 		if (rc == -ETIMEDOUT)
 			expect(unread_since(torc_conn_fd(conn)) >
-			    deadline - TOLERANCE, "what is there is taken "
+			    deadline.at - TOLERANCE, "what is there is taken "
 			    "before its deadline is looked at");
 		else if (rc > 0)
 			torc_conn_consume(conn, in.size);
@@ -715,11 +715,11 @@ sleep_in_order(void *arg)
 
 	(void)arg;
 	for (unsigned ms = 1; ms < 40; ms *= 3) {
-		uint64_t until = torc_after_ms(ms);
+		torc_deadline until = torc_after_ms(ms);
 
 		if (torc_sleep(until) < 0)
 			return -1;
-		expect(torc_now() >= until, "no sleep is too short");
+		expect(torc_passed(until), "no sleep is too short");
 	}
 	expect(torc_now() - before < 1000000000u, "none is much too long");
 	return 0;
@@ -767,7 +767,8 @@ receive_somehow(struct attempt *attempt)
 	case 0:
 		return receive_until_cancelled(attempt);
 	case 1:
-		return torc_conn_recv(attempt->conn, &attempt->in, 0);
+		return torc_conn_recv(
+		    attempt->conn, &attempt->in, TORC_AT_ONCE);
 	default:
 		return torc_conn_recv(attempt->conn, &attempt->in,
 		    torc_after_ms(pick(&attempt->mood, 4)));
@@ -995,7 +996,7 @@ dial_nobody(void *arg)
 	note("%d", rc);
 	expect(rc == -ECONNREFUSED, "where nobody listens, it is refused");
 	if (rc == 0)
-		torc_conn_close(conn, 0);
+		torc_conn_close(conn, TORC_AT_ONCE);
 	return 0;
 }
 
@@ -1008,7 +1009,7 @@ dial_and_reset(void *arg)
 	(void)arg;
 	expect(rc == 0, "a peer that is there is reached");
 	if (rc == 0)
-		torc_conn_close(conn, 0);
+		torc_conn_close(conn, TORC_AT_ONCE);
 	return 0;
 }
 
@@ -1067,7 +1068,7 @@ relay(struct torc_conn *conn, void *arg)
 		rc = torc_conn_write(conn, in.data, in.size, LATER);
 		torc_conn_consume(other, in.size);
 	}
-	torc_conn_close(other, rc < 0 ? 0 : torc_after_ms(1000));
+	torc_conn_close(other, rc < 0 ? TORC_AT_ONCE : torc_after_ms(1000));
 	return rc < 0 ? -1 : TORC_CLOSE;
 }
 
@@ -1204,7 +1205,7 @@ cancel_operations(void *arg)
 static int
 send_with_deadline(void *arg)
 {
-	uint64_t deadline = torc_after_ms(5);
+	torc_deadline deadline = torc_after_ms(5);
 	struct pair *pair = pair_open();
 	uint8_t bytes[LARGE];
 	int rc;
@@ -1217,7 +1218,7 @@ send_with_deadline(void *arg)
 	    deadline);
 	memset(bytes, 0xee, sizeof(bytes));
 	expect(rc > 0 && rc < (int)LARGE, "it says how much was sent");
-	expect(torc_now() < deadline + SOON, "and soon");
+	expect(torc_now() < deadline.at + SOON, "and soon");
 	return pair_leave(pair, rc);
 }
 
@@ -1241,7 +1242,8 @@ read_slowly(void *arg)
 static int
 send_slowly_read(void *arg)
 {
-	uint64_t deadline = torc_after_ms(30), reader;
+	torc_deadline deadline = torc_after_ms(30);
+	uint64_t reader;
 	struct pair *pair = pair_open();
 	uint8_t bytes[LARGE];
 	int rc;
@@ -1256,7 +1258,7 @@ send_slowly_read(void *arg)
 	    deadline);
 	memset(bytes, 0xee, sizeof(bytes));
 	expect(rc > 0 && rc < (int)LARGE, "it says how much was sent");
-	expect(torc_now() < deadline + SOON, "and soon");
+	expect(torc_now() < deadline.at + SOON, "and soon");
 	torc_fiber_join(reader, NULL, LATER);
 	return pair_leave(pair, 0);
 }

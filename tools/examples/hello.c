@@ -210,15 +210,17 @@ static int
 hello(struct torc_conn *conn, void *arg)
 {
 	const bool give_back = switches[0].on;
-	uint64_t head_by = TORC_NEVER;
+	torc_deadline head_by = TORC_NEVER;
 	struct torc_http_wait wait = { 0, 0 };
 	struct torc_slice in;
 	int result = TORC_CLOSE;
 
 	(void)arg;
 	for (;;) {
-		int rc = torc_conn_recv(conn, &in, head_by != TORC_NEVER ?
-		    head_by : give_back ? 0 : torc_after_ms(IDLE_MS));
+		int rc = torc_conn_recv(conn, &in,
+		    head_by.at != UINT64_MAX ? head_by :
+			give_back            ? TORC_AT_ONCE :
+					       torc_after_ms(IDLE_MS));
 
 		if (rc == -ETIMEDOUT && in.size > 0)
 			return torc_http_begun(in) ?
@@ -233,7 +235,7 @@ hello(struct torc_conn *conn, void *arg)
 		 * bytes do not move. */
 		if (in.size == 0)
 			head_by = TORC_NEVER;
-		else if (head_by == TORC_NEVER)
+		else if (head_by.at == UINT64_MAX)
 			head_by = torc_after_ms(HEAD_MS);
 	}
 }

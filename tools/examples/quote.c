@@ -25,7 +25,7 @@
  */
 static int
 read_line(struct torc_conn *conn, struct torc_slice *in, char *line,
-    uint64_t deadline)
+    torc_deadline deadline)
 {
 	const uint8_t *end;
 	size_t size;
@@ -50,7 +50,7 @@ read_line(struct torc_conn *conn, struct torc_slice *in, char *line,
 /* ---- The client: what the pool needs to know, and one question ---- */
 
 static int
-open_conn(void *address, void **item, uint64_t deadline)
+open_conn(void *address, void **item, torc_deadline deadline)
 {
 	struct torc_conn *conn;
 	int rc = torc_dial_name(&conn, address != NULL ? address :
@@ -80,7 +80,7 @@ static const struct torc_key quotes_key = { "quotes" };
 
 /* Parks. Ask for a price: it is in `line`, behind the name. 0 or -errno. */
 static int
-get_quote(const char *name, char *line, uint64_t deadline)
+get_quote(const char *name, char *line, torc_deadline deadline)
 {
 	struct torc_pool *pool = torc_reactor_get(torc_reactor_self(),
 	    &quotes_key);
