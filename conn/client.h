@@ -21,7 +21,7 @@ extern "C" {
  *
  * Idle connections leave when descriptors have run out (struct torc_keeper).
  *
- * torc_reactor_set() with a key of the client's is the place for a pool (or
+ * torc_reactor_set_data() with a key of the client's is the place for a pool (or
  * for what has one), so that a handler finds "this reactor's".
  *
  * Two kinds of failure. That open() fails shows that the backend cannot be
@@ -350,7 +350,7 @@ TORC_API int torc_dial_name(struct torc_conn **conn, const char *address,
 struct torc_dialled {
 	unsigned count;
 	unsigned left;		/* others that can be tried next */
-	char peers[16][72];	/* as torc_conn_peer() has them */
+	char peers[16][72];	/* as torc_conn_peer_address() has them */
 };
 
 /*

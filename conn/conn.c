@@ -354,14 +354,14 @@ format_name(int (*name)(int fd, struct sockaddr *address, uint32_t *size),
 }
 
 int
-torc_conn_peer(const struct torc_conn *conn, char *text, size_t size)
+torc_conn_peer_address(const struct torc_conn *conn, char *text, size_t size)
 {
 	torc_conn_check(conn);
 	return format_name(torc_sys_getpeername, conn->fd, text, size);
 }
 
 int
-torc_conn_local(const struct torc_conn *conn, char *text, size_t size)
+torc_conn_local_address(const struct torc_conn *conn, char *text, size_t size)
 {
 	torc_conn_check(conn);
 	return format_name(torc_sys_getsockname, conn->fd, text, size);

@@ -331,7 +331,7 @@ torc_dial_next(struct torc_conn **conn, const char *address,
 		dialled->left = 0;
 		return rc;
 	}
-	if (torc_conn_peer(*conn, peer, sizeof(peer)) < 0)
+	if (torc_conn_peer_address(*conn, peer, sizeof(peer)) < 0)
 		peer[0] = '\0';
 	note_peer(dialled, peer);
 	return 0;

@@ -46,12 +46,12 @@ torc_pool_stats(const struct torc_pool *pool, struct torc_pool_stats *stats)
 static int
 count_pool(struct torc_reactor *reactor, int by)
 {
-	uintptr_t count = (uintptr_t)torc_reactor_get(reactor, &pools_key);
+	uintptr_t count = (uintptr_t)torc_reactor_data(reactor, &pools_key);
 
 	if (by > 0 && count >= POOLS_MAX)
 		return -ENOBUFS;
 	count += (uintptr_t)by;
-	return torc_reactor_set(reactor, &pools_key, (void *)count);
+	return torc_reactor_set_data(reactor, &pools_key, (void *)count);
 }
 
 static void

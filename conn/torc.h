@@ -255,9 +255,9 @@ TORC_API int torc_conn_peer_state(const struct torc_conn *conn);
  * negative errno: -ENOSPC if it does not fit (128 bytes hold any), -ENOTCONN
  * if the peer has gone.
  */
-TORC_API int torc_conn_peer(const struct torc_conn *conn, char *text,
+TORC_API int torc_conn_peer_address(const struct torc_conn *conn, char *text,
     size_t size);
-TORC_API int torc_conn_local(const struct torc_conn *conn, char *text,
+TORC_API int torc_conn_local_address(const struct torc_conn *conn, char *text,
     size_t size);
 
 /* The index and port of the listener; -1 and 0 for a dialled connection. */

@@ -13,20 +13,6 @@ torc_reactor_self(void)
 	return torc_current == &torc_inherited ? NULL : torc_current;
 }
 
-void
-torc_reactor_set_local(struct torc_reactor *reactor, void *local)
-{
-	torc_reactor_check_early(reactor);
-	reactor->local = local;
-}
-
-void *
-torc_reactor_local(const struct torc_reactor *reactor)
-{
-	torc_reactor_vouch(reactor);
-	return reactor->local;
-}
-
 unsigned
 torc_reactor_index(const struct torc_reactor *reactor)
 {

@@ -145,7 +145,7 @@ struct torc_reactor {
 	struct torc_counters *counters;	/* in the page */
 	struct torc_page_file page;
 	struct torc_config config;	/* every field filled in */
-	void *local;
+	void *data;			/* of the program */
 	struct torc_value *values;	/* of libraries, by key */
 	struct torc_keeper *keepers;	/* of descriptors */
 	struct torc_node keeping;	/* any thread, under a lock: reactors

@@ -1,6 +1,6 @@
 /*
- * registry.c - what libraries keep with a reactor. There are few, so a list is
- * as good as a table.
+ * registry.c - what the program and libraries keep with a reactor. These are
+ * few, so a list is as good as a table.
  */
 #include <errno.h>
 
@@ -24,8 +24,8 @@ find(const struct torc_reactor *reactor, const struct torc_key *key)
 }
 
 int
-torc_reactor_set(struct torc_reactor *reactor, const struct torc_key *key,
-    void *value)
+torc_reactor_set_data(struct torc_reactor *reactor,
+    const struct torc_key *key, void *data)
 {
 	struct torc_value *entry;
 
@@ -33,7 +33,10 @@ torc_reactor_set(struct torc_reactor *reactor, const struct torc_key *key,
 	torc_require(reactor->phase == TORC_PHASE_CREATED ||
 	    reactor->phase == TORC_PHASE_ENDED || torc_current == reactor,
 	    "called on another thread than the reactor's");
-	torc_require(key != NULL, "torc_reactor_set needs a key");
+	if (key == NULL) {
+		reactor->data = data;
+		return 0;
+	}
 	entry = find(reactor, key);
 	if (entry == NULL) {
 		entry = torc_sys_alloc(sizeof(*entry));
@@ -43,17 +46,19 @@ torc_reactor_set(struct torc_reactor *reactor, const struct torc_key *key,
 		entry->next = reactor->values;
 		reactor->values = entry;
 	}
-	entry->value = value;
+	entry->value = data;
 	return 0;
 }
 
 void *
-torc_reactor_get(const struct torc_reactor *reactor,
+torc_reactor_data(const struct torc_reactor *reactor,
     const struct torc_key *key)
 {
 	const struct torc_value *entry;
 
 	torc_reactor_vouch(reactor);
+	if (key == NULL)
+		return reactor->data;
 	entry = find(reactor, key);
 	return entry != NULL ? entry->value : NULL;
 }

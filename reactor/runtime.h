@@ -266,23 +266,20 @@ TORC_API void torc_reactor_destroy(struct torc_reactor *reactor);
 /* The reactor of this thread, or NULL. Any thread. */
 TORC_API struct torc_reactor *torc_reactor_self(void);
 
-/* Data of the program, one pointer per reactor. The reactor's thread. */
-TORC_API void torc_reactor_set_local(struct torc_reactor *reactor,
-    void *local);
-TORC_API void *torc_reactor_local(const struct torc_reactor *reactor);
-
 /*
- * Values of libraries, one per key and reactor: a client keeps its pool here,
- * so that a handler can ask for "this reactor's". A key is its address; NULL
- * is the value of one that was never set. 0 or -ENOMEM. The reactor's thread,
- * or any before it runs.
+ * Data of the program and of libraries: one pointer per key and reactor, NULL
+ * at first. The program's own has no key (NULL). A client keeps its pool under
+ * a key of its own, so that a handler can ask for "this reactor's"; a key is
+ * its address. 0 or -ENOMEM, never without a key. The reactor's thread, or any
+ * before it runs.
  */
 struct torc_key {
 	const char *name;	/* for people */
 };
-TORC_API int torc_reactor_set(struct torc_reactor *reactor,
-    const struct torc_key *key, void *value);
-TORC_API void *torc_reactor_get(const struct torc_reactor *reactor,
+
+TORC_API int torc_reactor_set_data(struct torc_reactor *reactor,
+    const struct torc_key *key, void *data);
+TORC_API void *torc_reactor_data(const struct torc_reactor *reactor,
     const struct torc_key *key);
 
 /* Its index in torc_serve (0 for one that was created alone). Any thread. */

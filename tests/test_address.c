@@ -370,8 +370,8 @@ tell_listener(struct torc_conn *conn, void *arg)
 	char text[80], peer[40], local[40];
 	int size;
 
-	if (torc_conn_peer(conn, peer, sizeof(peer)) < 0 ||
-	    torc_conn_local(conn, local, sizeof(local)) < 0)
+	if (torc_conn_peer_address(conn, peer, sizeof(peer)) < 0 ||
+	    torc_conn_local_address(conn, local, sizeof(local)) < 0)
 		return -1;
 	size = snprintf(text, sizeof(text), "%s %d %u", (const char *)arg,
 	    torc_conn_listener(conn), torc_conn_port(conn));
@@ -471,7 +471,7 @@ dial_abstract(void *arg)
 
 		if (rc < 0)
 			return rc;
-		torc_conn_peer(conn, text[i], sizeof(text[i]));
+		torc_conn_peer_address(conn, text[i], sizeof(text[i]));
 		torc_conn_write(conn, "x", 1, TORC_NEVER);
 		rc = torc_conn_recv(conn, &in, torc_after_ms(5000));
 		torc_conn_close(conn, TORC_AT_ONCE);
@@ -562,8 +562,8 @@ dial_scoped(void *arg)
 
 	if (rc < 0)
 		return rc;
-	torc_conn_peer(conn, scoped->peer, sizeof(scoped->peer));
-	torc_conn_local(conn, scoped->local, sizeof(scoped->local));
+	torc_conn_peer_address(conn, scoped->peer, sizeof(scoped->peer));
+	torc_conn_local_address(conn, scoped->local, sizeof(scoped->local));
 	torc_conn_close(conn, TORC_AT_ONCE);
 	/* By the name of a peer, one comes to it again. */
 	rc = torc_dial_name(&conn, scoped->peer, torc_after_ms(5000));
@@ -995,11 +995,11 @@ look_at_socket(struct torc_conn *conn, void *arg)
 	getsockopt(torc_conn_fd(conn), IPPROTO_TCP, TCP_NODELAY,
 	    &seen->nodelay, &size);
 	seen->cloexec = fcntl(torc_conn_fd(conn), F_GETFD);
-	torc_conn_peer(conn, seen->peer, sizeof(seen->peer));
-	torc_conn_local(conn, seen->local, sizeof(seen->local));
-	seen->short_peer = torc_conn_peer(conn, seen->peer,
+	torc_conn_peer_address(conn, seen->peer, sizeof(seen->peer));
+	torc_conn_local_address(conn, seen->local, sizeof(seen->local));
+	seen->short_peer = torc_conn_peer_address(conn, seen->peer,
 	    strlen(seen->peer));
-	torc_conn_peer(conn, seen->peer, sizeof(seen->peer));
+	torc_conn_peer_address(conn, seen->peer, sizeof(seen->peer));
 	atomic_fetch_add(&seen->over, 1);
 	return echo_handler(conn, NULL);
 }
@@ -1095,8 +1095,9 @@ dial_and_echo(void *arg)
 	}
 	if (torc_conn_data(conn) != call)
 		got = 0;
-	torc_conn_peer(conn, call->seen.peer, sizeof(call->seen.peer));
-	torc_conn_local(conn, call->seen.local, sizeof(call->seen.local));
+	torc_conn_peer_address(conn, call->seen.peer, sizeof(call->seen.peer));
+	torc_conn_local_address(
+	    conn, call->seen.local, sizeof(call->seen.local));
 	call->seen.cloexec = fcntl(torc_conn_fd(conn), F_GETFD);
 	call->closed = torc_conn_close(conn, torc_after_ms(5000));
 	return got == 100000 ? 0 : -1;

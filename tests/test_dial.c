@@ -169,7 +169,7 @@ meet_oneself_once(void *arg)
 	chosen.served = true;
 	EXPECT(torc_dial(&conn, at, LATE) == 0);
 	EXPECT(chosen.made == 2);
-	EXPECT(torc_conn_peer(conn, peer, sizeof(peer)) == 0);
+	EXPECT(torc_conn_peer_address(conn, peer, sizeof(peer)) == 0);
 	EXPECT(strcmp(peer, at) == 0);
 	torc_conn_close(conn, TORC_AT_ONCE);
 	close(chosen.listener);
@@ -210,7 +210,7 @@ meet_another(void *arg)
 		}
 		snprintf(ours, sizeof(ours), "127.0.0.1:%u",
 		    torc_address_port(&chosen.address));
-		EXPECT(torc_conn_local(conn, text, sizeof(text)) == 0);
+		EXPECT(torc_conn_local_address(conn, text, sizeof(text)) == 0);
 		EXPECT(strcmp(text, ours) == 0);
 		torc_conn_close(conn, TORC_AT_ONCE);
 		close(listener);

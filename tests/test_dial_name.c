@@ -431,7 +431,7 @@ next_is(struct torc_dialled *dialled, const char *host, unsigned left)
 	char peer[64], expected[64];
 
 	EXPECT(torc_dial_next(&conn, name, dialled, LATE) == 0);
-	EXPECT(torc_conn_peer(conn, peer, sizeof(peer)) == 0);
+	EXPECT(torc_conn_peer_address(conn, peer, sizeof(peer)) == 0);
 	torc_conn_close(conn, TORC_AT_ONCE);
 	snprintf(expected, sizeof(expected), "%s:%u", host, server_port);
 	EXPECT(strcmp(peer, expected) == 0);

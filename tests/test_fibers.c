@@ -2038,7 +2038,7 @@ static void
 start_at_the_end(struct torc_reactor *reactor, struct torc_post *post)
 {
 	(void)post;
-	start_for_ever(reactor, torc_reactor_local(reactor));
+	start_for_ever(reactor, torc_reactor_data(reactor, NULL));
 }
 
 static int
@@ -2074,7 +2074,7 @@ stop_with_an_op_that_is_started_last(void)
 	if (torc_reactor_create(&reactor, NULL, NULL, 0) < 0)
 		_exit(2);
 	server.reactor = reactor;
-	torc_reactor_set_local(reactor, &probe);
+	torc_reactor_set_data(reactor, NULL, &probe);
 	torc_fiber_start(reactor, NULL, post_last, &post);
 	if (torc_reactor_turn(reactor, TORC_AT_ONCE) != 1)
 		_exit(3);
@@ -2306,7 +2306,7 @@ destroy_elsewhere(void)
 static void
 set_local_elsewhere(void)
 {
-	torc_reactor_set_local(server.reactor, NULL);
+	torc_reactor_set_data(server.reactor, NULL, NULL);
 }
 
 static void

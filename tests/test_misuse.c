@@ -146,16 +146,16 @@ CALL(due_null, (void)torc_reactor_due(NULL))
 CALL(drain_null, torc_reactor_drain(NULL, TORC_AT_ONCE))
 CALL(stop_null, torc_reactor_stop(NULL))
 CALL(draining_null, (void)torc_reactor_draining(NULL))
-CALL(set_local_null, torc_reactor_set_local(NULL, NULL))
-CALL(local_null, (void)torc_reactor_local(NULL))
-CALL(set_null, (void)torc_reactor_set(NULL, NULL, NULL))
-CALL(get_null, (void)torc_reactor_get(NULL, NULL))
+CALL(set_local_null, torc_reactor_set_data(NULL, NULL, NULL))
+CALL(local_null, (void)torc_reactor_data(NULL, NULL))
+CALL(set_null, (void)torc_reactor_set_data(NULL, NULL, NULL))
+CALL(get_null, (void)torc_reactor_data(NULL, NULL))
 CALL(index_null, (void)torc_reactor_index(NULL))
 CALL(describe_null, torc_reactor_describe(NULL, NULL, 0))
 CALL(listen_null, (void)torc_listen(NULL, "127.0.0.1:0", echo_handler, NULL))
 CALL(port_null, (void)torc_listen_port(NULL, 0))
 CALL(create_null, (void)torc_reactor_create(NULL, NULL, NULL, 0))
-CALL(set_no_key, (void)torc_reactor_set(make(), NULL, NULL))
+CALL(set_no_key, (void)torc_reactor_set_data(make(), NULL, NULL))
 CALL(listen_nowhere, (void)torc_listen(make(), NULL, echo_handler, NULL))
 CALL(serve_null, (void)torc_serve(NULL, NULL, NULL, 0))
 ON_FIBER(spawn_null, (void)torc_fiber_spawn(NULL, NULL, NULL))
@@ -170,8 +170,8 @@ ON_FIBER(offload_null, (void)torc_offload(NULL, NULL, LATE))
 ON_FIBER(flush_null, (void)torc_conn_flush(NULL, LATE))
 ON_FIBER(shutdown_null, (void)torc_conn_shutdown(NULL, LATE))
 ON_FIBER(push_null, torc_conn_push(NULL))
-ON_FIBER(peer_null, (void)torc_conn_peer(NULL, NULL, 0))
-ON_FIBER(local_of_null, (void)torc_conn_local(NULL, NULL, 0))
+ON_FIBER(peer_null, (void)torc_conn_peer_address(NULL, NULL, 0))
+ON_FIBER(local_of_null, (void)torc_conn_local_address(NULL, NULL, 0))
 ON_FIBER(listener_null, (void)torc_conn_listener(NULL))
 ON_FIBER(port_of_null, (void)torc_conn_port(NULL))
 ON_FIBER(unread_null, (void)torc_conn_unread(NULL))
@@ -196,10 +196,10 @@ static const struct {
 	{ "torc_reactor_drain", drain_null, "a call needs a reactor" },
 	{ "torc_reactor_stop", stop_null, "a call needs a reactor" },
 	{ "torc_reactor_draining", draining_null, "a call needs a reactor" },
-	{ "torc_reactor_set_local", set_local_null,
+	{ "torc_reactor_set_data, no key", set_local_null,
 	    "a call needs a reactor" },
-	{ "torc_reactor_local", local_null, "a call needs a reactor" },
-	{ "torc_reactor_set", set_null, "a call needs a reactor" },
+	{ "torc_reactor_data, no key", local_null, "a call needs a reactor" },
+	{ "torc_reactor_set_data", set_null, "a call needs a reactor" },
 	{ "torc_reactor_get", get_null, "a call needs a reactor" },
 	{ "torc_reactor_index", index_null, "a call needs a reactor" },
 	{ "torc_reactor_describe", describe_null, "a call needs a reactor" },
@@ -221,8 +221,9 @@ static const struct {
 	{ "torc_conn_flush", flush_null, "a call needs a connection" },
 	{ "torc_conn_shutdown", shutdown_null, "a call needs a connection" },
 	{ "torc_conn_push", push_null, "a call needs a connection" },
-	{ "torc_conn_peer", peer_null, "a call needs a connection" },
-	{ "torc_conn_local", local_of_null, "a call needs a connection" },
+	{ "torc_conn_peer_address", peer_null, "a call needs a connection" },
+	{ "torc_conn_local_address", local_of_null,
+	    "a call needs a connection" },
 	{ "torc_conn_listener", listener_null, "a call needs a connection" },
 	{ "torc_conn_port", port_of_null, "a call needs a connection" },
 	{ "torc_conn_unread", unread_null, "a call needs a connection" },

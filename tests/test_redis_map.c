@@ -51,7 +51,7 @@ node_of(const struct torc_conn *conn)
 	unsigned high = 0, low = 1;
 	char text[128];
 
-	torc_conn_local(conn, text, sizeof(text));
+	torc_conn_local_address(conn, text, sizeof(text));
 	sscanf(text, "127.1.%u.%u", &high, &low);
 	return high * 200 + low - 1;
 }

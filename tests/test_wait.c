@@ -173,7 +173,7 @@ act_again(void *arg)
 static void
 wake_them_all(struct torc_reactor *reactor, struct torc_post *post)
 {
-	struct scene *scene = torc_reactor_local(reactor);
+	struct scene *scene = torc_reactor_data(reactor, NULL);
 
 	(void)post;
 	/* Outside fibers they run, and wait again, inside the call. */
@@ -189,7 +189,7 @@ wake_all(void *arg)
 	uint64_t ids[3];
 
 	(void)arg;
-	torc_reactor_set_local(torc_reactor_self(), &scene);
+	torc_reactor_set_data(torc_reactor_self(), NULL, &scene);
 	for (unsigned i = 0; i < 3; i++)
 		EXPECT(torc_fiber_spawn(&ids[i], act_again, &scene) == 0);
 	EXPECT(torc_yield() == 0);
@@ -360,14 +360,14 @@ keep_values(void *arg)
 	int first, second;
 
 	(void)arg;
-	EXPECT(torc_reactor_get(reactor, &some) == NULL);
-	EXPECT(torc_reactor_set(reactor, &some, &first) == 0);
-	EXPECT(torc_reactor_set(reactor, &other, &second) == 0);
-	EXPECT(torc_reactor_get(reactor, &some) == &first);
-	EXPECT(torc_reactor_get(reactor, &other) == &second);
-	EXPECT(torc_reactor_set(reactor, &some, NULL) == 0);
-	EXPECT(torc_reactor_get(reactor, &some) == NULL);
-	EXPECT(torc_reactor_get(reactor, &other) == &second);
+	EXPECT(torc_reactor_data(reactor, &some) == NULL);
+	EXPECT(torc_reactor_set_data(reactor, &some, &first) == 0);
+	EXPECT(torc_reactor_set_data(reactor, &other, &second) == 0);
+	EXPECT(torc_reactor_data(reactor, &some) == &first);
+	EXPECT(torc_reactor_data(reactor, &other) == &second);
+	EXPECT(torc_reactor_set_data(reactor, &some, NULL) == 0);
+	EXPECT(torc_reactor_data(reactor, &some) == NULL);
+	EXPECT(torc_reactor_data(reactor, &other) == &second);
 	return 0;
 }
 
@@ -387,9 +387,9 @@ values_belong_to_one_reactor(void **state)
 	(void)state;
 	assert_int_equal(torc_reactor_create(&one, NULL, NULL, 0), 0);
 	assert_int_equal(torc_reactor_create(&two, NULL, NULL, 0), 0);
-	assert_int_equal(torc_reactor_set(one, &some, &value), 0);
-	assert_ptr_equal(torc_reactor_get(one, &some), &value);
-	assert_null(torc_reactor_get(two, &some));
+	assert_int_equal(torc_reactor_set_data(one, &some, &value), 0);
+	assert_ptr_equal(torc_reactor_data(one, &some), &value);
+	assert_null(torc_reactor_data(two, &some));
 	torc_reactor_destroy(two);
 	torc_reactor_destroy(one);
 }

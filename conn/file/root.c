@@ -120,12 +120,12 @@ spare(void *arg, unsigned want)
 static int
 count_root(struct torc_reactor *reactor, int by)
 {
-	uintptr_t count = (uintptr_t)torc_reactor_get(reactor, &roots_key);
+	uintptr_t count = (uintptr_t)torc_reactor_data(reactor, &roots_key);
 
 	if (by > 0 && count >= ROOTS_MAX)
 		return -ENOBUFS;
 	count += (uintptr_t)by;
-	return torc_reactor_set(reactor, &roots_key, (void *)count);
+	return torc_reactor_set_data(reactor, &roots_key, (void *)count);
 }
 
 /*

@@ -488,7 +488,7 @@ TORC_API int torc_http_result(const struct torc_http *http);
 
 /*
  * A client has a pool of connections to one origin, on one reactor: see
- * torc_client.h. torc_reactor_set() is the place for it.
+ * torc_client.h. torc_reactor_set_data() is the place for it.
  *
  * -ECONNREFUSED and the like say that the origin cannot be reached: at once,
  * while the pool waits before it tries again. All other errors are those of one

@@ -74,7 +74,7 @@ torc_pg_create(struct torc_pg **made, const struct torc_pg_config *config,
 	rc = pg->shared == NULL ? -ENOMEM :
 	    create_pools(pg, text, text_size);
 	if (rc == 0 && torc_pg_of(reactor) == NULL)
-		rc = torc_reactor_set(reactor, &client_key, pg);
+		rc = torc_reactor_set_data(reactor, &client_key, pg);
 	if (rc < 0)
 		free_client(pg);
 	else
@@ -85,7 +85,7 @@ torc_pg_create(struct torc_pg **made, const struct torc_pg_config *config,
 struct torc_pg *
 torc_pg_of(const struct torc_reactor *reactor)
 {
-	return torc_reactor_get(reactor, &client_key);
+	return torc_reactor_data(reactor, &client_key);
 }
 
 void
@@ -96,7 +96,7 @@ torc_pg_destroy(struct torc_pg *pg)
 	torc_require(!asked || torc_reactor_self() != pg->reactor,
 	    "torc_pg_destroy while somebody asks");
 	if (torc_pg_of(pg->reactor) == pg)
-		torc_reactor_set(pg->reactor, &client_key, NULL);
+		torc_reactor_set_data(pg->reactor, &client_key, NULL);
 	/* Fibers that went with the ring of their reactor: nothing is freed. */
 	if (asked)
 		return;

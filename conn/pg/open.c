@@ -213,7 +213,7 @@ connect_session(struct torc_pg_session *session, struct torc_dialled *dialled,
 		    rc == -ETIMEDOUT ? "no connection in time" :
 		    strerror(-rc));
 	else if (strncmp(session->address, "unix:", 5) == 0 ||
-	    torc_conn_peer(session->conn, session->peer,
+	    torc_conn_peer_address(session->conn, session->peer,
 	    sizeof(session->peer)) < 0)
 		snprintf(session->peer, sizeof(session->peer), "%s",
 		    session->address);

@@ -186,7 +186,7 @@ fill(struct torc_redis *redis, char *text, size_t size)
 	if (rc == 0 && redis->config.sentinel != NULL)
 		rc = add_sentinels(redis, text, size);
 	if (rc == 0 && torc_redis_of(redis->reactor) == NULL)
-		rc = torc_reactor_set(redis->reactor, &redis_key, redis);
+		rc = torc_reactor_set_data(redis->reactor, &redis_key, redis);
 	return rc;
 }
 
@@ -218,12 +218,12 @@ torc_redis_close(struct torc_redis *redis)
 	if (redis == NULL)
 		return;
 	if (torc_redis_of(redis->reactor) == redis)
-		torc_reactor_set(redis->reactor, &redis_key, NULL);
+		torc_reactor_set_data(redis->reactor, &redis_key, NULL);
 	free_redis(redis);
 }
 
 struct torc_redis *
 torc_redis_of(const struct torc_reactor *reactor)
 {
-	return torc_reactor_get(reactor, &redis_key);
+	return torc_reactor_data(reactor, &redis_key);
 }

@@ -53,7 +53,7 @@ avoid(struct node *node, const struct line *line)
 	char peer[sizeof(wrong->peers[0])];
 
 	if (wrong->count == sizeof(wrong->peers) / sizeof(wrong->peers[0]) ||
-	    torc_conn_peer(line->conn, peer, sizeof(peer)) < 0)
+	    torc_conn_peer_address(line->conn, peer, sizeof(peer)) < 0)
 		return false;
 	strcpy(wrong->peers[wrong->count++], peer);
 	return true;

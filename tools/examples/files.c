@@ -18,7 +18,7 @@ static const struct torc_key root_key = { "files" };
 static int
 serve(struct torc_conn *conn, void *arg)
 {
-	struct torc_file_root *root = torc_reactor_get(torc_reactor_self(),
+	struct torc_file_root *root = torc_reactor_data(torc_reactor_self(),
 	    &root_key);
 	struct torc_http http;
 
@@ -39,13 +39,13 @@ start(struct torc_reactor *reactor, void *arg)
 	int rc = torc_file_root_open(&root, arg, &config, NULL, 0,
 	    torc_after_ms(5000));
 
-	return rc < 0 ? rc : torc_reactor_set(reactor, &root_key, root);
+	return rc < 0 ? rc : torc_reactor_set_data(reactor, &root_key, root);
 }
 
 static void
 stop(struct torc_reactor *reactor, void *arg)
 {
-	struct torc_file_root *root = torc_reactor_get(reactor, &root_key);
+	struct torc_file_root *root = torc_reactor_data(reactor, &root_key);
 
 	(void)arg;
 	if (root != NULL)

@@ -32,7 +32,7 @@ static int
 proxy(struct torc_conn *conn, void *arg)
 {
 	struct torc_http_client *origin =
-	    torc_reactor_get(torc_reactor_self(), &origin_key);
+	    torc_reactor_data(torc_reactor_self(), &origin_key);
 	struct torc_http_field forwarded;
 	const struct torc_http_forwarding how = {
 		.via = "torc", .added = &forwarded, .added_count = 1,
@@ -43,7 +43,7 @@ proxy(struct torc_conn *conn, void *arg)
 	char *port;
 
 	(void)arg;
-	if (torc_conn_peer(conn, peer, sizeof(peer)) < 0)
+	if (torc_conn_peer_address(conn, peer, sizeof(peer)) < 0)
 		return TORC_CLOSE;
 	port = strrchr(peer, ':');
 	if (port != NULL)
@@ -69,14 +69,14 @@ start(struct torc_reactor *reactor, void *arg)
 		fprintf(stderr, "proxy: %s\n", text);
 		return rc;
 	}
-	return torc_reactor_set(reactor, &origin_key, origin);
+	return torc_reactor_set_data(reactor, &origin_key, origin);
 }
 
 static void
 stop(struct torc_reactor *reactor, void *arg)
 {
 	struct torc_http_client *origin =
-	    torc_reactor_get(reactor, &origin_key);
+	    torc_reactor_data(reactor, &origin_key);
 
 	(void)arg;
 	if (origin != NULL)

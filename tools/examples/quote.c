@@ -82,7 +82,7 @@ static const struct torc_key quotes_key = { "quotes" };
 static int
 get_quote(const char *name, char *line, torc_deadline deadline)
 {
-	struct torc_pool *pool = torc_reactor_get(torc_reactor_self(),
+	struct torc_pool *pool = torc_reactor_data(torc_reactor_self(),
 	    &quotes_key);
 	struct torc_slice in = { NULL, 0 };
 	size_t size = strlen(name) - 1;
@@ -134,15 +134,15 @@ start(struct torc_reactor *reactor, void *arg)
 	struct torc_pool *pool;
 	int rc = torc_pool_create(&pool, &kind, arg, NULL, NULL, 0);
 
-	return rc < 0 ? rc : torc_reactor_set(reactor, &quotes_key, pool);
+	return rc < 0 ? rc : torc_reactor_set_data(reactor, &quotes_key, pool);
 }
 
 static void
 stop(struct torc_reactor *reactor, void *arg)
 {
 	(void)arg;
-	if (torc_reactor_get(reactor, &quotes_key) != NULL)
-		torc_pool_destroy(torc_reactor_get(reactor, &quotes_key));
+	if (torc_reactor_data(reactor, &quotes_key) != NULL)
+		torc_pool_destroy(torc_reactor_data(reactor, &quotes_key));
 }
 
 int
