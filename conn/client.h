@@ -21,8 +21,8 @@ extern "C" {
  *
  * Idle connections leave when descriptors have run out (struct torc_keeper).
  *
- * torc_reactor_set_data() with a key of the client's is the place for a pool (or
- * for what has one), so that a handler finds "this reactor's".
+ * torc_reactor_set_data() with a key of the client's is the place for a pool
+ * (or for what has one), so that a handler finds "this reactor's".
  *
  * Two kinds of failure. That open() fails shows that the backend cannot be
  * reached: the pool pauses, and acquires fail, for all. That a request fails,
@@ -158,13 +158,17 @@ TORC_API int torc_pool_set_aside(struct torc_pool *pool, void *item,
 
 /*
  * Parks. Close what is idle, end what is being opened, free the pool. Nothing
- * is rented and no fiber waits. On a fiber of its reactor, until all is
- * closed, also if the fiber is cancelled. Or after the reactor has ended and
- * before it is destroyed, such as in the `stop` of torc_serve: only memory is
- * freed then. (Of a reactor whose ring was lost nothing is freed.) NULL is
- * allowed and does nothing.
+ * is rented and no fiber waits. On a fiber of its reactor, until all is closed,
+ * also if the fiber is cancelled. At the deadline those that close or open are
+ * cancelled, and nobody waits for a peer any more: 0, or -ETIMEDOUT, and the
+ * pool is gone in either case.
+ *
+ * Or after the reactor has ended and before it is destroyed, such as in the
+ * `stop` of torc_serve: only memory is freed then. (Of a reactor whose ring was
+ * lost nothing is freed.) NULL does nothing.
  */
-TORC_API void torc_pool_destroy(struct torc_pool *pool);
+TORC_API int torc_pool_destroy(struct torc_pool *pool,
+    torc_deadline deadline);
 
 struct torc_pool_stats {
 	/* Now. */

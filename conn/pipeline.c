@@ -370,7 +370,7 @@ torc_pipeline_await(struct torc_pipeline *pipeline,
 	int rc;
 
 	if (request->reader != 0)
-		torc_fiber_reap(request->reader, NULL);
+		torc_fiber_reap(request->reader, NULL, TORC_NEVER);
 	request->reader = 0;
 	rc = await_reply(pipeline, request, deadline);
 	if (request->done)

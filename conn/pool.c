@@ -104,7 +104,9 @@ torc_pool_run_close(void *arg)
 	struct torc_pool_entry *entry = arg;
 	struct torc_pool *pool = entry->pool;
 
+	entry->fiber = torc_fiber_self();
 	pool->kind->close(pool->arg, entry->item);
+	entry->fiber = 0;
 	entry->attended = false;
 	torc_pool_set_free(entry);
 	torc_pool_open_more(pool);

@@ -30,7 +30,7 @@ struct torc_pool_entry {
 	void *item;
 	struct torc_pool *pool;
 	struct torc_pool_line *line;	/* RENTED: whose share it counts in */
-	uint64_t fiber;		/* that opens it, once it runs */
+	uint64_t fiber;		/* that opens or closes it, once it runs */
 	uint64_t old_at;	/* not to be used from then on */
 	uint64_t idle_until;
 	uint32_t next;		/* of a chain: its index and 1; 0: the last */

@@ -164,13 +164,25 @@ free_items(struct torc_pool *pool)
 	}
 }
 
+/* Who opens or closes one does so without waiting for its peer. */
+static void
+hurry(struct torc_pool *pool)
+{
+	for (unsigned i = 0; i < pool->touched; i++) {
+		if (pool->entries[i].fiber != 0)
+			torc_fiber_cancel(pool->entries[i].fiber);
+	}
+}
+
 /*
  * Parks. All that is open is closed, here if there are no fibers for it, and
  * what is being opened is told to end.
  */
-static void
-close_open(struct torc_pool *pool)
+static int
+close_open(struct torc_pool *pool, torc_deadline deadline)
 {
+	int rc = 0;
+
 	for (unsigned i = 0; i < pool->touched; i++) {
 		struct torc_pool_entry *entry = &pool->entries[i];
 
@@ -186,41 +198,52 @@ close_open(struct torc_pool *pool)
 			torc_pool_run_close(entry);
 		}
 	}
+	while (pool->fibers > 0 && rc == 0)
+		rc = torc_fiber_park_firmly_until(pool->reactor, deadline);
+	if (pool->fibers == 0)
+		return 0;
+	hurry(pool);
 	while (pool->fibers > 0)
 		torc_fiber_park_firmly(pool->reactor);
+	return rc;
 }
 
 /* Parks. Again, since what was opened nonetheless may lack a fiber. */
-static void
-close_all(struct torc_pool *pool)
+static int
+close_all(struct torc_pool *pool, torc_deadline deadline)
 {
+	int rc;
+
 	torc_require(torc_reactor_of_fiber() == pool->reactor,
 	    "a pool is destroyed on another thread than its reactor's");
 	pool->destroyer = pool->reactor->current;
 	do
-		close_open(pool);
+		rc = close_open(pool, deadline);
 	while (pool->counts[TORC_POOL_LEAVING] > 0 &&
 	    !torc_pool_at_the_end(pool));
+	return rc;
 }
 
-void
-torc_pool_destroy(struct torc_pool *pool)
+int
+torc_pool_destroy(struct torc_pool *pool, torc_deadline deadline)
 {
 	struct torc_reactor *reactor;
+	int rc = 0;
 
 	if (pool == NULL)
-		return;
+		return 0;
 	torc_pool_check(pool);
 	reactor = pool->reactor;
 	if (reactor->abandoned)
-		return;
+		return 0;
 	torc_require(pool->counts[TORC_POOL_RENTED] == 0 && pool->waiting == 0,
 	    "a pool is destroyed while it is used");
 	if (reactor->phase != TORC_PHASE_ENDED)
-		close_all(pool);
+		rc = close_all(pool, deadline);
 	free_items(pool);
 	torc_timers_disarm(&reactor->timers, &pool->timer);
 	torc_keeper_remove(&pool->keeper);
 	count_pool(reactor, -1);
 	release_memory(pool);
+	return rc;
 }

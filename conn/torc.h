@@ -6,9 +6,9 @@
  * or a limit can cause is returned.
  *
  * Deadlines. Every call that can wait takes a torc_deadline, an absolute time,
- * as its last parameter: torc_after_ms(500), TORC_NEVER or TORC_AT_ONCE. When it
- * has passed, the call returns -ETIMEDOUT; what was done until then stays done.
- * The same deadline can be passed to several calls in a row. A thread
+ * as its last parameter: torc_after_ms(500), TORC_NEVER or TORC_AT_ONCE. When
+ * it has passed, the call returns -ETIMEDOUT; what was done until then stays
+ * done. The same deadline can be passed to several calls in a row. A thread
  * that stood still beyond a deadline (it was stopped, or worked for long) acts
  * on what came meanwhile before it looks at deadlines.
  *
@@ -211,8 +211,9 @@ TORC_API int torc_dial(struct torc_conn **conn, const char *address,
 
 /*
  * Parks. Close a dialled connection: what is staged, FIN, the peer's FIN, all
- * by the deadline; after it, or with TORC_AT_ONCE, reset. `conn` is gone afterwards;
- * NULL does nothing. 0, or the error that kept it from closing in order.
+ * by the deadline; after it, or with TORC_AT_ONCE, reset. `conn` is gone
+ * afterwards; NULL does nothing. 0, or the error that kept it from closing in
+ * order.
  */
 TORC_API int torc_conn_close(struct torc_conn *conn, torc_deadline deadline);
 

@@ -370,20 +370,23 @@ torc_fiber_join(uint64_t id, int *result, torc_deadline deadline)
 }
 
 int
-torc_fiber_reap(uint64_t id, int *result)
+torc_fiber_reap(uint64_t id, int *result, torc_deadline deadline)
 {
 	struct torc_reactor *reactor = torc_reactor_of_fiber();
 	struct torc_fiber_slot *slot = find_to_join(reactor, id);
+	int rc = 0;
 
 	if (slot == NULL)
 		return -ESRCH;
 	if (slot->fiber != NULL)
 		cancel(slot->fiber);
-	while (slot->fiber != NULL) {
+	while (slot->fiber != NULL && rc == 0) {
 		slot->joiner = reactor->current;
-		torc_fiber_park_firmly(reactor);
+		rc = torc_fiber_park_firmly_until(reactor, deadline);
 		slot->joiner = NULL;
 	}
+	if (slot->fiber != NULL)
+		return rc;
 	take_result(reactor, slot, result);
 	return 0;
 }

@@ -206,18 +206,35 @@ torc_fiber_park(struct torc_reactor *reactor, torc_deadline deadline)
 	return fiber->result;
 }
 
-/* Parks. Wait for torc_fiber_wake(), whatever else happens. */
+/*
+ * Parks. Wait for torc_fiber_wake(): its result, or -ETIMEDOUT. A cancel does
+ * not end it.
+ */
 static inline int
-torc_fiber_park_firmly(struct torc_reactor *reactor)
+torc_fiber_park_firmly_until(struct torc_reactor *reactor,
+    torc_deadline deadline)
 {
 	struct torc_fiber *fiber = reactor->current;
 
+	if (deadline.at != UINT64_MAX) {
+		int rc = torc_fiber_set_deadline(fiber, deadline);
+
+		if (rc < 0)
+			return rc;
+	}
 	torc_fiber_leave_home(reactor);
-	fiber->deadline = UINT64_MAX;
+	fiber->deadline = deadline.at;
 	fiber->interruptible = false;
 	fiber->state = TORC_FIBER_PARKED;
 	torc_fiber_leave(reactor, fiber);
 	return fiber->result;
+}
+
+/* Parks. Wait for torc_fiber_wake(), whatever else happens. */
+static inline int
+torc_fiber_park_firmly(struct torc_reactor *reactor)
+{
+	return torc_fiber_park_firmly_until(reactor, TORC_NEVER);
 }
 
 /*

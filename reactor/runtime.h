@@ -214,21 +214,21 @@ TORC_API int torc_reactor_run(struct torc_reactor *reactor);
 
 /*
  * One turn of the loop, for programs with a loop of their own: submit, wait
- * until `deadline` (TORC_AT_ONCE: do not wait), dispatch. Returns 1 while the reactor
- * lives, 0 after it was stopped or drained and everything is closed, or a
- * negative errno. The thread of the first turn is the reactor's from then on.
+ * until `deadline` (TORC_AT_ONCE: do not wait), dispatch. Returns 1 while the
+ * reactor lives, 0 after it was stopped or drained and everything is closed, or
+ * a negative errno. The thread of the first turn is the reactor's from then on.
  */
 TORC_API int torc_reactor_turn(struct torc_reactor *reactor,
     torc_deadline deadline);
 
 /*
- * A descriptor that polls readable when a turn would find something to do, or
- * a negative errno; and the time at which a turn is due even if it does not.
- * Before you poll, take turns with TORC_AT_ONCE until torc_reactor_due() lies in
- * the future. (An eventfd, made at the first call: the ring's own descriptor
- * does not tell of deferred completions. It costs a read(2) in each turn, and
- * a registration in one that follows a post or the end of an operation.)
- * The reactor's thread, or the one that created it before it runs.
+ * A descriptor that polls readable when a turn would find something to do, or a
+ * negative errno; and the time at which a turn is due even if it does not.
+ * Before you poll, take turns with TORC_AT_ONCE until torc_reactor_due() lies
+ * in the future. (An eventfd, made at the first call: the ring's own descriptor
+ * does not tell of deferred completions. It costs a read(2) in each turn, and a
+ * registration in one that follows a post or the end of an operation.) The
+ * reactor's thread, or the one that created it before it runs.
  */
 TORC_API int torc_reactor_fd(struct torc_reactor *reactor);
 TORC_API uint64_t torc_reactor_due(const struct torc_reactor *reactor);
@@ -379,12 +379,13 @@ TORC_API int torc_fiber_join(uint64_t id, int *result, torc_deadline deadline);
 TORC_API int torc_fiber_cancel(uint64_t id);
 
 /*
- * Parks. Cancel a fiber and wait for its end, whatever happens to the caller:
- * also when it is cancelled itself. For what a fiber must not outlive, such as
- * the stack of the one that made it. 0, or -ESRCH if it is not there to be
- * joined.
+ * Parks. Cancel a fiber and wait for its end, also when the caller is cancelled
+ * itself. With TORC_NEVER, for what a fiber must not outlive, such as the stack
+ * of the one that made it. 0; -ESRCH if it is not there to be joined;
+ * -ETIMEDOUT: it has been told to end, and can be reaped again.
  */
-TORC_API int torc_fiber_reap(uint64_t id, int *result);
+TORC_API int torc_fiber_reap(uint64_t id, int *result,
+    torc_deadline deadline);
 
 /* The calling fiber's id, or 0 outside a fiber. */
 TORC_API uint64_t torc_fiber_self(void);

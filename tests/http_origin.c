@@ -199,7 +199,7 @@ int
 end_client(void *arg)
 {
 	(void)arg;
-	torc_http_client_destroy(client);
+	torc_http_client_destroy(client, TORC_NEVER);
 	return 0;
 }
 

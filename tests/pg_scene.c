@@ -18,7 +18,7 @@ run_scene(void *arg)
 	EXPECT(torc_pg_create(&scene->pg, &scene->config, NULL, 0) == 0);
 	line = scene->play(scene);
 	if (line == 0)		/* else something may be rented still */
-		torc_pg_destroy(scene->pg);
+		torc_pg_destroy(scene->pg, TORC_NEVER);
 	return line;
 }
 
@@ -72,9 +72,9 @@ says(struct torc_pg *pg, const char *sql, const char *text)
 	struct torc_pg_result *result;
 	struct torc_pg_row row;
 	bool said = ask(pg, sql, &result) == 0 &&
-	    torc_pg_next_row(result, &row) && is(row.values[0], text);
+	    torc_pg_result_next_row(result, &row) && is(row.values[0], text);
 
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return said;
 }
 
@@ -84,7 +84,7 @@ does(struct torc_pg *pg, const char *sql)
 	struct torc_pg_result *result;
 	bool done = ask(pg, sql, &result) == 0;
 
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return done;
 }
 
@@ -95,7 +95,7 @@ fails_with(struct torc_pg *pg, const char *sql, const char *state)
 	bool so = ask(pg, sql, &result) == -EREMOTEIO && result != NULL &&
 	    strcmp(torc_pg_result_error(result)->state, state) == 0;
 
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return so;
 }
 

@@ -614,8 +614,9 @@ dial_together(void *arg)
 		EXPECT(torc_sleep(torc_after_ms(5)) == 0);
 	EXPECT(torc_sleep(SOON) == 0);
 	/* The one that asked first, or another one, gives up. */
-	EXPECT(torc_fiber_reap(ids[0], &result) == 0 && result == -ECANCELED);
-	EXPECT(torc_fiber_reap(ids[1], &result) == 0 && result < 0);
+	EXPECT(torc_fiber_reap(ids[0], &result, TORC_NEVER) == 0 &&
+	    result == -ECANCELED);
+	EXPECT(torc_fiber_reap(ids[1], &result, TORC_NEVER) == 0 && result < 0);
 	EXPECT(lookups() == 1);
 	__atomic_store_n(&resolver.hangs, 0, __ATOMIC_SEQ_CST);
 	sem_post(&resolver.go);

@@ -253,17 +253,45 @@ reap_one(void *arg)
 	EXPECT(torc_fiber_spawn(&id, end_slowly, &ended) == 0);
 	EXPECT(torc_sleep(torc_after_ms(10)) == (arg == NULL ? 0 :
 	    -ECANCELED));
-	EXPECT(torc_fiber_reap(id, &result) == 0);
+	EXPECT(torc_fiber_reap(id, &result, TORC_NEVER) == 0);
 	EXPECT(ended && result == 78);
-	EXPECT(torc_fiber_reap(id, &result) == -ESRCH);
+	EXPECT(torc_fiber_reap(id, &result, TORC_NEVER) == -ESRCH);
 	/* One that has ended already. */
 	ended = false;
 	if (arg != NULL)
 		return 0;
 	EXPECT(torc_fiber_spawn(&id, set_flag, &ended) == 0);
 	EXPECT(torc_yield() == 0);
-	EXPECT(ended && torc_fiber_reap(id, &result) == 0 && result == 77);
+	EXPECT(ended && torc_fiber_reap(id, &result, TORC_NEVER) == 0 &&
+	    result == 77);
 	return 0;
+}
+
+/* It has not ended yet, and can be reaped later. */
+static int
+reap_hastily(void *arg)
+{
+	bool ended = false;
+	uint64_t id = 0;
+	int result = 0;
+
+	(void)arg;
+	EXPECT(torc_fiber_spawn(&id, end_slowly, &ended) == 0);
+	EXPECT(torc_yield() == 0);
+	EXPECT(torc_fiber_reap(id, &result, TORC_AT_ONCE) == -ETIMEDOUT);
+	EXPECT(!ended);
+	EXPECT(torc_fiber_reap(id, &result, torc_after_ms(LONG_MS)) == 0);
+	EXPECT(ended && result == 78);
+	return 0;
+}
+
+static void
+a_fiber_that_is_reaped_in_vain_can_be_reaped_again(void **state)
+{
+	(void)state;
+	start(NULL);
+	on_fiber(reap_hastily, NULL);
+	stop();
 }
 
 /* The one that reaps is cancelled first. */
@@ -2409,6 +2437,7 @@ main(void)
 		CLAIM(a_join_that_timed_out_can_be_made_again),
 		CLAIM(a_fiber_can_fork),
 		CLAIM(a_fiber_that_is_reaped_has_ended_even_if_the_reaper_is_cancelled),
+		CLAIM(a_fiber_that_is_reaped_in_vain_can_be_reaped_again),
 		CLAIM(an_id_that_names_no_fiber_is_minus_esrch),
 		CLAIM(the_id_0_is_nobody_s),
 		CLAIM(who_yields_lets_every_other_ready_fiber_run_first),

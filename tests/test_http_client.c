@@ -1046,8 +1046,8 @@ end_again(void *arg)
 	if (torc_http_call_read(&call, &body, deadline) != -EPIPE)
 		return __LINE__;
 	torc_http_client_close(NULL);
-	torc_http_client_destroy(NULL);
-	torc_pool_destroy(NULL);
+	torc_http_client_destroy(NULL, TORC_NEVER);
+	torc_pool_destroy(NULL, TORC_NEVER);
 	return 0;
 }
 

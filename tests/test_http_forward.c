@@ -1504,7 +1504,7 @@ a_drain_ends_a_tunnel_in_order(void **state)
 	close(fd);
 	assert_int_equal(pthread_join(server.thread, NULL), 0);
 	server.running = false;
-	torc_http_client_destroy(client);
+	torc_http_client_destroy(client, TORC_NEVER);
 	torc_reactor_destroy(server.reactor);
 	assert_int_equal(server.result, 0);
 	origin_stop();

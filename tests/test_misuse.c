@@ -155,7 +155,6 @@ CALL(describe_null, torc_reactor_describe(NULL, NULL, 0))
 CALL(listen_null, (void)torc_listen(NULL, "127.0.0.1:0", echo_handler, NULL))
 CALL(port_null, (void)torc_listen_port(NULL, 0))
 CALL(create_null, (void)torc_reactor_create(NULL, NULL, NULL, 0))
-CALL(set_no_key, (void)torc_reactor_set_data(make(), NULL, NULL))
 CALL(listen_nowhere, (void)torc_listen(make(), NULL, echo_handler, NULL))
 CALL(serve_null, (void)torc_serve(NULL, NULL, NULL, 0))
 ON_FIBER(spawn_null, (void)torc_fiber_spawn(NULL, NULL, NULL))
@@ -206,7 +205,6 @@ static const struct {
 	{ "torc_listen", listen_null, "a call needs a reactor" },
 	{ "torc_listen_port", port_null, "a call needs a reactor" },
 	{ "torc_reactor_create", create_null, "needs a place" },
-	{ "a key", set_no_key, "needs a key" },
 	{ "an address", listen_nowhere, "needs an address" },
 	{ "torc_serve", serve_null, "torc_serve needs" },
 	{ "torc_fiber_spawn", spawn_null, "needs an entry" },
@@ -250,7 +248,7 @@ let_go_of_nothing(void *arg)
 {
 	(void)arg;
 	expect(torc_conn_close(NULL, LATE) == 0, "NULL is closed");
-	torc_pool_destroy(NULL);
+	torc_pool_destroy(NULL, TORC_NEVER);
 	return 0;
 }
 
@@ -340,8 +338,8 @@ destroy_pool_twice(void *arg)
 	(void)arg;
 	expect(torc_pool_create(&pool, &kind, NULL, NULL, NULL, 0) == 0,
 	    "a pool is made");
-	torc_pool_destroy(pool);
-	torc_pool_destroy(pool);
+	torc_pool_destroy(pool, TORC_NEVER);
+	torc_pool_destroy(pool, TORC_NEVER);
 	return 0;
 }
 
@@ -528,7 +526,7 @@ fork_on_a_fiber(void *arg)
 	    view.data[0] == 'x', "the parent goes on");
 	torc_conn_consume(parents_conn, 1);
 	torc_conn_close(parents_conn, TORC_AT_ONCE);
-	torc_pool_destroy(parents_pool);
+	torc_pool_destroy(parents_pool, TORC_NEVER);
 	torc_reactor_stop(parents);
 	if (WIFSIGNALED(status)) {
 		signal(WTERMSIG(status), SIG_DFL);

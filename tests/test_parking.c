@@ -87,7 +87,7 @@ call_reap(void)
 
 	assert_int_equal(torc_fiber_spawn(&id, be_at_work, NULL), 0);
 	torc_yield();
-	return torc_fiber_reap(id, NULL);
+	return torc_fiber_reap(id, NULL, TORC_NEVER);
 }
 
 static int
@@ -208,7 +208,7 @@ call_acquire(void)
 	assert_int_equal(torc_pool_create(&pool, &kind, NULL, &config, NULL,
 	    0), 0);
 	torc_pool_acquire(pool, &item, FOREVER);
-	torc_pool_destroy(pool);
+	torc_pool_destroy(pool, TORC_NEVER);
 	return 0;
 }
 
@@ -277,7 +277,7 @@ serve(struct torc_conn *conn, void *arg)
 	} else {
 		assert_int_equal(torc_fiber_spawn(&id, obey, &order), 0);
 		torc_conn_recv(conn, &in, FOREVER);
-		torc_fiber_reap(id, NULL);
+		torc_fiber_reap(id, NULL, TORC_NEVER);
 	}
 	return -1;
 }

@@ -79,9 +79,9 @@ ask_shared(struct load *load, const struct torc_pg_statement *question,
 	struct torc_pg_row row;
 	int rc = torc_pg_query(load->pg, question, &result, deadline);
 
-	if (rc == 0 && torc_pg_next_row(result, &row))
-		check_row(load, torc_pg_columns(result), &row, key);
-	torc_pg_free(result);
+	if (rc == 0 && torc_pg_result_next_row(result, &row))
+		check_row(load, torc_pg_result_columns(result), &row, key);
+	torc_pg_result_free(result);
 	return rc;
 }
 
@@ -92,7 +92,7 @@ ask_session(struct load *load, const struct torc_pg_statement *question,
 	const struct torc_pg_column *columns;
 	struct torc_pg_session *session;
 	struct torc_pg_row row;
-	int rc = torc_pg_acquire(load->pg, &session, deadline);
+	int rc = torc_pg_session_acquire(load->pg, &session, deadline);
 
 	if (rc < 0)
 		return rc;
@@ -107,7 +107,7 @@ ask_session(struct load *load, const struct torc_pg_statement *question,
 		check_row(load, columns, &row, key);
 		rc = 0;
 	}
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return rc;
 }
 
@@ -216,7 +216,7 @@ run_load(void *arg)
 	atomic_store(&load->over, true);
 	EXPECT(torc_fiber_join(counter, NULL, LATE) == 0);
 	if (line == 0)
-		torc_pg_destroy(load->pg);
+		torc_pg_destroy(load->pg, TORC_NEVER);
 	return line;
 }
 

@@ -52,7 +52,7 @@ run_scene(void *arg)
 	line = scene->play(scene);
 	if (line != 0)		/* what is rented then is left */
 		return line;
-	torc_pg_destroy(scene->pg);
+	torc_pg_destroy(scene->pg, TORC_NEVER);
 	EXPECT(torc_pg_of(torc_reactor_self()) == NULL);
 	return line;
 }
@@ -112,10 +112,10 @@ ask_number(struct torc_pg *pg, const char *sql,
 	int64_t number = -ENODATA;
 	int rc = torc_pg_query(pg, &statement, &result, LATE);
 
-	if (rc == 0 && torc_pg_next_row(result, &row))
-		rc = torc_pg_read_int(torc_pg_columns(result), row.values[0],
-		    &number);
-	torc_pg_free(result);
+	if (rc == 0 && torc_pg_result_next_row(result, &row))
+		rc = torc_pg_read_int(
+		    torc_pg_result_columns(result), row.values[0], &number);
+	torc_pg_result_free(result);
 	return rc < 0 ? rc : number;
 }
 
@@ -127,7 +127,7 @@ fails_with(struct torc_pg *pg, const char *sql, const char *state)
 	bool same = rc == -EREMOTEIO && result != NULL &&
 	    strcmp(torc_pg_result_error(result)->state, state) == 0;
 
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return same;
 }
 
@@ -182,7 +182,7 @@ fail_and_go_on(struct scene *scene)
 	EXPECT(torc_pg_result_error(result)->position == 8);
 	EXPECT(strcmp(torc_pg_result_error(result)->severity, "ERROR") == 0);
 	EXPECT(strstr(torc_pg_result_error(result)->text, "invalid input"));
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(ask_number(pg, "select 2", NULL, 0, false) == 2);
 	EXPECT(pg_server_sql(&postgres, "drop table if exists strict; "
 	    "create table strict (a int not null)"));
@@ -190,7 +190,7 @@ fail_and_go_on(struct scene *scene)
 	    -EREMOTEIO);
 	EXPECT(strcmp(torc_pg_result_error(result)->table, "strict") == 0);
 	EXPECT(strcmp(torc_pg_result_error(result)->column, "a") == 0);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	torc_pg_stats(pg, &stats);
 	EXPECT(stats.shared.opens == 1);
 	return 0;
@@ -258,14 +258,14 @@ forget(struct scene *scene)
 	EXPECT(ask_number(pg, "select * from c", NULL, 0, false) == 1);
 	/* The plan must not change its result. */
 	EXPECT(ask(pg, "alter table c alter a type bigint", &result) == 0);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(ask_number(pg, "select * from c", NULL, 0, true) == 1);
 	EXPECT(ask_number(pg, "select * from c", NULL, 0, false) == 1);
 	torc_pg_stats(pg, &stats);
 	EXPECT(stats.repeated == 1);
 	/* 26000. */
 	EXPECT(ask(pg, FORGET_ALL, &result) == 0);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(ask_number(pg, "select * from c", NULL, 0, false) == 1);
 	torc_pg_stats(pg, &stats);
 	EXPECT(stats.repeated == 2 && stats.shared.opens == 1);
@@ -376,7 +376,7 @@ stream(struct scene *scene)
 	char text[16];
 	uint64_t count;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(strcmp(torc_pg_parameter(session, "server_encoding"),
 	    "UTF8") == 0);
 	for (int round = 0; round < 2; round++) {
@@ -395,7 +395,7 @@ stream(struct scene *scene)
 		EXPECT(strcmp(torc_pg_tag(session, &count), "SELECT 5") == 0);
 		EXPECT(count == 5 && torc_pg_state(session) == 'I');
 	}
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -421,7 +421,7 @@ stream_slowly(struct scene *scene)
 	size_t before, most = 0;
 	int64_t number;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	before = resident_bytes();
 	EXPECT(torc_pg_begin(session, &rows, LATE) == 0);
 	torc_pg_session_columns(session, &columns);
@@ -438,7 +438,7 @@ stream_slowly(struct scene *scene)
 	EXPECT(torc_pg_fetch(session, &row, LATE) == 0);
 	/* Of 46 MB. */
 	EXPECT(most < before + (12u << 20));
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -501,7 +501,7 @@ transact(struct scene *scene)
 	struct torc_pg_stats stats;
 	struct torc_pg *pg = scene->pg;
 
-	EXPECT(torc_pg_acquire(pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(pg, &session, LATE) == 0);
 	EXPECT(torc_pg_run(session, "drop table if exists t; "
 	    "create table t (a int)", LATE) == 0);
 	EXPECT(torc_pg_run(session, "begin", LATE) == 0);
@@ -522,12 +522,12 @@ transact(struct scene *scene)
 	/* One that was left open is rolled back, and its connection kept. */
 	EXPECT(torc_pg_run(session, "begin; insert into t values (3)",
 	    LATE) == 0);
-	torc_pg_release(session);
-	EXPECT(torc_pg_acquire(pg, &session, LATE) == 0);
+	torc_pg_session_release(session);
+	EXPECT(torc_pg_session_acquire(pg, &session, LATE) == 0);
 	while (torc_pg_stats(pg, &stats), stats.sessions.idle == 0)
 		torc_sleep(torc_after_ms(1));
 	EXPECT(ask_number(pg, "select count(*) from t", NULL, 0, false) == 1);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -544,7 +544,7 @@ run_several(struct scene *scene)
 	struct torc_pg_session *session;
 	struct torc_pg_row row;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_begin_simple(session, "select 1, 2; set x.y = 'z'; ; "
 	    "select 'last' where true; select 1/0; select 3", LATE) == 0);
 	EXPECT(torc_pg_fetch(session, &row, LATE) == 1 && row.count == 2);
@@ -560,7 +560,7 @@ run_several(struct scene *scene)
 	EXPECT(torc_pg_begin_simple(session, "", LATE) == 0);
 	EXPECT(torc_pg_fetch(session, &row, LATE) == 0);
 	EXPECT(torc_pg_more(session, LATE) == 0);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -598,7 +598,7 @@ give_up(struct scene *scene)
 	struct torc_pg_stats stats;
 	int64_t process;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	process = process_of(session);
 	EXPECT(torc_pg_run(session, "select pg_sleep(100)",
 	    torc_after_ms(50)) == -ETIMEDOUT);
@@ -610,13 +610,13 @@ give_up(struct scene *scene)
 	/* And once more, left to the one who cleans up. */
 	EXPECT(torc_pg_run(session, "begin; select pg_sleep(100)",
 	    torc_after_ms(50)) == -ETIMEDOUT);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	while (torc_pg_stats(scene->pg, &stats), stats.sessions.rented > 0)
 		torc_sleep(torc_after_ms(1));
 	EXPECT(stats.sessions.idle == 1 && stats.cancels >= 2);
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(process_of(session) == process);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	EXPECT(now_ms() - begun < 60000);
 	return 0;
 }
@@ -638,16 +638,16 @@ leave_rows(struct scene *scene)
 	struct torc_pg_stats stats;
 	struct torc_pg_row row;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_begin(session, &rows, LATE) == 0);
 	EXPECT(torc_pg_fetch(session, &row, LATE) == 1);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	while (torc_pg_stats(scene->pg, &stats), stats.sessions.rented > 0)
 		torc_sleep(torc_after_ms(1));
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(process_of(session) > 0);
 	EXPECT(strcmp(torc_pg_session_error(session)->state, "") == 0);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -671,7 +671,7 @@ give_up_shared(struct scene *scene)
 	    torc_after_ms(100)) == -ETIMEDOUT);
 	EXPECT(torc_pg_result_error(result)->outcome == TORC_PG_UNKNOWN);
 	EXPECT(torc_pg_result_error(result)->text[0] != '\0');
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(ask_number(scene->pg, "select 7", NULL, 0, false) == 7);
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.retired == 1 && stats.shared.opens == 2);
@@ -694,7 +694,7 @@ ask_for_much(void *arg)
 	    "generate_series(1, 50000), (select pg_sleep(0.2)) as later",
 	    &result);
 
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return rc;
 }
 
@@ -714,7 +714,7 @@ say_much_behind_what_was_given_up(struct scene *scene)
 	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
 	EXPECT(torc_fiber_spawn(&id, ask_for_much, scene->pg) == 0);
 	EXPECT(torc_sleep(torc_after_ms(50)) == 0);
-	EXPECT(torc_fiber_reap(id, &rc) == 0 && rc == -ECANCELED);
+	EXPECT(torc_fiber_reap(id, &rc, TORC_NEVER) == 0 && rc == -ECANCELED);
 	EXPECT(torc_sleep(torc_after_ms(500)) == 0);
 	EXPECT(ask_number(scene->pg, "select length($1)", &param, 1, false) ==
 	    (int64_t)size);
@@ -739,17 +739,17 @@ lose_idle(struct scene *scene)
 	struct torc_pg_stats stats;
 
 	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
-	torc_pg_release(session);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	torc_pg_session_release(session);
 	EXPECT(pg_server_sql(&postgres, "select pg_terminate_backend(pid, "
 	    "10000) from pg_stat_activity where usename = 'torc' and "
 	    "pid <> pg_backend_pid()"));
 	/* Until it has come to us: one turn, in which it is received. */
 	torc_sleep(torc_after_ms(50));
 	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_run(session, "select 1", LATE) == 0);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.shared.opens == 2 && stats.sessions.opens == 2);
 	return 0;
@@ -775,26 +775,26 @@ misuse(struct scene *scene)
 	EXPECT(ask(pg, "begin", &result) == -EOPNOTSUPP);
 	EXPECT(strstr(torc_pg_result_error(result)->text, "transaction"));
 	EXPECT(torc_pg_result_error(result)->outcome == TORC_PG_UNSENT);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(ask_number(pg, "select 1", NULL, 0, false) == 1);
 	EXPECT(ask(pg, "copy (select 1) to stdout", &result) == -EOPNOTSUPP);
 	EXPECT(strstr(torc_pg_result_error(result)->text, "torc_pg_copy_out"));
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(ask_number(pg, "select 1", NULL, 0, false) == 1);
 	/* More than its bound: no part of it, and the connection goes on. */
 	EXPECT(ask(pg, "select * from generate_series(1, 1000)", &result) ==
 	    -EMSGSIZE);
 	EXPECT(strstr(torc_pg_result_error(result)->text, "result_max"));
-	EXPECT(torc_pg_row_count(result) == 0);
-	torc_pg_free(result);
+	EXPECT(torc_pg_result_row_count(result) == 0);
+	torc_pg_result_free(result);
 	EXPECT(ask(pg, "select * from generate_series(1, 50)", &result) == 0);
-	EXPECT(torc_pg_row_count(result) == 50);
-	torc_pg_free(result);
+	EXPECT(torc_pg_result_row_count(result) == 50);
+	torc_pg_result_free(result);
 	/* A message above its bound, too. */
 	EXPECT(ask(pg, "select repeat('x', 4096)", &result) == -EMSGSIZE);
 	EXPECT(strstr(torc_pg_result_error(result)->text, "message_max"));
 	EXPECT(torc_pg_result_error(result)->outcome == TORC_PG_DONE);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(ask_number(pg, "select 1", NULL, 0, false) == 1);
 	torc_pg_stats(pg, &stats);
 	EXPECT(stats.shared.opens == 1 && stats.retired == 0);
@@ -821,7 +821,7 @@ copy(struct scene *scene)
 	uint64_t rows;
 	int count = 0;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_run(session, "drop table if exists copied; create "
 	    "table copied (a int, b text)", LATE) == 0);
 	EXPECT(torc_pg_copy_in(session, "copy copied from stdin", LATE) == 0);
@@ -842,7 +842,7 @@ copy(struct scene *scene)
 		count++;
 	}
 	EXPECT(count == 50000 && torc_pg_state(session) == 'I');
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -863,7 +863,7 @@ copy_wrongly(struct scene *scene)
 	char *large = calloc(1, 1 << 20);
 	int rc = 0;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_run(session, "create temp table c (a int)", LATE) ==
 	    0);
 	/* Given up by us. */
@@ -891,10 +891,10 @@ copy_wrongly(struct scene *scene)
 	EXPECT(torc_pg_run(session, "insert into c values (1)", LATE) == 0);
 	/* Left in the middle. */
 	EXPECT(torc_pg_copy_in(session, "copy c from stdin", LATE) == 0);
-	torc_pg_release(session);
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	torc_pg_session_release(session);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_run(session, "select 1", LATE) == 0);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -914,14 +914,14 @@ be_notified(struct scene *scene)
 	struct torc_pg_session *session;
 	struct torc_pg_result *result;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_listen(session, "News \"of\" today", LATE) == 0);
 	EXPECT(torc_pg_notified(session, &notification, torc_after_ms(20)) ==
 	    -ETIMEDOUT);
 	for (int i = 0; i < 3; i++) {
 		EXPECT(ask(scene->pg, "select pg_notify('News \"of\" "
 		    "today', 'payload')", &result) == 0);
-		torc_pg_free(result);
+		torc_pg_result_free(result);
 		if (i == 1)	/* it comes while a statement runs */
 			EXPECT(torc_pg_run(session, "select pg_sleep(0.05)",
 			    LATE) == 0);
@@ -935,7 +935,7 @@ be_notified(struct scene *scene)
 	EXPECT(torc_pg_run(session, "do $$ begin raise notice 'psst'; end "
 	    "$$", LATE) == 0);
 	EXPECT(scene->notices == 1 && strcmp(scene->notice, "psst") == 0);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -953,7 +953,7 @@ be_flooded(struct scene *scene)
 	struct torc_pg_session *session;
 	int count = 0, rc;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_listen(session, "flood", LATE) == 0);
 	EXPECT(torc_pg_run(session, "select pg_notify('flood', i::text) from "
 	    "generate_series(1, 1000) i", LATE) == 0);
@@ -962,7 +962,7 @@ be_flooded(struct scene *scene)
 	EXPECT(rc == -EOVERFLOW && count > 5 && count < 1000);
 	EXPECT(torc_pg_run(session, "notify flood", LATE) == 0);
 	EXPECT(torc_pg_notified(session, &notification, LATE) == 0);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -992,14 +992,15 @@ compare_rows(struct torc_pg_result *ours, const PGresult *theirs)
 	struct torc_pg_row row;
 	int columns = PQnfields(theirs), at = 0;
 
-	EXPECT((int)torc_pg_row_count(ours) == PQntuples(theirs));
-	EXPECT((int)torc_pg_column_count(ours) == columns);
+	EXPECT((int)torc_pg_result_row_count(ours) == PQntuples(theirs));
+	EXPECT((int)torc_pg_result_column_count(ours) == columns);
 	for (int i = 0; i < columns; i++) {
-		EXPECT(torc_pg_columns(ours)[i].type == PQftype(theirs, i));
-		EXPECT(strcmp(torc_pg_columns(ours)[i].name,
+		EXPECT(
+		    torc_pg_result_columns(ours)[i].type == PQftype(theirs, i));
+		EXPECT(strcmp(torc_pg_result_columns(ours)[i].name,
 		    PQfname(theirs, i)) == 0);
 	}
-	for (; torc_pg_next_row(ours, &row); at++)
+	for (; torc_pg_result_next_row(ours, &row); at++)
 		for (int i = 0; i < columns; i++) {
 			struct torc_slice value = row.values[i];
 
@@ -1033,7 +1034,7 @@ compare(struct scene *scene)
 		EXPECT(torc_pg_query(scene->pg, &statement, &ours, LATE) ==
 		    0);
 		line = compare_rows(ours, theirs);
-		torc_pg_free(ours);
+		torc_pg_result_free(ours);
 		PQclear(theirs);
 		if (line != 0)
 			return line;
@@ -1069,8 +1070,8 @@ send_back(struct scene *scene)
 
 	stream_fill(7, 0, large, sizeof(large));
 	EXPECT(torc_pg_query(scene->pg, &statement, &result, LATE) == 0);
-	EXPECT(torc_pg_next_row(result, &row) && row.count == 8);
-	columns = torc_pg_columns(result);
+	EXPECT(torc_pg_result_next_row(result, &row) && row.count == 8);
+	columns = torc_pg_result_columns(result);
 	EXPECT(torc_pg_read_int(&columns[0], row.values[0], &number) == 0 &&
 	    number == -2);
 	EXPECT(torc_pg_read_int(&columns[1], row.values[1], &number) == 0 &&
@@ -1086,7 +1087,7 @@ send_back(struct scene *scene)
 	EXPECT(is(row.values[6], "text"));
 	EXPECT(row.values[7].size == sizeof(large));
 	EXPECT(stream_matches(7, 0, row.values[7].data, sizeof(large)));
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return 0;
 }
 
@@ -1195,10 +1196,11 @@ number_at(struct torc_pg_result *result, unsigned index)
 	int64_t number;
 	int rc;
 
-	torc_pg_seek(result, index);
-	if (!torc_pg_next_row(result, &row))
+	torc_pg_result_seek(result, index);
+	if (!torc_pg_result_next_row(result, &row))
 		return -ENODATA;
-	rc = torc_pg_read_int(torc_pg_columns(result), row.values[0], &number);
+	rc = torc_pg_read_int(
+	    torc_pg_result_columns(result), row.values[0], &number);
 	return rc < 0 ? rc : number;
 }
 
@@ -1220,7 +1222,7 @@ batch_numbers(struct torc_pg *pg, unsigned base)
 	EXPECT(torc_pg_batch(pg, statements, OF_BATCH, &result, LATE) == 0);
 	for (unsigned i = OF_BATCH; i-- > 0;)
 		EXPECT(number_at(result, i) == (int64_t)(base + i));
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return 0;
 }
 
@@ -1248,19 +1250,22 @@ ask_in_batches(struct scene *scene)
 	EXPECT(stats.prepared == 2 && stats.queries == 2 * OF_BATCH);
 	EXPECT(torc_pg_batch(scene->pg, mixed, COUNT(mixed), &result, LATE) ==
 	    0);
-	EXPECT(torc_pg_row_count(result) == 1000);
-	EXPECT(number_at(result, 5) == 7 && torc_pg_column_count(result) == 1);
-	EXPECT(strcmp(torc_pg_columns(result)->name, "seven") == 0);
-	EXPECT(!torc_pg_next_row(result, &row));
-	EXPECT(number_at(result, 4) == 30 && torc_pg_row_count(result) == 30);
-	EXPECT(torc_pg_next_row(result, &row) && row.count == 17);
-	EXPECT(torc_pg_read_int(torc_pg_columns(result), row.values[16],
+	EXPECT(torc_pg_result_row_count(result) == 1000);
+	EXPECT(number_at(result, 5) == 7 &&
+	    torc_pg_result_column_count(result) == 1);
+	EXPECT(strcmp(torc_pg_result_columns(result)->name, "seven") == 0);
+	EXPECT(!torc_pg_result_next_row(result, &row));
+	EXPECT(number_at(result, 4) == 30 &&
+	    torc_pg_result_row_count(result) == 30);
+	EXPECT(torc_pg_result_next_row(result, &row) && row.count == 17);
+	EXPECT(torc_pg_read_int(torc_pg_result_columns(result), row.values[16],
 	    &number) == 0 && number == 29);
-	torc_pg_seek(result, 3);
-	EXPECT(torc_pg_affected(result) == 30 && torc_pg_row_count(result) ==
-	    0 && !torc_pg_next_row(result, &row));
+	torc_pg_result_seek(result, 3);
+	EXPECT(torc_pg_result_affected(result) == 30 &&
+	    torc_pg_result_row_count(result) == 0 &&
+	    !torc_pg_result_next_row(result, &row));
 	EXPECT(number_at(result, 0) == 1 && number_at(result, 1) == -ENODATA);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return 0;
 }
 
@@ -1284,11 +1289,11 @@ fail_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
 	EXPECT(torc_pg_result_error(result)->statement == failed);
 	EXPECT(strcmp(torc_pg_result_error(result)->state, sqlstate) == 0);
 	for (unsigned i = 0; i < count; i++) {
-		torc_pg_seek(result, i);
-		EXPECT(!torc_pg_next_row(result, &row));
-		EXPECT(torc_pg_affected(result) == 0);
+		torc_pg_result_seek(result, i);
+		EXPECT(!torc_pg_result_next_row(result, &row));
+		EXPECT(torc_pg_result_affected(result) == 0);
 	}
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return 0;
 }
 
@@ -1317,14 +1322,14 @@ fail_in_batches(struct scene *scene)
 	EXPECT(ask_number(pg, "select 'never seen' is null", NULL, 0, true) ==
 	    -EINVAL);
 	EXPECT(ask(pg, "select 'never seen'", &result) == 0);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	statements[2].sql = "selec";
 	EXPECT(fail_batch(pg, statements, 5, 2, "42601") == 0);
 	EXPECT(fail_batch(pg, late, 2, 2, "23505") == 0);
 	EXPECT(ask_number(pg, count, NULL, 0, false) == 0);
 	statements[2].sql = "select 3";
 	EXPECT(torc_pg_batch(pg, statements, 5, &result, LATE) == 0);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(ask_number(pg, count, NULL, 0, false) == 2);
 	torc_pg_stats(pg, &stats);
 	EXPECT(stats.shared.opens == 1 && stats.repeated == 0);
@@ -1414,7 +1419,7 @@ batch_beyond_the_cache(struct scene *scene)
 		for (int i = 0; i < 20; i++)
 			EXPECT(number_at(result, (unsigned)i) ==
 			    i % 10 * (round + 1));
-		torc_pg_free(result);
+		torc_pg_result_free(result);
 		/* Where they were dropped, and none of them prepared. */
 		statements[0] = plain("selec");
 		EXPECT(fail_batch(scene->pg, statements, 20, 0, "42601") == 0);
@@ -1454,11 +1459,11 @@ batch_much(struct scene *scene)
 	EXPECT(torc_pg_batch(scene->pg, statements, PIECES, &result, LATE) ==
 	    0);
 	for (unsigned i = 0; i < PIECES; i++) {
-		torc_pg_seek(result, i);
-		EXPECT(torc_pg_next_row(result, &row) &&
+		torc_pg_result_seek(result, i);
+		EXPECT(torc_pg_result_next_row(result, &row) &&
 		    row.values[0].size == PIECE - i % 1000);
 	}
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	free(text);
 	return 0;
 }
@@ -1473,11 +1478,11 @@ batch_too_much(struct scene *scene)
 	struct torc_pg_result *result;
 
 	EXPECT(torc_pg_batch(scene->pg, statements, 2, &result, LATE) == 0);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(torc_pg_batch(scene->pg, statements, 3, &result, LATE) ==
 	    -EMSGSIZE);
 	EXPECT(torc_pg_result_error(result)->statement == 2);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
 	EXPECT(torc_pg_batch(scene->pg, NULL, 0, &result, LATE) == -EINVAL);
 	EXPECT(result == NULL);
@@ -1508,7 +1513,7 @@ give_up_batch(struct scene *scene)
 	EXPECT(torc_pg_batch(scene->pg, slow, 3, &result,
 	    torc_after_ms(50)) == -ETIMEDOUT);
 	EXPECT(torc_pg_result_error(result)->outcome == TORC_PG_UNKNOWN);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(batch_numbers(scene->pg, 300) == 0);
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.retired == 1 && stats.shared.opens == 2);
@@ -1527,7 +1532,7 @@ wait_for_slow(void *arg)
 
 	if (torc_pg_result_error(result)->outcome != TORC_PG_UNKNOWN)
 		rc = -EILSEQ;
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return rc;
 }
 
@@ -1542,7 +1547,7 @@ cancel_batch(struct scene *scene)
 	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
 	EXPECT(torc_fiber_spawn(&id, wait_for_slow, scene->pg) == 0);
 	EXPECT(torc_sleep(torc_after_ms(50)) == 0);
-	EXPECT(torc_fiber_reap(id, &rc) == 0 && rc == -ECANCELED);
+	EXPECT(torc_fiber_reap(id, &rc, TORC_NEVER) == 0 && rc == -ECANCELED);
 	EXPECT(batch_numbers(scene->pg, 300) == 0);
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.retired == 0 && stats.shared.opens == 1);
@@ -1573,16 +1578,16 @@ forget_in_batches(struct scene *scene)
 	    "drop table if exists twice; create table twice (a int)"));
 	EXPECT(ask_number(pg, "select 42", NULL, 0, false) == 42);
 	EXPECT(ask(pg, FORGET_ALL, &result) == 0);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(torc_pg_batch(pg, statements, 3, &result, LATE) == 0);
 	EXPECT(number_at(result, 1) == 42);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(ask_number(pg, count, NULL, 0, false) == 2);
 	torc_pg_stats(pg, &stats);
 	EXPECT(stats.repeated == 1);
 	/* What was committed is not done twice. */
 	EXPECT(ask(pg, FORGET_ALL, &result) == 0);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	statements[0].sql = "insert into twice values (3)";
 	statements[1].sql = "commit";
 	EXPECT(fail_batch(pg, statements, 3, 2, "26000") == 0);
@@ -1612,15 +1617,15 @@ stray_in_batches(struct scene *scene)
 	struct torc_pg_result *result;
 
 	EXPECT(torc_pg_batch(scene->pg, statements, 3, &result, LATE) == 0);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(torc_pg_batch(scene->pg, statements, 2, &result, LATE) ==
 	    -EOPNOTSUPP);
 	EXPECT(strstr(torc_pg_result_error(result)->text, "open"));
 	EXPECT(torc_pg_result_error(result)->outcome == TORC_PG_UNSENT);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(torc_pg_batch(scene->pg, copy, 2, &result, LATE) ==
 	    -EOPNOTSUPP);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
 	return 0;
 }

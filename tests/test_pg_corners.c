@@ -108,7 +108,7 @@ run_scene(void *arg)
 	EXPECT(torc_pg_create(&scene->pg, &scene->config, NULL, 0) == 0);
 	line = scene->play(scene);
 	if (line == 0)		/* else something may be rented still */
-		torc_pg_destroy(scene->pg);
+		torc_pg_destroy(scene->pg, TORC_NEVER);
 	return line;
 }
 
@@ -188,13 +188,14 @@ ask_for_much(struct torc_pg *pg)
 	int rc = torc_pg_query(pg, &sum, &result, LATE);
 
 	EXPECT(rc == 0 || is_shortage(rc));
-	EXPECT(rc < 0 || (torc_pg_next_row(result, &row) &&
+	EXPECT(rc < 0 || (torc_pg_result_next_row(result, &row) &&
 	    is(row.values[0], "42")));
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	rc = torc_pg_query(pg, &row_of_many, &result, LATE);
 	EXPECT(rc == 0 || is_shortage(rc));
-	EXPECT(rc < 0 || (torc_pg_next_row(result, &row) && is_wide(&row)));
-	torc_pg_free(result);
+	EXPECT(
+	    rc < 0 || (torc_pg_result_next_row(result, &row) && is_wide(&row)));
+	torc_pg_result_free(result);
 	return 0;
 }
 
@@ -238,12 +239,12 @@ use_client(struct torc_pg *pg)
 {
 	struct torc_pg_session *session;
 	int line = ask_for_much(pg);
-	int rc = torc_pg_acquire(pg, &session, LATE);
+	int rc = torc_pg_session_acquire(pg, &session, LATE);
 
 	EXPECT(rc == 0 || is_shortage(rc));
 	if (rc == 0) {
 		rc = use_session(session);
-		torc_pg_release(session);
+		torc_pg_session_release(session);
 		/* The last one: a notification was lost, which is told. */
 		EXPECT(rc == 0 || is_shortage(rc) || rc == -EOVERFLOW);
 	}
@@ -268,7 +269,7 @@ run_short_of_memory(void *arg)
 		return line;
 	/* It was that once. */
 	EXPECT(use_client(scene->pg) == 0);
-	torc_pg_destroy(scene->pg);
+	torc_pg_destroy(scene->pg, TORC_NEVER);
 	return 0;
 }
 
@@ -315,23 +316,23 @@ ask_in_odd_ways(struct scene *scene)
 	/* One text, two statements. */
 	for (int i = 0; i < 2; i++) {
 		EXPECT(torc_pg_query(scene->pg, &of_four, &result, LATE) == 0);
-		EXPECT(torc_pg_next_row(result, &row) &&
+		EXPECT(torc_pg_result_next_row(result, &row) &&
 		    is(row.values[0], "4"));
-		EXPECT(torc_pg_columns(result)->type == TORC_PG_INT4);
-		torc_pg_free(result);
+		EXPECT(torc_pg_result_columns(result)->type == TORC_PG_INT4);
+		torc_pg_result_free(result);
 		EXPECT(torc_pg_query(scene->pg, &of_eight, &result,
 		    LATE) == 0);
-		EXPECT(torc_pg_next_row(result, &row) &&
+		EXPECT(torc_pg_result_next_row(result, &row) &&
 		    is(row.values[0], "8"));
-		EXPECT(torc_pg_columns(result)->type == TORC_PG_INT8);
-		torc_pg_free(result);
+		EXPECT(torc_pg_result_columns(result)->type == TORC_PG_INT8);
+		torc_pg_result_free(result);
 	}
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.prepared == 2);
 	EXPECT(torc_pg_query(scene->pg, &insert, &result, LATE) == 0);
-	EXPECT(torc_pg_affected(result) == 7);
-	EXPECT(torc_pg_row_count(result) == 0);
-	torc_pg_free(result);
+	EXPECT(torc_pg_result_affected(result) == 7);
+	EXPECT(torc_pg_result_row_count(result) == 0);
+	torc_pg_result_free(result);
 	return 0;
 }
 
@@ -378,23 +379,24 @@ ask_with_many(struct scene *scene)
 	for (unsigned i = 0; i <= PARAMS_MOST; i++)
 		params[i] = torc_pg_int4((int32_t)i);
 	EXPECT(torc_pg_query(scene->pg, &statements[1], &result, LATE) == 0);
-	EXPECT(torc_pg_next_row(result, &row) && is(row.values[0], "65534"));
-	torc_pg_free(result);
+	EXPECT(torc_pg_result_next_row(result, &row) &&
+	    is(row.values[0], "65534"));
+	torc_pg_result_free(result);
 	statements[1].param_count++;
 	EXPECT(torc_pg_query(scene->pg, &statements[1], &result, LATE) ==
 	    -E2BIG);
 	EXPECT(strstr(torc_pg_result_error(result)->text, "65536 parameters"));
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	EXPECT(torc_pg_batch(scene->pg, statements, 2, &result, LATE) ==
 	    -E2BIG);
 	EXPECT(torc_pg_result_error(result)->statement == 1);
-	torc_pg_free(result);
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	torc_pg_result_free(result);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_begin(session, &statements[1], LATE) == -E2BIG);
 	EXPECT(strstr(torc_pg_session_error(session)->text,
 	    "65536 parameters"));
 	EXPECT(first_of(session, "select count(*) + 1 from odd") == 1);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -413,7 +415,7 @@ make_it_forget(struct scene *scene)
 	struct torc_pg_session *session;
 	struct torc_pg_stats stats;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_run(session, "create temp table c as select 1 as a",
 	    LATE) == 0);
 	EXPECT(first_of(session, "select * from c") == 1);
@@ -431,7 +433,7 @@ make_it_forget(struct scene *scene)
 	EXPECT(stats.repeated == 1);
 	EXPECT(torc_pg_run(session, "rollback", LATE) == 0);
 	EXPECT(first_of(session, "select * from c") == 1);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -452,7 +454,7 @@ fail_in_the_middle(struct scene *scene)
 	struct torc_pg_session *session;
 	struct torc_pg_row row;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_begin(session, &rows, LATE) == 0);
 	EXPECT(torc_pg_fetch(session, &row, LATE) == 1);
 	EXPECT(torc_pg_fetch(session, &row, LATE) == 1);
@@ -467,7 +469,7 @@ fail_in_the_middle(struct scene *scene)
 	    -EREMOTEIO);
 	EXPECT(strcmp(torc_pg_session_error(session)->state, "42P01") == 0);
 	EXPECT(first_of(session, "select 1") == 1);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -490,7 +492,7 @@ copy_prepared(struct scene *scene)
 	struct torc_pg_stats stats;
 	struct torc_pg_row row;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	for (int i = 0; i < 20; i++) {
 		EXPECT(torc_pg_begin(session, &prepared, LATE) == 0);
 		EXPECT(torc_pg_fetch(session, &row, LATE) == -EOPNOTSUPP);
@@ -508,10 +510,10 @@ copy_prepared(struct scene *scene)
 	    -ETIMEDOUT);
 	EXPECT(torc_pg_run(session, "select 1", LATE) == -ECONNABORTED);
 	EXPECT(torc_pg_state(session) == 0);
-	torc_pg_release(session);
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	torc_pg_session_release(session);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(first_of(session, "select 1") == 1);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -533,14 +535,14 @@ hear_farewell(struct scene *scene)
 	struct torc_pg_notification news;
 	struct torc_pg_session *session;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_listen(session, "news", LATE) == 0);
 	EXPECT(pg_server_sql(&postgres, "select pg_terminate_backend(pid) "
 	    "from pg_stat_activity where application_name = 'listener'"));
 	EXPECT(torc_pg_notified(session, &news, LATE) == -ECONNRESET);
 	EXPECT(strcmp(torc_pg_session_error(session)->state, "57P01") == 0);
 	EXPECT(torc_pg_state(session) == 0);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -561,14 +563,14 @@ leave_news(struct scene *scene)
 	struct torc_pg_session *session;
 	char name[600];
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_listen(session, "news", LATE) == 0);
 	EXPECT(torc_pg_run(session, "notify news, 'one'; notify news, 'two'",
 	    LATE) == 0);
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	EXPECT(torc_pg_listen(session, name, LATE) == -ENAMETOOLONG);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -600,7 +602,7 @@ copy_amid_notices(struct scene *scene)
 
 	for (unsigned i = 0; i < sizeof(piece); i++)
 		piece[i] = i % 2 == 0 ? '1' : '\n';
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_copy_in(session, "copy noisy from stdin", LATE) == 0);
 	/* Until it is heard before the end. */
 	for (pieces = 0; notices == 0; pieces++) {
@@ -611,7 +613,7 @@ copy_amid_notices(struct scene *scene)
 	}
 	EXPECT(torc_pg_copy_end(session, NULL, &rows, LATE) == 0);
 	EXPECT(rows == 500 * pieces && notices == rows);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -646,7 +648,7 @@ say_much_to_one_that_talks(struct scene *scene)
 
 	memset(text, 'y', LARGE);
 	param = torc_pg_text_n(text, LARGE);
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_listen(session, "flood", LATE) == 0);
 	EXPECT(pg_server_sql(&postgres, "select count(pg_notify('flood', "
 	    "repeat('x', 7900) || i)) from generate_series(1, 4000) i"));
@@ -658,7 +660,7 @@ say_much_to_one_that_talks(struct scene *scene)
 	/* The first of them, and that there were more. */
 	EXPECT(torc_pg_notified(session, &news, LATE) == 0);
 	EXPECT(strcmp(news.channel, "flood") == 0);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	free(text);
 	return 0;
 }

@@ -85,7 +85,7 @@ becomes(struct torc_pg *pg, const struct fate *fate)
 	if (!so)
 		print_message("%s: %d, %s\n", fate->sql, rc, error != NULL ?
 		    error->text : "nothing");
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return so;
 }
 
@@ -178,9 +178,9 @@ batch_behind_a_large_row(struct scene *scene)
 		    2 * i + 1);
 		EXPECT(torc_pg_query(scene->pg, &large, &result,
 		    LATE) == -EMSGSIZE);
-		torc_pg_free(result);
+		torc_pg_result_free(result);
 		EXPECT(torc_pg_batch(scene->pg, both, 2, &result, LATE) == 0);
-		torc_pg_free(result);
+		torc_pg_result_free(result);
 		snprintf(sum, sizeof(sum), "%d", 2 * i + 2);
 		EXPECT(says(scene->pg, "select count(*) from orders", sum));
 	}
@@ -209,7 +209,7 @@ ask_for_a_huge_row(struct scene *scene)
 	snprintf(sql, sizeof(sql), "select repeat('x', %u)", HUGE);
 	for (int i = 0; i < 3; i++) {
 		EXPECT(ask(scene->pg, sql, &result) == -EMSGSIZE);
-		torc_pg_free(result);
+		torc_pg_result_free(result);
 		if (resident_bytes() > most)
 			most = resident_bytes();
 	}
@@ -244,11 +244,11 @@ fail_within_a_transaction(struct scene *scene)
 	EXPECT(begin_others(&others, scene->pg) == 0);
 	for (int i = 0; i < 5; i++) {
 		EXPECT(torc_pg_batch(scene->pg, good, 3, &result, LATE) == 0);
-		torc_pg_free(result);
+		torc_pg_result_free(result);
 		EXPECT(torc_pg_batch(scene->pg, bad, 4, &result, LATE) ==
 		    -EREMOTEIO);
 		EXPECT(torc_pg_result_error(result)->statement == 2);
-		torc_pg_free(result);
+		torc_pg_result_free(result);
 	}
 	EXPECT(says(scene->pg, "select sum(a) from kept", "5"));
 	return end_others(&others);
@@ -279,37 +279,37 @@ ask_for_what_stays(struct scene *scene)
 {
 	static const struct fate fates[] = {
 		{ "set statement_timeout = 5", -EOPNOTSUPP, TORC_PG_UNSENT,
-		    "torc_pg_acquire" },
+		    "torc_pg_session_acquire" },
 		{ "/* a */ -- b\n ; SeT\trole torc", -EOPNOTSUPP,
-		    TORC_PG_UNSENT, "torc_pg_acquire" },
+		    TORC_PG_UNSENT, "torc_pg_session_acquire" },
 		{ "reset all", -EOPNOTSUPP, TORC_PG_UNSENT,
-		    "torc_pg_acquire" },
+		    "torc_pg_session_acquire" },
 		{ "listen news", -EOPNOTSUPP, TORC_PG_UNSENT,
-		    "torc_pg_acquire" },
+		    "torc_pg_session_acquire" },
 		{ "prepare p as select 1", -EOPNOTSUPP, TORC_PG_UNSENT,
-		    "torc_pg_acquire" },
+		    "torc_pg_session_acquire" },
 		{ "deallocate all", -EOPNOTSUPP, TORC_PG_UNSENT,
-		    "torc_pg_acquire" },
+		    "torc_pg_session_acquire" },
 		{ "discard all", -EOPNOTSUPP, TORC_PG_UNSENT,
-		    "torc_pg_acquire" },
+		    "torc_pg_session_acquire" },
 		{ "create temp table x (a int)", -EOPNOTSUPP, TORC_PG_UNSENT,
-		    "torc_pg_acquire" },
+		    "torc_pg_session_acquire" },
 		{ "select 1 as a into temporary x", -EOPNOTSUPP,
-		    TORC_PG_UNSENT, "torc_pg_acquire" },
+		    TORC_PG_UNSENT, "torc_pg_session_acquire" },
 		{ "select set_config('statement_timeout', '5', false)",
-		    -EOPNOTSUPP, TORC_PG_UNSENT, "torc_pg_acquire" },
+		    -EOPNOTSUPP, TORC_PG_UNSENT, "torc_pg_session_acquire" },
 		{ "select pg_advisory_lock(1)", -EOPNOTSUPP, TORC_PG_UNSENT,
-		    "torc_pg_acquire" },
+		    "torc_pg_session_acquire" },
 		{ "explain analyze select pg_advisory_lock(1)", -EOPNOTSUPP,
-		    TORC_PG_UNSENT, "torc_pg_acquire" },
+		    TORC_PG_UNSENT, "torc_pg_session_acquire" },
 		{ "create table pg_temp.x (a int)", -EOPNOTSUPP,
-		    TORC_PG_UNSENT, "torc_pg_acquire" },
+		    TORC_PG_UNSENT, "torc_pg_session_acquire" },
 		{ "do $$ begin set statement_timeout = 5; end $$",
-		    -EOPNOTSUPP, TORC_PG_UNSENT, "torc_pg_acquire" },
+		    -EOPNOTSUPP, TORC_PG_UNSENT, "torc_pg_session_acquire" },
 		{ "start transaction", -EOPNOTSUPP, TORC_PG_UNSENT,
-		    "torc_pg_acquire" },
+		    "torc_pg_session_acquire" },
 		{ "commit and chain", -EOPNOTSUPP, TORC_PG_UNSENT,
-		    "torc_pg_acquire" },
+		    "torc_pg_session_acquire" },
 		{ "copy kept from stdin", -EOPNOTSUPP, TORC_PG_UNSENT,
 		    "torc_pg_copy_in" },
 		{ "copy (select 1) to stdout", -EOPNOTSUPP, TORC_PG_UNSENT,
@@ -385,7 +385,7 @@ ask_soon(struct torc_pg *pg)
 	struct torc_pg_result *result;
 	int rc = torc_pg_query(pg, &statement, &result, torc_after_ms(2500));
 
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return rc;
 }
 
@@ -440,7 +440,7 @@ read_past_in_a_session(struct scene *scene)
 	struct torc_slice line;
 	struct torc_pg_row row;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_begin(session, &rows, LATE) == 0);
 	EXPECT(torc_pg_fetch(session, &row, LATE) == 1);
 	EXPECT(is(row.values[0], "x"));
@@ -467,7 +467,7 @@ read_past_in_a_session(struct scene *scene)
 	EXPECT(torc_pg_run(session, "select shout(5000)", LATE) ==
 	    -EREMOTEIO);
 	EXPECT(torc_pg_state(session) == 'I');
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 

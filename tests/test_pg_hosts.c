@@ -48,12 +48,12 @@ ask_the_second(struct scene *scene)
 	EXPECT(is_at(scene->pg, &postgres));
 	EXPECT(torc_pg_trouble(scene->pg)[0] == '\0');
 	/* What is to be cancelled is where it runs. */
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_run(session, "select pg_sleep(100)",
 	    torc_after_ms(50)) == -ETIMEDOUT);
 	EXPECT(torc_pg_finish(session, LATE) == -EREMOTEIO);
 	EXPECT(strcmp(torc_pg_session_error(session)->state, "57014") == 0);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -67,7 +67,7 @@ find_none(struct scene *scene)
 	    "connect to 127.0.0.1:1: ") != NULL);
 	EXPECT(strstr(torc_pg_result_error(result)->text,
 	    "connect to 127.0.0.1:2: ") != NULL);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return 0;
 }
 
@@ -79,7 +79,7 @@ be_refused(struct scene *scene)
 	EXPECT(ask(scene->pg, HERE, &result) == -EACCES);
 	EXPECT(strstr(torc_pg_result_error(result)->text, standby.tcp) ==
 	    NULL);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return 0;
 }
 
@@ -152,17 +152,17 @@ choose(struct scene *scene)
 
 	if (choice->chosen != NULL) {
 		EXPECT(is_at(scene->pg, choice->chosen));
-		EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+		EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 		EXPECT(session_says(session, "select 1", "1"));
-		torc_pg_release(session);
-		EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
-		torc_pg_release(session);
+		torc_pg_session_release(session);
+		EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+		torc_pg_session_release(session);
 		return 0;
 	}
 	EXPECT(ask(scene->pg, HERE, &result) == -EHOSTUNREACH);
 	EXPECT(strstr(torc_pg_result_error(result)->text, "is not ") != NULL);
 	EXPECT(torc_pg_result_error(result)->outcome == TORC_PG_UNSENT);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return 0;
 }
 
@@ -362,7 +362,7 @@ be_demoted(struct scene *scene)
 	struct torc_pg_session *session;
 
 	EXPECT(does(scene->pg, insert));
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(session_does(session, insert));
 	EXPECT(make_read_only(&postgres, true));
 	/* Each connection finds out for itself, and is not used again. */
@@ -370,10 +370,10 @@ be_demoted(struct scene *scene)
 	EXPECT(does(scene->pg, insert));
 	EXPECT(is_at(scene->pg, &other));
 	EXPECT(torc_pg_run(session, insert, LATE) == -EREMOTEIO);
-	torc_pg_release(session);
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	torc_pg_session_release(session);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(session_does(session, insert));
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -449,13 +449,13 @@ look_at_sockets(struct scene *scene)
 {
 	struct torc_pg_session *session;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(option_of(session, SOL_SOCKET, SO_KEEPALIVE) == 1);
 	EXPECT(option_of(session, IPPROTO_TCP, TCP_KEEPIDLE) == 33);
 	EXPECT(option_of(session, IPPROTO_TCP, TCP_KEEPINTVL) == 11);
 	EXPECT(option_of(session, IPPROTO_TCP, TCP_KEEPCNT) == 3);
 	EXPECT(option_of(session, IPPROTO_TCP, TCP_USER_TIMEOUT) == 4444);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -464,12 +464,12 @@ look_at_defaults(struct scene *scene)
 {
 	struct torc_pg_session *session;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(option_of(session, SOL_SOCKET, SO_KEEPALIVE) == 1);
 	EXPECT(option_of(session, IPPROTO_TCP, TCP_KEEPIDLE) == 60);
 	EXPECT(option_of(session, IPPROTO_TCP, TCP_KEEPINTVL) == 10);
 	EXPECT(option_of(session, IPPROTO_TCP, TCP_KEEPCNT) == 6);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -478,9 +478,9 @@ look_without(struct scene *scene)
 {
 	struct torc_pg_session *session;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(option_of(session, SOL_SOCKET, SO_KEEPALIVE) == 0);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 

@@ -169,7 +169,7 @@ run_scene(void *arg)
 	EXPECT(torc_pg_create(&scene->pg, &scene->config, NULL, 0) == 0);
 	line = scene->play(scene);
 	if (line == 0)
-		torc_pg_destroy(scene->pg);
+		torc_pg_destroy(scene->pg, TORC_NEVER);
 	return line;
 }
 
@@ -207,10 +207,11 @@ ask_for(struct torc_pg *pg, const struct torc_pg_statement *statement,
 	struct torc_pg_row row;
 	int rc = torc_pg_query(pg, statement, &result, deadline);
 
-	if (rc == 0 && (!torc_pg_next_row(result, &row) || row.count != 1 ||
-	    memcmp(row.values[0].data, "42", 2) != 0))
+	if (rc == 0 &&
+	    (!torc_pg_result_next_row(result, &row) || row.count != 1 ||
+		memcmp(row.values[0].data, "42", 2) != 0))
 		rc = -EILSEQ;
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return rc;
 }
 
@@ -231,14 +232,14 @@ ask_both_ways(struct scene *scene)
 	int rc;
 
 	EXPECT(ask(scene->pg, LATE) == scene->expected);
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	rc = torc_pg_begin(session, &question, LATE);
 	while (rc == 0 && (rc = torc_pg_fetch(session, &row, LATE)) > 0)
 		rc = 0;
 	EXPECT(rc == scene->expected);
 	/* Nobody gets this one again. */
 	EXPECT(scene->expected == 0 || torc_pg_state(session) == 0);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -303,10 +304,10 @@ ask_two_at_once(struct scene *scene)
 	if (scene->expected == -EREMOTEIO)
 		EXPECT(torc_pg_result_error(result)->statement == 1);
 	for (unsigned i = 0; scene->expected == 0 && i < 2; i++) {
-		torc_pg_seek(result, i);
-		EXPECT(torc_pg_row_count(result) == 1);
+		torc_pg_result_seek(result, i);
+		EXPECT(torc_pg_result_row_count(result) == 1);
 	}
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return 0;
 }
 
@@ -407,7 +408,7 @@ ask_and_tell(void *arg)
 
 	asker->rc = torc_pg_query(asker->pg, &question, &result, LATE);
 	asker->error = *torc_pg_result_error(result);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return 0;
 }
 
@@ -496,9 +497,9 @@ fail_twice(struct scene *scene, unsigned connections)
 	EXPECT(ask(scene->pg, LATE) == -EREMOTEIO);
 	EXPECT(accepted == connections);
 	for (int i = 0; i < 2; i++) {
-		EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+		EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 		EXPECT(torc_pg_begin(session, &question, LATE) == -EREMOTEIO);
-		torc_pg_release(session);
+		torc_pg_session_release(session);
 	}
 	EXPECT(accepted == 2 * connections);
 	return 0;
@@ -562,16 +563,16 @@ try_twice(struct scene *scene, int rc, unsigned connections)
 	EXPECT(accepted == connections);
 	accepted = 0;
 	for (int i = 0; i < 3; i++) {
-		int begun = torc_pg_acquire(pg, &session, LATE);
+		int begun = torc_pg_session_acquire(pg, &session, LATE);
 
 		if (begun == 0) {
 			begun = torc_pg_begin(session, &question, LATE);
-			torc_pg_release(session);
+			torc_pg_session_release(session);
 		}
 		EXPECT(begun == rc);
 	}
 	EXPECT(accepted == connections);
-	torc_pg_destroy(pg);
+	torc_pg_destroy(pg, TORC_NEVER);
 	return 0;
 }
 
@@ -611,7 +612,7 @@ ask_nobody(struct scene *scene)
 	EXPECT(asker.rc == -ECONNREFUSED);
 	EXPECT(asker.error.outcome == TORC_PG_UNSENT);
 	EXPECT(strstr(asker.error.text, "connect to 127.0.0.1:1") != NULL);
-	torc_pg_destroy(asker.pg);
+	torc_pg_destroy(asker.pg, TORC_NEVER);
 	return 0;
 }
 
@@ -656,14 +657,14 @@ cancel_slowly(struct scene *scene)
 	struct torc_pg_stats stats;
 
 	overlapping = 0;
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(torc_pg_run(session, "first", torc_after_ms(20)) ==
 	    -ETIMEDOUT);
 	/* The first one is over before its cancel is. */
 	EXPECT(torc_pg_run(session, "second", LATE) == 0);
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.cancels == 1 && overlapping == 0);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -781,11 +782,11 @@ say_much(struct scene *scene)
 		false };
 	struct torc_pg_session *session;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(ask_in_session(session, &question) == 0);
 	EXPECT(ask_in_session(session, &large) == scene->expected);
 	EXPECT(torc_pg_state(session) == 'I');
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	free(text);
 	return 0;
 }
@@ -812,7 +813,7 @@ fail_to_log_in(struct scene *scene)
 
 	EXPECT(ask(scene->pg, LATE) == scene->expected);
 	EXPECT(strstr(trouble, scene->words) != NULL);
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) ==
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) ==
 	    scene->expected);
 	EXPECT(strstr(trouble, scene->words) != NULL);
 	return 0;
@@ -950,7 +951,7 @@ dial_the_dead(struct scene *scene)
 	EXPECT(torc_pg_create(&pg, &config, NULL, 0) == 0);
 	EXPECT(ask(pg, LATE) == -ECONNREFUSED);
 	EXPECT(strncmp(torc_pg_trouble(pg), "connect to", 10) == 0);
-	torc_pg_destroy(pg);
+	torc_pg_destroy(pg, TORC_NEVER);
 	return 0;
 }
 

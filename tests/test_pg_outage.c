@@ -29,7 +29,7 @@ open_client(void)
 static void
 close_client(void)
 {
-	torc_pg_destroy(torc_pg_of(torc_reactor_self()));
+	torc_pg_destroy(torc_pg_of(torc_reactor_self()), TORC_NEVER);
 }
 
 static int
@@ -46,11 +46,11 @@ ask(torc_deadline deadline)
 	int rc = torc_pg_query(torc_pg_of(torc_reactor_self()), &statement,
 	    &result, deadline);
 
-	if (rc == 0 && (!torc_pg_next_row(result, &row) ||
-	    torc_pg_read_int(torc_pg_columns(result), row.values[0],
+	if (rc == 0 && (!torc_pg_result_next_row(result, &row) ||
+	    torc_pg_read_int(torc_pg_result_columns(result), row.values[0],
 	    &answer) < 0 || answer != asked))
 		rc = -EILSEQ;
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return rc;
 }
 

@@ -79,11 +79,11 @@ batch_at_random(void *arg)
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		EXPECT(torc_pg_batch(fiber->pg, both, 3, &result, LATE) == 0);
 		for (unsigned j = 0; j < 3; j++) {
-			torc_pg_seek(result, j);
-			EXPECT(torc_pg_next_row(result, &row) &&
+			torc_pg_result_seek(result, j);
+			EXPECT(torc_pg_result_next_row(result, &row) &&
 			    is(row.values[0], j == 1 ? "two" : "zero"));
 		}
-		torc_pg_free(result);
+		torc_pg_result_free(result);
 	}
 	return 0;
 }
@@ -95,11 +95,11 @@ rent_at_random(void *arg)
 	struct torc_pg_session *session;
 
 	for (unsigned i = 0; i < ROUNDS / 4; i++) {
-		EXPECT(torc_pg_acquire(fiber->pg, &session, LATE) == 0);
+		EXPECT(torc_pg_session_acquire(fiber->pg, &session, LATE) == 0);
 		for (unsigned j = 0; j < COUNT(lines); j++)
 			EXPECT(session_says(session, lines[j].sql,
 			    lines[j].answer));
-		torc_pg_release(session);
+		torc_pg_session_release(session);
 	}
 	return 0;
 }
@@ -214,7 +214,7 @@ ask_as_two(struct scene *scene)
 		EXPECT(says(scene->pg, "select 1", "1"));
 		EXPECT(says(other, "select 2", "2"));
 	}
-	torc_pg_destroy(other);
+	torc_pg_destroy(other, TORC_NEVER);
 	return 0;
 }
 
@@ -235,7 +235,7 @@ transact(struct scene *scene)
 
 	EXPECT(pg_server_sql(&postgres, "drop table if exists sums; "
 	    "create table sums (a int)"));
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	for (int i = 0; i < 5; i++) {
 		EXPECT(session_does(session, "begin"));
 		EXPECT(session_does(session, "insert into sums values (1)"));
@@ -243,7 +243,7 @@ transact(struct scene *scene)
 		EXPECT(session_says(session, "select count(*) from sums",
 		    i == 0 ? "1" : i == 1 ? "2" : i == 2 ? "3" : "4"));
 	}
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 

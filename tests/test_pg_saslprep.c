@@ -283,7 +283,7 @@ be_refused(struct scene *scene)
 	struct torc_pg_result *result;
 
 	EXPECT(ask(scene->pg, "select 1", &result) == -EACCES);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return 0;
 }
 

@@ -39,7 +39,7 @@ static const struct {
 static int
 rent(struct scene *scene, struct torc_pg_session **session)
 {
-	return torc_pg_acquire(scene->pg, session, LATE);
+	return torc_pg_session_acquire(scene->pg, session, LATE);
 }
 
 static int
@@ -53,13 +53,13 @@ leave_things(struct scene *scene, bool stay)
 		EXPECT(session_says(session, ways[i].look, ways[i].before));
 		EXPECT(session_does(session, ways[i].change));
 		EXPECT(session_says(session, ways[i].look, ways[i].after));
-		torc_pg_release(session);
+		torc_pg_session_release(session);
 		EXPECT(rent(scene, &session) == 0);
 		EXPECT(session_says(session, ways[i].look,
 		    stay ? ways[i].after : ways[i].before));
 		/* For the next round. */
 		EXPECT(!stay || session_does(session, "discard all"));
-		torc_pg_release(session);
+		torc_pg_session_release(session);
 	}
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.sessions.opens == 1);
@@ -102,7 +102,7 @@ keep_prepared(struct scene *scene)
 	for (int i = 0; i < 5; i++) {
 		EXPECT(rent(scene, &session) == 0);
 		EXPECT(session_says(session, "select 'kept'", "kept"));
-		torc_pg_release(session);
+		torc_pg_session_release(session);
 	}
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.prepared == 1 && stats.repeated == 0);
@@ -127,7 +127,7 @@ discard_within(struct scene *scene)
 	EXPECT(session_does(session, "deallocate all; begin"));
 	EXPECT(session_says(session, "select 'kept'", "kept"));
 	EXPECT(session_does(session, "commit"));
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 
@@ -146,10 +146,10 @@ fail_to_reset(struct scene *scene)
 
 	EXPECT(rent(scene, &session) == 0);
 	EXPECT(session_does(session, "set application_name = 'left'"));
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	EXPECT(rent(scene, &session) == 0);
 	EXPECT(session_says(session, "show application_name", ""));
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.sessions.opens == 2);
 	return 0;
@@ -170,7 +170,7 @@ rent_for_nothing(struct scene *scene)
 	struct torc_pg_stats stats;
 
 	EXPECT(rent(scene, &session) == 0);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.sessions.idle == 1);
 	return 0;

@@ -51,11 +51,11 @@ see_shared(struct torc_pg *pg, struct torc_pg_statement statement,
 	    torc_pg_query(pg, &statement, &result, LATE);
 
 	if (rc == 0) {
-		torc_pg_seek(result, batched);
-		while (torc_pg_next_row(result, &row))
-			see_row(seen, torc_pg_columns(result), &row);
+		torc_pg_result_seek(result, batched);
+		while (torc_pg_result_next_row(result, &row))
+			see_row(seen, torc_pg_result_columns(result), &row);
 	}
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return rc;
 }
 
@@ -107,9 +107,9 @@ with_session(struct scene *scene, int (*act)(struct scene *scene,
 	struct torc_pg_session *session;
 	int line;
 
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	line = act(scene, session);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return line;
 }
 
@@ -197,7 +197,7 @@ insert(struct torc_pg *pg, const char *text)
 	struct torc_pg_result *result;
 	int rc = torc_pg_query(pg, &statement, &result, LATE);
 
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return rc;
 }
 
@@ -402,12 +402,12 @@ keep_nothing(struct scene *scene)
 		EXPECT(says(scene->pg, "select 'again'", "again"));
 	EXPECT(says(scene->pg, "select count(*) from pg_prepared_statements",
 	    "0"));
-	EXPECT(torc_pg_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	for (int i = 0; i < 3; i++)
 		EXPECT(session_says(session, "select 'again'", "again"));
 	EXPECT(session_says(session, "select count(*) from "
 	    "pg_prepared_statements", "0"));
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return 0;
 }
 

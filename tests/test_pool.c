@@ -158,7 +158,7 @@ destroy(struct backend *backend)
 {
 	struct torc_pool_stats stats = stats_of(backend);
 
-	torc_pool_destroy(backend->pool);
+	torc_pool_destroy(backend->pool, TORC_NEVER);
 	return stats.opens == backend->closes && backend->frees == 0;
 }
 
@@ -943,7 +943,7 @@ storm_dead(void *arg)
 	EXPECT(blow(&storm, 60000) == 0);
 	EXPECT(!torc_passed(storm.until) && backend.opens <= 8);
 	EXPECT(stats_of(&backend).last_error == 0);
-	torc_pool_destroy(backend.pool);
+	torc_pool_destroy(backend.pool, TORC_NEVER);
 	return 0;
 }
 
@@ -1111,7 +1111,7 @@ destroy_opening(void *arg)
 	EXPECT(create(&backend, &config) == 0);
 	EXPECT(torc_pool_acquire(backend.pool, &item, SOON) == -ETIMEDOUT);
 	EXPECT(backend.opening == 1);
-	torc_pool_destroy(backend.pool);
+	torc_pool_destroy(backend.pool, TORC_NEVER);
 	EXPECT(backend.opening == 0);
 	EXPECT(torc_now() - begin < 50000000000u);
 	return 0;
@@ -1122,6 +1122,35 @@ destroying_ends_what_is_being_opened(void **state)
 {
 	(void)state;
 	on_fiber(destroy_opening, NULL);
+}
+
+/* Two that take a minute to say goodbye. */
+static int
+destroy_hastily(void *arg)
+{
+	struct backend backend = { .close_ms = 60000 };
+	const uint64_t begin = torc_now();
+	void *items[2];
+
+	(void)arg;
+	EXPECT(create(&backend, NULL) == 0);
+	for (int i = 0; i < 2; i++)
+		EXPECT(torc_pool_acquire(backend.pool, &items[i], LATE) == 0);
+	for (int i = 0; i < 2; i++)
+		torc_pool_release(backend.pool, items[i], i == 0);
+	EXPECT(torc_pool_destroy(backend.pool, torc_after_ms(20)) ==
+	    -ETIMEDOUT);
+	EXPECT(backend.closes == 2);
+	EXPECT(torc_now() - begin >= 20000000u);
+	EXPECT(torc_now() - begin < 50000000000u);
+	return 0;
+}
+
+static void
+at_its_deadline_a_destroy_waits_for_no_goodbye(void **state)
+{
+	(void)state;
+	on_fiber(destroy_hastily, NULL);
 }
 
 static struct backend last;
@@ -1150,7 +1179,7 @@ end_with_pool(struct server *server, torc_deadline deadline)
 	torc_reactor_drain(server->reactor, deadline);
 	assert_int_equal(pthread_join(server->thread, NULL), 0);
 	server->running = false;
-	torc_pool_destroy(last.pool);
+	torc_pool_destroy(last.pool, TORC_NEVER);
 	torc_reactor_destroy(server->reactor);
 	return server->result;
 }
@@ -1224,7 +1253,7 @@ what_was_kept_to_the_end_is_released_after_it(void **state)
 	torc_reactor_drain(server.reactor, torc_after_ms(600000));
 	assert_int_equal(pthread_join(server.thread, NULL), 0);
 	torc_pool_release(last.pool, kept, true);
-	torc_pool_destroy(last.pool);
+	torc_pool_destroy(last.pool, TORC_NEVER);
 	torc_reactor_destroy(server.reactor);
 	assert_int_equal(last.frees, 2);
 	assert_int_equal(last.closes, 0);
@@ -1315,7 +1344,7 @@ nothing_is_rented_once_the_reactor_closes_connections(void **state)
 	while (torc_reactor_turn(reactor, TORC_NEVER) > 0)
 		assert_true(++turns < 100);
 	assert_int_equal(latecomer.result, -ESHUTDOWN);
-	torc_pool_destroy(last.pool);
+	torc_pool_destroy(last.pool, TORC_NEVER);
 	assert_int_equal(last.frees, 2);
 	torc_reactor_destroy(reactor);
 	close(fd);
@@ -1399,12 +1428,12 @@ destroy_without_fibers(void *arg)
 	    torc_fiber_spawn(&ids[count], hold, NULL) == 0)
 		count++;
 	EXPECT(count > 0 && count < COUNT);
-	torc_pool_destroy(backend.pool);
+	torc_pool_destroy(backend.pool, TORC_NEVER);
 	EXPECT(backend.opens == 1);
 	EXPECT(backend.closes == 1 && backend.frees == 0);
 	torc_wake_all(&held, 0);
 	for (unsigned i = 0; i < count; i++)
-		EXPECT(torc_fiber_reap(ids[i], NULL) == 0);
+		EXPECT(torc_fiber_reap(ids[i], NULL, TORC_NEVER) == 0);
 	return 0;
 }
 
@@ -1474,9 +1503,9 @@ make_many(void *arg)
 	EXPECT(torc_pool_create(&more, &fake, &backend, NULL, NULL, 0) ==
 	    -ENOBUFS);
 	for (int i = 0; i < 1024; i++)
-		torc_pool_destroy(pools[i]);
+		torc_pool_destroy(pools[i], TORC_NEVER);
 	EXPECT(torc_pool_create(&more, &fake, &backend, NULL, NULL, 0) == 0);
-	torc_pool_destroy(more);
+	torc_pool_destroy(more, TORC_NEVER);
 	return 0;
 }
 
@@ -1567,7 +1596,7 @@ use_well(void *arg)
 	EXPECT(create(&backend, NULL) == 0);
 	EXPECT((item = acquire(&backend)) != NULL);
 	torc_pool_release(backend.pool, item, true);
-	torc_pool_destroy(backend.pool);
+	torc_pool_destroy(backend.pool, TORC_NEVER);
 	return 0;
 }
 
@@ -1593,7 +1622,7 @@ destroy_in_use(void *arg)
 	(void)arg;
 	EXPECT(create(&backend, NULL) == 0);
 	EXPECT(acquire(&backend) != NULL);
-	torc_pool_destroy(backend.pool);
+	torc_pool_destroy(backend.pool, TORC_NEVER);
 	return 0;
 }
 
@@ -1700,7 +1729,7 @@ miss_server(void *arg)
 		EXPECT(rc < 0);
 	}
 	EXPECT(rc == -ECONNREFUSED);
-	torc_pool_destroy(origin->pool);
+	torc_pool_destroy(origin->pool, TORC_NEVER);
 	return 0;
 }
 
@@ -1782,6 +1811,8 @@ main(void)
 		cmocka_unit_test(a_broken_one_makes_room_before_it_is_closed),
 		cmocka_unit_test(a_cancelled_acquire_loses_nothing),
 		cmocka_unit_test(destroying_ends_what_is_being_opened),
+		cmocka_unit_test(
+		    at_its_deadline_a_destroy_waits_for_no_goodbye),
 		cmocka_unit_test(idle_ones_do_not_hold_up_a_drain),
 		cmocka_unit_test(stopping_ends_opens_and_closes),
 		cmocka_unit_test(

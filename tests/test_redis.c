@@ -36,7 +36,7 @@ run_scene(void *arg)
 	char text[256] = "";
 	int line;
 
-	if (torc_redis_open(&scene->redis, &scene->config, text,
+	if (torc_redis_create(&scene->redis, &scene->config, text,
 	    sizeof(text)) < 0) {
 		fprintf(stderr, "%s\n", text);
 		return __LINE__;
@@ -45,7 +45,7 @@ run_scene(void *arg)
 	if (line != 0)
 		fprintf(stderr, "line %d: %s\n", line,
 		    torc_redis_why(scene->redis));
-	torc_redis_close(scene->redis);
+	torc_redis_destroy(scene->redis, TORC_NEVER);
 	return line;
 }
 
@@ -97,7 +97,7 @@ took_text(struct torc_redis_reply *reply, const char *text)
 {
 	bool is = is_text(reply, text);
 
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return is;
 }
 
@@ -107,7 +107,7 @@ took_integer(struct torc_redis_reply *reply, int64_t integer)
 	bool is = reply != NULL && reply->type == TORC_REDIS_INTEGER &&
 	    reply->integer == integer;
 
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return is;
 }
 
@@ -116,7 +116,7 @@ took_nil(struct torc_redis_reply *reply)
 {
 	bool is = reply != NULL && reply->type == TORC_REDIS_NIL;
 
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return is;
 }
 
@@ -138,7 +138,7 @@ set_and_get(struct torc_redis *redis)
 	EXPECT(torc_redis_call(redis, NULL, LATE, 3, set) == 0);
 	EXPECT(torc_redis_do(redis, &reply, LATE, "GET", "bytes", NULL) == 0);
 	EXPECT(reply->size == 5 && memcmp(reply->text, "a\r\n\0b", 6) == 0);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	EXPECT(torc_redis_do(redis, &reply, LATE, "GET", "none", NULL) == 0);
 	EXPECT(took_nil(reply));
 	EXPECT(torc_redis_do(redis, NULL, LATE, "DEL", "n", NULL) == 0);
@@ -178,14 +178,14 @@ ask_types(struct torc_redis *redis)
 	EXPECT(torc_redis_do(redis, &reply, LATE, "HGETALL", "h", NULL) == 0);
 	EXPECT(reply->type == TORC_REDIS_MAP && reply->size == 4);
 	EXPECT(is_text(&reply->items[2], "b"));
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	EXPECT(torc_redis_do(redis, NULL, LATE, "ZADD", "z", "1.5", "m",
 	    NULL) == 0);
 	EXPECT(torc_redis_do(redis, &reply, LATE, "ZSCORE", "z", "m",
 	    NULL) == 0);
 	EXPECT(reply->type == TORC_REDIS_DOUBLE);
 	EXPECT(fabs(reply->number - 1.5) < 1e-9);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return 0;
 }
 
@@ -210,14 +210,14 @@ fail_and_go_on(struct torc_redis *redis)
 	EXPECT(reply->type == TORC_REDIS_ERROR);
 	EXPECT(strncmp(reply->text, "WRONGTYPE ", 10) == 0);
 	EXPECT(strcmp(reply->text, torc_redis_why(redis)) == 0);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	EXPECT(torc_redis_do(redis, NULL, LATE, "NOSUCH", NULL) ==
 	    -EREMOTEIO);
 	EXPECT(torc_redis_do(redis, &after, LATE, "CLIENT", "ID",
 	    NULL) == 0);
 	EXPECT(before->integer == after->integer);
-	torc_redis_free(before);
-	torc_redis_free(after);
+	torc_redis_reply_free(before);
+	torc_redis_reply_free(after);
 	return 0;
 }
 
@@ -241,8 +241,8 @@ lose_idle(struct torc_redis *redis)
 		EXPECT(torc_sleep(torc_after_ms(1)) == 0);
 	EXPECT(torc_redis_do(redis, &after, LATE, "CLIENT", "ID", NULL) == 0);
 	EXPECT(before->integer != after->integer);
-	torc_redis_free(before);
-	torc_redis_free(after);
+	torc_redis_reply_free(before);
+	torc_redis_reply_free(after);
 	return 0;
 }
 
@@ -306,12 +306,12 @@ say_in_session(struct torc_redis *redis, unsigned argc,
     const struct torc_slice *argv)
 {
 	struct torc_redis_session *session;
-	int rc = torc_redis_session_open(redis, &session, NULL, LATE);
+	int rc = torc_redis_session_acquire(redis, &session, NULL, LATE);
 
 	if (rc < 0)
 		return rc;
 	rc = torc_redis_session_call(session, NULL, LATE, argc, argv);
-	torc_redis_session_close(session);
+	torc_redis_session_release(session);
 	return rc == -EREMOTEIO ? 0 : rc;
 }
 
@@ -369,11 +369,11 @@ send_batches(struct torc_redis *redis)
 		EXPECT(i == 500 ?
 		    reply->items[i].type == TORC_REDIS_ERROR :
 		    reply->items[i].integer == i + (i < 500));
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	EXPECT(torc_redis_batch(redis, &reply, LATE, 1, commands) == 0);
 	EXPECT(reply->type == TORC_REDIS_ARRAY && reply->size == 1);
 	EXPECT(reply->items[0].integer == COUNT);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return 0;
 }
 
@@ -398,7 +398,7 @@ send_much(struct torc_redis *redis)
 	EXPECT(torc_redis_do(redis, &reply, LATE, "GET", "much", NULL) == 0);
 	EXPECT(reply->size == size);
 	EXPECT(stream_matches(7, 0, (const uint8_t *)reply->text, size));
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	EXPECT(torc_redis_do(redis, NULL, LATE, "DEL", "much", NULL) == 0);
 	free(data);
 	return 0;
@@ -587,8 +587,8 @@ send_too_much(struct torc_redis *redis)
 	}
 	EXPECT(torc_redis_do(redis, &after, LATE, "CLIENT", "ID", NULL) == 0);
 	EXPECT(before->integer == after->integer);
-	torc_redis_free(before);
-	torc_redis_free(after);
+	torc_redis_reply_free(before);
+	torc_redis_reply_free(after);
 	free(data);
 	return 0;
 }
@@ -624,11 +624,11 @@ transact(struct torc_redis *redis)
 	EXPECT(reply->type == TORC_REDIS_ARRAY && reply->size == 3);
 	EXPECT(reply->items[1].integer == 2);
 	EXPECT(reply->items[2].type == TORC_REDIS_ERROR);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	EXPECT(torc_redis_transact(redis, &reply, LATE, 2, bad) ==
 	    -EREMOTEIO);
 	EXPECT(strstr(reply->text, "unknown command") != NULL);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	EXPECT(torc_redis_do(redis, &reply, LATE, "GET", "t", NULL) == 0);
 	EXPECT(took_text(reply, "2"));
 	return 0;
@@ -659,13 +659,13 @@ run_scripts(struct torc_redis *redis)
 		    argv) == 0);
 		EXPECT(reply->size == 3 && is_text(&reply->items[1], "x"));
 		EXPECT(reply->items[2].integer == i);
-		torc_redis_free(reply);
+		torc_redis_reply_free(reply);
 		EXPECT(strlen(script.sha) == 40);
 	}
 	script = (struct torc_redis_script) { .text = "no script" };
 	EXPECT(torc_redis_eval(redis, &reply, LATE, &script, 0, 0, NULL) ==
 	    -EREMOTEIO);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return 0;
 }
 
@@ -684,7 +684,7 @@ watch(struct torc_redis *redis)
 	struct torc_redis_session *session;
 	struct torc_redis_reply *reply;
 
-	EXPECT(torc_redis_session_open(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "WATCH", "w",
 	    NULL) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "MULTI",
@@ -697,7 +697,7 @@ watch(struct torc_redis *redis)
 	EXPECT(torc_redis_session_do(session, &reply, LATE, "EXEC",
 	    NULL) == 0);
 	EXPECT(took_nil(reply));
-	torc_redis_session_close(session);
+	torc_redis_session_release(session);
 	EXPECT(torc_redis_do(redis, &reply, LATE, "GET", "w", NULL) == 0);
 	EXPECT(took_text(reply, "9"));
 	return 0;
@@ -718,16 +718,16 @@ session_id(struct torc_redis *redis, const char *command, const char *word1)
 	struct torc_redis_reply *reply = NULL;
 	int64_t id = -1;
 
-	if (torc_redis_session_open(redis, &session, NULL, LATE) < 0)
+	if (torc_redis_session_acquire(redis, &session, NULL, LATE) < 0)
 		return -1;
 	if (torc_redis_session_do(session, &reply, LATE, "CLIENT", "ID",
 	    NULL) == 0)
 		id = reply->integer;
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	if (command != NULL)
 		torc_redis_session_do(session, NULL, LATE, command, word1,
 		    NULL);
-	torc_redis_session_close(session);
+	torc_redis_session_release(session);
 	return id;
 }
 
@@ -747,12 +747,12 @@ soil_sessions(struct torc_redis *redis)
 	second = session_id(redis, "SELECT", "3");
 	EXPECT(session_id(redis, NULL, NULL) != second);
 	/* EXEC without MULTI ends no WATCH. */
-	EXPECT(torc_redis_session_open(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "WATCH", "x",
 	    NULL) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "EXEC", NULL) ==
 	    -EREMOTEIO);
-	torc_redis_session_close(session);
+	torc_redis_session_release(session);
 	EXPECT(session_id(redis, NULL, NULL) > second + 1);
 	second = session_id(redis, "SUBSCRIBE", "refused");
 	EXPECT(session_id(redis, NULL, NULL) == second);
@@ -772,21 +772,21 @@ time_out_session(struct torc_redis *redis)
 	struct torc_redis_session *session;
 	struct torc_redis_reply *reply;
 
-	EXPECT(torc_redis_session_open(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
 	EXPECT(torc_redis_session_do(session, &reply, torc_after_ms(50),
 	    "BLPOP", "nothing", "0", NULL) == -ETIMEDOUT);
 	EXPECT(reply == NULL);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "PING", NULL) ==
 	    -ENOTCONN);
-	torc_redis_session_close(session);
+	torc_redis_session_release(session);
 	/* What comes is not taken for another's reply. */
 	EXPECT(torc_redis_do(redis, NULL, LATE, "LPUSH", "nothing", "x",
 	    NULL) == 0);
-	EXPECT(torc_redis_session_open(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
 	EXPECT(torc_redis_session_do(session, &reply, LATE, "PING",
 	    NULL) == 0);
 	EXPECT(took_text(reply, "PONG"));
-	torc_redis_session_close(session);
+	torc_redis_session_release(session);
 	return 0;
 }
 
@@ -816,7 +816,7 @@ stream(struct torc_redis *redis)
 	for (unsigned i = 0; i < COUNT; i++)
 		EXPECT(torc_redis_do(redis, NULL, LATE, "RPUSH", "large",
 		    text, NULL) == 0);
-	EXPECT(torc_redis_session_open(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
 	for (unsigned round = 0; round < 2; round++) {
 		EXPECT(torc_redis_session_send(session, LATE, 4, range) == 0);
 		EXPECT(torc_redis_session_do(session, NULL, LATE, "PING",
@@ -831,7 +831,7 @@ stream(struct torc_redis *redis)
 	EXPECT(items == 2 * (COUNT + 1) && bytes == 2 * COUNT * SIZE);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "PING",
 	    NULL) == 0);
-	torc_redis_session_close(session);
+	torc_redis_session_release(session);
 	return 0;
 }
 
@@ -863,7 +863,7 @@ listen_to_channels(struct torc_redis *redis)
 	struct torc_redis_subscriber *subscriber;
 	struct torc_redis_message message;
 
-	EXPECT(torc_redis_subscriber_open(redis, &subscriber) == 0);
+	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
 	EXPECT(torc_redis_subscribe(subscriber, "one", LATE) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, "one", NULL));
 	EXPECT(torc_redis_psubscribe(subscriber, "t*", LATE) == 0);
@@ -887,7 +887,7 @@ listen_to_channels(struct torc_redis *redis)
 	EXPECT(torc_redis_do(redis, NULL, LATE, "PUBLISH", "two", "3",
 	    NULL) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_MESSAGE, "two", "3"));
-	torc_redis_subscriber_close(subscriber);
+	torc_redis_subscriber_destroy(subscriber);
 	return 0;
 }
 
@@ -907,7 +907,7 @@ lose_subscriber(struct torc_redis *redis)
 {
 	struct torc_redis_subscriber *subscriber;
 
-	EXPECT(torc_redis_subscriber_open(redis, &subscriber) == 0);
+	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
 	EXPECT(torc_redis_subscribe(subscriber, "a", LATE) == 0);
 	EXPECT(torc_redis_psubscribe(subscriber, "b*", LATE) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, "a", NULL));
@@ -920,7 +920,7 @@ lose_subscriber(struct torc_redis *redis)
 	EXPECT(torc_redis_do(redis, NULL, LATE, "PUBLISH", "bb", "again",
 	    NULL) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_MESSAGE, "bb", "again"));
-	torc_redis_subscriber_close(subscriber);
+	torc_redis_subscriber_destroy(subscriber);
 	return 0;
 }
 
@@ -948,11 +948,11 @@ ask_who(struct torc_redis *redis)
 	EXPECT(torc_redis_do(redis, &reply, LATE, "CLIENT", "INFO",
 	    NULL) == 0);
 	EXPECT(strstr(reply->text, " db=5 ") != NULL);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	EXPECT(torc_redis_do(redis, &reply, LATE, "GET", "forbidden",
 	    NULL) == -EREMOTEIO);
 	EXPECT(strncmp(reply->text, "NOPERM", 6) == 0);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return 0;
 }
 
@@ -1032,12 +1032,12 @@ open_wrongly(void *arg)
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		char text[128] = "";
 
-		EXPECT(torc_redis_open(&redis, &wrong[i].config, text,
+		EXPECT(torc_redis_create(&redis, &wrong[i].config, text,
 		    sizeof(text)) == -EINVAL);
 		if (strstr(text, wrong[i].text) == NULL)
 			fprintf(stderr, "%zu: %s\n", i, text);
 		EXPECT(strstr(text, wrong[i].text) != NULL);
-		EXPECT(torc_redis_open(&redis, &wrong[i].config, NULL, 0) ==
+		EXPECT(torc_redis_create(&redis, &wrong[i].config, NULL, 0) ==
 		    -EINVAL);
 	}
 	EXPECT(torc_redis_of(torc_reactor_self()) == NULL);
@@ -1066,10 +1066,10 @@ open_and_keep(void *arg)
 	struct torc_redis_session *session;
 
 	(void)arg;
-	EXPECT(torc_redis_open(&kept, &config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&kept, &config, NULL, 0) == 0);
 	EXPECT(torc_redis_do(kept, NULL, LATE, "PING", NULL) == 0);
-	EXPECT(torc_redis_session_open(kept, &session, NULL, LATE) == 0);
-	torc_redis_session_close(session);
+	EXPECT(torc_redis_session_acquire(kept, &session, NULL, LATE) == 0);
+	torc_redis_session_release(session);
 	return 0;
 }
 
@@ -1084,7 +1084,7 @@ an_open_client_does_not_hold_up_a_drain_and_is_closed_after_it(void **state)
 	assert_int_equal(server_fiber(&reactor, open_and_keep, NULL), 0);
 	torc_reactor_drain(reactor.reactor, torc_after_ms(600000));
 	assert_int_equal(pthread_join(reactor.thread, NULL), 0);
-	torc_redis_close(kept);
+	torc_redis_destroy(kept, TORC_NEVER);
 	torc_reactor_destroy(reactor.reactor);
 	assert_true(now_ms() - begin < 60000);
 }

@@ -38,7 +38,7 @@ run_scene(void *arg)
 	char text[256] = "";
 	int line;
 
-	if (torc_redis_open(&redis, &scene->config, text, sizeof(text)) < 0) {
+	if (torc_redis_create(&redis, &scene->config, text, sizeof(text)) < 0) {
 		fprintf(stderr, "%s\n", text);
 		return __LINE__;
 	}
@@ -46,7 +46,7 @@ run_scene(void *arg)
 	if (line != 0)
 		fprintf(stderr, "line %d: %s\n", line,
 		    torc_redis_why(redis));
-	torc_redis_close(redis);
+	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
 
@@ -91,7 +91,7 @@ says(struct torc_redis *redis, const char *text, const char *first,
 	bool said = torc_redis_do(redis, &reply, LATE, first, second,
 	    NULL) == 0 && strstr(reply->text, text) != NULL;
 
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return said;
 }
 
@@ -185,7 +185,7 @@ read_addresses(void *arg)
 		struct torc_redis *redis;
 		char text[256] = "";
 
-		EXPECT(torc_redis_open(&redis, &config, text,
+		EXPECT(torc_redis_create(&redis, &config, text,
 		    sizeof(text)) == 0);
 		for (unsigned k = 0; k < redis->address_count; k++) {
 			strcat(text, k > 0 ? " " : "");
@@ -194,7 +194,7 @@ read_addresses(void *arg)
 		if (strcmp(text, good[i].read) != 0)
 			fprintf(stderr, "read: %s\n", text);
 		EXPECT(strcmp(text, good[i].read) == 0);
-		torc_redis_close(redis);
+		torc_redis_destroy(redis, TORC_NEVER);
 	}
 	return 0;
 }
@@ -267,7 +267,7 @@ open_wrongly(void *arg)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct torc_redis *redis;
 		char text[512] = "";
-		int rc = torc_redis_open(&redis, &bad[i].config, text,
+		int rc = torc_redis_create(&redis, &bad[i].config, text,
 		    sizeof(text));
 
 		if (rc != -EINVAL || strstr(text, bad[i].why) == NULL)
@@ -276,7 +276,7 @@ open_wrongly(void *arg)
 		EXPECT(rc == -EINVAL);
 		EXPECT(strstr(text, bad[i].why) != NULL);
 		EXPECT(strstr(text, "hidden") == NULL);
-		EXPECT(torc_redis_open(&redis, &bad[i].config, NULL, 0) ==
+		EXPECT(torc_redis_create(&redis, &bad[i].config, NULL, 0) ==
 		    -EINVAL);
 	}
 	return 0;
@@ -364,7 +364,7 @@ who_is_there(struct torc_redis *redis)
 	    NULL) == 0)
 		who = strtoul(reply->items[1].text, NULL, 10) ==
 		    servers[1].port;
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return who;
 }
 

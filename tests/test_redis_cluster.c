@@ -77,12 +77,12 @@ run_scene(void *arg)
 	struct torc_redis *redis;
 	int line;
 
-	EXPECT(torc_redis_open(&redis, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &scene->config, NULL, 0) == 0);
 	line = scene->play(redis);
 	if (line != 0)
 		fprintf(stderr, "line %d: %s\n", line,
 		    torc_redis_why(redis));
-	torc_redis_close(redis);
+	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
 
@@ -121,7 +121,7 @@ reads(struct torc_redis *redis, const char *key, const char *value)
 	    reply->type == TORC_REDIS_STRING &&
 	    strcmp(reply->text, value) == 0;
 
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return is;
 }
 
@@ -177,7 +177,7 @@ use_tags(struct torc_redis *redis)
 
 	EXPECT(torc_redis_transact(redis, &reply, LATE, 2, same) == 0);
 	EXPECT(reply->size == 2 && reply->items[1].integer == 2);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	EXPECT(torc_redis_transact(redis, &reply, LATE, 2, far) == -EXDEV);
 	EXPECT(reply == NULL);
 	EXPECT(torc_redis_batch(redis, NULL, LATE, 2, far) == -EXDEV);
@@ -187,11 +187,12 @@ use_tags(struct torc_redis *redis)
 	EXPECT(torc_redis_eval(redis, &reply, LATE, &script, 1, 1,
 	    &set[1]) == 0);
 	EXPECT(strcmp(reply->text, "2") == 0);
-	torc_redis_free(reply);
-	EXPECT(torc_redis_session_open(redis, &session, "{tag}b", LATE) == 0);
+	torc_redis_reply_free(reply);
+	EXPECT(
+	    torc_redis_session_acquire(redis, &session, "{tag}b", LATE) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "WATCH", "{tag}a",
 	    NULL) == 0);
-	torc_redis_session_close(session);
+	torc_redis_session_release(session);
 	return 0;
 }
 
@@ -214,13 +215,13 @@ ask_ids(struct torc_redis *redis)
 		struct torc_redis *node;
 		struct torc_redis_reply *reply;
 
-		EXPECT(torc_redis_open(&node, &config, NULL, 0) == 0);
+		EXPECT(torc_redis_create(&node, &config, NULL, 0) == 0);
 		EXPECT(torc_redis_do(node, &reply, LATE, "CLUSTER", "MYID",
 		    NULL) == 0);
 		EXPECT(reply->size == 40);
 		memcpy(ids[i], reply->text, 41);
-		torc_redis_free(reply);
-		torc_redis_close(node);
+		torc_redis_reply_free(reply);
+		torc_redis_destroy(node, TORC_NEVER);
 	}
 	return 0;
 }
@@ -264,13 +265,13 @@ move_slowly(struct torc_redis *redis)
 	EXPECT(torc_redis_do(redis, &reply, LATE, "MGET", "foo", "{foo}new",
 	    NULL) == -EREMOTEIO);
 	EXPECT(strncmp(reply->text, "TRYAGAIN", 8) == 0);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	EXPECT(now_ms() - begin < 20000);
 	/* The last answer, unless the next one did not come in time. */
 	rc = torc_redis_do(redis, &reply, torc_after_ms(400), "MGET", "foo",
 	    "{foo}new", NULL);
 	EXPECT(rc == -EREMOTEIO || rc == -ETIMEDOUT);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	EXPECT(tell(0, "+OK", "MIGRATE 127.0.0.1 %u foo 0 5000",
 	    nodes[1].port));
 	EXPECT(torc_redis_do(redis, NULL, LATE, "MGET", "foo", "{foo}new",
@@ -297,7 +298,7 @@ hear_messages(struct torc_redis *redis)
 	struct torc_redis_subscriber *subscriber;
 	struct torc_redis_message message;
 
-	EXPECT(torc_redis_subscriber_open(redis, &subscriber) == 0);
+	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
 	EXPECT(torc_redis_subscribe(subscriber, "news", LATE) == 0);
 	EXPECT(torc_redis_next(subscriber, &message, LATE) == 0);
 	EXPECT(message.event == TORC_REDIS_SUBSCRIBED);
@@ -305,7 +306,7 @@ hear_messages(struct torc_redis *redis)
 	    NULL) == 0);
 	EXPECT(torc_redis_next(subscriber, &message, LATE) == 0);
 	EXPECT(strcmp(message.text, "x") == 0);
-	torc_redis_subscriber_close(subscriber);
+	torc_redis_subscriber_destroy(subscriber);
 	return 0;
 }
 
@@ -420,7 +421,7 @@ follow_the_replica(struct torc_redis *redis)
 	struct torc_redis_session *session;
 
 	EXPECT(torc_redis_do(redis, NULL, LATE, "SET", "a", "1", NULL) == 0);
-	EXPECT(torc_redis_session_open(redis, &session, "a", LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, &session, "a", LATE) == 0);
 	have_it(DEAD);
 	while (torc_redis_do(redis, NULL, torc_after_ms(1000), "SET", "a",
 	    "2", NULL) < 0)
@@ -428,7 +429,7 @@ follow_the_replica(struct torc_redis *redis)
 	EXPECT(reads(redis, "a", "2"));
 	EXPECT(redis_ask(replica.port, "GET a\r\nQUIT", "2"));
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "PING", NULL) < 0);
-	torc_redis_session_close(session);
+	torc_redis_session_release(session);
 	EXPECT(reads(redis, "a", "2"));
 	return 0;
 }

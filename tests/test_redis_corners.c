@@ -118,12 +118,12 @@ run_scene(void *arg)
 	scene->config.address = address;
 	scene->config.retry_min_ms = 1;
 	scene->config.retry_max_ms = 1;
-	EXPECT(torc_redis_open(&redis, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &scene->config, NULL, 0) == 0);
 	line = scene->play(redis);
 	if (line != 0)
 		fprintf(stderr, "line %d: %s\n", line,
 		    torc_redis_why(redis));
-	torc_redis_close(redis);
+	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
 
@@ -164,7 +164,7 @@ answers(struct torc_redis *redis, const char *text)
 	bool same = rc == 0 && reply->type <= TORC_REDIS_VERBATIM &&
 	    strcmp(reply->text, text) == 0;
 
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return same;
 }
 
@@ -206,7 +206,7 @@ listen_in_silence(struct torc_redis *redis)
 	unsigned count = 3;
 	uint64_t id;
 
-	EXPECT(torc_redis_subscriber_open(redis, &subscriber) == 0);
+	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
 	EXPECT(torc_redis_subscribe(subscriber, "one", LATE) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, NULL));
 	EXPECT(accepted == 1 && pings == 0);
@@ -219,7 +219,7 @@ listen_in_silence(struct torc_redis *redis)
 	EXPECT(torc_redis_next(subscriber, &message, torc_after_ms(5)) ==
 	    -ETIMEDOUT);
 	EXPECT(strstr(torc_redis_why(redis), "nothing came in time"));
-	torc_redis_subscriber_close(subscriber);
+	torc_redis_subscriber_destroy(subscriber);
 	return 0;
 }
 
@@ -240,7 +240,7 @@ listen_to_nonsense(struct torc_redis *redis)
 {
 	struct torc_redis_subscriber *subscriber;
 
-	EXPECT(torc_redis_subscriber_open(redis, &subscriber) == 0);
+	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
 	EXPECT(torc_redis_subscribe(subscriber, "one", LATE) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, NULL));
 	EXPECT(next_is(subscriber, TORC_REDIS_MESSAGE, "sense"));
@@ -259,8 +259,8 @@ listen_to_nonsense(struct torc_redis *redis)
 	EXPECT(next_is(subscriber, TORC_REDIS_CONNECTED, NULL));
 	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, NULL));
 	EXPECT(accepted == 2);
-	torc_redis_subscriber_close(subscriber);
-	torc_redis_subscriber_close(NULL);
+	torc_redis_subscriber_destroy(subscriber);
+	torc_redis_subscriber_destroy(NULL);
 	return 0;
 }
 
@@ -289,7 +289,7 @@ listen_to_too_much(struct torc_redis *redis)
 	struct torc_redis_subscriber *subscriber;
 	struct torc_redis_message message;
 
-	EXPECT(torc_redis_subscriber_open(redis, &subscriber) == 0);
+	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
 	EXPECT(torc_redis_subscribe(subscriber, "one", LATE) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, NULL));
 	for (unsigned i = 0; i < 2; i++) {
@@ -298,7 +298,7 @@ listen_to_too_much(struct torc_redis *redis)
 		EXPECT(next_is(subscriber, TORC_REDIS_MESSAGE, "sense"));
 	}
 	EXPECT(accepted == 1);
-	torc_redis_subscriber_close(subscriber);
+	torc_redis_subscriber_destroy(subscriber);
 	return 0;
 }
 
@@ -321,7 +321,7 @@ listen_too_much(struct torc_redis *redis)
 	struct torc_redis_subscriber *subscriber;
 	char name[16];
 
-	EXPECT(torc_redis_subscriber_open(redis, &subscriber) == 0);
+	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
 	for (unsigned i = 0; i < 4096; i++) {
 		snprintf(name, sizeof(name), "%u", i);
 		EXPECT(torc_redis_subscribe(subscriber, name, LATE) == 0);
@@ -329,7 +329,7 @@ listen_too_much(struct torc_redis *redis)
 	EXPECT(torc_redis_subscribe(subscriber, "4096", LATE) == -ENOBUFS);
 	EXPECT(torc_redis_unsubscribe(subscriber, "7", LATE) == 0);
 	EXPECT(torc_redis_subscribe(subscriber, "4096", LATE) == 0);
-	torc_redis_subscriber_close(subscriber);
+	torc_redis_subscriber_destroy(subscriber);
 	return 0;
 }
 
@@ -342,16 +342,16 @@ listen_to_the_dead(struct torc_redis *redis)
 	struct torc_redis *dead;
 
 	(void)redis;
-	EXPECT(torc_redis_open(&dead, &nowhere, NULL, 0) == 0);
-	EXPECT(torc_redis_subscriber_open(dead, &subscriber) == 0);
+	EXPECT(torc_redis_create(&dead, &nowhere, NULL, 0) == 0);
+	EXPECT(torc_redis_subscriber_create(dead, &subscriber) == 0);
 	EXPECT(torc_redis_next(subscriber, &message, torc_after_ms(200)) ==
 	    -ETIMEDOUT);
 	EXPECT(strstr(torc_redis_why(dead), "127.0.0.1:1: ") != NULL);
 	EXPECT(torc_redis_unsubscribe(subscriber, "x", LATE) == -ENOENT);
 	EXPECT(strstr(torc_redis_why(dead), "not subscribed") != NULL);
-	torc_redis_subscriber_close(subscriber);
-	torc_redis_close(dead);
-	torc_redis_close(NULL);
+	torc_redis_subscriber_destroy(subscriber);
+	torc_redis_destroy(dead, TORC_NEVER);
+	torc_redis_destroy(NULL, TORC_NEVER);
 	return 0;
 }
 
@@ -390,18 +390,18 @@ ask_wrongly(struct torc_redis *redis)
 	/* No hash, and nobody who wants what comes instead. */
 	EXPECT(torc_redis_eval(redis, NULL, LATE, &script, 1, 2, argv) ==
 	    -EPROTO);
-	EXPECT(torc_redis_session_open(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
 	EXPECT(torc_redis_session_read(session, &item, LATE) == -EINVAL);
 	EXPECT(torc_redis_session_send(session, LATE, 2, argv) == 0);
 	EXPECT(torc_redis_session_send(session, LATE, 2, argv) == -EBUSY);
 	EXPECT(torc_redis_session_read(session, &item, torc_after_ms(5)) ==
 	    -ETIMEDOUT);
 	EXPECT(torc_redis_session_send(session, LATE, 2, argv) == -ENOTCONN);
-	torc_redis_session_close(session);
+	torc_redis_session_release(session);
 	/* Longer than any name of a command that is known. */
 	EXPECT(torc_redis_do(redis, &reply, LATE, "GETANDWAITFORALONGTIME",
 	    "x", NULL) == -EREMOTEIO);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return 0;
 }
 
@@ -460,7 +460,7 @@ ask_two_together(struct torc_redis *redis)
 
 	EXPECT(torc_redis_batch(redis, &reply, LATE, 2, commands) == 0);
 	EXPECT(reply->size == 2 && strcmp(reply->items[1].text, "b") == 0);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return 0;
 }
 
@@ -483,10 +483,10 @@ be_sent_nowhere(struct torc_redis *redis)
 	EXPECT(torc_redis_do(redis, &reply, LATE, "GET", "foo", NULL) ==
 	    -EREMOTEIO);
 	EXPECT(strcmp(reply->text, "MOVED nowhere") == 0);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	EXPECT(torc_redis_do(redis, &reply, LATE, "GET", "foo", NULL) ==
 	    -EREMOTEIO);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return answers(redis, "ok") ? 0 : __LINE__;
 }
 

@@ -226,12 +226,12 @@ run_scene(void *arg)
 	struct torc_redis *redis;
 	int line;
 
-	EXPECT(torc_redis_open(&redis, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &scene->config, NULL, 0) == 0);
 	line = scene->play(redis);
 	if (line != 0)
 		fprintf(stderr, "line %d: %s\n", line,
 		    torc_redis_why(redis));
-	torc_redis_close(redis);
+	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
 
@@ -280,7 +280,7 @@ ask(struct torc_redis *redis, const char *word, torc_deadline deadline)
 	if (rc == 0 && (reply->type != TORC_REDIS_STRING ||
 	    strcmp(reply->text, word) != 0))
 		rc = -EILSEQ;
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return rc;
 }
 
@@ -873,7 +873,7 @@ load(void *arg)
 		    torc_after_ms(CALL_MS), "ECHO", word, NULL);
 		if (rc == 0 && strcmp(reply->text, word) != 0)
 			mixed_up++;
-		torc_redis_free(reply);
+		torc_redis_reply_free(reply);
 		if (rc == 0)
 			last_good = now_ms();
 		tardy += now_ms() - begin > CALL_MS + SLACK_MS;

@@ -84,7 +84,7 @@ ask(void *arg)
 		.retry_min_ms = 1, .retry_max_ms = 1 };
 	struct torc_redis *redis;
 
-	EXPECT(torc_redis_open(&redis, &config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &config, NULL, 0) == 0);
 	for (unsigned i = 0; i < ASKED; i++) {
 		struct torc_redis_reply *reply;
 		int rc = torc_redis_do(redis, &reply, LATE, "GET", "k", NULL);
@@ -99,10 +99,10 @@ ask(void *arg)
 		EXPECT(rc == 0 || strstr(why, "secret") == NULL);
 		EXPECT(rc == 0 || torc_redis_fate(redis) ==
 		    TORC_REDIS_UNSENT);
-		torc_redis_free(reply);
+		torc_redis_reply_free(reply);
 		torc_sleep(torc_after_ms(2));
 	}
-	torc_redis_close(redis);
+	torc_redis_destroy(redis, TORC_NEVER);
 	EXPECT(gets == (manner->result == 0 ? ASKED : 0));
 	return 0;
 }

@@ -186,12 +186,12 @@ run_scene(void *arg)
 	struct torc_redis *redis;
 	int line;
 
-	EXPECT(torc_redis_open(&redis, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &scene->config, NULL, 0) == 0);
 	line = scene->play(redis);
 	if (line != 0)
 		fprintf(stderr, "line %d: %s\n", line,
 		    torc_redis_why(redis));
-	torc_redis_close(redis);
+	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
 
@@ -229,7 +229,7 @@ ask(struct torc_redis *redis)
 
 	if (torc_redis_do(redis, &reply, LATE, "GET", "foo", NULL) == 0)
 		node = (int)reply->integer;
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return node;
 }
 
@@ -304,14 +304,14 @@ stay_with_a_node(struct torc_redis *redis)
 	redis->mapped_at -= 2000000000;		/* it is old */
 	EXPECT(ask(redis) == 1);
 	EXPECT(maps == 2);
-	EXPECT(torc_redis_session_open(redis, &session, "foo", LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, &session, "foo", LATE) == 0);
 	owner = 2;
 	redis->mapped_at -= 2000000000;
 	EXPECT(ask(redis) == 2);
 	/* The node is none of the cluster any more, and yet there. */
 	EXPECT(redis->gone != NULL && redis->gone->next == NULL);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "PING", NULL) == 0);
-	torc_redis_session_close(session);
+	torc_redis_session_release(session);
 	EXPECT(ask(redis) == 2);
 	EXPECT(redis->gone == NULL);
 	/* What is configured is remembered, and holds no connection. */
@@ -358,13 +358,13 @@ ask_in_session(struct torc_redis *redis)
 	struct torc_redis_reply *reply = NULL;
 	int node = -1;
 
-	if (torc_redis_session_open(redis, &session, "foo", LATE) < 0)
+	if (torc_redis_session_acquire(redis, &session, "foo", LATE) < 0)
 		return -2;
 	if (torc_redis_session_do(session, &reply, LATE, "GET", "foo",
 	    NULL) == 0)
 		node = (int)reply->integer;
-	torc_redis_free(reply);
-	torc_redis_session_close(session);
+	torc_redis_reply_free(reply);
+	torc_redis_session_release(session);
 	return node;
 }
 

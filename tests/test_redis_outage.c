@@ -24,13 +24,13 @@ open_client(void)
 	const struct torc_redis_config config = { .address = redis.address };
 	struct torc_redis *client;
 
-	return torc_redis_open(&client, &config, NULL, 0);
+	return torc_redis_create(&client, &config, NULL, 0);
 }
 
 static void
 close_client(void)
 {
-	torc_redis_close(torc_redis_of(torc_reactor_self()));
+	torc_redis_destroy(torc_redis_of(torc_reactor_self()), TORC_NEVER);
 }
 
 static int
@@ -46,7 +46,7 @@ ask(torc_deadline deadline)
 	    deadline, "ECHO", word, NULL);
 	if (rc == 0 && strcmp(reply->text, word) != 0)
 		rc = -EILSEQ;
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return rc;
 }
 

@@ -78,13 +78,13 @@ run_scene(void *arg)
 	struct torc_redis *redis;
 	int line;
 
-	EXPECT(torc_redis_open(&redis, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &scene->config, NULL, 0) == 0);
 	line = scene->play(redis);
 	gate_shut = false;
 	if (line != 0)
 		fprintf(stderr, "line %d: %s\n", line,
 		    torc_redis_why(redis));
-	torc_redis_close(redis);
+	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
 
@@ -131,7 +131,7 @@ reads(struct torc_redis *redis, const char *value)
 	    reply->type == TORC_REDIS_STRING &&
 	    strcmp(reply->text, value) == 0;
 
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return is;
 }
 
@@ -208,17 +208,17 @@ be_renewed_by_several(struct torc_redis *redis)
 
 	EXPECT(torc_redis_batch(redis, &reply, LATE, 1, &command) == 0);
 	EXPECT(reply->items[0].type == TORC_REDIS_ERROR);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	while (!reads(redis, "new"))
 		EXPECT(torc_sleep(torc_after_ms(1)) == 0);
 	EXPECT(accepted == 2);
 	accepted = 0;
 	for (unsigned i = 0; i < 2; i++) {
-		EXPECT(torc_redis_session_open(redis, &session, NULL,
+		EXPECT(torc_redis_session_acquire(redis, &session, NULL,
 		    LATE) == 0);
 		EXPECT(torc_redis_session_call(session, NULL, LATE, 3,
 		    argv) == (i == 0 ? -EREMOTEIO : 0));
-		torc_redis_session_close(session);
+		torc_redis_session_release(session);
 	}
 	return 0;
 }
@@ -311,14 +311,14 @@ open_one_for_both(struct torc_redis *redis)
 	uint64_t fibers[2];
 	int result;
 
-	EXPECT(torc_redis_session_open(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
 	EXPECT(reads(redis, "new") && accepted == 2);
 	gate_shut = true;
 	for (unsigned i = 0; i < 2; i++)
 		EXPECT(torc_fiber_spawn(&fibers[i], entries[i], &asker) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "SET", "k", "v",
 	    NULL) == -EREMOTEIO);
-	torc_redis_session_close(session);
+	torc_redis_session_release(session);
 	while (accepted < 3)
 		EXPECT(torc_sleep(torc_after_ms(1)) == 0);
 	gate_shut = false;
@@ -473,7 +473,7 @@ follow_the_master(struct torc_redis *redis)
 	struct torc_redis_message message;
 	int rc;
 
-	EXPECT(torc_redis_subscriber_open(redis, &subscriber) == 0);
+	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
 	EXPECT(torc_redis_subscribe(subscriber, "news", LATE) == 0);
 	EXPECT(torc_redis_next(subscriber, &message, LATE) == 0);
 	EXPECT(set(redis) == -EREMOTEIO);
@@ -484,7 +484,7 @@ follow_the_master(struct torc_redis *redis)
 	/* Messages come from where all else is, from now on. */
 	EXPECT(torc_redis_next(subscriber, &message, LATE) == 0);
 	EXPECT(message.event == TORC_REDIS_CONNECTED);
-	torc_redis_subscriber_close(subscriber);
+	torc_redis_subscriber_destroy(subscriber);
 	return 0;
 }
 

@@ -38,12 +38,12 @@ run_scene(void *arg)
 	struct torc_redis *redis;
 	int line;
 
-	EXPECT(torc_redis_open(&redis, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &scene->config, NULL, 0) == 0);
 	line = scene->play(redis);
 	if (line != 0)
 		fprintf(stderr, "line %d: %s\n", line,
 		    torc_redis_why(redis));
-	torc_redis_close(redis);
+	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
 
@@ -110,7 +110,7 @@ who_writes(struct torc_redis *redis)
 	    torc_redis_do(redis, &reply, torc_after_ms(CALL_MS), "CONFIG",
 	    "GET", "port", NULL) == 0)
 		port = (unsigned)strtoul(reply->items[1].text, NULL, 10);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return port;
 }
 
@@ -314,7 +314,7 @@ static struct torc_redis *kept;
 static int
 open_and_keep(void *arg)
 {
-	EXPECT(torc_redis_open(&kept, arg, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&kept, arg, NULL, 0) == 0);
 	EXPECT(torc_redis_do(kept, NULL, LATE, "GET", "k", NULL) == 0);
 	/* The daemon has subscribed. */
 	while (asked < 2)
@@ -343,7 +343,7 @@ a_client_of_sentinels_does_not_hold_up_a_drain(void **state)
 	assert_int_equal(server_fiber(&reactor, open_and_keep, &config), 0);
 	torc_reactor_drain(reactor.reactor, torc_after_ms(600000));
 	assert_int_equal(pthread_join(reactor.thread, NULL), 0);
-	torc_redis_close(kept);
+	torc_redis_destroy(kept, TORC_NEVER);
 	torc_reactor_destroy(reactor.reactor);
 	assert_true(now_ms() - begin < 60000);
 	server_stop(&sentinels);
@@ -370,7 +370,7 @@ open_wrongly(void *arg)
 		struct torc_redis *redis;
 		char text[256] = "";
 
-		EXPECT(torc_redis_open(&redis, &bad[i].config, text,
+		EXPECT(torc_redis_create(&redis, &bad[i].config, text,
 		    sizeof(text)) == -EINVAL);
 		EXPECT(strstr(text, bad[i].why) != NULL);
 	}

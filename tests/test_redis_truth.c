@@ -217,13 +217,13 @@ run_scene(void *arg)
 	struct torc_redis *redis;
 	int line;
 
-	EXPECT(torc_redis_open(&redis, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &scene->config, NULL, 0) == 0);
 	line = scene->play(redis);
 	gate_shut = false;
 	if (line != 0)
 		fprintf(stderr, "line %d: %s\n", line,
 		    torc_redis_why(redis));
-	torc_redis_close(redis);
+	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
 
@@ -300,7 +300,7 @@ ask(void *arg)
 	if (asker->result == 0 && (reply->type != TORC_REDIS_STRING ||
 	    strcmp(reply->text, number) != 0))
 		asker->result = -EILSEQ;
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return 0;
 }
 
@@ -422,18 +422,18 @@ ask_in_batches(struct torc_redis *redis)
 	EXPECT(torc_redis_fate(redis) == TORC_REDIS_ANSWERED);
 	EXPECT(torc_redis_batch(redis, &reply, LATE, 1, commands) == 0);
 	EXPECT(strcmp(reply->items[0].text, "0") == 0);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	EXPECT(accepted == 1);
 	/* A session goes on, too. */
-	EXPECT(torc_redis_session_open(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
 	for (int i = 0; i < 2; i++)
 		EXPECT(torc_redis_session_call(session, &reply, LATE, 3,
 		    argv[1]) == -ELOOP);
 	EXPECT(torc_redis_session_call(session, &reply, LATE, 3, argv[2]) ==
 	    0);
 	EXPECT(strcmp(reply->text, "2") == 0);
-	torc_redis_free(reply);
-	torc_redis_session_close(session);
+	torc_redis_reply_free(reply);
+	torc_redis_session_release(session);
 	EXPECT(accepted == 2);
 	return 0;
 }
@@ -566,7 +566,7 @@ ask_nobody(struct torc_redis *redis)
 	struct torc_redis *dead;
 	struct asker askers[8];
 
-	EXPECT(torc_redis_open(&dead, &config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&dead, &config, NULL, 0) == 0);
 	for (unsigned i = 0; i < 8; i++)
 		EXPECT(start(i < 7 ? dead : redis, &askers[i], i,
 		    i < 7 ? "" : "deep") == 0);
@@ -588,7 +588,7 @@ ask_nobody(struct torc_redis *redis)
 	EXPECT(askers[0].fate == TORC_REDIS_UNKNOWN);
 	EXPECT(askers[1].result == -ETIMEDOUT);
 	EXPECT(askers[1].fate == TORC_REDIS_UNSENT);
-	torc_redis_close(dead);
+	torc_redis_destroy(dead, TORC_NEVER);
 	return 0;
 }
 

@@ -72,7 +72,7 @@ park_in_a_join(void)
 
 	if (rc == 0)
 		rc = torc_fiber_join(id, NULL, torc_after_ms(now->ms));
-	ended = torc_fiber_reap(id, NULL);
+	ended = torc_fiber_reap(id, NULL, TORC_NEVER);
 	return ended == 0 ? rc : ended;
 }
 

@@ -167,19 +167,23 @@ torc_http_client_create(struct torc_http_client **client,
 	return rc;
 }
 
-void
-torc_http_client_destroy(struct torc_http_client *client)
+int
+torc_http_client_destroy(struct torc_http_client *client,
+    torc_deadline deadline)
 {
+	int rc;
+
 	if (client == NULL)
-		return;
+		return 0;
 	torc_require(client->alive == CLIENT_ALIVE,
 	    "a client of HTTP is destroyed twice, or was never created");
 	/* It has ended with its reactor. */
 	if (client->evictor != 0)
-		torc_fiber_reap(client->evictor, NULL);
-	torc_pool_destroy(client->pool);
+		torc_fiber_reap(client->evictor, NULL, TORC_NEVER);
+	rc = torc_pool_destroy(client->pool, deadline);
 	client->alive = 0;
 	free(client);
+	return rc;
 }
 
 void

@@ -333,7 +333,7 @@ static void
 end_asking(struct torc_http_exchange *exchange)
 {
 	if (exchange->uploader != 0)
-		torc_fiber_reap(exchange->uploader, NULL);
+		torc_fiber_reap(exchange->uploader, NULL, TORC_NEVER);
 	exchange->uploader = 0;
 	torc_http_call_end(&exchange->call);
 }
@@ -386,7 +386,7 @@ pass_in_pieces(struct torc_http_exchange *exchange)
 	else
 		rc = supervise(exchange);
 	/* Whatever happens, they are over before their exchange is. */
-	torc_fiber_reap(exchange->answerer, &result);
+	torc_fiber_reap(exchange->answerer, &result, TORC_NEVER);
 	end_asking(exchange);
 	return rc < 0 ? rc : result;
 }

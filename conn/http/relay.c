@@ -243,7 +243,7 @@ relay_kept(struct torc_http_exchange *exchange, struct torc_slice piece)
 		return rc;
 	rc = write_kept(exchange);
 	/* It is over before its exchange is. */
-	torc_fiber_reap(reader, NULL);
+	torc_fiber_reap(reader, NULL, TORC_NEVER);
 	return rc;
 }
 

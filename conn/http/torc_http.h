@@ -561,8 +561,9 @@ TORC_API int torc_http_client_create(struct torc_http_client **client,
     const struct torc_http_client_config *config, char *text,
     size_t text_size);
 
-/* As torc_pool_destroy(); nothing is being asked. NULL is allowed. */
-TORC_API void torc_http_client_destroy(struct torc_http_client *client);
+/* Parks. As torc_pool_destroy(); nothing is being asked. NULL does nothing. */
+TORC_API int torc_http_client_destroy(struct torc_http_client *client,
+    torc_deadline deadline);
 
 /*
  * No more: what asks from now on gets -ESHUTDOWN at once. What is being asked

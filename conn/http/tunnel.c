@@ -104,7 +104,7 @@ run_tunnel(struct tunnel *tunnel)
 	if (rc == 0)
 		rc = torc_fiber_join(id, &back, TORC_NEVER);
 	if (rc < 0)
-		torc_fiber_reap(id, &back);
+		torc_fiber_reap(id, &back, TORC_NEVER);
 	return rc < 0 ? rc : back;
 }
 

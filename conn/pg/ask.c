@@ -128,7 +128,7 @@ check_nature(struct torc_pg_result *result, unsigned index, bool *open)
 	if (nature & PG_STAYS)
 		return refuse(result, index, "the statement changes the "
 		    "session of a connection that others share: it needs one "
-		    "of its own, by torc_pg_acquire()");
+		    "of its own, by torc_pg_session_acquire()");
 	if (nature & PG_COPIES)
 		return refuse(result, index, "COPY needs a session, and "
 		    "torc_pg_copy_in() or torc_pg_copy_out()");
@@ -140,7 +140,7 @@ check_nature(struct torc_pg_result *result, unsigned index, bool *open)
 		result->guarded = true;
 	if (*open && index + 1 == result->count)
 		return refuse(result, index, "a transaction that stays open "
-		    "needs a session, by torc_pg_acquire()");
+		    "needs a session, by torc_pg_session_acquire()");
 	return 0;
 }
 
@@ -418,7 +418,7 @@ torc_pg_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
 		rc = ask(pg, result, statements, deadline);
 		if (!is_to_be_asked_again(*result, rc, &again, &attempts))
 			break;
-		torc_pg_free(*result);
+		torc_pg_result_free(*result);
 		rc = 0;
 	}
 	pg->stats.repeated += again;
@@ -428,7 +428,7 @@ torc_pg_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
 		    "anything can be asked");
 	}
 	if (*result != NULL)
-		torc_pg_seek(*result, 0);
+		torc_pg_result_seek(*result, 0);
 	return rc;
 }
 

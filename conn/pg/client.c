@@ -35,16 +35,20 @@ create_pools(struct torc_pg *pg, char *text, size_t size)
 	    text, size);
 }
 
-static void
-free_client(struct torc_pg *pg)
+/* Parks. 0, or -ETIMEDOUT. */
+static int
+free_client(struct torc_pg *pg, torc_deadline deadline)
 {
+	int rc = 0;
+
 	if (pg->session_pool != NULL)
-		torc_pool_destroy(pg->session_pool);
+		rc = torc_pool_destroy(pg->session_pool, deadline);
 	if (pg->shared_pool != NULL)
-		torc_pool_destroy(pg->shared_pool);
+		rc |= torc_pool_destroy(pg->shared_pool, deadline);
 	pg_setup_free(&pg->setup);
 	free(pg->shared);
 	free(pg);
+	return rc < 0 ? -ETIMEDOUT : 0;
 }
 
 int
@@ -76,7 +80,7 @@ torc_pg_create(struct torc_pg **made, const struct torc_pg_config *config,
 	if (rc == 0 && torc_pg_of(reactor) == NULL)
 		rc = torc_reactor_set_data(reactor, &client_key, pg);
 	if (rc < 0)
-		free_client(pg);
+		free_client(pg, TORC_AT_ONCE);
 	else
 		*made = pg;
 	return rc;
@@ -88,10 +92,11 @@ torc_pg_of(const struct torc_reactor *reactor)
 	return torc_reactor_data(reactor, &client_key);
 }
 
-void
-torc_pg_destroy(struct torc_pg *pg)
+int
+torc_pg_destroy(struct torc_pg *pg, torc_deadline deadline)
 {
 	const bool asked = pg->waiting > 0 || pg_share_used(pg);
+	int rc = 0;
 
 	torc_require(!asked || torc_reactor_self() != pg->reactor,
 	    "torc_pg_destroy while somebody asks");
@@ -99,15 +104,16 @@ torc_pg_destroy(struct torc_pg *pg)
 		torc_reactor_set_data(pg->reactor, &client_key, NULL);
 	/* Fibers that went with the ring of their reactor: nothing is freed. */
 	if (asked)
-		return;
+		return 0;
 	pg_share_end(pg);
 	while (pg->fibers > 0 && torc_fiber_self() != 0 &&
-	    torc_wait(&pg->quiet, TORC_NEVER) == 0)
-		continue;
+	    rc == 0)
+		rc = torc_wait(&pg->quiet, deadline);
 	if (pg->fibers == 0)
-		free_client(pg);
-	else
-		pg->doomed = true;	/* this fiber was cancelled */
+		return free_client(pg, deadline);
+	/* This fiber was cancelled, or its time is up. */
+	pg->doomed = true;
+	return rc;
 }
 
 const char *
@@ -144,7 +150,7 @@ pg_fiber_end(struct torc_pg *pg)
 	if (--pg->fibers > 0)
 		return;
 	if (pg->doomed)
-		free_client(pg);
+		free_client(pg, TORC_AT_ONCE);
 	else
 		torc_wake_all(&pg->quiet, 0);
 }

@@ -8,7 +8,7 @@
 #include "conn/pg/pg.h"
 
 int
-torc_pg_acquire(struct torc_pg *pg, struct torc_pg_session **session,
+torc_pg_session_acquire(struct torc_pg *pg, struct torc_pg_session **session,
     torc_deadline deadline)
 {
 	void *item;
@@ -92,7 +92,7 @@ clean_up(void *arg)
 }
 
 void
-torc_pg_release(struct torc_pg_session *session)
+torc_pg_session_release(struct torc_pg_session *session)
 {
 	const bool idle = is_clean(session) && !is_to_be_reset(session);
 

@@ -143,7 +143,7 @@ note_change(struct torc_pg_session *session, struct torc_pg_result *result,
 	if (error != NULL)
 		pg_own_error(error, "%s changed the session of a shared "
 		    "connection, which is closed: it needs one of its own, by "
-		    "torc_pg_acquire()", tag);
+		    "torc_pg_session_acquire()", tag);
 }
 
 /*
@@ -355,7 +355,7 @@ static void
 drop(void *arg, struct torc_request *request)
 {
 	(void)arg;
-	torc_pg_free((struct torc_pg_result *)request);
+	torc_pg_result_free((struct torc_pg_result *)request);
 }
 
 const struct torc_pipeline_kind pg_pipeline_kind = {

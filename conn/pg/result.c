@@ -28,7 +28,7 @@ pg_result_new(unsigned count)
 }
 
 void
-torc_pg_free(struct torc_pg_result *result)
+torc_pg_result_free(struct torc_pg_result *result)
 {
 	if (result == NULL)
 		return;
@@ -83,7 +83,7 @@ pg_result_add(struct torc_pg_result *result, const struct pg_message *row,
 
 	if (more > most - result->used)
 		return -EMSGSIZE;
-	rc = make_room_for_values(result, torc_pg_column_count(result));
+	rc = make_room_for_values(result, torc_pg_result_column_count(result));
 	if (rc < 0)
 		return rc;
 	if (more > result->room - result->used) {
@@ -125,16 +125,16 @@ pg_result_fault(struct torc_pg_result *result)
 /* ---- For those who asked ---- */
 
 void
-torc_pg_seek(struct torc_pg_result *result, unsigned index)
+torc_pg_result_seek(struct torc_pg_result *result, unsigned index)
 {
 	torc_require(index < result->count,
-	    "torc_pg_seek behind the last statement");
+	    "torc_pg_result_seek behind the last statement");
 	result->part = &result->parts[index];
 	result->at = result->part->start;
 }
 
 unsigned
-torc_pg_column_count(const struct torc_pg_result *result)
+torc_pg_result_column_count(const struct torc_pg_result *result)
 {
 	const struct pg_shape *shape = result->part->answer.shape;
 
@@ -142,7 +142,7 @@ torc_pg_column_count(const struct torc_pg_result *result)
 }
 
 const struct torc_pg_column *
-torc_pg_columns(const struct torc_pg_result *result)
+torc_pg_result_columns(const struct torc_pg_result *result)
 {
 	const struct pg_shape *shape = result->part->answer.shape;
 
@@ -150,21 +150,21 @@ torc_pg_columns(const struct torc_pg_result *result)
 }
 
 uint64_t
-torc_pg_row_count(const struct torc_pg_result *result)
+torc_pg_result_row_count(const struct torc_pg_result *result)
 {
 	return result->part->rows;
 }
 
 uint64_t
-torc_pg_affected(const struct torc_pg_result *result)
+torc_pg_result_affected(const struct torc_pg_result *result)
 {
 	return result->part->affected;
 }
 
 bool
-torc_pg_next_row(struct torc_pg_result *result, struct torc_pg_row *row)
+torc_pg_result_next_row(struct torc_pg_result *result, struct torc_pg_row *row)
 {
-	const unsigned count = torc_pg_column_count(result);
+	const unsigned count = torc_pg_result_column_count(result);
 	struct torc_slice *values = count > PG_FEW ? result->many :
 	    result->values;
 	struct pg_message message;

@@ -515,7 +515,7 @@ pg_send(struct torc_pg_session *session, const void *data, size_t size,
 		reader = 0;
 	rc = torc_conn_write(session->conn, data, size, deadline);
 	if (reader != 0)
-		torc_fiber_reap(reader, NULL);
+		torc_fiber_reap(reader, NULL, TORC_NEVER);
 	return rc < 0 ? lose(session, rc) : session->lost;
 }
 

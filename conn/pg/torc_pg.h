@@ -5,7 +5,7 @@
  * connections that all fibers of the reactor share: statements of one turn
  * travel in one send, nobody waits for another's answer before he asks, and
  * the result is collected, up to a bound. torc_pg_batch() does the same for
- * several that are one transaction. A session (torc_pg_acquire) is a
+ * several that are one transaction. A session (torc_pg_session_acquire) is a
  * connection of its own: transactions, rows as a stream with back-pressure,
  * COPY, LISTEN.
  *
@@ -227,8 +227,8 @@ struct torc_pg_config {
 				 * transaction, and to reset a session, before
 				 * the connection is closed for it; 1000; 1 to
 				 * 60000 */
-	/* What resets a session that comes back; see torc_pg_release(). NULL:
-	 * all but what is prepared; "": nothing does. */
+	/* What resets a session that comes back, as torc_pg_session_release()
+	 * says. NULL: all but what is prepared; "": nothing does. */
 	const char *reset;
 
 	/* Notices and warnings of the server. May be NULL. Must not park. */
@@ -251,9 +251,10 @@ TORC_API struct torc_pg *torc_pg_of(const struct torc_reactor *reactor);
 
 /*
  * Parks. Close what is open and free it. No session is rented and nobody asks.
- * As torc_pool_destroy(): on a fiber; or after the reactor has ended.
+ * As torc_pool_destroy(): on a fiber; or after the reactor has ended. Also
+ * -ECANCELED: then what is still under way goes by itself.
  */
-TORC_API void torc_pg_destroy(struct torc_pg *pg);
+TORC_API int torc_pg_destroy(struct torc_pg *pg, torc_deadline deadline);
 
 /* Why the last attempt to connect failed, in words, or "". */
 TORC_API const char *torc_pg_trouble(const struct torc_pg *pg);
@@ -289,10 +290,11 @@ struct torc_pg_row {
 struct torc_pg_result;
 
 /*
- * Parks. Ask over a shared connection, and collect the result. `*result` is
- * the caller's until torc_pg_free(), also after an error: then it has no rows,
- * and torc_pg_result_error() says in words what is wrong and what became of
- * the statement. It is NULL only if there is no memory for it, or no statement.
+ * Parks. Ask over a shared connection, and collect the result. `*result` is the
+ * caller's until torc_pg_result_free(), also after an error: then it has no
+ * rows, and torc_pg_result_error() says in words what is wrong and what became
+ * of the statement. It is NULL only if there is no memory for it, or no
+ * statement.
  *
  * The statement is a transaction of its own. What changes the session for all
  * that share it is refused with -EOPNOTSUPP, before it is sent: SET, RESET,
@@ -330,8 +332,8 @@ TORC_API int torc_pg_query(struct torc_pg *pg,
  *	if (rc == -EREMOTEIO && torc_pg_result_error(result)->statement == 1)
  *		sell_out();
  *	if (rc == 0) {
- *		torc_pg_seek(result, 1);
- *		changed = torc_pg_affected(result);
+ *		torc_pg_result_seek(result, 1);
+ *		changed = torc_pg_result_affected(result);
  *	} ...
  *
  * There is one result, freed as one. When it is larger than its bound
@@ -348,22 +350,24 @@ TORC_API int torc_pg_batch(struct torc_pg *pg,
 
 /* Of a batch: what is below tells of the statement `index`, from 0, and of its
  * rows from the first one. At first, that is statement 0. */
-TORC_API void torc_pg_seek(struct torc_pg_result *result, unsigned index);
+TORC_API void torc_pg_result_seek(
+    struct torc_pg_result *result, unsigned index);
 
 /* NULL is allowed. */
-TORC_API void torc_pg_free(struct torc_pg_result *result);
+TORC_API void torc_pg_result_free(struct torc_pg_result *result);
 
-TORC_API unsigned torc_pg_column_count(const struct torc_pg_result *result);
-TORC_API const struct torc_pg_column *torc_pg_columns(
+TORC_API unsigned torc_pg_result_column_count(
+    const struct torc_pg_result *result);
+TORC_API const struct torc_pg_column *torc_pg_result_columns(
     const struct torc_pg_result *result);
 
 /* How many rows were returned, and how many an INSERT and so on changed. */
-TORC_API uint64_t torc_pg_row_count(const struct torc_pg_result *result);
-TORC_API uint64_t torc_pg_affected(const struct torc_pg_result *result);
+TORC_API uint64_t torc_pg_result_row_count(const struct torc_pg_result *result);
+TORC_API uint64_t torc_pg_result_affected(const struct torc_pg_result *result);
 
 /* The next row, from the first; false behind the last. Values stay readable
  * until the result is freed, `row->values` until the next call. */
-TORC_API bool torc_pg_next_row(struct torc_pg_result *result,
+TORC_API bool torc_pg_result_next_row(struct torc_pg_result *result,
     struct torc_pg_row *row);
 
 /* What went wrong; its `text` is "" if nothing did. */
@@ -376,7 +380,7 @@ TORC_API const struct torc_pg_error *torc_pg_result_error(
 struct torc_pg_session;
 
 /* Parks. As torc_pool_acquire(). */
-TORC_API int torc_pg_acquire(struct torc_pg *pg,
+TORC_API int torc_pg_session_acquire(struct torc_pg *pg,
     struct torc_pg_session **session, torc_deadline deadline);
 
 /*
@@ -389,7 +393,7 @@ TORC_API int torc_pg_acquire(struct torc_pg *pg,
  * drops temporary tables and what was prepared by PREPARE. With DISCARD ALL,
  * each statement is prepared again, too.
  */
-TORC_API void torc_pg_release(struct torc_pg_session *session);
+TORC_API void torc_pg_session_release(struct torc_pg_session *session);
 
 /* It will be closed when it is given back. */
 TORC_API void torc_pg_taint(struct torc_pg_session *session);

@@ -68,7 +68,7 @@ cluster_reap(struct torc_redis *redis)
 			continue;
 		}
 		*at = node->next;
-		node_destroy(node);
+		node_destroy(node, TORC_NEVER);
 		/* Meanwhile the list may have changed. */
 		at = &redis->gone;
 	}

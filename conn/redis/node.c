@@ -52,7 +52,7 @@ create_openers(struct node *node, char *text, size_t text_size)
 	}
 	for (unsigned i = 0; rc < 0 && i < 3; i++) {
 		if (openers[i]->pool != NULL)
-			torc_pool_destroy(openers[i]->pool);
+			torc_pool_destroy(openers[i]->pool, TORC_AT_ONCE);
 	}
 	return rc;
 }
@@ -175,19 +175,22 @@ static void
 end_renewal(struct node *node)
 {
 	if (node->renewer != 0 && torc_fiber_self() != 0)
-		torc_fiber_reap(node->renewer, NULL);
+		torc_fiber_reap(node->renewer, NULL, TORC_NEVER);
 	node->renewer = 0;
 }
 
-void
-node_destroy(struct node *node)
+int
+node_destroy(struct node *node, torc_deadline deadline)
 {
+	int rc;
+
 	end_renewal(node);
 	node_rest(node);
-	torc_pool_destroy(node->apart.pool);
-	torc_pool_destroy(node->sessions.pool);
-	torc_pool_destroy(node->shared.pool);
+	rc = torc_pool_destroy(node->apart.pool, deadline);
+	rc |= torc_pool_destroy(node->sessions.pool, deadline);
+	rc |= torc_pool_destroy(node->shared.pool, deadline);
 	free(node);
+	return rc < 0 ? -ETIMEDOUT : 0;
 }
 
 /* One that is full, and whose requests were all given up, will not empty. */

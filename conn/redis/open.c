@@ -149,19 +149,22 @@ add_sentinels(struct torc_redis *redis, char *text, size_t size)
 	return rc < 0 ? rc : add_nodes(sentinels, text, size);
 }
 
-static void
-free_redis(struct torc_redis *redis)
+/* Parks. 0, or -ETIMEDOUT. */
+static int
+free_redis(struct torc_redis *redis, torc_deadline deadline)
 {
+	int rc = 0;
+
 	sentinel_leave(redis);
 	if (redis->sentinels != NULL)
-		free_redis(redis->sentinels);
+		rc = free_redis(redis->sentinels, deadline);
 	for (unsigned i = 0; i < redis->node_count; i++)
-		node_destroy(redis->nodes[i]);
+		rc |= node_destroy(redis->nodes[i], deadline);
 	while (redis->gone != NULL) {
 		struct node *node = redis->gone;
 
 		redis->gone = node->next;
-		node_destroy(node);
+		rc |= node_destroy(node, deadline);
 	}
 	for (unsigned i = 0; i < redis->address_count; i++)
 		free(redis->addresses[i]);
@@ -170,6 +173,7 @@ free_redis(struct torc_redis *redis)
 		free(redis->strings[i]);
 	free(redis->slots);
 	free(redis);
+	return rc < 0 ? -ETIMEDOUT : 0;
 }
 
 static int
@@ -191,7 +195,7 @@ fill(struct torc_redis *redis, char *text, size_t size)
 }
 
 int
-torc_redis_open(struct torc_redis **out,
+torc_redis_create(struct torc_redis **out,
     const struct torc_redis_config *config, char *text, size_t text_size)
 {
 	struct torc_redis *redis = calloc(1, sizeof(*redis));
@@ -206,20 +210,20 @@ torc_redis_open(struct torc_redis **out,
 	rc = fill(redis, text != NULL ? text : scratch,
 	    text != NULL ? text_size : sizeof(scratch));
 	if (rc < 0)
-		free_redis(redis);
+		free_redis(redis, TORC_AT_ONCE);
 	else
 		*out = redis;
 	return rc;
 }
 
-void
-torc_redis_close(struct torc_redis *redis)
+int
+torc_redis_destroy(struct torc_redis *redis, torc_deadline deadline)
 {
 	if (redis == NULL)
-		return;
+		return 0;
 	if (torc_redis_of(redis->reactor) == redis)
 		torc_reactor_set_data(redis->reactor, &redis_key, NULL);
-	free_redis(redis);
+	return free_redis(redis, deadline);
 }
 
 struct torc_redis *

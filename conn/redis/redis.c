@@ -25,12 +25,12 @@ refuse_by_name(struct torc_redis *redis, const struct torc_slice *name,
     unsigned flags)
 {
 	const char *why = "changes or blocks its connection, which others "
-	    "share: use torc_redis_session_open()";
+	    "share: use torc_redis_session_acquire()";
 	char text[32];
 
 	if (flags & COMMAND_FOREIGN)
 		why = "is not answered by one reply: for messages, use "
-		    "torc_redis_subscriber_open()";
+		    "torc_redis_subscriber_create()";
 	if (flags & COMMAND_FATAL)
 		why = "is what Redis ends a connection for";
 	redis_format(text, sizeof(text), "%.*s",
@@ -120,7 +120,7 @@ redis_deliver(struct torc_redis *redis, int rc, struct request *request,
 }
 
 void
-torc_redis_free(struct torc_redis_reply *reply)
+torc_redis_reply_free(struct torc_redis_reply *reply)
 {
 	if (reply != NULL)
 		request_free((struct request *)((uint8_t *)reply -
@@ -252,7 +252,7 @@ learn_hash(struct torc_redis *redis, struct torc_redis_script *script,
 	else
 		rc = redis_fail(redis, -EPROTO,
 		    "SCRIPT LOAD gave no hash: the script was not run");
-	torc_redis_free(*reply);
+	torc_redis_reply_free(*reply);
 	*reply = NULL;
 	return rc;
 }
@@ -271,7 +271,7 @@ run_script(struct torc_redis *redis, struct torc_redis_reply **reply,
 	rc = torc_redis_call(redis, reply, deadline, argc, argv);
 	if (rc != -EREMOTEIO || !redis_is_error(*reply, "NOSCRIPT"))
 		return rc;
-	torc_redis_free(*reply);
+	torc_redis_reply_free(*reply);
 	argv[0].size = 4;
 	argv[1] = (struct torc_slice) { (const uint8_t *)script->text,
 		strlen(script->text) };
@@ -310,6 +310,6 @@ torc_redis_eval(struct torc_redis *redis, struct torc_redis_reply **out,
 	if (out != NULL)
 		*out = reply;
 	else
-		torc_redis_free(reply);
+		torc_redis_reply_free(reply);
 	return rc;
 }

@@ -323,7 +323,7 @@ int opener_acquire(struct opener *opener, struct line **line,
 
 int node_create(struct torc_redis *redis, const char *address,
     struct node **node, char *text, size_t text_size);
-void node_destroy(struct node *node);
+int node_destroy(struct node *node, torc_deadline deadline);
 
 /*
  * Parks. A batch over one of its shared lines, or over one of its own if it is

@@ -86,7 +86,7 @@ compare(struct torc_redis *redis, torc_deadline deadline)
 		if (strcmp(address, redis->nodes[0]->master) != 0)
 			switch_master(redis);
 	}
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 }
 
 /* "NAME old-host old-port new-host new-port" */
@@ -125,11 +125,11 @@ follow(void *arg)
 	struct torc_redis *redis = arg;
 	struct torc_redis_subscriber *subscriber = NULL;
 
-	if (torc_redis_subscriber_open(redis->sentinels, &subscriber) == 0 &&
+	if (torc_redis_subscriber_create(redis->sentinels, &subscriber) == 0 &&
 	    torc_redis_subscribe(subscriber, "+switch-master",
 	    TORC_NEVER) == 0)
 		hear(redis, subscriber);
-	torc_redis_subscriber_close(subscriber);
+	torc_redis_subscriber_destroy(subscriber);
 	return 0;
 }
 
@@ -146,7 +146,7 @@ void
 sentinel_leave(struct torc_redis *redis)
 {
 	if (redis->follower != 0 && torc_fiber_self() != 0)
-		torc_fiber_reap(redis->follower, NULL);
+		torc_fiber_reap(redis->follower, NULL, TORC_NEVER);
 	redis->follower = 0;
 }
 

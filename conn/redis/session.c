@@ -21,7 +21,7 @@ struct torc_redis_session {
 };
 
 int
-torc_redis_session_open(struct torc_redis *redis,
+torc_redis_session_acquire(struct torc_redis *redis,
     struct torc_redis_session **out, const char *key, torc_deadline deadline)
 {
 	struct torc_redis_session *session = calloc(1, sizeof(*session));
@@ -52,7 +52,7 @@ settle(struct torc_redis_session *session)
 }
 
 void
-torc_redis_session_close(struct torc_redis_session *session)
+torc_redis_session_release(struct torc_redis_session *session)
 {
 	bool clean = !session->reading && !session->begun &&
 	    !session->altered && !session->broken;

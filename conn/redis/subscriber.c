@@ -13,7 +13,7 @@
 #define AGAIN_MS 50u		/* between attempts to connect */
 
 int
-torc_redis_subscriber_open(struct torc_redis *redis,
+torc_redis_subscriber_create(struct torc_redis *redis,
     struct torc_redis_subscriber **out)
 {
 	struct torc_redis_subscriber *subscriber =
@@ -41,7 +41,7 @@ drop_line(struct torc_redis_subscriber *subscriber)
 }
 
 void
-torc_redis_subscriber_close(struct torc_redis_subscriber *subscriber)
+torc_redis_subscriber_destroy(struct torc_redis_subscriber *subscriber)
 {
 	if (subscriber == NULL)
 		return;

@@ -60,9 +60,9 @@
  * pauses until the deadline. Nodes that leave the cluster are forgotten; a
  * cluster may have 256 of them at a time.
  *
- * Replies. A caller that passes a `reply` frees it with torc_redis_free(), also
- * after an error (it is NULL then, except after -EREMOTEIO). Pass NULL to
- * discard the reply.
+ * Replies. A caller that passes a `reply` frees it with
+ * torc_redis_reply_free(), also after an error (it is NULL then, except after
+ * -EREMOTEIO). Pass NULL to discard the reply.
  */
 #ifndef TORC_REDIS_H
 #define TORC_REDIS_H
@@ -113,7 +113,7 @@ struct torc_redis_config {
  *	redis://[user[:password]@]host[:port][,host[:port]...][/database]
  *
  * In a URI, % and two hexadecimal digits stand for a byte. "rediss://" is
- * refused: there is no TLS. torc_redis_open() refuses what is not an address,
+ * refused: there is no TLS. torc_redis_create() refuses what is not an address,
  * in words that do not contain the password.
  *
  * With `sentinel`, the addresses are those of sentinels. For each connection
@@ -129,15 +129,15 @@ struct torc_redis_config {
  * returns. 0; -EINVAL, and `text` (may be NULL) says why; -ENOMEM; -ENOBUFS
  * (see torc_pool_create).
  */
-int torc_redis_open(struct torc_redis **redis,
+int torc_redis_create(struct torc_redis **redis,
     const struct torc_redis_config *config, char *text, size_t text_size);
 
 /*
- * Parks, while the reactor lives. Nobody uses it any more: see
- * torc_pool_destroy() for when, such as in the `stop` of torc_serve. NULL is
- * none.
+ * Parks, while the reactor lives. Nobody uses it any more. Returns as
+ * torc_pool_destroy(), and is called when that may be, such as in the `stop` of
+ * torc_serve. NULL does nothing.
  */
-void torc_redis_close(struct torc_redis *redis);
+int torc_redis_destroy(struct torc_redis *redis, torc_deadline deadline);
 
 /* This reactor's client, or NULL. */
 struct torc_redis *torc_redis_of(const struct torc_reactor *reactor);
@@ -174,7 +174,7 @@ int torc_redis_do(struct torc_redis *redis, struct torc_redis_reply **reply,
     torc_deadline deadline, ...) __attribute__((sentinel));
 
 /* Free a reply with all that is in it. NULL is one. */
-void torc_redis_free(struct torc_redis_reply *reply);
+void torc_redis_reply_free(struct torc_redis_reply *reply);
 
 struct torc_redis_command {
 	const struct torc_slice *argv;
@@ -224,7 +224,7 @@ struct torc_redis_session;
  * are read bit by bit. In a cluster: of the node that has `key` (any if NULL).
  * It is used by one fiber at a time.
  */
-int torc_redis_session_open(struct torc_redis *redis,
+int torc_redis_session_acquire(struct torc_redis *redis,
     struct torc_redis_session **session, const char *key,
     torc_deadline deadline);
 
@@ -232,7 +232,7 @@ int torc_redis_session_open(struct torc_redis *redis,
  * Give it back. It is closed if it is not as it was: within MULTI, watching,
  * changed by SELECT and the like, or with an answer unread.
  */
-void torc_redis_session_close(struct torc_redis_session *session);
+void torc_redis_session_release(struct torc_redis_session *session);
 
 /*
  * Parks. As torc_redis_call(), without a second attempt. After an error other
@@ -283,11 +283,11 @@ struct torc_redis_message {
 };
 
 /* 0 or -ENOMEM. */
-int torc_redis_subscriber_open(struct torc_redis *redis,
+int torc_redis_subscriber_create(struct torc_redis *redis,
     struct torc_redis_subscriber **subscriber);
 
 /* No fiber uses it. NULL is none. */
-void torc_redis_subscriber_close(struct torc_redis_subscriber *subscriber);
+void torc_redis_subscriber_destroy(struct torc_redis_subscriber *subscriber);
 
 /*
  * Parks, but does not wait for Redis: SUBSCRIBED tells when it is done. At

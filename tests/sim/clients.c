@@ -684,7 +684,7 @@ check_links(struct client *client)
 static void
 close_links(struct client *client)
 {
-	torc_pool_destroy(client->pool);
+	torc_pool_destroy(client->pool, TORC_NEVER);
 }
 
 static const struct trade in_links = {
@@ -767,7 +767,7 @@ end_workers(struct client *client)
 		if (torc_fiber_join(client->workers[i], NULL, torc_after_ms(
 		    PATIENCE_MS * (plan->rounds + 1))) == -ETIMEDOUT)
 			broken("a worker waits for ever");
-		torc_fiber_reap(client->workers[i], NULL);
+		torc_fiber_reap(client->workers[i], NULL, TORC_NEVER);
 	}
 }
 

@@ -535,7 +535,7 @@ check_site(struct client *client)
 static void
 close_http(struct client *client)
 {
-	torc_http_client_destroy(client->of);
+	torc_http_client_destroy(client->of, TORC_NEVER);
 }
 
 /* Handlers serve until the end. Those of a ring that was lost never end. */

@@ -344,7 +344,7 @@ ask_and_count(struct client *client, torc_deadline deadline)
 static void
 close_http(struct client *client)
 {
-	torc_http_client_destroy(client->of);
+	torc_http_client_destroy(client->of, TORC_NEVER);
 }
 
 static const struct trade in_http = {
@@ -422,7 +422,7 @@ open_proxy(struct client *client)
 		return rc;
 	rc = open_http(client);
 	if (rc < 0) {
-		torc_http_client_destroy(*forwarder);
+		torc_http_client_destroy(*forwarder, TORC_NEVER);
 		*forwarder = NULL;
 	}
 	return rc;
@@ -513,7 +513,7 @@ close_proxy(struct client *client)
 		rc = torc_sleep(torc_after_ms(100));
 	torc_http_client_stats(left, &stats);
 	check_pool(&stats);
-	torc_http_client_destroy(left);
+	torc_http_client_destroy(left, TORC_NEVER);
 }
 
 static const struct trade in_proxy = {

@@ -248,13 +248,13 @@ check_outcome(int rc, const struct torc_pg_result *result,
 static void
 compare_result(struct torc_pg_result *result, struct question *question)
 {
-	const struct torc_pg_column *columns = torc_pg_columns(result);
+	const struct torc_pg_column *columns = torc_pg_result_columns(result);
 	struct torc_pg_row row;
 
-	compare_columns(columns, torc_pg_column_count(result), question);
-	while (torc_pg_next_row(result, &row))
+	compare_columns(columns, torc_pg_result_column_count(result), question);
+	while (torc_pg_result_next_row(result, &row))
 		compare_row(columns, &row, question);
-	compare_end(question, torc_pg_affected(result));
+	compare_end(question, torc_pg_result_affected(result));
 }
 
 static int
@@ -276,7 +276,7 @@ ask_shared(struct torc_pg *pg, struct question question, torc_deadline deadline)
 		compare_result(result, &question);
 	else if (result != NULL)
 		compare_failure(torc_pg_result_error(result), question.key);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return rc == -EMSGSIZE ? 0 : rc;
 }
 
@@ -303,7 +303,7 @@ ask_to_fail(struct torc_pg *pg, torc_deadline deadline)
 	if (rc == -EREMOTEIO && strcmp(torc_pg_result_error(result)->state,
 	    "P0001") == 0)
 		rc = 0;
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return rc;
 }
 
@@ -344,9 +344,9 @@ compare_batch_failure(struct torc_pg_result *result, struct batch *batch,
 
 	if (error->statement < batch->count) {
 		compare_failure(error, batch->questions[error->statement].key);
-		torc_pg_seek(result, error->statement);
+		torc_pg_result_seek(result, error->statement);
 	}
-	if (torc_pg_next_row(result, &row))
+	if (torc_pg_result_next_row(result, &row))
 		broken("a batch that failed has a row");
 	if (rc == -EMSGSIZE)
 		return 0;
@@ -388,12 +388,12 @@ ask_batch(struct torc_pg *pg, torc_deadline deadline)
 	if (rc == -EMSGSIZE && !is_batch_too_much(&batch))
 		broken("a batch asks for too much, by another one's account");
 	for (uint32_t i = 0; rc == 0 && i < batch.count; i++) {
-		torc_pg_seek(result, i);
+		torc_pg_result_seek(result, i);
 		compare_result(result, &batch.questions[i]);
 	}
 	if (rc < 0 && result != NULL)
 		rc = compare_batch_failure(result, &batch, rc);
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return rc;
 }
 
@@ -410,7 +410,7 @@ ask_to_stray(struct torc_pg *pg, torc_deadline deadline)
 	check_time(deadline, "a query");
 	if (rc == 0)
 		broken("a transaction stays open for all");
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return rc;
 }
 
@@ -692,7 +692,7 @@ ask_rented(struct torc_pg *pg, uint32_t way, torc_deadline deadline)
 		copy_out, listen_to, change_setting,
 	};
 	struct torc_pg_session *session;
-	int rc = torc_pg_acquire(pg, &session, deadline);
+	int rc = torc_pg_session_acquire(pg, &session, deadline);
 
 	check_time(deadline, "an acquire");
 	if (rc < 0)
@@ -701,7 +701,7 @@ ask_rented(struct torc_pg *pg, uint32_t way, torc_deadline deadline)
 		broken("a session is rented in state %d",
 		    torc_pg_state(session));
 	rc = ways[way % COUNT(ways)](session, deadline);
-	torc_pg_release(session);
+	torc_pg_session_release(session);
 	return rc;
 }
 
@@ -818,7 +818,7 @@ check_pg(struct client *client)
 static void
 close_pg(struct client *client)
 {
-	torc_pg_destroy(client->of);
+	torc_pg_destroy(client->of, TORC_NEVER);
 }
 
 static const struct trade in_pg = { open_pg, ask_pg, check_pg, close_pg };

@@ -480,7 +480,7 @@ ask_several(struct torc_redis *redis, torc_deadline deadline, bool atomic)
 		if (!is_refused(&reply->items[i]))
 			compare(&reply->items[i], &words[i].get);
 	}
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return judge(redis, rc, words, 3, over);
 }
 
@@ -496,7 +496,7 @@ leave_halfway(struct torc_redis_session *session, torc_deadline deadline)
 	if (peer_draw(2) == 0) {
 		rc = torc_redis_session_do(session, &reply, deadline, "MULTI",
 		    NULL);
-		torc_redis_free(reply);
+		torc_redis_reply_free(reply);
 		return rc;
 	}
 	phrase(&words, true);
@@ -513,7 +513,7 @@ ask_in_session(struct torc_redis *redis, torc_deadline deadline)
 	struct torc_redis_session *session;
 	struct torc_redis_reply *reply;
 	struct words words;
-	int rc = torc_redis_session_open(redis, &session, NULL, deadline);
+	int rc = torc_redis_session_acquire(redis, &session, NULL, deadline);
 
 	if (rc < 0)
 		return rc;
@@ -523,12 +523,12 @@ ask_in_session(struct torc_redis *redis, torc_deadline deadline)
 		    words.argv);
 		if (rc == 0)
 			compare(reply, &words.get);
-		torc_redis_free(reply);
+		torc_redis_reply_free(reply);
 		rc = judge(redis, rc, &words, 1, over_limit(&words.get));
 	}
 	if (rc == 0 && peer_draw(3) == 0)
 		rc = leave_halfway(session, deadline);
-	torc_redis_session_close(session);
+	torc_redis_session_release(session);
 	return rc;
 }
 
@@ -543,7 +543,7 @@ ask_one(struct torc_redis *redis, torc_deadline deadline)
 	rc = torc_redis_call(redis, &reply, deadline, ARGS, words.argv);
 	if (rc == 0)
 		compare(reply, &words.get);
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return judge(redis, rc, &words, 1, over_limit(&words.get));
 }
 
@@ -577,7 +577,7 @@ open_redis(struct client *client)
 		.limits = limits,
 	};
 	struct torc_redis *redis;
-	int rc = torc_redis_open(&redis, &config, NULL, 0);
+	int rc = torc_redis_create(&redis, &config, NULL, 0);
 
 	client->of = rc == 0 ? redis : NULL;
 	return rc;
@@ -613,7 +613,7 @@ check_redis(struct client *client)
 static void
 close_redis(struct client *client)
 {
-	torc_redis_close(client->of);
+	torc_redis_destroy(client->of, TORC_NEVER);
 }
 
 static const struct trade in_redis = {

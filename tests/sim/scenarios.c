@@ -583,7 +583,7 @@ restless(void *arg)
 		rc = live(&parent, restless);
 	while (parent.count > 0) {
 		int gone = torc_fiber_reap(parent.children[--parent.count],
-		    &result);
+		    &result, TORC_NEVER);
 
 		expect(gone == 0, "a fiber is there until it was joined");
 		see_result(result);
@@ -604,7 +604,7 @@ raise_families(void *arg)
 		if (rc == 0)
 			rc = torc_fiber_join(id, NULL, LATER);
 		if (rc == -ECANCELED)
-			torc_fiber_reap(id, NULL);
+			torc_fiber_reap(id, NULL, TORC_NEVER);
 		expect(family == 0, "who was made has ended");
 		if (rc < 0)
 			return rc;
@@ -753,7 +753,7 @@ receive_until_cancelled(struct attempt *attempt)
 	if (torc_fiber_spawn(&fiber, receive_for_another, attempt) < 0)
 		return -ETIMEDOUT;
 	rc = torc_sleep(torc_after_ms(pick(&attempt->mood, 4)));
-	torc_fiber_reap(fiber, NULL);
+	torc_fiber_reap(fiber, NULL, TORC_NEVER);
 	if (rc < 0)
 		return rc;
 	return attempt->rc == -ECANCELED ? -ETIMEDOUT : attempt->rc;

@@ -48,7 +48,7 @@ reply(struct torc_http *http, struct torc_pg_result *result, bool list)
 	struct torc_pg_row row;
 
 	torc_http_begin(http, 200, &type, 1, TORC_HTTP_UNKNOWN, TORC_NEVER);
-	while (torc_pg_next_row(result, &row)) {
+	while (torc_pg_result_next_row(result, &row)) {
 		put(http, torc_http_text(before));
 		put(http, row.values[0]);
 		before = ",\n";
@@ -73,12 +73,12 @@ ask(struct torc_http *http, const char *sql, int32_t id, bool list)
 		fprintf(stderr, "api: %s: %s\n", strerror(-rc),
 		    result != NULL ? torc_pg_result_error(result)->text : "");
 		refuse(http, rc == -EREMOTEIO ? 500 : 503);
-	} else if (!list && torc_pg_row_count(result) == 0) {
+	} else if (!list && torc_pg_result_row_count(result) == 0) {
 		refuse(http, 404);
 	} else {
 		reply(http, result, list);
 	}
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 }
 
 static int
@@ -128,7 +128,7 @@ stop(struct torc_reactor *reactor, void *config)
 {
 	(void)config;
 	if (torc_pg_of(reactor) != NULL)
-		torc_pg_destroy(torc_pg_of(reactor));
+		torc_pg_destroy(torc_pg_of(reactor), TORC_NEVER);
 }
 
 int

@@ -55,7 +55,7 @@ answer_from_cache(struct torc_http *http, struct torc_redis *redis,
 		    TORC_NEVER);
 		rc = 1;
 	}
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return rc;
 }
 
@@ -114,7 +114,7 @@ start(struct torc_reactor *reactor, void *arg)
 		.name = "cache" };
 	char text[256] = "out of memory";
 	struct torc_redis *redis;
-	int rc = torc_redis_open(&redis, &config, text, sizeof(text));
+	int rc = torc_redis_create(&redis, &config, text, sizeof(text));
 
 	(void)reactor;
 	if (rc < 0)
@@ -126,7 +126,7 @@ static void
 stop(struct torc_reactor *reactor, void *arg)
 {
 	(void)arg;
-	torc_redis_close(torc_redis_of(reactor));
+	torc_redis_destroy(torc_redis_of(reactor), TORC_NEVER);
 }
 
 int

@@ -64,7 +64,7 @@ listen_to_redis(void *arg)
 {
 	struct torc_redis_subscriber *subscriber = NULL;
 	struct torc_redis_message message;
-	int rc = torc_redis_subscriber_open(
+	int rc = torc_redis_subscriber_create(
 	    torc_redis_of(torc_reactor_self()), &subscriber);
 
 	(void)arg;
@@ -79,7 +79,7 @@ listen_to_redis(void *arg)
 		if (rc < 0 && rc != -ECANCELED && rc != -ESHUTDOWN)
 			rc = torc_sleep(torc_after_ms(AGAIN_MS));
 	}
-	torc_redis_subscriber_close(subscriber);
+	torc_redis_subscriber_destroy(subscriber);
 	return rc;
 }
 
@@ -145,9 +145,9 @@ chat(struct torc_conn *conn, void *arg)
 			break;
 	}
 	/* Even if this one is cancelled: they must not outlive it. */
-	torc_fiber_reap(teller, NULL);
+	torc_fiber_reap(teller, NULL, TORC_NEVER);
 	if (--room.user_count == 0)
-		torc_fiber_reap(room.listener, NULL);
+		torc_fiber_reap(room.listener, NULL, TORC_NEVER);
 	return TORC_CLOSE;
 }
 
@@ -157,7 +157,7 @@ start(struct torc_reactor *reactor, void *arg)
 	const struct torc_redis_config config = { .address = arg };
 	char text[256] = "out of memory";
 	struct torc_redis *redis;
-	int rc = torc_redis_open(&redis, &config, text, sizeof(text));
+	int rc = torc_redis_create(&redis, &config, text, sizeof(text));
 
 	(void)reactor;
 	if (rc < 0)
@@ -169,7 +169,7 @@ static void
 stop(struct torc_reactor *reactor, void *arg)
 {
 	(void)arg;
-	torc_redis_close(torc_redis_of(reactor));
+	torc_redis_destroy(torc_redis_of(reactor), TORC_NEVER);
 }
 
 int

@@ -80,7 +80,7 @@ stop(struct torc_reactor *reactor, void *arg)
 
 	(void)arg;
 	if (origin != NULL)
-		torc_http_client_destroy(origin);
+		torc_http_client_destroy(origin, TORC_NEVER);
 }
 
 /* A number of the environment, or `otherwise`; wrong ones end the program. */

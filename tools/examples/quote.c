@@ -142,7 +142,8 @@ stop(struct torc_reactor *reactor, void *arg)
 {
 	(void)arg;
 	if (torc_reactor_data(reactor, &quotes_key) != NULL)
-		torc_pool_destroy(torc_reactor_data(reactor, &quotes_key));
+		torc_pool_destroy(
+		    torc_reactor_data(reactor, &quotes_key), TORC_NEVER);
 }
 
 int

@@ -29,7 +29,7 @@ answer_by_redis(struct torc_http *http)
 	int rc = ask_redis(redis, &reply) ? torc_http_reply(http, 200, NULL,
 	    0, reply->text, reply->size, TORC_NEVER) : refuse(http);
 
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return rc;
 }
 
@@ -44,7 +44,7 @@ answer_by_pg(struct torc_http *http)
 	    200, NULL, 0, row.values[0].data, row.values[0].size,
 	    TORC_NEVER) : refuse(http);
 
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return rc;
 }
 
@@ -86,16 +86,16 @@ start(struct torc_reactor *reactor, void *arg)
 	(void)reactor;
 	return strcmp(getenv("BACKEND"), "pg") == 0 ?
 	    torc_pg_create(&pg, &to_pg, NULL, 0) :
-	    torc_redis_open(&redis, &to_redis, NULL, 0);
+	    torc_redis_create(&redis, &to_redis, NULL, 0);
 }
 
 static void
 stop(struct torc_reactor *reactor, void *arg)
 {
 	(void)arg;
-	torc_redis_close(torc_redis_of(reactor));
+	torc_redis_destroy(torc_redis_of(reactor), TORC_NEVER);
 	if (torc_pg_of(reactor) != NULL)
-		torc_pg_destroy(torc_pg_of(reactor));
+		torc_pg_destroy(torc_pg_of(reactor), TORC_NEVER);
 }
 
 int

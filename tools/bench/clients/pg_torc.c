@@ -26,7 +26,7 @@ open_pg(void **client, const char *address, unsigned connections)
 static void
 close_pg(void *client)
 {
-	torc_pg_destroy(client);
+	torc_pg_destroy(client, TORC_NEVER);
 }
 
 static bool
@@ -36,7 +36,7 @@ select_one(void *client, unsigned long number)
 	struct torc_pg_row row;
 	bool right = ask_pg(client, number, &result, &row);
 
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return right;
 }
 
@@ -57,11 +57,11 @@ select_batch(void *client, unsigned long number, unsigned count)
 	right = torc_pg_batch(client, statements, count, &result,
 	    torc_after_ms(ASK_MS)) == 0;
 	for (unsigned i = 0; right && i < count; i++) {
-		torc_pg_seek(result, i);
-		right = torc_pg_next_row(result, &row) &&
+		torc_pg_result_seek(result, i);
+		right = torc_pg_result_next_row(result, &row) &&
 		    row.values[0].size == VALUE_SIZE;
 	}
-	torc_pg_free(result);
+	torc_pg_result_free(result);
 	return right;
 }
 

@@ -31,8 +31,9 @@ ask_pg(struct torc_pg *pg, unsigned long number,
 	    torc_pg_int4((int32_t)(number % KEYS));
 	const struct torc_pg_statement statement = { SELECT, &key, 1, false };
 
-	return torc_pg_query(pg, &statement, result,
-	    torc_after_ms(ASK_MS)) == 0 && torc_pg_next_row(*result, row) &&
+	return torc_pg_query(pg, &statement, result, torc_after_ms(ASK_MS)) ==
+	    0 &&
+	    torc_pg_result_next_row(*result, row) &&
 	    row->values[0].size == VALUE_SIZE;
 }
 

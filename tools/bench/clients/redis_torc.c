@@ -14,7 +14,7 @@ open_redis(void **client, const char *address, unsigned lines)
 	const struct torc_redis_config config = { .address = address,
 		.lines = lines };
 	struct torc_redis *redis;
-	int rc = torc_redis_open(&redis, &config, NULL, 0);
+	int rc = torc_redis_create(&redis, &config, NULL, 0);
 
 	*client = rc == 0 ? redis : NULL;
 	return rc;
@@ -23,7 +23,7 @@ open_redis(void **client, const char *address, unsigned lines)
 static void
 close_redis(void *client)
 {
-	torc_redis_close(client);
+	torc_redis_destroy(client, TORC_NEVER);
 }
 
 static bool
@@ -33,7 +33,7 @@ get(void *client, unsigned long number)
 	bool right = ask_redis(client, &reply);
 
 	(void)number;
-	torc_redis_free(reply);
+	torc_redis_reply_free(reply);
 	return right;
 }
 
