@@ -348,7 +348,7 @@ more_that_never_ends_does_not_keep_deadlines_from_passing(void **state)
 static struct {
 	int peers[CROWD];
 	unsigned connected;
-	uint64_t deadline;	/* 0: not all are connected */
+	torc_deadline deadline;	/* 0: not all are connected */
 	unsigned waiting;
 	unsigned in_time;
 	unsigned done;
@@ -367,11 +367,11 @@ wait_in_crowd(void *arg)
 		return -1;
 	if (++crowd.connected == CROWD)
 		crowd.deadline = torc_after_ms(LIMIT_MS);
-	while (crowd.deadline == 0)
+	while (crowd.deadline.at == 0)
 		torc_sleep(torc_after_ms(1));
 	crowd.all_wait = ++crowd.waiting == CROWD;
 	crowd.in_time += torc_conn_recv(conn, &in, crowd.deadline) == 1;
-	torc_conn_close(conn, 0);
+	torc_conn_close(conn, TORC_AT_ONCE);
 	crowd.over = ++crowd.done == CROWD;
 	return 0;
 }
@@ -397,11 +397,11 @@ try_a_crowd(void)
 		assert_true(crowd.peers[i] >= 0);
 	}
 	/* What they wait with is in the kernel. */
-	assert_true(torc_reactor_turn(reactor, 0) > 0);
-	in_time = crowd.done == 0 && torc_sys_now() < crowd.deadline;
+	assert_true(torc_reactor_turn(reactor, TORC_AT_ONCE) > 0);
+	in_time = crowd.done == 0 && torc_sys_now() < crowd.deadline.at;
 	for (unsigned i = 0; i < CROWD; i++)
 		assert_int_equal(send(crowd.peers[i], "!", 1, 0), 1);
-	while (torc_sys_now() < crowd.deadline + 1000000)
+	while (torc_sys_now() < crowd.deadline.at + 1000000)
 		continue;
 	turn_until(reactor, &crowd.over);
 	for (unsigned i = 0; i < CROWD; i++)
