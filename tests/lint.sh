@@ -4,6 +4,7 @@
 # are short.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+B=${B:-build}
 failed=0
 shopt -s lastpipe	# claim, the end of a pipe, sets it
 
@@ -56,6 +57,21 @@ rows() {
 { labels; rows; } | sort | uniq -u | tr -d '\0' |
     { grep . || :; } |
     claim "PROTOCOL.md and the code have the same labels"
+
+# What leaves a library has the name of torc.
+for archive in "$B"/lib/libtorc*.a; do
+	nm -g --defined-only "$archive" 2>/dev/null | awk -v a="$archive" \
+	    'NF == 3 && $3 !~ /^torc_/ { print a ": " $3 }'
+done | claim "no library has a global name without torc_"
+
+grep -LE '^TORC_API' conn/torc.h conn/client.h conn/pipeline.h \
+    conn/*/torc_*.h conn/redis/resp.h reactor/runtime.h |
+    claim "every public header exports"
+for header in conn/torc.h conn/client.h conn/pipeline.h conn/*/torc_*.h \
+    conn/redis/resp.h reactor/runtime.h; do
+	grep -HnE '^(int|void|bool|long|size_t|unsigned|u?int[0-9]*_t|const |enum |struct [a-z_]+ \*)[^=;]*\btorc_[a-z0-9_]+\(' \
+	    "$header"
+done | claim "every public function says TORC_API"
 
 grep -nE '(^|[^_a-z.>])errno([^._a-z]|$)' ring/*.[ch] reactor/*.[ch] \
     conn/*.c conn/net.h | grep -vE '<errno.h>|/?\*' |

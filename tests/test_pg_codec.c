@@ -39,29 +39,29 @@ a_length_that_cannot_be_or_is_above_the_bound_is_refused(void **state)
 	struct pg_message message;
 
 	(void)state;
-	assert_int_equal(pg_read_message(&message,
+	assert_int_equal(torc_pg_read_message(&message,
 	    BYTES("D\0\0\0\x05x"), MOST), 6);
 	assert_int_equal(message.type, 'D');
 	assert_int_equal(message.size, 1);
-	assert_int_equal(pg_read_message(&message,
+	assert_int_equal(torc_pg_read_message(&message,
 	    BYTES("D\0\0\0\x04"), MOST), 5);
 	for (unsigned length = 0; length < 4; length++) {
 		const uint8_t head[] = { 'D', 0, 0, 0, (uint8_t)length };
 
-		assert_int_equal(pg_read_message(&message, head, 5, MOST),
+		assert_int_equal(torc_pg_read_message(&message, head, 5, MOST),
 		    -EPROTO);
 	}
 	/* So large that it and the type overflow, or are negative. */
-	assert_int_equal(pg_read_message(&message,
+	assert_int_equal(torc_pg_read_message(&message,
 	    BYTES("D\x7f\xff\xff\xff"), SIZE_MAX), -EPROTO);
-	assert_int_equal(pg_read_message(&message,
+	assert_int_equal(torc_pg_read_message(&message,
 	    BYTES("D\xff\xff\xff\xff"), SIZE_MAX), -EPROTO);
-	assert_int_equal(pg_read_message(&message,
+	assert_int_equal(torc_pg_read_message(&message,
 	    BYTES("D\x80\0\0\x04"), SIZE_MAX), -EPROTO);
 	/* The bound counts the type, too. */
-	assert_int_equal(pg_read_message(&message,
+	assert_int_equal(torc_pg_read_message(&message,
 	    BYTES("D\0\0\0\x09"), 9), -EMSGSIZE);
-	assert_int_equal(pg_read_message(&message,
+	assert_int_equal(torc_pg_read_message(&message,
 	    BYTES("D\0\0\0\x09"), 10), 0);
 }
 
@@ -73,9 +73,9 @@ no_prefix_of_a_message_is_taken_for_it(void **state)
 
 	(void)state;
 	for (size_t size = 0; size < 14; size++)
-		assert_int_equal(pg_read_message(&message, whole, size, MOST),
-		    0);
-	assert_int_equal(pg_read_message(&message, whole, 14, MOST), 14);
+		assert_int_equal(
+		    torc_pg_read_message(&message, whole, size, MOST), 0);
+	assert_int_equal(torc_pg_read_message(&message, whole, 14, MOST), 14);
 }
 
 /* ---- Rows and fields ---- */
@@ -95,7 +95,7 @@ a_row_whose_lengths_do_not_add_up_is_refused(void **state)
 	struct torc_slice values[3];
 
 	(void)state;
-	assert_int_equal(pg_read_row(&good, values, 3), 3);
+	assert_int_equal(torc_pg_read_row(&good, values, 3), 3);
 	assert_int_equal(values[0].size, 2);
 	assert_memory_equal(values[0].data, "42", 2);
 	assert_null(values[1].data);
@@ -103,9 +103,9 @@ a_row_whose_lengths_do_not_add_up_is_refused(void **state)
 	assert_non_null(values[2].data);
 	assert_int_equal(values[2].size, 0);
 	/* More values than room are counted and not told of. */
-	assert_int_equal(pg_read_row(&good, values, 1), 3);
+	assert_int_equal(torc_pg_read_row(&good, values, 1), 3);
 	for (unsigned i = 0; i < COUNT(bad); i++)
-		assert_int_equal(pg_read_row(&bad[i], values, 3), -EPROTO);
+		assert_int_equal(torc_pg_read_row(&bad[i], values, 3), -EPROTO);
 }
 
 static void
@@ -121,14 +121,14 @@ a_description_whose_fields_do_not_fit_is_refused(void **state)
 	struct pg_field field;
 
 	(void)state;
-	assert_int_equal(pg_read_fields(&good, &field, 1), 1);
+	assert_int_equal(torc_pg_read_fields(&good, &field, 1), 1);
 	assert_string_equal(field.name, "id");
 	assert_int_equal(field.table, 7);
 	assert_int_equal(field.type, TORC_PG_INT4);
 	assert_int_equal(field.type_size, 4);
 	assert_int_equal(field.format, 1);
 	for (unsigned i = 0; i < COUNT(bad); i++)
-		assert_int_equal(pg_read_fields(&bad[i], &field, 1),
+		assert_int_equal(torc_pg_read_fields(&bad[i], &field, 1),
 		    -EPROTO);
 }
 
@@ -147,7 +147,7 @@ an_error_is_read_with_any_of_its_fields_and_with_none(void **state)
 	struct pg_report report;
 
 	(void)state;
-	assert_int_equal(pg_read_report(&whole, &report), 0);
+	assert_int_equal(torc_pg_read_report(&whole, &report), 0);
 	assert_string_equal(report.severity, "ERROR");
 	assert_string_equal(report.state, "42P01");
 	assert_string_equal(report.text, "no table");
@@ -158,10 +158,11 @@ an_error_is_read_with_any_of_its_fields_and_with_none(void **state)
 	assert_string_equal(report.context, "in f()");
 	assert_string_equal(report.table, "places");
 	assert_string_equal(report.column, "name");
-	assert_int_equal(pg_read_report(&none, &report), 0);
+	assert_int_equal(torc_pg_read_report(&none, &report), 0);
 	assert_string_equal(report.text, "");
 	for (unsigned i = 0; i < COUNT(bad); i++)
-		assert_int_equal(pg_read_report(&bad[i], &report), -EPROTO);
+		assert_int_equal(
+		    torc_pg_read_report(&bad[i], &report), -EPROTO);
 }
 
 static void
@@ -177,19 +178,19 @@ small_messages_are_read_whole_or_refused(void **state)
 	char state_now;
 
 	(void)state;
-	assert_int_equal(pg_read_ready(&ready, &state_now), 0);
+	assert_int_equal(torc_pg_read_ready(&ready, &state_now), 0);
 	assert_int_equal(state_now, 'I');
-	assert_int_equal(pg_read_ready(&odd, &state_now), -EPROTO);
-	assert_int_equal(pg_read_ready(&long_ready, &state_now), -EPROTO);
+	assert_int_equal(torc_pg_read_ready(&odd, &state_now), -EPROTO);
+	assert_int_equal(torc_pg_read_ready(&long_ready, &state_now), -EPROTO);
 	complete.size++;	/* with the end of its string */
-	assert_int_equal(pg_read_complete(&complete, &text, &rows), 0);
+	assert_int_equal(torc_pg_read_complete(&complete, &text, &rows), 0);
 	assert_string_equal(text, "INSERT 0 17");
 	assert_int_equal(rows, 17);
-	assert_int_equal(pg_read_complete(&cut, &text, &rows), -EPROTO);
-	assert_int_equal(pg_read_key(&key, &process, &secret), 0);
+	assert_int_equal(torc_pg_read_complete(&cut, &text, &rows), -EPROTO);
+	assert_int_equal(torc_pg_read_key(&key, &process, &secret), 0);
 	assert_int_equal(process, 1);
 	assert_int_equal(secret, 2);
-	assert_int_equal(pg_read_key(&tag, &process, &secret), -EPROTO);
+	assert_int_equal(torc_pg_read_key(&tag, &process, &secret), -EPROTO);
 }
 
 /* ---- Values ---- */
@@ -460,8 +461,8 @@ words_are_the_same_in_large_and_small_letters_in_each_locale(void **state)
 	(void)state;
 	enter_locale("tr_TR");
 	two_letters = tolower('I') != 'i';
-	listen = pg_nature_of("LISTEN x");
-	begin = pg_nature_of("BEGIN ISOLATION LEVEL SERIALIZABLE");
+	listen = torc_pg_nature_of("LISTEN x");
+	begin = torc_pg_nature_of("BEGIN ISOLATION LEVEL SERIALIZABLE");
 	rc = torc_pg_read_float(&column, VALUE("Infinity"), &real);
 	leave_locale();
 	assert_true(two_letters);
@@ -586,9 +587,9 @@ what_a_statement_does_is_seen_by_its_words(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < COUNT(natures); i++)
-		if (pg_nature_of(natures[i].sql) != natures[i].nature)
+		if (torc_pg_nature_of(natures[i].sql) != natures[i].nature)
 			fail_msg("%s: %u", natures[i].sql,
-			    pg_nature_of(natures[i].sql));
+			    torc_pg_nature_of(natures[i].sql));
 }
 
 static void
@@ -633,10 +634,10 @@ what_does_not_fit_is_counted_and_not_written(void **state)
 	struct pg_writer writer = { .data = memory, .size = sizeof(memory) };
 
 	(void)state;
-	pg_put_bind(&count, "t1", params, 4, true);
-	pg_put_bind(&writer, "t1", params, 4, true);
-	assert_false(pg_written(&count));
-	assert_true(pg_written(&writer));
+	torc_pg_put_bind(&count, "t1", params, 4, true);
+	torc_pg_put_bind(&writer, "t1", params, 4, true);
+	assert_false(torc_pg_written(&count));
+	assert_true(torc_pg_written(&writer));
 	assert_int_equal(count.used, writer.used);
 	assert_memory_equal(memory, "B\0\0\0\x31\0t1\0\0\x04\0\x01\0\0\0\0\0"
 	    "\x01\0\x04\0\0\0\x08\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\x01x"
@@ -645,8 +646,8 @@ what_does_not_fit_is_counted_and_not_written(void **state)
 		uint8_t *exact = malloc(size + 1);
 		struct pg_writer small = { .data = exact, .size = size };
 
-		pg_put_bind(&small, "t1", params, 4, true);
-		assert_false(pg_written(&small));
+		torc_pg_put_bind(&small, "t1", params, 4, true);
+		assert_false(torc_pg_written(&small));
 		free(exact);
 	}
 }
@@ -660,9 +661,9 @@ what_does_not_fit_is_counted_and_not_written(void **state)
 static int
 challenge(struct pg_scram *scram, const char *text, unsigned most)
 {
-	assert_int_equal(pg_scram_begin(scram, "pencil"), 0);
+	assert_int_equal(torc_pg_scram_begin(scram, "pencil"), 0);
 	strcpy(scram->nonce, NONCE);
-	return pg_scram_challenge(scram, text, strlen(text), most);
+	return torc_pg_scram_challenge(scram, text, strlen(text), most);
 }
 
 static void
@@ -677,13 +678,13 @@ a_login_by_scram_computes_what_two_implementations_agree_on(void **state)
 	assert_int_equal(challenge(&scram, "r=" COMBINED ",s=" SALT ",i=4096",
 	    4096), 0);
 	assert_int_equal(scram.iterations, 4096);
-	assert_int_equal(pg_scram_derive(&scram), 0);
-	assert_true(pg_scram_final(&scram, text, sizeof(text)) > 0);
+	assert_int_equal(torc_pg_scram_derive(&scram), 0);
+	assert_true(torc_pg_scram_final(&scram, text, sizeof(text)) > 0);
 	assert_non_null(strstr(text, "c=biws,r=" COMBINED
 	    ",p=qvT2SWdEH5Q06albL+hjSYuUhCG7VndFyzIb7CK4n9k="));
-	assert_true(pg_scram_verify(&scram, "v=", 2) == -EACCES);
+	assert_true(torc_pg_scram_verify(&scram, "v=", 2) == -EACCES);
 	assert_false(scram.verified);
-	assert_int_equal(pg_scram_verify(&scram, signature,
+	assert_int_equal(torc_pg_scram_verify(&scram, signature,
 	    sizeof(signature) - 1), 0);
 	assert_true(scram.verified);
 }
@@ -726,7 +727,7 @@ md5_is_what_the_server_computes(void **state)
 	char text[PG_MD5_SIZE];
 
 	(void)state;
-	assert_int_equal(pg_md5(text, "user", "secret",
+	assert_int_equal(torc_pg_md5(text, "user", "secret",
 	    (const uint8_t *)"salt"), 0);
 	assert_string_equal(text, "md5440c573f34f2e2f3ff4b6dbdd8a2686b");
 }
@@ -739,7 +740,7 @@ print_text(char *to, size_t room, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	pg_print_text(to, room, format, arguments);
+	torc_pg_print_text(to, room, format, arguments);
 	va_end(arguments);
 	return (int)strlen(to);
 }
@@ -776,7 +777,7 @@ texts_that_do_not_fit_are_cut_between_characters(void **state)
 	(void)state;
 	for (unsigned i = 0; i < COUNT(cases); i++) {
 		memset(text, 'x', sizeof(text));
-		pg_copy_text(text, cases[i].room, cases[i].text);
+		torc_pg_copy_text(text, cases[i].room, cases[i].text);
 		assert_string_equal(text, cases[i].kept);
 		assert_int_equal(print_text(text, cases[i].room, "%s",
 		    cases[i].text), strlen(cases[i].kept));

@@ -22,7 +22,7 @@ make(struct pg_setup *setup, const char *address, char *text, size_t size)
 	const struct pg_words words = { text, size, false };
 
 	text[0] = '\0';
-	return pg_setup_make(setup, &config, &words);
+	return torc_pg_setup_make(setup, &config, &words);
 }
 
 static void
@@ -65,7 +65,7 @@ addresses_are_read_with_the_usual_port_and_in_order(void **state)
 		join_hosts(&setup, hosts, sizeof(hosts));
 		assert_string_equal(hosts, cases[i].hosts);
 		assert_string_equal(setup.config.user, "field");
-		pg_setup_free(&setup);
+		torc_pg_setup_free(&setup);
 	}
 }
 
@@ -166,7 +166,7 @@ a_uri_is_read_as_libpq_reads_it(void **state)
 		assert_string_equal(setup.config.user, cases[i].user);
 		assert_string_equal(setup.config.password, cases[i].password);
 		assert_string_equal(setup.config.database, cases[i].database);
-		pg_setup_free(&setup);
+		torc_pg_setup_free(&setup);
 	}
 }
 
@@ -189,7 +189,7 @@ the_parameters_of_a_uri_are_fields_and_parameters_of_the_startup(
 		"application_name", "my app", "options", "-c geqo=off" };
 
 	(void)state;
-	assert_int_equal(pg_setup_make(&setup, &config, &words), 0);
+	assert_int_equal(torc_pg_setup_make(&setup, &config, &words), 0);
 	assert_int_equal(setup.parameter_count, COUNT(expected));
 	for (unsigned i = 0; i < COUNT(expected); i++)
 		assert_string_equal(setup.parameters[i], expected[i]);
@@ -202,7 +202,7 @@ the_parameters_of_a_uri_are_fields_and_parameters_of_the_startup(
 	assert_int_equal(setup.keepalive.user_timeout_ms, 9000);
 	assert_int_equal(setup.attrs, PG_READ_WRITE);
 	assert_true(setup.config.require_scram);
-	pg_setup_free(&setup);
+	torc_pg_setup_free(&setup);
 }
 
 static void
@@ -277,29 +277,29 @@ terms_and_parameters_that_cannot_be_are_refused(void **state)
 	const struct pg_words words = { text, sizeof(text), false };
 
 	(void)state;
-	assert_int_equal(pg_setup_make(&setup, &config, &words), -EINVAL);
+	assert_int_equal(torc_pg_setup_make(&setup, &config, &words), -EINVAL);
 	assert_non_null(strstr(text, "target_session_attrs = \"master\": "
 	    "must be any, read-write"));
 	config.target_session_attrs = "prefer-standby";
-	assert_int_equal(pg_setup_make(&setup, &config, &words), 0);
+	assert_int_equal(torc_pg_setup_make(&setup, &config, &words), 0);
 	assert_int_equal(setup.attrs, PG_PREFER_STANDBY);
-	pg_setup_free(&setup);
+	torc_pg_setup_free(&setup);
 	config.parameters = odd;
-	assert_int_equal(pg_setup_make(&setup, &config, &words), -EINVAL);
+	assert_int_equal(torc_pg_setup_make(&setup, &config, &words), -EINVAL);
 	assert_non_null(strstr(text, "\"name\": must have a value"));
 	config.parameters = unnamed;
-	assert_int_equal(pg_setup_make(&setup, &config, &words), -EINVAL);
+	assert_int_equal(torc_pg_setup_make(&setup, &config, &words), -EINVAL);
 	assert_non_null(strstr(text, "must have a name"));
 	config.parameters = NULL;
 	config.user = "";
-	assert_int_equal(pg_setup_make(&setup, &config, &words), -EINVAL);
+	assert_int_equal(torc_pg_setup_make(&setup, &config, &words), -EINVAL);
 	assert_non_null(strstr(text, "user: must be given"));
 	config.user = NULL;
-	assert_int_equal(pg_setup_make(&setup, &config, &words), -EINVAL);
+	assert_int_equal(torc_pg_setup_make(&setup, &config, &words), -EINVAL);
 	assert_non_null(strstr(text, "user: must be given"));
 	config.user = "u";
 	config.message_max = 1000;
-	assert_int_equal(pg_setup_make(&setup, &config, &words), -EINVAL);
+	assert_int_equal(torc_pg_setup_make(&setup, &config, &words), -EINVAL);
 	assert_string_equal(text, "message_max = 1000: must be from 1024 to "
 	    "1073741824");
 }
@@ -332,7 +332,7 @@ is_read_in_the_same_way(const char *uri)
 		    option_of(options, "password", "secret")) == 0 &&
 		    strcmp(setup.config.database,
 		    option_of(options, "dbname", "base")) == 0);
-		pg_setup_free(&setup);
+		torc_pg_setup_free(&setup);
 	} else if (strstr(text, "hush") != NULL) {
 		print_message("%s\n", text);
 		same = false;

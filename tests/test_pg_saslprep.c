@@ -106,8 +106,8 @@ is_in(uint32_t code, const struct pg_range *ranges, size_t count)
 static bool
 is_allowed(uint32_t code)
 {
-	return !is_in(code, pg_unassigned, pg_unassigned_count) &&
-	    !is_in(code, pg_prohibited, pg_prohibited_count);
+	return !is_in(code, torc_pg_unassigned, torc_pg_unassigned_count) &&
+	    !is_in(code, torc_pg_prohibited, torc_pg_prohibited_count);
 }
 
 /* Our form KC of this character is that. */
@@ -120,7 +120,7 @@ expect_form(uint32_t code, const char *expected)
 
 	if (!is_allowed(code))
 		return;
-	count = pg_normalise(codes, 1, 2 * PG_EXPANSION);
+	count = torc_pg_normalise(codes, 1, 2 * PG_EXPANSION);
 	write_utf8(text, codes, count);
 	if (strcmp(text, expected) != 0)
 		fail_msg("U+%04X is %s, and not %s", code, text, expected);
@@ -173,7 +173,7 @@ texts_at_random_have_the_form_that_the_server_knows(void **state)
 				codes[j] = draw_code();
 			while (!is_allowed(codes[j]));
 		write_utf8(text, codes, count);
-		count = pg_normalise(codes, count, COUNT(codes));
+		count = torc_pg_normalise(codes, count, COUNT(codes));
 		write_utf8(ours, codes, count);
 		row = PQexecParams(server, "select normalize($1, NFKC)", 1,
 		    NULL, values, NULL, NULL, 0);
@@ -193,7 +193,7 @@ texts_at_random_have_the_form_that_the_server_knows(void **state)
 static bool
 is_secret_of(const char *secret, const char *password)
 {
-	char first[128], encoded[64], *prepared = pg_saslprep(password);
+	char first[128], encoded[64], *prepared = torc_pg_saslprep(password);
 	const char *salt = strchr(secret, ':') + 1;
 	struct pg_scram scram = { .password = prepared };
 	uint8_t key[PG_HASH_SIZE];
@@ -202,9 +202,9 @@ is_secret_of(const char *secret, const char *password)
 
 	snprintf(first, sizeof(first), "r=server,s=%.*s,i=4096",
 	    (int)strcspn(salt, "$"), salt);
-	assert_int_equal(pg_scram_challenge(&scram, first, strlen(first),
+	assert_int_equal(torc_pg_scram_challenge(&scram, first, strlen(first),
 	    4096), 0);
-	assert_int_equal(pg_scram_derive(&scram), 0);
+	assert_int_equal(torc_pg_scram_derive(&scram), 0);
 	free(prepared);
 	/* StoredKey: the hash of the HMAC of "Client Key". */
 	assert_non_null(EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL,
@@ -314,7 +314,7 @@ bytes_that_are_no_text_are_hashed_as_they_are(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < COUNT(odd); i++) {
-		char *prepared = pg_saslprep(odd[i]);
+		char *prepared = torc_pg_saslprep(odd[i]);
 
 		assert_string_equal(prepared, odd[i]);
 		free(prepared);
@@ -344,6 +344,6 @@ main(void)
 		    bytes_that_are_no_text_are_hashed_as_they_are),
 	};
 
-	return scene_main_with("pg_saslprep", tests, COUNT(tests), make_role,
-	    NULL);
+	return scene_main_with(
+	    "torc_pg_saslprep", tests, COUNT(tests), make_role, NULL);
 }

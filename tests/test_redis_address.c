@@ -306,7 +306,7 @@ words_are_cut_between_characters(void **state)
 
 			for (int k = 0; k < 20; k++)
 				strcat(all, wide[i]);
-			redis_format(text, size, "%s", all);
+			torc_redis_format(text, size, "%s", all);
 			assert_true(strlen(text) < size);
 			if (size < 5)
 				continue;

@@ -337,7 +337,7 @@ begin_again_from_the_seed(struct torc_redis *redis)
 	/* A node that nobody listens for takes its place. */
 	strcpy(redis->slots[12182]->address, "127.1.0.2:1");
 	EXPECT(torc_redis_do(redis, NULL, LATE, "PING", NULL) == 0);
-	node_rest(redis->slots[12182]);
+	torc_redis_node_rest(redis->slots[12182]);
 	owner = 2;
 	EXPECT(ask(redis) == 2);
 	return 0;

@@ -77,13 +77,13 @@ describe(struct pg_answer *answer, const struct pg_message *message)
 	struct pg_shape **kept = answer->statement != NULL ?
 	    &answer->statement->shape : &none;
 	int rc = message->lost != 0 ? message->lost :
-	    pg_shape_take(kept, message);
+	    torc_pg_shape_take(kept, message);
 
-	pg_shape_drop(&answer->shape);
+	torc_pg_shape_drop(&answer->shape);
 	answer->blind = rc < 0;
 	if (rc == 0)
-		answer->shape = pg_shape_ref(*kept);
-	pg_shape_drop(&none);
+		answer->shape = torc_pg_shape_ref(*kept);
+	torc_pg_shape_drop(&none);
 	return rc;
 }
 
@@ -94,7 +94,7 @@ check_row(const struct pg_answer *answer, const struct pg_message *message)
 		return message->lost;
 	if (answer->blind)
 		return -EMSGSIZE;
-	return answer->shape != NULL && pg_read_row(message, NULL, 0) ==
+	return answer->shape != NULL && torc_pg_read_row(message, NULL, 0) ==
 	    (int)answer->shape->count ? 0 : -EPROTO;
 }
 
@@ -112,7 +112,7 @@ check(struct pg_answer *answer, const struct pg_message *message)
 	case PG_COMMAND_COMPLETE:
 		/* Of several, one without rows. */
 		if (answer->stage == PG_BETWEEN)
-			pg_shape_drop(&answer->shape);
+			torc_pg_shape_drop(&answer->shape);
 		answer->blind = false;
 		return 0;
 	case PG_PARSE_COMPLETE:
@@ -127,7 +127,7 @@ check(struct pg_answer *answer, const struct pg_message *message)
 }
 
 int
-pg_answer_take(struct pg_answer *answer, const struct pg_message *message,
+torc_pg_answer_take(struct pg_answer *answer, const struct pg_message *message,
     int *lost)
 {
 	const struct step *step;
@@ -151,12 +151,12 @@ pg_answer_take(struct pg_answer *answer, const struct pg_message *message,
 }
 
 void
-pg_answer_end(struct pg_answer *answer)
+torc_pg_answer_end(struct pg_answer *answer)
 {
 	if (answer->statement != NULL)
-		pg_statement_unref(answer->statement);
+		torc_pg_statement_unref(answer->statement);
 	answer->statement = NULL;
-	pg_shape_drop(&answer->shape);
+	torc_pg_shape_drop(&answer->shape);
 }
 
 /*
@@ -200,7 +200,7 @@ may_be_outdated(const struct pg_answer *answer,
 }
 
 bool
-pg_answer_failed(struct torc_pg_session *session,
+torc_pg_answer_failed(struct torc_pg_session *session,
     const struct pg_answer *answer, const struct pg_report *report)
 {
 	bool outdated;
@@ -208,13 +208,13 @@ pg_answer_failed(struct torc_pg_session *session,
 	if (answer->simple || answer->statement == NULL)
 		return false;
 	if (answer->failed_in == PG_PARSE) {
-		pg_cache_drop(&session->cache, answer->statement, false);
+		torc_pg_cache_drop(&session->cache, answer->statement, false);
 		return false;
 	}
 	/* Behind that, it was executed. */
 	outdated = answer->failed_in == PG_BIND && answer->cached &&
 	    may_be_outdated(answer, report);
 	if (outdated || is_useless(report))
-		pg_cache_drop(&session->cache, answer->statement, true);
+		torc_pg_cache_drop(&session->cache, answer->statement, true);
 	return outdated;
 }

@@ -30,17 +30,17 @@ tell(struct torc_pg_result **result, unsigned count,
 	va_list arguments;
 
 	if (*result != NULL)
-		pg_result_clear(*result);
+		torc_pg_result_clear(*result);
 	else
-		*result = pg_result_new(count);
-	error = *result != NULL ? pg_result_fault(*result) : NULL;
+		*result = torc_pg_result_new(count);
+	error = *result != NULL ? torc_pg_result_fault(*result) : NULL;
 	if (error == NULL)
 		return;
 	error->outcome = outcome;
 	if (error->text[0] != '\0')
 		return;
 	va_start(arguments, format);
-	pg_print_text(error->text, sizeof(error->text), format, arguments);
+	torc_pg_print_text(error->text, sizeof(error->text), format, arguments);
 	va_end(arguments);
 }
 
@@ -90,29 +90,29 @@ put_asking(struct pg_writer *writer, void *arg)
 	const struct asking *asking = arg;
 	const struct torc_pg_result *result = asking->result;
 
-	pg_cache_put_closing(asking->closing, writer);
+	torc_pg_cache_put_closing(asking->closing, writer);
 	for (unsigned i = 0; i < result->count; i++)
-		pg_answer_ask(&result->parts[i].answer, &asking->wanted[i],
+		torc_pg_answer_ask(&result->parts[i].answer, &asking->wanted[i],
 		    writer);
-	pg_put_sync(writer);
+	torc_pg_put_sync(writer);
 	if (result->guarded)
-		pg_put_simple(writer, "ROLLBACK");
+		torc_pg_put_simple(writer, "ROLLBACK");
 }
 
 static void
 put_nothing(struct pg_writer *writer, void *arg)
 {
 	(void)arg;
-	pg_put_sync(writer);
+	torc_pg_put_sync(writer);
 }
 
 static int
 refuse(struct torc_pg_result *result, unsigned index, const char *why)
 {
-	struct torc_pg_error *error = pg_result_fault(result);
+	struct torc_pg_error *error = torc_pg_result_fault(result);
 
 	if (error != NULL) {
-		pg_own_error(error, "%s", why);
+		torc_pg_own_error(error, "%s", why);
 		error->statement = index;
 	}
 	return -EOPNOTSUPP;
@@ -159,7 +159,7 @@ begin_asking(struct asking *asking, struct torc_pg_session *session,
 
 	*asking = (struct asking) { .wanted = wanted, .result = result };
 	for (unsigned i = 0; rc == 0 && i < result->count; i++) {
-		rc = pg_answer_begin(&result->parts[i].answer, session,
+		rc = torc_pg_answer_begin(&result->parts[i].answer, session,
 		    &wanted[i], stale);
 		if (i == 0)
 			asking->closing = session->cache.closing;
@@ -175,13 +175,13 @@ static void
 ask_nothing(struct asking *asking, struct torc_pg_session *session, int why)
 {
 	struct torc_pg_result *result = asking->result;
-	struct torc_pg_error *error = pg_result_fault(result);
+	struct torc_pg_error *error = torc_pg_result_fault(result);
 
 	for (unsigned i = 0; i < result->count; i++) {
 		struct pg_answer *answer = &result->parts[i].answer;
 
 		if (answer->stage == PG_PARSE)
-			pg_cache_drop(&session->cache, answer->statement,
+			torc_pg_cache_drop(&session->cache, answer->statement,
 			    false);
 		answer->stage = PG_COMPLETE;
 	}
@@ -192,7 +192,7 @@ ask_nothing(struct asking *asking, struct torc_pg_session *session, int why)
 		return;
 	error->outcome = TORC_PG_UNSENT;
 	if (error->text[0] == '\0')
-		pg_own_error(error, "it could not be written: %s",
+		torc_pg_own_error(error, "it could not be written: %s",
 		    strerror(-why));
 }
 
@@ -218,16 +218,16 @@ write_statements(struct torc_pg_session *session,
 		return rc;
 	rc = begin_asking(&asking, session, result, wanted);
 	if (rc == 0)
-		rc = pg_draft_make(&draft, put_asking, &asking);
+		rc = torc_pg_draft_make(&draft, put_asking, &asking);
 	if (rc == 0) {
-		pg_cache_closed(&session->cache, asking.closing);
+		torc_pg_cache_closed(&session->cache, asking.closing);
 		session->pg->stats.queries += result->count;
 	} else {
 		ask_nothing(&asking, session, rc);
-		pg_draft_make(&draft, put_nothing, NULL);
+		torc_pg_draft_make(&draft, put_nothing, NULL);
 	}
 	*begun = true;
-	return pg_draft_send(&draft, session, deadline);
+	return torc_pg_draft_send(&draft, session, deadline);
 }
 
 /* ---- One attempt ---- */
@@ -263,7 +263,7 @@ submit(struct torc_pg_session *session, struct torc_pg_result **result,
 		return rc;
 	}
 	if (rc < 0) {
-		pg_share_retire(session);
+		torc_pg_share_retire(session);
 		return UNWRITTEN;
 	}
 	if (pipeline->count == 1)	/* with this one */
@@ -272,7 +272,7 @@ submit(struct torc_pg_session *session, struct torc_pg_result **result,
 	    write_statements(session, *result, wanted, &begun, deadline);
 	if (rc < 0) {
 		session->mute = true;
-		pg_share_retire(session);
+		torc_pg_share_retire(session);
 	}
 	if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED)
 		torc_pipeline_break(pipeline, -ECONNRESET);
@@ -327,8 +327,8 @@ ask_on(struct torc_pg_session *session, struct torc_pg_result **result,
 		return judge(result, rc);
 	/* Then it is the server, or the statement before, that keeps it. */
 	if (rc == -ETIMEDOUT && (is_first_alive(pipeline, request) ||
-	    pg_share_stands_still(session)))
-		pg_share_retire(session);
+	    torc_pg_share_stands_still(session)))
+		torc_pg_share_retire(session);
 	*result = NULL;
 	tell(result, count, TORC_PG_UNKNOWN, "no answer in time");
 	return rc;
@@ -339,7 +339,7 @@ ask(struct torc_pg *pg, struct torc_pg_result **result,
     const struct torc_pg_statement *wanted, torc_deadline deadline)
 {
 	struct torc_pg_session *session;
-	int rc = pg_share_join(pg, &session, deadline);
+	int rc = torc_pg_share_join(pg, &session, deadline);
 
 	if (rc < 0) {
 		tell(result, (*result)->count, TORC_PG_UNSENT, "%s",
@@ -349,7 +349,7 @@ ask(struct torc_pg *pg, struct torc_pg_result **result,
 		return rc;
 	}
 	rc = ask_on(session, result, wanted, deadline);
-	pg_share_leave(session);
+	torc_pg_share_leave(session);
 	return rc != 0 ? rc : (*result)->failure;
 }
 
@@ -367,7 +367,7 @@ refuse_all(struct torc_pg_result **result, unsigned count, unsigned index,
 	if (*result == NULL || (*result)->error == NULL)
 		return -ENOMEM;
 	if (statement != NULL)
-		rc = pg_check_statement(statement, (*result)->error);
+		rc = torc_pg_check_statement(statement, (*result)->error);
 	(*result)->error->statement = index;
 	return rc;
 }
@@ -380,7 +380,7 @@ check_statements(const struct torc_pg_statement *statements, unsigned count,
 	if (count == 0)
 		return -EINVAL;
 	for (unsigned i = 0; i < count; i++)
-		if (pg_check_statement(&statements[i], NULL) < 0)
+		if (torc_pg_check_statement(&statements[i], NULL) < 0)
 			return refuse_all(result, count, i, &statements[i]);
 	*size = size_of(statements, count);
 	return *size <= PG_WRITE_MAX ? 0 : refuse_all(result, count, 0, NULL);
@@ -410,7 +410,7 @@ torc_pg_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
 	*result = NULL;
 	rc = check_statements(statements, count, &size, result);
 	while (rc >= 0) {
-		*result = pg_result_new(count);
+		*result = torc_pg_result_new(count);
 		if (*result == NULL)
 			return -ENOMEM;
 		(*result)->anew = again;

@@ -52,7 +52,7 @@ hmac(uint8_t *out, const uint8_t *key, const char *text, size_t size)
 }
 
 int
-pg_scram_begin(struct pg_scram *scram, const char *password)
+torc_pg_scram_begin(struct pg_scram *scram, const char *password)
 {
 	uint8_t random[NONCE_BYTES];
 
@@ -65,7 +65,7 @@ pg_scram_begin(struct pg_scram *scram, const char *password)
 }
 
 int
-pg_scram_first(const struct pg_scram *scram, char *text, size_t size)
+torc_pg_scram_first(const struct pg_scram *scram, char *text, size_t size)
 {
 	/* The server takes the user's name from the startup. */
 	return snprintf(text, size, NO_BINDING "n=,r=%s", scram->nonce);
@@ -108,7 +108,7 @@ read_iterations(const char *text, size_t size, unsigned most)
 }
 
 int
-pg_scram_challenge(struct pg_scram *scram, const void *data, size_t size,
+torc_pg_scram_challenge(struct pg_scram *scram, const void *data, size_t size,
     unsigned most)
 {
 	const size_t ours = strlen(scram->nonce);
@@ -140,7 +140,7 @@ pg_scram_challenge(struct pg_scram *scram, const void *data, size_t size,
 }
 
 int
-pg_scram_derive(void *arg)
+torc_pg_scram_derive(void *arg)
 {
 	struct pg_scram *scram = arg;
 
@@ -172,7 +172,7 @@ sign(struct pg_scram *scram, const char *message, size_t size,
 }
 
 int
-pg_scram_final(struct pg_scram *scram, char *text, size_t size)
+torc_pg_scram_final(struct pg_scram *scram, char *text, size_t size)
 {
 	char message[3 * PG_SCRAM_SIZE], encoded[64];
 	uint8_t proof[PG_HASH_SIZE];
@@ -191,7 +191,7 @@ pg_scram_final(struct pg_scram *scram, char *text, size_t size)
 }
 
 int
-pg_scram_verify(struct pg_scram *scram, const void *data, size_t size)
+torc_pg_scram_verify(struct pg_scram *scram, const void *data, size_t size)
 {
 	char text[PG_SCRAM_SIZE];
 	uint8_t signature[PG_SCRAM_SIZE];
@@ -233,8 +233,8 @@ hex_digest(char *text, const void *first, size_t first_size,
 }
 
 int
-pg_md5(char text[static PG_MD5_SIZE], const char *user, const char *password,
-    const uint8_t salt[static 4])
+torc_pg_md5(char text[static PG_MD5_SIZE], const char *user,
+    const char *password, const uint8_t salt[static 4])
 {
 	char inner[33];
 	int rc = hex_digest(inner, password, strlen(password), user,

@@ -35,26 +35,26 @@ struct pg_scram {
 
 /* Begin with a random nonce, or with one that a test knows. `password` stays
  * the caller's. -EIO: there is no randomness. */
-int pg_scram_begin(struct pg_scram *scram, const char *password);
+int torc_pg_scram_begin(struct pg_scram *scram, const char *password);
 
 /* Our first message, into `text`: its length. */
-int pg_scram_first(const struct pg_scram *scram, char *text, size_t size);
+int torc_pg_scram_first(const struct pg_scram *scram, char *text, size_t size);
 
 /* The server's first message. More iterations than `most`: -EACCES. */
-int pg_scram_challenge(struct pg_scram *scram, const void *data, size_t size,
-    unsigned most);
+int torc_pg_scram_challenge(
+    struct pg_scram *scram, const void *data, size_t size, unsigned most);
 
 /* The long part: as many hashes as the server wanted. May run elsewhere. */
-int pg_scram_derive(void *scram);
+int torc_pg_scram_derive(void *scram);
 
 /* Our last message, into `text`: its length. */
-int pg_scram_final(struct pg_scram *scram, char *text, size_t size);
+int torc_pg_scram_final(struct pg_scram *scram, char *text, size_t size);
 
 /* The server's last message: 0 if it proves that it knows the password. */
-int pg_scram_verify(struct pg_scram *scram, const void *data, size_t size);
+int torc_pg_scram_verify(struct pg_scram *scram, const void *data, size_t size);
 
 /* What is sent in the place of the password. 0 or -EIO. */
-int pg_md5(char text[static PG_MD5_SIZE], const char *user,
+int torc_pg_md5(char text[static PG_MD5_SIZE], const char *user,
     const char *password, const uint8_t salt[static 4]);
 
 #endif

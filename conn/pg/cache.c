@@ -12,7 +12,7 @@
 #include "sys/trap.h"
 
 int
-pg_cache_init(struct pg_cache *cache, unsigned most, const char *prefix)
+torc_pg_cache_init(struct pg_cache *cache, unsigned most, const char *prefix)
 {
 	unsigned count = 8;
 
@@ -29,36 +29,36 @@ pg_cache_init(struct pg_cache *cache, unsigned most, const char *prefix)
 }
 
 void
-pg_cache_clear(struct pg_cache *cache)
+torc_pg_cache_clear(struct pg_cache *cache)
 {
 	while (cache->newest != NULL)
-		pg_cache_drop(cache, cache->newest, false);
-	pg_cache_closed(cache, cache->closing);
+		torc_pg_cache_drop(cache, cache->newest, false);
+	torc_pg_cache_closed(cache, cache->closing);
 }
 
 void
-pg_cache_fini(struct pg_cache *cache)
+torc_pg_cache_fini(struct pg_cache *cache)
 {
-	pg_cache_clear(cache);
+	torc_pg_cache_clear(cache);
 	free(cache->buckets);
 }
 
 /* ---- One statement ---- */
 
 struct pg_statement *
-pg_statement_ref(struct pg_statement *statement)
+torc_pg_statement_ref(struct pg_statement *statement)
 {
 	statement->refs++;
 	return statement;
 }
 
 void
-pg_statement_unref(struct pg_statement *statement)
+torc_pg_statement_unref(struct pg_statement *statement)
 {
 	torc_assert(statement->refs > 0);
 	if (--statement->refs > 0)
 		return;
-	pg_shape_drop(&statement->shape);
+	torc_pg_shape_drop(&statement->shape);
 	free(statement->types);
 	free(statement->sql);
 	free(statement);
@@ -138,7 +138,8 @@ bucket_of(const struct pg_cache *cache, uint64_t hash)
 }
 
 struct pg_statement *
-pg_cache_find(struct pg_cache *cache, const struct torc_pg_statement *wanted)
+torc_pg_cache_find(
+    struct pg_cache *cache, const struct torc_pg_statement *wanted)
 {
 	struct pg_statement *found = cache->newest;
 	uint64_t hash;
@@ -171,11 +172,11 @@ forget_closing(struct pg_cache *cache, struct pg_statement *statement)
 	if (*at == NULL)
 		return;
 	*at = statement->chain;
-	pg_statement_unref(statement);
+	torc_pg_statement_unref(statement);
 }
 
 void
-pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
+torc_pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
     bool close)
 {
 	struct pg_statement **at = bucket_of(cache, statement->hash);
@@ -194,7 +195,7 @@ pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
 		statement->chain = cache->closing;
 		cache->closing = statement;
 	} else {
-		pg_statement_unref(statement);
+		torc_pg_statement_unref(statement);
 	}
 }
 
@@ -209,7 +210,7 @@ make(const struct torc_pg_statement *wanted)
 	made->sql = strdup(wanted->sql);
 	made->types = calloc(wanted->param_count + 1u, sizeof(*made->types));
 	if (made->sql == NULL || made->types == NULL) {
-		pg_statement_unref(made);
+		torc_pg_statement_unref(made);
 		return NULL;
 	}
 	for (unsigned i = 0; i < wanted->param_count; i++) {
@@ -218,20 +219,21 @@ make(const struct torc_pg_statement *wanted)
 	}
 	made->type_count = wanted->param_count;
 	made->binary = wanted->binary;
-	made->nature = pg_nature_of(wanted->sql);
+	made->nature = torc_pg_nature_of(wanted->sql);
 	made->hash = hash_of(wanted);
 	return made;
 }
 
 struct pg_statement *
-pg_cache_add(struct pg_cache *cache, const struct torc_pg_statement *wanted)
+torc_pg_cache_add(
+    struct pg_cache *cache, const struct torc_pg_statement *wanted)
 {
 	struct pg_statement *made = make(wanted);
 
 	if (made == NULL)
 		return NULL;
 	if (cache->count == cache->most)
-		pg_cache_drop(cache, cache->oldest, true);
+		torc_pg_cache_drop(cache, cache->oldest, true);
 	made->id = ++cache->last_id;
 	if (cache->prefix[0] != '\0')
 		snprintf(made->name, sizeof(made->name), "%s%llx",
@@ -244,16 +246,16 @@ pg_cache_add(struct pg_cache *cache, const struct torc_pg_statement *wanted)
 }
 
 void
-pg_cache_put_closing(const struct pg_statement *first,
+torc_pg_cache_put_closing(const struct pg_statement *first,
     struct pg_writer *writer)
 {
 	for (const struct pg_statement *gone = first; gone != NULL;
 	    gone = gone->chain)
-		pg_put_close(writer, gone->name);
+		torc_pg_put_close(writer, gone->name);
 }
 
 void
-pg_cache_closed(struct pg_cache *cache, const struct pg_statement *first)
+torc_pg_cache_closed(struct pg_cache *cache, const struct pg_statement *first)
 {
 	struct pg_statement **at = &cache->closing;
 
@@ -263,63 +265,64 @@ pg_cache_closed(struct pg_cache *cache, const struct pg_statement *first)
 		struct pg_statement *gone = *at;
 
 		*at = gone->chain;
-		pg_statement_unref(gone);
+		torc_pg_statement_unref(gone);
 	}
 }
 
 /* ---- What is written for a statement ---- */
 
 int
-pg_check_statement(const struct torc_pg_statement *statement,
+torc_pg_check_statement(const struct torc_pg_statement *statement,
     struct torc_pg_error *error)
 {
 	torc_require(statement->sql != NULL, "a statement has no text");
 	if (statement->param_count <= PG_PARAMS_MAX)
 		return 0;
 	if (error != NULL)
-		pg_own_error(error, "the statement has %u parameters, and the "
-		    "protocol has room for %u", statement->param_count,
-		    PG_PARAMS_MAX);
+		torc_pg_own_error(error,
+		    "the statement has %u parameters, and the "
+		    "protocol has room for %u",
+		    statement->param_count, PG_PARAMS_MAX);
 	return -E2BIG;
 }
 
 int
-pg_answer_begin(struct pg_answer *answer, struct torc_pg_session *session,
+torc_pg_answer_begin(struct pg_answer *answer, struct torc_pg_session *session,
     const struct torc_pg_statement *wanted, uint64_t stale)
 {
 	struct pg_cache *cache = &session->cache;
-	struct pg_statement *statement = pg_cache_find(cache, wanted);
+	struct pg_statement *statement = torc_pg_cache_find(cache, wanted);
 	/* What has no name is kept for its columns alone. */
 	bool cached = statement != NULL && statement->name[0] != '\0';
 
 	if (statement != NULL && statement->id <= stale) {
-		pg_cache_drop(cache, statement, true);
+		torc_pg_cache_drop(cache, statement, true);
 		statement = NULL;
 		cached = false;
 	}
 	if (statement == NULL)
-		statement = pg_cache_add(cache, wanted);
+		statement = torc_pg_cache_add(cache, wanted);
 	if (statement == NULL)
 		return -ENOMEM;
 	session->pg->stats.prepared += !cached;
 	*answer = (struct pg_answer) {
 		.stage = cached ? PG_BIND : PG_PARSE,
 		.cached = cached,
-		.statement = pg_statement_ref(statement),
+		.statement = torc_pg_statement_ref(statement),
 	};
 	return 0;
 }
 
 void
-pg_answer_ask(const struct pg_answer *answer,
+torc_pg_answer_ask(const struct pg_answer *answer,
     const struct torc_pg_statement *wanted, struct pg_writer *writer)
 {
 	const char *name = answer->statement->name;
 
 	if (answer->stage == PG_PARSE)
-		pg_put_parse(writer, name, wanted->sql, wanted->params,
+		torc_pg_put_parse(writer, name, wanted->sql, wanted->params,
 		    wanted->param_count);
-	pg_put_bind(writer, name, wanted->params, wanted->param_count,
+	torc_pg_put_bind(writer, name, wanted->params, wanted->param_count,
 	    wanted->binary);
-	pg_put_execute(writer);
+	torc_pg_put_execute(writer);
 }

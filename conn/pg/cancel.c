@@ -30,10 +30,10 @@ send_cancel(const struct pg_cancel *cancel, torc_deadline deadline)
 	struct torc_slice none;
 	int rc;
 
-	if (pg_dial(cancel->pg, &conn, cancel->address, &dialled,
+	if (torc_pg_dial(cancel->pg, &conn, cancel->address, &dialled,
 	    deadline) < 0)
 		return true;
-	pg_put_cancel(&writer, cancel->process, cancel->secret);
+	torc_pg_put_cancel(&writer, cancel->process, cancel->secret);
 	rc = torc_conn_write(conn, memory, writer.used, deadline);
 	if (rc == 0)
 		rc = torc_conn_recv(conn, &none, deadline);
@@ -58,12 +58,12 @@ run_cancel(void *arg)
 		torc_wake_all(&session->calm, 0);
 	}
 	free(cancel);
-	pg_fiber_end(pg);
+	torc_pg_fiber_end(pg);
 	return 0;
 }
 
 void
-pg_cancel_begin(struct torc_pg_session *session)
+torc_pg_cancel_begin(struct torc_pg_session *session)
 {
 	struct pg_cancel *cancel;
 
@@ -76,7 +76,7 @@ pg_cancel_begin(struct torc_pg_session *session)
 		.session = session, .process = session->process,
 		.secret = session->secret };
 	memcpy(cancel->address, session->peer, sizeof(cancel->address));
-	if (pg_fiber(session->pg, run_cancel, cancel) < 0) {
+	if (torc_pg_fiber(session->pg, run_cancel, cancel) < 0) {
 		free(cancel);
 		return;
 	}
@@ -86,7 +86,7 @@ pg_cancel_begin(struct torc_pg_session *session)
 }
 
 void
-pg_cancel_forget(struct torc_pg_session *session)
+torc_pg_cancel_forget(struct torc_pg_session *session)
 {
 	if (session->cancel != NULL)
 		session->cancel->session = NULL;

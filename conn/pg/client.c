@@ -25,14 +25,14 @@ create_pools(struct torc_pg *pg, char *text, size_t size)
 		.retry_max_ms = config->retry_max_ms,
 		.lifetime_ms = config->lifetime_ms,
 	};
-	int rc = torc_pool_create(&pg->shared_pool, &pg_pool_kind, pg, &pool,
-	    text, size);
+	int rc = torc_pool_create(
+	    &pg->shared_pool, &torc_pg_pool_kind, pg, &pool, text, size);
 
 	if (rc < 0)
 		return rc;
 	pool.size = config->sessions;
-	return torc_pool_create(&pg->session_pool, &pg_pool_kind, pg, &pool,
-	    text, size);
+	return torc_pool_create(
+	    &pg->session_pool, &torc_pg_pool_kind, pg, &pool, text, size);
 }
 
 /* Parks. 0, or -ETIMEDOUT. */
@@ -45,7 +45,7 @@ free_client(struct torc_pg *pg, torc_deadline deadline)
 		rc = torc_pool_destroy(pg->session_pool, deadline);
 	if (pg->shared_pool != NULL)
 		rc |= torc_pool_destroy(pg->shared_pool, deadline);
-	pg_setup_free(&pg->setup);
+	torc_pg_setup_free(&pg->setup);
 	free(pg->shared);
 	free(pg);
 	return rc < 0 ? -ETIMEDOUT : 0;
@@ -66,9 +66,9 @@ torc_pg_create(struct torc_pg **made, const struct torc_pg_config *config,
 		return -ENOMEM;
 	pg->reactor = reactor;
 	rc = getrandom(&pg->random, sizeof(pg->random), 0) ==
-	    sizeof(pg->random) ? 0 : pg_refuse(&words, "no random number");
+	    sizeof(pg->random) ? 0 : torc_pg_refuse(&words, "no random number");
 	if (rc == 0)
-		rc = pg_setup_make(&pg->setup, config, &words);
+		rc = torc_pg_setup_make(&pg->setup, config, &words);
 	if (rc < 0) {
 		free(pg);
 		return rc;
@@ -95,7 +95,7 @@ torc_pg_of(const struct torc_reactor *reactor)
 int
 torc_pg_destroy(struct torc_pg *pg, torc_deadline deadline)
 {
-	const bool asked = pg->waiting > 0 || pg_share_used(pg);
+	const bool asked = pg->waiting > 0 || torc_pg_share_used(pg);
 	int rc = 0;
 
 	torc_require(!asked || torc_reactor_self() != pg->reactor,
@@ -105,7 +105,7 @@ torc_pg_destroy(struct torc_pg *pg, torc_deadline deadline)
 	/* Fibers that went with the ring of their reactor: nothing is freed. */
 	if (asked)
 		return 0;
-	pg_share_end(pg);
+	torc_pg_share_end(pg);
 	while (pg->fibers > 0 && torc_fiber_self() != 0 &&
 	    rc == 0)
 		rc = torc_wait(&pg->quiet, deadline);
@@ -133,7 +133,7 @@ torc_pg_stats(const struct torc_pg *pg, struct torc_pg_stats *stats)
 /* ---- Fibers of its own ---- */
 
 int
-pg_fiber(struct torc_pg *pg, torc_fiber_entry *entry, void *arg)
+torc_pg_fiber(struct torc_pg *pg, torc_fiber_entry *entry, void *arg)
 {
 	/* The reactor may have ended, and its thread does other things. */
 	int rc = torc_reactor_self() == pg->reactor ?
@@ -145,7 +145,7 @@ pg_fiber(struct torc_pg *pg, torc_fiber_entry *entry, void *arg)
 }
 
 void
-pg_fiber_end(struct torc_pg *pg)
+torc_pg_fiber_end(struct torc_pg *pg)
 {
 	if (--pg->fibers > 0)
 		return;

@@ -45,13 +45,13 @@ static const struct bound bounds[] = {
 };
 
 int
-pg_refuse(const struct pg_words *words, const char *format, ...)
+torc_pg_refuse(const struct pg_words *words, const char *format, ...)
 {
 	va_list arguments;
 
 	if (words->text != NULL && words->size > 0) {
 		va_start(arguments, format);
-		pg_print_text(words->text, words->size, format, arguments);
+		torc_pg_print_text(words->text, words->size, format, arguments);
 		va_end(arguments);
 	}
 	return -EINVAL;
@@ -60,7 +60,7 @@ pg_refuse(const struct pg_words *words, const char *format, ...)
 /* ---- Texts ---- */
 
 char *
-pg_setup_keep(struct pg_setup *setup, const char *text, size_t size)
+torc_pg_setup_keep(struct pg_setup *setup, const char *text, size_t size)
 {
 	struct pg_text *kept = malloc(sizeof(*kept) + size + 1);
 
@@ -79,13 +79,13 @@ static int
 keep(struct pg_setup *setup, const char **text)
 {
 	if (*text != NULL)
-		*text = pg_setup_keep(setup, *text, strlen(*text));
+		*text = torc_pg_setup_keep(setup, *text, strlen(*text));
 	return 0;
 }
 
 /* Passwords are among them. */
 void
-pg_setup_free(struct pg_setup *setup)
+torc_pg_setup_free(struct pg_setup *setup)
 {
 	while (setup->texts != NULL) {
 		struct pg_text *text = setup->texts;
@@ -119,9 +119,9 @@ add(struct pg_setup *setup, const char *address, const struct pg_words *words)
 	const char *kept;
 
 	if (setup->host_count == PG_HOSTS_MAX)
-		return pg_refuse(words, "address: must have at most %u hosts",
-		    PG_HOSTS_MAX);
-	kept = pg_setup_keep(setup, address, strlen(address));
+		return torc_pg_refuse(
+		    words, "address: must have at most %u hosts", PG_HOSTS_MAX);
+	kept = torc_pg_setup_keep(setup, address, strlen(address));
 	if (kept == NULL)
 		return -ENOMEM;
 	setup->hosts[setup->host_count++] = kept;
@@ -159,7 +159,7 @@ add_folder(struct pg_setup *setup, const char *folder, const char *port,
 	    folder, port);
 
 	if (size >= (int)sizeof(address))
-		return pg_refuse(words, "address: the path of a socket in "
+		return torc_pg_refuse(words, "address: the path of a socket in "
 		    "\"%s\": must have at most %u bytes", folder,
 		    PATH_MAX_UNIX);
 	return add(setup, address, words);
@@ -169,14 +169,15 @@ add_folder(struct pg_setup *setup, const char *folder, const char *port,
 static int
 refuse_hidden(const struct pg_words *words)
 {
-	return pg_refuse(words, "address: a host of the URI: must be a name "
+	return torc_pg_refuse(words,
+	    "address: a host of the URI: must be a name "
 	    "or an address, and its port 1 to 65535 (within a password, / ? @ "
 	    "# and : are written %%2F %%3F %%40 %%23 and %%3A)");
 }
 
 int
-pg_setup_add_host(struct pg_setup *setup, const char *host, const char *port,
-    const struct pg_words *words)
+torc_pg_setup_add_host(struct pg_setup *setup, const char *host,
+    const char *port, const struct pg_words *words)
 {
 	char address[HOST_MAX + 16];
 
@@ -186,13 +187,17 @@ pg_setup_add_host(struct pg_setup *setup, const char *host, const char *port,
 	    host[0] != '@' && !is_host(host))))
 		return refuse_hidden(words);
 	if (!is_port(port))
-		return pg_refuse(words, "address: the port \"%s\": must be 1 "
-		    "to 65535", port);
+		return torc_pg_refuse(words,
+		    "address: the port \"%s\": must be 1 "
+		    "to 65535",
+		    port);
 	if (host[0] == '/' || host[0] == '@')
 		return add_folder(setup, host, port, words);
 	if (!is_host(host))
-		return pg_refuse(words, "address: \"%s\": must be the name "
-		    "of a host, or an address", host);
+		return torc_pg_refuse(words,
+		    "address: \"%s\": must be the name "
+		    "of a host, or an address",
+		    host);
 	snprintf(address, sizeof(address), strchr(host, ':') != NULL ?
 	    "[%s]:%s" : "%s:%s", host, port);
 	return add(setup, address, words);
@@ -207,29 +212,32 @@ add_item(struct pg_setup *setup, char *item, const struct pg_words *words)
 
 	if (strncmp(item, "unix:", 5) == 0)
 		return item[5] == '\0' || strlen(item) > PATH_MAX_UNIX + 5 ?
-		    pg_refuse(words, "address: \"%s\": the path must have 1 "
-		    "to %u bytes", item, PATH_MAX_UNIX) :
+		    torc_pg_refuse(words,
+			"address: \"%s\": the path must have 1 "
+			"to %u bytes",
+			item, PATH_MAX_UNIX) :
 		    add(setup, item, words);
 	if (item[0] == '/' || item[0] == '@')
-		return pg_setup_add_host(setup, item, "", words);
+		return torc_pg_setup_add_host(setup, item, "", words);
 	if (strchr(item, '@') != NULL)
-		return pg_refuse(words, "address: must have no \"@\": a user "
+		return torc_pg_refuse(words,
+		    "address: must have no \"@\": a user "
 		    "is a field, or stands in a URI (postgres://...)");
 	if (item[0] == '[') {
 		end = strchr(item, ']');
 		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
-			return pg_refuse(words, "address: \"%s\": must be "
+			return torc_pg_refuse(words, "address: \"%s\": must be "
 			    "like [::1]:5432", item);
 		port = end[1] == ':' ? end + 1 : NULL;
 		*end = '\0';
 		item++;
 	} else if (port != NULL && strchr(item, ':') != port) {
-		return pg_refuse(words, "address: \"%s\": must stand in "
+		return torc_pg_refuse(words, "address: \"%s\": must stand in "
 		    "brackets, as it has colons", item);
 	}
 	if (port != NULL)
 		*port++ = '\0';
-	return pg_setup_add_host(setup, item, port != NULL ? port : "",
+	return torc_pg_setup_add_host(setup, item, port != NULL ? port : "",
 	    words);
 }
 
@@ -258,15 +266,15 @@ take_address(struct pg_setup *setup, const struct pg_words *words)
 	const char *address = setup->config.address;
 
 	if (address == NULL)
-		return pg_refuse(words, "address: must be given");
-	if (pg_is_uri(address))
-		return pg_uri_take(setup, address, words);
+		return torc_pg_refuse(words, "address: must be given");
+	if (torc_pg_is_uri(address))
+		return torc_pg_uri_take(setup, address, words);
 	if (strstr(address, "://") != NULL)
-		return pg_refuse(words, "address: a URI must begin with "
+		return torc_pg_refuse(words, "address: a URI must begin with "
 		    "postgres:// or postgresql://, and not with \"%.*s\"",
 		    (int)(strstr(address, "://") - address) + 3, address);
 	if (strchr(address, '=') != NULL)
-		return pg_refuse(words, "address: must be hosts or a URI "
+		return torc_pg_refuse(words, "address: must be hosts or a URI "
 		    "(postgres://...), and not names and values with \"=\"");
 	return add_list(setup, address, words);
 }
@@ -274,18 +282,19 @@ take_address(struct pg_setup *setup, const struct pg_words *words)
 /* ---- Parameters and terms ---- */
 
 int
-pg_setup_add_parameter(struct pg_setup *setup, const char *name,
+torc_pg_setup_add_parameter(struct pg_setup *setup, const char *name,
     const char *value, const struct pg_words *words)
 {
 	unsigned *count = &setup->parameter_count;
 
 	if (*count + 2 > PG_PARAMETERS_MAX)
-		return pg_refuse(words, "parameters: must be at most %u",
+		return torc_pg_refuse(words, "parameters: must be at most %u",
 		    PG_PARAMETERS_MAX / 2);
 	if (name[0] == '\0')
-		return pg_refuse(words, "parameters: each must have a name");
-	name = pg_setup_keep(setup, name, strlen(name));
-	value = pg_setup_keep(setup, value, strlen(value));
+		return torc_pg_refuse(
+		    words, "parameters: each must have a name");
+	name = torc_pg_setup_keep(setup, name, strlen(name));
+	value = torc_pg_setup_keep(setup, value, strlen(value));
 	if (name == NULL || value == NULL)
 		return -ENOMEM;
 	setup->parameters[(*count)++] = name;
@@ -301,9 +310,10 @@ add_parameters(struct pg_setup *setup, const char *const *from,
 
 	for (; rc == 0 && from != NULL && from[0] != NULL; from += 2) {
 		if (from[1] == NULL)
-			return pg_refuse(words, "parameters: \"%s\": must "
+			return torc_pg_refuse(words, "parameters: \"%s\": must "
 			    "have a value", from[0]);
-		rc = pg_setup_add_parameter(setup, from[0], from[1], words);
+		rc = torc_pg_setup_add_parameter(
+		    setup, from[0], from[1], words);
 	}
 	return rc;
 }
@@ -312,7 +322,7 @@ static const char *const attrs_names[PG_ATTRS] = { "any", "read-write",
 	"read-only", "primary", "standby", "prefer-standby" };
 
 int
-pg_attrs_find(const char *name)
+torc_pg_attrs_find(const char *name)
 {
 	int i = PG_ATTRS;
 
@@ -322,7 +332,7 @@ pg_attrs_find(const char *name)
 }
 
 const char *
-pg_attrs_name(enum pg_attrs attrs)
+torc_pg_attrs_name(enum pg_attrs attrs)
 {
 	return attrs_names[attrs];
 }
@@ -331,11 +341,13 @@ static int
 take_attrs(struct pg_setup *setup, const struct pg_words *words)
 {
 	const char *name = setup->config.target_session_attrs;
-	int attrs = name != NULL ? pg_attrs_find(name) : PG_ANY;
+	int attrs = name != NULL ? torc_pg_attrs_find(name) : PG_ANY;
 
 	if (attrs < 0)
-		return pg_refuse(words, "target_session_attrs = \"%s\": must "
-		    "be " PG_ATTRS_NAMES, name);
+		return torc_pg_refuse(words,
+		    "target_session_attrs = \"%s\": must "
+		    "be " PG_ATTRS_NAMES,
+		    name);
 	setup->attrs = (enum pg_attrs)attrs;
 	return 0;
 }
@@ -353,15 +365,16 @@ check_bounds(struct torc_pg_config *config, const struct pg_words *words)
 		if (*field == 0)
 			*field = bound->otherwise;
 		if (*field < bound->least || *field > bound->most)
-			return pg_refuse(words, "%s = %u: must be from %u to "
-			    "%u", bound->name, *field, bound->least,
-			    bound->most);
+			return torc_pg_refuse(words,
+			    "%s = %u: must be from %u to "
+			    "%u",
+			    bound->name, *field, bound->least, bound->most);
 	}
 	return 0;
 }
 
 int
-pg_setup_make(struct pg_setup *setup, const struct torc_pg_config *config,
+torc_pg_setup_make(struct pg_setup *setup, const struct torc_pg_config *config,
     const struct pg_words *words)
 {
 	int rc;
@@ -380,9 +393,9 @@ pg_setup_make(struct pg_setup *setup, const struct torc_pg_config *config,
 		rc = take_address(setup, words);
 	if (rc == 0 && (setup->config.user == NULL ||
 	    setup->config.user[0] == '\0'))
-		rc = pg_refuse(words, "user: must be given");
+		rc = torc_pg_refuse(words, "user: must be given");
 	if (rc < 0)
-		pg_setup_free(setup);
+		torc_pg_setup_free(setup);
 	setup->config.address = NULL;
 	setup->config.parameters = NULL;
 	setup->config.target_session_attrs = NULL;

@@ -56,28 +56,28 @@ struct pg_words {
 
 /* -EINVAL, always. */
 __attribute__((format(printf, 2, 3)))
-int pg_refuse(const struct pg_words *words, const char *format, ...);
+int torc_pg_refuse(const struct pg_words *words, const char *format, ...);
 
 /* 0, -EINVAL and `words`, or -ENOMEM; then what was copied is freed. */
-int pg_setup_make(struct pg_setup *setup, const struct torc_pg_config *config,
-    const struct pg_words *words);
-void pg_setup_free(struct pg_setup *setup);
+int torc_pg_setup_make(struct pg_setup *setup,
+    const struct torc_pg_config *config, const struct pg_words *words);
+void torc_pg_setup_free(struct pg_setup *setup);
 
 /* A copy that lives as long as the setup; NULL: no memory. */
-char *pg_setup_keep(struct pg_setup *setup, const char *text, size_t size);
+char *torc_pg_setup_keep(struct pg_setup *setup, const char *text, size_t size);
 /* One more address, or parameter of the startup. 0, -EINVAL or -ENOMEM. */
-int pg_setup_add_host(struct pg_setup *setup, const char *host,
+int torc_pg_setup_add_host(struct pg_setup *setup, const char *host,
     const char *port, const struct pg_words *words);
-int pg_setup_add_parameter(struct pg_setup *setup, const char *name,
+int torc_pg_setup_add_parameter(struct pg_setup *setup, const char *name,
     const char *value, const struct pg_words *words);
 
 /* The number of one of the names in PostgreSQL's terms, or -1. */
-int pg_attrs_find(const char *name);
-const char *pg_attrs_name(enum pg_attrs attrs);
+int torc_pg_attrs_find(const char *name);
+const char *torc_pg_attrs_name(enum pg_attrs attrs);
 
 /* Whether it is one, and what it says (uri.c). 0, -EINVAL or -ENOMEM. */
-bool pg_is_uri(const char *address);
-int pg_uri_take(struct pg_setup *setup, const char *uri,
+bool torc_pg_is_uri(const char *address);
+int torc_pg_uri_take(struct pg_setup *setup, const char *uri,
     const struct pg_words *words);
 
 #endif

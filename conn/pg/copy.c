@@ -16,7 +16,7 @@ int
 torc_pg_copy_in(struct torc_pg_session *session, const char *sql,
     torc_deadline deadline)
 {
-	return pg_begin_copy(session, sql, PG_COPYING_IN, deadline);
+	return torc_pg_begin_copy(session, sql, PG_COPYING_IN, deadline);
 }
 
 /*
@@ -31,16 +31,16 @@ look_for_error(struct torc_pg_session *session, torc_deadline deadline)
 	while (session->lost == 0 && (session->early.first != NULL ||
 	    torc_conn_unread(session->conn) > session->shown -
 	    session->view.size)) {
-		int rc = pg_receive_any(session, &message, deadline);
+		int rc = torc_pg_receive_any(session, &message, deadline);
 
 		if (rc == 1)
 			continue;
 		if (rc == 0)
-			rc = pg_take_event(session, &message);
+			rc = torc_pg_take_event(session, &message);
 		if (rc == PG_FAILED)
 			return torc_pg_finish(session, deadline);
 		if (rc < 0)
-			return pg_give_up(session, rc);
+			return torc_pg_give_up(session, rc);
 	}
 	return session->lost;
 }
@@ -48,18 +48,18 @@ look_for_error(struct torc_pg_session *session, torc_deadline deadline)
 static void
 put_piece(struct pg_writer *writer, void *size)
 {
-	pg_put_copy_data(writer, *(const size_t *)size);
+	torc_pg_put_copy_data(writer, *(const size_t *)size);
 }
 
 static int
 write_piece(struct torc_pg_session *session, const void *data, size_t size,
     torc_deadline deadline)
 {
-	int rc = pg_write(session, put_piece, &size, deadline);
+	int rc = torc_pg_write(session, put_piece, &size, deadline);
 
 	if (rc < 0)
 		return rc;
-	return pg_send(session, data, size, deadline);
+	return torc_pg_send(session, data, size, deadline);
 }
 
 int
@@ -88,9 +88,9 @@ static void
 put_end(struct pg_writer *writer, void *why)
 {
 	if (why != NULL)
-		pg_put_copy_fail(writer, why);
+		torc_pg_put_copy_fail(writer, why);
 	else
-		pg_put_copy_done(writer);
+		torc_pg_put_copy_done(writer);
 }
 
 int
@@ -105,11 +105,11 @@ torc_pg_copy_end(struct torc_pg_session *session, const char *why,
 	    "torc_pg_copy_end without torc_pg_copy_in");
 	rc = session->lost;
 	if (rc == 0)
-		rc = pg_write(session, put_end, (void *)(uintptr_t)why,
+		rc = torc_pg_write(session, put_end, (void *)(uintptr_t)why,
 		    deadline);
 	/* Until it is not copying any more: what else comes, finish reads. */
 	while (rc >= 0 && session->answer.stage == PG_COPYING_IN)
-		rc = pg_next_event(session, &message, deadline);
+		rc = torc_pg_next_event(session, &message, deadline);
 	if (rc >= 0)
 		rc = torc_pg_finish(session, deadline);
 	if (rows != NULL)
@@ -125,7 +125,7 @@ int
 torc_pg_copy_out(struct torc_pg_session *session, const char *sql,
     torc_deadline deadline)
 {
-	return pg_begin_copy(session, sql, PG_COPYING_OUT, deadline);
+	return torc_pg_begin_copy(session, sql, PG_COPYING_OUT, deadline);
 }
 
 int
@@ -136,9 +136,10 @@ torc_pg_copy_read(struct torc_pg_session *session, struct torc_slice *data,
 	int event = session->lost;
 
 	while (event >= 0 && session->answer.stage == PG_COPYING_OUT) {
-		event = pg_next_event(session, &message, deadline);
+		event = torc_pg_next_event(session, &message, deadline);
 		if (event == PG_COPIED && message.lost < 0) {
-			pg_lost_error(&session->error, session, message.lost);
+			torc_pg_lost_error(
+			    &session->error, session, message.lost);
 			return message.lost;
 		}
 		if (event == PG_COPIED) {
@@ -155,7 +156,7 @@ torc_pg_copy_read(struct torc_pg_session *session, struct torc_slice *data,
 /* ---- Notifications ---- */
 
 int
-pg_notes_add(struct torc_pg_session *session,
+torc_pg_notes_add(struct torc_pg_session *session,
     const struct pg_notification *notification)
 {
 	struct pg_notes *notes = &session->notes;
@@ -206,7 +207,7 @@ take_note(struct pg_notes *notes)
 }
 
 void
-pg_notes_free(struct pg_notes *notes)
+torc_pg_notes_free(struct pg_notes *notes)
 {
 	while (take_note(notes) != NULL)
 		continue;
@@ -219,11 +220,11 @@ put_listen(struct pg_writer *writer, void *arg)
 {
 	const char *channel = arg;
 
-	pg_put(writer, "LISTEN \"", 8);
+	torc_pg_put(writer, "LISTEN \"", 8);
 	for (; *channel != '\0'; channel++)
-		pg_put(writer, *channel == '"' ? "\"\"" : channel,
+		torc_pg_put(writer, *channel == '"' ? "\"\"" : channel,
 		    *channel == '"' ? 2 : 1);
-	pg_put(writer, "\"", 2);
+	torc_pg_put(writer, "\"", 2);
 }
 
 int
@@ -235,7 +236,7 @@ torc_pg_listen(struct torc_pg_session *session, const char *channel,
 		.size = sizeof(sql) };
 
 	put_listen(&writer, (void *)(uintptr_t)channel);
-	if (!pg_written(&writer))
+	if (!torc_pg_written(&writer))
 		return -ENAMETOOLONG;
 	torc_pg_taint(session);
 	return torc_pg_run(session, sql, deadline);
@@ -251,8 +252,8 @@ take_farewell(struct torc_pg_session *session,
 	session->state = 0;
 	session->lost = -EPROTO;
 	if (message->type == PG_ERROR &&
-	    pg_take_report(message, &report) == 0) {
-		pg_keep_error(&session->error, &report);
+	    torc_pg_take_report(message, &report) == 0) {
+		torc_pg_keep_error(&session->error, &report);
 		session->lost = -ECONNRESET;
 	}
 	return session->lost;
@@ -269,7 +270,7 @@ torc_pg_notified(struct torc_pg_session *session,
 	torc_require(session->lost < 0 || session->answer.stage == PG_OVER,
 	    "torc_pg_notified while a statement runs");
 	while ((note = take_note(notes)) == NULL && !notes->lost) {
-		int rc = pg_receive_any(session, &message, deadline);
+		int rc = torc_pg_receive_any(session, &message, deadline);
 
 		if (rc == 0)
 			rc = take_farewell(session, &message);

@@ -30,7 +30,7 @@ put_startup(struct pg_writer *writer, void *arg)
 {
 	const struct torc_pg *pg = arg;
 
-	pg_put_startup(writer, pg->config.user, pg->config.database,
+	torc_pg_put_startup(writer, pg->config.user, pg->config.database,
 	    pg->setup.parameters);
 }
 
@@ -39,7 +39,7 @@ put_text(struct pg_writer *writer, void *arg)
 {
 	const struct login *login = arg;
 
-	pg_put_password(writer, login->text);
+	torc_pg_put_password(writer, login->text);
 }
 
 static void
@@ -47,7 +47,8 @@ put_first(struct pg_writer *writer, void *arg)
 {
 	const struct login *login = arg;
 
-	pg_put_sasl(writer, PG_SCRAM, login->text, (size_t)login->text_size);
+	torc_pg_put_sasl(
+	    writer, PG_SCRAM, login->text, (size_t)login->text_size);
 }
 
 static void
@@ -55,13 +56,13 @@ put_final(struct pg_writer *writer, void *arg)
 {
 	const struct login *login = arg;
 
-	pg_put_sasl_more(writer, login->text, (size_t)login->text_size);
+	torc_pg_put_sasl_more(writer, login->text, (size_t)login->text_size);
 }
 
 static int
 answer(struct login *login, void (*put)(struct pg_writer *writer, void *arg))
 {
-	return pg_write(login->session, put, login, login->deadline);
+	return torc_pg_write(login->session, put, login, login->deadline);
 }
 
 /* ---- Work that takes long, or a large stack: on a thread ---- */
@@ -72,7 +73,7 @@ compute_md5(void *arg)
 	struct login *login = arg;
 	const struct torc_pg_config *config = &login->session->pg->config;
 
-	return pg_md5(login->text, config->user, config->password,
+	return torc_pg_md5(login->text, config->user, config->password,
 	    login->salt);
 }
 
@@ -82,13 +83,13 @@ compute_first(void *arg)
 	struct login *login = arg;
 	int rc;
 
-	login->password = pg_saslprep(login->session->pg->config.password);
+	login->password = torc_pg_saslprep(login->session->pg->config.password);
 	if (login->password == NULL)
 		return -ENOMEM;
-	rc = pg_scram_begin(&login->scram, login->password);
+	rc = torc_pg_scram_begin(&login->scram, login->password);
 	if (rc < 0)
 		return rc;
-	login->text_size = pg_scram_first(&login->scram, login->text,
+	login->text_size = torc_pg_scram_first(&login->scram, login->text,
 	    sizeof(login->text));
 	return 0;
 }
@@ -97,11 +98,12 @@ static int
 compute_final(void *arg)
 {
 	struct login *login = arg;
-	int rc = pg_scram_derive(&login->scram);
+	int rc = torc_pg_scram_derive(&login->scram);
 
 	if (rc < 0)
 		return rc;
-	rc = pg_scram_final(&login->scram, login->text, sizeof(login->text));
+	rc = torc_pg_scram_final(
+	    &login->scram, login->text, sizeof(login->text));
 	login->text_size = rc;
 	return rc < 0 ? rc : 0;
 }
@@ -111,7 +113,7 @@ compute_final(void *arg)
 static int
 refuse(struct login *login, const char *why)
 {
-	pg_say(login->session, "log in to %s: %s", login->session->address,
+	torc_pg_say(login->session, "log in to %s: %s", login->session->address,
 	    why);
 	return -EACCES;
 }
@@ -163,7 +165,7 @@ send_first(struct login *login, const struct pg_auth *auth)
 {
 	int rc;
 
-	if (!pg_offers(auth, PG_SCRAM))
+	if (!torc_pg_offers(auth, PG_SCRAM))
 		return refuse(login, "the server offers no " PG_SCRAM);
 	rc = torc_offload(compute_first, login, login->deadline);
 	return rc < 0 ? rc : answer(login, put_first);
@@ -176,7 +178,7 @@ send_final(struct login *login, const struct pg_auth *auth)
 
 	if (login->method != PG_AUTH_SASL || login->scram.answered)
 		return -EPROTO;
-	rc = pg_scram_challenge(&login->scram, auth->data.data,
+	rc = torc_pg_scram_challenge(&login->scram, auth->data.data,
 	    auth->data.size, login->session->pg->config.iterations_max);
 	if (rc == -EACCES)
 		return refuse(login, "the server wants more iterations than "
@@ -189,7 +191,7 @@ send_final(struct login *login, const struct pg_auth *auth)
 static int
 verify(struct login *login, const struct pg_auth *auth)
 {
-	int rc = pg_scram_verify(&login->scram, auth->data.data,
+	int rc = torc_pg_scram_verify(&login->scram, auth->data.data,
 	    auth->data.size);
 
 	return rc != -EACCES ? rc : refuse(login,
@@ -214,7 +216,7 @@ static int
 take_auth(struct login *login, const struct pg_message *message)
 {
 	struct pg_auth auth;
-	int rc = pg_read_auth(message, &auth);
+	int rc = torc_pg_read_auth(message, &auth);
 
 	if (rc < 0 || login->let_in)
 		return -EPROTO;
@@ -230,7 +232,7 @@ take_auth(struct login *login, const struct pg_message *message)
 	case PG_AUTH_SASL:
 		break;
 	default:
-		pg_say(login->session, "log in to %s: the server wants "
+		torc_pg_say(login->session, "log in to %s: the server wants "
 		    "method %u, which torc does not have",
 		    login->session->address, auth.method);
 		return -EOPNOTSUPP;
@@ -252,9 +254,9 @@ take_refusal(struct login *login, const struct pg_message *message)
 	struct torc_pg_session *session = login->session;
 	struct pg_report report;
 
-	if (pg_take_report(message, &report) < 0)
+	if (torc_pg_take_report(message, &report) < 0)
 		return -EPROTO;
-	pg_say(session, "log in to %s as %s: %s %s: %s", session->address,
+	torc_pg_say(session, "log in to %s as %s: %s %s: %s", session->address,
 	    session->pg->config.user, report.severity, report.state,
 	    report.text);
 	if (strncmp(report.state, "28", 2) == 0)
@@ -278,10 +280,13 @@ take_startup(struct login *login, const struct pg_message *message)
 	case PG_NEGOTIATE:
 		return login->let_in ? -EPROTO : 0;
 	case PG_BACKEND_KEY:
-		return login->let_in ? pg_read_key(message, &session->process,
-		    &session->secret) : -EPROTO;
+		return login->let_in ?
+		    torc_pg_read_key(
+			message, &session->process, &session->secret) :
+		    -EPROTO;
 	case PG_READY:
-		rc = login->let_in ? pg_read_ready(message, &session->state) :
+		rc = login->let_in ?
+		    torc_pg_read_ready(message, &session->state) :
 		    -EPROTO;
 		return rc < 0 ? rc : session->state == 'I' ? 1 : -EPROTO;
 	default:
@@ -290,7 +295,7 @@ take_startup(struct login *login, const struct pg_message *message)
 }
 
 int
-pg_log_in(struct torc_pg_session *session, torc_deadline deadline)
+torc_pg_log_in(struct torc_pg_session *session, torc_deadline deadline)
 {
 	struct login *login = calloc(1, sizeof(*login));
 	struct pg_message message;
@@ -300,9 +305,9 @@ pg_log_in(struct torc_pg_session *session, torc_deadline deadline)
 		return -ENOMEM;
 	login->session = session;
 	login->deadline = deadline;
-	rc = pg_write(session, put_startup, session->pg, deadline);
+	rc = torc_pg_write(session, put_startup, session->pg, deadline);
 	while (rc == 0) {
-		rc = pg_receive(session, &message, deadline);
+		rc = torc_pg_receive(session, &message, deadline);
 		if (rc == 0)
 			rc = take_startup(login, &message);
 	}

@@ -160,7 +160,7 @@ static bool
 is_word(const struct scan *scan, const char *word)
 {
 	return scan->kind == WORD && scan->size == strlen(word) &&
-	    pg_same_letters(scan->token, word, scan->size);
+	    torc_pg_same_letters(scan->token, word, scan->size);
 }
 
 static bool
@@ -177,7 +177,7 @@ is_one_of(const struct scan *scan, const char *words)
 		const size_t size = strcspn(words, " ");
 
 		if (scan->kind == WORD && scan->size == size &&
-		    pg_same_letters(scan->token, words, size))
+		    torc_pg_same_letters(scan->token, words, size))
 			return true;
 		words += size + (words[size] == ' ');
 	}
@@ -491,7 +491,7 @@ of_what_stays(struct scan scan)
 }
 
 unsigned
-pg_nature_of(const char *sql)
+torc_pg_nature_of(const char *sql)
 {
 	static const struct {
 		const char *words;
@@ -525,7 +525,7 @@ pg_nature_of(const char *sql)
 }
 
 bool
-pg_commits(const char *sql, unsigned index)
+torc_pg_commits(const char *sql, unsigned index)
 {
 	struct scan scan = { .at = sql };
 
@@ -543,7 +543,7 @@ pg_commits(const char *sql, unsigned index)
 }
 
 bool
-pg_tag_stays(const char *tag)
+torc_pg_tag_stays(const char *tag)
 {
 	static const char *const tags[] = { "SET", "RESET", "LISTEN",
 		"UNLISTEN", "PREPARE", "DEALLOCATE", "DEALLOCATE ALL", "LOAD",

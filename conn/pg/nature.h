@@ -18,12 +18,12 @@ enum pg_nature {
 };
 
 /* The sum of what holds for a text of one statement. */
-unsigned pg_nature_of(const char *sql);
+unsigned torc_pg_nature_of(const char *sql);
 
 /* Whether a command tag tells of a change that may stay. */
-bool pg_tag_stays(const char *tag);
+bool torc_pg_tag_stays(const char *tag);
 
 /* Whether the statement `index` of a text, from 0, commits, or prepares to. */
-bool pg_commits(const char *sql, unsigned index);
+bool torc_pg_commits(const char *sql, unsigned index);
 
 #endif

@@ -77,7 +77,7 @@ to_double(const struct decimal *decimal, double *result)
 static bool
 is_word(const struct torc_slice *left, const char *word)
 {
-	return left->size == strlen(word) && pg_same_letters(
+	return left->size == strlen(word) && torc_pg_same_letters(
 	    (const char *)left->data, word, left->size);
 }
 
@@ -134,7 +134,7 @@ take_exponent(struct torc_slice *left, struct decimal *decimal)
 }
 
 int
-pg_read_text_float(struct torc_slice value, double *result)
+torc_pg_read_text_float(struct torc_slice value, double *result)
 {
 	struct decimal decimal = { .count = 0 };
 	struct torc_slice left = value;
@@ -208,7 +208,7 @@ group_at(struct torc_slice value, unsigned index)
 }
 
 int
-pg_read_binary_numeric(struct torc_slice value, double *result)
+torc_pg_read_binary_numeric(struct torc_slice value, double *result)
 {
 	struct decimal decimal = { .count = 0 };
 	struct head head;
@@ -248,7 +248,7 @@ append(uint64_t *sum, unsigned factor, unsigned digit, uint64_t most)
 }
 
 int
-pg_read_binary_whole(struct torc_slice value, int64_t *result)
+torc_pg_read_binary_whole(struct torc_slice value, int64_t *result)
 {
 	struct head head;
 	uint64_t most, sum = 0;
@@ -272,7 +272,7 @@ pg_read_binary_whole(struct torc_slice value, int64_t *result)
 }
 
 int
-pg_read_text_whole(struct torc_slice value, bool numeric, int64_t *result)
+torc_pg_read_text_whole(struct torc_slice value, bool numeric, int64_t *result)
 {
 	const bool negative = value.size > 0 && value.data[0] == '-';
 	const uint64_t most = (uint64_t)INT64_MAX + negative;

@@ -9,12 +9,12 @@
 
 /* Of float4, float8 and numeric. Also "NaN" and "Infinity", in any case and
  * with a sign; -ENOMEM. */
-int pg_read_text_float(struct torc_slice value, double *result);
-int pg_read_binary_numeric(struct torc_slice value, double *result);
+int torc_pg_read_text_float(struct torc_slice value, double *result);
+int torc_pg_read_binary_numeric(struct torc_slice value, double *result);
 
 /* `numeric`: a point and zeros may follow. */
-int pg_read_text_whole(struct torc_slice value, bool numeric,
+int torc_pg_read_text_whole(struct torc_slice value, bool numeric,
     int64_t *result);
-int pg_read_binary_whole(struct torc_slice value, int64_t *result);
+int torc_pg_read_binary_whole(struct torc_slice value, int64_t *result);
 
 #endif

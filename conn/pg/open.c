@@ -17,7 +17,7 @@
 
 /* What is wrong with an attempt, behind what was wrong with those before. */
 void
-pg_say(struct torc_pg_session *session, const char *format, ...)
+torc_pg_say(struct torc_pg_session *session, const char *format, ...)
 {
 	char *words = session->words;
 	size_t used = strlen(words);
@@ -27,7 +27,8 @@ pg_say(struct torc_pg_session *session, const char *format, ...)
 		used += (size_t)snprintf(words + used, PG_WORDS_SIZE - used,
 		    "; ");
 	va_start(arguments, format);
-	pg_print_text(words + used, PG_WORDS_SIZE - used, format, arguments);
+	torc_pg_print_text(
+	    words + used, PG_WORDS_SIZE - used, format, arguments);
 	va_end(arguments);
 }
 
@@ -58,7 +59,7 @@ set_keepalive(int fd, const struct pg_keepalive *keepalive)
 }
 
 int
-pg_dial(struct torc_pg *pg, struct torc_conn **conn, const char *address,
+torc_pg_dial(struct torc_pg *pg, struct torc_conn **conn, const char *address,
     struct torc_dialled *dialled, torc_deadline deadline)
 {
 	int rc = torc_dial_next(conn, address, dialled, deadline);
@@ -90,7 +91,7 @@ ask_truth(
 	if (rc >= 0)
 		rc = torc_pg_finish(session, deadline);
 	if (rc == -EREMOTEIO)
-		pg_say(session, "ask %s what it is: %s", session->address,
+		torc_pg_say(session, "ask %s what it is: %s", session->address,
 		    session->error.text);
 	return rc < 0 ? rc : truth;
 }
@@ -140,13 +141,13 @@ check_attrs(struct torc_pg_session *session, enum pg_attrs attrs,
 	    is_standby(session, deadline) : is_read_only(session, deadline);
 	if (rc < 0 || (rc == 1) == wanted)
 		return rc < 0 ? rc : 0;
-	pg_say(session, "%s is not %s", session->address,
-	    pg_attrs_name(attrs));
+	torc_pg_say(session, "%s is not %s", session->address,
+	    torc_pg_attrs_name(attrs));
 	return -EHOSTUNREACH;
 }
 
 bool
-pg_is_misplaced(const struct torc_pg_session *session,
+torc_pg_is_misplaced(const struct torc_pg_session *session,
     const struct pg_report *report)
 {
 	if (strcmp(report->state, "25006") == 0)
@@ -163,10 +164,10 @@ free_session(void *arg, void *item)
 	struct torc_pg_session *session = item;
 
 	(void)arg;
-	pg_cancel_forget(session);
-	pg_answer_end(&session->answer);
-	pg_cache_fini(&session->cache);
-	pg_stream_free(session);
+	torc_pg_cancel_forget(session);
+	torc_pg_answer_end(&session->answer);
+	torc_pg_cache_fini(&session->cache);
+	torc_pg_stream_free(session);
 	free(session->values);
 	free(session);
 }
@@ -187,7 +188,7 @@ new_session(struct torc_pg *pg, const char *address, char *words)
 
 	if (!pg->config.unnamed)
 		make_prefix(pg, prefix, sizeof(prefix));
-	if (session == NULL || pg_cache_init(&session->cache,
+	if (session == NULL || torc_pg_cache_init(&session->cache,
 	    pg->config.statements, prefix) < 0) {
 		free(session);
 		return NULL;
@@ -203,13 +204,13 @@ static int
 connect_session(struct torc_pg_session *session, struct torc_dialled *dialled,
     torc_deadline deadline)
 {
-	int rc = pg_dial(session->pg, &session->conn, session->address,
+	int rc = torc_pg_dial(session->pg, &session->conn, session->address,
 	    dialled, deadline);
 
 	if (rc == -EALREADY)
 		return rc;
 	if (rc < 0)
-		pg_say(session, "connect to %s: %s", session->address,
+		torc_pg_say(session, "connect to %s: %s", session->address,
 		    rc == -ETIMEDOUT ? "no connection in time" :
 		    strerror(-rc));
 	else if (strncmp(session->address, "unix:", 5) == 0 ||
@@ -224,7 +225,7 @@ static void
 put_terminate(struct pg_writer *writer, void *arg)
 {
 	(void)arg;
-	pg_put_terminate(writer);
+	torc_pg_put_terminate(writer);
 }
 
 static void
@@ -236,7 +237,7 @@ close_session(void *arg, void *item)
 	const bool idle = session->lost == 0 && session->state == 'I';
 
 	if (idle)
-		pg_write(session, put_terminate, NULL, deadline);
+		torc_pg_write(session, put_terminate, NULL, deadline);
 	torc_conn_close(session->conn, idle ? deadline : TORC_AT_ONCE);
 	free_session(arg, session);
 }
@@ -247,12 +248,12 @@ enter(struct torc_pg_session *session, enum pg_attrs attrs,
     torc_deadline deadline)
 {
 	const size_t said = strlen(session->words);
-	int rc = pg_log_in(session, deadline);
+	int rc = torc_pg_log_in(session, deadline);
 
 	if (rc == 0)
 		rc = check_attrs(session, attrs, deadline);
 	if (rc < 0 && strlen(session->words) == said)
-		pg_say(session, "log in to %s: %s", session->address,
+		torc_pg_say(session, "log in to %s: %s", session->address,
 		    rc == -ETIMEDOUT ? "no answer in time" : strerror(-rc));
 	return rc;
 }
@@ -353,7 +354,8 @@ open_session(void *arg, void **item, torc_deadline deadline)
 
 	if (rc < 0 && prefers && !is_final(rc))
 		rc = try_all(pg, PG_ANY, words, &session, deadline);
-	pg_copy_text(pg->trouble, sizeof(pg->trouble), rc < 0 ? words : "");
+	torc_pg_copy_text(
+	    pg->trouble, sizeof(pg->trouble), rc < 0 ? words : "");
 	*item = session;
 	return rc;
 }
@@ -370,7 +372,7 @@ session_usable(void *arg, void *item)
 	    torc_conn_usable(session->conn);
 }
 
-const struct torc_pool_kind pg_pool_kind = {
+const struct torc_pool_kind torc_pg_pool_kind = {
 	.name = "postgres",
 	.open = open_session,
 	.close = close_session,

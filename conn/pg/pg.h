@@ -42,11 +42,12 @@ struct pg_shape {
 };
 
 /* NULL is allowed, and none. */
-struct pg_shape *pg_shape_ref(struct pg_shape *shape);
-void pg_shape_drop(struct pg_shape **shape);
+struct pg_shape *torc_pg_shape_ref(struct pg_shape *shape);
+void torc_pg_shape_drop(struct pg_shape **shape);
 /* *kept becomes what a RowDescription says, if it is not that already. 0,
  * -EPROTO or -ENOMEM, and *kept is as it was. */
-int pg_shape_take(struct pg_shape **kept, const struct pg_message *message);
+int torc_pg_shape_take(
+    struct pg_shape **kept, const struct pg_message *message);
 
 /* ---- Statements (cache.c) ---- */
 
@@ -85,28 +86,30 @@ struct pg_cache {
 	char prefix[PG_PREFIX_SIZE];	/* of names; "": they have none */
 };
 
-int pg_cache_init(struct pg_cache *cache, unsigned most, const char *prefix);
-void pg_cache_fini(struct pg_cache *cache);
+int torc_pg_cache_init(
+    struct pg_cache *cache, unsigned most, const char *prefix);
+void torc_pg_cache_fini(struct pg_cache *cache);
 /* The server has forgotten them all. */
-void pg_cache_clear(struct pg_cache *cache);
-struct pg_statement *pg_cache_find(struct pg_cache *cache,
+void torc_pg_cache_clear(struct pg_cache *cache);
+struct pg_statement *torc_pg_cache_find(struct pg_cache *cache,
     const struct torc_pg_statement *wanted);
 /* Not there yet; the oldest goes for it. NULL: no memory. */
-struct pg_statement *pg_cache_add(struct pg_cache *cache,
+struct pg_statement *torc_pg_cache_add(struct pg_cache *cache,
     const struct torc_pg_statement *wanted);
 /* Forget it; `close`: the server has it and is to forget it, too. If not, what
  * was to be closed is not, either. */
-void pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
+void torc_pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
     bool close);
 /* The server is to forget `first` and those that were dropped before it, if
  * there are any: write that. */
-void pg_cache_put_closing(const struct pg_statement *first,
+void torc_pg_cache_put_closing(const struct pg_statement *first,
     struct pg_writer *writer);
 /* It was written. */
-void pg_cache_closed(struct pg_cache *cache, const struct pg_statement *first);
+void torc_pg_cache_closed(
+    struct pg_cache *cache, const struct pg_statement *first);
 
-struct pg_statement *pg_statement_ref(struct pg_statement *statement);
-void pg_statement_unref(struct pg_statement *statement);
+struct pg_statement *torc_pg_statement_ref(struct pg_statement *statement);
+void torc_pg_statement_unref(struct pg_statement *statement);
 
 /* ---- Answers (answer.c) ---- */
 
@@ -147,8 +150,8 @@ enum pg_event {
  * What a message means here, or -EPROTO if it cannot come here. `*lost` is set
  * if a part of the result is missing: -EMSGSIZE, -ENOMEM.
  */
-int pg_answer_take(struct pg_answer *answer, const struct pg_message *message,
-    int *lost);
+int torc_pg_answer_take(
+    struct pg_answer *answer, const struct pg_message *message, int *lost);
 
 /* ---- Connections ---- */
 
@@ -279,9 +282,9 @@ struct torc_pg {
 };
 
 /* Run entry(arg) on a fiber that torc_pg_destroy() waits for; the last thing
- * that it does is pg_fiber_end(). 0 or a negative errno. */
-int pg_fiber(struct torc_pg *pg, torc_fiber_entry *entry, void *arg);
-void pg_fiber_end(struct torc_pg *pg);
+ * that it does is torc_pg_fiber_end(). 0 or a negative errno. */
+int torc_pg_fiber(struct torc_pg *pg, torc_fiber_entry *entry, void *arg);
+void torc_pg_fiber_end(struct torc_pg *pg);
 
 
 /* ---- Bytes to messages (stream.c) ---- */
@@ -292,9 +295,9 @@ void pg_fiber_end(struct torc_pg *pg);
  * bytes, or for which there is no memory, is read past and given without its
  * data; unless nothing that is so long makes sense there: -EPROTO.
  */
-int pg_carry_next(struct pg_carry *carry, struct pg_message *message,
+int torc_pg_carry_next(struct pg_carry *carry, struct pg_message *message,
     struct torc_slice *view, size_t most);
-void pg_carry_free(struct pg_carry *carry);
+void torc_pg_carry_free(struct pg_carry *carry);
 
 /* Whether there is no part of a message. */
 static inline bool
@@ -304,15 +307,15 @@ pg_carry_empty(const struct pg_carry *carry)
 }
 
 /* 1 if it was a message that may come at any time; 0 if not, or -errno. */
-int pg_take_unasked(struct torc_pg_session *session,
+int torc_pg_take_unasked(struct torc_pg_session *session,
     const struct pg_message *message);
 
 /* Parks. The next message: 0 if it was asked for, 1 if it came unasked and is
  * done with, or -errno. What ends the stream is kept in `lost`. */
-int pg_receive_any(struct torc_pg_session *session,
+int torc_pg_receive_any(struct torc_pg_session *session,
     struct pg_message *message, torc_deadline deadline);
 /* Parks. The next one that was asked for. */
-int pg_receive(struct torc_pg_session *session, struct pg_message *message,
+int torc_pg_receive(struct torc_pg_session *session, struct pg_message *message,
     torc_deadline deadline);
 
 /* What is to be sent: in memory, before a byte of it is. */
@@ -322,60 +325,60 @@ struct pg_draft {
 };
 
 /* What put(writer, arg) writes: 0, -ENOMEM or -EMSGSIZE. The end of it is
- * pg_draft_send(), or pg_draft_drop(). */
-int pg_draft_make(struct pg_draft *draft,
+ * torc_pg_draft_send(), or torc_pg_draft_drop(). */
+int torc_pg_draft_make(struct pg_draft *draft,
     void (*put)(struct pg_writer *writer, void *arg), void *arg);
-void pg_draft_drop(struct pg_draft *draft);
+void torc_pg_draft_drop(struct pg_draft *draft);
 /* Parks. */
-int pg_draft_send(struct pg_draft *draft, struct torc_pg_session *session,
+int torc_pg_draft_send(struct pg_draft *draft, struct torc_pg_session *session,
     torc_deadline deadline);
 
 /*
  * Parks. Write while nobody else reads: a server that has to be read from, as
  * notices or notifications keep it from reading itself, is.
  */
-int pg_send(struct torc_pg_session *session, const void *data, size_t size,
+int torc_pg_send(struct torc_pg_session *session, const void *data, size_t size,
     torc_deadline deadline);
 
 /* Parks. Write what put(writer, arg) writes, in the same way. */
-int pg_write(struct torc_pg_session *session,
+int torc_pg_write(struct torc_pg_session *session,
     void (*put)(struct pg_writer *writer, void *arg), void *arg,
     torc_deadline deadline);
 
-/* As pg_read_report(), also of one that was read past. */
-int pg_take_report(const struct pg_message *message,
+/* As torc_pg_read_report(), also of one that was read past. */
+int torc_pg_take_report(const struct pg_message *message,
     struct pg_report *report);
-void pg_keep_error(struct torc_pg_error *error,
+void torc_pg_keep_error(struct torc_pg_error *error,
     const struct pg_report *report);
 /* What is missing of a result, and why. */
-void pg_lost_error(struct torc_pg_error *error,
+void torc_pg_lost_error(struct torc_pg_error *error,
     const struct torc_pg_session *session, int lost);
 /* Words of torc's own; which statement it is, and its outcome, stay. */
 __attribute__((format(printf, 2, 3)))
-void pg_own_error(struct torc_pg_error *error, const char *format, ...);
+void torc_pg_own_error(struct torc_pg_error *error, const char *format, ...);
 
-void pg_stream_free(struct torc_pg_session *session);
+void torc_pg_stream_free(struct torc_pg_session *session);
 
 /* ---- Opening and closing (open.c, login.c) ---- */
 
 /* For both pools. */
-extern const struct torc_pool_kind pg_pool_kind;
+extern const struct torc_pool_kind torc_pg_pool_kind;
 
 /* Parks. Connect, without more, to an address of the name that was not dialled
  * (-EALREADY: all were). */
-int pg_dial(struct torc_pg *pg, struct torc_conn **conn, const char *address,
-    struct torc_dialled *dialled, torc_deadline deadline);
+int torc_pg_dial(struct torc_pg *pg, struct torc_conn **conn,
+    const char *address, struct torc_dialled *dialled, torc_deadline deadline);
 
 /* Parks. From the startup until the server is ready. */
-int pg_log_in(struct torc_pg_session *session, torc_deadline deadline);
+int torc_pg_log_in(struct torc_pg_session *session, torc_deadline deadline);
 
 /* While it is opened: what is wrong. */
 __attribute__((format(printf, 2, 3)))
-void pg_say(struct torc_pg_session *session, const char *format, ...);
+void torc_pg_say(struct torc_pg_session *session, const char *format, ...);
 
 /* Whether an error says that the connection is not, or not any more, good for
  * what it should be able to do: another one may be. */
-bool pg_is_misplaced(const struct torc_pg_session *session,
+bool torc_pg_is_misplaced(const struct torc_pg_session *session,
     const struct pg_report *report);
 
 /* ---- Asking (ask.c, session.c) ---- */
@@ -386,51 +389,51 @@ bool pg_is_misplaced(const struct torc_pg_session *session,
  * written at once: answers that come while a fiber parks may change what is
  * prepared.
  */
-int pg_answer_begin(struct pg_answer *answer,
+int torc_pg_answer_begin(struct pg_answer *answer,
     struct torc_pg_session *session, const struct torc_pg_statement *wanted,
     uint64_t stale);
 /* What asks for it, without a Sync; Parse, too, if it is not prepared yet. */
-void pg_answer_ask(const struct pg_answer *answer,
+void torc_pg_answer_ask(const struct pg_answer *answer,
     const struct torc_pg_statement *wanted, struct pg_writer *writer);
-void pg_answer_end(struct pg_answer *answer);
+void torc_pg_answer_end(struct pg_answer *answer);
 
 /*
  * A statement failed: what becomes of it in the cache. Whether it would be
  * worth another try, prepared anew, as it was not executed, and may have failed
  * only since it was prepared before something else changed.
  */
-bool pg_answer_failed(struct torc_pg_session *session,
+bool torc_pg_answer_failed(struct torc_pg_session *session,
     const struct pg_answer *answer, const struct pg_report *report);
 
 /* 0, or -E2BIG, and `error` (may be NULL) says why. */
-int pg_check_statement(const struct torc_pg_statement *statement,
+int torc_pg_check_statement(const struct torc_pg_statement *statement,
     struct torc_pg_error *error);
 
 /* ---- Shared connections (share.c) ---- */
 
 /* What they are told by the pipeline: reply.c. */
-extern const struct torc_pipeline_kind pg_pipeline_kind;
+extern const struct torc_pipeline_kind torc_pg_pipeline_kind;
 
-/* Parks. A connection for one statement; pg_share_leave() gives it back. */
-int pg_share_join(struct torc_pg *pg, struct torc_pg_session **session,
+/* Parks. A connection for one statement, until torc_pg_share_leave(). */
+int torc_pg_share_join(struct torc_pg *pg, struct torc_pg_session **session,
     torc_deadline deadline);
-void pg_share_leave(struct torc_pg_session *session);
+void torc_pg_share_leave(struct torc_pg_session *session);
 /* It gets no more statements. */
-void pg_share_retire(struct torc_pg_session *session);
+void torc_pg_share_retire(struct torc_pg_session *session);
 /* Statements wait there, and for some time none was answered. */
-bool pg_share_stands_still(const struct torc_pg_session *session);
+bool torc_pg_share_stands_still(const struct torc_pg_session *session);
 
 /* Whether fibers ask over shared connections. */
-bool pg_share_used(const struct torc_pg *pg);
+bool torc_pg_share_used(const struct torc_pg *pg);
 /* Nobody asks any more: the shared ones that still have answers to come. */
-void pg_share_end(struct torc_pg *pg);
+void torc_pg_share_end(struct torc_pg *pg);
 
 /* ---- Cancelling (cancel.c) ---- */
 
 /* Ask the server to end what runs on this connection. */
-void pg_cancel_begin(struct torc_pg_session *session);
+void torc_pg_cancel_begin(struct torc_pg_session *session);
 /* The connection goes; a cancel that is under way does not need it. */
-void pg_cancel_forget(struct torc_pg_session *session);
+void torc_pg_cancel_forget(struct torc_pg_session *session);
 
 /* ---- Sessions (session.c) ---- */
 
@@ -442,20 +445,20 @@ pg_is_running(const struct torc_pg_session *session)
 }
 
 /* Parks. Nothing runs any more, and nothing is on its way to the server. */
-int pg_settle(struct torc_pg_session *session, torc_deadline deadline);
+int torc_pg_settle(struct torc_pg_session *session, torc_deadline deadline);
 
 /* Parks. What copy.c needs of session.c: as torc_pg_begin_simple(); the next
  * event but PG_NOTHING; the event of a message. */
-int pg_begin_copy(struct torc_pg_session *session, const char *sql,
+int torc_pg_begin_copy(struct torc_pg_session *session, const char *sql,
     enum pg_stage stage, torc_deadline deadline);
-int pg_next_event(struct torc_pg_session *session, struct pg_message *message,
-    torc_deadline deadline);
-int pg_take_event(struct torc_pg_session *session,
+int torc_pg_next_event(struct torc_pg_session *session,
+    struct pg_message *message, torc_deadline deadline);
+int torc_pg_take_event(struct torc_pg_session *session,
     const struct pg_message *message);
-int pg_give_up(struct torc_pg_session *session, int error);
+int torc_pg_give_up(struct torc_pg_session *session, int error);
 
-void pg_notes_free(struct pg_notes *notes);
-int pg_notes_add(struct torc_pg_session *session,
+void torc_pg_notes_free(struct pg_notes *notes);
+int torc_pg_notes_add(struct torc_pg_session *session,
     const struct pg_notification *notification);
 
 #endif

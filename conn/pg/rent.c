@@ -50,7 +50,7 @@ give_back(struct torc_pg_session *session)
 {
 	const bool reusable = is_clean(session) && !is_to_be_reset(session);
 
-	pg_notes_free(&session->notes);
+	torc_pg_notes_free(&session->notes);
 	torc_pool_release(session->pg->session_pool, session, reusable);
 }
 
@@ -80,14 +80,14 @@ clean_up(void *arg)
 	int rc;
 
 	if (pg_is_running(session) && session->answer.stage != PG_COPYING_IN)
-		pg_cancel_begin(session);
-	rc = pg_settle(session, deadline);
+		torc_pg_cancel_begin(session);
+	rc = torc_pg_settle(session, deadline);
 	if (rc == 0 && session->state != 'I')
 		torc_pg_run(session, "ROLLBACK", deadline);
 	if (is_clean(session) && is_to_be_reset(session))
 		reset(session, deadline);
 	give_back(session);
-	pg_fiber_end(pg);
+	torc_pg_fiber_end(pg);
 	return 0;
 }
 
@@ -97,7 +97,7 @@ torc_pg_session_release(struct torc_pg_session *session)
 	const bool idle = is_clean(session) && !is_to_be_reset(session);
 
 	if (idle || session->tainted || session->lost < 0 ||
-	    pg_fiber(session->pg, clean_up, session) < 0)
+	    torc_pg_fiber(session->pg, clean_up, session) < 0)
 		give_back(session);
 }
 

@@ -21,8 +21,8 @@ forget_skipped(struct torc_pg_session *session,
 
 	for (const struct pg_part *part = result->part + 1; part < end; part++)
 		if (part->answer.stage == PG_PARSE)
-			pg_cache_drop(&session->cache, part->answer.statement,
-			    false);
+			torc_pg_cache_drop(
+			    &session->cache, part->answer.statement, false);
 }
 
 static bool
@@ -57,28 +57,28 @@ note_failure(struct torc_pg_session *session, struct torc_pg_result *result,
     const struct pg_message *message)
 {
 	const struct pg_answer *answer = &result->part->answer;
-	struct torc_pg_error *error = pg_result_fault(result);
+	struct torc_pg_error *error = torc_pg_result_fault(result);
 	struct pg_report report;
-	int rc = pg_take_report(message, &report);
+	int rc = torc_pg_take_report(message, &report);
 
 	if (rc < 0)
 		return rc;
 	result->failure = is_last_word(&report) ? -ECONNRESET : -EREMOTEIO;
 	if (result->failure == -ECONNRESET ||
-	    pg_is_misplaced(session, &report))
-		pg_share_retire(session);
+	    torc_pg_is_misplaced(session, &report))
+		torc_pg_share_retire(session);
 	if (error != NULL) {
-		pg_keep_error(error, &report);
+		torc_pg_keep_error(error, &report);
 		/* Behind the last one, it is the commit that fails. */
 		error->statement =
 		    (unsigned)(result->part - result->parts) +
 		    (answer->failed_in == PG_COMPLETE);
 		error->outcome = outcome_of(result);
 	}
-	result->outdated = pg_answer_failed(session, answer, &report) &&
+	result->outdated = torc_pg_answer_failed(session, answer, &report) &&
 	    !result->lasts;
 	forget_skipped(session, result);
-	pg_result_clear(result);
+	torc_pg_result_clear(result);
 	return 0;
 }
 
@@ -86,10 +86,10 @@ note_failure(struct torc_pg_session *session, struct torc_pg_result *result,
 static struct torc_pg_error *
 lose_result(struct torc_pg_result *result, int why)
 {
-	struct torc_pg_error *error = pg_result_fault(result);
+	struct torc_pg_error *error = torc_pg_result_fault(result);
 
 	result->failure = why;
-	pg_result_clear(result);
+	torc_pg_result_clear(result);
 	if (error == NULL)
 		return NULL;
 	error->statement = (unsigned)(result->part - result->parts);
@@ -108,7 +108,7 @@ note_loss(struct torc_pg_session *session, struct torc_pg_result *result,
 		return;
 	error = lose_result(result, why);
 	if (error != NULL)
-		pg_lost_error(error, session, why);
+		torc_pg_lost_error(error, session, why);
 }
 
 static void
@@ -121,15 +121,17 @@ note_row(struct torc_pg_session *session, struct torc_pg_result *result,
 
 	if (result->failure < 0 || result->base.abandoned)
 		return;
-	rc = pg_result_add(result, message, most);
+	rc = torc_pg_result_add(result, message, most);
 	if (rc == 0)
 		return;
 	error = lose_result(result, rc);
 	if (error != NULL && rc == -ENOMEM)
-		pg_lost_error(error, session, rc);
+		torc_pg_lost_error(error, session, rc);
 	else if (error != NULL)
-		pg_own_error(error, "the result has more than `result_max` "
-		    "bytes, %u", most);
+		torc_pg_own_error(error,
+		    "the result has more than `result_max` "
+		    "bytes, %u",
+		    most);
 }
 
 /* It was done, and would last for all that use the connection. */
@@ -139,9 +141,9 @@ note_change(struct torc_pg_session *session, struct torc_pg_result *result,
 {
 	struct torc_pg_error *error = lose_result(result, -EOPNOTSUPP);
 
-	pg_share_retire(session);
+	torc_pg_share_retire(session);
 	if (error != NULL)
-		pg_own_error(error, "%s changed the session of a shared "
+		torc_pg_own_error(error, "%s changed the session of a shared "
 		    "connection, which is closed: it needs one of its own, by "
 		    "torc_pg_session_acquire()", tag);
 }
@@ -165,7 +167,7 @@ can_be_undone(const struct pg_part *part, const char *tag)
 static bool
 may_change(const struct pg_part *part, const char *tag)
 {
-	return pg_tag_stays(tag) &&
+	return torc_pg_tag_stays(tag) &&
 	    (part->answer.statement->nature & PG_PASSES) == 0;
 }
 
@@ -177,14 +179,14 @@ note_done(struct torc_pg_session *session, struct torc_pg_result *result,
 	const struct pg_part *part = result->part;
 	const char *tag = "";
 	int rc = message->type == PG_EMPTY_QUERY ? 0 :
-	    pg_read_complete(message, &tag, &result->part->affected);
+	    torc_pg_read_complete(message, &tag, &result->part->affected);
 
 	if (rc < 0)
 		return rc;
 	if (!is_undoable(part) && may_change(part, tag))
 		note_change(session, result, tag);
 	if (part->answer.statement->nature & PG_HIDES)
-		pg_share_retire(session);
+		torc_pg_share_retire(session);
 	if (part + 1 == result->parts + result->count)
 		return 0;
 	result->lasts |= message->type != PG_EMPTY_QUERY &&
@@ -205,7 +207,7 @@ static int
 note_end(struct torc_pg_session *session, struct torc_pg_result *result,
     const struct pg_message *message)
 {
-	int rc = pg_read_ready(message, &session->state);
+	int rc = torc_pg_read_ready(message, &session->state);
 	struct torc_pg_error *error;
 
 	if (rc < 0)
@@ -217,12 +219,13 @@ note_end(struct torc_pg_session *session, struct torc_pg_result *result,
 		return 0;
 	}
 	if (session->changed)
-		pg_share_retire(session);
+		torc_pg_share_retire(session);
 	if (session->state == 'I')
 		return 0;
-	error = pg_result_fault(result);
+	error = torc_pg_result_fault(result);
 	if (error != NULL)
-		pg_own_error(error, "the statement left a transaction open on "
+		torc_pg_own_error(error,
+		    "the statement left a transaction open on "
 		    "a shared connection, which was closed");
 	return -ECONNABORTED;
 }
@@ -233,7 +236,7 @@ note_guard(struct torc_pg_session *session, struct torc_pg_result *result,
     const struct pg_message *message)
 {
 	int lost;
-	int event = pg_answer_take(&result->guard, message, &lost);
+	int event = torc_pg_answer_take(&result->guard, message, &lost);
 
 	if (event == PG_FINISHED)
 		return note_end(session, result, message);
@@ -253,7 +256,7 @@ note_copy(struct torc_pg_result *result)
 	struct torc_pg_error *error = lose_result(result, -EOPNOTSUPP);
 
 	if (error != NULL)
-		pg_own_error(error, "COPY needs a session, and "
+		torc_pg_own_error(error, "COPY needs a session, and "
 		    "torc_pg_copy_in() or torc_pg_copy_out()");
 	return result->part->answer.stage == PG_COPYING_IN ? -EOPNOTSUPP : 0;
 }
@@ -266,7 +269,7 @@ note_message(struct torc_pg_session *session, struct torc_pg_result *result,
 
 	if (is_guarding(result))
 		return note_guard(session, result, message);
-	event = pg_answer_take(&result->part->answer, message, &lost);
+	event = torc_pg_answer_take(&result->part->answer, message, &lost);
 	if (lost < 0) {
 		note_loss(session, result, lost);
 		return 0;
@@ -298,7 +301,7 @@ take_unasked(struct torc_pg_session *session,
 	/* "There is no transaction in progress": that is well. */
 	if (is_guarding(result) && message->type == PG_NOTICE)
 		return 1;
-	return pg_take_unasked(session, message);
+	return torc_pg_take_unasked(session, message);
 }
 
 static long
@@ -312,7 +315,7 @@ feed(void *arg, struct torc_request *request, const uint8_t *data,
 	int rc;
 
 	while (!*done) {
-		rc = pg_carry_next(&session->carry, &message, &view,
+		rc = torc_pg_carry_next(&session->carry, &message, &view,
 		    session->pg->config.message_max);
 		if (rc == 0)
 			break;
@@ -341,10 +344,10 @@ feed_unasked(void *arg, const uint8_t *data, size_t size)
 	struct pg_message message;
 	int rc;
 
-	while ((rc = pg_carry_next(&session->carry, &message, &view,
+	while ((rc = torc_pg_carry_next(&session->carry, &message, &view,
 	    session->pg->config.message_max)) > 0) {
 		rc = message.type == PG_ERROR ? -ECONNRESET :
-		    pg_take_unasked(session, &message);
+		    torc_pg_take_unasked(session, &message);
 		if (rc <= 0)
 			return rc < 0 ? rc : -EPROTO;
 	}
@@ -358,7 +361,7 @@ drop(void *arg, struct torc_request *request)
 	torc_pg_result_free((struct torc_pg_result *)request);
 }
 
-const struct torc_pipeline_kind pg_pipeline_kind = {
+const struct torc_pipeline_kind torc_pg_pipeline_kind = {
 	.feed = feed,
 	.unasked = feed_unasked,
 	.drop = drop,

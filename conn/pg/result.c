@@ -11,7 +11,7 @@
 #include "sys/trap.h"
 
 struct torc_pg_result *
-pg_result_new(unsigned count)
+torc_pg_result_new(unsigned count)
 {
 	const size_t parts = count * sizeof(struct pg_part);
 	struct torc_pg_result *result = malloc(sizeof(*result) + parts);
@@ -33,7 +33,7 @@ torc_pg_result_free(struct torc_pg_result *result)
 	if (result == NULL)
 		return;
 	for (unsigned i = 0; i < result->count; i++)
-		pg_answer_end(&result->parts[i].answer);
+		torc_pg_answer_end(&result->parts[i].answer);
 	if (result->data != result->small)
 		free(result->data);
 	free(result->many);
@@ -74,7 +74,7 @@ make_room_for_values(struct torc_pg_result *result, unsigned count)
 
 /* Rows lie there with their length before them. */
 int
-pg_result_add(struct torc_pg_result *result, const struct pg_message *row,
+torc_pg_result_add(struct torc_pg_result *result, const struct pg_message *row,
     size_t most)
 {
 	const uint32_t size = (uint32_t)row->size;
@@ -101,7 +101,7 @@ pg_result_add(struct torc_pg_result *result, const struct pg_message *row,
 }
 
 void
-pg_result_clear(struct torc_pg_result *result)
+torc_pg_result_clear(struct torc_pg_result *result)
 {
 	result->used = 0;
 	for (unsigned i = 0; i < result->count; i++) {
@@ -115,7 +115,7 @@ pg_result_clear(struct torc_pg_result *result)
 }
 
 struct torc_pg_error *
-pg_result_fault(struct torc_pg_result *result)
+torc_pg_result_fault(struct torc_pg_result *result)
 {
 	if (result->error == NULL)
 		result->error = calloc(1, sizeof(*result->error));
@@ -177,7 +177,7 @@ torc_pg_result_next_row(struct torc_pg_result *result, struct torc_pg_row *row)
 		.data = result->data + result->at + sizeof(size),
 		.size = size };
 	result->at += sizeof(size) + size;
-	pg_read_row(&message, values, count);
+	torc_pg_read_row(&message, values, count);
 	*row = (struct torc_pg_row) { values, count };
 	return true;
 }

@@ -42,12 +42,12 @@ struct torc_pg_result {
 };
 
 /* For so many statements, 1 or more. */
-struct torc_pg_result *pg_result_new(unsigned count);
+struct torc_pg_result *torc_pg_result_new(unsigned count);
 /* 0, -EMSGSIZE, -ENOMEM. */
-int pg_result_add(struct torc_pg_result *result, const struct pg_message *row,
-    size_t most);
-void pg_result_clear(struct torc_pg_result *result);
+int torc_pg_result_add(
+    struct torc_pg_result *result, const struct pg_message *row, size_t most);
+void torc_pg_result_clear(struct torc_pg_result *result);
 /* Where its error goes; NULL: no memory. */
-struct torc_pg_error *pg_result_fault(struct torc_pg_result *result);
+struct torc_pg_error *torc_pg_result_fault(struct torc_pg_result *result);
 
 #endif

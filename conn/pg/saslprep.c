@@ -90,9 +90,9 @@ map(uint32_t *codes, size_t count)
 	size_t used = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		if (IS_IN(codes[i], pg_spaces))
+		if (IS_IN(codes[i], torc_pg_spaces))
 			codes[used++] = ' ';
-		else if (!IS_IN(codes[i], pg_nothings))
+		else if (!IS_IN(codes[i], torc_pg_nothings))
 			codes[used++] = codes[i];
 	}
 	return used;
@@ -106,20 +106,20 @@ has_one_direction(const uint32_t *codes, size_t count)
 	bool leftward = false, rightward = false;
 
 	for (size_t i = 0; i < count; i++) {
-		leftward |= IS_IN(codes[i], pg_right_to_left);
-		rightward |= IS_IN(codes[i], pg_left_to_right);
+		leftward |= IS_IN(codes[i], torc_pg_right_to_left);
+		rightward |= IS_IN(codes[i], torc_pg_left_to_right);
 	}
 	return !leftward || (!rightward &&
-	    IS_IN(codes[0], pg_right_to_left) &&
-	    IS_IN(codes[count - 1], pg_right_to_left));
+	    IS_IN(codes[0], torc_pg_right_to_left) &&
+	    IS_IN(codes[count - 1], torc_pg_right_to_left));
 }
 
 static bool
 is_allowed(const uint32_t *codes, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (IS_IN(codes[i], pg_prohibited) ||
-		    IS_IN(codes[i], pg_unassigned))
+		if (IS_IN(codes[i], torc_pg_prohibited) ||
+		    IS_IN(codes[i], torc_pg_unassigned))
 			return false;
 	return count > 0 && has_one_direction(codes, count);
 }
@@ -135,7 +135,7 @@ is_ascii(const char *text)
 /* ---- All of it ---- */
 
 char *
-pg_saslprep(const char *text)
+torc_pg_saslprep(const char *text)
 {
 	const size_t size = strlen(text);
 	const size_t room = PG_EXPANSION * (size + 1);
@@ -150,7 +150,7 @@ pg_saslprep(const char *text)
 		return NULL;
 	count = read_codes(text, codes, &count) ? map(codes, count) : 0;
 	if (is_allowed(codes, count)) {
-		count = pg_normalise(codes, count, room);
+		count = torc_pg_normalise(codes, count, room);
 		prepared = write_codes(codes, count);
 	} else {
 		prepared = strdup(text);

@@ -14,14 +14,14 @@
  * characters that are not allowed) is taken as it is, as the server does it.
  * NULL: no memory. Any thread.
  */
-char *pg_saslprep(const char *text);
+char *torc_pg_saslprep(const char *text);
 
 /*
  * Normalisation form KC of code points that a password may have, in their
  * place: how many there are. `room`: at least PG_EXPANSION for each, and one.
  */
 #define PG_EXPANSION 18u	/* code points that one can become */
-size_t pg_normalise(uint32_t *codes, size_t count, size_t room);
+size_t torc_pg_normalise(uint32_t *codes, size_t count, size_t room);
 
 /* ---- Tables (unicode_*.c, made by tools/unicode/tables.py) ---- */
 
@@ -46,23 +46,23 @@ struct pg_class {
  * they are composed again; and the units. Without units, there is one: what
  * the first becomes, and the others become what follows it.
  */
-extern const uint16_t pg_decompositions_low[];
-extern const size_t pg_decompositions_low_count;
-extern const uint16_t pg_decompositions_high[];
-extern const size_t pg_decompositions_high_count;
-extern const struct pg_class pg_classes[];
-extern const size_t pg_classes_count;
-extern const struct pg_range pg_spaces[];
-extern const size_t pg_spaces_count;
-extern const struct pg_range pg_nothings[];
-extern const size_t pg_nothings_count;
-extern const struct pg_range pg_prohibited[];
-extern const size_t pg_prohibited_count;
-extern const struct pg_range pg_unassigned[];
-extern const size_t pg_unassigned_count;
-extern const struct pg_range pg_right_to_left[];
-extern const size_t pg_right_to_left_count;
-extern const struct pg_range pg_left_to_right[];
-extern const size_t pg_left_to_right_count;
+extern const uint16_t torc_pg_decompositions_low[];
+extern const size_t torc_pg_decompositions_low_count;
+extern const uint16_t torc_pg_decompositions_high[];
+extern const size_t torc_pg_decompositions_high_count;
+extern const struct pg_class torc_pg_classes[];
+extern const size_t torc_pg_classes_count;
+extern const struct pg_range torc_pg_spaces[];
+extern const size_t torc_pg_spaces_count;
+extern const struct pg_range torc_pg_nothings[];
+extern const size_t torc_pg_nothings_count;
+extern const struct pg_range torc_pg_prohibited[];
+extern const size_t torc_pg_prohibited_count;
+extern const struct pg_range torc_pg_unassigned[];
+extern const size_t torc_pg_unassigned_count;
+extern const struct pg_range torc_pg_right_to_left[];
+extern const size_t torc_pg_right_to_left_count;
+extern const struct pg_range torc_pg_left_to_right[];
+extern const size_t torc_pg_left_to_right_count;
 
 #endif

@@ -18,10 +18,10 @@
 /* ---- What comes in ---- */
 
 int
-pg_give_up(struct torc_pg_session *session, int error)
+torc_pg_give_up(struct torc_pg_session *session, int error)
 {
 	if (pg_is_running(session) && session->lost == 0)
-		pg_cancel_begin(session);
+		torc_pg_cancel_begin(session);
 	return error;
 }
 
@@ -29,16 +29,16 @@ static int
 note_failure(struct torc_pg_session *session, const struct pg_message *message)
 {
 	struct pg_report report;
-	int rc = pg_take_report(message, &report);
+	int rc = torc_pg_take_report(message, &report);
 
 	if (rc < 0)
 		return rc;
 	if (!session->failed)
-		pg_keep_error(&session->error, &report);
+		torc_pg_keep_error(&session->error, &report);
 	session->failed = true;
-	if (pg_is_misplaced(session, &report))
+	if (torc_pg_is_misplaced(session, &report))
 		torc_pg_taint(session);
-	if (pg_answer_failed(session, &session->answer, &report))
+	if (torc_pg_answer_failed(session, &session->answer, &report))
 		session->outdated = true;
 	return PG_FAILED;
 }
@@ -52,10 +52,10 @@ note_commit(struct torc_pg_session *session, const char *tag)
 	    statement->sql;
 
 	if (sql == NULL || session->failed || strcmp(tag, "ROLLBACK") != 0 ||
-	    !pg_commits(sql, session->results))
+	    !torc_pg_commits(sql, session->results))
 		return;
 	session->failed = true;
-	pg_own_error(&session->error,
+	torc_pg_own_error(&session->error,
 	    "the transaction had failed, and was rolled back");
 }
 
@@ -64,14 +64,14 @@ note_done(struct torc_pg_session *session, const struct pg_message *message)
 {
 	const char *tag = "";
 	int rc = message->type == PG_EMPTY_QUERY ? 0 :
-	    pg_read_complete(message, &tag, &session->affected);
+	    torc_pg_read_complete(message, &tag, &session->affected);
 
 	snprintf(session->tag, sizeof(session->tag), "%s", tag);
 	if (strcmp(tag, "PREPARE") == 0)
 		session->prepares = true;
 	if (strcmp(tag, "DISCARD ALL") == 0 ||
 	    strcmp(tag, "DEALLOCATE ALL") == 0)
-		pg_cache_clear(&session->cache);
+		torc_pg_cache_clear(&session->cache);
 	note_commit(session, tag);
 	session->results++;
 	session->result_over = true;
@@ -82,7 +82,7 @@ note_done(struct torc_pg_session *session, const struct pg_message *message)
 static int
 note_ready(struct torc_pg_session *session, const struct pg_message *message)
 {
-	int rc = pg_read_ready(message, &session->state);
+	int rc = torc_pg_read_ready(message, &session->state);
 
 	if (session->view.size == 0) {
 		torc_conn_consume(session->conn, session->shown);
@@ -109,11 +109,11 @@ note_event(struct torc_pg_session *session, const struct pg_message *message,
 
 /* What is not understood ends the connection. */
 int
-pg_take_event(struct torc_pg_session *session,
+torc_pg_take_event(struct torc_pg_session *session,
     const struct pg_message *message)
 {
 	int event = note_event(session, message,
-	    pg_answer_take(&session->answer, message, &session->missing));
+	    torc_pg_answer_take(&session->answer, message, &session->missing));
 
 	if (event < 0) {
 		session->lost = event;
@@ -123,17 +123,17 @@ pg_take_event(struct torc_pg_session *session,
 }
 
 int
-pg_next_event(struct torc_pg_session *session, struct pg_message *message,
+torc_pg_next_event(struct torc_pg_session *session, struct pg_message *message,
     torc_deadline deadline)
 {
 	int event = PG_NOTHING;
 
 	while (event == PG_NOTHING) {
-		int rc = pg_receive(session, message, deadline);
+		int rc = torc_pg_receive(session, message, deadline);
 
 		if (rc < 0)
-			return pg_give_up(session, rc);
-		event = pg_take_event(session, message);
+			return torc_pg_give_up(session, rc);
+		event = torc_pg_take_event(session, message);
 	}
 	return event;
 }
@@ -145,9 +145,9 @@ put_fail(struct pg_writer *writer, void *arg)
 {
 	const struct torc_pg_session *session = arg;
 
-	pg_put_copy_fail(writer, "given up");
+	torc_pg_put_copy_fail(writer, "given up");
 	if (!session->answer.simple)
-		pg_put_sync(writer);
+		torc_pg_put_sync(writer);
 }
 
 /*
@@ -161,7 +161,7 @@ end_copy(struct torc_pg_session *session, torc_deadline deadline)
 		session->lost = -ECONNABORTED;
 		return session->lost;
 	}
-	return pg_write(session, put_fail, session, deadline);
+	return torc_pg_write(session, put_fail, session, deadline);
 }
 
 /* Parks. Until the server is ready. */
@@ -172,7 +172,7 @@ read_to_end(struct torc_pg_session *session, torc_deadline deadline)
 	int rc = session->lost;
 
 	while (rc >= 0 && pg_is_running(session)) {
-		rc = pg_next_event(session, &message, deadline);
+		rc = torc_pg_next_event(session, &message, deadline);
 		if (rc == PG_COPY_BEGINS &&
 		    session->answer.stage == PG_COPYING_IN)
 			rc = end_copy(session, deadline);
@@ -183,7 +183,7 @@ read_to_end(struct torc_pg_session *session, torc_deadline deadline)
 /* ---- Between statements ---- */
 
 int
-pg_settle(struct torc_pg_session *session, torc_deadline deadline)
+torc_pg_settle(struct torc_pg_session *session, torc_deadline deadline)
 {
 	int rc = session->lost;
 
@@ -202,7 +202,7 @@ pg_settle(struct torc_pg_session *session, torc_deadline deadline)
 static void
 reset(struct torc_pg_session *session)
 {
-	pg_answer_end(&session->answer);
+	torc_pg_answer_end(&session->answer);
 	memset(&session->error, 0, sizeof(session->error));
 	session->failed = false;
 	session->outdated = false;
@@ -226,9 +226,9 @@ put_prepared(struct pg_writer *writer, void *arg)
 {
 	const struct asking *asking = arg;
 
-	pg_cache_put_closing(asking->closing, writer);
-	pg_answer_ask(&asking->answer, asking->wanted, writer);
-	pg_put_sync(writer);
+	torc_pg_cache_put_closing(asking->closing, writer);
+	torc_pg_answer_ask(&asking->answer, asking->wanted, writer);
+	torc_pg_put_sync(writer);
 }
 
 static int
@@ -237,23 +237,23 @@ write_prepared(struct torc_pg_session *session,
     torc_deadline deadline)
 {
 	struct asking asking = { .wanted = statement };
-	int rc = pg_answer_begin(&asking.answer, session, statement,
+	int rc = torc_pg_answer_begin(&asking.answer, session, statement,
 	    anew ? session->cache.last_id : 0);
 
 	if (rc < 0)
 		return rc;
 	asking.closing = session->cache.closing;
 	session->used = true;
-	rc = pg_write(session, put_prepared, &asking, deadline);
+	rc = torc_pg_write(session, put_prepared, &asking, deadline);
 	if (rc == 0) {
-		pg_cache_closed(&session->cache, asking.closing);
+		torc_pg_cache_closed(&session->cache, asking.closing);
 		session->answer = asking.answer;
 		return 0;
 	}
 	if (asking.answer.stage == PG_PARSE)
-		pg_cache_drop(&session->cache, asking.answer.statement,
+		torc_pg_cache_drop(&session->cache, asking.answer.statement,
 		    false);
-	pg_answer_end(&asking.answer);
+	torc_pg_answer_end(&asking.answer);
 	return rc;
 }
 
@@ -261,7 +261,7 @@ write_prepared(struct torc_pg_session *session,
 static int
 miss(struct torc_pg_session *session, int error)
 {
-	pg_lost_error(&session->error, session, error);
+	torc_pg_lost_error(&session->error, session, error);
 	return error;
 }
 
@@ -269,10 +269,10 @@ miss(struct torc_pg_session *session, int error)
 static int
 refuse_copy(struct torc_pg_session *session)
 {
-	pg_own_error(&session->error, "COPY needs torc_pg_copy_in() or "
+	torc_pg_own_error(&session->error, "COPY needs torc_pg_copy_in() or "
 	    "torc_pg_copy_out()");
 	return session->answer.stage == PG_COPYING_IN ? -EOPNOTSUPP :
-	    pg_give_up(session, -EOPNOTSUPP);
+	    torc_pg_give_up(session, -EOPNOTSUPP);
 }
 
 /* Parks. Until its rows begin. */
@@ -280,14 +280,15 @@ static int
 await_rows(struct torc_pg_session *session, torc_deadline deadline)
 {
 	struct pg_message message;
-	int event = pg_next_event(session, &message, deadline);
+	int event = torc_pg_next_event(session, &message, deadline);
 
 	if (event == PG_FAILED)
 		return read_to_end(session, deadline);
 	if (event == PG_COPY_BEGINS)
 		return refuse_copy(session);
 	if (event == PG_BOUND && session->missing != 0)
-		return miss(session, pg_give_up(session, session->missing));
+		return miss(
+		    session, torc_pg_give_up(session, session->missing));
 	return event < 0 ? event : 0;
 }
 
@@ -296,14 +297,14 @@ torc_pg_begin(struct torc_pg_session *session,
     const struct torc_pg_statement *statement, torc_deadline deadline)
 {
 	bool again = false;
-	int rc = pg_check_statement(statement, &session->error);
+	int rc = torc_pg_check_statement(statement, &session->error);
 
 	if (rc < 0)
 		return rc;
 	for (;;) {
 		char before;
 
-		rc = pg_settle(session, deadline);
+		rc = torc_pg_settle(session, deadline);
 		if (rc < 0)
 			return rc;
 		before = session->state;
@@ -323,7 +324,7 @@ torc_pg_begin(struct torc_pg_session *session,
 static void
 put_simple(struct pg_writer *writer, void *sql)
 {
-	pg_put_simple(writer, sql);
+	torc_pg_put_simple(writer, sql);
 }
 
 /* Parks. */
@@ -331,13 +332,14 @@ static int
 write_simple(struct torc_pg_session *session, const char *sql,
     torc_deadline deadline)
 {
-	int rc = pg_settle(session, deadline);
+	int rc = torc_pg_settle(session, deadline);
 
 	if (rc < 0)
 		return rc;
 	reset(session);
 	session->used = true;
-	rc = pg_write(session, put_simple, (void *)(uintptr_t)sql, deadline);
+	rc = torc_pg_write(
+	    session, put_simple, (void *)(uintptr_t)sql, deadline);
 	if (rc == 0)
 		session->answer = (struct pg_answer) { .stage = PG_BETWEEN,
 			.simple = true };
@@ -354,7 +356,7 @@ torc_pg_begin_simple(struct torc_pg_session *session, const char *sql,
 }
 
 int
-pg_begin_copy(struct torc_pg_session *session, const char *sql,
+torc_pg_begin_copy(struct torc_pg_session *session, const char *sql,
     enum pg_stage stage, torc_deadline deadline)
 {
 	struct pg_message message;
@@ -362,15 +364,15 @@ pg_begin_copy(struct torc_pg_session *session, const char *sql,
 
 	if (rc < 0)
 		return rc;
-	rc = pg_next_event(session, &message, deadline);
+	rc = torc_pg_next_event(session, &message, deadline);
 	if (rc == PG_COPY_BEGINS && session->answer.stage == stage)
 		return 0;
 	if (rc == PG_FAILED)
 		return read_to_end(session, deadline);
 	if (rc < 0)
 		return rc;
-	pg_own_error(&session->error, "this statement is no such COPY");
-	return pg_give_up(session, -EOPNOTSUPP);
+	torc_pg_own_error(&session->error, "this statement is no such COPY");
+	return torc_pg_give_up(session, -EOPNOTSUPP);
 }
 
 /* ---- Rows ---- */
@@ -397,11 +399,11 @@ give_row(struct torc_pg_session *session, const struct pg_message *message,
 		    count * sizeof(*values));
 
 		if (values == NULL)
-			return pg_give_up(session, -ENOMEM);
+			return torc_pg_give_up(session, -ENOMEM);
 		session->values = values;
 		session->value_room = count;
 	}
-	pg_read_row(message, session->values, count);
+	torc_pg_read_row(message, session->values, count);
 	*row = (struct torc_pg_row) { session->values, count };
 	return 1;
 }
@@ -422,7 +424,7 @@ torc_pg_fetch(struct torc_pg_session *session, struct torc_pg_row *row,
 	int event;
 
 	while (session->lost == 0 && !is_result_over(session)) {
-		event = pg_next_event(session, &message, deadline);
+		event = torc_pg_next_event(session, &message, deadline);
 		if (event == PG_ROW && session->missing != 0)
 			return miss(session, session->missing);
 		if (event == PG_ROW)
@@ -458,7 +460,7 @@ torc_pg_more(struct torc_pg_session *session, torc_deadline deadline)
 int
 torc_pg_finish(struct torc_pg_session *session, torc_deadline deadline)
 {
-	int rc = pg_settle(session, deadline);
+	int rc = torc_pg_settle(session, deadline);
 
 	return rc < 0 ? rc : session->failed ? -EREMOTEIO : 0;
 }

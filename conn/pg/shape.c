@@ -10,7 +10,7 @@
 #include "conn/pg/pg.h"
 
 struct pg_shape *
-pg_shape_ref(struct pg_shape *shape)
+torc_pg_shape_ref(struct pg_shape *shape)
 {
 	if (shape != NULL)
 		shape->refs++;
@@ -18,7 +18,7 @@ pg_shape_ref(struct pg_shape *shape)
 }
 
 void
-pg_shape_drop(struct pg_shape **shape)
+torc_pg_shape_drop(struct pg_shape **shape)
 {
 	if (*shape != NULL && --(*shape)->refs == 0)
 		free(*shape);
@@ -51,7 +51,7 @@ describe(struct pg_shape *shape)
 
 	if (fields == NULL)
 		return -ENOMEM;
-	pg_read_fields(&message, fields, shape->count);
+	torc_pg_read_fields(&message, fields, shape->count);
 	for (unsigned i = 0; i < shape->count; i++)
 		shape->columns[i] = (struct torc_pg_column) { fields[i].name,
 			fields[i].type, fields[i].format == 1 };
@@ -60,7 +60,7 @@ describe(struct pg_shape *shape)
 }
 
 int
-pg_shape_take(struct pg_shape **kept, const struct pg_message *message)
+torc_pg_shape_take(struct pg_shape **kept, const struct pg_message *message)
 {
 	struct pg_shape *shape = *kept;
 	int count, rc;
@@ -68,7 +68,7 @@ pg_shape_take(struct pg_shape **kept, const struct pg_message *message)
 	if (shape != NULL && shape->size == message->size &&
 	    memcmp(shape->message, message->data, message->size) == 0)
 		return 0;
-	count = pg_read_fields(message, NULL, 0);
+	count = torc_pg_read_fields(message, NULL, 0);
 	if (count < 0 || count > (int)PG_COLUMNS_MAX)
 		return -EPROTO;
 	shape = allocate(message, (unsigned)count);
@@ -76,10 +76,10 @@ pg_shape_take(struct pg_shape **kept, const struct pg_message *message)
 		return -ENOMEM;
 	rc = describe(shape);
 	if (rc < 0) {
-		pg_shape_drop(&shape);
+		torc_pg_shape_drop(&shape);
 		return rc;
 	}
-	pg_shape_drop(kept);
+	torc_pg_shape_drop(kept);
 	*kept = shape;
 	return 0;
 }

@@ -14,8 +14,8 @@
 static void
 add_shared(struct torc_pg *pg, struct torc_pg_session *session)
 {
-	torc_pipeline_init(&session->pipeline, session->conn, &pg_pipeline_kind,
-	    session);
+	torc_pipeline_init(
+	    &session->pipeline, session->conn, &torc_pg_pipeline_kind, session);
 	session->users = 0;
 	session->answered_at = torc_now();
 	pg->shared[pg->shared_count++] = session;
@@ -31,7 +31,7 @@ remove_shared(struct torc_pg *pg, const struct torc_pg_session *session)
 }
 
 void
-pg_share_retire(struct torc_pg_session *session)
+torc_pg_share_retire(struct torc_pg_session *session)
 {
 	if (session->retired)
 		return;
@@ -53,7 +53,7 @@ give_back(struct torc_pg_session *session)
 		/* What it still works on, nobody waits for. */
 		if (session->pipeline.error == 0 &&
 		    session->pipeline.count > 0)
-			pg_cancel_begin(session);
+			torc_pg_cancel_begin(session);
 		torc_pipeline_break(&session->pipeline, -ECONNABORTED);
 		session->lost = session->pipeline.error;
 	}
@@ -61,7 +61,7 @@ give_back(struct torc_pg_session *session)
 }
 
 bool
-pg_share_used(const struct torc_pg *pg)
+torc_pg_share_used(const struct torc_pg *pg)
 {
 	for (unsigned i = 0; i < pg->shared_count; i++)
 		if (pg->shared[i]->users > 0)
@@ -70,22 +70,22 @@ pg_share_used(const struct torc_pg *pg)
 }
 
 void
-pg_share_end(struct torc_pg *pg)
+torc_pg_share_end(struct torc_pg *pg)
 {
 	while (pg->shared_count > 0) {
 		struct torc_pg_session *session = pg->shared[0];
 
-		pg_share_retire(session);
+		torc_pg_share_retire(session);
 		give_back(session);
 	}
 }
 
 void
-pg_share_leave(struct torc_pg_session *session)
+torc_pg_share_leave(struct torc_pg_session *session)
 {
 	session->users--;
 	if (session->pipeline.error != 0)
-		pg_share_retire(session);
+		torc_pg_share_retire(session);
 	if (session->users == 0 &&
 	    (session->retired || session->pipeline.count == 0))
 		give_back(session);
@@ -108,14 +108,14 @@ open_shared(void *arg)
 	/* Those who waited begin to use it now; if nobody does: */
 	if (rc == 0 && pg->waiting == 0)
 		give_back(item);
-	pg_fiber_end(pg);
+	torc_pg_fiber_end(pg);
 	return 0;
 }
 
 #define STILL_NS 50000000u	/* without an answer */
 
 bool
-pg_share_stands_still(const struct torc_pg_session *session)
+torc_pg_share_stands_still(const struct torc_pg_session *session)
 {
 	return session->pipeline.count > 0 &&
 	    torc_now() - session->answered_at > STILL_NS;
@@ -126,9 +126,9 @@ pg_share_stands_still(const struct torc_pg_session *session)
 static bool
 is_less_busy(const struct torc_pg_session *a, const struct torc_pg_session *b)
 {
-	const bool still = pg_share_stands_still(a);
+	const bool still = torc_pg_share_stands_still(a);
 
-	if (still != pg_share_stands_still(b))
+	if (still != torc_pg_share_stands_still(b))
 		return !still;
 	return a->users != b->users ? a->users < b->users :
 	    a->pipeline.count < b->pipeline.count;
@@ -163,7 +163,7 @@ widen(struct torc_pg *pg)
 	}
 	if (pg->opening > 0)
 		return 0;
-	rc = pg_fiber(pg, open_shared, pg);
+	rc = torc_pg_fiber(pg, open_shared, pg);
 	if (rc == 0)
 		pg->opening++;
 	return rc;
@@ -175,7 +175,7 @@ is_to_be_used(const struct torc_pg *pg, const struct torc_pg_session *best,
     bool waited)
 {
 	return best != NULL && (waited || pg->opening == 0 ||
-	    !pg_share_stands_still(best));
+	    !torc_pg_share_stands_still(best));
 }
 
 /* Parks. For one that is opened. */
@@ -193,7 +193,7 @@ await_opening(struct torc_pg *pg, torc_deadline deadline)
 }
 
 int
-pg_share_join(struct torc_pg *pg, struct torc_pg_session **session,
+torc_pg_share_join(struct torc_pg *pg, struct torc_pg_session **session,
     torc_deadline deadline)
 {
 	bool waited = false;

@@ -16,7 +16,7 @@
 /* ---- Messages that came in pieces ---- */
 
 void
-pg_carry_free(struct pg_carry *carry)
+torc_pg_carry_free(struct pg_carry *carry)
 {
 	free(carry->data);
 	memset(carry, 0, sizeof(*carry));
@@ -68,7 +68,7 @@ carry_head(struct pg_carry *carry, struct torc_slice *view, size_t most)
 	}
 	if (carry->head_size < PG_HEADER)
 		return 0;
-	frame = pg_frame_size(carry->head, PG_HEADER, SIZE_MAX);
+	frame = torc_pg_frame_size(carry->head, PG_HEADER, SIZE_MAX);
 	if (frame < 0)
 		return (int)frame;
 	carry->size = (size_t)frame - PG_HEADER;
@@ -126,7 +126,7 @@ static void
 begin_again(struct pg_carry *carry)
 {
 	if (carry->room > CARRY_KEEP) {
-		pg_carry_free(carry);
+		torc_pg_carry_free(carry);
 		return;
 	}
 	carry->head_size = 0;
@@ -136,7 +136,7 @@ begin_again(struct pg_carry *carry)
 }
 
 int
-pg_carry_next(struct pg_carry *carry, struct pg_message *message,
+torc_pg_carry_next(struct pg_carry *carry, struct pg_message *message,
     struct torc_slice *view, size_t most)
 {
 	long taken;
@@ -145,7 +145,7 @@ pg_carry_next(struct pg_carry *carry, struct pg_message *message,
 		begin_again(carry);
 	if (carry->head_size > 0)
 		return carry_on(carry, message, view, most);
-	taken = pg_read_message(message, view->data, view->size, most);
+	taken = torc_pg_read_message(message, view->data, view->size, most);
 	if (taken == -EMSGSIZE || (taken == 0 && view->size > 0))
 		return carry_on(carry, message, view, most);
 	if (taken <= 0)
@@ -157,10 +157,10 @@ pg_carry_next(struct pg_carry *carry, struct pg_message *message,
 
 /* ---- Errors in words ---- */
 
-#define KEEP(to, from) pg_copy_text(to, sizeof(to), from)
+#define KEEP(to, from) torc_pg_copy_text(to, sizeof(to), from)
 
 void
-pg_keep_error(struct torc_pg_error *error, const struct pg_report *report)
+torc_pg_keep_error(struct torc_pg_error *error, const struct pg_report *report)
 {
 	KEEP(error->state, report->state);
 	KEEP(error->severity, report->severity);
@@ -176,22 +176,22 @@ pg_keep_error(struct torc_pg_error *error, const struct pg_report *report)
 }
 
 void
-pg_own_error(struct torc_pg_error *error, const char *format, ...)
+torc_pg_own_error(struct torc_pg_error *error, const char *format, ...)
 {
 	va_list arguments;
 
 	*error = (struct torc_pg_error) { .statement = error->statement,
 		.outcome = error->outcome };
 	va_start(arguments, format);
-	pg_print_text(error->text, sizeof(error->text), format, arguments);
+	torc_pg_print_text(error->text, sizeof(error->text), format, arguments);
 	va_end(arguments);
 }
 
 int
-pg_take_report(const struct pg_message *message, struct pg_report *report)
+torc_pg_take_report(const struct pg_message *message, struct pg_report *report)
 {
 	if (message->lost == 0)
-		return pg_read_report(message, report);
+		return torc_pg_read_report(message, report);
 	*report = PG_NO_REPORT;
 	report->text = message->lost == -ENOMEM ?
 	    "no memory for the words of the server" :
@@ -200,13 +200,14 @@ pg_take_report(const struct pg_message *message, struct pg_report *report)
 }
 
 void
-pg_lost_error(struct torc_pg_error *error,
+torc_pg_lost_error(struct torc_pg_error *error,
     const struct torc_pg_session *session, int lost)
 {
 	if (lost == -ENOMEM)
-		pg_own_error(error, "no memory for a part of the result");
+		torc_pg_own_error(error, "no memory for a part of the result");
 	else
-		pg_own_error(error, "a row, or the names of the columns, has "
+		torc_pg_own_error(error,
+		    "a row, or the names of the columns, has "
 		    "more than `message_max` bytes, %u",
 		    session->pg->config.message_max);
 }
@@ -218,12 +219,12 @@ take_notice(struct torc_pg *pg, const struct pg_message *message)
 {
 	struct torc_pg_error notice;
 	struct pg_report report;
-	int rc = pg_take_report(message, &report);
+	int rc = torc_pg_take_report(message, &report);
 
 	if (rc < 0)
 		return rc;
 	if (pg->config.notice != NULL) {
-		pg_keep_error(&notice, &report);
+		torc_pg_keep_error(&notice, &report);
 		pg->config.notice(pg->config.arg, &notice);
 	}
 	return 1;
@@ -263,7 +264,7 @@ take_setting(struct torc_pg_session *session,
 {
 	const char *name, *value;
 	struct pg_setting *setting;
-	int rc = pg_read_parameter(message, &name, &value);
+	int rc = torc_pg_read_parameter(message, &name, &value);
 
 	if (rc < 0)
 		return rc;
@@ -288,7 +289,7 @@ torc_pg_parameter(const struct torc_pg_session *session, const char *name)
 }
 
 int
-pg_take_unasked(struct torc_pg_session *session,
+torc_pg_take_unasked(struct torc_pg_session *session,
     const struct pg_message *message)
 {
 	struct pg_notification notification;
@@ -304,8 +305,8 @@ pg_take_unasked(struct torc_pg_session *session,
 			session->notes.lost = true;
 			return 1;
 		}
-		rc = pg_read_notification(message, &notification);
-		return rc < 0 ? rc : pg_notes_add(session, &notification);
+		rc = torc_pg_read_notification(message, &notification);
+		return rc < 0 ? rc : torc_pg_notes_add(session, &notification);
 	default:
 		return 0;
 	}
@@ -382,7 +383,10 @@ receive_more(struct torc_pg_session *session, torc_deadline deadline)
 	return lose(session, rc < 0 ? rc : -ECONNRESET);
 }
 
-/* Parks. The next message behind those that came early. As pg_receive_any(). */
+/*
+ * Parks. The next message behind those that came early. As
+ * torc_pg_receive_any().
+ */
 static int
 receive_next(struct torc_pg_session *session, struct pg_message *message,
     torc_deadline deadline)
@@ -390,12 +394,12 @@ receive_next(struct torc_pg_session *session, struct pg_message *message,
 	int rc = session->lost;
 
 	while (rc >= 0) {
-		rc = pg_carry_next(&session->carry, message, &session->view,
-		    session->pg->config.message_max);
+		rc = torc_pg_carry_next(&session->carry, message,
+		    &session->view, session->pg->config.message_max);
 		if (rc < 0)
 			return lose(session, rc);
 		if (rc > 0) {
-			rc = pg_take_unasked(session, message);
+			rc = torc_pg_take_unasked(session, message);
 			return rc < 0 ? lose(session, rc) : rc;
 		}
 		rc = receive_more(session, deadline);
@@ -404,7 +408,7 @@ receive_next(struct torc_pg_session *session, struct pg_message *message,
 }
 
 int
-pg_receive_any(struct torc_pg_session *session, struct pg_message *message,
+torc_pg_receive_any(struct torc_pg_session *session, struct pg_message *message,
     torc_deadline deadline)
 {
 	const struct pg_early *early = session->lost == 0 ?
@@ -417,19 +421,19 @@ pg_receive_any(struct torc_pg_session *session, struct pg_message *message,
 }
 
 int
-pg_receive(struct torc_pg_session *session, struct pg_message *message,
+torc_pg_receive(struct torc_pg_session *session, struct pg_message *message,
     torc_deadline deadline)
 {
 	int rc;
 
 	do
-		rc = pg_receive_any(session, message, deadline);
+		rc = torc_pg_receive_any(session, message, deadline);
 	while (rc == 1);
 	return rc;
 }
 
 int
-pg_draft_make(struct pg_draft *draft,
+torc_pg_draft_make(struct pg_draft *draft,
     void (*put)(struct pg_writer *writer, void *arg), void *arg)
 {
 	struct pg_writer *writer = &draft->writer;
@@ -437,7 +441,7 @@ pg_draft_make(struct pg_draft *draft,
 	*writer = (struct pg_writer) { .data = draft->memory,
 		.size = sizeof(draft->memory) };
 	put(writer, arg);
-	if (!pg_written(writer)) {
+	if (!torc_pg_written(writer)) {
 		const size_t size = writer->used;
 
 		if (size > PG_WRITE_MAX)
@@ -451,35 +455,36 @@ pg_draft_make(struct pg_draft *draft,
 }
 
 void
-pg_draft_drop(struct pg_draft *draft)
+torc_pg_draft_drop(struct pg_draft *draft)
 {
 	if (draft->writer.data != draft->memory)
 		free(draft->writer.data);
 }
 
 int
-pg_draft_send(struct pg_draft *draft, struct torc_pg_session *session,
+torc_pg_draft_send(struct pg_draft *draft, struct torc_pg_session *session,
     torc_deadline deadline)
 {
 	int rc = torc_conn_write(session->conn, draft->writer.data,
 	    draft->writer.used, deadline);
 
-	pg_draft_drop(draft);
+	torc_pg_draft_drop(draft);
 	return rc < 0 ? lose(session, rc) : 0;
 }
 
 int
-pg_write(struct torc_pg_session *session,
+torc_pg_write(struct torc_pg_session *session,
     void (*put)(struct pg_writer *writer, void *arg), void *arg,
     torc_deadline deadline)
 {
 	struct pg_draft draft;
-	int rc = pg_draft_make(&draft, put, arg);
+	int rc = torc_pg_draft_make(&draft, put, arg);
 
 	if (rc < 0)
 		return rc;
-	rc = pg_send(session, draft.writer.data, draft.writer.used, deadline);
-	pg_draft_drop(&draft);
+	rc = torc_pg_send(
+	    session, draft.writer.data, draft.writer.used, deadline);
+	torc_pg_draft_drop(&draft);
 	return rc;
 }
 
@@ -504,7 +509,7 @@ read_meanwhile(void *arg)
 }
 
 int
-pg_send(struct torc_pg_session *session, const void *data, size_t size,
+torc_pg_send(struct torc_pg_session *session, const void *data, size_t size,
     torc_deadline deadline)
 {
 	uint64_t reader = 0;
@@ -520,7 +525,7 @@ pg_send(struct torc_pg_session *session, const void *data, size_t size,
 }
 
 void
-pg_stream_free(struct torc_pg_session *session)
+torc_pg_stream_free(struct torc_pg_session *session)
 {
 	while (session->settings != NULL) {
 		struct pg_setting *setting = session->settings;
@@ -531,6 +536,6 @@ pg_stream_free(struct torc_pg_session *session)
 	}
 	while (take_early(&session->early) != NULL)
 		continue;
-	pg_carry_free(&session->carry);
-	pg_notes_free(&session->notes);
+	torc_pg_carry_free(&session->carry);
+	torc_pg_notes_free(&session->notes);
 }

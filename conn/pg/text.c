@@ -33,7 +33,7 @@ drop_part(char *text)
 }
 
 void
-pg_copy_text(char *to, size_t room, const char *from)
+torc_pg_copy_text(char *to, size_t room, const char *from)
 {
 	const size_t size = strlen(from);
 	const size_t kept = size < room ? size : room - 1;
@@ -45,7 +45,7 @@ pg_copy_text(char *to, size_t room, const char *from)
 }
 
 void
-pg_print_text(char *to, size_t room, const char *format, va_list arguments)
+torc_pg_print_text(char *to, size_t room, const char *format, va_list arguments)
 {
 	const int size = vsnprintf(to, room, format, arguments);
 
@@ -61,7 +61,7 @@ lower(char character)
 }
 
 bool
-pg_same_letters(const char *a, const char *b, size_t size)
+torc_pg_same_letters(const char *a, const char *b, size_t size)
 {
 	for (size_t i = 0; i < size; i++)
 		if (lower(a[i]) != lower(b[i]))

@@ -10,14 +10,14 @@
 #include <stddef.h>
 
 /* `room`: at least 1. */
-void pg_copy_text(char *to, size_t room, const char *from);
+void torc_pg_copy_text(char *to, size_t room, const char *from);
 
 __attribute__((format(printf, 3, 0)))
-void pg_print_text(char *to, size_t room, const char *format,
+void torc_pg_print_text(char *to, size_t room, const char *format,
     va_list arguments);
 
 /* Whether they are the same but for the case of ASCII letters. The locale, in
  * which I and i may be two letters, does not matter. */
-bool pg_same_letters(const char *a, const char *b, size_t size);
+bool torc_pg_same_letters(const char *a, const char *b, size_t size);
 
 #endif

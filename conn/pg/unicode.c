@@ -31,16 +31,17 @@ struct run {
 static struct run
 begin_low(void)
 {
-	return (struct run) { .next = pg_decompositions_low,
-		.end = pg_decompositions_low + pg_decompositions_low_count };
+	return (struct run) { .next = torc_pg_decompositions_low,
+		.end = torc_pg_decompositions_low +
+		    torc_pg_decompositions_low_count };
 }
 
 static struct run
 begin_high(void)
 {
-	return (struct run) { .next = pg_decompositions_high,
-		.end = pg_decompositions_high +
-		    pg_decompositions_high_count };
+	return (struct run) { .next = torc_pg_decompositions_high,
+		.end = torc_pg_decompositions_high +
+		    torc_pg_decompositions_high_count };
 }
 
 static bool
@@ -131,9 +132,10 @@ decompose(uint32_t code, uint32_t *codes, bool *composes)
 static unsigned
 class_of(uint32_t code)
 {
-	for (size_t i = 0; i < pg_classes_count; i++)
-		if (code >= pg_classes[i].first && code <= pg_classes[i].last)
-			return pg_classes[i].combining;
+	for (size_t i = 0; i < torc_pg_classes_count; i++)
+		if (code >= torc_pg_classes[i].first &&
+		    code <= torc_pg_classes[i].last)
+			return torc_pg_classes[i].combining;
 	return 0;
 }
 
@@ -231,7 +233,7 @@ put_together(uint32_t *codes, size_t count)
 }
 
 size_t
-pg_normalise(uint32_t *codes, size_t count, size_t room)
+torc_pg_normalise(uint32_t *codes, size_t count, size_t room)
 {
 	uint32_t *from = codes + room - count;
 	size_t used = 0;

@@ -4,7 +4,7 @@
  */
 #include "conn/pg/saslprep.h"
 
-const uint16_t pg_decompositions_high[] = {
+const uint16_t torc_pg_decompositions_high[] = {
 	13152, 132, 56, 28857, 57, 28857, 0, 1030, 49, 48, 28857, 49, 49,
 	28857, 49, 50, 28857, 49, 51, 28857, 49, 52, 28857, 49, 53, 28857, 49,
 	54, 28857, 49, 55, 28857, 49, 56, 28857, 49, 57, 28857, 50, 48, 28857,
@@ -355,4 +355,4 @@ const uint16_t pg_decompositions_high[] = {
 	514, 40635, 19798, 40697, 40702, 40709, 40719, 40726, 40763, 0, 68,
 	55401, 56832,
 };
-PG_COUNT(pg_decompositions_high);
+PG_COUNT(torc_pg_decompositions_high);

@@ -4,7 +4,7 @@
  */
 #include "conn/pg/saslprep.h"
 
-const uint16_t pg_decompositions_low[] = {
+const uint16_t torc_pg_decompositions_low[] = {
 	168, 68, 32, 776, 1, 66, 97, 4, 68, 32, 772, 2, 130, 50, 51, 0, 68,
 	32, 769, 0, 66, 956, 2, 68, 32, 807, 0, 130, 49, 111, 1, 198, 49,
 	8260, 52, 49, 8260, 50, 51, 8260, 52, 1, 389, 65, 768, 65, 769, 65,
@@ -372,4 +372,4 @@ const uint16_t pg_decompositions_low[] = {
 	0, 70, 12527, 12483, 12488, 0, 516, 48, 28857, 49, 28857, 50, 28857,
 	51, 28857, 52, 28857, 53, 28857, 54, 28857, 55, 28857,
 };
-PG_COUNT(pg_decompositions_low);
+PG_COUNT(torc_pg_decompositions_low);

@@ -4,7 +4,7 @@
  */
 #include "conn/pg/saslprep.h"
 
-const struct pg_class pg_classes[] = {
+const struct pg_class torc_pg_classes[] = {
 	{ 768, 788, 230 }, { 789, 789, 232 }, { 790, 793, 220 },
 	{ 794, 794, 232 }, { 795, 795, 216 }, { 796, 800, 220 },
 	{ 801, 802, 202 }, { 803, 806, 220 }, { 807, 808, 202 },
@@ -62,21 +62,21 @@ const struct pg_class pg_classes[] = {
 	{ 119163, 119170, 220 }, { 119173, 119177, 230 },
 	{ 119178, 119179, 220 }, { 119210, 119213, 230 },
 };
-PG_COUNT(pg_classes);
+PG_COUNT(torc_pg_classes);
 
-const struct pg_range pg_spaces[] = {
+const struct pg_range torc_pg_spaces[] = {
 	{ 160, 160 }, { 5760, 5760 }, { 8192, 8203 }, { 8239, 8239 },
 	{ 8287, 8287 }, { 12288, 12288 },
 };
-PG_COUNT(pg_spaces);
+PG_COUNT(torc_pg_spaces);
 
-const struct pg_range pg_nothings[] = {
+const struct pg_range torc_pg_nothings[] = {
 	{ 173, 173 }, { 847, 847 }, { 6150, 6150 }, { 6155, 6157 },
 	{ 8203, 8205 }, { 8288, 8288 }, { 65024, 65039 }, { 65279, 65279 },
 };
-PG_COUNT(pg_nothings);
+PG_COUNT(torc_pg_nothings);
 
-const struct pg_range pg_prohibited[] = {
+const struct pg_range torc_pg_prohibited[] = {
 	{ 0, 31 }, { 127, 160 }, { 832, 833 }, { 1757, 1757 }, { 1807, 1807 },
 	{ 5760, 5760 }, { 6158, 6158 }, { 8192, 8207 }, { 8232, 8239 },
 	{ 8287, 8291 }, { 8298, 8303 }, { 12272, 12283 }, { 12288, 12288 },
@@ -88,9 +88,9 @@ const struct pg_range pg_prohibited[] = {
 	{ 786430, 786431 }, { 851966, 851967 }, { 917502, 917503 },
 	{ 917505, 917505 }, { 917536, 917631 }, { 983038, 1114111 },
 };
-PG_COUNT(pg_prohibited);
+PG_COUNT(torc_pg_prohibited);
 
-const struct pg_range pg_unassigned[] = {
+const struct pg_range torc_pg_unassigned[] = {
 	{ 545, 545 }, { 564, 591 }, { 686, 687 }, { 751, 767 }, { 848, 863 },
 	{ 880, 883 }, { 886, 889 }, { 891, 893 }, { 895, 899 }, { 907, 907 },
 	{ 909, 909 }, { 930, 930 }, { 975, 975 }, { 1015, 1023 },
@@ -200,9 +200,9 @@ const struct pg_range pg_unassigned[] = {
 	{ 786432, 851965 }, { 851968, 917501 }, { 917504, 917504 },
 	{ 917506, 917535 }, { 917632, 983037 },
 };
-PG_COUNT(pg_unassigned);
+PG_COUNT(torc_pg_unassigned);
 
-const struct pg_range pg_right_to_left[] = {
+const struct pg_range torc_pg_right_to_left[] = {
 	{ 1470, 1470 }, { 1472, 1472 }, { 1475, 1475 }, { 1488, 1514 },
 	{ 1520, 1524 }, { 1563, 1563 }, { 1567, 1567 }, { 1569, 1594 },
 	{ 1600, 1610 }, { 1645, 1647 }, { 1649, 1749 }, { 1757, 1757 },
@@ -214,9 +214,9 @@ const struct pg_range pg_right_to_left[] = {
 	{ 64848, 64911 }, { 64914, 64967 }, { 65008, 65020 },
 	{ 65136, 65140 }, { 65142, 65276 },
 };
-PG_COUNT(pg_right_to_left);
+PG_COUNT(torc_pg_right_to_left);
 
-const struct pg_range pg_left_to_right[] = {
+const struct pg_range torc_pg_left_to_right[] = {
 	{ 65, 90 }, { 97, 122 }, { 170, 170 }, { 181, 181 }, { 186, 186 },
 	{ 192, 214 }, { 216, 246 }, { 248, 544 }, { 546, 563 }, { 592, 685 },
 	{ 688, 696 }, { 699, 705 }, { 720, 721 }, { 736, 740 }, { 750, 750 },
@@ -313,4 +313,4 @@ const struct pg_range pg_left_to_right[] = {
 	{ 120146, 120483 }, { 120488, 120777 }, { 131072, 173782 },
 	{ 194560, 195101 }, { 983040, 1048573 }, { 1048576, 1114109 },
 };
-PG_COUNT(pg_left_to_right);
+PG_COUNT(torc_pg_left_to_right);

@@ -39,7 +39,8 @@ decode(char *text, const struct pg_words *words)
 		high = digit_of(at[1]);
 		low = high < 0 ? -1 : digit_of(at[2]);
 		if (low < 0 || (high == 0 && low == 0))
-			return pg_refuse(words, "address: each %% of the URI "
+			return torc_pg_refuse(words,
+			    "address: each %% of the URI "
 			    "must be followed by two hexadecimal digits, and "
 			    "not by 00");
 		*to++ = (char)(high << 4 | low);
@@ -75,7 +76,8 @@ struct places {
 static int
 refuse_brackets(const struct pg_words *words)
 {
-	return pg_refuse(words, "address: a host of the URI that begins with "
+	return torc_pg_refuse(words,
+	    "address: a host of the URI that begins with "
 	    "a bracket must be like [::1]:5432");
 }
 
@@ -111,7 +113,7 @@ add_authority(struct pg_setup *setup, char *authority,
 	while (rc == 0 && (place = strsep(&authority, ",")) != NULL) {
 		rc = split_place(place, &host, &port, words);
 		if (rc == 0)
-			rc = pg_setup_add_host(setup,
+			rc = torc_pg_setup_add_host(setup,
 			    host[0] != '\0' ? host : SOCKETS, port, words);
 	}
 	return rc;
@@ -130,15 +132,17 @@ add_listed(struct pg_setup *setup, const struct places *places,
 
 	while (rc == 0 && (host = strsep(&hosts, ",")) != NULL) {
 		if (several && ports == NULL)
-			return pg_refuse(words, "port in the URI: must be as "
+			return torc_pg_refuse(words,
+			    "port in the URI: must be as "
 			    "many as hosts, or one, and not fewer");
 		if (several)
 			port = strsep(&ports, ",");
-		rc = pg_setup_add_host(setup, host[0] != '\0' ? host : SOCKETS,
-		    port, words);
+		rc = torc_pg_setup_add_host(
+		    setup, host[0] != '\0' ? host : SOCKETS, port, words);
 	}
 	if (rc == 0 && several && ports != NULL)
-		rc = pg_refuse(words, "port in the URI: must be as many as "
+		rc = torc_pg_refuse(words,
+		    "port in the URI: must be as many as "
 		    "hosts, or one, and not more");
 	return rc;
 }
@@ -159,7 +163,7 @@ add_places(struct pg_setup *setup, struct places *places,
 	if (places->hosts == NULL) {
 		places->hosts = places->authority;
 		rc = strpbrk(places->authority, ":[") == NULL ?
-		    decode(places->authority, words) : pg_refuse(words,
+		    decode(places->authority, words) : torc_pg_refuse(words,
 		    "port in the URI: must not be there beside one behind a "
 		    "host");
 	}
@@ -241,8 +245,10 @@ take_number(struct pg_setup *setup, const struct known *what,
 	const int number = number_of(value, what->most);
 
 	if (number < 0)
-		return pg_refuse(words, "%s = \"%s\" in the URI: must be a "
-		    "number from 0 to %d", what->name, value, what->most);
+		return torc_pg_refuse(words,
+		    "%s = \"%s\" in the URI: must be a "
+		    "number from 0 to %d",
+		    what->name, value, what->most);
 	if (what->way == SECONDS)
 		setup->config.open_ms = number == 0 ? TORC_NO_LIMIT :
 		    1000u * (unsigned)number;
@@ -272,7 +278,7 @@ static int
 take_choice(struct pg_setup *setup, const struct known *what,
     const char *value, const struct pg_words *words)
 {
-	int attrs = pg_attrs_find(value);
+	int attrs = torc_pg_attrs_find(value);
 
 	if (what->way == ATTRS && attrs >= 0) {
 		setup->attrs = (enum pg_attrs)attrs;
@@ -284,7 +290,7 @@ take_choice(struct pg_setup *setup, const struct known *what,
 	}
 	if (what->way == ONE_OF && is_among(value, what->values))
 		return 0;
-	return pg_refuse(words, "%s = \"%s\" in the URI: must be %s (and "
+	return torc_pg_refuse(words, "%s = \"%s\" in the URI: must be %s (and "
 	    "connections are not encrypted)", what->name, value,
 	    what->values);
 }
@@ -298,9 +304,11 @@ take_parameter(struct pg_setup *setup, struct places *places, char *name,
 	while (what < known + KNOWN && strcmp(what->name, name) != 0)
 		what++;
 	if (what == known + KNOWN)
-		return pg_refuse(words, "address: the URI must not have %s%s, "
-		    "which torc does not know", places->odd ? "a parameter" :
-		    "the parameter ", places->odd ? "" : name);
+		return torc_pg_refuse(words,
+		    "address: the URI must not have %s%s, "
+		    "which torc does not know",
+		    places->odd ? "a parameter" : "the parameter ",
+		    places->odd ? "" : name);
 	switch (what->way) {
 	case PLACE:
 		*(char **)(void *)((char *)places + what->offset) = value;
@@ -311,7 +319,7 @@ take_parameter(struct pg_setup *setup, struct places *places, char *name,
 			    what->offset) = value;
 		return 0;
 	case STARTUP:
-		return pg_setup_add_parameter(setup, name, value, words);
+		return torc_pg_setup_add_parameter(setup, name, value, words);
 	case FALLBACK:
 		places->fallback = value;
 		return 0;
@@ -335,7 +343,8 @@ take_parameters(struct pg_setup *setup, struct places *places, char *query,
 		value = cut(name, '=');
 		rc = decode(name, words);
 		if (rc == 0 && value == NULL)
-			rc = pg_refuse(words, "address: each parameter of the "
+			rc = torc_pg_refuse(words,
+			    "address: each parameter of the "
 			    "URI must have a name, \"=\" and a value");
 		if (rc == 0)
 			rc = decode(value, words);
@@ -361,7 +370,7 @@ behind_scheme(const char *address)
 }
 
 bool
-pg_is_uri(const char *address)
+torc_pg_is_uri(const char *address)
 {
 	return behind_scheme(address) != NULL;
 }
@@ -409,7 +418,7 @@ has_name(const struct pg_setup *setup)
 
 /* Words of it are not repeated if they may be of a password. */
 int
-pg_uri_take(struct pg_setup *setup, const char *uri,
+torc_pg_uri_take(struct pg_setup *setup, const char *uri,
     const struct pg_words *shown)
 {
 	const struct pg_words words = { shown->text, shown->size, true };
@@ -418,7 +427,7 @@ pg_uri_take(struct pg_setup *setup, const char *uri,
 	int rc = 0;
 
 	uri = behind_scheme(uri);
-	copy = pg_setup_keep(setup, uri, strlen(uri));
+	copy = torc_pg_setup_keep(setup, uri, strlen(uri));
 	if (copy == NULL)
 		return -ENOMEM;
 	places.authority = copy;
@@ -438,7 +447,7 @@ pg_uri_take(struct pg_setup *setup, const char *uri,
 	if (rc == 0 && query != NULL)
 		rc = take_parameters(setup, &places, query, &words);
 	if (rc == 0 && places.fallback != NULL && !has_name(setup))
-		rc = pg_setup_add_parameter(setup, "application_name",
+		rc = torc_pg_setup_add_parameter(setup, "application_name",
 		    places.fallback, &words);
 	return rc < 0 ? rc : add_places(setup, &places, &words);
 }

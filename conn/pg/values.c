@@ -146,10 +146,10 @@ torc_pg_read_int(const struct torc_pg_column *column, struct torc_slice value,
 	if (int_width(column->type) == 0 && column->type != TORC_PG_NUMERIC)
 		return -EINVAL;
 	if (!column->binary)
-		return pg_read_text_whole(value,
+		return torc_pg_read_text_whole(value,
 		    column->type == TORC_PG_NUMERIC, result);
 	return column->type == TORC_PG_NUMERIC ?
-	    pg_read_binary_whole(value, result) :
+	    torc_pg_read_binary_whole(value, result) :
 	    read_binary_int(column->type, value, result);
 }
 
@@ -188,9 +188,9 @@ torc_pg_read_float(const struct torc_pg_column *column,
 		return -ENODATA;
 	if (is_float(column->type) || column->type == TORC_PG_NUMERIC) {
 		if (!column->binary)
-			return pg_read_text_float(value, result);
+			return torc_pg_read_text_float(value, result);
 		return column->type == TORC_PG_NUMERIC ?
-		    pg_read_binary_numeric(value, result) :
+		    torc_pg_read_binary_numeric(value, result) :
 		    read_binary_float(column->type, value, result);
 	}
 	rc = torc_pg_read_int(column, value, &integer);

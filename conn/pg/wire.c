@@ -17,7 +17,7 @@ load_u32(const uint8_t *at)
 /* ---- Frames ---- */
 
 long
-pg_frame_size(const uint8_t *data, size_t size, size_t most)
+torc_pg_frame_size(const uint8_t *data, size_t size, size_t most)
 {
 	uint32_t length;
 
@@ -34,10 +34,10 @@ pg_frame_size(const uint8_t *data, size_t size, size_t most)
 }
 
 long
-pg_read_message(struct pg_message *message, const uint8_t *data, size_t size,
-    size_t most)
+torc_pg_read_message(
+    struct pg_message *message, const uint8_t *data, size_t size, size_t most)
 {
-	long frame = pg_frame_size(data, size, most);
+	long frame = torc_pg_frame_size(data, size, most);
 
 	if (frame <= 0)
 		return frame;
@@ -53,13 +53,13 @@ pg_read_message(struct pg_message *message, const uint8_t *data, size_t size,
 /* ---- Pieces of a message ---- */
 
 struct pg_cursor
-pg_open(const struct pg_message *message)
+torc_pg_open(const struct pg_message *message)
 {
 	return (struct pg_cursor) { message->data, message->size, false };
 }
 
 struct torc_slice
-pg_take(struct pg_cursor *cursor, size_t size)
+torc_pg_take(struct pg_cursor *cursor, size_t size)
 {
 	struct torc_slice taken = { cursor->at, size };
 
@@ -74,17 +74,17 @@ pg_take(struct pg_cursor *cursor, size_t size)
 }
 
 uint8_t
-pg_take_u8(struct pg_cursor *cursor)
+torc_pg_take_u8(struct pg_cursor *cursor)
 {
-	struct torc_slice taken = pg_take(cursor, 1);
+	struct torc_slice taken = torc_pg_take(cursor, 1);
 
 	return taken.data != NULL ? taken.data[0] : 0;
 }
 
 uint16_t
-pg_take_u16(struct pg_cursor *cursor)
+torc_pg_take_u16(struct pg_cursor *cursor)
 {
-	struct torc_slice taken = pg_take(cursor, 2);
+	struct torc_slice taken = torc_pg_take(cursor, 2);
 
 	unsigned high = taken.data != NULL ? taken.data[0] : 0;
 
@@ -92,15 +92,15 @@ pg_take_u16(struct pg_cursor *cursor)
 }
 
 uint32_t
-pg_take_u32(struct pg_cursor *cursor)
+torc_pg_take_u32(struct pg_cursor *cursor)
 {
-	struct torc_slice taken = pg_take(cursor, 4);
+	struct torc_slice taken = torc_pg_take(cursor, 4);
 
 	return taken.data != NULL ? load_u32(taken.data) : 0;
 }
 
 const char *
-pg_take_string(struct pg_cursor *cursor)
+torc_pg_take_string(struct pg_cursor *cursor)
 {
 	const uint8_t *end = cursor->left > 0 ?
 	    memchr(cursor->at, '\0', cursor->left) : NULL;
@@ -110,12 +110,12 @@ pg_take_string(struct pg_cursor *cursor)
 		cursor->left = 0;
 		return "";
 	}
-	return (const char *)pg_take(cursor,
+	return (const char *)torc_pg_take(cursor,
 	    (size_t)(end - cursor->at) + 1).data;
 }
 
 int
-pg_close(const struct pg_cursor *cursor)
+torc_pg_close(const struct pg_cursor *cursor)
 {
 	return cursor->failed || cursor->left > 0 ? -EPROTO : 0;
 }
@@ -123,49 +123,49 @@ pg_close(const struct pg_cursor *cursor)
 /* ---- Rows ---- */
 
 int
-pg_read_row(const struct pg_message *message, struct torc_slice *values,
+torc_pg_read_row(const struct pg_message *message, struct torc_slice *values,
     unsigned room)
 {
-	struct pg_cursor cursor = pg_open(message);
-	unsigned count = pg_take_u16(&cursor);
+	struct pg_cursor cursor = torc_pg_open(message);
+	unsigned count = torc_pg_take_u16(&cursor);
 
 	for (unsigned i = 0; i < count && !cursor.failed; i++) {
-		uint32_t size = pg_take_u32(&cursor);
+		uint32_t size = torc_pg_take_u32(&cursor);
 		struct torc_slice value = { NULL, 0 };
 
 		if (size <= INT32_MAX)
-			value = pg_take(&cursor, size);
+			value = torc_pg_take(&cursor, size);
 		else if (size != UINT32_MAX)	/* -1: NULL */
 			return -EPROTO;
 		if (i < room)
 			values[i] = value;
 	}
-	return pg_close(&cursor) < 0 ? -EPROTO : (int)count;
+	return torc_pg_close(&cursor) < 0 ? -EPROTO : (int)count;
 }
 
 int
-pg_read_fields(const struct pg_message *message, struct pg_field *fields,
+torc_pg_read_fields(const struct pg_message *message, struct pg_field *fields,
     unsigned room)
 {
-	struct pg_cursor cursor = pg_open(message);
-	unsigned count = pg_take_u16(&cursor);
+	struct pg_cursor cursor = torc_pg_open(message);
+	unsigned count = torc_pg_take_u16(&cursor);
 
 	for (unsigned i = 0; i < count && !cursor.failed; i++) {
 		struct pg_field field;
 
-		field.name = pg_take_string(&cursor);
-		field.table = pg_take_u32(&cursor);
-		field.attribute = pg_take_u16(&cursor);
-		field.type = pg_take_u32(&cursor);
-		field.type_size = (int16_t)pg_take_u16(&cursor);
-		field.modifier = pg_take_u32(&cursor);
-		field.format = pg_take_u16(&cursor);
+		field.name = torc_pg_take_string(&cursor);
+		field.table = torc_pg_take_u32(&cursor);
+		field.attribute = torc_pg_take_u16(&cursor);
+		field.type = torc_pg_take_u32(&cursor);
+		field.type_size = (int16_t)torc_pg_take_u16(&cursor);
+		field.modifier = torc_pg_take_u32(&cursor);
+		field.format = torc_pg_take_u16(&cursor);
 		if (field.format > 1)
 			return -EPROTO;
 		if (i < room)
 			fields[i] = field;
 	}
-	return pg_close(&cursor) < 0 ? -EPROTO : (int)count;
+	return torc_pg_close(&cursor) < 0 ? -EPROTO : (int)count;
 }
 
 /* ---- Errors and notices ---- */
@@ -217,29 +217,30 @@ keep_field(struct pg_report *report, uint8_t code, const char *value)
 }
 
 int
-pg_read_report(const struct pg_message *message, struct pg_report *report)
+torc_pg_read_report(const struct pg_message *message, struct pg_report *report)
 {
-	struct pg_cursor cursor = pg_open(message);
+	struct pg_cursor cursor = torc_pg_open(message);
 	uint8_t code;
 
 	*report = PG_NO_REPORT;
-	while ((code = pg_take_u8(&cursor)) != '\0')
-		keep_field(report, code, pg_take_string(&cursor));
-	return pg_close(&cursor);
+	while ((code = torc_pg_take_u8(&cursor)) != '\0')
+		keep_field(report, code, torc_pg_take_string(&cursor));
+	return torc_pg_close(&cursor);
 }
 
 /* ---- Authentication ---- */
 
 int
-pg_read_auth(const struct pg_message *message, struct pg_auth *auth)
+torc_pg_read_auth(const struct pg_message *message, struct pg_auth *auth)
 {
-	struct pg_cursor cursor = pg_open(message);
+	struct pg_cursor cursor = torc_pg_open(message);
 
 	memset(auth, 0, sizeof(*auth));
-	auth->method = pg_take_u32(&cursor);
+	auth->method = torc_pg_take_u32(&cursor);
 	switch (auth->method) {
 	case PG_AUTH_MD5: {
-		struct torc_slice salt = pg_take(&cursor, sizeof(auth->salt));
+		struct torc_slice salt = torc_pg_take(
+		    &cursor, sizeof(auth->salt));
 
 		if (salt.data != NULL)
 			memcpy(auth->salt, salt.data, sizeof(auth->salt));
@@ -249,84 +250,84 @@ pg_read_auth(const struct pg_message *message, struct pg_auth *auth)
 	case PG_AUTH_CLEARTEXT:
 		break;
 	default:
-		auth->data = pg_take(&cursor, cursor.left);
+		auth->data = torc_pg_take(&cursor, cursor.left);
 		break;
 	}
-	return pg_close(&cursor);
+	return torc_pg_close(&cursor);
 }
 
 bool
-pg_offers(const struct pg_auth *auth, const char *mechanism)
+torc_pg_offers(const struct pg_auth *auth, const char *mechanism)
 {
 	struct pg_cursor cursor = { auth->data.data, auth->data.size, false };
 	bool offered = false;
 	const char *name;
 
 	do {
-		name = pg_take_string(&cursor);
+		name = torc_pg_take_string(&cursor);
 		offered |= strcmp(name, mechanism) == 0;
 	} while (name[0] != '\0');
-	return offered && pg_close(&cursor) == 0;
+	return offered && torc_pg_close(&cursor) == 0;
 }
 
 /* ---- The rest ---- */
 
 int
-pg_read_parameter(const struct pg_message *message, const char **name,
+torc_pg_read_parameter(const struct pg_message *message, const char **name,
     const char **value)
 {
-	struct pg_cursor cursor = pg_open(message);
+	struct pg_cursor cursor = torc_pg_open(message);
 
-	*name = pg_take_string(&cursor);
-	*value = pg_take_string(&cursor);
-	return pg_close(&cursor);
+	*name = torc_pg_take_string(&cursor);
+	*value = torc_pg_take_string(&cursor);
+	return torc_pg_close(&cursor);
 }
 
 int
-pg_read_key(const struct pg_message *message, uint32_t *process,
+torc_pg_read_key(const struct pg_message *message, uint32_t *process,
     uint32_t *secret)
 {
-	struct pg_cursor cursor = pg_open(message);
+	struct pg_cursor cursor = torc_pg_open(message);
 
-	*process = pg_take_u32(&cursor);
-	*secret = pg_take_u32(&cursor);
-	return pg_close(&cursor);
+	*process = torc_pg_take_u32(&cursor);
+	*secret = torc_pg_take_u32(&cursor);
+	return torc_pg_close(&cursor);
 }
 
 int
-pg_read_ready(const struct pg_message *message, char *state)
+torc_pg_read_ready(const struct pg_message *message, char *state)
 {
-	struct pg_cursor cursor = pg_open(message);
+	struct pg_cursor cursor = torc_pg_open(message);
 
-	*state = (char)pg_take_u8(&cursor);
+	*state = (char)torc_pg_take_u8(&cursor);
 	if (*state != 'I' && *state != 'T' && *state != 'E')
 		return -EPROTO;
-	return pg_close(&cursor);
+	return torc_pg_close(&cursor);
 }
 
 int
-pg_read_complete(const struct pg_message *message, const char **tag,
+torc_pg_read_complete(const struct pg_message *message, const char **tag,
     uint64_t *rows)
 {
-	struct pg_cursor cursor = pg_open(message);
+	struct pg_cursor cursor = torc_pg_open(message);
 	const char *digits;
 
-	*tag = pg_take_string(&cursor);
+	*tag = torc_pg_take_string(&cursor);
 	*rows = 0;
 	digits = strrchr(*tag, ' ');
 	while (digits != NULL && *++digits >= '0' && *digits <= '9')
 		*rows = *rows * 10 + (unsigned)(*digits - '0');
-	return pg_close(&cursor);
+	return torc_pg_close(&cursor);
 }
 
 int
-pg_read_notification(const struct pg_message *message,
+torc_pg_read_notification(const struct pg_message *message,
     struct pg_notification *notification)
 {
-	struct pg_cursor cursor = pg_open(message);
+	struct pg_cursor cursor = torc_pg_open(message);
 
-	notification->process = pg_take_u32(&cursor);
-	notification->channel = pg_take_string(&cursor);
-	notification->payload = pg_take_string(&cursor);
-	return pg_close(&cursor);
+	notification->process = torc_pg_take_u32(&cursor);
+	notification->channel = torc_pg_take_string(&cursor);
+	notification->payload = torc_pg_take_string(&cursor);
+	return torc_pg_close(&cursor);
 }

@@ -56,10 +56,10 @@ struct pg_message {
  * they are fewer than a header, -EPROTO for a length that cannot be,
  * -EMSGSIZE for one above `most`.
  */
-long pg_frame_size(const uint8_t *data, size_t size, size_t most);
+long torc_pg_frame_size(const uint8_t *data, size_t size, size_t most);
 
 /* The first message: bytes taken, 0 if it is not whole yet, or as above. */
-long pg_read_message(struct pg_message *message, const uint8_t *data,
+long torc_pg_read_message(struct pg_message *message, const uint8_t *data,
     size_t size, size_t most);
 
 /* What is left to be read of a message. */
@@ -69,18 +69,18 @@ struct pg_cursor {
 	bool failed;		/* it was shorter than what was asked for */
 };
 
-struct pg_cursor pg_open(const struct pg_message *message);
-uint8_t pg_take_u8(struct pg_cursor *cursor);
-uint16_t pg_take_u16(struct pg_cursor *cursor);
-uint32_t pg_take_u32(struct pg_cursor *cursor);
-struct torc_slice pg_take(struct pg_cursor *cursor, size_t size);
-const char *pg_take_string(struct pg_cursor *cursor);	/* "" if it fails */
+struct pg_cursor torc_pg_open(const struct pg_message *message);
+uint8_t torc_pg_take_u8(struct pg_cursor *cursor);
+uint16_t torc_pg_take_u16(struct pg_cursor *cursor);
+uint32_t torc_pg_take_u32(struct pg_cursor *cursor);
+struct torc_slice torc_pg_take(struct pg_cursor *cursor, size_t size);
+const char *torc_pg_take_string(struct pg_cursor *cursor); /* "" if it fails */
 /* 0 if all that was taken was there and nothing is left, else -EPROTO. */
-int pg_close(const struct pg_cursor *cursor);
+int torc_pg_close(const struct pg_cursor *cursor);
 
 /* DataRow: how many values; at most `room` of them are told of. */
-int pg_read_row(const struct pg_message *message, struct torc_slice *values,
-    unsigned room);
+int torc_pg_read_row(
+    const struct pg_message *message, struct torc_slice *values, unsigned room);
 
 struct pg_field {
 	const char *name;
@@ -93,8 +93,8 @@ struct pg_field {
 };
 
 /* RowDescription: how many fields; at most `room` of them are told of. */
-int pg_read_fields(const struct pg_message *message, struct pg_field *fields,
-    unsigned room);
+int torc_pg_read_fields(
+    const struct pg_message *message, struct pg_field *fields, unsigned room);
 
 /* ErrorResponse and NoticeResponse; what is missing is "". */
 struct pg_report {
@@ -114,7 +114,8 @@ struct pg_report {
 #define PG_NO_REPORT ((struct pg_report) { "", "", "", "", "", "", "", "", \
 	"", "", "" })
 
-int pg_read_report(const struct pg_message *message, struct pg_report *report);
+int torc_pg_read_report(
+    const struct pg_message *message, struct pg_report *report);
 
 enum pg_method {
 	PG_AUTH_OK = 0,
@@ -132,19 +133,19 @@ struct pg_auth {
 };
 
 /* Methods that torc does not have: only `method` is set, and 0 returned. */
-int pg_read_auth(const struct pg_message *message, struct pg_auth *auth);
+int torc_pg_read_auth(const struct pg_message *message, struct pg_auth *auth);
 
 /* Whether the list of an AuthenticationSASL has this mechanism. */
-bool pg_offers(const struct pg_auth *auth, const char *mechanism);
+bool torc_pg_offers(const struct pg_auth *auth, const char *mechanism);
 
-int pg_read_parameter(const struct pg_message *message, const char **name,
+int torc_pg_read_parameter(const struct pg_message *message, const char **name,
     const char **value);
-int pg_read_key(const struct pg_message *message, uint32_t *process,
+int torc_pg_read_key(const struct pg_message *message, uint32_t *process,
     uint32_t *secret);
-int pg_read_ready(const struct pg_message *message, char *state);
+int torc_pg_read_ready(const struct pg_message *message, char *state);
 
 /* CommandComplete; `rows`: its last word, or 0. */
-int pg_read_complete(const struct pg_message *message, const char **tag,
+int torc_pg_read_complete(const struct pg_message *message, const char **tag,
     uint64_t *rows);
 
 struct pg_notification {
@@ -153,7 +154,7 @@ struct pg_notification {
 	const char *payload;
 };
 
-int pg_read_notification(const struct pg_message *message,
+int torc_pg_read_notification(const struct pg_message *message,
     struct pg_notification *notification);
 
 /* ---- Messages of ours ---- */
@@ -173,32 +174,33 @@ struct pg_writer {
 #define PG_WRITE_MAX ((size_t)1 << 30)
 
 /* Whether all that was put is there. */
-bool pg_written(const struct pg_writer *writer);
+bool torc_pg_written(const struct pg_writer *writer);
 
-void pg_put(struct pg_writer *writer, const void *data, size_t size);
+void torc_pg_put(struct pg_writer *writer, const void *data, size_t size);
 
 /* `parameters`: names and values by turns, ended by NULL; may be NULL. */
-void pg_put_startup(struct pg_writer *writer, const char *user,
+void torc_pg_put_startup(struct pg_writer *writer, const char *user,
     const char *database, const char *const *parameters);
-void pg_put_password(struct pg_writer *writer, const char *password);
-void pg_put_sasl(struct pg_writer *writer, const char *mechanism,
+void torc_pg_put_password(struct pg_writer *writer, const char *password);
+void torc_pg_put_sasl(struct pg_writer *writer, const char *mechanism,
     const void *data, size_t size);
-void pg_put_sasl_more(struct pg_writer *writer, const void *data, size_t size);
-void pg_put_simple(struct pg_writer *writer, const char *sql);
-void pg_put_parse(struct pg_writer *writer, const char *name, const char *sql,
-    const struct torc_pg_param *params, unsigned count);
-void pg_put_bind(struct pg_writer *writer, const char *name,
+void torc_pg_put_sasl_more(
+    struct pg_writer *writer, const void *data, size_t size);
+void torc_pg_put_simple(struct pg_writer *writer, const char *sql);
+void torc_pg_put_parse(struct pg_writer *writer, const char *name,
+    const char *sql, const struct torc_pg_param *params, unsigned count);
+void torc_pg_put_bind(struct pg_writer *writer, const char *name,
     const struct torc_pg_param *params, unsigned count, bool binary);
 /* What was bound: describe it, and execute it. */
-void pg_put_execute(struct pg_writer *writer);
-void pg_put_close(struct pg_writer *writer, const char *name);
-void pg_put_sync(struct pg_writer *writer);
+void torc_pg_put_execute(struct pg_writer *writer);
+void torc_pg_put_close(struct pg_writer *writer, const char *name);
+void torc_pg_put_sync(struct pg_writer *writer);
 /* The header of a CopyData that `size` bytes follow. */
-void pg_put_copy_data(struct pg_writer *writer, size_t size);
-void pg_put_copy_done(struct pg_writer *writer);
-void pg_put_copy_fail(struct pg_writer *writer, const char *why);
-void pg_put_terminate(struct pg_writer *writer);
-void pg_put_cancel(struct pg_writer *writer, uint32_t process,
+void torc_pg_put_copy_data(struct pg_writer *writer, size_t size);
+void torc_pg_put_copy_done(struct pg_writer *writer);
+void torc_pg_put_copy_fail(struct pg_writer *writer, const char *why);
+void torc_pg_put_terminate(struct pg_writer *writer);
+void torc_pg_put_cancel(struct pg_writer *writer, uint32_t process,
     uint32_t secret);
 
 #endif

@@ -9,13 +9,13 @@
 #define CANCEL 80877102u	/* in its place: cancel another connection */
 
 bool
-pg_written(const struct pg_writer *writer)
+torc_pg_written(const struct pg_writer *writer)
 {
 	return writer->used <= writer->size;
 }
 
 void
-pg_put(struct pg_writer *writer, const void *data, size_t size)
+torc_pg_put(struct pg_writer *writer, const void *data, size_t size)
 {
 	/* Once something did not fit, nothing does: no holes. */
 	if (writer->used <= writer->size && size <= writer->size -
@@ -28,7 +28,7 @@ pg_put(struct pg_writer *writer, const void *data, size_t size)
 static uint8_t *
 reserve(struct pg_writer *writer, size_t size)
 {
-	uint8_t *at = pg_written(writer) && size <= writer->size -
+	uint8_t *at = torc_pg_written(writer) && size <= writer->size -
 	    writer->used ? writer->data + writer->used : NULL;
 
 	writer->used += size;
@@ -40,7 +40,7 @@ put_u8(struct pg_writer *writer, unsigned value)
 {
 	const uint8_t byte = (uint8_t)value;
 
-	pg_put(writer, &byte, 1);
+	torc_pg_put(writer, &byte, 1);
 }
 
 static uint8_t *
@@ -57,7 +57,7 @@ put_u16(struct pg_writer *writer, unsigned value)
 	uint8_t bytes[2];
 
 	store_u16(bytes, value);
-	pg_put(writer, bytes, 2);
+	torc_pg_put(writer, bytes, 2);
 }
 
 static void
@@ -75,13 +75,13 @@ put_u32(struct pg_writer *writer, uint32_t value)
 	uint8_t bytes[4];
 
 	store_u32(bytes, value);
-	pg_put(writer, bytes, 4);
+	torc_pg_put(writer, bytes, 4);
 }
 
 static void
 put_string(struct pg_writer *writer, const char *text)
 {
-	pg_put(writer, text, strlen(text) + 1);
+	torc_pg_put(writer, text, strlen(text) + 1);
 }
 
 /* A message of this type (0: the first ones have none), its length open. */
@@ -92,7 +92,7 @@ begin(struct pg_writer *writer, char type)
 	const size_t skip = type == 0;
 
 	writer->start = writer->used + 1 - skip;
-	pg_put(writer, header + skip, sizeof(header) - skip);
+	torc_pg_put(writer, header + skip, sizeof(header) - skip);
 }
 
 static void
@@ -100,7 +100,7 @@ end_with(struct pg_writer *writer, size_t more)
 {
 	size_t length = writer->used - writer->start + more;
 
-	if (pg_written(writer))
+	if (torc_pg_written(writer))
 		store_u32(writer->data + writer->start, (uint32_t)length);
 }
 
@@ -113,7 +113,7 @@ end(struct pg_writer *writer)
 /* ---- Startup ---- */
 
 void
-pg_put_startup(struct pg_writer *writer, const char *user,
+torc_pg_put_startup(struct pg_writer *writer, const char *user,
     const char *database, const char *const *parameters)
 {
 	begin(writer, 0);
@@ -131,7 +131,7 @@ pg_put_startup(struct pg_writer *writer, const char *user,
 }
 
 void
-pg_put_password(struct pg_writer *writer, const char *password)
+torc_pg_put_password(struct pg_writer *writer, const char *password)
 {
 	begin(writer, 'p');
 	put_string(writer, password);
@@ -139,26 +139,26 @@ pg_put_password(struct pg_writer *writer, const char *password)
 }
 
 void
-pg_put_sasl(struct pg_writer *writer, const char *mechanism, const void *data,
-    size_t size)
+torc_pg_put_sasl(struct pg_writer *writer, const char *mechanism,
+    const void *data, size_t size)
 {
 	begin(writer, 'p');
 	put_string(writer, mechanism);
 	put_u32(writer, (uint32_t)size);
-	pg_put(writer, data, size);
+	torc_pg_put(writer, data, size);
 	end(writer);
 }
 
 void
-pg_put_sasl_more(struct pg_writer *writer, const void *data, size_t size)
+torc_pg_put_sasl_more(struct pg_writer *writer, const void *data, size_t size)
 {
 	begin(writer, 'p');
-	pg_put(writer, data, size);
+	torc_pg_put(writer, data, size);
 	end(writer);
 }
 
 void
-pg_put_cancel(struct pg_writer *writer, uint32_t process, uint32_t secret)
+torc_pg_put_cancel(struct pg_writer *writer, uint32_t process, uint32_t secret)
 {
 	begin(writer, 0);
 	put_u32(writer, CANCEL);
@@ -168,7 +168,7 @@ pg_put_cancel(struct pg_writer *writer, uint32_t process, uint32_t secret)
 }
 
 void
-pg_put_terminate(struct pg_writer *writer)
+torc_pg_put_terminate(struct pg_writer *writer)
 {
 	begin(writer, 'X');
 	end(writer);
@@ -177,7 +177,7 @@ pg_put_terminate(struct pg_writer *writer)
 /* ---- Statements ---- */
 
 void
-pg_put_simple(struct pg_writer *writer, const char *sql)
+torc_pg_put_simple(struct pg_writer *writer, const char *sql)
 {
 	begin(writer, 'Q');
 	put_string(writer, sql);
@@ -185,7 +185,7 @@ pg_put_simple(struct pg_writer *writer, const char *sql)
 }
 
 void
-pg_put_parse(struct pg_writer *writer, const char *name, const char *sql,
+torc_pg_put_parse(struct pg_writer *writer, const char *name, const char *sql,
     const struct torc_pg_param *params, unsigned count)
 {
 	begin(writer, 'P');
@@ -226,7 +226,7 @@ store_param(uint8_t *at, const struct torc_pg_param *param)
 
 /* It is the message of which there are most: its size is looked at once. */
 void
-pg_put_bind(struct pg_writer *writer, const char *name,
+torc_pg_put_bind(struct pg_writer *writer, const char *name,
     const struct torc_pg_param *params, unsigned count, bool binary)
 {
 	const size_t name_size = strlen(name) + 1;
@@ -254,17 +254,17 @@ pg_put_bind(struct pg_writer *writer, const char *name,
 }
 
 void
-pg_put_execute(struct pg_writer *writer)
+torc_pg_put_execute(struct pg_writer *writer)
 {
 	/* The portal that has no name: what rows it has, and all of them. */
 	static const uint8_t message[] = { 'D', 0, 0, 0, 6, 'P', 0,
 		'E', 0, 0, 0, 9, 0, 0, 0, 0, 0 };
 
-	pg_put(writer, message, sizeof(message));
+	torc_pg_put(writer, message, sizeof(message));
 }
 
 void
-pg_put_close(struct pg_writer *writer, const char *name)
+torc_pg_put_close(struct pg_writer *writer, const char *name)
 {
 	begin(writer, 'C');
 	put_u8(writer, 'S');
@@ -273,31 +273,31 @@ pg_put_close(struct pg_writer *writer, const char *name)
 }
 
 void
-pg_put_sync(struct pg_writer *writer)
+torc_pg_put_sync(struct pg_writer *writer)
 {
 	static const uint8_t message[] = { 'S', 0, 0, 0, 4 };
 
-	pg_put(writer, message, sizeof(message));
+	torc_pg_put(writer, message, sizeof(message));
 }
 
 /* ---- COPY ---- */
 
 void
-pg_put_copy_data(struct pg_writer *writer, size_t size)
+torc_pg_put_copy_data(struct pg_writer *writer, size_t size)
 {
 	begin(writer, 'd');
 	end_with(writer, size);
 }
 
 void
-pg_put_copy_done(struct pg_writer *writer)
+torc_pg_put_copy_done(struct pg_writer *writer)
 {
 	begin(writer, 'c');
 	end(writer);
 }
 
 void
-pg_put_copy_fail(struct pg_writer *writer, const char *why)
+torc_pg_put_copy_fail(struct pg_writer *writer, const char *why)
 {
 	begin(writer, 'f');
 	put_string(writer, why);

@@ -29,7 +29,7 @@ refuse(const struct reader *reader, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	redis_vformat(reader->text, reader->size, format, arguments);
+	torc_redis_vformat(reader->text, reader->size, format, arguments);
 	va_end(arguments);
 	return -EINVAL;
 }
@@ -136,9 +136,10 @@ read_host(const struct reader *reader, const char *text)
 		return refuse(reader, "address: \"%s\": the port must be 1 to "
 		    "65535 (and IPv6 stands in brackets)", text);
 	if (text[size] == '\0')
-		redis_format(address, sizeof(address), "%s:%u", text, port);
+		torc_redis_format(
+		    address, sizeof(address), "%s:%u", text, port);
 	else
-		redis_format(address, sizeof(address), "%s", text);
+		torc_redis_format(address, sizeof(address), "%s", text);
 	return add(reader, address);
 }
 
@@ -310,7 +311,7 @@ read_any(struct reader *reader, char *text)
 }
 
 int
-redis_read_address(struct torc_redis *redis, char *text, size_t size)
+torc_redis_read_address(struct torc_redis *redis, char *text, size_t size)
 {
 	struct reader reader = { redis, text, size, false };
 	const char *address = redis->config.address;

@@ -11,18 +11,19 @@
 #define NAMES_MAX 4096u		/* channels and patterns */
 
 void
-subscriber_release(struct line *line)
+torc_redis_subscriber_release(struct line *line)
 {
 	struct node *node = line->node;
 
 	torc_pool_release(line->opener->pool, line, false);
-	node_drop(node);
+	torc_redis_node_drop(node);
 }
 
 int
-subscriber_explain(const struct torc_redis_subscriber *subscriber, int rc)
+torc_redis_subscriber_explain(
+    const struct torc_redis_subscriber *subscriber, int rc)
 {
-	return redis_fail(subscriber->redis, rc, "%s", rc == -ETIMEDOUT ?
+	return torc_redis_fail(subscriber->redis, rc, "%s", rc == -ETIMEDOUT ?
 	    "nothing came in time" : rc == -ECANCELED ?
 	    "the fiber was cancelled" : strerror(-rc));
 }
@@ -37,7 +38,7 @@ lock(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 		rc = torc_wait(&subscriber->writers, deadline);
 	if (rc == 0)
 		subscriber->writing = true;
-	return rc == 0 ? 0 : subscriber_explain(subscriber, rc);
+	return rc == 0 ? 0 : torc_redis_subscriber_explain(subscriber, rc);
 }
 
 static void
@@ -69,11 +70,11 @@ write_command(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
 	if (line == NULL || line->mute)
 		return;
 	line->users++;
-	if (line_write(line, deadline, &batch, &begun) == 0)
+	if (torc_redis_line_write(line, deadline, &batch, &begun) == 0)
 		torc_conn_push(line->conn);
 	line->users--;
 	if (line != subscriber->line && line->users == 0)
-		subscriber_release(line);
+		torc_redis_subscriber_release(line);
 }
 
 static const char *
@@ -101,11 +102,11 @@ add_name(struct torc_redis_subscriber *subscriber, struct name **at,
 	struct name *name;
 
 	if (subscriber->name_count == NAMES_MAX)
-		return redis_fail(subscriber->redis, -ENOBUFS,
+		return torc_redis_fail(subscriber->redis, -ENOBUFS,
 		    "more than %u channels and patterns", NAMES_MAX);
 	name = malloc(sizeof(*name) + strlen(text) + 1);
 	if (name == NULL)
-		return redis_fail(subscriber->redis, -ENOMEM,
+		return torc_redis_fail(subscriber->redis, -ENOMEM,
 		    "no memory for a channel");
 	name->next = NULL;
 	name->pattern = pattern;
@@ -154,7 +155,7 @@ unsubscribe(struct torc_redis_subscriber *subscriber, const char *text,
 		    pattern ? "PUNSUBSCRIBE" : "UNSUBSCRIBE", text);
 	}
 	unlock(subscriber);
-	return name != NULL ? 0 : redis_fail(subscriber->redis, -ENOENT,
+	return name != NULL ? 0 : torc_redis_fail(subscriber->redis, -ENOENT,
 	    "it was not subscribed to");
 }
 
@@ -187,7 +188,7 @@ torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
 }
 
 int
-subscriber_resume(struct torc_redis_subscriber *subscriber,
+torc_redis_subscriber_resume(struct torc_redis_subscriber *subscriber,
     torc_deadline deadline)
 {
 	int rc = lock(subscriber, deadline);
@@ -203,7 +204,7 @@ subscriber_resume(struct torc_redis_subscriber *subscriber,
 }
 
 void
-subscriber_ping(
+torc_redis_subscriber_ping(
     struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 {
 	if (lock(subscriber, deadline) < 0)

@@ -13,17 +13,17 @@
 #define PAUSE_MAX_MS 200u	/* ... up to this */
 
 int
-cluster_slot(const struct batch *batch, int *slot)
+torc_redis_cluster_slot(const struct batch *batch, int *slot)
 {
 	*slot = -1;
 	for (unsigned i = 0; i < batch->count; i++) {
-		const struct torc_slice *key = command_key(
+		const struct torc_slice *key = torc_redis_command_key(
 		    batch->commands[i].argc, batch->commands[i].argv);
 		int own;
 
 		if (key == NULL)
 			continue;
-		own = (int)key_slot(key->data, key->size);
+		own = (int)torc_redis_key_slot(key->data, key->size);
 		if (*slot >= 0 && *slot != own)
 			return -EXDEV;
 		*slot = own;
@@ -71,30 +71,30 @@ read_redirect(struct torc_redis *redis, const struct node *from,
 	if (host == NULL || colon == NULL || colon < host)
 		return NULL;
 	host++;
-	return cluster_find(redis, from, host, (size_t)(colon - host),
-	    colon + 1);
+	return torc_redis_cluster_find(
+	    redis, from, host, (size_t)(colon - host), colon + 1);
 }
 
 void
-cluster_learn(struct torc_redis *redis, const struct node *from,
+torc_redis_cluster_learn(struct torc_redis *redis, const struct node *from,
     const struct torc_redis_reply *reply)
 {
-	const unsigned long slot = redis_is_error(reply, "MOVED") ?
+	const unsigned long slot = torc_redis_is_error(reply, "MOVED") ?
 	    strtoul(reply->text + strlen("MOVED"), NULL, 10) : REDIS_SLOTS;
 	struct node *node = slot >= REDIS_SLOTS ? NULL :
 	    read_redirect(redis, from, reply);
 
 	if (node != NULL)
-		cluster_move(redis, (unsigned)slot, node);
+		torc_redis_cluster_move(redis, (unsigned)slot, node);
 }
 
 static void
 turn_to(struct trip *trip, struct node *node)
 {
 	if (node != NULL)
-		node_hold(node);
+		torc_redis_node_hold(node);
 	if (trip->node != NULL)
-		node_drop(trip->node);
+		torc_redis_node_drop(trip->node);
 	trip->node = node;
 	trip->told = node != NULL;
 }
@@ -117,16 +117,16 @@ refresh_map(const struct trip *trip)
 	struct torc_redis *redis = trip->redis;
 
 	if (torc_now() - redis->mapped_at > MAP_AGAIN_NS && !redis->mapping)
-		cluster_map(redis, trip->deadline);
+		torc_redis_cluster_map(redis, trip->deadline);
 }
 
 /* What passes: on this node, or when another one has its slots. */
 static bool
 is_passing(const struct torc_redis_reply *error)
 {
-	return redis_is_error(error, "CLUSTERDOWN") ||
-	    redis_is_error(error, "LOADING") ||
-	    redis_is_error(error, "MASTERDOWN");
+	return torc_redis_is_error(error, "CLUSTERDOWN") ||
+	    torc_redis_is_error(error, "LOADING") ||
+	    torc_redis_is_error(error, "MASTERDOWN");
 }
 
 /*
@@ -138,8 +138,8 @@ consider(struct trip *trip, struct batch *batch,
     const struct torc_redis_reply *root)
 {
 	const struct torc_redis_reply *error = common_error(root, batch);
-	const bool moved = error != NULL && redis_is_error(error, "MOVED");
-	const bool ask = error != NULL && redis_is_error(error, "ASK");
+	const bool moved = error != NULL && torc_redis_is_error(error, "MOVED");
+	const bool ask = error != NULL && torc_redis_is_error(error, "ASK");
 	int rc;
 
 	batch->asking = false;
@@ -153,17 +153,19 @@ consider(struct trip *trip, struct batch *batch,
 		turn_to(trip, node);
 		batch->asking = ask;
 		if (moved && trip->slot >= 0)
-			cluster_move(trip->redis, (unsigned)trip->slot, node);
+			torc_redis_cluster_move(
+			    trip->redis, (unsigned)trip->slot, node);
 		if (moved)
 			refresh_map(trip);
 		return 1;
 	}
-	if (error == NULL || (!ask && !redis_is_error(error, "TRYAGAIN") &&
+	if (error == NULL || (!ask && !torc_redis_is_error(error, "TRYAGAIN") &&
 	    !is_passing(error)))
 		return 0;
 	rc = pause_a_while(trip);
 	if (rc == -ECANCELED)
-		return redis_fail(trip->redis, rc, "the fiber was cancelled");
+		return torc_redis_fail(
+		    trip->redis, rc, "the fiber was cancelled");
 	if (rc == 0 && is_passing(error))
 		refresh_map(trip);
 	return rc == 0 ? 1 : 0;
@@ -176,16 +178,16 @@ look_elsewhere(struct trip *trip, int error)
 	struct torc_redis *redis = trip->redis;
 	int rc;
 
-	redis_format(trip->why, sizeof(trip->why), "%s", redis->why);
+	torc_redis_format(trip->why, sizeof(trip->why), "%s", redis->why);
 	rc = pause_a_while(trip);
 	if (rc == -ETIMEDOUT)
-		return redis_fail(redis, error, "%s", trip->why);
+		return torc_redis_fail(redis, error, "%s", trip->why);
 	if (rc == 0)
-		rc = cluster_map(redis, trip->deadline);
+		rc = torc_redis_cluster_map(redis, trip->deadline);
 	if (rc == -ECANCELED)
-		return redis_fail(redis, rc, "the fiber was cancelled");
+		return torc_redis_fail(redis, rc, "the fiber was cancelled");
 	return !torc_passed(trip->deadline) ? 1 :
-	    redis_fail(redis, error, "%s", trip->why);
+	    torc_redis_fail(redis, error, "%s", trip->why);
 }
 
 static bool
@@ -201,18 +203,19 @@ static int
 rent_there(struct trip *trip, struct line **line)
 {
 	struct node *node;
-	int rc = cluster_node(trip->redis, trip->slot, &node, trip->deadline);
+	int rc = torc_redis_cluster_node(
+	    trip->redis, trip->slot, &node, trip->deadline);
 
 	if (rc < 0)
 		return rc;
-	rc = opener_acquire(&node->sessions, line, trip->deadline);
+	rc = torc_redis_opener_acquire(&node->sessions, line, trip->deadline);
 	if (rc < 0)
-		node_drop(node);
+		torc_redis_node_drop(node);
 	return rc;
 }
 
 int
-cluster_rent(struct torc_redis *redis, int slot, struct line **line,
+torc_redis_cluster_rent(struct torc_redis *redis, int slot, struct line **line,
     torc_deadline deadline)
 {
 	struct trip trip = { .redis = redis, .slot = slot,
@@ -238,16 +241,16 @@ ask_next(struct trip *trip, struct request **request, struct batch *batch)
 	int rc = 0;
 
 	if (!trip->told) {
-		rc = cluster_node(trip->redis, trip->slot, &node,
+		rc = torc_redis_cluster_node(trip->redis, trip->slot, &node,
 		    trip->deadline);
 		turn_to(trip, node);
 		if (node != NULL)
-			node_drop(node);
+			torc_redis_node_drop(node);
 	}
 	trip->told = false;
 	if (rc == 0)
-		rc = node_call(trip->node, request, trip->deadline, batch,
-		    &sent);
+		rc = torc_redis_node_call(
+		    trip->node, request, trip->deadline, batch, &sent);
 	if (rc == 0)
 		return last || (*request)->refused != 0 ? 0 :
 		    consider(trip, batch, &(*request)->root);
@@ -256,26 +259,26 @@ ask_next(struct trip *trip, struct request **request, struct batch *batch)
 }
 
 int
-cluster_call(struct torc_redis *redis, struct request **request,
+torc_redis_cluster_call(struct torc_redis *redis, struct request **request,
     torc_deadline deadline, struct batch *batch)
 {
 	struct trip trip = { .redis = redis, .deadline = deadline };
-	int rc = cluster_slot(batch, &trip.slot);
+	int rc = torc_redis_cluster_slot(batch, &trip.slot);
 
 	if (rc < 0)
-		return redis_fail(redis, rc,
+		return torc_redis_fail(redis, rc,
 		    "the keys are in different slots of the cluster");
 	for (;; trip.attempt++) {
 		rc = ask_next(&trip, request, batch);
 		if (rc == 0)
 			break;
-		request_free(*request);
+		torc_redis_request_free(*request);
 		*request = NULL;
 		if (rc < 0)
 			break;
 	}
 	turn_to(&trip, NULL);
 	if (redis->gone != NULL)
-		cluster_reap(redis);
+		torc_redis_cluster_reap(redis);
 	return rc;
 }

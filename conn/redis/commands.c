@@ -226,7 +226,7 @@ flags_of(unsigned argc, const struct torc_slice *argv, int place)
 }
 
 unsigned
-command_flags(unsigned argc, const struct torc_slice *argv)
+torc_redis_command_flags(unsigned argc, const struct torc_slice *argv)
 {
 	const int place = look_up(&argv[0]);
 
@@ -237,7 +237,7 @@ command_flags(unsigned argc, const struct torc_slice *argv)
 }
 
 const struct torc_slice *
-command_key(unsigned argc, const struct torc_slice *argv)
+torc_redis_command_key(unsigned argc, const struct torc_slice *argv)
 {
 	const int place = look_up(&argv[0]);
 	unsigned at = 1;
@@ -262,7 +262,7 @@ command_key(unsigned argc, const struct torc_slice *argv)
 }
 
 bool
-redis_is_error(const struct torc_redis_reply *reply, const char *code)
+torc_redis_is_error(const struct torc_redis_reply *reply, const char *code)
 {
 	const size_t size = strlen(code);
 
@@ -286,7 +286,7 @@ crc16(const uint8_t *data, size_t size)
 }
 
 unsigned
-key_slot(const void *key, size_t size)
+torc_redis_key_slot(const void *key, size_t size)
 {
 	const uint8_t *data = key;
 	const uint8_t *open = size > 0 ? memchr(data, '{', size) : NULL;

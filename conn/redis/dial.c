@@ -11,17 +11,18 @@
 
 /* Behind what there is to say of the addresses before. */
 int
-redis_fail_open(const struct line *line, int error, const char *format, ...)
+torc_redis_fail_open(
+    const struct line *line, int error, const char *format, ...)
 {
 	struct opening *opening = line->opening;
 	va_list arguments;
 
 	if (opening->size > 0)
-		redis_format(opening->why + opening->size,
+		torc_redis_format(opening->why + opening->size,
 		    sizeof(opening->why) - opening->size, "; ");
 	opening->size = strlen(opening->why);
 	va_start(arguments, format);
-	redis_vformat(opening->why + opening->size,
+	torc_redis_vformat(opening->why + opening->size,
 	    sizeof(opening->why) - opening->size, format, arguments);
 	va_end(arguments);
 	opening->size = strlen(opening->why);
@@ -31,7 +32,7 @@ redis_fail_open(const struct line *line, int error, const char *format, ...)
 /* ---- One address ---- */
 
 void
-redis_hang_up(struct line *line)
+torc_redis_hang_up(struct line *line)
 {
 	torc_pipeline_break(&line->pipeline, -ESHUTDOWN);
 	torc_conn_close(line->conn, TORC_AT_ONCE);
@@ -48,7 +49,7 @@ share(torc_deadline deadline, unsigned left)
 }
 
 int
-redis_dial(struct line *line, const struct login *login,
+torc_redis_dial(struct line *line, const struct login *login,
     struct torc_dialled *dialled, torc_deadline deadline)
 {
 	int rc;
@@ -62,14 +63,15 @@ redis_dial(struct line *line, const struct login *login,
 	if (rc == -EALREADY)
 		return rc;
 	if (rc < 0)
-		return redis_fail_open(line, rc, "%s: cannot connect: %s",
+		return torc_redis_fail_open(line, rc, "%s: cannot connect: %s",
 		    line->address, strerror(-rc));
 	torc_resp_tree_init(&line->tree, NULL, NULL);
-	torc_pipeline_init(&line->pipeline, line->conn, &line_replies, line);
+	torc_pipeline_init(
+	    &line->pipeline, line->conn, &torc_redis_line_replies, line);
 	line->others = dialled->left;
-	rc = redis_greet(line, login, share(deadline, 1 + dialled->left));
+	rc = torc_redis_greet(line, login, share(deadline, 1 + dialled->left));
 	if (rc < 0)
-		redis_hang_up(line);
+		torc_redis_hang_up(line);
 	return rc;
 }
 
@@ -93,13 +95,13 @@ dial_next(
 
 	do {
 		rc = next;
-		next = redis_dial(line, &login, dialled, deadline);
+		next = torc_redis_dial(line, &login, dialled, deadline);
 	} while (!is_final(next) && next != -EALREADY && dialled->left > 0);
 	return next == -EALREADY ? rc : next;
 }
 
 int
-redis_dial_server(struct line *line, torc_deadline deadline)
+torc_redis_dial_server(struct line *line, torc_deadline deadline)
 {
 	struct torc_dialled dialled = { .count = 0 };
 
@@ -119,7 +121,7 @@ dial_preferred(struct line *line, torc_deadline deadline)
 	if (rc == 0 || (rc != -EALREADY && is_final(rc)))
 		return rc;
 	line->node->wrong.count = 0;
-	return redis_dial_server(line, deadline);
+	return torc_redis_dial_server(line, deadline);
 }
 
 /* ---- All of them ---- */
@@ -146,12 +148,12 @@ dial_any(struct line *line, torc_deadline deadline)
 	for (unsigned i = 0; i < count && !is_final(rc); i++) {
 		const unsigned place = (first + i) % count;
 
-		redis_format(line->address, sizeof(line->address), "%s",
+		torc_redis_format(line->address, sizeof(line->address), "%s",
 		    redis->addresses[place]);
 		rc = redis->config.sentinel != NULL ?
-		    sentinel_dial(line, share(deadline, count - i)) :
+		    torc_redis_sentinel_dial(line, share(deadline, count - i)) :
 		    i == 0 ? dial_preferred(line, share(deadline, count)) :
-		    redis_dial_server(line, share(deadline, count - i));
+		    torc_redis_dial_server(line, share(deadline, count - i));
 		if (rc == 0)
 			prefer(node, place);
 		denied |= rc == -EACCES;
@@ -192,7 +194,7 @@ line_new(struct opener *opener, struct opening *opening)
 	line->opening = opening;
 	line->node = opener->node;
 	line->generation = opener->node->generation;
-	redis_format(line->address, sizeof(line->address), "%s",
+	torc_redis_format(line->address, sizeof(line->address), "%s",
 	    opener->node->address);
 	return line;
 }
@@ -208,10 +210,10 @@ open_line(void *arg, void **item, torc_deadline deadline)
 
 	*item = NULL;
 	if (line != NULL)
-		rc = config->cluster ? redis_dial_server(line, deadline) :
+		rc = config->cluster ? torc_redis_dial_server(line, deadline) :
 		    dial_any(line, deadline);
 	if (rc < 0) {
-		redis_format(opener->why, sizeof(opener->why), "%s",
+		torc_redis_format(opener->why, sizeof(opener->why), "%s",
 		    line == NULL ? "no memory for a connection" :
 		    opening.why);
 		free(line);
@@ -220,7 +222,7 @@ open_line(void *arg, void **item, torc_deadline deadline)
 	/* Those of the program are for what the program asks. */
 	torc_resp_tree_init(&line->tree, NULL, &config->limits);
 	line->opening = NULL;
-	if (!redis_is_replaced(line))
+	if (!torc_redis_is_replaced(line))
 		opener->node->proven = line->generation;
 	*item = line;
 	return 0;
@@ -230,10 +232,10 @@ static bool
 line_usable(void *arg, void *item)
 {
 	(void)arg;
-	return line_alive(item);
+	return torc_redis_line_alive(item);
 }
 
-const struct torc_pool_kind line_kind = {
+const struct torc_pool_kind torc_redis_line_kind = {
 	.name = "redis",
 	.open = open_line,
 	.close = close_line,

@@ -10,7 +10,7 @@
 static bool
 is_one_of(const struct torc_redis_reply *reply, const char *const *codes)
 {
-	while (*codes != NULL && !redis_is_error(reply, *codes))
+	while (*codes != NULL && !torc_redis_is_error(reply, *codes))
 		codes++;
 	return *codes != NULL;
 }
@@ -22,7 +22,7 @@ refuse(const struct line *line, const struct torc_redis_reply *reply)
 	static const char *const closed[] = { "WRONGPASS", "NOAUTH", "NOPERM",
 		"DENIED", NULL };
 
-	return redis_fail_open(line,
+	return torc_redis_fail_open(line,
 	    is_one_of(reply, closed) ? -EACCES : -ECONNREFUSED,
 	    "%s: %s: %s", line->address, line->opener->stage, reply->text);
 }
@@ -30,23 +30,23 @@ refuse(const struct line *line, const struct torc_redis_reply *reply)
 static int
 refuse_stranger(const struct line *line)
 {
-	return redis_fail_open(line, -EPROTO, "%s: this is no Redis: its "
+	return torc_redis_fail_open(line, -EPROTO, "%s: this is no Redis: its "
 	    "answer to %s is none", line->address, line->opener->stage);
 }
 
 int
-redis_ask_early(struct line *line, struct request **request,
+torc_redis_ask_early(struct line *line, struct request **request,
     torc_deadline deadline, unsigned argc, const char *const *argv)
 {
 	int rc;
 
 	line->opener->stage = argv[0];
-	rc = line_do(line, request, deadline, argc, argv);
+	rc = torc_redis_line_do(line, request, deadline, argc, argv);
 	if (rc == 0)
 		return 0;
 	if (rc == -EBADMSG)
 		return refuse_stranger(line);
-	return redis_fail_open(line, rc, "%s: no answer to %s: %s",
+	return torc_redis_fail_open(line, rc, "%s: no answer to %s: %s",
 	    line->address, argv[0], strerror(-rc));
 }
 
@@ -56,7 +56,7 @@ greet_with(struct line *line, torc_deadline deadline, unsigned argc,
     const char *const *argv)
 {
 	struct request *request;
-	int rc = redis_ask_early(line, &request, deadline, argc, argv);
+	int rc = torc_redis_ask_early(line, &request, deadline, argc, argv);
 
 	if (rc < 0)
 		return rc;
@@ -65,7 +65,7 @@ greet_with(struct line *line, torc_deadline deadline, unsigned argc,
 	else if (request->root.type != TORC_REDIS_STATUS ||
 	    strcmp(request->root.text, "OK") != 0)
 		rc = refuse_stranger(line);
-	request_free(request);
+	torc_redis_request_free(request);
 	return rc;
 }
 
@@ -81,7 +81,7 @@ ping(struct line *line, const struct login *login, torc_deadline deadline)
 	static const char *const argv[] = { "PING" };
 	const struct torc_redis_reply *root;
 	struct request *request;
-	int rc = redis_ask_early(line, &request, deadline, 1, argv);
+	int rc = torc_redis_ask_early(line, &request, deadline, 1, argv);
 
 	if (rc < 0)
 		return rc;
@@ -90,13 +90,13 @@ ping(struct line *line, const struct login *login, torc_deadline deadline)
 		/* One whose users may not ping is Redis, after AUTH. */
 		if (!is_one_of(root, known) &&
 		    (login->password == NULL ||
-		    !redis_is_error(root, "NOPERM")))
+		    !torc_redis_is_error(root, "NOPERM")))
 			rc = refuse(line, root);
 	} else if (root->type != TORC_REDIS_STATUS ||
 	    strcmp(root->text, "PONG") != 0) {
 		rc = refuse_stranger(line);
 	}
-	request_free(request);
+	torc_redis_request_free(request);
 	return rc;
 }
 
@@ -123,9 +123,9 @@ greet_plainly(
 static bool
 is_unknown(const struct torc_redis_reply *reply)
 {
-	return redis_is_error(reply, "NOPROTO") ||
-	    redis_is_error(reply, "unsupported") ||
-	    (redis_is_error(reply, "ERR") &&
+	return torc_redis_is_error(reply, "NOPROTO") ||
+	    torc_redis_is_error(reply, "unsupported") ||
+	    (torc_redis_is_error(reply, "ERR") &&
 	    (strstr(reply->text, "unknown command") != NULL ||
 	    strstr(reply->text, "unsupported command") != NULL));
 }
@@ -164,8 +164,10 @@ judge_greeting(const struct line *line, const struct torc_redis_reply *reply)
 	if (protocol == 0)
 		return -EPROTONOSUPPORT;
 	/* Its words may have our password in them. */
-	return redis_fail_open(line, -ECONNREFUSED, "%s: HELLO: the server "
-	    "does not speak RESP3 (protocol = %u)", line->address, protocol);
+	return torc_redis_fail_open(line, -ECONNREFUSED,
+	    "%s: HELLO: the server "
+	    "does not speak RESP3 (protocol = %u)",
+	    line->address, protocol);
 }
 
 static int
@@ -186,16 +188,16 @@ greet_in_resp3(struct line *line, const struct login *login,
 		argv[argc++] = "SETNAME";
 		argv[argc++] = login->name;
 	}
-	rc = redis_ask_early(line, &request, deadline, argc, argv);
+	rc = torc_redis_ask_early(line, &request, deadline, argc, argv);
 	if (rc < 0)
 		return rc;
 	rc = judge_greeting(line, &request->root);
-	request_free(request);
+	torc_redis_request_free(request);
 	return rc;
 }
 
 int
-redis_greet(
+torc_redis_greet(
     struct line *line, const struct login *login, torc_deadline deadline)
 {
 	char digits[12];

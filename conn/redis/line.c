@@ -33,12 +33,12 @@ request_new(const struct batch *batch)
 	    request->expected * sizeof(request->parts[0]));
 	if (request->parts != NULL)
 		return request;
-	request_free(request);
+	torc_redis_request_free(request);
 	return NULL;
 }
 
 void
-request_free(struct request *request)
+torc_redis_request_free(struct request *request)
 {
 	if (request == NULL)
 		return;
@@ -183,10 +183,10 @@ static void
 drop(void *arg, struct torc_request *base)
 {
 	(void)arg;
-	request_free((struct request *)base);
+	torc_redis_request_free((struct request *)base);
 }
 
-const struct torc_pipeline_kind line_replies = {
+const struct torc_pipeline_kind torc_redis_line_replies = {
 	.feed = feed,
 	.full = feed_full,
 	.drop = drop,
@@ -262,8 +262,8 @@ put_word(
 }
 
 int
-line_write(struct line *line, torc_deadline deadline, const struct batch *batch,
-    bool *begun)
+torc_redis_line_write(struct line *line, torc_deadline deadline,
+    const struct batch *batch, bool *begun)
 {
 	int rc = 0;
 
@@ -303,7 +303,7 @@ give_up(struct line *line, struct request *request)
 	    TORC_AT_ONCE);
 
 	if (rc != -ETIMEDOUT && rc != -ECANCELED)
-		request_free(request);
+		torc_redis_request_free(request);
 }
 
 /*
@@ -318,7 +318,7 @@ submit(struct line *line, struct request *request, torc_deadline deadline,
 	int rc = torc_pipeline_begin(pipeline, &request->base, deadline);
 
 	if (rc < 0) {
-		request_free(request);
+		torc_redis_request_free(request);
 		return rc;
 	}
 	if (pipeline->count == 1)
@@ -328,7 +328,7 @@ submit(struct line *line, struct request *request, torc_deadline deadline,
 	} else {
 		if (is_large(line, batch))
 			torc_pipeline_attend(pipeline, &request->base);
-		rc = line_write(line, deadline, batch, sent);
+		rc = torc_redis_line_write(line, deadline, batch, sent);
 		/* Replies to earlier requests may still come. */
 		if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED)
 			torc_pipeline_break(pipeline, -ECONNRESET);
@@ -354,8 +354,8 @@ note_lateness(struct line *line)
 }
 
 int
-line_call(struct line *line, struct request **out, torc_deadline deadline,
-    const struct batch *batch, bool *sent)
+torc_redis_line_call(struct line *line, struct request **out,
+    torc_deadline deadline, const struct batch *batch, bool *sent)
 {
 	struct request *request = request_new(batch);
 	int rc;
@@ -378,13 +378,13 @@ line_call(struct line *line, struct request **out, torc_deadline deadline,
 	if (rc != -ETIMEDOUT && rc != -ECANCELED) {
 		line->retired = true;
 		*sent = !request->base.unsent;
-		request_free(request);
+		torc_redis_request_free(request);
 	}
 	return rc;
 }
 
 int
-line_explain(const struct line *line, int rc, bool sent)
+torc_redis_line_explain(const struct line *line, int rc, bool sent)
 {
 	const char *what = "connection lost: ", *cause = "";
 
@@ -404,15 +404,16 @@ line_explain(const struct line *line, int rc, bool sent)
 	default:
 		cause = strerror(-rc);
 	}
-	return redis_tell(line->node->redis, rc, sent ? TORC_REDIS_UNKNOWN :
-	    TORC_REDIS_UNSENT, "%s: %s%s; %s", line->address, what,
-	    cause, sent ? "the command was sent, and may have been done" :
-	    "nothing was sent");
+	return torc_redis_tell(line->node->redis, rc,
+	    sent ? TORC_REDIS_UNKNOWN : TORC_REDIS_UNSENT, "%s: %s%s; %s",
+	    line->address, what, cause,
+	    sent ? "the command was sent, and may have been done" :
+		   "nothing was sent");
 }
 
 int
-line_do(struct line *line, struct request **request, torc_deadline deadline,
-    unsigned argc, const char *const *words)
+torc_redis_line_do(struct line *line, struct request **request,
+    torc_deadline deadline, unsigned argc, const char *const *words)
 {
 	struct torc_slice argv[LINE_WORDS];
 	const struct torc_redis_command command = { argv, argc };
@@ -422,14 +423,14 @@ line_do(struct line *line, struct request **request, torc_deadline deadline,
 	for (unsigned i = 0; i < argc; i++)
 		argv[i] = (struct torc_slice) { (const uint8_t *)words[i],
 			strlen(words[i]) };
-	return line_call(line, request, deadline, &batch, &sent);
+	return torc_redis_line_call(line, request, deadline, &batch, &sent);
 }
 
 bool
-line_alive(struct line *line)
+torc_redis_line_alive(struct line *line)
 {
 	if (line->retired || line->pipeline.error != 0 ||
-	    redis_is_replaced(line))
+	    torc_redis_is_replaced(line))
 		return false;
 	/* Without a request, nothing may have come, not even an end. */
 	return line->pipeline.count > 0 || torc_conn_usable(line->conn);

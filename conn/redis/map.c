@@ -19,13 +19,13 @@
 /* ---- Nodes ---- */
 
 void
-node_hold(struct node *node)
+torc_redis_node_hold(struct node *node)
 {
 	node->users++;
 }
 
 void
-node_drop(struct node *node)
+torc_redis_node_drop(struct node *node)
 {
 	node->users--;
 }
@@ -42,7 +42,7 @@ forget(struct torc_redis *redis, struct node *node)
 	node->next = redis->gone;
 	node->gone = true;
 	redis->gone = node;
-	node_rest(node);
+	torc_redis_node_rest(node);
 }
 
 /* A node without slots. */
@@ -50,13 +50,13 @@ static void
 dismiss(struct torc_redis *redis, struct node *node)
 {
 	if (node->seed)
-		node_rest(node);
+		torc_redis_node_rest(node);
 	else
 		forget(redis, node);
 }
 
 void
-cluster_reap(struct torc_redis *redis)
+torc_redis_cluster_reap(struct torc_redis *redis)
 {
 	struct node **at = &redis->gone;
 
@@ -68,7 +68,7 @@ cluster_reap(struct torc_redis *redis)
 			continue;
 		}
 		*at = node->next;
-		node_destroy(node, TORC_NEVER);
+		torc_redis_node_destroy(node, TORC_NEVER);
 		/* Meanwhile the list may have changed. */
 		at = &redis->gone;
 	}
@@ -79,8 +79,8 @@ add_node(struct torc_redis *redis, const char *address)
 {
 	struct node *node;
 
-	if (redis->node_count == REDIS_NODES || node_create(redis, address,
-	    &node, NULL, 0) < 0)
+	if (redis->node_count == REDIS_NODES ||
+	    torc_redis_node_create(redis, address, &node, NULL, 0) < 0)
 		return NULL;
 	redis->nodes[redis->node_count++] = node;
 	return node;
@@ -91,7 +91,7 @@ add_node(struct torc_redis *redis, const char *address)
  * host it is that of `from`. NULL if it cannot be had.
  */
 struct node *
-cluster_find(struct torc_redis *redis, const struct node *from,
+torc_redis_cluster_find(struct torc_redis *redis, const struct node *from,
     const char *host, size_t size, const char *port)
 {
 	char address[REDIS_ADDRESS];
@@ -134,7 +134,8 @@ give(struct torc_redis *redis, unsigned slot, struct node *node)
 }
 
 void
-cluster_move(struct torc_redis *redis, unsigned slot, struct node *node)
+torc_redis_cluster_move(
+    struct torc_redis *redis, unsigned slot, struct node *node)
 {
 	struct node *before = redis->slots[slot];
 
@@ -174,7 +175,7 @@ take_range(struct torc_redis *redis, const struct node *from,
 
 	snprintf(port, sizeof(port), "%lld",
 	    (long long)range->items[2].items[1].integer);
-	node = cluster_find(redis, from, host->text,
+	node = torc_redis_cluster_find(redis, from, host->text,
 	    host->type == TORC_REDIS_NIL ? 0 : host->size, port);
 	for (unsigned slot = first; node != NULL && slot <= last; slot++) {
 		if (redis->slots[slot] != NULL)
@@ -235,20 +236,20 @@ ask_for_map(struct torc_redis *redis, struct node *node, torc_deadline deadline)
 	const struct torc_redis_reply *root;
 	struct request *request;
 	bool sent;
-	int rc = node_call(node, &request, deadline, &batch, &sent);
+	int rc = torc_redis_node_call(node, &request, deadline, &batch, &sent);
 
 	if (rc < 0)
 		return rc;
 	root = &request->root;
 	if (root->type != TORC_REDIS_ARRAY || !take_map(redis, node, root))
-		rc = redis_fail(redis, -EPROTO, "%s: no map of slots: %s",
+		rc = torc_redis_fail(redis, -EPROTO, "%s: no map of slots: %s",
 		    node->address, request->refused != 0 ?
-		    redis_over_limit(request->refused) :
+		    torc_redis_over_limit(request->refused) :
 		    root->type == TORC_REDIS_ERROR ? root->text :
 		    "it has no slots");
 	else
 		redis->mapped_at = torc_now();
-	request_free(request);
+	torc_redis_request_free(request);
 	return rc;
 }
 
@@ -262,10 +263,10 @@ ask_all(struct torc_redis *redis, torc_deadline deadline)
 		struct node *node = redis->nodes[redis->turn++ %
 		    redis->node_count];
 
-		node_hold(node);
+		torc_redis_node_hold(node);
 		rc = ask_for_map(redis, node, torc_sooner(deadline,
 		    torc_after_ms(MAP_MS)));
-		node_drop(node);
+		torc_redis_node_drop(node);
 		if (rc == -ECANCELED || torc_passed(deadline))
 			break;
 	}
@@ -273,7 +274,7 @@ ask_all(struct torc_redis *redis, torc_deadline deadline)
 }
 
 int
-cluster_map(struct torc_redis *redis, torc_deadline deadline)
+torc_redis_cluster_map(struct torc_redis *redis, torc_deadline deadline)
 {
 	int rc;
 
@@ -283,12 +284,12 @@ cluster_map(struct torc_redis *redis, torc_deadline deadline)
 	rc = ask_all(redis, deadline);
 	redis->mapping = false;
 	if (rc < 0)
-		redis_format(redis->map_why, sizeof(redis->map_why), "%s",
+		torc_redis_format(redis->map_why, sizeof(redis->map_why), "%s",
 		    redis->why);
 	/* Those that wait try themselves if only our time was up. */
 	torc_wake_all(&redis->mappers,
 	    rc == -ECANCELED || rc == -ETIMEDOUT ? 0 : rc);
-	cluster_reap(redis);
+	torc_redis_cluster_reap(redis);
 	return rc;
 }
 
@@ -312,18 +313,18 @@ explain(struct torc_redis *redis, int rc, torc_deadline deadline)
 {
 	const bool late = rc == -ETIMEDOUT && torc_passed(deadline);
 
-	return redis_fail(redis, rc, "no map of the cluster: %s",
+	return torc_redis_fail(redis, rc, "no map of the cluster: %s",
 	    rc == -ECANCELED ? "the fiber was cancelled" :
 	    late && redis->map_why[0] == '\0' ? "none came in time" :
 	    redis->map_why);
 }
 
 int
-cluster_node(struct torc_redis *redis, int slot, struct node **node,
+torc_redis_cluster_node(struct torc_redis *redis, int slot, struct node **node,
     torc_deadline deadline)
 {
 	while (redis->mapped_at == 0) {
-		int rc = cluster_map(redis, deadline);
+		int rc = torc_redis_cluster_map(redis, deadline);
 
 		if (rc < 0)
 			return explain(redis, rc, deadline);
@@ -331,6 +332,6 @@ cluster_node(struct torc_redis *redis, int slot, struct node **node,
 	*node = slot >= 0 ? redis->slots[slot] : NULL;
 	if (*node == NULL)
 		*node = any_node(redis);
-	node_hold(*node);
+	torc_redis_node_hold(*node);
 	return 0;
 }

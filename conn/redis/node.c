@@ -25,8 +25,8 @@ opener_create(struct opener *opener, struct node *node,
 {
 	opener->node = node;
 	opener->stage = "waiting to connect";
-	return torc_pool_create(&opener->pool, &line_kind, opener, config,
-	    text, size);
+	return torc_pool_create(
+	    &opener->pool, &torc_redis_line_kind, opener, config, text, size);
 }
 
 static int
@@ -58,8 +58,8 @@ create_openers(struct node *node, char *text, size_t text_size)
 }
 
 int
-node_create(struct torc_redis *redis, const char *address, struct node **out,
-    char *text, size_t text_size)
+torc_redis_node_create(struct torc_redis *redis, const char *address,
+    struct node **out, char *text, size_t text_size)
 {
 	struct node *node = calloc(1, sizeof(*node));
 	int rc;
@@ -85,21 +85,23 @@ explain(struct opener *opener, int rc, torc_deadline deadline)
 
 	torc_pool_stats(opener->pool, &stats);
 	if (rc == -ECANCELED)
-		redis_fail(redis, rc, "%s: the fiber was cancelled while it "
-		    "waited for a connection", opener->node->address);
+		torc_redis_fail(redis, rc,
+		    "%s: the fiber was cancelled while it "
+		    "waited for a connection",
+		    opener->node->address);
 	else if (rc == -ETIMEDOUT && torc_passed(deadline))
-		redis_fail(redis, rc, "%s: no connection in time (%s)",
+		torc_redis_fail(redis, rc, "%s: no connection in time (%s)",
 		    opener->node->address, opener->stage);
 	else if (rc == stats.last_error)
-		redis_fail(redis, rc, "%s", opener->why);
+		torc_redis_fail(redis, rc, "%s", opener->why);
 	else
-		redis_fail(redis, rc, "%s: no connection: %s",
+		torc_redis_fail(redis, rc, "%s: no connection: %s",
 		    opener->node->address, strerror(-rc));
 	return rc;
 }
 
 int
-opener_acquire(
+torc_redis_opener_acquire(
     struct opener *opener, struct line **line, torc_deadline deadline)
 {
 	void *item;
@@ -112,17 +114,17 @@ opener_acquire(
 }
 
 int
-node_rent(struct torc_redis *redis, int slot, struct line **line,
+torc_redis_node_rent(struct torc_redis *redis, int slot, struct line **line,
     torc_deadline deadline)
 {
 	struct node *node = redis->nodes[0];
 	int rc;
 
 	if (redis->config.cluster)
-		return cluster_rent(redis, slot, line, deadline);
-	rc = opener_acquire(&node->sessions, line, deadline);
+		return torc_redis_cluster_rent(redis, slot, line, deadline);
+	rc = torc_redis_opener_acquire(&node->sessions, line, deadline);
 	if (rc == 0)
-		node_hold(node);
+		torc_redis_node_hold(node);
 	return rc;
 }
 
@@ -153,7 +155,7 @@ retire(struct node *node, struct line *line)
 }
 
 void
-node_rest(struct node *node)
+torc_redis_node_rest(struct node *node)
 {
 	for (unsigned i = 0; i < node->redis->config.lines; i++) {
 		if (node->lines[i] != NULL)
@@ -162,12 +164,12 @@ node_rest(struct node *node)
 }
 
 void
-node_switch(struct node *node)
+torc_redis_node_switch(struct node *node)
 {
 	node->generation++;
 	node->proven = node->generation;
 	node->open_at = torc_now();
-	node_rest(node);
+	torc_redis_node_rest(node);
 }
 
 /* Parks, if it has not ended. (After the reactor, all have.) */
@@ -180,12 +182,12 @@ end_renewal(struct node *node)
 }
 
 int
-node_destroy(struct node *node, torc_deadline deadline)
+torc_redis_node_destroy(struct node *node, torc_deadline deadline)
 {
 	int rc;
 
 	end_renewal(node);
-	node_rest(node);
+	torc_redis_node_rest(node);
 	rc = torc_pool_destroy(node->apart.pool, deadline);
 	rc |= torc_pool_destroy(node->sessions.pool, deadline);
 	rc |= torc_pool_destroy(node->shared.pool, deadline);
@@ -210,8 +212,9 @@ has_room(const struct node *node, const struct line *line)
 static bool
 is_better(const struct line *line, const struct line *best)
 {
-	if (best == NULL || redis_is_stale(line) != redis_is_stale(best))
-		return best == NULL || redis_is_stale(best);
+	if (best == NULL ||
+	    torc_redis_is_stale(line) != torc_redis_is_stale(best))
+		return best == NULL || torc_redis_is_stale(best);
 	return line->pipeline.count < best->pipeline.count;
 }
 
@@ -232,7 +235,8 @@ pick_new(struct node *node)
 		line = node->lines[node->turn];
 		if (line == NULL)
 			continue;
-		if (!line_alive(line) || is_stuck(line, config->requests)) {
+		if (!torc_redis_line_alive(line) ||
+		    is_stuck(line, config->requests)) {
 			retire(node, line);
 			continue;
 		}
@@ -254,8 +258,8 @@ pick(struct node *node)
 	struct line *line = node->picked;
 
 	if (line != NULL && node->picked_at == now && node->picks < BURST &&
-	    line_alive(line) && has_room(node, line) &&
-	    !redis_is_stale(line)) {
+	    torc_redis_line_alive(line) && has_room(node, line) &&
+	    !torc_redis_is_stale(line)) {
 		node->picks++;
 		return line;
 	}
@@ -273,7 +277,7 @@ add(struct node *node, struct line *line)
 
 	for (unsigned i = 0; i < node->redis->config.lines; i++) {
 		if (node->lines[i] != NULL &&
-		    redis_is_replaced(node->lines[i]))
+		    torc_redis_is_replaced(node->lines[i]))
 			retire(node, node->lines[i]);
 	}
 	torc_assert(node->line_count < node->redis->config.lines);
@@ -291,7 +295,7 @@ open_one(struct node *node, torc_deadline deadline)
 	int rc;
 
 	node->opening = true;
-	rc = opener_acquire(&node->shared, &line, deadline);
+	rc = torc_redis_opener_acquire(&node->shared, &line, deadline);
 	node->opening = false;
 	if (rc == 0)
 		add(node, line);
@@ -335,7 +339,7 @@ await_opening(struct node *node, torc_deadline deadline)
 	int rc;
 
 	if (node->waiting >= node->redis->config.requests)
-		return redis_fail(node->redis, -ENOBUFS,
+		return torc_redis_fail(node->redis, -ENOBUFS,
 		    "%s: too many wait for a connection", node->address);
 	node->waiting++;
 	rc = torc_wait(&node->waiters, deadline);
@@ -358,7 +362,7 @@ get_line(struct node *node, struct line **out, torc_deadline deadline)
 		bool may_open = count < node->redis->config.lines && !failed;
 		int rc;
 
-		if (line != NULL && redis_is_stale(line)) {
+		if (line != NULL && torc_redis_is_stale(line)) {
 			begin_renewal(node);
 			may_open = false;
 		}
@@ -368,7 +372,7 @@ get_line(struct node *node, struct line **out, torc_deadline deadline)
 			return 0;
 		}
 		if (line == NULL && count == node->redis->config.lines)
-			return redis_fail(node->redis, -ENOBUFS,
+			return torc_redis_fail(node->redis, -ENOBUFS,
 			    "%s: too many requests without a reply",
 			    node->address);
 		rc = node->opening ? await_opening(node, deadline) :
@@ -398,7 +402,7 @@ take_line(struct node *node, const struct batch *batch, struct line **line,
 	int rc;
 
 	if (batch->large)
-		return opener_acquire(&node->apart, line, deadline);
+		return torc_redis_opener_acquire(&node->apart, line, deadline);
 	rc = get_line(node, line, deadline);
 	if (rc == 0)
 		(*line)->users++;
@@ -411,14 +415,14 @@ give_back(struct node *node, const struct batch *batch, struct line *line,
 {
 	if (batch->large)
 		torc_pool_release(node->apart.pool, line,
-		    rc == 0 && line_alive(line));
+		    rc == 0 && torc_redis_line_alive(line));
 	else
 		leave_line(node, line);
 }
 
 int
-node_call(struct node *node, struct request **request, torc_deadline deadline,
-    const struct batch *batch, bool *sent)
+torc_redis_node_call(struct node *node, struct request **request,
+    torc_deadline deadline, const struct batch *batch, bool *sent)
 {
 	int rc = -ECONNRESET;
 
@@ -430,11 +434,11 @@ node_call(struct node *node, struct request **request, torc_deadline deadline,
 		rc = take_line(node, batch, &line, deadline);
 		if (rc < 0)
 			return rc;
-		rc = line_call(line, request, deadline, batch, sent);
+		rc = torc_redis_line_call(line, request, deadline, batch, sent);
 		if (rc < 0)
-			line_explain(line, rc, *sent);
+			torc_redis_line_explain(line, rc, *sent);
 		else
-			redis_judge(line, *request, batch->list);
+			torc_redis_judge(line, *request, batch->list);
 		give_back(node, batch, line, rc);
 		if (rc == -ETIMEDOUT || rc == -ECANCELED || rc == -ENOMEM)
 			break;

@@ -145,7 +145,7 @@ read_decimal(const uint8_t *text, size_t size, double *number)
 }
 
 int
-redis_read_double(const uint8_t *text, size_t size, double *number)
+torc_redis_read_double(const uint8_t *text, size_t size, double *number)
 {
 	const bool negative = size > 0 && text[0] == '-';
 	int rc = 0;

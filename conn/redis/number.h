@@ -12,6 +12,6 @@
  * A double: digits with a point and an exponent, or infinity or "nan" in the
  * spelling of any printf(3). Returns 0, or -EBADMSG if it is neither.
  */
-int redis_read_double(const uint8_t *text, size_t size, double *number);
+int torc_redis_read_double(const uint8_t *text, size_t size, double *number);
 
 #endif

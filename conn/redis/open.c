@@ -111,7 +111,7 @@ add_nodes(struct torc_redis *redis, char *text, size_t size)
 			return -ENOMEM;
 	}
 	for (unsigned i = 0; i < count && rc == 0; i++) {
-		rc = node_create(redis, redis->addresses[i],
+		rc = torc_redis_node_create(redis, redis->addresses[i],
 		    &redis->nodes[i], text, size);
 		if (rc == 0)
 			redis->nodes[redis->node_count++]->seed = true;
@@ -155,16 +155,16 @@ free_redis(struct torc_redis *redis, torc_deadline deadline)
 {
 	int rc = 0;
 
-	sentinel_leave(redis);
+	torc_redis_sentinel_leave(redis);
 	if (redis->sentinels != NULL)
 		rc = free_redis(redis->sentinels, deadline);
 	for (unsigned i = 0; i < redis->node_count; i++)
-		rc |= node_destroy(redis->nodes[i], deadline);
+		rc |= torc_redis_node_destroy(redis->nodes[i], deadline);
 	while (redis->gone != NULL) {
 		struct node *node = redis->gone;
 
 		redis->gone = node->next;
-		rc |= node_destroy(node, deadline);
+		rc |= torc_redis_node_destroy(node, deadline);
 	}
 	for (unsigned i = 0; i < redis->address_count; i++)
 		free(redis->addresses[i]);
@@ -182,7 +182,7 @@ fill(struct torc_redis *redis, char *text, size_t size)
 	int rc = copy_strings(redis);
 
 	if (rc == 0)
-		rc = redis_read_address(redis, text, size);
+		rc = torc_redis_read_address(redis, text, size);
 	if (rc == 0)
 		rc = check_config(&redis->config, text, size);
 	if (rc == 0)

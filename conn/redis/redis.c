@@ -33,41 +33,45 @@ refuse_by_name(struct torc_redis *redis, const struct torc_slice *name,
 		    "torc_redis_subscriber_create()";
 	if (flags & COMMAND_FATAL)
 		why = "is what Redis ends a connection for";
-	redis_format(text, sizeof(text), "%.*s",
+	torc_redis_format(text, sizeof(text), "%.*s",
 	    name->size < 64 ? (int)name->size : 64, (const char *)name->data);
-	return redis_fail(redis, -EOPNOTSUPP, "%s %s", text, why);
+	return torc_redis_fail(redis, -EOPNOTSUPP, "%s %s", text, why);
 }
 
 int
-redis_check(struct torc_redis *redis, const struct torc_redis_command *command,
-    unsigned flags, uint64_t *total)
+torc_redis_check(struct torc_redis *redis,
+    const struct torc_redis_command *command, unsigned flags, uint64_t *total)
 {
 	const struct torc_slice *argv = command->argv;
 	unsigned wrong;
 
 	if (command->argc == 0 || argv[0].size == 0)
-		return redis_fail(redis, -EINVAL, "a command has no name");
+		return torc_redis_fail(redis, -EINVAL, "a command has no name");
 	if (command->argc > ARGUMENTS_MAX)
-		return redis_fail(redis, -EINVAL, "a command has %u words: at "
-		    "most %u", command->argc, ARGUMENTS_MAX);
+		return torc_redis_fail(redis, -EINVAL,
+		    "a command has %u words: at "
+		    "most %u",
+		    command->argc, ARGUMENTS_MAX);
 	for (unsigned i = 0; i < command->argc; i++) {
 		if (argv[i].size > ARGUMENT_MAX)
-			return redis_fail(redis, -EMSGSIZE, "argument %u of a "
-			    "command has %zu bytes: at most %u", i,
-			    argv[i].size, ARGUMENT_MAX);
+			return torc_redis_fail(redis, -EMSGSIZE,
+			    "argument %u of a "
+			    "command has %zu bytes: at most %u",
+			    i, argv[i].size, ARGUMENT_MAX);
 		*total += argv[i].size;
 	}
 	if (*total > TOTAL_MAX)
-		return redis_fail(redis, -EMSGSIZE, "the arguments of a "
+		return torc_redis_fail(redis, -EMSGSIZE, "the arguments of a "
 		    "command or a transaction have %llu bytes: at most %llu",
 		    (unsigned long long)*total,
 		    (unsigned long long)TOTAL_MAX);
-	wrong = command_flags(command->argc, argv) & (flags | COMMAND_FATAL);
+	wrong = torc_redis_command_flags(command->argc, argv) &
+	    (flags | COMMAND_FATAL);
 	return wrong == 0 ? 0 : refuse_by_name(redis, &argv[0], wrong);
 }
 
 const char *
-redis_over_limit(int error)
+torc_redis_over_limit(int error)
 {
 	switch (error) {
 	case -EMSGSIZE:
@@ -89,15 +93,15 @@ redis_over_limit(int error)
 static int
 tell_refused(struct torc_redis *redis, const struct request *request)
 {
-	return redis_tell(redis, request->refused, TORC_REDIS_ANSWERED,
+	return torc_redis_tell(redis, request->refused, TORC_REDIS_ANSWERED,
 	    "reply %u of %u was read past: %s; the command was answered, and "
 	    "it was done unless the reply says otherwise",
 	    request->refused_at + 1, request->expected,
-	    redis_over_limit(request->refused));
+	    torc_redis_over_limit(request->refused));
 }
 
 int
-redis_deliver(struct torc_redis *redis, int rc, struct request *request,
+torc_redis_deliver(struct torc_redis *redis, int rc, struct request *request,
     struct torc_redis_reply **reply)
 {
 	if (reply != NULL)
@@ -106,16 +110,16 @@ redis_deliver(struct torc_redis *redis, int rc, struct request *request,
 		return rc;
 	if (request->refused != 0) {
 		rc = tell_refused(redis, request);
-		request_free(request);
+		torc_redis_request_free(request);
 		return rc;
 	}
 	if (request->root.type == TORC_REDIS_ERROR)
-		rc = redis_tell(redis, -EREMOTEIO, TORC_REDIS_ANSWERED, "%s",
-		    request->root.text);
+		rc = torc_redis_tell(redis, -EREMOTEIO, TORC_REDIS_ANSWERED,
+		    "%s", request->root.text);
 	if (reply != NULL)
 		*reply = &request->root;
 	else
-		request_free(request);
+		torc_redis_request_free(request);
 	return rc;
 }
 
@@ -123,7 +127,7 @@ void
 torc_redis_reply_free(struct torc_redis_reply *reply)
 {
 	if (reply != NULL)
-		request_free((struct request *)((uint8_t *)reply -
+		torc_redis_request_free((struct request *)((uint8_t *)reply -
 		    offsetof(struct request, root)));
 }
 
@@ -141,16 +145,17 @@ send_batch(struct torc_redis *redis, struct torc_redis_reply **reply,
 	for (unsigned i = 0; rc == 0 && i < batch->count; i++) {
 		if (!batch->atomic)
 			total = 0;
-		rc = redis_check(redis, &batch->commands[i], refused, &total);
+		rc = torc_redis_check(
+		    redis, &batch->commands[i], refused, &total);
 		all += total;
 	}
 	batch->large = all > LARGE;
 	if (rc == 0)
 		rc = redis->config.cluster ?
-		    cluster_call(redis, &request, deadline, batch) :
-		    node_call(redis->nodes[0], &request, deadline, batch,
-		    &sent);
-	return redis_deliver(redis, rc, request, reply);
+		    torc_redis_cluster_call(redis, &request, deadline, batch) :
+		    torc_redis_node_call(
+			redis->nodes[0], &request, deadline, batch, &sent);
+	return torc_redis_deliver(redis, rc, request, reply);
 }
 
 int
@@ -164,16 +169,18 @@ torc_redis_call(struct torc_redis *redis, struct torc_redis_reply **reply,
 }
 
 int
-redis_words(struct torc_redis *redis, struct torc_slice *argv, unsigned *argc,
-    va_list words)
+torc_redis_words(struct torc_redis *redis, struct torc_slice *argv,
+    unsigned *argc, va_list words)
 {
 	const char *word;
 
 	*argc = 0;
 	while ((word = va_arg(words, const char *)) != NULL) {
 		if (*argc == REDIS_WORDS)
-			return redis_fail(redis, -E2BIG, "more than %u words: "
-			    "torc_redis_call() takes an array", REDIS_WORDS);
+			return torc_redis_fail(redis, -E2BIG,
+			    "more than %u words: "
+			    "torc_redis_call() takes an array",
+			    REDIS_WORDS);
 		argv[(*argc)++] = (struct torc_slice) {
 			(const uint8_t *)word, strlen(word) };
 	}
@@ -190,9 +197,9 @@ torc_redis_do(struct torc_redis *redis, struct torc_redis_reply **reply,
 	int rc;
 
 	va_start(words, deadline);
-	rc = redis_words(redis, argv, &argc, words);
+	rc = torc_redis_words(redis, argv, &argc, words);
 	va_end(words);
-	return rc < 0 ? redis_deliver(redis, rc, NULL, reply) :
+	return rc < 0 ? torc_redis_deliver(redis, rc, NULL, reply) :
 	    torc_redis_call(redis, reply, deadline, argc, argv);
 }
 
@@ -204,9 +211,9 @@ send_several(struct torc_redis *redis, struct torc_redis_reply **reply,
 
 	if (batch->count > 0 && batch->count <= ARGUMENTS_MAX)
 		return send_batch(redis, reply, deadline, batch);
-	rc = redis_fail(redis, -EINVAL, "%u commands: must be 1 to %u",
+	rc = torc_redis_fail(redis, -EINVAL, "%u commands: must be 1 to %u",
 	    batch->count, ARGUMENTS_MAX);
-	return redis_deliver(redis, rc, NULL, reply);
+	return torc_redis_deliver(redis, rc, NULL, reply);
 }
 
 int
@@ -250,7 +257,7 @@ learn_hash(struct torc_redis *redis, struct torc_redis_script *script,
 	    (*reply)->size == sizeof(script->sha) - 1)
 		memcpy(script->sha, (*reply)->text, sizeof(script->sha));
 	else
-		rc = redis_fail(redis, -EPROTO,
+		rc = torc_redis_fail(redis, -EPROTO,
 		    "SCRIPT LOAD gave no hash: the script was not run");
 	torc_redis_reply_free(*reply);
 	*reply = NULL;
@@ -269,7 +276,7 @@ run_script(struct torc_redis *redis, struct torc_redis_reply **reply,
 	argv[1] = (struct torc_slice) { (const uint8_t *)script->sha,
 		sizeof(script->sha) - 1 };
 	rc = torc_redis_call(redis, reply, deadline, argc, argv);
-	if (rc != -EREMOTEIO || !redis_is_error(*reply, "NOSCRIPT"))
+	if (rc != -EREMOTEIO || !torc_redis_is_error(*reply, "NOSCRIPT"))
 		return rc;
 	torc_redis_reply_free(*reply);
 	argv[0].size = 4;
@@ -289,14 +296,15 @@ torc_redis_eval(struct torc_redis *redis, struct torc_redis_reply **out,
 	int rc = 0;
 
 	if (keys > argc || argc > ARGUMENTS_MAX - 3)
-		rc = redis_fail(redis, -EINVAL, "%u keys among %u arguments "
-		    "of a script: at most as many, and %u", keys, argc,
-		    ARGUMENTS_MAX - 3);
+		rc = torc_redis_fail(redis, -EINVAL,
+		    "%u keys among %u arguments "
+		    "of a script: at most as many, and %u",
+		    keys, argc, ARGUMENTS_MAX - 3);
 	all = rc < 0 ? NULL : malloc((argc + 3) * sizeof(*all));
 	if (rc == 0 && all == NULL)
-		rc = redis_fail(redis, -ENOMEM, "no memory for a script");
+		rc = torc_redis_fail(redis, -ENOMEM, "no memory for a script");
 	if (rc < 0)
-		return redis_deliver(redis, rc, NULL, out);
+		return torc_redis_deliver(redis, rc, NULL, out);
 	all[2] = (struct torc_slice) { (const uint8_t *)digits,
 		(size_t)snprintf(digits, sizeof(digits), "%u", keys) };
 	if (argc > 0)

@@ -140,9 +140,9 @@ struct request {
  * As snprintf(3), but what does not fit is cut between two characters of
  * UTF-8, and marked with "...".
  */
-void redis_format(char *text, size_t size, const char *format, ...)
+void torc_redis_format(char *text, size_t size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void redis_vformat(char *text, size_t size, const char *format,
+void torc_redis_vformat(char *text, size_t size, const char *format,
     va_list arguments) __attribute__((format(printf, 3, 0)));
 
 /*
@@ -150,39 +150,41 @@ void redis_vformat(char *text, size_t size, const char *format,
  * by the fiber that returns the error: others say something else while it is
  * parked.
  */
-int redis_fail(struct torc_redis *redis, int error, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+int torc_redis_fail(struct torc_redis *redis, int error, const char *format,
+    ...) __attribute__((format(printf, 3, 4)));
 
-/* As redis_fail(), of what may have been sent. */
-int redis_tell(struct torc_redis *redis, int error, enum torc_redis_fate fate,
-    const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* As torc_redis_fail(), of what may have been sent. */
+int torc_redis_tell(struct torc_redis *redis, int error,
+    enum torc_redis_fate fate, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* ---- redis.c ---- */
 
 /* Which limit a reply is over by that error, in words; NULL: it is none. */
-const char *redis_over_limit(int error);
+const char *torc_redis_over_limit(int error);
 
 /* What the caller gets: an error of Redis becomes one of ours. */
-int redis_deliver(struct torc_redis *redis, int rc, struct request *request,
-    struct torc_redis_reply **reply);
+int torc_redis_deliver(struct torc_redis *redis, int rc,
+    struct request *request, struct torc_redis_reply **reply);
 
 /*
  * Whether a command may be sent: 0, -EINVAL, -EMSGSIZE, or -EOPNOTSUPP if it
  * has one of the flags. Its bytes are added to `*total`.
  */
-int redis_check(struct torc_redis *redis,
+int torc_redis_check(struct torc_redis *redis,
     const struct torc_redis_command *command, unsigned flags,
     uint64_t *total);
 
 /* Words up to a NULL. */
 #define REDIS_WORDS 64u
-int redis_words(struct torc_redis *redis, struct torc_slice *argv,
+int torc_redis_words(struct torc_redis *redis, struct torc_slice *argv,
     unsigned *argc, va_list words);
 
 /* ---- commands.c ---- */
 
 /* Whether a reply is an error that begins with that word. */
-bool redis_is_error(const struct torc_redis_reply *reply, const char *code);
+bool torc_redis_is_error(
+    const struct torc_redis_reply *reply, const char *code);
 
 enum {
 	COMMAND_STATEFUL = 1,	/* changes its connection, or blocks it */
@@ -194,14 +196,14 @@ enum {
 };
 
 /* What is special about a command, 0 mostly. */
-unsigned command_flags(unsigned argc, const struct torc_slice *argv);
+unsigned torc_redis_command_flags(unsigned argc, const struct torc_slice *argv);
 
 /* Its first key, or NULL. */
-const struct torc_slice *command_key(unsigned argc,
+const struct torc_slice *torc_redis_command_key(unsigned argc,
     const struct torc_slice *argv);
 
 /* The slot of a key, by its tag if it has one. */
-unsigned key_slot(const void *key, size_t size);
+unsigned torc_redis_key_slot(const void *key, size_t size);
 
 /* ---- address.c ---- */
 
@@ -209,7 +211,7 @@ unsigned key_slot(const void *key, size_t size);
  * Read config.address: `addresses`, and what else there is in a URI. 0,
  * -EINVAL and `text` says why, or -ENOMEM.
  */
-int redis_read_address(struct torc_redis *redis, char *text, size_t size);
+int torc_redis_read_address(struct torc_redis *redis, char *text, size_t size);
 
 /* ---- greet.c ---- */
 
@@ -222,14 +224,14 @@ struct login {
 };
 
 /* Parks. Be let in. 0, or an error that is explained. */
-int redis_greet(struct line *line, const struct login *login,
+int torc_redis_greet(struct line *line, const struct login *login,
     torc_deadline deadline);
 
 /*
  * Parks. Ask for something on a connection that is not open yet: 0, or an
  * error that is explained.
  */
-int redis_ask_early(struct line *line, struct request **request,
+int torc_redis_ask_early(struct line *line, struct request **request,
     torc_deadline deadline, unsigned argc, const char *const *argv);
 
 /* ---- sentinel.c ---- */
@@ -238,29 +240,29 @@ int redis_ask_early(struct line *line, struct request **request,
  * Parks. Have the master that the sentinel at `line->address` names: connect
  * to it, and see that it is one. 0, or an error that is explained.
  */
-int sentinel_dial(struct line *line, torc_deadline deadline);
+int torc_redis_sentinel_dial(struct line *line, torc_deadline deadline);
 
 /* Parks. Listen to them no more. (After the reactor, nobody does.) */
-void sentinel_leave(struct torc_redis *redis);
+void torc_redis_sentinel_leave(struct torc_redis *redis);
 
 /* ---- dial.c ---- */
 
 /* Of torc_pool: opens lines for the opener `arg`. */
-extern const struct torc_pool_kind line_kind;
+extern const struct torc_pool_kind torc_redis_line_kind;
 
 /* Parks. Connect to `line->address`, at none of those in `dialled`, and be let
  * in. -EALREADY: it has no others. */
-int redis_dial(struct line *line, const struct login *login,
+int torc_redis_dial(struct line *line, const struct login *login,
     struct torc_dialled *dialled, torc_deadline deadline);
 
 /* As the program's configuration says. */
-int redis_dial_server(struct line *line, torc_deadline deadline);
+int torc_redis_dial_server(struct line *line, torc_deadline deadline);
 
 /* The end of such a connection. */
-void redis_hang_up(struct line *line);
+void torc_redis_hang_up(struct line *line);
 
 /* Say why a connection cannot be opened; returns `error`. */
-int redis_fail_open(const struct line *line, int error, const char *format,
+int torc_redis_fail_open(const struct line *line, int error, const char *format,
     ...) __attribute__((format(printf, 3, 4)));
 
 /* ---- renew.c ---- */
@@ -269,18 +271,19 @@ int redis_fail_open(const struct line *line, int error, const char *format,
  * What an answer says of the server: whether it is the wrong one. Then the
  * lines of its node are renewed, if that was not done just now.
  */
-bool redis_judge(struct line *line, const struct request *request, bool list);
+bool torc_redis_judge(
+    struct line *line, const struct request *request, bool list);
 
 /* Whether it is of an older generation than it should be. */
-bool redis_is_stale(const struct line *line);
+bool torc_redis_is_stale(const struct line *line);
 
 /* Whether a line of a newer generation was opened, too. */
-bool redis_is_replaced(const struct line *line);
+bool torc_redis_is_replaced(const struct line *line);
 
 /* ---- line.c ---- */
 
 /* Of the pipeline of a line. */
-extern const struct torc_pipeline_kind line_replies;
+extern const struct torc_pipeline_kind torc_redis_line_replies;
 
 /*
  * Parks. Send a batch over a line, and wait for the replies. *sent: something
@@ -288,101 +291,101 @@ extern const struct torc_pipeline_kind line_replies;
  * after an error, unless a reply is over a limit: then it was read past, and
  * (*request)->refused is the error.
  */
-int line_call(struct line *line, struct request **request,
+int torc_redis_line_call(struct line *line, struct request **request,
     torc_deadline deadline, const struct batch *batch, bool *sent);
 
 /*
  * Parks. Write commands; the line is mute after an error. *begun: some of
  * their bytes were written.
  */
-int line_write(struct line *line, torc_deadline deadline,
+int torc_redis_line_write(struct line *line, torc_deadline deadline,
     const struct batch *batch, bool *begun);
 
-/* Say why line_call() has failed; returns `rc`. */
-int line_explain(const struct line *line, int rc, bool sent);
+/* Say why torc_redis_line_call() has failed; returns `rc`. */
+int torc_redis_line_explain(const struct line *line, int rc, bool sent);
 
-/* As line_call(), of strings, at most LINE_WORDS. */
+/* As torc_redis_line_call(), of strings, at most LINE_WORDS. */
 #define LINE_WORDS 8u
-int line_do(struct line *line, struct request **request, torc_deadline deadline,
-    unsigned argc, const char *const *argv);
+int torc_redis_line_do(struct line *line, struct request **request,
+    torc_deadline deadline, unsigned argc, const char *const *argv);
 
 /* Whether it is worth sending to. */
-bool line_alive(struct line *line);
+bool torc_redis_line_alive(struct line *line);
 
-void request_free(struct request *request);
+void torc_redis_request_free(struct request *request);
 
 /* ---- node.c ---- */
 
 /* Parks. A line that nobody else has; its node is held. */
-int node_rent(struct torc_redis *redis, int slot, struct line **line,
+int torc_redis_node_rent(struct torc_redis *redis, int slot, struct line **line,
     torc_deadline deadline);
 
 /* Parks. A line of an opener's pool; errors are explained. */
-int opener_acquire(struct opener *opener, struct line **line,
+int torc_redis_opener_acquire(struct opener *opener, struct line **line,
     torc_deadline deadline);
 
-int node_create(struct torc_redis *redis, const char *address,
+int torc_redis_node_create(struct torc_redis *redis, const char *address,
     struct node **node, char *text, size_t text_size);
-int node_destroy(struct node *node, torc_deadline deadline);
+int torc_redis_node_destroy(struct node *node, torc_deadline deadline);
 
 /*
  * Parks. A batch over one of its shared lines, or over one of its own if it is
  * large. If nothing was sent, it is tried again over another one.
  */
-int node_call(struct node *node, struct request **request,
+int torc_redis_node_call(struct node *node, struct request **request,
     torc_deadline deadline, const struct batch *batch, bool *sent);
 
 /* Its shared lines take no new commands, and go when nobody uses them. */
-void node_rest(struct node *node);
+void torc_redis_node_rest(struct node *node);
 
 /* The same, and so do sessions: it is another server from now on. */
-void node_switch(struct node *node);
+void torc_redis_node_switch(struct node *node);
 
 /* ---- map.c ---- */
 
 /* While it is held it is there, also when the cluster has no such node. */
-void node_hold(struct node *node);
-void node_drop(struct node *node);
+void torc_redis_node_hold(struct node *node);
+void torc_redis_node_drop(struct node *node);
 
 /* Parks. Nodes that are gone and not held are freed. */
-void cluster_reap(struct torc_redis *redis);
+void torc_redis_cluster_reap(struct torc_redis *redis);
 
 /*
  * The node at "host:port", IPv6 without brackets; without a host it is that of
  * `from`. NULL if it cannot be had.
  */
-struct node *cluster_find(struct torc_redis *redis, const struct node *from,
-    const char *host, size_t size, const char *port);
+struct node *torc_redis_cluster_find(struct torc_redis *redis,
+    const struct node *from, const char *host, size_t size, const char *port);
 
 /* A slot has another node now; one that has no slots any more is forgotten. */
-void cluster_move(struct torc_redis *redis, unsigned slot,
+void torc_redis_cluster_move(struct torc_redis *redis, unsigned slot,
     struct node *node);
 
 /* Parks. Have the map, or a newer one. One fiber asks for all. */
-int cluster_map(struct torc_redis *redis, torc_deadline deadline);
+int torc_redis_cluster_map(struct torc_redis *redis, torc_deadline deadline);
 
 /* Parks. The node that has a slot (any if negative), which is held. */
-int cluster_node(struct torc_redis *redis, int slot, struct node **node,
-    torc_deadline deadline);
+int torc_redis_cluster_node(struct torc_redis *redis, int slot,
+    struct node **node, torc_deadline deadline);
 
 /* ---- cluster.c ---- */
 
 /* Parks. A batch of keys of a slot, wherever that is. */
-int cluster_call(struct torc_redis *redis, struct request **request,
+int torc_redis_cluster_call(struct torc_redis *redis, struct request **request,
     torc_deadline deadline, struct batch *batch);
 
 /*
  * Parks. A line that nobody else has, to the node of a slot (any if negative).
  * The node is held: give back the line first, and then drop it.
  */
-int cluster_rent(struct torc_redis *redis, int slot, struct line **line,
-    torc_deadline deadline);
+int torc_redis_cluster_rent(struct torc_redis *redis, int slot,
+    struct line **line, torc_deadline deadline);
 
 /* What MOVED says, of a command that is not sent on. */
-void cluster_learn(struct torc_redis *redis, const struct node *from,
+void torc_redis_cluster_learn(struct torc_redis *redis, const struct node *from,
     const struct torc_redis_reply *reply);
 
 /* The slot of a batch, -1 if it has no keys; -EXDEV if there are several. */
-int cluster_slot(const struct batch *batch, int *slot);
+int torc_redis_cluster_slot(const struct batch *batch, int *slot);
 
 #endif

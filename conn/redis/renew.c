@@ -23,7 +23,7 @@ is_wrong_server(const struct torc_redis_reply *reply)
 		"MASTERDOWN", "NOREPLICAS", "NOAUTH", "UNBLOCKED" };
 
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
-		if (redis_is_error(reply, codes[i]))
+		if (torc_redis_is_error(reply, codes[i]))
 			return true;
 	}
 	return false;
@@ -86,7 +86,7 @@ begin_generation(struct node *node, const struct line *line)
 }
 
 bool
-redis_judge(struct line *line, const struct request *request, bool list)
+torc_redis_judge(struct line *line, const struct request *request, bool list)
 {
 	struct node *node = line->node;
 
@@ -99,13 +99,13 @@ redis_judge(struct line *line, const struct request *request, bool list)
 }
 
 bool
-redis_is_stale(const struct line *line)
+torc_redis_is_stale(const struct line *line)
 {
 	return line->generation != line->node->generation;
 }
 
 bool
-redis_is_replaced(const struct line *line)
+torc_redis_is_replaced(const struct line *line)
 {
 	return (int)(line->generation - line->node->proven) < 0;
 }

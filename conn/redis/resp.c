@@ -232,7 +232,7 @@ read_scalar(struct torc_resp_reader *reader, struct torc_resp_item *item)
 		item->integer = text[0] == 't';
 		break;
 	case TORC_REDIS_DOUBLE:
-		rc = redis_read_double(text, size, &item->number);
+		rc = torc_redis_read_double(text, size, &item->number);
 		break;
 	case TORC_REDIS_BIG:
 		rc = has_digits_only(text, size) ? 0 : -EBADMSG;

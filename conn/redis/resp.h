@@ -96,7 +96,7 @@ struct torc_resp_reader {
 };
 
 /* `limits` may be NULL. */
-void torc_resp_init(struct torc_resp_reader *reader,
+TORC_API void torc_resp_init(struct torc_resp_reader *reader,
     const struct torc_resp_limits *limits);
 
 /*
@@ -104,8 +104,8 @@ void torc_resp_init(struct torc_resp_reader *reader,
  * needed to tell (nothing was taken), or a negative errno. A reply is over
  * when `reader->done`; the next call begins the next one.
  */
-long torc_resp_read(struct torc_resp_reader *reader, const uint8_t *data,
-    size_t size, struct torc_resp_item *item);
+TORC_API long torc_resp_read(struct torc_resp_reader *reader,
+    const uint8_t *data, size_t size, struct torc_resp_item *item);
 
 /*
  * Read past what is left of a reply that was refused for a limit or for lack
@@ -114,8 +114,8 @@ long torc_resp_read(struct torc_resp_reader *reader, const uint8_t *data,
  * are needed), or -EBADMSG: the bytes are not RESP. `reader->done` is set when
  * the reply is over; until then, call it and not torc_resp_read().
  */
-long torc_resp_pass(struct torc_resp_reader *reader, const uint8_t *data,
-    size_t size);
+TORC_API long torc_resp_pass(
+    struct torc_resp_reader *reader, const uint8_t *data, size_t size);
 
 /* ---- Trees ---- */
 
@@ -140,13 +140,13 @@ struct torc_resp_arena {
 };
 
 /* Begin with `size` bytes of the caller's, aligned for anything. */
-void torc_resp_arena_init(struct torc_resp_arena *arena, void *memory,
+TORC_API void torc_resp_arena_init(struct torc_resp_arena *arena, void *memory,
     size_t size);
 /* Memory for anything, or NULL. */
-void *torc_resp_arena_take(struct torc_resp_arena *arena, size_t size);
-void torc_resp_arena_free(struct torc_resp_arena *arena);
+TORC_API void *torc_resp_arena_take(struct torc_resp_arena *arena, size_t size);
+TORC_API void torc_resp_arena_free(struct torc_resp_arena *arena);
 /* Free what was taken since `before` was a copy of it. */
-void torc_resp_arena_rewind(struct torc_resp_arena *arena,
+TORC_API void torc_resp_arena_rewind(struct torc_resp_arena *arena,
     const struct torc_resp_arena *before);
 
 struct torc_resp_tree {
@@ -159,7 +159,7 @@ struct torc_resp_tree {
 };
 
 /* Trees will be built in `arena`. */
-void torc_resp_tree_init(struct torc_resp_tree *tree,
+TORC_API void torc_resp_tree_init(struct torc_resp_tree *tree,
     struct torc_resp_arena *arena, const struct torc_resp_limits *limits);
 
 /*
@@ -169,23 +169,24 @@ void torc_resp_tree_init(struct torc_resp_tree *tree,
  * `tree->taken` says how many were taken before: torc_resp_pass() goes on from
  * there.
  */
-long torc_resp_build(struct torc_resp_tree *tree,
+TORC_API long torc_resp_build(struct torc_resp_tree *tree,
     struct torc_redis_reply *root, const uint8_t *data, size_t size);
 
 /* ---- Writing ---- */
 
 /* A command is an array of strings. Its bytes on the wire. */
-size_t torc_resp_command_size(unsigned argc, const struct torc_slice *argv);
+TORC_API size_t torc_resp_command_size(
+    unsigned argc, const struct torc_slice *argv);
 
 /* Write it to `to`, which has room; the number of bytes. */
-size_t torc_resp_put_command(uint8_t *to, unsigned argc,
+TORC_API size_t torc_resp_put_command(uint8_t *to, unsigned argc,
     const struct torc_slice *argv);
 
 /*
  * Write the line that begins an array ('*') or a string ('$') of `size`; at
  * most TORC_RESP_HEAD bytes. How many.
  */
-size_t torc_resp_put_head(uint8_t *to, char type, uint64_t size);
+TORC_API size_t torc_resp_put_head(uint8_t *to, char type, uint64_t size);
 
 #ifdef __cplusplus
 }

@@ -34,7 +34,7 @@ is_address(const struct torc_redis_reply *root)
 static void
 put_address(const struct torc_redis_reply *root, char *address)
 {
-	redis_format(address, REDIS_ADDRESS,
+	torc_redis_format(address, REDIS_ADDRESS,
 	    strchr(root->items[0].text, ':') != NULL ? "[%s]:%s" : "%s:%s",
 	    root->items[0].text, root->items[1].text);
 }
@@ -48,13 +48,13 @@ read_answer(const struct line *line, const struct request *request,
 	const struct torc_redis_reply *root = &request->root;
 
 	if (root->type == TORC_REDIS_ERROR)
-		return redis_fail_open(line, -ENOENT, "%s: SENTINEL: %s",
+		return torc_redis_fail_open(line, -ENOENT, "%s: SENTINEL: %s",
 		    line->address, root->text);
 	if (root->type == TORC_REDIS_NIL && request->refused == 0)
-		return redis_fail_open(line, -ENOENT, "%s: this sentinel "
+		return torc_redis_fail_open(line, -ENOENT, "%s: this sentinel "
 		    "knows no master \"%s\"", line->address, name);
 	if (!is_address(root))
-		return redis_fail_open(line, -EPROTO, "%s: its answer to "
+		return torc_redis_fail_open(line, -EPROTO, "%s: its answer to "
 		    "SENTINEL is no address", line->address);
 	put_address(root, address);
 	return 0;
@@ -69,7 +69,7 @@ switch_master(struct torc_redis *redis)
 	struct node *node = redis->nodes[0];
 
 	node->preferred = redis->sentinels->nodes[0]->preferred;
-	node_switch(node);
+	torc_redis_node_switch(node);
 }
 
 /* Parks. Whether it is another one by now, which no news has told. */
@@ -143,7 +143,7 @@ begin_to_follow(struct torc_redis *redis)
 }
 
 void
-sentinel_leave(struct torc_redis *redis)
+torc_redis_sentinel_leave(struct torc_redis *redis)
 {
 	if (redis->follower != 0 && torc_fiber_self() != 0)
 		torc_fiber_reap(redis->follower, NULL, TORC_NEVER);
@@ -163,16 +163,16 @@ ask_sentinel(struct line *line, char *address, torc_deadline deadline)
 		config->sentinel };
 	struct torc_dialled dialled = { .count = 0 };
 	struct request *request;
-	int rc = redis_dial(line, &login, &dialled, deadline);
+	int rc = torc_redis_dial(line, &login, &dialled, deadline);
 
 	if (rc < 0)
 		return rc;
-	rc = redis_ask_early(line, &request, deadline, 3, argv);
+	rc = torc_redis_ask_early(line, &request, deadline, 3, argv);
 	if (rc == 0) {
 		rc = read_answer(line, request, address);
-		request_free(request);
+		torc_redis_request_free(request);
 	}
-	redis_hang_up(line);
+	torc_redis_hang_up(line);
 	return rc;
 }
 
@@ -183,43 +183,45 @@ check_role(struct line *line, torc_deadline deadline)
 	static const char *const argv[] = { "ROLE" };
 	const struct torc_redis_reply *root;
 	struct request *request;
-	int rc = redis_ask_early(line, &request, deadline, 1, argv);
+	int rc = torc_redis_ask_early(line, &request, deadline, 1, argv);
 
 	if (rc < 0)
 		return rc;
 	root = &request->root;
 	if (root->type == TORC_REDIS_ERROR)
-		rc = redis_fail_open(line, -EACCES, "%s: ROLE: %s",
+		rc = torc_redis_fail_open(line, -EACCES, "%s: ROLE: %s",
 		    line->address, root->text);
 	else if (root->type != TORC_REDIS_ARRAY || root->size == 0 ||
 	    !is_text(&root->items[0]))
-		rc = redis_fail_open(line, -EPROTO, "%s: its answer to ROLE "
-		    "is none", line->address);
+		rc = torc_redis_fail_open(line, -EPROTO,
+		    "%s: its answer to ROLE "
+		    "is none",
+		    line->address);
 	else if (strcmp(root->items[0].text, "master") != 0)
-		rc = redis_fail_open(line, -ECONNREFUSED, "%s: it is no "
+		rc = torc_redis_fail_open(line, -ECONNREFUSED, "%s: it is no "
 		    "master, but a %s", line->address, root->items[0].text);
-	request_free(request);
+	torc_redis_request_free(request);
 	return rc;
 }
 
 int
-sentinel_dial(struct line *line, torc_deadline deadline)
+torc_redis_sentinel_dial(struct line *line, torc_deadline deadline)
 {
 	char address[REDIS_ADDRESS];
 	int rc = ask_sentinel(line, address, deadline);
 
 	if (rc < 0)
 		return rc;
-	redis_format(line->address, sizeof(line->address), "%s", address);
-	rc = redis_dial_server(line, deadline);
+	torc_redis_format(line->address, sizeof(line->address), "%s", address);
+	rc = torc_redis_dial_server(line, deadline);
 	if (rc < 0)
 		return rc;
 	rc = check_role(line, deadline);
 	if (rc < 0) {
-		redis_hang_up(line);
+		torc_redis_hang_up(line);
 		return rc;
 	}
-	redis_format(line->node->master, sizeof(line->node->master), "%s",
+	torc_redis_format(line->node->master, sizeof(line->node->master), "%s",
 	    address);
 	begin_to_follow(line->node->redis);
 	return 0;

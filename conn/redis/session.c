@@ -28,10 +28,12 @@ torc_redis_session_acquire(struct torc_redis *redis,
 	int rc;
 
 	if (session == NULL)
-		return redis_fail(redis, -ENOMEM, "no memory for a session");
+		return torc_redis_fail(
+		    redis, -ENOMEM, "no memory for a session");
 	session->redis = redis;
-	rc = node_rent(redis, key == NULL ? -1 :
-	    (int)key_slot(key, strlen(key)), &session->line, deadline);
+	rc = torc_redis_node_rent(redis,
+	    key == NULL ? -1 : (int)torc_redis_key_slot(key, strlen(key)),
+	    &session->line, deadline);
 	if (rc < 0) {
 		free(session);
 		return rc;
@@ -60,8 +62,8 @@ torc_redis_session_release(struct torc_redis_session *session)
 	if (clean)
 		settle(session);
 	torc_pool_release(session->node->sessions.pool, session->line,
-	    clean && line_alive(session->line));
-	node_drop(session->node);
+	    clean && torc_redis_line_alive(session->line));
+	torc_redis_node_drop(session->node);
 	free(session);
 }
 
@@ -74,12 +76,13 @@ check(struct torc_redis_session *session,
 	uint64_t total = 0;
 
 	if (session->broken)
-		return redis_fail(session->redis, -ENOTCONN,
+		return torc_redis_fail(session->redis, -ENOTCONN,
 		    "the session's connection was lost");
 	if (session->reading)
-		return redis_fail(session->redis, -EBUSY,
+		return torc_redis_fail(session->redis, -EBUSY,
 		    "the last reply is not read to its end");
-	return redis_check(session->redis, command, COMMAND_FOREIGN, &total);
+	return torc_redis_check(
+	    session->redis, command, COMMAND_FOREIGN, &total);
 }
 
 /* How the connection differs from a new one after a command. */
@@ -101,7 +104,7 @@ follow(struct torc_redis_session *session, unsigned flags,
 	/* One that was refused has ended nothing, but for EXEC when it says
 	 * that it has. */
 	if ((flags & COMMAND_ENDS) && (reply->type != TORC_REDIS_ERROR ||
-	    redis_is_error(reply, "EXECABORT")))
+	    torc_redis_is_error(reply, "EXECABORT")))
 		session->begun = false;
 }
 
@@ -117,21 +120,22 @@ torc_redis_session_call(struct torc_redis_session *session,
 	int rc = check(session, &command);
 
 	if (rc < 0)
-		return redis_deliver(session->redis, rc, NULL, reply);
+		return torc_redis_deliver(session->redis, rc, NULL, reply);
 	settle(session);
-	rc = line_call(session->line, &request, deadline, &batch, &sent);
+	rc = torc_redis_line_call(
+	    session->line, &request, deadline, &batch, &sent);
 	if (rc == 0) {
-		follow(session, command_flags(argc, argv), request);
-		session->altered |= redis_judge(session->line, request,
+		follow(session, torc_redis_command_flags(argc, argv), request);
+		session->altered |= torc_redis_judge(session->line, request,
 		    false);
 		if (session->redis->config.cluster)
-			cluster_learn(session->redis, session->node,
+			torc_redis_cluster_learn(session->redis, session->node,
 			    &request->root);
 	} else {
 		session->broken = true;
-		line_explain(session->line, rc, sent);
+		torc_redis_line_explain(session->line, rc, sent);
 	}
-	return redis_deliver(session->redis, rc, request, reply);
+	return torc_redis_deliver(session->redis, rc, request, reply);
 }
 
 int
@@ -144,9 +148,9 @@ torc_redis_session_do(struct torc_redis_session *session,
 	int rc;
 
 	va_start(words, deadline);
-	rc = redis_words(session->redis, argv, &argc, words);
+	rc = torc_redis_words(session->redis, argv, &argc, words);
 	va_end(words);
-	return rc < 0 ? redis_deliver(session->redis, rc, NULL, reply) :
+	return rc < 0 ? torc_redis_deliver(session->redis, rc, NULL, reply) :
 	    torc_redis_session_call(session, reply, deadline, argc, argv);
 }
 
@@ -164,16 +168,16 @@ torc_redis_session_send(struct torc_redis_session *session,
 
 	if (rc < 0)
 		return rc;
-	flags = command_flags(argc, argv);
+	flags = torc_redis_command_flags(argc, argv);
 	/* What it does is not followed here. */
 	if (flags & (COMMAND_BEGINS | COMMAND_ENDS | COMMAND_ALTERS))
 		session->altered = true;
 	settle(session);
 	session->view.size = 0;
-	rc = line_write(session->line, deadline, &batch, &begun);
+	rc = torc_redis_line_write(session->line, deadline, &batch, &begun);
 	if (rc < 0) {
 		session->broken = true;
-		return line_explain(session->line, rc, begun);
+		return torc_redis_line_explain(session->line, rc, begun);
 	}
 	session->reading = true;
 	return 0;
@@ -217,11 +221,11 @@ read_item(struct torc_redis_session *session, struct torc_resp_item *item,
 static int
 explain_read(const struct torc_redis_session *session, int rc)
 {
-	const char *limit = redis_over_limit(rc);
+	const char *limit = torc_redis_over_limit(rc);
 
 	if (limit == NULL)
-		return line_explain(session->line, rc, true);
-	return redis_tell(session->redis, rc, TORC_REDIS_ANSWERED,
+		return torc_redis_line_explain(session->line, rc, true);
+	return torc_redis_tell(session->redis, rc, TORC_REDIS_ANSWERED,
 	    "%s: a reply cannot be read further: %s", session->node->address,
 	    limit);
 }
@@ -235,7 +239,7 @@ torc_redis_session_read(struct torc_redis_session *session,
 	int rc;
 
 	if (!session->reading)
-		return redis_fail(session->redis, -EINVAL,
+		return torc_redis_fail(session->redis, -EINVAL,
 		    "there is no reply to read");
 	do {
 		rc = read_item(session, item, deadline);

@@ -20,7 +20,7 @@ torc_redis_subscriber_create(struct torc_redis *redis,
 	    calloc(1, sizeof(*subscriber));
 
 	if (subscriber == NULL)
-		return redis_fail(redis, -ENOMEM, "no memory for a "
+		return torc_redis_fail(redis, -ENOMEM, "no memory for a "
 		    "subscriber");
 	subscriber->redis = redis;
 	torc_resp_arena_init(&subscriber->arena, NULL, 0);
@@ -37,7 +37,7 @@ drop_line(struct torc_redis_subscriber *subscriber)
 	subscriber->line = NULL;
 	line->retired = true;
 	if (line->users == 0)
-		subscriber_release(line);
+		torc_redis_subscriber_release(line);
 }
 
 void
@@ -76,19 +76,19 @@ pause_to_connect(
 	char why[REDIS_WHY];
 	int rc;
 
-	redis_format(why, sizeof(why), "%s", redis->why);
+	torc_redis_format(why, sizeof(why), "%s", redis->why);
 	rc = torc_sleep(torc_sooner(again, deadline));
 	if (rc < 0)
-		return subscriber_explain(subscriber, rc);
+		return torc_redis_subscriber_explain(subscriber, rc);
 	return again.at < deadline.at ? 0 :
-	    redis_fail(redis, -ETIMEDOUT, "%s", why);
+	    torc_redis_fail(redis, -ETIMEDOUT, "%s", why);
 }
 
 /* Parks. */
 static int
 resume(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 {
-	int rc = subscriber_resume(subscriber, deadline);
+	int rc = torc_redis_subscriber_resume(subscriber, deadline);
 
 	if (rc < 0)
 		drop_line(subscriber);
@@ -100,8 +100,8 @@ static int
 connect_again(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 {
 	for (;;) {
-		int rc = node_rent(subscriber->redis, -1, &subscriber->line,
-		    deadline);
+		int rc = torc_redis_node_rent(
+		    subscriber->redis, -1, &subscriber->line, deadline);
 
 		if (rc == 0) {
 			note_life(subscriber);
@@ -146,7 +146,7 @@ understand(struct torc_redis_subscriber *subscriber,
 	const struct torc_redis_reply *items = reply->items;
 
 	if (reply->type == TORC_REDIS_ERROR)
-		return redis_tell(subscriber->redis, -EREMOTEIO,
+		return torc_redis_tell(subscriber->redis, -EREMOTEIO,
 		    TORC_REDIS_ANSWERED, "%s", reply->text);
 	if ((reply->type != TORC_REDIS_PUSH &&
 	    reply->type != TORC_REDIS_ARRAY) || reply->size < 3 ||
@@ -220,10 +220,11 @@ build(struct torc_redis_subscriber *subscriber)
 static int
 explain(const struct torc_redis_subscriber *subscriber, long error)
 {
-	const char *limit = redis_over_limit((int)error);
+	const char *limit = torc_redis_over_limit((int)error);
 
-	return redis_tell(subscriber->redis, (int)error, TORC_REDIS_ANSWERED,
-	    "%s: a message %s: %s", subscriber->line->address,
+	return torc_redis_tell(subscriber->redis, (int)error,
+	    TORC_REDIS_ANSWERED, "%s: a message %s: %s",
+	    subscriber->line->address,
 	    limit == NULL ? "cannot be read" : "was read past",
 	    limit == NULL ? "it is not the protocol of Redis" : limit);
 }
@@ -266,7 +267,7 @@ probe(struct torc_redis_subscriber *subscriber)
 		return;
 	}
 	subscriber->pinged = true;
-	subscriber_ping(subscriber, subscriber->silent_until);
+	torc_redis_subscriber_ping(subscriber, subscriber->silent_until);
 }
 
 /* Parks. More in view: 0, also if there is nothing; or a negative errno. */
@@ -282,7 +283,7 @@ receive(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 		return 0;
 	}
 	if (rc == -ECANCELED || (rc == -ETIMEDOUT && until.at >= deadline.at))
-		return subscriber_explain(subscriber, rc);
+		return torc_redis_subscriber_explain(subscriber, rc);
 	if (rc == -ETIMEDOUT)
 		probe(subscriber);
 	else
@@ -315,7 +316,7 @@ torc_redis_next(struct torc_redis_subscriber *subscriber,
 	while (rc == 0) {
 		if (subscriber->line != NULL && (subscriber->line->mute ||
 		    subscriber->line->node->gone ||
-		    redis_is_replaced(subscriber->line)))
+		    torc_redis_is_replaced(subscriber->line)))
 			drop_line(subscriber);
 		if (subscriber->line == NULL) {
 			bool met = subscriber->met;

@@ -31,18 +31,18 @@ struct torc_redis_subscriber {
 };
 
 /* Give back the line of a subscriber, which nobody writes to. */
-void subscriber_release(struct line *line);
+void torc_redis_subscriber_release(struct line *line);
 
 /* What ended a wait, in words; returns `rc`. */
-int subscriber_explain(const struct torc_redis_subscriber *subscriber,
-    int rc);
+int torc_redis_subscriber_explain(
+    const struct torc_redis_subscriber *subscriber, int rc);
 
 /* Parks. Subscribe to all again, on a new line. 0, or an error. */
-int subscriber_resume(struct torc_redis_subscriber *subscriber,
+int torc_redis_subscriber_resume(struct torc_redis_subscriber *subscriber,
     torc_deadline deadline);
 
 /* Parks. Ask Redis whether it is there. */
-void subscriber_ping(struct torc_redis_subscriber *subscriber,
+void torc_redis_subscriber_ping(struct torc_redis_subscriber *subscriber,
     torc_deadline deadline);
 
 #endif

@@ -129,7 +129,7 @@ struct torc_redis_config {
  * returns. 0; -EINVAL, and `text` (may be NULL) says why; -ENOMEM; -ENOBUFS
  * (see torc_pool_create).
  */
-int torc_redis_create(struct torc_redis **redis,
+TORC_API int torc_redis_create(struct torc_redis **redis,
     const struct torc_redis_config *config, char *text, size_t text_size);
 
 /*
@@ -137,17 +137,18 @@ int torc_redis_create(struct torc_redis **redis,
  * torc_pool_destroy(), and is called when that may be, such as in the `stop` of
  * torc_serve. NULL does nothing.
  */
-int torc_redis_destroy(struct torc_redis *redis, torc_deadline deadline);
+TORC_API int torc_redis_destroy(
+    struct torc_redis *redis, torc_deadline deadline);
 
 /* This reactor's client, or NULL. */
-struct torc_redis *torc_redis_of(const struct torc_reactor *reactor);
+TORC_API struct torc_redis *torc_redis_of(const struct torc_reactor *reactor);
 
 /*
  * Returns the last error in words, or "" if there was none. Read it before the
  * fiber parks again: until then it is the error of the call that just failed,
  * and later it may be that of another fiber.
  */
-const char *torc_redis_why(const struct torc_redis *redis);
+TORC_API const char *torc_redis_why(const struct torc_redis *redis);
 
 /* What is known of a command whose call failed. */
 enum torc_redis_fate {
@@ -159,22 +160,24 @@ enum torc_redis_fate {
 };
 
 /* That of the last call that failed, for as long as torc_redis_why(). */
-enum torc_redis_fate torc_redis_fate(const struct torc_redis *redis);
+TORC_API enum torc_redis_fate torc_redis_fate(const struct torc_redis *redis);
 
 /* ---- Commands ---- */
 
 /*
  * Parks. Send a command, and wait for its reply. 0, or a negative errno.
  */
-int torc_redis_call(struct torc_redis *redis, struct torc_redis_reply **reply,
-    torc_deadline deadline, unsigned argc, const struct torc_slice *argv);
+TORC_API int torc_redis_call(struct torc_redis *redis,
+    struct torc_redis_reply **reply, torc_deadline deadline, unsigned argc,
+    const struct torc_slice *argv);
 
 /* As torc_redis_call(), of strings: torc_redis_do(..., "GET", key, NULL). */
-int torc_redis_do(struct torc_redis *redis, struct torc_redis_reply **reply,
-    torc_deadline deadline, ...) __attribute__((sentinel));
+TORC_API int torc_redis_do(struct torc_redis *redis,
+    struct torc_redis_reply **reply, torc_deadline deadline, ...)
+    __attribute__((sentinel));
 
 /* Free a reply with all that is in it. NULL is one. */
-void torc_redis_reply_free(struct torc_redis_reply *reply);
+TORC_API void torc_redis_reply_free(struct torc_redis_reply *reply);
 
 struct torc_redis_command {
 	const struct torc_slice *argv;
@@ -185,7 +188,7 @@ struct torc_redis_command {
  * Parks. Send `count` commands in one write. The reply is an array of theirs,
  * with errors among them: the result is 0 then. In a cluster: all of one slot.
  */
-int torc_redis_batch(struct torc_redis *redis,
+TORC_API int torc_redis_batch(struct torc_redis *redis,
     struct torc_redis_reply **reply, torc_deadline deadline, unsigned count,
     const struct torc_redis_command *commands);
 
@@ -194,7 +197,7 @@ int torc_redis_batch(struct torc_redis *redis,
  * nothing in between, or none. The reply is that of EXEC; if a command was
  * refused, the error is about that one.
  */
-int torc_redis_transact(struct torc_redis *redis,
+TORC_API int torc_redis_transact(struct torc_redis *redis,
     struct torc_redis_reply **reply, torc_deadline deadline, unsigned count,
     const struct torc_redis_command *commands);
 
@@ -211,9 +214,10 @@ struct torc_redis_script {
  * Parks. Run it, by its hash if the server has it. `argv` has the keys first,
  * `keys` of them.
  */
-int torc_redis_eval(struct torc_redis *redis, struct torc_redis_reply **reply,
-    torc_deadline deadline, struct torc_redis_script *script, unsigned keys,
-    unsigned argc, const struct torc_slice *argv);
+TORC_API int torc_redis_eval(struct torc_redis *redis,
+    struct torc_redis_reply **reply, torc_deadline deadline,
+    struct torc_redis_script *script, unsigned keys, unsigned argc,
+    const struct torc_slice *argv);
 
 /* ---- Sessions: a connection of one's own ---- */
 
@@ -224,7 +228,7 @@ struct torc_redis_session;
  * are read bit by bit. In a cluster: of the node that has `key` (any if NULL).
  * It is used by one fiber at a time.
  */
-int torc_redis_session_acquire(struct torc_redis *redis,
+TORC_API int torc_redis_session_acquire(struct torc_redis *redis,
     struct torc_redis_session **session, const char *key,
     torc_deadline deadline);
 
@@ -232,22 +236,22 @@ int torc_redis_session_acquire(struct torc_redis *redis,
  * Give it back. It is closed if it is not as it was: within MULTI, watching,
  * changed by SELECT and the like, or with an answer unread.
  */
-void torc_redis_session_release(struct torc_redis_session *session);
+TORC_API void torc_redis_session_release(struct torc_redis_session *session);
 
 /*
  * Parks. As torc_redis_call(), without a second attempt. After an error other
  * than those of a reply and of what is asked it is of no more use. A cluster's
  * MOVED is an error like others; the next session is opened where it says.
  */
-int torc_redis_session_call(struct torc_redis_session *session,
+TORC_API int torc_redis_session_call(struct torc_redis_session *session,
     struct torc_redis_reply **reply, torc_deadline deadline, unsigned argc,
     const struct torc_slice *argv);
-int torc_redis_session_do(struct torc_redis_session *session,
+TORC_API int torc_redis_session_do(struct torc_redis_session *session,
     struct torc_redis_reply **reply, torc_deadline deadline, ...)
     __attribute__((sentinel));
 
 /* Parks. Send a command whose reply is read with torc_redis_session_read(). */
-int torc_redis_session_send(struct torc_redis_session *session,
+TORC_API int torc_redis_session_send(struct torc_redis_session *session,
     torc_deadline deadline, unsigned argc, const struct torc_slice *argv);
 
 /*
@@ -255,7 +259,7 @@ int torc_redis_session_send(struct torc_redis_session *session,
  * reply needs no memory, and a slow reader slows Redis. 1; 0: the reply is
  * over, this was its last item; or a negative errno.
  */
-int torc_redis_session_read(struct torc_redis_session *session,
+TORC_API int torc_redis_session_read(struct torc_redis_session *session,
     struct torc_resp_item *item, torc_deadline deadline);
 
 /* ---- Messages ---- */
@@ -283,26 +287,27 @@ struct torc_redis_message {
 };
 
 /* 0 or -ENOMEM. */
-int torc_redis_subscriber_create(struct torc_redis *redis,
+TORC_API int torc_redis_subscriber_create(struct torc_redis *redis,
     struct torc_redis_subscriber **subscriber);
 
 /* No fiber uses it. NULL is none. */
-void torc_redis_subscriber_destroy(struct torc_redis_subscriber *subscriber);
+TORC_API void torc_redis_subscriber_destroy(
+    struct torc_redis_subscriber *subscriber);
 
 /*
  * Parks, but does not wait for Redis: SUBSCRIBED tells when it is done. At
  * most 4096 channels and patterns (-ENOBUFS). Also while another fiber is in
  * torc_redis_next(). Without a connection it is done with the next one.
  */
-int torc_redis_subscribe(struct torc_redis_subscriber *subscriber,
+TORC_API int torc_redis_subscribe(struct torc_redis_subscriber *subscriber,
     const char *channel, torc_deadline deadline);
-int torc_redis_psubscribe(struct torc_redis_subscriber *subscriber,
+TORC_API int torc_redis_psubscribe(struct torc_redis_subscriber *subscriber,
     const char *pattern, torc_deadline deadline);
 
 /* 0, or -ENOENT if it was not subscribed to. */
-int torc_redis_unsubscribe(struct torc_redis_subscriber *subscriber,
+TORC_API int torc_redis_unsubscribe(struct torc_redis_subscriber *subscriber,
     const char *channel, torc_deadline deadline);
-int torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
+TORC_API int torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
     const char *pattern, torc_deadline deadline);
 
 /*
@@ -313,7 +318,7 @@ int torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
  * torc_redis_why() says which; -EMSGSIZE and the others of a limit: a message
  * is over it, and is read past.
  */
-int torc_redis_next(struct torc_redis_subscriber *subscriber,
+TORC_API int torc_redis_next(struct torc_redis_subscriber *subscriber,
     struct torc_redis_message *message, torc_deadline deadline);
 
 #ifdef __cplusplus

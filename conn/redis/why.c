@@ -20,7 +20,8 @@ cut_at(const char *text, size_t size)
 }
 
 void
-redis_vformat(char *text, size_t size, const char *format, va_list arguments)
+torc_redis_vformat(
+    char *text, size_t size, const char *format, va_list arguments)
 {
 	const int length = vsnprintf(text, size, format, arguments);
 
@@ -30,35 +31,35 @@ redis_vformat(char *text, size_t size, const char *format, va_list arguments)
 }
 
 void
-redis_format(char *text, size_t size, const char *format, ...)
+torc_redis_format(char *text, size_t size, const char *format, ...)
 {
 	va_list arguments;
 
 	va_start(arguments, format);
-	redis_vformat(text, size, format, arguments);
+	torc_redis_vformat(text, size, format, arguments);
 	va_end(arguments);
 }
 
 int
-redis_fail(struct torc_redis *redis, int error, const char *format, ...)
+torc_redis_fail(struct torc_redis *redis, int error, const char *format, ...)
 {
 	va_list arguments;
 
 	va_start(arguments, format);
-	redis_vformat(redis->why, sizeof(redis->why), format, arguments);
+	torc_redis_vformat(redis->why, sizeof(redis->why), format, arguments);
 	va_end(arguments);
 	redis->fate = TORC_REDIS_UNSENT;
 	return error;
 }
 
 int
-redis_tell(struct torc_redis *redis, int error, enum torc_redis_fate fate,
+torc_redis_tell(struct torc_redis *redis, int error, enum torc_redis_fate fate,
     const char *format, ...)
 {
 	va_list arguments;
 
 	va_start(arguments, format);
-	redis_vformat(redis->why, sizeof(redis->why), format, arguments);
+	torc_redis_vformat(redis->why, sizeof(redis->why), format, arguments);
 	va_end(arguments);
 	redis->fate = fate;
 	return error;

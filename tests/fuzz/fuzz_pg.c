@@ -46,7 +46,7 @@ static void
 read_row(const struct pg_message *message)
 {
 	struct torc_slice values[ROOM];
-	int count = pg_read_row(message, values, ROOM);
+	int count = torc_pg_read_row(message, values, ROOM);
 	size_t sum = 2;
 
 	require(count == -EPROTO || (count >= 0 && count <= 65535),
@@ -69,20 +69,21 @@ read_texts(const struct pg_message *message)
 	struct pg_notification notification;
 	const char *name, *value, *tag;
 	uint64_t rows;
-	int count = pg_read_fields(message, fields, ROOM);
+	int count = torc_pg_read_fields(message, fields, ROOM);
 
 	for (int i = 0; i < count && i < (int)ROOM; i++)
 		require(within(message, fields[i].name,
 		    strlen(fields[i].name) + 1), "a name outside");
-	if (pg_read_report(message, &report) == 0 && report.text[0] != '\0')
+	if (torc_pg_read_report(message, &report) == 0 &&
+	    report.text[0] != '\0')
 		require(within(message, report.text,
 		    strlen(report.text) + 1), "a text outside");
-	if (pg_read_parameter(message, &name, &value) == 0)
+	if (torc_pg_read_parameter(message, &name, &value) == 0)
 		require(strlen(name) + strlen(value) + 2 == message->size,
 		    "a parameter with a rest");
-	if (pg_read_complete(message, &tag, &rows) == 0)
+	if (torc_pg_read_complete(message, &tag, &rows) == 0)
 		require(strlen(tag) + 1 == message->size, "a tag with a rest");
-	if (pg_read_notification(message, &notification) == 0)
+	if (torc_pg_read_notification(message, &notification) == 0)
 		require(within(message, notification.payload,
 		    strlen(notification.payload) + 1), "a payload outside");
 }
@@ -94,14 +95,14 @@ read_numbers(const struct pg_message *message)
 	uint32_t process, secret;
 	char state;
 
-	if (pg_read_auth(message, &auth) == 0 && auth.data.data != NULL) {
+	if (torc_pg_read_auth(message, &auth) == 0 && auth.data.data != NULL) {
 		require(within(message, auth.data.data, auth.data.size),
 		    "a challenge outside");
-		pg_offers(&auth, PG_SCRAM);
+		torc_pg_offers(&auth, PG_SCRAM);
 	}
-	if (pg_read_key(message, &process, &secret) == 0)
+	if (torc_pg_read_key(message, &process, &secret) == 0)
 		require(message->size == 8, "a key of another size");
-	if (pg_read_ready(message, &state) == 0)
+	if (torc_pg_read_ready(message, &state) == 0)
 		require(message->size == 1, "a state of another size");
 }
 
@@ -113,7 +114,7 @@ read_stream(const uint8_t *data, size_t size)
 	size_t at = 0;
 	long taken = 0;
 
-	while ((taken = pg_read_message(&message, data + at, size - at,
+	while ((taken = torc_pg_read_message(&message, data + at, size - at,
 	    MOST)) > 0) {
 		require((size_t)taken <= size - at &&
 		    message.size + PG_HEADER == (size_t)taken,
@@ -191,16 +192,16 @@ check_bind(const uint8_t *data, size_t size)
 	uint8_t memory[2 * MOST];
 	struct pg_writer writer = { .data = memory, .size = MOST };
 
-	pg_put_bind(&writer, "s", params, 3, true);
+	torc_pg_put_bind(&writer, "s", params, 3, true);
 	require(writer.used == size + 38, "another size");
-	if (!pg_written(&writer))
+	if (!torc_pg_written(&writer))
 		return;
-	require(pg_read_message(&message, memory, writer.used, MOST + 1) ==
+	require(torc_pg_read_message(&message, memory, writer.used, MOST + 1) ==
 	    (long)writer.used, "what was written is not read");
 	/* Names, formats; and behind them one format for the columns. */
 	row.data = message.data + 3 + 2 + 3 * 2;
 	row.size = message.size - 3 - 2 - 3 * 2 - 4;
-	require(pg_read_row(&row, values, 3) == 3 &&
+	require(torc_pg_read_row(&row, values, 3) == 3 &&
 	    values[0].size == size &&
 	    (size == 0 || memcmp(values[0].data, data, size) == 0) &&
 	    values[1].data == NULL && values[2].size == 4,
@@ -217,18 +218,18 @@ check_login(const uint8_t *data, size_t size, size_t cut)
 
 	if (cut > size)
 		return;
-	require(pg_scram_begin(&scram, "secret") == 0, "no randomness");
+	require(torc_pg_scram_begin(&scram, "secret") == 0, "no randomness");
 	/* One that the input can know. */
 	memcpy(scram.nonce, "nonce", 6);
-	if (pg_scram_challenge(&scram, data, cut, 4096) < 0)
+	if (torc_pg_scram_challenge(&scram, data, cut, 4096) < 0)
 		return;
 	require(scram.iterations > 0 && scram.iterations <= 4096,
 	    "too many iterations");
 	scram.iterations = 1;
-	require(pg_scram_derive(&scram) == 0, "no hash");
-	require(pg_scram_final(&scram, text, sizeof(text)) <
+	require(torc_pg_scram_derive(&scram) == 0, "no hash");
+	require(torc_pg_scram_final(&scram, text, sizeof(text)) <
 	    (int)sizeof(text), "a long answer");
-	if (pg_scram_verify(&scram, data + cut, size - cut) == 0)
+	if (torc_pg_scram_verify(&scram, data + cut, size - cut) == 0)
 		require(scram.verified, "verified and not");
 }
 
@@ -244,13 +245,13 @@ check_address(const char *address, const char *scheme)
 
 	snprintf(whole, sizeof(whole), "%s%s", scheme, address);
 	config.address = whole;
-	if (pg_setup_make(&setup, &config, &words) < 0)
+	if (torc_pg_setup_make(&setup, &config, &words) < 0)
 		return;
 	require(setup.host_count > 0, "an address of nothing");
 	for (unsigned i = 0; i < setup.host_count; i++)
 		require(strncmp(setup.hosts[i], "unix:", 5) == 0 ||
 		    strrchr(setup.hosts[i], ':') != NULL, "a host alone");
-	pg_setup_free(&setup);
+	torc_pg_setup_free(&setup);
 }
 
 static void
@@ -263,9 +264,9 @@ check_texts(const uint8_t *data, size_t size)
 	text[size] = '\0';
 	check_address(text, "");
 	check_address(text, "postgres://");
-	pg_nature_of(text);
-	prepared = pg_saslprep(text);
-	again = pg_saslprep(prepared);
+	torc_pg_nature_of(text);
+	prepared = torc_pg_saslprep(text);
+	again = torc_pg_saslprep(prepared);
 	require(strlen(prepared) <= 4 * PG_EXPANSION * (size + 1),
 	    "a longer password than there can be");
 	free(again);

@@ -368,7 +368,7 @@ take_message(struct backend *backend)
 static void
 expect_end(struct pg_cursor *cursor)
 {
-	if (pg_close(cursor) < 0)
+	if (torc_pg_close(cursor) < 0)
 		broken("a message is not what was sent");
 }
 
@@ -405,8 +405,8 @@ compare_password(struct backend *backend, const char *expected)
 
 	if (rc <= 0)
 		return -1;
-	cursor = pg_open(&backend->message);
-	if (strcmp(pg_take_string(&cursor), expected) != 0)
+	cursor = torc_pg_open(&backend->message);
+	if (strcmp(torc_pg_take_string(&cursor), expected) != 0)
 		broken("the password is not ours");
 	expect_end(&cursor);
 	return 0;
@@ -418,7 +418,7 @@ let_in_by_md5(struct backend *backend)
 	static const uint8_t salt[4] = { 1, 2, 3, 4 };
 	char expected[PG_MD5_SIZE];
 
-	if (pg_md5(expected, PG_USER, PG_PASSWORD, salt) < 0 ||
+	if (torc_pg_md5(expected, PG_USER, PG_PASSWORD, salt) < 0 ||
 	    ask_for(backend, PG_AUTH_MD5, salt, sizeof(salt)) < 0)
 		return -1;
 	return compare_password(backend, expected);
@@ -428,9 +428,10 @@ let_in_by_md5(struct backend *backend)
 static void
 read_nonce(const struct backend *backend, struct pg_scram *scram)
 {
-	struct pg_cursor cursor = pg_open(&backend->message);
-	const char *mechanism = pg_take_string(&cursor);
-	struct torc_slice first = pg_take(&cursor, pg_take_u32(&cursor));
+	struct pg_cursor cursor = torc_pg_open(&backend->message);
+	const char *mechanism = torc_pg_take_string(&cursor);
+	struct torc_slice first = torc_pg_take(
+	    &cursor, torc_pg_take_u32(&cursor));
 
 	expect_end(&cursor);
 	if (strcmp(mechanism, PG_SCRAM) != 0 || first.size <= 8 ||
@@ -454,12 +455,12 @@ let_in_by_scram(struct backend *backend)
 	read_nonce(backend, &scram);
 	size = snprintf(first, sizeof(first), "r=%sserver,s=c2FsdA==,i=2",
 	    scram.nonce);
-	if (pg_scram_challenge(&scram, first, (size_t)size, 2) < 0 ||
-	    pg_scram_derive(&scram) < 0 ||
+	if (torc_pg_scram_challenge(&scram, first, (size_t)size, 2) < 0 ||
+	    torc_pg_scram_derive(&scram) < 0 ||
 	    ask_for(backend, PG_AUTH_SASL_CONTINUE, first, (size_t)size) < 0 ||
 	    take_password(backend) <= 0)
 		return -1;
-	size = pg_scram_final(&scram, final, sizeof(final));
+	size = torc_pg_scram_final(&scram, final, sizeof(final));
 	if (size < 0 || (size_t)size != backend->message.size ||
 	    memcmp(backend->message.data, final, (size_t)size) != 0)
 		broken("a login does not prove that it has our password");
@@ -523,12 +524,12 @@ take_startup(struct backend *backend)
 
 	if (take_rest(backend) <= 0)
 		return -1;
-	cursor = pg_open(&backend->message);
-	code = pg_take_u32(&cursor);
+	cursor = torc_pg_open(&backend->message);
+	code = torc_pg_take_u32(&cursor);
 	if (code == STARTUP)
 		return 1;
-	process = pg_take_u32(&cursor);
-	secret = pg_take_u32(&cursor);
+	process = torc_pg_take_u32(&cursor);
+	secret = torc_pg_take_u32(&cursor);
 	expect_end(&cursor);
 	if (code != CANCEL)
 		broken("a connection does not begin as it should");
@@ -859,12 +860,12 @@ run_simple(struct backend *backend, const char *sql, uint32_t *listens)
 static int
 query(struct backend *backend)
 {
-	struct pg_cursor cursor = pg_open(&backend->message);
+	struct pg_cursor cursor = torc_pg_open(&backend->message);
 	char text[4 * TEXT_MAX], *at = text, *sql;
 	uint32_t listens = 0;
 	int rc = 0;
 
-	snprintf(text, sizeof(text), "%s", pg_take_string(&cursor));
+	snprintf(text, sizeof(text), "%s", torc_pg_take_string(&cursor));
 	expect_end(&cursor);
 	while (rc == 0 && !backend->failed &&
 	    (sql = strsep(&at, ";")) != NULL)
@@ -901,18 +902,18 @@ skipped(struct backend *backend, const char *name)
 static void
 skip(struct backend *backend)
 {
-	struct pg_cursor cursor = pg_open(&backend->message);
+	struct pg_cursor cursor = torc_pg_open(&backend->message);
 
 	if (backend->message.type == 'P')
-		*skipped(backend, pg_take_string(&cursor)) = true;
+		*skipped(backend, torc_pg_take_string(&cursor)) = true;
 }
 
 static int
 parse(struct backend *backend)
 {
-	struct pg_cursor cursor = pg_open(&backend->message);
-	const char *name = pg_take_string(&cursor);
-	const char *sql = pg_take_string(&cursor);
+	struct pg_cursor cursor = torc_pg_open(&backend->message);
+	const char *name = torc_pg_take_string(&cursor);
+	const char *sql = torc_pg_take_string(&cursor);
 	struct prepared *prepared = find_prepared(backend, "");
 
 	if (find_prepared(backend, name) != NULL)
@@ -934,9 +935,9 @@ has_rows(const char *sql)
 static int
 describe(struct backend *backend)
 {
-	struct pg_cursor cursor = pg_open(&backend->message);
-	const uint8_t kind = pg_take_u8(&cursor);
-	const char *portal = pg_take_string(&cursor);
+	struct pg_cursor cursor = torc_pg_open(&backend->message);
+	const uint8_t kind = torc_pg_take_u8(&cursor);
+	const char *portal = torc_pg_take_string(&cursor);
 
 	expect_end(&cursor);
 	if (kind != 'P' || portal[0] != '\0')
@@ -952,26 +953,26 @@ read_params(struct pg_cursor *cursor, struct asked *asked)
 {
 	uint32_t *numbers[] = { &asked->key, &asked->size, &asked->rows,
 		&asked->transaction };
-	unsigned formats = pg_take_u16(cursor), count;
+	unsigned formats = torc_pg_take_u16(cursor), count;
 
-	pg_take(cursor, 2u * formats);
-	count = pg_take_u16(cursor);
+	torc_pg_take(cursor, 2u * formats);
+	count = torc_pg_take_u16(cursor);
 	for (unsigned i = 0; i < count; i++) {
-		const uint32_t size = pg_take_u32(cursor);
+		const uint32_t size = torc_pg_take_u32(cursor);
 		struct torc_slice value;
 
 		if (i < COUNT(numbers)) {
-			*numbers[i] = pg_take_u32(cursor);
+			*numbers[i] = torc_pg_take_u32(cursor);
 			continue;
 		}
-		value = pg_take(cursor, size);
+		value = torc_pg_take(cursor, size);
 		for (uint32_t j = 0; j < value.size; j++) {
 			if (value.data[j] != stream_byte(asked->key, j))
 				broken("a parameter is not what was sent");
 		}
 	}
-	formats = pg_take_u16(cursor);
-	asked->binary = formats == 1 && pg_take_u16(cursor) == 1;
+	formats = torc_pg_take_u16(cursor);
+	asked->binary = formats == 1 && torc_pg_take_u16(cursor) == 1;
 	if (count > PARAMS || asked->size > ROW_MAX)
 		broken("parameters are not what was sent");
 }
@@ -988,9 +989,9 @@ forgets(const struct backend *backend, const struct prepared *prepared)
 static int
 bind_prepared(struct backend *backend)
 {
-	struct pg_cursor cursor = pg_open(&backend->message);
-	const char *portal = pg_take_string(&cursor);
-	const char *name = pg_take_string(&cursor);
+	struct pg_cursor cursor = torc_pg_open(&backend->message);
+	const char *portal = torc_pg_take_string(&cursor);
+	const char *name = torc_pg_take_string(&cursor);
 	struct prepared *prepared = find_prepared(backend, name);
 
 	if (prepared == NULL && *skipped(backend, name))
@@ -1023,9 +1024,9 @@ execute(struct backend *backend)
 static int
 close_prepared(struct backend *backend)
 {
-	struct pg_cursor cursor = pg_open(&backend->message);
-	const uint8_t kind = pg_take_u8(&cursor);
-	const char *name = pg_take_string(&cursor);
+	struct pg_cursor cursor = torc_pg_open(&backend->message);
+	const uint8_t kind = torc_pg_take_u8(&cursor);
+	const char *name = torc_pg_take_string(&cursor);
 	struct prepared *prepared = find_prepared(backend, name);
 
 	expect_end(&cursor);

@@ -48,8 +48,8 @@ reset_pg(void)
 	char digest[PG_MD5_SIZE];
 
 	if (!ready)
-		ready = pg_scram_derive(&scram) == 0 &&
-		    pg_md5(digest, "", "", (const uint8_t *)"salt") == 0;
+		ready = torc_pg_scram_derive(&scram) == 0 &&
+		    torc_pg_md5(digest, "", "", (const uint8_t *)"salt") == 0;
 	reset_pg_backend();
 }
 
