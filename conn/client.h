@@ -119,8 +119,8 @@ struct torc_pool_wish {
 };
 
 /* Parks. The same, in a certain way; `wish` may be NULL. */
-TORC_API int torc_pool_acquire_for(struct torc_pool *pool, void **item,
-    const struct torc_pool_wish *wish, torc_deadline deadline);
+TORC_API int torc_pool_acquire_for(struct torc_pool *pool,
+    const struct torc_pool_wish *wish, void **item, torc_deadline deadline);
 
 /*
  * A key for the peer of a connection: its IPv4 address, or the first 64 bits

@@ -353,8 +353,8 @@ rent(struct torc_pool *pool, const struct torc_pool_wish *wish,
 }
 
 int
-torc_pool_acquire_for(struct torc_pool *pool, void **item,
-    const struct torc_pool_wish *wish, torc_deadline deadline)
+torc_pool_acquire_for(struct torc_pool *pool, const struct torc_pool_wish *wish,
+    void **item, torc_deadline deadline)
 {
 	static const struct torc_pool_wish none;
 	struct torc_pool_entry *entry;
@@ -379,7 +379,7 @@ torc_pool_acquire_for(struct torc_pool *pool, void **item,
 int
 torc_pool_acquire(struct torc_pool *pool, void **item, torc_deadline deadline)
 {
-	return torc_pool_acquire_for(pool, item, NULL, deadline);
+	return torc_pool_acquire_for(pool, NULL, item, deadline);
 }
 
 /* Where the entry of what is rented is in its chain. */

@@ -73,6 +73,31 @@ for header in conn/torc.h conn/client.h conn/pipeline.h conn/*/torc_*.h \
 	    "$header"
 done | claim "every public function says TORC_API"
 
+# Declarations of public headers, one in a line.
+declarations() {
+	for header in conn/torc.h conn/client.h conn/pipeline.h \
+	    conn/*/torc_*.h conn/redis/resp.h reactor/runtime.h; do
+		awk -v f="$header" '/^TORC_API/ { text = "" ; inside = 1 }
+			inside { text = text " " $0 }
+			inside && /;/ { print f ":" text; inside = 0 }' \
+		    "$header"
+	done | tr -s ' \t'
+}
+declarations | grep -E '\bdeadline\b' |
+    grep -vE 'torc_deadline deadline(, \.\.\.)?\)' |
+    claim "a deadline is the last parameter"
+awk '/^\/\*/ { parks = 0 }
+	/^(\/\*| \*) Parks/ { parks = 1 }
+	/^TORC_API/ { text = ""; inside = 1 }
+	inside { text = text $0 }
+	inside && /;/ {
+		if (parks && text !~ /torc_deadline|torc_yield/)
+			print FILENAME ": " text
+		inside = 0; parks = 0
+	}' conn/torc.h conn/client.h conn/pipeline.h conn/*/torc_*.h \
+    reactor/runtime.h |
+    claim "what parks has a deadline"
+
 grep -nE '(^|[^_a-z.>])errno([^._a-z]|$)' ring/*.[ch] reactor/*.[ch] \
     conn/*.c conn/net.h | grep -vE '<errno.h>|/?\*' |
     claim "errno is read in sys/ only"

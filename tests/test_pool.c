@@ -203,8 +203,8 @@ act(void *arg)
 	struct scene *scene = actor->scene;
 	const struct torc_pool_wish wish = { .key = actor->key };
 
-	actor->result = torc_pool_acquire_for(scene->backend->pool,
-	    &actor->item, &wish, scene->deadline);
+	actor->result = torc_pool_acquire_for(
+	    scene->backend->pool, &wish, &actor->item, scene->deadline);
 	actor->place = scene->gone;
 	scene->order[scene->gone++] = actor->index;
 	if (actor->result == 0 && scene->hold_ms > 0) {
@@ -468,7 +468,7 @@ acquire_fresh(struct backend *backend)
 	const struct torc_pool_wish wish = { .fresh = true };
 	void *item = NULL;
 
-	return torc_pool_acquire_for(backend->pool, &item, &wish, LATE) == 0 ?
+	return torc_pool_acquire_for(backend->pool, &wish, &item, LATE) == 0 ?
 	    item : NULL;
 }
 

@@ -135,7 +135,7 @@ set_and_get(struct torc_redis *redis)
 	EXPECT(took_text(reply, "OK"));
 	EXPECT(torc_redis_do(redis, &reply, LATE, "GET", "key", NULL) == 0);
 	EXPECT(took_text(reply, "value"));
-	EXPECT(torc_redis_call(redis, NULL, LATE, 3, set) == 0);
+	EXPECT(torc_redis_call(redis, set, 3, NULL, LATE) == 0);
 	EXPECT(torc_redis_do(redis, &reply, LATE, "GET", "bytes", NULL) == 0);
 	EXPECT(reply->size == 5 && memcmp(reply->text, "a\r\n\0b", 6) == 0);
 	torc_redis_reply_free(reply);
@@ -306,11 +306,11 @@ say_in_session(struct torc_redis *redis, unsigned argc,
     const struct torc_slice *argv)
 {
 	struct torc_redis_session *session;
-	int rc = torc_redis_session_acquire(redis, &session, NULL, LATE);
+	int rc = torc_redis_session_acquire(redis, NULL, &session, LATE);
 
 	if (rc < 0)
 		return rc;
-	rc = torc_redis_session_call(session, NULL, LATE, argc, argv);
+	rc = torc_redis_session_call(session, argv, argc, NULL, LATE);
 	torc_redis_session_release(session);
 	return rc == -EREMOTEIO ? 0 : rc;
 }
@@ -322,7 +322,7 @@ call_wrongly(struct torc_redis *redis)
 
 	for (size_t i = 0; i < sizeof(harmful) / sizeof(harmful[0]); i++) {
 		unsigned argc = as_slices(argv, harmful[i].words);
-		int rc = torc_redis_call(redis, NULL, LATE, argc, argv);
+		int rc = torc_redis_call(redis, argv, argc, NULL, LATE);
 
 		if (rc != -EOPNOTSUPP)
 			fprintf(stderr, "sent: %s\n", harmful[i].words[0]);
@@ -337,7 +337,7 @@ call_wrongly(struct torc_redis *redis)
 	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++) {
 		unsigned argc = as_slices(argv, harmless[i].words);
 
-		EXPECT(torc_redis_call(redis, NULL, LATE, argc, argv) == 0);
+		EXPECT(torc_redis_call(redis, argv, argc, NULL, LATE) == 0);
 	}
 	return 0;
 }
@@ -363,14 +363,14 @@ send_batches(struct torc_redis *redis)
 		argv[i][1] = word("n");
 		commands[i] = (struct torc_redis_command) { argv[i], 2 };
 	}
-	EXPECT(torc_redis_batch(redis, &reply, LATE, COUNT, commands) == 0);
+	EXPECT(torc_redis_batch(redis, commands, COUNT, &reply, LATE) == 0);
 	EXPECT(reply->type == TORC_REDIS_ARRAY && reply->size == COUNT);
 	for (int i = 0; i < COUNT; i++)
 		EXPECT(i == 500 ?
 		    reply->items[i].type == TORC_REDIS_ERROR :
 		    reply->items[i].integer == i + (i < 500));
 	torc_redis_reply_free(reply);
-	EXPECT(torc_redis_batch(redis, &reply, LATE, 1, commands) == 0);
+	EXPECT(torc_redis_batch(redis, commands, 1, &reply, LATE) == 0);
 	EXPECT(reply->type == TORC_REDIS_ARRAY && reply->size == 1);
 	EXPECT(reply->items[0].integer == COUNT);
 	torc_redis_reply_free(reply);
@@ -394,7 +394,7 @@ send_much(struct torc_redis *redis)
 	struct torc_redis_reply *reply;
 
 	stream_fill(7, 0, data, size);
-	EXPECT(torc_redis_call(redis, NULL, LATE, 3, set) == 0);
+	EXPECT(torc_redis_call(redis, set, 3, NULL, LATE) == 0);
 	EXPECT(torc_redis_do(redis, &reply, LATE, "GET", "much", NULL) == 0);
 	EXPECT(reply->size == size);
 	EXPECT(stream_matches(7, 0, (const uint8_t *)reply->text, size));
@@ -577,7 +577,7 @@ send_too_much(struct torc_redis *redis)
 		    &askers[i]) == 0);
 	}
 	for (unsigned i = 0; i < 5; i++) {
-		EXPECT(torc_redis_call(redis, NULL, LATE, 3, set) < 0);
+		EXPECT(torc_redis_call(redis, set, 3, NULL, LATE) < 0);
 		EXPECT(torc_redis_fate(redis) != TORC_REDIS_UNSENT);
 	}
 	small_is_over = true;
@@ -620,12 +620,12 @@ transact(struct torc_redis *redis)
 	const struct torc_redis_command bad[] = { { add, 2 }, { none, 1 } };
 	struct torc_redis_reply *reply;
 
-	EXPECT(torc_redis_transact(redis, &reply, LATE, 3, good) == 0);
+	EXPECT(torc_redis_transact(redis, good, 3, &reply, LATE) == 0);
 	EXPECT(reply->type == TORC_REDIS_ARRAY && reply->size == 3);
 	EXPECT(reply->items[1].integer == 2);
 	EXPECT(reply->items[2].type == TORC_REDIS_ERROR);
 	torc_redis_reply_free(reply);
-	EXPECT(torc_redis_transact(redis, &reply, LATE, 2, bad) ==
+	EXPECT(torc_redis_transact(redis, bad, 2, &reply, LATE) ==
 	    -EREMOTEIO);
 	EXPECT(strstr(reply->text, "unknown command") != NULL);
 	torc_redis_reply_free(reply);
@@ -655,15 +655,15 @@ run_scripts(struct torc_redis *redis)
 		if (i == 2)
 			EXPECT(torc_redis_do(redis, NULL, LATE, "SCRIPT",
 			    "FLUSH", NULL) == 0);
-		EXPECT(torc_redis_eval(redis, &reply, LATE, &script, 1, 2,
-		    argv) == 0);
+		EXPECT(torc_redis_eval(
+			   redis, &script, argv, 2, 1, &reply, LATE) == 0);
 		EXPECT(reply->size == 3 && is_text(&reply->items[1], "x"));
 		EXPECT(reply->items[2].integer == i);
 		torc_redis_reply_free(reply);
 		EXPECT(strlen(script.sha) == 40);
 	}
 	script = (struct torc_redis_script) { .text = "no script" };
-	EXPECT(torc_redis_eval(redis, &reply, LATE, &script, 0, 0, NULL) ==
+	EXPECT(torc_redis_eval(redis, &script, NULL, 0, 0, &reply, LATE) ==
 	    -EREMOTEIO);
 	torc_redis_reply_free(reply);
 	return 0;
@@ -684,7 +684,7 @@ watch(struct torc_redis *redis)
 	struct torc_redis_session *session;
 	struct torc_redis_reply *reply;
 
-	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "WATCH", "w",
 	    NULL) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "MULTI",
@@ -718,7 +718,7 @@ session_id(struct torc_redis *redis, const char *command, const char *word1)
 	struct torc_redis_reply *reply = NULL;
 	int64_t id = -1;
 
-	if (torc_redis_session_acquire(redis, &session, NULL, LATE) < 0)
+	if (torc_redis_session_acquire(redis, NULL, &session, LATE) < 0)
 		return -1;
 	if (torc_redis_session_do(session, &reply, LATE, "CLIENT", "ID",
 	    NULL) == 0)
@@ -747,7 +747,7 @@ soil_sessions(struct torc_redis *redis)
 	second = session_id(redis, "SELECT", "3");
 	EXPECT(session_id(redis, NULL, NULL) != second);
 	/* EXEC without MULTI ends no WATCH. */
-	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "WATCH", "x",
 	    NULL) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "EXEC", NULL) ==
@@ -772,7 +772,7 @@ time_out_session(struct torc_redis *redis)
 	struct torc_redis_session *session;
 	struct torc_redis_reply *reply;
 
-	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
 	EXPECT(torc_redis_session_do(session, &reply, torc_after_ms(50),
 	    "BLPOP", "nothing", "0", NULL) == -ETIMEDOUT);
 	EXPECT(reply == NULL);
@@ -782,7 +782,7 @@ time_out_session(struct torc_redis *redis)
 	/* What comes is not taken for another's reply. */
 	EXPECT(torc_redis_do(redis, NULL, LATE, "LPUSH", "nothing", "x",
 	    NULL) == 0);
-	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
 	EXPECT(torc_redis_session_do(session, &reply, LATE, "PING",
 	    NULL) == 0);
 	EXPECT(took_text(reply, "PONG"));
@@ -816,9 +816,9 @@ stream(struct torc_redis *redis)
 	for (unsigned i = 0; i < COUNT; i++)
 		EXPECT(torc_redis_do(redis, NULL, LATE, "RPUSH", "large",
 		    text, NULL) == 0);
-	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
 	for (unsigned round = 0; round < 2; round++) {
-		EXPECT(torc_redis_session_send(session, LATE, 4, range) == 0);
+		EXPECT(torc_redis_session_send(session, range, 4, LATE) == 0);
 		EXPECT(torc_redis_session_do(session, NULL, LATE, "PING",
 		    NULL) == -EBUSY);
 		do {
@@ -1068,7 +1068,7 @@ open_and_keep(void *arg)
 	(void)arg;
 	EXPECT(torc_redis_create(&kept, &config, NULL, 0) == 0);
 	EXPECT(torc_redis_do(kept, NULL, LATE, "PING", NULL) == 0);
-	EXPECT(torc_redis_session_acquire(kept, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(kept, NULL, &session, LATE) == 0);
 	torc_redis_session_release(session);
 	return 0;
 }

@@ -175,21 +175,21 @@ use_tags(struct torc_redis *redis)
 	struct torc_redis_session *session;
 	struct torc_redis_reply *reply;
 
-	EXPECT(torc_redis_transact(redis, &reply, LATE, 2, same) == 0);
+	EXPECT(torc_redis_transact(redis, same, 2, &reply, LATE) == 0);
 	EXPECT(reply->size == 2 && reply->items[1].integer == 2);
 	torc_redis_reply_free(reply);
-	EXPECT(torc_redis_transact(redis, &reply, LATE, 2, far) == -EXDEV);
+	EXPECT(torc_redis_transact(redis, far, 2, &reply, LATE) == -EXDEV);
 	EXPECT(reply == NULL);
-	EXPECT(torc_redis_batch(redis, NULL, LATE, 2, far) == -EXDEV);
-	EXPECT(torc_redis_batch(redis, NULL, LATE, 2, same) == 0);
+	EXPECT(torc_redis_batch(redis, far, 2, NULL, LATE) == -EXDEV);
+	EXPECT(torc_redis_batch(redis, same, 2, NULL, LATE) == 0);
 	EXPECT(torc_redis_do(redis, NULL, LATE, "MGET", "{tag}a", "{tag}b",
 	    NULL) == 0);
-	EXPECT(torc_redis_eval(redis, &reply, LATE, &script, 1, 1,
-	    &set[1]) == 0);
+	EXPECT(
+	    torc_redis_eval(redis, &script, &set[1], 1, 1, &reply, LATE) == 0);
 	EXPECT(strcmp(reply->text, "2") == 0);
 	torc_redis_reply_free(reply);
 	EXPECT(
-	    torc_redis_session_acquire(redis, &session, "{tag}b", LATE) == 0);
+	    torc_redis_session_acquire(redis, "{tag}b", &session, LATE) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "WATCH", "{tag}a",
 	    NULL) == 0);
 	torc_redis_session_release(session);
@@ -421,7 +421,7 @@ follow_the_replica(struct torc_redis *redis)
 	struct torc_redis_session *session;
 
 	EXPECT(torc_redis_do(redis, NULL, LATE, "SET", "a", "1", NULL) == 0);
-	EXPECT(torc_redis_session_acquire(redis, &session, "a", LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, "a", &session, LATE) == 0);
 	have_it(DEAD);
 	while (torc_redis_do(redis, NULL, torc_after_ms(1000), "SET", "a",
 	    "2", NULL) < 0)

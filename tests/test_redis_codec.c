@@ -644,8 +644,8 @@ a_command_is_an_array_of_strings_of_any_bytes(void **state)
 	uint8_t to[64];
 
 	(void)state;
-	assert_int_equal(torc_resp_command_size(3, argv), sizeof(wire) - 1);
-	assert_int_equal(torc_resp_put_command(to, 3, argv),
+	assert_int_equal(torc_resp_command_size(argv, 3), sizeof(wire) - 1);
+	assert_int_equal(torc_resp_put_command(to, argv, 3),
 	    sizeof(wire) - 1);
 	assert_memory_equal(to, wire, sizeof(wire) - 1);
 }

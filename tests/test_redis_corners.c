@@ -376,9 +376,9 @@ ask_wrongly(struct torc_redis *redis)
 	struct torc_redis_reply *reply;
 	struct torc_resp_item item;
 
-	EXPECT(torc_redis_batch(redis, &reply, LATE, 0, NULL) == -EINVAL);
-	EXPECT(torc_redis_transact(redis, &reply, LATE, 0, NULL) == -EINVAL);
-	EXPECT(torc_redis_eval(redis, &reply, LATE, &script, 2, 1, argv) ==
+	EXPECT(torc_redis_batch(redis, NULL, 0, &reply, LATE) == -EINVAL);
+	EXPECT(torc_redis_transact(redis, NULL, 0, &reply, LATE) == -EINVAL);
+	EXPECT(torc_redis_eval(redis, &script, argv, 1, 2, &reply, LATE) ==
 	    -EINVAL);
 	EXPECT(torc_redis_do(redis, &reply, LATE, "MGET", WORDS, WORDS, WORDS,
 	    WORDS, WORDS, WORDS, WORDS, WORDS, NULL) == -E2BIG);
@@ -388,15 +388,15 @@ ask_wrongly(struct torc_redis *redis)
 	EXPECT(torc_redis_do(redis, &reply, LATE, "CLIENT", "REPLY", "OFF",
 	    NULL) == -EOPNOTSUPP);
 	/* No hash, and nobody who wants what comes instead. */
-	EXPECT(torc_redis_eval(redis, NULL, LATE, &script, 1, 2, argv) ==
+	EXPECT(torc_redis_eval(redis, &script, argv, 2, 1, NULL, LATE) ==
 	    -EPROTO);
-	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
 	EXPECT(torc_redis_session_read(session, &item, LATE) == -EINVAL);
-	EXPECT(torc_redis_session_send(session, LATE, 2, argv) == 0);
-	EXPECT(torc_redis_session_send(session, LATE, 2, argv) == -EBUSY);
+	EXPECT(torc_redis_session_send(session, argv, 2, LATE) == 0);
+	EXPECT(torc_redis_session_send(session, argv, 2, LATE) == -EBUSY);
 	EXPECT(torc_redis_session_read(session, &item, torc_after_ms(5)) ==
 	    -ETIMEDOUT);
-	EXPECT(torc_redis_session_send(session, LATE, 2, argv) == -ENOTCONN);
+	EXPECT(torc_redis_session_send(session, argv, 2, LATE) == -ENOTCONN);
 	torc_redis_session_release(session);
 	/* Longer than any name of a command that is known. */
 	EXPECT(torc_redis_do(redis, &reply, LATE, "GETANDWAITFORALONGTIME",
@@ -458,7 +458,7 @@ ask_two_together(struct torc_redis *redis)
 		{ argv, 2 } };
 	struct torc_redis_reply *reply;
 
-	EXPECT(torc_redis_batch(redis, &reply, LATE, 2, commands) == 0);
+	EXPECT(torc_redis_batch(redis, commands, 2, &reply, LATE) == 0);
 	EXPECT(reply->size == 2 && strcmp(reply->items[1].text, "b") == 0);
 	torc_redis_reply_free(reply);
 	return 0;

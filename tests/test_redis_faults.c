@@ -663,8 +663,8 @@ write_much(void *arg)
 	const struct torc_slice set[] = { { (const uint8_t *)"SET", 3 },
 		{ (const uint8_t *)"much", 4 }, { data, MUCH } };
 
-	asker->result = torc_redis_call(asker->redis, NULL, asker->deadline,
-	    3, set);
+	asker->result = torc_redis_call(
+	    asker->redis, set, 3, NULL, asker->deadline);
 	free(data);
 	return 0;
 }

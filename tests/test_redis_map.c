@@ -304,7 +304,7 @@ stay_with_a_node(struct torc_redis *redis)
 	redis->mapped_at -= 2000000000;		/* it is old */
 	EXPECT(ask(redis) == 1);
 	EXPECT(maps == 2);
-	EXPECT(torc_redis_session_acquire(redis, &session, "foo", LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, "foo", &session, LATE) == 0);
 	owner = 2;
 	redis->mapped_at -= 2000000000;
 	EXPECT(ask(redis) == 2);
@@ -358,7 +358,7 @@ ask_in_session(struct torc_redis *redis)
 	struct torc_redis_reply *reply = NULL;
 	int node = -1;
 
-	if (torc_redis_session_acquire(redis, &session, "foo", LATE) < 0)
+	if (torc_redis_session_acquire(redis, "foo", &session, LATE) < 0)
 		return -2;
 	if (torc_redis_session_do(session, &reply, LATE, "GET", "foo",
 	    NULL) == 0)

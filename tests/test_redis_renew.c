@@ -206,7 +206,7 @@ be_renewed_by_several(struct torc_redis *redis)
 	struct torc_redis_session *session;
 	struct torc_redis_reply *reply;
 
-	EXPECT(torc_redis_batch(redis, &reply, LATE, 1, &command) == 0);
+	EXPECT(torc_redis_batch(redis, &command, 1, &reply, LATE) == 0);
 	EXPECT(reply->items[0].type == TORC_REDIS_ERROR);
 	torc_redis_reply_free(reply);
 	while (!reads(redis, "new"))
@@ -214,10 +214,10 @@ be_renewed_by_several(struct torc_redis *redis)
 	EXPECT(accepted == 2);
 	accepted = 0;
 	for (unsigned i = 0; i < 2; i++) {
-		EXPECT(torc_redis_session_acquire(redis, &session, NULL,
-		    LATE) == 0);
-		EXPECT(torc_redis_session_call(session, NULL, LATE, 3,
-		    argv) == (i == 0 ? -EREMOTEIO : 0));
+		EXPECT(torc_redis_session_acquire(
+			   redis, NULL, &session, LATE) == 0);
+		EXPECT(torc_redis_session_call(session, argv, 3, NULL, LATE) ==
+		    (i == 0 ? -EREMOTEIO : 0));
 		torc_redis_session_release(session);
 	}
 	return 0;
@@ -311,7 +311,7 @@ open_one_for_both(struct torc_redis *redis)
 	uint64_t fibers[2];
 	int result;
 
-	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
 	EXPECT(reads(redis, "new") && accepted == 2);
 	gate_shut = true;
 	for (unsigned i = 0; i < 2; i++)

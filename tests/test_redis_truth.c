@@ -416,20 +416,20 @@ ask_in_batches(struct torc_redis *redis)
 	struct torc_redis_session *session;
 	struct torc_redis_reply *reply;
 
-	EXPECT(torc_redis_batch(redis, &reply, LATE, 3, commands) == -ELOOP);
+	EXPECT(torc_redis_batch(redis, commands, 3, &reply, LATE) == -ELOOP);
 	EXPECT(reply == NULL);
 	EXPECT(strstr(torc_redis_why(redis), "reply 2 of 3") != NULL);
 	EXPECT(torc_redis_fate(redis) == TORC_REDIS_ANSWERED);
-	EXPECT(torc_redis_batch(redis, &reply, LATE, 1, commands) == 0);
+	EXPECT(torc_redis_batch(redis, commands, 1, &reply, LATE) == 0);
 	EXPECT(strcmp(reply->items[0].text, "0") == 0);
 	torc_redis_reply_free(reply);
 	EXPECT(accepted == 1);
 	/* A session goes on, too. */
-	EXPECT(torc_redis_session_acquire(redis, &session, NULL, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
 	for (int i = 0; i < 2; i++)
-		EXPECT(torc_redis_session_call(session, &reply, LATE, 3,
-		    argv[1]) == -ELOOP);
-	EXPECT(torc_redis_session_call(session, &reply, LATE, 3, argv[2]) ==
+		EXPECT(torc_redis_session_call(
+			   session, argv[1], 3, &reply, LATE) == -ELOOP);
+	EXPECT(torc_redis_session_call(session, argv[2], 3, &reply, LATE) ==
 	    0);
 	EXPECT(strcmp(reply->text, "2") == 0);
 	torc_redis_reply_free(reply);
@@ -484,17 +484,17 @@ ask_for_too_much(struct torc_redis *redis)
 	struct torc_slice none = word("");
 
 	EXPECT(torc_redis_do(redis, NULL, LATE, "PING", NULL) == 0);
-	EXPECT(torc_redis_call(redis, NULL, LATE, 3, one) == -EMSGSIZE);
+	EXPECT(torc_redis_call(redis, one, 3, NULL, LATE) == -EMSGSIZE);
 	EXPECT(strstr(torc_redis_why(redis), "argument 2") != NULL);
 	EXPECT(torc_redis_fate(redis) == TORC_REDIS_UNSENT);
-	EXPECT(torc_redis_call(redis, NULL, LATE, 3, all) == -EMSGSIZE);
+	EXPECT(torc_redis_call(redis, all, 3, NULL, LATE) == -EMSGSIZE);
 	EXPECT(strstr(torc_redis_why(redis), "1048576004 bytes") != NULL);
-	EXPECT(torc_redis_transact(redis, NULL, LATE, 2, parts) == -EMSGSIZE);
-	EXPECT(torc_redis_call(redis, NULL, LATE, (1u << 20) + 1, &none) ==
+	EXPECT(torc_redis_transact(redis, parts, 2, NULL, LATE) == -EMSGSIZE);
+	EXPECT(torc_redis_call(redis, &none, (1u << 20) + 1, NULL, LATE) ==
 	    -EINVAL);
-	EXPECT(torc_redis_call(redis, NULL, LATE, 1, &none) == -EINVAL);
+	EXPECT(torc_redis_call(redis, &none, 1, NULL, LATE) == -EINVAL);
 	EXPECT(strstr(torc_redis_why(redis), "no name") != NULL);
-	EXPECT(torc_redis_batch(redis, NULL, LATE, 0, NULL) == -EINVAL);
+	EXPECT(torc_redis_batch(redis, NULL, 0, NULL, LATE) == -EINVAL);
 	EXPECT(strstr(torc_redis_why(redis), "0 commands") != NULL);
 	EXPECT(torc_redis_do(redis, NULL, LATE, "PING", NULL) == 0);
 	EXPECT(accepted == 1);

@@ -104,8 +104,8 @@ rent(struct torc_http_call *call, uint64_t key, bool fresh,
 {
 	const struct torc_pool_wish wish = { .key = key, .fresh = fresh };
 	void *item;
-	int rc = torc_pool_acquire_for(call->client->pool, &item, &wish,
-	    deadline);
+	int rc = torc_pool_acquire_for(
+	    call->client->pool, &wish, &item, deadline);
 
 	if (rc < 0)
 		return rc;

@@ -246,8 +246,9 @@ put_command(struct line *line, torc_deadline deadline,
 	*begun = true;
 	if (size > sizeof(bytes))
 		return put_large(line, deadline, command);
-	return torc_conn_write(line->conn, bytes, torc_resp_put_command(bytes,
-	    command->argc, command->argv), deadline);
+	return torc_conn_write(line->conn, bytes,
+	    torc_resp_put_command(bytes, command->argv, command->argc),
+	    deadline);
 }
 
 static int

@@ -159,8 +159,8 @@ send_batch(struct torc_redis *redis, struct torc_redis_reply **reply,
 }
 
 int
-torc_redis_call(struct torc_redis *redis, struct torc_redis_reply **reply,
-    torc_deadline deadline, unsigned argc, const struct torc_slice *argv)
+torc_redis_call(struct torc_redis *redis, const struct torc_slice *argv,
+    unsigned argc, struct torc_redis_reply **reply, torc_deadline deadline)
 {
 	const struct torc_redis_command command = { argv, argc };
 	struct batch batch = { .commands = &command, .count = 1 };
@@ -200,7 +200,7 @@ torc_redis_do(struct torc_redis *redis, struct torc_redis_reply **reply,
 	rc = torc_redis_words(redis, argv, &argc, words);
 	va_end(words);
 	return rc < 0 ? torc_redis_deliver(redis, rc, NULL, reply) :
-	    torc_redis_call(redis, reply, deadline, argc, argv);
+	    torc_redis_call(redis, argv, argc, reply, deadline);
 }
 
 static int
@@ -217,9 +217,9 @@ send_several(struct torc_redis *redis, struct torc_redis_reply **reply,
 }
 
 int
-torc_redis_batch(struct torc_redis *redis, struct torc_redis_reply **reply,
-    torc_deadline deadline, unsigned count,
-    const struct torc_redis_command *commands)
+torc_redis_batch(struct torc_redis *redis,
+    const struct torc_redis_command *commands, unsigned count,
+    struct torc_redis_reply **reply, torc_deadline deadline)
 {
 	struct batch batch = { .commands = commands, .count = count,
 		.list = true };
@@ -228,9 +228,9 @@ torc_redis_batch(struct torc_redis *redis, struct torc_redis_reply **reply,
 }
 
 int
-torc_redis_transact(struct torc_redis *redis, struct torc_redis_reply **reply,
-    torc_deadline deadline, unsigned count,
-    const struct torc_redis_command *commands)
+torc_redis_transact(struct torc_redis *redis,
+    const struct torc_redis_command *commands, unsigned count,
+    struct torc_redis_reply **reply, torc_deadline deadline)
 {
 	struct batch batch = { .commands = commands, .count = count,
 		.atomic = true };
@@ -275,20 +275,20 @@ run_script(struct torc_redis *redis, struct torc_redis_reply **reply,
 	argv[0] = (struct torc_slice) { (const uint8_t *)"EVALSHA", 7 };
 	argv[1] = (struct torc_slice) { (const uint8_t *)script->sha,
 		sizeof(script->sha) - 1 };
-	rc = torc_redis_call(redis, reply, deadline, argc, argv);
+	rc = torc_redis_call(redis, argv, argc, reply, deadline);
 	if (rc != -EREMOTEIO || !torc_redis_is_error(*reply, "NOSCRIPT"))
 		return rc;
 	torc_redis_reply_free(*reply);
 	argv[0].size = 4;
 	argv[1] = (struct torc_slice) { (const uint8_t *)script->text,
 		strlen(script->text) };
-	return torc_redis_call(redis, reply, deadline, argc, argv);
+	return torc_redis_call(redis, argv, argc, reply, deadline);
 }
 
 int
-torc_redis_eval(struct torc_redis *redis, struct torc_redis_reply **out,
-    torc_deadline deadline, struct torc_redis_script *script, unsigned keys,
-    unsigned argc, const struct torc_slice *argv)
+torc_redis_eval(struct torc_redis *redis, struct torc_redis_script *script,
+    const struct torc_slice *argv, unsigned argc, unsigned keys,
+    struct torc_redis_reply **out, torc_deadline deadline)
 {
 	struct torc_redis_reply *reply = NULL;
 	struct torc_slice *all;

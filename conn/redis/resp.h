@@ -176,11 +176,11 @@ TORC_API long torc_resp_build(struct torc_resp_tree *tree,
 
 /* A command is an array of strings. Its bytes on the wire. */
 TORC_API size_t torc_resp_command_size(
-    unsigned argc, const struct torc_slice *argv);
+    const struct torc_slice *argv, unsigned argc);
 
 /* Write it to `to`, which has room; the number of bytes. */
-TORC_API size_t torc_resp_put_command(uint8_t *to, unsigned argc,
-    const struct torc_slice *argv);
+TORC_API size_t torc_resp_put_command(
+    uint8_t *to, const struct torc_slice *argv, unsigned argc);
 
 /*
  * Write the line that begins an array ('*') or a string ('$') of `size`; at

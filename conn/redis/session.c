@@ -21,8 +21,8 @@ struct torc_redis_session {
 };
 
 int
-torc_redis_session_acquire(struct torc_redis *redis,
-    struct torc_redis_session **out, const char *key, torc_deadline deadline)
+torc_redis_session_acquire(struct torc_redis *redis, const char *key,
+    struct torc_redis_session **out, torc_deadline deadline)
 {
 	struct torc_redis_session *session = calloc(1, sizeof(*session));
 	int rc;
@@ -110,8 +110,8 @@ follow(struct torc_redis_session *session, unsigned flags,
 
 int
 torc_redis_session_call(struct torc_redis_session *session,
-    struct torc_redis_reply **reply, torc_deadline deadline, unsigned argc,
-    const struct torc_slice *argv)
+    const struct torc_slice *argv, unsigned argc,
+    struct torc_redis_reply **reply, torc_deadline deadline)
 {
 	const struct torc_redis_command command = { argv, argc };
 	const struct batch batch = { .commands = &command, .count = 1 };
@@ -151,14 +151,14 @@ torc_redis_session_do(struct torc_redis_session *session,
 	rc = torc_redis_words(session->redis, argv, &argc, words);
 	va_end(words);
 	return rc < 0 ? torc_redis_deliver(session->redis, rc, NULL, reply) :
-	    torc_redis_session_call(session, reply, deadline, argc, argv);
+	    torc_redis_session_call(session, argv, argc, reply, deadline);
 }
 
 /* ---- Item by item ---- */
 
 int
 torc_redis_session_send(struct torc_redis_session *session,
-    torc_deadline deadline, unsigned argc, const struct torc_slice *argv)
+    const struct torc_slice *argv, unsigned argc, torc_deadline deadline)
 {
 	const struct torc_redis_command command = { argv, argc };
 	const struct batch batch = { .commands = &command, .count = 1 };

@@ -168,8 +168,8 @@ TORC_API enum torc_redis_fate torc_redis_fate(const struct torc_redis *redis);
  * Parks. Send a command, and wait for its reply. 0, or a negative errno.
  */
 TORC_API int torc_redis_call(struct torc_redis *redis,
-    struct torc_redis_reply **reply, torc_deadline deadline, unsigned argc,
-    const struct torc_slice *argv);
+    const struct torc_slice *argv, unsigned argc,
+    struct torc_redis_reply **reply, torc_deadline deadline);
 
 /* As torc_redis_call(), of strings: torc_redis_do(..., "GET", key, NULL). */
 TORC_API int torc_redis_do(struct torc_redis *redis,
@@ -189,8 +189,8 @@ struct torc_redis_command {
  * with errors among them: the result is 0 then. In a cluster: all of one slot.
  */
 TORC_API int torc_redis_batch(struct torc_redis *redis,
-    struct torc_redis_reply **reply, torc_deadline deadline, unsigned count,
-    const struct torc_redis_command *commands);
+    const struct torc_redis_command *commands, unsigned count,
+    struct torc_redis_reply **reply, torc_deadline deadline);
 
 /*
  * Parks. As torc_redis_batch() between MULTI and EXEC: all are done, with
@@ -198,8 +198,8 @@ TORC_API int torc_redis_batch(struct torc_redis *redis,
  * refused, the error is about that one.
  */
 TORC_API int torc_redis_transact(struct torc_redis *redis,
-    struct torc_redis_reply **reply, torc_deadline deadline, unsigned count,
-    const struct torc_redis_command *commands);
+    const struct torc_redis_command *commands, unsigned count,
+    struct torc_redis_reply **reply, torc_deadline deadline);
 
 /*
  * A script: the text is the program's, the rest is torc's and all zero. One
@@ -215,9 +215,9 @@ struct torc_redis_script {
  * `keys` of them.
  */
 TORC_API int torc_redis_eval(struct torc_redis *redis,
-    struct torc_redis_reply **reply, torc_deadline deadline,
-    struct torc_redis_script *script, unsigned keys, unsigned argc,
-    const struct torc_slice *argv);
+    struct torc_redis_script *script, const struct torc_slice *argv,
+    unsigned argc, unsigned keys, struct torc_redis_reply **reply,
+    torc_deadline deadline);
 
 /* ---- Sessions: a connection of one's own ---- */
 
@@ -229,7 +229,7 @@ struct torc_redis_session;
  * It is used by one fiber at a time.
  */
 TORC_API int torc_redis_session_acquire(struct torc_redis *redis,
-    struct torc_redis_session **session, const char *key,
+    const char *key, struct torc_redis_session **session,
     torc_deadline deadline);
 
 /*
@@ -244,15 +244,15 @@ TORC_API void torc_redis_session_release(struct torc_redis_session *session);
  * MOVED is an error like others; the next session is opened where it says.
  */
 TORC_API int torc_redis_session_call(struct torc_redis_session *session,
-    struct torc_redis_reply **reply, torc_deadline deadline, unsigned argc,
-    const struct torc_slice *argv);
+    const struct torc_slice *argv, unsigned argc,
+    struct torc_redis_reply **reply, torc_deadline deadline);
 TORC_API int torc_redis_session_do(struct torc_redis_session *session,
     struct torc_redis_reply **reply, torc_deadline deadline, ...)
     __attribute__((sentinel));
 
 /* Parks. Send a command whose reply is read with torc_redis_session_read(). */
 TORC_API int torc_redis_session_send(struct torc_redis_session *session,
-    torc_deadline deadline, unsigned argc, const struct torc_slice *argv);
+    const struct torc_slice *argv, unsigned argc, torc_deadline deadline);
 
 /*
  * Parks. The next item of the reply, readable until the next call: a large

@@ -31,7 +31,7 @@ torc_resp_put_head(uint8_t *to, char type, uint64_t size)
 }
 
 size_t
-torc_resp_command_size(unsigned argc, const struct torc_slice *argv)
+torc_resp_command_size(const struct torc_slice *argv, unsigned argc)
 {
 	uint8_t head[TORC_RESP_HEAD];
 	size_t size = torc_resp_put_head(head, '*', argc);
@@ -43,8 +43,7 @@ torc_resp_command_size(unsigned argc, const struct torc_slice *argv)
 }
 
 size_t
-torc_resp_put_command(uint8_t *to, unsigned argc,
-    const struct torc_slice *argv)
+torc_resp_put_command(uint8_t *to, const struct torc_slice *argv, unsigned argc)
 {
 	size_t at = torc_resp_put_head(to, '*', argc);
 

@@ -453,7 +453,7 @@ rent(struct client *client, struct link **link, torc_deadline deadline)
 		.fresh = client->plan->unruly && peer_draw(8) == 0,
 	};
 	void *item = NULL;
-	int rc = torc_pool_acquire_for(client->pool, &item, &wish, deadline);
+	int rc = torc_pool_acquire_for(client->pool, &wish, &item, deadline);
 
 	check_time(deadline, "an acquire");
 	*link = item;

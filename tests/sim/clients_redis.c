@@ -472,8 +472,8 @@ ask_several(struct torc_redis *redis, torc_deadline deadline, bool atomic)
 	}
 	over = over_together(words, 3, atomic);
 	rc = atomic ?
-	    torc_redis_transact(redis, &reply, deadline, 3, commands) :
-	    torc_redis_batch(redis, &reply, deadline, 3, commands);
+	    torc_redis_transact(redis, commands, 3, &reply, deadline) :
+	    torc_redis_batch(redis, commands, 3, &reply, deadline);
 	if (rc == 0 && (reply->type != TORC_REDIS_ARRAY || reply->size != 3))
 		broken("the reply to three commands is none of three");
 	for (unsigned i = 0; rc == 0 && i < 3; i++) {
@@ -500,7 +500,7 @@ leave_halfway(struct torc_redis_session *session, torc_deadline deadline)
 		return rc;
 	}
 	phrase(&words, true);
-	rc = torc_redis_session_send(session, deadline, ARGS, words.argv);
+	rc = torc_redis_session_send(session, words.argv, ARGS, deadline);
 	if (rc == 0 && peer_draw(2) == 0)
 		rc = torc_redis_session_read(session, &item, deadline);
 	return rc < 0 && rc != over_limit(&words.get) ? rc : 0;
@@ -513,14 +513,14 @@ ask_in_session(struct torc_redis *redis, torc_deadline deadline)
 	struct torc_redis_session *session;
 	struct torc_redis_reply *reply;
 	struct words words;
-	int rc = torc_redis_session_acquire(redis, &session, NULL, deadline);
+	int rc = torc_redis_session_acquire(redis, NULL, &session, deadline);
 
 	if (rc < 0)
 		return rc;
 	for (unsigned i = 0; rc == 0 && i < 2; i++) {
 		phrase(&words, true);
-		rc = torc_redis_session_call(session, &reply, deadline, ARGS,
-		    words.argv);
+		rc = torc_redis_session_call(
+		    session, words.argv, ARGS, &reply, deadline);
 		if (rc == 0)
 			compare(reply, &words.get);
 		torc_redis_reply_free(reply);
@@ -540,7 +540,7 @@ ask_one(struct torc_redis *redis, torc_deadline deadline)
 	int rc;
 
 	phrase(&words, true);
-	rc = torc_redis_call(redis, &reply, deadline, ARGS, words.argv);
+	rc = torc_redis_call(redis, words.argv, ARGS, &reply, deadline);
 	if (rc == 0)
 		compare(reply, &words.get);
 	torc_redis_reply_free(reply);

@@ -47,8 +47,8 @@ answer_from_cache(struct torc_http *http, struct torc_redis *redis,
 	const struct torc_slice get[] = { word("GET"), key };
 	const struct torc_http_field hit = { word("X-Cache"), word("hit") };
 	struct torc_redis_reply *reply;
-	int rc = torc_redis_call(redis, &reply, torc_after_ms(REDIS_MS), 2,
-	    get);
+	int rc = torc_redis_call(
+	    redis, get, 2, &reply, torc_after_ms(REDIS_MS));
 
 	if (rc == 0 && reply->type == TORC_REDIS_STRING) {
 		torc_http_reply(http, 200, &hit, 1, reply->text, reply->size,
@@ -74,7 +74,7 @@ answer_anew(struct torc_http *http, struct torc_redis *redis,
 
 	/* That it is not kept is no reason not to answer. */
 	if (!away)
-		torc_redis_call(redis, NULL, torc_after_ms(REDIS_MS), 5, set);
+		torc_redis_call(redis, set, 5, NULL, torc_after_ms(REDIS_MS));
 	torc_http_reply(http, 200, &how, 1, page, size, TORC_NEVER);
 }
 

@@ -121,8 +121,7 @@ say(const struct torc_slice *in)
 			{ (const uint8_t *)"chat", 4 },
 			{ at, (size_t)(stop - at) } };
 
-		torc_redis_call(redis, NULL, torc_after_ms(SAY_MS), 3,
-		    publish);
+		torc_redis_call(redis, publish, 3, NULL, torc_after_ms(SAY_MS));
 		at = stop + 1;
 	}
 	return (size_t)(at - in->data);
