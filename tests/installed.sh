@@ -163,7 +163,7 @@ try http <<-'END'
 	{
 		(void)argv;
 		if (argc > 1)
-			torc_http_forward(0, 0, 0, 0);
+			torc_http_forward(0, 0, 0, TORC_AT_ONCE);
 		return torc_http_reason(200)[0] != 'O';
 	}
 END
@@ -189,7 +189,7 @@ try file <<-'END'
 	{
 		(void)argv;
 		if (argc > 1)
-			torc_file_serve(0, 0, 0);
+			torc_file_serve(0, 0, TORC_AT_ONCE);
 		return 0;
 	}
 END

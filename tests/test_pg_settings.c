@@ -91,6 +91,33 @@ a_session_is_as_it_was_for_the_next_one(void **state)
 	    leave_all);
 }
 
+/* Nothing resets it; so the next one has another connection. */
+static int
+listen_and_leave(struct scene *scene)
+{
+	struct torc_pg_session *session;
+	struct torc_pg_stats stats;
+
+	EXPECT(rent(scene, &session) == 0);
+	EXPECT(torc_pg_listen(session, "news", LATE) == 0);
+	torc_pg_session_release(session);
+	EXPECT(rent(scene, &session) == 0);
+	EXPECT(session_says(session, "select count(*) from "
+	    "pg_listening_channels()", "0"));
+	torc_pg_session_release(session);
+	torc_pg_stats(scene->pg, &stats);
+	EXPECT(stats.sessions.opens == 2);
+	return 0;
+}
+
+static void
+a_session_that_listens_is_nobody_elses(void **state)
+{
+	(void)state;
+	play_with((struct torc_pg_config) { .sessions = 1, .reset = "" },
+	    listen_and_leave);
+}
+
 /* ---- What it costs ---- */
 
 static int
@@ -189,6 +216,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_session_is_as_it_was_for_the_next_one),
+		cmocka_unit_test(a_session_that_listens_is_nobody_elses),
 		cmocka_unit_test(a_reset_keeps_what_is_prepared),
 		cmocka_unit_test(
 		    what_was_discarded_is_prepared_again_in_a_transaction_too),

@@ -652,6 +652,106 @@ what_many_hold_together_stays_within_the_budget(void **state)
 	gate_close(&gate);
 }
 
+/* A backend that sends a byte, and 48 KiB when the first was taken. */
+struct backend {
+	char address[32];
+	int listener;
+	int fd;
+};
+
+static void
+begin_backend(struct backend *backend)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(at);
+
+	backend->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(backend->listener, (struct sockaddr *)&at,
+	    size), 0);
+	assert_int_equal(listen(backend->listener, 1), 0);
+	getsockname(backend->listener, (struct sockaddr *)&at, &size);
+	snprintf(backend->address, sizeof(backend->address), "127.0.0.1:%u",
+	    ntohs(at.sin_port));
+}
+
+static void *
+play_backend(void *arg)
+{
+	struct backend *backend = arg;
+
+	backend->fd = accept(backend->listener, NULL, NULL);
+	if (backend->fd < 0)
+		return NULL;
+	client_send(backend->fd, "x", 1);
+	pause_ms(20);
+	send_what_fits(backend->fd, 0, 48 * KIB);
+	return NULL;
+}
+
+/* What a backend has sent comes, also while nobody waits for it. */
+static int
+hold_an_answer(void *arg)
+{
+	const struct backend *backend = arg;
+	struct torc_conn *conn;
+	struct torc_slice in;
+	size_t unread = 0;
+
+	if (torc_dial(&conn, backend->address, torc_after_ms(5000)) < 0 ||
+	    torc_conn_recv(conn, &in, torc_after_ms(5000)) <= 0)
+		return -1;
+	torc_conn_consume(conn, 1);
+	for (int i = 0; i < 500 && unread < 48 * KIB; i++) {
+		torc_sleep(torc_after_ms(10));
+		unread = torc_conn_unread(conn);
+	}
+	torc_conn_close(conn, TORC_AT_ONCE);
+	return (int)unread;
+}
+
+/* As above; and a handler has an answer of its backend, of any size. */
+static void
+what_clients_hold_leaves_answers_of_backends_their_half(void **state)
+{
+	const struct torc_config config = {
+		.buffers = 16,
+		.buffers_start = 16,
+		.buffer_size = KIB,
+		.held_max = 64 * KIB,
+		.held_total = 4 * KIB * KIB,
+	};
+	struct backend backend;
+	struct server server;
+	struct gate gate;
+	pthread_t player;
+	int fds[MANY];
+
+	(void)state;
+	gate_make(&gate);
+	server_start(&server, &config, echo_and_wait, &gate);
+	for (unsigned i = 0; i < MANY; i++) {
+		unsigned slowed = i + 1;
+
+		fds[i] = client_open(server.port);
+		client_echo(fds[i], "w");
+		send_what_fits(fds[i], i, 200 * KIB);
+		assert_true(server_await(&server, are_slowed, &slowed, 5000));
+	}
+	begin_backend(&backend);
+	assert_int_equal(pthread_create(&player, NULL, play_backend,
+	    &backend), 0);
+	assert_int_equal(server_fiber(&server, hold_an_answer, &backend),
+	    48 * KIB);
+	pthread_join(player, NULL);
+	close(backend.fd);
+	close(backend.listener);
+	close_many(fds, MANY);
+	gate_open(&gate);
+	assert_int_equal(server_stop(&server), 0);
+	gate_close(&gate);
+}
+
 /* Gathers a message of 6000 bytes, and echoes it when it is whole; or "hi". */
 static int
 gather(struct torc_conn *conn, void *arg)
@@ -2402,6 +2502,7 @@ main(void)
 		CLAIM(requests_in_view_leave_the_buffers_to_others),
 		CLAIM(half_of_the_buffers_are_left_to_others),
 		CLAIM(what_many_hold_together_stays_within_the_budget),
+		CLAIM(what_clients_hold_leaves_answers_of_backends_their_half),
 		CLAIM(messages_that_wait_for_memory_are_whole_in_the_end),
 		CLAIM(a_handler_that_does_not_read_slows_its_peer),
 		CLAIM(a_handler_that_reads_does_not_slow_its_peer),
