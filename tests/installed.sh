@@ -128,8 +128,36 @@ try() {
 	claim "$library: and $proof" "$proof" "$name"
 }
 
+# takes DEADLINE: a call that has this for its deadline compiles.
+takes() {
+	cat >"$scratch/deadline.c" <<-C
+	#include <torc.h>
+
+	int wait_for(struct torc_conn *conn, struct torc_slice *in);
+
+	int
+	wait_for(struct torc_conn *conn, struct torc_slice *in)
+	{
+		return torc_conn_recv(conn, in, $1);
+	}
+	C
+	# shellcheck disable=SC2046
+	"$CC" -c -o "$scratch/deadline.o" "$scratch/deadline.c" \
+	    $(flags --cflags torc)
+}
+
+takes_not() {
+	! takes "$1" 2>"$scratch/deadline.log" &&
+	    grep -q torc_deadline "$scratch/deadline.log"
+}
+
 claim "make install fills an empty folder" installs
 [ $failed -eq 0 ] || exit 1
+claim "a deadline is a time from now, never, or at once" \
+    takes "in->size == 0 ? torc_after_ms(5000) : TORC_NEVER" &&
+    takes TORC_AT_ONCE
+claim "a number is no deadline" takes_not 5000
+claim "nor is a time of the clock" takes_not "torc_now()"
 claim "each header is complete in C11" alone c "$CC" -std=c11
 claim "each header is complete in C++11" alone c++ "$CXX" -std=c++11
 

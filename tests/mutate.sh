@@ -11,7 +11,7 @@
 #
 # Each is applied to a scratch copy of the tree, which is built, and the test
 # programs run until one of them is red. A program that is still running after
-# $LIMIT seconds (90) has noticed nothing: a test has to have a limit of its
+# $LIMIT seconds (240) has noticed nothing: a test has to have a limit of its
 # own. One line for each mutation; the exit status is 0 if all were noticed, or
 # are explained. --apply-only only looks whether all can still be applied.
 #
@@ -19,7 +19,7 @@
 # JOBS, mutations at a time (2).
 set -u
 cd "$(dirname "$0")/.." || exit 2
-LIMIT=${LIMIT:-90}
+LIMIT=${LIMIT:-240}
 export LIMIT TORC_HANG=${TORC_HANG:-15}
 NL=$'\n'
 
