@@ -846,6 +846,77 @@ messages_that_wait_for_memory_are_whole_in_the_end(void **state)
 	assert_int_equal(server_stop(&server), 0);
 }
 
+static torc_deadline patience;	/* of all of them */
+
+/* Gathers a message of 6000 bytes, while there is time; or echoes "hi". */
+static int
+gather_for_a_while(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+	int rc;
+
+	(void)arg;
+	do
+		rc = torc_conn_recv(conn, &in, patience);
+	while (rc > 0 && in.size < 6000 && memcmp(in.data, "hi", 2) != 0);
+	if (rc <= 0)
+		return -1;
+	rc = torc_conn_write(conn, in.data, in.size, TORC_NEVER);
+	torc_conn_consume(conn, in.size);
+	return rc;
+}
+
+/* Until all have gone: how often one that has gone still waited. */
+static int
+watch_who_waits(void *arg)
+{
+	struct torc_net *net = torc_reactor_self()->layer_state;
+	const struct torc_node *end = &net->starved.ends;
+	int gone = 0;
+
+	(void)arg;
+	while (net->conns.count > 0) {
+		for (struct torc_node *node = end->next; node != end;
+		    node = node->next)
+			gone += torc_container(node, struct torc_conn,
+			    starved)->fd < 0;
+		torc_yield();
+	}
+	return gone;
+}
+
+/* Many wait for memory until they give up: others have their places then. */
+static void
+who_gives_up_waiting_for_memory_waits_for_none(void **state)
+{
+	const struct torc_config config = {
+		.buffers = 8,
+		.buffers_start = 8,
+		.buffer_size = 4 * KIB,
+		.held_max = 8 * KIB,
+		.held_total = 256 * KIB,
+	};
+	unsigned some = MANY / 4;
+	struct server server;
+	int fds[MANY];
+
+	(void)state;
+	patience = torc_after_ms(1000);
+	server_start(&server, &config, gather_for_a_while, NULL);
+	open_many(server.port, fds, MANY);
+	for (unsigned i = 0; i < MANY; i++)
+		send_stream(fds[i], i, 0, 5000);
+	assert_true(server_await(&server, do_starve, &some, 5000));
+	assert_int_equal(server_fiber(&server, watch_who_waits, NULL), 0);
+	close_many(fds, MANY);
+	patience = TORC_NEVER;
+	open_many(server.port, fds, MANY);
+	for (unsigned i = 0; i < MANY; i++)
+		client_echo(fds[i], "hi");
+	close_many(fds, MANY);
+	assert_int_equal(server_stop(&server), 0);
+}
+
 /* ---- A handler does not read ---- */
 
 #define HELD_MAX (64 * KIB)
@@ -2504,6 +2575,7 @@ main(void)
 		CLAIM(what_many_hold_together_stays_within_the_budget),
 		CLAIM(what_clients_hold_leaves_answers_of_backends_their_half),
 		CLAIM(messages_that_wait_for_memory_are_whole_in_the_end),
+		CLAIM(who_gives_up_waiting_for_memory_waits_for_none),
 		CLAIM(a_handler_that_does_not_read_slows_its_peer),
 		CLAIM(a_handler_that_reads_does_not_slow_its_peer),
 		CLAIM(a_reset_of_a_slowed_peer_is_found_when_its_handler_goes_on),
