@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "reactor/group.h"
 #include "sys/switch.h"
 #include "sys/sys.h"
 
@@ -24,6 +25,10 @@ run_entry(void *arg)
 
 	torc_sanitizer_arrive(NULL);
 	fiber->result = fiber->entry(fiber->arg);
+	torc_require(fiber->groups == 0,
+	    "a fiber returns with a group that it has not ended");
+	if (torc_unlikely(fiber->group != NULL))
+		torc_group_leave(fiber);
 	fiber->state = TORC_FIBER_ENDED;
 	fiber->reactor->ended = fiber;
 	torc_fiber_leave(fiber->reactor, fiber);
@@ -111,9 +116,10 @@ lay_out(struct torc_reactor *reactor, void *stack)
 	return fiber;
 }
 
+/* `*made` is the fiber. */
 static int
 start(struct torc_reactor *reactor, uint64_t *id, torc_fiber_entry *entry,
-    void *arg, bool daemon)
+    void *arg, bool daemon, struct torc_fiber **made)
 {
 	struct torc_fiber_slot *slot;
 	struct torc_fiber *fiber;
@@ -144,6 +150,7 @@ start(struct torc_reactor *reactor, uint64_t *id, torc_fiber_entry *entry,
 	fiber->state = TORC_FIBER_READY;
 	torc_list_append(&reactor->ready, &fiber->ready);
 	reactor->counters->fibers++;
+	*made = fiber;
 	return 0;
 }
 
@@ -151,22 +158,40 @@ int
 torc_fiber_start(struct torc_reactor *reactor, uint64_t *id,
     torc_fiber_entry *entry, void *arg)
 {
-	return start(reactor, id, entry, arg, false);
+	struct torc_fiber *fiber;
+
+	return start(reactor, id, entry, arg, false, &fiber);
 }
 
 int
 torc_fiber_start_daemon(struct torc_reactor *reactor, uint64_t *id,
     torc_fiber_entry *entry, void *arg)
 {
-	return start(reactor, id, entry, arg, true);
+	struct torc_fiber *fiber;
+
+	return start(reactor, id, entry, arg, true, &fiber);
+}
+
+static bool
+is_on_daemon(const struct torc_reactor *reactor)
+{
+	return reactor->current != NULL && reactor->current->daemon;
 }
 
 int
 torc_fiber_start_helper(struct torc_reactor *reactor, uint64_t *id,
     torc_fiber_entry *entry, void *arg)
 {
-	return start(reactor, id, entry, arg,
-	    reactor->current != NULL && reactor->current->daemon);
+	struct torc_fiber *fiber;
+
+	return start(reactor, id, entry, arg, is_on_daemon(reactor), &fiber);
+}
+
+int
+torc_fiber_start_kin(struct torc_reactor *reactor, struct torc_fiber **fiber,
+    torc_fiber_entry *entry, void *arg)
+{
+	return start(reactor, NULL, entry, arg, is_on_daemon(reactor), fiber);
 }
 
 void

@@ -55,6 +55,10 @@ struct torc_fiber {
 	torc_fiber_entry *entry;
 	void *arg;
 	struct torc_fiber_slot *slot;
+	struct torc_group *group;	/* that it is in, or NULL */
+	struct torc_fiber *kin_next;	/* ... with these */
+	struct torc_fiber *kin_prev;
+	unsigned groups;		/* that it has begun and not ended */
 	void *stack;
 	void *sanitizer;		/* the sanitizer's idea of it */
 };
@@ -79,6 +83,10 @@ int torc_fiber_start_daemon(struct torc_reactor *reactor, uint64_t *id,
 /* The same, for what the calling fiber needs: a daemon's is a daemon. */
 int torc_fiber_start_helper(struct torc_reactor *reactor, uint64_t *id,
     torc_fiber_entry *entry, void *arg);
+
+/* The same, and nobody joins; `*fiber` is the one that was made. */
+int torc_fiber_start_kin(struct torc_reactor *reactor,
+    struct torc_fiber **fiber, torc_fiber_entry *entry, void *arg);
 
 /* End the wait of a fiber with -ECANCELED, if it may end. */
 void torc_fiber_interrupt(struct torc_fiber *fiber);

@@ -195,8 +195,8 @@ end_wait(struct torc_op *op, int32_t result, uint32_t flags)
  * kernel's own ERESTART numbers (512 to 516), which system calls turn into
  * EINTR, come through as they are from some operations: openat2 of a FIFO.
  */
-static bool
-gave_up(int result)
+bool
+torc_op_gave_up(int result)
 {
 	return result == -ECANCELED || result == -EINTR ||
 	    (result <= -512 && result >= -516);
@@ -225,7 +225,7 @@ torc_op_await(struct torc_reactor *reactor, const struct io_uring_sqe *sqe,
 		torc_op_cancel(&wait.op);
 		while (!wait.over)
 			torc_fiber_park_firmly(reactor);
-		if (gave_up(wait.result))
+		if (torc_op_gave_up(wait.result))
 			return rc;
 	}
 	return wait.result;

@@ -63,6 +63,9 @@ void torc_op_cancel(struct torc_op *op);
 TORC_BESIDE int torc_op_await(struct torc_reactor *reactor,
     const struct io_uring_sqe *sqe, torc_deadline deadline);
 
+/* Whether an op that was told to end has this result for that reason. */
+bool torc_op_gave_up(int result);
+
 /* The kinds of completions that ops have. */
 void torc_op_complete(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe);

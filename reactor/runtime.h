@@ -422,6 +422,187 @@ TORC_API bool torc_wake(struct torc_waiters *waiters, int result);
 /* Wake all that wait now; how many. */
 TORC_API unsigned torc_wake_all(struct torc_waiters *waiters, int result);
 
+/* ---- Groups ---- */
+
+/*
+ * A group is fibers that end together: before torc_group_end() returns, each
+ * of them has ended. So they may use the stack of the fiber that made them,
+ * and what they have found out by then stays with it.
+ *
+ * Ownership. The structure lies on the stack of the fiber that begins the
+ * group, which alone may spawn in it and must end it: a fiber whose function
+ * returns before that stops the process. torc_group_end() always ends it.
+ * Memory: none but the stacks of the fibers.
+ */
+enum torc_group_mode {
+	TORC_GROUP_ALL,		/* each goes on, whatever the others return */
+	TORC_GROUP_UNTIL_ERROR,	/* the first negative result cancels the rest */
+	TORC_GROUP_UNTIL_DONE,	/* the first other result does */
+};
+
+struct torc_group {
+	/* All of it is torc's. */
+	struct torc_waiters owner;	/* waits for some to end */
+	const void *begun_by;
+	void *first;			/* fiber */
+	unsigned limit;
+	unsigned alive;
+	unsigned awaited;		/* so many may be alive */
+	enum torc_group_mode mode;
+	int error;
+	bool cancelled;
+};
+
+/*
+ * Begin a group of which at most `limit` fibers are alive at a time; 0: as
+ * many as the reactor has. On a fiber.
+ */
+TORC_API void torc_group_begin(struct torc_group *group, unsigned limit,
+    enum torc_group_mode mode);
+
+/*
+ * Parks, but only while `limit` fibers of the group are alive. Make a fiber of
+ * the group that will run entry(arg) in the coming turn.
+ *
+ * Returns 0, or a negative errno, and entry(arg) will not run: -ETIMEDOUT;
+ * -ECANCELED, also if the group was cancelled; -ENOMEM if the reactor has no
+ * more fibers (`fibers`); -ESHUTDOWN if it is stopping.
+ */
+TORC_API int torc_group_spawn(struct torc_group *group,
+    torc_fiber_entry *entry, void *arg, torc_deadline deadline);
+
+/*
+ * Cancel the fibers of a group (see torc_fiber_cancel()), and let no more be
+ * made. Any fiber of the reactor, or a post to it.
+ */
+TORC_API void torc_group_cancel(struct torc_group *group);
+
+/*
+ * Parks. Wait until all fibers of a group have ended. At the deadline, and when
+ * the caller is cancelled, they are cancelled and waited for all the same, so
+ * that none is left whatever is returned.
+ *
+ * Returns 0 if all ended without that, -ETIMEDOUT or -ECANCELED. `*error` (may
+ * be NULL) is the first negative result of one of them that came before the
+ * group was cancelled, or 0.
+ */
+TORC_API int torc_group_end(struct torc_group *group, int *error,
+    torc_deadline deadline);
+
+/* ---- Channels ---- */
+
+/*
+ * A channel hands items from fibers to fibers of one reactor, first in, first
+ * out: each item to one receiver. An item is `item_size` bytes, which are
+ * copied: mostly a pointer or a small structure.
+ *
+ * Full. Up to `capacity` items are queued; then senders wait, in order. With a
+ * capacity of 0, each waits for its receiver.
+ *
+ * Ownership. An item is the sender's until a call that sends it returns 0, and
+ * the receiver's when one that receives it returns 1. Between that it is in
+ * the channel. None is lost or doubled: if a deadline passes, or the fiber is
+ * cancelled, in the moment in which its item goes over, the call says that it
+ * did. What is still queued when the channel is destroyed was not received.
+ *
+ * Shut down. torc_channel_shutdown() says that there is no more. Senders that
+ * wait have -EPIPE, and keep their items. Receivers have what is queued, and
+ * then the end.
+ *
+ * Other threads. A channel belongs to the reactor on whose thread it was
+ * made. From elsewhere, torc_post() a call that does torc_channel_try_send().
+ */
+struct torc_channel;
+
+/*
+ * 0; -EINVAL: an item has no byte or more than 65536, or the capacity is more
+ * than 1048576; -ENOMEM: there is no memory for so many. A reactor's thread.
+ */
+TORC_API int torc_channel_create(struct torc_channel **channel,
+    size_t item_size, unsigned capacity);
+
+/* Free it. No fiber waits at it; that stops the process. NULL is allowed. */
+TORC_API void torc_channel_destroy(struct torc_channel *channel);
+
+/*
+ * Parks, but only while the channel is full. 0, or a negative errno and the
+ * item was not sent: -EPIPE if the channel is shut down, -ETIMEDOUT,
+ * -ECANCELED.
+ */
+TORC_API int torc_channel_send(struct torc_channel *channel, const void *item,
+    torc_deadline deadline);
+
+/*
+ * Parks, but only while the channel is empty. 1 and an item; 0 if there is
+ * none and will be none, since the channel is shut down; -ETIMEDOUT,
+ * -ECANCELED. A fiber that was cancelled has -ECANCELED at once: what is
+ * queued stays there.
+ */
+TORC_API int torc_channel_recv(struct torc_channel *channel, void *item,
+    torc_deadline deadline);
+
+/*
+ * The same without waiting, and whether or not the fiber was cancelled:
+ * -EAGAIN if it would have to. Also outside fibers. The reactor's thread.
+ */
+TORC_API int torc_channel_try_send(struct torc_channel *channel,
+    const void *item);
+TORC_API int torc_channel_try_recv(struct torc_channel *channel, void *item);
+
+/* No more is sent. The reactor's thread. */
+TORC_API void torc_channel_shutdown(struct torc_channel *channel);
+
+/* Items that are queued. The reactor's thread. */
+TORC_API unsigned torc_channel_count(const struct torc_channel *channel);
+
+/* ---- One of several ---- */
+
+/*
+ * Something that can be waited for beside others. Made by one of the functions
+ * below, and used by torc_choose() once or again and again. What they name
+ * stays where it is meanwhile.
+ */
+struct torc_choice_kind;
+
+struct torc_choice {
+	int result;		/* after it was chosen */
+	/* torc's. */
+	const struct torc_choice_kind *kind;
+	void *object;
+	void *item;
+	uint64_t number;
+	uint64_t room[24];
+};
+
+/*
+ * Parks. Wait until one of `count` things has happened, and let it happen:
+ * exactly that one, all others are as if they had not been asked for. Returns
+ * its index in the array; its `result` is what the call of its own would have
+ * returned. Or -ETIMEDOUT, -ECANCELED: then none has. If one happens in the
+ * moment of the deadline or of a cancel, its index is returned.
+ *
+ * If several could happen at once, the first one of the array does: who puts
+ * what must not be missed first need not think of the rest. Descriptors are
+ * looked at when nothing else happens at once.
+ */
+TORC_API int torc_choose(struct torc_choice *choices, unsigned count,
+    torc_deadline deadline);
+
+/* As torc_channel_recv(): 1 and an item, or 0 at the end of the channel. */
+TORC_API struct torc_choice torc_choice_recv(struct torc_channel *channel,
+    void *item);
+/* As torc_channel_send(): 0, or -EPIPE. */
+TORC_API struct torc_choice torc_choice_send(struct torc_channel *channel,
+    const void *item);
+/* As torc_wait(): what the waker gave. Does not happen at once. */
+TORC_API struct torc_choice torc_choice_wait(struct torc_waiters *waiters);
+/* As torc_reactor_await_drain(): 0. */
+TORC_API struct torc_choice torc_choice_drain(void);
+/* As torc_sleep(): 0. For a time that is no deadline, such as a heartbeat. */
+TORC_API struct torc_choice torc_choice_sleep(torc_deadline until);
+/* As torc_fd_poll(): the events that came, or a negative errno. */
+TORC_API struct torc_choice torc_choice_poll(int fd, unsigned events);
+
 /* ---- Descriptors that can be spared ---- */
 
 /*

@@ -1,55 +1,89 @@
 /*
  * wait.c - fibers that wait for something of the program's own.
  */
+#include "reactor/choose.h"
 #include "reactor/fiber.h"
+#include "reactor/wait.h"
 
-/* A fiber in a queue, on the fiber's stack. */
-struct torc_waiter {
-	struct torc_waiter *next;
-	struct torc_waiter *prev;
-	struct torc_fiber *fiber;
-	int result;
-	bool woken;		/* and in no queue any more */
-};
-
-static void
-append(struct torc_waiters *waiters, struct torc_waiter *waiter)
+/* Not inline: gcc 12 does not see that whoever wakes a waiter takes it out. */
+__attribute__((noinline)) void
+torc_waiter_enter(struct torc_waiters *queue, struct torc_waiter *waiter)
 {
-	waiter->prev = waiters->last;
-	if (waiters->last != NULL)
-		waiters->last->next = waiter;
+	torc_assert(waiter->queue == NULL);
+	waiter->queue = queue;
+	waiter->next = NULL;
+	waiter->prev = queue->last;
+	if (queue->last != NULL)
+		queue->last->next = waiter;
 	else
-		waiters->first = waiter;
-	waiters->last = waiter;
+		queue->first = waiter;
+	queue->last = waiter;
 }
 
-static void
-take_out(struct torc_waiters *waiters, struct torc_waiter *waiter)
+void
+torc_waiter_leave(struct torc_waiter *waiter)
 {
+	struct torc_waiters *queue = waiter->queue;
+
+	torc_assert(queue != NULL);
+	waiter->queue = NULL;
 	if (waiter->prev != NULL)
 		waiter->prev->next = waiter->next;
 	else
-		waiters->first = waiter->next;
+		queue->first = waiter->next;
 	if (waiter->next != NULL)
 		waiter->next->prev = waiter->prev;
 	else
-		waiters->last = waiter->prev;
+		queue->last = waiter->prev;
+}
+
+void
+torc_waiter_settle(struct torc_waiter *waiter, int result)
+{
+	torc_assert(!waiter->woken);
+	torc_waiter_leave(waiter);
+	waiter->woken = true;
+	waiter->result = result;
+	/* Nobody else may hand it anything from now on. */
+	if (waiter->chooser != NULL)
+		torc_chooser_settle(waiter->chooser);
+}
+
+int
+torc_waiter_park(struct torc_waiters *queue, void *item, torc_deadline deadline)
+{
+	struct torc_reactor *reactor = torc_reactor_of_fiber();
+	struct torc_waiter waiter = {
+		.fiber = reactor->current,
+		.item = item,
+	};
+	int rc;
+
+	torc_waiter_enter(queue, &waiter);
+	rc = torc_fiber_park(reactor, deadline);
+	/* Also if its time was up, or it was cancelled, after that. */
+	if (waiter.woken)
+		return waiter.result;
+	torc_waiter_leave(&waiter);
+	return rc;
+}
+
+void
+torc_waiter_park_firmly(struct torc_waiters *queue)
+{
+	struct torc_reactor *reactor = torc_reactor_of_fiber();
+	struct torc_waiter waiter = { .fiber = reactor->current };
+
+	torc_waiter_enter(queue, &waiter);
+	while (!waiter.woken)
+		torc_fiber_park_firmly(reactor);
 }
 
 int
 torc_wait(struct torc_waiters *waiters, torc_deadline deadline)
 {
-	struct torc_reactor *reactor = torc_reactor_of_fiber();
-	struct torc_waiter waiter = { .fiber = reactor->current };
-	int rc;
-
 	torc_require(waiters != NULL, "torc_wait needs waiters, and not NULL");
-	append(waiters, &waiter);
-	rc = torc_fiber_park(reactor, deadline);
-	if (waiter.woken)
-		return waiter.result;
-	take_out(waiters, &waiter);
-	return rc;
+	return torc_waiter_park(waiters, NULL, deadline);
 }
 
 int
@@ -71,9 +105,7 @@ torc_wake(struct torc_waiters *waiters, int result)
 	if (waiter == NULL)
 		return false;
 	torc_reactor_check(waiter->fiber->reactor);
-	take_out(waiters, waiter);
-	waiter->woken = true;
-	waiter->result = result;
+	torc_waiter_settle(waiter, result);
 	/* Nothing happens if its time was up: it sees that it was woken. */
 	torc_fiber_wake(waiter->fiber, 0);
 	return true;
@@ -82,15 +114,19 @@ torc_wake(struct torc_waiters *waiters, int result)
 unsigned
 torc_wake_all(struct torc_waiters *waiters, int result)
 {
-	unsigned count = 0, woken = 0;
+	struct torc_waiters now;
+	unsigned woken = 0;
 
 	torc_require(waiters != NULL,
 	    "torc_wake_all needs waiters, and not NULL");
-	/* Not those that come while the first ones run. */
-	for (struct torc_waiter *waiter = waiters->first; waiter != NULL;
+	/* Not those that come while the first ones run: those that are there
+	 * move to a queue that nobody else knows. */
+	now = *waiters;
+	*waiters = (struct torc_waiters) { NULL, NULL };
+	for (struct torc_waiter *waiter = now.first; waiter != NULL;
 	    waiter = waiter->next)
-		count++;
-	while (woken < count && torc_wake(waiters, result))
+		waiter->queue = &now;
+	while (torc_wake(&now, result))
 		woken++;
 	return woken;
 }
