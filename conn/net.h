@@ -366,6 +366,8 @@ bool torc_room_make(struct torc_net *net, int fd);
  * Whether there will be some soon.
  */
 bool torc_room_clear(struct torc_net *net);
+/* One that was asked to leave does not: its handler has something to do. */
+void torc_room_keep(struct torc_conn *conn);
 
 /* `ms` milliseconds from now; or never, if that is TORC_NO_LIMIT. */
 static inline torc_deadline

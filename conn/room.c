@@ -133,6 +133,14 @@ ask_to_leave(struct torc_conn *conn)
 		torc_fiber_wake_later(conn->reader, -ESHUTDOWN);
 }
 
+void
+torc_room_keep(struct torc_conn *conn)
+{
+	torc_assert(conn->evicted && conn->net->leaving > 0);
+	conn->evicted = false;
+	conn->net->leaving--;
+}
+
 /* ---- In the middle of something ---- */
 
 struct suspect {

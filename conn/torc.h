@@ -265,6 +265,15 @@ TORC_API int torc_conn_local_address(const struct torc_conn *conn, char *text,
 TORC_API int torc_conn_listener(const struct torc_conn *conn);
 TORC_API unsigned torc_conn_port(const struct torc_conn *conn);
 
+/*
+ * Beside other things in torc_choose(): as the beginning of torc_conn_recv(),
+ * which need not park when this has happened, and shows what there is. The
+ * result is 0, or the -ESHUTDOWN, -ENOBUFS or -ENOMEM that it would return.
+ * What was shown before and is not consumed may move: receive again, with a
+ * deadline that has passed if this has not happened. No other fiber receives.
+ */
+TORC_API struct torc_choice torc_choice_input(struct torc_conn *conn);
+
 /* Bytes received and not consumed yet, in view or not. */
 TORC_API size_t torc_conn_unread(const struct torc_conn *conn);
 
