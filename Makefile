@@ -211,7 +211,7 @@ mutate-order:	# weaken each barrier in turn: a proof turns red (minutes)
 EXTRAS += $B/tests/bin/sim
 SIM := world faults net kernel requests files seam check threads peers \
 	scenarios clients clients_http clients_redis clients_pg backend_pg \
-	clients_file run
+	clients_file together run
 SIM_CORE := $(filter-out $(addprefix $B/,sys/sys.o sys/explain.o \
 	sys/resolve.o sys/send_file.o conn/offload.o),$(OBJ))
 # Of the clients, which use the heap of libc: theirs is counted, too.

@@ -236,7 +236,6 @@ begin_recv(struct torc_choice *choice, struct torc_chooser *chooser)
 static const struct torc_choice_kind of_recv = {
 	.look = look_for_item,
 	.begin = begin_recv,
-	.happened = torc_choice_woken,
 	.end = torc_choice_leave,
 };
 
@@ -269,7 +268,6 @@ begin_send(struct torc_choice *choice, struct torc_chooser *chooser)
 static const struct torc_choice_kind of_send = {
 	.look = look_for_place,
 	.begin = begin_send,
-	.happened = torc_choice_woken,
 	.end = torc_choice_leave,
 };
 

@@ -15,7 +15,7 @@
 #include "reactor/fiber.h"
 #include "reactor/op.h"
 
-_Static_assert(sizeof(struct torc_choice) == 5 * 8 + 24 * 8,
+_Static_assert(sizeof(struct torc_choice) == 5 * 8 + 192,
     "programs have choices on their stacks");
 TORC_FITS_CHOICE(struct torc_waiter);
 
@@ -37,19 +37,6 @@ torc_choice_enter(struct torc_choice *choice, struct torc_chooser *chooser,
 	return false;
 }
 
-bool
-torc_choice_woken(struct torc_choice *choice, int rc)
-{
-	const struct torc_waiter *waiter = torc_choice_room(choice,
-	    struct torc_waiter);
-
-	(void)rc;
-	if (!waiter->woken)
-		return false;
-	choice->result = waiter->result;
-	return true;
-}
-
 void
 torc_choice_leave(struct torc_choice *choice)
 {
@@ -61,15 +48,19 @@ torc_choice_leave(struct torc_choice *choice)
 }
 
 void
-torc_chooser_settle(struct torc_chooser *chooser)
+torc_chooser_settle(struct torc_chooser *chooser,
+    const struct torc_waiter *waiter)
 {
-	torc_assert(chooser->began);
+	torc_assert(chooser->began && chooser->settled == NULL);
 	for (unsigned i = 0; i < chooser->count; i++) {
 		struct torc_choice *choice = &chooser->choices[i];
 
+		if ((const void *)choice->room.bytes == waiter)
+			chooser->settled = choice;
 		if (choice->kind->end == torc_choice_leave)
 			torc_choice_leave(choice);
 	}
+	torc_assert(chooser->settled != NULL);
 }
 
 static bool
@@ -88,7 +79,6 @@ begin_wait(struct torc_choice *choice, struct torc_chooser *chooser)
 static const struct torc_choice_kind of_waiters = {
 	.look = look_for_nothing,
 	.begin = begin_wait,
-	.happened = torc_choice_woken,
 	.end = torc_choice_leave,
 };
 
@@ -117,7 +107,6 @@ begin_drain(struct torc_choice *choice, struct torc_chooser *chooser)
 static const struct torc_choice_kind of_drain = {
 	.look = look_for_drain,
 	.begin = begin_drain,
-	.happened = torc_choice_woken,
 	.end = torc_choice_leave,
 };
 
@@ -266,6 +255,15 @@ begin_all(struct torc_chooser *chooser, unsigned *begun)
 static int
 find_happened(const struct torc_chooser *chooser, int rc)
 {
+	const struct torc_waiter *waiter;
+
+	/* It cannot be given back; what else has happened can wait. */
+	if (chooser->settled != NULL) {
+		waiter = torc_choice_room(chooser->settled,
+		    struct torc_waiter);
+		chooser->settled->result = waiter->result;
+		return (int)(chooser->settled - chooser->choices);
+	}
 	for (unsigned i = 0; i < chooser->count; i++) {
 		struct torc_choice *choice = &chooser->choices[i];
 

@@ -18,6 +18,7 @@ struct torc_chooser {
 	unsigned count;
 	uint64_t until;			/* the earliest of `deadline` ... */
 	struct torc_choice *earliest;	/* and of what has one of its own */
+	struct torc_choice *settled;	/* something was handed over */
 	bool began;			/* all are waited for */
 };
 
@@ -43,12 +44,13 @@ struct torc_choice_kind {
 
 /* The memory that a kind has in a choice while it is waited for. */
 #define torc_choice_room(choice, type) \
-	((type *)(void *)(choice)->room)
+	((type *)(void *)(choice)->room.bytes)
 #define TORC_FITS_CHOICE(type) _Static_assert(sizeof(type) <= \
 	sizeof(((struct torc_choice *)0)->room), #type " fits a choice")
 
 /* A waiter of it was woken: the others leave their queues. */
-void torc_chooser_settle(struct torc_chooser *chooser);
+void torc_chooser_settle(struct torc_chooser *chooser,
+    const struct torc_waiter *waiter);
 
 /* It happens at `until` of its own, unless another one does before. */
 void torc_chooser_set_time(struct torc_chooser *chooser,
@@ -57,7 +59,6 @@ void torc_chooser_set_time(struct torc_chooser *chooser,
 /* For kinds whose choices are a waiter in a queue. */
 bool torc_choice_enter(struct torc_choice *choice,
     struct torc_chooser *chooser, struct torc_waiters *queue);
-bool torc_choice_woken(struct torc_choice *choice, int rc);
 void torc_choice_leave(struct torc_choice *choice);
 
 #endif

@@ -571,7 +571,10 @@ struct torc_choice {
 	void *object;
 	void *item;
 	uint64_t number;
-	uint64_t room[24];
+	union {
+		uint64_t aligned;
+		unsigned char bytes[192];
+	} room;
 };
 
 /*

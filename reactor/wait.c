@@ -46,7 +46,7 @@ torc_waiter_settle(struct torc_waiter *waiter, int result)
 	waiter->result = result;
 	/* Nobody else may hand it anything from now on. */
 	if (waiter->chooser != NULL)
-		torc_chooser_settle(waiter->chooser);
+		torc_chooser_settle(waiter->chooser, waiter);
 }
 
 int

@@ -271,6 +271,64 @@ wake_one_way(void *arg)
 ON_FIBER(a_waker_or_a_descriptor_ends_the_wait_and_leaves_nothing,
     wake_one_way)
 
+/* An item goes over, and before the fiber runs there is more: both ways. */
+struct both {
+	struct torc_post post;
+	struct torc_channel *channel;
+	int fds[2];
+	int item;
+	int sent;		/* of the item */
+	int chosen;
+};
+
+static int
+choose_either(void *arg)
+{
+	struct both *both = arg;
+	struct torc_choice choices[] = {
+		torc_choice_poll(both->fds[0], POLLIN),
+		torc_choice_recv(both->channel, &both->item),
+	};
+
+	both->chosen = torc_choose(choices, 2, TORC_NEVER);
+	return 0;
+}
+
+static void
+send_late(struct torc_reactor *reactor, struct torc_post *post)
+{
+	struct both *both = (struct both *)post;
+	const int item = 9;
+
+	(void)reactor;
+	both->sent = torc_channel_try_send(both->channel, &item);
+}
+
+static int
+happen_both(void *arg)
+{
+	struct both both = { .post.call = send_late, .sent = 1000 };
+	uint64_t id;
+
+	(void)arg;
+	EXPECT(torc_channel_create(&both.channel, sizeof(int), 0) == 0);
+	EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, both.fds) == 0);
+	EXPECT(torc_fiber_spawn(&id, choose_either, &both) == 0);
+	EXPECT(torc_sleep(torc_after_ms(2)) == 0);
+	EXPECT(torc_post(torc_reactor_self(), &both.post) == 0);
+	EXPECT(write(both.fds[1], "x", 1) == 1);
+	EXPECT(torc_fiber_join(id, NULL, LATE) == 0);
+	while (both.sent == 1000)
+		EXPECT(torc_yield() == 0);
+	EXPECT(both.sent == 0 ? both.chosen == 1 && both.item == 9 :
+	    both.chosen == 0 && both.item == 0);
+	torc_channel_destroy(both.channel);
+	close(both.fds[0]);
+	close(both.fds[1]);
+	return 0;
+}
+ON_FIBER(what_was_handed_over_is_what_was_chosen, happen_both)
+
 static int
 choose_times(void *arg)
 {
@@ -614,6 +672,7 @@ main(void)
 		cmocka_unit_test(two_that_choose_hand_things_to_each_other),
 		cmocka_unit_test(
 		    a_waker_or_a_descriptor_ends_the_wait_and_leaves_nothing),
+		cmocka_unit_test(what_was_handed_over_is_what_was_chosen),
 		cmocka_unit_test(a_time_of_its_own_is_one_of_the_choices),
 		cmocka_unit_test(a_drain_is_one_of_the_choices),
 		cmocka_unit_test(a_cancelled_fiber_chooses_nothing),

@@ -1064,6 +1064,7 @@ sim_clients_reset(void)
 	reset_redis();
 	reset_pg();
 	reset_files();
+	reset_together();
 }
 
 static const struct scenario of_clients[] = {
@@ -1117,7 +1118,8 @@ size_t
 sim_scenario_count(void)
 {
 	return scenario_count + COUNT(of_clients) + of_http_count +
-	    of_redis_count + of_pg_count + of_files_count;
+	    of_redis_count + of_pg_count + of_files_count +
+	    of_together_count;
 }
 
 const struct scenario *
@@ -1135,6 +1137,9 @@ sim_scenario(size_t index)
 	if (index < of_redis_count)
 		return &of_redis[index];
 	index -= of_redis_count;
-	return index < of_pg_count ? &of_pg[index] :
-	    &of_files[index - of_pg_count];
+	if (index < of_pg_count)
+		return &of_pg[index];
+	index -= of_pg_count;
+	return index < of_files_count ? &of_files[index] :
+	    &of_together[index - of_files_count];
 }

@@ -7,6 +7,7 @@
  *   clients_redis.c  the client of Redis
  *   clients_pg.c     the client of PostgreSQL; it asks backend_pg.c
  *   clients_file.c   files, and a site of them
+ *   together.c       no client: groups, channels and choices
  */
 #ifndef TORC_TESTS_SIM_CLIENTS_H
 #define TORC_TESTS_SIM_CLIENTS_H
@@ -139,5 +140,8 @@ void reset_pg(void);
 extern const struct scenario of_files[];
 extern const size_t of_files_count;
 void reset_files(void);
+extern const struct scenario of_together[];
+extern const size_t of_together_count;
+void reset_together(void);
 
 #endif

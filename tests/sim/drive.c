@@ -26,6 +26,8 @@ static uint8_t sites[MAX_CROSSINGS];
 
 /* ---- Random runs ---- */
 
+static const struct scenario *only;	/* not any; or NULL */
+
 static uint64_t
 run_seed(uint64_t seed)
 {
@@ -34,6 +36,8 @@ run_seed(uint64_t seed)
 	alarm(20);
 	sim_world_reset(seed);
 	scenario = sim_scenario(sim_draw((uint32_t)sim_scenario_count()));
+	if (only != NULL)
+		scenario = only;
 	snprintf(world.what, sizeof(world.what), "%s, make sim SEED=%llu",
 	    scenario->name, (unsigned long long)seed);
 	sim_world_draw();
@@ -276,8 +280,12 @@ main(int argc, char **argv)
 		    well ? "all clean" : "BROKEN",
 		    (unsigned long long)(now_ms() - before));
 		return !well;
+	} else if (strcmp(mode, "of") == 0 && argc > 4) {
+		only = find(argv[2]);
+		run_seeds(number(argv[3]), number(argv[4]), 1);
 	} else if (strcmp(mode, "seed") == 0 && argc > 2) {
 		world.verbose = true;
+		only = argc > 3 ? find(argv[3]) : NULL;
 		printf("hash %016llx\n",
 		    (unsigned long long)run_seed(number(argv[2])));
 	} else if (strcmp(mode, "single") == 0 && argc > 4) {
@@ -297,7 +305,8 @@ main(int argc, char **argv)
 	} else {
 		fprintf(stderr, "usage: sim check | seeds FIRST COUNT [JOBS] "
 		    "| seed N | single [NAME [CROSSING RESULT]] | "
-		    "plain [NAME KERNEL] | outcomes\n");
+		    "plain [NAME KERNEL] | outcomes | of NAME FIRST COUNT "
+		    "| seed N NAME\n");
 		return 2;
 	}
 	return 0;
