@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "conn/net.h"
+#include "reactor/fiber.h"
+#include "reactor/wait.h"
 #include "sys/sys.h"
 
 #define PAUSE_NS 100000000u	/* before descriptors are asked for again */
@@ -56,6 +58,17 @@ close_socket(int fd, const struct sockaddr_storage *address,
 	if (torc_local_has_file(address))
 		torc_local_remove(address, file);
 	torc_sys_close(fd);
+}
+
+/* What others have, too, goes on to listen, and its file is theirs. */
+static void
+close_listener(struct torc_listener *listener)
+{
+	if (listener->adopted)
+		torc_sys_close(listener->fd);
+	else
+		close_socket(listener->fd, &listener->address,
+		    &listener->file);
 }
 
 static int
@@ -214,6 +227,7 @@ struct deal {
 	struct torc_post post;
 	int fd;
 	int listener;
+	unsigned port;
 	torc_handler *handler;
 	void *arg;
 };
@@ -226,7 +240,7 @@ receive_deal(struct torc_reactor *reactor, struct torc_post *post)
 
 	if (reactor->phase < TORC_PHASE_STOPPING &&
 	    torc_net_open(reactor, &net) == 0)
-		torc_conn_accept(net, deal->fd, deal->listener, 0,
+		torc_conn_accept(net, deal->fd, deal->listener, deal->port,
 		    deal->handler, deal->arg);
 	else
 		torc_sys_close(deal->fd);
@@ -253,6 +267,7 @@ deal_out(struct torc_listener *listener, int fd)
 		.post.call = receive_deal,
 		.fd = fd,
 		.listener = listener->index,
+		.port = listener->port,
 		.handler = listener->handler,
 		.arg = listener->arg,
 	};
@@ -269,8 +284,7 @@ accepted(struct torc_listener *listener, int fd)
 
 	net->pause_noticed = false;
 	listener->moments = 0;
-	if (net->peer_count > 1 && listener->port == 0 &&
-	    deal_out(listener, fd))
+	if (net->peer_count > 1 && listener->dealt && deal_out(listener, fd))
 		return;
 	torc_conn_accept(net, fd, listener->index, listener->port,
 	    listener->handler, listener->arg);
@@ -285,7 +299,13 @@ forget(struct torc_listener *listener)
 	unpause(listener);
 	if (torc_node_linked(&listener->todo.node))
 		torc_list_remove(&listener->todo.node);
-	close_socket(listener->fd, &listener->address, &listener->file);
+	close_listener(listener);
+	while (listener->closers.first != NULL) {
+		struct torc_waiter *closer = listener->closers.first;
+
+		torc_waiter_settle(closer, 0);
+		torc_fiber_wake_later(closer->fiber, 0);
+	}
 	torc_slots_give(&net->listeners, listener);
 }
 
@@ -317,12 +337,17 @@ accept_ended(struct torc_listener *listener, int32_t result)
 	}
 }
 
-/* The rest of the backlog was accepted by the kernel: it is served. */
+/*
+ * The rest of the backlog was accepted by the kernel: it is served. But where
+ * others have the socket, too, it is not lost, and there may be no end of it.
+ */
 static void
 empty_backlog(struct torc_listener *listener)
 {
 	int fd;
 
+	if (listener->adopted)
+		return;
 	while ((fd = torc_sys_accept_now(listener->fd)) >= 0)
 		accepted(listener, fd);
 }
@@ -390,8 +415,9 @@ torc_listen_abandon(struct torc_net *net)
 
 	while ((listener = torc_slots_each(&net->listeners, listener)) !=
 	    NULL) {
-		torc_sys_shutdown(listener->fd, SHUT_RDWR);
-		close_socket(listener->fd, &listener->address, &listener->file);
+		if (!listener->adopted)
+			torc_sys_shutdown(listener->fd, SHUT_RDWR);
+		close_listener(listener);
 	}
 }
 
@@ -425,9 +451,8 @@ torc_listen_close(struct torc_net *net)
 
 /* ---- For programs ---- */
 
-static int
-add(struct torc_net *net, int fd, const struct sockaddr_storage *address,
-    const struct torc_inode *file, torc_handler *handler, void *arg)
+int
+torc_listen_add(struct torc_net *net, const struct torc_listener *like)
 {
 	struct torc_listener *listener = torc_slots_take(&net->listeners);
 	struct torc_slot slot;
@@ -435,19 +460,14 @@ add(struct torc_net *net, int fd, const struct sockaddr_storage *address,
 	if (listener == NULL)
 		return -ENOSPC;
 	slot = listener->slot;
-	*listener = (struct torc_listener) {
-		.slot = slot,
-		.net = net,
-		.fd = fd,
-		.index = (int)torc_slots_index(&net->listeners, listener),
-		.port = torc_address_port(address),
-		.handler = handler,
-		.arg = arg,
-		.todo.run = look_after,
-		.timer.fire = end_pause,
-		.address = *address,
-		.file = *file,
-	};
+	*listener = *like;
+	listener->slot = slot;
+	listener->net = net;
+	listener->index = (int)torc_slots_index(&net->listeners, listener);
+	listener->port = torc_address_port(&like->address);
+	listener->dealt = like->adopted || like->address.ss_family == AF_UNIX;
+	listener->todo.run = look_after;
+	listener->timer.fire = end_pause;
 	/* Armed by the first turn: before it the ring is not enabled. */
 	torc_reactor_later(net->reactor, &listener->todo);
 	return listener->index;
@@ -457,29 +477,32 @@ int
 torc_listen(struct torc_reactor *reactor, const char *address,
     torc_handler *handler, void *arg)
 {
-	struct torc_inode file = { .number = 0 };
-	struct sockaddr_storage parsed;
+	struct torc_listener like = { .handler = handler, .arg = arg };
 	struct torc_net *net;
 	int size, fd, rc;
 
 	torc_reactor_check_early(reactor);
 	torc_require(address != NULL && handler != NULL,
 	    "torc_listen needs an address and a handler");
+	fd = torc_adopt_parse(address);
+	if (fd != -ENOENT)
+		return fd < 0 ? fd : torc_listen_fd(reactor, fd, handler, arg);
 	if (reactor->phase >= TORC_PHASE_DRAINING)
 		return -ESHUTDOWN;
-	size = torc_address_parse(address, &parsed);
+	size = torc_address_parse(address, &like.address);
 	if (size < 0)
 		return size;
 	rc = torc_net_open(reactor, &net);
 	if (rc < 0)
 		return rc;
-	fd = open_socket(&parsed, (uint32_t)size,
-	    (int)reactor->config.backlog, &file);
+	fd = open_socket(&like.address, (uint32_t)size,
+	    (int)reactor->config.backlog, &like.file);
 	if (fd < 0)
 		return fd;
-	rc = add(net, fd, &parsed, &file, handler, arg);
+	like.fd = fd;
+	rc = torc_listen_add(net, &like);
 	if (rc < 0)
-		close_socket(fd, &parsed, &file);
+		close_listener(&like);
 	return rc;
 }
 
@@ -495,4 +518,25 @@ torc_listen_port(const struct torc_reactor *reactor, int index)
 	    "torc_listen_port: there is no such listener");
 	return ((struct torc_listener *)(void *)torc_slots_at(
 	    &net->listeners, (uint32_t)index))->port;
+}
+
+int
+torc_listener_close(struct torc_reactor *reactor, int index,
+    torc_deadline deadline)
+{
+	struct torc_listener *listener;
+	struct torc_net *net;
+
+	torc_reactor_of_fiber();
+	torc_reactor_check(reactor);
+	net = reactor->layer_state;
+	if (net == NULL || index < 0 ||
+	    (uint32_t)index >= net->listeners.touched)
+		return -ENOENT;
+	listener = (void *)torc_slots_at(&net->listeners, (uint32_t)index);
+	if (listener->slot.next != TORC_SLOT_TAKEN)
+		return -ENOENT;
+	listener->closing = true;
+	torc_reactor_later(reactor, &listener->todo);
+	return torc_waiter_park(&listener->closers, NULL, deadline);
 }

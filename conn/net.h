@@ -257,6 +257,8 @@ struct torc_listener {
 	bool armed;
 	bool paused;		/* no descriptors or memory */
 	bool closing;
+	bool adopted;		/* the socket is not ours alone */
+	bool dealt;		/* connections go to all reactors in turn */
 	unsigned moments;	/* pauses for other reactors to let go of
 				 * descriptors, since the last connection */
 	torc_handler *handler;
@@ -265,6 +267,7 @@ struct torc_listener {
 	struct torc_timer timer;	/* ends the pause */
 	struct sockaddr_storage address;
 	struct torc_inode file;	/* of a local one: ours */
+	struct torc_waiters closers;	/* wait for it to be closed */
 };
 
 struct torc_net {
@@ -521,12 +524,19 @@ torc_listen_spared(const struct torc_reactor *reactor)
 	if (net != NULL && net->paused > 0)
 		torc_listen_resume(net);
 }
+/* Accept on a socket that listens. The index of the listener, or -ENOSPC. */
+int torc_listen_add(struct torc_net *net, const struct torc_listener *like);
 /* Accept what net->holding has held back. */
 void torc_listen_begin(struct torc_net *net);
 /* Accept no more; what is in the backlog still counts as accepted. */
 void torc_listen_close(struct torc_net *net);
 /* The ring is lost: close them, free nothing. */
 void torc_listen_abandon(struct torc_net *net);
+
+/* ---- adopt.c ---- */
+
+/* The descriptor of "fd:N"; -ENOENT: it is an address; or -EINVAL. */
+int torc_adopt_parse(const char *address);
 
 /* ---- local.c ---- */
 

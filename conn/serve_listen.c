@@ -89,7 +89,8 @@ listen_everywhere(struct torc_server *server, const char *address)
 {
 	const struct torc_config *config = &server->config;
 	char exact[sizeof(struct sockaddr_un) + 8];
-	int rc = await_port(address);
+	const bool adopted = torc_adopt_parse(address) != -ENOENT;
+	int rc = adopted ? 0 : await_port(address);
 	int listener;
 
 	if (rc < 0)
@@ -98,7 +99,7 @@ listen_everywhere(struct torc_server *server, const char *address)
 	    config->arg);
 	if (listener < 0)
 		return listener;
-	if (strncmp(address, "unix:", 5) == 0) {
+	if (adopted || strncmp(address, "unix:", 5) == 0) {
 		skip_index(server);
 		return 0;
 	}
@@ -121,9 +122,12 @@ say_address(struct torc_server *server, int error, const char *address)
 		const char *fix;
 	} fixes[] = {
 		{ -EINVAL, "write 127.0.0.1:8080, [::1]:8080, "
-		    "[fe80::1%eth0]:8080, or unix:PATH or unix:@NAME with at "
-		    "most 107 bytes behind the colon" },
+		    "[fe80::1%eth0]:8080, unix:PATH or unix:@NAME with at "
+		    "most 107 bytes behind the colon, or fd:N with a stream "
+		    "socket that listens" },
 		{ -ENODEV, "there is no interface of this name" },
+		{ -EBADF, "no such descriptor was left open for the program" },
+		{ -ENOTSOCK, "the descriptor must be a socket that listens" },
 		{ -EADDRINUSE, "another program listens there, or the PATH "
 		    "is no socket" },
 		{ -EACCES, "a port below 1024 needs CAP_NET_BIND_SERVICE, a "

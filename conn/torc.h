@@ -91,12 +91,13 @@ TORC_API int torc_serve(const struct torc_config *config,
  * Listen on a reactor: "127.0.0.1:8080", "[::1]:8080", "[::]:8080" (with
  * IPv4), "0.0.0.0:8080", "[fe80::1%eth0]:8080" (a link-local address and its
  * interface, by name or number), "unix:PATH", "unix:@NAME" (an abstract name,
- * which has no file; a PATH that begins with @ is written ./@...). PATH and
- * NAME have at most 107 bytes, and port 0 takes a free one. Each reactor
- * that listens on a TCP address has a socket of its own (SO_REUSEPORT) and
- * the kernel spreads connections over them. A socket file at PATH on which
- * nobody listens any more is replaced, with the folder locked (flock(2)); the
- * file that a listener made goes with it, unless another one is there by then.
+ * which has no file; a PATH that begins with @ is written ./@...), "fd:N" (a
+ * socket that listens already: see torc_listen_fd()). PATH and NAME have at
+ * most 107 bytes, and port 0 takes a free one. Each reactor that listens on a
+ * TCP address has a socket of its own (SO_REUSEPORT) and the kernel spreads
+ * connections over them. A socket file at PATH on which nobody listens any
+ * more is replaced, with the folder locked (flock(2)); the file that a listener
+ * made goes with it, unless another one is there by then.
  *
  * Returns the index of the listener, or: -EINVAL the address cannot be parsed;
  * -ENODEV it names an interface that is not there; -ENOSPC there are 1024
@@ -105,6 +106,32 @@ TORC_API int torc_serve(const struct torc_config *config,
  */
 TORC_API int torc_listen(struct torc_reactor *reactor, const char *address,
     torc_handler *handler, void *arg);
+
+/*
+ * Listen on a socket that somebody else has bound, and that listens: systemd,
+ * the program before this one. torc_listen() of "fd:3" is the same, and so are
+ * such addresses of torc_serve(), which deals its connections out to all
+ * reactors. When 0 or more is returned, the descriptor is torc's: it is closed
+ * with the listener, and by an exec. The socket goes on to listen if others
+ * have it, too: nothing is done to it, and what is in its backlog at the end
+ * is left to them.
+ *
+ * As torc_listen(); but -EBADF, -ENOTSOCK or -EINVAL if it is no stream socket
+ * of TCP or a local one that listens. It is the caller's then.
+ */
+TORC_API int torc_listen_fd(struct torc_reactor *reactor, int fd,
+    torc_handler *handler, void *arg);
+
+/*
+ * Parks. Accept no more on a listener and close it. Connections that it has
+ * accepted, or the kernel has for it, are served as ever. Its index may be that
+ * of another listener from then on.
+ *
+ * Returns 0 when its address is free. Or -ETIMEDOUT, -ECANCELED: it closes
+ * all the same; -ENOENT: there is no such listener (any more).
+ */
+TORC_API int torc_listener_close(struct torc_reactor *reactor, int listener,
+    torc_deadline deadline);
 
 /* The TCP port of a listener (useful after port 0), or 0 for a unix socket. */
 TORC_API unsigned torc_listen_port(const struct torc_reactor *reactor,

@@ -181,6 +181,23 @@ torc_sys_interface_name(unsigned number, char name[TORC_INTERFACE_NAME])
 }
 
 int
+torc_sys_own_listener(int fd)
+{
+	int type = 0, listens = 0;
+	socklen_t size = sizeof(int);
+	int rc = result(getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size));
+
+	if (rc == 0)
+		rc = result(getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens,
+		    &size));
+	if (rc < 0)
+		return rc;
+	if (type != SOCK_STREAM || !listens)
+		return -EINVAL;
+	return result(fcntl(fd, F_SETFD, FD_CLOEXEC));
+}
+
+int
 torc_sys_accept_now(int fd)
 {
 	struct pollfd ready = { .fd = fd, .events = POLLIN };

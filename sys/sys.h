@@ -77,6 +77,11 @@ int torc_sys_socket(int domain, int type, int protocol);
 int torc_sys_socketpair(int fds[2]);
 int torc_sys_bind(int fd, const struct sockaddr *address, uint32_t size);
 int torc_sys_listen(int fd, int backlog);
+/*
+ * See that a descriptor is a stream socket that listens, and let an exec close
+ * it. -EINVAL: it is another kind of socket.
+ */
+int torc_sys_own_listener(int fd);
 int torc_sys_connect(int fd, const struct sockaddr *address, uint32_t size);
 /* The next connection of the backlog; -EAGAIN if there is none. */
 int torc_sys_accept_now(int fd);

@@ -893,6 +893,15 @@ torc_sys_listen(int fd, int backlog)
 	return 0;
 }
 
+int
+torc_sys_own_listener(int fd)
+{
+	struct sock *sock = sock_of(fd);
+	int rc = sim_crossing(SITE_OWN_LISTENER);
+
+	return rc < 0 ? rc : sock->state == SOCK_LISTENING ? 0 : -EINVAL;
+}
+
 /* Used to see whether anybody listens on a unix socket. */
 int
 torc_sys_connect(int fd, const struct sockaddr *address, uint32_t size)

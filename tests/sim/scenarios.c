@@ -11,10 +11,12 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "conn/client.h"
+#include "sys/sys.h"
 
 #define LATER torc_after_ms(100000)	/* more than anything takes here */
 #define SOON 1000000000u		/* ns; nothing here takes so long */
@@ -1303,6 +1305,124 @@ listen_late(void *arg)
 	return 0;
 }
 
+/* Dial a listener of ours, and see that it answers, or that it does not. */
+static int
+try_listener(int listener, bool listens)
+{
+	char address[40];
+	struct torc_conn *conn;
+	int rc;
+
+	snprintf(address, sizeof(address), "127.0.0.1:%u",
+	    torc_listen_port(torc_reactor_self(), listener));
+	if (listens)
+		return talk_to(address);
+	rc = torc_dial(&conn, address, LATER);
+	expect(rc == -ECONNREFUSED, "a listener that was closed is refused");
+	if (rc == 0)
+		torc_conn_close(conn, TORC_AT_ONCE);
+	return rc == 0 ? -EISCONN : 0;
+}
+
+/* One connection that was accepted before lives on. */
+static int
+listen_for_a_while(void *arg)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+	struct torc_conn *conn;
+	struct torc_slice in;
+	char address[40];
+	int listener, rc;
+
+	(void)arg;
+	listener = torc_listen(reactor, "127.0.0.1:0", echo, NULL);
+	if (listener < 0)
+		return listener;
+	snprintf(address, sizeof(address), "127.0.0.1:%u",
+	    torc_listen_port(reactor, listener));
+	rc = try_listener(listener, true);
+	if (rc < 0 || torc_dial(&conn, address, LATER) < 0)
+		return rc;
+	rc = torc_listener_close(reactor, listener, LATER);
+	expect(rc == 0, "a listener is closed soon");
+	if (rc == 0) {
+		expect(torc_listener_close(reactor, listener, LATER) ==
+		    -ENOENT, "and once");
+		rc = try_listener(listener, false);
+	}
+	if (rc == 0)
+		rc = torc_conn_write(conn, "x", 1, LATER);
+	if (rc == 0)
+		rc = torc_conn_recv(conn, &in, LATER);
+	expect(rc == 1, "what it had accepted goes on");
+	torc_conn_close(conn, LATER);
+	return rc < 0 ? rc : 0;
+}
+
+/* In a hurry: it closes all the same. */
+static int
+listen_and_leave(void *arg)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+	int rc = 0;
+
+	(void)arg;
+	for (unsigned i = 0; i < 5 && rc != -ECANCELED; i++) {
+		int listener = torc_listen(reactor, "127.0.0.1:0", echo, NULL);
+
+		if (listener < 0)
+			return listener;
+		if (i % 2 == 1)
+			torc_yield();
+		rc = torc_listener_close(reactor, listener, i < 3 ?
+		    TORC_AT_ONCE : LATER);
+		expect(rc == 0 || rc == -ETIMEDOUT || rc == -ECANCELED,
+		    "it closes, or will");
+	}
+	return rc;
+}
+
+/* A socket that is bound, and listens, before torc has it. */
+static int
+open_listening(void)
+{
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_addr = { htonl(INADDR_LOOPBACK) },
+	};
+	int fd = torc_sys_socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int rc = fd < 0 ? fd : torc_sys_bind(fd,
+	    (const struct sockaddr *)&address, sizeof(address));
+
+	if (rc == 0)
+		rc = torc_sys_listen(fd, 5);
+	if (rc < 0 && fd >= 0)
+		torc_sys_close(fd);
+	return rc < 0 ? rc : fd;
+}
+
+static int
+listen_on_given(void *arg)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+	int fd = open_listening();
+	int listener, rc;
+
+	(void)arg;
+	if (fd < 0)
+		return fd;
+	listener = torc_listen_fd(reactor, fd, echo, NULL);
+	expect(listener >= 0, "a socket that listens is listened on");
+	if (listener < 0) {
+		torc_sys_close(fd);
+		return listener;
+	}
+	rc = try_listener(listener, true);
+	if (rc == 0)
+		rc = torc_listener_close(reactor, listener, LATER);
+	return rc;
+}
+
 void
 scenarios_reset(void)
 {
@@ -1710,6 +1830,18 @@ const struct scenario scenarios[] = {
 	    .scripts = { OWN(one_echo, 1), OWN(to_second, 1),
 	    OWN(to_third, 1) } },
 	{ .name = "listen late", .handler = echo, .fiber = listen_late,
+	    .scripts = { OWN(one_echo, 1) } },
+
+	{ .name = "listen for a while", .handler = echo,
+	    .fiber = listen_for_a_while,
+	    .scripts = { OWN(one_echo, 1) } },
+	{ .name = "listen and leave", .handler = echo,
+	    .fiber = listen_and_leave, .scripts = { OWN(one_echo, 1) } },
+	{ .name = "stop while one listens and leaves", .handler = echo,
+	    .fiber = listen_and_leave, .early = true, .stop = true,
+	    .frayed = true, .scripts = { OWN(one_echo, 2) } },
+	{ .name = "listen on what is given", .handler = echo,
+	    .fiber = listen_on_given, .real = true,
 	    .scripts = { OWN(one_echo, 1) } },
 
 	/* Connections out. */
