@@ -51,8 +51,10 @@ struct torc_chunk {
 };
 
 /* A large write: on the stack of the fiber that waits for it. */
+#define TORC_JOB_SLICES 8u
 struct torc_job {
-	struct iovec parts[2];	/* what was staged, the data */
+	struct iovec parts[1 + TORC_JOB_SLICES];	/* what was staged,
+							 * the data */
 	struct msghdr message;
 	struct torc_chunk *chunk;	/* of what was staged: pinned */
 };

@@ -270,10 +270,10 @@ static void
 send_job(struct torc_conn *conn)
 {
 	struct torc_job *job = conn->job;
-	const struct iovec *last = &job->parts[1];
+	const struct iovec *last = job->message.msg_iov;
 	struct io_uring_sqe *sqe;
 
-	if (job->message.msg_iov == last) {
+	if (job->message.msg_iovlen == 1) {
 		send_loudly(conn, last->iov_base, last->iov_len < SEND_MAX ?
 		    (uint32_t)last->iov_len : SEND_MAX);
 		return;
@@ -655,24 +655,36 @@ torc_conn_give_back(struct torc_conn *conn, int error)
 	torc_send_spoil(conn, error);
 }
 
+/* What is staged, and the slices that have bytes, are the parts of a job. */
+static void
+fill_job(struct torc_job *job, const struct torc_conn *conn,
+    const struct torc_slice *slices, unsigned count)
+{
+	struct msghdr *message = &job->message;
+
+	torc_assert(count <= TORC_JOB_SLICES);
+	*message = (struct msghdr) { .msg_iov = job->parts };
+	if (conn->staged_size > 0)
+		job->parts[message->msg_iovlen++] =
+		    (struct iovec) { conn->staged, conn->staged_size };
+	for (unsigned i = 0; i < count; i++) {
+		if (slices[i].size > 0)
+			job->parts[message->msg_iovlen++] = (struct iovec) {
+			    (void *)(uintptr_t)slices[i].data, slices[i].size };
+	}
+	job->chunk = conn->chunk;
+}
+
 /* Send from the caller's memory, behind what is staged. */
 static int
-write_directly(struct torc_conn *conn, const void *data, size_t size,
-    torc_deadline deadline)
+write_directly(struct torc_conn *conn, const struct torc_slice *slices,
+    unsigned count, torc_deadline deadline)
 {
 	struct torc_reactor *reactor = conn->reactor;
-	struct torc_job job = {
-		.parts = { { conn->staged, conn->staged_size },
-		    { (void *)(uintptr_t)data, size } },
-		.message = { .msg_iov = job.parts, .msg_iovlen = 2 },
-		.chunk = conn->chunk,
-	};
+	struct torc_job job;
 	int rc = 0;
 
-	if (conn->staged_size == 0) {
-		job.message.msg_iov++;
-		job.message.msg_iovlen--;
-	}
+	fill_job(&job, conn, slices, count);
 	conn->staged_size = 0;
 	conn->chunk = NULL;
 	conn->urgent = false;
@@ -724,14 +736,10 @@ write_to_slab(struct torc_conn *conn, const uint8_t **data, size_t *size,
 	return 0;
 }
 
-/* Bytes that do not simply go behind those that are staged. */
-static __attribute__((noinline)) int
-write_carefully(struct torc_conn *conn, const uint8_t *data, size_t size,
-    torc_deadline deadline)
+/* Why nothing can be written; or 0. */
+static int
+refuse_write(const struct torc_conn *conn)
 {
-	const uint32_t limit = conn->net->stage_max;
-	int rc = 0;
-
 	torc_conn_check(conn);
 	if (conn->spoiled)
 		return conn->send_error;
@@ -740,12 +748,26 @@ write_carefully(struct torc_conn *conn, const uint8_t *data, size_t size,
 	torc_require(!conn->awaited, "two fibers write to one connection");
 	torc_require(conn->reactor->current != NULL,
 	    "a call that parks was made outside a fiber");
+	return 0;
+}
+
+/* Bytes that do not simply go behind those that are staged. */
+static __attribute__((noinline)) int
+write_carefully(struct torc_conn *conn, const uint8_t *data, size_t size,
+    torc_deadline deadline)
+{
+	const uint32_t limit = conn->net->stage_max;
+	int rc = refuse_write(conn);
+
+	if (rc < 0)
+		return rc;
 	while (rc == 0 && size > 0) {
 		rc = write_to_slab(conn, &data, &size, deadline);
 		if (rc < 0 || size == 0)
 			break;
 		if (size > limit / 2)
-			return write_directly(conn, data, size, deadline);
+			return write_directly(conn,
+			    &(struct torc_slice) { data, size }, 1, deadline);
 		if (conn->staged_size + size <= limit)
 			return stage(conn, data, (uint32_t)size);
 		rc = torc_conn_flush(conn, deadline);
@@ -813,6 +835,53 @@ torc_conn_write_static(struct torc_conn *conn, const void *data, size_t size,
 	conn->staged = (uint8_t *)(uintptr_t)data;
 	conn->staged_size = (uint32_t)size;
 	return 0;
+}
+
+/* Slices that one send takes: as one write of all of them. */
+static int
+write_slices(struct torc_conn *conn, const struct torc_slice *slices,
+    unsigned count, torc_deadline deadline)
+{
+	size_t size = 0;
+	int rc = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		size += slices[i].size;
+	if (size <= conn->net->stage_max / 2) {
+		for (unsigned i = 0; rc == 0 && i < count; i++)
+			rc = torc_conn_write(conn, slices[i].data,
+			    slices[i].size, deadline);
+		return rc;
+	}
+	rc = refuse_write(conn);
+	if (rc < 0)
+		return rc;
+	if (conn->slab != NULL)
+		rc = torc_conn_flush(conn, deadline);
+	if (rc == 0)
+		return write_directly(conn, slices, count, deadline);
+	torc_send_spoil(conn, rc);
+	return conn->send_error;
+}
+
+int
+torc_conn_writev(struct torc_conn *conn, const struct torc_slice *slices,
+    unsigned count, torc_deadline deadline)
+{
+	int rc = 0;
+
+	torc_conn_check(conn);
+	torc_require(slices != NULL || count == 0,
+	    "torc_conn_writev needs slices, and not NULL");
+	while (rc == 0 && count > 0) {
+		const unsigned part = count < TORC_JOB_SLICES ? count :
+		    TORC_JOB_SLICES;
+
+		rc = write_slices(conn, slices, part, deadline);
+		slices += part;
+		count -= part;
+	}
+	return rc;
 }
 
 void

@@ -204,6 +204,15 @@ TORC_API int torc_conn_write_static(struct torc_conn *conn, const void *data,
     size_t size, torc_deadline deadline);
 
 /*
+ * Parks, as torc_conn_write(). Write several slices, one behind the other, as
+ * if they were one: what is not copied leaves in a send for up to 8 of them,
+ * with what was staged before. 0 or a negative errno: then any part of them may
+ * have been sent.
+ */
+TORC_API int torc_conn_writev(struct torc_conn *conn,
+    const struct torc_slice *slices, unsigned count, torc_deadline deadline);
+
+/*
  * Send what is staged, and what will be in this turn, without waiting for it.
  * Errors are told by the next call that writes.
  */

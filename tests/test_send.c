@@ -288,6 +288,28 @@ take_out(const struct order *order)
 	return bytes;
 }
 
+/* In slices of all sizes, some of them with nothing. */
+static int
+write_in_slices(struct torc_conn *conn, const uint8_t *bytes, uint32_t size,
+    uint32_t *dice)
+{
+	struct torc_slice slices[20];
+	unsigned count = 0;
+
+	while (count < 19 && size > 0) {
+		uint32_t part = throw_dice(dice) % 5 == 0 ? 0 :
+		    some_size(dice, SLAB);
+
+		if (part > size)
+			part = size;
+		slices[count++] = (struct torc_slice) { bytes, part };
+		bytes += part;
+		size -= part;
+	}
+	slices[count++] = (struct torc_slice) { bytes, size };
+	return torc_conn_writev(conn, slices, count, TORC_NEVER);
+}
+
 static int
 answer(struct torc_conn *conn, const struct order *order)
 {
@@ -308,6 +330,8 @@ answer(struct torc_conn *conn, const struct order *order)
 		if (fixed && throw_dice(&dice) % 2 == 0)
 			rc = torc_conn_write_static(conn, bytes + done, piece,
 			    TORC_NEVER);
+		else if (throw_dice(&dice) % 4 == 0)
+			rc = write_in_slices(conn, bytes + done, piece, &dice);
 		else
 			rc = torc_conn_write(conn, bytes + done, piece,
 			    TORC_NEVER);
@@ -584,6 +608,87 @@ a_body_of_eight_slabs_arrives_byte_exact_however_it_is_written(void **state)
 	part(fd);
 	assert_int_equal(server_stop(&server), 0);
 	assert_int_equal(atomic_load(&service.failed), 0);
+}
+
+#define BODY 100000u
+
+static struct torc_counters before_slices, after_slices;
+
+/* A head that is staged, and a body, a gap and a trailer behind it. */
+static int
+write_slices(struct torc_conn *conn, void *arg)
+{
+	const struct torc_slice slices[] = {
+		{ static_stream + 100, BODY },
+		{ NULL, 0 },
+		{ static_stream + 100 + BODY, 50 },
+	};
+	const struct torc_counters *counters = torc_reactor_self()->counters;
+	int rc;
+
+	(void)arg;
+	before_slices = *counters;
+	rc = torc_conn_write(conn, static_stream, 100, TORC_NEVER);
+	if (rc == 0)
+		rc = torc_conn_writev(conn, slices, 3, TORC_NEVER);
+	after_slices = *counters;
+	return rc < 0 ? rc : TORC_CLOSE;
+}
+
+static void
+slices_leave_in_one_send_with_what_was_staged_before(void **state)
+{
+	struct server server;
+	int fd;
+
+	(void)state;
+	server_start(&server, NULL, write_slices, NULL);
+	fd = client_open(server.port);
+	expect_stream(fd, STATIC_KEY, 0, 100 + BODY + 50);
+	part(fd);
+	assert_int_equal(server_stop(&server), 0);
+	assert_int_equal(after_slices.loud_sends - before_slices.loud_sends, 1);
+	assert_int_equal(after_slices.quiet_sends - before_slices.quiet_sends,
+	    0);
+}
+
+/* To one who does not read: nothing may follow a part of it. */
+static int
+write_slices_in_vain(struct torc_conn *conn, void *arg)
+{
+	const struct torc_slice slices[] = {
+		{ static_stream, sizeof(static_stream) },
+		{ static_stream, sizeof(static_stream) },
+		{ static_stream, sizeof(static_stream) },
+	};
+	int *results = arg;
+
+	shrink(conn, 0);
+	results[0] = torc_conn_writev(conn, slices, 3, torc_after_ms(30));
+	results[1] = torc_conn_writev(conn, slices, 1, torc_after_ms(30));
+	results[2] = torc_conn_writev(conn, NULL, 0, TORC_AT_ONCE);
+	return -1;
+}
+
+static void
+slices_that_are_not_taken_in_time_are_the_last_ones(void **state)
+{
+	int results[3] = { 1, 1, 1 };
+	struct server server;
+	char byte[2];
+	int fd;
+
+	(void)state;
+	server_start(&server, NULL, write_slices_in_vain, results);
+	fd = client_open(server.port);
+	pause_ms(100);
+	while (client_read(fd, byte, sizeof(byte)))
+		continue;
+	assert_int_equal(server_stop(&server), 0);
+	assert_int_equal(results[0], -ETIMEDOUT);
+	assert_int_equal(results[1], -ETIMEDOUT);
+	assert_int_equal(results[2], 0);
+	close(fd);
 }
 
 /* Static bytes are sent from where they are, if they come first. */
@@ -2255,6 +2360,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(
+		    slices_leave_in_one_send_with_what_was_staged_before,
+		    refuse_nothing),
+		cmocka_unit_test_setup(
+		    slices_that_are_not_taken_in_time_are_the_last_ones,
+		    refuse_nothing),
 	CLAIM(a_body_of_eight_slabs_arrives_byte_exact_however_it_is_written),
 	CLAIM(static_bytes_arrive_and_are_not_copied_if_they_need_not_be),
 	CLAIM(answers_of_every_size_around_the_slab_s_arrive),

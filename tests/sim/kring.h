@@ -25,7 +25,7 @@ struct req {
 	bool hidden;		/* ... where a cancel does not find it */
 	bool cancelled;
 	struct sockaddr_storage address;
-	struct iovec parts[2];	/* of a send */
+	struct iovec parts[1 + TORC_JOB_SLICES];	/* of a send */
 	unsigned part_count;
 	uint32_t size;		/* of all */
 	uint32_t done;

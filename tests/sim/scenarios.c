@@ -172,6 +172,32 @@ send_large(struct torc_conn *conn, void *arg)
 	return rc;
 }
 
+/* In slices: some that are copied, and some that are not. */
+static int
+send_slices(struct torc_conn *conn, void *arg)
+{
+	static const uint32_t sizes[] = { 0, 3, 700, 1, 0, 9000, 20, 30, 4, 5,
+		60, 6000 };
+	const unsigned count = sizeof(sizes) / sizeof(sizes[0]);
+	struct torc_slice slices[13];
+	uint8_t bytes[LARGE];
+	size_t at = 33;
+	int rc;
+
+	(void)arg;
+	memcpy(bytes, program_stream(), sizeof(bytes));
+	for (unsigned i = 0; i < count; i++) {
+		slices[i] = (struct torc_slice) { bytes + at, sizes[i] };
+		at += sizes[i];
+	}
+	slices[count] = (struct torc_slice) { bytes + at, LARGE - at };
+	rc = torc_conn_write(conn, bytes, 33, LATER);
+	if (rc == 0)
+		rc = torc_conn_writev(conn, slices, count + 1, LATER);
+	memset(bytes, 0xee, sizeof(bytes));
+	return rc;
+}
+
 static int
 send_static(struct torc_conn *conn, void *arg)
 {
@@ -1733,6 +1759,11 @@ const struct scenario scenarios[] = {
 
 	/* Writes. */
 	{ .name = "large write", .handler = send_large, .real = true,
+	    .scripts = { GIVEN(download_large, 2) } },
+	{ .name = "write of slices", .handler = send_slices, .real = true,
+	    .scripts = { GIVEN(download_large, 2) } },
+	{ .name = "stop a write of slices", .handler = send_slices,
+	    .early = true, .stop = true, .frayed = true,
 	    .scripts = { GIVEN(download_large, 2) } },
 	{ .name = "static writes", .handler = send_static, .real = true,
 	    .scripts = { GIVEN(download_static, 2) } },
