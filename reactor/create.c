@@ -11,6 +11,7 @@
 #include "reactor/config.h"
 #include "reactor/fiber.h"
 #include "reactor/op.h"
+#include "reactor/stats.h"
 #include "ring/bufring.h"
 #include "sys/explain.h"
 #include "sys/pages.h"
@@ -271,6 +272,7 @@ torc_reactor_create(struct torc_reactor **out,
 	reactor->drain_at = UINT64_MAX;
 	if (reactor->config.spin_us > 0)
 		reactor->spin_credit = TORC_SPIN_CREDIT;
+	torc_stats_add(reactor);
 	*out = reactor;
 	return 0;
 }
@@ -288,6 +290,7 @@ torc_reactor_destroy(struct torc_reactor *reactor)
 	if (reactor->phase == TORC_PHASE_CREATED)
 		torc_reactor_end_unrun(reactor);
 	torc_reclaim_forget(reactor);
+	torc_stats_remove(reactor);
 	torc_mailbox_fini(&reactor->mailbox);
 	if (reactor->ready_fd >= 0)
 		torc_sys_close(reactor->ready_fd);

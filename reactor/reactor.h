@@ -150,6 +150,8 @@ struct torc_reactor {
 	struct torc_keeper *keepers;	/* of descriptors */
 	struct torc_node keeping;	/* any thread, under a lock: reactors
 					 * with keepers */
+	struct torc_node counted;	/* any thread, under a lock: reactors
+					 * with statistics */
 	struct torc_post reclaim;	/* ... asks for descriptors */
 	bool asked_to_reclaim;		/* ... has been posted */
 	uint64_t reclaimed_until;	/* some are being closed */

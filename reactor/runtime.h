@@ -289,6 +289,72 @@ TORC_API unsigned torc_reactor_index(const struct torc_reactor *reactor);
 TORC_API void torc_reactor_describe(const struct torc_reactor *reactor,
     char *text, size_t size);
 
+/* ---- Statistics ---- */
+
+/*
+ * What a reactor is doing, as it was when it last entered the kernel, and what
+ * it has counted since it was made. More may be added behind the last field.
+ */
+struct torc_stats {
+	uint64_t reactors;
+
+	/* Now. */
+	uint64_t connections;		/* open */
+	uint64_t connections_max;	/* of the configuration */
+	uint64_t listeners;
+	uint64_t listeners_paused;	/* for want of descriptors */
+	uint64_t fibers;
+	uint64_t fibers_max;
+	uint64_t operations;		/* in flight */
+	uint64_t timers;
+	uint64_t held_accepted;		/* bytes of input that nobody has read
+					 * and that are in no receive buffer,
+					 * of accepted connections, */
+	uint64_t held_dialled;		/* and of dialled ones */
+
+	/* Since the beginning. */
+	uint64_t turns;			/* of the loop */
+	uint64_t enters;		/* io_uring_enter(2) */
+	uint64_t sleeps;		/* of them, that could sleep */
+	uint64_t submissions;
+	uint64_t completions;
+	uint64_t overflows;		/* times that the CQ was full */
+	uint64_t posts;
+	uint64_t fibers_started;
+	uint64_t resumes;		/* of fibers */
+	uint64_t timeouts;
+	uint64_t operations_started;
+	uint64_t operations_cancelled;
+	uint64_t accepted;		/* connections, */
+	uint64_t refused;		/* of them, since there were too many */
+	uint64_t evicted;		/* closed to make room for others */
+	uint64_t accept_pauses;
+	uint64_t dialled;
+	uint64_t closed;		/* all of them, in whatever way */
+	uint64_t reset;			/* of them, by force */
+	uint64_t received_bytes;
+	uint64_t sent_bytes;
+	uint64_t slowed;		/* peers, at `held_max` */
+	uint64_t buffers_missed;	/* receives that found none */
+	uint64_t busy_ns;		/* of the turns that were timed */
+	uint64_t stalls;		/* turns longer than `stall_ms` */
+	uint64_t longest_turn_ns;	/* of all reactors */
+};
+
+/*
+ * The statistics of this process: of all its reactors together, with what those
+ * counted that have been destroyed, so that what counts never goes back.
+ * `size` is sizeof(*stats): a program that knows fewer fields than the library,
+ * or more, has those that both know, and 0 for the rest. Takes a mutex and
+ * reads 36 words for each reactor; stops none of them. Any thread; not a signal
+ * handler.
+ */
+TORC_API void torc_stats_read(struct torc_stats *stats, size_t size);
+
+/* The same of one reactor, until it is destroyed. Any thread. */
+TORC_API void torc_reactor_stats_read(const struct torc_reactor *reactor,
+    struct torc_stats *stats, size_t size);
+
 /* ---- Posts ---- */
 
 /*

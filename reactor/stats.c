@@ -1,0 +1,207 @@
+/*
+ * stats.c - the statistics of one's own process: pages of its reactors, added
+ * up. They are read as any tool reads them (reactor/page.h): word by word, by
+ * whatever thread, while their reactors write. What reactors counted that were
+ * destroyed is kept, so that no sum ever goes back.
+ */
+#include <pthread.h>
+#include <string.h>
+
+#include "reactor/reactor.h"
+#include "reactor/stats.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define PLAIN __attribute__((no_sanitize_thread))
+#elif defined(__clang__)
+#define PLAIN __attribute__((no_sanitize("thread")))
+#else
+#define PLAIN
+#endif
+
+/* How words of several reactors become one. */
+enum merge { SUM, NOW, MOST };
+
+static const struct field {
+	uint16_t from;		/* in the page */
+	uint16_t to;		/* in the statistics */
+	enum merge merge;
+} fields[] = {
+#define GAUGE(name, gauge) { offsetof(struct torc_page, gauge), \
+	offsetof(struct torc_stats, name), NOW }
+#define COUNT(name, count) { offsetof(struct torc_page, counter.count), \
+	offsetof(struct torc_stats, name), SUM }
+	GAUGE(connections, gauge.conns),
+	GAUGE(connections_max, limit.connections),
+	GAUGE(listeners, gauge.listeners),
+	GAUGE(listeners_paused, gauge.listeners_paused),
+	GAUGE(fibers, gauge.fibers),
+	GAUGE(fibers_max, limit.fibers),
+	GAUGE(operations, gauge.ops),
+	GAUGE(timers, gauge.timers),
+	GAUGE(held_accepted, gauge.held_accepted),
+	GAUGE(held_dialled, gauge.held_dialled),
+	COUNT(turns, turns),
+	COUNT(enters, enters),
+	COUNT(sleeps, waits),
+	COUNT(submissions, sqes),
+	COUNT(completions, cqes),
+	COUNT(overflows, overflows),
+	COUNT(posts, posts),
+	COUNT(fibers_started, fibers),
+	COUNT(resumes, resumes),
+	COUNT(timeouts, timeouts),
+	COUNT(operations_started, ops),
+	COUNT(operations_cancelled, op_cancels),
+	COUNT(accepted, accepts),
+	COUNT(refused, sheds),
+	COUNT(evicted, evictions),
+	COUNT(accept_pauses, accept_pauses),
+	COUNT(dialled, dials),
+	COUNT(closed, closes),
+	COUNT(reset, resets),
+	COUNT(received_bytes, received),
+	COUNT(sent_bytes, sent),
+	COUNT(slowed, holds),
+	COUNT(buffers_missed, no_buffers),
+	{ offsetof(struct torc_page, gauge.timed_ns),
+	    offsetof(struct torc_stats, busy_ns), SUM },
+	{ offsetof(struct torc_page, gauge.stalls),
+	    offsetof(struct torc_stats, stalls), SUM },
+	{ offsetof(struct torc_page, gauge.longest_ns),
+	    offsetof(struct torc_stats, longest_turn_ns), MOST },
+};
+#undef GAUGE
+#undef COUNT
+
+_Static_assert(sizeof(struct torc_stats) == sizeof(uint64_t) *
+    (1 + sizeof(fields) / sizeof(fields[0])),
+    "each word of the statistics has a row");
+
+static struct {
+	pthread_once_t once;
+	pthread_mutex_t lock;
+	struct torc_list reactors;
+	struct torc_stats gone;	/* what those counted that were destroyed */
+} process = {
+	.once = PTHREAD_ONCE_INIT,
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+};
+
+/* ---- The list, and its other life after a fork ---- */
+
+static void
+before_fork(void)
+{
+	pthread_mutex_lock(&process.lock);
+}
+
+static void
+after_fork(void)
+{
+	pthread_mutex_unlock(&process.lock);
+}
+
+/* The pages of the parent's reactors are not the child's. */
+static void
+in_child(void)
+{
+	pthread_mutex_init(&process.lock, NULL);
+	torc_list_init(&process.reactors);
+	process.gone = (struct torc_stats) { .reactors = 0 };
+}
+
+static void
+prepare(void)
+{
+	torc_list_init(&process.reactors);
+	pthread_atfork(before_fork, after_fork, in_child);
+}
+
+static void
+lock(void)
+{
+	pthread_once(&process.once, prepare);
+	pthread_mutex_lock(&process.lock);
+}
+
+/* ---- Adding up ---- */
+
+static PLAIN void
+add_page(struct torc_stats *stats, const struct torc_page *page, bool gone)
+{
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		const struct field *field = &fields[i];
+		const uint64_t word = *(const uint64_t *)(const void *)
+		    ((const char *)page + field->from);
+		uint64_t *to = (uint64_t *)(void *)
+		    ((char *)stats + field->to);
+
+		if (field->merge == SUM || (field->merge == NOW && !gone))
+			*to += word;
+		else if (field->merge == MOST && word > *to)
+			*to = word;
+	}
+}
+
+void
+torc_stats_add(struct torc_reactor *reactor)
+{
+	lock();
+	torc_list_append(&process.reactors, &reactor->counted);
+	pthread_mutex_unlock(&process.lock);
+}
+
+void
+torc_stats_remove(struct torc_reactor *reactor)
+{
+	lock();
+	torc_list_remove(&reactor->counted);
+	add_page(&process.gone, reactor->page.page, true);
+	pthread_mutex_unlock(&process.lock);
+}
+
+/* As much as the caller was compiled with; what is not known here is 0. */
+static void
+give(void *to, size_t size, const struct torc_stats *stats)
+{
+	const size_t known = size < sizeof(*stats) ? size : sizeof(*stats);
+
+	memset(to, 0, size);
+	memcpy(to, stats, known);
+}
+
+void
+torc_stats_read(struct torc_stats *stats, size_t size)
+{
+	struct torc_stats sum;
+
+	torc_require(stats != NULL,
+	    "torc_stats_read needs a place for the statistics");
+	lock();
+	sum = process.gone;
+	for (const struct torc_node *node = process.reactors.ends.next;
+	    node != &process.reactors.ends; node = node->next) {
+		const struct torc_reactor *reactor =
+		    (const struct torc_reactor *)(const void *)
+		    ((const char *)node -
+		    offsetof(struct torc_reactor, counted));
+
+		add_page(&sum, reactor->page.page, false);
+		sum.reactors++;
+	}
+	pthread_mutex_unlock(&process.lock);
+	give(stats, size, &sum);
+}
+
+void
+torc_reactor_stats_read(const struct torc_reactor *reactor,
+    struct torc_stats *stats, size_t size)
+{
+	struct torc_stats own = { .reactors = 1 };
+
+	torc_reactor_vouch(reactor);
+	torc_require(stats != NULL,
+	    "torc_reactor_stats_read needs a place for the statistics");
+	add_page(&own, reactor->page.page, false);
+	give(stats, size, &own);
+}
