@@ -69,7 +69,7 @@ help(const char *what, const struct cli_switch *extra)
 {
 	printf("usage: %s [options]\n%s\n\n"
 	    "  -l ADDRESS   listen there; may be given again (127.0.0.1:8080;"
-	    "\n               [::1]:8080, unix:PATH, unix:@NAME)\n"
+	    "\n               [::1]:8080, unix:PATH, unix:@NAME, fd:N)\n"
 	    "  -r REACTORS  threads, each with a ring of its own (one per "
 	    "granted CPU)\n"
 	    "  -s MICROS    poll for so long before sleeping (off)\n"
