@@ -527,6 +527,7 @@ torc_listener_close(struct torc_reactor *reactor, int index,
 	struct torc_listener *listener;
 	struct torc_net *net;
 
+	torc_reactor_vouch(reactor);
 	torc_reactor_of_fiber();
 	torc_reactor_check(reactor);
 	net = reactor->layer_state;

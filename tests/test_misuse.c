@@ -162,6 +162,30 @@ ON_FIBER(daemon_null, (void)torc_fiber_spawn_daemon(NULL, NULL, NULL))
 ON_FIBER(wait_null, (void)torc_wait(NULL, LATE))
 ON_FIBER(wake_null, (void)torc_wake(NULL, 0))
 ON_FIBER(wake_all_null, (void)torc_wake_all(NULL, 0))
+ON_FIBER(close_listener_null, (void)torc_listener_close(NULL, 0, LATE))
+CALL(listen_fd_null, (void)torc_listen_fd(NULL, 0, echo_handler, NULL))
+CALL(listen_fd_no_handler, (void)torc_listen_fd(make(), 0, NULL, NULL))
+CALL(reactor_stats_null, torc_reactor_stats_read(NULL, NULL, 0))
+CALL(no_stats_place, torc_reactor_stats_read(make(), NULL, 0))
+CALL(all_stats_null, torc_stats_read(NULL, 0))
+ON_FIBER(channel_null, (void)torc_channel_create(NULL, 1, 1))
+ON_FIBER(send_null, (void)torc_channel_send(NULL, "", LATE))
+ON_FIBER(recv_null, (void)torc_channel_recv(NULL, "", LATE))
+ON_FIBER(try_send_null, (void)torc_channel_try_send(NULL, ""))
+ON_FIBER(try_recv_null, (void)torc_channel_try_recv(NULL, ""))
+ON_FIBER(end_channel_null, torc_channel_shutdown(NULL))
+ON_FIBER(count_null, (void)torc_channel_count(NULL))
+ON_FIBER(choose_null, (void)torc_choose(NULL, 1, LATE))
+ON_FIBER(choose_none, (void)torc_choose(&(struct torc_choice) { 0 }, 1, LATE))
+ON_FIBER(choose_recv_null, (void)torc_choice_recv(NULL, ""))
+ON_FIBER(choose_send_null, (void)torc_choice_send(NULL, ""))
+ON_FIBER(choose_wait_null, (void)torc_choice_wait(NULL))
+ON_FIBER(choose_input_null, (void)torc_choice_input(NULL))
+ON_FIBER(group_null, torc_group_begin(NULL, 0, TORC_GROUP_ALL))
+ON_FIBER(group_spawn_null, (void)torc_group_spawn(NULL, NULL, NULL, LATE))
+ON_FIBER(group_cancel_null, torc_group_cancel(NULL))
+ON_FIBER(group_end_null, (void)torc_group_end(NULL, NULL, LATE))
+ON_FIBER(writev_null, (void)torc_conn_writev(NULL, NULL, 0, LATE))
 ON_FIBER(dial_null, (void)torc_dial(NULL, "127.0.0.1:1", LATE))
 ON_FIBER(dial_name_null, (void)torc_dial_name(NULL, "localhost:1", LATE))
 ON_FIBER(dial_next_null, (void)torc_dial_next(NULL, "localhost:1", NULL, LATE))
@@ -212,6 +236,34 @@ static const struct {
 	{ "torc_wait", wait_null, "needs waiters" },
 	{ "torc_wake", wake_null, "needs waiters" },
 	{ "torc_wake_all", wake_all_null, "needs waiters" },
+	{ "torc_listener_close", close_listener_null,
+	    "a call needs a reactor" },
+	{ "torc_listen_fd", listen_fd_null, "a call needs a reactor" },
+	{ "a handler", listen_fd_no_handler, "needs a handler" },
+	{ "torc_reactor_stats_read", reactor_stats_null,
+	    "a call needs a reactor" },
+	{ "a place", no_stats_place, "needs a place" },
+	{ "torc_stats_read", all_stats_null, "needs a place" },
+	{ "torc_channel_create", channel_null, "needs a place" },
+	{ "torc_channel_send", send_null, "a call needs a channel" },
+	{ "torc_channel_recv", recv_null, "a call needs a channel" },
+	{ "torc_channel_try_send", try_send_null, "a call needs a channel" },
+	{ "torc_channel_try_recv", try_recv_null, "a call needs a channel" },
+	{ "torc_channel_shutdown", end_channel_null,
+	    "a call needs a channel" },
+	{ "torc_channel_count", count_null, "a call needs a channel" },
+	{ "torc_choose", choose_null, "needs something to choose" },
+	{ "a choice", choose_none, "by one of torc's functions" },
+	{ "torc_choice_recv", choose_recv_null, "a call needs a channel" },
+	{ "torc_choice_send", choose_send_null, "a call needs a channel" },
+	{ "torc_choice_wait", choose_wait_null, "needs waiters" },
+	{ "torc_choice_input", choose_input_null,
+	    "a call needs a connection" },
+	{ "torc_group_begin", group_null, "a call needs a group" },
+	{ "torc_group_spawn", group_spawn_null, "a call needs a group" },
+	{ "torc_group_cancel", group_cancel_null, "a call needs a group" },
+	{ "torc_group_end", group_end_null, "a call needs a group" },
+	{ "torc_conn_writev", writev_null, "a call needs a connection" },
 	{ "torc_dial", dial_null, "torc_dial needs" },
 	{ "torc_dial_name", dial_name_null, "torc_dial_name needs" },
 	{ "torc_dial_next", dial_next_null, "torc_dial_next needs" },
@@ -249,6 +301,7 @@ let_go_of_nothing(void *arg)
 	(void)arg;
 	expect(torc_conn_close(NULL, LATE) == 0, "NULL is closed");
 	torc_pool_destroy(NULL, TORC_NEVER);
+	torc_channel_destroy(NULL);
 	return 0;
 }
 
@@ -265,6 +318,80 @@ what_ends_something_does_nothing_with_null(void **state)
 {
 	(void)state;
 	assert_well("NULL", give_up_nothing);
+}
+
+/* ---- What others still use ---- */
+
+static struct torc_channel *channel;
+static struct torc_group group;
+
+static int
+wait_at_channel(void *arg)
+{
+	char item;
+
+	(void)arg;
+	return torc_channel_recv(channel, &item, TORC_NEVER);
+}
+
+static int
+destroy_under_a_fiber(void *arg)
+{
+	(void)arg;
+	expect(torc_channel_create(&channel, 1, 1) == 0, "a channel is made");
+	expect(torc_fiber_spawn(NULL, wait_at_channel, NULL) == 0,
+	    "a fiber is made");
+	expect(torc_yield() == 0, "it waits");
+	torc_channel_destroy(channel);
+	return 0;
+}
+
+static int
+leave_a_group(void *arg)
+{
+	(void)arg;
+	torc_group_begin(&group, 0, TORC_GROUP_ALL);
+	return 0;
+}
+
+static int
+end_what_was_ended(void *arg)
+{
+	torc_group_begin(&group, 0, TORC_GROUP_ALL);
+	expect(torc_group_end(&group, NULL, LATE) == 0, "a group ends");
+	return torc_group_spawn(&group, end_what_was_ended, arg, LATE);
+}
+
+static int
+spawn_in_a_foreign_one(void *arg)
+{
+	return torc_group_spawn(&group, spawn_in_a_foreign_one, arg, LATE);
+}
+
+static int
+lend_a_group(void *arg)
+{
+	torc_group_begin(&group, 0, TORC_GROUP_ALL);
+	expect(torc_group_spawn(&group, spawn_in_a_foreign_one, arg,
+	    LATE) == 0, "a fiber is made");
+	return torc_group_end(&group, NULL, LATE);
+}
+
+#define STRAY(name, entry) CALL(name, on_fiber(entry))
+STRAY(destroy_in_use, destroy_under_a_fiber)
+STRAY(leave_group, leave_a_group)
+STRAY(end_group_twice, end_what_was_ended)
+STRAY(use_foreign_group, lend_a_group)
+
+static void
+a_channel_or_a_group_is_not_left_while_fibers_use_it(void **state)
+{
+	(void)state;
+	assert_traps("a channel", destroy_in_use, "at which a fiber waits");
+	assert_traps("a group", leave_group, "that it has not ended");
+	assert_traps("its end", end_group_twice, "than the one that began it");
+	assert_traps("a fiber of it", use_foreign_group,
+	    "than the one that began it");
 }
 
 /* ---- What is gone ---- */
@@ -691,6 +818,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CLAIM(a_call_that_is_given_null_says_what_it_needs),
 		CLAIM(what_ends_something_does_nothing_with_null),
+		CLAIM(a_channel_or_a_group_is_not_left_while_fibers_use_it),
 		CLAIM(a_reactor_that_was_destroyed_is_not_used_again),
 		CLAIM(a_pool_or_an_item_is_not_given_back_twice),
 		CLAIM(a_connection_that_was_closed_is_not_used_again),
