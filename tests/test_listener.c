@@ -1,11 +1,14 @@
 /*
  * test_listener.c - listeners that end before their reactor does, and those
  * whose sockets somebody else has bound.
+ *
+ * wrap: torc_sys_enter
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +19,23 @@
 #include <unistd.h>
 
 #include "tests/on_fiber.h"
+
+#include "sys/sys.h"
+
+/* The ring of every reactor is lost. */
+static atomic_bool lost;
+
+int __real_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
+    uint32_t flags, const void *arg, size_t arg_size);
+int __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
+    uint32_t flags, const void *arg, size_t arg_size);
+int
+__wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
+    uint32_t flags, const void *arg, size_t arg_size)
+{
+	return atomic_load(&lost) ? -EIO : __real_torc_sys_enter(fd, to_submit,
+	    min_complete, flags, arg, arg_size);
+}
 
 /* ---- Closing ---- */
 
@@ -189,6 +209,32 @@ so_is_one_that_does_not_block(void **state)
 }
 
 static void
+one_that_others_have_listens_on_when_a_ring_is_lost(void **state)
+{
+	struct server server;
+	struct adoption adoption;
+	unsigned port;
+	int held, fd;
+
+	(void)state;
+	held = bind_one(0, &port);
+	assert_int_equal(listen(held, 8), 0);
+	adoption.fd = dup(held);
+	server_start(&server, NULL, echo_handler, NULL);
+	server_call(&server, adopt, &adoption);
+	assert_true(adoption.listener > 0);
+	fd = client_open(port);
+	client_echo(fd, "it accepts");
+	close(fd);
+	atomic_store(&lost, true);
+	assert_int_equal(server_drain(&server, 1), -EIO);
+	atomic_store(&lost, false);
+	fd = client_open(port);
+	close(fd);
+	close(held);
+}
+
+static void
 a_file_that_was_given_stays(void **state)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -348,6 +394,8 @@ main(void)
 		cmocka_unit_test(
 		    a_socket_that_others_have_too_is_served_and_left_to_them),
 		cmocka_unit_test(so_is_one_that_does_not_block),
+		cmocka_unit_test(
+		    one_that_others_have_listens_on_when_a_ring_is_lost),
 		cmocka_unit_test(a_file_that_was_given_stays),
 		cmocka_unit_test(
 		    what_does_not_listen_is_refused_and_stays_the_callers),
