@@ -29,13 +29,4 @@ on_fiber(torc_fiber_entry *entry, const struct torc_config *config)
 		fail_msg("line %d does not hold", line);
 }
 
-/* A test whose body is `entry`. */
-#define ON_FIBER(name, entry) \
-	static void \
-	name(void **state) \
-	{ \
-		(void)state; \
-		on_fiber(entry, NULL); \
-	}
-
 #endif

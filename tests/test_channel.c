@@ -117,7 +117,13 @@ hand_in_many_ways(void *arg)
 	}
 	return 0;
 }
-ON_FIBER(each_item_comes_out_once_and_in_order, hand_in_many_ways)
+
+static void
+each_item_comes_out_once_and_in_order(void **state)
+{
+	(void)state;
+	on_fiber(hand_in_many_ways, NULL);
+}
 
 static int
 refuse_sizes(void *arg)
@@ -133,7 +139,13 @@ refuse_sizes(void *arg)
 	torc_channel_destroy(NULL);
 	return 0;
 }
-ON_FIBER(sizes_that_cannot_be_are_refused, refuse_sizes)
+
+static void
+sizes_that_cannot_be_are_refused(void **state)
+{
+	(void)state;
+	on_fiber(refuse_sizes, NULL);
+}
 
 /* ---- Full and empty ---- */
 
@@ -206,7 +218,13 @@ fill(void *arg)
 	torc_channel_destroy(channel);
 	return 0;
 }
-ON_FIBER(a_full_channel_takes_no_more_and_senders_wait_in_order, fill)
+
+static void
+a_full_channel_takes_no_more_and_senders_wait_in_order(void **state)
+{
+	(void)state;
+	on_fiber(fill, NULL);
+}
 
 /* ---- Moments ---- */
 
@@ -240,7 +258,13 @@ cancel_late(void *arg)
 	torc_channel_destroy(channel);
 	return 0;
 }
-ON_FIBER(what_goes_over_in_the_moment_of_a_cancel_has_gone_over, cancel_late)
+
+static void
+what_goes_over_in_the_moment_of_a_cancel_has_gone_over(void **state)
+{
+	(void)state;
+	on_fiber(cancel_late, NULL);
+}
 
 static int
 give_up(void *arg)
@@ -263,7 +287,13 @@ give_up(void *arg)
 	torc_channel_destroy(channel);
 	return 0;
 }
-ON_FIBER(who_has_given_up_neither_gives_nor_takes, give_up)
+
+static void
+who_has_given_up_neither_gives_nor_takes(void **state)
+{
+	(void)state;
+	on_fiber(give_up, NULL);
+}
 
 /* It cancels itself, and what is queued stays there. */
 static int
@@ -296,8 +326,13 @@ take_after_a_cancel(void *arg)
 	torc_channel_destroy(one.channel);
 	return 0;
 }
-ON_FIBER(a_cancelled_fiber_takes_what_is_left_only_without_waiting,
-    take_after_a_cancel)
+
+static void
+a_cancelled_fiber_takes_what_is_left_only_without_waiting(void **state)
+{
+	(void)state;
+	on_fiber(take_after_a_cancel, NULL);
+}
 
 /* ---- The end ---- */
 
@@ -331,8 +366,13 @@ shut_down(void *arg)
 	torc_channel_destroy(channel);
 	return 0;
 }
-ON_FIBER(what_is_queued_comes_before_the_end_and_senders_keep_the_rest,
-    shut_down)
+
+static void
+what_is_queued_comes_before_the_end_and_senders_keep_the_rest(void **state)
+{
+	(void)state;
+	on_fiber(shut_down, NULL);
+}
 
 static int
 end_receivers(void *arg)
@@ -354,7 +394,13 @@ end_receivers(void *arg)
 	}
 	return 0;
 }
-ON_FIBER(the_end_is_told_to_all_who_wait, end_receivers)
+
+static void
+the_end_is_told_to_all_who_wait(void **state)
+{
+	(void)state;
+	on_fiber(end_receivers, NULL);
+}
 
 /* ---- From other threads ---- */
 
@@ -411,7 +457,13 @@ receive_letters(void *arg)
 	torc_channel_destroy(channel);
 	return 0;
 }
-ON_FIBER(other_threads_send_by_posts, receive_letters)
+
+static void
+other_threads_send_by_posts(void **state)
+{
+	(void)state;
+	on_fiber(receive_letters, NULL);
+}
 
 int
 main(void)

@@ -69,8 +69,13 @@ choose_at_once(void *arg)
 	drop(&pair);
 	return 0;
 }
-ON_FIBER(of_several_that_could_happen_the_first_does_and_no_other,
-    choose_at_once)
+
+static void
+of_several_that_could_happen_the_first_does_and_no_other(void **state)
+{
+	(void)state;
+	on_fiber(choose_at_once, NULL);
+}
 
 struct chooser {
 	struct pair pair;
@@ -132,7 +137,13 @@ serve_two(void *arg)
 	EXPECT(first.from_right == 0 && second.from_left == 0);
 	return 0;
 }
-ON_FIBER(who_was_handed_one_thing_is_handed_no_other, serve_two)
+
+static void
+who_was_handed_one_thing_is_handed_no_other(void **state)
+{
+	(void)state;
+	on_fiber(serve_two, NULL);
+}
 
 static int
 choose_late(void *arg)
@@ -156,7 +167,13 @@ choose_late(void *arg)
 	drop(&pair);
 	return 0;
 }
-ON_FIBER(what_happens_in_the_moment_of_a_cancel_has_happened, choose_late)
+
+static void
+what_happens_in_the_moment_of_a_cancel_has_happened(void **state)
+{
+	(void)state;
+	on_fiber(choose_late, NULL);
+}
 
 /* Two channels between two that choose: one sends, the other receives. */
 static int
@@ -202,7 +219,13 @@ exchange_items(void *arg)
 	drop(&pair);
 	return 0;
 }
-ON_FIBER(two_that_choose_hand_things_to_each_other, exchange_items)
+
+static void
+two_that_choose_hand_things_to_each_other(void **state)
+{
+	(void)state;
+	on_fiber(exchange_items, NULL);
+}
 
 /* ---- Waiters, times, descriptors ---- */
 
@@ -268,8 +291,13 @@ wake_one_way(void *arg)
 	close(waiting.fds[1]);
 	return 0;
 }
-ON_FIBER(a_waker_or_a_descriptor_ends_the_wait_and_leaves_nothing,
-    wake_one_way)
+
+static void
+a_waker_or_a_descriptor_ends_the_wait_and_leaves_nothing(void **state)
+{
+	(void)state;
+	on_fiber(wake_one_way, NULL);
+}
 
 /* An item goes over, and before the fiber runs there is more: both ways. */
 struct both {
@@ -327,7 +355,13 @@ happen_both(void *arg)
 	close(both.fds[1]);
 	return 0;
 }
-ON_FIBER(what_was_handed_over_is_what_was_chosen, happen_both)
+
+static void
+what_was_handed_over_is_what_was_chosen(void **state)
+{
+	(void)state;
+	on_fiber(happen_both, NULL);
+}
 
 static int
 choose_times(void *arg)
@@ -351,7 +385,13 @@ choose_times(void *arg)
 	EXPECT(choices[3].result == -EBADF);
 	return 0;
 }
-ON_FIBER(a_time_of_its_own_is_one_of_the_choices, choose_times)
+
+static void
+a_time_of_its_own_is_one_of_the_choices(void **state)
+{
+	(void)state;
+	on_fiber(choose_times, NULL);
+}
 
 static struct waiting at_the_end;
 
@@ -402,7 +442,13 @@ be_cancelled(void *arg)
 	EXPECT(torc_fiber_join(id, &line, LATE) == 0 && line == 0);
 	return 0;
 }
-ON_FIBER(a_cancelled_fiber_chooses_nothing, be_cancelled)
+
+static void
+a_cancelled_fiber_chooses_nothing(void **state)
+{
+	(void)state;
+	on_fiber(be_cancelled, NULL);
+}
 
 /* ---- Input of connections ---- */
 

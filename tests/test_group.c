@@ -82,7 +82,13 @@ work_in_threes(void *arg)
 	EXPECT(crew.most == 3 && crew.alive == 0 && crew.ended == MANY);
 	return 0;
 }
-ON_FIBER(no_more_than_the_limit_are_alive_and_spawning_waits, work_in_threes)
+
+static void
+no_more_than_the_limit_are_alive_and_spawning_waits(void **state)
+{
+	(void)state;
+	on_fiber(work_in_threes, NULL);
+}
 
 static int
 spawn_in_vain(void *arg)
@@ -104,7 +110,13 @@ spawn_in_vain(void *arg)
 	EXPECT(crew.begun == 2 && crew.alive == 0);
 	return 0;
 }
-ON_FIBER(who_cannot_spawn_in_time_is_told_and_nothing_runs, spawn_in_vain)
+
+static void
+who_cannot_spawn_in_time_is_told_and_nothing_runs(void **state)
+{
+	(void)state;
+	on_fiber(spawn_in_vain, NULL);
+}
 
 static int
 begin_and_end(void *arg)
@@ -128,7 +140,13 @@ begin_and_end(void *arg)
 	EXPECT(crew.ended == MANY);
 	return 0;
 }
-ON_FIBER(a_group_may_be_empty_without_a_limit_or_within_another, begin_and_end)
+
+static void
+a_group_may_be_empty_without_a_limit_or_within_another(void **state)
+{
+	(void)state;
+	on_fiber(begin_and_end, NULL);
+}
 
 /* ---- Ends ---- */
 
@@ -156,8 +174,13 @@ run_out_of_time(void *arg)
 		EXPECT(jobs[i].rc == (i % 2 == 0 ? 0 : -ECANCELED));
 	return 0;
 }
-ON_FIBER(at_the_deadline_all_are_cancelled_and_awaited_and_results_stay,
-    run_out_of_time)
+
+static void
+at_the_deadline_all_are_cancelled_and_awaited_and_results_stay(void **state)
+{
+	(void)state;
+	on_fiber(run_out_of_time, NULL);
+}
 
 static int
 fail_one(void *arg)
@@ -188,7 +211,13 @@ fail_one(void *arg)
 		EXPECT(jobs[i].rc == 0);
 	return 0;
 }
-ON_FIBER(the_first_error_cancels_the_rest_if_asked, fail_one)
+
+static void
+the_first_error_cancels_the_rest_if_asked(void **state)
+{
+	(void)state;
+	on_fiber(fail_one, NULL);
+}
 
 static int
 race(void *arg)
@@ -212,7 +241,13 @@ race(void *arg)
 	EXPECT(jobs[3].rc == -ECANCELED && crew.ended == 4);
 	return 0;
 }
-ON_FIBER(the_first_that_succeeds_cancels_the_rest_if_asked, race)
+
+static void
+the_first_that_succeeds_cancels_the_rest_if_asked(void **state)
+{
+	(void)state;
+	on_fiber(race, NULL);
+}
 
 static int
 spawn_behind_an_error(void *arg)
@@ -233,8 +268,13 @@ spawn_behind_an_error(void *arg)
 	EXPECT(crew.begun == 2 && crew.ended == 2);
 	return 0;
 }
-ON_FIBER(nothing_is_spawned_behind_the_error_that_ended_it,
-    spawn_behind_an_error)
+
+static void
+nothing_is_spawned_behind_the_error_that_ended_it(void **state)
+{
+	(void)state;
+	on_fiber(spawn_behind_an_error, NULL);
+}
 
 /* ---- The owner ---- */
 
@@ -272,7 +312,13 @@ cancel_owner(void *arg)
 	EXPECT(owner_rc == -ECANCELED && owned.ended == 7);
 	return 0;
 }
-ON_FIBER(a_cancelled_owner_takes_all_of_its_group_along, cancel_owner)
+
+static void
+a_cancelled_owner_takes_all_of_its_group_along(void **state)
+{
+	(void)state;
+	on_fiber(cancel_owner, NULL);
+}
 
 static void
 spawn_owner(struct torc_reactor *reactor, void *arg)
@@ -323,7 +369,13 @@ end_late(void *arg)
 	EXPECT(torc_group_end(&group, NULL, TORC_AT_ONCE) == 0);
 	return 0;
 }
-ON_FIBER(a_group_that_has_ended_is_in_time, end_late)
+
+static void
+a_group_that_has_ended_is_in_time(void **state)
+{
+	(void)state;
+	on_fiber(end_late, NULL);
+}
 
 static int
 want_more_than_there_are(void *arg)

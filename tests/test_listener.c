@@ -74,8 +74,13 @@ close_and_listen_again(void *arg)
 	EXPECT(torc_conn_close(conn, LATE) == 0);
 	return 0;
 }
-ON_FIBER(a_listener_that_was_closed_refuses_and_the_rest_goes_on,
-    close_and_listen_again)
+
+static void
+a_listener_that_was_closed_refuses_and_the_rest_goes_on(void **state)
+{
+	(void)state;
+	on_fiber(close_and_listen_again, NULL);
+}
 
 static int
 close_in_a_hurry(void *arg)
@@ -98,7 +103,13 @@ close_in_a_hurry(void *arg)
 	EXPECT(torc_listener_close(reactor, second, LATE) == 0);
 	return 0;
 }
-ON_FIBER(a_listener_closes_also_when_nobody_waits_for_that, close_in_a_hurry)
+
+static void
+a_listener_closes_also_when_nobody_waits_for_that(void **state)
+{
+	(void)state;
+	on_fiber(close_in_a_hurry, NULL);
+}
 
 static int
 close_local(void *arg)
@@ -116,7 +127,13 @@ close_local(void *arg)
 	EXPECT(access(path, F_OK) < 0);
 	return 0;
 }
-ON_FIBER(the_file_of_a_local_socket_goes_with_its_listener, close_local)
+
+static void
+the_file_of_a_local_socket_goes_with_its_listener(void **state)
+{
+	(void)state;
+	on_fiber(close_local, NULL);
+}
 
 /* ---- Sockets that others have bound ---- */
 
@@ -292,8 +309,13 @@ refuse_descriptors(void *arg)
 	EXPECT(close(ends[0]) == 0 && close(ends[1]) == 0);
 	return 0;
 }
-ON_FIBER(what_does_not_listen_is_refused_and_stays_the_callers,
-    refuse_descriptors)
+
+static void
+what_does_not_listen_is_refused_and_stays_the_callers(void **state)
+{
+	(void)state;
+	on_fiber(refuse_descriptors, NULL);
+}
 
 /* ---- A server ---- */
 
