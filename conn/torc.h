@@ -125,7 +125,9 @@ TORC_API int torc_listen_fd(struct torc_reactor *reactor, int fd,
 /*
  * Parks. Accept no more on a listener and close it. Connections that it has
  * accepted, or the kernel has for it, are served as ever. Its index may be that
- * of another listener from then on.
+ * of another listener from then on. Under torc_serve() each reactor has its own
+ * listener of a TCP address, to be closed there; the first one has those of
+ * local sockets and of given ones.
  *
  * Returns 0 when its address is free. Or -ETIMEDOUT, -ECANCELED: it closes
  * all the same; -ENOENT: there is no such listener (any more).

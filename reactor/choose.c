@@ -337,7 +337,7 @@ torc_choose(struct torc_choice *choices, unsigned count, torc_deadline deadline)
 	unsigned begun = 0;
 	int chosen;
 
-	torc_require(choices != NULL && count > 0 && count <= INT32_MAX,
+	torc_require((choices != NULL || count == 0) && count <= INT32_MAX,
 	    "torc_choose needs something to choose from");
 	if (chooser.reactor->current->cancelled)
 		return -ECANCELED;

@@ -648,7 +648,8 @@ struct torc_choice {
  * exactly that one, all others are as if they had not been asked for. Returns
  * its index in the array; its `result` is what the call of its own would have
  * returned. Or -ETIMEDOUT, -ECANCELED: then none has. If one happens in the
- * moment of the deadline or of a cancel, its index is returned.
+ * moment of the deadline or of a cancel, its index is returned. Of no things
+ * at all, none happens.
  *
  * If several could happen at once, the first one of the array does: who puts
  * what must not be missed first need not think of the rest. Descriptors are

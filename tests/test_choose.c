@@ -379,6 +379,7 @@ choose_times(void *arg)
 	EXPECT(torc_choose(choices, 3, LATE) == 2);
 	EXPECT(choices[2].result == 0 && torc_passed(until));
 	EXPECT(torc_choose(choices, 2, SOON) == -ETIMEDOUT);
+	EXPECT(torc_choose(NULL, 0, SOON) == -ETIMEDOUT);
 	EXPECT(torc_choose(choices, 3, LATE) == 2);	/* at once */
 	EXPECT(waiters.first == NULL);
 	EXPECT(torc_choose(choices + 3, 1, LATE) == 0);

@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "tests/on_fiber.h"
 
@@ -352,6 +353,65 @@ a_stop_ends_a_group_in_order(void **state)
 	assert_int_equal(owner_rc, -ECANCELED);
 }
 
+/* ---- A client that leaves ---- */
+
+static struct crew backends;
+static int watch_rc = 1;
+static int life_rc = 1;
+
+/* Several backends are asked for one client, which does not wait for them. */
+static int
+ask_backends(struct torc_conn *conn, void *arg)
+{
+	struct torc_group group;
+	struct job jobs[4];
+	int error;
+
+	(void)arg;
+	make_jobs(jobs, 4, &backends, TORC_NEVER);
+	torc_conn_watch_begin(conn, TORC_WATCH_FIN);
+	torc_group_begin(&group, 0, TORC_GROUP_ALL);
+	spawn_all(&group, jobs, 4);
+	watch_rc = torc_group_end(&group, &error, LATE);
+	torc_conn_watch_end(conn);
+	/* It has its own life again. */
+	life_rc = torc_sleep(torc_after_ms(1));
+	return TORC_CLOSE;
+}
+
+static bool
+all_are_asked(struct torc_reactor *reactor, void *arg)
+{
+	(void)reactor;
+	return backends.begun == *(const unsigned *)arg &&
+	    backends.alive == *(const unsigned *)arg;
+}
+
+static bool
+none_is_asked(struct torc_reactor *reactor, void *arg)
+{
+	(void)reactor;
+	(void)arg;
+	return backends.alive == 0 && watch_rc == -ECANCELED && life_rc == 0;
+}
+
+static void
+what_is_asked_for_a_client_ends_when_that_leaves(void **state)
+{
+	struct server server;
+	unsigned all = 4;
+	int fd;
+
+	(void)state;
+	backends = (struct crew) { .alive = 0 };
+	server_start(&server, NULL, ask_backends, NULL);
+	fd = client_open(server.port);
+	assert_true(server_await(&server, all_are_asked, &all, 5000));
+	close(fd);
+	assert_true(server_await(&server, none_is_asked, NULL, 5000));
+	assert_int_equal(server_stop(&server), 0);
+}
+
 /* ---- Moments ---- */
 
 static int
@@ -426,6 +486,8 @@ main(void)
 		    nothing_is_spawned_behind_the_error_that_ended_it),
 		cmocka_unit_test(a_cancelled_owner_takes_all_of_its_group_along),
 		cmocka_unit_test(a_stop_ends_a_group_in_order),
+		cmocka_unit_test(
+		    what_is_asked_for_a_client_ends_when_that_leaves),
 		cmocka_unit_test(a_group_that_has_ended_is_in_time),
 		cmocka_unit_test(
 		    without_fibers_a_spawn_is_refused_and_the_rest_goes_on),
