@@ -108,29 +108,33 @@ TORC_API int torc_listen(struct torc_reactor *reactor, const char *address,
     torc_handler *handler, void *arg);
 
 /*
- * Listen on a socket that somebody else has bound, and that listens: systemd,
- * the program before this one. torc_listen() of "fd:3" is the same, and so are
- * such addresses of torc_serve(), which deals its connections out to all
- * reactors. When 0 or more is returned, the descriptor is torc's: it is closed
- * with the listener, and by an exec. The socket goes on to listen if others
- * have it, too: nothing is done to it, and what is in its backlog at the end
- * is left to them.
+ * Accept connections of a socket that is bound and listens already, for example
+ * one that systemd or a previous program has opened. torc_listen() with the
+ * address "fd:3" does the same for descriptor 3. torc_serve() takes such
+ * addresses, too, and deals their connections out to all reactors.
  *
- * As torc_listen(); but -EBADF, -ENOTSOCK or -EINVAL if it is no stream socket
- * of TCP or a local one that listens. It is the caller's then.
+ * On success the descriptor belongs to torc, which closes it with the listener.
+ * An exec closes it, too. If other processes have the same socket, it continues
+ * to listen for them: torc does not shut it down, leaves the connections of its
+ * backlog to them, and does not remove the file of a local socket.
+ *
+ * Returns as torc_listen(), or: -EBADF, -ENOTSOCK; -EINVAL it does not listen,
+ * or is neither a TCP nor a local stream socket. After an error the descriptor
+ * still belongs to the caller.
  */
 TORC_API int torc_listen_fd(struct torc_reactor *reactor, int fd,
     torc_handler *handler, void *arg);
 
 /*
- * Parks. Accept no more on a listener and close it. Connections that it has
- * accepted, or the kernel has for it, are served as ever. Its index may be that
- * of another listener from then on. Under torc_serve() each reactor has its own
- * listener of a TCP address, to be closed there; the first one has those of
- * local sockets and of given ones.
+ * Parks. Close a listener. Connections that were accepted, or wait in its
+ * backlog, are served as before. Its index may be given to a new listener.
  *
- * Returns 0 when its address is free. Or -ETIMEDOUT, -ECANCELED: it closes
- * all the same; -ENOENT: there is no such listener (any more).
+ * With torc_serve(), each reactor has its own listener for a TCP address, and
+ * closes only that one. The first reactor has the listeners of local sockets
+ * and of descriptors.
+ *
+ * Returns 0 when the address is free, or: -ETIMEDOUT, -ECANCELED it will be
+ * closed, but is not yet; -ENOENT there is no such listener.
  */
 TORC_API int torc_listener_close(struct torc_reactor *reactor, int listener,
     torc_deadline deadline);
@@ -206,10 +210,10 @@ TORC_API int torc_conn_write_static(struct torc_conn *conn, const void *data,
     size_t size, torc_deadline deadline);
 
 /*
- * Parks, as torc_conn_write(). Write several slices, one behind the other, as
- * if they were one: what is not copied leaves in a send for up to 8 of them,
- * with what was staged before. 0 or a negative errno: then any part of them may
- * have been sent.
+ * Parks, as torc_conn_write(). Write several slices as if they were one. Slices
+ * that are too large to be staged are sent from where they are, up to 8 in one
+ * send, together with what was staged before. Returns 0, or a negative errno as
+ * torc_conn_write(): any part of the slices may have been sent then.
  */
 TORC_API int torc_conn_writev(struct torc_conn *conn,
     const struct torc_slice *slices, unsigned count, torc_deadline deadline);
@@ -304,11 +308,13 @@ TORC_API int torc_conn_listener(const struct torc_conn *conn);
 TORC_API unsigned torc_conn_port(const struct torc_conn *conn);
 
 /*
- * Beside other things in torc_choose(): as the beginning of torc_conn_recv(),
- * which need not park when this has happened, and shows what there is. The
- * result is 0, or the -ESHUTDOWN, -ENOBUFS or -ENOMEM that it would return.
- * What was shown before and is not consumed may move: receive again, with a
- * deadline that has passed if this has not happened. No other fiber receives.
+ * A choice for torc_choose(): wait until torc_conn_recv() would return without
+ * parking. Nothing is received; call torc_conn_recv() afterwards. The result is
+ * 0, or what torc_conn_recv() would return: -ESHUTDOWN, -ENOBUFS or -ENOMEM.
+ *
+ * It sends staged bytes, as torc_conn_recv() does. Bytes that were in view and
+ * not consumed may move: view them again with torc_conn_recv(), TORC_AT_ONCE if
+ * another choice was done. No other fiber may receive meanwhile.
  */
 TORC_API struct torc_choice torc_choice_input(struct torc_conn *conn);
 

@@ -292,8 +292,9 @@ TORC_API void torc_reactor_describe(const struct torc_reactor *reactor,
 /* ---- Statistics ---- */
 
 /*
- * What a reactor is doing, as it was when it last entered the kernel, and what
- * it has counted since it was made. More may be added behind the last field.
+ * The current state of a reactor, as of the last time it entered the kernel,
+ * and what it has counted since it was created. Later versions may add fields
+ * at the end.
  */
 struct torc_stats {
 	uint64_t reactors;
@@ -342,16 +343,17 @@ struct torc_stats {
 };
 
 /*
- * The statistics of this process: of all its reactors together, with what those
- * counted that have been destroyed, so that what counts never goes back.
- * `size` is sizeof(*stats): a program that knows fewer fields than the library,
- * or more, has those that both know, and 0 for the rest. Takes a mutex and
- * reads 36 words for each reactor; stops none of them. Any thread; not a signal
- * handler.
+ * Read the statistics of this process: the sums over all its reactors. Counts
+ * of destroyed reactors are included, so that no count ever decreases. `size`
+ * is sizeof(*stats). A program that was compiled with fewer or more fields than
+ * the library has gets the fields that both know, and 0 for the rest.
+ *
+ * Takes a mutex and reads 36 words of each reactor, which does not slow them
+ * down. Any thread, but not a signal handler.
  */
 TORC_API void torc_stats_read(struct torc_stats *stats, size_t size);
 
-/* The same of one reactor, until it is destroyed. Any thread. */
+/* Read those of one reactor, which is not destroyed meanwhile. Any thread. */
 TORC_API void torc_reactor_stats_read(const struct torc_reactor *reactor,
     struct torc_stats *stats, size_t size);
 
@@ -491,19 +493,19 @@ TORC_API unsigned torc_wake_all(struct torc_waiters *waiters, int result);
 /* ---- Groups ---- */
 
 /*
- * A group is fibers that end together: before torc_group_end() returns, each
- * of them has ended. So they may use the stack of the fiber that made them,
- * and what they have found out by then stays with it.
+ * A group is a set of fibers that end together. When torc_group_end() returns,
+ * every fiber of the group has ended. So the fibers may use the stack of the
+ * fiber that made them, and the results they stored there remain.
  *
  * Ownership. The structure lies on the stack of the fiber that begins the
- * group, which alone may spawn in it and must end it: a fiber whose function
- * returns before that stops the process. torc_group_end() always ends it.
- * Memory: none but the stacks of the fibers.
+ * group. Only that fiber may spawn in the group, and it must end the group
+ * before its own function returns; otherwise the process is stopped. A group
+ * allocates nothing but the stacks of its fibers.
  */
 enum torc_group_mode {
-	TORC_GROUP_ALL,		/* each goes on, whatever the others return */
+	TORC_GROUP_ALL,		/* results cancel nobody */
 	TORC_GROUP_UNTIL_ERROR,	/* the first negative result cancels the rest */
-	TORC_GROUP_UNTIL_DONE,	/* the first other result does */
+	TORC_GROUP_UNTIL_DONE,	/* the first result that is not negative does */
 };
 
 struct torc_group {
@@ -520,37 +522,37 @@ struct torc_group {
 };
 
 /*
- * Begin a group of which at most `limit` fibers are alive at a time; 0: as
- * many as the reactor has. On a fiber.
+ * Begin a group. At most `limit` of its fibers are alive at a time; 0 means no
+ * limit but that of the reactor. Must be called on a fiber.
  */
 TORC_API void torc_group_begin(struct torc_group *group, unsigned limit,
     enum torc_group_mode mode);
 
 /*
- * Parks, but only while `limit` fibers of the group are alive. Make a fiber of
- * the group that will run entry(arg) in the coming turn.
+ * Parks, but only while `limit` fibers of the group are alive. Make a fiber
+ * that will run entry(arg) in the coming turn.
  *
- * Returns 0, or a negative errno, and entry(arg) will not run: -ETIMEDOUT;
- * -ECANCELED, also if the group was cancelled; -ENOMEM if the reactor has no
- * more fibers (`fibers`); -ESHUTDOWN if it is stopping.
+ * Returns 0, or, if entry(arg) will not run: -ETIMEDOUT the deadline passed
+ * while the group was full; -ECANCELED the caller or the group was cancelled;
+ * -ENOMEM the reactor has no fiber left (`fibers`); -ESHUTDOWN it is stopping.
  */
 TORC_API int torc_group_spawn(struct torc_group *group,
     torc_fiber_entry *entry, void *arg, torc_deadline deadline);
 
 /*
- * Cancel the fibers of a group (see torc_fiber_cancel()), and let no more be
- * made. Any fiber of the reactor, or a post to it.
+ * Cancel all fibers of a group, as torc_fiber_cancel() does, and refuse new
+ * ones. Any fiber of the reactor, or a post to it.
  */
 TORC_API void torc_group_cancel(struct torc_group *group);
 
 /*
- * Parks. Wait until all fibers of a group have ended. At the deadline, and when
- * the caller is cancelled, they are cancelled and waited for all the same, so
- * that none is left whatever is returned.
+ * Parks. Wait until all fibers of a group have ended, and end the group. If the
+ * deadline passes, or the caller is cancelled, the fibers are cancelled, and
+ * the call still waits for each of them: none is left, whatever it returns.
  *
- * Returns 0 if all ended without that, -ETIMEDOUT or -ECANCELED. `*error` (may
- * be NULL) is the first negative result of one of them that came before the
- * group was cancelled, or 0.
+ * Returns 0 if all fibers ended in time, -ETIMEDOUT or -ECANCELED. `*error`
+ * (may be NULL) is set to the first negative result of a fiber, or 0. Results
+ * that come after the group was cancelled do not count.
  */
 TORC_API int torc_group_end(struct torc_group *group, int *error,
     torc_deadline deadline);
@@ -558,75 +560,78 @@ TORC_API int torc_group_end(struct torc_group *group, int *error,
 /* ---- Channels ---- */
 
 /*
- * A channel hands items from fibers to fibers of one reactor, first in, first
- * out: each item to one receiver. An item is `item_size` bytes, which are
- * copied: mostly a pointer or a small structure.
+ * A channel passes items between fibers of one reactor, first in, first out.
+ * Each item goes to one receiver. An item is `item_size` bytes, which are
+ * copied; usually it is a pointer or a small structure.
  *
- * Full. Up to `capacity` items are queued; then senders wait, in order. With a
- * capacity of 0, each waits for its receiver.
+ * Full. A channel queues up to `capacity` items. Then senders wait, in order.
+ * With a capacity of 0, each sender waits for its receiver.
  *
- * Ownership. An item is the sender's until a call that sends it returns 0, and
- * the receiver's when one that receives it returns 1. Between that it is in
- * the channel. None is lost or doubled: if a deadline passes, or the fiber is
- * cancelled, in the moment in which its item goes over, the call says that it
- * did. What is still queued when the channel is destroyed was not received.
+ * Ownership. An item belongs to the sender until the call that sends it returns
+ * 0, and to the receiver once the call that receives it returns 1. In between
+ * it is in the channel. No item is lost or delivered twice: if the deadline
+ * passes, or the fiber is cancelled, just when its item is passed on, the call
+ * still reports success. Destroying a channel drops the items in its queue.
  *
- * Shut down. torc_channel_shutdown() says that there is no more. Senders that
- * wait have -EPIPE, and keep their items. Receivers have what is queued, and
- * then the end.
+ * Shutdown. After torc_channel_shutdown() nothing can be sent. Senders that
+ * wait return -EPIPE and keep their items. Receivers get the queued items
+ * first and then the end.
  *
- * Other threads. A channel belongs to the reactor on whose thread it was
- * made. From elsewhere, torc_post() a call that does torc_channel_try_send().
+ * Other threads. A channel belongs to the reactor on whose thread it was made.
+ * Another thread can torc_post() a call that uses torc_channel_try_send().
  */
 struct torc_channel;
 
 /*
- * 0; -EINVAL: an item has no byte or more than 65536, or the capacity is more
- * than 1048576; -ENOMEM: there is no memory for so many. A reactor's thread.
+ * Create a channel. Returns 0, or: -EINVAL `item_size` is 0 or more than 65536,
+ * or `capacity` is more than 1048576; -ENOMEM. A reactor's thread.
  */
 TORC_API int torc_channel_create(struct torc_channel **channel,
     size_t item_size, unsigned capacity);
 
-/* Free it. No fiber waits at it; that stops the process. NULL is allowed. */
+/*
+ * Free a channel. If a fiber still waits at it, the process is stopped. NULL
+ * does nothing.
+ */
 TORC_API void torc_channel_destroy(struct torc_channel *channel);
 
 /*
- * Parks, but only while the channel is full. 0, or a negative errno and the
- * item was not sent: -EPIPE if the channel is shut down, -ETIMEDOUT,
+ * Parks, but only while the channel is full. Send one item. Returns 0, or, if
+ * the item was not sent: -EPIPE the channel is shut down; -ETIMEDOUT;
  * -ECANCELED.
  */
 TORC_API int torc_channel_send(struct torc_channel *channel, const void *item,
     torc_deadline deadline);
 
 /*
- * Parks, but only while the channel is empty. 1 and an item; 0 if there is
- * none and will be none, since the channel is shut down; -ETIMEDOUT,
- * -ECANCELED. A fiber that was cancelled has -ECANCELED at once: what is
- * queued stays there.
+ * Parks, but only while the channel is empty. Receive one item. Returns 1 if
+ * `*item` was set, 0 at the end of a channel that was shut down, -ETIMEDOUT or
+ * -ECANCELED. A fiber that was cancelled before gets -ECANCELED at once, and
+ * queued items stay in the queue.
  */
 TORC_API int torc_channel_recv(struct torc_channel *channel, void *item,
     torc_deadline deadline);
 
 /*
- * The same without waiting, and whether or not the fiber was cancelled:
- * -EAGAIN if it would have to. Also outside fibers. The reactor's thread.
+ * Do the same without waiting: return -EAGAIN instead. They also work on a
+ * cancelled fiber, and outside fibers. The reactor's thread.
  */
 TORC_API int torc_channel_try_send(struct torc_channel *channel,
     const void *item);
 TORC_API int torc_channel_try_recv(struct torc_channel *channel, void *item);
 
-/* No more is sent. The reactor's thread. */
+/* Refuse new items from now on. The reactor's thread. */
 TORC_API void torc_channel_shutdown(struct torc_channel *channel);
 
-/* Items that are queued. The reactor's thread. */
+/* The number of queued items. The reactor's thread. */
 TORC_API unsigned torc_channel_count(const struct torc_channel *channel);
 
 /* ---- One of several ---- */
 
 /*
- * Something that can be waited for beside others. Made by one of the functions
- * below, and used by torc_choose() once or again and again. What they name
- * stays where it is meanwhile.
+ * One of several events that torc_choose() can wait for. The functions below
+ * make choices. A choice may be used several times. The objects and memory it
+ * refers to must stay in place while torc_choose() uses it.
  */
 struct torc_choice_kind;
 
@@ -644,33 +649,35 @@ struct torc_choice {
 };
 
 /*
- * Parks. Wait until one of `count` things has happened, and let it happen:
- * exactly that one, all others are as if they had not been asked for. Returns
- * its index in the array; its `result` is what the call of its own would have
- * returned. Or -ETIMEDOUT, -ECANCELED: then none has. If one happens in the
- * moment of the deadline or of a cancel, its index is returned. Of no things
- * at all, none happens.
+ * Parks. Wait until one of `count` choices can be done, and do exactly that
+ * one. The others have no effect: nothing of them is sent, received or left
+ * waiting.
  *
- * If several could happen at once, the first one of the array does: who puts
- * what must not be missed first need not think of the rest. Descriptors are
- * looked at when nothing else happens at once.
+ * Returns the index of the choice that was done, whose `result` is what the
+ * corresponding call returns; or -ETIMEDOUT or -ECANCELED if none was done. If
+ * one is done just when the deadline passes or the fiber is cancelled, its
+ * index is returned. With a `count` of 0 the call waits for its deadline.
+ *
+ * If several choices can be done at once, the first of the array is: put the
+ * most urgent one first. Descriptors are polled only if no other choice can be
+ * done at once.
  */
 TORC_API int torc_choose(struct torc_choice *choices, unsigned count,
     torc_deadline deadline);
 
-/* As torc_channel_recv(): 1 and an item, or 0 at the end of the channel. */
+/* Receive, as torc_channel_recv(): 1, or 0 at the end of the channel. */
 TORC_API struct torc_choice torc_choice_recv(struct torc_channel *channel,
     void *item);
-/* As torc_channel_send(): 0, or -EPIPE. */
+/* Send, as torc_channel_send(): 0 or -EPIPE. */
 TORC_API struct torc_choice torc_choice_send(struct torc_channel *channel,
     const void *item);
-/* As torc_wait(): what the waker gave. Does not happen at once. */
+/* Wait to be woken, as torc_wait(): the result that the waker gave. */
 TORC_API struct torc_choice torc_choice_wait(struct torc_waiters *waiters);
-/* As torc_reactor_await_drain(): 0. */
+/* Wait for a drain of the reactor, as torc_reactor_await_drain(): 0. */
 TORC_API struct torc_choice torc_choice_drain(void);
-/* As torc_sleep(): 0. For a time that is no deadline, such as a heartbeat. */
+/* Wait until a time that is no deadline, such as that of a heartbeat: 0. */
 TORC_API struct torc_choice torc_choice_sleep(torc_deadline until);
-/* As torc_fd_poll(): the events that came, or a negative errno. */
+/* Poll, as torc_fd_poll(): the events that came, or a negative errno. */
 TORC_API struct torc_choice torc_choice_poll(int fd, unsigned events);
 
 /* ---- Descriptors that can be spared ---- */
