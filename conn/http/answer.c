@@ -142,9 +142,12 @@ begin(struct torc_http *http, struct answer *answer, torc_deadline deadline)
 	    "the body of an answer is NULL, and its size is not 0");
 	/* While this waits, a fiber that reads the body must not answer. */
 	http->output = OUTPUT_BEGUN;
+	http->status = status;
+	http->answered = answer->size;
 	rc = put_answer(http, answer, deadline);
 	if (rc < 0 && http->output == OUTPUT_BEGUN) {
 		http->output = OUTPUT_DUE;
+		http->status = 0;
 		http->last = was_last;
 	}
 	return rc;
@@ -233,6 +236,7 @@ torc_http_write(struct torc_http *http, const void *data, size_t size,
 	}
 	if (http->silent || size == 0)
 		return 0;
+	http->answered += size;
 	if (!http->chunked)
 		return torc_http_put_bytes(http, data, size, deadline);
 	rc = torc_http_put_chunk(http->conn, data, size, deadline);
@@ -249,6 +253,8 @@ torc_http_sent(struct torc_http *http, uint64_t size)
 		return fail_output(http, -EINVAL);
 	if (http->promised != TORC_HTTP_UNKNOWN)
 		http->promised -= size;
+	if (!http->silent)
+		http->answered += size;
 	return 0;
 }
 
@@ -328,6 +334,7 @@ torc_http_take_over(struct torc_http *http,
 	if (rc < 0)
 		return rc;
 	http->output = OUTPUT_NONE;
+	http->status = 101;
 	http->last = true;
 	torc_http_leave(&http->input);
 	return 0;

@@ -88,6 +88,8 @@ torc_http_leave(struct torc_http_input *input)
 static inline void
 torc_http_consume(struct torc_http_input *input)
 {
+	if (input->used == 0)
+		return;
 	torc_conn_consume(input->conn, input->used);
 	input->view.data += input->used;
 	input->view.size -= input->used;
@@ -115,6 +117,9 @@ int torc_http_put_chunk(struct torc_conn *conn, const void *data, size_t size,
     torc_deadline deadline);
 
 /* ---- server.c ---- */
+
+/* Parks. Read past what was not read of a body. 0, or the connection ends. */
+int torc_http_skip_body(struct torc_http *http, torc_deadline deadline);
 
 /*
  * Parks. As torc_http_read(), but that nothing has happened if it is not there

@@ -62,6 +62,8 @@ static int
 refuse_head(struct torc_http *http, int error)
 {
 	http->output = OUTPUT_DUE;
+	http->status = 0;
+	http->answered = 0;
 	return refuse(http, error);
 }
 
@@ -242,9 +244,8 @@ torc_http_poll_body(struct torc_http *http, struct torc_slice *body,
 	return rc < 0 && rc != -ECANCELED ? refuse_body(http, rc) : rc;
 }
 
-/* Read past what the handler did not read. 0, or the connection ends. */
-static int
-skip_body(struct torc_http *http, torc_deadline deadline)
+int
+torc_http_skip_body(struct torc_http *http, torc_deadline deadline)
 {
 	uint64_t skipped = 0;
 	int rc;
@@ -289,6 +290,8 @@ accept_request(struct torc_http *http)
 	http->head = http->input.view.data;
 	http->lent = true;
 	http->output = OUTPUT_DUE;
+	http->status = 0;
+	http->answered = 0;
 	http->continued = !request->expects_continue;
 	http->upgrade = wants_upgrade(request);
 	http->withheld = false;
@@ -424,7 +427,7 @@ torc_http_recv(struct torc_http *http, torc_deadline deadline)
 	if (http->last)
 		return 0;
 	if (http->input.state != INPUT_NONE)
-		rc = skip_body(http, deadline);
+		rc = torc_http_skip_body(http, deadline);
 	if (rc < 0) {
 		http->last = true;
 		return 0;

@@ -341,6 +341,8 @@ struct torc_http {
 	struct torc_http_input input;
 	struct torc_pace pace;	/* of the request's body */
 	uint64_t promised;	/* of the answer's body, to come */
+	uint64_t answered;	/* bytes of the answer's body, so far */
+	unsigned status;	/* of the answer; 0: it was not begun */
 	uint64_t turn;		/* the time of a turn of the loop */
 	unsigned in_turn;	/* requests that were read in it */
 	unsigned requests;
