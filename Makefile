@@ -275,7 +275,7 @@ sim: $B/tests/bin/sim	# SEEDS=n runs of a simulated kernel, or SEED=x again
 		$(or $(SEEDS),100000) $(JOBS))
 
 # ---- conn/http ----
-HTTP_TESTS := $(filter test_http_%,$(SUITE))
+HTTP_TESTS := $(filter test_http_% test_service test_routes test_json,$(SUITE))
 
 $(HTTP_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-http.a
 $(HTTP_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-http.a

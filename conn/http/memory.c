@@ -1,0 +1,142 @@
+/*
+ * memory.c - memory that goes with an exchange: the first of it lies on the
+ * stack, more comes in blocks, and all of it goes at once.
+ */
+#include <stdio.h>
+
+#include "conn/http/service.h"
+#include "sys/sys.h"
+
+#define ALIGNMENT 16u
+
+_Static_assert(sizeof(struct torc_memory_block) % ALIGNMENT == 0,
+    "what lies behind the head of a block is aligned");
+
+void
+torc_memory_begin(struct torc_memory *memory, size_t most)
+{
+	memory->at = memory->first;
+	memory->left = sizeof(memory->first);
+	memory->budget = most;
+	memory->blocks = NULL;
+}
+
+void
+torc_memory_end(struct torc_memory *memory)
+{
+	while (memory->blocks != NULL) {
+		struct torc_memory_block *block = memory->blocks;
+
+		memory->blocks = block->next;
+		torc_sys_free(block);
+	}
+	memory->left = 0;
+}
+
+/* A block for `size` bytes; a large one leaves the rest of the last in use. */
+static void *
+add_block(struct torc_memory *memory, size_t size)
+{
+	const bool large = size > TORC_MEMORY_BLOCK / 2;
+	struct torc_memory_block *block;
+	uint8_t *bytes;
+
+	block = torc_sys_alloc(sizeof(*block) +
+	    (large ? size : TORC_MEMORY_BLOCK));
+	if (block == NULL)
+		return NULL;
+	block->next = memory->blocks;
+	memory->blocks = block;
+	bytes = (uint8_t *)(block + 1);
+	if (!large) {
+		memory->at = bytes + size;
+		memory->left = TORC_MEMORY_BLOCK - size;
+	}
+	return bytes;
+}
+
+void *
+torc_exchange_alloc(struct torc_exchange *exchange, size_t size)
+{
+	struct torc_memory *memory = &exchange->memory;
+	void *bytes;
+
+	if (size > memory->budget)
+		return NULL;
+	size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+	if (size <= memory->left) {
+		bytes = memory->at;
+		memory->at += size;
+		memory->left -= size;
+	} else {
+		bytes = add_block(memory, size);
+	}
+	if (bytes != NULL)
+		memory->budget -= size < memory->budget ? size :
+		    memory->budget;
+	return bytes;
+}
+
+uint8_t *
+torc_exchange_copy(struct torc_exchange *exchange, struct torc_slice slice)
+{
+	uint8_t *copy = torc_exchange_alloc(exchange, slice.size + 1);
+
+	if (copy == NULL)
+		return NULL;
+	if (slice.size > 0)
+		memcpy(copy, slice.data, slice.size);
+	copy[slice.size] = '\0';
+	return copy;
+}
+
+void
+torc_memory_drop(struct torc_memory *memory, void *bytes, size_t size)
+{
+	struct torc_memory_block *block = memory->blocks;
+
+	size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+	for (struct torc_memory_block **at = &memory->blocks; *at != NULL;
+	    at = &(*at)->next) {
+		block = *at;
+		if (block + 1 != bytes || size <= TORC_MEMORY_BLOCK / 2)
+			continue;
+		*at = block->next;
+		torc_sys_free(block);
+		memory->budget += size;
+		return;
+	}
+}
+
+char *
+torc_exchange_print_list(struct torc_exchange *exchange, size_t *size,
+    const char *format, va_list list)
+{
+	va_list again;
+	char *text = NULL;
+	int length;
+
+	va_copy(again, list);
+	length = vsnprintf(NULL, 0, format, again);
+	va_end(again);
+	if (length >= 0)
+		text = torc_exchange_alloc(exchange, (size_t)length + 1);
+	if (text != NULL) {
+		vsnprintf(text, (size_t)length + 1, format, list);
+		*size = (size_t)length;
+	}
+	return text;
+}
+
+char *
+torc_exchange_print(struct torc_exchange *exchange, const char *format, ...)
+{
+	va_list list;
+	size_t size;
+	char *text;
+
+	va_start(list, format);
+	text = torc_exchange_print_list(exchange, &size, format, list);
+	va_end(list);
+	return text;
+}

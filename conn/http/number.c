@@ -1,0 +1,52 @@
+/*
+ * number.c - numbers of JSON: the same in every locale, and with the digits
+ * that bring them back.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "conn/http/service.h"
+
+#define DIGITS_ALWAYS 15	/* that any number keeps */
+#define DIGITS_ENOUGH 17	/* for any number */
+
+static bool
+is_of_number(char c)
+{
+	return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == 'e';
+}
+
+/* What is between digits and no part of a number is the locale's point. */
+static size_t
+put_point(char *text)
+{
+	size_t used = 0;
+	bool point = false;
+
+	for (const char *at = text; *at != '\0'; at++) {
+		if (is_of_number(*at)) {
+			text[used++] = *at;
+			point = false;
+		} else if (!point) {
+			text[used++] = '.';
+			point = true;
+		}
+	}
+	text[used] = '\0';
+	return used;
+}
+
+size_t
+torc_number_write(char text[TORC_NUMBER_MAX], double value)
+{
+	/* Neither itself (NaN), nor without itself (infinity). */
+	if (!(value - value <= 0))
+		return 0;
+	for (int digits = DIGITS_ALWAYS; digits <= DIGITS_ENOUGH; digits++) {
+		snprintf(text, TORC_NUMBER_MAX, "%.*g", digits, value);
+		if (!(strtod(text, NULL) < value) &&
+		    !(strtod(text, NULL) > value))
+			break;
+	}
+	return put_point(text);
+}

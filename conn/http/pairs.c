@@ -1,0 +1,306 @@
+/*
+ * pairs.c - names and values: of a query, a form or cookies; and whole bodies.
+ */
+#include <errno.h>
+
+#include "conn/http/service.h"
+
+enum { ENCODED, COOKIES };
+
+_Static_assert(sizeof(struct torc_pairs) == 32,
+    "programs have this structure on their stacks");
+
+/* ---- Bodies ---- */
+
+/* More than fits; the connection ends, since the rest is not read. */
+static int
+refuse_large(struct torc_exchange *exchange, torc_deadline deadline)
+{
+	const int rc = torc_exchange_deny(exchange, 413, -EFBIG,
+	    "a body longer than memory_max", NULL, deadline);
+
+	return rc < 0 ? rc : -EFBIG;
+}
+
+/*
+ * Memory with the bytes of `*all`, and room for as many more, and a NUL. NULL:
+ * there is none.
+ */
+static uint8_t *
+grow(struct torc_exchange *exchange, const struct torc_slice *all,
+    size_t *room, size_t more)
+{
+	const size_t wanted = all->size + more > *room * 2 ?
+	    all->size + more : *room * 2;
+	uint8_t *memory = torc_exchange_alloc(exchange, wanted + 1);
+
+	if (memory == NULL)
+		return NULL;
+	if (all->size > 0)
+		memcpy(memory, all->data, all->size);
+	torc_memory_drop(&exchange->memory, (void *)(uintptr_t)all->data,
+	    *room + 1);
+	*room = wanted;
+	return memory;
+}
+
+/* What is known of the size of a body, or a first guess. */
+static size_t
+first_room(const struct torc_exchange *exchange)
+{
+	const struct torc_http_input *input = &exchange->http.input;
+
+	if (input->state == INPUT_SIZED)
+		return input->left < exchange->memory.budget ?
+		    (size_t)input->left : exchange->memory.budget;
+	return input->state == INPUT_NONE ? 0 : 1000;
+}
+
+int
+torc_exchange_body(struct torc_exchange *exchange, struct torc_slice *body,
+    torc_deadline deadline)
+{
+	size_t room = first_room(exchange);
+	uint8_t *memory = torc_exchange_alloc(exchange, room + 1);
+	struct torc_slice piece, all = { memory, 0 };
+	int rc = 0;
+
+	torc_require(body != NULL,
+	    "torc_exchange_body() needs a place for what it shows");
+	*body = (struct torc_slice) { NULL, 0 };
+	while (memory != NULL &&
+	    (rc = torc_exchange_read(exchange, &piece, deadline)) > 0) {
+		if (piece.size > room - all.size)
+			memory = grow(exchange, &all, &room, piece.size);
+		if (memory == NULL)
+			break;
+		memcpy(memory + all.size, piece.data, piece.size);
+		all = (struct torc_slice) { memory, all.size + piece.size };
+	}
+	if (memory == NULL)
+		return refuse_large(exchange, deadline);
+	if (rc < 0)
+		return rc;
+	memory[all.size] = '\0';
+	*body = all;
+	return 0;
+}
+
+/* ---- Pairs ---- */
+
+/* Up to a character, which is taken off, too. */
+static struct torc_slice
+take_until(struct torc_slice *left, uint8_t end)
+{
+	const uint8_t *at = left->size == 0 ? NULL :
+	    memchr(left->data, end, left->size);
+	struct torc_slice taken = *left;
+
+	if (at == NULL) {
+		left->data += left->size;
+		left->size = 0;
+		return taken;
+	}
+	taken.size = (size_t)(at - taken.data);
+	left->data = at + 1;
+	left->size -= taken.size + 1;
+	return taken;
+}
+
+/* Decode it in the exchange's memory: 0, or an error. */
+static int
+decode(struct torc_exchange *exchange, struct torc_slice *slice)
+{
+	const uint8_t *at = slice->data, *end = at + slice->size;
+	uint8_t *memory = torc_exchange_alloc(exchange, slice->size + 1);
+	uint8_t *to = memory;
+
+	if (memory == NULL)
+		return -ENOMEM;
+	for (; at < end; at++) {
+		if (*at != '%') {
+			*to++ = *at == '+' ? ' ' : *at;
+			continue;
+		}
+		if (!torc_decode_char(at, (size_t)(end - at), to++))
+			return -EBADMSG;
+		at += 2;
+	}
+	*to = '\0';
+	*slice = (struct torc_slice) { memory, (size_t)(to - memory) };
+	return 0;
+}
+
+static int
+next_encoded(struct torc_pairs *pairs, struct torc_slice *name,
+    struct torc_slice *value)
+{
+	int rc;
+
+	do {
+		if (pairs->left.size == 0)
+			return 0;
+		*value = take_until(&pairs->left, '&');
+	} while (value->size == 0);
+	*name = take_until(value, '=');
+	rc = decode(pairs->exchange, name);
+	if (rc == 0)
+		rc = decode(pairs->exchange, value);
+	return rc < 0 ? rc : 1;
+}
+
+/* ---- Cookies ---- */
+
+static struct torc_slice
+trim(struct torc_slice slice)
+{
+	while (slice.size > 0 && (slice.data[0] == ' ' ||
+	    slice.data[0] == '\t')) {
+		slice.data++;
+		slice.size--;
+	}
+	while (slice.size > 0 && (slice.data[slice.size - 1] == ' ' ||
+	    slice.data[slice.size - 1] == '\t'))
+		slice.size--;
+	return slice;
+}
+
+/* There may be several fields (RFC 9113, 8.2.3). False: there is no other. */
+static bool
+next_field(struct torc_pairs *pairs)
+{
+	const struct torc_http_head *request =
+	    torc_exchange_request(pairs->exchange);
+
+	while (pairs->field < request->field_count) {
+		const struct torc_http_field *field =
+		    &request->fields[pairs->field++];
+
+		if (torc_http_equals(field->name, "cookie")) {
+			pairs->left = field->value;
+			return true;
+		}
+	}
+	return false;
+}
+
+static int
+end_text(struct torc_exchange *exchange, struct torc_slice *slice)
+{
+	slice->data = torc_exchange_copy(exchange, *slice);
+	return slice->data == NULL ? -ENOMEM : 0;
+}
+
+static int
+next_cookie(struct torc_pairs *pairs, struct torc_slice *name,
+    struct torc_slice *value)
+{
+	do {
+		if (pairs->left.size == 0 && !next_field(pairs))
+			return 0;
+		*value = trim(take_until(&pairs->left, ';'));
+	} while (value->size == 0);
+	*name = trim(take_until(value, '='));
+	*value = trim(*value);
+	if (value->size >= 2 && value->data[0] == '"' &&
+	    value->data[value->size - 1] == '"') {
+		value->data++;
+		value->size -= 2;
+	}
+	if (end_text(pairs->exchange, name) < 0 ||
+	    end_text(pairs->exchange, value) < 0)
+		return -ENOMEM;
+	return 1;
+}
+
+/* ---- For handlers ---- */
+
+void
+torc_exchange_query_pairs(struct torc_exchange *exchange,
+    struct torc_pairs *pairs)
+{
+	*pairs = (struct torc_pairs) {
+		.exchange = exchange, .left = torc_exchange_query(exchange),
+		.kind = ENCODED,
+	};
+}
+
+void
+torc_exchange_cookie_pairs(struct torc_exchange *exchange,
+    struct torc_pairs *pairs)
+{
+	*pairs = (struct torc_pairs) {
+		.exchange = exchange, .kind = COOKIES,
+	};
+}
+
+/* Without parameters, such as a charset. */
+static bool
+is_form(const struct torc_exchange *exchange)
+{
+	const struct torc_slice *field = torc_exchange_field(exchange,
+	    "content-type");
+	struct torc_slice type;
+
+	if (field == NULL)
+		return false;
+	type = *field;
+	return torc_http_equals(trim(take_until(&type, ';')),
+	    "application/x-www-form-urlencoded");
+}
+
+int
+torc_exchange_form_pairs(struct torc_exchange *exchange,
+    struct torc_pairs *pairs, torc_deadline deadline)
+{
+	int rc;
+
+	*pairs = (struct torc_pairs) { .exchange = exchange, .kind = ENCODED };
+	if (is_form(exchange))
+		return torc_exchange_body(exchange, &pairs->left, deadline);
+	rc = torc_exchange_deny(exchange, 415, -EINVAL, "a body that is no "
+	    "application/x-www-form-urlencoded", NULL, deadline);
+	return rc < 0 ? rc : -EINVAL;
+}
+
+int
+torc_pairs_next(struct torc_pairs *pairs, struct torc_slice *name,
+    struct torc_slice *value)
+{
+	return pairs->kind == COOKIES ? next_cookie(pairs, name, value) :
+	    next_encoded(pairs, name, value);
+}
+
+static int
+find(struct torc_pairs *pairs, const char *name, struct torc_slice *value)
+{
+	struct torc_slice found;
+	int rc;
+
+	while ((rc = torc_pairs_next(pairs, &found, value)) > 0) {
+		if (torc_is_text(found, name))
+			return 1;
+	}
+	*value = (struct torc_slice) { NULL, 0 };
+	return rc;
+}
+
+int
+torc_exchange_query_find(struct torc_exchange *exchange, const char *name,
+    struct torc_slice *value)
+{
+	struct torc_pairs pairs;
+
+	torc_exchange_query_pairs(exchange, &pairs);
+	return find(&pairs, name, value);
+}
+
+int
+torc_exchange_cookie_find(struct torc_exchange *exchange, const char *name,
+    struct torc_slice *value)
+{
+	struct torc_pairs pairs;
+
+	torc_exchange_cookie_pairs(exchange, &pairs);
+	return find(&pairs, name, value);
+}
