@@ -412,7 +412,7 @@ $(FILE_COUNTED): $B/counted/%.o: %.c | $(KERNEL_HEADERS)
 	$(call say,CC,"$< (counted)")
 	$Q mkdir -p $(@D)
 	$Q $(CC) $(BASE) $(CFLAGS) -fsanitize-coverage=trace-pc -c $< -o $@
-$(addprefix $B/tests/bin/test_file_,site look keep): $B/tests/file_site.o
+$(addprefix $B/tests/bin/test_file_,site look keep service): $B/tests/file_site.o
 
 $(FILE_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-file.a \
 	$B/lib/libtorc-http.a

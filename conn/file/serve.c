@@ -17,6 +17,7 @@
 struct answer {
 	struct torc_file_root *root;
 	struct torc_http *http;
+	struct torc_slice prefix;	/* of targets, before their paths */
 	torc_deadline deadline;
 	struct torc_file_kept *entry;
 	const struct torc_file_form *form;
@@ -125,8 +126,12 @@ is_head(const struct answer *answer)
 static void
 let_head_go(struct torc_http *http)
 {
-	void *copy = torc_sys_alloc(http->request.size);
+	void *copy;
 
+	/* It is in memory of somebody's already, who may need it. */
+	if (!http->lent)
+		return;
+	copy = torc_sys_alloc(http->request.size);
 	if (copy == NULL)
 		return;
 	torc_http_keep(http, copy, http->request.size);
@@ -380,11 +385,14 @@ choose(const struct torc_file_kept *entry, const struct torc_http_head *request)
 static int
 redirect(struct answer *answer, const struct torc_file_target *target)
 {
-	char location[TORC_FILE_LOCATION_MAX + 4096];
-	size_t size = torc_file_location(target, location);
+	char location[TORC_FILE_LOCATION_MAX + 2 * 4096];
+	size_t size = answer->prefix.size;
 
-	if (target->query.size > 4096)
+	if (target->query.size > 4096 || size > 4096)
 		return refuse(answer, 404, -ENAMETOOLONG);
+	if (size > 0)
+		memcpy(location, answer->prefix.data, size);
+	size += torc_file_location(target, location + size);
 	if (target->query.size > 0)
 		memcpy(location + size, target->query.data,
 		    target->query.size);
@@ -435,8 +443,8 @@ find_entry(struct answer *answer, const struct torc_file_target *target)
 }
 
 int
-torc_file_serve(struct torc_file_root *root, struct torc_http *http,
-    torc_deadline deadline)
+torc_file_serve_below(struct torc_file_root *root, struct torc_http *http,
+    struct torc_slice prefix, torc_deadline deadline)
 {
 	struct answer answer;
 	struct torc_file_target target;
@@ -445,6 +453,7 @@ torc_file_serve(struct torc_file_root *root, struct torc_http *http,
 
 	answer.root = root;
 	answer.http = http;
+	answer.prefix = prefix;
 	answer.deadline = deadline;
 	answer.count = 0;
 	answer.range_count = 0;
@@ -466,4 +475,12 @@ torc_file_serve(struct torc_file_root *root, struct torc_http *http,
 	    send_file(&answer);
 	torc_file_let(root, answer.entry);
 	return rc;
+}
+
+int
+torc_file_serve(struct torc_file_root *root, struct torc_http *http,
+    torc_deadline deadline)
+{
+	return torc_file_serve_below(root, http,
+	    (struct torc_slice) { NULL, 0 }, deadline);
 }

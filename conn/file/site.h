@@ -39,6 +39,9 @@ struct torc_file_target {
 unsigned torc_file_target(struct torc_file_target *target,
     struct torc_slice text, bool hidden);
 
+/* Percent-encode a path into three times its bytes. How many bytes. */
+size_t torc_file_encode(const void *path, size_t size, char *to);
+
 /* Room for the path of a target when each of its bytes is encoded. */
 #define TORC_FILE_LOCATION_MAX (3 * TORC_FILE_PATH_MAX + 3)
 
@@ -282,5 +285,14 @@ bool torc_file_changed_before(const struct torc_file_info *info,
 /* Let go of what a form holds. */
 void torc_file_form_drop(struct torc_file_root *root,
     struct torc_file_form *form);
+
+/* ---- serve.c ---- */
+
+/*
+ * Parks. As torc_file_serve(), for a target that the client knows with a prefix
+ * before it, percent-encoded.
+ */
+int torc_file_serve_below(struct torc_file_root *root, struct torc_http *http,
+    struct torc_slice prefix, torc_deadline deadline);
 
 #endif

@@ -161,24 +161,32 @@ is_plain(char c)
 }
 
 size_t
+torc_file_encode(const void *path, size_t size, char *to)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	const uint8_t *at = path;
+	size_t used = 0;
+
+	for (const uint8_t *end = at + size; at < end; at++) {
+		if (is_plain((char)*at)) {
+			to[used++] = (char)*at;
+			continue;
+		}
+		to[used++] = '%';
+		to[used++] = digits[*at >> 4];
+		to[used++] = digits[*at & 15];
+	}
+	return used;
+}
+
+size_t
 torc_file_location(const struct torc_file_target *target,
     char location[TORC_FILE_LOCATION_MAX])
 {
-	static const char digits[] = "0123456789ABCDEF";
 	size_t used = 0;
 
 	location[used++] = '/';
-	for (size_t i = 0; i < target->size; i++) {
-		const uint8_t c = (uint8_t)target->path[i];
-
-		if (is_plain((char)c)) {
-			location[used++] = (char)c;
-			continue;
-		}
-		location[used++] = '%';
-		location[used++] = digits[c >> 4];
-		location[used++] = digits[c & 15];
-	}
+	used += torc_file_encode(target->path, target->size, location + used);
 	location[used++] = '/';
 	return used;
 }

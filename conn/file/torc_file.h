@@ -233,6 +233,19 @@ TORC_API void torc_file_root_close(struct torc_file_root *root);
 TORC_API int torc_file_serve(struct torc_file_root *root,
     struct torc_http *http, torc_deadline deadline);
 
+struct torc_exchange;
+struct torc_key;
+
+/*
+ * A handler for routes of a service (torc_service.h) that end in "{path...}",
+ * such as "/static/{path...}": answers as torc_file_serve() with the file that
+ * this rest names, and parks as it does. `key` is that of the reactor's root: a
+ * struct torc_key with which torc_reactor_set_data() was called. Returns
+ * -ENOENT, and 500 is the answer, if the reactor has none. Fields of the
+ * exchange are not sent, and filters not passed.
+ */
+TORC_API int torc_file_exchange(struct torc_exchange *exchange, void *key);
+
 struct torc_file_stats {
 	unsigned files;		/* kept now */
 	unsigned descriptors;	/* of them, open now */
