@@ -38,7 +38,7 @@ CORE := $(sort $(wildcard sys/*.c ring/*.c reactor/*.c conn/*.c))
 ASM := $(wildcard sys/*.S)
 OBJ := $(CORE:%.c=$B/%.o) $(ASM:%.S=$B/%.o)
 PIC := $(OBJ:$B/%=$B/pic/%)
-EXAMPLES := echo hello proxy quote cache chat files fetch
+EXAMPLES := echo hello proxy quote cache chat files fetch notes
 # One static library for each client under conn/; nobody pays for the others.
 CLIENTS := $(notdir $(patsubst %/,%,$(wildcard conn/*/)))
 CLIENT_HEADERS := $(notdir $(wildcard conn/*/torc_*.h))
@@ -289,9 +289,10 @@ $(HTTP_COUNTED): $B/counted/%.o: %.c | $(KERNEL_HEADERS)
 	$Q $(CC) $(BASE) $(CFLAGS) -fsanitize-coverage=trace-pc -c $< -o $@
 $B/tests/bin/test_http_client $B/tests/bin/test_http_forward: \
 	$B/tests/http_origin.o
-$B/bin/hello $B/bin/proxy $B/bin/fetch: LIBS = $B/lib/libtorc-http.a
-$B/bin/hello $B/bin/proxy $B/bin/fetch: $B/lib/libtorc-http.a
-CHECKS += tests/proxy.sh tests/fetch.sh
+HTTP_PROGRAMS := hello proxy fetch notes
+$(HTTP_PROGRAMS:%=$B/bin/%): LIBS = $B/lib/libtorc-http.a
+$(HTTP_PROGRAMS:%=$B/bin/%): $B/lib/libtorc-http.a
+CHECKS += tests/proxy.sh tests/fetch.sh tests/notes.sh
 
 .PHONY: websocket
 websocket: $B/bin/proxy	# npm's ws and socket.io through the proxy

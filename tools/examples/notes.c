@@ -1,0 +1,267 @@
+/*
+ * notes.c - notes as JSON over HTTP, kept in memory; and routes, a group that
+ * asks who it is, and a line for each request that went wrong. Try
+ *
+ *     NOTES_TOKEN=secret notes -l 127.0.0.1:8080
+ *     curl http://127.0.0.1:8080/notes?with=milk
+ *     curl http://127.0.0.1:8080/notes/shopping
+ *     curl -H 'Authorization: Bearer secret' -X PUT -d 'milk, bread' \
+ *         http://127.0.0.1:8080/notes/shopping
+ *     curl -H 'Authorization: Bearer secret' -X DELETE \
+ *         http://127.0.0.1:8080/notes/shopping
+ */
+#include <torc_service.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define NOTES_MAX 1000u
+#define NAME_MAX_SIZE 100u
+#define TEXT_MAX_SIZE 4000u
+
+struct note {
+	char name[NAME_MAX_SIZE + 1];
+	char text[TEXT_MAX_SIZE + 1];
+};
+
+/* Those of all reactors: nobody parks with the lock. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct note *notes[NOTES_MAX];
+static unsigned note_count;
+
+/* The place of a note, or that behind the last one. */
+static unsigned
+place_of(const char *name)
+{
+	unsigned at = 0;
+
+	while (at < note_count && strcmp(notes[at]->name, name) != 0)
+		at++;
+	return at;
+}
+
+/* A copy of a note, or of the one at a place, with the exchange. */
+static const struct note *
+copy_note(struct torc_exchange *exchange, const char *name, unsigned at)
+{
+	struct note *copy = torc_exchange_alloc(exchange, sizeof(*copy));
+	bool found;
+
+	if (copy == NULL)
+		return NULL;
+	pthread_mutex_lock(&lock);
+	if (name != NULL)
+		at = place_of(name);
+	found = at < note_count;
+	if (found)
+		memcpy(copy, notes[at], sizeof(*copy));
+	pthread_mutex_unlock(&lock);
+	return found ? copy : NULL;
+}
+
+static const char *
+name_of(struct torc_exchange *exchange)
+{
+	return (const char *)torc_exchange_param(exchange, "name").data;
+}
+
+static int
+greet(struct torc_exchange *exchange, void *arg)
+{
+	(void)arg;
+	return torc_exchange_text(exchange, 200, "see /notes\n", TORC_NEVER);
+}
+
+static int
+list_notes(struct torc_exchange *exchange, void *arg)
+{
+	const struct note *note;
+	struct torc_slice with;
+	struct torc_json json;
+	int rc = torc_exchange_query_find(exchange, "with", &with);
+
+	(void)arg;
+	if (rc == 0)
+		with = torc_http_text("");
+	if (rc >= 0)
+		rc = torc_exchange_json_begin(exchange, 200, &json,
+		    TORC_NEVER);
+	if (rc < 0)
+		return rc;
+	torc_json_array_begin(&json);
+	for (unsigned i = 0;
+	    (note = copy_note(exchange, NULL, i)) != NULL; i++) {
+		if (strstr(note->text, (const char *)with.data) != NULL)
+			torc_json_text(&json, note->name);
+	}
+	torc_json_array_end(&json);
+	return torc_exchange_json_end(exchange, &json, TORC_NEVER);
+}
+
+static int
+show_note(struct torc_exchange *exchange, void *arg)
+{
+	const struct note *note = copy_note(exchange, name_of(exchange), 0);
+	struct torc_json json;
+	int rc;
+
+	(void)arg;
+	if (note == NULL)
+		return torc_exchange_refuse(exchange, 404, "no such note",
+		    TORC_NEVER);
+	rc = torc_exchange_json_begin(exchange, 200, &json, TORC_NEVER);
+	if (rc < 0)
+		return rc;
+	torc_json_object_begin(&json);
+	torc_json_name(&json, "name");
+	torc_json_text(&json, note->name);
+	torc_json_name(&json, "text");
+	torc_json_text(&json, note->text);
+	torc_json_object_end(&json);
+	return torc_exchange_json_end(exchange, &json, TORC_NEVER);
+}
+
+/* The status. */
+static unsigned
+keep_note(struct note *note)
+{
+	unsigned status = 507, at;
+
+	pthread_mutex_lock(&lock);
+	at = place_of(note->name);
+	if (at < note_count) {
+		free(notes[at]);
+		status = 204;
+	} else if (note_count < NOTES_MAX) {
+		note_count++;
+		status = 201;
+	}
+	if (status != 507)
+		notes[at] = note;
+	pthread_mutex_unlock(&lock);
+	return status;
+}
+
+static int
+put_note(struct torc_exchange *exchange, void *arg)
+{
+	const char *name = name_of(exchange);
+	struct torc_slice text;
+	struct note *note;
+	unsigned status;
+	int rc = torc_exchange_body(exchange, &text, TORC_NEVER);
+
+	(void)arg;
+	if (rc < 0)
+		return rc;
+	if (strlen(name) > NAME_MAX_SIZE || text.size > TEXT_MAX_SIZE)
+		return torc_exchange_refuse(exchange, 413, "a large note",
+		    TORC_NEVER);
+	note = calloc(1, sizeof(*note));
+	if (note == NULL)
+		return torc_exchange_refuse(exchange, 503, NULL, TORC_NEVER);
+	strcpy(note->name, name);
+	memcpy(note->text, text.data, text.size);
+	status = keep_note(note);
+	if (status == 507)
+		free(note);
+	return torc_exchange_reply(exchange, status, NULL, NULL, 0,
+	    TORC_NEVER);
+}
+
+static int
+delete_note(struct torc_exchange *exchange, void *arg)
+{
+	const char *name = name_of(exchange);
+	bool found;
+	unsigned at;
+
+	(void)arg;
+	pthread_mutex_lock(&lock);
+	at = place_of(name);
+	found = at < note_count;
+	if (found) {
+		free(notes[at]);
+		notes[at] = notes[--note_count];
+	}
+	pthread_mutex_unlock(&lock);
+	return torc_exchange_reply(exchange, found ? 204 : 404, NULL, NULL, 0,
+	    TORC_NEVER);
+}
+
+/* Around what changes something. */
+static int
+authenticate(struct torc_exchange *exchange, void *token)
+{
+	const struct torc_slice *field = torc_exchange_field(exchange,
+	    "authorization");
+	const char *wanted = torc_exchange_print(exchange, "Bearer %s",
+	    (const char *)token);
+
+	if (field != NULL && wanted != NULL && torc_http_equals(*field,
+	    wanted))
+		return torc_exchange_next(exchange);
+	torc_exchange_add_field(exchange, "WWW-Authenticate", "Bearer");
+	return torc_exchange_refuse(exchange, 401, "not known", TORC_NEVER);
+}
+
+static void
+observe(struct torc_exchange *exchange, const struct torc_exchange_end *end,
+    void *arg)
+{
+	(void)exchange;
+	(void)arg;
+	if (end->status < 500 && !end->refused)
+		return;
+	fprintf(stderr, "notes: %.*s %.*s: %u: %s\n", (int)end->method.size,
+	    (const char *)end->method.data, (int)end->target.size,
+	    (const char *)end->target.data, end->status,
+	    end->why != NULL ? end->why : strerror(-end->error));
+}
+
+static struct torc_service *
+make_service(void *token)
+{
+	const struct torc_service_config config = { .observer = observe };
+	struct torc_service *service = NULL;
+	struct torc_routes *routes, *writers;
+	char text[256] = "out of memory";
+
+	if (torc_routes_create(&routes) == 0) {
+		torc_routes_add(routes, "GET", "/", greet, NULL);
+		torc_routes_add(routes, "GET", "/notes", list_notes, NULL);
+		torc_routes_add(routes, "GET", "/notes/{name}", show_note,
+		    NULL);
+		writers = torc_routes_group(routes, "/notes");
+		torc_routes_around(writers, authenticate, token);
+		torc_routes_add(writers, "PUT", "/{name}", put_note, NULL);
+		torc_routes_add(writers, "DELETE", "/{name}", delete_note,
+		    NULL);
+		torc_service_create(&service, routes, &config, text,
+		    sizeof(text));
+		torc_routes_destroy(routes);
+	}
+	if (service == NULL)
+		fprintf(stderr, "notes: %s\n", text);
+	return service;
+}
+
+int
+main(int argc, char **argv)
+{
+	char *token = getenv("NOTES_TOKEN");
+	struct torc_config config = { .handler = torc_service_handle,
+		.arg = make_service(token != NULL ? token : "secret") };
+	int status;
+
+	if (config.arg == NULL)
+		return 1;
+	status = cli_serve(argc, argv, "Keeps notes, as JSON.", &config,
+	    NULL);
+	torc_service_destroy(config.arg);
+	return status;
+}
