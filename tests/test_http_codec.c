@@ -1082,6 +1082,30 @@ control_characters_are_not_written_anywhere(void **state)
 	}
 }
 
+/* Values are looked at eight bytes at a time. */
+static void
+each_byte_is_checked_wherever_it_stands_in_a_value(void **state)
+{
+	char text[40];
+	struct writing w;
+
+	(void)state;
+	for (unsigned c = 0; c < 256; c++) {
+		const bool fine = (c >= 0x20 && c != 0x7f) || c == '\t';
+
+		for (size_t at = 0; at < sizeof(text); at++) {
+			memset(text, at % 2 == 0 ? ' ' : 0x80,
+			    sizeof(text));
+			/* A tab before it is no reason to look away. */
+			text[at / 2] = '\t';
+			text[at] = (char)c;
+			torc_http_put_field(start(&w, ROOM),
+			    torc_http_text("X"), bytes(text, sizeof(text)));
+			assert_int_equal(w.writer.error, fine ? 0 : -EINVAL);
+		}
+	}
+}
+
 static void
 names_and_statuses_that_are_none_are_not_written(void **state)
 {
@@ -1272,6 +1296,8 @@ main(void)
 		    vectors_and_tables_read_changed_bytes_alike),
 		cmocka_unit_test(what_is_written_is_read_back_as_it_was_meant),
 		cmocka_unit_test(control_characters_are_not_written_anywhere),
+		cmocka_unit_test(
+		    each_byte_is_checked_wherever_it_stands_in_a_value),
 		cmocka_unit_test(
 		    names_and_statuses_that_are_none_are_not_written),
 		cmocka_unit_test(

@@ -43,10 +43,31 @@ is_name(struct torc_slice name)
 	return name.size > 0;
 }
 
+#define EACH(c) (0x0101010101010101u * (c))	/* of eight bytes */
+
+/* One of them is less than a space, or DEL: no borrow hides the first. */
+static inline bool
+has_control(uint64_t bytes)
+{
+	const uint64_t dels = bytes ^ EACH(0x7f);
+
+	return (((bytes - EACH(0x20)) & ~bytes) |
+	    ((dels - EACH(1)) & ~dels)) & EACH(0x80);
+}
+
 static bool
 is_value(struct torc_slice value)
 {
-	for (size_t i = 0; i < value.size; i++) {
+	size_t i = 0;
+
+	for (uint64_t bytes; value.size - i >= sizeof(bytes);
+	    i += sizeof(bytes)) {
+		memcpy(&bytes, value.data + i, sizeof(bytes));
+		if (has_control(bytes))
+			break;
+	}
+	/* The rest; and all behind a tab, which is none. */
+	for (; i < value.size; i++) {
 		if (is_control(value.data[i]))
 			return false;
 	}
