@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conn/http/torc_http.h"
+#include "conn/http/torc_service.h"
 #include "tests/sim/clients.h"
 
 #define BODY_MAX 3000u
@@ -205,6 +205,65 @@ serve_http_badly(struct torc_conn *conn, void *arg)
 			break;
 	}
 	return torc_http_result(&http);
+}
+
+/* ---- A service ---- */
+
+/* The same in an exchange, whose memory has the answer. */
+static int
+answer_exchange(struct torc_exchange *exchange, void *arg)
+{
+	const struct torc_slice size = torc_exchange_param(exchange, "size");
+	const struct torc_slice key = torc_exchange_param(exchange, "key");
+	struct question question = {
+		.key = (uint32_t)atoi((const char *)key.data),
+		.size = (uint32_t)atoi((const char *)size.data),
+	};
+	struct torc_slice part;
+	uint8_t *body;
+	int rc;
+
+	(void)arg;
+	while ((rc = torc_exchange_read(exchange, &part, LATER)) > 0) {
+		compare(part, question.key, question.received);
+		question.received += (uint32_t)part.size;
+	}
+	if (rc == 0 && peer_draw(4) == 0)
+		rc = torc_sleep(torc_after_ms(peer_draw(5)));
+	if (rc < 0)
+		return rc;
+	body = torc_exchange_alloc(exchange, question.size + 1);
+	if (body == NULL)
+		return -ENOMEM;
+	fill(body, question.size, ~question.key, 0);
+	rc = torc_exchange_add_field(exchange, "X-Key",
+	    (const char *)key.data);
+	return rc < 0 ? rc : torc_exchange_reply(exchange, 200, NULL, body,
+	    question.size, LATER);
+}
+
+/* A service of its own each time: nothing of it is left in the end. */
+static int
+serve_exchanges(struct torc_conn *conn, void *arg)
+{
+	const struct torc_service_config config = {
+		.stack_ms = peer_draw(2) == 0 ? 3 : TORC_NO_LIMIT,
+	};
+	struct torc_service *service = NULL;
+	struct torc_routes *routes;
+	int rc = torc_routes_create(&routes);
+
+	(void)arg;
+	if (rc == 0) {
+		torc_routes_add(routes, "*", "/{key}/{size}",
+		    answer_exchange, NULL);
+		rc = torc_service_create(&service, routes, &config, NULL, 0);
+		torc_routes_destroy(routes);
+	}
+	if (rc == 0)
+		rc = torc_service_handle(conn, service);
+	torc_service_destroy(service);
+	return rc;
 }
 
 /* ---- The client ---- */
@@ -586,6 +645,12 @@ outlast_silence(void *arg)
 const struct scenario of_http[] = {
 	{ .name = "http", .handler = serve_http, .fiber = ask_in_turn,
 	    ENOUGH },
+	{ .name = "http of a service", .handler = serve_exchanges,
+	    .fiber = ask_in_turn, ENOUGH },
+	{ .name = "http of a service in a hurry", .handler = serve_exchanges,
+	    .fiber = ask_hastily, .reactors = 2 },
+	{ .name = "http of a service in a drain", .handler = serve_exchanges,
+	    .fiber = ask_in_a_drain, .reactors = 2 },
 	{ .name = "http in a hurry", .handler = serve_http_badly,
 	    .fiber = ask_hastily },
 	{ .name = "http across reactors", .handler = serve_http_badly,
