@@ -932,7 +932,7 @@ events_are_written_line_by_line(void **state)
 static void
 json_has_its_length_if_it_is_short_and_is_sent_on_if_not(void **state)
 {
-	char *at;
+	char *at = body;
 
 	(void)state;
 	assert_get("/json/4", 200, "[0,1,2,3]");
