@@ -338,8 +338,9 @@ accept_ended(struct torc_listener *listener, int32_t result)
 }
 
 /*
- * The rest of the backlog was accepted by the kernel: it is served. But where
- * others have the socket, too, it is not lost, and there may be no end of it.
+ * The rest of the backlog was accepted by the kernel: it is served, whatever
+ * has become of one of them. But where others have the socket, too, it is not
+ * lost, and there may be no end of it.
  */
 static void
 empty_backlog(struct torc_listener *listener)
@@ -348,8 +349,12 @@ empty_backlog(struct torc_listener *listener)
 
 	if (listener->adopted)
 		return;
-	while ((fd = torc_sys_accept_now(listener->fd)) >= 0)
-		accepted(listener, fd);
+	do {
+		fd = torc_sys_accept_now(listener->fd);
+		if (fd >= 0)
+			accepted(listener, fd);
+	} while (fd >= 0 || fd == -ECONNABORTED || fd == -EPROTO ||
+	    fd == -EINTR);
 }
 
 static void

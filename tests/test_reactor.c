@@ -6,6 +6,7 @@
  * wrap: torc_sys_map torc_sys_unmap torc_sys_advise torc_sys_alloc
  * wrap: torc_sys_free torc_sys_socket torc_sys_setsockopt torc_sys_bind
  * wrap: torc_sys_listen torc_sys_getsockname torc_sys_socketpair
+ * wrap: torc_sys_accept_now
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -87,6 +88,7 @@ static struct {
 	bool no_registered_fd;
 	bool no_slices;		/* no incremental buffers */
 	bool not_enabled;	/* a ring cannot be enabled */
+	int aborted;		/* of the next connection that is accepted */
 	unsigned failing;	/* the so-manieth call fails */
 	_Atomic int enter_error;	/* of every so-manieth enter ... */
 	_Atomic unsigned every;
@@ -144,6 +146,8 @@ int __real_torc_sys_getsockname(int fd, struct sockaddr *address,
     uint32_t *size);
 int __wrap_torc_sys_getsockname(int fd, struct sockaddr *address,
     uint32_t *size);
+int __real_torc_sys_accept_now(int fd);
+int __wrap_torc_sys_accept_now(int fd);
 int __real_torc_sys_socketpair(int fds[2]);
 int __wrap_torc_sys_socketpair(int fds[2]);
 
@@ -281,6 +285,18 @@ __wrap_torc_sys_listen(int fd, int backlog)
 {
 	return call_fails() ? -EADDRINUSE :
 	    __real_torc_sys_listen(fd, backlog);
+}
+
+int
+__wrap_torc_sys_accept_now(int fd)
+{
+	int rc = fault.aborted, got = __real_torc_sys_accept_now(fd);
+
+	if (rc == 0 || got < 0)
+		return got;
+	fault.aborted = 0;
+	close(got);
+	return rc;
 }
 
 int
@@ -1305,6 +1321,41 @@ a_drain_serves_what_waits_in_the_backlog(void **state)
 	assert_all_held();
 }
 
+/* The drain finds them all in the backlog, and one of them has failed. */
+static void
+a_connection_that_has_failed_leaves_those_behind_it_in_the_backlog(
+    void **state)
+{
+	static const int errors[] = { -ECONNABORTED, -EPROTO, -EINTR };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		struct torc_reactor *reactor;
+		int fds[5], listener;
+
+		assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0),
+		    0);
+		listener = torc_listen(reactor, "127.0.0.1:0", play, NULL);
+		assert_true(listener >= 0);
+		for (int j = 0; j < 5; j++) {
+			fds[j] = client_open(torc_listen_port(reactor,
+			    listener));
+			client_send(fds[j], "e", 1);
+		}
+		stage.begun = 0;
+		fault.aborted = errors[i];
+		torc_reactor_drain(reactor, torc_after_ms(10 * LONG_MS));
+		assert_int_equal(torc_reactor_run(reactor), 0);
+		assert_int_equal(fault.aborted, 0);
+		assert_int_equal(stage.begun, 4);
+		for (int j = 0; j < 5; j++) {
+			assert_true(j == 0 || client_sees_fin(fds[j]));
+			close(fds[j]);
+		}
+		torc_reactor_destroy(reactor);
+	}
+}
+
 /* Answers each line; what is no line yet is not consumed. */
 static int
 answer_lines(struct torc_conn *conn, void *arg)
@@ -2285,6 +2336,8 @@ main(void)
 		CLAIM(at_its_deadline_a_drain_cancels_what_is_left),
 		CLAIM(a_drain_can_be_cut_short_by_a_stop),
 		CLAIM(a_drain_serves_what_waits_in_the_backlog),
+		CLAIM(
+		a_connection_that_has_failed_leaves_those_behind_it_in_the_backlog),
 		CLAIM(a_drain_waits_for_the_rest_of_a_request_that_has_begun),
 		CLAIM(a_listener_that_is_opened_while_it_drains_is_refused),
 		CLAIM(errors_of_every_second_third_or_fifth_enter_lose_nothing),
