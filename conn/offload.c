@@ -71,7 +71,7 @@ after_fork(void)
 static void
 in_child(void)
 {
-	pthread_mutex_init(&pool.lock, NULL);
+	pthread_mutex_unlock(&pool.lock);	/* which this thread has */
 	make_empty();
 }
 

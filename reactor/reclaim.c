@@ -42,7 +42,7 @@ after_fork(void)
 static void
 in_child(void)
 {
-	pthread_mutex_init(&process.lock, NULL);
+	pthread_mutex_unlock(&process.lock);	/* which this thread has */
 	torc_list_init(&process.reactors);
 	process.sharers = 0;
 }

@@ -105,7 +105,7 @@ after_fork(void)
 static void
 in_child(void)
 {
-	pthread_mutex_init(&process.lock, NULL);
+	pthread_mutex_unlock(&process.lock);	/* which this thread has */
 	torc_list_init(&process.reactors);
 	process.gone = (struct torc_stats) { .reactors = 0 };
 }

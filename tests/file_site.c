@@ -13,7 +13,7 @@ char folder[] = "/tmp/torc-site-XXXXXX";
 struct torc_file_config config;
 struct torc_file_root *root;
 static unsigned fds_before;
-const struct torc_http_config *http_config;
+const struct torc_http_config *_Atomic http_config;
 unsigned serve_ms;
 static uint32_t bad_closes;	/* of descriptors that were not open */
 char reply[ROOM];

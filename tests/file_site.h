@@ -19,7 +19,7 @@ extern struct server server;
 extern char folder[];
 extern struct torc_file_config config;	/* of the root */
 extern struct torc_file_root *root;
-extern const struct torc_http_config *http_config;	/* or NULL */
+extern const struct torc_http_config *_Atomic http_config;	/* or NULL */
 extern unsigned serve_ms;		/* to answer a request */
 extern char reply[ROOM];		/* the last answer, with its head */
 

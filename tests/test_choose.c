@@ -455,7 +455,7 @@ a_cancelled_fiber_chooses_nothing(void **state)
 
 /* Answers each piece of input, and what comes by the channel of all. */
 static struct torc_channel *news;
-static int last_result;
+static _Atomic int last_result;
 
 static int
 serve_news(struct torc_conn *conn, void *arg)

@@ -15,10 +15,16 @@
 
 static const struct torc_key key = { "files" };
 static struct torc_service *service;
-static char target[256];	/* that the observer was told */
-static char method[16];
-static unsigned status_seen;
-static uint64_t sent;
+
+/* What the observer was told, on the reactor's thread. */
+struct told {
+	char target[256];
+	char method[16];
+	unsigned status;
+	uint64_t sent;
+};
+
+static struct told last;
 
 static void
 observe(struct torc_exchange *exchange, const struct torc_exchange_end *end,
@@ -26,12 +32,30 @@ observe(struct torc_exchange *exchange, const struct torc_exchange_end *end,
 {
 	(void)exchange;
 	(void)arg;
-	snprintf(target, sizeof(target), "%.*s", (int)end->target.size,
-	    (const char *)end->target.data);
-	snprintf(method, sizeof(method), "%.*s", (int)end->method.size,
-	    (const char *)end->method.data);
-	status_seen = end->status;
-	sent = end->sent;
+	snprintf(last.target, sizeof(last.target), "%.*s",
+	    (int)end->target.size, (const char *)end->target.data);
+	snprintf(last.method, sizeof(last.method), "%.*s",
+	    (int)end->method.size, (const char *)end->method.data);
+	last.status = end->status;
+	last.sent = end->sent;
+}
+
+static void
+read_last(struct torc_reactor *reactor, void *arg)
+{
+	(void)reactor;
+	*(struct told *)arg = last;
+}
+
+/* When all connections are gone, and with them the last exchange. */
+static struct told
+last_told(void)
+{
+	struct told told;
+
+	assert_true(server_await_connections(&server, 0));
+	server_call(&server, read_last, &told);
+	return told;
 }
 
 /* Another listener of the same reactor. */
@@ -77,6 +101,8 @@ tear_down_service(void **state)
 static void
 files_are_served_below_a_prefix(void **state)
 {
+	struct told told;
+
 	(void)state;
 	put_file("a b.bin", 7, 5000);
 	put_file("large.bin", 8, 3000000);
@@ -84,14 +110,13 @@ files_are_served_below_a_prefix(void **state)
 	assert_file("/s%20t/./x/../a%20b.bin?query", 7, 5000);
 	assert_file("/large.bin", 8, 3000000);
 	assert_file("/s%20t/large.bin", 8, 3000000);
-	assert_true(server_await_connections(&server, 0));
-	assert_string_equal(target, "/s%20t/large.bin");
-	assert_string_equal(method, "GET");
-	assert_int_equal(status_seen, 200);
-	assert_int_equal(sent, 3000000);
+	told = last_told();
+	assert_string_equal(told.target, "/s%20t/large.bin");
+	assert_string_equal(told.method, "GET");
+	assert_int_equal(told.status, 200);
+	assert_int_equal(told.sent, 3000000);
 	assert_status("/s%20t/large.bin", "Range: bytes=10-19\r\n", 206);
-	assert_true(server_await_connections(&server, 0));
-	assert_int_equal(sent, 10);
+	assert_int_equal(last_told().sent, 10);
 }
 
 static void

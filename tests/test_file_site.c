@@ -875,7 +875,7 @@ see_refusal(struct torc_http *http, struct torc_http_refusal *refusal,
     void *arg)
 {
 	(void)http;
-	*(int *)arg = refusal->error;
+	*(_Atomic int *)arg = refusal->error;
 	if (refusal->error != -ENOENT)
 		return;
 	refusal->status = 410;
@@ -886,7 +886,7 @@ see_refusal(struct torc_http *http, struct torc_http_refusal *refusal,
 static void
 a_hook_sees_and_changes_what_is_said_without_a_file(void **state)
 {
-	static int seen;
+	static _Atomic int seen;
 	static const struct torc_http_config seeing = {
 		.refusal = see_refusal, .arg = &seen,
 	};
