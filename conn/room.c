@@ -312,6 +312,21 @@ is_reserved(struct torc_net *net, int fd)
 	return (uint64_t)fd >= net->reserve_from;
 }
 
+/*
+ * A thread that stood still hears late of a number that was one of the last:
+ * the next one that there is shows how it is now.
+ */
+static bool
+is_scarce(struct torc_net *net)
+{
+	int next = torc_sys_eventfd();
+
+	if (next < 0)
+		return true;
+	torc_sys_close(next);
+	return is_reserved(net, next);
+}
+
 /* First what is merely kept gives way, also that of other reactors. */
 static bool
 is_spared(struct torc_net *net)
@@ -341,8 +356,8 @@ torc_room_make(struct torc_net *net, int fd)
 		return make_place(net);
 	if (!is_reserved(net, fd))
 		net->scarce_at = 0;
-	else if (!is_spared(net) &&	/* two for one: it fills again */
-	    make_some_leave(net, 2, 2) > 0)
+	else if (!is_spared(net) && is_scarce(net) &&
+	    make_some_leave(net, 2, 2) > 0)	/* for one: it fills again */
 		tell_operator(net, "descriptors run out, and those that wait "
 		    "longest are closed for new ones");
 	return true;
