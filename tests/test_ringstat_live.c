@@ -267,6 +267,16 @@ start_without_main_thread(void)
 }
 
 static void
+need_no_main_thread(void)
+{
+#ifdef __SANITIZE_THREAD__
+	print_message("SKIP: the sanitizer ends a process whose main thread "
+	    "has ended\n");
+	skip();
+#endif
+}
+
+static void
 the_rings_of_a_process_whose_main_thread_has_ended_are_seen(void **state)
 {
 	const struct process *process;
@@ -275,11 +285,7 @@ the_rings_of_a_process_whose_main_thread_has_ended_are_seen(void **state)
 	struct ring *ring;
 
 	(void)state;
-#ifdef __SANITIZE_THREAD__
-	print_message("SKIP: the sanitizer ends a process whose main thread "
-	    "has ended\n");
-	skip();
-#endif
+	need_no_main_thread();
 	subject = start_without_main_thread();
 	ring = look(&sample, &subject, JSON_WANTS | WANT_ENTRIES);
 	process = &sample.processes[ring->process];
@@ -324,6 +330,7 @@ a_user_sees_such_rings_of_his_own(void **state)
 	int status;
 
 	(void)state;
+	need_no_main_thread();
 	if (geteuid() != 0) {
 		print_message("SKIP: another user needs root\n");
 		skip();

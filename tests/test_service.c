@@ -6,6 +6,7 @@
 #include "tests/harness.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,7 @@ struct seen {
 
 static struct seen seen[64];
 static unsigned seen_count;
+static pthread_mutex_t seen_lock = PTHREAD_MUTEX_INITIALIZER;
 static sem_t seen_more;
 
 static void
@@ -57,9 +59,11 @@ static void
 observe(struct torc_exchange *exchange, const struct torc_exchange_end *end,
     void *arg)
 {
-	struct seen *at = &seen[seen_count % COUNT(seen)];
+	struct seen *at;
 
 	(void)arg;
+	pthread_mutex_lock(&seen_lock);
+	at = &seen[seen_count % COUNT(seen)];
 	assert_ptr_equal(end->route, torc_exchange_route(exchange));
 	copy(at->route, sizeof(at->route), torc_http_text(end->route));
 	copy(at->method, sizeof(at->method), end->method);
@@ -67,6 +71,7 @@ observe(struct torc_exchange *exchange, const struct torc_exchange_end *end,
 	copy(at->why, sizeof(at->why), torc_http_text(end->why));
 	at->end = *end;
 	seen_count++;
+	pthread_mutex_unlock(&seen_lock);
 	sem_post(&seen_more);
 }
 
@@ -84,8 +89,13 @@ await_sem(sem_t *sem)
 static const struct seen *
 await_seen(unsigned at)
 {
+	static struct seen told[COUNT(seen)];
+
 	await_sem(&seen_more);
-	return &seen[at];
+	pthread_mutex_lock(&seen_lock);
+	told[at] = seen[at];
+	pthread_mutex_unlock(&seen_lock);
+	return &told[at];
 }
 
 static void
@@ -93,7 +103,9 @@ forget_seen(void)
 {
 	while (sem_trywait(&seen_more) == 0)
 		;
+	pthread_mutex_lock(&seen_lock);
 	seen_count = 0;
+	pthread_mutex_unlock(&seen_lock);
 }
 
 /* ---- Handlers, one for each claim ---- */
