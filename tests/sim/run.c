@@ -536,10 +536,11 @@ sim_run(const struct scenario *scenario)
 	sim_clients_reset();
 	sim_threads_reset();
 	/* Others may suffer beside a good peer; but what fails for all, fails
-	 * for it. */
+	 * for it: also an enter, after each of which the reactor rests. */
 	if (peers_have_good())
 		world.faults &= ~(1u << FAULT_FATAL | 1u << FAULT_CALL |
-		    1u << FAULT_MEMORY | 1u << FAULT_STILL);
+		    1u << FAULT_MEMORY | 1u << FAULT_STILL |
+		    1u << FAULT_ENTER);
 	rc = prepare(scenario);
 	/* A refusal is waited out; many of them in a row are the end. */
 	if (rc == -ENOMEM && world.faults & 1u << FAULT_CALL)
