@@ -542,8 +542,12 @@ $B/bench/%: $B/tools/bench/%.o
 	$Q mkdir -p $(@D)
 	$Q $(CC) -o $@ $< $(LINK) $(LDFLAGS)
 
+# What longer runs are made of is compiled along, so that it keeps up.
+LONG_RUNS := $B/tests/bin/soak $B/tests/vm/features.o \
+	$(patsubst %,$B/tools/bench/clients/%.o,handler pg_torc redis_torc)
+
 .PHONY: tests
-tests: $(TEST_BINS) $(EXTRAS) $(EXTRA_PARTS) $B/tests/bin/seccomp_exec $B/bench/load \
+tests: $(LONG_RUNS) $(TEST_BINS) $(EXTRAS) $(EXTRA_PARTS) $B/tests/bin/seccomp_exec $B/bench/load \
 	$(PROGRAMS)
 
 check:	# install what the tests need (Debian), build and run them all

@@ -67,7 +67,7 @@ guards_are_light(struct torc_reactor *reactor)
 			return false;
 	}
 	for (unsigned i = 0; i < TURNS; i++)
-		torc_reactor_turn(reactor, 0);
+		torc_reactor_turn(reactor, TORC_AT_ONCE);
 	return count_mappings() < before + FIBERS;
 }
 
@@ -152,11 +152,11 @@ main(void)
 		return 1;
 	}
 	for (unsigned i = 0; i < TURNS; i++)
-		torc_reactor_turn(reactor, 0);
+		torc_reactor_turn(reactor, TORC_AT_ONCE);
 	printf("Linux %s on %s\n", system.release, system.machine);
 	failed = compare(reactor, major, minor);
 	torc_reactor_stop(reactor);
-	while (torc_reactor_turn(reactor, 0) > 0)
+	while (torc_reactor_turn(reactor, TORC_AT_ONCE) > 0)
 		continue;
 	torc_reactor_destroy(reactor);
 	return failed != 0;
