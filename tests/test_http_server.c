@@ -1624,7 +1624,7 @@ a_long_pipeline_lets_others_have_theirs(void **state)
 	client_send(fds[1], "GET /other HTTP/1.1\r\n" HOST "\r\n", 32);
 	sem_post(&shares.go);
 	assert_true(client_read(fds[1], answer, sizeof(answer)));
-	assert_in_range(shares.before, 1, 200);
+	assert_true(shares.before <= 200);
 	close(fds[1]);
 	close(fds[0]);
 	assert_int_equal(server_stop(&server), 0);

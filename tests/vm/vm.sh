@@ -120,6 +120,7 @@ programs() {
 		case $test in
 		test_redis*|test_pg*) ;;	# their servers are not there
 		test_file*) ;;			# nor a disk
+		test_fits*) ;;			# nor others' libraries
 		*) echo "${test%.c}" ;;
 		esac
 	done
