@@ -89,6 +89,20 @@ is_open(int fd)
 	    errno == EAGAIN;
 }
 
+/* One of them leaves, if not at once. */
+static bool
+one_leaves(const int *fds, unsigned count)
+{
+	for (unsigned i = 0; i < 5000; i++) {
+		for (unsigned j = 0; j < count; j++) {
+			if (!is_open(fds[j]))
+				return true;
+		}
+		pause_ms(1);
+	}
+	return false;
+}
+
 /* A new one is served; which of those that sit has left. */
 static void
 knock(struct server *server, int *fds, unsigned loser)
@@ -244,6 +258,7 @@ whoever_makes_progress_stays(void **state)
 		pause_ms(1);
 	fd = client_open(server.port);
 	client_echo(fd, "new\n");
+	assert_true(one_leaves(fds + 1, 1));
 	for (unsigned i = 0; i < PLACES; i++)
 		assert_true(is_open(fds[i]) == (i != 1));
 	close(fd);
@@ -284,8 +299,8 @@ of_the_silent_one_that_shares_its_address_leaves(void **state)
 	pause_ms(LONG_AGO_MS);
 	fd = client_open(server.port);
 	client_echo(fd, "new\n");
+	assert_true(one_leaves(fds + 1, PLACES - 1));
 	assert_true(is_open(fds[0]));
-	assert_false(is_open(fds[1]) && is_open(fds[2]) && is_open(fds[3]));
 	assert_int_equal(server_counters(&server).evictions, 1);
 	close(fd);
 	close_all(fds);
