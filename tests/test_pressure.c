@@ -847,6 +847,45 @@ messages_that_wait_for_memory_are_whole_in_the_end(void **state)
 	assert_int_equal(server_stop(&server), 0);
 }
 
+static bool
+are_all_moved(struct torc_reactor *reactor, void *arg)
+{
+	const struct torc_bufring *buffers = &net_of(reactor)->buffers;
+
+	return reactor->counters->receives >= *(const uint64_t *)arg &&
+	    buffers->in_kernel == buffers->live;
+}
+
+/* Its beginning is moved, although there are buffers enough. */
+static void
+who_waits_for_the_rest_of_a_message_keeps_no_buffer(void **state)
+{
+	const struct torc_config config = {
+		.buffers = 16,
+		.buffers_start = 16,
+		.buffer_size = 4 * KIB,
+	};
+	uint64_t receives = 4;
+	struct server server;
+	int fds[4];
+
+	(void)state;
+	server_start(&server, &config, gather, NULL);
+	open_many(server.port, fds, 4);
+	for (unsigned i = 0; i < 4; i++)
+		send_stream(fds[i], i, 0, 1000);
+	assert_true(server_await(&server, are_all_moved, &receives, 5000));
+	for (unsigned i = 0; i < 4; i++) {
+		uint8_t rest[5000];
+
+		stream_fill(i, 1000, rest, sizeof(rest));
+		client_send(fds[i], rest, sizeof(rest));
+		read_stream(fds[i], i, 0, 6000);
+	}
+	close_many(fds, 4);
+	assert_int_equal(server_stop(&server), 0);
+}
+
 static torc_deadline patience;	/* of all of them */
 
 /* Gathers a message of 6000 bytes, while there is time; or echoes "hi". */
@@ -2578,6 +2617,7 @@ main(void)
 		CLAIM(what_clients_hold_leaves_answers_of_backends_their_half),
 		CLAIM(messages_that_wait_for_memory_are_whole_in_the_end),
 		CLAIM(who_gives_up_waiting_for_memory_waits_for_none),
+		CLAIM(who_waits_for_the_rest_of_a_message_keeps_no_buffer),
 		CLAIM(a_handler_that_does_not_read_slows_its_peer),
 		CLAIM(a_handler_that_reads_does_not_slow_its_peer),
 		CLAIM(a_reset_of_a_slowed_peer_is_found_when_its_handler_goes_on),
