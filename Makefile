@@ -13,8 +13,12 @@ DATADIR ?= $(PREFIX)/share
 MANDIR ?= $(DATADIR)/man
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla -Werror
+# Public headers include each other as users do, without a path.
+PLACES := -iquote reactor -iquote conn -iquote conn/kit -iquote conn/http \
+	-iquote conn/redis
 # What torc itself needs; CFLAGS come behind it.
-BASE := -std=c11 -fno-tree-slp-vectorize -D_GNU_SOURCE -iquote . -fvisibility=hidden \
+BASE := -std=c11 -fno-tree-slp-vectorize -D_GNU_SOURCE -iquote . $(PLACES) \
+	-fvisibility=hidden \
 	-ffunction-sections -fdata-sections -pthread -MMD -MP $(WARN) $(MODE)
 # For what is only measured here, and never installed (valgrind knows AVX2, but
 # not all that -march=native may mean).
@@ -34,21 +38,21 @@ KERNEL_HEADERS := $(B)/kernel-headers
 BASE += -idirafter $(KERNEL_HEADERS)
 endif
 
-CORE := $(sort $(wildcard sys/*.c ring/*.c reactor/*.c conn/*.c))
+CORE := $(sort $(wildcard sys/*.c ring/*.c reactor/*.c conn/*.c conn/kit/*.c))
 ASM := $(wildcard sys/*.S)
 OBJ := $(CORE:%.c=$B/%.o) $(ASM:%.S=$B/%.o)
 PIC := $(OBJ:$B/%=$B/pic/%)
 EXAMPLES := echo hello proxy quote cache chat files fetch notes
 # One static library for each client under conn/; nobody pays for the others.
-CLIENTS := $(notdir $(patsubst %/,%,$(wildcard conn/*/)))
-CLIENT_HEADERS := $(notdir $(wildcard conn/*/torc_*.h))
+CLIENTS := $(filter-out kit,$(notdir $(patsubst %/,%,$(wildcard conn/*/))))
 # The one of PostgreSQL needs libcrypto.
 ifneq (,$(shell $(CC) -E -include openssl/evp.h -x c /dev/null 2>&1 >/dev/null))
 CLIENTS := $(filter-out pg,$(CLIENTS))
 endif
 LIBRARIES := $B/lib/libtorc.a $(CLIENTS:%=$B/lib/libtorc-%.a)
-HEADERS := $B/include/torc.h $B/include/torc_client.h \
-	$B/include/torc_pipeline.h $(CLIENT_HEADERS:%=$B/include/%)
+# What users include: each lies beside what it is of.
+PUBLIC := $(wildcard reactor/torc_*.h conn/torc*.h conn/*/torc_*.h)
+HEADERS := $(addprefix $B/include/,$(notdir $(PUBLIC)))
 PROGRAMS := $(EXAMPLES:%=$B/bin/%) $B/bin/raw $B/bin/ringstat
 RINGSTAT := $(patsubst %.c,$B/%.o,$(wildcard tools/ringstat/*.c))
 HELPERS := $(B)/tools/examples/cli.o
@@ -120,23 +124,10 @@ $B/lib/libtorc.so: $(PIC)
 	$Q $(CC) -shared -Wl,-soname,libtorc.so.0 -o $@.0 $^ $(LINK) $(LDFLAGS)
 	$Q ln -sfn libtorc.so.0 $@
 
-# The one header that users include: torc.h with what it includes put in.
-$B/include/torc.h: conn/torc.h reactor/runtime.h
-	$(call say,GEN,$@)
+$(foreach h,$(PUBLIC),$(eval $B/include/$(notdir $h): $h))
+$(HEADERS):
 	$Q mkdir -p $(@D)
-	$Q sed -e '/#include "reactor\/runtime.h"/{r reactor/runtime.h' \
-		-e 'd}' conn/torc.h > $@
-
-# The others include it under the name that users know.
-$B/include/torc_client.h: conn/client.h
-$B/include/torc_pipeline.h: conn/pipeline.h
-$(foreach h,$(wildcard conn/*/torc_*.h),$(eval $B/include/$(notdir $h): $h))
-$B/include/torc_%.h: $B/include/torc.h
-	$(call say,GEN,$@)
-	$Q sed -e 's|"conn/torc.h"|"torc.h"|' \
-		-e 's|"conn/[a-z/_]*/\(torc_[a-z]*\.h\)"|"\1"|' \
-		-e 's|"conn/\([a-z]*\.h\)"|"torc_\1"|' \
-		$(filter-out $<,$^) > $@
+	$Q cp $< $@
 
 $B/tools/%.o: BASE += -iquote tools/examples
 $B/tools/bench/%.o: BASE += $(NATIVE)
@@ -213,7 +204,7 @@ SIM := world faults net kernel requests files seam check threads peers \
 	scenarios clients clients_http clients_redis clients_pg backend_pg \
 	clients_file together run
 SIM_CORE := $(filter-out $(addprefix $B/,sys/sys.o sys/explain.o \
-	sys/resolve.o sys/send_file.o conn/offload.o),$(OBJ))
+	sys/resolve.o sys/send_file.o conn/kit/offload.o),$(OBJ))
 # Of the clients, which use the heap of libc: theirs is counted, too.
 SIM_CLIENTS := $(patsubst %.c,$B/sim/%.o,$(wildcard conn/http/*.c \
 	conn/redis/*.c conn/pg/*.c conn/file/*.c))
@@ -301,13 +292,6 @@ websocket: $B/bin/proxy	# npm's ws and socket.io through the proxy
 # ---- conn/redis ----
 REDIS_TESTS := $(filter test_redis%,$(SUITE))
 
-# With what it includes of the codec put in.
-$B/include/torc_redis.h: conn/redis/resp.h $B/include/torc.h
-	$(call say,GEN,$@)
-	$Q sed -e '/#include "conn\/redis\/resp.h"/{r conn/redis/resp.h' \
-		-e 'd}' conn/redis/torc_redis.h | \
-		sed 's|"conn/torc.h"|"torc.h"|' > $@
-
 $(REDIS_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-redis.a
 $(REDIS_TESTS:%=$B/tests/bin/%): $B/lib/libtorc-redis.a \
 	$B/tests/redis_servers.o
@@ -344,8 +328,6 @@ bench-redis: $B/bench/redis_torc $B/bench/redis_hiredis	# the client of Redis, b
 
 # ---- conn/pg ----
 PG_TESTS := $(filter test_pg_%,$(SUITE))
-
-$B/include/torc_pg.h: conn/pg/torc_pg.h
 
 $(PG_TESTS:%=$B/tests/bin/%): LIBS = $B/lib/libtorc-pg.a
 $(PG_TESTS:%=$B/tests/bin/%): LINK += -lpq -lcrypto
@@ -400,8 +382,6 @@ $(OUTAGES:%=$B/tests/bin/%): $B/lib/libtorc-http.a $B/tests/outage.o
 
 # ---- conn/file ----
 FILE_TESTS := $(filter test_file%,$(SUITE))
-
-$B/include/torc_file.h: conn/file/torc_file.h
 
 $B/bin/files: LIBS = $B/lib/libtorc-file.a $B/lib/libtorc-http.a
 $B/bin/files: $B/lib/libtorc-file.a $B/lib/libtorc-http.a
@@ -464,7 +444,7 @@ FUZZ_service := $(addprefix conn/http/,decode.c path.c tree.c json.c number.c \
 	head.c write.c) sys/sys.c sys/pages.c sys/say.c
 FUZZ_LIBS_service := -lcjson
 FUZZ_CC ?= clang
-FUZZ_FLAGS := -std=c11 -g -O1 -D_GNU_SOURCE -iquote . $(WARN)
+FUZZ_FLAGS := -std=c11 -g -O1 -D_GNU_SOURCE -iquote . $(PLACES) $(WARN)
 
 # Without a fuzzer, for replays; the sanitizers of gcc watch.
 $B/tests/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/main.c

@@ -1,7 +1,7 @@
 /*
  * memory.c - memory that goes with a connection.
  */
-#include "conn/client.h"
+#include "conn/torc_protocol.h"
 #include "conn/held.h"
 
 void *

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include "conn/client.h"
+#include "conn/torc_protocol.h"
 #include "reactor/list.h"
 #include "reactor/reactor.h"
 #include "reactor/slots.h"

@@ -3,7 +3,7 @@
  */
 #include <poll.h>
 
-#include "conn/client.h"
+#include "conn/torc_protocol.h"
 #include "conn/net.h"
 #include "sys/sys.h"
 

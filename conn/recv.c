@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "conn/client.h"
+#include "conn/torc_protocol.h"
 #include "conn/held.h"
 #include "conn/net.h"
 #include "conn/send.h"

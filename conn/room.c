@@ -19,7 +19,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "conn/client.h"
+#include "conn/torc_protocol.h"
 #include "conn/net.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"

@@ -7,7 +7,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-#include "conn/client.h"
+#include "conn/torc_protocol.h"
 #include "conn/net.h"
 #include "conn/send.h"
 #include "reactor/fiber.h"

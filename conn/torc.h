@@ -30,7 +30,7 @@
 #ifndef TORC_H
 #define TORC_H
 
-#include "reactor/runtime.h"
+#include "torc_runtime.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "reactor/runtime.h"
+#include "reactor/torc_runtime.h"
 #include "reactor/wait.h"
 
 /* On the stack of the fiber, while it waits. */

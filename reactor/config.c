@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "reactor/runtime.h"
+#include "reactor/torc_runtime.h"
 #include "sys/pages.h"
 
 #define KEEPALIVE_MOST 32767000u	/* of the kernel */

@@ -17,7 +17,7 @@
 
 #include "reactor/list.h"
 #include "reactor/reactor.h"
-#include "reactor/runtime.h"
+#include "reactor/torc_runtime.h"
 #include "reactor/sanitizer.h"
 #include "reactor/slots.h"
 #include "reactor/timers.h"

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stddef.h>
 
-#include "reactor/runtime.h"
+#include "reactor/torc_runtime.h"
 #include "sys/barrier.h"
 #include "sys/sys.h"
 #include "sys/trap.h"

@@ -11,7 +11,7 @@
 #include "reactor/mailbox.h"
 #include "reactor/misuse.h"
 #include "reactor/page.h"
-#include "reactor/runtime.h"
+#include "reactor/torc_runtime.h"
 #include "reactor/slots.h"
 #include "reactor/stacks.h"
 #include "reactor/timers.h"

@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "reactor/runtime.h"
+#include "reactor/torc_runtime.h"
 
 struct torc_chooser;
 struct torc_fiber;

@@ -29,6 +29,20 @@ up() {	# up LAYER PATTERN: includes of layers above
   up reactor 'conn|tests|tools'; up conn 'tests|tools'; } |
     claim "a file includes its own layer or a lower one"
 
+# The rooms of conn/: what each may use besides conn/ itself and kit/.
+for room in conn conn/kit conn/http conn/redis conn/pg conn/file; do
+	case $room in
+	conn) may='conn/[^/]*' ;;
+	conn/file) may='conn/((kit|file|http)/)?[^/]*' ;;
+	*) may="conn/((kit|${room#conn/})/)?[^/]*" ;;
+	esac
+	grep -nE '#include "conn/' "$room"/*.[ch] |
+	    grep -vE "#include \"$may\""
+	# Those without a path are public.
+	grep -nE '#include "[^/"]*"' "$room"/*.[ch] |
+	    grep -vE '/torc[a-z_]*\.h:[0-9]*:#include "torc[a-z_]*\.h"'
+done | claim "a room of conn/ includes itself, kit/ and conn/"
+
 grep -rnE '#include <liburing' --include='*.[chS]' sys ring reactor conn tests \
     tools/examples | grep -v '^tests/ringstat/' |
     claim "nothing but peers of the benchmark and of ringstat know liburing"
@@ -44,12 +58,12 @@ awk 'FNR == 1 { label = -9 }
 	/torc_(load|store|exchange|replace|add)_(relaxed|acquire|release|full)/ {
 		if (FNR - label > 5)
 			print FILENAME ":" FNR ": " $0
-	}' ring/*.[ch] reactor/*.[ch] conn/*.[ch] |
+	}' ring/*.[ch] reactor/*.[ch] conn/*.[ch] conn/kit/*.[ch] |
     claim "each use of a shared word is labelled"
 
 labels() {
 	grep -ohE '(^|[^A-Z0-9])[SCFBMKV][1-9]:' ring/*.[ch] reactor/*.[ch] \
-	    conn/*.[ch] | tr -dc 'A-Z0-9\n' | sort -u
+	    conn/*.[ch] conn/kit/*.[ch] | tr -dc 'A-Z0-9\n' | sort -u
 }
 rows() {
 	sed -n 's/^| \([SCFBMKV][1-9]\) |.*/\1/p' ring/PROTOCOL.md | sort -u
@@ -64,19 +78,17 @@ for archive in "$B"/lib/libtorc*.a; do
 	    'NF == 3 && $3 !~ /^torc_/ { print a ": " $3 }'
 done | claim "no library has a global name without torc_"
 
-grep -LE '^TORC_API' conn/torc.h conn/client.h conn/pipeline.h \
-    conn/*/torc_*.h conn/redis/resp.h reactor/runtime.h |
+public=(reactor/torc_*.h conn/torc*.h conn/*/torc_*.h)
+grep -LE '^TORC_API' "${public[@]}" |
     claim "every public header exports"
-for header in conn/torc.h conn/client.h conn/pipeline.h conn/*/torc_*.h \
-    conn/redis/resp.h reactor/runtime.h; do
+for header in "${public[@]}"; do
 	grep -HnE '^(int|void|bool|long|size_t|unsigned|u?int[0-9]*_t|const |enum |struct [a-z_]+ \*)[^=;]*\btorc_[a-z0-9_]+\(' \
 	    "$header"
 done | claim "every public function says TORC_API"
 
 # Declarations of public headers, one in a line.
 declarations() {
-	for header in conn/torc.h conn/client.h conn/pipeline.h \
-	    conn/*/torc_*.h conn/redis/resp.h reactor/runtime.h; do
+	for header in "${public[@]}"; do
 		awk -v f="$header" '/^TORC_API/ { text = "" ; inside = 1 }
 			inside { text = text " " $0 }
 			inside && /;/ { print f ":" text; inside = 0 }' \
@@ -94,16 +106,16 @@ awk '/^\/\*/ { parks = 0 }
 		if (parks && text !~ /torc_deadline|torc_yield/)
 			print FILENAME ": " text
 		inside = 0; parks = 0
-	}' conn/torc.h conn/client.h conn/pipeline.h conn/*/torc_*.h \
-    reactor/runtime.h |
+	}' "${public[@]}" |
     claim "what parks has a deadline"
 
 grep -nE '(^|[^_a-z.>])errno([^._a-z]|$)' ring/*.[ch] reactor/*.[ch] \
-    conn/*.c conn/net.h | grep -vE '<errno.h>|/?\*' |
+    conn/*.c conn/net.h conn/kit/*.c | grep -vE '<errno.h>|/?\*' |
     claim "errno is read in sys/ only"
 
 grep -nE '(^|[^_a-z>])(syscall|mmap|munmap|madvise|close|socket|bind|listen|setsockopt|clock_gettime|malloc|calloc|free|read|write)\(' \
-    ring/*.[ch] reactor/*.[ch] conn/*.[ch] | grep -vE ':[ 	]*[/ ]?\*|/\*.*\(2\)|^conn/torc.h|^reactor/runtime.h' |
+    ring/*.[ch] reactor/*.[ch] conn/*.[ch] conn/kit/*.[ch] |
+    grep -vE ':[ 	]*[/ ]?\*|/\*.*\(2\)|/torc[a-z_]*\.h:' |
     claim "the kernel and the heap are reached through sys/ only"
 
 for file in sys/*.[ch] ring/*.[ch] reactor/*.[ch] conn/*.[ch] conn/*/*.[ch] \

@@ -78,7 +78,8 @@ uses() {
 				used++
 			print FILENAME, FNR, (FNR - at > 5 ? "none" : \
 			    label[used]), within, name[2], name[3]
-		}' ring/*.[ch] reactor/*.[ch] conn/*.[ch]
+		}' ring/*.[ch] reactor/*.[ch] conn/*.[ch] \
+		    conn/kit/*.[ch]
 }
 
 make_quietly() {

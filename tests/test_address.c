@@ -26,7 +26,7 @@
 
 #include "tests/harness.h"
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 #include "conn/net.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"

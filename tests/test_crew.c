@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conn/crew.h"
+#include "conn/kit/crew.h"
 #include "tests/harness.h"
 
 #define MOST 16u

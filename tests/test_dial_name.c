@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 #include "conn/net.h"
 #include "sys/sys.h"
 #include "tests/harness.h"

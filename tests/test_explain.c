@@ -34,7 +34,7 @@
 
 #include <cmocka.h>
 
-#include "reactor/runtime.h"
+#include "reactor/torc_runtime.h"
 #include "sys/explain.h"
 #include "sys/pages.h"
 #include "sys/switch.h"

@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 #include "conn/http/torc_http.h"
 #include "sys/sys.h"
 

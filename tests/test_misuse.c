@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 #include "reactor/fiber.h"
 
 /* A sanitizer has words of its own for much of this. */

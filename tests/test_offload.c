@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 #include "reactor/fiber.h"
 #include "tests/harness.h"
 

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define FOREVER torc_after_ms(60000)

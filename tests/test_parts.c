@@ -995,7 +995,7 @@ a_node_that_is_in_two_places_stops_the_process(void **state)
 
 #define FIELD(name) #name, offsetof(struct torc_config, name)
 
-/* As runtime.h has them. */
+/* As torc_runtime.h has them. */
 static const struct {
 	const char *name;
 	size_t offset;

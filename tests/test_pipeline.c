@@ -10,8 +10,8 @@
 
 #include "tests/harness.h"
 
-#include "conn/client.h"
-#include "conn/pipeline.h"
+#include "conn/kit/torc_client.h"
+#include "conn/kit/torc_pipeline.h"
 
 #define LATE torc_after_ms(60000)
 #define EXPECT(condition) \

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 #include "tests/harness.h"
 
 #define LATE torc_after_ms(60000)

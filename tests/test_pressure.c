@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 #include "conn/held.h"
 #include "conn/net.h"
 #include "sys/sys.h"

@@ -20,7 +20,7 @@
 
 #include "tests/harness.h"
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 #include "conn/net.h"
 #include "sys/sys.h"
 #include "sys/uapi.h"

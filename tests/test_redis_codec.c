@@ -13,7 +13,7 @@
 
 #include "tests/harness.h"
 
-#include "conn/redis/resp.h"
+#include "conn/redis/torc_resp.h"
 
 /* ---- Bytes that are searched ---- */
 

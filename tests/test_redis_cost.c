@@ -16,7 +16,7 @@
 
 #include "tests/harness.h"
 
-#include "conn/redis/resp.h"
+#include "conn/redis/torc_resp.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define LARGEST (256u << 10)

@@ -16,7 +16,7 @@
 
 #include "tests/harness.h"
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 
 /* What the child says. */
 #define READY 'r'

@@ -22,7 +22,7 @@
 
 #include <time.h>
 
-#include "conn/torc.h"
+#include "torc.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 #include "conn/file/site.h"
 #include "sys/sys.h"
 

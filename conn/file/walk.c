@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 #include "sys/sys.h"
 
 /* What getdents64(2) writes; `name` ends with NUL. */

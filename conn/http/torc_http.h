@@ -21,7 +21,7 @@
 #ifndef TORC_HTTP_H
 #define TORC_HTTP_H
 
-#include "conn/client.h"
+#include "torc_client.h"
 
 #ifdef __cplusplus
 extern "C" {

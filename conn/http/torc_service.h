@@ -33,7 +33,7 @@
 
 #include <stdarg.h>
 
-#include "conn/http/torc_http.h"
+#include "torc_http.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -29,7 +29,7 @@
 
 #include "conn/pg/config.h"
 #include "conn/pg/wire.h"
-#include "conn/pipeline.h"
+#include "conn/kit/torc_pipeline.h"
 
 /* ---- Columns (shape.c) ---- */
 

@@ -51,8 +51,8 @@
 #ifndef TORC_PG_H
 #define TORC_PG_H
 
-#include "conn/torc.h"
-#include "conn/client.h"
+#include "torc.h"
+#include "torc_client.h"
 
 #ifdef __cplusplus
 extern "C" {

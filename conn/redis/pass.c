@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "conn/redis/resp.h"
+#include "conn/redis/torc_resp.h"
 
 #define HEAD_MAX 24u		/* bytes of a count and its end of line */
 #define COUNT_MAX (UINT64_C(1) << 60)	/* of values; the sum does not wrap */

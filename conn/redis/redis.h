@@ -7,8 +7,8 @@
 
 #include <stdarg.h>
 
-#include "conn/client.h"
-#include "conn/pipeline.h"
+#include "conn/kit/torc_client.h"
+#include "conn/kit/torc_pipeline.h"
 #include "conn/redis/torc_redis.h"
 
 #define REDIS_NODES 256u	/* of a cluster */

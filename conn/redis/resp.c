@@ -1,7 +1,7 @@
 /*
  * resp.c - bytes of RESP to items; tree.c makes trees of them.
  */
-#include "conn/redis/resp.h"
+#include "conn/redis/torc_resp.h"
 
 #include <errno.h>
 #include <string.h>

@@ -11,8 +11,8 @@
  *	-EREMOTEIO	Redis answered with an error: the reply has its words,
  *			and nothing else has changed
  *	-EMSGSIZE, -E2BIG, -ELOOP, -ENAMETOOLONG
- *			the reply exceeds a limit; resp.h says which error is
- *			which limit. The command was answered, its reply is
+ *			the reply exceeds a limit; torc_resp.h says which error
+ *			is which limit. The command was answered, its reply is
  *			discarded, and the connection goes on
  *	-ENOMEM		no memory for the command or for its reply
  *	-ECONNRESET ...	the connection was lost
@@ -67,7 +67,7 @@
 #ifndef TORC_REDIS_H
 #define TORC_REDIS_H
 
-#include "conn/redis/resp.h"
+#include "torc_resp.h"
 
 #ifdef __cplusplus
 extern "C" {

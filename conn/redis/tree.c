@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conn/redis/resp.h"
+#include "conn/redis/torc_resp.h"
 
 #define STRING_MIN 7u		/* bytes of a reply that is one character */
 

@@ -3,7 +3,7 @@
  */
 #include <string.h>
 
-#include "conn/redis/resp.h"
+#include "conn/redis/torc_resp.h"
 
 size_t
 torc_resp_put_head(uint8_t *to, char type, uint64_t size)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conn/redis/resp.h"
+#include "conn/redis/torc_resp.h"
 
 #define INPUT_MAX 65536u
 #define HIREDIS_DEPTH 7

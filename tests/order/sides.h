@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "reactor/mailbox.h"
-#include "reactor/runtime.h"
+#include "reactor/torc_runtime.h"
 #include "ring/bufring.h"
 #include "ring/ring.h"
 

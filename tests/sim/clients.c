@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "conn/pipeline.h"
+#include "conn/kit/torc_pipeline.h"
 #include "sys/sys.h"
 #include "tests/sim/clients.h"
 

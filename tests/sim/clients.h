@@ -12,7 +12,7 @@
 #ifndef TORC_TESTS_SIM_CLIENTS_H
 #define TORC_TESTS_SIM_CLIENTS_H
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 #include "tests/sim/sim.h"
 
 #define LATER torc_after_ms(100000)	/* more than anything takes here */

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 #include "sys/sys.h"
 
 #define LATER torc_after_ms(100000)	/* more than anything takes here */

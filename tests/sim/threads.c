@@ -1,15 +1,15 @@
 /*
  * threads.c - the threads of torc_offload() and the resolver, without either:
  * a task is begun and done at times that the seed decides about, between any
- * two crossings. In place of conn/offload.c and sys/resolve.c.
+ * two crossings. In place of conn/kit/offload.c and sys/resolve.c.
  */
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 
-#include "conn/client.h"
-#include "conn/crew.h"
-#include "conn/offload.h"
+#include "conn/kit/torc_client.h"
+#include "conn/kit/crew.h"
+#include "conn/kit/offload.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 #include "tests/sim/sim.h"
@@ -150,7 +150,7 @@ sim_threads_end(void)
 	}
 }
 
-/* ---- In place of conn/offload.c ---- */
+/* ---- In place of conn/kit/offload.c ---- */
 
 static void
 arrive(struct torc_reactor *reactor, struct torc_post *post)

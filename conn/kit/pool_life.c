@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "conn/pool.h"
+#include "conn/kit/pool.h"
 #include "reactor/config.h"
 #include "sys/sys.h"
 

@@ -6,15 +6,15 @@
  * neither while one runs nor while a fiber is parked. A task goes back to its
  * reactor as a post.
  */
-#include "conn/offload.h"
+#include "conn/kit/offload.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
 
-#include "conn/client.h"
-#include "conn/crew.h"
+#include "conn/kit/torc_client.h"
+#include "conn/kit/crew.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 

@@ -1,7 +1,7 @@
 /*
  * pipeline.c - many fibers, one connection, replies in order.
  */
-#include "conn/pipeline.h"
+#include "conn/kit/torc_pipeline.h"
 
 #include <errno.h>
 #include <string.h>

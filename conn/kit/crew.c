@@ -1,7 +1,7 @@
 /*
  * crew.c - queues of tasks, and their fair shares of the threads.
  */
-#include "conn/crew.h"
+#include "conn/kit/crew.h"
 
 #include <string.h>
 

@@ -16,10 +16,10 @@
  * streamed strings and aggregates of the RESP3 draft, which no server sends,
  * are refused.
  */
-#ifndef TORC_REDIS_RESP_H
-#define TORC_REDIS_RESP_H
+#ifndef TORC_RESP_H
+#define TORC_RESP_H
 
-#include "conn/torc.h"
+#include "torc.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -2,10 +2,10 @@
  * pool.h - a pool from inside: what it keeps (pool.c), who has it next
  * (pool_rent.c, pool_line.c), and its own life (pool_life.c).
  */
-#ifndef TORC_CONN_POOL_H
-#define TORC_CONN_POOL_H
+#ifndef TORC_KIT_POOL_H
+#define TORC_KIT_POOL_H
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 #include "reactor/fiber.h"
 #include "reactor/list.h"
 

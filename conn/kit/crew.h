@@ -7,10 +7,10 @@
  * names of one zone are asked of the same servers. Zones take turns; a zone has
  * at most half of the threads, and the last eighth is for zones that have none.
  */
-#ifndef TORC_CONN_CREW_H
-#define TORC_CONN_CREW_H
+#ifndef TORC_KIT_CREW_H
+#define TORC_KIT_CREW_H
 
-#include "conn/offload.h"
+#include "conn/kit/offload.h"
 
 #define TORC_CREW_ZONES 512u	/* names that meet in one share its threads */
 

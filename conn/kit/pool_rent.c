@@ -8,7 +8,7 @@
  */
 #include <errno.h>
 
-#include "conn/pool.h"
+#include "conn/kit/pool.h"
 #include "sys/sys.h"
 
 #define SHARE 3u		/* times what is free: the most of one key */

@@ -1,8 +1,8 @@
 /*
  * The reactor's side of torc: reactors, fibers, time, posts.
  */
-#ifndef TORC_REACTOR_RUNTIME_H
-#define TORC_REACTOR_RUNTIME_H
+#ifndef TORC_RUNTIME_H
+#define TORC_RUNTIME_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,13 +2,13 @@
  * offload.h - work for threads, seen from below: that of torc_offload(), and
  * lookups of names.
  */
-#ifndef TORC_CONN_OFFLOAD_H
-#define TORC_CONN_OFFLOAD_H
+#ifndef TORC_KIT_OFFLOAD_H
+#define TORC_KIT_OFFLOAD_H
 
 #include <stdbool.h>
 
 #include "reactor/list.h"
-#include "reactor/runtime.h"
+#include "reactor/torc_runtime.h"
 
 struct torc_fiber;
 

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "conn/pool.h"
+#include "conn/kit/pool.h"
 #include "sys/sys.h"
 
 #define AGAIN_NS 10000000u	/* to the next try to start a closing fiber */

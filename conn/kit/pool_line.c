@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "conn/net.h"
-#include "conn/pool.h"
+#include "conn/kit/pool.h"
 #include "sys/sys.h"
 
 static struct torc_pool_line **

@@ -6,9 +6,9 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "conn/client.h"
+#include "conn/kit/torc_client.h"
 #include "conn/net.h"
-#include "conn/offload.h"
+#include "conn/kit/offload.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 

@@ -24,7 +24,7 @@
 #ifndef TORC_PIPELINE_H
 #define TORC_PIPELINE_H
 
-#include "conn/torc.h"
+#include "torc.h"
 
 #ifdef __cplusplus
 extern "C" {
