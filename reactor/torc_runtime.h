@@ -64,6 +64,21 @@ torc_passed(torc_deadline deadline)
 	return torc_now() >= deadline.at;
 }
 
+/* ---- Errors in words ---- */
+
+/*
+ * What went wrong in a call. It belongs to the caller, who may pass NULL. The
+ * call fills it in, also if nothing went wrong: then `code` is 0 and `text` is
+ * "". The text is UTF-8, and names what, which value, and what would fix it.
+ * The layout is the same in all versions.
+ */
+struct torc_error {
+	int code;		/* a negative errno: what the call returned */
+	bool cut;		/* the text did not fit: it was cut behind a
+				 * character, and ends with "..." */
+	char text[1019];
+};
+
 /* ---- Configuration ---- */
 
 /*

@@ -20,6 +20,7 @@
 #include "tests/harness.h"
 
 #include "reactor/config.h"
+#include "reactor/error.h"
 #include "reactor/list.h"
 #include "reactor/mailbox.h"
 #include "reactor/sanitizer.h"
@@ -1161,6 +1162,49 @@ fields_that_contradict_each_other_are_refused_by_name(void **state)
 	assert_int_equal(filled.unacked_ms, 2500);
 }
 
+/* ---- Errors in words ---- */
+
+static void
+an_error_has_its_whole_text_or_says_that_it_was_cut_behind_a_character(
+    void **state)
+{
+	struct torc_error error = { 0 };
+	char text[1100];
+	size_t pad, length;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	text[sizeof(error.text) - 1] = '\0';
+	assert_int_equal(torc_error_set(&error, -EINVAL, "%s", text), -EINVAL);
+	assert_int_equal(error.code, -EINVAL);
+	assert_false(error.cut);
+	assert_string_equal(error.text, text);
+	/* Characters of two, three and four bytes, at each place of the end. */
+	for (pad = 0; pad < 12; pad++) {
+		strcpy(text, "abcdefghijkl" + 12 - pad);
+		while (strlen(text) < sizeof(error.text))
+			strcat(text, "\u00e4\u20ac\U0001f600");
+		(void)torc_error_set(&error, -EIO, "%s", text);
+		assert_true(error.cut);
+		length = strlen(error.text);
+		assert_in_range(length, sizeof(error.text) - 4,
+		    sizeof(error.text) - 1);
+		assert_string_equal(error.text + length - 3, "...");
+		assert_memory_equal(error.text, text, length - 3);
+		assert_int_not_equal((uint8_t)text[length - 3] & 0xc0, 0x80);
+	}
+	/* What is no UTF-8 is cut as well. */
+	memset(text, 0x80, sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	(void)torc_error_set(&error, -EIO, "%s", text);
+	assert_int_equal(strlen(error.text), sizeof(error.text) - 1);
+	torc_error_clear(&error);
+	assert_int_equal(error.code, 0);
+	assert_false(error.cut);
+	assert_string_equal(error.text, "");
+	assert_int_equal(torc_error_set(NULL, -EIO, "nobody reads"), -EIO);
+}
+
 #define CLAIM(test) \
 	cmocka_unit_test_setup_teardown(test, refuse_nothing, refuse_nothing)
 
@@ -1193,6 +1237,7 @@ main(void)
 		CLAIM(a_field_that_is_0_has_the_default_that_is_documented),
 		CLAIM(a_field_out_of_its_bounds_is_refused_by_name_and_one_at_them_is_not),
 		CLAIM(fields_that_contradict_each_other_are_refused_by_name),
+		CLAIM(an_error_has_its_whole_text_or_says_that_it_was_cut_behind_a_character),
 	};
 
 	return cmocka_run_group_tests_name("parts", tests, NULL, NULL);
