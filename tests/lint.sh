@@ -174,7 +174,7 @@ done | claim "the functions that BUGS.md and CLAIMS.md name exist"
 
 # Two words put together, so that this line does not find itself.
 grep -rnE "\b(TO""DO|FIX""ME|X""XX|HA""CK)\b" --include='*.[chS]' \
-    --include=Makefile --include='*.sh' . |
+    --include=Makefile --include='*.mk' --include='*.sh' . |
     claim "nothing is left to be done later"
 
 tests/mutate.sh --apply-only 2>&1 >/dev/null |

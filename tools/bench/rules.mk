@@ -1,0 +1,50 @@
+# The benchmarks: programs that are only measured here, and never installed.
+
+BENCH_LIBPQ := $(addprefix $B/tools/bench/clients/,pg_libpq.o peer_libpq.o)
+$(BENCH_LIBPQ): BASE += -isystem /usr/include/postgresql
+# valgrind knows AVX2, but not all that -march=native may mean.
+NATIVE := $(if $(findstring x86_64,$(shell $(CC) -dumpmachine)),$(if \
+	$(findstring avx2,$(shell cat /proc/cpuinfo)),-mavx2 -mbmi))
+$B/tools/bench/%.o: BASE += $(NATIVE)
+
+# Requests and answers alone, without conn/http: what a ring costs.
+PROGRAMS += $B/bin/raw
+all: $B/bin/raw
+$B/tools/bench/raw.o: | $(HEADERS)
+$B/bin/raw: $B/tools/bench/raw.o $(HELPERS) $B/lib/libtorc.a
+	$(link)
+
+bench: all	# ratios to a bare ring and to other servers (minutes)
+	$Q tools/bench/bench.sh
+
+# Those that need nothing but libc.
+$B/bench/%: $B/tools/bench/%.o
+	$(link)
+
+# ---- Clients, beside those of others, and what they cost a server ----
+WITH_TORC := handler redis_torc pg_torc
+WITH_OTHERS := redis_hiredis pg_libpq peer_hiredis peer_libpq
+$(WITH_TORC:%=$B/tools/bench/clients/%.o): | $(HEADERS)
+$B/bench/redis_torc: $B/lib/libtorc-redis.a
+$B/bench/pg_torc: $B/lib/libtorc-pg.a
+$B/bench/handler: $(HELPERS) $(LIBRARIES)
+$B/bench/pg_torc $B/bench/handler: LIBS = -lcrypto
+$B/bench/redis_hiredis $B/bench/peer_hiredis: LIBS = -lhiredis
+$B/bench/pg_libpq $B/bench/peer_libpq: LIBS = -lpq
+$(WITH_TORC:%=$B/bench/%): $B/bench/%: $B/tools/bench/clients/%.o \
+		$B/lib/libtorc.a
+	$(link)
+$(WITH_OTHERS:%=$B/bench/%): $B/bench/%: $B/tools/bench/clients/%.o
+	$(link)
+
+.PHONY: bench bench-clients bench-redis bench-pg bench-handlers
+bench-clients: bench-redis bench-pg bench-handlers	# the three that follow (minutes)
+bench-redis: $B/bench/redis_torc $B/bench/redis_hiredis	# the client of Redis, beside hiredis
+	$Q BIN=$B/bench tools/bench/clients/redis.sh
+
+bench-pg: $B/bench/pg_torc $B/bench/pg_libpq	# the client of PostgreSQL, beside libpq
+	$Q BIN=$B/bench tools/bench/clients/pg.sh
+
+bench-handlers: $B/bench/handler $B/bench/peer_hiredis $B/bench/peer_libpq \
+		$B/bin/files $B/bin/proxy $B/bin/hello
+	$Q B=$B tools/bench/clients/handlers.sh
