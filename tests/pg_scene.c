@@ -105,17 +105,17 @@ session_says(struct torc_pg_session *session, const char *sql,
 {
 	const struct torc_pg_statement statement = plain(sql);
 	struct torc_pg_row row;
-	bool said = torc_pg_begin(session, &statement, LATE) == 0 &&
-	    torc_pg_fetch(session, &row, LATE) == 1 && row.count > 0 &&
-	    is(row.values[0], text);
+	bool said = torc_pg_session_begin(session, &statement, LATE) == 0 &&
+	    torc_pg_session_next_row(session, &row, LATE) == 1 &&
+	    row.count > 0 && is(row.values[0], text);
 
-	return torc_pg_finish(session, LATE) == 0 && said;
+	return torc_pg_session_end(session, LATE) == 0 && said;
 }
 
 bool
 session_does(struct torc_pg_session *session, const char *sql)
 {
-	return torc_pg_run(session, sql, LATE) == 0;
+	return torc_pg_session_run(session, sql, LATE) == 0;
 }
 
 /* ---- Programs ---- */

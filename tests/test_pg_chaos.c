@@ -89,7 +89,6 @@ static int
 ask_session(struct load *load, const struct torc_pg_statement *question,
     int64_t key, torc_deadline deadline)
 {
-	const struct torc_pg_column *columns;
 	struct torc_pg_session *session;
 	struct torc_pg_row row;
 	int rc = torc_pg_session_acquire(load->pg, &session, deadline);
@@ -97,14 +96,13 @@ ask_session(struct load *load, const struct torc_pg_statement *question,
 	if (rc < 0)
 		return rc;
 	if (key % 3 == 0)
-		rc = torc_pg_run(session, "begin", deadline);
+		rc = torc_pg_session_run(session, "begin", deadline);
 	if (rc == 0)
-		rc = torc_pg_begin(session, question, deadline);
+		rc = torc_pg_session_begin(session, question, deadline);
 	if (rc == 0)
-		rc = torc_pg_fetch(session, &row, deadline);
+		rc = torc_pg_session_next_row(session, &row, deadline);
 	if (rc == 1) {
-		torc_pg_session_columns(session, &columns);
-		check_row(load, columns, &row, key);
+		check_row(load, torc_pg_session_columns(session), &row, key);
 		rc = 0;
 	}
 	torc_pg_session_release(session);

@@ -374,26 +374,28 @@ stream(struct scene *scene)
 	struct torc_pg_session *session;
 	struct torc_pg_row row;
 	char text[16];
-	uint64_t count;
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(strcmp(torc_pg_parameter(session, "server_encoding"),
+	EXPECT(strcmp(torc_pg_session_parameter(session, "server_encoding"),
 	    "UTF8") == 0);
 	for (int round = 0; round < 2; round++) {
-		EXPECT(torc_pg_begin(session, &rows, LATE) == 0);
-		EXPECT(torc_pg_session_columns(session, &columns) == 3);
+		EXPECT(torc_pg_session_begin(session, &rows, LATE) == 0);
+		EXPECT(torc_pg_session_column_count(session) == 3);
+		columns = torc_pg_session_columns(session);
 		EXPECT(strcmp(columns[0].name, "i") == 0);
 		EXPECT(columns[0].type == TORC_PG_INT4);
 		for (int i = 1; i <= 5; i++) {
-			EXPECT(torc_pg_fetch(session, &row, LATE) == 1);
+			EXPECT(torc_pg_session_next_row(session, &row,
+			    LATE) == 1);
 			snprintf(text, sizeof(text), "row %d", i);
 			EXPECT(row.count == 3 && is(row.values[1], text));
 			EXPECT(row.values[2].data == NULL);
 		}
-		EXPECT(torc_pg_fetch(session, &row, LATE) == 0);
-		EXPECT(torc_pg_fetch(session, &row, LATE) == 0);
-		EXPECT(strcmp(torc_pg_tag(session, &count), "SELECT 5") == 0);
-		EXPECT(count == 5 && torc_pg_state(session) == 'I');
+		EXPECT(torc_pg_session_next_row(session, &row, LATE) == 0);
+		EXPECT(torc_pg_session_next_row(session, &row, LATE) == 0);
+		EXPECT(strcmp(torc_pg_session_tag(session), "SELECT 5") == 0);
+		EXPECT(torc_pg_session_affected(session) == 5);
+		EXPECT(torc_pg_session_state(session) == 'I');
 	}
 	torc_pg_session_release(session);
 	return 0;
@@ -423,19 +425,19 @@ stream_slowly(struct scene *scene)
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	before = resident_bytes();
-	EXPECT(torc_pg_begin(session, &rows, LATE) == 0);
-	torc_pg_session_columns(session, &columns);
+	EXPECT(torc_pg_session_begin(session, &rows, LATE) == 0);
+	columns = torc_pg_session_columns(session);
 	/* It could all come in this time. */
 	torc_sleep(torc_after_ms(300));
 	for (int i = 1; i <= MANY; i++) {
-		EXPECT(torc_pg_fetch(session, &row, LATE) == 1);
+		EXPECT(torc_pg_session_next_row(session, &row, LATE) == 1);
 		EXPECT(torc_pg_read_int(columns, row.values[0],
 		    &number) == 0 && number == i);
 		EXPECT(row.values[1].size == 100);
 		if (i % 10000 == 0 && resident_bytes() > most)
 			most = resident_bytes();
 	}
-	EXPECT(torc_pg_fetch(session, &row, LATE) == 0);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 0);
 	/* Of 46 MB. */
 	EXPECT(most < before + (12u << 20));
 	torc_pg_session_release(session);
@@ -476,22 +478,23 @@ fail_to_commit(struct torc_pg_session *session)
 			.sql = ends[i].sql };
 		int rc;
 
-		EXPECT(torc_pg_run(session, "rollback; begin; savepoint s",
-		    LATE) == 0);
-		EXPECT(torc_pg_run(session, "select nothing", LATE) ==
+		EXPECT(torc_pg_session_run(
+		    session, "rollback; begin; savepoint s", LATE) == 0);
+		EXPECT(torc_pg_session_run(session, "select nothing", LATE) ==
 		    -EREMOTEIO);
-		rc = ends[i].prepared ? torc_pg_begin(session, &statement,
-		    LATE) : torc_pg_run(session, ends[i].sql, LATE);
+		rc = ends[i].prepared ?
+		    torc_pg_session_begin(session, &statement, LATE) :
+		    torc_pg_session_run(session, ends[i].sql, LATE);
 		if (ends[i].prepared && rc == 0)
-			rc = torc_pg_finish(session, LATE);
+			rc = torc_pg_session_end(session, LATE);
 		if (rc != ends[i].rc ||
-		    torc_pg_state(session) != ends[i].state)
+		    torc_pg_session_state(session) != ends[i].state)
 			print_message("%s: %d, %c\n", ends[i].sql, rc,
-			    torc_pg_state(session));
+			    torc_pg_session_state(session));
 		EXPECT(rc == ends[i].rc);
-		EXPECT(torc_pg_state(session) == ends[i].state);
+		EXPECT(torc_pg_session_state(session) == ends[i].state);
 	}
-	return torc_pg_run(session, "rollback", LATE);
+	return torc_pg_session_run(session, "rollback", LATE);
 }
 
 static int
@@ -502,25 +505,27 @@ transact(struct scene *scene)
 	struct torc_pg *pg = scene->pg;
 
 	EXPECT(torc_pg_session_acquire(pg, &session, LATE) == 0);
-	EXPECT(torc_pg_run(session, "drop table if exists t; "
+	EXPECT(torc_pg_session_run(session, "drop table if exists t; "
 	    "create table t (a int)", LATE) == 0);
-	EXPECT(torc_pg_run(session, "begin", LATE) == 0);
-	EXPECT(torc_pg_state(session) == 'T');
-	EXPECT(torc_pg_run(session, "insert into t values (1)", LATE) == 0);
+	EXPECT(torc_pg_session_run(session, "begin", LATE) == 0);
+	EXPECT(torc_pg_session_state(session) == 'T');
+	EXPECT(torc_pg_session_run(session, "insert into t values (1)", LATE) ==
+	    0);
 	EXPECT(ask_number(pg, "select count(*) from t", NULL, 0, false) == 0);
-	EXPECT(torc_pg_run(session, "commit", LATE) == 0);
+	EXPECT(torc_pg_session_run(session, "commit", LATE) == 0);
 	EXPECT(ask_number(pg, "select count(*) from t", NULL, 0, false) == 1);
 	/* One that failed does not commit, and that is said. */
-	EXPECT(torc_pg_run(session, "begin; insert into t values (2)",
+	EXPECT(torc_pg_session_run(session, "begin; insert into t values (2)",
 	    LATE) == 0);
-	EXPECT(torc_pg_run(session, "select nothing", LATE) == -EREMOTEIO);
+	EXPECT(
+	    torc_pg_session_run(session, "select nothing", LATE) == -EREMOTEIO);
 	EXPECT(strcmp(torc_pg_session_error(session)->state, "42703") == 0);
-	EXPECT(torc_pg_state(session) == 'E');
-	EXPECT(torc_pg_run(session, "commit", LATE) == -EREMOTEIO);
-	EXPECT(torc_pg_state(session) == 'I');
+	EXPECT(torc_pg_session_state(session) == 'E');
+	EXPECT(torc_pg_session_run(session, "commit", LATE) == -EREMOTEIO);
+	EXPECT(torc_pg_session_state(session) == 'I');
 	EXPECT(fail_to_commit(session) == 0);
 	/* One that was left open is rolled back, and its connection kept. */
-	EXPECT(torc_pg_run(session, "begin; insert into t values (3)",
+	EXPECT(torc_pg_session_run(session, "begin; insert into t values (3)",
 	    LATE) == 0);
 	torc_pg_session_release(session);
 	EXPECT(torc_pg_session_acquire(pg, &session, LATE) == 0);
@@ -545,21 +550,24 @@ run_several(struct scene *scene)
 	struct torc_pg_row row;
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_begin_simple(session, "select 1, 2; set x.y = 'z'; ; "
-	    "select 'last' where true; select 1/0; select 3", LATE) == 0);
-	EXPECT(torc_pg_fetch(session, &row, LATE) == 1 && row.count == 2);
-	EXPECT(torc_pg_fetch(session, &row, LATE) == 0);
-	EXPECT(torc_pg_more(session, LATE) == 1);
-	EXPECT(torc_pg_fetch(session, &row, LATE) == 0);
-	EXPECT(strcmp(torc_pg_tag(session, NULL), "SET") == 0);
-	EXPECT(torc_pg_more(session, LATE) == 1);
-	EXPECT(torc_pg_fetch(session, &row, LATE) == 1 &&
+	EXPECT(torc_pg_session_begin_simple(session,
+	    "select 1, 2; set x.y = 'z'; ; "
+	    "select 'last' where true; select 1/0; select 3",
+	    LATE) == 0);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 1 &&
+	    row.count == 2);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 0);
+	EXPECT(torc_pg_session_next_result(session, LATE) == 1);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 0);
+	EXPECT(strcmp(torc_pg_session_tag(session), "SET") == 0);
+	EXPECT(torc_pg_session_next_result(session, LATE) == 1);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 1 &&
 	    is(row.values[0], "last"));
-	EXPECT(torc_pg_more(session, LATE) == -EREMOTEIO);
+	EXPECT(torc_pg_session_next_result(session, LATE) == -EREMOTEIO);
 	EXPECT(strcmp(torc_pg_session_error(session)->state, "22012") == 0);
-	EXPECT(torc_pg_begin_simple(session, "", LATE) == 0);
-	EXPECT(torc_pg_fetch(session, &row, LATE) == 0);
-	EXPECT(torc_pg_more(session, LATE) == 0);
+	EXPECT(torc_pg_session_begin_simple(session, "", LATE) == 0);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 0);
+	EXPECT(torc_pg_session_next_result(session, LATE) == 0);
 	torc_pg_session_release(session);
 	return 0;
 }
@@ -578,15 +586,15 @@ process_of(struct torc_pg_session *session)
 {
 	const struct torc_pg_statement statement = {
 		.sql = "select pg_backend_pid()" };
-	const struct torc_pg_column *columns;
 	struct torc_pg_row row;
 	int64_t process = 0;
 
-	if (torc_pg_begin(session, &statement, LATE) == 0 &&
-	    torc_pg_fetch(session, &row, LATE) == 1 &&
-	    torc_pg_session_columns(session, &columns) == 1)
-		torc_pg_read_int(columns, row.values[0], &process);
-	torc_pg_finish(session, LATE);
+	if (torc_pg_session_begin(session, &statement, LATE) == 0 &&
+	    torc_pg_session_next_row(session, &row, LATE) == 1 &&
+	    torc_pg_session_column_count(session) == 1)
+		torc_pg_read_int(torc_pg_session_columns(session),
+		    row.values[0], &process);
+	torc_pg_session_end(session, LATE);
 	return process;
 }
 
@@ -600,15 +608,15 @@ give_up(struct scene *scene)
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	process = process_of(session);
-	EXPECT(torc_pg_run(session, "select pg_sleep(100)",
+	EXPECT(torc_pg_session_run(session, "select pg_sleep(100)",
 	    torc_after_ms(50)) == -ETIMEDOUT);
-	EXPECT(torc_pg_state(session) == 0);
-	EXPECT(torc_pg_finish(session, LATE) == -EREMOTEIO);
+	EXPECT(torc_pg_session_state(session) == 0);
+	EXPECT(torc_pg_session_end(session, LATE) == -EREMOTEIO);
 	EXPECT(strcmp(torc_pg_session_error(session)->state, "57014") == 0);
 	for (int i = 0; i < 100; i++)
 		EXPECT(process_of(session) == process);
 	/* And once more, left to the one who cleans up. */
-	EXPECT(torc_pg_run(session, "begin; select pg_sleep(100)",
+	EXPECT(torc_pg_session_run(session, "begin; select pg_sleep(100)",
 	    torc_after_ms(50)) == -ETIMEDOUT);
 	torc_pg_session_release(session);
 	while (torc_pg_stats(scene->pg, &stats), stats.sessions.rented > 0)
@@ -639,8 +647,8 @@ leave_rows(struct scene *scene)
 	struct torc_pg_row row;
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_begin(session, &rows, LATE) == 0);
-	EXPECT(torc_pg_fetch(session, &row, LATE) == 1);
+	EXPECT(torc_pg_session_begin(session, &rows, LATE) == 0);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 1);
 	torc_pg_session_release(session);
 	while (torc_pg_stats(scene->pg, &stats), stats.sessions.rented > 0)
 		torc_sleep(torc_after_ms(1));
@@ -748,7 +756,7 @@ lose_idle(struct scene *scene)
 	torc_sleep(torc_after_ms(50));
 	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_run(session, "select 1", LATE) == 0);
+	EXPECT(torc_pg_session_run(session, "select 1", LATE) == 0);
 	torc_pg_session_release(session);
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.shared.opens == 2 && stats.sessions.opens == 2);
@@ -778,7 +786,8 @@ misuse(struct scene *scene)
 	torc_pg_result_free(result);
 	EXPECT(ask_number(pg, "select 1", NULL, 0, false) == 1);
 	EXPECT(ask(pg, "copy (select 1) to stdout", &result) == -EOPNOTSUPP);
-	EXPECT(strstr(torc_pg_result_error(result)->text, "torc_pg_copy_out"));
+	EXPECT(strstr(
+	    torc_pg_result_error(result)->text, "torc_pg_copy_out_begin"));
 	torc_pg_result_free(result);
 	EXPECT(ask_number(pg, "select 1", NULL, 0, false) == 1);
 	/* More than its bound: no part of it, and the connection goes on. */
@@ -822,26 +831,37 @@ copy(struct scene *scene)
 	int count = 0;
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_run(session, "drop table if exists copied; create "
-	    "table copied (a int, b text)", LATE) == 0);
-	EXPECT(torc_pg_copy_in(session, "copy copied from stdin", LATE) == 0);
+	EXPECT(torc_pg_session_run(session,
+	    "drop table if exists copied; create "
+	    "table copied (a int, b text)",
+	    LATE) == 0);
+	EXPECT(torc_pg_copy_in_begin(session, "copy copied from stdin", LATE) ==
+	    0);
 	for (int i = 0; i < 50000; i++) {
 		int size = snprintf(text, sizeof(text), "%d\tline %d\n", i,
 		    i);
 
-		EXPECT(torc_pg_copy_write(session, text, (size_t)size,
+		EXPECT(torc_pg_copy_in_write(session, text, (size_t)size,
 		    LATE) == 0);
 	}
-	EXPECT(torc_pg_copy_end(session, NULL, &rows, LATE) == 0);
+	EXPECT(torc_pg_copy_in_end(session, NULL, &rows, LATE) == 0);
 	EXPECT(rows == 50000);
-	EXPECT(torc_pg_copy_out(session, "copy (select * from copied order "
-	    "by a) to stdout", LATE) == 0);
-	while (torc_pg_copy_read(session, &line, LATE) == 1) {
+	EXPECT(torc_pg_copy_out_begin(session,
+	    "copy (select * from copied order "
+	    "by a) to stdout",
+	    LATE) == 0);
+	while (torc_pg_copy_out_read(session, &line, LATE) == 1) {
 		snprintf(text, sizeof(text), "%d\tline %d\n", count, count);
 		EXPECT(is(line, text));
 		count++;
 	}
-	EXPECT(count == 50000 && torc_pg_state(session) == 'I');
+	EXPECT(count == 50000 && torc_pg_session_state(session) == 'I');
+	/* Given up in the middle: the rest is read past. */
+	EXPECT(torc_pg_copy_out_begin(session, "copy copied to stdout", LATE) ==
+	    0);
+	EXPECT(torc_pg_copy_out_read(session, &line, LATE) == 1);
+	EXPECT(torc_pg_copy_out_end(session, &rows, LATE) == 0);
+	EXPECT(rows == 50000 && torc_pg_session_state(session) == 'I');
 	torc_pg_session_release(session);
 	return 0;
 }
@@ -864,36 +884,37 @@ copy_wrongly(struct scene *scene)
 	int rc = 0;
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_run(session, "create temp table c (a int)", LATE) ==
-	    0);
+	EXPECT(torc_pg_session_run(
+	    session, "create temp table c (a int)", LATE) == 0);
 	/* Given up by us. */
-	EXPECT(torc_pg_copy_in(session, "copy c from stdin", LATE) == 0);
-	EXPECT(torc_pg_copy_write(session, "1\n", 2, LATE) == 0);
-	EXPECT(torc_pg_copy_end(session, "no more", NULL, LATE) == 0);
+	EXPECT(torc_pg_copy_in_begin(session, "copy c from stdin", LATE) == 0);
+	EXPECT(torc_pg_copy_in_write(session, "1\n", 2, LATE) == 0);
+	EXPECT(torc_pg_copy_in_end(session, "no more", NULL, LATE) == 0);
 	/* Refused by the server, before the end of what there is. */
-	EXPECT(torc_pg_copy_in(session, "copy c from stdin", LATE) == 0);
+	EXPECT(torc_pg_copy_in_begin(session, "copy c from stdin", LATE) == 0);
 	memset(large, 'x', 1 << 20);
 	memcpy(large, "oops\n", 5);
 	for (int i = 0; i < 1000 && rc == 0; i++)
-		rc = torc_pg_copy_write(session, large, 1 << 20, LATE);
+		rc = torc_pg_copy_in_write(session, large, 1 << 20, LATE);
 	free(large);
 	EXPECT(rc == -EREMOTEIO);
 	EXPECT(strcmp(torc_pg_session_error(session)->state, "22P02") == 0);
-	EXPECT(torc_pg_run(session, "select 1", LATE) == 0);
+	EXPECT(torc_pg_session_run(session, "select 1", LATE) == 0);
 	/* The wrong function for it, and a statement that is none. */
-	EXPECT(torc_pg_begin_simple(session, "copy c from stdin", LATE) ==
+	EXPECT(torc_pg_session_begin_simple(
+	    session, "copy c from stdin", LATE) == -EOPNOTSUPP);
+	EXPECT(torc_pg_session_begin(session, &prepared, LATE) == 0);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == -EOPNOTSUPP);
+	EXPECT(torc_pg_copy_out_begin(session, "copy c from stdin", LATE) ==
 	    -EOPNOTSUPP);
-	EXPECT(torc_pg_begin(session, &prepared, LATE) == 0);
-	EXPECT(torc_pg_fetch(session, &row, LATE) == -EOPNOTSUPP);
-	EXPECT(torc_pg_copy_out(session, "copy c from stdin", LATE) ==
-	    -EOPNOTSUPP);
-	EXPECT(torc_pg_copy_in(session, "select 1", LATE) == -EOPNOTSUPP);
-	EXPECT(torc_pg_run(session, "insert into c values (1)", LATE) == 0);
+	EXPECT(torc_pg_copy_in_begin(session, "select 1", LATE) == -EOPNOTSUPP);
+	EXPECT(torc_pg_session_run(session, "insert into c values (1)", LATE) ==
+	    0);
 	/* Left in the middle. */
-	EXPECT(torc_pg_copy_in(session, "copy c from stdin", LATE) == 0);
+	EXPECT(torc_pg_copy_in_begin(session, "copy c from stdin", LATE) == 0);
 	torc_pg_session_release(session);
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_run(session, "select 1", LATE) == 0);
+	EXPECT(torc_pg_session_run(session, "select 1", LATE) == 0);
 	torc_pg_session_release(session);
 	return 0;
 }
@@ -915,25 +936,28 @@ be_notified(struct scene *scene)
 	struct torc_pg_result *result;
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_listen(session, "News \"of\" today", LATE) == 0);
-	EXPECT(torc_pg_notified(session, &notification, torc_after_ms(20)) ==
-	    -ETIMEDOUT);
+	EXPECT(torc_pg_session_listen(session, "News \"of\" today", LATE) == 0);
+	EXPECT(torc_pg_session_await_notification(
+	    session, &notification, torc_after_ms(20)) == -ETIMEDOUT);
 	for (int i = 0; i < 3; i++) {
 		EXPECT(ask(scene->pg, "select pg_notify('News \"of\" "
 		    "today', 'payload')", &result) == 0);
 		torc_pg_result_free(result);
 		if (i == 1)	/* it comes while a statement runs */
-			EXPECT(torc_pg_run(session, "select pg_sleep(0.05)",
-			    LATE) == 0);
+			EXPECT(torc_pg_session_run(session,
+			    "select pg_sleep(0.05)", LATE) == 0);
 	}
 	for (int i = 0; i < 3; i++) {
-		EXPECT(torc_pg_notified(session, &notification, LATE) == 0);
+		EXPECT(torc_pg_session_await_notification(
+		    session, &notification, LATE) == 0);
 		EXPECT(strcmp(notification.channel, "News \"of\" today") ==
 		    0);
 		EXPECT(strcmp(notification.payload, "payload") == 0);
 	}
-	EXPECT(torc_pg_run(session, "do $$ begin raise notice 'psst'; end "
-	    "$$", LATE) == 0);
+	EXPECT(torc_pg_session_run(session,
+	    "do $$ begin raise notice 'psst'; end "
+	    "$$",
+	    LATE) == 0);
 	EXPECT(scene->notices == 1 && strcmp(scene->notice, "psst") == 0);
 	torc_pg_session_release(session);
 	return 0;
@@ -954,14 +978,18 @@ be_flooded(struct scene *scene)
 	int count = 0, rc;
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_listen(session, "flood", LATE) == 0);
-	EXPECT(torc_pg_run(session, "select pg_notify('flood', i::text) from "
-	    "generate_series(1, 1000) i", LATE) == 0);
-	while ((rc = torc_pg_notified(session, &notification, LATE)) == 0)
+	EXPECT(torc_pg_session_listen(session, "flood", LATE) == 0);
+	EXPECT(torc_pg_session_run(session,
+	    "select pg_notify('flood', i::text) from "
+	    "generate_series(1, 1000) i",
+	    LATE) == 0);
+	while ((rc = torc_pg_session_await_notification(
+		    session, &notification, LATE)) == 0)
 		count++;
 	EXPECT(rc == -EOVERFLOW && count > 5 && count < 1000);
-	EXPECT(torc_pg_run(session, "notify flood", LATE) == 0);
-	EXPECT(torc_pg_notified(session, &notification, LATE) == 0);
+	EXPECT(torc_pg_session_run(session, "notify flood", LATE) == 0);
+	EXPECT(torc_pg_session_await_notification(
+	    session, &notification, LATE) == 0);
 	torc_pg_session_release(session);
 	return 0;
 }

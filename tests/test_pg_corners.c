@@ -209,28 +209,29 @@ use_session(struct torc_pg_session *session)
 	struct torc_pg_notification news;
 	struct torc_slice line;
 	struct torc_pg_row row;
-	int rc = torc_pg_begin(session, &row_of_many, LATE);
+	int rc = torc_pg_session_begin(session, &row_of_many, LATE);
 
 	if (rc == 0)
-		rc = torc_pg_fetch(session, &row, LATE);
+		rc = torc_pg_session_next_row(session, &row, LATE);
 	if (rc == 1)
-		rc = is_wide(&row) ? torc_pg_finish(session, LATE) : -EILSEQ;
+		rc = is_wide(&row) ? torc_pg_session_end(session, LATE) :
+		    -EILSEQ;
 	if (rc == 0)
-		rc = torc_pg_listen(session, "news", LATE);
+		rc = torc_pg_session_listen(session, "news", LATE);
 	if (rc == 0)
-		rc = torc_pg_run(session, "notify news, 'good'", LATE);
+		rc = torc_pg_session_run(session, "notify news, 'good'", LATE);
 	if (rc == 0)
-		rc = torc_pg_notified(session, &news, LATE);
+		rc = torc_pg_session_await_notification(session, &news, LATE);
 	if (rc == 0)
 		rc = strcmp(news.payload, "good") == 0 ? 0 : -EILSEQ;
 	if (rc == 0)
-		rc = torc_pg_copy_out(session, "copy (select 7) to stdout",
-		    LATE);
+		rc = torc_pg_copy_out_begin(
+		    session, "copy (select 7) to stdout", LATE);
 	if (rc == 0)
-		rc = torc_pg_copy_read(session, &line, LATE);
+		rc = torc_pg_copy_out_read(session, &line, LATE);
 	if (rc == 1)
-		rc = is(line, "7\n") ? torc_pg_finish(session, LATE) :
-		    -EILSEQ;
+		rc = is(line, "7\n") ?
+		    torc_pg_copy_out_end(session, NULL, LATE) : -EILSEQ;
 	return rc;
 }
 
@@ -351,10 +352,10 @@ first_of(struct torc_pg_session *session, const char *sql)
 {
 	const struct torc_pg_statement statement = { .sql = sql };
 	struct torc_pg_row row;
-	int rc = torc_pg_begin(session, &statement, LATE);
+	int rc = torc_pg_session_begin(session, &statement, LATE);
 
 	if (rc == 0)
-		rc = torc_pg_fetch(session, &row, LATE);
+		rc = torc_pg_session_next_row(session, &row, LATE);
 	if (rc == 1)
 		rc = is(row.values[0], "1") ? 1 : -EILSEQ;
 	return rc;
@@ -392,7 +393,7 @@ ask_with_many(struct scene *scene)
 	EXPECT(torc_pg_result_error(result)->statement == 1);
 	torc_pg_result_free(result);
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_begin(session, &statements[1], LATE) == -E2BIG);
+	EXPECT(torc_pg_session_begin(session, &statements[1], LATE) == -E2BIG);
 	EXPECT(strstr(torc_pg_session_error(session)->text,
 	    "65536 parameters"));
 	EXPECT(first_of(session, "select count(*) + 1 from odd") == 1);
@@ -416,22 +417,22 @@ make_it_forget(struct scene *scene)
 	struct torc_pg_stats stats;
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_run(session, "create temp table c as select 1 as a",
-	    LATE) == 0);
+	EXPECT(torc_pg_session_run(
+	    session, "create temp table c as select 1 as a", LATE) == 0);
 	EXPECT(first_of(session, "select * from c") == 1);
-	EXPECT(torc_pg_run(session, "alter table c alter a type bigint",
+	EXPECT(torc_pg_session_run(session, "alter table c alter a type bigint",
 	    LATE) == 0);
 	EXPECT(first_of(session, "select * from c") == 1);
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.repeated == 1);
 	/* In a transaction the refusal has ended it: nothing is repeated. */
-	EXPECT(torc_pg_run(session, "begin; alter table c alter a type int",
-	    LATE) == 0);
+	EXPECT(torc_pg_session_run(session,
+	    "begin; alter table c alter a type int", LATE) == 0);
 	EXPECT(first_of(session, "select * from c") == -EREMOTEIO);
-	EXPECT(torc_pg_state(session) == 'E');
+	EXPECT(torc_pg_session_state(session) == 'E');
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.repeated == 1);
-	EXPECT(torc_pg_run(session, "rollback", LATE) == 0);
+	EXPECT(torc_pg_session_run(session, "rollback", LATE) == 0);
 	EXPECT(first_of(session, "select * from c") == 1);
 	torc_pg_session_release(session);
 	return 0;
@@ -455,18 +456,18 @@ fail_in_the_middle(struct scene *scene)
 	struct torc_pg_row row;
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_begin(session, &rows, LATE) == 0);
-	EXPECT(torc_pg_fetch(session, &row, LATE) == 1);
-	EXPECT(torc_pg_fetch(session, &row, LATE) == 1);
-	EXPECT(torc_pg_fetch(session, &row, LATE) == -EREMOTEIO);
+	EXPECT(torc_pg_session_begin(session, &rows, LATE) == 0);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 1);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 1);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == -EREMOTEIO);
 	EXPECT(strcmp(torc_pg_session_error(session)->state, "22012") == 0);
-	EXPECT(torc_pg_state(session) == 'I');
+	EXPECT(torc_pg_session_state(session) == 'I');
 	/* The next result of a text, thrown away, is what fails. */
-	EXPECT(torc_pg_begin_simple(session, "select 1; select 1/0",
+	EXPECT(torc_pg_session_begin_simple(session, "select 1; select 1/0",
 	    LATE) == 0);
-	EXPECT(torc_pg_more(session, LATE) == -EREMOTEIO);
-	EXPECT(torc_pg_copy_in(session, "copy nowhere from stdin", LATE) ==
-	    -EREMOTEIO);
+	EXPECT(torc_pg_session_next_result(session, LATE) == -EREMOTEIO);
+	EXPECT(torc_pg_copy_in_begin(
+	    session, "copy nowhere from stdin", LATE) == -EREMOTEIO);
 	EXPECT(strcmp(torc_pg_session_error(session)->state, "42P01") == 0);
 	EXPECT(first_of(session, "select 1") == 1);
 	torc_pg_session_release(session);
@@ -494,22 +495,23 @@ copy_prepared(struct scene *scene)
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	for (int i = 0; i < 20; i++) {
-		EXPECT(torc_pg_begin(session, &prepared, LATE) == 0);
-		EXPECT(torc_pg_fetch(session, &row, LATE) == -EOPNOTSUPP);
+		EXPECT(torc_pg_session_begin(session, &prepared, LATE) == 0);
+		EXPECT(torc_pg_session_next_row(session, &row, LATE) ==
+		    -EOPNOTSUPP);
 		EXPECT(first_of(session, "select 1") == 1);
-		EXPECT(torc_pg_begin(session, &prepared, LATE) == 0);
-		EXPECT(torc_pg_finish(session, LATE) == -EREMOTEIO);
+		EXPECT(torc_pg_session_begin(session, &prepared, LATE) == 0);
+		EXPECT(torc_pg_session_end(session, LATE) == -EREMOTEIO);
 		EXPECT(first_of(session, "select 1") == 1);
 	}
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.cancels == 0 && stats.sessions.opens == 1);
 	/* Given up in the middle: nobody knows what comes next. */
-	EXPECT(torc_pg_begin(session, &prepared, LATE) == 0);
-	EXPECT(torc_pg_fetch(session, &row, LATE) == -EOPNOTSUPP);
-	EXPECT(torc_pg_fetch(session, &row, torc_after_ms(20)) ==
+	EXPECT(torc_pg_session_begin(session, &prepared, LATE) == 0);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == -EOPNOTSUPP);
+	EXPECT(torc_pg_session_next_row(session, &row, torc_after_ms(20)) ==
 	    -ETIMEDOUT);
-	EXPECT(torc_pg_run(session, "select 1", LATE) == -ECONNABORTED);
-	EXPECT(torc_pg_state(session) == 0);
+	EXPECT(torc_pg_session_run(session, "select 1", LATE) == -ECONNABORTED);
+	EXPECT(torc_pg_session_state(session) == 0);
 	torc_pg_session_release(session);
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(first_of(session, "select 1") == 1);
@@ -536,12 +538,13 @@ hear_farewell(struct scene *scene)
 	struct torc_pg_session *session;
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_listen(session, "news", LATE) == 0);
+	EXPECT(torc_pg_session_listen(session, "news", LATE) == 0);
 	EXPECT(pg_server_sql(&postgres, "select pg_terminate_backend(pid) "
 	    "from pg_stat_activity where application_name = 'listener'"));
-	EXPECT(torc_pg_notified(session, &news, LATE) == -ECONNRESET);
+	EXPECT(torc_pg_session_await_notification(session, &news, LATE) ==
+	    -ECONNRESET);
 	EXPECT(strcmp(torc_pg_session_error(session)->state, "57P01") == 0);
-	EXPECT(torc_pg_state(session) == 0);
+	EXPECT(torc_pg_session_state(session) == 0);
 	torc_pg_session_release(session);
 	return 0;
 }
@@ -564,12 +567,12 @@ leave_news(struct scene *scene)
 	char name[600];
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_listen(session, "news", LATE) == 0);
-	EXPECT(torc_pg_run(session, "notify news, 'one'; notify news, 'two'",
-	    LATE) == 0);
+	EXPECT(torc_pg_session_listen(session, "news", LATE) == 0);
+	EXPECT(torc_pg_session_run(session,
+	    "notify news, 'one'; notify news, 'two'", LATE) == 0);
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
-	EXPECT(torc_pg_listen(session, name, LATE) == -ENAMETOOLONG);
+	EXPECT(torc_pg_session_listen(session, name, LATE) == -ENAMETOOLONG);
 	torc_pg_session_release(session);
 	return 0;
 }
@@ -603,15 +606,16 @@ copy_amid_notices(struct scene *scene)
 	for (unsigned i = 0; i < sizeof(piece); i++)
 		piece[i] = i % 2 == 0 ? '1' : '\n';
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_copy_in(session, "copy noisy from stdin", LATE) == 0);
+	EXPECT(
+	    torc_pg_copy_in_begin(session, "copy noisy from stdin", LATE) == 0);
 	/* Until it is heard before the end. */
 	for (pieces = 0; notices == 0; pieces++) {
 		EXPECT(pieces < 60000);
-		EXPECT(torc_pg_copy_write(session, piece, sizeof(piece),
+		EXPECT(torc_pg_copy_in_write(session, piece, sizeof(piece),
 		    LATE) == 0);
 		EXPECT(torc_sleep(torc_after_ms(1)) == 0);
 	}
-	EXPECT(torc_pg_copy_end(session, NULL, &rows, LATE) == 0);
+	EXPECT(torc_pg_copy_in_end(session, NULL, &rows, LATE) == 0);
 	EXPECT(rows == 500 * pieces && notices == rows);
 	torc_pg_session_release(session);
 	return 0;
@@ -649,16 +653,16 @@ say_much_to_one_that_talks(struct scene *scene)
 	memset(text, 'y', LARGE);
 	param = torc_pg_text_n(text, LARGE);
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_listen(session, "flood", LATE) == 0);
+	EXPECT(torc_pg_session_listen(session, "flood", LATE) == 0);
 	EXPECT(pg_server_sql(&postgres, "select count(pg_notify('flood', "
 	    "repeat('x', 7900) || i)) from generate_series(1, 4000) i"));
 	EXPECT(torc_sleep(torc_after_ms(300)) == 0);
-	EXPECT(torc_pg_begin(session, &statement, LATE) == 0);
-	EXPECT(torc_pg_fetch(session, &row, LATE) == 1);
+	EXPECT(torc_pg_session_begin(session, &statement, LATE) == 0);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 1);
 	EXPECT(is(row.values[0], "1"));
-	EXPECT(torc_pg_finish(session, LATE) == 0);
+	EXPECT(torc_pg_session_end(session, LATE) == 0);
 	/* The first of them, and that there were more. */
-	EXPECT(torc_pg_notified(session, &news, LATE) == 0);
+	EXPECT(torc_pg_session_await_notification(session, &news, LATE) == 0);
 	EXPECT(strcmp(news.channel, "flood") == 0);
 	torc_pg_session_release(session);
 	free(text);

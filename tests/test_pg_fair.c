@@ -311,9 +311,9 @@ ask_for_what_stays(struct scene *scene)
 		{ "commit and chain", -EOPNOTSUPP, TORC_PG_UNSENT,
 		    "torc_pg_session_acquire" },
 		{ "copy kept from stdin", -EOPNOTSUPP, TORC_PG_UNSENT,
-		    "torc_pg_copy_in" },
+		    "torc_pg_copy_in_begin" },
 		{ "copy (select 1) to stdout", -EOPNOTSUPP, TORC_PG_UNSENT,
-		    "torc_pg_copy_out" },
+		    "torc_pg_copy_out_begin" },
 		/* What only looks like it. */
 		{ "select 'set statement_timeout = 5'", 0, TORC_PG_DONE, "" },
 		{ "select set_config('statement_timeout', '500', true)", 0,
@@ -441,32 +441,37 @@ read_past_in_a_session(struct scene *scene)
 	struct torc_pg_row row;
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_begin(session, &rows, LATE) == 0);
-	EXPECT(torc_pg_fetch(session, &row, LATE) == 1);
+	EXPECT(torc_pg_session_begin(session, &rows, LATE) == 0);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 1);
 	EXPECT(is(row.values[0], "x"));
-	EXPECT(torc_pg_fetch(session, &row, LATE) == -EMSGSIZE);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == -EMSGSIZE);
 	EXPECT(strstr(torc_pg_session_error(session)->text, "message_max"));
-	EXPECT(torc_pg_fetch(session, &row, LATE) == 1);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 1);
 	EXPECT(is(row.values[0], "xxx"));
-	EXPECT(torc_pg_fetch(session, &row, LATE) == 0);
-	EXPECT(torc_pg_begin(session, &wide, LATE) == -EMSGSIZE);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 0);
+	EXPECT(torc_pg_session_begin(session, &wide, LATE) == -EMSGSIZE);
 	EXPECT(session_says(session, "select 1", "1"));
 	/* Of several results, where nobody wants that row. */
-	EXPECT(torc_pg_begin_simple(session, "select repeat('x', 100000); "
-	    "select 2", LATE) == 0);
-	EXPECT(torc_pg_more(session, LATE) == 1);
-	EXPECT(torc_pg_fetch(session, &row, LATE) == 1);
+	EXPECT(torc_pg_session_begin_simple(session,
+	    "select repeat('x', 100000); "
+	    "select 2",
+	    LATE) == 0);
+	EXPECT(torc_pg_session_next_result(session, LATE) == 1);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 1);
 	EXPECT(is(row.values[0], "2"));
-	EXPECT(torc_pg_copy_out(session, "copy (select repeat('x', case when "
-	    "i = 1 then 100000 else i end) from generate_series(1, 2) i) "
-	    "to stdout", LATE) == 0);
-	EXPECT(torc_pg_copy_read(session, &line, LATE) == -EMSGSIZE);
-	EXPECT(torc_pg_copy_read(session, &line, LATE) == 1);
+	EXPECT(
+	    torc_pg_copy_out_begin(session,
+		"copy (select repeat('x', case when "
+		"i = 1 then 100000 else i end) from generate_series(1, 2) i) "
+		"to stdout",
+		LATE) == 0);
+	EXPECT(torc_pg_copy_out_read(session, &line, LATE) == -EMSGSIZE);
+	EXPECT(torc_pg_copy_out_read(session, &line, LATE) == 1);
 	EXPECT(is(line, "xx\n"));
-	EXPECT(torc_pg_copy_read(session, &line, LATE) == 0);
-	EXPECT(torc_pg_run(session, "select shout(5000)", LATE) ==
+	EXPECT(torc_pg_copy_out_read(session, &line, LATE) == 0);
+	EXPECT(torc_pg_session_run(session, "select shout(5000)", LATE) ==
 	    -EREMOTEIO);
-	EXPECT(torc_pg_state(session) == 'I');
+	EXPECT(torc_pg_session_state(session) == 'I');
 	torc_pg_session_release(session);
 	return 0;
 }

@@ -49,9 +49,9 @@ ask_the_second(struct scene *scene)
 	EXPECT(torc_pg_trouble(scene->pg)[0] == '\0');
 	/* What is to be cancelled is where it runs. */
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_run(session, "select pg_sleep(100)",
+	EXPECT(torc_pg_session_run(session, "select pg_sleep(100)",
 	    torc_after_ms(50)) == -ETIMEDOUT);
-	EXPECT(torc_pg_finish(session, LATE) == -EREMOTEIO);
+	EXPECT(torc_pg_session_end(session, LATE) == -EREMOTEIO);
 	EXPECT(strcmp(torc_pg_session_error(session)->state, "57014") == 0);
 	torc_pg_session_release(session);
 	return 0;
@@ -369,7 +369,7 @@ be_demoted(struct scene *scene)
 	EXPECT(fails_with(scene->pg, insert, "25006"));
 	EXPECT(does(scene->pg, insert));
 	EXPECT(is_at(scene->pg, &other));
-	EXPECT(torc_pg_run(session, insert, LATE) == -EREMOTEIO);
+	EXPECT(torc_pg_session_run(session, insert, LATE) == -EREMOTEIO);
 	torc_pg_session_release(session);
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(session_does(session, insert));

@@ -233,12 +233,13 @@ ask_both_ways(struct scene *scene)
 
 	EXPECT(ask(scene->pg, LATE) == scene->expected);
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	rc = torc_pg_begin(session, &question, LATE);
-	while (rc == 0 && (rc = torc_pg_fetch(session, &row, LATE)) > 0)
+	rc = torc_pg_session_begin(session, &question, LATE);
+	while (
+	    rc == 0 && (rc = torc_pg_session_next_row(session, &row, LATE)) > 0)
 		rc = 0;
 	EXPECT(rc == scene->expected);
 	/* Nobody gets this one again. */
-	EXPECT(scene->expected == 0 || torc_pg_state(session) == 0);
+	EXPECT(scene->expected == 0 || torc_pg_session_state(session) == 0);
 	torc_pg_session_release(session);
 	return 0;
 }
@@ -498,7 +499,8 @@ fail_twice(struct scene *scene, unsigned connections)
 	EXPECT(accepted == connections);
 	for (int i = 0; i < 2; i++) {
 		EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-		EXPECT(torc_pg_begin(session, &question, LATE) == -EREMOTEIO);
+		EXPECT(torc_pg_session_begin(session, &question, LATE) ==
+		    -EREMOTEIO);
 		torc_pg_session_release(session);
 	}
 	EXPECT(accepted == 2 * connections);
@@ -566,7 +568,7 @@ try_twice(struct scene *scene, int rc, unsigned connections)
 		int begun = torc_pg_session_acquire(pg, &session, LATE);
 
 		if (begun == 0) {
-			begun = torc_pg_begin(session, &question, LATE);
+			begun = torc_pg_session_begin(session, &question, LATE);
 			torc_pg_session_release(session);
 		}
 		EXPECT(begun == rc);
@@ -658,10 +660,10 @@ cancel_slowly(struct scene *scene)
 
 	overlapping = 0;
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
-	EXPECT(torc_pg_run(session, "first", torc_after_ms(20)) ==
+	EXPECT(torc_pg_session_run(session, "first", torc_after_ms(20)) ==
 	    -ETIMEDOUT);
 	/* The first one is over before its cancel is. */
-	EXPECT(torc_pg_run(session, "second", LATE) == 0);
+	EXPECT(torc_pg_session_run(session, "second", LATE) == 0);
 	torc_pg_stats(scene->pg, &stats);
 	EXPECT(stats.cancels == 1 && overlapping == 0);
 	torc_pg_session_release(session);
@@ -763,13 +765,14 @@ ask_in_session(struct torc_pg_session *session,
     const struct torc_pg_statement *statement)
 {
 	struct torc_pg_row row;
-	int rc = torc_pg_begin(session, statement, torc_after_ms(20000));
+	int rc =
+	    torc_pg_session_begin(session, statement, torc_after_ms(20000));
 
 	if (rc == 0)
-		rc = torc_pg_fetch(session, &row, LATE);
+		rc = torc_pg_session_next_row(session, &row, LATE);
 	if (rc == 1)
 		rc = memcmp(row.values[0].data, "42", 2) != 0 ? -EILSEQ :
-		    torc_pg_finish(session, LATE);
+		    torc_pg_session_end(session, LATE);
 	return rc;
 }
 
@@ -785,7 +788,7 @@ say_much(struct scene *scene)
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
 	EXPECT(ask_in_session(session, &question) == 0);
 	EXPECT(ask_in_session(session, &large) == scene->expected);
-	EXPECT(torc_pg_state(session) == 'I');
+	EXPECT(torc_pg_session_state(session) == 'I');
 	torc_pg_session_release(session);
 	free(text);
 	return 0;

@@ -99,7 +99,7 @@ listen_and_leave(struct scene *scene)
 	struct torc_pg_stats stats;
 
 	EXPECT(rent(scene, &session) == 0);
-	EXPECT(torc_pg_listen(session, "news", LATE) == 0);
+	EXPECT(torc_pg_session_listen(session, "news", LATE) == 0);
 	torc_pg_session_release(session);
 	EXPECT(rent(scene, &session) == 0);
 	EXPECT(session_says(session, "select count(*) from "

@@ -63,14 +63,14 @@ static int
 see_in(struct torc_pg_session *session, struct torc_pg_statement statement,
     char *seen)
 {
-	const struct torc_pg_column *columns;
 	struct torc_pg_row row;
-	int rc = torc_pg_begin(session, &statement, LATE);
+	int rc = torc_pg_session_begin(session, &statement, LATE);
 
-	while (rc == 0 && (rc = torc_pg_fetch(session, &row, LATE)) == 1) {
-		if (torc_pg_session_columns(session, &columns) != row.count)
+	while (rc == 0 &&
+	    (rc = torc_pg_session_next_row(session, &row, LATE)) == 1) {
+		if (torc_pg_session_column_count(session) != row.count)
 			return -EILSEQ;
-		see_row(seen, columns, &row);
+		see_row(seen, torc_pg_session_columns(session), &row);
 		rc = 0;
 	}
 	return rc;

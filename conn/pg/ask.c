@@ -131,7 +131,7 @@ check_nature(struct torc_pg_result *result, unsigned index, bool *open)
 		    "of its own, by torc_pg_session_acquire()");
 	if (nature & PG_COPIES)
 		return refuse(result, index, "COPY needs a session, and "
-		    "torc_pg_copy_in() or torc_pg_copy_out()");
+		    "torc_pg_copy_in_begin() or torc_pg_copy_out_begin()");
 	if (nature & PG_ENDS)
 		*open = false;
 	if (nature & PG_BEGINS)

@@ -13,7 +13,7 @@
 /* ---- COPY ... FROM STDIN ---- */
 
 int
-torc_pg_copy_in(struct torc_pg_session *session, const char *sql,
+torc_pg_copy_in_begin(struct torc_pg_session *session, const char *sql,
     torc_deadline deadline)
 {
 	return torc_pg_begin_copy(session, sql, PG_COPYING_IN, deadline);
@@ -38,7 +38,7 @@ look_for_error(struct torc_pg_session *session, torc_deadline deadline)
 		if (rc == 0)
 			rc = torc_pg_take_event(session, &message);
 		if (rc == PG_FAILED)
-			return torc_pg_finish(session, deadline);
+			return torc_pg_session_end(session, deadline);
 		if (rc < 0)
 			return torc_pg_give_up(session, rc);
 	}
@@ -63,7 +63,7 @@ write_piece(struct torc_pg_session *session, const void *data, size_t size,
 }
 
 int
-torc_pg_copy_write(struct torc_pg_session *session, const void *data,
+torc_pg_copy_in_write(struct torc_pg_session *session, const void *data,
     size_t size, torc_deadline deadline)
 {
 	const uint8_t *at = data;
@@ -74,7 +74,7 @@ torc_pg_copy_write(struct torc_pg_session *session, const void *data,
 
 		torc_require(session->lost < 0 ||
 		    session->answer.stage == PG_COPYING_IN,
-		    "torc_pg_copy_write without torc_pg_copy_in");
+		    "torc_pg_copy_in_write without torc_pg_copy_in_begin");
 		rc = look_for_error(session, deadline);
 		if (rc == 0)
 			rc = write_piece(session, at, piece, deadline);
@@ -94,7 +94,7 @@ put_end(struct pg_writer *writer, void *why)
 }
 
 int
-torc_pg_copy_end(struct torc_pg_session *session, const char *why,
+torc_pg_copy_in_end(struct torc_pg_session *session, const char *why,
     uint64_t *rows, torc_deadline deadline)
 {
 	struct pg_message message;
@@ -102,7 +102,7 @@ torc_pg_copy_end(struct torc_pg_session *session, const char *why,
 
 	torc_require(session->lost < 0 ||
 	    session->answer.stage == PG_COPYING_IN,
-	    "torc_pg_copy_end without torc_pg_copy_in");
+	    "torc_pg_copy_in_end without torc_pg_copy_in_begin");
 	rc = session->lost;
 	if (rc == 0)
 		rc = torc_pg_write(session, put_end, (void *)(uintptr_t)why,
@@ -111,7 +111,7 @@ torc_pg_copy_end(struct torc_pg_session *session, const char *why,
 	while (rc >= 0 && session->answer.stage == PG_COPYING_IN)
 		rc = torc_pg_next_event(session, &message, deadline);
 	if (rc >= 0)
-		rc = torc_pg_finish(session, deadline);
+		rc = torc_pg_session_end(session, deadline);
 	if (rows != NULL)
 		*rows = session->affected;
 	/* It failed because that was asked for. */
@@ -122,14 +122,14 @@ torc_pg_copy_end(struct torc_pg_session *session, const char *why,
 /* ---- COPY ... TO STDOUT ---- */
 
 int
-torc_pg_copy_out(struct torc_pg_session *session, const char *sql,
+torc_pg_copy_out_begin(struct torc_pg_session *session, const char *sql,
     torc_deadline deadline)
 {
 	return torc_pg_begin_copy(session, sql, PG_COPYING_OUT, deadline);
 }
 
 int
-torc_pg_copy_read(struct torc_pg_session *session, struct torc_slice *data,
+torc_pg_copy_out_read(struct torc_pg_session *session, struct torc_slice *data,
     torc_deadline deadline)
 {
 	struct pg_message message;
@@ -150,7 +150,18 @@ torc_pg_copy_read(struct torc_pg_session *session, struct torc_slice *data,
 		if (event == PG_DONE)
 			break;
 	}
-	return event < 0 ? event : torc_pg_finish(session, deadline);
+	return event < 0 ? event : torc_pg_session_end(session, deadline);
+}
+
+int
+torc_pg_copy_out_end(struct torc_pg_session *session, uint64_t *rows,
+    torc_deadline deadline)
+{
+	int rc = torc_pg_session_end(session, deadline);
+
+	if (rows != NULL)
+		*rows = session->affected;
+	return rc;
 }
 
 /* ---- Notifications ---- */
@@ -228,7 +239,7 @@ put_listen(struct pg_writer *writer, void *arg)
 }
 
 int
-torc_pg_listen(struct torc_pg_session *session, const char *channel,
+torc_pg_session_listen(struct torc_pg_session *session, const char *channel,
     torc_deadline deadline)
 {
 	char sql[512];
@@ -238,8 +249,8 @@ torc_pg_listen(struct torc_pg_session *session, const char *channel,
 	put_listen(&writer, (void *)(uintptr_t)channel);
 	if (!torc_pg_written(&writer))
 		return -ENAMETOOLONG;
-	torc_pg_taint(session);
-	return torc_pg_run(session, sql, deadline);
+	torc_pg_session_taint(session);
+	return torc_pg_session_run(session, sql, deadline);
 }
 
 /* While nothing runs, the server may say why it goes, and nothing else. */
@@ -260,7 +271,7 @@ take_farewell(struct torc_pg_session *session,
 }
 
 int
-torc_pg_notified(struct torc_pg_session *session,
+torc_pg_session_await_notification(struct torc_pg_session *session,
     struct torc_pg_notification *notification, torc_deadline deadline)
 {
 	struct pg_notes *notes = &session->notes;
@@ -268,7 +279,7 @@ torc_pg_notified(struct torc_pg_session *session,
 	struct pg_note *note;
 
 	torc_require(session->lost < 0 || session->answer.stage == PG_OVER,
-	    "torc_pg_notified while a statement runs");
+	    "torc_pg_session_await_notification while a statement runs");
 	while ((note = take_note(notes)) == NULL && !notes->lost) {
 		int rc = torc_pg_receive_any(session, &message, deadline);
 

@@ -81,15 +81,15 @@ ask_truth(
 {
 	struct torc_pg_row row;
 	bool truth = false;
-	int rc = torc_pg_begin_simple(session, sql, deadline);
+	int rc = torc_pg_session_begin_simple(session, sql, deadline);
 
 	if (rc == 0)
-		rc = torc_pg_fetch(session, &row, deadline);
+		rc = torc_pg_session_next_row(session, &row, deadline);
 	if (rc == 1 && row.count == 1 && row.values[0].size > 0)
 		truth = row.values[0].data[0] == 't' ||
 		    memcmp(row.values[0].data, "on", row.values[0].size) == 0;
 	if (rc >= 0)
-		rc = torc_pg_finish(session, deadline);
+		rc = torc_pg_session_end(session, deadline);
 	if (rc == -EREMOTEIO)
 		torc_pg_say(session, "ask %s what it is: %s", session->address,
 		    session->error.text);
@@ -100,7 +100,7 @@ ask_truth(
 static int
 tells(const struct torc_pg_session *session, const char *parameter)
 {
-	const char *value = torc_pg_parameter(session, parameter);
+	const char *value = torc_pg_session_parameter(session, parameter);
 
 	return value == NULL ? -ENODATA : strcmp(value, "on") == 0;
 }

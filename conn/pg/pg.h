@@ -447,8 +447,8 @@ pg_is_running(const struct torc_pg_session *session)
 /* Parks. Nothing runs any more, and nothing is on its way to the server. */
 int torc_pg_settle(struct torc_pg_session *session, torc_deadline deadline);
 
-/* Parks. What copy.c needs of session.c: as torc_pg_begin_simple(); the next
- * event but PG_NOTHING; the event of a message. */
+/* Parks. What copy.c needs of session.c: as torc_pg_session_begin_simple(); the
+ * next event but PG_NOTHING; the event of a message. */
 int torc_pg_begin_copy(struct torc_pg_session *session, const char *sql,
     enum pg_stage stage, torc_deadline deadline);
 int torc_pg_next_event(struct torc_pg_session *session,

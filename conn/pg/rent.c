@@ -60,10 +60,11 @@ static void
 reset(struct torc_pg_session *session, torc_deadline deadline)
 {
 	const char *text = session->pg->config.reset;
-	int rc = torc_pg_run(session, text != NULL ? text : RESET, deadline);
+	int rc = torc_pg_session_run(session, text != NULL ? text : RESET,
+	    deadline);
 
 	if (rc == 0 && session->prepares)
-		rc = torc_pg_run(session, "DEALLOCATE ALL", deadline);
+		rc = torc_pg_session_run(session, "DEALLOCATE ALL", deadline);
 	if (rc < 0)
 		return;
 	session->prepares = false;
@@ -83,7 +84,7 @@ clean_up(void *arg)
 		torc_pg_cancel_begin(session);
 	rc = torc_pg_settle(session, deadline);
 	if (rc == 0 && session->state != 'I')
-		torc_pg_run(session, "ROLLBACK", deadline);
+		torc_pg_session_run(session, "ROLLBACK", deadline);
 	if (is_clean(session) && is_to_be_reset(session))
 		reset(session, deadline);
 	give_back(session);
@@ -102,7 +103,7 @@ torc_pg_session_release(struct torc_pg_session *session)
 }
 
 void
-torc_pg_taint(struct torc_pg_session *session)
+torc_pg_session_taint(struct torc_pg_session *session)
 {
 	session->tainted = true;
 }
@@ -114,7 +115,7 @@ torc_pg_session_error(const struct torc_pg_session *session)
 }
 
 char
-torc_pg_state(const struct torc_pg_session *session)
+torc_pg_session_state(const struct torc_pg_session *session)
 {
 	return (char)(pg_is_running(session) || session->lost < 0 ? 0 :
 	    session->state);

@@ -257,7 +257,7 @@ note_copy(struct torc_pg_result *result)
 
 	if (error != NULL)
 		torc_pg_own_error(error, "COPY needs a session, and "
-		    "torc_pg_copy_in() or torc_pg_copy_out()");
+		    "torc_pg_copy_in_begin() or torc_pg_copy_out_begin()");
 	return result->part->answer.stage == PG_COPYING_IN ? -EOPNOTSUPP : 0;
 }
 

@@ -37,7 +37,7 @@ note_failure(struct torc_pg_session *session, const struct pg_message *message)
 		torc_pg_keep_error(&session->error, &report);
 	session->failed = true;
 	if (torc_pg_is_misplaced(session, &report))
-		torc_pg_taint(session);
+		torc_pg_session_taint(session);
 	if (torc_pg_answer_failed(session, &session->answer, &report))
 		session->outdated = true;
 	return PG_FAILED;
@@ -269,8 +269,8 @@ miss(struct torc_pg_session *session, int error)
 static int
 refuse_copy(struct torc_pg_session *session)
 {
-	torc_pg_own_error(&session->error, "COPY needs torc_pg_copy_in() or "
-	    "torc_pg_copy_out()");
+	torc_pg_own_error(&session->error, "COPY needs "
+	    "torc_pg_copy_in_begin() or torc_pg_copy_out_begin()");
 	return session->answer.stage == PG_COPYING_IN ? -EOPNOTSUPP :
 	    torc_pg_give_up(session, -EOPNOTSUPP);
 }
@@ -293,7 +293,7 @@ await_rows(struct torc_pg_session *session, torc_deadline deadline)
 }
 
 int
-torc_pg_begin(struct torc_pg_session *session,
+torc_pg_session_begin(struct torc_pg_session *session,
     const struct torc_pg_statement *statement, torc_deadline deadline)
 {
 	bool again = false;
@@ -347,7 +347,7 @@ write_simple(struct torc_pg_session *session, const char *sql,
 }
 
 int
-torc_pg_begin_simple(struct torc_pg_session *session, const char *sql,
+torc_pg_session_begin_simple(struct torc_pg_session *session, const char *sql,
     torc_deadline deadline)
 {
 	int rc = write_simple(session, sql, deadline);
@@ -378,21 +378,26 @@ torc_pg_begin_copy(struct torc_pg_session *session, const char *sql,
 /* ---- Rows ---- */
 
 unsigned
-torc_pg_session_columns(const struct torc_pg_session *session,
-    const struct torc_pg_column **columns)
+torc_pg_session_column_count(const struct torc_pg_session *session)
 {
 	const struct pg_shape *shape = session->answer.shape;
 
-	if (columns != NULL)
-		*columns = shape != NULL ? shape->columns : NULL;
 	return shape != NULL ? shape->count : 0;
+}
+
+const struct torc_pg_column *
+torc_pg_session_columns(const struct torc_pg_session *session)
+{
+	const struct pg_shape *shape = session->answer.shape;
+
+	return shape != NULL ? shape->columns : NULL;
 }
 
 static int
 give_row(struct torc_pg_session *session, const struct pg_message *message,
     struct torc_pg_row *row)
 {
-	const unsigned count = torc_pg_session_columns(session, NULL);
+	const unsigned count = torc_pg_session_column_count(session);
 
 	if (count > session->value_room) {
 		struct torc_slice *values = realloc(session->values,
@@ -417,8 +422,8 @@ is_result_over(const struct torc_pg_session *session)
 }
 
 int
-torc_pg_fetch(struct torc_pg_session *session, struct torc_pg_row *row,
-    torc_deadline deadline)
+torc_pg_session_next_row(struct torc_pg_session *session,
+    struct torc_pg_row *row, torc_deadline deadline)
 {
 	struct pg_message message;
 	int event;
@@ -441,13 +446,14 @@ torc_pg_fetch(struct torc_pg_session *session, struct torc_pg_row *row,
 }
 
 int
-torc_pg_more(struct torc_pg_session *session, torc_deadline deadline)
+torc_pg_session_next_result(
+    struct torc_pg_session *session, torc_deadline deadline)
 {
 	struct torc_pg_row row;
 	int rc;
 
 	do
-		rc = torc_pg_fetch(session, &row, deadline);
+		rc = torc_pg_session_next_row(session, &row, deadline);
 	while (rc > 0 || (rc < 0 && session->lost == 0 &&
 	    rc == session->missing));
 	if (rc < 0 || !pg_is_running(session))
@@ -458,7 +464,7 @@ torc_pg_more(struct torc_pg_session *session, torc_deadline deadline)
 }
 
 int
-torc_pg_finish(struct torc_pg_session *session, torc_deadline deadline)
+torc_pg_session_end(struct torc_pg_session *session, torc_deadline deadline)
 {
 	int rc = torc_pg_settle(session, deadline);
 
@@ -466,22 +472,26 @@ torc_pg_finish(struct torc_pg_session *session, torc_deadline deadline)
 }
 
 const char *
-torc_pg_tag(const struct torc_pg_session *session, uint64_t *affected)
+torc_pg_session_tag(const struct torc_pg_session *session)
 {
-	if (affected != NULL)
-		*affected = session->affected;
 	return session->tag;
 }
 
+uint64_t
+torc_pg_session_affected(const struct torc_pg_session *session)
+{
+	return session->affected;
+}
+
 int
-torc_pg_run(struct torc_pg_session *session, const char *sql,
+torc_pg_session_run(struct torc_pg_session *session, const char *sql,
     torc_deadline deadline)
 {
 	int rc = write_simple(session, sql, deadline);
 
 	session->text = sql;
 	if (rc == 0)
-		rc = torc_pg_finish(session, deadline);
+		rc = torc_pg_session_end(session, deadline);
 	session->text = NULL;
 	return rc;
 }

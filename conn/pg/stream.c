@@ -281,7 +281,8 @@ take_setting(struct torc_pg_session *session,
 }
 
 const char *
-torc_pg_parameter(const struct torc_pg_session *session, const char *name)
+torc_pg_session_parameter(
+    const struct torc_pg_session *session, const char *name)
 {
 	const struct pg_setting *setting = find_setting(session, name);
 

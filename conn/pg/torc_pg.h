@@ -396,7 +396,7 @@ TORC_API int torc_pg_session_acquire(struct torc_pg *pg,
 TORC_API void torc_pg_session_release(struct torc_pg_session *session);
 
 /* It will be closed when it is given back. */
-TORC_API void torc_pg_taint(struct torc_pg_session *session);
+TORC_API void torc_pg_session_taint(struct torc_pg_session *session);
 
 /* The last error of a call on it, or the last one of the server. */
 TORC_API const struct torc_pg_error *torc_pg_session_error(
@@ -404,25 +404,27 @@ TORC_API const struct torc_pg_error *torc_pg_session_error(
 
 /* 'I': idle, 'T': in a transaction, 'E': in one that failed; 0: a statement
  * is not over, or the connection is lost. */
-TORC_API char torc_pg_state(const struct torc_pg_session *session);
+TORC_API char torc_pg_session_state(const struct torc_pg_session *session);
 
 /* A parameter that the server told us of, such as "server_version", or NULL.
  * It changes when the server says so. */
-TORC_API const char *torc_pg_parameter(const struct torc_pg_session *session,
-    const char *name);
+TORC_API const char *torc_pg_session_parameter(
+    const struct torc_pg_session *session, const char *name);
 
 /*
- * Parks. Begin a statement: a prepared one, or with torc_pg_begin_simple() a
- * text of one or several without parameters. Whatever was not read of the one
- * before is read and thrown away first. 0 when rows can be asked for.
+ * Parks. Begin a statement: a prepared one, or with
+ * torc_pg_session_begin_simple() a text of one or several without parameters.
+ * Whatever was not read of the one before is read and thrown away first. 0 when
+ * rows can be asked for. Its end is torc_pg_session_end(), or the beginning of
+ * another one.
  *
  * When the deadline or a cancel ends this or any call below while a statement
  * runs, the server is asked on another connection to end it. Then the session
  * can be released; or be asked again, which waits for the end of it first.
  */
-TORC_API int torc_pg_begin(struct torc_pg_session *session,
+TORC_API int torc_pg_session_begin(struct torc_pg_session *session,
     const struct torc_pg_statement *statement, torc_deadline deadline);
-TORC_API int torc_pg_begin_simple(struct torc_pg_session *session,
+TORC_API int torc_pg_session_begin_simple(struct torc_pg_session *session,
     const char *sql, torc_deadline deadline);
 
 /*
@@ -431,59 +433,67 @@ TORC_API int torc_pg_begin_simple(struct torc_pg_session *session,
  * received before it is asked for, but what fits in the buffers of connection
  * and kernel: a slow reader slows the server.
  */
-TORC_API int torc_pg_fetch(struct torc_pg_session *session,
+TORC_API int torc_pg_session_next_row(struct torc_pg_session *session,
     struct torc_pg_row *row, torc_deadline deadline);
 
-/* Parks. After 0 of torc_pg_fetch(): 1 if there is a result of another
- * statement of the same text, 0 if that was the last. */
-TORC_API int torc_pg_more(
+/* Parks. After 0 of torc_pg_session_next_row(): 1 if there is a result of
+ * another statement of the same text, 0 if that was the last. */
+TORC_API int torc_pg_session_next_result(
     struct torc_pg_session *session, torc_deadline deadline);
 
 /* Of the result that is being read. */
-TORC_API unsigned torc_pg_session_columns(
-    const struct torc_pg_session *session,
-    const struct torc_pg_column **columns);
+TORC_API unsigned torc_pg_session_column_count(
+    const struct torc_pg_session *session);
+TORC_API const struct torc_pg_column *torc_pg_session_columns(
+    const struct torc_pg_session *session);
 
-/* Parks. Read what is left, and throw it away: the first error, or 0. */
-TORC_API int torc_pg_finish(struct torc_pg_session *session,
+/* Parks. End the statement: what is left of it is read and thrown away. Its
+ * first error, or 0. */
+TORC_API int torc_pg_session_end(struct torc_pg_session *session,
     torc_deadline deadline);
 
 /* After the end of a result: its command tag, "" if there was none, and the
- * rows that it touched (may be NULL). */
-TORC_API const char *torc_pg_tag(const struct torc_pg_session *session,
-    uint64_t *affected);
+ * rows that it touched. */
+TORC_API const char *torc_pg_session_tag(
+    const struct torc_pg_session *session);
+TORC_API uint64_t torc_pg_session_affected(
+    const struct torc_pg_session *session);
 
 /*
  * Parks. A text of one or several statements, results thrown away: BEGIN,
  * SAVEPOINT, SET ... A COMMIT that rolled back instead, as the transaction had
- * failed, is -EREMOTEIO. (So it is by torc_pg_begin(); of what is begun by
- * torc_pg_begin_simple(), torc_pg_tag() tells.)
+ * failed, is -EREMOTEIO. (So it is by torc_pg_session_begin(); of what is begun
+ * by torc_pg_session_begin_simple(), torc_pg_session_tag() tells.)
  */
-TORC_API int torc_pg_run(struct torc_pg_session *session, const char *sql,
-    torc_deadline deadline);
+TORC_API int torc_pg_session_run(struct torc_pg_session *session,
+    const char *sql, torc_deadline deadline);
 
 /* ---- COPY ---- */
 
 /*
  * Parks. Begin "copy ... from stdin", write any pieces of its text or binary
  * format, and end it: `why` (NULL: it is complete) tells the server to give up.
- * Calls that return -EREMOTEIO have ended the copy.
+ * `*rows` (may be NULL) are those that were copied. Calls that return
+ * -EREMOTEIO have ended the copy.
  */
-TORC_API int torc_pg_copy_in(struct torc_pg_session *session, const char *sql,
-    torc_deadline deadline);
-TORC_API int torc_pg_copy_write(struct torc_pg_session *session,
+TORC_API int torc_pg_copy_in_begin(struct torc_pg_session *session,
+    const char *sql, torc_deadline deadline);
+TORC_API int torc_pg_copy_in_write(struct torc_pg_session *session,
     const void *data, size_t size, torc_deadline deadline);
-TORC_API int torc_pg_copy_end(struct torc_pg_session *session,
+TORC_API int torc_pg_copy_in_end(struct torc_pg_session *session,
     const char *why, uint64_t *rows, torc_deadline deadline);
 
 /*
  * Parks. Begin "copy ... to stdout"; then a row at a time as the server sends
- * it: 1, or 0 at the end. `*data` is readable until the next call.
+ * it: 1, or 0 behind the last, and `*data` is readable until the next call.
+ * The end reads what is left, and throws it away.
  */
-TORC_API int torc_pg_copy_out(struct torc_pg_session *session,
+TORC_API int torc_pg_copy_out_begin(struct torc_pg_session *session,
     const char *sql, torc_deadline deadline);
-TORC_API int torc_pg_copy_read(struct torc_pg_session *session,
+TORC_API int torc_pg_copy_out_read(struct torc_pg_session *session,
     struct torc_slice *data, torc_deadline deadline);
+TORC_API int torc_pg_copy_out_end(struct torc_pg_session *session,
+    uint64_t *rows, torc_deadline deadline);
 
 /* ---- Notifications ---- */
 
@@ -495,7 +505,7 @@ struct torc_pg_notification {
 
 /* Parks. Listen to a channel, whose name is quoted as it is. The session will
  * be closed when it is given back. */
-TORC_API int torc_pg_listen(struct torc_pg_session *session,
+TORC_API int torc_pg_session_listen(struct torc_pg_session *session,
     const char *channel, torc_deadline deadline);
 
 /*
@@ -504,7 +514,7 @@ TORC_API int torc_pg_listen(struct torc_pg_session *session,
  * -EOVERFLOW, once: those that came since were more than `notices_max`, and
  * were lost. No statement runs.
  */
-TORC_API int torc_pg_notified(struct torc_pg_session *session,
+TORC_API int torc_pg_session_await_notification(struct torc_pg_session *session,
     struct torc_pg_notification *notification, torc_deadline deadline);
 
 #ifdef __cplusplus

@@ -421,14 +421,13 @@ static int
 read_rows(struct torc_pg_session *session, struct question *question,
     bool whole, torc_deadline deadline)
 {
-	const struct torc_pg_column *columns;
-	unsigned count = torc_pg_session_columns(session, &columns);
+	const struct torc_pg_column *columns = torc_pg_session_columns(session);
 	struct torc_pg_row row;
-	uint64_t affected;
 	int rc;
 
-	compare_columns(columns, count, question);
-	while ((rc = torc_pg_fetch(session, &row, deadline)) > 0 ||
+	compare_columns(columns, torc_pg_session_column_count(session),
+	    question);
+	while ((rc = torc_pg_session_next_row(session, &row, deadline)) > 0 ||
 	    (rc == -EMSGSIZE && is_row_too_long(question))) {
 		if (rc > 0)
 			compare_row(columns, &row, question);
@@ -438,9 +437,8 @@ read_rows(struct torc_pg_session *session, struct question *question,
 			return GIVEN_UP;
 	}
 	check_time(deadline, "a row");
-	torc_pg_tag(session, &affected);
 	if (rc == 0)
-		compare_end(question, affected);
+		compare_end(question, torc_pg_session_affected(session));
 	return rc;
 }
 
@@ -464,7 +462,7 @@ ask_prepared(struct torc_pg_session *session, uint32_t transaction,
 	int rc;
 
 	phrase_get(&phrase, &question);
-	rc = torc_pg_begin(session, &phrase.statement, deadline);
+	rc = torc_pg_session_begin(session, &phrase.statement, deadline);
 	check_time(deadline, "the beginning of a statement");
 	if (rc == 0)
 		rc = read_rows(session, &question, whole, deadline);
@@ -483,12 +481,12 @@ ask_simply(struct torc_pg_session *session, torc_deadline deadline)
 	snprintf(sql, sizeof(sql), "select %u %u %u %u 0;select %u %u %u %u 0",
 	    a->variant, a->key, a->size, a->rows,
 	    b->variant, b->key, b->size, b->rows);
-	rc = torc_pg_begin_simple(session, sql, deadline);
+	rc = torc_pg_session_begin_simple(session, sql, deadline);
 	check_time(deadline, "the beginning of a text");
 	if (rc == 0)
 		rc = read_rows(session, &questions[0], true, deadline);
 	if (rc == 0) {
-		rc = torc_pg_more(session, deadline);
+		rc = torc_pg_session_next_result(session, deadline);
 		if (rc == 0)
 			broken("question %u has no result", b->key);
 		if (rc > 0)
@@ -507,10 +505,10 @@ fail_in(struct torc_pg_session *session, torc_deadline deadline)
 
 	phrase_word(&phrase, "update", question.key);
 	phrase.params[1] = torc_pg_int4(0);
-	rc = torc_pg_begin(session, &phrase.statement, deadline);
+	rc = torc_pg_session_begin(session, &phrase.statement, deadline);
 	check_time(deadline, "the beginning of a failure");
 	if (rc == 0)
-		rc = torc_pg_finish(session, deadline);
+		rc = torc_pg_session_end(session, deadline);
 	check_time(deadline, "a failure");
 	if (rc == 0)
 		broken("question %u does not fail", question.key);
@@ -525,12 +523,12 @@ change_setting(struct torc_pg_session *session, torc_deadline deadline)
 {
 	const uint32_t key = new_key();
 	char sql[32];
-	int rc = torc_pg_run(session, "show 0", deadline);
+	int rc = torc_pg_session_run(session, "show 0", deadline);
 
 	check_time(deadline, "a question for a setting");
 	snprintf(sql, sizeof(sql), "set %u;show %u", key, key);
 	if (rc == 0)
-		rc = torc_pg_run(session, sql, deadline);
+		rc = torc_pg_session_run(session, sql, deadline);
 	check_time(deadline, "a setting");
 	return rc;
 }
@@ -572,7 +570,7 @@ ask_in_transaction(struct torc_pg_session *session, torc_deadline deadline)
 	int rc;
 
 	snprintf(sql, sizeof(sql), "begin %u", key);
-	rc = torc_pg_run(session, sql, deadline);
+	rc = torc_pg_session_run(session, sql, deadline);
 	check_time(deadline, "the beginning of a transaction");
 	for (unsigned i = 0; rc == 0 && i < 2; i++)
 		rc = ask_prepared(session, key, true, deadline);
@@ -581,9 +579,9 @@ ask_in_transaction(struct torc_pg_session *session, torc_deadline deadline)
 		return rc;
 	snprintf(sql, sizeof(sql), manner == 1 ? "rollback" : "commit %u",
 	    key);
-	rc = torc_pg_run(session, sql, deadline);
+	rc = torc_pg_session_run(session, sql, deadline);
 	check_time(deadline, "the end of a transaction");
-	if (rc == 0 && torc_pg_state(session) != 'I')
+	if (rc == 0 && torc_pg_session_state(session) != 'I')
 		broken("transaction %u is over, and goes on", key);
 	return rc;
 }
@@ -601,19 +599,19 @@ copy_in(struct torc_pg_session *session, torc_deadline deadline)
 	for (uint32_t i = 0; i < size; i++)
 		data[i] = stream_byte(key, i);
 	snprintf(sql, sizeof(sql), "copy %u %u from stdin", key, size);
-	rc = torc_pg_copy_in(session, sql, deadline);
+	rc = torc_pg_copy_in_begin(session, sql, deadline);
 	check_time(deadline, "the beginning of a copy");
 	while (rc == 0 && at < size) {
 		const uint32_t part = 1 + peer_draw(size - at);
 
-		rc = torc_pg_copy_write(session, data + at, part, deadline);
+		rc = torc_pg_copy_in_write(session, data + at, part, deadline);
 		check_time(deadline, "a piece of a copy");
 		at += part;
 		if (rc == 0 && peer_draw(16) == 0)
 			return 0;
 	}
 	if (rc == 0) {
-		rc = torc_pg_copy_end(session, NULL, &rows, deadline);
+		rc = torc_pg_copy_in_end(session, NULL, &rows, deadline);
 		check_time(deadline, "the end of a copy");
 	}
 	if (rc == 0 && rows != size)
@@ -638,11 +636,11 @@ copy_out(struct torc_pg_session *session, torc_deadline deadline)
 
 	snprintf(sql, sizeof(sql), "copy %u %u to stdout", question.key,
 	    question.size);
-	rc = torc_pg_copy_out(session, sql, deadline);
+	rc = torc_pg_copy_out_begin(session, sql, deadline);
 	check_time(deadline, "the beginning of a copy");
 	if (rc < 0)
 		return judge(session, &question, rc);
-	while ((rc = torc_pg_copy_read(session, &data, deadline)) > 0) {
+	while ((rc = torc_pg_copy_out_read(session, &data, deadline)) > 0) {
 		for (size_t i = 0; i < data.size; i++) {
 			if (data.data[i] != stream_byte(~question.key,
 			    got + i))
@@ -668,9 +666,10 @@ listen_to(struct torc_pg_session *session, torc_deadline deadline)
 	int rc;
 
 	snprintf(channel, sizeof(channel), "%u", new_key());
-	rc = torc_pg_listen(session, channel, deadline);
+	rc = torc_pg_session_listen(session, channel, deadline);
 	for (unsigned i = 0; rc == 0 && i < NOTES; i++) {
-		rc = torc_pg_notified(session, &notification, deadline);
+		rc = torc_pg_session_await_notification(
+		    session, &notification, deadline);
 		check_time(deadline, "a notification");
 		snprintf(payload, sizeof(payload), "%u", i);
 		if (rc == 0 && (strcmp(notification.channel, channel) != 0 ||
@@ -697,9 +696,9 @@ ask_rented(struct torc_pg *pg, uint32_t way, torc_deadline deadline)
 	check_time(deadline, "an acquire");
 	if (rc < 0)
 		return rc;
-	if (torc_pg_state(session) != 'I')
+	if (torc_pg_session_state(session) != 'I')
 		broken("a session is rented in state %d",
-		    torc_pg_state(session));
+		    torc_pg_session_state(session));
 	rc = ways[way % COUNT(ways)](session, deadline);
 	torc_pg_session_release(session);
 	return rc;
