@@ -5,11 +5,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 
-#include "conn/net.h"
+#include "conn/address.h"
 #include "sys/sys.h"
 
 /* An address, '%', the name of an interface, and brackets around it all. */

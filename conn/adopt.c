@@ -6,6 +6,8 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "conn/adopt.h"
+#include "conn/listen.h"
 #include "conn/net.h"
 #include "sys/sys.h"
 

@@ -4,7 +4,10 @@
  */
 #include <errno.h>
 
-#include "conn/net.h"
+#include "conn/conn.h"
+#include "conn/drain.h"
+#include "conn/recv.h"
+#include "conn/room.h"
 #include "conn/send.h"
 #include "reactor/choose.h"
 #include "reactor/fiber.h"

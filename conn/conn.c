@@ -7,9 +7,17 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-#include "conn/torc_protocol.h"
+#include "conn/address.h"
+#include "conn/conn.h"
+#include "conn/drain.h"
+#include "conn/finish.h"
+#include "conn/listen.h"
 #include "conn/net.h"
+#include "conn/recv.h"
+#include "conn/room.h"
 #include "conn/send.h"
+#include "conn/torc_protocol.h"
+#include "conn/watch.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 
@@ -143,6 +151,13 @@ torc_conn_doom(struct torc_conn *conn)
 }
 
 /* ---- The handler ---- */
+
+void
+torc_conn_set_dormant(struct torc_conn *conn, bool dormant)
+{
+	conn->net->dormant += (uint32_t)dormant - (uint32_t)conn->dormant;
+	conn->dormant = dormant;
+}
 
 /* Idle for too long, without a fiber or in a drain. */
 static void

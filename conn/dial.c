@@ -6,8 +6,14 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-#include "conn/torc_protocol.h"
+#include "conn/address.h"
+#include "conn/conn.h"
+#include "conn/dial.h"
 #include "conn/net.h"
+#include "conn/recv.h"
+#include "conn/room.h"
+#include "conn/send.h"
+#include "conn/torc_protocol.h"
 #include "sys/sys.h"
 
 /* A dial that meets itself is made again, with another port of ours. */

@@ -3,7 +3,11 @@
  * are served for a while longer, and then have FIN; who has it is not waited
  * for as long as at other times.
  */
+#include "conn/conn.h"
+#include "conn/drain.h"
+#include "conn/listen.h"
 #include "conn/net.h"
+#include "conn/recv.h"
 #include "reactor/fiber.h"
 
 #define FIRST_REQUEST_NS 1000000000u	/* to a new peer */

@@ -4,7 +4,11 @@
  */
 #include <errno.h>
 
-#include "conn/net.h"
+#include "conn/conn.h"
+#include "conn/drain.h"
+#include "conn/finish.h"
+#include "conn/recv.h"
+#include "conn/send.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 

@@ -19,7 +19,9 @@
  * one of them at a time is the favourite: it may have `held_max`, until it has
  * consumed what it has, or its time is up.
  */
+#include "conn/conn.h"
 #include "conn/held.h"
+#include "conn/net.h"
 
 #include <string.h>
 

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 
+#include "conn/conn.h"
 #include "conn/net.h"
 
 /*
@@ -14,6 +15,14 @@
  * memory there is: so that nobody can be kept from a first request.
  */
 #define TORC_HELD_RESERVE 4096u
+
+/* Bytes received that no view has shown yet. */
+struct torc_piece {
+	struct torc_piece *next;
+	uint8_t *data;
+	uint32_t size;
+	uint32_t bid;		/* TORC_NO_BID: an allocation */
+};
 
 /* Memory of torc_conn_memory(). */
 struct torc_block {

@@ -7,7 +7,13 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "conn/address.h"
+#include "conn/adopt.h"
+#include "conn/conn.h"
+#include "conn/listen.h"
+#include "conn/local.h"
 #include "conn/net.h"
+#include "conn/room.h"
 #include "reactor/fiber.h"
 #include "reactor/wait.h"
 #include "sys/sys.h"

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <sys/un.h>
 
-#include "conn/net.h"
+#include "conn/local.h"
 #include "sys/sys.h"
 
 #define LOCK_TRIES 50		/* a lock that somebody keeps for long is not */

@@ -1,8 +1,9 @@
 /*
  * memory.c - memory that goes with a connection.
  */
-#include "conn/torc_protocol.h"
+#include "conn/conn.h"
 #include "conn/held.h"
+#include "conn/torc_protocol.h"
 
 void *
 torc_conn_memory(struct torc_conn *conn, size_t size)

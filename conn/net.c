@@ -1,11 +1,18 @@
 /*
  * net.c - what connections share: made, taken through each turn, freed.
  */
+#include "conn/conn.h"
+#include "conn/drain.h"
 #include "conn/held.h"
+#include "conn/listen.h"
+#include "conn/net.h"
+#include "conn/probe.h"
+#include "conn/recv.h"
+#include "conn/send.h"
+#include "conn/watch.h"
 
 #include <errno.h>
 
-#include "conn/send.h"
 #include "reactor/config.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"

@@ -3,8 +3,8 @@
  */
 #include <poll.h>
 
+#include "conn/conn.h"
 #include "conn/torc_protocol.h"
-#include "conn/net.h"
 #include "sys/sys.h"
 
 #define SECOND_NS 1000000000u

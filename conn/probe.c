@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "conn/net.h"
+#include "conn/probe.h"
 #include "ring/ring.h"
 #include "sys/pages.h"
 #include "sys/sys.h"

@@ -4,10 +4,14 @@
 #include <errno.h>
 #include <string.h>
 
-#include "conn/torc_protocol.h"
+#include "conn/conn.h"
+#include "conn/drain.h"
 #include "conn/held.h"
 #include "conn/net.h"
+#include "conn/recv.h"
 #include "conn/send.h"
+#include "conn/torc_protocol.h"
+#include "conn/watch.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 

@@ -19,8 +19,13 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "conn/torc_protocol.h"
+#include "conn/conn.h"
+#include "conn/finish.h"
 #include "conn/net.h"
+#include "conn/recv.h"
+#include "conn/room.h"
+#include "conn/send.h"
+#include "conn/torc_protocol.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 

@@ -7,9 +7,11 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-#include "conn/torc_protocol.h"
+#include "conn/conn.h"
 #include "conn/net.h"
+#include "conn/recv.h"
 #include "conn/send.h"
+#include "conn/torc_protocol.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 

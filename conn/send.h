@@ -1,10 +1,59 @@
 /*
- * send.h - the way of an ordinary answer: staged bytes in a quiet send.
+ * send.h - sending: staged bytes, and who sends them. The way of an ordinary
+ * answer is inline.
  */
 #ifndef TORC_CONN_SEND_H
 #define TORC_CONN_SEND_H
 
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "conn/conn.h"
 #include "conn/net.h"
+#include "reactor/list.h"
+
+/*
+ * Memory that the staged bytes of many connections share: those of one turn
+ * lie one behind the other in it, and it is used again as a whole once all of
+ * them are in the kernel.
+ */
+struct torc_chunk {
+	struct torc_node node;
+	uint32_t top;		/* bytes in use */
+	uint32_t pins;		/* connections with bytes here that are not
+				 * in a quiet send */
+	uint64_t mark;		/* settled: its quiet sends are done */
+	uint8_t bytes[];
+};
+
+/* A large write: on the stack of the fiber that waits for it. */
+#define TORC_JOB_SLICES 8u
+struct torc_job {
+	struct iovec parts[1 + TORC_JOB_SLICES];	/* what was staged,
+							 * the data */
+	struct msghdr message;
+	struct torc_chunk *chunk;	/* of what was staged: pinned */
+};
+
+#define TORC_SLABS_KEPT 64u	/* free slabs that keep their memory */
+
+void torc_send_complete(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe);
+/* Sending has failed for good. */
+void torc_send_spoil(struct torc_conn *conn, int error);
+/* Go on sending. */
+void torc_send_advance(struct torc_conn *conn);
+/* Nothing is staged, and nothing outstanding. */
+bool torc_send_idle(struct torc_conn *conn);
+/* Let go of all that was not sent. Nothing is outstanding. */
+void torc_send_discard(struct torc_conn *conn);
+
+/* A chunk, or NULL. */
+struct torc_chunk *torc_send_chunk(struct torc_net *net);
+/* After each batch: a chunk whose bytes are all sent is used again. */
+void torc_send_rotate(struct torc_net *net);
 
 /* A send of `data`. `flags`: IOSQE_; `how`: MSG_ of send(2). */
 static inline void

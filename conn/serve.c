@@ -10,8 +10,11 @@
 #include <sys/resource.h>
 
 #include "conn/granted.h"
+#include "conn/listen.h"
 #include "conn/net.h"
 #include "conn/serve.h"
+#include "conn/serve_listen.h"
+#include "conn/serve_signals.h"
 #include "reactor/config.h"
 #include "reactor/fiber.h"
 #include "sys/explain.h"

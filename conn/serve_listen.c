@@ -6,8 +6,11 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "conn/address.h"
+#include "conn/adopt.h"
 #include "conn/net.h"
 #include "conn/serve.h"
+#include "conn/serve_listen.h"
 #include "sys/sys.h"
 
 #define LISTEN_TRIES 10		/* while the last owner of a port goes away */

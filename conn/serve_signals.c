@@ -6,8 +6,9 @@
 #include <signal.h>
 #include <time.h>
 
-#include "conn/net.h"
 #include "conn/serve.h"
+#include "conn/serve_signals.h"
+#include "sys/barrier.h"
 #include "sys/sys.h"
 
 /*

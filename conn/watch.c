@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <poll.h>
 
-#include "conn/net.h"
+#include "conn/conn.h"
+#include "conn/recv.h"
+#include "conn/watch.h"
 #include "reactor/fiber.h"
 
 /* The peer has gone, as its watcher understands that. */

@@ -26,7 +26,10 @@
 
 #include "tests/harness.h"
 
+#include "conn/address.h"
+#include "conn/conn.h"
 #include "conn/kit/torc_client.h"
+#include "conn/listen.h"
 #include "conn/net.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"

@@ -11,7 +11,7 @@
 
 #include "tests/on_fiber.h"
 
-#include "conn/net.h"
+#include "conn/room.h"
 #include "reactor/fiber.h"
 
 /* ---- Channels ---- */

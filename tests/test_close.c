@@ -15,7 +15,9 @@
 
 #include "tests/harness.h"
 
+#include "conn/conn.h"
 #include "conn/net.h"
+#include "conn/recv.h"
 
 #define MUCH (6u << 20)
 #define BOUND_MS (CLIENT_SECONDS * 1000)

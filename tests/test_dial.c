@@ -13,8 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "conn/address.h"
 #include "conn/kit/torc_client.h"
-#include "conn/net.h"
 #include "sys/sys.h"
 #include "tests/harness.h"
 

@@ -17,6 +17,7 @@
 
 #include "tests/harness.h"
 
+#include "conn/conn.h"
 #include "conn/net.h"
 #include "sys/sys.h"
 

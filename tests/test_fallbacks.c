@@ -16,6 +16,7 @@
 
 #include "tests/harness.h"
 
+#include "conn/conn.h"
 #include "conn/net.h"
 #include "sys/sys.h"
 #include "sys/uapi.h"

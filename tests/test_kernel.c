@@ -20,6 +20,7 @@
 
 #include "tests/harness.h"
 
+#include "conn/conn.h"
 #include "conn/net.h"
 #include "reactor/fiber.h"
 #include "reactor/op.h"

@@ -20,7 +20,6 @@
 
 #include "tests/harness.h"
 
-#include "conn/net.h"
 #include "sys/sys.h"
 
 static char folder[64];

@@ -19,7 +19,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "conn/net.h"
 #include "reactor/config.h"
 #include "reactor/fiber.h"
 #include "reactor/page.h"

@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "conn/net.h"
+#include "conn/address.h"
 #include "conn/pg/pg.h"
 #include "sys/sys.h"
 

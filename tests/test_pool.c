@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "conn/conn.h"
 #include "conn/kit/torc_client.h"
 #include "tests/harness.h"
 

@@ -25,8 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "conn/conn.h"
 #include "conn/kit/torc_client.h"
-#include "conn/held.h"
 #include "conn/net.h"
 #include "sys/sys.h"
 

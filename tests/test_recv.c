@@ -20,6 +20,7 @@
 
 #include "tests/harness.h"
 
+#include "conn/conn.h"
 #include "conn/kit/torc_client.h"
 #include "conn/net.h"
 #include "sys/sys.h"

@@ -13,7 +13,7 @@
 #include "tests/harness.h"
 #include "tests/redis_servers.h"
 
-#include "conn/net.h"
+#include "conn/address.h"
 #include "conn/redis/torc_redis.h"
 #include "sys/sys.h"
 

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "conn/kit/torc_client.h"
-#include "conn/net.h"
 
 #define PLACES 4u
 #define LONG_AGO_MS 1300	/* silent for more than a second */

@@ -23,7 +23,9 @@
 
 #include "tests/harness.h"
 
+#include "conn/conn.h"
 #include "conn/net.h"
+#include "conn/send.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 #include "sys/uapi.h"

@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "conn/conn.h"
 #include "conn/net.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"

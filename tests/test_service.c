@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "conn/conn.h"
 #include "conn/http/torc_service.h"
 #include "conn/net.h"
 

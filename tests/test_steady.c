@@ -25,6 +25,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "conn/conn.h"
 #include "conn/net.h"
 #include "sys/sys.h"
 

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "conn/kit/torc_client.h"
-#include "conn/net.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 #include "tests/harness.h"

@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "conn/net.h"
 
 #define LONG_MS 20000u		/* nobody waits for so long */
 

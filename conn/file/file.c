@@ -6,7 +6,7 @@
 #include <linux/openat2.h>
 
 #include "conn/file/site.h"
-#include "conn/net.h"
+#include "conn/listen.h"
 #include "reactor/op.h"
 #include "sys/sys.h"
 

@@ -6,9 +6,10 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "conn/kit/torc_client.h"
-#include "conn/net.h"
+#include "conn/address.h"
+#include "conn/dial.h"
 #include "conn/kit/offload.h"
+#include "conn/kit/torc_client.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 

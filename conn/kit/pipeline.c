@@ -6,7 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "conn/net.h"
+#include "conn/conn.h"
+#include "conn/send.h"
 #include "reactor/fiber.h"
 #include "sys/trap.h"
 

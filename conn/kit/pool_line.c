@@ -6,7 +6,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "conn/net.h"
+#include "conn/conn.h"
 #include "conn/kit/pool.h"
 #include "sys/sys.h"
 

@@ -9,7 +9,11 @@
  *                 or waits for a stated reason; no work was left behind.
  * At the end:     nothing is left.
  */
+#include "conn/conn.h"
 #include "conn/held.h"
+#include "conn/listen.h"
+#include "conn/net.h"
+#include "conn/recv.h"
 #include "reactor/fiber.h"
 #include "reactor/op.h"
 #include "tests/sim/kring.h"

@@ -8,6 +8,7 @@
 #include <linux/openat2.h>
 #include <sys/uio.h>
 
+#include "conn/send.h"
 #include "tests/sim/sim.h"
 
 #define MAX_RINGS 8

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "conn/address.h"
 #include "sys/sys.h"
 #include "tests/sim/sim.h"
 

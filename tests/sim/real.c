@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "conn/address.h"
 #include "conn/net.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"

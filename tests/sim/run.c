@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conn/net.h"
 #include "reactor/fiber.h"
 #include "tests/sim/sim.h"
 

@@ -28,7 +28,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include "conn/net.h"
+#include "conn/conn.h"
 #include "sys/uapi.h"
 #include "tests/sim/script.h"
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "conn/conn.h"
 #include "conn/net.h"
 #include "conn/torc.h"
 #include "reactor/fiber.h"

@@ -1,0 +1,272 @@
+/*
+ * conn.h - what one connection is, and its life.
+ */
+#ifndef TORC_CONN_CONN_H
+#define TORC_CONN_CONN_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conn/torc_protocol.h"
+#include "reactor/list.h"
+#include "reactor/reactor.h"
+#include "reactor/slots.h"
+#include "reactor/timers.h"
+
+struct torc_block;
+struct torc_chunk;
+struct torc_job;
+struct torc_net;
+struct torc_piece;
+
+/* Whose completions are whose. */
+enum {
+	TORC_KIND_ACCEPT = TORC_KIND_LAYER,
+	TORC_KIND_RECV,
+	TORC_KIND_SEND,
+	TORC_KIND_POLL,
+};
+
+#define TORC_NO_BID UINT32_MAX
+#define TORC_NOBODY ((struct torc_fiber *)1)	/* no fiber, nor none */
+
+/*
+ * A connection. The first lines are all that an ordinary request touches.
+ *
+ * Sending. Bytes are staged in a chunk. A quiet send takes them: it asks for
+ * no completion if it can send all at once (MSG_DONTWAIT), so it is over when
+ * its submission is settled, or has a completion with what it did send. What
+ * is left then moves to a slab of the connection's own, and a loud send (one
+ * with a completion, that waits for room) takes it from there. At most one
+ * send is outstanding.
+ *
+ * Receiving. One multishot receive is armed while input is wanted. `view` is
+ * what the handler was shown last, less what it consumed; pieces come behind.
+ * A connection that may not take a receive buffer, or not a whole one, has its
+ * socket polled instead, and is read when there is something. One that holds
+ * too much already waits: `slowed`, until its handler has read some of it;
+ * `starved`, when a handler waits for more, until others have.
+ */
+struct torc_conn {
+	struct torc_slot slot;
+	int fd;
+	bool armed;		/* a receive is in the kernel */
+	bool cancelling;	/* ... and was told to end */
+	bool met;		/* has ever received a byte */
+	bool urgent;		/* send what is staged, now */
+	/* Any of these set: sending needs a closer look. */
+	union {
+		struct {
+			bool loud;	/* a loud send is in the kernel */
+			bool aborting;	/* ... and is to be cancelled */
+			bool slabbed;	/* there is a slab */
+			bool awaited;	/* there is a writer */
+			bool spoiled;	/* there is a send_error */
+			bool shut;	/* we sent FIN */
+			bool unquiet;	/* no quiet sends at all */
+			bool never;	/* set: it is part of the word */
+		};
+		uint64_t sending;
+	};
+	/* Any of these set: receiving needs a closer look. */
+	union {
+		struct {
+			/* Any of these set: there is news for the handler. */
+			union {
+				struct {
+					/* The view was not shown yet. */
+					bool fresh;
+					bool pieced;	/* there are pieces */
+					bool eof;	/* the peer sent FIN */
+					bool failed;	/* there is an error */
+				};
+				uint32_t news;
+			};
+			uint32_t view_size;
+		};
+		uint64_t input;
+	};
+	struct torc_net *net;
+	struct torc_reactor *reactor;
+	struct torc_fiber *reader;	/* waits for news */
+	struct torc_fiber *owner;	/* of its handler; or TORC_NOBODY */
+	uint8_t *view;
+	uint32_t view_bid;	/* TORC_NO_BID: in `joined` */
+	uint32_t staged_size;
+
+	uint64_t send_tag;	/* user_data of its sends */
+	uint8_t *staged;
+	struct torc_chunk *chunk;	/* where they are */
+	/* Any of these set: no quiet send may follow now. */
+	union {
+		struct {
+			/* Of the quiet send that is not over. */
+			uint32_t sent_size;
+			/* 1: the receive may not be taken yet. */
+			uint32_t arming;
+		};
+		uint64_t submitted;
+	};
+	uint8_t *sent;
+	uint64_t send_mark;	/* SQEs up to its own */
+	/* Up to here is what an ordinary request touches. */
+
+	uint64_t arm_mark;	/* SQEs up to that of the last receive */
+	struct torc_piece *first;
+	struct torc_piece *last;
+	uint32_t held;		/* bytes in the pieces, and a toll for each */
+	uint32_t reads;		/* that did not have to park, this turn */
+	uint32_t reads_turn;
+	int error;		/* that ended receiving */
+	int send_error;
+	int lost;		/* what a send took from the socket, or may
+				 * have, so that no receive will tell it */
+	uint32_t joined_size;	/* of the allocation */
+	uint32_t rewound_size;	/* of the view, done with by the next receive */
+	uint32_t rewound_bid;	/* the view's, while `rewound` */
+	uint32_t loud_size;	/* of the loud send */
+	uint8_t *joined;	/* a view that was copied together */
+	struct torc_fiber *writer;	/* waits until all is sent */
+	struct torc_job *job;
+	uint8_t *slab;
+	uint32_t slab_start;	/* bytes before it are sent */
+	uint32_t slab_end;	/* bytes before it are to be sent */
+	struct torc_node starved;	/* waits for memory to be free */
+	struct torc_todo todo;
+	struct torc_timer timer;	/* idle, while dormant, or in a drain */
+	torc_handler *handler;	/* NULL: it was dialled */
+	void *arg;	/* of the handler */
+	struct torc_pace pace;	/* of the peer that takes what we send */
+	uint64_t taken;		/* bytes of loud sends that the kernel took */
+	void *data;
+	struct torc_block *memory;	/* of torc_conn_memory() */
+	int16_t listener;	/* -1: it was dialled */
+	uint16_t port;
+	bool recalled;		/* the loud send was told to end, so that it
+				 * says how much it did */
+	bool slowed;		/* held at the high-water mark: not to be
+				 * armed */
+	bool unfinished;	/* a message is: a drain does not end a wait
+				 * for the rest */
+	bool rewound;		/* the next receive shows the view again */
+	bool dormant;		/* no fiber: the handler returned
+				 * TORC_AGAIN */
+	bool doomed;		/* closed as soon as nothing is outstanding */
+	bool reset;		/* ... with RST */
+	bool busy;		/* not between requests, says its module */
+	bool evicted;		/* it is to make room for others */
+	bool lingers;		/* has sent FIN, and waits for the peer's */
+	bool silent;		/* a drain ended it while nothing was asked */
+	bool polling;		/* a poll is in the kernel */
+	bool poll_ending;	/* ... and was told to end */
+	bool poll_reads;	/* ... it tells of bytes, too */
+	bool poll_input;	/* polls for bytes, and needs no receive */
+	bool no_buffer;		/* the last receive found none */
+	uint32_t lent;		/* receive buffers that pieces are in */
+	uint32_t unsent_max;	/* bytes that the kernel takes ahead; 0: what it
+				 * likes */
+	bool watch_fin;		/* for the watcher, a FIN is the peer's end */
+	bool fin_seen;		/* by a poll: `eof` is still to come */
+	bool hung_up;		/* by a poll: `failed` is still to come */
+	bool errored;		/* a poll saw an error of the socket */
+	uint64_t watcher;	/* the fiber that is told of the peer's end, by
+				 * its id; 0: none */
+	uint64_t since;		/* when it was opened */
+};
+
+/* Padding may be anything: each byte of the words above is a member. */
+#define TORC_ENDS_WORD(member, word) _Static_assert(offsetof(struct torc_conn, \
+    member) + sizeof(((struct torc_conn *)0)->member) == \
+    offsetof(struct torc_conn, word) + \
+    sizeof(((struct torc_conn *)0)->word), #member " ends " #word)
+TORC_ENDS_WORD(never, sending);
+TORC_ENDS_WORD(failed, news);
+TORC_ENDS_WORD(view_size, input);
+TORC_ENDS_WORD(arming, submitted);
+
+_Static_assert(offsetof(struct torc_conn, arm_mark) == 128,
+    "an ordinary request touches two lines of the cache of a connection");
+
+/* A call of the program's, on the thread of a connection that is open. */
+static inline void
+torc_conn_check(const struct torc_conn *conn)
+{
+	torc_require(conn != NULL, "a call needs a connection, and not NULL");
+	torc_reactor_check(conn->reactor);
+	torc_require(!conn->doomed && conn->slot.next == TORC_SLOT_TAKEN,
+	    "a connection is used after it was closed");
+}
+
+/* The same, on a fiber: a call that parks. */
+static inline void
+torc_conn_check_fiber(const struct torc_conn *conn)
+{
+	torc_reactor_of_fiber();
+	torc_conn_check(conn);
+}
+
+/* The user_data of its receives. */
+static inline uint64_t
+torc_conn_recv_tag(const struct torc_conn *conn)
+{
+	return conn->send_tag ^ (uint64_t)(TORC_KIND_SEND ^ TORC_KIND_RECV) <<
+	    (TORC_SLOT_BITS + TORC_GENERATION_BITS);
+}
+
+/* The user_data of its polls. */
+static inline uint64_t
+torc_conn_poll_tag(const struct torc_conn *conn)
+{
+	return conn->send_tag ^ (uint64_t)(TORC_KIND_SEND ^ TORC_KIND_POLL) <<
+	    (TORC_SLOT_BITS + TORC_GENERATION_BITS);
+}
+
+/*
+ * A connection for the socket `fd`, without a fiber yet, its receive armed; of
+ * a handler, or NULL if it was dialled.
+ * NULL if there are too many; the socket is the caller's then.
+ */
+struct torc_conn *torc_conn_open(struct torc_net *net, int fd,
+    torc_handler *handler, void *arg);
+
+/* Open one for a listener and start its handler; or shed it. */
+void torc_conn_accept(struct torc_net *net, int fd, int listener,
+    unsigned port, torc_handler *handler, void *arg);
+
+/* Close it once nothing is outstanding; no fiber uses it any more. */
+void torc_conn_doom(struct torc_conn *conn);
+
+/* Do whatever is due: the one place that looks at all of the state. */
+void torc_conn_advance(struct torc_conn *conn);
+
+/* The cancel of its receive, or of its send, has failed. */
+void torc_conn_missed(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe);
+
+/* There is input, or its end: start the handler of a dormant connection. */
+void torc_conn_revive(struct torc_conn *conn);
+
+/* `ms` milliseconds from now; or never, if that is TORC_NO_LIMIT. */
+static inline torc_deadline
+torc_conn_limit(const struct torc_conn *conn, unsigned ms)
+{
+	return ms == TORC_NO_LIMIT ? TORC_NEVER :
+	    torc_at(conn->reactor->now + ms * 1000000ull);
+}
+
+/* It has no fiber, or has one again. */
+void torc_conn_set_dormant(struct torc_conn *conn, bool dormant);
+
+/*
+ * The result of a receive or send that failed. That the kernel has given a
+ * peer up must not look as if the time of one call were up.
+ */
+static inline int
+torc_conn_error(int result)
+{
+	return result == -ETIMEDOUT ? -ECONNABORTED : result;
+}
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * listen.h - listeners.
+ */
+#ifndef TORC_CONN_LISTEN_H
+#define TORC_CONN_LISTEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "conn/net.h"
+#include "reactor/reactor.h"
+#include "reactor/slots.h"
+#include "reactor/timers.h"
+#include "sys/sys.h"
+
+struct torc_listener {
+	struct torc_slot slot;
+	struct torc_net *net;
+	int fd;
+	int index;
+	unsigned port;
+	bool armed;
+	bool paused;		/* no descriptors or memory */
+	bool closing;
+	bool adopted;		/* the socket is not ours alone */
+	bool dealt;		/* connections go to all reactors in turn */
+	unsigned moments;	/* pauses for other reactors to let go of
+				 * descriptors, since the last connection */
+	torc_handler *handler;
+	void *arg;
+	struct torc_todo todo;
+	struct torc_timer timer;	/* ends the pause */
+	struct sockaddr_storage address;
+	struct torc_inode file;	/* of a local one: ours */
+	struct torc_waiters closers;	/* wait for it to be closed */
+};
+
+void torc_accept_complete(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe);
+void torc_accept_stray(struct torc_reactor *reactor,
+    const struct io_uring_cqe *cqe);
+/* The cancel of an accept has failed. */
+void torc_accept_missed(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe);
+/* A descriptor was closed: those that lacked one may go on. */
+TORC_BESIDE void torc_listen_resume(struct torc_net *net);
+/* The same for what is no connection. */
+static inline void
+torc_listen_spared(const struct torc_reactor *reactor)
+{
+	struct torc_net *net = reactor->layer_state;
+
+	if (net != NULL && net->paused > 0)
+		torc_listen_resume(net);
+}
+/* Accept on a socket that listens. The index of the listener, or -ENOSPC. */
+int torc_listen_add(struct torc_net *net, const struct torc_listener *like);
+/* Accept what net->holding has held back. */
+void torc_listen_begin(struct torc_net *net);
+/* Accept no more; what is in the backlog still counts as accepted. */
+void torc_listen_close(struct torc_net *net);
+/* The ring is lost: close them, free nothing. */
+void torc_listen_abandon(struct torc_net *net);
+
+#endif
