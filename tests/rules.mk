@@ -25,7 +25,8 @@ $(TEST_BINS): $B/tests/harness.o $(LIBRARIES)
 # What some of them have in common, or need besides.
 named = $(filter $(1:%=$B/tests/bin/test_%),$(TEST_BINS))
 $(call named,http_codec): $B/tests/http_portable.o
-$(call named,http_client http_forward): $B/tests/http_origin.o
+$(call named,http_carrier http_client http_forward): \
+	$B/tests/http_origin.o
 $(call named,redis%): $B/tests/redis_servers.o
 $(call named,pg_%): $B/tests/pg_server.o $B/tests/pg_scene.o
 $(call named,pg_%): LIBS += -lpq -lcrypto

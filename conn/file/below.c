@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "conn/file/site.h"
-#include "conn/http/torc_service.h"
+#include "conn/http/service.h"
 
 /* A path, and what comes behind it, encoded in the exchange's memory. */
 static int

@@ -474,7 +474,8 @@ torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
 	static const struct torc_http_refusal no_memory = {
 		.status = 503, .error = -ENOMEM,
 	};
-	const uint32_t size = http->request.size;
+	/* A fiber that waits for the origin keeps no receive buffer. */
+	const uint32_t size = http->lent ? http->request.size : 0;
 	const int64_t forwards = torc_http_hop_forwards(&http->request);
 	char few[HEAD_KEPT], *memory = few;
 	int rc;
@@ -485,12 +486,12 @@ torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
 	    "the name in Via has at most TORC_HTTP_VIA bytes");
 	if (forwards == 0 || forwards == -EBADMSG)
 		return torc_http_hop_last(http, forwards, deadline);
-	/* A fiber that waits for the origin keeps no receive buffer. */
 	if (size > sizeof(few))
 		memory = malloc(size);
 	if (memory == NULL)
 		return torc_http_refuse(http, &no_memory, deadline);
-	torc_http_keep(http, memory, size);
+	if (size > 0)
+		torc_http_keep(http, memory, size);
 	rc = forward(http, origin, how, deadline);
 	if (memory != few)
 		free(memory);

@@ -413,39 +413,6 @@ torc_exchange_route(const struct torc_exchange *exchange)
 	return exchange->route == NULL ? NULL : exchange->route->path;
 }
 
-int
-torc_exchange_peer(const struct torc_exchange *exchange, char *text,
-    size_t size)
-{
-	return torc_conn_peer_address(exchange->http.conn, text, size);
-}
-
-void
-torc_exchange_watch_begin(struct torc_exchange *exchange,
-    enum torc_watch what)
-{
-	torc_conn_watch_begin(exchange->http.conn, what);
-}
-
-void
-torc_exchange_watch_end(struct torc_exchange *exchange)
-{
-	torc_conn_watch_end(exchange->http.conn);
-}
-
-struct torc_http *
-torc_exchange_http(struct torc_exchange *exchange)
-{
-	return &exchange->http;
-}
-
-int
-torc_exchange_read(struct torc_exchange *exchange, struct torc_slice *piece,
-    torc_deadline deadline)
-{
-	return torc_http_read(&exchange->http, piece, deadline);
-}
-
 void
 torc_exchange_set_data(struct torc_exchange *exchange, void *data)
 {

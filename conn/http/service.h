@@ -8,6 +8,7 @@
  *   pairs.c     queries, forms and cookies
  *   memory.c    memory that goes with an exchange
  *   service.c   a connection's exchanges, one after the other
+ *   carrier.c   what depends on the protocol that carries an exchange
  *   reply.c     answers, and the filters that they pass
  *   events.c    streams of events
  *   json.c      the writer of JSON; number.c has its numbers, json_reply.c
@@ -208,6 +209,15 @@ char *torc_exchange_print_list(struct torc_exchange *exchange, size_t *size,
 /* A copy of a slice in the exchange's memory, with a NUL; NULL: no memory. */
 uint8_t *torc_exchange_copy(struct torc_exchange *exchange,
     struct torc_slice slice);
+
+/* ---- carrier.c ---- */
+
+/*
+ * The server of HTTP/1.1 that carries the exchange; NULL if something else
+ * does. What is answered through it passes no filters, and has no fields of the
+ * exchange.
+ */
+struct torc_http *torc_exchange_http(struct torc_exchange *exchange);
 
 /* ---- json.c ---- */
 

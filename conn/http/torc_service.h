@@ -200,7 +200,15 @@ TORC_API struct torc_slice torc_exchange_param(
 /* The path of the route that was found, as "/items/{id}"; NULL: none. */
 TORC_API const char *torc_exchange_route(const struct torc_exchange *exchange);
 
-/* The address of the peer: as torc_conn_peer_address(). */
+/*
+ * The connection that carries the exchange, to ask what it is: its addresses,
+ * its listener, a key for its peer. It may carry other exchanges at the same
+ * time, so it is not read, written or closed.
+ */
+TORC_API const struct torc_conn *torc_exchange_conn(
+    const struct torc_exchange *exchange);
+
+/* The address of the client: as torc_conn_peer_address(). */
 TORC_API int torc_exchange_peer(const struct torc_exchange *exchange,
     char *text, size_t size);
 
@@ -212,13 +220,6 @@ TORC_API int torc_exchange_peer(const struct torc_exchange *exchange,
 TORC_API void torc_exchange_watch_begin(struct torc_exchange *exchange,
     enum torc_watch what);
 TORC_API void torc_exchange_watch_end(struct torc_exchange *exchange);
-
-/*
- * The server of HTTP/1.1 that carries the exchange, for torc_http_forward(),
- * torc_http_take_over() and the like; NULL if something else does. What is
- * answered through it passes no filters and has no fields of the exchange.
- */
-TORC_API struct torc_http *torc_exchange_http(struct torc_exchange *exchange);
 
 /*
  * Parks. More of the body, in one piece, readable until the next call. Returns
@@ -234,6 +235,14 @@ TORC_API int torc_exchange_read(struct torc_exchange *exchange,
  */
 TORC_API int torc_exchange_body(struct torc_exchange *exchange,
     struct torc_slice *body, torc_deadline deadline);
+
+/*
+ * The value of the first field of this name (any case) behind the body, or
+ * NULL. To be asked for when the body was read to its end, and before anything
+ * else is read or answered.
+ */
+TORC_API const struct torc_slice *torc_exchange_trailer(
+    const struct torc_exchange *exchange, const char *name);
 
 /* ---- Pairs: of the query, a form, cookies ---- */
 
@@ -369,6 +378,45 @@ TORC_API int torc_exchange_end(struct torc_exchange *exchange,
 /* Parks. Wait until what was written is in the kernel's hands. */
 TORC_API int torc_exchange_flush(struct torc_exchange *exchange,
     torc_deadline deadline);
+
+/*
+ * Parks, as above. Send an answer before the answer, such as 103 Early Hints:
+ * as torc_http_inform(). Fields that were added are not among its own.
+ */
+TORC_API int torc_exchange_inform(struct torc_exchange *exchange,
+    unsigned status, const struct torc_http_field *fields,
+    unsigned field_count, torc_deadline deadline);
+
+/*
+ * Parks. Pass the request on to an origin, and its answer back: as
+ * torc_http_forward(). The answer has no fields that were added, and passes no
+ * filters. The body of the request was not read before.
+ */
+TORC_API int torc_exchange_forward(struct torc_exchange *exchange,
+    struct torc_http_client *origin, const struct torc_http_forwarding *how,
+    torc_deadline deadline);
+
+/* ---- Other protocols ---- */
+
+/*
+ * Whether the client asks to go on with another protocol (any case), such as
+ * "websocket", in place of an answer.
+ */
+TORC_API bool torc_exchange_wants(const struct torc_exchange *exchange,
+    const char *protocol);
+
+/*
+ * Parks, as above. Accept that: the answer says so, with the fields that were
+ * added, and from then on `*conn` carries the bytes of the protocol both ways.
+ * It shows first what came behind the request, belongs to the handler until
+ * this returns, and is closed then. It may have no socket of its own (see
+ * torc_conn_fd()). The route of a request that asks for it is one of GET.
+ *
+ * Returns 0, or: -EINVAL the client did not ask for this protocol, its body was
+ * not read to its end, or the answer was begun; what torc_conn_write() says.
+ */
+TORC_API int torc_exchange_take_over(struct torc_exchange *exchange,
+    const char *protocol, struct torc_conn **conn, torc_deadline deadline);
 
 /* ---- Event streams ---- */
 
