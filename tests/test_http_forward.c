@@ -919,6 +919,7 @@ assert_large_after_fin(bool in_pieces)
 	pause_ms(4 * config.forward.half_close_ms);
 	assert_large(fd);
 	close(fd);
+	await_stats(0, 0);
 }
 
 static void
