@@ -162,8 +162,8 @@ sed -n 's/^| \(F-[0-9]*\) |.*/\1/p' tests/BUGS.md | sort | uniq -d |
 # A test is defined in its program, and is in its list.
 grep -ohE '`test_[a-z_]+:[A-Za-z0-9_]+`' tests/BUGS.md tests/CLAIMS.md |
     tr -d '`' | sort -u | while IFS=: read -r program name; do
-	grep -q "^$name(" "tests/$program.c" &&
-	    grep -qE "^[^*]*[(	 ]$name[,)]" "tests/$program.c" ||
+	grep -q "^$name(" tests/*/"$program.c" &&
+	    grep -qE "^[^*]*[(	 ]$name[,)]" tests/*/"$program.c" ||
 	    echo "$program:$name"
 done | claim "the tests that BUGS.md and CLAIMS.md name exist"
 

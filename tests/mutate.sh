@@ -15,7 +15,7 @@
 # own. One line for each mutation; the exit status is 0 if all were noticed, or
 # are explained. --apply-only only looks whether all can still be applied.
 #
-# By environment: PROGRAMS, those of tests/ that are run (all of test_*.c);
+# By environment: PROGRAMS, those of tests/ that are run (all of */test_*.c);
 # JOBS, mutations at a time (2).
 set -u
 cd "$(dirname "$0")/.." || exit 2
@@ -214,8 +214,7 @@ if [ -n "$only" ]; then
 	exit
 fi
 if [ -z "${PROGRAMS:-}" ]; then
-	PROGRAMS=$(cd tests && printf '%s ' test_*.c)
-	PROGRAMS=${PROGRAMS//.c/}
+	PROGRAMS=$(basename -s .c -a tests/*/test_*.c | tr '\n' ' ')
 fi
 export PROGRAMS
 

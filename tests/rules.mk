@@ -1,20 +1,18 @@
 # The tests: `make check` runs them all; README.md says what lies where.
 
-# ---- Programs: one of each test_*.c ----
+# ---- Programs: one of each ROOM/test_*.c ----
 # Functions of sys/ that a test puts its own in place of are listed in its first
 # lines: "wrap: torc_sys_enter ...".
-SOURCES := $(wildcard tests/test_*.c)
+SOURCES := $(wildcard tests/*/test_*.c)
 SUITE := $(basename $(notdir $(SOURCES)))
 TEST_BINS := $(SUITE:%=$B/tests/bin/%)
 wraps = $(foreach w,$(shell sed -n 's/^ \* wrap: //p' \
 	$(filter %/$(1).c,$(SOURCES))),-Wl,--wrap=$(w))
 # What `make check` runs besides them: programs, and scripts.
 EXTRAS :=
-CHECKS := $(wildcard tests/lint.sh tests/minimal.sh tests/starting.sh \
-	tests/interop.sh tests/gates.sh tests/valgrind.sh tests/quote.sh \
-	tests/machine.sh tests/installed.sh tests/cxx.sh tests/proxy.sh \
-	tests/fetch.sh tests/notes.sh tests/redis_examples.sh \
-	tests/pg_examples.sh tests/files.sh tests/siege.sh tests/ringstat*.sh)
+CHECKS := tests/lint.sh tests/siege/short.sh $(filter-out %/websocket.sh, \
+	$(wildcard $(addprefix tests/,sys/*.sh reactor/*.sh conn/*.sh \
+	tools/*.sh ringstat/*.sh)))
 
 $(foreach s,$(SOURCES),$(eval \
 	$B/tests/bin/$(basename $(notdir $s)): $(s:%.c=$B/%.o)))
@@ -24,16 +22,14 @@ $(TEST_BINS): $B/tests/harness.o $(LIBRARIES)
 
 # What some of them have in common, or need besides.
 named = $(filter $(1:%=$B/tests/bin/test_%),$(TEST_BINS))
-$(call named,http_codec): $B/tests/http_portable.o
-$(call named,http_carrier http_client http_forward): \
-	$B/tests/http_origin.o
-$(call named,redis%): $B/tests/redis_servers.o
-$(call named,pg_%): $B/tests/pg_server.o $B/tests/pg_scene.o
+$(call named,http_codec): $B/tests/http/portable.o
+$(call named,http_carrier http_client http_forward): $B/tests/http/origin.o
+$(call named,redis%): $B/tests/redis/servers.o
+$(call named,pg_%): $B/tests/pg/server.o $B/tests/pg/scene.o
 $(call named,pg_%): LIBS += -lpq -lcrypto
-$B/tests/pg_server.o $(patsubst $B/tests/bin/%,$B/tests/%.o,$(call named,pg_%)): \
-	BASE += -isystem /usr/include/postgresql
-$(call named,redis_outage pg_outage): $B/tests/outage.o
-$(call named,file_site file_look file_keep file_service): $B/tests/file_site.o
+$B/tests/pg/%.o: BASE += -isystem /usr/include/postgresql
+$(call named,redis_outage pg_outage): $B/tests/http/outage.o
+$(call named,file_site file_look file_keep file_service): $B/tests/file/site.o
 $(call named,fits): LIBS += -lcjson -lssl -lcrypto
 $(call named,order): $B/tests/order/sides.o
 $(call named,ringstat_%): $(filter-out %/main.o,$(RINGSTAT))
@@ -52,7 +48,7 @@ $(call named,file_cost): $(filter $B/counted/conn/file/%,$(COUNTED)) \
 # On real threads, and in all ways that there are: there the sanitizer's calls
 # go to interleave.c instead of its library.
 EXTRAS += $B/tests/bin/interleave
-CHECKS += tests/mutate_order.sh
+CHECKS += tests/order/mutate_order.sh
 INTERLEAVED := ring/ring ring/bufring reactor/mailbox tests/order/sides
 $(INTERLEAVED:%=$B/order/%.o): $B/order/%.o: %.c | $(KERNEL_HEADERS)
 	$(call compile,-O1 -fsanitize=thread, (interleaved))
@@ -63,7 +59,7 @@ $B/tests/bin/interleave: $(INTERLEAVED:%=$B/order/%.o) \
 .PHONY: mutate-order
 mutate-order:	# weaken each barrier in turn: a proof turns red (minutes)
 	$Q tests/install.sh
-	$Q tests/mutate_order.sh all
+	$Q tests/order/mutate_order.sh all
 
 # ---- The simulation ----
 # The core without its crossings, on a kernel of tests/sim; the same scenarios
@@ -127,7 +123,7 @@ afl-sim:	# SECONDS=n of AFL++ on the same (afl++)
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 # What each is made of, from the top of the tree, and linked with.
 FUZZ_http := conn/http/head.c conn/http/chunks.c conn/http/write.c \
-	tests/http_portable.c
+	tests/http/portable.c
 FUZZ_LIBS_http := -lhttp_parser
 FUZZ_redis := $(addprefix conn/redis/,resp.c pass.c tree.c number.c)
 FUZZ_LIBS_redis := -lhiredis
@@ -171,7 +167,7 @@ fuzz:	# TARGET= SECONDS=: fuzz a target with libFuzzer (CC: clang)
 SECONDS ?= 60
 
 # ---- Programs that tests start ----
-$B/tests/bin/seccomp_exec: $B/tests/seccomp_exec.o
+$B/tests/bin/seccomp_exec: $B/tests/sys/seccomp_exec.o
 	$(link)
 
 # What ringstat is shown: it needs liburing, so `make check` alone builds it.
@@ -264,7 +260,7 @@ explain-vm: static	# ringstat --explain under sysctl 1 and 2, in a machine
 	$Q B=$B KERNEL=6.12 ARCH=x86_64 FETCH=1 tests/vm/vm.sh
 	$Q $(MAKE) --no-print-directory $B/tests/bin/seccomp_exec \
 		$B/tests/ringstat/ring $B/tests/ringstat/absent.so
-	$Q B=$B TORC_TEST_VM=1 tests/ringstat_explain.sh
+	$Q B=$B TORC_TEST_VM=1 tests/ringstat/ringstat_explain.sh
 
 MINUTES ?= 10
 .PHONY: soak
@@ -277,7 +273,7 @@ siege: all $(EXTRA_PARTS)	# torc's programs and nginx under bad clients (minutes
 	$Q B=$B tests/siege/siege.sh
 
 websocket: $B/bin/proxy	# npm's ws and socket.io through the proxy
-	$Q B=$B tests/websocket.sh
+	$Q B=$B tests/tools/websocket.sh
 
 check-pooler: $B/tests/bin/test_pg_pooler	# behind a PgBouncer of Debian's next release
-	$Q B=$B tests/pooler_new.sh
+	$Q B=$B tests/pg/pooler_new.sh

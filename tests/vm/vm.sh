@@ -116,7 +116,7 @@ fetch_kernel() {
 # The programs that run there, and what they need.
 programs() {
 	local test
-	for test in ${TESTS:-$(cd tests && ls test_*.c)}; do
+	for test in ${TESTS:-$(basename -a tests/*/test_*.c)}; do
 		case $test in
 		test_redis*|test_pg*) ;;	# their servers are not there
 		test_file*) ;;			# nor a disk

@@ -1,0 +1,209 @@
+#!/usr/bin/env bash
+# valgrind.sh - memcheck finds nothing wrong in the echo server: no invalid or
+# uninitialised access, no memory lost; and it ends when it is told to.
+#
+# The library is the one that is installed: it finds out that valgrind is there,
+# tells it about stacks and about what the kernel has written, and sleeps where
+# valgrind lets other threads run. The load generator is that of $B (build);
+# without it, nc makes the connections.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+B=${B:-build}
+CC=${CC:-cc}
+server=$B/bin/echo
+failed=0
+pid=
+scratch=$(mktemp -d) || exit 1
+
+# Whether a child of ours still runs.
+runs() {
+	kill -0 "$1" 2>/dev/null
+}
+
+finish() {
+	[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null
+	wait 2>/dev/null
+	rm -rf "$scratch"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# claim TEXT COMMAND...: the command proves the text.
+claim() {
+	local text=$1
+	shift
+	if "$@" >"$scratch/said" 2>&1; then
+		echo "ok $text"
+	else
+		echo "FAILED $text"
+		sed 's/^/    /' "$scratch/said" | head -n 20
+		failed=$((failed + 1))
+	fi
+}
+
+is_free() {
+	! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+starts() {
+	local tries=300
+	valgrind --error-exitcode=99 --leak-check=full \
+	    --errors-for-leak-kinds=definite \
+	    --log-file="$scratch/valgrind" "$server" -r 1 \
+	    -l "127.0.0.1:$port" >"$scratch/server" 2>&1 </dev/null &
+	pid=$!
+	while ! grep -q ready "$scratch/server"; do
+		tries=$((tries - 1))
+		if ! runs "$pid" || [ $tries -eq 0 ]; then
+			break
+		fi
+		sleep 0.05
+	done
+	cat "$scratch/server"
+	grep -q ready "$scratch/server"
+}
+
+# load SIZE CONNECTIONS MESSAGES: every one comes back, or there is an error.
+load() {
+	timeout -k 2 20 "$B/bench/load" -p "$port" -m echo -s "$1" -c "$2" \
+	    -P 1 -n "$3"
+}
+
+# by_hand COUNT FILE: the file comes back so many times, by a new connection
+# each, four at a time.
+by_hand() {
+	# The shell of xargs expands these.
+	# shellcheck disable=SC2016
+	seq "$1" | timeout -k 2 20 xargs -P 4 -I '{}' sh -c '
+		timeout 10 nc -N 127.0.0.1 "$1" <"$2" | cmp - "$2"' \
+		sh "$port" "$2"
+}
+
+ends() {
+	local tries=1200
+	kill -TERM "$pid"
+	while runs "$pid" && [ $tries -gt 0 ]; do
+		tries=$((tries - 1))
+		sleep 0.05
+	done
+	if runs "$pid"; then
+		echo "it still runs after 60 s"
+		kill -9 "$pid"
+	fi
+	wait "$pid" 2>/dev/null
+	status=$?
+	pid=
+	echo "status $status (99: there are errors)"
+	[ $status -eq 0 ] || [ $status -eq 99 ]
+}
+
+# The last line of the report counts them; it is there when memcheck was.
+clean() {
+	sed 's/^==[0-9]*== //' "$scratch/valgrind"
+	[ "$status" -eq 0 ] &&
+	    grep -q 'ERROR SUMMARY: 0 errors' "$scratch/valgrind"
+}
+
+nothing_lost() {
+	sed 's/^==[0-9]*== //' "$scratch/valgrind"
+	grep -qE 'definitely lost: 0 bytes|no leaks are possible' \
+	    "$scratch/valgrind"
+}
+
+for tool in valgrind nc; do
+	if ! command -v $tool >/dev/null; then
+		echo "SKIP: $tool is not installed"
+		exit 0
+	fi
+done
+port=$((20000 + $$ % 10000))
+while ! is_free $port; do
+	port=$((port + 1))
+done
+claim "it starts under memcheck" starts
+if [ -z "$pid" ] || ! runs "$pid"; then
+	exit 1
+fi
+head -c 102400 /dev/urandom >"$scratch/large"
+head -c 100 /dev/urandom >"$scratch/small"
+if [ -x "$B/bench/load" ]; then
+	claim "200 connections, 64 bytes a message" load 64 200 5000
+	claim "32 connections, 64 bytes a message" load 64 32 5000
+	claim "4 connections, 100 KB a message" load 102400 4 40
+else
+	claim "200 connections of 100 bytes" by_hand 200 "$scratch/small"
+fi
+claim "8 connections of 100 KB that end with a FIN" by_hand 8 "$scratch/large"
+claim "SIGTERM ends it, when nobody is connected any more" ends
+claim "no invalid access, nothing uninitialised" clean
+claim "no memory is lost" nothing_lost
+
+# What the kernel writes to memory of the program is known to be written, in a
+# reactor that is run by the program's own thread, beside threads of torc's.
+cat >"$scratch/reads.c" <<'END'
+#include <torc_client.h>
+#include <stdlib.h>
+#include <fcntl.h>
+
+static struct torc_reactor *reactor;
+static long sum, expected;
+
+static int
+count(void *arg)
+{
+	expected = arg != NULL ? *(long *)arg : 0;
+	return 0;
+}
+
+static int
+read_file(void *path)
+{
+	int fd = open(path, O_RDONLY);
+	long size = 100000;
+	char *data = malloc((size_t)size);
+
+	size = torc_fd_read(fd, data, (size_t)size, 0, TORC_NEVER);
+	for (long i = 0; i < size; i++)
+		sum += data[i] != 0;	/* a branch, for memcheck */
+	free(data);
+	torc_sleep(torc_after_ms(20));
+	if (torc_offload(count, &size, TORC_NEVER) != 0)
+		abort();
+	torc_reactor_stop(reactor);
+	return 0;
+}
+
+static char *name;
+
+static void
+begin(struct torc_reactor *here, struct torc_post *post)
+{
+	(void)here;
+	(void)post;
+	torc_fiber_spawn(NULL, read_file, name);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct torc_post post = { .call = begin };
+
+	name = argv[argc - 1];
+	if (torc_reactor_create(&reactor, NULL, NULL, 0) < 0)
+		return 2;
+	torc_post(reactor, &post);
+	if (torc_reactor_run(reactor) < 0)
+		return 3;
+	torc_reactor_destroy(reactor);
+	return sum > 0 && expected == 100000 ? 0 : 4;
+}
+END
+reads() {
+	"$CC" -g -o "$scratch/reads" "$scratch/reads.c" -I"$B/include" \
+	    "$B/lib/libtorc.a" -pthread &&
+	    timeout -k 2 60 valgrind -q --error-exitcode=99 \
+	    "$scratch/reads" "$scratch/large"
+}
+claim "what operations have read is known to be written" reads
+[ $failed -eq 0 ]

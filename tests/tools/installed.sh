@@ -1,0 +1,224 @@
+#!/usr/bin/env bash
+# installed.sh - what `make install` puts into an empty folder is enough: each
+# header is complete by itself, in C and in C++, and a program builds with each
+# library, with the flags that pkg-config says, on libtorc.so and statically,
+# and each runs. That of torc itself is README.md's handler.
+#
+# The libraries are those of $B (build), which are made if need be; CC and CXX
+# compile. A tool that is not installed is a line "SKIP: why".
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+B=${B:-build}
+CC=${CC:-cc}
+CXX=${CXX:-c++}
+unset MAKEFLAGS MFLAGS MAKELEVEL
+failed=0
+server=
+under=()			# what runs the program
+scratch=$(mktemp -d) || exit 1
+root=$scratch/root		# what stands for /
+prefix=$root/opt/torc
+include=$prefix/include
+
+finish() {
+	[ -z "$server" ] || kill -9 "$server" 2>/dev/null
+	rm -rf "$scratch"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# claim TEXT COMMAND...: the command proves the text.
+claim() {
+	local text=$1
+	shift
+	if "$@" >"$scratch/said" 2>&1; then
+		echo "ok $text"
+	else
+		echo "FAILED $text"
+		tail -n 20 "$scratch/said" | sed 's/^/    /'
+		failed=$((failed + 1))
+	fi
+}
+
+installs() {
+	make -s B="$B" DESTDIR="$root" PREFIX=/opt/torc install &&
+	    [ -e "$include/torc.h" ] && [ -e "$prefix/lib/libtorc.a" ] &&
+	    [ -e "$prefix/lib/libtorc.so" ] &&
+	    [ -e "$prefix/lib/pkgconfig/torc.pc" ]
+}
+
+# alone LANGUAGE COMPILER...: each header is all of a translation unit.
+alone() {
+	local language=$1 header
+	shift
+	for header in "$include"/*.h; do
+		echo "#include <${header##*/}>" | "$@" -Wall -Wextra -Werror \
+		    -pedantic -x "$language" -I"$include" -fsyntax-only - ||
+		    return 1
+	done
+}
+
+flags() {	# flags ARGUMENT...: with the folder where they are now
+	PKG_CONFIG_PATH=$prefix/lib/pkgconfig pkg-config "$@" |
+	    sed "s|/opt/torc|$prefix|g"
+}
+
+# builds NAME LIBRARY [-static]: program NAME, with what pkg-config says.
+# The flags are words.
+# shellcheck disable=SC2046,SC2086
+builds() {
+	"$CC" ${3:-} -o "$scratch/$1" "$scratch/$1.c" \
+	    $(flags ${3:+--static} --cflags --libs "$2")
+}
+
+needs_shared() {
+	LD_LIBRARY_PATH=$prefix/lib ldd "$scratch/$1" |
+	    grep "$prefix/lib/libtorc.so.0"
+}
+
+runs() {
+	LD_LIBRARY_PATH=$prefix/lib "$scratch/$1"
+}
+
+# README.md's handler, on a socket of ours instead of port 7000.
+handler() {
+	awk '/^```c$/ { in_it = 1; next } /^```$/ { in_it = 0 } in_it' \
+	    README.md | sed "s|127.0.0.1:7000|unix:$scratch/socket|"
+}
+
+has_handler() {
+	grep "unix:$scratch" "$scratch/torc.c"
+}
+
+# echoes NAME: the program is that handler.
+echoes() {
+	local tries=0 said
+	rm -f "$scratch/socket"
+	LD_LIBRARY_PATH=$prefix/lib "${under[@]}" "$scratch/$1" &
+	server=$!
+	# The file is there a little before somebody listens.
+	while ! said=$(echo hello | timeout 20 nc -N -U "$scratch/socket") &&
+	    [ $tries -lt 100 ]; do
+		kill -0 "$server" || return 1
+		sleep 0.1
+		tries=$((tries + 1))
+	done 2>/dev/null
+	kill -TERM "$server"
+	wait "$server" || return 1
+	server=
+	[ "$said" = hello ]
+}
+
+# try NAME [PROOF]: the program on the standard input uses the library
+# torc-NAME, or torc itself, and PROOF (runs) says that it does its work.
+try() {
+	local name=$1 library=torc-$1 proof=${2:-runs}
+	[ "$name" != torc ] || library=torc
+	cat >"$scratch/$name.c"
+	if [ ! -e "$prefix/lib/pkgconfig/$library.pc" ]; then
+		echo "SKIP: $library was not built: its library is missing"
+		return
+	fi
+	claim "$library: a program builds" builds "$name" "$library"
+	claim "$library: it is linked with libtorc.so" needs_shared "$name"
+	claim "$library: it $proof" "$proof" "$name"
+	claim "$library: it builds statically, too" \
+	    builds "$name" "$library" -static
+	claim "$library: and $proof" "$proof" "$name"
+}
+
+# takes DEADLINE: a call that has this for its deadline compiles.
+takes() {
+	cat >"$scratch/deadline.c" <<-C
+	#include <torc.h>
+
+	int wait_for(struct torc_conn *conn, struct torc_slice *in);
+
+	int
+	wait_for(struct torc_conn *conn, struct torc_slice *in)
+	{
+		return torc_conn_recv(conn, in, $1);
+	}
+	C
+	# shellcheck disable=SC2046
+	"$CC" -c -o "$scratch/deadline.o" "$scratch/deadline.c" \
+	    $(flags --cflags torc)
+}
+
+takes_not() {
+	! takes "$1" 2>"$scratch/deadline.log" &&
+	    grep -q torc_deadline "$scratch/deadline.log"
+}
+
+claim "make install fills an empty folder" installs
+[ $failed -eq 0 ] || exit 1
+claim "a deadline is a time from now, never, or at once" \
+    takes "in->size == 0 ? torc_after_ms(5000) : TORC_NEVER" &&
+    takes TORC_AT_ONCE
+claim "a number is no deadline" takes_not 5000
+claim "nor is a time of the clock" takes_not "torc_now()"
+claim "each header is complete in C11" alone c "$CC" -std=c11
+claim "each header is complete in C++11" alone c++ "$CXX" -std=c++11
+
+for tool in pkg-config ldd nc; do
+	command -v $tool >/dev/null && continue
+	echo "SKIP: $tool is not installed: no program is built"
+	exit $((failed > 0))
+done
+# minds_nothing NAME: memcheck has nothing to say of it, and SIGTERM ends it.
+minds_nothing() {
+	under=(valgrind -q --error-exitcode=99 --leak-check=full
+	    --errors-for-leak-kinds=definite)
+	builds "$1" "$1" && echoes "$1"
+	local status=$?
+	under=()
+	return $status
+}
+
+try torc echoes < <(handler)
+if command -v valgrind >/dev/null; then
+	claim "valgrind has nothing to say of it" minds_nothing torc
+else
+	echo "SKIP: valgrind is not installed"
+fi
+claim "that is README.md's handler" has_handler
+# What is called must not be all that the library is: whatever it needs of
+# torc is to be found.
+try http <<-'END'
+	#include <torc_http.h>
+	int main(int argc, char **argv)
+	{
+		(void)argv;
+		if (argc > 1)
+			torc_http_forward(0, 0, 0, TORC_AT_ONCE);
+		return torc_http_reason(200)[0] != 'O';
+	}
+END
+try redis <<-'END'
+	#include <torc_redis.h>
+	int main(int argc, char **argv)
+	{
+		(void)argv;
+		return argc > 1 && torc_redis_create(0, 0, 0, 0);
+	}
+END
+try pg <<-'END'
+	#include <torc_pg.h>
+	int main(int argc, char **argv)
+	{
+		(void)argv;
+		return argc > 1 && torc_pg_create(0, 0, 0, 0);
+	}
+END
+try file <<-'END'
+	#include <torc_file.h>
+	int main(int argc, char **argv)
+	{
+		(void)argv;
+		if (argc > 1)
+			torc_file_serve(0, 0, TORC_AT_ONCE);
+		return 0;
+	}
+END
+[ $failed -eq 0 ]
