@@ -137,7 +137,7 @@ dist:	# build/torc-VERSION.tar.gz of what is committed
 clean:	# remove what was built
 	rm -rf $B build-asan build-tsan build-static build-fuzz build-afl
 
-RULES := tools/ringstat/rules.mk tests/rules.mk tools/bench/rules.mk
+RULES := tools/ringstat/rules.mk tools/manual/rules.mk tests/rules.mk tools/bench/rules.mk
 include $(RULES)
 help:	# this list
 	@sed -n 's/^\([a-z-]*\):[^#]*# */  \1\t/p' Makefile $(RULES)

@@ -1,0 +1,255 @@
+# modules.awk - the pages of section 7, one for each header: its opening
+# comment, its calls by section, and a whole program. In HTML also the index
+# and the examples.
+
+function modules_out(	f) {
+	read_examples()
+	for (f = 1; f <= files; f++)
+		module_out(f)
+	if (form != "mdoc") {
+		index_out()
+		examples_out()
+	}
+}
+
+function module_out(f,	about, text) {
+	split("", seen)
+	split("", seen_module)
+	out_begin(file_name[f], 7)
+	about = module_about(f)
+	out_heading("NAME")
+	if (form == "mdoc") {
+		put(".Nm " file_name[f])
+		put(".Nd " mdoc_words(about))
+	} else {
+		out_paragraph()
+		put("<b>" file_name[f] "</b> &mdash; " html(about))
+	}
+	out_heading("SYNOPSIS")
+	out_include(header_of(f))
+	out_synopsis_end()
+	out_paragraph()
+	flags_out(f)
+	out_heading("DESCRIPTION")
+	text_out(module_text(f), 1)
+	if (file_name[f] == "torc")
+		modules_list(f)
+	sections_out(f)
+	example_out(f)
+	module_see_also(f)
+	out_end()
+}
+
+# "torc_http.h - HTTP/1.1 for torc." is what it is about; the rest is the text.
+function module_about(f,	s, list) {
+	s = file_text[f]
+	gsub(/\n/, " ", s)
+	sub(/^[a-z_]+\.h - /, "", s)
+	sentences(s, list)
+	s = list[1]
+	sub(/\.$/, "", s)
+	if (length(s) > 72)
+		sub(/[:;,] .*/, "", s)
+	return s
+}
+
+function module_text(f,	s, p, par) {
+	s = file_text[f]
+	if (!match(s, /^[a-z_]+\.h - /))
+		return s
+	s = substr(s, RLENGTH + 1)
+	p = index(s, "\n\n")
+	par = p ? substr(s, 1, p - 1) : s
+	# A first paragraph of one sentence is what NAME says already.
+	if (par ~ /^[^.]*\.$/ && p)
+		return substr(s, p + 2)
+	return capital(s)
+}
+
+function modules_list(f,	i) {
+	out_subheading("Modules")
+	out_list_begin()
+	for (i = 1; i <= files; i++) {
+		if (i == f)
+			continue
+		refer_module(file_name[i])
+		out_item("page", file_name[i] "(7)")
+		words_out(sentence(module_about(i)))
+	}
+	out_list_end()
+}
+
+# The sections of a header, with what its pages are about.
+function sections_out(f,	s, p, any) {
+	for (s = 1; s <= sections; s++) {
+		if (section_file[s] != f)
+			continue
+		any = 0
+		for (p = 1; p <= pages; p++)
+			any += page_section[p] == s
+		if (!any && section_intro[s] == "")
+			continue
+		out_subheading(section_title[s] == "" ? "Basics" : \
+		    section_title[s])
+		if (section_intro[s] != "")
+			text_out(section_intro[s], 0)
+		if (any)
+			section_pages(s)
+	}
+}
+
+function section_pages(s,	p) {
+	out_list_begin()
+	for (p = 1; p <= pages; p++) {
+		if (page_section[p] != s)
+			continue
+		refer(page_name[p])
+		out_item("page", page_name[p] "(3)")
+		words_out(sentence(page_about[p]))
+	}
+	out_list_end()
+}
+
+function module_see_also(f,	name, names, n, i) {
+	if (file_name[f] != "torc")
+		seen_module["torc"] = 1
+	delete seen_module[file_name[f]]
+	n = 0
+	for (name in seen_module)
+		names[++n] = name
+	sort(names, n)
+	out_heading("SEE ALSO")
+	out_paragraph()
+	for (i = 1; i <= n; i++)
+		out_marked("page", names[i], 7, "", i < n ? "," : "")
+	flush()
+}
+
+# ---- Examples: "torc_http=hello ...", and files of programs ----
+
+function read_examples(	n, i, pairs, words, text, s) {
+	n = split(examples, pairs, " ")
+	for (i = 1; i <= n; i++) {
+		split(pairs[i], words, "=")
+		example_of[words[1]] = words[2]
+	}
+	programs = split(sources, program_path, " ")
+	for (i = 1; i <= programs; i++) {
+		s = program_path[i]
+		sub(/.*\//, "", s)
+		sub(/\.c$/, "", s)
+		program_name[i] = s
+		program_number[s] = i
+		program_text[i] = ""
+		while ((getline text < program_path[i]) > 0)
+			program_text[i] = program_text[i] text "\n"
+		close(program_path[i])
+		if (program_text[i] == "") {
+			print "manual: cannot read " program_path[i] \
+			    > "/dev/stderr"
+			failed = 1
+		}
+	}
+}
+
+function example_out(f,	i, s) {
+	if (!(file_name[f] in example_of))
+		return
+	s = example_of[file_name[f]]
+	if (!(s in program_number)) {
+		print "manual: no program " s ".c, the example of " \
+		    file_name[f] > "/dev/stderr"
+		failed = 1
+		return
+	}
+	i = program_number[s]
+	out_heading("EXAMPLES")
+	out_paragraph()
+	words_out("This is `" program_path[i] "`, which the tests build and" \
+	    " run.")
+	program_out(i)
+}
+
+function program_out(i,	n, k, lines) {
+	n = split(program_text[i], lines, "\n")
+	out_literal_begin()
+	for (k = 1; k < n; k++)
+		out_literal_line(lines[k])
+	out_literal_end()
+}
+
+# ---- HTML alone ----
+
+function examples_out(	i, s) {
+	out_name = ""
+	out_section = 0
+	out_file = out "/examples.html"
+	html_head("Examples")
+	out_paragraph()
+	words_out("Whole programs. The tests build and run each of them. Names"\
+	    " lead to their pages.")
+	out_list_begin()
+	for (i = 1; i <= programs; i++) {
+		put("<dt><a href=\"#" program_name[i] "\">" \
+		    program_name[i] ".c</a></dt>\n<dd>")
+		words_out(sentence(program_about(i)))
+	}
+	out_list_end()
+	for (i = 1; i <= programs; i++) {
+		put("<h2 id=\"" program_name[i] "\">" program_path[i] "</h2>")
+		program_out(i)
+	}
+	out_end()
+}
+
+# The first sentence of its opening comment.
+function program_about(i,	n, k, lines, s, list) {
+	n = split(program_text[i], lines, "\n")
+	s = ""
+	for (k = 1; k <= n && lines[k] !~ /^ \*\//; k++) {
+		if (lines[k] ~ /SPDX-License-Identifier|^\/\*$/)
+			continue
+		sub(/^ \* ?/, "", lines[k])
+		if (lines[k] == "")
+			break
+		s = s (s == "" ? "" : " ") lines[k]
+	}
+	sub(/^[a-z_]+\.c - /, "", s)
+	sentences(s, list)
+	return list[1]
+}
+
+function index_out(	i, n, name, names, letter, p) {
+	out_name = ""
+	out_section = 0
+	out_file = out "/index.html"
+	html_head("Manual")
+	out_list_begin()
+	for (i = 1; i <= files; i++) {
+		put("<dt><a href=\"" page_file_name(file_name[i], 7) "\">" \
+		    file_name[i] "(7)</a></dt>\n<dd>")
+		words_out(sentence(module_about(i)))
+	}
+	put("<dt><a href=\"examples.html\">Examples</a></dt>\n<dd>")
+	words_out("Whole programs.")
+	out_list_end()
+	n = 0
+	for (name in page_of)
+		names[++n] = name
+	sort(names, n)
+	put("<h2 id=\"names\">All names</h2>\n<ul class=\"names\">")
+	for (i = 1; i <= n; i++) {
+		p = page_of[names[i]]
+		put("<li><a href=\"" page_file_name(page_name[p], 3) "\">" \
+		    names[i] "</a>" (names[i] == page_name[p] ? " " \
+		    html(page_about[p]) : "") "</li>")
+	}
+	put("</ul>")
+	out_end()
+}
+
+END {
+	pages_out()
+	modules_out()
+	exit failed
+}

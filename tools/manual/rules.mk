@@ -1,0 +1,48 @@
+# The manual, made of the comments of the public headers: section 3 has a page
+# for each call, section 7 one for each header. README.md says how.
+
+# When this version was made.
+MANUAL_DATE := November 30, 2026
+MANUAL_SCRIPTS := $(addprefix tools/manual/,read.awk text.awk out.awk \
+	fields.awk pages.awk modules.awk)
+# torc.h leads to all others.
+MANUAL_HEADERS := conn/torc.h $(filter-out conn/torc.h,$(sort $(PUBLIC)))
+MANUAL_PROGRAMS := $(filter-out %/cli.c,$(wildcard tools/examples/*.c))
+# The program at the end of a page of section 7.
+MANUAL_EXAMPLES := torc=echo torc_runtime=fetch torc_http=hello \
+	torc_service=notes torc_file=files torc_client=quote \
+	torc_redis=cache torc_pg=api
+define manual
+$(call say,MAN,$(1))
+$Q LC_ALL=C awk $(MANUAL_SCRIPTS:%=-f %) \
+	-v form=$(2) -v out=$(1) -v version='$(VERSION)' \
+	-v date='$(MANUAL_DATE)' -v examples='$(MANUAL_EXAMPLES)' \
+	-v sources='$(MANUAL_PROGRAMS)' $(MANUAL_HEADERS)
+endef
+
+# The pages; "links" has the other names of those that have several.
+all: $B/manual/links
+$B/manual/links: $(MANUAL_SCRIPTS) tools/manual/rules.mk $(PUBLIC) \
+		$(MANUAL_PROGRAMS)
+	$Q rm -rf $(@D)/man3 $(@D)/man7 && mkdir -p $(@D)/man3 $(@D)/man7
+	$(call manual,$(@D),mdoc)
+	$Q while read name page; do \
+		ln -s $$page.3 $(@D)/man3/$$name.3 || exit; done < $@
+
+.PHONY: manual install-manual
+manual: $B/manual/html/index.html	# the manual as HTML: build/manual/html/index.html
+$B/manual/html/index.html: $(MANUAL_SCRIPTS) tools/manual/rules.mk $(PUBLIC) \
+		$(MANUAL_PROGRAMS) tools/manual/style.css
+	$Q rm -rf $(@D) && mkdir -p $(@D)
+	$(call manual,$(@D),html)
+	$Q cp tools/manual/style.css $(@D)
+
+install: install-manual
+install-manual: all
+	install -d $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man7
+	install -m 644 $$(find $B/manual/man3 -type f) \
+		$(DESTDIR)$(MANDIR)/man3
+	install -m 644 $B/manual/man7/*.7 $(DESTDIR)$(MANDIR)/man7
+	while read name page; do \
+		ln -sfn $$page.3 $(DESTDIR)$(MANDIR)/man3/$$name.3 || exit; \
+		done < $B/manual/links
