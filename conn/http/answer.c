@@ -87,7 +87,7 @@ put_framing(const struct answer *answer, struct torc_http_writer *writer)
 		torc_http_put_length(writer, answer->length);
 	if (http->last)
 		torc_http_put(writer, "Connection", "close");
-	else if (http->request.minor == 0)
+	else if (http->request.version == TORC_HTTP_1_0)
 		torc_http_put(writer, "Connection", "keep-alive");
 }
 
@@ -132,7 +132,7 @@ begin(struct torc_http *http, struct answer *answer, torc_deadline deadline)
 	http->silent = status == 204 || status == 304 ||
 	    http->request.method == TORC_HTTP_HEAD;
 	http->chunked = unknown && status != 204 && status != 304 &&
-	    http->request.minor > 0;
+	    http->request.version > TORC_HTTP_1_0;
 	/* Without a length or chunks, the end of the connection tells. */
 	http->last = http->last || !goes_on(http) ||
 	    (unknown && !http->chunked && !http->silent);
@@ -184,7 +184,7 @@ torc_http_inform(struct torc_http *http, unsigned status,
 		return -EINVAL;
 	if (status == 100)
 		http->continued = true;
-	return http->request.minor == 0 ? 0 :
+	return http->request.version == TORC_HTTP_1_0 ? 0 :
 	    put_interim(http, status, fields, field_count, deadline);
 }
 
@@ -303,7 +303,8 @@ torc_http_refuse(struct torc_http *http,
 		return -EINVAL;
 	shaped = *refusal;
 	if (http->config.refusal != NULL)
-		http->config.refusal(http, &shaped, http->config.arg);
+		http->config.refusal(&http->request, &shaped,
+		    http->config.arg);
 	if (shaped.status == 0) {
 		http->last = true;
 		http->output = OUTPUT_NONE;

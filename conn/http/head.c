@@ -373,7 +373,8 @@ read_odd_version(struct reader *reader, const uint8_t *at)
 	if (at[5] != '1')
 		return fail(reader, -EPROTONOSUPPORT,
 		    "another version than HTTP/1");
-	reader->head->minor = at[7] == '0' ? 0 : 1;
+	reader->head->version = at[7] == '0' ? TORC_HTTP_1_0 :
+	    TORC_HTTP_1_1;
 	return at + VERSION_SIZE;
 }
 
@@ -384,7 +385,7 @@ read_version(struct reader *reader, const uint8_t *at)
 	if (reader->end - at < VERSION_SIZE ||
 	    load_8(at) != load_8("HTTP/1.1"))
 		return read_odd_version(reader, at);
-	reader->head->minor = 1;
+	reader->head->version = TORC_HTTP_1_1;
 	return at + VERSION_SIZE;
 }
 
@@ -549,7 +550,7 @@ check_framing(struct reader *reader)
 	if (reader->seen & SEEN_LENGTH)
 		return malformed(reader,
 		    "Content-Length and Transfer-Encoding at once");
-	return reader->head->minor > 0 ||
+	return reader->head->version > TORC_HTTP_1_0 ||
 	    malformed(reader, "Transfer-Encoding in HTTP/1.0");
 }
 
@@ -559,13 +560,14 @@ frame_request(struct reader *reader)
 	struct torc_http_head *head = reader->head;
 	const unsigned seen = reader->seen;
 
-	if (head->minor > 0 && !(seen & SEEN_HOST))
+	if (head->version > TORC_HTTP_1_0 && !(seen & SEEN_HOST))
 		return malformed(reader, "no Host");
 	if (!check_framing(reader))
 		return false;
 	head->keep_alive = !(seen & SEEN_CLOSE) &&
-	    (head->minor > 0 || seen & SEEN_KEEP);
-	head->expects_continue = head->minor > 0 && seen & SEEN_EXPECT;
+	    (head->version > TORC_HTTP_1_0 || seen & SEEN_KEEP);
+	head->expects_continue = head->version > TORC_HTTP_1_0 &&
+	    seen & SEEN_EXPECT;
 	if (seen & SEEN_CODING)
 		head->body = TORC_HTTP_CHUNKED;
 	else if (head->length > 0)
@@ -645,7 +647,7 @@ frame_response(struct reader *reader, enum torc_http_method method)
 		return false;
 	head->body = body_of_response(reader, method);
 	head->keep_alive = !(seen & SEEN_CLOSE) &&
-	    (head->minor > 0 || seen & SEEN_KEEP) &&
+	    (head->version > TORC_HTTP_1_0 || seen & SEEN_KEEP) &&
 	    head->body != TORC_HTTP_TO_END && head->body != TORC_HTTP_TUNNEL;
 	return true;
 }

@@ -240,7 +240,8 @@ torc_http_hop_begin(struct torc_http_hop *hop,
 		torc_http_hop_end(hop);
 		return rc;
 	}
-	snprintf(hop->via, sizeof(hop->via), "1.%u %s", head->minor, name);
+	snprintf(hop->via, sizeof(hop->via), "%u.%u %s",
+	    head->version / 10u, head->version % 10u, name);
 	torc_http_hop_add(hop, "Via", torc_http_text(hop->via));
 	return 0;
 }

@@ -267,7 +267,7 @@ torc_http_skip_body(struct torc_http *http, torc_deadline deadline)
 static bool
 wants_upgrade(const struct torc_http_head *request)
 {
-	return request->upgrade && request->minor > 0 &&
+	return request->upgrade && request->version > TORC_HTTP_1_0 &&
 	    torc_http_find(request, "upgrade") != NULL;
 }
 

@@ -15,11 +15,11 @@ observe(struct torc_exchange *exchange)
 {
 	const struct torc_service *service = exchange->service;
 	const struct torc_http *http = &exchange->http;
-	struct torc_exchange_end end;
+	struct torc_exchange_summary end;
 
 	if (service->observer == NULL)
 		return;
-	end = (struct torc_exchange_end) {
+	end = (struct torc_exchange_summary) {
 		.route = torc_exchange_route(exchange),
 		.method = http->request.method_name,
 		.target = http->request.target,
@@ -37,19 +37,20 @@ observe(struct torc_exchange *exchange)
 
 /* Of a server of HTTP: each answer that torc makes by itself. */
 static void
-note_refusal(struct torc_http *http, struct torc_http_refusal *refusal,
-    void *arg)
+note_refusal(const struct torc_http_head *request,
+    struct torc_http_refusal *refusal, void *arg)
 {
 	const struct torc_service *service = arg;
 	struct torc_exchange *exchange = (struct torc_exchange *)
-	    (void *)((uint8_t *)http - offsetof(struct torc_exchange, http));
+	    ((uintptr_t)request - offsetof(struct torc_exchange,
+	    http.request));
 
 	torc_assert(exchange->service == service);
 	exchange->refused = true;
 	exchange->error = refusal->error;
 	exchange->why = refusal->why;
 	if (service->refusal != NULL)
-		service->refusal(http, refusal, service->refusal_arg);
+		service->refusal(request, refusal, service->refusal_arg);
 }
 
 /* Parks. The handler has returned: see that there is an answer. */

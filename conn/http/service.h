@@ -99,13 +99,13 @@ struct torc_service {
 	uint8_t known[TORC_HTTP_CONNECT + 1];	/* numbers, and one more; 0 for
 						 * methods without a route */
 	struct torc_http_config http;
-	void (*refusal)(struct torc_http *http,
+	void (*refusal)(const struct torc_http_head *request,
 	    struct torc_http_refusal *refusal, void *arg);
 	void *refusal_arg;
 	size_t memory_max;
 	unsigned stack_ms;
 	void (*observer)(struct torc_exchange *exchange,
-	    const struct torc_exchange_end *end, void *arg);
+	    const struct torc_exchange_summary *end, void *arg);
 	void *arg;
 };
 

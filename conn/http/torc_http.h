@@ -48,6 +48,12 @@ enum torc_http_method {
 	TORC_HTTP_CONNECT,
 };
 
+/*
+ * Versions of messages, ten times. A reader of HTTP/1 takes all above 1.0 for
+ * 1.1. Other values are for what carries messages in other ways.
+ */
+enum { TORC_HTTP_1_0 = 10, TORC_HTTP_1_1 = 11 };
+
 /* What follows a head. */
 enum torc_http_body {
 	TORC_HTTP_NONE,		/* the next message */
@@ -77,7 +83,7 @@ struct torc_http_head {
 	bool keep_alive;	/* the peer would go on after this message */
 	bool expects_continue;	/* it waits for 100 before the body */
 	bool upgrade;		/* Connection names "upgrade" */
-	uint8_t minor;		/* HTTP/1.minor: 0, or 1 for all above */
+	uint8_t version;	/* one of those below */
 
 	/* Of a request. */
 	enum torc_http_method method;
@@ -314,11 +320,11 @@ struct torc_http_config {
 	 * Called on the handler's fiber before each answer that torc makes by
 	 * itself; NULL: they go out as they are. It may park, but does not use
 	 * the connection. Fields and body are the hook's, and stay until the
-	 * handler goes on. Of http->request only what was read before the
-	 * error is set. If what the hook made of the answer cannot be
-	 * written, the answer is sent as it was.
+	 * handler goes on. Of `request` only what was read before the error is
+	 * set. If what the hook made of the answer cannot be written, the
+	 * answer is sent as it was.
 	 */
-	void (*refusal)(struct torc_http *http,
+	void (*refusal)(const struct torc_http_head *request,
 	    struct torc_http_refusal *refusal, void *arg);
 	void *arg;
 };

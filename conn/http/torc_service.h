@@ -110,8 +110,11 @@ TORC_API void torc_routes_around(struct torc_routes *routes,
 
 /* ---- Services ---- */
 
-/* What is known at the end of an exchange. */
-struct torc_exchange_end {
+/*
+ * What is known at the end of an exchange. Later versions may add fields at the
+ * end.
+ */
+struct torc_exchange_summary {
 	const char *route;	/* its path, as "/items/{id}"; NULL: none */
 	struct torc_slice method;	/* size 0: it was not read */
 	struct torc_slice target;	/* as it was sent; size 0: as above */
@@ -141,7 +144,7 @@ struct torc_service_config {
 	 * has refused by itself. Does not park, and does not answer. NULL: none
 	 */
 	void (*observer)(struct torc_exchange *exchange,
-	    const struct torc_exchange_end *end, void *arg);
+	    const struct torc_exchange_summary *end, void *arg);
 	void *arg;
 };
 

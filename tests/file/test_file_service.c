@@ -27,7 +27,7 @@ struct told {
 static struct told last;
 
 static void
-observe(struct torc_exchange *exchange, const struct torc_exchange_end *end,
+observe(struct torc_exchange *exchange, const struct torc_exchange_summary *end,
     void *arg)
 {
 	(void)exchange;

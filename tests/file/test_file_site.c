@@ -871,10 +871,10 @@ strings_of_a_configuration_are_copied(void **state)
 /* ---- Refusals ---- */
 
 static void
-see_refusal(struct torc_http *http, struct torc_http_refusal *refusal,
-    void *arg)
+see_refusal(const struct torc_http_head *request,
+    struct torc_http_refusal *refusal, void *arg)
 {
-	(void)http;
+	(void)request;
 	*(_Atomic int *)arg = refusal->error;
 	if (refusal->error != -ENOENT)
 		return;

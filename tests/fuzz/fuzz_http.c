@@ -128,7 +128,7 @@ check_written(const struct message *message, bool response)
 		    head->fields[i].value);
 	require(torc_http_put_end(&writer) > 0, "what was read is not written");
 	/* It is written as HTTP/1.1, in which more is forbidden. */
-	if (head->minor == 0 || writer.used > limits.head_max)
+	if (head->version == TORC_HTTP_1_0 || writer.used > limits.head_max)
 		return;
 	read_message(&again, response, false, memory, writer.used);
 	require(again.rc == (int)writer.used, "what was written is not read");

@@ -28,7 +28,7 @@ static struct {
 
 static void
 observe(struct torc_exchange *exchange,
-    const struct torc_exchange_end *what, void *arg)
+    const struct torc_exchange_summary *what, void *arg)
 {
 	(void)exchange;
 	(void)arg;

@@ -341,7 +341,32 @@ slices_of_a_request_are_its_parts(void **state)
 	assert_true(head->expects_continue);
 	assert_true(head->upgrade);
 	assert_true(head->has_length);
-	assert_int_equal(head->minor, 1);
+	assert_int_equal(head->version, TORC_HTTP_1_1);
+}
+
+/* What comes after 1.0 within HTTP/1 is 1.1 for us (RFC 9110, 2.5). */
+static void
+a_head_tells_its_version(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned version;
+	} heads[] = {
+		{ "GET / HTTP/1.0\r\n\r\n", TORC_HTTP_1_0 },
+		{ "GET / HTTP/1.1\r\nHost: a\r\n\r\n", TORC_HTTP_1_1 },
+		{ "GET / HTTP/1.7\r\nHost: a\r\n\r\n", TORC_HTTP_1_1 },
+	};
+	static struct reading reading;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(heads); i++) {
+		take(REQUEST, heads[i].text, strlen(heads[i].text),
+		    TORC_HTTP_GET, &reading);
+		assert_int_equal(reading.head.version, heads[i].version);
+	}
+	take(RESPONSE, "HTTP/1.0 200 OK\r\n\r\n", 19, TORC_HTTP_GET,
+	    &reading);
+	assert_int_equal(reading.head.version, TORC_HTTP_1_0);
 }
 
 /* The words of what is refused tell which rule it was. */
@@ -1271,6 +1296,7 @@ main(void)
 		cmocka_unit_test(a_request_that_is_cut_anywhere_asks_for_more),
 		cmocka_unit_test(what_follows_a_head_does_not_change_it),
 		cmocka_unit_test(slices_of_a_request_are_its_parts),
+		cmocka_unit_test(a_head_tells_its_version),
 		cmocka_unit_test(
 		    what_others_could_read_differently_is_refused_by_name),
 		cmocka_unit_test(a_zero_byte_is_refused_everywhere_in_a_head),

@@ -259,7 +259,7 @@ give_hints(struct torc_http *http)
 	    -EINVAL);
 	assert_int_equal(torc_http_inform(http, 200, &link, 1, TORC_NEVER),
 	    -EINVAL);
-	if (http->request.minor > 0)
+	if (http->request.version > TORC_HTTP_1_0)
 		assert_int_equal(torc_http_inform(http, 103, &framing, 1,
 		    TORC_NEVER), -EINVAL);
 	return torc_http_reply(http, 200, NULL, 0, "ok", 2, TORC_NEVER);
@@ -817,7 +817,8 @@ only_what_asked_for_an_upgrade_is_taken_over(void **state)
 
 /* Says what happened, unless that cannot be written. */
 static void
-explain(struct torc_http *http, struct torc_http_refusal *refusal, void *arg)
+explain(const struct torc_http_head *request,
+    struct torc_http_refusal *refusal, void *arg)
 {
 	static const struct torc_http_field plain = {
 		{ (const uint8_t *)"Content-Type", 12 },
@@ -825,11 +826,11 @@ explain(struct torc_http *http, struct torc_http_refusal *refusal, void *arg)
 	};
 	char *text = arg;
 
-	if (asks_for(http, "/silent")) {
+	if (torc_http_equals(request->target, "/silent")) {
 		refusal->status = 0;
 		return;
 	}
-	if (asks_for(http, "/unwritable")) {
+	if (torc_http_equals(request->target, "/unwritable")) {
 		refusal->status = 1;
 		return;
 	}

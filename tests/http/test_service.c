@@ -42,7 +42,7 @@ struct seen {
 	char method[16];
 	char target[64];
 	char why[64];
-	struct torc_exchange_end end;
+	struct torc_exchange_summary end;
 };
 
 static struct seen seen[64];
@@ -57,7 +57,7 @@ copy(char *to, size_t size, struct torc_slice from)
 }
 
 static void
-observe(struct torc_exchange *exchange, const struct torc_exchange_end *end,
+observe(struct torc_exchange *exchange, const struct torc_exchange_summary *end,
     void *arg)
 {
 	struct seen *at;

@@ -131,7 +131,7 @@ put_ok(struct torc_conn *conn, const struct torc_http_head *head, bool close)
 	static const char last[] = "Connection: close\r\n\r\nok";
 	static const char kept[] = "Connection: keep-alive\r\n\r\nok";
 	const char *behind = close ? last :
-	    head->minor == 0 ? kept : next;
+	    head->version == TORC_HTTP_1_0 ? kept : next;
 	const size_t size = strlen(behind) -
 	    (head->method == TORC_HTTP_HEAD ? 2 : 0);
 	char memory[128];

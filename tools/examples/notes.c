@@ -210,7 +210,7 @@ authenticate(struct torc_exchange *exchange, void *token)
 }
 
 static void
-observe(struct torc_exchange *exchange, const struct torc_exchange_end *end,
+observe(struct torc_exchange *exchange, const struct torc_exchange_summary *end,
     void *arg)
 {
 	(void)exchange;
