@@ -21,7 +21,6 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 LIMIT=${LIMIT:-240}
 export LIMIT TORC_HANG=${TORC_HANG:-15}
-NL=$'\n'
 
 mutations=$PWD/tests/mutations
 
@@ -30,48 +29,16 @@ die() {
 	exit 2
 }
 
-# read_mutation NAME: title, try, survives, and for each place file, was, now.
+# read_mutation NAME: try, survives, and the files that it changes.
 read_mutation() {
-	local line state=head
-	title='' try='' survives=''
-	file=() was=() now=()
-	while IFS= read -r line || [ -n "$line" ]; do
-		case $state:$line in
-		head:try:*) try=${line#try:} ;;
-		head:survives:*) survives=${line#survives: } ;;
-		head:in:*) file+=("${line#in: }") was+=('') now+=('') ;;
-		head:was:) state=was ;;
-		head:) ;;
-		head:*) title+=${title:+ }$line ;;
-		was:now:) state=now ;;
-		was:*) was[-1]+=$line$NL ;;
-		now:end) state='head' ;;
-		now:*) now[-1]+=$line$NL ;;
-		esac
-	done <"$mutations/$1"
-	if [ -z "$title" ] || [ ${#file[@]} -eq 0 ] || [ $state != head ]; then
-		die "$1: not a mutation"
-	fi
+	try=$(sed -n 's/^try://p' "$mutations/$1")
+	survives=$(sed -n 's/^survives: //p' "$mutations/$1")
+	mapfile -t file < <(sed -n 's/^in: //p' "$mutations/$1")
 }
 
 # apply_mutation NAME: to the tree that is the current folder.
 apply_mutation() {
-	local i text rest
-	for i in "${!file[@]}"; do
-		[ -n "${was[i]}" ] || die "$1: nothing to replace"
-		text=$NL$(cat "${file[i]}" && echo .) || exit 2
-		text=${text%.}
-		rest=${text#*"$NL${was[i]}"}
-		[ "$rest" != "$text" ] ||
-			die "$1: ${file[i]} has no such lines:$NL${was[i]}"
-		case $NL$rest in
-		*"$NL${was[i]}"*)
-			die "$1: ${file[i]} has these lines twice:" \
-			    "$NL${was[i]}" ;;
-		esac
-		text=${text%%"$NL${was[i]}"*}$NL${now[i]}$rest
-		printf %s "${text#"$NL"}" >"${file[i]}"
-	done
+	awk -v write=1 -f "${mutations%/*}/mutate.awk" "$mutations/$1"
 }
 
 # build PROGRAM...: in the tree that is the current folder.
@@ -160,7 +127,7 @@ one() {
 	mutations=$1/tree/tests/mutations
 	cd "$1/work.$SLOT" || exit 2
 	read_mutation "$2"
-	(apply_mutation "$2") || exit 1
+	apply_mutation "$2" || exit 1
 	verdict_of "$2"
 	for i in "${!file[@]}"; do
 		cp "$1/tree/${file[i]}" "${file[i]}"
@@ -177,20 +144,6 @@ copy_tree() {
 	    cp -r tools/examples tools/bench tools/ringstat "$1/tools"
 }
 
-# apply_only NAME...: nothing is built.
-apply_only() {
-	local name status=0
-	for name in "$@"; do
-		read_mutation "$name"
-		(cd "$scratch/tree" && apply_mutation "$name") || status=1
-		for i in "${!file[@]}"; do
-			cp "${file[i]}" "$scratch/tree/${file[i]}"
-		done
-	done
-	[ $status -ne 0 ] || echo "$# mutations can be applied"
-	return $status
-}
-
 if [ "${1:-}" = --one ]; then
 	one "$2" "$3"
 	exit
@@ -204,15 +157,14 @@ if [ $# -eq 0 ]; then
 	set -- "$mutations"/*
 	set -- "${@##*/}"
 fi
+if [ -n "$only" ]; then
+	exec awk -f tests/mutate.awk "${@/#/$mutations/}"
+fi
 scratch=$(mktemp -d) || exit 2
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 copy_tree "$scratch/tree" || exit 2
-if [ -n "$only" ]; then
-	apply_only "$@"
-	exit
-fi
 if [ -z "${PROGRAMS:-}" ]; then
 	PROGRAMS=$(basename -s .c -a tests/*/test_*.c | tr '\n' ' ')
 fi
