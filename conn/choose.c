@@ -24,7 +24,7 @@ look(struct torc_choice *choice)
 {
 	struct torc_conn *conn = choice->object;
 
-	torc_conn_check_fiber(conn);
+	torc_conn_require_fiber(conn);
 	torc_require(conn->reader == NULL,
 	    "two fibers receive on one connection");
 	if (conn->staged_size > 0)
@@ -129,6 +129,6 @@ static const struct torc_choice_kind of_input = {
 struct torc_choice
 torc_choice_input(struct torc_conn *conn)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	return (struct torc_choice) { .kind = &of_input, .object = conn };
 }

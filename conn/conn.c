@@ -342,7 +342,7 @@ torc_conn_close(struct torc_conn *conn, torc_deadline deadline)
 {
 	if (conn == NULL)
 		return 0;
-	torc_conn_check_fiber(conn);
+	torc_conn_require_fiber(conn);
 	torc_require(conn->handler == NULL,
 	    "torc_conn_close is for dialled connections: return from the "
 	    "handler");
@@ -371,48 +371,48 @@ format_name(int (*name)(int fd, struct sockaddr *address, uint32_t *size),
 int
 torc_conn_peer_address(const struct torc_conn *conn, char *text, size_t size)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	return format_name(torc_sys_getpeername, conn->fd, text, size);
 }
 
 int
 torc_conn_local_address(const struct torc_conn *conn, char *text, size_t size)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	return format_name(torc_sys_getsockname, conn->fd, text, size);
 }
 
 int
 torc_conn_listener(const struct torc_conn *conn)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	return conn->listener;
 }
 
 unsigned
 torc_conn_port(const struct torc_conn *conn)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	return conn->port;
 }
 
 int
 torc_conn_fd(const struct torc_conn *conn)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	return conn->fd;
 }
 
 void
 torc_conn_set_data(struct torc_conn *conn, void *data)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	conn->data = data;
 }
 
 void *
 torc_conn_data(const struct torc_conn *conn)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	return conn->data;
 }

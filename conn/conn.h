@@ -191,7 +191,7 @@ _Static_assert(offsetof(struct torc_conn, arm_mark) == 128,
 
 /* A call of the program's, on the thread of a connection that is open. */
 static inline void
-torc_conn_check(const struct torc_conn *conn)
+torc_conn_require(const struct torc_conn *conn)
 {
 	torc_require(conn != NULL, "a call needs a connection, and not NULL");
 	torc_reactor_check(conn->reactor);
@@ -201,10 +201,10 @@ torc_conn_check(const struct torc_conn *conn)
 
 /* The same, on a fiber: a call that parks. */
 static inline void
-torc_conn_check_fiber(const struct torc_conn *conn)
+torc_conn_require_fiber(const struct torc_conn *conn)
 {
 	torc_reactor_of_fiber();
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 }
 
 /* The user_data of its receives. */

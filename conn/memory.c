@@ -10,7 +10,7 @@ torc_conn_memory(struct torc_conn *conn, size_t size)
 {
 	struct torc_block *block;
 
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	if (size > INT32_MAX)
 		return NULL;
 	size += sizeof(*block);

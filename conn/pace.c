@@ -49,7 +49,7 @@ torc_pace_note(struct torc_pace *pace, uint64_t since, uint64_t bytes)
 void
 torc_conn_set_pace(struct torc_conn *conn, unsigned ms, unsigned rate)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	torc_pace_begin(&conn->pace, ms, rate);
 }
 
@@ -57,7 +57,7 @@ torc_conn_set_pace(struct torc_conn *conn, unsigned ms, unsigned rate)
 uint64_t
 torc_conn_progress(const struct torc_conn *conn)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	return (conn->taken << 32) + (uint32_t)torc_sys_unsent(conn->fd);
 }
 

@@ -727,7 +727,7 @@ static __attribute__((noinline)) int
 receive_carefully(struct torc_conn *conn, struct torc_slice *in,
     torc_deadline deadline)
 {
-	torc_conn_check_fiber(conn);
+	torc_conn_require_fiber(conn);
 	torc_require(in != NULL, "torc_conn_recv needs a place for the view");
 	torc_require(conn->reader == NULL,
 	    "two fibers receive on one connection");
@@ -771,7 +771,7 @@ torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
 void
 torc_conn_set_unfinished(struct torc_conn *conn, bool unfinished)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	conn->unfinished = unfinished;
 }
 
@@ -779,7 +779,7 @@ torc_conn_set_unfinished(struct torc_conn *conn, bool unfinished)
 static __attribute__((noinline)) void
 consume_carefully(struct torc_conn *conn, size_t size)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	torc_require(size <= conn->view_size,
 	    "more was consumed than the view has");
 	forget_rewind(conn);
@@ -812,7 +812,7 @@ torc_conn_consume(struct torc_conn *conn, size_t size)
 void
 torc_conn_rewind(struct torc_conn *conn, size_t size)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	torc_require(size <= conn->view_size,
 	    "more was consumed than the view has");
 	if (conn->view_size == 0)
@@ -839,7 +839,7 @@ torc_conn_unread(const struct torc_conn *conn)
 {
 	size_t size;
 
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	size = conn->view_size - (conn->rewound ? conn->rewound_size : 0);
 	for (const struct torc_piece *piece = conn->first; piece != NULL;
 	    piece = piece->next)

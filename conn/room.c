@@ -371,6 +371,6 @@ torc_room_make(struct torc_net *net, int fd)
 void
 torc_conn_set_busy(struct torc_conn *conn, bool busy)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	conn->busy = busy;
 }

@@ -621,7 +621,7 @@ torc_conn_flush(struct torc_conn *conn, torc_deadline deadline)
 {
 	int rc = 0;
 
-	torc_conn_check_fiber(conn);
+	torc_conn_require_fiber(conn);
 	while (rc >= 0 && conn->send_error == 0 && !torc_send_idle(conn))
 		rc = await_peer(conn, deadline);
 	return conn->send_error != 0 ? conn->send_error : rc < 0 ? rc : 0;
@@ -632,7 +632,7 @@ torc_conn_lend(struct torc_conn *conn, torc_deadline deadline)
 {
 	int rc;
 
-	torc_conn_check_fiber(conn);
+	torc_conn_require_fiber(conn);
 	torc_require(!conn->awaited, "two fibers write to one connection");
 	rc = torc_conn_flush(conn, deadline);
 	if (rc < 0)
@@ -646,7 +646,7 @@ torc_conn_lend(struct torc_conn *conn, torc_deadline deadline)
 void
 torc_conn_give_back(struct torc_conn *conn, int error)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	torc_require(conn->awaited && conn->writer == NULL,
 	    "a socket is given back that was not lent");
 	end_wait(conn);
@@ -742,7 +742,7 @@ write_to_slab(struct torc_conn *conn, const uint8_t **data, size_t *size,
 static int
 refuse_write(const struct torc_conn *conn)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	if (conn->spoiled)
 		return conn->send_error;
 	if (conn->shut)
@@ -784,7 +784,7 @@ torc_conn_room(const struct torc_conn *conn)
 {
 	uint32_t limit, room;
 
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	limit = conn->net->stage_max;
 	room = limit - conn->staged_size;
 	if (conn->slab != NULL)
@@ -872,7 +872,7 @@ torc_conn_writev(struct torc_conn *conn, const struct torc_slice *slices,
 {
 	int rc = 0;
 
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	torc_require(slices != NULL || count == 0,
 	    "torc_conn_writev needs slices, and not NULL");
 	while (rc == 0 && count > 0) {
@@ -889,7 +889,7 @@ torc_conn_writev(struct torc_conn *conn, const struct torc_slice *slices,
 void
 torc_conn_push(struct torc_conn *conn)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	if (conn->staged_size == 0)
 		return;
 	conn->urgent = true;

@@ -143,7 +143,7 @@ torc_watch_complete(struct torc_reactor *reactor, void *object,
 void
 torc_conn_watch_begin(struct torc_conn *conn, enum torc_watch what)
 {
-	torc_conn_check_fiber(conn);
+	torc_conn_require_fiber(conn);
 	torc_require(conn->watcher == 0,
 	    "a connection is watched by two fibers");
 	conn->watcher = torc_fiber_self();
@@ -155,7 +155,7 @@ torc_conn_watch_begin(struct torc_conn *conn, enum torc_watch what)
 void
 torc_conn_watch_end(struct torc_conn *conn)
 {
-	torc_conn_check_fiber(conn);
+	torc_conn_require_fiber(conn);
 	torc_require(conn->watcher == 0 ||
 	    conn->watcher == torc_fiber_self(),
 	    "the watch of another fiber was ended");
@@ -165,7 +165,7 @@ torc_conn_watch_end(struct torc_conn *conn)
 int
 torc_conn_peer_state(const struct torc_conn *conn)
 {
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	if (conn->failed)
 		return conn->error;
 	if (conn->hung_up)

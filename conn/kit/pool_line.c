@@ -136,7 +136,7 @@ torc_conn_key(const struct torc_conn *conn)
 	struct sockaddr_storage address;
 	uint32_t size = sizeof(address);
 
-	torc_conn_check(conn);
+	torc_conn_require(conn);
 	memset(&address, 0, sizeof(address));
 	return torc_sys_getpeername(conn->fd, (struct sockaddr *)&address,
 	    &size) < 0 ? 0 : key_of(&address);
