@@ -6,9 +6,11 @@
 
 #include "conn/conn.h"
 #include "conn/drain.h"
+#include "conn/intake.h"
 #include "conn/recv.h"
 #include "conn/room.h"
 #include "conn/send.h"
+#include "conn/view.h"
 #include "reactor/choose.h"
 #include "reactor/fiber.h"
 
@@ -29,7 +31,7 @@ look(struct torc_choice *choice)
 	    "two fibers receive on one connection");
 	if (conn->staged_size > 0)
 		torc_send_staged(conn);
-	torc_recv_rewind(conn);
+	torc_view_rewind(conn);
 	choice->result = 0;
 	return torc_recv_news(conn);
 }
@@ -52,7 +54,7 @@ refuse(struct torc_choice *choice, struct torc_chooser *chooser)
 	}
 	if (conn->view_size >= reactor->config.held_max)
 		return -ENOBUFS;
-	return torc_recv_keep(conn);
+	return torc_view_keep(conn);
 }
 
 static bool
@@ -68,7 +70,7 @@ begin(struct torc_choice *choice, struct torc_chooser *chooser)
 	conn->reader = chooser->reactor->current;
 	conn->reader->seen = &input->seen;
 	conn->slowed = false;
-	torc_recv_arm(conn);
+	torc_intake_arm(conn);
 	return false;
 }
 

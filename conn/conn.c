@@ -7,16 +7,18 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "conn/accept.h"
 #include "conn/address.h"
 #include "conn/conn.h"
 #include "conn/drain.h"
 #include "conn/finish.h"
-#include "conn/listen.h"
+#include "conn/intake.h"
 #include "conn/net.h"
 #include "conn/recv.h"
 #include "conn/room.h"
 #include "conn/send.h"
 #include "conn/torc_protocol.h"
+#include "conn/view.h"
 #include "conn/watch.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
@@ -52,7 +54,7 @@ recycle(struct torc_conn *conn)
 	struct torc_net *net = conn->net;
 	const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
 
-	torc_recv_discard(conn);
+	torc_view_discard(conn);
 	torc_conn_forget(conn);
 	if (torc_node_linked(&conn->starved))
 		torc_list_remove(&conn->starved);
@@ -72,7 +74,7 @@ recycle(struct torc_conn *conn)
 	conn->fd = -1;
 	torc_slots_give(&net->conns, conn);
 	if (net->paused > 0)
-		torc_listen_resume(net);
+		torc_accept_resume(net);
 }
 
 /* The receive of a connection that is slowed, or doomed, is told to end. */
@@ -94,7 +96,7 @@ torc_conn_advance(struct torc_conn *conn)
 	if (conn->doomed || conn->slowed)
 		end_receive(conn);
 	else
-		torc_recv_arm(conn);
+		torc_intake_arm(conn);
 	if (conn->polling || conn->poll_input || conn->watcher != 0)
 		torc_watch_advance(conn);
 	/* The last step: the fiber may well be the end of the connection. */
@@ -185,12 +187,12 @@ fall_asleep(struct torc_conn *conn)
 
 	if (conn->staged_size > 0)
 		torc_send_staged(conn);
-	torc_recv_rewind(conn);
+	torc_view_rewind(conn);
 	if (torc_recv_news(conn))
 		return -EAGAIN;
 	if (reactor->phase == TORC_PHASE_DRAINING)
 		by = torc_at(torc_drain_idle_by(conn));
-	if (torc_recv_keep(conn) < 0 || by.at <= reactor->due ||
+	if (torc_view_keep(conn) < 0 || by.at <= reactor->due ||
 	    reactor->phase >= TORC_PHASE_STOPPING)
 		return TORC_CLOSE;
 	by = torc_sooner(by, torc_conn_limit(conn, idle_ms));
@@ -313,7 +315,7 @@ torc_conn_open(struct torc_net *net, int fd, torc_handler *handler,
 		.send_mark = net->reactor->settled,
 		.arm_mark = net->reactor->settled,
 	};
-	torc_recv_arm(conn);
+	torc_intake_arm(conn);
 	return conn;
 }
 

@@ -9,6 +9,7 @@
 #include "conn/finish.h"
 #include "conn/recv.h"
 #include "conn/send.h"
+#include "conn/view.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 
@@ -22,7 +23,7 @@ await_fin(struct torc_conn *conn, torc_deadline deadline)
 	int rc = 0;
 
 	while (rc >= 0 && !conn->eof && !conn->failed) {
-		torc_recv_discard(conn);
+		torc_view_discard(conn);
 		rc = torc_recv_park(conn, &unread, deadline);
 	}
 	return conn->eof || rc > 0 ? 0 : rc;
@@ -96,7 +97,7 @@ torc_finish(struct torc_conn *conn, torc_deadline sent_by,
 	bool lingers = false;
 	int rc, error;
 
-	torc_recv_discard(conn);
+	torc_view_discard(conn);
 	/* It has something to read before it closes. */
 	conn->silent &= torc_send_idle(conn);
 	rc = torc_conn_flush(conn, sent_by);

@@ -36,24 +36,6 @@ struct torc_listener {
 	struct torc_waiters closers;	/* wait for it to be closed */
 };
 
-void torc_accept_complete(struct torc_reactor *reactor, void *object,
-    const struct io_uring_cqe *cqe);
-void torc_accept_stray(struct torc_reactor *reactor,
-    const struct io_uring_cqe *cqe);
-/* The cancel of an accept has failed. */
-void torc_accept_missed(struct torc_reactor *reactor, void *object,
-    const struct io_uring_cqe *cqe);
-/* A descriptor was closed: those that lacked one may go on. */
-TORC_BESIDE void torc_listen_resume(struct torc_net *net);
-/* The same for what is no connection. */
-static inline void
-torc_listen_spared(const struct torc_reactor *reactor)
-{
-	struct torc_net *net = reactor->layer_state;
-
-	if (net != NULL && net->paused > 0)
-		torc_listen_resume(net);
-}
 /* Accept on a socket that listens. The index of the listener, or -ENOSPC. */
 int torc_listen_add(struct torc_net *net, const struct torc_listener *like);
 /* Accept what net->holding has held back. */

@@ -1,9 +1,12 @@
 /*
  * net.c - what connections share: made, taken through each turn, freed.
  */
+#include "conn/accept.h"
+#include "conn/chunk.h"
 #include "conn/conn.h"
 #include "conn/drain.h"
 #include "conn/held.h"
+#include "conn/intake.h"
 #include "conn/listen.h"
 #include "conn/net.h"
 #include "conn/probe.h"
@@ -102,7 +105,7 @@ before_enter(struct torc_reactor *reactor)
 	if (torc_unlikely(net->unsent->staged_size > 0))
 		torc_send_staged(net->unsent);
 	if (torc_unlikely(!torc_list_empty(&net->starved)))
-		torc_recv_feed(net);
+		torc_intake_feed(net);
 }
 
 static void
@@ -110,7 +113,7 @@ after_batch(struct torc_reactor *reactor)
 {
 	struct torc_net *net = net_of(reactor);
 
-	torc_send_rotate(net);
+	torc_chunk_rotate(net);
 	/* before_enter() will feed them: a foreign loop is told that a turn
 	 * is due. */
 	if (torc_unlikely(!torc_list_empty(&net->starved)) &&
@@ -332,7 +335,7 @@ make(struct torc_net *net)
 	    sizeof(struct torc_listener));
 	if (rc < 0)
 		goto conns;
-	net->chunk = torc_send_chunk(net);
+	net->chunk = torc_chunk_make(net);
 	if (net->chunk == NULL) {
 		rc = -ENOMEM;
 		goto listeners;
@@ -392,7 +395,7 @@ torc_net_open(struct torc_reactor *reactor, struct torc_net **out)
 	net->crowd = CROWD;
 	net->own_max = reactor->config.held_total / 2;
 	net->hungry.run = look_again;
-	net->favour.fire = torc_recv_disfavour;
+	net->favour.fire = torc_intake_disfavour;
 	torc_list_init(&net->starved);
 	torc_list_init(&net->chunks);
 	rc = make(net);

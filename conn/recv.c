@@ -7,345 +7,15 @@
 #include "conn/conn.h"
 #include "conn/drain.h"
 #include "conn/held.h"
+#include "conn/intake.h"
 #include "conn/net.h"
 #include "conn/recv.h"
 #include "conn/send.h"
 #include "conn/torc_protocol.h"
+#include "conn/view.h"
 #include "conn/watch.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
-
-#define FED 64u		/* connections that waited for memory, in a turn */
-#define FAVOUR_NS 100000000u
-
-/* ---- The view ---- */
-
-/* The view lies where it did before torc_conn_rewind(). */
-static void
-forget_rewind(struct torc_conn *conn)
-{
-	if (!conn->rewound)
-		return;
-	conn->rewound = false;
-	conn->view_bid = conn->rewound_bid;
-}
-
-static void
-drop_view(struct torc_conn *conn)
-{
-	forget_rewind(conn);
-	if (conn->view_bid != TORC_NO_BID) {
-		torc_bufring_put(&conn->net->buffers, conn->view_bid);
-	} else if (conn->joined != NULL) {
-		torc_held_free(conn, conn->joined, conn->joined_size);
-		conn->joined = NULL;
-		conn->joined_size = 0;
-	}
-	conn->view = NULL;
-	conn->view_size = 0;
-	conn->view_bid = TORC_NO_BID;
-	conn->fresh = false;
-}
-
-/*
- * Have the view, and room for `more` bytes behind it, in memory of the
- * connection's own.
- */
-static int
-join(struct torc_conn *conn, uint32_t more)
-{
-	uint32_t needed = conn->view_size + more;
-	uint32_t size = conn->joined_size;
-	uint8_t *bytes = conn->joined;
-
-	if (needed > size) {
-		size = size == 0 ? 512 : size;
-		while (size < needed)
-			size *= 2;
-		bytes = torc_held_alloc(conn, size);
-		if (bytes == NULL)
-			return -ENOMEM;
-		conn->reactor->counters->joins++;
-	}
-	/* Bytes that come one by one must not be moved by each. */
-	if (bytes != conn->view)
-		memmove(bytes, conn->view, conn->view_size);
-	if (bytes != conn->joined) {
-		uint32_t view_size = conn->view_size;
-
-		drop_view(conn);
-		conn->view_size = view_size;
-		conn->joined = bytes;
-		conn->joined_size = size;
-	}
-	conn->view = bytes;
-	return 0;
-}
-
-int
-torc_recv_keep(struct torc_conn *conn)
-{
-	torc_assert(!conn->rewound);
-	if (conn->view_size == 0 || conn->view_bid == TORC_NO_BID)
-		return 0;
-	return join(conn, 0);
-}
-
-/* All pieces behind what is left of the view. */
-static int
-extend_view(struct torc_conn *conn)
-{
-	uint32_t more = 0;
-	int rc;
-
-	for (struct torc_piece *piece = conn->first; piece != NULL;
-	    piece = piece->next)
-		more += piece->size;
-	rc = join(conn, more);
-	if (rc < 0)
-		return rc;
-	while (conn->first != NULL) {
-		struct torc_piece piece = torc_held_take(conn);
-
-		memcpy(conn->view + conn->view_size, piece.data, piece.size);
-		conn->view_size += piece.size;
-		torc_held_let_go(conn, piece.data, piece.size,
-		    piece.bid);
-	}
-	return 0;
-}
-
-static void
-set_view(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
-{
-	torc_assert(conn->view_size == 0 && conn->view_bid == TORC_NO_BID);
-	conn->view = data;
-	conn->view_size = size;
-	conn->view_bid = bid;
-	conn->fresh = true;
-	if (torc_unlikely(bid == TORC_NO_BID)) {
-		torc_assert(conn->joined == NULL);
-		conn->joined = data;
-		conn->joined_size = size;
-	}
-}
-
-/* A peer that was slowed may go on, if enough was read. */
-static void
-speed_up(struct torc_conn *conn)
-{
-	if (!conn->slowed || conn->doomed || !torc_held_is_low(conn))
-		return;
-	conn->slowed = false;
-	torc_recv_arm(conn);
-}
-
-/* Make a view of what came, if anything did. 1, 0 or a negative errno. */
-static int
-refresh_view(struct torc_conn *conn)
-{
-	if (conn->fresh)
-		return 1;
-	if (conn->first == NULL)
-		return 0;
-	if (conn->view_size == 0) {
-		struct torc_piece piece = torc_held_take(conn);
-
-		set_view(conn, piece.data, piece.size, piece.bid);
-	} else {
-		int rc = extend_view(conn);
-
-		if (rc < 0)
-			return rc;
-	}
-	speed_up(conn);
-	return 1;
-}
-
-void
-torc_recv_discard(struct torc_conn *conn)
-{
-	if (conn->view_size > 0)
-		drop_view(conn);
-	while (conn->first != NULL) {
-		struct torc_piece piece = torc_held_take(conn);
-
-		torc_held_let_go(conn, piece.data, piece.size,
-		    piece.bid);
-	}
-	speed_up(conn);
-}
-
-/* ---- Arming ---- */
-
-static bool
-has_much(const struct torc_conn *conn)
-{
-	return conn->held >= conn->reactor->config.held_max / 4;
-}
-
-/*
- * It may not be given a receive: there was no buffer for it, or hardly are; or
- * it may have less than a receive might bring. Then its socket is polled.
- */
-static bool
-is_to_poll(const struct torc_conn *conn, uint32_t room)
-{
-	const struct torc_bufring *buffers = &conn->net->buffers;
-
-	if (conn->no_buffer || (buffers->live == buffers->capacity &&
-	    buffers->in_kernel <= buffers->capacity / 8))
-		return true;
-	/* Where the kernel does not count them, what the socket has may come
-	 * at once. */
-	return conn->net->capped ? room < 2 * buffers->size :
-	    room < buffers->size || has_much(conn);
-}
-
-/* Into buffers of the kernel's choice, again and again. */
-static void
-fill_receive(struct io_uring_sqe *sqe, const struct torc_conn *conn,
-    uint32_t room)
-{
-	sqe->opcode = IORING_OP_RECV;
-	sqe->fd = conn->fd;
-	sqe->user_data = torc_conn_recv_tag(conn);
-	sqe->ioprio = IORING_RECV_MULTISHOT;
-	sqe->flags = IOSQE_BUFFER_SELECT;
-	sqe->buf_group = conn->net->buffers.bgid;
-	/* `optlen`: the receive ends when it has brought so much. What brings
-	 * it there may be a whole buffer more. */
-	if (conn->net->capped)
-		sqe->file_index = room - conn->net->buffers.size + 1;
-}
-
-/*
- * It holds all that it may. If nobody waits for more, its peer is to feel that
- * until some was read; else it waits until others hold less.
- */
-static void
-wait_for_room(struct torc_conn *conn)
-{
-	if (conn->reader != NULL || conn->dormant) {
-		torc_list_append(&conn->net->starved, &conn->starved);
-	} else {
-		conn->slowed = true;
-		conn->reactor->counters->holds++;
-	}
-	if (conn->watcher != 0)
-		torc_watch_advance(conn);
-}
-
-/* There is room for `room` bytes. */
-static void
-arm(struct torc_conn *conn, uint32_t room)
-{
-	struct torc_reactor *reactor = conn->reactor;
-	struct io_uring_sqe *sqe = torc_reactor_claim(reactor);
-
-	if (sqe == NULL) {
-		torc_reactor_later(reactor, &conn->todo);
-		return;
-	}
-	fill_receive(sqe, conn, room);
-	conn->arm_mark = reactor->ring.sq_claimed;
-	conn->arming = 1;
-	conn->armed = true;
-	reactor->counters->receive_arms++;
-	conn->cancelling = false;
-}
-
-void
-torc_recv_arm(struct torc_conn *conn)
-{
-	struct torc_reactor *reactor = conn->reactor;
-	uint32_t room;
-
-	if (conn->armed || conn->poll_input || conn->eof || conn->failed ||
-	    conn->doomed || conn->slowed || torc_node_linked(&conn->starved))
-		return;
-	/* A receive and a quiet send of one connection never travel in the
-	 * same submission: completions of this receive are seen after the
-	 * send is over. */
-	if (conn->sent_size > 0 && reactor->ring.sq_taken < conn->send_mark) {
-		torc_reactor_later(reactor, &conn->todo);
-		return;
-	}
-	room = torc_held_room(conn);
-	if (room == 0) {
-		wait_for_room(conn);
-	} else if (is_to_poll(conn, room)) {
-		conn->poll_input = true;
-		torc_watch_advance(conn);
-	} else {
-		arm(conn, room);
-	}
-}
-
-/*
- * Those that have waited longest first, a few in a turn. True if one of them
- * could go on: then others may be able to in the next turn.
- */
-static bool
-feed_some(struct torc_net *net)
-{
-	struct torc_conn *first = NULL;	/* that has to wait again */
-	bool fed = false;
-
-	for (unsigned i = 0; i < FED; i++) {
-		struct torc_node *node = torc_list_take(&net->starved);
-		struct torc_conn *conn;
-
-		if (node == NULL)
-			break;
-		conn = torc_container(node, struct torc_conn, starved);
-		torc_recv_arm(conn);
-		if (!torc_node_linked(&conn->starved))
-			fed = true;
-		else if (first == NULL)
-			first = conn;
-		else if (first == conn)
-			break;
-	}
-	return fed;
-}
-
-/* Nobody could go on: one may, whatever there is. */
-static void
-favour(struct torc_net *net)
-{
-	struct torc_node *node = torc_list_take(&net->starved);
-
-	if (node == NULL)
-		return;
-	net->favourite = torc_container(node, struct torc_conn, starved);
-	net->reactor->counters->favours++;
-	torc_timers_arm(&net->reactor->timers, &net->favour,
-	    net->reactor->now + FAVOUR_NS);
-	torc_recv_arm(net->favourite);
-}
-
-void
-torc_recv_disfavour(struct torc_timer *timer)
-{
-	struct torc_net *net = torc_container(timer, struct torc_net, favour);
-
-	net->favourite = NULL;
-}
-
-void
-torc_recv_feed(struct torc_net *net)
-{
-	if (net->favourite != NULL && torc_held_is_nothing(net->favourite))
-		net->favourite = NULL;
-	if (net->eased) {
-		net->eased = feed_some(net);
-		if (net->eased)
-			torc_reactor_later(net->reactor, &net->hungry);
-	}
-	if (net->favourite == NULL && !net->eased)
-		favour(net);
-}
 
 /* ---- Completions ---- */
 
@@ -414,14 +84,6 @@ will_be_shown(const struct torc_conn *conn)
 	    conn->reader->state == TORC_FIBER_PARKED);
 }
 
-/* As many bytes as may be kept have come, or are about to, and nobody reads. */
-static bool
-is_to_slow(const struct torc_conn *conn)
-{
-	return torc_held_room(conn) == 0 || (!conn->net->capped &&
-	    conn->armed && has_much(conn));
-}
-
 /* Bytes have come. */
 static void
 deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
@@ -439,13 +101,13 @@ deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 	if (conn->first == NULL && conn->view_size == 0 &&
 	    will_be_shown(conn)) {
 		torc_held_settle(conn, &data, size, &bid);
-		set_view(conn, data, size, bid);
+		torc_view_set(conn, data, size, bid);
 	} else if (!torc_held_append(conn, data, size, bid)) {
 		torc_held_let_go(conn, data, size, bid);
 		end_input(conn, -ENOMEM);
 		return;
 	}
-	if (!conn->slowed && conn->pieced && is_to_slow(conn))
+	if (!conn->slowed && conn->pieced && torc_intake_is_full(conn))
 		slow_down(conn);
 	if (conn->reader != NULL)
 		torc_fiber_wake(conn->reader, 0);
@@ -502,7 +164,7 @@ torc_recv_ready(struct torc_conn *conn)
 
 	conn->no_buffer = false;
 	if (room == 0) {
-		wait_for_room(conn);
+		torc_intake_wait(conn);
 		return;
 	}
 	if (room > net->buffers.size)
@@ -640,7 +302,7 @@ torc_recv_park(struct torc_conn *conn, struct torc_slice *seen,
 	conn->reader->seen = seen;
 	/* Somebody waits for more: it is not the peer that waits. */
 	conn->slowed = false;
-	torc_recv_arm(conn);
+	torc_intake_arm(conn);
 	rc = torc_fiber_park(reactor, deadline);
 	conn->reader = NULL;
 	return rc;
@@ -668,7 +330,7 @@ await_news(
 	if (conn->view_size >= reactor->config.held_max)
 		return -ENOBUFS;
 	/* Who waits for the rest of a message does not keep a buffer. */
-	rc = torc_recv_keep(conn);
+	rc = torc_view_keep(conn);
 	if (rc == 0)
 		rc = torc_recv_park(conn, in, deadline);
 	if (!hurried || rc != -ETIMEDOUT)
@@ -713,7 +375,7 @@ show_news(struct torc_conn *conn, struct torc_slice *in, int rc)
 		return show(conn, in);
 	/* A request that came in time is answered. */
 	if (rc == 0 || (rc == -ESHUTDOWN && torc_recv_news(conn)))
-		rc = refresh_view(conn);
+		rc = torc_view_refresh(conn);
 	torc_assert(rc >= 0 || !conn->fresh);
 	show(conn, in);
 	if (rc != 0)
@@ -733,7 +395,7 @@ receive_carefully(struct torc_conn *conn, struct torc_slice *in,
 	    "two fibers receive on one connection");
 	if (conn->staged_size > 0)
 		torc_send_staged(conn);
-	torc_recv_rewind(conn);
+	torc_view_rewind(conn);
 	if (!torc_recv_news(conn))
 		return show_news(conn, in, await_news(conn, in, deadline));
 	/* The first view of a handler that was called for it is its turn. */
@@ -773,76 +435,4 @@ torc_conn_set_unfinished(struct torc_conn *conn, bool unfinished)
 {
 	torc_conn_require(conn);
 	conn->unfinished = unfinished;
-}
-
-/* A part of the view, or what lies in no buffer of the kernel's. */
-static __attribute__((noinline)) void
-consume_carefully(struct torc_conn *conn, size_t size)
-{
-	torc_conn_require(conn);
-	torc_require(size <= conn->view_size,
-	    "more was consumed than the view has");
-	forget_rewind(conn);
-	if (size == conn->view_size && size > 0) {
-		drop_view(conn);
-		speed_up(conn);
-		return;
-	}
-	if (size > 0)		/* else there may be no view at all */
-		conn->view += size;
-	conn->view_size -= (uint32_t)size;
-	speed_up(conn);
-}
-
-void
-torc_conn_consume(struct torc_conn *conn, size_t size)
-{
-	const uint32_t bid = conn->view_bid;
-
-	if (torc_unlikely(torc_current != conn->reactor ||
-	    size != conn->view_size || bid == TORC_NO_BID)) {
-		consume_carefully(conn, size);
-		return;
-	}
-	conn->view_size = 0;
-	conn->view_bid = TORC_NO_BID;
-	torc_bufring_put(&conn->net->buffers, bid);
-}
-
-void
-torc_conn_rewind(struct torc_conn *conn, size_t size)
-{
-	torc_conn_require(conn);
-	torc_require(size <= conn->view_size,
-	    "more was consumed than the view has");
-	if (conn->view_size == 0)
-		return;
-	if (!conn->rewound)
-		conn->rewound_bid = conn->view_bid;
-	conn->rewound = true;
-	conn->rewound_size = (uint32_t)size;
-	/* So that whatever touches the view looks closer. */
-	conn->view_bid = TORC_NO_BID;
-}
-
-void
-torc_recv_rewind(struct torc_conn *conn)
-{
-	if (!conn->rewound)
-		return;
-	consume_carefully(conn, conn->rewound_size);
-	conn->fresh = conn->view_size > 0;
-}
-
-size_t
-torc_conn_unread(const struct torc_conn *conn)
-{
-	size_t size;
-
-	torc_conn_require(conn);
-	size = conn->view_size - (conn->rewound ? conn->rewound_size : 0);
-	for (const struct torc_piece *piece = conn->first; piece != NULL;
-	    piece = piece->next)
-		size += piece->size;
-	return size;
 }

@@ -12,16 +12,10 @@ void torc_recv_complete(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe);
 void torc_recv_stray(struct torc_reactor *reactor,
     const struct io_uring_cqe *cqe);
-/* Arm the receive if input is wanted and can be taken. */
-void torc_recv_arm(struct torc_conn *conn);
 /* No more is to be received: torc_conn_advance() will tell. */
 void torc_recv_fail(struct torc_conn *conn, int error);
 /* Tell who waits for input, if anybody does, that its end is known. */
 void torc_recv_tell_end(struct torc_conn *conn);
-/* The time of the favourite is up. */
-void torc_recv_disfavour(struct torc_timer *timer);
-/* Let those go on that wait for memory, if there is some. */
-void torc_recv_feed(struct torc_net *net);
 /* A polled socket has something: read it. */
 void torc_recv_ready(struct torc_conn *conn);
 /*
@@ -30,20 +24,12 @@ void torc_recv_ready(struct torc_conn *conn);
  */
 int torc_recv_park(struct torc_conn *conn, struct torc_slice *seen,
     torc_deadline deadline);
-/* Let go of all that was received. */
-void torc_recv_discard(struct torc_conn *conn);
 /* Something was received, or ended, that no view has shown. */
 static inline bool
 torc_recv_news(const struct torc_conn *conn)
 {
 	return conn->news != 0;
 }
-
-/* Do what torc_conn_rewind() left to the next receive. */
-void torc_recv_rewind(struct torc_conn *conn);
-
-/* Move the view out of the kernel's buffer. 0 or -ENOMEM. */
-int torc_recv_keep(struct torc_conn *conn);
 
 /* Nothing received is left. */
 static inline bool

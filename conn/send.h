@@ -10,23 +10,9 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "conn/chunk.h"
 #include "conn/conn.h"
-#include "conn/net.h"
-#include "reactor/list.h"
-
-/*
- * Memory that the staged bytes of many connections share: those of one turn
- * lie one behind the other in it, and it is used again as a whole once all of
- * them are in the kernel.
- */
-struct torc_chunk {
-	struct torc_node node;
-	uint32_t top;		/* bytes in use */
-	uint32_t pins;		/* connections with bytes here that are not
-				 * in a quiet send */
-	uint64_t mark;		/* settled: its quiet sends are done */
-	uint8_t bytes[];
-};
+#include "reactor/reactor.h"
 
 /* A large write: on the stack of the fiber that waits for it. */
 #define TORC_JOB_SLICES 8u
@@ -36,8 +22,6 @@ struct torc_job {
 	struct msghdr message;
 	struct torc_chunk *chunk;	/* of what was staged: pinned */
 };
-
-#define TORC_SLABS_KEPT 64u	/* free slabs that keep their memory */
 
 void torc_send_complete(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe);
@@ -49,11 +33,6 @@ void torc_send_advance(struct torc_conn *conn);
 bool torc_send_idle(struct torc_conn *conn);
 /* Let go of all that was not sent. Nothing is outstanding. */
 void torc_send_discard(struct torc_conn *conn);
-
-/* A chunk, or NULL. */
-struct torc_chunk *torc_send_chunk(struct torc_net *net);
-/* After each batch: a chunk whose bytes are all sent is used again. */
-void torc_send_rotate(struct torc_net *net);
 
 /* A send of `data`. `flags`: IOSQE_; `how`: MSG_ of send(2). */
 static inline void
@@ -75,7 +54,7 @@ torc_send_fill(struct io_uring_sqe *sqe, const struct torc_conn *conn,
 
 /*
  * Only one send at a time; none that says nothing if somebody waits for it;
- * and not along with a receive: see torc_recv_arm().
+ * and not along with a receive: see torc_intake_arm().
  */
 static inline bool
 torc_send_may_be_quiet(const struct torc_conn *conn)
@@ -90,7 +69,6 @@ torc_send_with(struct torc_reactor *reactor, struct torc_conn *conn,
 {
 	uint8_t *data = conn->staged;
 	uint32_t size = conn->staged_size;
-	struct torc_chunk *chunk;
 
 	conn->send_mark = reactor->ring.sq_claimed;
 	torc_send_fill(sqe, conn, data, size, IOSQE_CQE_SKIP_SUCCESS,
@@ -101,12 +79,7 @@ torc_send_with(struct torc_reactor *reactor, struct torc_conn *conn,
 	conn->sent_size = size;
 	conn->staged_size = 0;
 	conn->urgent = false;
-	chunk = conn->chunk;
-	if (chunk != NULL) {
-		chunk->mark = conn->send_mark;
-		chunk->pins--;
-		conn->chunk = NULL;
-	}
+	torc_chunk_sent(conn);
 }
 
 /* Send what is staged if that is as simple as it mostly is. */

@@ -5,8 +5,8 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 
+#include "conn/accept.h"
 #include "conn/file/site.h"
-#include "conn/listen.h"
 #include "reactor/op.h"
 #include "sys/sys.h"
 
@@ -57,7 +57,7 @@ closed(struct torc_op *op, int32_t result, uint32_t flags)
 	/* It was given up before it began: the descriptor is still there. */
 	if (result == -ECANCELED)
 		torc_sys_close(op->sqe.fd);
-	torc_listen_spared(op->reactor);
+	torc_accept_spared(op->reactor);
 	torc_sys_free(op);
 }
 

@@ -24,11 +24,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "conn/chunk.h"
 #include "conn/conn.h"
 #include "conn/listen.h"
 #include "conn/net.h"
 #include "conn/probe.h"
-#include "conn/send.h"
 #include "reactor/fiber.h"
 #include "reactor/op.h"
 #include "sys/sys.h"

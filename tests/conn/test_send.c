@@ -23,9 +23,11 @@
 
 #include "tests/harness.h"
 
+#include "conn/chunk.h"
 #include "conn/conn.h"
 #include "conn/net.h"
 #include "conn/send.h"
+#include "conn/slab.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 #include "sys/uapi.h"

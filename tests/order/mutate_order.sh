@@ -180,7 +180,7 @@ while read -r file line label within operation order; do
 	[ "$label" != none ] || { fail "$file:$line has no label"; continue; }
 	seen="$seen$label "
 	case $extent:$file in
-	short:conn/*|short:reactor/reactor.c) continue ;;
+	short:conn/*|short:reactor/reactor.c|short:reactor/clock.c) continue ;;
 	esac
 	weaker=$(weaker_than "$order")
 	[ -n "$weaker" ] || { fail "$file:$line: order $order"; continue; }

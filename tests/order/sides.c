@@ -390,7 +390,7 @@ run(struct sides *sides, struct torc_post *list)
 	}
 }
 
-/* As a reactor's turn: run_mailbox(), change_phase(), has_work(). */
+/* As a reactor's turn: run_mailbox(), change_phase(), torc_enter_has_work(). */
 static bool
 turn(struct sides *sides)
 {

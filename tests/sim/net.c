@@ -21,6 +21,7 @@
 #include <sys/un.h>
 
 #include "conn/address.h"
+#include "conn/listen.h"
 #include "sys/sys.h"
 #include "tests/sim/sim.h"
 

@@ -1,0 +1,132 @@
+/*
+ * chunk.c - memory for staged bytes, which the connections of a reactor share.
+ */
+#include <string.h>
+
+#include "conn/chunk.h"
+#include "conn/conn.h"
+#include "conn/net.h"
+#include "sys/sys.h"
+
+#define CHUNK_TRIES 8		/* chunks looked at before one is made */
+#define CHUNKS_KEPT 4u		/* more are freed, one a turn */
+
+struct torc_chunk *
+torc_chunk_make(struct torc_net *net)
+{
+	struct torc_chunk *chunk = torc_sys_alloc(sizeof(*chunk) +
+	    net->chunk_size);
+
+	if (chunk != NULL)
+		net->chunk_count++;
+	return chunk;
+}
+
+static bool
+chunk_is_over(const struct torc_net *net, const struct torc_chunk *chunk)
+{
+	return chunk->pins == 0 &&
+	    net->reactor->settled >= chunk->mark;
+}
+
+/*
+ * One of the oldest chunks, taken out, if it is over; else NULL. One that is
+ * pinned may be so for long: it goes to the end.
+ */
+static struct torc_chunk *
+take_chunk(struct torc_net *net)
+{
+	for (int i = 0; i < CHUNK_TRIES; i++) {
+		struct torc_node *node = torc_list_take(&net->chunks);
+		struct torc_chunk *chunk;
+
+		if (node == NULL)
+			return NULL;
+		chunk = torc_container(node, struct torc_chunk, node);
+		if (chunk_is_over(net, chunk))
+			return chunk;
+		torc_list_append(&net->chunks, node);
+	}
+	return NULL;
+}
+
+/* Go on with a chunk that is over, or a new one. False: no memory. */
+static bool
+change_chunk(struct torc_net *net)
+{
+	struct torc_chunk *chunk = take_chunk(net);
+
+	if (chunk == NULL)
+		chunk = torc_chunk_make(net);
+	if (chunk == NULL)
+		return false;
+	chunk->top = 0;
+	chunk->mark = net->reactor->settled;
+	torc_list_append(&net->chunks, &net->chunk->node);
+	net->chunk = chunk;
+	return true;
+}
+
+void
+torc_chunk_rotate(struct torc_net *net)
+{
+	struct torc_chunk *chunk = net->chunk;
+
+	if (torc_unlikely(net->chunk_count > CHUNKS_KEPT)) {
+		struct torc_chunk *spare = take_chunk(net);
+
+		if (spare != NULL) {
+			torc_sys_free(spare);
+			net->chunk_count--;
+		}
+	}
+	if (chunk->top == 0)
+		return;
+	/* One with bytes that wait for their handler is filled further: it
+	 * cannot be used again soon. */
+	if (chunk_is_over(net, chunk))
+		chunk->top = 0;
+	else if (chunk->pins == 0)
+		change_chunk(net);
+}
+
+void
+torc_chunk_unpin(struct torc_conn *conn)
+{
+	struct torc_chunk *chunk = conn->chunk;
+
+	if (chunk == NULL)
+		return;
+	torc_assert(chunk->pins > 0);
+	chunk->pins--;
+	conn->chunk = NULL;
+}
+
+/*
+ * Room for `size` bytes behind those that are staged, which move to the end of
+ * the chunk, or to another one, if something else lies behind them. NULL: no
+ * memory.
+ */
+__attribute__((noinline)) uint8_t *
+torc_chunk_find_room(struct torc_conn *conn, uint32_t size)
+{
+	struct torc_net *net = conn->net;
+	struct torc_chunk *chunk = net->chunk;
+	uint32_t whole = conn->staged_size + size;
+	uint8_t *bytes;
+
+	if (whole > net->chunk_size - chunk->top) {
+		if (!change_chunk(net))
+			return NULL;
+		chunk = net->chunk;
+	}
+	bytes = chunk->bytes + chunk->top;
+	if (conn->staged_size > 0)
+		memcpy(bytes, conn->staged, conn->staged_size);
+	torc_chunk_unpin(conn);
+	chunk->top += whole;
+	chunk->pins++;
+	conn->chunk = chunk;
+	conn->staged = bytes;
+	return bytes + conn->staged_size;
+}

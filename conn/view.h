@@ -1,0 +1,27 @@
+/*
+ * view.h - what a handler was shown of its input.
+ */
+#ifndef TORC_CONN_VIEW_H
+#define TORC_CONN_VIEW_H
+
+#include <stdint.h>
+
+#include "conn/conn.h"
+
+/* Show bytes that came while the view was empty. */
+void torc_view_set(struct torc_conn *conn, uint8_t *data, uint32_t size,
+    uint32_t bid);
+
+/* Make a view of what came, if anything did. 1, 0 or a negative errno. */
+int torc_view_refresh(struct torc_conn *conn);
+
+/* Move the view out of the kernel's buffer. 0 or -ENOMEM. */
+int torc_view_keep(struct torc_conn *conn);
+
+/* Do what torc_conn_rewind() left to the next receive. */
+void torc_view_rewind(struct torc_conn *conn);
+
+/* Let go of all that was received. */
+void torc_view_discard(struct torc_conn *conn);
+
+#endif

@@ -1,0 +1,12 @@
+/*
+ * dispatch.h - completions, to whom they belong.
+ */
+#ifndef TORC_REACTOR_DISPATCH_H
+#define TORC_REACTOR_DISPATCH_H
+
+struct torc_reactor;
+
+/* Act on a bounded batch of them. 0, or -EBADR: some were lost. */
+int torc_dispatch(struct torc_reactor *reactor);
+
+#endif
