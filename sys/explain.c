@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "sys/sys.h"
+#include "sys/trap.h"
 
 #define SYSCTL "/proc/sys/kernel/"
 #define MAX_GROUPS 256		/* 1 KiB of stack */
@@ -128,7 +129,7 @@ read_number(const char *path)
 		return -1;
 	count = torc_sys_read(fd, digits, sizeof(digits) - 1);
 	torc_sys_close(fd);
-	return count > 0 ? strtol(digits, NULL, 10) : -1;
+	return count > 0 ? torc_number(digits, NULL) : -1;
 }
 
 static bool
@@ -168,7 +169,7 @@ has_capability(unsigned capability)
 static void
 read_facts(struct facts *facts, const char *call, int error, uint64_t memory)
 {
-	char *minor;
+	const char *minor;
 
 	memset(facts, 0, sizeof(*facts));
 	facts->error = -error;
@@ -183,9 +184,9 @@ read_facts(struct facts *facts, const char *call, int error, uint64_t memory)
 	torc_sys_rlimit(RLIMIT_MEMLOCK, &facts->memlock);
 	torc_sys_rlimit(RLIMIT_NOFILE, &facts->nofile);
 	uname(&facts->system);
-	facts->release = strtol(facts->system.release, &minor, 10) * 1000;
+	facts->release = torc_number(facts->system.release, &minor) * 1000;
 	if (*minor == '.')
-		facts->release += strtol(minor + 1, NULL, 10);
+		facts->release += torc_number(minor + 1, NULL);
 }
 
 /* There is a filter, and it may answer this. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -91,12 +92,11 @@ torc_fault_watch(void (*look)(uintptr_t address), bool gently)
 static size_t
 size_needed(void)
 {
-	long least = MINSIGSTKSZ;
+	/* 0 before Linux 5.14. */
+	const size_t least = getauxval(AT_MINSIGSTKSZ);
 
-#ifdef _SC_MINSIGSTKSZ
-	least = sysconf(_SC_MINSIGSTKSZ);
-#endif
-	return torc_pages_whole(ROOM + (least > 0 ? (size_t)least : 0));
+	return torc_pages_whole(ROOM + (least > 0 ? least :
+	    (size_t)MINSIGSTKSZ));
 }
 
 void

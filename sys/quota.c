@@ -9,9 +9,10 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "sys/trap.h"
 
 #define LINE 4096		/* longer ones are no cgroup's */
 
@@ -234,7 +235,7 @@ read_numbers(const struct place *place, const char *group, const char *name,
     long long *first, long long *second)
 {
 	char path[2 * PATH_MAX];
-	char *line, *rest;
+	const char *line, *rest;
 	struct lines lines;
 
 	snprintf(path, sizeof(path), "%s%s", place->mount, group);
@@ -244,9 +245,9 @@ read_numbers(const struct place *place, const char *group, const char *name,
 	if (line == NULL)
 		return false;
 	/* "max" is none. A missing second one is 1. */
-	*first = strtoll(line, &rest, 10);
+	*first = torc_number(line, &rest);
 	*second = rest[strspn(rest, " ")] == '\0' ? 1 :
-	    strtoll(rest, NULL, 10);
+	    torc_number(rest, NULL);
 	return *first > 0 && *second > 0;
 }
 

@@ -2,6 +2,7 @@
  * say.c - the last words of a process, in one piece: without memory of its own
  * and without libc's buffers.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -44,4 +45,26 @@ torc_digits(char buffer[TORC_DIGITS], uint64_t number)
 		number /= 10;
 	} while (number > 0);
 	return digit;
+}
+
+int64_t
+torc_number(const char *text, const char **rest)
+{
+	bool negative;
+	int64_t number = 0;
+
+	while (*text == ' ')
+		text++;
+	negative = *text == '-';
+	if (negative)
+		text++;
+	for (; *text >= '0' && *text <= '9'; text++) {
+		/* What is too large stays so. */
+		if (number > (INT64_MAX - 9) / 10)
+			number = (INT64_MAX - 9) / 10;
+		number = number * 10 + (*text - '0');
+	}
+	if (rest != NULL)
+		*rest = text;
+	return negative ? -number : number;
 }

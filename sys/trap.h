@@ -27,6 +27,12 @@ void torc_say(const char *const parts[]);
 /* The digits of a number, within `buffer`. */
 const char *torc_digits(char buffer[TORC_DIGITS], uint64_t number);
 
+/*
+ * The number that a text begins with, behind spaces and perhaps a minus; 0 if
+ * there is none. `*rest` (may be NULL): what comes behind it.
+ */
+int64_t torc_number(const char *text, const char **rest);
+
 #define torc_likely(condition) __builtin_expect(!!(condition), 1)
 #define torc_unlikely(condition) __builtin_expect(!!(condition), 0)
 

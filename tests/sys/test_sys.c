@@ -1252,6 +1252,34 @@ a_backtrace_finds_the_entry_and_ends_right_behind_it(void **state)
 	end_other();
 }
 
+static void
+a_number_ends_where_its_digits_do_and_saturates(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t number;
+		const char *rest;
+	} cases[] = {
+		{ "max 100000", 0, "max 100000" },
+		{ "50000 100000\n", 50000, " 100000\n" },
+		{ " 100000\n", 100000, "\n" },
+		{ "-1", -1, "" },
+		{ "6.18.5", 6, ".18.5" },
+		{ "", 0, "" },
+		{ "9223372036854775799", INT64_MAX - 8, "" },
+		{ "99999999999999999999", INT64_MAX - 8, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *rest;
+
+		assert_true(torc_number(cases[i].text, &rest) ==
+		    cases[i].number);
+		assert_string_equal(rest, cases[i].rest);
+	}
+}
+
 #define CLAIM(test) cmocka_unit_test_teardown(test, refuse_nothing)
 
 int
@@ -1283,6 +1311,7 @@ main(void)
 		CLAIM(a_limit_is_the_soft_one_and_none_is_uint64_max),
 		CLAIM(a_soft_limit_is_raised_to_the_hard_one),
 		CLAIM(each_allowed_cpu_can_be_pinned_to_and_then_comes_enoent),
+		CLAIM(a_number_ends_where_its_digits_do_and_saturates),
 		CLAIM(a_trap_says_where_and_what_and_aborts),
 		CLAIM(a_reserved_region_is_zeroed_whole_pages),
 		CLAIM(memory_is_used_where_it_is_touched_until_it_is_forgotten),
