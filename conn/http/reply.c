@@ -63,12 +63,14 @@ torc_exchange_add_field(struct torc_exchange *exchange, const char *name,
 static unsigned
 add_type(struct torc_exchange *exchange, const char *type)
 {
+	static const char name[] = "Content-Type";
 	const unsigned count = exchange->field_count;
 
 	if (type == NULL)
 		return count;
 	exchange->fields[count] = (struct torc_http_field) {
-		torc_http_text("Content-Type"), torc_http_text(type),
+		{ (const uint8_t *)name, sizeof(name) - 1 },
+		torc_http_text(type),
 	};
 	return count + 1;
 }

@@ -87,8 +87,8 @@ split_target(struct torc_exchange *exchange)
 	if (target.size > 0 && *at == '*')
 		return (struct torc_slice) { at, 0 };
 	if (target.size > 0 && *at != '/') {
-		at = memmem(at, target.size, "://", 3);
-		torc_assert(at != NULL);
+		at = memchr(at, ':', target.size);
+		torc_assert(at != NULL && end - at >= 3 && at[1] == '/');
 		for (at += 3; at < end && *at != '/' && *at != '?'; at++)
 			;
 	}

@@ -28,7 +28,7 @@ static inline int
 compare(struct torc_slice a, struct torc_slice b)
 {
 	return a.size != b.size ? a.size < b.size ? -1 : 1 :
-	    memcmp(a.data, b.data, a.size);
+	    a.size == 0 ? 0 : memcmp(a.data, b.data, a.size);
 }
 
 /* The place of a text among those of a node: that of the first not before. */

@@ -33,17 +33,41 @@ refuse_unless(struct torc_http_writer *writer, bool valid)
 		writer->error = -EINVAL;
 }
 
+#define EACH(c) (0x0101010101010101u * (c))	/* of eight bytes */
+
+/* The high bits of those from `low` to `high`, none of which is above 0x7f. */
+static inline uint64_t
+within(uint64_t bytes, uint8_t low, uint8_t high)
+{
+	return (bytes + EACH(0x80u - low)) & ~(bytes + EACH(0x7fu - high));
+}
+
+/* They are all letters, digits or "-". */
+static inline bool
+are_plain(uint64_t bytes)
+{
+	return !(bytes & EACH(0x80)) &&
+	    ((within(bytes | EACH(0x20), 'a', 'z') | within(bytes, '0', '9') |
+	    within(bytes, '-', '-')) & EACH(0x80)) == EACH(0x80);
+}
+
 static bool
 is_name(struct torc_slice name)
 {
-	for (size_t i = 0; i < name.size; i++) {
+	size_t i = 0;
+
+	for (uint64_t bytes; name.size - i >= sizeof(bytes);
+	    i += sizeof(bytes)) {
+		memcpy(&bytes, name.data + i, sizeof(bytes));
+		if (!are_plain(bytes))
+			break;
+	}
+	for (; i < name.size; i++) {
 		if (!is_token(name.data[i]))
 			return false;
 	}
 	return name.size > 0;
 }
-
-#define EACH(c) (0x0101010101010101u * (c))	/* of eight bytes */
 
 /* One of them is less than a space, or DEL: no borrow hides the first. */
 static inline bool
@@ -101,9 +125,14 @@ torc_http_put_status(struct torc_http_writer *writer, unsigned status,
     const char *reason)
 {
 	char line[] = "HTTP/1.1 000 ";
-	const struct torc_slice words = torc_http_text(reason != NULL ?
-	    reason : torc_http_reason(status));
+	struct torc_slice words;
 
+	if (status == 200 && reason == NULL) {
+		put_text(writer, "HTTP/1.1 200 OK\r\n");
+		return;
+	}
+	words = torc_http_text(reason != NULL ? reason :
+	    torc_http_reason(status));
 	refuse_unless(writer, status >= 100 && status <= 599 &&
 	    (reason == NULL || is_value(words)));
 	line[9] = (char)('0' + status / 100 % 10);
@@ -136,15 +165,17 @@ torc_http_put(struct torc_http_writer *writer, const char *name,
 void
 torc_http_put_length(struct torc_http_writer *writer, uint64_t length)
 {
-	char digits[20];
-	size_t at = sizeof(digits);
+	static const char name[] = "Content-Length: ";
+	char line[sizeof(name) + 22];
+	size_t at = sizeof(line) - 2;
 
+	memcpy(line + at, "\r\n", 2);
 	do
-		digits[--at] = (char)('0' + length % 10);
+		line[--at] = (char)('0' + length % 10);
 	while ((length /= 10) > 0);
-	put_text(writer, "Content-Length: ");
-	put(writer, digits + at, sizeof(digits) - at);
-	put_text(writer, "\r\n");
+	at -= sizeof(name) - 1;
+	memcpy(line + at, name, sizeof(name) - 1);
+	put(writer, line + at, sizeof(line) - at);
 }
 
 int

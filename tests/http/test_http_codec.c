@@ -1131,6 +1131,37 @@ each_byte_is_checked_wherever_it_stands_in_a_value(void **state)
 	}
 }
 
+/* Names, too; and most of them have letters, digits and "-" alone. */
+static void
+each_byte_is_checked_wherever_it_stands_in_a_name(void **state)
+{
+	static const char others[] = "!#$%&'*+-.^_`|~";
+	char text[21];
+	struct writing w;
+
+	(void)state;
+	for (unsigned c = 0; c < 256; c++) {
+		const bool fine = (c >= '0' && c <= '9') ||
+		    (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+		    (c != 0 && strchr(others, (int)c) != NULL);
+
+		for (size_t at = 0; at < sizeof(text); at++) {
+			memset(text, "aZ9-"[at % 4], sizeof(text));
+			/* A dot before it is no reason to look away. */
+			text[at / 2] = '.';
+			text[at] = (char)c;
+			torc_http_put_field(start(&w, ROOM),
+			    bytes(text, sizeof(text)), torc_http_text("x"));
+			assert_int_equal(w.writer.error, fine ? 0 : -EINVAL);
+			text[at / 2] = 'm';
+			text[at] = (char)c;
+			torc_http_put_field(start(&w, ROOM),
+			    bytes(text, sizeof(text)), torc_http_text("x"));
+			assert_int_equal(w.writer.error, fine ? 0 : -EINVAL);
+		}
+	}
+}
+
 static void
 names_and_statuses_that_are_none_are_not_written(void **state)
 {
@@ -1324,6 +1355,8 @@ main(void)
 		cmocka_unit_test(control_characters_are_not_written_anywhere),
 		cmocka_unit_test(
 		    each_byte_is_checked_wherever_it_stands_in_a_value),
+		cmocka_unit_test(
+		    each_byte_is_checked_wherever_it_stands_in_a_name),
 		cmocka_unit_test(
 		    names_and_statuses_that_are_none_are_not_written),
 		cmocka_unit_test(
