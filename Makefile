@@ -112,10 +112,12 @@ $(EXAMPLES:%=$B/bin/%): $B/bin/%: $B/tools/examples/%.o $(HELPERS) $(LIBRARIES)
 
 STATIC_CC := $(if $(findstring musl,$(CC)),$(CC),musl-gcc)
 static-programs: $B/lib/libtorc.a $(PROGRAMS)
+# Code and constants share pages.
 static:	# static programs in build-static/ (CC=musl-gcc)
 	$Q $(MAKE) --no-print-directory static-programs B=build-static \
-		CC=$(STATIC_CC) LDFLAGS="-static -s" CFLAGS="-Os -g \
-		-fno-unwind-tables -fno-asynchronous-unwind-tables"
+		CC=$(STATIC_CC) LDFLAGS="-static -s -Wl,-z,noseparate-code" \
+		CFLAGS="-Os -g -fno-unwind-tables \
+		-fno-asynchronous-unwind-tables"
 
 # What pkg-config says of a library lies beside it.
 PC := conn/torc.pc.in $(wildcard $(CLIENTS:%=conn/%/*.pc.in))

@@ -3,7 +3,7 @@
 # clients with each of the bad manners of siege.c; what one good client has of
 # them meanwhile. nginx has no role like that of api, which asks PostgreSQL.
 #
-# By environment: ROLES ("hello files proxy api"), MANNERS (all), PEERS (1000),
+# By environment: ROLES ("codec hello files proxy api"), MANNERS (all), PEERS (1000),
 # SECONDS_EACH (3), BIN (build/bin), SIEGE (build/tests/bin/siege); SHORT=1: as
 # in `make check`, torc alone, where every answer has to come, however late.
 set -u
@@ -12,7 +12,7 @@ BIN=${BIN:-${B:-build}/bin}
 SIEGE=${SIEGE:-${B:-build}/tests/bin/siege}
 ORIGIN=${ORIGIN:-${B:-build}/tests/bin/origin}
 SHORT=${SHORT:-}
-ROLES=${ROLES:-hello files proxy api}
+ROLES=${ROLES:-codec hello files proxy api}
 MANNERS=${MANNERS:-nothing idle half trickle unread flood behind long slow-read upload chunks churn leave poison mixed}
 PEERS=${PEERS:-1000}
 SECONDS_EACH=${SECONDS_EACH:-3}
@@ -104,7 +104,7 @@ start_nginx() {	# start_nginx ROLE
 	local location
 	port=$(free_port)
 	case $1 in
-	hello) location='return 200 "hello, world\n";' ;;
+	codec|hello) location='return 200 "hello, world\n";' ;;
 	files) location="root $work/root; open_file_cache max=1000;" ;;
 	proxy) location="proxy_pass http://backend; proxy_http_version 1.1;
 		proxy_set_header Connection \"\";" ;;
@@ -170,7 +170,7 @@ stop_server() {
 
 skip() {	# skip ROLE MANNER: it says nothing there
 	case $1:$2 in
-	hello:poison|files:poison|api:poison) return 0 ;;
+	codec:poison|hello:poison|files:poison|api:poison) return 0 ;;
 	*) return 1 ;;
 	esac
 }

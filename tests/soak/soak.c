@@ -4,7 +4,7 @@
  *
  * usage: soak FOLDER LOGS [SECONDS]
  *
- * FOLDER has echo and hello. The first quarter of the time warms them up; the
+ * FOLDER has echo and codec. The first quarter of the time warms them up; the
  * rest is PHASES equal parts, with a sample of what each server holds at the
  * end of each, when its clients are gone. A wrong answer, a server that dies,
  * descriptors, locked memory or armed requests that are more at the end than
@@ -39,7 +39,7 @@
 #define REST_SECONDS 30		/* until a server must have closed them all */
 #define SLACK_KIB 1024		/* of memory, which is no leak yet */
 
-static struct server echo, hello;
+static struct server echo, codec;
 static uint64_t random_state;
 static uint64_t connections, bytes_back, turned_away;
 
@@ -335,7 +335,7 @@ crowd(void)
 	turned_away += CROWD - count;
 }
 
-/* ---- Clients of hello ---- */
+/* ---- Clients of codec ---- */
 
 /* How many answers with this status come before the FIN. */
 static unsigned
@@ -349,7 +349,7 @@ count_answers(int fd, const char *status)
 	while ((got = recv(fd, text + size, sizeof(text) - 1 - size, 0)) > 0)
 		size += (size_t)got;
 	if (got < 0)
-		wrong("hello: no FIN after the answers");
+		wrong("codec: no FIN after the answers");
 	text[size] = '\0';
 	bytes_back += size;
 	for (const char *at = text; (at = strstr(at, status)) != NULL; at++)
@@ -364,7 +364,7 @@ expect_answers(const char *request, unsigned times, const char *status,
 	int fds[8];
 
 	for (unsigned i = 0; i < 8; i++) {
-		fds[i] = open_client(&hello);
+		fds[i] = open_client(&codec);
 		for (unsigned n = 0; n < times; n++)
 			send_all(fds[i], request, strlen(request));
 		shutdown(fds[i], SHUT_WR);
@@ -373,7 +373,7 @@ expect_answers(const char *request, unsigned times, const char *status,
 		const unsigned count = count_answers(fds[i], status);
 
 		if (count != expected)
-			wrong("hello: %u answers of %s, not %u", count,
+			wrong("codec: %u answers of %s, not %u", count,
 			    status, expected);
 		close(fds[i]);
 	}
@@ -395,7 +395,7 @@ half_a_head(void)
 	int fds[CLIENTS];
 
 	for (unsigned i = 0; i < CLIENTS; i++) {
-		fds[i] = open_client(&hello);
+		fds[i] = open_client(&codec);
 		send_all(fds[i], "GET / HTTP/1.1\r\nHost:", 21);
 	}
 	for (unsigned i = 0; i < CLIENTS; i++) {
@@ -418,7 +418,7 @@ round_of_clients(void)
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		all[i]();
-		if (!server_lives(&echo) || !server_lives(&hello))
+		if (!server_lives(&echo) || !server_lives(&codec))
 			wrong("a server died");
 	}
 }
@@ -506,7 +506,7 @@ use(struct server *const servers[2], double end, const struct sample idle[2],
 static bool
 soak(unsigned seconds)
 {
-	struct server *const servers[] = { &echo, &hello };
+	struct server *const servers[] = { &echo, &codec };
 	struct sample idle[2], samples[2][PHASES + 1];
 	const double start = now();
 	bool holds = true;
@@ -546,7 +546,7 @@ main(int argc, char **argv)
 	printf("TORC_SEED=0x%llx\n", (unsigned long long)random_state);
 	setrlimit(RLIMIT_NOFILE, &files);
 	server_start(&echo, argv[1], "echo", argv[2]);
-	server_start(&hello, argv[1], "hello", argv[2]);
+	server_start(&codec, argv[1], "codec", argv[2]);
 	if (!soak(seconds))
 		return 1;
 	printf("ok every answer is right: %llu connections, %llu turned away, "

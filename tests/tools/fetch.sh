@@ -77,13 +77,13 @@ urls() {	# urls COUNT PORT
 
 all_come() {
 	# shellcheck disable=SC2046 # words on purpose
-	fetch 0 "$@" $(urls 20 "$hello") && lines 20 '^200 [1-9][0-9]* bytes'
+	fetch 0 "$@" $(urls 20 "$server_port") && lines 20 '^200 [1-9][0-9]* bytes'
 }
 
 some_come() {
 	local since=$SECONDS
 	# shellcheck disable=SC2046 # words on purpose
-	fetch 1 -t 1000 $(urls 10 "$hello") $(urls 9 "$mute") \
+	fetch 1 -t 1000 $(urls 10 "$server_port") $(urls 9 "$mute") \
 	    "http://127.0.0.1:$nobody/" &&
 	    lines 10 '^200 [1-9][0-9]* bytes' &&
 	    lines 9 "^late 0 bytes http://127.0.0.1:$mute/[1-9]$" &&
@@ -94,8 +94,8 @@ some_come() {
 # The silent ones have all places: those behind them are not begun.
 few_at_once() {
 	# shellcheck disable=SC2046 # words on purpose
-	fetch 1 -t 300 -n 2 $(urls 3 "$hello") $(urls 2 "$mute") \
-	    $(urls 4 "$hello") &&
+	fetch 1 -t 300 -n 2 $(urls 3 "$server_port") $(urls 2 "$mute") \
+	    $(urls 4 "$server_port") &&
 	    lines 3 '^200' && lines 6 '^late 0 bytes'
 }
 
@@ -104,17 +104,17 @@ if ! command -v nc.openbsd >/dev/null; then
 	exit 1
 fi
 fresh_port
-hello=$port
+server_port=$port
 fresh_port
 mute=$port
 fresh_port
 nobody=$port
-"$B/bin/hello" -r 1 -l "127.0.0.1:$hello" >/dev/null 2>&1 </dev/null &
+"$B/bin/codec" -r 1 -l "127.0.0.1:$server_port" >/dev/null 2>&1 </dev/null &
 server=$!
 # One connection is served, and the others wait in its backlog: all in silence.
 nc.openbsd -l -k 127.0.0.1 "$mute" >/dev/null </dev/null &
 silent=$!
-claim "a server starts" is_there "$hello"
+claim "a server starts" is_there "$server_port"
 claim "one that never answers starts" is_there "$mute"
 kill -STOP $silent
 claim "twenty come at once" all_come

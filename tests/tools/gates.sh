@@ -146,14 +146,18 @@ fi
 
 why=$(no_instructions)
 if [ -z "$why" ]; then
-	while read -r pipeline limit; do
-		gate "user instructions per request, connections 64, \
-pipelined $pipeline" "$limit" instructions_per_request \
+	while read -r program pipeline limit; do
+		gate "user instructions per request of $program, connections \
+64, pipelined $pipeline" "$limit" instructions_per_request \
 		    env CONNECTIONS=64 PIPELINES="$pipeline" \
-		    tools/bench/count_instructions.sh "$server"
+		    tools/bench/count_instructions.sh "$B/bin/$program"
 	done <<-END
-		1 306
-		16 52
+		raw 1 306
+		raw 16 52
+		codec 1 1050
+		codec 16 760
+		hello 1 2700
+		hello 16 2400
 	END
 else
 	skip "user instructions per request" "$why"

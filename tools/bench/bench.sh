@@ -14,7 +14,7 @@
 #					server's CPU
 #		latency			one connection, with and without spin
 #		idle			memory of an idle connection
-#	SERVERS	limit raw hello echo liburing epoll libuv libevent nginx
+#	SERVERS	limit raw codec hello echo liburing epoll libuv libevent nginx
 #	REPS (5), SECONDS_EACH (1.0), WARMUP (0.4), IDLE (10000),
 #	SPIN_US (100), SERVER_CPU (0), LOAD_CPU (1)
 #	BUSY=1	+busy for all cells
@@ -39,7 +39,7 @@ case ${1:-} in
 	;;
 esac
 CELLS=${CELLS:-$ALL_CELLS}
-SERVERS=${SERVERS:-limit raw hello echo liburing epoll libuv libevent nginx}
+SERVERS=${SERVERS:-limit raw codec hello echo liburing epoll libuv libevent nginx}
 REPS=${REPS:-5}
 SECONDS_EACH=${SECONDS_EACH:-1.0}
 WARMUP=${WARMUP:-0.4}
@@ -100,7 +100,7 @@ prepare() {
 	local program missing=
 	[ "$(nproc)" -ge 2 ] || fail "two CPUs are needed"
 	command -v taskset >/dev/null || fail "taskset (util-linux) is needed"
-	for program in raw hello echo; do
+	for program in raw codec hello echo; do
 		has "$program" && [ ! -x "$BIN/$program" ] &&
 		    missing="$missing $BIN/$program"
 	done
@@ -157,12 +157,12 @@ server_command() {
 	esac
 	case $server in
 	limit) compose_command "$OUT/limit" "$at" "${options[@]}" ;;
-	raw|hello|echo) compose_command "$BIN/$server" "$at" ;;
+	raw|codec|hello|echo) compose_command "$BIN/$server" "$at" ;;
 	*+spin)
 		compose_command "$BIN/${server%+spin}" "$at" -s "$SPIN_US"
 		;;
 	raw+unseen) compose_command "$BIN/raw" "$at" -n ;;
-	hello+g) compose_command "$BIN/hello" "$at" -g ;;
+	codec+g) compose_command "$BIN/codec" "$at" -g ;;
 	nginx)
 		write_nginx_config "$at"
 		command=(nginx -p "$scratch" -c "$scratch/nginx-$at.conf" -e
@@ -225,7 +225,7 @@ stop_server() {
 	forget_process "${pid_of[$key]}"
 	unset "pid_of[$key]"
 	case $key in
-	raw*|hello*|echo*)
+	raw*|codec*|hello*|echo*)
 		[ "$status" -eq 0 ] || echo "${key%%:*}: exit status $status" \
 		    "after SIGTERM" >>"$scratch/remarks"
 		;;
@@ -235,18 +235,18 @@ stop_server() {
 # ---- Cells ----
 
 # The servers of a cell, the limit program first. echo serves only echo, raw,
-# hello and nginx only HTTP.
+# codec, hello and nginx only HTTP.
 servers_of() {
 	local server
-	for server in limit raw hello echo liburing epoll libuv libevent nginx
-	do
+	for server in limit raw codec hello echo liburing epoll libuv \
+	    libevent nginx; do
 		has $server || continue
 		case $1:$server in
-		echo/*:raw|echo/*:hello|echo/*:nginx) continue ;;
+		echo/*:raw|echo/*:codec|echo/*:hello|echo/*:nginx) continue ;;
 		echo/*:echo) echo echo ;;
 		*:echo|idle:raw) continue ;;
 		64/*:raw) echo "raw raw+unseen" ;;
-		latency:raw|latency:hello) echo "$server $server+spin" ;;
+		latency:raw|latency:codec) echo "$server $server+spin" ;;
 		*) echo $server ;;
 		esac
 	done
@@ -371,8 +371,8 @@ measure_all_idle() {
 	for server in $(servers_of idle); do
 		progress "idle connections: $server"
 		measure_idle "$server"
-		if [ "$server" = hello ]; then
-			measure_idle hello+g
+		if [ "$server" = codec ]; then
+			measure_idle codec+g
 		fi
 	done
 }

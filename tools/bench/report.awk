@@ -215,8 +215,8 @@ function print_idle(servers,    n, row, i, s, shown, before, after, count) {
 			continue
 		if (!shown++) {
 			print ""
-			print "Idle connections (hello: each has a fiber; " \
-			    "hello+g: it gives its stack back)"
+			print "Idle connections (codec: each has a fiber; " \
+			    "codec+g: it gives its stack back)"
 			printf "%-12s %11s %15s %13s\n", "", "connections",
 			    "RSS KiB, none", "bytes each"
 		}
@@ -248,13 +248,14 @@ END {
 	refuse_the_rest()
 	print_ratios("HTTP, connections/pipelined requests, and churn; " \
 	    "relative to the limit program", "^[0-9c]",
-	    "raw raw+unseen hello liburing epoll libuv libevent nginx")
+	    "raw raw+unseen codec hello liburing epoll libuv libevent nginx")
 	print_ratios("Echo of messages of so many bytes, 64 connections; " \
 	    "relative to the limit program", "^echo",
 	    "echo liburing epoll libuv libevent")
-	print_latency("limit raw raw+spin hello hello+spin liburing epoll " \
+	print_latency("limit raw raw+spin codec codec+spin hello liburing epoll " \
 	    "libuv libevent nginx")
-	print_idle("limit hello hello+g liburing epoll libuv libevent nginx")
+	print_idle("limit codec codec+g hello liburing epoll libuv libevent " \
+	    "nginx")
 	print ""
 	print "CPU: of the server, per request (lower is better); rate: " \
 	    "requests per second (higher is better)."

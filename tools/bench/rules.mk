@@ -7,11 +7,13 @@ NATIVE := $(if $(findstring x86_64,$(shell $(CC) -dumpmachine)),$(if \
 	$(findstring avx2,$(shell cat /proc/cpuinfo)),-mavx2 -mbmi))
 $B/tools/bench/%.o: BASE += $(NATIVE)
 
-# Requests and answers alone, without conn/http: what a ring costs.
-PROGRAMS += $B/bin/raw
-all: $B/bin/raw
-$B/tools/bench/raw.o: | $(HEADERS)
-$B/bin/raw: $B/tools/bench/raw.o $(HELPERS) $B/lib/libtorc.a
+# Requests and answers alone, without conn/http: what a ring costs; and with
+# nothing of it but the codec.
+LEAST := $B/bin/raw $B/bin/codec
+PROGRAMS += $(LEAST)
+all: $(LEAST)
+$B/tools/bench/raw.o $B/tools/bench/codec.o: | $(HEADERS)
+$(LEAST): $B/bin/%: $B/tools/bench/%.o $(HELPERS) $(LIBRARIES)
 	$(link)
 
 bench: all	# ratios to a bare ring and to other servers (minutes)
@@ -46,5 +48,5 @@ bench-pg: $B/bench/pg_torc $B/bench/pg_libpq	# the client of PostgreSQL, beside 
 	$Q BIN=$B/bench tools/bench/clients/pg.sh
 
 bench-handlers: $B/bench/handler $B/bench/peer_hiredis $B/bench/peer_libpq \
-		$B/bin/files $B/bin/proxy $B/bin/hello
+		$B/bin/files $B/bin/proxy $B/bin/codec
 	$Q B=$B tools/bench/clients/handlers.sh

@@ -3,9 +3,10 @@
  */
 #include "cli.h"
 
+#include <torc_service.h>
+
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -103,12 +104,14 @@ add_address(const char *address)
 static int
 number(const char *text, unsigned *value)
 {
-	char *end;
-	unsigned long parsed = strtoul(text, &end, 10);
+	unsigned parsed = 0;
+	const char *at = text;
 
-	if (*text < '0' || *text > '9' || *end != '\0' || parsed > 1000000)
+	while (*at >= '0' && *at <= '9' && parsed <= 1000000)
+		parsed = parsed * 10 + (unsigned)(*at++ - '0');
+	if (at == text || *at != '\0' || parsed > 1000000)
 		return usage("not a number:", text);
-	*value = (unsigned)parsed;
+	*value = parsed;
 	return 0;
 }
 
@@ -205,4 +208,29 @@ cli_serve(int argc, char **argv, const char *what,
 		return 0;
 	fprintf(stderr, "%s: %s\n", name, text);
 	return is_refusal(text) ? EXIT_NO_RING : 1;
+}
+
+int
+cli_serve_routes(int argc, char **argv, const char *what,
+    struct torc_routes *routes, const struct torc_service_config *service,
+    const struct torc_config *config)
+{
+	struct torc_config served = { .reactors = 0 };
+	struct torc_service *made;
+	char text[256] = "out of memory";
+	int rc = torc_service_create(&made, routes, service, text,
+	    sizeof(text));
+
+	torc_routes_destroy(routes);
+	if (rc < 0) {
+		fprintf(stderr, "%s: %s\n", argv[0], text);
+		return 1;
+	}
+	if (config != NULL)
+		served = *config;
+	served.handler = torc_service_handle;
+	served.arg = made;
+	rc = cli_serve(argc, argv, what, &served, NULL);
+	torc_service_destroy(made);
+	return rc;
 }

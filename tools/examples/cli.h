@@ -22,4 +22,16 @@ struct cli_switch {
 int cli_serve(int argc, char **argv, const char *what,
     struct torc_config *config, struct cli_switch *extra);
 
+struct torc_routes;
+struct torc_service_config;
+
+/*
+ * The same for a program that is one service: it is made of `routes`, which are
+ * destroyed. `service` may be NULL, and so may `config`, whose `handler` and
+ * `arg` are not used. 1 if the service cannot be made.
+ */
+int cli_serve_routes(int argc, char **argv, const char *what,
+    struct torc_routes *routes, const struct torc_service_config *service,
+    const struct torc_config *config);
+
 #endif

@@ -196,7 +196,7 @@ start_backend_of() {
 	proxy)
 		pick_port
 		origin=$port
-		start_backend origin "$B/bin/hello" -r 1 -l "127.0.0.1:$port"
+		start_backend origin "$B/bin/codec" -r 1 -l "127.0.0.1:$port"
 		;;
 	esac
 }
