@@ -20,6 +20,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -116,16 +117,22 @@ torc_sys_map(void **address, size_t size, int prot, int flags, int fd,
 	return 0;
 }
 
-void *
-torc_sys_alloc(size_t size)
+int
+torc_sys_random(void *data, size_t size)
 {
-	return calloc(1, size);
-}
+	uint8_t *at = data;
 
-void
-torc_sys_free(void *memory)
-{
-	free(memory);
+	while (size > 0) {
+		ssize_t rc = getrandom(at, size, 0);
+
+		if (rc < 0 && errno == EINTR)
+			continue;
+		if (rc < 0)
+			return -errno;
+		at += rc;
+		size -= (size_t)rc;
+	}
+	return 0;
 }
 
 int
@@ -281,6 +288,18 @@ torc_sys_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void
+torc_sys_wall_time(struct timespec *now)
+{
+	clock_gettime(CLOCK_REALTIME, now);
+}
+
+void
+torc_sys_file_time(struct timespec *now)
+{
+	clock_gettime(CLOCK_REALTIME_COARSE, now);
 }
 
 void

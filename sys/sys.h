@@ -1,5 +1,5 @@
 /*
- * sys.h - every crossing into the kernel that the core makes, and the heap.
+ * sys.h - every crossing into the kernel that torc makes, and the heap.
  *
  * All return a negative errno on failure; errno itself is not used above this
  * layer. All are ordinary out-of-line functions so that a test can put its
@@ -17,6 +17,7 @@
 struct io_uring_params;
 struct sockaddr;
 struct sockaddr_storage;
+struct timespec;
 
 /* io_uring_setup(2): a descriptor. */
 int torc_sys_setup(uint32_t entries, struct io_uring_params *params);
@@ -37,9 +38,26 @@ int torc_sys_protect(void *address, size_t size, int prot);
 /* mincore(2): `pages` has a byte for each page, with bit 0 if it is there. */
 int torc_sys_resident(void *address, size_t size, uint8_t *pages);
 
-/* Zeroed memory, or NULL. The only allocator of the core. */
+/*
+ * The heap: what the core and the clients allocate comes from here. NULL: no
+ * memory.
+ */
+
+/* Zeroed. */
 TORC_BESIDE void *torc_sys_alloc(size_t size);
+/* Zeroed, for `count` of `size` bytes. NULL also if their product overflows. */
+TORC_BESIDE void *torc_sys_alloc_array(size_t count, size_t size);
+/* Not zeroed. */
+TORC_BESIDE void *torc_sys_alloc_raw(size_t size);
+/* As realloc(3): `memory` may be NULL, and stays as it is if there is none. */
+TORC_BESIDE void *torc_sys_realloc(void *memory, size_t size);
+/* A copy of `text`. */
+TORC_BESIDE char *torc_sys_strdup(const char *text);
+/* NULL is nothing to free. */
 TORC_BESIDE void torc_sys_free(void *memory);
+
+/* Bytes that nobody can foretell (getrandom(2)): 0, or a negative errno. */
+TORC_BESIDE int torc_sys_random(void *data, size_t size);
 
 TORC_BESIDE int torc_sys_close(int fd);
 int torc_sys_read(int fd, void *data, size_t size);
@@ -116,8 +134,8 @@ int torc_sys_silent_ms(int fd);
  * or both sides have sent FIN. 0 if not. Never waits.
  */
 int torc_sys_hung_up(int fd);
-int torc_sys_setsockopt(int fd, int level, int name, const void *value,
-    uint32_t size);
+TORC_BESIDE int torc_sys_setsockopt(int fd, int level, int name,
+    const void *value, uint32_t size);
 int torc_sys_getsockname(int fd, struct sockaddr *address, uint32_t *size);
 int torc_sys_getpeername(int fd, struct sockaddr *address, uint32_t *size);
 
@@ -138,6 +156,10 @@ int torc_sys_interface_name(unsigned number, char name[TORC_INTERFACE_NAME]);
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t torc_sys_now(void);
+/* CLOCK_REALTIME. */
+TORC_BESIDE void torc_sys_wall_time(struct timespec *now);
+/* CLOCK_REALTIME_COARSE, which the kernel writes into files. */
+TORC_BESIDE void torc_sys_file_time(struct timespec *now);
 void torc_sys_sleep(uint64_t ns);
 /* The soft limit of an RLIMIT_ resource; UINT64_MAX when there is none. */
 int torc_sys_rlimit(int resource, uint64_t *soft);

@@ -70,15 +70,10 @@ CHECKS += tests/sim/differential.sh
 SIM := world faults net kernel requests files seam check threads peers \
 	scenarios clients clients_http clients_redis clients_pg backend_pg \
 	clients_file together run
-SIM_CORE := $(filter-out $(addprefix $B/,sys/sys.o sys/explain.o \
+SIM_CORE := $(filter-out $(addprefix $B/,sys/sys.o sys/heap.o sys/explain.o \
 	sys/resolve.o sys/send_file.o conn/kit/offload.o),$(OBJ))
-# Of the clients, which use the heap of libc: theirs is counted, too.
-SIM_CLIENTS := $(patsubst %.c,$B/sim/%.o,$(wildcard conn/http/*.c \
+SIM_CLIENTS := $(patsubst %.c,$B/%.o,$(wildcard conn/http/*.c \
 	conn/redis/*.c conn/pg/*.c conn/file/*.c))
-$B/sim/%.o: $B/%.o
-	$Q mkdir -p $(@D)
-	$Q objcopy $(foreach f,malloc calloc realloc free strdup RAND_bytes \
-		getrandom clock_gettime,--redefine-sym $f=sim_$f) $< $@
 
 $B/tests/bin/sim $B/tests/bin/sim_fuzz: LIBS = -lcrypto
 $B/tests/bin/sim: $B/tests/sim/drive.o
@@ -121,23 +116,25 @@ afl-sim:	# SECONDS=n of AFL++ on the same (afl++)
 
 # ---- Fuzzing: tests/fuzz/fuzz_NAME.c, seeds in tests/fuzz/NAME/ ----
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SYS := sys/sys.c sys/heap.c sys/say.c
 # What each is made of, from the top of the tree, and linked with.
 FUZZ_http := conn/http/head.c conn/http/chunks.c conn/http/write.c \
 	tests/http/portable.c
 FUZZ_LIBS_http := -lhttp_parser
-FUZZ_redis := $(addprefix conn/redis/,resp.c pass.c tree.c number.c)
+FUZZ_redis := $(addprefix conn/redis/,resp.c pass.c tree.c number.c) sys/heap.c
 FUZZ_LIBS_redis := -lhiredis
 FUZZ_ringstat := $(filter-out %/main.c %/scan.c %/watch.c \
 	%/explain.c,$(wildcard \
-	tools/ringstat/*.c)) sys/sys.c sys/pages.c sys/say.c
+	tools/ringstat/*.c)) $(FUZZ_SYS) sys/pages.c
 FUZZ_pg := $(patsubst %,conn/pg/%.c,wire write values number auth text config \
-	uri nature saslprep unicode unicode_low unicode_high unicode_sets)
+	uri nature saslprep unicode unicode_low unicode_high unicode_sets) \
+	$(FUZZ_SYS)
 FUZZ_LIBS_pg := -lcrypto
 FUZZ_file := conn/file/target.c conn/file/range.c conn/file/coding.c \
 	conn/file/condition.c conn/file/date.c conn/http/head.c \
-	conn/http/write.c
+	conn/http/write.c $(FUZZ_SYS)
 FUZZ_service := $(addprefix conn/http/,decode.c path.c tree.c json.c number.c \
-	head.c write.c) sys/sys.c sys/pages.c sys/say.c
+	head.c write.c) $(FUZZ_SYS)
 FUZZ_LIBS_service := -lcjson
 FUZZ_CC ?= clang
 FUZZ_FLAGS := -std=c11 -g -O1 -D_GNU_SOURCE -iquote . $(PLACES) $(WARN)

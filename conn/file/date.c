@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "conn/file/site.h"
+#include "sys/sys.h"
 
 #define DAY 86400
 #define YEAR_MAX 9999		/* four digits */
@@ -148,7 +149,7 @@ full_year(int year)
 	struct moment today;
 	int full;
 
-	clock_gettime(CLOCK_REALTIME, &now);
+	torc_sys_wall_time(&now);
 	date_of(now.tv_sec / DAY, &today);
 	full = today.year - today.year % 100 + 100 + year;
 	while (full > today.year + 50)

@@ -194,7 +194,7 @@ torc_file_look(struct torc_file_root *root, struct torc_file_kept *entry,
 	int rc;
 
 	entry->looked_at = torc_now();
-	clock_gettime(CLOCK_REALTIME_COARSE, &entry->seen);
+	torc_sys_file_time(&entry->seen);
 	rc = look_at_form(root, plain, entry->path, deadline);
 	if (rc < 0)
 		return rc;

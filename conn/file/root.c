@@ -138,7 +138,7 @@ await_tick(struct torc_file_root *root, torc_deadline deadline)
 	int rc = torc_sleep(torc_sooner(deadline,
 	    torc_after_ms(TORC_FILE_TICK_MS + 1)));
 
-	clock_gettime(CLOCK_REALTIME, &root->opened);
+	torc_sys_wall_time(&root->opened);
 	return rc;
 }
 

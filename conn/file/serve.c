@@ -246,7 +246,7 @@ validate(struct answer *answer)
 	const int64_t modified = form->info.modified.tv_sec;
 	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	torc_sys_file_time(&now);
 	answer->validator = (struct torc_file_validator) {
 		.tag = torc_http_text(form->tag),
 		.modified = modified < now.tv_sec ? modified : now.tv_sec,

@@ -3,9 +3,9 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "conn/http/origin.h"
+#include "sys/sys.h"
 #include "sys/trap.h"
 
 #define GOODBYE_MS 1000u	/* for the FIN of an origin */
@@ -18,14 +18,14 @@ static int
 open_link(void *arg, void **item, torc_deadline deadline)
 {
 	const struct torc_http_client *client = arg;
-	struct torc_http_link *link = calloc(1, sizeof(*link));
+	struct torc_http_link *link = torc_sys_alloc(sizeof(*link));
 	int rc;
 
 	if (link == NULL)
 		return -ENOMEM;
 	rc = torc_dial_name(&link->conn, client->address, deadline);
 	if (rc < 0) {
-		free(link);
+		torc_sys_free(link);
 		return rc;
 	}
 	*item = link;
@@ -40,15 +40,15 @@ close_link(void *arg, void *item)
 	(void)arg;
 	torc_conn_close(link->conn,
 	    link->spoiled ? TORC_AT_ONCE : torc_after_ms(GOODBYE_MS));
-	free(link->fields);
-	free(link);
+	torc_sys_free(link->fields);
+	torc_sys_free(link);
 }
 
 void
 torc_http_link_free(struct torc_http_link *link)
 {
-	free(link->fields);
-	free(link);
+	torc_sys_free(link->fields);
+	torc_sys_free(link);
 }
 
 static void
@@ -140,7 +140,8 @@ torc_http_client_create(struct torc_http_client **client,
 			    "a field, of at most 1000 bytes");
 		return -EINVAL;
 	}
-	made = malloc(sizeof(*made) + address_size + strlen(host) + 1);
+	made = torc_sys_alloc_raw(sizeof(*made) + address_size +
+	    strlen(host) + 1);
 	if (made == NULL)
 		return -ENOMEM;
 	made->alive = CLIENT_ALIVE;
@@ -161,7 +162,7 @@ torc_http_client_create(struct torc_http_client **client,
 	rc = torc_pool_create(&made->pool, &kind, made, &made->config.pool,
 	    text, text_size);
 	if (rc < 0)
-		free(made);
+		torc_sys_free(made);
 	else
 		*client = made;
 	return rc;
@@ -182,7 +183,7 @@ torc_http_client_destroy(struct torc_http_client *client,
 		torc_fiber_reap(client->evictor, NULL, TORC_NEVER);
 	rc = torc_pool_destroy(client->pool, deadline);
 	client->alive = 0;
-	free(client);
+	torc_sys_free(client);
 	return rc;
 }
 

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "conn/http/torc_http.h"
+#include "sys/sys.h"
 
 #define DAY 86400
 #define ERA_DAYS 146097		/* of 400 years */
@@ -68,7 +69,7 @@ date_line(void)
 
 	if (now < line.until && line.until - now <= SECOND_NS)
 		return line.text;
-	clock_gettime(CLOCK_REALTIME, &wall);
+	torc_sys_wall_time(&wall);
 	line.until = now + SECOND_NS - (uint64_t)wall.tv_nsec;
 	memcpy(line.text, "Date: ", 6);
 	torc_http_date(line.text + 6, wall.tv_sec);

@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "conn/http/exchange.h"
 #include "conn/http/hop.h"
+#include "sys/sys.h"
 #include "sys/trap.h"
 
 #define ROOM_LEAST 4096u	/* bytes of an answer that need not wait */
@@ -487,13 +487,13 @@ torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
 	if (forwards == 0 || forwards == -EBADMSG)
 		return torc_http_hop_last(http, forwards, deadline);
 	if (size > sizeof(few))
-		memory = malloc(size);
+		memory = torc_sys_alloc_raw(size);
 	if (memory == NULL)
 		return torc_http_refuse(http, &no_memory, deadline);
 	if (size > 0)
 		torc_http_keep(http, memory, size);
 	rc = forward(http, origin, how, deadline);
 	if (memory != few)
-		free(memory);
+		torc_sys_free(memory);
 	return rc;
 }

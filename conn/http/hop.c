@@ -7,6 +7,7 @@
 
 #include "conn/http/hop.h"
 #include "conn/http/scan.h"
+#include "sys/sys.h"
 
 #define NAMED_FEW 8u		/* names in Connection that are simply looked
 				 * for among the fields */
@@ -139,8 +140,8 @@ static int
 drop_among_many(struct torc_http_hop *hop, const struct torc_http_head *head)
 {
 	const unsigned count = hop->count;
-	struct torc_http_field **sorted = malloc(count * (sizeof(*sorted) +
-	    sizeof(bool)));
+	struct torc_http_field **sorted = torc_sys_alloc_raw(count *
+	    (sizeof(*sorted) + sizeof(bool)));
 	bool *drops;
 
 	if (sorted == NULL)
@@ -163,7 +164,7 @@ drop_among_many(struct torc_http_hop *hop, const struct torc_http_head *head)
 		if (drops[i])
 			drop(sorted[i]);
 	}
-	free(sorted);
+	torc_sys_free(sorted);
 	return 0;
 }
 
@@ -228,7 +229,7 @@ torc_http_hop_begin(struct torc_http_hop *hop,
 	hop->count = 0;
 	hop->fields = hop->few;
 	if (room > HOP_FIELDS)
-		hop->fields = malloc(room * sizeof(*hop->fields));
+		hop->fields = torc_sys_alloc_raw(room * sizeof(*hop->fields));
 	if (hop->fields == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < head->field_count; i++) {
@@ -260,7 +261,7 @@ void
 torc_http_hop_end(struct torc_http_hop *hop)
 {
 	if (hop->fields != hop->few)
-		free(hop->fields);
+		torc_sys_free(hop->fields);
 }
 
 int64_t
@@ -342,7 +343,7 @@ answer_trace(struct torc_http *http, torc_deadline deadline)
 	};
 	/* Each line is written with at most two bytes more than it had. */
 	const size_t room = http->request.size * 2 + 16;
-	uint8_t *memory = malloc(room);
+	uint8_t *memory = torc_sys_alloc_raw(room);
 	int rc = memory == NULL ? -ENOMEM :
 	    write_back(&http->request, memory, room);
 
@@ -352,7 +353,7 @@ answer_trace(struct torc_http *http, torc_deadline deadline)
 	else
 		torc_http_refuse(http, &(struct torc_http_refusal) {
 		    .status = 503, .error = rc }, deadline);
-	free(memory);
+	torc_sys_free(memory);
 	return rc;
 }
 

@@ -2,9 +2,9 @@
  * output.c - heads and chunks onto connections.
  */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "conn/http/http.h"
+#include "sys/sys.h"
 
 #define HEAD_SMALL 512u		/* bytes of most heads: on the stack */
 #define HEAD_LARGE 65536u	/* and of the largest */
@@ -41,7 +41,7 @@ put_large(struct torc_conn *conn, torc_http_head_of *head_of,
     const void *message, const void *body, size_t size, torc_deadline deadline)
 {
 	struct torc_http_writer writer = {
-		.data = malloc(HEAD_LARGE), .size = HEAD_LARGE,
+		.data = torc_sys_alloc_raw(HEAD_LARGE), .size = HEAD_LARGE,
 	};
 	int rc;
 
@@ -51,7 +51,7 @@ put_large(struct torc_conn *conn, torc_http_head_of *head_of,
 	if (rc > 0)
 		rc = put_both(conn, writer.data, (size_t)rc, body, size,
 		    deadline);
-	free(writer.data);
+	torc_sys_free(writer.data);
 	return rc;
 }
 

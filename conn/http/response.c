@@ -2,9 +2,9 @@
  * response.c - the answers of an origin: heads before them, head, body.
  */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "conn/http/origin.h"
+#include "sys/sys.h"
 #include "sys/trap.h"
 
 #define INTERIM_MAX 16u		/* heads of 1xx before an answer */
@@ -50,7 +50,7 @@ make_room(struct torc_http_call *call)
 	struct torc_http_link *link = call->link;
 
 	if (link->fields == NULL)
-		link->fields = malloc(room * sizeof(*link->fields));
+		link->fields = torc_sys_alloc_raw(room * sizeof(*link->fields));
 	if (link->fields == NULL)
 		return -ENOMEM;
 	memcpy(link->fields, response->fields,

@@ -2,9 +2,9 @@
  * spool.c - bytes of a body in blocks, within what all of them may have.
  */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "conn/http/spool.h"
+#include "sys/sys.h"
 #include "sys/trap.h"
 
 #define SHARE 8u		/* one has at most this part of what is free */
@@ -30,7 +30,7 @@ torc_http_spool_open(const struct torc_http_spool *spool)
 static struct torc_http_block *
 add_block(struct torc_http_spool *spool)
 {
-	struct torc_http_block *block = malloc(sizeof(*block));
+	struct torc_http_block *block = torc_sys_alloc_raw(sizeof(*block));
 
 	if (block == NULL)
 		return NULL;
@@ -95,7 +95,7 @@ drop_block(struct torc_http_spool *spool)
 		spool->last = NULL;
 	spool->blocks--;
 	spool->budget->used -= cost(spool);
-	free(block);
+	torc_sys_free(block);
 }
 
 void

@@ -7,9 +7,10 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "sys/sys.h"
 
 #define NONCE_BYTES 18		/* 24 characters */
 #define NO_BINDING "n,,"	/* no channel binding: it needs TLS */
@@ -58,7 +59,7 @@ torc_pg_scram_begin(struct pg_scram *scram, const char *password)
 
 	memset(scram, 0, sizeof(*scram));
 	scram->password = password;
-	if (RAND_bytes(random, sizeof(random)) != 1)
+	if (torc_sys_random(random, sizeof(random)) < 0)
 		return -EIO;
 	base64(scram->nonce, random, sizeof(random));
 	return 0;

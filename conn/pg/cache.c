@@ -4,11 +4,11 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conn/pg/nature.h"
 #include "conn/pg/pg.h"
+#include "sys/sys.h"
 #include "sys/trap.h"
 
 int
@@ -19,7 +19,7 @@ torc_pg_cache_init(struct pg_cache *cache, unsigned most, const char *prefix)
 	while (count < most)
 		count *= 2;
 	memset(cache, 0, sizeof(*cache));
-	cache->buckets = calloc(count, sizeof(*cache->buckets));
+	cache->buckets = torc_sys_alloc_array(count, sizeof(*cache->buckets));
 	if (cache->buckets == NULL)
 		return -ENOMEM;
 	cache->bucket_count = count;
@@ -40,7 +40,7 @@ void
 torc_pg_cache_fini(struct pg_cache *cache)
 {
 	torc_pg_cache_clear(cache);
-	free(cache->buckets);
+	torc_sys_free(cache->buckets);
 }
 
 /* ---- One statement ---- */
@@ -59,9 +59,9 @@ torc_pg_statement_unref(struct pg_statement *statement)
 	if (--statement->refs > 0)
 		return;
 	torc_pg_shape_drop(&statement->shape);
-	free(statement->types);
-	free(statement->sql);
-	free(statement);
+	torc_sys_free(statement->types);
+	torc_sys_free(statement->sql);
+	torc_sys_free(statement);
 }
 
 /* ---- Finding it ---- */
@@ -202,13 +202,14 @@ torc_pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
 static struct pg_statement *
 make(const struct torc_pg_statement *wanted)
 {
-	struct pg_statement *made = calloc(1, sizeof(*made));
+	struct pg_statement *made = torc_sys_alloc(sizeof(*made));
 
 	if (made == NULL)
 		return NULL;
 	made->refs = 1;
-	made->sql = strdup(wanted->sql);
-	made->types = calloc(wanted->param_count + 1u, sizeof(*made->types));
+	made->sql = torc_sys_strdup(wanted->sql);
+	made->types = torc_sys_alloc_array(wanted->param_count + 1u,
+	    sizeof(*made->types));
 	if (made->sql == NULL || made->types == NULL) {
 		torc_pg_statement_unref(made);
 		return NULL;

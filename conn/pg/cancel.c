@@ -3,10 +3,10 @@
  * this one.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conn/pg/pg.h"
+#include "sys/sys.h"
 
 struct pg_cancel {
 	struct torc_pg *pg;
@@ -57,7 +57,7 @@ run_cancel(void *arg)
 			session->lost = -ECONNABORTED;
 		torc_wake_all(&session->calm, 0);
 	}
-	free(cancel);
+	torc_sys_free(cancel);
 	torc_pg_fiber_end(pg);
 	return 0;
 }
@@ -69,7 +69,7 @@ torc_pg_cancel_begin(struct torc_pg_session *session)
 
 	if (session->cancel != NULL || session->process == 0)
 		return;
-	cancel = malloc(sizeof(*cancel));
+	cancel = torc_sys_alloc_raw(sizeof(*cancel));
 	if (cancel == NULL)
 		return;
 	*cancel = (struct pg_cancel) { .pg = session->pg,
@@ -77,7 +77,7 @@ torc_pg_cancel_begin(struct torc_pg_session *session)
 		.secret = session->secret };
 	memcpy(cancel->address, session->peer, sizeof(cancel->address));
 	if (torc_pg_fiber(session->pg, run_cancel, cancel) < 0) {
-		free(cancel);
+		torc_sys_free(cancel);
 		return;
 	}
 	session->cancel = cancel;

@@ -2,10 +2,9 @@
  * client.c - the client of a reactor, and its pools.
  */
 #include <errno.h>
-#include <stdlib.h>
-#include <sys/random.h>
 
 #include "conn/pg/pg.h"
+#include "sys/sys.h"
 #include "sys/trap.h"
 
 static const struct torc_key client_key = { "postgres" };
@@ -46,8 +45,8 @@ free_client(struct torc_pg *pg, torc_deadline deadline)
 	if (pg->shared_pool != NULL)
 		rc |= torc_pool_destroy(pg->shared_pool, deadline);
 	torc_pg_setup_free(&pg->setup);
-	free(pg->shared);
-	free(pg);
+	torc_sys_free(pg->shared);
+	torc_sys_free(pg);
 	return rc < 0 ? -ETIMEDOUT : 0;
 }
 
@@ -57,7 +56,7 @@ torc_pg_create(struct torc_pg **made, const struct torc_pg_config *config,
 {
 	const struct pg_words words = { text, text_size, false };
 	struct torc_reactor *reactor = torc_reactor_self();
-	struct torc_pg *pg = calloc(1, sizeof(*pg));
+	struct torc_pg *pg = torc_sys_alloc(sizeof(*pg));
 	int rc;
 
 	torc_require(reactor != NULL,
@@ -65,16 +64,18 @@ torc_pg_create(struct torc_pg **made, const struct torc_pg_config *config,
 	if (pg == NULL)
 		return -ENOMEM;
 	pg->reactor = reactor;
-	rc = getrandom(&pg->random, sizeof(pg->random), 0) ==
-	    sizeof(pg->random) ? 0 : torc_pg_refuse(&words, "no random number");
+	rc = torc_sys_random(&pg->random, sizeof(pg->random));
+	if (rc < 0)
+		rc = torc_pg_refuse(&words, "no random number");
 	if (rc == 0)
 		rc = torc_pg_setup_make(&pg->setup, config, &words);
 	if (rc < 0) {
-		free(pg);
+		torc_sys_free(pg);
 		return rc;
 	}
 	pg->config = pg->setup.config;
-	pg->shared = calloc(pg->config.shared, sizeof(*pg->shared));
+	pg->shared = torc_sys_alloc_array(pg->config.shared,
+	    sizeof(*pg->shared));
 	rc = pg->shared == NULL ? -ENOMEM :
 	    create_pools(pg, text, text_size);
 	if (rc == 0 && torc_pg_of(reactor) == NULL)

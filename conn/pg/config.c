@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "conn/pg/text.h"
+#include "sys/sys.h"
 
 #define HOST_MAX 253u		/* of a name in the DNS */
 #define PATH_MAX_UNIX 107u	/* of the address of a socket */
@@ -62,7 +63,7 @@ torc_pg_refuse(const struct pg_words *words, const char *format, ...)
 char *
 torc_pg_setup_keep(struct pg_setup *setup, const char *text, size_t size)
 {
-	struct pg_text *kept = malloc(sizeof(*kept) + size + 1);
+	struct pg_text *kept = torc_sys_alloc_raw(sizeof(*kept) + size + 1);
 
 	if (kept == NULL)
 		return NULL;
@@ -92,7 +93,7 @@ torc_pg_setup_free(struct pg_setup *setup)
 
 		setup->texts = text->next;
 		explicit_bzero(text->text, text->size);
-		free(text);
+		torc_sys_free(text);
 	}
 }
 
@@ -246,7 +247,7 @@ static int
 add_list(struct pg_setup *setup, const char *list,
     const struct pg_words *words)
 {
-	char *copy = strdup(list), *at = copy, *item;
+	char *copy = torc_sys_strdup(list), *at = copy, *item;
 	int rc = copy == NULL ? -ENOMEM : 0;
 
 	while (rc == 0 && (item = strsep(&at, ",")) != NULL) {
@@ -255,7 +256,7 @@ add_list(struct pg_setup *setup, const char *list,
 			item[--i] = '\0';
 		rc = add_item(setup, item, words);
 	}
-	free(copy);
+	torc_sys_free(copy);
 	return rc;
 }
 

@@ -2,10 +2,10 @@
  * copy.c - COPY in both directions, and notifications.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conn/pg/pg.h"
+#include "sys/sys.h"
 #include "sys/trap.h"
 
 #define PIECE_MAX 1048576u	/* of one CopyData of ours */
@@ -180,7 +180,7 @@ torc_pg_notes_add(struct torc_pg_session *session,
 		notes->lost = true;
 		return 1;
 	}
-	note = malloc(size);
+	note = torc_sys_alloc_raw(size);
 	if (note == NULL) {
 		notes->lost = true;
 		return 1;
@@ -206,7 +206,7 @@ take_note(struct pg_notes *notes)
 {
 	struct pg_note *note = notes->first;
 
-	free(notes->given);
+	torc_sys_free(notes->given);
 	notes->given = note;
 	if (note == NULL)
 		return NULL;

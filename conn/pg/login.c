@@ -4,12 +4,12 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conn/pg/auth.h"
 #include "conn/pg/pg.h"
 #include "conn/pg/saslprep.h"
+#include "sys/sys.h"
 
 struct login {
 	struct torc_pg_session *session;
@@ -297,7 +297,7 @@ take_startup(struct login *login, const struct pg_message *message)
 int
 torc_pg_log_in(struct torc_pg_session *session, torc_deadline deadline)
 {
-	struct login *login = calloc(1, sizeof(*login));
+	struct login *login = torc_sys_alloc(sizeof(*login));
 	struct pg_message message;
 	int rc;
 
@@ -313,8 +313,8 @@ torc_pg_log_in(struct torc_pg_session *session, torc_deadline deadline)
 	}
 	if (login->password != NULL)
 		explicit_bzero(login->password, strlen(login->password));
-	free(login->password);
+	torc_sys_free(login->password);
 	explicit_bzero(login, sizeof(*login));
-	free(login);
+	torc_sys_free(login);
 	return rc < 0 ? rc : 0;
 }

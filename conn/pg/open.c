@@ -8,12 +8,12 @@
 #include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "conn/pg/pg.h"
 #include "conn/pg/text.h"
+#include "sys/sys.h"
 
 /* What is wrong with an attempt, behind what was wrong with those before. */
 void
@@ -34,28 +34,33 @@ torc_pg_say(struct torc_pg_session *session, const char *format, ...)
 
 /* ---- Sockets ---- */
 
-static int
-set_option(int fd, int level, int name, int value)
-{
-	return value < 0 ? 0 : setsockopt(fd, level, name, &value,
-	    sizeof(value));
-}
-
 /* What the URI says of them; else it is as for all that are dialled. */
 static int
 set_keepalive(int fd, const struct pg_keepalive *keepalive)
 {
-	if (set_option(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive->on) < 0 ||
-	    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE,
-	    keepalive->idle_s > 0 ? keepalive->idle_s : -1) < 0 ||
-	    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL,
-	    keepalive->interval_s > 0 ? keepalive->interval_s : -1) < 0 ||
-	    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT,
-	    keepalive->count > 0 ? keepalive->count : -1) < 0 ||
-	    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
-	    keepalive->user_timeout_ms) < 0)
-		return -errno;
-	return 0;
+	const struct {
+		int level, name, value;	/* negative: as it is */
+	} options[] = {
+		{ SOL_SOCKET, SO_KEEPALIVE, keepalive->on },
+		{ IPPROTO_TCP, TCP_KEEPIDLE,
+		    keepalive->idle_s > 0 ? keepalive->idle_s : -1 },
+		{ IPPROTO_TCP, TCP_KEEPINTVL,
+		    keepalive->interval_s > 0 ? keepalive->interval_s : -1 },
+		{ IPPROTO_TCP, TCP_KEEPCNT,
+		    keepalive->count > 0 ? keepalive->count : -1 },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, keepalive->user_timeout_ms },
+	};
+	int rc = 0;
+
+	for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]) &&
+	    rc == 0; i++) {
+		const int value = options[i].value;
+
+		if (value >= 0)
+			rc = torc_sys_setsockopt(fd, options[i].level,
+			    options[i].name, &value, sizeof(value));
+	}
+	return rc;
 }
 
 int
@@ -168,8 +173,8 @@ free_session(void *arg, void *item)
 	torc_pg_answer_end(&session->answer);
 	torc_pg_cache_fini(&session->cache);
 	torc_pg_stream_free(session);
-	free(session->values);
-	free(session);
+	torc_sys_free(session->values);
+	torc_sys_free(session);
 }
 
 /* No other connection's statements are named like that. */
@@ -183,14 +188,14 @@ make_prefix(struct torc_pg *pg, char *prefix, size_t size)
 static struct torc_pg_session *
 new_session(struct torc_pg *pg, const char *address, char *words)
 {
-	struct torc_pg_session *session = calloc(1, sizeof(*session));
+	struct torc_pg_session *session = torc_sys_alloc(sizeof(*session));
 	char prefix[PG_PREFIX_SIZE] = "";
 
 	if (!pg->config.unnamed)
 		make_prefix(pg, prefix, sizeof(prefix));
 	if (session == NULL || torc_pg_cache_init(&session->cache,
 	    pg->config.statements, prefix) < 0) {
-		free(session);
+		torc_sys_free(session);
 		return NULL;
 	}
 	session->pg = pg;

@@ -5,16 +5,17 @@
 #include "conn/pg/result.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "sys/sys.h"
 #include "sys/trap.h"
 
 struct torc_pg_result *
 torc_pg_result_new(unsigned count)
 {
 	const size_t parts = count * sizeof(struct pg_part);
-	struct torc_pg_result *result = malloc(sizeof(*result) + parts);
+	struct torc_pg_result *result = torc_sys_alloc_raw(sizeof(*result) +
+	    parts);
 
 	if (result == NULL)
 		return NULL;
@@ -35,17 +36,17 @@ torc_pg_result_free(struct torc_pg_result *result)
 	for (unsigned i = 0; i < result->count; i++)
 		torc_pg_answer_end(&result->parts[i].answer);
 	if (result->data != result->small)
-		free(result->data);
-	free(result->many);
-	free(result->error);
-	free(result);
+		torc_sys_free(result->data);
+	torc_sys_free(result->many);
+	torc_sys_free(result->error);
+	torc_sys_free(result);
 }
 
 static int
 grow(struct torc_pg_result *result, size_t size)
 {
 	const bool small = result->data == result->small;
-	uint8_t *data = realloc(small ? NULL : result->data, size);
+	uint8_t *data = torc_sys_realloc(small ? NULL : result->data, size);
 
 	if (data == NULL)
 		return -ENOMEM;
@@ -64,7 +65,7 @@ make_room_for_values(struct torc_pg_result *result, unsigned count)
 
 	if (count <= PG_FEW || count <= result->many_count)
 		return 0;
-	many = realloc(result->many, count * sizeof(*many));
+	many = torc_sys_realloc(result->many, count * sizeof(*many));
 	if (many == NULL)
 		return -ENOMEM;
 	result->many = many;
@@ -118,7 +119,7 @@ struct torc_pg_error *
 torc_pg_result_fault(struct torc_pg_result *result)
 {
 	if (result->error == NULL)
-		result->error = calloc(1, sizeof(*result->error));
+		result->error = torc_sys_alloc(sizeof(*result->error));
 	return result->error;
 }
 

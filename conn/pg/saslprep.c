@@ -4,8 +4,9 @@
  */
 #include "conn/pg/saslprep.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#include "sys/sys.h"
 
 /* ---- UTF-8 ---- */
 
@@ -47,7 +48,7 @@ read_codes(const char *text, uint32_t *codes, size_t *count)
 static char *
 write_codes(const uint32_t *codes, size_t count)
 {
-	char *text = malloc(4 * count + 1), *at = text;
+	char *text = torc_sys_alloc_raw(4 * count + 1), *at = text;
 
 	for (size_t i = 0; text != NULL && i < count; i++) {
 		const uint32_t code = codes[i];
@@ -144,8 +145,8 @@ torc_pg_saslprep(const char *text)
 	size_t count;
 
 	if (is_ascii(text))
-		return strdup(text);
-	codes = calloc(room, sizeof(*codes));
+		return torc_sys_strdup(text);
+	codes = torc_sys_alloc_array(room, sizeof(*codes));
 	if (codes == NULL)
 		return NULL;
 	count = read_codes(text, codes, &count) ? map(codes, count) : 0;
@@ -153,9 +154,9 @@ torc_pg_saslprep(const char *text)
 		count = torc_pg_normalise(codes, count, room);
 		prepared = write_codes(codes, count);
 	} else {
-		prepared = strdup(text);
+		prepared = torc_sys_strdup(text);
 	}
 	explicit_bzero(codes, room * sizeof(*codes));
-	free(codes);
+	torc_sys_free(codes);
 	return prepared;
 }

@@ -8,11 +8,11 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conn/pg/nature.h"
 #include "conn/pg/pg.h"
+#include "sys/sys.h"
 #include "sys/trap.h"
 
 /* ---- What comes in ---- */
@@ -400,7 +400,7 @@ give_row(struct torc_pg_session *session, const struct pg_message *message,
 	const unsigned count = torc_pg_session_column_count(session);
 
 	if (count > session->value_room) {
-		struct torc_slice *values = realloc(session->values,
+		struct torc_slice *values = torc_sys_realloc(session->values,
 		    count * sizeof(*values));
 
 		if (values == NULL)

@@ -4,10 +4,10 @@
  * same as the last time is kept.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conn/pg/pg.h"
+#include "sys/sys.h"
 
 struct pg_shape *
 torc_pg_shape_ref(struct pg_shape *shape)
@@ -21,7 +21,7 @@ void
 torc_pg_shape_drop(struct pg_shape **shape)
 {
 	if (*shape != NULL && --(*shape)->refs == 0)
-		free(*shape);
+		torc_sys_free(*shape);
 	*shape = NULL;
 }
 
@@ -29,7 +29,7 @@ torc_pg_shape_drop(struct pg_shape **shape)
 static struct pg_shape *
 allocate(const struct pg_message *message, unsigned count)
 {
-	struct pg_shape *shape = malloc(sizeof(*shape) +
+	struct pg_shape *shape = torc_sys_alloc_raw(sizeof(*shape) +
 	    count * sizeof(shape->columns[0]) + message->size);
 
 	if (shape == NULL)
@@ -47,7 +47,8 @@ describe(struct pg_shape *shape)
 {
 	const struct pg_message message = { .type = PG_ROW_DESCRIPTION,
 		.data = shape->message, .size = shape->size };
-	struct pg_field *fields = calloc(shape->count + 1u, sizeof(*fields));
+	struct pg_field *fields = torc_sys_alloc_array(shape->count + 1u,
+	    sizeof(*fields));
 
 	if (fields == NULL)
 		return -ENOMEM;
@@ -55,7 +56,7 @@ describe(struct pg_shape *shape)
 	for (unsigned i = 0; i < shape->count; i++)
 		shape->columns[i] = (struct torc_pg_column) { fields[i].name,
 			fields[i].type, fields[i].format == 1 };
-	free(fields);
+	torc_sys_free(fields);
 	return 0;
 }
 

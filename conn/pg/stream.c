@@ -8,6 +8,7 @@
 
 #include "conn/pg/pg.h"
 #include "conn/pg/text.h"
+#include "sys/sys.h"
 #include "sys/trap.h"
 
 #define CARRY_KEEP 16384u	/* more is not kept for the next message */
@@ -18,7 +19,7 @@
 void
 torc_pg_carry_free(struct pg_carry *carry)
 {
-	free(carry->data);
+	torc_sys_free(carry->data);
 	memset(carry, 0, sizeof(*carry));
 }
 
@@ -47,7 +48,7 @@ read_past(struct pg_carry *carry, int error)
 {
 	if (!may_be_long(carry->head[0]))
 		return error == -EMSGSIZE ? -EPROTO : error;
-	free(carry->data);
+	torc_sys_free(carry->data);
 	carry->data = NULL;
 	carry->room = 0;
 	carry->lost = error;
@@ -86,7 +87,7 @@ make_room(struct pg_carry *carry, size_t more)
 		return 1;
 	if (room > carry->size)
 		room = carry->size;
-	data = realloc(carry->data, room);
+	data = torc_sys_realloc(carry->data, room);
 	if (data == NULL)
 		return read_past(carry, -ENOMEM);
 	carry->data = data;
@@ -247,7 +248,7 @@ add_setting(struct torc_pg_session *session, const char *name)
 
 	if (session->setting_count == SETTINGS_MAX)
 		return NULL;
-	setting = calloc(1, sizeof(*setting) + strlen(name) + 1);
+	setting = torc_sys_alloc(sizeof(*setting) + strlen(name) + 1);
 	if (setting == NULL)
 		return NULL;
 	strcpy(setting->name, name);
@@ -275,8 +276,8 @@ take_setting(struct torc_pg_session *session,
 		return 1;
 	if (setting->value != NULL && strcmp(setting->value, value) != 0)
 		session->changed = true;
-	free(setting->value);
-	setting->value = strdup(value);
+	torc_sys_free(setting->value);
+	setting->value = torc_sys_strdup(value);
 	return 1;
 }
 
@@ -321,7 +322,8 @@ torc_pg_take_unasked(struct torc_pg_session *session,
 static int
 keep_early(struct pg_earlies *early, const struct pg_message *message)
 {
-	struct pg_early *kept = malloc(sizeof(*kept) + message->size);
+	struct pg_early *kept = torc_sys_alloc_raw(sizeof(*kept) +
+	    message->size);
 
 	if (kept == NULL)
 		return -ENOMEM;
@@ -345,7 +347,7 @@ take_early(struct pg_earlies *early)
 {
 	struct pg_early *taken = early->first;
 
-	free(early->given);
+	torc_sys_free(early->given);
 	early->given = taken;
 	if (taken == NULL)
 		return NULL;
@@ -447,7 +449,9 @@ torc_pg_draft_make(struct pg_draft *draft,
 
 		if (size > PG_WRITE_MAX)
 			return -EMSGSIZE;
-		*writer = (struct pg_writer) { malloc(size), size, 0, 0 };
+		*writer = (struct pg_writer) {
+			.data = torc_sys_alloc_raw(size), .size = size,
+		};
 		if (writer->data == NULL)
 			return -ENOMEM;
 		put(writer, arg);
@@ -459,7 +463,7 @@ void
 torc_pg_draft_drop(struct pg_draft *draft)
 {
 	if (draft->writer.data != draft->memory)
-		free(draft->writer.data);
+		torc_sys_free(draft->writer.data);
 }
 
 int
@@ -532,8 +536,8 @@ torc_pg_stream_free(struct torc_pg_session *session)
 		struct pg_setting *setting = session->settings;
 
 		session->settings = setting->next;
-		free(setting->value);
-		free(setting);
+		torc_sys_free(setting->value);
+		torc_sys_free(setting);
 	}
 	while (take_early(&session->early) != NULL)
 		continue;

@@ -4,11 +4,11 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
 #include "conn/redis/redis.h"
+#include "sys/sys.h"
 
 #define HOST_MAX 253u		/* bytes of a name in the DNS */
 #define REDIS_PORT 6379u
@@ -91,7 +91,7 @@ add(const struct reader *reader, const char *address)
 	if (redis->address_count == REDIS_ADDRESSES)
 		return refuse(reader, "address: must be at most %u of them",
 		    REDIS_ADDRESSES);
-	copy = strdup(address);
+	copy = torc_sys_strdup(address);
 	if (copy == NULL)
 		return -ENOMEM;
 	redis->addresses[redis->address_count++] = copy;
@@ -205,7 +205,7 @@ set(const struct reader *reader, const char **field, char **ours,
 	if (*field != NULL)
 		return refuse(reader, "%s: must not be in the address, too",
 		    name);
-	*ours = strdup(value);
+	*ours = torc_sys_strdup(value);
 	*field = *ours;
 	return *ours == NULL ? -ENOMEM : 0;
 }
@@ -320,10 +320,10 @@ torc_redis_read_address(struct torc_redis *redis, char *text, size_t size)
 
 	if (address == NULL)
 		address = "127.0.0.1";
-	copy = strdup(address);
+	copy = torc_sys_strdup(address);
 	if (copy == NULL)
 		return -ENOMEM;
 	rc = read_any(&reader, copy);
-	free(copy);
+	torc_sys_free(copy);
 	return rc;
 }

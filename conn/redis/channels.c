@@ -3,10 +3,10 @@
  * again when its connection was renewed.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conn/redis/subscriber.h"
+#include "sys/sys.h"
 
 #define NAMES_MAX 4096u		/* channels and patterns */
 
@@ -104,7 +104,7 @@ add_name(struct torc_redis_subscriber *subscriber, struct name **at,
 	if (subscriber->name_count == NAMES_MAX)
 		return torc_redis_fail(subscriber->redis, -ENOBUFS,
 		    "more than %u channels and patterns", NAMES_MAX);
-	name = malloc(sizeof(*name) + strlen(text) + 1);
+	name = torc_sys_alloc_raw(sizeof(*name) + strlen(text) + 1);
 	if (name == NULL)
 		return torc_redis_fail(subscriber->redis, -ENOMEM,
 		    "no memory for a channel");
@@ -149,7 +149,7 @@ unsubscribe(struct torc_redis_subscriber *subscriber, const char *text,
 	name = *at;
 	if (name != NULL) {
 		*at = name->next;
-		free(name);
+		torc_sys_free(name);
 		subscriber->name_count--;
 		write_command(subscriber, deadline,
 		    pattern ? "PUNSUBSCRIBE" : "UNSUBSCRIBE", text);

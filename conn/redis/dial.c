@@ -4,10 +4,10 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conn/redis/redis.h"
+#include "sys/sys.h"
 
 /* Behind what there is to say of the addresses before. */
 int
@@ -170,7 +170,7 @@ free_line(void *arg, void *item)
 
 	(void)arg;
 	torc_pipeline_break(&line->pipeline, -ESHUTDOWN);
-	free(line);
+	torc_sys_free(line);
 }
 
 static void
@@ -186,7 +186,7 @@ close_line(void *arg, void *item)
 static struct line *
 line_new(struct opener *opener, struct opening *opening)
 {
-	struct line *line = calloc(1, sizeof(*line));
+	struct line *line = torc_sys_alloc(sizeof(*line));
 
 	if (line == NULL)
 		return NULL;
@@ -216,7 +216,7 @@ open_line(void *arg, void **item, torc_deadline deadline)
 		torc_redis_format(opener->why, sizeof(opener->why), "%s",
 		    line == NULL ? "no memory for a connection" :
 		    opening.why);
-		free(line);
+		torc_sys_free(line);
 		return rc;
 	}
 	/* Those of the program are for what the program asks. */

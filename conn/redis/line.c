@@ -3,10 +3,10 @@
  * requests that wait for them.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conn/redis/redis.h"
+#include "sys/sys.h"
 
 #define SMALL 4096u		/* bytes of a command that is written at once */
 /* One that is silent for so long, while something could come, may be lost. */
@@ -17,7 +17,7 @@
 static struct request *
 request_new(const struct batch *batch)
 {
-	struct request *request = malloc(sizeof(*request));
+	struct request *request = torc_sys_alloc_raw(sizeof(*request));
 	const unsigned extra = (batch->atomic ? 2u : 0u) + batch->asking;
 
 	if (request == NULL)
@@ -43,7 +43,7 @@ torc_redis_request_free(struct request *request)
 	if (request == NULL)
 		return;
 	torc_resp_arena_free(&request->arena);
-	free(request);
+	torc_sys_free(request);
 }
 
 /* Make one reply of those that came. */

@@ -8,10 +8,10 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conn/redis/redis.h"
+#include "sys/sys.h"
 #include "sys/trap.h"
 
 #define ATTEMPTS 4u	/* of a command of which nothing was sent */
@@ -61,7 +61,7 @@ int
 torc_redis_node_create(struct torc_redis *redis, const char *address,
     struct node **out, char *text, size_t text_size)
 {
-	struct node *node = calloc(1, sizeof(*node));
+	struct node *node = torc_sys_alloc(sizeof(*node));
 	int rc;
 
 	if (node == NULL)
@@ -70,7 +70,7 @@ torc_redis_node_create(struct torc_redis *redis, const char *address,
 	snprintf(node->address, sizeof(node->address), "%s", address);
 	rc = create_openers(node, text, text_size);
 	if (rc < 0)
-		free(node);
+		torc_sys_free(node);
 	else
 		*out = node;
 	return rc;
@@ -191,7 +191,7 @@ torc_redis_node_destroy(struct node *node, torc_deadline deadline)
 	rc = torc_pool_destroy(node->apart.pool, deadline);
 	rc |= torc_pool_destroy(node->sessions.pool, deadline);
 	rc |= torc_pool_destroy(node->shared.pool, deadline);
-	free(node);
+	torc_sys_free(node);
 	return rc < 0 ? -ETIMEDOUT : 0;
 }
 

@@ -5,8 +5,9 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "sys/sys.h"
 
 static const struct torc_key redis_key = { "redis" };
 
@@ -89,7 +90,7 @@ copy_strings(struct torc_redis *redis)
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
 		if (*strings[i] == NULL)
 			continue;
-		redis->strings[i] = strdup(*strings[i]);
+		redis->strings[i] = torc_sys_strdup(*strings[i]);
 		if (redis->strings[i] == NULL)
 			return -ENOMEM;
 		*strings[i] = redis->strings[i];
@@ -106,7 +107,8 @@ add_nodes(struct torc_redis *redis, char *text, size_t size)
 	int rc = 0;
 
 	if (redis->config.cluster) {
-		redis->slots = calloc(REDIS_SLOTS, sizeof(redis->slots[0]));
+		redis->slots = torc_sys_alloc_array(REDIS_SLOTS,
+		    sizeof(redis->slots[0]));
 		if (redis->slots == NULL)
 			return -ENOMEM;
 	}
@@ -124,7 +126,7 @@ static int
 add_sentinels(struct torc_redis *redis, char *text, size_t size)
 {
 	const struct torc_redis_config *config = &redis->config;
-	struct torc_redis *sentinels = calloc(1, sizeof(*sentinels));
+	struct torc_redis *sentinels = torc_sys_alloc(sizeof(*sentinels));
 	int rc = sentinels == NULL ? -ENOMEM : 0;
 
 	redis->sentinels = sentinels;
@@ -140,7 +142,7 @@ add_sentinels(struct torc_redis *redis, char *text, size_t size)
 		.retry_max_ms = config->retry_max_ms,
 	};
 	for (unsigned i = 0; rc == 0 && i < redis->address_count; i++) {
-		sentinels->addresses[i] = strdup(redis->addresses[i]);
+		sentinels->addresses[i] = torc_sys_strdup(redis->addresses[i]);
 		if (sentinels->addresses[i] == NULL)
 			return -ENOMEM;
 		sentinels->address_count++;
@@ -167,12 +169,12 @@ free_redis(struct torc_redis *redis, torc_deadline deadline)
 		rc |= torc_redis_node_destroy(node, deadline);
 	}
 	for (unsigned i = 0; i < redis->address_count; i++)
-		free(redis->addresses[i]);
+		torc_sys_free(redis->addresses[i]);
 	for (size_t i = 0; i < sizeof(redis->strings) /
 	    sizeof(redis->strings[0]); i++)
-		free(redis->strings[i]);
-	free(redis->slots);
-	free(redis);
+		torc_sys_free(redis->strings[i]);
+	torc_sys_free(redis->slots);
+	torc_sys_free(redis);
 	return rc < 0 ? -ETIMEDOUT : 0;
 }
 
@@ -198,7 +200,7 @@ int
 torc_redis_create(struct torc_redis **out,
     const struct torc_redis_config *config, char *text, size_t text_size)
 {
-	struct torc_redis *redis = calloc(1, sizeof(*redis));
+	struct torc_redis *redis = torc_sys_alloc(sizeof(*redis));
 	char scratch[1];
 	int rc;
 

@@ -5,8 +5,9 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "sys/sys.h"
 
 #define ARGUMENT_MAX (512u << 20)	/* proto-max-bulk-len of servers */
 #define ARGUMENTS_MAX (1u << 20)	/* that servers take */
@@ -300,7 +301,7 @@ torc_redis_eval(struct torc_redis *redis, struct torc_redis_script *script,
 		    "%u keys among %u arguments "
 		    "of a script: at most as many, and %u",
 		    keys, argc, ARGUMENTS_MAX - 3);
-	all = rc < 0 ? NULL : malloc((argc + 3) * sizeof(*all));
+	all = rc < 0 ? NULL : torc_sys_alloc_raw((argc + 3) * sizeof(*all));
 	if (rc == 0 && all == NULL)
 		rc = torc_redis_fail(redis, -ENOMEM, "no memory for a script");
 	if (rc < 0)
@@ -314,7 +315,7 @@ torc_redis_eval(struct torc_redis *redis, struct torc_redis_script *script,
 	if (rc == 0)
 		rc = run_script(redis, &reply, deadline, script, argc + 3,
 		    all);
-	free(all);
+	torc_sys_free(all);
 	if (out != NULL)
 		*out = reply;
 	else

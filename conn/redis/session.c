@@ -2,10 +2,10 @@
  * session.c - connections of one's own.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conn/redis/redis.h"
+#include "sys/sys.h"
 
 struct torc_redis_session {
 	struct torc_redis *redis;
@@ -24,7 +24,7 @@ int
 torc_redis_session_acquire(struct torc_redis *redis, const char *key,
     struct torc_redis_session **out, torc_deadline deadline)
 {
-	struct torc_redis_session *session = calloc(1, sizeof(*session));
+	struct torc_redis_session *session = torc_sys_alloc(sizeof(*session));
 	int rc;
 
 	if (session == NULL)
@@ -35,7 +35,7 @@ torc_redis_session_acquire(struct torc_redis *redis, const char *key,
 	    key == NULL ? -1 : (int)torc_redis_key_slot(key, strlen(key)),
 	    &session->line, deadline);
 	if (rc < 0) {
-		free(session);
+		torc_sys_free(session);
 		return rc;
 	}
 	session->node = session->line->node;
@@ -64,7 +64,7 @@ torc_redis_session_release(struct torc_redis_session *session)
 	torc_pool_release(session->node->sessions.pool, session->line,
 	    clean && torc_redis_line_alive(session->line));
 	torc_redis_node_drop(session->node);
-	free(session);
+	torc_sys_free(session);
 }
 
 /* ---- Commands ---- */

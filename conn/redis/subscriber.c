@@ -4,10 +4,10 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conn/redis/subscriber.h"
+#include "sys/sys.h"
 
 #define SILENCE_MS 30000u	/* until a PING, and until that failed */
 #define AGAIN_MS 50u		/* between attempts to connect */
@@ -17,7 +17,7 @@ torc_redis_subscriber_create(struct torc_redis *redis,
     struct torc_redis_subscriber **out)
 {
 	struct torc_redis_subscriber *subscriber =
-	    calloc(1, sizeof(*subscriber));
+	    torc_sys_alloc(sizeof(*subscriber));
 
 	if (subscriber == NULL)
 		return torc_redis_fail(redis, -ENOMEM, "no memory for a "
@@ -51,10 +51,10 @@ torc_redis_subscriber_destroy(struct torc_redis_subscriber *subscriber)
 		struct name *name = subscriber->names;
 
 		subscriber->names = name->next;
-		free(name);
+		torc_sys_free(name);
 	}
 	torc_resp_arena_free(&subscriber->arena);
-	free(subscriber);
+	torc_sys_free(subscriber);
 }
 
 /* ---- The connection ---- */

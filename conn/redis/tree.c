@@ -2,10 +2,10 @@
  * tree.c - replies as trees, and the memory that they are in.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conn/redis/torc_resp.h"
+#include "sys/sys.h"
 
 #define STRING_MIN 7u		/* bytes of a reply that is one character */
 
@@ -50,7 +50,8 @@ torc_resp_arena_take(struct torc_resp_arena *arena, size_t size)
 	    ~(size_t)(ALIGNMENT - 1);
 	if (size > arena->left) {
 		size_t room = next_chunk(arena, size);
-		struct torc_resp_chunk *chunk = malloc(sizeof(*chunk) + room);
+		struct torc_resp_chunk *chunk =
+		    torc_sys_alloc_raw(sizeof(*chunk) + room);
 
 		if (chunk == NULL)
 			return NULL;
@@ -73,7 +74,7 @@ torc_resp_arena_free(struct torc_resp_arena *arena)
 		struct torc_resp_chunk *chunk = arena->chunks;
 
 		arena->chunks = chunk->next;
-		free(chunk);
+		torc_sys_free(chunk);
 	}
 }
 
@@ -85,7 +86,7 @@ torc_resp_arena_rewind(struct torc_resp_arena *arena,
 		struct torc_resp_chunk *chunk = arena->chunks;
 
 		arena->chunks = chunk->next;
-		free(chunk);
+		torc_sys_free(chunk);
 	}
 	*arena = *before;
 }

@@ -248,7 +248,7 @@ check_date(const struct torc_slice *date)
 	struct timespec now;
 	int64_t seconds;
 
-	sim_clock_gettime(CLOCK_REALTIME, &now);
+	torc_sys_wall_time(&now);
 	if (date == NULL || !torc_file_date(*date, &seconds))
 		broken("an answer has no date");
 	if (seconds > now.tv_sec)

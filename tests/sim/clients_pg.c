@@ -9,6 +9,7 @@
 
 #include "conn/pg/auth.h"
 #include "conn/pg/result.h"
+#include "sys/sys.h"
 #include "tests/sim/backend_pg.h"
 
 #define VARIANTS 5u		/* of a statement: more than are kept */
@@ -18,25 +19,14 @@
 
 /* ---- Randomness, for nonces ---- */
 
-int sim_RAND_bytes(uint8_t *data, int size);
-
 int
-sim_RAND_bytes(uint8_t *data, int size)
+torc_sys_random(void *data, size_t size)
 {
 	const uint32_t key = new_key();
 
-	for (int i = 0; i < size; i++)
-		data[i] = stream_byte(key, (uint64_t)i);
-	return 1;
-}
-
-ssize_t sim_getrandom(void *data, size_t size, unsigned flags);
-
-ssize_t
-sim_getrandom(void *data, size_t size, unsigned flags)
-{
-	(void)flags;
-	return sim_RAND_bytes(data, (int)size) == 1 ? (ssize_t)size : -1;
+	for (size_t i = 0; i < size; i++)
+		((uint8_t *)data)[i] = stream_byte(key, i);
+	return 0;
 }
 
 /* libcrypto makes itself ready when it is first used, with a large stack. */

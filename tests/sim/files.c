@@ -40,13 +40,17 @@ static unsigned node_count;
 
 /* ---- Time ---- */
 
-int
-sim_clock_gettime(clockid_t clock, struct timespec *now)
+void
+torc_sys_wall_time(struct timespec *now)
 {
-	(void)clock;
 	now->tv_sec = EPOCH + (time_t)(world.now / SECOND);
 	now->tv_nsec = (long)(world.now % SECOND);
-	return 0;
+}
+
+void
+torc_sys_file_time(struct timespec *now)
+{
+	torc_sys_wall_time(now);
 }
 
 /* Some file systems have no fractions of seconds. */

@@ -25,9 +25,6 @@ struct node {
 	uint64_t gone_at;	/* when it lost its name; else UINT64_MAX */
 };
 
-/* The real time, as the program is told it. */
-int sim_clock_gettime(clockid_t clock, struct timespec *now);
-
 /* They live until the next run. */
 struct node *sim_node_root(void);
 struct node *sim_node_make(struct node *parent, const char *name,

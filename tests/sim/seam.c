@@ -90,15 +90,8 @@ torc_sys_free(void *memory)
 	free(block);
 }
 
-/* The heap of clients. */
-void *sim_malloc(size_t size);
-void *sim_calloc(size_t count, size_t size);
-void *sim_realloc(void *memory, size_t size);
-char *sim_strdup(const char *text);
-void sim_free(void *memory);
-
 void *
-sim_malloc(size_t size)
+torc_sys_alloc_raw(size_t size)
 {
 	void *memory = torc_sys_alloc(size);
 
@@ -108,16 +101,20 @@ sim_malloc(size_t size)
 }
 
 void *
-sim_calloc(size_t count, size_t size)
+torc_sys_alloc_array(size_t count, size_t size)
 {
-	return torc_sys_alloc(count * size);
+	size_t bytes;
+
+	return __builtin_mul_overflow(count, size, &bytes) ? NULL :
+	    torc_sys_alloc(bytes);
 }
 
+/* Always at another place. */
 void *
-sim_realloc(void *memory, size_t size)
+torc_sys_realloc(void *memory, size_t size)
 {
 	const struct block *block = (struct block *)memory - 1;
-	void *moved = sim_malloc(size);
+	void *moved = torc_sys_alloc_raw(size);
 
 	if (moved == NULL || memory == NULL)
 		return moved;
@@ -127,17 +124,11 @@ sim_realloc(void *memory, size_t size)
 }
 
 char *
-sim_strdup(const char *text)
+torc_sys_strdup(const char *text)
 {
-	char *copy = sim_malloc(strlen(text) + 1);
+	char *copy = torc_sys_alloc_raw(strlen(text) + 1);
 
 	return copy == NULL ? NULL : strcpy(copy, text);
-}
-
-void
-sim_free(void *memory)
-{
-	torc_sys_free(memory);
 }
 
 int
