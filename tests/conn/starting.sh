@@ -1,59 +1,30 @@
 #!/usr/bin/env bash
 # starting.sh - what a program says when it is ready: where it listens, how many
 # reactors it has and why, how many descriptors it may open.
-#
-# The program is echo of $B (build). Only processes and cgroups that were made
-# here are ended.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-B=${B:-build}
-failed=0
-child=
+. tests/common.sh
 group=
-scratch=$(mktemp -d) || exit 1
-
-finish() {
-	[ -z "$child" ] || kill -9 "$child" 2>/dev/null
-	wait 2>/dev/null
+# And the cgroup, when the programs have left it.
+leave() {
+	finish
 	[ -z "$group" ] || rmdir "$group/below" "$group" 2>/dev/null
-	rm -rf "$scratch"
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+trap leave EXIT
 
 # says PATTERN OPTION...: run echo (through $through) until it has said
-# something, end it, and compare. $said is the line.
+# something, end it, and compare.
 through=()
-said=
 says() {
-	local pattern=$1 tries=400
+	local pattern=$1 said
 	shift
-	: >"$scratch/said"	# here: what was said before is no answer
-	"${through[@]}" "$B/bin/echo" "$@" 2>>"$scratch/said" </dev/null &
-	child=$!
-	while ! grep -q . "$scratch/said" && [ $tries -gt 0 ]; do
-		tries=$((tries - 1))
-		sleep 0.05
-	done
-	kill "$child"
-	wait "$child"
-	child=
-	said=$(cat "$scratch/said")
+	begins words "${through[@]}" "$B/bin/echo" "$@"
+	until_it 400 grep -q . "$scratch/words"
+	kill_all "$pid"
+	forget "$pid"
+	said=$(cat "$scratch/words")
+	echo "$said"
 	[[ $said =~ ^$pattern$ ]]
-}
-
-# claim TEXT COMMAND...
-claim() {
-	local text=$1
-	shift
-	if "$@"; then
-		echo "ok $text"
-	else
-		echo "FAILED $text"
-		echo "    $said"
-		failed=$((failed + 1))
-	fi
 }
 
 # quota TENTHS: of a CPU, for a cgroup above the one that `through` enters.
@@ -98,4 +69,4 @@ else
 	    "$where 1 reactor \(CPU quota 0.70 of cgroup .*/torc-starting-$$, and $cpus CPUs are allowed\) and .*" \
 	    -l "unix:$scratch/s"
 fi
-exit $((failed > 0))
+[ $failed -eq 0 ]

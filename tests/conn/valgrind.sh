@@ -8,60 +8,16 @@
 # without it, nc makes the connections.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-B=${B:-build}
+. tests/common.sh
 CC=${CC:-cc}
-server=$B/bin/echo
-failed=0
-pid=
-scratch=$(mktemp -d) || exit 1
+shown=("$scratch/valgrind")
 
-# Whether a child of ours still runs.
-runs() {
-	kill -0 "$1" 2>/dev/null
-}
-
-finish() {
-	[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null
-	wait 2>/dev/null
-	rm -rf "$scratch"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# claim TEXT COMMAND...: the command proves the text.
-claim() {
-	local text=$1
-	shift
-	if "$@" >"$scratch/said" 2>&1; then
-		echo "ok $text"
-	else
-		echo "FAILED $text"
-		sed 's/^/    /' "$scratch/said" | head -n 20
-		failed=$((failed + 1))
-	fi
-}
-
-is_free() {
-	! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
-}
-
-starts() {
-	local tries=300
-	valgrind --error-exitcode=99 --leak-check=full \
+under_memcheck() {
+	fresh_port
+	starts server valgrind --error-exitcode=99 --leak-check=full \
 	    --errors-for-leak-kinds=definite \
-	    --log-file="$scratch/valgrind" "$server" -r 1 \
-	    -l "127.0.0.1:$port" >"$scratch/server" 2>&1 </dev/null &
-	pid=$!
-	while ! grep -q ready "$scratch/server"; do
-		tries=$((tries - 1))
-		if ! runs "$pid" || [ $tries -eq 0 ]; then
-			break
-		fi
-		sleep 0.05
-	done
-	cat "$scratch/server"
-	grep -q ready "$scratch/server"
+	    --log-file="$scratch/valgrind" "$B/bin/echo" -r 1 \
+	    -l "127.0.0.1:$port"
 }
 
 # load SIZE CONNECTIONS MESSAGES: every one comes back, or there is an error.
@@ -80,21 +36,10 @@ by_hand() {
 		sh "$port" "$2"
 }
 
-ends() {
-	local tries=1200
-	kill -TERM "$pid"
-	while runs "$pid" && [ $tries -gt 0 ]; do
-		tries=$((tries - 1))
-		sleep 0.05
-	done
-	if runs "$pid"; then
-		echo "it still runs after 60 s"
-		kill -9 "$pid"
-	fi
-	wait "$pid" 2>/dev/null
-	status=$?
-	pid=
-	echo "status $status (99: there are errors)"
+# With status 99, which says that there are errors, it has ended, too.
+is_ended() {
+	status=0
+	kill -TERM "$pid" && await "$pid" 1200 || status=$?
 	[ $status -eq 0 ] || [ $status -eq 99 ]
 }
 
@@ -111,20 +56,9 @@ nothing_lost() {
 	    "$scratch/valgrind"
 }
 
-for tool in valgrind nc; do
-	if ! command -v $tool >/dev/null; then
-		echo "SKIP: $tool is not installed"
-		exit 0
-	fi
-done
-port=$((20000 + $$ % 10000))
-while ! is_free $port; do
-	port=$((port + 1))
-done
-claim "it starts under memcheck" starts
-if [ -z "$pid" ] || ! runs "$pid"; then
-	exit 1
-fi
+needs valgrind nc
+claim "it starts under memcheck" under_memcheck
+[ $failed -eq 0 ] || exit 1
 head -c 102400 /dev/urandom >"$scratch/large"
 head -c 100 /dev/urandom >"$scratch/small"
 if [ -x "$B/bench/load" ]; then
@@ -135,7 +69,7 @@ else
 	claim "200 connections of 100 bytes" by_hand 200 "$scratch/small"
 fi
 claim "8 connections of 100 KB that end with a FIN" by_hand 8 "$scratch/large"
-claim "SIGTERM ends it, when nobody is connected any more" ends
+claim "SIGTERM ends it, when nobody is connected any more" is_ended
 claim "no invalid access, nothing uninitialised" clean
 claim "no memory is lost" nothing_lost
 

@@ -2,15 +2,11 @@
 # cxx.sh - programs of C++ use torc: exceptions belong to fibers, with the
 # runtime of gcc and with that of LLVM, from either library and statically.
 #
-# The libraries are those of $B (build); CXX compiles. What is not installed is
-# a line "SKIP: why".
+# CXX compiles. What is not installed is a line "SKIP: why".
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-B=${B:-build}
+. tests/common.sh
 CXX=${CXX:-c++}
-failed=0
-scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
 
 # try NAME COMMAND... -- LIBRARY...: the program, so built, does well.
 try() {

@@ -8,38 +8,21 @@
 # in `make check`, torc alone, where every answer has to come, however late.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
-BIN=${BIN:-${B:-build}/bin}
-SIEGE=${SIEGE:-${B:-build}/tests/bin/siege}
-ORIGIN=${ORIGIN:-${B:-build}/tests/bin/origin}
+. tests/common.sh
+BIN=${BIN:-$B/bin}
+SIEGE=${SIEGE:-$B/tests/bin/siege}
+ORIGIN=${ORIGIN:-$B/tests/bin/origin}
 SHORT=${SHORT:-}
 ROLES=${ROLES:-codec hello files proxy api}
 MANNERS=${MANNERS:-nothing idle half trickle unread flood behind long slow-read upload chunks churn leave poison mixed}
 PEERS=${PEERS:-1000}
 SECONDS_EACH=${SECONDS_EACH:-3}
-PATH=$PATH:/usr/sbin
 
-work=$(mktemp -d) || exit 2
-chmod 755 "$work"
-pids=()
-finish() {
-	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
-	wait 2>/dev/null
-	rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
+chmod 755 "$scratch"
 ulimit -n "$(ulimit -Hn)"
 
-free_port() {
-	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])'
-}
-
 await_port() {
-	for _ in $(seq 100); do
-		(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return 0
-		sleep 0.05
-	done
+	until_it 100 listens "$1" && return
 	echo "siege.sh: nobody listens on port $1" >&2
 	exit 2
 }
@@ -54,9 +37,10 @@ fi
 
 # What is behind the proxies.
 start_origin() {
-	origin=$(free_port)
+	fresh_port
+	origin=$port
 	"${besieging[@]}" "$ORIGIN" "$origin" &
-	pids+=($!)
+	children+=($!)
 	await_port "$origin"
 }
 
@@ -65,57 +49,57 @@ start_postgresql() {
 	local programs as=()
 	programs=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)
 	[ -n "$programs" ] || return 1
-	mkdir "$work/pg"
+	mkdir "$scratch/pg"
 	if [ "$(id -u)" -eq 0 ]; then
-		chown postgres "$work/pg"
+		chown postgres "$scratch/pg"
 		as=(setpriv --reuid=postgres --regid=postgres --clear-groups)
 	fi
-	"${as[@]}" "$programs/initdb" -D "$work/pg/data" -U shop -N \
-	    --locale=C -A trust >"$work/pg.log" 2>&1 || return 1
-	"${besieging[@]}" "${as[@]}" "$programs/postgres" -D "$work/pg/data" \
-	    -k "$work/pg" -c listen_addresses= -c fsync=off \
-	    >>"$work/pg.log" 2>&1 &
-	pids+=($!)
+	"${as[@]}" "$programs/initdb" -D "$scratch/pg/data" -U shop -N \
+	    --locale=C -A trust >"$scratch/pg.log" 2>&1 || return 1
+	"${besieging[@]}" "${as[@]}" "$programs/postgres" -D "$scratch/pg/data" \
+	    -k "$scratch/pg" -c listen_addresses= -c fsync=off \
+	    >>"$scratch/pg.log" 2>&1 &
+	children+=($!)
 	for _ in $(seq 100); do
-		psql -q -h "$work/pg" -U shop -d postgres -c "
+		psql -q -h "$scratch/pg" -U shop -d postgres -c "
 		    create table items (id int primary key, name text,
 			price numeric);
 		    insert into items select i, 'n', i
 			from generate_series(1, 300) i" \
-		    >>"$work/pg.log" 2>&1 && return 0
+		    >>"$scratch/pg.log" 2>&1 && return 0
 		sleep 0.1
 	done
 	return 1
 }
 
 start_torc() {	# start_torc ROLE: its port is in $port
-	port=$(free_port)
-	FILES_ROOT=$work/root PROXY_ORIGIN=127.0.0.1:$origin \
-	    PGADDRESS="unix:$work/pg/.s.PGSQL.5432" PGUSER=shop \
+	fresh_port
+	FILES_ROOT=$scratch/root PROXY_ORIGIN=127.0.0.1:$origin \
+	    PGADDRESS="unix:$scratch/pg/.s.PGSQL.5432" PGUSER=shop \
 	    PGDATABASE=postgres \
 	    "${pinned[@]}" "$BIN/$1" -r 1 -l "127.0.0.1:$port" \
-	    2>"$work/torc.log" &
+	    2>"$scratch/torc.log" &
 	server=$!
-	pids+=("$server")
+	children+=("$server")
 	await_port "$port"
 }
 
 start_nginx() {	# start_nginx ROLE
 	local location
-	port=$(free_port)
+	fresh_port
 	case $1 in
 	codec|hello) location='return 200 "hello, world\n";' ;;
-	files) location="root $work/root; open_file_cache max=1000;" ;;
+	files) location="root $scratch/root; open_file_cache max=1000;" ;;
 	proxy) location="proxy_pass http://backend; proxy_http_version 1.1;
 		proxy_set_header Connection \"\";" ;;
 	esac
-	cat >"$work/nginx.conf" <<-CONF
+	cat >"$scratch/nginx.conf" <<-CONF
 	user root; worker_processes 1; worker_rlimit_nofile 65536;
-	daemon off; pid $work/nginx.pid; error_log $work/nginx.log crit;
+	daemon off; pid $scratch/nginx.pid; error_log $scratch/nginx.log crit;
 	events { worker_connections 16384; }
 	http {
 	    access_log off; keepalive_requests 1000000;
-	    client_body_temp_path $work/body; proxy_temp_path $work/temp;
+	    client_body_temp_path $scratch/body; proxy_temp_path $scratch/temp;
 	    client_max_body_size 10m;
 	    upstream backend { server 127.0.0.1:$origin; keepalive 256; }
 	    server {
@@ -124,9 +108,9 @@ start_nginx() {	# start_nginx ROLE
 	    }
 	}
 	CONF
-	"${pinned[@]}" nginx -c "$work/nginx.conf" 2>/dev/null &
+	"${pinned[@]}" nginx -c "$scratch/nginx.conf" 2>/dev/null &
 	server=$!
-	pids+=("$server")
+	children+=("$server")
 	await_port "$port"
 }
 
@@ -160,12 +144,8 @@ measure() {
 }
 
 stop_server() {
-	kill "$server" 2>/dev/null
-	for _ in $(seq 40); do
-		kill -0 "$server" 2>/dev/null || return 0
-		sleep 0.05
-	done
-	kill -9 "$server" 2>/dev/null
+	kill_all "$server"
+	forget "$server"
 }
 
 skip() {	# skip ROLE MANNER: it says nothing there
@@ -177,17 +157,16 @@ skip() {	# skip ROLE MANNER: it says nothing there
 
 ms() { awk -v us="$1" 'BEGIN { printf "%.1f", us / 1000 }'; }
 
-mkdir "$work/root"
-head -c 64M /dev/zero >"$work/root/big.bin"
-echo hi >"$work/root/small.txt"
-echo hi >"$work/root/index.html"
+mkdir "$scratch/root"
+head -c 64M /dev/zero >"$scratch/root/big.bin"
+echo hi >"$scratch/root/small.txt"
+echo hi >"$scratch/root/index.html"
 start_origin
-failed=0
 case " $ROLES " in
 *" api "*)
 	start_postgresql || {
 		echo "siege.sh: PostgreSQL does not start:" >&2
-		tail -n 5 "$work/pg.log" >&2
+		tail -n 5 "$scratch/pg.log" >&2
 		exit 2
 	}
 	;;
@@ -205,7 +184,7 @@ for role in $ROLES; do
 				echo "ok $claim"
 			else
 				echo "FAILED $claim: ${bad:-all} of ${count:-0} were not answered"
-				failed=1
+				failed=$((failed + 1))
 			fi
 			continue
 		fi
@@ -225,8 +204,8 @@ for role in $ROLES; do
 		fi
 		if [ "$p99" -gt "$limit" ] || [ "$bad" -gt 0 ]; then
 			echo "FAILED $role beside $manner: a p99 of $(ms "$p99") ms, at most $(ms $limit); $bad failures"
-			failed=1
+			failed=$((failed + 1))
 		fi
 	done
 done
-exit $failed
+[ $failed -eq 0 ]

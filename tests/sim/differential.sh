@@ -1,18 +1,16 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # differential.sh - the simulation and the kernel that runs here agree about
-# what scenarios come to. B: the build folder.
+# what scenarios come to.
 set -u
-B=${B:-build}
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
+cd "$(dirname "$0")/../.." || exit 1
+. tests/common.sh
 
-if "$B/tests/bin/sim" outcomes >"$work/simulated" &&
-    "$B/tests/bin/sim_real" >"$work/real" && [ -s "$work/real" ] &&
-    cmp -s "$work/simulated" "$work/real"; then
-	echo "ok the simulation and $(uname -r) agree about" \
-	    "$(grep -c ': ' "$work/real") scenarios"
-else
-	echo "FAILED the simulation and $(uname -r) agree"
-	diff "$work/simulated" "$work/real"
-	exit 1
-fi
+agree() {
+	"$B/tests/bin/sim" outcomes >"$scratch/simulated" &&
+	    [ -s "$scratch/real" ] && diff "$scratch/simulated" "$scratch/real"
+}
+
+"$B/tests/bin/sim_real" >"$scratch/real"
+claim "the simulation and $(uname -r) agree about $(grep -c ': ' \
+    "$scratch/real") scenarios" agree
+[ $failed -eq 0 ]

@@ -1,43 +1,11 @@
 #!/usr/bin/env bash
 # files.sh - the example that serves files, beside nginx: the same statuses,
 # fields and bytes for the same requests, and an edited file under load.
-#
-# The program is that of $B (build). Only processes that were started here are
-# ended, by their pids.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-B=${B:-build}
-PATH=$PATH:/usr/sbin:/sbin
-failed=0
-ours=
-theirs=
-scratch=$(mktemp -d) || exit 1
+. tests/common.sh
 root=$scratch/root
 out=$scratch/out
-
-finish() {
-	for child in $ours $theirs; do
-		kill "$child" 2>/dev/null
-	done
-	wait 2>/dev/null
-	rm -rf "$scratch"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# claim TEXT COMMAND...: the command proves the text.
-claim() {
-	local text=$1
-	shift
-	if "$@" >"$scratch/said" 2>&1; then
-		echo "ok $text"
-	else
-		echo "FAILED $text"
-		sed 's/^/    /' "$scratch/said" | tail -n 20
-		failed=$((failed + 1))
-	fi
-}
 
 # ---- What is served ----
 
@@ -57,30 +25,14 @@ touch -d '2020-01-01 00:00:00 UTC' "$root"/*.* "$root/dir/index.html"
 
 # ---- The servers ----
 
-port=$((20000 + RANDOM % 10000))
-fresh_port() {
-	port=$((port + 1))
-	while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
-		port=$((port + 1))
-	done
-}
-
 starts_files() {
-	local tries=200
 	fresh_port
 	ours_port=$port
-	FILES_ROOT=$root "$B/bin/files" -r 1 -l "127.0.0.1:$port" \
-	    >"$scratch/files.log" 2>&1 </dev/null &
-	ours=$!
-	while ! grep -q ready "$scratch/files.log"; do
-		tries=$((tries - 1))
-		kill -0 "$ours" && [ $tries -gt 0 ] || return 1
-		sleep 0.05
-	done
+	starts files env "FILES_ROOT=$root" "$B/bin/files" -r 1 \
+	    -l "127.0.0.1:$port" && ours=$pid
 }
 
 starts_nginx() {
-	local tries=200
 	fresh_port
 	theirs_port=$port
 	cat >"$scratch/nginx.conf" <<-CONF
@@ -115,14 +67,8 @@ starts_nginx() {
 			}
 		}
 	CONF
-	nginx -e "$scratch/nginx.log" -c "$scratch/nginx.conf" \
-	    >"$scratch/nginx.out" 2>&1 </dev/null &
-	theirs=$!
-	until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
-		tries=$((tries - 1))
-		kill -0 "$theirs" && [ $tries -gt 0 ] || return 1
-		sleep 0.05
-	done
+	begins nginx nginx -e stderr -c "$scratch/nginx.conf"
+	until_it 200 listens "$port"
 }
 
 # ---- The same request to both ----
@@ -280,32 +226,21 @@ own_tags_hold() {
 	    grep -qx 200 "$out/ours.head"
 }
 
+is_edited() {
+	[ "$(curl -s "http://127.0.0.1:$ours_port/a%20b.txt")" = edited ]
+}
+
 edits_are_seen() {	# within the second of the default, and some
-	local tries=100
 	echo edited >"$scratch/new"
 	mv "$scratch/new" "$root/a b.txt"
-	until [ "$(curl -s "http://127.0.0.1:$ours_port/a%20b.txt")" = \
-	    edited ]; do
-		tries=$((tries - 1))
-		[ $tries -gt 0 ] || return 1
-		sleep 0.1
-	done
+	until_it 200 is_edited
 }
 
 drains() {
-	local status=0
-	kill -TERM "$ours"
-	wait "$ours" || status=$?
-	ours=
-	[ $status -eq 0 ] && [ "$(wc -l <"$scratch/files.log")" -eq 1 ]
+	ends "$ours" && [ "$(wc -l <"$scratch/files")" -eq 1 ]
 }
 
-for tool in curl nginx; do
-	if ! command -v "$tool" >/dev/null; then
-		echo "FAILED $tool is installed"
-		exit 1
-	fi
-done
+needs curl nginx
 claim "the example of files starts" starts_files
 claim "nginx starts" starts_nginx
 claim "files are served as nginx serves them" files_are_the_same

@@ -2,28 +2,14 @@
 # gates.sh - what a request costs, in units that do not depend on the speed of
 # the machine: system calls and user instructions, counted exactly.
 #
-# The programs are those of $B (build). A gate that fails is measured a second
-# time, since another process on the shared CPU changes how many requests the
-# server finds at once. Where counting is not possible or not permitted, the
-# line is "SKIP: why".
+# A gate that fails is measured a second time, since another process on the
+# shared CPU changes how many requests the server finds at once. Where counting
+# is not possible or not permitted, the line is "SKIP: why".
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-export PATH=$PATH:/usr/sbin:/sbin
-B=${B:-build}
+. tests/common.sh
 export OUT=$B/bench
 server=$B/bin/raw
-failed=0
-scratch=$(mktemp -d) || exit 1
-child=
-# What measures ends its server when it is told to end.
-finish() {
-	[ -z "$child" ] || kill "$child" 2>/dev/null
-	wait
-	rm -rf "$scratch"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 
 # skip WHAT WHY
 skip() {
@@ -43,9 +29,9 @@ measure() {
 	local status=0
 	value=
 	timeout -k 5 60 "$@" >"$scratch/out" 2>"$scratch/err" </dev/null &
-	child=$!
-	wait $child || status=$?
-	child=
+	children+=($!)
+	wait $! || status=$?
+	forget $!
 	[ $status -eq 0 ] || return 0
 	value=$(sed -n "s/.*\\<$key=\\(-\\{0,1\\}[0-9.]*\\).*/\\1/p" \
 	    "$scratch/out" | head -n 1)

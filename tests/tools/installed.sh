@@ -4,42 +4,17 @@
 # library, with the flags that pkg-config says, on libtorc.so and statically,
 # and each runs. That of torc itself is README.md's handler.
 #
-# The libraries are those of $B (build), which are made if need be; CC and CXX
-# compile. A tool that is not installed is a line "SKIP: why".
+# What is missing in $B is made; CC and CXX compile. A tool that is not installed is a line "SKIP: why".
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-B=${B:-build}
+. tests/common.sh
 CC=${CC:-cc}
 CXX=${CXX:-c++}
 unset MAKEFLAGS MFLAGS MAKELEVEL
-failed=0
-server=
 under=()			# what runs the program
-scratch=$(mktemp -d) || exit 1
 root=$scratch/root		# what stands for /
 prefix=$root/opt/torc
 include=$prefix/include
-
-finish() {
-	[ -z "$server" ] || kill -9 "$server" 2>/dev/null
-	rm -rf "$scratch"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# claim TEXT COMMAND...: the command proves the text.
-claim() {
-	local text=$1
-	shift
-	if "$@" >"$scratch/said" 2>&1; then
-		echo "ok $text"
-	else
-		echo "FAILED $text"
-		tail -n 20 "$scratch/said" | sed 's/^/    /'
-		failed=$((failed + 1))
-	fi
-}
 
 installs() {
 	make -s B="$B" DESTDIR="$root" PREFIX=/opt/torc install &&
@@ -93,22 +68,16 @@ has_handler() {
 
 # echoes NAME: the program is that handler.
 echoes() {
-	local tries=0 said
 	rm -f "$scratch/socket"
-	LD_LIBRARY_PATH=$prefix/lib "${under[@]}" "$scratch/$1" &
-	server=$!
+	begins server env LD_LIBRARY_PATH="$prefix/lib" "${under[@]}" \
+	    "$scratch/$1"
 	# The file is there a little before somebody listens.
-	while ! said=$(echo hello | timeout 20 nc -N -U "$scratch/socket") &&
-	    [ $tries -lt 100 ]; do
-		kill -0 "$server" || return 1
-		sleep 0.1
-		tries=$((tries + 1))
-	done 2>/dev/null
-	kill -TERM "$server"
-	wait "$server" || return 1
-	server=
-	[ "$said" = hello ]
+	until_it 300 comes_back && ends "$pid"
 }
+
+comes_back() {
+	[ "$(echo hello | timeout 20 nc -N -U "$scratch/socket")" = hello ]
+} 2>/dev/null
 
 # try NAME [PROOF]: the program on the standard input uses the library
 # torc-NAME, or torc itself, and PROOF (runs) says that it does its work.
@@ -162,7 +131,7 @@ claim "each header is complete in C11" alone c "$CC" -std=c11
 claim "each header is complete in C++11" alone c++ "$CXX" -std=c++11
 
 for tool in pkg-config ldd nc; do
-	command -v $tool >/dev/null && continue
+	has $tool && continue
 	echo "SKIP: $tool is not installed: no program is built"
 	exit $((failed > 0))
 done
@@ -177,11 +146,7 @@ minds_nothing() {
 }
 
 try torc echoes < <(handler)
-if command -v valgrind >/dev/null; then
-	claim "valgrind has nothing to say of it" minds_nothing torc
-else
-	echo "SKIP: valgrind is not installed"
-fi
+with valgrind "valgrind has nothing to say of it" minds_nothing torc
 claim "that is README.md's handler" has_handler
 # What is called must not be all that the library is: whatever it needs of
 # torc is to be found.

@@ -3,105 +3,16 @@
 # ab, h2load and nc with hello, directly and behind haproxy and nginx; nc with
 # echo.
 #
-# The programs are those of $B (build). A tool that is not installed is a line
-# "SKIP: why". Only processes that were started here are ended, by their pids.
+# A tool that is not installed is a line "SKIP: why".
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-export PATH=$PATH:/usr/sbin:/sbin
-# Nothing between curl and the server.
-unset http_proxy HTTP_PROXY all_proxy ALL_PROXY
-B=${B:-build}
-failed=0
-children=()
-scratch=$(mktemp -d) || exit 1
+. tests/common.sh
 
-finish() {
-	local child
-	for child in "${children[@]}"; do
-		kill -9 "$child" 2>/dev/null
-	done
-	wait 2>/dev/null
-	rm -rf "$scratch"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# claim TEXT COMMAND...: the command proves the text.
-claim() {
-	local text=$1
-	shift
-	if "$@" >"$scratch/said" 2>&1; then
-		echo "ok $text"
-	else
-		echo "FAILED $text"
-		tail -n 20 "$scratch/said" | awk '{ print "    " $0 }'
-		failed=$((failed + 1))
-	fi
-}
-
-# with TOOL TEXT COMMAND...: a claim that takes the tool.
-with() {
-	local tool=$1
-	shift
-	if command -v "$tool" >/dev/null; then
-		claim "$@"
-	else
-		echo "SKIP: $1: $tool is not installed"
-	fi
-}
-
-# Sets port to one that nobody listens on.
-port=$((20000 + RANDOM % 10000))
-fresh_port() {
-	port=$((port + 1))
-	while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
-		port=$((port + 1))
-	done
-}
-
-# forget PID: it has ended, its number may be somebody else's.
-forget() {
-	local child kept=()
-	for child in "${children[@]}"; do
-		[ "$child" = "$1" ] || kept+=("$child")
-	done
-	children=("${kept[@]}")
-}
-
-# starts NAME: $B/bin/NAME on a fresh port and a local socket, until it says
-# that it is ready. Sets pid, port and sock.
-starts() {
-	local tries=100
+# serves NAME: $B/bin/NAME on a fresh port and a local socket. Sets sock.
+serves() {
 	fresh_port
 	sock=$scratch/$1.sock
-	"$B/bin/$1" -l "127.0.0.1:$port" -l "unix:$sock" -r 2 \
-	    >"$scratch/$1" 2>&1 </dev/null &
-	pid=$!
-	children+=("$pid")
-	while ! grep -q ready "$scratch/$1"; do
-		tries=$((tries - 1))
-		if ! kill -0 "$pid" 2>/dev/null || [ $tries -eq 0 ]; then
-			cat "$scratch/$1"
-			return 1
-		fi
-		sleep 0.05
-	done
-}
-
-# ends PID: SIGTERM; its status is 0 within ten seconds.
-ends() {
-	local tries=200 status=0
-	kill -TERM "$1" || return 1
-	while kill -0 "$1" 2>/dev/null && [ $tries -gt 0 ]; do
-		tries=$((tries - 1))
-		sleep 0.05
-	done
-	[ $tries -gt 0 ] || kill -9 "$1"
-	wait "$1" || status=$?
-	forget "$1"
-	echo "status $status"
-	[ $status -eq 0 ]
+	starts "$1" "$B/bin/$1" -l "127.0.0.1:$port" -l "unix:$sock" -r 2
 }
 
 # ---- curl ----
@@ -316,26 +227,18 @@ nginx_config() {
 
 # proxy_starts NAME: in front of hello, on the port front. Sets proxy.
 proxy_starts() {
-	local tries=100 at=$port
+	local at=$port
 	fresh_port
 	front=$port
 	port=$at
 	"$1_config" "$front" "$at" >"$scratch/$1.conf"
-	# exec, so that the pid is the proxy's and not that of a shell.
 	case $1 in
-	haproxy) exec haproxy -db -f "$scratch/haproxy.conf" ;;
-	nginx) exec nginx -e stderr -p "$scratch" -c "$scratch/nginx.conf" ;;
-	esac >"$scratch/$1" 2>&1 </dev/null &
-	proxy=$!
-	children+=("$proxy")
-	until (exec 3<>"/dev/tcp/127.0.0.1/$front") 2>/dev/null; do
-		tries=$((tries - 1))
-		if ! kill -0 "$proxy" 2>/dev/null || [ $tries -eq 0 ]; then
-			cat "$scratch/$1"
-			return 1
-		fi
-		sleep 0.05
-	done
+	haproxy) begins haproxy haproxy -db -f "$scratch/haproxy.conf" ;;
+	nginx) begins nginx nginx -e stderr -p "$scratch" \
+	    -c "$scratch/nginx.conf" ;;
+	esac
+	proxy=$pid
+	until_it 200 listens "$front" || { cat "$scratch/$1"; return 1; }
 }
 
 # 200 requests, one after the other, of one curl.
@@ -348,15 +251,9 @@ proxy_posts() {
 	curls 'ok 200' --data-binary "@$scratch/body" "http://127.0.0.1:$front/"
 }
 
-proxy_ends() {
-	kill -9 "$proxy"
-	wait "$proxy" 2>/dev/null
-	forget "$proxy"
-}
-
 behind() {
 	local failures=$failed
-	if ! command -v "$1" >/dev/null; then
+	if ! has "$1"; then
 		echo "SKIP: behind $1: it is not installed"
 		return
 	fi
@@ -367,7 +264,7 @@ behind() {
 		with ab "behind $1, 200 requests on 8 connections of ab" \
 		    ab_runs "http://127.0.0.1:$front/" 200 8
 	fi
-	proxy_ends
+	dies "$proxy"
 }
 
 # ---- echo ----
@@ -379,6 +276,7 @@ comes_back() {
 }
 
 hello_checks() {
+	hello=$pid
 	url=http://127.0.0.1:$port
 	with curl "curl: a GET" curls 'ok 200' "$url/"
 	with curl "curl: two on one connection" curl_twice
@@ -398,7 +296,7 @@ hello_checks() {
 	hello_refusals
 	behind haproxy
 	behind nginx
-	claim "hello: SIGTERM ends it with status 0" ends "$pid"
+	claim "hello: SIGTERM ends it with status 0" ends "$hello"
 }
 
 echo_checks() {
@@ -412,9 +310,9 @@ echo_checks() {
 head -c 2000000 /dev/urandom >"$scratch/body"
 head -c 1048576 /dev/urandom >"$scratch/random"
 before=$failed
-claim "hello starts on TCP and a local socket" starts hello
+claim "hello starts on TCP and a local socket" serves hello
 [ "$before" -ne "$failed" ] || hello_checks
 before=$failed
-claim "echo starts on TCP and a local socket" starts echo
+claim "echo starts on TCP and a local socket" serves echo
 [ "$before" -ne "$failed" ] || echo_checks
 [ $failed -eq 0 ]

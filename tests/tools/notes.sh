@@ -1,53 +1,10 @@
 #!/usr/bin/env bash
 # notes.sh - the example of a service, asked by curl and over a plain
 # connection.
-#
-# The program is that of $B (build). Only processes that were started here are
-# ended, by their pids.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-B=${B:-build}
-failed=0
-ours=
-scratch=$(mktemp -d) || exit 1
-
-finish() {
-	[ -z "$ours" ] || kill "$ours" 2>/dev/null
-	wait 2>/dev/null
-	rm -rf "$scratch"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# claim TEXT COMMAND...: the command proves the text.
-claim() {
-	local text=$1
-	shift
-	if "$@" >"$scratch/said" 2>&1; then
-		echo "ok $text"
-	else
-		echo "FAILED $text"
-		sed 's/^/    /' "$scratch/said" | tail -n 20
-		failed=$((failed + 1))
-	fi
-}
-
-starts() {
-	local tries=200
-	port=$((20000 + RANDOM % 10000))
-	while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
-		port=$((port + 1))
-	done
-	NOTES_TOKEN=key "$B/bin/notes" -r 2 -l "127.0.0.1:$port" \
-	    >"$scratch/out.log" 2>"$scratch/err.log" </dev/null &
-	ours=$!
-	while ! cat "$scratch"/*.log | grep -q ready; do
-		tries=$((tries - 1))
-		kill -0 "$ours" && [ $tries -gt 0 ] || return 1
-		sleep 0.05
-	done
-}
+. tests/common.sh
+shown=("$scratch/notes")
 
 # is STATUS PATH OPTIONS...: what curl gets; head and body are left behind.
 is() {
@@ -154,22 +111,13 @@ pipelines_are_answered() {
 refusals_are_told() {
 	is 404 /nothing/here && sleep 0.1 &&
 	    grep -q 'notes: GET /nothing/here: 404: no route has this path' \
-	    "$scratch/err.log"
+	    "$scratch/notes"
 }
 
-drains() {
-	local status=0
-	kill -TERM "$ours"
-	wait "$ours" || status=$?
-	ours=
-	[ $status -eq 0 ]
-}
-
-command -v curl >/dev/null || {
-	echo "FAILED curl is installed"
-	exit 1
-}
-claim "the example of a service starts" starts
+needs curl
+fresh_port
+claim "the example of a service starts" starts notes env NOTES_TOKEN=key \
+    "$B/bin/notes" -r 2 -l "127.0.0.1:$port"
 claim "notes are kept, listed, shown and deleted" notes_are_kept
 claim "names are percent-decoded once" names_are_decoded
 claim "who changes a note is asked for a token" writers_are_asked_who_they_are
@@ -178,5 +126,5 @@ claim "other methods are refused with Allow" other_methods_are_told
 claim "large notes are refused" large_notes_are_refused
 claim "pipelined requests are all answered" pipelines_are_answered
 claim "what is refused is told to the operator" refusals_are_told
-claim "it drains" drains
+claim "it drains" ends "$pid"
 [ $failed -eq 0 ]

@@ -3,11 +3,10 @@
 # directions, readers that are slow, and an origin that is killed, stopped,
 # slowed down and started again under load.
 #
-# The program is that of $B (build). A tool that is not installed is a line
-# "SKIP: why". Only processes that were started here are ended, by their pids.
+# A tool that is not installed is a line "SKIP: why".
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-export PATH=$PATH:/usr/sbin:/sbin
+PATH=$PATH:/usr/sbin:/sbin
 # In a network of its own, where nobody else's connects are counted.
 alone='unshare -n'
 [ "$(id -u)" -eq 0 ] || alone='unshare --map-root-user -n'
@@ -16,59 +15,7 @@ if [ -n "${PROXY_ALONE:-}" ]; then
 elif $alone ip link set lo up 2>/dev/null; then
 	PROXY_ALONE=1 exec $alone tests/tools/proxy.sh
 fi
-unset http_proxy HTTP_PROXY all_proxy ALL_PROXY
-B=${B:-build}
-failed=0
-proxy=
-origin=
-load=
-brake=
-children=
-scratch=$(mktemp -d) || exit 1
-
-finish() {
-	for child in $brake $proxy $origin $load $children; do
-		kill -9 "$child" 2>/dev/null
-	done
-	wait 2>/dev/null
-	rm -rf "$scratch"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# claim TEXT COMMAND...: the command proves the text.
-claim() {
-	local text=$1
-	shift
-	if "$@" >"$scratch/said" 2>&1; then
-		echo "ok $text"
-	else
-		echo "FAILED $text"
-		tail -n 20 "$scratch/said" | sed 's/^/    /'
-		failed=$((failed + 1))
-	fi
-}
-
-# Sets port to one that nobody listens on.
-port=$((20000 + RANDOM % 10000))
-fresh_port() {
-	port=$((port + 1))
-	while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
-		port=$((port + 1))
-	done
-}
-
-# until_it TRIES COMMAND...: it succeeds in one of the tries, 50 ms apart.
-until_it() {
-	local tries=$1
-	shift
-	while ! "$@"; do
-		tries=$((tries - 1))
-		[ $tries -gt 0 ] || return 1
-		sleep 0.05
-	done
-}
+. tests/common.sh
 
 # ---- The origin and the proxy ----
 
@@ -104,60 +51,27 @@ nginx_config() {
 	END
 }
 
-origin_listens() {
-	(exec 3<>"/dev/tcp/127.0.0.1/$origin_port") 2>/dev/null
-}
-
 origin_starts() {
-	nginx -e stderr -p "$scratch" -c "$scratch/nginx.conf" \
-	    >"$scratch/nginx" 2>&1 </dev/null &
-	origin=$!
-	until_it 200 origin_listens
-}
-
-origin_is_killed() {
-	kill -9 "$origin"
-	wait "$origin" 2>/dev/null
-	origin=
-}
-
-proxy_is_ready() {
-	grep -q ready "$scratch/proxy"
+	begins nginx nginx -e stderr -p "$scratch" -c "$scratch/nginx.conf"
+	origin=$pid
+	until_it 200 listens "$origin_port"
 }
 
 proxy_starts() {
-	PROXY_ORIGIN=127.0.0.1:$origin_port "$B/bin/proxy" -r 1 \
-	    -l "127.0.0.1:$port" >"$scratch/proxy" 2>&1 </dev/null &
-	proxy=$!
-	until_it 200 proxy_is_ready
-}
-
-proxy_ends() {
-	local status=0
-	kill -TERM "$proxy"
-	( sleep 30; kill -9 "$proxy" ) >/dev/null 2>&1 &
-	local watchdog=$!
-	wait "$proxy" || status=$?
-	kill "$watchdog" 2>/dev/null
-	proxy=
-	echo "status $status"
-	[ $status -eq 0 ]
+	starts proxy env "PROXY_ORIGIN=127.0.0.1:$origin_port" \
+	    "$B/bin/proxy" -r 1 -l "127.0.0.1:$port" && proxy=$pid
 }
 
 # with_proxy NAME=VALUE COMMAND...: the command, with a proxy of its own that
 # has this in its environment.
 with_proxy() {
-	local setting=$1 url pid status=0
+	local setting=$1 url status=0
 	shift
 	fresh_port
-	env "PROXY_ORIGIN=127.0.0.1:$origin_port" "$setting" "$B/bin/proxy" \
-	    -r 1 -l "127.0.0.1:$port" >"$scratch/other" 2>&1 </dev/null &
-	pid=$!
-	children="$children $pid"
 	url=http://127.0.0.1:$port
-	until_it 200 grep -q ready "$scratch/other" && "$@" || status=1
-	kill -9 $pid
-	wait $pid 2>/dev/null
+	starts other env "PROXY_ORIGIN=127.0.0.1:$origin_port" "$setting" \
+	    "$B/bin/proxy" -r 1 -l "127.0.0.1:$port" && "$@" || status=1
+	dies "$pid"
 	return $status
 }
 
@@ -278,15 +192,14 @@ h2load_runs() {
 # ---- Trouble ----
 
 load_begins() {
-	timeout 100 wrk -t1 -c16 -d90 "$url/small" >"$scratch/load" 2>&1 &
-	load=$!
+	begins load timeout 100 wrk -t1 -c16 -d90 "$url/small"
+	load=$pid
 }
 
 # It was served all the time, if not with 200.
 load_was_served() {
 	kill -INT "$load"
-	wait "$load" 2>/dev/null
-	load=
+	await "$load"
 	cat "$scratch/load"
 	awk '$2 == "requests" && $3 == "in" { n = $1 }
 	    /Socket errors:/ { refused = $4 + 0 }
@@ -366,12 +279,11 @@ slow_origin_is_waited_for() {
 	local i result=0
 	brakes "$origin" &
 	brake=$!
+	children+=("$brake")
 	for ((i = 0; i < 5; i++)); do
 		small_comes || result=1
 	done
-	kill "$brake"
-	wait "$brake" 2>/dev/null
-	brake=
+	dies "$brake"
 	kill -CONT "$origin"
 	return $result
 }
@@ -379,7 +291,7 @@ slow_origin_is_waited_for() {
 origin_starts_again_and_again() {
 	local i
 	for ((i = 0; i < 5; i++)); do
-		origin_is_killed
+		dies "$origin"
 		origin_starts || return 1
 	done
 }
@@ -395,7 +307,7 @@ has_descriptors() {
 
 # No idle connection outlives a request after the origin's end.
 nothing_is_left() {
-	origin_is_killed
+	dies "$origin"
 	answers 503 /small || return 1
 	until_it 600 has_descriptors "$descriptors_before"
 	local result=$?
@@ -414,9 +326,9 @@ no_memory_is_left() {
 trouble() {
 	local resident_before
 	resident_before=$(resident)
-	command -v wrk >/dev/null && load_begins ||
+	has wrk && load_begins ||
 	    echo "SKIP: load in trouble: wrk is not installed"
-	claim "under load, the origin is killed" origin_is_killed
+	claim "under load, the origin is killed" dies "$origin"
 	claim "then each request is 503, soon" says_503_each_time
 	if [ -n "${PROXY_ALONE:-}" ] && [ -n "$load" ]; then
 		claim "and there are fewer than 50 connects a second" \
@@ -463,26 +375,14 @@ checks() {
 	claim "a setting that is no number is refused" setting_is_refused 1k
 	claim "a slow reader of 1 GiB takes no memory" \
 	    slow_reader_is_waited_for
-	if command -v wrk >/dev/null; then
-		claim "wrk: 64 connections for 2 s" wrk_runs
-	else
-		echo "SKIP: wrk is not installed"
-	fi
-	if command -v h2load >/dev/null; then
-		claim "h2load: 5000 requests on 32 connections" h2load_runs
-	else
-		echo "SKIP: h2load is not installed"
-	fi
+	with wrk "wrk: 64 connections for 2 s" wrk_runs
+	with h2load "h2load: 5000 requests on 32 connections" h2load_runs
 	trouble
-	claim "SIGTERM ends it with status 0" proxy_ends
+	claim "SIGTERM ends it with status 0" ends "$proxy"
 }
 
-for tool in nginx curl; do
-	if ! command -v $tool >/dev/null; then
-		echo "SKIP: the proxy: $tool is not installed"
-		exit 0
-	fi
-done
+needs nginx curl
+load=
 mkdir "$scratch/www" "$scratch/nginx.body"
 chmod 755 "$scratch" "$scratch/www"
 printf hello >"$scratch/www/small"

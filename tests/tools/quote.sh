@@ -1,84 +1,38 @@
 #!/usr/bin/env bash
 # quote.sh - the example of a client answers by asking its server, also when
 # that is stopped, killed and started again under load.
-#
-# The program is that of $B (build). Only processes that were started here are
-# ended, by their pids.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-B=${B:-build}
-failed=0
-front=
-backend=
-scratch=$(mktemp -d) || exit 1
+. tests/common.sh
+shown=("$scratch/front")
 
-finish() {
-	for child in $front $backend; do
-		kill -9 "$child" 2>/dev/null
-	done
-	wait 2>/dev/null
-	rm -rf "$scratch"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# claim TEXT COMMAND...: the command proves the text.
-claim() {
-	local text=$1
-	shift
-	if "$@" >"$scratch/said" 2>&1; then
-		echo "ok $text"
-	else
-		echo "FAILED $text"
-		sed 's/^/    /' "$scratch/said" "$scratch/front" | tail -n 20
-		failed=$((failed + 1))
-	fi
-}
-
-# Sets port to one that nobody listens on.
-port=$((20000 + RANDOM % 10000))
-fresh_port() {
-	port=$((port + 1))
-	while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
-		port=$((port + 1))
-	done
-}
-
-# starts NAME ADDRESSES...: until it says that it is ready. Sets pid.
-starts() {
-	local name=$1 tries=200 addresses=() address
+# quotes NAME ADDRESS...: $B/bin/quote at these addresses.
+quotes() {
+	local name=$1 addresses=() address
 	shift
 	for address in "$@"; do
 		addresses+=(-l "$address")
 	done
-	QUOTE_SERVER=localhost:$server "$B/bin/quote" -r 1 "${addresses[@]}" \
-	    >"$scratch/$name" 2>&1 </dev/null &
-	pid=$!
-	while ! grep -q ready "$scratch/$name"; do
-		tries=$((tries - 1))
-		kill -0 "$pid" && [ $tries -gt 0 ] || return 1
-		sleep 0.05
-	done
+	starts "$name" env "QUOTE_SERVER=localhost:$server" "$B/bin/quote" \
+	    -r 1 "${addresses[@]}"
 }
 
 # halt PID: stop all of its threads, which takes effect late.
 halt() {
-	local tries=600
-	kill -STOP "$1"
-	while awk '{ sub(/.*\) /, ""); running += !/^T/ } END { exit !running }' \
-	    "/proc/$1"/task/*/stat && [ $tries -gt 0 ]; do
-		tries=$((tries - 1))
-		sleep 0.05
-	done
+	kill -STOP "$1" && until_it 600 all_stopped "$1"
+}
+
+all_stopped() {
+	awk '{ sub(/.*\) /, ""); running += !/^T/ } END { exit running > 0 }' \
+	    "/proc/$1"/task/*/stat
 }
 
 starts_front() {
-	starts front "unix:$scratch/front.sock" && front=$pid
+	quotes front "unix:$scratch/front.sock" && front=$pid
 }
 
 starts_backend() {
-	starts backend "unix:$scratch/back.sock" "127.0.0.1:$server" &&
+	quotes backend "unix:$scratch/back.sock" "127.0.0.1:$server" &&
 	    backend=$pid
 }
 
@@ -107,33 +61,15 @@ all_are_told() {	# the prices of many at once
 	done
 }
 
-recovers() {	# within 20 s, on a slow machine
-	local tries=200
-	until is_told torc "torc 4.09"; do
-		tries=$((tries - 1))
-		[ $tries -gt 0 ] || return 1
-		sleep 0.1
-	done
-}
-
-dies() {
-	kill -9 "$backend" && wait "$backend"
-	backend=
-	true
+recovers() {	# soon, on a slow machine
+	until_it 400 is_told torc "torc 4.09"
 }
 
 drains() {
-	local status=0
-	kill -TERM "$front"
-	wait "$front" || status=$?
-	front=
-	[ $status -eq 0 ] && [ "$(wc -l <"$scratch/front")" -eq 1 ]
+	ends "$front" && [ "$(wc -l <"$scratch/front")" -eq 1 ]
 }
 
-if ! command -v nc.openbsd >/dev/null; then
-	echo "FAILED nc.openbsd is installed"
-	exit 1
-fi
+needs nc.openbsd
 fresh_port
 server=$port
 claim "it starts without its server" starts_front
@@ -148,7 +84,7 @@ claim "a server that does not answer is not waited for" \
 kill -CONT "$backend"
 claim "the late answer is nobody else's" recovers
 claim "and all is well" all_are_told
-claim "the server is killed" dies
+claim "the server is killed" dies "$backend"
 claim "it goes on without it" is_told torc "torc is not known now"
 claim "the server is started again" starts_backend
 claim "it finds the server again" recovers

@@ -2,30 +2,12 @@
 # websocket.sh - npm's ws and socket.io get on with each other through the
 # example of a proxy: `make websocket`, which takes them from npm's registry, to
 # a folder of $B (build).
-#
-# Only processes that were started here are ended, by their pids.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-unset http_proxy HTTP_PROXY all_proxy ALL_PROXY
-B=${B:-build}
+. tests/common.sh
 modules=$B/websocket
-children=()
-failed=0
-scratch=$(mktemp -d) || exit 1
 
-finish() {
-	local child
-	for child in "${children[@]}"; do
-		kill -9 "$child" 2>/dev/null
-	done
-	wait 2>/dev/null
-	rm -rf "$scratch"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-if ! command -v npm >/dev/null; then
+if ! has npm; then
 	echo "SKIP: WebSocket: npm is not installed"
 	exit 0
 fi
@@ -98,46 +80,25 @@ for (const socket of [first, second]) {
 setTimeout(() => process.exit(1), 20000);
 END
 
-# until_it FILE: it has a line.
-until_it() {
-	local tries=400
-	while ! grep -q . "$1" 2>/dev/null; do
-		tries=$((tries - 1))
-		[ $tries -gt 0 ] || return 1
-		sleep 0.05
-	done
-}
-
 # proxy_to PORT: sets port to that of a proxy.
-port=$((20000 + RANDOM % 10000))
 proxy_to() {
-	port=$((port + 1))
-	PROXY_ORIGIN=127.0.0.1:$1 "$B/bin/proxy" -r 1 -l "127.0.0.1:$port" \
-	    >"$scratch/proxy.$1" 2>&1 </dev/null &
-	children+=($!)
-	until_it "$scratch/proxy.$1"
+	fresh_port
+	starts "proxy.$1" env "PROXY_ORIGIN=127.0.0.1:$1" "$B/bin/proxy" -r 1 \
+	    -l "127.0.0.1:$port"
 }
 
-claim() {	# claim TEXT SCRIPT PORT FORWARDED-FOR
-	if NODE_PATH=$PWD/$modules/node_modules node "$scratch/$2" "$3" "$4" \
-	    >"$scratch/said" 2>&1; then
-		echo "ok $1"
-	else
-		echo "FAILED $1"
-		sed 's/^/    /' "$scratch/said"
-		failed=1
-	fi
+runs() {	# runs SCRIPT ARGUMENT...
+	NODE_PATH=$PWD/$modules/node_modules node "$scratch/$1" "${@:2}"
 }
 
-NODE_PATH=$PWD/$modules/node_modules node "$scratch/servers.js" \
-    >"$scratch/ports" 2>&1 &
-children+=($!)
-until_it "$scratch/ports" || { cat "$scratch/ports"; exit 1; }
+begins ports env NODE_PATH="$PWD/$modules/node_modules" node \
+    "$scratch/servers.js"
+until_it 400 grep -q . "$scratch/ports" || exit 1
 read -r plain rooms <"$scratch/ports"
-claim "ws, without a proxy between" ws.js "$plain" undefined
-proxy_to "$plain"
-claim "ws" ws.js $port 127.0.0.1
-claim "socket.io, without a proxy between" io.js "$rooms" ""
-proxy_to "$rooms"
-claim "socket.io: long polling, and then a WebSocket" io.js $port ""
-exit $failed
+claim "ws, without a proxy between" runs ws.js "$plain" undefined
+claim "a proxy starts for it" proxy_to "$plain"
+claim "ws" runs ws.js $port 127.0.0.1
+claim "socket.io, without a proxy between" runs io.js "$rooms"
+claim "another proxy starts" proxy_to "$rooms"
+claim "socket.io: long polling, and then a WebSocket" runs io.js $port
+[ $failed -eq 0 ]
