@@ -165,7 +165,7 @@ sed -n 's/^| \(F-[0-9]*\) |.*/\1/p' tests/BUGS.md | sort | uniq -d |
 grep -ohE '`test_[a-z_]+:[A-Za-z0-9_]+`' tests/BUGS.md tests/CLAIMS.md |
     tr -d '`' | sort -u | while IFS=: read -r program name; do
 	grep -q "^$name(" tests/*/"$program.c" &&
-	    grep -qE "^[^*]*[(	 ]$name[,)]" tests/*/"$program.c" ||
+	    grep -qE "^[^*]*[(	 ]${name}[,)]" tests/*/"$program.c" ||
 	    echo "$program:$name"
 done | claim "the tests that BUGS.md and CLAIMS.md name exist"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # interop.sh - other people's clients and proxies get on with torc: curl, wrk,
-# ab, h2load and nc with hello, directly and behind haproxy and nginx; nc with
+# ab, h2load and nc with codec, directly and behind haproxy and nginx; nc with
 # echo.
 #
 # A tool that is not installed is a line "SKIP: why".
@@ -159,7 +159,7 @@ takes_large_head() {
 	head_with "$(a_line 30000)" | answers 200
 }
 
-hello_refusals() {
+codec_refusals() {
 	with nc "nc: 20 requests in one write get 20 answers" pipelines
 	with nc "nc: empty lines before requests are ignored" \
 	    ignores_empty_lines
@@ -225,7 +225,7 @@ nginx_config() {
 	END
 }
 
-# proxy_starts NAME: in front of hello, on the port front. Sets proxy.
+# proxy_starts NAME: in front of codec, on the port front. Sets proxy.
 proxy_starts() {
 	local at=$port
 	fresh_port
@@ -275,8 +275,8 @@ comes_back() {
 	cmp "$scratch/random" "$scratch/back"
 }
 
-hello_checks() {
-	hello=$pid
+codec_checks() {
+	server=$pid
 	url=http://127.0.0.1:$port
 	with curl "curl: a GET" curls 'ok 200' "$url/"
 	with curl "curl: two on one connection" curl_twice
@@ -293,10 +293,10 @@ hello_checks() {
 	    ab_runs "$url/" 20000 64
 	with h2load "h2load: 20000 requests on 64 connections" h2load_runs
 	with nc "nc: 20 times a FIN right behind the request" half_closes
-	hello_refusals
+	codec_refusals
 	behind haproxy
 	behind nginx
-	claim "hello: SIGTERM ends it with status 0" ends "$hello"
+	claim "codec: SIGTERM ends it with status 0" ends "$server"
 }
 
 echo_checks() {
@@ -310,8 +310,8 @@ echo_checks() {
 head -c 2000000 /dev/urandom >"$scratch/body"
 head -c 1048576 /dev/urandom >"$scratch/random"
 before=$failed
-claim "hello starts on TCP and a local socket" serves hello
-[ "$before" -ne "$failed" ] || hello_checks
+claim "codec starts on TCP and a local socket" serves codec
+[ "$before" -ne "$failed" ] || codec_checks
 before=$failed
 claim "echo starts on TCP and a local socket" serves echo
 [ "$before" -ne "$failed" ] || echo_checks
