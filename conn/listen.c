@@ -63,20 +63,23 @@ close_listener(struct torc_listener *listener)
 }
 
 static int
-bind_and_listen(int fd, const struct sockaddr_storage *address, uint32_t size,
-    int backlog, struct torc_inode *file)
+bind_and_listen(struct torc_reactor *reactor, int fd,
+    const struct sockaddr_storage *address, uint32_t size,
+    struct torc_inode *file)
 {
+	const int backlog = (int)reactor->config.backlog;
 	int rc;
 
 	if (address->ss_family == AF_UNIX)
-		return torc_local_listen(fd, address, size, backlog, file);
+		return torc_local_listen(fd, address, size, backlog,
+		    reactor->phase == TORC_PHASE_CREATED, file);
 	rc = torc_sys_bind(fd, (const struct sockaddr *)address, size);
 	return rc < 0 ? rc : torc_sys_listen(fd, backlog);
 }
 
 static int
-open_socket(struct sockaddr_storage *address, uint32_t size, int backlog,
-    struct torc_inode *file)
+open_socket(struct torc_reactor *reactor, struct sockaddr_storage *address,
+    uint32_t size, struct torc_inode *file)
 {
 	uint32_t length = sizeof(*address);
 	int fd = torc_sys_socket(address->ss_family,
@@ -87,7 +90,7 @@ open_socket(struct sockaddr_storage *address, uint32_t size, int backlog,
 		return fd;
 	rc = set_options(fd, address);
 	if (rc == 0)
-		rc = bind_and_listen(fd, address, size, backlog, file);
+		rc = bind_and_listen(reactor, fd, address, size, file);
 	if (rc < 0) {
 		torc_sys_close(fd);
 		return rc;
@@ -225,8 +228,7 @@ torc_listen(struct torc_reactor *reactor, const char *address,
 	rc = torc_net_open(reactor, &net);
 	if (rc < 0)
 		return rc;
-	fd = open_socket(&like.address, (uint32_t)size,
-	    (int)reactor->config.backlog, &like.file);
+	fd = open_socket(reactor, &like.address, (uint32_t)size, &like.file);
 	if (fd < 0)
 		return fd;
 	like.fd = fd;

@@ -28,7 +28,7 @@ path_of(const struct sockaddr_storage *address)
 	return ((const struct sockaddr_un *)address)->sun_path;
 }
 
-/* A descriptor, or a negative errno: it goes on without. */
+/* A descriptor, or a negative errno. Sleeps if it has several tries. */
 static int
 lock_folder(const char *path, int tries)
 {
@@ -124,33 +124,38 @@ may_be_late(const struct sockaddr_storage *address)
 	    torc_sys_is_socket(path_of(address), &file) == 1;
 }
 
-/* Once: a lock (see lock_folder) and the result of bind(2). */
+/*
+ * Once: a lock (see lock_folder) and the result of bind(2). Who cannot wait for
+ * the lock takes no file away.
+ */
 static int
 try_to_bind(int fd, const struct sockaddr_storage *address, uint32_t size,
-    int *lock)
+    bool may_sleep, int *lock)
 {
 	*lock = -1;
 	if (torc_local_has_file(address)) {
-		*lock = lock_folder(path_of(address), LOCK_TRIES);
-		remove_stale(address, size);
+		*lock = lock_folder(path_of(address),
+		    may_sleep ? LOCK_TRIES : 1);
+		if (*lock != -EAGAIN || may_sleep)
+			remove_stale(address, size);
 	}
 	return torc_sys_bind(fd, (const struct sockaddr *)address, size);
 }
 
 int
 torc_local_listen(int fd, const struct sockaddr_storage *address,
-    uint32_t size, int backlog, struct torc_inode *file)
+    uint32_t size, int backlog, bool may_sleep, struct torc_inode *file)
 {
 	uint64_t pause_ns = LATE_NS;
 	int lock;
-	int rc = try_to_bind(fd, address, size, &lock);
+	int rc = try_to_bind(fd, address, size, may_sleep, &lock);
 
-	while (rc == -EADDRINUSE && pause_ns <= LATE_MAX_NS &&
+	while (rc == -EADDRINUSE && may_sleep && pause_ns <= LATE_MAX_NS &&
 	    may_be_late(address)) {
 		unlock_folder(lock);
 		torc_sys_sleep(pause_ns);
 		pause_ns *= LATE_TIMES;
-		rc = try_to_bind(fd, address, size, &lock);
+		rc = try_to_bind(fd, address, size, true, &lock);
 	}
 	if (rc == 0)
 		rc = listen_at(fd, address, backlog, file);

@@ -97,7 +97,10 @@ TORC_API int torc_serve(const struct torc_config *config,
  * TCP address has a socket of its own (SO_REUSEPORT) and the kernel spreads
  * connections over them. A socket file at PATH on which nobody listens any
  * more is replaced, with the folder locked (flock(2)); the file that a listener
- * made goes with it, unless another one is there by then.
+ * made goes with it, unless another one is there by then. A server that was
+ * killed has its socket for a moment longer: before the reactor runs, this
+ * sleeps for up to 0.2 s until it is closed, and for up to a second for the
+ * lock. Later it never sleeps: it returns -EADDRINUSE at once.
  *
  * Returns the index of the listener, or: -EINVAL the address cannot be parsed;
  * -ENODEV it names an interface that is not there; -ENOSPC there are 1024

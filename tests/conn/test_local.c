@@ -3,6 +3,7 @@
  * it: nobody else takes it away, and it is one server's at a time.
  *
  * wrap: torc_sys_connect
+ * wrap: torc_sys_sleep
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -63,6 +64,17 @@ __wrap_torc_sys_connect(int fd, const struct sockaddr *to, uint32_t size)
 	if (call != NULL)
 		call();
 	return rc;
+}
+
+static unsigned sleeps;		/* that would hold up a reactor */
+
+void __real_torc_sys_sleep(uint64_t ns);
+void __wrap_torc_sys_sleep(uint64_t ns);
+void
+__wrap_torc_sys_sleep(uint64_t ns)
+{
+	sleeps++;
+	__real_torc_sys_sleep(ns);
 }
 
 /* ---- Others ---- */
@@ -126,6 +138,19 @@ listen_on(struct server *server)
 	int index = -1;
 
 	server_call(server, listen_there, &index);
+	return index;
+}
+
+/* The same on a reactor that does not run; it is let go. */
+static int
+listen_before(const char *where)
+{
+	struct torc_reactor *reactor;
+	int index;
+
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	index = torc_listen(reactor, where, echo_handler, NULL);
+	torc_reactor_destroy(reactor);
 	return index;
 }
 
@@ -302,9 +327,17 @@ a_folder_that_is_locked_for_long_is_used_all_the_same(void **state)
 	(void)state;
 	assert_int_equal(flock(lock, LOCK_EX), 0);
 	another_program(false);
+	assert_true(listen_before(address) >= 0);
+	assert_int_equal(inode(), 0);
+	/* Who cannot wait takes no file away, but is not kept out. */
 	server_start(&server, NULL, echo_handler, NULL);
+	another_program(false);
+	sleeps = 0;
+	assert_int_equal(listen_on(&server), -EADDRINUSE);
+	assert_int_equal(unlink(path), 0);
 	assert_true(listen_on(&server) >= 0);
 	assert_true(answers());
+	assert_int_equal(sleeps, 0);
 	assert_int_equal(server_stop(&server), 0);
 	assert_int_equal(inode(), 0);
 	close(lock);
@@ -324,36 +357,18 @@ end_late(void *arg)
 	return NULL;
 }
 
-struct late {
-	const char *where;
-	int index;
-};
-
-static void
-listen_late(struct torc_reactor *reactor, void *arg)
-{
-	struct late *late = arg;
-
-	late->index = torc_listen(reactor, late->where, echo_handler, NULL);
-}
-
 static void
 assert_begins_late(const struct sockaddr_un *at, socklen_t size,
     const char *where)
 {
-	struct late late = { where, -1 };
-	struct server server;
 	pthread_t thread;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_int_equal(bind(fd, (const struct sockaddr *)at, size), 0);
 	assert_int_equal(listen(fd, 4), 0);
-	server_start(&server, NULL, echo_handler, NULL);
 	assert_int_equal(pthread_create(&thread, NULL, end_late, &fd), 0);
-	server_call(&server, listen_late, &late);
-	assert_true(late.index >= 0);
+	assert_true(listen_before(where) >= 0);
 	assert_int_equal(pthread_join(thread, NULL), 0);
-	assert_int_equal(server_stop(&server), 0);
 }
 
 static void
@@ -374,6 +389,26 @@ a_server_that_was_killed_gives_way_when_its_socket_is_closed(void **state)
 	    sun_path) + 1 + (size_t)size - 6), abstract);
 }
 
+/* Its other connections would wait, too. */
+static void
+a_reactor_that_runs_does_not_wait_for_a_server_that_was_killed(void **state)
+{
+	struct server server;
+	int fd;
+
+	(void)state;
+	fd = another_program(true);
+	server_start(&server, NULL, echo_handler, NULL);
+	sleeps = 0;
+	assert_int_equal(listen_on(&server), -EADDRINUSE);
+	assert_int_equal(sleeps, 0);
+	close(fd);
+	assert_true(listen_on(&server) >= 0);
+	assert_true(answers());
+	assert_int_equal(sleeps, 0);
+	assert_int_equal(server_stop(&server), 0);
+}
+
 int
 main(void)
 {
@@ -388,6 +423,8 @@ main(void)
 		CLAIM(a_folder_that_is_locked_for_long_is_used_all_the_same),
 		CLAIM(
 		    a_server_that_was_killed_gives_way_when_its_socket_is_closed),
+		CLAIM(
+		    a_reactor_that_runs_does_not_wait_for_a_server_that_was_killed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
