@@ -96,6 +96,11 @@ torc_http_consume(struct torc_http_input *input)
 	input->used = 0;
 }
 
+/* ---- write.c ---- */
+
+/* Whether a writer of heads takes it: it is read as it was meant. */
+bool torc_http_may_write(const struct torc_http_field *field);
+
 /* ---- output.c ---- */
 
 /* Fields that frame a message are written by torc alone. */

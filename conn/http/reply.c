@@ -3,34 +3,11 @@
  */
 #include <errno.h>
 
-#include "conn/http/scan.h"
 #include "conn/http/service.h"
 
 #define TEXT "text/plain; charset=utf-8"
 
 /* ---- Fields ---- */
-
-static bool
-is_name(const char *name)
-{
-	if (*name == '\0')
-		return false;
-	for (; *name != '\0'; name++) {
-		if (!is_token((uint8_t)*name))
-			return false;
-	}
-	return true;
-}
-
-static bool
-is_value(const char *value)
-{
-	for (; *value != '\0'; value++) {
-		if (is_control((uint8_t)*value))
-			return false;
-	}
-	return true;
-}
 
 int
 torc_exchange_add_field(struct torc_exchange *exchange, const char *name,
@@ -39,16 +16,19 @@ torc_exchange_add_field(struct torc_exchange *exchange, const char *name,
 	struct torc_http_field *field =
 	    &exchange->fields[exchange->field_count];
 	struct torc_http_field added;
+	size_t size;
 
 	torc_require(name != NULL && value != NULL,
 	    "a field has a name and a value, and not NULL");
 	added = (struct torc_http_field) {
 		torc_http_text(name), torc_http_text(value),
 	};
-	if (exchange->http.output != OUTPUT_DUE || !is_name(name) ||
-	    !is_value(value) || torc_http_frames(&added))
+	if (exchange->http.output != OUTPUT_DUE ||
+	    !torc_http_may_write(&added) || torc_http_frames(&added))
 		return -EINVAL;
-	if (exchange->field_count == TORC_EXCHANGE_FIELDS)
+	size = added.name.size + added.value.size;
+	if (exchange->field_count == TORC_EXCHANGE_FIELDS ||
+	    size > TORC_EXCHANGE_FIELDS_SIZE - exchange->fields_size)
 		return -E2BIG;
 	added.name.data = torc_exchange_copy(exchange, added.name);
 	added.value.data = torc_exchange_copy(exchange, added.value);
@@ -56,6 +36,7 @@ torc_exchange_add_field(struct torc_exchange *exchange, const char *name,
 		return -ENOMEM;
 	*field = added;
 	exchange->field_count++;
+	exchange->fields_size += size;
 	return 0;
 }
 

@@ -274,6 +274,7 @@ begin_exchange(struct torc_exchange *exchange)
 	exchange->path = exchange->query = (struct torc_slice) { NULL, 0 };
 	exchange->data = NULL;
 	exchange->field_count = 0;
+	exchange->fields_size = 0;
 	exchange->filters = NULL;
 	/* If the next one cannot be read, there is nothing of the last. */
 	request->field_count = 0;

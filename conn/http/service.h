@@ -189,6 +189,7 @@ struct torc_exchange {
 	struct torc_slice params[TORC_ROUTE_PARAMS];
 	void *data;
 	unsigned field_count;
+	size_t fields_size;	/* bytes of their names and values */
 	struct torc_filter *filters;	/* the last one first */
 	torc_deadline deadline;	/* of what JSON writes */
 	unsigned status;	/* that JSON begins with */

@@ -323,12 +323,15 @@ TORC_API unsigned torc_exchange_status(const struct torc_exchange *exchange);
 /* ---- Answers ---- */
 
 #define TORC_EXCHANGE_FIELDS 32	/* of an answer, at most */
+#define TORC_EXCHANGE_FIELDS_SIZE 61440	/* bytes of their names and values */
 
 /*
  * Add a field to the answer's head; both texts are copied. Not Content-Length,
- * Transfer-Encoding or Connection. Returns 0, or: -EINVAL the answer was begun,
- * or the name is no token, or the value has control characters in it; -E2BIG
- * there are TORC_EXCHANGE_FIELDS; -ENOMEM.
+ * Transfer-Encoding or Connection. What can be added can be sent. Returns 0,
+ * or: -EINVAL the answer was begun, or the name is no token, or the value has
+ * control characters other than tabs in it; -E2BIG there would be more than
+ * TORC_EXCHANGE_FIELDS, or they would be larger than TORC_EXCHANGE_FIELDS_SIZE;
+ * -ENOMEM.
  */
 TORC_API int torc_exchange_add_field(struct torc_exchange *exchange,
     const char *name, const char *value);

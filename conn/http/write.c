@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "conn/http/http.h"
 #include "conn/http/scan.h"
-#include "conn/http/torc_http.h"
 
 static inline void
 put(struct torc_http_writer *writer, const void *data, size_t size)
@@ -96,6 +96,12 @@ is_value(struct torc_slice value)
 			return false;
 	}
 	return true;
+}
+
+bool
+torc_http_may_write(const struct torc_http_field *field)
+{
+	return is_name(field->name) && is_value(field->value);
 }
 
 static bool

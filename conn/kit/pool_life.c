@@ -208,20 +208,25 @@ close_open(struct torc_pool *pool, torc_deadline deadline)
 	return rc;
 }
 
-/* Parks. Again, since what was opened nonetheless may lack a fiber. */
+/*
+ * Parks. Again, since what was opened nonetheless may lack a fiber. 0, or the
+ * first error.
+ */
 static int
 close_all(struct torc_pool *pool, torc_deadline deadline)
 {
-	int rc;
+	int first = 0, rc;
 
 	torc_require(torc_reactor_of_fiber() == pool->reactor,
 	    "a pool is destroyed on another thread than its reactor's");
 	pool->destroyer = pool->reactor->current;
-	do
+	do {
 		rc = close_open(pool, deadline);
-	while (pool->counts[TORC_POOL_LEAVING] > 0 &&
+		if (first == 0)
+			first = rc;
+	} while (pool->counts[TORC_POOL_LEAVING] > 0 &&
 	    !torc_pool_at_the_end(pool));
-	return rc;
+	return first;
 }
 
 int

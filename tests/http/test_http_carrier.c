@@ -142,6 +142,53 @@ tell_connection(struct torc_exchange *exchange, void *arg)
 	    torc_conn_key(conn) != 0);
 }
 
+/* Whether a writer of heads takes a field that frames nothing. */
+static bool
+is_written(const char *name, const char *value)
+{
+	uint8_t bytes[256];
+	struct torc_http_writer writer = { bytes, sizeof(bytes), 0, 0 };
+
+	torc_http_put(&writer, name, value);
+	return writer.error == 0;
+}
+
+static int
+add_fields(struct torc_exchange *exchange, void *arg)
+{
+	char text[2] = "", name[3] = "X", value[16];
+
+	(void)arg;
+	for (unsigned c = 1; c < 256; c++) {
+		text[0] = name[1] = (char)c;
+		snprintf(value, sizeof(value), "12345678%c", (char)c);
+		assert_int_equal(torc_exchange_add_field(exchange, "A", text)
+		    != -EINVAL, is_written("A", text));
+		assert_int_equal(torc_exchange_add_field(exchange, "A", value)
+		    != -EINVAL, is_written("A", value));
+		assert_int_equal(torc_exchange_add_field(exchange, name, "v")
+		    != -EINVAL, is_written(name, "v"));
+	}
+	assert_int_equal(torc_exchange_add_field(exchange, "", "v"), -EINVAL);
+	assert_false(is_written("", "v"));
+	return torc_exchange_text(exchange, 200, "few", TORC_NEVER);
+}
+
+/* All that there may be of them. */
+static int
+add_large(struct torc_exchange *exchange, void *arg)
+{
+	static char large[TORC_EXCHANGE_FIELDS_SIZE];
+
+	(void)arg;
+	memset(large, 'v', sizeof(large) - 1);
+	assert_int_equal(torc_exchange_add_field(exchange, "BB", large),
+	    -E2BIG);
+	assert_int_equal(torc_exchange_add_field(exchange, "B", large), 0);
+	assert_int_equal(torc_exchange_add_field(exchange, "C", ""), -E2BIG);
+	return torc_exchange_text(exchange, 200, "large", TORC_NEVER);
+}
+
 /* The first line of a request comes back. */
 static bool
 give_first_line(int fd, unsigned nth, const char *head)
@@ -178,6 +225,8 @@ set_up(void **state)
 	torc_routes_add(routes, "*", "/forward/{rest...}", forward, NULL);
 	torc_routes_add(routes, "*", "/over", take_over, NULL);
 	torc_routes_add(routes, "POST", "/hint", hint, NULL);
+	torc_routes_add(routes, "GET", "/fields", add_fields, NULL);
+	torc_routes_add(routes, "GET", "/large", add_large, NULL);
 	torc_routes_add(routes, "GET", "/connection", tell_connection, NULL);
 	assert_int_equal(torc_service_create(&service, routes, &of, NULL, 0),
 	    0);
@@ -199,7 +248,7 @@ tear_down(void **state)
 static const char *
 ask(const char *request)
 {
-	static char reply[8192];
+	static char reply[1 << 17];
 	int fd = client_open(server.port);
 	long got;
 
@@ -297,6 +346,19 @@ the_connection_of_an_exchange_can_be_asked_what_it_is(void **state)
 	    "\r\n"), wanted));
 }
 
+static void
+fields_that_can_be_added_can_be_sent_and_no_others(void **state)
+{
+	const char *reply;
+
+	(void)state;
+	assert_non_null(strstr(ask("GET /fields HTTP/1.1\r\n" HOST "\r\n"),
+	    "\r\n\r\nfew"));
+	reply = ask("GET /large HTTP/1.1\r\n" HOST "\r\n");
+	assert_non_null(strstr(reply, "\r\n\r\nlarge"));
+	assert_true(strlen(reply) > TORC_EXCHANGE_FIELDS_SIZE);
+}
+
 int
 main(void)
 {
@@ -309,6 +371,8 @@ main(void)
 		    hints_come_before_the_answer_and_trailers_behind_the_body),
 		cmocka_unit_test(
 		    the_connection_of_an_exchange_can_be_asked_what_it_is),
+		cmocka_unit_test(
+		    fields_that_can_be_added_can_be_sent_and_no_others),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

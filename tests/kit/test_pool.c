@@ -1411,6 +1411,58 @@ open_at_last(void *arg, void **out, torc_deadline deadline)
 	return open_item(arg, out, deadline);
 }
 
+/* Takes longer than a cancel or a deadline of others. */
+static int
+take_its_time(void *arg)
+{
+	(void)arg;
+	pause_ms(100);
+	return 0;
+}
+
+static int
+open_slowly(void *arg, void **out, torc_deadline deadline)
+{
+	int rc = torc_offload(take_its_time, NULL, deadline);
+
+	return rc < 0 ? rc : open_item(arg, out, deadline);
+}
+
+/* What is opened meanwhile is closed, by the one that destroys the pool. */
+static int
+destroy_late_without_fibers(void *arg)
+{
+	const struct torc_pool_kind kind = { .open = open_slowly,
+		.close = close_item, .free = free_item };
+	struct backend backend = { 0 };
+	uint64_t ids[COUNT];
+	unsigned count = 0;
+	void *item;
+
+	(void)arg;
+	EXPECT(torc_pool_create(&backend.pool, &kind, &backend, NULL, NULL,
+	    0) == 0);
+	EXPECT(torc_pool_acquire(backend.pool, &item, SOON) == -ETIMEDOUT);
+	while (count < COUNT &&
+	    torc_fiber_spawn(&ids[count], hold, NULL) == 0)
+		count++;
+	EXPECT(torc_pool_destroy(backend.pool, TORC_AT_ONCE) == -ETIMEDOUT);
+	EXPECT(backend.opens == 1 && backend.closes == 1);
+	torc_wake_all(&held, 0);
+	for (unsigned i = 0; i < count; i++)
+		EXPECT(torc_fiber_reap(ids[i], NULL, TORC_NEVER) == 0);
+	return 0;
+}
+
+static void
+a_destroy_tells_that_its_deadline_passed_whatever_came_after_it(void **state)
+{
+	const struct torc_config config = { .fibers = 8 };
+
+	(void)state;
+	on_fiber(destroy_late_without_fibers, &config);
+}
+
 static int
 destroy_without_fibers(void *arg)
 {
@@ -1429,7 +1481,7 @@ destroy_without_fibers(void *arg)
 	    torc_fiber_spawn(&ids[count], hold, NULL) == 0)
 		count++;
 	EXPECT(count > 0 && count < COUNT);
-	torc_pool_destroy(backend.pool, TORC_NEVER);
+	EXPECT(torc_pool_destroy(backend.pool, TORC_NEVER) == 0);
 	EXPECT(backend.opens == 1);
 	EXPECT(backend.closes == 1 && backend.frees == 0);
 	torc_wake_all(&held, 0);
@@ -1823,6 +1875,8 @@ main(void)
 		cmocka_unit_test(without_fibers_it_fails_and_closes_later),
 		cmocka_unit_test(
 		    what_is_opened_while_it_is_destroyed_is_closed_without_fibers_too),
+		cmocka_unit_test(
+		    a_destroy_tells_that_its_deadline_passed_whatever_came_after_it),
 		cmocka_unit_test(a_value_out_of_its_bounds_is_refused_by_name),
 		cmocka_unit_test(a_reactor_has_1024_pools),
 		cmocka_unit_test(
