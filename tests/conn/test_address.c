@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include "conn/address.h"
 #include "conn/conn.h"
@@ -38,9 +39,6 @@
 
 /* Sockets of this kind are refused as if the kernel did not know them. */
 static int refused_family;
-
-int __real_torc_sys_socket(int domain, int type, int protocol);
-int __wrap_torc_sys_socket(int domain, int type, int protocol);
 
 int
 __wrap_torc_sys_socket(int domain, int type, int protocol)

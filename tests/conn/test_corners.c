@@ -7,6 +7,7 @@
  * wrap: torc_sys_map torc_sys_socket pthread_create
  */
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,29 +50,6 @@ enum call { ALLOC, MAP, SOCKET, SETUP, REGISTER, THREAD, CALLS };
 
 /* Which one of each fails, counted down to it; 0: none. */
 static atomic_int refused[CALLS];
-
-int __real_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-void *__real_torc_sys_alloc(size_t size);
-void *__wrap_torc_sys_alloc(size_t size);
-int __real_torc_sys_map(void **address, size_t size, int protection,
-    int flags, int fd, uint64_t offset);
-int __wrap_torc_sys_map(void **address, size_t size, int protection,
-    int flags, int fd, uint64_t offset);
-int __real_torc_sys_socket(int domain, int type, int protocol);
-int __wrap_torc_sys_socket(int domain, int type, int protocol);
-int __real_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
-int __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
-int __real_torc_sys_register(int fd, uint32_t opcode, void *arg,
-    uint32_t count);
-int __wrap_torc_sys_register(int fd, uint32_t opcode, void *arg,
-    uint32_t count);
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *how,
-    void *(*run)(void *), void *arg);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *how,
-    void *(*run)(void *), void *arg);
 
 static bool
 is_refused(enum call call)

@@ -17,6 +17,7 @@
 #include "conn/kit/torc_client.h"
 #include "sys/sys.h"
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #define LATE torc_after_ms(20000)
 
@@ -56,8 +57,6 @@ bound_socket(int domain)
 	return fd;
 }
 
-int __real_torc_sys_socket(int domain, int type, int protocol);
-int __wrap_torc_sys_socket(int domain, int type, int protocol);
 int
 __wrap_torc_sys_socket(int domain, int type, int protocol)
 {

@@ -5,6 +5,7 @@
  * wrap: torc_sys_advise
  */
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -196,9 +197,6 @@ static struct {
 	size_t frame;		/* of the one that goes deep */
 	unsigned spoilt;	/* stacks that were written to by others */
 } deep;
-
-int __real_torc_sys_advise(void *address, size_t size, int advice);
-int __wrap_torc_sys_advise(void *address, size_t size, int advice);
 
 int
 __wrap_torc_sys_advise(void *address, size_t size, int advice)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include "conn/conn.h"
 #include "conn/net.h"
@@ -95,23 +96,6 @@ static atomic_uint denied;
 
 /* Between the socket pair of the trial of quiet sends and its submission. */
 static _Thread_local bool on_trial;
-
-int __real_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
-int __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
-int __real_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __real_torc_sys_register(int fd, uint32_t opcode, void *arg,
-    uint32_t count);
-int __wrap_torc_sys_register(int fd, uint32_t opcode, void *arg,
-    uint32_t count);
-int __real_torc_sys_advise(void *address, size_t size, int advice);
-int __wrap_torc_sys_advise(void *address, size_t size, int advice);
-int __real_torc_sys_protect(void *address, size_t size, int prot);
-int __wrap_torc_sys_protect(void *address, size_t size, int prot);
-int __real_torc_sys_socketpair(int fds[2]);
-int __wrap_torc_sys_socketpair(int fds[2]);
 
 /* Whether the kernel refuses `feature`, for which it was asked now. */
 static bool

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include "conn/conn.h"
 #include "conn/net.h"
@@ -67,17 +68,6 @@ static struct {
 enum { ZERO_NOWHERE, ZERO_RING, ZERO_EVENTFD, ZERO_LISTENER, ZERO_DIALLED,
 	ZERO_ACCEPTED };
 static int zero_for;
-
-int __real_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
-int __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
-int __real_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __real_torc_sys_eventfd(void);
-int __wrap_torc_sys_eventfd(void);
-int __real_torc_sys_socket(int domain, int type, int protocol);
-int __wrap_torc_sys_socket(int domain, int type, int protocol);
 
 static void
 free_zero_for(int what)

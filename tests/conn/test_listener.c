@@ -19,16 +19,13 @@
 #include <unistd.h>
 
 #include "tests/on_fiber.h"
+#include "tests/seam.h"
 
 #include "sys/sys.h"
 
 /* The ring of every reactor is lost. */
 static atomic_bool lost;
 
-int __real_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
 int
 __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
     uint32_t flags, const void *arg, size_t arg_size)

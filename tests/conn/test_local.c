@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include "sys/sys.h"
 
@@ -52,8 +53,6 @@ remove_folder(void **state)
 /* What is done when the next one has seen that nobody listens at a path. */
 static void (*when_stale)(void);
 
-int __real_torc_sys_connect(int fd, const struct sockaddr *to, uint32_t size);
-int __wrap_torc_sys_connect(int fd, const struct sockaddr *to, uint32_t size);
 int
 __wrap_torc_sys_connect(int fd, const struct sockaddr *to, uint32_t size)
 {

@@ -6,6 +6,7 @@
  * wrap: torc_sys_alloc torc_sys_free
  */
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -2109,11 +2110,6 @@ static struct {
 	atomic_bool for_good;	/* and all after it */
 	atomic_long failed;	/* that did */
 } heap;
-
-void *__real_torc_sys_alloc(size_t size);
-void *__wrap_torc_sys_alloc(size_t size);
-void __real_torc_sys_free(void *memory);
-void __wrap_torc_sys_free(void *memory);
 
 void *
 __wrap_torc_sys_alloc(size_t size)

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include "reactor/fiber.h"
 #include "reactor/op.h"
@@ -105,51 +106,6 @@ static struct {
 	_Atomic unsigned injected;
 	_Atomic int inside;	/* threads in an enter */
 } seen;
-
-int __real_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
-int __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
-int __real_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __real_torc_sys_register(int fd, uint32_t opcode, void *arg,
-    uint32_t count);
-int __wrap_torc_sys_register(int fd, uint32_t opcode, void *arg,
-    uint32_t count);
-int __real_torc_sys_eventfd(void);
-int __wrap_torc_sys_eventfd(void);
-int __real_torc_sys_map(void **address, size_t size, int prot, int flags,
-    int fd, uint64_t offset);
-int __wrap_torc_sys_map(void **address, size_t size, int prot, int flags,
-    int fd, uint64_t offset);
-int __real_torc_sys_unmap(void *address, size_t size);
-int __wrap_torc_sys_unmap(void *address, size_t size);
-int __real_torc_sys_advise(void *address, size_t size, int advice);
-int __wrap_torc_sys_advise(void *address, size_t size, int advice);
-void *__real_torc_sys_alloc(size_t size);
-void *__wrap_torc_sys_alloc(size_t size);
-void __real_torc_sys_free(void *memory);
-void __wrap_torc_sys_free(void *memory);
-int __real_torc_sys_socket(int domain, int type, int protocol);
-int __wrap_torc_sys_socket(int domain, int type, int protocol);
-int __real_torc_sys_setsockopt(int fd, int level, int name,
-    const void *value, uint32_t size);
-int __wrap_torc_sys_setsockopt(int fd, int level, int name,
-    const void *value, uint32_t size);
-int __real_torc_sys_bind(int fd, const struct sockaddr *address,
-    uint32_t size);
-int __wrap_torc_sys_bind(int fd, const struct sockaddr *address,
-    uint32_t size);
-int __real_torc_sys_listen(int fd, int backlog);
-int __wrap_torc_sys_listen(int fd, int backlog);
-int __real_torc_sys_getsockname(int fd, struct sockaddr *address,
-    uint32_t *size);
-int __wrap_torc_sys_getsockname(int fd, struct sockaddr *address,
-    uint32_t *size);
-int __real_torc_sys_accept_now(int fd);
-int __wrap_torc_sys_accept_now(int fd);
-int __real_torc_sys_socketpair(int fds[2]);
-int __wrap_torc_sys_socketpair(int fds[2]);
 
 static bool
 call_fails(void)

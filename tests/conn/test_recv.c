@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include "conn/conn.h"
 #include "conn/kit/torc_client.h"
@@ -28,9 +29,6 @@
 
 /* Setup flags that the kernel seems not to know. */
 static uint32_t refused_flags;
-
-int __real_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
-int __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
 
 int
 __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params)

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include "conn/chunk.h"
 #include "conn/conn.h"
@@ -62,15 +63,6 @@ static struct {
 	unsigned together;	/* both, for one connection */
 	unsigned odd;		/* entries that make no sense */
 } watch;
-
-int __real_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
-int __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
-int __real_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-void *__real_torc_sys_alloc(size_t size);
-void *__wrap_torc_sys_alloc(size_t size);
 
 int
 __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params)

@@ -6,6 +6,7 @@
  * wrap: torc_sys_setup torc_sys_register torc_sys_enter torc_sys_socketpair
  */
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -57,19 +58,6 @@ static struct {
 
 /* The reactor whose system calls fail, and how; -1: none. */
 static atomic_int broken_reactor = -1;
-
-int __real_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
-int __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
-int __real_torc_sys_register(int fd, uint32_t opcode, void *arg,
-    uint32_t count);
-int __wrap_torc_sys_register(int fd, uint32_t opcode, void *arg,
-    uint32_t count);
-int __real_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __real_torc_sys_socketpair(int fds[2]);
-int __wrap_torc_sys_socketpair(int fds[2]);
 
 static int
 refuse(int error)

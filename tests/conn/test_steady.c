@@ -13,6 +13,7 @@
  * wrap: torc_sys_sleep torc_sys_rlimit torc_sys_allowed_cpu torc_sys_pin
  */
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -112,8 +113,6 @@ CROSSING(rlimit, (int resource, uint64_t *soft), (resource, soft))
 CROSSING(allowed_cpu, (unsigned index), (index))
 CROSSING(pin, (int cpu), (cpu))
 
-void __real_torc_sys_sleep(uint64_t ns);
-void __wrap_torc_sys_sleep(uint64_t ns);
 void
 __wrap_torc_sys_sleep(uint64_t ns)
 {

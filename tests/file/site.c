@@ -2,6 +2,7 @@
  * site.c - a folder that is served to tests.
  */
 #include "tests/file/site.h"
+#include "tests/seam.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +19,6 @@ unsigned serve_ms;
 static uint32_t bad_closes;	/* of descriptors that were not open */
 char reply[ROOM];
 
-int __real_torc_sys_close(int fd);
-int __wrap_torc_sys_close(int fd);
 int
 __wrap_torc_sys_close(int fd)
 {

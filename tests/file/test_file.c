@@ -15,6 +15,7 @@
 #include "conn/file/torc_file.h"
 #include "reactor/op.h"
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #define LATE torc_after_ms(60000)
 #define SOON torc_after_ms(20)
@@ -32,10 +33,6 @@
 static int fail_opcode = -1, fail_result;
 static unsigned forced;		/* operations for the kernel's threads */
 
-int __real_torc_op_await(struct torc_reactor *reactor,
-    const struct io_uring_sqe *sqe, torc_deadline deadline);
-int __wrap_torc_op_await(struct torc_reactor *reactor,
-    const struct io_uring_sqe *sqe, torc_deadline deadline);
 int
 __wrap_torc_op_await(struct torc_reactor *reactor,
     const struct io_uring_sqe *sqe, torc_deadline deadline)

@@ -22,6 +22,7 @@
 
 #include "reactor/op.h"
 #include "tests/file/site.h"
+#include "tests/seam.h"
 
 /* ---- What is replaced ---- */
 
@@ -72,8 +73,6 @@ before_open(const struct open_how *how, const char *path)
 static const char *hung;
 static unsigned hanging;
 
-int __real_torc_op_await(struct torc_reactor *reactor,
-    const struct io_uring_sqe *sqe, torc_deadline deadline);
 static int
 hang(struct torc_reactor *reactor, const struct io_uring_sqe *sqe,
     torc_deadline deadline)
@@ -93,8 +92,6 @@ hang(struct torc_reactor *reactor, const struct io_uring_sqe *sqe,
 	return rc < 0 ? rc : -ENOENT;
 }
 
-int __wrap_torc_op_await(struct torc_reactor *reactor,
-    const struct io_uring_sqe *sqe, torc_deadline deadline);
 int
 __wrap_torc_op_await(struct torc_reactor *reactor,
     const struct io_uring_sqe *sqe, torc_deadline deadline)

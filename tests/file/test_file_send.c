@@ -18,6 +18,7 @@
 #include "conn/kit/torc_client.h"
 #include "conn/file/torc_file.h"
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #define LATE torc_after_ms(60000)
 #define SIZE (5u << 20)
@@ -42,8 +43,6 @@ set(int *what, int value)
 	__atomic_store_n(what, value, __ATOMIC_SEQ_CST);
 }
 
-int __real_torc_sys_at_hand(int file, uint64_t offset);
-int __wrap_torc_sys_at_hand(int file, uint64_t offset);
 int
 __wrap_torc_sys_at_hand(int file, uint64_t offset)
 {
@@ -54,10 +53,6 @@ __wrap_torc_sys_at_hand(int file, uint64_t offset)
 	return __real_torc_sys_at_hand(file, offset);
 }
 
-int __real_torc_sys_send_file(int socket, int file, uint64_t offset,
-    size_t size);
-int __wrap_torc_sys_send_file(int socket, int file, uint64_t offset,
-    size_t size);
 int
 __wrap_torc_sys_send_file(int socket, int file, uint64_t offset, size_t size)
 {

@@ -15,6 +15,7 @@
 #include "conn/http/torc_http.h"
 #include "sys/sys.h"
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #define ASK_MS 300u		/* the deadline of each question */
 #define SLACK_MS 8000u		/* of a loaded machine */
@@ -33,19 +34,6 @@
 
 static atomic_uint connects;	/* attempts, of the server alone */
 static atomic_long blocks;	/* of memory that are not free */
-
-int __real_torc_sys_socket(int family, int type, int protocol);
-int __wrap_torc_sys_socket(int family, int type, int protocol);
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-char *__real_strdup(const char *text);
-char *__wrap_strdup(const char *text);
-void __real_free(void *memory);
-void __wrap_free(void *memory);
 
 int
 __wrap_torc_sys_socket(int family, int type, int protocol)

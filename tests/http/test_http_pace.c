@@ -5,6 +5,7 @@
  * wrap: torc_sys_now
  */
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -25,9 +26,6 @@
 
 static _Atomic uint64_t passed_ns;
 static atomic_bool frozen;	/* no other time passes */
-
-uint64_t __real_torc_sys_now(void);
-uint64_t __wrap_torc_sys_now(void);
 
 uint64_t
 __wrap_torc_sys_now(void)

@@ -5,6 +5,7 @@
  * wrap: torc_sys_alloc torc_sys_free
  */
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,8 +20,6 @@
 static long held;		/* allocations that are not freed */
 static unsigned left = UINT32_MAX;	/* that succeed */
 
-void *__real_torc_sys_alloc(size_t size);
-void *__wrap_torc_sys_alloc(size_t size);
 void *
 __wrap_torc_sys_alloc(size_t size)
 {
@@ -34,8 +33,6 @@ __wrap_torc_sys_alloc(size_t size)
 	return memory;
 }
 
-void __real_torc_sys_free(void *memory);
-void __wrap_torc_sys_free(void *memory);
 void
 __wrap_torc_sys_free(void *memory)
 {

@@ -19,6 +19,7 @@
 #include "conn/kit/torc_client.h"
 #include "sys/sys.h"
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #define LATE torc_after_ms(60000)
 #define SOON torc_after_ms(20)
@@ -75,10 +76,6 @@ hang(void)
 	return -ENOENT;
 }
 
-int __real_torc_sys_resolve(const char *host,
-    struct sockaddr_storage *addresses, unsigned most);
-int __wrap_torc_sys_resolve(const char *host,
-    struct sockaddr_storage *addresses, unsigned most);
 int
 __wrap_torc_sys_resolve(const char *host, struct sockaddr_storage *addresses,
     unsigned most)
@@ -97,8 +94,6 @@ __wrap_torc_sys_resolve(const char *host, struct sockaddr_storage *addresses,
 	return rc;
 }
 
-int __real_torc_sys_socket(int domain, int type, int protocol);
-int __wrap_torc_sys_socket(int domain, int type, int protocol);
 int
 __wrap_torc_sys_socket(int domain, int type, int protocol)
 {

@@ -15,6 +15,7 @@
 #include "conn/kit/torc_client.h"
 #include "reactor/fiber.h"
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #define LATE torc_after_ms(60000)
 #define SOON torc_after_ms(20)
@@ -42,10 +43,6 @@
 static uint32_t refuse_threads;
 static uint32_t hasten;	/* what is idle for ten seconds ends after one tenth */
 
-int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-    void *(*run)(void *), void *arg);
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-    void *(*run)(void *), void *arg);
 int
 __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
     void *(*run)(void *), void *arg)
@@ -55,8 +52,6 @@ __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 	return __real_pthread_create(thread, attributes, run, arg);
 }
 
-uint64_t __real_torc_sys_now(void);
-uint64_t __wrap_torc_sys_now(void);
 uint64_t
 __wrap_torc_sys_now(void)
 {

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include "reactor/mailbox.h"
 #include "sys/sys.h"
@@ -27,13 +28,6 @@
 
 #define ROUNDS 8
 #define LIMIT_MS 100000	/* for what has been lost */
-
-int __real_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __real_torc_sys_write(int fd, const void *data, size_t size);
-int __wrap_torc_sys_write(int fd, const void *data, size_t size);
 
 /* The kernel that is played; NULL: the real one. */
 static struct sides *played;

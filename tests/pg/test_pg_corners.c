@@ -6,6 +6,7 @@
  * wrap: malloc calloc realloc strdup free
  */
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -32,17 +33,6 @@ static _Thread_local bool watched;	/* on this thread, they count */
 static unsigned taken;			/* so many did */
 static unsigned fail_at;		/* this one fails; 0: none */
 static atomic_long live;		/* of all threads */
-
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-char *__real_strdup(const char *text);
-char *__wrap_strdup(const char *text);
-void __real_free(void *memory);
-void __wrap_free(void *memory);
 
 static bool
 fails(void)

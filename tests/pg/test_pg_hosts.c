@@ -5,6 +5,7 @@
  * wrap: torc_sys_resolve
  */
 #include "tests/pg/scene.h"
+#include "tests/seam.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -224,10 +225,6 @@ a_server_that_does_not_say_what_it_is_is_asked(void **state)
 
 /* ---- Of one name ---- */
 
-int __real_torc_sys_resolve(const char *host,
-    struct sockaddr_storage *addresses, unsigned most);
-int __wrap_torc_sys_resolve(const char *host,
-    struct sockaddr_storage *addresses, unsigned most);
 int
 __wrap_torc_sys_resolve(const char *host, struct sockaddr_storage *addresses,
     unsigned most)

@@ -5,6 +5,7 @@
  * wrap: torc_sys_memfd torc_sys_resize torc_sys_seal torc_sys_map
  */
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -33,8 +34,6 @@ enum crossing { NONE, MEMFD, RESIZE, MAP, SEAL };
 static enum crossing refused;
 static int refusal;
 
-int __real_torc_sys_memfd(const char *name, unsigned flags);
-int __wrap_torc_sys_memfd(const char *name, unsigned flags);
 int
 __wrap_torc_sys_memfd(const char *name, unsigned flags)
 {
@@ -42,26 +41,18 @@ __wrap_torc_sys_memfd(const char *name, unsigned flags)
 	    flags);
 }
 
-int __real_torc_sys_resize(int fd, uint64_t size);
-int __wrap_torc_sys_resize(int fd, uint64_t size);
 int
 __wrap_torc_sys_resize(int fd, uint64_t size)
 {
 	return refused == RESIZE ? refusal : __real_torc_sys_resize(fd, size);
 }
 
-int __real_torc_sys_seal(int fd, int seals);
-int __wrap_torc_sys_seal(int fd, int seals);
 int
 __wrap_torc_sys_seal(int fd, int seals)
 {
 	return refused == SEAL ? refusal : __real_torc_sys_seal(fd, seals);
 }
 
-int __real_torc_sys_map(void **address, size_t size, int prot, int flags,
-    int fd, uint64_t offset);
-int __wrap_torc_sys_map(void **address, size_t size, int prot, int flags,
-    int fd, uint64_t offset);
 int
 __wrap_torc_sys_map(void **address, size_t size, int prot, int flags, int fd,
     uint64_t offset)

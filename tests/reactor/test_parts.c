@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include "reactor/config.h"
 #include "reactor/error.h"
@@ -51,19 +52,6 @@ static struct {
 	_Atomic unsigned writes;
 	int mapped;
 } seen;
-
-int __real_torc_sys_write(int fd, const void *data, size_t size);
-int __wrap_torc_sys_write(int fd, const void *data, size_t size);
-int __real_torc_sys_map(void **address, size_t size, int prot, int flags,
-    int fd, uint64_t offset);
-int __wrap_torc_sys_map(void **address, size_t size, int prot, int flags,
-    int fd, uint64_t offset);
-int __real_torc_sys_unmap(void *address, size_t size);
-int __wrap_torc_sys_unmap(void *address, size_t size);
-int __real_torc_sys_advise(void *address, size_t size, int advice);
-int __wrap_torc_sys_advise(void *address, size_t size, int advice);
-int __real_torc_sys_protect(void *address, size_t size, int prot);
-int __wrap_torc_sys_protect(void *address, size_t size, int prot);
 
 int
 __wrap_torc_sys_write(int fd, const void *data, size_t size)

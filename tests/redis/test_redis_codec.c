@@ -12,15 +12,13 @@
 #include <string.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include "conn/redis/torc_resp.h"
 
 /* ---- Bytes that are searched ---- */
 
 static size_t searched;
-
-void *__real_memchr(const void *data, int byte, size_t size);
-void *__wrap_memchr(const void *data, int byte, size_t size);
 
 void *
 __wrap_memchr(const void *data, int byte, size_t size)

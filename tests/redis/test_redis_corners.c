@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include "conn/redis/torc_redis.h"
 #include "sys/sys.h"
@@ -28,9 +29,6 @@
 /* ---- Time that can be made to pass ---- */
 
 static atomic_ulong passed_ns;
-
-uint64_t __real_torc_sys_now(void);
-uint64_t __wrap_torc_sys_now(void);
 
 uint64_t
 __wrap_torc_sys_now(void)

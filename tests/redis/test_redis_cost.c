@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include "conn/redis/torc_resp.h"
 
@@ -33,9 +34,6 @@ __sanitizer_cov_trace_pc(void)
 	steps++;
 }
 
-void *__real_memchr(const void *data, int byte, size_t size);
-void *__wrap_memchr(const void *data, int byte, size_t size);
-
 void *
 __wrap_memchr(const void *data, int byte, size_t size)
 {
@@ -45,9 +43,6 @@ __wrap_memchr(const void *data, int byte, size_t size)
 	    (const char *)data)) / 16;
 	return at;
 }
-
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
 
 void *
 __wrap_malloc(size_t size)

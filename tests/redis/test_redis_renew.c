@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 #include "tests/redis/servers.h"
 
 #include "conn/address.h"
@@ -341,10 +342,6 @@ one_connection_is_opened_where_one_is_renewed_and_none_is_left(void **state)
 
 static unsigned name_size;	/* the last address is the master's */
 
-int __real_torc_sys_resolve(const char *host,
-    struct sockaddr_storage *addresses, unsigned most);
-int __wrap_torc_sys_resolve(const char *host,
-    struct sockaddr_storage *addresses, unsigned most);
 int
 __wrap_torc_sys_resolve(const char *host, struct sockaddr_storage *addresses,
     unsigned most)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include "conn/redis/torc_redis.h"
 
@@ -28,9 +29,6 @@
 /* ---- Memory ---- */
 
 static _Thread_local size_t taken;	/* by this thread, in all */
-
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
 
 void *
 __wrap_malloc(size_t size)

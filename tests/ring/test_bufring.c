@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include "ring/bufring.h"
 #include "ring/ring.h"
@@ -42,24 +43,6 @@ static struct {
 	int mapped;
 	int allocated;
 } seen;
-
-int __real_torc_sys_register(int fd, uint32_t opcode, void *arg,
-    uint32_t count);
-int __wrap_torc_sys_register(int fd, uint32_t opcode, void *arg,
-    uint32_t count);
-int __real_torc_sys_map(void **address, size_t size, int prot, int flags,
-    int fd, uint64_t offset);
-int __wrap_torc_sys_map(void **address, size_t size, int prot, int flags,
-    int fd, uint64_t offset);
-int __real_torc_sys_unmap(void *address, size_t size);
-int __wrap_torc_sys_unmap(void *address, size_t size);
-int __real_torc_sys_advise(void *address, size_t size, int advice);
-int __wrap_torc_sys_advise(void *address, size_t size, int advice);
-void *__real_torc_sys_alloc(size_t size);
-void *__wrap_torc_sys_alloc(size_t size);
-void __real_torc_sys_free(void *memory);
-void __wrap_torc_sys_free(void *memory);
-void __wrap_torc_sys_sleep(uint64_t ns);
 
 static bool
 step_fails(void)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #include "ring/ring.h"
 #include "sys/sys.h"
@@ -56,26 +57,6 @@ static struct {
 	uint32_t min_wait;
 	bool timed;
 } seen;
-
-int __real_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
-int __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params);
-int __real_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __real_torc_sys_register(int fd, uint32_t opcode, void *arg,
-    uint32_t count);
-int __wrap_torc_sys_register(int fd, uint32_t opcode, void *arg,
-    uint32_t count);
-int __real_torc_sys_map(void **address, size_t size, int prot, int flags,
-    int fd, uint64_t offset);
-int __wrap_torc_sys_map(void **address, size_t size, int prot, int flags,
-    int fd, uint64_t offset);
-int __real_torc_sys_unmap(void *address, size_t size);
-int __wrap_torc_sys_unmap(void *address, size_t size);
-int __real_torc_sys_advise(void *address, size_t size, int advice);
-int __wrap_torc_sys_advise(void *address, size_t size, int advice);
-void __wrap_torc_sys_sleep(uint64_t ns);
 
 int
 __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params)

@@ -34,6 +34,8 @@
 
 #include <cmocka.h>
 
+#include "tests/seam.h"
+
 #include "reactor/torc_runtime.h"
 #include "sys/explain.h"
 #include "sys/pages.h"
@@ -88,18 +90,6 @@ static struct {
 	int probe;
 	bool no_limits;
 } machine;
-
-int __real_open(const char *path, int flags, ...);
-int __wrap_open(const char *path, int flags, ...);
-int __real_uname(struct utsname *system);
-int __wrap_uname(struct utsname *system);
-int __real_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-int __wrap_torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
-    uint32_t flags, const void *arg, size_t arg_size);
-
-int __real_torc_sys_rlimit(int resource, uint64_t *soft);
-int __wrap_torc_sys_rlimit(int resource, uint64_t *soft);
 
 static int
 open_text(const char *text)

@@ -28,6 +28,8 @@
 
 #include <cmocka.h>
 
+#include "tests/seam.h"
+
 #include "sys/pages.h"
 #include "sys/switch.h"
 #include "sys/sys.h"
@@ -45,11 +47,6 @@ static struct {
 	int protect_error;
 	void *address;	/* for which advice was refused */
 } refused;
-
-int __real_torc_sys_advise(void *address, size_t size, int advice);
-int __wrap_torc_sys_advise(void *address, size_t size, int advice);
-int __real_torc_sys_protect(void *address, size_t size, int prot);
-int __wrap_torc_sys_protect(void *address, size_t size, int prot);
 
 int
 __wrap_torc_sys_advise(void *address, size_t size, int advice)
