@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -16,8 +15,8 @@
 #include "conn/serve_listen.h"
 #include "conn/serve_signals.h"
 #include "reactor/config.h"
+#include "reactor/error.h"
 #include "reactor/fiber.h"
-#include "sys/explain.h"
 #include "sys/pages.h"
 #include "sys/sys.h"
 #include "sys/uapi.h"
@@ -26,9 +25,8 @@ int
 torc_serve_say(struct torc_server *server, int error, const char *what,
     const char *value)
 {
-	snprintf(server->text, server->text_size, "%s%s%s: %s", what,
+	return torc_error_set(server->error, error, "%s%s%s: %s", what,
 	    value[0] == '\0' ? "" : " ", value, strerror(-error));
-	return error;
 }
 
 /* ---- Threads ---- */
@@ -131,10 +129,9 @@ start_threads(struct torc_server *server)
 static int
 say_buffers(struct torc_server *server, int error)
 {
-	torc_explain_call(server->text, server->text_size,
-	    "io_uring_register", error, torc_pages_whole(
-	    server->config.buffers * sizeof(struct io_uring_buf)));
-	return error;
+	return torc_error_explain(server->error, error, "io_uring_register",
+	    torc_pages_whole(server->config.buffers *
+	    sizeof(struct io_uring_buf)));
 }
 
 /* Listeners are open before anything runs, and accept after `start`. */
@@ -160,7 +157,7 @@ create_reactors(struct torc_server *server)
 	for (unsigned i = 0; i < server->count; i++) {
 		struct torc_worker *worker = &server->workers[i];
 		int rc = torc_reactor_create(&worker->reactor,
-		    &server->config, server->text, server->text_size);
+		    &server->config, server->error);
 
 		if (rc < 0)
 			return rc;
@@ -230,13 +227,12 @@ count_reactors(struct torc_server *server)
 
 int
 torc_serve(const struct torc_config *config, void (*ready)(void *arg),
-    char *text, size_t text_size)
+    struct torc_error *error)
 {
 	struct torc_server server = {
 		.ready = ready,
 		.main = pthread_self(),
-		.text = text,
-		.text_size = text == NULL ? 0 : text_size,
+		.error = error,
 	};
 	sigset_t before;
 	int rc;
@@ -244,8 +240,8 @@ torc_serve(const struct torc_config *config, void (*ready)(void *arg),
 	torc_require(config != NULL && config->listen != NULL &&
 	    config->handler != NULL,
 	    "torc_serve needs `listen` and `handler`");
-	rc = torc_config_fill(&server.config, config, server.text,
-	    server.text_size);
+	torc_error_clear(error);
+	rc = torc_config_fill(&server.config, config, error);
 	if (rc < 0)
 		return rc;
 	count_reactors(&server);

@@ -35,8 +35,7 @@ struct torc_server {
 	sigset_t signals;	/* these */
 	bool hung_up;		/* SIGHUP began the drain */
 	uint32_t over;		/* any thread: 1: all workers have ended */
-	char *text;
-	size_t text_size;
+	struct torc_error *error;	/* the caller's; may be NULL */
 };
 
 /* Say what has failed, and for which value ("": none). Returns `error`. */

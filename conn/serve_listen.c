@@ -2,7 +2,6 @@
  * serve_listen.c - the listeners of a server: the same ones on all reactors.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -11,6 +10,7 @@
 #include "conn/net.h"
 #include "conn/serve.h"
 #include "conn/serve_listen.h"
+#include "reactor/error.h"
 #include "sys/sys.h"
 
 #define LISTEN_TRIES 10		/* while the last owner of a port goes away */
@@ -142,9 +142,8 @@ say_address(struct torc_server *server, int error, const char *address)
 	for (size_t i = 0; i < sizeof(fixes) / sizeof(fixes[0]); i++) {
 		if (fixes[i].error != error)
 			continue;
-		snprintf(server->text, server->text_size, "cannot listen on "
+		return torc_error_set(server->error, error, "cannot listen on "
 		    "%s: %s: %s", address, strerror(-error), fixes[i].fix);
-		return error;
 	}
 	return torc_serve_say(server, error, "cannot listen on", address);
 }

@@ -69,10 +69,10 @@ TORC_API unsigned torc_cpus_granted(char *text, size_t text_size);
  * SIGHUP calls `reload`. Without it, SIGHUP drains, too; but a program that
  * ignores it, or has a handler for it, keeps it. In a drain it says nothing.
  *
- * Returns 0 after a drain. On failure a negative errno, and `text` (may be
- * NULL) says in words what failed, for which value, and what would fix it.
- * If io_uring was refused, to whichever reactor, the text begins with
- * "io_uring_" and goes on as that of torc_available(): programs exit with 78.
+ * Returns 0 after a drain. On failure a negative errno, and `error` says what
+ * failed, for which value, and what would fix it. If io_uring was refused, to
+ * whichever reactor, its text begins with "io_uring_" and goes on as that of
+ * torc_available(): programs exit with 78.
  * While it runs, SIGTERM, SIGINT and (unless the program keeps it) SIGHUP are
  * blocked in this thread and in those that it starts; other threads of the
  * program must have them blocked, too.
@@ -85,7 +85,7 @@ TORC_API unsigned torc_cpus_granted(char *text, size_t text_size);
  * Reactors that are created otherwise leave the limit alone.
  */
 TORC_API int torc_serve(const struct torc_config *config,
-    void (*ready)(void *arg), char *text, size_t text_size);
+    void (*ready)(void *arg), struct torc_error *error);
 
 /*
  * Listen on a reactor: "127.0.0.1:8080", "[::1]:8080", "[::]:8080" (with

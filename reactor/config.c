@@ -4,9 +4,9 @@
 #include "reactor/config.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "reactor/error.h"
 #include "reactor/torc_runtime.h"
 #include "sys/pages.h"
 
@@ -51,7 +51,7 @@ static const struct torc_bound bounds[] = {
 };
 
 static int
-check(void *config, const struct torc_bound *bound, char *text, size_t size)
+check(void *config, const struct torc_bound *bound, struct torc_error *error)
 {
 	unsigned *value = (unsigned *)(void *)((char *)config +
 	    bound->offset);
@@ -63,20 +63,19 @@ check(void *config, const struct torc_bound *bound, char *text, size_t size)
 	if (*value >= bound->least && *value <= bound->most &&
 	    (!bound->power_of_two || (*value & (*value - 1)) == 0))
 		return 0;
-	snprintf(text, size, "%s = %u: must be %sfrom %u to %u", bound->name,
-	    *value, bound->power_of_two ? "a power of two " : "",
-	    bound->least, bound->most);
-	return -EINVAL;
+	return torc_error_set(error, -EINVAL, "%s = %u: must be %sfrom %u to "
+	    "%u", bound->name, *value, bound->power_of_two ?
+	    "a power of two " : "", bound->least, bound->most);
 }
 
 int
 torc_config_check(void *config, const struct torc_bound *table, size_t count,
-    char *text, size_t size)
+    struct torc_error *error)
 {
 	int rc = 0;
 
 	for (size_t i = 0; i < count && rc == 0; i++)
-		rc = check(config, &table[i], text, size);
+		rc = check(config, &table[i], error);
 	return rc;
 }
 
@@ -88,28 +87,27 @@ least(unsigned a, unsigned b)
 
 /* Bounds beside which TORC_NO_LIMIT is allowed. */
 static int
-bound_ms(const char *name, unsigned value, unsigned most, char *text,
-    size_t size)
+bound_ms(const char *name, unsigned value, unsigned most,
+    struct torc_error *error)
 {
 	if (value <= most || value == TORC_NO_LIMIT)
 		return 0;
-	snprintf(text, size, "%s = %u: must be from 1 to %u, or "
-	    "TORC_NO_LIMIT", name, value, most);
-	return -EINVAL;
+	return torc_error_set(error, -EINVAL, "%s = %u: must be from 1 to %u, "
+	    "or TORC_NO_LIMIT", name, value, most);
 }
 
 /* When peers are given up. */
 static int
-relate_keepalive(struct torc_config *config, char *text, size_t size)
+relate_keepalive(struct torc_config *config, struct torc_error *error)
 {
 	uint64_t unacked_ms = config->keepalive_ms + (uint64_t)config->probes *
 	    config->probe_ms;
 	int rc = bound_ms("keepalive_ms", config->keepalive_ms,
-	    KEEPALIVE_MOST, text, size);
+	    KEEPALIVE_MOST, error);
 
 	if (rc == 0 && config->unacked_ms != 0)
 		return bound_ms("unacked_ms", config->unacked_ms,
-		    UNACKED_MOST, text, size);
+		    UNACKED_MOST, error);
 	if (config->keepalive_ms == TORC_NO_LIMIT || unacked_ms > UNACKED_MOST)
 		config->unacked_ms = TORC_NO_LIMIT;
 	else
@@ -125,7 +123,7 @@ torc_config_rows(const struct torc_config *config)
 
 /* One connection alone may hold `held_max` bytes: see conn/held.c. */
 static int
-relate_held(struct torc_config *config, char *text, size_t size)
+relate_held(struct torc_config *config, struct torc_error *error)
 {
 	const uint64_t least_total = (uint64_t)config->held_max * HELD_SHARES;
 
@@ -135,21 +133,22 @@ relate_held(struct torc_config *config, char *text, size_t size)
 		config->held_total = least_total > HELD_TOTAL ?
 		    (size_t)least_total : HELD_TOTAL;
 	if (config->held_low > config->held_max)
-		snprintf(text, size, "held_low = %u: must be at most "
-		    "held_max = %u", config->held_low, config->held_max);
-	else if (config->held_total < least_total)
-		snprintf(text, size, "held_total = %zu: must be at least "
-		    "%u x held_max = %llu", config->held_total, HELD_SHARES,
-		    (unsigned long long)least_total);
-	else
-		return 0;
-	return -EINVAL;
+		return torc_error_set(error, -EINVAL, "held_low = %u: must be "
+		    "at most held_max = %u", config->held_low,
+		    config->held_max);
+	if (config->held_total < least_total)
+		return torc_error_set(error, -EINVAL, "held_total = %zu: must "
+		    "be at least %u x held_max = %llu", config->held_total,
+		    HELD_SHARES, (unsigned long long)least_total);
+	return 0;
 }
 
 /* The defaults that follow from other fields, and what must agree. */
 static int
-relate(struct torc_config *config, char *text, size_t size)
+relate(struct torc_config *config, struct torc_error *error)
 {
+	int rc;
+
 	if (config->cq_entries == 0)
 		config->cq_entries = least(config->sq_entries * 4, 65536);
 	if (config->buffers_start == 0)
@@ -157,20 +156,20 @@ relate(struct torc_config *config, char *text, size_t size)
 	config->stack_size = (unsigned)torc_pages_whole(config->stack_size);
 	config->stack_guard = (unsigned)torc_pages_whole(config->stack_guard);
 	if (config->cq_entries < config->sq_entries)
-		snprintf(text, size, "cq_entries = %u: must be at least "
-		    "sq_entries = %u", config->cq_entries,
+		return torc_error_set(error, -EINVAL, "cq_entries = %u: must "
+		    "be at least sq_entries = %u", config->cq_entries,
 		    config->sq_entries);
-	else if (config->buffers_start > config->buffers)
-		snprintf(text, size, "buffers_start = %u: must be at most "
-		    "buffers = %u", config->buffers_start, config->buffers);
-	else if (relate_held(config, text, size) == 0)
-		return relate_keepalive(config, text, size);
-	return -EINVAL;
+	if (config->buffers_start > config->buffers)
+		return torc_error_set(error, -EINVAL, "buffers_start = %u: "
+		    "must be at most buffers = %u", config->buffers_start,
+		    config->buffers);
+	rc = relate_held(config, error);
+	return rc < 0 ? rc : relate_keepalive(config, error);
 }
 
 int
 torc_config_fill(struct torc_config *config, const struct torc_config *from,
-    char *text, size_t size)
+    struct torc_error *error)
 {
 	int rc;
 
@@ -179,6 +178,6 @@ torc_config_fill(struct torc_config *config, const struct torc_config *from,
 	else
 		*config = *from;
 	rc = torc_config_check(config, bounds,
-	    sizeof(bounds) / sizeof(bounds[0]), text, size);
-	return rc < 0 ? rc : relate(config, text, size);
+	    sizeof(bounds) / sizeof(bounds[0]), error);
+	return rc < 0 ? rc : relate(config, error);
 }

@@ -11,6 +11,7 @@
 #include "sys/trap.h"
 
 struct torc_config;
+struct torc_error;
 
 /* A field of a configuration, an unsigned. */
 struct torc_bound {
@@ -28,17 +29,19 @@ struct torc_bound {
 uint32_t torc_config_rows(const struct torc_config *config);
 
 /*
- * Give the fields of `config` that are 0 their defaults. 0, or -EINVAL with
- * the first field that is out of its bounds, its value and these in `text`.
+ * Give the fields of `config` that are 0 their defaults. 0, or -EINVAL, and
+ * `error` (may be NULL) names the first field that is out of its bounds, its
+ * value and these.
  */
 TORC_BESIDE int torc_config_check(void *config,
-    const struct torc_bound *table, size_t count, char *text, size_t size);
+    const struct torc_bound *table, size_t count, struct torc_error *error);
 
 /*
  * Copy `from` (NULL: all defaults) to `config` with every default filled in.
- * 0, or -EINVAL with the field, its value and its bounds in `text`.
+ * 0, or -EINVAL, and `error` (may be NULL) names the field, its value and its
+ * bounds.
  */
 int torc_config_fill(struct torc_config *config,
-    const struct torc_config *from, char *text, size_t size);
+    const struct torc_config *from, struct torc_error *error);
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "reactor/config.h"
+#include "reactor/error.h"
 #include "reactor/fiber.h"
 #include "reactor/op.h"
 #include "reactor/stats.h"
@@ -147,17 +148,15 @@ fill_page(struct torc_reactor *reactor)
 }
 
 static int
-make(struct torc_reactor *reactor, char *text, size_t size)
+make(struct torc_reactor *reactor, struct torc_error *error)
 {
 	const struct torc_config *config = &reactor->config;
 	int rc = torc_ring_init(&reactor->ring, config->sq_entries,
 	    config->cq_entries);
 
-	if (rc < 0) {
-		torc_explain(text, size, rc, torc_ring_memory(
-		    TORC_RING_MIN_SQ, TORC_RING_MIN_SQ * 4));
-		return rc;
-	}
+	if (rc < 0)
+		return torc_error_explain(error, rc, "io_uring_setup",
+		    torc_ring_memory(TORC_RING_MIN_SQ, TORC_RING_MIN_SQ * 4));
 	rc = torc_mailbox_init(&reactor->mailbox);
 	if (rc < 0)
 		goto ring;
@@ -177,10 +176,9 @@ mailbox:
 	torc_mailbox_fini(&reactor->mailbox);
 ring:
 	torc_ring_fini(&reactor->ring);
-	snprintf(text, size, "reactor of %u fibers, %u connections, %u ops: "
-	    "%s", config->fibers, config->connections, config->ops,
-	    strerror(-rc));
-	return rc;
+	return torc_error_set(error, rc, "reactor of %u fibers, %u "
+	    "connections, %u ops: %s", config->fibers, config->connections,
+	    config->ops, strerror(-rc));
 }
 
 /* A call of the kernel, and the memory that it takes. */
@@ -221,41 +219,33 @@ rehearse(const struct torc_config *config, struct request *request)
 }
 
 int
-torc_available(char *text, size_t text_size)
+torc_available(struct torc_error *error)
 {
 	struct torc_config config;
 	struct request request;
-	char scratch[1];
-	int rc = torc_config_fill(&config, NULL, scratch, sizeof(scratch));
+	int rc = torc_config_fill(&config, NULL, NULL);
 
 	torc_assert(rc == 0);
+	torc_error_clear(error);
 	rc = rehearse(&config, &request);
-	if (rc < 0 && text != NULL && text_size > 0)
-		torc_explain_call(text, text_size, request.call, rc,
-		    request.memory);
-	return rc;
+	return rc == 0 ? 0 : torc_error_explain(error, rc, request.call,
+	    request.memory);
 }
 
 int
 torc_reactor_create(struct torc_reactor **out,
-    const struct torc_config *config, char *text, size_t text_size)
+    const struct torc_config *config, struct torc_error *error)
 {
 	struct torc_reactor *reactor = torc_sys_alloc(sizeof(*reactor));
-	char scratch[1];
 	int rc;
 
 	torc_require(out != NULL, "torc_reactor_create needs a place for it");
-	if (text == NULL || text_size == 0) {
-		text = scratch;
-		text_size = sizeof(scratch);
-	}
-	if (reactor == NULL) {
-		snprintf(text, text_size, "reactor: no memory");
-		return -ENOMEM;
-	}
-	rc = torc_config_fill(&reactor->config, config, text, text_size);
+	torc_error_clear(error);
+	if (reactor == NULL)
+		return torc_error_set(error, -ENOMEM, "reactor: no memory");
+	rc = torc_config_fill(&reactor->config, config, error);
 	if (rc == 0)
-		rc = make(reactor, text, text_size);
+		rc = make(reactor, error);
 	if (rc < 0) {
 		torc_sys_free(reactor);
 		return rc;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sys/explain.h"
+
 #define CUT "..."
 
 /* It is on callers' stacks: the layout is the same in all versions. */
@@ -81,6 +83,18 @@ torc_error_set(struct torc_error *error, int code, const char *format, ...)
 	(void)torc_error_vset(error, code, format, arguments);
 	va_end(arguments);
 	return code;
+}
+
+int
+torc_error_explain(struct torc_error *error, int code, const char *call,
+    uint64_t memory)
+{
+	char text[2 * sizeof(error->text)];
+
+	if (error == NULL)
+		return code;
+	torc_explain_call(text, sizeof(text), call, code, memory);
+	return torc_error_set(error, code, "%s", text);
 }
 
 void

@@ -208,18 +208,18 @@ struct torc_config {
  * Whether a reactor with the default configuration can have what it needs of
  * io_uring here: a ring of its size with its flags, registered buffers, and
  * each of the three calls. All of it is given back. 0, or a negative errno,
- * and `text` (may be NULL) names the one cause and the one fix. Programs exit
- * with 78 (EX_CONFIG). Any thread.
+ * and `error` names the one cause and the one fix. Programs exit with 78
+ * (EX_CONFIG). Any thread.
  */
-TORC_API int torc_available(char *text, size_t text_size);
+TORC_API int torc_available(struct torc_error *error);
 
 /*
  * Create a reactor with its ring. Fields of `config` that are torc_serve's
- * are not used; `config` may be NULL. On failure, `text` (may be NULL) says in
- * words why, and what would fix it. Any thread.
+ * are not used; `config` may be NULL. On failure, `error` says why, and what
+ * would fix it. Any thread.
  */
 TORC_API int torc_reactor_create(struct torc_reactor **reactor,
-    const struct torc_config *config, char *text, size_t text_size);
+    const struct torc_config *config, struct torc_error *error);
 
 /*
  * Run until the reactor is stopped or drained; the calling thread becomes its

@@ -64,13 +64,12 @@ void
 server_start(struct server *server, const struct torc_config *config,
     torc_handler *handler, void *arg)
 {
-	char text[512] = "";
+	struct torc_error error;
 	int listener;
 
 	memset(server, 0, sizeof(*server));
-	if (torc_reactor_create(&server->reactor, config, text,
-	    sizeof(text)) < 0)
-		fail_msg("torc_reactor_create: %s", text);
+	if (torc_reactor_create(&server->reactor, config, &error) < 0)
+		fail_msg("torc_reactor_create: %s", error.text);
 	listener = torc_listen(server->reactor, "127.0.0.1:0", handler, arg);
 	if (listener < 0)
 		fail_msg("torc_listen: %s", strerror(-listener));

@@ -134,7 +134,7 @@ FUZZ_file := conn/file/target.c conn/file/range.c conn/file/coding.c \
 	conn/file/condition.c conn/file/date.c conn/http/head.c \
 	conn/http/write.c $(FUZZ_SYS)
 FUZZ_service := $(addprefix conn/http/,decode.c path.c tree.c json.c number.c \
-	head.c write.c) $(FUZZ_SYS)
+	head.c write.c) $(FUZZ_SYS) sys/explain.c reactor/error.c
 FUZZ_LIBS_service := -lcjson
 FUZZ_CC ?= clang
 FUZZ_FLAGS := -std=c11 -g -O1 -D_GNU_SOURCE -iquote . $(PLACES) $(WARN)

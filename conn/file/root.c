@@ -3,12 +3,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "conn/file/site.h"
 #include "reactor/config.h"
+#include "reactor/error.h"
 #include "reactor/reactor.h"
 #include "sys/sys.h"
 
@@ -43,9 +43,9 @@ is_field_value(const char *text)
 	return true;
 }
 
-/* What is no unsigned. 0, or -EINVAL, and `text` says what is wrong. */
+/* What is no unsigned. 0, or -EINVAL, and `error` says what is wrong. */
 static int
-check_others(struct torc_file_config *config, char *text, size_t size)
+check_others(struct torc_file_config *config, struct torc_error *error)
 {
 	if (config->memory_max == 0)
 		config->memory_max = 64u << 20;
@@ -54,19 +54,18 @@ check_others(struct torc_file_config *config, char *text, size_t size)
 	if (config->index == NULL)
 		config->index = "index.html";
 	if (config->body_max > 1u << 30)
-		snprintf(text, size, "body_max = %llu: must be from 1 to "
-		    "1073741824", (unsigned long long)config->body_max);
-	else if (strlen(config->index) > INDEX_MAX ||
+		return torc_error_set(error, -EINVAL, "body_max = %llu: must "
+		    "be from 1 to 1073741824",
+		    (unsigned long long)config->body_max);
+	if (strlen(config->index) > INDEX_MAX ||
 	    strchr(config->index, '/') != NULL)
-		snprintf(text, size, "index = \"%.40s\": must be a name of at "
-		    "most %u bytes", config->index, INDEX_MAX);
-	else if (config->cache_control != NULL &&
+		return torc_error_set(error, -EINVAL, "index = \"%s\": must "
+		    "be a name of at most %u bytes", config->index, INDEX_MAX);
+	if (config->cache_control != NULL &&
 	    !is_field_value(config->cache_control))
-		snprintf(text, size, "cache_control: must be the value of a "
-		    "field, without control characters");
-	else
-		return 0;
-	return -EINVAL;
+		return torc_error_set(error, -EINVAL, "cache_control: must be "
+		    "the value of a field, without control characters");
+	return 0;
 }
 
 /* The strings of a configuration are the root's own. */
@@ -90,20 +89,13 @@ copy_strings(struct torc_file_config *config, char **strings)
 }
 
 static int
-complete(struct torc_file_root *root, char *text, size_t size)
+complete(struct torc_file_root *root, struct torc_error *error)
 {
-	char scratch[1];
-	int rc;
+	int rc = torc_config_check(&root->config, bounds,
+	    sizeof(bounds) / sizeof(bounds[0]), error);
 
-	if (text == NULL || size == 0) {
-		text = scratch;
-		size = sizeof(scratch);
-	}
-	text[0] = '\0';
-	rc = torc_config_check(&root->config, bounds,
-	    sizeof(bounds) / sizeof(bounds[0]), text, size);
 	if (rc == 0)
-		rc = check_others(&root->config, text, size);
+		rc = check_others(&root->config, error);
 	return rc < 0 ? rc : copy_strings(&root->config, &root->strings);
 }
 
@@ -211,24 +203,38 @@ release(struct torc_file_root *root)
 	torc_sys_free(root);
 }
 
+static int
+say_root(struct torc_error *error, int rc, const char *path)
+{
+	if (rc == -ENOBUFS)
+		return torc_error_set(error, rc, "root %s: the reactor has %u "
+		    "roots already, or too many operations", path, ROOTS_MAX);
+	return torc_error_set(error, rc, "root %s: %s", path, strerror(-rc));
+}
+
 int
 torc_file_root_open(struct torc_file_root **result, const char *path,
-    const struct torc_file_config *config, char *text, size_t text_size,
+    const struct torc_file_config *config, struct torc_error *error,
     torc_deadline deadline)
 {
 	struct torc_file_root *root = allocate(config);
 	int rc;
 
+	torc_error_clear(error);
 	if (root == NULL)
-		return -ENOMEM;
-	rc = complete(root, text, text_size);
+		return say_root(error, -ENOMEM, path);
+	rc = complete(root, error);
+	if (rc == -EINVAL) {
+		release(root);
+		return rc;
+	}
 	if (rc == 0)
 		rc = make_table(root);
 	if (rc == 0)
 		rc = begin(root, path, deadline);
 	if (rc < 0) {
 		release(root);
-		return rc;
+		return say_root(error, rc, path);
 	}
 	*result = root;
 	return 0;

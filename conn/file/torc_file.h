@@ -210,13 +210,13 @@ struct torc_file_config {
 
 /*
  * Parks. Open the directory at `path` for the reactor of this thread. `config`
- * is copied, with its strings; NULL: all defaults. 0; a negative errno;
- * -EINVAL, and `text` (may be NULL) names the field, its value and its bounds.
+ * is copied, with its strings; NULL: all defaults. 0, or a negative errno, and
+ * `error` says why: a field, its value and its bounds (-EINVAL), or the path.
  * Takes 11 ms if the deadline allows, for a tick of the file system's clock.
  */
 TORC_API int torc_file_root_open(struct torc_file_root **root,
-    const char *path, const struct torc_file_config *config, char *text,
-    size_t text_size, torc_deadline deadline);
+    const char *path, const struct torc_file_config *config,
+    struct torc_error *error, torc_deadline deadline);
 
 /* Close it. Nobody uses it. On its reactor, or after this has ended. */
 TORC_API void torc_file_root_close(struct torc_file_root *root);

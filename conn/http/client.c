@@ -2,9 +2,9 @@
  * client.c - an origin: what its connections are, and how it is asked.
  */
 #include <errno.h>
-#include <stdio.h>
 
 #include "conn/http/origin.h"
+#include "reactor/error.h"
 #include "sys/sys.h"
 #include "sys/trap.h"
 
@@ -124,26 +124,32 @@ is_value(const char *text)
 
 int
 torc_http_client_create(struct torc_http_client **client,
-    const struct torc_http_client_config *config, char *text,
-    size_t text_size)
+    const struct torc_http_client_config *config, struct torc_error *error)
 {
-	const char *host = config->host != NULL ? config->host :
-	    strncmp(config->address, "unix:", 5) == 0 ? "localhost" :
-	    config->address;
-	const size_t address_size = strlen(config->address) + 1;
 	struct torc_http_client *made;
+	size_t address_size;
+	const char *host;
 	int rc;
 
-	if (!is_value(host)) {
-		if (text != NULL)
-			snprintf(text, text_size, "host: must be the value of "
-			    "a field, of at most 1000 bytes");
-		return -EINVAL;
-	}
+	torc_require(client != NULL && config != NULL,
+	    "torc_http_client_create needs a place for the client, and where "
+	    "it connects to");
+	torc_error_clear(error);
+	if (config->address == NULL)
+		return torc_error_set(error, -EINVAL, "address: none is given; "
+		    "write 127.0.0.1:8080, a name and a port, or unix:PATH");
+	host = config->host != NULL ? config->host :
+	    strncmp(config->address, "unix:", 5) == 0 ? "localhost" :
+	    config->address;
+	address_size = strlen(config->address) + 1;
+	if (!is_value(host))
+		return torc_error_set(error, -EINVAL, "host = \"%s\": must "
+		    "be the value of a field, of at most 1000 bytes", host);
 	made = torc_sys_alloc_raw(sizeof(*made) + address_size +
 	    strlen(host) + 1);
 	if (made == NULL)
-		return -ENOMEM;
+		return torc_error_set(error, -ENOMEM, "client of %s: no "
+		    "memory", config->address);
 	made->alive = CLIENT_ALIVE;
 	made->config = *config;
 	made->closed = false;
@@ -160,7 +166,7 @@ torc_http_client_create(struct torc_http_client **client,
 		    made->config.forward.keep_max,
 	};
 	rc = torc_pool_create(&made->pool, &kind, made, &made->config.pool,
-	    text, text_size);
+	    error);
 	if (rc < 0)
 		torc_sys_free(made);
 	else

@@ -9,6 +9,7 @@
 
 #include "conn/http/service.h"
 #include "conn/http/scan.h"
+#include "reactor/error.h"
 #include "sys/sys.h"
 
 #define PATH_MAX_SIZE 4096u	/* bytes of a route's path */
@@ -401,18 +402,18 @@ check_route(struct torc_route *route, const struct torc_routes *routes,
 
 static int
 compile_route(struct torc_service *service, const struct torc_routes *routes,
-    const struct listed *listed, const struct torc_words *words)
+    const struct listed *listed, struct torc_error *error)
 {
 	struct torc_route *route = make_route(routes, listed);
 	const char *wrong;
 
 	if (route == NULL)
-		return torc_words_say(words, -ENOMEM, "there is no memory "
+		return torc_error_set(error, -ENOMEM, "there is no memory "
 		    "for the routes");
 	wrong = check_route(route, routes, listed);
 	if (wrong == NULL)
-		return torc_tree_add(service, route, listed->method, words);
-	torc_words_say(words, -EINVAL, "route %s %s: %s", listed->method,
+		return torc_tree_add(service, route, listed->method, error);
+	torc_error_set(error, -EINVAL, "route %s %s: %s", listed->method,
 	    route->path, wrong);
 	torc_sys_free(route->path);
 	torc_sys_free(route->steps);
@@ -433,18 +434,18 @@ next_group(const struct torc_routes *routes)
 
 static int
 compile(struct torc_service *service, const struct torc_routes *routes,
-    const struct torc_words *words)
+    struct torc_error *error)
 {
 	int rc = 0;
 
 	if (routes->failed)
-		return torc_words_say(words, -ENOMEM, "there was no memory "
+		return torc_error_set(error, -ENOMEM, "there was no memory "
 		    "for the routes");
 	for (const struct torc_routes *r = routes; r != NULL && rc == 0;
 	    r = next_group(r)) {
 		for (const struct listed *listed = r->routes;
 		    listed != NULL && rc == 0; listed = listed->next)
-			rc = compile_route(service, r, listed, words);
+			rc = compile_route(service, r, listed, error);
 	}
 	return rc;
 }
@@ -453,22 +454,22 @@ compile(struct torc_service *service, const struct torc_routes *routes,
 
 static int
 check_config(const struct torc_service_config *config,
-    const struct torc_words *words)
+    struct torc_error *error)
 {
 	if (config->http != NULL && config->http->idle_ms != 0)
-		return torc_words_say(words, -EINVAL, "http.idle_ms = %u: "
+		return torc_error_set(error, -EINVAL, "http.idle_ms = %u: "
 		    "between requests a service has no fiber; set idle_ms of "
 		    "struct torc_config", config->http->idle_ms);
 	if (config->http != NULL && config->http->requests_max != 0)
-		return torc_words_say(words, -EINVAL, "http.requests_max = "
+		return torc_error_set(error, -EINVAL, "http.requests_max = "
 		    "%u: a service does not count requests; set it to 0",
 		    config->http->requests_max);
 	if (config->memory_max != 0 && (config->memory_max < 65536 ||
 	    config->memory_max > 1u << 30))
-		return torc_words_say(words, -EINVAL, "memory_max = %zu is "
+		return torc_error_set(error, -EINVAL, "memory_max = %zu is "
 		    "not within 65536 and 1073741824", config->memory_max);
 	if (config->stack_ms > 60000 && config->stack_ms != TORC_NO_LIMIT)
-		return torc_words_say(words, -EINVAL, "stack_ms = %u is more "
+		return torc_error_set(error, -EINVAL, "stack_ms = %u is more "
 		    "than 60000", config->stack_ms);
 	return 0;
 }
@@ -492,10 +493,9 @@ configure(struct torc_service *service,
 int
 torc_service_create(struct torc_service **service,
     const struct torc_routes *routes,
-    const struct torc_service_config *config, char *text, size_t text_size)
+    const struct torc_service_config *config, struct torc_error *error)
 {
 	static const struct torc_service_config none;
-	const struct torc_words words = { text, text_size };
 	struct torc_service *made;
 	int rc;
 
@@ -505,15 +505,16 @@ torc_service_create(struct torc_service **service,
 	if (config == NULL)
 		config = &none;
 	*service = NULL;
-	rc = check_config(config, &words);
+	torc_error_clear(error);
+	rc = check_config(config, error);
 	if (rc < 0)
 		return rc;
 	made = torc_sys_alloc(sizeof(*made));
 	if (made == NULL)
-		return torc_words_say(&words, -ENOMEM, "there is no memory "
+		return torc_error_set(error, -ENOMEM, "there is no memory "
 		    "for the service");
 	configure(made, config);
-	rc = compile(made, routes, &words);
+	rc = compile(made, routes, error);
 	if (rc < 0) {
 		torc_service_destroy(made);
 		return rc;

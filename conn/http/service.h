@@ -109,22 +109,12 @@ struct torc_service {
 	void *arg;
 };
 
-/* Words about a route that cannot be. */
-struct torc_words {
-	char *text;		/* may be NULL */
-	size_t size;
-};
-
-/* Say it. Returns `error`. */
-int torc_words_say(const struct torc_words *words, int error,
-    const char *format, ...) TORC_FORMAT(3, 4);
-
 /*
  * Put a route into the tree. It is the tree's then, or freed. 0, -ENOMEM, or
  * -EINVAL and words.
  */
 int torc_tree_add(struct torc_service *service, struct torc_route *route,
-    const char *method, const struct torc_words *words);
+    const char *method, struct torc_error *error);
 
 void torc_tree_free(struct torc_service *service);
 

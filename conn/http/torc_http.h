@@ -562,12 +562,11 @@ struct torc_http_client_config {
 
 /*
  * Create a client for the reactor of this thread; it connects when it is
- * asked. 0; -EINVAL, and `text` (may be NULL) says what is wrong; -ENOMEM; or
- * what torc_pool_create() says.
+ * asked. 0; -EINVAL, and `error` says what is wrong; -ENOMEM; or what
+ * torc_pool_create() says.
  */
 TORC_API int torc_http_client_create(struct torc_http_client **client,
-    const struct torc_http_client_config *config, char *text,
-    size_t text_size);
+    const struct torc_http_client_config *config, struct torc_error *error);
 
 /* Parks. As torc_pool_destroy(); nothing is being asked. NULL does nothing. */
 TORC_API int torc_http_client_destroy(struct torc_http_client *client,

@@ -15,7 +15,7 @@
  *
  *	torc_routes_create(&routes);
  *	torc_routes_add(routes, "GET", "/hello/{name}", greet, NULL);
- *	rc = torc_service_create(&service, routes, NULL, text, sizeof(text));
+ *	rc = torc_service_create(&service, routes, NULL, &error);
  *	torc_routes_destroy(routes);
  *	config.handler = torc_service_handle;
  *	config.arg = service;
@@ -153,12 +153,12 @@ struct torc_service_config {
  * another one; handlers and their arguments must stay. `config` may be NULL.
  *
  * Returns 0, or: -EINVAL a route is malformed, two of them are the same, or a
- * field of `config` is out of its bounds, and `text` (may be NULL) says which
- * and why; -ENOMEM. Any thread.
+ * field of `config` is out of its bounds, and `error` says which and why;
+ * -ENOMEM. Any thread.
  */
 TORC_API int torc_service_create(struct torc_service **service,
     const struct torc_routes *routes,
-    const struct torc_service_config *config, char *text, size_t text_size);
+    const struct torc_service_config *config, struct torc_error *error);
 
 /* Free it; nobody uses it any more. NULL does nothing. Any thread. */
 TORC_API void torc_service_destroy(struct torc_service *service);

@@ -3,24 +3,10 @@
  * from then on, by all reactors.
  */
 #include <errno.h>
-#include <stdio.h>
 
 #include "conn/http/service.h"
+#include "reactor/error.h"
 #include "sys/sys.h"
-
-int
-torc_words_say(const struct torc_words *words, int error, const char *format,
-    ...)
-{
-	va_list list;
-
-	if (words->text == NULL || words->size == 0)
-		return error;
-	va_start(list, format);
-	vsnprintf(words->text, words->size, format, list);
-	va_end(list);
-	return error;
-}
 
 /* ---- Making it ---- */
 
@@ -153,22 +139,22 @@ node_of(struct torc_service *service, const char *path)
 
 static int
 place(struct torc_service *service, struct torc_route *route,
-    const char *method, const struct torc_words *words)
+    const char *method, struct torc_error *error)
 {
 	const int number = number_of(service, method);
 	struct torc_tree *node = node_of(service, route->path);
 
 	if (number == -E2BIG)
-		return torc_words_say(words, -EINVAL, "route %s %s: there are "
+		return torc_error_set(error, -EINVAL, "route %s %s: there are "
 		    "more than %u different methods", method, route->path,
 		    TORC_ROUTE_METHODS);
 	if (number < 0 || node == NULL)
-		return torc_words_say(words, -ENOMEM, "route %s %s: there is "
+		return torc_error_set(error, -ENOMEM, "route %s %s: there is "
 		    "no memory", method, route->path);
 	for (struct torc_route *other = node->routes; other != NULL;
 	    other = other->next) {
 		if (other->method == (unsigned)number)
-			return torc_words_say(words, -EINVAL,
+			return torc_error_set(error, -EINVAL,
 			    "route %s %s matches the same as %s %s: remove "
 			    "one of them", method, route->path, method,
 			    other->path);
@@ -181,9 +167,9 @@ place(struct torc_service *service, struct torc_route *route,
 
 int
 torc_tree_add(struct torc_service *service, struct torc_route *route,
-    const char *method, const struct torc_words *words)
+    const char *method, struct torc_error *error)
 {
-	const int rc = place(service, route, method, words);
+	const int rc = place(service, route, method, error);
 
 	if (rc < 0)
 		free_route(route);

@@ -2,10 +2,10 @@
  * pool_life.c - pools are made, looked at, and freed.
  */
 #include <errno.h>
-#include <stdio.h>
 
 #include "conn/kit/pool.h"
 #include "reactor/config.h"
+#include "reactor/error.h"
 #include "sys/sys.h"
 
 #define POOLS_MAX 1024u		/* of a reactor: their timers must fit in */
@@ -54,6 +54,15 @@ count_pool(struct torc_reactor *reactor, int by)
 	return torc_reactor_set_data(reactor, &pools_key, (void *)count);
 }
 
+static int
+say_count(struct torc_error *error, int rc)
+{
+	if (rc == -ENOBUFS)
+		return torc_error_set(error, rc, "the reactor has %u pools "
+		    "already", POOLS_MAX);
+	return torc_error_set(error, rc, "pool: no memory");
+}
+
 static void
 release_memory(struct torc_pool *pool)
 {
@@ -85,18 +94,13 @@ allocate(const struct torc_pool_config *config)
 
 static int
 fill(struct torc_pool_config *config, const struct torc_pool_config *from,
-    char *text, size_t size)
+    struct torc_error *error)
 {
-	char scratch[1];
 	int rc;
 
 	*config = from != NULL ? *from : (struct torc_pool_config) { 0 };
-	if (text == NULL || size == 0) {
-		text = scratch;
-		size = sizeof(scratch);
-	}
 	rc = torc_config_check(config, bounds,
-	    sizeof(bounds) / sizeof(bounds[0]), text, size);
+	    sizeof(bounds) / sizeof(bounds[0]), error);
 	if (rc < 0)
 		return rc;
 	if (config->retry_max_ms == 0)
@@ -104,15 +108,15 @@ fill(struct torc_pool_config *config, const struct torc_pool_config *from,
 		    config->retry_min_ms : 500;
 	if (config->retry_max_ms >= config->retry_min_ms)
 		return 0;
-	snprintf(text, size, "retry_max_ms = %u: must be at least "
-	    "retry_min_ms = %u", config->retry_max_ms, config->retry_min_ms);
-	return -EINVAL;
+	return torc_error_set(error, -EINVAL, "retry_max_ms = %u: must be at "
+	    "least retry_min_ms = %u", config->retry_max_ms,
+	    config->retry_min_ms);
 }
 
 int
 torc_pool_create(struct torc_pool **out, const struct torc_pool_kind *kind,
-    void *arg, const struct torc_pool_config *config, char *text,
-    size_t text_size)
+    void *arg, const struct torc_pool_config *config,
+    struct torc_error *error)
 {
 	struct torc_reactor *reactor = torc_reactor_own(
 	    "torc_pool_create was called outside a reactor's thread");
@@ -124,16 +128,18 @@ torc_pool_create(struct torc_pool **out, const struct torc_pool_kind *kind,
 	    "torc_pool_create needs a place for the pool, and a kind");
 	torc_require(kind->open != NULL && kind->close != NULL,
 	    "a kind of pool needs open and close");
-	rc = fill(&filled, config, text, text_size);
+	torc_error_clear(error);
+	rc = fill(&filled, config, error);
 	if (rc < 0)
 		return rc;
 	pool = allocate(&filled);
 	if (pool == NULL)
-		return -ENOMEM;
+		return torc_error_set(error, -ENOMEM, "pool of %u: no memory",
+		    filled.size);
 	rc = count_pool(reactor, 1);
 	if (rc < 0) {
 		release_memory(pool);
-		return rc;
+		return say_count(error, rc);
 	}
 	pool->alive = TORC_POOL_ALIVE;
 	pool->reactor = reactor;

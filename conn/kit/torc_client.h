@@ -87,12 +87,12 @@ struct torc_pool_config {
 /*
  * Create a pool for the reactor of this thread. It opens nothing before it is
  * asked. `kind` and `arg` are the caller's and outlive it; `config` is copied
- * and may be NULL. 0; -EINVAL, and `text` (may be NULL) names the field, its
- * value and its bounds; -ENOMEM; -ENOBUFS: the reactor has 1024 pools.
+ * and may be NULL. 0; -EINVAL, and `error` names the field, its value and its
+ * bounds; -ENOMEM; -ENOBUFS: the reactor has 1024 pools.
  */
 TORC_API int torc_pool_create(struct torc_pool **pool,
     const struct torc_pool_kind *kind, void *arg,
-    const struct torc_pool_config *config, char *text, size_t text_size);
+    const struct torc_pool_config *config, struct torc_error *error);
 
 /*
  * Parks. Rent a connection: the one that came back last, or a new one while

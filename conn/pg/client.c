@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "conn/pg/pg.h"
+#include "reactor/error.h"
 #include "sys/sys.h"
 #include "sys/trap.h"
 
@@ -24,14 +25,17 @@ create_pools(struct torc_pg *pg, char *text, size_t size)
 		.retry_max_ms = config->retry_max_ms,
 		.lifetime_ms = config->lifetime_ms,
 	};
+	struct torc_error error;
 	int rc = torc_pool_create(
-	    &pg->shared_pool, &torc_pg_pool_kind, pg, &pool, text, size);
+	    &pg->shared_pool, &torc_pg_pool_kind, pg, &pool, &error);
 
-	if (rc < 0)
-		return rc;
 	pool.size = config->sessions;
-	return torc_pool_create(
-	    &pg->session_pool, &torc_pg_pool_kind, pg, &pool, text, size);
+	if (rc == 0)
+		rc = torc_pool_create(&pg->session_pool, &torc_pg_pool_kind,
+		    pg, &pool, &error);
+	if (rc < 0 && text != NULL)
+		torc_text_print(text, size, "%s", error.text);
+	return rc;
 }
 
 /* Parks. 0, or -ETIMEDOUT. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "conn/redis/redis.h"
+#include "reactor/error.h"
 #include "sys/sys.h"
 #include "sys/trap.h"
 
@@ -23,10 +24,16 @@ static int
 opener_create(struct opener *opener, struct node *node,
     const struct torc_pool_config *config, char *text, size_t size)
 {
+	struct torc_error error;
+	int rc;
+
 	opener->node = node;
 	opener->stage = "waiting to connect";
-	return torc_pool_create(
-	    &opener->pool, &torc_redis_line_kind, opener, config, text, size);
+	rc = torc_pool_create(
+	    &opener->pool, &torc_redis_line_kind, opener, config, &error);
+	if (rc < 0 && text != NULL)
+		torc_text_print(text, size, "%s", error.text);
+	return rc;
 }
 
 static int

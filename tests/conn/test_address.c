@@ -761,7 +761,7 @@ struct service {
 	pthread_t thread;
 	struct torc_config config;
 	const char *addresses[3];
-	char text[512];
+	struct torc_error error;
 	int result;
 	atomic_uint ready;
 	atomic_uint over;
@@ -781,7 +781,7 @@ run_service(void *arg)
 	struct service *service = arg;
 
 	service->result = torc_serve(&service->config, note_ready,
-	    service->text, sizeof(service->text));
+	    &service->error);
 	atomic_fetch_add(&service->over, 1);
 	return NULL;
 }
@@ -820,7 +820,7 @@ service_start(struct service *service, const char *address)
 		pause_ms(1);
 	if (atomic_load(&service->ready) == 0)
 		fail_msg("torc_serve: %d: %s", service->result,
-		    service->text);
+		    service->error.text);
 }
 
 /* To the thread that serves: the others of a test do not wait for it. */
@@ -924,7 +924,7 @@ a_connection_that_is_dealt_to_a_reactor_at_its_end_is_closed(void **state)
 	server_start(&server, NULL, echo_handler, NULL);
 	assert_true(listen_on(&server, text).index >= 0);
 	dealers[0] = server.reactor;
-	assert_int_equal(torc_reactor_create(&dealers[1], NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&dealers[1], NULL, NULL), 0);
 	server_call(&server, deal_to_the_other, NULL);
 	assert_int_equal(pthread_create(&thread, NULL, run_to_its_end,
 	    dealers[1]), 0);

@@ -1798,8 +1798,8 @@ end_server(void *arg)
 
 /* Serve and end; the `nth` call of a kind fails. */
 static int
-serve_without(enum call call, int nth, unsigned reactors, char *text,
-    size_t size)
+serve_without(enum call call, int nth, unsigned reactors,
+    struct torc_error *error)
 {
 	const unsigned pid = (unsigned)getpid();
 	char fixed[64], path[64];
@@ -1815,7 +1815,7 @@ serve_without(enum call call, int nth, unsigned reactors, char *text,
 	    64 + (pid >> 16 & 63), pid >> 8 & 255, pid & 255, 7000 + nth);
 	snprintf(path, sizeof(path), "unix:/tmp/torc-corners-%u", pid);
 	atomic_store(&refused[call], nth);
-	return torc_serve(&config, end_server, text, size);
+	return torc_serve(&config, end_server, error);
 }
 
 /*
@@ -1829,9 +1829,8 @@ serve_without_each(enum call call, int error)
 	int refusals = 0, failures = 0;
 
 	for (;;) {
-		char text[512] = "";
-		int rc = serve_without(call, ++refusals, 2, text,
-		    sizeof(text));
+		struct torc_error said;
+		int rc = serve_without(call, ++refusals, 2, &said);
 
 		assert_int_equal(count_fds(), before);
 		if (atomic_exchange(&refused[call], 0) > 0) {
@@ -1839,7 +1838,8 @@ serve_without_each(enum call call, int error)
 			break;
 		}
 		assert_true(rc == 0 || rc == error);
-		assert_true((rc == 0) == (text[0] == '\0'));
+		assert_int_equal(said.code, rc);
+		assert_true((rc == 0) == (said.text[0] == '\0'));
 		failures += rc != 0;
 	}
 	assert_true(failures > 0);
@@ -1878,18 +1878,16 @@ a_server_that_gets_no_thread_says_so_and_leaves_nothing(void **state)
 static void
 a_server_that_gets_no_ring_says_why(void **state)
 {
-	char text[512] = "";
+	struct torc_error error;
 
 	(void)state;
-	assert_int_equal(serve_without(SETUP, 1, 1, text, sizeof(text)),
-	    -EPERM);
-	assert_true(text[0] != '\0');
+	assert_int_equal(serve_without(SETUP, 1, 1, &error), -EPERM);
+	assert_true(error.text[0] != '\0');
 	atomic_store(&refused[SETUP], 1);
-	text[0] = '\0';
-	assert_int_equal(torc_available(text, sizeof(text)), -EPERM);
-	assert_true(text[0] != '\0');
+	assert_int_equal(torc_available(&error), -EPERM);
+	assert_true(error.text[0] != '\0');
 	/* And with one, as many reactors as there are CPUs. */
-	assert_int_equal(serve_without(SETUP, 0, 0, NULL, 0), 0);
+	assert_int_equal(serve_without(SETUP, 0, 0, NULL), 0);
 }
 
 static void
@@ -2001,7 +1999,7 @@ begin_to_share(struct deal_test *test, const char *name)
 	memset(test, 0, sizeof(*test));
 	snprintf(test->path, sizeof(test->path), "/tmp/torc-%s-%d", name,
 	    getpid());
-	assert_int_equal(torc_reactor_create(&test->peers[1], NULL, NULL, 0),
+	assert_int_equal(torc_reactor_create(&test->peers[1], NULL, NULL),
 	    0);
 	start(NULL, echo_handler, NULL);
 	server_call(&server, share, test);
@@ -2068,14 +2066,15 @@ a_connection_dealt_to_a_reactor_in_its_last_turn_is_closed(void **state)
 static void
 the_version_and_the_availability_are_what_they_are(void **state)
 {
-	char text[256] = "";
+	struct torc_error error;
+	char text[32];
 
 	(void)state;
 	snprintf(text, sizeof(text), "%d.%d.%d", TORC_VERSION_MAJOR,
 	    TORC_VERSION_MINOR, TORC_VERSION_PATCH);
 	assert_string_equal(torc_version(), text);
-	assert_int_equal(torc_available(text, sizeof(text)), 0);
-	assert_int_equal(torc_available(NULL, 0), 0);
+	assert_int_equal(torc_available(&error), 0);
+	assert_int_equal(torc_available(NULL), 0);
 }
 
 /* ---- Age ---- */

@@ -27,7 +27,7 @@ make(void)
 {
 	struct torc_reactor *reactor;
 
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	return reactor;
 }
 
@@ -361,10 +361,10 @@ what_start_spawns_does_not_hold_the_drain_of_a_server(void **state)
 		.reactors = 1,
 		.drain_ms = TORC_NO_LIMIT,
 	};
-	char text[256] = "";
+	struct torc_error error;
 
 	(void)state;
-	assert_int_equal(torc_serve(&config, end_it, text, sizeof(text)), 0);
+	assert_int_equal(torc_serve(&config, end_it, &error), 0);
 	assert_string_equal(history, "d");
 }
 

@@ -46,10 +46,10 @@ static struct torc_reactor *
 make(const struct torc_config *config)
 {
 	struct torc_reactor *reactor;
-	char text[256] = "";
+	struct torc_error error;
 
-	if (torc_reactor_create(&reactor, config, text, sizeof(text)) < 0)
-		fail_msg("%s", text);
+	if (torc_reactor_create(&reactor, config, &error) < 0)
+		fail_msg("%s", error.text);
 	return reactor;
 }
 
@@ -884,7 +884,7 @@ serve_deeply(void)
 		.reactors = 1,
 	};
 
-	torc_serve(&config, NULL, NULL, 0);
+	torc_serve(&config, NULL, NULL);
 }
 
 static void

@@ -147,7 +147,7 @@ listen_before(const char *where)
 	struct torc_reactor *reactor;
 	int index;
 
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	index = torc_listen(reactor, where, echo_handler, NULL);
 	torc_reactor_destroy(reactor);
 	return index;

@@ -107,7 +107,7 @@ make(void)
 {
 	struct torc_reactor *reactor = NULL;
 
-	expect(torc_reactor_create(&reactor, NULL, NULL, 0) == 0,
+	expect(torc_reactor_create(&reactor, NULL, NULL) == 0,
 	    "a reactor is made");
 	return reactor;
 }
@@ -154,9 +154,9 @@ CALL(index_null, (void)torc_reactor_index(NULL))
 CALL(describe_null, torc_reactor_describe(NULL, NULL, 0))
 CALL(listen_null, (void)torc_listen(NULL, "127.0.0.1:0", echo_handler, NULL))
 CALL(port_null, (void)torc_listen_port(NULL, 0))
-CALL(create_null, (void)torc_reactor_create(NULL, NULL, NULL, 0))
+CALL(create_null, (void)torc_reactor_create(NULL, NULL, NULL))
 CALL(listen_nowhere, (void)torc_listen(make(), NULL, echo_handler, NULL))
-CALL(serve_null, (void)torc_serve(NULL, NULL, NULL, 0))
+CALL(serve_null, (void)torc_serve(NULL, NULL, NULL))
 ON_FIBER(spawn_null, (void)torc_fiber_spawn(NULL, NULL, NULL))
 ON_FIBER(daemon_null, (void)torc_fiber_spawn_daemon(NULL, NULL, NULL))
 ON_FIBER(wait_null, (void)torc_wait(NULL, LATE))
@@ -202,7 +202,7 @@ ON_FIBER(set_data_null, torc_conn_set_data(NULL, NULL))
 ON_FIBER(data_null, (void)torc_conn_data(NULL))
 ON_FIBER(fd_of_null, (void)torc_conn_fd(NULL))
 ON_FIBER(usable_null, (void)torc_conn_usable(NULL))
-ON_FIBER(pool_null, (void)torc_pool_create(NULL, NULL, NULL, NULL, NULL, 0))
+ON_FIBER(pool_null, (void)torc_pool_create(NULL, NULL, NULL, NULL, NULL))
 ON_FIBER(acquire_null, (void)torc_pool_acquire(NULL, NULL, LATE))
 ON_FIBER(release_null, torc_pool_release(NULL, NULL, true))
 ON_FIBER(stats_null, torc_pool_stats(NULL, NULL))
@@ -463,7 +463,7 @@ destroy_pool_twice(void *arg)
 	struct torc_pool *pool;
 
 	(void)arg;
-	expect(torc_pool_create(&pool, &kind, NULL, NULL, NULL, 0) == 0,
+	expect(torc_pool_create(&pool, &kind, NULL, NULL, NULL) == 0,
 	    "a pool is made");
 	torc_pool_destroy(pool, TORC_NEVER);
 	torc_pool_destroy(pool, TORC_NEVER);
@@ -477,7 +477,7 @@ release_twice(void *arg)
 	void *item;
 
 	(void)arg;
-	expect(torc_pool_create(&pool, &kind, &view, NULL, NULL, 0) == 0,
+	expect(torc_pool_create(&pool, &kind, &view, NULL, NULL) == 0,
 	    "a pool is made");
 	expect(torc_pool_acquire(pool, &item, LATE) == 0, "one is rented");
 	torc_pool_release(pool, item, true);
@@ -639,7 +639,7 @@ fork_on_a_fiber(void *arg)
 	(void)arg;
 	expect(torc_dial(&parents_conn, address_here, LATE) == 0,
 	    "it is reached");
-	expect(torc_pool_create(&parents_pool, &kind, NULL, NULL, NULL, 0) ==
+	expect(torc_pool_create(&parents_pool, &kind, NULL, NULL, NULL) ==
 	    0, "a pool is made");
 	child = fork();
 	if (child == 0) {
@@ -668,7 +668,7 @@ fork_here(bool stats)
 	const struct torc_config config = { .no_stats = !stats };
 	int listener;
 
-	expect(torc_reactor_create(&parents, &config, NULL, 0) == 0,
+	expect(torc_reactor_create(&parents, &config, NULL) == 0,
 	    "a reactor is made");
 	listener = torc_listen(parents, "127.0.0.1:0", echo_handler, NULL);
 	expect(listener >= 0, "it listens");

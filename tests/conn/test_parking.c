@@ -205,8 +205,8 @@ call_acquire(void)
 	struct torc_pool *pool;
 	void *item;
 
-	assert_int_equal(torc_pool_create(&pool, &kind, NULL, &config, NULL,
-	    0), 0);
+	assert_int_equal(torc_pool_create(&pool, &kind, NULL, &config, NULL),
+	    0);
 	torc_pool_acquire(pool, &item, FOREVER);
 	torc_pool_destroy(pool, TORC_NEVER);
 	return 0;

@@ -2150,13 +2150,13 @@ static bool
 create_and_listen(void)
 {
 	struct torc_reactor *reactor;
-	char text[256] = "";
+	struct torc_error error;
 	int rc;
 
-	rc = torc_reactor_create(&reactor, NULL, text, sizeof(text));
+	rc = torc_reactor_create(&reactor, NULL, &error);
 	if (rc < 0) {
 		assert_int_equal(rc, -ENOMEM);
-		assert_true(text[0] != '\0');
+		assert_true(error.text[0] != '\0');
 		return false;
 	}
 	rc = torc_listen(reactor, "127.0.0.1:0", echo_handler, NULL);

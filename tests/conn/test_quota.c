@@ -289,12 +289,12 @@ serve(unsigned reactors)
 		.start = count_reactor,
 		.reactors = reactors,
 	};
-	char text[256] = "";
+	struct torc_error error;
 
 	atomic_store(&crew.started, 0);
 	atomic_store(&crew.bound, 0);
-	if (torc_serve(&config, end_at_once, text, sizeof(text)) < 0)
-		fail_msg("%s", text);
+	if (torc_serve(&config, end_at_once, &error) < 0)
+		fail_msg("%s", error.text);
 }
 
 static void

@@ -644,7 +644,7 @@ a_description_is_cut_to_the_room_that_it_has(void **state)
 	char whole[256], text[256];
 
 	(void)state;
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	torc_reactor_describe(reactor, whole, sizeof(whole));
 	for (size_t size = 1; size < strlen(whole); size++) {
 		memset(text, 0x7e, sizeof(text));
@@ -660,10 +660,10 @@ a_description_is_cut_to_the_room_that_it_has(void **state)
 
 /* Create and listen; destroy what could be made. How far it came. */
 static int
-make_and_destroy(char *text, size_t size)
+make_and_destroy(struct torc_error *error)
 {
 	struct torc_reactor *reactor = NULL;
-	int rc = torc_reactor_create(&reactor, NULL, text, size);
+	int rc = torc_reactor_create(&reactor, NULL, error);
 
 	if (rc < 0)
 		return 0;
@@ -681,17 +681,19 @@ a_reactor_that_cannot_be_made_leaves_nothing_and_says_why(void **state)
 	unsigned n = 0;
 
 	(void)state;
-	assert_int_equal(make_and_destroy(NULL, 0), 2);
+	assert_int_equal(make_and_destroy(NULL), 2);
 	before = holdings();
 	do {
-		char text[512] = "";
+		struct torc_error error = { -EBUSY, true, "stale" };
 		int how_far;
 
 		fault.failing = ++n;
 		seen.calls = 0;
-		how_far = make_and_destroy(text, sizeof(text));
+		how_far = make_and_destroy(&error);
 		assert_as_before(&before);
-		assert_int_equal(how_far == 0, text[0] != '\0');
+		assert_int_equal(how_far == 0, error.text[0] != '\0');
+		assert_int_equal(how_far == 0, error.code < 0);
+		assert_false(error.cut);
 		reached[how_far]++;
 	} while (seen.calls >= n);
 	/* Each table and the descriptor; then all of the listener. Without
@@ -721,7 +723,7 @@ a_listener_that_cannot_be_bound_leaves_descriptor_0_alone(void **state)
 	assert_int_equal(getsockname(holder, (struct sockaddr *)&address,
 	    &size), 0);
 	snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(address.sin_port));
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	assert_true(torc_listen(reactor, "127.0.0.1:0", echo_handler,
 	    NULL) >= 0);
 	before = holdings();
@@ -795,11 +797,10 @@ a_start_that_fails_a_hundred_times_is_told_each_time_and_leaves_nothing(
 
 	(void)state;
 	for (unsigned i = 0; i < TIMES(100) + 1; i++) {
-		char text[512] = "";
+		struct torc_error error;
 
-		assert_int_equal(torc_serve(&config, NULL, text,
-		    sizeof(text)), -EHOSTDOWN);
-		assert_non_null(strstr(text, strerror(EHOSTDOWN)));
+		assert_int_equal(torc_serve(&config, NULL, &error), -EHOSTDOWN);
+		assert_non_null(strstr(error.text, strerror(EHOSTDOWN)));
 		/* The first one warms up what libc keeps. */
 		if (i == 0)
 			before = holdings();
@@ -819,11 +820,11 @@ serve_on_a_ring_that_is_not_enabled(void)
 		.reactors = 2,
 		.unpinned = true,
 	};
-	char text[512] = "";
+	struct torc_error error;
 
 	fault.not_enabled = true;
-	EXPECT(torc_serve(&config, NULL, text, sizeof(text)) == -EPERM);
-	EXPECT(strstr(text, strerror(EPERM)) != NULL);
+	EXPECT(torc_serve(&config, NULL, &error) == -EPERM);
+	EXPECT(strstr(error.text, strerror(EPERM)) != NULL);
 }
 
 static void
@@ -832,7 +833,7 @@ destroy_what_was_not_enabled(void)
 	struct torc_reactor *reactor;
 
 	fault.not_enabled = true;
-	EXPECT(torc_reactor_create(&reactor, NULL, NULL, 0) == 0);
+	EXPECT(torc_reactor_create(&reactor, NULL, NULL) == 0);
 	EXPECT(torc_listen(reactor, "127.0.0.1:0", play, NULL) >= 0);
 	EXPECT(torc_reactor_run(reactor) == -EPERM);
 	EXPECT(torc_reactor_run(reactor) == -EPERM);
@@ -869,13 +870,12 @@ create_five_hundred(void)
 {
 	struct torc_reactor *reactors[500];
 	unsigned count = 0;
-	char text[512] = "";
+	struct torc_error error;
 
 	become_an_outsider(8 << 20);
 	for (int i = 0; i < TIMES(500); i++) {
-		if (torc_reactor_create(&reactors[0], NULL, text,
-		    sizeof(text)) < 0) {
-			fprintf(stderr, "cycle %d: %s\n", i, text);
+		if (torc_reactor_create(&reactors[0], NULL, &error) < 0) {
+			fprintf(stderr, "cycle %d: %s\n", i, error.text);
 			_exit(3);
 		}
 		EXPECT(torc_listen(reactors[0], "127.0.0.1:0", play,
@@ -887,7 +887,7 @@ create_five_hundred(void)
 	/* R-092, and the control: so many at once do not fit, or not of that
 	 * size. */
 	while (count < 500 && torc_reactor_create(&reactors[count], NULL,
-	    NULL, 0) == 0 && (count < 32 ||
+	    NULL) == 0 && (count < 32 ||
 	    reactors[count]->ring.sq_entries == 1024))
 		count++;
 	EXPECT(count >= 32);
@@ -911,7 +911,7 @@ create_in_64_kib(void)
 	struct torc_reactor *reactor;
 
 	become_an_outsider(64 << 10);
-	EXPECT(torc_reactor_create(&reactor, NULL, NULL, 0) == 0);
+	EXPECT(torc_reactor_create(&reactor, NULL, NULL) == 0);
 	if (reactor->ring.sq_entries == 1024)
 		printf("SKIP: this kernel does not charge rings\n");
 	else
@@ -988,7 +988,7 @@ a_reactor_that_is_stopped_before_it_runs_ends_when_it_runs(void **state)
 		struct torc_reactor *reactor;
 		unsigned port;
 
-		assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0),
+		assert_int_equal(torc_reactor_create(&reactor, NULL, NULL),
 		    0);
 		port = torc_listen_port(reactor, torc_listen(reactor,
 		    "127.0.0.1:0", play, NULL));
@@ -1095,7 +1095,7 @@ the_last_post_runs_and_finds_that_nothing_can_be_begun(void **state)
 	(void)state;
 	memset(&last, 0, sizeof(last));
 	last.post.call = try_to_go_on;
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	assert_int_equal(torc_fiber_start(reactor, NULL, post_when_cancelled,
 	    reactor), 0);
 	assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
@@ -1134,7 +1134,7 @@ a_hundred_starts_and_stops_leave_descriptors_and_memory_flat(void **state)
 		struct torc_reactor *reactor;
 		char text[256];
 
-		assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0),
+		assert_int_equal(torc_reactor_create(&reactor, NULL, NULL),
 		    0);
 		assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
 		torc_reactor_describe(reactor, text, sizeof(text));
@@ -1289,7 +1289,7 @@ a_connection_that_has_failed_leaves_those_behind_it_in_the_backlog(
 		struct torc_reactor *reactor;
 		int fds[5], listener;
 
-		assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0),
+		assert_int_equal(torc_reactor_create(&reactor, NULL, NULL),
 		    0);
 		listener = torc_listen(reactor, "127.0.0.1:0", play, NULL);
 		assert_true(listener >= 0);
@@ -1657,11 +1657,11 @@ lose_one_ring_of_two(void)
 		.reactors = 2,
 		.unpinned = true,
 	};
-	char text[512] = "";
+	struct torc_error error;
 	unsigned fds = count_fds();
 
-	EXPECT(torc_serve(&config, NULL, text, sizeof(text)) == -EBADFD);
-	EXPECT(strstr(text, strerror(EBADFD)) != NULL);
+	EXPECT(torc_serve(&config, NULL, &error) == -EBADFD);
+	EXPECT(strstr(error.text, strerror(EBADFD)) != NULL);
 	EXPECT(count_fds() == fds);
 }
 
@@ -1715,7 +1715,7 @@ lose_both_rings(void)
 		.unpinned = true,
 	};
 
-	EXPECT(torc_serve(&config, NULL, NULL, 0) == -EBADFD);
+	EXPECT(torc_serve(&config, NULL, NULL) == -EBADFD);
 	EXPECT(fault.fatal == 0);
 }
 
@@ -1784,7 +1784,7 @@ serve_with_a_slow_start(void)
 		.unpinned = true,
 	};
 
-	EXPECT(torc_serve(&config, NULL, NULL, 0) == 0);
+	EXPECT(torc_serve(&config, NULL, NULL) == 0);
 	EXPECT(!premiere.early);
 }
 
@@ -1820,7 +1820,7 @@ serve_and_fail_behind_a_signal(void)
 		.unpinned = true,
 	};
 
-	EXPECT(torc_serve(&config, NULL, NULL, 0) == -EHOSTDOWN);
+	EXPECT(torc_serve(&config, NULL, NULL) == -EHOSTDOWN);
 }
 
 /* The signal that tells of it is not left for the process to die of. */
@@ -2008,7 +2008,7 @@ a_program_with_a_poll_loop_of_its_own_can_run_a_reactor(void **state)
 
 	(void)state;
 	memset(&stage, 0, sizeof(stage));
-	assert_int_equal(torc_reactor_create(&server.reactor, NULL, NULL, 0),
+	assert_int_equal(torc_reactor_create(&server.reactor, NULL, NULL),
 	    0);
 	server.port = torc_listen_port(server.reactor,
 	    torc_listen(server.reactor, "127.0.0.1:0", play, NULL));
@@ -2043,7 +2043,7 @@ a_poll_loop_hears_of_it_when_there_is_no_descriptor_for_it(void **state)
 	int fd;
 
 	(void)state;
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	seen.calls = 0;
 	fault.failing = 1;
 	assert_int_equal(torc_reactor_fd(reactor), -EMFILE);
@@ -2079,7 +2079,7 @@ a_poll_loop_is_told_when_the_deadline_of_a_drain_is_due(void **state)
 	unsigned turns = 0;
 
 	(void)state;
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	assert_int_equal(torc_fiber_start(reactor, NULL, sleep_for_ever,
 	    &cancelled), 0);
 	assert_int_equal(turn_while_due(reactor, &turns), 1);
@@ -2111,7 +2111,7 @@ a_poll_loop_is_told_when_the_last_fiber_of_a_drain_has_ended(void **state)
 	int gate = eventfd(0, EFD_CLOEXEC);
 
 	(void)state;
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	assert_int_equal(torc_fiber_start(reactor, NULL, await_gate, &gate),
 	    0);
 	assert_int_equal(turn_while_due(reactor, &turns), 1);
@@ -2161,7 +2161,7 @@ a_wait_is_not_cut_short_by_the_time_that_a_loop_was_elsewhere(void **state)
 	(void)state;
 	memset(&stale, 0, sizeof(stale));
 	stale.post.call = spawn_waiter;
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	assert_int_equal(turn_while_due(reactor, &turns), 1);
 	assert_int_equal(torc_post(reactor, &stale.post), 0);
 	pause_ms(300);
@@ -2179,8 +2179,8 @@ run_two_on_one_thread(void)
 {
 	struct torc_reactor *one, *two;
 
-	EXPECT(torc_reactor_create(&one, NULL, NULL, 0) == 0);
-	EXPECT(torc_reactor_create(&two, NULL, NULL, 0) == 0);
+	EXPECT(torc_reactor_create(&one, NULL, NULL) == 0);
+	EXPECT(torc_reactor_create(&two, NULL, NULL) == 0);
 	EXPECT(torc_reactor_turn(one, TORC_AT_ONCE) == 1);
 	EXPECT(torc_reactor_self() == one);
 	signal(SIGABRT, _exit);

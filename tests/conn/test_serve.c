@@ -140,7 +140,7 @@ struct site {
 	struct torc_config config;
 	const char *listen[LISTENERS + 1];
 	char path[64];			/* of the local socket */
-	char text[512];
+	struct torc_error error;
 	pthread_t thread;
 	int result;
 	bool signalled;			/* a signal was left behind */
@@ -243,8 +243,7 @@ run_site(void *arg)
 	struct site *site = arg;
 	sigset_t pending;
 
-	site->result = torc_serve(&site->config, note_ready, site->text,
-	    sizeof(site->text));
+	site->result = torc_serve(&site->config, note_ready, &site->error);
 	/* Of the process, or of this thread. */
 	sigpending(&pending);
 	site->signalled = sigismember(&pending, SIGTERM) == 1;
@@ -485,7 +484,7 @@ two_reactors_serve_several_listeners_until_sigterm(void **state)
 	assert_int_equal(atomic_load(&site->wrong), 0);
 	signal_process();
 	assert_int_equal(site_join(site), 0);
-	assert_string_equal(site->text, "");
+	assert_string_equal(site->error.text, "");
 	assert_int_equal(atomic_load(&site->readies), 1);
 	assert_int_equal(atomic_load(&site->stops), 2);
 	assert_true(is_refused(port));
@@ -588,7 +587,7 @@ a_server_starts_on_the_port_of_one_that_has_just_ended(void **state)
 
 		site->config.linger_ms = 20;
 		if (!site_run(site))
-			fail_msg("round %u: %s", round, site->text);
+			fail_msg("round %u: %s", round, site->error.text);
 		if (round == 0)
 			snprintf(address, sizeof(address), "127.0.0.1:%u",
 			    site->ports[0][0]);
@@ -614,7 +613,7 @@ a_server_may_open_as_many_descriptors_as_the_hard_limit_allows(void **state)
 	limit = before;
 	limit.rlim_cur = 100;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	torc_reactor_destroy(reactor);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	assert_int_equal(limit.rlim_cur, 100);
@@ -674,7 +673,8 @@ take_port(char *address, size_t size)
 static void
 an_address_that_cannot_be_listened_on_is_named_with_a_fix(void **state)
 {
-	char taken[64], text[256];
+	struct torc_error error;
+	char taken[64];
 	int fd = take_port(taken, sizeof(taken));
 	const struct {
 		const char *address;
@@ -696,10 +696,11 @@ an_address_that_cannot_be_listened_on_is_named_with_a_fix(void **state)
 			.reactors = 1,
 		};
 
-		assert_int_equal(torc_serve(&config, NULL, text,
-		    sizeof(text)), cases[i].error);
-		assert_non_null(strstr(text, cases[i].address));
-		assert_non_null(strstr(text, cases[i].fix));
+		assert_int_equal(torc_serve(&config, NULL, &error),
+		    cases[i].error);
+		assert_int_equal(error.code, cases[i].error);
+		assert_non_null(strstr(error.text, cases[i].address));
+		assert_non_null(strstr(error.text, cases[i].fix));
 	}
 	close(fd);
 }
@@ -721,7 +722,7 @@ the_signal_mask_is_restored(void **state)
 	for (unsigned blocked = 0; blocked < 2; blocked++) {
 		pthread_sigmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &term,
 		    NULL);
-		assert_true(torc_serve(&config, NULL, NULL, 0) < 0);
+		assert_true(torc_serve(&config, NULL, NULL) < 0);
 		pthread_sigmask(SIG_SETMASK, NULL, &mask);
 		assert_int_equal(sigismember(&mask, SIGTERM), blocked);
 		assert_int_equal(sigismember(&mask, SIGINT), 0);
@@ -743,7 +744,7 @@ serve_in_child(int news)
 	/* Its `ready` writes to the gate: the parent's end of it. */
 	close(site->gate[1]);
 	site->gate[1] = news;
-	rc = torc_serve(&site->config, note_ready_at_gate, NULL, 0);
+	rc = torc_serve(&site->config, note_ready_at_gate, NULL);
 	pthread_sigmask(SIG_SETMASK, NULL, &mask);
 	if (rc != 0)
 		return 1;
@@ -797,8 +798,8 @@ assert_fails(struct site *site, int result, const char *named)
 	assert_false(site_run(site));
 	assert_int_equal(site_join(site), result);
 	assert_int_equal(atomic_load(&site->readies), 0);
-	if (strstr(site->text, named) == NULL)
-		fail_msg("no \"%s\" in \"%s\"", named, site->text);
+	if (strstr(site->error.text, named) == NULL)
+		fail_msg("no \"%s\" in \"%s\"", named, site->error.text);
 	site_free(site);
 }
 
@@ -911,10 +912,10 @@ what_is_refused_to_a_later_reactor_is_explained_as_to_the_first(void **state)
 		forbidden.later_opcode = -1;
 		assert_true(atomic_load(&seen.refusals) > refusals);
 		/* The cause, the values, and the fix. */
-		assert_ptr_equal(strstr(site->text, cases[i].words),
-		    site->text);
-		assert_non_null(strstr(site->text, " (Linux "));
-		assert_non_null(strstr(site->text, "): "));
+		assert_ptr_equal(strstr(site->error.text, cases[i].words),
+		    site->error.text);
+		assert_non_null(strstr(site->error.text, " (Linux "));
+		assert_non_null(strstr(site->error.text, "): "));
 		site_free(site);
 		assert_int_equal(count_fds(), files);
 	}
@@ -936,7 +937,7 @@ a_start_that_fails_ends_all_with_its_result(void **state)
 		assert_false(site_run(site));
 		assert_int_equal(site_join(site), -EUCLEAN);
 		assert_int_equal(atomic_load(&site->readies), 0);
-		assert_true(strlen(site->text) > 0);
+		assert_true(strlen(site->error.text) > 0);
 		assert_int_equal(atomic_load(&site->stops), 2);
 		site_free(site);
 		assert_int_equal(count_fds(), files);
@@ -999,7 +1000,7 @@ lose_a_reactor(int index, bool while_draining)
 	atomic_store(&broken_reactor, -1);
 	ignore_fibers(lost[while_draining][index]);
 	assert_false(site->signalled);
-	assert_true(site->text[0] != '\0');
+	assert_true(site->error.text[0] != '\0');
 	assert_int_equal(atomic_load(&site->stops), 2);
 	assert_true(is_refused(site->ports[0][0]));
 	while (count > 0)

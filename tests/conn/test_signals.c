@@ -98,7 +98,7 @@ serve(struct torc_config config, enum manner manner)
 {
 	static char address[32];
 	static const char *const at[] = { address, NULL };
-	char text[256] = "";
+	struct torc_error error;
 	int rc;
 
 	snprintf(address, sizeof(address), "127.0.0.1:%u", site.port);
@@ -113,7 +113,7 @@ serve(struct torc_config config, enum manner manner)
 	signal(SIGHUP, manner == IGNORED ? SIG_IGN : SIG_DFL);
 	if (manner == HANDLED)
 		signal(SIGHUP, catch);
-	rc = torc_serve(&config, say_ready, text, sizeof(text));
+	rc = torc_serve(&config, say_ready, &error);
 	_exit(rc < 0 ? 1 : 0);
 }
 

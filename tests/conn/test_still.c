@@ -157,10 +157,10 @@ reactor_open_with(unsigned batch)
 	const struct torc_config config = { .buffer_size = 4096,
 		.batch = batch };
 	struct torc_reactor *reactor;
-	char text[256];
+	struct torc_error error;
 
-	if (torc_reactor_create(&reactor, &config, text, sizeof(text)) < 0)
-		fail_msg("%s", text);
+	if (torc_reactor_create(&reactor, &config, &error) < 0)
+		fail_msg("%s", error.text);
 	assert_true(torc_listen(reactor, "127.0.0.1:0", refuse, NULL) >= 0);
 	return reactor;
 }

@@ -124,7 +124,7 @@ main(int argc, char **argv)
 	struct torc_post post = { .call = begin };
 
 	name = argv[argc - 1];
-	if (torc_reactor_create(&reactor, NULL, NULL, 0) < 0)
+	if (torc_reactor_create(&reactor, NULL, NULL) < 0)
 		return 2;
 	torc_post(reactor, &post);
 	if (torc_reactor_run(reactor) < 0)

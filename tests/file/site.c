@@ -45,7 +45,7 @@ serve(struct torc_conn *conn, void *arg)
 int
 open_root(void *arg)
 {
-	return torc_file_root_open(&root, arg, &config, NULL, 0, LATE);
+	return torc_file_root_open(&root, arg, &config, NULL, LATE);
 }
 
 int

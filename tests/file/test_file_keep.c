@@ -149,7 +149,7 @@ static struct torc_file_root *second;
 static int
 open_second(void *arg)
 {
-	return torc_file_root_open(&second, arg, &config, NULL, 0, LATE);
+	return torc_file_root_open(&second, arg, &config, NULL, LATE);
 }
 
 static int

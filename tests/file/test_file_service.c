@@ -82,8 +82,7 @@ set_up_service(void **state)
 	    (void *)(uintptr_t)&key);
 	torc_routes_add(routes, "GET", "/{path...}", torc_file_exchange,
 	    (void *)(uintptr_t)&key);
-	assert_int_equal(torc_service_create(&service, routes, &with, NULL,
-	    0), 0);
+	assert_int_equal(torc_service_create(&service, routes, &with, NULL), 0);
 	torc_routes_destroy(routes);
 	server_call(&server, listen_too, &server.port);
 	return 0;

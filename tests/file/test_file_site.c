@@ -799,13 +799,12 @@ a_compressed_file_stands_for_one_that_is_not_newer(void **state)
 	assert_string_equal(body(), "edited");
 }
 
-static char text[200];
+static struct torc_error said;
 
 static int
 open_in_words(void *arg)
 {
-	return torc_file_root_open(&root, arg, &config, text, sizeof(text),
-	    LATE);
+	return torc_file_root_open(&root, arg, &config, &said, LATE);
 }
 
 static void
@@ -838,13 +837,13 @@ a_configuration_out_of_its_bounds_is_refused_in_words(void **state)
 		    -EINVAL);
 		assert_int_equal(server_fiber(&server, open_in_words, folder),
 		    -EINVAL);
-		assert_string_equal(text, wrong[i].text);
+		assert_string_equal(said.text, wrong[i].text);
 	}
 	config = (struct torc_file_config) { .cache_control = "max-age=5" };
 	assert_int_equal(server_fiber(&server, open_root,
 	    (void *)(uintptr_t)"/none"), -ENOENT);
 	assert_int_equal(server_fiber(&server, open_in_words, folder), 0);
-	assert_string_equal(text, "");
+	assert_string_equal(said.text, "");
 	put_text("a", "a");
 	assert_status("/a", "", 200);
 	assert_string_equal(field("Cache-Control"), "max-age=5");

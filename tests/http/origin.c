@@ -15,6 +15,7 @@
 struct origin origin;
 struct server server;
 struct torc_http_client *client;
+struct torc_error client_error;
 struct torc_http_client_config config;
 
 /* The head of a request, ended by NUL. False at the end. */
@@ -188,10 +189,8 @@ count_body(int fd, unsigned nth, const char *head)
 void
 make_client(struct torc_reactor *reactor, void *arg)
 {
-	char text[256] = "";
-
 	(void)reactor;
-	if (torc_http_client_create(&client, arg, text, sizeof(text)) < 0)
+	if (torc_http_client_create(&client, arg, &client_error) < 0)
 		client = NULL;
 }
 

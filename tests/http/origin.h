@@ -33,6 +33,7 @@ extern struct origin origin;
 /* A client of it, on a server's reactor. */
 extern struct server server;
 extern struct torc_http_client *client;
+extern struct torc_error client_error;	/* of its making */
 extern struct torc_http_client_config config;
 
 /*

@@ -228,8 +228,7 @@ set_up(void **state)
 	torc_routes_add(routes, "GET", "/fields", add_fields, NULL);
 	torc_routes_add(routes, "GET", "/large", add_large, NULL);
 	torc_routes_add(routes, "GET", "/connection", tell_connection, NULL);
-	assert_int_equal(torc_service_create(&service, routes, &of, NULL, 0),
-	    0);
+	assert_int_equal(torc_service_create(&service, routes, &of, NULL), 0);
 	torc_routes_destroy(routes);
 	origin_scene(give_first_line, handle, NULL);
 	return 0;

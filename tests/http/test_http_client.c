@@ -1342,22 +1342,33 @@ bodies_stream_in_both_directions_at_once(void **state)
 static void
 a_configuration_that_cannot_be_is_refused_in_words(void **state)
 {
-	const struct torc_http_client_config bad_host = {
-		.address = "127.0.0.1:1", .host = "a\r\nb",
-	};
-	const struct torc_http_client_config bad_pool = {
-		.address = "127.0.0.1:1", .pool.size = 5000,
+	const struct {
+		struct torc_http_client_config config;
+		const char *words;
+	} bad[] = {
+		{ { .address = "127.0.0.1:1", .host = "a\r\nb" },
+		    "host = \"a\r\nb\": must be the value of a field, of at "
+		    "most 1000 bytes" },
+		{ { .address = "127.0.0.1:1", .pool.size = 5000 },
+		    "size = 5000: must be from 1 to 4096" },
+		{ { .host = "localhost" }, "address: none is given; write "
+		    "127.0.0.1:8080, a name and a port, or unix:PATH" },
 	};
 
 	(void)state;
 	start(give_request_line);
 	server_fiber(&server, end_client, NULL);
-	server_call(&server, make_client, (void *)(uintptr_t)&bad_host);
-	assert_null(client);
-	server_call(&server, make_client, (void *)(uintptr_t)&bad_pool);
-	assert_null(client);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		server_call(&server, make_client,
+		    (void *)(uintptr_t)&bad[i].config);
+		assert_null(client);
+		assert_int_equal(client_error.code, -EINVAL);
+		assert_string_equal(client_error.text, bad[i].words);
+	}
 	server_call(&server, make_client, &config);
 	assert_non_null(client);
+	assert_int_equal(client_error.code, 0);
+	assert_string_equal(client_error.text, "");
 	stop();
 }
 

@@ -56,7 +56,8 @@ service_of(const char *const *lines)
 {
 	struct torc_service *service;
 	struct torc_routes *routes;
-	char method[32], text[256];
+	struct torc_error error;
+	char method[32];
 
 	assert_int_equal(torc_routes_create(&routes), 0);
 	for (; *lines != NULL; lines++) {
@@ -66,9 +67,8 @@ service_of(const char *const *lines)
 		    (int)(space - *lines), *lines);
 		torc_routes_add(routes, method, space + 1, handler, NULL);
 	}
-	if (torc_service_create(&service, routes, NULL, text,
-	    sizeof(text)) < 0)
-		fail_msg("%s", text);
+	if (torc_service_create(&service, routes, NULL, &error) < 0)
+		fail_msg("%s", error.text);
 	torc_routes_destroy(routes);
 	return service;
 }
@@ -234,7 +234,7 @@ a_thousand_routes_are_all_found(void **state)
 		    i * 7919 % 1000, i % 10);
 		torc_routes_add(routes, "GET", path, handler, NULL);
 	}
-	assert_int_equal(torc_service_create(&service, routes, NULL, NULL, 0),
+	assert_int_equal(torc_service_create(&service, routes, NULL, NULL),
 	    0);
 	torc_routes_destroy(routes);
 	for (unsigned i = 0; i < 1000; i++) {
@@ -266,7 +266,7 @@ a_path_that_almost_matches_in_many_ways_matches_in_none(void **state)
 		snprintf(route, sizeof(route), "%s/x", path);
 		torc_routes_add(routes, "GET", route, handler, NULL);
 	}
-	assert_int_equal(torc_service_create(&service, routes, NULL, NULL, 0),
+	assert_int_equal(torc_service_create(&service, routes, NULL, NULL),
 	    0);
 	torc_routes_destroy(routes);
 	assert_route(service, "GET", "/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/y",
@@ -372,18 +372,19 @@ assert_refused(const char *method, const char *path, const char *why)
 {
 	struct torc_service *service;
 	struct torc_routes *routes;
-	char text[512], wanted[512];
+	struct torc_error error;
+	char wanted[512];
 
 	assert_int_equal(torc_routes_create(&routes), 0);
 	torc_routes_add(routes, "GET", "/fine", handler, NULL);
 	torc_routes_add(routes, method, path, handler, NULL);
-	assert_int_equal(torc_service_create(&service, routes, NULL, text,
-	    sizeof(text)), -EINVAL);
+	assert_int_equal(torc_service_create(&service, routes, NULL, &error),
+	    -EINVAL);
 	assert_null(service);
 	snprintf(wanted, sizeof(wanted), "route %s %s: %s", method, path,
 	    why);
-	assert_string_equal(text, wanted);
-	assert_int_equal(torc_service_create(&service, routes, NULL, NULL, 0),
+	assert_string_equal(error.text, wanted);
+	assert_int_equal(torc_service_create(&service, routes, NULL, NULL),
 	    -EINVAL);
 	torc_routes_destroy(routes);
 }
@@ -431,21 +432,23 @@ routes_that_match_the_same_are_refused_in_words(void **state)
 {
 	struct torc_service *service;
 	struct torc_routes *routes, *group;
-	char text[512];
+	struct torc_error error = { -EBUSY, true, "stale" };
 
 	(void)state;
 	assert_int_equal(torc_routes_create(&routes), 0);
 	torc_routes_add(routes, "GET", "/a/{id}", handler, NULL);
 	torc_routes_add(routes, "PUT", "/a/{other}", handler, NULL);
 	group = torc_routes_group(routes, "/a");
-	assert_int_equal(torc_service_create(&service, routes, NULL, text,
-	    sizeof(text)), 0);
+	assert_int_equal(torc_service_create(&service, routes, NULL, &error),
+	    0);
+	assert_int_equal(error.code, 0);
+	assert_string_equal(error.text, "");
 	torc_service_destroy(service);
 	torc_routes_add(group, "GET", "/{name}", handler, NULL);
-	assert_int_equal(torc_service_create(&service, routes, NULL, text,
-	    sizeof(text)), -EINVAL);
-	assert_string_equal(text, "route GET /a/{name} matches the same as "
-	    "GET /a/{id}: remove one of them");
+	assert_int_equal(torc_service_create(&service, routes, NULL, &error),
+	    -EINVAL);
+	assert_string_equal(error.text, "route GET /a/{name} matches the same "
+	    "as GET /a/{id}: remove one of them");
 	torc_routes_destroy(routes);
 }
 
@@ -458,7 +461,7 @@ assert_prefix(const char *prefix, int wanted)
 	assert_int_equal(torc_routes_create(&routes), 0);
 	torc_routes_add(torc_routes_group(torc_routes_group(routes, "/v1"),
 	    prefix), "GET", "/a", handler, NULL);
-	assert_int_equal(torc_service_create(&service, routes, NULL, NULL, 0),
+	assert_int_equal(torc_service_create(&service, routes, NULL, NULL),
 	    wanted);
 	if (wanted == 0)
 		torc_service_destroy(service);
@@ -510,14 +513,14 @@ fields_of_a_configuration_out_of_bounds_are_named(void **state)
 	};
 	struct torc_service *service;
 	struct torc_routes *routes;
-	char text[256];
+	struct torc_error error;
 
 	(void)state;
 	assert_int_equal(torc_routes_create(&routes), 0);
 	for (unsigned i = 0; i < COUNT(configs); i++) {
 		assert_int_equal(torc_service_create(&service, routes,
-		    &configs[i], text, sizeof(text)), -EINVAL);
-		assert_memory_equal(text, names[i], strlen(names[i]));
+		    &configs[i], &error), -EINVAL);
+		assert_memory_equal(error.text, names[i], strlen(names[i]));
 	}
 	torc_routes_destroy(routes);
 	torc_routes_destroy(NULL);
@@ -526,7 +529,7 @@ fields_of_a_configuration_out_of_bounds_are_named(void **state)
 
 /* All of it with so many allocations: the result. */
 static int
-make_with(unsigned allocations, char *text, size_t size)
+make_with(unsigned allocations, struct torc_error *error)
 {
 	struct torc_service *service = NULL;
 	struct torc_routes *routes, *group;
@@ -541,7 +544,7 @@ make_with(unsigned allocations, char *text, size_t size)
 		torc_routes_add(group, "GET", "/{b}/{c...}", handler, NULL);
 		torc_routes_add(group, "PUT", "/x", handler, NULL);
 		torc_routes_add(routes, "GET", "/a/x", handler, NULL);
-		rc = torc_service_create(&service, routes, NULL, text, size);
+		rc = torc_service_create(&service, routes, NULL, error);
 	}
 	torc_routes_destroy(routes);
 	assert_true((rc == 0) == (service != NULL));
@@ -555,18 +558,17 @@ each_allocation_may_fail_and_nothing_is_left_behind(void **state)
 {
 	const long before = held;
 	unsigned count = 0;
-	char text[256];
 
 	(void)state;
 	for (;; count++) {
-		int rc = make_with(count, strcpy(text, "memory"),
-		    sizeof(text));
+		struct torc_error error = { .text = "no memory for routes" };
+		int rc = make_with(count, &error);
 
 		assert_int_equal(held, before);
 		if (rc == 0)
 			break;
 		assert_int_equal(rc, -ENOMEM);
-		assert_non_null(strstr(text, "memory"));
+		assert_non_null(strstr(error.text, "memory"));
 	}
 	assert_true(count > 20);
 }

@@ -581,16 +581,15 @@ set_up(void **state)
 		.observer = observe,
 	};
 	struct torc_routes *routes;
-	char text[256];
+	struct torc_error error;
 
 	(void)state;
 	sem_init(&seen_more, 0, 0);
 	sem_init(&entered, 0, 0);
 	assert_int_equal(torc_routes_create(&routes), 0);
 	add_routes(routes);
-	if (torc_service_create(&service, routes, &config, text,
-	    sizeof(text)) < 0)
-		fail_msg("%s", text);
+	if (torc_service_create(&service, routes, &config, &error) < 0)
+		fail_msg("%s", error.text);
 	torc_routes_destroy(routes);
 	server_start(&server, NULL, torc_service_handle, service);
 	return 0;

@@ -511,7 +511,7 @@ live_as_child(void)
 	struct beginning first = { .post.call = spawn_offload };
 	struct torc_reactor *reactor;
 
-	if (torc_reactor_create(&reactor, NULL, NULL, 0) < 0 ||
+	if (torc_reactor_create(&reactor, NULL, NULL) < 0 ||
 	    torc_post(reactor, &first.post) < 0 ||
 	    torc_reactor_run(reactor) < 0)
 		return 1;

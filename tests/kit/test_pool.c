@@ -126,12 +126,12 @@ static const struct torc_pool_kind fake = {
 static int
 create(struct backend *backend, const struct torc_pool_config *config)
 {
-	char text[128] = "";
+	struct torc_error error;
 	int rc = torc_pool_create(&backend->pool, &fake, backend, config,
-	    text, sizeof(text));
+	    &error);
 
 	if (rc < 0)
-		fprintf(stderr, "%s\n", text);
+		fprintf(stderr, "%s\n", error.text);
 	return rc;
 }
 
@@ -1333,7 +1333,7 @@ nothing_is_rented_once_the_reactor_closes_connections(void **state)
 	int turns = 0, fd = open_silent();
 
 	(void)state;
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	assert_int_equal(torc_post(reactor, &first), 0);
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
@@ -1440,8 +1440,8 @@ destroy_late_without_fibers(void *arg)
 	void *item;
 
 	(void)arg;
-	EXPECT(torc_pool_create(&backend.pool, &kind, &backend, NULL, NULL,
-	    0) == 0);
+	EXPECT(torc_pool_create(&backend.pool, &kind, &backend, NULL, NULL) ==
+	    0);
 	EXPECT(torc_pool_acquire(backend.pool, &item, SOON) == -ETIMEDOUT);
 	while (count < COUNT &&
 	    torc_fiber_spawn(&ids[count], hold, NULL) == 0)
@@ -1474,8 +1474,8 @@ destroy_without_fibers(void *arg)
 	void *item;
 
 	(void)arg;
-	EXPECT(torc_pool_create(&backend.pool, &kind, &backend, NULL, NULL,
-	    0) == 0);
+	EXPECT(torc_pool_create(&backend.pool, &kind, &backend, NULL, NULL) ==
+	    0);
 	EXPECT(torc_pool_acquire(backend.pool, &item, SOON) == -ETIMEDOUT);
 	while (count < COUNT &&
 	    torc_fiber_spawn(&ids[count], hold, NULL) == 0)
@@ -1521,15 +1521,15 @@ configure(void *arg)
 		.waiters = 1048576, .idle_ms = 1, .open_ms = TORC_NO_LIMIT,
 		.retry_min_ms = 100, .retry_max_ms = 100, .lifetime_ms = 1 };
 	struct backend backend = { 0 };
-	char text[128];
+	struct torc_error error;
 
 	(void)arg;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		EXPECT(torc_pool_create(&backend.pool, &fake, &backend,
-		    &wrong[i], text, sizeof(text)) == -EINVAL);
-		EXPECT(strcmp(text, words[i]) == 0);
+		    &wrong[i], &error) == -EINVAL);
+		EXPECT(strcmp(error.text, words[i]) == 0);
 		EXPECT(torc_pool_create(&backend.pool, &fake, &backend,
-		    &wrong[i], NULL, 0) == -EINVAL);
+		    &wrong[i], NULL) == -EINVAL);
 	}
 	EXPECT(create(&backend, &right) == 0);
 	EXPECT(destroy(&backend));
@@ -1552,12 +1552,12 @@ make_many(void *arg)
 	(void)arg;
 	for (int i = 0; i < 1024; i++)
 		EXPECT(torc_pool_create(&pools[i], &fake, &backend, NULL,
-		    NULL, 0) == 0);
-	EXPECT(torc_pool_create(&more, &fake, &backend, NULL, NULL, 0) ==
+		    NULL) == 0);
+	EXPECT(torc_pool_create(&more, &fake, &backend, NULL, NULL) ==
 	    -ENOBUFS);
 	for (int i = 0; i < 1024; i++)
 		torc_pool_destroy(pools[i], TORC_NEVER);
-	EXPECT(torc_pool_create(&more, &fake, &backend, NULL, NULL, 0) == 0);
+	EXPECT(torc_pool_create(&more, &fake, &backend, NULL, NULL) == 0);
 	torc_pool_destroy(more, TORC_NEVER);
 	return 0;
 }
@@ -1595,7 +1595,7 @@ misuse(torc_fiber_entry *entry)
 	/* A sanitizer would make a report of the signal. */
 	signal(SIGABRT, SIG_DFL);
 	alarm(60);
-	if (torc_reactor_create(&reactor, NULL, NULL, 0) < 0 ||
+	if (torc_reactor_create(&reactor, NULL, NULL) < 0 ||
 	    torc_post(reactor, &misuse.post) < 0)
 		_exit(1);
 	for (int i = 0; i < 100; i++)
@@ -1756,8 +1756,8 @@ ask_server(void *arg)
 	struct origin *origin = arg;
 	struct torc_pool_stats stats;
 
-	EXPECT(torc_pool_create(&origin->pool, &sockets, origin, NULL, NULL,
-	    0) == 0);
+	EXPECT(torc_pool_create(&origin->pool, &sockets, origin, NULL, NULL) ==
+	    0);
 	for (int i = 0; i < 100; i++)
 		EXPECT(ask(origin->pool, false) == 0);
 	torc_pool_stats(origin->pool, &stats);

@@ -186,13 +186,12 @@ ready_is_called_once_and_sees_what_every_start_did(void **state)
 		.reactors = REACTORS,
 		.unpinned = true,
 	};
-	char text[256];
+	struct torc_error error;
 
 	(void)state;
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		memset(&site, 0, sizeof(site));
-		assert_int_equal(torc_serve(&config, note_ready, text,
-		    sizeof(text)), 0);
+		assert_int_equal(torc_serve(&config, note_ready, &error), 0);
 		assert_int_equal(site.ready, 1);
 	}
 }
@@ -214,11 +213,11 @@ workers_that_fail_at_once_report_one_of_their_errors(void **state)
 		.reactors = REACTORS,
 		.unpinned = true,
 	};
-	char text[256];
+	struct torc_error error;
 
 	(void)state;
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		int rc = torc_serve(&config, NULL, text, sizeof(text));
+		int rc = torc_serve(&config, NULL, &error);
 
 		assert_true(rc == -EUCLEAN || rc == -ENOTUNIQ);
 	}
@@ -246,10 +245,10 @@ the_first_of_two_errors_is_reported(void **state)
 		.reactors = REACTORS,
 		.unpinned = true,
 	};
-	char text[256];
+	struct torc_error error;
 
 	(void)state;
-	assert_int_equal(torc_serve(&config, NULL, text, sizeof(text)),
+	assert_int_equal(torc_serve(&config, NULL, &error),
 	    -EUCLEAN);
 }
 

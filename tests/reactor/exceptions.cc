@@ -45,10 +45,10 @@ static torc_reactor *
 make()
 {
 	torc_reactor *reactor = nullptr;
-	char text[256] = "";
+	torc_error error;
 
-	if (torc_reactor_create(&reactor, nullptr, text, sizeof text) < 0) {
-		std::printf("FAILED a reactor is made: %s\n", text);
+	if (torc_reactor_create(&reactor, nullptr, &error) < 0) {
+		std::printf("FAILED a reactor is made: %s\n", error.text);
 		std::exit(1);
 	}
 	return reactor;

@@ -68,7 +68,7 @@ fibers_and_the_loop_s_caller_each_have_their_own_exceptions(void **state)
 
 	(void)state;
 	alarm(HANG_SECONDS);
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	torc_fiber_start(reactor, NULL, handle_one, &first);
 	torc_fiber_start(reactor, NULL, handle_one, &second);
 	torc_fiber_start(reactor, NULL, handle_none, NULL);
@@ -112,7 +112,7 @@ a_fiber_of_such_a_program_keeps_its_rounding(void **state)
 
 	(void)state;
 	torc_modes_get(&before);
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	torc_fiber_start(reactor, NULL, round_upwards, &kept);
 	torc_reactor_drain(reactor, TORC_NEVER);
 	assert_int_equal(torc_reactor_run(reactor), 0);

@@ -186,7 +186,7 @@ run_alone(torc_fiber_entry *entry, void *arg)
 {
 	struct torc_reactor *reactor;
 
-	if (torc_reactor_create(&reactor, NULL, NULL, 0) < 0 ||
+	if (torc_reactor_create(&reactor, NULL, NULL) < 0 ||
 	    torc_fiber_start(reactor, NULL, entry, arg) < 0)
 		_exit(2);
 	torc_reactor_drain(reactor, TORC_NEVER);
@@ -2099,7 +2099,7 @@ stop_with_an_op_that_is_started_last(void)
 	struct torc_reactor *reactor;
 
 	ending.fd = eventfd(0, EFD_CLOEXEC);
-	if (torc_reactor_create(&reactor, NULL, NULL, 0) < 0)
+	if (torc_reactor_create(&reactor, NULL, NULL) < 0)
 		_exit(2);
 	server.reactor = reactor;
 	torc_reactor_set_data(reactor, NULL, &probe);
@@ -2239,7 +2239,7 @@ run_post(void (*call)(struct torc_reactor *, struct torc_post *))
 	struct torc_post post = { .call = call };
 	struct torc_reactor *reactor;
 
-	if (torc_reactor_create(&reactor, NULL, NULL, 0) < 0 ||
+	if (torc_reactor_create(&reactor, NULL, NULL) < 0 ||
 	    torc_post(reactor, &post) < 0)
 		_exit(2);
 	torc_reactor_drain(reactor, TORC_NEVER);

@@ -65,7 +65,7 @@ run(void (*what)(void))
 
 	trial.what = what;
 	trial.done = false;
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	trial.stack = reactor->config.stack_size;
 	assert_int_equal(torc_fiber_start(reactor, NULL, measure, NULL), 0);
 	torc_reactor_drain(reactor, TORC_NEVER);

@@ -167,7 +167,7 @@ parts_lie_where_the_page_says_and_do_not_overlap(void **state)
 	struct torc_page_part parts[5];
 
 	(void)state;
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	page = read_page();
 	parts[0] = page.counters;
 	parts[1] = page.gauges;
@@ -582,7 +582,7 @@ nobody_else_can_write_it_or_change_its_size(void **state)
 	int fd;
 
 	(void)state;
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	assert_int_equal(count_pages(path, sizeof(path)), 1);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	assert_true(fd >= 0);
@@ -610,7 +610,7 @@ the_descriptor_is_closed_by_an_exec_and_gone_with_the_reactor(void **state)
 	char path[64];
 
 	(void)state;
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	assert_int_equal(count_pages(path, sizeof(path)), 1);
 	assert_int_equal(fcntl(atoi(strrchr(path, '/') + 1), F_GETFD),
 	    FD_CLOEXEC);
@@ -642,7 +642,7 @@ a_child_of_a_fork_has_no_way_to_count_for_its_parent(void **state)
 	pid_t child;
 
 	(void)state;
-	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	assert_true(is_mapped());
 	child = fork();
 	assert_true(child >= 0);

@@ -660,10 +660,10 @@ static uint32_t
 take_all_stacks(struct torc_stacks *stacks, void **taken)
 {
 	struct torc_config config;
-	char text[64];
+	struct torc_error error;
 	uint32_t count = 0;
 
-	assert_int_equal(torc_config_fill(&config, NULL, text, sizeof(text)),
+	assert_int_equal(torc_config_fill(&config, NULL, &error),
 	    0);
 	assert_int_equal(config.fibers, MANY_STACKS);
 	assert_int_equal(torc_stacks_init(stacks, config.fibers,
@@ -1032,7 +1032,7 @@ field_of(struct torc_config *config, size_t i)
 
 /* Fill one in that has `value` in field `i`, and room for it in others. */
 static int
-fill_with(size_t i, unsigned value, char *text, size_t size)
+fill_with(size_t i, unsigned value, struct torc_error *error)
 {
 	struct torc_config config = { .sq_entries = 0 }, filled;
 	int rc;
@@ -1044,8 +1044,7 @@ fill_with(size_t i, unsigned value, char *text, size_t size)
 	if (strcmp(fields[i].name, "held_low") == 0)
 		config.held_max = 1 << 30;
 	*field_of(&config, i) = value;
-	text[0] = '\0';
-	rc = torc_config_fill(&filled, &config, text, size);
+	rc = torc_config_fill(&filled, &config, error);
 	if (rc == 0)
 		assert_int_equal(*field_of(&filled, i), value);
 	return rc;
@@ -1056,12 +1055,12 @@ a_field_that_is_0_has_the_default_that_is_documented(void **state)
 {
 	const struct torc_config zero = { .batch = 0 };
 	struct torc_config filled;
-	char text[256];
+	struct torc_error error;
 
 	(void)state;
 	for (int way = 0; way < 2; way++) {
 		assert_int_equal(torc_config_fill(&filled,
-		    way == 0 ? NULL : &zero, text, sizeof(text)), 0);
+		    way == 0 ? NULL : &zero, &error), 0);
 		for (size_t i = 0; i < FIELDS; i++)
 			assert_int_equal(*field_of(&filled, i),
 			    fields[i].initial);
@@ -1072,7 +1071,8 @@ static void
 a_field_out_of_its_bounds_is_refused_by_name_and_one_at_them_is_not(
     void **state)
 {
-	char text[256], name[64];
+	struct torc_error error;
+	char name[64];
 
 	(void)state;
 	for (size_t i = 0; i < FIELDS; i++) {
@@ -1081,19 +1081,17 @@ a_field_out_of_its_bounds_is_refused_by_name_and_one_at_them_is_not(
 			fields[i].power_of_two ? fields[i].most - 1 : 0,
 		};
 
-		assert_int_equal(fill_with(i, fields[i].least, text,
-		    sizeof(text)), 0);
-		assert_int_equal(fill_with(i, fields[i].most, text,
-		    sizeof(text)), 0);
+		assert_int_equal(fill_with(i, fields[i].least, &error), 0);
+		assert_int_equal(fill_with(i, fields[i].most, &error), 0);
 		for (int n = 0; n < 3; n++) {
 			/* Which is the default. */
 			if (wrong[n] == 0)
 				continue;
-			assert_int_equal(fill_with(i, wrong[n], text,
-			    sizeof(text)), -EINVAL);
+			assert_int_equal(fill_with(i, wrong[n], &error),
+			    -EINVAL);
 			snprintf(name, sizeof(name), "%s = %u: ",
 			    fields[i].name, wrong[n]);
-			assert_memory_equal(text, name, strlen(name));
+			assert_memory_equal(error.text, name, strlen(name));
 		}
 	}
 }
@@ -1113,40 +1111,39 @@ fields_that_contradict_each_other_are_refused_by_name(void **state)
 		    "32000" },
 	};
 	struct torc_config filled;
-	char text[256];
+	struct torc_error error;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		assert_int_equal(torc_config_fill(&filled, &cases[i].config,
-		    text, sizeof(text)), -EINVAL);
-		assert_non_null(strstr(text, cases[i].name));
+		    &error), -EINVAL);
+		assert_non_null(strstr(error.text, cases[i].name));
 	}
 	/* What is left to torc does not contradict. */
 	assert_int_equal(torc_config_fill(&filled, &(struct torc_config) {
 	    .sq_entries = 32768, .buffers = 8, .held_max = 1,
-	    .stack_size = 16385 }, text, sizeof(text)), 0);
+	    .stack_size = 16385 }, &error), 0);
 	assert_int_equal(filled.cq_entries, 65536);
 	assert_int_equal(filled.buffers_start, 8);
 	assert_true(filled.held_low <= 1);
 	assert_int_equal(filled.held_total, 64 << 20);
 	assert_int_equal(torc_config_fill(&filled, &(struct torc_config) {
-	    .held_max = 1 << 30 }, text, sizeof(text)), 0);
+	    .held_max = 1 << 30 }, &error), 0);
 	assert_int_equal(filled.held_total, (size_t)32 << 30);
 	assert_int_equal(torc_config_fill(&filled, &(struct torc_config) {
-	    .held_max = 1000, .held_total = 32000 }, text, sizeof(text)), 0);
+	    .held_max = 1000, .held_total = 32000 }, &error), 0);
 	assert_int_equal(filled.held_total, 32000);
 	assert_int_equal(torc_config_fill(&filled, &(struct torc_config) {
 	    .sq_entries = 32768, .buffers = 8, .held_max = 1,
-	    .stack_size = 16385 }, text, sizeof(text)), 0);
+	    .stack_size = 16385 }, &error), 0);
 	assert_int_equal(filled.stack_size % torc_sys_page_size(), 0);
 	assert_true(filled.stack_size >= 16385);
 	/* Peers that are not probed are given up when the system does so. */
 	assert_int_equal(torc_config_fill(&filled, &(struct torc_config) {
-	    .keepalive_ms = TORC_NO_LIMIT }, text, sizeof(text)), 0);
+	    .keepalive_ms = TORC_NO_LIMIT }, &error), 0);
 	assert_int_equal(filled.unacked_ms, TORC_NO_LIMIT);
 	assert_int_equal(torc_config_fill(&filled, &(struct torc_config) {
-	    .keepalive_ms = 1000, .probe_ms = 500, .probes = 3 }, text,
-	    sizeof(text)), 0);
+	    .keepalive_ms = 1000, .probe_ms = 500, .probes = 3 }, &error), 0);
 	assert_int_equal(filled.unacked_ms, 2500);
 }
 

@@ -385,8 +385,8 @@ values_belong_to_one_reactor(void **state)
 	int value;
 
 	(void)state;
-	assert_int_equal(torc_reactor_create(&one, NULL, NULL, 0), 0);
-	assert_int_equal(torc_reactor_create(&two, NULL, NULL, 0), 0);
+	assert_int_equal(torc_reactor_create(&one, NULL, NULL), 0);
+	assert_int_equal(torc_reactor_create(&two, NULL, NULL), 0);
 	assert_int_equal(torc_reactor_set_data(one, &some, &value), 0);
 	assert_ptr_equal(torc_reactor_data(one, &some), &value);
 	assert_null(torc_reactor_data(two, &some));

@@ -32,11 +32,11 @@ main(int argc, char **argv)
 		.handler = block,
 		.reactors = 1,
 	};
-	char text[256];
+	struct torc_error error;
 
 	prctl(PR_SET_NAME, "shop");
-	if (torc_serve(&config, NULL, text, sizeof(text)) == 0)
+	if (torc_serve(&config, NULL, &error) == 0)
 		return 0;
-	fprintf(stderr, "stall: %s\n", text);
+	fprintf(stderr, "stall: %s\n", error.text);
 	return 1;
 }

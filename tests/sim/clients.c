@@ -661,7 +661,7 @@ static int
 open_links(struct client *client)
 {
 	return torc_pool_create(&client->pool, &links, client,
-	    &client->plan->pool, NULL, 0);
+	    &client->plan->pool, NULL);
 }
 
 void

@@ -504,12 +504,12 @@ open_site(struct client *client)
 	specials = true;
 	if (client->plan->unruly)
 		sim_files_others = change_site;
-	rc = torc_file_root_open(&root, "/site", &config, NULL, 0, deadline);
+	rc = torc_file_root_open(&root, "/site", &config, NULL, deadline);
 	check_time(deadline, "the opening of a root");
 	if (rc < 0)
 		return rc;
 	roots[torc_reactor_index(torc_reactor_self())] = root;
-	rc = torc_http_client_create(&http, &http_config, NULL, 0);
+	rc = torc_http_client_create(&http, &http_config, NULL);
 	client->of = rc == 0 ? http : NULL;
 	return rc;
 }
@@ -965,7 +965,7 @@ be_in_the_way(void *arg)
 	if (index + 1 < world.reactor_count)
 		return 0;
 	make_site();
-	rc = torc_file_root_open(&root, "/site", &config, NULL, 0, LATER);
+	rc = torc_file_root_open(&root, "/site", &config, NULL, LATER);
 	if (rc < 0)
 		return rc;
 	roots[index] = root;

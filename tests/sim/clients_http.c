@@ -257,7 +257,7 @@ serve_exchanges(struct torc_conn *conn, void *arg)
 	if (rc == 0) {
 		torc_routes_add(routes, "*", "/{key}/{size}",
 		    answer_exchange, NULL);
-		rc = torc_service_create(&service, routes, &config, NULL, 0);
+		rc = torc_service_create(&service, routes, &config, NULL);
 		torc_routes_destroy(routes);
 	}
 	if (rc == 0)
@@ -279,7 +279,7 @@ open_http(struct client *client)
 		.answer_ms = client->plan->unruly ? 100 : 0,
 	};
 	struct torc_http_client *http;
-	int rc = torc_http_client_create(&http, &config, NULL, 0);
+	int rc = torc_http_client_create(&http, &config, NULL);
 
 	client->of = rc == 0 ? http : NULL;
 	return rc;
@@ -476,7 +476,7 @@ open_proxy(struct client *client)
 	int rc = torc_listen(torc_reactor_self(), ORIGIN, serve_origin, NULL);
 
 	if (rc >= 0)
-		rc = torc_http_client_create(forwarder, &config, NULL, 0);
+		rc = torc_http_client_create(forwarder, &config, NULL);
 	if (rc < 0)
 		return rc;
 	rc = open_http(client);

@@ -287,13 +287,13 @@ prepare(void)
 {
 	struct torc_config config = current->config;
 	struct torc_reactor *reactor;
-	char text[256] = "";
+	struct torc_error error;
 	int listener;
 
 	config.linger_ms = 5000;
 	config.close_ms = 5000;
-	if (torc_reactor_create(&reactor, &config, text, sizeof(text)) < 0)
-		broken("%s", text);
+	if (torc_reactor_create(&reactor, &config, &error) < 0)
+		broken("%s", error.text);
 	if (current->handler != NULL) {
 		listener = torc_listen(reactor, "127.0.0.1:0",
 		    current->handler, NULL);

@@ -370,13 +370,12 @@ prepare(const struct scenario *scenario)
 {
 	unsigned count = scenario->reactors > 0 ? scenario->reactors : 1;
 	struct torc_config config = choose_config(scenario);
-	char text[200] = "";
+	struct torc_error error;
 	int rc;
 
 	for (unsigned i = 0; i < count; i++) {
 		world.running = i;
-		rc = torc_reactor_create(&world.reactors[i], &config, text,
-		    sizeof(text));
+		rc = torc_reactor_create(&world.reactors[i], &config, &error);
 		if (rc < 0)
 			return rc;
 		world.reactors[i]->index = i;

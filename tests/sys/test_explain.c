@@ -855,6 +855,16 @@ the_sizes_of_a_ring_are_not_blamed_for_another_call(void **state)
 /* What a reactor needs, all of it. */
 
 static int
+available(struct answer *answer)
+{
+	struct torc_error error;
+	int rc = torc_available(&error);
+
+	snprintf(answer->text, sizeof(answer->text), "%s", error.text);
+	return rc;
+}
+
+static int
 with_memlock(struct answer *answer, const void *arg)
 {
 	const unsigned *kib = arg;
@@ -862,7 +872,7 @@ with_memlock(struct answer *answer, const void *arg)
 	unsetenv("INVOCATION_ID");
 	limit_memlock(*kib * 1024);
 	become_outsider();
-	return torc_available(answer->text, sizeof(answer->text));
+	return available(answer);
 }
 
 static void
@@ -900,7 +910,7 @@ available_under(struct answer *answer, const void *arg)
 {
 	unsetenv("INVOCATION_ID");
 	install_filter(arg);
-	return torc_available(answer->text, sizeof(answer->text));
+	return available(answer);
 }
 
 static void

@@ -140,16 +140,16 @@ main(void)
 	struct torc_reactor *reactor;
 	struct utsname system;
 	unsigned major, minor;
-	char text[512] = "";
+	struct torc_error error;
 	int failed;
 
 	if (uname(&system) < 0 ||
 	    sscanf(system.release, "%u.%u", &major, &minor) != 2)
 		return 2;
-	if (torc_reactor_create(&reactor, &config, text, sizeof(text)) < 0 ||
+	if (torc_reactor_create(&reactor, &config, &error) < 0 ||
 	    torc_listen(reactor, "127.0.0.1:0", close_at_once, NULL) < 0) {
 		printf("FAILED a reactor on Linux %s: %s\n", system.release,
-		    text);
+		    error.text);
 		return 1;
 	}
 	for (unsigned i = 0; i < TURNS; i++)

@@ -187,15 +187,15 @@ cli_serve(int argc, char **argv, const char *what,
     struct torc_config *config, struct cli_switch *extra)
 {
 	const char *slash = strrchr(argv[0], '/');
-	char text[512] = "";
+	struct torc_error error;
 	int rc;
 
 	name = slash != NULL ? slash + 1 : argv[0];
 	rc = read_options(argc, argv, what, config, extra);
 	if (rc != 0)
 		return rc > 0 ? rc : 0;
-	if (torc_available(text, sizeof(text)) < 0) {
-		fprintf(stderr, "%s: %s\n", name, text);
+	if (torc_available(&error) < 0) {
+		fprintf(stderr, "%s: %s\n", name, error.text);
 		return EXIT_NO_RING;
 	}
 	if (addresses[0] == NULL)
@@ -203,11 +203,11 @@ cli_serve(int argc, char **argv, const char *what,
 	config->listen = addresses;
 	config->notice = notice;
 	count_reactors(config->reactors);
-	rc = torc_serve(config, say_ready, text, sizeof(text));
+	rc = torc_serve(config, say_ready, &error);
 	if (rc == 0)
 		return 0;
-	fprintf(stderr, "%s: %s\n", name, text);
-	return is_refusal(text) ? EXIT_NO_RING : 1;
+	fprintf(stderr, "%s: %s\n", name, error.text);
+	return is_refusal(error.text) ? EXIT_NO_RING : 1;
 }
 
 int
@@ -217,13 +217,12 @@ cli_serve_routes(int argc, char **argv, const char *what,
 {
 	struct torc_config served = { .reactors = 0 };
 	struct torc_service *made;
-	char text[256] = "out of memory";
-	int rc = torc_service_create(&made, routes, service, text,
-	    sizeof(text));
+	struct torc_error error;
+	int rc = torc_service_create(&made, routes, service, &error);
 
 	torc_routes_destroy(routes);
 	if (rc < 0) {
-		fprintf(stderr, "%s: %s\n", argv[0], text);
+		fprintf(stderr, "%s: %s\n", argv[0], error.text);
 		return 1;
 	}
 	if (config != NULL)

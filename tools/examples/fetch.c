@@ -82,7 +82,7 @@ run_fetch(void *arg)
 	};
 	struct torc_http_client *client;
 
-	fetch->result = torc_http_client_create(&client, &config, NULL, 0);
+	fetch->result = torc_http_client_create(&client, &config, NULL);
 	if (fetch->result < 0)
 		return fetch->result;
 	fetch->result = ask(client, fetch);
@@ -172,7 +172,7 @@ main(int argc, char **argv)
 {
 	struct work work = { .post.call = begin, .ms = 5000, .at_once = 20 };
 	struct torc_reactor *reactor;
-	char text[400];
+	struct torc_error error;
 	unsigned missing;
 
 	if (!read_options(&work, argc, argv))
@@ -185,8 +185,8 @@ main(int argc, char **argv)
 		if (!read_url(&work.fetches[i], argv[optind + (int)i]))
 			return usage();
 	}
-	if (torc_reactor_create(&reactor, NULL, text, sizeof(text)) < 0) {
-		fprintf(stderr, "fetch: %s\n", text);
+	if (torc_reactor_create(&reactor, NULL, &error) < 0) {
+		fprintf(stderr, "fetch: %s\n", error.text);
 		return EXIT_NO_RING;
 	}
 	torc_post(reactor, &work.post);

@@ -36,7 +36,7 @@ start(struct torc_reactor *reactor, void *arg)
 {
 	const struct torc_file_config config = { .precompressed = true };
 	struct torc_file_root *root;
-	int rc = torc_file_root_open(&root, arg, &config, NULL, 0,
+	int rc = torc_file_root_open(&root, arg, &config, NULL,
 	    torc_after_ms(5000));
 
 	return rc < 0 ? rc : torc_reactor_set_data(reactor, &root_key, root);

@@ -229,7 +229,7 @@ make_service(void *token)
 	const struct torc_service_config config = { .observer = observe };
 	struct torc_service *service = NULL;
 	struct torc_routes *routes, *writers;
-	char text[256] = "out of memory";
+	struct torc_error error = { .text = "out of memory" };
 
 	if (torc_routes_create(&routes) == 0) {
 		torc_routes_add(routes, "GET", "/", greet, NULL);
@@ -241,12 +241,11 @@ make_service(void *token)
 		torc_routes_add(writers, "PUT", "/{name}", put_note, NULL);
 		torc_routes_add(writers, "DELETE", "/{name}", delete_note,
 		    NULL);
-		torc_service_create(&service, routes, &config, text,
-		    sizeof(text));
+		torc_service_create(&service, routes, &config, &error);
 		torc_routes_destroy(routes);
 	}
 	if (service == NULL)
-		fprintf(stderr, "notes: %s\n", text);
+		fprintf(stderr, "notes: %s\n", error.text);
 	return service;
 }
 

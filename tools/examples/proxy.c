@@ -62,11 +62,11 @@ static int
 start(struct torc_reactor *reactor, void *arg)
 {
 	struct torc_http_client *origin;
-	char text[256] = "";
-	int rc = torc_http_client_create(&origin, arg, text, sizeof(text));
+	struct torc_error error;
+	int rc = torc_http_client_create(&origin, arg, &error);
 
 	if (rc < 0) {
-		fprintf(stderr, "proxy: %s\n", text);
+		fprintf(stderr, "proxy: %s\n", error.text);
 		return rc;
 	}
 	return torc_reactor_set_data(reactor, &origin_key, origin);

@@ -132,7 +132,7 @@ static int
 start(struct torc_reactor *reactor, void *arg)
 {
 	struct torc_pool *pool;
-	int rc = torc_pool_create(&pool, &kind, arg, NULL, NULL, 0);
+	int rc = torc_pool_create(&pool, &kind, arg, NULL, NULL);
 
 	return rc < 0 ? rc : torc_reactor_set_data(reactor, &quotes_key, pool);
 }

@@ -10,9 +10,9 @@
 
 #include "conn/torc.h"
 #include "reactor/config.h"
+#include "reactor/error.h"
 #include "ring/bufring.h"
 #include "ring/ring.h"
-#include "sys/explain.h"
 #include "sys/pages.h"
 #include "tools/ringstat/options.h"
 #include "tools/ringstat/text.h"
@@ -32,7 +32,7 @@ struct stage {
 
 /* Until one is refused: its number, or `count`. */
 static int
-take(struct stage *stage, unsigned count, char *text, size_t size)
+take(struct stage *stage, unsigned count, struct torc_error *error)
 {
 	const struct torc_config *config = &stage->config;
 	const char *call = "io_uring_setup";
@@ -56,8 +56,8 @@ take(struct stage *stage, unsigned count, char *text, size_t size)
 		    config->buffer_size, false);
 	}
 	if (rc < 0)
-		torc_explain_call(text, size, call, rc, memory);
-	return rc;
+		return torc_error_explain(error, rc, call, memory);
+	return 0;
 }
 
 static void
@@ -75,20 +75,20 @@ explain_print(void)
 {
 	const unsigned count = torc_cpus_granted(NULL, 0);
 	struct stage stage = { .rings = 0 };
-	char text[512] = "";
-	int rc = torc_available(text, sizeof(text));
+	struct torc_error error;
+	int rc = torc_available(&error);
 
 	if (rc < 0) {
-		puts(text);
+		puts(error.text);
 		return EXIT_REFUSED;
 	}
-	rc = torc_config_fill(&stage.config, NULL, text, sizeof(text));
+	rc = torc_config_fill(&stage.config, NULL, NULL);
 	torc_assert(rc == 0);
 	stage.shares = must_grow(NULL, count, sizeof(*stage.shares));
-	rc = take(&stage, count, text, sizeof(text));
+	rc = take(&stage, count, &error);
 	if (rc < 0)
 		printf("reactor %u of %u: %s\n", 1 + (stage.rings < count ?
-		    stage.rings : stage.buffers), count, text);
+		    stage.rings : stage.buffers), count, error.text);
 	else
 		puts("io_uring works here.");
 	give_back(&stage);

@@ -119,10 +119,10 @@ run_reactor(const struct fiber_load *load)
 	const struct torc_config config = { .batch_us = load->batch_us };
 	struct torc_post post = { .call = begin_load };
 	struct torc_reactor *reactor;
-	char text[256];
+	struct torc_error error;
 
-	if (torc_reactor_create(&reactor, &config, text, sizeof(text)) < 0) {
-		fprintf(stderr, "%s\n", text);
+	if (torc_reactor_create(&reactor, &config, &error) < 0) {
+		fprintf(stderr, "%s\n", error.text);
 		return 78;
 	}
 	torc_post(reactor, &post);
