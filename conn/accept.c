@@ -31,8 +31,8 @@ torc_accept_arm(struct torc_listener *listener)
 	struct torc_reactor *reactor = listener->net->reactor;
 	struct io_uring_sqe *sqe;
 
-	if (listener->armed || listener->closing || listener->paused ||
-	    listener->net->holding)
+	if (listener->armed || listener->closing || listener->gone ||
+	    listener->paused || listener->net->holding)
 		return;
 	sqe = torc_reactor_claim(reactor);
 	if (sqe == NULL) {
@@ -193,6 +193,14 @@ deal_out(struct torc_listener *listener, int fd)
 	return false;
 }
 
+void
+torc_accept_deal(struct torc_net *net, struct torc_reactor **peers,
+    unsigned count)
+{
+	net->peers = peers;
+	net->peer_count = count;
+}
+
 static void
 accepted(struct torc_listener *listener, int fd)
 {
@@ -225,8 +233,7 @@ accept_ended(struct torc_listener *listener, int32_t result)
 		torc_reactor_notice(listener->net->reactor, "listener %d "
 		    "(port %u) is gone: %s", listener->index, listener->port,
 		    strerror(-result));
-		/* Closed, else peers would wait in its backlog. */
-		listener->closing = true;
+		listener->gone = true;
 		torc_reactor_later(listener->net->reactor, &listener->todo);
 		return;
 	default:	/* a connection, or the trouble of one */

@@ -25,6 +25,10 @@ void torc_accept_missed(struct torc_reactor *reactor, void *object,
 /* Arm the accept, unless the listener is not to accept now. */
 void torc_accept_arm(struct torc_listener *listener);
 
+/* Deal connections of some listeners out to these reactors, in turn. */
+void torc_accept_deal(struct torc_net *net, struct torc_reactor **peers,
+    unsigned count);
+
 /* It may accept again. */
 void torc_accept_unpause(struct torc_listener *listener);
 

@@ -6,7 +6,6 @@
 
 #include "conn/conn.h"
 #include "conn/drain.h"
-#include "conn/intake.h"
 #include "conn/recv.h"
 #include "conn/room.h"
 #include "conn/send.h"
@@ -67,10 +66,7 @@ begin(struct torc_choice *choice, struct torc_chooser *chooser)
 	if (choice->result < 0)
 		return true;
 	*input = (struct input) { .view_size = conn->view_size };
-	conn->reader = chooser->reactor->current;
-	conn->reader->seen = &input->seen;
-	conn->slowed = false;
-	torc_intake_arm(conn);
+	torc_recv_enter(conn, &input->seen);
 	return false;
 }
 
@@ -79,7 +75,7 @@ static void
 recognise(struct torc_conn *conn, const struct input *input)
 {
 	if (input->view_size == 0 && conn->view_size > 0)
-		conn->fresh = true;
+		torc_view_renew(conn);
 }
 
 static bool
@@ -103,7 +99,7 @@ expire(struct torc_choice *choice)
 {
 	struct torc_conn *conn = choice->object;
 
-	conn->silent = true;
+	torc_drain_set_silent(conn, true);
 	choice->result = -ESHUTDOWN;
 }
 
@@ -114,7 +110,7 @@ end(struct torc_choice *choice)
 	const struct input *input = torc_choice_room(choice, struct input);
 
 	recognise(conn, input);
-	conn->reader = NULL;
+	torc_recv_leave(conn);
 	/* It was asked to make room while something else happened. */
 	if (conn->evicted && !input->told && !conn->failed)
 		torc_room_keep(conn);

@@ -1,6 +1,7 @@
 /*
  * chunk.c - memory for staged bytes, which the connections of a reactor share.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "conn/chunk.h"
@@ -90,8 +91,8 @@ torc_chunk_rotate(struct torc_net *net)
 		change_chunk(net);
 }
 
-void
-torc_chunk_unpin(struct torc_conn *conn)
+static void
+unpin(struct torc_conn *conn)
 {
 	struct torc_chunk *chunk = conn->chunk;
 
@@ -107,8 +108,8 @@ torc_chunk_unpin(struct torc_conn *conn)
  * the chunk, or to another one, if something else lies behind them. NULL: no
  * memory.
  */
-__attribute__((noinline)) uint8_t *
-torc_chunk_find_room(struct torc_conn *conn, uint32_t size)
+static __attribute__((noinline)) uint8_t *
+find_room(struct torc_conn *conn, uint32_t size)
 {
 	struct torc_net *net = conn->net;
 	struct torc_chunk *chunk = net->chunk;
@@ -123,10 +124,57 @@ torc_chunk_find_room(struct torc_conn *conn, uint32_t size)
 	bytes = chunk->bytes + chunk->top;
 	if (conn->staged_size > 0)
 		memcpy(bytes, conn->staged, conn->staged_size);
-	torc_chunk_unpin(conn);
+	unpin(conn);
 	chunk->top += whole;
 	chunk->pins++;
 	conn->chunk = chunk;
 	conn->staged = bytes;
 	return bytes + conn->staged_size;
+}
+
+int
+torc_chunk_stage(struct torc_conn *conn, const void *data, uint32_t size)
+{
+	struct torc_chunk *chunk = conn->net->chunk;
+	uint8_t *to = chunk->bytes + chunk->top;
+
+	if (conn->chunk == chunk &&
+	    conn->staged + conn->staged_size == to &&
+	    size <= conn->net->chunk_size - chunk->top)
+		chunk->top += size;
+	else
+		to = find_room(conn, size);
+	if (to == NULL)
+		return -ENOMEM;
+	conn->staged_size += size;
+	memcpy(to, data, size);
+	return 0;
+}
+
+void
+torc_chunk_drop(struct torc_conn *conn)
+{
+	conn->staged_size = 0;
+	conn->urgent = false;
+	unpin(conn);
+}
+
+struct torc_chunk *
+torc_chunk_take(struct torc_conn *conn)
+{
+	struct torc_chunk *chunk = conn->chunk;
+
+	conn->staged_size = 0;
+	conn->urgent = false;
+	conn->chunk = NULL;
+	return chunk;
+}
+
+void
+torc_chunk_give_back(struct torc_chunk *chunk)
+{
+	if (chunk == NULL)
+		return;
+	torc_assert(chunk->pins > 0);
+	chunk->pins--;
 }

@@ -4,6 +4,7 @@
 #ifndef TORC_CONN_CHUNK_H
 #define TORC_CONN_CHUNK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "conn/conn.h"
@@ -30,15 +31,25 @@ struct torc_chunk *torc_chunk_make(struct torc_net *net);
 /* After each batch: a chunk whose bytes are all sent is used again. */
 void torc_chunk_rotate(struct torc_net *net);
 
-/* What is staged is not in a chunk any more, or not in this one. */
-void torc_chunk_unpin(struct torc_conn *conn);
+/* Nothing is staged any more: it is elsewhere, or not to be sent. */
+void torc_chunk_drop(struct torc_conn *conn);
+
+/* What is staged is to be sent as soon as that is possible. */
+static inline void
+torc_chunk_hurry(struct torc_conn *conn)
+{
+	conn->urgent = true;
+}
 
 /* What is staged is in a quiet send, the last one that was claimed. */
 static inline void
 torc_chunk_sent(struct torc_conn *conn)
 {
-	struct torc_chunk *chunk = conn->chunk;
+	struct torc_chunk *chunk;
 
+	conn->staged_size = 0;
+	conn->urgent = false;
+	chunk = conn->chunk;
 	if (chunk != NULL) {
 		chunk->mark = conn->send_mark;
 		chunk->pins--;
@@ -47,9 +58,50 @@ torc_chunk_sent(struct torc_conn *conn)
 }
 
 /*
- * Room for `size` bytes behind those that are staged, which move if need be.
- * NULL: no memory.
+ * What is staged is another's: the chunk that it is pinned in, or NULL. It is
+ * given back by torc_chunk_give_back().
  */
-uint8_t *torc_chunk_find_room(struct torc_conn *conn, uint32_t size);
+struct torc_chunk *torc_chunk_take(struct torc_conn *conn);
+void torc_chunk_give_back(struct torc_chunk *chunk);
+
+/* Stage bytes behind those that are staged already. 0 or -ENOMEM. */
+int torc_chunk_stage(struct torc_conn *conn, const void *data, uint32_t size);
+
+/* Stage bytes of the caller's that stay where they are; nothing is staged. */
+static inline void
+torc_chunk_stage_static(struct torc_conn *conn, const void *data,
+    uint32_t size)
+{
+	conn->staged = (uint8_t *)(uintptr_t)data;
+	conn->staged_size = size;
+}
+
+/* The first bytes since the last send will lie behind those of others. */
+static inline void
+torc_chunk_begin(struct torc_conn *conn, struct torc_chunk *chunk)
+{
+	chunk->pins++;
+	conn->chunk = chunk;
+	conn->staged = chunk->bytes + chunk->top;
+}
+
+/* What is staged ends at the top of the chunk. */
+static inline bool
+torc_chunk_is_last(const struct torc_conn *conn, const struct torc_chunk *chunk)
+{
+	return conn->staged + conn->staged_size == chunk->bytes + chunk->top;
+}
+
+/* Where `size` bytes are to be written, behind it. There is room. */
+static inline uint8_t *
+torc_chunk_extend(struct torc_conn *conn, struct torc_chunk *chunk,
+    uint32_t size)
+{
+	uint8_t *to = chunk->bytes + chunk->top;
+
+	chunk->top += size;
+	conn->staged_size += size;
+	return to;
+}
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "conn/accept.h"
 #include "conn/address.h"
+#include "conn/chunk.h"
 #include "conn/conn.h"
 #include "conn/drain.h"
 #include "conn/finish.h"
@@ -56,19 +57,16 @@ recycle(struct torc_conn *conn)
 
 	torc_view_discard(conn);
 	torc_conn_forget(conn);
-	if (torc_node_linked(&conn->starved))
-		torc_list_remove(&conn->starved);
+	torc_intake_forget(conn);
 	if (torc_node_linked(&conn->todo.node))
 		torc_list_remove(&conn->todo.node);
 	torc_timers_disarm(&net->reactor->timers, &conn->timer);
-	if (net->favourite == conn)
-		net->favourite = NULL;
 	if (conn->reset) {
 		torc_sys_setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &at_once,
 		    sizeof(at_once));
 		net->reactor->counters->resets++;
 	}
-	net->leaving -= conn->evicted;
+	torc_room_left(conn);
 	net->reactor->counters->closes++;
 	close_socket(net->reactor, conn->fd);
 	conn->fd = -1;
@@ -77,24 +75,12 @@ recycle(struct torc_conn *conn)
 		torc_accept_resume(net);
 }
 
-/* The receive of a connection that is slowed, or doomed, is told to end. */
-static void
-end_receive(struct torc_conn *conn)
-{
-	if (!conn->armed || conn->cancelling)
-		return;
-	if (torc_reactor_cancel(conn->reactor, torc_conn_recv_tag(conn)))
-		conn->cancelling = true;
-	else
-		torc_reactor_later(conn->reactor, &conn->todo);
-}
-
 void
 torc_conn_advance(struct torc_conn *conn)
 {
 	torc_send_advance(conn);
 	if (conn->doomed || conn->slowed)
-		end_receive(conn);
+		torc_intake_end(conn);
 	else
 		torc_intake_arm(conn);
 	if (conn->polling || conn->poll_input || conn->watcher != 0)
@@ -122,13 +108,12 @@ torc_conn_missed(struct torc_reactor *reactor, void *object,
 		return;
 	if (torc_tag_kind(cqe->user_data) ==
 	    (TORC_KIND_RECV | TORC_KIND_CANCEL))
-		conn->cancelling = false;
+		torc_intake_missed(conn);
 	else if (torc_tag_kind(cqe->user_data) ==
 	    (TORC_KIND_POLL | TORC_KIND_CANCEL))
-		conn->poll_ending = false;
-	else if (conn->loud)
-		conn->aborting = conn->spoiled || conn->doomed ||
-		    conn->recalled;
+		torc_watch_missed(conn);
+	else
+		torc_send_missed(conn);
 	torc_reactor_later(reactor, &conn->todo);
 }
 
@@ -140,16 +125,36 @@ advance_later(struct torc_reactor *reactor, struct torc_todo *todo)
 }
 
 void
-torc_conn_doom(struct torc_conn *conn)
+torc_conn_doom(struct torc_conn *conn, bool reset)
 {
 	if (conn->doomed)
 		return;
+	conn->reset |= reset;
 	conn->doomed = true;
 	torc_conn_set_dormant(conn, false);
 	if (conn->reset)
 		torc_send_spoil(conn, -ECONNRESET);
-	conn->aborting = conn->loud;
+	torc_send_abort(conn);
 	torc_conn_advance(conn);
+}
+
+void
+torc_conn_stop(struct torc_conn *conn)
+{
+	const bool reset = conn->loud &&
+	    conn->reactor->phase == TORC_PHASE_STOPPING;
+
+	if (reset) {
+		conn->reset = true;
+		torc_send_abort(conn);
+	}
+	/* Nobody will flush it. */
+	if (conn->staged_size > 0)
+		torc_chunk_hurry(conn);
+	if (conn->doomed)
+		torc_conn_advance(conn);
+	else
+		torc_conn_doom(conn, false);
 }
 
 /* ---- The handler ---- */
@@ -208,13 +213,13 @@ move_in(struct torc_conn *conn, struct torc_fiber *fiber)
 {
 	conn->owner = fiber;
 	conn->unfinished = false;
-	fiber->home = conn;
+	torc_fiber_move(fiber, conn);
 }
 
 static void
 move_out(struct torc_conn *conn)
 {
-	conn->owner->home = NULL;
+	torc_fiber_move(conn->owner, NULL);
 	conn->owner = TORC_NOBODY;
 }
 
@@ -244,13 +249,11 @@ run_handler(void *arg)
 	move_out(conn);
 	if (conn->dormant)
 		return 0;
-	if (rc < 0) {
-		conn->reset = true;
-		torc_conn_doom(conn);
-	} else {
+	if (rc < 0)
+		torc_conn_doom(conn, true);
+	else
 		torc_finish(conn, torc_conn_limit(conn, config->close_ms),
 		    TORC_AT_ONCE);
-	}
 	return 0;
 }
 
@@ -262,8 +265,7 @@ start_handler(struct torc_conn *conn)
 	    conn) == 0)
 		return true;
 	conn->reactor->counters->sheds++;
-	conn->reset = true;
-	torc_conn_doom(conn);
+	torc_conn_doom(conn, true);
 	return false;
 }
 
@@ -351,8 +353,7 @@ torc_conn_close(struct torc_conn *conn, torc_deadline deadline)
 	torc_watch_drop(conn);
 	torc_finish_others(conn);
 	if (deadline.at == 0) {
-		conn->reset = true;
-		torc_conn_doom(conn);
+		torc_conn_doom(conn, true);
 		return 0;
 	}
 	return torc_finish(conn, deadline, deadline);
@@ -403,6 +404,13 @@ torc_conn_fd(const struct torc_conn *conn)
 {
 	torc_conn_require(conn);
 	return conn->fd;
+}
+
+void
+torc_conn_set_unfinished(struct torc_conn *conn, bool unfinished)
+{
+	torc_conn_require(conn);
+	conn->unfinished = unfinished;
 }
 
 void

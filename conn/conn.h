@@ -33,21 +33,73 @@ enum {
 #define TORC_NOBODY ((struct torc_fiber *)1)	/* no fiber, nor none */
 
 /*
- * A connection. The first lines are all that an ordinary request touches.
+ * A connection is input, output and life. The first two lines of the cache are
+ * all that an ordinary request touches.
  *
- * Sending. Bytes are staged in a chunk. A quiet send takes them: it asks for
- * no completion if it can send all at once (MSG_DONTWAIT), so it is over when
- * its submission is settled, or has a completion with what it did send. What
- * is left then moves to a slab of the connection's own, and a loud send (one
- * with a completion, that waits for room) takes it from there. At most one
- * send is outstanding.
+ * Each member is written by one file alone (x.h is part of x.c), which others
+ * ask for it; conn.c makes them all. tests/lint.sh reads this table:
  *
- * Receiving. One multishot receive is armed while input is wanted. `view` is
- * what the handler was shown last, less what it consumed; pieces come behind.
- * A connection that may not take a receive buffer, or not a whole one, has its
- * socket polled instead, and is read when there is something. One that holds
- * too much already waits: `slowed`, until its handler has read some of it;
- * `starved`, when a handler waits for more, until others have.
+ *   input
+ *     intake.c: armed cancelling arming arm_mark slowed no_buffer starved
+ *     view.c: fresh view view_size view_bid joined joined_size rewound
+ *         rewound_size rewound_bid
+ *     held.c: pieced first last held lent
+ *     recv.c: met eof failed error reader reads reads_turn
+ *     watch.c: polling poll_ending poll_reads poll_input fin_seen hung_up
+ *         errored watcher watch_fin
+ *   output
+ *     chunk.c: urgent staged staged_size chunk
+ *     send.c: loud aborting recalled spoiled send_error lost sent sent_size
+ *         send_mark loud_size taken job
+ *     slab.c: slabbed slab slab_start slab_end
+ *     write.c: awaited writer shut unsent_max
+ *   life
+ *     conn.c: slot fd net reactor owner send_tag unquiet never handler arg
+ *         listener port data since todo timer dormant doomed reset unfinished
+ *     finish.c: lingers
+ *     drain.c: silent
+ *     room.c: busy evicted
+ *     memory.c: memory
+ *     pace.c: pace
+ *
+ * Input. One multishot receive is armed while input is wanted. `view` is what
+ * the handler was shown last, less what it consumed; pieces come behind. A
+ * connection that may not take a receive buffer, or not a whole one, has its
+ * socket polled instead, and is read when there is something.
+ *
+ *   state      is                  until
+ *   armed      armed               the receive's last completion; it is told
+ *                                  to end (cancelling) if slowed or doomed
+ *   polled     poll_input          the poll tells of bytes, which are read
+ *   slowed     slowed              the handler has read some of what is held
+ *   starved    linked in starved   others hold less: a handler waits for more
+ *   ended      eof or failed       the end of the connection
+ *   none       of these            the next torc_conn_advance()
+ *
+ * Output. Bytes are staged in a chunk. A quiet send takes them: it asks for no
+ * completion if it can send all at once (MSG_DONTWAIT), so it is over when its
+ * submission is settled, or has a completion with what it did send. What is
+ * left then moves to a slab of the connection's own, and a loud send (one with
+ * a completion, that waits for room) takes it from there. At most one send is
+ * outstanding.
+ *
+ *   state      is                  until
+ *   idle       torc_send_idle()    something is written
+ *   staged     staged_size > 0     its handler waits, or it is urgent
+ *   quiet      sent_size > 0       the submission is settled, or a completion
+ *   slabbed    slabbed             a loud send has taken all of it
+ *   loud       loud                the completion; it is told to end
+ *                                  (aborting) if nobody wants it any more
+ *   spoiled    spoiled             the end: all that was not sent is dropped
+ *
+ * Life.
+ *
+ *   state      is                  until
+ *   handled    owner is a fiber    its handler returns
+ *   dormant    dormant             input comes, or its time is up: TORC_AGAIN
+ *   dialled    handler is NULL     torc_conn_close()
+ *   lingers    lingers             the peer's FIN, or a time
+ *   doomed     doomed              nothing is outstanding: the slot is free
  */
 struct torc_conn {
 	struct torc_slot slot;
@@ -113,44 +165,64 @@ struct torc_conn {
 	uint64_t send_mark;	/* SQEs up to its own */
 	/* Up to here is what an ordinary request touches. */
 
+	/* ---- Input ---- */
 	uint64_t arm_mark;	/* SQEs up to that of the last receive */
 	struct torc_piece *first;
 	struct torc_piece *last;
 	uint32_t held;		/* bytes in the pieces, and a toll for each */
+	uint32_t lent;		/* receive buffers that pieces are in */
 	uint32_t reads;		/* that did not have to park, this turn */
 	uint32_t reads_turn;
 	int error;		/* that ended receiving */
+	uint32_t joined_size;	/* of the allocation */
+	uint8_t *joined;	/* a view that was copied together */
+	uint32_t rewound_size;	/* of the view, done with by the next receive */
+	uint32_t rewound_bid;	/* the view's, while `rewound` */
+	struct torc_node starved;	/* waits for memory to be free */
+	uint64_t watcher;	/* the fiber that is told of the peer's end, by
+				 * its id; 0: none */
+	bool slowed;		/* held at the high-water mark: not to be
+				 * armed */
+	bool rewound;		/* the next receive shows the view again */
+	bool no_buffer;		/* the last receive found none */
+	bool polling;		/* a poll is in the kernel */
+	bool poll_ending;	/* ... and was told to end */
+	bool poll_reads;	/* ... it tells of bytes, too */
+	bool poll_input;	/* polls for bytes, and needs no receive */
+	bool watch_fin;		/* for the watcher, a FIN is the peer's end */
+	bool fin_seen;		/* by a poll: `eof` is still to come */
+	bool hung_up;		/* by a poll: `failed` is still to come */
+	bool errored;		/* a poll saw an error of the socket */
+
+	/* ---- Output ---- */
+	bool recalled;		/* the loud send was told to end, so that it
+				 * says how much it did */
 	int send_error;
 	int lost;		/* what a send took from the socket, or may
 				 * have, so that no receive will tell it */
-	uint32_t joined_size;	/* of the allocation */
-	uint32_t rewound_size;	/* of the view, done with by the next receive */
-	uint32_t rewound_bid;	/* the view's, while `rewound` */
 	uint32_t loud_size;	/* of the loud send */
-	uint8_t *joined;	/* a view that was copied together */
-	struct torc_fiber *writer;	/* waits until all is sent */
+	uint64_t taken;		/* bytes of loud sends that the kernel took */
 	struct torc_job *job;
+	struct torc_fiber *writer;	/* waits until all is sent */
 	uint8_t *slab;
 	uint32_t slab_start;	/* bytes before it are sent */
 	uint32_t slab_end;	/* bytes before it are to be sent */
-	struct torc_node starved;	/* waits for memory to be free */
+	struct torc_pace pace;	/* of the peer that takes what we send */
+	uint32_t unsent_max;	/* bytes that the kernel takes ahead; 0: what it
+				 * likes */
+
+	/* ---- Life ---- */
+	int16_t listener;	/* -1: it was dialled */
+	uint16_t port;
 	struct torc_todo todo;
 	struct torc_timer timer;	/* idle, while dormant, or in a drain */
 	torc_handler *handler;	/* NULL: it was dialled */
-	void *arg;	/* of the handler */
-	struct torc_pace pace;	/* of the peer that takes what we send */
-	uint64_t taken;		/* bytes of loud sends that the kernel took */
+	void *arg;		/* of the handler */
 	void *data;
 	struct torc_block *memory;	/* of torc_conn_memory() */
-	int16_t listener;	/* -1: it was dialled */
-	uint16_t port;
-	bool recalled;		/* the loud send was told to end, so that it
-				 * says how much it did */
-	bool slowed;		/* held at the high-water mark: not to be
-				 * armed */
+	uint64_t since;		/* when it was opened */
 	bool unfinished;	/* a message is: a drain does not end a wait
 				 * for the rest */
-	bool rewound;		/* the next receive shows the view again */
 	bool dormant;		/* no fiber: the handler returned
 				 * TORC_AGAIN */
 	bool doomed;		/* closed as soon as nothing is outstanding */
@@ -159,21 +231,6 @@ struct torc_conn {
 	bool evicted;		/* it is to make room for others */
 	bool lingers;		/* has sent FIN, and waits for the peer's */
 	bool silent;		/* a drain ended it while nothing was asked */
-	bool polling;		/* a poll is in the kernel */
-	bool poll_ending;	/* ... and was told to end */
-	bool poll_reads;	/* ... it tells of bytes, too */
-	bool poll_input;	/* polls for bytes, and needs no receive */
-	bool no_buffer;		/* the last receive found none */
-	uint32_t lent;		/* receive buffers that pieces are in */
-	uint32_t unsent_max;	/* bytes that the kernel takes ahead; 0: what it
-				 * likes */
-	bool watch_fin;		/* for the watcher, a FIN is the peer's end */
-	bool fin_seen;		/* by a poll: `eof` is still to come */
-	bool hung_up;		/* by a poll: `failed` is still to come */
-	bool errored;		/* a poll saw an error of the socket */
-	uint64_t watcher;	/* the fiber that is told of the peer's end, by
-				 * its id; 0: none */
-	uint64_t since;		/* when it was opened */
 };
 
 /* Padding may be anything: each byte of the words above is a member. */
@@ -235,8 +292,14 @@ struct torc_conn *torc_conn_open(struct torc_net *net, int fd,
 void torc_conn_accept(struct torc_net *net, int fd, int listener,
     unsigned port, torc_handler *handler, void *arg);
 
-/* Close it once nothing is outstanding; no fiber uses it any more. */
-void torc_conn_doom(struct torc_conn *conn);
+/*
+ * Close it once nothing is outstanding, with RST if `reset`; no fiber uses it
+ * any more.
+ */
+void torc_conn_doom(struct torc_conn *conn, bool reset);
+
+/* The same for all that no fiber will close, when their reactor stops. */
+void torc_conn_stop(struct torc_conn *conn);
 
 /* Do whatever is due: the one place that looks at all of the state. */
 void torc_conn_advance(struct torc_conn *conn);

@@ -87,6 +87,12 @@ torc_drain_is_over(const struct torc_conn *conn)
 }
 
 void
+torc_drain_set_silent(struct torc_conn *conn, bool silent)
+{
+	conn->silent = silent;
+}
+
+void
 torc_drain_begin(struct torc_net *net)
 {
 	struct torc_conn *conn = NULL;

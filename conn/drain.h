@@ -13,6 +13,8 @@
 void torc_drain_begin(struct torc_net *net);
 /* In a drain: the time of one that idles or lingers is up. */
 void torc_drain_look(struct torc_conn *conn);
+/* It ends in a drain while nothing was asked; or there is something to read. */
+void torc_drain_set_silent(struct torc_conn *conn, bool silent);
 /* In a drain, a connection may wait for a request until then. */
 uint64_t torc_drain_idle_by(const struct torc_conn *conn);
 /*

@@ -80,9 +80,8 @@ torc_finish_others(struct torc_conn *conn)
 {
 	while (conn->reader != NULL || conn->writer != NULL) {
 		if (conn->reader != NULL) {
-			torc_fiber_interrupt(conn->reader);
 			/* Also one that was woken, or let others run. */
-			conn->reader->result = -ECANCELED;
+			torc_fiber_interrupt_always(conn->reader);
 		}
 		if (conn->writer != NULL)
 			torc_fiber_interrupt(conn->writer);
@@ -99,7 +98,8 @@ torc_finish(struct torc_conn *conn, torc_deadline sent_by,
 
 	torc_view_discard(conn);
 	/* It has something to read before it closes. */
-	conn->silent &= torc_send_idle(conn);
+	if (!torc_send_idle(conn))
+		torc_drain_set_silent(conn, false);
 	rc = torc_conn_flush(conn, sent_by);
 	if (rc == 0 && !conn->eof && !conn->failed) {
 		rc = torc_conn_shutdown(conn, sent_by);
@@ -112,10 +112,10 @@ torc_finish(struct torc_conn *conn, torc_deadline sent_by,
 		}
 	}
 	conn->lingers = false;
-	conn->reset = rc != 0 && !(lingers && torc_drain_is_over(conn));
 	/* It is the connection's end, but not one in order. */
 	error = conn->failed ? conn->error : 0;
-	torc_conn_doom(conn);
+	torc_conn_doom(conn, rc != 0 &&
+	    !(lingers && torc_drain_is_over(conn)));
 	return rc != 0 ? rc : error;
 }
 
@@ -132,15 +132,17 @@ run_finish(void *arg)
 void
 torc_conn_retire(struct torc_conn *conn)
 {
+	bool reset = false;
+
 	torc_assert(conn->dormant);
 	torc_conn_set_dormant(conn, false);
-	conn->silent = true;
+	torc_drain_set_silent(conn, true);
 	torc_timers_disarm(&conn->reactor->timers, &conn->timer);
 	if (!torc_send_idle(conn)) {
 		if (torc_fiber_start(conn->reactor, NULL, run_finish,
 		    conn) == 0)
 			return;
-		conn->reset = true;
+		reset = true;
 	}
-	torc_conn_doom(conn);
+	torc_conn_doom(conn, reset);
 }

@@ -60,7 +60,7 @@ torc_held_free(struct torc_conn *conn, uint8_t *memory, uint32_t size)
 {
 	torc_assert(conn->net->own[side_of(conn)] >= size);
 	conn->net->own[side_of(conn)] -= size;
-	conn->net->eased = true;
+	torc_held_set_eased(conn->net, true);
 	torc_sys_free(memory);
 }
 

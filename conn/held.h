@@ -35,6 +35,13 @@ struct torc_block {
 uint8_t *torc_held_alloc(struct torc_conn *conn, uint32_t size);
 void torc_held_free(struct torc_conn *conn, uint8_t *memory, uint32_t size);
 
+/* Whether others may have some since, which nobody has looked at. */
+static inline void
+torc_held_set_eased(struct torc_net *net, bool eased)
+{
+	net->eased = eased;
+}
+
 /*
  * Bytes have come in a receive buffer: if they may not stay there, copy them,
  * give the buffer back, and change `*data` and `*bid`.

@@ -70,6 +70,17 @@ torc_intake_wait(struct torc_conn *conn)
 		torc_watch_advance(conn);
 }
 
+uint32_t
+torc_intake_room(struct torc_conn *conn)
+{
+	const uint32_t room = torc_held_room(conn);
+
+	conn->no_buffer = false;
+	if (room == 0)
+		torc_intake_wait(conn);
+	return room < conn->net->buffers.size ? room : conn->net->buffers.size;
+}
+
 /* There is room for `room` bytes. */
 static void
 arm(struct torc_conn *conn, uint32_t room)
@@ -109,14 +120,74 @@ torc_intake_arm(struct torc_conn *conn)
 	if (room == 0) {
 		torc_intake_wait(conn);
 	} else if (is_to_poll(conn, room)) {
-		conn->poll_input = true;
-		torc_watch_advance(conn);
+		torc_watch_input(conn);
 	} else {
 		arm(conn, room);
 	}
 }
 
-/* A peer that was slowed may go on, if enough was read. */
+void
+torc_intake_want(struct torc_conn *conn)
+{
+	conn->slowed = false;
+	torc_intake_arm(conn);
+}
+
+void
+torc_intake_slow_down(struct torc_conn *conn)
+{
+	conn->slowed = true;
+	conn->reactor->counters->holds++;
+	torc_reactor_later(conn->reactor, &conn->todo);
+}
+
+void
+torc_intake_run_dry(struct torc_conn *conn)
+{
+	struct torc_net *net = conn->net;
+
+	net->reactor->counters->no_buffers++;
+	net->dry = true;
+	conn->no_buffer = net->buffers.live == net->buffers.capacity;
+	torc_reactor_later(net->reactor, &conn->todo);
+}
+
+void
+torc_intake_end(struct torc_conn *conn)
+{
+	if (!conn->armed || conn->cancelling)
+		return;
+	if (torc_reactor_cancel(conn->reactor, torc_conn_recv_tag(conn)))
+		conn->cancelling = true;
+	else
+		torc_reactor_later(conn->reactor, &conn->todo);
+}
+
+void
+torc_intake_missed(struct torc_conn *conn)
+{
+	conn->cancelling = false;
+}
+
+void
+torc_intake_ended(struct torc_conn *conn)
+{
+	torc_assert(conn->armed);
+	conn->armed = false;
+	conn->reactor->counters->rearms++;
+}
+
+void
+torc_intake_forget(struct torc_conn *conn)
+{
+	struct torc_net *net = conn->net;
+
+	if (torc_node_linked(&conn->starved))
+		torc_list_remove(&conn->starved);
+	if (net->favourite == conn)
+		net->favourite = NULL;
+}
+
 void
 torc_intake_speed_up(struct torc_conn *conn)
 {
@@ -193,7 +264,7 @@ torc_intake_feed(struct torc_net *net)
 	if (net->favourite != NULL && torc_held_is_nothing(net->favourite))
 		net->favourite = NULL;
 	if (net->eased) {
-		net->eased = feed_some(net);
+		torc_held_set_eased(net, feed_some(net));
 		if (net->eased)
 			torc_reactor_later(net->reactor, &net->hungry);
 	}

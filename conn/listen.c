@@ -130,6 +130,9 @@ look_after(struct torc_reactor *reactor, struct torc_todo *todo)
 	struct torc_listener *listener =
 	    torc_container(todo, struct torc_listener, todo);
 
+	/* Else peers would wait in its backlog. */
+	if (listener->gone)
+		listener->closing = true;
 	if (!listener->closing) {
 		torc_accept_arm(listener);
 	} else if (!listener->armed) {
@@ -152,6 +155,18 @@ torc_listen_abandon(struct torc_net *net)
 			torc_sys_shutdown(listener->fd, SHUT_RDWR);
 		close_listener(listener);
 	}
+}
+
+void
+torc_listen_hold(struct torc_net *net)
+{
+	net->holding = true;
+}
+
+void
+torc_listen_skip(struct torc_net *net)
+{
+	torc_slots_skip(&net->listeners);
 }
 
 void

@@ -14,6 +14,22 @@
 #include "reactor/timers.h"
 #include "sys/sys.h"
 
+/*
+ * A listener. Each member is written by one file alone; listen.c makes them
+ * all. tests/lint.sh reads this table:
+ *
+ *     listen.c: slot net fd index port closing adopted dealt handler arg todo
+ *         timer address file closers
+ *     accept.c: armed paused gone moments
+ *
+ *   state      is                  until
+ *   armed      armed               the last completion of its accept
+ *   paused     paused              a time, or until a descriptor is closed
+ *   gone       gone                it is closed, in this turn or the next
+ *   closing    closing             its accept has ended; then the slot is free
+ *   none       of these            it is armed in the next turn, unless the
+ *                                  reactor's listeners are held back
+ */
 struct torc_listener {
 	struct torc_slot slot;
 	struct torc_net *net;
@@ -23,6 +39,7 @@ struct torc_listener {
 	bool armed;
 	bool paused;		/* no descriptors or memory */
 	bool closing;
+	bool gone;		/* the socket accepts no more */
 	bool adopted;		/* the socket is not ours alone */
 	bool dealt;		/* connections go to all reactors in turn */
 	unsigned moments;	/* pauses for other reactors to let go of
@@ -38,7 +55,11 @@ struct torc_listener {
 
 /* Accept on a socket that listens. The index of the listener, or -ENOSPC. */
 int torc_listen_add(struct torc_net *net, const struct torc_listener *like);
-/* Accept what net->holding has held back. */
+/* Accept nothing before torc_listen_begin(). */
+void torc_listen_hold(struct torc_net *net);
+/* Leave an index free, for a listener that only another reactor has. */
+void torc_listen_skip(struct torc_net *net);
+/* Accept what was held back. */
 void torc_listen_begin(struct torc_net *net);
 /* Accept no more; what is in the backlog still counts as accepted. */
 void torc_listen_close(struct torc_net *net);

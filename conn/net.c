@@ -97,10 +97,10 @@ before_enter(struct torc_reactor *reactor)
 	if (torc_unlikely(buffers->in_kernel < buffers->live / 4 ||
 	    net->dry) && torc_bufring_grow(buffers, buffers->live) > 0)
 		reactor->counters->grows++;
-	net->dry = false;
-	buffers->lendable = torc_held_is_plenty(net) ? buffers->size : 0;
+	torc_intake_end_drought(net);
+	torc_bufring_lend(buffers, torc_held_is_plenty(net));
 	torc_bufring_publish(buffers);
-	reactor->crowded = net->conns.count >= net->crowd;
+	torc_reactor_set_crowded(reactor, net->conns.count >= net->crowd);
 	show_gauges(net);
 	if (torc_unlikely(net->unsent->staged_size > 0))
 		torc_send_staged(net->unsent);
@@ -182,16 +182,7 @@ stop(struct torc_reactor *reactor)
 		if (!conn->dormant && !conn->doomed &&
 		    reactor->stacks.in_use > 0)
 			continue;
-		if (reactor->phase == TORC_PHASE_STOPPING && conn->loud) {
-			conn->reset = true;
-			conn->aborting = true;
-		}
-		/* Nobody will flush it. */
-		conn->urgent |= conn->staged_size > 0;
-		if (conn->doomed)
-			torc_conn_advance(conn);
-		else
-			torc_conn_doom(conn);
+		torc_conn_stop(conn);
 	}
 }
 
@@ -262,8 +253,7 @@ fini(struct torc_reactor *reactor)
 	torc_slots_fini(&net->listeners);
 	torc_slots_fini(&net->conns);
 	torc_sys_free(net);
-	reactor->layer = NULL;
-	reactor->layer_state = NULL;
+	torc_reactor_attach(reactor, NULL, NULL);
 }
 
 static const struct torc_layer layer = {
@@ -363,16 +353,27 @@ conns:
 	return rc;
 }
 
-/* Who hears of cancels that have failed. */
 static void
-name_missed(struct torc_net *net, unsigned kind,
-    void (*missed)(struct torc_reactor *reactor, void *object,
-    const struct io_uring_cqe *cqe))
+name_kinds(struct torc_net *net)
 {
-	struct torc_kind *kinds = net->reactor->kinds;
+	const struct torc_kind accept = { &net->listeners,
+	    torc_accept_complete, torc_accept_stray };
+	const struct torc_kind recv = { &net->conns, torc_recv_complete,
+	    torc_recv_stray };
+	const struct torc_kind send = { &net->conns, torc_send_complete,
+	    stray };
+	const struct torc_kind poll = { &net->conns, torc_watch_complete,
+	    stray };
+	struct torc_reactor *reactor = net->reactor;
 
-	kinds[kind | TORC_KIND_CANCEL].slots = kinds[kind].slots;
-	kinds[kind | TORC_KIND_CANCEL].complete = missed;
+	torc_reactor_name_kind(reactor, TORC_KIND_ACCEPT, &accept,
+	    torc_accept_missed);
+	torc_reactor_name_kind(reactor, TORC_KIND_RECV, &recv,
+	    torc_conn_missed);
+	torc_reactor_name_kind(reactor, TORC_KIND_SEND, &send,
+	    torc_conn_missed);
+	torc_reactor_name_kind(reactor, TORC_KIND_POLL, &poll,
+	    torc_conn_missed);
 }
 
 int
@@ -403,20 +404,8 @@ torc_net_open(struct torc_reactor *reactor, struct torc_net **out)
 		torc_sys_free(net);
 		return rc;
 	}
-	reactor->kinds[TORC_KIND_ACCEPT] = (struct torc_kind) {
-		&net->listeners, torc_accept_complete, torc_accept_stray };
-	reactor->kinds[TORC_KIND_RECV] = (struct torc_kind) {
-		&net->conns, torc_recv_complete, torc_recv_stray };
-	reactor->kinds[TORC_KIND_SEND] = (struct torc_kind) {
-		&net->conns, torc_send_complete, stray };
-	reactor->kinds[TORC_KIND_POLL] = (struct torc_kind) {
-		&net->conns, torc_watch_complete, stray };
-	name_missed(net, TORC_KIND_ACCEPT, torc_accept_missed);
-	name_missed(net, TORC_KIND_RECV, torc_conn_missed);
-	name_missed(net, TORC_KIND_SEND, torc_conn_missed);
-	name_missed(net, TORC_KIND_POLL, torc_conn_missed);
-	reactor->layer_state = net;
-	reactor->layer = &layer;
+	name_kinds(net);
+	torc_reactor_attach(reactor, &layer, net);
 	*out = net;
 	return 0;
 }

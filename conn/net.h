@@ -17,6 +17,24 @@
 
 struct torc_chunk;
 
+/*
+ * What the connections of a reactor share. Each member is written by one file
+ * alone (x.h is part of x.c); net.c makes them all. tests/lint.sh reads this
+ * table:
+ *
+ *     net.c: reactor chunk_size stage_max small_max buffers conns listeners
+ *         hungry nobody quiet tried own_max capped scratch crowd
+ *     chunk.c: chunk chunks chunk_count
+ *     slab.c: slabs slab_count
+ *     write.c: unsent waiting
+ *     intake.c: starved favourite favour dry
+ *     held.c: pieces piece_blocks own eased
+ *     conn.c: dormant
+ *     room.c: leaving looked_at reserve_from scarce_at room_notice_at
+ *     drain.c: idle_by
+ *     listen.c: holding
+ *     accept.c: paused pause_noticed pause_notice_at peers peer_count peer_next
+ */
 struct torc_net {
 	struct torc_reactor *reactor;
 	uint32_t chunk_size;

@@ -19,15 +19,6 @@
 
 /* ---- Completions ---- */
 
-/* The handler does not read: let the peer feel it. */
-static void
-slow_down(struct torc_conn *conn)
-{
-	conn->slowed = true;
-	conn->reactor->counters->holds++;
-	torc_reactor_later(conn->reactor, &conn->todo);
-}
-
 void
 torc_recv_tell_end(struct torc_conn *conn)
 {
@@ -108,26 +99,11 @@ deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 		return;
 	}
 	if (!conn->slowed && conn->pieced && torc_intake_is_full(conn))
-		slow_down(conn);
+		torc_intake_slow_down(conn);
 	if (conn->reader != NULL)
 		torc_fiber_wake(conn->reader, 0);
 	else if (conn->dormant)
 		torc_conn_revive(conn);
-}
-
-/*
- * There is no buffer, although none stays where it is for long: others are
- * faster. Unless there will be more now, this one is served by hand.
- */
-static void
-run_dry(struct torc_conn *conn)
-{
-	struct torc_net *net = conn->net;
-
-	net->reactor->counters->no_buffers++;
-	net->dry = true;
-	conn->no_buffer = net->buffers.live == net->buffers.capacity;
-	torc_reactor_later(net->reactor, &conn->todo);
 }
 
 /* The receive is over, and not by bytes. */
@@ -141,7 +117,7 @@ receive_ended(struct torc_conn *conn, int32_t result)
 		end_input(conn, cause_of_end(conn));
 		return;
 	case -ENOBUFS:
-		run_dry(conn);
+		torc_intake_run_dry(conn);
 		return;
 	case -ECANCELED:	/* we asked for it, or the kernel had to */
 	case -EINTR:
@@ -158,17 +134,12 @@ void
 torc_recv_ready(struct torc_conn *conn)
 {
 	struct torc_net *net = conn->net;
-	uint32_t room = torc_held_room(conn);
+	const uint32_t room = torc_intake_room(conn);
 	uint8_t *bytes;
 	int rc;
 
-	conn->no_buffer = false;
-	if (room == 0) {
-		torc_intake_wait(conn);
+	if (room == 0)
 		return;
-	}
-	if (room > net->buffers.size)
-		room = net->buffers.size;
 	rc = torc_sys_recv(conn->fd, net->scratch, room);
 	net->reactor->counters->landings++;
 	/* A send that is not over yet may have been told of the error. */
@@ -201,8 +172,7 @@ look_closer(struct torc_reactor *reactor, struct torc_conn *conn,
 
 	torc_assert(conn->armed);
 	if (!(cqe->flags & IORING_CQE_F_MORE)) {
-		conn->armed = false;
-		reactor->counters->rearms++;
+		torc_intake_ended(conn);
 		if (result > 0)
 			torc_reactor_later(reactor, &conn->todo);
 	}
@@ -244,8 +214,7 @@ torc_recv_complete(struct torc_reactor *reactor, void *object,
 
 	/* The quiet send was taken by an enter that is over, and all that it
 	 * said came before this completion: it has sent all. */
-	if (torc_likely(reactor->proven >= conn->send_mark))
-		conn->sent_size = 0;
+	torc_send_prove(reactor, conn);
 	if (torc_unlikely(conn->input != 0 || fiber == NULL ||
 	    fiber->state != TORC_FIBER_PARKED ||
 	    !is_usual(conn->net, cqe->flags, size))) {
@@ -253,17 +222,13 @@ torc_recv_complete(struct torc_reactor *reactor, void *object,
 		return;
 	}
 	/* What it mostly is: bytes for a fiber that waits for them. */
-	conn->view_bid = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
-	conn->view = torc_bufring_take_whole(&conn->net->buffers,
-	    conn->view_bid);
-	conn->view_size = size;
+	torc_view_set_whole(conn, cqe->flags >> IORING_CQE_BUFFER_SHIFT, size);
 	conn->met = true;
 	*(struct torc_slice *)fiber->seen =
 	    (struct torc_slice) { conn->view, size };
 	reactor->counters->receives++;
 	reactor->counters->received += size;
-	fiber->result = (int)size;
-	torc_fiber_switch_to(reactor, fiber);
+	torc_fiber_hand(reactor, fiber, (int)size);
 }
 
 void
@@ -282,29 +247,30 @@ torc_recv_stray(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 
 /* ---- For handlers ---- */
 
-static inline int
-show(struct torc_conn *conn, struct torc_slice *in)
+void
+torc_recv_enter(struct torc_conn *conn, struct torc_slice *seen)
 {
-	in->data = conn->view;
-	in->size = conn->view_size;
-	conn->fresh = false;
-	return (int)conn->view_size;
+	torc_assert(conn->reader == NULL);
+	conn->reader = conn->reactor->current;
+	torc_fiber_show_at(conn->reader, seen);
+	torc_intake_want(conn);
+}
+
+void
+torc_recv_leave(struct torc_conn *conn)
+{
+	conn->reader = NULL;
 }
 
 int
 torc_recv_park(struct torc_conn *conn, struct torc_slice *seen,
     torc_deadline deadline)
 {
-	struct torc_reactor *reactor = conn->reactor;
 	int rc;
 
-	conn->reader = reactor->current;
-	conn->reader->seen = seen;
-	/* Somebody waits for more: it is not the peer that waits. */
-	conn->slowed = false;
-	torc_intake_arm(conn);
-	rc = torc_fiber_park(reactor, deadline);
-	conn->reader = NULL;
+	torc_recv_enter(conn, seen);
+	rc = torc_fiber_park(conn->reactor, deadline);
+	torc_recv_leave(conn);
 	return rc;
 }
 
@@ -336,7 +302,7 @@ await_news(
 	if (!hurried || rc != -ETIMEDOUT)
 		return rc;
 	/* It was not the caller's deadline. */
-	conn->silent = true;
+	torc_drain_set_silent(conn, true);
 	return -ESHUTDOWN;
 }
 
@@ -357,7 +323,6 @@ take_turns(struct torc_conn *conn)
 		return 0;
 	if (fiber->cancelled)
 		return -ECANCELED;
-	fiber->result = 0;
 	conn->reader = fiber;
 	torc_fiber_step_aside(conn->reactor);
 	conn->reader = NULL;
@@ -372,12 +337,12 @@ static __attribute__((noinline)) int
 show_news(struct torc_conn *conn, struct torc_slice *in, int rc)
 {
 	if (rc > 0)
-		return show(conn, in);
+		return torc_view_show(conn, in);
 	/* A request that came in time is answered. */
 	if (rc == 0 || (rc == -ESHUTDOWN && torc_recv_news(conn)))
 		rc = torc_view_refresh(conn);
 	torc_assert(rc >= 0 || !conn->fresh);
-	show(conn, in);
+	torc_view_show(conn, in);
 	if (rc != 0)
 		return rc < 0 ? rc : (int)conn->view_size;
 	torc_assert(conn->eof || conn->failed);
@@ -415,7 +380,7 @@ torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
 	    conn->owner != (fiber = reactor->current)))
 		return receive_carefully(conn, in, deadline);
 	/* First, so that no register keeps it while the answer is sent. */
-	fiber->seen = in;
+	torc_fiber_show_at(fiber, in);
 	if (torc_unlikely(conn->reader != NULL || conn->input != 0 ||
 	    reactor->phase != TORC_PHASE_RUNNING ||
 	    !torc_fiber_may_park(reactor, fiber, deadline) ||
@@ -428,11 +393,4 @@ torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
 	rc = fiber->result;
 	conn->reader = NULL;
 	return torc_likely(rc > 0) ? rc : show_news(conn, fiber->seen, rc);
-}
-
-void
-torc_conn_set_unfinished(struct torc_conn *conn, bool unfinished)
-{
-	torc_conn_require(conn);
-	conn->unfinished = unfinished;
 }

@@ -18,6 +18,9 @@ void torc_recv_fail(struct torc_conn *conn, int error);
 void torc_recv_tell_end(struct torc_conn *conn);
 /* A polled socket has something: read it. */
 void torc_recv_ready(struct torc_conn *conn);
+/* The current fiber waits for input, to be shown in `*seen`; or no more. */
+void torc_recv_enter(struct torc_conn *conn, struct torc_slice *seen);
+void torc_recv_leave(struct torc_conn *conn);
 /*
  * Parks. 0 if there is news; how many bytes were received into an empty view
  * and are in `*seen`, if that is all; or a negative errno.

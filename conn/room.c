@@ -146,6 +146,13 @@ torc_room_keep(struct torc_conn *conn)
 	conn->net->leaving--;
 }
 
+void
+torc_room_left(struct torc_conn *conn)
+{
+	torc_assert(conn->net->leaving >= conn->evicted);
+	conn->net->leaving -= conn->evicted;
+}
+
 /* ---- In the middle of something ---- */
 
 struct suspect {
@@ -240,7 +247,7 @@ turn_out(struct torc_conn *conn)
 	conn->net->leaving++;
 	conn->reactor->counters->evictions++;
 	torc_send_spoil(conn, -ECONNABORTED);
-	conn->aborting = conn->loud;
+	torc_send_abort(conn);
 	torc_recv_fail(conn, -ECONNABORTED);
 }
 

@@ -19,6 +19,9 @@ bool torc_room_make(struct torc_net *net, int fd);
  * Whether there will be some soon.
  */
 bool torc_room_clear(struct torc_net *net);
+
+/* It has left, if it was asked to. */
+void torc_room_left(struct torc_conn *conn);
 /* One that was asked to leave does not: its handler has something to do. */
 void torc_room_keep(struct torc_conn *conn);
 

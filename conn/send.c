@@ -9,6 +9,7 @@
 
 #include "conn/chunk.h"
 #include "conn/conn.h"
+#include "conn/intake.h"
 #include "conn/recv.h"
 #include "conn/send.h"
 #include "conn/slab.h"
@@ -96,8 +97,7 @@ stow_staged(struct torc_conn *conn)
 		torc_send_spoil(conn, -ENOMEM);
 		return;
 	}
-	conn->staged_size = 0;
-	torc_chunk_unpin(conn);
+	torc_chunk_drop(conn);
 }
 
 bool
@@ -111,9 +111,7 @@ void
 torc_send_discard(struct torc_conn *conn)
 {
 	torc_assert(!conn->loud);
-	conn->staged_size = 0;
-	conn->urgent = false;
-	torc_chunk_unpin(conn);
+	torc_chunk_drop(conn);
 	torc_slab_drop(conn);
 }
 
@@ -129,6 +127,43 @@ torc_send_spoil(struct torc_conn *conn, int error)
 		torc_recv_fail(conn, -ENOMEM);
 }
 
+void
+torc_send_break(struct torc_conn *conn, int error)
+{
+	if (!conn->spoiled)
+		conn->lost = -ECONNRESET;
+	torc_send_spoil(conn, error);
+}
+
+void
+torc_send_abort(struct torc_conn *conn)
+{
+	conn->aborting = conn->loud;
+}
+
+void
+torc_send_recall(struct torc_conn *conn)
+{
+	torc_assert(conn->loud);
+	conn->recalled = true;
+	conn->aborting = true;
+}
+
+void
+torc_send_missed(struct torc_conn *conn)
+{
+	if (conn->loud)
+		conn->aborting = conn->spoiled || conn->doomed ||
+		    conn->recalled;
+}
+
+void
+torc_send_set_job(struct torc_conn *conn, struct torc_job *job)
+{
+	torc_assert(job == NULL || conn->job == NULL);
+	conn->job = job;
+}
+
 /* Tell the kernel to give the loud send up, now or when there is room. */
 static void
 abort_loud(struct torc_conn *conn)
@@ -142,10 +177,7 @@ abort_loud(struct torc_conn *conn)
 void
 torc_send_advance(struct torc_conn *conn)
 {
-	const struct torc_ring *ring = &conn->reactor->ring;
-
-	if (conn->arming && ring->sq_taken >= conn->arm_mark)
-		conn->arming = 0;
+	torc_intake_settle(conn);
 	if (conn->spoiled && !conn->loud)
 		torc_send_discard(conn);
 	if (conn->loud) {
@@ -256,9 +288,7 @@ finish_loud(struct torc_conn *conn, int32_t result)
 		whole = (uint32_t)result == conn->loud_size;
 		if (!whole)
 			conn->reactor->counters->short_sends++;
-		conn->slab_start += (uint32_t)result;
-		if (conn->slab_start == conn->slab_end)
-			torc_slab_drop(conn);
+		torc_slab_sent(conn, (uint32_t)result);
 	} else {
 		whole = advance_job(conn->job, (size_t)result);
 		if (whole)

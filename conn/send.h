@@ -33,6 +33,18 @@ void torc_send_advance(struct torc_conn *conn);
 bool torc_send_idle(struct torc_conn *conn);
 /* Let go of all that was not sent. Nothing is outstanding. */
 void torc_send_discard(struct torc_conn *conn);
+/*
+ * The loud send, if there is one, is to end: for good, or to say how much it
+ * did. The kernel is told by the next torc_send_advance().
+ */
+void torc_send_abort(struct torc_conn *conn);
+void torc_send_recall(struct torc_conn *conn);
+/* The kernel did not hear that. */
+void torc_send_missed(struct torc_conn *conn);
+/* As torc_send_spoil(), when part of something may have been sent by others. */
+void torc_send_break(struct torc_conn *conn, int error);
+/* Send a job next, behind nothing that is staged; or do so no more. */
+void torc_send_set_job(struct torc_conn *conn, struct torc_job *job);
 
 /* A send of `data`. `flags`: IOSQE_; `how`: MSG_ of send(2). */
 static inline void
@@ -77,8 +89,6 @@ torc_send_with(struct torc_reactor *reactor, struct torc_conn *conn,
 	reactor->counters->sent += size;
 	conn->sent = data;
 	conn->sent_size = size;
-	conn->staged_size = 0;
-	conn->urgent = false;
 	torc_chunk_sent(conn);
 }
 
@@ -97,8 +107,19 @@ torc_send_simply(struct torc_reactor *reactor, struct torc_conn *conn)
 static inline void
 torc_send_staged(struct torc_conn *conn)
 {
-	conn->urgent = true;
+	torc_chunk_hurry(conn);
 	torc_send_advance(conn);
+}
+
+/*
+ * A completion has come of a receive. If the quiet send was taken by an enter
+ * that is over, all that it said came before this: it has sent all.
+ */
+static inline void
+torc_send_prove(const struct torc_reactor *reactor, struct torc_conn *conn)
+{
+	if (torc_likely(reactor->proven >= conn->send_mark))
+		conn->sent_size = 0;
 }
 
 #endif

@@ -144,7 +144,7 @@ hold(struct torc_server *server)
 
 		if (rc < 0)
 			return say_buffers(server, rc);
-		net->holding = true;
+		torc_listen_hold(net);
 	}
 	return 0;
 }
@@ -161,7 +161,7 @@ create_reactors(struct torc_server *server)
 
 		if (rc < 0)
 			return rc;
-		worker->reactor->index = i;
+		torc_reactor_set_index(worker->reactor, i);
 		worker->server = server;
 		worker->cpu = server->pinned ?
 		    torc_sys_allowed_cpu(i % cpus) : -1;

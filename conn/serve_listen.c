@@ -5,9 +5,10 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "conn/accept.h"
 #include "conn/address.h"
 #include "conn/adopt.h"
-#include "conn/net.h"
+#include "conn/listen.h"
 #include "conn/serve.h"
 #include "conn/serve_listen.h"
 #include "reactor/error.h"
@@ -80,11 +81,8 @@ exact_address(struct torc_server *server, const char *address, int listener,
 static void
 skip_index(struct torc_server *server)
 {
-	for (unsigned i = 1; i < server->count; i++) {
-		struct torc_net *net = server->reactors[i]->layer_state;
-
-		net->listeners.touched++;
-	}
+	for (unsigned i = 1; i < server->count; i++)
+		torc_listen_skip(server->reactors[i]->layer_state);
 }
 
 static int
@@ -164,7 +162,6 @@ torc_serve_listen(struct torc_server *server)
 		if (rc < 0)
 			return say_address(server, rc, *address);
 	}
-	net->peers = server->reactors;
-	net->peer_count = server->count;
+	torc_accept_deal(net, server->reactors, server->count);
 	return 0;
 }

@@ -66,3 +66,12 @@ torc_slab_stow(struct torc_conn *conn, const uint8_t *data, uint32_t size)
 	conn->slab_end += size;
 	return true;
 }
+
+void
+torc_slab_sent(struct torc_conn *conn, uint32_t size)
+{
+	torc_assert(size <= conn->slab_end - conn->slab_start);
+	conn->slab_start += size;
+	if (conn->slab_start == conn->slab_end)
+		torc_slab_drop(conn);
+}

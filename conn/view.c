@@ -158,6 +158,12 @@ torc_view_discard(struct torc_conn *conn)
 	torc_intake_speed_up(conn);
 }
 
+void
+torc_view_renew(struct torc_conn *conn)
+{
+	conn->fresh = true;
+}
+
 /* ---- For handlers ---- */
 
 /* A part of the view, or what lies in no buffer of the kernel's. */

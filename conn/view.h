@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 #include "conn/conn.h"
+#include "conn/net.h"
+#include "ring/bufring.h"
 
 /* Show bytes that came while the view was empty. */
 void torc_view_set(struct torc_conn *conn, uint8_t *data, uint32_t size,
@@ -20,6 +22,28 @@ int torc_view_keep(struct torc_conn *conn);
 
 /* Do what torc_conn_rewind() left to the next receive. */
 void torc_view_rewind(struct torc_conn *conn);
+
+/* Show bytes that are all of a receive buffer. */
+static inline void
+torc_view_set_whole(struct torc_conn *conn, uint32_t bid, uint32_t size)
+{
+	conn->view_bid = bid;
+	conn->view = torc_bufring_take_whole(&conn->net->buffers, bid);
+	conn->view_size = size;
+}
+
+/* It was shown: how many bytes. */
+static inline int
+torc_view_show(struct torc_conn *conn, struct torc_slice *in)
+{
+	in->data = conn->view;
+	in->size = conn->view_size;
+	conn->fresh = false;
+	return (int)conn->view_size;
+}
+
+/* It was shown to nobody who has seen it. */
+void torc_view_renew(struct torc_conn *conn);
 
 /* Let go of all that was received. */
 void torc_view_discard(struct torc_conn *conn);

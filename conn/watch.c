@@ -74,6 +74,19 @@ torc_watch_advance(struct torc_conn *conn)
 }
 
 void
+torc_watch_input(struct torc_conn *conn)
+{
+	conn->poll_input = true;
+	torc_watch_advance(conn);
+}
+
+void
+torc_watch_missed(struct torc_conn *conn)
+{
+	conn->poll_ending = false;
+}
+
+void
 torc_watch_tell(struct torc_conn *conn)
 {
 	struct torc_fiber *fiber;
@@ -94,7 +107,7 @@ torc_watch_drop(struct torc_conn *conn)
 		return;
 	fiber = torc_fiber_find(conn->reactor, conn->watcher);
 	if (fiber != NULL)
-		fiber->cancelled &= (uint8_t)~TORC_CANCEL_PEER;
+		torc_fiber_pacify(fiber, TORC_CANCEL_PEER);
 	conn->watcher = 0;
 	torc_watch_advance(conn);
 }

@@ -8,6 +8,10 @@
 
 void torc_watch_complete(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe);
+/* The receive is replaced by a poll, and then a read. */
+void torc_watch_input(struct torc_conn *conn);
+/* The cancel of a poll was not heard. */
+void torc_watch_missed(struct torc_conn *conn);
 /* Poll the socket if the peer's end would not be noticed otherwise. */
 void torc_watch_advance(struct torc_conn *conn);
 /* Tell the watcher, if there is one, that the peer's end is known. */

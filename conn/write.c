@@ -82,21 +82,8 @@ begin_staging(struct torc_conn *conn)
 static int
 stage(struct torc_conn *conn, const void *data, uint32_t size)
 {
-	struct torc_chunk *chunk = conn->net->chunk;
-	uint8_t *to = chunk->bytes + chunk->top;
-
 	begin_staging(conn);
-	if (conn->chunk == chunk &&
-	    conn->staged + conn->staged_size == to &&
-	    size <= conn->net->chunk_size - chunk->top)
-		chunk->top += size;
-	else
-		to = torc_chunk_find_room(conn, size);
-	if (to == NULL)
-		return -ENOMEM;
-	conn->staged_size += size;
-	memcpy(to, data, size);
-	return 0;
+	return torc_chunk_stage(conn, data, size);
 }
 
 /* Parks. Until something about sending has changed. */
@@ -110,7 +97,8 @@ await_sending(struct torc_conn *conn, torc_deadline deadline)
 	    "two fibers write to one connection");
 	conn->writer = reactor->current;
 	begin_wait(conn);
-	conn->urgent = conn->staged_size > 0;
+	if (conn->staged_size > 0)
+		torc_chunk_hurry(conn);
 	torc_send_advance(conn);
 	rc = conn->spoiled || torc_send_idle(conn) ? 0 :
 	    torc_fiber_park(reactor, deadline);
@@ -128,8 +116,7 @@ recall(struct torc_conn *conn)
 {
 	if (!conn->loud)
 		return;
-	conn->recalled = true;
-	conn->aborting = true;
+	torc_send_recall(conn);
 	torc_send_advance(conn);
 	begin_wait(conn);
 	while (conn->recalled) {
@@ -197,9 +184,7 @@ torc_conn_give_back(struct torc_conn *conn, int error)
 	end_wait(conn);
 	if (error == 0)
 		return;
-	if (!conn->spoiled)
-		conn->lost = -ECONNRESET;
-	torc_send_spoil(conn, error);
+	torc_send_break(conn, error);
 }
 
 /* What is staged, and the slices that have bytes, are the parts of a job. */
@@ -219,7 +204,6 @@ fill_job(struct torc_job *job, const struct torc_conn *conn,
 			job->parts[message->msg_iovlen++] = (struct iovec) {
 			    (void *)(uintptr_t)slices[i].data, slices[i].size };
 	}
-	job->chunk = conn->chunk;
 }
 
 /* Send from the caller's memory, behind what is staged. */
@@ -232,10 +216,8 @@ write_directly(struct torc_conn *conn, const struct torc_slice *slices,
 	int rc = 0;
 
 	fill_job(&job, conn, slices, count);
-	conn->staged_size = 0;
-	conn->chunk = NULL;
-	conn->urgent = false;
-	conn->job = &job;
+	job.chunk = torc_chunk_take(conn);
+	torc_send_set_job(conn, &job);
 	while (rc >= 0 && conn->job != NULL && conn->send_error == 0)
 		rc = await_peer(conn, deadline);
 	/* A write that ended early leaves nobody knows what in the stream: no
@@ -244,7 +226,7 @@ write_directly(struct torc_conn *conn, const struct torc_slice *slices,
 		torc_send_spoil(conn, rc);
 	while (conn->loud) {
 		/* The kernel may still read the caller's memory. */
-		conn->aborting = true;
+		torc_send_abort(conn);
 		torc_send_advance(conn);
 		conn->writer = reactor->current;
 		begin_wait(conn);
@@ -252,9 +234,8 @@ write_directly(struct torc_conn *conn, const struct torc_slice *slices,
 		conn->writer = NULL;
 		end_wait(conn);
 	}
-	conn->job = NULL;
-	if (job.chunk != NULL)
-		job.chunk->pins--;
+	torc_send_set_job(conn, NULL);
+	torc_chunk_give_back(job.chunk);
 	return conn->send_error;
 }
 
@@ -343,12 +324,10 @@ torc_conn_write(struct torc_conn *conn, const void *data, size_t size,
 {
 	struct torc_net *net;
 	struct torc_chunk *chunk;
-	uint8_t *to;
 
 	torc_reactor_check(conn->reactor);
 	net = conn->net;
 	chunk = net->chunk;
-	to = chunk->bytes + chunk->top;
 	if (torc_unlikely(conn->sending != 0 ||
 	    size - 1 >= net->small_max ||	/* 0, too */
 	    size > net->chunk_size - chunk->top))
@@ -357,17 +336,12 @@ torc_conn_write(struct torc_conn *conn, const void *data, size_t size,
 		if (torc_unlikely(net->unsent->staged_size > 0))
 			return write_carefully(conn, data, size, deadline);
 		net->unsent = conn;
-		/* The first since the last send: behind those of others. */
-		chunk->pins++;
-		conn->chunk = chunk;
-		conn->staged = to;
-	} else if (conn->staged + conn->staged_size != to ||
+		torc_chunk_begin(conn, chunk);
+	} else if (!torc_chunk_is_last(conn, chunk) ||
 	    conn->staged_size + size > net->stage_max) {
 		return write_carefully(conn, data, size, deadline);
 	}
-	chunk->top += (uint32_t)size;
-	conn->staged_size += (uint32_t)size;
-	memcpy(to, data, size);
+	memcpy(torc_chunk_extend(conn, chunk, (uint32_t)size), data, size);
 	return 0;
 }
 
@@ -379,8 +353,7 @@ torc_conn_write_static(struct torc_conn *conn, const void *data, size_t size,
 	if (torc_unlikely(conn->sending != 0 || conn->staged_size > 0 ||
 	    size - 1 >= conn->net->small_max))
 		return write_carefully(conn, data, size, deadline);
-	conn->staged = (uint8_t *)(uintptr_t)data;
-	conn->staged_size = (uint32_t)size;
+	torc_chunk_stage_static(conn, data, (uint32_t)size);
 	return 0;
 }
 
@@ -437,7 +410,7 @@ torc_conn_push(struct torc_conn *conn)
 	torc_conn_require(conn);
 	if (conn->staged_size == 0)
 		return;
-	conn->urgent = true;
+	torc_chunk_hurry(conn);
 	torc_reactor_later(conn->reactor, &conn->todo);
 }
 

@@ -115,6 +115,29 @@ name_kinds(struct torc_reactor *reactor)
 	    torc_op_missed;
 }
 
+void
+torc_reactor_name_kind(struct torc_reactor *reactor, unsigned kind,
+    const struct torc_kind *named,
+    void (*missed)(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe))
+{
+	struct torc_kind *kinds = reactor->kinds;
+
+	torc_assert(kind >= TORC_KIND_LAYER && kind < TORC_KIND_CANCEL);
+	kinds[kind] = *named;
+	kinds[kind | TORC_KIND_CANCEL].slots = named->slots;
+	kinds[kind | TORC_KIND_CANCEL].complete = missed;
+}
+
+void
+torc_reactor_attach(struct torc_reactor *reactor,
+    const struct torc_layer *layer, void *state)
+{
+	torc_assert((layer == NULL) == (state == NULL));
+	reactor->layer = layer;
+	reactor->layer_state = state;
+}
+
 /* What of the page does not change any more; then it is one. */
 static void
 fill_page(struct torc_reactor *reactor)

@@ -270,6 +270,13 @@ torc_fiber_interrupt(struct torc_fiber *fiber)
 }
 
 void
+torc_fiber_interrupt_always(struct torc_fiber *fiber)
+{
+	torc_fiber_interrupt(fiber);
+	fiber->result = -ECANCELED;
+}
+
+void
 torc_fiber_wake_later(struct torc_fiber *fiber, int result)
 {
 	if (fiber->state != TORC_FIBER_PARKED)
@@ -285,6 +292,12 @@ torc_fiber_notify(struct torc_fiber *fiber, uint8_t why)
 	fiber->cancelled |= why;
 	if (fiber->interruptible)
 		torc_fiber_wake_later(fiber, -ECANCELED);
+}
+
+void
+torc_fiber_pacify(struct torc_fiber *fiber, uint8_t why)
+{
+	fiber->cancelled &= (uint8_t)~why;
 }
 
 static void
@@ -453,6 +466,7 @@ torc_fiber_step_aside(struct torc_reactor *reactor)
 {
 	struct torc_fiber *fiber = reactor->current;
 
+	fiber->result = 0;
 	fiber->state = TORC_FIBER_READY;
 	torc_list_append(&reactor->yielded, &fiber->ready);
 	torc_fiber_leave(reactor, fiber);

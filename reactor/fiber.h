@@ -91,6 +91,9 @@ int torc_fiber_start_kin(struct torc_reactor *reactor,
 /* End the wait of a fiber with -ECANCELED, if it may end. */
 void torc_fiber_interrupt(struct torc_fiber *fiber);
 
+/* The same, also if the wait has ended, and it has not run yet. */
+void torc_fiber_interrupt_always(struct torc_fiber *fiber);
+
 /* As torc_fiber_wake(), but it always runs later, never inside the call. */
 void torc_fiber_wake_later(struct torc_fiber *fiber, int result);
 
@@ -99,6 +102,9 @@ void torc_fiber_wake_later(struct torc_fiber *fiber, int result);
  * (TORC_CANCEL_): the one that it is in, in the coming turn.
  */
 void torc_fiber_notify(struct torc_fiber *fiber, uint8_t why);
+
+/* There is no such reason any more. */
+void torc_fiber_pacify(struct torc_fiber *fiber, uint8_t why);
 
 /* The fiber with this id, or NULL if it has ended. */
 struct torc_fiber *torc_fiber_find(const struct torc_reactor *reactor,
@@ -158,6 +164,20 @@ torc_fiber_leave(struct torc_reactor *reactor, struct torc_fiber *fiber)
 		torc_fiber_switch_away(reactor, fiber);
 	else
 		torc_fiber_leave_laden(reactor, fiber);
+}
+
+/* Bytes that come for a fiber are shown there. */
+static inline void
+torc_fiber_show_at(struct torc_fiber *fiber, void *seen)
+{
+	fiber->seen = seen;
+}
+
+/* It is the handler of `home`, or of nothing. */
+static inline void
+torc_fiber_move(struct torc_fiber *fiber, void *home)
+{
+	fiber->home = home;
 }
 
 /* A fiber may wait until then, and its timer need not be armed for that. */
@@ -272,6 +292,15 @@ torc_fiber_resume(struct torc_fiber *fiber)
 	torc_fiber_switch_to(reactor, fiber);
 	if (torc_unlikely(reactor->ended != NULL))
 		torc_fiber_bury(reactor);
+}
+
+/* The same, with the result of its wait. */
+static inline void
+torc_fiber_hand(struct torc_reactor *reactor, struct torc_fiber *fiber,
+    int result)
+{
+	fiber->result = result;
+	torc_fiber_switch_to(reactor, fiber);
 }
 
 /*

@@ -208,6 +208,30 @@ torc_reactor_claim(struct torc_reactor *reactor)
 	    torc_reactor_make_room(reactor);
 }
 
+/* The layer above, with what it keeps; NULL: there is none any more. */
+void torc_reactor_attach(struct torc_reactor *reactor,
+    const struct torc_layer *layer, void *state);
+
+/* Whose completions of a kind are, and who hears of cancels that failed. */
+void torc_reactor_name_kind(struct torc_reactor *reactor, unsigned kind,
+    const struct torc_kind *named,
+    void (*missed)(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe));
+
+/* The layer is to foresee completions from now on, or is not. */
+static inline void
+torc_reactor_set_crowded(struct torc_reactor *reactor, bool crowded)
+{
+	reactor->crowded = crowded;
+}
+
+/* Its number among those of one server. */
+static inline void
+torc_reactor_set_index(struct torc_reactor *reactor, unsigned index)
+{
+	reactor->index = index;
+}
+
 /* Do `todo` in the next turn; nothing if it is queued already. */
 void torc_reactor_later(struct torc_reactor *reactor, struct torc_todo *todo);
 

@@ -71,6 +71,13 @@ torc_slots_take(struct torc_slots *slots)
 }
 
 void
+torc_slots_skip(struct torc_slots *slots)
+{
+	torc_assert(slots->touched < slots->capacity);
+	slots->touched++;
+}
+
+void
 torc_slots_give(struct torc_slots *slots, void *object)
 {
 	struct torc_slot *slot = object;

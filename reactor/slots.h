@@ -52,6 +52,8 @@ void torc_slots_fini(struct torc_slots *slots);
 
 /* A free object, or NULL. All but its head is as its last tenant left it. */
 void *torc_slots_take(struct torc_slots *slots);
+/* Leave out the next slot that was never used. There is one. */
+void torc_slots_skip(struct torc_slots *slots);
 void torc_slots_give(struct torc_slots *slots, void *object);
 
 static inline struct torc_slot *

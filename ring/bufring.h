@@ -117,6 +117,13 @@ torc_bufring_whole(const struct torc_bufring *bufring, uint32_t bid,
 	    buf->filled == 0 && length - 1 < bufring->lendable;
 }
 
+/* Slices may stay with their takers from now on; or others need buffers. */
+static inline void
+torc_bufring_lend(struct torc_bufring *bufring, bool plenty)
+{
+	bufring->lendable = plenty ? bufring->size : 0;
+}
+
 /* Take these when they are the last ones, too. */
 static inline uint8_t *
 torc_bufring_take_whole(struct torc_bufring *bufring, uint32_t bid)
