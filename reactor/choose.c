@@ -122,7 +122,9 @@ void
 torc_chooser_set_time(struct torc_chooser *chooser, struct torc_choice *choice,
     uint64_t until)
 {
-	if (until >= chooser->until)
+	/* What happens just when the deadline passes has happened. */
+	if (until > chooser->until ||
+	    (until == chooser->until && chooser->earliest != NULL))
 		return;
 	chooser->until = until;
 	chooser->earliest = choice;

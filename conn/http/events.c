@@ -15,8 +15,13 @@ torc_exchange_events_begin(struct torc_exchange *exchange,
 	int rc = torc_exchange_add_field(exchange, "Cache-Control",
 	    "no-store");
 
-	return rc < 0 ? rc : torc_exchange_begin(exchange, 200,
-	    "text/event-stream", TORC_HTTP_UNKNOWN, deadline);
+	if (rc == 0)
+		rc = torc_exchange_begin(exchange, 200, "text/event-stream",
+		    TORC_HTTP_UNKNOWN, deadline);
+	/* The answer to HEAD is over: nobody reads what has no end. */
+	if (rc == 0 && exchange->http.silent)
+		rc = torc_exchange_end(exchange, deadline);
+	return rc;
 }
 
 /* An event that is being written. */
@@ -96,6 +101,8 @@ torc_exchange_event(struct torc_exchange *exchange,
 	int size;
 
 	torc_require(event != NULL, "an event is NULL");
+	if (exchange->http.silent)
+		return -EPIPE;
 	if (!is_line(event->name) || !is_line(event->id))
 		return -EINVAL;
 	if (event->name != NULL)

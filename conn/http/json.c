@@ -281,6 +281,8 @@ torc_json_slice(struct torc_json *json, struct torc_slice text)
 void
 torc_json_raw(struct torc_json *json, struct torc_slice value)
 {
+	if (value.size == 0)
+		fail(json, -EINVAL);
 	if (!begin_value(json))
 		return;
 	put(json, value.data, value.size);

@@ -12,6 +12,12 @@
 _Static_assert(sizeof(struct torc_memory_block) % ALIGNMENT == 0,
     "what lies behind the head of a block is aligned");
 
+static size_t
+align(size_t size)
+{
+	return (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+}
+
 void
 torc_memory_begin(struct torc_memory *memory, size_t most)
 {
@@ -63,7 +69,7 @@ torc_exchange_alloc(struct torc_exchange *exchange, size_t size)
 
 	if (size > memory->budget)
 		return NULL;
-	size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+	size = align(size);
 	if (size <= memory->left) {
 		bytes = memory->at;
 		memory->at += size;
@@ -90,22 +96,42 @@ torc_exchange_copy(struct torc_exchange *exchange, struct torc_slice slice)
 	return copy;
 }
 
-void
-torc_memory_drop(struct torc_memory *memory, void *bytes, size_t size)
+/* Where the block is listed that is nothing but these bytes; or NULL. */
+static struct torc_memory_block **
+block_of(struct torc_memory *memory, const void *bytes, size_t size)
 {
-	struct torc_memory_block *block = memory->blocks;
-
-	size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+	if (align(size) <= TORC_MEMORY_BLOCK / 2)
+		return NULL;
 	for (struct torc_memory_block **at = &memory->blocks; *at != NULL;
 	    at = &(*at)->next) {
-		block = *at;
-		if (block + 1 != bytes || size <= TORC_MEMORY_BLOCK / 2)
-			continue;
-		*at = block->next;
-		torc_sys_free(block);
-		memory->budget += size;
-		return;
+		if (*at + 1 == bytes)
+			return at;
 	}
+	return NULL;
+}
+
+void *
+torc_memory_move(struct torc_exchange *exchange, struct torc_slice used,
+    size_t size, size_t least, size_t *wanted)
+{
+	struct torc_memory *memory = &exchange->memory;
+	struct torc_memory_block **at = block_of(memory, used.data, size);
+	struct torc_memory_block *block = at != NULL ? *at : NULL;
+	void *bytes;
+
+	/* It is given back, so that it does not count beside the new one. */
+	if (block != NULL) {
+		*at = block->next;
+		memory->budget += align(size);
+	}
+	/* The rest is not all for one. */
+	if (*wanted > memory->budget && least <= memory->budget)
+		*wanted = least + (memory->budget - least) / 2;
+	bytes = torc_exchange_alloc(exchange, *wanted);
+	if (bytes != NULL && used.size > 0)
+		memcpy(bytes, used.data, used.size);
+	torc_sys_free(block);
+	return bytes;
 }
 
 char *

@@ -23,24 +23,19 @@ refuse_large(struct torc_exchange *exchange, torc_deadline deadline)
 }
 
 /*
- * Memory with the bytes of `*all`, and room for as many more, and a NUL. NULL:
- * there is none.
+ * Memory with the bytes of `all`, and room for more, and a NUL. NULL: there is
+ * none.
  */
 static uint8_t *
-grow(struct torc_exchange *exchange, const struct torc_slice *all,
-    size_t *room, size_t more)
+grow(struct torc_exchange *exchange, struct torc_slice all, size_t *room,
+    size_t more)
 {
-	const size_t wanted = all->size + more > *room * 2 ?
-	    all->size + more : *room * 2;
-	uint8_t *memory = torc_exchange_alloc(exchange, wanted + 1);
+	const size_t least = all.size + more + 1;
+	size_t wanted = least > *room * 2 ? least : *room * 2 + 1;
+	uint8_t *memory = torc_memory_move(exchange, all, *room + 1, least,
+	    &wanted);
 
-	if (memory == NULL)
-		return NULL;
-	if (all->size > 0)
-		memcpy(memory, all->data, all->size);
-	torc_memory_drop(&exchange->memory, (void *)(uintptr_t)all->data,
-	    *room + 1);
-	*room = wanted;
+	*room = wanted - 1;
 	return memory;
 }
 
@@ -71,7 +66,7 @@ torc_exchange_body(struct torc_exchange *exchange, struct torc_slice *body,
 	while (memory != NULL &&
 	    (rc = torc_exchange_read(exchange, &piece, deadline)) > 0) {
 		if (piece.size > room - all.size)
-			memory = grow(exchange, &all, &room, piece.size);
+			memory = grow(exchange, all, &room, piece.size);
 		if (memory == NULL)
 			break;
 		memcpy(memory + all.size, piece.data, piece.size);
@@ -191,13 +186,14 @@ end_text(struct torc_exchange *exchange, struct torc_slice *slice)
 	return slice->data == NULL ? -ENOMEM : 0;
 }
 
-static int
-next_cookie(struct torc_pairs *pairs, struct torc_slice *name,
+/* False: there is no other. */
+static bool
+take_cookie(struct torc_pairs *pairs, struct torc_slice *name,
     struct torc_slice *value)
 {
 	do {
 		if (pairs->left.size == 0 && !next_field(pairs))
-			return 0;
+			return false;
 		*value = trim(take_until(&pairs->left, ';'));
 	} while (value->size == 0);
 	*name = trim(take_until(value, '='));
@@ -207,6 +203,15 @@ next_cookie(struct torc_pairs *pairs, struct torc_slice *name,
 		value->data++;
 		value->size -= 2;
 	}
+	return true;
+}
+
+static int
+next_cookie(struct torc_pairs *pairs, struct torc_slice *name,
+    struct torc_slice *value)
+{
+	if (!take_cookie(pairs, name, value))
+		return 0;
 	if (end_text(pairs->exchange, name) < 0 ||
 	    end_text(pairs->exchange, value) < 0)
 		return -ENOMEM;
@@ -271,36 +276,79 @@ torc_pairs_next(struct torc_pairs *pairs, struct torc_slice *name,
 	    next_encoded(pairs, name, value);
 }
 
+/* Whether the encoded text is this name; -EBADMSG: it is none at all. */
 static int
-find(struct torc_pairs *pairs, const char *name, struct torc_slice *value)
+is_encoded(struct torc_slice text, const char *name)
 {
-	struct torc_slice found;
-	int rc;
+	const uint8_t *at = text.data, *end = at + text.size;
+	bool same = true;
 
-	while ((rc = torc_pairs_next(pairs, &found, value)) > 0) {
-		if (torc_is_text(found, name))
-			return 1;
+	for (; at < end; at++) {
+		uint8_t c = *at == '+' ? ' ' : *at;
+
+		if (*at == '%') {
+			if (!torc_decode_char(at, (size_t)(end - at), &c))
+				return -EBADMSG;
+			at += 2;
+		}
+		same = same && c == (uint8_t)*name && c != '\0';
+		name += same;
 	}
-	*value = (struct torc_slice) { NULL, 0 };
-	return rc;
+	return same && *name == '\0';
 }
 
+/* 1: this pair, of which the value is decoded; 0: another one; or an error. */
+static int
+try_encoded(struct torc_exchange *exchange, struct torc_slice pair,
+    const char *name, struct torc_slice *value)
+{
+	int rc = is_encoded(take_until(&pair, '='), name);
+
+	if (rc == 0)
+		return is_encoded(pair, "") < 0 ? -EBADMSG : 0;
+	*value = pair;
+	if (rc > 0)
+		rc = decode(exchange, value);
+	return rc < 0 ? rc : 1;
+}
+
+/* Those that are passed over take no memory: there may be many. */
 int
 torc_exchange_query_find(struct torc_exchange *exchange, const char *name,
     struct torc_slice *value)
 {
-	struct torc_pairs pairs;
+	struct torc_slice left = torc_exchange_query(exchange);
+	int rc = 0;
 
-	torc_exchange_query_pairs(exchange, &pairs);
-	return find(&pairs, name, value);
+	while (rc == 0 && left.size > 0) {
+		const struct torc_slice pair = take_until(&left, '&');
+
+		if (pair.size > 0)
+			rc = try_encoded(exchange, pair, name, value);
+	}
+	if (rc <= 0)
+		*value = (struct torc_slice) { NULL, 0 };
+	return rc;
 }
 
 int
 torc_exchange_cookie_find(struct torc_exchange *exchange, const char *name,
     struct torc_slice *value)
 {
+	struct torc_slice found;
 	struct torc_pairs pairs;
+	int rc;
 
 	torc_exchange_cookie_pairs(exchange, &pairs);
-	return find(&pairs, name, value);
+	while (take_cookie(&pairs, &found, value)) {
+		if (!torc_is_text(found, name))
+			continue;
+		rc = end_text(exchange, value);
+		if (rc == 0)
+			return 1;
+		*value = (struct torc_slice) { NULL, 0 };
+		return rc;
+	}
+	*value = (struct torc_slice) { NULL, 0 };
+	return 0;
 }

@@ -150,10 +150,13 @@ void torc_memory_begin(struct torc_memory *memory, size_t most);
 void torc_memory_end(struct torc_memory *memory);
 
 /*
- * Give back the last `size` bytes that were taken for themselves; they may not
- * be free before the end if they are few.
+ * Move to other memory, of `*wanted` bytes, or of less but at least `least`:
+ * then `*wanted` is set. `used` are the bytes that are kept of the `size` that
+ * there were; these are given back, unless they are few. NULL: there is no
+ * memory, and those that there were may be gone.
  */
-void torc_memory_drop(struct torc_memory *memory, void *bytes, size_t size);
+void *torc_memory_move(struct torc_exchange *exchange, struct torc_slice used,
+    size_t size, size_t least, size_t *wanted);
 
 /* ---- service.c ---- */
 

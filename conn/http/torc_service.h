@@ -438,14 +438,15 @@ struct torc_event {
  * Parks, as above. Begin a stream of events (text/event-stream). What the
  * client had last is the field Last-Event-ID. torc_exchange_end() ends it. A
  * handler that waits for something to tell ends when torc_reactor_draining().
+ * The answer to HEAD is whole with this: there are no events.
  */
 TORC_API int torc_exchange_events_begin(struct torc_exchange *exchange,
     torc_deadline deadline);
 
 /*
  * Parks, as above. Send an event. It leaves when the fiber waits for the next
- * one. Returns 0, or as torc_exchange_write(); -EINVAL, and nothing was
- * written: the name or the id has a line end in it, or the id a NUL.
+ * one. Returns 0, or as torc_exchange_write(); -EPIPE the request was HEAD;
+ * -EINVAL, and nothing was written: the name or the id has a line end in it.
  */
 TORC_API int torc_exchange_event(struct torc_exchange *exchange,
     const struct torc_event *event, torc_deadline deadline);
@@ -505,7 +506,7 @@ TORC_API void torc_json_uint(struct torc_json *json, uint64_t value);
 TORC_API void torc_json_double(struct torc_json *json, double value);
 TORC_API void torc_json_bool(struct torc_json *json, bool value);
 TORC_API void torc_json_null(struct torc_json *json);
-/* A value that is JSON already; it is not looked at. */
+/* A value that is JSON already: it is not looked at, but may not be empty. */
 TORC_API void torc_json_raw(struct torc_json *json, struct torc_slice value);
 
 /*

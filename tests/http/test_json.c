@@ -87,6 +87,21 @@ values_are_written_with_commas_where_they_belong(void **state)
 	assert_memory_equal(memory, all, strlen(all));
 }
 
+/* Such as a column of a database that has none. */
+static void
+a_raw_value_of_no_bytes_is_none(void **state)
+{
+	struct torc_json json;
+	char memory[64];
+
+	(void)state;
+	torc_json_begin(&json, memory, sizeof(memory), NULL, NULL);
+	torc_json_array_begin(&json);
+	torc_json_raw(&json, (struct torc_slice) { NULL, 0 });
+	torc_json_array_end(&json);
+	assert_int_equal(torc_json_end(&json), -EINVAL);
+}
+
 static void
 the_size_of_the_memory_does_not_change_the_text(void **state)
 {
@@ -402,6 +417,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 		    values_are_written_with_commas_where_they_belong),
+		cmocka_unit_test(a_raw_value_of_no_bytes_is_none),
 		cmocka_unit_test(
 		    the_size_of_the_memory_does_not_change_the_text),
 		cmocka_unit_test(

@@ -213,6 +213,31 @@ find_in_query(struct torc_exchange *exchange, void *arg)
 }
 
 /* Its size, and the sum of its bytes. */
+/* Its client decides how long a query is, and it how often to look. */
+static int
+find_often(struct torc_exchange *exchange, void *arg)
+{
+	struct torc_slice value;
+	int rc = 0;
+
+	(void)arg;
+	for (unsigned i = 0; i < 200 && rc == 0; i++)
+		rc = torc_exchange_query_find(exchange, "none", &value);
+	for (unsigned i = 0; i < 200 && rc == 0; i++)
+		rc = torc_exchange_cookie_find(exchange, "none", &value);
+	assert_int_equal(rc, 0);
+	assert_int_equal(torc_exchange_query_find(exchange, "a b", &value), 1);
+	assert_string_equal(value.data, "c&d");
+	assert_int_equal(torc_exchange_query_find(exchange, "a", &value), 0);
+	assert_null(value.data);
+	assert_int_equal(torc_exchange_query_find(exchange, "", &value), 1);
+	assert_string_equal(value.data, "e");
+	assert_int_equal(torc_exchange_cookie_find(exchange, "f", &value), 1);
+	assert_string_equal(value.data, "g");
+	assert_int_equal(torc_exchange_cookie_find(exchange, "", &value), 1);
+	return torc_exchange_text(exchange, 200, "found", TORC_NEVER);
+}
+
 static int
 sum_body(struct torc_exchange *exchange, void *arg)
 {
@@ -500,6 +525,21 @@ tell_events(struct torc_exchange *exchange, void *arg)
 	return torc_exchange_end(exchange, TORC_NEVER);
 }
 
+/* Until its client has gone. */
+static int
+tell_for_ever(struct torc_exchange *exchange, void *arg)
+{
+	const struct torc_event event = { .name = "tick" };
+	unsigned told = 0;
+	int rc;
+
+	(void)arg;
+	rc = torc_exchange_events_begin(exchange, TORC_NEVER);
+	while (rc == 0 && told++ < 100)
+		rc = torc_exchange_event(exchange, &event, TORC_NEVER);
+	return rc < 0 ? rc : torc_exchange_end(exchange, TORC_NEVER);
+}
+
 /* A list of so many numbers; the last one is wrong if it is odd. */
 static int
 tell_json(struct torc_exchange *exchange, void *arg)
@@ -532,6 +572,7 @@ add_routes(struct torc_routes *routes)
 	torc_routes_add(routes, "PUT", "/t/{a}/{b}", tell_target, NULL);
 	torc_routes_add(routes, "GET", "/query", tell_query, NULL);
 	torc_routes_add(routes, "GET", "/find", find_in_query, "key");
+	torc_routes_add(routes, "GET", "/often", find_often, NULL);
 	torc_routes_add(routes, "GET", "/cookies", tell_cookies, NULL);
 	torc_routes_add(routes, "POST", "/form", tell_form, NULL);
 	torc_routes_add(routes, "POST", "/sum", sum_body, NULL);
@@ -550,6 +591,7 @@ add_routes(struct torc_routes *routes)
 	torc_routes_add(routes, "GET", "/redirect", redirect, "/to?a=%20#b");
 	torc_routes_add(routes, "GET", "/memory", use_memory, NULL);
 	torc_routes_add(routes, "GET", "/events", tell_events, NULL);
+	torc_routes_add(routes, "GET", "/ever", tell_for_ever, NULL);
 	torc_routes_add(routes, "GET", "/json/{count}", tell_json, NULL);
 	torc_routes_add(api, "GET", "/data", tell_data, NULL);
 	torc_routes_around(api, around, "a");
@@ -799,6 +841,22 @@ queries_are_read_pair_by_pair(void **state)
 }
 
 static void
+what_is_passed_over_in_a_search_takes_no_memory(void **state)
+{
+	char request[1000], filler[700];
+
+	(void)state;
+	memset(filler, 'x', sizeof(filler) - 1);
+	filler[sizeof(filler) - 1] = '\0';
+	snprintf(request, sizeof(request), "GET /often?%s=%%41&&a+b=c%%26d&=e "
+	    "HTTP/1.1\r\nCookie: h=%s; f=\"g\"; =i\r\n" LAST END, filler,
+	    "j");
+	assert_int_equal(ask(request), 200);
+	assert_string_equal(body, "found");
+	assert_get("/find?other=%4&key=v", 400, NULL);
+}
+
+static void
 forms_are_read_pair_by_pair_and_nothing_else_is_one(void **state)
 {
 	(void)state;
@@ -852,6 +910,24 @@ bodies_are_collected_within_the_memory_of_the_exchange(void **state)
 	assert_string_equal(body, wanted);
 	assert_int_equal(ask("POST /sum HTTP/1.1\r\n" LAST END), 200);
 	assert_string_equal(body, "0 0");
+}
+
+/* It is moved as it grows: what was there before does not count. */
+static void
+a_body_without_a_length_has_as_much_memory_as_one_with_it(void **state)
+{
+	static char request[60000];
+	char wanted[64];
+	int size;
+
+	(void)state;
+	size = snprintf(request, sizeof(request), "POST /sum HTTP/1.1\r\n"
+	    LAST "Transfer-Encoding: chunked\r\n\r\n%x\r\n", 55000);
+	memset(request + size, 'c', 55000);
+	memcpy(request + size + 55000, "\r\n0\r\n\r\n", 7);
+	assert_int_equal(ask_bytes(request, (size_t)size + 55007), 200);
+	snprintf(wanted, sizeof(wanted), "55000 %lu", 55000ul * 'c');
+	assert_string_equal(body, wanted);
 }
 
 static void
@@ -950,6 +1026,29 @@ events_are_written_line_by_line(void **state)
 	    "event: tick\nid: 7\nretry: 500\ndata: a\ndata: b\ndata: c\n"
 	    "data: d\ndata: \n\nid: 8\n\nevent: nothing\ndata: \n\n:\n\n");
 	assert_non_null(strstr(answer, "Content-Type: text/event-stream\r\n"));
+}
+
+/* It would wait for the end of a client that waits for its next answer. */
+static void
+nobody_tells_events_to_a_client_that_asks_for_the_head(void **state)
+{
+	static const char both[] = "HEAD /ever HTTP/1.1\r\nHost: a\r\n\r\n"
+	    "GET / HTTP/1.1\r\n" LAST END;
+	int fd = client_open(server.port);
+	long got;
+
+	(void)state;
+	forget_seen();
+	client_send(fd, both, sizeof(both) - 1);
+	got = client_read_all(fd, answer, sizeof(answer) - 1);
+	assert_true(got > 0);
+	answer[got] = '\0';
+	close(fd);
+	assert_int_equal(await_seen(0)->end.error, -EPIPE);
+	assert_non_null(strstr(answer, "\r\n\r\nHTTP/1.1 200 OK\r\n"));
+	assert_non_null(strstr(answer, "\r\n\r\nroot"));
+	assert_int_equal(ask("GET /ever HTTP/1.1\r\n" LAST END), 200);
+	assert_int_equal(await_seen(0)->end.error, 0);
 }
 
 static void
@@ -1330,10 +1429,14 @@ main(void)
 		cmocka_unit_test(a_request_may_come_byte_by_byte),
 		cmocka_unit_test(queries_are_read_pair_by_pair),
 		cmocka_unit_test(
+		    what_is_passed_over_in_a_search_takes_no_memory),
+		cmocka_unit_test(
 		    forms_are_read_pair_by_pair_and_nothing_else_is_one),
 		cmocka_unit_test(cookies_are_read_from_all_their_fields),
 		cmocka_unit_test(
 		    bodies_are_collected_within_the_memory_of_the_exchange),
+		cmocka_unit_test(
+		    a_body_without_a_length_has_as_much_memory_as_one_with_it),
 		cmocka_unit_test(bodies_beyond_it_are_refused),
 		cmocka_unit_test(the_head_stays_while_the_body_is_read),
 		cmocka_unit_test(
@@ -1343,6 +1446,8 @@ main(void)
 		cmocka_unit_test(handlers_that_fail_are_answered_for),
 		cmocka_unit_test(fields_are_checked_when_they_are_added),
 		cmocka_unit_test(events_are_written_line_by_line),
+		cmocka_unit_test(
+		    nobody_tells_events_to_a_client_that_asks_for_the_head),
 		cmocka_unit_test(
 		    json_has_its_length_if_it_is_short_and_is_sent_on_if_not),
 		cmocka_unit_test(

@@ -387,6 +387,32 @@ choose_times(void *arg)
 	return 0;
 }
 
+/* What happens just when the deadline passes has happened. */
+static int
+choose_at_the_deadline(void *arg)
+{
+	struct torc_waiters waiters = { NULL, NULL };
+	const torc_deadline soon = SOON;
+	struct torc_choice choices[] = {
+		torc_choice_wait(&waiters),
+		torc_choice_sleep(soon),
+		torc_choice_sleep(soon),
+	};
+
+	(void)arg;
+	EXPECT(torc_choose(choices, 3, soon) == 1);
+	EXPECT(choices[1].result == 0 && torc_passed(soon));
+	EXPECT(torc_choose(choices, 1, soon) == -ETIMEDOUT);
+	return 0;
+}
+
+static void
+a_time_that_is_the_deadline_is_chosen(void **state)
+{
+	(void)state;
+	on_fiber(choose_at_the_deadline, NULL);
+}
+
 static void
 a_time_of_its_own_is_one_of_the_choices(void **state)
 {
@@ -721,6 +747,7 @@ main(void)
 		    a_waker_or_a_descriptor_ends_the_wait_and_leaves_nothing),
 		cmocka_unit_test(what_was_handed_over_is_what_was_chosen),
 		cmocka_unit_test(a_time_of_its_own_is_one_of_the_choices),
+		cmocka_unit_test(a_time_that_is_the_deadline_is_chosen),
 		cmocka_unit_test(a_drain_is_one_of_the_choices),
 		cmocka_unit_test(a_cancelled_fiber_chooses_nothing),
 		cmocka_unit_test(
