@@ -246,6 +246,18 @@ struct torc_key;
  */
 TORC_API int torc_file_exchange(struct torc_exchange *exchange, void *key);
 
+/*
+ * Parks. Write `size` bytes of a file, from `offset` on, as a piece of an
+ * answer's body: between torc_exchange_begin() and torc_exchange_end(). Where
+ * nothing shapes the body on its way, they go out as by torc_file_send(); where
+ * chunks or filters do, they are read and written in blocks.
+ *
+ * Returns 0, or as torc_file_send() or torc_exchange_write(): the answer cannot
+ * be ended then.
+ */
+TORC_API int torc_file_exchange_send(struct torc_exchange *exchange, int fd,
+    uint64_t offset, uint64_t size, torc_deadline deadline);
+
 struct torc_file_stats {
 	unsigned files;		/* kept now */
 	unsigned descriptors;	/* of them, open now */

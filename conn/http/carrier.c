@@ -12,6 +12,13 @@ torc_exchange_http(struct torc_exchange *exchange)
 	return &exchange->http;
 }
 
+struct torc_http *
+torc_exchange_plain(struct torc_exchange *exchange)
+{
+	return exchange->filtered || exchange->http.chunked ? NULL :
+	    &exchange->http;
+}
+
 const struct torc_conn *
 torc_exchange_conn(const struct torc_exchange *exchange)
 {

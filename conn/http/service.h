@@ -212,6 +212,8 @@ uint8_t *torc_exchange_copy(struct torc_exchange *exchange,
  * exchange.
  */
 struct torc_http *torc_exchange_http(struct torc_exchange *exchange);
+/* The same, if bytes of the answer's body go out as they are; or NULL. */
+struct torc_http *torc_exchange_plain(struct torc_exchange *exchange);
 
 /* ---- json.c ---- */
 

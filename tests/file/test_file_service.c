@@ -5,6 +5,7 @@
  * wrap: torc_sys_close
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -70,6 +71,65 @@ listen_too(struct torc_reactor *reactor, void *arg)
 	assert_int_equal(torc_reactor_set_data(reactor, &key, root), 0);
 }
 
+/* Bytes 10 to 4009 of a file, between two others; `arg` is their length. */
+static int
+send_part(struct torc_exchange *exchange, void *arg)
+{
+	const uint64_t length = (uint64_t)(uintptr_t)arg;
+	char path[256];
+	int rc, fd;
+
+	snprintf(path, sizeof(path), "%s/part.bin", folder);
+	fd = torc_file_open(AT_FDCWD, path, O_RDONLY, 0, 0, TORC_NEVER);
+	if (fd < 0)
+		return fd;
+	rc = torc_exchange_begin(exchange, 200, NULL, length, TORC_NEVER);
+	if (rc == 0)
+		rc = torc_exchange_write(exchange, "<", 1, TORC_NEVER);
+	if (rc == 0)
+		rc = torc_file_exchange_send(exchange, fd, 10, 4000,
+		    TORC_NEVER);
+	if (rc == 0)
+		rc = torc_exchange_write(exchange, ">", 1, TORC_NEVER);
+	torc_file_close(fd);
+	return rc < 0 ? rc : torc_exchange_end(exchange, TORC_NEVER);
+}
+
+/* Each piece of a body is in brackets, and has no length. */
+static int
+shape_head(struct torc_exchange *exchange, struct torc_exchange_head *head,
+    void *arg)
+{
+	(void)exchange;
+	(void)arg;
+	head->length = TORC_HTTP_UNKNOWN;
+	return 0;
+}
+
+static int
+shape_piece(struct torc_filter *filter, const void *data, size_t size,
+    bool at_end, torc_deadline deadline, void *arg)
+{
+	int rc = torc_filter_pass(filter, "[", 1, false, deadline);
+
+	(void)arg;
+	if (rc == 0)
+		rc = torc_filter_pass(filter, data, size, false, deadline);
+	return rc < 0 ? rc : torc_filter_pass(filter, "]", 1, at_end,
+	    deadline);
+}
+
+static int
+send_shaped(struct torc_exchange *exchange, void *arg)
+{
+	static const struct torc_filter_kind kind = {
+		.head = shape_head, .piece = shape_piece,
+	};
+	int rc = torc_exchange_add_filter(exchange, &kind, NULL);
+
+	return rc < 0 ? rc : send_part(exchange, arg);
+}
+
 static int
 set_up_service(void **state)
 {
@@ -80,6 +140,14 @@ set_up_service(void **state)
 	assert_int_equal(torc_routes_create(&routes), 0);
 	torc_routes_add(routes, "GET", "/s t/{path...}", torc_file_exchange,
 	    (void *)(uintptr_t)&key);
+	torc_routes_add(routes, "GET", "/send/sized", send_part,
+	    (void *)(uintptr_t)4002);
+	torc_routes_add(routes, "GET", "/send/short", send_part,
+	    (void *)(uintptr_t)100);
+	torc_routes_add(routes, "GET", "/send/chunks", send_part,
+	    (void *)(uintptr_t)TORC_HTTP_UNKNOWN);
+	torc_routes_add(routes, "GET", "/send/shaped", send_shaped,
+	    (void *)(uintptr_t)4002);
 	torc_routes_add(routes, "GET", "/{path...}", torc_file_exchange,
 	    (void *)(uintptr_t)&key);
 	assert_int_equal(torc_service_create(&service, routes, &with, NULL), 0);
@@ -149,6 +217,40 @@ a_directory_is_redirected_to_with_the_prefix(void **state)
 	assert_string_equal(body(), "index");
 }
 
+static void
+a_part_of_a_file_is_a_piece_of_an_answer_however_this_goes_out(void **state)
+{
+	const uint8_t *at;
+
+	(void)state;
+	put_file("part.bin", 9, 5000);
+	assert_status("/send/sized", "", 200);
+	assert_string_equal(field("Content-Length"), "4002");
+	assert_int_equal(body()[0], '<');
+	assert_true(stream_matches(9, 10, (const uint8_t *)body() + 1, 4000));
+	assert_string_equal(body() + 4001, ">");
+	assert_int_equal(last_told().sent, 4002);
+	ask("HEAD", "/send/sized", "");
+	assert_int_equal(status(), 200);
+	assert_string_equal(body(), "");
+	assert_status("/send/chunks", "", 200);
+	at = (const uint8_t *)strstr(body(), "1\r\n<\r\nfa0\r\n");
+	assert_ptr_equal(at, body());
+	assert_true(stream_matches(9, 10, at + 11, 4000));
+	assert_memory_equal(at + 4011, "\r\n1\r\n>\r\n0\r\n\r\n", 13);
+	assert_status("/send/shaped", "", 200);
+	at = (const uint8_t *)strstr(body(), "1\r\n[\r\nfa0\r\n");
+	assert_non_null(at);
+	assert_true(stream_matches(9, 10, at + 11, 4000));
+	assert_int_equal(last_told().sent, 4002 + 4 * 2);
+	/* What was promised less of is not sent, nor is what is not there. */
+	ask("GET", "/send/short", "");
+	assert_int_equal(last_told().sent, 1);
+	put_file("part.bin", 9, 3000);
+	assert_true(ask("GET", "/send/chunks", "") < 4000);
+	assert_null(strstr(reply, "\r\n0\r\n"));
+}
+
 int
 main(void)
 {
@@ -161,6 +263,9 @@ main(void)
 		    set_up_service, tear_down_service),
 		cmocka_unit_test_setup_teardown(
 		    a_directory_is_redirected_to_with_the_prefix,
+		    set_up_service, tear_down_service),
+		cmocka_unit_test_setup_teardown(
+		    a_part_of_a_file_is_a_piece_of_an_answer_however_this_goes_out,
 		    set_up_service, tear_down_service),
 	};
 

@@ -1,0 +1,50 @@
+/*
+ * piece.c - bytes of a file as a piece of what a service answers.
+ */
+#include <errno.h>
+
+#include "conn/file/site.h"
+#include "conn/http/service.h"
+
+#define BLOCK 8192u		/* read at once */
+
+/* Parks. Through our memory, for what shapes the answer. */
+static int
+copy(struct torc_exchange *exchange, int fd, uint64_t offset, uint64_t size,
+    torc_deadline deadline)
+{
+	uint8_t block[BLOCK];
+
+	while (size > 0) {
+		const size_t part = size < BLOCK ? (size_t)size : BLOCK;
+		const int64_t got = torc_file_read(fd, block, part, offset,
+		    deadline);
+		int rc;
+
+		if (got < 0)
+			return (int)got;
+		if ((size_t)got < part)
+			return -ENODATA;
+		rc = torc_exchange_write(exchange, block, part, deadline);
+		if (rc < 0)
+			return rc;
+		offset += part;
+		size -= part;
+	}
+	return 0;
+}
+
+int
+torc_file_exchange_send(struct torc_exchange *exchange, int fd,
+    uint64_t offset, uint64_t size, torc_deadline deadline)
+{
+	struct torc_http *http = torc_exchange_plain(exchange);
+	int rc;
+
+	if (http == NULL)
+		return copy(exchange, fd, offset, size, deadline);
+	/* More than was promised does not go out. */
+	rc = torc_http_sent(http, size);
+	return rc < 0 || http->silent ? rc :
+	    torc_file_send(http->conn, fd, offset, size, deadline);
+}
