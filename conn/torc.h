@@ -166,8 +166,10 @@ TORC_API unsigned torc_listen_port(const struct torc_reactor *reactor,
  * -ENOMEM if bytes were lost in either direction for want of memory, or why the
  * connection ended: -ECONNRESET ... (also if that was found out in the middle
  * of a send of another fiber), -ECONNABORTED if the kernel has given the peer
- * up (keepalive, TCP_USER_TIMEOUT). -ETIMEDOUT is always the deadline: one can
- * go on after it.
+ * up (keepalive, TCP_USER_TIMEOUT). -ENOLINK means that the bytes end where
+ * what carries them does not let them end: some may be missing. Over TCP and
+ * local sockets alone that does not happen, since their FIN is all there is.
+ * -ETIMEDOUT is always the deadline: one can go on after it.
  *
  * torc does not know where a message ends. A drain also ends a wait for the
  * rest of a message, for example a body whose received part was fully consumed,
@@ -297,9 +299,10 @@ enum { TORC_PEER_OPEN, TORC_PEER_SHUT };
 TORC_API int torc_conn_peer_state(const struct torc_conn *conn);
 
 /*
- * The address of the peer, or ours, as torc_listen() reads it. 0, or a
- * negative errno: -ENOSPC if it does not fit (128 bytes hold any), -ENOTCONN
- * if the peer has gone.
+ * The address of the peer, or ours, as torc_listen() reads it. The peer is the
+ * client, also where a trusted proxy stands in between and tells who it is. 0,
+ * or a negative errno: -ENOSPC if it does not fit (128 bytes hold any),
+ * -ENOTCONN if the peer has gone.
  */
 TORC_API int torc_conn_peer_address(const struct torc_conn *conn, char *text,
     size_t size);
@@ -328,7 +331,11 @@ TORC_API size_t torc_conn_unread(const struct torc_conn *conn);
 TORC_API void torc_conn_set_data(struct torc_conn *conn, void *data);
 TORC_API void *torc_conn_data(const struct torc_conn *conn);
 
-/* The socket: for socket options. Do not read, write, shut or close it. */
+/*
+ * The socket: for socket options. Do not read, write, shut or close it. Or
+ * -ENOTSOCK if the connection has none of its own, because it is a stream
+ * within another one; today each has.
+ */
 TORC_API int torc_conn_fd(const struct torc_conn *conn);
 
 #ifdef __cplusplus

@@ -53,9 +53,10 @@ TORC_API size_t torc_conn_room(const struct torc_conn *conn);
 /*
  * Parks. Send what was written, and lend the socket for writing by other calls
  * than torc's: its descriptor, or the error that torc_conn_write() would have
- * returned. It is a blocking one and stays so. Until torc_conn_give_back(),
- * writing to the connection in any other way stops the process, and it must
- * not be closed; reading goes on.
+ * returned, or -EOPNOTSUPP if bytes do not go through the socket as they are
+ * (today they always do). It is a blocking one and stays so. Until
+ * torc_conn_give_back(), writing to the connection in any other way stops the
+ * process, and it must not be closed; reading goes on.
  */
 TORC_API int torc_conn_lend(struct torc_conn *conn, torc_deadline deadline);
 
@@ -119,9 +120,9 @@ TORC_API int torc_conn_await_room(struct torc_conn *conn,
     struct torc_progress *progress, torc_deadline deadline);
 
 /*
- * A key for the peer of a connection: its IPv4 address, or the first 64 bits
- * of its IPv6 address, which one subscriber has. 0 for a unix socket, or if
- * the peer has gone. A system call.
+ * A key for the peer of a connection, as torc_conn_peer_address() has it: its
+ * IPv4 address, or the first 64 bits of its IPv6 address, which one subscriber
+ * has. 0 for a unix socket, or if the peer has gone. A system call.
  */
 TORC_API uint64_t torc_conn_key(const struct torc_conn *conn);
 

@@ -150,7 +150,7 @@ torc_enter_show_gauges(struct torc_reactor *reactor)
 {
 	struct torc_gauges *gauge = &reactor->page.page->gauge;
 
-	gauge->phase = reactor->phase;
+	gauge->phase = TORC_PAGE_PHASE(reactor->phase);
 	gauge->timers = reactor->timers.count;
 	gauge->fibers = reactor->stacks.in_use;
 	gauge->fibers_peak = reactor->stacks.peak;

@@ -42,11 +42,13 @@ struct torc_page_part {
 	uint32_t stride;	/* bytes from one element to the next */
 };
 
+#define TORC_PAGE_PHASE(phase) ((unsigned)(phase) / 16)
+
 /* How things are now. Each is a word, so that a tool can list them. */
 struct torc_gauges {
 	uint64_t turn_began;	/* CLOCK_MONOTONIC, ns: the last enter's end */
 	uint64_t sleeping;	/* 1: in an enter that may wait */
-	uint64_t phase;		/* enum torc_reactor_phase */
+	uint64_t phase;		/* TORC_PAGE_PHASE(enum torc_phase) */
 	uint64_t timers;	/* armed */
 	uint64_t fibers;	/* alive */
 	uint64_t fibers_peak;

@@ -407,6 +407,13 @@ torc_reactor_drain(struct torc_reactor *reactor, torc_deadline deadline)
 	torc_mailbox_wake(&reactor->mailbox);
 }
 
+enum torc_phase
+torc_reactor_phase(const struct torc_reactor *reactor)
+{
+	torc_reactor_vouch(reactor);
+	return reactor->phase;
+}
+
 bool
 torc_reactor_draining(const struct torc_reactor *reactor)
 {

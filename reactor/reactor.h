@@ -90,14 +90,6 @@ struct torc_belongings {
 	struct torc_exceptions outside;	/* of who runs the loop */
 };
 
-enum torc_reactor_phase {
-	TORC_PHASE_CREATED,
-	TORC_PHASE_RUNNING,
-	TORC_PHASE_DRAINING,	/* no new work */
-	TORC_PHASE_STOPPING,	/* all fibers are cancelled */
-	TORC_PHASE_ENDED,
-};
-
 struct torc_reactor {
 	struct torc_ring ring;
 	struct torc_kind kinds[TORC_KINDS];
@@ -163,7 +155,7 @@ struct torc_reactor {
 	int ready_fd;			/* for a foreign loop, or -1 */
 	bool ready_spent;	/* it is to be registered anew */
 	int error;			/* what ended it */
-	enum torc_reactor_phase phase;
+	enum torc_phase phase;
 	bool turning;
 	bool watched;		/* by valgrind */
 	bool sleeps_beside;	/* the ring: in poll(2), for valgrind */

@@ -259,9 +259,24 @@ TORC_API void torc_reactor_drain(struct torc_reactor *reactor,
 TORC_API void torc_reactor_stop(struct torc_reactor *reactor);
 
 /*
- * Whether the reactor drains or is at its end: answers say that the connection
- * closes, and what takes long ends. The reactor's thread.
+ * What a reactor is at, in the order in which it comes to it. Compare with "<"
+ * and ">=": later versions may have phases in between, such as one in which a
+ * server is announced to be leaving and accepts connections nonetheless.
  */
+enum torc_phase {
+	TORC_PHASE_CREATED = 0,		/* it does not run yet */
+	TORC_PHASE_RUNNING = 16,
+	TORC_PHASE_DRAINING = 32,	/* it accepts no more: answers say that
+					 * their connection closes, and what
+					 * takes long ends */
+	TORC_PHASE_STOPPING = 48,	/* its fibers are cancelled */
+	TORC_PHASE_ENDED = 64,
+};
+
+/* The reactor's thread. */
+TORC_API enum torc_phase torc_reactor_phase(const struct torc_reactor *reactor);
+
+/* Whether it drains or is at its end. The reactor's thread. */
 TORC_API bool torc_reactor_draining(const struct torc_reactor *reactor);
 
 /*

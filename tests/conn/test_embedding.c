@@ -954,6 +954,54 @@ a_fault_is_explained_only_if_it_is_one_of_a_fiber(void **state)
 	assert_faults(send_itself_a_fault, NULL);
 }
 
+/* What its fiber sees of a reactor: of a drain, and of the end of it. */
+static int
+see_phases(void *arg)
+{
+	enum torc_phase *phases = arg;
+	struct torc_reactor *reactor = torc_reactor_self();
+
+	phases[0] = torc_reactor_phase(reactor);
+	torc_reactor_await_drain(TORC_NEVER);
+	phases[1] = torc_reactor_phase(reactor);
+	torc_sleep(TORC_NEVER);
+	phases[2] = torc_reactor_phase(reactor);
+	return 0;
+}
+
+static enum torc_phase seen[3];
+
+static void
+spawn_seeing(struct torc_reactor *reactor, struct torc_post *post)
+{
+	(void)reactor;
+	(void)post;
+	torc_fiber_spawn(NULL, see_phases, seen);
+}
+
+static void
+a_reactor_tells_its_phases_in_their_order(void **state)
+{
+	struct torc_reactor *reactor = make(NULL);
+	struct torc_post post = { .call = spawn_seeing };
+
+	(void)state;
+	assert_int_equal(torc_reactor_phase(reactor), TORC_PHASE_CREATED);
+	assert_int_equal(torc_post(reactor, &post), 0);
+	assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
+	assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
+	assert_int_equal(torc_reactor_phase(reactor), TORC_PHASE_RUNNING);
+	assert_false(torc_reactor_draining(reactor));
+	torc_reactor_drain(reactor, torc_after_ms(20));
+	assert_int_equal(torc_reactor_run(reactor), 0);
+	assert_int_equal(torc_reactor_phase(reactor), TORC_PHASE_ENDED);
+	assert_true(torc_reactor_draining(reactor));
+	assert_int_equal(seen[0], TORC_PHASE_RUNNING);
+	assert_int_equal(seen[1], TORC_PHASE_DRAINING);
+	assert_int_equal(seen[2], TORC_PHASE_STOPPING);
+	torc_reactor_destroy(reactor);
+}
+
 #define CLAIM(test) cmocka_unit_test_setup(test, limit)
 
 int
@@ -961,6 +1009,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CLAIM(a_chain_of_thousands_of_joins_needs_no_deeper_stack),
+		CLAIM(a_reactor_tells_its_phases_in_their_order),
 	CLAIM(without_addresses_for_stacks_a_spawn_fails_and_nothing_else),
 		CLAIM(a_foreign_loop_is_told_of_every_post_and_every_event),
 		CLAIM(a_fiber_keeps_its_rounding_and_gives_it_to_nobody),

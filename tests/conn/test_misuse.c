@@ -146,6 +146,7 @@ CALL(due_null, (void)torc_reactor_due(NULL))
 CALL(drain_null, torc_reactor_drain(NULL, TORC_AT_ONCE))
 CALL(stop_null, torc_reactor_stop(NULL))
 CALL(draining_null, (void)torc_reactor_draining(NULL))
+CALL(phase_null, (void)torc_reactor_phase(NULL))
 CALL(set_local_null, torc_reactor_set_data(NULL, NULL, NULL))
 CALL(local_null, (void)torc_reactor_data(NULL, NULL))
 CALL(set_null, (void)torc_reactor_set_data(NULL, NULL, NULL))
@@ -219,6 +220,7 @@ static const struct {
 	{ "torc_reactor_drain", drain_null, "a call needs a reactor" },
 	{ "torc_reactor_stop", stop_null, "a call needs a reactor" },
 	{ "torc_reactor_draining", draining_null, "a call needs a reactor" },
+	{ "torc_reactor_phase", phase_null, "a call needs a reactor" },
 	{ "torc_reactor_set_data, no key", set_local_null,
 	    "a call needs a reactor" },
 	{ "torc_reactor_data, no key", local_null, "a call needs a reactor" },

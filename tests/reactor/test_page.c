@@ -155,7 +155,7 @@ the_page_names_the_ring_the_thread_and_the_limits_of_its_reactor(
 	assert_int_equal(page.limit.ops, 77);
 	assert_int_equal(page.limit.stall_ms, 100);
 	assert_int_equal(page.conns.count, torc_config_rows(&config));
-	assert_int_equal(page.gauge.phase, TORC_PHASE_RUNNING);
+	assert_int_equal(page.gauge.phase, 1);	/* for any tool */
 	assert_int_equal(server_stop(&server), 0);
 }
 

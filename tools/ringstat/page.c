@@ -70,11 +70,11 @@ const char *
 phase_name(uint64_t phase)
 {
 	static const char *const names[] = {
-		[TORC_PHASE_CREATED] = "created",
-		[TORC_PHASE_RUNNING] = "running",
-		[TORC_PHASE_DRAINING] = "draining",
-		[TORC_PHASE_STOPPING] = "stopping",
-		[TORC_PHASE_ENDED] = "ended",
+		[TORC_PAGE_PHASE(TORC_PHASE_CREATED)] = "created",
+		[TORC_PAGE_PHASE(TORC_PHASE_RUNNING)] = "running",
+		[TORC_PAGE_PHASE(TORC_PHASE_DRAINING)] = "draining",
+		[TORC_PAGE_PHASE(TORC_PHASE_STOPPING)] = "stopping",
+		[TORC_PAGE_PHASE(TORC_PHASE_ENDED)] = "ended",
 	};
 
 	return phase < COUNT(names) ? names[phase] : "unknown";
