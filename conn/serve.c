@@ -12,6 +12,7 @@
 #include "conn/listen.h"
 #include "conn/net.h"
 #include "conn/serve.h"
+#include "conn/serve_endpoints.h"
 #include "conn/serve_listen.h"
 #include "conn/serve_signals.h"
 #include "reactor/config.h"
@@ -105,6 +106,8 @@ run_worker(void *arg)
 	worker->result = run_reactor(worker);
 	if (worker->result < 0)
 		fail(worker->server, worker->result);
+	/* If that was no drain of them all, it begins one. */
+	pthread_kill(worker->server->main, SIGTERM);
 	return NULL;
 }
 
@@ -237,11 +240,11 @@ torc_serve(const struct torc_config *config, void (*ready)(void *arg),
 	sigset_t before;
 	int rc;
 
-	torc_require(config != NULL && config->listen != NULL &&
-	    config->handler != NULL,
-	    "torc_serve needs `listen` and `handler`");
+	torc_require(config != NULL, "torc_serve needs a configuration");
 	torc_error_clear(error);
 	rc = torc_config_fill(&server.config, config, error);
+	if (rc == 0)
+		rc = torc_serve_check(&server.config, error);
 	if (rc < 0)
 		return rc;
 	count_reactors(&server);

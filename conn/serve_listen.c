@@ -10,6 +10,7 @@
 #include "conn/adopt.h"
 #include "conn/listen.h"
 #include "conn/serve.h"
+#include "conn/serve_endpoints.h"
 #include "conn/serve_listen.h"
 #include "reactor/error.h"
 #include "sys/sys.h"
@@ -86,9 +87,10 @@ skip_index(struct torc_server *server)
 }
 
 static int
-listen_everywhere(struct torc_server *server, const char *address)
+listen_everywhere(struct torc_server *server,
+    const struct torc_endpoint *endpoint)
 {
-	const struct torc_config *config = &server->config;
+	const char *address = endpoint->address;
 	char exact[sizeof(struct sockaddr_un) + 8];
 	const bool adopted = torc_adopt_parse(address) != -ENOENT;
 	int rc = adopted ? 0 : await_port(address);
@@ -96,8 +98,8 @@ listen_everywhere(struct torc_server *server, const char *address)
 
 	if (rc < 0)
 		return rc;
-	listener = torc_listen(server->reactors[0], address, config->handler,
-	    config->arg);
+	listener = torc_listen(server->reactors[0], address,
+	    endpoint->handler, endpoint->arg);
 	if (listener < 0)
 		return listener;
 	if (adopted || strncmp(address, "unix:", 5) == 0) {
@@ -106,8 +108,8 @@ listen_everywhere(struct torc_server *server, const char *address)
 	}
 	exact_address(server, address, listener, exact, sizeof(exact));
 	for (unsigned i = 1; i < server->count; i++) {
-		rc = torc_listen(server->reactors[i], exact, config->handler,
-		    config->arg);
+		rc = torc_listen(server->reactors[i], exact,
+		    endpoint->handler, endpoint->arg);
 		if (rc < 0)
 			return rc;
 	}
@@ -154,13 +156,14 @@ int
 torc_serve_listen(struct torc_server *server)
 {
 	struct torc_net *net = server->reactors[0]->layer_state;
-	int rc;
+	struct torc_endpoint endpoint;
 
-	for (const char *const *address = server->config.listen;
-	    *address != NULL; address++) {
-		rc = listen_everywhere(server, *address);
+	for (unsigned i = 0;
+	    torc_serve_endpoint(&server->config, i, &endpoint); i++) {
+		const int rc = listen_everywhere(server, &endpoint);
+
 		if (rc < 0)
-			return say_address(server, rc, *address);
+			return say_address(server, rc, endpoint.address);
 	}
 	torc_accept_deal(net, server->reactors, server->count);
 	return 0;

@@ -61,10 +61,13 @@ TORC_API unsigned torc_cpus_granted(char *text, size_t text_size);
 
 /*
  * Serve `config` with one reactor per CPU until SIGTERM or SIGINT, then drain
- * for `drain_ms`; a second signal stops at once. Every listener is open before
- * any reactor serves. `ready` (may be NULL) is called once, when all serve. A
- * signal while `start` runs ends it: its calls that park are cancelled, and it
- * returns -ECANCELED.
+ * for `drain_ms`; a second signal stops at once. When the program has drained
+ * one of the reactors and it has ended, the others are drained, too. Every
+ * listener is open before any reactor serves. A program that listens nowhere
+ * has a `start`, which spawns the fibers that do its work.
+ *
+ * `ready` (may be NULL) is called once, when all serve. A signal while `start`
+ * runs ends it: its calls that park are cancelled, and it returns -ECANCELED.
  *
  * SIGHUP calls `reload`. Without it, SIGHUP drains, too; but a program that
  * ignores it, or has a handler for it, keeps it. In a drain it says nothing.

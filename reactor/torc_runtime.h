@@ -95,6 +95,16 @@ enum { TORC_CLOSE = 0, TORC_AGAIN = 1 };
 typedef int torc_handler(struct torc_conn *conn, void *arg);
 
 /*
+ * An address, and what answers the connections that come there. Zero the
+ * structure before you fill it in.
+ */
+struct torc_endpoint {
+	const char *address;		/* as torc_listen() reads it */
+	torc_handler *handler;
+	void *arg;			/* of the handler */
+};
+
+/*
  * Everything that has a bound. A field that is 0 has its default; a value out
  * of its range is refused with -EINVAL and a notice that names the field.
  * Sizes are per reactor. Zero the structure before you fill it in.
@@ -102,8 +112,14 @@ typedef int torc_handler(struct torc_conn *conn, void *arg);
 struct torc_config {
 	/* What to serve (torc_serve). */
 	const char *const *listen;	/* addresses, ended by NULL */
-	torc_handler *handler;
-	void *arg;			/* for all of these functions */
+	torc_handler *handler;		/* of all of these */
+	void *arg;			/* of this and the functions below */
+	/* Addresses with handlers of their own, beside those of `listen`: their
+	 * listeners have the next indices. */
+	const struct torc_endpoint *endpoints;
+	unsigned endpoint_count;
+	size_t endpoint_size;		/* sizeof(struct torc_endpoint), so that
+					 * later versions may add fields */
 	/* On each reactor's thread, before it serves; a negative result ends
 	 * torc_serve with it. Runs on a fiber: may park. */
 	int (*start)(struct torc_reactor *reactor, void *arg);
