@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
@@ -325,10 +326,18 @@ spare_port(void)
 	return port;
 }
 
+void
+client_limit(int fd)
+{
+	const struct timeval limit = { .tv_sec = CLIENT_SECONDS };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+}
+
 int
 client_open(unsigned port)
 {
-	const struct timeval limit = { .tv_sec = CLIENT_SECONDS };
 	const struct sockaddr_in address = {
 		.sin_family = AF_INET,
 		.sin_port = htons((uint16_t)port),
@@ -337,8 +346,7 @@ client_open(unsigned port)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	client_limit(fd);
 	/* A server that turns it away may be faster than the way back here:
 	 * the next call on the socket finds that. */
 	if (connect(fd, (const struct sockaddr *)&address,
@@ -403,6 +411,25 @@ client_sees_fin(int fd)
 	char byte;
 
 	return receive(fd, &byte, 1) == 0;
+}
+
+void
+client_stream(int fd, uint32_t key, uint64_t from, size_t size)
+{
+	uint8_t *bytes = malloc(size);
+
+	assert_non_null(bytes);
+	assert_true(client_read(fd, bytes, size));
+	assert_true(stream_matches(key, from, bytes, size));
+	free(bytes);
+}
+
+void
+client_part(int fd)
+{
+	shutdown(fd, SHUT_WR);
+	assert_true(client_sees_fin(fd));
+	close(fd);
 }
 
 void
@@ -517,4 +544,68 @@ resident_bytes(void)
 	assert_int_equal(fscanf(file, "%lu %lu", &size, &resident), 2);
 	fclose(file);
 	return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* What statm says is only roughly right. */
+size_t
+exact_resident(void)
+{
+	FILE *file = fopen("/proc/self/smaps_rollup", "r");
+	unsigned long kib = 0;
+	char line[256];
+
+	if (file == NULL)
+		return resident_bytes();
+	while (fgets(line, sizeof(line), file) != NULL) {
+		if (sscanf(line, "Rss: %lu kB", &kib) == 1)
+			break;
+	}
+	fclose(file);
+	assert_true(kib > 0);
+	return kib * 1024;
+}
+
+bool
+await_fds(unsigned count)
+{
+	const uint64_t end = now_ms() + 5000;
+
+	while (count_fds() != count && now_ms() < end)
+		pause_ms(2);
+	return count_fds() == count;
+}
+
+bool
+allow_files(unsigned wanted)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	if (limit.rlim_cur >= wanted)
+		return true;
+	if (limit.rlim_max < wanted)
+		return false;
+	limit.rlim_cur = wanted;
+	return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+uint32_t
+new_seed(void)
+{
+	const char *given = getenv("TORC_SEED");
+	struct timespec now;
+
+	if (given != NULL)
+		return (uint32_t)strtoul(given, NULL, 0);
+	clock_gettime(CLOCK_REALTIME, &now);
+	return ((uint32_t)now.tv_nsec ^ (uint32_t)now.tv_sec) | 1;
+}
+
+uint32_t
+throw_dice(uint32_t *dice)
+{
+	*dice ^= *dice << 13;
+	*dice ^= *dice >> 17;
+	*dice ^= *dice << 5;
+	return *dice;
 }

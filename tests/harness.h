@@ -78,6 +78,8 @@ unsigned spare_port(void);
 
 /* A connected blocking socket with CLIENT_SECONDS as its timeouts. */
 int client_open(unsigned port);
+/* The same timeouts for another one. */
+void client_limit(int fd);
 void client_send(int fd, const void *data, size_t size);
 /* Read exactly `size` bytes; false at FIN, at an error or after the timeout. */
 bool client_read(int fd, void *data, size_t size);
@@ -85,6 +87,10 @@ bool client_read(int fd, void *data, size_t size);
 long client_read_all(int fd, void *data, size_t size);
 /* The next read gives FIN, not bytes and not an error. */
 bool client_sees_fin(int fd);
+/* Read so many bytes: they are those of stream_fill(). */
+void client_stream(int fd, uint32_t key, uint64_t from, size_t size);
+/* Close in order, which the server does, too. */
+void client_part(int fd);
 /* Close with a reset. */
 void client_reset(int fd);
 
@@ -103,6 +109,13 @@ bool stream_matches(uint32_t key, uint64_t from, const uint8_t *data,
 uint64_t now_ms(void);
 void pause_ms(unsigned ms);
 unsigned count_fds(void);	/* of this process */
-size_t resident_bytes(void);
+bool await_fds(unsigned count);	/* of them, at most 5 s */
+size_t resident_bytes(void);	/* roughly */
+size_t exact_resident(void);
+bool allow_files(unsigned wanted);	/* whether it can have them */
+
+/* Of TORC_SEED in the environment, or of the clock; never 0. */
+uint32_t new_seed(void);
+uint32_t throw_dice(uint32_t *dice);
 
 #endif

@@ -17,11 +17,12 @@ CHECKS := tests/lint.sh tests/siege/short.sh $(filter-out %/websocket.sh, \
 $(foreach s,$(SOURCES),$(eval \
 	$B/tests/bin/$(basename $(notdir $s)): $(s:%.c=$B/%.o)))
 $(TEST_BINS): LIBS = -lcmocka $(call wraps,$(@F))
-$(TEST_BINS): $B/tests/harness.o $(LIBRARIES)
+$(TEST_BINS): $B/tests/harness.o $B/tests/child.o $(LIBRARIES)
 	$(link)
 
 # What some of them have in common, or need besides.
 named = $(filter $(1:%=$B/tests/bin/test_%),$(TEST_BINS))
+$(call named,ring bufring parts reactor): $B/tests/tally.o
 $(call named,http_codec): $B/tests/http/portable.o
 $(call named,http_carrier http_client http_forward): $B/tests/http/origin.o
 $(call named,redis%): $B/tests/redis/servers.o

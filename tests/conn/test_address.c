@@ -209,15 +209,6 @@ a_port_is_set_where_there_is_one(void **state)
 
 /* ---- Clients ---- */
 
-static void
-set_limits(int fd)
-{
-	const struct timeval limit = { .tv_sec = CLIENT_SECONDS };
-
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-}
-
 /* A client of an address that torc reads; -1 and errno if it is refused. */
 static int
 try_open(const char *text)
@@ -229,7 +220,7 @@ try_open(const char *text)
 	assert_true(size > 0);
 	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0);
-	set_limits(fd);
+	client_limit(fd);
 	do
 		rc = connect(fd, (struct sockaddr *)&address,
 		    (socklen_t)size);
@@ -249,14 +240,6 @@ open_port(const char *host, unsigned port)
 
 	snprintf(text, sizeof(text), "%s:%u", host, port);
 	return try_open(text);
-}
-
-static void
-part(int fd)
-{
-	shutdown(fd, SHUT_WR);
-	assert_true(client_sees_fin(fd));
-	close(fd);
 }
 
 /* The address of a socket of this process that nobody else has. */
@@ -322,18 +305,18 @@ a_listener_on_any_v6_address_is_for_v4_too(void **state)
 	assert_true(both.index >= 0 && v6.index >= 0 && v4.index >= 0);
 	fd = open_port("[::1]", both.port);
 	client_echo(fd, "over v6");
-	part(fd);
+	client_part(fd);
 	fd = open_port("127.0.0.1", both.port);
 	client_echo(fd, "over v4");
-	part(fd);
+	client_part(fd);
 	fd = open_port("[::1]", v6.port);
 	client_echo(fd, "v6 alone");
-	part(fd);
+	client_part(fd);
 	assert_int_equal(open_port("127.0.0.1", v6.port), -1);
 	assert_int_equal(errno, ECONNREFUSED);
 	fd = open_port("127.0.0.1", v4.port);
 	client_echo(fd, "v4 alone");
-	part(fd);
+	client_part(fd);
 	assert_int_equal(open_port("[::1]", v4.port), -1);
 	assert_int_equal(errno, ECONNREFUSED);
 	assert_int_equal(server_stop(&server), 0);
@@ -448,10 +431,10 @@ a_local_socket_is_listened_on_and_removed_at_the_end(void **state)
 	assert_int_equal(listen_on(&other, text).index, -EADDRINUSE);
 	assert_int_equal(server_stop(&other), 0);
 	client_echo(fd, "still there");
-	part(fd);
+	client_part(fd);
 	fd = try_open(text);
 	client_echo(fd, "and again");
-	part(fd);
+	client_part(fd);
 	assert_int_equal(server_stop(&server), 0);
 	assert_int_equal(stat(text + 5, &status), -1);
 	assert_int_equal(errno, ENOENT);
@@ -497,7 +480,7 @@ an_abstract_socket_is_reached_by_its_name_and_has_no_file(void **state)
 	assert_int_equal(stat(text + 5, &status), -1);
 	fd = try_open(text);
 	client_echo(fd, "by name");
-	part(fd);
+	client_part(fd);
 	assert_int_equal(server_fiber(&server, dial_abstract, text), 0);
 	server_start(&other, NULL, echo_handler, NULL);
 	assert_int_equal(listen_on(&other, text).index, -EADDRINUSE);
@@ -857,7 +840,7 @@ connections_of_a_local_socket_are_dealt_out_to_all_reactors(void **state)
 	}
 	for (unsigned i = 0; i < 40; i++) {
 		client_echo(fds[i], "whoever you are");
-		part(fds[i]);
+		client_part(fds[i]);
 	}
 	assert_int_equal(counts[0], 20);
 	assert_int_equal(counts[1], 20);
@@ -969,7 +952,7 @@ connections_over_tcp_reach_some_reactor_each(void **state)
 		assert_true(client_read(fd, &reactor, 1));
 		assert_in_range(reactor, '0', '1');
 		client_echo(fd, "hello");
-		part(fd);
+		client_part(fd);
 	}
 	service_stop(&service);
 	assert_int_equal(try_open(text), -1);
@@ -1050,7 +1033,7 @@ an_accepted_socket_does_not_delay_and_does_not_outlive_an_exec(void **state)
 		getsockname(fd, (struct sockaddr *)&address, &size);
 		torc_address_format(&address, size, text, sizeof(text));
 		assert_string_equal(seen.peer, text);
-		part(fd);
+		client_part(fd);
 		assert_int_equal(server_stop(&server), 0);
 	}
 }
@@ -1315,7 +1298,7 @@ plain_listener(char *text, size_t size)
 {
 	int fd = black_hole(NULL, 0, text, size);
 
-	set_limits(fd);
+	client_limit(fd);
 	return fd;
 }
 
@@ -1353,7 +1336,7 @@ check_close(uint64_t ms, bool answer, bool fin, int closed)
 	do
 		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	while (fd < 0 && errno == EINTR);
-	set_limits(fd);
+	client_limit(fd);
 	if (fin) {
 		assert_true(client_read(fd, text, 3));
 		assert_memory_equal(text, "bye", 3);
@@ -1505,7 +1488,7 @@ a_program_that_is_started_inherits_no_descriptor(void **state)
 	/* The control: one that may be inherited is seen. */
 	assert_int_equal(fcntl(fd, F_SETFD, 0), 0);
 	assert_int_equal(count_inherited(text, sizeof(text)), count + 1);
-	part(fd);
+	client_part(fd);
 	assert_int_equal(server_stop(&server), 0);
 }
 

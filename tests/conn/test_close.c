@@ -24,17 +24,6 @@
 
 /* ---- Helpers ---- */
 
-/* Sockets are closed with the next submission. */
-static bool
-await_fds(unsigned count)
-{
-	const uint64_t end = now_ms() + 5000;
-
-	while (count_fds() != count && now_ms() < end)
-		pause_ms(2);
-	return count_fds() == count;
-}
-
 /* A client that takes few bytes before it reads. */
 static int
 narrow_open(unsigned port)
@@ -59,17 +48,6 @@ narrow_open(unsigned port)
 	while (rc < 0 && (errno == EINTR || errno == EALREADY));
 	assert_true(rc == 0 || errno == EISCONN);
 	return fd;
-}
-
-static void
-expect_stream(int fd, uint32_t key, uint64_t from, size_t size)
-{
-	uint8_t *bytes = malloc(size);
-
-	assert_non_null(bytes);
-	assert_true(client_read(fd, bytes, size));
-	assert_true(stream_matches(key, from, bytes, size));
-	free(bytes);
 }
 
 /* Read to the end: how many bytes of the stream, and with what it ended. */
@@ -231,7 +209,7 @@ a_slow_reader_gets_everything_and_then_fin(void **state)
 		fd = client_open(server.port);
 		for (uint32_t at = 0; at < MUCH; at += MUCH / 24) {
 			pause_ms(40);
-			expect_stream(fd, 1, at, MUCH / 24);
+			client_stream(fd, 1, at, MUCH / 24);
 		}
 		assert_true(client_sees_fin(fd));
 		assert_in_range(now_ms() - start, 900, 60000);
@@ -337,7 +315,7 @@ what_a_receive_sent_just_before_the_exit_arrives_whole(void **state)
 		client_send(fd, "now", 3);
 		assert_true(client_read(fd, &mark, 1));
 		client_send(fd, "and then", 8);
-		expect_stream(fd, 1, 0, 16000);
+		client_stream(fd, 1, 0, 16000);
 		assert_true(client_sees_fin(fd));
 		close(fd);
 		assert_true(server_await_connections(&server, 0));
@@ -456,7 +434,7 @@ a_shutdown_ends_writing_and_not_reading(void **state)
 
 		server_start(&server, NULL, shut_and_read_on, &half);
 		fd = client_open(server.port);
-		expect_stream(fd, 1, 0, sizes[i]);
+		client_stream(fd, 1, 0, sizes[i]);
 		assert_true(client_sees_fin(fd));
 		client_send(fd, "some ", 5);
 		client_send(fd, "more", 4);
@@ -511,7 +489,7 @@ a_client_that_half_closes_after_its_request_gets_its_answer(void **state)
 
 		client_send(fd, &size, sizeof(size));
 		shutdown(fd, SHUT_WR);
-		expect_stream(fd, 1, 0, size);
+		client_stream(fd, 1, 0, size);
 		assert_true(client_sees_fin(fd));
 		close(fd);
 	}
@@ -629,7 +607,7 @@ a_reset_in_the_middle_of_an_answer_ends_that_connection_only(void **state)
 
 		client_send(fd, &size, sizeof(size));
 		if (i % 2 == 0)
-			expect_stream(fd, 1, 0, 100);
+			client_stream(fd, 1, 0, 100);
 		client_reset(fd);
 	}
 	assert_true(server_await_connections(&server, 0));

@@ -7,6 +7,7 @@
  * wrap: torc_sys_map torc_sys_socket pthread_create
  */
 #include "tests/harness.h"
+#include "tests/noted.h"
 #include "tests/seam.h"
 
 #include <errno.h>
@@ -154,31 +155,6 @@ hear_again(void)
 /* ---- What is shared by the tests ---- */
 
 static struct server server;
-
-/*
- * What holds on the reactor's thread is noted there, since only the thread of
- * the test may fail it.
- */
-static _Atomic int broken_line;
-#define EXPECT(condition) note((condition), __LINE__)
-
-static void
-note(bool holds, int line)
-{
-	int none = 0;
-
-	if (!holds)
-		atomic_compare_exchange_strong(&broken_line, &none, line);
-}
-
-static void
-assert_all_held(void)
-{
-	int line = atomic_exchange(&broken_line, 0);
-
-	if (line != 0)
-		fail_msg("line %d does not hold", line);
-}
 
 static void
 start(const struct torc_config *config, torc_handler *handler, void *arg)

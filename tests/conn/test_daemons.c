@@ -2,6 +2,7 @@
  * test_daemons.c - a drain waits for every fiber but daemons, and ends these
  * when nothing else is left.
  */
+#include "tests/child.h"
 #include "tests/harness.h"
 
 #include <errno.h>
@@ -12,15 +13,6 @@
 
 #include "reactor/fiber.h"
 #include "sys/sys.h"
-
-/* No drain of these tests has a deadline: one that waits for it hangs. */
-static int
-limit(void **state)
-{
-	(void)state;
-	alarm(HANG_SECONDS);
-	return 0;
-}
 
 static struct torc_reactor *
 make(void)

@@ -4,6 +4,7 @@
  *
  * wrap: torc_sys_advise
  */
+#include "tests/child.h"
 #include "tests/harness.h"
 #include "tests/seam.h"
 
@@ -34,14 +35,6 @@
 #define SANITIZED 0
 #endif
 
-static int
-limit(void **state)
-{
-	(void)state;
-	alarm(HANG_SECONDS);
-	return 0;
-}
-
 static struct torc_reactor *
 make(const struct torc_config *config)
 {
@@ -63,51 +56,6 @@ finish(struct torc_reactor *reactor)
 }
 
 /* ---- Children ---- */
-
-/* The status of a child that runs `body`, and what it wrote to stderr. */
-static int
-in_child(void (*body)(void), char *said, size_t size)
-{
-	int ends[2], status;
-	ssize_t count;
-	size_t used = 0;
-	pid_t child;
-
-	assert_int_equal(pipe(ends), 0);
-	child = fork();
-	assert_true(child >= 0);
-	if (child == 0) {
-		/* A sanitizer would make a report of the signal. */
-		signal(SIGSEGV, SIG_DFL);
-		signal(SIGABRT, SIG_DFL);
-		dup2(ends[1], STDERR_FILENO);
-		close(ends[0]);
-		close(ends[1]);
-		alarm(HANG_SECONDS);
-		body();
-		_exit(0);
-	}
-	close(ends[1]);
-	while ((count = read(ends[0], said + used, size - 1 - used)) > 0)
-		used += (size_t)count;
-	said[used] = '\0';
-	close(ends[0]);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	return status;
-}
-
-static void
-assert_traps(void (*body)(void), const char *why)
-{
-	char said[512];
-	int status = in_child(body, said, sizeof(said));
-
-	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
-		fail_msg("status 0x%x instead of a trap \"%s\", saying: %s",
-		    (unsigned)status, why, said);
-	if (strstr(said, why) == NULL)
-		fail_msg("not \"%s\" but: %s", why, said);
-}
 
 static void
 assert_well(void (*body)(void))

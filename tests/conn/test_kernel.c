@@ -349,14 +349,6 @@ serve_some(unsigned port, unsigned count)
 	}
 }
 
-static bool
-await_fds(unsigned count)
-{
-	for (unsigned i = 0; i < 5000 && count_fds() != count; i++)
-		pause_ms(1);
-	return count_fds() == count;
-}
-
 /* ---- Operations and descriptors ---- */
 
 #define GUESTS 40u

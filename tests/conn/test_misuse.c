@@ -2,6 +2,7 @@
  * test_misuse.c - NULL, what is gone already, and what belongs to the parent of
  * a fork: calls that are given these stop the process with a sentence.
  */
+#include "tests/child.h"
 #include "tests/harness.h"
 
 #include <errno.h>
@@ -26,14 +27,6 @@
 
 #define LATE torc_after_ms(60000)
 
-static int
-limit(void **state)
-{
-	(void)state;
-	alarm(HANG_SECONDS);
-	return 0;
-}
-
 /* What a child may find out: where it was wrong, or nothing. */
 static void
 expect(bool holds, const char *what)
@@ -42,51 +35,6 @@ expect(bool holds, const char *what)
 		return;
 	dprintf(STDERR_FILENO, "not so: %s\n", what);
 	_exit(9);
-}
-
-/* The status of a child that runs `body`, and what it wrote to stderr. */
-static int
-in_child(void (*body)(void), char *said, size_t size)
-{
-	int ends[2], status;
-	ssize_t count;
-	size_t used = 0;
-	pid_t child;
-
-	assert_int_equal(pipe(ends), 0);
-	child = fork();
-	assert_true(child >= 0);
-	if (child == 0) {
-		/* A sanitizer would make a report of the signal. */
-		signal(SIGSEGV, SIG_DFL);
-		signal(SIGABRT, SIG_DFL);
-		dup2(ends[1], STDERR_FILENO);
-		close(ends[0]);
-		close(ends[1]);
-		alarm(HANG_SECONDS);
-		body();
-		_exit(0);
-	}
-	close(ends[1]);
-	while ((count = read(ends[0], said + used, size - 1 - used)) > 0)
-		used += (size_t)count;
-	said[used] = '\0';
-	close(ends[0]);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	return status;
-}
-
-static void
-assert_traps(const char *name, void (*body)(void), const char *why)
-{
-	char said[512];
-	int status = in_child(body, said, sizeof(said));
-
-	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
-		fail_msg("%s: status 0x%x instead of a trap \"%s\", saying: "
-		    "%s", name, (unsigned)status, why, said);
-	if (strstr(said, why) == NULL)
-		fail_msg("%s: not \"%s\" but: %s", name, why, said);
 }
 
 static void
@@ -294,7 +242,7 @@ a_call_that_is_given_null_says_what_it_needs(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(nulls) / sizeof(nulls[0]); i++)
-		assert_traps(nulls[i].name, nulls[i].call, nulls[i].why);
+		assert_traps_as(nulls[i].name, nulls[i].call, nulls[i].why);
 }
 
 static int
@@ -389,10 +337,11 @@ static void
 a_channel_or_a_group_is_not_left_while_fibers_use_it(void **state)
 {
 	(void)state;
-	assert_traps("a channel", destroy_in_use, "at which a fiber waits");
-	assert_traps("a group", leave_group, "that it has not ended");
-	assert_traps("its end", end_group_twice, "than the one that began it");
-	assert_traps("a fiber of it", use_foreign_group,
+	assert_traps_as("a channel", destroy_in_use, "at which a fiber waits");
+	assert_traps_as("a group", leave_group, "that it has not ended");
+	assert_traps_as("its end", end_group_twice,
+	    "than the one that began it");
+	assert_traps_as("a fiber of it", use_foreign_group,
 	    "than the one that began it");
 }
 
@@ -429,13 +378,13 @@ static void
 a_reactor_that_was_destroyed_is_not_used_again(void **state)
 {
 	(void)state;
-	assert_traps("none", run_what_never_was, "or is none");
+	assert_traps_as("none", run_what_never_was, "or is none");
 	if (SANITIZED) {
 		print_message("SKIP: the sanitizer reports it first\n");
 		return;
 	}
-	assert_traps("twice", destroy_twice, "after it was destroyed");
-	assert_traps("a post", post_to_one_that_is_gone,
+	assert_traps_as("twice", destroy_twice, "after it was destroyed");
+	assert_traps_as("a post", post_to_one_that_is_gone,
 	    "after it was destroyed");
 }
 
@@ -495,9 +444,9 @@ a_pool_or_an_item_is_not_given_back_twice(void **state)
 {
 	(void)state;
 	if (!SANITIZED)
-		assert_traps("a pool", use_a_pool_twice,
+		assert_traps_as("a pool", use_a_pool_twice,
 		    "after it was destroyed");
-	assert_traps("an item", release_an_item_twice, "is released twice");
+	assert_traps_as("an item", release_an_item_twice, "is released twice");
 }
 
 /* ---- Connections that are closed ---- */
@@ -615,7 +564,7 @@ a_connection_that_was_closed_is_not_used_again(void **state)
 		assert_well("once", close_and_use);
 		for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++) {
 			on_closed = uses[i].use;
-			assert_traps(uses[i].name, close_and_use,
+			assert_traps_as(uses[i].name, close_and_use,
 			    "after it was closed");
 		}
 	}
@@ -744,8 +693,8 @@ a_child_of_a_fork_is_told_what_it_may_use(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++) {
 		in_fork = uses[i].use;
-		assert_traps(uses[i].name, fork_with_stats, PARENTS);
-		assert_traps(uses[i].name, fork_without_stats, PARENTS);
+		assert_traps_as(uses[i].name, fork_with_stats, PARENTS);
+		assert_traps_as(uses[i].name, fork_without_stats, PARENTS);
 	}
 }
 
@@ -807,9 +756,9 @@ a_child_of_a_fork_may_exec_exit_or_make_reactors_of_its_own(void **state)
 	assert_well("a reactor of its own", fork_without_stats);
 	/* With one of its own, too, it may not use its parent's. */
 	in_fork = receive_beside_its_own;
-	assert_traps("recv", fork_with_stats, PARENTS);
+	assert_traps_as("recv", fork_with_stats, PARENTS);
 	in_fork = receive_on_its_own;
-	assert_traps("recv", fork_with_stats, PARENTS);
+	assert_traps_as("recv", fork_with_stats, PARENTS);
 }
 
 #define CLAIM(test) cmocka_unit_test_setup(test, limit)

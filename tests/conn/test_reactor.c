@@ -27,7 +27,9 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/noted.h"
 #include "tests/seam.h"
+#include "tests/tally.h"
 
 #include "reactor/fiber.h"
 #include "reactor/op.h"
@@ -55,32 +57,6 @@
 #define LONG_MS (HANG_S * 1000u)
 #define OUTSIDERS 61235		/* users of nobody else, from here */
 
-/*
- * What holds on another thread, or in a child, is noted there, since only the
- * thread of the test may fail it.
- */
-static _Atomic int broken_line;
-#define EXPECT(condition) note((condition), __LINE__)
-
-static void
-note(bool holds, int line)
-{
-	int none = 0;
-
-	if (!holds)
-		atomic_compare_exchange_strong(&broken_line, &none, line);
-}
-
-static void
-assert_all_held(void)
-{
-	int line = broken_line;
-
-	broken_line = 0;
-	if (line != 0)
-		fail_msg("line %d does not hold", line);
-}
-
 /* ---- Between torc and the kernel ---- */
 
 static struct {
@@ -90,7 +66,6 @@ static struct {
 	bool no_slices;		/* no incremental buffers */
 	bool not_enabled;	/* a ring cannot be enabled */
 	int aborted;		/* of the next connection that is accepted */
-	unsigned failing;	/* the so-manieth call fails */
 	_Atomic int enter_error;	/* of every so-manieth enter ... */
 	_Atomic unsigned every;
 	_Atomic bool taken;	/* ... which has taken all, or nothing */
@@ -99,19 +74,10 @@ static struct {
 } fault;
 
 static struct {
-	_Atomic unsigned calls;	/* of those that can be made to fail */
-	_Atomic int mapped;
-	_Atomic int allocated;
 	_Atomic unsigned enters;
 	_Atomic unsigned injected;
 	_Atomic int inside;	/* threads in an enter */
 } seen;
-
-static bool
-call_fails(void)
-{
-	return ++seen.calls == fault.failing;
-}
 
 int
 __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params)
@@ -120,7 +86,7 @@ __wrap_torc_sys_setup(uint32_t entries, struct io_uring_params *params)
 
 	if (params->flags & fault.refused_flags)
 		return -EINVAL;
-	if (call_fails())
+	if (step_fails())
 		return -EMFILE;
 	rc = __real_torc_sys_setup(entries, params);
 	params->features &= ~fault.hidden_features;
@@ -161,7 +127,7 @@ __wrap_torc_sys_register(int fd, uint32_t opcode, void *arg, uint32_t count)
 	if (opcode == IORING_REGISTER_PBUF_RING) {
 		if (fault.no_slices && reg->flags & IOU_PBUF_RING_INC)
 			return -EINVAL;
-		if (call_fails())
+		if (step_fails())
 			return -ENOMEM;
 	}
 	return __real_torc_sys_register(fd, opcode, arg, count);
@@ -170,54 +136,20 @@ __wrap_torc_sys_register(int fd, uint32_t opcode, void *arg, uint32_t count)
 int
 __wrap_torc_sys_eventfd(void)
 {
-	return call_fails() ? -EMFILE : __real_torc_sys_eventfd();
-}
-
-int
-__wrap_torc_sys_map(void **address, size_t size, int prot, int flags, int fd,
-    uint64_t offset)
-{
-	int rc = call_fails() ? -ENOMEM :
-	    __real_torc_sys_map(address, size, prot, flags, fd, offset);
-
-	seen.mapped += rc == 0;
-	return rc;
-}
-
-int
-__wrap_torc_sys_unmap(void *address, size_t size)
-{
-	seen.mapped--;
-	return __real_torc_sys_unmap(address, size);
+	return step_fails() ? -EMFILE : __real_torc_sys_eventfd();
 }
 
 int
 __wrap_torc_sys_advise(void *address, size_t size, int advice)
 {
-	return call_fails() ? -EINVAL :
+	return step_fails() ? -EINVAL :
 	    __real_torc_sys_advise(address, size, advice);
-}
-
-void *
-__wrap_torc_sys_alloc(size_t size)
-{
-	void *memory = call_fails() ? NULL : __real_torc_sys_alloc(size);
-
-	seen.allocated += memory != NULL;
-	return memory;
-}
-
-void
-__wrap_torc_sys_free(void *memory)
-{
-	seen.allocated -= memory != NULL;
-	__real_torc_sys_free(memory);
 }
 
 int
 __wrap_torc_sys_socket(int domain, int type, int protocol)
 {
-	return call_fails() ? -EMFILE :
+	return step_fails() ? -EMFILE :
 	    __real_torc_sys_socket(domain, type, protocol);
 }
 
@@ -225,21 +157,21 @@ int
 __wrap_torc_sys_setsockopt(int fd, int level, int name, const void *value,
     uint32_t size)
 {
-	return call_fails() ? -ENOMEM :
+	return step_fails() ? -ENOMEM :
 	    __real_torc_sys_setsockopt(fd, level, name, value, size);
 }
 
 int
 __wrap_torc_sys_bind(int fd, const struct sockaddr *address, uint32_t size)
 {
-	return call_fails() ? -EACCES :
+	return step_fails() ? -EACCES :
 	    __real_torc_sys_bind(fd, address, size);
 }
 
 int
 __wrap_torc_sys_listen(int fd, int backlog)
 {
-	return call_fails() ? -EADDRINUSE :
+	return step_fails() ? -EADDRINUSE :
 	    __real_torc_sys_listen(fd, backlog);
 }
 
@@ -258,14 +190,14 @@ __wrap_torc_sys_accept_now(int fd)
 int
 __wrap_torc_sys_getsockname(int fd, struct sockaddr *address, uint32_t *size)
 {
-	return call_fails() ? -ENOBUFS :
+	return step_fails() ? -ENOBUFS :
 	    __real_torc_sys_getsockname(fd, address, size);
 }
 
 int
 __wrap_torc_sys_socketpair(int fds[2])
 {
-	return call_fails() ? -EMFILE : __real_torc_sys_socketpair(fds);
+	return step_fails() ? -EMFILE : __real_torc_sys_socketpair(fds);
 }
 
 /* What is open, mapped and allocated, to be compared with later. */
@@ -278,7 +210,7 @@ struct holdings {
 static struct holdings
 holdings(void)
 {
-	return (struct holdings) { count_fds(), seen.mapped, seen.allocated };
+	return (struct holdings) { count_fds(), tally.mapped, tally.allocated };
 }
 
 static void
@@ -302,6 +234,7 @@ refuse_nothing(void **state)
 	if (server.running)
 		server_stop(&server);
 	memset(&fault, 0, sizeof(fault));
+	tally.failing = 0;
 	broken_line = 0;
 	return 0;
 }
@@ -687,15 +620,15 @@ a_reactor_that_cannot_be_made_leaves_nothing_and_says_why(void **state)
 		struct torc_error error = { -EBUSY, true, "stale" };
 		int how_far;
 
-		fault.failing = ++n;
-		seen.calls = 0;
+		tally.failing = ++n;
+		tally.steps = 0;
 		how_far = make_and_destroy(&error);
 		assert_as_before(&before);
 		assert_int_equal(how_far == 0, error.text[0] != '\0');
 		assert_int_equal(how_far == 0, error.code < 0);
 		assert_false(error.cut);
 		reached[how_far]++;
-	} while (seen.calls >= n);
+	} while (tally.steps >= n);
 	/* Each table and the descriptor; then all of the listener. Without
 	 * what only finds out what the kernel can do, it goes on. */
 	assert_true(reached[0] >= 12);
@@ -2044,8 +1977,8 @@ a_poll_loop_hears_of_it_when_there_is_no_descriptor_for_it(void **state)
 
 	(void)state;
 	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
-	seen.calls = 0;
-	fault.failing = 1;
+	tally.steps = 0;
+	tally.failing = 1;
 	assert_int_equal(torc_reactor_fd(reactor), -EMFILE);
 	/* It goes on without, and gets one later; and always the same. */
 	assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);

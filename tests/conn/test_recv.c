@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/child.h"
 #include "tests/harness.h"
 #include "tests/seam.h"
 
@@ -217,15 +218,6 @@ expect_answer(int fd, const void *head, size_t size)
 	expect(fd, text);
 }
 
-/* No more is sent; the other side has ended, too, and in order. */
-static void
-part(int fd)
-{
-	shutdown(fd, SHUT_WR);
-	assert_true(client_sees_fin(fd));
-	close(fd);
-}
-
 /* A head of `size` bytes. */
 static char *
 new_head(size_t size)
@@ -272,12 +264,12 @@ check_requests(bool incremental)
 	client_send(fd, all, sizeof(all) - 1);
 	for (int i = 0; i < 20; i++)
 		expect_answer(fd, head, 18);
-	part(fd);
+	client_part(fd);
 	for (int i = 0; i < 50; i++) {
 		fd = client_open(server.port);
 		client_send(fd, head, 18);
 		expect_answer(fd, head, 18);
-		part(fd);
+		client_part(fd);
 	}
 	assert_int_equal(atomic_load(&requests.answered), 75);
 	assert_int_equal(server_counters(&server).accepts, 51);
@@ -302,7 +294,7 @@ check_fragments(bool incremental)
 	for (int i = 0; i < 27; i++)
 		send_apart(&server, fd, head + i, 1);
 	expect_answer(fd, head, 27);
-	part(fd);
+	client_part(fd);
 	assert_int_equal(atomic_load(&requests.answered), 2);
 	assert_int_equal(server_counters(&server).receives, 30);
 	assert_int_equal(server_stop(&server), 0);
@@ -326,7 +318,7 @@ check_long_heads(bool incremental)
 	expect_answer(fd, head, 32768);
 	client_send(fd, "x\r\n\r\n", 5);
 	expect_answer(fd, "x\r\n\r\n", 5);
-	part(fd);
+	client_part(fd);
 	assert_int_equal(atomic_load(&requests.answered), 3);
 	assert_true(server_counters(&server).joins > 0);
 	assert_int_equal(server_stop(&server), 0);
@@ -399,7 +391,7 @@ a_head_that_does_not_end_is_refused_at_a_bound(void **state)
 	fd = client_open(server.port);
 	client_send(fd, head, 60004);
 	expect_answer(fd, head, 60004);
-	part(fd);
+	client_part(fd);
 	assert_int_equal(server_stop(&server), 0);
 	free(head);
 }
@@ -439,7 +431,7 @@ check_sizes(unsigned buffer_size, bool incremental)
 	}
 	for (size_t size = 1; size <= 70; size++)
 		check_echo_of(fd, key++, size);
-	part(fd);
+	client_part(fd);
 	assert_int_equal(server_stop(&server), 0);
 }
 
@@ -483,7 +475,7 @@ check_round_trips(bool incremental)
 	}
 	assert_int_equal(server_counters(&server).grows, 0);
 	assert_int_equal(server_counters(&server).receives, 2000);
-	part(fd);
+	client_part(fd);
 	assert_true(server_await(&server, is_asleep, NULL, 5000) ||
 	    incremental);
 	assert_int_equal(server_stop(&server), 0);
@@ -565,7 +557,7 @@ check_views(const struct torc_config *config)
 		client_send(fd, &"abcdefghijklmno"[i * 3], 3);
 	}
 	assert_true(await_value(&server, &views.step, 6));
-	part(fd);
+	client_part(fd);
 	assert_int_equal(atomic_load(&views.step), 7);
 	for (unsigned i = 0; i < 7; i++) {
 		int result = (int)strlen(seen[i]);
@@ -667,28 +659,6 @@ a_view_stays_as_it_is_while_more_arrives(void **state)
 }
 
 /* ---- Streams that are consumed as dice fall ---- */
-
-static uint32_t
-throw_dice(uint32_t *dice)
-{
-	*dice ^= *dice << 13;
-	*dice ^= *dice >> 17;
-	*dice ^= *dice << 5;
-	return *dice;
-}
-
-/* The same dice again: TORC_SEED=... */
-static uint32_t
-new_seed(void)
-{
-	const char *given = getenv("TORC_SEED");
-	struct timespec now;
-
-	if (given != NULL)
-		return (uint32_t)strtoul(given, NULL, 0);
-	clock_gettime(CLOCK_REALTIME, &now);
-	return ((uint32_t)now.tv_nsec ^ (uint32_t)now.tv_sec) | 1;
-}
 
 struct intake {
 	uint32_t seed;
@@ -962,7 +932,7 @@ a_receive_ends_at_its_deadline_and_may_be_tried_again(void **state)
 	client_send(fd, "late", 4);
 	assert_true(await_value(&server, &waiting.over, 2));
 	assert_int_equal(waiting.results[2], 4);
-	part(fd);
+	client_part(fd);
 	assert_int_equal(server_stop(&server), 0);
 }
 
@@ -1147,7 +1117,7 @@ a_handler_that_returns_again_gives_its_stack_back(void **state)
 	}
 	assert_int_equal(atomic_load(&again.calls), 500);
 	for (unsigned i = 0; i < 100; i++)
-		part(fds[i]);
+		client_part(fds[i]);
 	assert_int_equal(atomic_load(&again.ends), 100);
 	assert_int_equal(server_stop(&server), 0);
 }
@@ -1164,7 +1134,7 @@ a_handler_that_waits_keeps_its_stack(void **state)
 	fd = client_open(server.port);
 	client_echo(fd, "hello");
 	assert_false(server_await(&server, is_asleep, NULL, 20));
-	part(fd);
+	client_part(fd);
 	assert_true(server_await(&server, is_asleep, NULL, 5000));
 	assert_int_equal(server_stop(&server), 0);
 }
@@ -1188,7 +1158,7 @@ check_what_comes_back(bool incremental)
 		assert_true(await_value(&server, &again.calls, i + 1));
 		assert_string_equal(again.seen[i], seen[i]);
 	}
-	part(fd);
+	client_part(fd);
 	assert_int_equal(atomic_load(&again.ends), 1);
 	assert_int_equal(server_stop(&server), 0);
 }
@@ -1262,50 +1232,12 @@ a_dormant_connection_is_closed_when_it_was_idle_too_long(void **state)
 	close(fd);
 	assert_true(server_await_connections(&servers[0], 0));
 	client_echo(other, "still there");
-	part(other);
+	client_part(other);
 	assert_int_equal(server_stop(&servers[0]), 0);
 	assert_int_equal(server_stop(&servers[1]), 0);
 }
 
 /* ---- What is refused loudly ---- */
-
-static int
-in_child(void (*body)(void), char *said, size_t size)
-{
-	int fds[2], status;
-	ssize_t got = 0;
-	pid_t child;
-
-	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	child = fork();
-	assert_true(child >= 0);
-	if (child == 0) {
-		signal(SIGABRT, SIG_DFL);
-		dup2(fds[1], STDOUT_FILENO);
-		dup2(fds[1], STDERR_FILENO);
-		body();
-		_exit(0);
-	}
-	close(fds[1]);
-	for (ssize_t rc = 1; rc > 0; got += rc)
-		rc = read(fds[0], said + got, size - 1 - (size_t)got);
-	said[got] = '\0';
-	close(fds[0]);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	return status;
-}
-
-static void
-assert_refused(void (*body)(void), const char *text)
-{
-	char said[4096];
-	int status = in_child(body, said, sizeof(said));
-
-	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT ||
-	    strstr(said, text) == NULL)
-		fail_msg("status %x, not refused with \"%s\": %s",
-		    (unsigned)status, text, said);
-}
 
 static int
 receive_elsewhere(void *arg)
@@ -1372,14 +1304,14 @@ static void
 a_second_fiber_that_receives_is_refused_loudly(void **state)
 {
 	(void)state;
-	assert_refused(provoke_two_readers, "two fibers receive");
+	assert_traps(provoke_two_readers, "two fibers receive");
 }
 
 static void
 consuming_more_than_the_view_is_refused_loudly(void **state)
 {
 	(void)state;
-	assert_refused(provoke_overconsumption, "more was consumed");
+	assert_traps(provoke_overconsumption, "more was consumed");
 }
 
 /* ---- Errors that another call was told ---- */

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/child.h"
 #include "tests/harness.h"
 #include "tests/seam.h"
 
@@ -236,15 +237,6 @@ struct service {
 	atomic_uint failed;	/* answers that could not be written */
 };
 
-static uint32_t
-throw_dice(uint32_t *dice)
-{
-	*dice ^= *dice << 13;
-	*dice ^= *dice >> 17;
-	*dice ^= *dice << 5;
-	return *dice;
-}
-
 /* Mostly small, often around the slab's size, sometimes large. */
 static uint32_t
 some_size(uint32_t *dice, uint32_t slab)
@@ -371,15 +363,6 @@ serve_orders(struct torc_conn *conn, void *arg)
 
 /* ---- Clients ---- */
 
-static void
-set_limits(int fd)
-{
-	const struct timeval limit = { .tv_sec = CLIENT_SECONDS };
-
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-}
-
 /* A ring that its closer lets go of late interrupts the one who made it. */
 static void
 connect_to(int fd, const void *address, size_t size)
@@ -452,7 +435,7 @@ local_open(void)
 
 	name_socket(&address);
 	assert_true(fd >= 0);
-	set_limits(fd);
+	client_limit(fd);
 	connect_to(fd, &address, sizeof(address));
 	return fd;
 }
@@ -470,7 +453,7 @@ narrow_open(unsigned port)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
-	set_limits(fd);
+	client_limit(fd);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	connect_to(fd, &address, sizeof(address));
 	return fd;
@@ -483,27 +466,6 @@ place_order(int fd, uint32_t key, uint32_t from, uint32_t size,
 	const struct order order = { key, from, size, piece, 0 };
 
 	client_send(fd, &order, sizeof(order));
-}
-
-/* The next `size` bytes that come are those of the stream. */
-static void
-expect_stream(int fd, uint32_t key, uint64_t from, size_t size)
-{
-	uint8_t *bytes = malloc(size);
-
-	assert_non_null(bytes);
-	assert_true(client_read(fd, bytes, size));
-	assert_true(stream_matches(key, from, bytes, size));
-	free(bytes);
-}
-
-/* No more is sent; the other side has ended, too, and in order. */
-static void
-part(int fd)
-{
-	shutdown(fd, SHUT_WR);
-	assert_true(client_sees_fin(fd));
-	close(fd);
 }
 
 /* ---- Looking into a reactor ---- */
@@ -599,9 +561,9 @@ a_body_of_eight_slabs_arrives_byte_exact_however_it_is_written(void **state)
 	fd = client_open(server.port);
 	for (uint32_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
 		place_order(fd, i, 0, 8 * SLAB, pieces[i]);
-		expect_stream(fd, i, 0, 8 * SLAB);
+		client_stream(fd, i, 0, 8 * SLAB);
 	}
-	part(fd);
+	client_part(fd);
 	assert_int_equal(server_stop(&server), 0);
 	assert_int_equal(atomic_load(&service.failed), 0);
 }
@@ -640,8 +602,8 @@ slices_leave_in_one_send_with_what_was_staged_before(void **state)
 	(void)state;
 	server_start(&server, NULL, write_slices, NULL);
 	fd = client_open(server.port);
-	expect_stream(fd, STATIC_KEY, 0, 100 + BODY + 50);
-	part(fd);
+	client_stream(fd, STATIC_KEY, 0, 100 + BODY + 50);
+	client_part(fd);
 	assert_int_equal(server_stop(&server), 0);
 	assert_int_equal(after_slices.loud_sends - before_slices.loud_sends, 1);
 	assert_int_equal(after_slices.quiet_sends - before_slices.quiet_sends,
@@ -724,9 +686,9 @@ static_bytes_arrive_and_are_not_copied_if_they_need_not_be(void **state)
 	(void)state;
 	server_start(&server, NULL, write_static_bytes, &service);
 	fd = client_open(server.port);
-	expect_stream(fd, STATIC_KEY, 0,
+	client_stream(fd, STATIC_KEY, 0,
 	    10 * (100 + 8191 + 8192 + 8193 + 100000) + 25);
-	part(fd);
+	client_part(fd);
 	assert_int_equal(server_stop(&server), 0);
 	assert_int_equal(atomic_load(&service.failed), 0);
 }
@@ -751,11 +713,11 @@ check_sizes_around(unsigned slab)
 			place_order(fd, slab, at, size, size);
 			place_order(fd, slab, at + size, 3, 3);
 			place_order(fd, slab, at + size + 3, size, size);
-			expect_stream(fd, slab, at, 2 * size + 3);
+			client_stream(fd, slab, at, 2 * size + 3);
 			at += 2 * size + 3;
 		}
 	}
-	part(fd);
+	client_part(fd);
 	assert_int_equal(server_stop(&server), 0);
 	assert_int_equal(atomic_load(&service.failed), 0);
 }
@@ -780,19 +742,6 @@ struct client {
 	uint32_t got;
 	unsigned orders;	/* not placed yet */
 };
-
-/* The same dice again: TORC_SEED=... */
-static uint32_t
-new_seed(void)
-{
-	const char *given = getenv("TORC_SEED");
-	struct timespec now;
-
-	if (given != NULL)
-		return (uint32_t)strtoul(given, NULL, 0);
-	clock_gettime(CLOCK_REALTIME, &now);
-	return ((uint32_t)now.tv_nsec ^ (uint32_t)now.tv_sec) | 1;
-}
 
 static void
 place_some_order(struct client *client, uint32_t *dice)
@@ -890,7 +839,7 @@ check_streams(const struct torc_config *config, struct service *service,
 		};
 	drive(clients, count, seed);
 	for (unsigned i = 0; i < count; i++)
-		part(clients[i].fd);
+		client_part(clients[i].fd);
 	assert_true(server_await(&server, has_nothing_to_send, NULL, 5000));
 	counters = server_counters(&server);
 	assert_int_equal(server_stop(&server), 0);
@@ -1047,11 +996,11 @@ streams_arrive_without_deferred_task_work(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, send_orders, &orders),
 	    0);
 	for (unsigned i = 0; i < orders.count / 2; i++) {
-		expect_stream(orders.fd, 11, i * 2000, 2000);
+		client_stream(orders.fd, 11, i * 2000, 2000);
 		torc_sys_sleep(100000);
 	}
 	pthread_join(thread, NULL);
-	part(orders.fd);
+	client_part(orders.fd);
 	/* None can be quiet: there is no telling when it is over. */
 	counters = server_counters(&server);
 	assert_int_equal(counters.quiet_sends, 0);
@@ -1094,7 +1043,7 @@ check_submissions(unsigned sq_entries)
 		assert_true(client_read(clients[i].fd, (char[2]){ 0 }, 2));
 	drive(clients, count, seed);
 	for (unsigned i = 0; i < count; i++)
-		part(clients[i].fd);
+		client_part(clients[i].fd);
 	assert_true(server_await_connections(&server, 0));
 	assert_int_equal(server_stop(&server), 0);
 	assert_true(watch.arms > count);
@@ -1123,8 +1072,8 @@ come_and_go(unsigned port, uint32_t key)
 
 	for (uint32_t i = 0; i < 10; i++)
 		place_order(fd, key, i * 8000, 8000, 0);
-	expect_stream(fd, key, 0, 80000);
-	part(fd);
+	client_stream(fd, key, 0, 80000);
+	client_part(fd);
 }
 
 /*
@@ -1152,13 +1101,13 @@ a_peer_that_stops_reading_gets_no_byte_of_another_connection(void **state)
 	/* It is still not through. */
 	assert_int_equal(look(&server).busy, 1);
 	assert_int_equal(server_connections(&server), 1);
-	expect_stream(slow, 1, 0, 400 * 8000);
+	client_stream(slow, 1, 0, 400 * 8000);
 	assert_true(client_sees_fin(slow));
 	close(slow);
 	fd = client_open(server.port);
 	place_order(fd, 7, 0, 100, 100);
-	expect_stream(fd, 7, 0, 100);
-	part(fd);
+	client_stream(fd, 7, 0, 100);
+	client_part(fd);
 	assert_int_equal(server_stop(&server), 0);
 	assert_int_equal(atomic_load(&service.failed), 0);
 }
@@ -1229,17 +1178,6 @@ send_and_wait_elsewhere(struct torc_conn *conn, void *arg)
 	return TORC_CLOSE;
 }
 
-/* Sockets are closed with the next submission. */
-static bool
-await_fds(unsigned count)
-{
-	const uint64_t end = now_ms() + 5000;
-
-	while (count_fds() != count && now_ms() < end)
-		pause_ms(2);
-	return count_fds() == count;
-}
-
 /* A30: the completion of a send finds a handler that waits elsewhere. */
 static void
 a_send_that_ends_while_its_handler_waits_elsewhere_leaks_nothing(void **state)
@@ -1261,11 +1199,11 @@ a_send_that_ends_while_its_handler_waits_elsewhere_leaks_nothing(void **state)
 		assert_true(server_await(&server, has_been_short, &count,
 		    5000));
 		assert_true(server_await(&server, is_loud, &one, 5000));
-		expect_stream(fd, 5, 0, SLAB);
+		client_stream(fd, 5, 0, SLAB);
 		assert_true(server_await(&server, has_nothing_to_send, NULL,
 		    5000));
 		gate_let(&gate);
-		part(fd);
+		client_part(fd);
 		assert_true(server_await_connections(&server, 0));
 		assert_true(await_fds(fds));
 	}
@@ -1505,10 +1443,10 @@ a_flush_that_times_out_has_lost_nothing(void **state)
 	assert_true(server_await(&server, has_result, &gate, 5000));
 	assert_int_equal(atomic_load(&gate.result), -ETIMEDOUT);
 	gate_let(&gate);
-	expect_stream(fd, 4, 0, SLAB);
+	client_stream(fd, 4, 0, SLAB);
 	assert_true(client_read(fd, end, 3));
 	assert_memory_equal(end, "end", 3);
-	part(fd);
+	client_part(fd);
 	assert_int_equal(server_stop(&server), 0);
 	gate_close(&gate);
 }
@@ -1601,8 +1539,8 @@ fibers_that_write_in_turn_write_in_order(void **state)
 	(void)state;
 	server_start(&server, NULL, write_by_fibers, NULL);
 	fd = client_open(server.port);
-	expect_stream(fd, 6, 0, 10 * (10 + 30000 + 1 + 8000 + 8192 + 50000));
-	part(fd);
+	client_stream(fd, 6, 0, 10 * (10 + 30000 + 1 + 8000 + 8192 + 50000));
+	client_part(fd);
 	assert_int_equal(server_stop(&server), 0);
 }
 
@@ -1657,52 +1595,13 @@ one_fiber_may_read_while_another_one_writes(void **state)
 	server_start(&server, NULL, read_and_write_at_once, NULL);
 	fd = client_open(server.port);
 	assert_int_equal(pthread_create(&thread, NULL, send_stream, &fd), 0);
-	expect_stream(fd, 6, 0, 3000000);
+	client_stream(fd, 6, 0, 3000000);
 	pthread_join(thread, NULL);
 	assert_true(client_sees_fin(fd));
 	close(fd);
 	assert_true(server_await_connections(&server, 0));
 	assert_int_equal(server_counters(&server).resets, 0);
 	assert_int_equal(server_stop(&server), 0);
-}
-
-/* What a child says on standard error, which ends by a signal. */
-static int
-in_child(void (*body)(void), char *said, size_t size)
-{
-	int fds[2], status;
-	ssize_t got = 0;
-	pid_t child;
-
-	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	child = fork();
-	assert_true(child >= 0);
-	if (child == 0) {
-		signal(SIGABRT, SIG_DFL);
-		dup2(fds[1], STDOUT_FILENO);
-		dup2(fds[1], STDERR_FILENO);
-		body();
-		_exit(0);
-	}
-	close(fds[1]);
-	for (ssize_t rc = 1; rc > 0; got += rc)
-		rc = read(fds[0], said + got, size - 1 - (size_t)got);
-	said[got] = '\0';
-	close(fds[0]);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	return status;
-}
-
-static void
-assert_refused(void (*body)(void), const char *text)
-{
-	char said[4096];
-	int status = in_child(body, said, sizeof(said));
-
-	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT ||
-	    strstr(said, text) == NULL)
-		fail_msg("status %x, not refused with \"%s\": %s",
-		    (unsigned)status, text, said);
 }
 
 /* Its size: that of the second write, while another one waits; 0: a flush. */
@@ -1756,9 +1655,9 @@ static void
 a_write_while_another_fiber_writes_is_refused_loudly(void **state)
 {
 	(void)state;
-	assert_refused(write_much_at_once, "two fibers write");
-	assert_refused(write_little_at_once, "two fibers write");
-	assert_refused(flush_at_once, "two fibers write");
+	assert_traps(write_much_at_once, "two fibers write");
+	assert_traps(write_little_at_once, "two fibers write");
+	assert_traps(flush_at_once, "two fibers write");
 }
 
 /* ---- Sending beside a receive ---- */
@@ -1859,10 +1758,10 @@ staged_bytes_that_wait_before_a_large_write_are_kept(void **state)
 	fd = client_open(server.port);
 	for (uint32_t i = 0; i < 200; i++) {
 		place_order(fd, 0x7f00, i * SLAB, SLAB, SLAB / 4);
-		expect_stream(fd, 0x7f00, i * SLAB, SLAB);
+		client_stream(fd, 0x7f00, i * SLAB, SLAB);
 	}
-	part(fd);
-	expect_stream(slow, 9, 0, 40000);
+	client_part(fd);
+	client_stream(slow, 9, 0, 40000);
 	assert_true(client_sees_fin(slow));
 	close(slow);
 	assert_int_equal(server_stop(&server), 0);
@@ -1896,7 +1795,7 @@ a_write_of_nothing_holds_no_memory(void **state)
 	assert_int_equal(atomic_load(&gate.result), 0);
 	assert_int_equal(look(&server).pins, 0);
 	gate_let(&gate);
-	part(fd);
+	client_part(fd);
 	assert_true(server_await_connections(&server, 0));
 	assert_int_equal(look(&server).pins, 0);
 	assert_int_equal(server_stop(&server), 0);
@@ -1969,9 +1868,9 @@ check_growth(unsigned waiters)
 		gate_let(&gate);
 	for (unsigned i = 0; i < waiters; i++) {
 		assert_true(client_read(waiting[i], back, sizeof(back)));
-		part(waiting[i]);
+		client_part(waiting[i]);
 	}
-	part(fd);
+	client_part(fd);
 	assert_int_equal(server_stop(&server), 0);
 	gate_close(&gate);
 }
@@ -2008,11 +1907,11 @@ memory_of_many_staged_bytes_is_given_back(void **state)
 		gate_let(&gate);
 	for (unsigned i = 0; i < 200; i++) {
 		assert_true(client_read(fds[i], back, sizeof(back)));
-		part(fds[i]);
+		client_part(fds[i]);
 	}
 	fd = client_open(server.port);
 	go_round(fd, 500);
-	part(fd);
+	client_part(fd);
 	/* 200 x 16 KB were 50 chunks of 64 KB. */
 	assert_in_range(look(&server).chunks, 0, 8);
 	assert_true(server_await(&server, has_nothing_to_send, NULL, 5000));
@@ -2075,9 +1974,9 @@ chunks_are_filled_to_their_last_byte_and_not_beyond(void **state)
 		for (unsigned i = 0; i < 9; i++)
 			gate_let(&gate);
 		for (uint32_t i = 0; i < 9; i++) {
-			expect_stream(fds[i], 100 * first + i, 0,
+			client_stream(fds[i], 100 * first + i, 0,
 			    i == 0 ? first : 32);
-			part(fds[i]);
+			client_part(fds[i]);
 		}
 	}
 	assert_int_equal(server_stop(&server), 0);
@@ -2111,12 +2010,12 @@ slabs_of_slow_peers_are_given_back(void **state)
 	assert_true(server_await(&server, is_loud, &count, 5000));
 	assert_int_equal(count_slabs(&server), 100);
 	for (unsigned i = 0; i < 100; i++)
-		expect_stream(fds[i], i, 0, 120000);
+		client_stream(fds[i], i, 0, 120000);
 	assert_true(server_await(&server, has_nothing_to_send, NULL, 5000));
 	assert_int_equal(count_slabs(&server), 0);
 	assert_in_range(look(&server).slabs, 1, TORC_SLABS_KEPT);
 	for (unsigned i = 0; i < 100; i++)
-		part(fds[i]);
+		client_part(fds[i]);
 	assert_int_equal(server_stop(&server), 0);
 	assert_int_equal(atomic_load(&service.failed), 0);
 }
@@ -2218,8 +2117,8 @@ a_write_that_finds_no_memory_may_be_tried_again(void **state)
 	    sizeof(struct torc_chunk) + 4 * RARE);
 	assert_int_equal(shortage.written, -ENOMEM);
 	assert_int_equal(shortage.later, 0);
-	expect_stream(fd, 2, 0, 100);
-	part(fd);
+	client_stream(fd, 2, 0, 100);
+	client_part(fd);
 	for (unsigned i = 0; i < 4; i++) {
 		gate_let(&shortage.gate);
 		close(fds[i]);

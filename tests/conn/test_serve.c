@@ -332,17 +332,6 @@ await(atomic_uint *value, unsigned wanted)
 	return atomic_load(value) == wanted;
 }
 
-/* What is opened and closed on other threads takes a moment. */
-static bool
-await_fds(unsigned wanted)
-{
-	const uint64_t end = now_ms() + 5000;
-
-	while (count_fds() != wanted && now_ms() < end)
-		pause_ms(2);
-	return count_fds() == wanted;
-}
-
 static const char *const one_address[] = { "127.0.0.1:0", NULL };
 
 /* ---- Clients ---- */

@@ -448,39 +448,6 @@ idle_connections_hold_no_buffer_and_no_slab(void **state)
 
 #define MANY 4000u
 
-/* In /proc/self/statm it is only roughly right. */
-static size_t
-exact_resident(void)
-{
-	FILE *file = fopen("/proc/self/smaps_rollup", "r");
-	unsigned long kib = 0;
-	char line[256];
-
-	if (file == NULL)
-		return resident_bytes();
-	while (fgets(line, sizeof(line), file) != NULL) {
-		if (sscanf(line, "Rss: %lu kB", &kib) == 1)
-			break;
-	}
-	fclose(file);
-	assert_true(kib > 0);
-	return kib * 1024;
-}
-
-static bool
-allow_files(rlim_t wanted)
-{
-	struct rlimit limit;
-
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	if (limit.rlim_cur >= wanted)
-		return true;
-	if (limit.rlim_max < wanted)
-		return false;
-	limit.rlim_cur = wanted;
-	return setrlimit(RLIMIT_NOFILE, &limit) == 0;
-}
-
 /* Bytes of this process for each connection of a server. */
 static size_t
 measure(torc_handler *handler, unsigned dormant)

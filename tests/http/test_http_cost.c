@@ -2,11 +2,8 @@
  * test_http_cost.c - what a byte that is received costs at most, in steps: the
  * basic blocks of the codec that were run. A table has a row for each way of
  * making a reader do the same work again and again.
- *
- * Built with -fsanitize-coverage=trace-pc, which calls a function of ours from
- * each block.
  */
-#include "tests/harness.h"
+#include "tests/cost.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,41 +12,15 @@
 
 #include "conn/http/http.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define LARGEST (256u << 10)
 #define FIELDS 65536u
 #define REQUEST "GET / HTTP/1.1\r\nHost: a\r\n"
-
-static uint64_t steps;
-
-void __sanitizer_cov_trace_pc(void);
-
-void
-__sanitizer_cov_trace_pc(void)
-{
-	steps++;
-}
 
 static const struct torc_http_limits limits = {
 	LARGEST + 4096, LARGEST, FIELDS,
 };
 static struct torc_http_field fields[FIELDS];
-static char bytes[LARGEST + 4096];
 
 /* ---- Bytes that are made to be tedious ---- */
-
-/* `first`, then `again` as often as it fits into `size`, then `last`. */
-static size_t
-make(size_t size, const char *first, const char *again, const char *last)
-{
-	char *at = bytes + sprintf(bytes, "%s", first);
-	const size_t length = strlen(again);
-
-	for (; (size_t)(at - bytes) + length <= size; at += length)
-		memcpy(at, again, length);
-	at += sprintf(at, "%s", last);
-	return (size_t)(at - bytes);
-}
 
 /* Read a head that comes `step` bytes at a time, as the server does. */
 static void
@@ -240,11 +211,7 @@ a_byte_costs_no_more_than_the_table_says_however_many_there_are(void **state)
 		for (size_t size = 4096; size <= LARGEST; size *= 8) {
 			steps = 0;
 			rows[i].read(size);
-			if (steps > rows[i].most * size)
-				fail_msg("%s, %zu bytes: %.1f steps a byte, at "
-				    "most %u", rows[i].what, size,
-				    (double)steps / (double)size,
-				    rows[i].most);
+			assert_cheap(rows[i].what, size, rows[i].most);
 		}
 	}
 }

@@ -1341,37 +1341,6 @@ an_idle_connection_is_closed_by_a_drain(void **state)
 #define MANY 4000u
 #define FIRST 400u
 
-static size_t
-exact_resident(void)
-{
-	FILE *file = fopen("/proc/self/smaps_rollup", "r");
-	unsigned long kib = 0;
-	char line[256];
-
-	if (file == NULL)
-		return resident_bytes();
-	while (fgets(line, sizeof(line), file) != NULL) {
-		if (sscanf(line, "Rss: %lu kB", &kib) == 1)
-			break;
-	}
-	fclose(file);
-	assert_true(kib > 0);
-	return kib * 1024;
-}
-
-static bool
-allow_files(rlim_t wanted)
-{
-	struct rlimit limit;
-
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	if (limit.rlim_cur >= wanted)
-		return true;
-	limit.rlim_cur = wanted;
-	return limit.rlim_max >= wanted &&
-	    setrlimit(RLIMIT_NOFILE, &limit) == 0;
-}
-
 static void
 an_idle_connection_of_a_service_costs_at_most_600_bytes(void **state)
 {

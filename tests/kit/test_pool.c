@@ -15,22 +15,14 @@
 
 #include "conn/conn.h"
 #include "conn/kit/torc_client.h"
-#include "tests/harness.h"
+#include "tests/on_fiber.h"
 
-#define LATE torc_after_ms(60000)
-#define SOON torc_after_ms(20)
 #define COUNT 16
 
 /*
  * What holds on the reactor's thread is returned to the test's, as the line of
  * the first thing that does not hold.
  */
-#define EXPECT(condition) \
-	do { \
-		if (!(condition)) \
-			return __LINE__; \
-	} while (0)
-
 /* ---- A backend without network ---- */
 
 struct backend {
@@ -161,19 +153,6 @@ destroy(struct backend *backend)
 
 	torc_pool_destroy(backend->pool, TORC_NEVER);
 	return stats.opens == backend->closes && backend->frees == 0;
-}
-
-static void
-on_fiber(torc_fiber_entry *entry, const struct torc_config *config)
-{
-	struct server server;
-	int line;
-
-	server_start(&server, config, echo_handler, NULL);
-	line = server_fiber(&server, entry, NULL);
-	assert_int_equal(server_stop(&server), 0);
-	if (line != 0)
-		fail_msg("line %d does not hold", line);
 }
 
 /* ---- Fibers that rent ---- */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/noted.h"
 
 #include "reactor/fiber.h"
 #include "reactor/op.h"
@@ -37,32 +38,6 @@
 #define MS 1000000u
 #define HANG_S 60		/* longer than anything takes */
 #define LONG_MS (HANG_S * 1000u)
-
-/*
- * What holds on the reactor's thread is noted there, since only the thread of
- * the test may fail it.
- */
-static _Atomic int broken_line;
-#define EXPECT(condition) note((condition), __LINE__)
-
-static void
-note(bool holds, int line)
-{
-	int none = 0;
-
-	if (!holds)
-		atomic_compare_exchange_strong(&broken_line, &none, line);
-}
-
-static void
-assert_all_held(void)
-{
-	int line = broken_line;
-
-	broken_line = 0;
-	if (line != 0)
-		fail_msg("line %d does not hold", line);
-}
 
 static struct server server;
 

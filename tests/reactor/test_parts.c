@@ -3,7 +3,7 @@
  * stacks, the mailbox, lists, the configuration.
  *
  * wrap: torc_sys_write torc_sys_map torc_sys_unmap torc_sys_advise
- * wrap: torc_sys_protect
+ * wrap: torc_sys_protect torc_sys_alloc torc_sys_free
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +19,7 @@
 
 #include "tests/harness.h"
 #include "tests/seam.h"
+#include "tests/tally.h"
 
 #include "reactor/config.h"
 #include "reactor/error.h"
@@ -45,12 +46,10 @@
 static struct {
 	bool no_light_guard;
 	bool no_guard;
-	bool no_memory;
 } fault;
 
 static struct {
 	_Atomic unsigned writes;
-	int mapped;
 } seen;
 
 int
@@ -58,24 +57,6 @@ __wrap_torc_sys_write(int fd, const void *data, size_t size)
 {
 	seen.writes++;
 	return __real_torc_sys_write(fd, data, size);
-}
-
-int
-__wrap_torc_sys_map(void **address, size_t size, int prot, int flags, int fd,
-    uint64_t offset)
-{
-	int rc = fault.no_memory ? -ENOMEM :
-	    __real_torc_sys_map(address, size, prot, flags, fd, offset);
-
-	seen.mapped += rc == 0;
-	return rc;
-}
-
-int
-__wrap_torc_sys_unmap(void *address, size_t size)
-{
-	seen.mapped--;
-	return __real_torc_sys_unmap(address, size);
 }
 
 int
@@ -100,6 +81,7 @@ refuse_nothing(void **state)
 	(void)state;
 	memset(&fault, 0, sizeof(fault));
 	memset(&seen, 0, sizeof(seen));
+	forget_tally();
 	return 0;
 }
 
@@ -309,9 +291,9 @@ a_slot_that_is_given_back_twice_stops_the_process(void **state)
 	(void)state;
 	assert_int_equal(torc_slots_init(&slots, 4, sizeof(*thing)), 0);
 	/* The table itself is not inherited: the child makes its own. */
-	fault.no_memory = true;
+	tally.no_mappings = true;
 	assert_int_equal(torc_slots_init(&slots, 4, sizeof(*thing)), -ENOMEM);
-	fault.no_memory = false;
+	tally.no_mappings = false;
 	slots = (struct torc_slots) {
 		.base = calloc(4, sizeof(*thing)),
 		.stride = sizeof(*thing),
@@ -569,7 +551,7 @@ below_each_stack_there_is_a_guard_and_above_it_there_is_none(void **state)
 		for (int i = 0; i < 3; i++)
 			torc_stacks_give(&stacks, taken[i]);
 		torc_stacks_fini(&stacks);
-		assert_int_equal(seen.mapped, 0);
+		assert_int_equal(tally.mapped, 0);
 	}
 }
 
@@ -600,7 +582,7 @@ stacks_end_at_their_number_and_the_last_given_back_is_taken_first(
 	assert_int_equal(stacks.in_use, 0);
 	assert_int_equal(stacks.peak, count);
 	torc_stacks_fini(&stacks);
-	assert_int_equal(seen.mapped, 0);
+	assert_int_equal(tally.mapped, 0);
 }
 
 static void
@@ -613,11 +595,11 @@ a_stack_that_cannot_be_guarded_is_not_handed_out(void **state)
 	assert_int_equal(torc_stacks_init(&stacks, 100, STACK, GUARD), 0);
 	fault.no_guard = true;
 	assert_null(torc_stacks_take(&stacks));
-	assert_int_equal(seen.mapped, 1);
+	assert_int_equal(tally.mapped, 1);
 	fault.no_guard = false;
-	fault.no_memory = true;
+	tally.no_mappings = true;
 	assert_null(torc_stacks_take(&stacks));
-	fault.no_memory = false;
+	tally.no_mappings = false;
 	first = torc_stacks_take(&stacks);
 	assert_non_null(first);
 	/* Not the first of its region. */
@@ -630,7 +612,7 @@ a_stack_that_cannot_be_guarded_is_not_handed_out(void **state)
 	torc_stacks_give(&stacks, first);
 	torc_stacks_give(&stacks, second);
 	torc_stacks_fini(&stacks);
-	assert_int_equal(seen.mapped, 0);
+	assert_int_equal(tally.mapped, 0);
 }
 
 /* Their pages would share a few sets of the TLB. */
@@ -717,7 +699,7 @@ thirty_two_thousand_stacks_fit_if_guards_need_no_mappings(void **state)
 		while (count > 0)
 			torc_stacks_give(&stacks, taken[--count]);
 		torc_stacks_fini(&stacks);
-		assert_int_equal(seen.mapped, 0);
+		assert_int_equal(tally.mapped, 0);
 		/* A sanitizer has some of its own. */
 		assert_true(TIMES(10) < 10 || count_mappings() < before + 10);
 	}

@@ -5,37 +5,16 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "tests/harness.h"
+#include "tests/on_fiber.h"
 
 #include "reactor/fiber.h"
 
 #define COUNT 50
-#define SOON torc_after_ms(20)
-#define LATE torc_after_ms(60000)
 
 /*
  * What holds on the reactor's thread is returned to the test's, as the line of
  * the first thing that does not hold.
  */
-#define EXPECT(condition) \
-	do { \
-		if (!(condition)) \
-			return __LINE__; \
-	} while (0)
-
-static void
-on_fiber(torc_fiber_entry *entry, const struct torc_config *config)
-{
-	struct server server;
-	int line;
-
-	server_start(&server, config, echo_handler, NULL);
-	line = server_fiber(&server, entry, NULL);
-	assert_int_equal(server_stop(&server), 0);
-	if (line != 0)
-		fail_msg("line %d does not hold", line);
-}
-
 /* ---- Waiting ---- */
 
 struct scene {

@@ -4,9 +4,6 @@
  * memchr() has searched. A table has a row for each way of making it do the
  * same work again and again.
  *
- * Built with -fsanitize-coverage=trace-pc, which calls a function of ours from
- * each block.
- *
  * wrap: memchr malloc
  */
 #include <errno.h>
@@ -14,25 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/harness.h"
+#include "tests/cost.h"
 #include "tests/seam.h"
 
 #include "conn/redis/torc_resp.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define LARGEST (256u << 10)
 #define EIGHT(text) text text text text text text text text
 
-static uint64_t steps;
 static size_t memory;		/* that was taken */
-
-void __sanitizer_cov_trace_pc(void);
-
-void
-__sanitizer_cov_trace_pc(void)
-{
-	steps++;
-}
 
 void *
 __wrap_memchr(const void *data, int byte, size_t size)
@@ -52,21 +38,6 @@ __wrap_malloc(size_t size)
 }
 
 /* ---- Reading ---- */
-
-static char bytes[LARGEST + 4096];
-
-/* `first`, then `again` as often as it fits into `size`, then `last`. */
-static size_t
-make(size_t size, const char *first, const char *again, const char *last)
-{
-	char *at = bytes + sprintf(bytes, "%s", first);
-	const size_t length = strlen(again);
-
-	for (; (size_t)(at - bytes) + length <= size; at += length)
-		memcpy(at, again, length);
-	at += sprintf(at, "%s", last);
-	return (size_t)(at - bytes);
-}
 
 /* As a connection does it: what was not taken is shown again. */
 static void
@@ -255,11 +226,7 @@ a_byte_costs_no_more_than_the_table_says_however_many_there_are(void **state)
 				    "bytes\n", rows[i].what, size,
 				    (double)steps / (double)size,
 				    (double)memory / (double)size);
-			if (steps > rows[i].most * size)
-				fail_msg("%s, %zu bytes: %.1f steps a byte, at "
-				    "most %u", rows[i].what, size,
-				    (double)steps / (double)size,
-				    rows[i].most);
+			assert_cheap(rows[i].what, size, rows[i].most);
 			if (memory > rows[i].memory * size)
 				fail_msg("%s, %zu bytes: %zu of memory",
 				    rows[i].what, size, memory);

@@ -18,6 +18,7 @@
 
 #include "tests/harness.h"
 #include "tests/seam.h"
+#include "tests/tally.h"
 
 #include "ring/bufring.h"
 #include "ring/ring.h"
@@ -32,23 +33,13 @@ static struct {
 	int register_error;	/* of a plain buffer ring */
 	int incremental_error;	/* of one that is filled slice by slice */
 	unsigned short_registers;	/* so many fail first with -ENOMEM */
-	unsigned failing;	/* the so-manieth step fails */
 } fault;
 
 static struct {
 	unsigned registers;
 	unsigned sleeps;
 	uint64_t pauses[8];
-	unsigned steps;
-	int mapped;
-	int allocated;
 } seen;
-
-static bool
-step_fails(void)
-{
-	return ++seen.steps == fault.failing;
-}
 
 int
 __wrap_torc_sys_register(int fd, uint32_t opcode, void *arg, uint32_t count)
@@ -70,45 +61,11 @@ __wrap_torc_sys_register(int fd, uint32_t opcode, void *arg, uint32_t count)
 }
 
 int
-__wrap_torc_sys_map(void **address, size_t size, int prot, int flags, int fd,
-    uint64_t offset)
-{
-	int rc = step_fails() ? -ENOMEM :
-	    __real_torc_sys_map(address, size, prot, flags, fd, offset);
-
-	seen.mapped += rc == 0;
-	return rc;
-}
-
-int
-__wrap_torc_sys_unmap(void *address, size_t size)
-{
-	seen.mapped--;
-	return __real_torc_sys_unmap(address, size);
-}
-
-int
 __wrap_torc_sys_advise(void *address, size_t size, int advice)
 {
 	/* Nothing fails without the advice against huge pages. */
 	return advice != MADV_NOHUGEPAGE && step_fails() ? -EINVAL :
 	    __real_torc_sys_advise(address, size, advice);
-}
-
-void *
-__wrap_torc_sys_alloc(size_t size)
-{
-	void *memory = step_fails() ? NULL : __real_torc_sys_alloc(size);
-
-	seen.allocated += memory != NULL;
-	return memory;
-}
-
-void
-__wrap_torc_sys_free(void *memory)
-{
-	seen.allocated -= memory != NULL;
-	__real_torc_sys_free(memory);
 }
 
 void
@@ -124,6 +81,7 @@ refuse_nothing(void **state)
 	(void)state;
 	memset(&fault, 0, sizeof(fault));
 	memset(&seen, 0, sizeof(seen));
+	forget_tally();
 	return 0;
 }
 
@@ -617,12 +575,13 @@ memory_that_is_short_for_a_moment_is_waited_for(void **state)
 	torc_bufring_fini(&buffers);
 	/* And not for ever. */
 	memset(&seen, 0, sizeof(seen));
+	forget_tally();
 	fault.short_registers = 100;
 	assert_int_equal(torc_bufring_init(&buffers, &ring, GROUP, 2, 2, SIZE,
 	    false), -ENOMEM);
 	assert_int_equal(seen.sleeps, 5);
-	assert_int_equal(seen.allocated, 0);
-	assert_int_equal(seen.mapped, 0);
+	assert_int_equal(tally.allocated, 0);
+	assert_int_equal(tally.mapped, 0);
 	torc_ring_fini(&ring);
 }
 
@@ -639,27 +598,27 @@ a_buffer_ring_that_cannot_be_made_leaves_no_memory(void **state)
 
 	(void)state;
 	assert_int_equal(torc_ring_init(&ring, 8, 32), 0);
-	mapped = seen.mapped;
+	mapped = tally.mapped;
 	for (unsigned n = 1; ; n++) {
 		int rc;
 
-		seen.steps = 0;
-		fault.failing = n;
+		tally.steps = 0;
+		tally.failing = n;
 		rc = torc_bufring_init(&buffers, &ring, GROUP, 1024, 64, SIZE,
 		    false);
 		if (rc == 0)
 			break;
 		failures++;
-		assert_int_equal(seen.mapped, mapped);
-		assert_int_equal(seen.allocated, 0);
+		assert_int_equal(tally.mapped, mapped);
+		assert_int_equal(tally.allocated, 0);
 	}
 	/* The table, a region of two steps, the registration. */
 	assert_int_equal(failures, 4);
 	assert_int_equal(seen.sleeps, 0);
-	assert_int_equal(seen.mapped, mapped + 1);
+	assert_int_equal(tally.mapped, mapped + 1);
 	torc_bufring_fini(&buffers);
-	assert_int_equal(seen.mapped, mapped);
-	assert_int_equal(seen.allocated, 0);
+	assert_int_equal(tally.mapped, mapped);
+	assert_int_equal(tally.allocated, 0);
 	torc_ring_fini(&ring);
 }
 

@@ -3,7 +3,8 @@
  * nothing when a queue is full, and leaves nothing behind when it fails.
  *
  * wrap: torc_sys_setup torc_sys_enter torc_sys_register torc_sys_map
- * wrap: torc_sys_unmap torc_sys_advise torc_sys_sleep
+ * wrap: torc_sys_unmap torc_sys_alloc torc_sys_free torc_sys_advise
+ * wrap: torc_sys_sleep
  */
 #include <errno.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 
 #include "tests/harness.h"
 #include "tests/seam.h"
+#include "tests/tally.h"
 
 #include "ring/ring.h"
 #include "sys/sys.h"
@@ -39,7 +41,6 @@ static struct {
 	unsigned short_setups;	/* so many fail first ... */
 	int setup_error;	/* ... with this */
 	bool no_registered_fd;
-	unsigned failing;	/* the so-manieth mapping or advice fails */
 	int error_before;	/* of enter, nothing taken */
 	int error_after;	/* of enter, all taken */
 } fault;
@@ -51,8 +52,6 @@ static struct {
 	uint32_t entries[MAX_SETUPS];
 	unsigned sleeps;
 	uint64_t pauses[MAX_SLEEPS];
-	unsigned steps;		/* mappings and advices */
-	int mapped;		/* mappings that are there */
 	uint32_t min_complete;	/* of the last enter ... */
 	uint32_t min_wait;
 	bool timed;
@@ -103,30 +102,6 @@ __wrap_torc_sys_register(int fd, uint32_t opcode, void *arg, uint32_t count)
 	return __real_torc_sys_register(fd, opcode, arg, count);
 }
 
-static bool
-step_fails(void)
-{
-	return ++seen.steps == fault.failing;
-}
-
-int
-__wrap_torc_sys_map(void **address, size_t size, int prot, int flags, int fd,
-    uint64_t offset)
-{
-	int rc = step_fails() ? -ENOMEM :
-	    __real_torc_sys_map(address, size, prot, flags, fd, offset);
-
-	seen.mapped += rc == 0;
-	return rc;
-}
-
-int
-__wrap_torc_sys_unmap(void *address, size_t size)
-{
-	seen.mapped--;
-	return __real_torc_sys_unmap(address, size);
-}
-
 int
 __wrap_torc_sys_advise(void *address, size_t size, int advice)
 {
@@ -147,6 +122,7 @@ refuse_nothing(void **state)
 	(void)state;
 	memset(&fault, 0, sizeof(fault));
 	memset(&seen, 0, sizeof(seen));
+	forget_tally();
 	return 0;
 }
 
@@ -404,13 +380,13 @@ a_kernel_without_a_needed_feature_is_refused_and_nothing_leaks(void **state)
 		fault.hidden_features = needed[i];
 		assert_int_equal(torc_ring_init(&ring, 8, 32), -EINVAL);
 		assert_int_equal(count_fds(), fds);
-		assert_int_equal(seen.mapped, 0);
+		assert_int_equal(tally.mapped, 0);
 	}
 	fault.hidden_features = 0;
 	assert_int_equal(torc_ring_init(&ring, 8, 32), 0);
 	torc_ring_fini(&ring);
 	assert_int_equal(count_fds(), fds);
-	assert_int_equal(seen.mapped, 0);
+	assert_int_equal(tally.mapped, 0);
 }
 
 /* ---- Memory ---- */
@@ -458,7 +434,7 @@ memory_that_stays_short_halves_the_ring_down_to_256_and_no_further(
 			assert_int_equal(seen.entries[i], sizes[i / 6]);
 	}
 	assert_int_equal(count_fds(), fds);
-	assert_int_equal(seen.mapped, 0);
+	assert_int_equal(tally.mapped, 0);
 	fault.most_entries = 256;
 	seen.setups = seen.sleeps = 0;
 	open_ring(&ring, 1024, 4096);
@@ -504,20 +480,20 @@ a_ring_that_cannot_be_mapped_leaves_no_descriptor_and_no_mapping(void **state)
 		int rc;
 
 		refuse_nothing(NULL);
-		fault.failing = n;
+		tally.failing = n;
 		rc = torc_ring_init(&ring, 8, 32);
 		if (rc == 0)
 			break;
 		failures++;
 		assert_int_equal(count_fds(), fds);
-		assert_int_equal(seen.mapped, 0);
+		assert_int_equal(tally.mapped, 0);
 	}
 	/* Two mappings, and the advice not to inherit them. */
 	assert_int_equal(failures, 4);
-	assert_int_equal(seen.mapped, 2);
+	assert_int_equal(tally.mapped, 2);
 	torc_ring_fini(&ring);
 	assert_int_equal(count_fds(), fds);
-	assert_int_equal(seen.mapped, 0);
+	assert_int_equal(tally.mapped, 0);
 }
 
 /* what an error tells of is what a ring takes. */
