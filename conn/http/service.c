@@ -298,6 +298,7 @@ serve(struct torc_exchange *exchange)
 	}
 	if (exchange->refused)
 		observe(exchange);
+	torc_memory_end(&exchange->memory);
 	return false;
 }
 
@@ -365,11 +366,15 @@ torc_exchange_next(struct torc_exchange *exchange)
 {
 	const struct torc_route *route = exchange->route;
 	const struct torc_step *step;
+	int rc;
 
 	if (route == NULL || exchange->step == route->step_count)
 		return -EINVAL;
 	step = &route->steps[exchange->step++];
-	return step->call(exchange, step->arg);
+	rc = step->call(exchange, step->arg);
+	/* A second time would go past those that did not go on. */
+	exchange->step = route->step_count;
+	return rc;
 }
 
 const struct torc_http_head *

@@ -312,8 +312,9 @@ TORC_API void *torc_exchange_data(const struct torc_exchange *exchange);
 
 /*
  * Go on with what is inside of the calling function: the next one around the
- * handler, or the handler. Once for each function. What that has returned, or
- * -EINVAL for a handler, which has nothing inside.
+ * handler, or the handler. Returns what that has returned; or -EINVAL, and
+ * nothing was called: for a handler, which has nothing inside, and for a second
+ * call of the same function.
  */
 TORC_API int torc_exchange_next(struct torc_exchange *exchange);
 

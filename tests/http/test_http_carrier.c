@@ -2,6 +2,9 @@
  * test_http_carrier.c - what a handler of a service does with its request
  * besides answering it, without a look at what carries it: it forwards it,
  * takes its bytes over, says something before the answer.
+ *
+ * wrap: torc_sys_alloc
+ * wrap: torc_sys_free
  */
 #include "tests/http/origin.h"
 
@@ -12,10 +15,44 @@
 #include <unistd.h>
 
 #include "conn/http/torc_service.h"
+#include "sys/sys.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define HOST "Host: a\r\n"
 #define UPGRADE "Connection: upgrade\r\nUpgrade: "
+
+/* ---- Memory that is marked by its size ---- */
+
+#define MARKED 77777u
+
+static void *marked;		/* the last that was taken */
+static atomic_uint marked_count;	/* that are not given back */
+
+void *__real_torc_sys_alloc(size_t size);
+void *__wrap_torc_sys_alloc(size_t size);
+void *
+__wrap_torc_sys_alloc(size_t size)
+{
+	void *memory = __real_torc_sys_alloc(size);
+
+	if (memory != NULL && size >= MARKED && size < MARKED + 64) {
+		marked = memory;
+		atomic_fetch_add(&marked_count, 1);
+	}
+	return memory;
+}
+
+void __real_torc_sys_free(void *memory);
+void __wrap_torc_sys_free(void *memory);
+void
+__wrap_torc_sys_free(void *memory)
+{
+	if (memory != NULL && memory == marked) {
+		marked = NULL;
+		atomic_fetch_sub(&marked_count, 1);
+	}
+	__real_torc_sys_free(memory);
+}
 
 /* ---- What the observer was told ---- */
 
@@ -30,8 +67,9 @@ static void
 observe(struct torc_exchange *exchange,
     const struct torc_exchange_summary *what, void *arg)
 {
-	(void)exchange;
 	(void)arg;
+	/* It may make its line there. */
+	assert_non_null(torc_exchange_alloc(exchange, MARKED));
 	snprintf(end.target, sizeof(end.target), "%.*s",
 	    (int)what->target.size, (const char *)what->target.data);
 	end.status = what->status;
@@ -189,6 +227,35 @@ add_large(struct torc_exchange *exchange, void *arg)
 	return torc_exchange_text(exchange, 200, "large", TORC_NEVER);
 }
 
+static atomic_uint handled;
+
+static int
+count_call(struct torc_exchange *exchange, void *arg)
+{
+	(void)arg;
+	atomic_fetch_add(&handled, 1);
+	return torc_exchange_text(exchange, 200, "in", TORC_NEVER);
+}
+
+static int
+go_on_twice(struct torc_exchange *exchange, void *arg)
+{
+	const int rc = torc_exchange_next(exchange);
+
+	(void)arg;
+	assert_int_equal(torc_exchange_next(exchange), -EINVAL);
+	return rc;
+}
+
+static int
+let_in(struct torc_exchange *exchange, void *arg)
+{
+	(void)arg;
+	return torc_exchange_query(exchange).size > 0 ?
+	    torc_exchange_next(exchange) :
+	    torc_exchange_refuse(exchange, 401, NULL, TORC_NEVER);
+}
+
 /* The first line of a request comes back. */
 static bool
 give_first_line(int fd, unsigned nth, const char *head)
@@ -218,7 +285,7 @@ static int
 set_up(void **state)
 {
 	static const struct torc_service_config of = { .observer = observe };
-	struct torc_routes *routes;
+	struct torc_routes *inner, *routes;
 
 	(void)state;
 	assert_int_equal(torc_routes_create(&routes), 0);
@@ -226,6 +293,10 @@ set_up(void **state)
 	torc_routes_add(routes, "*", "/over", take_over, NULL);
 	torc_routes_add(routes, "POST", "/hint", hint, NULL);
 	torc_routes_add(routes, "GET", "/fields", add_fields, NULL);
+	inner = torc_routes_group(routes, "/inner");
+	torc_routes_around(inner, go_on_twice, NULL);
+	torc_routes_around(inner, let_in, NULL);
+	torc_routes_add(inner, "GET", "/call", count_call, NULL);
 	torc_routes_add(routes, "GET", "/large", add_large, NULL);
 	torc_routes_add(routes, "GET", "/connection", tell_connection, NULL);
 	assert_int_equal(torc_service_create(&service, routes, &of, NULL), 0);
@@ -358,6 +429,32 @@ fields_that_can_be_added_can_be_sent_and_no_others(void **state)
 	assert_true(strlen(reply) > TORC_EXCHANGE_FIELDS_SIZE);
 }
 
+static void
+whoever_goes_on_twice_does_not_get_past_those_that_refuse(void **state)
+{
+	(void)state;
+	assert_non_null(strstr(ask("GET /inner/call HTTP/1.1\r\n" HOST
+	    "\r\n"), " 401 "));
+	assert_int_equal(atomic_load(&handled), 0);
+	assert_non_null(strstr(ask("GET /inner/call?me HTTP/1.1\r\n" HOST
+	    "\r\n"), " 200 "));
+	assert_int_equal(atomic_load(&handled), 1);
+}
+
+/* Requests that cannot be read cost a peer nothing. */
+static void
+what_an_observer_took_is_given_back_for_refused_requests_too(void **state)
+{
+	(void)state;
+	assert_non_null(strstr(ask("GET / HTTP/1.1\r\n" HOST "\r\n"),
+	    " 404 "));
+	await(&marked_count, 0);
+	assert_non_null(strstr(ask("GET / HTTP/1.1\r\nHost: a b\r\n\r\n"),
+	    " 400 "));
+	await(&ends, 1);
+	await(&marked_count, 0);
+}
+
 int
 main(void)
 {
@@ -372,6 +469,10 @@ main(void)
 		    the_connection_of_an_exchange_can_be_asked_what_it_is),
 		cmocka_unit_test(
 		    fields_that_can_be_added_can_be_sent_and_no_others),
+		cmocka_unit_test(
+		    whoever_goes_on_twice_does_not_get_past_those_that_refuse),
+		cmocka_unit_test(
+		    what_an_observer_took_is_given_back_for_refused_requests_too),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
