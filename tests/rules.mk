@@ -24,7 +24,7 @@ $(TEST_BINS): $B/tests/harness.o $B/tests/child.o $(LIBRARIES)
 named = $(filter $(1:%=$B/tests/bin/test_%),$(TEST_BINS))
 $(call named,ring bufring parts reactor): $B/tests/tally.o
 $(call named,http_codec): $B/tests/http/portable.o
-$(call named,http_carrier http_client http_forward): $B/tests/http/origin.o
+$(call named,http_carrier http_client http_forward http_proxy): $B/tests/http/origin.o
 $(call named,redis%): $B/tests/redis/servers.o
 $(call named,pg_%): $B/tests/pg/server.o $B/tests/pg/scene.o
 $(call named,pg_%): LIBS += -lpq -lcrypto

@@ -6,6 +6,7 @@
  *   relay.c    the answer, to the client
  *   slow.c     exchanges that wait for their clients
  *   tunnel.c   what comes after 101
+ *   peer.c     who has asked, for the origin
  *
  * Mostly the handler's fiber does all of it. A body that is not whole, or is
  * long, has a fiber of its own, and so has its answer then: they meet in no
@@ -114,6 +115,13 @@ int torc_http_relay(struct torc_http_exchange *exchange);
  */
 void torc_http_slow_begin(struct torc_http_exchange *exchange);
 void torc_http_slow_end(struct torc_http_exchange *exchange);
+
+/* ---- peer.c ---- */
+
+/* Parks. torc_http_forward() with a field that names the peer. */
+int torc_http_forward_for(struct torc_http *http,
+    struct torc_http_client *origin, const struct torc_http_forwarding *how,
+    torc_deadline deadline);
 
 /* ---- tunnel.c ---- */
 

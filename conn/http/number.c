@@ -1,7 +1,8 @@
 /*
  * number.c - numbers of JSON: the same in every locale, and with the digits
- * that bring them back.
+ * that bring them back; and those of requests.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -49,4 +50,31 @@ torc_number_write(char text[TORC_NUMBER_MAX], double value)
 			break;
 	}
 	return put_point(text);
+}
+
+int
+torc_slice_int(struct torc_slice text, int64_t least, int64_t most,
+    int64_t *value)
+{
+	const bool negative = text.size > 0 && text.data[0] == '-';
+	int64_t number = 0;
+	bool fits = true;
+
+	if (text.size == (negative ? 1 : 0))
+		return -EINVAL;
+	for (size_t i = negative ? 1 : 0; i < text.size; i++) {
+		const uint8_t c = text.data[i];
+
+		if (c < '0' || c > '9')
+			return -EINVAL;
+		/* Downwards, where there is one more. */
+		fits = fits && !__builtin_mul_overflow(number, 10, &number) &&
+		    !__builtin_sub_overflow(number, c - '0', &number);
+	}
+	if (!negative)
+		fits = fits && !__builtin_sub_overflow(0, number, &number);
+	if (!fits || number < least || number > most)
+		return -ERANGE;
+	*value = number;
+	return 0;
 }

@@ -38,6 +38,8 @@ struct torc_routes {
 	struct around *arounds;
 	struct around **last_around;
 	char *prefix;
+	torc_exchange_handler *otherwise;	/* of the outermost; or NULL */
+	void *otherwise_arg;
 	bool failed;		/* of the outermost: there was no memory */
 };
 
@@ -145,6 +147,17 @@ torc_routes_around(struct torc_routes *routes, torc_exchange_handler *around,
 	*added = (struct around) { NULL, around, arg };
 	*routes->last_around = added;
 	routes->last_around = &added->next;
+}
+
+void
+torc_routes_otherwise(struct torc_routes *routes,
+    torc_exchange_handler *handler, void *arg)
+{
+	torc_require(routes != NULL && routes->outer == NULL &&
+	    handler != NULL, "torc_routes_otherwise() needs a handler, and "
+	    "routes, which are no group");
+	routes->otherwise = handler;
+	routes->otherwise_arg = arg;
 }
 
 /* Groups may lie in groups: the first one of the innermost goes first. */
@@ -421,6 +434,23 @@ compile_route(struct torc_service *service, const struct torc_routes *routes,
 	return -EINVAL;
 }
 
+/* What answers when no route does. */
+static int
+compile_otherwise(struct torc_service *service,
+    const struct torc_routes *routes, struct torc_error *error)
+{
+	char any[] = "*";
+	const struct listed listed = {
+		NULL, any, any, routes->otherwise, routes->otherwise_arg,
+	};
+
+	if (routes->otherwise == NULL)
+		return 0;
+	service->otherwise = make_route(routes, &listed);
+	return service->otherwise != NULL ? 0 : torc_error_set(error, -ENOMEM,
+	    "there is no memory for the routes");
+}
+
 /* The next one, and before it the groups of this one. */
 static const struct torc_routes *
 next_group(const struct torc_routes *routes)
@@ -436,11 +466,12 @@ static int
 compile(struct torc_service *service, const struct torc_routes *routes,
     struct torc_error *error)
 {
-	int rc = 0;
+	int rc;
 
 	if (routes->failed)
 		return torc_error_set(error, -ENOMEM, "there was no memory "
 		    "for the routes");
+	rc = compile_otherwise(service, routes, error);
 	for (const struct torc_routes *r = routes; r != NULL && rc == 0;
 	    r = next_group(r)) {
 		for (const struct listed *listed = r->routes;

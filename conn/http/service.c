@@ -204,6 +204,14 @@ answer_without(struct torc_exchange *exchange, uint64_t allowed)
 
 /* ---- An exchange ---- */
 
+/* Whether there is one for what no route answers: it is called. */
+static bool
+find_otherwise(struct torc_exchange *exchange)
+{
+	exchange->route = exchange->service->otherwise;
+	return exchange->route != NULL;
+}
+
 /*
  * Parks. Find the route; the path goes to `memory`, which has more bytes than
  * the target. True: it is called; else the request is answered.
@@ -219,12 +227,16 @@ find_route(struct torc_exchange *exchange, uint8_t *memory, int *rc)
 
 	*rc = 0;
 	if (text.size == 0) {
+		if (find_otherwise(exchange))
+			return true;
 		*rc = answer_without(exchange,
 		    (1ull << exchange->service->method_count) - 1);
 		return false;
 	}
 	status = torc_path_read(&path, text, memory, &why);
 	if (status != 0) {
+		if (find_otherwise(exchange))
+			return true;
 		*rc = torc_exchange_deny(exchange, status, -EBADMSG, why,
 		    NULL, TORC_NEVER);
 		return false;
@@ -233,6 +245,8 @@ find_route(struct torc_exchange *exchange, uint8_t *memory, int *rc)
 	torc_tree_find(exchange->service, &path, &exchange->http.request,
 	    &found);
 	if (found.route == NULL) {
+		if (find_otherwise(exchange))
+			return true;
 		*rc = answer_without(exchange, found.allowed);
 		return false;
 	}

@@ -94,6 +94,7 @@ struct torc_tree {
 
 struct torc_service {
 	struct torc_tree tree;
+	struct torc_route *otherwise;	/* or NULL */
 	unsigned method_count;
 	char *methods[TORC_ROUTE_METHODS];
 	uint8_t known[TORC_HTTP_CONNECT + 1];	/* numbers, and one more; 0 for

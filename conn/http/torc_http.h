@@ -701,6 +701,8 @@ struct torc_http_forwarding {
 				 * X-Forwarded-For, behind what it has of
 				 * these */
 	unsigned added_count;	/* at most TORC_HTTP_ADDED */
+	bool forwarded_for;	/* add X-Forwarded-For, too, with the address
+				 * of the peer: one of TORC_HTTP_ADDED */
 	uint64_t key;		/* for whom: see torc_pool_acquire_for(), and
 				 * torc_conn_key() */
 };

@@ -108,6 +108,15 @@ TORC_API struct torc_routes *torc_routes_group(struct torc_routes *routes,
 TORC_API void torc_routes_around(struct torc_routes *routes,
     torc_exchange_handler *around, void *arg);
 
+/*
+ * A handler for each request that no route answers, in place of what torc does
+ * by itself: 404, 405, OPTIONS, and 400 or 414 for a path that cannot be read,
+ * which torc_exchange_path() does not have then. What runs around `routes`,
+ * which are no group, runs around it; its route is "*". The last one counts.
+ */
+TORC_API void torc_routes_otherwise(struct torc_routes *routes,
+    torc_exchange_handler *handler, void *arg);
+
 /* ---- Services ---- */
 
 /*
@@ -199,6 +208,14 @@ TORC_API struct torc_slice torc_exchange_query(
  */
 TORC_API struct torc_slice torc_exchange_param(
     const struct torc_exchange *exchange, const char *name);
+
+/*
+ * The decimal number that a text is, with "-" or without, such as a parameter.
+ * Returns 0, or: -EINVAL it is none; -ERANGE it is less than `least` or more
+ * than `most`. Any thread.
+ */
+TORC_API int torc_slice_int(struct torc_slice text, int64_t least,
+    int64_t most, int64_t *value);
 
 /* The path of the route that was found, as "/items/{id}"; NULL: none. */
 TORC_API const char *torc_exchange_route(const struct torc_exchange *exchange);

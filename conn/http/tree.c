@@ -201,6 +201,8 @@ void
 torc_tree_free(struct torc_service *service)
 {
 	free_below(&service->tree);
+	if (service->otherwise != NULL)
+		free_route(service->otherwise);
 	for (unsigned i = 0; i < service->method_count; i++)
 		torc_sys_free(service->methods[i]);
 }
