@@ -258,6 +258,34 @@ TORC_API int torc_file_exchange(struct torc_exchange *exchange, void *key);
 TORC_API int torc_file_exchange_send(struct torc_exchange *exchange, int fd,
     uint64_t offset, uint64_t size, torc_deadline deadline);
 
+/*
+ * A tree of files that each reactor of torc_serve() serves, with a root of its
+ * own. All zero but the first two, which are set before and stay.
+ *
+ *	static struct torc_file_tree tree = { .path = "/srv/www" };
+ *
+ *	config.start = torc_file_tree_open;
+ *	config.stop = torc_file_tree_close;
+ *	config.arg = &tree;
+ *	torc_routes_add(routes, "*", "/{path...}", torc_file_exchange,
+ *	    &tree.key);
+ */
+struct torc_file_tree {
+	const char *path;
+	const struct torc_file_config *config;	/* NULL: all defaults */
+	struct torc_key key;		/* its root's: torc's */
+};
+
+/*
+ * A `start` of struct torc_config, or called by one: open the root of a tree
+ * for this reactor. Waits for at most `look_ms`, and returns as
+ * torc_file_root_open().
+ */
+TORC_API int torc_file_tree_open(struct torc_reactor *reactor, void *tree);
+
+/* Close it, if it is open: a `stop`, or called by one. */
+TORC_API void torc_file_tree_close(struct torc_reactor *reactor, void *tree);
+
 struct torc_file_stats {
 	unsigned files;		/* kept now */
 	unsigned descriptors;	/* of them, open now */

@@ -165,6 +165,41 @@ tear_down_service(void **state)
 	return rc;
 }
 
+/* ---- Trees ---- */
+
+static struct torc_file_tree tree;
+
+static int
+use_tree(void *arg)
+{
+	struct torc_reactor *self = torc_reactor_self();
+
+	(void)arg;
+	/* One that is not there is an error, and nothing is open. */
+	tree.path = "/none/of/these";
+	if (torc_file_tree_open(self, &tree) != -ENOENT ||
+	    torc_reactor_data(self, &tree.key) != NULL)
+		return 1;
+	torc_file_tree_close(self, &tree);
+	tree.path = "/";
+	for (unsigned i = 0; i < 2; i++) {
+		if (torc_file_tree_open(self, &tree) != 0 ||
+		    torc_reactor_data(self, &tree.key) == NULL)
+			return 2;
+		torc_file_tree_close(self, &tree);
+		if (torc_reactor_data(self, &tree.key) != NULL)
+			return 3;
+	}
+	return 0;
+}
+
+static void
+a_tree_has_a_root_on_its_reactor_while_it_is_open(void **state)
+{
+	(void)state;
+	assert_int_equal(server_fiber(&server, use_tree, NULL), 0);
+}
+
 static void
 files_are_served_below_a_prefix(void **state)
 {
@@ -266,6 +301,9 @@ main(void)
 		    set_up_service, tear_down_service),
 		cmocka_unit_test_setup_teardown(
 		    a_part_of_a_file_is_a_piece_of_an_answer_however_this_goes_out,
+		    set_up_service, tear_down_service),
+		cmocka_unit_test_setup_teardown(
+		    a_tree_has_a_root_on_its_reactor_while_it_is_open,
 		    set_up_service, tear_down_service),
 	};
 
