@@ -238,6 +238,12 @@ TORC_API void torc_lookup_threads(unsigned most);
 TORC_API int torc_dial_name(struct torc_conn **conn, const char *address,
     torc_deadline deadline);
 
+/*
+ * A kind for torc_pool_create() whose items are connections: struct torc_conn.
+ * The argument of the pool is the address, as torc_dial_name() reads it.
+ */
+TORC_API const struct torc_pool_kind *torc_conn_pool_kind(void);
+
 /* Those of its addresses that a name was dialled at. All zero at first. */
 struct torc_dialled {
 	unsigned count;
