@@ -7,134 +7,88 @@
  *
  * While Redis is away, every answer takes its time, and says "none".
  */
-#include <torc_http.h>
 #include <torc_redis.h>
+#include <torc_service.h>
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cli.h"
 
 #define REDIS_MS 100u		/* for what is only a cache */
 #define PAGE_MS 50u		/* that it takes to make a page */
-#define KEEP_SECONDS "60"
-#define KEY_MAX 1024u
-#define PAGE_MAX (KEY_MAX + 64u)
-
-static struct torc_slice
-word(const char *text)
-{
-	return (struct torc_slice) { (const uint8_t *)text, strlen(text) };
-}
 
 /* Parks. What there is behind the cache: slow, and not to be asked twice. */
-static size_t
-make_page(struct torc_slice target, char *page)
+static const char *
+make_page(struct torc_exchange *exchange, const char *key)
 {
 	static _Thread_local unsigned long serial;
 
 	torc_sleep(torc_after_ms(PAGE_MS));
-	return (size_t)snprintf(page, PAGE_MAX, "%.*s, made as number %lu\n",
-	    (int)target.size, (const char *)target.data, ++serial);
-}
-
-/* Parks. Answer with what Redis has: 1; 0: it has nothing; or an error. */
-static int
-answer_from_cache(struct torc_http *http, struct torc_redis *redis,
-    struct torc_slice key)
-{
-	const struct torc_slice get[] = { word("GET"), key };
-	const struct torc_http_field hit = { word("X-Cache"), word("hit") };
-	struct torc_redis_reply *reply;
-	int rc = torc_redis_call(
-	    redis, get, 2, &reply, torc_after_ms(REDIS_MS));
-
-	if (rc == 0 && reply->type == TORC_REDIS_STRING) {
-		torc_http_reply(http, 200, &hit, 1, reply->text, reply->size,
-		    TORC_NEVER);
-		rc = 1;
-	}
-	torc_redis_reply_free(reply);
-	return rc;
-}
-
-/* Parks. */
-static void
-answer_anew(struct torc_http *http, struct torc_redis *redis,
-    struct torc_slice key, bool away)
-{
-	const struct torc_http_field how = { word("X-Cache"),
-		word(away ? "none" : "miss") };
-	char page[PAGE_MAX];
-	const size_t size = make_page(key, page);
-	const struct torc_slice set[] = { word("SET"), key,
-		{ (const uint8_t *)page, size }, word("EX"),
-		word(KEEP_SECONDS) };
-
-	/* That it is not kept is no reason not to answer. */
-	if (!away)
-		torc_redis_call(redis, set, 5, NULL, torc_after_ms(REDIS_MS));
-	torc_http_reply(http, 200, &how, 1, page, size, TORC_NEVER);
+	return torc_exchange_print(exchange, "%s, made as number %lu\n", key,
+	    ++serial);
 }
 
 static int
-serve(struct torc_conn *conn, void *arg)
+serve(struct torc_exchange *exchange, void *arg)
 {
 	struct torc_redis *redis = torc_redis_of(torc_reactor_self());
-	struct torc_http http;
+	const struct torc_slice target =
+	    torc_exchange_request(exchange)->target;
+	const char *key = torc_exchange_print(exchange, "%.*s",
+	    (int)target.size, (const char *)target.data), *page;
+	struct torc_redis_reply *reply;
+	int rc = torc_redis_do(redis, &reply, torc_after_ms(REDIS_MS), "GET",
+	    key, NULL);
 
 	(void)arg;
-	torc_http_open(&http, conn, NULL);
-	while (torc_http_recv(&http, TORC_NEVER) > 0) {
-		const struct torc_http_head *request = &http.request;
-		uint8_t copy[KEY_MAX];
-		struct torc_slice key = { copy, request->target.size };
-		int rc;
-
-		if (request->method != TORC_HTTP_GET || key.size > KEY_MAX) {
-			torc_http_reply(&http, key.size > KEY_MAX ? 414 : 405,
-			    NULL, 0, "", 0, TORC_NEVER);
-			continue;
-		}
-		/* The head is not kept while Redis is waited for. */
-		memcpy(copy, request->target.data, key.size);
-		rc = answer_from_cache(&http, redis, key);
-		if (rc <= 0)
-			answer_anew(&http, redis, key, rc < 0);
+	if (rc == 0 && reply->type == TORC_REDIS_STRING) {
+		torc_exchange_add_field(exchange, "X-Cache", "hit");
+		rc = torc_exchange_reply(exchange, 200, NULL, reply->text,
+		    reply->size, TORC_NEVER);
+		torc_redis_reply_free(reply);
+		return rc;
 	}
-	return torc_http_result(&http);
+	torc_redis_reply_free(reply);
+	page = make_page(exchange, key);
+	/* That it is not kept is no reason not to answer. */
+	if (rc == 0)
+		torc_redis_do(redis, NULL, torc_after_ms(REDIS_MS), "SET",
+		    key, page, "EX", "60", NULL);
+	torc_exchange_add_field(exchange, "X-Cache", rc < 0 ? "none" : "miss");
+	return torc_exchange_text(exchange, 200, page, TORC_NEVER);
 }
 
 /* Each reactor has a client of its own. */
 static int
-start(struct torc_reactor *reactor, void *arg)
+start(struct torc_reactor *reactor, void *config)
 {
-	const struct torc_redis_config config = { .address = arg,
-		.name = "cache" };
 	char text[256] = "out of memory";
 	struct torc_redis *redis;
-	int rc = torc_redis_create(&redis, &config, text, sizeof(text));
+	int rc = torc_redis_create(&redis, config, text, sizeof(text));
 
 	(void)reactor;
-	if (rc < 0)
-		fprintf(stderr, "cache: REDIS: %s\n", text);
-	return rc;
+	return rc < 0 ? cli_fail(rc, "REDIS: %s", text) : 0;
 }
 
 static void
-stop(struct torc_reactor *reactor, void *arg)
+stop(struct torc_reactor *reactor, void *config)
 {
-	(void)arg;
+	(void)config;
 	torc_redis_destroy(torc_redis_of(reactor), TORC_NEVER);
 }
 
 int
 main(int argc, char **argv)
 {
-	struct torc_config config = { .handler = serve, .start = start,
-		.stop = stop, .arg = getenv("REDIS") };
+	struct torc_redis_config redis = { .address = getenv("REDIS"),
+		.name = "cache" };
+	const struct torc_config config = { .start = start, .stop = stop,
+		.arg = &redis };
+	struct torc_routes *routes;
 
-	return cli_serve(argc, argv, "Answers from a cache in Redis.",
-	    &config, NULL);
+	if (torc_routes_create(&routes) < 0)
+		return 1;
+	torc_routes_add(routes, "GET", "/{path...}", serve, NULL);
+	return cli_serve_routes(argc, argv, "Answers from a cache in Redis.",
+	    routes, NULL, &config);
 }

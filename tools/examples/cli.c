@@ -6,7 +6,9 @@
 #include <torc_service.h>
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -14,15 +16,35 @@
 #define EXIT_USAGE 64		/* EX_USAGE */
 #define EXIT_NO_RING 78		/* EX_CONFIG */
 
-static const char *name;
 static char crew[400];		/* how many reactors, and why */
 static const char *addresses[ADDRESSES + 1];
+
+int
+cli_fail(int error, const char *format, ...)
+{
+	char text[1200];
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(text, sizeof(text), format, list);
+	va_end(list);
+	fprintf(stderr, "%s: %s\n", program_invocation_short_name, text);
+	return error;
+}
+
+const char *
+cli_env(const char *variable, const char *otherwise)
+{
+	const char *text = getenv(variable);
+
+	return text != NULL ? text : otherwise;
+}
 
 static void
 notice(void *arg, const char *text)
 {
 	(void)arg;
-	fprintf(stderr, "%s: %s\n", name, text);
+	cli_fail(0, "%s", text);
 }
 
 /* As much as torc_serve() could raise the limit. */
@@ -55,7 +77,8 @@ static void
 say_ready(void *arg)
 {
 	char text[4096];
-	int used = snprintf(text, sizeof(text), "%s: ready on", name);
+	int used = snprintf(text, sizeof(text), "%s: ready on",
+	    program_invocation_short_name);
 
 	(void)arg;
 	for (int i = 0; addresses[i] != NULL && used < 3900; i++)
@@ -76,7 +99,7 @@ help(const char *what, const struct cli_switch *extra)
 	    "  -s MICROS    poll for so long before sleeping (off)\n"
 	    "  -i           incremental receive buffers, from Linux 6.12\n"
 	    "  -n           no statistics page, which ringstat reads\n",
-	    name, what);
+	    program_invocation_short_name, what);
 	for (; extra != NULL && extra->letter != '\0'; extra++)
 		printf("  -%c           %s\n", extra->letter, extra->help);
 	printf("  -h, --help   this text\n");
@@ -85,8 +108,7 @@ help(const char *what, const struct cli_switch *extra)
 static int
 usage(const char *text, const char *value)
 {
-	fprintf(stderr, "%s: %s '%s' (see --help)\n", name, text, value);
-	return EXIT_USAGE;
+	return cli_fail(EXIT_USAGE, "%s '%s' (see --help)", text, value);
 }
 
 static int
@@ -113,6 +135,25 @@ number(const char *text, unsigned *value)
 		return usage("not a number:", text);
 	*value = parsed;
 	return 0;
+}
+
+unsigned
+cli_env_number(const char *variable, unsigned otherwise)
+{
+	const char *text = getenv(variable);
+	char *end;
+	unsigned long value;
+
+	if (text == NULL)
+		return otherwise;
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno == 0 && end > text && *end == '\0' && *text != '-' &&
+	    value < TORC_NO_LIMIT)
+		return (unsigned)value;
+	cli_fail(0, "%s = %s: must be a number below %u", variable, text,
+	    TORC_NO_LIMIT);
+	exit(EXIT_USAGE);
 }
 
 static int
@@ -182,32 +223,68 @@ is_refusal(const char *text)
 	return strncmp(text, "io_uring_", 9) == 0;
 }
 
-int
-cli_serve(int argc, char **argv, const char *what,
-    struct torc_config *config, struct cli_switch *extra)
+/* Read the options: -1, or the exit status of a program that ends here. */
+static int
+begin(int argc, char **argv, const char *what, struct torc_config *config,
+    struct cli_switch *extra)
 {
-	const char *slash = strrchr(argv[0], '/');
 	struct torc_error error;
 	int rc;
 
-	name = slash != NULL ? slash + 1 : argv[0];
 	rc = read_options(argc, argv, what, config, extra);
 	if (rc != 0)
 		return rc > 0 ? rc : 0;
 	if (torc_available(&error) < 0) {
-		fprintf(stderr, "%s: %s\n", name, error.text);
+		cli_fail(0, "%s", error.text);
 		return EXIT_NO_RING;
 	}
 	if (addresses[0] == NULL)
 		addresses[0] = "127.0.0.1:8080";
-	config->listen = addresses;
+	return -1;
+}
+
+static int
+serve(struct torc_config *config)
+{
+	struct torc_error error;
+
 	config->notice = notice;
 	count_reactors(config->reactors);
-	rc = torc_serve(config, say_ready, &error);
-	if (rc == 0)
+	if (torc_serve(config, say_ready, &error) == 0)
 		return 0;
-	fprintf(stderr, "%s: %s\n", name, error.text);
+	cli_fail(0, "%s", error.text);
 	return is_refusal(error.text) ? EXIT_NO_RING : 1;
+}
+
+int
+cli_serve(int argc, char **argv, const char *what,
+    struct torc_config *config, struct cli_switch *extra)
+{
+	const int status = begin(argc, argv, what, config, extra);
+
+	if (status >= 0)
+		return status;
+	config->listen = addresses;
+	return serve(config);
+}
+
+/* On all addresses. */
+static int
+serve_service(struct torc_service *service, struct torc_config *config)
+{
+	struct torc_endpoint endpoints[ADDRESSES];
+	unsigned count = 0;
+
+	for (; addresses[count] != NULL; count++)
+		endpoints[count] = (struct torc_endpoint) {
+			.address = addresses[count],
+			.handler = torc_service_handle,
+			.arg = service,
+		};
+	config->endpoints = endpoints;
+	config->endpoint_count = count;
+	config->endpoint_size = sizeof(endpoints[0]);
+	return serve(config);
 }
 
 int
@@ -216,20 +293,21 @@ cli_serve_routes(int argc, char **argv, const char *what,
     const struct torc_config *config)
 {
 	struct torc_config served = { .reactors = 0 };
-	struct torc_service *made;
+	struct torc_service *made = NULL;
 	struct torc_error error;
-	int rc = torc_service_create(&made, routes, service, &error);
+	int status;
 
-	torc_routes_destroy(routes);
-	if (rc < 0) {
-		fprintf(stderr, "%s: %s\n", argv[0], error.text);
-		return 1;
-	}
 	if (config != NULL)
 		served = *config;
-	served.handler = torc_service_handle;
-	served.arg = made;
-	rc = cli_serve(argc, argv, what, &served, NULL);
+	status = begin(argc, argv, what, &served, NULL);
+	if (status < 0 &&
+	    torc_service_create(&made, routes, service, &error) < 0) {
+		cli_fail(0, "%s", error.text);
+		status = 1;
+	}
+	torc_routes_destroy(routes);
+	if (status < 0)
+		status = serve_service(made, &served);
 	torc_service_destroy(made);
-	return rc;
+	return status;
 }

@@ -223,44 +223,24 @@ observe(struct torc_exchange *exchange, const struct torc_exchange_summary *end,
 	    end->why != NULL ? end->why : strerror(-end->error));
 }
 
-static struct torc_service *
-make_service(void *token)
-{
-	const struct torc_service_config config = { .observer = observe };
-	struct torc_service *service = NULL;
-	struct torc_routes *routes, *writers;
-	struct torc_error error = { .text = "out of memory" };
-
-	if (torc_routes_create(&routes) == 0) {
-		torc_routes_add(routes, "GET", "/", greet, NULL);
-		torc_routes_add(routes, "GET", "/notes", list_notes, NULL);
-		torc_routes_add(routes, "GET", "/notes/{name}", show_note,
-		    NULL);
-		writers = torc_routes_group(routes, "/notes");
-		torc_routes_around(writers, authenticate, token);
-		torc_routes_add(writers, "PUT", "/{name}", put_note, NULL);
-		torc_routes_add(writers, "DELETE", "/{name}", delete_note,
-		    NULL);
-		torc_service_create(&service, routes, &config, &error);
-		torc_routes_destroy(routes);
-	}
-	if (service == NULL)
-		fprintf(stderr, "notes: %s\n", error.text);
-	return service;
-}
-
 int
 main(int argc, char **argv)
 {
-	char *token = getenv("NOTES_TOKEN");
-	struct torc_config config = { .handler = torc_service_handle,
-		.arg = make_service(token != NULL ? token : "secret") };
-	int status;
+	static const struct torc_service_config service = {
+		.observer = observe,
+	};
+	void *token = (void *)cli_env("NOTES_TOKEN", "secret");
+	struct torc_routes *routes, *writers;
 
-	if (config.arg == NULL)
+	if (torc_routes_create(&routes) < 0)
 		return 1;
-	status = cli_serve(argc, argv, "Keeps notes, as JSON.", &config,
-	    NULL);
-	torc_service_destroy(config.arg);
-	return status;
+	torc_routes_add(routes, "GET", "/", greet, NULL);
+	torc_routes_add(routes, "GET", "/notes", list_notes, NULL);
+	torc_routes_add(routes, "GET", "/notes/{name}", show_note, NULL);
+	writers = torc_routes_group(routes, "/notes");
+	torc_routes_around(writers, authenticate, token);
+	torc_routes_add(writers, "PUT", "/{name}", put_note, NULL);
+	torc_routes_add(writers, "DELETE", "/{name}", delete_note, NULL);
+	return cli_serve_routes(argc, argv, "Keeps notes, as JSON.", routes,
+	    &service, NULL);
 }

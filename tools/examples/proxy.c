@@ -14,131 +14,78 @@
  *   PROXY_MEMORY       bytes of all of these, of a reactor; 67108864
  *   PROXY_CONNECTIONS  to the origin, of a reactor; 2048
  */
-#include <torc_http.h>
+#include <torc_service.h>
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cli.h"
 
 static const struct torc_key origin_key = { "origin" };
-static const struct torc_http_config server_config = {
-	.body_max = UINT64_MAX,
-};
 
 static int
-proxy(struct torc_conn *conn, void *arg)
+proxy(struct torc_exchange *exchange, void *arg)
 {
-	struct torc_http_client *origin =
-	    torc_reactor_data(torc_reactor_self(), &origin_key);
-	struct torc_http_field forwarded;
 	const struct torc_http_forwarding how = {
-		.via = "torc", .added = &forwarded, .added_count = 1,
-		.key = torc_conn_key(conn),
+		.via = "torc", .forwarded_for = true,
+		.key = torc_conn_key(torc_exchange_conn(exchange)),
 	};
-	struct torc_http http;
-	char peer[128];
-	char *port;
 
 	(void)arg;
-	if (torc_conn_peer_address(conn, peer, sizeof(peer)) < 0)
-		return TORC_CLOSE;
-	port = strrchr(peer, ':');
-	if (port != NULL)
-		*port = '\0';
-	forwarded = (struct torc_http_field) {
-		torc_http_text("X-Forwarded-For"), torc_http_text(peer),
-	};
-	torc_http_open(&http, conn, &server_config);
-	while (torc_http_recv(&http, TORC_NEVER) > 0)
-		torc_http_forward(&http, origin, &how, TORC_NEVER);
-	return torc_http_result(&http);
+	return torc_exchange_forward(exchange, torc_reactor_data(
+	    torc_reactor_self(), &origin_key), &how, TORC_NEVER);
 }
 
 /* Each reactor has connections of its own to the origin. */
 static int
-start(struct torc_reactor *reactor, void *arg)
+start(struct torc_reactor *reactor, void *config)
 {
 	struct torc_http_client *origin;
 	struct torc_error error;
-	int rc = torc_http_client_create(&origin, arg, &error);
+	int rc = torc_http_client_create(&origin, config, &error);
 
-	if (rc < 0) {
-		fprintf(stderr, "proxy: %s\n", error.text);
-		return rc;
-	}
-	return torc_reactor_set_data(reactor, &origin_key, origin);
+	return rc < 0 ? cli_fail(rc, "%s", error.text) :
+	    torc_reactor_set_data(reactor, &origin_key, origin);
 }
 
 static void
-stop(struct torc_reactor *reactor, void *arg)
+stop(struct torc_reactor *reactor, void *config)
 {
-	struct torc_http_client *origin =
-	    torc_reactor_data(reactor, &origin_key);
-
-	(void)arg;
-	if (origin != NULL)
-		torc_http_client_destroy(origin, TORC_NEVER);
-}
-
-/* A number of the environment, or `otherwise`; wrong ones end the program. */
-static unsigned
-number(const char *name, unsigned otherwise)
-{
-	const char *text = getenv(name);
-	unsigned long value;
-	char *end;
-
-	if (text == NULL)
-		return otherwise;
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno == 0 && end > text && *end == '\0' && *text != '-' &&
-	    value < TORC_NO_LIMIT)
-		return (unsigned)value;
-	fprintf(stderr, "proxy: %s = %s: must be a number below %u\n", name,
-	    text, TORC_NO_LIMIT);
-	exit(64);
-}
-
-static void
-configure(struct torc_http_client_config *config)
-{
-	const char *origin = getenv("PROXY_ORIGIN");
-	const unsigned keep = number("PROXY_KEEP", 1 << 20);
-	unsigned silence = number("PROXY_SILENCE_MS", 30000);
-
-	if (silence == 0)
-		silence = TORC_NO_LIMIT;
-	*config = (struct torc_http_client_config) {
-		.address = origin != NULL ? origin : "localhost:8081",
-		.pool.size = number("PROXY_CONNECTIONS", 2048),
-		.pool.waiters = 16384,
-		.pool.open_ms = 3000,
-		.forward.stream = keep == 0,
-		.forward.keep_max = keep,
-		.forward.memory_max = number("PROXY_MEMORY", 64 << 20),
-		.forward.tunnel_ms = getenv("PROXY_SILENCE_MS") != NULL ?
-		    silence : 300000,
-		.body_max = UINT64_MAX,
-		.answer_ms = number("PROXY_ANSWER_MS", 5000),
-		.body_ms = silence,
-	};
+	(void)config;
+	torc_http_client_destroy(torc_reactor_data(reactor, &origin_key),
+	    TORC_NEVER);
 }
 
 int
 main(int argc, char **argv)
 {
-	struct torc_http_client_config client;
-	struct torc_config config = {
-		.handler = proxy, .start = start, .stop = stop, .arg = &client,
+	const unsigned keep = cli_env_number("PROXY_KEEP", 1 << 20);
+	const unsigned silence = cli_env_number("PROXY_SILENCE_MS", 30000);
+	const unsigned silence_ms = silence > 0 ? silence : TORC_NO_LIMIT;
+	struct torc_http_client_config origin = {
+		.address = cli_env("PROXY_ORIGIN", "localhost:8081"),
+		.pool.size = cli_env_number("PROXY_CONNECTIONS", 2048),
+		.pool.waiters = 16384,
+		.pool.open_ms = 3000,
+		.forward.stream = keep == 0,
+		.forward.keep_max = keep,
+		.forward.memory_max = cli_env_number("PROXY_MEMORY", 64 << 20),
+		.forward.tunnel_ms = getenv("PROXY_SILENCE_MS") != NULL ?
+		    silence_ms : 300000,
+		.body_max = UINT64_MAX,
+		.answer_ms = cli_env_number("PROXY_ANSWER_MS", 5000),
+		.body_ms = silence_ms,
 	};
+	const struct torc_http_config http = { .body_max = UINT64_MAX };
+	const struct torc_service_config service = { .http = &http };
+	const struct torc_config config = { .start = start, .stop = stop,
+		.arg = &origin };
+	struct torc_routes *routes;
 
-	configure(&client);
-	return cli_serve(argc, argv, "Passes requests on to $PROXY_ORIGIN, or "
-	    "localhost:8081. $PROXY_ANSWER_MS,\n$PROXY_SILENCE_MS, "
-	    "$PROXY_KEEP, $PROXY_MEMORY and $PROXY_CONNECTIONS say how.",
-	    &config, NULL);
+	if (torc_routes_create(&routes) < 0)
+		return 1;
+	torc_routes_otherwise(routes, proxy, NULL);
+	return cli_serve_routes(argc, argv, "Passes requests on to "
+	    "$PROXY_ORIGIN, or localhost:8081. $PROXY_ANSWER_MS,\n"
+	    "$PROXY_SILENCE_MS, $PROXY_KEEP, $PROXY_MEMORY and "
+	    "$PROXY_CONNECTIONS say how.", routes, &service, &config);
 }

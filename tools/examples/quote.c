@@ -47,35 +47,8 @@ read_line(struct torc_conn *conn, struct torc_slice *in, char *line,
 	return 0;
 }
 
-/* ---- The client: what the pool needs to know, and one question ---- */
+/* ---- The client: one question ---- */
 
-static int
-open_conn(void *address, void **item, torc_deadline deadline)
-{
-	struct torc_conn *conn;
-	int rc = torc_dial_name(&conn, address != NULL ? address :
-	    "localhost:8081", deadline);
-
-	*item = rc == 0 ? conn : NULL;
-	return rc;
-}
-
-static void
-close_conn(void *address, void *item)
-{
-	(void)address;
-	torc_conn_close(item, torc_after_ms(1000));
-}
-
-static bool
-conn_usable(void *address, void *item)
-{
-	(void)address;
-	return torc_conn_usable(item);
-}
-
-static const struct torc_pool_kind kind = {
-	.open = open_conn, .close = close_conn, .usable = conn_usable };
 static const struct torc_key quotes_key = { "quotes" };
 
 /* Parks. Ask for a price: it is in `line`, behind the name. 0 or -errno. */
@@ -132,7 +105,8 @@ static int
 start(struct torc_reactor *reactor, void *arg)
 {
 	struct torc_pool *pool;
-	int rc = torc_pool_create(&pool, &kind, arg, NULL, NULL);
+	int rc = torc_pool_create(&pool, torc_conn_pool_kind(), arg, NULL,
+	    NULL);
 
 	return rc < 0 ? rc : torc_reactor_set_data(reactor, &quotes_key, pool);
 }
@@ -150,7 +124,8 @@ int
 main(int argc, char **argv)
 {
 	struct torc_config config = { .handler = answer, .start = start,
-		.stop = stop, .arg = getenv("QUOTE_SERVER") };
+		.stop = stop,
+		.arg = (void *)cli_env("QUOTE_SERVER", "localhost:8081") };
 
 	return cli_serve(argc, argv, "Knows the price of a name, by asking.",
 	    &config, NULL);
