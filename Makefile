@@ -44,7 +44,7 @@ NO_CRYPTO := $(shell $(CC) -E -include openssl/evp.h -x c /dev/null 2>&1 >/dev/n
 CLIENTS := $(filter-out kit $(if $(NO_CRYPTO),pg),$(patsubst \
 	conn/%/,%,$(wildcard conn/*/)))
 LIBRARIES := $(CLIENTS:%=$B/lib/libtorc-%.a) $B/lib/libtorc.a
-EXAMPLES := $(filter-out cli $(if $(NO_CRYPTO),api),$(patsubst \
+EXAMPLES := $(filter-out cli memcached $(if $(NO_CRYPTO),api),$(patsubst \
 	tools/examples/%.c,%,$(wildcard tools/examples/*.c)))
 HELPERS := $B/tools/examples/cli.o
 PROGRAMS := $(EXAMPLES:%=$B/bin/%) $B/bin/ringstat
@@ -105,8 +105,10 @@ $(HEADERS):
 	$Q mkdir -p $(@D) && cp $< $@
 
 $B/tools/%.o: BASE += -iquote tools/examples
-$(HELPERS) $(EXAMPLES:%=$B/tools/examples/%.o): | $(HEADERS)
+$(HELPERS) $(EXAMPLES:%=$B/tools/examples/%.o) \
+	$B/tools/examples/memcached.o: | $(HEADERS)
 $B/bin/api: LIBS = -lcrypto
+$B/bin/keys: $B/tools/examples/memcached.o
 $(EXAMPLES:%=$B/bin/%): $B/bin/%: $B/tools/examples/%.o $(HELPERS) $(LIBRARIES)
 	$(link)
 

@@ -28,6 +28,7 @@ missing() {
 		h2load nghttp2-client
 		haproxy haproxy
 		ip iproute2
+		memcached memcached
 		/usr/share/i18n/locales/ps_AF locales
 		musl-gcc musl-tools
 		/bin/nc.openbsd netcat-openbsd
