@@ -39,13 +39,14 @@ PIC := $(CORE:%.c=$B/pic/%.o) $(ASM:%.S=$B/%.o)
 PUBLIC := $(wildcard reactor/torc_*.h conn/torc*.h conn/*/torc_*.h)
 HEADERS := $(addprefix $B/include/,$(notdir $(PUBLIC)))
 # One static library for each client under conn/; nobody pays for the others.
-# The one of PostgreSQL, and the example of it, need libcrypto.
+# The one of PostgreSQL, and examples of it, need libcrypto, and one cJSON.
 NO_CRYPTO := $(shell $(CC) -E -include openssl/evp.h -x c /dev/null 2>&1 >/dev/null)
-CLIENTS := $(filter-out kit $(if $(NO_CRYPTO),pg),$(patsubst \
-	conn/%/,%,$(wildcard conn/*/)))
+CLIENTS := $(filter-out kit $(if $(NO_CRYPTO),pg),$(patsubst conn/%/,%,$(wildcard conn/*/)))
 LIBRARIES := $(CLIENTS:%=$B/lib/libtorc-%.a) $B/lib/libtorc.a
-EXAMPLES := $(filter-out cli memcached $(if $(NO_CRYPTO),api),$(patsubst \
-	tools/examples/%.c,%,$(wildcard tools/examples/*.c)))
+NO_JSON := $(shell $(CC) -E -include cjson/cJSON.h -x c /dev/null 2>&1 >/dev/null)
+SOURCES_OF_EXAMPLES := $(wildcard tools/examples/*.c)
+EXAMPLES := $(filter-out cli memcached $(if $(NO_CRYPTO),api) $(if \
+	$(NO_CRYPTO)$(NO_JSON),shop),$(notdir $(SOURCES_OF_EXAMPLES:.c=)))
 HELPERS := $B/tools/examples/cli.o
 PROGRAMS := $(EXAMPLES:%=$B/bin/%) $B/bin/ringstat
 
@@ -105,9 +106,9 @@ $(HEADERS):
 	$Q mkdir -p $(@D) && cp $< $@
 
 $B/tools/%.o: BASE += -iquote tools/examples
-$(HELPERS) $(EXAMPLES:%=$B/tools/examples/%.o) \
-	$B/tools/examples/memcached.o: | $(HEADERS)
+$(SOURCES_OF_EXAMPLES:%.c=$B/%.o): | $(HEADERS)
 $B/bin/api: LIBS = -lcrypto
+$B/bin/shop: LIBS = -lcrypto -lcjson
 $B/bin/keys: $B/tools/examples/memcached.o
 $(EXAMPLES:%=$B/bin/%): $B/bin/%: $B/tools/examples/%.o $(HELPERS) $(LIBRARIES)
 	$(link)

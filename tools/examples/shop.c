@@ -1,0 +1,288 @@
+/*
+ * shop.c - a JSON API with PostgreSQL behind it, Redis before that, and the
+ * files of its pages. The table is
+ *
+ *     create table items (id serial primary key, name text not null unique,
+ *         price numeric not null check (price >= 0))
+ *
+ *     PGADDRESS=postgres://shop:secret@127.0.0.1/shop REDIS=127.0.0.1:6379 \
+ *         SHOP_ROOT=/srv/shop shop -l 127.0.0.1:8080
+ *     curl http://127.0.0.1:8080/api/items?after=0
+ *     curl -d '{"name":"tea","price":2.5}' http://127.0.0.1:8080/api/items
+ *     curl -i http://127.0.0.1:8080/api/items/1      # X-Cache: miss, then hit
+ *     curl -X DELETE http://127.0.0.1:8080/api/items/1
+ *
+ * PUT takes what POST does. All other paths are files below SHOP_ROOT. What is
+ * asked for once is in Redis for a minute, and goes from there when it is
+ * changed. Without Redis the API is slower, without PostgreSQL it says 503,
+ * without both it has files.
+ */
+#include <torc_file.h>
+#include <torc_pg.h>
+#include <torc_redis.h>
+#include <torc_service.h>
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define PG_MS 2000u
+#define PRICE_MAX 1e12
+#define REDIS_MS 100u		/* for what is only a cache */
+#define ROW "to_json(items)::text"
+#define INSERT "insert into items (name, price) values ($1, $2) returning " ROW
+#define UPDATE "update items set name = $1, price = $2 where id = $3 " \
+	"returning " ROW
+#define DELETE "delete from items where id = $1 returning " ROW
+
+/* What each reactor has a client of, or a root. */
+struct shop {
+	struct torc_pg_config pg;
+	struct torc_redis_config redis;
+	struct torc_file_tree pages;
+};
+
+/* ---- PostgreSQL ---- */
+
+/*
+ * Parks. Ask for one value that is JSON: 1, and it is in the exchange's memory;
+ * 0: there is no row; -EINVAL: what was sent is not for this table.
+ */
+static int
+ask(struct torc_exchange *exchange, const char *sql,
+    const struct torc_pg_param *params, unsigned count, const char **json)
+{
+	const struct torc_pg_statement statement = { sql, params, count,
+		false };
+	const struct torc_pg_error *error;
+	struct torc_pg_result *result;
+	struct torc_pg_row row;
+	int rc = torc_pg_query(torc_pg_of(torc_reactor_self()), &statement,
+	    &result, torc_after_ms(PG_MS));
+
+	if (rc == 0 && torc_pg_result_next_row(result, &row)) {
+		*json = torc_exchange_print(exchange, "%.*s",
+		    (int)row.values[0].size, (const char *)row.values[0].data);
+		rc = *json != NULL ? 1 : -ENOMEM;
+	} else if (rc < 0 && result != NULL) {
+		error = torc_pg_result_error(result);
+		/* No number, out of range, taken, less than nothing ... */
+		if (strncmp(error->state, "22", 2) == 0 ||
+		    strncmp(error->state, "23", 2) == 0)
+			rc = -EINVAL;
+		else
+			cli_fail(rc, "PostgreSQL: %s", error->text);
+	}
+	torc_pg_result_free(result);
+	return rc;
+}
+
+/* Parks. Answer with what was asked for, or with why there is nothing. */
+static int
+answer(struct torc_exchange *exchange, int rc, unsigned status,
+    const char *json)
+{
+	if (rc > 0)
+		return torc_exchange_reply(exchange, status,
+		    "application/json", json, strlen(json), TORC_NEVER);
+	return torc_exchange_refuse(exchange, rc == 0 ? 404 :
+	    rc == -EINVAL ? 400 : rc == -EREMOTEIO ? 500 : 503, NULL,
+	    TORC_NEVER);
+}
+
+static struct torc_pg_param
+id_of(struct torc_exchange *exchange)
+{
+	const struct torc_slice id = torc_exchange_param(exchange, "id");
+
+	return torc_pg_text((const char *)id.data);
+}
+
+/* ---- Redis ---- */
+
+static const char *
+key_of(struct torc_exchange *exchange)
+{
+	return torc_exchange_print(exchange, "shop:%s",
+	    (const char *)torc_exchange_param(exchange, "id").data);
+}
+
+/* Parks. What is kept: 1, and it is in the exchange's memory; 0; an error. */
+static int
+recall(struct torc_exchange *exchange, const char *key, const char **json)
+{
+	struct torc_redis_reply *reply;
+	int rc = torc_redis_do(torc_redis_of(torc_reactor_self()), &reply,
+	    torc_after_ms(REDIS_MS), "GET", key, NULL);
+
+	if (rc == 0 && reply->type == TORC_REDIS_STRING) {
+		*json = torc_exchange_print(exchange, "%s", reply->text);
+		rc = *json != NULL;
+	}
+	torc_redis_reply_free(reply);
+	return rc;
+}
+
+/* Parks. Nothing is kept any more, as far as Redis can be asked. */
+static void
+forget(struct torc_exchange *exchange)
+{
+	torc_redis_do(torc_redis_of(torc_reactor_self()), NULL,
+	    torc_after_ms(REDIS_MS), "DEL", key_of(exchange), NULL);
+}
+
+/* ---- Handlers ---- */
+
+static int
+list_items(struct torc_exchange *exchange, void *arg)
+{
+	struct torc_pg_param after;
+	struct torc_slice text;
+	const char *json = NULL;
+	int rc = torc_exchange_query_find(exchange, "after", &text);
+
+	(void)arg;
+	if (rc < 0)
+		return rc;
+	after = torc_pg_text(rc > 0 ? (const char *)text.data : "0");
+	rc = ask(exchange, "select coalesce(json_agg(i), '[]')::text from "
+	    "(select * from items where id > $1 order by id limit 100) i",
+	    &after, 1, &json);
+	return answer(exchange, rc, 200, json);
+}
+
+static int
+show_item(struct torc_exchange *exchange, void *arg)
+{
+	const struct torc_pg_param id = id_of(exchange);
+	const char *key = key_of(exchange), *json = NULL;
+	const int cached = recall(exchange, key, &json);
+	int rc = cached > 0 ? 1 : ask(exchange, "select " ROW " from items "
+	    "where id = $1", &id, 1, &json);
+
+	(void)arg;
+	if (cached == 0 && rc > 0)
+		torc_redis_do(torc_redis_of(torc_reactor_self()), NULL,
+		    torc_after_ms(REDIS_MS), "SET", key, json, "EX", "60",
+		    NULL);
+	torc_exchange_add_field(exchange, "X-Cache", cached > 0 ? "hit" :
+	    cached == 0 ? "miss" : "none");
+	return answer(exchange, rc, 200, json);
+}
+
+/* Name and price of an item, from JSON. 0, or an error. */
+static int
+read_item(struct torc_exchange *exchange, struct torc_slice body,
+    struct torc_pg_param params[2])
+{
+	cJSON *item = cJSON_ParseWithLength((const char *)body.data,
+	    body.size);
+	const cJSON *name = cJSON_GetObjectItemCaseSensitive(item, "name");
+	const cJSON *price = cJSON_GetObjectItemCaseSensitive(item, "price");
+	int rc = -EINVAL;
+
+	if (cJSON_IsString(name) && cJSON_IsNumber(price) &&
+	    price->valuedouble < PRICE_MAX) {
+		params[0] = torc_pg_text(torc_exchange_print(exchange, "%s",
+		    name->valuestring));
+		params[1] = torc_pg_text(torc_exchange_print(exchange, "%.2f",
+		    price->valuedouble));
+		rc = 0;
+	}
+	cJSON_Delete(item);
+	return rc;
+}
+
+/* A new one, or another one in place of one: its id is the third parameter. */
+static int
+put_item(struct torc_exchange *exchange, void *sql)
+{
+	const bool is_new = torc_exchange_param(exchange, "id").data == NULL;
+	struct torc_pg_param params[3];
+	const char *json = NULL;
+	struct torc_slice body;
+	int rc = torc_exchange_body(exchange, &body, TORC_NEVER);
+
+	if (rc < 0)
+		return rc;
+	params[2] = id_of(exchange);
+	rc = read_item(exchange, body, params);
+	if (rc == 0)
+		rc = ask(exchange, sql, params, is_new ? 2 : 3, &json);
+	if (!is_new)
+		forget(exchange);
+	return answer(exchange, rc, is_new ? 201 : 200, json);
+}
+
+static int
+remove_item(struct torc_exchange *exchange, void *sql)
+{
+	const struct torc_pg_param id = id_of(exchange);
+	const char *json = NULL;
+	int rc = ask(exchange, sql, &id, 1, &json);
+
+	forget(exchange);
+	return answer(exchange, rc, 200, json);
+}
+
+/* ---- The program ---- */
+
+static int
+start(struct torc_reactor *reactor, void *arg)
+{
+	struct shop *shop = arg;
+	struct torc_redis *redis;
+	struct torc_pg *pg;
+	char text[256] = "out of memory";
+	int rc = torc_pg_create(&pg, &shop->pg, text, sizeof(text));
+
+	if (rc == 0)
+		rc = torc_redis_create(&redis, &shop->redis, text,
+		    sizeof(text));
+	if (rc < 0)
+		return cli_fail(rc, "%s", text);
+	rc = torc_file_tree_open(reactor, &shop->pages);
+	return rc < 0 ? cli_fail(rc, "SHOP_ROOT %s: %s", shop->pages.path,
+	    strerror(-rc)) : 0;
+}
+
+static void
+stop(struct torc_reactor *reactor, void *arg)
+{
+	struct shop *shop = arg;
+
+	torc_file_tree_close(reactor, &shop->pages);
+	torc_redis_destroy(torc_redis_of(reactor), TORC_NEVER);
+	torc_pg_destroy(torc_pg_of(reactor), TORC_NEVER);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct shop shop = {
+		.pg = { .address = cli_env("PGADDRESS", "127.0.0.1:5432"),
+		    .user = getenv("PGUSER"),
+		    .database = getenv("PGDATABASE") },
+		.redis = { .address = getenv("REDIS"), .name = "shop" },
+		.pages.path = cli_env("SHOP_ROOT", "."),
+	};
+	const struct torc_config config = { .start = start, .stop = stop,
+		.arg = &shop };
+	struct torc_routes *routes, *api;
+
+	if (torc_routes_create(&routes) < 0)
+		return 1;
+	api = torc_routes_group(routes, "/api/items");
+	torc_routes_add(routes, "GET", "/api/items", list_items, NULL);
+	torc_routes_add(routes, "POST", "/api/items", put_item, INSERT);
+	torc_routes_add(api, "GET", "/{id}", show_item, NULL);
+	torc_routes_add(api, "PUT", "/{id}", put_item, UPDATE);
+	torc_routes_add(api, "DELETE", "/{id}", remove_item, DELETE);
+	torc_routes_add(routes, "GET", "/{path...}", torc_file_exchange,
+	    &shop.pages.key);
+	return cli_serve_routes(argc, argv, "Items of PostgreSQL as JSON, "
+	    "beside the files of $SHOP_ROOT.", routes, NULL, &config);
+}
