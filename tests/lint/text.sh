@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# text.sh - lines, functions and files are short, and nothing is left to be done.
+
+for file in sys/*.[ch] ring/*.[ch] reactor/*.[ch] conn/*.[ch] conn/*/*.[ch] \
+    tests/*.[ch] tests/*/*.[ch] tools/examples/*.[ch] tools/bench/*.[ch] \
+    tools/ringstat/*.[ch]; do
+	# A claim that is longer than a line stays in one piece.
+	expand "$file" | awk -v f="$file" \
+	    'length > 80 && NF > 1 { print f ":" NR }'
+done | claim "lines have at most 80 columns"
+
+awk 'FNR == 1 { start = 0 }
+	/^{$/ { start = FNR }
+	/^}/ { if (start && FNR - start > 61)
+		print FILENAME ":" start ": " FNR - start - 1 " lines"
+		start = 0 }' sys/*.c ring/*.c reactor/*.c conn/*.c conn/*/*.c \
+    tests/*.c tests/*/*.c tools/examples/*.c tools/bench/*.c \
+    tools/ringstat/*.c |
+    claim "functions have at most 60 lines"
+
+# Two words put together, so that this line does not find itself.
+grep -rnE "\b(TO""DO|FIX""ME|X""XX|HA""CK)\b" --include='*.[chS]' \
+    --include=Makefile --include='*.mk' --include='*.sh' . |
+    claim "nothing is left to be done later"
