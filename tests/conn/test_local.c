@@ -67,8 +67,6 @@ __wrap_torc_sys_connect(int fd, const struct sockaddr *to, uint32_t size)
 
 static unsigned sleeps;		/* that would hold up a reactor */
 
-void __real_torc_sys_sleep(uint64_t ns);
-void __wrap_torc_sys_sleep(uint64_t ns);
 void
 __wrap_torc_sys_sleep(uint64_t ns)
 {

@@ -7,6 +7,7 @@
  * wrap: torc_sys_free
  */
 #include "tests/http/origin.h"
+#include "tests/seam.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -28,8 +29,6 @@
 static void *marked;		/* the last that was taken */
 static atomic_uint marked_count;	/* that are not given back */
 
-void *__real_torc_sys_alloc(size_t size);
-void *__wrap_torc_sys_alloc(size_t size);
 void *
 __wrap_torc_sys_alloc(size_t size)
 {
@@ -42,8 +41,6 @@ __wrap_torc_sys_alloc(size_t size)
 	return memory;
 }
 
-void __real_torc_sys_free(void *memory);
-void __wrap_torc_sys_free(void *memory);
 void
 __wrap_torc_sys_free(void *memory)
 {

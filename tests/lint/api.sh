@@ -37,3 +37,31 @@ awk '/^\/\*/ { parks = 0 }
 		inside = 0; parks = 0
 	}' "${public[@]}" |
     claim "what parks has a deadline"
+
+declarations | sed 's/:/: /' | tr -s ' ' | awk -f tests/lint/order.awk |
+    but order |
+    claim "parameters are the object, what goes in, what comes out, a deadline"
+
+# Verbs are pairs: both of each have the same words before and behind them, but
+# for what is done for somebody ("_for").
+functions() {
+	declarations | grep -oE '\btorc_[a-z0-9_]+\(' |
+	    sed 's/($//; s/_sized$//' | sort -u
+}
+pairs='create:destroy open:close begin:end acquire:release'
+functions | awk -v pairs="$pairs" '
+	{ names[$1] = 1 }
+	END {
+		n = split(pairs, pair, " ")
+		for (name in names) for (i = 1; i <= n; i++) {
+			split(pair[i], verb, ":")
+			for (side = 1; side <= 2; side++) {
+				other = name
+				if (!sub("_" verb[side] "(_for)?$",
+				    "_" verb[3 - side], other))
+					continue
+				if (!(other in names) && !((other "_for") in names))
+					print name ": there is no " other
+			}
+		}
+	}' | sort | but pairs | claim "verbs of the API are pairs"

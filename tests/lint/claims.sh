@@ -40,3 +40,14 @@ done | claim "the functions that BUGS.md and CLAIMS.md name exist"
 
 tests/mutate.sh --apply-only 2>&1 >/dev/null |
     claim "every mutation of tests/mutations can be applied"
+
+# "| FILE | function, function | why |": each is a function of that file.
+awk -F'|' '/^\| (sys|ring|reactor|conn)\// {
+		gsub(/[ `()]/, "", $2)
+		gsub(/[ `()]/, "", $3)
+		n = split($3, name, ",")
+		for (i = 1; i <= n; i++)
+			print $2, name[i]
+	}' tests/COVERAGE.md | while read -r file name; do
+	grep -qs "^$name(" "$file" || echo "$file: $name"
+done | claim "what COVERAGE.md names exists"

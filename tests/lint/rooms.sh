@@ -78,3 +78,16 @@ grep -nE "\\b(reactor|fiber|ring|bufring|buffers)(->|\\.)[a-z_]+(\\[[^]]*\\])?( 
 grep -rnE '#include <liburing' --include='*.[chS]' sys ring reactor conn tests \
     tools/examples | grep -v '^tests/ringstat/' |
     claim "nothing but peers of the benchmark and of ringstat know liburing"
+
+# What lies where.
+{ git ls-files 2>/dev/null || ls; } | cut -d/ -f1 | sort -u |
+    grep -vxE 'sys|ring|reactor|conn|tests|tools|Makefile|README\.md|LICENSE|build.*|config\.mak|\..*' |
+    claim "the top of the tree has its rooms, Makefile, README.md and LICENSE"
+ls tests/test_*.c 2>/dev/null |
+    claim "a test lies in the room of what it tests"
+grep -lE '^	?claim "' tests/*/*.sh | grep -v '^tests/lint/' |
+    xargs grep -LE '^\. tests/common\.sh$' |
+    claim "scripts that claim things share tests/common.sh"
+grep -nE '^[a-z].*[ *]__(real|wrap)_[a-z_]+\([^;]*\);' tests/*.[ch] \
+    tests/*/*.[ch] | but seam |
+    claim "what stands in for a call is declared in tests/seam.h only"

@@ -22,3 +22,14 @@ awk 'FNR == 1 { start = 0 }
 grep -rnE "\b(TO""DO|FIX""ME|X""XX|HA""CK)\b" --include='*.[chS]' \
     --include=Makefile --include='*.mk' --include='*.sh' . |
     claim "nothing is left to be done later"
+
+# Of a library; a listed file may have so many.
+wc -l sys/*.[chS] ring/*.[ch] reactor/*.[ch] conn/*.[ch] conn/*/*.[ch] |
+    awk 'NR == FNR { if ($1 == "size:") most[$2] = $3; next }
+	$2 != "total" && $1 > ($2 in most ? most[$2] : 500) {
+		print $2 ": " $1 " lines"
+	}' tests/lint/allowed - |
+    claim "files of the library have at most 500 lines"
+wc -l Makefile tests/lint.sh | awk '/Makefile/ && $1 > 150 ||
+	/lint/ && $1 > 300 { print $2 ": " $1 " lines" }' |
+    claim "the Makefile has at most 150 lines"
