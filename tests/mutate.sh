@@ -141,7 +141,8 @@ one() {
 copy_tree() {
 	mkdir -p "$1/tools" &&
 	    cp -r Makefile sys ring reactor conn tests "$1" &&
-	    cp -r tools/examples tools/bench tools/ringstat "$1/tools"
+	    cp -r tools/examples tools/bench tools/manual tools/ringstat \
+	    "$1/tools"
 }
 
 if [ "${1:-}" = --one ]; then

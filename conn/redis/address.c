@@ -18,8 +18,7 @@
 /* Where words of what is wrong go. */
 struct reader {
 	struct torc_redis *redis;
-	char *text;
-	size_t size;
+	struct torc_error *error;
 	bool hidden;	/* what may be a password is not repeated */
 };
 
@@ -29,9 +28,15 @@ refuse(const struct reader *reader, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	torc_redis_vformat(reader->text, reader->size, format, arguments);
+	(void)torc_error_vset(reader->error, -EINVAL, format, arguments);
 	va_end(arguments);
 	return -EINVAL;
+}
+
+static int
+refuse_memory(struct torc_error *error)
+{
+	return torc_error_set(error, -ENOMEM, "no memory for an address");
 }
 
 /* ---- One address ---- */
@@ -93,7 +98,7 @@ add(const struct reader *reader, const char *address)
 		    REDIS_ADDRESSES);
 	copy = torc_sys_strdup(address);
 	if (copy == NULL)
-		return -ENOMEM;
+		return refuse_memory(reader->error);
 	redis->addresses[redis->address_count++] = copy;
 	return 0;
 }
@@ -136,10 +141,10 @@ read_host(const struct reader *reader, const char *text)
 		return refuse(reader, "address: \"%s\": the port must be 1 to "
 		    "65535 (and IPv6 stands in brackets)", text);
 	if (text[size] == '\0')
-		torc_redis_format(
+		torc_text_print(
 		    address, sizeof(address), "%s:%u", text, port);
 	else
-		torc_redis_format(address, sizeof(address), "%s", text);
+		torc_text_print(address, sizeof(address), "%s", text);
 	return add(reader, address);
 }
 
@@ -207,7 +212,7 @@ set(const struct reader *reader, const char **field, char **ours,
 		    name);
 	*ours = torc_sys_strdup(value);
 	*field = *ours;
-	return *ours == NULL ? -ENOMEM : 0;
+	return *ours == NULL ? refuse_memory(reader->error) : 0;
 }
 
 /* "user:password", "user" or ":password". */
@@ -311,9 +316,9 @@ read_any(struct reader *reader, char *text)
 }
 
 int
-torc_redis_read_address(struct torc_redis *redis, char *text, size_t size)
+torc_redis_read_address(struct torc_redis *redis, struct torc_error *error)
 {
-	struct reader reader = { redis, text, size, false };
+	struct reader reader = { redis, error, false };
 	const char *address = redis->config.address;
 	char *copy;
 	int rc;
@@ -322,7 +327,7 @@ torc_redis_read_address(struct torc_redis *redis, char *text, size_t size)
 		address = "127.0.0.1";
 	copy = torc_sys_strdup(address);
 	if (copy == NULL)
-		return -ENOMEM;
+		return refuse_memory(error);
 	rc = read_any(&reader, copy);
 	torc_sys_free(copy);
 	return rc;

@@ -20,17 +20,17 @@ torc_redis_subscriber_release(struct line *line)
 }
 
 int
-torc_redis_subscriber_explain(
-    const struct torc_redis_subscriber *subscriber, int rc)
+torc_redis_subscriber_explain(int rc, const char *late,
+    struct torc_error *error)
 {
-	return torc_redis_fail(subscriber->redis, rc, "%s", rc == -ETIMEDOUT ?
-	    "nothing came in time" : rc == -ECANCELED ?
-	    "the fiber was cancelled" : strerror(-rc));
+	return torc_error_set(error, rc, "%s", rc == -ETIMEDOUT ? late :
+	    rc == -ECANCELED ? "the fiber was cancelled" : strerror(-rc));
 }
 
 /* Parks. One fiber at a time changes the names and writes. */
 static int
-lock(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
+lock(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
+    struct torc_error *error)
 {
 	int rc = 0;
 
@@ -38,7 +38,8 @@ lock(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 		rc = torc_wait(&subscriber->writers, deadline);
 	if (rc == 0)
 		subscriber->writing = true;
-	return rc == 0 ? 0 : torc_redis_subscriber_explain(subscriber, rc);
+	return rc == 0 ? 0 : torc_redis_subscriber_explain(rc, "another fiber "
+	    "subscribed to something until the deadline", error);
 }
 
 static void
@@ -97,16 +98,16 @@ find_name(struct torc_redis_subscriber *subscriber, const char *text,
 
 static int
 add_name(struct torc_redis_subscriber *subscriber, struct name **at,
-    const char *text, bool pattern)
+    const char *text, bool pattern, struct torc_error *error)
 {
 	struct name *name;
 
 	if (subscriber->name_count == NAMES_MAX)
-		return torc_redis_fail(subscriber->redis, -ENOBUFS,
+		return torc_error_set(error, -ENOBUFS,
 		    "more than %u channels and patterns", NAMES_MAX);
 	name = torc_sys_alloc_raw(sizeof(*name) + strlen(text) + 1);
 	if (name == NULL)
-		return torc_redis_fail(subscriber->redis, -ENOMEM,
+		return torc_error_set(error, -ENOMEM,
 		    "no memory for a channel");
 	name->next = NULL;
 	name->pattern = pattern;
@@ -118,16 +119,18 @@ add_name(struct torc_redis_subscriber *subscriber, struct name **at,
 
 static int
 subscribe(struct torc_redis_subscriber *subscriber, const char *text,
-    bool pattern, torc_deadline deadline)
+    bool pattern, struct torc_error *error, torc_deadline deadline)
 {
 	struct name **at;
-	int rc = lock(subscriber, deadline);
+	int rc;
 
+	torc_error_clear(error);
+	rc = lock(subscriber, deadline, error);
 	if (rc < 0)
 		return rc;
 	at = find_name(subscriber, text, pattern);
 	if (*at == NULL) {
-		rc = add_name(subscriber, at, text, pattern);
+		rc = add_name(subscriber, at, text, pattern, error);
 		if (rc == 0)
 			write_command(subscriber, deadline, verb_of(*at),
 			    text);
@@ -138,11 +141,13 @@ subscribe(struct torc_redis_subscriber *subscriber, const char *text,
 
 static int
 unsubscribe(struct torc_redis_subscriber *subscriber, const char *text,
-    bool pattern, torc_deadline deadline)
+    bool pattern, struct torc_error *error, torc_deadline deadline)
 {
 	struct name **at, *name;
-	int rc = lock(subscriber, deadline);
+	int rc;
 
+	torc_error_clear(error);
+	rc = lock(subscriber, deadline, error);
 	if (rc < 0)
 		return rc;
 	at = find_name(subscriber, text, pattern);
@@ -155,43 +160,43 @@ unsubscribe(struct torc_redis_subscriber *subscriber, const char *text,
 		    pattern ? "PUNSUBSCRIBE" : "UNSUBSCRIBE", text);
 	}
 	unlock(subscriber);
-	return name != NULL ? 0 : torc_redis_fail(subscriber->redis, -ENOENT,
-	    "it was not subscribed to");
+	return name != NULL ? 0 : torc_error_set(error, -ENOENT,
+	    "\"%s\" was not subscribed to", text);
 }
 
 int
 torc_redis_subscribe(struct torc_redis_subscriber *subscriber,
-    const char *channel, torc_deadline deadline)
+    const char *channel, struct torc_error *error, torc_deadline deadline)
 {
-	return subscribe(subscriber, channel, false, deadline);
+	return subscribe(subscriber, channel, false, error, deadline);
 }
 
 int
 torc_redis_psubscribe(struct torc_redis_subscriber *subscriber,
-    const char *pattern, torc_deadline deadline)
+    const char *pattern, struct torc_error *error, torc_deadline deadline)
 {
-	return subscribe(subscriber, pattern, true, deadline);
+	return subscribe(subscriber, pattern, true, error, deadline);
 }
 
 int
 torc_redis_unsubscribe(struct torc_redis_subscriber *subscriber,
-    const char *channel, torc_deadline deadline)
+    const char *channel, struct torc_error *error, torc_deadline deadline)
 {
-	return unsubscribe(subscriber, channel, false, deadline);
+	return unsubscribe(subscriber, channel, false, error, deadline);
 }
 
 int
 torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
-    const char *pattern, torc_deadline deadline)
+    const char *pattern, struct torc_error *error, torc_deadline deadline)
 {
-	return unsubscribe(subscriber, pattern, true, deadline);
+	return unsubscribe(subscriber, pattern, true, error, deadline);
 }
 
 int
 torc_redis_subscriber_resume(struct torc_redis_subscriber *subscriber,
-    torc_deadline deadline)
+    torc_deadline deadline, struct torc_error *error)
 {
-	int rc = lock(subscriber, deadline);
+	int rc = lock(subscriber, deadline, error);
 
 	if (rc < 0)
 		return rc;
@@ -207,7 +212,7 @@ void
 torc_redis_subscriber_ping(
     struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 {
-	if (lock(subscriber, deadline) < 0)
+	if (lock(subscriber, deadline, NULL) < 0)
 		return;
 	write_command(subscriber, deadline, "PING", NULL);
 	unlock(subscriber);

@@ -41,7 +41,7 @@ struct trip {
 	int slot;
 	unsigned attempt;
 	torc_deadline deadline;
-	char why[REDIS_WHY];	/* the node could not be reached */
+	struct trouble *trouble;
 };
 
 /* What all of a list say, or what the reply is; NULL if they differ. */
@@ -165,29 +165,29 @@ consider(struct trip *trip, struct batch *batch,
 	rc = pause_a_while(trip);
 	if (rc == -ECANCELED)
 		return torc_redis_fail(
-		    trip->redis, rc, "the fiber was cancelled");
+		    trip->trouble, rc, "the fiber was cancelled");
 	if (rc == 0 && is_passing(error))
 		refresh_map(trip);
 	return rc == 0 ? 1 : 0;
 }
 
-/* Parks. A node cannot be reached: maybe another one has its slots now. */
+/*
+ * Parks. A node cannot be reached, and what there is to say of it was said:
+ * maybe another one has its slots now.
+ */
 static int
 look_elsewhere(struct trip *trip, int error)
 {
-	struct torc_redis *redis = trip->redis;
-	int rc;
+	int rc = pause_a_while(trip);
 
-	torc_redis_format(trip->why, sizeof(trip->why), "%s", redis->why);
-	rc = pause_a_while(trip);
 	if (rc == -ETIMEDOUT)
-		return torc_redis_fail(redis, error, "%s", trip->why);
+		return error;
 	if (rc == 0)
-		rc = torc_redis_cluster_map(redis, trip->deadline);
+		rc = torc_redis_cluster_map(trip->redis, trip->deadline);
 	if (rc == -ECANCELED)
-		return torc_redis_fail(redis, rc, "the fiber was cancelled");
-	return !torc_passed(trip->deadline) ? 1 :
-	    torc_redis_fail(redis, error, "%s", trip->why);
+		return torc_redis_fail(
+		    trip->trouble, rc, "the fiber was cancelled");
+	return torc_passed(trip->deadline) ? error : 1;
 }
 
 static bool
@@ -203,12 +203,13 @@ static int
 rent_there(struct trip *trip, struct line **line)
 {
 	struct node *node;
-	int rc = torc_redis_cluster_node(
-	    trip->redis, trip->slot, &node, trip->deadline);
+	int rc = torc_redis_cluster_node(trip->redis, trip->slot, &node,
+	    trip->deadline, trip->trouble);
 
 	if (rc < 0)
 		return rc;
-	rc = torc_redis_opener_acquire(&node->sessions, line, trip->deadline);
+	rc = torc_redis_opener_acquire(&node->sessions, line, trip->deadline,
+	    trip->trouble);
 	if (rc < 0)
 		torc_redis_node_drop(node);
 	return rc;
@@ -216,10 +217,10 @@ rent_there(struct trip *trip, struct line **line)
 
 int
 torc_redis_cluster_rent(struct torc_redis *redis, int slot, struct line **line,
-    torc_deadline deadline)
+    torc_deadline deadline, struct trouble *trouble)
 {
 	struct trip trip = { .redis = redis, .slot = slot,
-		.deadline = deadline };
+		.deadline = deadline, .trouble = trouble };
 	int rc = 1;
 
 	for (; rc > 0; trip.attempt++) {
@@ -242,15 +243,15 @@ ask_next(struct trip *trip, struct request **request, struct batch *batch)
 
 	if (!trip->told) {
 		rc = torc_redis_cluster_node(trip->redis, trip->slot, &node,
-		    trip->deadline);
+		    trip->deadline, trip->trouble);
 		turn_to(trip, node);
 		if (node != NULL)
 			torc_redis_node_drop(node);
 	}
 	trip->told = false;
 	if (rc == 0)
-		rc = torc_redis_node_call(
-		    trip->node, request, trip->deadline, batch, &sent);
+		rc = torc_redis_node_call(trip->node, request, trip->deadline,
+		    batch, &sent, trip->trouble);
 	if (rc == 0)
 		return last || (*request)->refused != 0 ? 0 :
 		    consider(trip, batch, &(*request)->root);
@@ -260,13 +261,14 @@ ask_next(struct trip *trip, struct request **request, struct batch *batch)
 
 int
 torc_redis_cluster_call(struct torc_redis *redis, struct request **request,
-    torc_deadline deadline, struct batch *batch)
+    torc_deadline deadline, struct batch *batch, struct trouble *trouble)
 {
-	struct trip trip = { .redis = redis, .deadline = deadline };
+	struct trip trip = { .redis = redis, .deadline = deadline,
+		.trouble = trouble };
 	int rc = torc_redis_cluster_slot(batch, &trip.slot);
 
 	if (rc < 0)
-		return torc_redis_fail(redis, rc,
+		return torc_redis_fail(trouble, rc,
 		    "the keys are in different slots of the cluster");
 	for (;; trip.attempt++) {
 		rc = ask_next(&trip, request, batch);

@@ -14,19 +14,31 @@ int
 torc_redis_fail_open(
     const struct line *line, int error, const char *format, ...)
 {
-	struct opening *opening = line->opening;
+	struct torc_error *opening = line->opening;
+	size_t used = strlen(opening->text);
 	va_list arguments;
 
-	if (opening->size > 0)
-		torc_redis_format(opening->why + opening->size,
-		    sizeof(opening->why) - opening->size, "; ");
-	opening->size = strlen(opening->why);
+	if (opening->cut)
+		return error;
+	if (used > 0)
+		opening->cut = torc_text_print(opening->text + used,
+		    sizeof(opening->text) - used, "; ");
+	used = strlen(opening->text);
 	va_start(arguments, format);
-	torc_redis_vformat(opening->why + opening->size,
-	    sizeof(opening->why) - opening->size, format, arguments);
+	opening->cut |= torc_text_vprint(opening->text + used,
+	    sizeof(opening->text) - used, format, arguments);
 	va_end(arguments);
-	opening->size = strlen(opening->why);
 	return error;
+}
+
+const char *
+torc_redis_open_error(const struct line *line, int error, char text[80])
+{
+	if (error != -ETIMEDOUT)
+		return strerror(-error);
+	snprintf(text, 80, "its part of open_ms (%u) is over",
+	    line->node->redis->config.open_ms);
+	return text;
 }
 
 /* ---- One address ---- */
@@ -52,6 +64,7 @@ int
 torc_redis_dial(struct line *line, const struct login *login,
     struct torc_dialled *dialled, torc_deadline deadline)
 {
+	char words[80];
 	int rc;
 
 	/* A greeting that failed has left its marks. */
@@ -64,7 +77,7 @@ torc_redis_dial(struct line *line, const struct login *login,
 		return rc;
 	if (rc < 0)
 		return torc_redis_fail_open(line, rc, "%s: cannot connect: %s",
-		    line->address, strerror(-rc));
+		    line->address, torc_redis_open_error(line, rc, words));
 	torc_resp_tree_init(&line->tree, NULL, NULL);
 	torc_pipeline_init(
 	    &line->pipeline, line->conn, &torc_redis_line_replies, line);
@@ -148,7 +161,7 @@ dial_any(struct line *line, torc_deadline deadline)
 	for (unsigned i = 0; i < count && !is_final(rc); i++) {
 		const unsigned place = (first + i) % count;
 
-		torc_redis_format(line->address, sizeof(line->address), "%s",
+		torc_text_print(line->address, sizeof(line->address), "%s",
 		    redis->addresses[place]);
 		rc = redis->config.sentinel != NULL ?
 		    torc_redis_sentinel_dial(line, share(deadline, count - i)) :
@@ -184,7 +197,7 @@ close_line(void *arg, void *item)
 }
 
 static struct line *
-line_new(struct opener *opener, struct opening *opening)
+line_new(struct opener *opener, struct torc_error *opening)
 {
 	struct line *line = torc_sys_alloc(sizeof(*line));
 
@@ -194,7 +207,7 @@ line_new(struct opener *opener, struct opening *opening)
 	line->opening = opening;
 	line->node = opener->node;
 	line->generation = opener->node->generation;
-	torc_redis_format(line->address, sizeof(line->address), "%s",
+	torc_text_print(line->address, sizeof(line->address), "%s",
 	    opener->node->address);
 	return line;
 }
@@ -204,23 +217,31 @@ open_line(void *arg, void **item, torc_deadline deadline)
 {
 	struct opener *opener = arg;
 	const struct torc_redis_config *config = &opener->node->redis->config;
-	struct opening opening = { .size = 0 };
+	const struct torc_resp_limits limits = {
+		.bytes_max = config->reply_bytes_max,
+		.items_max = config->reply_items_max,
+		.depth_max = config->reply_depth_max,
+		.line_max = config->reply_line_max,
+	};
+	struct torc_error opening;
 	struct line *line = line_new(opener, &opening);
-	int rc = -ENOMEM;
+	int rc;
 
 	*item = NULL;
-	if (line != NULL)
-		rc = config->cluster ? torc_redis_dial_server(line, deadline) :
-		    dial_any(line, deadline);
+	if (line == NULL)
+		return torc_error_set(&opener->error, -ENOMEM,
+		    "no memory for a connection");
+	torc_error_clear(&opening);
+	rc = config->cluster ? torc_redis_dial_server(line, deadline) :
+	    dial_any(line, deadline);
 	if (rc < 0) {
-		torc_redis_format(opener->why, sizeof(opener->why), "%s",
-		    line == NULL ? "no memory for a connection" :
-		    opening.why);
+		opening.code = rc;
+		opener->error = opening;
 		torc_sys_free(line);
 		return rc;
 	}
 	/* Those of the program are for what the program asks. */
-	torc_resp_tree_init(&line->tree, NULL, &config->limits);
+	torc_resp_tree_init(&line->tree, NULL, &limits);
 	line->opening = NULL;
 	if (!torc_redis_is_replaced(line))
 		opener->node->proven = line->generation;

@@ -38,6 +38,7 @@ int
 torc_redis_ask_early(struct line *line, struct request **request,
     torc_deadline deadline, unsigned argc, const char *const *argv)
 {
+	char words[80];
 	int rc;
 
 	line->opener->stage = argv[0];
@@ -47,7 +48,7 @@ torc_redis_ask_early(struct line *line, struct request **request,
 	if (rc == -EBADMSG)
 		return refuse_stranger(line);
 	return torc_redis_fail_open(line, rc, "%s: no answer to %s: %s",
-	    line->address, argv[0], strerror(-rc));
+	    line->address, argv[0], torc_redis_open_error(line, rc, words));
 }
 
 /* Parks. A step of the greeting: 0, or an error that is explained. */

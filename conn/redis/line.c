@@ -385,13 +385,15 @@ torc_redis_line_call(struct line *line, struct request **out,
 }
 
 int
-torc_redis_line_explain(const struct line *line, int rc, bool sent)
+torc_redis_line_explain(const struct line *line, int rc, bool sent,
+    struct trouble *trouble)
 {
 	const char *what = "connection lost: ", *cause = "";
 
 	switch (rc) {
 	case -ETIMEDOUT:
-		what = sent ? "no reply in time" : "no turn to write in time";
+		what = sent ? "no reply before the deadline of the call" :
+		    "no turn to write before the deadline of the call";
 		break;
 	case -ECANCELED:
 		what = "the fiber was cancelled";
@@ -405,7 +407,7 @@ torc_redis_line_explain(const struct line *line, int rc, bool sent)
 	default:
 		cause = strerror(-rc);
 	}
-	return torc_redis_tell(line->node->redis, rc,
+	return torc_redis_tell(trouble, rc,
 	    sent ? TORC_REDIS_UNKNOWN : TORC_REDIS_UNSENT, "%s: %s%s; %s",
 	    line->address, what, cause,
 	    sent ? "the command was sent, and may have been done" :

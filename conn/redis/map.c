@@ -80,7 +80,7 @@ add_node(struct torc_redis *redis, const char *address)
 	struct node *node;
 
 	if (redis->node_count == REDIS_NODES ||
-	    torc_redis_node_create(redis, address, &node, NULL, 0) < 0)
+	    torc_redis_node_create(redis, address, &node, NULL) < 0)
 		return NULL;
 	redis->nodes[redis->node_count++] = node;
 	return node;
@@ -225,7 +225,8 @@ take_map(struct torc_redis *redis, const struct node *from,
 
 /* Parks. Ask one node. */
 static int
-ask_for_map(struct torc_redis *redis, struct node *node, torc_deadline deadline)
+ask_for_map(struct torc_redis *redis, struct node *node, torc_deadline deadline,
+    struct trouble *trouble)
 {
 	static const struct torc_slice argv[] = {
 		{ (const uint8_t *)"CLUSTER", 7 },
@@ -236,14 +237,16 @@ ask_for_map(struct torc_redis *redis, struct node *node, torc_deadline deadline)
 	const struct torc_redis_reply *root;
 	struct request *request;
 	bool sent;
-	int rc = torc_redis_node_call(node, &request, deadline, &batch, &sent);
+	int rc = torc_redis_node_call(node, &request, deadline, &batch, &sent,
+	    trouble);
 
 	if (rc < 0)
 		return rc;
 	root = &request->root;
 	if (root->type != TORC_REDIS_ARRAY || !take_map(redis, node, root))
-		rc = torc_redis_fail(redis, -EPROTO, "%s: no map of slots: %s",
-		    node->address, request->refused != 0 ?
+		rc = torc_redis_fail(trouble, -EPROTO,
+		    "%s: no map of slots: %s", node->address,
+		    request->refused != 0 ?
 		    torc_redis_over_limit(request->refused) :
 		    root->type == TORC_REDIS_ERROR ? root->text :
 		    "it has no slots");
@@ -255,7 +258,8 @@ ask_for_map(struct torc_redis *redis, struct node *node, torc_deadline deadline)
 
 /* Parks. Ask one after the other, until one answers. */
 static int
-ask_all(struct torc_redis *redis, torc_deadline deadline)
+ask_all(struct torc_redis *redis, torc_deadline deadline,
+    struct trouble *trouble)
 {
 	int rc = -ENOENT;
 
@@ -265,7 +269,10 @@ ask_all(struct torc_redis *redis, torc_deadline deadline)
 
 		torc_redis_node_hold(node);
 		rc = ask_for_map(redis, node, torc_sooner(deadline,
-		    torc_after_ms(MAP_MS)));
+		    torc_after_ms(MAP_MS)), trouble);
+		if (rc == -ETIMEDOUT && !torc_passed(deadline))
+			torc_redis_fail(trouble, rc, "%s: no map within %u ms",
+			    node->address, MAP_MS);
 		torc_redis_node_drop(node);
 		if (rc == -ECANCELED || torc_passed(deadline))
 			break;
@@ -276,16 +283,14 @@ ask_all(struct torc_redis *redis, torc_deadline deadline)
 int
 torc_redis_cluster_map(struct torc_redis *redis, torc_deadline deadline)
 {
+	struct trouble trouble = { .error = &redis->map_error };
 	int rc;
 
 	if (redis->mapping)
 		return torc_wait(&redis->mappers, deadline);
 	redis->mapping = true;
-	rc = ask_all(redis, deadline);
+	rc = ask_all(redis, deadline, &trouble);
 	redis->mapping = false;
-	if (rc < 0)
-		torc_redis_format(redis->map_why, sizeof(redis->map_why), "%s",
-		    redis->why);
 	/* Those that wait try themselves if only our time was up. */
 	torc_wake_all(&redis->mappers,
 	    rc == -ECANCELED || rc == -ETIMEDOUT ? 0 : rc);
@@ -309,25 +314,30 @@ any_node(struct torc_redis *redis)
 
 /* There is no map; what it was asked for was not sent. */
 static int
-explain(struct torc_redis *redis, int rc, torc_deadline deadline)
+explain(const struct torc_redis *redis, int rc, torc_deadline deadline,
+    struct trouble *trouble)
 {
-	const bool late = rc == -ETIMEDOUT && torc_passed(deadline);
+	const struct torc_error *error = &redis->map_error;
 
-	return torc_redis_fail(redis, rc, "no map of the cluster: %s",
+	(void)torc_redis_fail(trouble, rc, "no map of the cluster%s: %s",
+	    rc == -ETIMEDOUT && torc_passed(deadline) ?
+	    " before the deadline of the call" : "",
 	    rc == -ECANCELED ? "the fiber was cancelled" :
-	    late && redis->map_why[0] == '\0' ? "none came in time" :
-	    redis->map_why);
+	    error->code == 0 ? "no node has answered" : error->text);
+	if (trouble != NULL && trouble->error != NULL && rc != -ECANCELED)
+		trouble->error->cut |= error->cut;
+	return rc;
 }
 
 int
 torc_redis_cluster_node(struct torc_redis *redis, int slot, struct node **node,
-    torc_deadline deadline)
+    torc_deadline deadline, struct trouble *trouble)
 {
 	while (redis->mapped_at == 0) {
 		int rc = torc_redis_cluster_map(redis, deadline);
 
 		if (rc < 0)
-			return explain(redis, rc, deadline);
+			return explain(redis, rc, deadline, trouble);
 	}
 	*node = slot >= 0 ? redis->slots[slot] : NULL;
 	if (*node == NULL)

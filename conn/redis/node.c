@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "conn/redis/redis.h"
-#include "reactor/error.h"
 #include "sys/sys.h"
 #include "sys/trap.h"
 
@@ -22,22 +21,16 @@
 
 static int
 opener_create(struct opener *opener, struct node *node,
-    const struct torc_pool_config *config, char *text, size_t size)
+    const struct torc_pool_config *config, struct torc_error *error)
 {
-	struct torc_error error;
-	int rc;
-
 	opener->node = node;
 	opener->stage = "waiting to connect";
-	rc = torc_pool_create(
-	    &opener->pool, &torc_redis_line_kind, opener, config, &error);
-	if (rc < 0 && text != NULL)
-		torc_text_print(text, size, "%s", error.text);
-	return rc;
+	return torc_pool_create(&opener->pool, &torc_redis_line_kind, opener,
+	    config, error);
 }
 
 static int
-create_openers(struct node *node, char *text, size_t text_size)
+create_openers(struct node *node, struct torc_error *error)
 {
 	const struct torc_redis_config *config = &node->redis->config;
 	/* Of the shared, retired ones count as long as they have users. */
@@ -55,7 +48,7 @@ create_openers(struct node *node, char *text, size_t text_size)
 
 	for (unsigned i = 0; rc == 0 && i < 3; i++) {
 		pool.size = sizes[i];
-		rc = opener_create(openers[i], node, &pool, text, text_size);
+		rc = opener_create(openers[i], node, &pool, error);
 	}
 	for (unsigned i = 0; rc < 0 && i < 3; i++) {
 		if (openers[i]->pool != NULL)
@@ -66,16 +59,16 @@ create_openers(struct node *node, char *text, size_t text_size)
 
 int
 torc_redis_node_create(struct torc_redis *redis, const char *address,
-    struct node **out, char *text, size_t text_size)
+    struct node **out, struct torc_error *error)
 {
 	struct node *node = torc_sys_alloc(sizeof(*node));
 	int rc;
 
 	if (node == NULL)
-		return -ENOMEM;
+		return torc_error_set(error, -ENOMEM, "no memory for a node");
 	node->redis = redis;
 	snprintf(node->address, sizeof(node->address), "%s", address);
-	rc = create_openers(node, text, text_size);
+	rc = create_openers(node, error);
 	if (rc < 0)
 		torc_sys_free(node);
 	else
@@ -85,51 +78,50 @@ torc_redis_node_create(struct torc_redis *redis, const char *address,
 
 /* An open that failed has words of its own; what else there is has none. */
 static int
-explain(struct opener *opener, int rc, torc_deadline deadline)
+explain(const struct opener *opener, int rc, torc_deadline deadline,
+    struct trouble *trouble)
 {
-	struct torc_redis *redis = opener->node->redis;
+	const char *address = opener->node->address;
 	struct torc_pool_stats stats;
 
 	torc_pool_stats(opener->pool, &stats);
 	if (rc == -ECANCELED)
-		torc_redis_fail(redis, rc,
-		    "%s: the fiber was cancelled while it "
-		    "waited for a connection",
-		    opener->node->address);
-	else if (rc == -ETIMEDOUT && torc_passed(deadline))
-		torc_redis_fail(redis, rc, "%s: no connection in time (%s)",
-		    opener->node->address, opener->stage);
-	else if (rc == stats.last_error)
-		torc_redis_fail(redis, rc, "%s", opener->why);
-	else
-		torc_redis_fail(redis, rc, "%s: no connection: %s",
-		    opener->node->address, strerror(-rc));
-	return rc;
+		return torc_redis_fail(trouble, rc, "%s: the fiber was "
+		    "cancelled while it waited for a connection", address);
+	if (rc == -ETIMEDOUT && torc_passed(deadline))
+		return torc_redis_fail(trouble, rc, "%s: no connection before "
+		    "the deadline of the call (%s)", address, opener->stage);
+	if (rc == stats.last_error)
+		return torc_redis_pass_on(trouble, rc, &opener->error);
+	return torc_redis_fail(trouble, rc, "%s: no connection: %s", address,
+	    strerror(-rc));
 }
 
 int
-torc_redis_opener_acquire(
-    struct opener *opener, struct line **line, torc_deadline deadline)
+torc_redis_opener_acquire(struct opener *opener, struct line **line,
+    torc_deadline deadline, struct trouble *trouble)
 {
 	void *item;
 	int rc = torc_pool_acquire(opener->pool, &item, deadline);
 
 	if (rc < 0)
-		return explain(opener, rc, deadline);
+		return explain(opener, rc, deadline, trouble);
 	*line = item;
 	return 0;
 }
 
 int
 torc_redis_node_rent(struct torc_redis *redis, int slot, struct line **line,
-    torc_deadline deadline)
+    torc_deadline deadline, struct trouble *trouble)
 {
 	struct node *node = redis->nodes[0];
 	int rc;
 
 	if (redis->config.cluster)
-		return torc_redis_cluster_rent(redis, slot, line, deadline);
-	rc = torc_redis_opener_acquire(&node->sessions, line, deadline);
+		return torc_redis_cluster_rent(redis, slot, line, deadline,
+		    trouble);
+	rc = torc_redis_opener_acquire(&node->sessions, line, deadline,
+	    trouble);
 	if (rc == 0)
 		torc_redis_node_hold(node);
 	return rc;
@@ -296,13 +288,13 @@ add(struct node *node, struct line *line)
 
 /* Parks. Open one for all. 0, or an error. */
 static int
-open_one(struct node *node, torc_deadline deadline)
+open_one(struct node *node, torc_deadline deadline, struct trouble *trouble)
 {
 	struct line *line = NULL;
 	int rc;
 
 	node->opening = true;
-	rc = torc_redis_opener_acquire(&node->shared, &line, deadline);
+	rc = torc_redis_opener_acquire(&node->shared, &line, deadline, trouble);
 	node->opening = false;
 	if (rc == 0)
 		add(node, line);
@@ -321,8 +313,8 @@ renew(void *arg)
 {
 	struct node *node = arg;
 
-	if (!node->opening &&
-	    open_one(node, torc_after_ms(node->redis->config.open_ms)) < 0)
+	if (!node->opening && open_one(node,
+	    torc_after_ms(node->redis->config.open_ms), NULL) < 0)
 		node->open_at = torc_now() + node->renew_ns;
 	node->renewing = false;
 	return 0;
@@ -341,17 +333,18 @@ begin_renewal(struct node *node)
 }
 
 static int
-await_opening(struct node *node, torc_deadline deadline)
+await_opening(struct node *node, torc_deadline deadline,
+    struct trouble *trouble)
 {
 	int rc;
 
 	if (node->waiting >= node->redis->config.requests)
-		return torc_redis_fail(node->redis, -ENOBUFS,
+		return torc_redis_fail(trouble, -ENOBUFS,
 		    "%s: too many wait for a connection", node->address);
 	node->waiting++;
 	rc = torc_wait(&node->waiters, deadline);
 	node->waiting--;
-	return rc < 0 ? explain(&node->shared, rc, deadline) : 0;
+	return rc < 0 ? explain(&node->shared, rc, deadline, trouble) : 0;
 }
 
 /*
@@ -359,7 +352,8 @@ await_opening(struct node *node, torc_deadline deadline)
  * be more, or the one that has the least.
  */
 static int
-get_line(struct node *node, struct line **out, torc_deadline deadline)
+get_line(struct node *node, struct line **out, torc_deadline deadline,
+    struct trouble *trouble)
 {
 	bool failed = false;
 
@@ -379,11 +373,11 @@ get_line(struct node *node, struct line **out, torc_deadline deadline)
 			return 0;
 		}
 		if (line == NULL && count == node->redis->config.lines)
-			return torc_redis_fail(node->redis, -ENOBUFS,
+			return torc_redis_fail(trouble, -ENOBUFS,
 			    "%s: too many requests without a reply",
 			    node->address);
-		rc = node->opening ? await_opening(node, deadline) :
-		    open_one(node, deadline);
+		rc = node->opening ? await_opening(node, deadline, trouble) :
+		    open_one(node, deadline, trouble);
 		if (rc < 0 && (line == NULL || rc == -ECANCELED ||
 		    (rc == -ETIMEDOUT && torc_passed(deadline))))
 			return rc;
@@ -404,13 +398,14 @@ leave_line(struct node *node, struct line *line)
 /* Parks. A line for a batch. */
 static int
 take_line(struct node *node, const struct batch *batch, struct line **line,
-    torc_deadline deadline)
+    torc_deadline deadline, struct trouble *trouble)
 {
 	int rc;
 
 	if (batch->large)
-		return torc_redis_opener_acquire(&node->apart, line, deadline);
-	rc = get_line(node, line, deadline);
+		return torc_redis_opener_acquire(&node->apart, line, deadline,
+		    trouble);
+	rc = get_line(node, line, deadline, trouble);
 	if (rc == 0)
 		(*line)->users++;
 	return rc;
@@ -429,7 +424,8 @@ give_back(struct node *node, const struct batch *batch, struct line *line,
 
 int
 torc_redis_node_call(struct node *node, struct request **request,
-    torc_deadline deadline, const struct batch *batch, bool *sent)
+    torc_deadline deadline, const struct batch *batch, bool *sent,
+    struct trouble *trouble)
 {
 	int rc = -ECONNRESET;
 
@@ -438,12 +434,12 @@ torc_redis_node_call(struct node *node, struct request **request,
 	for (unsigned i = 0; i < ATTEMPTS && !*sent && rc != 0; i++) {
 		struct line *line = NULL;
 
-		rc = take_line(node, batch, &line, deadline);
+		rc = take_line(node, batch, &line, deadline, trouble);
 		if (rc < 0)
 			return rc;
 		rc = torc_redis_line_call(line, request, deadline, batch, sent);
 		if (rc < 0)
-			torc_redis_line_explain(line, rc, *sent);
+			torc_redis_line_explain(line, rc, *sent, trouble);
 		else
 			torc_redis_judge(line, *request, batch->list);
 		give_back(node, batch, line, rc);

@@ -22,7 +22,7 @@ struct bound {
 };
 
 static int
-check_bounds(struct torc_redis_config *config, char *text, size_t size)
+check_bounds(struct torc_redis_config *config, struct torc_error *error)
 {
 	const struct bound bounds[] = {
 		{ "database", &config->database, 0, 0, 1 << 20 },
@@ -32,6 +32,8 @@ check_bounds(struct torc_redis_config *config, char *text, size_t size)
 		{ "sessions", &config->sessions, 8, 1, 4096 },
 		{ "open_ms", &config->open_ms, 5000, 1, UINT32_MAX },
 		{ "redirects", &config->redirects, 8, 1, 100 },
+		{ "reply_depth_max", &config->reply_depth_max, TORC_RESP_DEPTH,
+		    1, TORC_RESP_DEPTH },
 	};
 
 	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
@@ -42,15 +44,15 @@ check_bounds(struct torc_redis_config *config, char *text, size_t size)
 		if (*bound->value >= bound->least &&
 		    *bound->value <= bound->most)
 			continue;
-		snprintf(text, size, "%s = %u: must be from %u to %u",
-		    bound->name, *bound->value, bound->least, bound->most);
-		return -EINVAL;
+		return torc_error_set(error, -EINVAL,
+		    "%s = %u: must be from %u to %u", bound->name,
+		    *bound->value, bound->least, bound->most);
 	}
 	return 0;
 }
 
 static int
-check_config(struct torc_redis_config *config, char *text, size_t size)
+check_config(struct torc_redis_config *config, struct torc_error *error)
 {
 	const char *wrong = NULL;
 
@@ -71,16 +73,12 @@ check_config(struct torc_redis_config *config, char *text, size_t size)
 	    config->sentinel_password == NULL)
 		wrong = "sentinel_user: must have a sentinel_password "
 		    "beside it";
-	else if (config->limits.depth_max > TORC_RESP_DEPTH)
-		wrong = "limits.depth_max: must be at most 32";
-	if (wrong == NULL)
-		return check_bounds(config, text, size);
-	snprintf(text, size, "%s", wrong);
-	return -EINVAL;
+	return wrong == NULL ? check_bounds(config, error) :
+	    torc_error_set(error, -EINVAL, "%s", wrong);
 }
 
 static int
-copy_strings(struct torc_redis *redis)
+copy_strings(struct torc_redis *redis, struct torc_error *error)
 {
 	struct torc_redis_config *config = &redis->config;
 	const char **const strings[] = { &config->address, &config->user,
@@ -92,7 +90,8 @@ copy_strings(struct torc_redis *redis)
 			continue;
 		redis->strings[i] = torc_sys_strdup(*strings[i]);
 		if (redis->strings[i] == NULL)
-			return -ENOMEM;
+			return torc_error_set(error, -ENOMEM,
+			    "no memory for the configuration");
 		*strings[i] = redis->strings[i];
 	}
 	return 0;
@@ -100,7 +99,7 @@ copy_strings(struct torc_redis *redis)
 
 /* The server, or those of a cluster that are known at first. */
 static int
-add_nodes(struct torc_redis *redis, char *text, size_t size)
+add_nodes(struct torc_redis *redis, struct torc_error *error)
 {
 	const unsigned count = redis->config.cluster ?
 	    redis->address_count : 1;
@@ -110,11 +109,12 @@ add_nodes(struct torc_redis *redis, char *text, size_t size)
 		redis->slots = torc_sys_alloc_array(REDIS_SLOTS,
 		    sizeof(redis->slots[0]));
 		if (redis->slots == NULL)
-			return -ENOMEM;
+			return torc_error_set(error, -ENOMEM,
+			    "no memory for the slots of a cluster");
 	}
 	for (unsigned i = 0; i < count && rc == 0; i++) {
 		rc = torc_redis_node_create(redis, redis->addresses[i],
-		    &redis->nodes[i], text, size);
+		    &redis->nodes[i], error);
 		if (rc == 0)
 			redis->nodes[redis->node_count++]->seed = true;
 	}
@@ -123,15 +123,16 @@ add_nodes(struct torc_redis *redis, char *text, size_t size)
 
 /* Sentinels have users and passwords of their own. */
 static int
-add_sentinels(struct torc_redis *redis, char *text, size_t size)
+add_sentinels(struct torc_redis *redis, struct torc_error *error)
 {
 	const struct torc_redis_config *config = &redis->config;
 	struct torc_redis *sentinels = torc_sys_alloc(sizeof(*sentinels));
-	int rc = sentinels == NULL ? -ENOMEM : 0;
+	int rc = 0;
 
 	redis->sentinels = sentinels;
-	if (rc < 0)
-		return rc;
+	if (sentinels == NULL)
+		return torc_error_set(error, -ENOMEM,
+		    "no memory for a client of the sentinels");
 	sentinels->reactor = redis->reactor;
 	sentinels->config = (struct torc_redis_config) {
 		.user = config->sentinel_user,
@@ -144,11 +145,12 @@ add_sentinels(struct torc_redis *redis, char *text, size_t size)
 	for (unsigned i = 0; rc == 0 && i < redis->address_count; i++) {
 		sentinels->addresses[i] = torc_sys_strdup(redis->addresses[i]);
 		if (sentinels->addresses[i] == NULL)
-			return -ENOMEM;
+			return torc_error_set(error, -ENOMEM,
+			    "no memory for an address");
 		sentinels->address_count++;
 	}
-	rc = check_bounds(&sentinels->config, text, size);
-	return rc < 0 ? rc : add_nodes(sentinels, text, size);
+	rc = check_bounds(&sentinels->config, error);
+	return rc < 0 ? rc : add_nodes(sentinels, error);
 }
 
 /* Parks. 0, or -ETIMEDOUT. */
@@ -179,38 +181,41 @@ free_redis(struct torc_redis *redis, torc_deadline deadline)
 }
 
 static int
-fill(struct torc_redis *redis, char *text, size_t size)
+fill(struct torc_redis *redis, struct torc_error *error)
 {
-	int rc = copy_strings(redis);
+	int rc = copy_strings(redis, error);
 
 	if (rc == 0)
-		rc = torc_redis_read_address(redis, text, size);
+		rc = torc_redis_read_address(redis, error);
 	if (rc == 0)
-		rc = check_config(&redis->config, text, size);
+		rc = check_config(&redis->config, error);
 	if (rc == 0)
-		rc = add_nodes(redis, text, size);
+		rc = add_nodes(redis, error);
 	if (rc == 0 && redis->config.sentinel != NULL)
-		rc = add_sentinels(redis, text, size);
-	if (rc == 0 && torc_redis_of(redis->reactor) == NULL)
+		rc = add_sentinels(redis, error);
+	if (rc == 0 && torc_redis_of(redis->reactor) == NULL) {
 		rc = torc_reactor_set_data(redis->reactor, &redis_key, redis);
+		if (rc < 0)
+			torc_error_set(error, rc, "no memory for what a "
+			    "reactor remembers");
+	}
 	return rc;
 }
 
 int
 torc_redis_create(struct torc_redis **out,
-    const struct torc_redis_config *config, char *text, size_t text_size)
+    const struct torc_redis_config *config, struct torc_error *error)
 {
 	struct torc_redis *redis = torc_sys_alloc(sizeof(*redis));
-	char scratch[1];
 	int rc;
 
+	torc_error_clear(error);
 	if (redis == NULL)
-		return -ENOMEM;
+		return torc_error_set(error, -ENOMEM, "no memory for a client");
 	redis->reactor = torc_reactor_self();
 	if (config != NULL)
 		redis->config = *config;
-	rc = fill(redis, text != NULL ? text : scratch,
-	    text != NULL ? text_size : sizeof(scratch));
+	rc = fill(redis, error);
 	if (rc < 0)
 		free_redis(redis, TORC_AT_ONCE);
 	else

@@ -181,7 +181,7 @@ pass_one(struct torc_resp_reader *reader, const uint8_t *data, size_t size)
 	}
 }
 
-long
+int64_t
 torc_resp_pass(struct torc_resp_reader *reader, const uint8_t *data,
     size_t size)
 {

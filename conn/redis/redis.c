@@ -18,11 +18,17 @@
  * argument and of a command, is 1 MiB. */
 #define LARGE (512u << 10)
 
+/* The caller's: the layout is the same in all versions. */
+_Static_assert(sizeof(struct torc_redis_command) == 16 &&
+    sizeof(struct torc_redis_script) == 64 &&
+    sizeof(struct torc_redis_message) == 56,
+    "what torc_redis.h lays out is frozen");
+
 /* ---- Commands ---- */
 
 /* Its name is for people; it may be anything. */
 static int
-refuse_by_name(struct torc_redis *redis, const struct torc_slice *name,
+refuse_by_name(struct trouble *trouble, const struct torc_slice *name,
     unsigned flags)
 {
 	const char *why = "changes or blocks its connection, which others "
@@ -34,41 +40,40 @@ refuse_by_name(struct torc_redis *redis, const struct torc_slice *name,
 		    "torc_redis_subscriber_create()";
 	if (flags & COMMAND_FATAL)
 		why = "is what Redis ends a connection for";
-	torc_redis_format(text, sizeof(text), "%.*s",
+	torc_text_print(text, sizeof(text), "%.*s",
 	    name->size < 64 ? (int)name->size : 64, (const char *)name->data);
-	return torc_redis_fail(redis, -EOPNOTSUPP, "%s %s", text, why);
+	return torc_redis_fail(trouble, -EOPNOTSUPP, "%s %s", text, why);
 }
 
 int
-torc_redis_check(struct torc_redis *redis,
+torc_redis_check(struct trouble *trouble,
     const struct torc_redis_command *command, unsigned flags, uint64_t *total)
 {
 	const struct torc_slice *argv = command->argv;
 	unsigned wrong;
 
 	if (command->argc == 0 || argv[0].size == 0)
-		return torc_redis_fail(redis, -EINVAL, "a command has no name");
+		return torc_redis_fail(trouble, -EINVAL,
+		    "a command has no name");
 	if (command->argc > ARGUMENTS_MAX)
-		return torc_redis_fail(redis, -EINVAL,
-		    "a command has %u words: at "
-		    "most %u",
-		    command->argc, ARGUMENTS_MAX);
+		return torc_redis_fail(trouble, -EINVAL,
+		    "a command has %u words: at most %u", command->argc,
+		    ARGUMENTS_MAX);
 	for (unsigned i = 0; i < command->argc; i++) {
 		if (argv[i].size > ARGUMENT_MAX)
-			return torc_redis_fail(redis, -EMSGSIZE,
-			    "argument %u of a "
-			    "command has %zu bytes: at most %u",
-			    i, argv[i].size, ARGUMENT_MAX);
+			return torc_redis_fail(trouble, -EMSGSIZE,
+			    "argument %u of a command has %zu bytes: at most "
+			    "%u", i, argv[i].size, ARGUMENT_MAX);
 		*total += argv[i].size;
 	}
 	if (*total > TOTAL_MAX)
-		return torc_redis_fail(redis, -EMSGSIZE, "the arguments of a "
+		return torc_redis_fail(trouble, -EMSGSIZE, "the arguments of a "
 		    "command or a transaction have %llu bytes: at most %llu",
 		    (unsigned long long)*total,
 		    (unsigned long long)TOTAL_MAX);
 	wrong = torc_redis_command_flags(command->argc, argv) &
 	    (flags | COMMAND_FATAL);
-	return wrong == 0 ? 0 : refuse_by_name(redis, &argv[0], wrong);
+	return wrong == 0 ? 0 : refuse_by_name(trouble, &argv[0], wrong);
 }
 
 const char *
@@ -76,13 +81,13 @@ torc_redis_over_limit(int error)
 {
 	switch (error) {
 	case -EMSGSIZE:
-		return "it has more than limits.bytes_max bytes";
+		return "it has more than reply_bytes_max bytes";
 	case -E2BIG:
-		return "it has more than limits.items_max items";
+		return "it has more than reply_items_max items";
 	case -ELOOP:
-		return "it is nested deeper than limits.depth_max";
+		return "it is nested deeper than reply_depth_max";
 	case -ENAMETOOLONG:
-		return "it has a line that is longer than limits.line_max, or "
+		return "it has a line that is longer than reply_line_max, or "
 		    "than the reactor's held_max";
 	case -ENOMEM:
 		return "there is no memory for it";
@@ -92,31 +97,49 @@ torc_redis_over_limit(int error)
 }
 
 static int
-tell_refused(struct torc_redis *redis, const struct request *request)
+tell_refused(struct trouble *trouble, const struct request *request)
 {
-	return torc_redis_tell(redis, request->refused, TORC_REDIS_ANSWERED,
+	return torc_redis_tell(trouble, request->refused, TORC_REDIS_ANSWERED,
 	    "reply %u of %u was read past: %s; the command was answered, and "
 	    "it was done unless the reply says otherwise",
 	    request->refused_at + 1, request->expected,
 	    torc_redis_over_limit(request->refused));
 }
 
+/* What Redis says is the reply, and becomes an error beside it. */
+static int
+tell_reply(struct trouble *trouble, struct request *request, bool wanted)
+{
+	const char *text = request->root.text;
+
+	if (wanted)
+		request->error = torc_resp_arena_take(&request->arena,
+		    sizeof(*request->error));
+	(void)torc_error_set(request->error, -EREMOTEIO, "%s", text);
+	/* That of a session is asked for, too. */
+	return trouble == NULL || trouble->error == NULL ? -EREMOTEIO :
+	    torc_redis_tell(trouble, -EREMOTEIO, TORC_REDIS_ANSWERED, "%s",
+	    text);
+}
+
 int
-torc_redis_deliver(struct torc_redis *redis, int rc, struct request *request,
+torc_redis_deliver(struct trouble *trouble, int rc, struct request *request,
     struct torc_redis_reply **reply)
 {
-	if (reply != NULL)
-		*reply = NULL;
-	if (rc < 0)
-		return rc;
-	if (request->refused != 0) {
-		rc = tell_refused(redis, request);
+	if (rc == 0)
+		torc_redis_trouble_end(trouble);
+	if (rc == 0 && request->refused != 0) {
+		rc = tell_refused(trouble, request);
 		torc_redis_request_free(request);
+	}
+	if (rc < 0) {
+		if (reply != NULL)
+			*reply = torc_redis_trouble_reply(trouble);
 		return rc;
 	}
+	request->fate = TORC_REDIS_ANSWERED;
 	if (request->root.type == TORC_REDIS_ERROR)
-		rc = torc_redis_tell(redis, -EREMOTEIO, TORC_REDIS_ANSWERED,
-		    "%s", request->root.text);
+		rc = tell_reply(trouble, request, reply != NULL);
 	if (reply != NULL)
 		*reply = &request->root;
 	else
@@ -138,6 +161,8 @@ send_batch(struct torc_redis *redis, struct torc_redis_reply **reply,
     torc_deadline deadline, struct batch *batch)
 {
 	const unsigned refused = COMMAND_STATEFUL | COMMAND_FOREIGN;
+	struct trouble trouble = { .fate = TORC_REDIS_UNSENT };
+	struct trouble *told = reply != NULL ? &trouble : NULL;
 	struct request *request = NULL;
 	uint64_t total = 0, all = 0;
 	bool sent;
@@ -147,16 +172,17 @@ send_batch(struct torc_redis *redis, struct torc_redis_reply **reply,
 		if (!batch->atomic)
 			total = 0;
 		rc = torc_redis_check(
-		    redis, &batch->commands[i], refused, &total);
+		    told, &batch->commands[i], refused, &total);
 		all += total;
 	}
 	batch->large = all > LARGE;
 	if (rc == 0)
 		rc = redis->config.cluster ?
-		    torc_redis_cluster_call(redis, &request, deadline, batch) :
-		    torc_redis_node_call(
-			redis->nodes[0], &request, deadline, batch, &sent);
-	return torc_redis_deliver(redis, rc, request, reply);
+		    torc_redis_cluster_call(redis, &request, deadline, batch,
+		    told) :
+		    torc_redis_node_call(redis->nodes[0], &request, deadline,
+		    batch, &sent, told);
+	return torc_redis_deliver(told, rc, request, reply);
 }
 
 int
@@ -170,7 +196,7 @@ torc_redis_call(struct torc_redis *redis, const struct torc_slice *argv,
 }
 
 int
-torc_redis_words(struct torc_redis *redis, struct torc_slice *argv,
+torc_redis_words(struct trouble *trouble, struct torc_slice *argv,
     unsigned *argc, va_list words)
 {
 	const char *word;
@@ -178,10 +204,9 @@ torc_redis_words(struct torc_redis *redis, struct torc_slice *argv,
 	*argc = 0;
 	while ((word = va_arg(words, const char *)) != NULL) {
 		if (*argc == REDIS_WORDS)
-			return torc_redis_fail(redis, -E2BIG,
-			    "more than %u words: "
-			    "torc_redis_call() takes an array",
-			    REDIS_WORDS);
+			return torc_redis_fail(trouble, -E2BIG,
+			    "more than %u words: torc_redis_call() takes an "
+			    "array", REDIS_WORDS);
 		argv[(*argc)++] = (struct torc_slice) {
 			(const uint8_t *)word, strlen(word) };
 	}
@@ -192,15 +217,17 @@ int
 torc_redis_do(struct torc_redis *redis, struct torc_redis_reply **reply,
     torc_deadline deadline, ...)
 {
+	struct trouble trouble = { .fate = TORC_REDIS_UNSENT };
 	struct torc_slice argv[REDIS_WORDS];
 	unsigned argc;
 	va_list words;
 	int rc;
 
 	va_start(words, deadline);
-	rc = torc_redis_words(redis, argv, &argc, words);
+	rc = torc_redis_words(reply != NULL ? &trouble : NULL, argv, &argc,
+	    words);
 	va_end(words);
-	return rc < 0 ? torc_redis_deliver(redis, rc, NULL, reply) :
+	return rc < 0 ? torc_redis_deliver(&trouble, rc, NULL, reply) :
 	    torc_redis_call(redis, argv, argc, reply, deadline);
 }
 
@@ -208,13 +235,14 @@ static int
 send_several(struct torc_redis *redis, struct torc_redis_reply **reply,
     torc_deadline deadline, struct batch *batch)
 {
+	struct trouble trouble = { .fate = TORC_REDIS_UNSENT };
 	int rc;
 
 	if (batch->count > 0 && batch->count <= ARGUMENTS_MAX)
 		return send_batch(redis, reply, deadline, batch);
-	rc = torc_redis_fail(redis, -EINVAL, "%u commands: must be 1 to %u",
-	    batch->count, ARGUMENTS_MAX);
-	return torc_redis_deliver(redis, rc, NULL, reply);
+	rc = torc_redis_fail(reply != NULL ? &trouble : NULL, -EINVAL,
+	    "%u commands: must be 1 to %u", batch->count, ARGUMENTS_MAX);
+	return torc_redis_deliver(&trouble, rc, NULL, reply);
 }
 
 int
@@ -241,28 +269,29 @@ torc_redis_transact(struct torc_redis *redis,
 
 /* ---- Scripts ---- */
 
-/* The server knows the hash. Parks. */
+/* The server knows the hash. Parks. After an error there is a reply. */
 static int
 learn_hash(struct torc_redis *redis, struct torc_redis_script *script,
     struct torc_redis_reply **reply, torc_deadline deadline)
 {
+	struct trouble trouble = { .fate = TORC_REDIS_UNSENT };
 	int rc = torc_redis_do(redis, reply, deadline, "SCRIPT", "LOAD",
 	    script->text, NULL);
 
 	/* Whatever became of that: the script itself was not sent to run. */
 	if (rc < 0 && rc != -EREMOTEIO)
-		redis->fate = TORC_REDIS_UNSENT;
+		torc_redis_reply_unsent(*reply);
 	if (rc < 0)
 		return rc;
 	if ((*reply)->type == TORC_REDIS_STRING &&
 	    (*reply)->size == sizeof(script->sha) - 1)
 		memcpy(script->sha, (*reply)->text, sizeof(script->sha));
 	else
-		rc = torc_redis_fail(redis, -EPROTO,
+		rc = torc_redis_fail(&trouble, -EPROTO,
 		    "SCRIPT LOAD gave no hash: the script was not run");
 	torc_redis_reply_free(*reply);
 	*reply = NULL;
-	return rc;
+	return rc < 0 ? torc_redis_deliver(&trouble, rc, NULL, reply) : 0;
 }
 
 /* Parks. `argv` has room for three in front. */
@@ -286,26 +315,33 @@ run_script(struct torc_redis *redis, struct torc_redis_reply **reply,
 	return torc_redis_call(redis, argv, argc, reply, deadline);
 }
 
+/* Nothing is wrong with its size: the words of EVALSHA. 0, or an error. */
+static int
+script_words(struct torc_slice **words, unsigned argc, unsigned keys,
+    struct trouble *trouble)
+{
+	if (keys > argc || argc > ARGUMENTS_MAX - 3)
+		return torc_redis_fail(trouble, -EINVAL,
+		    "%u keys among %u arguments of a script: at most as many, "
+		    "and %u", keys, argc, ARGUMENTS_MAX - 3);
+	*words = torc_sys_alloc_raw((argc + 3) * sizeof(**words));
+	return *words != NULL ? 0 :
+	    torc_redis_fail(trouble, -ENOMEM, "no memory for a script");
+}
+
 int
 torc_redis_eval(struct torc_redis *redis, struct torc_redis_script *script,
     const struct torc_slice *argv, unsigned argc, unsigned keys,
     struct torc_redis_reply **out, torc_deadline deadline)
 {
+	struct trouble trouble = { .fate = TORC_REDIS_UNSENT };
 	struct torc_redis_reply *reply = NULL;
 	struct torc_slice *all;
 	char digits[12];
-	int rc = 0;
+	int rc = script_words(&all, argc, keys, out != NULL ? &trouble : NULL);
 
-	if (keys > argc || argc > ARGUMENTS_MAX - 3)
-		rc = torc_redis_fail(redis, -EINVAL,
-		    "%u keys among %u arguments "
-		    "of a script: at most as many, and %u",
-		    keys, argc, ARGUMENTS_MAX - 3);
-	all = rc < 0 ? NULL : torc_sys_alloc_raw((argc + 3) * sizeof(*all));
-	if (rc == 0 && all == NULL)
-		rc = torc_redis_fail(redis, -ENOMEM, "no memory for a script");
 	if (rc < 0)
-		return torc_redis_deliver(redis, rc, NULL, out);
+		return torc_redis_deliver(&trouble, rc, NULL, out);
 	all[2] = (struct torc_slice) { (const uint8_t *)digits,
 		(size_t)snprintf(digits, sizeof(digits), "%u", keys) };
 	if (argc > 0)

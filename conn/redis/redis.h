@@ -10,13 +10,13 @@
 #include "conn/kit/torc_client.h"
 #include "conn/kit/torc_pipeline.h"
 #include "conn/redis/torc_redis.h"
+#include "reactor/error.h"
 
 #define REDIS_NODES 256u	/* of a cluster */
 #define REDIS_SLOTS 16384u
 #define REDIS_LINES 64u
 #define REDIS_ADDRESS 264u	/* bytes of one */
 #define REDIS_ADDRESSES 64u	/* of a configuration */
-#define REDIS_WHY 512u	/* bytes of an error in words */
 
 struct line;
 struct node;
@@ -36,11 +36,8 @@ struct torc_redis {
 	bool mapping;		/* somebody asks for the slots */
 	struct torc_waiters mappers;	/* who want to know them, too */
 	uint64_t mapped_at;	/* or 0 */
-	char map_why[REDIS_WHY];	/* it could not be had, in words */
+	struct torc_error map_error;	/* it could not be had */
 	unsigned turn;		/* of the nodes, for what any can do */
-	/* Of the last call that failed; both are set when it returns. */
-	char why[REDIS_WHY];
-	enum torc_redis_fate fate;
 };
 
 /* Opens connections to a node: a pool, and what became of the last one. */
@@ -48,13 +45,7 @@ struct opener {
 	struct node *node;
 	struct torc_pool *pool;
 	const char *stage;	/* that the last opening has come to */
-	char why[REDIS_WHY];	/* of the last that failed */
-};
-
-/* A connection that is being opened: what went wrong with it so far. */
-struct opening {
-	char why[REDIS_WHY];
-	size_t size;
+	struct torc_error error;	/* of the last that failed */
 };
 
 struct node {
@@ -97,7 +88,8 @@ struct line {
 	struct node *node;
 	struct torc_pipeline pipeline;
 	struct opener *opener;
-	struct opening *opening;	/* until it is open */
+	struct torc_error *opening;	/* until it is open: what went wrong
+				 * with it so far */
 	unsigned others;	/* addresses of its name, not tried yet */
 	unsigned generation;
 	struct torc_resp_tree tree;
@@ -130,54 +122,70 @@ struct request {
 	int refused;		/* a reply was over a limit, which one ... */
 	unsigned refused_at;	/* ... and which reply */
 	bool passing;		/* it is being read past */
+	enum torc_redis_fate fate;	/* of one that is returned */
+	struct torc_error *error;	/* the same; NULL: none */
 	struct torc_resp_arena arena;
 	_Alignas(16) uint8_t memory[512];
 };
 
+/*
+ * What goes wrong in a call: the last that is said counts. A call that succeeds
+ * in the end may have said something before.
+ */
+struct trouble {
+	struct torc_error *error;	/* the words. NULL: none yet, and they
+				 * will be those of a reply */
+	struct request *reply;	/* that has them, or NULL */
+	enum torc_redis_fate fate;
+};
+
 /* ---- why.c ---- */
 
-/*
- * As snprintf(3), but what does not fit is cut between two characters of
- * UTF-8, and marked with "...".
- */
-void torc_redis_format(char *text, size_t size, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-void torc_redis_vformat(char *text, size_t size, const char *format,
-    va_list arguments) __attribute__((format(printf, 3, 0)));
-
-/*
- * Say what went wrong; returns `error`. Nothing was sent. To be called last,
- * by the fiber that returns the error: others say something else while it is
- * parked.
- */
-int torc_redis_fail(struct torc_redis *redis, int error, const char *format,
+/* Say what went wrong; returns `error`. Nothing was sent. NULL: nobody asks. */
+int torc_redis_fail(struct trouble *trouble, int error, const char *format,
     ...) __attribute__((format(printf, 3, 4)));
 
 /* As torc_redis_fail(), of what may have been sent. */
-int torc_redis_tell(struct torc_redis *redis, int error,
+int torc_redis_tell(struct trouble *trouble, int error,
     enum torc_redis_fate fate, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* As torc_redis_fail(), with the words of another error. */
+int torc_redis_pass_on(struct trouble *trouble, int error,
+    const struct torc_error *from);
+
+/* It is over: the words that no session has go. */
+void torc_redis_trouble_end(struct trouble *trouble);
+
+/* The reply to a call that has failed. NULL: no memory. */
+struct torc_redis_reply *torc_redis_trouble_reply(struct trouble *trouble);
+
+/* It was about something else, and what the program asks for was not sent. */
+void torc_redis_reply_unsent(struct torc_redis_reply *reply);
 
 /* ---- redis.c ---- */
 
 /* Which limit a reply is over by that error, in words; NULL: it is none. */
 const char *torc_redis_over_limit(int error);
 
-/* What the caller gets: an error of Redis becomes one of ours. */
-int torc_redis_deliver(struct torc_redis *redis, int rc,
+/*
+ * What the caller gets: an error of Redis becomes one of ours, and `trouble`
+ * becomes a reply. If the caller wants no reply, `trouble` may be NULL.
+ */
+int torc_redis_deliver(struct trouble *trouble, int rc,
     struct request *request, struct torc_redis_reply **reply);
 
 /*
  * Whether a command may be sent: 0, -EINVAL, -EMSGSIZE, or -EOPNOTSUPP if it
  * has one of the flags. Its bytes are added to `*total`.
  */
-int torc_redis_check(struct torc_redis *redis,
+int torc_redis_check(struct trouble *trouble,
     const struct torc_redis_command *command, unsigned flags,
     uint64_t *total);
 
 /* Words up to a NULL. */
 #define REDIS_WORDS 64u
-int torc_redis_words(struct torc_redis *redis, struct torc_slice *argv,
+int torc_redis_words(struct trouble *trouble, struct torc_slice *argv,
     unsigned *argc, va_list words);
 
 /* ---- commands.c ---- */
@@ -209,9 +217,9 @@ unsigned torc_redis_key_slot(const void *key, size_t size);
 
 /*
  * Read config.address: `addresses`, and what else there is in a URI. 0,
- * -EINVAL and `text` says why, or -ENOMEM.
+ * -EINVAL and `error` says why, or -ENOMEM.
  */
-int torc_redis_read_address(struct torc_redis *redis, char *text, size_t size);
+int torc_redis_read_address(struct torc_redis *redis, struct torc_error *error);
 
 /* ---- greet.c ---- */
 
@@ -261,6 +269,10 @@ int torc_redis_dial_server(struct line *line, torc_deadline deadline);
 /* The end of such a connection. */
 void torc_redis_hang_up(struct line *line);
 
+/* What an error is, in words: in `text`, if those of libc do not tell. */
+const char *torc_redis_open_error(const struct line *line, int error,
+    char text[80]);
+
 /* Say why a connection cannot be opened; returns `error`. */
 int torc_redis_fail_open(const struct line *line, int error, const char *format,
     ...) __attribute__((format(printf, 3, 4)));
@@ -302,7 +314,8 @@ int torc_redis_line_write(struct line *line, torc_deadline deadline,
     const struct batch *batch, bool *begun);
 
 /* Say why torc_redis_line_call() has failed; returns `rc`. */
-int torc_redis_line_explain(const struct line *line, int rc, bool sent);
+int torc_redis_line_explain(const struct line *line, int rc, bool sent,
+    struct trouble *trouble);
 
 /* As torc_redis_line_call(), of strings, at most LINE_WORDS. */
 #define LINE_WORDS 8u
@@ -318,14 +331,14 @@ void torc_redis_request_free(struct request *request);
 
 /* Parks. A line that nobody else has; its node is held. */
 int torc_redis_node_rent(struct torc_redis *redis, int slot, struct line **line,
-    torc_deadline deadline);
+    torc_deadline deadline, struct trouble *trouble);
 
 /* Parks. A line of an opener's pool; errors are explained. */
 int torc_redis_opener_acquire(struct opener *opener, struct line **line,
-    torc_deadline deadline);
+    torc_deadline deadline, struct trouble *trouble);
 
 int torc_redis_node_create(struct torc_redis *redis, const char *address,
-    struct node **node, char *text, size_t text_size);
+    struct node **node, struct torc_error *error);
 int torc_redis_node_destroy(struct node *node, torc_deadline deadline);
 
 /*
@@ -333,7 +346,8 @@ int torc_redis_node_destroy(struct node *node, torc_deadline deadline);
  * large. If nothing was sent, it is tried again over another one.
  */
 int torc_redis_node_call(struct node *node, struct request **request,
-    torc_deadline deadline, const struct batch *batch, bool *sent);
+    torc_deadline deadline, const struct batch *batch, bool *sent,
+    struct trouble *trouble);
 
 /* Its shared lines take no new commands, and go when nobody uses them. */
 void torc_redis_node_rest(struct node *node);
@@ -366,20 +380,20 @@ int torc_redis_cluster_map(struct torc_redis *redis, torc_deadline deadline);
 
 /* Parks. The node that has a slot (any if negative), which is held. */
 int torc_redis_cluster_node(struct torc_redis *redis, int slot,
-    struct node **node, torc_deadline deadline);
+    struct node **node, torc_deadline deadline, struct trouble *trouble);
 
 /* ---- cluster.c ---- */
 
 /* Parks. A batch of keys of a slot, wherever that is. */
 int torc_redis_cluster_call(struct torc_redis *redis, struct request **request,
-    torc_deadline deadline, struct batch *batch);
+    torc_deadline deadline, struct batch *batch, struct trouble *trouble);
 
 /*
  * Parks. A line that nobody else has, to the node of a slot (any if negative).
  * The node is held: give back the line first, and then drop it.
  */
 int torc_redis_cluster_rent(struct torc_redis *redis, int slot,
-    struct line **line, torc_deadline deadline);
+    struct line **line, torc_deadline deadline, struct trouble *trouble);
 
 /* What MOVED says, of a command that is not sent on. */
 void torc_redis_cluster_learn(struct torc_redis *redis, const struct node *from,

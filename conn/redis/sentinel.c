@@ -34,7 +34,7 @@ is_address(const struct torc_redis_reply *root)
 static void
 put_address(const struct torc_redis_reply *root, char *address)
 {
-	torc_redis_format(address, REDIS_ADDRESS,
+	torc_text_print(address, REDIS_ADDRESS,
 	    strchr(root->items[0].text, ':') != NULL ? "[%s]:%s" : "%s:%s",
 	    root->items[0].text, root->items[1].text);
 }
@@ -108,7 +108,8 @@ hear(struct torc_redis *redis, struct torc_redis_subscriber *subscriber)
 	int rc = 0;
 
 	while (rc != -ECANCELED && rc != -ESHUTDOWN) {
-		rc = torc_redis_next(subscriber, &news, TORC_NEVER);
+		rc = torc_redis_subscriber_next(subscriber, &news, NULL,
+		    TORC_NEVER);
 		if (rc < 0)
 			torc_sleep(torc_after_ms(AGAIN_MS));
 		else if (news.event == TORC_REDIS_SUBSCRIBED)
@@ -126,7 +127,7 @@ follow(void *arg)
 	struct torc_redis_subscriber *subscriber = NULL;
 
 	if (torc_redis_subscriber_create(redis->sentinels, &subscriber) == 0 &&
-	    torc_redis_subscribe(subscriber, "+switch-master",
+	    torc_redis_subscribe(subscriber, "+switch-master", NULL,
 	    TORC_NEVER) == 0)
 		hear(redis, subscriber);
 	torc_redis_subscriber_destroy(subscriber);
@@ -212,7 +213,7 @@ torc_redis_sentinel_dial(struct line *line, torc_deadline deadline)
 
 	if (rc < 0)
 		return rc;
-	torc_redis_format(line->address, sizeof(line->address), "%s", address);
+	torc_text_print(line->address, sizeof(line->address), "%s", address);
 	rc = torc_redis_dial_server(line, deadline);
 	if (rc < 0)
 		return rc;
@@ -221,7 +222,7 @@ torc_redis_sentinel_dial(struct line *line, torc_deadline deadline)
 		torc_redis_hang_up(line);
 		return rc;
 	}
-	torc_redis_format(line->node->master, sizeof(line->node->master), "%s",
+	torc_text_print(line->node->master, sizeof(line->node->master), "%s",
 	    address);
 	begin_to_follow(line->node->redis);
 	return 0;

@@ -18,26 +18,33 @@ struct torc_redis_session {
 	bool begun;		/* MULTI or WATCH */
 	bool altered;
 	bool broken;
+	struct torc_error error;	/* of the last call */
+	enum torc_redis_fate fate;
 };
 
 int
 torc_redis_session_acquire(struct torc_redis *redis, const char *key,
-    struct torc_redis_session **out, torc_deadline deadline)
+    struct torc_redis_session **out, struct torc_error *error,
+    torc_deadline deadline)
 {
 	struct torc_redis_session *session = torc_sys_alloc(sizeof(*session));
+	struct trouble trouble = { .error = error };
 	int rc;
 
+	torc_error_clear(error);
 	if (session == NULL)
-		return torc_redis_fail(
-		    redis, -ENOMEM, "no memory for a session");
+		return torc_error_set(error, -ENOMEM,
+		    "no memory for a session");
 	session->redis = redis;
 	rc = torc_redis_node_rent(redis,
 	    key == NULL ? -1 : (int)torc_redis_key_slot(key, strlen(key)),
-	    &session->line, deadline);
+	    &session->line, deadline, error != NULL ? &trouble : NULL);
 	if (rc < 0) {
 		torc_sys_free(session);
 		return rc;
 	}
+	/* Attempts that failed before have left their words. */
+	torc_error_clear(error);
 	session->node = session->line->node;
 	*out = session;
 	return 0;
@@ -69,20 +76,42 @@ torc_redis_session_release(struct torc_redis_session *session)
 
 /* ---- Commands ---- */
 
+const struct torc_error *
+torc_redis_session_error(const struct torc_redis_session *session)
+{
+	return &session->error;
+}
+
+enum torc_redis_fate
+torc_redis_session_fate(const struct torc_redis_session *session)
+{
+	return session->fate;
+}
+
+/* A call begins: nothing is wrong with it yet. */
+static struct trouble
+begin(struct torc_redis_session *session)
+{
+	torc_error_clear(&session->error);
+	session->fate = TORC_REDIS_ANSWERED;
+	return (struct trouble) {
+		.error = &session->error, .fate = TORC_REDIS_ANSWERED,
+	};
+}
+
 static int
 check(struct torc_redis_session *session,
-    const struct torc_redis_command *command)
+    const struct torc_redis_command *command, struct trouble *trouble)
 {
 	uint64_t total = 0;
 
 	if (session->broken)
-		return torc_redis_fail(session->redis, -ENOTCONN,
+		return torc_redis_fail(trouble, -ENOTCONN,
 		    "the session's connection was lost");
 	if (session->reading)
-		return torc_redis_fail(session->redis, -EBUSY,
+		return torc_redis_fail(trouble, -EBUSY,
 		    "the last reply is not read to its end");
-	return torc_redis_check(
-	    session->redis, command, COMMAND_FOREIGN, &total);
+	return torc_redis_check(trouble, command, COMMAND_FOREIGN, &total);
 }
 
 /* How the connection differs from a new one after a command. */
@@ -108,6 +137,34 @@ follow(struct torc_redis_session *session, unsigned flags,
 		session->begun = false;
 }
 
+/* Parks. */
+static int
+call(struct torc_redis_session *session, const struct batch *batch,
+    struct request **request, torc_deadline deadline, struct trouble *trouble)
+{
+	const struct torc_redis_command *command = &batch->commands[0];
+	bool sent;
+	int rc = check(session, command, trouble);
+
+	if (rc < 0)
+		return rc;
+	settle(session);
+	rc = torc_redis_line_call(session->line, request, deadline, batch,
+	    &sent);
+	if (rc < 0) {
+		session->broken = true;
+		return torc_redis_line_explain(session->line, rc, sent,
+		    trouble);
+	}
+	follow(session, torc_redis_command_flags(command->argc, command->argv),
+	    *request);
+	session->altered |= torc_redis_judge(session->line, *request, false);
+	if (session->redis->config.cluster)
+		torc_redis_cluster_learn(session->redis, session->node,
+		    &(*request)->root);
+	return 0;
+}
+
 int
 torc_redis_session_call(struct torc_redis_session *session,
     const struct torc_slice *argv, unsigned argc,
@@ -115,46 +172,64 @@ torc_redis_session_call(struct torc_redis_session *session,
 {
 	const struct torc_redis_command command = { argv, argc };
 	const struct batch batch = { .commands = &command, .count = 1 };
+	struct trouble trouble = begin(session);
 	struct request *request = NULL;
-	bool sent;
-	int rc = check(session, &command);
+	int rc = call(session, &batch, &request, deadline, &trouble);
 
-	if (rc < 0)
-		return torc_redis_deliver(session->redis, rc, NULL, reply);
-	settle(session);
-	rc = torc_redis_line_call(
-	    session->line, &request, deadline, &batch, &sent);
-	if (rc == 0) {
-		follow(session, torc_redis_command_flags(argc, argv), request);
-		session->altered |= torc_redis_judge(session->line, request,
-		    false);
-		if (session->redis->config.cluster)
-			torc_redis_cluster_learn(session->redis, session->node,
-			    &request->root);
-	} else {
-		session->broken = true;
-		torc_redis_line_explain(session->line, rc, sent);
-	}
-	return torc_redis_deliver(session->redis, rc, request, reply);
+	rc = torc_redis_deliver(&trouble, rc, request, reply);
+	session->fate = trouble.fate;
+	return rc;
 }
 
 int
 torc_redis_session_do(struct torc_redis_session *session,
     struct torc_redis_reply **reply, torc_deadline deadline, ...)
 {
+	struct trouble trouble = begin(session);
 	struct torc_slice argv[REDIS_WORDS];
 	unsigned argc;
 	va_list words;
 	int rc;
 
 	va_start(words, deadline);
-	rc = torc_redis_words(session->redis, argv, &argc, words);
+	rc = torc_redis_words(&trouble, argv, &argc, words);
 	va_end(words);
-	return rc < 0 ? torc_redis_deliver(session->redis, rc, NULL, reply) :
-	    torc_redis_session_call(session, argv, argc, reply, deadline);
+	if (rc == 0)
+		return torc_redis_session_call(session, argv, argc, reply,
+		    deadline);
+	session->fate = trouble.fate;
+	return torc_redis_deliver(&trouble, rc, NULL, reply);
 }
 
 /* ---- Item by item ---- */
+
+/* Parks. */
+static int
+send_command(struct torc_redis_session *session, const struct batch *batch,
+    torc_deadline deadline, struct trouble *trouble)
+{
+	const struct torc_redis_command *command = &batch->commands[0];
+	unsigned flags;
+	bool begun;
+	int rc = check(session, command, trouble);
+
+	if (rc < 0)
+		return rc;
+	flags = torc_redis_command_flags(command->argc, command->argv);
+	/* What it does is not followed here. */
+	if (flags & (COMMAND_BEGINS | COMMAND_ENDS | COMMAND_ALTERS))
+		session->altered = true;
+	settle(session);
+	session->view.size = 0;
+	rc = torc_redis_line_write(session->line, deadline, batch, &begun);
+	if (rc < 0) {
+		session->broken = true;
+		return torc_redis_line_explain(session->line, rc, begun,
+		    trouble);
+	}
+	session->reading = true;
+	return 0;
+}
 
 int
 torc_redis_session_send(struct torc_redis_session *session,
@@ -162,25 +237,11 @@ torc_redis_session_send(struct torc_redis_session *session,
 {
 	const struct torc_redis_command command = { argv, argc };
 	const struct batch batch = { .commands = &command, .count = 1 };
-	unsigned flags;
-	bool begun;
-	int rc = check(session, &command);
+	struct trouble trouble = begin(session);
+	int rc = send_command(session, &batch, deadline, &trouble);
 
-	if (rc < 0)
-		return rc;
-	flags = torc_redis_command_flags(argc, argv);
-	/* What it does is not followed here. */
-	if (flags & (COMMAND_BEGINS | COMMAND_ENDS | COMMAND_ALTERS))
-		session->altered = true;
-	settle(session);
-	session->view.size = 0;
-	rc = torc_redis_line_write(session->line, deadline, &batch, &begun);
-	if (rc < 0) {
-		session->broken = true;
-		return torc_redis_line_explain(session->line, rc, begun);
-	}
-	session->reading = true;
-	return 0;
+	session->fate = trouble.fate;
+	return rc;
 }
 
 /* Parks. Bytes in view that no item took yet. */
@@ -219,38 +280,53 @@ read_item(struct torc_redis_session *session, struct torc_resp_item *item,
 }
 
 static int
-explain_read(const struct torc_redis_session *session, int rc)
+explain_read(const struct torc_redis_session *session, int rc,
+    struct trouble *trouble)
 {
 	const char *limit = torc_redis_over_limit(rc);
 
 	if (limit == NULL)
-		return torc_redis_line_explain(session->line, rc, true);
-	return torc_redis_tell(session->redis, rc, TORC_REDIS_ANSWERED,
+		return torc_redis_line_explain(session->line, rc, true,
+		    trouble);
+	return torc_redis_tell(trouble, rc, TORC_REDIS_ANSWERED,
 	    "%s: a reply cannot be read further: %s", session->node->address,
 	    limit);
+}
+
+/* Parks. The next item that is not news. 0, or an error. */
+static int
+read_next(struct torc_redis_session *session, struct torc_resp_item *item,
+    torc_deadline deadline, struct trouble *trouble)
+{
+	bool news;
+	int rc;
+
+	if (!session->reading)
+		return torc_redis_fail(trouble, -EINVAL,
+		    "there is no reply to read");
+	do {
+		rc = read_item(session, item, deadline);
+		if (rc < 0) {
+			session->broken = true;
+			return explain_read(session, rc, trouble);
+		}
+		if (item->first && item->depth == 0 && !item->aside)
+			session->news = item->type == TORC_REDIS_PUSH;
+		news = session->news;
+	} while (news);
+	return 0;
 }
 
 int
 torc_redis_session_read(struct torc_redis_session *session,
     struct torc_resp_item *item, torc_deadline deadline)
 {
-	const struct torc_resp_reader *reader = &session->line->tree.reader;
-	bool news;
-	int rc;
+	struct trouble trouble = begin(session);
+	int rc = read_next(session, item, deadline, &trouble);
 
-	if (!session->reading)
-		return torc_redis_fail(session->redis, -EINVAL,
-		    "there is no reply to read");
-	do {
-		rc = read_item(session, item, deadline);
-		if (rc < 0) {
-			session->broken = true;
-			return explain_read(session, rc);
-		}
-		if (item->first && item->depth == 0 && !item->aside)
-			session->news = item->type == TORC_REDIS_PUSH;
-		news = session->news;
-	} while (news);
-	session->reading = !reader->done;
+	session->fate = trouble.fate;
+	if (rc < 0)
+		return rc;
+	session->reading = !session->line->tree.reader.done;
 	return session->reading;
 }

@@ -1,6 +1,7 @@
 /*
  * subscriber.c - messages, over a connection that is renewed. One fiber reads
- * (torc_redis_next), and opens the connection; others may subscribe meanwhile.
+ * (torc_redis_subscriber_next) and opens the connection; others may subscribe
+ * meanwhile.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,8 +21,7 @@ torc_redis_subscriber_create(struct torc_redis *redis,
 	    torc_sys_alloc(sizeof(*subscriber));
 
 	if (subscriber == NULL)
-		return torc_redis_fail(redis, -ENOMEM, "no memory for a "
-		    "subscriber");
+		return -ENOMEM;
 	subscriber->redis = redis;
 	torc_resp_arena_init(&subscriber->arena, NULL, 0);
 	*out = subscriber;
@@ -66,29 +66,39 @@ note_life(struct torc_redis_subscriber *subscriber)
 	subscriber->silent_until = torc_after_ms(SILENCE_MS);
 }
 
-/* Parks. To the next attempt; what is said then is why the last one failed. */
+/* There was no other attempt before the deadline; why the last one failed. */
 static int
-pause_to_connect(
-    struct torc_redis_subscriber *subscriber, torc_deadline deadline)
+explain_lateness(struct torc_error *error)
 {
-	struct torc_redis *redis = subscriber->redis;
-	const torc_deadline again = torc_after_ms(AGAIN_MS);
-	char why[REDIS_WHY];
-	int rc;
+	struct torc_error last;
 
-	torc_redis_format(why, sizeof(why), "%s", redis->why);
-	rc = torc_sleep(torc_sooner(again, deadline));
+	if (error == NULL)
+		return -ETIMEDOUT;
+	last = *error;
+	(void)torc_error_set(error, -ETIMEDOUT,
+	    "no connection before the deadline of the call: %s", last.text);
+	error->cut |= last.cut;
+	return -ETIMEDOUT;
+}
+
+/* Parks. To the next attempt. */
+static int
+pause_to_connect(torc_deadline deadline, struct torc_error *error)
+{
+	const torc_deadline again = torc_after_ms(AGAIN_MS);
+	int rc = torc_sleep(torc_sooner(again, deadline));
+
 	if (rc < 0)
-		return torc_redis_subscriber_explain(subscriber, rc);
-	return again.at < deadline.at ? 0 :
-	    torc_redis_fail(redis, -ETIMEDOUT, "%s", why);
+		return torc_redis_subscriber_explain(rc, "", error);
+	return again.at < deadline.at ? 0 : explain_lateness(error);
 }
 
 /* Parks. */
 static int
-resume(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
+resume(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
+    struct torc_error *error)
 {
-	int rc = torc_redis_subscriber_resume(subscriber, deadline);
+	int rc = torc_redis_subscriber_resume(subscriber, deadline, error);
 
 	if (rc < 0)
 		drop_line(subscriber);
@@ -97,20 +107,24 @@ resume(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 
 /* Parks. Have a connection, by the deadline. */
 static int
-connect_again(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
+connect_again(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
+    struct torc_error *error)
 {
+	struct trouble trouble = { .error = error };
+
 	for (;;) {
-		int rc = torc_redis_node_rent(
-		    subscriber->redis, -1, &subscriber->line, deadline);
+		int rc = torc_redis_node_rent(subscriber->redis, -1,
+		    &subscriber->line, deadline,
+		    error != NULL ? &trouble : NULL);
 
 		if (rc == 0) {
 			note_life(subscriber);
-			return resume(subscriber, deadline);
+			return resume(subscriber, deadline, error);
 		}
 		if (rc == -ECANCELED || rc == -ESHUTDOWN || rc == -EACCES ||
 		    (rc == -ETIMEDOUT && torc_passed(deadline)))
 			return rc;
-		rc = pause_to_connect(subscriber, deadline);
+		rc = pause_to_connect(deadline, error);
 		if (rc < 0)
 			return rc;
 	}
@@ -128,7 +142,7 @@ is_text(const struct torc_redis_reply *item)
 /* What a reply says, if it is for the program: 1, 0, or an error. */
 static int
 understand(struct torc_redis_subscriber *subscriber,
-    struct torc_redis_message *message)
+    struct torc_redis_message *message, struct torc_error *error)
 {
 	static const struct {
 		const char *kind;
@@ -146,8 +160,7 @@ understand(struct torc_redis_subscriber *subscriber,
 	const struct torc_redis_reply *items = reply->items;
 
 	if (reply->type == TORC_REDIS_ERROR)
-		return torc_redis_tell(subscriber->redis, -EREMOTEIO,
-		    TORC_REDIS_ANSWERED, "%s", reply->text);
+		return torc_error_set(error, -EREMOTEIO, "%s", reply->text);
 	if ((reply->type != TORC_REDIS_PUSH &&
 	    reply->type != TORC_REDIS_ARRAY) || reply->size < 3 ||
 	    !is_text(&items[0]) || !is_text(&items[1]))
@@ -218,12 +231,12 @@ build(struct torc_redis_subscriber *subscriber)
 }
 
 static int
-explain(const struct torc_redis_subscriber *subscriber, long error)
+explain(const struct torc_redis_subscriber *subscriber, int rc,
+    struct torc_error *error)
 {
-	const char *limit = torc_redis_over_limit((int)error);
+	const char *limit = torc_redis_over_limit(rc);
 
-	return torc_redis_tell(subscriber->redis, (int)error,
-	    TORC_REDIS_ANSWERED, "%s: a message %s: %s",
+	return torc_error_set(error, rc, "%s: a message %s: %s",
 	    subscriber->line->address,
 	    limit == NULL ? "cannot be read" : "was read past",
 	    limit == NULL ? "it is not the protocol of Redis" : limit);
@@ -234,7 +247,7 @@ explain(const struct torc_redis_subscriber *subscriber, long error)
  * that is over a limit is an error once; what is left of it is read past.
  */
 static int
-take(struct torc_redis_subscriber *subscriber)
+take(struct torc_redis_subscriber *subscriber, struct torc_error *error)
 {
 	const struct torc_resp_tree *tree = &subscriber->line->tree;
 	long rc = subscriber->passing ? pass(subscriber) : 0;
@@ -252,7 +265,7 @@ take(struct torc_redis_subscriber *subscriber)
 		consume(subscriber, tree->taken);
 		subscriber->passing = !tree->reader.done;
 	}
-	return explain(subscriber, rc);
+	return explain(subscriber, (int)rc, error);
 }
 
 /* Parks. Nothing came for long: ask, and the second time leave. */
@@ -272,7 +285,8 @@ probe(struct torc_redis_subscriber *subscriber)
 
 /* Parks. More in view: 0, also if there is nothing; or a negative errno. */
 static int
-receive(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
+receive(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
+    struct torc_error *error)
 {
 	const torc_deadline until = subscriber->silent_until;
 	int rc = torc_conn_recv(subscriber->line->conn, &subscriber->view,
@@ -283,7 +297,8 @@ receive(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 		return 0;
 	}
 	if (rc == -ECANCELED || (rc == -ETIMEDOUT && until.at >= deadline.at))
-		return torc_redis_subscriber_explain(subscriber, rc);
+		return torc_redis_subscriber_explain(rc,
+		    "nothing came before the deadline", error);
 	if (rc == -ETIMEDOUT)
 		probe(subscriber);
 	else
@@ -293,48 +308,70 @@ receive(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
 
 /* Parks. 1: a reply is whole, 0: look again, or a negative errno. */
 static int
-read_reply(struct torc_redis_subscriber *subscriber, torc_deadline deadline)
+read_reply(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
+    struct torc_error *error)
 {
 	int rc = 0;
 
 	if (subscriber->view.size > 0)
-		rc = take(subscriber);
+		rc = take(subscriber, error);
 	if (rc == 0)
-		rc = receive(subscriber, deadline);
+		rc = receive(subscriber, deadline, error);
 	else if (rc == -EBADMSG)
 		drop_line(subscriber);
 	return rc;
 }
 
+/* A line that is of no more use is left. */
+static void
+leave_bad_line(struct torc_redis_subscriber *subscriber)
+{
+	const struct line *line = subscriber->line;
+
+	if (line != NULL && (line->mute || line->node->gone ||
+	    torc_redis_is_replaced(line)))
+		drop_line(subscriber);
+}
+
+/* Parks. Have a line. 1: it is not the first one, 0, or an error. */
+static int
+begin_line(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
+    struct torc_error *error)
+{
+	const bool met = subscriber->met;
+	int rc;
+
+	subscriber->reading = false;
+	subscriber->passing = false;
+	subscriber->view.size = 0;
+	rc = connect_again(subscriber, deadline, error);
+	if (rc < 0)
+		return rc;
+	subscriber->met = true;
+	return met;
+}
+
 int
-torc_redis_next(struct torc_redis_subscriber *subscriber,
-    struct torc_redis_message *message, torc_deadline deadline)
+torc_redis_subscriber_next(struct torc_redis_subscriber *subscriber,
+    struct torc_redis_message *message, struct torc_error *error,
+    torc_deadline deadline)
 {
 	int rc = 0;
 
 	memset(message, 0, sizeof(*message));
 	while (rc == 0) {
-		if (subscriber->line != NULL && (subscriber->line->mute ||
-		    subscriber->line->node->gone ||
-		    torc_redis_is_replaced(subscriber->line)))
-			drop_line(subscriber);
+		leave_bad_line(subscriber);
 		if (subscriber->line == NULL) {
-			bool met = subscriber->met;
-
-			subscriber->reading = false;
-			subscriber->passing = false;
-			subscriber->view.size = 0;
-			rc = connect_again(subscriber, deadline);
-			subscriber->met |= rc == 0;
-			if (rc == 0 && met) {
+			rc = begin_line(subscriber, deadline, error);
+			if (rc > 0)
 				message->event = TORC_REDIS_CONNECTED;
-				return 0;
-			}
 			continue;
 		}
-		rc = read_reply(subscriber, deadline);
+		rc = read_reply(subscriber, deadline, error);
 		if (rc > 0)
-			rc = understand(subscriber, message);
+			rc = understand(subscriber, message, error);
 	}
+	if (rc > 0)
+		torc_error_clear(error);
 	return rc > 0 ? 0 : rc;
 }

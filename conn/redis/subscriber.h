@@ -33,13 +33,13 @@ struct torc_redis_subscriber {
 /* Give back the line of a subscriber, which nobody writes to. */
 void torc_redis_subscriber_release(struct line *line);
 
-/* What ended a wait, in words; returns `rc`. */
-int torc_redis_subscriber_explain(
-    const struct torc_redis_subscriber *subscriber, int rc);
+/* What ended a wait for what `late` says, in words; returns `rc`. */
+int torc_redis_subscriber_explain(int rc, const char *late,
+    struct torc_error *error);
 
 /* Parks. Subscribe to all again, on a new line. 0, or an error. */
 int torc_redis_subscriber_resume(struct torc_redis_subscriber *subscriber,
-    torc_deadline deadline);
+    torc_deadline deadline, struct torc_error *error);
 
 /* Parks. Ask Redis whether it is there. */
 void torc_redis_subscriber_ping(struct torc_redis_subscriber *subscriber,

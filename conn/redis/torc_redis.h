@@ -34,11 +34,27 @@
  *	-E2BIG		torc_redis_do() was given more than 64 words
  *	-EXDEV		the keys are in different slots of the cluster
  *
- * torc_redis_why() has words for all of them. torc_redis_fate() tells whether
- * the command was sent. A command is sent again only if no byte of it was sent
- * and another connection can be had. An error is always about the command of
- * the call that returns it: the mistakes of other commands on the same
- * connection cause no error here, unless the connection is lost.
+ * A command is sent again only if no byte of it was sent and another connection
+ * can be had. An error is always about the command of the call that returns it:
+ * the mistakes of other commands on the same connection cause no error here,
+ * unless the connection is lost.
+ *
+ * Errors in words belong to the call, never to the client that all fibers
+ * share:
+ *
+ *	a call with a reply	gives a reply after an error, too. Its `text`
+ *				has the words; its `type` tells whose they are:
+ *				TORC_REDIS_ERROR those of Redis (-EREMOTEIO),
+ *				TORC_REDIS_FAILURE those of torc. See
+ *				torc_redis_reply_error() for the code, and
+ *				torc_redis_reply_fate() for whether the command
+ *				was sent. It is NULL only if there is no memory
+ *				for it
+ *	a call on a session	torc_redis_session_error(), and _fate()
+ *	all others		fill in a struct torc_error (may be NULL)
+ *
+ * A call that is given NULL instead of a reply returns the code alone: pass a
+ * reply if it matters whether the command was done.
  *
  * Deadlines. A call whose deadline passes gives its command up; the reply is
  * discarded when it comes. If the connection has been silent for 50 ms then,
@@ -61,8 +77,7 @@
  * cluster may have 256 of them at a time.
  *
  * Replies. A caller that passes a `reply` frees it with
- * torc_redis_reply_free(), also after an error (it is NULL then, except after
- * -EREMOTEIO). Pass NULL to discard the reply.
+ * torc_redis_reply_free(), also after an error. Pass NULL to discard it.
  */
 #ifndef TORC_REDIS_H
 #define TORC_REDIS_H
@@ -101,7 +116,11 @@ struct torc_redis_config {
 	unsigned retry_min_ms;	/* pauses between attempts: see torc_pool; 50 */
 	unsigned retry_max_ms;	/* 500 */
 	unsigned redirects;	/* of a command in a cluster; 8; to 100 */
-	struct torc_resp_limits limits;	/* of a reply */
+	/* Limits of a reply, which may be over one: see torc_resp.h. */
+	size_t reply_bytes_max;	/* of all its strings; 64 MiB */
+	unsigned reply_items_max;	/* 1048576 */
+	unsigned reply_depth_max;	/* 32; to 32 */
+	unsigned reply_line_max;	/* bytes of a line; 16384 */
 };
 
 /*
@@ -126,11 +145,11 @@ struct torc_redis_config {
  * A client for the reactor of this thread; on a fiber, such as that of the
  * `start` of torc_serve. Nothing is opened before it is asked. `config` is
  * copied, and may be NULL. The first of a reactor is what torc_redis_of()
- * returns. 0; -EINVAL, and `text` (may be NULL) says why; -ENOMEM; -ENOBUFS
- * (see torc_pool_create).
+ * returns. 0; -EINVAL: `error` names the field, its value and its bounds;
+ * -ENOMEM; -ENOBUFS (see torc_pool_create).
  */
 TORC_API int torc_redis_create(struct torc_redis **redis,
-    const struct torc_redis_config *config, char *text, size_t text_size);
+    const struct torc_redis_config *config, struct torc_error *error);
 
 /*
  * Parks, while the reactor lives. Nobody uses it any more. Returns as
@@ -143,13 +162,6 @@ TORC_API int torc_redis_destroy(
 /* This reactor's client, or NULL. */
 TORC_API struct torc_redis *torc_redis_of(const struct torc_reactor *reactor);
 
-/*
- * Returns the last error in words, or "" if there was none. Read it before the
- * fiber parks again: until then it is the error of the call that just failed,
- * and later it may be that of another fiber.
- */
-TORC_API const char *torc_redis_why(const struct torc_redis *redis);
-
 /* What is known of a command whose call failed. */
 enum torc_redis_fate {
 	TORC_REDIS_UNSENT,	/* no byte of it was sent: it was not done */
@@ -158,9 +170,6 @@ enum torc_redis_fate {
 	TORC_REDIS_ANSWERED,	/* answered: with an error, or by a reply that
 				 * is over a limit (so it was done) */
 };
-
-/* That of the last call that failed, for as long as torc_redis_why(). */
-TORC_API enum torc_redis_fate torc_redis_fate(const struct torc_redis *redis);
 
 /* ---- Commands ---- */
 
@@ -176,7 +185,22 @@ TORC_API int torc_redis_do(struct torc_redis *redis,
     struct torc_redis_reply **reply, torc_deadline deadline, ...)
     __attribute__((sentinel));
 
-/* Free a reply with all that is in it. NULL is one. */
+/*
+ * What the call that gave this reply failed with: until the reply is freed.
+ * `code` is 0 if it did not fail. Of NULL it is -ENOMEM: the call had no memory
+ * for a reply. Only what a call gave may be asked, not an item of it.
+ */
+TORC_API const struct torc_error *torc_redis_reply_error(
+    const struct torc_redis_reply *reply);
+
+/*
+ * What became of the command of the call that gave this reply. Of NULL it is
+ * TORC_REDIS_UNKNOWN.
+ */
+TORC_API enum torc_redis_fate torc_redis_reply_fate(
+    const struct torc_redis_reply *reply);
+
+/* Free a reply with all that is in it. NULL does nothing. */
 TORC_API void torc_redis_reply_free(struct torc_redis_reply *reply);
 
 struct torc_redis_command {
@@ -208,6 +232,7 @@ TORC_API int torc_redis_transact(struct torc_redis *redis,
 struct torc_redis_script {
 	const char *text;
 	char sha[41];
+	char reserved[15];
 };
 
 /*
@@ -230,13 +255,24 @@ struct torc_redis_session;
  */
 TORC_API int torc_redis_session_acquire(struct torc_redis *redis,
     const char *key, struct torc_redis_session **session,
-    torc_deadline deadline);
+    struct torc_error *error, torc_deadline deadline);
 
 /*
  * Give it back. It is closed if it is not as it was: within MULTI, watching,
  * changed by SELECT and the like, or with an answer unread.
  */
 TORC_API void torc_redis_session_release(struct torc_redis_session *session);
+
+/*
+ * What the last call on the session failed with: until the next one. `code` is
+ * 0 if it did not fail.
+ */
+TORC_API const struct torc_error *torc_redis_session_error(
+    const struct torc_redis_session *session);
+
+/* What became of the command of the last call, if that has failed. */
+TORC_API enum torc_redis_fate torc_redis_session_fate(
+    const struct torc_redis_session *session);
 
 /*
  * Parks. As torc_redis_call(), without a second attempt. After an error other
@@ -284,6 +320,7 @@ struct torc_redis_message {
 	const char *pattern;	/* by which it came, or NULL */
 	const char *text;	/* of a message, ended by a NUL, too */
 	size_t size;
+	uint64_t reserved[2];
 };
 
 /* 0 or -ENOMEM. */
@@ -297,29 +334,32 @@ TORC_API void torc_redis_subscriber_destroy(
 /*
  * Parks, but does not wait for Redis: SUBSCRIBED tells when it is done. At
  * most 4096 channels and patterns (-ENOBUFS). Also while another fiber is in
- * torc_redis_next(). Without a connection it is done with the next one.
+ * torc_redis_subscriber_next(). Without a connection it is done with the next
+ * one.
  */
 TORC_API int torc_redis_subscribe(struct torc_redis_subscriber *subscriber,
-    const char *channel, torc_deadline deadline);
+    const char *channel, struct torc_error *error, torc_deadline deadline);
 TORC_API int torc_redis_psubscribe(struct torc_redis_subscriber *subscriber,
-    const char *pattern, torc_deadline deadline);
+    const char *pattern, struct torc_error *error, torc_deadline deadline);
 
-/* 0, or -ENOENT if it was not subscribed to. */
+/* Parks. 0, or -ENOENT if it was not subscribed to. */
 TORC_API int torc_redis_unsubscribe(struct torc_redis_subscriber *subscriber,
-    const char *channel, torc_deadline deadline);
+    const char *channel, struct torc_error *error, torc_deadline deadline);
 TORC_API int torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
-    const char *pattern, torc_deadline deadline);
+    const char *pattern, struct torc_error *error, torc_deadline deadline);
 
 /*
  * Parks. The next message, readable until the next call. When the connection
  * is lost, or silent for 30 s and then to a PING, it is opened again for as
  * long as the deadline allows. 0, -ETIMEDOUT, -ECANCELED, -ESHUTDOWN; -EACCES:
- * we are not let in; -EREMOTEIO: Redis refused a channel, and
- * torc_redis_why() says which; -EMSGSIZE and the others of a limit: a message
- * is over it, and is read past.
+ * we are not let in; -EREMOTEIO: Redis refused a channel, and `error` says
+ * which; -EMSGSIZE and the others of a limit: a message is over it, and is read
+ * past.
  */
-TORC_API int torc_redis_next(struct torc_redis_subscriber *subscriber,
-    struct torc_redis_message *message, torc_deadline deadline);
+TORC_API int torc_redis_subscriber_next(
+    struct torc_redis_subscriber *subscriber,
+    struct torc_redis_message *message, struct torc_error *error,
+    torc_deadline deadline);
 
 #ifdef __cplusplus
 }

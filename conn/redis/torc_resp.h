@@ -1,7 +1,7 @@
 /*
- * resp.h - the protocol of Redis: RESP2 and RESP3 as plain functions between
- * bytes and values. No input, no output, any thread. Reading and writing take
- * no memory; only a tree does.
+ * torc_resp.h - the protocol of Redis: RESP2 and RESP3 as plain functions
+ * between bytes and values. No input, no output, any thread. Reading and
+ * writing take no memory; only a tree does.
  *
  * Errors of what is read, each with one meaning:
  *
@@ -11,6 +11,9 @@
  *	-ELOOP		it is nested deeper than `depth_max`
  *	-ENAMETOOLONG	a line is longer than `line_max`
  *	-ENOMEM		(trees only) there is no memory for it
+ *
+ * The structures here are the caller's, on the stack for example: their layout
+ * is the same in all versions, and what is reserved in them is torc's.
  *
  * Source: https://redis.io/docs/latest/develop/reference/protocol-spec/. The
  * streamed strings and aggregates of the RESP3 draft, which no server sends,
@@ -44,6 +47,8 @@ enum torc_redis_type {
 	TORC_REDIS_MAP,		/* "%" items: key, value, key, value ... */
 	TORC_REDIS_ATTRIBUTE,	/* "|" as a map; says something about the
 				 * value that follows. Not in trees. */
+	TORC_REDIS_FAILURE,	/* text: nothing that was sent, but words of
+				 * torc. See torc_redis.h. */
 };
 
 /* 0 has the default. */
@@ -53,6 +58,7 @@ struct torc_resp_limits {
 	uint32_t depth_max;	/* of aggregates within each other; 32, which
 				 * is the most */
 	uint32_t line_max;	/* bytes of a line; 16384 */
+	uint32_t reserved[3];	/* 0 */
 };
 
 /* ---- Reading item by item ---- */
@@ -71,6 +77,7 @@ struct torc_resp_item {
 	double number;
 	struct torc_slice piece;	/* in the bytes that were given */
 	uint64_t left;		/* bytes of the text behind this piece */
+	uint64_t reserved[2];
 };
 
 struct torc_resp_level {
@@ -93,6 +100,7 @@ struct torc_resp_reader {
 	uint64_t seen;		/* bytes of a line without an end that were
 				 * searched for one already */
 	struct torc_resp_level levels[TORC_RESP_DEPTH];
+	uint64_t reserved[4];
 };
 
 /* `limits` may be NULL. */
@@ -104,7 +112,7 @@ TORC_API void torc_resp_init(struct torc_resp_reader *reader,
  * needed to tell (nothing was taken), or a negative errno. A reply is over
  * when `reader->done`; the next call begins the next one.
  */
-TORC_API long torc_resp_read(struct torc_resp_reader *reader,
+TORC_API int64_t torc_resp_read(struct torc_resp_reader *reader,
     const uint8_t *data, size_t size, struct torc_resp_item *item);
 
 /*
@@ -114,7 +122,7 @@ TORC_API long torc_resp_read(struct torc_resp_reader *reader,
  * are needed), or -EBADMSG: the bytes are not RESP. `reader->done` is set when
  * the reply is over; until then, call it and not torc_resp_read().
  */
-TORC_API long torc_resp_pass(
+TORC_API int64_t torc_resp_pass(
     struct torc_resp_reader *reader, const uint8_t *data, size_t size);
 
 /* ---- Trees ---- */
@@ -156,6 +164,7 @@ struct torc_resp_tree {
 	struct torc_redis_reply *text;	/* of which more comes */
 	size_t taken;		/* bytes, by the last torc_resp_build() */
 	struct torc_redis_reply *next[TORC_RESP_DEPTH];
+	uint64_t reserved[4];
 };
 
 /* Trees will be built in `arena`. */
@@ -169,7 +178,7 @@ TORC_API void torc_resp_tree_init(struct torc_resp_tree *tree,
  * `tree->taken` says how many were taken before: torc_resp_pass() goes on from
  * there.
  */
-TORC_API long torc_resp_build(struct torc_resp_tree *tree,
+TORC_API int64_t torc_resp_build(struct torc_resp_tree *tree,
     struct torc_redis_reply *root, const uint8_t *data, size_t size);
 
 /* ---- Writing ---- */

@@ -93,6 +93,11 @@ torc_resp_arena_rewind(struct torc_resp_arena *arena,
 
 /* ---- Trees ---- */
 
+/* As in resp.c. */
+_Static_assert(sizeof(struct torc_resp_tree) == 640 + 32 + 8 * 32 + 32 &&
+    sizeof(struct torc_resp_arena) == 24,
+    "what torc_resp.h lays out is frozen");
+
 void
 torc_resp_tree_init(struct torc_resp_tree *tree,
     struct torc_resp_arena *arena, const struct torc_resp_limits *limits)
@@ -199,7 +204,7 @@ build_string(struct torc_resp_tree *tree, const uint8_t *data, size_t size)
 	return (long)(head + length + 4);
 }
 
-long
+int64_t
 torc_resp_build(struct torc_resp_tree *tree, struct torc_redis_reply *root,
     const uint8_t *data, size_t size)
 {

@@ -1,78 +1,172 @@
 /*
- * why.c - errors in words, and what is known of the command that failed.
+ * why.c - what went wrong in a call, in words, and what is known of the command
+ * that failed. Both belong to the call or to its session: another fiber that
+ * fails at the same time has its own.
  */
-#include <stdio.h>
+#include <errno.h>
 #include <string.h>
 
 #include "conn/redis/redis.h"
+#include "sys/sys.h"
 
-#define CUT "..."
+/* A reply that torc makes: the call has failed. */
+struct failure {
+	struct request request;
+	struct torc_error error;
+};
 
-/* Where a text of UTF-8 can be cut before `size`: not inside a character. */
-static size_t
-cut_at(const char *text, size_t size)
+static const struct torc_error no_error;
+static const struct torc_error no_memory = {
+	.code = -ENOMEM,
+	.text = "no memory for the words of an error",
+};
+static const struct torc_error no_memory_for_words = {
+	.code = -EREMOTEIO,
+	.cut = true,
+	.text = "...",
+};
+
+static struct failure *
+failure_new(void)
 {
-	size_t at = size;
+	struct failure *failure = torc_sys_alloc_raw(sizeof(*failure));
+	struct request *request;
 
-	while (at > 0 && size - at < 4 && (text[at] & 0xc0) == 0x80)
-		at--;
-	return (text[at] & 0xc0) == 0x80 ? size : at;
+	if (failure == NULL)
+		return NULL;
+	request = &failure->request;
+	memset(request, 0, offsetof(struct request, memory));
+	torc_resp_arena_init(&request->arena, NULL, 0);
+	request->error = &failure->error;
+	return failure;
 }
 
-void
-torc_redis_vformat(
-    char *text, size_t size, const char *format, va_list arguments)
+static int
+vtell(struct trouble *trouble, int error, enum torc_redis_fate fate,
+    const char *format, va_list arguments)
 {
-	const int length = vsnprintf(text, size, format, arguments);
+	if (trouble == NULL)
+		return error;
+	if (trouble->error == NULL) {
+		struct failure *failure = failure_new();
 
-	if (length < 0 || (size_t)length < size || size < sizeof(CUT))
-		return;
-	memcpy(text + cut_at(text, size - sizeof(CUT)), CUT, sizeof(CUT));
-}
-
-void
-torc_redis_format(char *text, size_t size, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	torc_redis_vformat(text, size, format, arguments);
-	va_end(arguments);
+		if (failure == NULL)
+			return error;
+		trouble->reply = &failure->request;
+		trouble->error = &failure->error;
+	}
+	trouble->fate = fate;
+	return torc_error_vset(trouble->error, error, format, arguments);
 }
 
 int
-torc_redis_fail(struct torc_redis *redis, int error, const char *format, ...)
+torc_redis_fail(struct trouble *trouble, int error, const char *format, ...)
 {
 	va_list arguments;
 
 	va_start(arguments, format);
-	torc_redis_vformat(redis->why, sizeof(redis->why), format, arguments);
+	(void)vtell(trouble, error, TORC_REDIS_UNSENT, format, arguments);
 	va_end(arguments);
-	redis->fate = TORC_REDIS_UNSENT;
 	return error;
 }
 
 int
-torc_redis_tell(struct torc_redis *redis, int error, enum torc_redis_fate fate,
+torc_redis_tell(struct trouble *trouble, int error, enum torc_redis_fate fate,
     const char *format, ...)
 {
 	va_list arguments;
 
 	va_start(arguments, format);
-	torc_redis_vformat(redis->why, sizeof(redis->why), format, arguments);
+	(void)vtell(trouble, error, fate, format, arguments);
 	va_end(arguments);
-	redis->fate = fate;
 	return error;
 }
 
-const char *
-torc_redis_why(const struct torc_redis *redis)
+int
+torc_redis_pass_on(struct trouble *trouble, int error,
+    const struct torc_error *from)
 {
-	return redis->why;
+	(void)torc_redis_fail(trouble, error, "%s", from->text);
+	if (trouble != NULL && trouble->error != NULL)
+		trouble->error->cut |= from->cut;
+	return error;
+}
+
+void
+torc_redis_trouble_end(struct trouble *trouble)
+{
+	if (trouble == NULL || trouble->reply == NULL)
+		return;
+	torc_redis_request_free(trouble->reply);
+	trouble->reply = NULL;
+	trouble->error = NULL;
+}
+
+/* Those of a session stay there, too. */
+static void
+copy_words(struct trouble *trouble)
+{
+	struct failure *failure = failure_new();
+
+	if (failure == NULL)
+		return;
+	failure->error = *trouble->error;
+	trouble->reply = &failure->request;
+}
+
+struct torc_redis_reply *
+torc_redis_trouble_reply(struct trouble *trouble)
+{
+	struct request *request;
+	struct torc_error *error;
+
+	if (trouble->reply == NULL && trouble->error != NULL)
+		copy_words(trouble);
+	request = trouble->reply;
+	if (request == NULL)
+		return NULL;
+	error = request->error;
+	request->fate = trouble->fate;
+	request->root = (struct torc_redis_reply) {
+		.type = TORC_REDIS_FAILURE, .integer = error->code,
+		.text = error->text, .size = strlen(error->text),
+	};
+	return &request->root;
+}
+
+void
+torc_redis_reply_unsent(struct torc_redis_reply *reply)
+{
+	if (reply != NULL)
+		((struct request *)(void *)((uint8_t *)reply -
+		    offsetof(struct request, root)))->fate = TORC_REDIS_UNSENT;
+}
+
+/* ---- What the program asks ---- */
+
+static const struct request *
+request_of(const struct torc_redis_reply *reply)
+{
+	return (const struct request *)(const void *)((const uint8_t *)reply -
+	    offsetof(struct request, root));
+}
+
+const struct torc_error *
+torc_redis_reply_error(const struct torc_redis_reply *reply)
+{
+	const struct request *request;
+
+	if (reply == NULL)
+		return &no_memory;
+	request = request_of(reply);
+	if (request->error != NULL)
+		return request->error;
+	return request->root.type == TORC_REDIS_ERROR ? &no_memory_for_words :
+	    &no_error;
 }
 
 enum torc_redis_fate
-torc_redis_fate(const struct torc_redis *redis)
+torc_redis_reply_fate(const struct torc_redis_reply *reply)
 {
-	return redis->fate;
+	return reply == NULL ? TORC_REDIS_UNKNOWN : request_of(reply)->fate;
 }

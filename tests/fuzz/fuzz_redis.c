@@ -17,7 +17,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct torc_resp_limits limits = { 8192, ITEMS, 20, 512 };
+static const struct torc_resp_limits limits = { .bytes_max = 8192,
+	.items_max = ITEMS, .depth_max = 20, .line_max = 512 };
 
 /* What was read, as bytes that can be compared. */
 struct trace {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tests/harness.h"
+#include "tests/redis/said.h"
 #include "tests/redis/servers.h"
 
 #include "conn/redis/redis.h"
@@ -33,18 +34,16 @@ static int
 run_scene(void *arg)
 {
 	struct scene *scene = arg;
-	char text[256] = "";
+	struct torc_error error;
 	int line;
 
-	if (torc_redis_create(&scene->redis, &scene->config, text,
-	    sizeof(text)) < 0) {
-		fprintf(stderr, "%s\n", text);
+	if (torc_redis_create(&scene->redis, &scene->config, &error) < 0) {
+		fprintf(stderr, "%s\n", error.text);
 		return __LINE__;
 	}
 	line = scene->play(scene->redis);
 	if (line != 0)
-		fprintf(stderr, "line %d: %s\n", line,
-		    torc_redis_why(scene->redis));
+		fprintf(stderr, "line %d\n", line);
 	torc_redis_destroy(scene->redis, TORC_NEVER);
 	return line;
 }
@@ -209,8 +208,9 @@ fail_and_go_on(struct torc_redis *redis)
 	    NULL) == -EREMOTEIO);
 	EXPECT(reply->type == TORC_REDIS_ERROR);
 	EXPECT(strncmp(reply->text, "WRONGTYPE ", 10) == 0);
-	EXPECT(strcmp(reply->text, torc_redis_why(redis)) == 0);
-	torc_redis_reply_free(reply);
+	EXPECT(heard(-EREMOTEIO, &reply) == -EREMOTEIO);
+	EXPECT(strncmp(said, "WRONGTYPE ", 10) == 0);
+	EXPECT(said_fate == TORC_REDIS_ANSWERED);
 	EXPECT(torc_redis_do(redis, NULL, LATE, "NOSUCH", NULL) ==
 	    -EREMOTEIO);
 	EXPECT(torc_redis_do(redis, &after, LATE, "CLIENT", "ID",
@@ -306,7 +306,7 @@ say_in_session(struct torc_redis *redis, unsigned argc,
     const struct torc_slice *argv)
 {
 	struct torc_redis_session *session;
-	int rc = torc_redis_session_acquire(redis, NULL, &session, LATE);
+	int rc = torc_redis_session_acquire(redis, NULL, &session, NULL, LATE);
 
 	if (rc < 0)
 		return rc;
@@ -322,12 +322,15 @@ call_wrongly(struct torc_redis *redis)
 
 	for (size_t i = 0; i < sizeof(harmful) / sizeof(harmful[0]); i++) {
 		unsigned argc = as_slices(argv, harmful[i].words);
-		int rc = torc_redis_call(redis, argv, argc, NULL, LATE);
+		struct torc_redis_reply *reply;
+		int rc = torc_redis_call(redis, argv, argc, &reply, LATE);
+
+		rc = heard(rc, &reply);
 
 		if (rc != -EOPNOTSUPP)
 			fprintf(stderr, "sent: %s\n", harmful[i].words[0]);
 		EXPECT(rc == -EOPNOTSUPP);
-		EXPECT(torc_redis_fate(redis) == TORC_REDIS_UNSENT);
+		EXPECT(said_fate == TORC_REDIS_UNSENT);
 		rc = say_in_session(redis, argc, argv);
 		if (rc != (harmful[i].session ? 0 : -EOPNOTSUPP))
 			fprintf(stderr, "session: %s: %d\n",
@@ -566,7 +569,7 @@ send_too_much(struct torc_redis *redis)
 	uint8_t *data = calloc(1, size);
 	const struct torc_slice set[] = { word("SET"), word("much"),
 		{ data, size } };
-	struct torc_redis_reply *before, *after;
+	struct torc_redis_reply *before, *after, *reply;
 
 	EXPECT(torc_redis_do(redis, &before, LATE, "CLIENT", "ID",
 	    NULL) == 0);
@@ -577,8 +580,9 @@ send_too_much(struct torc_redis *redis)
 		    &askers[i]) == 0);
 	}
 	for (unsigned i = 0; i < 5; i++) {
-		EXPECT(torc_redis_call(redis, set, 3, NULL, LATE) < 0);
-		EXPECT(torc_redis_fate(redis) != TORC_REDIS_UNSENT);
+		EXPECT(torc_redis_call(redis, set, 3, &reply, LATE) < 0);
+		EXPECT(torc_redis_reply_fate(reply) != TORC_REDIS_UNSENT);
+		torc_redis_reply_free(reply);
 	}
 	small_is_over = true;
 	for (unsigned i = 0; i < 8; i++) {
@@ -684,7 +688,8 @@ watch(struct torc_redis *redis)
 	struct torc_redis_session *session;
 	struct torc_redis_reply *reply;
 
-	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, NULL,
+	    LATE) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "WATCH", "w",
 	    NULL) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "MULTI",
@@ -718,7 +723,7 @@ session_id(struct torc_redis *redis, const char *command, const char *word1)
 	struct torc_redis_reply *reply = NULL;
 	int64_t id = -1;
 
-	if (torc_redis_session_acquire(redis, NULL, &session, LATE) < 0)
+	if (torc_redis_session_acquire(redis, NULL, &session, NULL, LATE) < 0)
 		return -1;
 	if (torc_redis_session_do(session, &reply, LATE, "CLIENT", "ID",
 	    NULL) == 0)
@@ -747,7 +752,8 @@ soil_sessions(struct torc_redis *redis)
 	second = session_id(redis, "SELECT", "3");
 	EXPECT(session_id(redis, NULL, NULL) != second);
 	/* EXEC without MULTI ends no WATCH. */
-	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, NULL,
+	    LATE) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "WATCH", "x",
 	    NULL) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "EXEC", NULL) ==
@@ -772,17 +778,23 @@ time_out_session(struct torc_redis *redis)
 	struct torc_redis_session *session;
 	struct torc_redis_reply *reply;
 
-	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, NULL,
+	    LATE) == 0);
 	EXPECT(torc_redis_session_do(session, &reply, torc_after_ms(50),
 	    "BLPOP", "nothing", "0", NULL) == -ETIMEDOUT);
-	EXPECT(reply == NULL);
+	EXPECT(heard(-ETIMEDOUT, &reply) == -ETIMEDOUT);
+	EXPECT(strstr(said, "no reply before the deadline of the call"));
+	EXPECT(said_fate == TORC_REDIS_UNKNOWN);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "PING", NULL) ==
 	    -ENOTCONN);
+	EXPECT(torc_redis_session_error(session)->code == -ENOTCONN);
+	EXPECT(torc_redis_session_fate(session) == TORC_REDIS_UNSENT);
 	torc_redis_session_release(session);
 	/* What comes is not taken for another's reply. */
 	EXPECT(torc_redis_do(redis, NULL, LATE, "LPUSH", "nothing", "x",
 	    NULL) == 0);
-	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, NULL,
+	    LATE) == 0);
 	EXPECT(torc_redis_session_do(session, &reply, LATE, "PING",
 	    NULL) == 0);
 	EXPECT(took_text(reply, "PONG"));
@@ -816,7 +828,8 @@ stream(struct torc_redis *redis)
 	for (unsigned i = 0; i < COUNT; i++)
 		EXPECT(torc_redis_do(redis, NULL, LATE, "RPUSH", "large",
 		    text, NULL) == 0);
-	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, NULL,
+	    LATE) == 0);
 	for (unsigned round = 0; round < 2; round++) {
 		EXPECT(torc_redis_session_send(session, range, 4, LATE) == 0);
 		EXPECT(torc_redis_session_do(session, NULL, LATE, "PING",
@@ -850,7 +863,7 @@ next_is(struct torc_redis_subscriber *subscriber, enum torc_redis_event event,
 {
 	struct torc_redis_message message;
 
-	if (torc_redis_next(subscriber, &message, LATE) < 0)
+	if (torc_redis_subscriber_next(subscriber, &message, NULL, LATE) < 0)
 		return false;
 	return message.event == event &&
 	    (channel == NULL || strcmp(message.channel, channel) == 0) &&
@@ -864,9 +877,9 @@ listen_to_channels(struct torc_redis *redis)
 	struct torc_redis_message message;
 
 	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
-	EXPECT(torc_redis_subscribe(subscriber, "one", LATE) == 0);
+	EXPECT(torc_redis_subscribe(subscriber, "one", NULL, LATE) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, "one", NULL));
-	EXPECT(torc_redis_psubscribe(subscriber, "t*", LATE) == 0);
+	EXPECT(torc_redis_psubscribe(subscriber, "t*", NULL, LATE) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, "t*", NULL));
 	EXPECT(torc_redis_do(redis, NULL, LATE, "PUBLISH", "one", "1",
 	    NULL) == 0);
@@ -875,15 +888,17 @@ listen_to_channels(struct torc_redis *redis)
 	EXPECT(torc_redis_do(redis, NULL, LATE, "PUBLISH", "two", "2",
 	    NULL) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_MESSAGE, "one", "1"));
-	EXPECT(torc_redis_next(subscriber, &message, LATE) == 0);
+	EXPECT(torc_redis_subscriber_next(subscriber, &message, NULL, LATE) ==
+	    0);
 	EXPECT(strcmp(message.pattern, "t*") == 0);
 	EXPECT(strcmp(message.channel, "two") == 0);
 	EXPECT(message.size == 1 && strcmp(message.text, "2") == 0);
-	EXPECT(torc_redis_unsubscribe(subscriber, "none", LATE) == -ENOENT);
-	EXPECT(torc_redis_unsubscribe(subscriber, "one", LATE) == 0);
+	EXPECT(torc_redis_unsubscribe(subscriber, "none", NULL, LATE) ==
+	    -ENOENT);
+	EXPECT(torc_redis_unsubscribe(subscriber, "one", NULL, LATE) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_UNSUBSCRIBED, "one", NULL));
-	EXPECT(torc_redis_next(subscriber, &message, torc_after_ms(20)) ==
-	    -ETIMEDOUT);
+	EXPECT(torc_redis_subscriber_next(subscriber, &message, NULL,
+	    torc_after_ms(20)) == -ETIMEDOUT);
 	EXPECT(torc_redis_do(redis, NULL, LATE, "PUBLISH", "two", "3",
 	    NULL) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_MESSAGE, "two", "3"));
@@ -908,8 +923,8 @@ lose_subscriber(struct torc_redis *redis)
 	struct torc_redis_subscriber *subscriber;
 
 	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
-	EXPECT(torc_redis_subscribe(subscriber, "a", LATE) == 0);
-	EXPECT(torc_redis_psubscribe(subscriber, "b*", LATE) == 0);
+	EXPECT(torc_redis_subscribe(subscriber, "a", NULL, LATE) == 0);
+	EXPECT(torc_redis_psubscribe(subscriber, "b*", NULL, LATE) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, "a", NULL));
 	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, "b*", NULL));
 	EXPECT(torc_redis_do(redis, NULL, LATE, "CLIENT", "KILL", "TYPE",
@@ -962,17 +977,22 @@ be_refused(struct torc_redis *redis)
 	struct torc_redis_reply *reply;
 
 	EXPECT(torc_redis_do(redis, &reply, LATE, "PING", NULL) == -EACCES);
-	EXPECT(reply == NULL);
-	EXPECT(strstr(torc_redis_why(redis), "HELLO: ") != NULL ||
-	    strstr(torc_redis_why(redis), "AUTH: ") != NULL);
+	EXPECT(reply->type == TORC_REDIS_FAILURE);
+	EXPECT(reply->integer == -EACCES);
+	EXPECT(heard(-EACCES, &reply) == -EACCES);
+	EXPECT(strstr(said, "HELLO: ") != NULL ||
+	    strstr(said, "AUTH: ") != NULL);
 	return 0;
 }
 
 static int
 need_password(struct torc_redis *redis)
 {
-	EXPECT(torc_redis_do(redis, NULL, LATE, "PING", NULL) < 0);
-	EXPECT(strstr(torc_redis_why(redis), "NOAUTH") != NULL);
+	struct torc_redis_reply *reply;
+
+	EXPECT(torc_redis_do(redis, &reply, LATE, "PING", NULL) < 0);
+	EXPECT(strstr(reply->text, "NOAUTH") != NULL);
+	torc_redis_reply_free(reply);
 	return 0;
 }
 
@@ -998,8 +1018,8 @@ users_passwords_databases_and_names_are_as_configured(void **state)
 	}
 	/* Its own greeting is larger than that. */
 	config = (struct torc_redis_config) { .address = guarded.address,
-		.password = "secret", .limits = { .bytes_max = 10,
-		.items_max = 1 } };
+		.password = "secret", .reply_bytes_max = 10,
+		.reply_items_max = 1 };
 	play_with(set_and_get, &config);
 	config = (struct torc_redis_config) { .address = guarded.address };
 	play_with(need_password, &config);
@@ -1022,7 +1042,8 @@ open_wrongly(void *arg)
 		{ { .lines = 65 }, "lines = 65: must be from 1 to 64" },
 		{ { .user = "x" }, "user: must have a password" },
 		{ { .cluster = true, .database = 1 }, "database" },
-		{ { .limits.depth_max = 33 }, "limits.depth_max" },
+		{ { .reply_depth_max = 33 },
+		    "reply_depth_max = 33: must be from 1 to 32" },
 		{ { .cluster = true, .address = "a:1,,b:1" }, "address" },
 		{ { .retry_min_ms = 90000 }, "retry_min_ms" },
 	};
@@ -1030,14 +1051,15 @@ open_wrongly(void *arg)
 
 	(void)arg;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		char text[128] = "";
+		struct torc_error error;
 
-		EXPECT(torc_redis_create(&redis, &wrong[i].config, text,
-		    sizeof(text)) == -EINVAL);
-		if (strstr(text, wrong[i].text) == NULL)
-			fprintf(stderr, "%zu: %s\n", i, text);
-		EXPECT(strstr(text, wrong[i].text) != NULL);
-		EXPECT(torc_redis_create(&redis, &wrong[i].config, NULL, 0) ==
+		EXPECT(torc_redis_create(&redis, &wrong[i].config, &error) ==
+		    -EINVAL);
+		if (strstr(error.text, wrong[i].text) == NULL)
+			fprintf(stderr, "%zu: %s\n", i, error.text);
+		EXPECT(strstr(error.text, wrong[i].text) != NULL);
+		EXPECT(error.code == -EINVAL && !error.cut);
+		EXPECT(torc_redis_create(&redis, &wrong[i].config, NULL) ==
 		    -EINVAL);
 	}
 	EXPECT(torc_redis_of(torc_reactor_self()) == NULL);
@@ -1066,9 +1088,10 @@ open_and_keep(void *arg)
 	struct torc_redis_session *session;
 
 	(void)arg;
-	EXPECT(torc_redis_create(&kept, &config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&kept, &config, NULL) == 0);
 	EXPECT(torc_redis_do(kept, NULL, LATE, "PING", NULL) == 0);
-	EXPECT(torc_redis_session_acquire(kept, NULL, &session, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(kept, NULL, &session, NULL, LATE) ==
+	    0);
 	torc_redis_session_release(session);
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/redis/said.h"
 #include "tests/redis/servers.h"
 
 #include "conn/redis/redis.h"
@@ -35,17 +36,16 @@ run_scene(void *arg)
 {
 	struct scene *scene = arg;
 	struct torc_redis *redis;
-	char text[256] = "";
+	struct torc_error error;
 	int line;
 
-	if (torc_redis_create(&redis, &scene->config, text, sizeof(text)) < 0) {
-		fprintf(stderr, "%s\n", text);
+	if (torc_redis_create(&redis, &scene->config, &error) < 0) {
+		fprintf(stderr, "%s\n", error.text);
 		return __LINE__;
 	}
 	line = scene->play(redis);
 	if (line != 0)
-		fprintf(stderr, "line %d: %s\n", line,
-		    torc_redis_why(redis));
+		fprintf(stderr, "line %d\n", line);
 	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
@@ -88,11 +88,11 @@ says(struct torc_redis *redis, const char *text, const char *first,
     const char *second)
 {
 	struct torc_redis_reply *reply;
-	bool said = torc_redis_do(redis, &reply, LATE, first, second,
+	bool is = torc_redis_do(redis, &reply, LATE, first, second,
 	    NULL) == 0 && strstr(reply->text, text) != NULL;
 
 	torc_redis_reply_free(reply);
-	return said;
+	return is;
 }
 
 static int
@@ -185,8 +185,7 @@ read_addresses(void *arg)
 		struct torc_redis *redis;
 		char text[256] = "";
 
-		EXPECT(torc_redis_create(&redis, &config, text,
-		    sizeof(text)) == 0);
+		EXPECT(torc_redis_create(&redis, &config, NULL) == 0);
 		for (unsigned k = 0; k < redis->address_count; k++) {
 			strcat(text, k > 0 ? " " : "");
 			strcat(text, redis->addresses[k]);
@@ -266,9 +265,9 @@ open_wrongly(void *arg)
 	(void)arg;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct torc_redis *redis;
-		char text[512] = "";
-		int rc = torc_redis_create(&redis, &bad[i].config, text,
-		    sizeof(text));
+		struct torc_error error;
+		const char *text = error.text;
+		int rc = torc_redis_create(&redis, &bad[i].config, &error);
 
 		if (rc != -EINVAL || strstr(text, bad[i].why) == NULL)
 			fprintf(stderr, "%s: %d: %s\n", bad[i].config.address,
@@ -276,7 +275,7 @@ open_wrongly(void *arg)
 		EXPECT(rc == -EINVAL);
 		EXPECT(strstr(text, bad[i].why) != NULL);
 		EXPECT(strstr(text, "hidden") == NULL);
-		EXPECT(torc_redis_create(&redis, &bad[i].config, NULL, 0) ==
+		EXPECT(torc_redis_create(&redis, &bad[i].config, NULL) ==
 		    -EINVAL);
 	}
 	return 0;
@@ -306,7 +305,7 @@ words_are_cut_between_characters(void **state)
 
 			for (int k = 0; k < 20; k++)
 				strcat(all, wide[i]);
-			torc_redis_format(text, size, "%s", all);
+			assert_true(torc_text_print(text, size, "%s", all));
 			assert_true(strlen(text) < size);
 			if (size < 5)
 				continue;
@@ -385,7 +384,8 @@ who_is_there_soon(struct torc_redis *redis)
 static int
 lose_one_after_the_other(struct torc_redis *redis)
 {
-	char name[32];
+	struct torc_redis_reply *reply;
+	char name[128];
 
 	EXPECT(who_is_there(redis) == 0);
 	have(0);
@@ -397,13 +397,13 @@ lose_one_after_the_other(struct torc_redis *redis)
 	EXPECT(who_is_there_soon(redis) == 0);
 	have(0);
 	EXPECT(torc_redis_do(redis, NULL, LATE, "PING", NULL) < 0);
-	while (torc_redis_do(redis, NULL, LATE, "PING", NULL) !=
-	    -ECONNREFUSED)
+	while (heard(torc_redis_do(redis, &reply, LATE, "PING", NULL),
+	    &reply) != -ECONNREFUSED)
 		torc_sleep(torc_after_ms(2));
 	for (unsigned i = 0; i < 2; i++) {
 		snprintf(name, sizeof(name), "%s: cannot connect",
 		    servers[i].address);
-		EXPECT(strstr(torc_redis_why(redis), name) != NULL);
+		EXPECT(strstr(said, name) != NULL);
 	}
 	have(11);
 	EXPECT(who_is_there_soon(redis) == 1);

@@ -77,11 +77,10 @@ run_scene(void *arg)
 	struct torc_redis *redis;
 	int line;
 
-	EXPECT(torc_redis_create(&redis, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &scene->config, NULL) == 0);
 	line = scene->play(redis);
 	if (line != 0)
-		fprintf(stderr, "line %d: %s\n", line,
-		    torc_redis_why(redis));
+		fprintf(stderr, "line %d\n", line);
 	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
@@ -179,7 +178,8 @@ use_tags(struct torc_redis *redis)
 	EXPECT(reply->size == 2 && reply->items[1].integer == 2);
 	torc_redis_reply_free(reply);
 	EXPECT(torc_redis_transact(redis, far, 2, &reply, LATE) == -EXDEV);
-	EXPECT(reply == NULL);
+	EXPECT(reply->type == TORC_REDIS_FAILURE);
+	torc_redis_reply_free(reply);
 	EXPECT(torc_redis_batch(redis, far, 2, NULL, LATE) == -EXDEV);
 	EXPECT(torc_redis_batch(redis, same, 2, NULL, LATE) == 0);
 	EXPECT(torc_redis_do(redis, NULL, LATE, "MGET", "{tag}a", "{tag}b",
@@ -188,8 +188,8 @@ use_tags(struct torc_redis *redis)
 	    torc_redis_eval(redis, &script, &set[1], 1, 1, &reply, LATE) == 0);
 	EXPECT(strcmp(reply->text, "2") == 0);
 	torc_redis_reply_free(reply);
-	EXPECT(
-	    torc_redis_session_acquire(redis, "{tag}b", &session, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, "{tag}b", &session, NULL,
+	    LATE) == 0);
 	EXPECT(torc_redis_session_do(session, NULL, LATE, "WATCH", "{tag}a",
 	    NULL) == 0);
 	torc_redis_session_release(session);
@@ -215,7 +215,7 @@ ask_ids(struct torc_redis *redis)
 		struct torc_redis *node;
 		struct torc_redis_reply *reply;
 
-		EXPECT(torc_redis_create(&node, &config, NULL, 0) == 0);
+		EXPECT(torc_redis_create(&node, &config, NULL) == 0);
 		EXPECT(torc_redis_do(node, &reply, LATE, "CLUSTER", "MYID",
 		    NULL) == 0);
 		EXPECT(reply->size == 40);
@@ -299,12 +299,14 @@ hear_messages(struct torc_redis *redis)
 	struct torc_redis_message message;
 
 	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
-	EXPECT(torc_redis_subscribe(subscriber, "news", LATE) == 0);
-	EXPECT(torc_redis_next(subscriber, &message, LATE) == 0);
+	EXPECT(torc_redis_subscribe(subscriber, "news", NULL, LATE) == 0);
+	EXPECT(torc_redis_subscriber_next(subscriber, &message, NULL, LATE) ==
+	    0);
 	EXPECT(message.event == TORC_REDIS_SUBSCRIBED);
 	EXPECT(torc_redis_do(redis, NULL, LATE, "PUBLISH", "news", "x",
 	    NULL) == 0);
-	EXPECT(torc_redis_next(subscriber, &message, LATE) == 0);
+	EXPECT(torc_redis_subscriber_next(subscriber, &message, NULL, LATE) ==
+	    0);
 	EXPECT(strcmp(message.text, "x") == 0);
 	torc_redis_subscriber_destroy(subscriber);
 	return 0;
@@ -421,7 +423,8 @@ follow_the_replica(struct torc_redis *redis)
 	struct torc_redis_session *session;
 
 	EXPECT(torc_redis_do(redis, NULL, LATE, "SET", "a", "1", NULL) == 0);
-	EXPECT(torc_redis_session_acquire(redis, "a", &session, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, "a", &session, NULL, LATE) ==
+	    0);
 	have_it(DEAD);
 	while (torc_redis_do(redis, NULL, torc_after_ms(1000), "SET", "a",
 	    "2", NULL) < 0)

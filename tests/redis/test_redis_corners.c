@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "tests/harness.h"
+#include "tests/redis/said.h"
 #include "tests/seam.h"
 
 #include "conn/redis/torc_redis.h"
@@ -116,11 +117,10 @@ run_scene(void *arg)
 	scene->config.address = address;
 	scene->config.retry_min_ms = 1;
 	scene->config.retry_max_ms = 1;
-	EXPECT(torc_redis_create(&redis, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &scene->config, NULL) == 0);
 	line = scene->play(redis);
 	if (line != 0)
-		fprintf(stderr, "line %d: %s\n", line,
-		    torc_redis_why(redis));
+		fprintf(stderr, "line %d\n", line);
 	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
@@ -174,7 +174,8 @@ next_is(struct torc_redis_subscriber *subscriber, enum torc_redis_event event,
 {
 	struct torc_redis_message message;
 
-	return torc_redis_next(subscriber, &message, LATE) == 0 &&
+	return torc_redis_subscriber_next(subscriber, &message, NULL, LATE) ==
+	    0 &&
 	    message.event == event &&
 	    (text == NULL || strcmp(message.text, text) == 0);
 }
@@ -200,12 +201,13 @@ static int
 listen_in_silence(struct torc_redis *redis)
 {
 	struct torc_redis_subscriber *subscriber;
+	struct torc_error error;
 	struct torc_redis_message message;
 	unsigned count = 3;
 	uint64_t id;
 
 	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
-	EXPECT(torc_redis_subscribe(subscriber, "one", LATE) == 0);
+	EXPECT(torc_redis_subscribe(subscriber, "one", NULL, LATE) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, NULL));
 	EXPECT(accepted == 1 && pings == 0);
 	/* One probe is answered; the next one is not, and that is the end. */
@@ -214,9 +216,10 @@ listen_in_silence(struct torc_redis *redis)
 	EXPECT(pings == 2 && accepted == 2);
 	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, NULL));
 	EXPECT(torc_fiber_join(id, NULL, LATE) == 0);
-	EXPECT(torc_redis_next(subscriber, &message, torc_after_ms(5)) ==
-	    -ETIMEDOUT);
-	EXPECT(strstr(torc_redis_why(redis), "nothing came in time"));
+	EXPECT(torc_redis_subscriber_next(subscriber, &message, &error,
+	    torc_after_ms(5)) == -ETIMEDOUT);
+	EXPECT(error.code == -ETIMEDOUT);
+	EXPECT(strcmp(error.text, "nothing came before the deadline") == 0);
 	torc_redis_subscriber_destroy(subscriber);
 	return 0;
 }
@@ -237,23 +240,27 @@ static int
 listen_to_nonsense(struct torc_redis *redis)
 {
 	struct torc_redis_subscriber *subscriber;
+	struct torc_error error;
 
 	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
-	EXPECT(torc_redis_subscribe(subscriber, "one", LATE) == 0);
+	EXPECT(torc_redis_subscribe(subscriber, "one", NULL, LATE) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, NULL));
 	EXPECT(next_is(subscriber, TORC_REDIS_MESSAGE, "sense"));
-	EXPECT(torc_redis_psubscribe(subscriber, "t*", LATE) == 0);
-	EXPECT(torc_redis_next(subscriber, &(struct torc_redis_message){ 0 },
-	    LATE) == -EREMOTEIO);
-	EXPECT(strstr(torc_redis_why(redis), "NOPERM") != NULL);
-	EXPECT(torc_redis_punsubscribe(subscriber, "t*", LATE) == 0);
+	EXPECT(torc_redis_psubscribe(subscriber, "t*", NULL, LATE) == 0);
+	EXPECT(torc_redis_subscriber_next(subscriber,
+	    &(struct torc_redis_message){ 0 },
+	    &error, LATE) == -EREMOTEIO);
+	EXPECT(strstr(error.text, "NOPERM") != NULL);
+	EXPECT(torc_redis_punsubscribe(subscriber, "t*", NULL, LATE) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_UNSUBSCRIBED, NULL));
-	EXPECT(torc_redis_punsubscribe(subscriber, "t*", LATE) == -ENOENT);
+	EXPECT(torc_redis_punsubscribe(subscriber, "t*", NULL, LATE) ==
+	    -ENOENT);
 	/* What is no message at all ends the connection, and is told. */
-	EXPECT(torc_redis_unsubscribe(subscriber, "one", LATE) == 0);
-	EXPECT(torc_redis_next(subscriber, &(struct torc_redis_message){ 0 },
-	    LATE) == -EBADMSG);
-	EXPECT(torc_redis_subscribe(subscriber, "one", LATE) == 0);
+	EXPECT(torc_redis_unsubscribe(subscriber, "one", NULL, LATE) == 0);
+	EXPECT(torc_redis_subscriber_next(subscriber,
+	    &(struct torc_redis_message){ 0 },
+	    NULL, LATE) == -EBADMSG);
+	EXPECT(torc_redis_subscribe(subscriber, "one", NULL, LATE) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_CONNECTED, NULL));
 	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, NULL));
 	EXPECT(accepted == 2);
@@ -285,14 +292,17 @@ static int
 listen_to_too_much(struct torc_redis *redis)
 {
 	struct torc_redis_subscriber *subscriber;
+	struct torc_error error;
 	struct torc_redis_message message;
 
 	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
-	EXPECT(torc_redis_subscribe(subscriber, "one", LATE) == 0);
+	EXPECT(torc_redis_subscribe(subscriber, "one", NULL, LATE) == 0);
 	EXPECT(next_is(subscriber, TORC_REDIS_SUBSCRIBED, NULL));
 	for (unsigned i = 0; i < 2; i++) {
-		EXPECT(torc_redis_next(subscriber, &message, LATE) == -ELOOP);
-		EXPECT(strstr(torc_redis_why(redis), "limits.depth_max"));
+		EXPECT(torc_redis_subscriber_next(subscriber, &message, &error,
+		    LATE) ==
+		    -ELOOP);
+		EXPECT(strstr(error.text, "reply_depth_max"));
 		EXPECT(next_is(subscriber, TORC_REDIS_MESSAGE, "sense"));
 	}
 	EXPECT(accepted == 1);
@@ -322,11 +332,12 @@ listen_too_much(struct torc_redis *redis)
 	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
 	for (unsigned i = 0; i < 4096; i++) {
 		snprintf(name, sizeof(name), "%u", i);
-		EXPECT(torc_redis_subscribe(subscriber, name, LATE) == 0);
+		EXPECT(torc_redis_subscribe(subscriber, name, NULL, LATE) == 0);
 	}
-	EXPECT(torc_redis_subscribe(subscriber, "4096", LATE) == -ENOBUFS);
-	EXPECT(torc_redis_unsubscribe(subscriber, "7", LATE) == 0);
-	EXPECT(torc_redis_subscribe(subscriber, "4096", LATE) == 0);
+	EXPECT(torc_redis_subscribe(subscriber, "4096", NULL, LATE) ==
+	    -ENOBUFS);
+	EXPECT(torc_redis_unsubscribe(subscriber, "7", NULL, LATE) == 0);
+	EXPECT(torc_redis_subscribe(subscriber, "4096", NULL, LATE) == 0);
 	torc_redis_subscriber_destroy(subscriber);
 	return 0;
 }
@@ -336,17 +347,20 @@ listen_to_the_dead(struct torc_redis *redis)
 {
 	const struct torc_redis_config nowhere = { .address = "127.0.0.1:1" };
 	struct torc_redis_subscriber *subscriber;
+	struct torc_error error;
 	struct torc_redis_message message;
 	struct torc_redis *dead;
 
 	(void)redis;
-	EXPECT(torc_redis_create(&dead, &nowhere, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&dead, &nowhere, NULL) == 0);
 	EXPECT(torc_redis_subscriber_create(dead, &subscriber) == 0);
-	EXPECT(torc_redis_next(subscriber, &message, torc_after_ms(200)) ==
-	    -ETIMEDOUT);
-	EXPECT(strstr(torc_redis_why(dead), "127.0.0.1:1: ") != NULL);
-	EXPECT(torc_redis_unsubscribe(subscriber, "x", LATE) == -ENOENT);
-	EXPECT(strstr(torc_redis_why(dead), "not subscribed") != NULL);
+	EXPECT(torc_redis_subscriber_next(subscriber, &message, &error,
+	    torc_after_ms(200)) == -ETIMEDOUT);
+	EXPECT(error.code == -ETIMEDOUT);
+	EXPECT(strstr(error.text, "127.0.0.1:1: ") != NULL);
+	EXPECT(torc_redis_unsubscribe(subscriber, "x", &error, LATE) ==
+	    -ENOENT);
+	EXPECT(strstr(error.text, "\"x\" was not subscribed") != NULL);
 	torc_redis_subscriber_destroy(subscriber);
 	torc_redis_destroy(dead, TORC_NEVER);
 	torc_redis_destroy(NULL, TORC_NEVER);
@@ -374,26 +388,38 @@ ask_wrongly(struct torc_redis *redis)
 	struct torc_redis_reply *reply;
 	struct torc_resp_item item;
 
-	EXPECT(torc_redis_batch(redis, NULL, 0, &reply, LATE) == -EINVAL);
-	EXPECT(torc_redis_transact(redis, NULL, 0, &reply, LATE) == -EINVAL);
-	EXPECT(torc_redis_eval(redis, &script, argv, 1, 2, &reply, LATE) ==
+	EXPECT(heard(torc_redis_batch(redis, NULL, 0, &reply, LATE), &reply) ==
 	    -EINVAL);
-	EXPECT(torc_redis_do(redis, &reply, LATE, "MGET", WORDS, WORDS, WORDS,
-	    WORDS, WORDS, WORDS, WORDS, WORDS, NULL) == -E2BIG);
-	EXPECT(reply == NULL);
-	EXPECT(torc_redis_do(redis, &reply, LATE, "CLIENT", "SETNAME", "x",
-	    NULL) == -EOPNOTSUPP);
-	EXPECT(torc_redis_do(redis, &reply, LATE, "CLIENT", "REPLY", "OFF",
-	    NULL) == -EOPNOTSUPP);
+	EXPECT(heard(torc_redis_transact(redis, NULL, 0, &reply, LATE),
+	    &reply) == -EINVAL);
+	EXPECT(heard(torc_redis_eval(redis, &script, argv, 1, 2, &reply, LATE),
+	    &reply) == -EINVAL);
+	EXPECT(strstr(said, "2 keys among 1 arguments"));
+	EXPECT(heard(torc_redis_do(redis, &reply, LATE, "MGET", WORDS, WORDS,
+	    WORDS, WORDS, WORDS, WORDS, WORDS, WORDS, NULL), &reply) ==
+	    -E2BIG);
+	EXPECT(heard(torc_redis_do(redis, &reply, LATE, "CLIENT", "SETNAME",
+	    "x", NULL), &reply) == -EOPNOTSUPP);
+	EXPECT(heard(torc_redis_do(redis, &reply, LATE, "CLIENT", "REPLY",
+	    "OFF", NULL), &reply) == -EOPNOTSUPP);
+	EXPECT(heard(torc_redis_eval(redis, &script, argv, 2, 1, &reply, LATE),
+	    &reply) == -EPROTO);
+	EXPECT(strstr(said, "the script was not run"));
+	EXPECT(said_fate == TORC_REDIS_UNSENT);
 	/* No hash, and nobody who wants what comes instead. */
 	EXPECT(torc_redis_eval(redis, &script, argv, 2, 1, NULL, LATE) ==
 	    -EPROTO);
-	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, NULL,
+	    LATE) == 0);
 	EXPECT(torc_redis_session_read(session, &item, LATE) == -EINVAL);
+	EXPECT(strstr(torc_redis_session_error(session)->text, "no reply"));
 	EXPECT(torc_redis_session_send(session, argv, 2, LATE) == 0);
 	EXPECT(torc_redis_session_send(session, argv, 2, LATE) == -EBUSY);
 	EXPECT(torc_redis_session_read(session, &item, torc_after_ms(5)) ==
 	    -ETIMEDOUT);
+	EXPECT(strstr(torc_redis_session_error(session)->text,
+	    "before the deadline of the call"));
+	EXPECT(torc_redis_session_fate(session) == TORC_REDIS_UNKNOWN);
 	EXPECT(torc_redis_session_send(session, argv, 2, LATE) == -ENOTCONN);
 	torc_redis_session_release(session);
 	/* Longer than any name of a command that is known. */
@@ -469,7 +495,8 @@ ask_in_vain(struct torc_redis *redis)
 
 	EXPECT(torc_redis_do(redis, &reply, LATE, "GET", "foo", NULL) ==
 	    -EPROTO);
-	EXPECT(strstr(torc_redis_why(redis), "no map of slots: ERR disabled"));
+	EXPECT(strstr(reply->text, "no map of slots: ERR disabled"));
+	torc_redis_reply_free(reply);
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/redis/said.h"
 #include "tests/redis/servers.h"
 
 #include "conn/redis/torc_redis.h"
@@ -33,14 +34,14 @@ enum lie {
 	MUTE,			/* never */
 	CLOSING,		/* by the end */
 	TRUNCATED,		/* by a part, and the end */
-	OVERSIZED,		/* by a string over limits.bytes_max */
+	OVERSIZED,		/* by a string over reply_bytes_max */
 	DEEP,			/* by 100,000 arrays in each other */
 	GARBAGE,		/* in another protocol */
 	TALKATIVE,		/* twice */
 	DRIPPING,		/* byte by byte */
 	OLD,			/* no HELLO: a server before RESP3 */
 	PUSHING,		/* with news in front */
-	LENGTHY,		/* by a line over limits.line_max */
+	LENGTHY,		/* by a line over reply_line_max */
 };
 
 static atomic_int lie;
@@ -226,11 +227,10 @@ run_scene(void *arg)
 	struct torc_redis *redis;
 	int line;
 
-	EXPECT(torc_redis_create(&redis, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &scene->config, NULL) == 0);
 	line = scene->play(redis);
 	if (line != 0)
-		fprintf(stderr, "line %d: %s\n", line,
-		    torc_redis_why(redis));
+		fprintf(stderr, "line %d\n", line);
 	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
@@ -256,7 +256,7 @@ play(enum lie how, int (*act)(struct torc_redis *redis))
 {
 	const struct torc_redis_config config = { .address = liar_address,
 		.open_ms = 300, .retry_min_ms = 20, .retry_max_ms = 50,
-		.limits.bytes_max = BYTES_MAX };
+		.reply_bytes_max = BYTES_MAX };
 	struct server server;
 	const unsigned fds = count_fds();
 
@@ -276,12 +276,11 @@ ask(struct torc_redis *redis, const char *word, torc_deadline deadline)
 {
 	struct torc_redis_reply *reply;
 	int rc = torc_redis_do(redis, &reply, deadline, "GET", word, NULL);
+	const bool wrong = rc == 0 && (reply->type != TORC_REDIS_STRING ||
+	    strcmp(reply->text, word) != 0);
 
-	if (rc == 0 && (reply->type != TORC_REDIS_STRING ||
-	    strcmp(reply->text, word) != 0))
-		rc = -EILSEQ;
-	torc_redis_reply_free(reply);
-	return rc;
+	rc = heard(rc, &reply);
+	return wrong ? -EILSEQ : rc;
 }
 
 /* Once the pauses between attempts allow it. */
@@ -329,10 +328,10 @@ see_error(struct torc_redis *redis, int error, const char *why,
 {
 	int rc = ask(redis, "one", LATE);
 
-	if (rc != error || strstr(torc_redis_why(redis), why) == NULL)
-		fprintf(stderr, "%d: %s\n", rc, torc_redis_why(redis));
+	if (rc != error || strstr(said, why) == NULL)
+		fprintf(stderr, "%d: %s\n", rc, said);
 	EXPECT(rc == error);
-	EXPECT(strstr(torc_redis_why(redis), why) != NULL);
+	EXPECT(strstr(said, why) != NULL);
 	lie = HONEST;
 	EXPECT(ask_until(redis, "two", LATE) == 0);
 	EXPECT(accepted == connections);
@@ -348,13 +347,13 @@ see_truncation(struct torc_redis *redis)
 static int
 see_size(struct torc_redis *redis)
 {
-	return see_error(redis, -EMSGSIZE, "limits.bytes_max", 1);
+	return see_error(redis, -EMSGSIZE, "reply_bytes_max", 1);
 }
 
 static int
 see_depth(struct torc_redis *redis)
 {
-	return see_error(redis, -ELOOP, "limits.depth_max", 1);
+	return see_error(redis, -ELOOP, "reply_depth_max", 1);
 }
 
 static int
@@ -367,7 +366,7 @@ see_garbage(struct torc_redis *redis)
 static int
 see_line(struct torc_redis *redis)
 {
-	return see_error(redis, -ENAMETOOLONG, "limits.line_max", 1);
+	return see_error(redis, -ENAMETOOLONG, "reply_line_max", 1);
 }
 
 static void
@@ -425,11 +424,12 @@ wait_for_greeting(struct torc_redis *redis)
 
 	EXPECT(ask(redis, "one", torc_after_ms(60)) == -ETIMEDOUT);
 	EXPECT(now_ms() - begin < 60 + SLACK_MS);
-	EXPECT(strstr(torc_redis_why(redis), "(HELLO)") != NULL);
+	EXPECT(strstr(said, "(HELLO)") != NULL);
 	begin = now_ms();
 	EXPECT(ask(redis, "one", LATE) == -ETIMEDOUT);
 	EXPECT(now_ms() - begin < 300 + SLACK_MS);
-	EXPECT(strstr(torc_redis_why(redis), "no answer to HELLO") != NULL);
+	EXPECT(strstr(said, "no answer to HELLO") != NULL);
+	EXPECT(strstr(said, "open_ms (300)") != NULL);
 	lie = HONEST;
 	EXPECT(ask_until(redis, "two", LATE) == 0);
 	return 0;
@@ -440,8 +440,9 @@ static int
 wait_for_connection(struct torc_redis *redis)
 {
 	EXPECT(ask(redis, "one", LATE) == -ETIMEDOUT);
-	EXPECT(strstr(torc_redis_why(redis), "cannot connect") != NULL);
-	EXPECT(strstr(torc_redis_why(redis), "HELLO") == NULL);
+	EXPECT(strstr(said, "cannot connect") != NULL);
+	EXPECT(strstr(said, "HELLO") == NULL);
+	EXPECT(strstr(said, "open_ms (200)") != NULL);
 	return 0;
 }
 
@@ -507,7 +508,7 @@ ask_the_dead(struct torc_redis *redis)
 	for (unsigned i = 0; i < 10; i++)
 		EXPECT(ask(redis, "x", LATE) == -ECONNREFUSED);
 	EXPECT(now_ms() - begin < SLACK_MS);
-	EXPECT(strstr(torc_redis_why(redis), "cannot connect") != NULL);
+	EXPECT(strstr(said, "cannot connect") != NULL);
 	return 0;
 }
 

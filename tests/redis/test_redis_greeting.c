@@ -84,20 +84,20 @@ ask(void *arg)
 		.retry_min_ms = 1, .retry_max_ms = 1 };
 	struct torc_redis *redis;
 
-	EXPECT(torc_redis_create(&redis, &config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &config, NULL) == 0);
 	for (unsigned i = 0; i < ASKED; i++) {
 		struct torc_redis_reply *reply;
 		int rc = torc_redis_do(redis, &reply, LATE, "GET", "k", NULL);
-		const char *why = torc_redis_why(redis);
+		const char *why = torc_redis_reply_error(reply)->text;
 
 		if (rc != manner->result || (rc < 0 &&
 		    strstr(why, manner->why) == NULL))
 			fprintf(stderr, "%d: %s\n", rc, why);
 		EXPECT(rc == manner->result);
-		EXPECT((reply != NULL) == (rc == 0));
+		EXPECT((reply->type == TORC_REDIS_FAILURE) == (rc < 0));
 		EXPECT(rc == 0 || strstr(why, manner->why) != NULL);
 		EXPECT(rc == 0 || strstr(why, "secret") == NULL);
-		EXPECT(rc == 0 || torc_redis_fate(redis) ==
+		EXPECT(rc == 0 || torc_redis_reply_fate(reply) ==
 		    TORC_REDIS_UNSENT);
 		torc_redis_reply_free(reply);
 		torc_sleep(torc_after_ms(2));

@@ -186,11 +186,10 @@ run_scene(void *arg)
 	struct torc_redis *redis;
 	int line;
 
-	EXPECT(torc_redis_create(&redis, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &scene->config, NULL) == 0);
 	line = scene->play(redis);
 	if (line != 0)
-		fprintf(stderr, "line %d: %s\n", line,
-		    torc_redis_why(redis));
+		fprintf(stderr, "line %d\n", line);
 	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
@@ -304,7 +303,8 @@ stay_with_a_node(struct torc_redis *redis)
 	redis->mapped_at -= 2000000000;		/* it is old */
 	EXPECT(ask(redis) == 1);
 	EXPECT(maps == 2);
-	EXPECT(torc_redis_session_acquire(redis, "foo", &session, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, "foo", &session, NULL,
+	    LATE) == 0);
 	owner = 2;
 	redis->mapped_at -= 2000000000;
 	EXPECT(ask(redis) == 2);
@@ -358,7 +358,7 @@ ask_in_session(struct torc_redis *redis)
 	struct torc_redis_reply *reply = NULL;
 	int node = -1;
 
-	if (torc_redis_session_acquire(redis, "foo", &session, LATE) < 0)
+	if (torc_redis_session_acquire(redis, "foo", &session, NULL, LATE) < 0)
 		return -2;
 	if (torc_redis_session_do(session, &reply, LATE, "GET", "foo",
 	    NULL) == 0)

@@ -24,7 +24,7 @@ open_client(void)
 	const struct torc_redis_config config = { .address = redis.address };
 	struct torc_redis *client;
 
-	return torc_redis_create(&client, &config, NULL, 0);
+	return torc_redis_create(&client, &config, NULL);
 }
 
 static void

@@ -11,8 +11,9 @@
 #include <string.h>
 
 #include "tests/harness.h"
-#include "tests/seam.h"
+#include "tests/redis/said.h"
 #include "tests/redis/servers.h"
+#include "tests/seam.h"
 
 #include "conn/address.h"
 #include "conn/redis/torc_redis.h"
@@ -79,12 +80,11 @@ run_scene(void *arg)
 	struct torc_redis *redis;
 	int line;
 
-	EXPECT(torc_redis_create(&redis, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &scene->config, NULL) == 0);
 	line = scene->play(redis);
 	gate_shut = false;
 	if (line != 0)
-		fprintf(stderr, "line %d: %s\n", line,
-		    torc_redis_why(redis));
+		fprintf(stderr, "line %d\n", line);
 	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
@@ -139,7 +139,10 @@ reads(struct torc_redis *redis, const char *value)
 static int
 set(struct torc_redis *redis)
 {
-	return torc_redis_do(redis, NULL, LATE, "SET", "k", "v", NULL);
+	struct torc_redis_reply *reply;
+	int rc = torc_redis_do(redis, &reply, LATE, "SET", "k", "v", NULL);
+
+	return heard(rc, &reply);
 }
 
 /* ---- Which errors ---- */
@@ -149,7 +152,7 @@ be_renewed(struct torc_redis *redis)
 {
 	EXPECT(reads(redis, "old"));
 	EXPECT(set(redis) == -EREMOTEIO);
-	EXPECT(torc_redis_fate(redis) == TORC_REDIS_ANSWERED);
+	EXPECT(said_fate == TORC_REDIS_ANSWERED);
 	while (set(redis) == -EREMOTEIO)
 		EXPECT(torc_sleep(torc_after_ms(1)) == 0);
 	EXPECT(set(redis) == 0 && reads(redis, "new"));
@@ -216,7 +219,7 @@ be_renewed_by_several(struct torc_redis *redis)
 	accepted = 0;
 	for (unsigned i = 0; i < 2; i++) {
 		EXPECT(torc_redis_session_acquire(
-			   redis, NULL, &session, LATE) == 0);
+			   redis, NULL, &session, NULL, LATE) == 0);
 		EXPECT(torc_redis_session_call(session, argv, 3, NULL, LATE) ==
 		    (i == 0 ? -EREMOTEIO : 0));
 		torc_redis_session_release(session);
@@ -312,7 +315,8 @@ open_one_for_both(struct torc_redis *redis)
 	uint64_t fibers[2];
 	int result;
 
-	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, NULL,
+	    LATE) == 0);
 	EXPECT(reads(redis, "new") && accepted == 2);
 	gate_shut = true;
 	for (unsigned i = 0; i < 2; i++)
@@ -471,15 +475,17 @@ follow_the_master(struct torc_redis *redis)
 	int rc;
 
 	EXPECT(torc_redis_subscriber_create(redis, &subscriber) == 0);
-	EXPECT(torc_redis_subscribe(subscriber, "news", LATE) == 0);
-	EXPECT(torc_redis_next(subscriber, &message, LATE) == 0);
+	EXPECT(torc_redis_subscribe(subscriber, "news", NULL, LATE) == 0);
+	EXPECT(torc_redis_subscriber_next(subscriber, &message, NULL, LATE) ==
+	    0);
 	EXPECT(set(redis) == -EREMOTEIO);
 	while ((rc = set(redis)) < 0) {
 		EXPECT(rc == -EREMOTEIO);
 		EXPECT(torc_sleep(torc_after_ms(1)) == 0);
 	}
 	/* Messages come from where all else is, from now on. */
-	EXPECT(torc_redis_next(subscriber, &message, LATE) == 0);
+	EXPECT(torc_redis_subscriber_next(subscriber, &message, NULL, LATE) ==
+	    0);
 	EXPECT(message.event == TORC_REDIS_CONNECTED);
 	torc_redis_subscriber_destroy(subscriber);
 	return 0;

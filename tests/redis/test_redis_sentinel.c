@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/redis/said.h"
 #include "tests/redis/servers.h"
 
 #include "conn/redis/torc_redis.h"
@@ -38,11 +39,10 @@ run_scene(void *arg)
 	struct torc_redis *redis;
 	int line;
 
-	EXPECT(torc_redis_create(&redis, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &scene->config, NULL) == 0);
 	line = scene->play(redis);
 	if (line != 0)
-		fprintf(stderr, "line %d: %s\n", line,
-		    torc_redis_why(redis));
+		fprintf(stderr, "line %d\n", line);
 	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
@@ -249,15 +249,15 @@ static const char *expected_why;
 static int
 ask(struct torc_redis *redis)
 {
-	int rc = torc_redis_do(redis, NULL, LATE, "GET", "k", NULL);
+	struct torc_redis_reply *reply;
+	int rc = torc_redis_do(redis, &reply, LATE, "GET", "k", NULL);
 
-	if (rc != expected || (rc < 0 &&
-	    strstr(torc_redis_why(redis), expected_why) == NULL))
-		fprintf(stderr, "%d: %s\n", rc, torc_redis_why(redis));
+	rc = heard(rc, &reply);
+	if (rc != expected || (rc < 0 && strstr(said, expected_why) == NULL))
+		fprintf(stderr, "%d: %s\n", rc, said);
 	EXPECT(rc == expected);
-	EXPECT(rc == 0 || strstr(torc_redis_why(redis), expected_why) !=
-	    NULL);
-	EXPECT(rc == 0 || torc_redis_fate(redis) == TORC_REDIS_UNSENT);
+	EXPECT(rc == 0 || strstr(said, expected_why) != NULL);
+	EXPECT(rc == 0 || said_fate == TORC_REDIS_UNSENT);
 	EXPECT(gets == (rc == 0) && asked > 0);
 	return 0;
 }
@@ -314,7 +314,7 @@ static struct torc_redis *kept;
 static int
 open_and_keep(void *arg)
 {
-	EXPECT(torc_redis_create(&kept, arg, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&kept, arg, NULL) == 0);
 	EXPECT(torc_redis_do(kept, NULL, LATE, "GET", "k", NULL) == 0);
 	/* The daemon has subscribed. */
 	while (asked < 2)
@@ -368,11 +368,11 @@ open_wrongly(void *arg)
 	(void)arg;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct torc_redis *redis;
-		char text[256] = "";
+		struct torc_error error;
 
-		EXPECT(torc_redis_create(&redis, &bad[i].config, text,
-		    sizeof(text)) == -EINVAL);
-		EXPECT(strstr(text, bad[i].why) != NULL);
+		EXPECT(torc_redis_create(&redis, &bad[i].config, &error) ==
+		    -EINVAL);
+		EXPECT(strstr(error.text, bad[i].why) != NULL);
 	}
 	return 0;
 }

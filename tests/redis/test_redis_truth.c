@@ -15,6 +15,7 @@
 #include "tests/seam.h"
 
 #include "conn/redis/torc_redis.h"
+#include "tests/redis/said.h"
 
 #define LATE torc_after_ms(60000)
 #define MANY 64u
@@ -215,12 +216,11 @@ run_scene(void *arg)
 	struct torc_redis *redis;
 	int line;
 
-	EXPECT(torc_redis_create(&redis, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&redis, &scene->config, NULL) == 0);
 	line = scene->play(redis);
 	gate_shut = false;
 	if (line != 0)
-		fprintf(stderr, "line %d: %s\n", line,
-		    torc_redis_why(redis));
+		fprintf(stderr, "line %d\n", line);
 	torc_redis_destroy(redis, TORC_NEVER);
 	return line;
 }
@@ -263,9 +263,9 @@ play_with(int (*act)(struct torc_redis *redis),
 static void
 play(int (*act)(struct torc_redis *redis))
 {
-	const struct torc_redis_config config = { .limits = {
-		.bytes_max = 1000, .items_max = 50, .depth_max = 8,
-		.line_max = 200 } };
+	const struct torc_redis_config config = {
+		.reply_bytes_max = 1000, .reply_items_max = 50,
+		.reply_depth_max = 8, .reply_line_max = 200 };
 
 	play_with(act, &config);
 }
@@ -278,7 +278,7 @@ struct asker {
 	torc_deadline deadline;
 	int result;
 	enum torc_redis_fate fate;
-	char why[512];
+	char why[1024];
 	uint64_t id;
 };
 
@@ -292,9 +292,9 @@ ask(void *arg)
 	snprintf(number, sizeof(number), "%u", asker->number);
 	asker->result = torc_redis_do(asker->redis, &reply, asker->deadline,
 	    "GET", number, asker->manner, NULL);
-	asker->fate = torc_redis_fate(asker->redis);
+	asker->fate = torc_redis_reply_fate(reply);
 	snprintf(asker->why, sizeof(asker->why), "%s",
-	    torc_redis_why(asker->redis));
+	    torc_redis_reply_error(reply)->text);
 	if (asker->result == 0 && (reply->type != TORC_REDIS_STRING ||
 	    strcmp(reply->text, number) != 0))
 		asker->result = -EILSEQ;
@@ -328,11 +328,11 @@ static const struct {
 	int error;
 	const char *why;
 } limits[] = {
-	{ "bytes", -EMSGSIZE, "limits.bytes_max" },
-	{ "items", -E2BIG, "limits.items_max" },
-	{ "deep", -ELOOP, "limits.depth_max" },
-	{ "line", -ENAMETOOLONG, "limits.line_max" },
-	{ "large", -EMSGSIZE, "limits.bytes_max" },
+	{ "bytes", -EMSGSIZE, "reply_bytes_max" },
+	{ "items", -E2BIG, "reply_items_max" },
+	{ "deep", -ELOOP, "reply_depth_max" },
+	{ "line", -ENAMETOOLONG, "reply_line_max" },
+	{ "large", -EMSGSIZE, "reply_bytes_max" },
 };
 
 #define LIMITS (sizeof(limits) / sizeof(limits[0]))
@@ -389,8 +389,9 @@ static void
 a_line_longer_than_a_connection_may_hold_is_its_command_s_alone(void **state)
 {
 	const struct torc_config narrow = { .held_max = 256 };
-	const struct torc_redis_config config = { .limits = {
-		.bytes_max = 1000, .items_max = 50, .depth_max = 8 } };
+	const struct torc_redis_config config = {
+		.reply_bytes_max = 1000, .reply_items_max = 50,
+		.reply_depth_max = 8 };
 
 	(void)state;
 	play_on(&narrow, ask_amid_innocents_in_pieces, &config);
@@ -415,21 +416,29 @@ ask_in_batches(struct torc_redis *redis)
 	struct torc_redis_reply *reply;
 
 	EXPECT(torc_redis_batch(redis, commands, 3, &reply, LATE) == -ELOOP);
-	EXPECT(reply == NULL);
-	EXPECT(strstr(torc_redis_why(redis), "reply 2 of 3") != NULL);
-	EXPECT(torc_redis_fate(redis) == TORC_REDIS_ANSWERED);
+	EXPECT(heard(-ELOOP, &reply) == -ELOOP);
+	EXPECT(strstr(said, "reply 2 of 3") != NULL);
+	EXPECT(said_fate == TORC_REDIS_ANSWERED);
 	EXPECT(torc_redis_batch(redis, commands, 1, &reply, LATE) == 0);
 	EXPECT(strcmp(reply->items[0].text, "0") == 0);
 	torc_redis_reply_free(reply);
 	EXPECT(accepted == 1);
 	/* A session goes on, too. */
-	EXPECT(torc_redis_session_acquire(redis, NULL, &session, LATE) == 0);
-	for (int i = 0; i < 2; i++)
-		EXPECT(torc_redis_session_call(
-			   session, argv[1], 3, &reply, LATE) == -ELOOP);
+	EXPECT(torc_redis_session_acquire(redis, NULL, &session, NULL,
+	    LATE) == 0);
+	for (int i = 0; i < 2; i++) {
+		EXPECT(torc_redis_session_call(session, argv[1], 3, &reply,
+		    LATE) == -ELOOP);
+		EXPECT(heard(-ELOOP, &reply) == -ELOOP);
+		EXPECT(strcmp(said, torc_redis_session_error(session)->text) ==
+		    0);
+		EXPECT(torc_redis_session_fate(session) ==
+		    TORC_REDIS_ANSWERED);
+	}
 	EXPECT(torc_redis_session_call(session, argv[2], 3, &reply, LATE) ==
 	    0);
 	EXPECT(strcmp(reply->text, "2") == 0);
+	EXPECT(torc_redis_session_error(session)->code == 0);
 	torc_redis_reply_free(reply);
 	torc_redis_session_release(session);
 	EXPECT(accepted == 2);
@@ -470,6 +479,13 @@ what_is_read_past_takes_no_memory(void **state)
 	play(count_memory);
 }
 
+static bool
+was_unsent(int rc, struct torc_redis_reply **reply, int error, const char *why)
+{
+	return heard(rc, reply) == error && strstr(said, why) != NULL &&
+	    said_fate == TORC_REDIS_UNSENT;
+}
+
 static int
 ask_for_too_much(struct torc_redis *redis)
 {
@@ -480,20 +496,22 @@ ask_for_too_much(struct torc_redis *redis)
 		{ bytes, 500u << 20 }, { bytes, 500u << 20 } };
 	const struct torc_redis_command parts[] = { { all, 2 }, { all, 2 } };
 	struct torc_slice none = word("");
+	struct torc_redis_reply *reply;
 
 	EXPECT(torc_redis_do(redis, NULL, LATE, "PING", NULL) == 0);
 	EXPECT(torc_redis_call(redis, one, 3, NULL, LATE) == -EMSGSIZE);
-	EXPECT(strstr(torc_redis_why(redis), "argument 2") != NULL);
-	EXPECT(torc_redis_fate(redis) == TORC_REDIS_UNSENT);
-	EXPECT(torc_redis_call(redis, all, 3, NULL, LATE) == -EMSGSIZE);
-	EXPECT(strstr(torc_redis_why(redis), "1048576004 bytes") != NULL);
-	EXPECT(torc_redis_transact(redis, parts, 2, NULL, LATE) == -EMSGSIZE);
-	EXPECT(torc_redis_call(redis, &none, (1u << 20) + 1, NULL, LATE) ==
-	    -EINVAL);
-	EXPECT(torc_redis_call(redis, &none, 1, NULL, LATE) == -EINVAL);
-	EXPECT(strstr(torc_redis_why(redis), "no name") != NULL);
-	EXPECT(torc_redis_batch(redis, NULL, 0, NULL, LATE) == -EINVAL);
-	EXPECT(strstr(torc_redis_why(redis), "0 commands") != NULL);
+	EXPECT(was_unsent(torc_redis_call(redis, one, 3, &reply, LATE), &reply,
+	    -EMSGSIZE, "argument 2"));
+	EXPECT(was_unsent(torc_redis_call(redis, all, 3, &reply, LATE), &reply,
+	    -EMSGSIZE, "1048576004 bytes"));
+	EXPECT(was_unsent(torc_redis_transact(redis, parts, 2, &reply, LATE),
+	    &reply, -EMSGSIZE, "bytes"));
+	EXPECT(was_unsent(torc_redis_call(redis, &none, (1u << 20) + 1, &reply,
+	    LATE), &reply, -EINVAL, ""));
+	EXPECT(was_unsent(torc_redis_call(redis, &none, 1, &reply, LATE),
+	    &reply, -EINVAL, "no name"));
+	EXPECT(was_unsent(torc_redis_batch(redis, NULL, 0, &reply, LATE),
+	    &reply, -EINVAL, "0 commands"));
 	EXPECT(torc_redis_do(redis, NULL, LATE, "PING", NULL) == 0);
 	EXPECT(accepted == 1);
 	return 0;
@@ -504,6 +522,124 @@ a_command_that_no_server_takes_is_not_sent(void **state)
 {
 	(void)state;
 	play(ask_for_too_much);
+}
+
+/* ---- Whose words they are ---- */
+
+/* A fiber with a command that fails; its reply is looked at later. */
+struct failing {
+	struct torc_redis *redis;
+	const char *words[3];
+	torc_deadline deadline;
+	int error;
+	enum torc_redis_fate fate;
+	const char *why;
+	int result;
+	struct torc_redis_reply *reply;
+	uint64_t id;
+};
+
+static int
+fail_and_keep(void *arg)
+{
+	struct failing *failing = arg;
+
+	failing->result = torc_redis_do(failing->redis, &failing->reply,
+	    failing->deadline, failing->words[0], failing->words[1],
+	    failing->words[2], NULL);
+	return 0;
+}
+
+/* All have failed before one of them is asked why. */
+static int
+fail_together(struct torc_redis *redis)
+{
+	struct failing all[] = {
+		{ redis, { "GET", "0", "deep" }, LATE, -ELOOP,
+		    TORC_REDIS_ANSWERED, "reply_depth_max", 0, NULL, 0 },
+		{ redis, { "GET", "1", "bytes" }, LATE, -EMSGSIZE,
+		    TORC_REDIS_ANSWERED, "reply_bytes_max", 0, NULL, 0 },
+		{ redis, { "SUBSCRIBE", "2", "" }, LATE, -EOPNOTSUPP,
+		    TORC_REDIS_UNSENT, "SUBSCRIBE", 0, NULL, 0 },
+		{ redis, { "", "3", "" }, LATE, -EINVAL, TORC_REDIS_UNSENT,
+		    "no name", 0, NULL, 0 },
+		{ redis, { "GET", "4", "" }, TORC_NEVER, -ETIMEDOUT,
+		    TORC_REDIS_UNKNOWN, "no reply before the deadline of the "
+		    "call", 0, NULL, 0 },
+	};
+	const unsigned count = sizeof(all) / sizeof(all[0]);
+
+	for (unsigned i = 0; i < count - 1; i++)
+		EXPECT(torc_fiber_spawn(&all[i].id, fail_and_keep, &all[i]) ==
+		    0);
+	for (unsigned i = 0; i < count - 1; i++)
+		EXPECT(torc_fiber_join(all[i].id, NULL, LATE) == 0);
+	gate_shut = true;
+	all[count - 1].deadline = torc_after_ms(50);
+	(void)fail_and_keep(&all[count - 1]);
+	gate_shut = false;
+	for (unsigned i = 0; i < count; i++) {
+		EXPECT(torc_redis_reply_fate(all[i].reply) == all[i].fate);
+		EXPECT(all[i].reply->type == TORC_REDIS_FAILURE);
+		EXPECT(all[i].reply->integer == all[i].error);
+		EXPECT(heard(all[i].result, &all[i].reply) == all[i].error);
+		if (strstr(said, all[i].why) == NULL)
+			fprintf(stderr, "%u: %s\n", i, said);
+		EXPECT(strstr(said, all[i].why) != NULL);
+	}
+	return 0;
+}
+
+static int
+fail_in_sessions(struct torc_redis *redis)
+{
+	static const char *const manners[] = { "deep", "bytes" };
+	static const char *const limits_of[] = { "reply_depth_max",
+		"reply_bytes_max" };
+	struct torc_redis_session *sessions[2];
+
+	for (unsigned i = 0; i < 2; i++)
+		EXPECT(torc_redis_session_acquire(redis, NULL, &sessions[i],
+		    NULL, LATE) == 0);
+	for (unsigned i = 0; i < 2; i++)
+		EXPECT(torc_redis_session_do(sessions[i], NULL, LATE, "GET",
+		    "5", manners[i], NULL) < 0);
+	for (unsigned i = 0; i < 2; i++) {
+		EXPECT(strstr(torc_redis_session_error(sessions[i])->text,
+		    limits_of[i]) != NULL);
+		EXPECT(torc_redis_session_fate(sessions[i]) ==
+		    TORC_REDIS_ANSWERED);
+		torc_redis_session_release(sessions[i]);
+	}
+	return 0;
+}
+
+static void
+fibers_that_fail_at_once_have_words_and_a_fate_of_their_own(void **state)
+{
+	(void)state;
+	play(fail_together);
+	play(fail_in_sessions);
+}
+
+/* Without a reply there are no words; the result is the same. */
+static int
+fail_in_silence(struct torc_redis *redis)
+{
+	EXPECT(torc_redis_do(redis, NULL, LATE, "GET", "0", "deep", NULL) ==
+	    -ELOOP);
+	EXPECT(torc_redis_do(redis, NULL, LATE, "SUBSCRIBE", "x", NULL) ==
+	    -EOPNOTSUPP);
+	EXPECT(torc_redis_reply_error(NULL)->code == -ENOMEM);
+	EXPECT(torc_redis_reply_fate(NULL) == TORC_REDIS_UNKNOWN);
+	return 0;
+}
+
+static void
+a_call_that_discards_its_reply_has_the_same_result(void **state)
+{
+	(void)state;
+	play(fail_in_silence);
 }
 
 /* ---- Broken connections ---- */
@@ -564,7 +700,7 @@ ask_nobody(struct torc_redis *redis)
 	struct torc_redis *dead;
 	struct asker askers[8];
 
-	EXPECT(torc_redis_create(&dead, &config, NULL, 0) == 0);
+	EXPECT(torc_redis_create(&dead, &config, NULL) == 0);
 	for (unsigned i = 0; i < 8; i++)
 		EXPECT(start(i < 7 ? dead : redis, &askers[i], i,
 		    i < 7 ? "" : "deep") == 0);
@@ -613,7 +749,7 @@ compare(const struct asker *asker)
 	else if (asker->fate == TORC_REDIS_UNSENT)
 		is_unsent[asker->number] = true;
 	else if (asker->fate == TORC_REDIS_ANSWERED)
-		wrong += count != 1 || strstr(asker->why, "limits.") == NULL;
+		wrong += count != 1 || strstr(asker->why, "reply_") == NULL;
 	else
 		wrong += count > 1;
 	answered += asker->result == 0;
@@ -670,9 +806,9 @@ break_at_random(struct torc_redis *redis)
 static void
 nothing_that_was_done_is_called_unsent_and_nothing_is_done_twice(void **state)
 {
-	const struct torc_redis_config config = { .lines = 3, .limits = {
-		.bytes_max = 1000, .items_max = 50, .depth_max = 8,
-		.line_max = 200 } };
+	const struct torc_redis_config config = { .lines = 3,
+		.reply_bytes_max = 1000, .reply_items_max = 50,
+		.reply_depth_max = 8, .reply_line_max = 200 };
 
 	(void)state;
 	play_with(break_at_random, &config);
@@ -690,6 +826,10 @@ main(void)
 		    a_batch_and_a_session_go_on_after_a_reply_over_a_limit),
 		cmocka_unit_test(what_is_read_past_takes_no_memory),
 		cmocka_unit_test(a_command_that_no_server_takes_is_not_sent),
+		cmocka_unit_test(
+		    fibers_that_fail_at_once_have_words_and_a_fate_of_their_own),
+		cmocka_unit_test(
+		    a_call_that_discards_its_reply_has_the_same_result),
 		cmocka_unit_test(
 		    when_a_connection_breaks_each_hears_that_its_own_may_have_been_done),
 		cmocka_unit_test(

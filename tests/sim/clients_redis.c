@@ -410,20 +410,23 @@ is_refused(const struct torc_redis_reply *reply)
 
 /*
  * What the client says of commands that should have had the error `over`, or
- * be answered. 0 also for that error: it is an answer.
+ * be answered; the reply is freed. 0 also for that error: it is an answer.
  */
 static int
-judge(const struct torc_redis *redis, int rc, const struct words *words,
+judge(struct torc_redis_reply *reply, int rc, const struct words *words,
     unsigned count, int over)
 {
-	const enum torc_redis_fate fate = torc_redis_fate(redis);
+	const enum torc_redis_fate fate = torc_redis_reply_fate(reply);
 	const bool limit = rc == -E2BIG || rc == -ELOOP ||
 	    rc == -ENAMETOOLONG || rc == -EMSGSIZE;
 
+	if (reply != NULL && torc_redis_reply_error(reply)->code != rc)
+		broken("GET %u has the error %d, and its reply says \"%s\"",
+		    words[0].get.key, rc, torc_redis_reply_error(reply)->text);
 	if ((rc == 0 || limit) && rc != over)
 		broken("GET %u has the error %d, and not %d",
 		    words[0].get.key, rc, over);
-	if (limit && fate != TORC_REDIS_ANSWERED)
+	if (limit && reply != NULL && fate != TORC_REDIS_ANSWERED)
 		broken("GET %u is over a limit, and not answered",
 		    words[0].get.key);
 	for (unsigned i = 0; i < count; i++) {
@@ -435,6 +438,7 @@ judge(const struct torc_redis *redis, int rc, const struct words *words,
 		if (rc < 0 && fate == TORC_REDIS_UNSENT)
 			enter(key, UNSENT);
 	}
+	torc_redis_reply_free(reply);
 	return limit ? 0 : rc;
 }
 
@@ -480,8 +484,7 @@ ask_several(struct torc_redis *redis, torc_deadline deadline, bool atomic)
 		if (!is_refused(&reply->items[i]))
 			compare(&reply->items[i], &words[i].get);
 	}
-	torc_redis_reply_free(reply);
-	return judge(redis, rc, words, 3, over);
+	return judge(reply, rc, words, 3, over);
 }
 
 /* Parks. In the middle of something: it must not be another one's then. */
@@ -513,7 +516,8 @@ ask_in_session(struct torc_redis *redis, torc_deadline deadline)
 	struct torc_redis_session *session;
 	struct torc_redis_reply *reply;
 	struct words words;
-	int rc = torc_redis_session_acquire(redis, NULL, &session, deadline);
+	int rc = torc_redis_session_acquire(redis, NULL, &session, NULL,
+	    deadline);
 
 	if (rc < 0)
 		return rc;
@@ -523,8 +527,7 @@ ask_in_session(struct torc_redis *redis, torc_deadline deadline)
 		    session, words.argv, ARGS, &reply, deadline);
 		if (rc == 0)
 			compare(reply, &words.get);
-		torc_redis_reply_free(reply);
-		rc = judge(redis, rc, &words, 1, over_limit(&words.get));
+		rc = judge(reply, rc, &words, 1, over_limit(&words.get));
 	}
 	if (rc == 0 && peer_draw(3) == 0)
 		rc = leave_halfway(session, deadline);
@@ -543,8 +546,7 @@ ask_one(struct torc_redis *redis, torc_deadline deadline)
 	rc = torc_redis_call(redis, words.argv, ARGS, &reply, deadline);
 	if (rc == 0)
 		compare(reply, &words.get);
-	torc_redis_reply_free(reply);
-	return judge(redis, rc, &words, 1, over_limit(&words.get));
+	return judge(reply, rc, &words, 1, over_limit(&words.get));
 }
 
 static int
@@ -574,10 +576,13 @@ open_redis(struct client *client)
 		.open_ms = plan->pool.open_ms,
 		.retry_min_ms = plan->pool.retry_min_ms,
 		.retry_max_ms = plan->pool.retry_max_ms,
-		.limits = limits,
+		.reply_bytes_max = limits.bytes_max,
+		.reply_items_max = limits.items_max,
+		.reply_depth_max = limits.depth_max,
+		.reply_line_max = limits.line_max,
 	};
 	struct torc_redis *redis;
-	int rc = torc_redis_create(&redis, &config, NULL, 0);
+	int rc = torc_redis_create(&redis, &config, NULL);
 
 	client->of = rc == 0 ? redis : NULL;
 	return rc;

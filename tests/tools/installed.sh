@@ -165,7 +165,7 @@ try redis <<-'END'
 	int main(int argc, char **argv)
 	{
 		(void)argv;
-		return argc > 1 && torc_redis_create(0, 0, 0, 0);
+		return argc > 1 && torc_redis_create(0, 0, 0);
 	}
 END
 try pg <<-'END'

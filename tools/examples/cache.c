@@ -62,12 +62,12 @@ serve(struct torc_exchange *exchange, void *arg)
 static int
 start(struct torc_reactor *reactor, void *config)
 {
-	char text[256] = "out of memory";
+	struct torc_error error;
 	struct torc_redis *redis;
-	int rc = torc_redis_create(&redis, config, text, sizeof(text));
+	int rc = torc_redis_create(&redis, config, &error);
 
 	(void)reactor;
-	return rc < 0 ? cli_fail(rc, "REDIS: %s", text) : 0;
+	return rc < 0 ? cli_fail(rc, "REDIS: %s", error.text) : 0;
 }
 
 static void

@@ -64,20 +64,25 @@ listen_to_redis(void *arg)
 {
 	struct torc_redis_subscriber *subscriber = NULL;
 	struct torc_redis_message message;
+	struct torc_error error;
 	int rc = torc_redis_subscriber_create(
 	    torc_redis_of(torc_reactor_self()), &subscriber);
 
 	(void)arg;
 	if (rc == 0)
-		rc = torc_redis_subscribe(subscriber, "chat", TORC_NEVER);
+		rc = torc_redis_subscribe(subscriber, "chat", NULL,
+		    TORC_NEVER);
 	while (rc >= 0) {
-		rc = torc_redis_next(subscriber, &message, TORC_NEVER);
+		rc = torc_redis_subscriber_next(subscriber, &message, &error,
+		    TORC_NEVER);
 		if (rc == 0 && (message.event == TORC_REDIS_MESSAGE ||
 		    message.event == TORC_REDIS_CONNECTED))
 			put(&message);
 		/* Whatever is wrong may be mended. */
-		if (rc < 0 && rc != -ECANCELED && rc != -ESHUTDOWN)
+		if (rc < 0 && rc != -ECANCELED && rc != -ESHUTDOWN) {
+			fprintf(stderr, "chat: %s\n", error.text);
 			rc = torc_sleep(torc_after_ms(AGAIN_MS));
+		}
 	}
 	torc_redis_subscriber_destroy(subscriber);
 	return rc;
@@ -154,13 +159,13 @@ static int
 start(struct torc_reactor *reactor, void *arg)
 {
 	const struct torc_redis_config config = { .address = arg };
-	char text[256] = "out of memory";
+	struct torc_error error;
 	struct torc_redis *redis;
-	int rc = torc_redis_create(&redis, &config, text, sizeof(text));
+	int rc = torc_redis_create(&redis, &config, &error);
 
 	(void)reactor;
 	if (rc < 0)
-		fprintf(stderr, "chat: REDIS: %s\n", text);
+		fprintf(stderr, "chat: REDIS: %s\n", error.text);
 	return rc;
 }
 

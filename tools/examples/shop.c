@@ -236,14 +236,15 @@ start(struct torc_reactor *reactor, void *arg)
 	struct shop *shop = arg;
 	struct torc_redis *redis;
 	struct torc_pg *pg;
+	struct torc_error error;
 	char text[256] = "out of memory";
 	int rc = torc_pg_create(&pg, &shop->pg, text, sizeof(text));
 
-	if (rc == 0)
-		rc = torc_redis_create(&redis, &shop->redis, text,
-		    sizeof(text));
 	if (rc < 0)
 		return cli_fail(rc, "%s", text);
+	rc = torc_redis_create(&redis, &shop->redis, &error);
+	if (rc < 0)
+		return cli_fail(rc, "REDIS: %s", error.text);
 	rc = torc_file_tree_open(reactor, &shop->pages);
 	return rc < 0 ? cli_fail(rc, "SHOP_ROOT %s: %s", shop->pages.path,
 	    strerror(-rc)) : 0;

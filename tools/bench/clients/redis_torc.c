@@ -14,7 +14,7 @@ open_redis(void **client, const char *address, unsigned lines)
 	const struct torc_redis_config config = { .address = address,
 		.lines = lines };
 	struct torc_redis *redis;
-	int rc = torc_redis_create(&redis, &config, NULL, 0);
+	int rc = torc_redis_create(&redis, &config, NULL);
 
 	*client = rc == 0 ? redis : NULL;
 	return rc;
