@@ -3,12 +3,11 @@
  * written, and what each fiber is told.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "conn/pg/nature.h"
 #include "conn/pg/result.h"
-#include "conn/pg/text.h"
+#include "reactor/error.h"
 #include "sys/trap.h"
 
 /* What ends an attempt so that there can be another one: nothing was sent. */
@@ -17,31 +16,62 @@
 
 /* ---- What is told ---- */
 
-/*
- * What is known of statements that have no whole answer. Words that the
- * server, or another place here, has found before stay.
- */
-__attribute__((format(printf, 4, 5)))
+/* What a fiber asks, in one go. */
+struct question {
+	const struct torc_pg_statement *wanted;
+	unsigned count;
+	size_t size;		/* of what is written, at most */
+};
+
+/* "select 1" and 2 more */
 static void
-tell(struct torc_pg_result **result, unsigned count,
-    enum torc_pg_outcome outcome, const char *format, ...)
+name_statements(char *name, size_t size, const struct question *question)
 {
-	struct torc_pg_error *error;
-	va_list arguments;
+	char quote[PG_QUOTE_SIZE];
+
+	torc_pg_quote(quote, question->wanted[0].sql);
+	if (question->count == 1)
+		torc_text_print(name, size, "\"%s\"", quote);
+	else
+		torc_text_print(name, size, "\"%s\" and %u more", quote,
+		    question->count - 1);
+}
+
+/*
+ * What is known of statements that have no whole answer, and why. Words that
+ * the server, or another place here, has found before stay.
+ */
+static void
+tell(struct torc_pg_result **result, const struct question *question,
+    enum torc_pg_outcome outcome, const char *cause)
+{
+	char name[PG_QUOTE_SIZE + 24];
+	struct pg_fault *fault;
 
 	if (*result != NULL)
 		torc_pg_result_clear(*result);
 	else
-		*result = torc_pg_result_new(count);
-	error = *result != NULL ? torc_pg_result_fault(*result) : NULL;
-	if (error == NULL)
+		*result = torc_pg_result_new(question->count);
+	fault = *result != NULL ? torc_pg_result_fault(*result) : NULL;
+	if (fault == NULL)
 		return;
-	error->outcome = outcome;
-	if (error->text[0] != '\0')
+	fault->error.outcome = outcome;
+	if (!pg_fault_is_mute(fault))
 		return;
-	va_start(arguments, format);
-	torc_pg_print_text(error->text, sizeof(error->text), format, arguments);
-	va_end(arguments);
+	name_statements(name, sizeof(name), question);
+	torc_pg_fault_say(fault, "%s %s: %s", name, outcome == TORC_PG_UNSENT ?
+	    "was not sent" : "may have been done", cause);
+}
+
+/* The same, when `error` came before something. */
+static void
+tell_before(struct torc_pg_result **result, const struct question *question,
+    enum torc_pg_outcome outcome, int error, const char *what)
+{
+	char cause[PG_CAUSE_SIZE];
+
+	torc_pg_cause_before(cause, error, what);
+	tell(result, question, outcome, cause);
 }
 
 /* ---- What is written ---- */
@@ -78,7 +108,7 @@ size_of(const struct torc_pg_statement *wanted, unsigned count)
 
 /* What is written at once. */
 struct asking {
-	const struct torc_pg_statement *wanted;
+	const struct torc_pg_statement *wanted;	/* as many as `result` has */
 	struct torc_pg_result *result;	/* with the answers to them */
 	const struct pg_statement *closing;	/* of the cache's */
 };
@@ -109,11 +139,11 @@ put_nothing(struct pg_writer *writer, void *arg)
 static int
 refuse(struct torc_pg_result *result, unsigned index, const char *why)
 {
-	struct torc_pg_error *error = torc_pg_result_fault(result);
+	struct pg_fault *fault = torc_pg_result_fault(result);
 
-	if (error != NULL) {
-		torc_pg_own_error(error, "%s", why);
-		error->statement = index;
+	if (fault != NULL) {
+		torc_pg_fault_say_constant(fault, why);
+		fault->error.statement = index;
 	}
 	return -EOPNOTSUPP;
 }
@@ -175,7 +205,7 @@ static void
 ask_nothing(struct asking *asking, struct torc_pg_session *session, int why)
 {
 	struct torc_pg_result *result = asking->result;
-	struct torc_pg_error *error = torc_pg_result_fault(result);
+	struct pg_fault *fault = torc_pg_result_fault(result);
 
 	for (unsigned i = 0; i < result->count; i++) {
 		struct pg_answer *answer = &result->parts[i].answer;
@@ -188,12 +218,12 @@ ask_nothing(struct asking *asking, struct torc_pg_session *session, int why)
 	result->guarded = false;
 	result->part = &result->parts[result->count - 1];
 	result->failure = why;
-	if (error == NULL)
+	if (fault == NULL)
 		return;
-	error->outcome = TORC_PG_UNSENT;
-	if (error->text[0] == '\0')
-		torc_pg_own_error(error, "it could not be written: %s",
-		    strerror(-why));
+	fault->error.outcome = TORC_PG_UNSENT;
+	if (pg_fault_is_mute(fault))
+		torc_pg_fault_say(fault, "it could not be written: %s",
+		    torc_pg_cause(why));
 }
 
 /*
@@ -250,16 +280,15 @@ give_up(struct torc_pipeline *pipeline, struct torc_pg_result **result)
  */
 static int
 submit(struct torc_pg_session *session, struct torc_pg_result **result,
-    const struct torc_pg_statement *wanted, torc_deadline deadline)
+    const struct question *question, torc_deadline deadline)
 {
 	struct torc_pipeline *pipeline = &session->pipeline;
-	const unsigned count = (*result)->count;
 	bool begun = false;
 	int rc = torc_pipeline_begin(pipeline, &(*result)->base, deadline);
 
 	if (rc == -ETIMEDOUT || rc == -ECANCELED) {
-		tell(result, count, TORC_PG_UNSENT, "no turn on a shared "
-		    "connection in time");
+		tell_before(result, question, TORC_PG_UNSENT, rc,
+		    "it was its turn on a shared connection");
 		return rc;
 	}
 	if (rc < 0) {
@@ -268,8 +297,8 @@ submit(struct torc_pg_session *session, struct torc_pg_result **result,
 	}
 	if (pipeline->count == 1)	/* with this one */
 		session->answered_at = torc_now();
-	rc = session->mute ? UNWRITTEN :
-	    write_statements(session, *result, wanted, &begun, deadline);
+	rc = session->mute ? UNWRITTEN : write_statements(session, *result,
+	    question->wanted, &begun, deadline);
 	if (rc < 0) {
 		session->mute = true;
 		torc_pg_share_retire(session);
@@ -282,14 +311,14 @@ submit(struct torc_pg_session *session, struct torc_pg_result **result,
 	if (rc < 0 && *result != NULL && (*result)->base.unsent)
 		return UNWRITTEN;
 	if (rc < 0)
-		tell(result, count, begun ? TORC_PG_UNKNOWN : TORC_PG_UNSENT,
-		    "it could not be sent: %s", strerror(-rc));
+		tell_before(result, question, begun ? TORC_PG_UNKNOWN :
+		    TORC_PG_UNSENT, rc, "all of it was written");
 	return rc;
 }
 
 /* The connection broke before the answer was whole. */
 static int
-judge(struct torc_pg_result **result, int rc)
+judge(struct torc_pg_result **result, const struct question *question, int rc)
 {
 	if ((*result)->base.unsent)
 		return UNWRITTEN;
@@ -298,10 +327,9 @@ judge(struct torc_pg_result **result, int rc)
 		return 0;
 	/* What was too much may not have been done, after all. */
 	if (((*result)->failure == -EMSGSIZE ||
-	    (*result)->failure == -ENOMEM) && (*result)->error != NULL)
-		(*result)->error->text[0] = '\0';
-	tell(result, (*result)->count, TORC_PG_UNKNOWN, "the connection ended "
-	    "before the answer: %s", strerror(-rc));
+	    (*result)->failure == -ENOMEM) && (*result)->fault != NULL)
+		torc_pg_fault_say_constant((*result)->fault, "");
+	tell_before(result, question, TORC_PG_UNKNOWN, rc, "it was answered");
 	return rc;
 }
 
@@ -311,12 +339,11 @@ judge(struct torc_pg_result **result, int rc)
  */
 static int
 ask_on(struct torc_pg_session *session, struct torc_pg_result **result,
-    const struct torc_pg_statement *wanted, torc_deadline deadline)
+    const struct question *question, torc_deadline deadline)
 {
 	struct torc_pipeline *pipeline = &session->pipeline;
 	struct torc_request *request = &(*result)->base;
-	const unsigned count = (*result)->count;
-	int rc = submit(session, result, wanted, deadline);
+	int rc = submit(session, result, question, deadline);
 
 	if (rc != 0)
 		return rc;
@@ -324,31 +351,41 @@ ask_on(struct torc_pg_session *session, struct torc_pg_result **result,
 	if (rc == 0)
 		return 0;
 	if (rc != -ETIMEDOUT && rc != -ECANCELED)
-		return judge(result, rc);
+		return judge(result, question, rc);
 	/* Then it is the server, or the statement before, that keeps it. */
 	if (rc == -ETIMEDOUT && (is_first_alive(pipeline, request) ||
 	    torc_pg_share_stands_still(session)))
 		torc_pg_share_retire(session);
 	*result = NULL;
-	tell(result, count, TORC_PG_UNKNOWN, "no answer in time");
+	tell_before(result, question, TORC_PG_UNKNOWN, rc, "it was answered");
 	return rc;
+}
+
+/* There is no connection, and it is known why. */
+static void
+tell_failure(const struct torc_pg *pg, struct torc_pg_result **result,
+    const struct question *question, int rc, torc_deadline deadline)
+{
+	struct torc_error error;
+
+	torc_pg_explain(&pg->shared_pool, rc, deadline, &error);
+	tell(result, question, TORC_PG_UNSENT, error.text);
+	if (*result != NULL && (*result)->fault != NULL)
+		(*result)->fault->error.cut = error.cut;
 }
 
 static int
 ask(struct torc_pg *pg, struct torc_pg_result **result,
-    const struct torc_pg_statement *wanted, torc_deadline deadline)
+    const struct question *question, torc_deadline deadline)
 {
 	struct torc_pg_session *session;
 	int rc = torc_pg_share_join(pg, &session, deadline);
 
 	if (rc < 0) {
-		tell(result, (*result)->count, TORC_PG_UNSENT, "%s",
-		    rc == -ENOBUFS ? "`waiters` fibers wait already" :
-		    pg->trouble[0] != '\0' ? pg->trouble :
-		    "no connection in time");
+		tell_failure(pg, result, question, rc, deadline);
 		return rc;
 	}
-	rc = ask_on(session, result, wanted, deadline);
+	rc = ask_on(session, result, question, deadline);
 	torc_pg_share_leave(session);
 	return rc != 0 ? rc : (*result)->failure;
 }
@@ -357,33 +394,45 @@ ask(struct torc_pg *pg, struct torc_pg_result **result,
 
 /* What cannot be asked at all: nothing is sent, and the result has words. */
 static int
-refuse_all(struct torc_pg_result **result, unsigned count, unsigned index,
-    const struct torc_pg_statement *statement)
+refuse_all(struct torc_pg_result **result, const struct question *question,
+    unsigned index, int why)
 {
-	int rc = -EMSGSIZE;
-
-	tell(result, count, TORC_PG_UNSENT, "there is more than 1 GiB to be "
-	    "sent");
-	if (*result == NULL || (*result)->error == NULL)
+	tell(result, question, TORC_PG_UNSENT, torc_pg_cause(-EMSGSIZE));
+	if (*result == NULL || (*result)->fault == NULL)
 		return -ENOMEM;
-	if (statement != NULL)
-		rc = torc_pg_check_statement(statement, (*result)->error);
-	(*result)->error->statement = index;
-	return rc;
+	if (why == -E2BIG)
+		torc_pg_check_statement(&question->wanted[index],
+		    (*result)->fault);
+	(*result)->fault->error.statement = index;
+	return why;
 }
 
 static int
-check_statements(const struct torc_pg_statement *statements, unsigned count,
-    size_t *size, struct torc_pg_result **result)
+refuse_none(struct torc_pg_result **result)
 {
-	*size = 0;
-	if (count == 0)
-		return -EINVAL;
-	for (unsigned i = 0; i < count; i++)
-		if (torc_pg_check_statement(&statements[i], NULL) < 0)
-			return refuse_all(result, count, i, &statements[i]);
-	*size = size_of(statements, count);
-	return *size <= PG_WRITE_MAX ? 0 : refuse_all(result, count, 0, NULL);
+	struct pg_fault *fault;
+
+	*result = torc_pg_result_new(1);
+	fault = *result != NULL ? torc_pg_result_fault(*result) : NULL;
+	if (fault == NULL)
+		return -ENOMEM;
+	torc_pg_fault_say_constant(fault,
+	    "a batch of 0 statements: there must be at least 1");
+	fault->error.outcome = TORC_PG_UNSENT;
+	return -EINVAL;
+}
+
+static int
+check_statements(struct question *question, struct torc_pg_result **result)
+{
+	if (question->count == 0)
+		return refuse_none(result);
+	for (unsigned i = 0; i < question->count; i++)
+		if (torc_pg_check_statement(&question->wanted[i], NULL) < 0)
+			return refuse_all(result, question, i, -E2BIG);
+	question->size = size_of(question->wanted, question->count);
+	return question->size <= PG_WRITE_MAX ? 0 :
+	    refuse_all(result, question, 0, -EMSGSIZE);
 }
 
 static bool
@@ -402,20 +451,20 @@ int
 torc_pg_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
     unsigned count, struct torc_pg_result **result, torc_deadline deadline)
 {
+	struct question question = { .wanted = statements, .count = count };
 	bool again = false;	/* once: all is prepared anew then */
 	unsigned attempts = 0;
-	size_t size;
 	int rc;
 
 	*result = NULL;
-	rc = check_statements(statements, count, &size, result);
+	rc = check_statements(&question, result);
 	while (rc >= 0) {
 		*result = torc_pg_result_new(count);
 		if (*result == NULL)
 			return -ENOMEM;
 		(*result)->anew = again;
-		(*result)->size = size;
-		rc = ask(pg, result, statements, deadline);
+		(*result)->size = question.size;
+		rc = ask(pg, result, &question, deadline);
 		if (!is_to_be_asked_again(*result, rc, &again, &attempts))
 			break;
 		torc_pg_result_free(*result);
@@ -424,8 +473,8 @@ torc_pg_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
 	pg->stats.repeated += again;
 	if (rc == UNWRITTEN) {
 		rc = -ECONNRESET;
-		tell(result, count, TORC_PG_UNSENT, "connections end before "
-		    "anything can be asked");
+		tell(result, &question, TORC_PG_UNSENT, "connections end "
+		    "before anything can be asked");
 	}
 	if (*result != NULL)
 		torc_pg_result_seek(*result, 0);

@@ -274,13 +274,13 @@ torc_pg_cache_closed(struct pg_cache *cache, const struct pg_statement *first)
 
 int
 torc_pg_check_statement(const struct torc_pg_statement *statement,
-    struct torc_pg_error *error)
+    struct pg_fault *fault)
 {
 	torc_require(statement->sql != NULL, "a statement has no text");
 	if (statement->param_count <= PG_PARAMS_MAX)
 		return 0;
-	if (error != NULL)
-		torc_pg_own_error(error,
+	if (fault != NULL)
+		torc_pg_fault_say(fault,
 		    "the statement has %u parameters, and the "
 		    "protocol has room for %u",
 		    statement->param_count, PG_PARAMS_MAX);

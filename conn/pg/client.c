@@ -13,81 +13,95 @@ static const struct torc_key client_key = { "postgres" };
 /* ---- Making and ending it ---- */
 
 static int
-create_pools(struct torc_pg *pg, char *text, size_t size)
+create_pool(struct torc_pg *pg, struct pg_pool *pool, unsigned size,
+    struct torc_error *error)
 {
 	const struct torc_pg_config *config = &pg->config;
-	struct torc_pool_config pool = {
-		/* Retired ones keep nobody waiting. */
-		.size = 2 * config->shared,
-		.waiters = config->waiters, .idle_ms = config->idle_ms,
-		.open_ms = config->open_ms,
+	const struct torc_pool_config wanted = {
+		.size = size, .waiters = config->waiters,
+		.idle_ms = config->idle_ms, .open_ms = config->open_ms,
 		.retry_min_ms = config->retry_min_ms,
 		.retry_max_ms = config->retry_max_ms,
 		.lifetime_ms = config->lifetime_ms,
 	};
-	struct torc_error error;
-	int rc = torc_pool_create(
-	    &pg->shared_pool, &torc_pg_pool_kind, pg, &pool, &error);
 
-	pool.size = config->sessions;
-	if (rc == 0)
-		rc = torc_pool_create(&pg->session_pool, &torc_pg_pool_kind,
-		    pg, &pool, &error);
-	if (rc < 0 && text != NULL)
-		torc_text_print(text, size, "%s", error.text);
-	return rc;
+	pool->pg = pg;
+	return torc_pool_create(&pool->pool, &torc_pg_pool_kind, pool, &wanted,
+	    error);
+}
+
+static int
+create_pools(struct torc_pg *pg, struct torc_error *error)
+{
+	/* Retired ones keep nobody waiting. */
+	int rc = create_pool(pg, &pg->shared_pool, 2 * pg->config.shared,
+	    error);
+
+	return rc < 0 ? rc :
+	    create_pool(pg, &pg->session_pool, pg->config.sessions, error);
 }
 
 /* Parks. 0, or -ETIMEDOUT. */
 static int
 free_client(struct torc_pg *pg, torc_deadline deadline)
 {
-	int rc = 0;
+	int rc;
 
-	if (pg->session_pool != NULL)
-		rc = torc_pool_destroy(pg->session_pool, deadline);
-	if (pg->shared_pool != NULL)
-		rc |= torc_pool_destroy(pg->shared_pool, deadline);
+	/* NULL: it was not created. */
+	rc = torc_pool_destroy(pg->session_pool.pool, deadline);
+	rc |= torc_pool_destroy(pg->shared_pool.pool, deadline);
 	torc_pg_setup_free(&pg->setup);
 	torc_sys_free(pg->shared);
 	torc_sys_free(pg);
 	return rc < 0 ? -ETIMEDOUT : 0;
 }
 
-int
-torc_pg_create(struct torc_pg **made, const struct torc_pg_config *config,
-    char *text, size_t text_size)
+/* All but what is opened. */
+static int
+make_client(struct torc_pg *pg, const struct torc_pg_config *config,
+    struct torc_error *error)
 {
-	const struct pg_words words = { text, text_size, false };
-	struct torc_reactor *reactor = torc_reactor_self();
-	struct torc_pg *pg = torc_sys_alloc(sizeof(*pg));
-	int rc;
+	const struct pg_words words = { error, false };
+	int rc = torc_sys_random(&pg->random, sizeof(pg->random));
 
-	torc_require(reactor != NULL,
-	    "torc_pg_create is called on a reactor's thread");
-	if (pg == NULL)
-		return -ENOMEM;
-	pg->reactor = reactor;
-	rc = torc_sys_random(&pg->random, sizeof(pg->random));
 	if (rc < 0)
-		rc = torc_pg_refuse(&words, "no random number");
-	if (rc == 0)
-		rc = torc_pg_setup_make(&pg->setup, config, &words);
-	if (rc < 0) {
-		torc_sys_free(pg);
+		return torc_error_set(error, rc, "no random number: %s",
+		    torc_pg_cause(rc));
+	rc = torc_pg_setup_make(&pg->setup, config, &words);
+	if (rc < 0)
 		return rc;
-	}
 	pg->config = pg->setup.config;
 	pg->shared = torc_sys_alloc_array(pg->config.shared,
 	    sizeof(*pg->shared));
-	rc = pg->shared == NULL ? -ENOMEM :
-	    create_pools(pg, text, text_size);
-	if (rc == 0 && torc_pg_of(reactor) == NULL)
-		rc = torc_reactor_set_data(reactor, &client_key, pg);
-	if (rc < 0)
-		free_client(pg, TORC_AT_ONCE);
-	else
+	if (pg->shared == NULL)
+		return -ENOMEM;
+	rc = create_pools(pg, error);
+	if (rc == 0 && torc_pg_of(pg->reactor) == NULL)
+		rc = torc_reactor_set_data(pg->reactor, &client_key, pg);
+	return rc;
+}
+
+int
+torc_pg_create(struct torc_pg **made, const struct torc_pg_config *config,
+    struct torc_error *error)
+{
+	struct torc_reactor *reactor = torc_reactor_self();
+	struct torc_pg *pg = torc_sys_alloc(sizeof(*pg));
+	int rc = -ENOMEM;
+
+	torc_require(reactor != NULL,
+	    "torc_pg_create is called on a reactor's thread");
+	torc_error_clear(error);
+	if (pg != NULL) {
+		pg->reactor = reactor;
+		rc = make_client(pg, config, error);
+	}
+	if (rc == -ENOMEM)
+		torc_error_set(error, rc, "no memory for a client");
+	if (rc == 0)
 		*made = pg;
+	else if (pg != NULL)
+		free_client(pg, TORC_AT_ONCE);
 	return rc;
 }
 
@@ -121,18 +135,34 @@ torc_pg_destroy(struct torc_pg *pg, torc_deadline deadline)
 	return rc;
 }
 
-const char *
-torc_pg_trouble(const struct torc_pg *pg)
-{
-	return pg->trouble;
-}
-
 void
 torc_pg_stats(const struct torc_pg *pg, struct torc_pg_stats *stats)
 {
 	*stats = pg->stats;
-	torc_pool_stats(pg->shared_pool, &stats->shared);
-	torc_pool_stats(pg->session_pool, &stats->sessions);
+	torc_pool_stats(pg->shared_pool.pool, &stats->shared);
+	torc_pool_stats(pg->session_pool.pool, &stats->sessions);
+}
+
+int
+torc_pg_explain(const struct pg_pool *pool, int rc, torc_deadline deadline,
+    struct torc_error *error)
+{
+	const struct torc_error *failure = &pool->failure;
+
+	torc_assert(rc < 0);
+	if (rc == -ENOBUFS)
+		return torc_error_set(error, rc, "`waiters`, %u, fibers wait "
+		    "for a connection already", pool->pg->config.waiters);
+	if (rc == -ETIMEDOUT && torc_passed(deadline))
+		return torc_error_set(error, rc, "the deadline passed before a "
+		    "connection was free or open%s%s", failure->code < 0 ?
+		    "; the last attempt to open one: " : "", failure->text);
+	if (rc != failure->code)
+		return torc_error_set(error, rc, "%s before a connection was "
+		    "free or open", torc_pg_cause(rc));
+	if (error != NULL)
+		*error = *failure;
+	return rc;
 }
 
 /* ---- Fibers of its own ---- */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conn/pg/text.h"
+#include "reactor/error.h"
 #include "sys/sys.h"
 
 #define HOST_MAX 253u		/* of a name in the DNS */
@@ -50,11 +50,9 @@ torc_pg_refuse(const struct pg_words *words, const char *format, ...)
 {
 	va_list arguments;
 
-	if (words->text != NULL && words->size > 0) {
-		va_start(arguments, format);
-		torc_pg_print_text(words->text, words->size, format, arguments);
-		va_end(arguments);
-	}
+	va_start(arguments, format);
+	torc_error_vset(words->error, -EINVAL, format, arguments);
+	va_end(arguments);
 	return -EINVAL;
 }
 

@@ -49,8 +49,7 @@ struct pg_setup {
 
 /* Why something is refused, in words: where they go. */
 struct pg_words {
-	char *text;
-	size_t size;
+	struct torc_error *error;	/* may be NULL */
 	bool hidden;		/* what may be a password is not repeated */
 };
 

@@ -42,7 +42,7 @@ look_for_error(struct torc_pg_session *session, torc_deadline deadline)
 		if (rc < 0)
 			return torc_pg_give_up(session, rc);
 	}
-	return session->lost;
+	return torc_pg_check_alive(session);
 }
 
 static void
@@ -57,9 +57,9 @@ write_piece(struct torc_pg_session *session, const void *data, size_t size,
 {
 	int rc = torc_pg_write(session, put_piece, &size, deadline);
 
-	if (rc < 0)
-		return rc;
-	return torc_pg_send(session, data, size, deadline);
+	if (rc == 0)
+		rc = torc_pg_send(session, data, size, deadline);
+	return rc < 0 ? torc_pg_give_up(session, rc) : 0;
 }
 
 int
@@ -103,10 +103,12 @@ torc_pg_copy_in_end(struct torc_pg_session *session, const char *why,
 	torc_require(session->lost < 0 ||
 	    session->answer.stage == PG_COPYING_IN,
 	    "torc_pg_copy_in_end without torc_pg_copy_in_begin");
-	rc = session->lost;
+	rc = torc_pg_check_alive(session);
 	if (rc == 0)
 		rc = torc_pg_write(session, put_end, (void *)(uintptr_t)why,
 		    deadline);
+	if (rc < 0)
+		torc_pg_give_up(session, rc);
 	/* Until it is not copying any more: what else comes, finish reads. */
 	while (rc >= 0 && session->answer.stage == PG_COPYING_IN)
 		rc = torc_pg_next_event(session, &message, deadline);
@@ -116,7 +118,7 @@ torc_pg_copy_in_end(struct torc_pg_session *session, const char *why,
 		*rows = session->affected;
 	/* It failed because that was asked for. */
 	return rc == -EREMOTEIO && why != NULL &&
-	    strcmp(session->error.state, "57014") == 0 ? 0 : rc;
+	    strcmp(session->fault.error.state, "57014") == 0 ? 0 : rc;
 }
 
 /* ---- COPY ... TO STDOUT ---- */
@@ -133,13 +135,13 @@ torc_pg_copy_out_read(struct torc_pg_session *session, struct torc_slice *data,
     torc_deadline deadline)
 {
 	struct pg_message message;
-	int event = session->lost;
+	int event = torc_pg_check_alive(session);
 
 	while (event >= 0 && session->answer.stage == PG_COPYING_OUT) {
 		event = torc_pg_next_event(session, &message, deadline);
 		if (event == PG_COPIED && message.lost < 0) {
-			torc_pg_lost_error(
-			    &session->error, session, message.lost);
+			torc_pg_fault_say_missing(&session->fault, message.lost,
+			    session->pg->config.message_max);
 			return message.lost;
 		}
 		if (event == PG_COPIED) {
@@ -247,8 +249,12 @@ torc_pg_session_listen(struct torc_pg_session *session, const char *channel,
 		.size = sizeof(sql) };
 
 	put_listen(&writer, (void *)(uintptr_t)channel);
-	if (!torc_pg_written(&writer))
+	if (!torc_pg_written(&writer)) {
+		torc_pg_fault_say(&session->fault, "a channel whose name has "
+		    "%zu bytes: must have at most %zu in quotes",
+		    strlen(channel), sizeof(sql) - sizeof("LISTEN "));
 		return -ENAMETOOLONG;
+	}
 	torc_pg_session_taint(session);
 	return torc_pg_session_run(session, sql, deadline);
 }
@@ -264,10 +270,23 @@ take_farewell(struct torc_pg_session *session,
 	session->lost = -EPROTO;
 	if (message->type == PG_ERROR &&
 	    torc_pg_take_report(message, &report) == 0) {
-		torc_pg_keep_error(&session->error, &report);
+		torc_pg_fault_keep(&session->fault, &report);
+		session->loss_told = true;
 		session->lost = -ECONNRESET;
 	}
 	return session->lost;
+}
+
+/* A deadline is nothing unusual here: its words need no memory. */
+static int
+tell_no_news(struct torc_pg_session *session, int error)
+{
+	if (session->lost < 0)
+		return torc_pg_check_alive(session);
+	torc_pg_fault_say_constant(&session->fault, error == -ETIMEDOUT ?
+	    "the deadline passed before a notification came" :
+	    "the fiber was cancelled before a notification came");
+	return error;
 }
 
 int
@@ -286,10 +305,12 @@ torc_pg_session_await_notification(struct torc_pg_session *session,
 		if (rc == 0)
 			rc = take_farewell(session, &message);
 		if (rc < 0)
-			return rc;
+			return tell_no_news(session, rc);
 	}
 	if (note == NULL) {
 		notes->lost = false;
+		torc_pg_fault_say_constant(&session->fault, "notifications "
+		    "were lost: more than `notices_max` bytes of them waited");
 		return -EOVERFLOW;
 	}
 	*notification = note->note;

@@ -12,23 +12,28 @@
 #include <sys/socket.h>
 
 #include "conn/pg/pg.h"
-#include "conn/pg/text.h"
+#include "reactor/error.h"
 #include "sys/sys.h"
+#include "sys/trap.h"
 
 /* What is wrong with an attempt, behind what was wrong with those before. */
 void
 torc_pg_say(struct torc_pg_session *session, const char *format, ...)
 {
-	char *words = session->words;
-	size_t used = strlen(words);
+	struct torc_error *words = session->words;
+	size_t used = strlen(words->text);
 	va_list arguments;
 
-	if (used > 0 && used + 2 < PG_WORDS_SIZE)
-		used += (size_t)snprintf(words + used, PG_WORDS_SIZE - used,
-		    "; ");
+	torc_assert(used < sizeof(words->text));
+	if (words->cut)
+		return;
+	if (used > 0)
+		words->cut = torc_text_print(words->text + used,
+		    sizeof(words->text) - used, "; ");
+	used = strlen(words->text);
 	va_start(arguments, format);
-	torc_pg_print_text(
-	    words + used, PG_WORDS_SIZE - used, format, arguments);
+	words->cut |= torc_text_vprint(words->text + used,
+	    sizeof(words->text) - used, format, arguments);
 	va_end(arguments);
 }
 
@@ -97,7 +102,7 @@ ask_truth(
 		rc = torc_pg_session_end(session, deadline);
 	if (rc == -EREMOTEIO)
 		torc_pg_say(session, "ask %s what it is: %s", session->address,
-		    session->error.text);
+		    session->fault.error.text);
 	return rc < 0 ? rc : truth;
 }
 
@@ -173,6 +178,7 @@ free_session(void *arg, void *item)
 	torc_pg_answer_end(&session->answer);
 	torc_pg_cache_fini(&session->cache);
 	torc_pg_stream_free(session);
+	torc_pg_fault_clear(&session->fault);
 	torc_sys_free(session->values);
 	torc_sys_free(session);
 }
@@ -186,7 +192,7 @@ make_prefix(struct torc_pg *pg, char *prefix, size_t size)
 }
 
 static struct torc_pg_session *
-new_session(struct torc_pg *pg, const char *address, char *words)
+new_session(struct torc_pg *pg, const char *address, struct torc_error *words)
 {
 	struct torc_pg_session *session = torc_sys_alloc(sizeof(*session));
 	char prefix[PG_PREFIX_SIZE] = "";
@@ -198,6 +204,7 @@ new_session(struct torc_pg *pg, const char *address, char *words)
 		torc_sys_free(session);
 		return NULL;
 	}
+	torc_pg_fault_init(&session->fault);
 	session->pg = pg;
 	session->address = address;
 	session->words = words;
@@ -217,7 +224,7 @@ connect_session(struct torc_pg_session *session, struct torc_dialled *dialled,
 	if (rc < 0)
 		torc_pg_say(session, "connect to %s: %s", session->address,
 		    rc == -ETIMEDOUT ? "no connection in time" :
-		    strerror(-rc));
+		    torc_pg_cause(rc));
 	else if (strncmp(session->address, "unix:", 5) == 0 ||
 	    torc_conn_peer_address(session->conn, session->peer,
 	    sizeof(session->peer)) < 0)
@@ -252,14 +259,14 @@ static int
 enter(struct torc_pg_session *session, enum pg_attrs attrs,
     torc_deadline deadline)
 {
-	const size_t said = strlen(session->words);
+	const size_t said = strlen(session->words->text);
 	int rc = torc_pg_log_in(session, deadline);
 
 	if (rc == 0)
 		rc = check_attrs(session, attrs, deadline);
-	if (rc < 0 && strlen(session->words) == said)
+	if (rc < 0 && strlen(session->words->text) == said)
 		torc_pg_say(session, "log in to %s: %s", session->address,
-		    rc == -ETIMEDOUT ? "no answer in time" : strerror(-rc));
+		    rc == -ETIMEDOUT ? "no answer in time" : torc_pg_cause(rc));
 	return rc;
 }
 
@@ -276,7 +283,7 @@ share_of(torc_deadline deadline, unsigned left)
 /* Parks. One address of a host, the next. */
 static int
 try_address(struct torc_pg *pg, const char *host,
-    struct torc_dialled *dialled, enum pg_attrs attrs, char *words,
+    struct torc_dialled *dialled, enum pg_attrs attrs, struct torc_error *words,
     struct torc_pg_session **made, torc_deadline deadline)
 {
 	struct torc_pg_session *session = new_session(pg, host, words);
@@ -298,6 +305,7 @@ try_address(struct torc_pg *pg, const char *host,
 	torc_conn_consume(session->conn, session->shown -
 	    session->view.size);
 	session->view.size = session->shown = 0;
+	torc_pg_fault_clear(&session->fault);
 	session->changed = session->used = false;
 	session->writable = tells(session, "in_hot_standby") != 1 &&
 	    tells(session, "default_transaction_read_only") != 1;
@@ -319,7 +327,8 @@ is_final(int rc)
 /* Parks. A name may have several addresses, of different servers. */
 static int
 try_host(struct torc_pg *pg, const char *host, enum pg_attrs attrs,
-    char *words, struct torc_pg_session **made, torc_deadline deadline)
+    struct torc_error *words, struct torc_pg_session **made,
+    torc_deadline deadline)
 {
 	struct torc_dialled dialled = { .count = 0 };
 	int rc, next = -EHOSTUNREACH;
@@ -335,7 +344,7 @@ try_host(struct torc_pg *pg, const char *host, enum pg_attrs attrs,
 
 /* Parks. */
 static int
-try_all(struct torc_pg *pg, enum pg_attrs attrs, char *words,
+try_all(struct torc_pg *pg, enum pg_attrs attrs, struct torc_error *words,
     struct torc_pg_session **made, torc_deadline deadline)
 {
 	const unsigned count = pg->setup.host_count;
@@ -350,17 +359,24 @@ try_all(struct torc_pg *pg, enum pg_attrs attrs, char *words,
 static int
 open_session(void *arg, void **item, torc_deadline deadline)
 {
-	struct torc_pg *pg = arg;
+	struct pg_pool *pool = arg;
+	struct torc_pg *pg = pool->pg;
 	const bool prefers = pg->setup.attrs == PG_PREFER_STANDBY;
 	struct torc_pg_session *session = NULL;
-	char words[PG_WORDS_SIZE] = "";
-	int rc = try_all(pg, prefers ? PG_STANDBY : pg->setup.attrs, words,
-	    &session, prefers ? share_of(deadline, 2) : deadline);
+	struct torc_error words;
+	int rc;
 
+	torc_error_clear(&words);
+	rc = try_all(pg, prefers ? PG_STANDBY : pg->setup.attrs, &words,
+	    &session, prefers ? share_of(deadline, 2) : deadline);
 	if (rc < 0 && prefers && !is_final(rc))
-		rc = try_all(pg, PG_ANY, words, &session, deadline);
-	torc_pg_copy_text(
-	    pg->trouble, sizeof(pg->trouble), rc < 0 ? words : "");
+		rc = try_all(pg, PG_ANY, &words, &session, deadline);
+	if (rc == 0)
+		torc_error_clear(&words);
+	else if (words.text[0] == '\0')
+		torc_error_set(&words, rc, "%s", torc_pg_cause(rc));
+	words.code = rc;
+	pool->failure = words;
 	*item = session;
 	return rc;
 }
@@ -373,7 +389,7 @@ session_usable(void *arg, void *item)
 	struct torc_pg_session *session = item;
 
 	(void)arg;
-	return session->lost == 0 && pg_carry_empty(&session->carry) &&
+	return session->lost == 0 && pg_carry_is_empty(&session->carry) &&
 	    torc_conn_usable(session->conn);
 }
 

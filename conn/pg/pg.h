@@ -27,7 +27,9 @@
 #ifndef TORC_PG_PG_H
 #define TORC_PG_PG_H
 
+#include "conn/pg/carry.h"
 #include "conn/pg/config.h"
+#include "conn/pg/error.h"
 #include "conn/pg/wire.h"
 #include "conn/kit/torc_pipeline.h"
 
@@ -155,18 +157,6 @@ int torc_pg_answer_take(
 
 /* ---- Connections ---- */
 
-/* Of a message that is not whole yet. */
-struct pg_carry {
-	uint8_t head[PG_HEADER];
-	unsigned head_size;	/* of that, so much has come */
-	int lost;		/* why it is read past, or 0 */
-	size_t size;		/* behind the head */
-	size_t used;		/* of that, so much has come */
-	uint8_t *data;
-	size_t room;
-	bool whole;		/* it was given, and is done with */
-};
-
 struct pg_setting {
 	struct pg_setting *next;
 	char *value;
@@ -192,7 +182,6 @@ struct pg_notes {
 struct pg_cancel;
 
 #define PG_PEER_SIZE 128u	/* of any address */
-#define PG_WORDS_SIZE 480u	/* of what is wrong with all addresses */
 
 /* A connection to the server, shared or rented. */
 /* A message that came before it was waited for. */
@@ -214,7 +203,7 @@ struct torc_pg_session {
 	struct torc_conn *conn;
 	const char *address;
 	char peer[PG_PEER_SIZE];	/* one that the name has, if it is */
-	char *words;		/* while it is opened */
+	struct torc_error *words;	/* while it is opened */
 	struct pg_carry carry;
 	struct pg_cache cache;
 	struct pg_setting *settings;
@@ -224,7 +213,8 @@ struct torc_pg_session {
 	char state;		/* as the server said last */
 	int lost;		/* it cannot be used any more: why */
 	bool writable;		/* when it was opened, for all that was said */
-	struct torc_pg_error error;
+	struct pg_fault fault;	/* of the call that failed last */
+	bool loss_told;		/* it says why the connection is lost */
 
 	/* Shared: share.c. */
 	struct torc_pipeline pipeline;
@@ -249,6 +239,7 @@ struct torc_pg_session {
 	bool cancelled;		/* the server was asked to end it */
 	bool result_over;
 	const char *text;	/* that runs, if it is the caller's yet */
+	char quote[PG_QUOTE_SIZE];	/* of a text that runs, or ran */
 	unsigned results;	/* of it that are over */
 	int missing;		/* why what came last is not whole, or 0 */
 	unsigned value_room;
@@ -261,12 +252,18 @@ struct torc_pg_session {
 
 /* ---- The client (client.c) ---- */
 
+struct pg_pool {
+	struct torc_pg *pg;
+	struct torc_pool *pool;
+	struct torc_error failure;	/* of the last attempt to open one */
+};
+
 struct torc_pg {
 	struct torc_reactor *reactor;
 	struct torc_pg_config config;
 	struct pg_setup setup;	/* where its texts are */
-	struct torc_pool *shared_pool;
-	struct torc_pool *session_pool;
+	struct pg_pool shared_pool;
+	struct pg_pool session_pool;
 	struct torc_pg_session **shared;	/* in use, `shared` of them */
 	unsigned shared_count;
 	unsigned opening;
@@ -278,7 +275,6 @@ struct torc_pg {
 	uint64_t last_session;
 	struct torc_waiters quiet;	/* until there are none */
 	struct torc_pg_stats stats;
-	char trouble[PG_WORDS_SIZE];
 };
 
 /* Run entry(arg) on a fiber that torc_pg_destroy() waits for; the last thing
@@ -286,25 +282,15 @@ struct torc_pg {
 int torc_pg_fiber(struct torc_pg *pg, torc_fiber_entry *entry, void *arg);
 void torc_pg_fiber_end(struct torc_pg *pg);
 
+/*
+ * What an acquire by this deadline was told, in words: returns `rc`, an error.
+ * An attempt to open one that has failed tells all those who wait for it; they
+ * run before another one can end.
+ */
+int torc_pg_explain(const struct pg_pool *pool, int rc,
+    torc_deadline deadline, struct torc_error *error);
 
 /* ---- Bytes to messages (stream.c) ---- */
-
-/*
- * The next message of what was received: 1, 0 if it is not whole (then all of
- * the view was taken), or a negative errno. A message of more than `most`
- * bytes, or for which there is no memory, is read past and given without its
- * data; unless nothing that is so long makes sense there: -EPROTO.
- */
-int torc_pg_carry_next(struct pg_carry *carry, struct pg_message *message,
-    struct torc_slice *view, size_t most);
-void torc_pg_carry_free(struct pg_carry *carry);
-
-/* Whether there is no part of a message. */
-static inline bool
-pg_carry_empty(const struct pg_carry *carry)
-{
-	return carry->head_size == 0 || carry->whole;
-}
 
 /* 1 if it was a message that may come at any time; 0 if not, or -errno. */
 int torc_pg_take_unasked(struct torc_pg_session *session,
@@ -344,18 +330,6 @@ int torc_pg_send(struct torc_pg_session *session, const void *data, size_t size,
 int torc_pg_write(struct torc_pg_session *session,
     void (*put)(struct pg_writer *writer, void *arg), void *arg,
     torc_deadline deadline);
-
-/* As torc_pg_read_report(), also of one that was read past. */
-int torc_pg_take_report(const struct pg_message *message,
-    struct pg_report *report);
-void torc_pg_keep_error(struct torc_pg_error *error,
-    const struct pg_report *report);
-/* What is missing of a result, and why. */
-void torc_pg_lost_error(struct torc_pg_error *error,
-    const struct torc_pg_session *session, int lost);
-/* Words of torc's own; which statement it is, and its outcome, stay. */
-__attribute__((format(printf, 2, 3)))
-void torc_pg_own_error(struct torc_pg_error *error, const char *format, ...);
 
 void torc_pg_stream_free(struct torc_pg_session *session);
 
@@ -405,9 +379,9 @@ void torc_pg_answer_end(struct pg_answer *answer);
 bool torc_pg_answer_failed(struct torc_pg_session *session,
     const struct pg_answer *answer, const struct pg_report *report);
 
-/* 0, or -E2BIG, and `error` (may be NULL) says why. */
+/* 0, or -E2BIG, and `fault` (may be NULL) says why. */
 int torc_pg_check_statement(const struct torc_pg_statement *statement,
-    struct torc_pg_error *error);
+    struct pg_fault *fault);
 
 /* ---- Shared connections (share.c) ---- */
 
@@ -455,7 +429,11 @@ int torc_pg_next_event(struct torc_pg_session *session,
     struct pg_message *message, torc_deadline deadline);
 int torc_pg_take_event(struct torc_pg_session *session,
     const struct pg_message *message);
+/* What runs failed with `error`, which is returned: it is cancelled, and the
+ * session's error has words, unless the server's are there. */
 int torc_pg_give_up(struct torc_pg_session *session, int error);
+/* 0, or why the connection is lost, and the session's error has words. */
+int torc_pg_check_alive(struct torc_pg_session *session);
 
 void torc_pg_notes_free(struct pg_notes *notes);
 int torc_pg_notes_add(struct torc_pg_session *session,

@@ -3,21 +3,22 @@
  * behind, such as settings, locks and temporary tables, is not for the next:
  * a session that was used is reset before it is rented again.
  */
-#include <string.h>
-
 #include "conn/pg/pg.h"
+#include "reactor/error.h"
+#include "sys/trap.h"
 
 int
 torc_pg_session_acquire(struct torc_pg *pg, struct torc_pg_session **session,
-    torc_deadline deadline)
+    struct torc_error *error, torc_deadline deadline)
 {
 	void *item;
-	int rc = torc_pool_acquire(pg->session_pool, &item, deadline);
+	int rc = torc_pool_acquire(pg->session_pool.pool, &item, deadline);
 
 	if (rc < 0)
-		return rc;
+		return torc_pg_explain(&pg->session_pool, rc, deadline, error);
+	torc_error_clear(error);
 	*session = item;
-	memset(&(*session)->error, 0, sizeof((*session)->error));
+	torc_assert(pg_fault_is_mute(&(*session)->fault));
 	return 0;
 }
 
@@ -42,7 +43,7 @@ is_clean(const struct torc_pg_session *session)
 	    !pg_is_running(session) && session->state == 'I' &&
 	    session->cancel == NULL && session->view.size == 0 &&
 	    session->early.first == NULL &&
-	    pg_carry_empty(&session->carry);
+	    pg_carry_is_empty(&session->carry);
 }
 
 static void
@@ -51,7 +52,8 @@ give_back(struct torc_pg_session *session)
 	const bool reusable = is_clean(session) && !is_to_be_reset(session);
 
 	torc_pg_notes_free(&session->notes);
-	torc_pool_release(session->pg->session_pool, session, reusable);
+	torc_pg_fault_clear(&session->fault);
+	torc_pool_release(session->pg->session_pool.pool, session, reusable);
 }
 
 /* Parks. What it would leave to the next one. What was prepared by PREPARE has
@@ -111,7 +113,7 @@ torc_pg_session_taint(struct torc_pg_session *session)
 const struct torc_pg_error *
 torc_pg_session_error(const struct torc_pg_session *session)
 {
-	return &session->error;
+	return &session->fault.error;
 }
 
 char

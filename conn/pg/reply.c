@@ -57,7 +57,7 @@ note_failure(struct torc_pg_session *session, struct torc_pg_result *result,
     const struct pg_message *message)
 {
 	const struct pg_answer *answer = &result->part->answer;
-	struct torc_pg_error *error = torc_pg_result_fault(result);
+	struct pg_fault *fault = torc_pg_result_fault(result);
 	struct pg_report report;
 	int rc = torc_pg_take_report(message, &report);
 
@@ -67,13 +67,13 @@ note_failure(struct torc_pg_session *session, struct torc_pg_result *result,
 	if (result->failure == -ECONNRESET ||
 	    torc_pg_is_misplaced(session, &report))
 		torc_pg_share_retire(session);
-	if (error != NULL) {
-		torc_pg_keep_error(error, &report);
+	if (fault != NULL) {
+		torc_pg_fault_keep(fault, &report);
 		/* Behind the last one, it is the commit that fails. */
-		error->statement =
+		fault->error.statement =
 		    (unsigned)(result->part - result->parts) +
 		    (answer->failed_in == PG_COMPLETE);
-		error->outcome = outcome_of(result);
+		fault->error.outcome = outcome_of(result);
 	}
 	result->outdated = torc_pg_answer_failed(session, answer, &report) &&
 	    !result->lasts;
@@ -83,18 +83,18 @@ note_failure(struct torc_pg_session *session, struct torc_pg_result *result,
 }
 
 /* The result cannot be given: the statement goes on, and is done. */
-static struct torc_pg_error *
+static struct pg_fault *
 lose_result(struct torc_pg_result *result, int why)
 {
-	struct torc_pg_error *error = torc_pg_result_fault(result);
+	struct pg_fault *fault = torc_pg_result_fault(result);
 
 	result->failure = why;
 	torc_pg_result_clear(result);
-	if (error == NULL)
+	if (fault == NULL)
 		return NULL;
-	error->statement = (unsigned)(result->part - result->parts);
-	error->outcome = TORC_PG_DONE;
-	return error;
+	fault->error.statement = (unsigned)(result->part - result->parts);
+	fault->error.outcome = TORC_PG_DONE;
+	return fault;
 }
 
 /* A part of it did not come through. */
@@ -102,13 +102,14 @@ static void
 note_loss(struct torc_pg_session *session, struct torc_pg_result *result,
     int why)
 {
-	struct torc_pg_error *error;
+	struct pg_fault *fault;
 
 	if (result->failure < 0 || result->base.abandoned)
 		return;
-	error = lose_result(result, why);
-	if (error != NULL)
-		torc_pg_lost_error(error, session, why);
+	fault = lose_result(result, why);
+	if (fault != NULL)
+		torc_pg_fault_say_missing(fault, why,
+		    session->pg->config.message_max);
 }
 
 static void
@@ -116,7 +117,7 @@ note_row(struct torc_pg_session *session, struct torc_pg_result *result,
     const struct pg_message *message)
 {
 	const unsigned most = session->pg->config.result_max;
-	struct torc_pg_error *error;
+	struct pg_fault *fault;
 	int rc;
 
 	if (result->failure < 0 || result->base.abandoned)
@@ -124,11 +125,12 @@ note_row(struct torc_pg_session *session, struct torc_pg_result *result,
 	rc = torc_pg_result_add(result, message, most);
 	if (rc == 0)
 		return;
-	error = lose_result(result, rc);
-	if (error != NULL && rc == -ENOMEM)
-		torc_pg_lost_error(error, session, rc);
-	else if (error != NULL)
-		torc_pg_own_error(error,
+	fault = lose_result(result, rc);
+	if (fault != NULL && rc == -ENOMEM)
+		torc_pg_fault_say_missing(fault, rc,
+		    session->pg->config.message_max);
+	else if (fault != NULL)
+		torc_pg_fault_say(fault,
 		    "the result has more than `result_max` "
 		    "bytes, %u",
 		    most);
@@ -139,11 +141,11 @@ static void
 note_change(struct torc_pg_session *session, struct torc_pg_result *result,
     const char *tag)
 {
-	struct torc_pg_error *error = lose_result(result, -EOPNOTSUPP);
+	struct pg_fault *fault = lose_result(result, -EOPNOTSUPP);
 
 	torc_pg_share_retire(session);
-	if (error != NULL)
-		torc_pg_own_error(error, "%s changed the session of a shared "
+	if (fault != NULL)
+		torc_pg_fault_say(fault, "%s changed the session of a shared "
 		    "connection, which is closed: it needs one of its own, by "
 		    "torc_pg_session_acquire()", tag);
 }
@@ -208,7 +210,7 @@ note_end(struct torc_pg_session *session, struct torc_pg_result *result,
     const struct pg_message *message)
 {
 	int rc = torc_pg_read_ready(message, &session->state);
-	struct torc_pg_error *error;
+	struct pg_fault *fault;
 
 	if (rc < 0)
 		return rc;
@@ -222,9 +224,9 @@ note_end(struct torc_pg_session *session, struct torc_pg_result *result,
 		torc_pg_share_retire(session);
 	if (session->state == 'I')
 		return 0;
-	error = torc_pg_result_fault(result);
-	if (error != NULL)
-		torc_pg_own_error(error,
+	fault = torc_pg_result_fault(result);
+	if (fault != NULL)
+		torc_pg_fault_say(fault,
 		    "the statement left a transaction open on "
 		    "a shared connection, which was closed");
 	return -ECONNABORTED;
@@ -253,10 +255,10 @@ is_guarding(const struct torc_pg_result *result)
 static int
 note_copy(struct torc_pg_result *result)
 {
-	struct torc_pg_error *error = lose_result(result, -EOPNOTSUPP);
+	struct pg_fault *fault = lose_result(result, -EOPNOTSUPP);
 
-	if (error != NULL)
-		torc_pg_own_error(error, "COPY needs a session, and "
+	if (fault != NULL)
+		torc_pg_fault_say(fault, "COPY needs a session, and "
 		    "torc_pg_copy_in_begin() or torc_pg_copy_out_begin()");
 	return result->part->answer.stage == PG_COPYING_IN ? -EOPNOTSUPP : 0;
 }

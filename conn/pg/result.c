@@ -38,7 +38,9 @@ torc_pg_result_free(struct torc_pg_result *result)
 	if (result->data != result->small)
 		torc_sys_free(result->data);
 	torc_sys_free(result->many);
-	torc_sys_free(result->error);
+	if (result->fault != NULL)
+		torc_pg_fault_clear(result->fault);
+	torc_sys_free(result->fault);
 	torc_sys_free(result);
 }
 
@@ -115,12 +117,15 @@ torc_pg_result_clear(struct torc_pg_result *result)
 	}
 }
 
-struct torc_pg_error *
+struct pg_fault *
 torc_pg_result_fault(struct torc_pg_result *result)
 {
-	if (result->error == NULL)
-		result->error = torc_sys_alloc(sizeof(*result->error));
-	return result->error;
+	if (result->fault != NULL)
+		return result->fault;
+	result->fault = torc_sys_alloc_raw(sizeof(*result->fault));
+	if (result->fault != NULL)
+		torc_pg_fault_init(result->fault);
+	return result->fault;
 }
 
 /* ---- For those who asked ---- */
@@ -186,7 +191,6 @@ torc_pg_result_next_row(struct torc_pg_result *result, struct torc_pg_row *row)
 const struct torc_pg_error *
 torc_pg_result_error(const struct torc_pg_result *result)
 {
-	static const struct torc_pg_error none;
-
-	return result->error != NULL ? result->error : &none;
+	return result->fault != NULL ? &result->fault->error :
+	    &torc_pg_no_error;
 }

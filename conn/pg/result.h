@@ -19,7 +19,7 @@ struct pg_part {
 
 struct torc_pg_result {
 	struct torc_request base;	/* in the pipeline */
-	struct torc_pg_error *error;
+	struct pg_fault *fault;
 	int failure;		/* of the statements, 0 if there was none */
 	bool outdated;		/* as it was prepared: try again */
 	bool anew;		/* nothing that was prepared before is used */
@@ -48,6 +48,6 @@ int torc_pg_result_add(
     struct torc_pg_result *result, const struct pg_message *row, size_t most);
 void torc_pg_result_clear(struct torc_pg_result *result);
 /* Where its error goes; NULL: no memory. */
-struct torc_pg_error *torc_pg_result_fault(struct torc_pg_result *result);
+struct pg_fault *torc_pg_result_fault(struct torc_pg_result *result);
 
 #endif

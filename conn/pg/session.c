@@ -15,15 +15,64 @@
 #include "sys/sys.h"
 #include "sys/trap.h"
 
-/* ---- What comes in ---- */
+/* ---- What is told ---- */
+
+/* What was said first of a connection that is lost stays. */
+static void
+tell(struct torc_pg_session *session, const char *sql, int error,
+    const char *what)
+{
+	char quote[PG_QUOTE_SIZE], cause[PG_CAUSE_SIZE];
+
+	if (session->loss_told)
+		return;
+	session->loss_told = session->lost < 0;
+	torc_pg_quote(quote, sql);
+	torc_pg_cause_before(cause, error, what);
+	torc_pg_fault_say(&session->fault, "\"%s\": %s", quote, cause);
+}
+
+/* What runs, or ran last. */
+static const char *
+asked(const struct torc_pg_session *session)
+{
+	const struct pg_statement *statement = session->answer.statement;
+
+	return statement != NULL ? statement->sql : session->quote;
+}
+
+int
+torc_pg_check_alive(struct torc_pg_session *session)
+{
+	if (session->lost == 0 || session->loss_told)
+		return session->lost;
+	session->loss_told = true;
+	/* What the server said last of what ran is why. */
+	if (!session->failed || !pg_is_running(session))
+		torc_pg_fault_say(&session->fault, "the connection was lost: "
+		    "%s", torc_pg_cause(session->lost));
+	return session->lost;
+}
+
+/* What runs is not waited for any more. */
+static void
+abandon(struct torc_pg_session *session)
+{
+	if (pg_is_running(session) && session->lost == 0)
+		torc_pg_cancel_begin(session);
+}
 
 int
 torc_pg_give_up(struct torc_pg_session *session, int error)
 {
-	if (pg_is_running(session) && session->lost == 0)
-		torc_pg_cancel_begin(session);
+	abandon(session);
+	if (!session->failed)
+		tell(session, asked(session), error, session->cancelled ?
+		    "its end, and the server was asked to end it" : "its end");
 	return error;
 }
+
+/* ---- What comes in ---- */
 
 static int
 note_failure(struct torc_pg_session *session, const struct pg_message *message)
@@ -34,7 +83,7 @@ note_failure(struct torc_pg_session *session, const struct pg_message *message)
 	if (rc < 0)
 		return rc;
 	if (!session->failed)
-		torc_pg_keep_error(&session->error, &report);
+		torc_pg_fault_keep(&session->fault, &report);
 	session->failed = true;
 	if (torc_pg_is_misplaced(session, &report))
 		torc_pg_session_taint(session);
@@ -55,7 +104,7 @@ note_commit(struct torc_pg_session *session, const char *tag)
 	    !torc_pg_commits(sql, session->results))
 		return;
 	session->failed = true;
-	torc_pg_own_error(&session->error,
+	torc_pg_fault_say_constant(&session->fault,
 	    "the transaction had failed, and was rolled back");
 }
 
@@ -157,11 +206,14 @@ put_fail(struct pg_writer *writer, void *arg)
 static int
 end_copy(struct torc_pg_session *session, torc_deadline deadline)
 {
+	int rc;
+
 	if (session->cancelled && !session->answer.simple) {
 		session->lost = -ECONNABORTED;
-		return session->lost;
+		return torc_pg_check_alive(session);
 	}
-	return torc_pg_write(session, put_fail, session, deadline);
+	rc = torc_pg_write(session, put_fail, session, deadline);
+	return rc < 0 ? torc_pg_give_up(session, rc) : 0;
 }
 
 /* Parks. Until the server is ready. */
@@ -169,7 +221,7 @@ static int
 read_to_end(struct torc_pg_session *session, torc_deadline deadline)
 {
 	struct pg_message message;
-	int rc = session->lost;
+	int rc = torc_pg_check_alive(session);
 
 	while (rc >= 0 && pg_is_running(session)) {
 		rc = torc_pg_next_event(session, &message, deadline);
@@ -185,7 +237,7 @@ read_to_end(struct torc_pg_session *session, torc_deadline deadline)
 int
 torc_pg_settle(struct torc_pg_session *session, torc_deadline deadline)
 {
-	int rc = session->lost;
+	int rc = torc_pg_check_alive(session);
 
 	if (rc == 0 && session->answer.stage == PG_COPYING_IN)
 		rc = end_copy(session, deadline);
@@ -196,14 +248,16 @@ torc_pg_settle(struct torc_pg_session *session, torc_deadline deadline)
 	rc = 0;
 	while (rc == 0 && session->cancel != NULL)
 		rc = torc_wait(&session->calm, deadline);
-	return rc < 0 ? rc : session->lost;
+	if (rc < 0)
+		tell(session, asked(session), rc, "its cancel was through");
+	return rc < 0 ? rc : torc_pg_check_alive(session);
 }
 
 static void
 reset(struct torc_pg_session *session)
 {
 	torc_pg_answer_end(&session->answer);
-	memset(&session->error, 0, sizeof(session->error));
+	torc_pg_fault_clear(&session->fault);
 	session->failed = false;
 	session->outdated = false;
 	session->cancelled = false;
@@ -261,7 +315,8 @@ write_prepared(struct torc_pg_session *session,
 static int
 miss(struct torc_pg_session *session, int error)
 {
-	torc_pg_lost_error(&session->error, session, error);
+	torc_pg_fault_say_missing(&session->fault, error,
+	    session->pg->config.message_max);
 	return error;
 }
 
@@ -269,10 +324,11 @@ miss(struct torc_pg_session *session, int error)
 static int
 refuse_copy(struct torc_pg_session *session)
 {
-	torc_pg_own_error(&session->error, "COPY needs "
+	torc_pg_fault_say_constant(&session->fault, "COPY needs "
 	    "torc_pg_copy_in_begin() or torc_pg_copy_out_begin()");
-	return session->answer.stage == PG_COPYING_IN ? -EOPNOTSUPP :
-	    torc_pg_give_up(session, -EOPNOTSUPP);
+	if (session->answer.stage != PG_COPYING_IN)
+		abandon(session);
+	return -EOPNOTSUPP;
 }
 
 /* Parks. Until its rows begin. */
@@ -286,9 +342,10 @@ await_rows(struct torc_pg_session *session, torc_deadline deadline)
 		return read_to_end(session, deadline);
 	if (event == PG_COPY_BEGINS)
 		return refuse_copy(session);
-	if (event == PG_BOUND && session->missing != 0)
-		return miss(
-		    session, torc_pg_give_up(session, session->missing));
+	if (event == PG_BOUND && session->missing != 0) {
+		abandon(session);
+		return miss(session, session->missing);
+	}
 	return event < 0 ? event : 0;
 }
 
@@ -297,7 +354,7 @@ torc_pg_session_begin(struct torc_pg_session *session,
     const struct torc_pg_statement *statement, torc_deadline deadline)
 {
 	bool again = false;
-	int rc = torc_pg_check_statement(statement, &session->error);
+	int rc = torc_pg_check_statement(statement, &session->fault);
 
 	if (rc < 0)
 		return rc;
@@ -310,7 +367,9 @@ torc_pg_session_begin(struct torc_pg_session *session,
 		before = session->state;
 		reset(session);
 		rc = write_prepared(session, statement, again, deadline);
-		if (rc == 0)
+		if (rc < 0)
+			tell(session, statement->sql, rc, "it was written");
+		else
 			rc = await_rows(session, deadline);
 		/* In a transaction, all has failed with it. */
 		if (rc != -EREMOTEIO || !session->outdated || again ||
@@ -338,9 +397,12 @@ write_simple(struct torc_pg_session *session, const char *sql,
 		return rc;
 	reset(session);
 	session->used = true;
+	torc_pg_quote(session->quote, sql);
 	rc = torc_pg_write(
 	    session, put_simple, (void *)(uintptr_t)sql, deadline);
-	if (rc == 0)
+	if (rc < 0)
+		tell(session, sql, rc, "it was written");
+	else
 		session->answer = (struct pg_answer) { .stage = PG_BETWEEN,
 			.simple = true };
 	return rc;
@@ -371,8 +433,11 @@ torc_pg_begin_copy(struct torc_pg_session *session, const char *sql,
 		return read_to_end(session, deadline);
 	if (rc < 0)
 		return rc;
-	torc_pg_own_error(&session->error, "this statement is no such COPY");
-	return torc_pg_give_up(session, -EOPNOTSUPP);
+	torc_pg_fault_say(&session->fault, "\"%s\" is no COPY %s",
+	    session->quote, stage == PG_COPYING_IN ? "FROM STDIN" :
+	    "TO STDOUT");
+	abandon(session);
+	return -EOPNOTSUPP;
 }
 
 /* ---- Rows ---- */
@@ -441,8 +506,8 @@ torc_pg_session_next_row(struct torc_pg_session *session,
 		if (event < 0)
 			return event;
 	}
-	return session->lost < 0 ? session->lost :
-	    session->failed ? -EREMOTEIO : 0;
+	event = torc_pg_check_alive(session);
+	return event < 0 ? event : session->failed ? -EREMOTEIO : 0;
 }
 
 int

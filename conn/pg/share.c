@@ -57,7 +57,7 @@ give_back(struct torc_pg_session *session)
 		torc_pipeline_break(&session->pipeline, -ECONNABORTED);
 		session->lost = session->pipeline.error;
 	}
-	torc_pool_release(pg->shared_pool, session, reusable);
+	torc_pool_release(pg->shared_pool.pool, session, reusable);
 }
 
 bool
@@ -97,7 +97,7 @@ open_shared(void *arg)
 	struct torc_pg *pg = arg;
 	const unsigned ms = pg->config.open_ms;
 	void *item;
-	int rc = torc_pool_acquire(pg->shared_pool, &item,
+	int rc = torc_pool_acquire(pg->shared_pool.pool, &item,
 	    ms == TORC_NO_LIMIT ? TORC_NEVER :
 	    torc_after_ms(2ull * (ms != 0 ? ms : 5000)));
 
@@ -155,8 +155,8 @@ widen(struct torc_pg *pg)
 
 	if (pg->shared_count + pg->opening >= pg->config.shared)
 		return 0;
-	torc_pool_stats(pg->shared_pool, &stats);
-	if (stats.idle > 0 && torc_pool_acquire(pg->shared_pool, &item,
+	torc_pool_stats(pg->shared_pool.pool, &stats);
+	if (stats.idle > 0 && torc_pool_acquire(pg->shared_pool.pool, &item,
 	    TORC_AT_ONCE) == 0) {
 		add_shared(pg, item);
 		return 0;

@@ -2,216 +2,14 @@
  * stream.c - what was received, as messages; and those that nobody asked for.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "conn/pg/pg.h"
-#include "conn/pg/text.h"
 #include "sys/sys.h"
 #include "sys/trap.h"
 
-#define CARRY_KEEP 16384u	/* more is not kept for the next message */
 #define SETTINGS_MAX 64u
-
-/* ---- Messages that came in pieces ---- */
-
-void
-torc_pg_carry_free(struct pg_carry *carry)
-{
-	torc_sys_free(carry->data);
-	memset(carry, 0, sizeof(*carry));
-}
-
-/* Types of messages that data makes long; others are never longer than a bound
- * that makes sense. */
-static bool
-may_be_long(uint8_t type)
-{
-	switch (type) {
-	case PG_DATA_ROW:
-	case PG_ROW_DESCRIPTION:
-	case PG_COPY_DATA:
-	case PG_ERROR:
-	case PG_NOTICE:
-	case PG_NOTIFICATION:
-	case PG_PARAMETER_STATUS:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* It goes on without being kept. */
-static int
-read_past(struct pg_carry *carry, int error)
-{
-	if (!may_be_long(carry->head[0]))
-		return error == -EMSGSIZE ? -EPROTO : error;
-	torc_sys_free(carry->data);
-	carry->data = NULL;
-	carry->room = 0;
-	carry->lost = error;
-	return 1;
-}
-
-/* 1 when there is all of the head; 0 if the view was used up, or -errno. */
-static int
-carry_head(struct pg_carry *carry, struct torc_slice *view, size_t most)
-{
-	long frame;
-
-	if (carry->head_size == PG_HEADER)
-		return 1;
-	while (carry->head_size < PG_HEADER && view->size > 0) {
-		carry->head[carry->head_size++] = *view->data++;
-		view->size--;
-	}
-	if (carry->head_size < PG_HEADER)
-		return 0;
-	frame = torc_pg_frame_size(carry->head, PG_HEADER, SIZE_MAX);
-	if (frame < 0)
-		return (int)frame;
-	carry->size = (size_t)frame - PG_HEADER;
-	return (size_t)frame > most ? read_past(carry, -EMSGSIZE) : 1;
-}
-
-/* Memory grows with what came, not with what a length promises. */
-static int
-make_room(struct pg_carry *carry, size_t more)
-{
-	size_t room = 2 * (carry->used + more);
-	uint8_t *data;
-
-	if (more <= carry->room - carry->used)
-		return 1;
-	if (room > carry->size)
-		room = carry->size;
-	data = torc_sys_realloc(carry->data, room);
-	if (data == NULL)
-		return read_past(carry, -ENOMEM);
-	carry->data = data;
-	carry->room = room;
-	return 1;
-}
-
-static int
-carry_on(struct pg_carry *carry, struct pg_message *message,
-    struct torc_slice *view, size_t most)
-{
-	int rc = carry_head(carry, view, most);
-	size_t more;
-
-	if (rc <= 0)
-		return rc;
-	more = carry->size - carry->used;
-	if (more > view->size)
-		more = view->size;
-	if (carry->lost == 0)
-		rc = make_room(carry, more);
-	if (rc < 0)
-		return rc;
-	if (carry->lost == 0 && more > 0)
-		memcpy(carry->data + carry->used, view->data, more);
-	carry->used += more;
-	view->data += more;
-	view->size -= more;
-	carry->whole = carry->used == carry->size;
-	*message = (struct pg_message) { carry->head[0], carry->data,
-		carry->lost == 0 ? carry->size : 0, carry->lost };
-	return carry->whole;
-}
-
-/* What was given last is done with. */
-static void
-begin_again(struct pg_carry *carry)
-{
-	if (carry->room > CARRY_KEEP) {
-		torc_pg_carry_free(carry);
-		return;
-	}
-	carry->head_size = 0;
-	carry->lost = 0;
-	carry->used = 0;
-	carry->whole = false;
-}
-
-int
-torc_pg_carry_next(struct pg_carry *carry, struct pg_message *message,
-    struct torc_slice *view, size_t most)
-{
-	long taken;
-
-	if (carry->whole)
-		begin_again(carry);
-	if (carry->head_size > 0)
-		return carry_on(carry, message, view, most);
-	taken = torc_pg_read_message(message, view->data, view->size, most);
-	if (taken == -EMSGSIZE || (taken == 0 && view->size > 0))
-		return carry_on(carry, message, view, most);
-	if (taken <= 0)
-		return (int)taken;
-	view->data += taken;
-	view->size -= (size_t)taken;
-	return 1;
-}
-
-/* ---- Errors in words ---- */
-
-#define KEEP(to, from) torc_pg_copy_text(to, sizeof(to), from)
-
-void
-torc_pg_keep_error(struct torc_pg_error *error, const struct pg_report *report)
-{
-	KEEP(error->state, report->state);
-	KEEP(error->severity, report->severity);
-	KEEP(error->text, report->text[0] != '\0' ? report->text :
-	    "no words given");
-	KEEP(error->detail, report->detail);
-	KEEP(error->hint, report->hint);
-	KEEP(error->context, report->context);
-	KEEP(error->table, report->table);
-	KEEP(error->column, report->column);
-	KEEP(error->constraint, report->constraint);
-	error->position = (unsigned)strtoul(report->position, NULL, 10);
-}
-
-void
-torc_pg_own_error(struct torc_pg_error *error, const char *format, ...)
-{
-	va_list arguments;
-
-	*error = (struct torc_pg_error) { .statement = error->statement,
-		.outcome = error->outcome };
-	va_start(arguments, format);
-	torc_pg_print_text(error->text, sizeof(error->text), format, arguments);
-	va_end(arguments);
-}
-
-int
-torc_pg_take_report(const struct pg_message *message, struct pg_report *report)
-{
-	if (message->lost == 0)
-		return torc_pg_read_report(message, report);
-	*report = PG_NO_REPORT;
-	report->text = message->lost == -ENOMEM ?
-	    "no memory for the words of the server" :
-	    "the words of the server are more than `message_max`";
-	return 0;
-}
-
-void
-torc_pg_lost_error(struct torc_pg_error *error,
-    const struct torc_pg_session *session, int lost)
-{
-	if (lost == -ENOMEM)
-		torc_pg_own_error(error, "no memory for a part of the result");
-	else
-		torc_pg_own_error(error,
-		    "a row, or the names of the columns, has "
-		    "more than `message_max` bytes, %u",
-		    session->pg->config.message_max);
-}
 
 /* ---- What comes unasked ---- */
 
@@ -225,8 +23,8 @@ take_notice(struct torc_pg *pg, const struct pg_message *message)
 	if (rc < 0)
 		return rc;
 	if (pg->config.notice != NULL) {
-		torc_pg_keep_error(&notice, &report);
-		pg->config.notice(pg->config.arg, &notice);
+		torc_pg_error_view(&notice, &report);
+		pg->config.notice(pg, &notice, pg->config.arg);
 	}
 	return 1;
 }

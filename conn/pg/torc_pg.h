@@ -132,7 +132,7 @@ TORC_API int torc_pg_read_float(const struct torc_pg_column *column,
 TORC_API int torc_pg_read_bool(const struct torc_pg_column *column,
     struct torc_slice value, bool *truth);
 /* bytea: how many bytes are at `data`; -ERANGE if `room` is too small. */
-TORC_API long torc_pg_read_bytea(const struct torc_pg_column *column,
+TORC_API int64_t torc_pg_read_bytea(const struct torc_pg_column *column,
     struct torc_slice value, void *data, size_t room);
 
 /* ---- What goes wrong ---- */
@@ -145,27 +145,38 @@ enum torc_pg_outcome {
 	TORC_PG_DONE,		/* only its result cannot be given */
 };
 
-/* Of texts that do not fit, the last characters are missing, as a whole. What
- * was not said is "". */
+/*
+ * What went wrong with a statement. It is torc's memory, and so are its texts:
+ * they are whole, and readable as long as that of which it is the error, a
+ * result or a session until its next call; or within the call of `notice`.
+ * What was not said is "". Of a message of the server that is longer than
+ * `message_max`, the beginning is told: `cut`, behind a character.
+ *
+ * Later versions add fields at the end: programs never make one, nor copy it.
+ */
 struct torc_pg_error {
 	char state[6];		/* SQLSTATE, such as "42P01"; "" if it is not
 				 * the server's word */
-	char severity[10];	/* "ERROR", "FATAL", "NOTICE" ... */
-	char text[240];
-	char detail[240];
-	char hint[120];
-	char context[240];	/* where in functions it happened */
-	char table[64];
-	char column[64];
-	char constraint[64];
-	unsigned position;	/* of the statement's characters, from 1 */
-	unsigned statement;	/* of a batch, from 0: which one failed; their
-				 * count: the commit of them all did */
+	bool cut;		/* the last text that is not "" has no end, and
+				 * what would be behind it is missing */
 	enum torc_pg_outcome outcome;	/* of torc_pg_query(), or of all
 				 * statements of a batch */
+	unsigned statement;	/* of a batch, from 0: which one failed; their
+				 * count: the commit of them all did */
+	unsigned position;	/* of the statement's characters, from 1 */
+	const char *severity;	/* "ERROR", "FATAL", "NOTICE" ... */
+	const char *text;
+	const char *detail;
+	const char *hint;
+	const char *context;	/* where in functions it happened */
+	const char *table;
+	const char *column;
+	const char *constraint;
 };
 
 /* ---- A client ---- */
+
+struct torc_pg;
 
 /*
  * 0 and NULL have the default; a value out of its range is refused with
@@ -232,19 +243,19 @@ struct torc_pg_config {
 	const char *reset;
 
 	/* Notices and warnings of the server. May be NULL. Must not park. */
-	void (*notice)(void *arg, const struct torc_pg_error *notice);
+	void (*notice)(struct torc_pg *pg, const struct torc_pg_error *notice,
+	    void *arg);
 	void *arg;
 };
 
-struct torc_pg;
-
 /*
  * A client for the reactor of this thread. It connects when it is first asked.
- * The first of a reactor is what torc_pg_of() finds. 0; -EINVAL, and `text`
- * (may be NULL) says why; -ENOMEM; -ENOBUFS: too many pools.
+ * The first of a reactor is what torc_pg_of() finds. 0; -EINVAL, and `error`
+ * (may be NULL) names the field, its value and what it must be; -ENOMEM;
+ * -ENOBUFS: too many pools.
  */
 TORC_API int torc_pg_create(struct torc_pg **pg,
-    const struct torc_pg_config *config, char *text, size_t text_size);
+    const struct torc_pg_config *config, struct torc_error *error);
 
 /* This reactor's, or NULL. */
 TORC_API struct torc_pg *torc_pg_of(const struct torc_reactor *reactor);
@@ -255,9 +266,6 @@ TORC_API struct torc_pg *torc_pg_of(const struct torc_reactor *reactor);
  * -ECANCELED: then what is still under way goes by itself.
  */
 TORC_API int torc_pg_destroy(struct torc_pg *pg, torc_deadline deadline);
-
-/* Why the last attempt to connect failed, in words, or "". */
-TORC_API const char *torc_pg_trouble(const struct torc_pg *pg);
 
 struct torc_pg_stats {
 	struct torc_pool_stats shared;
@@ -379,9 +387,11 @@ TORC_API const struct torc_pg_error *torc_pg_result_error(
 /* One fiber at a time uses a session. */
 struct torc_pg_session;
 
-/* Parks. As torc_pool_acquire(). */
+/* Parks. As torc_pool_acquire(). `error` (may be NULL) says what happened to
+ * this call: such as, for each address, why it could not be connected to. */
 TORC_API int torc_pg_session_acquire(struct torc_pg *pg,
-    struct torc_pg_session **session, torc_deadline deadline);
+    struct torc_pg_session **session, struct torc_error *error,
+    torc_deadline deadline);
 
 /*
  * Give it back, in any state. It is rented again when nothing of it is left: a
@@ -398,7 +408,9 @@ TORC_API void torc_pg_session_release(struct torc_pg_session *session);
 /* It will be closed when it is given back. */
 TORC_API void torc_pg_session_taint(struct torc_pg_session *session);
 
-/* The last error of a call on it, or the last one of the server. */
+/* What went wrong with the call on it that failed last, whatever it was: a
+ * refusal of the server, a deadline, a connection that was lost. Readable until
+ * the next call. */
 TORC_API const struct torc_pg_error *torc_pg_session_error(
     const struct torc_pg_session *session);
 

@@ -421,7 +421,7 @@ int
 torc_pg_uri_take(struct pg_setup *setup, const char *uri,
     const struct pg_words *shown)
 {
-	const struct pg_words words = { shown->text, shown->size, true };
+	const struct pg_words words = { shown->error, true };
 	struct places places = { .hosts = NULL };
 	char *copy, *database, *query;
 	int rc = 0;

@@ -229,7 +229,7 @@ digit_of(uint8_t character)
 }
 
 /* \x and two digits for each byte, as the server has written since 9.0. */
-static long
+static int64_t
 read_hex(struct torc_slice value, uint8_t *data, size_t room)
 {
 	size_t size;
@@ -248,10 +248,10 @@ read_hex(struct torc_slice value, uint8_t *data, size_t room)
 			return -EINVAL;
 		data[i] = (uint8_t)(high << 4 | low);
 	}
-	return (long)size;
+	return (int64_t)size;
 }
 
-long
+int64_t
 torc_pg_read_bytea(const struct torc_pg_column *column,
     struct torc_slice value, void *data, size_t room)
 {
@@ -265,5 +265,5 @@ torc_pg_read_bytea(const struct torc_pg_column *column,
 		return -ERANGE;
 	if (value.size > 0)
 		memcpy(data, value.data, value.size);
-	return (long)value.size;
+	return (int64_t)value.size;
 }

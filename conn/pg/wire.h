@@ -48,7 +48,8 @@ struct pg_message {
 	const uint8_t *data;	/* behind the header */
 	size_t size;
 	int lost;		/* it was read past, for this error: there is
-				 * no data */
+				 * no data, but the beginning of an error or a
+				 * notice, with an end */
 };
 
 /*
@@ -109,10 +110,11 @@ struct pg_report {
 	const char *column;
 	const char *constraint;
 	const char *routine;	/* of the server's source */
+	bool cut;		/* it was longer than what is there */
 };
 
 #define PG_NO_REPORT ((struct pg_report) { "", "", "", "", "", "", "", "", \
-	"", "", "" })
+	"", "", "", false })
 
 int torc_pg_read_report(
     const struct pg_message *message, struct pg_report *report);

@@ -1,10 +1,10 @@
 /*
  * fuzz_pg.c - the codec of PostgreSQL on any bytes. Byte 0 says what is done
- * with them: taken as a stream of messages, each read by its reader; taken as
- * the values of a row; written as a statement and read again; taken as the
- * server's part of a login; from 240 on, as a text: an address, a statement, a
- * password. Byte 1 is where the stream is cut, which may not change what is
- * read.
+ * with them: taken as a stream of messages, each read by its reader, and put
+ * together from pieces; taken as the values of a row; written as a statement
+ * and read again; taken as the server's part of a login; from 240 on, as a
+ * text: an address, a statement, a password. Byte 1 is where the stream is cut,
+ * which may not change what is read.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,9 @@
 #include <string.h>
 
 #include "conn/pg/auth.h"
+#include "conn/pg/carry.h"
 #include "conn/pg/config.h"
+#include "conn/pg/error.h"
 #include "conn/pg/nature.h"
 #include "conn/pg/saslprep.h"
 #include "conn/pg/wire.h"
@@ -149,6 +151,54 @@ check_stream(const uint8_t *data, size_t size, size_t cut)
 		require(whole == part + rest, "a cut changes the end");
 }
 
+/* What is told of an error, in memory of its own. */
+static void
+check_report(const struct pg_message *message)
+{
+	struct pg_report report;
+	struct pg_fault fault;
+
+	if (torc_pg_take_report(message, &report) < 0)
+		return;
+	require(report.cut == (message->lost != 0), "cut, and not said so");
+	torc_pg_fault_init(&fault);
+	torc_pg_fault_keep(&fault, &report);
+	require(!pg_fault_is_mute(&fault), "an error without a word");
+	require(strcmp(fault.error.detail, report.detail) == 0,
+	    "a text that is not kept");
+	torc_pg_fault_clear(&fault);
+}
+
+/* In pieces, and with a bound of which most messages are longer. */
+static void
+check_carry(const uint8_t *data, size_t size, size_t piece)
+{
+	struct pg_carry carry = { .lost = 0 };
+	struct pg_message message;
+	int rc = 0;
+
+	while (rc == 0 && size > 0) {
+		const size_t more = piece < size ? piece : size;
+		uint8_t *copy = malloc(more);
+		struct torc_slice view = { copy, more };
+
+		require(copy != NULL, "no memory");
+		memcpy(copy, data, more);
+		while ((rc = torc_pg_carry_next(&carry, &message, &view,
+		    24)) > 0) {
+			require(message.size <= 24, "more than its bound");
+			if (message.type == PG_ERROR ||
+			    message.type == PG_NOTICE)
+				check_report(&message);
+		}
+		require(rc < 0 || view.size == 0, "bytes that are left");
+		free(copy);
+		data += more;
+		size -= more;
+	}
+	torc_pg_carry_free(&carry);
+}
+
 /* ---- Values ---- */
 
 static void
@@ -166,14 +216,14 @@ check_values(const uint8_t *data, size_t size)
 		int64_t number;
 		double real;
 		bool truth;
-		long count;
+		int64_t count;
 
 		torc_pg_read_int(&column, value, &number);
 		torc_pg_read_float(&column, value, &real);
 		torc_pg_read_bool(&column, value, &truth);
 		count = torc_pg_read_bytea(&column, value, bytes,
 		    sizeof(bytes));
-		require(count <= (long)sizeof(bytes), "too many bytes");
+		require(count <= (int64_t)sizeof(bytes), "too many bytes");
 	}
 }
 
@@ -239,8 +289,9 @@ static void
 check_address(const char *address, const char *scheme)
 {
 	struct torc_pg_config config = { .user = "user" };
-	char whole[MOST + 32], text[64];
-	const struct pg_words words = { text, sizeof(text), false };
+	char whole[MOST + 32];
+	struct torc_error error;
+	const struct pg_words words = { &error, false };
 	struct pg_setup setup;
 
 	snprintf(whole, sizeof(whole), "%s%s", scheme, address);
@@ -289,6 +340,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	switch (data[0] % 4) {
 	case 0:
 		check_stream(data + 2, size - 2, cut);
+		check_carry(data + 2, size - 2, cut + 1);
 		break;
 	case 1:
 		check_values(data + 2, size - 2);

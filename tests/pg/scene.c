@@ -15,7 +15,7 @@ run_scene(void *arg)
 	struct scene *scene = arg;
 	int line;
 
-	EXPECT(torc_pg_create(&scene->pg, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_pg_create(&scene->pg, &scene->config, NULL) == 0);
 	line = scene->play(scene);
 	if (line == 0)		/* else something may be rented still */
 		torc_pg_destroy(scene->pg, TORC_NEVER);

@@ -91,7 +91,7 @@ ask_session(struct load *load, const struct torc_pg_statement *question,
 {
 	struct torc_pg_session *session;
 	struct torc_pg_row row;
-	int rc = torc_pg_session_acquire(load->pg, &session, deadline);
+	int rc = torc_pg_session_acquire(load->pg, &session, NULL, deadline);
 
 	if (rc < 0)
 		return rc;
@@ -208,7 +208,7 @@ run_load(void *arg)
 	uint64_t counter;
 	int line;
 
-	EXPECT(torc_pg_create(&load->pg, &config, NULL, 0) == 0);
+	EXPECT(torc_pg_create(&load->pg, &config, NULL) == 0);
 	EXPECT(torc_fiber_spawn(&counter, count_attempts, load) == 0);
 	line = run_fibers(load);
 	atomic_store(&load->over, true);

@@ -33,10 +33,11 @@ struct scene {
 };
 
 static void
-note(void *arg, const struct torc_pg_error *notice)
+note(struct torc_pg *pg, const struct torc_pg_error *notice, void *arg)
 {
 	struct scene *scene = arg;
 
+	assert_ptr_equal(pg, scene->pg);
 	scene->notices++;
 	snprintf(scene->notice, sizeof(scene->notice), "%.100s", notice->text);
 }
@@ -47,7 +48,7 @@ run_scene(void *arg)
 	struct scene *scene = arg;
 	int line;
 
-	EXPECT(torc_pg_create(&scene->pg, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_pg_create(&scene->pg, &scene->config, NULL) == 0);
 	EXPECT(torc_pg_of(torc_reactor_self()) == scene->pg);
 	line = scene->play(scene);
 	if (line != 0)		/* what is rented then is left */
@@ -316,8 +317,14 @@ log_in(struct scene *scene)
 static int
 be_refused(struct scene *scene)
 {
+	struct torc_pg_session *session;
+	struct torc_error error;
+
 	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == -EACCES);
-	EXPECT(strncmp(torc_pg_trouble(scene->pg), "log in to", 9) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, &error, LATE) ==
+	    -EACCES);
+	EXPECT(error.code == -EACCES);
+	EXPECT(strncmp(error.text, "log in to", 9) == 0);
 	return 0;
 }
 
@@ -375,7 +382,7 @@ stream(struct scene *scene)
 	struct torc_pg_row row;
 	char text[16];
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(strcmp(torc_pg_session_parameter(session, "server_encoding"),
 	    "UTF8") == 0);
 	for (int round = 0; round < 2; round++) {
@@ -423,7 +430,7 @@ stream_slowly(struct scene *scene)
 	size_t before, most = 0;
 	int64_t number;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	before = resident_bytes();
 	EXPECT(torc_pg_session_begin(session, &rows, LATE) == 0);
 	columns = torc_pg_session_columns(session);
@@ -504,7 +511,7 @@ transact(struct scene *scene)
 	struct torc_pg_stats stats;
 	struct torc_pg *pg = scene->pg;
 
-	EXPECT(torc_pg_session_acquire(pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_run(session, "drop table if exists t; "
 	    "create table t (a int)", LATE) == 0);
 	EXPECT(torc_pg_session_run(session, "begin", LATE) == 0);
@@ -528,7 +535,7 @@ transact(struct scene *scene)
 	EXPECT(torc_pg_session_run(session, "begin; insert into t values (3)",
 	    LATE) == 0);
 	torc_pg_session_release(session);
-	EXPECT(torc_pg_session_acquire(pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(pg, &session, NULL, LATE) == 0);
 	while (torc_pg_stats(pg, &stats), stats.sessions.idle == 0)
 		torc_sleep(torc_after_ms(1));
 	EXPECT(ask_number(pg, "select count(*) from t", NULL, 0, false) == 1);
@@ -549,7 +556,7 @@ run_several(struct scene *scene)
 	struct torc_pg_session *session;
 	struct torc_pg_row row;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_begin_simple(session,
 	    "select 1, 2; set x.y = 'z'; ; "
 	    "select 'last' where true; select 1/0; select 3",
@@ -606,7 +613,7 @@ give_up(struct scene *scene)
 	struct torc_pg_stats stats;
 	int64_t process;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	process = process_of(session);
 	EXPECT(torc_pg_session_run(session, "select pg_sleep(100)",
 	    torc_after_ms(50)) == -ETIMEDOUT);
@@ -622,7 +629,7 @@ give_up(struct scene *scene)
 	while (torc_pg_stats(scene->pg, &stats), stats.sessions.rented > 0)
 		torc_sleep(torc_after_ms(1));
 	EXPECT(stats.sessions.idle == 1 && stats.cancels >= 2);
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(process_of(session) == process);
 	torc_pg_session_release(session);
 	EXPECT(now_ms() - begun < 60000);
@@ -646,13 +653,13 @@ leave_rows(struct scene *scene)
 	struct torc_pg_stats stats;
 	struct torc_pg_row row;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_begin(session, &rows, LATE) == 0);
 	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 1);
 	torc_pg_session_release(session);
 	while (torc_pg_stats(scene->pg, &stats), stats.sessions.rented > 0)
 		torc_sleep(torc_after_ms(1));
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(process_of(session) > 0);
 	EXPECT(strcmp(torc_pg_session_error(session)->state, "") == 0);
 	torc_pg_session_release(session);
@@ -747,7 +754,7 @@ lose_idle(struct scene *scene)
 	struct torc_pg_stats stats;
 
 	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	torc_pg_session_release(session);
 	EXPECT(pg_server_sql(&postgres, "select pg_terminate_backend(pid, "
 	    "10000) from pg_stat_activity where usename = 'torc' and "
@@ -755,7 +762,7 @@ lose_idle(struct scene *scene)
 	/* Until it has come to us: one turn, in which it is received. */
 	torc_sleep(torc_after_ms(50));
 	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_run(session, "select 1", LATE) == 0);
 	torc_pg_session_release(session);
 	torc_pg_stats(scene->pg, &stats);
@@ -830,7 +837,7 @@ copy(struct scene *scene)
 	uint64_t rows;
 	int count = 0;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_run(session,
 	    "drop table if exists copied; create "
 	    "table copied (a int, b text)",
@@ -883,7 +890,7 @@ copy_wrongly(struct scene *scene)
 	char *large = calloc(1, 1 << 20);
 	int rc = 0;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_run(
 	    session, "create temp table c (a int)", LATE) == 0);
 	/* Given up by us. */
@@ -913,7 +920,7 @@ copy_wrongly(struct scene *scene)
 	/* Left in the middle. */
 	EXPECT(torc_pg_copy_in_begin(session, "copy c from stdin", LATE) == 0);
 	torc_pg_session_release(session);
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_run(session, "select 1", LATE) == 0);
 	torc_pg_session_release(session);
 	return 0;
@@ -935,7 +942,7 @@ be_notified(struct scene *scene)
 	struct torc_pg_session *session;
 	struct torc_pg_result *result;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_listen(session, "News \"of\" today", LATE) == 0);
 	EXPECT(torc_pg_session_await_notification(
 	    session, &notification, torc_after_ms(20)) == -ETIMEDOUT);
@@ -977,7 +984,7 @@ be_flooded(struct scene *scene)
 	struct torc_pg_session *session;
 	int count = 0, rc;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_listen(session, "flood", LATE) == 0);
 	EXPECT(torc_pg_session_run(session,
 	    "select pg_notify('flood', i::text) from "
@@ -1513,7 +1520,8 @@ batch_too_much(struct scene *scene)
 	torc_pg_result_free(result);
 	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
 	EXPECT(torc_pg_batch(scene->pg, NULL, 0, &result, LATE) == -EINVAL);
-	EXPECT(result == NULL);
+	EXPECT(result != NULL && torc_pg_result_row_count(result) == 0);
+	torc_pg_result_free(result);
 	return 0;
 }
 

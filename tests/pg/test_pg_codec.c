@@ -8,12 +8,13 @@
 #include <errno.h>
 #include <locale.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "conn/pg/auth.h"
+#include "conn/pg/carry.h"
+#include "conn/pg/error.h"
 #include "conn/pg/nature.h"
 #include "conn/pg/text.h"
 #include "conn/pg/wire.h"
@@ -732,56 +733,128 @@ md5_is_what_the_server_computes(void **state)
 	assert_string_equal(text, "md5440c573f34f2e2f3ff4b6dbdd8a2686b");
 }
 
-/* ---- Texts ---- */
+/* ---- Messages that are too long ---- */
 
+/* What comes is this message, in two pieces; no more than `most` may be kept.
+ * What is told of it. */
 static int
-print_text(char *to, size_t room, const char *format, ...)
+carry(struct pg_carry *kept, const uint8_t *data, size_t size, size_t split,
+    size_t most, struct pg_message *message)
 {
-	va_list arguments;
+	struct torc_slice first = { data, split };
+	struct torc_slice rest = { data + split, size - split };
+	int rc = torc_pg_carry_next(kept, message, &first, most);
 
-	va_start(arguments, format);
-	torc_pg_print_text(to, room, format, arguments);
-	va_end(arguments);
-	return (int)strlen(to);
+	if (rc == 0)
+		rc = torc_pg_carry_next(kept, message, &rest, most);
+	return rc;
 }
 
-/* One character of each length, and what is none of them. */
+/* Characters of each length. */
+#define WORDS "a\u00e4\u20ac\U0001f418b\u00e4\u20ac\U0001f418c"
+#define FIELDS "SERROR\0C22012\0M" WORDS "\0Dd\0\0"
+
+/* Of each length, in each two pieces: a beginning of the words, or all. */
 static void
-texts_that_do_not_fit_are_cut_between_characters(void **state)
+of_a_report_that_is_too_long_the_beginning_is_kept_in_whole_characters(
+    void **state)
+{
+	static const uint8_t whole[] = "N\0\0\0\x2d" FIELDS;
+	const size_t size = sizeof(whole) - 1, words = 5 + 14 + 1;
+	struct pg_carry kept = { .lost = 0 };
+	struct pg_message message;
+	struct pg_report report;
+
+	(void)state;
+	assert_int_equal(whole[4], size - 1);
+	for (size_t most = 6; most <= size; most++) {
+		for (size_t split = 0; split <= size; split++) {
+			assert_int_equal(carry(&kept, whole, size, split, most,
+			    &message), 1);
+			assert_int_equal(message.lost,
+			    most < size ? -EMSGSIZE : 0);
+			assert_int_equal(torc_pg_take_report(&message,
+			    &report), 0);
+			assert_int_equal(report.cut, most < size);
+			if (most > words) {
+				const size_t told = strlen(report.text);
+
+				assert_string_equal(report.state, "22012");
+				assert_memory_equal(report.text, WORDS, told);
+				assert_int_not_equal(
+				    (uint8_t)WORDS[told] & 0xc0, 0x80);
+				assert_true(told + words + 3 >= most ||
+				    told == sizeof(WORDS) - 1);
+			} else {
+				/* They begin behind what was kept. */
+				assert_non_null(strstr(report.text,
+				    "the words of the server are more"));
+			}
+			assert_string_equal(report.detail,
+			    most >= size - 2 ? "d" : "");
+		}
+	}
+	torc_pg_carry_free(&kept);
+}
+
+static void
+words_are_told_of_which_nobody_knows_the_characters(void **state)
+{
+	static const uint8_t odd[] = "E\0\0\0\x10M\x82\x82\x82\x82\x82\x82"
+	    "\x82\x82\x82\0\0";
+	static const uint8_t row[] = "D\0\0\0\x0c\0\x01\0\0\0\x02" "42";
+	struct pg_carry kept = { .lost = 0 };
+	struct pg_message message;
+	struct pg_report report;
+
+	(void)state;
+	assert_int_equal(carry(&kept, odd, sizeof(odd) - 1, 3, 12, &message),
+	    1);
+	assert_int_equal(torc_pg_take_report(&message, &report), 0);
+	assert_string_equal(report.text, "\x82\x82\x82\x82\x82\x82");
+	/* Of what is no report, nothing is kept; and it goes on. */
+	assert_int_equal(carry(&kept, row, sizeof(row) - 1, 3, 12, &message),
+	    1);
+	assert_int_equal(message.lost, -EMSGSIZE);
+	assert_int_equal(message.size, 0);
+	assert_int_equal(carry(&kept, row, sizeof(row) - 1, 3, 13, &message),
+	    1);
+	assert_int_equal(message.lost, 0);
+	assert_memory_equal(message.data, row + 5, message.size);
+	/* A message that is never long is none. */
+	assert_int_equal(carry(&kept, BYTES("Z\0\0\0\x0dIIIIIIIII"), 2, 12,
+	    &message), -EPROTO);
+	torc_pg_carry_free(&kept);
+}
+
+/* ---- Words ---- */
+
+static void
+a_statement_is_named_by_its_beginning_on_one_line(void **state)
 {
 	static const struct {
-		const char *text;
-		size_t room;
-		const char *kept;
+		const char *sql;
+		const char *quote;
 	} cases[] = {
-		{ "", 1, "" },
-		{ "x", 1, "" },
-		{ "xy", 2, "x" },
-		{ "xy", 3, "xy" },
-		{ "x\xc3\xa4", 4, "x\xc3\xa4" },
-		{ "x\xc3\xa4z", 4, "x\xc3\xa4" },
-		{ "x\xc3\xa4", 3, "x" },
-		{ "\xe2\x82\xac" "\xe2\x82\xac", 7, "\xe2\x82\xac"
-		    "\xe2\x82\xac" },
-		{ "\xe2\x82\xac" "\xe2\x82\xac", 6, "\xe2\x82\xac" },
-		{ "\xe2\x82\xac" "\xe2\x82\xac", 5, "\xe2\x82\xac" },
-		{ "\xe2\x82\xac" "\xe2\x82\xac", 4, "\xe2\x82\xac" },
-		{ "\xe2\x82\xac", 2, "" },
-		{ "\xf0\x9f\x90\x98", 4, "" },
-		{ "\xf0\x9f\x90\x98", 5, "\xf0\x9f\x90\x98" },
-		/* No UTF-8: it is cut somewhere. */
-		{ "\x82\x82\x82\x82\x82", 5, "\x82\x82\x82\x82" },
+		{ "select 1", "select 1" },
+		{ "", "" },
+		{ "\n\t select\n\t1", "select  1" },
+		{ "123456789 123456789 123456789 123456789 123456789 123456789 "
+		    "123", "123456789 123456789 123456789 123456789 123456789 "
+		    "123456789 123" },
+		{ "123456789 123456789 123456789 123456789 123456789 123456789 "
+		    "1234", "123456789 123456789 123456789 123456789 123456789 "
+		    "123456789 ..." },
+		{ "123456789 123456789 123456789 123456789 123456789 12345678"
+		    "\u20ac" "234", "123456789 123456789 123456789 123456789 "
+		    "123456789 12345678..." },
 	};
-	char text[16];
+	char quote[PG_QUOTE_SIZE];
 
 	(void)state;
 	for (unsigned i = 0; i < COUNT(cases); i++) {
-		memset(text, 'x', sizeof(text));
-		torc_pg_copy_text(text, cases[i].room, cases[i].text);
-		assert_string_equal(text, cases[i].kept);
-		assert_int_equal(print_text(text, cases[i].room, "%s",
-		    cases[i].text), strlen(cases[i].kept));
-		assert_string_equal(text, cases[i].kept);
+		torc_pg_quote(quote, cases[i].sql);
+		assert_string_equal(quote, cases[i].quote);
 	}
 }
 
@@ -820,7 +893,11 @@ main(void)
 		    a_challenge_that_is_costly_odd_or_anothers_is_refused),
 		cmocka_unit_test(md5_is_what_the_server_computes),
 		cmocka_unit_test(
-		    texts_that_do_not_fit_are_cut_between_characters),
+		    of_a_report_that_is_too_long_the_beginning_is_kept_in_whole_characters),
+		cmocka_unit_test(
+		    words_are_told_of_which_nobody_knows_the_characters),
+		cmocka_unit_test(
+		    a_statement_is_named_by_its_beginning_on_one_line),
 	};
 
 	cmocka_set_test_filter(getenv("TORC_TEST"));

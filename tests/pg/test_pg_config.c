@@ -19,10 +19,14 @@ make(struct pg_setup *setup, const char *address, char *text, size_t size)
 {
 	const struct torc_pg_config config = { .address = address,
 		.user = "field", .database = "base", .password = "secret" };
-	const struct pg_words words = { text, size, false };
+	struct torc_error error = { 0 };
+	const struct pg_words words = { &error, false };
+	int rc = torc_pg_setup_make(setup, &config, &words);
 
-	text[0] = '\0';
-	return torc_pg_setup_make(setup, &config, &words);
+	assert_int_equal(error.code, rc == -EINVAL ? rc : 0);
+	assert_true(strlen(error.text) < size);
+	strcpy(text, error.text);
+	return rc;
 }
 
 static void
@@ -183,8 +187,8 @@ the_parameters_of_a_uri_are_fields_and_parameters_of_the_startup(
 		"fallback_application_name=other&"
 		"require_auth=scram-sha-256", .parameters = more };
 	struct pg_setup setup;
-	char text[300] = "";
-	const struct pg_words words = { text, sizeof(text), false };
+	struct torc_error error = { 0 };
+	const struct pg_words words = { &error, false };
 	static const char *const expected[] = { "search_path", "a",
 		"application_name", "my app", "options", "-c geqo=off" };
 
@@ -273,12 +277,12 @@ terms_and_parameters_that_cannot_be_are_refused(void **state)
 	struct torc_pg_config config = { .address = "a", .user = "u",
 		.target_session_attrs = "master" };
 	struct pg_setup setup;
-	char text[300] = "";
-	const struct pg_words words = { text, sizeof(text), false };
+	struct torc_error error = { 0 };
+	const struct pg_words words = { &error, false };
 
 	(void)state;
 	assert_int_equal(torc_pg_setup_make(&setup, &config, &words), -EINVAL);
-	assert_non_null(strstr(text, "target_session_attrs = \"master\": "
+	assert_non_null(strstr(error.text, "target_session_attrs = \"master\": "
 	    "must be any, read-write"));
 	config.target_session_attrs = "prefer-standby";
 	assert_int_equal(torc_pg_setup_make(&setup, &config, &words), 0);
@@ -286,22 +290,22 @@ terms_and_parameters_that_cannot_be_are_refused(void **state)
 	torc_pg_setup_free(&setup);
 	config.parameters = odd;
 	assert_int_equal(torc_pg_setup_make(&setup, &config, &words), -EINVAL);
-	assert_non_null(strstr(text, "\"name\": must have a value"));
+	assert_non_null(strstr(error.text, "\"name\": must have a value"));
 	config.parameters = unnamed;
 	assert_int_equal(torc_pg_setup_make(&setup, &config, &words), -EINVAL);
-	assert_non_null(strstr(text, "must have a name"));
+	assert_non_null(strstr(error.text, "must have a name"));
 	config.parameters = NULL;
 	config.user = "";
 	assert_int_equal(torc_pg_setup_make(&setup, &config, &words), -EINVAL);
-	assert_non_null(strstr(text, "user: must be given"));
+	assert_non_null(strstr(error.text, "user: must be given"));
 	config.user = NULL;
 	assert_int_equal(torc_pg_setup_make(&setup, &config, &words), -EINVAL);
-	assert_non_null(strstr(text, "user: must be given"));
+	assert_non_null(strstr(error.text, "user: must be given"));
 	config.user = "u";
 	config.message_max = 1000;
 	assert_int_equal(torc_pg_setup_make(&setup, &config, &words), -EINVAL);
-	assert_string_equal(text, "message_max = 1000: must be from 1024 to "
-	    "1073741824");
+	assert_string_equal(error.text, "message_max = 1000: must be from "
+	    "1024 to 1073741824");
 }
 
 /* ---- libpq has the last word ---- */

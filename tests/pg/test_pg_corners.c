@@ -95,7 +95,7 @@ run_scene(void *arg)
 	struct scene *scene = arg;
 	int line;
 
-	EXPECT(torc_pg_create(&scene->pg, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_pg_create(&scene->pg, &scene->config, NULL) == 0);
 	line = scene->play(scene);
 	if (line == 0)		/* else something may be rented still */
 		torc_pg_destroy(scene->pg, TORC_NEVER);
@@ -230,7 +230,7 @@ use_client(struct torc_pg *pg)
 {
 	struct torc_pg_session *session;
 	int line = ask_for_much(pg);
-	int rc = torc_pg_session_acquire(pg, &session, LATE);
+	int rc = torc_pg_session_acquire(pg, &session, NULL, LATE);
 
 	EXPECT(rc == 0 || is_shortage(rc));
 	if (rc == 0) {
@@ -252,7 +252,7 @@ run_short_of_memory(void *arg)
 
 	scene->config.parameters = parameters;
 	watched = true;
-	rc = torc_pg_create(&scene->pg, &scene->config, NULL, 0);
+	rc = torc_pg_create(&scene->pg, &scene->config, NULL);
 	line = rc == 0 ? use_client(scene->pg) : 0;
 	watched = false;
 	EXPECT(rc == 0 || rc == -ENOMEM);
@@ -382,7 +382,7 @@ ask_with_many(struct scene *scene)
 	    -E2BIG);
 	EXPECT(torc_pg_result_error(result)->statement == 1);
 	torc_pg_result_free(result);
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_begin(session, &statements[1], LATE) == -E2BIG);
 	EXPECT(strstr(torc_pg_session_error(session)->text,
 	    "65536 parameters"));
@@ -406,7 +406,7 @@ make_it_forget(struct scene *scene)
 	struct torc_pg_session *session;
 	struct torc_pg_stats stats;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_run(
 	    session, "create temp table c as select 1 as a", LATE) == 0);
 	EXPECT(first_of(session, "select * from c") == 1);
@@ -445,7 +445,7 @@ fail_in_the_middle(struct scene *scene)
 	struct torc_pg_session *session;
 	struct torc_pg_row row;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_begin(session, &rows, LATE) == 0);
 	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 1);
 	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 1);
@@ -483,7 +483,7 @@ copy_prepared(struct scene *scene)
 	struct torc_pg_stats stats;
 	struct torc_pg_row row;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	for (int i = 0; i < 20; i++) {
 		EXPECT(torc_pg_session_begin(session, &prepared, LATE) == 0);
 		EXPECT(torc_pg_session_next_row(session, &row, LATE) ==
@@ -503,7 +503,7 @@ copy_prepared(struct scene *scene)
 	EXPECT(torc_pg_session_run(session, "select 1", LATE) == -ECONNABORTED);
 	EXPECT(torc_pg_session_state(session) == 0);
 	torc_pg_session_release(session);
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(first_of(session, "select 1") == 1);
 	torc_pg_session_release(session);
 	return 0;
@@ -527,7 +527,7 @@ hear_farewell(struct scene *scene)
 	struct torc_pg_notification news;
 	struct torc_pg_session *session;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_listen(session, "news", LATE) == 0);
 	EXPECT(pg_server_sql(&postgres, "select pg_terminate_backend(pid) "
 	    "from pg_stat_activity where application_name = 'listener'"));
@@ -556,7 +556,7 @@ leave_news(struct scene *scene)
 	struct torc_pg_session *session;
 	char name[600];
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_listen(session, "news", LATE) == 0);
 	EXPECT(torc_pg_session_run(session,
 	    "notify news, 'one'; notify news, 'two'", LATE) == 0);
@@ -580,8 +580,10 @@ notifications_that_nobody_took_are_freed_with_their_session(void **state)
 static unsigned notices;
 
 static void
-count_notice(void *arg, const struct torc_pg_error *notice)
+count_notice(struct torc_pg *pg, const struct torc_pg_error *notice,
+    void *arg)
 {
+	(void)pg;
 	(void)arg;
 	notices += strcmp(notice->text, "a row has come in") == 0;
 }
@@ -595,7 +597,7 @@ copy_amid_notices(struct scene *scene)
 
 	for (unsigned i = 0; i < sizeof(piece); i++)
 		piece[i] = i % 2 == 0 ? '1' : '\n';
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(
 	    torc_pg_copy_in_begin(session, "copy noisy from stdin", LATE) == 0);
 	/* Until it is heard before the end. */
@@ -642,7 +644,7 @@ say_much_to_one_that_talks(struct scene *scene)
 
 	memset(text, 'y', LARGE);
 	param = torc_pg_text_n(text, LARGE);
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_listen(session, "flood", LATE) == 0);
 	EXPECT(pg_server_sql(&postgres, "select count(pg_notify('flood', "
 	    "repeat('x', 7900) || i)) from generate_series(1, 4000) i"));

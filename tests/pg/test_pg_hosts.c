@@ -47,9 +47,8 @@ ask_the_second(struct scene *scene)
 	struct torc_pg_session *session;
 
 	EXPECT(is_at(scene->pg, &postgres));
-	EXPECT(torc_pg_trouble(scene->pg)[0] == '\0');
 	/* What is to be cancelled is where it runs. */
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_run(session, "select pg_sleep(100)",
 	    torc_after_ms(50)) == -ETIMEDOUT);
 	EXPECT(torc_pg_session_end(session, LATE) == -EREMOTEIO);
@@ -153,10 +152,12 @@ choose(struct scene *scene)
 
 	if (choice->chosen != NULL) {
 		EXPECT(is_at(scene->pg, choice->chosen));
-		EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+		EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL,
+		    LATE) == 0);
 		EXPECT(session_says(session, "select 1", "1"));
 		torc_pg_session_release(session);
-		EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+		EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL,
+		    LATE) == 0);
 		torc_pg_session_release(session);
 		return 0;
 	}
@@ -359,7 +360,7 @@ be_demoted(struct scene *scene)
 	struct torc_pg_session *session;
 
 	EXPECT(does(scene->pg, insert));
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(session_does(session, insert));
 	EXPECT(make_read_only(&postgres, true));
 	/* Each connection finds out for itself, and is not used again. */
@@ -368,7 +369,7 @@ be_demoted(struct scene *scene)
 	EXPECT(is_at(scene->pg, &other));
 	EXPECT(torc_pg_session_run(session, insert, LATE) == -EREMOTEIO);
 	torc_pg_session_release(session);
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(session_does(session, insert));
 	torc_pg_session_release(session);
 	return 0;
@@ -446,7 +447,7 @@ look_at_sockets(struct scene *scene)
 {
 	struct torc_pg_session *session;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(option_of(session, SOL_SOCKET, SO_KEEPALIVE) == 1);
 	EXPECT(option_of(session, IPPROTO_TCP, TCP_KEEPIDLE) == 33);
 	EXPECT(option_of(session, IPPROTO_TCP, TCP_KEEPINTVL) == 11);
@@ -461,7 +462,7 @@ look_at_defaults(struct scene *scene)
 {
 	struct torc_pg_session *session;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(option_of(session, SOL_SOCKET, SO_KEEPALIVE) == 1);
 	EXPECT(option_of(session, IPPROTO_TCP, TCP_KEEPIDLE) == 60);
 	EXPECT(option_of(session, IPPROTO_TCP, TCP_KEEPINTVL) == 10);
@@ -475,7 +476,7 @@ look_without(struct scene *scene)
 {
 	struct torc_pg_session *session;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(option_of(session, SOL_SOCKET, SO_KEEPALIVE) == 0);
 	torc_pg_session_release(session);
 	return 0;

@@ -166,7 +166,7 @@ run_scene(void *arg)
 	scene->config.shared = 1;
 	scene->config.retry_min_ms = 1;
 	scene->config.retry_max_ms = 1;
-	EXPECT(torc_pg_create(&scene->pg, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_pg_create(&scene->pg, &scene->config, NULL) == 0);
 	line = scene->play(scene);
 	if (line == 0)
 		torc_pg_destroy(scene->pg, TORC_NEVER);
@@ -232,7 +232,7 @@ ask_both_ways(struct scene *scene)
 	int rc;
 
 	EXPECT(ask(scene->pg, LATE) == scene->expected);
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	rc = torc_pg_session_begin(session, &question, LATE);
 	while (
 	    rc == 0 && (rc = torc_pg_session_next_row(session, &row, LATE)) > 0)
@@ -393,12 +393,14 @@ what_comes_behind_an_answer_is_news_a_farewell_or_the_end(void **state)
 /* ---- A connection that breaks under several ---- */
 
 #define IN_FLIGHT 3
+#define LOST "closed or reset the connection before it was answered"
 
 struct asker {
 	struct torc_pg *pg;
 	uint64_t id;
 	int rc;
-	struct torc_pg_error error;
+	enum torc_pg_outcome outcome;
+	char text[600];
 };
 
 static int
@@ -408,7 +410,9 @@ ask_and_tell(void *arg)
 	struct torc_pg_result *result;
 
 	asker->rc = torc_pg_query(asker->pg, &question, &result, LATE);
-	asker->error = *torc_pg_result_error(result);
+	asker->outcome = torc_pg_result_error(result)->outcome;
+	snprintf(asker->text, sizeof(asker->text), "%s",
+	    torc_pg_result_error(result)->text);
 	torc_pg_result_free(result);
 	return 0;
 }
@@ -439,10 +443,10 @@ ask_several(struct scene *scene)
 
 		EXPECT(torc_fiber_join(asker->id, NULL, LATE) == 0);
 		EXPECT(asker->rc == (i == 0 ? told->rc : -ECONNRESET));
-		EXPECT(asker->rc == 0 || asker->error.outcome ==
+		EXPECT(asker->rc == 0 || asker->outcome ==
 		    (i == 0 ? told->outcome : TORC_PG_UNKNOWN));
-		EXPECT(strstr(asker->error.text, i == 0 ? told->words :
-		    "ended before the answer") != NULL);
+		EXPECT(strstr(asker->text, i == 0 ? told->words : LOST) !=
+		    NULL);
 	}
 	EXPECT(accepted == 1);
 	return 0;
@@ -457,9 +461,9 @@ each_statement_on_a_connection_that_breaks_is_told_what_is_known_of_it(
 	static const struct told cases[] = {
 		{ SCRIPT(HELLO, GOOD, 0, true), 0, TORC_PG_UNKNOWN, "" },
 		{ SCRIPT(HELLO, "", 0, true), -ECONNRESET, TORC_PG_UNKNOWN,
-		    "ended before the answer" },
+		    LOST },
 		{ SCRIPT(HELLO, PREPARED ROW DONE, 0, true), -ECONNRESET,
-		    TORC_PG_UNKNOWN, "ended before the answer" },
+		    TORC_PG_UNKNOWN, LOST },
 		/* It failed, and the end of that is missing. */
 		{ SCRIPT(HELLO, PREPARED FAILURE, 0, true), -EREMOTEIO,
 		    TORC_PG_UNDONE, "no" },
@@ -472,12 +476,12 @@ each_statement_on_a_connection_that_breaks_is_told_what_is_known_of_it(
 		    TORC_PG_UNKNOWN, "bye" },
 		/* Nonsense in its answer is nothing to the others. */
 		{ SCRIPT(HELLO, PREPARED ROW ROW READY, 0, false), -EPROTO,
-		    TORC_PG_UNKNOWN, "ended before the answer" },
+		    TORC_PG_UNKNOWN, "makes no sense" },
 		{ SCRIPT(HELLO, PREPARED ROW DONE "Z\0\0\0\x05T", 0, false),
 		    -ECONNABORTED, TORC_PG_UNKNOWN, "transaction open" },
 		/* Too long, and then gone: it may not have been done. */
 		{ SCRIPT(HELLO, PREPARED "D\0\0\x10\0", 0, true),
-		    -ECONNRESET, TORC_PG_UNKNOWN, "ended before the answer" },
+		    -ECONNRESET, TORC_PG_UNKNOWN, LOST },
 	};
 
 	(void)state;
@@ -486,6 +490,158 @@ each_statement_on_a_connection_that_breaks_is_told_what_is_known_of_it(
 		play(&cases[i].script, (struct scene) {
 		    .config = { .message_max = 1024 }, .play = ask_several });
 	}
+}
+
+static int
+use_a_lost_session(struct scene *scene)
+{
+	struct torc_pg_notification news;
+	struct torc_pg_session *session;
+
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
+	EXPECT(torc_pg_session_begin(session, &question, LATE) == -ECONNRESET);
+	EXPECT(strcmp(torc_pg_session_error(session)->text, "\"select 42\": "
+	    "the server closed or reset the connection before its end") == 0);
+	/* What was said of it stays, whatever is asked. */
+	EXPECT(torc_pg_session_run(session, "select 43", LATE) == -ECONNRESET);
+	EXPECT(torc_pg_session_await_notification(session, &news, LATE) ==
+	    -ECONNRESET);
+	EXPECT(strncmp(torc_pg_session_error(session)->text, "\"select 42\"",
+	    11) == 0);
+	torc_pg_session_release(session);
+	/* While nothing runs. */
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
+	EXPECT(torc_pg_session_error(session)->text[0] == '\0');
+	EXPECT(torc_pg_session_await_notification(session, &news, LATE) ==
+	    -ECONNRESET);
+	EXPECT(strncmp(torc_pg_session_error(session)->text, "the connection "
+	    "was lost: the server closed", 42) == 0);
+	torc_pg_session_release(session);
+	return 0;
+}
+
+/* The first one leaves as it is asked, the next one by itself. */
+static int
+leave_early(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	if (torc_conn_recv(conn, &in, LATE) <= 0 ||
+	    torc_conn_write(conn, HELLO, sizeof(HELLO) - 1, LATE) < 0)
+		return -1;
+	torc_conn_consume(conn, in.size);
+	if (accepted++ == 0)
+		torc_conn_recv(conn, &in, LATE);
+	else
+		torc_conn_flush(conn, LATE);
+	return TORC_CLOSE;
+}
+
+static void
+each_call_on_a_lost_session_says_how_it_was_lost(void **state)
+{
+	(void)state;
+	play_on(leave_early, (struct scene) { .play = use_a_lost_session });
+}
+
+/* ---- Two fibers at once ---- */
+
+/* The first connection is let in and refuses what it is asked; others are
+ * refused, each with its number. */
+static int
+refuse_by_number(struct torc_conn *conn, void *arg)
+{
+	const unsigned number = accepted++;
+	char text[] = "E\0\0\0\x1dSFATAL\0C53300\0Mnumber 0\0";
+	struct torc_slice in;
+
+	(void)arg;
+	text[sizeof(text) - 3] = (char)('0' + number);
+	if (torc_conn_recv(conn, &in, LATE) <= 0)
+		return -1;
+	torc_conn_consume(conn, in.size);
+	if (number > 0)
+		return torc_conn_write(conn, text, sizeof(text), LATE);
+	if (torc_conn_write(conn, HELLO, sizeof(HELLO) - 1, LATE) < 0)
+		return -1;
+	while (torc_conn_recv(conn, &in, LATE) > 0) {
+		/* Each statement ends with a Sync. */
+		for (const uint8_t *at = in.data; (at = memmem(at,
+		    in.size - (size_t)(at - in.data), "S\0\0\0\x04", 5)) !=
+		    NULL; at++)
+			torc_conn_write(conn, PREPARED FAILURE READY,
+			    sizeof(PREPARED FAILURE READY) - 1, LATE);
+		torc_conn_consume(conn, in.size);
+	}
+	return TORC_CLOSE;
+}
+
+struct renter {
+	struct torc_pg *pg;
+	uint64_t id;
+	struct torc_error error;
+};
+
+static int
+rent(void *arg)
+{
+	struct renter *renter = arg;
+	struct torc_pg_session *session;
+
+	torc_pg_session_acquire(renter->pg, &session, &renter->error, LATE);
+	return 0;
+}
+
+static int
+fail_at_once(struct scene *scene)
+{
+	struct torc_pg_config config = scene->config;
+	struct asker asker = { 0 }, late = { 0 };
+	struct renter renter = { 0 }, again = { 0 };
+	struct torc_pg_stats stats;
+	struct torc_pg *pg;
+
+	/* Longer than this takes: in between, nothing is tried. */
+	config.retry_min_ms = config.retry_max_ms = 60000;
+	config.shared = 2;
+	/* Who waits for the second one has the first after twice this. */
+	config.open_ms = 1000;
+	config.unnamed = true;	/* each is parsed */
+	EXPECT(torc_pg_create(&pg, &config, NULL) == 0);
+	asker.pg = late.pg = renter.pg = again.pg = pg;
+	ask_and_tell(&asker);
+	EXPECT(asker.rc == -EREMOTEIO && accepted == 1);
+	/* One whose connect fails, and one whose statement fails. */
+	EXPECT(torc_fiber_spawn(&renter.id, rent, &renter) == 0);
+	EXPECT(torc_fiber_spawn(&asker.id, ask_and_tell, &asker) == 0);
+	EXPECT(torc_fiber_join(renter.id, NULL, LATE) == 0);
+	EXPECT(torc_fiber_join(asker.id, NULL, LATE) == 0);
+	EXPECT(strcmp(asker.text, "no") == 0);
+	EXPECT(renter.error.code == -ECONNREFUSED && !renter.error.cut);
+	EXPECT(strstr(renter.error.text, "53300: number 1") != NULL);
+	/* Two at once make one try another shared connection, which fails; what
+	 * is told of sessions is still what happened to them. */
+	EXPECT(torc_fiber_spawn(&asker.id, ask_and_tell, &asker) == 0);
+	EXPECT(torc_fiber_spawn(&late.id, ask_and_tell, &late) == 0);
+	EXPECT(torc_fiber_join(asker.id, NULL, LATE) == 0);
+	EXPECT(torc_fiber_join(late.id, NULL, LATE) == 0);
+	while (torc_pg_stats(pg, &stats), stats.shared.failures == 0)
+		torc_sleep(torc_after_ms(1));
+	EXPECT(accepted == 3);
+	EXPECT(strcmp(asker.text, "no") == 0 && strcmp(late.text, "no") == 0);
+	rent(&again);
+	EXPECT(again.error.code == -ECONNREFUSED);
+	EXPECT(strcmp(again.error.text, renter.error.text) == 0);
+	torc_pg_destroy(pg, TORC_NEVER);
+	return 0;
+}
+
+static void
+fibers_that_fail_at_once_are_told_each_its_own_error(void **state)
+{
+	(void)state;
+	play_on(refuse_by_number, (struct scene) { .play = fail_at_once });
 }
 
 /* The statement fails; whether its connection is kept is another question. */
@@ -498,7 +654,8 @@ fail_twice(struct scene *scene, unsigned connections)
 	EXPECT(ask(scene->pg, LATE) == -EREMOTEIO);
 	EXPECT(accepted == connections);
 	for (int i = 0; i < 2; i++) {
-		EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+		EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL,
+		    LATE) == 0);
 		EXPECT(torc_pg_session_begin(session, &question, LATE) ==
 		    -EREMOTEIO);
 		torc_pg_session_release(session);
@@ -559,13 +716,13 @@ try_twice(struct scene *scene, int rc, unsigned connections)
 	/* Longer than this test takes. */
 	config.retry_min_ms = config.retry_max_ms = 60000;
 	config.reset = "";
-	EXPECT(torc_pg_create(&pg, &config, NULL, 0) == 0);
+	EXPECT(torc_pg_create(&pg, &config, NULL) == 0);
 	for (int i = 0; i < 3; i++)
 		EXPECT(ask(pg, LATE) == rc);
 	EXPECT(accepted == connections);
 	accepted = 0;
 	for (int i = 0; i < 3; i++) {
-		int begun = torc_pg_session_acquire(pg, &session, LATE);
+		int begun = torc_pg_session_acquire(pg, &session, NULL, LATE);
 
 		if (begun == 0) {
 			begun = torc_pg_session_begin(session, &question, LATE);
@@ -609,11 +766,12 @@ ask_nobody(struct scene *scene)
 	struct asker asker;
 
 	config.address = "127.0.0.1:1";
-	EXPECT(torc_pg_create(&asker.pg, &config, NULL, 0) == 0);
+	EXPECT(torc_pg_create(&asker.pg, &config, NULL) == 0);
 	ask_and_tell(&asker);
 	EXPECT(asker.rc == -ECONNREFUSED);
-	EXPECT(asker.error.outcome == TORC_PG_UNSENT);
-	EXPECT(strstr(asker.error.text, "connect to 127.0.0.1:1") != NULL);
+	EXPECT(asker.outcome == TORC_PG_UNSENT);
+	EXPECT(strcmp(asker.text, "\"select 42\" was not sent: connect to "
+	    "127.0.0.1:1: Connection refused") == 0);
 	torc_pg_destroy(asker.pg, TORC_NEVER);
 	return 0;
 }
@@ -659,7 +817,7 @@ cancel_slowly(struct scene *scene)
 	struct torc_pg_stats stats;
 
 	overlapping = 0;
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_run(session, "first", torc_after_ms(20)) ==
 	    -ETIMEDOUT);
 	/* The first one is over before its cancel is. */
@@ -785,7 +943,7 @@ say_much(struct scene *scene)
 		false };
 	struct torc_pg_session *session;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(ask_in_session(session, &question) == 0);
 	EXPECT(ask_in_session(session, &large) == scene->expected);
 	EXPECT(torc_pg_session_state(session) == 'I');
@@ -812,13 +970,16 @@ static int
 fail_to_log_in(struct scene *scene)
 {
 	struct torc_pg_session *session;
-	const char *trouble = torc_pg_trouble(scene->pg);
+	struct asker asker = { .pg = scene->pg };
+	struct torc_error error;
 
-	EXPECT(ask(scene->pg, LATE) == scene->expected);
-	EXPECT(strstr(trouble, scene->words) != NULL);
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) ==
+	ask_and_tell(&asker);
+	EXPECT(asker.rc == scene->expected);
+	EXPECT(strstr(asker.text, scene->words) != NULL);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, &error, LATE) ==
 	    scene->expected);
-	EXPECT(strstr(trouble, scene->words) != NULL);
+	EXPECT(error.code == scene->expected);
+	EXPECT(strstr(error.text, scene->words) != NULL);
 	return 0;
 }
 
@@ -844,7 +1005,7 @@ logins_that_are_weaker_than_demanded_or_odd_are_refused(void **state)
 		{ SCRIPT(ASK_SCRAM, HELLO, 0, false), false, -EACCES,
 		    "did not prove" },
 		{ SCRIPT(ASK_SCRAM, FINAL HELLO, 0, false), false, -EPROTO,
-		    "Protocol error" },
+		    "makes no sense" },
 		/* It changes its mind. */
 		{ SCRIPT(ASK_SCRAM, ASK_MD5, 0, false), false, -EACCES,
 		    "changed its mind" },
@@ -854,26 +1015,26 @@ logins_that_are_weaker_than_demanded_or_odd_are_refused(void **state)
 		    "method 7" },
 		/* Not in order, not a message, too long, not now. */
 		{ SCRIPT(KEY HELLO, "", 0, false), false, -EPROTO,
-		    "Protocol error" },
+		    "makes no sense" },
 		{ SCRIPT(READY, "", 0, false), false, -EPROTO,
-		    "Protocol error" },
+		    "makes no sense" },
 		{ SCRIPT("HTTP/1.1 400 Bad Request\r\n\r\n", "", 0, false),
-		    false, -EPROTO, "Protocol error" },
+		    false, -EPROTO, "makes no sense" },
 		{ SCRIPT(LET_IN LET_IN, "", 0, false), false, -EPROTO,
-		    "Protocol error" },
+		    "makes no sense" },
 		{ SCRIPT(LET_IN NEWER KEY READY, GOOD, 0, false), false,
-		    -EPROTO, "Protocol error" },
+		    -EPROTO, "makes no sense" },
 		{ SCRIPT(LET_IN ROW, "", 0, false), false, -EPROTO,
-		    "Protocol error" },
+		    "makes no sense" },
 		{ SCRIPT(CHALLENGE, "", 0, false), false, -EPROTO,
-		    "Protocol error" },
+		    "makes no sense" },
 		/* A refusal, and one that is cut off. */
 		{ SCRIPT(REFUSAL, "", 0, false), false, -ECONNREFUSED,
 		    "57P03: starting up" },
 		{ SCRIPT("E\0\0\0\x06SF", "", 0, false), false, -EPROTO,
-		    "Protocol error" },
+		    "makes no sense" },
 		{ SCRIPT(ASK_MD5, "", 0, true), false, -ECONNRESET,
-		    "Connection reset" },
+		    "closed or reset" },
 	};
 
 	(void)state;
@@ -897,8 +1058,8 @@ a_wrong_proof_of_the_server_and_a_costly_challenge_are_refused(void **state)
 	} cases[] = {
 		{ "x,s=c2FsdA==,i=4096", -EACCES, "did not prove" },
 		{ "x,s=c2FsdA==,i=2147483647", -EACCES, "iterations_max" },
-		{ "x,s=c2FsdA==,i=0", -EPROTO, "Protocol error" },
-		{ ",s=c2FsdA==,i=4096", -EPROTO, "Protocol error" },
+		{ "x,s=c2FsdA==,i=0", -EPROTO, "makes no sense" },
+		{ ",s=c2FsdA==,i=4096", -EPROTO, "makes no sense" },
 	};
 
 	(void)state;
@@ -917,12 +1078,14 @@ wait_for_startup(struct scene *scene)
 {
 	static const struct script good = SCRIPT(HELLO,
 	    PREPARED ROW DONE READY, 0, false);
+	struct asker asker = { .pg = scene->pg };
 	uint64_t begun = now_ms();
 
 	/* By who asks, whose time is shorter; and by the bound. */
 	EXPECT(ask(scene->pg, torc_after_ms(20)) == -ETIMEDOUT);
-	EXPECT(ask(scene->pg, LATE) == -ETIMEDOUT);
-	EXPECT(strstr(torc_pg_trouble(scene->pg), "no answer in time"));
+	ask_and_tell(&asker);
+	EXPECT(asker.rc == -ETIMEDOUT);
+	EXPECT(strstr(asker.text, "no answer in time"));
 	EXPECT(now_ms() - begun < 30000);
 	script = &good;
 	while (ask(scene->pg, LATE) != 0) {
@@ -946,14 +1109,17 @@ a_startup_that_never_answers_ends_and_the_next_one_succeeds(void **state)
 static int
 dial_the_dead(struct scene *scene)
 {
-	struct torc_pg *pg;
 	struct torc_pg_config config = scene->config;
+	struct torc_pg_session *session;
+	struct torc_error error;
+	struct torc_pg *pg;
 
 	/* Nobody listens there. */
 	config.address = "127.0.0.1:1";
-	EXPECT(torc_pg_create(&pg, &config, NULL, 0) == 0);
-	EXPECT(ask(pg, LATE) == -ECONNREFUSED);
-	EXPECT(strncmp(torc_pg_trouble(pg), "connect to", 10) == 0);
+	EXPECT(torc_pg_create(&pg, &config, NULL) == 0);
+	EXPECT(torc_pg_session_acquire(pg, &session, &error, LATE) ==
+	    -ECONNREFUSED);
+	EXPECT(strncmp(error.text, "connect to", 10) == 0);
 	torc_pg_destroy(pg, TORC_NEVER);
 	return 0;
 }
@@ -972,20 +1138,23 @@ static int
 configure(struct scene *scene)
 {
 	struct torc_pg_config config = scene->config;
+	struct torc_error error;
 	struct torc_pg *pg;
-	char text[128];
 
 	config.statements = 70000;
-	EXPECT(torc_pg_create(&pg, &config, text, sizeof(text)) == -EINVAL);
-	EXPECT(strstr(text, "statements = 70000: must be ") != NULL);
+	EXPECT(torc_pg_create(&pg, &config, &error) == -EINVAL);
+	EXPECT(error.code == -EINVAL && !error.cut);
+	EXPECT(strstr(error.text, "statements = 70000: must be ") != NULL);
 	config.statements = 0;
 	config.user = NULL;
-	EXPECT(torc_pg_create(&pg, &config, text, sizeof(text)) == -EINVAL);
-	EXPECT(strstr(text, "user") != NULL);
+	EXPECT(torc_pg_create(&pg, &config, &error) == -EINVAL);
+	EXPECT(error.code == -EINVAL && !error.cut);
+	EXPECT(strstr(error.text, "user") != NULL);
 	config.user = "user";
 	config.retry_min_ms = 70000;
-	EXPECT(torc_pg_create(&pg, &config, text, sizeof(text)) == -EINVAL);
-	EXPECT(strstr(text, "retry_min_ms") != NULL);
+	EXPECT(torc_pg_create(&pg, &config, &error) == -EINVAL);
+	EXPECT(error.code == -EINVAL && !error.cut);
+	EXPECT(strstr(error.text, "retry_min_ms") != NULL);
 	return 0;
 }
 
@@ -1009,6 +1178,10 @@ main(void)
 		    what_comes_behind_an_answer_is_news_a_farewell_or_the_end),
 		cmocka_unit_test(
 		    each_statement_on_a_connection_that_breaks_is_told_what_is_known_of_it),
+		cmocka_unit_test(
+		    each_call_on_a_lost_session_says_how_it_was_lost),
+		cmocka_unit_test(
+		    fibers_that_fail_at_once_are_told_each_its_own_error),
 		cmocka_unit_test(
 		    a_connection_that_is_not_good_for_what_it_should_be_is_left),
 		cmocka_unit_test(

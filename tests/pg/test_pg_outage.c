@@ -23,7 +23,7 @@ open_client(void)
 		.shared = 1 };
 	struct torc_pg *client;
 
-	return torc_pg_create(&client, &config, NULL, 0);
+	return torc_pg_create(&client, &config, NULL);
 }
 
 static void

@@ -95,7 +95,8 @@ rent_at_random(void *arg)
 	struct torc_pg_session *session;
 
 	for (unsigned i = 0; i < ROUNDS / 4; i++) {
-		EXPECT(torc_pg_session_acquire(fiber->pg, &session, LATE) == 0);
+		EXPECT(torc_pg_session_acquire(fiber->pg, &session, NULL,
+		    LATE) == 0);
 		for (unsigned j = 0; j < COUNT(lines); j++)
 			EXPECT(session_says(session, lines[j].sql,
 			    lines[j].answer));
@@ -207,7 +208,7 @@ ask_as_two(struct scene *scene)
 {
 	struct torc_pg *other;
 
-	EXPECT(torc_pg_create(&other, &scene->config, NULL, 0) == 0);
+	EXPECT(torc_pg_create(&other, &scene->config, NULL) == 0);
 	for (int i = 0; i < 10; i++) {
 		EXPECT(says(scene->pg, "select 'mine'", "mine"));
 		EXPECT(says(other, "select 'theirs'", "theirs"));
@@ -235,7 +236,7 @@ transact(struct scene *scene)
 
 	EXPECT(pg_server_sql(&postgres, "drop table if exists sums; "
 	    "create table sums (a int)"));
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	for (int i = 0; i < 5; i++) {
 		EXPECT(session_does(session, "begin"));
 		EXPECT(session_does(session, "insert into sums values (1)"));

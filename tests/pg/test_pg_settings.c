@@ -39,7 +39,7 @@ static const struct {
 static int
 rent(struct scene *scene, struct torc_pg_session **session)
 {
-	return torc_pg_session_acquire(scene->pg, session, LATE);
+	return torc_pg_session_acquire(scene->pg, session, NULL, LATE);
 }
 
 static int

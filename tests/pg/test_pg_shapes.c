@@ -107,7 +107,7 @@ with_session(struct scene *scene, int (*act)(struct scene *scene,
 	struct torc_pg_session *session;
 	int line;
 
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	line = act(scene, session);
 	torc_pg_session_release(session);
 	return line;
@@ -402,7 +402,7 @@ keep_nothing(struct scene *scene)
 		EXPECT(says(scene->pg, "select 'again'", "again"));
 	EXPECT(says(scene->pg, "select count(*) from pg_prepared_statements",
 	    "0"));
-	EXPECT(torc_pg_session_acquire(scene->pg, &session, LATE) == 0);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	for (int i = 0; i < 3; i++)
 		EXPECT(session_says(session, "select 'again'", "again"));
 	EXPECT(session_says(session, "select count(*) from "

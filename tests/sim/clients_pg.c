@@ -166,10 +166,11 @@ compare_failure(const struct torc_pg_error *error, uint32_t key)
 }
 
 static void
-see_notice(void *arg, const struct torc_pg_error *notice)
+see_notice(struct torc_pg *pg, const struct torc_pg_error *notice, void *arg)
 {
+	(void)pg;
 	(void)arg;
-	if (strcmp(notice->text, NOTICE) != 0 &&
+	if (strcmp(notice->text, NOTICE) != 0 && !notice->cut &&
 	    strstr(notice->text, "the words of the server") == NULL)
 		broken("a notice is not what was sent: %s", notice->text);
 }
@@ -228,8 +229,8 @@ check_outcome(int rc, const struct torc_pg_result *result,
 			broken("question %u is not done, and said to be", key);
 	}
 	/* But for want of memory for it. */
-	if (rc < 0 && result != NULL && result->error != NULL &&
-	    result->error->text[0] == '\0')
+	if (rc < 0 && result != NULL && result->fault != NULL &&
+	    pg_fault_is_mute(result->fault))
 		broken("question %u fails without a word", questions[0].key);
 }
 
@@ -284,9 +285,9 @@ ask_to_fail(struct torc_pg *pg, torc_deadline deadline)
 	if (rc == 0)
 		broken("question %u does not fail", key);
 	/* A login may be refused in words that there is no memory for. */
-	if (rc == -EREMOTEIO && result->error != NULL &&
-	    result->error->outcome != TORC_PG_UNDONE &&
-	    result->error->outcome != TORC_PG_UNSENT)
+	if (rc == -EREMOTEIO && result->fault != NULL &&
+	    result->fault->error.outcome != TORC_PG_UNDONE &&
+	    result->fault->error.outcome != TORC_PG_UNSENT)
 		broken("question %u may have been done", key);
 	if (result != NULL)
 		compare_failure(torc_pg_result_error(result), key);
@@ -681,7 +682,7 @@ ask_rented(struct torc_pg *pg, uint32_t way, torc_deadline deadline)
 		copy_out, listen_to, change_setting,
 	};
 	struct torc_pg_session *session;
-	int rc = torc_pg_session_acquire(pg, &session, deadline);
+	int rc = torc_pg_session_acquire(pg, &session, NULL, deadline);
 
 	check_time(deadline, "an acquire");
 	if (rc < 0)
@@ -755,7 +756,7 @@ open_pg(struct client *client)
 		.notice = see_notice,
 	};
 	struct torc_pg *pg;
-	int rc = torc_pg_create(&pg, &config, NULL, 0);
+	int rc = torc_pg_create(&pg, &config, NULL);
 
 	client->of = rc == 0 ? pg : NULL;
 	return rc;

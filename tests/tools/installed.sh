@@ -173,7 +173,7 @@ try pg <<-'END'
 	int main(int argc, char **argv)
 	{
 		(void)argv;
-		return argc > 1 && torc_pg_create(0, 0, 0, 0);
+		return argc > 1 && torc_pg_create(0, 0, 0);
 	}
 END
 try file <<-'END'

@@ -62,12 +62,12 @@ ask(struct torc_exchange *exchange, void *sql)
 static int
 start(struct torc_reactor *reactor, void *config)
 {
-	char text[256] = "out of memory";
+	struct torc_error error;
 	struct torc_pg *pg;
-	int rc = torc_pg_create(&pg, config, text, sizeof(text));
+	int rc = torc_pg_create(&pg, config, &error);
 
 	(void)reactor;
-	return rc < 0 ? cli_fail(rc, "%s", text) : 0;
+	return rc < 0 ? cli_fail(rc, "%s", error.text) : 0;
 }
 
 static void

@@ -237,11 +237,10 @@ start(struct torc_reactor *reactor, void *arg)
 	struct torc_redis *redis;
 	struct torc_pg *pg;
 	struct torc_error error;
-	char text[256] = "out of memory";
-	int rc = torc_pg_create(&pg, &shop->pg, text, sizeof(text));
+	int rc = torc_pg_create(&pg, &shop->pg, &error);
 
 	if (rc < 0)
-		return cli_fail(rc, "%s", text);
+		return cli_fail(rc, "PostgreSQL: %s", error.text);
 	rc = torc_redis_create(&redis, &shop->redis, &error);
 	if (rc < 0)
 		return cli_fail(rc, "REDIS: %s", error.text);

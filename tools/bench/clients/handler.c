@@ -85,7 +85,7 @@ start(struct torc_reactor *reactor, void *arg)
 
 	(void)reactor;
 	return strcmp(getenv("BACKEND"), "pg") == 0 ?
-	    torc_pg_create(&pg, &to_pg, NULL, 0) :
+	    torc_pg_create(&pg, &to_pg, NULL) :
 	    torc_redis_create(&redis, &to_redis, NULL);
 }
 

@@ -17,7 +17,7 @@ open_pg(void **client, const char *address, unsigned connections)
 		.user = "bench", .database = "postgres",
 		.shared = connections };
 	struct torc_pg *pg;
-	int rc = torc_pg_create(&pg, &config, NULL, 0);
+	int rc = torc_pg_create(&pg, &config, NULL);
 
 	*client = rc == 0 ? pg : NULL;
 	return rc;
