@@ -143,6 +143,7 @@ a_chain_of_thousands_of_joins_needs_no_deeper_stack(void **state)
 static struct {
 	bool no_light_guard;
 	size_t frame;		/* of the one that goes deep */
+	unsigned stack;		/* of each; 0: the default */
 	unsigned spoilt;	/* stacks that were written to by others */
 } deep;
 
@@ -160,12 +161,13 @@ __wrap_torc_sys_advise(void *address, size_t size, int advice)
 static int
 stand_by(void *arg)
 {
-	volatile uint8_t bytes[150000];
+	const size_t size = deep.stack > 0 ? deep.stack / 2 : 150000;
+	volatile uint8_t *bytes = __builtin_alloca(size);
 
-	for (size_t i = 0; i < sizeof(bytes); i += 64)
+	for (size_t i = 0; i < size; i += 64)
 		bytes[i] = 0xa5;
 	torc_sleep(torc_after_ms(20));
-	for (size_t i = 0; i < sizeof(bytes); i += 64)
+	for (size_t i = 0; i < size; i += 64)
 		deep.spoilt += bytes[i] != 0xa5;
 	(void)arg;
 	return 0;
@@ -198,7 +200,8 @@ go_deep_among_others(void *arg)
 static void
 run_among_others(void)
 {
-	struct torc_reactor *reactor = make(NULL);
+	const struct torc_config config = { .stack_size = deep.stack };
+	struct torc_reactor *reactor = make(&config);
 
 	torc_fiber_start(reactor, NULL, go_deep_among_others, NULL);
 	torc_reactor_drain(reactor, TORC_NEVER);
@@ -695,6 +698,20 @@ a_large_frame_ends_in_the_guard_and_not_in_another_stack(void **state)
 	deep.no_light_guard = false;
 }
 
+/* The guard is as large beside a small stack. */
+static void
+a_frame_larger_than_a_small_stack_reaches_no_other_one(void **state)
+{
+	(void)state;
+	deep.stack = 65536;
+	deep.frame = 40000;
+	assert_well(run_among_others);
+	for (deep.frame = 66000; deep.frame < 262144; deep.frame += 34000)
+		assert_faults(report_among_others,
+		    "a fiber ran over its stack of 65536 bytes");
+	deep.stack = 0;
+}
+
 #if defined(__GNUC__) && !defined(__clang__)
 #define PROBED __attribute__((noinline, \
     optimize("stack-clash-protection", "no-omit-frame-pointer")))
@@ -966,6 +983,7 @@ main(void)
 		CLAIM(a_post_that_is_posted_before_it_has_run_stops_the_process),
 		CLAIM(a_post_of_nothing_stops_the_process),
 		CLAIM(a_large_frame_ends_in_the_guard_and_not_in_another_stack),
+		CLAIM(a_frame_larger_than_a_small_stack_reaches_no_other_one),
 		CLAIM(no_frame_of_probed_code_passes_the_guard),
 		CLAIM(an_overrun_is_not_explained_before_the_program_asks),
 		CLAIM(the_program_s_handler_has_the_last_word),

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1469,6 +1470,64 @@ continue_can_be_left_to_the_handler(void **state)
 	assert_int_equal(server_stop(&server), 0);
 }
 
+/* ---- Who waits for something else ---- */
+
+static struct {
+	bool asks;		/* to be told that its client goes */
+	_Atomic bool waiting;
+	_Atomic int result;	/* of its wait; 1: it has not ended */
+} news;
+
+static int
+wait_for_news(struct torc_conn *conn, void *arg)
+{
+	struct torc_waiters nobody = { 0 };
+	struct torc_http http;
+	int rc;
+
+	torc_http_open(&http, conn, arg);
+	if (torc_http_recv(&http, TORC_NEVER) <= 0)
+		return TORC_CLOSE;
+	if (news.asks)
+		torc_conn_watch_begin(conn, TORC_WATCH_FIN);
+	atomic_store(&news.waiting, true);
+	rc = torc_wait(&nobody, torc_after_ms(news.asks ? 60000 : 200));
+	torc_conn_watch_end(conn);
+	atomic_store(&news.result, rc);
+	(void)!torc_http_reply(&http, 204, NULL, 0, NULL, 0, TORC_NEVER);
+	return torc_http_result(&http);
+}
+
+/* What a handler's wait comes to whose client asks, and leaves. */
+static int
+wait_while_the_client_leaves(bool asks)
+{
+	int fd, result;
+
+	news.asks = asks;
+	atomic_store(&news.waiting, false);
+	atomic_store(&news.result, 1);
+	server_start(&server, NULL, wait_for_news, NULL);
+	fd = client_open(server.port);
+	client_send(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);
+	for (unsigned i = 0; i < 10000 && !atomic_load(&news.waiting); i++)
+		pause_ms(1);
+	close(fd);
+	for (unsigned i = 0; i < 10000 && atomic_load(&news.result) == 1; i++)
+		pause_ms(1);
+	result = atomic_load(&news.result);	/* a stop ends waits, too */
+	assert_int_equal(server_stop(&server), 0);
+	return result;
+}
+
+static void
+a_handler_that_waits_for_news_hears_that_its_client_has_left(void **state)
+{
+	(void)state;
+	assert_int_equal(wait_while_the_client_leaves(true), -ECANCELED);
+	assert_int_equal(wait_while_the_client_leaves(false), -ETIMEDOUT);
+}
+
 /* ---- Misuse ---- */
 
 static struct torc_http unopened;
@@ -1688,6 +1747,8 @@ main(void)
 		cmocka_unit_test(
 		    a_handler_sends_as_many_interim_answers_as_it_likes),
 		cmocka_unit_test(continue_can_be_left_to_the_handler),
+		cmocka_unit_test(
+		    a_handler_that_waits_for_news_hears_that_its_client_has_left),
 		cmocka_unit_test(misuse_stops_the_process_with_a_sentence),
 	};
 
