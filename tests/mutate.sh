@@ -139,10 +139,8 @@ one() {
 }
 
 copy_tree() {
-	mkdir -p "$1/tools" &&
-	    cp -r Makefile sys ring reactor conn tests "$1" &&
-	    cp -r tools/examples tools/bench tools/manual tools/ringstat \
-	    "$1/tools"
+	mkdir -p "$1" &&
+	    cp -r Makefile README.md sys ring reactor conn tests tools "$1"
 }
 
 if [ "${1:-}" = --one ]; then
