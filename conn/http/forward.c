@@ -484,6 +484,9 @@ torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
 	    "torc_http_forward() adds at most TORC_HTTP_ADDED fields");
 	torc_require(strlen(how->via) <= TORC_HTTP_VIA,
 	    "the name in Via has at most TORC_HTTP_VIA bytes");
+	/* The origin would wait for what is not there any more. */
+	if (http->input.received > 0)
+		return -EINVAL;
 	if (how->forwarded_for)
 		return torc_http_forward_for(http, origin, how, deadline);
 	if (forwards == 0 || forwards == -EBADMSG)

@@ -729,12 +729,14 @@ struct torc_http_forwarding {
  *
  * When the client has gone, the origin is let go, whatever is awaited.
  *
- * Returns 0, or what went wrong on either side. The client was told of it if
- * nothing had been answered: 503, there is no connection to the origin; 504,
- * it is too slow; 502, its answer cannot be used. -ECONNRESET: the client has
- * gone, or the origin has ended its answer. The result is for those that keep
- * a log; whether there is another request, torc_http_recv() knows. The head of
- * the request is readable after it only if torc_http_keep() was called before.
+ * Returns -EINVAL, and nothing has happened, if a part of the request's body
+ * was read before. Else 0, or what went wrong on either side. The client was
+ * told of it if nothing had been answered: 503, there is no connection to the
+ * origin; 504, it is too slow; 502, its answer cannot be used. -ECONNRESET: the
+ * client has gone, or the origin has ended its answer. The result is for those
+ * that keep a log; whether there is another request, torc_http_recv() knows.
+ * The head of the request is readable after it only if torc_http_keep() was
+ * called before.
  */
 TORC_API int torc_http_forward(struct torc_http *http,
     struct torc_http_client *origin, const struct torc_http_forwarding *how,

@@ -414,7 +414,7 @@ TORC_API int torc_exchange_inform(struct torc_exchange *exchange,
 /*
  * Parks. Pass the request on to an origin, and its answer back: as
  * torc_http_forward(). The answer has no fields that were added, and passes no
- * filters. The body of the request was not read before.
+ * filters.
  */
 TORC_API int torc_exchange_forward(struct torc_exchange *exchange,
     struct torc_http_client *origin, const struct torc_http_forwarding *how,

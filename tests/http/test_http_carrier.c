@@ -104,6 +104,19 @@ forward(struct torc_exchange *exchange, void *arg)
 	return rc;
 }
 
+/* What was read of a body cannot be forwarded. */
+static int
+read_and_forward(struct torc_exchange *exchange, void *arg)
+{
+	const struct torc_http_forwarding how = { .via = "test" };
+	struct torc_slice piece;
+	int rc = torc_exchange_read(exchange, &piece, TORC_NEVER);
+
+	(void)arg;
+	return rc < 0 ? rc : torc_exchange_forward(exchange, client, &how,
+	    TORC_NEVER);
+}
+
 /* Five bytes come back, behind a word that says who was asked. */
 static int
 take_over(struct torc_exchange *exchange, void *arg)
@@ -287,6 +300,7 @@ set_up(void **state)
 	(void)state;
 	assert_int_equal(torc_routes_create(&routes), 0);
 	torc_routes_add(routes, "*", "/forward/{rest...}", forward, NULL);
+	torc_routes_add(routes, "*", "/read", read_and_forward, NULL);
 	torc_routes_add(routes, "*", "/over", take_over, NULL);
 	torc_routes_add(routes, "POST", "/hint", hint, NULL);
 	torc_routes_add(routes, "GET", "/fields", add_fields, NULL);
@@ -359,6 +373,19 @@ a_request_that_was_forwarded_is_known_until_its_end(void **state)
 	reply = ask(long_one);
 	assert_non_null(strstr(reply, "GET /forward/d HTTP/1.1"));
 	assert_end("/forward/d", 200);
+}
+
+static void
+a_body_that_was_read_is_not_forwarded_without_its_beginning(void **state)
+{
+	const unsigned asked = atomic_load(&origin.requests);
+
+	(void)state;
+	assert_non_null(strstr(ask("PUT /read HTTP/1.1\r\n" HOST CL
+	    "5\r\n\r\nhello"), " 500 "));
+	assert_int_equal(atomic_load(&origin.requests), asked);
+	assert_non_null(strstr(ask("GET /read HTTP/1.1\r\n" HOST "\r\n"),
+	    "\r\n\r\nGET /read HTTP/1.1"));
 }
 
 static void
@@ -458,6 +485,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 		    a_request_that_was_forwarded_is_known_until_its_end),
+		cmocka_unit_test(
+		    a_body_that_was_read_is_not_forwarded_without_its_beginning),
 		cmocka_unit_test(
 		    a_request_is_taken_over_if_it_asks_for_the_protocol),
 		cmocka_unit_test(
