@@ -91,3 +91,12 @@ grep -lE '^	?claim "' tests/*/*.sh | grep -v '^tests/lint/' |
 grep -nE '^[a-z].*[ *]__(real|wrap)_[a-z_]+\([^;]*\);' tests/*.[ch] \
     tests/*/*.[ch] | but seam |
     claim "what stands in for a call is declared in tests/seam.h only"
+
+# Where a maintainer looks first: what owns what, one page for each room.
+for room in conn conn/kit conn/http conn/redis conn/file; do
+	for file in "$room"/*.c; do
+		grep -qF "\`${file##*/}\`" "$room/README.md" ||
+		    echo "$file is not in $room/README.md"
+	done
+	awk 'length > 100 { print FILENAME ":" FNR }' "$room/README.md"
+done | claim "the page of each room of conn/ names its files"
