@@ -12,7 +12,8 @@ starts_ports() {
 	time_port=$port
 	fresh_port
 	PORTS_ECHO=127.0.0.1:$echo_port PORTS_TIME=127.0.0.1:$time_port \
-	    starts ports "$B/bin/ports" -r 2 -l "127.0.0.1:$port"
+	    starts ports "$B/bin/ports" -r 2 -l "127.0.0.1:$port" &&
+	    grep -q "on 127.0.0.1:$port 127.0.0.1:$echo_port" "$scratch/ports"
 }
 
 echoes() {	# echoes TEXT

@@ -18,6 +18,7 @@
 
 static char crew[400];		/* how many reactors, and why */
 static const char *addresses[ADDRESSES + 1];
+static const struct torc_config *serving;
 
 int
 cli_fail(int error, const char *format, ...)
@@ -81,9 +82,13 @@ say_ready(void *arg)
 	    program_invocation_short_name);
 
 	(void)arg;
-	for (int i = 0; addresses[i] != NULL && used < 3900; i++)
+	for (unsigned i = 0; serving->listen != NULL && addresses[i] != NULL &&
+	    used < 3900; i++)
 		used += snprintf(text + used, sizeof(text) - (size_t)used,
 		    " %.110s", addresses[i]);
+	for (unsigned i = 0; i < serving->endpoint_count && used < 3900; i++)
+		used += snprintf(text + used, sizeof(text) - (size_t)used,
+		    " %.110s", serving->endpoints[i].address);
 	fprintf(stderr, "%s, with %s and up to %llu descriptors\n", text, crew,
 	    descriptors());
 }
@@ -249,6 +254,7 @@ serve(struct torc_config *config)
 	struct torc_error error;
 
 	config->notice = notice;
+	serving = config;
 	count_reactors(config->reactors);
 	if (torc_serve(config, say_ready, &error) == 0)
 		return 0;
