@@ -13,6 +13,7 @@
 
 #include "tests/harness.h"
 #include "tests/redis/said.h"
+#include "tests/redis/scene.h"
 #include "tests/redis/servers.h"
 
 #include "conn/redis/redis.h"
@@ -25,30 +26,6 @@
 	} while (0)
 
 /* ---- The stage ---- */
-
-struct scene {
-	struct torc_redis_config config;
-	int (*play)(struct torc_redis *redis);
-};
-
-static int
-run_scene(void *arg)
-{
-	struct scene *scene = arg;
-	struct torc_redis *redis;
-	struct torc_error error;
-	int line;
-
-	if (torc_redis_create(&redis, &scene->config, &error) < 0) {
-		fprintf(stderr, "%s\n", error.text);
-		return __LINE__;
-	}
-	line = scene->play(redis);
-	if (line != 0)
-		fprintf(stderr, "line %d\n", line);
-	torc_redis_destroy(redis, TORC_NEVER);
-	return line;
-}
 
 static void
 on_reactor(int (*entry)(void *arg), void *arg)

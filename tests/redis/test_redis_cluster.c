@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tests/harness.h"
+#include "tests/redis/scene.h"
 #include "tests/redis/servers.h"
 
 #include "conn/redis/torc_redis.h"
@@ -63,26 +64,6 @@ start_cluster(void)
 			pause_ms(50);
 		}
 	}
-}
-
-struct scene {
-	struct torc_redis_config config;
-	int (*play)(struct torc_redis *redis);
-};
-
-static int
-run_scene(void *arg)
-{
-	struct scene *scene = arg;
-	struct torc_redis *redis;
-	int line;
-
-	EXPECT(torc_redis_create(&redis, &scene->config, NULL) == 0);
-	line = scene->play(redis);
-	if (line != 0)
-		fprintf(stderr, "line %d\n", line);
-	torc_redis_destroy(redis, TORC_NEVER);
-	return line;
 }
 
 static void

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "tests/harness.h"
+#include "tests/redis/scene.h"
 #include "tests/redis/said.h"
 #include "tests/seam.h"
 
@@ -100,38 +101,15 @@ follow_rules(struct torc_conn *conn, void *arg)
 
 /* ---- The stage: server and client on one reactor ---- */
 
-struct scene {
-	struct torc_redis_config config;
-	int (*play)(struct torc_redis *redis);
-};
-
-static int
-run_scene(void *arg)
-{
-	struct scene *scene = arg;
-	struct torc_redis *redis;
-	char address[32];
-	int line;
-
-	snprintf(address, sizeof(address), "127.0.0.1:%u", port);
-	scene->config.address = address;
-	scene->config.retry_min_ms = 1;
-	scene->config.retry_max_ms = 1;
-	EXPECT(torc_redis_create(&redis, &scene->config, NULL) == 0);
-	line = scene->play(redis);
-	if (line != 0)
-		fprintf(stderr, "line %d\n", line);
-	torc_redis_destroy(redis, TORC_NEVER);
-	return line;
-}
-
 static void
 play(int (*act)(struct torc_redis *redis), bool cluster,
     const struct rule *with, size_t size)
 {
-	struct scene scene = { .config.cluster = cluster, .play = act };
+	struct scene scene = { .play = act, .config = { .cluster = cluster,
+		.retry_min_ms = 1, .retry_max_ms = 1 } };
 	const unsigned fds = count_fds();
 	struct server server;
+	char address[32];
 	int line;
 
 	memset(rules, 0, sizeof(rules));
@@ -141,6 +119,8 @@ play(int (*act)(struct torc_redis *redis), bool cluster,
 	pings = 0;
 	server_start(&server, NULL, follow_rules, NULL);
 	port = server.port;
+	snprintf(address, sizeof(address), "127.0.0.1:%u", port);
+	scene.config.address = address;
 	line = server_fiber(&server, run_scene, &scene);
 	assert_int_equal(server_stop(&server), 0);
 	if (line != 0)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tests/harness.h"
+#include "tests/redis/scene.h"
 
 #include "conn/redis/redis.h"
 
@@ -173,26 +174,6 @@ listen_everywhere(struct torc_reactor *reactor, void *arg)
 }
 
 /* ---- The stage ---- */
-
-struct scene {
-	struct torc_redis_config config;
-	int (*play)(struct torc_redis *redis);
-};
-
-static int
-run_scene(void *arg)
-{
-	struct scene *scene = arg;
-	struct torc_redis *redis;
-	int line;
-
-	EXPECT(torc_redis_create(&redis, &scene->config, NULL) == 0);
-	line = scene->play(redis);
-	if (line != 0)
-		fprintf(stderr, "line %d\n", line);
-	torc_redis_destroy(redis, TORC_NEVER);
-	return line;
-}
 
 static void
 play(int (*act)(struct torc_redis *redis), enum manner how)

@@ -12,6 +12,7 @@
 
 #include "tests/harness.h"
 #include "tests/redis/said.h"
+#include "tests/redis/scene.h"
 #include "tests/redis/servers.h"
 #include "tests/seam.h"
 
@@ -68,33 +69,19 @@ serve(struct torc_conn *conn, void *arg)
 
 /* ---- The stage ---- */
 
-struct scene {
-	struct torc_redis_config config;
-	int (*play)(struct torc_redis *redis);
-};
-
-static int
-run_scene(void *arg)
+static void
+open_gate(void)
 {
-	struct scene *scene = arg;
-	struct torc_redis *redis;
-	int line;
-
-	EXPECT(torc_redis_create(&redis, &scene->config, NULL) == 0);
-	line = scene->play(redis);
 	gate_shut = false;
-	if (line != 0)
-		fprintf(stderr, "line %d\n", line);
-	torc_redis_destroy(redis, TORC_NEVER);
-	return line;
 }
 
 static void
 play_at(int (*act)(struct torc_redis *redis), const char *address,
     unsigned lines)
 {
-	struct scene scene = { .play = act, .config = { .address = address,
-		.lines = lines, .retry_min_ms = 1, .retry_max_ms = 5 } };
+	struct scene scene = { .play = act, .over = open_gate,
+		.config = { .address = address, .lines = lines,
+		.retry_min_ms = 1, .retry_max_ms = 5 } };
 	struct server reactor;
 	int line;
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "tests/harness.h"
+#include "tests/redis/scene.h"
 #include "tests/seam.h"
 
 #include "conn/redis/torc_redis.h"
@@ -204,32 +205,18 @@ static bool is_unsent[IDS];	/* the client says so */
 
 /* ---- The stage ---- */
 
-struct scene {
-	struct torc_redis_config config;
-	int (*play)(struct torc_redis *redis);
-};
-
-static int
-run_scene(void *arg)
+static void
+open_gate(void)
 {
-	struct scene *scene = arg;
-	struct torc_redis *redis;
-	int line;
-
-	EXPECT(torc_redis_create(&redis, &scene->config, NULL) == 0);
-	line = scene->play(redis);
 	gate_shut = false;
-	if (line != 0)
-		fprintf(stderr, "line %d\n", line);
-	torc_redis_destroy(redis, TORC_NEVER);
-	return line;
 }
 
 static void
 play_on(const struct torc_config *on, int (*act)(struct torc_redis *redis),
     const struct torc_redis_config *with)
 {
-	struct scene scene = { .config = *with, .play = act };
+	struct scene scene = { .config = *with, .play = act,
+		.over = open_gate };
 	struct server backend, reactor;
 	const unsigned fds = count_fds();
 	char address[32];
