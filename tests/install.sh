@@ -22,6 +22,7 @@ missing() {
 		/usr/include/linux/io_uring.h linux-libc-dev
 		/usr/include/liburing.h liburing-dev
 		ab apache2-utils
+		busybox busybox
 		c++ g++
 		curl curl
 		fio fio
@@ -30,6 +31,7 @@ missing() {
 		ip iproute2
 		memcached memcached
 		/usr/share/i18n/locales/ps_AF locales
+		mandoc mandoc
 		musl-gcc musl-tools
 		/bin/nc.openbsd netcat-openbsd
 		nginx nginx-light

@@ -83,6 +83,9 @@ function keep_field(decl, text) {
 }
 
 function fields_out(e,	i, n, open, config) {
+	# The comment has said so.
+	if (says_own(entity_group[e]))
+		return
 	read_fields(entity_body[e])
 	for (i = n = 0; i < fields; i++)
 		n += field_decl[i + 1] != ""
@@ -117,6 +120,13 @@ function fields_out(e,	i, n, open, config) {
 		words_out((n ? "The other fields" : "The fields of `struct " \
 		    entity_name[e] "`") " are torc's own.")
 	}
+}
+
+function says_own(g,	q) {
+	for (q = group_from[g]; q <= group_to[g]; q++)
+		if (part_text[q] ~ /Its[ \n]fields[ \n]are[ \n]torc's\.|All[ \n]of[ \n]it[ \n]is[ \n]torc's/)
+			return 1
+	return 0
 }
 
 # "what; 8; 1 to 4096" as sentences: the default, and the bounds.

@@ -3,7 +3,6 @@
 # and the examples.
 
 function modules_out(	f) {
-	read_examples()
 	for (f = 1; f <= files; f++)
 		module_out(f)
 	if (form != "mdoc") {
@@ -49,7 +48,7 @@ function module_about(f,	s, list) {
 	s = list[1]
 	sub(/\.$/, "", s)
 	if (length(s) > 72)
-		sub(/[:;,] .*/, "", s)
+		sub(/[:;] .*/, "", s)
 	return s
 }
 
@@ -60,15 +59,16 @@ function module_text(f,	s, p, par) {
 	s = substr(s, RLENGTH + 1)
 	p = index(s, "\n\n")
 	par = p ? substr(s, 1, p - 1) : s
-	# A first paragraph of one sentence is what NAME says already.
-	if (par ~ /^[^.]*\.$/ && p)
+	gsub(/\n/, " ", par)
+	# A first paragraph of one sentence may be what NAME says already.
+	if (p && par == module_about(f) ".")
 		return substr(s, p + 2)
 	return capital(s)
 }
 
 function modules_list(f,	i) {
 	out_subheading("Modules")
-	out_list_begin()
+	out_list_begin(1)
 	for (i = 1; i <= files; i++) {
 		if (i == f)
 			continue
@@ -91,15 +91,18 @@ function sections_out(f,	s, p, any) {
 			continue
 		out_subheading(section_title[s] == "" ? "Basics" : \
 		    section_title[s])
-		if (section_intro[s] != "")
+		if (section_intro[s] != "") {
 			text_out(section_intro[s], 0)
+			if (any)
+				out_paragraph()
+		}
 		if (any)
 			section_pages(s)
 	}
 }
 
 function section_pages(s,	p) {
-	out_list_begin()
+	out_list_begin(1)
 	for (p = 1; p <= pages; p++) {
 		if (page_section[p] != s)
 			continue
@@ -166,7 +169,7 @@ function example_out(f,	i, s) {
 	out_heading("EXAMPLES")
 	out_paragraph()
 	words_out("This is `" program_path[i] "`, which the tests build and" \
-	    " run.")
+	    " run; its options are read by `cli.h` beside it.")
 	program_out(i)
 }
 
@@ -200,6 +203,25 @@ function examples_out(	i, s) {
 		program_out(i)
 	}
 	out_end()
+}
+
+# The programs in which a name of a page is.
+function used_out(p,	i, n, name, pattern) {
+	n = 0
+	for (name in page_of)
+		if (page_of[name] == p)
+			pattern = pattern (pattern == "" ? "" : "|") name
+	pattern = "(^|[^A-Za-z0-9_])(" pattern ")([^A-Za-z0-9_]|$)"
+	for (i = 1; i <= programs; i++) {
+		if (program_text[i] !~ pattern)
+			continue
+		if (n++ == 0) {
+			out_heading("EXAMPLES")
+			out_paragraph()
+		}
+		put("<a href=\"examples.html#" program_name[i] "\">" \
+		    program_name[i] ".c</a>")
+	}
 }
 
 # The first sentence of its opening comment.
@@ -249,6 +271,7 @@ function index_out(	i, n, name, names, letter, p) {
 }
 
 END {
+	read_examples()
 	pages_out()
 	modules_out()
 	exit failed

@@ -99,10 +99,10 @@ function out_literal_end() {
 	fresh = 0
 }
 
-function out_list_begin() {
+function out_list_begin(compact) {
 	flush()
 	if (form == "mdoc")
-		put(".Bl -tag -width Ds")
+		put(".Bl -tag -width Ds" (compact ? " -compact" : ""))
 	else
 		put("<dl>")
 }
@@ -164,13 +164,14 @@ function out_include(header) {
 	if (form == "mdoc")
 		put(".In " header ".h")
 	else
-		put("<pre class=\"synopsis\">#include &lt;<a href=\"" \
+		put("<pre>#include &lt;<a href=\"" \
 		    page_file_name(header, 7) "\">" header ".h</a>&gt;\n")
 }
 
 function out_synopsis_end() {
 	if (form != "mdoc")
 		put("</pre>")
+	fresh = 0
 }
 
 function out_macro(text) {
@@ -265,7 +266,7 @@ function html_marked(kind, text, sec,	name) {
 		return "<b>" text "</b>()"
 	if (kind == "parameter")
 		return "<i>" html(text) "</i>"
-	return html_code(text)
+	return "<code>" html_code(text) "</code>"
 }
 
 function page_known(name, sec) {

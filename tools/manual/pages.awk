@@ -3,9 +3,13 @@
 
 # Write all pages.
 function pages_out(	p, e) {
-	for (e = 1; e <= entities; e++)
-		if (entity_kind[e] == "call")
-			is_call[entity_name[e]] = 1
+	for (e = 1; e <= entities; e++) {
+		if (entity_kind[e] != "call")
+			continue
+		is_call[entity_name[e]] = 1
+		note_users(entity_result[e] " " entity_params[e], \
+		    page_name[entity_page[e]])
+	}
 	for (p = 1; p <= pages; p++)
 		page_out(p)
 }
@@ -25,9 +29,12 @@ function page_out(p,	n, i, groups_of, f) {
 	out_heading("DESCRIPTION")
 	for (i = 1; i <= n; i++)
 		group_out(groups_of[i])
-	conventions_out(p)
 	returns_out()
 	threads_out(p)
+	conventions_out(p)
+	if (form != "mdoc")
+		used_out(p)
+	refer_users(p)
 	see_also_out(f)
 	out_end()
 	if (form == "mdoc")
@@ -36,7 +43,7 @@ function page_out(p,	n, i, groups_of, f) {
 
 # ---- NAME, LIBRARY, SYNOPSIS ----
 
-function names_out(p, n, groups_of,	i, q, e, names, count, known, name) {
+function names_out(p, n, groups_of,	i, j, k, q, e, names, count, known, name, more) {
 	count = 0
 	split("", known)
 	names[++count] = page_name[p]
@@ -45,16 +52,29 @@ function names_out(p, n, groups_of,	i, q, e, names, count, known, name) {
 		for (q = group_from[groups_of[i]]; \
 		    q <= group_to[groups_of[i]]; q++) {
 			e = part_entity[q]
-			if (!e || entity_name[e] == "")
+			if (!e)
 				continue
-			name = entity_name[e]
-			sub(/\(.*/, "", name)
-			if (!(name in known))
-				names[++count] = name
-			known[name] = 1
+			more[1] = entity_name[e]
+			sub(/\(.*/, "", more[1])
+			k = 1
+			if (more[1] == "")
+				k = constants(entity_body[e], more)
+			for (j = 1; j <= k; j++) {
+				if (!(more[j] in known))
+					names[++count] = more[j]
+				known[more[j]] = 1
+			}
 		}
-	page_about[p] = summary(p, groups_of[1])
+	page_about[p] = summary(p, groups_of[main_group(n, groups_of)])
 	out_names(names, count, page_about[p])
+}
+
+# The first group with calls, or the first one.
+function main_group(n, groups_of,	i) {
+	for (i = 1; i <= n; i++)
+		if (group_calls[groups_of[i]])
+			return i
+	return 1
 }
 
 # What a group is about, in one line: the beginning of its first sentence.
@@ -73,13 +93,29 @@ function summary(p, g,	q, s, list, n, i) {
 	s = list[i]
 	gsub(/`/, "", s)
 	sub(/ [(].*/, "", s)
-	sub(/[.:;?]( .*)?$/, "", s)
-	if (length(s) > 66)
-		sub(/, .*$/, "", s)
+	s = first_clause(s)
 	sub(/^Returns? /, "", s)
-	if (s ~ /^[A-Z][a-z]*( |$)/ && s !~ /^(HTTP|JSON)/)
+	if (s ~ /^[A-Z][a-z]*([ :,;]|$)/ && s !~ /^(HTTP|JSON)/)
 		s = tolower(substr(s, 1, 1)) substr(s, 2)
 	return s
+}
+
+# Up to the first colon or semicolon, but not one or two words alone.
+function first_clause(s,	at, head, words) {
+	sub(/[.?:]$/, "", s)
+	head = ""
+	while (match(s, /[:;] /)) {
+		head = head substr(s, 1, RSTART - 1)
+		if (split(head, words, " ") > 2)
+			break
+		head = head substr(s, RSTART, RLENGTH)
+		s = substr(s, RSTART + RLENGTH)
+	}
+	if (!match(s, /[:;] /))
+		head = head s
+	while (length(head) > 80 && match(head, /, [^,]*$/))
+		head = substr(head, 1, RSTART - 1)
+	return head
 }
 
 function library_out(f) {
@@ -90,8 +126,8 @@ function library_out(f) {
 
 function flags_out(f,	lib) {
 	lib = library_of(f)
-	words_out("`lib" lib "`, with the flags that `pkg-config --cflags" \
-	    " --libs " lib "` prints.")
+	words_out("lib" lib ": compile and link with the flags that" \
+	    " `pkg-config --cflags --libs " lib "` prints.")
 }
 
 # The library that a header is of: each room of conn/ but the kit has its own.
@@ -153,9 +189,17 @@ function links_out(p,	name) {
 # ---- DESCRIPTION ----
 
 function group_out(g,	s, q, first, last, lists, item) {
+	if (shares_page(g)) {
+		out_list_begin()
+		out_item("calls", all_calls(g))
+		for (s = 0; s <= group_subs[g]; s++)
+			sub_out(g, s)
+		out_list_end()
+		return
+	}
 	lists = listed(g)
 	item = 0
-	for (s = 0; s <= group_subs[g]; s++) {
+	for (s = 1; s <= group_subs[g]; s++) {
 		if (lists && in_list(g, s)) {
 			if (!item)
 				out_list_begin()
@@ -172,8 +216,25 @@ function group_out(g,	s, q, first, last, lists, item) {
 	}
 	if (item)
 		out_list_end()
+	sub_out(g, 0)
 	if (extra[g] != "")
 		text_out(substr(extra[g], 3), 1)
+}
+
+# Whether a group has calls, and types of the same name are on its page.
+function shares_page(g,	list) {
+	return group_calls[g] > 0 && group_page[g] && \
+	    split(page_groups[group_page[g]], list, " ") > 1
+}
+
+function all_calls(g,	s, names, more) {
+	names = ""
+	for (s = 0; s <= group_subs[g]; s++) {
+		more = calls_of(g, s, ", ")
+		if (more != "")
+			names = names (names == "" ? "" : ", ") more
+	}
+	return names
 }
 
 # Whether the comments of a group are about different calls: a list.
@@ -247,13 +308,18 @@ function constants_out(g, s,	q, e, any) {
 function sentence(s) {
 	if (s == "")
 		return s
-	if (s ~ /^[a-z]+[ ,;:.]/ && s !~ /^torc[ _]/)
+	if (s ~ /^[a-z]+([ ,;:]|$)/ && s !~ /^torc[ _]/)
 		s = toupper(substr(s, 1, 1)) substr(s, 2)
 	return s (s ~ /[.:!?]$/ ? "" : ".")
 }
 
 # Write a comment without what other sections say: results, threads.
 function sorted_out(text, g, s,	n, i, pars, rest) {
+	# What types are has no results.
+	if (!page_calls(group_page[g])) {
+		text_out(text, 0)
+		return
+	}
 	n = split_paragraphs(text, pars)
 	rest = ""
 	for (i = 1; i <= n; i++)
@@ -306,10 +372,13 @@ function sorted(par, g, s, first,	n, i, list, kind, rest, last, tail) {
 function kind_of(s, first) {
 	if (first && s ~ /^Parks[.,;]/)
 		return "threads"
-	if (s ~ /^(Any thread|(The|A|Its|Their) (reactor's )?thread|On its reactor's thread)[.,;]/)
+	if (s ~ /^(Any thread|(The|A) reactor's thread|On its reactor's thread)[.,;]/ ||
+	    s ~ /^One fiber at a time[.,;]/)
 		return "threads"
+	if (s ~ /^0 (or NULL )?has /)
+		return ""
 	if (!first && (s ~ /^(Returns |[01][,;.: ]|-E[A-Z])/ ||
-	    s ~ /or a negative errno/))
+	    s ~ /a negative errno/))
 		return "returns"
 	if (first && s ~ /^(0|1|-1)[,;: ]/)
 		return "returns"
@@ -326,10 +395,13 @@ function subject(g, s,	names, n, list, i) {
 		return list[1] "()"
 	if (listed(g) && !in_list(g, s))
 		return "these functions"
-	if (n == 2)
-		return list[1] "() and " list[2] "()"
-	return listed(g) ? "the functions from " list[1] "() to " list[n] \
-	    "()" : "these functions"
+	if (n > 4)
+		return listed(g) ? "the functions from " list[1] "() to " \
+		    list[n] "()" : "these functions"
+	names = list[1] "()"
+	for (i = 2; i <= n; i++)
+		names = names (i < n ? ", " : " and ") list[i] "()"
+	return names
 }
 
 # ---- CONVENTIONS: what a section of the header says of all its calls ----
@@ -349,6 +421,8 @@ function keep_result(s, g, s_number,	who, many) {
 	if (s ~ /^[01]/)
 		s = "Returns " s
 	many = who ~ / and |^the(se)? functions/
+	if (s ~ /^-E/ && returns_of[returns_count] != who)
+		s = "Returns " s
 	if (s ~ /^Returns /)
 		s = capital(who) (many ? " return " : " returns ") \
 		    substr(s, 9)
@@ -360,20 +434,30 @@ function capital(s) {
 	return s ~ /^torc/ ? s : toupper(substr(s, 1, 1)) substr(s, 2)
 }
 
-function returns_out(	i, at, s, plain, head) {
+function returns_out(	i, n, listed_ones) {
 	if (!returns_count)
 		return
+	n = 0
 	out_heading("RETURN VALUES")
 	for (i = 1; i <= returns_count; i++) {
-		s = returns[i]
 		if (i == 1 || returns_of[i] != returns_of[i - 1])
 			out_paragraph()
-		if (listed_errors(s)) {
-			words_out(result_head(s))
-			result_list_out(s)
+		if (listed_errors(returns[i])) {
+			listed_ones[++n] = i
+			words_out(result_head(returns[i]))
 		} else {
-			words_out(s)
+			words_out(returns[i])
 		}
+	}
+	if (n == 0)
+		return
+	out_heading("ERRORS")
+	for (i = 1; i <= n; i++) {
+		if (n > 1) {
+			out_paragraph()
+			words_out(capital(returns_of[listed_ones[i]]) ":")
+		}
+		result_list_out(returns[listed_ones[i]])
 	}
 }
 
@@ -387,7 +471,7 @@ function listed_errors(s,	at, n, i, items, found) {
 	for (i = 1; i <= n; i++)
 		if (items[i] ~ /^(or )?-E[A-Z0-9]+/)
 			found++
-	return n > 1 && found * 2 > n
+	return (n > 1 && found * 2 > n) || s ~ /or: -E/
 }
 
 function errors_at(s) {
@@ -400,7 +484,7 @@ function result_head(s) {
 	s = substr(s, 1, errors_at(s) - 3)
 	sub(/(, or| or)$/, "", s)
 	return s (s ~ /, or, /  ? ", one" : ", or one") \
-	    " of these negative errors:"
+	    " of the negative errnos below."
 }
 
 function result_list_out(s,	n, i, items, tag, text, others) {
@@ -427,7 +511,7 @@ function result_list_out(s,	n, i, items, tag, text, others) {
 	out_list_end()
 	if (others != "") {
 		out_paragraph()
-		words_out("Or else: " sentence(others))
+		words_out("Or else " others (others ~ /\.$/ ? "" : "."))
 	}
 }
 
@@ -448,7 +532,7 @@ function usual(tag) {
 
 # ---- THREADS ----
 
-function threads_out(p,	i, who, s, parks, said, text, any) {
+function threads_out(p,	i, who, s, parks, said, text, any, many) {
 	any = parks = said = 0
 	if (!page_calls(p))
 		return
@@ -482,18 +566,19 @@ function threads_out(p,	i, who, s, parks, said, text, any) {
 	if (!parks && !said && !page_says(p, "thread")) {
 		out_heading("THREADS")
 		out_paragraph()
-		words_out(file_text[page_file[p]] ~ /[Aa]ny thread/ ? \
-		    "Does not park. Any thread, for objects that no other" \
-		    " thread uses at the same time: see " \
-		    file_name[page_file[p]] "(7)." : \
-		    "Does not park. The thread of the reactor that the" \
-		    " objects belong to: see torc(7).")
+		many = page_calls(p) > 1
+		words_out((many ? "These calls do not park. " : \
+		    "This call does not park. ") \
+		    "Call " (many ? "them" : "it") " on the thread that the" \
+		    " arguments belong to: see torc(7).")
 	}
 }
 
 function thread_sentence(who, s,	many) {
 	if (s ~ /^Any thread/)
 		return "Any thread may call " who substr(s, 11)
+	if (s ~ /^On /)
+		return "Call " who " on" substr(s, 3)
 	return "Call " who " on " tolower(substr(s, 1, 1)) substr(s, 2)
 }
 
@@ -516,6 +601,32 @@ function page_says(p, what,	n, i, q, groups_of) {
 }
 
 # ---- SEE ALSO ----
+
+# Which pages have a call that takes or returns what a name is.
+function note_users(s, user,	name) {
+	while (match(s, /torc_[a-z0-9_]+/)) {
+		name = substr(s, RSTART, RLENGTH)
+		s = substr(s, RSTART + RLENGTH)
+		if (index(users[name] " ", " " user " "))
+			continue
+		users[name] = users[name] " " user
+	}
+}
+
+# A page of types leads to the calls that use them, unless all do.
+function refer_users(p,	name, n, i, list) {
+	if (page_calls(p) > 0)
+		return
+	for (name in page_of) {
+		if (page_of[name] != p || !(name in users))
+			continue
+		n = split(users[name], list, " ")
+		if (n > 16)
+			continue
+		for (i = 1; i <= n; i++)
+			refer(list[i])
+	}
+}
 
 function see_also_out(f,	name, n, i, names, k, modules) {
 	n = 0

@@ -188,33 +188,25 @@ function group_begin(	i) {
 }
 
 # A group without declarations tells about its section, if it comes first in
-# it, and about the one before otherwise; a list of constants without a name
-# belongs to the next one.
-function group_end(	p, i, named, any) {
+# it, and about the one before otherwise.
+function group_end(	p, any) {
 	if (!group)
 		return
 	group_to[group] = parts
 	for (p = group_from[group]; p <= parts; p++)
-		if (part_entity[p]) {
+		if (part_entity[p])
 			any = 1
-			if (entity_name[part_entity[p]] != "")
-				named = 1
-		}
-	if (named) {
+	if (any) {
 		last_group[sections] = group
-	} else if (!any && last_group[sections]) {
-		# Its text goes to the end of the last one.
+	} else if (last_group[sections]) {
 		extra[last_group[sections]] = extra[last_group[sections]] \
 		    "\n\n" part_text[group_from[group]]
 		group_gone[group] = 1
-	} else if (!any) {
+	} else {
 		section_intro[sections] = section_intro[sections] \
 		    (section_intro[sections] == "" ? "" : "\n\n") \
 		    part_text[group_from[group]]
 		group_gone[group] = 1
-	} else {
-		group_gone[group] = 1
-		joins_next = group
 	}
 	group = 0
 }
@@ -236,28 +228,12 @@ function comment_end(text,	i, n, lines, kept) {
 		blank = 1
 		return
 	}
-	if (blank || !group) {
+	if (blank || !group)
 		group_begin()
-		if (joins_next) {
-			carry(joins_next)
-			joins_next = 0
-		}
-	}
 	group_subs[group]++
 	part(group, group_subs[group], kept, 0)
 	blank = 0
 	to_waiting = 0
-}
-
-# The parts of a group that has no name, into the one that begins.
-function carry(from,	p, old) {
-	old = parts
-	for (p = group_from[from]; p <= group_to[from] && p <= old; p++) {
-		if (part_entity[p])
-			adopt(part_entity[p], group)
-		else
-			part(group, ++group_subs[group], part_text[p], 0)
-	}
 }
 
 function part(g, sub_number, text, e) {
@@ -432,11 +408,11 @@ function count_names(	g, p, e, n, i, names) {
 
 # What a group is called by: the structure that it begins with, else its first
 # call, or the first of its types.
-function group_title(g,	name, best, p, e, rank) {
+function group_title(g,	name, best, p, e, rank, names) {
 	best = 99
 	for (p = group_from[g]; p <= group_to[g]; p++) {
 		e = part_entity[p]
-		if (!e || entity_name[e] == "")
+		if (!e)
 			continue
 		rank = index("call type function opaque enum macro", \
 		    entity_kind[e])
@@ -445,6 +421,8 @@ function group_title(g,	name, best, p, e, rank) {
 		if (rank < best) {
 			best = rank
 			name = entity_name[e]
+			if (name == "" && constants(entity_body[e], names))
+				name = names[1]
 		}
 	}
 	sub(/\(.*/, "", name)

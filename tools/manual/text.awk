@@ -1,14 +1,15 @@
 # text.awk - the text of comments: paragraphs, lists of errors, code, and the
 # words in them that mean something.
 
-# Write a text. In pages of section 7 ("titles"), a paragraph that begins with
-# a few words and a period has these as its heading.
+# Write a text. A paragraph that begins with a few words and a period has these
+# as its heading, if it is not the first one ("titles": also that one).
 function text_out(text, titles,	n, i, lines, par) {
 	n = split(text, lines, "\n")
+	headings = titles
 	par = ""
 	for (i = 1; i <= n; i++) {
 		if (lines[i] ~ /^[ \t]*$/ || lines[i] ~ /^(\t|    )/) {
-			paragraph_out(par, titles)
+			paragraph_out(par)
 			par = ""
 			if (lines[i] ~ /^(\t|    )/)
 				i = block_out(lines, i, n)
@@ -16,7 +17,7 @@ function text_out(text, titles,	n, i, lines, par) {
 			par = par (par == "" ? "" : " ") lines[i]
 		}
 	}
-	paragraph_out(par, titles)
+	paragraph_out(par)
 }
 
 # What is indented: a list of errors, or code. Returns its last line.
@@ -27,7 +28,7 @@ function block_out(lines, i, n,	tag, rest, begun) {
 	for (; i <= n && lines[i] ~ /^\t/; i++) {
 		if (lines[i] ~ /^\t-E/) {
 			if (begun)
-				words_out(rest)
+				words_out(sentence(trimmed(rest)))
 			begun = 1
 			tag = substr(lines[i], 2)
 			rest = ""
@@ -40,7 +41,7 @@ function block_out(lines, i, n,	tag, rest, begun) {
 			rest = rest " " trimmed(lines[i])
 		}
 	}
-	words_out(rest)
+	words_out(sentence(trimmed(rest)))
 	out_list_end()
 	return i - 1
 }
@@ -71,15 +72,15 @@ function code_out(lines, i, n,	s, empty) {
 	return i - 1
 }
 
-function paragraph_out(par, titles,	title) {
+function paragraph_out(par,	title) {
 	if (par == "")
 		return
-	if (titles && match(par, /^[A-Z][A-Za-z']*( [a-z]+)?( [a-z]+)?\. /) &&
-	    par !~ /^(Parks|NULL)/) {
+	if (headings && match(par, /^[A-Z][a-z']+( [a-z]+)?( [a-z]+)?\. /)) {
 		title = substr(par, 1, RLENGTH - 2)
 		par = substr(par, RLENGTH + 1)
 		out_subheading(title)
 	}
+	headings = 1
 	out_paragraph()
 	words_out(par)
 }
@@ -127,6 +128,13 @@ function word_out(word,	before, core, behind) {
 	if (match(word, /^[(["{]+/)) {
 		before = substr(word, 1, RLENGTH)
 		word = substr(word, RLENGTH + 1)
+	}
+	# A call with its arguments is code.
+	if (match(word, /^torc_[a-z0-9_]+\([A-Za-z0-9_]+\)/) &&
+	    word !~ /^[a-z0-9_]+\([37]\)/) {
+		out_marked("code", substr(word, 1, RLENGTH), "", before, \
+		    substr(word, RLENGTH + 1))
+		return
 	}
 	core = core_of(word)
 	behind = substr(word, length(core) + 1)
