@@ -1,5 +1,10 @@
 /*
- * torc.h - the header that users of torc include.
+ * torc.h - an io_uring runtime for servers, one reactor per core: the header
+ * that programs include.
+ *
+ * A program gives torc_serve() addresses and a handler. Each connection has a
+ * fiber, on which its handler reads, works and writes in straight lines; where
+ * it has to wait it parks, and its thread goes on with other fibers.
  *
  * Errors. Functions return 0 or a count, or a negative errno. A wrong argument
  * of the programmer stops the process with a message; what a peer, the kernel
@@ -12,10 +17,10 @@
  * that stood still beyond a deadline (it was stopped, or worked for long) acts
  * on what came meanwhile before it looks at deadlines.
  *
- * Parks. A call whose comment begins with "Parks" may switch to other fibers
- * of the same thread before it returns; no other call does. It must be called
- * on a fiber (a handler is one). When the fiber is cancelled, it returns
- * -ECANCELED.
+ * Parking. A call that parks may switch to other fibers of the same thread
+ * before it returns; no other call does. Its comment begins with "Parks", and
+ * its page of the manual says so. It must be called on a fiber (a handler is
+ * one). When the fiber is cancelled, it returns -ECANCELED.
  *
  * Threads. Everything belongs to one reactor and is used on its thread only,
  * which is asserted; what other threads may call says "Any thread."
@@ -40,10 +45,10 @@ extern "C" {
 #define TORC_VERSION_MINOR 1
 #define TORC_VERSION_PATCH 0
 
-/* The version of the library that is linked, as "0.1.0". Any thread. */
+/* Returns the version of the library, such as "0.1.0". Any thread. */
 TORC_API const char *torc_version(void);
 
-/* Bytes that belong to someone else. */
+/* A slice: bytes that belong to someone else. */
 struct torc_slice {
 	const uint8_t *data;
 	size_t size;
@@ -52,19 +57,19 @@ struct torc_slice {
 /* ---- Servers ---- */
 
 /*
- * How many CPUs this process may keep busy: those that its affinity allows
- * (taskset(1), a cpuset), but no more than the CPU quota of its cgroups,
+ * Returns how many CPUs this process may keep busy: those that its affinity
+ * allows (taskset(1), a cpuset), but no more than the CPU quota of its cgroups,
  * rounded up. torc_serve() makes as many reactors by default. `text` (may be
  * NULL) says in a few words what decided it. Any thread.
  */
 TORC_API unsigned torc_cpus_granted(char *text, size_t text_size);
 
 /*
- * Serve `config` with one reactor per CPU until SIGTERM or SIGINT, then drain
- * for `drain_ms`; a second signal stops at once. When the program has drained
- * one of the reactors and it has ended, the others are drained, too. Every
- * listener is open before any reactor serves. A program that listens nowhere
- * has a `start`, which spawns the fibers that do its work.
+ * Run a server: serve `config` with one reactor per CPU until SIGTERM or
+ * SIGINT, then drain for `drain_ms`; a second signal stops at once. When the
+ * program has drained one of the reactors and it has ended, the others are
+ * drained, too. Every listener is open before any reactor serves. A program
+ * that listens nowhere has a `start`, which spawns the fibers that do its work.
  *
  * `ready` (may be NULL) is called once, when all serve. A signal while `start`
  * runs ends it: its calls that park are cancelled, and it returns -ECANCELED.
@@ -91,19 +96,19 @@ TORC_API int torc_serve(const struct torc_config *config,
     void (*ready)(void *arg), struct torc_error *error);
 
 /*
- * Listen on a reactor: "127.0.0.1:8080", "[::1]:8080", "[::]:8080" (with
- * IPv4), "0.0.0.0:8080", "[fe80::1%eth0]:8080" (a link-local address and its
- * interface, by name or number), "unix:PATH", "unix:@NAME" (an abstract name,
- * which has no file; a PATH that begins with @ is written ./@...), "fd:N" (a
- * socket that listens already: see torc_listen_fd()). PATH and NAME have at
- * most 107 bytes, and port 0 takes a free one. Each reactor that listens on a
- * TCP address has a socket of its own (SO_REUSEPORT) and the kernel spreads
- * connections over them. A socket file at PATH on which nobody listens any
- * more is replaced, with the folder locked (flock(2)); the file that a listener
- * made goes with it, unless another one is there by then. A server that was
- * killed has its socket for a moment longer: before the reactor runs, this
- * sleeps for up to 0.2 s until it is closed, and for up to a second for the
- * lock. Later it never sleeps: it returns -EADDRINUSE at once.
+ * Listen on a reactor. An address is "127.0.0.1:8080", "[::1]:8080",
+ * "[::]:8080" (with IPv4), "0.0.0.0:8080", "[fe80::1%eth0]:8080" (a link-local
+ * address and its interface, by name or number), "unix:PATH", "unix:@NAME" (an
+ * abstract name, which has no file; a PATH that begins with @ is written
+ * ./@...), "fd:N" (a socket that listens already: see torc_listen_fd()). PATH
+ * and NAME have at most 107 bytes, and port 0 takes a free one. Each reactor
+ * that listens on a TCP address has a socket of its own (SO_REUSEPORT) and the
+ * kernel spreads connections over them. A socket file at PATH on which nobody
+ * listens any more is replaced, with the folder locked (flock(2)); the file
+ * that a listener made goes with it, unless another one is there by then. A
+ * server that was killed has its socket for a moment longer: before the reactor
+ * runs, this sleeps for up to 0.2 s until it is closed, and for up to a second
+ * for the lock. Later it never sleeps: it returns -EADDRINUSE at once.
  *
  * Returns the index of the listener, or: -EINVAL the address cannot be parsed;
  * -ENODEV it names an interface that is not there; -ENOSPC there are 1024
@@ -145,23 +150,26 @@ TORC_API int torc_listen_fd(struct torc_reactor *reactor, int fd,
 TORC_API int torc_listener_close(struct torc_reactor *reactor, int listener,
     torc_deadline deadline);
 
-/* The TCP port of a listener (useful after port 0), or 0 for a unix socket. */
+/*
+ * Returns the TCP port of a listener, which is of use after port 0; or 0 for a
+ * unix socket.
+ */
 TORC_API unsigned torc_listen_port(const struct torc_reactor *reactor,
     int listener);
 
 /* ---- Connections ---- */
 
 /*
- * Parks. Send what is staged, without waiting for it to be sent, and wait for
- * input that the last view did not show. `*in` views unread bytes where the
- * kernel put them, in one piece. What is not consumed of them comes back in
- * front of all the bytes that came since, copied together for that if they
- * are in different buffers. When all was consumed, the next view is the next
- * buffer that has bytes, and nothing is ever copied.
+ * Parks. Receive: wait for input that the last view did not show. What is
+ * staged is sent first, without waiting for that. `*in` views unread bytes
+ * where the kernel put them, in one piece. What is not consumed of them comes
+ * back in front of all the bytes that came since, copied together for that if
+ * they are in different buffers. When all was consumed, the next view is the
+ * next buffer that has bytes, and nothing is ever copied.
  *
- * The number of bytes in view, or 0 when the peer has sent FIN and all was
- * seen, or a negative errno; with these `*in` has what was seen before and not
- * consumed, and what came meanwhile is for the next call. -ETIMEDOUT,
+ * Returns the number of bytes in view, or 0 when the peer has sent FIN and all
+ * was seen, or a negative errno; with these `*in` has what was seen before and
+ * not consumed, and what came meanwhile is for the next call. -ETIMEDOUT,
  * -ECANCELED, -ENOBUFS if `held_max` bytes are in view and none was consumed,
  * -ESHUTDOWN if the reactor has drained for `lame_duck_ms`, and nothing was
  * received that is not consumed (a peer that has sent nothing at all has at
@@ -185,34 +193,36 @@ TORC_API int torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
     torc_deadline deadline);
 
 /*
- * Whether the peer is in the middle of a message whose beginning was consumed:
- * then a drain does not end the wait for the rest before `drain_ms` are over.
+ * Say whether a message is unfinished: the peer is in the middle of one whose
+ * beginning was consumed. Then a drain does not end the wait for the rest
+ * before `drain_ms` are over.
  */
 TORC_API void torc_conn_set_unfinished(struct torc_conn *conn,
     bool unfinished);
 
-/* The first `size` bytes of the view are done with. At most the view. */
+/* Consume the first `size` bytes of the view, at most all of it. */
 TORC_API void torc_conn_consume(struct torc_conn *conn, size_t size);
 
 /*
  * Parks, but only when `slab_size` bytes are staged or the data is large.
- * Stage bytes. They are sent by the next recv, flush or return of the handler,
- * and at the latest when its fiber waits for something else or the turn ends.
- * Large data is not copied but sent, behind what is staged, before the call
- * returns. 0 or a negative errno: -EPIPE after torc_conn_shutdown(), the error
- * that ended the connection (as torc_conn_recv() says; -EPIPE if that was told
- * before), -ETIMEDOUT: the peer does not read, or -ECANCELED: a part may have
- * been sent, and the connection cannot be written to any more. While a write,
- * flush or shutdown waits, no other fiber may write: that stops the process.
+ * Write: stage bytes to be sent. They are sent by the next recv, flush or
+ * return of the handler, and at the latest when its fiber waits for something
+ * else or the turn ends. Large data is not copied but sent, behind what is
+ * staged, before the call returns. Returns 0 or a negative errno: -EPIPE after
+ * torc_conn_shutdown(), the error that ended the connection (as
+ * torc_conn_recv() says; -EPIPE if that was told before), -ETIMEDOUT: the peer
+ * does not read, or -ECANCELED: a part may have been sent, and the connection
+ * cannot be written to any more. While a write, flush or shutdown waits, no
+ * other fiber may write: that stops the process.
  */
 TORC_API int torc_conn_write(struct torc_conn *conn, const void *data,
     size_t size, torc_deadline deadline);
 
 /*
- * As torc_conn_write(), for bytes that never change and never go away, such as
- * constants: they are not copied if they need not be. On a connection whose
- * handler is another fiber, torc_conn_push() them: only its own sends them
- * without being told.
+ * Write bytes that never change and never go away, such as constants: as
+ * torc_conn_write(), but they are not copied if they need not be. On a
+ * connection whose handler is another fiber, torc_conn_push() them: only its
+ * own sends them without being told.
  */
 TORC_API int torc_conn_write_static(struct torc_conn *conn, const void *data,
     size_t size, torc_deadline deadline);
@@ -233,23 +243,23 @@ TORC_API int torc_conn_writev(struct torc_conn *conn,
 TORC_API void torc_conn_push(struct torc_conn *conn);
 
 /*
- * Parks. Wait until all that was written is in the kernel's hands. 0, or as
- * torc_conn_write(), but that after -ETIMEDOUT and -ECANCELED it is still on
- * its way, and the connection as good as before.
+ * Parks. Wait until all that was written is in the kernel's hands. Returns 0,
+ * or as torc_conn_write(), but that after -ETIMEDOUT and -ECANCELED it is still
+ * on its way, and the connection as good as before.
  */
 TORC_API int torc_conn_flush(struct torc_conn *conn, torc_deadline deadline);
 
 /*
- * Parks. Flush, then FIN: no more writes; reading goes on. 0, also if that was
- * done before, or an error as of torc_conn_flush() or of shutdown(2).
+ * Parks. End the output: flush, then FIN. Reading goes on. Returns 0, also if
+ * that was done before, or an error as of torc_conn_flush() or of shutdown(2).
  */
 TORC_API int torc_conn_shutdown(struct torc_conn *conn, torc_deadline deadline);
 
 /*
  * Parks. Connect to an address (see torc_listen). `*conn` is yours until you
- * close it. 0, or a negative errno: that of socket(2) or connect(2),
- * -ETIMEDOUT, -ECANCELED, -EINVAL for what is no address, -ENODEV for an
- * interface that is not there, -ENOBUFS when there are `connections` already.
+ * close it. Returns 0, or: -ETIMEDOUT; -ECANCELED; -EINVAL the address cannot
+ * be parsed; -ENODEV it names an interface that is not there; -ENOBUFS there
+ * are `connections` already; the error of socket(2) or connect(2).
  *
  * A TCP connection is probed while it is silent, as `keepalive_ms` and the
  * fields behind it say. A dial to a port of this host on which nobody listens
@@ -262,18 +272,19 @@ TORC_API int torc_dial(struct torc_conn **conn, const char *address,
 /*
  * Parks. Close a dialled connection: what is staged, FIN, the peer's FIN, all
  * by the deadline; after it, or with TORC_AT_ONCE, reset. `conn` is gone
- * afterwards; NULL does nothing. 0, or the error that kept it from closing in
- * order.
+ * afterwards; NULL does nothing. Returns 0, or the error that kept it from
+ * closing in order.
  */
 TORC_API int torc_conn_close(struct torc_conn *conn, torc_deadline deadline);
 
 /*
- * Let the calling fiber be told when the peer of a connection goes, while the
- * fiber waits for something else: a reply of a backend, a turn, a timer. From
- * then on, until torc_conn_watch_end(), every call of the fiber that parks
- * returns -ECANCELED; this includes calls on the connection itself. A fiber
- * whose handler watches its own connection must end the watch before it uses
- * the connection again; the end of the handler ends it as well.
+ * Watch a connection: let the calling fiber be told when the peer of a
+ * connection goes, while the fiber waits for something else: a reply of a
+ * backend, a turn, a timer. From then on, until torc_conn_watch_end(), every
+ * call of the fiber that parks returns -ECANCELED; this includes calls on the
+ * connection itself. A fiber whose handler watches its own connection must end
+ * the watch before it uses the connection again; the end of the handler ends it
+ * as well.
  *
  * With TORC_WATCH_RESET the peer has gone when the connection was reset, or
  * the kernel has given the peer up. With TORC_WATCH_FIN a FIN counts, too:
@@ -292,9 +303,9 @@ TORC_API void torc_conn_watch_begin(struct torc_conn *conn,
 TORC_API void torc_conn_watch_end(struct torc_conn *conn);
 
 /*
- * What is known of the peer, without reading: TORC_PEER_OPEN, TORC_PEER_SHUT
- * after its FIN (it may still receive), or a negative errno as of
- * torc_conn_recv() if the connection has failed. Bytes that came before may
+ * Returns what is known of the peer, without reading: TORC_PEER_OPEN,
+ * TORC_PEER_SHUT after its FIN (it may still receive), or a negative errno as
+ * of torc_conn_recv() if the connection has failed. Bytes that came before may
  * still be unread. While bytes that nobody reads keep torc from receiving, the
  * end is known only if the connection is watched.
  */
@@ -302,24 +313,28 @@ enum { TORC_PEER_OPEN, TORC_PEER_SHUT };
 TORC_API int torc_conn_peer_state(const struct torc_conn *conn);
 
 /*
- * The address of the peer, or ours, as torc_listen() reads it. The peer is the
- * client, also where a trusted proxy stands in between and tells who it is. 0,
- * or a negative errno: -ENOSPC if it does not fit (128 bytes hold any),
- * -ENOTCONN if the peer has gone.
+ * Write the address of the peer, or ours, to `text`, as torc_listen() reads it.
+ * The peer is the client, also where a trusted proxy stands in between and
+ * tells who it is. Returns 0, or: -ENOSPC it does not fit (128 bytes hold any);
+ * -ENOTCONN the peer has gone.
  */
 TORC_API int torc_conn_peer_address(const struct torc_conn *conn, char *text,
     size_t size);
 TORC_API int torc_conn_local_address(const struct torc_conn *conn, char *text,
     size_t size);
 
-/* The index and port of the listener; -1 and 0 for a dialled connection. */
+/*
+ * Returns the index or the port of the connection's listener; -1 and 0 for a
+ * dialled connection.
+ */
 TORC_API int torc_conn_listener(const struct torc_conn *conn);
 TORC_API unsigned torc_conn_port(const struct torc_conn *conn);
 
 /*
- * A choice for torc_choose(): wait until torc_conn_recv() would return without
- * parking. Nothing is received; call torc_conn_recv() afterwards. The result is
- * 0, or what torc_conn_recv() would return: -ESHUTDOWN, -ENOBUFS or -ENOMEM.
+ * Make a choice for torc_choose() of a connection's input: wait until
+ * torc_conn_recv() would return without parking. Nothing is received; call
+ * torc_conn_recv() afterwards. The result is 0, or what torc_conn_recv() would
+ * return: -ESHUTDOWN, -ENOBUFS or -ENOMEM.
  *
  * It sends staged bytes, as torc_conn_recv() does. Bytes that were in view and
  * not consumed may move: view them again with torc_conn_recv(), TORC_AT_ONCE if
@@ -327,17 +342,17 @@ TORC_API unsigned torc_conn_port(const struct torc_conn *conn);
  */
 TORC_API struct torc_choice torc_choice_input(struct torc_conn *conn);
 
-/* Bytes received and not consumed yet, in view or not. */
+/* Returns how many bytes were received and not consumed yet, in view or not. */
 TORC_API size_t torc_conn_unread(const struct torc_conn *conn);
 
-/* One pointer of the program for a connection, NULL at first. */
+/* Keep one pointer of the program with a connection, NULL at first. */
 TORC_API void torc_conn_set_data(struct torc_conn *conn, void *data);
 TORC_API void *torc_conn_data(const struct torc_conn *conn);
 
 /*
- * The socket: for socket options. Do not read, write, shut or close it. Or
- * -ENOTSOCK if the connection has none of its own, because it is a stream
- * within another one; today each has.
+ * Returns the descriptor of the socket, for socket options. Do not read, write,
+ * shut or close it. Or -ENOTSOCK if the connection has none of its own, because
+ * it is a stream within another one; today each has.
  */
 TORC_API int torc_conn_fd(const struct torc_conn *conn);
 

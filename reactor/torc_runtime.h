@@ -1,5 +1,7 @@
 /*
- * The reactor's side of torc: reactors, fibers, time, posts.
+ * torc_runtime.h - reactors, fibers, time, posts and statistics: what does not
+ * need a connection. Programs include torc.h, which includes this and has the
+ * conventions.
  */
 #ifndef TORC_RUNTIME_H
 #define TORC_RUNTIME_H
@@ -17,13 +19,19 @@ extern "C" {
 #endif
 
 struct torc_conn;
+
+/*
+ * A reactor is a loop on a thread of its own, with its ring, its fibers and its
+ * connections. torc_serve() makes one for each CPU.
+ */
 struct torc_reactor;
 
 /* ---- Time ---- */
 
 /*
- * CLOCK_MONOTONIC in nanoseconds. On a reactor's thread: as it was when the
- * last system call of the loop returned, which costs nothing. Any thread.
+ * Returns the time: CLOCK_MONOTONIC in nanoseconds. On a reactor's thread: as
+ * it was when the last system call of the loop returned, which costs nothing.
+ * Any thread.
  */
 TORC_API uint64_t torc_now(void);
 
@@ -46,18 +54,21 @@ torc_at(uint64_t time)
 #define TORC_NEVER torc_at(UINT64_MAX)	/* it does not come */
 #define TORC_AT_ONCE torc_at(0)		/* it has passed: do not wait */
 
-/* The deadline `ms` milliseconds from now; saturates. Any thread. */
+/*
+ * Make a deadline that lies so many milliseconds or microseconds from now. One
+ * that would be too late for 64 bits is TORC_NEVER. Any thread.
+ */
 TORC_API torc_deadline torc_after_ms(uint64_t ms);
 TORC_API torc_deadline torc_after_us(uint64_t us);
 
-/* The one that comes first. */
+/* Returns the deadline that comes first. Any thread. */
 static inline torc_deadline
 torc_sooner(torc_deadline one, torc_deadline other)
 {
 	return one.at < other.at ? one : other;
 }
 
-/* Whether it has passed. Any thread. */
+/* Returns whether a deadline has passed. Any thread. */
 static inline bool
 torc_passed(torc_deadline deadline)
 {
@@ -76,27 +87,29 @@ struct torc_error {
 	int code;		/* a negative errno: what the call returned */
 	bool cut;		/* the text did not fit: it was cut behind a
 				 * character, and ends with "..." */
-	char text[1019];
+	char text[1019];	/* in words, or "" */
 };
 
 /* ---- Configuration ---- */
 
 /*
- * What a handler returns.
- *
- * TORC_CLOSE: send what is staged, then FIN, wait for the peer's FIN for
- * `linger_ms`, close.
- * TORC_AGAIN: keep the connection, give the stack back, and call the handler
- * again when there is more input (or its end), for as long as `idle_ms`.
- * A negative value closes at once and resets the connection.
+ * A handler is called for each connection, on a fiber. What it returns says
+ * what becomes of the connection; a negative value closes it at once, with a
+ * reset.
  */
-enum { TORC_CLOSE = 0, TORC_AGAIN = 1 };
+enum {
+	TORC_CLOSE = 0,		/* send what is staged, then FIN, wait for the
+				 * peer's FIN for `linger_ms`, and close */
+	TORC_AGAIN = 1,		/* keep it, give the stack back, and call the
+				 * handler again when there is more input, or
+				 * its end, within `idle_ms` */
+};
 
 typedef int torc_handler(struct torc_conn *conn, void *arg);
 
 /*
- * An address, and what answers the connections that come there. Zero the
- * structure before you fill it in.
+ * An endpoint: an address, and what answers the connections that come there.
+ * Zero the structure before you fill it in.
  */
 struct torc_endpoint {
 	const char *address;		/* as torc_listen() reads it */
@@ -105,9 +118,10 @@ struct torc_endpoint {
 };
 
 /*
- * Everything that has a bound. A field that is 0 has its default; a value out
- * of its range is refused with -EINVAL and a notice that names the field.
- * Sizes are per reactor. Zero the structure before you fill it in.
+ * The configuration of a server: everything that has a bound. A field that is 0
+ * has its default; a value out of its range is refused with -EINVAL and a
+ * notice that names the field. Sizes are per reactor. Zero the structure before
+ * you fill it in.
  */
 struct torc_config {
 	/* What to serve (torc_serve). */
@@ -117,7 +131,7 @@ struct torc_config {
 	/* Addresses with handlers of their own, beside those of `listen`: their
 	 * listeners have the next indices. */
 	const struct torc_endpoint *endpoints;
-	unsigned endpoint_count;
+	unsigned endpoint_count;	/* of them */
 	size_t endpoint_size;		/* sizeof(struct torc_endpoint), so that
 					 * later versions may add fields */
 	/* On each reactor's thread, before it serves; a negative result ends
@@ -133,53 +147,58 @@ struct torc_config {
 	 * at most once a second. Any thread. NULL: none. */
 	void (*notice)(void *arg, const char *text);
 
-	unsigned reactors;	/* 0: torc_cpus_granted(); to 1024 */
+	unsigned reactors;	/* how many; as many as torc_cpus_granted() says
+				 * by default; to 1024 */
 	bool unpinned;		/* do not bind reactor n to allowed CPU n; nor
 				 * are they if a quota decides how many */
 
 	/* The ring. Powers of two. */
-	unsigned sq_entries;	/* 1024; 4 to 32768 */
-	unsigned cq_entries;	/* 4 x sq_entries; to 65536 */
+	unsigned sq_entries;	/* of the submission queue; 1024; 4 to 32768 */
+	unsigned cq_entries;	/* of the completion queue; 4 x sq_entries by
+				 * default; to 65536 */
 	unsigned batch;		/* completions a turn; 256; 1 to 65536 */
-	unsigned batch_us;	/* 0: off; to 10000: let completions gather
-				 * for so long before waking (Linux 6.12) */
-	unsigned spin_us;	/* 0: off; to 1000: poll for so long before
-				 * sleeping, while there is traffic */
+	unsigned batch_us;	/* let completions gather for so long before
+				 * waking (Linux 6.12); not at all by default;
+				 * to 10000 */
+	unsigned spin_us;	/* poll for so long before sleeping, while there
+				 * is traffic; not at all by default; to 1000 */
 
 	/* Memory. */
-	unsigned connections;	/* 16384; 1 to 1048576. A new one takes the
-				 * place of the one that has waited longest for
-				 * a request; else of one whose peer has been
-				 * silent for a second in the middle of
-				 * something; else it is closed. They make room
-				 * when descriptors run out, too. */
-	unsigned ops;		/* in flight; 65536; to 1048576 */
-	unsigned fibers;	/* 32768; 1 to 1048576 */
+	unsigned connections;	/* open at once; 16384; 1 to 1048576. A new one
+				 * takes the place of the one that has waited
+				 * longest for a request; else of one whose
+				 * peer has been silent for a second in the
+				 * middle of something; else it is closed. They
+				 * make room when descriptors run out, too. */
+	unsigned ops;		/* operations in flight; 65536; to 1048576 */
+	unsigned fibers;	/* alive at once; 32768; 1 to 1048576 */
 	unsigned stack_size;	/* bytes of a fiber's; 262144; 16384 to 8388608;
 				 * memory only where it was touched */
 	unsigned stack_guard;	/* bytes below a stack that may not be touched;
 				 * 262144; 4096 to 2^30 */
 	unsigned buffers;	/* receive buffers; 1024; 1 to 32768, a power
 				 * of two */
-	unsigned buffers_start;	/* live at the start; 64; to `buffers` */
-	unsigned buffer_size;	/* bytes; 16384; 64 to 1048576 */
+	unsigned buffers_start;	/* of them at the start; 64; to `buffers` */
+	unsigned buffer_size;	/* bytes of each; 16384; 64 to 1048576 */
 	bool incremental;	/* fill buffers slice by slice (Linux 6.12,
 				 * else whole buffers) */
 	unsigned held_max;	/* bytes that a connection may have unread:
-				 * then its peer is slowed. Before Linux 6.17
-				 * a receive that is under way may bring more.
+				 * then its peer is slowed (before Linux 6.17
+				 * a receive that is under way may bring more);
 				 * 262144; 1 to 2^30 */
-	unsigned held_low;	/* below which it goes on; held_max / 2 */
+	unsigned held_low;	/* a slowed peer goes on when fewer bytes are
+				 * unread; half of `held_max` by default */
 	size_t held_total;	/* unread bytes of all connections that are in
 				 * no receive buffer: half for those that were
 				 * accepted, half for those that were dialled.
 				 * As they grow, the share of each connection
 				 * shrinks below held_max; one that holds
-				 * nothing may always receive 4096. 64 MiB, or
+				 * nothing may always receive 4096; 64 MiB, or
 				 * 32 x held_max, which is the least */
 	unsigned slab_size;	/* staged bytes of a connection; 16384; 64 to
 				 * 1048576 */
-	unsigned backlog;	/* of listeners; 1024; to 65535 */
+	unsigned backlog;	/* connections that wait to be accepted, of a
+				 * listener; 1024; to 65535 */
 
 	/* Time, in milliseconds. 0 has the default, TORC_NO_LIMIT none. */
 	unsigned linger_ms;	/* for the peer's FIN after ours; 5000 */
@@ -221,11 +240,11 @@ struct torc_config {
  */
 
 /*
- * Whether a reactor with the default configuration can have what it needs of
- * io_uring here: a ring of its size with its flags, registered buffers, and
- * each of the three calls. All of it is given back. 0, or a negative errno,
- * and `error` names the one cause and the one fix. Programs exit with 78
- * (EX_CONFIG). Any thread.
+ * Find out whether io_uring is available here, for a reactor with the default
+ * configuration: a ring of its size with its flags, registered buffers, and
+ * each of the three calls. All of it is given back. Programs that cannot go on
+ * exit with 78 (EX_CONFIG). Returns 0, or a negative errno, and `error` names
+ * the one cause and the one fix. Any thread.
  */
 TORC_API int torc_available(struct torc_error *error);
 
@@ -238,46 +257,51 @@ TORC_API int torc_reactor_create(struct torc_reactor **reactor,
     const struct torc_config *config, struct torc_error *error);
 
 /*
- * Run until the reactor is stopped or drained; the calling thread becomes its
- * thread. 0, or the negative errno that ended it, after everything is closed.
+ * Run a reactor until it is stopped or drained; the calling thread becomes its
+ * thread. Returns 0, or the negative errno that ended it, after everything is
+ * closed.
  */
 TORC_API int torc_reactor_run(struct torc_reactor *reactor);
 
 /*
- * One turn of the loop, for programs with a loop of their own: submit, wait
- * until `deadline` (TORC_AT_ONCE: do not wait), dispatch. Returns 1 while the
- * reactor lives, 0 after it was stopped or drained and everything is closed, or
- * a negative errno. The thread of the first turn is the reactor's from then on.
+ * Take one turn of the loop, for programs with a loop of their own: submit,
+ * wait until `deadline` (TORC_AT_ONCE: do not wait), dispatch. Returns 1 while
+ * the reactor lives, 0 after it was stopped or drained and everything is
+ * closed, or a negative errno. The thread of the first turn is the reactor's
+ * from then on.
  */
 TORC_API int torc_reactor_turn(struct torc_reactor *reactor,
     torc_deadline deadline);
 
 /*
- * A descriptor that polls readable when a turn would find something to do, or a
- * negative errno; and the time at which a turn is due even if it does not.
- * Before you poll, take turns with TORC_AT_ONCE until torc_reactor_due() lies
- * in the future. (An eventfd, made at the first call: the ring's own descriptor
- * does not tell of deferred completions. It costs a read(2) in each turn, and a
- * registration in one that follows a post or the end of an operation.) The
- * reactor's thread, or the one that created it before it runs.
+ * Embed a reactor in another loop: a descriptor that polls readable when a turn
+ * would find something to do, or a negative errno; and the time at which a turn
+ * is due even if it does not. Before you poll, take turns with TORC_AT_ONCE
+ * until torc_reactor_due() lies in the future. (An eventfd, made at the first
+ * call: the ring's own descriptor does not tell of deferred completions. It
+ * costs a read(2) in each turn, and a registration in one that follows a post
+ * or the end of an operation.) The reactor's thread, or the one that created it
+ * before it runs.
  */
 TORC_API int torc_reactor_fd(struct torc_reactor *reactor);
 TORC_API uint64_t torc_reactor_due(const struct torc_reactor *reactor);
 
 /*
- * Accept no more, let handlers finish what they have begun, close the others,
- * wait for all fibers that are no daemons (torc_fiber_spawn_daemon), and end.
- * At `deadline`, all fibers are cancelled. TORC_AT_ONCE stops at once. Any
- * thread; also a signal handler.
+ * Drain a reactor: accept no more, let handlers finish what they have begun,
+ * close the others, wait for all fibers that are no daemons
+ * (torc_fiber_spawn_daemon), and end. At `deadline`, all fibers are cancelled.
+ * torc_reactor_stop() does that at once, as TORC_AT_ONCE does. Any thread; also
+ * a signal handler.
  */
 TORC_API void torc_reactor_drain(struct torc_reactor *reactor,
     torc_deadline deadline);
 TORC_API void torc_reactor_stop(struct torc_reactor *reactor);
 
 /*
- * What a reactor is at, in the order in which it comes to it. Compare with "<"
- * and ">=": later versions may have phases in between, such as one in which a
- * server is announced to be leaving and accepts connections nonetheless.
+ * A phase is what a reactor is at, in the order in which it comes to it.
+ * Compare with "<" and ">=": later versions may have phases in between, such as
+ * one in which a server is announced to be leaving and accepts connections
+ * nonetheless.
  */
 enum torc_phase {
 	TORC_PHASE_CREATED = 0,		/* it does not run yet */
@@ -289,35 +313,36 @@ enum torc_phase {
 	TORC_PHASE_ENDED = 64,
 };
 
-/* The reactor's thread. */
+/* Returns the phase of a reactor. The reactor's thread. */
 TORC_API enum torc_phase torc_reactor_phase(const struct torc_reactor *reactor);
 
-/* Whether it drains or is at its end. The reactor's thread. */
+/* Returns whether a reactor drains or is at its end. The reactor's thread. */
 TORC_API bool torc_reactor_draining(const struct torc_reactor *reactor);
 
 /*
  * Parks. Wait until the reactor of this fiber drains. Returns 0, at once if it
- * does; or -ETIMEDOUT, -ECANCELED. For fibers in the background, in place of a
- * sleep, and to tell others that wait for something which will not come.
+ * drains already; or -ETIMEDOUT, -ECANCELED. For fibers in the background, in
+ * place of a sleep, and to tell others that wait for something which will not
+ * come.
  */
 TORC_API int torc_reactor_await_drain(torc_deadline deadline);
 
 /*
- * Free the reactor. It has ended or was never run; no other thread uses it
+ * Free a reactor. It has ended or was never run; no other thread uses it
  * any more, nor is one still inside a torc_post() to it, whose call may have
  * run already. Its thread, or any if it was never run. NULL does nothing.
  */
 TORC_API void torc_reactor_destroy(struct torc_reactor *reactor);
 
-/* The reactor of this thread, or NULL. Any thread. */
+/* Returns the reactor of this thread, or NULL. Any thread. */
 TORC_API struct torc_reactor *torc_reactor_self(void);
 
 /*
- * Data of the program and of libraries: one pointer per key and reactor, NULL
- * at first. The program's own has no key (NULL). A client keeps its pool under
- * a key of its own, so that a handler can ask for "this reactor's"; a key is
- * its address. 0 or -ENOMEM, never without a key. The reactor's thread, or any
- * before it runs.
+ * Keep data of the program and of libraries with a reactor: one pointer per key
+ * and reactor, NULL at first. The program's own has no key (NULL). A client
+ * keeps its pool under a key of its own, so that a handler can ask for "this
+ * reactor's"; a key is its address. Returns 0 or -ENOMEM, the latter never
+ * without a key. The reactor's thread, or any before it runs.
  */
 struct torc_key {
 	const char *name;	/* for people */
@@ -328,19 +353,22 @@ TORC_API int torc_reactor_set_data(struct torc_reactor *reactor,
 TORC_API void *torc_reactor_data(const struct torc_reactor *reactor,
     const struct torc_key *key);
 
-/* Its index in torc_serve (0 for one that was created alone). Any thread. */
+/*
+ * Returns the index of a reactor in torc_serve(), and 0 for one that was
+ * created alone. Any thread.
+ */
 TORC_API unsigned torc_reactor_index(const struct torc_reactor *reactor);
 
-/* What the kernel gave, in one line of text. Any thread. */
+/* Say in one line of text what the kernel gave a reactor. Any thread. */
 TORC_API void torc_reactor_describe(const struct torc_reactor *reactor,
     char *text, size_t size);
 
 /* ---- Statistics ---- */
 
 /*
- * The current state of a reactor, as of the last time it entered the kernel,
- * and what it has counted since it was created. Later versions may add fields
- * at the end.
+ * Statistics: the current state of a reactor, as of the last time it entered
+ * the kernel, and what it has counted since it was created. Later versions may
+ * add fields at the end.
  */
 struct torc_stats {
 	uint64_t reactors;
@@ -399,7 +427,10 @@ struct torc_stats {
  */
 TORC_API void torc_stats_read(struct torc_stats *stats, size_t size);
 
-/* Read those of one reactor, which is not destroyed meanwhile. Any thread. */
+/*
+ * Read the statistics of one reactor, which is not destroyed meanwhile. Any
+ * thread.
+ */
 TORC_API void torc_reactor_stats_read(const struct torc_reactor *reactor,
     struct torc_stats *stats, size_t size);
 
@@ -420,8 +451,8 @@ struct torc_post {
 };
 
 /*
- * 0, or -ESHUTDOWN if the reactor has ended: `call` will not run. Never
- * blocks. Any thread; also a signal handler.
+ * Post a call to a reactor. Never blocks. Returns 0, or -ESHUTDOWN if the
+ * reactor has ended: `call` will not run. Any thread; also a signal handler.
  */
 TORC_API int torc_post(struct torc_reactor *reactor, struct torc_post *post);
 
@@ -444,12 +475,13 @@ TORC_API int torc_post(struct torc_reactor *reactor, struct torc_post *post);
 typedef int torc_fiber_entry(void *arg);
 
 /*
- * Say in a sentence on standard error what a fiber did that is killed by
- * SIGSEGV: it has run over its stack, or followed a NULL. Then the signal does
- * what it did before: it is handled by the program's handler, if there was
- * one, or ends the process, which leaves a core file as ever. torc_serve()
- * does this by itself unless the program has a handler. Each reactor's thread
- * has an alternate signal stack, of 64 KiB at least, unless it had one already.
+ * Report faults of fibers: say in a sentence on standard error what a fiber did
+ * that is killed by SIGSEGV: it has run over its stack, or followed a NULL.
+ * Then the signal does what it did before: it is handled by the program's
+ * handler, if there was one, or ends the process, which leaves a core file as
+ * ever. torc_serve() does this by itself unless the program has a handler. Each
+ * reactor's thread has an alternate signal stack, of 64 KiB at least, unless it
+ * had one already.
  *
  * Returns 0, or -EEXIST if the program has put a handler in place since the
  * last call. Any thread.
@@ -458,18 +490,19 @@ TORC_API int torc_fault_report(void);
 
 /*
  * Make a fiber that will run entry(arg) in the coming turn, never inside this
- * call. If `id` is not NULL it is set, and somebody must join. 0, or -ENOMEM
- * when `fibers` are alive already, -ESHUTDOWN when the reactor is stopping.
+ * call. If `id` is not NULL it is set, and somebody must join. Returns 0, or:
+ * -ENOMEM `fibers` are alive already; -ESHUTDOWN the reactor is stopping.
  */
 TORC_API int torc_fiber_spawn(uint64_t *id, torc_fiber_entry *entry,
     void *arg);
 
 /*
- * A daemon is a fiber that does not hold a drain: it works in the background
- * for as long as there is something to serve. When a drain has closed the
- * listeners and every other fiber has ended, each daemon is cancelled, and the
- * drain ends with the last of them. A fiber that a daemon spawns is a daemon.
- * So are the `start` of torc_serve() and what it spawns.
+ * Make a fiber that is a daemon. A daemon is a fiber that does not hold a
+ * drain: it works in the background for as long as there is something to serve.
+ * When a drain has closed the listeners and every other fiber has ended, each
+ * daemon is cancelled, and the drain ends with the last of them. A fiber that a
+ * daemon spawns is a daemon. So are the `start` of torc_serve() and what it
+ * spawns.
  *
  * torc_fiber_spawn_daemon() is as torc_fiber_spawn(), but also returns
  * -ESHUTDOWN after a drain has cancelled the daemons. torc_fiber_set_daemon()
@@ -481,33 +514,40 @@ TORC_API int torc_fiber_spawn_daemon(uint64_t *id, torc_fiber_entry *entry,
 TORC_API void torc_fiber_set_daemon(bool daemon);
 
 /*
- * Parks. Wait for the end of a fiber and take its result. 0, -ETIMEDOUT (join
- * again), -ECANCELED, or -ESRCH if it is not there to be joined.
+ * Parks. Wait for the end of a fiber and take its result. Returns 0, or:
+ * -ETIMEDOUT it has not ended, and can be joined again; -ECANCELED; -ESRCH it
+ * is not there to be joined.
  */
 TORC_API int torc_fiber_join(uint64_t id, int *result, torc_deadline deadline);
 
 /*
- * Make every parking call of a fiber return -ECANCELED from now on until it
- * ends. 0, or -ESRCH if it has ended.
+ * Cancel a fiber: make every parking call of it return -ECANCELED from now on
+ * until it ends. Returns 0, or -ESRCH if it has ended.
  */
 TORC_API int torc_fiber_cancel(uint64_t id);
 
 /*
  * Parks. Cancel a fiber and wait for its end, also when the caller is cancelled
  * itself. With TORC_NEVER, for what a fiber must not outlive, such as the stack
- * of the one that made it. 0; -ESRCH if it is not there to be joined;
- * -ETIMEDOUT: it has been told to end, and can be reaped again.
+ * of the one that made it. Returns 0, or: -ESRCH it is not there to be joined;
+ * -ETIMEDOUT it has been told to end, and can be reaped again.
  */
 TORC_API int torc_fiber_reap(uint64_t id, int *result,
     torc_deadline deadline);
 
-/* The calling fiber's id, or 0 outside a fiber. */
+/* Returns the calling fiber's id, or 0 outside a fiber. */
 TORC_API uint64_t torc_fiber_self(void);
 
-/* Parks. 0 at the deadline, never before it; or -ECANCELED. */
+/*
+ * Parks. Wait for a time. Returns 0 at the deadline, never before it; or
+ * -ECANCELED.
+ */
 TORC_API int torc_sleep(torc_deadline deadline);
 
-/* Parks. Let every other fiber that is ready run first. 0 or -ECANCELED. */
+/*
+ * Parks. Let every other fiber that is ready run first. Returns 0 or
+ * -ECANCELED.
+ */
 TORC_API int torc_yield(void);
 
 /*
@@ -520,20 +560,21 @@ struct torc_waiters {
 };
 
 /*
- * Parks. Wait behind those that wait already, until woken: the result that the
- * waker gave, or -ETIMEDOUT, -ECANCELED. Who was woken has the waker's result,
- * also if its time is up in the same moment: nothing handed over is lost.
+ * Parks. Wait behind those that wait already, until woken. A fiber that was
+ * woken has the waker's result, also if its time is up in the same moment:
+ * nothing handed over is lost. Returns the result that the waker gave, or
+ * -ETIMEDOUT, -ECANCELED.
  */
 TORC_API int torc_wait(struct torc_waiters *waiters, torc_deadline deadline);
 
 /*
  * Wake the fiber that has waited longest. On a fiber, it runs later in this
- * turn; outside fibers (in a post), at once. False if nobody waits. The
+ * turn; outside fibers (in a post), at once. Returns false if nobody waits. The
  * reactor's thread.
  */
 TORC_API bool torc_wake(struct torc_waiters *waiters, int result);
 
-/* Wake all that wait now; how many. */
+/* Wake all that wait now. Returns how many. The reactor's thread. */
 TORC_API unsigned torc_wake_all(struct torc_waiters *waiters, int result);
 
 /* ---- Groups ---- */
@@ -659,8 +700,8 @@ TORC_API int torc_channel_recv(struct torc_channel *channel, void *item,
     torc_deadline deadline);
 
 /*
- * Do the same without waiting: return -EAGAIN instead. They also work on a
- * cancelled fiber, and outside fibers. The reactor's thread.
+ * Send or receive an item without waiting: return -EAGAIN instead. They also
+ * work on a cancelled fiber, and outside fibers. The reactor's thread.
  */
 TORC_API int torc_channel_try_send(struct torc_channel *channel,
     const void *item);
@@ -669,15 +710,16 @@ TORC_API int torc_channel_try_recv(struct torc_channel *channel, void *item);
 /* Refuse new items from now on. The reactor's thread. */
 TORC_API void torc_channel_shutdown(struct torc_channel *channel);
 
-/* The number of queued items. The reactor's thread. */
+/* Returns the number of queued items. The reactor's thread. */
 TORC_API unsigned torc_channel_count(const struct torc_channel *channel);
 
 /* ---- One of several ---- */
 
 /*
- * One of several events that torc_choose() can wait for. The functions below
- * make choices. A choice may be used several times. The objects and memory it
- * refers to must stay in place while torc_choose() uses it.
+ * A choice is one of several events that torc_choose() can wait for. Functions
+ * such as torc_choice_recv() make choices. A choice may be used several times.
+ * The objects and memory it refers to must stay in place while torc_choose()
+ * uses it.
  */
 struct torc_choice_kind;
 
@@ -711,6 +753,10 @@ struct torc_choice {
 TORC_API int torc_choose(struct torc_choice *choices, unsigned count,
     torc_deadline deadline);
 
+/*
+ * Make a choice for torc_choose(), each of which has as its result what the
+ * call does that it names.
+ */
 /* Receive, as torc_channel_recv(): 1, or 0 at the end of the channel. */
 TORC_API struct torc_choice torc_choice_recv(struct torc_channel *channel,
     void *item);
@@ -729,8 +775,8 @@ TORC_API struct torc_choice torc_choice_poll(int fd, unsigned events);
 /* ---- Descriptors that can be spared ---- */
 
 /*
- * A keeper has descriptors that it could do without, such as a cache of open
- * files, or connections that are idle. When accept(2) finds none left, all
+ * A keeper of descriptors that it could do without, such as a cache of open
+ * files, or of connections that are idle. When accept(2) finds none left, all
  * keepers of the process are asked for some, each on its reactor's thread,
  * outside fibers, and so may be others that find none left.
  *
@@ -750,31 +796,31 @@ struct torc_keeper {
 /* Add a keeper to the reactor of this thread; its memory stays the caller's. */
 TORC_API void torc_keeper_add(struct torc_keeper *keeper);
 
-/* Remove it. On its reactor's thread, until the reactor is destroyed. */
+/* Remove a keeper. On its reactor's thread, until the reactor is destroyed. */
 TORC_API void torc_keeper_remove(struct torc_keeper *keeper);
 
 /*
- * How many descriptors one keeper should have at most: half of the process's
- * soft limit, divided by all keepers that share it. Any thread.
+ * Returns how many descriptors one keeper should have at most: half of the
+ * process's soft limit, divided by all keepers that share it. Any thread.
  */
 TORC_API unsigned torc_keeper_share(void);
 
 /*
- * A call has failed with -EMFILE or -ENFILE: let keepers give way. Returns how
- * many descriptors were let go on this reactor, which are free when what it
- * submits next is done; or 0: there are none; -EAGAIN: other reactors are asked
- * for some, or some are being closed, and the call may succeed in a moment. The
- * reactor's thread.
+ * Let keepers give way, after a call has failed with -EMFILE or -ENFILE.
+ * Returns how many descriptors were let go on this reactor, which are free when
+ * what it submits next is done; or 0: there are none; -EAGAIN: other reactors
+ * are asked for some, or some are being closed, and the call may succeed in a
+ * moment. The reactor's thread.
  */
 TORC_API int torc_reclaim(unsigned want);
 
 /* ---- Descriptors ---- */
 
 /*
- * Parks, all of them. One operation on any descriptor. The result of the
- * call of that name, or -ETIMEDOUT or -ECANCELED: then the operation is over
- * too, and its memory is free. An operation that was done in the very moment
- * of its deadline counts as done.
+ * Parks. Do one operation on any descriptor. An operation that was done in the
+ * very moment of its deadline counts as done. Returns the result of the system
+ * call of that name, or -ETIMEDOUT or -ECANCELED: then the operation is over,
+ * too, and its memory is free.
  *
  * `offset` is the position in a file, or TORC_STREAM for a descriptor that
  * has none, or for the file's own position.
@@ -794,7 +840,7 @@ TORC_API int torc_fd_send(int fd, const void *data, size_t size, int flags,
     torc_deadline deadline);
 TORC_API int torc_fd_connect(int fd, const struct sockaddr *address,
     size_t size, torc_deadline deadline);
-/* Wait for POLLIN, POLLOUT ...; the events that came. */
+/* Wait for POLLIN, POLLOUT ...: the result is the events that came. */
 TORC_API int torc_fd_poll(int fd, unsigned events, torc_deadline deadline);
 
 #ifdef __cplusplus

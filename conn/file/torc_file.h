@@ -37,7 +37,8 @@ extern "C" {
  */
 
 /*
- * Parks. Open a file: the descriptor, which is the caller's. `flags`: O_ of
+ * Parks. Open a file. Returns the descriptor, which is the caller's, or a
+ * negative errno. `flags`: O_ of
  * openat(2); O_CLOEXEC is always one of them. `mode`: of a file that is made.
  * `resolve`: RESOLVE_ of openat2(2), which say where the path may not lead;
  * RESOLVE_CACHED is not for programs.
@@ -51,32 +52,40 @@ TORC_API int torc_file_open(int directory, const char *path, int flags,
  */
 TORC_API void torc_file_close(int fd);
 
+/* What is known of a file. */
 struct torc_file_info {
 	uint64_t size;		/* bytes */
-	uint64_t device;
+	uint64_t device;	/* its number */
 	uint64_t inode;		/* its number on the device */
 	struct timespec modified;	/* its bytes */
 	struct timespec changed;	/* its bytes or its inode */
 	uint32_t mode;		/* S_IFREG, S_IFDIR ... and permissions */
-	uint32_t links;
+	uint32_t links;		/* how many names it has */
 };
 
-/* Parks. What is known of an open file. */
+/* Parks. Find out what is known of an open file. */
 TORC_API int torc_file_stat(int fd, struct torc_file_info *info,
     torc_deadline deadline);
 
-/* Parks. The same of a path. `flags`: AT_SYMLINK_NOFOLLOW or 0. */
+/*
+ * Parks. Find out what is known of the file at a path. `flags`:
+ * AT_SYMLINK_NOFOLLOW or 0.
+ */
 TORC_API int torc_file_stat_at(int directory, const char *path, int flags,
     struct torc_file_info *info, torc_deadline deadline);
 
 /*
- * Parks. Read until `size` bytes are there or the file ends: how many bytes,
- * fewer only at the end. After an error some may have been read.
+ * Parks. Read until `size` bytes are there or the file ends. Returns how many
+ * bytes were read, fewer only at the end, or a negative errno: then some may
+ * have been read.
  */
 TORC_API int64_t torc_file_read(int fd, void *data, size_t size,
     uint64_t offset, torc_deadline deadline);
 
-/* Parks. Write all of it: 0. After an error a part may have been written. */
+/*
+ * Parks. Write all of `size` bytes. Returns 0, or a negative errno: then a part
+ * may have been written.
+ */
 TORC_API int torc_file_write(int fd, const void *data, size_t size,
     uint64_t offset, torc_deadline deadline);
 
@@ -86,15 +95,15 @@ TORC_API int torc_file_write(int fd, const void *data, size_t size,
  */
 TORC_API int torc_file_sync(int fd, bool data_only, torc_deadline deadline);
 
-/* Parks. `flags`: RENAME_ of renameat2(2). */
+/* Parks. Rename a file. `flags`: RENAME_ of renameat2(2). */
 TORC_API int torc_file_rename(int from_directory, const char *from,
     int to_directory, const char *to, unsigned flags, torc_deadline deadline);
 
-/* Parks. `flags`: AT_REMOVEDIR or 0. */
+/* Parks. Remove a name. `flags`: AT_REMOVEDIR for a directory, or 0. */
 TORC_API int torc_file_unlink(int directory, const char *path, int flags,
     torc_deadline deadline);
 
-/* Parks. */
+/* Parks. Make a directory. */
 TORC_API int torc_file_mkdir(int directory, const char *path, unsigned mode,
     torc_deadline deadline);
 
@@ -115,6 +124,7 @@ struct torc_file_walk {
 	uint8_t entries[4096] __attribute__((aligned(8)));
 };
 
+/* A name in a directory. */
 struct torc_file_entry {
 	const char *name;	/* readable until the next call */
 	uint64_t inode;
@@ -122,22 +132,24 @@ struct torc_file_entry {
 				 * DT_UNKNOWN: ask torc_file_stat_at() */
 };
 
-/* Parks. The next name: 1, or 0 after the last one, or a negative errno. */
+/*
+ * Parks. Find the next name in a directory. Returns 1, or 0 after the last one,
+ * or a negative errno.
+ */
 TORC_API int torc_file_next(struct torc_file_walk *walk,
     struct torc_file_entry *entry, torc_deadline deadline);
 
 /* ---- Transfers ---- */
 
 /*
- * Parks. Send `size` bytes of a file, from `offset` on, behind what was
- * written to the connection: what is in the page cache without a copy in user
- * space (sendfile), what is not yet through a buffer that the ring reads into.
- * 0: all of it is in the kernel's hands, and the connection is to be used as
- * before.
- *
- * Or a negative errno: -ENODATA if the file ends before, -ETIMEDOUT, that of
- * reading or of the connection. How much was sent is not known then, and if
- * any of it may have been, the connection cannot be written to any more.
+ * Parks. Send `size` bytes of a file, from `offset` on, behind what was written
+ * to the connection: what is in the page cache without a copy in user space
+ * (sendfile), what is not yet through a buffer that the ring reads into.
+ * Returns 0 when all of it is in the kernel's hands; the connection is to be
+ * used as before. Or a negative errno: -ENODATA if the file ends before,
+ * -ETIMEDOUT, that of reading or of the connection. How much was sent is not
+ * known then, and if any of it may have been, the connection cannot be written
+ * to any more.
  *
  * The deadline is for all of it. How long the peer may take is better said by
  * the connection's pace (torc_conn_set_pace(), which torc_http_open() sets): a
@@ -179,7 +191,10 @@ struct torc_file_root;
 
 struct torc_http;
 
-/* 0 has the default; a value out of its range is refused with -EINVAL. */
+/*
+ * How a root is served. 0 has the default; a value out of its range is refused
+ * with -EINVAL.
+ */
 struct torc_file_config {
 	unsigned fresh_ms;	/* after which a change is seen at the latest;
 				 * 1000; 1 to TORC_NO_LIMIT */
@@ -198,8 +213,8 @@ struct torc_file_config {
 				 * 1 to 2^30 */
 	unsigned ranges_max;	/* in a request; more have the whole file sent;
 				 * 16; 1 to 64 */
-	const char *index;	/* what a directory is served as, such as
-				 * "index.html", the default; "": nothing */
+	const char *index;	/* the file that a directory is served as:
+				 * "index.html" by default; "": nothing */
 	const char *cache_control;	/* a field of that name, or NULL */
 	bool precompressed;	/* name.br and name.gz are served as `name`
 				 * where they are wanted, if they are not older
@@ -209,16 +224,20 @@ struct torc_file_config {
 };
 
 /*
- * Parks. Open the directory at `path` for the reactor of this thread. `config`
- * is copied, with its strings; NULL: all defaults. 0, or a negative errno, and
- * `error` says why: a field, its value and its bounds (-EINVAL), or the path.
- * Takes 11 ms if the deadline allows, for a tick of the file system's clock.
+ * Parks. Open a root: the directory at `path`, for the reactor of this thread.
+ * `config` is copied, with its strings; NULL: all defaults. Takes 11 ms if the
+ * deadline allows, for a tick of the file system's clock. Returns 0, or a
+ * negative errno, and `error` says why: a field, its value and its bounds
+ * (-EINVAL), or the path.
  */
 TORC_API int torc_file_root_open(struct torc_file_root **root,
     const char *path, const struct torc_file_config *config,
     struct torc_error *error, torc_deadline deadline);
 
-/* Close it. Nobody uses it. On its reactor, or after this has ended. */
+/*
+ * Close a root, which nobody uses any more. On its reactor's thread, or after
+ * the reactor has ended.
+ */
 TORC_API void torc_file_root_close(struct torc_file_root *root);
 
 /*
@@ -227,8 +246,8 @@ TORC_API void torc_file_root_close(struct torc_file_root *root);
  * directory's slash, 304, 400, 403, 404, 405, 412, 416, 500, or 503 if the
  * file could not be looked at in time or for want of descriptors or memory. The
  * deadline is for all of it, `look_ms` for the look, and the pace of the server
- * (write_ms, write_rate) for the client. 0, or the error of the answer. The
- * request's head is not readable after it.
+ * (write_ms, write_rate) for the client. The request's head is not
+ * readable afterwards. Returns 0, or the error of the answer.
  */
 TORC_API int torc_file_serve(struct torc_file_root *root,
     struct torc_http *http, torc_deadline deadline);
@@ -237,12 +256,12 @@ struct torc_exchange;
 struct torc_key;
 
 /*
- * A handler for routes of a service (torc_service.h) that end in "{path...}",
- * such as "/static/{path...}": answers as torc_file_serve() with the file that
- * this rest names, and parks as it does. `key` is that of the reactor's root: a
- * struct torc_key with which torc_reactor_set_data() was called. Returns
- * -ENOENT, and 500 is the answer, if the reactor has none. Fields of the
- * exchange are not sent, and filters not passed.
+ * Serve files: a handler for routes of a service (torc_service.h) that end in
+ * "{path...}", such as "/static/{path...}": answers as torc_file_serve() with
+ * the file that this rest names, and parks as it does. `key` is that of the
+ * reactor's root: a struct torc_key with which torc_reactor_set_data() was
+ * called. Returns -ENOENT, and 500 is the answer, if the reactor has none.
+ * Fields of the exchange are not sent, and filters not passed.
  */
 TORC_API int torc_file_exchange(struct torc_exchange *exchange, void *key);
 
@@ -271,21 +290,22 @@ TORC_API int torc_file_exchange_send(struct torc_exchange *exchange, int fd,
  *	    &tree.key);
  */
 struct torc_file_tree {
-	const char *path;
+	const char *path;		/* of its directory */
 	const struct torc_file_config *config;	/* NULL: all defaults */
 	struct torc_key key;		/* its root's: torc's */
 };
 
 /*
- * A `start` of struct torc_config, or called by one: open the root of a tree
- * for this reactor. Waits for at most `look_ms`, and returns as
+ * Open the root of a tree for this reactor: a `start` of struct torc_config, or
+ * called by one. Waits for at most `look_ms`, and returns as
  * torc_file_root_open().
  */
 TORC_API int torc_file_tree_open(struct torc_reactor *reactor, void *tree);
 
-/* Close it, if it is open: a `stop`, or called by one. */
+/* Close the root of a tree, if it is open: a `stop`, or called by one. */
 TORC_API void torc_file_tree_close(struct torc_reactor *reactor, void *tree);
 
+/* What a root has now, and what it has done since it was opened. */
 struct torc_file_stats {
 	unsigned files;		/* kept now */
 	unsigned descriptors;	/* of them, open now */
@@ -294,6 +314,7 @@ struct torc_file_stats {
 	uint64_t loads;		/* of them, those that found news */
 };
 
+/* Read the statistics of a root. */
 TORC_API void torc_file_root_stats(const struct torc_file_root *root,
     struct torc_file_stats *stats);
 

@@ -29,12 +29,13 @@ extern "C" {
 
 /* ---- Heads ---- */
 
+/* A field of a head, or of a trailer. */
 struct torc_http_field {
 	struct torc_slice name;
 	struct torc_slice value;	/* without white space around it */
 };
 
-/* Methods that mean something to the framing, or are safe to repeat. */
+/* The method of a request. Of those that torc does not know it has the name. */
 enum torc_http_method {
 	TORC_HTTP_OTHER,
 	TORC_HTTP_GET,
@@ -54,7 +55,7 @@ enum torc_http_method {
  */
 enum { TORC_HTTP_1_0 = 10, TORC_HTTP_1_1 = 11 };
 
-/* What follows a head. */
+/* The body of a message: what follows its head. */
 enum torc_http_body {
 	TORC_HTTP_NONE,		/* the next message */
 	TORC_HTTP_SIZED,	/* `length` bytes, at least one */
@@ -71,6 +72,7 @@ struct torc_http_limits {
 	uint32_t fields_max;	/* room at torc_http_head.fields */
 };
 
+/* The head of a request or a response, and what it says of the body. */
 struct torc_http_head {
 	struct torc_http_field *fields;	/* the caller's array */
 	unsigned field_count;
@@ -85,13 +87,13 @@ struct torc_http_head {
 	bool upgrade;		/* Connection names "upgrade" */
 	uint8_t version;	/* one of those below */
 
-	/* Of a request. */
+	/* In a request. */
 	enum torc_http_method method;
 	struct torc_slice method_name;
 	struct torc_slice target;
 	struct torc_slice host;	/* of an absolute target, or the Host field;
 				 * size 0 if there is none */
-	/* Of a response. */
+	/* In a response. */
 	unsigned status;	/* 100 to 599 */
 	struct torc_slice reason;
 
@@ -100,9 +102,9 @@ struct torc_http_head {
 
 /*
  * Read the head of a request that begins at `data`, of which `size` bytes are
- * there. Set head->fields before; all else is filled in. The size of the head;
- * 0 if it is not complete; or an error (see above). What was read in vain may
- * be read again when there is more of it: no cut of the bytes changes the
+ * there. Set head->fields before; all else is filled in. Returns the size of
+ * the head; 0 if it is not complete; or a negative errno. What was read in vain
+ * may be read again when there is more of it: no cut of the bytes changes the
  * result. Up to four empty lines before a request are ignored (RFC 9112, 2.2),
  * if they end as lines do, with CR LF.
  */
@@ -116,23 +118,24 @@ struct torc_http_wait {
 };
 
 /*
- * Whether it is worth reading with what is there by now: it seems to have
- * ended, or has doubled. One that comes byte by byte, or line by line, would be
- * read as often as it has bytes or lines otherwise.
+ * Returns whether it is worth reading a head with what is there by now: it
+ * seems to have ended, or has doubled. One that comes byte by byte, or line by
+ * line, would be read as often as it has bytes or lines otherwise.
  */
 TORC_API bool torc_http_worth_reading(struct torc_http_wait *wait,
     struct torc_slice in, size_t head_max);
 
 /*
- * Whether a request has begun with what is there, or there are nothing but
- * empty lines before one. Who waits in vain for the rest of a request answers
- * with 408; of none, nothing.
+ * Returns whether a request has begun with what is there, or there is nothing
+ * but empty lines before one. A server that waits in vain for the rest of a
+ * request answers with 408; otherwise it says nothing.
  */
 TORC_API bool torc_http_begun(struct torc_slice in);
 
 /*
- * The same for a response. `method` is that of the request which it answers:
- * what follows the head depends on it. 1xx heads are responses, too.
+ * Read the head of a response, as torc_http_read_request(). `method` is that of
+ * the request which it answers: what follows the head depends on it. 1xx heads
+ * are responses, too.
  */
 TORC_API int torc_http_read_response(struct torc_http_head *head,
     const uint8_t *data, size_t size, const struct torc_http_limits *limits,
@@ -148,39 +151,39 @@ TORC_API int torc_http_read_trailer(struct torc_http_head *trailer,
     const uint8_t *data, size_t size, const struct torc_http_limits *limits);
 
 /*
- * The bytes of a head were copied from `from` to `to`: let its slices, which
- * view the old ones, view the new ones.
+ * Rebase a head whose bytes were copied from `from` to `to`: let its slices,
+ * which view the old ones, view the new ones.
  */
 TORC_API void torc_http_rebase(struct torc_http_head *head,
     const uint8_t *from, const uint8_t *to);
 
 /*
- * The value of the first field of this name (any case, ended by NUL), or NULL,
- * also if the head or the name is NULL.
+ * Returns the value of the first field of this name (any case, ended by NUL),
+ * or NULL, also if the head or the name is NULL.
  */
 TORC_API const struct torc_slice *torc_http_find(
     const struct torc_http_head *head, const char *name);
 
-/* What a method is; it has a case. */
+/* Returns what a method is. Upper and lower case differ. */
 TORC_API enum torc_http_method torc_http_method_of(struct torc_slice name);
 
-/* Whether a slice is `text`, in any case. */
+/* Returns whether a slice is `text`, in any case. */
 TORC_API bool torc_http_equals(struct torc_slice slice, const char *text);
 
 /*
- * Whether a value that is a list, as those of Connection, has this token (any
- * case).
+ * Returns whether a value that is a list, as those of Connection, has this
+ * token (any case).
  */
 TORC_API bool torc_http_lists(struct torc_slice value, struct torc_slice token);
 
 /*
- * The status with which a server answers an error: 400, 408 (-ETIMEDOUT),
- * 413, 414, 431, 501, 503 (-ESHUTDOWN, -ECANCELED) or 505; 500 for what is none
- * of a request's.
+ * Returns the status with which a server answers an error: 400, 408
+ * (-ETIMEDOUT), 413, 414, 431, 501, 503 (-ESHUTDOWN, -ECANCELED) or 505; 500
+ * for what is none of a request's.
  */
 TORC_API unsigned torc_http_status_of(int error);
 
-/* The usual words for a status: "OK"; "Unknown" if it is. */
+/* Returns the usual words for a status: "OK"; "Unknown" if it is unknown. */
 TORC_API const char *torc_http_reason(unsigned status);
 
 /* ---- Chunked bodies ---- */
@@ -195,31 +198,39 @@ struct torc_http_chunks {
 };
 
 /*
- * Read on. How many of the `size` bytes are done with, and in `*body` the part
- * of them that is body, in one piece; or -EBADMSG. Takes all, unless a piece
- * of the body or the last chunk ends before.
+ * Read on in a chunked body. Sets `*body` to the part of the bytes that is
+ * body, in one piece. Takes all bytes, unless a piece of the body or the last
+ * chunk ends before. Returns how many of the `size` bytes are done with, or
+ * -EBADMSG.
  */
 TORC_API int torc_http_read_chunks(struct torc_http_chunks *chunks,
     const uint8_t *data, size_t size, struct torc_slice *body);
 
-/* The last chunk was read: torc_http_read_trailer() has what comes next. */
+/*
+ * Returns whether the last chunk was read: torc_http_read_trailer() has what
+ * comes next.
+ */
 TORC_API bool torc_http_chunks_over(const struct torc_http_chunks *chunks);
 
 /* ---- Writing ---- */
 
 /*
- * Heads are written into memory of the caller's. The first error stays, and
+ * A writer of heads, into memory of the caller's. The first error stays, and
  * what is written after it does nothing: -EINVAL for what would not be read
  * as it was meant (CR, LF, NUL, other control characters, a name that is no
  * token), -ENOSPC when the memory is full.
  */
 struct torc_http_writer {
-	uint8_t *data;
+	uint8_t *data;		/* the memory */
 	size_t size;		/* of the memory */
 	size_t used;		/* bytes written */
-	int error;
+	int error;		/* the first error, or 0 */
 };
 
+/*
+ * Write a head, line by line: that of a request or a status first, then fields,
+ * and at last the empty line.
+ */
 /* A target that begins with its query has an empty path: "/" (RFC 9112, 3.2.1).
  */
 TORC_API void torc_http_put_request(struct torc_http_writer *writer,
@@ -227,37 +238,40 @@ TORC_API void torc_http_put_request(struct torc_http_writer *writer,
 /* `reason` may be NULL: the usual one. */
 TORC_API void torc_http_put_status(struct torc_http_writer *writer,
     unsigned status, const char *reason);
+/* A field. */
 TORC_API void torc_http_put_field(struct torc_http_writer *writer,
     struct torc_slice name, struct torc_slice value);
-/* The same for constants. */
+/* A field whose name and value are constants. */
 TORC_API void torc_http_put(struct torc_http_writer *writer,
     const char *name, const char *value);
+/* Content-Length. */
 TORC_API void torc_http_put_length(struct torc_http_writer *writer,
     uint64_t length);
-/* The time of the message: a Date of this second (RFC 9110, 6.6.1). */
+/* Date: the time of the message, to a second (RFC 9110, 6.6.1). */
 TORC_API void torc_http_put_date(struct torc_http_writer *writer);
-/* The empty line. The bytes written in all, or the error. */
+/* The empty line. Returns the bytes written in all, or the error. */
 TORC_API int torc_http_put_end(struct torc_http_writer *writer);
 
 /*
- * The line before `size` bytes of a chunk, into `line`; how many bytes it has.
- * Behind the data goes CR LF. Size 0: the last chunk, before the trailer.
+ * Write the line before `size` bytes of a chunk into `line`. Returns how many
+ * bytes it has. Behind the data goes CR LF. Size 0: the last chunk, before the
+ * trailer.
  */
 #define TORC_HTTP_CHUNK_LINE 18
 TORC_API size_t torc_http_chunk_line(char line[TORC_HTTP_CHUNK_LINE],
     uint64_t size);
 
 /*
- * A time in the form that HTTP has for it, ended by NUL: seconds since 1970,
- * within the years 1970 to 9999.
+ * Write a time in the form that HTTP has for it, ended by NUL: seconds since
+ * 1970, within the years 1970 to 9999.
  */
 #define TORC_HTTP_DATE 30
 TORC_API void torc_http_date(char text[TORC_HTTP_DATE], int64_t seconds);
 
-/* A slice of a string; of NULL: an empty one. */
+/* Returns a slice of a string, and an empty one of NULL. */
 TORC_API struct torc_slice torc_http_text(const char *text);
 
-/* What is there of a message's body; torc's. */
+/* What is there of a message's body. All of it is torc's. */
 struct torc_http_input {
 	struct torc_conn *conn;
 	struct torc_slice view;	/* not consumed */
@@ -290,8 +304,9 @@ struct torc_http_refusal {
 };
 
 /*
- * 0 has the default; times in milliseconds, TORC_NO_LIMIT for none, also of a
- * rate: see struct torc_pace.
+ * The bounds and times of a server of HTTP. 0 has the default; times are in
+ * milliseconds, and TORC_NO_LIMIT is none, also of a rate: see struct
+ * torc_pace.
  */
 struct torc_http_config {
 	unsigned head_max;	/* bytes of a request's head, and of a
@@ -303,7 +318,7 @@ struct torc_http_config {
 	uint64_t skip_max;	/* bytes of a body that its handler did not
 				 * read, and that are read past to keep the
 				 * connection; 256 KiB */
-	unsigned requests_max;	/* on a connection; 0: any number */
+	unsigned requests_max;	/* on a connection; any number by default */
 	unsigned idle_ms;	/* between requests; 60000 */
 	unsigned head_ms;	/* for a head that has begun; 10000: 408, or
 				 * nothing after empty lines alone */
@@ -326,12 +341,12 @@ struct torc_http_config {
 	 */
 	void (*refusal)(const struct torc_http_head *request,
 	    struct torc_http_refusal *refusal, void *arg);
-	void *arg;
+	void *arg;		/* for it */
 };
 
 /*
- * The server's side of a connection: on the stack of its handler, which does
- * not use the connection in any other way meanwhile.
+ * The server's side of an HTTP connection: on the stack of its handler, which
+ * does not use the connection in any other way meanwhile.
  *
  * What a peer does wrong is answered here (400, 408, 413, 414, 431, 501, 505),
  * and the connection ends after it: the handler returns torc_http_result().
@@ -366,18 +381,18 @@ struct torc_http {
 	struct torc_http_field fields[TORC_HTTP_FIELDS];
 };
 
-/* Begin with a connection. `config` is copied; NULL: all defaults. */
+/* Begin to serve a connection. `config` is copied; NULL: all defaults. */
 TORC_API void torc_http_open(struct torc_http *http, struct torc_conn *conn,
     const struct torc_http_config *config);
 
 /*
- * Parks. The next request: its head in http->request. What the last one still
- * has of its body is read past; if it was not answered, it is now, with 500.
- * Answers of pipelined requests are staged and go out together, at the latest
- * when this has to wait.
+ * Parks. Receive the next request: its head in http->request. What the last one
+ * still has of its body is read past; if it was not answered, it is now, with
+ * 500. Answers of pipelined requests are staged and go out together, at the
+ * latest when this has to wait.
  *
- * 1, or 0: there will be no other (the peer is done, idle for too long, or was
- * told so), or a negative errno. After 0 or an error the handler returns
+ * Returns 1, or 0: there will be no other (the peer is done, idle for too long,
+ * or was told so), or a negative errno. After 0 or an error the handler returns
  * torc_http_result().
  *
  * The head is readable until the next call of this, or of torc_conn_recv(),
@@ -389,16 +404,16 @@ TORC_API int torc_http_recv(struct torc_http *http, torc_deadline deadline);
 
 /*
  * Copy the request's head to memory of the handler's, which it views from then
- * on. 0; -ENOSPC if request.size is more than `size`; -EINVAL if there is no
- * head.
+ * on. Returns 0, or: -ENOSPC `request.size` is more than `size`; -EINVAL there
+ * is no head.
  */
 TORC_API int torc_http_keep(struct torc_http *http, void *memory,
     size_t size);
 
 /*
- * Parks. More of the body of the request, in one piece, which is readable
- * until the next call. 100 Continue is sent if the peer waits for that. The
- * size of the piece; 0 at the end, and then http->trailer has the fields
+ * Parks. Read more of the body of the request, in one piece, which is readable
+ * until the next call. 100 Continue is sent if the peer waits for that. Returns
+ * the size of the piece; 0 at the end, and then http->trailer has the fields
  * behind the body, readable as long as the last piece; or an error. A body that
  * is under way when the reactor drains is read to its end, while the drain
  * lasts.
@@ -407,16 +422,17 @@ TORC_API int torc_http_read(struct torc_http *http, struct torc_slice *body,
     torc_deadline deadline);
 
 /*
- * Leave "Expect: 100-continue" of this request to the handler: torc_http_read()
- * does not send 100 Continue, and torc_http_inform() does, or an answer comes
- * instead. A forwarder does so, since 100 is its origin's to say.
+ * Leave 100 Continue to the handler, if this request expects it:
+ * torc_http_read() does not send 100 Continue, and torc_http_inform() does, or
+ * an answer comes instead. A forwarder does so, since 100 is its origin's to
+ * say.
  */
 TORC_API void torc_http_withhold_continue(struct torc_http *http);
 
 /*
- * Parks, but only if the answer is large, or the last ones are not taken.
- * Send an answer before the answer: 100 to 199 but 101, such as 103 Early
- * Hints. As often as you like; nothing is sent to an HTTP/1.0 client. 0 or an
+ * Parks, but only if the answer is large, or the last ones are not taken. Send
+ * an answer before the answer: 100 to 199 but 101, such as 103 Early Hints. As
+ * often as you like; nothing is sent to an HTTP/1.0 client. Returns 0 or an
  * error, as torc_http_reply(); -EINVAL after the answer was begun.
  */
 TORC_API int torc_http_inform(struct torc_http *http, unsigned status,
@@ -427,43 +443,46 @@ TORC_API int torc_http_inform(struct torc_http *http, unsigned status,
  * Parks, but only if the answer is large, or the last ones are not taken.
  * Answer the request. Content-Length, Transfer-Encoding and Connection are
  * not among the fields. Answers to HEAD, 204 and 304 are sent without their
- * body, which may be NULL then. 0 or an error: -EINVAL for fields that cannot
- * be written (then nothing was), -ENOSPC if they are more than 64 KiB.
+ * body, which may be NULL then. Returns 0 or an error: -EINVAL for fields that
+ * cannot be written (then nothing was), -ENOSPC if they are more than 64 KiB.
  */
 TORC_API int torc_http_reply(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
     const void *body, size_t size, torc_deadline deadline);
 
 /*
- * Parks, as above. Answer with an error as torc does by itself: with what
- * config.refusal makes of `refusal`. `error` and `why` are for that hook alone.
- * Returns as torc_http_reply().
+ * Parks, but only if the answer is large, or the last ones are not taken.
+ * Answer with an error as torc does by itself: with what config.refusal makes
+ * of `refusal`. `error` and `why` are for that hook alone. Returns as
+ * torc_http_reply().
  */
 TORC_API int torc_http_refuse(struct torc_http *http,
     const struct torc_http_refusal *refusal, torc_deadline deadline);
 
 /*
- * Parks, as above. Take the connection over: answer with 101, and speak the
- * protocol that `fields` names in Upgrade. torc writes "Connection: upgrade".
- * From then on the handler uses the torc_conn itself, and torc_conn_recv()
- * shows first what came behind the request. torc_http_recv() returns 0.
+ * Parks, but only if the answer is large, or the last ones are not taken. Take
+ * the connection over: answer with 101, and speak the protocol that `fields`
+ * names in Upgrade. torc writes "Connection: upgrade". From then on the handler
+ * uses the torc_conn itself, and torc_conn_recv() shows first what came behind
+ * the request. torc_http_recv() returns 0.
  *
- * 0 or an error: -EINVAL if the client did not ask for an upgrade, the body of
- * the request was not read to its end, the answer was begun, or the fields
- * cannot be written or name no protocol (then nothing was written, and the
- * request can still be answered); what torc_conn_write() says.
+ * Returns 0 or an error: -EINVAL if the client did not ask for an upgrade, the
+ * body of the request was not read to its end, the answer was begun, or the
+ * fields cannot be written or name no protocol (then nothing was written, and
+ * the request can still be answered); what torc_conn_write() says.
  */
 TORC_API int torc_http_take_over(struct torc_http *http,
     const struct torc_http_field *fields, unsigned field_count,
     torc_deadline deadline);
 
 /*
- * Parks, as above. The same in pieces: begin, write as often as you like, end.
- * `length` is that of the body, or TORC_HTTP_UNKNOWN: it goes out in chunks,
- * or to the end of the connection for an HTTP/1.0 client. -EINVAL if more was
- * written than promised, or less at the end; the connection is reset then. Also
- * -EINVAL, and nothing happens, without an answer that was begun and not ended,
- * such as for a second end, or one after a begin that has failed.
+ * Parks, but only if the answer is large, or the last ones are not taken.
+ * Answer in pieces: begin, write as often as you like, end. `length` is that of
+ * the body, or TORC_HTTP_UNKNOWN: it goes out in chunks, or to the end of the
+ * connection for an HTTP/1.0 client. -EINVAL if more was written than promised,
+ * or less at the end; the connection is reset then. Also -EINVAL, and nothing
+ * happens, without an answer that was begun and not ended, such as for a second
+ * end, or one after a begin that has failed.
  */
 #define TORC_HTTP_UNKNOWN UINT64_MAX
 
@@ -472,13 +491,14 @@ TORC_API int torc_http_begin(struct torc_http *http, unsigned status,
     uint64_t length, torc_deadline deadline);
 TORC_API int torc_http_write(struct torc_http *http, const void *data,
     size_t size, torc_deadline deadline);
+TORC_API int torc_http_end(struct torc_http *http, torc_deadline deadline);
+
 /*
- * `size` bytes of the body, which does not go out in chunks, were sent on the
- * connection by the handler itself, such as with torc_file_send(): -EINVAL if
- * they are more than was promised.
+ * Count bytes that the handler has sent: `size` bytes of the body, which does
+ * not go out in chunks, were sent on the connection by the handler itself, such
+ * as with torc_file_send(): -EINVAL if they are more than was promised.
  */
 TORC_API int torc_http_sent(struct torc_http *http, uint64_t size);
-TORC_API int torc_http_end(struct torc_http *http, torc_deadline deadline);
 
 /*
  * Parks. Wait until what was written is in the kernel's hands. Before a wait
@@ -487,8 +507,8 @@ TORC_API int torc_http_end(struct torc_http *http, torc_deadline deadline);
 TORC_API int torc_http_flush(struct torc_http *http, torc_deadline deadline);
 
 /*
- * What the handler returns: TORC_CLOSE, or a reset if an answer was begun and
- * not ended, which must not look as if it were whole.
+ * Returns what the handler is to return: TORC_CLOSE, or a reset if an answer
+ * was begun and not ended, which must not look as if it were whole.
  */
 TORC_API int torc_http_result(const struct torc_http *http);
 
@@ -507,7 +527,7 @@ TORC_API int torc_http_result(const struct torc_http *http);
 struct torc_http_client;
 
 /*
- * What torc_http_forward() does with an origin. 0 has the default; times in
+ * How torc_http_forward() deals with an origin. 0 has the default; times in
  * milliseconds, TORC_NO_LIMIT for none.
  *
  * The bytes of bodies that are kept for slow clients are memory of the
@@ -521,7 +541,8 @@ struct torc_http_forward_config {
 	unsigned keep_max;	/* bytes of a body, each way, that are kept
 				 * for a client that is slower than the
 				 * origin; 1 MiB */
-	uint64_t memory_max;	/* 64 MiB */
+	uint64_t memory_max;	/* bytes of bodies that are kept, of all
+				 * requests; 64 MiB */
 	unsigned gather_ms;	/* a request whose body is not whole yet waits
 				 * so long before it is begun; 1000 */
 	unsigned queue_ms;	/* for a connection to the origin, and then
@@ -536,13 +557,17 @@ struct torc_http_forward_config {
 				 * are set aside; 1000 */
 };
 
-/* 0 has the default; times in milliseconds, TORC_NO_LIMIT for none. */
+/*
+ * What a client asks, and its bounds. 0 has the default; times are in
+ * milliseconds, and TORC_NO_LIMIT is none.
+ */
 struct torc_http_client_config {
 	const char *address;	/* as torc_dial_name() reads it; copied */
 	const char *host;	/* the Host field; copied; NULL: the address,
 				 * or localhost for a unix socket */
-	struct torc_pool_config pool;	/* aside_max: 4 times its size */
-	struct torc_http_forward_config forward;
+	struct torc_pool_config pool;	/* of its connections; `aside_max` is 4
+				 * times its size by default */
+	struct torc_http_forward_config forward;	/* for a proxy */
 	unsigned head_max;	/* bytes of a response's head, and of a
 				 * trailer; 32768; 16 or more */
 	unsigned fields_max;	/* in a head, and in a trailer; 128; at most
@@ -562,28 +587,32 @@ struct torc_http_client_config {
 
 /*
  * Create a client for the reactor of this thread; it connects when it is
- * asked. 0; -EINVAL, and `error` says what is wrong; -ENOMEM; or what
- * torc_pool_create() says.
+ * asked. Returns 0, or: -EINVAL, and `error` says what is wrong;
+ * -ENOMEM; what torc_pool_create() says.
  */
 TORC_API int torc_http_client_create(struct torc_http_client **client,
     const struct torc_http_client_config *config, struct torc_error *error);
 
-/* Parks. As torc_pool_destroy(); nothing is being asked. NULL does nothing. */
+/*
+ * Parks. Destroy a client, as torc_pool_destroy(); nothing is being asked. NULL
+ * does nothing.
+ */
 TORC_API int torc_http_client_destroy(struct torc_http_client *client,
     torc_deadline deadline);
 
 /*
- * No more: what asks from now on gets -ESHUTDOWN at once. What is being asked
- * goes on.
+ * Close a client: requests from now on fail with -ESHUTDOWN at once. What is
+ * being asked goes on.
  */
 TORC_API void torc_http_client_close(struct torc_http_client *client);
 
+/* Read the statistics of a client's pool. */
 TORC_API void torc_http_client_stats(const struct torc_http_client *client,
     struct torc_pool_stats *stats);
 
 /*
- * What to ask for. Content-Length, Transfer-Encoding and Connection are not
- * among the fields; Host may be.
+ * A request of a client: what to ask for. Content-Length, Transfer-Encoding and
+ * Connection are not among the fields; Host may be.
  */
 struct torc_http_request {
 	struct torc_slice method;	/* size 0: GET */
@@ -600,7 +629,7 @@ struct torc_http_request {
 				 * torc_pool_acquire_for(); 0: no one */
 };
 
-/* One request and its answer, on the stack of who asks. */
+/* A call is one request and its answer, on the stack of the fiber that asks. */
 struct torc_http_call {
 	struct torc_http_head response;	/* to be read */
 	struct torc_http_head trailer;	/* of its body: only fields */
@@ -626,27 +655,27 @@ struct torc_http_call {
 };
 
 /*
- * Parks. Ask, and read the head of the answer into call->response. 1xx are
- * passed over. If a connection that was used before turns out to be closed,
- * and nothing was answered on it, a request that may be repeated (GET, HEAD,
- * OPTIONS, TRACE, PUT, DELETE) is, once, on a new one.
+ * Parks. Send a request, and read the head of its answer into call->response.
+ * 1xx are passed over. If a connection that was used before turns out to be
+ * closed, and nothing was answered on it, a request that may be repeated (GET,
+ * HEAD, OPTIONS, TRACE, PUT, DELETE) is, once, on a new one.
  *
- * 0: the answer's body is to be read, and torc_http_call_end() to be called,
- * on any later error, too. Or a negative errno, and there is nothing to be
- * done: as above; -EINVAL: the request cannot be written, and not a byte of it
- * was; what torc_pool_acquire() says. call->response.why may say more.
+ * Returns 0: the answer's body is to be read, and torc_http_call_end() to be
+ * called, on any later error, too. Or a negative errno, and there is nothing to
+ * be done: as above; -EINVAL: the request cannot be written, and not a byte of
+ * it was; what torc_pool_acquire() says. call->response.why may say more.
  */
 TORC_API int torc_http_call(struct torc_http_client *client,
     struct torc_http_call *call, const struct torc_http_request *request,
     torc_deadline deadline);
 
 /*
- * Parks. The same in pieces: begin, with the length of a body that comes, or
- * TORC_HTTP_UNKNOWN for chunks (`body` and `size` of the request are not
- * used); write as often as you like, finish; wait for the answer. An answer
- * may come before all is written: another fiber may wait for it meanwhile.
- * After begin has succeeded, end is to be called. -EINVAL if more is written
- * than was promised, or less at the end.
+ * Parks. Send a request in pieces: begin, with the length of a body that comes,
+ * or TORC_HTTP_UNKNOWN for chunks (`body` and `size` of the request are not
+ * used); write as often as you like, finish; wait for the answer. An answer may
+ * come before all is written: another fiber may wait for it meanwhile. After
+ * begin has succeeded, end is to be called. -EINVAL if more is written than was
+ * promised, or less at the end.
  */
 TORC_API int torc_http_call_begin(struct torc_http_client *client,
     struct torc_http_call *call, const struct torc_http_request *request,
@@ -662,30 +691,31 @@ TORC_API int torc_http_call_answer(struct torc_http_call *call,
     torc_deadline deadline);
 
 /*
- * Parks. More of the answer's body, in one piece, which is readable until the
- * next call. Its size; 0 at the end, and then call->trailer has the fields
- * behind the body, readable as long as the last piece; or an error: an answer
- * that is cut off, or over `body_max`, never ends with 0.
+ * Parks. Read more of the answer's body, in one piece, which is readable until
+ * the next call. Returns its size; 0 at the end, and then call->trailer has the
+ * fields behind the body, readable as long as the last piece; or an error: an
+ * answer that is cut off, or over `body_max`, never ends with 0.
  */
 TORC_API int torc_http_call_read(struct torc_http_call *call,
     struct torc_slice *body, torc_deadline deadline);
 
 /*
- * After an answer of 101: the connection, which speaks another protocol from
- * now on. torc_conn_recv() shows first what came behind the answer, whose
+ * Returns the connection after an answer of 101: it speaks another protocol
+ * from now on. torc_conn_recv() shows first what came behind the answer, whose
  * slices are gone then. It is the caller's until torc_http_call_end(), which
  * closes it: with a reset, if it was not done with.
  */
 TORC_API struct torc_conn *torc_http_call_conn(struct torc_http_call *call);
 
-/* The body was read to its end: torc_http_call_read() would not wait. */
+/* Returns whether the body was read to its end: a read would not wait. */
 TORC_API bool torc_http_call_over(const struct torc_http_call *call);
 
 /*
- * The connection goes back to its pool if the request was sent and the answer
- * read to the end, and nothing else came; or else it is closed. Slices of the
- * response are gone. Does nothing for NULL, and for a call that has failed or
- * was ended before; other functions stop the process with such a call.
+ * End a call. The connection goes back to its pool if the request was sent and
+ * the answer read to the end, and nothing else came; or else it is closed.
+ * Slices of the response are gone. Does nothing for NULL, and for a call that
+ * has failed or was ended before; other functions stop the process with such a
+ * call.
  */
 TORC_API void torc_http_call_end(struct torc_http_call *call);
 
@@ -694,7 +724,7 @@ TORC_API void torc_http_call_end(struct torc_http_call *call);
 #define TORC_HTTP_ADDED 8	/* fields, at most */
 #define TORC_HTTP_VIA 60	/* bytes of the name in Via, at most */
 
-/* How requests are forwarded. It is not changed by it. */
+/* How requests are forwarded. It is not changed. */
 struct torc_http_forwarding {
 	const char *via;	/* our name in Via: a token, such as "torc" */
 	const struct torc_http_field *added;	/* to the request, such as

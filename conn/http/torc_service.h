@@ -48,8 +48,8 @@ struct torc_routes;
 struct torc_service;
 
 /*
- * Answers a request. Runs on a fiber, and may park. Returns 0, or a negative
- * errno: if nothing was answered, the answer is then that of
+ * A handler answers a request. Runs on a fiber, and may park. Returns 0, or a
+ * negative errno: if nothing was answered, the answer is then that of
  * torc_http_status_of(), and 500 if the handler returned 0. An answer that was
  * begun and not ended resets the connection. Most handlers return what the call
  * that answers has returned.
@@ -62,7 +62,7 @@ typedef int torc_exchange_handler(struct torc_exchange *exchange, void *arg);
 #define TORC_ROUTE_SEGMENTS 32	/* of the path of a route, at most */
 #define TORC_ROUTE_METHODS 63	/* different ones of a service, at most */
 
-/* Begin to list routes. 0 or -ENOMEM. Any thread, one at a time. */
+/* Begin to list routes. Returns 0 or -ENOMEM. Any thread, one at a time. */
 TORC_API int torc_routes_create(struct torc_routes **routes);
 
 /*
@@ -72,13 +72,12 @@ TORC_API int torc_routes_create(struct torc_routes **routes);
 TORC_API void torc_routes_destroy(struct torc_routes *routes);
 
 /*
- * A handler for requests with this method and path. All text is copied. What is
- * wrong with a route is told by torc_service_create().
+ * Add a route: a handler for requests with this method and path. All text is
+ * copied. What is wrong with a route is told by torc_service_create().
  *
  * `method` is a method as it is sent, such as "GET", or "*" for any; at most 24
- * bytes. GET also
- * answers HEAD, without the body. OPTIONS is answered by torc unless there is
- * a route for it.
+ * bytes. GET also answers HEAD, without the body. OPTIONS is answered by torc
+ * unless there is a route for it.
  *
  * `path` begins with "/". It is written decoded: no percent signs. A segment
  * (what is between two slashes) may be a parameter, "{id}", which matches a
@@ -91,19 +90,19 @@ TORC_API void torc_routes_add(struct torc_routes *routes, const char *method,
     const char *path, torc_exchange_handler *handler, void *arg);
 
 /*
- * A group of routes: their paths come behind `prefix`, which is "" or begins
- * with "/" and does not end with it. It lives as long as `routes`, and may have
- * groups itself.
+ * Make a group of routes: their paths come behind `prefix`, which is "" or
+ * begins with "/" and does not end with it. It lives as long as `routes`, and
+ * may have groups itself.
  */
 TORC_API struct torc_routes *torc_routes_group(struct torc_routes *routes,
     const char *prefix);
 
 /*
- * Let a function run around each handler of these routes and of their groups,
- * also of those that were added before. It calls torc_exchange_next() to go on,
- * or answers instead. Those of outer groups run first, and of one group those
- * that were added first. What torc answers by itself (404, 405, OPTIONS) has
- * nothing around it.
+ * Put a function around handlers: let it run around each handler of these
+ * routes and of their groups, also of those that were added before. It calls
+ * torc_exchange_next() to go on, or answers instead. Those of outer groups run
+ * first, and of one group those that were added first. What torc answers by
+ * itself (404, 405, OPTIONS) has nothing around it.
  */
 TORC_API void torc_routes_around(struct torc_routes *routes,
     torc_exchange_handler *around, void *arg);
@@ -120,8 +119,8 @@ TORC_API void torc_routes_otherwise(struct torc_routes *routes,
 /* ---- Services ---- */
 
 /*
- * What is known at the end of an exchange. Later versions may add fields at the
- * end.
+ * The end of an exchange: what an observer is told. Later versions may add
+ * fields at the end.
  */
 struct torc_exchange_summary {
 	const char *route;	/* its path, as "/items/{id}"; NULL: none */
@@ -138,7 +137,7 @@ struct torc_exchange_summary {
 	uint64_t ended_ns;	/* when the handler was done */
 };
 
-/* 0 has the default. */
+/* The bounds of a service, and its observer. 0 has the default. */
 struct torc_service_config {
 	const struct torc_http_config *http;	/* copied; NULL: all defaults.
 				 * Its `idle_ms` and `requests_max` must be 0 */
@@ -154,7 +153,7 @@ struct torc_service_config {
 	 */
 	void (*observer)(struct torc_exchange *exchange,
 	    const struct torc_exchange_summary *end, void *arg);
-	void *arg;
+	void *arg;		/* for it */
 };
 
 /*
@@ -169,10 +168,10 @@ TORC_API int torc_service_create(struct torc_service **service,
     const struct torc_routes *routes,
     const struct torc_service_config *config, struct torc_error *error);
 
-/* Free it; nobody uses it any more. NULL does nothing. Any thread. */
+/* Free a service, which nobody uses any more. NULL does nothing. Any thread. */
 TORC_API void torc_service_destroy(struct torc_service *service);
 
-/* The handler of connections that a service answers: its `arg`. */
+/* Handle connections: the handler for them, whose `arg` is a service. */
 TORC_API int torc_service_handle(struct torc_conn *conn, void *service);
 
 /* ---- Requests ---- */
@@ -182,91 +181,93 @@ TORC_API int torc_service_handle(struct torc_conn *conn, void *service);
  * decoded has a NUL behind it, which does not count.
  */
 
-/* The head as it was sent: fields, target, framing. */
+/* Returns the head as it was sent: fields, target, framing. */
 TORC_API const struct torc_http_head *torc_exchange_request(
     const struct torc_exchange *exchange);
 
-/* The value of the first field of this name (any case), or NULL. */
+/* Returns the value of the first field of this name (any case), or NULL. */
 TORC_API const struct torc_slice *torc_exchange_field(
     const struct torc_exchange *exchange, const char *name);
 
 /*
- * The path: percent-decoded once, without "." and ".." segments. Begins with
- * "/". A slash in it may have been encoded in a segment.
+ * Returns the decoded path of the request: percent-decoded once, without "."
+ * and ".." segments. Begins with "/". A slash in it may have been encoded in a
+ * segment.
  */
 TORC_API struct torc_slice torc_exchange_path(
     const struct torc_exchange *exchange);
 
-/* What stands behind the first "?" of the target, as it was sent. */
+/* Returns the query of the target: what is behind its "?", as it was sent. */
 TORC_API struct torc_slice torc_exchange_query(
     const struct torc_exchange *exchange);
 
 /*
- * A parameter, or the rest, of the route's path: decoded, without NUL in it. A
- * parameter has a slash in it if that was encoded; a path with such a slash in
- * its rest matches no rest. { NULL, 0 } if the route has none of this name.
+ * Returns a parameter, or the rest, of the route's path: decoded, without NUL
+ * in it. A parameter has a slash in it if that was encoded; a path with such a
+ * slash in its rest matches no rest. { NULL, 0 } if the route has none of this
+ * name.
  */
 TORC_API struct torc_slice torc_exchange_param(
     const struct torc_exchange *exchange, const char *name);
 
 /*
- * The decimal number that a text is, with "-" or without, such as a parameter.
- * Returns 0, or: -EINVAL it is none; -ERANGE it is less than `least` or more
- * than `most`. Any thread.
+ * Read the decimal number that a text is, with "-" or without, such as a
+ * parameter. Returns 0, or: -EINVAL it is none; -ERANGE it is less than `least`
+ * or more than `most`. Any thread.
  */
 TORC_API int torc_slice_int(struct torc_slice text, int64_t least,
     int64_t most, int64_t *value);
 
-/* The path of the route that was found, as "/items/{id}"; NULL: none. */
+/* Returns the path of the route, as "/items/{id}"; NULL: none was found. */
 TORC_API const char *torc_exchange_route(const struct torc_exchange *exchange);
 
 /*
- * The connection that carries the exchange, to ask what it is: its addresses,
- * its listener, a key for its peer. It may carry other exchanges at the same
- * time, so it is not read, written or closed.
+ * Returns the connection that carries the exchange, to ask what it is: its
+ * addresses, its listener, a key for its peer. It may carry other exchanges at
+ * the same time, so it is not read, written or closed.
  */
 TORC_API const struct torc_conn *torc_exchange_conn(
     const struct torc_exchange *exchange);
 
-/* The address of the client: as torc_conn_peer_address(). */
+/* Write the address of the client to `text`, as torc_conn_peer_address(). */
 TORC_API int torc_exchange_peer(const struct torc_exchange *exchange,
     char *text, size_t size);
 
 /*
- * Let the handler be told when the client goes, while it waits for something
- * else than its request: as torc_conn_watch_begin(). The handler ends the watch
- * before it reads or answers.
+ * Watch the client: let the handler be told when it goes, while it waits for
+ * something else than its request: as torc_conn_watch_begin(). The handler ends
+ * the watch before it reads or answers.
  */
 TORC_API void torc_exchange_watch_begin(struct torc_exchange *exchange,
     enum torc_watch what);
 TORC_API void torc_exchange_watch_end(struct torc_exchange *exchange);
 
 /*
- * Parks. More of the body, in one piece, readable until the next call. Returns
- * as torc_http_read(): the client was told of errors.
+ * Parks. Read more of the body, in one piece, readable until the next call.
+ * Returns as torc_http_read(): the client was told of errors.
  */
 TORC_API int torc_exchange_read(struct torc_exchange *exchange,
     struct torc_slice *piece, torc_deadline deadline);
 
 /*
- * Parks. The whole body, or what was not read of it, in the exchange's memory,
- * with a NUL behind it. Returns 0, or as torc_exchange_read(); -EFBIG: it needs
- * more than `memory_max`, and the client was told with 413.
+ * Parks. Read the whole body, or what was not read of it, in the exchange's
+ * memory, with a NUL behind it. Returns 0, or as torc_exchange_read(); -EFBIG:
+ * it needs more than `memory_max`, and the client was told with 413.
  */
 TORC_API int torc_exchange_body(struct torc_exchange *exchange,
     struct torc_slice *body, torc_deadline deadline);
 
 /*
- * The value of the first field of this name (any case) behind the body, or
- * NULL. To be asked for when the body was read to its end, and before anything
- * else is read or answered.
+ * Returns the value of the first field of this name (any case) behind the body,
+ * or NULL. To be asked for when the body was read to its end, and before
+ * anything else is read or answered.
  */
 TORC_API const struct torc_slice *torc_exchange_trailer(
     const struct torc_exchange *exchange, const char *name);
 
 /* ---- Pairs: of the query, a form, cookies ---- */
 
-/* Where an iterator is. Its fields are torc's. */
+/* Pairs of names and values, one after the other. Its fields are torc's. */
 struct torc_pairs {
 	struct torc_exchange *exchange;
 	struct torc_slice left;
@@ -289,18 +290,18 @@ TORC_API int torc_exchange_form_pairs(struct torc_exchange *exchange,
     struct torc_pairs *pairs, torc_deadline deadline);
 
 /*
- * The next pair: 1; 0 at the end; or -EBADMSG: an encoding is invalid (which a
- * handler may return: 400), -ENOMEM: more than `memory_max`. In queries and
- * forms "+" is a space and percent signs are decoded, also of NUL; cookies are
- * as they were sent, without quotes around their values. A name without "=" has
- * an empty value; empty pairs are passed over.
+ * Read the next pair. Returns 1; 0 at the end; or -EBADMSG: an encoding is
+ * invalid (which a handler may return: 400), -ENOMEM: more than `memory_max`.
+ * In queries and forms "+" is a space and percent signs are decoded, also of
+ * NUL; cookies are as they were sent, without quotes around their values. A
+ * name without "=" has an empty value; empty pairs are passed over.
  */
 TORC_API int torc_pairs_next(struct torc_pairs *pairs,
     struct torc_slice *name, struct torc_slice *value);
 
 /*
- * The value of the first pair of this name: 1; 0: none, and `*value` is
- * { NULL, 0 }; or as torc_pairs_next().
+ * Find the value of the first pair of this name. Returns 1; 0: none, and
+ * `*value` is { NULL, 0 }; or as torc_pairs_next().
  */
 TORC_API int torc_exchange_query_find(struct torc_exchange *exchange,
     const char *name, struct torc_slice *value);
@@ -310,17 +311,18 @@ TORC_API int torc_exchange_cookie_find(struct torc_exchange *exchange,
 /* ---- Memory and data of an exchange ---- */
 
 /*
- * `size` bytes that are freed at the end of the exchange; aligned for any type,
- * not zeroed. NULL: no memory, or more than `memory_max` in all.
+ * Allocate `size` bytes that are freed at the end of the exchange; aligned for
+ * any type, not zeroed. Returns NULL if there is no memory, or it would be more
+ * than `memory_max` in all.
  */
 TORC_API void *torc_exchange_alloc(struct torc_exchange *exchange,
     size_t size);
 
-/* Formatted text, in that memory; NULL: as above. */
+/* Format text in memory of torc_exchange_alloc(), or NULL as there. */
 TORC_API char *torc_exchange_print(struct torc_exchange *exchange,
     const char *format, ...) TORC_FORMAT(2, 3);
 
-/* One pointer of the program for an exchange, NULL at first. */
+/* Keep one pointer of the program with an exchange, NULL at first. */
 TORC_API void torc_exchange_set_data(struct torc_exchange *exchange,
     void *data);
 TORC_API void *torc_exchange_data(const struct torc_exchange *exchange);
@@ -335,7 +337,7 @@ TORC_API void *torc_exchange_data(const struct torc_exchange *exchange);
  */
 TORC_API int torc_exchange_next(struct torc_exchange *exchange);
 
-/* The status of the answer, once it was begun; 0 before. */
+/* Returns the status of the answer, once it was begun; 0 before. */
 TORC_API unsigned torc_exchange_status(const struct torc_exchange *exchange);
 
 /* ---- Answers ---- */
@@ -364,33 +366,42 @@ TORC_API int torc_exchange_reply(struct torc_exchange *exchange,
     unsigned status, const char *type, const void *body, size_t size,
     torc_deadline deadline);
 
-/* Parks, as above. The same with text: "text/plain; charset=utf-8". */
+/*
+ * Parks, but only if the answer is large, or the last ones are not taken.
+ * Answer with text: "text/plain; charset=utf-8".
+ */
 TORC_API int torc_exchange_text(struct torc_exchange *exchange,
     unsigned status, const char *text, torc_deadline deadline);
 
-/* Parks, as above. With formatted text, of at most `memory_max`: -ENOMEM. */
+/*
+ * Parks, but only if the answer is large, or the last ones are not taken.
+ * Answer with formatted text, of at most `memory_max`: -ENOMEM.
+ */
 TORC_API int torc_exchange_textf(struct torc_exchange *exchange,
     unsigned status, const char *format, torc_deadline deadline, ...)
     TORC_FORMAT(3, 5);
 
 /*
- * Parks, as above. Answer with 301, 302, 303, 307 or 308 and a Location, which
- * is an URI: percent-encoded, no spaces. -EINVAL for another one.
+ * Parks, but only if the answer is large, or the last ones are not taken.
+ * Answer with 301, 302, 303, 307 or 308 and a Location, which is an URI:
+ * percent-encoded, no spaces. -EINVAL for another one.
  */
 TORC_API int torc_exchange_redirect(struct torc_exchange *exchange,
     unsigned status, const char *location, torc_deadline deadline);
 
 /*
- * Parks, as above. Answer with an error as torc does by itself: its usual words
- * as text, or what `refusal` of struct torc_http_config makes of it. `why` is
- * for that and for the observer, and stays until the handler returns; or NULL.
+ * Parks, but only if the answer is large, or the last ones are not taken.
+ * Answer with an error as torc does by itself: its usual words as text, or what
+ * `refusal` of struct torc_http_config makes of it. `why` is for that and for
+ * the observer, and stays until the handler returns; or NULL.
  */
 TORC_API int torc_exchange_refuse(struct torc_exchange *exchange,
     unsigned status, const char *why, torc_deadline deadline);
 
 /*
- * Parks, as above. The same in pieces: begin, write as often as you like, end.
- * `length` and errors are those of torc_http_begin().
+ * Parks, but only if the answer is large, or the last ones are not taken.
+ * Answer in pieces: begin, write as often as you like, end. `length` and errors
+ * are those of torc_http_begin().
  */
 TORC_API int torc_exchange_begin(struct torc_exchange *exchange,
     unsigned status, const char *type, uint64_t length, torc_deadline deadline);
@@ -404,8 +415,9 @@ TORC_API int torc_exchange_flush(struct torc_exchange *exchange,
     torc_deadline deadline);
 
 /*
- * Parks, as above. Send an answer before the answer, such as 103 Early Hints:
- * as torc_http_inform(). Fields that were added are not among its own.
+ * Parks, but only if the answer is large, or the last ones are not taken. Send
+ * an answer before the answer, such as 103 Early Hints: as torc_http_inform().
+ * Fields that were added are not among its own.
  */
 TORC_API int torc_exchange_inform(struct torc_exchange *exchange,
     unsigned status, const struct torc_http_field *fields,
@@ -423,17 +435,18 @@ TORC_API int torc_exchange_forward(struct torc_exchange *exchange,
 /* ---- Other protocols ---- */
 
 /*
- * Whether the client asks to go on with another protocol (any case), such as
- * "websocket", in place of an answer.
+ * Returns whether the client asks to go on with another protocol (any case),
+ * such as "websocket", in place of an answer.
  */
 TORC_API bool torc_exchange_wants(const struct torc_exchange *exchange,
     const char *protocol);
 
 /*
- * Parks, as above. Accept that: the answer says so, with the fields that were
- * added, and from then on `*conn` carries the bytes of the protocol both ways.
- * It shows first what came behind the request, belongs to the handler until
- * this returns, and is closed then. It may have no socket of its own (see
+ * Parks, but only if the answer is large, or the last ones are not taken.
+ * Accept another protocol: the answer says so, with the fields that were added,
+ * and from then on `*conn` carries the bytes of the protocol both ways. It
+ * shows first what came behind the request, belongs to the handler until this
+ * returns, and is closed then. It may have no socket of its own (see
  * torc_conn_fd()). The route of a request that asks for it is one of GET.
  *
  * Returns 0, or: -EINVAL the client did not ask for this protocol, its body was
@@ -444,7 +457,7 @@ TORC_API int torc_exchange_take_over(struct torc_exchange *exchange,
 
 /* ---- Event streams ---- */
 
-/* An event. All zero: a comment, so that the peer sees the stream live. */
+/* An event of a stream. All zero: a comment, which shows that it lives. */
 struct torc_event {
 	const char *name;	/* NULL: "message" */
 	const char *id;		/* NULL: none */
@@ -453,18 +466,20 @@ struct torc_event {
 };
 
 /*
- * Parks, as above. Begin a stream of events (text/event-stream). What the
- * client had last is the field Last-Event-ID. torc_exchange_end() ends it. A
- * handler that waits for something to tell ends when torc_reactor_draining().
- * The answer to HEAD is whole with this: there are no events.
+ * Parks, but only if the answer is large, or the last ones are not taken. Begin
+ * a stream of events (text/event-stream). What the client had last is the field
+ * Last-Event-ID. torc_exchange_end() ends it. A handler that waits for
+ * something to tell ends when torc_reactor_draining(). The answer to HEAD is
+ * whole with this: there are no events.
  */
 TORC_API int torc_exchange_events_begin(struct torc_exchange *exchange,
     torc_deadline deadline);
 
 /*
- * Parks, as above. Send an event. It leaves when the fiber waits for the next
- * one. Returns 0, or as torc_exchange_write(); -EPIPE the request was HEAD;
- * -EINVAL, and nothing was written: the name or the id has a line end in it.
+ * Parks, but only if the answer is large, or the last ones are not taken. Send
+ * an event. It leaves when the fiber waits for the next one. Returns 0, or as
+ * torc_exchange_write(); -EPIPE the request was HEAD; -EINVAL, and nothing was
+ * written: the name or the id has a line end in it.
  */
 TORC_API int torc_exchange_event(struct torc_exchange *exchange,
     const struct torc_event *event, torc_deadline deadline);
@@ -508,9 +523,16 @@ struct torc_json {
 TORC_API void torc_json_begin(struct torc_json *json, void *data, size_t size,
     int (*put)(const void *data, size_t size, void *arg), void *arg);
 
-/* The bytes of the text in all, or the error; -EINVAL if it is not whole. */
+/*
+ * End a text. Returns how many bytes it has in all, or the first error; -EINVAL
+ * if it is not whole.
+ */
 TORC_API int64_t torc_json_end(struct torc_json *json);
 
+/*
+ * Write a value, or the beginning or the end of one. Errors are those of struct
+ * torc_json.
+ */
 TORC_API void torc_json_object_begin(struct torc_json *json);
 TORC_API void torc_json_object_end(struct torc_json *json);
 TORC_API void torc_json_array_begin(struct torc_json *json);
@@ -537,9 +559,9 @@ TORC_API int torc_exchange_json_begin(struct torc_exchange *exchange,
     unsigned status, struct torc_json *json, torc_deadline deadline);
 
 /*
- * Parks, as torc_exchange_reply(). End it. Returns 0, or the writer's error:
- * then nothing was answered if nothing had gone out, and the connection is
- * reset otherwise.
+ * Parks, as torc_exchange_reply(). End an answer that is JSON. Returns 0, or
+ * the writer's error: then nothing was answered if nothing had gone out, and
+ * the connection is reset otherwise.
  */
 TORC_API int torc_exchange_json_end(struct torc_exchange *exchange,
     struct torc_json *json, torc_deadline deadline);
@@ -556,9 +578,9 @@ struct torc_exchange_head {
 struct torc_filter;
 
 /*
- * What shapes an answer: its head, and the pieces of its body. An answer passes
- * the filters from the one that was added last to the one that was added first,
- * and what they have done with it is sent. Answers of torc's own
+ * A filter shapes an answer: its head, and the pieces of its body. An answer
+ * passes the filters from the one that was added last to the one that was added
+ * first, and what they have done with it is sent. Answers of torc's own
  * (torc_exchange_refuse()) pass none.
  */
 struct torc_filter_kind {
@@ -587,7 +609,9 @@ struct torc_filter_kind {
 TORC_API int torc_exchange_add_filter(struct torc_exchange *exchange,
     const struct torc_filter_kind *kind, void *arg);
 
-/* Parks. A piece of the body goes on. As torc_exchange_write(). */
+/*
+ * Parks. Pass a piece of the body on. Returns as torc_exchange_write().
+ */
 TORC_API int torc_filter_pass(struct torc_filter *filter, const void *data,
     size_t size, bool last, torc_deadline deadline);
 

@@ -40,6 +40,7 @@ extern "C" {
  */
 struct torc_pool;
 
+/* What a pool must know of its connections. */
 struct torc_pool_kind {
 	const char *name;	/* for people */
 	/*
@@ -66,29 +67,34 @@ struct torc_pool_kind {
 	bool (*usable)(void *arg, void *item);
 };
 
-/* 0 has the default; a value out of its range is refused with -EINVAL. */
+/*
+ * The bounds and times of a pool. 0 has the default; a value out of its range
+ * is refused with -EINVAL.
+ */
 struct torc_pool_config {
-	unsigned size;		/* open or being opened; 8; 1 to 4096 */
+	unsigned size;		/* connections, with those being opened; 8; 1
+				 * to 4096 */
 	unsigned waiters;	/* fibers in the queue; 1024; 1 to 1048576 */
 	unsigned idle_ms;	/* unused for so long: closed; 60000;
 				 * TORC_NO_LIMIT: never */
 	unsigned open_ms;	/* to open one; 5000; 1 to TORC_NO_LIMIT */
 	unsigned retry_min_ms;	/* after a failed open; doubled each time;
 				 * 50; 1 to 60000 */
-	unsigned retry_max_ms;	/* and at most this; 500, or retry_min_ms if
+	unsigned retry_max_ms;	/* the longest pause; 500, or `retry_min_ms` if
 				 * that is more; 1 to 60000 */
 	unsigned lifetime_ms;	/* after which, or up to a tenth earlier, one
 				 * is not used again; 0 or TORC_NO_LIMIT:
 				 * no such limit */
-	unsigned aside_max;	/* see torc_pool_set_aside(); 0: none; to
-				 * 65536 */
+	unsigned aside_max;	/* set aside at once: see torc_pool_set_aside();
+				 * none by default; to 65536 */
 };
 
 /*
  * Create a pool for the reactor of this thread. It opens nothing before it is
  * asked. `kind` and `arg` are the caller's and outlive it; `config` is copied
- * and may be NULL. 0; -EINVAL, and `error` names the field, its value and its
- * bounds; -ENOMEM; -ENOBUFS: the reactor has 1024 pools.
+ * and may be NULL. Returns 0, or: -EINVAL, and `error` names the
+ * field, its value and its bounds; -ENOMEM; -ENOBUFS the reactor has 1024
+ * pools.
  */
 TORC_API int torc_pool_create(struct torc_pool **pool,
     const struct torc_pool_kind *kind, void *arg,
@@ -111,7 +117,7 @@ TORC_API int torc_pool_create(struct torc_pool **pool,
 TORC_API int torc_pool_acquire(struct torc_pool *pool, void **item,
     torc_deadline deadline);
 
-/* How to rent. All zero: as torc_pool_acquire(). */
+/* A wish says how to rent. All zero: as torc_pool_acquire(). */
 struct torc_pool_wish {
 	uint64_t key;		/* whom it is for; 0: no one in particular */
 	bool fresh;		/* one that was not rented before: it is opened
@@ -119,30 +125,33 @@ struct torc_pool_wish {
 				 * whose connection had ended meanwhile */
 };
 
-/* Parks. The same, in a certain way; `wish` may be NULL. */
+/*
+ * Parks. Rent a connection in a certain way, and otherwise as
+ * torc_pool_acquire(). `wish` may be NULL.
+ */
 TORC_API int torc_pool_acquire_for(struct torc_pool *pool,
     const struct torc_pool_wish *wish, void **item, torc_deadline deadline);
 
 /*
- * Give a rented one back; it is not the caller's any more. `reusable`: nothing
- * is unread, unsent or outstanding on it. If not, it is closed on a fiber of
- * its own, and another one may take its place at once. Also after the reactor
- * has ended, by a fiber that kept it for long: torc_pool_destroy() frees it
- * then.
+ * Give a rented connection back; it is not the caller's any more. `reusable`:
+ * nothing is unread, unsent or outstanding on it. If not, it is closed on a
+ * fiber of its own, and another one may take its place at once. Also after the
+ * reactor has ended, by a fiber that kept it for long: torc_pool_destroy()
+ * frees it then.
  */
 TORC_API void torc_pool_release(struct torc_pool *pool, void *item,
     bool reusable);
 
 /*
- * Take a rented one out of the pool, which forgets it: it is the caller's to
- * close, and another one may take its place. For what is used for something
- * else from now on, and for long.
+ * Take a rented connection out of the pool, which forgets it: it is the
+ * caller's to close, and another one may take its place. For what is used for
+ * something else from now on, and for long.
  */
 TORC_API void torc_pool_take(struct torc_pool *pool, void *item);
 
 /*
- * The user of a rented one waits for somebody else than the backend, such as
- * a client that is slow (`aside`), or does not any more. While it is set
+ * Set a rented connection aside, or no more: its user waits for somebody else
+ * than the backend, such as a client that is slow. While it is set
  * aside, it does not count towards `size`, nor towards the share of its key,
  * and keeps no one else waiting. Returns 0, or -ENOBUFS: `aside_max` are set
  * aside already. One that is not set aside any more counts again, at once.
@@ -151,11 +160,11 @@ TORC_API int torc_pool_set_aside(struct torc_pool *pool, void *item,
     bool aside);
 
 /*
- * Parks. Close what is idle, end what is being opened, free the pool. Nothing
+ * Parks. Destroy a pool: close what is idle, end what is being opened. Nothing
  * is rented and no fiber waits. On a fiber of its reactor, until all is closed,
  * also if the fiber is cancelled. At the deadline those that close or open are
- * cancelled, and nobody waits for a peer any more: 0, or -ETIMEDOUT, and the
- * pool is gone in either case.
+ * cancelled, and nobody waits for a peer any more. Returns 0, or -ETIMEDOUT,
+ * and the pool is gone in either case.
  *
  * Or after the reactor has ended and before it is destroyed, such as in the
  * `stop` of torc_serve: only memory is freed then. (Of a reactor whose ring was
@@ -164,6 +173,7 @@ TORC_API int torc_pool_set_aside(struct torc_pool *pool, void *item,
 TORC_API int torc_pool_destroy(struct torc_pool *pool,
     torc_deadline deadline);
 
+/* What a pool has now, and what it has done. */
 struct torc_pool_stats {
 	/* Now. */
 	unsigned idle;
@@ -180,7 +190,7 @@ struct torc_pool_stats {
 	int last_error;		/* of open(); 0 after one that succeeded */
 };
 
-/* The reactor's thread. */
+/* Read the statistics of a pool. The reactor's thread. */
 TORC_API void torc_pool_stats(const struct torc_pool *pool,
     struct torc_pool_stats *stats);
 
@@ -206,13 +216,13 @@ TORC_API int torc_offload(int (*call)(void *arg), void *arg,
     torc_deadline deadline);
 
 /*
- * How many threads there may be, 1 to 1024; 8 at first. Those that are too
- * many end when they are idle. Any thread.
+ * Set how many threads there may be for torc_offload(), 1 to 1024; 8 at first.
+ * Those that are too many end when they are idle. Any thread.
  */
 TORC_API void torc_offload_threads(unsigned most);
 
 /*
- * How many more threads there may be for lookups of torc_dial_name(), 1 to
+ * Set how many more threads there may be for lookups of torc_dial_name(), 1 to
  * 1024; 256 at first. Any thread.
  */
 TORC_API void torc_lookup_threads(unsigned most);
@@ -220,42 +230,44 @@ TORC_API void torc_lookup_threads(unsigned most);
 /* ---- Connections by name ---- */
 
 /*
- * Parks. As torc_dial(), for "host:port" too, where the host is a name and
- * the port a number; what torc_dial() reads is not looked up. The name is
- * resolved by getaddrinfo(3) on a thread (see torc_lookup_threads()); one that
- * hangs is left behind at the deadline. Dials of one name share a lookup that
- * is under way. Names that end in the same two labels take at most half of the
- * threads, and the last eighth is for those of which none is looked up: so a
- * name server that does not answer delays no names but its own. The
- * addresses are tried in the order of RFC 8305: families take turns, the next
- * attempt begins 250 ms after the last one or when that has failed, the first
- * that connects is taken and the others are given up.
+ * Parks. Connect to a server by its name: as torc_dial(), for "host:port" too,
+ * where the host is a name and the port a number; what torc_dial() reads is not
+ * looked up. The name is resolved by getaddrinfo(3) on a thread (see
+ * torc_lookup_threads()); one that hangs is left behind at the deadline. Dials
+ * of one name share a lookup that is under way. Names that end in the same two
+ * labels take at most half of the threads, and the last eighth is for those of
+ * which none is looked up: so a name server that does not answer delays no
+ * names but its own. The addresses are tried in the order of RFC 8305: families
+ * take turns, the next attempt begins 250 ms after the last one or when that
+ * has failed, the first that connects is taken and the others are given up.
  *
- * 0, or a negative errno: -EINVAL for what is no address, -ENOENT if there is
- * no such name, -EAGAIN if that could not be found out now, -EIO if never,
- * -ETIMEDOUT, -ECANCELED, or that of the attempt which failed last.
+ * Returns 0, or: -EINVAL it is no address; -ENOENT there is no such name;
+ * -EAGAIN whether there is one could not be found out now; -EIO that cannot be
+ * found out at all; -ETIMEDOUT; -ECANCELED; the error of the attempt that
+ * failed last.
  */
 TORC_API int torc_dial_name(struct torc_conn **conn, const char *address,
     torc_deadline deadline);
 
 /*
- * A kind for torc_pool_create() whose items are connections: struct torc_conn.
- * The argument of the pool is the address, as torc_dial_name() reads it.
+ * Returns a kind for torc_pool_create() whose items are connections: struct
+ * torc_conn. The argument of the pool is the address, as torc_dial_name() reads
+ * it.
  */
 TORC_API const struct torc_pool_kind *torc_conn_pool_kind(void);
 
-/* Those of its addresses that a name was dialled at. All zero at first. */
+/* The addresses of a name that were dialled. All zero at first. */
 struct torc_dialled {
-	unsigned count;
+	unsigned count;		/* of `peers` */
 	unsigned left;		/* others that can be tried next */
 	char peers[16][72];	/* as torc_conn_peer_address() has them */
 };
 
 /*
- * Parks. As torc_dial_name(), but to none of the addresses in `dialled`, which
- * has the one that is connected from then on: for a server that answers, but
- * is not the one that was looked for, while others have the same name. Also
- * -EALREADY: there are no others.
+ * Parks. Connect to the next address of a name: as torc_dial_name(), but to
+ * none of the addresses in `dialled`, which has the one that is connected from
+ * then on: for a server that answers, but is not the one that was looked for,
+ * while others have the same name. Also -EALREADY: there are no others.
  */
 TORC_API int torc_dial_next(struct torc_conn **conn, const char *address,
     struct torc_dialled *dialled, torc_deadline deadline);

@@ -1,9 +1,9 @@
 /*
- * pipeline.h - one connection to a backend, shared by many fibers: each writes
- * its request behind those of the others, and waits for its own reply. For
- * protocols whose replies come in the order of the requests.
+ * torc_pipeline.h - one connection to a backend, shared by many fibers: each
+ * writes its request behind those of the others, and waits for its own reply.
+ * For protocols whose replies come in the order of the requests.
  *
- * There is no fiber of its own that reads. One of those who wait leads: it
+ * There is no fiber of its own that reads. One of those that wait leads: it
  * receives, and hands every reply to the request that it belongs to; when it
  * has its own, or its turn to write, the next one leads. So an idle connection
  * costs nothing, and holds no drain up. But while the only fiber that there
@@ -33,9 +33,9 @@ extern "C" {
 struct torc_pipeline;
 
 /*
- * A request: the first member of the client's own structure, on the heap,
+ * A request is the first member of the client's own structure, on the heap,
  * since it may outlive the fiber that made it. All zero at first. Its fields
- * are torc's.
+ * are torc's, but `unsent` may be read.
  */
 struct torc_request {
 	struct torc_request *next;
@@ -52,6 +52,7 @@ struct torc_request {
 					 * backend cannot have seen it */
 };
 
+/* What a pipeline must know of its protocol. */
 struct torc_pipeline_kind {
 	/*
 	 * Bytes of the reply to `request`, which is the oldest: how many were
@@ -76,6 +77,7 @@ struct torc_pipeline_kind {
 	void (*drop)(void *arg, struct torc_request *request);
 };
 
+/* A pipeline on one connection. Its fields are for reading only. */
 struct torc_pipeline {
 	struct torc_conn *conn;		/* the client's: it closes it */
 	const struct torc_pipeline_kind *kind;
@@ -91,47 +93,49 @@ struct torc_pipeline {
 	struct torc_waiters writers;	/* the others who do */
 };
 
+/* Begin a pipeline on a connection, which stays the client's. */
 TORC_API void torc_pipeline_init(struct torc_pipeline *pipeline,
     struct torc_conn *conn, const struct torc_pipeline_kind *kind, void *arg);
 
 /*
- * Parks. Wait until nobody else writes, and take a place in the queue: what is
- * written until torc_pipeline_end() is this request. 0, or -ETIMEDOUT,
- * -ECANCELED (both also if there was nothing to wait for), what broke the
- * pipeline, or -ECONNRESET: the peer has ended the connection. After an error
- * the request is the caller's, and nothing of it was sent.
+ * Parks. Begin a request: wait until nobody else writes, and take a place in
+ * the queue: what is written until torc_pipeline_end() is this request. Returns
+ * 0, or -ETIMEDOUT, -ECANCELED (both also if there was nothing to wait for),
+ * what broke the pipeline, or -ECONNRESET: the peer has ended the connection.
+ * After an error the request is the caller's, and nothing of it was sent.
  */
 TORC_API int torc_pipeline_begin(struct torc_pipeline *pipeline,
     struct torc_request *request, torc_deadline deadline);
 
 /*
- * Between begin and end: what is written now may not fit into what buffers
- * there are (it is more than torc_conn_room(), say). Until the request is
- * awaited, and it must be, a fiber of its own reads when nobody else does:
- * replies to it that come early, or to those that were given up, would else
- * keep a backend from reading the rest. If none can be made, nobody reads.
+ * Let somebody attend to replies, between begin and end: what is written now
+ * may not fit into what buffers there are (it is more than torc_conn_room(),
+ * say). Until the request is awaited, and it must be, a fiber of its own reads
+ * when nobody else does: replies to it that come early, or to those that were
+ * given up, would else keep a backend from reading the rest. If none can be
+ * made, nobody reads.
  */
 TORC_API void torc_pipeline_attend(struct torc_pipeline *pipeline,
     struct torc_request *request);
 
-/* The request is written: send it with all the others of this turn. */
+/* End a request, which is sent with all the others of this turn. */
 TORC_API void torc_pipeline_end(struct torc_pipeline *pipeline);
 
 /*
- * It cannot go on: a write failed, say. All that wait are told `error`, so it
- * must be true of each of them: what went wrong with one request is not it.
- * `unsent` of a request says whether the backend can have seen it. Requests
- * that were abandoned are dropped, the others belong to their makers again,
- * which see it by torc_pipeline_await(). Also in the place of end, and before
- * the connection is closed. The first error counts; -ETIMEDOUT and -ECANCELED
- * of a write are -ECONNABORTED for the others.
+ * Break a pipeline that cannot go on: a write failed, say. All that wait are
+ * told `error`, so it must be true of each of them: what went wrong with one
+ * request is not it. `unsent` of a request says whether the backend can have
+ * seen it. Requests that were abandoned are dropped, the others belong to their
+ * makers again, which see it by torc_pipeline_await(). Also in the place of
+ * end, and before the connection is closed. The first error counts; -ETIMEDOUT
+ * and -ECANCELED of a write are -ECONNABORTED for the others.
  */
 TORC_API void torc_pipeline_break(struct torc_pipeline *pipeline, int error);
 
 /*
- * Parks. Wait for the reply. 0: it is whole, and the request is the caller's;
- * what broke the pipeline: the same; -ETIMEDOUT or -ECANCELED: the request is
- * not the caller's any more (drop() gets it).
+ * Parks. Wait for the reply. Returns 0: it is whole, and the request is the
+ * caller's; what broke the pipeline: the same; -ETIMEDOUT or -ECANCELED: the
+ * request is not the caller's any more (drop() gets it).
  */
 TORC_API int torc_pipeline_await(struct torc_pipeline *pipeline,
     struct torc_request *request, torc_deadline deadline);

@@ -77,8 +77,8 @@ enum {
 };
 
 /*
- * A parameter ($1, $2 ...), made by one of the functions below. What it points
- * to is the caller's until the call that takes it returns.
+ * A parameter of a statement ($1, $2 ...), made by one of the functions below.
+ * What it points to is the caller's until the call that takes it returns.
  */
 struct torc_pg_param {
 	uint32_t type;
@@ -89,6 +89,7 @@ struct torc_pg_param {
 	struct torc_slice bytes;	/* NULL: NULL */
 };
 
+/* Make a parameter of a statement. */
 TORC_API struct torc_pg_param torc_pg_null(void);
 TORC_API struct torc_pg_param torc_pg_bool(bool value);
 TORC_API struct torc_pg_param torc_pg_int2(int16_t value);
@@ -179,8 +180,8 @@ struct torc_pg_error {
 struct torc_pg;
 
 /*
- * 0 and NULL have the default; a value out of its range is refused with
- * -EINVAL. Texts are copied.
+ * What a client connects to, and its bounds. 0 and NULL have the default; a
+ * value out of its range is refused with -EINVAL. Texts are copied.
  */
 struct torc_pg_config {
 	/*
@@ -199,7 +200,7 @@ struct torc_pg_config {
 	 * "primary", "standby", "prefer-standby". An address whose server is
 	 * something else is passed over. */
 	const char *target_session_attrs;
-	const char *user;
+	const char *user;	/* there is no default */
 	const char *database;	/* NULL: named as the user */
 	const char *password;	/* NULL: none */
 	/* Of the startup: names and values by turns, ended by NULL, such as
@@ -213,7 +214,7 @@ struct torc_pg_config {
 	unsigned shared;	/* connections of torc_pg_query(); 2; 1 to
 				 * 256; as many more may be open for a while
 				 * that have statements out of time */
-	unsigned sessions;	/* 8; 1 to 4096 */
+	unsigned sessions;	/* connections that are rented; 8; 1 to 4096 */
 	unsigned waiters;	/* fibers that wait for a connection; 1024;
 				 * 1 to 1048576 */
 	unsigned statements;	/* kept prepared on each; 256; 1 to 65536 */
@@ -232,8 +233,9 @@ struct torc_pg_config {
 	unsigned idle_ms;	/* unused for so long: closed; 60000;
 				 * TORC_NO_LIMIT: never */
 	unsigned lifetime_ms;	/* of a connection; TORC_NO_LIMIT */
-	unsigned retry_min_ms;	/* pauses between attempts to connect that */
-	unsigned retry_max_ms;	/* failed; see torc_pool_config */
+	unsigned retry_min_ms;	/* between attempts to connect, as those of
+				 * struct torc_pool_config */
+	unsigned retry_max_ms;	/* the longest of these pauses */
 	unsigned cancel_ms;	/* to end a statement that was given up, or a
 				 * transaction, and to reset a session, before
 				 * the connection is closed for it; 1000; 1 to
@@ -245,28 +247,29 @@ struct torc_pg_config {
 	/* Notices and warnings of the server. May be NULL. Must not park. */
 	void (*notice)(struct torc_pg *pg, const struct torc_pg_error *notice,
 	    void *arg);
-	void *arg;
+	void *arg;		/* for it */
 };
 
 /*
- * A client for the reactor of this thread. It connects when it is first asked.
- * The first of a reactor is what torc_pg_of() finds. 0; -EINVAL, and `error`
- * (may be NULL) names the field, its value and what it must be; -ENOMEM;
- * -ENOBUFS: too many pools.
+ * Create a client for the reactor of this thread. It connects when it is first
+ * asked. The first of a reactor is what torc_pg_of() finds. Returns 0, or:
+ * -EINVAL, and `error` (may be NULL) names the field, its value and what it
+ * must be; -ENOMEM; -ENOBUFS too many pools.
  */
 TORC_API int torc_pg_create(struct torc_pg **pg,
     const struct torc_pg_config *config, struct torc_error *error);
 
-/* This reactor's, or NULL. */
+/* Returns the client of a reactor, or NULL. */
 TORC_API struct torc_pg *torc_pg_of(const struct torc_reactor *reactor);
 
 /*
- * Parks. Close what is open and free it. No session is rented and nobody asks.
- * As torc_pool_destroy(): on a fiber; or after the reactor has ended. Also
- * -ECANCELED: then what is still under way goes by itself.
+ * Parks. Destroy a client: close what is open and free it. No session is rented
+ * and nobody asks. As torc_pool_destroy(): on a fiber; or after the reactor has
+ * ended. Also -ECANCELED: then what is still under way goes by itself.
  */
 TORC_API int torc_pg_destroy(struct torc_pg *pg, torc_deadline deadline);
 
+/* What a client has done. */
 struct torc_pg_stats {
 	struct torc_pool_stats shared;
 	struct torc_pool_stats sessions;
@@ -278,11 +281,13 @@ struct torc_pg_stats {
 	uint64_t retired;	/* shared connections that were given up */
 };
 
+/* Read the statistics of a client. */
 TORC_API void torc_pg_stats(const struct torc_pg *pg,
     struct torc_pg_stats *stats);
 
 /* ---- Statements ---- */
 
+/* A statement, and the values of its parameters. */
 struct torc_pg_statement {
 	const char *sql;	/* one statement */
 	const struct torc_pg_param *params;
@@ -290,19 +295,20 @@ struct torc_pg_statement {
 	bool binary;		/* columns in binary, and not as text */
 };
 
+/* A row of a result. */
 struct torc_pg_row {
 	const struct torc_slice *values;	/* data NULL: NULL */
-	unsigned count;
+	unsigned count;		/* of columns */
 };
 
 struct torc_pg_result;
 
 /*
- * Parks. Ask over a shared connection, and collect the result. `*result` is the
- * caller's until torc_pg_result_free(), also after an error: then it has no
- * rows, and torc_pg_result_error() says in words what is wrong and what became
- * of the statement. It is NULL only if there is no memory for it, or no
- * statement.
+ * Parks. Send a statement over a shared connection, and collect the result.
+ * `*result` is the caller's until torc_pg_result_free(), also after an error:
+ * then it has no rows, and torc_pg_result_error() says in words what is wrong
+ * and what became of the statement. It is NULL only if there is no memory for
+ * it, or no statement.
  *
  * The statement is a transaction of its own. What changes the session for all
  * that share it is refused with -EOPNOTSUPP, before it is sent: SET, RESET,
@@ -324,12 +330,12 @@ TORC_API int torc_pg_query(struct torc_pg *pg,
     torc_deadline deadline);
 
 /*
- * Parks. As torc_pg_query(), for `count` statements in one go and a single
- * Sync behind them: they are one transaction. If one fails, those behind it
- * are not executed, and those before it are undone: -EREMOTEIO, the error has
- * the `statement` that failed, and nothing was done. So they are fewer messages
- * than as many queries, and fewer commits; but what may fail by itself is
- * better asked by itself. -EINVAL: there are none.
+ * Parks. Send `count` statements in one go, as torc_pg_query() sends one, and a
+ * single Sync behind them: they are one transaction. If one fails, those behind
+ * it are not executed, and those before it are undone: -EREMOTEIO, the error
+ * has the `statement` that failed, and nothing was done. So they are fewer
+ * messages than as many queries, and fewer commits; but what may fail by itself
+ * is better asked by itself. -EINVAL: there are none.
  *
  *	const struct torc_pg_statement order[] = {
  *		{ "insert into orders values ($1, $2)", of, 2, false },
@@ -356,70 +362,84 @@ TORC_API int torc_pg_batch(struct torc_pg *pg,
     const struct torc_pg_statement *statements, unsigned count,
     struct torc_pg_result **result, torc_deadline deadline);
 
-/* Of a batch: what is below tells of the statement `index`, from 0, and of its
- * rows from the first one. At first, that is statement 0. */
+/*
+ * Choose a statement of a batch: the calls below tell of the statement `index`,
+ * from 0, and of its rows from the first one. At first, that is statement 0.
+ */
 TORC_API void torc_pg_result_seek(
     struct torc_pg_result *result, unsigned index);
 
-/* NULL is allowed. */
+/* Free a result. NULL does nothing. */
 TORC_API void torc_pg_result_free(struct torc_pg_result *result);
 
+/* Returns how many columns a result has, or what is known of them. */
 TORC_API unsigned torc_pg_result_column_count(
     const struct torc_pg_result *result);
 TORC_API const struct torc_pg_column *torc_pg_result_columns(
     const struct torc_pg_result *result);
 
-/* How many rows were returned, and how many an INSERT and so on changed. */
+/* Returns how many rows there are, or how many an INSERT and so on changed. */
 TORC_API uint64_t torc_pg_result_row_count(const struct torc_pg_result *result);
 TORC_API uint64_t torc_pg_result_affected(const struct torc_pg_result *result);
 
-/* The next row, from the first; false behind the last. Values stay readable
- * until the result is freed, `row->values` until the next call. */
+/*
+ * Read the next row, from the first. Values stay readable until the result is
+ * freed, `row->values` until the next call. Returns false behind the last row.
+ */
 TORC_API bool torc_pg_result_next_row(struct torc_pg_result *result,
     struct torc_pg_row *row);
 
-/* What went wrong; its `text` is "" if nothing did. */
+/* Returns what went wrong; its `text` is "" if nothing did. */
 TORC_API const struct torc_pg_error *torc_pg_result_error(
     const struct torc_pg_result *result);
 
 /* ---- Sessions ---- */
 
-/* One fiber at a time uses a session. */
+/* A session is a connection that is rented. One fiber at a time uses it. */
 struct torc_pg_session;
 
-/* Parks. As torc_pool_acquire(). `error` (may be NULL) says what happened to
- * this call: such as, for each address, why it could not be connected to. */
+/*
+ * Parks. Rent a session, as torc_pool_acquire() does. `error` (may be NULL)
+ * says what happened to this call: such as, for each address, why it could not
+ * be connected to.
+ */
 TORC_API int torc_pg_session_acquire(struct torc_pg *pg,
     struct torc_pg_session **session, struct torc_error *error,
     torc_deadline deadline);
 
 /*
- * Give it back, in any state. It is rented again when nothing of it is left: a
- * statement that runs is cancelled, a transaction that is open is rolled back,
- * and the session is reset, on a fiber of its own within `cancel_ms`; else it
- * is closed. The text of `reset` is run for that, if anything was asked since
- * the last time. By default it closes cursors, gives up the role and all
- * settings that were changed, listens to nothing, unlocks advisory locks, and
- * drops temporary tables and what was prepared by PREPARE. With DISCARD ALL,
- * each statement is prepared again, too.
+ * Give a session back, in any state. It is rented again when nothing of it is
+ * left: a statement that runs is cancelled, a transaction that is open is
+ * rolled back, and the session is reset, on a fiber of its own within
+ * `cancel_ms`; else it is closed. The text of `reset` is run for that, if
+ * anything was asked since the last time. By default it closes cursors, gives
+ * up the role and all settings that were changed, listens to nothing, unlocks
+ * advisory locks, and drops temporary tables and what was prepared by PREPARE.
+ * With DISCARD ALL, each statement is prepared again, too.
  */
 TORC_API void torc_pg_session_release(struct torc_pg_session *session);
 
-/* It will be closed when it is given back. */
+/* Let a session be closed when it is given back. */
 TORC_API void torc_pg_session_taint(struct torc_pg_session *session);
 
-/* What went wrong with the call on it that failed last, whatever it was: a
- * refusal of the server, a deadline, a connection that was lost. Readable until
- * the next call. */
+/*
+ * Returns what went wrong with the call on a session that failed last, whatever
+ * it was: a refusal of the server, a deadline, a connection that was lost.
+ * Readable until the next call.
+ */
 TORC_API const struct torc_pg_error *torc_pg_session_error(
     const struct torc_pg_session *session);
 
-/* 'I': idle, 'T': in a transaction, 'E': in one that failed; 0: a statement
- * is not over, or the connection is lost. */
+/*
+ * Returns the state of a session: 'I' if it is idle, 'T' in a transaction, 'E'
+ * in one that failed; 0 if a statement is not over, or the connection is lost.
+ */
 TORC_API char torc_pg_session_state(const struct torc_pg_session *session);
 
-/* A parameter that the server told us of, such as "server_version", or NULL.
- * It changes when the server says so. */
+/*
+ * Returns a parameter that the server told us of, such as "server_version", or
+ * NULL. It changes when the server says so.
+ */
 TORC_API const char *torc_pg_session_parameter(
     const struct torc_pg_session *session, const char *name);
 
@@ -440,39 +460,45 @@ TORC_API int torc_pg_session_begin_simple(struct torc_pg_session *session,
     const char *sql, torc_deadline deadline);
 
 /*
- * Parks. The next row: 1, or 0 when there are no more. Values view bytes of
- * torc's, and are readable until the next call on the session. Nothing is
- * received before it is asked for, but what fits in the buffers of connection
- * and kernel: a slow reader slows the server.
+ * Parks. Read the next row. Returns 1, or 0 when there are no more. Values view
+ * bytes of torc's, and are readable until the next call on the session. Nothing
+ * is received before it is asked for, but what fits in the buffers of
+ * connection and kernel: a slow reader slows the server.
  */
 TORC_API int torc_pg_session_next_row(struct torc_pg_session *session,
     struct torc_pg_row *row, torc_deadline deadline);
 
-/* Parks. After 0 of torc_pg_session_next_row(): 1 if there is a result of
- * another statement of the same text, 0 if that was the last. */
+/*
+ * Parks. Go on after 0 of torc_pg_session_next_row(). Returns 1 if there is a
+ * result of another statement of the same text, 0 if that was the last.
+ */
 TORC_API int torc_pg_session_next_result(
     struct torc_pg_session *session, torc_deadline deadline);
 
-/* Of the result that is being read. */
+/* Returns what is known of the columns of the result that is being read. */
 TORC_API unsigned torc_pg_session_column_count(
     const struct torc_pg_session *session);
 TORC_API const struct torc_pg_column *torc_pg_session_columns(
     const struct torc_pg_session *session);
 
-/* Parks. End the statement: what is left of it is read and thrown away. Its
- * first error, or 0. */
+/*
+ * Parks. End the statement: what is left of it is read and thrown away. Returns
+ * its first error, or 0.
+ */
 TORC_API int torc_pg_session_end(struct torc_pg_session *session,
     torc_deadline deadline);
 
-/* After the end of a result: its command tag, "" if there was none, and the
- * rows that it touched. */
+/*
+ * Returns the command tag after the end of a result, "" if there was none, and
+ * the rows that it touched.
+ */
 TORC_API const char *torc_pg_session_tag(
     const struct torc_pg_session *session);
 TORC_API uint64_t torc_pg_session_affected(
     const struct torc_pg_session *session);
 
 /*
- * Parks. A text of one or several statements, results thrown away: BEGIN,
+ * Parks. Run a text of one or several statements, results thrown away: BEGIN,
  * SAVEPOINT, SET ... A COMMIT that rolled back instead, as the transaction had
  * failed, is -EREMOTEIO. (So it is by torc_pg_session_begin(); of what is begun
  * by torc_pg_session_begin_simple(), torc_pg_session_tag() tells.)
@@ -483,10 +509,10 @@ TORC_API int torc_pg_session_run(struct torc_pg_session *session,
 /* ---- COPY ---- */
 
 /*
- * Parks. Begin "copy ... from stdin", write any pieces of its text or binary
- * format, and end it: `why` (NULL: it is complete) tells the server to give up.
- * `*rows` (may be NULL) are those that were copied. Calls that return
- * -EREMOTEIO have ended the copy.
+ * Parks. Copy to the server: begin "copy ... from stdin", write any pieces of
+ * its text or binary format, and end it: `why` (NULL: it is complete) tells the
+ * server to give up. `*rows` (may be NULL) are those that were copied. Calls
+ * that return -EREMOTEIO have ended the copy.
  */
 TORC_API int torc_pg_copy_in_begin(struct torc_pg_session *session,
     const char *sql, torc_deadline deadline);
@@ -496,9 +522,10 @@ TORC_API int torc_pg_copy_in_end(struct torc_pg_session *session,
     const char *why, uint64_t *rows, torc_deadline deadline);
 
 /*
- * Parks. Begin "copy ... to stdout"; then a row at a time as the server sends
- * it: 1, or 0 behind the last, and `*data` is readable until the next call.
- * The end reads what is left, and throws it away.
+ * Parks. Copy from the server: begin "copy ... to stdout", and read a row at a
+ * time as the server sends it. `*data` is readable until the next call. The end
+ * reads what is left, and throws it away. A read returns 1, or 0 behind the
+ * last row.
  */
 TORC_API int torc_pg_copy_out_begin(struct torc_pg_session *session,
     const char *sql, torc_deadline deadline);
@@ -509,22 +536,25 @@ TORC_API int torc_pg_copy_out_end(struct torc_pg_session *session,
 
 /* ---- Notifications ---- */
 
+/* A notification, as NOTIFY sends it. */
 struct torc_pg_notification {
-	const char *channel;
-	const char *payload;
+	const char *channel;	/* its name */
+	const char *payload;	/* the text of the sender, or "" */
 	uint32_t process;	/* who sent it */
 };
 
-/* Parks. Listen to a channel, whose name is quoted as it is. The session will
- * be closed when it is given back. */
+/*
+ * Parks. Listen to a channel, whose name is quoted as it is. The session will
+ * be closed when it is given back.
+ */
 TORC_API int torc_pg_session_listen(struct torc_pg_session *session,
     const char *channel, torc_deadline deadline);
 
 /*
- * Parks. The next notification, also one that came during statements, in
- * order: 0, and texts are readable until the next call on the session.
- * -EOVERFLOW, once: those that came since were more than `notices_max`, and
- * were lost. No statement runs.
+ * Parks. Wait for the next notification, also one that came during statements,
+ * in order. No statement runs. Returns 0, and texts are readable until the next
+ * call on the session; or -EOVERFLOW, once: those that came since were more
+ * than `notices_max`, and were lost.
  */
 TORC_API int torc_pg_session_await_notification(struct torc_pg_session *session,
     struct torc_pg_notification *notification, torc_deadline deadline);

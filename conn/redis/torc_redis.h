@@ -92,19 +92,26 @@ struct torc_redis;
 
 /* ---- Opening ---- */
 
-/* 0 or NULL has the default; a value out of its range is refused. */
+/*
+ * What a client connects to, and its bounds. 0 or NULL has the default; a value
+ * out of its range is refused.
+ */
 struct torc_redis_config {
-	const char *address;	/* see below; 127.0.0.1:6379 */
-	bool cluster;
+	const char *address;	/* of one or several servers, or a URI;
+				 * 127.0.0.1:6379 by default */
+	bool cluster;		/* the addresses are nodes of a cluster */
 	const char *sentinel;	/* the name of a master: `address` has the
 				 * sentinels that know it, at port 26379 */
 	const char *sentinel_user;	/* to be let in by them; "default" */
-	const char *sentinel_password;
+	const char *sentinel_password;	/* NULL: do not authenticate */
 	const char *user;	/* "default" */
 	const char *password;	/* NULL: do not authenticate */
-	const char *name;	/* of our connections, for CLIENT LIST; none */
-	unsigned database;	/* SELECT; 0; to 1048576; not in a cluster */
-	unsigned protocol;	/* 2, 3, or 0: 3 if the server speaks it */
+	const char *name;	/* of our connections, for CLIENT LIST; NULL:
+				 * none */
+	unsigned database;	/* its number, but not in a cluster; 0; to
+				 * 1048576 */
+	unsigned protocol;	/* 2 or 3; by default 3 if the server speaks
+				 * it */
 	unsigned lines;		/* connections that fibers share, per server;
 				 * 1; to 64 */
 	unsigned requests;	/* without a reply, per line; 4096; to
@@ -113,13 +120,15 @@ struct torc_redis_config {
 				 * to 4096 */
 	unsigned open_ms;	/* to connect and be let in; 5000; 1 to
 				 * TORC_NO_LIMIT */
-	unsigned retry_min_ms;	/* pauses between attempts: see torc_pool; 50 */
-	unsigned retry_max_ms;	/* 500 */
+	unsigned retry_min_ms;	/* between attempts to connect, as those of
+				 * struct torc_pool_config; 50 */
+	unsigned retry_max_ms;	/* the longest of these pauses; 500 */
 	unsigned redirects;	/* of a command in a cluster; 8; to 100 */
 	/* Limits of a reply, which may be over one: see torc_resp.h. */
 	size_t reply_bytes_max;	/* of all its strings; 64 MiB */
-	unsigned reply_items_max;	/* 1048576 */
-	unsigned reply_depth_max;	/* 32; to 32 */
+	unsigned reply_items_max;	/* items of it in all; 1048576 */
+	unsigned reply_depth_max;	/* aggregates within each other; 32;
+					 * to 32 */
 	unsigned reply_line_max;	/* bytes of a line; 16384 */
 };
 
@@ -142,27 +151,28 @@ struct torc_redis_config {
  */
 
 /*
- * A client for the reactor of this thread; on a fiber, such as that of the
- * `start` of torc_serve. Nothing is opened before it is asked. `config` is
- * copied, and may be NULL. The first of a reactor is what torc_redis_of()
- * returns. 0; -EINVAL: `error` names the field, its value and its bounds;
- * -ENOMEM; -ENOBUFS (see torc_pool_create).
+ * Create a client for the reactor of this thread; on a fiber, such as that of
+ * the `start` of torc_serve(). Nothing is opened before it is asked. `config`
+ * is copied, and may be NULL. The first of a reactor is what torc_redis_of()
+ * returns. Returns 0, or: -EINVAL, and `error` names the field, its value and
+ * its bounds; -ENOMEM; -ENOBUFS too many pools, as for torc_pool_create().
  */
 TORC_API int torc_redis_create(struct torc_redis **redis,
     const struct torc_redis_config *config, struct torc_error *error);
 
 /*
- * Parks, while the reactor lives. Nobody uses it any more. Returns as
+ * Parks, while the reactor lives. Destroy a client, which nobody uses any more.
+ * Returns as
  * torc_pool_destroy(), and is called when that may be, such as in the `stop` of
  * torc_serve. NULL does nothing.
  */
 TORC_API int torc_redis_destroy(
     struct torc_redis *redis, torc_deadline deadline);
 
-/* This reactor's client, or NULL. */
+/* Returns the client of a reactor, or NULL. */
 TORC_API struct torc_redis *torc_redis_of(const struct torc_reactor *reactor);
 
-/* What is known of a command whose call failed. */
+/* The fate of a command whose call failed: what is known of it. */
 enum torc_redis_fate {
 	TORC_REDIS_UNSENT,	/* no byte of it was sent: it was not done */
 	TORC_REDIS_UNKNOWN,	/* sent, and not answered: it may have been
@@ -174,28 +184,33 @@ enum torc_redis_fate {
 /* ---- Commands ---- */
 
 /*
- * Parks. Send a command, and wait for its reply. 0, or a negative errno.
+ * Parks. Send a command, and wait for its reply. Returns 0, or a negative
+ * errno.
  */
 TORC_API int torc_redis_call(struct torc_redis *redis,
     const struct torc_slice *argv, unsigned argc,
     struct torc_redis_reply **reply, torc_deadline deadline);
 
-/* As torc_redis_call(), of strings: torc_redis_do(..., "GET", key, NULL). */
+/*
+ * Parks. Send a command made of strings, as torc_redis_call():
+ *
+ *	rc = torc_redis_do(redis, &reply, deadline, "GET", key, NULL);
+ */
 TORC_API int torc_redis_do(struct torc_redis *redis,
     struct torc_redis_reply **reply, torc_deadline deadline, ...)
     __attribute__((sentinel));
 
 /*
- * What the call that gave this reply failed with: until the reply is freed.
- * `code` is 0 if it did not fail. Of NULL it is -ENOMEM: the call had no memory
- * for a reply. Only what a call gave may be asked, not an item of it.
+ * Returns what the call that gave this reply failed with: until the reply is
+ * freed. `code` is 0 if it did not fail. Of NULL it is -ENOMEM: the call had no
+ * memory for a reply. Only what a call gave may be asked, not an item of it.
  */
 TORC_API const struct torc_error *torc_redis_reply_error(
     const struct torc_redis_reply *reply);
 
 /*
- * What became of the command of the call that gave this reply. Of NULL it is
- * TORC_REDIS_UNKNOWN.
+ * Returns what became of the command of the call that gave this reply. Of NULL
+ * it is TORC_REDIS_UNKNOWN.
  */
 TORC_API enum torc_redis_fate torc_redis_reply_fate(
     const struct torc_redis_reply *reply);
@@ -203,6 +218,7 @@ TORC_API enum torc_redis_fate torc_redis_reply_fate(
 /* Free a reply with all that is in it. NULL does nothing. */
 TORC_API void torc_redis_reply_free(struct torc_redis_reply *reply);
 
+/* A command of several that are sent at once. */
 struct torc_redis_command {
 	const struct torc_slice *argv;
 	unsigned argc;
@@ -217,17 +233,17 @@ TORC_API int torc_redis_batch(struct torc_redis *redis,
     struct torc_redis_reply **reply, torc_deadline deadline);
 
 /*
- * Parks. As torc_redis_batch() between MULTI and EXEC: all are done, with
- * nothing in between, or none. The reply is that of EXEC; if a command was
- * refused, the error is about that one.
+ * Parks. Make a transaction of `count` commands, between MULTI and EXEC: all
+ * are done, with nothing in between, or none. The reply is that of EXEC; if a
+ * command was refused, the error is about that one.
  */
 TORC_API int torc_redis_transact(struct torc_redis *redis,
     const struct torc_redis_command *commands, unsigned count,
     struct torc_redis_reply **reply, torc_deadline deadline);
 
 /*
- * A script: the text is the program's, the rest is torc's and all zero. One
- * for each reactor.
+ * A script for Redis: the text is the program's, the rest is torc's and all
+ * zero. One for each reactor.
  */
 struct torc_redis_script {
 	const char *text;
@@ -236,8 +252,8 @@ struct torc_redis_script {
 };
 
 /*
- * Parks. Run it, by its hash if the server has it. `argv` has the keys first,
- * `keys` of them.
+ * Parks. Run a script, by its hash if the server has it. `argv` has the keys
+ * first, `keys` of them.
  */
 TORC_API int torc_redis_eval(struct torc_redis *redis,
     struct torc_redis_script *script, const struct torc_slice *argv,
@@ -258,24 +274,25 @@ TORC_API int torc_redis_session_acquire(struct torc_redis *redis,
     struct torc_error *error, torc_deadline deadline);
 
 /*
- * Give it back. It is closed if it is not as it was: within MULTI, watching,
- * changed by SELECT and the like, or with an answer unread.
+ * Give a connection back. It is closed if it is not as it was: within MULTI,
+ * watching, changed by SELECT and the like, or with an answer unread.
  */
 TORC_API void torc_redis_session_release(struct torc_redis_session *session);
 
 /*
- * What the last call on the session failed with: until the next one. `code` is
- * 0 if it did not fail.
+ * Returns what the last call on the session failed with: until the next one.
+ * `code` is 0 if it did not fail.
  */
 TORC_API const struct torc_error *torc_redis_session_error(
     const struct torc_redis_session *session);
 
-/* What became of the command of the last call, if that has failed. */
+/* Returns what became of the command of the last call, if that has failed. */
 TORC_API enum torc_redis_fate torc_redis_session_fate(
     const struct torc_redis_session *session);
 
 /*
- * Parks. As torc_redis_call(), without a second attempt. After an error other
+ * Parks. Send a command on a session, as torc_redis_call() and torc_redis_do(),
+ * but without a second attempt. After an error other
  * than those of a reply and of what is asked it is of no more use. A cluster's
  * MOVED is an error like others; the next session is opened where it says.
  */
@@ -291,9 +308,9 @@ TORC_API int torc_redis_session_send(struct torc_redis_session *session,
     const struct torc_slice *argv, unsigned argc, torc_deadline deadline);
 
 /*
- * Parks. The next item of the reply, readable until the next call: a large
- * reply needs no memory, and a slow reader slows Redis. 1; 0: the reply is
- * over, this was its last item; or a negative errno.
+ * Parks. Read the next item of the reply, readable until the next call: a large
+ * reply needs no memory, and a slow reader slows Redis. Returns 1, or 0: the
+ * reply is over, this was its last item; or a negative errno.
  */
 TORC_API int torc_redis_session_read(struct torc_redis_session *session,
     struct torc_resp_item *item, torc_deadline deadline);
@@ -307,6 +324,7 @@ TORC_API int torc_redis_session_read(struct torc_redis_session *session,
  */
 struct torc_redis_subscriber;
 
+/* A message to a subscriber, or what has become of a subscription. */
 enum torc_redis_event {
 	TORC_REDIS_MESSAGE,
 	TORC_REDIS_SUBSCRIBED,		/* to `channel` (or pattern) */
@@ -323,16 +341,17 @@ struct torc_redis_message {
 	uint64_t reserved[2];
 };
 
-/* 0 or -ENOMEM. */
+/* Create a subscriber. Returns 0 or -ENOMEM. */
 TORC_API int torc_redis_subscriber_create(struct torc_redis *redis,
     struct torc_redis_subscriber **subscriber);
 
-/* No fiber uses it. NULL is none. */
+/* Destroy a subscriber, which no fiber uses any more. NULL does nothing. */
 TORC_API void torc_redis_subscriber_destroy(
     struct torc_redis_subscriber *subscriber);
 
 /*
- * Parks, but does not wait for Redis: SUBSCRIBED tells when it is done. At
+ * Parks, but does not wait for Redis. Subscribe to a channel, or to all whose
+ * name is like a pattern: TORC_REDIS_SUBSCRIBED tells when that is done. At
  * most 4096 channels and patterns (-ENOBUFS). Also while another fiber is in
  * torc_redis_subscriber_next(). Without a connection it is done with the next
  * one.
@@ -342,19 +361,22 @@ TORC_API int torc_redis_subscribe(struct torc_redis_subscriber *subscriber,
 TORC_API int torc_redis_psubscribe(struct torc_redis_subscriber *subscriber,
     const char *pattern, struct torc_error *error, torc_deadline deadline);
 
-/* Parks. 0, or -ENOENT if it was not subscribed to. */
+/*
+ * Parks. End a subscription. Returns 0, or -ENOENT if there is none to this
+ * channel or pattern.
+ */
 TORC_API int torc_redis_unsubscribe(struct torc_redis_subscriber *subscriber,
     const char *channel, struct torc_error *error, torc_deadline deadline);
 TORC_API int torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
     const char *pattern, struct torc_error *error, torc_deadline deadline);
 
 /*
- * Parks. The next message, readable until the next call. When the connection
- * is lost, or silent for 30 s and then to a PING, it is opened again for as
- * long as the deadline allows. 0, -ETIMEDOUT, -ECANCELED, -ESHUTDOWN; -EACCES:
- * we are not let in; -EREMOTEIO: Redis refused a channel, and `error` says
- * which; -EMSGSIZE and the others of a limit: a message is over it, and is read
- * past.
+ * Parks. Receive the next message, readable until the next call. When the
+ * connection is lost, or silent for 30 s and then to a PING, it is opened again
+ * for as long as the deadline allows. Returns 0, or: -ETIMEDOUT; -ECANCELED;
+ * -ESHUTDOWN; -EACCES we are not let in; -EREMOTEIO Redis refused a channel,
+ * and `error` says which; -EMSGSIZE (or another error of a limit) a message is
+ * over it, and is read past.
  */
 TORC_API int torc_redis_subscriber_next(
     struct torc_redis_subscriber *subscriber,

@@ -31,6 +31,7 @@ extern "C" {
 #define TORC_RESP_DEPTH 32	/* levels that can be had at most */
 #define TORC_RESP_HEAD 24	/* bytes of "*", a count and an end of line */
 
+/* What a value of Redis is. */
 enum torc_redis_type {
 	TORC_REDIS_NIL,		/* "_", "$-1", "*-1" */
 	TORC_REDIS_STATUS,	/* "+" text */
@@ -51,12 +52,12 @@ enum torc_redis_type {
 				 * torc. See torc_redis.h. */
 };
 
-/* 0 has the default. */
+/* Bounds of a reply that is read. 0 has the default. */
 struct torc_resp_limits {
-	size_t bytes_max;	/* of all strings of a reply; 64 MiB */
-	uint32_t items_max;	/* that aggregates announce; 1048576 */
-	uint32_t depth_max;	/* of aggregates within each other; 32, which
-				 * is the most */
+	size_t bytes_max;	/* bytes of all strings of a reply; 64 MiB */
+	uint32_t items_max;	/* items that aggregates announce; 1048576 */
+	uint32_t depth_max;	/* aggregates within each other; 32, which is
+				 * the most */
 	uint32_t line_max;	/* bytes of a line; 16384 */
 	uint32_t reserved[3];	/* 0 */
 };
@@ -64,8 +65,9 @@ struct torc_resp_limits {
 /* ---- Reading item by item ---- */
 
 /*
- * What comes next. Of a text that is not wholly there: the first piece of it,
- * and then further ones with the same type and depth, until `left` is 0.
+ * An item is what comes next in a reply. Of a text that is not wholly there:
+ * the first piece of it, and then further ones with the same type and depth,
+ * until `left` is 0.
  */
 struct torc_resp_item {
 	enum torc_redis_type type;
@@ -80,6 +82,7 @@ struct torc_resp_item {
 	uint64_t reserved[2];
 };
 
+/* A reader of replies. Its fields are torc's, but for `done`. */
 struct torc_resp_level {
 	uint64_t left;		/* items */
 	bool attribute;
@@ -103,30 +106,32 @@ struct torc_resp_reader {
 	uint64_t reserved[4];
 };
 
-/* `limits` may be NULL. */
+/* Begin to read. `limits` may be NULL. */
 TORC_API void torc_resp_init(struct torc_resp_reader *reader,
     const struct torc_resp_limits *limits);
 
 /*
- * One item from the front of the bytes: how many were taken, or 0: more are
- * needed to tell (nothing was taken), or a negative errno. A reply is over
- * when `reader->done`; the next call begins the next one.
+ * Read one item from the front of the bytes. A reply is over when
+ * `reader->done`; the next call begins the next one. Returns how many bytes
+ * were taken, or 0: more are needed to tell (nothing was taken), or a negative
+ * errno.
  */
 TORC_API int64_t torc_resp_read(struct torc_resp_reader *reader,
     const uint8_t *data, size_t size, struct torc_resp_item *item);
 
 /*
- * Read past what is left of a reply that was refused for a limit or for lack
- * of memory and is not `done`, or past a whole one that nobody wants. No limit
- * holds here: it takes no memory. Returns how many bytes were taken (0: more
- * are needed), or -EBADMSG: the bytes are not RESP. `reader->done` is set when
- * the reply is over; until then, call it and not torc_resp_read().
+ * Read past a reply: what is left of one that was refused for a limit or for
+ * lack of memory and is not `done`, or past a whole one that nobody wants. No
+ * limit holds here: it takes no memory. Returns how many bytes were taken (0:
+ * more are needed), or -EBADMSG: the bytes are not RESP. `reader->done` is set
+ * when the reply is over; until then, call it and not torc_resp_read().
  */
 TORC_API int64_t torc_resp_pass(
     struct torc_resp_reader *reader, const uint8_t *data, size_t size);
 
 /* ---- Trees ---- */
 
+/* A reply, or a value in one: a tree. */
 struct torc_redis_reply {
 	enum torc_redis_type type;
 	size_t size;		/* of the text, or items */
@@ -140,7 +145,7 @@ struct torc_redis_reply {
 	};
 };
 
-/* Memory that is freed as a whole. */
+/* An arena is memory that is freed as a whole. Its fields are torc's. */
 struct torc_resp_arena {
 	struct torc_resp_chunk *chunks;
 	uint8_t *at;
@@ -157,6 +162,7 @@ TORC_API void torc_resp_arena_free(struct torc_resp_arena *arena);
 TORC_API void torc_resp_arena_rewind(struct torc_resp_arena *arena,
     const struct torc_resp_arena *before);
 
+/* A tree that is built as bytes come. */
 struct torc_resp_tree {
 	struct torc_resp_reader reader;
 	struct torc_resp_arena *arena;
@@ -167,33 +173,36 @@ struct torc_resp_tree {
 	uint64_t reserved[4];
 };
 
-/* Trees will be built in `arena`. */
+/* Begin to build trees in `arena`. */
 TORC_API void torc_resp_tree_init(struct torc_resp_tree *tree,
     struct torc_resp_arena *arena, const struct torc_resp_limits *limits);
 
 /*
- * Build the next reply at `root`, as torc_resp_read(): how many bytes were
- * taken, and `tree->reader.done` is set when the tree is whole. (At most some
- * bytes of a line or of an end of line are not taken.) After an error,
- * `tree->taken` says how many were taken before: torc_resp_pass() goes on from
- * there.
+ * Build the next reply at `root`. `tree->reader.done` is set when it is whole.
+ * After an error, `tree->taken` says how many bytes were taken before:
+ * torc_resp_pass() goes on from there. Returns how many bytes were taken, or an
+ * error as torc_resp_read(). (At most some bytes of a line or of an end of line
+ * are not taken.)
  */
 TORC_API int64_t torc_resp_build(struct torc_resp_tree *tree,
     struct torc_redis_reply *root, const uint8_t *data, size_t size);
 
 /* ---- Writing ---- */
 
-/* A command is an array of strings. Its bytes on the wire. */
+/*
+ * Returns how many bytes a command has on the wire, where it is an array of
+ * strings.
+ */
 TORC_API size_t torc_resp_command_size(
     const struct torc_slice *argv, unsigned argc);
 
-/* Write it to `to`, which has room; the number of bytes. */
+/* Write a command to `to`, which has room. Returns the number of bytes. */
 TORC_API size_t torc_resp_put_command(
     uint8_t *to, const struct torc_slice *argv, unsigned argc);
 
 /*
  * Write the line that begins an array ('*') or a string ('$') of `size`; at
- * most TORC_RESP_HEAD bytes. How many.
+ * most TORC_RESP_HEAD bytes. Returns how many.
  */
 TORC_API size_t torc_resp_put_head(uint8_t *to, char type, uint64_t size);
 
