@@ -41,7 +41,7 @@ $B/manual/html/index.html: $(MANUAL_SCRIPTS) tools/manual/rules.mk $(PUBLIC) \
 	$Q cp tools/manual/style.css $(@D)
 
 install: install-manual
-install-manual: all
+install-manual: $B/manual/links
 	install -d $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man7
 	install -m 644 $$(find $B/manual/man3 -type f) \
 		$(DESTDIR)$(MANDIR)/man3
