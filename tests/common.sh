@@ -88,6 +88,8 @@ fresh_port() {
 begins() {
 	local name=$1
 	shift
+	# What one of this name has said before is not for starts() to read.
+	: >"$scratch/$name"
 	"$@" >"$scratch/$name" 2>&1 </dev/null &
 	pid=$!
 	children+=("$pid")
