@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conn/pg/pg.h"
+#include "sys/trap.h"
 
 /* The messages that lead from one stage to the next, for prepared ones: those
  * first that come with each. */
@@ -134,6 +135,8 @@ torc_pg_answer_take(struct pg_answer *answer, const struct pg_message *message,
 	int rc;
 
 	*lost = 0;
+	/* A simple one has several statements, and none of them is kept. */
+	torc_assert(!answer->simple || answer->statement == NULL);
 	if (message->type == PG_ERROR)
 		return fail(answer);
 	if (message->type == PG_CLOSE_COMPLETE && !answer->simple &&

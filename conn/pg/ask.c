@@ -29,6 +29,7 @@ name_statements(char *name, size_t size, const struct question *question)
 {
 	char quote[PG_QUOTE_SIZE];
 
+	torc_assert(question->count > 0);
 	torc_pg_quote(quote, question->wanted[0].sql);
 	if (question->count == 1)
 		torc_text_print(name, size, "\"%s\"", quote);
@@ -215,6 +216,7 @@ ask_nothing(struct asking *asking, struct torc_pg_session *session, int why)
 			    false);
 		answer->stage = PG_COMPLETE;
 	}
+	torc_assert(result->part == result->parts && result->failure == 0);
 	result->guarded = false;
 	result->part = &result->parts[result->count - 1];
 	result->failure = why;
@@ -320,6 +322,7 @@ submit(struct torc_pg_session *session, struct torc_pg_result **result,
 static int
 judge(struct torc_pg_result **result, const struct question *question, int rc)
 {
+	torc_assert(rc < 0 && !(*result)->base.abandoned);
 	if ((*result)->base.unsent)
 		return UNWRITTEN;
 	/* The server has said that it failed, and will not do it any more. */

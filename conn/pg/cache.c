@@ -190,7 +190,9 @@ torc_pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
 	}
 	*at = statement->chain;
 	unlink_age(cache, statement);
+	torc_assert(cache->count > 0);
 	cache->count--;
+	torc_assert((cache->count == 0) == (cache->newest == NULL));
 	if (close && statement->name[0] != '\0') {
 		statement->chain = cache->closing;
 		cache->closing = statement;
@@ -243,6 +245,7 @@ torc_pg_cache_add(
 	*bucket_of(cache, made->hash) = made;
 	make_newest(cache, made);
 	cache->count++;
+	torc_assert(cache->count <= cache->most);
 	return made;
 }
 

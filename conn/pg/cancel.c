@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "conn/pg/pg.h"
+#include "sys/trap.h"
 #include "sys/sys.h"
 
 struct pg_cancel {
@@ -51,6 +52,7 @@ run_cancel(void *arg)
 	struct torc_pg_session *session = cancel->session;
 
 	if (session != NULL) {
+		torc_assert(session->cancel == cancel);
 		session->cancel = NULL;
 		/* It could hit any statement that comes. */
 		if (!gone && session->lost == 0)

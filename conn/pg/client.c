@@ -182,6 +182,7 @@ torc_pg_fiber(struct torc_pg *pg, torc_fiber_entry *entry, void *arg)
 void
 torc_pg_fiber_end(struct torc_pg *pg)
 {
+	torc_assert(pg->fibers > 0);
 	if (--pg->fibers > 0)
 		return;
 	if (pg->doomed)

@@ -215,7 +215,9 @@ take_note(struct pg_notes *notes)
 	notes->first = note->next;
 	if (notes->first == NULL)
 		notes->last = NULL;
+	torc_assert(notes->size >= note->size);
 	notes->size -= note->size;
+	torc_assert((notes->first == NULL) == (notes->size == 0));
 	return note;
 }
 

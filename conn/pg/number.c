@@ -11,6 +11,7 @@
 
 #include "conn/pg/number.h"
 #include "conn/pg/text.h"
+#include "sys/trap.h"
 
 /* Of a decimal number, more digits than decide what double is nearest; one
  * digit more says whether anything follows them. */
@@ -43,6 +44,7 @@ add_digit(struct decimal *decimal, unsigned digit)
 		decimal->exponent += !leading;
 	if (leading)
 		return;
+	torc_assert(digit <= 9 && decimal->count <= DIGITS_MAX);
 	if (decimal->count < DIGITS_MAX)
 		decimal->digits[decimal->count++] = (char)('0' + digit);
 	else
@@ -204,6 +206,7 @@ read_head(struct torc_slice value, struct head *head)
 static unsigned
 group_at(struct torc_slice value, unsigned index)
 {
+	torc_assert(value.size >= HEAD_SIZE + 2 * ((size_t)index + 1));
 	return load_u16(value.data + HEAD_SIZE + 2 * index);
 }
 

@@ -8,6 +8,7 @@
 
 #include "conn/pg/nature.h"
 #include "conn/pg/result.h"
+#include "sys/trap.h"
 
 /* ---- One statement ---- */
 
@@ -194,6 +195,8 @@ note_done(struct torc_pg_session *session, struct torc_pg_result *result,
 	result->lasts |= message->type != PG_EMPTY_QUERY &&
 	    !can_be_undone(part, tag);
 	result->part++;
+	torc_assert(result->part->answer.stage == PG_PARSE ||
+	    result->part->answer.stage == PG_BIND);
 	result->part->start = result->used;
 	result->part->end = result->used;
 	return 0;
@@ -269,6 +272,8 @@ note_message(struct torc_pg_session *session, struct torc_pg_result *result,
 {
 	int lost, event;
 
+	torc_assert(result->part >= result->parts &&
+	    result->part < result->parts + result->count);
 	if (is_guarding(result))
 		return note_guard(session, result, message);
 	event = torc_pg_answer_take(&result->part->answer, message, &lost);
@@ -332,6 +337,9 @@ feed(void *arg, struct torc_request *request, const uint8_t *data,
 		*done = result->part->answer.stage == PG_OVER &&
 		    !is_guarding(result);
 	}
+	torc_assert(view.size <= size);
+	/* What is over leaves nothing of it behind. */
+	torc_assert(!*done || pg_carry_is_empty(&session->carry));
 	if (*done)
 		session->answered_at = torc_now();
 	return (long)(size - view.size);

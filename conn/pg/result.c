@@ -84,6 +84,8 @@ torc_pg_result_add(struct torc_pg_result *result, const struct pg_message *row,
 	const size_t more = sizeof(size) + row->size;
 	int rc;
 
+	torc_assert(result->used <= result->room && result->used <= most);
+	torc_assert(result->part->end == result->used);
 	if (more > most - result->used)
 		return -EMSGSIZE;
 	rc = make_room_for_values(result, torc_pg_result_column_count(result));
@@ -176,9 +178,13 @@ torc_pg_result_next_row(struct torc_pg_result *result, struct torc_pg_row *row)
 	struct pg_message message;
 	uint32_t size;
 
+	torc_assert(result->at <= result->part->end &&
+	    result->part->end <= result->used);
 	if (result->at == result->part->end)
 		return false;
+	torc_assert(result->part->end - result->at >= sizeof(size));
 	memcpy(&size, result->data + result->at, sizeof(size));
+	torc_assert(size <= result->part->end - result->at - sizeof(size));
 	message = (struct pg_message) { .type = PG_DATA_ROW,
 		.data = result->data + result->at + sizeof(size),
 		.size = size };

@@ -133,6 +133,7 @@ note_ready(struct torc_pg_session *session, const struct pg_message *message)
 {
 	int rc = torc_pg_read_ready(message, &session->state);
 
+	torc_assert(session->view.size <= session->shown);
 	if (session->view.size == 0) {
 		torc_conn_consume(session->conn, session->shown);
 		session->shown = 0;
@@ -256,6 +257,8 @@ torc_pg_settle(struct torc_pg_session *session, torc_deadline deadline)
 static void
 reset(struct torc_pg_session *session)
 {
+	torc_assert(!pg_is_running(session) && session->lost == 0);
+	torc_assert(session->cancel == NULL);
 	torc_pg_answer_end(&session->answer);
 	torc_pg_fault_clear(&session->fault);
 	session->failed = false;
@@ -463,6 +466,7 @@ give_row(struct torc_pg_session *session, const struct pg_message *message,
     struct torc_pg_row *row)
 {
 	const unsigned count = torc_pg_session_column_count(session);
+	int found;
 
 	if (count > session->value_room) {
 		struct torc_slice *values = torc_sys_realloc(session->values,
@@ -473,7 +477,8 @@ give_row(struct torc_pg_session *session, const struct pg_message *message,
 		session->values = values;
 		session->value_room = count;
 	}
-	torc_pg_read_row(message, session->values, count);
+	found = torc_pg_read_row(message, session->values, count);
+	torc_assert(found == (int)count);	/* as when it came */
 	*row = (struct torc_pg_row) { session->values, count };
 	return 1;
 }

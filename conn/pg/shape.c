@@ -8,6 +8,7 @@
 
 #include "conn/pg/pg.h"
 #include "sys/sys.h"
+#include "sys/trap.h"
 
 struct pg_shape *
 torc_pg_shape_ref(struct pg_shape *shape)
@@ -20,6 +21,7 @@ torc_pg_shape_ref(struct pg_shape *shape)
 void
 torc_pg_shape_drop(struct pg_shape **shape)
 {
+	torc_assert(*shape == NULL || (*shape)->refs > 0);
 	if (*shape != NULL && --(*shape)->refs == 0)
 		torc_sys_free(*shape);
 	*shape = NULL;
@@ -50,9 +52,12 @@ describe(struct pg_shape *shape)
 	struct pg_field *fields = torc_sys_alloc_array(shape->count + 1u,
 	    sizeof(*fields));
 
+	int count;
+
 	if (fields == NULL)
 		return -ENOMEM;
-	torc_pg_read_fields(&message, fields, shape->count);
+	count = torc_pg_read_fields(&message, fields, shape->count);
+	torc_assert(count == (int)shape->count);	/* as before */
 	for (unsigned i = 0; i < shape->count; i++)
 		shape->columns[i] = (struct torc_pg_column) { fields[i].name,
 			fields[i].type, fields[i].format == 1 };

@@ -10,12 +10,28 @@
 #include <errno.h>
 
 #include "conn/pg/pg.h"
+#include "sys/trap.h"
+
+/* Whether it may get statements: it is in the list, and only once. */
+static bool
+is_listed(const struct torc_pg_session *session)
+{
+	const struct torc_pg *pg = session->pg;
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < pg->shared_count; i++)
+		count += pg->shared[i] == session;
+	torc_assert(count <= 1);
+	return count == 1;
+}
 
 static void
 add_shared(struct torc_pg *pg, struct torc_pg_session *session)
 {
 	torc_pipeline_init(
 	    &session->pipeline, session->conn, &torc_pg_pipeline_kind, session);
+	torc_assert(pg->shared_count < pg->config.shared);
+	torc_assert(!session->retired && !is_listed(session));
 	session->users = 0;
 	session->answered_at = torc_now();
 	pg->shared[pg->shared_count++] = session;
@@ -35,6 +51,7 @@ torc_pg_share_retire(struct torc_pg_session *session)
 {
 	if (session->retired)
 		return;
+	torc_assert(is_listed(session));
 	session->retired = true;
 	session->pg->stats.retired++;
 	remove_shared(session->pg, session);
@@ -48,6 +65,9 @@ give_back(struct torc_pg_session *session)
 	const bool reusable = !session->retired &&
 	    session->pipeline.error == 0;
 
+	torc_assert(session->users == 0);
+	torc_assert(is_listed(session) != session->retired);
+	torc_assert(!reusable || session->pipeline.count == 0);
 	remove_shared(pg, session);
 	if (!reusable) {
 		/* What it still works on, nobody waits for. */
@@ -83,6 +103,7 @@ torc_pg_share_end(struct torc_pg *pg)
 void
 torc_pg_share_leave(struct torc_pg_session *session)
 {
+	torc_assert(session->users > 0);
 	session->users--;
 	if (session->pipeline.error != 0)
 		torc_pg_share_retire(session);
@@ -101,6 +122,7 @@ open_shared(void *arg)
 	    ms == TORC_NO_LIMIT ? TORC_NEVER :
 	    torc_after_ms(2ull * (ms != 0 ? ms : 5000)));
 
+	torc_assert(pg->opening > 0);
 	pg->opening--;
 	if (rc == 0)
 		add_shared(pg, item);

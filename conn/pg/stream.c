@@ -152,7 +152,9 @@ take_early(struct pg_earlies *early)
 	early->first = taken->next;
 	if (early->first == NULL)
 		early->last = NULL;
+	torc_assert(early->size >= sizeof(*taken) + taken->message.size);
 	early->size -= sizeof(*taken) + taken->message.size;
+	torc_assert((early->first == NULL) == (early->size == 0));
 	return taken;
 }
 
@@ -161,6 +163,7 @@ take_early(struct pg_earlies *early)
 static int
 lose(struct torc_pg_session *session, int error)
 {
+	torc_assert(error < 0);
 	session->lost = error;
 	session->state = 0;
 	return error;
@@ -172,6 +175,8 @@ receive_more(struct torc_pg_session *session, torc_deadline deadline)
 {
 	int rc;
 
+	/* All that was shown was looked at. */
+	torc_assert(session->view.size == 0);
 	torc_conn_consume(session->conn, session->shown);
 	session->shown = 0;
 	rc = torc_conn_recv(session->conn, &session->view, deadline);

@@ -6,6 +6,7 @@
 
 #include "conn/pg/number.h"
 #include "conn/pg/wire.h"
+#include "sys/trap.h"
 
 /* ---- Parameters ---- */
 
@@ -98,6 +99,7 @@ load(struct torc_slice value)
 {
 	uint64_t bits = 0;
 
+	torc_assert(value.size <= sizeof(bits));
 	for (size_t i = 0; i < value.size; i++)
 		bits = bits << 8 | value.data[i];
 	return bits;
@@ -162,12 +164,14 @@ is_float(uint32_t type)
 static int
 read_binary_float(uint32_t type, struct torc_slice value, double *result)
 {
-	uint64_t bits = load(value);
-	uint32_t half = (uint32_t)bits;
+	uint64_t bits;
+	uint32_t half;
 	float single;
 
 	if (value.size != (type == TORC_PG_FLOAT4 ? 4u : 8u))
 		return -EINVAL;
+	bits = load(value);
+	half = (uint32_t)bits;
 	if (type == TORC_PG_FLOAT8) {
 		memcpy(result, &bits, sizeof(bits));
 		return 0;
@@ -240,6 +244,7 @@ read_hex(struct torc_slice value, uint8_t *data, size_t room)
 	size = value.size / 2 - 1;
 	if (size > room)
 		return -ERANGE;
+	torc_assert(2 * size + 2 == value.size);
 	for (size_t i = 0; i < size; i++) {
 		int high = digit_of(value.data[2 * i + 2]);
 		int low = digit_of(value.data[2 * i + 3]);

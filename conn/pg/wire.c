@@ -7,6 +7,8 @@
 #include <limits.h>
 #include <string.h>
 
+#include "sys/trap.h"
+
 static uint32_t
 load_u32(const uint8_t *at)
 {
@@ -43,6 +45,7 @@ torc_pg_read_message(
 		return frame;
 	if ((size_t)frame > size)
 		return 0;
+	torc_assert((size_t)frame >= PG_HEADER && (size_t)frame <= most);
 	message->type = data[0];
 	message->data = data + PG_HEADER;
 	message->size = (size_t)frame - PG_HEADER;
@@ -52,9 +55,18 @@ torc_pg_read_message(
 
 /* ---- Pieces of a message ---- */
 
+/* What was taken is behind `at`, and what can be is before its end. */
+static void
+check(const struct pg_cursor *cursor)
+{
+	torc_assert(cursor->left == 0 || cursor->at != NULL);
+	torc_assert(!cursor->failed || cursor->left == 0);
+}
+
 struct pg_cursor
 torc_pg_open(const struct pg_message *message)
 {
+	torc_assert(message->size == 0 || message->data != NULL);
 	return (struct pg_cursor) { message->data, message->size, false };
 }
 
@@ -63,6 +75,7 @@ torc_pg_take(struct pg_cursor *cursor, size_t size)
 {
 	struct torc_slice taken = { cursor->at, size };
 
+	check(cursor);
 	if (size > cursor->left) {
 		cursor->failed = true;
 		cursor->left = 0;
@@ -105,11 +118,13 @@ torc_pg_take_string(struct pg_cursor *cursor)
 	const uint8_t *end = cursor->left > 0 ?
 	    memchr(cursor->at, '\0', cursor->left) : NULL;
 
+	check(cursor);
 	if (end == NULL) {
 		cursor->failed = true;
 		cursor->left = 0;
 		return "";
 	}
+	torc_assert(end >= cursor->at && end < cursor->at + cursor->left);
 	return (const char *)torc_pg_take(cursor,
 	    (size_t)(end - cursor->at) + 1).data;
 }
@@ -117,6 +132,7 @@ torc_pg_take_string(struct pg_cursor *cursor)
 int
 torc_pg_close(const struct pg_cursor *cursor)
 {
+	check(cursor);
 	return cursor->failed || cursor->left > 0 ? -EPROTO : 0;
 }
 
@@ -129,6 +145,7 @@ torc_pg_read_row(const struct pg_message *message, struct torc_slice *values,
 	struct pg_cursor cursor = torc_pg_open(message);
 	unsigned count = torc_pg_take_u16(&cursor);
 
+	torc_assert(room == 0 || values != NULL);
 	for (unsigned i = 0; i < count && !cursor.failed; i++) {
 		uint32_t size = torc_pg_take_u32(&cursor);
 		struct torc_slice value = { NULL, 0 };
@@ -150,6 +167,7 @@ torc_pg_read_fields(const struct pg_message *message, struct pg_field *fields,
 	struct pg_cursor cursor = torc_pg_open(message);
 	unsigned count = torc_pg_take_u16(&cursor);
 
+	torc_assert(room == 0 || fields != NULL);
 	for (unsigned i = 0; i < count && !cursor.failed; i++) {
 		struct pg_field field;
 

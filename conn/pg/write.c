@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conn/pg/wire.h"
+#include "sys/trap.h"
 
 #define VERSION 196608u		/* 3.0 */
 #define CANCEL 80877102u	/* in its place: cancel another connection */
@@ -17,6 +18,8 @@ torc_pg_written(const struct pg_writer *writer)
 void
 torc_pg_put(struct pg_writer *writer, const void *data, size_t size)
 {
+	torc_assert(size <= SIZE_MAX - writer->used);
+	torc_assert(writer->size == 0 || writer->data != NULL);
 	/* Once something did not fit, nothing does: no holes. */
 	if (writer->used <= writer->size && size <= writer->size -
 	    writer->used && size > 0)
@@ -100,6 +103,8 @@ end_with(struct pg_writer *writer, size_t more)
 {
 	size_t length = writer->used - writer->start + more;
 
+	/* The length counts itself. */
+	torc_assert(writer->start <= writer->used && length >= more + 4);
 	if (torc_pg_written(writer))
 		store_u32(writer->data + writer->start, (uint32_t)length);
 }

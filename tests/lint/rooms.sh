@@ -93,7 +93,7 @@ grep -nE '^[a-z].*[ *]__(real|wrap)_[a-z_]+\([^;]*\);' tests/*.[ch] \
     claim "what stands in for a call is declared in tests/seam.h only"
 
 # Where a maintainer looks first: what owns what, one page for each room.
-for room in conn conn/kit conn/http conn/redis conn/file; do
+for room in conn conn/kit conn/http conn/redis conn/pg conn/file; do
 	for file in "$room"/*.c; do
 		grep -qF "\`${file##*/}\`" "$room/README.md" ||
 		    echo "$file is not in $room/README.md"
