@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conn/pg/cache.h"
 #include "conn/pg/nature.h"
-#include "conn/pg/pg.h"
+#include "conn/pg/shape.h"
+#include "conn/pg/wire.h"
 #include "sys/sys.h"
 #include "sys/trap.h"
 
@@ -271,62 +273,4 @@ torc_pg_cache_closed(struct pg_cache *cache, const struct pg_statement *first)
 		*at = gone->chain;
 		torc_pg_statement_unref(gone);
 	}
-}
-
-/* ---- What is written for a statement ---- */
-
-int
-torc_pg_check_statement(const struct torc_pg_statement *statement,
-    struct pg_fault *fault)
-{
-	torc_require(statement->sql != NULL, "a statement has no text");
-	if (statement->param_count <= PG_PARAMS_MAX)
-		return 0;
-	if (fault != NULL)
-		torc_pg_fault_say(fault,
-		    "the statement has %u parameters, and the "
-		    "protocol has room for %u",
-		    statement->param_count, PG_PARAMS_MAX);
-	return -E2BIG;
-}
-
-int
-torc_pg_answer_begin(struct pg_answer *answer, struct torc_pg_session *session,
-    const struct torc_pg_statement *wanted, uint64_t stale)
-{
-	struct pg_cache *cache = &session->cache;
-	struct pg_statement *statement = torc_pg_cache_find(cache, wanted);
-	/* What has no name is kept for its columns alone. */
-	bool cached = statement != NULL && statement->name[0] != '\0';
-
-	if (statement != NULL && statement->id <= stale) {
-		torc_pg_cache_drop(cache, statement, true);
-		statement = NULL;
-		cached = false;
-	}
-	if (statement == NULL)
-		statement = torc_pg_cache_add(cache, wanted);
-	if (statement == NULL)
-		return -ENOMEM;
-	session->pg->stats.prepared += !cached;
-	*answer = (struct pg_answer) {
-		.stage = cached ? PG_BIND : PG_PARSE,
-		.cached = cached,
-		.statement = torc_pg_statement_ref(statement),
-	};
-	return 0;
-}
-
-void
-torc_pg_answer_ask(const struct pg_answer *answer,
-    const struct torc_pg_statement *wanted, struct pg_writer *writer)
-{
-	const char *name = answer->statement->name;
-
-	if (answer->stage == PG_PARSE)
-		torc_pg_put_parse(writer, name, wanted->sql, wanted->params,
-		    wanted->param_count);
-	torc_pg_put_bind(writer, name, wanted->params, wanted->param_count,
-	    wanted->binary);
-	torc_pg_put_execute(writer);
 }

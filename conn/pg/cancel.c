@@ -5,7 +5,11 @@
 #include <errno.h>
 #include <string.h>
 
-#include "conn/pg/pg.h"
+#include "conn/pg/cancel.h"
+#include "conn/pg/client.h"
+#include "conn/pg/open.h"
+#include "conn/pg/session.h"
+#include "conn/pg/wire.h"
 #include "sys/trap.h"
 #include "sys/sys.h"
 

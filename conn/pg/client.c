@@ -3,7 +3,11 @@
  */
 #include <errno.h>
 
-#include "conn/pg/pg.h"
+#include "conn/pg/client.h"
+#include "conn/pg/config.h"
+#include "conn/pg/error.h"
+#include "conn/pg/open.h"
+#include "conn/pg/share.h"
 #include "reactor/error.h"
 #include "sys/sys.h"
 #include "sys/trap.h"

@@ -7,8 +7,14 @@
 #include <string.h>
 
 #include "conn/pg/auth.h"
-#include "conn/pg/pg.h"
+#include "conn/pg/client.h"
+#include "conn/pg/error.h"
+#include "conn/pg/login.h"
+#include "conn/pg/open.h"
 #include "conn/pg/saslprep.h"
+#include "conn/pg/session.h"
+#include "conn/pg/stream.h"
+#include "conn/pg/wire.h"
 #include "sys/sys.h"
 
 struct login {

@@ -11,7 +11,18 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "conn/pg/pg.h"
+#include "conn/pg/answer.h"
+#include "conn/pg/cache.h"
+#include "conn/pg/cancel.h"
+#include "conn/pg/carry.h"
+#include "conn/pg/client.h"
+#include "conn/pg/config.h"
+#include "conn/pg/error.h"
+#include "conn/pg/login.h"
+#include "conn/pg/open.h"
+#include "conn/pg/session.h"
+#include "conn/pg/stream.h"
+#include "conn/pg/wire.h"
 #include "reactor/error.h"
 #include "sys/sys.h"
 #include "sys/trap.h"

@@ -3,7 +3,14 @@
  * behind, such as settings, locks and temporary tables, is not for the next:
  * a session that was used is reset before it is rented again.
  */
-#include "conn/pg/pg.h"
+#include "conn/pg/answer.h"
+#include "conn/pg/cancel.h"
+#include "conn/pg/carry.h"
+#include "conn/pg/client.h"
+#include "conn/pg/error.h"
+#include "conn/pg/notify.h"
+#include "conn/pg/run.h"
+#include "conn/pg/session.h"
 #include "reactor/error.h"
 #include "sys/trap.h"
 

@@ -6,8 +6,19 @@
 #include <errno.h>
 #include <string.h>
 
+#include "conn/pg/answer.h"
+#include "conn/pg/cache.h"
+#include "conn/pg/carry.h"
+#include "conn/pg/client.h"
+#include "conn/pg/error.h"
 #include "conn/pg/nature.h"
+#include "conn/pg/open.h"
+#include "conn/pg/reply.h"
 #include "conn/pg/result.h"
+#include "conn/pg/session.h"
+#include "conn/pg/share.h"
+#include "conn/pg/stream.h"
+#include "conn/pg/wire.h"
 #include "sys/trap.h"
 
 /* ---- One statement ---- */

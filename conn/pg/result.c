@@ -2,7 +2,11 @@
  * result.c - a result that was collected: rows as they came, one behind the
  * other.
  */
+#include "conn/pg/answer.h"
+#include "conn/pg/error.h"
 #include "conn/pg/result.h"
+#include "conn/pg/shape.h"
+#include "conn/pg/wire.h"
 
 #include <errno.h>
 #include <string.h>

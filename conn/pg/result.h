@@ -4,7 +4,7 @@
 #ifndef TORC_PG_RESULT_H
 #define TORC_PG_RESULT_H
 
-#include "conn/pg/pg.h"
+#include "conn/pg/session.h"
 
 #define PG_FEW 16u	/* columns that need no memory of their own */
 

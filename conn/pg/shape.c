@@ -6,7 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "conn/pg/pg.h"
+#include "conn/pg/shape.h"
+#include "conn/pg/wire.h"
 #include "sys/sys.h"
 #include "sys/trap.h"
 

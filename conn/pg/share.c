@@ -9,7 +9,11 @@
  */
 #include <errno.h>
 
-#include "conn/pg/pg.h"
+#include "conn/pg/cancel.h"
+#include "conn/pg/client.h"
+#include "conn/pg/reply.h"
+#include "conn/pg/session.h"
+#include "conn/pg/share.h"
 #include "sys/trap.h"
 
 /* Whether it may get statements: it is in the list, and only once. */

@@ -5,7 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conn/pg/pg.h"
+#include "conn/pg/carry.h"
+#include "conn/pg/client.h"
+#include "conn/pg/error.h"
+#include "conn/pg/notify.h"
+#include "conn/pg/session.h"
+#include "conn/pg/stream.h"
+#include "conn/pg/wire.h"
 #include "sys/sys.h"
 #include "sys/trap.h"
 

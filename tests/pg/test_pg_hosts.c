@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "conn/address.h"
-#include "conn/pg/pg.h"
+#include "conn/pg/session.h"
 #include "sys/sys.h"
 
 static struct pg_server standby;	/* of `postgres` */

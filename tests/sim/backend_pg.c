@@ -11,7 +11,7 @@
 #include <strings.h>
 
 #include "conn/pg/auth.h"
-#include "conn/pg/pg.h"
+#include "conn/pg/session.h"
 
 #define STARTUP 196608u
 #define CANCEL 80877102u

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "conn/pg/auth.h"
+#include "conn/pg/client.h"
 #include "conn/pg/result.h"
 #include "sys/sys.h"
 #include "tests/sim/backend_pg.h"
