@@ -19,6 +19,8 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+# Whom a script writes to may have gone; what it starts is told as ever.
+trap : PIPE
 
 # claim TEXT COMMAND...: the command proves the text.
 claim() {

@@ -41,6 +41,7 @@ missing() {
 		python3 python3
 		/usr/lib/python3/dist-packages/jsonschema python3-jsonschema
 		redis-server redis-server
+		shellcheck shellcheck
 		/usr/lib/postgresql/15/bin/postgres postgresql-15
 		/usr/share/i18n/locales/de_DE locales
 		pgbouncer pgbouncer

@@ -23,6 +23,13 @@ grep -rnE "\b(TO""DO|FIX""ME|X""XX|HA""CK)\b" --include='*.[chS]' \
     --include=Makefile --include='*.mk' --include='*.sh' . |
     claim "nothing is left to be done later"
 
+if command -v shellcheck >/dev/null; then
+	find tests tools -name '*.sh' -exec shellcheck -x -S warning -f gcc \
+	    {} + | claim "shellcheck has nothing to say of the scripts"
+else
+	echo "SKIP: shellcheck is not installed"
+fi
+
 # Of a library; a listed file may have so many.
 wc -l sys/*.[chS] ring/*.[ch] reactor/*.[ch] conn/*.[ch] conn/*/*.[ch] |
     awk 'NR == FNR { if ($1 == "size:") most[$2] = $3; next }

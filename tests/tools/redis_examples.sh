@@ -5,8 +5,6 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/common.sh
 
-# Whom one of the chat talks to may have gone.
-trap '' PIPE
 for tool in redis-server redis-cli curl nc.openbsd; do
 	has $tool && continue
 	echo "SKIP: $tool is not installed"
