@@ -228,6 +228,45 @@ an_error_of_redis_fails_its_command_and_keeps_the_connection(void **state)
 	play(fail_and_go_on);
 }
 
+/* An error of `size` letters, and of the code in front of them. */
+static int
+fail_at_length(struct torc_redis *redis, const char *size,
+    struct torc_redis_reply **reply)
+{
+	return torc_redis_do(redis, reply, LATE, "EVAL",
+	    "return redis.error_reply('LONG ' .. string.rep('x', ARGV[1]))",
+	    "0", size, NULL);
+}
+
+static int
+hear_long_words(struct torc_redis *redis)
+{
+	const struct torc_error *error;
+	struct torc_redis_reply *reply;
+
+	EXPECT(fail_at_length(redis, "900", &reply) == -EREMOTEIO);
+	error = torc_redis_reply_error(reply);
+	EXPECT(reply->size == 905 && !error->cut);
+	EXPECT(strcmp(error->text, reply->text) == 0);
+	torc_redis_reply_free(reply);
+	EXPECT(fail_at_length(redis, "3000", &reply) == -EREMOTEIO);
+	error = torc_redis_reply_error(reply);
+	EXPECT(reply->size == 3005 && strlen(reply->text) == 3005);
+	EXPECT(error->code == -EREMOTEIO && error->cut);
+	EXPECT(strncmp(error->text, reply->text, 900) == 0);
+	EXPECT(strcmp(error->text + strlen(error->text) - 4, "x...") == 0);
+	torc_redis_reply_free(reply);
+	return 0;
+}
+
+static void
+words_of_redis_are_whole_in_the_reply_and_an_error_says_if_they_are_cut(
+    void **state)
+{
+	(void)state;
+	play(hear_long_words);
+}
+
 static int
 lose_idle(struct torc_redis *redis)
 {
@@ -1121,6 +1160,8 @@ main(void)
 		cmocka_unit_test(resp3_is_spoken_to_servers_that_know_it),
 		cmocka_unit_test(
 		    an_error_of_redis_fails_its_command_and_keeps_the_connection),
+		cmocka_unit_test(
+		    words_of_redis_are_whole_in_the_reply_and_an_error_says_if_they_are_cut),
 		cmocka_unit_test(
 		    a_connection_that_ended_while_idle_is_replaced_before_use),
 		cmocka_unit_test(

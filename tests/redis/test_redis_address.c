@@ -294,6 +294,45 @@ words_are_cut_between_characters(void **state)
 	}
 }
 
+#define DEAD "127.0.0.1:1,"
+#define DEAD_8 DEAD DEAD DEAD DEAD DEAD DEAD DEAD DEAD
+
+static int
+ask_one_that_is_dead(struct torc_redis *redis)
+{
+	struct torc_redis_reply *reply;
+
+	EXPECT(torc_redis_do(redis, &reply, LATE, "PING", NULL) ==
+	    -ECONNREFUSED);
+	EXPECT(!torc_redis_reply_error(reply)->cut);
+	torc_redis_reply_free(reply);
+	return 0;
+}
+
+static int
+ask_many_that_are_dead(struct torc_redis *redis)
+{
+	const struct torc_error *error;
+	struct torc_redis_reply *reply;
+
+	EXPECT(torc_redis_do(redis, &reply, LATE, "PING", NULL) ==
+	    -ECONNREFUSED);
+	error = torc_redis_reply_error(reply);
+	EXPECT(error->cut && strlen(error->text) > 1000);
+	EXPECT(strcmp(error->text + strlen(error->text) - 3, "...") == 0);
+	torc_redis_reply_free(reply);
+	return 0;
+}
+
+static void
+what_is_said_of_many_addresses_is_marked_as_cut(void **state)
+{
+	(void)state;
+	play_at(ask_one_that_is_dead, "127.0.0.1:1");
+	play_at(ask_many_that_are_dead,
+	    DEAD_8 DEAD_8 DEAD_8 DEAD_8 "127.0.0.1:1");
+}
+
 /* ---- Several ---- */
 
 static struct redis_server servers[2];
@@ -443,6 +482,8 @@ main(void)
 		cmocka_unit_test(
 		    what_is_no_address_is_refused_when_the_client_is_made),
 		cmocka_unit_test(words_are_cut_between_characters),
+		cmocka_unit_test(
+		    what_is_said_of_many_addresses_is_marked_as_cut),
 		cmocka_unit_test(
 		    an_address_that_hangs_leaves_time_for_the_next_one),
 		/* The last: servers end with the thread that started them. */
