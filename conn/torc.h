@@ -167,20 +167,20 @@ TORC_API unsigned torc_listen_port(const struct torc_reactor *reactor,
  * they are in different buffers. When all was consumed, the next view is the
  * next buffer that has bytes, and nothing is ever copied.
  *
- * Returns the number of bytes in view, or 0 when the peer has sent FIN and all
- * was seen, or a negative errno; with these `*in` has what was seen before and
- * not consumed, and what came meanwhile is for the next call. -ETIMEDOUT,
- * -ECANCELED, -ENOBUFS if `held_max` bytes are in view and none was consumed,
- * -ESHUTDOWN if the reactor has drained for `lame_duck_ms`, and nothing was
+ * Returns the number of bytes in view; 0 when the peer has sent FIN and all was
+ * seen; or: -ETIMEDOUT the deadline passed, and one can go on after it;
+ * -ECANCELED; -ENOBUFS `held_max` bytes are in view and none was consumed;
+ * -ESHUTDOWN the reactor has drained for `lame_duck_ms`, and nothing was
  * received that is not consumed (a peer that has sent nothing at all has at
- * least a second for it; a connection that was dialled is not told of a drain),
- * -ENOMEM if bytes were lost in either direction for want of memory, or why the
- * connection ended: -ECONNRESET ... (also if that was found out in the middle
- * of a send of another fiber), -ECONNABORTED if the kernel has given the peer
- * up (keepalive, TCP_USER_TIMEOUT). -ENOLINK means that the bytes end where
- * what carries them does not let them end: some may be missing. Over TCP and
- * local sockets alone that does not happen, since their FIN is all there is.
- * -ETIMEDOUT is always the deadline: one can go on after it.
+ * least a second for it; a connection that was dialled is not told of a drain);
+ * -ENOMEM bytes were lost in either direction for want of memory; -ECONNABORTED
+ * the kernel has given the peer up (keepalive, TCP_USER_TIMEOUT); -ENOLINK the
+ * bytes end where what carries them does not let them end, so some may be
+ * missing (over TCP and local sockets alone that does not happen, since their
+ * FIN is all there is); -ECONNRESET, or what else ended the connection, also if
+ * that was found out in the middle of a send of another fiber. With an error,
+ * `*in` has what was seen before and not consumed, and what came meanwhile is
+ * for the next call.
  *
  * torc does not know where a message ends. A drain also ends a wait for the
  * rest of a message, for example a body whose received part was fully consumed,
@@ -208,10 +208,10 @@ TORC_API void torc_conn_consume(struct torc_conn *conn, size_t size);
  * Write: stage bytes to be sent. They are sent by the next recv, flush or
  * return of the handler, and at the latest when its fiber waits for something
  * else or the turn ends. Large data is not copied but sent, behind what is
- * staged, before the call returns. Returns 0 or a negative errno: -EPIPE after
- * torc_conn_shutdown(), the error that ended the connection (as
- * torc_conn_recv() says; -EPIPE if that was told before), -ETIMEDOUT: the peer
- * does not read, or -ECANCELED: a part may have been sent, and the connection
+ * staged, before the call returns. Returns 0, or: -EPIPE after
+ * torc_conn_shutdown(); -ETIMEDOUT the peer does not read; -ECANCELED; the
+ * error that ended the connection, as torc_conn_recv() says (-EPIPE if that was
+ * told before). After an error a part may have been sent, and the connection
  * cannot be written to any more. While a write, flush or shutdown waits, no
  * other fiber may write: that stops the process.
  */

@@ -260,8 +260,8 @@ struct torc_key;
  * "{path...}", such as "/static/{path...}": answers as torc_file_serve() with
  * the file that this rest names, and parks as it does. `key` is that of the
  * reactor's root: a struct torc_key with which torc_reactor_set_data() was
- * called. Returns -ENOENT, and 500 is the answer, if the reactor has none.
- * Fields of the exchange are not sent, and filters not passed.
+ * called. Returns -ENOENT, and 500 is the answer, if the reactor has no such
+ * root. Fields of the exchange are not sent, and filters not passed.
  */
 TORC_API int torc_file_exchange(struct torc_exchange *exchange, void *key);
 

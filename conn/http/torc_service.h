@@ -530,15 +530,17 @@ TORC_API void torc_json_begin(struct torc_json *json, void *data, size_t size,
 TORC_API int64_t torc_json_end(struct torc_json *json);
 
 /*
- * Write a value, or the beginning or the end of one. Errors are those of struct
- * torc_json.
+ * Write a value, or the beginning or the end of one. They park only if put()
+ * does. Errors are those of struct torc_json.
  */
+/* An object or an array, with what comes until its end. */
 TORC_API void torc_json_object_begin(struct torc_json *json);
 TORC_API void torc_json_object_end(struct torc_json *json);
 TORC_API void torc_json_array_begin(struct torc_json *json);
 TORC_API void torc_json_array_end(struct torc_json *json);
 /* The name of the next value, in an object. */
 TORC_API void torc_json_name(struct torc_json *json, const char *name);
+/* A value: text is given without quotes and escapes. */
 TORC_API void torc_json_text(struct torc_json *json, const char *text);
 TORC_API void torc_json_slice(struct torc_json *json, struct torc_slice text);
 TORC_API void torc_json_int(struct torc_json *json, int64_t value);

@@ -82,12 +82,13 @@ struct torc_resp_item {
 	uint64_t reserved[2];
 };
 
-/* A reader of replies. Its fields are torc's, but for `done`. */
+/* A level of a reply that is read. Its fields are torc's. */
 struct torc_resp_level {
 	uint64_t left;		/* items */
 	bool attribute;
 };
 
+/* A reader of replies. Programs read `done`, and leave the rest to torc. */
 struct torc_resp_reader {
 	struct torc_resp_limits limits;
 	bool done;		/* the last item was the last of a reply */
