@@ -461,12 +461,12 @@ function returns_out(	i, n, listed_ones) {
 	}
 }
 
-# Whether a sentence is "... 0, or: -EA this; -EB that." or "0; -EA: this; ...".
+# Whether a sentence is "... 0, or: -EA this; -EB that.", or "0; -EA: this".
 function listed_errors(s,	at, n, i, items, found) {
 	at = errors_at(s)
 	if (!at)
 		return 0
-	n = split(substr(s, at), items, /; /)
+	n = split_items(substr(s, at), items)
 	found = 0
 	for (i = 1; i <= n; i++)
 		if (items[i] ~ /^(or )?-E[A-Z0-9]+/)
@@ -475,20 +475,37 @@ function listed_errors(s,	at, n, i, items, found) {
 }
 
 function errors_at(s) {
-	if (match(s, /(: |; )-E[A-Z0-9]+/))
-		return RSTART + 2
+	if (match(s, /(r: |[01]; )-E[A-Z0-9]+/))
+		return RSTART + 3
 	return 0
+}
+
+# What stands between semicolons, but for those in parentheses.
+function split_items(s, items,	n, i, k, parts_of, opened) {
+	n = split(s, parts_of, /; /)
+	split("", items)
+	k = 0
+	opened = 0
+	for (i = 1; i <= n; i++) {
+		if (opened > 0)
+			items[k] = items[k] "; " parts_of[i]
+		else
+			items[++k] = parts_of[i]
+		opened += gsub(/[(]/, "(", parts_of[i]) - \
+		    gsub(/[)]/, ")", parts_of[i])
+	}
+	return k
 }
 
 function result_head(s) {
 	s = substr(s, 1, errors_at(s) - 3)
-	sub(/(, or| or)$/, "", s)
+	sub(/[,;]? or$/, "", s)
 	return s (s ~ /, or, /  ? ", one" : ", or one") \
 	    " of the negative errnos below."
 }
 
 function result_list_out(s,	n, i, items, tag, text, others) {
-	n = split(substr(s, errors_at(s)), items, /; /)
+	n = split_items(substr(s, errors_at(s)), items)
 	others = ""
 	out_list_begin()
 	for (i = 1; i <= n; i++) {
@@ -567,7 +584,8 @@ function threads_out(p,	i, who, s, parks, said, text, any, many) {
 		out_heading("THREADS")
 		out_paragraph()
 		many = page_calls(p) > 1
-		words_out((many ? "These calls do not park. " : \
+		words_out((page_says(p, "[Pp]ark|Waits") ? "" : many ? \
+		    "These calls do not park. " : \
 		    "This call does not park. ") \
 		    "Call " (many ? "them" : "it") " on the thread that the" \
 		    " arguments belong to: see torc(7).")
