@@ -66,10 +66,10 @@ TORC_API unsigned torc_cpus_granted(char *text, size_t text_size);
 
 /*
  * Run a server: serve `config` with one reactor per CPU until SIGTERM or
- * SIGINT, then drain for `drain_ms`; a second signal stops at once. When the
- * program has drained one of the reactors and it has ended, the others are
- * drained, too. Every listener is open before any reactor serves. A program
- * that listens nowhere has a `start`, which spawns the fibers that do its work.
+ * SIGINT, then drain for `drain_ms`; a second signal stops at once. If the
+ * program drains one of the reactors itself, the others are drained when that
+ * one has ended. Every listener is open before any reactor serves. A program
+ * that does not listen needs a `start`, which spawns the fibers that work.
  *
  * `ready` (may be NULL) is called once, when all serve. A signal while `start`
  * runs ends it: its calls that park are cancelled, and it returns -ECANCELED.

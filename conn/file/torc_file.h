@@ -278,8 +278,9 @@ TORC_API int torc_file_exchange_send(struct torc_exchange *exchange, int fd,
     uint64_t offset, uint64_t size, torc_deadline deadline);
 
 /*
- * A tree of files that each reactor of torc_serve() serves, with a root of its
- * own. All zero but the first two, which are set before and stay.
+ * A tree of files that all reactors of torc_serve() serve. Each has a root of
+ * its own. Set the first two fields, and leave the rest zero. The structure and
+ * its text must stay while the reactors run.
  *
  *	static struct torc_file_tree tree = { .path = "/srv/www" };
  *
@@ -296,13 +297,13 @@ struct torc_file_tree {
 };
 
 /*
- * Open the root of a tree for this reactor: a `start` of struct torc_config, or
- * called by one. Waits for at most `look_ms`, and returns as
+ * Open the root of a tree for this reactor. It is a `start` of struct
+ * torc_config, or is called by one. Waits for at most `look_ms`. Returns as
  * torc_file_root_open().
  */
 TORC_API int torc_file_tree_open(struct torc_reactor *reactor, void *tree);
 
-/* Close the root of a tree, if it is open: a `stop`, or called by one. */
+/* Close the root of a tree, if it is open. It is a `stop`, or called by one. */
 TORC_API void torc_file_tree_close(struct torc_reactor *reactor, void *tree);
 
 /* What a root has now, and what it has done since it was opened. */

@@ -108,10 +108,11 @@ TORC_API void torc_routes_around(struct torc_routes *routes,
     torc_exchange_handler *around, void *arg);
 
 /*
- * A handler for each request that no route answers, in place of what torc does
- * by itself: 404, 405, OPTIONS, and 400 or 414 for a path that cannot be read,
- * which torc_exchange_path() does not have then. What runs around `routes`,
- * which are no group, runs around it; its route is "*". The last one counts.
+ * Set a handler for the requests that no route answers. It replaces torc's own
+ * answers: 404, 405, OPTIONS, and 400 or 414 for a path that cannot be read.
+ * torc_exchange_path() has no path then, and torc_exchange_route() is "*".
+ * Functions around `routes` run around this handler, too. `routes` must not be
+ * a group. A later call replaces the handler.
  */
 TORC_API void torc_routes_otherwise(struct torc_routes *routes,
     torc_exchange_handler *handler, void *arg);
@@ -211,9 +212,9 @@ TORC_API struct torc_slice torc_exchange_param(
     const struct torc_exchange *exchange, const char *name);
 
 /*
- * Read the decimal number that a text is, with "-" or without, such as a
- * parameter. Returns 0, or: -EINVAL it is none; -ERANGE it is less than `least`
- * or more than `most`. Any thread.
+ * Read a decimal number, for example a parameter. It may begin with "-", but
+ * not with "+" or a space. Returns 0, or: -EINVAL the text is no such number;
+ * -ERANGE it is less than `least` or more than `most`. Any thread.
  */
 TORC_API int torc_slice_int(struct torc_slice text, int64_t least,
     int64_t most, int64_t *value);
