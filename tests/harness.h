@@ -17,6 +17,18 @@
 #include "conn/torc.h"
 #include "reactor/reactor.h"
 
+/* Whether a sanitizer watches: all is slower, and takes more. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 #define CLIENT_SECONDS 10	/* after which a client's call fails */
 /*
  * What a reactor is told to do or to end ends the process, and so fails the

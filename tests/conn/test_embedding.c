@@ -28,13 +28,6 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
 static struct torc_reactor *
 make(const struct torc_config *config)
 {

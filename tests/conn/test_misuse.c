@@ -18,13 +18,6 @@
 #include "reactor/fiber.h"
 
 /* A sanitizer has words of its own for much of this. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
 #define LATE torc_after_ms(60000)
 
 /* What a child may find out: where it was wrong, or nothing. */

@@ -37,14 +37,7 @@
 #include "sys/sys.h"
 #include "sys/uapi.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SLOW 1
-#define TIMES(n) ((n) / 10)
-#else
-#define SLOW 0
-#define TIMES(n) (n)
-#endif
+#define TIMES(n) (SANITIZED ? (n) / 10 : (n))
 
 #if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
 #define UNDER_TSAN 1
@@ -1061,7 +1054,7 @@ a_hundred_starts_and_stops_leave_descriptors_and_memory_flat(void **state)
 			early = resident_bytes();
 	}
 	/* A sanitizer keeps what was freed. */
-	if (!SLOW)
+	if (!SANITIZED)
 		assert_true(resident_bytes() < early + (4 << 20));
 	for (unsigned i = 0; i < 40; i++) {
 		struct torc_reactor *reactor;

@@ -19,17 +19,6 @@
 #include "conn/http/torc_service.h"
 #include "conn/net.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define ROOM (1u << 20)
 #define LAST "Host: a\r\nConnection: close\r\n"

@@ -26,15 +26,7 @@
 #include "reactor/sanitizer.h"
 #include "sys/sys.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SLOW 1
-#define TIMES(n) ((n) / 20)
-#else
-#define SLOW 0
-#define TIMES(n) (n)
-#endif
-
+#define TIMES(n) (SANITIZED ? (n) / 20 : (n))
 #define MS 1000000u
 #define HANG_S 60		/* longer than anything takes */
 #define LONG_MS (HANG_S * 1000u)
@@ -668,7 +660,7 @@ tens_of_thousands_of_sleeps_at_once_ask_the_kernel_for_nothing(void **state)
 {
 	struct torc_config config = {
 		.fibers = 32768,
-		.stack_size = SLOW ? 65536 : 16384,
+		.stack_size = SANITIZED ? 65536 : 16384,
 	};
 	unsigned count = TIMES(32000);
 
@@ -1208,7 +1200,7 @@ have_one_go_deep(void *arg)
 static void
 stay_on_the_stack(void)
 {
-	unsigned levels = SLOW ? 16 : 55;
+	unsigned levels = SANITIZED ? 16 : 55;
 
 	run_alone(have_one_go_deep, &levels);
 }
@@ -1618,7 +1610,7 @@ thousands_of_timeouts_at_once_lose_no_cancel_in_a_ring_of_eight(void **state)
 	struct torc_config config = {
 		.sq_entries = 8,
 		.cq_entries = 16,
-		.stack_size = SLOW ? 65536 : 16384,
+		.stack_size = SANITIZED ? 65536 : 16384,
 	};
 	unsigned count = TIMES(6000);
 	struct torc_counters counters;

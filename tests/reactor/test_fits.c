@@ -17,13 +17,6 @@
 
 #include "reactor/fiber.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
 #define KIB 1024u
 #define UNTOUCHED 0xa5
 #define OURS 512u		/* of frames here, below which nothing lies */

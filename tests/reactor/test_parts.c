@@ -35,12 +35,7 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define TIMES(n) ((n) / 10)
-#else
-#define TIMES(n) (n)
-#endif
+#define TIMES(n) (SANITIZED ? (n) / 10 : (n))
 
 /* What stands between torc and the kernel; zero: nothing. */
 static struct {
