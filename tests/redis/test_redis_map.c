@@ -122,32 +122,6 @@ answer(struct torc_conn *conn, const struct torc_redis_reply *command)
 	    say(conn, "+PONG\r\n");
 }
 
-/* Commands that are whole in view; others are looked at again. */
-static int
-answer_all(struct torc_conn *conn, struct torc_slice in)
-{
-	while (in.size > 0) {
-		struct torc_resp_arena arena;
-		struct torc_resp_tree tree;
-		struct torc_redis_reply command;
-		long size;
-		int rc;
-
-		torc_resp_arena_init(&arena, NULL, 0);
-		torc_resp_tree_init(&tree, &arena, NULL);
-		size = torc_resp_build(&tree, &command, in.data, in.size);
-		rc = size < 0 ? -1 : tree.reader.done ?
-		    answer(conn, &command) : 1;
-		torc_resp_arena_free(&arena);
-		if (rc != 0)
-			return rc;
-		torc_conn_consume(conn, (size_t)size);
-		in.data += size;
-		in.size -= (size_t)size;
-	}
-	return 0;
-}
-
 static int
 be_a_node(struct torc_conn *conn, void *arg)
 {
@@ -159,7 +133,7 @@ be_a_node(struct torc_conn *conn, void *arg)
 	if (now > open_most)
 		open_most = now;
 	while (rc >= 0 && torc_conn_recv(conn, &in, LATE) > 0)
-		rc = answer_all(conn, in);
+		rc = obey_all(conn, in, answer);
 	atomic_fetch_sub(&open_now, 1);
 	return TORC_CLOSE;
 }

@@ -162,32 +162,6 @@ obey(struct torc_conn *conn, const struct torc_redis_reply *command)
 	return answer(conn, words[1].text, words[2].text);
 }
 
-/* Commands that are whole in view; others are looked at again. */
-static int
-serve_view(struct torc_conn *conn, struct torc_slice in)
-{
-	while (in.size > 0) {
-		struct torc_resp_arena arena;
-		struct torc_resp_tree tree;
-		struct torc_redis_reply command;
-		long size;
-		int rc;
-
-		torc_resp_arena_init(&arena, NULL, 0);
-		torc_resp_tree_init(&tree, &arena, NULL);
-		size = torc_resp_build(&tree, &command, in.data, in.size);
-		rc = size < 0 ? -1 : tree.reader.done ?
-		    obey(conn, &command) : 1;
-		torc_resp_arena_free(&arena);
-		if (rc != 0)
-			return rc;
-		torc_conn_consume(conn, (size_t)size);
-		in.data += size;
-		in.size -= (size_t)size;
-	}
-	return 0;
-}
-
 static int
 keep_book(struct torc_conn *conn, void *arg)
 {
@@ -197,7 +171,7 @@ keep_book(struct torc_conn *conn, void *arg)
 	(void)arg;
 	atomic_fetch_add(&accepted, 1);
 	while (rc >= 0 && torc_conn_recv(conn, &in, LATE) > 0)
-		rc = serve_view(conn, in);
+		rc = obey_all(conn, in, obey);
 	return rc < 0 ? -1 : TORC_CLOSE;
 }
 
