@@ -122,10 +122,13 @@ function fields_out(e,	i, n, open, config) {
 	}
 }
 
-function says_own(g,	q) {
-	for (q = group_from[g]; q <= group_to[g]; q++)
-		if (part_text[q] ~ /Its[ \n]fields[ \n]are[ \n]torc's\.|All[ \n]of[ \n]it[ \n]is[ \n]torc's/)
+function says_own(g,	q, s) {
+	for (q = group_from[g]; q <= group_to[g]; q++) {
+		s = part_text[q]
+		gsub(/\n/, " ", s)
+		if (s ~ /Its fields are torc's\.|All of it is torc's/)
 			return 1
+	}
 	return 0
 }
 

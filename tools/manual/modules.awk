@@ -11,7 +11,7 @@ function modules_out(	f) {
 	}
 }
 
-function module_out(f,	about, text) {
+function module_out(f,	about) {
 	split("", seen)
 	split("", seen_module)
 	out_begin(file_name[f], 7)
@@ -183,7 +183,7 @@ function program_out(i,	n, k, lines) {
 
 # ---- HTML alone ----
 
-function examples_out(	i, s) {
+function examples_out(	i) {
 	out_name = ""
 	out_section = 0
 	out_file = out "/examples.html"
@@ -241,7 +241,7 @@ function program_about(i,	n, k, lines, s, list) {
 	return list[1]
 }
 
-function index_out(	i, n, name, names, letter, p) {
+function index_out(	i, n, name, names, p) {
 	out_name = ""
 	out_section = 0
 	out_file = out "/index.html"

@@ -43,7 +43,8 @@ function page_out(p,	n, i, groups_of, f) {
 
 # ---- NAME, LIBRARY, SYNOPSIS ----
 
-function names_out(p, n, groups_of,	i, j, k, q, e, names, count, known, name, more) {
+function names_out(p, n, groups_of,	i, j, k, q, e, names, count, known,
+    more) {
 	count = 0
 	split("", known)
 	names[++count] = page_name[p]
@@ -101,7 +102,7 @@ function summary(p, g,	q, s, list, n, i) {
 }
 
 # Up to the first colon or semicolon, but not one or two words alone.
-function first_clause(s,	at, head, words) {
+function first_clause(s,	head, words) {
 	sub(/[.?:]$/, "", s)
 	head = ""
 	while (match(s, /[:;] /)) {
@@ -145,7 +146,7 @@ function header_of(f) {
 	return ("torc", file_name[f]) in includes ? "torc" : file_name[f]
 }
 
-function synopsis_out(p, n, groups_of,	i, q, e, kind, pass, last) {
+function synopsis_out(p, n, groups_of,	i, q, e, pass) {
 	out_heading("SYNOPSIS")
 	out_include(header_of(page_file[p]))
 	# Calls come last, as they use the others.
@@ -188,7 +189,7 @@ function links_out(p,	name) {
 
 # ---- DESCRIPTION ----
 
-function group_out(g,	s, q, first, last, lists, item) {
+function group_out(g,	s, lists, item) {
 	if (shares_page(g)) {
 		out_list_begin()
 		out_item("calls", all_calls(g))
@@ -372,8 +373,8 @@ function sorted(par, g, s, first,	n, i, list, kind, rest, last, tail) {
 function kind_of(s, first) {
 	if (first && s ~ /^Parks[.,;]/)
 		return "threads"
-	if (s ~ /^(Any thread|(The|A) reactor's thread|On its reactor's thread)[.,;]/ ||
-	    s ~ /^One fiber at a time[.,;]/)
+	if (s ~ /^(Any thread|(The|A) reactor's thread)[.,;]/ ||
+	    s ~ /^(On its reactor's thread|One fiber at a time)[.,;]/)
 		return "threads"
 	if (s ~ /^0 (or NULL )?has /)
 		return ""
@@ -592,7 +593,7 @@ function threads_out(p,	i, who, s, parks, said, text, any, many) {
 	}
 }
 
-function thread_sentence(who, s,	many) {
+function thread_sentence(who, s) {
 	if (s ~ /^Any thread/)
 		return "Any thread may call " who substr(s, 11)
 	if (s ~ /^On /)

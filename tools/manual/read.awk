@@ -8,12 +8,14 @@
 # comment is 1). What is declared without a comment belongs to the group before
 # it, or, if that has its call or its structure already, to the next one.
 #
-#	file_*[f]	name (torc_http), path, text, uses (included by torc.h)
+#	file_*[f]	name (torc_http), path, text
 #	section_*[s]	file, title, intro
-#	group_*[g]	file, section, parts
-#	part_*[p]	group, sub, text; of a comment, or: entity
-#	entity_*[e]	kind (call, type, macro, enum, opaque), name, group,
-#			sub, result, params, body, note, line
+#	group_*[g]	file, section, subs; from, to: its parts; calls, types:
+#			how many; page; gone (it became an intro or an extra)
+#	part_*[p]	sub; text of a comment, or entity
+#	entity_*[e]	kind (call, type, function, macro, enum, opaque), name,
+#			group, sub, result, params, body, note, gap (an empty
+#			line before it)
 
 FNR == 1 { file_begin(FILENAME) }
 
@@ -111,7 +113,7 @@ in_macro {
 }
 
 /^(typedef )?(struct|union|enum)[^;(]*[{]$/ {
-	kind = / ?enum / || /^enum/ ? "enum" : "type"
+	kind = $1 == "enum" || $2 == "enum" ? "enum" : "type"
 	name = $1 == "typedef" ? $3 : $2
 	if (name == "{")
 		name = ""
@@ -231,14 +233,13 @@ function comment_end(text,	i, n, lines, kept) {
 	if (blank || !group)
 		group_begin()
 	group_subs[group]++
-	part(group, group_subs[group], kept, 0)
+	part(group_subs[group], kept, 0)
 	blank = 0
 	to_waiting = 0
 }
 
-function part(g, sub_number, text, e) {
+function part(sub_number, text, e) {
 	parts++
-	part_group[parts] = g
 	part_sub[parts] = sub_number
 	part_text[parts] = text
 	part_entity[parts] = e
@@ -247,7 +248,7 @@ function part(g, sub_number, text, e) {
 function adopt(e, g) {
 	entity_group[e] = g
 	entity_sub[e] = group_subs[g]
-	part(g, group_subs[g], "", e)
+	part(group_subs[g], "", e)
 	if (entity_kind[e] == "call")
 		group_calls[g]++
 	else if (entity_kind[e] == "type")
@@ -262,7 +263,6 @@ function entity(kind, name, result, params, body, note,	e) {
 	entity_params[e] = params
 	entity_body[e] = body
 	entity_note[e] = note
-	entity_file[e] = files
 	entity_gap[e] = blank
 	if (blank)
 		to_waiting = waits(kind)
