@@ -9,6 +9,7 @@
 
 #include "conn/accept.h"
 #include "conn/address.h"
+#include "conn/check.h"
 #include "conn/chunk.h"
 #include "conn/conn.h"
 #include "conn/drain.h"
@@ -78,6 +79,8 @@ recycle(struct torc_conn *conn)
 void
 torc_conn_advance(struct torc_conn *conn)
 {
+	if (TORC_DEBUGGED)
+		torc_conn_check(conn);
 	torc_send_advance(conn);
 	if (conn->doomed || conn->slowed)
 		torc_intake_end(conn);

@@ -238,3 +238,22 @@ torc_held_take(struct torc_conn *conn)
 	conn->lent -= copy.bid != TORC_NO_BID;
 	return copy;
 }
+
+void
+torc_held_check(const struct torc_conn *conn)
+{
+	const struct torc_piece *last = NULL;
+	uint32_t held = 0, lent = 0;
+
+	torc_assert(conn->pieced == (conn->first != NULL));
+	for (const struct torc_piece *piece = conn->first; piece != NULL;
+	    piece = piece->next) {
+		torc_assert(piece->size > 0);
+		held += piece->size + TOLL;
+		lent += piece->bid != TORC_NO_BID;
+		last = piece;
+	}
+	torc_assert(conn->last == last);
+	torc_assert(conn->held == held);
+	torc_assert(conn->lent == lent);
+}

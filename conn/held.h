@@ -72,6 +72,9 @@ bool torc_held_is_nothing(const struct torc_conn *conn);
 /* It holds so little that a peer which was slowed may go on. */
 bool torc_held_is_low(const struct torc_conn *conn);
 
+/* Its pieces are those that are counted. */
+void torc_held_check(const struct torc_conn *conn);
+
 /* There are enough receive buffers for some to stay with handlers. */
 static inline bool
 torc_held_is_plenty(const struct torc_net *net)

@@ -2,6 +2,7 @@
  * net.c - what connections share: made, taken through each turn, freed.
  */
 #include "conn/accept.h"
+#include "conn/check.h"
 #include "conn/chunk.h"
 #include "conn/conn.h"
 #include "conn/drain.h"
@@ -29,6 +30,7 @@ _Static_assert(LISTENERS <= INT16_MAX, "a connection knows its listener");
  */
 #define CROWD 256u
 #define LINE 64
+#define CHECKED 64u	/* turns, in one of which all is checked */
 #define FIBER_LINES 2	/* of a struct torc_fiber */
 #define FRAME_LINES 5	/* of the calls that a handler parks in */
 
@@ -92,6 +94,8 @@ before_enter(struct torc_reactor *reactor)
 	struct torc_net *net = net_of(reactor);
 	struct torc_bufring *buffers = &net->buffers;
 
+	if (TORC_DEBUGGED && reactor->counters->turns % CHECKED == 0)
+		torc_net_check(net);
 	if (torc_unlikely(!net->tried))
 		try_manners(net);
 	if (torc_unlikely(buffers->in_kernel < buffers->live / 4 ||

@@ -16,6 +16,8 @@
 #include "reactor/sanitizer.h"
 #include "sys/sys.h"
 
+#define CHECKED 64u	/* turns, in one of which all is checked */
+
 _Thread_local struct torc_reactor *torc_current;
 
 /* ---- Submission ---- */
@@ -305,6 +307,15 @@ start(struct torc_reactor *reactor)
 	return 0;
 }
 
+void
+torc_reactor_check_tables(const struct torc_reactor *reactor)
+{
+	torc_fiber_check_all(reactor);
+	torc_timers_check(&reactor->timers);
+	torc_slots_check(&reactor->fibers);
+	torc_slots_check(&reactor->ops);
+}
+
 /* 1: it lives; 0: it has ended; or the error that ended it. */
 static int
 turn(struct torc_reactor *reactor, torc_deadline deadline)
@@ -324,6 +335,8 @@ turn(struct torc_reactor *reactor, torc_deadline deadline)
 			return 0;
 		}
 	}
+	if (TORC_DEBUGGED && reactor->counters->turns % CHECKED == 0)
+		torc_reactor_check_tables(reactor);
 	if (reactor->layer != NULL)
 		reactor->layer->before_enter(reactor);
 	rc = torc_enter(reactor, deadline);

@@ -103,3 +103,19 @@ torc_slots_each(const struct torc_slots *slots, const void *object)
 	}
 	return NULL;
 }
+
+void
+torc_slots_check(const struct torc_slots *slots)
+{
+	uint32_t taken = 0, free = 0;
+
+	torc_assert(slots->touched <= slots->capacity);
+	for (uint32_t i = 0; i < slots->touched; i++)
+		taken += torc_slots_at(slots, i)->next == TORC_SLOT_TAKEN;
+	for (uint32_t i = slots->free; i != TORC_SLOT_NONE; free++) {
+		torc_assert(i < slots->touched && free < slots->touched);
+		i = torc_slots_at(slots, i)->next;
+	}
+	torc_assert(slots->count == taken && slots->count <= slots->peak);
+	torc_assert(taken + free <= slots->touched);
+}

@@ -56,6 +56,9 @@ void *torc_slots_take(struct torc_slots *slots);
 void torc_slots_skip(struct torc_slots *slots);
 void torc_slots_give(struct torc_slots *slots, void *object);
 
+/* As many are taken as are counted, and the rest are free. */
+void torc_slots_check(const struct torc_slots *slots);
+
 static inline struct torc_slot *
 torc_slots_at(const struct torc_slots *slots, uint32_t index)
 {

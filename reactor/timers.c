@@ -142,3 +142,14 @@ torc_timers_run(struct torc_timers *timers, uint64_t now)
 	}
 	timers->after = 0;
 }
+
+void
+torc_timers_check(const struct torc_timers *timers)
+{
+	torc_assert(timers->count <= timers->capacity);
+	for (uint32_t i = 0; i < timers->count; i++) {
+		torc_assert(timers->heap[i].timer->place == i + 1);
+		torc_assert(i == 0 || timers->heap[(i - 1) / CHILDREN].when <=
+		    timers->heap[i].when);
+	}
+}

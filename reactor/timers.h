@@ -43,6 +43,9 @@ TORC_BESIDE void torc_timers_disarm(struct torc_timers *timers,
 /* Fire all that are due at `now`; those armed meanwhile wait their turn. */
 void torc_timers_run(struct torc_timers *timers, uint64_t now);
 
+/* Each armed timer is where it says, and none before its parent. */
+void torc_timers_check(const struct torc_timers *timers);
+
 static inline bool
 torc_timer_armed(const struct torc_timer *timer)
 {

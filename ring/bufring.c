@@ -124,3 +124,22 @@ torc_bufring_put_slice(struct torc_bufring *bufring, uint32_t bid)
 	torc_assert((buf->owner & ~TORC_BUF_KERNEL) > 0);
 	buf->owner--;
 }
+
+void
+torc_bufring_check(const struct torc_bufring *bufring)
+{
+	uint32_t in_kernel = 0;
+
+	torc_assert(bufring->live <= bufring->capacity);
+	torc_assert(bufring->lendable == 0 ||
+	    bufring->lendable == bufring->size);
+	for (uint32_t bid = 0; bid < bufring->capacity; bid++) {
+		const struct torc_buf *buf = &bufring->bufs[bid];
+
+		/* The kernel's, or somebody's, or in reserve. */
+		torc_assert((buf->owner == 0) == (bid >= bufring->live));
+		torc_assert(buf->filled <= bufring->size);
+		in_kernel += buf->owner >= TORC_BUF_KERNEL;
+	}
+	torc_assert(bufring->in_kernel == in_kernel);
+}

@@ -79,6 +79,9 @@ void torc_bufring_fini(struct torc_bufring *bufring);
  */
 uint32_t torc_bufring_grow(struct torc_bufring *bufring, uint32_t count);
 
+/* Each buffer is where it is counted to be. */
+void torc_bufring_check(const struct torc_bufring *bufring);
+
 /*
  * Take what a CQE with IORING_CQE_F_BUFFER delivered: `length` bytes, of which
  * the caller gets a reference and the address. A length of 0 takes the

@@ -41,6 +41,23 @@ int64_t torc_number(const char *text, const char **rest);
 	(torc_likely(condition) ? (void)0 \
 	    : torc_trap(__FILE__, __LINE__, "broken: " #condition))
 
+/*
+ * An invariant on the way of every request, or one that takes long to look at:
+ * builds with TORC_DEBUG do: the simulation, and those with sanitizers.
+ */
+#ifndef __has_feature
+#define __has_feature(name) 0
+#endif
+#if defined(TORC_DEBUG) || defined(__SANITIZE_ADDRESS__) || \
+    defined(__SANITIZE_THREAD__) || __has_feature(address_sanitizer) || \
+    __has_feature(thread_sanitizer)
+#define TORC_DEBUGGED 1
+#else
+#define TORC_DEBUGGED 0
+#endif
+#define torc_debug_assert(condition) \
+	(TORC_DEBUGGED ? torc_assert(condition) : (void)0)
+
 /* A precondition of a public call; `text` tells the programmer what to do. */
 #define torc_require(condition, text) \
 	(torc_likely(condition) ? (void)0 : torc_trap(__FILE__, __LINE__, text))

@@ -13,7 +13,7 @@ B=${B:-build/coverage}
 
 # A line of a header is one line, however many objects have it: their counts
 # are added. A branch is one by its line and its place in it.
-find "$B/sys" "$B/ring" "$B/reactor" "$B/conn" -name '*.gcda' \
+find "$B/sys" "$B/ring" "$B/reactor" "$B/conn" "$B/debug" -name '*.gcda' \
     -not -path '*/pic/*' -print0 | sort -z |
     xargs -0 -r "${GCOV:-gcov}" --branch-probabilities --branch-counts \
     --stdout |

@@ -71,10 +71,16 @@ CHECKS += tests/sim/differential.sh
 SIM := world faults net kernel requests files seam check threads peers \
 	scenarios clients clients_http clients_redis clients_pg backend_pg \
 	clients_file together run
-SIM_CORE := $(filter-out $(addprefix $B/,sys/sys.o sys/heap.o sys/explain.o \
-	sys/resolve.o sys/send_file.o conn/kit/offload.o),$(OBJ))
+SIM_CORE := $(patsubst %.c,$B/debug/%.o,$(filter-out sys/sys.c sys/heap.c \
+	sys/explain.c sys/resolve.c sys/send_file.c conn/kit/offload.c,$(CORE))) \
+	$(ASM:%.S=$B/%.o)
 SIM_CLIENTS := $(patsubst %.c,$B/%.o,$(wildcard conn/http/*.c \
 	conn/redis/*.c conn/pg/*.c conn/file/*.c))
+
+# With all that it says of its own state (sys/trap.h).
+$B/debug/%.o: %.c | $(KERNEL_HEADERS) $B/machine
+	$(call compile,-DTORC_DEBUG, (debug))
+$B/debug/%.o: BASE += $(PROBE)
 
 $B/tests/bin/sim $B/tests/bin/sim_fuzz: LIBS = -lcrypto
 $B/tests/bin/sim: $B/tests/sim/drive.o

@@ -2,6 +2,8 @@
  * check.c - what must hold, whatever the kernel does. It looks into torc's
  * state, and compares it with what the simulated kernel knows.
  *
+ * In each turn:   each connection, listener, fiber, timer and table agrees with
+ *                 itself (conn/check.h).
  * At each enter:  what torc believes to be in the kernel is there, and the
  *                 other way round, when no completion is under way; who owns
  *                 each buffer is the same on both sides.
@@ -9,6 +11,7 @@
  *                 or waits for a stated reason; no work was left behind.
  * At the end:     nothing is left.
  */
+#include "conn/check.h"
 #include "conn/conn.h"
 #include "conn/held.h"
 #include "conn/listen.h"
@@ -137,6 +140,18 @@ sim_check_enter(struct kring *ring)
 	check_owners(reactor, ring);
 	if (nothing_under_way(reactor, ring))
 		check_both_sides(reactor, ring);
+}
+
+void
+sim_check_turn(struct kring *ring)
+{
+	const struct torc_reactor *reactor = sim_ring_reactor(ring);
+
+	if (reactor == NULL || ring->lost)
+		return;
+	torc_reactor_check_tables(reactor);
+	if (net_of(reactor) != NULL)
+		torc_net_check(net_of(reactor));
 }
 
 /* ---- Before a sleep ---- */

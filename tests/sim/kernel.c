@@ -768,6 +768,9 @@ torc_sys_enter(int fd, uint32_t to_submit, uint32_t min_complete,
 		sim_fail("a ring is entered by another than its owner");
 	sim_trace("enter", to_submit, min_complete, flags);
 	sim_check_enter(ring);
+	/* Else only room is made for SQEs, in the middle of something. */
+	if (flags & IORING_ENTER_GETEVENTS)
+		sim_check_turn(ring);
 	see_head(ring);
 	sim_group_look(ring);
 	sim_meanwhile();

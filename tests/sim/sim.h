@@ -249,6 +249,7 @@ void sim_files_reset(void);
 
 /* At each enter, before the kernel does anything. */
 void sim_check_enter(struct kring *ring);
+void sim_check_turn(struct kring *ring);
 /* Before an enter sleeps. */
 void sim_check_sleep(struct kring *ring);
 /* When all reactors have been destroyed. */
