@@ -55,6 +55,7 @@ hold_on(struct torc_listener *listener, uint64_t ns)
 {
 	struct torc_net *net = listener->net;
 
+	torc_debug_assert(!listener->paused && !listener->armed);
 	listener->paused = true;
 	net->paused++;
 	torc_timers_arm(&net->reactor->timers, &listener->timer,
@@ -66,6 +67,7 @@ pause_accepting(struct torc_listener *listener, int error)
 {
 	struct torc_net *net = listener->net;
 
+	torc_debug_assert(error < 0);
 	if (listener->paused)
 		return;
 	net->reactor->counters->accept_pauses++;
@@ -90,6 +92,7 @@ make_way(struct torc_listener *listener, int error)
 {
 	int rc;
 
+	torc_debug_assert(error == -EMFILE || error == -ENFILE);
 	if (listener->paused)
 		return;
 	rc = torc_reclaim(SPARED);
@@ -120,6 +123,7 @@ torc_accept_end_pause(struct torc_timer *timer)
 	struct torc_listener *listener =
 	    torc_container(timer, struct torc_listener, timer);
 
+	torc_debug_assert(listener->paused && !listener->armed);
 	torc_accept_unpause(listener);
 	torc_accept_arm(listener);
 }
@@ -129,6 +133,7 @@ torc_accept_resume(struct torc_net *net)
 {
 	struct torc_listener *listener = NULL;
 
+	torc_debug_assert(net->paused <= net->listeners.count);
 	while ((listener = torc_slots_each(&net->listeners, listener)) !=
 	    NULL) {
 		torc_accept_unpause(listener);
@@ -172,6 +177,7 @@ deal_out(struct torc_listener *listener, int fd)
 	    net->peers[net->peer_next++ % net->peer_count];
 	struct deal *deal;
 
+	torc_debug_assert(listener->dealt && net->peer_count > 1);
 	/* The others may be at their end already. */
 	if (peer == net->reactor ||
 	    net->reactor->phase >= TORC_PHASE_DRAINING)
@@ -197,6 +203,7 @@ void
 torc_accept_deal(struct torc_net *net, struct torc_reactor **peers,
     unsigned count)
 {
+	torc_debug_assert(net->peers == NULL && count > 0);
 	net->peers = peers;
 	net->peer_count = count;
 }
@@ -206,6 +213,7 @@ accepted(struct torc_listener *listener, int fd)
 {
 	struct torc_net *net = listener->net;
 
+	torc_debug_assert(fd >= 0);
 	net->pause_noticed = false;
 	listener->moments = 0;
 	if (net->peer_count > 1 && listener->dealt && deal_out(listener, fd))
@@ -217,6 +225,7 @@ accepted(struct torc_listener *listener, int fd)
 static void
 accept_ended(struct torc_listener *listener, int32_t result)
 {
+	torc_debug_assert(!listener->armed && !listener->closing);
 	switch (result) {
 	case -EMFILE:
 	case -ENFILE:
@@ -251,6 +260,7 @@ torc_accept_backlog(struct torc_listener *listener)
 {
 	int fd;
 
+	torc_debug_assert(listener->closing && !listener->armed);
 	if (listener->adopted)
 		return;
 	do {
@@ -267,6 +277,7 @@ torc_accept_complete(struct torc_reactor *reactor, void *object,
 {
 	struct torc_listener *listener = object;
 
+	torc_debug_assert(listener->armed && !listener->paused);
 	if (cqe->res >= 0)
 		accepted(listener, cqe->res);
 	if (cqe->flags & IORING_CQE_F_MORE)
@@ -287,6 +298,7 @@ torc_accept_missed(struct torc_reactor *reactor, void *object,
 {
 	struct torc_listener *listener = object;
 
+	torc_debug_assert(listener->net->reactor == reactor);
 	if (cqe->res == -ENOENT)
 		torc_reactor_later(reactor, &listener->todo);
 }

@@ -42,6 +42,7 @@ refuse(struct torc_choice *choice, struct torc_chooser *chooser)
 	struct torc_conn *conn = choice->object;
 	struct torc_reactor *reactor = chooser->reactor;
 
+	torc_debug_assert(conn->reader == NULL);
 	/* As for any reader: see torc_conn_recv(). */
 	if (reactor->phase == TORC_PHASE_DRAINING && conn->handler != NULL &&
 	    !conn->unfinished && conn->view_size == 0) {
@@ -62,6 +63,7 @@ begin(struct torc_choice *choice, struct torc_chooser *chooser)
 	struct torc_conn *conn = choice->object;
 	struct input *input = torc_choice_room(choice, struct input);
 
+	torc_debug_assert(conn->reader == NULL && !torc_recv_news(conn));
 	choice->result = refuse(choice, chooser);
 	if (choice->result < 0)
 		return true;
@@ -74,6 +76,7 @@ begin(struct torc_choice *choice, struct torc_chooser *chooser)
 static void
 recognise(struct torc_conn *conn, const struct input *input)
 {
+	torc_debug_assert(conn->rewound || input->view_size <= conn->view_size);
 	if (input->view_size == 0 && conn->view_size > 0)
 		torc_view_renew(conn);
 }
@@ -84,6 +87,7 @@ happened(struct torc_choice *choice, int rc)
 	struct torc_conn *conn = choice->object;
 	struct input *input = torc_choice_room(choice, struct input);
 
+	torc_debug_assert(conn->reader == conn->reactor->current);
 	recognise(conn, input);
 	/* A call that another fiber ends, which closes the connection. */
 	if (rc == -ECANCELED)
@@ -109,6 +113,7 @@ end(struct torc_choice *choice)
 	struct torc_conn *conn = choice->object;
 	const struct input *input = torc_choice_room(choice, struct input);
 
+	torc_debug_assert(conn->reader == conn->reactor->current);
 	recognise(conn, input);
 	torc_recv_leave(conn);
 	/* It was asked to make room while something else happened. */

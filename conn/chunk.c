@@ -26,6 +26,7 @@ torc_chunk_make(struct torc_net *net)
 static bool
 chunk_is_over(const struct torc_net *net, const struct torc_chunk *chunk)
 {
+	torc_debug_assert(chunk->top <= net->chunk_size);
 	return chunk->pins == 0 &&
 	    net->reactor->settled >= chunk->mark;
 }
@@ -57,6 +58,7 @@ change_chunk(struct torc_net *net)
 {
 	struct torc_chunk *chunk = take_chunk(net);
 
+	torc_debug_assert(net->chunk != NULL && net->chunk_count > 0);
 	if (chunk == NULL)
 		chunk = torc_chunk_make(net);
 	if (chunk == NULL)
@@ -73,6 +75,7 @@ torc_chunk_rotate(struct torc_net *net)
 {
 	struct torc_chunk *chunk = net->chunk;
 
+	torc_debug_assert(chunk->top <= net->chunk_size);
 	if (torc_unlikely(net->chunk_count > CHUNKS_KEPT)) {
 		struct torc_chunk *spare = take_chunk(net);
 
@@ -116,6 +119,7 @@ find_room(struct torc_conn *conn, uint32_t size)
 	uint32_t whole = conn->staged_size + size;
 	uint8_t *bytes;
 
+	torc_debug_assert(whole <= net->chunk_size);
 	if (whole > net->chunk_size - chunk->top) {
 		if (!change_chunk(net))
 			return NULL;
@@ -138,6 +142,7 @@ torc_chunk_stage(struct torc_conn *conn, const void *data, uint32_t size)
 	struct torc_chunk *chunk = conn->net->chunk;
 	uint8_t *to = chunk->bytes + chunk->top;
 
+	torc_debug_assert(size > 0 && chunk->top <= conn->net->chunk_size);
 	if (conn->chunk == chunk &&
 	    conn->staged + conn->staged_size == to &&
 	    size <= conn->net->chunk_size - chunk->top)
@@ -164,6 +169,7 @@ torc_chunk_take(struct torc_conn *conn)
 {
 	struct torc_chunk *chunk = conn->chunk;
 
+	torc_debug_assert(chunk == NULL || chunk->pins > 0);
 	conn->staged_size = 0;
 	conn->urgent = false;
 	conn->chunk = NULL;

@@ -38,6 +38,7 @@ void torc_chunk_drop(struct torc_conn *conn);
 static inline void
 torc_chunk_hurry(struct torc_conn *conn)
 {
+	torc_debug_assert(conn->staged_size > 0);
 	conn->urgent = true;
 }
 
@@ -72,6 +73,7 @@ static inline void
 torc_chunk_stage_static(struct torc_conn *conn, const void *data,
     uint32_t size)
 {
+	torc_debug_assert(conn->staged_size == 0 && conn->chunk == NULL);
 	conn->staged = (uint8_t *)(uintptr_t)data;
 	conn->staged_size = size;
 }
@@ -80,6 +82,7 @@ torc_chunk_stage_static(struct torc_conn *conn, const void *data,
 static inline void
 torc_chunk_begin(struct torc_conn *conn, struct torc_chunk *chunk)
 {
+	torc_debug_assert(conn->staged_size == 0 && conn->chunk == NULL);
 	chunk->pins++;
 	conn->chunk = chunk;
 	conn->staged = chunk->bytes + chunk->top;
@@ -99,6 +102,8 @@ torc_chunk_extend(struct torc_conn *conn, struct torc_chunk *chunk,
 {
 	uint8_t *to = chunk->bytes + chunk->top;
 
+	torc_debug_assert(torc_chunk_is_last(conn, chunk));
+	torc_debug_assert(conn->chunk == chunk && chunk->pins > 0);
 	chunk->top += size;
 	conn->staged_size += size;
 	return to;

@@ -56,6 +56,8 @@ recycle(struct torc_conn *conn)
 	struct torc_net *net = conn->net;
 	const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
 
+	torc_assert(conn->doomed && !conn->armed && !conn->loud);
+	torc_assert(conn->reader == NULL && conn->writer == NULL);
 	torc_view_discard(conn);
 	torc_conn_forget(conn);
 	torc_intake_forget(conn);
@@ -107,6 +109,7 @@ torc_conn_missed(struct torc_reactor *reactor, void *object,
 {
 	struct torc_conn *conn = object;
 
+	torc_debug_assert(torc_tag_kind(cqe->user_data) & TORC_KIND_CANCEL);
 	if (cqe->res != -ENOENT)
 		return;
 	if (torc_tag_kind(cqe->user_data) ==
@@ -147,6 +150,7 @@ torc_conn_stop(struct torc_conn *conn)
 	const bool reset = conn->loud &&
 	    conn->reactor->phase == TORC_PHASE_STOPPING;
 
+	torc_debug_assert(conn->reactor->phase >= TORC_PHASE_DRAINING);
 	if (reset) {
 		conn->reset = true;
 		torc_send_abort(conn);
@@ -165,6 +169,7 @@ torc_conn_stop(struct torc_conn *conn)
 void
 torc_conn_set_dormant(struct torc_conn *conn, bool dormant)
 {
+	torc_debug_assert(conn->net->dormant >= conn->dormant);
 	conn->net->dormant += (uint32_t)dormant - (uint32_t)conn->dormant;
 	conn->dormant = dormant;
 }
@@ -193,6 +198,7 @@ fall_asleep(struct torc_conn *conn)
 	unsigned idle_ms = reactor->config.idle_ms;
 	torc_deadline by = TORC_NEVER;
 
+	torc_debug_assert(conn->reader == NULL && conn->writer == NULL);
 	if (conn->staged_size > 0)
 		torc_send_staged(conn);
 	torc_view_rewind(conn);
@@ -214,6 +220,7 @@ fall_asleep(struct torc_conn *conn)
 static void
 move_in(struct torc_conn *conn, struct torc_fiber *fiber)
 {
+	torc_debug_assert(conn->owner == TORC_NOBODY && !conn->dormant);
 	conn->owner = fiber;
 	conn->unfinished = false;
 	torc_fiber_move(fiber, conn);
@@ -222,6 +229,7 @@ move_in(struct torc_conn *conn, struct torc_fiber *fiber)
 static void
 move_out(struct torc_conn *conn)
 {
+	torc_debug_assert(conn->owner == conn->reactor->current);
 	torc_fiber_move(conn->owner, NULL);
 	conn->owner = TORC_NOBODY;
 }
@@ -264,6 +272,7 @@ run_handler(void *arg)
 static bool
 start_handler(struct torc_conn *conn)
 {
+	torc_debug_assert(conn->handler != NULL && !conn->doomed);
 	if (torc_fiber_start(conn->reactor, NULL, run_handler,
 	    conn) == 0)
 		return true;
@@ -278,6 +287,7 @@ torc_conn_revive(struct torc_conn *conn)
 	struct torc_reactor *reactor = conn->reactor;
 	struct torc_fiber *fiber;
 
+	torc_debug_assert(conn->dormant && conn->handler != NULL);
 	torc_conn_set_dormant(conn, false);
 	torc_timers_disarm(&reactor->timers, &conn->timer);
 	if (!start_handler(conn) || reactor->current != NULL)
@@ -331,6 +341,7 @@ torc_conn_accept(struct torc_net *net, int fd, int listener, unsigned port,
 	struct torc_conn *conn = torc_room_make(net, fd) ?
 	    torc_conn_open(net, fd, handler, arg) : NULL;
 
+	torc_debug_assert(handler != NULL && listener >= 0);
 	net->reactor->counters->accepts++;
 	if (conn == NULL) {
 		net->reactor->counters->sheds++;

@@ -34,6 +34,7 @@ torc_drain_linger_ms(const struct torc_conn *conn)
 {
 	const struct torc_config *config = &conn->reactor->config;
 
+	torc_debug_assert(!conn->doomed);
 	if (conn->reactor->phase < TORC_PHASE_DRAINING)
 		return config->linger_ms;
 	if (conn->silent)
@@ -48,6 +49,7 @@ look_by(struct torc_conn *conn, uint64_t by)
 {
 	struct torc_timers *timers = &conn->reactor->timers;
 
+	torc_debug_assert(conn->reactor->phase >= TORC_PHASE_DRAINING);
 	if (by < UINT64_MAX && (!torc_timer_armed(&conn->timer) ||
 	    torc_timers_when(timers, &conn->timer) > by))
 		torc_timers_arm(timers, &conn->timer, by);
@@ -67,6 +69,7 @@ begin_end(struct torc_conn *conn)
 static uint64_t
 choose_idle_by(const struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor->phase == TORC_PHASE_DRAINING);
 	/* K1: relaxed. It is what began the drain, or later. */
 	const uint64_t end = torc_load_relaxed_u64(&reactor->drain_at);
 	const unsigned ms = reactor->config.lame_duck_ms;
@@ -106,6 +109,7 @@ torc_drain_begin(struct torc_net *net)
 void
 torc_drain_look(struct torc_conn *conn)
 {
+	torc_debug_assert(conn->reactor->phase == TORC_PHASE_DRAINING);
 	if (conn->lingers && conn->reader != NULL) {
 		torc_fiber_wake(conn->reader, -ETIMEDOUT);
 	} else if (is_idle(conn)) {

@@ -22,6 +22,7 @@ await_fin(struct torc_conn *conn, torc_deadline deadline)
 	struct torc_slice unread;
 	int rc = 0;
 
+	torc_debug_assert(conn->shut && conn->reader == NULL);
 	while (rc >= 0 && !conn->eof && !conn->failed) {
 		torc_view_discard(conn);
 		rc = torc_recv_park(conn, &unread, deadline);
@@ -54,6 +55,7 @@ linger(struct torc_conn *conn, torc_deadline sent_by)
 	const bool paced = pace->most_ns > 0 && pace->most_ns < UINT64_MAX;
 	int unsent = 0;
 
+	torc_debug_assert(conn->lingers && conn->shut);
 	do {
 		const uint64_t since = conn->reactor->now;
 		const int before = unsent;
@@ -96,6 +98,8 @@ torc_finish(struct torc_conn *conn, torc_deadline sent_by,
 	bool lingers = false;
 	int rc, error;
 
+	torc_debug_assert(!conn->doomed && conn->reader == NULL &&
+	    conn->writer == NULL);
 	torc_view_discard(conn);
 	/* It has something to read before it closes. */
 	if (!torc_send_idle(conn))

@@ -50,6 +50,7 @@ torc_held_alloc(struct torc_conn *conn, uint32_t size)
 {
 	uint8_t *memory = torc_sys_alloc(size);
 
+	torc_debug_assert(size > 0);
 	if (memory != NULL)
 		conn->net->own[side_of(conn)] += size;
 	return memory;
@@ -144,6 +145,8 @@ torc_held_settle(struct torc_conn *conn, uint8_t **data, uint32_t size,
 {
 	uint8_t *memory;
 
+	torc_debug_assert(size > 0 && (*bid == TORC_NO_BID ||
+	    *bid < conn->net->buffers.live));
 	if (*bid == TORC_NO_BID || may_stay(conn) || !may_move(conn, size))
 		return;
 	memory = torc_held_alloc(conn, size);
@@ -176,6 +179,7 @@ more_pieces(struct torc_net *net)
 		struct torc_piece pieces[PIECES_PER_BLOCK];
 	} *block = torc_sys_alloc(sizeof(*block));
 
+	torc_debug_assert(net->pieces == NULL);
 	if (block == NULL)
 		return NULL;
 	block->next = net->piece_blocks;
@@ -194,6 +198,7 @@ torc_held_append(struct torc_conn *conn, uint8_t *data, uint32_t size,
 	struct torc_net *net = conn->net;
 	struct torc_piece *piece = conn->last;
 
+	torc_debug_assert(size > 0 && data != NULL);
 	if (piece != NULL && bid != TORC_NO_BID && piece->bid == bid &&
 	    piece->data + piece->size == data) {
 		/* The kernel filled the buffer further: one reference is
@@ -226,6 +231,7 @@ torc_held_take(struct torc_conn *conn)
 	struct torc_piece *piece = conn->first;
 	struct torc_piece copy = *piece;
 
+	torc_debug_assert(piece != NULL && conn->pieced);
 	conn->first = piece->next;
 	if (conn->first == NULL) {
 		conn->last = NULL;

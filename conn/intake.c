@@ -41,6 +41,8 @@ static void
 fill_receive(struct io_uring_sqe *sqe, const struct torc_conn *conn,
     uint32_t room)
 {
+	torc_debug_assert(!conn->net->capped ||
+	    room >= conn->net->buffers.size);
 	sqe->opcode = IORING_OP_RECV;
 	sqe->fd = conn->fd;
 	sqe->user_data = torc_conn_recv_tag(conn);
@@ -60,6 +62,7 @@ fill_receive(struct io_uring_sqe *sqe, const struct torc_conn *conn,
 void
 torc_intake_wait(struct torc_conn *conn)
 {
+	torc_debug_assert(!conn->armed && !conn->poll_input);
 	if (conn->reader != NULL || conn->dormant) {
 		torc_list_append(&conn->net->starved, &conn->starved);
 	} else {
@@ -75,6 +78,7 @@ torc_intake_room(struct torc_conn *conn)
 {
 	const uint32_t room = torc_held_room(conn);
 
+	torc_debug_assert(!conn->armed && !conn->poll_input);
 	conn->no_buffer = false;
 	if (room == 0)
 		torc_intake_wait(conn);
@@ -88,6 +92,7 @@ arm(struct torc_conn *conn, uint32_t room)
 	struct torc_reactor *reactor = conn->reactor;
 	struct io_uring_sqe *sqe = torc_reactor_claim(reactor);
 
+	torc_debug_assert(room > 0 && !conn->armed && !conn->poll_input);
 	if (sqe == NULL) {
 		torc_reactor_later(reactor, &conn->todo);
 		return;
@@ -136,6 +141,7 @@ torc_intake_want(struct torc_conn *conn)
 void
 torc_intake_slow_down(struct torc_conn *conn)
 {
+	torc_debug_assert(!conn->slowed && conn->pieced);
 	conn->slowed = true;
 	conn->reactor->counters->holds++;
 	torc_reactor_later(conn->reactor, &conn->todo);
@@ -155,6 +161,7 @@ torc_intake_run_dry(struct torc_conn *conn)
 void
 torc_intake_end(struct torc_conn *conn)
 {
+	torc_debug_assert(conn->doomed || conn->slowed);
 	if (!conn->armed || conn->cancelling)
 		return;
 	if (torc_reactor_cancel(conn->reactor, torc_conn_recv_tag(conn)))
@@ -241,6 +248,7 @@ favour(struct torc_net *net)
 {
 	struct torc_node *node = torc_list_take(&net->starved);
 
+	torc_debug_assert(net->favourite == NULL);
 	if (node == NULL)
 		return;
 	net->favourite = torc_container(node, struct torc_conn, starved);

@@ -55,6 +55,7 @@ close_socket(int fd, const struct sockaddr_storage *address,
 static void
 close_listener(struct torc_listener *listener)
 {
+	torc_debug_assert(listener->fd >= 0);
 	if (listener->adopted)
 		torc_sys_close(listener->fd);
 	else
@@ -111,6 +112,7 @@ forget(struct torc_listener *listener)
 {
 	struct torc_net *net = listener->net;
 
+	torc_debug_assert(listener->closing && !listener->armed);
 	torc_accept_unpause(listener);
 	if (torc_node_linked(&listener->todo.node))
 		torc_list_remove(&listener->todo.node);
@@ -160,6 +162,7 @@ torc_listen_abandon(struct torc_net *net)
 void
 torc_listen_hold(struct torc_net *net)
 {
+	torc_debug_assert(net->reactor->phase == TORC_PHASE_CREATED);
 	net->holding = true;
 }
 
@@ -205,6 +208,7 @@ torc_listen_add(struct torc_net *net, const struct torc_listener *like)
 	struct torc_listener *listener = torc_slots_take(&net->listeners);
 	struct torc_slot slot;
 
+	torc_assert(like->fd >= 0 && like->handler != NULL);
 	if (listener == NULL)
 		return -ENOSPC;
 	slot = listener->slot;

@@ -34,6 +34,7 @@ lock_folder(const char *path, int tries)
 {
 	int lock = torc_sys_lock_folder(path);
 
+	torc_debug_assert(tries > 0);
 	while (lock == -EAGAIN && --tries > 0) {
 		torc_sys_sleep(LOCK_PAUSE_NS);
 		lock = torc_sys_lock_folder(path);
@@ -60,6 +61,7 @@ remove_ours(const char *path, const struct torc_inode *file)
 {
 	struct torc_inode found;
 
+	torc_debug_assert(file->number != 0);
 	if (torc_sys_is_socket(path, &found) == 1 && is_same(&found, file))
 		torc_sys_unlink(path);
 }

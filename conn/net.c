@@ -54,6 +54,7 @@ stray(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 static void
 try_manners(struct torc_net *net)
 {
+	torc_debug_assert(!net->tried);
 	net->tried = true;
 	net->quiet = net->reactor->ring.setup_flags &
 	    IORING_SETUP_DEFER_TASKRUN && torc_send_probe();
@@ -138,6 +139,7 @@ foresee(const struct torc_reactor *reactor, const struct io_uring_cqe *cqe,
 	const struct torc_conn *conn;
 	const char *top;
 
+	torc_debug_assert(steps > 0 && steps <= TORC_FORESIGHT);
 	if (reactor->kinds[torc_tag_kind(tag)].slots != &net->conns)
 		return;
 	if (steps == TORC_FORESIGHT) {
@@ -161,6 +163,7 @@ away(void *home)
 {
 	struct torc_conn *conn = home;
 
+	torc_debug_assert(conn->reactor == torc_current);
 	if (conn->staged_size > 0)
 		torc_send_staged(conn);
 }
@@ -181,6 +184,7 @@ stop(struct torc_reactor *reactor)
 	struct torc_net *net = net_of(reactor);
 	struct torc_conn *conn = NULL;
 
+	torc_debug_assert(reactor->phase >= TORC_PHASE_DRAINING);
 	torc_listen_close(net);
 	while ((conn = torc_slots_each(&net->conns, conn)) != NULL) {
 		if (!conn->dormant && !conn->doomed &&
@@ -247,6 +251,10 @@ fini(struct torc_reactor *reactor)
 {
 	struct torc_net *net = net_of(reactor);
 
+	torc_assert(torc_list_empty(&net->starved));
+	torc_assert(net->waiting == 0 && net->leaving == 0 &&
+	    net->dormant == 0);
+	torc_assert(net->own[0] == 0 && net->own[1] == 0);
 	torc_listen_close(net);
 	torc_assert(net->conns.count == 0 && net->listeners.count == 0);
 	torc_bufring_fini(&net->buffers);

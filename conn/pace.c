@@ -22,6 +22,7 @@ torc_pace_until(const struct torc_pace *pace, torc_deadline deadline)
 {
 	const uint64_t now = torc_now();
 
+	torc_debug_assert(pace->left_ns <= pace->most_ns);
 	if (pace->left_ns >= UINT64_MAX - now)
 		return deadline;
 	return torc_sooner(torc_at(now + pace->left_ns), deadline);
@@ -33,6 +34,7 @@ torc_pace_note(struct torc_pace *pace, uint64_t since, uint64_t bytes)
 	const uint64_t waited = torc_now() - since;
 	uint64_t back = pace->most_ns;
 
+	torc_debug_assert(pace->left_ns <= pace->most_ns);
 	if (pace->most_ns == UINT64_MAX)
 		return;
 	pace->left_ns -= waited < pace->left_ns ? waited : pace->left_ns;

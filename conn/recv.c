@@ -22,6 +22,7 @@
 void
 torc_recv_tell_end(struct torc_conn *conn)
 {
+	torc_debug_assert(conn->eof || conn->failed);
 	torc_watch_tell(conn);
 	if (conn->reader != NULL)
 		torc_fiber_wake(conn->reader, 0);
@@ -32,6 +33,7 @@ torc_recv_tell_end(struct torc_conn *conn)
 void
 torc_recv_fail(struct torc_conn *conn, int error)
 {
+	torc_assert(error < 0);
 	if (conn->eof || conn->failed)
 		return;
 	conn->error = error;
@@ -43,6 +45,7 @@ torc_recv_fail(struct torc_conn *conn, int error)
 static void
 end_input(struct torc_conn *conn, int error)
 {
+	torc_debug_assert(error <= 0 && !conn->eof);
 	/* What is missing from the stream is no less so at the peer's FIN. */
 	if (conn->failed)
 		return;
@@ -81,6 +84,7 @@ deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 {
 	struct torc_reactor *reactor = conn->reactor;
 
+	torc_debug_assert(size > 0 && !conn->doomed);
 	if (conn->failed) {
 		/* Something is missing before it. */
 		torc_held_let_go(conn, data, size, bid);
@@ -112,6 +116,7 @@ receive_ended(struct torc_conn *conn, int32_t result)
 {
 	struct torc_net *net = conn->net;
 
+	torc_debug_assert(result <= 0 && !conn->armed);
 	switch (result) {
 	case 0:
 		end_input(conn, cause_of_end(conn));
@@ -138,6 +143,7 @@ torc_recv_ready(struct torc_conn *conn)
 	uint8_t *bytes;
 	int rc;
 
+	torc_debug_assert(!conn->doomed && !conn->poll_input);
 	if (room == 0)
 		return;
 	rc = torc_sys_recv(conn->fd, net->scratch, room);
@@ -212,6 +218,7 @@ torc_recv_complete(struct torc_reactor *reactor, void *object,
 	struct torc_fiber *fiber = conn->reader;
 	uint32_t size = (uint32_t)cqe->res;
 
+	torc_debug_assert(conn->reactor == reactor && conn->armed);
 	/* The quiet send was taken by an enter that is over, and all that it
 	 * said came before this completion: it has sent all. */
 	torc_send_prove(reactor, conn);
@@ -259,6 +266,7 @@ torc_recv_enter(struct torc_conn *conn, struct torc_slice *seen)
 void
 torc_recv_leave(struct torc_conn *conn)
 {
+	torc_debug_assert(conn->reader == conn->reactor->current);
 	conn->reader = NULL;
 }
 
@@ -284,6 +292,7 @@ await_news(
 	bool hurried;
 	int rc;
 
+	torc_debug_assert(conn->reader == NULL && !torc_recv_news(conn));
 	/* Those that were dialled serve requests that are to be finished. */
 	if (reactor->phase == TORC_PHASE_DRAINING && conn->handler != NULL &&
 	    !conn->unfinished && conn->view_size == 0)
@@ -315,6 +324,7 @@ take_turns(struct torc_conn *conn)
 {
 	struct torc_fiber *fiber = conn->reactor->current;
 
+	torc_debug_assert(conn->reader == NULL);
 	if (conn->reads_turn != (uint32_t)conn->reactor->counters->turns) {
 		conn->reads_turn = (uint32_t)conn->reactor->counters->turns;
 		conn->reads = 0;

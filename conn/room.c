@@ -85,6 +85,7 @@ insert(struct torc_conn **found, unsigned count, unsigned most,
 {
 	unsigned at = count;
 
+	torc_debug_assert(count <= most && most <= LEAVE_MAX);
 	while (at > 0 && idle_since(found[at - 1]) > idle_since(conn))
 		at--;
 	if (at == most)
@@ -129,6 +130,8 @@ find_idle(struct torc_net *net, struct torc_conn **found, unsigned most)
 static void
 ask_to_leave(struct torc_conn *conn)
 {
+	torc_assert(!conn->evicted && !conn->doomed);
+	torc_debug_assert(conn->dormant || conn->reader != NULL);
 	conn->evicted = true;
 	conn->net->leaving++;
 	conn->reactor->counters->evictions++;
@@ -243,6 +246,7 @@ find_silent(struct torc_net *net)
 static void
 turn_out(struct torc_conn *conn)
 {
+	torc_assert(!conn->evicted && !conn->doomed);
 	conn->evicted = true;
 	conn->net->leaving++;
 	conn->reactor->counters->evictions++;
@@ -284,6 +288,7 @@ make_some_leave(struct torc_net *net, unsigned idle, unsigned silent)
 static bool
 is_full(const struct torc_net *net)
 {
+	torc_debug_assert(net->conns.count >= net->leaving);
 	return net->conns.count - net->leaving >=
 	    net->reactor->config.connections;
 }

@@ -47,6 +47,8 @@ send_quietly(struct torc_conn *conn)
 {
 	struct io_uring_sqe *sqe = claim(conn);
 
+	torc_debug_assert(torc_send_may_be_quiet(conn) &&
+	    conn->staged_size > 0);
 	if (sqe != NULL)
 		torc_send_with(conn->reactor, conn, sqe);
 }
@@ -57,6 +59,8 @@ send_loudly(struct torc_conn *conn, const uint8_t *data, uint32_t size)
 {
 	struct io_uring_sqe *sqe = claim(conn);
 
+	torc_assert(!conn->loud && size > 0);
+	torc_debug_assert(conn->sent_size == 0);
 	if (sqe == NULL)
 		return;
 	torc_send_fill(sqe, conn, data, size, 0, 0);
@@ -73,6 +77,8 @@ send_job(struct torc_conn *conn)
 	const struct iovec *last = job->message.msg_iov;
 	struct io_uring_sqe *sqe;
 
+	torc_assert(!conn->loud);
+	torc_debug_assert(conn->slab == NULL && job->message.msg_iovlen > 0);
 	if (job->message.msg_iovlen == 1) {
 		send_loudly(conn, last->iov_base, last->iov_len < SEND_MAX ?
 		    (uint32_t)last->iov_len : SEND_MAX);
@@ -120,6 +126,7 @@ torc_send_spoil(struct torc_conn *conn, int error)
 {
 	if (conn->spoiled)
 		return;
+	torc_assert(error < 0);
 	conn->spoiled = true;
 	conn->send_error = error;
 	/* The peer does not know: it has nothing to answer. */
@@ -168,6 +175,7 @@ torc_send_set_job(struct torc_conn *conn, struct torc_job *job)
 static void
 abort_loud(struct torc_conn *conn)
 {
+	torc_debug_assert(conn->loud && conn->aborting);
 	if (torc_reactor_cancel(conn->reactor, conn->send_tag))
 		conn->aborting = false;
 	else
@@ -214,6 +222,7 @@ torc_send_advance(struct torc_conn *conn)
 static void
 fail(struct torc_conn *conn, int32_t result)
 {
+	torc_debug_assert(result < 0 && !conn->loud);
 	conn->reactor->counters->send_failures++;
 	if (result != -EPIPE && result != -ECANCELED)
 		conn->lost = torc_conn_error(result);
@@ -228,6 +237,7 @@ finish_quiet(struct torc_conn *conn, int32_t result)
 	uint8_t *rest = conn->sent + done;
 	uint32_t size = conn->sent_size - done;
 
+	torc_debug_assert(!conn->loud);
 	torc_assert(done <= conn->sent_size);
 	conn->reactor->counters->short_sends++;
 	conn->reactor->counters->sent -= size;
@@ -271,6 +281,7 @@ finish_loud(struct torc_conn *conn, int32_t result)
 	const bool recalled = conn->recalled;
 	bool whole;
 
+	torc_debug_assert(conn->loud && conn->sent_size == 0);
 	conn->loud = false;
 	conn->recalled = false;
 	if (recalled && result == -ECANCELED)

@@ -82,6 +82,8 @@ torc_send_with(struct torc_reactor *reactor, struct torc_conn *conn,
 	uint8_t *data = conn->staged;
 	uint32_t size = conn->staged_size;
 
+	torc_debug_assert(conn->staged_size > 0 && conn->sent_size == 0);
+	torc_debug_assert(torc_send_may_be_quiet(conn));
 	conn->send_mark = reactor->ring.sq_claimed;
 	torc_send_fill(sqe, conn, data, size, IOSQE_CQE_SKIP_SUCCESS,
 	    MSG_DONTWAIT);

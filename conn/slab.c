@@ -31,6 +31,7 @@ take_slab(struct torc_net *net)
 static void
 give_slab(struct torc_net *net, uint8_t *slab)
 {
+	torc_debug_assert(net->slab_count <= TORC_SLABS_KEPT);
 	if (net->slab_count == TORC_SLABS_KEPT) {
 		torc_sys_free(slab);
 		return;

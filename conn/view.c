@@ -24,6 +24,8 @@ forget_rewind(struct torc_conn *conn)
 static void
 drop_view(struct torc_conn *conn)
 {
+	torc_debug_assert(conn->view_bid == TORC_NO_BID ||
+	    conn->joined == NULL);
 	forget_rewind(conn);
 	if (conn->view_bid != TORC_NO_BID) {
 		torc_bufring_put(&conn->net->buffers, conn->view_bid);
@@ -49,6 +51,7 @@ join(struct torc_conn *conn, uint32_t more)
 	uint32_t size = conn->joined_size;
 	uint8_t *bytes = conn->joined;
 
+	torc_debug_assert(conn->view_size > 0 && !conn->rewound);
 	if (needed > size) {
 		size = size == 0 ? 512 : size;
 		while (size < needed)
@@ -89,6 +92,7 @@ extend_view(struct torc_conn *conn)
 	uint32_t more = 0;
 	int rc;
 
+	torc_debug_assert(conn->pieced && conn->view_size > 0);
 	for (struct torc_piece *piece = conn->first; piece != NULL;
 	    piece = piece->next)
 		more += piece->size;
@@ -110,6 +114,7 @@ void
 torc_view_set(struct torc_conn *conn, uint8_t *data, uint32_t size,
     uint32_t bid)
 {
+	torc_debug_assert(size > 0 && !conn->fresh);
 	torc_assert(conn->view_size == 0 && conn->view_bid == TORC_NO_BID);
 	conn->view = data;
 	conn->view_size = size;
@@ -161,6 +166,7 @@ torc_view_discard(struct torc_conn *conn)
 void
 torc_view_renew(struct torc_conn *conn)
 {
+	torc_debug_assert(conn->view_size > 0);
 	conn->fresh = true;
 }
 

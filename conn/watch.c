@@ -36,6 +36,7 @@ arm(struct torc_conn *conn)
 {
 	struct io_uring_sqe *sqe = torc_reactor_claim(conn->reactor);
 
+	torc_debug_assert(!conn->polling);
 	if (sqe == NULL) {
 		torc_reactor_later(conn->reactor, &conn->todo);
 		return;
@@ -52,6 +53,7 @@ arm(struct torc_conn *conn)
 static void
 end(struct torc_conn *conn)
 {
+	torc_debug_assert(conn->polling);
 	if (conn->poll_ending)
 		return;
 	if (torc_reactor_cancel(conn->reactor, torc_conn_poll_tag(conn)))
@@ -76,6 +78,7 @@ torc_watch_advance(struct torc_conn *conn)
 void
 torc_watch_input(struct torc_conn *conn)
 {
+	torc_debug_assert(!conn->poll_input && !conn->armed);
 	conn->poll_input = true;
 	torc_watch_advance(conn);
 }
@@ -115,6 +118,7 @@ torc_watch_drop(struct torc_conn *conn)
 static void
 note_events(struct torc_conn *conn, unsigned events)
 {
+	torc_debug_assert(!conn->doomed);
 	conn->fin_seen |= (events & POLLRDHUP) != 0;
 	conn->errored |= (events & POLLERR) != 0;
 	/* Both sides have sent FIN: that is no failure. */

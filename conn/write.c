@@ -35,6 +35,7 @@ limit_unsent(struct torc_conn *conn)
 	uint32_t share = UNSENT_TOTAL / conn->net->waiting;
 	int bytes;
 
+	torc_debug_assert(conn->net->waiting > 0);
 	if (share < UNSENT_MIN)
 		share = UNSENT_MIN;
 	if (conn->unsent_max != 0 && conn->unsent_max / 2 < share)
@@ -50,6 +51,7 @@ limit_unsent(struct torc_conn *conn)
 static void
 begin_wait(struct torc_conn *conn)
 {
+	torc_assert(!conn->awaited);
 	conn->awaited = true;
 	if (++conn->net->waiting > WAIT_MANY)
 		limit_unsent(conn);
@@ -82,6 +84,7 @@ begin_staging(struct torc_conn *conn)
 static int
 stage(struct torc_conn *conn, const void *data, uint32_t size)
 {
+	torc_debug_assert(size > 0);
 	begin_staging(conn);
 	return torc_chunk_stage(conn, data, size);
 }
@@ -114,6 +117,7 @@ await_sending(struct torc_conn *conn, torc_deadline deadline)
 static void
 recall(struct torc_conn *conn)
 {
+	torc_debug_assert(conn->writer == NULL);
 	if (!conn->loud)
 		return;
 	torc_send_recall(conn);
@@ -244,6 +248,7 @@ static int
 write_to_slab(struct torc_conn *conn, const uint8_t **data, size_t *size,
     torc_deadline deadline)
 {
+	torc_debug_assert(conn->staged_size == 0 || conn->slab == NULL);
 	while (conn->slab != NULL && *size > 0) {
 		size_t room = torc_slab_size(conn->net) - conn->slab_end;
 		int rc;

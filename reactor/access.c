@@ -25,6 +25,8 @@ torc_now(void)
 {
 	const struct torc_reactor *reactor = torc_current;
 
+	torc_debug_assert(torc_current == NULL ||
+	    torc_current->now >= torc_current->due);
 	return reactor != NULL && reactor != &torc_inherited ? reactor->now :
 	    torc_sys_now();
 }
@@ -36,6 +38,7 @@ after(uint64_t count, uint64_t unit)
 	uint64_t now = torc_now();
 	uint64_t span;
 
+	torc_debug_assert(unit > 0);
 	return __builtin_mul_overflow(count, unit, &span) ||
 	    span > UINT64_MAX - now ? TORC_NEVER : torc_at(now + span);
 }
@@ -58,6 +61,7 @@ torc_reactor_notice(struct torc_reactor *reactor, const char *format, ...)
 	char text[256];
 	va_list list;
 
+	torc_debug_assert(torc_current == reactor);
 	if (reactor->config.notice == NULL)
 		return;
 	va_start(list, format);

@@ -11,6 +11,7 @@ torc_reactor_fd(struct torc_reactor *reactor)
 {
 	int fd, rc;
 
+	torc_debug_assert(reactor->phase != TORC_PHASE_ENDED);
 	torc_reactor_vouch(reactor);
 	if (reactor->ready_fd >= 0)
 		return reactor->ready_fd;
@@ -38,6 +39,7 @@ renew_ready(struct torc_reactor *reactor)
 {
 	const int ring = reactor->ring.fd;
 
+	torc_debug_assert(reactor->ready_fd >= 0 && reactor->ready_spent);
 	torc_sys_register(ring, IORING_UNREGISTER_EVENTFD, NULL, 0);
 	reactor->ready_spent = torc_sys_register(ring, IORING_REGISTER_EVENTFD,
 	    &reactor->ready_fd, 1) < 0;
@@ -48,6 +50,7 @@ torc_beside_clear(struct torc_reactor *reactor)
 {
 	uint64_t events;
 
+	torc_debug_assert(reactor->ready_fd >= 0);
 	torc_sys_read(reactor->ready_fd, &events, sizeof(events));
 	if (reactor->ready_spent)
 		renew_ready(reactor);
@@ -59,6 +62,7 @@ torc_beside_sleep(struct torc_reactor *reactor, uint64_t until)
 	struct torc_ring *ring = &reactor->ring;
 	int rc;
 
+	torc_debug_assert(reactor->ready_fd >= 0 && reactor->current == NULL);
 	torc_beside_clear(reactor);
 	rc = torc_ring_enter(ring, 0, 0, 0);
 	if (rc < 0 || torc_ring_ready(ring) > 0)

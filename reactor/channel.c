@@ -37,6 +37,7 @@ place(struct torc_channel *channel, unsigned index)
 {
 	unsigned at = channel->first + index;
 
+	torc_debug_assert(index <= channel->count && channel->capacity > 0);
 	if (at >= channel->capacity)
 		at -= channel->capacity;
 	return channel->items + at * channel->item_size;
@@ -45,6 +46,7 @@ place(struct torc_channel *channel, unsigned index)
 static void
 queue(struct torc_channel *channel, const void *item)
 {
+	torc_debug_assert(channel->first < channel->capacity);
 	torc_assert(channel->count < channel->capacity);
 	memcpy(place(channel, channel->count), item, channel->item_size);
 	channel->count++;
@@ -53,6 +55,7 @@ queue(struct torc_channel *channel, const void *item)
 static void
 unqueue(struct torc_channel *channel, void *item)
 {
+	torc_debug_assert(channel->first < channel->capacity);
 	torc_assert(channel->count > 0);
 	memcpy(item, place(channel, 0), channel->item_size);
 	channel->count--;
@@ -63,6 +66,7 @@ unqueue(struct torc_channel *channel, void *item)
 static void
 wake(struct torc_waiter *waiter, int result)
 {
+	torc_debug_assert(waiter->fiber != NULL);
 	torc_waiter_settle(waiter, result);
 	torc_fiber_wake_later(waiter->fiber, 0);
 }
@@ -73,6 +77,7 @@ send_now(struct torc_channel *channel, const void *item)
 {
 	struct torc_waiter *receiver = channel->receivers.first;
 
+	torc_debug_assert(channel->count <= channel->capacity);
 	if (channel->shut)
 		return -EPIPE;
 	if (receiver != NULL) {
@@ -94,6 +99,9 @@ recv_now(struct torc_channel *channel, void *item)
 {
 	struct torc_waiter *sender = channel->senders.first;
 
+	torc_debug_assert(channel->count <= channel->capacity);
+	torc_debug_assert(channel->count == 0 ||
+	    channel->receivers.first == NULL);
 	if (channel->count > 0) {
 		unqueue(channel, item);
 		/* The one that waits longest has the place. */
@@ -150,6 +158,8 @@ torc_channel_destroy(struct torc_channel *channel)
 static void
 check(const struct torc_channel *channel, const void *item)
 {
+	torc_debug_assert(channel == NULL ||
+	    channel->first <= channel->capacity);
 	torc_require(channel != NULL, "a call needs a channel, and not NULL");
 	torc_require(item != NULL, "a call needs an item, or a place for one");
 	torc_reactor_check(channel->reactor);
@@ -200,6 +210,8 @@ torc_channel_recv(struct torc_channel *channel, void *item,
 void
 torc_channel_shutdown(struct torc_channel *channel)
 {
+	torc_debug_assert(channel == NULL ||
+	    channel->count <= channel->capacity);
 	check(channel, channel);
 	channel->shut = true;
 	/* If one waits, nothing is queued: it is the end. */
@@ -221,6 +233,7 @@ torc_channel_count(const struct torc_channel *channel)
 static bool
 look_for_item(struct torc_choice *choice)
 {
+	torc_debug_assert(choice->object != NULL && choice->item != NULL);
 	choice->result = recv_now(choice->object, choice->item);
 	return choice->result != -EAGAIN;
 }
@@ -230,6 +243,7 @@ begin_recv(struct torc_choice *choice, struct torc_chooser *chooser)
 {
 	struct torc_channel *channel = choice->object;
 
+	torc_debug_assert(choice->object != NULL);
 	return torc_choice_enter(choice, chooser, &channel->receivers);
 }
 
@@ -253,6 +267,7 @@ torc_choice_recv(struct torc_channel *channel, void *item)
 static bool
 look_for_place(struct torc_choice *choice)
 {
+	torc_debug_assert(choice->object != NULL && choice->item != NULL);
 	choice->result = send_now(choice->object, choice->item);
 	return choice->result != -EAGAIN;
 }
@@ -262,6 +277,7 @@ begin_send(struct torc_choice *choice, struct torc_chooser *chooser)
 {
 	struct torc_channel *channel = choice->object;
 
+	torc_debug_assert(choice->object != NULL);
 	return torc_choice_enter(choice, chooser, &channel->senders);
 }
 

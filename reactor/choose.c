@@ -28,6 +28,8 @@ torc_choice_enter(struct torc_choice *choice, struct torc_chooser *chooser,
 	struct torc_waiter *waiter = torc_choice_room(choice,
 	    struct torc_waiter);
 
+	torc_debug_assert(queue != NULL && !chooser->began);
+	torc_debug_assert(chooser->reactor->current != NULL);
 	*waiter = (struct torc_waiter) {
 		.fiber = chooser->reactor->current,
 		.chooser = chooser,
@@ -43,6 +45,7 @@ torc_choice_leave(struct torc_choice *choice)
 	struct torc_waiter *waiter = torc_choice_room(choice,
 	    struct torc_waiter);
 
+	torc_debug_assert(waiter->fiber != NULL);
 	if (waiter->queue != NULL)
 		torc_waiter_leave(waiter);
 }
@@ -51,6 +54,7 @@ void
 torc_chooser_settle(struct torc_chooser *chooser,
     const struct torc_waiter *waiter)
 {
+	torc_debug_assert(!waiter->woken || waiter->queue == NULL);
 	torc_assert(chooser->began && chooser->settled == NULL);
 	for (unsigned i = 0; i < chooser->count; i++) {
 		struct torc_choice *choice = &chooser->choices[i];
@@ -73,6 +77,7 @@ look_for_nothing(struct torc_choice *choice)
 static bool
 begin_wait(struct torc_choice *choice, struct torc_chooser *chooser)
 {
+	torc_debug_assert(choice->object != NULL);
 	return torc_choice_enter(choice, chooser, choice->object);
 }
 
@@ -93,6 +98,7 @@ torc_choice_wait(struct torc_waiters *waiters)
 static bool
 look_for_drain(struct torc_choice *choice)
 {
+	torc_debug_assert(torc_current != NULL);
 	choice->result = 0;
 	return torc_reactor_draining(torc_current);
 }
@@ -100,6 +106,7 @@ look_for_drain(struct torc_choice *choice)
 static bool
 begin_drain(struct torc_choice *choice, struct torc_chooser *chooser)
 {
+	torc_debug_assert(chooser->reactor->phase < TORC_PHASE_DRAINING);
 	return torc_choice_enter(choice, chooser,
 	    &chooser->reactor->drain_waiters);
 }
@@ -122,6 +129,9 @@ void
 torc_chooser_set_time(struct torc_chooser *chooser, struct torc_choice *choice,
     uint64_t until)
 {
+	torc_debug_assert(chooser->settled == NULL);
+	torc_debug_assert(choice >= chooser->choices &&
+	    choice < chooser->choices + chooser->count);
 	/* What happens just when the deadline passes has happened. */
 	if (until > chooser->until ||
 	    (until == chooser->until && chooser->earliest != NULL))
@@ -133,6 +143,7 @@ torc_chooser_set_time(struct torc_chooser *chooser, struct torc_choice *choice,
 static bool
 look_for_time(struct torc_choice *choice)
 {
+	torc_debug_assert(torc_current->current != NULL);
 	choice->result = 0;
 	return choice->number <= torc_current->due;
 }
@@ -140,6 +151,7 @@ look_for_time(struct torc_choice *choice)
 static bool
 begin_time(struct torc_choice *choice, struct torc_chooser *chooser)
 {
+	torc_debug_assert(choice->number > chooser->reactor->due);
 	torc_chooser_set_time(chooser, choice, choice->number);
 	return false;
 }
@@ -171,6 +183,7 @@ end_poll(struct torc_op *op, int32_t result, uint32_t flags)
 {
 	struct poll *poll = torc_container(op, struct poll, op);
 
+	torc_debug_assert(!poll->over && !(flags & IORING_CQE_F_MORE));
 	(void)flags;
 	poll->result = result;
 	poll->over = true;
@@ -182,6 +195,7 @@ begin_poll(struct torc_choice *choice, struct torc_chooser *chooser)
 {
 	struct poll *poll = torc_choice_room(choice, struct poll);
 
+	torc_debug_assert(chooser->reactor->current != NULL);
 	*poll = (struct poll) {
 		.op.sqe = {
 			.opcode = IORING_OP_POLL_ADD,
@@ -200,6 +214,7 @@ poll_happened(struct torc_choice *choice, int rc)
 {
 	const struct poll *poll = torc_choice_room(choice, struct poll);
 
+	torc_debug_assert(poll->fiber != NULL);
 	(void)rc;
 	if (!poll->over || (poll->told && torc_op_gave_up(poll->result)))
 		return false;
@@ -212,6 +227,7 @@ finish_poll(struct torc_choice *choice)
 {
 	struct poll *poll = torc_choice_room(choice, struct poll);
 
+	torc_debug_assert(poll->fiber == poll->op.reactor->current);
 	if (poll->over)
 		return;
 	poll->told = true;
@@ -242,6 +258,7 @@ torc_choice_poll(int fd, unsigned events)
 static bool
 begin_all(struct torc_chooser *chooser, unsigned *begun)
 {
+	torc_debug_assert(!chooser->began && *begun == 0);
 	while (*begun < chooser->count) {
 		struct torc_choice *choice = &chooser->choices[*begun];
 
@@ -259,6 +276,7 @@ find_happened(const struct torc_chooser *chooser, int rc)
 {
 	const struct torc_waiter *waiter;
 
+	torc_debug_assert(chooser->began);
 	/* It cannot be given back; what else has happened can wait. */
 	if (chooser->settled != NULL) {
 		waiter = torc_choice_room(chooser->settled,
@@ -289,6 +307,8 @@ await(const struct torc_chooser *chooser)
 {
 	int chosen;
 
+	torc_debug_assert(chooser->count == 0 || chooser->choices != NULL);
+	torc_debug_assert(chooser->began && chooser->settled == NULL);
 	do {
 		int rc = torc_fiber_park(chooser->reactor,
 		    torc_at(chooser->until));
@@ -303,6 +323,9 @@ await(const struct torc_chooser *chooser)
 static void
 end_all(struct torc_chooser *chooser, unsigned begun)
 {
+	torc_debug_assert(chooser->reactor->current != NULL);
+	torc_debug_assert(chooser->settled == NULL || chooser->began);
+	torc_debug_assert(begun <= chooser->count);
 	for (unsigned i = 0; i < begun; i++) {
 		if (chooser->choices[i].kind->end != NULL)
 			chooser->choices[i].kind->end(&chooser->choices[i]);
@@ -317,6 +340,7 @@ end_all(struct torc_chooser *chooser, unsigned begun)
 static int
 find_late(const struct torc_chooser *chooser, int rc)
 {
+	torc_debug_assert(rc < 0);
 	for (unsigned i = 0; i < chooser->count; i++) {
 		struct torc_choice *choice = &chooser->choices[i];
 

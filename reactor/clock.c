@@ -15,6 +15,8 @@
 static bool
 is_behind(const struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor->caught || reactor->catch_up_to == 0 ||
+	    reactor->still_again <= STILL_AGAIN);
 	return (int32_t)(reactor->catch_up_to - reactor->ring.cq_read) > 0;
 }
 
@@ -36,6 +38,9 @@ catch_up(struct torc_reactor *reactor, uint64_t before, bool entered)
 	const bool busy = torc_ring_busy(&reactor->ring);
 	bool wait;
 
+	torc_debug_assert(before <= reactor->now);
+	torc_debug_assert(reactor->due <= reactor->now);
+	torc_debug_assert(torc_timers_next(&reactor->timers) <= reactor->now);
 	if (reactor->due >= before) {
 		reactor->still_again = STILL_AGAIN;
 		reactor->catch_up_by = still ? reactor->now + late_ns +
@@ -66,6 +71,7 @@ torc_clock_look(struct torc_reactor *reactor, bool entered)
 {
 	const uint64_t before = reactor->now;
 
+	torc_debug_assert(reactor->phase >= TORC_PHASE_RUNNING);
 	reactor->now = torc_sys_now();
 	if (torc_unlikely(torc_timers_next(&reactor->timers) <= reactor->now))
 		catch_up(reactor, before, entered);
@@ -81,6 +87,7 @@ torc_clock_next(const struct torc_reactor *reactor)
 	/* K1: relaxed. Who drains after this load wakes us. */
 	uint64_t drain_at = torc_load_relaxed_u64(&reactor->drain_at);
 
+	torc_debug_assert(reactor->timers.count <= reactor->timers.capacity);
 	return reactor->phase == TORC_PHASE_DRAINING && drain_at < next ?
 	    drain_at : next;
 }

@@ -56,6 +56,7 @@ check(void *config, const struct torc_bound *bound, struct torc_error *error)
 	unsigned *value = (unsigned *)(void *)((char *)config +
 	    bound->offset);
 
+	torc_debug_assert(bound->least <= bound->most);
 	if (*value == 0) {
 		*value = bound->initial;
 		return 0;

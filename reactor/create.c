@@ -31,6 +31,7 @@ ignore(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 static void
 count_stray(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 {
+	torc_debug_assert(reactor->counters != NULL && cqe != NULL);
 	(void)cqe;
 	reactor->counters->stray++;
 }
@@ -39,6 +40,7 @@ count_stray(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 static void
 note_wake(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 {
+	torc_debug_assert(reactor->wake_armed);
 	reactor->counters->wakes++;
 	reactor->ready_spent = true;
 	if (!(cqe->flags & IORING_CQE_F_MORE))
@@ -53,6 +55,9 @@ make_tables(struct torc_reactor *reactor)
 	const struct torc_config *config = &reactor->config;
 	int rc;
 
+	torc_debug_assert(reactor->counters == NULL && reactor->layer == NULL);
+	torc_debug_assert(reactor->config.fibers > 0 &&
+	    reactor->config.ops > 0);
 	/* And one for each of 1024 listeners, 1024 pools and 1024 roots. */
 	rc = torc_timers_init(&reactor->timers,
 	    config->fibers + config->connections + config->ops + 3072);
@@ -86,6 +91,10 @@ free_tables(struct torc_reactor *reactor)
 {
 	struct torc_fiber_slot *slot = NULL;
 
+	torc_assert(reactor->ops.count == 0);
+	torc_assert(reactor->layer == NULL);
+	torc_assert(!reactor->abandoned);
+	torc_assert(torc_list_empty(&reactor->backlog));
 	/* Results that nobody came for, and fibers that never ran. */
 	while ((slot = torc_slots_each(&reactor->fibers, slot)) != NULL) {
 		if (slot->fiber != NULL)
@@ -101,6 +110,7 @@ free_tables(struct torc_reactor *reactor)
 static void
 name_kinds(struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor->nothing.touched == 0);
 	for (int i = 0; i < TORC_KINDS; i++) {
 		reactor->kinds[i].slots = &reactor->nothing;
 		reactor->kinds[i].stray = i & TORC_KIND_CANCEL ? ignore :
@@ -123,6 +133,8 @@ torc_reactor_name_kind(struct torc_reactor *reactor, unsigned kind,
 {
 	struct torc_kind *kinds = reactor->kinds;
 
+	torc_debug_assert(named->complete != NULL && named->stray != NULL);
+	torc_debug_assert(reactor->kinds[kind].complete == NULL);
 	torc_assert(kind >= TORC_KIND_LAYER && kind < TORC_KIND_CANCEL);
 	kinds[kind] = *named;
 	kinds[kind | TORC_KIND_CANCEL].slots = named->slots;
@@ -133,6 +145,9 @@ void
 torc_reactor_attach(struct torc_reactor *reactor,
     const struct torc_layer *layer, void *state)
 {
+	torc_debug_assert((reactor->layer == NULL) == (reactor->layer_state ==
+	    NULL));
+	torc_debug_assert((layer == NULL) != (reactor->layer == NULL));
 	torc_assert((layer == NULL) == (state == NULL));
 	reactor->layer = layer;
 	reactor->layer_state = state;
@@ -145,6 +160,9 @@ fill_page(struct torc_reactor *reactor)
 	const struct torc_config *config = &reactor->config;
 	struct torc_page *page = reactor->page.page;
 
+	torc_debug_assert(reactor->counters == NULL);
+	torc_debug_assert(reactor->page.page != NULL);
+	torc_debug_assert(reactor->page.page->magic == 0);
 	reactor->counters = &page->counter;
 	reactor->stall_ns = config->stall_ms == TORC_NO_LIMIT ? UINT64_MAX :
 	    config->stall_ms * 1000000ull;
@@ -340,6 +358,7 @@ describe(const struct torc_ring *ring, char *text, size_t size)
 	int used = snprintf(text, size, "SQ %u CQ %u", ring->sq_entries,
 	    ring->cq_entries);
 
+	torc_debug_assert(ring->sq_entries > 0);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		if (parts[i].on && used >= 0 && (size_t)used < size)
 			used += snprintf(text + used, size - (size_t)used,

@@ -14,6 +14,9 @@ dispatch_one(struct torc_reactor *reactor, const struct io_uring_cqe *cqe)
 	    &reactor->kinds[torc_tag_kind(cqe->user_data)];
 	void *object = torc_slots_find(kind->slots, cqe->user_data);
 
+	torc_debug_assert(kind->slots != NULL && kind->stray != NULL);
+	torc_debug_assert(object == NULL || kind->complete != NULL);
+	torc_debug_assert(reactor->current == NULL);
 	if (torc_likely(object != NULL)) {
 		kind->complete(reactor, object, cqe);
 		if (torc_unlikely(reactor->ended != NULL))
@@ -32,6 +35,9 @@ dispatch_crowd(struct torc_reactor *reactor, uint32_t first, uint32_t count)
 {
 	const struct torc_ring *ring = &reactor->ring;
 
+	torc_debug_assert(reactor->crowded);
+	torc_debug_assert(reactor->layer != NULL &&
+	    count <= reactor->config.batch);
 	for (uint32_t done = 0; done < count; done++) {
 		for (uint32_t steps = TORC_FORESIGHT; steps > 0; steps--) {
 			if (steps < count - done)
@@ -60,6 +66,10 @@ torc_dispatch(struct torc_reactor *reactor)
 	unsigned class = count == 0 ? 0 :
 	    32 - (unsigned)__builtin_clz(count);
 
+	torc_debug_assert(reactor->current == NULL);
+	torc_debug_assert(reactor->turning);
+	torc_debug_assert(reactor->settled <= reactor->taken);
+	torc_debug_assert(reactor->ended == NULL);
 	if (torc_unlikely(torc_ring_lost(ring)))
 		return -EBADR;
 	if (overflowed)

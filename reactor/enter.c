@@ -29,6 +29,8 @@ spin(struct torc_reactor *reactor, uint64_t until)
 {
 	uint64_t end = torc_sys_now() + reactor->config.spin_us * 1000ull;
 
+	torc_debug_assert(reactor->config.spin_us > 0);
+	torc_debug_assert(reactor->spin_credit > 0);
 	reactor->counters->spins++;
 	do {
 		for (int i = 0; i < 16; i++) {
@@ -55,6 +57,10 @@ sleep_in_enter(struct torc_reactor *reactor, uint64_t until)
 	uint64_t timeout = UINT64_MAX;
 	int rc;
 
+	torc_debug_assert(until > reactor->now);
+	torc_debug_assert(torc_list_empty(&reactor->ready));
+	torc_debug_assert(torc_list_empty(&reactor->backlog));
+	torc_debug_assert(reactor->page.page->gauge.sleeping == 0);
 	/* What waits already is kept waiting by the turn that ends here. */
 	reactor->timed = torc_ring_busy(ring);
 	if (reactor->spin_credit > 0) {
@@ -86,6 +92,7 @@ sleep_in_enter(struct torc_reactor *reactor, uint64_t until)
 bool
 torc_enter_has_work(const struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor->phase != TORC_PHASE_ENDED);
 	return !torc_list_empty(&reactor->ready) ||
 	    !torc_list_empty(&reactor->yielded) ||
 	    !torc_list_empty(&reactor->backlog) ||
@@ -103,6 +110,7 @@ submit_and_wait(struct torc_reactor *reactor, torc_deadline deadline)
 	uint64_t until = torc_clock_next(reactor);
 	int rc;
 
+	torc_debug_assert(reactor->current == NULL);
 	if (until > deadline.at)
 		until = deadline.at;
 	reactor->counters->enters++;
@@ -150,6 +158,9 @@ torc_enter_show_gauges(struct torc_reactor *reactor)
 {
 	struct torc_gauges *gauge = &reactor->page.page->gauge;
 
+	torc_debug_assert(reactor->timers.count <= reactor->timers.capacity);
+	torc_debug_assert(reactor->stacks.in_use <= reactor->stacks.peak);
+	torc_debug_assert(reactor->ops.count <= reactor->ops.peak);
 	gauge->phase = TORC_PAGE_PHASE(reactor->phase);
 	gauge->timers = reactor->timers.count;
 	gauge->fibers = reactor->stacks.in_use;
@@ -166,6 +177,7 @@ time_turn(struct torc_reactor *reactor, uint64_t before)
 	struct torc_gauges *gauge = &reactor->page.page->gauge;
 	const uint64_t taken_ns = reactor->now - before;
 
+	torc_debug_assert(before <= reactor->now);
 	gauge->turn_began = reactor->now;
 	if (!reactor->timed)
 		return;
@@ -186,6 +198,11 @@ torc_enter(struct torc_reactor *reactor, torc_deadline deadline)
 	uint64_t before = reactor->now;
 	int rc;
 
+	torc_debug_assert(reactor->current == NULL);
+	torc_debug_assert(reactor->turning);
+	torc_debug_assert(reactor->ended == NULL);
+	torc_debug_assert(reactor->taken <= reactor->ring.sq_taken);
+	torc_debug_assert(reactor->settled <= reactor->taken);
 	torc_enter_show_gauges(reactor);
 	reactor->timed = true;
 	reactor->in_order = torc_ring_ready(&reactor->ring) == 0;

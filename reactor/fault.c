@@ -17,6 +17,7 @@ say_overrun(const struct torc_reactor *reactor)
 	    torc_digits(size, reactor->stacks.size),
 	    " bytes: raise stack_size, or put less on the stack", NULL };
 
+	torc_debug_assert(reactor->current != NULL);
 	torc_say(parts);
 }
 
@@ -31,6 +32,7 @@ say_null(const struct torc_reactor *reactor, uintptr_t address)
 	    ": a call was given NULL, such as a connection that is none",
 	    NULL };
 
+	torc_debug_assert(reactor != NULL);
 	torc_say(parts);
 }
 

@@ -11,6 +11,7 @@
 static struct io_uring_sqe
 prepare(unsigned opcode, int fd, const void *data, size_t size)
 {
+	torc_debug_assert(data != NULL || size == 0);
 	return (struct io_uring_sqe) {
 		.opcode = (uint8_t)opcode,
 		.fd = fd,
@@ -23,6 +24,7 @@ prepare(unsigned opcode, int fd, const void *data, size_t size)
 static int
 await(const struct io_uring_sqe *sqe, torc_deadline deadline)
 {
+	torc_debug_assert(sqe->user_data == 0);
 	return torc_op_await(torc_reactor_of_fiber(), sqe, deadline);
 }
 

@@ -23,6 +23,9 @@ run_entry(void *arg)
 {
 	struct torc_fiber *fiber = arg;
 
+	torc_debug_assert(fiber->entry != NULL && fiber->slot != NULL);
+	torc_debug_assert(fiber->state == TORC_FIBER_RUNNING);
+	torc_debug_assert(fiber->reactor->current == fiber);
 	torc_sanitizer_arrive(NULL);
 	fiber->result = fiber->entry(fiber->arg);
 	torc_require(fiber->groups == 0,
@@ -44,6 +47,9 @@ torc_fiber_leave_laden(struct torc_reactor *reactor, struct torc_fiber *fiber)
 	struct torc_exceptions thrown = { NULL, 0 };
 	const bool altered = !torc_modes_equal(&modes, &belongings->loop);
 
+	torc_debug_assert(reactor->scheduler_sp != NULL);
+	torc_debug_assert(reactor->current == fiber);
+	torc_debug_assert(fiber->state != TORC_FIBER_RUNNING);
 	if (altered)
 		torc_modes_set(&belongings->loop);
 	else if (exceptions == NULL)
@@ -72,6 +78,7 @@ torc_fiber_find(const struct torc_reactor *reactor, uint64_t id)
 {
 	const struct torc_fiber_slot *slot = find(reactor, id);
 
+	torc_debug_assert(reactor->fibers.count <= reactor->fibers.capacity);
 	return slot != NULL ? slot->fiber : NULL;
 }
 
@@ -83,6 +90,8 @@ look_at_deadline(struct torc_timer *timer)
 	    torc_container(timer, struct torc_fiber, timer);
 	struct torc_reactor *reactor = fiber->reactor;
 
+	torc_debug_assert(!torc_timer_armed(timer));
+	torc_debug_assert(reactor->current == NULL);
 	if (fiber->state != TORC_FIBER_PARKED ||
 	    fiber->deadline == UINT64_MAX)
 		return;
@@ -102,6 +111,8 @@ lay_out(struct torc_reactor *reactor, void *stack)
 	uintptr_t colour = (uintptr_t)stack / reactor->stacks.stride;
 	struct torc_fiber *fiber;
 
+	torc_debug_assert(reactor->stacks.size > sizeof(struct torc_fiber));
+	torc_debug_assert(reactor->stacks.in_use > 0);
 	top -= colour % COLOURS * COLOUR + sizeof(struct torc_fiber);
 	top &= ~(uintptr_t)(COLOUR - 1);
 	fiber = (struct torc_fiber *)top;
@@ -125,6 +136,10 @@ start(struct torc_reactor *reactor, uint64_t *id, torc_fiber_entry *entry,
 	struct torc_fiber *fiber;
 	void *stack;
 
+	torc_debug_assert(torc_current == reactor ||
+	    reactor->phase == TORC_PHASE_CREATED);
+	torc_debug_assert(reactor->phase != TORC_PHASE_ENDED);
+	torc_debug_assert(entry != NULL);
 	if (reactor->phase >= TORC_PHASE_STOPPING ||
 	    (daemon && reactor->dismissed))
 		return -ESHUTDOWN;
@@ -199,6 +214,7 @@ torc_fiber_forget_all(struct torc_reactor *reactor)
 {
 	struct torc_fiber_slot *slot = NULL;
 
+	torc_debug_assert(reactor->current == NULL);
 	while ((slot = torc_slots_each(&reactor->fibers, slot)) != NULL) {
 		if (slot->fiber != NULL)
 			torc_sanitizer_destroy(slot->fiber->sanitizer,
@@ -209,6 +225,8 @@ torc_fiber_forget_all(struct torc_reactor *reactor)
 void
 torc_fiber_drop(struct torc_fiber *fiber)
 {
+	torc_debug_assert(fiber->reactor->current != fiber);
+	torc_debug_assert(fiber->stack != NULL);
 	torc_sanitizer_destroy(fiber->sanitizer, fiber->stack, fiber);
 	torc_stacks_give(&fiber->reactor->stacks, fiber->stack);
 }
@@ -220,6 +238,11 @@ bury_one(struct torc_reactor *reactor)
 	struct torc_fiber *fiber = reactor->ended;
 	struct torc_fiber_slot *slot = fiber->slot;
 
+	torc_debug_assert(fiber->reactor == reactor);
+	torc_debug_assert(reactor->daemons >= fiber->daemon);
+	torc_debug_assert(fiber->state == TORC_FIBER_ENDED);
+	torc_debug_assert(reactor->current == NULL);
+	torc_debug_assert(fiber->group == NULL && fiber->groups == 0);
 	torc_assert(slot->fiber == fiber && !torc_node_linked(&fiber->ready));
 	reactor->ended = NULL;
 	torc_timers_disarm(&reactor->timers, &fiber->timer);
@@ -236,6 +259,7 @@ bury_one(struct torc_reactor *reactor)
 void
 torc_fiber_bury(struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor->ended != NULL);
 	/* What waited for it may end at once, and so on for thousands: a loop,
 	 * since a call inside the other would need a stack as deep. */
 	do {
@@ -254,6 +278,9 @@ torc_fiber_set_deadline(struct torc_fiber *fiber, torc_deadline deadline)
 {
 	struct torc_reactor *reactor = fiber->reactor;
 
+	torc_debug_assert(fiber->state == TORC_FIBER_RUNNING);
+	torc_debug_assert(deadline.at < UINT64_MAX);
+	torc_debug_assert(fiber == reactor->current);
 	if (deadline.at <= reactor->due)
 		return -ETIMEDOUT;
 	if (!torc_timer_armed(&fiber->timer) ||
@@ -265,6 +292,7 @@ torc_fiber_set_deadline(struct torc_fiber *fiber, torc_deadline deadline)
 void
 torc_fiber_interrupt(struct torc_fiber *fiber)
 {
+	torc_debug_assert(fiber->reactor == torc_current);
 	if (fiber->state == TORC_FIBER_PARKED && fiber->interruptible)
 		torc_fiber_wake(fiber, -ECANCELED);
 }
@@ -272,6 +300,8 @@ torc_fiber_interrupt(struct torc_fiber *fiber)
 void
 torc_fiber_interrupt_always(struct torc_fiber *fiber)
 {
+	torc_debug_assert(fiber->reactor == torc_current);
+	torc_debug_assert(fiber->state != TORC_FIBER_ENDED);
 	torc_fiber_interrupt(fiber);
 	fiber->result = -ECANCELED;
 }
@@ -279,6 +309,7 @@ torc_fiber_interrupt_always(struct torc_fiber *fiber)
 void
 torc_fiber_wake_later(struct torc_fiber *fiber, int result)
 {
+	torc_debug_assert(fiber->reactor == torc_current);
 	if (fiber->state != TORC_FIBER_PARKED)
 		return;
 	fiber->state = TORC_FIBER_READY;
@@ -289,6 +320,9 @@ torc_fiber_wake_later(struct torc_fiber *fiber, int result)
 void
 torc_fiber_notify(struct torc_fiber *fiber, uint8_t why)
 {
+	torc_debug_assert(fiber->reactor == torc_current);
+	torc_debug_assert(why == TORC_CANCEL_PEER || why == TORC_CANCEL_ASKED);
+	torc_debug_assert(fiber->state != TORC_FIBER_ENDED);
 	fiber->cancelled |= why;
 	if (fiber->interruptible)
 		torc_fiber_wake_later(fiber, -ECANCELED);
@@ -297,12 +331,14 @@ torc_fiber_notify(struct torc_fiber *fiber, uint8_t why)
 void
 torc_fiber_pacify(struct torc_fiber *fiber, uint8_t why)
 {
+	torc_debug_assert(why == TORC_CANCEL_PEER);
 	fiber->cancelled &= (uint8_t)~why;
 }
 
 static void
 cancel(struct torc_fiber *fiber)
 {
+	torc_debug_assert(fiber->state != TORC_FIBER_ENDED);
 	fiber->cancelled |= TORC_CANCEL_ASKED;
 	torc_fiber_interrupt(fiber);
 }
@@ -312,6 +348,8 @@ torc_fiber_cancel_all(struct torc_reactor *reactor)
 {
 	struct torc_fiber_slot *slot = NULL;
 
+	torc_debug_assert(reactor->current == NULL &&
+	    reactor->phase == TORC_PHASE_STOPPING);
 	while ((slot = torc_slots_each(&reactor->fibers, slot)) != NULL) {
 		if (slot->fiber != NULL)
 			cancel(slot->fiber);
@@ -323,6 +361,7 @@ torc_fiber_cancel_daemons(struct torc_reactor *reactor)
 {
 	struct torc_fiber_slot *slot = NULL;
 
+	torc_debug_assert(reactor->current == NULL && reactor->dismissed);
 	while ((slot = torc_slots_each(&reactor->fibers, slot)) != NULL) {
 		if (slot->fiber != NULL && slot->fiber->daemon)
 			cancel(slot->fiber);
@@ -382,6 +421,9 @@ static void
 take_result(struct torc_reactor *reactor, struct torc_fiber_slot *slot,
     int *result)
 {
+	torc_debug_assert(slot->slot.next == TORC_SLOT_TAKEN);
+	torc_assert(slot->fiber == NULL);
+	torc_debug_assert(slot->joinable && slot->joiner == NULL);
 	if (result != NULL)
 		*result = slot->result;
 	torc_slots_give(&reactor->fibers, slot);
@@ -466,6 +508,9 @@ torc_fiber_step_aside(struct torc_reactor *reactor)
 {
 	struct torc_fiber *fiber = reactor->current;
 
+	torc_debug_assert(fiber->reactor == reactor);
+	torc_debug_assert(fiber->state == TORC_FIBER_RUNNING);
+	torc_debug_assert(!torc_node_linked(&fiber->ready));
 	fiber->result = 0;
 	fiber->state = TORC_FIBER_READY;
 	torc_list_append(&reactor->yielded, &fiber->ready);

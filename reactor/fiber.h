@@ -149,6 +149,8 @@ torc_fiber_switch_away(struct torc_reactor *reactor, struct torc_fiber *fiber)
 {
 	void *mark;
 
+	torc_debug_assert(reactor->current == fiber);
+	torc_debug_assert(fiber->state != TORC_FIBER_RUNNING);
 	reactor->current = NULL;
 	torc_sanitizer_leave(&mark, reactor->scheduler_sanitizer,
 	    fiber->state == TORC_FIBER_ENDED);
@@ -162,6 +164,8 @@ torc_fiber_leave(struct torc_reactor *reactor, struct torc_fiber *fiber)
 {
 	struct torc_belongings *belongings = &reactor->belongings;
 
+	torc_debug_assert(reactor->scheduler_sp != NULL);
+	torc_debug_assert(reactor == torc_current);
 	torc_modes_get(&belongings->now);
 	if (torc_likely(belongings->now.word == belongings->usual.word))
 		torc_fiber_switch_away(reactor, fiber);
@@ -173,6 +177,7 @@ torc_fiber_leave(struct torc_reactor *reactor, struct torc_fiber *fiber)
 static inline void
 torc_fiber_show_at(struct torc_fiber *fiber, void *seen)
 {
+	torc_debug_assert(seen != NULL && fiber->state != TORC_FIBER_ENDED);
 	fiber->seen = seen;
 }
 
@@ -180,6 +185,7 @@ torc_fiber_show_at(struct torc_fiber *fiber, void *seen)
 static inline void
 torc_fiber_move(struct torc_fiber *fiber, void *home)
 {
+	torc_debug_assert(home == NULL || fiber->home == NULL);
 	fiber->home = home;
 }
 
@@ -188,6 +194,7 @@ static inline bool
 torc_fiber_may_park(const struct torc_reactor *reactor,
     const struct torc_fiber *fiber, torc_deadline deadline)
 {
+	torc_debug_assert(fiber->state == TORC_FIBER_RUNNING);
 	return !fiber->cancelled && (deadline.at == UINT64_MAX ||
 	    (deadline.at > reactor->due && torc_timer_armed(&fiber->timer) &&
 	    torc_timers_when(&reactor->timers, &fiber->timer) <= deadline.at));
@@ -199,6 +206,11 @@ torc_fiber_park_simply(struct torc_reactor *reactor, torc_deadline deadline)
 {
 	struct torc_fiber *fiber = reactor->current;
 
+	torc_debug_assert(fiber->state == TORC_FIBER_RUNNING);
+	torc_debug_assert(deadline.at > reactor->due);
+	torc_debug_assert(fiber != NULL && !torc_node_linked(&fiber->ready));
+	torc_debug_assert(deadline.at == UINT64_MAX ||
+	    torc_timer_armed(&fiber->timer));
 	fiber->deadline = deadline.at;
 	fiber->interruptible = true;
 	fiber->state = TORC_FIBER_PARKED;
@@ -211,6 +223,8 @@ torc_fiber_leave_home(struct torc_reactor *reactor)
 {
 	void *home = reactor->current->home;
 
+	torc_debug_assert(reactor->current->home == NULL ||
+	    reactor->layer != NULL);
 	if (home != NULL)
 		reactor->layer->away(home);
 }
@@ -224,6 +238,7 @@ torc_fiber_park(struct torc_reactor *reactor, torc_deadline deadline)
 {
 	struct torc_fiber *fiber = reactor->current;
 
+	torc_debug_assert(fiber != NULL && fiber->state == TORC_FIBER_RUNNING);
 	if (torc_unlikely(fiber->cancelled))
 		return -ECANCELED;
 	if (deadline.at != UINT64_MAX) {
@@ -247,6 +262,7 @@ torc_fiber_park_firmly_until(struct torc_reactor *reactor,
 {
 	struct torc_fiber *fiber = reactor->current;
 
+	torc_debug_assert(fiber != NULL && fiber->state == TORC_FIBER_RUNNING);
 	if (deadline.at != UINT64_MAX) {
 		int rc = torc_fiber_set_deadline(fiber, deadline);
 
@@ -277,6 +293,12 @@ torc_fiber_switch_to(struct torc_reactor *reactor, struct torc_fiber *fiber)
 {
 	void *mark;
 
+	torc_debug_assert(reactor == torc_current);
+	torc_debug_assert(reactor->current == NULL && reactor->ended == NULL);
+	torc_debug_assert(fiber->reactor == reactor && fiber->sp != NULL);
+	torc_debug_assert(fiber->state == TORC_FIBER_READY ||
+	    fiber->state == TORC_FIBER_PARKED);
+	torc_debug_assert(!torc_node_linked(&fiber->ready));
 	fiber->state = TORC_FIBER_RUNNING;
 	reactor->current = fiber;
 	reactor->counters->resumes++;
@@ -291,6 +313,7 @@ torc_fiber_resume(struct torc_fiber *fiber)
 {
 	struct torc_reactor *reactor = fiber->reactor;
 
+	torc_debug_assert(reactor->ended == NULL);
 	torc_assert(reactor->current == NULL);
 	torc_fiber_switch_to(reactor, fiber);
 	if (torc_unlikely(reactor->ended != NULL))
@@ -302,6 +325,8 @@ static inline void
 torc_fiber_hand(struct torc_reactor *reactor, struct torc_fiber *fiber,
     int result)
 {
+	torc_debug_assert(reactor == torc_current && fiber->seen != NULL);
+	torc_debug_assert(fiber->state == TORC_FIBER_PARKED);
 	fiber->result = result;
 	torc_fiber_switch_to(reactor, fiber);
 }
@@ -313,6 +338,8 @@ torc_fiber_hand(struct torc_reactor *reactor, struct torc_fiber *fiber,
 static inline void
 torc_fiber_wake(struct torc_fiber *fiber, int result)
 {
+	torc_debug_assert(fiber->state != TORC_FIBER_ENDED);
+	torc_debug_assert(fiber->reactor == torc_current);
 	if (torc_unlikely(fiber->state != TORC_FIBER_PARKED))
 		return;
 	fiber->state = TORC_FIBER_READY;

@@ -12,6 +12,7 @@ link_up(struct torc_group *group, struct torc_fiber *fiber)
 {
 	struct torc_fiber *first = group->first;
 
+	torc_debug_assert(fiber->group == NULL || fiber->group == group);
 	fiber->group = group;
 	fiber->kin_prev = NULL;
 	fiber->kin_next = first;
@@ -24,6 +25,7 @@ link_up(struct torc_group *group, struct torc_fiber *fiber)
 static void
 unlink_it(struct torc_group *group, struct torc_fiber *fiber)
 {
+	torc_debug_assert(fiber->group == group);
 	torc_assert(fiber->group == group && group->alive > 0);
 	if (fiber->kin_prev != NULL)
 		fiber->kin_prev->kin_next = fiber->kin_next;
@@ -51,6 +53,7 @@ torc_group_leave(struct torc_fiber *fiber)
 	struct torc_group *group = fiber->group;
 	const int result = fiber->result;
 
+	torc_debug_assert(fiber->group != NULL);
 	unlink_it(group, fiber);
 	if (!group->cancelled) {
 		if (result < 0 && group->error == 0)

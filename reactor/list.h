@@ -33,18 +33,21 @@ torc_list_init(struct torc_list *list)
 static inline bool
 torc_list_empty(const struct torc_list *list)
 {
+	torc_debug_assert(list->ends.next != NULL && list->ends.prev != NULL);
 	return list->ends.next == &list->ends;
 }
 
 static inline bool
 torc_node_linked(const struct torc_node *node)
 {
+	torc_debug_assert((node->next == NULL) == (node->prev == NULL));
 	return node->next != NULL;
 }
 
 static inline void
 torc_list_append(struct torc_list *list, struct torc_node *node)
 {
+	torc_debug_assert(list->ends.prev->next == &list->ends);
 	torc_assert(node->next == NULL && node->prev == NULL);
 	node->next = &list->ends;
 	node->prev = list->ends.prev;
@@ -55,6 +58,7 @@ torc_list_append(struct torc_list *list, struct torc_node *node)
 static inline void
 torc_list_remove(struct torc_node *node)
 {
+	torc_debug_assert(node->prev->next == node);
 	torc_assert(node->next != NULL && node->next->prev == node);
 	node->prev->next = node->next;
 	node->next->prev = node->prev;
@@ -68,6 +72,7 @@ torc_list_take(struct torc_list *list)
 {
 	struct torc_node *node = list->ends.next;
 
+	torc_debug_assert(node->prev == &list->ends);
 	if (node == &list->ends)
 		return NULL;
 	torc_list_remove(node);
@@ -90,6 +95,7 @@ torc_list_replace(struct torc_node *node, struct torc_node *by)
 static inline void
 torc_list_move(struct torc_list *to, struct torc_list *from)
 {
+	torc_debug_assert(to != from && to->ends.next != NULL);
 	if (torc_list_empty(from))
 		return;
 	from->ends.next->prev = to->ends.prev;

@@ -28,6 +28,7 @@ torc_mailbox_init(struct torc_mailbox *mailbox)
 void
 torc_mailbox_fini(struct torc_mailbox *mailbox)
 {
+	torc_debug_assert(mailbox->fd >= 0);
 	torc_sys_close(mailbox->fd);
 }
 
@@ -37,6 +38,7 @@ torc_mailbox_wake(struct torc_mailbox *mailbox)
 	const uint64_t one = 1;
 	uint32_t beside;
 
+	torc_debug_assert(mailbox->fd >= 0);
 	/* M2: full; the release half is needed. The post is in the list
 	 * before the flag is up. If it was up, the reactor has yet to put it
 	 * down (M3), and takes the list after that. If it was down, the
@@ -54,6 +56,7 @@ torc_mailbox_wake(struct torc_mailbox *mailbox)
 void
 torc_mailbox_wake_beside(struct torc_mailbox *mailbox, int fd)
 {
+	torc_debug_assert(fd >= 0 && fd != mailbox->fd);
 	/* M5: relaxed. The owner wakes itself, to come to M3 after it. */
 	torc_store_relaxed_u32(&mailbox->beside, (uint32_t)fd + 1);
 	torc_mailbox_wake(mailbox);
@@ -62,6 +65,7 @@ torc_mailbox_wake_beside(struct torc_mailbox *mailbox, int fd)
 int
 torc_mailbox_push(struct torc_mailbox *mailbox, struct torc_post *post)
 {
+	torc_debug_assert(mailbox->fd >= 0);
 	/* M1: relaxed. A first guess, which the exchange checks. */
 	void *head = torc_load_relaxed_ptr(&mailbox->head);
 
@@ -103,6 +107,7 @@ take(struct torc_mailbox *mailbox, void *leave)
 {
 	void *head;
 
+	torc_debug_assert(leave == NULL || leave == CLOSED);
 	/* M3: full; the acquire half is needed. The flag is down before
 	 * the list is taken: a post that we do not see here raises it
 	 * again. */

@@ -15,6 +15,7 @@
 static uint64_t
 tag(const struct torc_op *op)
 {
+	torc_debug_assert(op->slot != NULL && op->slot->op == op);
 	return torc_slots_tag(&op->reactor->ops, op->slot, TORC_KIND_OP);
 }
 
@@ -23,6 +24,7 @@ row_of(const struct torc_op *op)
 {
 	const unsigned opcode = op->sqe.opcode;
 
+	torc_debug_assert(op->reactor != NULL);
 	return &op->reactor->page.page->op[opcode < TORC_PAGE_OPCODES ?
 	    opcode : TORC_PAGE_OPCODES - 1];
 }
@@ -31,6 +33,8 @@ row_of(const struct torc_op *op)
 static void
 finish(struct torc_op *op, int32_t result, uint32_t flags)
 {
+	torc_debug_assert(op->slot != NULL && op->reactor == torc_current);
+	torc_debug_assert(op->state != TORC_OP_FREE);
 	torc_assert(op->state != TORC_OP_FREE && op->slot->op == op);
 	if (torc_node_linked(&op->todo.node))
 		torc_list_remove(&op->todo.node);
@@ -47,6 +51,7 @@ advance(struct torc_reactor *reactor, struct torc_todo *todo)
 {
 	struct torc_op *op = torc_container(todo, struct torc_op, todo);
 
+	torc_debug_assert(op->reactor == reactor && op->state != TORC_OP_FREE);
 	if (op->state == TORC_OP_QUEUED) {
 		struct io_uring_sqe *sqe;
 
@@ -73,12 +78,16 @@ cancel_again(struct torc_timer *timer)
 {
 	struct torc_op *op = torc_container(timer, struct torc_op, again);
 
+	torc_debug_assert(op->state != TORC_OP_FREE);
+	torc_debug_assert(op->cancelling);
 	advance(op->reactor, &op->todo);
 }
 
 int
 torc_op_start(struct torc_reactor *reactor, struct torc_op *op)
 {
+	torc_assert(op->done != NULL);
+	torc_debug_assert(reactor == torc_current);
 	torc_reactor_check(reactor);
 	torc_require(op->state == TORC_OP_FREE && op->done != NULL,
 	    "an op is started twice, or without a function");
@@ -100,6 +109,7 @@ torc_op_start(struct torc_reactor *reactor, struct torc_op *op)
 void
 torc_op_cancel(struct torc_op *op)
 {
+	torc_debug_assert(op->reactor == NULL || op->reactor == torc_current);
 	torc_reactor_check(op->reactor);
 	if (op->state == TORC_OP_FREE || op->cancelling)
 		return;
@@ -132,6 +142,8 @@ torc_op_complete(struct torc_reactor *reactor, void *object,
 {
 	struct torc_op *op = ((struct torc_op_slot *)object)->op;
 
+	torc_debug_assert(op->reactor == reactor);
+	torc_debug_assert(op->state == TORC_OP_SUBMITTED);
 	torc_assert(op->reactor == reactor &&
 	    op->state == TORC_OP_SUBMITTED);
 	reactor->ready_spent = true;
@@ -157,6 +169,8 @@ torc_op_missed(struct torc_reactor *reactor, void *object,
 {
 	struct torc_op *op = ((struct torc_op_slot *)object)->op;
 
+	torc_debug_assert(torc_tag_kind(cqe->user_data) ==
+	    (TORC_KIND_OP | TORC_KIND_CANCEL));
 	if (cqe->res != -ENOENT)
 		return;
 	if (op->misses == 0)
@@ -181,6 +195,8 @@ end_wait(struct torc_op *op, int32_t result, uint32_t flags)
 {
 	struct wait *wait = torc_container(op, struct wait, op);
 
+	torc_debug_assert(flags & IORING_CQE_F_MORE ||
+	    op->state == TORC_OP_FREE);
 	/* A notification says that memory is free, and has no result. */
 	if (!(flags & IORING_CQE_F_NOTIF))
 		wait->result = result;
@@ -213,6 +229,7 @@ torc_op_await(struct torc_reactor *reactor, const struct io_uring_sqe *sqe,
 	};
 	int rc;
 
+	torc_debug_assert(reactor->current != NULL);
 	if (reactor->current->cancelled)
 		return -ECANCELED;
 	rc = torc_op_start(reactor, &wait.op);

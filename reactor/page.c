@@ -53,6 +53,7 @@ map_file(int fd, size_t size, void **memory)
 {
 	int rc = torc_sys_resize(fd, size);
 
+	torc_debug_assert(fd >= 0 && size > 0);
 	if (rc == 0)
 		rc = torc_sys_map(memory, size, PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_NORESERVE, fd, 0);
@@ -76,6 +77,7 @@ open_file(struct torc_page_file *file, uint32_t rows)
 	void *memory;
 	int fd, rc;
 
+	torc_debug_assert(rows > 0);
 	if (!is_allowed(size))
 		return -EFBIG;
 	fd = make_file();
@@ -115,6 +117,7 @@ open_memory(struct torc_page_file *file)
 int
 torc_page_open(struct torc_page_file *file, uint32_t rows, bool hidden)
 {
+	torc_debug_assert(rows > 0);
 	if ((hidden || open_file(file, rows) < 0) && open_memory(file) < 0)
 		return -ENOMEM;
 	/* The whole file is zero but for this. */
@@ -134,6 +137,7 @@ torc_page_open(struct torc_page_file *file, uint32_t rows, bool hidden)
 void
 torc_page_hide(struct torc_page_file *file)
 {
+	torc_debug_assert(file->page != NULL);
 	if (file->fd >= 0)
 		torc_sys_close(file->fd);
 	file->fd = -1;
@@ -142,6 +146,7 @@ torc_page_hide(struct torc_page_file *file)
 void
 torc_page_close(struct torc_page_file *file)
 {
+	torc_debug_assert(file->page != NULL && file->size > 0);
 	torc_page_hide(file);
 	torc_sys_unmap(file->page, file->size);
 }
@@ -152,6 +157,7 @@ torc_page_describe(struct torc_page_file *file, uint32_t count,
 {
 	struct torc_page *page = file->page;
 
+	torc_debug_assert(page->conns.count == 0);
 	if (file->table == NULL)
 		return;
 	torc_assert((size_t)count * stride <=

@@ -11,6 +11,7 @@ mark_of(const struct torc_post *post)
 {
 	static const char tag;
 
+	torc_debug_assert(post != NULL);
 	return (const void *)((uintptr_t)post ^ (uintptr_t)&tag);
 }
 
@@ -34,6 +35,7 @@ torc_post(struct torc_reactor *reactor, struct torc_post *post)
 void
 torc_post_run(struct torc_reactor *reactor, struct torc_post *post)
 {
+	torc_debug_assert(reactor == torc_current);
 	while (post != NULL) {
 		struct torc_post *next = post->next;
 

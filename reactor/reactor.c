@@ -25,6 +25,8 @@ _Thread_local struct torc_reactor *torc_current;
 struct io_uring_sqe *
 torc_reactor_make_room(struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor == torc_current);
+	torc_debug_assert(torc_ring_full(&reactor->ring));
 	reactor->counters->sq_full++;
 	reactor->counters->enters++;
 	torc_ring_submit(&reactor->ring);
@@ -34,6 +36,7 @@ torc_reactor_make_room(struct torc_reactor *reactor)
 void
 torc_reactor_later(struct torc_reactor *reactor, struct torc_todo *todo)
 {
+	torc_assert(todo->run != NULL);
 	if (torc_node_linked(&todo->node))
 		return;
 	reactor->counters->deferred++;
@@ -45,6 +48,9 @@ torc_reactor_cancel(struct torc_reactor *reactor, uint64_t tag)
 {
 	struct io_uring_sqe *sqe = torc_reactor_claim(reactor);
 
+	torc_debug_assert(reactor == torc_current);
+	torc_debug_assert(torc_tag_kind(tag) >= TORC_KIND_OP &&
+	    torc_tag_kind(tag) < TORC_KIND_CANCEL);
 	if (sqe == NULL)
 		return false;
 	/* That it found nothing, or something too late, are both results:
@@ -68,6 +74,7 @@ arm_wake(struct torc_reactor *reactor)
 {
 	struct io_uring_sqe *sqe = torc_reactor_claim(reactor);
 
+	torc_debug_assert(!reactor->wake_armed);
 	if (sqe == NULL)
 		return;
 	sqe->opcode = IORING_OP_POLL_ADD;
@@ -84,6 +91,9 @@ arm_wake(struct torc_reactor *reactor)
 static void
 change_phase(struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor->phase < TORC_PHASE_ENDED &&
+	    !reactor->abandoned);
+	torc_debug_assert(reactor->phase >= TORC_PHASE_RUNNING);
 	/* K1: relaxed. The wake that follows the store orders it. */
 	uint64_t drain_at = torc_load_relaxed_u64(&reactor->drain_at);
 	struct torc_op_slot *slot = NULL;
@@ -107,6 +117,8 @@ change_phase(struct torc_reactor *reactor)
 static void
 run_mailbox(struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor->phase < TORC_PHASE_ENDED);
+	torc_debug_assert(reactor->current == NULL && reactor->turning);
 	if (torc_mailbox_pending(&reactor->mailbox) &&
 	    !reactor->mailbox_closed)
 		torc_post_run(reactor, torc_mailbox_take(&reactor->mailbox));
@@ -127,6 +139,7 @@ run_ready(struct torc_reactor *reactor)
 	struct torc_list now;
 	struct torc_node *node;
 
+	torc_debug_assert(reactor->current == NULL && reactor->ended == NULL);
 	torc_list_init(&now);
 	torc_list_move(&now, &reactor->ready);
 	torc_list_move(&now, &reactor->yielded);
@@ -142,6 +155,7 @@ run_backlog(struct torc_reactor *reactor)
 	struct torc_list now;
 	struct torc_node *node;
 
+	torc_debug_assert(reactor->current == NULL && reactor->ended == NULL);
 	torc_list_init(&now);
 	torc_list_move(&now, &reactor->backlog);
 	while ((node = torc_list_take(&now)) != NULL) {
@@ -161,6 +175,7 @@ run_backlog(struct torc_reactor *reactor)
 static bool
 idle(const struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor->stacks.in_use == 0);
 	return reactor->ops.count == 0 &&
 	    torc_list_empty(&reactor->backlog) &&
 	    torc_ring_pending(&reactor->ring) == 0 &&
@@ -171,6 +186,7 @@ idle(const struct torc_reactor *reactor)
 static bool
 released(const struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor->daemons <= reactor->stacks.in_use);
 	return reactor->phase >= TORC_PHASE_DRAINING &&
 	    reactor->stacks.in_use == reactor->daemons &&
 	    (reactor->layer == NULL || !reactor->layer->serving(reactor));
@@ -180,6 +196,8 @@ released(const struct torc_reactor *reactor)
 static bool
 quiet(struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor->current == NULL && reactor->ended == NULL);
+	torc_debug_assert(!reactor->deserted || reactor->dismissed);
 	if (!released(reactor))
 		return false;
 	if (!reactor->dismissed) {
@@ -198,6 +216,7 @@ quiet(struct torc_reactor *reactor)
 static void
 close_mailbox(struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor->current == NULL);
 	reactor->phase = TORC_PHASE_STOPPING;
 	if (reactor->mailbox_closed)
 		return;
@@ -208,6 +227,7 @@ close_mailbox(struct torc_reactor *reactor)
 static void
 leave_thread(struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor->current == NULL);
 	torc_sanitizer_thread_end(reactor->scheduler_sanitizer);
 	torc_fault_stack_end(&reactor->fault_stack);
 }
@@ -215,6 +235,11 @@ leave_thread(struct torc_reactor *reactor)
 static void
 end(struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor->current == NULL);
+	torc_assert(!reactor->abandoned);
+	torc_assert(reactor->layer == NULL || !reactor->layer->busy(reactor) ||
+	    reactor->phase == TORC_PHASE_CREATED);
+	torc_debug_assert(reactor->mailbox_closed);
 	if (reactor->layer != NULL)
 		reactor->layer->fini(reactor);
 	torc_ring_fini(&reactor->ring);
@@ -244,6 +269,7 @@ close_completed(struct torc_reactor *reactor)
 {
 	struct torc_ring *ring = &reactor->ring;
 
+	torc_debug_assert(reactor->mailbox_closed);
 	for (uint32_t ready = torc_ring_ready(ring); ready > 0; ready--) {
 		const struct io_uring_cqe *cqe = torc_ring_next(ring);
 
@@ -259,6 +285,8 @@ close_completed(struct torc_reactor *reactor)
 static void
 abandon(struct torc_reactor *reactor, int error)
 {
+	torc_debug_assert(reactor->current == NULL && !reactor->abandoned);
+	torc_debug_assert(error < 0);
 	close_mailbox(reactor);
 	if (reactor->layer != NULL)
 		reactor->layer->abandon(reactor);
@@ -278,6 +306,7 @@ torc_reactor_end_unrun(struct torc_reactor *reactor)
 {
 	struct torc_reactor *current = torc_current;
 
+	torc_debug_assert(reactor->phase == TORC_PHASE_CREATED);
 	torc_current = reactor;
 	close_mailbox(reactor);
 	reactor->phase = TORC_PHASE_CREATED;
@@ -290,6 +319,9 @@ start(struct torc_reactor *reactor)
 {
 	int rc;
 
+	torc_debug_assert(!reactor->turning && reactor->current == NULL);
+	torc_debug_assert(!reactor->wake_armed);
+	torc_debug_assert(reactor->phase == TORC_PHASE_CREATED);
 	torc_require(torc_current == NULL || torc_current == &torc_inherited,
 	    "this thread runs another reactor");
 	rc = torc_ring_enable(&reactor->ring);
@@ -322,6 +354,11 @@ turn(struct torc_reactor *reactor, torc_deadline deadline)
 {
 	int rc;
 
+	torc_debug_assert(reactor->current == NULL && reactor->ended == NULL);
+	torc_debug_assert(reactor->due <= reactor->now);
+	torc_debug_assert(reactor->turning && reactor == torc_current);
+	torc_debug_assert(reactor->phase >= TORC_PHASE_RUNNING &&
+	    reactor->phase < TORC_PHASE_ENDED);
 	reactor->counters->turns++;
 	run_mailbox(reactor);
 	if (torc_unlikely(torc_timers_next(&reactor->timers) <= reactor->due))
@@ -377,6 +414,7 @@ take_turns(struct torc_reactor *reactor, torc_deadline deadline, bool once)
 {
 	int rc = 0;
 
+	torc_debug_assert(reactor->config.batch > 0);
 	torc_reactor_vouch(reactor);
 	if (reactor->phase == TORC_PHASE_CREATED)
 		rc = start(reactor);

@@ -196,6 +196,7 @@ torc_reactor_claim(struct torc_reactor *reactor)
 {
 	struct io_uring_sqe *sqe = torc_ring_claim(&reactor->ring);
 
+	torc_debug_assert(reactor->phase != TORC_PHASE_ENDED);
 	return torc_likely(sqe != NULL) ? sqe :
 	    torc_reactor_make_room(reactor);
 }

@@ -75,6 +75,7 @@ torc_keeper_add(struct torc_keeper *keeper)
 	struct torc_reactor *reactor = torc_reactor_own(
 	    "a keeper is added outside a reactor's thread");
 
+	torc_debug_assert(keeper != reactor->keepers);
 	torc_require(keeper != NULL && keeper->reclaim != NULL,
 	    "a keeper is added that has no function");
 	keeper->reactor = reactor;
@@ -101,6 +102,7 @@ torc_keeper_remove(struct torc_keeper *keeper)
 	struct torc_reactor *reactor = keeper->reactor;
 	struct torc_keeper **at = &reactor->keepers;
 
+	torc_debug_assert(reactor != NULL);
 	while (*at != NULL && *at != keeper)
 		at = &(*at)->next;
 	torc_require(*at != NULL,
@@ -141,6 +143,8 @@ ask_keepers(struct torc_reactor *reactor, unsigned want)
 {
 	unsigned freed = 0;
 
+	torc_debug_assert(reactor == torc_current);
+	torc_debug_assert(want > 0);
 	for (struct torc_keeper *keeper = reactor->keepers; keeper != NULL &&
 	    freed < want; keeper = keeper->next)
 		freed += keeper->reclaim(keeper->arg, want - freed);
@@ -152,6 +156,7 @@ ask_keepers(struct torc_reactor *reactor, unsigned want)
 static void
 be_asked(struct torc_reactor *reactor, struct torc_post *post)
 {
+	torc_debug_assert(post == &reactor->reclaim);
 	(void)post;
 	lock();
 	reactor->asked_to_reclaim = false;

@@ -29,6 +29,8 @@ torc_reactor_set_data(struct torc_reactor *reactor,
 {
 	struct torc_value *entry;
 
+	torc_debug_assert(reactor->values == NULL ||
+	    reactor->values->key != NULL);
 	torc_reactor_vouch(reactor);
 	torc_require(reactor->phase == TORC_PHASE_CREATED ||
 	    reactor->phase == TORC_PHASE_ENDED || torc_current == reactor,
@@ -66,6 +68,7 @@ torc_reactor_data(const struct torc_reactor *reactor,
 void
 torc_reactor_free_values(struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor->phase == TORC_PHASE_ENDED);
 	while (reactor->values != NULL) {
 		struct torc_value *entry = reactor->values;
 

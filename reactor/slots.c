@@ -15,6 +15,7 @@ torc_slots_init(struct torc_slots *slots, uint32_t capacity,
 	void *base;
 	int rc;
 
+	torc_debug_assert(object_size >= sizeof(struct torc_slot));
 	torc_assert(capacity > 0 && capacity <= TORC_SLOTS_MAX);
 	rc = torc_pages_reserve(&base, capacity * object_size);
 	if (rc < 0)
@@ -32,6 +33,8 @@ void
 torc_slots_borrow(struct torc_slots *slots, void *memory, uint32_t capacity,
     size_t object_size)
 {
+	torc_assert(memory != NULL);
+	torc_debug_assert(object_size >= sizeof(struct torc_slot));
 	torc_assert(capacity > 0 && capacity <= TORC_SLOTS_MAX);
 	*slots = (struct torc_slots) {
 		.base = memory,
@@ -56,6 +59,9 @@ torc_slots_take(struct torc_slots *slots)
 {
 	struct torc_slot *slot;
 
+	torc_debug_assert(slots->free == TORC_SLOT_NONE ||
+	    slots->free < slots->touched);
+	torc_debug_assert(slots->count <= slots->touched);
 	if (slots->free != TORC_SLOT_NONE) {
 		slot = torc_slots_at(slots, slots->free);
 		slots->free = slot->next;
@@ -82,6 +88,8 @@ torc_slots_give(struct torc_slots *slots, void *object)
 {
 	struct torc_slot *slot = object;
 
+	torc_debug_assert(torc_slots_at(slots, torc_slots_index(slots,
+	    object)) == object);
 	torc_assert(slot->next == TORC_SLOT_TAKEN && slots->count > 0);
 	slot->generation++;
 	slot->next = slots->free;
@@ -95,6 +103,8 @@ torc_slots_each(const struct torc_slots *slots, const void *object)
 	uint32_t index = object == NULL ? 0 :
 	    torc_slots_index(slots, object) + 1;
 
+	torc_debug_assert(object == NULL ||
+	    torc_slots_index(slots, object) < slots->touched);
 	for (; index < slots->touched; index++) {
 		struct torc_slot *slot = torc_slots_at(slots, index);
 

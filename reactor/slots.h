@@ -62,6 +62,7 @@ void torc_slots_check(const struct torc_slots *slots);
 static inline struct torc_slot *
 torc_slots_at(const struct torc_slots *slots, uint32_t index)
 {
+	torc_debug_assert(index < slots->capacity);
 	return (struct torc_slot *)(void *)(slots->base +
 	    index * slots->stride);
 }
@@ -69,6 +70,9 @@ torc_slots_at(const struct torc_slots *slots, uint32_t index)
 static inline uint32_t
 torc_slots_index(const struct torc_slots *slots, const void *object)
 {
+	torc_debug_assert((size_t)((const uint8_t *)object - slots->base) %
+	    slots->stride == 0);
+	torc_debug_assert((const uint8_t *)object >= slots->base);
 	return (uint32_t)((size_t)((const uint8_t *)object - slots->base) /
 	    slots->stride);
 }
@@ -80,6 +84,7 @@ torc_slots_tag(const struct torc_slots *slots, const void *object,
 {
 	const struct torc_slot *slot = object;
 
+	torc_debug_assert(kind < 1u << TORC_KIND_BITS);
 	return (uint64_t)kind << (TORC_SLOT_BITS + TORC_GENERATION_BITS) |
 	    (uint64_t)slot->generation << TORC_SLOT_BITS |
 	    torc_slots_index(slots, object);

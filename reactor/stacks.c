@@ -28,6 +28,7 @@ stride_of(size_t size)
 {
 	const size_t page = torc_sys_page_size();
 
+	torc_debug_assert(size > 0);
 	return size / page % 2 == 0 ? size + page : size;
 }
 
@@ -38,6 +39,7 @@ make_numbers(struct torc_stacks *stacks)
 	void *table;
 	int rc;
 
+	torc_debug_assert(stacks->numbers == NULL);
 	if (!torc_valgrind())
 		return 0;
 	rc = torc_pages_reserve(&table,
@@ -50,6 +52,7 @@ make_numbers(struct torc_stacks *stacks)
 static void
 free_numbers(struct torc_stacks *stacks)
 {
+	torc_debug_assert(stacks->made <= stacks->capacity);
 	if (stacks->numbers == NULL)
 		return;
 	for (uint32_t i = 0; i < stacks->made; i++)
@@ -104,6 +107,7 @@ make_chunk(struct torc_stacks *stacks, uint32_t chunk)
 {
 	const size_t size = TORC_STACKS_CHUNK * stacks->stride;
 
+	torc_debug_assert(chunk < chunk_count(stacks));
 	if (torc_pages_reserve(&stacks->chunks[chunk], size) < 0)
 		return false;
 	/* A fiber may fork: its child goes on on this stack, to exec. */
@@ -119,6 +123,9 @@ make(struct torc_stacks *stacks)
 	uint32_t index = stacks->made % TORC_STACKS_CHUNK;
 	char *place;
 
+	torc_debug_assert(stacks->in_use == stacks->made);
+	torc_debug_assert(stacks->made <= stacks->capacity &&
+	    stacks->free_count == 0);
 	if (stacks->made == stacks->capacity)
 		return NULL;
 	if (index == 0 && !make_chunk(stacks, chunk))
@@ -144,6 +151,8 @@ torc_stacks_take(struct torc_stacks *stacks)
 	void *stack = stacks->free_count > 0 ?
 	    stacks->free[--stacks->free_count] : make(stacks);
 
+	torc_debug_assert(stack == NULL ||
+	    stacks->free_count + stacks->in_use + 1 == stacks->made);
 	if (stack != NULL && ++stacks->in_use > stacks->peak)
 		stacks->peak = stacks->in_use;
 	return stack;
@@ -160,6 +169,7 @@ look_at(struct torc_stacks *stacks, char *stack)
 	uint8_t there[TORC_STACKS_LOOK];
 	size_t at = 0;
 
+	torc_debug_assert(stack != NULL);
 	while (at < stacks->size) {
 		size_t part = stacks->size - at;
 		size_t count;
@@ -183,6 +193,8 @@ look_at(struct torc_stacks *stacks, char *stack)
 void
 torc_stacks_give(struct torc_stacks *stacks, void *stack)
 {
+	torc_debug_assert(stacks->in_use <= stacks->made);
+	torc_debug_assert(stacks->free_count < stacks->made);
 	torc_assert(stacks->in_use > 0);
 	stacks->in_use--;
 	if (stacks->given++ % TORC_STACKS_SAMPLE == 0)

@@ -129,6 +129,7 @@ lock(void)
 static PLAIN void
 add_page(struct torc_stats *stats, const struct torc_page *page, bool gone)
 {
+	torc_debug_assert(page->size == sizeof(*page));
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		const struct field *field = &fields[i];
 		const uint64_t word = *(const uint64_t *)(const void *)
@@ -154,6 +155,7 @@ torc_stats_add(struct torc_reactor *reactor)
 void
 torc_stats_remove(struct torc_reactor *reactor)
 {
+	torc_debug_assert(reactor->page.page != NULL);
 	lock();
 	torc_list_remove(&reactor->counted);
 	add_page(&process.gone, reactor->page.page, true);

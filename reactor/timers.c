@@ -25,6 +25,7 @@ torc_timers_init(struct torc_timers *timers, uint32_t capacity)
 void
 torc_timers_fini(struct torc_timers *timers)
 {
+	torc_debug_assert(timers->heap != NULL);
 	torc_pages_release(timers->heap,
 	    timers->capacity * sizeof(*timers->heap));
 }
@@ -33,6 +34,8 @@ static void
 place(struct torc_timers *timers, uint32_t index,
     struct torc_timers_entry entry)
 {
+	torc_debug_assert(entry.timer->fire != NULL);
+	torc_debug_assert(index < timers->capacity && entry.timer != NULL);
 	timers->heap[index] = entry;
 	entry.timer->place = index + 1;
 }
@@ -42,6 +45,7 @@ static void
 sift_up(struct torc_timers *timers, uint32_t index,
     struct torc_timers_entry entry)
 {
+	torc_debug_assert(index < timers->count);
 	while (index > 0) {
 		uint32_t parent = (index - 1) / CHILDREN;
 
@@ -59,6 +63,7 @@ first_child(const struct torc_timers *timers, uint32_t index)
 	uint32_t best = index * CHILDREN + 1;
 	uint32_t end = best + CHILDREN;
 
+	torc_debug_assert(best < timers->count);
 	if (end > timers->count)
 		end = timers->count;
 	for (uint32_t child = best + 1; child < end; child++) {
@@ -73,6 +78,7 @@ static void
 sift_down(struct torc_timers *timers, uint32_t index,
     struct torc_timers_entry entry)
 {
+	torc_debug_assert(index < timers->count);
 	while (index * CHILDREN + 1 < timers->count) {
 		uint32_t child = first_child(timers, index);
 
@@ -89,6 +95,7 @@ static void
 settle(struct torc_timers *timers, uint32_t index,
     struct torc_timers_entry entry)
 {
+	torc_debug_assert(index < timers->count);
 	if (index > 0 &&
 	    entry.when < timers->heap[(index - 1) / CHILDREN].when)
 		sift_up(timers, index, entry);
@@ -102,6 +109,7 @@ torc_timers_arm(struct torc_timers *timers, struct torc_timer *timer,
 {
 	struct torc_timers_entry entry = { when, timer };
 
+	torc_debug_assert(timer->place <= timers->count);
 	torc_assert(timer->fire != NULL);
 	/* What is armed in a pass waits for the next one. */
 	if (torc_unlikely(when < timers->after))
@@ -133,6 +141,8 @@ torc_timers_disarm(struct torc_timers *timers, struct torc_timer *timer)
 void
 torc_timers_run(struct torc_timers *timers, uint64_t now)
 {
+	torc_debug_assert(timers->count <= timers->capacity);
+	torc_debug_assert(timers->after == 0);
 	timers->after = now + 1;
 	while (torc_timers_next(timers) <= now) {
 		struct torc_timer *timer = timers->heap[0].timer;

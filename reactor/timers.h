@@ -57,6 +57,8 @@ static inline uint64_t
 torc_timers_when(const struct torc_timers *timers,
     const struct torc_timer *timer)
 {
+	torc_debug_assert(timer->place > 0 && timer->place <= timers->count);
+	torc_debug_assert(timers->heap[timer->place - 1].timer == timer);
 	return timers->heap[timer->place - 1].when;
 }
 

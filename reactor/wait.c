@@ -9,6 +9,8 @@
 __attribute__((noinline)) void
 torc_waiter_enter(struct torc_waiters *queue, struct torc_waiter *waiter)
 {
+	torc_debug_assert((queue->first == NULL) == (queue->last == NULL));
+	torc_debug_assert(waiter->fiber != NULL && !waiter->woken);
 	torc_assert(waiter->queue == NULL);
 	waiter->queue = queue;
 	waiter->next = NULL;
@@ -25,6 +27,7 @@ torc_waiter_leave(struct torc_waiter *waiter)
 {
 	struct torc_waiters *queue = waiter->queue;
 
+	torc_debug_assert(queue->first != NULL && queue->last != NULL);
 	torc_assert(queue != NULL);
 	waiter->queue = NULL;
 	if (waiter->prev != NULL)
@@ -40,6 +43,7 @@ torc_waiter_leave(struct torc_waiter *waiter)
 void
 torc_waiter_settle(struct torc_waiter *waiter, int result)
 {
+	torc_debug_assert(waiter->fiber->state != TORC_FIBER_ENDED);
 	torc_assert(!waiter->woken);
 	torc_waiter_leave(waiter);
 	waiter->woken = true;
@@ -59,6 +63,7 @@ torc_waiter_park(struct torc_waiters *queue, void *item, torc_deadline deadline)
 	};
 	int rc;
 
+	torc_debug_assert(reactor->current->state == TORC_FIBER_RUNNING);
 	torc_waiter_enter(queue, &waiter);
 	rc = torc_fiber_park(reactor, deadline);
 	/* Also if its time was up, or it was cancelled, after that. */

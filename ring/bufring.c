@@ -25,6 +25,7 @@ register_ring(struct torc_bufring *bufring, uint16_t flags)
 		.flags = flags,
 	};
 
+	torc_debug_assert(bufring->ring != NULL && bufring->kbufs != NULL);
 	return torc_sys_register(bufring->ring->fd,
 	    IORING_REGISTER_PBUF_RING, &reg, 1);
 }
@@ -34,6 +35,7 @@ register_best(struct torc_bufring *bufring, bool incremental)
 {
 	int rc = -EINVAL;
 
+	torc_debug_assert(bufring->kbufs != NULL && bufring->capacity > 0);
 	if (incremental)
 		rc = register_ring(bufring, IOU_PBUF_RING_INC);
 	bufring->incremental = rc == 0;
@@ -52,6 +54,8 @@ torc_bufring_init(struct torc_bufring *bufring, struct torc_ring *ring,
 	void *region;
 	int rc;
 
+	torc_assert(start <= capacity);
+	torc_assert(size > 0);
 	torc_assert(capacity > 0 && capacity <= TORC_BUFRING_MAX);
 	torc_assert((capacity & (capacity - 1)) == 0);
 	*bufring = (struct torc_bufring) {
@@ -96,6 +100,7 @@ torc_bufring_fini(struct torc_bufring *bufring)
 {
 	struct torc_uapi_buf_reg reg = { .bgid = bufring->bgid };
 
+	torc_debug_assert(bufring->kbufs != NULL);
 	/* Before its memory goes: closing a ring takes effect late. */
 	torc_sys_register(bufring->ring->fd, IORING_UNREGISTER_PBUF_RING,
 	    &reg, 1);
@@ -106,6 +111,7 @@ torc_bufring_fini(struct torc_bufring *bufring)
 uint32_t
 torc_bufring_grow(struct torc_bufring *bufring, uint32_t count)
 {
+	torc_debug_assert(bufring->live <= bufring->capacity);
 	if (count > bufring->capacity - bufring->live)
 		count = bufring->capacity - bufring->live;
 	for (uint32_t i = 0; i < count; i++) {
@@ -121,6 +127,7 @@ torc_bufring_put_slice(struct torc_bufring *bufring, uint32_t bid)
 {
 	struct torc_buf *buf = &bufring->bufs[bid];
 
+	torc_assert(bid < bufring->live);
 	torc_assert((buf->owner & ~TORC_BUF_KERNEL) > 0);
 	buf->owner--;
 }

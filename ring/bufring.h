@@ -116,6 +116,7 @@ torc_bufring_whole(const struct torc_bufring *bufring, uint32_t bid,
 {
 	const struct torc_buf *buf = &bufring->bufs[bid];
 
+	torc_debug_assert(bufring->capacity == bufring->mask + 1);
 	return bid < bufring->capacity && buf->owner == TORC_BUF_KERNEL &&
 	    buf->filled == 0 && length - 1 < bufring->lendable;
 }
@@ -133,6 +134,9 @@ torc_bufring_take_whole(struct torc_bufring *bufring, uint32_t bid)
 {
 	struct torc_buf *buf = &bufring->bufs[bid];
 
+	torc_debug_assert(bid < bufring->live);
+	torc_debug_assert(buf->owner == TORC_BUF_KERNEL &&
+	    bufring->in_kernel > 0);
 	buf->owner = 1;
 	bufring->in_kernel--;
 	return buf->memory;
@@ -146,6 +150,8 @@ torc_bufring_provide(struct torc_bufring *bufring, struct torc_buf *buf,
 	struct io_uring_buf *kbuf =
 	    &bufring->kbufs[bufring->tail++ & bufring->mask];
 
+	torc_debug_assert(buf == &bufring->bufs[bid]);
+	torc_debug_assert(bufring->in_kernel < bufring->capacity);
 	torc_assert(buf->owner == 0);
 	/* Not `resv`: in entry 0 it is the tail. All three each time: an
 	 * incremental ring changes them. */
@@ -166,6 +172,7 @@ torc_bufring_put(struct torc_bufring *bufring, uint32_t bid)
 {
 	struct torc_buf *buf = &bufring->bufs[bid];
 
+	torc_debug_assert(bid < bufring->live);
 	if (torc_likely(buf->owner == 1)) {
 		buf->owner = 0;
 		torc_bufring_provide(bufring, buf, bid);
@@ -178,6 +185,7 @@ torc_bufring_put(struct torc_bufring *bufring, uint32_t bid)
 static inline void
 torc_bufring_publish(struct torc_bufring *bufring)
 {
+	torc_debug_assert(bufring->in_kernel <= bufring->live);
 	/* B1: release. Address, length and bid are written before the kernel
 	 * sees that it may pick the buffer. */
 	torc_store_release_u16(bufring->ktail, (uint16_t)bufring->tail);

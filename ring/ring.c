@@ -45,6 +45,7 @@ static int
 setup_once(struct io_uring_params *params, uint32_t flags,
     uint32_t sq_entries, uint32_t cq_entries)
 {
+	torc_debug_assert(sq_entries > 0 && cq_entries >= sq_entries);
 	memset(params, 0, sizeof(*params));
 	params->flags = consistent(flags);
 	if (flags & IORING_SETUP_CQSIZE)
@@ -78,6 +79,7 @@ setup_ladder(struct io_uring_params *params, uint32_t sq_entries,
 bool
 torc_ring_waited(int rc, unsigned *pauses)
 {
+	torc_debug_assert(*pauses <= 5);
 	if (rc != -ENOMEM || *pauses == 5)
 		return false;
 	torc_sys_sleep(5000000ull << (*pauses)++);
@@ -100,6 +102,7 @@ setup_patiently(struct io_uring_params *params, uint32_t sq_entries,
 static void *
 at(const struct torc_ring *ring, uint32_t offset)
 {
+	torc_debug_assert(offset < ring->rings_size);
 	return (char *)ring->rings + offset;
 }
 
@@ -136,6 +139,7 @@ map_part(int fd, uint64_t offset, size_t size, void **address)
 	int rc = torc_sys_map(address, size, PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_POPULATE, fd, offset);
 
+	torc_debug_assert(size > 0);
 	if (rc < 0)
 		return rc;
 	rc = torc_sys_advise(*address, size, MADV_DONTFORK);
@@ -150,6 +154,7 @@ map_ring(struct torc_ring *ring, const struct io_uring_params *params)
 	void *sqes;
 	int rc;
 
+	torc_debug_assert(ring->fd >= 0 && ring->rings == NULL);
 	ring->rings_size = params->cq_off.cqes +
 	    params->cq_entries * sizeof(struct io_uring_cqe);
 	if (!(params->flags & IORING_SETUP_NO_SQARRAY)) {
@@ -214,6 +219,7 @@ torc_ring_enable(struct torc_ring *ring)
 		.data = (uint32_t)ring->fd,
 	};
 
+	torc_assert(ring->enter_fd == ring->fd);
 	if (ring->setup_flags & IORING_SETUP_R_DISABLED) {
 		int rc = torc_sys_register(ring->fd,
 		    IORING_REGISTER_ENABLE_RINGS, NULL, 0);
@@ -232,6 +238,7 @@ torc_ring_enable(struct torc_ring *ring)
 void
 torc_ring_fini(struct torc_ring *ring)
 {
+	torc_debug_assert(ring->rings != NULL && ring->sqes != NULL);
 	if (ring->enter_flags & IORING_ENTER_REGISTERED_RING) {
 		struct io_uring_rsrc_update update = {
 			.offset = (uint32_t)ring->enter_fd,
@@ -248,6 +255,7 @@ torc_ring_fini(struct torc_ring *ring)
 uint64_t
 torc_ring_memory(uint32_t sq_entries, uint32_t cq_entries)
 {
+	torc_debug_assert(cq_entries >= sq_entries);
 	return torc_pages_whole(64 + cq_entries * sizeof(struct io_uring_cqe)) +
 	    torc_pages_whole(sq_entries * sizeof(struct io_uring_sqe));
 }
@@ -260,6 +268,7 @@ enter(struct torc_ring *ring, uint32_t to_submit, uint32_t wait,
 	struct torc_uapi_getevents arg = { .min_wait_usec = batch_us };
 	struct __kernel_timespec timeout;
 
+	torc_debug_assert(to_submit <= ring->sq_entries);
 	if (wait == 0 || (timeout_ns == UINT64_MAX && batch_us == 0))
 		return torc_sys_enter(ring->enter_fd, to_submit, wait, flags,
 		    NULL, 0);
@@ -277,6 +286,7 @@ enter(struct torc_ring *ring, uint32_t to_submit, uint32_t wait,
 static uint32_t
 publish(struct torc_ring *ring)
 {
+	torc_debug_assert(torc_ring_pending(ring) <= ring->sq_entries);
 	/* S1: release. The kernel sees the entries before the tail that
 	 * covers them. */
 	torc_store_release_u32(ring->ksq_tail, (uint32_t)ring->sq_claimed);
@@ -315,6 +325,7 @@ torc_ring_submit(struct torc_ring *ring)
 	int rc = torc_sys_enter(ring->enter_fd, publish(ring), 0,
 	    ring->enter_flags, NULL, 0);
 
+	torc_debug_assert(ring->sq_claimed <= ring->sq_end);
 	see_taken(ring);
 	return rc;
 }

@@ -107,6 +107,7 @@ int torc_ring_flush(struct torc_ring *ring);
 static inline uint32_t
 torc_ring_pending(const struct torc_ring *ring)
 {
+	torc_debug_assert(ring->sq_claimed >= ring->sq_taken);
 	return (uint32_t)(ring->sq_claimed - ring->sq_taken);
 }
 
@@ -114,6 +115,7 @@ torc_ring_pending(const struct torc_ring *ring)
 static inline bool
 torc_ring_full(const struct torc_ring *ring)
 {
+	torc_debug_assert(ring->sq_claimed <= ring->sq_end);
 	return ring->sq_claimed == ring->sq_end;
 }
 
@@ -124,6 +126,7 @@ torc_ring_full(const struct torc_ring *ring)
 static inline struct io_uring_sqe *
 torc_ring_claim_blank(struct torc_ring *ring)
 {
+	torc_debug_assert(!torc_ring_full(ring));
 	return &ring->sqes[ring->sq_claimed++ & ring->sq_mask];
 }
 
@@ -159,6 +162,7 @@ torc_ring_ready(const struct torc_ring *ring)
 static inline const struct io_uring_cqe *
 torc_ring_next(struct torc_ring *ring)
 {
+	torc_debug_assert(ring->cq_mask == ring->cq_entries - 1);
 	return &ring->cqes[ring->cq_read++ & ring->cq_mask];
 }
 
@@ -169,6 +173,7 @@ torc_ring_next(struct torc_ring *ring)
 static inline const struct io_uring_cqe *
 torc_ring_at(const struct torc_ring *ring, uint32_t number)
 {
+	torc_debug_assert(number - ring->cq_read < ring->cq_entries);
 	return &ring->cqes[number & ring->cq_mask];
 }
 

@@ -43,7 +43,8 @@ int64_t torc_number(const char *text, const char **rest);
 
 /*
  * An invariant on the way of every request, or one that takes long to look at:
- * builds with TORC_DEBUG do: the simulation, and those with sanitizers.
+ * only builds with TORC_DEBUG look, which are the simulation and those with
+ * sanitizers.
  */
 #ifndef __has_feature
 #define __has_feature(name) 0
@@ -56,7 +57,8 @@ int64_t torc_number(const char *text, const char **rest);
 #define TORC_DEBUGGED 0
 #endif
 #define torc_debug_assert(condition) \
-	(TORC_DEBUGGED ? torc_assert(condition) : (void)0)
+	(!TORC_DEBUGGED || torc_likely(condition) ? (void)0 \
+	    : torc_trap(__FILE__, __LINE__, "broken: " #condition))
 
 /* A precondition of a public call; `text` tells the programmer what to do. */
 #define torc_require(condition, text) \
