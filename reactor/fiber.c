@@ -368,40 +368,6 @@ torc_fiber_cancel_daemons(struct torc_reactor *reactor)
 	}
 }
 
-int
-torc_fiber_spawn(uint64_t *id, torc_fiber_entry *entry, void *arg)
-{
-	struct torc_reactor *reactor = torc_reactor_own(
-	    "torc_fiber_spawn was called outside a reactor's thread");
-
-	torc_require(entry != NULL, "torc_fiber_spawn needs an entry");
-	return torc_fiber_start_helper(reactor, id, entry, arg);
-}
-
-int
-torc_fiber_spawn_daemon(uint64_t *id, torc_fiber_entry *entry, void *arg)
-{
-	struct torc_reactor *reactor = torc_reactor_own(
-	    "torc_fiber_spawn_daemon was called outside a reactor's thread");
-
-	torc_require(entry != NULL, "torc_fiber_spawn_daemon needs an entry");
-	return torc_fiber_start_daemon(reactor, id, entry, arg);
-}
-
-void
-torc_fiber_set_daemon(bool daemon)
-{
-	struct torc_reactor *reactor = torc_reactor_own(
-	    "torc_fiber_set_daemon was called outside a reactor's thread");
-	struct torc_fiber *fiber = reactor->current;
-
-	torc_require(fiber != NULL,
-	    "torc_fiber_set_daemon was called outside a fiber");
-	reactor->daemons += daemon;
-	reactor->daemons -= fiber->daemon;
-	fiber->daemon = daemon;
-}
-
 /* The slot of a fiber that the calling one may wait for, or NULL. */
 static struct torc_fiber_slot *
 find_to_join(const struct torc_reactor *reactor, uint64_t id)
@@ -495,14 +461,6 @@ torc_fiber_self(void)
 	    ID_KIND);
 }
 
-int
-torc_sleep(torc_deadline deadline)
-{
-	int rc = torc_fiber_park(torc_reactor_of_fiber(), deadline);
-
-	return rc == -ETIMEDOUT ? 0 : rc;
-}
-
 void
 torc_fiber_step_aside(struct torc_reactor *reactor)
 {
@@ -515,55 +473,4 @@ torc_fiber_step_aside(struct torc_reactor *reactor)
 	fiber->state = TORC_FIBER_READY;
 	torc_list_append(&reactor->yielded, &fiber->ready);
 	torc_fiber_leave(reactor, fiber);
-}
-
-int
-torc_yield(void)
-{
-	struct torc_reactor *reactor = torc_reactor_of_fiber();
-	struct torc_fiber *fiber = reactor->current;
-
-	if (fiber->cancelled)
-		return -ECANCELED;
-	torc_fiber_leave_home(reactor);
-	torc_fiber_step_aside(reactor);
-	return fiber->cancelled ? -ECANCELED : 0;
-}
-
-static void
-check(const struct torc_reactor *reactor, const struct torc_fiber_slot *slot)
-{
-	const struct torc_fiber *fiber = slot->fiber;
-
-	torc_assert(fiber->slot == slot && fiber->reactor == reactor);
-	torc_assert(fiber->state == TORC_FIBER_READY ||
-	    fiber->state == TORC_FIBER_PARKED);
-	torc_assert(torc_node_linked(&fiber->ready) ==
-	    (fiber->state == TORC_FIBER_READY));
-	torc_assert(slot->joiner == NULL || slot->joinable);
-	torc_assert(slot->joiner != fiber);
-	/* A wait that is to end is known to the timers. */
-	torc_assert(fiber->state != TORC_FIBER_PARKED ||
-	    fiber->deadline == UINT64_MAX ||
-	    (torc_timer_armed(&fiber->timer) &&
-	    torc_timers_when(&reactor->timers, &fiber->timer) <=
-	    fiber->deadline));
-}
-
-void
-torc_fiber_check_all(const struct torc_reactor *reactor)
-{
-	const struct torc_fiber_slot *slot = NULL;
-	uint32_t alive = 0, daemons = 0;
-
-	torc_assert(reactor->current == NULL && reactor->ended == NULL);
-	while ((slot = torc_slots_each(&reactor->fibers, slot)) != NULL) {
-		if (slot->fiber == NULL)
-			continue;
-		check(reactor, slot);
-		alive++;
-		daemons += slot->fiber->daemon;
-	}
-	torc_assert(reactor->stacks.in_use == alive);
-	torc_assert(reactor->daemons == daemons);
 }

@@ -106,9 +106,6 @@ void torc_fiber_notify(struct torc_fiber *fiber, uint8_t why);
 /* There is no such reason any more. */
 void torc_fiber_pacify(struct torc_fiber *fiber, uint8_t why);
 
-/* What must agree in each fiber, while none of them runs. */
-void torc_fiber_check_all(const struct torc_reactor *reactor);
-
 /* The fiber with this id, or NULL if it has ended. */
 struct torc_fiber *torc_fiber_find(const struct torc_reactor *reactor,
     uint64_t id);

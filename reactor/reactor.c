@@ -7,6 +7,7 @@
 #include <poll.h>
 
 #include "reactor/beside.h"
+#include "reactor/check.h"
 #include "reactor/clock.h"
 #include "reactor/dispatch.h"
 #include "reactor/enter.h"
@@ -337,15 +338,6 @@ start(struct torc_reactor *reactor)
 	reactor->page.page->reactor = reactor->index;
 	reactor->page.page->tid = (uint32_t)torc_sys_thread();
 	return 0;
-}
-
-void
-torc_reactor_check_tables(const struct torc_reactor *reactor)
-{
-	torc_fiber_check_all(reactor);
-	torc_timers_check(&reactor->timers);
-	torc_slots_check(&reactor->fibers);
-	torc_slots_check(&reactor->ops);
 }
 
 /* 1: it lives; 0: it has ended; or the error that ended it. */

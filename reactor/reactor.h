@@ -235,9 +235,6 @@ void torc_reactor_later(struct torc_reactor *reactor, struct torc_todo *todo);
  */
 bool torc_reactor_cancel(struct torc_reactor *reactor, uint64_t tag);
 
-/* What must agree in its fibers, timers and tables, while no fiber runs. */
-void torc_reactor_check_tables(const struct torc_reactor *reactor);
-
 /* One that never ran: who posted to it was promised a call nevertheless. */
 void torc_reactor_end_unrun(struct torc_reactor *reactor);
 

@@ -1,6 +1,8 @@
 /*
  * wait.c - fibers that wait for something of the program's own.
  */
+#include <errno.h>
+
 #include "reactor/choose.h"
 #include "reactor/fiber.h"
 #include "reactor/wait.h"
@@ -134,4 +136,25 @@ torc_wake_all(struct torc_waiters *waiters, int result)
 	while (torc_wake(&now, result))
 		woken++;
 	return woken;
+}
+
+int
+torc_sleep(torc_deadline deadline)
+{
+	int rc = torc_fiber_park(torc_reactor_of_fiber(), deadline);
+
+	return rc == -ETIMEDOUT ? 0 : rc;
+}
+
+int
+torc_yield(void)
+{
+	struct torc_reactor *reactor = torc_reactor_of_fiber();
+	struct torc_fiber *fiber = reactor->current;
+
+	if (fiber->cancelled)
+		return -ECANCELED;
+	torc_fiber_leave_home(reactor);
+	torc_fiber_step_aside(reactor);
+	return fiber->cancelled ? -ECANCELED : 0;
 }

@@ -17,6 +17,7 @@
 #include "conn/listen.h"
 #include "conn/net.h"
 #include "conn/recv.h"
+#include "reactor/check.h"
 #include "reactor/fiber.h"
 #include "reactor/op.h"
 #include "tests/sim/kring.h"
