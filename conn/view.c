@@ -10,6 +10,7 @@
 #include "conn/net.h"
 #include "conn/torc_protocol.h"
 #include "conn/view.h"
+#include "sys/poison.h"
 
 /* The view lies where it did before torc_conn_rewind(). */
 static void
@@ -28,6 +29,7 @@ drop_view(struct torc_conn *conn)
 	    conn->joined == NULL);
 	forget_rewind(conn);
 	if (conn->view_bid != TORC_NO_BID) {
+		torc_poison(conn->view, conn->view_size);
 		torc_bufring_put(&conn->net->buffers, conn->view_bid);
 	} else if (conn->joined != NULL) {
 		torc_held_free(conn, conn->joined, conn->joined_size);
@@ -61,6 +63,9 @@ join(struct torc_conn *conn, uint32_t more)
 			return -ENOMEM;
 		conn->reactor->counters->joins++;
 	}
+	/* What was consumed of it makes room. */
+	if (bytes == conn->joined)
+		torc_unpoison(bytes, size);
 	/* Bytes that come one by one must not be moved by each. */
 	if (bytes != conn->view)
 		memmove(bytes, conn->view, conn->view_size);
@@ -185,8 +190,10 @@ consume_carefully(struct torc_conn *conn, size_t size)
 		torc_intake_speed_up(conn);
 		return;
 	}
-	if (size > 0)		/* else there may be no view at all */
+	if (size > 0) {		/* else there may be no view at all */
+		torc_poison(conn->view, size);
 		conn->view += size;
+	}
 	conn->view_size -= (uint32_t)size;
 	torc_intake_speed_up(conn);
 }
@@ -203,6 +210,7 @@ torc_conn_consume(struct torc_conn *conn, size_t size)
 	}
 	conn->view_size = 0;
 	conn->view_bid = TORC_NO_BID;
+	torc_poison(conn->view, size);
 	torc_bufring_put(&conn->net->buffers, bid);
 }
 

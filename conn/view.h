@@ -31,7 +31,7 @@ torc_view_set_whole(struct torc_conn *conn, uint32_t bid, uint32_t size)
 	    conn->view_bid == TORC_NO_BID);
 	torc_debug_assert(conn->joined == NULL && size > 0);
 	conn->view_bid = bid;
-	conn->view = torc_bufring_take_whole(&conn->net->buffers, bid);
+	conn->view = torc_bufring_take_whole(&conn->net->buffers, bid, size);
 	conn->view_size = size;
 }
 

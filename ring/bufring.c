@@ -104,6 +104,8 @@ torc_bufring_fini(struct torc_bufring *bufring)
 	/* Before its memory goes: closing a ring takes effect late. */
 	torc_sys_register(bufring->ring->fd, IORING_UNREGISTER_PBUF_RING,
 	    &reg, 1);
+	/* Others may be given the same addresses. */
+	torc_unpoison(bufring->kbufs, bufring->mapped);
 	torc_pages_release(bufring->kbufs, bufring->mapped);
 	torc_sys_free(bufring->bufs);
 }

@@ -11,7 +11,7 @@
  *                     by slice
  *
  * When the kernel has finished a buffer and the last slice is put back, it
- * goes to the kernel again.
+ * goes to the kernel again. What the kernel has, nobody may look at.
  *
  * The ring starts small, since a small ring stays in the cache, and grows from
  * the reserve when most of it is held. Owned by the ring's thread.
@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "sys/barrier.h"
+#include "sys/poison.h"
 #include "sys/trap.h"
 #include "sys/uapi.h"
 
@@ -96,6 +97,7 @@ torc_bufring_take(struct torc_bufring *bufring, uint16_t bid, uint32_t length,
 
 	torc_assert(bid < bufring->capacity && buf->owner >= TORC_BUF_KERNEL);
 	data = buf->memory + buf->filled;
+	torc_unpoison(data, length);
 	buf->filled += length;
 	torc_assert(buf->filled <= bufring->size);
 	buf->owner++;
@@ -130,13 +132,15 @@ torc_bufring_lend(struct torc_bufring *bufring, bool plenty)
 
 /* Take these when they are the last ones, too. */
 static inline uint8_t *
-torc_bufring_take_whole(struct torc_bufring *bufring, uint32_t bid)
+torc_bufring_take_whole(struct torc_bufring *bufring, uint32_t bid,
+    uint32_t length)
 {
 	struct torc_buf *buf = &bufring->bufs[bid];
 
 	torc_debug_assert(bid < bufring->live);
 	torc_debug_assert(buf->owner == TORC_BUF_KERNEL &&
 	    bufring->in_kernel > 0);
+	torc_unpoison(buf->memory, length);
 	buf->owner = 1;
 	bufring->in_kernel--;
 	return buf->memory;
@@ -158,6 +162,7 @@ torc_bufring_provide(struct torc_bufring *bufring, struct torc_buf *buf,
 	kbuf->addr = (uint64_t)buf->memory;
 	kbuf->len = bufring->size;
 	kbuf->bid = (uint16_t)bid;
+	torc_poison(buf->memory, bufring->size);
 	buf->owner = TORC_BUF_KERNEL;
 	buf->filled = 0;
 	bufring->in_kernel++;

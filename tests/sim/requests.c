@@ -26,6 +26,7 @@
 
 #include "reactor/op.h"
 #include "sys/barrier.h"
+#include "sys/poison.h"
 #include "tests/sim/kring.h"
 
 #define AT_ONCE 33u		/* completions of a multishot before others */
@@ -178,6 +179,7 @@ look_at(struct group *group, uint16_t index)
 	group->buffers[bid].memory = memory;
 	group->buffers[bid].size = entry->len;
 	group->buffers[bid].filled = 0;
+	torc_unpoison(memory, entry->len);
 	memset(memory, PATTERN, entry->len);
 }
 
