@@ -12,6 +12,7 @@
 #include "reactor/error.h"
 #include "reactor/fiber.h"
 #include "reactor/op.h"
+#include "reactor/process.h"
 #include "reactor/stats.h"
 #include "ring/bufring.h"
 #include "sys/explain.h"
@@ -303,7 +304,9 @@ torc_reactor_create(struct torc_reactor **out,
 	reactor->drain_at = UINT64_MAX;
 	if (reactor->config.spin_us > 0)
 		reactor->spin_credit = TORC_SPIN_CREDIT;
-	torc_stats_add(reactor);
+	torc_process_lock();
+	torc_process_add(reactor);
+	torc_process_unlock();
 	*out = reactor;
 	return 0;
 }

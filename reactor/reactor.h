@@ -140,10 +140,9 @@ struct torc_reactor {
 	void *data;			/* of the program */
 	struct torc_value *values;	/* of libraries, by key */
 	struct torc_keeper *keepers;	/* of descriptors */
-	struct torc_node keeping;	/* any thread, under a lock: reactors
-					 * with keepers */
-	struct torc_node counted;	/* any thread, under a lock: reactors
-					 * with statistics */
+	/* Any thread, under the lock of process.h, to asked_to_reclaim. */
+	struct torc_node kin;		/* the reactors of the process */
+	bool keeping;			/* it has keepers */
 	struct torc_post reclaim;	/* ... asks for descriptors */
 	bool asked_to_reclaim;		/* ... has been posted */
 	uint64_t reclaimed_until;	/* some are being closed */

@@ -1,70 +1,34 @@
 /*
  * reclaim.c - descriptors that can be spared, asked for when there are none
- * left. A process has one limit for all of its reactors: those that keep
- * something are in one list, under a mutex, which is taken when the first
- * keeper of a reactor comes or goes, and when descriptors have run out.
+ * left. A process has one limit for all of its reactors: the lock of their
+ * list (process.h) is taken when a keeper comes or goes, and when descriptors
+ * have run out.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <sys/resource.h>
 
+#include "reactor/process.h"
 #include "reactor/reactor.h"
 #include "sys/sys.h"
 
 #define ASKED_FOR 32u		/* descriptors, of another reactor */
 #define CLOSING_NS 10000000u	/* what was let go of may be closed later */
 
+/* Keepers of the process that ask for a share, since it was forked. */
 static struct {
-	pthread_once_t once;
-	pthread_mutex_t lock;
-	struct torc_list reactors;	/* with keepers */
-	unsigned sharers;		/* keepers that ask for a share */
-} process = {
-	.once = PTHREAD_ONCE_INIT,
-	.lock = PTHREAD_MUTEX_INITIALIZER,
-};
+	unsigned sharers;
+	uint32_t forks;
+} shares;
 
-/* ---- The list, and its other life after a fork ---- */
-
-static void
-before_fork(void)
+/* The lock is held. */
+static unsigned *
+sharers(void)
 {
-	pthread_mutex_lock(&process.lock);
-}
-
-static void
-after_fork(void)
-{
-	pthread_mutex_unlock(&process.lock);
-}
-
-/* The other reactors' threads were not copied: nobody would answer. */
-static void
-in_child(void)
-{
-	pthread_mutex_unlock(&process.lock);	/* which this thread has */
-	torc_list_init(&process.reactors);
-	process.sharers = 0;
-}
-
-static void
-prepare(void)
-{
-	torc_list_init(&process.reactors);
-	pthread_atfork(before_fork, after_fork, in_child);
-}
-
-static void
-lock(void)
-{
-	pthread_once(&process.once, prepare);
-	pthread_mutex_lock(&process.lock);
-}
-
-static void
-unlock(void)
-{
-	pthread_mutex_unlock(&process.lock);
+	if (shares.forks != torc_process_forks()) {
+		shares.forks = torc_process_forks();
+		shares.sharers = 0;
+	}
+	return &shares.sharers;
 }
 
 /* ---- Keepers ---- */
@@ -81,19 +45,10 @@ torc_keeper_add(struct torc_keeper *keeper)
 	keeper->reactor = reactor;
 	keeper->next = reactor->keepers;
 	reactor->keepers = keeper;
-	lock();
-	if (keeper->next == NULL)
-		torc_list_append(&process.reactors, &reactor->keeping);
-	process.sharers += keeper->shares;
-	unlock();
-}
-
-/* The lock is held. */
-static void
-leave_list(struct torc_reactor *reactor)
-{
-	if (torc_node_linked(&reactor->keeping))
-		torc_list_remove(&reactor->keeping);
+	torc_process_lock();
+	reactor->keeping = true;
+	*sharers() += keeper->shares;
+	torc_process_unlock();
 }
 
 void
@@ -108,11 +63,10 @@ torc_keeper_remove(struct torc_keeper *keeper)
 	torc_require(*at != NULL,
 	    "a keeper is removed that was not added, or is removed twice");
 	*at = keeper->next;
-	lock();
-	process.sharers -= keeper->shares;
-	if (reactor->keepers == NULL)
-		leave_list(reactor);
-	unlock();
+	torc_process_lock();
+	*sharers() -= keeper->shares;
+	reactor->keeping = reactor->keepers != NULL;
+	torc_process_unlock();
 }
 
 void
@@ -126,13 +80,13 @@ unsigned
 torc_keeper_share(void)
 {
 	uint64_t soft = UINT64_MAX;
-	unsigned sharers;
+	unsigned count;
 
 	torc_sys_rlimit(RLIMIT_NOFILE, &soft);
-	lock();
-	sharers = process.sharers > 0 ? process.sharers : 1;
-	unlock();
-	soft = soft / 2 / sharers;
+	torc_process_lock();
+	count = *sharers();
+	torc_process_unlock();
+	soft = soft / 2 / (count > 0 ? count : 1);
 	return soft < UINT32_MAX ? (unsigned)soft : UINT32_MAX;
 }
 
@@ -158,9 +112,9 @@ be_asked(struct torc_reactor *reactor, struct torc_post *post)
 {
 	torc_debug_assert(post == &reactor->reclaim);
 	(void)post;
-	lock();
+	torc_process_lock();
 	reactor->asked_to_reclaim = false;
-	unlock();
+	torc_process_unlock();
 	ask_keepers(reactor, ASKED_FOR);
 }
 
@@ -168,16 +122,12 @@ be_asked(struct torc_reactor *reactor, struct torc_post *post)
 static bool
 ask_others(const struct torc_reactor *self)
 {
-	struct torc_node *node;
+	struct torc_reactor *reactor = NULL;
 	bool asked = false;
 
-	lock();
-	for (node = process.reactors.ends.next; node != &process.reactors.ends;
-	    node = node->next) {
-		struct torc_reactor *reactor = torc_container(node,
-		    struct torc_reactor, keeping);
-
-		if (reactor == self)
+	torc_process_lock();
+	while ((reactor = torc_process_each(reactor)) != NULL) {
+		if (reactor == self || !reactor->keeping)
 			continue;
 		reactor->reclaim.call = be_asked;
 		if (!reactor->asked_to_reclaim)
@@ -185,7 +135,7 @@ ask_others(const struct torc_reactor *self)
 			    &reactor->reclaim) == 0;
 		asked |= reactor->asked_to_reclaim;
 	}
-	unlock();
+	torc_process_unlock();
 	return asked;
 }
 

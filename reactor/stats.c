@@ -4,9 +4,9 @@
  * whatever thread, while their reactors write. What reactors counted that were
  * destroyed is kept, so that no sum ever goes back.
  */
-#include <pthread.h>
 #include <string.h>
 
+#include "reactor/process.h"
 #include "reactor/reactor.h"
 #include "reactor/stats.h"
 
@@ -77,51 +77,21 @@ _Static_assert(sizeof(struct torc_stats) == sizeof(uint64_t) *
     (1 + sizeof(fields) / sizeof(fields[0])),
     "each word of the statistics has a row");
 
+/* What those counted that were destroyed, since the process was forked. */
 static struct {
-	pthread_once_t once;
-	pthread_mutex_t lock;
-	struct torc_list reactors;
-	struct torc_stats gone;	/* what those counted that were destroyed */
-} process = {
-	.once = PTHREAD_ONCE_INIT,
-	.lock = PTHREAD_MUTEX_INITIALIZER,
-};
+	struct torc_stats sum;
+	uint32_t forks;
+} past;
 
-/* ---- The list, and its other life after a fork ---- */
-
-static void
-before_fork(void)
+/* The lock is held. */
+static struct torc_stats *
+sum_of_past(void)
 {
-	pthread_mutex_lock(&process.lock);
-}
-
-static void
-after_fork(void)
-{
-	pthread_mutex_unlock(&process.lock);
-}
-
-/* The pages of the parent's reactors are not the child's. */
-static void
-in_child(void)
-{
-	pthread_mutex_unlock(&process.lock);	/* which this thread has */
-	torc_list_init(&process.reactors);
-	process.gone = (struct torc_stats) { .reactors = 0 };
-}
-
-static void
-prepare(void)
-{
-	torc_list_init(&process.reactors);
-	pthread_atfork(before_fork, after_fork, in_child);
-}
-
-static void
-lock(void)
-{
-	pthread_once(&process.once, prepare);
-	pthread_mutex_lock(&process.lock);
+	if (past.forks != torc_process_forks()) {
+		past.forks = torc_process_forks();
+		past.sum = (struct torc_stats) { .reactors = 0 };
+	}
+	return &past.sum;
 }
 
 /* ---- Adding up ---- */
@@ -145,21 +115,13 @@ add_page(struct torc_stats *stats, const struct torc_page *page, bool gone)
 }
 
 void
-torc_stats_add(struct torc_reactor *reactor)
-{
-	lock();
-	torc_list_append(&process.reactors, &reactor->counted);
-	pthread_mutex_unlock(&process.lock);
-}
-
-void
 torc_stats_remove(struct torc_reactor *reactor)
 {
 	torc_debug_assert(reactor->page.page != NULL);
-	lock();
-	torc_list_remove(&reactor->counted);
-	add_page(&process.gone, reactor->page.page, true);
-	pthread_mutex_unlock(&process.lock);
+	torc_process_lock();
+	torc_process_remove(reactor);
+	add_page(sum_of_past(), reactor->page.page, true);
+	torc_process_unlock();
 }
 
 /* As much as the caller was compiled with; what is not known here is 0. */
@@ -175,23 +137,18 @@ give(void *to, size_t size, const struct torc_stats *stats)
 void
 torc_stats_read(struct torc_stats *stats, size_t size)
 {
+	const struct torc_reactor *reactor = NULL;
 	struct torc_stats sum;
 
 	torc_require(stats != NULL,
 	    "torc_stats_read needs a place for the statistics");
-	lock();
-	sum = process.gone;
-	for (const struct torc_node *node = process.reactors.ends.next;
-	    node != &process.reactors.ends; node = node->next) {
-		const struct torc_reactor *reactor =
-		    (const struct torc_reactor *)(const void *)
-		    ((const char *)node -
-		    offsetof(struct torc_reactor, counted));
-
+	torc_process_lock();
+	sum = *sum_of_past();
+	while ((reactor = torc_process_each(reactor)) != NULL) {
 		add_page(&sum, reactor->page.page, false);
 		sum.reactors++;
 	}
-	pthread_mutex_unlock(&process.lock);
+	torc_process_unlock();
 	give(stats, size, &sum);
 }
 

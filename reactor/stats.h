@@ -1,13 +1,14 @@
 /*
- * stats.h - which reactors there are, for the statistics of the process.
+ * stats.h - the statistics of the process, when one of its reactors goes.
  */
 #ifndef TORC_REACTOR_STATS_H
 #define TORC_REACTOR_STATS_H
 
 struct torc_reactor;
 
-/* It has a page, from now on; it will soon have none. */
-void torc_stats_add(struct torc_reactor *reactor);
+/*
+ * It leaves the list of the process (process.h), and what it has counted stays.
+ */
 void torc_stats_remove(struct torc_reactor *reactor);
 
 #endif
