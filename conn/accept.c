@@ -193,7 +193,7 @@ deal_out(struct torc_listener *listener, int fd)
 		.handler = listener->handler,
 		.arg = listener->arg,
 	};
-	if (torc_post(peer, &deal->post) == 0)
+	if (torc_reactor_post(peer, &deal->post) == 0)
 		return true;
 	torc_sys_free(deal);
 	return false;

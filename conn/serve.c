@@ -159,7 +159,7 @@ create_reactors(struct torc_server *server)
 
 	for (unsigned i = 0; i < server->count; i++) {
 		struct torc_worker *worker = &server->workers[i];
-		int rc = torc_reactor_create(&worker->reactor,
+		int rc = torc_reactor_make(&worker->reactor,
 		    &server->config, server->error);
 
 		if (rc < 0)
@@ -229,9 +229,10 @@ count_reactors(struct torc_server *server)
 }
 
 int
-torc_serve(const struct torc_config *config, void (*ready)(void *arg),
-    struct torc_error *error)
+torc_serve_sized(const struct torc_config *config, size_t config_size,
+    void (*ready)(void *arg), struct torc_error *error)
 {
+	struct torc_config known;
 	struct torc_server server = {
 		.ready = ready,
 		.main = pthread_self(),
@@ -242,7 +243,10 @@ torc_serve(const struct torc_config *config, void (*ready)(void *arg),
 
 	torc_require(config != NULL, "torc_serve needs a configuration");
 	torc_error_clear(error);
-	rc = torc_config_fill(&server.config, config, error);
+	rc = torc_config_take(&known, sizeof(known), config, config_size,
+	    "torc_config", error);
+	if (rc == 0)
+		rc = torc_config_fill(&server.config, &known, error);
 	if (rc == 0)
 		rc = torc_serve_check(&server.config, error);
 	if (rc < 0)

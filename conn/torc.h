@@ -48,7 +48,11 @@ extern "C" {
 /* Returns the version of the library, such as "0.1.0". Any thread. */
 TORC_API const char *torc_version(void);
 
-/* A slice: bytes that belong to someone else. */
+/* The call behind torc_serve(): see "Structures that grow". */
+TORC_API int torc_serve_sized(const struct torc_config *config,
+    size_t config_size, void (*ready)(void *arg), struct torc_error *error);
+
+/* A slice: bytes that belong to someone else. Frozen. */
 struct torc_slice {
 	const uint8_t *data;
 	size_t size;
@@ -92,8 +96,12 @@ TORC_API unsigned torc_cpus_granted(char *text, size_t text_size);
  * for one that uses select(2), or closes all descriptors up to the limit.
  * Reactors that are created otherwise leave the limit alone.
  */
-TORC_API int torc_serve(const struct torc_config *config,
-    void (*ready)(void *arg), struct torc_error *error);
+static inline int
+torc_serve(const struct torc_config *config, void (*ready)(void *arg),
+    struct torc_error *error)
+{
+	return torc_serve_sized(config, sizeof(*config), ready, error);
+}
 
 /*
  * Listen on a reactor. An address is "127.0.0.1:8080", "[::1]:8080",

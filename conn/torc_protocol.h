@@ -110,7 +110,7 @@ TORC_API void torc_conn_set_pace(struct torc_conn *conn, unsigned ms,
  */
 TORC_API uint64_t torc_conn_progress(const struct torc_conn *conn);
 
-/* How far the borrower of a lent socket has come. */
+/* How far the borrower of a lent socket has come. Frozen. */
 struct torc_progress {
 	uint64_t sent;		/* bytes, which the borrower adds up */
 	uint64_t taken;		/* torc's: of them, by the peer */

@@ -169,6 +169,35 @@ relate(struct torc_config *config, struct torc_error *error)
 }
 
 int
+torc_config_take(void *config, size_t size, const void *from,
+    size_t from_size, const char *name, struct torc_error *error)
+{
+	const uint8_t *bytes = from;
+	size_t at = from_size < size ? from_size : size;
+
+	memset(config, 0, size);
+	if (from == NULL)
+		return 0;
+	memcpy(config, from, at);
+	while (at < from_size && bytes[at] == 0)
+		at++;
+	return at == from_size ? 0 : torc_error_set(error, -EINVAL,
+	    "struct %s: the program was compiled for a later torc, and sets a "
+	    "field that this one does not have (byte %zu of %zu, and %zu "
+	    "here): install that torc, or leave the field 0", name, at,
+	    from_size, size);
+}
+
+void
+torc_config_give(void *to, size_t to_size, const void *config, size_t size)
+{
+	const size_t known = to_size < size ? to_size : size;
+
+	memcpy(to, config, known);
+	memset((uint8_t *)to + known, 0, to_size - known);
+}
+
+int
 torc_config_fill(struct torc_config *config, const struct torc_config *from,
     struct torc_error *error)
 {

@@ -37,6 +37,19 @@ TORC_BESIDE int torc_config_check(void *config,
     const struct torc_bound *table, size_t count, struct torc_error *error);
 
 /*
+ * Structures that grow: see torc_runtime.h. Take one of `from_size` bytes, as
+ * the caller was compiled with (NULL: all zero), into one of ours, called
+ * `name`. 0, or -EINVAL, and `error` (may be NULL) says so, if the caller has
+ * set a field that we do not have.
+ */
+TORC_BESIDE int torc_config_take(void *config, size_t size, const void *from,
+    size_t from_size, const char *name, struct torc_error *error);
+
+/* Give one to the caller: what both have, and 0 for the rest. */
+TORC_BESIDE void torc_config_give(void *to, size_t to_size, const void *config,
+    size_t size);
+
+/*
  * Copy `from` (NULL: all defaults) to `config` with every default filled in.
  * 0, or -EINVAL, and `error` (may be NULL) names the field, its value and its
  * bounds.

@@ -275,13 +275,12 @@ torc_available(struct torc_error *error)
 }
 
 int
-torc_reactor_create(struct torc_reactor **out,
-    const struct torc_config *config, struct torc_error *error)
+torc_reactor_make(struct torc_reactor **out, const struct torc_config *config,
+    struct torc_error *error)
 {
 	struct torc_reactor *reactor = torc_sys_alloc(sizeof(*reactor));
 	int rc;
 
-	torc_require(out != NULL, "torc_reactor_create needs a place for it");
 	torc_error_clear(error);
 	if (reactor == NULL)
 		return torc_error_set(error, -ENOMEM, "reactor: no memory");
@@ -309,6 +308,51 @@ torc_reactor_create(struct torc_reactor **out,
 	torc_process_unlock();
 	*out = reactor;
 	return 0;
+}
+
+/* What would be ignored is refused, with the name of the field. */
+static int
+refuse_service(const struct torc_config *config, struct torc_error *error)
+{
+	const struct {
+		const char *name;
+		bool set;
+	} fields[] = {
+		{ "listen", config->listen != NULL },
+		{ "handler", config->handler != NULL },
+		{ "endpoints", config->endpoint_count != 0 },
+		{ "start", config->start != NULL },
+		{ "stop", config->stop != NULL },
+		{ "reload", config->reload != NULL },
+		{ "reactors", config->reactors != 0 },
+		{ "unpinned", config->unpinned },
+	};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		if (fields[i].set)
+			return torc_error_set(error, -EINVAL, "%s: a reactor "
+			    "that is created alone has none; leave it 0, or "
+			    "use torc_serve()", fields[i].name);
+	}
+	return 0;
+}
+
+int
+torc_reactor_create_sized(struct torc_reactor **reactor,
+    const struct torc_config *config, size_t config_size,
+    struct torc_error *error)
+{
+	struct torc_config known;
+	int rc;
+
+	torc_require(reactor != NULL,
+	    "torc_reactor_create needs a place for it");
+	torc_error_clear(error);
+	rc = torc_config_take(&known, sizeof(known), config, config_size,
+	    "torc_config", error);
+	if (rc == 0)
+		rc = refuse_service(&known, error);
+	return rc < 0 ? rc : torc_reactor_make(reactor, &known, error);
 }
 
 void

@@ -16,13 +16,13 @@ mark_of(const struct torc_post *post)
 }
 
 int
-torc_post(struct torc_reactor *reactor, struct torc_post *post)
+torc_reactor_post(struct torc_reactor *reactor, struct torc_post *post)
 {
 	int rc;
 
 	torc_reactor_vouch(reactor);
 	torc_require(post != NULL && post->call != NULL,
-	    "torc_post needs a post with a call");
+	    "torc_reactor_post needs a post with a call");
 	torc_require(post->posted != mark_of(post),
 	    "a post is posted again before it has run");
 	post->posted = mark_of(post);

@@ -243,6 +243,10 @@ void torc_reclaim_forget(struct torc_reactor *reactor);
 /* Forget what libraries have set. */
 void torc_reactor_free_values(struct torc_reactor *reactor);
 
+/* As torc_reactor_create(), with all fields, as a server's reactors have. */
+int torc_reactor_make(struct torc_reactor **reactor,
+    const struct torc_config *config, struct torc_error *error);
+
 /* A line for the operator, if the program wants them. */
 void torc_reactor_notice(struct torc_reactor *reactor, const char *format,
     ...) __attribute__((format(printf, 2, 3)));

@@ -131,7 +131,7 @@ ask_others(const struct torc_reactor *self)
 			continue;
 		reactor->reclaim.call = be_asked;
 		if (!reactor->asked_to_reclaim)
-			reactor->asked_to_reclaim = torc_post(reactor,
+			reactor->asked_to_reclaim = torc_reactor_post(reactor,
 			    &reactor->reclaim) == 0;
 		asked |= reactor->asked_to_reclaim;
 	}

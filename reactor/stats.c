@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "reactor/config.h"
 #include "reactor/process.h"
 #include "reactor/reactor.h"
 #include "reactor/stats.h"
@@ -124,18 +125,8 @@ torc_stats_remove(struct torc_reactor *reactor)
 	torc_process_unlock();
 }
 
-/* As much as the caller was compiled with; what is not known here is 0. */
-static void
-give(void *to, size_t size, const struct torc_stats *stats)
-{
-	const size_t known = size < sizeof(*stats) ? size : sizeof(*stats);
-
-	memset(to, 0, size);
-	memcpy(to, stats, known);
-}
-
 void
-torc_stats_read(struct torc_stats *stats, size_t size)
+torc_stats_read_sized(struct torc_stats *stats, size_t stats_size)
 {
 	const struct torc_reactor *reactor = NULL;
 	struct torc_stats sum;
@@ -149,12 +140,12 @@ torc_stats_read(struct torc_stats *stats, size_t size)
 		sum.reactors++;
 	}
 	torc_process_unlock();
-	give(stats, size, &sum);
+	torc_config_give(stats, stats_size, &sum, sizeof(sum));
 }
 
 void
-torc_reactor_stats_read(const struct torc_reactor *reactor,
-    struct torc_stats *stats, size_t size)
+torc_reactor_stats_read_sized(const struct torc_reactor *reactor,
+    struct torc_stats *stats, size_t stats_size)
 {
 	struct torc_stats own = { .reactors = 1 };
 
@@ -162,5 +153,5 @@ torc_reactor_stats_read(const struct torc_reactor *reactor,
 	torc_require(stats != NULL,
 	    "torc_reactor_stats_read needs a place for the statistics");
 	add_page(&own, reactor->page.page, false);
-	give(stats, size, &own);
+	torc_config_give(stats, stats_size, &own, sizeof(own));
 }

@@ -26,6 +26,32 @@ struct torc_conn;
  */
 struct torc_reactor;
 
+struct torc_config;
+struct torc_error;
+struct torc_stats;
+
+/* ---- Structures that grow ---- */
+
+/*
+ * The calls behind those that take or fill in a structure that grows: programs
+ * call the ones without `_sized`, which pass the size that the program was
+ * compiled with. So later versions can add fields, at the end, and a program
+ * that was compiled before runs with them: they are 0 for it. A program that
+ * was compiled for a later version runs with this one unless it sets a field
+ * that this one does not have: -EINVAL.
+ *
+ * A structure that does not grow is frozen: it has the same size in all
+ * versions, and its comment says so.
+ */
+TORC_API int torc_reactor_create_sized(struct torc_reactor **reactor,
+    const struct torc_config *config, size_t config_size,
+    struct torc_error *error);
+TORC_API void torc_stats_read_sized(struct torc_stats *stats,
+    size_t stats_size);
+TORC_API void torc_reactor_stats_read_sized(
+    const struct torc_reactor *reactor, struct torc_stats *stats,
+    size_t stats_size);
+
 /* ---- Time ---- */
 
 /*
@@ -37,7 +63,7 @@ TORC_API uint64_t torc_now(void);
 
 /*
  * The time at which a call that waits gives up. It is a type of its own, so
- * that a number of milliseconds is not taken for one.
+ * that a number of milliseconds is not taken for one. Frozen.
  */
 typedef struct torc_deadline {
 	uint64_t at;		/* as of torc_now() */
@@ -81,7 +107,7 @@ torc_passed(torc_deadline deadline)
  * What went wrong in a call. It belongs to the caller, who may pass NULL. The
  * call fills it in, also if nothing went wrong: then `code` is 0 and `text` is
  * "". The text is UTF-8, and names what, which value, and what would fix it.
- * The layout is the same in all versions.
+ * Frozen.
  */
 struct torc_error {
 	int code;		/* a negative errno: what the call returned */
@@ -119,9 +145,9 @@ struct torc_endpoint {
 
 /*
  * The configuration of a server: everything that has a bound. A field that is 0
- * has its default; a value out of its range is refused with -EINVAL and a
- * notice that names the field. Sizes are per reactor. Zero the structure before
- * you fill it in.
+ * has its default; a value out of its range is refused with -EINVAL and words
+ * that name the field. Sizes are per reactor. Zero the structure before you
+ * fill it in. It grows.
  */
 struct torc_config {
 	/* What to serve (torc_serve). */
@@ -249,12 +275,18 @@ struct torc_config {
 TORC_API int torc_available(struct torc_error *error);
 
 /*
- * Create a reactor with its ring. Fields of `config` that are torc_serve's
- * are not used; `config` may be NULL. On failure, `error` says why, and what
- * would fix it. Any thread.
+ * Create a reactor with its ring. `config` may be NULL. Fields of it that say
+ * what to serve (`listen` to `reload`, `reactors` and `unpinned`) are those of
+ * torc_serve(), and must be 0. Returns 0, or a negative errno, and `error` says
+ * why, and what would fix it. Any thread.
  */
-TORC_API int torc_reactor_create(struct torc_reactor **reactor,
-    const struct torc_config *config, struct torc_error *error);
+static inline int
+torc_reactor_create(struct torc_reactor **reactor,
+    const struct torc_config *config, struct torc_error *error)
+{
+	return torc_reactor_create_sized(reactor, config, sizeof(*config),
+	    error);
+}
 
 /*
  * Run a reactor until it is stopped or drained; the calling thread becomes its
@@ -329,8 +361,8 @@ TORC_API int torc_reactor_await_drain(torc_deadline deadline);
 
 /*
  * Free a reactor. It has ended or was never run; no other thread uses it
- * any more, nor is one still inside a torc_post() to it, whose call may have
- * run already. Its thread, or any if it was never run. NULL does nothing.
+ * any more, nor is one still inside a torc_reactor_post() to it, whose call may
+ * have run already. Its thread, or any if it was never run. NULL does nothing.
  */
 TORC_API void torc_reactor_destroy(struct torc_reactor *reactor);
 
@@ -342,7 +374,8 @@ TORC_API struct torc_reactor *torc_reactor_self(void);
  * and reactor, NULL at first. The program's own has no key (NULL). A client
  * keeps its pool under a key of its own, so that a handler can ask for "this
  * reactor's"; a key is its address. Returns 0 or -ENOMEM, the latter never
- * without a key. The reactor's thread, or any before it runs.
+ * without a key. The reactor's thread, or any before it runs. The structure is
+ * frozen.
  */
 struct torc_key {
 	const char *name;	/* for people */
@@ -367,8 +400,7 @@ TORC_API void torc_reactor_describe(const struct torc_reactor *reactor,
 
 /*
  * Statistics: the current state of a reactor, as of the last time it entered
- * the kernel, and what it has counted since it was created. Later versions may
- * add fields at the end.
+ * the kernel, and what it has counted since it was created. It grows.
  */
 struct torc_stats {
 	uint64_t reactors;
@@ -418,21 +450,27 @@ struct torc_stats {
 
 /*
  * Read the statistics of this process: the sums over all its reactors. Counts
- * of destroyed reactors are included, so that no count ever decreases. `size`
- * is sizeof(*stats). A program that was compiled with fewer or more fields than
- * the library has gets the fields that both know, and 0 for the rest.
+ * of destroyed reactors are included, so that no count ever decreases.
  *
  * Takes a mutex and reads 36 words of each reactor, which does not slow them
  * down. Any thread, but not a signal handler.
  */
-TORC_API void torc_stats_read(struct torc_stats *stats, size_t size);
+static inline void
+torc_stats_read(struct torc_stats *stats)
+{
+	torc_stats_read_sized(stats, sizeof(*stats));
+}
 
 /*
  * Read the statistics of one reactor, which is not destroyed meanwhile. Any
  * thread.
  */
-TORC_API void torc_reactor_stats_read(const struct torc_reactor *reactor,
-    struct torc_stats *stats, size_t size);
+static inline void
+torc_reactor_stats_read(const struct torc_reactor *reactor,
+    struct torc_stats *stats)
+{
+	torc_reactor_stats_read_sized(reactor, stats, sizeof(*stats));
+}
 
 /* ---- Posts ---- */
 
@@ -442,7 +480,7 @@ TORC_API void torc_reactor_stats_read(const struct torc_reactor *reactor,
  * then on: it may be posted again from there. A post that has not run yet must
  * not be posted again; that stops the process. Calls of one thread run in
  * order. `call` runs on the loop, not on a fiber: it must not park; it may
- * spawn.
+ * spawn. The structure is frozen.
  */
 struct torc_post {
 	void (*call)(struct torc_reactor *reactor, struct torc_post *post);
@@ -454,7 +492,8 @@ struct torc_post {
  * Post a call to a reactor. Never blocks. Returns 0, or -ESHUTDOWN if the
  * reactor has ended: `call` will not run. Any thread; also a signal handler.
  */
-TORC_API int torc_post(struct torc_reactor *reactor, struct torc_post *post);
+TORC_API int torc_reactor_post(struct torc_reactor *reactor,
+    struct torc_post *post);
 
 /* ---- Fibers ---- */
 
@@ -552,7 +591,7 @@ TORC_API int torc_yield(void);
 
 /*
  * Fibers that wait for something of the program's own: a reply, a turn, a free
- * connection. All zero when nobody waits.
+ * connection. All zero when nobody waits. Frozen.
  */
 struct torc_waiters {
 	struct torc_waiter *first;
@@ -587,7 +626,7 @@ TORC_API unsigned torc_wake_all(struct torc_waiters *waiters, int result);
  * Ownership. The structure lies on the stack of the fiber that begins the
  * group. Only that fiber may spawn in the group, and it must end the group
  * before its own function returns; otherwise the process is stopped. A group
- * allocates nothing but the stacks of its fibers.
+ * allocates nothing but the stacks of its fibers. The structure is frozen.
  */
 enum torc_group_mode {
 	TORC_GROUP_ALL,		/* results cancel nobody */
@@ -606,6 +645,7 @@ struct torc_group {
 	enum torc_group_mode mode;
 	int error;
 	bool cancelled;
+	uint64_t reserved[2];
 };
 
 /*
@@ -665,7 +705,8 @@ TORC_API int torc_group_end(struct torc_group *group, int *error,
  * first and then the end.
  *
  * Other threads. A channel belongs to the reactor on whose thread it was made.
- * Another thread can torc_post() a call that uses torc_channel_try_send().
+ * Another thread can torc_reactor_post() a call that uses
+ * torc_channel_try_send().
  */
 struct torc_channel;
 
@@ -719,7 +760,7 @@ TORC_API unsigned torc_channel_count(const struct torc_channel *channel);
  * A choice is one of several events that torc_choose() can wait for. Functions
  * such as torc_choice_recv() make choices. A choice may be used several times.
  * The objects and memory it refers to must stay in place while torc_choose()
- * uses it.
+ * uses it. Frozen.
  */
 struct torc_choice_kind;
 
@@ -780,7 +821,7 @@ TORC_API struct torc_choice torc_choice_poll(int fd, unsigned events);
  * keepers of the process are asked for some, each on its reactor's thread,
  * outside fibers, and so may be others that find none left.
  *
- * Zero the structure, and set the first three.
+ * Zero the structure, and set the first three. Frozen.
  */
 struct torc_keeper {
 	/* Let go of up to `want` descriptors, and say of how many. Does not
@@ -791,6 +832,7 @@ struct torc_keeper {
 	/* torc's. */
 	struct torc_reactor *reactor;
 	struct torc_keeper *next;
+	uint64_t reserved[2];
 };
 
 /* Add a keeper to the reactor of this thread; its memory stays the caller's. */

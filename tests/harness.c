@@ -154,7 +154,7 @@ call_and_wait(struct server *server, struct call *call)
 	const struct timespec end = hang_time();
 
 	sem_init(&call->over, 0, 0);
-	assert_int_equal(torc_post(server->reactor, &call->post), 0);
+	assert_int_equal(torc_reactor_post(server->reactor, &call->post), 0);
 	while (sem_timedwait(&call->over, &end) < 0) {
 		if (errno == ETIMEDOUT)
 			give_up("a reactor was called");

@@ -135,7 +135,7 @@ await_tick(struct torc_file_root *root, torc_deadline deadline)
 }
 
 static struct torc_file_root *
-allocate(const struct torc_file_config *config)
+allocate(void)
 {
 	struct torc_file_root *root;
 
@@ -144,8 +144,6 @@ allocate(const struct torc_file_config *config)
 	root = torc_sys_alloc(sizeof(*root));
 	if (root == NULL)
 		return NULL;
-	if (config != NULL)
-		root->config = *config;
 	torc_list_init(&root->used);
 	torc_list_init(&root->holders);
 	root->reactor = torc_reactor_self();
@@ -213,17 +211,20 @@ say_root(struct torc_error *error, int rc, const char *path)
 }
 
 int
-torc_file_root_open(struct torc_file_root **result, const char *path,
-    const struct torc_file_config *config, struct torc_error *error,
-    torc_deadline deadline)
+torc_file_root_open_sized(struct torc_file_root **result, const char *path,
+    const struct torc_file_config *config, size_t config_size,
+    struct torc_error *error, torc_deadline deadline)
 {
-	struct torc_file_root *root = allocate(config);
+	struct torc_file_root *root = allocate();
 	int rc;
 
 	torc_error_clear(error);
 	if (root == NULL)
 		return say_root(error, -ENOMEM, path);
-	rc = complete(root, error);
+	rc = torc_config_take(&root->config, sizeof(root->config), config,
+	    config_size, "torc_file_config", error);
+	if (rc == 0)
+		rc = complete(root, error);
 	if (rc == -EINVAL) {
 		release(root);
 		return rc;
@@ -261,11 +262,13 @@ torc_file_root_close(struct torc_file_root *root)
 }
 
 void
-torc_file_root_stats(const struct torc_file_root *root,
-    struct torc_file_stats *stats)
+torc_file_root_stats_read_sized(const struct torc_file_root *root,
+    struct torc_file_stats *stats, size_t stats_size)
 {
-	*stats = (struct torc_file_stats) {
+	const struct torc_file_stats now = {
 		root->count, root->descriptors, root->memory, root->looks,
 		root->loads,
 	};
+
+	torc_config_give(stats, stats_size, &now, sizeof(now));
 }

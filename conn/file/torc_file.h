@@ -52,7 +52,7 @@ TORC_API int torc_file_open(int directory, const char *path, int flags,
  */
 TORC_API void torc_file_close(int fd);
 
-/* What is known of a file. */
+/* What is known of a file. Frozen. */
 struct torc_file_info {
 	uint64_t size;		/* bytes */
 	uint64_t device;	/* its number */
@@ -61,6 +61,7 @@ struct torc_file_info {
 	struct timespec changed;	/* its bytes or its inode */
 	uint32_t mode;		/* S_IFREG, S_IFDIR ... and permissions */
 	uint32_t links;		/* how many names it has */
+	uint64_t reserved[4];
 };
 
 /* Parks. Find out what is known of an open file. */
@@ -114,7 +115,7 @@ TORC_API int torc_file_mkdir(int directory, const char *path, unsigned mode,
  * without "." and "..". Set `fd` to a descriptor of the directory that is not
  * used otherwise meanwhile, all else to zero. Names that are made or removed
  * during the walk may be in it or not. There is no call for the ring that
- * lists a directory: threads of torc_offload() do.
+ * lists a directory: threads of torc_offload() do. Frozen.
  */
 struct torc_file_walk {
 	int fd;
@@ -124,12 +125,13 @@ struct torc_file_walk {
 	uint8_t entries[4096] __attribute__((aligned(8)));
 };
 
-/* A name in a directory. */
+/* A name in a directory. Frozen. */
 struct torc_file_entry {
 	const char *name;	/* readable until the next call */
 	uint64_t inode;
 	unsigned type;		/* DT_REG, DT_DIR ... of readdir(3);
 				 * DT_UNKNOWN: ask torc_file_stat_at() */
+	uint64_t reserved[2];
 };
 
 /*
@@ -152,7 +154,7 @@ TORC_API int torc_file_next(struct torc_file_walk *walk,
  * to any more.
  *
  * The deadline is for all of it. How long the peer may take is better said by
- * the connection's pace (torc_conn_set_pace(), which torc_http_open() sets): a
+ * the connection's pace (torc_conn_set_pace(), which torc_http_init() sets): a
  * steady peer has as long as it needs. While it is waited for, neither a thread
  * nor a buffer of the file is held.
  */
@@ -189,11 +191,28 @@ TORC_API int torc_file_send(struct torc_conn *conn, int fd, uint64_t offset,
  */
 struct torc_file_root;
 
+struct torc_file_config;
+struct torc_file_stats;
+struct torc_file_tree;
+
 struct torc_http;
 
 /*
+ * The calls behind those that take or fill in a structure that grows: see
+ * torc_runtime.h.
+ */
+TORC_API int torc_file_root_open_sized(struct torc_file_root **root,
+    const char *path, const struct torc_file_config *config,
+    size_t config_size, struct torc_error *error, torc_deadline deadline);
+TORC_API int torc_file_tree_open_sized(struct torc_reactor *reactor,
+    struct torc_file_tree *tree, size_t config_size);
+TORC_API void torc_file_root_stats_read_sized(
+    const struct torc_file_root *root, struct torc_file_stats *stats,
+    size_t stats_size);
+
+/*
  * How a root is served. 0 has the default; a value out of its range is refused
- * with -EINVAL.
+ * with -EINVAL. It grows.
  */
 struct torc_file_config {
 	unsigned fresh_ms;	/* after which a change is seen at the latest;
@@ -230,9 +249,14 @@ struct torc_file_config {
  * negative errno, and `error` says why: a field, its value and its bounds
  * (-EINVAL), or the path.
  */
-TORC_API int torc_file_root_open(struct torc_file_root **root,
-    const char *path, const struct torc_file_config *config,
-    struct torc_error *error, torc_deadline deadline);
+static inline int
+torc_file_root_open(struct torc_file_root **root, const char *path,
+    const struct torc_file_config *config, struct torc_error *error,
+    torc_deadline deadline)
+{
+	return torc_file_root_open_sized(root, path, config, sizeof(*config),
+	    error, deadline);
+}
 
 /*
  * Close a root, which nobody uses any more. On its reactor's thread, or after
@@ -280,7 +304,7 @@ TORC_API int torc_file_exchange_send(struct torc_exchange *exchange, int fd,
 /*
  * A tree of files that all reactors of torc_serve() serve. Each has a root of
  * its own. Set the first two fields, and leave the rest zero. The structure and
- * its text must stay while the reactors run.
+ * its text must stay while the reactors run. Frozen.
  *
  *	static struct torc_file_tree tree = { .path = "/srv/www" };
  *
@@ -294,6 +318,7 @@ struct torc_file_tree {
 	const char *path;		/* of its directory */
 	const struct torc_file_config *config;	/* NULL: all defaults */
 	struct torc_key key;		/* its root's: torc's */
+	uint64_t reserved[4];
 };
 
 /*
@@ -301,12 +326,17 @@ struct torc_file_tree {
  * torc_config, or is called by one. Waits for at most `look_ms`. Returns as
  * torc_file_root_open().
  */
-TORC_API int torc_file_tree_open(struct torc_reactor *reactor, void *tree);
+static inline int
+torc_file_tree_open(struct torc_reactor *reactor, void *tree)
+{
+	return torc_file_tree_open_sized(reactor,
+	    (struct torc_file_tree *)tree, sizeof(struct torc_file_config));
+}
 
 /* Close the root of a tree, if it is open. It is a `stop`, or called by one. */
 TORC_API void torc_file_tree_close(struct torc_reactor *reactor, void *tree);
 
-/* What a root has now, and what it has done since it was opened. */
+/* What a root has now, and what it has done since it was opened. It grows. */
 struct torc_file_stats {
 	unsigned files;		/* kept now */
 	unsigned descriptors;	/* of them, open now */
@@ -316,8 +346,12 @@ struct torc_file_stats {
 };
 
 /* Read the statistics of a root. */
-TORC_API void torc_file_root_stats(const struct torc_file_root *root,
-    struct torc_file_stats *stats);
+static inline void
+torc_file_root_stats_read(const struct torc_file_root *root,
+    struct torc_file_stats *stats)
+{
+	torc_file_root_stats_read_sized(root, stats, sizeof(*stats));
+}
 
 #ifdef __cplusplus
 }

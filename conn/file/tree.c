@@ -6,15 +6,16 @@
 #define OPEN_MS 30000u		/* as the default of `look_ms` */
 
 int
-torc_file_tree_open(struct torc_reactor *reactor, void *arg)
+torc_file_tree_open_sized(struct torc_reactor *reactor,
+    struct torc_file_tree *tree, size_t config_size)
 {
-	struct torc_file_tree *tree = arg;
 	const struct torc_file_config *config = tree->config;
 	const unsigned look_ms = config != NULL && config->look_ms != 0 ?
 	    config->look_ms : OPEN_MS;
 	struct torc_file_root *root;
-	int rc = torc_file_root_open(&root, tree->path, config, NULL,
-	    look_ms == TORC_NO_LIMIT ? TORC_NEVER : torc_after_ms(look_ms));
+	int rc = torc_file_root_open_sized(&root, tree->path, config,
+	    config_size, NULL, look_ms == TORC_NO_LIMIT ? TORC_NEVER :
+	    torc_after_ms(look_ms));
 
 	if (rc < 0)
 		return rc;

@@ -51,7 +51,8 @@ torc_file_next(struct torc_file_walk *walk, struct torc_file_entry *entry,
 		walk->at += record->size;
 	} while (is_dot(record->name));
 	*entry = (struct torc_file_entry) {
-		record->name, record->inode, record->type,
+		.name = record->name, .inode = record->inode,
+		.type = record->type,
 	};
 	return 1;
 }

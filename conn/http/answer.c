@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "conn/http/http.h"
+#include "reactor/config.h"
 
 static int
 fail_output(struct torc_http *http, int error)
@@ -291,17 +292,22 @@ reply_with(struct torc_http *http, const struct torc_http_refusal *refusal,
 }
 
 int
-torc_http_refuse(struct torc_http *http,
-    const struct torc_http_refusal *refusal, torc_deadline deadline)
+torc_http_refuse_sized(struct torc_http *http,
+    const struct torc_http_refusal *refusal, size_t refusal_size,
+    torc_deadline deadline)
 {
-	struct torc_http_refusal shaped;
+	struct torc_http_refusal known, shaped;
 	int rc;
 
 	torc_http_check(http);
 	torc_require(refusal != NULL, "torc_http_refuse() needs an answer");
 	if (http->output != OUTPUT_DUE)
 		return -EINVAL;
-	shaped = *refusal;
+	rc = torc_config_take(&known, sizeof(known), refusal, refusal_size,
+	    "torc_http_refusal", NULL);
+	if (rc < 0)
+		return rc;
+	shaped = known;
 	if (http->config.refusal != NULL)
 		http->config.refusal(&http->request, &shaped,
 		    http->config.arg);
@@ -313,7 +319,7 @@ torc_http_refuse(struct torc_http *http,
 	rc = reply_with(http, &shaped, deadline);
 	/* Nothing was written of it. */
 	return http->config.refusal != NULL && http->output == OUTPUT_DUE ?
-	    reply_with(http, refusal, deadline) : rc;
+	    reply_with(http, &known, deadline) : rc;
 }
 
 int

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "conn/http/origin.h"
+#include "reactor/config.h"
 #include "sys/trap.h"
 
 /* ---- Requests ---- */
@@ -179,13 +180,32 @@ torc_http_call_ask(struct torc_http_client *client,
 	    deadline);
 }
 
-int
-torc_http_call_begin(struct torc_http_client *client,
-    struct torc_http_call *call, const struct torc_http_request *request,
-    uint64_t length, torc_deadline deadline)
+/* A request of a later torc's programs. Nothing was begun. */
+static int
+take_request(struct torc_http_request *known, struct torc_http_call *call,
+    const struct torc_http_request *request, size_t size)
 {
-	return torc_http_call_ask(client, call, request, length, ASK_STREAMED,
-	    deadline);
+	int rc = torc_config_take(known, sizeof(*known), request, size,
+	    "torc_http_request", NULL);
+
+	if (rc < 0) {
+		memset(call, 0, offsetof(struct torc_http_call, fields));
+		call->response.why = "the request sets a field that this torc "
+		    "does not have";
+	}
+	return rc;
+}
+
+int
+torc_http_call_begin_sized(struct torc_http_client *client,
+    struct torc_http_call *call, const struct torc_http_request *request,
+    size_t request_size, uint64_t length, torc_deadline deadline)
+{
+	struct torc_http_request known;
+	int rc = take_request(&known, call, request, request_size);
+
+	return rc < 0 ? rc : torc_http_call_ask(client, call, &known, length,
+	    ASK_STREAMED, deadline);
 }
 
 int
@@ -294,11 +314,16 @@ try_once(struct torc_http_client *client, struct torc_http_call *call,
 }
 
 int
-torc_http_call(struct torc_http_client *client, struct torc_http_call *call,
-    const struct torc_http_request *request, torc_deadline deadline)
+torc_http_client_call_sized(struct torc_http_client *client,
+    struct torc_http_call *call, const struct torc_http_request *request,
+    size_t request_size, torc_deadline deadline)
 {
-	int rc = try_once(client, call, request, 0, deadline);
+	struct torc_http_request known;
+	int rc = take_request(&known, call, request, request_size);
 
+	if (rc < 0)
+		return rc;
+	rc = try_once(client, call, &known, 0, deadline);
 	return torc_http_call_stale(call, rc) ?
-	    try_once(client, call, request, ASK_FRESH, deadline) : rc;
+	    try_once(client, call, &known, ASK_FRESH, deadline) : rc;
 }

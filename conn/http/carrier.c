@@ -68,11 +68,12 @@ torc_exchange_inform(struct torc_exchange *exchange, unsigned status,
 }
 
 int
-torc_exchange_forward(struct torc_exchange *exchange,
+torc_exchange_forward_sized(struct torc_exchange *exchange,
     struct torc_http_client *origin, const struct torc_http_forwarding *how,
-    torc_deadline deadline)
+    size_t how_size, torc_deadline deadline)
 {
-	return torc_http_forward(&exchange->http, origin, how, deadline);
+	return torc_http_forward_sized(&exchange->http, origin, how, how_size,
+	    deadline);
 }
 
 bool

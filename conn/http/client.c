@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "conn/http/origin.h"
+#include "reactor/config.h"
 #include "reactor/error.h"
 #include "sys/sys.h"
 #include "sys/trap.h"
@@ -78,30 +79,33 @@ static const struct torc_pool_kind kind = {
 
 /* ---- The client ---- */
 
+#define FIELD(name) TORC_BOUND_FIELD(struct torc_http_client_config, name)
+
+/* Those of the pool that it calls as we do are checked there. */
+static const struct torc_bound bounds[] = {
+	{ FIELD(connections), 8, 1, 4096, false },
+	{ FIELD(head_max), 32768, 16, UINT32_MAX, false },
+	{ FIELD(fields_max), TORC_HTTP_FIELDS, 1, FIELDS_MOST, false },
+};
+
 static void
 set_forward_defaults(struct torc_http_client_config *config)
 {
-	struct torc_http_forward_config *forward = &config->forward;
-
-	forward->keep_max = or_default(forward->keep_max, 1 << 20);
-	if (forward->memory_max == 0)
-		forward->memory_max = 64 << 20;
-	forward->gather_ms = or_default(forward->gather_ms, 1000);
-	forward->queue_ms = or_default(forward->queue_ms, 30000);
-	forward->half_close_ms = or_default(forward->half_close_ms, 1000);
-	forward->tunnel_ms = or_default(forward->tunnel_ms, 300000);
-	forward->stall_ms = or_default(forward->stall_ms, 1000);
-	if (config->pool.aside_max == 0)
-		config->pool.aside_max = 4 * or_default(config->pool.size, 8);
-	if (config->pool.aside_max > 65536)
-		config->pool.aside_max = 65536;
+	config->keep_max = or_default(config->keep_max, 1 << 20);
+	if (config->memory_max == 0)
+		config->memory_max = 64 << 20;
+	config->gather_ms = or_default(config->gather_ms, 1000);
+	config->queue_ms = or_default(config->queue_ms, 30000);
+	config->half_close_ms = or_default(config->half_close_ms, 1000);
+	config->tunnel_ms = or_default(config->tunnel_ms, 300000);
+	config->stall_ms = or_default(config->stall_ms, 1000);
+	if (config->aside_max == 0)
+		config->aside_max = 4 * config->connections;
 }
 
 static void
 set_defaults(struct torc_http_client_config *config)
 {
-	config->head_max = or_default(config->head_max, 32768);
-	config->fields_max = fields_max(config->fields_max);
 	config->body_max = config->body_max != 0 ? config->body_max : 64 << 20;
 	config->answer_ms = or_default(config->answer_ms, 30000);
 	config->body_ms = or_default(config->body_ms, 30000);
@@ -122,51 +126,83 @@ is_value(const char *text)
 	return writer.error == 0;
 }
 
-int
-torc_http_client_create(struct torc_http_client **client,
-    const struct torc_http_client_config *config, struct torc_error *error)
+/* What is checked before a client has memory. 0 or -EINVAL. */
+static int
+check_config(struct torc_http_client_config *config, struct torc_error *error)
 {
+	if (config->address == NULL)
+		return torc_error_set(error, -EINVAL, "address: none is given; "
+		    "write 127.0.0.1:8080, a name and a port, or unix:PATH");
+	if (config->host == NULL)
+		config->host = strncmp(config->address, "unix:", 5) == 0 ?
+		    "localhost" : config->address;
+	if (!is_value(config->host))
+		return torc_error_set(error, -EINVAL, "host = \"%s\": must "
+		    "be the value of a field, of at most 1000 bytes",
+		    config->host);
+	return torc_config_check(config, bounds,
+	    sizeof(bounds) / sizeof(bounds[0]), error);
+}
+
+static int
+create_pool(struct torc_http_client *client, struct torc_error *error)
+{
+	const struct torc_http_client_config *config = &client->config;
+	const struct torc_pool_config pool = {
+		.size = config->connections,
+		.waiters = config->waiters,
+		.idle_ms = config->idle_ms,
+		.open_ms = config->open_ms,
+		.retry_min_ms = config->retry_min_ms,
+		.retry_max_ms = config->retry_max_ms,
+		.lifetime_ms = config->lifetime_ms,
+		.aside_max = config->aside_max,
+	};
+
+	return torc_pool_create(&client->pool, &kind, client, &pool, error);
+}
+
+int
+torc_http_client_create_sized(struct torc_http_client **client,
+    const struct torc_http_client_config *config, size_t config_size,
+    struct torc_error *error)
+{
+	struct torc_http_client_config known;
 	struct torc_http_client *made;
-	size_t address_size;
-	const char *host;
+	size_t address_size, host_size;
 	int rc;
 
 	torc_require(client != NULL && config != NULL,
 	    "torc_http_client_create needs a place for the client, and where "
 	    "it connects to");
 	torc_error_clear(error);
-	if (config->address == NULL)
-		return torc_error_set(error, -EINVAL, "address: none is given; "
-		    "write 127.0.0.1:8080, a name and a port, or unix:PATH");
-	host = config->host != NULL ? config->host :
-	    strncmp(config->address, "unix:", 5) == 0 ? "localhost" :
-	    config->address;
-	address_size = strlen(config->address) + 1;
-	if (!is_value(host))
-		return torc_error_set(error, -EINVAL, "host = \"%s\": must "
-		    "be the value of a field, of at most 1000 bytes", host);
-	made = torc_sys_alloc_raw(sizeof(*made) + address_size +
-	    strlen(host) + 1);
+	rc = torc_config_take(&known, sizeof(known), config, config_size,
+	    "torc_http_client_config", error);
+	if (rc == 0)
+		rc = check_config(&known, error);
+	if (rc < 0)
+		return rc;
+	address_size = strlen(known.address) + 1;
+	host_size = strlen(known.host) + 1;
+	made = torc_sys_alloc_raw(sizeof(*made) + address_size + host_size);
 	if (made == NULL)
 		return torc_error_set(error, -ENOMEM, "client of %s: no "
-		    "memory", config->address);
+		    "memory", known.address);
 	made->alive = CLIENT_ALIVE;
-	made->config = *config;
+	made->config = known;
 	made->closed = false;
 	made->unplaced = 0;
 	made->evictor = 0;
 	torc_list_init(&made->slow);
 	made->host = made->address + address_size;
-	memcpy(made->address, config->address, address_size);
-	memcpy(made->host, host, strlen(host) + 1);
+	memcpy(made->address, known.address, address_size);
+	memcpy(made->host, known.host, host_size);
 	set_defaults(&made->config);
 	made->budget = (struct torc_http_budget) {
-		.max = made->config.forward.memory_max,
-		.each = made->config.forward.stream ? 0 :
-		    made->config.forward.keep_max,
+		.max = made->config.memory_max,
+		.each = made->config.stream ? 0 : made->config.keep_max,
 	};
-	rc = torc_pool_create(&made->pool, &kind, made, &made->config.pool,
-	    error);
+	rc = create_pool(made, error);
 	if (rc < 0)
 		torc_sys_free(made);
 	else
@@ -194,15 +230,15 @@ torc_http_client_destroy(struct torc_http_client *client,
 }
 
 void
-torc_http_client_close(struct torc_http_client *client)
+torc_http_client_shutdown(struct torc_http_client *client)
 {
 	if (client != NULL)
 		client->closed = true;
 }
 
 void
-torc_http_client_stats(const struct torc_http_client *client,
-    struct torc_pool_stats *stats)
+torc_http_client_stats_read_sized(const struct torc_http_client *client,
+    struct torc_pool_stats *stats, size_t stats_size)
 {
-	torc_pool_stats(client->pool, stats);
+	torc_pool_stats_read_sized(client->pool, stats, stats_size);
 }

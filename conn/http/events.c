@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "conn/http/service.h"
+#include "reactor/config.h"
 
 #define BUFFER 1024u	/* most events go out in one piece */
 
@@ -91,18 +92,23 @@ is_line(const char *text)
 }
 
 int
-torc_exchange_event(struct torc_exchange *exchange,
-    const struct torc_event *event, torc_deadline deadline)
+torc_exchange_event_sized(struct torc_exchange *exchange,
+    const struct torc_event *given, size_t event_size, torc_deadline deadline)
 {
+	struct torc_event known;
+	const struct torc_event *event = &known;
 	struct out out = {
 		.exchange = exchange, .deadline = deadline,
 	};
 	char retry[16];
 	int size;
 
-	torc_require(event != NULL, "an event is NULL");
+	torc_require(given != NULL, "an event is NULL");
 	if (exchange->http.silent)
 		return -EPIPE;
+	if (torc_config_take(&known, sizeof(known), given, event_size,
+	    "torc_event", NULL) < 0)
+		return -EINVAL;
 	if (!is_line(event->name) || !is_line(event->id))
 		return -EINVAL;
 	if (event->name != NULL)

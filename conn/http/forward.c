@@ -7,6 +7,7 @@
 
 #include "conn/http/exchange.h"
 #include "conn/http/hop.h"
+#include "reactor/config.h"
 #include "sys/sys.h"
 #include "sys/trap.h"
 
@@ -15,10 +16,10 @@
 
 /* ---- For all fibers of an exchange ---- */
 
-static const struct torc_http_forward_config *
+static const struct torc_http_client_config *
 config_of(const struct torc_http_exchange *exchange)
 {
-	return &exchange->origin->config.forward;
+	return &exchange->origin->config;
 }
 
 torc_deadline
@@ -41,7 +42,7 @@ is_pressed(const struct torc_http_exchange *exchange)
 {
 	struct torc_pool_stats stats;
 
-	torc_pool_stats(exchange->origin->pool, &stats);
+	torc_pool_stats_read(exchange->origin->pool, &stats);
 	return stats.waiting > 0 && !is_over(exchange);
 }
 
@@ -161,8 +162,8 @@ may_begin(const struct torc_http_exchange *exchange)
 {
 	struct torc_pool_stats stats;
 
-	torc_pool_stats(exchange->origin->pool, &stats);
-	return stats.aside < exchange->origin->config.pool.aside_max / 2;
+	torc_pool_stats_read(exchange->origin->pool, &stats);
+	return stats.aside < exchange->origin->config.aside_max / 2;
 }
 
 /*
@@ -172,7 +173,7 @@ may_begin(const struct torc_http_exchange *exchange)
 static int
 gather(struct torc_http_exchange *exchange)
 {
-	const struct torc_http_forward_config *config = config_of(exchange);
+	const struct torc_http_client_config *config = config_of(exchange);
 	torc_deadline by = config->stream ? TORC_AT_ONCE :
 	    torc_after_ms(config->gather_ms);
 	struct torc_slice piece;
@@ -468,8 +469,9 @@ forward(struct torc_http *http, struct torc_http_client *origin,
 }
 
 int
-torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
-    const struct torc_http_forwarding *how, torc_deadline deadline)
+torc_http_forward_sized(struct torc_http *http,
+    struct torc_http_client *origin, const struct torc_http_forwarding *how,
+    size_t how_size, torc_deadline deadline)
 {
 	static const struct torc_http_refusal no_memory = {
 		.status = 503, .error = -ENOMEM,
@@ -478,17 +480,21 @@ torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
 	const uint32_t size = http->lent ? http->request.size : 0;
 	const int64_t forwards = torc_http_hop_forwards(&http->request);
 	char few[HEAD_KEPT], *memory = few;
-	int rc;
+	struct torc_http_forwarding known;
+	int rc = torc_config_take(&known, sizeof(known), how, how_size,
+	    "torc_http_forwarding", NULL);
 
-	torc_require(how->added_count <= TORC_HTTP_ADDED,
-	    "torc_http_forward() adds at most TORC_HTTP_ADDED fields");
-	torc_require(strlen(how->via) <= TORC_HTTP_VIA,
+	torc_require(known.via != NULL && strlen(known.via) <= TORC_HTTP_VIA,
 	    "the name in Via has at most TORC_HTTP_VIA bytes");
+	torc_require(known.added_count <= TORC_HTTP_ADDED,
+	    "torc_http_forward() adds at most TORC_HTTP_ADDED fields");
 	/* The origin would wait for what is not there any more. */
-	if (http->input.received > 0)
-		return -EINVAL;
-	if (how->forwarded_for)
-		return torc_http_forward_for(http, origin, how, deadline);
+	if (rc == 0 && http->input.received > 0)
+		rc = -EINVAL;
+	if (rc < 0)
+		return rc;
+	if (known.forwarded_for)
+		return torc_http_forward_for(http, origin, &known, deadline);
 	if (forwards == 0 || forwards == -EBADMSG)
 		return torc_http_hop_last(http, forwards, deadline);
 	if (size > sizeof(few))
@@ -497,7 +503,7 @@ torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
 		return torc_http_refuse(http, &no_memory, deadline);
 	if (size > 0)
 		torc_http_keep(http, memory, size);
-	rc = forward(http, origin, how, deadline);
+	rc = forward(http, origin, &known, deadline);
 	if (memory != few)
 		torc_sys_free(memory);
 	return rc;

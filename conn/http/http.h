@@ -15,12 +15,11 @@ or_default(unsigned value, unsigned otherwise)
 	return value != 0 ? value : otherwise;
 }
 
-/* Of a configuration: the default, or within bounds. */
-static inline unsigned
-fields_max(unsigned value)
-{
-	return value == 0 ? TORC_HTTP_FIELDS : value < 65536 ? value : 65536;
-}
+#define FIELDS_MOST 65536u	/* in a head */
+
+/* What of a configuration is out of its bounds: 0 or -EINVAL. server.c */
+int torc_http_config_check(const struct torc_http_config *config,
+    struct torc_error *error);
 
 /* Bytes a second that a peer is to take, by default 64 KiB in `write_ms`. */
 static inline unsigned
@@ -139,7 +138,7 @@ static inline void
 torc_http_check(const struct torc_http *http)
 {
 	torc_require(http != NULL && http->conn != NULL,
-	    "a server of HTTP is used that torc_http_open() did not begin");
+	    "a server of HTTP is used that torc_http_init() did not begin");
 }
 
 static inline void

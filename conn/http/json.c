@@ -10,9 +10,6 @@
 
 #include "conn/http/service.h"
 
-_Static_assert(sizeof(struct torc_json) == 64,
-    "programs have this structure on their stacks");
-
 /* ---- Bytes ---- */
 
 static void

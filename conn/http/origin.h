@@ -50,8 +50,8 @@ torc_http_conn_of(const struct torc_http_call *call)
 }
 
 /*
- * Parks. Ask, as torc_http_call() or torc_http_call_begin() (STREAMED, with the
- * length of the body), but wait for no answer.
+ * Parks. Ask, as torc_http_client_call() or torc_http_call_begin() (STREAMED,
+ * with the length of the body), but wait for no answer.
  */
 enum { ASK_STREAMED = 1, ASK_FRESH = 2 };
 int torc_http_call_ask(struct torc_http_client *client,

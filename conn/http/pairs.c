@@ -7,9 +7,6 @@
 
 enum { ENCODED, COOKIES };
 
-_Static_assert(sizeof(struct torc_pairs) == 32,
-    "programs have this structure on their stacks");
-
 /* ---- Bodies ---- */
 
 /* More than fits; the connection ends, since the rest is not read. */

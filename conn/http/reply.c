@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "conn/http/service.h"
+#include "reactor/config.h"
 
 #define TEXT "text/plain; charset=utf-8"
 
@@ -59,10 +60,11 @@ add_type(struct torc_exchange *exchange, const char *type)
 /* ---- Filters ---- */
 
 int
-torc_exchange_add_filter(struct torc_exchange *exchange,
-    const struct torc_filter_kind *kind, void *arg)
+torc_exchange_add_filter_sized(struct torc_exchange *exchange,
+    const struct torc_filter_kind *kind, size_t kind_size, void *arg)
 {
 	struct torc_filter *filter;
+	int rc;
 
 	torc_require(kind != NULL, "a filter has a kind, and not NULL");
 	if (exchange->http.output != OUTPUT_DUE)
@@ -70,11 +72,14 @@ torc_exchange_add_filter(struct torc_exchange *exchange,
 	filter = torc_exchange_alloc(exchange, sizeof(*filter));
 	if (filter == NULL)
 		return -ENOMEM;
-	*filter = (struct torc_filter) {
-		exchange->filters, exchange, kind, arg,
-	};
-	exchange->filters = filter;
-	return 0;
+	filter->next = exchange->filters;
+	filter->exchange = exchange;
+	filter->arg = arg;
+	rc = torc_config_take(&filter->kind, sizeof(filter->kind), kind,
+	    kind_size, "torc_filter_kind", NULL);
+	if (rc == 0)
+		exchange->filters = filter;
+	return rc;
 }
 
 /* Parks. A piece for a filter, or for the client behind the last one. */
@@ -82,10 +87,10 @@ static int
 put_piece(struct torc_exchange *exchange, struct torc_filter *filter,
     const void *data, size_t size, bool last, torc_deadline deadline)
 {
-	while (filter != NULL && filter->kind->piece == NULL)
+	while (filter != NULL && filter->kind.piece == NULL)
 		filter = filter->next;
 	if (filter != NULL)
-		return filter->kind->piece(filter, data, size, last, deadline,
+		return filter->kind.piece(filter, data, size, last, deadline,
 		    filter->arg);
 	return torc_http_write(&exchange->http, data, size, deadline);
 }
@@ -106,8 +111,8 @@ shape(struct torc_exchange *exchange, struct torc_exchange_head *head)
 
 	while (*at != NULL) {
 		struct torc_filter *filter = *at;
-		int rc = filter->kind->head == NULL ? 0 :
-		    filter->kind->head(exchange, head, filter->arg);
+		int rc = filter->kind.head == NULL ? 0 :
+		    filter->kind.head(exchange, head, filter->arg);
 
 		if (rc < 0)
 			return rc;

@@ -9,6 +9,7 @@
 
 #include "conn/http/service.h"
 #include "conn/http/scan.h"
+#include "reactor/config.h"
 #include "reactor/error.h"
 #include "sys/sys.h"
 
@@ -485,16 +486,16 @@ compile(struct torc_service *service, const struct torc_routes *routes,
 
 static int
 check_config(const struct torc_service_config *config,
-    struct torc_error *error)
+    const struct torc_http_config *http, struct torc_error *error)
 {
-	if (config->http != NULL && config->http->idle_ms != 0)
+	if (http->idle_ms != 0)
 		return torc_error_set(error, -EINVAL, "http.idle_ms = %u: "
 		    "between requests a service has no fiber; set idle_ms of "
-		    "struct torc_config", config->http->idle_ms);
-	if (config->http != NULL && config->http->requests_max != 0)
+		    "struct torc_config", http->idle_ms);
+	if (http->requests_max != 0)
 		return torc_error_set(error, -EINVAL, "http.requests_max = "
 		    "%u: a service does not count requests; set it to 0",
-		    config->http->requests_max);
+		    http->requests_max);
 	if (config->memory_max != 0 && (config->memory_max < 65536 ||
 	    config->memory_max > 1u << 30))
 		return torc_error_set(error, -EINVAL, "memory_max = %zu is "
@@ -502,15 +503,15 @@ check_config(const struct torc_service_config *config,
 	if (config->stack_ms > 60000 && config->stack_ms != TORC_NO_LIMIT)
 		return torc_error_set(error, -EINVAL, "stack_ms = %u is more "
 		    "than 60000", config->stack_ms);
-	return 0;
+	return torc_http_config_check(http, error);
 }
 
 static void
 configure(struct torc_service *service,
-    const struct torc_service_config *config)
+    const struct torc_service_config *config,
+    const struct torc_http_config *http)
 {
-	if (config->http != NULL)
-		service->http = *config->http;
+	service->http = *http;
 	service->refusal = service->http.refusal;
 	service->refusal_arg = service->http.arg;
 	service->memory_max = config->memory_max != 0 ? config->memory_max :
@@ -522,29 +523,35 @@ configure(struct torc_service *service,
 }
 
 int
-torc_service_create(struct torc_service **service,
+torc_service_create_sized(struct torc_service **service,
     const struct torc_routes *routes,
-    const struct torc_service_config *config, struct torc_error *error)
+    const struct torc_service_config *config, size_t config_size,
+    size_t http_size, struct torc_error *error)
 {
-	static const struct torc_service_config none;
+	struct torc_service_config known;
+	struct torc_http_config http;
 	struct torc_service *made;
 	int rc;
 
 	torc_require(service != NULL && routes != NULL && routes->outer ==
 	    NULL, "torc_service_create() needs a place for what it makes, and "
 	    "routes, which are no group");
-	if (config == NULL)
-		config = &none;
 	*service = NULL;
 	torc_error_clear(error);
-	rc = check_config(config, error);
+	rc = torc_config_take(&known, sizeof(known), config, config_size,
+	    "torc_service_config", error);
+	if (rc == 0)
+		rc = torc_config_take(&http, sizeof(http), known.http,
+		    http_size, "torc_http_config", error);
+	if (rc == 0)
+		rc = check_config(&known, &http, error);
 	if (rc < 0)
 		return rc;
 	made = torc_sys_alloc(sizeof(*made));
 	if (made == NULL)
 		return torc_error_set(error, -ENOMEM, "there is no memory "
 		    "for the service");
-	configure(made, config);
+	configure(made, &known, &http);
 	rc = compile(made, routes, error);
 	if (rc < 0) {
 		torc_service_destroy(made);

@@ -4,38 +4,57 @@
 #include <errno.h>
 
 #include "conn/http/http.h"
+#include "reactor/config.h"
+#include "reactor/error.h"
 
 #define IN_TURN 32u	/* requests of a pipeline, before others have theirs */
 
-void
-torc_http_open(struct torc_http *http, struct torc_conn *conn,
-    const struct torc_http_config *config)
+int
+torc_http_config_check(const struct torc_http_config *config,
+    struct torc_error *error)
 {
-	static const struct torc_http_config none;
-	const struct torc_http_config *from = config != NULL ? config : &none;
+	if (config->head_max != 0 && config->head_max < 16)
+		return torc_error_set(error, -EINVAL, "http.head_max = %u: "
+		    "must be at least 16", config->head_max);
+	if (config->fields_max > FIELDS_MOST)
+		return torc_error_set(error, -EINVAL, "http.fields_max = %u: "
+		    "must be at most %u", config->fields_max, FIELDS_MOST);
+	return 0;
+}
+
+int
+torc_http_init_sized(struct torc_http *http, struct torc_conn *conn,
+    const struct torc_http_config *config, size_t config_size)
+{
 	struct torc_http_config *to = &http->config;
+	int rc;
 
 	torc_require(http != NULL && conn != NULL,
-	    "torc_http_open() needs its memory and a connection");
+	    "torc_http_init() needs its memory and a connection");
 	/* All but the fields, which would be a page to touch. */
 	memset(http, 0, offsetof(struct torc_http, fields));
 	http->conn = conn;
 	http->input.conn = conn;
 	http->request.fields = http->fields;
 	http->room = TORC_HTTP_FIELDS;
-	*to = *from;
-	to->head_max = or_default(from->head_max, 32768);
-	to->fields_max = fields_max(from->fields_max);
-	to->target_max = or_default(from->target_max, 8192);
-	to->body_max = from->body_max != 0 ? from->body_max : 64 << 20;
-	to->skip_max = from->skip_max != 0 ? from->skip_max : 256 << 10;
-	to->idle_ms = or_default(from->idle_ms, 60000);
-	to->head_ms = or_default(from->head_ms, 10000);
-	to->body_ms = or_default(from->body_ms, 30000);
-	to->body_rate = or_default(from->body_rate, 240);
-	to->write_ms = or_default(from->write_ms, 30000);
-	to->write_rate = write_rate(from->write_rate, to->write_ms);
+	rc = torc_config_take(to, sizeof(*to), config, config_size,
+	    "torc_http_config", NULL);
+	if (rc == 0)
+		rc = torc_http_config_check(to, NULL);
+	http->last = rc < 0;
+	to->head_max = or_default(to->head_max, 32768);
+	to->fields_max = or_default(to->fields_max, TORC_HTTP_FIELDS);
+	to->target_max = or_default(to->target_max, 8192);
+	to->body_max = to->body_max != 0 ? to->body_max : 64 << 20;
+	to->skip_max = to->skip_max != 0 ? to->skip_max : 256 << 10;
+	to->idle_ms = or_default(to->idle_ms, 60000);
+	to->head_ms = or_default(to->head_ms, 10000);
+	to->body_ms = or_default(to->body_ms, 30000);
+	to->body_rate = or_default(to->body_rate, 240);
+	to->write_ms = or_default(to->write_ms, 30000);
+	to->write_rate = write_rate(to->write_rate, to->write_ms);
 	torc_conn_set_pace(conn, to->write_ms, to->write_rate);
+	return rc;
 }
 
 /*

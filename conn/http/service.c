@@ -360,7 +360,7 @@ torc_service_handle(struct torc_conn *conn, void *arg)
 	config.refusal = note_refusal;
 	config.arg = arg;
 	exchange.service = service;
-	torc_http_open(&exchange.http, conn, &config);
+	torc_http_init(&exchange.http, conn, &config);
 	rc = await_request(&exchange.http, service->stack_ms);
 	while (rc == BEGUN)
 		rc = serve(&exchange) ? await_request(&exchange.http,

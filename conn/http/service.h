@@ -164,7 +164,7 @@ void *torc_memory_move(struct torc_exchange *exchange, struct torc_slice used,
 struct torc_filter {
 	struct torc_filter *next;	/* which it passes pieces to */
 	struct torc_exchange *exchange;
-	const struct torc_filter_kind *kind;
+	struct torc_filter_kind kind;
 	void *arg;
 };
 

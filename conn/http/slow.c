@@ -61,7 +61,7 @@ static int
 run_evictor(void *arg)
 {
 	struct torc_http_client *origin = arg;
-	const unsigned ms = origin->config.forward.stall_ms;
+	const unsigned ms = origin->config.stall_ms;
 	int rc = 0;
 
 	while (rc == 0 && origin->unplaced > 0 &&
@@ -71,7 +71,7 @@ run_evictor(void *arg)
 		const uint64_t due = first->slow_since + ms * 1000000ull;
 		struct torc_pool_stats stats;
 
-		torc_pool_stats(origin->pool, &stats);
+		torc_pool_stats_read(origin->pool, &stats);
 		if (due > torc_now()) {
 			rc = torc_sleep(torc_at(due));
 		} else if (stats.waiting == 0) {

@@ -29,7 +29,7 @@ extern "C" {
 
 /* ---- Heads ---- */
 
-/* A field of a head, or of a trailer. */
+/* A field of a head, or of a trailer. Frozen. */
 struct torc_http_field {
 	struct torc_slice name;
 	struct torc_slice value;	/* without white space around it */
@@ -64,7 +64,7 @@ enum torc_http_body {
 	TORC_HTTP_TUNNEL,	/* no more HTTP: CONNECT or 101 */
 };
 
-/* Bounds of what is read. */
+/* Bounds of what is read. Frozen. */
 struct torc_http_limits {
 	uint32_t head_max;	/* bytes of a head with its empty line; at
 				 * least 16 */
@@ -72,7 +72,7 @@ struct torc_http_limits {
 	uint32_t fields_max;	/* room at torc_http_head.fields */
 };
 
-/* The head of a request or a response, and what it says of the body. */
+/* The head of a request or a response, and what it says of the body. Frozen. */
 struct torc_http_head {
 	struct torc_http_field *fields;	/* the caller's array */
 	unsigned field_count;
@@ -98,6 +98,7 @@ struct torc_http_head {
 	struct torc_slice reason;
 
 	const char *why;	/* after an error: what is wrong, in words */
+	struct torc_slice reserved[2];
 };
 
 /*
@@ -111,7 +112,7 @@ struct torc_http_head {
 TORC_API int torc_http_read_request(struct torc_http_head *head,
     const uint8_t *data, size_t size, const struct torc_http_limits *limits);
 
-/* A head, or a trailer, that was not all there. All zero before it. */
+/* A head, or a trailer, that was not all there. All zero before it. Frozen. */
 struct torc_http_wait {
 	size_t tried;		/* bytes that were not enough */
 	size_t looked;		/* bytes in which there is no end */
@@ -188,7 +189,7 @@ TORC_API const char *torc_http_reason(unsigned status);
 
 /* ---- Chunked bodies ---- */
 
-/* Where the reader of a chunked body is. All zero before it. */
+/* Where the reader of a chunked body is. All zero before it. Frozen. */
 struct torc_http_chunks {
 	uint64_t left;		/* of this chunk's data */
 	uint32_t line;		/* bytes of the line that is read */
@@ -218,7 +219,7 @@ TORC_API bool torc_http_chunks_over(const struct torc_http_chunks *chunks);
  * A writer of heads, into memory of the caller's. The first error stays, and
  * what is written after it does nothing: -EINVAL for what would not be read
  * as it was meant (CR, LF, NUL, other control characters, a name that is no
- * token), -ENOSPC when the memory is full.
+ * token), -ENOSPC when the memory is full. Frozen.
  */
 struct torc_http_writer {
 	uint8_t *data;		/* the memory */
@@ -271,7 +272,7 @@ TORC_API void torc_http_date(char text[TORC_HTTP_DATE], int64_t seconds);
 /* Returns a slice of a string, and an empty one of NULL. */
 TORC_API struct torc_slice torc_http_text(const char *text);
 
-/* What is there of a message's body. All of it is torc's. */
+/* What is there of a message's body. All of it is torc's. Frozen. */
 struct torc_http_input {
 	struct torc_conn *conn;
 	struct torc_slice view;	/* not consumed */
@@ -288,10 +289,23 @@ struct torc_http_input {
 /* ---- Servers ---- */
 
 struct torc_http;
+struct torc_http_config;
+struct torc_http_refusal;
+
+/*
+ * The calls behind those that take or fill in a structure that grows: see
+ * torc_runtime.h.
+ */
+TORC_API int torc_http_init_sized(struct torc_http *http,
+    struct torc_conn *conn, const struct torc_http_config *config,
+    size_t config_size);
+TORC_API int torc_http_refuse_sized(struct torc_http *http,
+    const struct torc_http_refusal *refusal, size_t refusal_size,
+    torc_deadline deadline);
 
 /*
  * An answer that torc makes by itself, because a request cannot be read, done
- * or answered: what a hook of the configuration sees, and may change.
+ * or answered: what a hook of the configuration sees, and may change. It grows.
  */
 struct torc_http_refusal {
 	unsigned status;	/* 0: end the connection without an answer */
@@ -306,7 +320,7 @@ struct torc_http_refusal {
 /*
  * The bounds and times of a server of HTTP. 0 has the default; times are in
  * milliseconds, and TORC_NO_LIMIT is none, also of a rate: see struct
- * torc_pace.
+ * torc_pace. It grows.
  */
 struct torc_http_config {
 	unsigned head_max;	/* bytes of a request's head, and of a
@@ -351,6 +365,7 @@ struct torc_http_config {
  * What a peer does wrong is answered here (400, 408, 413, 414, 431, 501, 505),
  * and the connection ends after it: the handler returns torc_http_result().
  * All calls have the deadlines of the configuration; `deadline` is one more.
+ * The structure is frozen.
  */
 struct torc_http {
 	struct torc_http_head request;	/* to be read */
@@ -378,12 +393,21 @@ struct torc_http {
 	bool silent;		/* the answer has no body */
 	bool upgrade;		/* the request asks for one */
 	bool withheld;		/* 100 is the handler's to send */
+	uint64_t reserved[16];	/* for configurations that grow, too */
 	struct torc_http_field fields[TORC_HTTP_FIELDS];
 };
 
-/* Begin to serve a connection. `config` is copied; NULL: all defaults. */
-TORC_API void torc_http_open(struct torc_http *http, struct torc_conn *conn,
-    const struct torc_http_config *config);
+/*
+ * Begin to serve a connection. `config` is copied; NULL: all defaults. Returns
+ * 0, or -EINVAL: a field of it is out of its bounds; then torc_http_recv()
+ * returns 0, as if there were no request.
+ */
+static inline int
+torc_http_init(struct torc_http *http, struct torc_conn *conn,
+    const struct torc_http_config *config)
+{
+	return torc_http_init_sized(http, conn, config, sizeof(*config));
+}
 
 /*
  * Parks. Receive the next request: its head in http->request. What the last one
@@ -456,8 +480,13 @@ TORC_API int torc_http_reply(struct torc_http *http, unsigned status,
  * of `refusal`. `error` and `why` are for that hook alone. Returns as
  * torc_http_reply().
  */
-TORC_API int torc_http_refuse(struct torc_http *http,
-    const struct torc_http_refusal *refusal, torc_deadline deadline);
+static inline int
+torc_http_refuse(struct torc_http *http,
+    const struct torc_http_refusal *refusal, torc_deadline deadline)
+{
+	return torc_http_refuse_sized(http, refusal, sizeof(*refusal),
+	    deadline);
+}
 
 /*
  * Parks, but only if the answer is large, or the last ones are not taken. Take
@@ -526,16 +555,74 @@ TORC_API int torc_http_result(const struct torc_http *http);
  */
 struct torc_http_client;
 
+struct torc_http_call;
+struct torc_http_client_config;
+struct torc_http_forwarding;
+struct torc_http_request;
+
 /*
- * How torc_http_forward() deals with an origin. 0 has the default; times in
- * milliseconds, TORC_NO_LIMIT for none.
+ * The calls behind those that take or fill in a structure that grows: see
+ * torc_runtime.h.
+ */
+TORC_API int torc_http_client_create_sized(struct torc_http_client **client,
+    const struct torc_http_client_config *config, size_t config_size,
+    struct torc_error *error);
+TORC_API void torc_http_client_stats_read_sized(
+    const struct torc_http_client *client, struct torc_pool_stats *stats,
+    size_t stats_size);
+TORC_API int torc_http_client_call_sized(struct torc_http_client *client,
+    struct torc_http_call *call, const struct torc_http_request *request,
+    size_t request_size, torc_deadline deadline);
+TORC_API int torc_http_call_begin_sized(struct torc_http_client *client,
+    struct torc_http_call *call, const struct torc_http_request *request,
+    size_t request_size, uint64_t length, torc_deadline deadline);
+TORC_API int torc_http_forward_sized(struct torc_http *http,
+    struct torc_http_client *origin, const struct torc_http_forwarding *how,
+    size_t how_size, torc_deadline deadline);
+
+/*
+ * What a client asks, and its bounds. 0 has the default; times are in
+ * milliseconds, and TORC_NO_LIMIT is none. It grows.
  *
  * The bytes of bodies that are kept for slow clients are memory of the
  * reactor's: `memory_max` for all requests of a client of HTTP together, and
  * 16 KiB more for each. A body may have an eighth of what is free, so that the
  * share shrinks as there are more of them.
  */
-struct torc_http_forward_config {
+struct torc_http_client_config {
+	const char *address;	/* as torc_dial_name() reads it; copied */
+	const char *host;	/* the Host field; copied; NULL: the address,
+				 * or localhost for a unix socket */
+
+	/* Of its pool: see struct torc_pool_config. */
+	unsigned connections;	/* 8; 1 to 4096 */
+	unsigned waiters;	/* 1024; 1 to 1048576 */
+	unsigned idle_ms;	/* 60000 */
+	unsigned open_ms;	/* 5000 */
+	unsigned retry_min_ms;	/* 50; 1 to 60000 */
+	unsigned retry_max_ms;	/* 500, or retry_min_ms if that is more; 1 to
+				 * 60000 */
+	unsigned lifetime_ms;	/* 0 or TORC_NO_LIMIT: no such limit */
+	unsigned aside_max;	/* 4 times `connections`; to 65536 */
+
+	/* Of a request and its answer. */
+	unsigned head_max;	/* bytes of a response's head, and of a
+				 * trailer; 32768; 16 or more */
+	unsigned fields_max;	/* in a head, and in a trailer; 128; at most
+				 * 65536 */
+	uint64_t body_max;	/* bytes of a response's body; 64 MiB */
+	unsigned answer_ms;	/* for a head, once the request is sent;
+				 * 30000 */
+	unsigned body_ms;	/* for an origin that sends nothing of its
+				 * body; 30000 */
+	unsigned body_rate;	/* bytes a second of a body, below which that
+				 * patience wears out; 1 */
+	unsigned write_ms;	/* for an origin that takes nothing of what is
+				 * written; 30000 */
+	unsigned write_rate;	/* as body_rate, for what is written; 64 KiB
+				 * in write_ms */
+
+	/* Of what torc_http_forward() does with the origin. */
 	bool stream;		/* keep nothing: bodies go through as they
 				 * come */
 	unsigned keep_max;	/* bytes of a body, each way, that are kept
@@ -553,36 +640,8 @@ struct torc_http_forward_config {
 				 * takes none; 300000 */
 	unsigned stall_ms;	/* a client that takes or sends nothing for so
 				 * long may lose its connection to the origin
-				 * to others that wait, when pool.aside_max
+				 * to others that wait, when `aside_max`
 				 * are set aside; 1000 */
-};
-
-/*
- * What a client asks, and its bounds. 0 has the default; times are in
- * milliseconds, and TORC_NO_LIMIT is none.
- */
-struct torc_http_client_config {
-	const char *address;	/* as torc_dial_name() reads it; copied */
-	const char *host;	/* the Host field; copied; NULL: the address,
-				 * or localhost for a unix socket */
-	struct torc_pool_config pool;	/* of its connections; `aside_max` is 4
-				 * times its size by default */
-	struct torc_http_forward_config forward;	/* for a proxy */
-	unsigned head_max;	/* bytes of a response's head, and of a
-				 * trailer; 32768; 16 or more */
-	unsigned fields_max;	/* in a head, and in a trailer; 128; at most
-				 * 65536 */
-	uint64_t body_max;	/* bytes of a response's body; 64 MiB */
-	unsigned answer_ms;	/* for a head, once the request is sent;
-				 * 30000 */
-	unsigned body_ms;	/* for an origin that sends nothing of its
-				 * body; 30000 */
-	unsigned body_rate;	/* bytes a second of a body, below which that
-				 * patience wears out; 1 */
-	unsigned write_ms;	/* for an origin that takes nothing of what is
-				 * written; 30000 */
-	unsigned write_rate;	/* as body_rate, for what is written; 64 KiB
-				 * in write_ms */
 };
 
 /*
@@ -590,8 +649,13 @@ struct torc_http_client_config {
  * asked. Returns 0, or: -EINVAL, and `error` says what is wrong;
  * -ENOMEM; what torc_pool_create() says.
  */
-TORC_API int torc_http_client_create(struct torc_http_client **client,
-    const struct torc_http_client_config *config, struct torc_error *error);
+static inline int
+torc_http_client_create(struct torc_http_client **client,
+    const struct torc_http_client_config *config, struct torc_error *error)
+{
+	return torc_http_client_create_sized(client, config, sizeof(*config),
+	    error);
+}
 
 /*
  * Parks. Destroy a client, as torc_pool_destroy(); nothing is being asked. NULL
@@ -604,15 +668,19 @@ TORC_API int torc_http_client_destroy(struct torc_http_client *client,
  * Close a client: requests from now on fail with -ESHUTDOWN at once. What is
  * being asked goes on.
  */
-TORC_API void torc_http_client_close(struct torc_http_client *client);
+TORC_API void torc_http_client_shutdown(struct torc_http_client *client);
 
 /* Read the statistics of a client's pool. */
-TORC_API void torc_http_client_stats(const struct torc_http_client *client,
-    struct torc_pool_stats *stats);
+static inline void
+torc_http_client_stats_read(const struct torc_http_client *client,
+    struct torc_pool_stats *stats)
+{
+	torc_http_client_stats_read_sized(client, stats, sizeof(*stats));
+}
 
 /*
- * A request of a client: what to ask for. Content-Length, Transfer-Encoding and
- * Connection are not among the fields; Host may be.
+ * What to ask for. Content-Length, Transfer-Encoding and Connection are not
+ * among the fields; Host may be. It grows.
  */
 struct torc_http_request {
 	struct torc_slice method;	/* size 0: GET */
@@ -629,7 +697,10 @@ struct torc_http_request {
 				 * torc_pool_acquire_for(); 0: no one */
 };
 
-/* A call is one request and its answer, on the stack of the fiber that asks. */
+/*
+ * A call is one request and its answer, on the stack of the fiber that asks.
+ * Frozen.
+ */
 struct torc_http_call {
 	struct torc_http_head response;	/* to be read */
 	struct torc_http_head trailer;	/* of its body: only fields */
@@ -651,6 +722,7 @@ struct torc_http_call {
 	bool sent;		/* all of the request */
 	bool answered;		/* the head was read */
 	bool lent;		/* ... and is in the connection's view */
+	uint64_t reserved[16];
 	struct torc_http_field fields[TORC_HTTP_FIELDS];
 };
 
@@ -665,9 +737,14 @@ struct torc_http_call {
  * be done: as above; -EINVAL: the request cannot be written, and not a byte of
  * it was; what torc_pool_acquire() says. call->response.why may say more.
  */
-TORC_API int torc_http_call(struct torc_http_client *client,
+static inline int
+torc_http_client_call(struct torc_http_client *client,
     struct torc_http_call *call, const struct torc_http_request *request,
-    torc_deadline deadline);
+    torc_deadline deadline)
+{
+	return torc_http_client_call_sized(client, call, request,
+	    sizeof(*request), deadline);
+}
 
 /*
  * Parks. Send a request in pieces: begin, with the length of a body that comes,
@@ -677,9 +754,14 @@ TORC_API int torc_http_call(struct torc_http_client *client,
  * begin has succeeded, end is to be called. -EINVAL if more is written than was
  * promised, or less at the end.
  */
-TORC_API int torc_http_call_begin(struct torc_http_client *client,
+static inline int
+torc_http_call_begin(struct torc_http_client *client,
     struct torc_http_call *call, const struct torc_http_request *request,
-    uint64_t length, torc_deadline deadline);
+    uint64_t length, torc_deadline deadline)
+{
+	return torc_http_call_begin_sized(client, call, request,
+	    sizeof(*request), length, deadline);
+}
 TORC_API int torc_http_call_write(struct torc_http_call *call,
     const void *data, size_t size, torc_deadline deadline);
 TORC_API int torc_http_call_finish(struct torc_http_call *call,
@@ -724,7 +806,7 @@ TORC_API void torc_http_call_end(struct torc_http_call *call);
 #define TORC_HTTP_ADDED 8	/* fields, at most */
 #define TORC_HTTP_VIA 60	/* bytes of the name in Via, at most */
 
-/* How requests are forwarded. It is not changed. */
+/* How requests are forwarded. It is not changed. It grows. */
 struct torc_http_forwarding {
 	const char *via;	/* our name in Via: a token, such as "torc" */
 	const struct torc_http_field *added;	/* to the request, such as
@@ -740,7 +822,7 @@ struct torc_http_forwarding {
 /*
  * Parks. Pass the request on to an origin, and its answer back. The origin's
  * client is of this reactor; its configuration and the server's have the
- * bounds and times, and config.forward what is special to forwarding.
+ * bounds and times, and the client's what is special to forwarding.
  *
  * Fields that are meant for one hop stay behind (RFC 9110, 7.6.1). Host does
  * not; Via goes both ways, with the version of the message. Answers of 1xx go
@@ -768,9 +850,13 @@ struct torc_http_forwarding {
  * The head of the request is readable after it only if torc_http_keep() was
  * called before.
  */
-TORC_API int torc_http_forward(struct torc_http *http,
-    struct torc_http_client *origin, const struct torc_http_forwarding *how,
-    torc_deadline deadline);
+static inline int
+torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
+    const struct torc_http_forwarding *how, torc_deadline deadline)
+{
+	return torc_http_forward_sized(http, origin, how, sizeof(*how),
+	    deadline);
+}
 
 #ifdef __cplusplus
 }

@@ -43,9 +43,28 @@ extern "C" {
 #define TORC_FORMAT(text, first) \
 	__attribute__((__format__(__printf__, text, first)))
 
+struct torc_event;
 struct torc_exchange;
+struct torc_filter_kind;
 struct torc_routes;
 struct torc_service;
+struct torc_service_config;
+
+/*
+ * The calls behind those that take a structure that grows: see torc_runtime.h.
+ * `http_size` is that of what `http` of the configuration points to.
+ */
+TORC_API int torc_service_create_sized(struct torc_service **service,
+    const struct torc_routes *routes,
+    const struct torc_service_config *config, size_t config_size,
+    size_t http_size, struct torc_error *error);
+TORC_API int torc_exchange_forward_sized(struct torc_exchange *exchange,
+    struct torc_http_client *origin, const struct torc_http_forwarding *how,
+    size_t how_size, torc_deadline deadline);
+TORC_API int torc_exchange_event_sized(struct torc_exchange *exchange,
+    const struct torc_event *event, size_t event_size, torc_deadline deadline);
+TORC_API int torc_exchange_add_filter_sized(struct torc_exchange *exchange,
+    const struct torc_filter_kind *kind, size_t kind_size, void *arg);
 
 /*
  * A handler answers a request. Runs on a fiber, and may park. Returns 0, or a
@@ -120,8 +139,7 @@ TORC_API void torc_routes_otherwise(struct torc_routes *routes,
 /* ---- Services ---- */
 
 /*
- * The end of an exchange: what an observer is told. Later versions may add
- * fields at the end.
+ * The end of an exchange: what an observer is told. It grows.
  */
 struct torc_exchange_summary {
 	const char *route;	/* its path, as "/items/{id}"; NULL: none */
@@ -138,7 +156,7 @@ struct torc_exchange_summary {
 	uint64_t ended_ns;	/* when the handler was done */
 };
 
-/* The bounds of a service, and its observer. 0 has the default. */
+/* The bounds of a service, and its observer. 0 has the default. It grows. */
 struct torc_service_config {
 	const struct torc_http_config *http;	/* copied; NULL: all defaults.
 				 * Its `idle_ms` and `requests_max` must be 0 */
@@ -165,9 +183,14 @@ struct torc_service_config {
  * field of `config` is out of its bounds, and `error` says which and why;
  * -ENOMEM. Any thread.
  */
-TORC_API int torc_service_create(struct torc_service **service,
+static inline int
+torc_service_create(struct torc_service **service,
     const struct torc_routes *routes,
-    const struct torc_service_config *config, struct torc_error *error);
+    const struct torc_service_config *config, struct torc_error *error)
+{
+	return torc_service_create_sized(service, routes, config,
+	    sizeof(*config), sizeof(struct torc_http_config), error);
+}
 
 /* Free a service, which nobody uses any more. NULL does nothing. Any thread. */
 TORC_API void torc_service_destroy(struct torc_service *service);
@@ -268,12 +291,16 @@ TORC_API const struct torc_slice *torc_exchange_trailer(
 
 /* ---- Pairs: of the query, a form, cookies ---- */
 
-/* Pairs of names and values, one after the other. Its fields are torc's. */
+/*
+ * Pairs of names and values, one after the other. Its fields are torc's.
+ * Frozen.
+ */
 struct torc_pairs {
 	struct torc_exchange *exchange;
 	struct torc_slice left;
 	uint32_t field;
 	uint32_t kind;
+	uint64_t reserved[2];
 };
 
 /* Begin with the pairs of the query, or with the cookies. */
@@ -429,9 +456,14 @@ TORC_API int torc_exchange_inform(struct torc_exchange *exchange,
  * torc_http_forward(). The answer has no fields that were added, and passes no
  * filters.
  */
-TORC_API int torc_exchange_forward(struct torc_exchange *exchange,
+static inline int
+torc_exchange_forward(struct torc_exchange *exchange,
     struct torc_http_client *origin, const struct torc_http_forwarding *how,
-    torc_deadline deadline);
+    torc_deadline deadline)
+{
+	return torc_exchange_forward_sized(exchange, origin, how, sizeof(*how),
+	    deadline);
+}
 
 /* ---- Other protocols ---- */
 
@@ -458,7 +490,10 @@ TORC_API int torc_exchange_take_over(struct torc_exchange *exchange,
 
 /* ---- Event streams ---- */
 
-/* An event of a stream. All zero: a comment, which shows that it lives. */
+/*
+ * An event of a stream. All zero: a comment, which shows that it lives. It
+ * grows.
+ */
 struct torc_event {
 	const char *name;	/* NULL: "message" */
 	const char *id;		/* NULL: none */
@@ -482,8 +517,13 @@ TORC_API int torc_exchange_events_begin(struct torc_exchange *exchange,
  * torc_exchange_write(); -EPIPE the request was HEAD; -EINVAL, and nothing was
  * written: the name or the id has a line end in it.
  */
-TORC_API int torc_exchange_event(struct torc_exchange *exchange,
-    const struct torc_event *event, torc_deadline deadline);
+static inline int
+torc_exchange_event(struct torc_exchange *exchange,
+    const struct torc_event *event, torc_deadline deadline)
+{
+	return torc_exchange_event_sized(exchange, event, sizeof(*event),
+	    deadline);
+}
 
 /* ---- JSON ---- */
 
@@ -503,7 +543,7 @@ TORC_API int torc_exchange_event(struct torc_exchange *exchange,
  * or what put() has returned. Text is UTF-8; bytes that are not become U+FFFD.
  * Numbers are written in the same way in every locale: those of
  * torc_json_double() with 15 digits, or 16 or 17 if it takes them to bring the
- * same number back. Its fields are torc's.
+ * same number back. Its fields are torc's. Frozen.
  */
 struct torc_json {
 	uint8_t *data;
@@ -518,6 +558,7 @@ struct torc_json {
 	bool comma;		/* before the next value */
 	bool named;		/* a name was written, and its value is next */
 	bool whole;		/* the outermost value was written */
+	uint64_t reserved[4];
 };
 
 /* Begin in `size` bytes at `data`, at least 32. `put` may be NULL. */
@@ -571,7 +612,7 @@ TORC_API int torc_exchange_json_end(struct torc_exchange *exchange,
 
 /* ---- Filters ---- */
 
-/* The head of an answer that is about to go out. */
+/* The head of an answer that is about to go out. It grows. */
 struct torc_exchange_head {
 	unsigned status;
 	const char *type;	/* or NULL */
@@ -584,7 +625,7 @@ struct torc_filter;
  * A filter shapes an answer: its head, and the pieces of its body. An answer
  * passes the filters from the one that was added last to the one that was added
  * first, and what they have done with it is sent. Answers of torc's own
- * (torc_exchange_refuse()) pass none.
+ * (torc_exchange_refuse()) pass none. It grows.
  */
 struct torc_filter_kind {
 	/*
@@ -606,11 +647,17 @@ struct torc_filter_kind {
 };
 
 /*
- * Let the answer of this exchange pass a filter. `kind` and `arg` stay until
- * the answer was ended. Returns 0, or: -EINVAL the answer was begun; -ENOMEM.
+ * Let the answer of this exchange pass a filter. `kind` is copied; `arg` stays
+ * until the answer was ended. Returns 0, or: -EINVAL the answer was begun;
+ * -ENOMEM.
  */
-TORC_API int torc_exchange_add_filter(struct torc_exchange *exchange,
-    const struct torc_filter_kind *kind, void *arg);
+static inline int
+torc_exchange_add_filter(struct torc_exchange *exchange,
+    const struct torc_filter_kind *kind, void *arg)
+{
+	return torc_exchange_add_filter_sized(exchange, kind, sizeof(*kind),
+	    arg);
+}
 
 /*
  * Parks. Pass a piece of the body on. Returns as torc_exchange_write().

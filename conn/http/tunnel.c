@@ -130,7 +130,7 @@ take_over(struct torc_http_exchange *exchange)
 int
 torc_http_tunnel(struct torc_http_exchange *exchange)
 {
-	const unsigned ms = exchange->origin->config.forward.tunnel_ms;
+	const unsigned ms = exchange->origin->config.tunnel_ms;
 	struct tunnel tunnel = {
 		.client = exchange->http->conn,
 		.idle_ns = ms == TORC_NO_LIMIT ? UINT64_MAX : ms * 1000000ull,

@@ -105,7 +105,7 @@ static void
 send_back(struct torc_task *task)
 {
 	task->state = TORC_TASK_DONE;
-	torc_post(task->reactor, &task->post);
+	torc_reactor_post(task->reactor, &task->post);
 }
 
 /* The lock is held, but not while it runs. */

@@ -105,7 +105,7 @@ torc_pool_run_close(void *arg)
 	struct torc_pool *pool = entry->pool;
 
 	entry->fiber = torc_fiber_self();
-	pool->kind->close(pool->arg, entry->item);
+	pool->kind.close(pool->arg, entry->item);
 	entry->fiber = 0;
 	entry->attended = false;
 	torc_pool_set_free(entry);
@@ -163,7 +163,7 @@ torc_pool_lay_down(struct torc_pool_entry *entry)
 struct torc_pool_entry *
 torc_pool_pick_up(struct torc_pool *pool)
 {
-	const struct torc_pool_kind *kind = pool->kind;
+	const struct torc_pool_kind *kind = &pool->kind;
 	const unsigned *idle = &pool->counts[TORC_POOL_IDLE];
 
 	while (*idle > 0) {
@@ -240,13 +240,13 @@ is_usable(const struct torc_pool_entry *entry)
 {
 	const struct torc_pool *pool = entry->pool;
 
-	return pool->kind->usable(pool->arg, entry->item);
+	return pool->kind.usable(pool->arg, entry->item);
 }
 
 void
 torc_pool_weed(struct torc_pool *pool)
 {
-	if (pool->kind->usable != NULL)
+	if (pool->kind.usable != NULL)
 		sift_idle(pool, is_usable);
 }
 
@@ -295,7 +295,7 @@ run_open(void *arg)
 
 	entry->fiber = torc_fiber_self();
 	if (pool->destroyer == NULL)
-		rc = pool->kind->open(pool->arg, &entry->item,
+		rc = pool->kind.open(pool->arg, &entry->item,
 		    torc_at(after(pool, pool->config.open_ms)));
 	entry->fiber = 0;
 	if (rc < 0) {

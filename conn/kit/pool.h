@@ -58,7 +58,7 @@ struct torc_pool {
 	uint32_t alive;		/* TORC_POOL_ALIVE until it is freed */
 	unsigned aside;		/* entries that are set aside */
 	struct torc_reactor *reactor;
-	const struct torc_pool_kind *kind;
+	struct torc_pool_kind kind;
 	void *arg;
 	struct torc_pool_config config;
 

@@ -33,10 +33,14 @@ conn_usable(void *address, void *item)
 const struct torc_pool_kind *
 torc_conn_pool_kind(void)
 {
-	static const struct torc_pool_kind kind = {
+	/* A program of a later torc has more of it, which is zero here. */
+	static const struct {
+		struct torc_pool_kind kind;
+		void *later[32];
+	} kind = { .kind = {
 		.name = "connections", .open = open_conn,
 		.close = close_conn, .usable = conn_usable,
-	};
+	} };
 
-	return &kind;
+	return &kind.kind;
 }

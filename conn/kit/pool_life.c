@@ -27,19 +27,24 @@ static const struct torc_bound bounds[] = {
 static const struct torc_key pools_key = { "pools" };
 
 void
-torc_pool_stats(const struct torc_pool *pool, struct torc_pool_stats *stats)
+torc_pool_stats_read_sized(const struct torc_pool *pool,
+    struct torc_pool_stats *stats, size_t stats_size)
 {
+	struct torc_pool_stats now;
+
 	torc_pool_check(pool);
 	torc_reactor_check(pool->reactor);
-	torc_require(stats != NULL, "torc_pool_stats needs a place for them");
-	*stats = pool->stats;
-	stats->idle = pool->counts[TORC_POOL_IDLE];
-	stats->rented = pool->counts[TORC_POOL_RENTED];
-	stats->opening = pool->counts[TORC_POOL_OPENING];
-	stats->closing = pool->counts[TORC_POOL_LEAVING];
-	stats->waiting = pool->waiting;
-	stats->aside = pool->aside;
-	stats->last_error = pool->last_error;
+	torc_require(stats != NULL,
+	    "torc_pool_stats_read needs a place for them");
+	now = pool->stats;
+	now.idle = pool->counts[TORC_POOL_IDLE];
+	now.rented = pool->counts[TORC_POOL_RENTED];
+	now.opening = pool->counts[TORC_POOL_OPENING];
+	now.closing = pool->counts[TORC_POOL_LEAVING];
+	now.waiting = pool->waiting;
+	now.aside = pool->aside;
+	now.last_error = pool->last_error;
+	torc_config_give(stats, stats_size, &now, sizeof(now));
 }
 
 /* The number of pools, kept as the value of a key. 0 or a negative errno. */
@@ -94,13 +99,15 @@ allocate(const struct torc_pool_config *config)
 
 static int
 fill(struct torc_pool_config *config, const struct torc_pool_config *from,
-    struct torc_error *error)
+    size_t from_size, struct torc_error *error)
 {
 	int rc;
 
-	*config = from != NULL ? *from : (struct torc_pool_config) { 0 };
-	rc = torc_config_check(config, bounds,
-	    sizeof(bounds) / sizeof(bounds[0]), error);
+	rc = torc_config_take(config, sizeof(*config), from, from_size,
+	    "torc_pool_config", error);
+	if (rc == 0)
+		rc = torc_config_check(config, bounds,
+		    sizeof(bounds) / sizeof(bounds[0]), error);
 	if (rc < 0)
 		return rc;
 	if (config->retry_max_ms == 0)
@@ -114,22 +121,27 @@ fill(struct torc_pool_config *config, const struct torc_pool_config *from,
 }
 
 int
-torc_pool_create(struct torc_pool **out, const struct torc_pool_kind *kind,
-    void *arg, const struct torc_pool_config *config,
+torc_pool_create_sized(struct torc_pool **out,
+    const struct torc_pool_kind *kind, size_t kind_size, void *arg,
+    const struct torc_pool_config *config, size_t config_size,
     struct torc_error *error)
 {
 	struct torc_reactor *reactor = torc_reactor_own(
 	    "torc_pool_create was called outside a reactor's thread");
 	struct torc_pool_config filled;
+	struct torc_pool_kind known;
 	struct torc_pool *pool;
 	int rc;
 
 	torc_require(out != NULL && kind != NULL,
 	    "torc_pool_create needs a place for the pool, and a kind");
-	torc_require(kind->open != NULL && kind->close != NULL,
-	    "a kind of pool needs open and close");
 	torc_error_clear(error);
-	rc = fill(&filled, config, error);
+	rc = torc_config_take(&known, sizeof(known), kind, kind_size,
+	    "torc_pool_kind", error);
+	torc_require(known.open != NULL && known.close != NULL,
+	    "a kind of pool needs open and close");
+	if (rc == 0)
+		rc = fill(&filled, config, config_size, error);
 	if (rc < 0)
 		return rc;
 	pool = allocate(&filled);
@@ -143,7 +155,7 @@ torc_pool_create(struct torc_pool **out, const struct torc_pool_kind *kind,
 	}
 	pool->alive = TORC_POOL_ALIVE;
 	pool->reactor = reactor;
-	pool->kind = kind;
+	pool->kind = known;
 	pool->arg = arg;
 	pool->timer.fire = torc_pool_look_again;
 	pool->noise = torc_sys_now() | 1;
@@ -159,14 +171,14 @@ torc_pool_create(struct torc_pool **out, const struct torc_pool_kind *kind,
 static void
 free_items(struct torc_pool *pool)
 {
-	if (pool->kind->free == NULL)
+	if (pool->kind.free == NULL)
 		return;
 	for (unsigned i = 0; i < pool->touched; i++) {
 		struct torc_pool_entry *entry = &pool->entries[i];
 
 		if (entry->state == TORC_POOL_IDLE ||
 		    entry->state == TORC_POOL_LEAVING)
-			pool->kind->free(pool->arg, entry->item);
+			pool->kind.free(pool->arg, entry->item);
 	}
 }
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "conn/kit/pool.h"
+#include "reactor/config.h"
 #include "sys/sys.h"
 
 #define SHARE 3u		/* times what is free: the most of one key */
@@ -353,11 +354,12 @@ rent(struct torc_pool *pool, const struct torc_pool_wish *wish,
 }
 
 int
-torc_pool_acquire_for(struct torc_pool *pool, const struct torc_pool_wish *wish,
-    void **item, torc_deadline deadline)
+torc_pool_acquire_for_sized(struct torc_pool *pool,
+    const struct torc_pool_wish *wish, size_t wish_size, void **item,
+    torc_deadline deadline)
 {
-	static const struct torc_pool_wish none;
-	struct torc_pool_entry *entry;
+	struct torc_pool_entry *entry = NULL;
+	struct torc_pool_wish known;
 	int rc;
 
 	torc_pool_check(pool);
@@ -366,7 +368,10 @@ torc_pool_acquire_for(struct torc_pool *pool, const struct torc_pool_wish *wish,
 	torc_require(item != NULL, "an acquire needs a place for the item");
 	torc_require(pool->destroyer == NULL,
 	    "a pool is used that is being destroyed");
-	rc = rent(pool, wish != NULL ? wish : &none, &entry, deadline);
+	rc = torc_config_take(&known, sizeof(known), wish, wish_size,
+	    "torc_pool_wish", NULL);
+	if (rc == 0)
+		rc = rent(pool, &known, &entry, deadline);
 	if (rc < 0) {
 		pool->stats.refusals++;
 		return rc;

@@ -13,6 +13,26 @@
 extern "C" {
 #endif
 
+struct torc_pool;
+struct torc_pool_kind;
+struct torc_pool_config;
+struct torc_pool_stats;
+struct torc_pool_wish;
+
+/*
+ * The calls behind those that take or fill in a structure that grows: see
+ * torc_runtime.h.
+ */
+TORC_API int torc_pool_create_sized(struct torc_pool **pool,
+    const struct torc_pool_kind *kind, size_t kind_size, void *arg,
+    const struct torc_pool_config *config, size_t config_size,
+    struct torc_error *error);
+TORC_API int torc_pool_acquire_for_sized(struct torc_pool *pool,
+    const struct torc_pool_wish *wish, size_t wish_size, void **item,
+    torc_deadline deadline);
+TORC_API void torc_pool_stats_read_sized(const struct torc_pool *pool,
+    struct torc_pool_stats *stats, size_t stats_size);
+
 /* ---- Pools ---- */
 
 /*
@@ -38,9 +58,8 @@ extern "C" {
  * something free. When the queue is full, the key that has most fibers in it
  * loses its last one. Acquires without a key are one line, without a share.
  */
-struct torc_pool;
 
-/* What a pool must know of its connections. */
+/* What a pool must know of its connections. It grows. */
 struct torc_pool_kind {
 	const char *name;	/* for people */
 	/*
@@ -69,7 +88,7 @@ struct torc_pool_kind {
 
 /*
  * The bounds and times of a pool. 0 has the default; a value out of its range
- * is refused with -EINVAL.
+ * is refused with -EINVAL. It grows.
  */
 struct torc_pool_config {
 	unsigned size;		/* connections, with those being opened; 8; 1
@@ -91,14 +110,18 @@ struct torc_pool_config {
 
 /*
  * Create a pool for the reactor of this thread. It opens nothing before it is
- * asked. `kind` and `arg` are the caller's and outlive it; `config` is copied
- * and may be NULL. Returns 0, or: -EINVAL, and `error` names the
- * field, its value and its bounds; -ENOMEM; -ENOBUFS the reactor has 1024
- * pools.
+ * asked. `kind` and `config`, which may be NULL, are copied; `arg` and the name
+ * of the kind are the caller's and outlive the pool. Returns 0, or: -EINVAL,
+ * and `error` names the field, its value and its bounds; -ENOMEM; -ENOBUFS the
+ * reactor has 1024 pools.
  */
-TORC_API int torc_pool_create(struct torc_pool **pool,
-    const struct torc_pool_kind *kind, void *arg,
-    const struct torc_pool_config *config, struct torc_error *error);
+static inline int
+torc_pool_create(struct torc_pool **pool, const struct torc_pool_kind *kind,
+    void *arg, const struct torc_pool_config *config, struct torc_error *error)
+{
+	return torc_pool_create_sized(pool, kind, sizeof(*kind), arg, config,
+	    sizeof(*config), error);
+}
 
 /*
  * Parks. Rent a connection: the one that came back last, or a new one while
@@ -117,7 +140,7 @@ TORC_API int torc_pool_create(struct torc_pool **pool,
 TORC_API int torc_pool_acquire(struct torc_pool *pool, void **item,
     torc_deadline deadline);
 
-/* A wish says how to rent. All zero: as torc_pool_acquire(). */
+/* A wish says how to rent. All zero: as torc_pool_acquire(). It grows. */
 struct torc_pool_wish {
 	uint64_t key;		/* whom it is for; 0: no one in particular */
 	bool fresh;		/* one that was not rented before: it is opened
@@ -129,8 +152,13 @@ struct torc_pool_wish {
  * Parks. Rent a connection in a certain way, and otherwise as
  * torc_pool_acquire(). `wish` may be NULL.
  */
-TORC_API int torc_pool_acquire_for(struct torc_pool *pool,
-    const struct torc_pool_wish *wish, void **item, torc_deadline deadline);
+static inline int
+torc_pool_acquire_for(struct torc_pool *pool,
+    const struct torc_pool_wish *wish, void **item, torc_deadline deadline)
+{
+	return torc_pool_acquire_for_sized(pool, wish, sizeof(*wish), item,
+	    deadline);
+}
 
 /*
  * Give a rented connection back; it is not the caller's any more. `reusable`:
@@ -173,7 +201,7 @@ TORC_API int torc_pool_set_aside(struct torc_pool *pool, void *item,
 TORC_API int torc_pool_destroy(struct torc_pool *pool,
     torc_deadline deadline);
 
-/* What a pool has now, and what it has done. */
+/* What a pool has now, and what it has done. It grows. */
 struct torc_pool_stats {
 	/* Now. */
 	unsigned idle;
@@ -191,8 +219,12 @@ struct torc_pool_stats {
 };
 
 /* Read the statistics of a pool. The reactor's thread. */
-TORC_API void torc_pool_stats(const struct torc_pool *pool,
-    struct torc_pool_stats *stats);
+static inline void
+torc_pool_stats_read(const struct torc_pool *pool,
+    struct torc_pool_stats *stats)
+{
+	torc_pool_stats_read_sized(pool, stats, sizeof(*stats));
+}
 
 /* ---- Blocking work ---- */
 
@@ -256,7 +288,7 @@ TORC_API int torc_dial_name(struct torc_conn **conn, const char *address,
  */
 TORC_API const struct torc_pool_kind *torc_conn_pool_kind(void);
 
-/* The addresses of a name that were dialled. All zero at first. */
+/* The addresses of a name that were dialled. All zero at first. Frozen. */
 struct torc_dialled {
 	unsigned count;		/* of `peers` */
 	unsigned left;		/* others that can be tried next */

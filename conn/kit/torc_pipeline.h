@@ -35,7 +35,7 @@ struct torc_pipeline;
 /*
  * A request is the first member of the client's own structure, on the heap,
  * since it may outlive the fiber that made it. All zero at first. Its fields
- * are torc's, but `unsent` may be read.
+ * are torc's, but `unsent` may be read. Frozen.
  */
 struct torc_request {
 	struct torc_request *next;
@@ -50,9 +50,10 @@ struct torc_request {
 	bool unsent;			/* to read after an error: no byte of
 					 * it was given to the kernel, so the
 					 * backend cannot have seen it */
+	uint64_t reserved[2];
 };
 
-/* What a pipeline must know of its protocol. */
+/* What a pipeline must know of its protocol. Frozen. */
 struct torc_pipeline_kind {
 	/*
 	 * Bytes of the reply to `request`, which is the oldest: how many were
@@ -75,9 +76,10 @@ struct torc_pipeline_kind {
 	long (*unasked)(void *arg, const uint8_t *data, size_t size);
 	/* Nobody waits for this request any more, and it is over: free it. */
 	void (*drop)(void *arg, struct torc_request *request);
+	void (*reserved[4])(void);	/* NULL */
 };
 
-/* A pipeline on one connection. Its fields are for reading only. */
+/* A pipeline on one connection. Its fields are for reading only. Frozen. */
 struct torc_pipeline {
 	struct torc_conn *conn;		/* the client's: it closes it */
 	const struct torc_pipeline_kind *kind;
@@ -91,6 +93,7 @@ struct torc_pipeline {
 	bool writing;			/* between begin and end */
 	bool *leaders_turn;		/* to write, if it waits for that */
 	struct torc_waiters writers;	/* the others who do */
+	uint64_t reserved[4];
 };
 
 /* Begin a pipeline on a connection, which stays the client's. */

@@ -143,8 +143,8 @@ void
 torc_pg_stats(const struct torc_pg *pg, struct torc_pg_stats *stats)
 {
 	*stats = pg->stats;
-	torc_pool_stats(pg->shared_pool.pool, &stats->shared);
-	torc_pool_stats(pg->session_pool.pool, &stats->sessions);
+	torc_pool_stats_read(pg->shared_pool.pool, &stats->shared);
+	torc_pool_stats_read(pg->session_pool.pool, &stats->sessions);
 }
 
 int

@@ -181,7 +181,7 @@ widen(struct torc_pg *pg)
 
 	if (pg->shared_count + pg->opening >= pg->config.shared)
 		return 0;
-	torc_pool_stats(pg->shared_pool.pool, &stats);
+	torc_pool_stats_read(pg->shared_pool.pool, &stats);
 	if (stats.idle > 0 && torc_pool_acquire(pg->shared_pool.pool, &item,
 	    TORC_AT_ONCE) == 0) {
 		add_shared(pg, item);

@@ -84,7 +84,7 @@ explain(const struct opener *opener, int rc, torc_deadline deadline,
 	const char *address = opener->node->address;
 	struct torc_pool_stats stats;
 
-	torc_pool_stats(opener->pool, &stats);
+	torc_pool_stats_read(opener->pool, &stats);
 	if (rc == -ECANCELED)
 		return torc_redis_fail(trouble, rc, "%s: the fiber was "
 		    "cancelled while it waited for a connection", address);

@@ -300,7 +300,7 @@ static void *
 post_from_a_thread(void *arg)
 {
 	outside.posts[outside.seen].call = note_post;
-	torc_post(outside.reactor, &outside.posts[outside.seen]);
+	torc_reactor_post(outside.reactor, &outside.posts[outside.seen]);
 	return arg;
 }
 
@@ -488,7 +488,7 @@ fibers_and_posts_begin_with_the_modes_of_the_loop(void **state)
 	note_usual();
 	torc_fiber_start(reactor, NULL, calculate_upwards, NULL);
 	assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
-	torc_post(reactor, &post);
+	torc_reactor_post(reactor, &post);
 	finish(reactor);
 	assert_true(calculation.held > 6);
 	assert_true(is_usual());
@@ -572,18 +572,18 @@ post_twice(void)
 	struct torc_post other = { .call = count_call };
 	struct torc_reactor *reactor = make(NULL);
 
-	torc_post(reactor, &counted);
-	torc_post(reactor, &other);
-	torc_post(reactor, &counted);
-	torc_post(reactor, &stopping);
+	torc_reactor_post(reactor, &counted);
+	torc_reactor_post(reactor, &other);
+	torc_reactor_post(reactor, &counted);
+	torc_reactor_post(reactor, &stopping);
 	torc_reactor_run(reactor);
 }
 
 static void
 post_to_two_reactors(void)
 {
-	torc_post(make(NULL), &counted);
-	torc_post(make(NULL), &counted);
+	torc_reactor_post(make(NULL), &counted);
+	torc_reactor_post(make(NULL), &counted);
 }
 
 static void
@@ -591,7 +591,7 @@ post_what_has_still_to_run(struct torc_reactor *reactor,
     struct torc_post *post)
 {
 	(void)post;
-	torc_post(reactor, &counted);
+	torc_reactor_post(reactor, &counted);
 }
 
 /* The reactor has taken the list already, and would lose the rest of it. */
@@ -601,9 +601,9 @@ post_again_what_is_about_to_run(void)
 	struct torc_post first = { .call = post_what_has_still_to_run };
 	struct torc_reactor *reactor = make(NULL);
 
-	torc_post(reactor, &first);
-	torc_post(reactor, &counted);
-	torc_post(reactor, &stopping);
+	torc_reactor_post(reactor, &first);
+	torc_reactor_post(reactor, &counted);
+	torc_reactor_post(reactor, &stopping);
 	torc_reactor_run(reactor);
 }
 
@@ -611,7 +611,7 @@ static void
 post_itself(struct torc_reactor *reactor, struct torc_post *post)
 {
 	if (++calls < 10)
-		torc_post(reactor, post);
+		torc_reactor_post(reactor, post);
 	else
 		torc_reactor_stop(reactor);
 }
@@ -623,15 +623,15 @@ post_again_in_time(void)
 	struct torc_post again = { .call = post_itself };
 	struct torc_reactor *reactor = make(NULL);
 
-	torc_post(reactor, &again);
+	torc_reactor_post(reactor, &again);
 	if (torc_reactor_run(reactor) != 0 || calls != 10 ||
-	    torc_post(reactor, &again) != -ESHUTDOWN ||
-	    torc_post(reactor, &again) != -ESHUTDOWN)
+	    torc_reactor_post(reactor, &again) != -ESHUTDOWN ||
+	    torc_reactor_post(reactor, &again) != -ESHUTDOWN)
 		abort();
 	torc_reactor_destroy(reactor);
 	reactor = make(NULL);
 	calls = 9;
-	torc_post(reactor, &again);
+	torc_reactor_post(reactor, &again);
 	if (torc_reactor_run(reactor) != 0 || calls != 10)
 		abort();
 	torc_reactor_destroy(reactor);
@@ -642,11 +642,11 @@ post_without_a_call(void)
 {
 	struct torc_post post = { NULL };
 
-	torc_post(make(NULL), &post);
+	torc_reactor_post(make(NULL), &post);
 }
 
-static void post_nothing(void) { torc_post(make(NULL), NULL); }
-static void post_to_nobody(void) { torc_post(NULL, &counted); }
+static void post_nothing(void) { torc_reactor_post(make(NULL), NULL); }
+static void post_to_nobody(void) { torc_reactor_post(NULL, &counted); }
 
 static void
 a_post_that_is_posted_before_it_has_run_stops_the_process(void **state)
@@ -663,8 +663,8 @@ static void
 a_post_of_nothing_stops_the_process(void **state)
 {
 	(void)state;
-	assert_traps(post_without_a_call, "torc_post needs a post");
-	assert_traps(post_nothing, "torc_post needs a post");
+	assert_traps(post_without_a_call, "torc_reactor_post needs a post");
+	assert_traps(post_nothing, "torc_reactor_post needs a post");
 	assert_traps(post_to_nobody, "a call needs a reactor");
 }
 
@@ -945,7 +945,7 @@ a_reactor_tells_its_phases_in_their_order(void **state)
 
 	(void)state;
 	assert_int_equal(torc_reactor_phase(reactor), TORC_PHASE_CREATED);
-	assert_int_equal(torc_post(reactor, &post), 0);
+	assert_int_equal(torc_reactor_post(reactor, &post), 0);
 	assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
 	assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
 	assert_int_equal(torc_reactor_phase(reactor), TORC_PHASE_RUNNING);

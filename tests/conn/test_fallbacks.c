@@ -362,7 +362,8 @@ play(struct torc_reactor *reactor, struct torc_post *post)
 	unsigned bounces = atomic_fetch_add(&ball->bounces, 1) + 1;
 
 	if (reactor == ball->players[bounces % 2] && bounces < BOUNCES)
-		torc_post(ball->players[(bounces + 1) % 2], &ball->post);
+		torc_reactor_post(ball->players[(bounces + 1) % 2],
+		    &ball->post);
 }
 
 static bool
@@ -383,7 +384,7 @@ post_back_and_forth(struct server *servers)
 		.players = { servers[0].reactor, servers[1].reactor },
 	};
 
-	assert_int_equal(torc_post(ball.players[1], &ball.post), 0);
+	assert_int_equal(torc_reactor_post(ball.players[1], &ball.post), 0);
 	assert_true(server_await(&servers[0], is_out, &ball, 10000));
 	/* The last who posted has come back from it, too. */
 	server_counters(&servers[1]);

@@ -607,7 +607,7 @@ ping_is_answered(struct server *server)
 
 	ping->post.call = answer_ping;
 	pause_ms(2);
-	assert_int_equal(torc_post(server->reactor, &ping->post), 0);
+	assert_int_equal(torc_reactor_post(server->reactor, &ping->post), 0);
 	for (unsigned i = 0; i < 5000 && !atomic_load(&ping->there); i++)
 		pause_ms(1);
 	there = atomic_load(&ping->there);
@@ -866,7 +866,7 @@ end_the_wake(struct torc_reactor *reactor, void *arg)
 	    (TORC_SLOT_BITS + TORC_GENERATION_BITS)))
 		abort();
 	crowd.post.call = fill_queue;
-	torc_post(reactor, &crowd.post);
+	torc_reactor_post(reactor, &crowd.post);
 }
 
 /* it looks again, until the wake is armed. */

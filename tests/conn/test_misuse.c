@@ -107,9 +107,9 @@ ON_FIBER(wake_all_null, (void)torc_wake_all(NULL, 0))
 ON_FIBER(close_listener_null, (void)torc_listener_close(NULL, 0, LATE))
 CALL(listen_fd_null, (void)torc_listen_fd(NULL, 0, echo_handler, NULL))
 CALL(listen_fd_no_handler, (void)torc_listen_fd(make(), 0, NULL, NULL))
-CALL(reactor_stats_null, torc_reactor_stats_read(NULL, NULL, 0))
-CALL(no_stats_place, torc_reactor_stats_read(make(), NULL, 0))
-CALL(all_stats_null, torc_stats_read(NULL, 0))
+CALL(reactor_stats_null, torc_reactor_stats_read(NULL, NULL))
+CALL(no_stats_place, torc_reactor_stats_read(make(), NULL))
+CALL(all_stats_null, torc_stats_read(NULL))
 ON_FIBER(channel_null, (void)torc_channel_create(NULL, 1, 1))
 ON_FIBER(send_null, (void)torc_channel_send(NULL, "", LATE))
 ON_FIBER(recv_null, (void)torc_channel_recv(NULL, "", LATE))
@@ -147,7 +147,7 @@ ON_FIBER(usable_null, (void)torc_conn_usable(NULL))
 ON_FIBER(pool_null, (void)torc_pool_create(NULL, NULL, NULL, NULL, NULL))
 ON_FIBER(acquire_null, (void)torc_pool_acquire(NULL, NULL, LATE))
 ON_FIBER(release_null, torc_pool_release(NULL, NULL, true))
-ON_FIBER(stats_null, torc_pool_stats(NULL, NULL))
+ON_FIBER(stats_null, torc_pool_stats_read(NULL, NULL))
 
 static const struct {
 	const char *name;
@@ -356,7 +356,7 @@ post_to_one_that_is_gone(void)
 	struct torc_reactor *reactor = make();
 
 	torc_reactor_destroy(reactor);
-	torc_post(reactor, &post);
+	torc_reactor_post(reactor, &post);
 }
 
 static void
@@ -630,7 +630,7 @@ post_to_parent(void)
 {
 	struct torc_post post = { NULL };
 
-	torc_post(parents, &post);
+	torc_reactor_post(parents, &post);
 }
 
 static void sleep_on(void) { torc_sleep(LATE); }

@@ -60,7 +60,7 @@ stall_begin(struct stall *stall, struct server *server)
 	stall->post.call = wait_to_go;
 	sem_init(&stall->reached, 0, 0);
 	sem_init(&stall->go, 0, 0);
-	assert_int_equal(torc_post(server->reactor, &stall->post), 0);
+	assert_int_equal(torc_reactor_post(server->reactor, &stall->post), 0);
 	while (sem_wait(&stall->reached) < 0)
 		continue;
 }

@@ -629,6 +629,47 @@ a_reactor_that_cannot_be_made_leaves_nothing_and_says_why(void **state)
 	assert_true(reached[2] >= 1);
 }
 
+static int
+make_with(struct torc_config config, struct torc_error *error)
+{
+	struct torc_reactor *reactor = NULL;
+	int rc = torc_reactor_create(&reactor, &config, error);
+
+	torc_reactor_destroy(reactor);
+	return rc;
+}
+
+static int
+start_nothing(struct torc_reactor *reactor, void *arg)
+{
+	(void)reactor;
+	(void)arg;
+	return 0;
+}
+
+static void
+a_field_that_a_reactor_alone_would_ignore_is_refused_by_name(void **state)
+{
+	const char *const addresses[] = { "127.0.0.1:0", NULL };
+	struct torc_error error;
+
+	(void)state;
+	assert_int_equal(make_with((struct torc_config) {
+	    .start = start_nothing }, &error), -EINVAL);
+	assert_memory_equal(error.text, "start: ", 7);
+	assert_int_equal(make_with((struct torc_config) {
+	    .handler = echo_handler }, &error), -EINVAL);
+	assert_memory_equal(error.text, "handler: ", 9);
+	assert_int_equal(make_with((struct torc_config) {
+	    .listen = addresses }, &error), -EINVAL);
+	assert_int_equal(make_with((struct torc_config) { .reactors = 1 },
+	    &error), -EINVAL);
+	assert_int_equal(make_with((struct torc_config) { .unpinned = true },
+	    &error), -EINVAL);
+	assert_int_equal(make_with((struct torc_config) { .arg = &error,
+	    .batch = 7 }, &error), 0);
+}
+
 /* A11 */
 static void
 a_listener_that_cannot_be_bound_leaves_descriptor_0_alone(void **state)
@@ -1000,14 +1041,14 @@ try_to_go_on(struct torc_reactor *reactor, struct torc_post *post)
 	(void)post;
 	last.calls++;
 	last.spawned = torc_fiber_spawn(NULL, do_nothing, NULL);
-	last.posted = torc_post(reactor, &another);
+	last.posted = torc_reactor_post(reactor, &another);
 }
 
 static int
 post_when_cancelled(void *arg)
 {
 	EXPECT(torc_sleep(TORC_NEVER) == -ECANCELED);
-	EXPECT(torc_post(arg, &last.post) == 0);
+	EXPECT(torc_reactor_post(arg, &last.post) == 0);
 	return 0;
 }
 
@@ -1030,7 +1071,7 @@ the_last_post_runs_and_finds_that_nothing_can_be_begun(void **state)
 	assert_int_equal(last.calls, 1);
 	assert_int_equal(last.spawned, -ESHUTDOWN);
 	assert_int_equal(last.posted, -ESHUTDOWN);
-	assert_int_equal(torc_post(reactor, &late), -ESHUTDOWN);
+	assert_int_equal(torc_reactor_post(reactor, &late), -ESHUTDOWN);
 	assert_int_equal(torc_reactor_run(reactor), 0);
 	torc_reactor_destroy(reactor);
 	assert_int_equal(last.calls, 1);
@@ -1172,7 +1213,7 @@ put_in(struct plug *plug)
 	plug->post.call = plug_up;
 	sem_init(&plug->in, 0, 0);
 	sem_init(&plug->out, 0, 0);
-	assert_int_equal(torc_post(server.reactor, &plug->post), 0);
+	assert_int_equal(torc_reactor_post(server.reactor, &plug->post), 0);
 	while (sem_wait(&plug->in) < 0)
 		continue;
 }
@@ -1311,7 +1352,7 @@ listen_while_it_drains(void)
 	fd = client_of('g');
 	torc_reactor_drain(server.reactor, torc_after_ms(10 * LONG_MS));
 	EXPECT(becomes_refused(server.port));
-	EXPECT(torc_post(server.reactor, &post) == 0);
+	EXPECT(torc_reactor_post(server.reactor, &post) == 0);
 	while (sem_wait(&late_listener.over) < 0)
 		continue;
 	EXPECT(late_listener.rc == -ESHUTDOWN);
@@ -1424,7 +1465,7 @@ static void
 post_then_fail(struct torc_reactor *reactor, void *arg)
 {
 	/* It is accepted, and runs at the end. */
-	EXPECT(torc_post(reactor, arg) == 0);
+	EXPECT(torc_reactor_post(reactor, arg) == 0);
 	fault.fatal = -EBADFD;
 }
 
@@ -1451,7 +1492,7 @@ lose_the_ring(void)
 	}
 	EXPECT(is_refused(server.port));
 	EXPECT(last.calls == 1);
-	EXPECT(torc_post(server.reactor, &late) == -ESHUTDOWN);
+	EXPECT(torc_reactor_post(server.reactor, &late) == -ESHUTDOWN);
 	EXPECT(torc_reactor_run(server.reactor) == -EBADFD);
 	EXPECT(torc_reactor_turn(server.reactor, TORC_AT_ONCE) == -EBADFD);
 	torc_reactor_destroy(server.reactor);
@@ -2089,7 +2130,7 @@ a_wait_is_not_cut_short_by_the_time_that_a_loop_was_elsewhere(void **state)
 	stale.post.call = spawn_waiter;
 	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
 	assert_int_equal(turn_while_due(reactor, &turns), 1);
-	assert_int_equal(torc_post(reactor, &stale.post), 0);
+	assert_int_equal(torc_reactor_post(reactor, &stale.post), 0);
 	pause_ms(300);
 	assert_int_equal(turn_while_due(reactor, &turns), 1);
 	torc_reactor_drain(reactor, TORC_NEVER);
@@ -2158,7 +2199,7 @@ make_a_mess(int way)
 		for (int fd = 3; fd < 64; fd++)
 			close(fd);
 	} else if (way == 1) {
-		torc_post(server.reactor, &post);
+		torc_reactor_post(server.reactor, &post);
 		torc_reactor_stop(server.reactor);
 	} else {
 		memset(ring->sqes, 0xff, ring->sqes_size);
@@ -2203,6 +2244,7 @@ main(void)
 		CLAIM(a_server_works_without_the_newer_features),
 		CLAIM(a_description_is_cut_to_the_room_that_it_has),
 		CLAIM(a_reactor_that_cannot_be_made_leaves_nothing_and_says_why),
+		CLAIM(a_field_that_a_reactor_alone_would_ignore_is_refused_by_name),
 		CLAIM(a_listener_that_cannot_be_bound_leaves_descriptor_0_alone),
 		CLAIM(descriptor_0_is_as_good_as_any_other),
 		CLAIM(a_start_that_fails_a_hundred_times_is_told_each_time_and_leaves_nothing),

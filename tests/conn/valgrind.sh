@@ -126,7 +126,7 @@ main(int argc, char **argv)
 	name = argv[argc - 1];
 	if (torc_reactor_create(&reactor, NULL, NULL) < 0)
 		return 2;
-	torc_post(reactor, &post);
+	torc_reactor_post(reactor, &post);
 	if (torc_reactor_run(reactor) < 0)
 		return 3;
 	torc_reactor_destroy(reactor);

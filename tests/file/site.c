@@ -35,7 +35,7 @@ serve(struct torc_conn *conn, void *arg)
 	struct torc_http http;
 
 	(void)arg;
-	torc_http_open(&http, conn, http_config);
+	torc_http_init(&http, conn, http_config);
 	while (torc_http_recv(&http, TORC_NEVER) > 0 &&
 	    torc_file_serve(root, &http, torc_after_ms(serve_ms)) == 0)
 		;

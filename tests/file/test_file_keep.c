@@ -57,7 +57,7 @@ keep_open(unsigned idle_ms)
 static int
 take_stats(void *arg)
 {
-	torc_file_root_stats(root, arg);
+	torc_file_root_stats_read(root, arg);
 	return 0;
 }
 

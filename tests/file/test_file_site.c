@@ -417,7 +417,7 @@ take_stats(struct torc_reactor *reactor, void *arg)
 {
 	(void)reactor;
 	(void)arg;
-	torc_file_root_stats(root, &stats);
+	torc_file_root_stats_read(root, &stats);
 }
 
 static void

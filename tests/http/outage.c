@@ -105,7 +105,7 @@ serve(struct torc_conn *conn, void *arg)
 	struct torc_http http;
 
 	(void)arg;
-	torc_http_open(&http, conn, NULL);
+	torc_http_init(&http, conn, NULL);
 	while (torc_http_recv(&http, TORC_NEVER) > 0)
 		torc_http_reply(&http, status_of(&http), NULL, 0, NULL, 0,
 		    TORC_NEVER);

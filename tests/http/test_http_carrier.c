@@ -6,6 +6,8 @@
  * wrap: torc_sys_alloc
  * wrap: torc_sys_free
  */
+#include "conn/http/torc_service.h"
+
 #include "tests/http/origin.h"
 #include "tests/seam.h"
 
@@ -15,7 +17,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "conn/http/torc_service.h"
 #include "sys/sys.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -78,7 +78,7 @@ run_ask(void *arg)
 
 	ask->size = 0;
 	ask->body[0] = '\0';
-	ask->rc = torc_http_call(client, &call, &ask->request, deadline);
+	ask->rc = torc_http_client_call(client, &call, &ask->request, deadline);
 	answered = ask->rc == 0;
 	ask->status = call.response.status;
 	if (answered)
@@ -278,7 +278,7 @@ look_at_the_end(void *arg)
 	struct torc_slice body;
 
 	(void)arg;
-	if (torc_http_call(client, &call, &request, deadline) != 0 ||
+	if (torc_http_client_call(client, &call, &request, deadline) != 0 ||
 	    torc_http_call_over(&call) ||
 	    torc_http_call_answer(&call, deadline) != -EINVAL)
 		return __LINE__;
@@ -483,7 +483,7 @@ count_pieces(void *arg)
 	int pieces = 0, size = 0, rc;
 
 	(void)arg;
-	if (torc_http_call(client, &call, &request, deadline) != 0)
+	if (torc_http_client_call(client, &call, &request, deadline) != 0)
 		return -1;
 	while ((rc = torc_http_call_read(&call, &body, deadline)) > 0) {
 		for (size_t i = 0; i < body.size; i++)
@@ -802,7 +802,7 @@ ask_a_dead_one(void *arg)
 		struct torc_http_call call;
 		unsigned ms;
 
-		if (torc_http_call(client, &call, &request,
+		if (torc_http_client_call(client, &call, &request,
 		    torc_after_ms(10000)) == 0)
 			return 0;
 		crowd->failures++;
@@ -835,7 +835,7 @@ static void
 copy_stats(struct torc_reactor *reactor, void *arg)
 {
 	(void)reactor;
-	torc_http_client_stats(client, arg);
+	torc_http_client_stats_read(client, arg);
 }
 
 /* I68 */
@@ -918,7 +918,8 @@ drink(void *arg)
 		const torc_deadline deadline = torc_after_ms(20000);
 		struct torc_http_call call;
 		struct torc_slice body;
-		int rc = torc_http_call(client, &call, &request, deadline);
+		int rc = torc_http_client_call(client, &call, &request,
+		    deadline);
 
 		while (rc == 0 && (rc = torc_http_call_read(&call, &body,
 		    deadline)) > 0)
@@ -986,7 +987,8 @@ leave_idle(void *arg)
 
 	(void)arg;
 	for (size_t i = 0; i < COUNT(calls) && rc == 0; i++)
-		rc = torc_http_call(client, &calls[i], &request, deadline);
+		rc = torc_http_client_call(client, &calls[i], &request,
+		    deadline);
 	for (size_t i = 0; i < COUNT(calls) && rc == 0; i++) {
 		while (torc_http_call_read(&calls[i], &body, deadline) > 0)
 			continue;
@@ -1032,20 +1034,20 @@ end_again(void *arg)
 
 	(void)arg;
 	torc_http_call_end(NULL);
-	if (torc_http_call(client, &call, &wrong, deadline) != -EINVAL)
+	if (torc_http_client_call(client, &call, &wrong, deadline) != -EINVAL)
 		return __LINE__;
 	torc_http_call_end(&call);
 	if (torc_http_call_begin(client, &call, &wrong, 1, deadline) !=
 	    -EINVAL)
 		return __LINE__;
 	torc_http_call_end(&call);
-	if (torc_http_call(client, &call, &request, deadline) != 0)
+	if (torc_http_client_call(client, &call, &request, deadline) != 0)
 		return __LINE__;
 	torc_http_call_end(&call);
 	torc_http_call_end(&call);
 	if (torc_http_call_read(&call, &body, deadline) != -EPIPE)
 		return __LINE__;
-	torc_http_client_close(NULL);
+	torc_http_client_shutdown(NULL);
 	torc_http_client_destroy(NULL, TORC_NEVER);
 	torc_pool_destroy(NULL, TORC_NEVER);
 	return 0;
@@ -1110,7 +1112,7 @@ speak_another_protocol(void *arg)
 	struct torc_conn *conn;
 
 	(void)arg;
-	if (torc_http_call(client, &call, &request, deadline) != 0 ||
+	if (torc_http_client_call(client, &call, &request, deadline) != 0 ||
 	    call.response.status != 101)
 		return __LINE__;
 	conn = torc_http_call_conn(&call);
@@ -1142,7 +1144,7 @@ static int
 close_client(void *arg)
 {
 	(void)arg;
-	torc_http_client_close(client);
+	torc_http_client_shutdown(client);
 	return 0;
 }
 
@@ -1349,8 +1351,8 @@ a_configuration_that_cannot_be_is_refused_in_words(void **state)
 		{ { .address = "127.0.0.1:1", .host = "a\r\nb" },
 		    "host = \"a\r\nb\": must be the value of a field, of at "
 		    "most 1000 bytes" },
-		{ { .address = "127.0.0.1:1", .pool.size = 5000 },
-		    "size = 5000: must be from 1 to 4096" },
+		{ { .address = "127.0.0.1:1", .connections = 5000 },
+		    "connections = 5000: must be from 1 to 4096" },
 		{ { .host = "localhost" }, "address: none is given; write "
 		    "127.0.0.1:8080, a name and a port, or unix:PATH" },
 	};

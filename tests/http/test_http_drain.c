@@ -26,7 +26,7 @@ serve(struct torc_conn *conn, void *arg)
 	struct torc_http http;
 
 	(void)arg;
-	torc_http_open(&http, conn, &config);
+	torc_http_init(&http, conn, &config);
 	while (torc_http_recv(&http, TORC_NEVER) > 0) {
 		if (torc_http_reply(&http, 200, NULL, 0, "ok", 2,
 		    TORC_NEVER) < 0)
@@ -47,7 +47,7 @@ serve_and_sleep(struct torc_conn *conn, void *arg)
 	(void)arg;
 	if (torc_conn_unread(conn) == 0)
 		return TORC_AGAIN;
-	torc_http_open(&http, conn, &config);
+	torc_http_init(&http, conn, &config);
 	rc = torc_http_recv(&http, TORC_NEVER);
 	if (rc > 0)
 		rc = torc_http_reply(&http, 200, NULL, 0, "ok", 2, TORC_NEVER);

@@ -39,7 +39,7 @@ forward(struct torc_conn *conn, void *arg)
 	if (tight)
 		setsockopt(torc_conn_fd(conn), SOL_SOCKET, SO_SNDBUF, &little,
 		    sizeof(little));
-	torc_http_open(&http, conn, &server_config);
+	torc_http_init(&http, conn, &server_config);
 	while (torc_http_recv(&http, TORC_NEVER) > 0)
 		torc_http_forward(&http, client, &forwarding,
 		    TORC_NEVER);
@@ -559,9 +559,9 @@ a_flood_of_hints_is_no_answer(void **state)
 static void
 one_at_a_time(struct torc_http_client_config *changed)
 {
-	changed->pool.size = 1;
-	changed->forward.gather_ms = TORC_NO_LIMIT;
-	changed->forward.half_close_ms = 50;
+	changed->connections = 1;
+	changed->gather_ms = TORC_NO_LIMIT;
+	changed->half_close_ms = 50;
 }
 
 static void
@@ -639,7 +639,7 @@ an_upload_that_stalls_is_begun_and_set_aside(void **state)
 	(void)state;
 	origin_scene(count_body, forward, one_at_a_time);
 	changed = config;
-	changed.forward.gather_ms = 20;
+	changed.gather_ms = 20;
 	make_with(changed);
 	for (size_t i = 0; i < COUNT(fds); i++) {
 		fds[i] = client_open(server.port);
@@ -694,7 +694,7 @@ an_origin_is_let_go_when_its_client_is_reset(void **state)
 	    "2\r\n\r\nab");
 	assert_served();
 	/* In the middle of an upload. */
-	config.forward.gather_ms = 1;
+	config.gather_ms = 1;
 	make_with(config);
 	await(&origin.alive, 0);
 	fd = client_open(server.port);
@@ -809,7 +809,7 @@ static void
 read_stats(struct torc_reactor *reactor, void *arg)
 {
 	(void)reactor;
-	torc_http_client_stats(client, arg);
+	torc_http_client_stats_read(client, arg);
 }
 
 /* Until so many connections are rented, and so many of them set aside. */
@@ -859,8 +859,8 @@ static void
 keep_nothing(struct torc_http_client_config *changed)
 {
 	one_at_a_time(changed);
-	changed->forward.stream = true;
-	changed->pool.aside_max = 5;
+	changed->stream = true;
+	changed->aside_max = 5;
 }
 
 static void
@@ -911,12 +911,12 @@ assert_large_after_fin(bool in_pieces)
 	} else {
 		open_slow(&fd, 1);
 	}
-	if (config.forward.stream)
+	if (config.stream)
 		await_stats(1, 1);
 	else
 		await(&origin.said, asked + 1);
 	shutdown(fd, SHUT_WR);
-	pause_ms(4 * config.forward.half_close_ms);
+	pause_ms(4 * config.half_close_ms);
 	assert_large(fd);
 	close(fd);
 	await_stats(0, 0);
@@ -928,9 +928,9 @@ a_client_that_has_sent_fin_gets_what_it_reads_slowly(void **state)
 	(void)state;
 	tight = true;
 	origin_scene(give_much_for_body, forward, keep_nothing);
-	config.forward.gather_ms = 1;
+	config.gather_ms = 1;
 	for (unsigned i = 0; i < 4; i++) {
-		config.forward.stream = i < 2;
+		config.stream = i < 2;
 		make_with(config);
 		await(&origin.alive, 0);
 		atomic_store(&origin.said, atomic_load(&origin.requests));
@@ -944,8 +944,8 @@ static void
 keep_one(struct torc_http_client_config *changed)
 {
 	keep_nothing(changed);
-	changed->pool.aside_max = 1;
-	changed->forward.stall_ms = 100;
+	changed->aside_max = 1;
+	changed->stall_ms = 100;
 }
 
 /* Of two that stall, one is set aside: the first loses its place. */
@@ -1009,9 +1009,9 @@ who_takes_little_at_a_time_keeps_its_origin(void **state)
 	(void)state;
 	tight = true;
 	origin_scene(give_much, forward, keep_one);
-	config.forward.stream = false;
-	config.forward.keep_max = 16384;
-	config.forward.stall_ms = 1000;
+	config.stream = false;
+	config.keep_max = 16384;
+	config.stall_ms = 1000;
 	make_with(config);
 	open_slow(&fds[0], 1);
 	await_stats(1, 1);
@@ -1071,7 +1071,7 @@ static void
 soon(struct torc_http_client_config *changed)
 {
 	changed->answer_ms = 300;
-	changed->forward.gather_ms = 1;
+	changed->gather_ms = 1;
 }
 
 static void
@@ -1104,7 +1104,7 @@ static void
 queue_for_a_moment(struct torc_http_client_config *changed)
 {
 	one_at_a_time(changed);
-	changed->forward.queue_ms = 100;
+	changed->queue_ms = 100;
 }
 
 /* Which is not to say that the origin is late. */
@@ -1203,7 +1203,7 @@ open_from(unsigned host)
 static void
 four(struct torc_http_client_config *changed)
 {
-	changed->pool.size = 4;
+	changed->connections = 4;
 }
 
 static void
@@ -1363,7 +1363,7 @@ an_origin_hears_that_the_client_of_a_tunnel_has_left(void **state)
 static void
 idle_soon(struct torc_http_client_config *changed)
 {
-	changed->forward.tunnel_ms = 300;
+	changed->tunnel_ms = 300;
 }
 
 static void

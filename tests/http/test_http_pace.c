@@ -271,7 +271,7 @@ serve(struct torc_conn *conn, void *arg)
 	struct torc_http http;
 	int rc;
 
-	torc_http_open(&http, conn, &config);
+	torc_http_init(&http, conn, &config);
 	shrink(torc_conn_fd(conn), SO_SNDBUF);
 	while (torc_http_recv(&http, TORC_NEVER) > 0) {
 		struct torc_slice body;
@@ -413,7 +413,7 @@ serve_last(struct torc_conn *conn, void *arg)
 	int rc;
 
 	(void)arg;
-	torc_http_open(&http, conn, &steady);
+	torc_http_init(&http, conn, &steady);
 	setsockopt(torc_conn_fd(conn), SOL_SOCKET, SO_SNDBUF, &room,
 	    sizeof(room));
 	rc = torc_http_recv(&http, TORC_NEVER);

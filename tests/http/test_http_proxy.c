@@ -2,6 +2,8 @@
  * test_http_proxy.c - a service as a proxy: requests that no route answers,
  * and what the origin is told of who has asked.
  */
+#include "conn/http/torc_service.h"
+
 #include "tests/http/origin.h"
 
 #include <errno.h>
@@ -9,8 +11,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "conn/http/torc_service.h"
 
 #define HOST "Host: a\r\n"
 #define LINES " HTTP/1.1\r\n" HOST "\r\n"

@@ -379,7 +379,7 @@ serve(struct torc_conn *conn, void *arg)
 {
 	struct torc_http http;
 
-	torc_http_open(&http, conn, arg);
+	torc_http_init(&http, conn, arg);
 	while (torc_http_recv(&http, TORC_NEVER) > 0) {
 		if (answer(&http) < 0)
 			break;
@@ -1485,7 +1485,7 @@ wait_for_news(struct torc_conn *conn, void *arg)
 	struct torc_http http;
 	int rc;
 
-	torc_http_open(&http, conn, arg);
+	torc_http_init(&http, conn, arg);
 	if (torc_http_recv(&http, TORC_NEVER) <= 0)
 		return TORC_CLOSE;
 	if (news.asks)
@@ -1535,7 +1535,7 @@ static struct torc_http unopened;
 static void
 open_nothing(void)
 {
-	torc_http_open(&unopened, NULL, NULL);
+	torc_http_init(&unopened, NULL, NULL);
 }
 
 static void
@@ -1574,12 +1574,12 @@ static const struct {
 	void (*misuse)(void);
 	const char *sentence;
 } misuses[] = {
-	{ open_nothing, "torc_http_open() needs its memory and a connection" },
-	{ receive_without_open, "that torc_http_open() did not begin" },
-	{ read_without_open, "that torc_http_open() did not begin" },
-	{ reply_without_open, "that torc_http_open() did not begin" },
-	{ end_without_open, "that torc_http_open() did not begin" },
-	{ result_of_nothing, "that torc_http_open() did not begin" },
+	{ open_nothing, "torc_http_init() needs its memory and a connection" },
+	{ receive_without_open, "that torc_http_init() did not begin" },
+	{ read_without_open, "that torc_http_init() did not begin" },
+	{ reply_without_open, "that torc_http_init() did not begin" },
+	{ end_without_open, "that torc_http_init() did not begin" },
+	{ result_of_nothing, "that torc_http_init() did not begin" },
 };
 
 static void
@@ -1644,7 +1644,7 @@ count_shares(struct torc_conn *conn, void *arg)
 	struct shares *shares = arg;
 	struct torc_http http;
 
-	torc_http_open(&http, conn, NULL);
+	torc_http_init(&http, conn, NULL);
 	while (torc_http_recv(&http, TORC_NEVER) > 0) {
 		if (asks_for(&http, "/other"))
 			shares->before = shares->answered;
@@ -1677,7 +1677,7 @@ a_long_pipeline_lets_others_have_theirs(void **state)
 	for (int i = 0; i < 2; i++)
 		fds[i] = client_open(server.port);
 	assert_true(server_await_connections(&server, 2));
-	assert_int_equal(torc_post(server.reactor, &shares.post), 0);
+	assert_int_equal(torc_reactor_post(server.reactor, &shares.post), 0);
 	while (sem_wait(&shares.reached) < 0)
 		continue;
 	client_send(fds[0], many, sizeof(many));

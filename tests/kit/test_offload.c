@@ -512,7 +512,7 @@ live_as_child(void)
 	struct torc_reactor *reactor;
 
 	if (torc_reactor_create(&reactor, NULL, NULL) < 0 ||
-	    torc_post(reactor, &first.post) < 0 ||
+	    torc_reactor_post(reactor, &first.post) < 0 ||
 	    torc_reactor_run(reactor) < 0)
 		return 1;
 	torc_reactor_destroy(reactor);

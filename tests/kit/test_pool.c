@@ -47,7 +47,7 @@ alive(const struct backend *backend)
 {
 	struct torc_pool_stats stats;
 
-	torc_pool_stats(backend->pool, &stats);
+	torc_pool_stats_read(backend->pool, &stats);
 	return stats.idle + stats.rented + stats.opening;
 }
 
@@ -141,7 +141,7 @@ stats_of(const struct backend *backend)
 {
 	struct torc_pool_stats stats;
 
-	torc_pool_stats(backend->pool, &stats);
+	torc_pool_stats_read(backend->pool, &stats);
 	return stats;
 }
 
@@ -1313,14 +1313,14 @@ nothing_is_rented_once_the_reactor_closes_connections(void **state)
 
 	(void)state;
 	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
-	assert_int_equal(torc_post(reactor, &first), 0);
+	assert_int_equal(torc_reactor_post(reactor, &first), 0);
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
 	latecomer.pool = last.pool;
 	torc_reactor_drain(reactor, torc_after_ms(600000));
 	while (!reactor->deserted)
 		assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
-	assert_int_equal(torc_post(reactor, &latecomer.post), 0);
+	assert_int_equal(torc_reactor_post(reactor, &latecomer.post), 0);
 	while (torc_reactor_turn(reactor, TORC_NEVER) > 0)
 		assert_true(++turns < 100);
 	assert_int_equal(latecomer.result, -ESHUTDOWN);
@@ -1575,7 +1575,7 @@ misuse(torc_fiber_entry *entry)
 	signal(SIGABRT, SIG_DFL);
 	alarm(60);
 	if (torc_reactor_create(&reactor, NULL, NULL) < 0 ||
-	    torc_post(reactor, &misuse.post) < 0)
+	    torc_reactor_post(reactor, &misuse.post) < 0)
 		_exit(1);
 	for (int i = 0; i < 100; i++)
 		torc_reactor_turn(reactor, torc_after_ms(1));
@@ -1739,12 +1739,12 @@ ask_server(void *arg)
 	    0);
 	for (int i = 0; i < 100; i++)
 		EXPECT(ask(origin->pool, false) == 0);
-	torc_pool_stats(origin->pool, &stats);
+	torc_pool_stats_read(origin->pool, &stats);
 	EXPECT(stats.opens == 1 && stats.idle == 1);
 	/* An answer that was left unread is not the next one's. */
 	EXPECT(ask(origin->pool, true) == 0);
 	EXPECT(ask(origin->pool, false) == 0);
-	torc_pool_stats(origin->pool, &stats);
+	torc_pool_stats_read(origin->pool, &stats);
 	EXPECT(stats.opens == 2);
 	return 0;
 }

@@ -71,7 +71,7 @@ run(void (*first)())
 
 	chosen = first;
 	post.call = spawn_chosen;
-	torc_post(reactor, &post);
+	torc_reactor_post(reactor, &post);
 	torc_reactor_drain(reactor, TORC_NEVER);
 	expect(torc_reactor_run(reactor) == 0, "the reactor ends well");
 	torc_reactor_destroy(reactor);
@@ -278,7 +278,7 @@ single_turns_can_be_taken_in_a_handler()
 
 	chosen = spawn_both;
 	post.call = spawn_chosen;
-	torc_post(reactor, &post);
+	torc_reactor_post(reactor, &post);
 	torc_reactor_drain(reactor, TORC_NEVER);
 	for (int rc = 1; rc > 0;) {
 		try {

@@ -428,7 +428,7 @@ write_letters(void *arg)
 	for (int i = 0; i < 8; i++) {
 		letters[i].post.call = drop_in;
 		letters[i].number = i;
-		if (torc_post(arg, &letters[i].post) < 0)
+		if (torc_reactor_post(arg, &letters[i].post) < 0)
 			return &letters[i];
 	}
 	return NULL;

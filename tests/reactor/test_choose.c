@@ -343,7 +343,7 @@ happen_both(void *arg)
 	EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, both.fds) == 0);
 	EXPECT(torc_fiber_spawn(&id, choose_either, &both) == 0);
 	EXPECT(torc_sleep(torc_after_ms(2)) == 0);
-	EXPECT(torc_post(torc_reactor_self(), &both.post) == 0);
+	EXPECT(torc_reactor_post(torc_reactor_self(), &both.post) == 0);
 	EXPECT(write(both.fds[1], "x", 1) == 1);
 	EXPECT(torc_fiber_join(id, NULL, LATE) == 0);
 	while (both.sent == 1000)

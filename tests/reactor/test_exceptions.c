@@ -75,7 +75,7 @@ fibers_and_the_loop_s_caller_each_have_their_own_exceptions(void **state)
 	globals = (struct torc_exceptions) { &mine, 1 };
 	assert_int_equal(torc_reactor_turn(reactor, TORC_AT_ONCE), 1);
 	assert_true(are(&mine, 1));
-	torc_post(reactor, &post);
+	torc_reactor_post(reactor, &post);
 	torc_reactor_drain(reactor, TORC_NEVER);
 	assert_int_equal(torc_reactor_run(reactor), 0);
 	assert_true(are(&mine, 1));

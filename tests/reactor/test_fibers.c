@@ -1707,7 +1707,8 @@ a_post_takes_effect_on_a_reactor_that_has_nothing_else_to_do(void **state)
 		/* Now and then it is really asleep. */
 		if (i % 200 == 0)
 			pause_ms(1);
-		assert_int_equal(torc_post(server.reactor, &bell.post), 0);
+		assert_int_equal(torc_reactor_post(server.reactor, &bell.post),
+		    0);
 		assert_true(has_rung(&bell));
 	}
 	assert_int_equal(bell.times, rounds);
@@ -1736,7 +1737,7 @@ static void
 post_from_handler(int number)
 {
 	(void)number;
-	torc_post(server.reactor, &signal_bell.post);
+	torc_reactor_post(server.reactor, &signal_bell.post);
 }
 
 /* A54 */
@@ -1815,7 +1816,7 @@ produce(void *arg)
 		item->producer = producer;
 		item->number = n;
 		item->taken = true;
-		if (torc_post(producer->reactor, &item->post) < 0)
+		if (torc_reactor_post(producer->reactor, &item->post) < 0)
 			return NULL;
 		producer->accepted++;
 	}
@@ -1916,7 +1917,7 @@ send_on_errand(unsigned opcode, int fd, const void *data, size_t size,
 	};
 
 	sem_init(&errand.bell.rung, 0, 0);
-	assert_int_equal(torc_post(server.reactor, &errand.post), 0);
+	assert_int_equal(torc_reactor_post(server.reactor, &errand.post), 0);
 	assert_true(has_rung(&errand.bell));
 	sem_destroy(&errand.bell.rung);
 	return errand.result;
@@ -2040,7 +2041,7 @@ static int
 post_last(void *arg)
 {
 	EXPECT(torc_sleep(TORC_NEVER) == -ECANCELED);
-	EXPECT(torc_post(server.reactor, arg) == 0);
+	EXPECT(torc_reactor_post(server.reactor, arg) == 0);
 	return 0;
 }
 
@@ -2207,7 +2208,7 @@ run_post(void (*call)(struct torc_reactor *, struct torc_post *))
 	struct torc_reactor *reactor;
 
 	if (torc_reactor_create(&reactor, NULL, NULL) < 0 ||
-	    torc_post(reactor, &post) < 0)
+	    torc_reactor_post(reactor, &post) < 0)
 		_exit(2);
 	torc_reactor_drain(reactor, TORC_NEVER);
 	torc_reactor_run(reactor);

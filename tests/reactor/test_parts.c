@@ -1167,6 +1167,58 @@ an_error_has_its_whole_text_or_says_that_it_was_cut_behind_a_character(
 	assert_int_equal(torc_error_set(NULL, -EIO, "nobody reads"), -EIO);
 }
 
+/* ---- Structures that grow ---- */
+
+static void
+a_structure_of_another_torc_is_taken_if_what_we_do_not_know_is_0(void **state)
+{
+	struct {
+		struct torc_config config;
+		uint64_t later[2];
+	} future = { .config = { .batch = 7, .no_stats = true } };
+	const unsigned most = (unsigned)sizeof(struct torc_config);
+	struct torc_config config;
+	struct torc_error error;
+
+	(void)state;
+	/* Compiled for this one, for an earlier one, and for a later one. */
+	for (unsigned size = 0; size <= sizeof(future); size++) {
+		memset(&config, 0x55, sizeof(config));
+		assert_int_equal(torc_config_take(&config, most, &future,
+		    size, "torc_config", &error), 0);
+		assert_memory_equal(&config, &future, size < most ? size :
+		    most);
+		for (unsigned i = size; i < most; i++)
+			assert_int_equal(((uint8_t *)&config)[i], 0);
+	}
+	assert_int_equal(torc_config_take(&config, most, NULL, most,
+	    "torc_config", &error), 0);
+	assert_int_equal(config.batch, 0);
+	future.later[1] = 1;
+	assert_int_equal(torc_config_take(&config, most, &future,
+	    most + sizeof(uint64_t), "torc_config", &error), 0);
+	assert_int_equal(torc_config_take(&config, most, &future,
+	    sizeof(future), "torc_config", &error), -EINVAL);
+	assert_non_null(strstr(error.text, "struct torc_config: the program "
+	    "was compiled for a later torc"));
+}
+
+static void
+what_the_caller_does_not_know_is_not_given_and_the_rest_is_0(void **state)
+{
+	const uint8_t ours[4] = { 1, 2, 3, 4 };
+	uint8_t theirs[6];
+
+	(void)state;
+	for (unsigned size = 0; size <= 5; size++) {
+		memset(theirs, 9, sizeof(theirs));
+		torc_config_give(theirs, size, ours, sizeof(ours));
+		for (unsigned i = 0; i < 6; i++)
+			assert_int_equal(theirs[i], i >= size ? 9 : i < 4 ?
+			    i + 1 : 0);
+	}
+}
+
 #define CLAIM(test) \
 	cmocka_unit_test_setup_teardown(test, refuse_nothing, refuse_nothing)
 
@@ -1199,6 +1251,8 @@ main(void)
 		CLAIM(a_field_that_is_0_has_the_default_that_is_documented),
 		CLAIM(a_field_out_of_its_bounds_is_refused_by_name_and_one_at_them_is_not),
 		CLAIM(fields_that_contradict_each_other_are_refused_by_name),
+		CLAIM(a_structure_of_another_torc_is_taken_if_what_we_do_not_know_is_0),
+		CLAIM(what_the_caller_does_not_know_is_not_given_and_the_rest_is_0),
 		CLAIM(an_error_has_its_whole_text_or_says_that_it_was_cut_behind_a_character),
 	};
 

@@ -172,7 +172,7 @@ wake_all(void *arg)
 	for (unsigned i = 0; i < 3; i++)
 		EXPECT(torc_fiber_spawn(&ids[i], act_again, &scene) == 0);
 	EXPECT(torc_yield() == 0);
-	EXPECT(torc_post(torc_reactor_self(), &post) == 0);
+	EXPECT(torc_reactor_post(torc_reactor_self(), &post) == 0);
 	EXPECT(torc_sleep(SOON) == 0);
 	EXPECT(scene.results[0] == 3 && scene.results[1] == 3);
 	EXPECT(torc_wake_all(&scene.waiters, -EPIPE) == 3);

@@ -472,7 +472,7 @@ set_aside(struct client *client, struct link *link)
 	struct torc_pool_stats stats;
 	int rc = torc_pool_set_aside(client->pool, link, true);
 
-	torc_pool_stats(client->pool, &stats);
+	torc_pool_stats_read(client->pool, &stats);
 	if (stats.aside > client->plan->pool.aside_max)
 		broken("%u are set aside", stats.aside);
 	if (rc < 0 && stats.aside < client->plan->pool.aside_max)
@@ -677,7 +677,7 @@ check_links(struct client *client)
 {
 	struct torc_pool_stats stats;
 
-	torc_pool_stats(client->pool, &stats);
+	torc_pool_stats_read(client->pool, &stats);
 	check_pool(&stats);
 }
 

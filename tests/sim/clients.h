@@ -144,4 +144,12 @@ extern const struct scenario of_together[];
 extern const size_t of_together_count;
 void reset_together(void);
 
+/* The same fields of a client that has a pool. */
+#define POOL_OF(from) \
+	.connections = (from).size, .waiters = (from).waiters, \
+	.idle_ms = (from).idle_ms, .open_ms = (from).open_ms, \
+	.retry_min_ms = (from).retry_min_ms, \
+	.retry_max_ms = (from).retry_max_ms, \
+	.lifetime_ms = (from).lifetime_ms, .aside_max = (from).aside_max
+
 #endif

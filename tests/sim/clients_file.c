@@ -176,7 +176,7 @@ serve_files(struct torc_conn *conn, unsigned patience_ms)
 	struct torc_file_root *root;
 	struct torc_http http;
 
-	torc_http_open(&http, conn, NULL);
+	torc_http_init(&http, conn, NULL);
 	while (torc_http_recv(&http, TORC_NEVER) > 0) {
 		const torc_deadline deadline = torc_after_ms(patience_ms != 0 ?
 		    1 + peer_draw(patience_ms) : PATIENCE_MS);
@@ -452,7 +452,7 @@ ask_once(struct client *client, struct wish *wish, torc_deadline deadline)
 	const struct torc_slice *tag;
 	struct torc_http_call call;
 	char next[sizeof(wish->tag)] = "";
-	int rc = torc_http_call(client->of, &call, &request, deadline);
+	int rc = torc_http_client_call(client->of, &call, &request, deadline);
 
 	check_time(deadline, "a call");
 	if (rc < 0)
@@ -493,7 +493,7 @@ open_site(struct client *client)
 	const struct torc_http_client_config http_config = {
 		.address = program_address(0),
 		.host = "site",
-		.pool = client->plan->pool,
+		POOL_OF(client->plan->pool),
 	};
 	const torc_deadline deadline = torc_after_ms(PATIENCE_MS);
 	struct torc_http_client *http;
@@ -520,10 +520,10 @@ check_site(struct client *client)
 	struct torc_pool_stats stats;
 	struct torc_file_stats files;
 
-	torc_http_client_stats(client->of, &stats);
+	torc_http_client_stats_read(client->of, &stats);
 	check_pool(&stats);
-	torc_file_root_stats(roots[torc_reactor_index(torc_reactor_self())],
-	    &files);
+	torc_file_root_stats_read(
+	    roots[torc_reactor_index(torc_reactor_self())], &files);
 	if (files.memory > MEMORY_MAX)
 		broken("%llu bytes of bodies are kept",
 		    (unsigned long long)files.memory);
@@ -970,10 +970,10 @@ be_in_the_way(void *arg)
 		return rc;
 	roots[index] = root;
 	rc = open_all_pages(root);
-	torc_file_root_stats(root, &before);
+	torc_file_root_stats_read(root, &before);
 	if (rc < 0 || torc_sleep(all_there_at) < 0)
 		return rc;
-	torc_file_root_stats(root, &after);
+	torc_file_root_stats_read(root, &after);
 	if (world.varied || world.single > 0)
 		return 0;
 	note("%u open", before.descriptors);

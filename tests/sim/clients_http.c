@@ -166,7 +166,7 @@ serve_http(struct torc_conn *conn, void *arg)
 	struct torc_http http;
 
 	(void)arg;
-	torc_http_open(&http, conn, &config);
+	torc_http_init(&http, conn, &config);
 	while (take_request(&http, &question) > 0) {
 		if (mute)
 			return fall_silent(conn);
@@ -190,7 +190,7 @@ serve_http_badly(struct torc_conn *conn, void *arg)
 	struct torc_http http;
 
 	(void)arg;
-	torc_http_open(&http, conn, &impatient);
+	torc_http_init(&http, conn, &impatient);
 	while (take_request(&http, &question) > 0) {
 		const uint32_t manner = peer_draw(32);
 
@@ -275,7 +275,7 @@ open_http(struct client *client)
 		.address = client->plan->address != NULL ?
 		    client->plan->address : program_address(0),
 		.host = "backend",
-		.pool = client->plan->pool,
+		POOL_OF(client->plan->pool),
 		.answer_ms = client->plan->unruly ? 100 : 0,
 	};
 	struct torc_http_client *http;
@@ -369,7 +369,7 @@ ask_http(struct client *client, torc_deadline deadline)
 	fill(body, (uint32_t)request.size, question.key, 0);
 	rc = posts && peer_draw(2) == 0 ?
 	    send_in_pieces(client->of, &call, &request, deadline) :
-	    torc_http_call(client->of, &call, &request, deadline);
+	    torc_http_client_call(client->of, &call, &request, deadline);
 	check_time(deadline, "a call");
 	if (rc < 0)
 		return rc;
@@ -383,7 +383,7 @@ check_http(struct client *client)
 {
 	struct torc_pool_stats stats;
 
-	torc_http_client_stats(client->of, &stats);
+	torc_http_client_stats_read(client->of, &stats);
 	check_pool(&stats);
 }
 
@@ -394,7 +394,7 @@ ask_and_count(struct client *client, torc_deadline deadline)
 	int rc = ask_http(client, deadline);
 	struct torc_pool_stats stats;
 
-	torc_http_client_stats(client->of, &stats);
+	torc_http_client_stats_read(client->of, &stats);
 	while (client->opened < stats.failures)
 		note_failed_open(client);
 	return rc;
@@ -427,7 +427,7 @@ serve_proxy(struct torc_conn *conn, void *arg)
 	struct torc_http http;
 
 	(void)arg;
-	torc_http_open(&http, conn, NULL);
+	torc_http_init(&http, conn, NULL);
 	while (torc_http_recv(&http, TORC_NEVER) > 0) {
 		if (forwarder->client == NULL)
 			return -1;
@@ -449,7 +449,7 @@ serve_origin(struct torc_conn *conn, void *arg)
 	struct torc_http http;
 
 	(void)arg;
-	torc_http_open(&http, conn, NULL);
+	torc_http_init(&http, conn, NULL);
 	while (take_request(&http, &question) > 0) {
 		if (question.manner == 'p')
 			return peer_draw(3) == 0 ? -1 : break_off(conn);
@@ -467,9 +467,9 @@ open_proxy(struct client *client)
 {
 	const struct torc_http_client_config config = {
 		.address = ORIGIN,
-		.pool = { .size = 3, .aside_max = 2 },
-		.forward = { .gather_ms = 20, .half_close_ms = 50,
-		    .stall_ms = STALL_MS, .memory_max = 4 * 16384 },
+		.connections = 3, .aside_max = 2,
+		.gather_ms = 20, .half_close_ms = 50,
+		.stall_ms = STALL_MS, .memory_max = 4 * 16384,
 	};
 	struct torc_http_client **forwarder =
 	    &forwarders[torc_reactor_index(torc_reactor_self())].client;
@@ -496,7 +496,7 @@ leave_early(struct torc_http_client *http,
 	struct torc_http_call call;
 	struct torc_slice body;
 
-	if (torc_http_call(http, &call, request, torc_sooner(soon,
+	if (torc_http_client_call(http, &call, request, torc_sooner(soon,
 	    deadline)) < 0)
 		return;
 	torc_http_call_read(&call, &body, deadline);
@@ -570,7 +570,7 @@ close_proxy(struct client *client)
 	/* All have left: so does what was asked for them. */
 	for (unsigned i = 0; rc == 0 && i < 1000 && forwarder->calls > 0; i++)
 		rc = torc_sleep(torc_after_ms(100));
-	torc_http_client_stats(left, &stats);
+	torc_http_client_stats_read(left, &stats);
 	check_pool(&stats);
 	torc_http_client_destroy(left, TORC_NEVER);
 }

@@ -387,7 +387,7 @@ prepare(const struct scenario *scenario)
 	    i++) {
 		starts[i].call = start_fiber;
 		fibers[i]++;
-		rc = torc_post(world.reactors[i], &starts[i]);
+		rc = torc_reactor_post(world.reactors[i], &starts[i]);
 	}
 	return rc;
 }

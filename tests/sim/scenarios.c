@@ -881,7 +881,7 @@ post_one(void *arg)
 	struct torc_post *post = arg;
 
 	post->call = count_post;
-	expect(torc_post(post_target, post) == 0, "a post is taken");
+	expect(torc_reactor_post(post_target, post) == 0, "a post is taken");
 }
 
 static int
@@ -919,7 +919,7 @@ post_news(void *arg)
 	struct torc_post *post = arg;
 
 	post->call = tell_news;
-	expect(torc_post(post_target, post) == 0, "a post is taken");
+	expect(torc_reactor_post(post_target, post) == 0, "a post is taken");
 }
 
 /* A post, and nothing else, ends each wait. */

@@ -90,7 +90,7 @@ static void
 send_back(struct torc_task *task)
 {
 	task->state = TORC_TASK_DONE;
-	torc_post(task->reactor, &task->post);
+	torc_reactor_post(task->reactor, &task->post);
 }
 
 static void

@@ -60,7 +60,7 @@ ask(struct torc_http_client *client, struct fetch *fetch)
 	};
 	struct torc_http_call call;
 	struct torc_slice body;
-	int rc = torc_http_call(client, &call, &request, TORC_NEVER);
+	int rc = torc_http_client_call(client, &call, &request, TORC_NEVER);
 
 	if (rc < 0)
 		return rc;
@@ -78,7 +78,7 @@ run_fetch(void *arg)
 	struct fetch *fetch = arg;
 	const struct torc_http_client_config config = {
 		.address = fetch->address,
-		.pool.size = 1,
+		.connections = 1,
 	};
 	struct torc_http_client *client;
 
@@ -189,7 +189,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "fetch: %s\n", error.text);
 		return EXIT_NO_RING;
 	}
-	torc_post(reactor, &work.post);
+	torc_reactor_post(reactor, &work.post);
 	torc_reactor_run(reactor);
 	torc_reactor_destroy(reactor);
 	missing = tell(&work);

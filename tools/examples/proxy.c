@@ -63,13 +63,13 @@ main(int argc, char **argv)
 	const unsigned silence_ms = silence > 0 ? silence : TORC_NO_LIMIT;
 	struct torc_http_client_config origin = {
 		.address = cli_env("PROXY_ORIGIN", "localhost:8081"),
-		.pool.size = cli_env_number("PROXY_CONNECTIONS", 2048),
-		.pool.waiters = 16384,
-		.pool.open_ms = 3000,
-		.forward.stream = keep == 0,
-		.forward.keep_max = keep,
-		.forward.memory_max = cli_env_number("PROXY_MEMORY", 64 << 20),
-		.forward.tunnel_ms = getenv("PROXY_SILENCE_MS") != NULL ?
+		.connections = cli_env_number("PROXY_CONNECTIONS", 2048),
+		.waiters = 16384,
+		.open_ms = 3000,
+		.stream = keep == 0,
+		.keep_max = keep,
+		.memory_max = cli_env_number("PROXY_MEMORY", 64 << 20),
+		.tunnel_ms = getenv("PROXY_SILENCE_MS") != NULL ?
 		    silence_ms : 300000,
 		.body_max = UINT64_MAX,
 		.answer_ms = cli_env_number("PROXY_ANSWER_MS", 5000),

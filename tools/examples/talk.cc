@@ -236,7 +236,7 @@ say(std::string text)
 
 		post->call = Post::arrive;
 		post->line = line;
-		if (torc_post(reactor, post.get()) == 0)
+		if (torc_reactor_post(reactor, post.get()) == 0)
 			post.release();
 	}
 }

@@ -125,7 +125,7 @@ run_reactor(const struct fiber_load *load)
 		fprintf(stderr, "%s\n", error.text);
 		return 78;
 	}
-	torc_post(reactor, &post);
+	torc_reactor_post(reactor, &post);
 	if (torc_reactor_run(reactor) < 0)
 		return 1;
 	torc_reactor_destroy(reactor);

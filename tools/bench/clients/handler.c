@@ -54,7 +54,7 @@ serve(struct torc_conn *conn, int (*answer)(struct torc_http *http))
 {
 	struct torc_http http;
 
-	torc_http_open(&http, conn, NULL);
+	torc_http_init(&http, conn, NULL);
 	while (torc_http_recv(&http, TORC_NEVER) > 0 && answer(&http) == 0)
 		continue;
 	return torc_http_result(&http);
