@@ -22,7 +22,7 @@ users_come() {	# two of them, who say what is written to fds 8 and 9
 		children+=($!)
 	done
 	exec 8>"$scratch/in1" 9>"$scratch/in2"
-	says 8 "/name anna" && both_hear '[*] .* is now anna' &&
+	both_hear '[*] .* comes' && says 8 "/name anna" && both_hear '[*] .* is now anna' &&
 	    says 9 "/name bert" && both_hear '[*] .* is now bert'
 }
 
