@@ -8,6 +8,7 @@
 #include "conn/pg/error.h"
 #include "conn/pg/open.h"
 #include "conn/pg/share.h"
+#include "reactor/config.h"
 #include "reactor/error.h"
 #include "sys/sys.h"
 #include "sys/trap.h"
@@ -86,11 +87,13 @@ make_client(struct torc_pg *pg, const struct torc_pg_config *config,
 }
 
 int
-torc_pg_create(struct torc_pg **made, const struct torc_pg_config *config,
+torc_pg_create_sized(struct torc_pg **made,
+    const struct torc_pg_config *config, size_t config_size,
     struct torc_error *error)
 {
 	struct torc_reactor *reactor = torc_reactor_self();
 	struct torc_pg *pg = torc_sys_alloc(sizeof(*pg));
+	struct torc_pg_config taken;
 	int rc = -ENOMEM;
 
 	torc_require(reactor != NULL,
@@ -98,8 +101,11 @@ torc_pg_create(struct torc_pg **made, const struct torc_pg_config *config,
 	torc_error_clear(error);
 	if (pg != NULL) {
 		pg->reactor = reactor;
-		rc = make_client(pg, config, error);
+		rc = torc_config_take(&taken, sizeof(taken), config,
+		    config_size, "torc_pg_config", error);
 	}
+	if (rc == 0)
+		rc = make_client(pg, &taken, error);
 	if (rc == -ENOMEM)
 		torc_error_set(error, rc, "no memory for a client");
 	if (rc == 0)
@@ -140,11 +146,22 @@ torc_pg_destroy(struct torc_pg *pg, torc_deadline deadline)
 }
 
 void
-torc_pg_stats(const struct torc_pg *pg, struct torc_pg_stats *stats)
+torc_pg_stats_read_sized(const struct torc_pg *pg,
+    struct torc_pg_stats *stats, size_t stats_size)
 {
-	*stats = pg->stats;
-	torc_pool_stats_read(pg->shared_pool.pool, &stats->shared);
-	torc_pool_stats_read(pg->session_pool.pool, &stats->sessions);
+	torc_config_give(stats, stats_size, &pg->stats, sizeof(pg->stats));
+}
+
+const struct torc_pool *
+torc_pg_shared_pool(const struct torc_pg *pg)
+{
+	return pg->shared_pool.pool;
+}
+
+const struct torc_pool *
+torc_pg_session_pool(const struct torc_pg *pg)
+{
+	return pg->session_pool.pool;
 }
 
 int

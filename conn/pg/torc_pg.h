@@ -58,6 +58,20 @@
 extern "C" {
 #endif
 
+struct torc_pg;
+struct torc_pg_config;
+struct torc_pg_stats;
+
+/*
+ * The calls behind those that take or fill in a structure that grows: see
+ * torc_runtime.h.
+ */
+TORC_API int torc_pg_create_sized(struct torc_pg **pg,
+    const struct torc_pg_config *config, size_t config_size,
+    struct torc_error *error);
+TORC_API void torc_pg_stats_read_sized(const struct torc_pg *pg,
+    struct torc_pg_stats *stats, size_t stats_size);
+
 /* ---- Values ---- */
 
 /* Types by their number (pg_type.oid) that torc knows. */
@@ -79,6 +93,7 @@ enum {
 /*
  * A parameter of a statement ($1, $2 ...), made by one of the functions below.
  * What it points to is the caller's until the call that takes it returns.
+ * Frozen.
  */
 struct torc_pg_param {
 	uint32_t type;
@@ -112,7 +127,7 @@ TORC_API struct torc_pg_param torc_pg_text_n(const char *text, size_t size);
 TORC_API struct torc_pg_param torc_pg_raw(uint32_t type, bool binary,
     const void *data, size_t size);
 
-/* What is known of a column. */
+/* What is known of a column. Frozen. */
 struct torc_pg_column {
 	const char *name;
 	uint32_t type;
@@ -177,11 +192,9 @@ struct torc_pg_error {
 
 /* ---- A client ---- */
 
-struct torc_pg;
-
 /*
  * What a client connects to, and its bounds. 0 and NULL have the default; a
- * value out of its range is refused with -EINVAL. Texts are copied.
+ * value out of its range is refused with -EINVAL. Texts are copied. It grows.
  */
 struct torc_pg_config {
 	/*
@@ -256,8 +269,12 @@ struct torc_pg_config {
  * -EINVAL, and `error` (may be NULL) names the field, its value and what it
  * must be; -ENOMEM; -ENOBUFS too many pools.
  */
-TORC_API int torc_pg_create(struct torc_pg **pg,
-    const struct torc_pg_config *config, struct torc_error *error);
+static inline int
+torc_pg_create(struct torc_pg **pg, const struct torc_pg_config *config,
+    struct torc_error *error)
+{
+	return torc_pg_create_sized(pg, config, sizeof(*config), error);
+}
 
 /* Returns the client of a reactor, or NULL. */
 TORC_API struct torc_pg *torc_pg_of(const struct torc_reactor *reactor);
@@ -269,10 +286,8 @@ TORC_API struct torc_pg *torc_pg_of(const struct torc_reactor *reactor);
  */
 TORC_API int torc_pg_destroy(struct torc_pg *pg, torc_deadline deadline);
 
-/* What a client has done. */
+/* What a client has done. It grows. */
 struct torc_pg_stats {
-	struct torc_pool_stats shared;
-	struct torc_pool_stats sessions;
 	uint64_t queries;	/* statements of torc_pg_query() and batches
 				 * that were sent, with repetitions */
 	uint64_t prepared;	/* statements */
@@ -282,12 +297,22 @@ struct torc_pg_stats {
 };
 
 /* Read the statistics of a client. */
-TORC_API void torc_pg_stats(const struct torc_pg *pg,
-    struct torc_pg_stats *stats);
+static inline void
+torc_pg_stats_read(const struct torc_pg *pg, struct torc_pg_stats *stats)
+{
+	torc_pg_stats_read_sized(pg, stats, sizeof(*stats));
+}
+
+/* The pools of a client, for torc_pool_stats_read(): that of the shared
+ * connections, and that of the sessions. */
+TORC_API const struct torc_pool *torc_pg_shared_pool(
+    const struct torc_pg *pg);
+TORC_API const struct torc_pool *torc_pg_session_pool(
+    const struct torc_pg *pg);
 
 /* ---- Statements ---- */
 
-/* A statement, and the values of its parameters. */
+/* A statement, and the values of its parameters. Frozen. */
 struct torc_pg_statement {
 	const char *sql;	/* one statement */
 	const struct torc_pg_param *params;
@@ -295,7 +320,7 @@ struct torc_pg_statement {
 	bool binary;		/* columns in binary, and not as text */
 };
 
-/* A row of a result. */
+/* A row of a result. Frozen. */
 struct torc_pg_row {
 	const struct torc_slice *values;	/* data NULL: NULL */
 	unsigned count;		/* of columns */
@@ -536,7 +561,7 @@ TORC_API int torc_pg_copy_out_end(struct torc_pg_session *session,
 
 /* ---- Notifications ---- */
 
-/* A notification, as NOTIFY sends it. */
+/* A notification, as NOTIFY sends it. Frozen. */
 struct torc_pg_notification {
 	const char *channel;	/* its name */
 	const char *payload;	/* the text of the sender, or "" */

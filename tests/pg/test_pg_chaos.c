@@ -14,6 +14,7 @@
 
 #include "conn/pg/torc_pg.h"
 #include "tests/pg/server.h"
+#include "tests/pg/stats.h"
 
 #define LATE torc_after_ms(60000)
 #define FIBERS 64
@@ -157,13 +158,13 @@ static int
 count_attempts(void *arg)
 {
 	struct load *load = arg;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	while (!atomic_load(&load->over)) {
-		torc_pg_stats(load->pg, &stats);
+		read_stats(load->pg, &stats);
 		atomic_store(&load->attempts, (unsigned)(stats.shared.opens +
 		    stats.shared.failures + stats.sessions.opens +
-		    stats.sessions.failures + stats.cancels));
+		    stats.sessions.failures + stats.own.cancels));
 		torc_sleep(torc_after_ms(5));
 	}
 	return 0;

@@ -11,6 +11,7 @@
 
 #include "conn/pg/torc_pg.h"
 #include "tests/pg/server.h"
+#include "tests/pg/stats.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define LATE torc_after_ms(60000)
@@ -173,7 +174,7 @@ static int
 fail_and_go_on(struct scene *scene)
 {
 	struct torc_pg *pg = scene->pg;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 	struct torc_pg_result *result;
 
 	EXPECT(fails_with(pg, "select * from nowhere", "42P01"));
@@ -192,7 +193,7 @@ fail_and_go_on(struct scene *scene)
 	EXPECT(strcmp(torc_pg_result_error(result)->table, "strict") == 0);
 	EXPECT(strcmp(torc_pg_result_error(result)->column, "a") == 0);
 	torc_pg_result_free(result);
-	torc_pg_stats(pg, &stats);
+	read_stats(pg, &stats);
 	EXPECT(stats.shared.opens == 1);
 	return 0;
 }
@@ -211,23 +212,23 @@ prepare(struct scene *scene)
 	const struct torc_pg_param none = torc_pg_int4(0),
 	    two = torc_pg_int4(2);
 	struct torc_pg *pg = scene->pg;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	for (int i = 0; i < 5; i++)
 		EXPECT(ask_number(pg, "select 6 / $1", &two, 1, true) == 3);
-	torc_pg_stats(pg, &stats);
-	EXPECT(stats.prepared == 1);
+	read_stats(pg, &stats);
+	EXPECT(stats.own.prepared == 1);
 	/* It fails when it runs, and when it is bound: kept. */
 	EXPECT(ask_number(pg, "select 6 / $1", &none, 1, true) ==
 	    -EREMOTEIO);
 	EXPECT(ask_number(pg, "select 6 / $1", &two, 1, true) == 3);
-	torc_pg_stats(pg, &stats);
-	EXPECT(stats.prepared == 1);
+	read_stats(pg, &stats);
+	EXPECT(stats.own.prepared == 1);
 	/* It cannot be parsed: not kept, and tried anew each time. */
 	EXPECT(fails_with(pg, "selec", "42601"));
 	EXPECT(fails_with(pg, "selec", "42601"));
-	torc_pg_stats(pg, &stats);
-	EXPECT(stats.prepared == 3 && stats.repeated == 0);
+	read_stats(pg, &stats);
+	EXPECT(stats.own.prepared == 3 && stats.own.repeated == 0);
 	EXPECT(ask_number(pg, "select count(*) from pg_prepared_statements",
 	    NULL, 0, false) == 2);
 	return 0;
@@ -252,7 +253,7 @@ forget(struct scene *scene)
 {
 	struct torc_pg *pg = scene->pg;
 	struct torc_pg_result *result;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	EXPECT(pg_server_sql(&postgres, MAKE_FORGET_ALL
 	    "drop table if exists c; create table c as select 1 as a"));
@@ -262,14 +263,14 @@ forget(struct scene *scene)
 	torc_pg_result_free(result);
 	EXPECT(ask_number(pg, "select * from c", NULL, 0, true) == 1);
 	EXPECT(ask_number(pg, "select * from c", NULL, 0, false) == 1);
-	torc_pg_stats(pg, &stats);
-	EXPECT(stats.repeated == 1);
+	read_stats(pg, &stats);
+	EXPECT(stats.own.repeated == 1);
 	/* 26000. */
 	EXPECT(ask(pg, FORGET_ALL, &result) == 0);
 	torc_pg_result_free(result);
 	EXPECT(ask_number(pg, "select * from c", NULL, 0, false) == 1);
-	torc_pg_stats(pg, &stats);
-	EXPECT(stats.repeated == 2 && stats.shared.opens == 1);
+	read_stats(pg, &stats);
+	EXPECT(stats.own.repeated == 2 && stats.shared.opens == 1);
 	return 0;
 }
 
@@ -508,7 +509,7 @@ static int
 transact(struct scene *scene)
 {
 	struct torc_pg_session *session;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 	struct torc_pg *pg = scene->pg;
 
 	EXPECT(torc_pg_session_acquire(pg, &session, NULL, LATE) == 0);
@@ -536,7 +537,7 @@ transact(struct scene *scene)
 	    LATE) == 0);
 	torc_pg_session_release(session);
 	EXPECT(torc_pg_session_acquire(pg, &session, NULL, LATE) == 0);
-	while (torc_pg_stats(pg, &stats), stats.sessions.idle == 0)
+	while (read_stats(pg, &stats), stats.sessions.idle == 0)
 		torc_sleep(torc_after_ms(1));
 	EXPECT(ask_number(pg, "select count(*) from t", NULL, 0, false) == 1);
 	torc_pg_session_release(session);
@@ -610,7 +611,7 @@ give_up(struct scene *scene)
 {
 	struct torc_pg_session *session;
 	uint64_t begun = now_ms();
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 	int64_t process;
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
@@ -626,9 +627,9 @@ give_up(struct scene *scene)
 	EXPECT(torc_pg_session_run(session, "begin; select pg_sleep(100)",
 	    torc_after_ms(50)) == -ETIMEDOUT);
 	torc_pg_session_release(session);
-	while (torc_pg_stats(scene->pg, &stats), stats.sessions.rented > 0)
+	while (read_stats(scene->pg, &stats), stats.sessions.rented > 0)
 		torc_sleep(torc_after_ms(1));
-	EXPECT(stats.sessions.idle == 1 && stats.cancels >= 2);
+	EXPECT(stats.sessions.idle == 1 && stats.own.cancels >= 2);
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(process_of(session) == process);
 	torc_pg_session_release(session);
@@ -650,14 +651,14 @@ leave_rows(struct scene *scene)
 	const struct torc_pg_statement rows = {
 		.sql = "select generate_series(1, 100000000)" };
 	struct torc_pg_session *session;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 	struct torc_pg_row row;
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_begin(session, &rows, LATE) == 0);
 	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 1);
 	torc_pg_session_release(session);
-	while (torc_pg_stats(scene->pg, &stats), stats.sessions.rented > 0)
+	while (read_stats(scene->pg, &stats), stats.sessions.rented > 0)
 		torc_sleep(torc_after_ms(1));
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(process_of(session) > 0);
@@ -680,7 +681,7 @@ give_up_shared(struct scene *scene)
 	const struct torc_pg_statement slow = {
 		.sql = "select pg_sleep(100)" };
 	struct torc_pg_result *result;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	EXPECT(torc_pg_query(scene->pg, &slow, &result,
 	    torc_after_ms(100)) == -ETIMEDOUT);
@@ -688,8 +689,8 @@ give_up_shared(struct scene *scene)
 	EXPECT(torc_pg_result_error(result)->text[0] != '\0');
 	torc_pg_result_free(result);
 	EXPECT(ask_number(scene->pg, "select 7", NULL, 0, false) == 7);
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.retired == 1 && stats.shared.opens == 2);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.retired == 1 && stats.shared.opens == 2);
 	return 0;
 }
 
@@ -720,7 +721,7 @@ say_much_behind_what_was_given_up(struct scene *scene)
 	const size_t size = 32u << 20;
 	char *text = calloc(1, size);
 	struct torc_pg_param param;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 	uint64_t id;
 	int rc;
 
@@ -734,8 +735,8 @@ say_much_behind_what_was_given_up(struct scene *scene)
 	EXPECT(ask_number(scene->pg, "select length($1)", &param, 1, false) ==
 	    (int64_t)size);
 	free(text);
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.retired == 0 && stats.shared.opens == 1);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.retired == 0 && stats.shared.opens == 1);
 	return 0;
 }
 
@@ -751,7 +752,7 @@ static int
 lose_idle(struct scene *scene)
 {
 	struct torc_pg_session *session;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
@@ -765,7 +766,7 @@ lose_idle(struct scene *scene)
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_run(session, "select 1", LATE) == 0);
 	torc_pg_session_release(session);
-	torc_pg_stats(scene->pg, &stats);
+	read_stats(scene->pg, &stats);
 	EXPECT(stats.shared.opens == 2 && stats.sessions.opens == 2);
 	return 0;
 }
@@ -785,7 +786,7 @@ misuse(struct scene *scene)
 {
 	struct torc_pg *pg = scene->pg;
 	struct torc_pg_result *result;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	EXPECT(ask(pg, "begin", &result) == -EOPNOTSUPP);
 	EXPECT(strstr(torc_pg_result_error(result)->text, "transaction"));
@@ -812,8 +813,8 @@ misuse(struct scene *scene)
 	EXPECT(torc_pg_result_error(result)->outcome == TORC_PG_DONE);
 	torc_pg_result_free(result);
 	EXPECT(ask_number(pg, "select 1", NULL, 0, false) == 1);
-	torc_pg_stats(pg, &stats);
-	EXPECT(stats.shared.opens == 1 && stats.retired == 0);
+	read_stats(pg, &stats);
+	EXPECT(stats.shared.opens == 1 && stats.own.retired == 0);
 	return 0;
 }
 
@@ -1166,7 +1167,7 @@ static int
 ask_together(struct scene *scene, int rounds)
 {
 	struct fiber fibers[FIBERS];
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	for (int i = 0; i < FIBERS; i++) {
 		fibers[i] = (struct fiber) { .scene = scene, .index = i,
@@ -1178,9 +1179,9 @@ ask_together(struct scene *scene, int rounds)
 		EXPECT(torc_fiber_join(fibers[i].id, NULL, LATE) == 0);
 		EXPECT(fibers[i].answered == rounds);
 	}
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.queries == (uint64_t)(FIBERS * rounds));
-	EXPECT(stats.shared.opens <= 2 && stats.prepared <= 2);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.queries == (uint64_t)(FIBERS * rounds));
+	EXPECT(stats.shared.opens <= 2 && stats.own.prepared <= 2);
 	return 0;
 }
 
@@ -1274,15 +1275,15 @@ ask_in_batches(struct scene *scene)
 		plain("select 7 as seven"),
 	};
 	struct torc_pg_result *result;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 	struct torc_pg_row row;
 	int64_t number;
 
 	EXPECT(pg_server_sql(&postgres, "drop table if exists b"));
 	EXPECT(batch_numbers(scene->pg, 0) == 0);
 	EXPECT(batch_numbers(scene->pg, 1000) == 0);
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.prepared == 2 && stats.queries == 2 * OF_BATCH);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.prepared == 2 && stats.own.queries == 2 * OF_BATCH);
 	EXPECT(torc_pg_batch(scene->pg, mixed, COUNT(mixed), &result, LATE) ==
 	    0);
 	EXPECT(torc_pg_result_row_count(result) == 1000);
@@ -1347,7 +1348,7 @@ fail_in_batches(struct scene *scene)
 	const char *count = "select count(*) from kept";
 	struct torc_pg *pg = scene->pg;
 	struct torc_pg_result *result;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	EXPECT(pg_server_sql(&postgres, "drop table if exists kept; create "
 	    "table kept (a int unique deferrable initially deferred)"));
@@ -1366,8 +1367,8 @@ fail_in_batches(struct scene *scene)
 	EXPECT(torc_pg_batch(pg, statements, 5, &result, LATE) == 0);
 	torc_pg_result_free(result);
 	EXPECT(ask_number(pg, count, NULL, 0, false) == 2);
-	torc_pg_stats(pg, &stats);
-	EXPECT(stats.shared.opens == 1 && stats.repeated == 0);
+	read_stats(pg, &stats);
+	EXPECT(stats.shared.opens == 1 && stats.own.repeated == 0);
 	return 0;
 }
 
@@ -1411,7 +1412,7 @@ fail_among_others(struct scene *scene)
 {
 	int (*const ways[])(void *arg) = { ask_behind_a_failure, ask_1234,
 		batch_among_others };
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 	uint64_t ids[24];
 	int line;
 
@@ -1424,8 +1425,8 @@ fail_among_others(struct scene *scene)
 		if (line != 0)
 			return line;
 	}
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.shared.opens == 1 && stats.repeated > 0);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.shared.opens == 1 && stats.own.repeated > 0);
 	return 0;
 }
 
@@ -1543,7 +1544,7 @@ give_up_batch(struct scene *scene)
 		plain("select 222"),
 	};
 	struct torc_pg_result *result;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
 	EXPECT(torc_pg_batch(scene->pg, slow, 3, &result,
@@ -1551,8 +1552,8 @@ give_up_batch(struct scene *scene)
 	EXPECT(torc_pg_result_error(result)->outcome == TORC_PG_UNKNOWN);
 	torc_pg_result_free(result);
 	EXPECT(batch_numbers(scene->pg, 300) == 0);
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.retired == 1 && stats.shared.opens == 2);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.retired == 1 && stats.shared.opens == 2);
 	return 0;
 }
 
@@ -1576,7 +1577,7 @@ wait_for_slow(void *arg)
 static int
 cancel_batch(struct scene *scene)
 {
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 	uint64_t id;
 	int rc;
 
@@ -1585,8 +1586,8 @@ cancel_batch(struct scene *scene)
 	EXPECT(torc_sleep(torc_after_ms(50)) == 0);
 	EXPECT(torc_fiber_reap(id, &rc, TORC_NEVER) == 0 && rc == -ECANCELED);
 	EXPECT(batch_numbers(scene->pg, 300) == 0);
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.retired == 0 && stats.shared.opens == 1);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.retired == 0 && stats.shared.opens == 1);
 	return 0;
 }
 
@@ -1608,7 +1609,7 @@ forget_in_batches(struct scene *scene)
 	const char *count = "select count(*) from twice";
 	struct torc_pg *pg = scene->pg;
 	struct torc_pg_result *result;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	EXPECT(pg_server_sql(&postgres, MAKE_FORGET_ALL
 	    "drop table if exists twice; create table twice (a int)"));
@@ -1619,8 +1620,8 @@ forget_in_batches(struct scene *scene)
 	EXPECT(number_at(result, 1) == 42);
 	torc_pg_result_free(result);
 	EXPECT(ask_number(pg, count, NULL, 0, false) == 2);
-	torc_pg_stats(pg, &stats);
-	EXPECT(stats.repeated == 1);
+	read_stats(pg, &stats);
+	EXPECT(stats.own.repeated == 1);
 	/* What was committed is not done twice. */
 	EXPECT(ask(pg, FORGET_ALL, &result) == 0);
 	torc_pg_result_free(result);
@@ -1628,9 +1629,9 @@ forget_in_batches(struct scene *scene)
 	statements[1].sql = "commit";
 	EXPECT(fail_batch(pg, statements, 3, 2, "26000") == 0);
 	EXPECT(ask_number(pg, count, NULL, 0, true) == 3);
-	torc_pg_stats(pg, &stats);
+	read_stats(pg, &stats);
 	/* Beside it, the one that forgets all, and itself. */
-	EXPECT(stats.repeated == 2 && stats.shared.opens == 1);
+	EXPECT(stats.own.repeated == 2 && stats.shared.opens == 1);
 	return 0;
 }
 

@@ -16,6 +16,7 @@
 
 #include "conn/pg/torc_pg.h"
 #include "tests/pg/server.h"
+#include "tests/pg/stats.h"
 
 #define LATE torc_after_ms(60000)
 #define WIDE 40			/* columns; more than fit into a result */
@@ -301,7 +302,7 @@ ask_in_odd_ways(struct scene *scene)
 	const struct torc_pg_statement insert = { .sql =
 		"insert into odd select generate_series(1, 7)" };
 	struct torc_pg_result *result;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 	struct torc_pg_row row;
 
 	/* One text, two statements. */
@@ -318,8 +319,8 @@ ask_in_odd_ways(struct scene *scene)
 		EXPECT(torc_pg_result_columns(result)->type == TORC_PG_INT8);
 		torc_pg_result_free(result);
 	}
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.prepared == 2);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.prepared == 2);
 	EXPECT(torc_pg_query(scene->pg, &insert, &result, LATE) == 0);
 	EXPECT(torc_pg_result_affected(result) == 7);
 	EXPECT(torc_pg_result_row_count(result) == 0);
@@ -404,7 +405,7 @@ static int
 make_it_forget(struct scene *scene)
 {
 	struct torc_pg_session *session;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_run(
@@ -413,15 +414,15 @@ make_it_forget(struct scene *scene)
 	EXPECT(torc_pg_session_run(session, "alter table c alter a type bigint",
 	    LATE) == 0);
 	EXPECT(first_of(session, "select * from c") == 1);
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.repeated == 1);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.repeated == 1);
 	/* In a transaction the refusal has ended it: nothing is repeated. */
 	EXPECT(torc_pg_session_run(session,
 	    "begin; alter table c alter a type int", LATE) == 0);
 	EXPECT(first_of(session, "select * from c") == -EREMOTEIO);
 	EXPECT(torc_pg_session_state(session) == 'E');
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.repeated == 1);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.repeated == 1);
 	EXPECT(torc_pg_session_run(session, "rollback", LATE) == 0);
 	EXPECT(first_of(session, "select * from c") == 1);
 	torc_pg_session_release(session);
@@ -480,7 +481,7 @@ copy_prepared(struct scene *scene)
 	const struct torc_pg_statement prepared = {
 		.sql = "copy odd from stdin" };
 	struct torc_pg_session *session;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 	struct torc_pg_row row;
 
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
@@ -493,8 +494,8 @@ copy_prepared(struct scene *scene)
 		EXPECT(torc_pg_session_end(session, LATE) == -EREMOTEIO);
 		EXPECT(first_of(session, "select 1") == 1);
 	}
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.cancels == 0 && stats.sessions.opens == 1);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.cancels == 0 && stats.sessions.opens == 1);
 	/* Given up in the middle: nobody knows what comes next. */
 	EXPECT(torc_pg_session_begin(session, &prepared, LATE) == 0);
 	EXPECT(torc_pg_session_next_row(session, &row, LATE) == -EOPNOTSUPP);

@@ -3,6 +3,7 @@
  * too much, or does not belong there: that one has an error, and nobody else.
  */
 #include "tests/pg/scene.h"
+#include "tests/pg/stats.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -50,16 +51,16 @@ static int
 end_others(struct others *others)
 {
 	const unsigned before = others->answered;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	while (others->answered < before + OTHERS && others->failed == 0)
 		torc_yield();
 	others->over = true;
 	for (int i = 0; i < OTHERS; i++)
 		EXPECT(torc_fiber_join(others->ids[i], NULL, LATE) == 0);
-	torc_pg_stats(others->pg, &stats);
+	read_stats(others->pg, &stats);
 	EXPECT(others->failed == 0);
-	EXPECT(stats.shared.opens == 1 && stats.retired == 0);
+	EXPECT(stats.shared.opens == 1 && stats.own.retired == 0);
 	return 0;
 }
 
@@ -349,14 +350,14 @@ what_would_change_the_session_of_all_is_refused_before_it_is_sent(
 static int
 change_in_secret(struct scene *scene)
 {
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	/* No word of it, but the server tells of this parameter. */
 	EXPECT(does(scene->pg, "do $$ begin execute "
 	    "'set timezone to ''Asia/Tokyo'''; end $$"));
 	EXPECT(!says(scene->pg, "show timezone", "Asia/Tokyo"));
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.retired == 1 && stats.shared.opens == 2);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.retired == 1 && stats.shared.opens == 2);
 	/* And not of this one. */
 	EXPECT(does(scene->pg, "do $$ begin execute "
 	    "'set statement_timeout to 4321'; end $$"));

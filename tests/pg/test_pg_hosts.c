@@ -24,6 +24,7 @@
 #include "conn/address.h"
 #include "conn/pg/session.h"
 #include "sys/sys.h"
+#include "tests/pg/stats.h"
 
 static struct pg_server standby;	/* of `postgres` */
 static struct pg_server other;		/* that has nothing to do with it */
@@ -395,13 +396,13 @@ a_connection_that_may_not_write_any_more_is_renewed(void **state)
 static int
 write_to_a_standby(struct scene *scene)
 {
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	for (int i = 0; i < 3; i++)
 		EXPECT(fails_with(scene->pg, "create table x (a int)",
 		    "25006"));
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.shared.opens == 1 && stats.retired == 0);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.shared.opens == 1 && stats.own.retired == 0);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "conn/pg/torc_pg.h"
+#include "tests/pg/stats.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define LATE torc_after_ms(60000)
@@ -599,7 +600,7 @@ fail_at_once(struct scene *scene)
 	struct torc_pg_config config = scene->config;
 	struct asker asker = { 0 }, late = { 0 };
 	struct renter renter = { 0 }, again = { 0 };
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 	struct torc_pg *pg;
 
 	/* Longer than this takes: in between, nothing is tried. */
@@ -626,7 +627,7 @@ fail_at_once(struct scene *scene)
 	EXPECT(torc_fiber_spawn(&late.id, ask_and_tell, &late) == 0);
 	EXPECT(torc_fiber_join(asker.id, NULL, LATE) == 0);
 	EXPECT(torc_fiber_join(late.id, NULL, LATE) == 0);
-	while (torc_pg_stats(pg, &stats), stats.shared.failures == 0)
+	while (read_stats(pg, &stats), stats.shared.failures == 0)
 		torc_sleep(torc_after_ms(1));
 	EXPECT(accepted == 3);
 	EXPECT(strcmp(asker.text, "no") == 0 && strcmp(late.text, "no") == 0);
@@ -814,7 +815,7 @@ static int
 cancel_slowly(struct scene *scene)
 {
 	struct torc_pg_session *session;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	overlapping = 0;
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
@@ -822,8 +823,8 @@ cancel_slowly(struct scene *scene)
 	    -ETIMEDOUT);
 	/* The first one is over before its cancel is. */
 	EXPECT(torc_pg_session_run(session, "second", LATE) == 0);
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.cancels == 1 && overlapping == 0);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.cancels == 1 && overlapping == 0);
 	torc_pg_session_release(session);
 	return 0;
 }
@@ -1158,6 +1159,51 @@ configure(struct scene *scene)
 	return 0;
 }
 
+/* What a program has that was compiled for a later version. */
+struct later {
+	struct torc_pg_config config;
+	uint64_t added;
+};
+
+static int
+configure_from_other_versions(struct scene *scene)
+{
+	struct later later = { .config = scene->config };
+	uint64_t numbers[16];
+	struct torc_error error;
+	struct torc_pg *pg;
+
+	later.config.statements = 70000;
+	/* It ended before this field. */
+	EXPECT(torc_pg_create_sized(&pg, &later.config,
+	    offsetof(struct torc_pg_config, statements), &error) == 0);
+	memset(numbers, 0xff, sizeof(numbers));
+	torc_pg_stats_read_sized(pg, (struct torc_pg_stats *)(void *)numbers,
+	    sizeof(numbers));
+	for (unsigned i = 0; i < COUNT(numbers); i++)
+		EXPECT(numbers[i] == 0);
+	torc_pg_destroy(pg, TORC_NEVER);
+	later.config.statements = 0;
+	EXPECT(torc_pg_create_sized(&pg, &later.config, sizeof(later),
+	    &error) == 0);
+	torc_pg_destroy(pg, TORC_NEVER);
+	later.added = 1;
+	EXPECT(torc_pg_create_sized(&pg, &later.config, sizeof(later),
+	    &error) == -EINVAL);
+	EXPECT(strstr(error.text, "torc_pg_config") != NULL);
+	return 0;
+}
+
+static void
+a_configuration_of_another_version_is_taken_unless_it_asks_for_more(
+    void **state)
+{
+	static const struct script silent = SCRIPT("", "", 0, false);
+
+	(void)state;
+	play(&silent, (struct scene) { .play = configure_from_other_versions });
+}
+
 static void
 a_configuration_that_cannot_be_is_refused_by_name(void **state)
 {
@@ -1203,6 +1249,8 @@ main(void)
 		    no_connection_and_no_startup_have_words_of_their_own),
 		cmocka_unit_test(
 		    a_configuration_that_cannot_be_is_refused_by_name),
+		cmocka_unit_test(
+		    a_configuration_of_another_version_is_taken_unless_it_asks_for_more),
 	};
 
 	cmocka_set_test_filter(getenv("TORC_TEST"));

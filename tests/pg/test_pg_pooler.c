@@ -4,6 +4,7 @@
  * statement.
  */
 #include "tests/pg/scene.h"
+#include "tests/pg/stats.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -154,11 +155,11 @@ each_answer_behind_a_pooler_is_that_of_its_statement(void **state)
 static int
 ask_unnamed(struct scene *scene)
 {
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	EXPECT(ask_in_all_ways(scene) == 0);
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.repeated == 0);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.repeated == 0);
 	EXPECT(says(scene->pg, "select count(*) from pg_prepared_statements",
 	    "0"));
 	return 0;
@@ -179,11 +180,11 @@ unnamed_statements_behind_a_pooler_fail_never_and_leave_nothing(void **state)
 static int
 ask_followed(struct scene *scene)
 {
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	EXPECT(ask_in_all_ways(scene) == 0);
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.repeated == 0);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.repeated == 0);
 	return 0;
 }
 

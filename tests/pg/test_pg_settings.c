@@ -3,6 +3,7 @@
  * the next.
  */
 #include "tests/pg/scene.h"
+#include "tests/pg/stats.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -46,7 +47,7 @@ static int
 leave_things(struct scene *scene, bool stay)
 {
 	struct torc_pg_session *session;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	for (unsigned i = 0; i < COUNT(ways); i++) {
 		EXPECT(rent(scene, &session) == 0);
@@ -61,7 +62,7 @@ leave_things(struct scene *scene, bool stay)
 		EXPECT(!stay || session_does(session, "discard all"));
 		torc_pg_session_release(session);
 	}
-	torc_pg_stats(scene->pg, &stats);
+	read_stats(scene->pg, &stats);
 	EXPECT(stats.sessions.opens == 1);
 	return 0;
 }
@@ -96,7 +97,7 @@ static int
 listen_and_leave(struct scene *scene)
 {
 	struct torc_pg_session *session;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	EXPECT(rent(scene, &session) == 0);
 	EXPECT(torc_pg_session_listen(session, "news", LATE) == 0);
@@ -105,7 +106,7 @@ listen_and_leave(struct scene *scene)
 	EXPECT(session_says(session, "select count(*) from "
 	    "pg_listening_channels()", "0"));
 	torc_pg_session_release(session);
-	torc_pg_stats(scene->pg, &stats);
+	read_stats(scene->pg, &stats);
 	EXPECT(stats.sessions.opens == 2);
 	return 0;
 }
@@ -124,15 +125,15 @@ static int
 keep_prepared(struct scene *scene)
 {
 	struct torc_pg_session *session;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	for (int i = 0; i < 5; i++) {
 		EXPECT(rent(scene, &session) == 0);
 		EXPECT(session_says(session, "select 'kept'", "kept"));
 		torc_pg_session_release(session);
 	}
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.prepared == 1 && stats.repeated == 0);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.prepared == 1 && stats.own.repeated == 0);
 	return 0;
 }
 
@@ -169,7 +170,7 @@ static int
 fail_to_reset(struct scene *scene)
 {
 	struct torc_pg_session *session;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	EXPECT(rent(scene, &session) == 0);
 	EXPECT(session_does(session, "set application_name = 'left'"));
@@ -177,7 +178,7 @@ fail_to_reset(struct scene *scene)
 	EXPECT(rent(scene, &session) == 0);
 	EXPECT(session_says(session, "show application_name", ""));
 	torc_pg_session_release(session);
-	torc_pg_stats(scene->pg, &stats);
+	read_stats(scene->pg, &stats);
 	EXPECT(stats.sessions.opens == 2);
 	return 0;
 }
@@ -194,11 +195,11 @@ static int
 rent_for_nothing(struct scene *scene)
 {
 	struct torc_pg_session *session;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	EXPECT(rent(scene, &session) == 0);
 	torc_pg_session_release(session);
-	torc_pg_stats(scene->pg, &stats);
+	read_stats(scene->pg, &stats);
 	EXPECT(stats.sessions.idle == 1);
 	return 0;
 }

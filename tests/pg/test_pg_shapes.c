@@ -4,6 +4,7 @@
  * prepared again.
  */
 #include "tests/pg/scene.h"
+#include "tests/pg/stats.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -361,7 +362,7 @@ rows_that_the_text_does_not_tell_of_are_read_as_what_they_are(void **state)
 static int
 fail_in_the_end(struct scene *scene)
 {
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	EXPECT(pg_server_sql(&postgres, "drop sequence if exists times; "
 	    "create sequence times; create or replace function g() returns "
@@ -370,19 +371,19 @@ fail_in_the_end(struct scene *scene)
 	for (int i = 0; i < 3; i++)
 		EXPECT(fails_with(scene->pg, "select g()", "42P01"));
 	EXPECT(says(scene->pg, "select last_value from times", "3"));
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.repeated == 0);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.repeated == 0);
 	/* While it is bound, it is: once. */
 	EXPECT(pg_server_sql(&postgres, "drop table if exists gone; "
 	    "create table gone (a int)"));
 	EXPECT(does(scene->pg, "select * from gone"));
 	EXPECT(pg_server_sql(&postgres, "drop table gone"));
 	EXPECT(fails_with(scene->pg, "select * from gone", "42P01"));
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.repeated == 1);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.repeated == 1);
 	EXPECT(fails_with(scene->pg, "select * from gone", "42P01"));
-	torc_pg_stats(scene->pg, &stats);
-	EXPECT(stats.repeated == 1 && stats.shared.opens == 1);
+	read_stats(scene->pg, &stats);
+	EXPECT(stats.own.repeated == 1 && stats.shared.opens == 1);
 	return 0;
 }
 

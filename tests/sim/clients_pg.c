@@ -12,6 +12,7 @@
 #include "conn/pg/result.h"
 #include "sys/sys.h"
 #include "tests/sim/backend_pg.h"
+#include "tests/pg/stats.h"
 
 #define VARIANTS 5u		/* of a statement: more than are kept */
 #define STATEMENTS 3u
@@ -712,7 +713,7 @@ static int
 ask_pg(struct client *client, torc_deadline deadline)
 {
 	const uint32_t way = peer_draw(16);
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 	int rc;
 
 	if (way < 4)
@@ -725,7 +726,7 @@ ask_pg(struct client *client, torc_deadline deadline)
 		rc = ask_to_stray(client->of, deadline);
 	else
 		rc = ask_rented(client->of, way - 7, deadline);
-	torc_pg_stats(client->of, &stats);
+	read_stats(client->of, &stats);
 	while (client->opened < stats.shared.failures)
 		note_failed_open(client);
 	return rc;
@@ -794,7 +795,7 @@ static void
 check_pg(struct client *client)
 {
 	const struct torc_pg *pg = client->of;
-	struct torc_pg_stats stats;
+	struct client_stats stats;
 
 	for (unsigned i = 0; i < pg->shared_count; i++) {
 		const struct torc_pg_session *session = pg->shared[i];
@@ -808,7 +809,7 @@ check_pg(struct client *client)
 		broken("%u wait, and nobody is there", pg->waiting);
 	if (!await_quiet(pg))
 		return;
-	torc_pg_stats(pg, &stats);
+	read_stats(pg, &stats);
 	check_pool(&stats.sessions);
 	if (stats.shared.rented != pg->shared_count ||
 	    stats.shared.waiting > 0 || pg->opening > 0)
