@@ -98,7 +98,7 @@ $(LIBRARIES):
 	$Q rm -f $@ && $(AR) rcs $@ $^
 $B/lib/libtorc.so: $(PIC)
 	$(call say,LD,$@)
-	$Q $(CC) -shared -Wl,-soname,libtorc.so.0 -o $@.0 $^ $(LINK) $(LDFLAGS)
+	$Q $(CC) -shared -Wl,-soname,libtorc.so.0 -o $@.0 $(PIC) $(LINK) $(LDFLAGS)
 	$Q ln -sfn libtorc.so.0 $@
 
 $(foreach h,$(PUBLIC),$(eval $B/include/$(notdir $h): $h))
@@ -142,7 +142,7 @@ dist:	# build/torc-VERSION.tar.gz of what is committed
 clean:	# remove what was built
 	rm -rf $B build-asan build-tsan build-static build-fuzz build-afl
 
-RULES := tools/ringstat/rules.mk tools/manual/rules.mk tests/rules.mk tools/bench/rules.mk
+RULES := tools/symbols.mk tools/ringstat/rules.mk tools/manual/rules.mk tests/rules.mk tools/bench/rules.mk
 include $(RULES)
 help:	# this list
 	@sed -n 's/^\([a-z-]*\):[^#]*# */  \1\t/p' Makefile $(RULES)

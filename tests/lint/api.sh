@@ -7,6 +7,17 @@ for archive in "$B"/lib/libtorc*.a; do
 	    'NF == 3 && $3 !~ /^torc_/ { print a ": " $3 }'
 done | claim "no library has a global name without torc_"
 
+# And libtorc.so has what headers declare for users and for libraries of
+# clients, each in its node, and nothing else.
+if [ -e "$B/lib/libtorc.so" ]; then
+	{ awk -f tools/symbols.awk {sys,ring,reactor,conn,conn/kit}/*.h |
+	    awk '/^TORC/ { node = $1 } /^\t\t[a-z]/ { sub(/;/, "")
+		print $1 "@@" node }'
+	  nm -D --defined-only "$B/lib/libtorc.so" |
+	    awk '$2 != "A" { print $3 }'; } | sort | uniq -u |
+	    claim "libtorc.so exports what headers say, in nodes of its version"
+fi
+
 public=(reactor/torc_*.h conn/torc*.h conn/*/torc_*.h)
 grep -LE '^TORC_API' "${public[@]}" |
     claim "every public header exports"
