@@ -14,6 +14,7 @@
 #include "conn/serve.h"
 #include "conn/serve_endpoints.h"
 #include "conn/serve_listen.h"
+#include "conn/serve_say.h"
 #include "conn/serve_signals.h"
 #include "reactor/config.h"
 #include "reactor/error.h"
@@ -21,14 +22,6 @@
 #include "sys/pages.h"
 #include "sys/sys.h"
 #include "sys/uapi.h"
-
-int
-torc_serve_say(struct torc_server *server, int error, const char *what,
-    const char *value)
-{
-	return torc_error_set(server->error, error, "%s%s%s: %s", what,
-	    value[0] == '\0' ? "" : " ", value, strerror(-error));
-}
 
 /* ---- Threads ---- */
 

@@ -38,8 +38,4 @@ struct torc_server {
 	struct torc_error *error;	/* the caller's; may be NULL */
 };
 
-/* Say what has failed, and for which value ("": none). Returns `error`. */
-int torc_serve_say(struct torc_server *server, int error, const char *what,
-    const char *value);
-
 #endif

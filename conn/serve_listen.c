@@ -12,6 +12,7 @@
 #include "conn/serve.h"
 #include "conn/serve_endpoints.h"
 #include "conn/serve_listen.h"
+#include "conn/serve_say.h"
 #include "reactor/error.h"
 #include "sys/sys.h"
 
