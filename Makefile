@@ -118,7 +118,7 @@ static-programs: $B/lib/libtorc.a $(PROGRAMS)
 # Code and constants share pages.
 static:	# static programs in build-static/ (CC=musl-gcc)
 	$Q $(MAKE) --no-print-directory static-programs B=build-static \
-		CC=$(STATIC_CC) LDFLAGS="-static -s -Wl,-z,noseparate-code" \
+		CC="$(STATIC_CC)" LDFLAGS="-static -s -Wl,-z,noseparate-code" \
 		CFLAGS="-Os -g -fno-unwind-tables \
 		-fno-asynchronous-unwind-tables"
 

@@ -217,14 +217,14 @@ check:	# install what the tests need (Debian), build and run them all
 # The suite under the sanitizers, in build folders of their own.
 asan:	# the suite under AddressSanitizer and UndefinedBehaviorSanitizer
 	$Q tests/install.sh
-	$Q $(MAKE) --no-print-directory sanitized B=build-asan CC=$(SAN_CC) \
+	$Q $(MAKE) --no-print-directory sanitized B=build-asan CC="$(SAN_CC)" \
 		MODE="-O1 -g -fno-omit-frame-pointer \
 		-fsanitize=address,undefined -fno-sanitize-recover=all" \
 		CFLAGS= LDFLAGS="-fsanitize=address,undefined"
 
 tsan:	# the suite under ThreadSanitizer
 	$Q tests/install.sh
-	$Q $(MAKE) --no-print-directory sanitized B=build-tsan CC=$(SAN_CC) \
+	$Q $(MAKE) --no-print-directory sanitized B=build-tsan CC="$(SAN_CC)" \
 		MODE="-O1 -g -fsanitize=thread" \
 		CFLAGS= LDFLAGS="-fsanitize=thread"
 
