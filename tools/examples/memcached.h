@@ -1,8 +1,7 @@
 /*
  * memcached.h - a client of memcached. `pool` is one of torc_conn_pool_kind().
- * All calls park. -EINVAL: a key has 1 to 250 bytes and no spaces; -EPROTO:
- * memcached has answered something else; or as torc_pool_acquire() and
- * torc_conn_recv().
+ * All calls park, and fail as torc_pool_acquire() and torc_conn_recv(); or with
+ * -EINVAL: a key has 1 to 250 bytes and no spaces; -EPROTO: that is no answer.
  */
 #ifndef TORC_EXAMPLES_MEMCACHED_H
 #define TORC_EXAMPLES_MEMCACHED_H
