@@ -7,6 +7,7 @@
 
 #include "conn/file/torc_file.h"
 
+TORC_FROZEN(torc_file_time, 16);
 TORC_FROZEN(torc_file_info, 96);
 TORC_FROZEN(torc_file_walk, 4112);
 TORC_FROZEN(torc_file_entry, 40);

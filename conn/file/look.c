@@ -33,7 +33,7 @@
 /* ---- Comparing ---- */
 
 static bool
-is_later(struct timespec a, struct timespec b)
+is_later(struct torc_file_time a, struct torc_file_time b)
 {
 	return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec :
 	    a.tv_nsec > b.tv_nsec;
@@ -54,7 +54,8 @@ bool
 torc_file_changed_before(const struct torc_file_info *info,
     struct timespec moment)
 {
-	struct timespec latest = info->changed;
+	const struct torc_file_time at = { moment.tv_sec, moment.tv_nsec };
+	struct torc_file_time latest = info->changed;
 
 	if (latest.tv_nsec == 0)
 		latest.tv_sec += COARSE_S;
@@ -63,7 +64,7 @@ torc_file_changed_before(const struct torc_file_info *info,
 		latest.tv_nsec -= 1000000000;
 		latest.tv_sec++;
 	}
-	return is_later(moment, latest);
+	return is_later(at, latest);
 }
 
 bool

@@ -6,6 +6,8 @@
 #ifndef TORC_FILE_SITE_H
 #define TORC_FILE_SITE_H
 
+#include <time.h>
+
 #include "conn/file/torc_file.h"
 #include "conn/http/torc_http.h"
 #include "reactor/list.h"

@@ -9,11 +9,11 @@
 #include "conn/file/site.h"
 #include "sys/uapi.h"
 
-static struct timespec
+static struct torc_file_time
 time_of(struct statx_timestamp from)
 {
-	return (struct timespec) {
-		.tv_sec = (time_t)from.tv_sec, .tv_nsec = (long)from.tv_nsec,
+	return (struct torc_file_time) {
+		.tv_sec = from.tv_sec, .tv_nsec = from.tv_nsec,
 	};
 }
 

@@ -20,8 +20,6 @@
 #ifndef TORC_FILE_H
 #define TORC_FILE_H
 
-#include <time.h>
-
 #include "torc.h"
 
 #ifdef __cplusplus
@@ -52,13 +50,19 @@ TORC_API int torc_file_open(int directory, const char *path, int flags,
  */
 TORC_API void torc_file_close(int fd);
 
+/* A time of a file, since 1970. Frozen. */
+struct torc_file_time {
+	int64_t tv_sec;
+	int64_t tv_nsec;
+};
+
 /* What is known of a file. Frozen. */
 struct torc_file_info {
 	uint64_t size;		/* bytes */
 	uint64_t device;	/* its number */
 	uint64_t inode;		/* its number on the device */
-	struct timespec modified;	/* its bytes */
-	struct timespec changed;	/* its bytes or its inode */
+	struct torc_file_time modified;	/* its bytes */
+	struct torc_file_time changed;	/* its bytes or its inode */
 	uint32_t mode;		/* S_IFREG, S_IFDIR ... and permissions */
 	uint32_t links;		/* how many names it has */
 	uint64_t reserved[4];

@@ -136,11 +136,11 @@ TORC_API int64_t torc_resp_pass(
 struct torc_redis_reply {
 	enum torc_redis_type type;
 	size_t size;		/* of the text, or items */
-	union {
+	__extension__ union {
 		int64_t integer;
 		double number;
 	};
-	union {
+	__extension__ union {
 		char *text;	/* ended by a NUL that is not in `size` */
 		struct torc_redis_reply *items;
 	};

@@ -127,8 +127,14 @@ claim "a deadline is a time from now, never, or at once" \
     takes TORC_AT_ONCE
 claim "a number is no deadline" takes_not 5000
 claim "nor is a time of the clock" takes_not "torc_now()"
-claim "each header is complete in C11" alone c "$CC" -std=c11
-claim "each header is complete in C++11" alone c++ "$CXX" -std=c++11
+for standard in c99 c11 c17 c2x; do
+	claim "each header is complete in ${standard^}" \
+	    alone c "$CC" -std=$standard
+done
+for standard in 11 14 17 20 23; do
+	claim "each header is complete in C++$standard" \
+	    alone c++ "$CXX" -std=c++$standard
+done
 
 for tool in pkg-config ldd nc; do
 	has $tool && continue
