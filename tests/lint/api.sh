@@ -49,6 +49,27 @@ awk '/^\/\*/ { parks = 0 }
 	}' "${public[@]}" |
     claim "what parks has a deadline"
 
+# In C++ one of them would hide the other, and readers have to guess.
+{ grep -hoE '^(struct|union|enum) torc_[a-z0-9_]+ \{' "${public[@]}" |
+    awk '{ print $2 }' | sort -u
+  { declarations; grep -hE '^torc_[a-z0-9_]+\(' "${public[@]}"; } |
+    grep -oE '\btorc_[a-z0-9_]+\(' | tr -d '(' | sort -u; } | sort | uniq -d |
+    claim "no name is both a structure and a function"
+
+# A structure that programs have is frozen, or travels with its size: as a
+# parameter, or in a field (torc_endpoint). Or it is of the library's making.
+made='torc_exchange_summary torc_exchange_head torc_endpoint'
+grep -hoE '^struct torc_[a-z0-9_]+ \{' conn/torc*.h conn/kit/torc_*.h \
+    conn/http/torc_*.h conn/file/torc_*.h reactor/torc_*.h |
+    awk '{ print $2 }' | while read -r name; do
+	grep -qE "^TORC_FROZEN\\($name, " {reactor,conn,conn/*}/frozen.c \
+	    2>/dev/null && continue
+	declarations | grep -E '_sized\(' | grep -qE "struct $name \\*" &&
+	    continue
+	case " $made " in *" $name "*) continue ;; esac
+	echo "$name is not frozen, and has no size"
+done | claim "a public structure is frozen, or travels with its size"
+
 declarations | sed 's/:/: /' | tr -s ' ' | awk -f tests/lint/order.awk |
     but order |
     claim "parameters are the object, what goes in, what comes out, a deadline"
