@@ -11,8 +11,8 @@ torc_reactor_fd(struct torc_reactor *reactor)
 {
 	int fd, rc;
 
-	torc_debug_assert(reactor->phase != TORC_PHASE_ENDED);
 	torc_reactor_vouch(reactor);
+	torc_debug_assert(reactor->phase != TORC_PHASE_ENDED);
 	if (reactor->ready_fd >= 0)
 		return reactor->ready_fd;
 	fd = torc_sys_eventfd();

@@ -58,8 +58,8 @@ torc_list_append(struct torc_list *list, struct torc_node *node)
 static inline void
 torc_list_remove(struct torc_node *node)
 {
-	torc_debug_assert(node->prev->next == node);
 	torc_assert(node->next != NULL && node->next->prev == node);
+	torc_debug_assert(node->prev->next == node);
 	node->prev->next = node->next;
 	node->next->prev = node->prev;
 	node->next = NULL;

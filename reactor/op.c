@@ -86,9 +86,8 @@ cancel_again(struct torc_timer *timer)
 int
 torc_op_start(struct torc_reactor *reactor, struct torc_op *op)
 {
-	torc_assert(op->done != NULL);
-	torc_debug_assert(reactor == torc_current);
 	torc_reactor_check(reactor);
+	torc_debug_assert(reactor == torc_current);
 	torc_require(op->state == TORC_OP_FREE && op->done != NULL,
 	    "an op is started twice, or without a function");
 	if (torc_unlikely(reactor->phase >= TORC_PHASE_STOPPING))
@@ -109,8 +108,8 @@ torc_op_start(struct torc_reactor *reactor, struct torc_op *op)
 void
 torc_op_cancel(struct torc_op *op)
 {
-	torc_debug_assert(op->reactor == NULL || op->reactor == torc_current);
 	torc_reactor_check(op->reactor);
+	torc_debug_assert(op->reactor == torc_current);
 	if (op->state == TORC_OP_FREE || op->cancelling)
 		return;
 	op->cancelling = true;

@@ -39,9 +39,9 @@ torc_keeper_add(struct torc_keeper *keeper)
 	struct torc_reactor *reactor = torc_reactor_own(
 	    "a keeper is added outside a reactor's thread");
 
-	torc_debug_assert(keeper != reactor->keepers);
 	torc_require(keeper != NULL && keeper->reclaim != NULL,
 	    "a keeper is added that has no function");
+	torc_debug_assert(keeper != reactor->keepers);
 	keeper->reactor = reactor;
 	keeper->next = reactor->keepers;
 	reactor->keepers = keeper;

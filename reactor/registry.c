@@ -29,9 +29,9 @@ torc_reactor_set_data(struct torc_reactor *reactor,
 {
 	struct torc_value *entry;
 
+	torc_reactor_vouch(reactor);
 	torc_debug_assert(reactor->values == NULL ||
 	    reactor->values->key != NULL);
-	torc_reactor_vouch(reactor);
 	torc_require(reactor->phase == TORC_PHASE_CREATED ||
 	    reactor->phase == TORC_PHASE_ENDED || torc_current == reactor,
 	    "called on another thread than the reactor's");

@@ -29,8 +29,8 @@ torc_waiter_leave(struct torc_waiter *waiter)
 {
 	struct torc_waiters *queue = waiter->queue;
 
-	torc_debug_assert(queue->first != NULL && queue->last != NULL);
 	torc_assert(queue != NULL);
+	torc_debug_assert(queue->first != NULL && queue->last != NULL);
 	waiter->queue = NULL;
 	if (waiter->prev != NULL)
 		waiter->prev->next = waiter->next;

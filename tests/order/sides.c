@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sys/barrier.h"
+#include "sys/poison.h"
 
 #define CLAIM(condition) \
 	((condition) ? (void)0 : sides_fail(#condition))
@@ -30,6 +31,7 @@ sides_init(struct sides *sides, uint32_t entries, uint32_t count,
 {
 	const uint32_t start = 0 - before_wrap;
 
+	torc_unpoison(sides, offsetof(struct sides, posts));
 	memset(sides, 0, offsetof(struct sides, posts));
 	for (uint32_t i = 0; i < SIDES_POSTERS; i++)
 		memset(sides->posts[i], 0, count * sizeof(sides->posts[i][0]));
@@ -300,6 +302,9 @@ kernel_fills(struct sides *sides)
 			sides_await(ktail);
 		CLAIM(kbuf->len == sizeof(sides->memory[0]));
 		CLAIM(kbuf->addr == (uint64_t)&sides->memory[kbuf->bid]);
+		/* The kernel may; a program may not. */
+		torc_unpoison(&sides->memory[kbuf->bid],
+		    sizeof(sides->memory[0]));
 		sides->memory[kbuf->bid] = key(n);
 		while (!kernel_has_room(sides))
 			sides_await(&sides->cq_head);
