@@ -12,7 +12,6 @@
 #include "conn/pg/nature.h"
 #include "conn/pg/result.h"
 #include "conn/pg/session.h"
-#include "conn/pg/share.h"
 #include "conn/pg/stream.h"
 #include "conn/pg/wire.h"
 #include "reactor/error.h"
@@ -251,7 +250,7 @@ write_statements(struct torc_pg_session *session,
 	int rc = 0;
 
 	if (result->size > torc_conn_room(session->conn)) {
-		torc_pipeline_attend(&session->pipeline, &result->base);
+		torc_pipeline_attend(&session->shared.pipeline, &result->base);
 		rc = torc_conn_flush(session->conn, deadline);
 	}
 	if (rc < 0)
@@ -292,9 +291,10 @@ static int
 submit(struct torc_pg_session *session, struct torc_pg_result **result,
     const struct question *question, torc_deadline deadline)
 {
-	struct torc_pipeline *pipeline = &session->pipeline;
+	struct torc_pipeline *pipeline = &session->shared.pipeline;
 	bool begun = false;
-	int rc = torc_pipeline_begin(pipeline, &(*result)->base, deadline);
+	int rc = torc_shared_begin(&session->shared, &(*result)->base,
+	    deadline);
 
 	if (rc == -ETIMEDOUT || rc == -ECANCELED) {
 		tell_before(result, question, TORC_PG_UNSENT, rc,
@@ -302,16 +302,14 @@ submit(struct torc_pg_session *session, struct torc_pg_result **result,
 		return rc;
 	}
 	if (rc < 0) {
-		torc_pg_share_retire(session);
+		torc_shared_retire(&session->shared);
 		return UNWRITTEN;
 	}
-	if (pipeline->count == 1)	/* with this one */
-		session->answered_at = torc_now();
 	rc = session->mute ? UNWRITTEN : write_statements(session, *result,
 	    question->wanted, &begun, deadline);
 	if (rc < 0) {
 		session->mute = true;
-		torc_pg_share_retire(session);
+		torc_shared_retire(&session->shared);
 	}
 	if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED)
 		torc_pipeline_break(pipeline, -ECONNRESET);
@@ -352,7 +350,7 @@ static int
 ask_on(struct torc_pg_session *session, struct torc_pg_result **result,
     const struct question *question, torc_deadline deadline)
 {
-	struct torc_pipeline *pipeline = &session->pipeline;
+	struct torc_pipeline *pipeline = &session->shared.pipeline;
 	struct torc_request *request = &(*result)->base;
 	int rc = submit(session, result, question, deadline);
 
@@ -365,8 +363,8 @@ ask_on(struct torc_pg_session *session, struct torc_pg_result **result,
 		return judge(result, question, rc);
 	/* Then it is the server, or the statement before, that keeps it. */
 	if (rc == -ETIMEDOUT && (is_first_alive(pipeline, request) ||
-	    torc_pg_share_stands_still(session)))
-		torc_pg_share_retire(session);
+	    torc_shared_is_quiet(&session->shared)))
+		torc_shared_retire(&session->shared);
 	*result = NULL;
 	tell_before(result, question, TORC_PG_UNKNOWN, rc, "it was answered");
 	return rc;
@@ -389,15 +387,15 @@ static int
 ask(struct torc_pg *pg, struct torc_pg_result **result,
     const struct question *question, torc_deadline deadline)
 {
-	struct torc_pg_session *session;
-	int rc = torc_pg_share_join(pg, &session, deadline);
+	struct torc_shared *shared;
+	int rc = torc_shared_join(&pg->shared, &shared, deadline);
 
 	if (rc < 0) {
 		tell_failure(pg, result, question, rc, deadline);
 		return rc;
 	}
-	rc = ask_on(session, result, question, deadline);
-	torc_pg_share_leave(session);
+	rc = ask_on(shared->item, result, question, deadline);
+	torc_shared_leave(shared);
 	return rc != 0 ? rc : (*result)->failure;
 }
 

@@ -7,7 +7,7 @@
 #include "conn/pg/config.h"
 #include "conn/pg/error.h"
 #include "conn/pg/open.h"
-#include "conn/pg/share.h"
+#include "conn/pg/shared.h"
 #include "reactor/config.h"
 #include "reactor/error.h"
 #include "sys/sys.h"
@@ -46,17 +46,30 @@ create_pools(struct torc_pg *pg, struct torc_error *error)
 	    create_pool(pg, &pg->session_pool, pg->config.sessions, error);
 }
 
+static int
+begin_sharing(struct torc_pg *pg)
+{
+	const struct torc_pg_config *config = &pg->config;
+	const struct torc_shared_config wanted = {
+		.places = config->shared, .waiters = config->waiters,
+		.open_ms = config->open_ms != 0 ? config->open_ms : 5000,
+	};
+
+	return torc_shared_set_init(&pg->shared, &torc_pg_shared_kind,
+	    pg->shared_pool.pool, &wanted);
+}
+
 /* Parks. 0, or -ETIMEDOUT. */
 static int
 free_client(struct torc_pg *pg, torc_deadline deadline)
 {
 	int rc;
 
+	torc_shared_set_end(&pg->shared);
 	/* NULL: it was not created. */
 	rc = torc_pool_destroy(pg->session_pool.pool, deadline);
 	rc |= torc_pool_destroy(pg->shared_pool.pool, deadline);
 	torc_pg_setup_free(&pg->setup);
-	torc_sys_free(pg->shared);
 	torc_sys_free(pg);
 	return rc < 0 ? -ETIMEDOUT : 0;
 }
@@ -76,11 +89,9 @@ make_client(struct torc_pg *pg, const struct torc_pg_config *config,
 	if (rc < 0)
 		return rc;
 	pg->config = pg->setup.config;
-	pg->shared = torc_sys_alloc_array(pg->config.shared,
-	    sizeof(*pg->shared));
-	if (pg->shared == NULL)
-		return -ENOMEM;
 	rc = create_pools(pg, error);
+	if (rc == 0)
+		rc = begin_sharing(pg);
 	if (rc == 0 && torc_pg_of(pg->reactor) == NULL)
 		rc = torc_reactor_set_data(pg->reactor, &client_key, pg);
 	return rc;
@@ -124,7 +135,7 @@ torc_pg_of(const struct torc_reactor *reactor)
 int
 torc_pg_destroy(struct torc_pg *pg, torc_deadline deadline)
 {
-	const bool asked = pg->waiting > 0 || torc_pg_share_used(pg);
+	const bool asked = torc_shared_set_is_used(&pg->shared);
 	int rc = 0;
 
 	torc_require(!asked || torc_reactor_self() != pg->reactor,
@@ -134,7 +145,7 @@ torc_pg_destroy(struct torc_pg *pg, torc_deadline deadline)
 	/* Fibers that went with the ring of their reactor: nothing is freed. */
 	if (asked)
 		return 0;
-	torc_pg_share_end(pg);
+	torc_shared_set_end(&pg->shared);
 	while (pg->fibers > 0 && torc_fiber_self() != 0 &&
 	    rc == 0)
 		rc = torc_wait(&pg->quiet, deadline);
@@ -149,7 +160,10 @@ void
 torc_pg_stats_read_sized(const struct torc_pg *pg,
     struct torc_pg_stats *stats, size_t stats_size)
 {
-	torc_config_give(stats, stats_size, &pg->stats, sizeof(pg->stats));
+	struct torc_pg_stats now = pg->stats;
+
+	now.retired = pg->shared.retired;
+	torc_config_give(stats, stats_size, &now, sizeof(now));
 }
 
 const struct torc_pool *

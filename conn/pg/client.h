@@ -5,9 +5,7 @@
 #define TORC_PG_CLIENT_H
 
 #include "conn/pg/config.h"
-#include "conn/kit/torc_client.h"
-
-struct torc_pg_session;
+#include "conn/kit/shared.h"
 
 struct pg_pool {
 	struct torc_pg *pg;
@@ -21,11 +19,7 @@ struct torc_pg {
 	struct pg_setup setup;	/* where its texts are */
 	struct pg_pool shared_pool;
 	struct pg_pool session_pool;
-	struct torc_pg_session **shared;	/* in use, `shared` of them */
-	unsigned shared_count;
-	unsigned opening;
-	unsigned waiting;
-	struct torc_waiters waiters;	/* for a shared connection */
+	struct torc_shared_set shared;	/* of the shared pool's */
 	unsigned fibers;	/* of its own */
 	bool doomed;		/* the last of them frees it */
 	uint64_t random;	/* of this client, for names */

@@ -16,7 +16,6 @@
 #include "conn/pg/reply.h"
 #include "conn/pg/result.h"
 #include "conn/pg/session.h"
-#include "conn/pg/share.h"
 #include "conn/pg/stream.h"
 #include "conn/pg/wire.h"
 #include "sys/trap.h"
@@ -78,7 +77,7 @@ note_failure(struct torc_pg_session *session, struct torc_pg_result *result,
 	result->failure = is_last_word(&report) ? -ECONNRESET : -EREMOTEIO;
 	if (result->failure == -ECONNRESET ||
 	    torc_pg_is_misplaced(session, &report))
-		torc_pg_share_retire(session);
+		torc_shared_retire(&session->shared);
 	if (fault != NULL) {
 		torc_pg_fault_keep(fault, &report);
 		/* Behind the last one, it is the commit that fails. */
@@ -155,7 +154,7 @@ note_change(struct torc_pg_session *session, struct torc_pg_result *result,
 {
 	struct pg_fault *fault = lose_result(result, -EOPNOTSUPP);
 
-	torc_pg_share_retire(session);
+	torc_shared_retire(&session->shared);
 	if (fault != NULL)
 		torc_pg_fault_say(fault, "%s changed the session of a shared "
 		    "connection, which is closed: it needs one of its own, by "
@@ -200,7 +199,7 @@ note_done(struct torc_pg_session *session, struct torc_pg_result *result,
 	if (!is_undoable(part) && may_change(part, tag))
 		note_change(session, result, tag);
 	if (part->answer.statement->nature & PG_HIDES)
-		torc_pg_share_retire(session);
+		torc_shared_retire(&session->shared);
 	if (part + 1 == result->parts + result->count)
 		return 0;
 	result->lasts |= message->type != PG_EMPTY_QUERY &&
@@ -235,7 +234,7 @@ note_end(struct torc_pg_session *session, struct torc_pg_result *result,
 		return 0;
 	}
 	if (session->changed)
-		torc_pg_share_retire(session);
+		torc_shared_retire(&session->shared);
 	if (session->state == 'I')
 		return 0;
 	fault = torc_pg_result_fault(result);
@@ -352,7 +351,7 @@ feed(void *arg, struct torc_request *request, const uint8_t *data,
 	/* What is over leaves nothing of it behind. */
 	torc_assert(!*done || pg_carry_is_empty(&session->carry));
 	if (*done)
-		session->answered_at = torc_now();
+		session->shared.quiet_since = torc_now();
 	return (long)(size - view.size);
 }
 

@@ -8,7 +8,7 @@
 #include "conn/pg/carry.h"
 #include "conn/pg/notify.h"
 #include "conn/pg/stream.h"
-#include "conn/kit/torc_pipeline.h"
+#include "conn/kit/shared.h"
 
 #define PG_PEER_SIZE 128u	/* of any address */
 
@@ -32,12 +32,8 @@ struct torc_pg_session {
 	struct pg_fault fault;	/* of the call that failed last */
 	bool loss_told;		/* it says why the connection is lost */
 
-	/* Shared: share.c. */
-	struct torc_pipeline pipeline;
-	unsigned users;
-	bool retired;
+	struct torc_shared shared;	/* in the set of the client, or not */
 	bool changed;		/* a parameter, since the login */
-	uint64_t answered_at;	/* or asked, if there was nothing else */
 	bool mute;		/* half a statement may have been sent */
 
 	/* Rented: what was received is stream.c's, what runs is run.c's. */

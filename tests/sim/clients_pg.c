@@ -780,10 +780,10 @@ await_quiet(const struct torc_pg *pg)
 {
 	const torc_deadline deadline = torc_after_ms(PATIENCE_MS * 3);
 
-	while (pg->fibers > 0) {
+	while (pg->fibers > 0 || pg->shared.opening) {
 		if (torc_now() > deadline.at)
 			broken("%u fibers of the client do not end",
-			    pg->fibers);
+			    pg->fibers + pg->shared.opening);
 		if (torc_sleep(torc_after_ms(10)) < 0)
 			return false;
 	}
@@ -795,26 +795,27 @@ static void
 check_pg(struct client *client)
 {
 	const struct torc_pg *pg = client->of;
+	const struct torc_shared_set *set = &pg->shared;
 	struct client_stats stats;
 
-	for (unsigned i = 0; i < pg->shared_count; i++) {
-		const struct torc_pg_session *session = pg->shared[i];
+	for (unsigned i = 0; i < set->count; i++) {
+		const struct torc_shared *shared = set->members[i];
 
-		if (session->users > 0 || session->pipeline.live > 0 ||
-		    session->pipeline.writing)
+		if (shared->users > 0 || shared->pipeline.live > 0 ||
+		    shared->pipeline.writing)
 			broken("%u use a connection, and nobody is there",
-			    session->users);
+			    shared->users);
 	}
-	if (pg->waiting > 0)
-		broken("%u wait, and nobody is there", pg->waiting);
+	if (torc_shared_set_is_used(set))
+		broken("%u use connections, and %u wait, and nobody is there",
+		    set->users, set->waiting);
 	if (!await_quiet(pg))
 		return;
 	read_stats(pg, &stats);
 	check_pool(&stats.sessions);
-	if (stats.shared.rented != pg->shared_count ||
-	    stats.shared.waiting > 0 || pg->opening > 0)
+	if (stats.shared.rented != set->count || stats.shared.waiting > 0)
 		broken("%u are rented, and %u of them used",
-		    stats.shared.rented, pg->shared_count);
+		    stats.shared.rented, set->count);
 }
 
 static void
