@@ -38,7 +38,7 @@ PIC := $(CORE:%.c=$B/pic/%.o) $(ASM:%.S=$B/%.o)
 # What users include: each lies beside what it is of.
 PUBLIC := $(wildcard reactor/torc_*.h conn/torc*.h conn/*/torc_*.h)
 HEADERS := $(addprefix $B/include/,$(notdir $(PUBLIC)))
-# One static library for each client under conn/; nobody pays for the others.
+# A library for each client under conn/; nobody pays for the others.
 # The one of PostgreSQL, and examples of it, need libcrypto, and one cJSON.
 NO_CRYPTO := $(shell $(CC) -E -include openssl/evp.h -x c /dev/null 2>&1 >/dev/null)
 CLIENTS := $(filter-out kit $(if $(NO_CRYPTO),pg),$(patsubst conn/%/,%,$(wildcard conn/*/)))
@@ -67,7 +67,7 @@ endef
 .DELETE_ON_ERROR:
 .PHONY: all run static static-programs tables install dist clean help
 
-all: $B/lib/libtorc.so $(LIBRARIES) $(HEADERS) $(PROGRAMS)	# library and programs
+all: $(LIBRARIES) $(HEADERS) $(PROGRAMS)	# library and programs
 run: $B/bin/hello	# serve HTTP on 127.0.0.1:8080
 	$B/bin/hello -l 127.0.0.1:8080
 tables:	# of Unicode, for passwords of PostgreSQL: written again (python3)
@@ -96,10 +96,6 @@ $(foreach c,$(CLIENTS),$(eval \
 $(LIBRARIES):
 	$(call say,AR,$@)
 	$Q rm -f $@ && $(AR) rcs $@ $^
-$B/lib/libtorc.so: $(PIC)
-	$(call say,LD,$@)
-	$Q $(CC) -shared -Wl,-soname,libtorc.so.0 -o $@.0 $(PIC) $(LINK) $(LDFLAGS)
-	$Q ln -sfn libtorc.so.0 $@
 
 $(foreach h,$(PUBLIC),$(eval $B/include/$(notdir $h): $h))
 $(HEADERS):
@@ -128,10 +124,10 @@ install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR= DATADIR= MANDIR=
 	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)
 	install -m 644 $(LIBRARIES) $(DESTDIR)$(LIBDIR)
-	install -m 755 $B/lib/libtorc.so.0 \
-		$(DESTDIR)$(LIBDIR)/libtorc.so.$(VERSION)
-	ln -sfn libtorc.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libtorc.so.0
-	ln -sfn libtorc.so.0 $(DESTDIR)$(LIBDIR)/libtorc.so
+	for so in $(notdir $(SHARED)); do to=$(DESTDIR)$(LIBDIR)/$$so; \
+		install -m 755 $B/lib/$$so.0 $$to.$(VERSION) && \
+		ln -sfn $$so.$(VERSION) $$to.0 && ln -sfn $$so.0 $$to || \
+		exit; done
 	for pc in $(PC); do sed -e 's|@VERSION@|$(VERSION)|' \
 		-e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
 		$$pc > $(DESTDIR)$(LIBDIR)/pkgconfig/$$(basename $$pc .in) || \
@@ -142,7 +138,7 @@ dist:	# build/torc-VERSION.tar.gz of what is committed
 clean:	# remove what was built
 	rm -rf $B build-asan build-tsan build-static build-fuzz build-afl
 
-RULES := tools/symbols.mk tools/ringstat/rules.mk tools/manual/rules.mk tests/rules.mk tools/bench/rules.mk
+RULES := tools/shared.mk tools/ringstat/rules.mk tools/manual/rules.mk tests/rules.mk tools/bench/rules.mk
 include $(RULES)
 help:	# this list
 	@sed -n 's/^\([a-z-]*\):[^#]*# */  \1\t/p' Makefile $(RULES)

@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /*
- * What the static libraries of clients use of libtorc.so, though it is not for
- * users: it changes with each version.
+ * What libraries of clients use of libtorc.so, or of each other, though it is
+ * not for users: it changes with each version.
  */
 #define TORC_BESIDE __attribute__((visibility("default")))
 

@@ -1,8 +1,7 @@
-# symbols.awk - the version script of libtorc.so, of the headers of the core.
-# What public headers declare (TORC_API) is in the node of the version that
-# first had it. What the libraries of clients need of the core beside that
-# (TORC_BESIDE) is in a node of its own, which changes with each version.
-# Nothing else leaves the library.
+# symbols.awk - the version script of a shared library, of its headers. What
+# public ones declare (TORC_API) is in the node of the version that first had
+# it. What other libraries of torc need beside that (TORC_BESIDE) is in a node
+# of its own, which changes with each version. Nothing else leaves the library.
 
 /^TORC_(API|BESIDE) / { node = $1; text = "" }
 
@@ -18,5 +17,7 @@ node != "" {
 END {
 	printf "TORC_0.2 {\n\tglobal:\n%s\tlocal:\n\t\t*;\n};\n", \
 	    names["TORC_API"]
-	printf "TORC_PRIVATE {\n\tglobal:\n%s};\n", names["TORC_BESIDE"]
+	if (names["TORC_BESIDE"] != "")
+		printf "TORC_PRIVATE {\n\tglobal:\n%s};\n", \
+		    names["TORC_BESIDE"]
 }

@@ -19,6 +19,7 @@
 
 #include "conn/http/http.h"
 #include "conn/http/torc_service.h"
+#include "sys/trap.h"
 
 /* ---- decode.c ---- */
 
@@ -212,9 +213,11 @@ uint8_t *torc_exchange_copy(struct torc_exchange *exchange,
  * does. What is answered through it passes no filters, and has no fields of the
  * exchange.
  */
-struct torc_http *torc_exchange_http(struct torc_exchange *exchange);
+TORC_BESIDE struct torc_http *torc_exchange_http(
+    struct torc_exchange *exchange);
 /* The same, if bytes of the answer's body go out as they are; or NULL. */
-struct torc_http *torc_exchange_plain(struct torc_exchange *exchange);
+TORC_BESIDE struct torc_http *torc_exchange_plain(
+    struct torc_exchange *exchange);
 
 /* ---- json.c ---- */
 

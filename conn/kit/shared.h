@@ -53,6 +53,7 @@
 
 #include "conn/kit/torc_client.h"
 #include "conn/kit/torc_pipeline.h"
+#include "sys/trap.h"
 
 struct torc_shared_set;
 
@@ -112,19 +113,20 @@ struct torc_shared_set {
 };
 
 /* Begin a set. `kind` and `pool` must outlive it. Returns 0 or -ENOMEM. */
-int torc_shared_set_init(struct torc_shared_set *set,
+TORC_BESIDE int torc_shared_set_init(struct torc_shared_set *set,
     const struct torc_shared_kind *kind, struct torc_pool *pool,
     const struct torc_shared_config *config);
 
 /* Parks, for about a turn, if an opening goes on. Nobody may be waiting or join
  * any more. Also of a set that is all zeros. */
-void torc_shared_set_end(struct torc_shared_set *set);
+TORC_BESIDE void torc_shared_set_end(struct torc_shared_set *set);
 
 /* Retire all. */
-void torc_shared_set_rest(struct torc_shared_set *set);
+TORC_BESIDE void torc_shared_set_rest(struct torc_shared_set *set);
 
 /* Whether fibers use it, or wait for an opening. */
-bool torc_shared_set_is_used(const struct torc_shared_set *set);
+TORC_BESIDE bool torc_shared_set_is_used(
+    const struct torc_shared_set *set);
 
 /*
  * Parks. Use the best connection until torc_shared_leave(). Returns 0, or:
@@ -132,19 +134,19 @@ bool torc_shared_set_is_used(const struct torc_shared_set *set);
  * wait already; -ETIMEDOUT, -ECANCELED; -ESHUTDOWN; what opening has failed
  * with.
  */
-int torc_shared_join(struct torc_shared_set *set, struct torc_shared **shared,
-    torc_deadline deadline);
-void torc_shared_leave(struct torc_shared *shared);
+TORC_BESIDE int torc_shared_join(struct torc_shared_set *set,
+    struct torc_shared **shared, torc_deadline deadline);
+TORC_BESIDE void torc_shared_leave(struct torc_shared *shared);
 
 /* It takes no more requests. Without users, it is closed at once; one that is
  * in no set is only marked. */
-void torc_shared_retire(struct torc_shared *shared);
+TORC_BESIDE void torc_shared_retire(struct torc_shared *shared);
 
 /* Parks. As torc_pipeline_begin(), and sets the clock. */
-int torc_shared_begin(struct torc_shared *shared,
+TORC_BESIDE int torc_shared_begin(struct torc_shared *shared,
     struct torc_request *request, torc_deadline deadline);
 
 /* Requests wait there, and for 50 ms nothing came. */
-bool torc_shared_is_quiet(const struct torc_shared *shared);
+TORC_BESIDE bool torc_shared_is_quiet(const struct torc_shared *shared);
 
 #endif

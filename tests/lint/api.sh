@@ -7,16 +7,24 @@ for archive in "$B"/lib/libtorc*.a; do
 	    'NF == 3 && $3 !~ /^torc_/ { print a ": " $3 }'
 done | claim "no library has a global name without torc_"
 
-# And libtorc.so has what headers declare for users and for libraries of
-# clients, each in its node, and nothing else.
-if [ -e "$B/lib/libtorc.so" ]; then
-	{ awk -f tools/symbols.awk {sys,ring,reactor,conn,conn/kit}/*.h |
+# And a shared one has what its headers declare for users and for other
+# libraries, each in its node, and nothing else.
+exports() {	# exports LIBRARY HEADER...
+	local library=$B/lib/$1
+	shift
+	[ -e "$library" ] || return 0
+	{ awk -f tools/symbols.awk "$@" |
 	    awk '/^TORC/ { node = $1 } /^\t\t[a-z]/ { sub(/;/, "")
 		print $1 "@@" node }'
-	  nm -D --defined-only "$B/lib/libtorc.so" |
+	  nm -D --defined-only "$library" |
 	    awk '$2 != "A" { print $3 }'; } | sort | uniq -u |
-	    claim "libtorc.so exports what headers say, in nodes of its version"
-fi
+	    sed "s|^|$library: |"
+}
+{ exports libtorc.so {sys,ring,reactor,conn,conn/kit}/*.h
+  for client in http redis pg file; do
+	exports libtorc-$client.so conn/$client/*.h
+  done; } |
+    claim "shared libraries export what headers say, in nodes of versions"
 
 public=(reactor/torc_*.h conn/torc*.h conn/*/torc_*.h)
 grep -LE '^TORC_API' "${public[@]}" |

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # installed.sh - what `make install` puts into an empty folder is enough: each
 # header is complete by itself, in C and in C++, and a program builds with each
-# library, with the flags that pkg-config says, on libtorc.so and statically,
-# and each runs. That of torc itself is README.md's handler.
+# library, with the flags that pkg-config says, shared and statically, and each
+# runs. That of torc itself is README.md's handler.
 #
 # What is missing in $B is made; CC and CXX compile. A tool that is not installed is a line "SKIP: why".
 set -u
@@ -16,10 +16,19 @@ root=$scratch/root		# what stands for /
 prefix=$root/opt/torc
 include=$prefix/include
 
+# Beside each library of a client, the shared one, by all of its names.
+each_is_shared() {
+	local archive
+	for archive in "$prefix"/lib/libtorc*.a; do
+		[ -e "${archive%.a}.so" ] && [ -e "${archive%.a}.so.0" ] ||
+		    return 1
+	done
+}
+
 installs() {
 	make -s B="$B" DESTDIR="$root" PREFIX=/opt/torc install &&
 	    [ -e "$include/torc.h" ] && [ -e "$prefix/lib/libtorc.a" ] &&
-	    [ -e "$prefix/lib/libtorc.so" ] &&
+	    [ -e "$prefix/lib/libtorc.so" ] && each_is_shared &&
 	    [ -e "$prefix/lib/pkgconfig/torc.pc" ]
 }
 
@@ -47,9 +56,18 @@ builds() {
 	    $(flags ${3:+--static} --cflags --libs "$2")
 }
 
-needs_shared() {
-	LD_LIBRARY_PATH=$prefix/lib ldd "$scratch/$1" |
-	    grep "$prefix/lib/libtorc.so.0"
+needs_shared() {	# needs_shared NAME LIBRARY: and libtorc.so
+	local library
+	LD_LIBRARY_PATH=$prefix/lib ldd "$scratch/$1" >"$scratch/ldd"
+	cat "$scratch/ldd"
+	for library in torc "$2"; do
+		grep -q "$prefix/lib/lib$library.so.0" "$scratch/ldd" ||
+		    return 1
+	done
+}
+
+needs_none() {
+	! ldd "$scratch/$1" 2>/dev/null | grep torc
 }
 
 runs() {
@@ -90,10 +108,12 @@ try() {
 		return
 	fi
 	claim "$library: a program builds" builds "$name" "$library"
-	claim "$library: it is linked with libtorc.so" needs_shared "$name"
+	claim "$library: it is linked with lib$library.so" \
+	    needs_shared "$name" "$library"
 	claim "$library: it $proof" "$proof" "$name"
 	claim "$library: it builds statically, too" \
 	    builds "$name" "$library" -static
+	claim "$library: it is linked with no library then" needs_none "$name"
 	claim "$library: and $proof" "$proof" "$name"
 }
 
