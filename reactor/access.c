@@ -67,5 +67,5 @@ torc_reactor_notice(struct torc_reactor *reactor, const char *format, ...)
 	va_start(list, format);
 	vsnprintf(text, sizeof(text), format, list);
 	va_end(list);
-	reactor->config.notice(reactor->config.arg, text);
+	reactor->config.notice(text, reactor->config.arg);
 }

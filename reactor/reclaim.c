@@ -101,7 +101,7 @@ ask_keepers(struct torc_reactor *reactor, unsigned want)
 	torc_debug_assert(want > 0);
 	for (struct torc_keeper *keeper = reactor->keepers; keeper != NULL &&
 	    freed < want; keeper = keeper->next)
-		freed += keeper->reclaim(keeper->arg, want - freed);
+		freed += keeper->reclaim(want - freed, keeper->arg);
 	if (freed > 0)
 		reactor->reclaimed_until = reactor->now + CLOSING_NS;
 	return freed;

@@ -171,7 +171,7 @@ struct torc_config {
 	void (*reload)(void *arg);
 	/* A line of text for the operator, without newline. Rare: each kind
 	 * at most once a second. Any thread. NULL: none. */
-	void (*notice)(void *arg, const char *text);
+	void (*notice)(const char *text, void *arg);
 
 	unsigned reactors;	/* how many; as many as torc_cpus_granted() says
 				 * by default; to 1024 */
@@ -826,7 +826,7 @@ TORC_API struct torc_choice torc_choice_poll(int fd, unsigned events);
 struct torc_keeper {
 	/* Let go of up to `want` descriptors, and say of how many. Does not
 	 * park. */
-	unsigned (*reclaim)(void *arg, unsigned want);
+	unsigned (*reclaim)(unsigned want, void *arg);
 	void *arg;
 	bool shares;		/* it goes by torc_keeper_share() */
 	/* torc's. */

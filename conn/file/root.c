@@ -103,7 +103,7 @@ complete(struct torc_file_root *root, struct torc_error *error)
 
 /* Its keeper's. */
 static unsigned
-spare(void *arg, unsigned want)
+spare(unsigned want, void *arg)
 {
 	return torc_file_spare(arg, want);
 }

@@ -16,7 +16,7 @@
 
 /* TLS would begin here, between the dial and the first request. */
 static int
-open_link(void *arg, void **item, torc_deadline deadline)
+open_link(void **item, torc_deadline deadline, void *arg)
 {
 	const struct torc_http_client *client = arg;
 	struct torc_http_link *link = torc_sys_alloc(sizeof(*link));
@@ -34,7 +34,7 @@ open_link(void *arg, void **item, torc_deadline deadline)
 }
 
 static void
-close_link(void *arg, void *item)
+close_link(void *item, void *arg)
 {
 	struct torc_http_link *link = item;
 
@@ -53,14 +53,14 @@ torc_http_link_free(struct torc_http_link *link)
 }
 
 static void
-free_link(void *arg, void *item)
+free_link(void *item, void *arg)
 {
 	(void)arg;
 	torc_http_link_free(item);
 }
 
 static bool
-link_usable(void *arg, void *item)
+link_usable(void *item, void *arg)
 {
 	struct torc_http_link *link = item;
 

@@ -53,7 +53,7 @@ finish_first(struct torc_pipeline *pipeline)
 		pipeline->last = NULL;
 	pipeline->count--;
 	if (request->abandoned) {
-		pipeline->kind->drop(pipeline->arg, request);
+		pipeline->kind->drop(request, pipeline->arg);
 		return;
 	}
 	pipeline->live--;
@@ -116,18 +116,18 @@ torc_pipeline_break(struct torc_pipeline *pipeline, int error)
 /* ---- Reading ---- */
 
 /* Bytes for whoever they belong to: how many were taken, or -errno. */
-static long
+static int64_t
 feed_one(struct torc_pipeline *pipeline, const uint8_t *data, size_t size)
 {
 	const struct torc_pipeline_kind *kind = pipeline->kind;
 	bool done = false;
-	long taken;
+	int64_t taken;
 
 	if (pipeline->first == NULL)
 		return kind->unasked == NULL ? -EPROTO :
-		    kind->unasked(pipeline->arg, data, size);
-	taken = kind->feed(pipeline->arg, pipeline->first, data, size, &done);
-	torc_require(taken <= (long)size && (taken > 0 || !done),
+		    kind->unasked(data, size, pipeline->arg);
+	taken = kind->feed(pipeline->first, data, size, &done, pipeline->arg);
+	torc_require(taken <= (int64_t)size && (taken > 0 || !done),
 	    "feed() took more than there was, or a reply of no bytes");
 	if (done)
 		finish_first(pipeline);
@@ -135,19 +135,19 @@ feed_one(struct torc_pipeline *pipeline, const uint8_t *data, size_t size)
 }
 
 /* The same, when all that can be in view is, and nobody has taken it. */
-static long
+static int64_t
 feed_full(struct torc_pipeline *pipeline, const struct torc_slice *view)
 {
 	const struct torc_pipeline_kind *kind = pipeline->kind;
 	bool done = false;
-	long taken;
+	int64_t taken;
 
 	if (pipeline->first == NULL || kind->full == NULL)
 		return -ENOBUFS;
-	taken = kind->full(pipeline->arg, pipeline->first, view->data,
-	    view->size, &done);
-	torc_require(taken <= (long)view->size, "full() took more than there "
-	    "was");
+	taken = kind->full(pipeline->first, view->data, view->size, &done,
+	    pipeline->arg);
+	torc_require(taken <= (int64_t)view->size,
+	    "full() took more than there was");
 	if (done)
 		finish_first(pipeline);
 	return taken != 0 ? taken : -ENOBUFS;
@@ -172,7 +172,7 @@ static void
 feed_view(struct torc_pipeline *pipeline, const struct torc_slice *view,
     bool full)
 {
-	long taken = full ? feed_full(pipeline, view) : 1;
+	int64_t taken = full ? feed_full(pipeline, view) : 1;
 	size_t fed = full && taken > 0 ? (size_t)taken : 0;
 
 	while (taken > 0 && fed < view->size) {

@@ -105,7 +105,7 @@ torc_pool_run_close(void *arg)
 	struct torc_pool *pool = entry->pool;
 
 	entry->fiber = torc_fiber_self();
-	pool->kind.close(pool->arg, entry->item);
+	pool->kind.close(entry->item, pool->arg);
 	entry->fiber = 0;
 	entry->attended = false;
 	torc_pool_set_free(entry);
@@ -172,7 +172,7 @@ torc_pool_pick_up(struct torc_pool *pool)
 
 		if (entry->old_at > pool->reactor->now &&
 		    (kind->usable == NULL ||
-		    kind->usable(pool->arg, entry->item))) {
+		    kind->usable(entry->item, pool->arg))) {
 			torc_pool_set_state(entry, TORC_POOL_RENTED);
 			return entry;
 		}
@@ -193,7 +193,7 @@ drop_oldest(struct torc_pool *pool)
 }
 
 unsigned
-torc_pool_spare(void *arg, unsigned want)
+torc_pool_spare(unsigned want, void *arg)
 {
 	struct torc_pool *pool = arg;
 	unsigned count = 0;
@@ -240,7 +240,7 @@ is_usable(const struct torc_pool_entry *entry)
 {
 	const struct torc_pool *pool = entry->pool;
 
-	return pool->kind.usable(pool->arg, entry->item);
+	return pool->kind.usable(entry->item, pool->arg);
 }
 
 void
@@ -295,8 +295,8 @@ run_open(void *arg)
 
 	entry->fiber = torc_fiber_self();
 	if (pool->destroyer == NULL)
-		rc = pool->kind.open(pool->arg, &entry->item,
-		    torc_at(after(pool, pool->config.open_ms)));
+		rc = pool->kind.open(&entry->item,
+		    torc_at(after(pool, pool->config.open_ms)), pool->arg);
 	entry->fiber = 0;
 	if (rc < 0) {
 		torc_pool_set_free(entry);

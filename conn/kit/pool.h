@@ -109,7 +109,7 @@ torc_pool_check(const struct torc_pool *pool)
 /* ---- pool.c ---- */
 
 /* Its keeper's: idle connections leave when descriptors have run out. */
-unsigned torc_pool_spare(void *arg, unsigned want);
+unsigned torc_pool_spare(unsigned want, void *arg);
 
 /*
  * Fibers are told to end, or all have ended: then the reactor closes the

@@ -6,7 +6,7 @@
 #define CLOSE_MS 1000u		/* for what is staged, and the peer's FIN */
 
 static int
-open_conn(void *address, void **item, torc_deadline deadline)
+open_conn(void **item, torc_deadline deadline, void *address)
 {
 	struct torc_conn *conn;
 	int rc = torc_dial_name(&conn, address, deadline);
@@ -17,14 +17,14 @@ open_conn(void *address, void **item, torc_deadline deadline)
 }
 
 static void
-close_conn(void *address, void *item)
+close_conn(void *item, void *address)
 {
 	(void)address;
 	torc_conn_close(item, torc_after_ms(CLOSE_MS));
 }
 
 static bool
-conn_usable(void *address, void *item)
+conn_usable(void *item, void *address)
 {
 	(void)address;
 	return torc_conn_usable(item);

@@ -178,7 +178,7 @@ free_items(struct torc_pool *pool)
 
 		if (entry->state == TORC_POOL_IDLE ||
 		    entry->state == TORC_POOL_LEAVING)
-			pool->kind.free(pool->arg, entry->item);
+			pool->kind.free(entry->item, pool->arg);
 	}
 }
 

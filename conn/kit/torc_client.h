@@ -68,22 +68,22 @@ struct torc_pool_kind {
 	 * then nothing is left behind. Runs on a fiber of its own, which
 	 * nobody's deadline ends but this one.
 	 */
-	int (*open)(void *arg, void **item, torc_deadline deadline);
+	int (*open)(void **item, torc_deadline deadline, void *arg);
 	/*
 	 * Parks. Say goodbye if that is possible soon, close, free. Runs on a
 	 * fiber of its own; when that is cancelled, the item still goes.
 	 */
-	void (*close)(void *arg, void *item);
+	void (*close)(void *item, void *arg);
 	/*
 	 * The reactor is at its end, and closes or has closed what was open on
 	 * it: free memory, touch no connection. May be NULL.
 	 */
-	void (*free)(void *arg, void *item);
+	void (*free)(void *item, void *arg);
 	/*
 	 * Whether an idle one can be used; it is closed if not. Does not park.
 	 * Mostly torc_conn_usable(). NULL: all can.
 	 */
-	bool (*usable)(void *arg, void *item);
+	bool (*usable)(void *item, void *arg);
 };
 
 /*

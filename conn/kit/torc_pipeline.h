@@ -63,19 +63,19 @@ struct torc_pipeline_kind {
 	 * pipeline is broken. That error is the one of `request` alone: all
 	 * others are told -ECONNRESET. Does not park.
 	 */
-	long (*feed)(void *arg, struct torc_request *request,
-	    const uint8_t *data, size_t size, bool *done);
+	int64_t (*feed)(struct torc_request *request, const uint8_t *data,
+	    size_t size, bool *done, void *arg);
 	/*
 	 * As feed, when no more can be shown behind what it left, since that
 	 * is `held_max` bytes: some must be taken, to read past the reply.
 	 * NULL: the stream makes no sense any more, by -ENOBUFS.
 	 */
-	long (*full)(void *arg, struct torc_request *request,
-	    const uint8_t *data, size_t size, bool *done);
+	int64_t (*full)(struct torc_request *request, const uint8_t *data,
+	    size_t size, bool *done, void *arg);
 	/* As feed, for bytes that nobody asked for. NULL: they break it. */
-	long (*unasked)(void *arg, const uint8_t *data, size_t size);
+	int64_t (*unasked)(const uint8_t *data, size_t size, void *arg);
 	/* Nobody waits for this request any more, and it is over: free it. */
-	void (*drop)(void *arg, struct torc_request *request);
+	void (*drop)(struct torc_request *request, void *arg);
 	void (*reserved[4])(void);	/* NULL */
 };
 

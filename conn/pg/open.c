@@ -180,7 +180,7 @@ torc_pg_is_misplaced(const struct torc_pg_session *session,
 /* ---- One address ---- */
 
 static void
-free_session(void *arg, void *item)
+free_session(void *item, void *arg)
 {
 	struct torc_pg_session *session = item;
 
@@ -252,7 +252,7 @@ put_terminate(struct pg_writer *writer, void *arg)
 }
 
 static void
-close_session(void *arg, void *item)
+close_session(void *item, void *arg)
 {
 	struct torc_pg_session *session = item;
 	const torc_deadline deadline = torc_after_ms(1000);
@@ -262,7 +262,7 @@ close_session(void *arg, void *item)
 	if (idle)
 		torc_pg_write(session, put_terminate, NULL, deadline);
 	torc_conn_close(session->conn, idle ? deadline : TORC_AT_ONCE);
-	free_session(arg, session);
+	free_session(session, arg);
 }
 
 /* Parks. It is let in, and finds what it is to find. */
@@ -304,12 +304,12 @@ try_address(struct torc_pg *pg, const char *host,
 		return -ENOMEM;
 	rc = connect_session(session, dialled, deadline);
 	if (rc < 0) {
-		free_session(NULL, session);
+		free_session(session, NULL);
 		return rc;
 	}
 	rc = enter(session, attrs, share_of(deadline, 1 + dialled->left));
 	if (rc < 0) {
-		close_session(NULL, session);
+		close_session(session, NULL);
 		return rc;
 	}
 	/* Whoever reads next sees what comes behind this. */
@@ -368,7 +368,7 @@ try_all(struct torc_pg *pg, enum pg_attrs attrs, struct torc_error *words,
 }
 
 static int
-open_session(void *arg, void **item, torc_deadline deadline)
+open_session(void **item, torc_deadline deadline, void *arg)
 {
 	struct pg_pool *pool = arg;
 	struct torc_pg *pg = pool->pg;
@@ -395,7 +395,7 @@ open_session(void *arg, void **item, torc_deadline deadline)
 /* ---- For the pools ---- */
 
 static bool
-session_usable(void *arg, void *item)
+session_usable(void *item, void *arg)
 {
 	struct torc_pg_session *session = item;
 

@@ -321,9 +321,9 @@ take_unasked(struct torc_pg_session *session,
 	return torc_pg_take_unasked(session, message);
 }
 
-static long
-feed(void *arg, struct torc_request *request, const uint8_t *data,
-    size_t size, bool *done)
+static int64_t
+feed(struct torc_request *request, const uint8_t *data, size_t size, bool *done,
+    void *arg)
 {
 	struct torc_pg_session *session = arg;
 	struct torc_pg_result *result = (struct torc_pg_result *)request;
@@ -352,12 +352,12 @@ feed(void *arg, struct torc_request *request, const uint8_t *data,
 	torc_assert(!*done || pg_carry_is_empty(&session->carry));
 	if (*done)
 		session->shared.quiet_since = torc_now();
-	return (long)(size - view.size);
+	return (int64_t)(size - view.size);
 }
 
 /* Bytes that belong to no statement. The server may say why it goes. */
-static long
-feed_unasked(void *arg, const uint8_t *data, size_t size)
+static int64_t
+feed_unasked(const uint8_t *data, size_t size, void *arg)
 {
 	struct torc_pg_session *session = arg;
 	struct torc_slice view = { data, size };
@@ -375,7 +375,7 @@ feed_unasked(void *arg, const uint8_t *data, size_t size)
 }
 
 static void
-drop(void *arg, struct torc_request *request)
+drop(struct torc_request *request, void *arg)
 {
 	(void)arg;
 	torc_pg_result_free((struct torc_pg_result *)request);

@@ -177,7 +177,7 @@ dial_any(struct line *line, torc_deadline deadline)
 /* ---- What the pool does with lines ---- */
 
 static void
-free_line(void *arg, void *item)
+free_line(void *item, void *arg)
 {
 	struct line *line = item;
 
@@ -187,12 +187,12 @@ free_line(void *arg, void *item)
 }
 
 static void
-close_line(void *arg, void *item)
+close_line(void *item, void *arg)
 {
 	struct line *line = item;
 	struct torc_conn *conn = line->conn;
 
-	free_line(arg, line);
+	free_line(line, arg);
 	torc_conn_close(conn, TORC_AT_ONCE);
 }
 
@@ -213,7 +213,7 @@ line_new(struct opener *opener, struct torc_error *opening)
 }
 
 static int
-open_line(void *arg, void **item, torc_deadline deadline)
+open_line(void **item, torc_deadline deadline, void *arg)
 {
 	struct opener *opener = arg;
 	const struct torc_redis_config *config = &opener->node->redis->config;
@@ -250,7 +250,7 @@ open_line(void *arg, void **item, torc_deadline deadline)
 }
 
 static bool
-line_usable(void *arg, void *item)
+line_usable(void *item, void *arg)
 {
 	(void)arg;
 	return torc_redis_line_alive(item);

@@ -73,10 +73,10 @@ assemble(struct request *request, const struct batch *batch)
 /* ---- Replies ---- */
 
 /* Something that is no reply, such as news of a key that we had asked for. */
-static long
+static int64_t
 feed_aside(struct line *line, const uint8_t *data, size_t size)
 {
-	long rc = torc_resp_pass(&line->tree.reader, data, size);
+	int64_t rc = torc_resp_pass(&line->tree.reader, data, size);
 
 	line->aside = rc >= 0 && !line->tree.reader.done;
 	return rc;
@@ -91,11 +91,11 @@ between_replies(const struct line *line)
 }
 
 /* The rest of a reply that was refused. */
-static long
+static int64_t
 pass(struct line *line, struct request *request, const uint8_t *data,
     size_t size)
 {
-	long rc = torc_resp_pass(&line->tree.reader, data, size);
+	int64_t rc = torc_resp_pass(&line->tree.reader, data, size);
 
 	request->passing = rc >= 0 && !line->tree.reader.done;
 	return rc;
@@ -105,13 +105,13 @@ pass(struct line *line, struct request *request, const uint8_t *data,
  * A reply is over a limit, or there is no memory for it. What is there of it
  * goes, so that no memory is held while the rest is read past.
  */
-static long
+static int64_t
 refuse(struct line *line, struct request *request,
     struct torc_redis_reply *root, int error, const uint8_t *data,
     size_t size)
 {
 	const size_t taken = line->tree.taken;
-	long rc = 0;
+	int64_t rc = 0;
 
 	torc_resp_arena_rewind(&request->arena, &line->before);
 	*root = (struct torc_redis_reply) { .type = TORC_REDIS_NIL };
@@ -121,16 +121,16 @@ refuse(struct line *line, struct request *request,
 	}
 	if (!line->tree.reader.done)
 		rc = pass(line, request, data + taken, size - taken);
-	return rc < 0 ? rc : rc + (long)taken;
+	return rc < 0 ? rc : rc + (int64_t)taken;
 }
 
-static long
+static int64_t
 build(struct line *line, struct request *request, const uint8_t *data,
     size_t size)
 {
 	struct torc_redis_reply *root = request->parts == NULL ?
 	    &request->root : &request->parts[request->got];
-	long rc;
+	int64_t rc;
 
 	if (between_replies(line))
 		line->before = request->arena;
@@ -140,13 +140,13 @@ build(struct line *line, struct request *request, const uint8_t *data,
 	    refuse(line, request, root, (int)rc, data, size);
 }
 
-static long
-feed(void *arg, struct torc_request *base, const uint8_t *data, size_t size,
-    bool *done)
+static int64_t
+feed(struct torc_request *base, const uint8_t *data, size_t size, bool *done,
+    void *arg)
 {
 	struct line *line = arg;
 	struct request *request = (struct request *)base;
-	long rc;
+	int64_t rc;
 
 	line->quiet_since = torc_now();
 	if (request->passing)
@@ -162,13 +162,13 @@ feed(void *arg, struct torc_request *base, const uint8_t *data, size_t size,
 }
 
 /* A line that is longer than what can be in view. */
-static long
-feed_full(void *arg, struct torc_request *base, const uint8_t *data,
-    size_t size, bool *done)
+static int64_t
+feed_full(struct torc_request *base, const uint8_t *data, size_t size,
+    bool *done, void *arg)
 {
 	struct request *request = (struct request *)base;
 	struct line *line = arg;
-	long rc;
+	int64_t rc;
 
 	line->tree.taken = 0;
 	rc = refuse(line, request, request->parts == NULL ? &request->root :
@@ -180,7 +180,7 @@ feed_full(void *arg, struct torc_request *base, const uint8_t *data,
 }
 
 static void
-drop(void *arg, struct torc_request *base)
+drop(struct torc_request *base, void *arg)
 {
 	(void)arg;
 	torc_redis_request_free((struct request *)base);

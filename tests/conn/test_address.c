@@ -682,7 +682,7 @@ a_local_peer_that_speaks_and_leaves_at_once_is_seen_to_its_end(void **state)
 static atomic_uint notices;
 
 static void
-count_notices(void *arg, const char *text)
+count_notices(const char *text, void *arg)
 {
 	(void)arg;
 	assert_non_null(strstr(text, "is gone"));

@@ -1731,7 +1731,7 @@ a_listener_over_the_cap_is_minus_enospc_and_leaves_no_socket(void **state)
 }
 
 static void
-keep_notice(void *arg, const char *text)
+keep_notice(const char *text, void *arg)
 {
 	snprintf(arg, 256, "%s", text);
 }

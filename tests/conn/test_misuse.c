@@ -382,7 +382,7 @@ a_reactor_that_was_destroyed_is_not_used_again(void **state)
 }
 
 static int
-open_item(void *arg, void **item, torc_deadline deadline)
+open_item(void **item, torc_deadline deadline, void *arg)
 {
 	(void)deadline;
 	*item = arg;
@@ -390,7 +390,7 @@ open_item(void *arg, void **item, torc_deadline deadline)
 }
 
 static void
-close_item(void *arg, void *item)
+close_item(void *item, void *arg)
 {
 	(void)arg;
 	(void)item;

@@ -181,7 +181,7 @@ call_close_of_another(void)
 }
 
 static int
-open_never(void *arg, void **item, torc_deadline deadline)
+open_never(void **item, torc_deadline deadline, void *arg)
 {
 	(void)arg;
 	(void)item;
@@ -189,7 +189,7 @@ open_never(void *arg, void **item, torc_deadline deadline)
 }
 
 static void
-close_nothing(void *arg, void *item)
+close_nothing(void *item, void *arg)
 {
 	(void)arg;
 	(void)item;

@@ -1746,7 +1746,7 @@ limit_files(unsigned count)
 static atomic_uint notices;
 
 static void
-count_notices(void *arg, const char *text)
+count_notices(const char *text, void *arg)
 {
 	(void)arg;
 	(void)text;

@@ -56,9 +56,9 @@ line_free(struct line *line)
 
 static bool piecemeal;		/* take nothing before a reply is whole */
 
-static long
-feed(void *arg, struct torc_request *request, const uint8_t *data,
-    size_t size, bool *done)
+static int64_t
+feed(struct torc_request *request, const uint8_t *data, size_t size, bool *done,
+    void *arg)
 {
 	struct line *line = (struct line *)request;
 	const uint8_t *end = memchr(data, '\n', size);
@@ -75,11 +75,11 @@ feed(void *arg, struct torc_request *request, const uint8_t *data,
 		line->wrong = true;
 	line->seen += size;
 	*done = end != NULL;
-	return (long)size;
+	return (int64_t)size;
 }
 
 static void
-drop(void *arg, struct torc_request *request)
+drop(struct torc_request *request, void *arg)
 {
 	unsigned *count = arg;
 
@@ -87,12 +87,12 @@ drop(void *arg, struct torc_request *request)
 	++*count;
 }
 
-static long
-take_unasked(void *arg, const uint8_t *data, size_t size)
+static int64_t
+take_unasked(const uint8_t *data, size_t size, void *arg)
 {
 	(void)arg;
 	(void)data;
-	return (long)size;
+	return (int64_t)size;
 }
 
 static const struct torc_pipeline_kind kind = { .feed = feed, .drop = drop };
@@ -883,14 +883,14 @@ a_stream_that_makes_no_sense_breaks_it(void **state)
 }
 
 /* What it left before, it takes now. */
-static long
-feed_anyway(void *arg, struct torc_request *request, const uint8_t *data,
-    size_t size, bool *done)
+static int64_t
+feed_anyway(struct torc_request *request, const uint8_t *data, size_t size,
+    bool *done, void *arg)
 {
-	long taken;
+	int64_t taken;
 
 	piecemeal = false;
-	taken = feed(arg, request, data, size, done);
+	taken = feed(request, data, size, done, arg);
 	piecemeal = true;
 	return taken;
 }

@@ -52,7 +52,7 @@ alive(const struct backend *backend)
 }
 
 static int
-open_item(void *arg, void **out, torc_deadline deadline)
+open_item(void **out, torc_deadline deadline, void *arg)
 {
 	struct backend *backend = arg;
 	struct item *item;
@@ -80,7 +80,7 @@ open_item(void *arg, void **out, torc_deadline deadline)
 }
 
 static void
-close_item(void *arg, void *item)
+close_item(void *item, void *arg)
 {
 	struct backend *backend = arg;
 
@@ -91,7 +91,7 @@ close_item(void *arg, void *item)
 }
 
 static void
-free_item(void *arg, void *item)
+free_item(void *item, void *arg)
 {
 	struct backend *backend = arg;
 
@@ -100,7 +100,7 @@ free_item(void *arg, void *item)
 }
 
 static bool
-item_usable(void *arg, void *item)
+item_usable(void *item, void *arg)
 {
 	const struct backend *backend = arg;
 
@@ -1384,10 +1384,10 @@ hold(void *arg)
 
 /* Succeeds in the very moment in which it is cancelled. */
 static int
-open_at_last(void *arg, void **out, torc_deadline deadline)
+open_at_last(void **out, torc_deadline deadline, void *arg)
 {
 	(void)torc_wait(&held, deadline);
-	return open_item(arg, out, deadline);
+	return open_item(out, deadline, arg);
 }
 
 /* Takes longer than a cancel or a deadline of others. */
@@ -1400,11 +1400,11 @@ take_its_time(void *arg)
 }
 
 static int
-open_slowly(void *arg, void **out, torc_deadline deadline)
+open_slowly(void **out, torc_deadline deadline, void *arg)
 {
 	int rc = torc_offload(take_its_time, NULL, deadline);
 
-	return rc < 0 ? rc : open_item(arg, out, deadline);
+	return rc < 0 ? rc : open_item(out, deadline, arg);
 }
 
 /* What is opened meanwhile is closed, by the one that destroys the pool. */
@@ -1677,7 +1677,7 @@ struct origin {
 };
 
 static int
-dial_origin(void *arg, void **item, torc_deadline deadline)
+dial_origin(void **item, torc_deadline deadline, void *arg)
 {
 	const struct origin *origin = arg;
 	struct torc_conn *conn;
@@ -1689,14 +1689,14 @@ dial_origin(void *arg, void **item, torc_deadline deadline)
 }
 
 static void
-close_conn(void *arg, void *item)
+close_conn(void *item, void *arg)
 {
 	(void)arg;
 	torc_conn_close(item, torc_after_ms(1000));
 }
 
 static bool
-conn_usable(void *arg, void *item)
+conn_usable(void *item, void *arg)
 {
 	(void)arg;
 	return torc_conn_usable(item);

@@ -57,6 +57,21 @@ awk '/^\/\*/ { parks = 0 }
 	}' "${public[@]}" |
     claim "what parks has a deadline"
 
+# A public header in one line, without comments.
+code() {
+	tr '\n\t' '  ' < "$1" |
+	    sed 's|/\*|\x01|g; s|\*/|\x02|g; s|\x01[^\x02]*\x02| |g'
+}
+for header in "${public[@]}"; do
+	code "$header" | grep -oE '\(\*[a-z_]+\)\([^()]*\)' |
+	    grep -E 'void \*arg\b' | grep -vE 'void \*arg\)$' |
+	    sed "s|^|$header: |"
+done | claim "a callback has \`arg\` last"
+for header in "${public[@]}"; do
+	code "$header" | grep -oE '.{0,40}\blong\b.{0,40}' |
+	    sed "s|^|$header: |"
+done | claim "numbers of the API have a width, and are not long"
+
 # In C++ one of them would hide the other, and readers have to guess.
 { grep -hoE '^(struct|union|enum) torc_[a-z0-9_]+ \{' "${public[@]}" |
     awk '{ print $2 }' | sort -u

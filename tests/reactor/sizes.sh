@@ -19,14 +19,14 @@ cat >"$scratch/program.c" <<'C'
 #include <string.h>
 
 static int
-open_none(void *arg, void **item, torc_deadline deadline)
+open_none(void **item, torc_deadline deadline, void *arg)
 {
 	(void)arg; (void)item; (void)deadline;
 	return -ECONNREFUSED;
 }
 
 static void
-close_none(void *arg, void *item)
+close_none(void *item, void *arg)
 {
 	(void)arg; (void)item;
 }

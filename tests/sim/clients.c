@@ -267,9 +267,9 @@ compare_body(const struct head *head, uint32_t at, const uint8_t *data,
 	}
 }
 
-static long
-feed(void *arg, struct torc_request *base, const uint8_t *data, size_t size,
-    bool *done)
+static int64_t
+feed(struct torc_request *base, const uint8_t *data, size_t size, bool *done,
+    void *arg)
 {
 	struct ask *ask = (struct ask *)base;
 	struct reply_head answer;
@@ -295,7 +295,7 @@ feed(void *arg, struct torc_request *base, const uint8_t *data, size_t size,
 }
 
 static void
-drop(void *arg, struct torc_request *base)
+drop(struct torc_request *base, void *arg)
 {
 	(void)arg;
 	torc_sys_free(base);
@@ -360,7 +360,7 @@ ask_on(struct link *link, const struct head *head, torc_deadline deadline)
 /* ---- What the pool does with links ---- */
 
 static void
-free_link(void *arg, void *item)
+free_link(void *item, void *arg)
 {
 	struct link *link = item;
 
@@ -370,18 +370,18 @@ free_link(void *arg, void *item)
 }
 
 static void
-close_link(void *arg, void *item)
+close_link(void *item, void *arg)
 {
 	struct link *link = item;
 	struct torc_conn *conn = link->conn;
 
-	free_link(arg, link);
+	free_link(link, arg);
 	torc_conn_close(
 	    conn, peer_draw(2) == 0 ? TORC_AT_ONCE : torc_after_ms(20));
 }
 
 static bool
-is_usable(void *arg, void *item)
+is_usable(void *item, void *arg)
 {
 	struct link *link = item;
 
@@ -403,7 +403,7 @@ note_failed_open(struct client *client)
 }
 
 static int
-open_link(void *arg, void **item, torc_deadline deadline)
+open_link(void **item, torc_deadline deadline, void *arg)
 {
 	struct client *client = arg;
 	const char *address = client->plan->address;
@@ -428,7 +428,7 @@ open_link(void *arg, void **item, torc_deadline deadline)
 		*item = link;
 		return 0;
 	}
-	close_link(client, link);
+	close_link(link, client);
 	note_failed_open(client);
 	return rc;
 }

@@ -42,7 +42,7 @@ cli_env(const char *variable, const char *otherwise)
 }
 
 static void
-notice(void *arg, const char *text)
+notice(const char *text, void *arg)
 {
 	(void)arg;
 	cli_fail(0, "%s", text);
