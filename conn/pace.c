@@ -10,7 +10,7 @@
 #define SECOND_NS 1000000000u
 
 void
-torc_pace_begin(struct torc_pace *pace, unsigned ms, unsigned rate)
+torc_pace_init(struct torc_pace *pace, unsigned ms, unsigned rate)
 {
 	pace->most_ns = ms == TORC_NO_LIMIT ? UINT64_MAX : ms * 1000000ull;
 	pace->left_ns = pace->most_ns;
@@ -52,7 +52,7 @@ void
 torc_conn_set_pace(struct torc_conn *conn, unsigned ms, unsigned rate)
 {
 	torc_conn_require(conn);
-	torc_pace_begin(&conn->pace, ms, rate);
+	torc_pace_init(&conn->pace, ms, rate);
 }
 
 /* What the kernel took of a send, or has not yet given away, differs then. */

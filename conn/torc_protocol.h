@@ -86,7 +86,7 @@ struct torc_pace {
 };
 
 /* Begin with all of the time. `ms`, `rate`: TORC_NO_LIMIT for none. */
-TORC_API void torc_pace_begin(struct torc_pace *pace, unsigned ms,
+TORC_API void torc_pace_init(struct torc_pace *pace, unsigned ms,
     unsigned rate);
 /* The earlier of a deadline, and the end of the patience from now on. */
 TORC_API torc_deadline torc_pace_until(const struct torc_pace *pace,

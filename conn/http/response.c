@@ -112,7 +112,7 @@ accept_response(struct torc_http_call *call)
 	call->answered = true;
 	call->lent = true;
 	torc_http_expect(&call->input, response);
-	torc_pace_begin(&call->pace, call->client->config.body_ms,
+	torc_pace_init(&call->pace, call->client->config.body_ms,
 	    call->client->config.body_rate);
 	if (call->input.left > call->client->config.body_max) {
 		response->why = "a body longer than body_max";

@@ -295,7 +295,7 @@ static void
 expect_body(struct torc_http *http)
 {
 	torc_conn_set_unfinished(http->conn, true);
-	torc_pace_begin(&http->pace, http->config.body_ms,
+	torc_pace_init(&http->pace, http->config.body_ms,
 	    http->config.body_rate);
 }
 

@@ -62,7 +62,7 @@ patience_wears_out_while_nothing_moves_and_comes_back_with_bytes(void **state)
 
 	(void)state;
 	atomic_store(&frozen, true);
-	torc_pace_begin(&pace, 1000, 500);
+	torc_pace_init(&pace, 1000, 500);
 	assert_int_equal(left_of(&pace), 1000 * MS);
 	wait_for(&pace, 400, 0);
 	assert_int_equal(left_of(&pace), 600 * MS);
@@ -79,10 +79,10 @@ patience_wears_out_while_nothing_moves_and_comes_back_with_bytes(void **state)
 	/* A deadline that is sooner holds. */
 	assert_true(torc_pace_until(&pace, torc_at(5)).at == 5);
 	/* Any byte is enough. */
-	torc_pace_begin(&pace, 1000, TORC_NO_LIMIT);
+	torc_pace_init(&pace, 1000, TORC_NO_LIMIT);
 	wait_for(&pace, 900, 1);
 	assert_int_equal(left_of(&pace), 1000 * MS);
-	torc_pace_begin(&pace, TORC_NO_LIMIT, 500);
+	torc_pace_init(&pace, TORC_NO_LIMIT, 500);
 	wait_for(&pace, 1000000, 0);
 	assert_true(left_of(&pace) == UINT64_MAX);
 	atomic_store(&frozen, false);

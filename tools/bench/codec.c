@@ -91,7 +91,7 @@ skip_body(struct torc_conn *conn, const struct torc_http_head *head,
 	struct torc_pace pace;
 	uint64_t total = 0;
 
-	torc_pace_begin(&pace, BODY_MS, BODY_RATE);
+	torc_pace_init(&pace, BODY_MS, BODY_RATE);
 	for (;;) {
 		const uint64_t since = torc_now();
 		size_t part = in->size;
