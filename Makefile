@@ -3,7 +3,7 @@
 # CFLAGS, LDFLAGS, DESTDIR and PREFIX are yours. Needs gcc or clang, make and
 # the kernel's headers; `make check` installs what the tests need on Debian.
 
-VERSION := 0.1.0
+VERSION := 0.2.0
 B := build
 CC ?= cc
 CFLAGS ?= -O2 -g

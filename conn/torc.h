@@ -42,10 +42,10 @@ extern "C" {
 #endif
 
 #define TORC_VERSION_MAJOR 0
-#define TORC_VERSION_MINOR 1
+#define TORC_VERSION_MINOR 2
 #define TORC_VERSION_PATCH 0
 
-/* Returns the version of the library, such as "0.1.0". Any thread. */
+/* Returns the version of the library, such as "0.2.0". Any thread. */
 TORC_API const char *torc_version(void);
 
 /* The call behind torc_serve(): see "Structures that grow". */

@@ -40,3 +40,8 @@ wc -l sys/*.[chS] ring/*.[ch] reactor/*.[ch] conn/*.[ch] conn/*/*.[ch] |
 wc -l Makefile tests/lint.sh | awk '/Makefile/ && $1 > 150 ||
 	/lint/ && $1 > 300 { print $2 ": " $1 " lines" }' |
     claim "the Makefile has at most 150 lines"
+
+# A release has one number.
+{ sed -n 's/^VERSION := //p' Makefile
+  sed -n 's/^#define TORC_VERSION_[A-Z]* //p' conn/torc.h | paste -sd.
+} | sort | uniq -u | claim "Makefile and torc.h have the same version"
