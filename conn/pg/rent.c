@@ -92,8 +92,9 @@ clean_up(void *arg)
 	if (pg_is_running(session) && session->answer.stage != PG_COPYING_IN)
 		torc_pg_cancel_begin(session);
 	rc = torc_pg_settle(session, deadline);
-	if (rc == 0 && session->state != 'I')
-		torc_pg_session_run(session, "ROLLBACK", deadline);
+	if (rc == 0 && session->state != 'I' &&
+	    torc_pg_session_run(session, "ROLLBACK", deadline) < 0)
+		torc_pg_session_taint(session);
 	if (is_clean(session) && is_to_be_reset(session))
 		reset(session, deadline);
 	give_back(session);
