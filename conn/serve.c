@@ -223,10 +223,11 @@ count_reactors(struct torc_server *server)
 
 int
 torc_serve_sized(const struct torc_config *config, size_t config_size,
-    void (*ready)(void *arg), struct torc_error *error)
+    size_t endpoint_size, void (*ready)(void *arg), struct torc_error *error)
 {
 	struct torc_config known;
 	struct torc_server server = {
+		.endpoint_size = endpoint_size,
 		.ready = ready,
 		.main = pthread_self(),
 		.error = error,
@@ -241,7 +242,7 @@ torc_serve_sized(const struct torc_config *config, size_t config_size,
 	if (rc == 0)
 		rc = torc_config_fill(&server.config, &known, error);
 	if (rc == 0)
-		rc = torc_serve_check(&server.config, error);
+		rc = torc_serve_check(&server.config, endpoint_size, error);
 	if (rc < 0)
 		return rc;
 	count_reactors(&server);

@@ -23,6 +23,7 @@ struct torc_worker {
 
 struct torc_server {
 	struct torc_config config;
+	size_t endpoint_size;	/* of the array in it */
 	void (*ready)(void *arg);
 	struct torc_worker *workers;
 	struct torc_reactor **reactors;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "reactor/error.h"
+#include "sys/trap.h"
 
 /* Those of the first version. */
 #define SIZE_LEAST (offsetof(struct torc_endpoint, arg) + sizeof(void *))
@@ -27,10 +28,9 @@ count_addresses(const struct torc_config *config)
  * compiled with. False: it has something set that is not known here.
  */
 static bool
-read_endpoint(const struct torc_config *config, unsigned index,
+read_endpoint(const struct torc_config *config, size_t size, unsigned index,
     struct torc_endpoint *endpoint)
 {
-	const size_t size = config->endpoint_size;
 	const char *element = (const char *)config->endpoints + index * size;
 
 	memset(endpoint, 0, sizeof(*endpoint));
@@ -44,12 +44,12 @@ read_endpoint(const struct torc_config *config, unsigned index,
 }
 
 static int
-check_endpoint(const struct torc_config *config, unsigned index,
+check_endpoint(const struct torc_config *config, size_t size, unsigned index,
     struct torc_error *error)
 {
 	struct torc_endpoint endpoint;
 
-	if (!read_endpoint(config, index, &endpoint))
+	if (!read_endpoint(config, size, index, &endpoint))
 		return torc_error_set(error, -EINVAL, "endpoints[%u] has a "
 		    "field set that version %s of torc does not know", index,
 		    torc_version());
@@ -64,7 +64,8 @@ check_endpoint(const struct torc_config *config, unsigned index,
 }
 
 static int
-check_endpoints(const struct torc_config *config, struct torc_error *error)
+check_endpoints(const struct torc_config *config, size_t size,
+    struct torc_error *error)
 {
 	const unsigned count = config->endpoint_count;
 	int rc = 0;
@@ -76,21 +77,20 @@ check_endpoints(const struct torc_config *config, struct torc_error *error)
 	if (config->endpoints == NULL)
 		return torc_error_set(error, -EINVAL, "endpoint_count = %u, "
 		    "and endpoints is NULL", count);
-	if (config->endpoint_size < SIZE_LEAST ||
-	    config->endpoint_size % sizeof(void *) != 0)
-		return torc_error_set(error, -EINVAL, "endpoint_size = %zu: "
-		    "set it to sizeof(struct torc_endpoint)",
-		    config->endpoint_size);
 	for (unsigned i = 0; i < count && rc == 0; i++)
-		rc = check_endpoint(config, i, error);
+		rc = check_endpoint(config, size, i, error);
 	return rc;
 }
 
 int
-torc_serve_check(const struct torc_config *config, struct torc_error *error)
+torc_serve_check(const struct torc_config *config, size_t endpoint_size,
+    struct torc_error *error)
 {
 	const unsigned count = count_addresses(config);
 
+	torc_require(endpoint_size >= SIZE_LEAST &&
+	    endpoint_size % sizeof(void *) == 0,
+	    "torc_serve_sized needs sizeof(struct torc_endpoint)");
 	if (count > 0 && config->handler == NULL)
 		return torc_error_set(error, -EINVAL, "listen has %s, and "
 		    "handler is NULL: set handler, or use endpoints",
@@ -102,12 +102,12 @@ torc_serve_check(const struct torc_config *config, struct torc_error *error)
 	    config->endpoints == NULL && config->start == NULL)
 		return torc_error_set(error, -EINVAL, "there is nothing to "
 		    "do: set listen and handler, endpoints, or start");
-	return check_endpoints(config, error);
+	return check_endpoints(config, endpoint_size, error);
 }
 
 bool
-torc_serve_endpoint(const struct torc_config *config, unsigned index,
-    struct torc_endpoint *endpoint)
+torc_serve_endpoint(const struct torc_config *config, size_t endpoint_size,
+    unsigned index, struct torc_endpoint *endpoint)
 {
 	const unsigned count = count_addresses(config);
 
@@ -120,5 +120,5 @@ torc_serve_endpoint(const struct torc_config *config, unsigned index,
 		return true;
 	}
 	return index - count < config->endpoint_count &&
-	    read_endpoint(config, index - count, endpoint);
+	    read_endpoint(config, endpoint_size, index - count, endpoint);
 }

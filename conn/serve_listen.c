@@ -159,8 +159,8 @@ torc_serve_listen(struct torc_server *server)
 	struct torc_net *net = server->reactors[0]->layer_state;
 	struct torc_endpoint endpoint;
 
-	for (unsigned i = 0;
-	    torc_serve_endpoint(&server->config, i, &endpoint); i++) {
+	for (unsigned i = 0; torc_serve_endpoint(&server->config,
+	    server->endpoint_size, i, &endpoint); i++) {
 		const int rc = listen_everywhere(server, &endpoint);
 
 		if (rc < 0)

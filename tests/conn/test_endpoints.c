@@ -32,7 +32,8 @@ static struct {
 	atomic_uint served;	/* by handlers of the short form */
 	atomic_uint rounds;	/* of fibers in the background */
 	unsigned ports[PORTS];	/* by listener, of the first reactor */
-} site;
+	size_t endpoint_size;	/* as the program was compiled */
+} site = { .endpoint_size = sizeof(struct torc_endpoint) };
 
 static void
 note_ready(void *arg)
@@ -61,7 +62,8 @@ static void *
 run(void *arg)
 {
 	(void)arg;
-	site.result = torc_serve(&site.config, note_ready, &site.error);
+	site.result = torc_serve_sized(&site.config, sizeof(site.config),
+	    site.endpoint_size, note_ready, &site.error);
 	sem_post(&site.news);
 	return NULL;
 }
@@ -154,7 +156,6 @@ each_endpoint_has_its_own_handler_and_argument(void **state)
 		.arg = &site,
 		.endpoints = endpoints,
 		.endpoint_count = 2,
-		.endpoint_size = sizeof(endpoints[0]),
 		.start = note_ports,
 	};
 
@@ -180,7 +181,6 @@ endpoints_alone_are_enough(void **state)
 	const struct torc_config config = {
 		.endpoints = &endpoint,
 		.endpoint_count = 1,
-		.endpoint_size = sizeof(endpoint),
 		.start = note_ports,
 	};
 
@@ -208,11 +208,11 @@ endpoints_of_a_later_version_are_as_far_apart_as_it_says(void **state)
 	const struct torc_config config = {
 		.endpoints = &endpoints[0].known,
 		.endpoint_count = 2,
-		.endpoint_size = sizeof(endpoints[0]),
 		.start = note_ports,
 	};
 
 	(void)state;
+	site.endpoint_size = sizeof(endpoints[0]);
 	assert_true(site_run(&config));
 	assert_greeted(site.ports[0], "first");
 	assert_greeted(site.ports[1], "second");
@@ -220,6 +220,7 @@ endpoints_of_a_later_version_are_as_far_apart_as_it_says(void **state)
 	endpoints[1].later[2] = &site;
 	assert_false(site_run(&config));
 	assert_int_equal(site_join(), -EINVAL);
+	site.endpoint_size = sizeof(struct torc_endpoint);
 	assert_non_null(strstr(site.error.text, "endpoints[1] has a field "
 	    "set that version 0."));
 }
@@ -234,7 +235,6 @@ what_makes_no_sense_is_refused_with_the_names_of_its_fields(void **state)
 	};
 	static const char *const none[] = { NULL };
 	static const char *const one[] = { "127.0.0.1:0", NULL };
-	const size_t size = sizeof(nowhere);
 	const struct {
 		struct torc_config config;
 		const char *why;
@@ -249,25 +249,18 @@ what_makes_no_sense_is_refused_with_the_names_of_its_fields(void **state)
 		    "and listen has no address: nothing would call it" },
 		{ { .handler = count, .listen = none }, "handler is set, "
 		    "and listen has no address: nothing would call it" },
-		{ { .endpoint_count = 2, .endpoint_size = size },
+		{ { .endpoint_count = 2 },
 		    "endpoint_count = 2, and endpoints is NULL" },
-		{ { .endpoints = &wrong, .endpoint_size = size },
+		{ { .endpoints = &wrong },
 		    "endpoints is set, and endpoint_count = 0: set it to the "
 		    "number of them" },
+		{ { .endpoints = &nowhere, .endpoint_count = 1 },
+		    "endpoints[0].address is NULL" },
+		{ { .endpoints = &nobody, .endpoint_count = 1 },
+		    "endpoints[0].handler is NULL: nothing would answer at "
+		    "[::]:0" },
 		{ { .endpoints = &wrong, .endpoint_count = 1 },
-		    "endpoint_size = 0: set it to sizeof(struct "
-		    "torc_endpoint)" },
-		{ { .endpoints = &wrong, .endpoint_count = 1,
-		    .endpoint_size = size + 1 }, "endpoint_size = 25: set it "
-		    "to sizeof(struct torc_endpoint)" },
-		{ { .endpoints = &nowhere, .endpoint_count = 1,
-		    .endpoint_size = size }, "endpoints[0].address is NULL" },
-		{ { .endpoints = &nobody, .endpoint_count = 1,
-		    .endpoint_size = size }, "endpoints[0].handler is NULL: "
-		    "nothing would answer at [::]:0" },
-		{ { .endpoints = &wrong, .endpoint_count = 1,
-		    .endpoint_size = size }, "cannot listen on nowhere: "
-		    "Invalid argument" },
+		    "cannot listen on nowhere: Invalid argument" },
 	};
 
 	(void)state;

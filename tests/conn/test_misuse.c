@@ -99,6 +99,8 @@ CALL(port_null, (void)torc_listen_port(NULL, 0))
 CALL(create_null, (void)torc_reactor_create(NULL, NULL, NULL))
 CALL(listen_nowhere, (void)torc_listen(make(), NULL, echo_handler, NULL))
 CALL(serve_null, (void)torc_serve(NULL, NULL, NULL))
+CALL(serve_sizes, (void)torc_serve_sized(&(struct torc_config) { 0 },
+    sizeof(struct torc_config), 0, NULL, NULL))
 ON_FIBER(spawn_null, (void)torc_fiber_spawn(NULL, NULL, NULL))
 ON_FIBER(daemon_null, (void)torc_fiber_spawn_daemon(NULL, NULL, NULL))
 ON_FIBER(wait_null, (void)torc_wait(NULL, LATE))
@@ -174,6 +176,7 @@ static const struct {
 	{ "torc_reactor_create", create_null, "needs a place" },
 	{ "an address", listen_nowhere, "needs an address" },
 	{ "torc_serve", serve_null, "torc_serve needs" },
+	{ "torc_serve_sized", serve_sizes, "torc_serve_sized needs sizeof" },
 	{ "torc_fiber_spawn", spawn_null, "needs an entry" },
 	{ "torc_fiber_spawn_daemon", daemon_null, "needs an entry" },
 	{ "torc_wait", wait_null, "needs waiters" },

@@ -79,9 +79,9 @@ done | claim "numbers of the API have a width, and are not long"
     grep -oE '\btorc_[a-z0-9_]+\(' | tr -d '(' | sort -u; } | sort | uniq -d |
     claim "no name is both a structure and a function"
 
-# A structure that programs have is frozen, or travels with its size: as a
-# parameter, or in a field (torc_endpoint). Or it is of the library's making.
-made='torc_exchange_summary torc_exchange_head torc_endpoint'
+# A structure that programs have is frozen, or travels with its size: in a call
+# that is given it, or an array of it (torc_endpoint). Or torc alone makes it.
+made='torc_exchange_summary torc_exchange_head'
 grep -hoE '^struct torc_[a-z0-9_]+ \{' conn/torc*.h conn/kit/torc_*.h \
     conn/http/torc_*.h conn/file/torc_*.h reactor/torc_*.h |
     awk '{ print $2 }' | while read -r name; do
@@ -89,6 +89,8 @@ grep -hoE '^struct torc_[a-z0-9_]+ \{' conn/torc*.h conn/kit/torc_*.h \
 	    2>/dev/null && continue
 	declarations | grep -E '_sized\(' | grep -qE "struct $name \\*" &&
 	    continue
+	declarations | grep -E '_sized\(' |
+	    grep -qE "size_t ${name#torc_}_size\b" && continue
 	case " $made " in *" $name "*) continue ;; esac
 	echo "$name is not frozen, and has no size"
 done | claim "a public structure is frozen, or travels with its size"

@@ -289,7 +289,6 @@ serve_service(struct torc_service *service, struct torc_config *config)
 		};
 	config->endpoints = endpoints;
 	config->endpoint_count = count;
-	config->endpoint_size = sizeof(endpoints[0]);
 	return serve(config);
 }
 

@@ -77,7 +77,6 @@ main(int argc, char **argv)
 		.handler = torc_service_handle,
 		.endpoints = endpoints,
 		.endpoint_count = sizeof(endpoints) / sizeof(endpoints[0]),
-		.endpoint_size = sizeof(endpoints[0]),
 	};
 	struct torc_service *service;
 	struct torc_routes *routes;
