@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "reactor/config.h"
 #include "sys/sys.h"
 
 static const struct torc_key redis_key = { "redis" };
@@ -203,8 +204,9 @@ fill(struct torc_redis *redis, struct torc_error *error)
 }
 
 int
-torc_redis_create(struct torc_redis **out,
-    const struct torc_redis_config *config, struct torc_error *error)
+torc_redis_create_sized(struct torc_redis **out,
+    const struct torc_redis_config *config, size_t config_size,
+    struct torc_error *error)
 {
 	struct torc_redis *redis = torc_sys_alloc(sizeof(*redis));
 	int rc;
@@ -213,9 +215,10 @@ torc_redis_create(struct torc_redis **out,
 	if (redis == NULL)
 		return torc_error_set(error, -ENOMEM, "no memory for a client");
 	redis->reactor = torc_reactor_self();
-	if (config != NULL)
-		redis->config = *config;
-	rc = fill(redis, error);
+	rc = torc_config_take(&redis->config, sizeof(redis->config), config,
+	    config_size, "torc_redis_config", error);
+	if (rc == 0)
+		rc = fill(redis, error);
 	if (rc < 0)
 		free_redis(redis, TORC_AT_ONCE);
 	else

@@ -18,12 +18,6 @@
  * argument and of a command, is 1 MiB. */
 #define LARGE (512u << 10)
 
-/* The caller's: the layout is the same in all versions. */
-_Static_assert(sizeof(struct torc_redis_command) == 16 &&
-    sizeof(struct torc_redis_script) == 64 &&
-    sizeof(struct torc_redis_message) == 56,
-    "what torc_redis.h lays out is frozen");
-
 /* ---- Commands ---- */
 
 /* Its name is for people; it may be anything. */

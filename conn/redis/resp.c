@@ -12,13 +12,6 @@
 #define ITEMS_MAX 1048576u
 #define LINE_MAX_BYTES 16384u
 
-/* They are on callers' stacks: the layout is the same in all versions. */
-_Static_assert(sizeof(struct torc_resp_limits) == 32 &&
-    sizeof(struct torc_resp_item) == 72 &&
-    sizeof(struct torc_resp_reader) == 640 &&
-    sizeof(struct torc_redis_reply) == 32,
-    "what torc_resp.h lays out is frozen");
-
 /* ---- Lines ---- */
 
 /*

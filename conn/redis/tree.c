@@ -93,11 +93,6 @@ torc_resp_arena_rewind(struct torc_resp_arena *arena,
 
 /* ---- Trees ---- */
 
-/* As in resp.c. */
-_Static_assert(sizeof(struct torc_resp_tree) == 640 + 32 + 8 * 32 + 32 &&
-    sizeof(struct torc_resp_arena) == 24,
-    "what torc_resp.h lays out is frozen");
-
 void
 torc_resp_tree_init(struct torc_resp_tree *tree,
     struct torc_resp_arena *arena, const struct torc_resp_limits *limits)

@@ -81,9 +81,8 @@ done | claim "numbers of the API have a width, and are not long"
 
 # A structure that programs have is frozen, or travels with its size: in a call
 # that is given it, or an array of it (torc_endpoint). Or torc alone makes it.
-made='torc_exchange_summary torc_exchange_head'
-grep -hoE '^struct torc_[a-z0-9_]+ \{' conn/torc*.h conn/kit/torc_*.h \
-    conn/http/torc_*.h conn/file/torc_*.h reactor/torc_*.h |
+made='torc_exchange_summary torc_exchange_head torc_pg_error'
+grep -hoE '^struct torc_[a-z0-9_]+ \{' "${public[@]}" |
     awk '{ print $2 }' | while read -r name; do
 	grep -qE "^TORC_FROZEN\\($name, " {reactor,conn,conn/*}/frozen.c \
 	    2>/dev/null && continue

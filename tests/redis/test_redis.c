@@ -1116,6 +1116,51 @@ a_wrong_configuration_is_refused_by_name(void **state)
 	assert_int_equal(server_stop(&reactor), 0);
 }
 
+/* What a program has that was compiled for a later version. */
+struct later {
+	struct torc_redis_config config;
+	uint64_t added;
+};
+
+static int
+open_from_other_versions(void *arg)
+{
+	struct later later = { .config.address = server.address };
+	struct torc_redis *redis;
+	struct torc_error error;
+
+	(void)arg;
+	later.config.reply_depth_max = 33;
+	/* It ended before this field. */
+	EXPECT(torc_redis_create_sized(&redis, &later.config,
+	    offsetof(struct torc_redis_config, reply_depth_max), &error) == 0);
+	EXPECT(torc_redis_do(redis, NULL, LATE, "PING", NULL) == 0);
+	EXPECT(torc_redis_destroy(redis, TORC_NEVER) == 0);
+	later.config.reply_depth_max = 0;
+	EXPECT(torc_redis_create_sized(&redis, &later.config, sizeof(later),
+	    &error) == 0);
+	EXPECT(torc_redis_destroy(redis, TORC_NEVER) == 0);
+	later.added = 1;
+	EXPECT(torc_redis_create_sized(&redis, &later.config, sizeof(later),
+	    &error) == -EINVAL);
+	EXPECT(error.code == -EINVAL &&
+	    strstr(error.text, "struct torc_redis_config") != NULL);
+	EXPECT(torc_redis_of(torc_reactor_self()) == NULL);
+	return 0;
+}
+
+static void
+a_configuration_of_another_version_is_taken(void **state)
+{
+	struct server reactor;
+
+	(void)state;
+	server_start(&reactor, NULL, echo_handler, NULL);
+	assert_int_equal(server_fiber(&reactor, open_from_other_versions,
+	    NULL), 0);
+	assert_int_equal(server_stop(&reactor), 0);
+}
+
 /* ---- The reactor's end ---- */
 
 static struct torc_redis *kept;
@@ -1190,6 +1235,7 @@ main(void)
 		cmocka_unit_test(
 		    users_passwords_databases_and_names_are_as_configured),
 		cmocka_unit_test(a_wrong_configuration_is_refused_by_name),
+		cmocka_unit_test(a_configuration_of_another_version_is_taken),
 		cmocka_unit_test(
 		    an_open_client_does_not_hold_up_a_drain_and_is_closed_after_it),
 	};
