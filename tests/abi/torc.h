@@ -42,10 +42,10 @@ extern "C" {
 #endif
 
 #define TORC_VERSION_MAJOR 0
-#define TORC_VERSION_MINOR 1
+#define TORC_VERSION_MINOR 2
 #define TORC_VERSION_PATCH 0
 
-/* Returns the version of the library, such as "0.1.0". Any thread. */
+/* Returns the version of the library, such as "0.2.0". Any thread. */
 TORC_API const char *torc_version(void);
 
 /* The call behind torc_serve(): see "Structures that grow". */
@@ -224,7 +224,7 @@ TORC_API void torc_conn_consume(struct torc_conn *conn, size_t size);
  * other fiber may write: that stops the process.
  */
 TORC_API int torc_conn_write(struct torc_conn *conn, const void *data,
-    size_t size, torc_deadline deadline);
+    size_t size, torc_deadline deadline) TORC_CHECKED;
 
 /*
  * Write bytes that never change and never go away, such as constants: as
@@ -233,7 +233,7 @@ TORC_API int torc_conn_write(struct torc_conn *conn, const void *data,
  * own sends them without being told.
  */
 TORC_API int torc_conn_write_static(struct torc_conn *conn, const void *data,
-    size_t size, torc_deadline deadline);
+    size_t size, torc_deadline deadline) TORC_CHECKED;
 
 /*
  * Parks, as torc_conn_write(). Write several slices as if they were one. Slices
@@ -242,7 +242,8 @@ TORC_API int torc_conn_write_static(struct torc_conn *conn, const void *data,
  * torc_conn_write(): any part of the slices may have been sent then.
  */
 TORC_API int torc_conn_writev(struct torc_conn *conn,
-    const struct torc_slice *slices, unsigned count, torc_deadline deadline);
+    const struct torc_slice *slices, unsigned count, torc_deadline deadline)
+    TORC_CHECKED;
 
 /*
  * Send what is staged, and what will be in this turn, without waiting for it.
@@ -255,13 +256,15 @@ TORC_API void torc_conn_push(struct torc_conn *conn);
  * or as torc_conn_write(), but that after -ETIMEDOUT and -ECANCELED it is still
  * on its way, and the connection as good as before.
  */
-TORC_API int torc_conn_flush(struct torc_conn *conn, torc_deadline deadline);
+TORC_API int torc_conn_flush(struct torc_conn *conn, torc_deadline deadline)
+    TORC_CHECKED;
 
 /*
  * Parks. End the output: flush, then FIN. Reading goes on. Returns 0, also if
  * that was done before, or an error as of torc_conn_flush() or of shutdown(2).
  */
-TORC_API int torc_conn_shutdown(struct torc_conn *conn, torc_deadline deadline);
+TORC_API int torc_conn_shutdown(struct torc_conn *conn, torc_deadline deadline)
+    TORC_CHECKED;
 
 /*
  * Parks. Connect to an address (see torc_listen). `*conn` is yours until you

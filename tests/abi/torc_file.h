@@ -92,17 +92,19 @@ TORC_API int64_t torc_file_read(int fd, void *data, size_t size,
  * may have been written.
  */
 TORC_API int torc_file_write(int fd, const void *data, size_t size,
-    uint64_t offset, torc_deadline deadline);
+    uint64_t offset, torc_deadline deadline) TORC_CHECKED;
 
 /*
  * Parks. Wait until what was written is on the disk. `data_only`: without what
  * is not needed to read it again, such as times.
  */
-TORC_API int torc_file_sync(int fd, bool data_only, torc_deadline deadline);
+TORC_API int torc_file_sync(int fd, bool data_only, torc_deadline deadline)
+    TORC_CHECKED;
 
 /* Parks. Rename a file. `flags`: RENAME_ of renameat2(2). */
 TORC_API int torc_file_rename(int from_directory, const char *from,
-    int to_directory, const char *to, unsigned flags, torc_deadline deadline);
+    int to_directory, const char *to, unsigned flags, torc_deadline deadline)
+    TORC_CHECKED;
 
 /* Parks. Remove a name. `flags`: AT_REMOVEDIR for a directory, or 0. */
 TORC_API int torc_file_unlink(int directory, const char *path, int flags,
@@ -163,7 +165,7 @@ TORC_API int torc_file_next(struct torc_file_walk *walk,
  * nor a buffer of the file is held.
  */
 TORC_API int torc_file_send(struct torc_conn *conn, int fd, uint64_t offset,
-    uint64_t size, torc_deadline deadline);
+    uint64_t size, torc_deadline deadline) TORC_CHECKED;
 
 /* ---- A tree of files over HTTP ---- */
 

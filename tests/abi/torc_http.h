@@ -519,7 +519,7 @@ TORC_API int torc_http_begin(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
     uint64_t length, torc_deadline deadline);
 TORC_API int torc_http_write(struct torc_http *http, const void *data,
-    size_t size, torc_deadline deadline);
+    size_t size, torc_deadline deadline) TORC_CHECKED;
 TORC_API int torc_http_end(struct torc_http *http, torc_deadline deadline);
 
 /*
@@ -763,7 +763,7 @@ torc_http_call_begin(struct torc_http_client *client,
 	    sizeof(*request), length, deadline);
 }
 TORC_API int torc_http_call_write(struct torc_http_call *call,
-    const void *data, size_t size, torc_deadline deadline);
+    const void *data, size_t size, torc_deadline deadline) TORC_CHECKED;
 TORC_API int torc_http_call_finish(struct torc_http_call *call,
     torc_deadline deadline);
 /* What was written goes out at the latest with one of these two. */

@@ -352,7 +352,7 @@ struct torc_pg_result;
  */
 TORC_API int torc_pg_query(struct torc_pg *pg,
     const struct torc_pg_statement *statement, struct torc_pg_result **result,
-    torc_deadline deadline);
+    torc_deadline deadline) TORC_CHECKED;
 
 /*
  * Parks. Send `count` statements in one go, as torc_pg_query() sends one, and a
@@ -385,7 +385,7 @@ TORC_API int torc_pg_query(struct torc_pg *pg,
  */
 TORC_API int torc_pg_batch(struct torc_pg *pg,
     const struct torc_pg_statement *statements, unsigned count,
-    struct torc_pg_result **result, torc_deadline deadline);
+    struct torc_pg_result **result, torc_deadline deadline) TORC_CHECKED;
 
 /*
  * Choose a statement of a batch: the calls below tell of the statement `index`,
@@ -529,7 +529,7 @@ TORC_API uint64_t torc_pg_session_affected(
  * by torc_pg_session_begin_simple(), torc_pg_session_tag() tells.)
  */
 TORC_API int torc_pg_session_run(struct torc_pg_session *session,
-    const char *sql, torc_deadline deadline);
+    const char *sql, torc_deadline deadline) TORC_CHECKED;
 
 /* ---- COPY ---- */
 
@@ -542,9 +542,9 @@ TORC_API int torc_pg_session_run(struct torc_pg_session *session,
 TORC_API int torc_pg_copy_in_begin(struct torc_pg_session *session,
     const char *sql, torc_deadline deadline);
 TORC_API int torc_pg_copy_in_write(struct torc_pg_session *session,
-    const void *data, size_t size, torc_deadline deadline);
+    const void *data, size_t size, torc_deadline deadline) TORC_CHECKED;
 TORC_API int torc_pg_copy_in_end(struct torc_pg_session *session,
-    const char *why, uint64_t *rows, torc_deadline deadline);
+    const char *why, uint64_t *rows, torc_deadline deadline) TORC_CHECKED;
 
 /*
  * Parks. Copy from the server: begin "copy ... to stdout", and read a row at a

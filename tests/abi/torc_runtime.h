@@ -18,6 +18,9 @@ extern "C" {
 #define TORC_API __attribute__((visibility("default")))
 #endif
 
+/* Behind a declaration: who does not look at the result may lose data. */
+#define TORC_CHECKED __attribute__((__warn_unused_result__))
+
 struct torc_conn;
 
 /*
@@ -729,7 +732,7 @@ TORC_API void torc_channel_destroy(struct torc_channel *channel);
  * -ECANCELED.
  */
 TORC_API int torc_channel_send(struct torc_channel *channel, const void *item,
-    torc_deadline deadline);
+    torc_deadline deadline) TORC_CHECKED;
 
 /*
  * Parks, but only while the channel is empty. Receive one item. Returns 1 if
@@ -745,7 +748,7 @@ TORC_API int torc_channel_recv(struct torc_channel *channel, void *item,
  * work on a cancelled fiber, and outside fibers. The reactor's thread.
  */
 TORC_API int torc_channel_try_send(struct torc_channel *channel,
-    const void *item);
+    const void *item) TORC_CHECKED;
 TORC_API int torc_channel_try_recv(struct torc_channel *channel, void *item);
 
 /* Refuse new items from now on. The reactor's thread. */
