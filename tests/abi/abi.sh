@@ -159,8 +159,8 @@ claim "the program behaves with them as before" as_before
 claim "a configuration whose size is not heeded is noticed" \
     notices conn/serve.c 'config, config_size,' 'config, sizeof(known),'
 claim "an endpoint whose size is not heeded is noticed" \
-    notices conn/serve_endpoints.c 'size = config->endpoint_size' \
-    'size = sizeof(*endpoint)'
+    notices conn/serve.c 'endpoint_size = endpoint_size' \
+    'endpoint_size = sizeof(struct torc_endpoint)'
 claim "statistics whose size is not heeded are noticed" \
     notices reactor/stats.c 'stats, stats_size, &sum' 'stats, sizeof(sum), &sum'
 claim "a pool whose size is not heeded is noticed" \

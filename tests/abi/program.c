@@ -132,8 +132,7 @@ main(int argc, char **argv)
 	struct { struct torc_config config; uint64_t behind[3]; } all = {
 		.config = { .reactors = 1, .connections = 77,
 		    .endpoints = endpoints, .endpoint_count = 2,
-		    .endpoint_size = sizeof(endpoints[0]), .start = start,
-		    .arg = &pool },
+		    .start = start, .arg = &pool },
 		.behind = ELSE,
 	};
 	struct torc_error error;

@@ -50,7 +50,8 @@ TORC_API const char *torc_version(void);
 
 /* The call behind torc_serve(): see "Structures that grow". */
 TORC_API int torc_serve_sized(const struct torc_config *config,
-    size_t config_size, void (*ready)(void *arg), struct torc_error *error);
+    size_t config_size, size_t endpoint_size, void (*ready)(void *arg),
+    struct torc_error *error);
 
 /* A slice: bytes that belong to someone else. Frozen. */
 struct torc_slice {
@@ -100,7 +101,8 @@ static inline int
 torc_serve(const struct torc_config *config, void (*ready)(void *arg),
     struct torc_error *error)
 {
-	return torc_serve_sized(config, sizeof(*config), ready, error);
+	return torc_serve_sized(config, sizeof(*config),
+	    sizeof(struct torc_endpoint), ready, error);
 }
 
 /*

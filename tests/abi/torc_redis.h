@@ -89,12 +89,21 @@ extern "C" {
 #endif
 
 struct torc_redis;
+struct torc_redis_config;
+
+/*
+ * The call behind the one that takes a structure that grows: see
+ * torc_runtime.h.
+ */
+TORC_API int torc_redis_create_sized(struct torc_redis **redis,
+    const struct torc_redis_config *config, size_t config_size,
+    struct torc_error *error);
 
 /* ---- Opening ---- */
 
 /*
  * What a client connects to, and its bounds. 0 or NULL has the default; a value
- * out of its range is refused.
+ * out of its range is refused. It grows.
  */
 struct torc_redis_config {
 	const char *address;	/* of one or several servers, or a URI;
@@ -157,8 +166,12 @@ struct torc_redis_config {
  * returns. Returns 0, or: -EINVAL, and `error` names the field, its value and
  * its bounds; -ENOMEM; -ENOBUFS too many pools, as for torc_pool_create().
  */
-TORC_API int torc_redis_create(struct torc_redis **redis,
-    const struct torc_redis_config *config, struct torc_error *error);
+static inline int
+torc_redis_create(struct torc_redis **redis,
+    const struct torc_redis_config *config, struct torc_error *error)
+{
+	return torc_redis_create_sized(redis, config, sizeof(*config), error);
+}
 
 /*
  * Parks, while the reactor lives. Destroy a client, which nobody uses any more.
@@ -218,7 +231,7 @@ TORC_API enum torc_redis_fate torc_redis_reply_fate(
 /* Free a reply with all that is in it. NULL does nothing. */
 TORC_API void torc_redis_reply_free(struct torc_redis_reply *reply);
 
-/* A command of several that are sent at once. */
+/* A command of several that are sent at once. Frozen. */
 struct torc_redis_command {
 	const struct torc_slice *argv;
 	unsigned argc;
@@ -243,7 +256,7 @@ TORC_API int torc_redis_transact(struct torc_redis *redis,
 
 /*
  * A script for Redis: the text is the program's, the rest is torc's and all
- * zero. One for each reactor.
+ * zero. One for each reactor. Frozen.
  */
 struct torc_redis_script {
 	const char *text;
@@ -332,6 +345,7 @@ enum torc_redis_event {
 	TORC_REDIS_CONNECTED,		/* again: messages may be lost */
 };
 
+/* An event, and what belongs to it. Frozen. */
 struct torc_redis_message {
 	enum torc_redis_event event;
 	const char *channel;	/* NULL of CONNECTED */

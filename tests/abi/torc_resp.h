@@ -12,8 +12,8 @@
  *	-ENAMETOOLONG	a line is longer than `line_max`
  *	-ENOMEM		(trees only) there is no memory for it
  *
- * The structures here are the caller's, on the stack for example: their layout
- * is the same in all versions, and what is reserved in them is torc's.
+ * The structures here are the caller's, on the stack for example. They are all
+ * frozen, and what is reserved in them is torc's.
  *
  * Source: https://redis.io/docs/latest/develop/reference/protocol-spec/. The
  * streamed strings and aggregates of the RESP3 draft, which no server sends,

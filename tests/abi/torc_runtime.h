@@ -138,7 +138,7 @@ typedef int torc_handler(struct torc_conn *conn, void *arg);
 
 /*
  * An endpoint: an address, and what answers the connections that come there.
- * Zero the structure before you fill it in.
+ * Zero the structure before you fill it in. It grows.
  */
 struct torc_endpoint {
 	const char *address;		/* as torc_listen() reads it */
@@ -161,8 +161,6 @@ struct torc_config {
 	 * listeners have the next indices. */
 	const struct torc_endpoint *endpoints;
 	unsigned endpoint_count;	/* of them */
-	size_t endpoint_size;		/* sizeof(struct torc_endpoint), so that
-					 * later versions may add fields */
 	/* On each reactor's thread, before it serves; a negative result ends
 	 * torc_serve with it. Runs on a fiber: may park. */
 	int (*start)(struct torc_reactor *reactor, void *arg);
