@@ -43,6 +43,24 @@ alone() {
 	done
 }
 
+# quiet LANGUAGE COMPILER...: a program may have globals of the names that
+# parameters have in the headers, and be warned of what it shadows itself.
+quiet() {
+	local language=$1 names name header
+	shift
+	names=$(awk '/^static inline/ { on = 1 } /^{/ { on = 0 } on' \
+	    "$include"/*.h | grep -oE '[a-z_]+[,)]' | tr -d ',)' | sort -u)
+	[ -n "$names" ] || return 1
+	{
+		for name in $names; do
+			[ "$name" = void ] || echo "extern int $name;"
+		done
+		for header in "$include"/*.h; do
+			echo "#include <${header##*/}>"
+		done
+	} | "$@" -Wshadow -Werror -x "$language" -I"$include" -fsyntax-only -
+}
+
 flags() {	# flags ARGUMENT...: with the folder where they are now
 	PKG_CONFIG_PATH=$prefix/lib/pkgconfig pkg-config "$@" |
 	    sed "s|/opt/torc|$prefix|g"
@@ -155,6 +173,9 @@ for standard in 11 14 17 20 23; do
 	claim "each header is complete in C++$standard" \
 	    alone c++ "$CXX" -std=c++$standard
 done
+
+claim "a program's names are its own in C" quiet c "$CC" -std=c99
+claim "a program's names are its own in C++" quiet c++ "$CXX" -std=c++11
 
 for tool in pkg-config ldd nc; do
 	has $tool && continue
