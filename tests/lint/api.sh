@@ -63,7 +63,8 @@ code() {
 	    sed 's|/\*|\x01|g; s|\*/|\x02|g; s|\x01[^\x02]*\x02| |g'
 }
 for header in "${public[@]}"; do
-	code "$header" | grep -oE '\(\*[a-z_]+\)\([^()]*\)' |
+	code "$header" |
+	    grep -oE '(\(\*[a-z_]+\)|typedef [a-z0-9_ *]+)\([^()]*\)' |
 	    grep -E 'void \*arg\b' | grep -vE 'void \*arg\)$' |
 	    sed "s|^|$header: |"
 done | claim "a callback has \`arg\` last"
