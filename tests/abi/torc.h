@@ -37,6 +37,9 @@
 
 #include "torc_runtime.h"
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -372,5 +375,7 @@ TORC_API int torc_conn_fd(const struct torc_conn *conn);
 #ifdef __cplusplus
 }
 #endif
+
+#pragma GCC diagnostic pop
 
 #endif

@@ -9,6 +9,9 @@
 #include "torc.h"
 #include "torc_protocol.h"
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -307,5 +310,7 @@ TORC_API int torc_dial_next(struct torc_conn **conn, const char *address,
 #ifdef __cplusplus
 }
 #endif
+
+#pragma GCC diagnostic pop
 
 #endif

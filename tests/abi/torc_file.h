@@ -22,6 +22,9 @@
 
 #include "torc.h"
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -362,5 +365,7 @@ torc_file_root_stats_read(const struct torc_file_root *root,
 #ifdef __cplusplus
 }
 #endif
+
+#pragma GCC diagnostic pop
 
 #endif

@@ -23,6 +23,9 @@
 
 #include "torc_client.h"
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -861,5 +864,7 @@ torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
 #ifdef __cplusplus
 }
 #endif
+
+#pragma GCC diagnostic pop
 
 #endif

@@ -54,6 +54,9 @@
 #include "torc.h"
 #include "torc_client.h"
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -587,5 +590,7 @@ TORC_API int torc_pg_session_await_notification(struct torc_pg_session *session,
 #ifdef __cplusplus
 }
 #endif
+
+#pragma GCC diagnostic pop
 
 #endif

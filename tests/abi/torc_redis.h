@@ -84,6 +84,9 @@
 
 #include "torc_resp.h"
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -400,5 +403,7 @@ TORC_API int torc_redis_subscriber_next(
 #ifdef __cplusplus
 }
 #endif
+
+#pragma GCC diagnostic pop
 
 #endif

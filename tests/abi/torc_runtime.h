@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -889,5 +892,7 @@ TORC_API int torc_fd_poll(int fd, unsigned events, torc_deadline deadline);
 #ifdef __cplusplus
 }
 #endif
+
+#pragma GCC diagnostic pop
 
 #endif

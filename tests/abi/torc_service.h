@@ -35,6 +35,9 @@
 
 #include "torc_http.h"
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -668,5 +671,7 @@ TORC_API int torc_filter_pass(struct torc_filter *filter, const void *data,
 #ifdef __cplusplus
 }
 #endif
+
+#pragma GCC diagnostic pop
 
 #endif
