@@ -70,11 +70,11 @@ write_command(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
 
 	if (line == NULL || line->mute)
 		return;
-	line->users++;
+	line->shared.users++;
 	if (torc_redis_line_write(line, deadline, &batch, &begun) == 0)
 		torc_conn_push(line->conn);
-	line->users--;
-	if (line != subscriber->line && line->users == 0)
+	line->shared.users--;
+	if (line != subscriber->line && line->shared.users == 0)
 		torc_redis_subscriber_release(line);
 }
 

@@ -46,7 +46,7 @@ torc_redis_open_error(const struct line *line, int error, char text[80])
 void
 torc_redis_hang_up(struct line *line)
 {
-	torc_pipeline_break(&line->pipeline, -ESHUTDOWN);
+	torc_pipeline_break(&line->shared.pipeline, -ESHUTDOWN);
 	torc_conn_close(line->conn, TORC_AT_ONCE);
 }
 
@@ -68,7 +68,7 @@ torc_redis_dial(struct line *line, const struct login *login,
 	int rc;
 
 	/* A greeting that failed has left its marks. */
-	line->retired = false;
+	line->shared.retired = false;
 	line->mute = false;
 	line->aside = false;
 	line->opener->stage = "connecting";
@@ -79,8 +79,8 @@ torc_redis_dial(struct line *line, const struct login *login,
 		return torc_redis_fail_open(line, rc, "%s: cannot connect: %s",
 		    line->address, torc_redis_open_error(line, rc, words));
 	torc_resp_tree_init(&line->tree, NULL, NULL);
-	torc_pipeline_init(
-	    &line->pipeline, line->conn, &torc_redis_line_replies, line);
+	torc_pipeline_init(&line->shared.pipeline, line->conn,
+	    &torc_redis_line_replies, line);
 	line->others = dialled->left;
 	rc = torc_redis_greet(line, login, share(deadline, 1 + dialled->left));
 	if (rc < 0)
@@ -182,7 +182,7 @@ free_line(void *item, void *arg)
 	struct line *line = item;
 
 	(void)arg;
-	torc_pipeline_break(&line->pipeline, -ESHUTDOWN);
+	torc_pipeline_break(&line->shared.pipeline, -ESHUTDOWN);
 	torc_sys_free(line);
 }
 

@@ -9,8 +9,6 @@
 #include "sys/sys.h"
 
 #define SMALL 4096u		/* bytes of a command that is written at once */
-/* One that is silent for so long, while something could come, may be lost. */
-#define SILENCE_NS UINT64_C(50000000)
 
 /* ---- Requests ---- */
 
@@ -148,7 +146,7 @@ feed(struct torc_request *base, const uint8_t *data, size_t size, bool *done,
 	struct request *request = (struct request *)base;
 	int64_t rc;
 
-	line->quiet_since = torc_now();
+	line->shared.quiet_since = torc_now();
 	if (request->passing)
 		rc = pass(line, request, data, size);
 	else if (line->aside || (data[0] == '>' && between_replies(line)))
@@ -279,7 +277,7 @@ torc_redis_line_write(struct line *line, torc_deadline deadline,
 		rc = put_word(line, "EXEC", deadline, begun);
 	if (rc < 0) {
 		line->mute = true;
-		line->retired = true;
+		torc_shared_retire(&line->shared);
 	}
 	return rc;
 }
@@ -300,7 +298,7 @@ is_large(const struct line *line, const struct batch *batch)
 static void
 give_up(struct line *line, struct request *request)
 {
-	int rc = torc_pipeline_await(&line->pipeline, &request->base,
+	int rc = torc_pipeline_await(&line->shared.pipeline, &request->base,
 	    TORC_AT_ONCE);
 
 	if (rc != -ETIMEDOUT && rc != -ECANCELED)
@@ -315,15 +313,13 @@ static int
 submit(struct line *line, struct request *request, torc_deadline deadline,
     const struct batch *batch, bool *sent)
 {
-	struct torc_pipeline *pipeline = &line->pipeline;
-	int rc = torc_pipeline_begin(pipeline, &request->base, deadline);
+	struct torc_pipeline *pipeline = &line->shared.pipeline;
+	int rc = torc_shared_begin(&line->shared, &request->base, deadline);
 
 	if (rc < 0) {
 		torc_redis_request_free(request);
 		return rc;
 	}
-	if (pipeline->count == 1)
-		line->quiet_since = torc_now();
 	if (line->mute) {
 		rc = -EPIPE;
 	} else {
@@ -350,8 +346,8 @@ submit(struct line *line, struct request *request, torc_deadline deadline,
 static void
 note_lateness(struct line *line)
 {
-	if (torc_now() - line->quiet_since >= SILENCE_NS)
-		line->retired = true;
+	if (torc_shared_is_quiet(&line->shared))
+		torc_shared_retire(&line->shared);
 }
 
 int
@@ -368,7 +364,8 @@ torc_redis_line_call(struct line *line, struct request **out,
 	rc = submit(line, request, deadline, batch, sent);
 	if (rc < 0)
 		return rc;
-	rc = torc_pipeline_await(&line->pipeline, &request->base, deadline);
+	rc = torc_pipeline_await(&line->shared.pipeline, &request->base,
+	    deadline);
 	if (rc == 0) {
 		assemble(request, batch);
 		*out = request;
@@ -377,7 +374,7 @@ torc_redis_line_call(struct line *line, struct request **out,
 	if (rc == -ETIMEDOUT)
 		note_lateness(line);
 	if (rc != -ETIMEDOUT && rc != -ECANCELED) {
-		line->retired = true;
+		torc_shared_retire(&line->shared);
 		*sent = !request->base.unsent;
 		torc_redis_request_free(request);
 	}
@@ -432,9 +429,11 @@ torc_redis_line_do(struct line *line, struct request **request,
 bool
 torc_redis_line_alive(struct line *line)
 {
-	if (line->retired || line->pipeline.error != 0 ||
+	const struct torc_shared *shared = &line->shared;
+
+	if (shared->retired || shared->pipeline.error != 0 ||
 	    torc_redis_is_replaced(line))
 		return false;
 	/* Without a request, nothing may have come, not even an end. */
-	return line->pipeline.count > 0 || torc_conn_usable(line->conn);
+	return shared->pipeline.count > 0 || torc_conn_usable(line->conn);
 }

@@ -1,9 +1,9 @@
 /*
- * node.c - a server, and the lines to it that fibers share. The lines are
- * rented from a pool for as long as they live: the pool opens them, with
- * pauses when that fails, and closes those that are retired when the last
- * fiber has left them. What is large goes over lines that are not shared: many
- * would wait behind it, and Redis ends a connection that sends more than it is
+ * node.c - a server, and the connections to it. Those that fibers share are a
+ * set (conn/kit/shared.h), which keeps them until they are retired. One that
+ * leads to the wrong server is outdated (renew.c): it serves until there is a
+ * better one. What is large goes over lines that are not shared: many would
+ * wait behind it, and Redis ends a connection that sends more than it is
  * configured to take.
  */
 #include <errno.h>
@@ -12,12 +12,38 @@
 
 #include "conn/redis/redis.h"
 #include "sys/sys.h"
-#include "sys/trap.h"
 
 #define ATTEMPTS 4u	/* of a command of which nothing was sent */
-#define CHOICES 4u	/* lines among which the best is taken */
-#define BURST 128u	/* commands of a turn that go to the same one */
 #define APART 4u	/* lines for what is large */
+
+static struct torc_shared *
+enter(void *item)
+{
+	struct line *line = item;
+
+	return &line->shared;
+}
+
+static bool
+is_usable(struct torc_shared *shared)
+{
+	return torc_redis_line_alive(shared->item);
+}
+
+static bool
+is_outdated(const struct torc_shared *shared)
+{
+	return torc_redis_is_stale(shared->item);
+}
+
+static const struct torc_shared_kind shared_kind = {
+	.enter = enter,
+	.usable = is_usable,
+	.outdated = is_outdated,
+	.keeps = true,
+	.looks = 4,
+	.burst = 128,
+};
 
 static int
 opener_create(struct opener *opener, struct node *node,
@@ -27,6 +53,24 @@ opener_create(struct opener *opener, struct node *node,
 	opener->stage = "waiting to connect";
 	return torc_pool_create(&opener->pool, &torc_redis_line_kind, opener,
 	    config, error);
+}
+
+static int
+begin_sharing(struct node *node, struct torc_error *error)
+{
+	const struct torc_redis_config *config = &node->redis->config;
+	const struct torc_shared_config wanted = {
+		.places = config->lines,
+		.waiters = config->requests,
+		.requests = config->requests,
+		.open_ms = config->open_ms,
+	};
+
+	if (torc_shared_set_init(&node->set, &shared_kind, node->shared.pool,
+	    &wanted) < 0)
+		return torc_error_set(error, -ENOMEM,
+		    "no memory for the connections of a node");
+	return 0;
 }
 
 static int
@@ -50,6 +94,8 @@ create_openers(struct node *node, struct torc_error *error)
 		pool.size = sizes[i];
 		rc = opener_create(openers[i], node, &pool, error);
 	}
+	if (rc == 0)
+		rc = begin_sharing(node, error);
 	for (unsigned i = 0; rc < 0 && i < 3; i++) {
 		if (openers[i]->pool != NULL)
 			torc_pool_destroy(openers[i]->pool, TORC_AT_ONCE);
@@ -127,39 +173,12 @@ torc_redis_node_rent(struct torc_redis *redis, int slot, struct line **line,
 	return rc;
 }
 
-/* ---- Lines ---- */
-
-/* It takes no new commands. */
-static void
-forget(struct node *node, struct line *line)
-{
-	line->retired = true;
-	if (node->picked == line)
-		node->picked = NULL;
-	for (unsigned i = 0; i < node->redis->config.lines; i++) {
-		if (node->lines[i] != line)
-			continue;
-		node->lines[i] = NULL;
-		node->line_count--;
-	}
-}
-
-/* As forget(); it goes when nobody uses it. */
-static void
-retire(struct node *node, struct line *line)
-{
-	forget(node, line);
-	if (line->users == 0)
-		torc_pool_release(node->shared.pool, line, false);
-}
+/* ---- Shared connections ---- */
 
 void
 torc_redis_node_rest(struct node *node)
 {
-	for (unsigned i = 0; i < node->redis->config.lines; i++) {
-		if (node->lines[i] != NULL)
-			retire(node, node->lines[i]);
-	}
+	torc_shared_set_rest(&node->set);
 }
 
 void
@@ -167,17 +186,8 @@ torc_redis_node_switch(struct node *node)
 {
 	node->generation++;
 	node->proven = node->generation;
-	node->open_at = torc_now();
+	node->set.open_at = torc_now();
 	torc_redis_node_rest(node);
-}
-
-/* Parks, if it has not ended. (After the reactor, all have.) */
-static void
-end_renewal(struct node *node)
-{
-	if (node->renewer != 0 && torc_fiber_self() != 0)
-		torc_fiber_reap(node->renewer, NULL, TORC_NEVER);
-	node->renewer = 0;
 }
 
 int
@@ -185,8 +195,7 @@ torc_redis_node_destroy(struct node *node, torc_deadline deadline)
 {
 	int rc;
 
-	end_renewal(node);
-	torc_redis_node_rest(node);
+	torc_shared_set_end(&node->set);
 	rc = torc_pool_destroy(node->apart.pool, deadline);
 	rc |= torc_pool_destroy(node->sessions.pool, deadline);
 	rc |= torc_pool_destroy(node->shared.pool, deadline);
@@ -194,205 +203,24 @@ torc_redis_node_destroy(struct node *node, torc_deadline deadline)
 	return rc < 0 ? -ETIMEDOUT : 0;
 }
 
-/* One that is full, and whose requests were all given up, will not empty. */
-static bool
-is_stuck(const struct line *line, unsigned requests)
-{
-	return line->pipeline.count >= requests && line->pipeline.live == 0;
-}
-
-static bool
-has_room(const struct node *node, const struct line *line)
-{
-	return line->pipeline.count < node->redis->config.requests;
-}
-
-/* One that is as it should be, or else one with fewer requests. */
-static bool
-is_better(const struct line *line, const struct line *best)
-{
-	if (best == NULL ||
-	    torc_redis_is_stale(line) != torc_redis_is_stale(best))
-		return best == NULL || torc_redis_is_stale(best);
-	return line->pipeline.count < best->pipeline.count;
-}
-
-/* Of the next few lines the one with the fewest requests, or NULL. */
-static struct line *
-pick_new(struct node *node)
-{
-	const struct torc_redis_config *config = &node->redis->config;
-	struct line *best = NULL;
-	unsigned seen = 0;
-
-	for (unsigned i = 0; i < config->lines &&
-	    (seen < CHOICES || best == NULL); i++) {
-		struct line *line;
-
-		if (++node->turn >= config->lines)
-			node->turn = 0;
-		line = node->lines[node->turn];
-		if (line == NULL)
-			continue;
-		if (!torc_redis_line_alive(line) ||
-		    is_stuck(line, config->requests)) {
-			retire(node, line);
-			continue;
-		}
-		seen++;
-		if (has_room(node, line) && is_better(line, best))
-			best = line;
-	}
-	return best;
-}
-
-/*
- * The line for a command, or NULL. Those of one turn go to the same one for a
- * while, since they are sent together then, and answered together.
- */
-static struct line *
-pick(struct node *node)
-{
-	const uint64_t now = torc_now();
-	struct line *line = node->picked;
-
-	if (line != NULL && node->picked_at == now && node->picks < BURST &&
-	    torc_redis_line_alive(line) && has_room(node, line) &&
-	    !torc_redis_is_stale(line)) {
-		node->picks++;
-		return line;
-	}
-	node->picked = pick_new(node);
-	node->picked_at = now;
-	node->picks = 1;
-	return node->picked;
-}
-
-/* It takes the place of those of older generations. */
-static void
-add(struct node *node, struct line *line)
-{
-	unsigned place = 0;
-
-	for (unsigned i = 0; i < node->redis->config.lines; i++) {
-		if (node->lines[i] != NULL &&
-		    torc_redis_is_replaced(node->lines[i]))
-			retire(node, node->lines[i]);
-	}
-	torc_assert(node->line_count < node->redis->config.lines);
-	while (node->lines[place] != NULL)
-		place++;
-	node->lines[place] = line;
-	node->line_count++;
-}
-
-/* Parks. Open one for all. 0, or an error. */
+/* Parks. A line to use: the best that there is, or a new one. */
 static int
-open_one(struct node *node, torc_deadline deadline, struct trouble *trouble)
-{
-	struct line *line = NULL;
-	int rc;
-
-	node->opening = true;
-	rc = torc_redis_opener_acquire(&node->shared, &line, deadline, trouble);
-	node->opening = false;
-	if (rc == 0)
-		add(node, line);
-	/* Those that wait try themselves if only our time was up. */
-	torc_wake_all(&node->waiters, rc == -ECANCELED ||
-	    (rc == -ETIMEDOUT && torc_passed(deadline)) ? 0 : rc);
-	return rc;
-}
-
-/*
- * A daemon's entry. Those that ask meanwhile use what there is. One of them may
- * have found nothing, before this ran, and opens one itself.
- */
-static int
-renew(void *arg)
-{
-	struct node *node = arg;
-
-	if (!node->opening && open_one(node,
-	    torc_after_ms(node->redis->config.open_ms), NULL) < 0)
-		node->open_at = torc_now() + node->renew_ns;
-	node->renewing = false;
-	return 0;
-}
-
-/* A stale line serves; try to have a better one. */
-static void
-begin_renewal(struct node *node)
-{
-	if (node->opening || node->renewing || torc_now() < node->open_at)
-		return;
-	end_renewal(node);
-	if (torc_fiber_spawn_daemon(&node->renewer, renew, node) < 0)
-		node->renewer = 0;
-	node->renewing = node->renewer != 0;
-}
-
-static int
-await_opening(struct node *node, torc_deadline deadline,
+get_line(struct node *node, struct line **line, torc_deadline deadline,
     struct trouble *trouble)
 {
-	int rc;
+	struct torc_shared *shared;
+	int rc = torc_shared_join(&node->set, &shared, deadline);
 
-	if (node->waiting >= node->redis->config.requests)
+	if (rc == -EBUSY)
 		return torc_redis_fail(trouble, -ENOBUFS,
+		    "%s: too many requests without a reply", node->address);
+	if (rc == -ENOBUFS)
+		return torc_redis_fail(trouble, rc,
 		    "%s: too many wait for a connection", node->address);
-	node->waiting++;
-	rc = torc_wait(&node->waiters, deadline);
-	node->waiting--;
-	return rc < 0 ? explain(&node->shared, rc, deadline, trouble) : 0;
-}
-
-/*
- * Parks. A line to use: one that has nothing to do, or a new one if there may
- * be more, or the one that has the least.
- */
-static int
-get_line(struct node *node, struct line **out, torc_deadline deadline,
-    struct trouble *trouble)
-{
-	bool failed = false;
-
-	for (;;) {
-		struct line *line = pick(node);
-		const unsigned count = node->line_count;
-		bool may_open = count < node->redis->config.lines && !failed;
-		int rc;
-
-		if (line != NULL && torc_redis_is_stale(line)) {
-			begin_renewal(node);
-			may_open = false;
-		}
-		if (line != NULL && (line->pipeline.count == 0 || !may_open ||
-		    node->opening)) {
-			*out = line;
-			return 0;
-		}
-		if (line == NULL && count == node->redis->config.lines)
-			return torc_redis_fail(trouble, -ENOBUFS,
-			    "%s: too many requests without a reply",
-			    node->address);
-		rc = node->opening ? await_opening(node, deadline, trouble) :
-		    open_one(node, deadline, trouble);
-		if (rc < 0 && (line == NULL || rc == -ECANCELED ||
-		    (rc == -ETIMEDOUT && torc_passed(deadline))))
-			return rc;
-		failed = rc < 0;
-	}
-}
-
-static void
-leave_line(struct node *node, struct line *line)
-{
-	if (line->retired || line->pipeline.error != 0)
-		forget(node, line);
-	line->users--;
-	if (line->retired && line->users == 0)
-		torc_pool_release(node->shared.pool, line, false);
+	if (rc < 0)
+		return explain(&node->shared, rc, deadline, trouble);
+	*line = shared->item;
+	return 0;
 }
 
 /* Parks. A line for a batch. */
@@ -400,15 +228,9 @@ static int
 take_line(struct node *node, const struct batch *batch, struct line **line,
     torc_deadline deadline, struct trouble *trouble)
 {
-	int rc;
-
-	if (batch->large)
-		return torc_redis_opener_acquire(&node->apart, line, deadline,
-		    trouble);
-	rc = get_line(node, line, deadline, trouble);
-	if (rc == 0)
-		(*line)->users++;
-	return rc;
+	return batch->large ?
+	    torc_redis_opener_acquire(&node->apart, line, deadline, trouble) :
+	    get_line(node, line, deadline, trouble);
 }
 
 static void
@@ -419,7 +241,7 @@ give_back(struct node *node, const struct batch *batch, struct line *line,
 		torc_pool_release(node->apart.pool, line,
 		    rc == 0 && torc_redis_line_alive(line));
 	else
-		leave_line(node, line);
+		torc_shared_leave(&line->shared);
 }
 
 int

@@ -7,8 +7,8 @@
 
 #include <stdarg.h>
 
+#include "conn/kit/shared.h"
 #include "conn/kit/torc_client.h"
-#include "conn/kit/torc_pipeline.h"
 #include "conn/redis/torc_redis.h"
 #include "reactor/error.h"
 
@@ -64,21 +64,10 @@ struct node {
 	unsigned proven;	/* the last one that has had a line */
 	uint64_t renew_at;	/* no other one before; ... */
 	uint64_t renew_ns;	/* ... the last pause between two */
-	uint64_t open_at;	/* a line of it may be tried for */
-	uint64_t renewer;	/* a fiber that opens that, or has; or 0 */
-	bool renewing;
 	struct opener shared;	/* lines that fibers share */
 	struct opener sessions;	/* that are one's own */
 	struct opener apart;	/* for what is large */
-	struct line *lines[REDIS_LINES];
-	unsigned line_count;
-	unsigned turn;		/* of the lines: the last that was looked at */
-	struct line *picked;	/* the last that was picked, or NULL, ... */
-	uint64_t picked_at;	/* ... when, and how often in that turn */
-	unsigned picks;
-	bool opening;		/* a fiber opens a shared one */
-	unsigned waiting;
-	struct torc_waiters waiters;	/* for it */
+	struct torc_shared_set set;	/* of those that fibers share */
 };
 
 /* A connection. */
@@ -86,7 +75,8 @@ struct line {
 	char address[REDIS_ADDRESS];
 	struct torc_conn *conn;
 	struct node *node;
-	struct torc_pipeline pipeline;
+	struct torc_shared shared;	/* in the set of the node, or not; if a
+				 * subscriber's: who writes to it */
 	struct opener *opener;
 	struct torc_error *opening;	/* until it is open: what went wrong
 				 * with it so far */
@@ -95,9 +85,6 @@ struct line {
 	struct torc_resp_tree tree;
 	struct torc_resp_arena before;	/* that of a request, without the
 					 * reply that is being read */
-	unsigned users;		/* fibers that are in a call */
-	uint64_t quiet_since;	/* nothing came, while something could */
-	bool retired;		/* takes no new commands */
 	bool mute;		/* cannot be written to */
 	bool aside;		/* a push is being read past */
 };

@@ -74,7 +74,8 @@ begin_generation(struct node *node, const struct line *line)
 		node->renew_ns *= 2;
 	node->renew_at = now + node->renew_ns;
 	node->generation++;
-	node->open_at = now;
+	node->set.open_at = now;
+	node->set.pause_ns = node->renew_ns;
 	/* Of several, the next one, unless it was found already. */
 	if (redis->address_count == 0 || strcmp(line->address,
 	    redis->addresses[node->preferred]) != 0)

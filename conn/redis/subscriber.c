@@ -35,8 +35,8 @@ drop_line(struct torc_redis_subscriber *subscriber)
 	struct line *line = subscriber->line;
 
 	subscriber->line = NULL;
-	line->retired = true;
-	if (line->users == 0)
+	torc_shared_retire(&line->shared);
+	if (line->shared.users == 0)
 		torc_redis_subscriber_release(line);
 }
 

@@ -271,7 +271,7 @@ stay_with_a_node(struct torc_redis *redis)
 	EXPECT(redis->gone == NULL);
 	/* What is configured is remembered, and holds no connection. */
 	EXPECT(redis->node_count == 2 && redis->nodes[0]->seed);
-	EXPECT(redis->nodes[0]->line_count == 0);
+	EXPECT(redis->nodes[0]->set.count == 0);
 	return 0;
 }
 

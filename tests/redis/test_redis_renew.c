@@ -46,6 +46,17 @@ find_answer(const struct torc_slice *in, unsigned number)
 	return number == 0 ? "$3\r\nold\r\n" : "$3\r\nnew\r\n";
 }
 
+/* Several may come at once; nothing else in them has a star. */
+static unsigned
+count_commands(const struct torc_slice *in)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < in->size; i++)
+		count += in->data[i] == '*';
+	return count;
+}
+
 static int
 serve(struct torc_conn *conn, void *arg)
 {
@@ -55,14 +66,16 @@ serve(struct torc_conn *conn, void *arg)
 	(void)arg;
 	while (torc_conn_recv(conn, &in, TORC_NEVER) > 0) {
 		const char *text = find_answer(&in, number);
+		unsigned count = count_commands(&in);
 
 		torc_conn_consume(conn, in.size);
 		while (number > 0 && gate_shut) {
 			if (torc_sleep(torc_after_ms(1)) < 0)
 				return -1;
 		}
-		if (torc_conn_write(conn, text, strlen(text), LATE) < 0)
-			return -1;
+		for (; count > 0; count--)
+			if (torc_conn_write(conn, text, strlen(text), LATE) < 0)
+				return -1;
 	}
 	return TORC_CLOSE;
 }

@@ -591,17 +591,18 @@ open_redis(struct client *client)
 static void
 check_node(const struct node *node)
 {
-	if ((node->opening && !node->renewing) || node->waiting > 0 ||
-	    node->waiters.first != NULL)
-		broken("%u wait for a line, and nobody is there",
-		    node->waiting);
-	for (unsigned i = 0; i < REDIS_LINES; i++) {
-		const struct line *line = node->lines[i];
+	const struct torc_shared_set *set = &node->set;
 
-		if (line != NULL && (line->users > 0 ||
-		    line->pipeline.live > 0 || line->pipeline.writing))
-			broken("%u use a line, and nobody is there",
-			    line->users);
+	if (torc_shared_set_is_used(set) || set->waiters.first != NULL)
+		broken("%u use connections, and %u wait, and nobody is there",
+		    set->users, set->waiting);
+	for (unsigned i = 0; i < set->count; i++) {
+		const struct torc_shared *shared = set->members[i];
+
+		if (shared->users > 0 || shared->pipeline.live > 0 ||
+		    shared->pipeline.writing)
+			broken("%u use a connection, and nobody is there",
+			    shared->users);
 	}
 }
 
