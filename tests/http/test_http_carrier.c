@@ -55,11 +55,12 @@ __wrap_torc_sys_free(void *memory)
 /* ---- What the observer was told ---- */
 
 static atomic_uint ends;
-static struct {
+static pthread_mutex_t told = PTHREAD_MUTEX_INITIALIZER;
+static struct end {
 	char target[64];
 	unsigned status;
 	int error;
-} end;
+} last_end;			/* locked by `told` */
 
 static void
 observe(struct torc_exchange *exchange,
@@ -68,10 +69,12 @@ observe(struct torc_exchange *exchange,
 	(void)arg;
 	/* It may make its line there. */
 	assert_non_null(torc_exchange_alloc(exchange, MARKED));
-	snprintf(end.target, sizeof(end.target), "%.*s",
+	pthread_mutex_lock(&told);
+	snprintf(last_end.target, sizeof(last_end.target), "%.*s",
 	    (int)what->target.size, (const char *)what->target.data);
-	end.status = what->status;
-	end.error = what->error;
+	last_end.status = what->status;
+	last_end.error = what->error;
+	pthread_mutex_unlock(&told);
 	atomic_fetch_add(&ends, 1);
 }
 
@@ -347,7 +350,12 @@ ask(const char *request)
 static void
 assert_end(const char *target, unsigned status)
 {
+	struct end end;
+
 	await(&ends, 1);
+	pthread_mutex_lock(&told);
+	end = last_end;
+	pthread_mutex_unlock(&told);
 	assert_string_equal(end.target, target);
 	assert_int_equal(end.status, status);
 	assert_int_equal(end.error, 0);

@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,8 +18,20 @@
 #define LINES " HTTP/1.1\r\n" HOST "\r\n"
 
 static struct torc_service *service;
-static char route[64];		/* of the last exchange */
-static unsigned around_count;	/* calls */
+static pthread_mutex_t told = PTHREAD_MUTEX_INITIALIZER;
+static char route[64];		/* of the last exchange; locked by `told` */
+static atomic_uint around_count;	/* calls */
+
+static const char *
+last_route(void)
+{
+	static char copy[sizeof(route)];
+
+	pthread_mutex_lock(&told);
+	memcpy(copy, route, sizeof(copy));
+	pthread_mutex_unlock(&told);
+	return copy;
+}
 
 static int
 tell(struct torc_exchange *exchange, void *text)
@@ -46,7 +60,9 @@ pass_on(struct torc_exchange *exchange, void *arg)
 	};
 
 	(void)arg;
+	pthread_mutex_lock(&told);
 	snprintf(route, sizeof(route), "%s", torc_exchange_route(exchange));
+	pthread_mutex_unlock(&told);
 	return torc_exchange_forward(exchange, client, &how, TORC_NEVER);
 }
 
@@ -126,13 +142,15 @@ what_no_route_answers_has_a_handler_of_its_own(void **state)
 
 		snprintf(request, sizeof(request), "%s" HOST "\r\n",
 		    requests[i]);
+		pthread_mutex_lock(&told);
 		route[0] = '\0';
+		pthread_mutex_unlock(&told);
 		reply = strstr(ask(request), "\r\n\r\n");
 		assert_non_null(reply);
 		/* As it was sent. */
 		assert_memory_equal(reply + 4, requests[i],
 		    strlen(requests[i]));
-		assert_string_equal(route, "*");
+		assert_string_equal(last_route(), "*");
 		assert_int_equal(around_count, 1);
 	}
 }
