@@ -265,16 +265,20 @@ TORC_API void torc_lookup_threads(unsigned most);
 /* ---- Connections by name ---- */
 
 /*
- * Parks. Connect to a server by its name: as torc_dial(), for "host:port" too,
- * where the host is a name and the port a number; what torc_dial() reads is not
- * looked up. The name is resolved by getaddrinfo(3) on a thread (see
- * torc_lookup_threads()); one that hangs is left behind at the deadline. Dials
- * of one name share a lookup that is under way. Names that end in the same two
- * labels take at most half of the threads, and the last eighth is for those of
- * which none is looked up: so a name server that does not answer delays no
- * names but its own. The addresses are tried in the order of RFC 8305: families
- * take turns, the next attempt begins 250 ms after the last one or when that
- * has failed, the first that connects is taken and the others are given up.
+ * Parks. Connect to a server by its name. `address` is "host:port", where the
+ * host is a name and the port a number, or what torc_dial() reads, which is not
+ * looked up.
+ *
+ * getaddrinfo(3) resolves the name on a thread (see torc_lookup_threads()). If
+ * it hangs, this call still returns at the deadline. Dials of one name share a
+ * lookup that is under way. Names that end in the same two labels use at most
+ * half of the threads, and the last eighth of the threads is kept for names
+ * whose last two labels no other lookup has. So a name server that does not
+ * answer delays only the names that it serves.
+ *
+ * The addresses are tried in the order of RFC 8305. Families take turns. The
+ * next attempt begins when the last one has failed, or 250 ms after it began.
+ * The first attempt that connects is used, and the others are given up.
  *
  * Returns 0, or: -EINVAL it is no address; -ENOENT there is no such name;
  * -EAGAIN whether there is one could not be found out now; -EIO that cannot be
