@@ -90,6 +90,7 @@ lie_in_scram(struct torc_conn *conn, const struct torc_slice *in)
 }
 
 /* Connections that ask for a cancel are held open for a while. */
+static unsigned hold_ms;
 static unsigned cancelling;
 static unsigned overlapping;	/* statements that came meanwhile */
 
@@ -105,7 +106,7 @@ static int
 hold_cancel(void)
 {
 	cancelling++;
-	torc_sleep(torc_after_ms(300));
+	torc_sleep(torc_after_ms(hold_ms));
 	cancelling--;
 	return TORC_CLOSE;
 }
@@ -818,6 +819,7 @@ cancel_slowly(struct scene *scene)
 	struct client_stats stats;
 
 	overlapping = 0;
+	hold_ms = 300;
 	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
 	EXPECT(torc_pg_session_run(session, "first", torc_after_ms(20)) ==
 	    -ETIMEDOUT);
@@ -839,6 +841,37 @@ a_cancel_is_waited_for_lest_it_hits_the_next_statement(void **state)
 	(void)state;
 	play(&slow, (struct scene) { .config = { .cancel_ms = 30000 },
 	    .play = cancel_slowly });
+}
+
+static int
+cancel_in_vain(struct scene *scene)
+{
+	struct torc_pg_session *session;
+
+	hold_ms = 60000;
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
+	EXPECT(torc_pg_session_run(session, "first", torc_after_ms(20)) ==
+	    -ETIMEDOUT);
+	/* Whether the cancel hits the next one, nobody knows. */
+	EXPECT(torc_pg_session_run(session, "second", torc_after_ms(10000)) ==
+	    -ECONNABORTED);
+	torc_pg_session_release(session);
+	EXPECT(torc_pg_session_acquire(scene->pg, &session, NULL, LATE) == 0);
+	EXPECT(torc_pg_session_run(session, "third", LATE) == 0);
+	torc_pg_session_release(session);
+	return 0;
+}
+
+static void
+a_cancel_that_is_never_passed_on_costs_its_session_after_cancel_ms(
+    void **state)
+{
+	static const struct script slow = SCRIPT(HELLO, DONE READY, 100,
+	    false);
+
+	(void)state;
+	play(&slow, (struct scene) { .config = { .cancel_ms = 100 },
+	    .play = cancel_in_vain });
 }
 
 /* ---- More to say than there is room for ---- */
@@ -1237,6 +1270,8 @@ main(void)
 		cmocka_unit_test(a_late_answer_ends_with_its_connection),
 		cmocka_unit_test(
 		    a_cancel_is_waited_for_lest_it_hits_the_next_statement),
+		cmocka_unit_test(
+		    a_cancel_that_is_never_passed_on_costs_its_session_after_cancel_ms),
 		cmocka_unit_test(
 		    a_server_that_answers_the_beginning_and_talks_on_is_read_from),
 		cmocka_unit_test(
