@@ -227,12 +227,30 @@ look(struct sample *sample, const struct subject *subject, unsigned want)
 static struct told thread_told;
 static pthread_t main_thread;
 
+/* A join is over before the kernel has let go of the thread's descriptors. */
+static bool
+main_thread_is_gone(void)
+{
+	char text[512] = "";
+	const char *end;
+	FILE *file = fopen("/proc/self/stat", "re");
+
+	if (file == NULL)
+		return false;
+	end = fgets(text, sizeof(text), file) == NULL ? NULL :
+	    strrchr(text, ')');
+	fclose(file);
+	return end != NULL && end[1] == ' ' && end[2] == 'Z';
+}
+
 static void *
 outlive_main_thread(void *arg)
 {
 	int fd = *(int *)arg;
 
 	pthread_join(main_thread, NULL);
+	while (!main_thread_is_gone())
+		torc_sys_sleep(1000000);
 	make_plain_ring(&thread_told);
 	if (write(fd, &thread_told, sizeof(thread_told)) < 0)
 		_exit(1);
@@ -967,6 +985,7 @@ an_sqpoll_thread_that_spins_for_nothing_is_found(void **state)
 	struct subject subject = start(make_spinning_ring);
 	const struct options options = only(subject.pid);
 	struct sample samples[2] = { { 0 }, { 0 } };
+	bool told = false;
 	unsigned found = 0;
 
 	(void)state;
@@ -978,15 +997,21 @@ an_sqpoll_thread_that_spins_for_nothing_is_found(void **state)
 		sample_free(now);
 		assert_int_equal(sample_take(now, &options, CHECK_WANTS,
 		    before->time_ns == 0 ? NULL : before), 0);
-		ring_of(now, &subject);
+		told |= ring_of(now, &subject)->sq_thread != UNKNOWN;
 		if (before->time_ns != 0)
 			found = count_rule(now, before, "sqpoll");
 		torc_sys_sleep(100000000);
 	}
-	assert_int_equal(found, 1);
 	sample_free(&samples[0]);
 	sample_free(&samples[1]);
 	end(&subject);
+	/* Linux 6.1 says -1 in fdinfo while the thread is busy. */
+	if (!told) {
+		print_message("SKIP: this kernel does not tell which thread "
+		    "it is while it spins\n");
+		skip();
+	}
+	assert_int_equal(found, 1);
 }
 
 /* Two rings of one SQPOLL thread, which has used so much time by now. */
