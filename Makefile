@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # torc: what is built and installed; `make help` lists it. Rules for the tests,
 # the benchmarks and ringstat lie beside these. V=1 shows the commands; CC,
 # CFLAGS, LDFLAGS, DESTDIR and PREFIX are yours. Needs gcc or clang, make and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * accept.c - what a listener accepts: connections for its own reactor and for
  * others, and pauses while there are no descriptors.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * address.c - "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80", "unix:/run/x",
  * "unix:@x" to and from sockaddr.

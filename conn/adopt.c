@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * adopt.c - listeners whose sockets somebody else has bound.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * adopt.h - listeners whose sockets somebody else has bound.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * check.c - what must agree: in a connection, in a listener, between them and
  * what they share.

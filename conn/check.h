@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * check.h - what must agree in a connection, a listener, and what connections
  * share, whenever none of their own calls is under way. What does not agree

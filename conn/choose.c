@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * choose.c - input of a connection, beside other things that a fiber waits
  * for. It is told as a reader is, and leaves what came to the next receive.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * chunk.h - memory for staged bytes, which the connections of a reactor share.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * conn.c - the life of a connection: opened, handed to its handler, closed
  * when nothing is outstanding any more.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * drain.c - connections while their reactor drains: peers that wait for nothing
  * are served for a while longer, and then have FIN; who has it is not waited

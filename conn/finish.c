@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * finish.c - the last steps of a connection that ends in order: what is staged
  * is sent, then FIN, then that of the peer is awaited.

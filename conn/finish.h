@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * finish.h - the last steps of a connection that ends in order.
  */

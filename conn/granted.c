@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * granted.c - how many CPUs a process may keep busy.
  */

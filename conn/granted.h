@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * granted.h - see torc_cpus_granted().
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * held.c - input that no view has shown: pieces, the memory they are in, and
  * who may have how much of it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * held.h - input that no view has shown, the memory that it is in, and how
  * much of it each connection may have.

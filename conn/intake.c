@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * intake.c - how much a connection may receive now: a receive is armed, its
  * socket is polled, or it waits until others hold less.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * intake.h - how much a connection may receive now.
  */

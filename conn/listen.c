@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * listen.c - listeners: opened and closed. What they accept is in accept.c.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * local.c - the file of a local socket: who may put one at its path, and who
  * may take it away.

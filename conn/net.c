@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * net.c - what connections share: made, taken through each turn, freed.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pace.c - how long one waits for a peer that moves bytes.
  */

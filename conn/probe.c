@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * probe.c - manners of the kernel that no feature flag tells of.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * probe.h - manners of the kernel that no feature flag tells of.
  */

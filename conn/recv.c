@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * recv.c - bytes from the kernel's buffers to the handler's view.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * room.c - all places are taken (`connections`), or nearly all descriptors, and
  * somebody knocks.

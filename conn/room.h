@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * room.h - places for connections, and descriptors, when there are few left.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * send.c - staged bytes to the kernel: quietly where they fit into the
  * socket, loudly where they do not.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * send.h - sending: staged bytes, and who sends them. The way of an ordinary
  * answer is inline.

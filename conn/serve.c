@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * serve.c - one reactor per CPU, from the first listener to the last
  * connection.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * serve.h - a running torc_serve(): its reactors and their threads.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * serve_endpoints.c - what a server is to listen on: the short form of its
  * configuration and the long one.

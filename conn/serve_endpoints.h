@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * serve_endpoints.h - what a server is to listen on.
  */

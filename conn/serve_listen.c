@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * serve_listen.c - the listeners of a server: the same ones on all reactors.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * serve_say.c - what a server says when it fails: what, and for which value.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * serve_signals.c - a server waits for signals: to drain, to stop, or to do
  * what its program wants done on SIGHUP.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * serve_signals.h - a server waits for signals, and ends.
  */

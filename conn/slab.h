@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * slab.h - memory of a connection's own, for what its peer does not take at
  * once.

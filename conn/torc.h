@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * torc.h - an io_uring runtime for servers, one reactor per core: the header
  * that programs include.

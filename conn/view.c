@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * view.c - what a handler was shown of its input: made, put together, consumed.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * watch.c - polls: for bytes, where a connection is not given a receive, and
  * for the peer's end, which a fiber that waits for something else wants to be

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * write.c - writing to a connection: staged, or from the caller's memory; and
  * how long a peer is waited for that does not read.

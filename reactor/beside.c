@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * beside.c - the descriptor that tells whoever polls it that the ring has
  * something to do.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * beside.h - waiting in poll(2) instead of the ring: by a loop of the program's
  * own, with torc_reactor_fd(), or by the reactor itself.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * check.c - what must agree in a reactor's fibers, timers and tables.
  */

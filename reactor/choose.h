@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * choose.h - a fiber that waits for one of several things, and what there is
  * to wait for. The layer above has kinds of its own.

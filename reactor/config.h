@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * config.h - defaults and bounds of struct torc_config, and of others.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * counters.h - what a reactor counts, for tests and tools. Written by its
  * thread with plain stores, never reset.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * create.c - a reactor is made, described and freed. What it does in between is
  * in reactor.c.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * enter.c - the enter of a turn: submitting, spinning, sleeping; and what the
  * turn looked like.

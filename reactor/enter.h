@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * enter.h - the enter of a turn.
  */

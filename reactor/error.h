@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * error.h - errors in words: how a struct torc_error is filled in.
  */

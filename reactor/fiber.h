@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fiber.h - fibers: stacks that are switched to. The reactor's own stack is
  * the scheduler; a fiber is resumed from it and parks back to it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * frozen.h - structures of public headers that do not grow.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * list.h - a first-in first-out queue of nodes that live in other structures.
  * A node that is in no queue has NULL links, which every step asserts.

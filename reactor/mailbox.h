@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * mailbox.h - calls from other threads: a lock-free list that many push to
  * and the reactor takes whole, and a descriptor that wakes it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * misuse.c - whose reactor it is, and what a child of a fork finds.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * misuse.h - a call was given what is no reactor: NULL, one that was destroyed,
  * or one that this process has only inherited by a fork.

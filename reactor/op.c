@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * op.c - starting, cancelling and completing ops; a fiber's wait for one.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * op.h - one operation in the kernel, and the function called with its
  * result. What clients of torc are built from; a fiber's wait is one.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * page.c - making the page: a sealed file, or ordinary memory.
  */

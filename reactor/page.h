@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * page.h - the statistics page: what a reactor shows of itself to tools such
  * as ringstat, and where it keeps its counters.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * process.c - the list of the process's reactors, and its other life after a
  * fork: the threads of the parent's reactors were not copied, and their pages

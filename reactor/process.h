@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * process.h - the reactors of this process: one list, under one lock. Any
  * thread; a child of a fork begins with none.

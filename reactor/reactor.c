@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * reactor.c - the loop: its turn, its phases, its end. See create.c for how a
  * reactor is made, enter.c and dispatch.c for the two halves of a turn.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * reactor.h - the loop of one thread and what it owns.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * reclaim.c - descriptors that can be spared, asked for when there are none
  * left. A process has one limit for all of its reactors: the lock of their

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * registry.c - what the program and libraries keep with a reactor. These are
  * few, so a list is as good as a table.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * sanitizer.c - the hooks of AddressSanitizer and ThreadSanitizer for programs
  * that switch stacks. Empty in ordinary builds.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * sanitizer.h - tells the sanitizers about switches between stacks. Nothing in
  * ordinary builds. (Valgrind is told in every build: sys/valgrind.h.)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * slots.c - taking and giving back slots. The last one given back is the
  * first one taken: it is still in the cache.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * slots.h - tables of objects that completions name: by slot and generation,
  * never by pointer. A slot that is given back counts its generation up, so a

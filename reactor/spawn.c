@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * spawn.c - fibers that a program begins, and whether they hold a drain.
  */

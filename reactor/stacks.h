@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * stacks.h - a pool of stacks, each with a guard below its low end: a frame
  * that does not fit reaches the guard before it reaches another stack, unless

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * stats.c - the statistics of one's own process: pages of its reactors, added
  * up. They are read as any tool reads them (reactor/page.h): word by word, by

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * stats.h - the statistics of the process, when one of its reactors goes.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * timers.h - timers in user space: a heap with four children a node. The
  * first one is the timeout of the reactor's wait; the kernel sees no other.

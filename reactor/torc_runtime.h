@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * torc_runtime.h - reactors, fibers, time, posts and statistics: what does not
  * need a connection. Programs include torc.h, which includes this and has the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * wait.h - fibers in queues. A fiber that waits has a waiter in a queue, in
  * memory that stays where it is until the fiber goes on. One that waits for

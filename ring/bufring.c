@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * bufring.c - registering a buffer ring and its memory.
  */

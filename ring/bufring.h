@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * bufring.h - a ring of provided buffers: memory that the kernel receives
  * into, one buffer for each completion that needs one.

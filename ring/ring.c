@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * ring.c - setting up a ring step by step down, mapping it, entering it.
  */

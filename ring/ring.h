@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * ring.h - one io_uring over shared memory: claim and publish SQEs, enter,
  * reap CQEs. Owned by one thread; see ring/PROTOCOL.md for every shared word.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * exceptions.c - finding the runtime of C++, if the program has one.
  */

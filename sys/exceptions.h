@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * exceptions.h - what the runtime of C++ keeps for a thread: the exceptions
  * whose handlers have not ended yet. libstdc++ and libc++abi have it alike, as

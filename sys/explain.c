@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * explain.c - from an errno to one cause, the values that show it, one fix.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * explain.h - why io_uring is not available here: one cause, with the values
  * that were read, and one fix.

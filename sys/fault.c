@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fault.c - the handler of SIGSEGV, and the stacks that it runs on.
  */

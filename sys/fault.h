@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fault.h - SIGSEGV: a function looks at the address first. Then happens what
  * would have happened without it.

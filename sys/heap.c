@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * heap.c - the heap of libc, under the names that a test puts its own in place
  * of. Apart from sys.c, so that a parser is linked with nothing else.

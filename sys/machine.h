@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * machine.h - the machines that torc runs on. The build begins with this file
  * and ends with it on any other machine.

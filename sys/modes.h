@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * modes.h - the control words of the floating-point units: rounding, denormals,
  * precision, which errors trap. The ABI has them preserved over a call, so a

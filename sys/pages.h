@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pages.h - regions of anonymous memory, and guard pages in them.
  */

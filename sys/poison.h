@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * poison.h - memory that nobody may look at for a while: what a program has
  * done with, or the kernel has. A build with AddressSanitizer stops a program

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * quota.c - from /proc/self/cgroup and /proc/self/mountinfo to the files that
  * limit CPU time: cpu.max, or cpu.cfs_quota_us and cpu.cfs_period_us.

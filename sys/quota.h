@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * quota.h - how much CPU time the cgroups of this process leave to it.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * resolve.c - getaddrinfo(3), and its errors turned into errnos.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * say.c - the last words of a process, in one piece: without memory of its own
  * and without libc's buffers.

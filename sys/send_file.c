@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * send_file.c - sendfile(2) to a blocking socket, made not to block.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * switch.h - the context switch: from one stack to another on one thread.
  *

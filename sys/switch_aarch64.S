@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * switch_aarch64.S - AAPCS64: x19 to x30 and d8 to d15 are the callee's.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * switch_x86_64.S - System V ABI. The callee's registers are pushed in one
  * fixed order on every stack, so that the frame description is the same

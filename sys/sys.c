@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * sys.c - the crossings: the call, and its errno turned into a value. Nothing
  * else happens here.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * sys.h - every crossing into the kernel that torc makes, and the heap.
  *

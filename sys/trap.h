@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * trap.h - what stops the process: a wrong argument of the programmer, or an
  * invariant of torc that does not hold. Always on, also in release builds.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * uapi.h - the io_uring ABI: <linux/io_uring.h>, and what the 6.1 header of
  * Debian 12 lacks, under the kernel's own names and values.

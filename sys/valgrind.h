@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * valgrind.h - tells valgrind what it cannot see: which memory is a stack, and
  * what the kernel has written behind its back. In every build: the requests are

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * child.h - what a test does in a process of its own, since it ends it: its
  * status, and what it says.

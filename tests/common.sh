@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # common.sh - what scripts of claims share, for bash; they source it at the top
 # of the repository. The programs are those of $B (build). What a script starts

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * cost.h - what a byte costs at most, in steps: the basic blocks that were run
  * of objects built with -fsanitize-coverage=trace-pc, which calls a function of

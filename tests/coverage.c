@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * coverage.c - linked into the programs of `make coverage` only: a child that
  * ends by _exit(), and a process that a torc_require() stops, write down what

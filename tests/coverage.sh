@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # coverage.sh - which lines and branches of sys, ring, reactor and conn the
 # programs have run that were built with gcc --coverage into $B.
 #

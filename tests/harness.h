@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * harness.h - what the tests share: a reactor on a thread of its own, clients
  * with blocking sockets and a time limit, and a look at this process.

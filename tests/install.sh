@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # install.sh - install what `make check` needs, if something is missing (on
 # Debian, as root). Says nothing unless it fails.
 set -u

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # lint.sh [SUBJECT] - rules of the source that a machine can check, by subject
 # in tests/lint/. What may break one all the same stands in tests/lint/allowed.
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # mutate.awk - apply mutations (see mutate.sh) to the tree that is the current
 # folder: awk -v write=1 -f mutate.awk FILE. Without `write`, only look whether
 # each of the FILEs can be applied, and say how many.

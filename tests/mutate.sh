@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # mutate.sh [--apply-only] [NAME...] - break torc's rules of lifetime one at a
 # time, and see that the suite notices.
 #

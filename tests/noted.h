@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * noted.h - what holds on another thread, or in a child, is noted there, since
  * only the thread of the test may fail it.

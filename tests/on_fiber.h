@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * on_fiber.h - claims that are looked at on a fiber of a reactor: what does
  * not hold there is told to the test as its line.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The tests: `make check` runs them all; README.md says what lies where.
 
 # ---- Programs: one of each ROOM/test_*.c ----

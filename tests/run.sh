@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # run.sh [PROGRAM...] - run test programs, and say in one line how it went.
 #
 # Without arguments, all of $B/tests/bin/test_* (B: build). A PROGRAM is one of

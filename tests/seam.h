@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * seam.h - the calls that tests put their own in place of, by the linker:
  * "wrap: NAME" in the first lines of a program. Its own is __wrap_NAME(), and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * tally.h - what torc has taken of the memory of the machine and not given
  * back, and a step of its beginning that fails. A program that uses it has

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The shared libraries, that of the core and one of each client, and what leaves
 # them: a version script is made of the headers when a library is linked.
 SHARED := $B/lib/libtorc.so $(CLIENTS:%=$B/lib/libtorc-%.so)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # symbols.awk - the version script of a shared library, of its headers. What
 # public ones declare (TORC_API) is in the node of the version that first had
 # it. What other libraries of torc need beside that (TORC_BESIDE) is in a node

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * below.c - files below a path of a service.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * coding.c - the forms of a file that a client takes (RFC 9110, 12.5.3).
  */

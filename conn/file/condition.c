@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * condition.c - entity tags and the conditions of a request (RFC 9110, 8.8
  * and 13).

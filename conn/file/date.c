@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * date.c - dates of HTTP (RFC 9110, 5.6.7), without libc: its calls know
  * locales, accept signs and white space, and write years of any length.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * frozen.c - the sizes of the structures that programs have themselves, on
  * their stacks or in their own structures: the same in all versions of the

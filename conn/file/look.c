@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * look.c - what is at a path now, and what is said of it: the forms of a file,
  * looked at and loaded.

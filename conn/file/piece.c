@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * piece.c - bytes of a file as a piece of what a service answers.
  */

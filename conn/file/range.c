@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * range.c - the Range field (RFC 9110, 14.2).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * root.c - roots: their configuration, their beginning and their end.
  */

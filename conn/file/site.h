@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * site.h - what the static-file layer is made of: what a request says, taken
  * apart by plain functions without I/O and without memory of their own, and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * stat.c - what is known of a file. Alone here, since the kernel's header that
  * has statx(2) and libc's that have files define the same names.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * torc_file.h - files for fibers: operations on the ring, transfers of files
  * to connections, and a tree of files that is served over HTTP.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * turn.c - turns at what a thread of the kernel's may wait in: looks at paths,
  * and reads of what is not in the page cache.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * call.c - requests, on connections of a pool. response.c has their answers.
  */

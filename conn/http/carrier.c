@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * carrier.c - exchanges and what carries them: HTTP/1.1. Handlers that forward
  * a request, or take its bytes over, need not know of it.

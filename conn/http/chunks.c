@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * chunks.c - chunked bodies: a state for each place in which bytes may end.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * client.c - an origin: what its connections are, and how it is asked.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * date.c - dates in the form of RFC 9110, 5.6.7, and the time of an answer.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * decode.c - percent-encoding (RFC 3986, 2.1).
  */

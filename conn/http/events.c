@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * events.c - streams of events, as browsers read them (HTML, 9.2).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * forward.c - a request goes on to an origin, and its answer comes back.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * head.c - heads of requests and responses, and trailers: bytes in, slices of
  * them out. Everything is checked in the order of the bytes, so that the

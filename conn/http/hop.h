@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * hop.h - the fields of a message that go on to the next hop.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * json.c - a writer of JSON (RFC 8259), without a tree and without allocation.
  *

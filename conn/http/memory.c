@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * memory.c - memory that goes with an exchange: the first of it lies on the
  * stack, more comes in blocks, and all of it goes at once.

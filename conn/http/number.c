@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * number.c - numbers of JSON: the same in every locale, and with the digits
  * that bring them back; and those of requests.

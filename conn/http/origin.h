@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * origin.h - the client from inside, for those who forward with it.
  */

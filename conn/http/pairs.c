@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pairs.c - names and values: of a query, a form or cookies; and whole bodies.
  */

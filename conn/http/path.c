@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * path.c - the path of a target: decoded once, in segments, without those that
  * are "." and ".." (RFC 3986, 5.2.4), which lead nowhere above the root.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * peer.c - who has asked: a field of a request that is forwarded.
  */

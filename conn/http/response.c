@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * response.c - the answers of an origin: heads before them, head, body.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * routes.c - routes as they are listed, and a service that is made of them.
  *

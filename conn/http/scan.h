@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scan.h - the first byte of a kind, sixteen bytes at a time where the machine
  * can, by table elsewhere (and with TORC_HTTP_PORTABLE).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * slow.c - exchanges that hold a connection to an origin while they wait for
  * their clients. Their connections are set aside, so that they keep nobody

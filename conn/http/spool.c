@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * spool.c - bytes of a body in blocks, within what all of them may have.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * spool.h - bytes of a body that are kept for a slow client, so that it does
  * not hold the connection to an origin.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * torc_http.h - HTTP/1.1 for torc.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * tree.c - routes, compiled: a tree of segments. It is made once and only read
  * from then on, by all reactors.

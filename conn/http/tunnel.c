@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * tunnel.c - what comes after 101: bytes of both sides, as they come.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * upload.c - a body that is not whole yet, or is long, to an origin.
  */

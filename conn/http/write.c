@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * write.c - heads into memory of the caller's. What would not be read as it
  * was meant is not written.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * crew.c - queues of tasks, and their fair shares of the threads.
  */

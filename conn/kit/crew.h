@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * crew.h - which task a thread takes next. Not locked: see offload.c.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * dial_name.c - connections out, by name: looked up on a thread, then the
  * addresses race (RFC 8305, without its part on asynchronous lookups).

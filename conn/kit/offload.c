@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * offload.c - threads of the process for work that blocks, and for lookups.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * offload.h - work for threads, seen from below: that of torc_offload(), and
  * lookups of names.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pool.c - connections to a backend that the fibers of one reactor share:
  * opened, kept while they are idle, closed. The pool knows a connection only

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pool.h - a pool from inside: what it keeps (pool.c), who has it next
  * (pool_rent.c, pool_line.c), and its own life (pool_life.c).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pool_conn.c - pools of connections to which a protocol adds nothing.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pool_life.c - pools are made, looked at, and freed.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pool_line.c - the lines in which fibers wait for a connection of a pool, one
  * for each key.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pool_rent.c - who has a connection of a pool, and who has one next.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * shared.c - a set of shared connections to one server: which one a request
  * goes to, when one more is opened, and when one goes.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * torc_client.h - what the author of a client needs beside torc.h: a pool of
  * connections, blocking work, connections by name. The conventions of torc.h

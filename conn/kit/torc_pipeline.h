@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * torc_pipeline.h - one connection to a backend, shared by many fibers: each
  * writes its request behind those of the others, and waits for its own reply.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * answer.c - which message may follow which, in the answer to a statement.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * answer.h - which message may follow which, in the answer to a statement; and
  * how one is asked for.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * ask.c - statements of many fibers over shared connections: how they are
  * written, and what each fiber is told.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * auth.c - SCRAM-SHA-256 and MD5, of what libcrypto has.
  */

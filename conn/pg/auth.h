@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * auth.h - proofs that we know the password, and that the server does:
  * SCRAM-SHA-256 (RFC 5802 and 7677) and MD5. Plain functions from bytes to

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * cache.c - the statements that are prepared on a connection: the last that
  * were used, found by their text.

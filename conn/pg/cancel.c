@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * cancel.c - the server is asked, on another connection, to end what runs on
  * this one.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * carry.c - bytes as they were received, to messages.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * carry.h - bytes as they were received, to messages. One that came in pieces
  * is put together here; one that is longer than allowed is read past.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * client.h - the client of a reactor: its pools, and fibers of its own.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * error.h - what went wrong, in words: a struct torc_pg_error with the memory
  * of its texts, which a result or a session has for itself.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * login.c - from the startup of a connection until the server is ready: who we
  * are, and the proof of it.

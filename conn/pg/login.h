@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * login.h - a connection is let in.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * nature.c - what nature.h says: by the words of a text. They are separated as
  * the server does it, with its comments and quotes; its grammar is not known.

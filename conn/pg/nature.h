@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * nature.h - what a statement does to its connection and to a transaction, as
  * far as its text shows. The server has the last word.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * notify.c - LISTEN, and notifications: they wait in order, and are taken.
  */

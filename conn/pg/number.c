@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * number.c - float and numeric values, as text and binary. The program's
  * locale has no say in it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * number.h - numbers from the bytes of a value. 0; -EINVAL for what is none;
  * -ERANGE for one that does not fit. Any thread.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * open.c - connections are opened, on the first address that has what is
  * asked for, and closed. TLS will come in between: connect_session() is its

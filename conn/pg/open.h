@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * open.h - connections are opened, on the first address that is good for it.
  */

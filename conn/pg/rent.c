@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * rent.c - sessions are rented, and come back in any state. What one leaves
  * behind, such as settings, locks and temporary tables, is not for the next:

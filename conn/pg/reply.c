@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * reply.c - what comes in over a shared connection, for the statements that
  * wait there: an error is that of one of them, and what is too much for one is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * result.c - a result that was collected: rows as they came, one behind the
  * other.

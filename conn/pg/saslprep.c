@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * saslprep.c - what saslprep.h says: RFC 4013. As PostgreSQL does it, what is
  * allowed is asked before the text is normalised, and not behind that.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * saslprep.h - the form of a password that is hashed: RFC 4013, as PostgreSQL
  * and libpq have it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * session.c - statements of a fiber that has a connection for itself: they are
  * begun, read row by row, and ended.

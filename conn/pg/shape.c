@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * shape.c - what the server says of the columns of a result. It says so each
  * time: what a statement returns may change while it is prepared. What is the

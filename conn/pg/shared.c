@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * shared.c - sessions as shared connections. One is rented from its pool while
  * anybody uses it, or while answers are to come: the pool's idle time and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * shared.h - what the set of shared connections (conn/kit/shared.h) has to know
  * of a session.

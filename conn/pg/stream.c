@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * stream.c - what was received, as messages; and those that nobody asked for.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * stream.h - what a connection received, as messages, what came unasked, and
  * what it sends.

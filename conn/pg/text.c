@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * text.c - texts in the letters that the protocol and SQL are made of.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * text.h - texts in the letters that the protocol and SQL are made of.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * torc_pg.h - PostgreSQL for torc: protocol 3.0 (PostgreSQL 9.4 and later).
  *

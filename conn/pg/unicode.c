@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * unicode.c - normalisation form KC: characters are taken apart, put in order,
  * and composed again.

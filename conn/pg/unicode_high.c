@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * unicode_high.c - what characters are made of, from U+3360 on.
  * Made by tools/unicode/tables.py: characters of Unicode 3.2.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * unicode_low.c - what characters are made of, below U+3360.
  * Made by tools/unicode/tables.py: characters of Unicode 3.2.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * unicode_sets.c - classes, and the sets of RFC 3454.
  * Made by tools/unicode/tables.py: characters of Unicode 3.2.

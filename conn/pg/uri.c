@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * uri.c - "postgresql://user:password@host:port,host:port/database?name=value",
  * as libpq reads it. It is taken apart in a copy, in its place.

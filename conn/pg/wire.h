@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * wire.h - the messages of protocol 3.0: plain functions from bytes to
  * messages and back, without input or output and without memory of their own.

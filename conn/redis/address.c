@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * address.c - where Redis is, as the configuration says it: addresses,
  * separated by commas, or a URI.

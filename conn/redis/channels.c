@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * channels.c - what a subscriber has subscribed to. Names are kept, and written
  * again when its connection was renewed.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * cluster.c - commands find the node that has their keys, wherever they are
  * sent on to.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * commands.c - what the client must know of commands: which of them need a
  * connection of their own, and where their keys are.

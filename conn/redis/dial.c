@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * dial.c - new connections to Redis, for the pools of a node: its addresses
  * are tried in order, beginning with the one that was there last.

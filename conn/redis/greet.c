@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * greet.c - the first words on a connection: is it Redis, and are we let in?
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * line.c - a connection to Redis: writing batches, and handing replies to the
  * requests that wait for them.

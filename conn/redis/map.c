@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * map.c - the nodes of a cluster, and which slots they have. The map is asked
  * for once, and again when a node says that it is wrong (MOVED) or does not

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * node.c - a server, and the connections to it. Those that fibers share are a
  * set (conn/kit/shared.h), which keeps them until they are retired. One that

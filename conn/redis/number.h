@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * number.h - the numbers of RESP, as text on the wire. They do not depend on
  * the locale of the program. Any thread.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pass.c - reading past replies that nobody gets. All that it remembers of one
  * is how many values are still to come, however they are nested.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * redis.h - the parts of the client: the client has nodes (one, if there is no
  * cluster), a node has lines (connections), a line has requests in a pipeline.

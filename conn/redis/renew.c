@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * renew.c - connections that lead to the wrong server: one that was demoted,
  * or is not ready, while the address may lead to another one by now. The node

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * resp.c - bytes of RESP to items; tree.c makes trees of them.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * sentinel.c - sentinels know which server is the master. They are asked for
  * each connection, so a new master is found when the old one does not answer,

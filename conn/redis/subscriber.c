@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * subscriber.c - messages, over a connection that is renewed. One fiber reads
  * (torc_redis_subscriber_next) and opens the connection; others may subscribe

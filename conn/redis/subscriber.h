@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * subscriber.h - a subscriber: its channels (channels.c), and what comes from
  * them (subscriber.c).

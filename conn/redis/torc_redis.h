@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * torc_redis.h - a client for Redis, and what speaks its protocol.
  *

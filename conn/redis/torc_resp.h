@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * torc_resp.h - the protocol of Redis: RESP2 and RESP3 as plain functions
  * between bytes and values. No input, no output, any thread. Reading and

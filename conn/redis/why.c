@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * why.c - what went wrong in a call, in words, and what is known of the command
  * that failed. Both belong to the call or to its session: another fiber that

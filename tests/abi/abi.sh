@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # abi.sh - a program that was compiled with the headers beside this script, of
 # the last minor version, and linked with shared libraries, runs with those of
 # today, and with later ones, whose structures have more fields.

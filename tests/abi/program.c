@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * program.c - a service, compiled with the headers beside it: see abi.sh.
  *

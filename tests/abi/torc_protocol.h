@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * torc_protocol.h - what the author of a protocol needs of a connection beside
  * torc.h: that of a server or of a client. The conventions of torc.h

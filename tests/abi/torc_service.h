@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * torc_service.h - services: a function for each request, whatever carried it.
  *

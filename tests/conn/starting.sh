@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # starting.sh - what a program says when it is ready: where it listens, how many
 # reactors it has and why, how many descriptors it may open.
 set -u

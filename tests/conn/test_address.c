@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_address.c - addresses are read and written, listened on and dialled.
  *

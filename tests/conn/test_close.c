@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_close.c - connections end in order: what was written arrives, then
  * FIN; who does not play along is reset, in bounded time; nothing is left

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_corners.c - the corners: a submission queue that is full at the wrong
  * moment, completions that come too late, memory and stacks that are gone just

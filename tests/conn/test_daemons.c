@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_daemons.c - a drain waits for every fiber but daemons, and ends these
  * when nothing else is left.

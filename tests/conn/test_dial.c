@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_dial.c - connections out: whom they reach, and how it is found out that
  * nobody is there any more.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_drain.c - a drain loses no request, whatever state its connection is
  * in, and is held up by nobody who asks for nothing.

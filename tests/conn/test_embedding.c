@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_embedding.c - what torc is to the program that it is a part of: fibers
  * that leave the thread as they found it, and mistakes that end in a sentence.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_endpoints.c - the listeners of torc_serve: the short form and the long
  * one, what is refused, and programs that listen nowhere.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_fallbacks.c - what the kernel refuses is done without: each feature
  * that torc can live without is refused in turn, and then all of them at

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_kernel.c - what the kernel is asked is looked at on its way, and the
  * kernel does what it may do and seldom does: each multishot operation ends

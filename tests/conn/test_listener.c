@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_listener.c - listeners that end before their reactor does, and those
  * whose sockets somebody else has bound.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_local.c - the file of a local socket belongs to the server that made
  * it: nobody else takes it away, and it is one server's at a time.

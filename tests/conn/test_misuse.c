@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_misuse.c - NULL, what is gone already, and what belongs to the parent of
  * a fork: calls that are given these stop the process with a sentence.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_parking.c - what is finished leaves before its fiber waits for something
  * else: each call that parks and is not a receive of that connection.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_poison.c - a handler that looks at bytes which it has consumed, or which
  * the kernel may write again, is stopped by AddressSanitizer; one that looks in

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pressure.c - queues that overflow, buffers that run out, handlers that
  * do not read, descriptors, stacks and memory that are gone: peers wait or

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_quota.c - how many reactors there are by default: what cgroups of both
  * versions leave of the CPUs, read from trees that look like /proc and /sys.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_reactor.c - the life of a reactor: made with what the kernel gives,
  * running whatever the kernel answers, ended in time and without a trace.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_recv.c - what arrives is seen: every byte, once, in order, however it
  * was cut on the way and however slowly it is consumed.

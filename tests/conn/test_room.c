@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_room.c - all places are taken, and somebody knocks: who leaves.
  */

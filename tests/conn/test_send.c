@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_send.c - what is written arrives: every byte, once, in order, and on
  * no other connection; and writing takes no more memory than it says.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_serve.c - a whole server: several reactors and listeners from the
  * first port to the last connection, and each kernel feature forbidden in

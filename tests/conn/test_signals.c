@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_signals.c - what signals make of a server: each runs in a process of its
  * own, which says on a pipe what it comes to.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_steady.c - what a server costs when nothing new happens: system calls,
  * memory, and nothing at all when nobody asks for anything.

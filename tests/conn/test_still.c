@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_still.c - a thread that stood still, since it was stopped or worked for
  * long, finds what came meanwhile before it finds that its time is up. Here a

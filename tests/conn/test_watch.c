@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_watch.c - a fiber that waits for something else hears that its peer has
  * gone, and what is known of a peer without reading.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # valgrind.sh - memcheck finds nothing wrong in the echo server: no invalid or
 # uninitialised access, no memory lost; and it ends when it is told to.
 #

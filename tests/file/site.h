@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * site.h - what tests of static files share: a folder in /tmp that a
  * reactor serves, files in it, and requests.

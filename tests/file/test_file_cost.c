@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_file_cost.c - what a byte of a request for a file costs at most, in
  * steps: the basic blocks that were run. A table has a row for each way of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_file_keep.c - how many files are kept open, for how long, and for whom
  * they make way: other files, connections, and those of other reactors.

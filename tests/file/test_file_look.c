@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_file_look.c - what is at a path, and what is said of it: special files
  * and those that are swapped in, sizes that change, errors, entity tags and

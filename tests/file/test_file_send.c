@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_file_send.c - files to connections: every byte, whichever way it goes,
  * to peers that are slow, gone or stalled.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_file_service.c - files below a path of a service: the same as those of
  * torc_file_serve(), under another name.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_file_site.c - a tree of files over HTTP: what is served and what is
  * not, what changes and when that is seen, conditions, ranges and codings.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fuzz_file.c - what requests say of files, on any bytes. Byte 0 says what they
  * are. A path that is let through leads nowhere up, and is the same path when

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fuzz_http.c - the codec of HTTP on any bytes. Byte 0 says what they are,
  * bytes 1 and 2 where they are cut. A cut, or the reader by table, may not

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fuzz_pg.c - the codec of PostgreSQL on any bytes. Byte 0 says what is done
  * with them: taken as a stream of messages, each read by its reader, and put

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fuzz_redis.c - the reader of RESP on any bytes. Bytes 0 and 1 say where they
  * are cut. A cut may not change what is read, a tree says the same as the

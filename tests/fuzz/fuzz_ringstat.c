@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fuzz_ringstat.c - what ringstat reads of other processes, on any bytes. Byte
  * 0 says which parser gets the rest, unless the variable RINGSTAT_PARSER names

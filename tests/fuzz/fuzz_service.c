@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fuzz_service.c - paths of requests, and the writer of JSON, on any bytes.
  * Byte 0 says which. A path that was read has no dot segments and no NUL, lies

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * main.c - run a fuzz target on the files that are named, or on the standard
  * input: without a fuzzer, and under AFL++. A file is an input as it is; one

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # replay.sh - every fuzz target takes its seeds, under the sanitizers.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # seeds.sh FROM TO - write the seeds FROM/*.txt, in which bytes are escaped,
 # to TO as they are.
 set -eu

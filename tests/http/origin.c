@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * origin.c - an origin of HTTP that does what a test says.
  */

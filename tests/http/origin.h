@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * origin.h - an origin of HTTP that does what a test says, mostly wrong,
  * and a client of it on a reactor.

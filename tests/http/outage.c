@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * outage.c - HTTP before a backend that fails in four ways.
  */

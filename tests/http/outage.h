@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * outage.h - a server whose handlers ask a backend, under load, while that
  * backend is killed, stopped, slowed down and restarted.

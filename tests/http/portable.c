@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * portable.c - the reader of heads once more, built without vector
  * instructions and under other names, to be compared with the usual one.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_http_carrier.c - what a handler of a service does with its request
  * besides answering it, without a look at what carries it: it forwards it,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_http_client.c - the client of HTTP, against an origin that does what
  * the test says, mostly wrong.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_http_codec.c - HTTP/1.1 as plain functions: what is read, what is
  * refused and why, that no cut of the bytes changes either, and that nothing

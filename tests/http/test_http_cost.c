@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_http_cost.c - what a byte that is received costs at most, in steps: the
  * basic blocks of the codec that were run. A table has a row for each way of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_http_drain.c - a stop of an HTTP server under its clients: none of them
  * loses a request.

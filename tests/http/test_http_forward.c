@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_http_forward.c - requests that are forwarded to an origin which does
  * what the test says. tests/tools/proxy.sh has what goes well.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_http_pace.c - patience with peers: it wears out while they stand still,
  * and comes back with what they move. Time passes when a test says so.

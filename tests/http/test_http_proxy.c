@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_http_proxy.c - a service as a proxy: requests that no route answers,
  * and what the origin is told of who has asked.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_http_server.c - the server module of HTTP: what clients get for what
  * they send, whole and in pieces, well-formed and not, in time and too late.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_json.c - the writer of JSON: what it writes is JSON, whatever it is
  * given, in each locale and with any memory; and what is none is an error that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_routes.c - routes: which one answers which request, and which cannot
  * be.

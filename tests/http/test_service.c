@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_service.c - services: exchanges from the bytes of a request to those of
  * its answer, what runs around handlers, what is told of them at their end, and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_crew.c - which task a thread takes next: names that hang leave threads
  * for others, and one name is looked up once at a time.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_dial_name.c - connections by name, with the system's resolver and with
  * one that says what the test wants, when it wants.

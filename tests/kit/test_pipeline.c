@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pipeline.c - many fibers share a connection, and each gets its own
  * reply, whatever the others do.

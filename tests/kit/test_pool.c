@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pool.c - pools of connections: against a kind that has no network, and
  * at the end against sockets.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_shared.c - a set of shared connections, over a pool that has no network:
  * which one a fiber joins, and who is told what of an opening.

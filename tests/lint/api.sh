@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # api.sh - what api.md asks of public headers, and of what leaves a library.
 

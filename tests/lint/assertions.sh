@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # assertions.sh - what functions take for granted is said in them.
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # claims.sh - what BUGS.md, CLAIMS.md and COVERAGE.md name is there, and mutations apply.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # crossings.sh - errno, the kernel and the heap stay in sys/.
 

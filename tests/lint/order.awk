@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # order.awk - of the declarations of public headers, one a line ("FILE: TORC_API
 # ...;"), those whose parameters are not in this order: the object, what goes
 # in, what comes out, a deadline; an array before its count, bytes before their

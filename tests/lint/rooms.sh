@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # rooms.sh - what lies where, and what a file may include and write to.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # text.sh - lines, functions and files are short, and nothing is left to be done.
 
@@ -45,3 +46,9 @@ wc -l Makefile tests/lint.sh | awk '/Makefile/ && $1 > 150 ||
 { sed -n 's/^VERSION := //p' Makefile
   sed -n 's/^#define TORC_VERSION_[A-Z]* //p' conn/torc.h | paste -sd.
 } | sort | uniq -u | claim "Makefile and torc.h have the same version"
+
+# What has no place for such a line is listed in tests/REUSE.toml.
+git ls-files 2>/dev/null |
+    grep -vE "^(LICENSE|tests/(mutations/.*|fuzz/.*\.txt)|tests/lint/[a-z]*)$" |
+    xargs grep -LF 'SPDX-License-Identifier: MIT' |
+    claim "each file says what licence it is under"

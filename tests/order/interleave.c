@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * interleave.c - torc's side and the kernel's of every barrier, in every order
  * that C11 lets another processor see.

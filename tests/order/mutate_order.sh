@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # mutate_order.sh [all] - show that each barrier of ring/PROTOCOL.md is
 # needed: weaken every use of a shared word in turn, in a scratch copy, and
 # require that a proof turns red there. The copy as it is must be green.

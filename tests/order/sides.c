@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * sides.c - who writes what, and which order carries it across.
  */

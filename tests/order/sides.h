@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * sides.h - torc's side and the kernel's of every pair of barriers that
  * ring/PROTOCOL.md has, as functions that run on threads of their own.

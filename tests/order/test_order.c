@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_order.c - the barriers of ring/PROTOCOL.md between real threads: the
  * second one plays the kernel, or another thread of the program, with the

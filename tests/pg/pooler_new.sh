@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # pooler_new.sh - the tests behind PgBouncer once more, with one that follows
 # prepared statements (1.21 and later), which Debian 12 does not have: the
 # source of Debian's next release is fetched by apt, with lists of its own, and

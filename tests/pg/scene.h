@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scene.h - a client on a reactor, for tests that ask a real PostgreSQL.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * server.h - a PostgreSQL of the tests' own: in a folder of its own, on a
  * free port and a unix socket, with a user for each way to log in.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pg_chaos.c - a PostgreSQL that is killed, stopped and started again
  * while many ask, and many who give up at any moment: every call ends in time,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pg_client.c - the client and a real PostgreSQL.
  */

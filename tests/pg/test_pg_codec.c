@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pg_codec.c - protocol 3.0 as plain functions: what is read, what is
  * refused, and what is written.

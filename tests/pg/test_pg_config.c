@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pg_config.c - what a configuration may say, in fields and as a URI, and
  * what is refused in words when a client is made.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pg_corners.c - what seldom happens to the client of PostgreSQL, on a
  * real server: no memory for one thing or another, a server that says

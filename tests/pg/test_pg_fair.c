@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pg_fair.c - many share a connection, and one of them asks for what is
  * too much, or does not belong there: that one has an error, and nobody else.

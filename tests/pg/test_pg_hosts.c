@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pg_hosts.c - several servers: which of them is used, and what is done
  * when one is not any more what it was.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pg_liars.c - servers that lie, stop, or come too late: each call ends
  * as it should, and nothing wrong reaches anybody.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pg_outage.c - a server that asks PostgreSQL, while PostgreSQL is
  * killed, stopped, slowed down and restarted.

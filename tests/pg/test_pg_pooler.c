@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pg_pooler.c - behind PgBouncer, which gives each transaction, or each
  * statement, to whichever server is free: every answer is that of its own

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pg_saslprep.c - the form of a password that is hashed, beside what a
  * real PostgreSQL makes of the same text.

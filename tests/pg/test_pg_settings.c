@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pg_settings.c - what one leaves behind in a session is not there for
  * the next.

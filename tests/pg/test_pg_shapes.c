@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pg_shapes.c - statements that stay prepared while what they refer to
  * changes: each value is read as what it is, and what is out of date is

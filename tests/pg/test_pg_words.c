@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_pg_words.c - what fibers are told when something goes wrong: each its
  * own words, whole, and about its own statement.

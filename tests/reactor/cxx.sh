@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # cxx.sh - programs of C++ use torc: exceptions belong to fibers, with the
 # runtime of gcc and with that of LLVM, from either library and statically.
 #

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * exceptions.cc - in a program of C++, an exception belongs to the fiber that
  * handles it, also while that fiber waits and others handle theirs.

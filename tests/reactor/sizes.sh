@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # sizes.sh - programs that were compiled with other headers run with
 # libtorc.so: an earlier torc, whose structures lack the last fields of ours,
 # and a later one, whose structures have more.

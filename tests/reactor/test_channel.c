@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_channel.c - items from fiber to fiber: in order, within bounds, each in
  * exactly one hand.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_choose.c - one of several things that a fiber waits for happens, and
  * all others are as if nobody had asked.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_exceptions.c - what a runtime of C++ keeps for a thread belongs to the
  * fiber that runs. The runtime is one of this program's own; cxx.sh has real

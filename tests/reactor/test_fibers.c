@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_fibers.c - fibers, their waits, the operations they wait for, and the
  * posts of other threads: each ends once, with its own result, and in time.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_fits.c - what reactor/README.md says of how much stack things take.
  * Each runs on a fiber with a stack of the default size.

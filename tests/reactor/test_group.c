@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_group.c - fibers that end together: none of them outlives its group.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_page.c - the statistics page: what it says against what is so, who may
  * write it, and what happens where it cannot be had.

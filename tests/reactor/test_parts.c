@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_parts.c - the parts of a reactor, each by itself: slots, timers,
  * stacks, the mailbox, lists, the configuration.

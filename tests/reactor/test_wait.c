@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_wait.c - what clients are built from: fibers that wait for each other,
  * and what libraries keep with a reactor.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * said.h - what a call that failed has said: kept, so that a test can look at
  * it after the reply is freed.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scene.h - a client of Redis on a fiber of a reactor, and what is done with
  * it: 0, or the line that did not hold; and a server that it asks.

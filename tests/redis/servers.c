@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * servers.c - start and end real servers.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * servers.h - real servers for the tests of the client: in a folder of
  * their own, on ports that are free, and ended by their ids.

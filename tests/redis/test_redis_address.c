@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_redis_address.c - where Redis is: addresses in all forms, URIs, and
  * several servers of which the first that is there is taken.

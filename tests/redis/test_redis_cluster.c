@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_redis_cluster.c - a real cluster of three: keys are found wherever they
  * are, also while they move.

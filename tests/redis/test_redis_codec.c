@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_redis_codec.c - RESP: values of both versions, in any pieces, and what
  * is refused.

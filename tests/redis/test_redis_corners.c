@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_redis_corners.c - what seldom happens to the client of Redis, with a
  * server whose answers are rules: silence, odd messages, odd maps of a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_redis_cost.c - what a byte that comes from Redis costs at most, in
  * steps: the basic blocks of the codec that were run, and 16 bytes of what

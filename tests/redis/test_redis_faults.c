@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_redis_faults.c - the client of Redis with servers that lie, hang, die
  * and come back: every call ends by its deadline, and nobody ever gets the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_redis_greeting.c - who answers as Redis does is let be Redis, and
  * nobody else.

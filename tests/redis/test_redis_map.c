@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_redis_map.c - a cluster whose nodes come and go: those that it has no
  * more are forgotten, and nobody notices. All of its addresses are those of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_redis_outage.c - a server that asks Redis, while Redis is killed,
  * stopped, slowed down and restarted.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_redis_renew.c - a connection that leads to the wrong server is renewed,
  * and nobody waits or fails for that.

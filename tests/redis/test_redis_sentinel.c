@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_redis_sentinel.c - the master is found by sentinels, real ones and such
  * as do not know, or know something else.

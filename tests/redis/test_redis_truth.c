@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_redis_truth.c - many fibers share a connection to Redis: what is wrong
  * with one command is an error of that one, and what all are told when the

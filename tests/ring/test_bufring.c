@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_bufring.c - the kernel receives into buffers that nobody else has, and
  * each of them goes back to it once, when all who read in it are done.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_ring.c - a ring is set up with the best that the kernel gives, loses
  * nothing when a queue is full, and leaves nothing behind when it fails.

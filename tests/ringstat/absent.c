@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * absent.c - a libc to be loaded before the real one, on whose kernel there
  * is no io_uring: its calls and its sysctls are not there, and uname(2) says

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """explain.py - `ringstat --explain` names the cause, and no other.
 
 Each situation is brought about: seccomp filters, limits, and the sysctl,

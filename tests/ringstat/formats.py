@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """formats.py - ringstat for programs that read it: formats, statuses, names.
 
 JSON is held against tools/ringstat/schema.json, metrics are given to

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * ring.c - programs that ringstat is shown, and that tell the truth.
  *

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # ringstat.sh - ringstat against the truth that programs know of themselves.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # ringstat_explain.sh - ringstat --explain, where io_uring is refused.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # ringstat_formats.sh - ringstat for programs: formats, statuses, hostile names.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # ringstat_static.sh - the static ringstat, in an empty root.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

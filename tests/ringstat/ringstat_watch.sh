@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # ringstat_watch.sh - `ringstat --watch` in a terminal.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

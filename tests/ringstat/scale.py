@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """scale.py [PROCESSES [RINGS]] - how long ringstat takes on a large machine:
 10,000 processes that sleep and 1,000 rings. It only measures, and is no part
 of `make check`.

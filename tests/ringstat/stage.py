@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """stage.py - what the tests of ringstat have in common.
 
 A Stage starts programs and ends all of them, by their process ids; claims are

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * stall.c - a torc server whose handler does what no handler may: it blocks
  * its thread, for as long as the program runs, once it has had a word.

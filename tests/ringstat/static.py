@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """static.py - one static file is enough: its size, an empty root, its start.
 """
 

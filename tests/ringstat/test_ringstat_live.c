@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_ringstat_live.c - what ringstat sees of rings that are there.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_ringstat_parse.c - what ringstat reads of other processes: the text of
  * every kernel, and whatever a hostile one may put in its place.

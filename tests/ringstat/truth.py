@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """truth.py - what ringstat shows is what the programs know of themselves.
 
 Everything runs at the same time: a torc server under load, an SQPOLL ring,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """watch.py - `ringstat --watch` in a real terminal: tmux, on a server of its
 own, whose panes are read as text.
 """

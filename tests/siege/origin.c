@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * origin.c - what is behind the proxies that are besieged: `origin PORT` says
  * "ok" to every request, over /slow after four seconds, and closes its

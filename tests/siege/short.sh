@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # siege.sh - the short form of tests/siege/siege.sh: beside a hundred clients
 # of each bad manner, a good one is answered, however late.
 set -u

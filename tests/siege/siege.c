@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * siege.c - clients with bad manners, and one good client beside them.
  *

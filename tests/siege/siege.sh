@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # siege.sh - the programs of torc, and nginx in the same roles, besieged by
 # clients with each of the bad manners of siege.c; what one good client has of
 # them meanwhile. nginx has no role like that of api, which asks PostgreSQL.

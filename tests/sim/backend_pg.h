@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * backend_pg.h - a server that speaks a little of PostgreSQL: each reply has
  * the key of what was asked for, and each statement says in which transaction

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * check.c - what must hold, whatever the kernel does. It looks into torc's
  * state, and compares it with what the simulated kernel knows.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * clients.c - scenarios of clients: fibers with random deadlines, some of
  * them cancelled, ask backends that are slow, break off, fall silent.

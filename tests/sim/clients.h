@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * clients.h - scenarios of clients: fibers ask a backend, in the way of their
  * trade, and are in a hurry, or cancelled, or their reactor ends.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * clients_file.c - files: fibers make, write, read and remove their own, and a
  * site is served over HTTP to clients of the same program, while others change

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * clients_http.c - the client of HTTP asks servers of HTTP, all of torc: the
  * key is in the target and in a field of the answer, bodies both ways are its

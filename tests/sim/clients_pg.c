@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * clients_pg.c - the client of PostgreSQL asks backend_pg.c, in all the ways
  * that there are: over shared connections, in sessions and transactions, by

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * clients_redis.c - the client of Redis asks what speaks a little of RESP:
  *

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # differential.sh - the simulation and the kernel that runs here agree about
 # what scenarios come to.
 set -u

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * faults.c - what may fail, and with what: every crossing has the errnos
  * that Linux may give there, and those after which all must go on as if

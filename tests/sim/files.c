@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * files.c - a small file system in memory: directories, files, descriptors of
  * them, the operations of the ring on them, and system calls beside it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * files.h - the simulated files, for those who fill the file system, change
  * it beside the program, and look whether what is said of a file is so.

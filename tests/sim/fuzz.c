@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fuzz.c - a hostile kernel: the bytes of an input choose the scenario, the
  * kernel, the faults, and every move after that. When they are used up, the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * kernel.c - the rings: setup, mapping, registration, enter, the wait, the
  * completion queue.

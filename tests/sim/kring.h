@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * kring.h - a simulated ring as the kernel sees it: what kernel.c,
  * requests.c and check.c share.

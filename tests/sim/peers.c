@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * peers.c - scripted peers: each does one step after the other, in parts as
  * small as the network wants, whenever it is its turn.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * real.c - the scenarios on the kernel that runs here, with real sockets: it
  * prints what each came to, which is to be what the simulation says. One

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * requests.c - the operations that torc uses: issued when their SQE is taken,
  * tried, armed where they have to wait, tried again in deferred work,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * run.c - one run: the reactors of a scenario are made, take turns with each
  * other and with the world, are told to end, and leave nothing.

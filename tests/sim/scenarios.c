@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scenarios.c - what programs do, and what their peers do. One is a handler
  * or a fiber, the steps of its peers, and a row in the table at the end.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * script.h - scenarios: what the program does, and what its peers do. Nothing
  * here knows the simulation: the same scripts run on a real kernel.

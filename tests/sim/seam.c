@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * seam.c - the rest of sys/sys.h: the heap, mappings, files in memory,
  * eventfds, the clock.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * sim.h - the simulated world: one process in which torc's production code
  * runs on a kernel, a network and a clock that a seed decides about.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * threads.c - the threads of torc_offload() and the resolver, without either:
  * a task is begun and done at times that the seed decides about, between any

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * together.c - fibers among themselves: groups, channels, one of several
  * things. No fault of the kernel may touch these, so what is claimed here is

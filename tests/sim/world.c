@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * world.c - decisions, the trace, the clock, and who goes next.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * server.h - the servers that soak.c loads, each a process of its own, and
  * what they hold: asked of /proc, with no help of theirs.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * soak.c - well-behaved and terrible clients against the real servers, for a
  * while, round after round; then nothing may have grown.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # machine.sh - a build for a machine that torc does not know ends at once, with
 # one error that says so; a known machine builds.
 #

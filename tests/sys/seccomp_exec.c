@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * seccomp_exec.c - run a program in whose place io_uring is refused.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_explain.c - each refusal of io_uring gets its one cause.
  *

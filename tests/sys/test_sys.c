@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_sys.c - the crossings give values and not errno, pages fault where
  * they should, and a switch keeps what the ABI says.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # fetch.sh - the example that fetches many URLs at once: all of them, and what
 # it knows when the time is up and some have not answered.
 set -u

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # files.sh - the example that serves files, beside nginx: the same statuses,
 # fields and bytes for the same requests, and an edited file under load.
 set -u

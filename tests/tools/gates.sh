@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # gates.sh - what a request costs, in units that do not depend on the speed of
 # the machine: system calls and user instructions, counted exactly.
 #

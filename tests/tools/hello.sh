@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # hello.sh - the smallest service does all that a service does by itself.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # installed.sh - what `make install` puts into an empty folder is enough: each
 # header is complete by itself, in C and in C++, and a program builds with each
 # library, with the flags that pkg-config says, shared and statically, and each

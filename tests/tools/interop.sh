@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # interop.sh - other people's clients and proxies get on with torc: curl, wrk,
 # ab, h2load and nc with codec, directly and behind haproxy and nginx; nc with
 # echo.

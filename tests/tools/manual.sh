@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # manual.sh - the manual: nothing public is without its page, pages are well
 # formed, what they refer to is there, and what they say is what the headers
 # say. What is public is found here by the compiler and by grep, and not by

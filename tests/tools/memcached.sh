@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # memcached.sh - the example of a client, keys, with a real memcached.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

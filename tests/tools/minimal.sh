@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # minimal.sh [HELLO [SECCOMP_EXEC]] - the static HELLO (of build-static/) is
 # small, runs where there is nothing but itself, and says why when io_uring is
 # refused to it.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # notes.sh - the example of a service, asked by curl and over a plain
 # connection.
 set -u

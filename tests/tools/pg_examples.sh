@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # pg_examples.sh - the JSON API does what it says with a real PostgreSQL, and
 # goes on without it.
 set -u

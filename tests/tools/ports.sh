@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # ports.sh - the example of a handler for each port.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # proxy.sh - the example of a proxy, in front of nginx: bodies of both
 # directions, readers that are slow, and an origin that is killed, stopped,
 # slowed down and started again under load.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # quote.sh - the example of a client answers by asking its server, also when
 # that is stopped, killed and started again under load.
 set -u

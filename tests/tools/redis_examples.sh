@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # redis_examples.sh - the cache and the chat do what they say with a real
 # Redis, and go on without it.
 set -u

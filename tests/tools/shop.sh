@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # shop.sh - the example of an API with real servers of PostgreSQL and Redis,
 # which go and come back, and with files.
 set -u

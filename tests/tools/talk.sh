@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # talk.sh - the example in C++, compiled as its users would, and talked to.
 #
 # CXX compiles.

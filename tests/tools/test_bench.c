@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * test_bench.c - the benchmark does not pass a bad measurement off as a good
  * one: what it refuses, and what it marks.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # websocket.sh - npm's ws and socket.io get on with each other through the
 # example of a proxy: `make websocket`, which takes them from npm's registry, to
 # a folder of $B (build).

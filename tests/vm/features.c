@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * features.c - each feature of the kernel that torc uses is on from the Linux
  * that brought it, and what it falls back to is in use before.

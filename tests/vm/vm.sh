@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # vm.sh - build the suite, boot one of Debian's kernels under qemu with nothing
 # else but the suite, a shell and libc in memory, and run it there.
 #

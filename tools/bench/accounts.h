@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * accounts.h - what the load generator measures: time, CPU time of the server
  * and of itself, and latencies.

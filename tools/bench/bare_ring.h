@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * bare_ring.h - an io_uring as the kernel gives it, with nothing on top: what
  * the limit program and the load generator both use. One thread owns a ring.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # bench.sh - torc against the limit program and its peers. See README.md.
 #
 #	bench.sh [--quick]
@@ -34,7 +35,7 @@ case ${1:-} in
 	;;
 '') ;;
 *)
-	sed -n '2,/^set/p' "$0" | sed '$d; s/^# \{0,1\}//'
+	sed -n '3,/^set/p' "$0" | sed '$d; s/^# \{0,1\}//'
 	exit 2
 	;;
 esac

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * codec.c - HTTP/1.1 on the codec alone: answers every well-formed request with
  * "ok", in constants but for the Date. With keep-alive, pipelining, bodies of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * common.h - what the programs of the benchmark share: giving up with a
  * message, memory, numbers of a command line, addresses, and the limit of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # common.sh - what the scripts of the benchmark share, for bash: ports, and
 # starting and stopping servers. They source it at the top of the repository.

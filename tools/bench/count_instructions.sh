@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # count_instructions.sh - user instructions of a server per request, by
 # callgrind.
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # count_syscalls.sh - system calls of a server per request, exactly.
 #
 #	count_syscalls.sh PROGRAM CONNECTIONS PIPELINE [ARGUMENT...]

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * limit.c - the limit program: a responder that is nothing but io_uring. It
  * shows what the kernel charges for a request, and so what any server built

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * load.c - the load generator: one thread, one ring, one io_uring_enter() a
  * turn, so that it costs about as much per request as the limit program does.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * load_options.h - the command line of the load generator; see load.c.
  */

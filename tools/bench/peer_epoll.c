@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * peer_epoll.c - the same responder on epoll, edge-triggered: one read() and
  * one write() an event.

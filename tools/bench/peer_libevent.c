@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * peer_libevent.c - the same responder on libevent's bufferevents.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * peer_liburing.c - the same responder on liburing 2.3, as it is in Debian 12,
  * with everything that version offers: multishot accept and receive, a buffer

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * peer_libuv.c - the same responder on libuv: tries to write at once and
  * queues what is left.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * raw.c - what torc costs without a parser: counts the ends of request heads
  * and sends as many canned answers. The counterpart of limit.c.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # report.awk - the tables of bench.sh, from its results: lines of
 #	REPETITION CELL SERVER KEY=VALUE...
 # refused=REASON takes the rest of its line. Ratios are taken within a

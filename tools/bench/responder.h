@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * responder.h - what every responder of the benchmark has in common, so that
  * they differ only in how they talk to the kernel: the listening socket, the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * ring_conns.h - what the two responders on io_uring (the limit program and
  * the one on liburing) keep for each connection: how much of a request's end

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The benchmarks: programs that are only measured here, and never installed.
 
 BENCH_LIBPQ := $(addprefix $B/tools/bench/clients/,pg_libpq.o peer_libpq.o)

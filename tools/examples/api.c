@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * api.c - rows of PostgreSQL as JSON over HTTP, with a table
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * cache.c - answers HTTP requests from Redis, and fills it: what is asked for
  * the first time takes a while, and is then remembered for a minute.

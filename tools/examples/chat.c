@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * chat.c - what one says, all hear: lines of text over TCP, between users of
  * all servers that share a Redis.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fetch.c - many URLs at once under one deadline: what was there in time is
  * told, and the rest is said to be late.

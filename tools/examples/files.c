@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * files.c - serves the files below the folder FILES_ROOT (or the current one)
  * over HTTP/1.1: index.html for a directory, ranges, conditions, and name.br

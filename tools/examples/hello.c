@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * hello.c - the smallest service: GET / is answered with a greeting.
  *

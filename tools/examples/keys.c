@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * keys.c - values of keys over HTTP, in a memcached: it shows the client that
  * memcached.c is.

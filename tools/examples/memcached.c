@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * memcached.c - questions to memcached, over the connections of a pool.
  */

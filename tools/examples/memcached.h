@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * memcached.h - a client of memcached. `pool` is one of torc_conn_pool_kind().
  * All calls park, and fail as torc_pool_acquire() and torc_conn_recv(); or with

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * notes.c - notes as JSON over HTTP, kept in memory; and routes, a group that
  * asks who it is, and a line for each request that went wrong. Try

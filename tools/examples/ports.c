@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * ports.c - one program, and a handler for each of its ports: bytes come back
  * at one, the time is told at another, and a service over HTTP counts both.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * proxy.c - a reverse proxy: passes requests on to an origin, and its answers
  * back; also to WebSockets. 503 says that the origin cannot be reached, 504

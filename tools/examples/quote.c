@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * quote.c - a client for a protocol of its own: who sends the line "torc" is
  * told its price, "torc 4.09". Try "nc -N 127.0.0.1 8080" after

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * shop.c - a JSON API with PostgreSQL behind it, Redis before that, and the
  * files of its pages. The table is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * talk.cc - a chat in C++17: exceptions are errors, destructors end what was
  * begun, and a std::thread writes down what was said.

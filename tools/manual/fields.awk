@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # fields.awk - the fields of structures, and the constants of enumerations,
 # each with what its comment says.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # modules.awk - the pages of section 7, one for each header: its opening
 # comment, its calls by section, and a whole program. In HTML also the index
 # and the examples.

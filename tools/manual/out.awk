@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # out.awk - writes a page, as mdoc(7) or as HTML (form): the rest knows neither.
 #
 # Text is given word by word. A word that means something is given with its

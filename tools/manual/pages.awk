@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # pages.awk - what stands on the pages of section 3: a group, or several that
 # have the same name.
 

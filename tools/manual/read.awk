@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # read.awk - reads public headers, as they are written here, into what the
 # manual is made of.
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The manual, made of the comments of the public headers: section 3 has a page
 # for each call, section 7 one for each header. README.md says how.
 

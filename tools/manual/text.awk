@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # text.awk - the text of comments: paragraphs, lists of errors, code, and the
 # words in them that mean something.
 

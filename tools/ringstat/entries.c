@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * entries.c - SQEs and CQEs in the memory of a ring, decoded.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * explain.c - asking the kernel for what torc_serve() asks it for: rings for
  * all reactors, and then their buffers. Memory that may be locked is the

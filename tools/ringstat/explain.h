@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * explain.h - whether a program of torc can run here, and if not, why.
  */

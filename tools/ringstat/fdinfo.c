@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fdinfo.c - the parser: a line is "Key:<tab>value", or, when it begins with
  * a blank, an item of the list that the last key has begun.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fdinfo.h - what the kernel prints of a ring in /proc/PID/fdinfo/FD.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * ringstat - ss and iostat for io_uring, on any process.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * map.h - the words of a ring, read from its own memory: pidfd_getfd(2) and a
  * read-only mapping. The kernel takes no lock for it, and the owner is not

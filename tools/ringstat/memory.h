@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * memory.h - locked memory: what rings and their buffers take of it, and what
  * is left.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * metrics.h - a sample as text for a collector of metrics: Prometheus' text
  * format, which ends as OpenMetrics does.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * model.h - a sample: the rings that may be seen, and their processes.
  *

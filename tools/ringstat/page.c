@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * page.c - reading torc's statistics page, which anybody may have written.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * page.h - torc's statistics page, as seen from outside: reactor/page.h says
  * what is in it.

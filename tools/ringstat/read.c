@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * read.c - one ring: its own memory, and what the kernel prints of it.
  */

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # ringstat, and what is installed with it.
 
 DATADIR ?= $(PREFIX)/share

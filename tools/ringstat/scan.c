@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * scan.c - taking a sample: one walk over /proc, and of each process no more
  * than is needed.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * sockets.h - whom a socket is connected to: the tables of /proc/PID/net, by
  * inode.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * table.h - rows of cells, printed in columns as wide as they must be.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * text.h - reading other processes' text: line by line through a buffer of
  * fixed size, whatever it says, and writing it without its control

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * views_torc.c - the tables of torc programs, from their statistics pages.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * views_torc.h - tables of what torc programs tell of themselves.
  */

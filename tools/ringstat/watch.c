@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * watch.c - a table that is drawn again and again, and the keys that change
  * it. Nothing but the sequences that every terminal since the VT100 knows.

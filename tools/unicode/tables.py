@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """tables.py - write the tables of conn/pg/saslprep.c: decompositions, classes
 and compositions of Unicode, and the sets of characters of RFC 3454, from what
 Python knows of them. A password may only have characters of Unicode 3.2, so

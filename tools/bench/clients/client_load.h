@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * client_load.h - what the programs that measure a client alone have in
  * common: asking again and again, and the CPU time and the time of a question.

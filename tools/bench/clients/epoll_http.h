@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * epoll_http.h - what one would write by hand instead of a runtime: an HTTP
  * server of one thread on epoll, for handlers that ask a backend. No parser to

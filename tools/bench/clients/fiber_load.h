@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fiber_load.h - many fibers of one reactor that ask a client of torc, one
  * question after the other each. What all these programs are told:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * handler.c - an HTTP handler on torc that asks a backend for each request.
  *

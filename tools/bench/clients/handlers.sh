@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # handlers.sh - what a request costs the server whose handler asks a backend,
 # or sends a file, or passes the request on: torc, and what one would take
 # instead, in turns, pinned to one CPU, with the generator and the backend on

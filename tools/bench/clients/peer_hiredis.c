@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * peer_hiredis.c - a GET for each HTTP request, by hiredis on epoll.
  *

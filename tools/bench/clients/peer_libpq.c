@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * peer_libpq.c - a select by key for each HTTP request, by libpq on epoll.
  *

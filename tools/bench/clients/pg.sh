@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # pg.sh - the CPU time of a client for a select by key, of 100 bytes: torc with
 # 64 fibers over one connection and over four, without and with 100 us to let
 # answers gather (batch_us); 4 fibers and one that ask for 16 at once, with a

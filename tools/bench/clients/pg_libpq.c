@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pg_libpq.c - one select by key after the other, by libpq's pipeline mode.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * pg_torc.c - one select by key after the other, by many fibers of a reactor.
  *

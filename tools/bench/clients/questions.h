@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * questions.h - what the programs that measure torc's clients ask: Redis for
  * one key, PostgreSQL for a value by its key. 100 bytes are the right answer.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # redis.sh - the CPU time of a client for a GET of 100 bytes: torc with 64
 # fibers on one connection and on 64, and with 1024 fibers on one and on 64,
 # hiredis one at a time and pipelined by 16, in turns, against one Redis.

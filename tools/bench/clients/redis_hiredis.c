@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * redis_hiredis.c - GET after GET by hiredis, which blocks.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * redis_torc.c - GET after GET by many fibers of one reactor.
  *

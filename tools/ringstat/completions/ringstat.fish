@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # fish completion for ringstat
 complete -c ringstat -f
 complete -c ringstat -s p -l pid -x -a '(__fish_complete_pids)' -d 'Of these processes'
