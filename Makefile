@@ -40,16 +40,11 @@ PIC := $(CORE:%.c=$B/pic/%.o) $(ASM:%.S=$B/%.o)
 PUBLIC := $(wildcard reactor/torc_*.h conn/torc*.h conn/*/torc_*.h)
 HEADERS := $(addprefix $B/include/,$(notdir $(PUBLIC)))
 # A library for each client under conn/; nobody pays for the others.
-# The one of PostgreSQL, and examples of it, need libcrypto, and one cJSON.
+# The one of PostgreSQL needs libcrypto.
 NO_CRYPTO := $(shell $(CC) -E -include openssl/evp.h -x c /dev/null 2>&1 >/dev/null)
 CLIENTS := $(filter-out kit $(if $(NO_CRYPTO),pg),$(patsubst conn/%/,%,$(wildcard conn/*/)))
 LIBRARIES := $(CLIENTS:%=$B/lib/libtorc-%.a) $B/lib/libtorc.a
-NO_JSON := $(shell $(CC) -E -include cjson/cJSON.h -x c /dev/null 2>&1 >/dev/null)
-SOURCES_OF_EXAMPLES := $(wildcard tools/examples/*.c)
-EXAMPLES := $(filter-out cli memcached $(if $(NO_CRYPTO),api) $(if \
-	$(NO_CRYPTO)$(NO_JSON),shop),$(notdir $(SOURCES_OF_EXAMPLES:.c=)))
-HELPERS := $B/tools/examples/cli.o
-PROGRAMS := $(EXAMPLES:%=$B/bin/%) $B/bin/ringstat
+PROGRAMS := $B/bin/ringstat
 
 Q := $(if $(filter 1,$(V)),,@)
 say = @mkdir -p $(@D)$(if $Q,; printf '  %-6s %s\n' $(1) $(2))
@@ -102,14 +97,6 @@ $(foreach h,$(PUBLIC),$(eval $B/include/$(notdir $h): $h))
 $(HEADERS):
 	$Q mkdir -p $(@D) && cp $< $@
 
-$B/tools/%.o: BASE += -iquote tools/examples
-$(SOURCES_OF_EXAMPLES:%.c=$B/%.o): | $(HEADERS)
-$B/bin/api: LIBS = -lcrypto
-$B/bin/shop: LIBS = -lcrypto -lcjson
-$B/bin/keys: $B/tools/examples/memcached.o
-$(EXAMPLES:%=$B/bin/%): $B/bin/%: $B/tools/examples/%.o $(HELPERS) $(LIBRARIES)
-	$(link)
-
 STATIC_CC := $(if $(findstring musl,$(CC)),$(CC),musl-gcc)
 static-programs: $B/lib/libtorc.a $(PROGRAMS)
 # Code and constants share pages.
@@ -121,7 +108,7 @@ static:	# static programs in build-static/ (CC=musl-gcc)
 
 # What pkg-config says of a library lies beside it.
 PC := conn/torc.pc.in $(wildcard $(CLIENTS:%=conn/%/*.pc.in))
-install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR= DATADIR= MANDIR=
+install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR= DATADIR= MANDIR= DOCDIR=
 	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)
 	install -m 644 $(LIBRARIES) $(DESTDIR)$(LIBDIR)
@@ -139,7 +126,8 @@ dist:	# build/torc-VERSION.tar.gz of what is committed
 clean:	# remove what was built
 	rm -rf $B build-asan build-tsan build-static build-fuzz build-afl
 
-RULES := tools/shared.mk tools/ringstat/rules.mk tools/manual/rules.mk tests/rules.mk tools/bench/rules.mk
+RULES := tools/shared.mk tools/examples/rules.mk tools/ringstat/rules.mk \
+	tools/manual/rules.mk tests/rules.mk tools/bench/rules.mk
 include $(RULES)
 help:	# this list
 	@sed -n 's/^\([a-z-]*\):[^#]*# */  \1\t/p' Makefile $(RULES)

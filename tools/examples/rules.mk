@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+# The examples: built here as programs of torc, and installed as sources, which
+# a user builds with the line at the top of each.
+
+# The client of PostgreSQL needs libcrypto, and one example needs cJSON.
+NO_JSON := $(shell $(CC) -E -include cjson/cJSON.h -x c /dev/null 2>&1 >/dev/null)
+EXAMPLE_SOURCES := $(wildcard tools/examples/*.c)
+EXAMPLES := $(filter-out cli memcached $(if $(NO_CRYPTO),api) $(if \
+	$(NO_CRYPTO)$(NO_JSON),shop),$(notdir $(EXAMPLE_SOURCES:.c=)))
+HELPERS := $B/tools/examples/cli.o
+PROGRAMS += $(EXAMPLES:%=$B/bin/%)
+
+all static-programs: $(EXAMPLES:%=$B/bin/%)
+$B/tools/%.o: BASE += -iquote tools/examples
+$(EXAMPLE_SOURCES:%.c=$B/%.o): | $(HEADERS)
+$B/bin/api: LIBS = -lcrypto
+$B/bin/shop: LIBS = -lcrypto -lcjson
+$B/bin/keys: $B/tools/examples/memcached.o
+$(EXAMPLES:%=$B/bin/%): $B/bin/%: $B/tools/examples/%.o $(HELPERS) $(LIBRARIES)
+	$(link)
+
+DOCDIR ?= $(DATADIR)/doc/torc
+install: install-examples
+.PHONY: install-examples
+install-examples:
+	install -d $(DESTDIR)$(DOCDIR)/examples
+	install -m 644 $(filter-out %.mk,$(wildcard tools/examples/*)) \
+		$(DESTDIR)$(DOCDIR)/examples
