@@ -266,13 +266,3 @@ torc_serve_sized(const struct torc_config *config, size_t config_size,
 	torc_sys_free(server.workers);
 	return rc;
 }
-
-const char *
-torc_version(void)
-{
-#define TEXT_OF(number) #number
-#define VERSION(major, minor, patch) \
-	TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
-	return VERSION(TORC_VERSION_MAJOR, TORC_VERSION_MINOR,
-	    TORC_VERSION_PATCH);
-}

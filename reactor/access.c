@@ -21,6 +21,20 @@ torc_reactor_index(const struct torc_reactor *reactor)
 	return reactor->index;
 }
 
+enum torc_phase
+torc_reactor_phase(const struct torc_reactor *reactor)
+{
+	torc_reactor_vouch(reactor);
+	return reactor->phase;
+}
+
+bool
+torc_reactor_draining(const struct torc_reactor *reactor)
+{
+	torc_reactor_vouch(reactor);
+	return reactor->phase >= TORC_PHASE_DRAINING;
+}
+
 uint64_t
 torc_now(void)
 {

@@ -17,6 +17,7 @@
     "its own"
 
 struct torc_reactor torc_inherited;
+_Thread_local struct torc_reactor *torc_current;
 
 static uint32_t forks;		/* between the first process and this one */
 

@@ -104,3 +104,35 @@ for room in sys ring reactor conn conn/kit conn/http conn/redis conn/pg \
 	[ "$room" = reactor ] ||
 	    awk 'length > 100 { print FILENAME ":" FNR }' "$room/README.md"
 done | claim "the page of each room names its files"
+
+# Files that call each other, over whatever others: none, or as few as listed.
+for room in sys ring reactor conn conn/kit conn/http conn/file conn/redis \
+    conn/pg; do
+	for source in "$room"/*.c; do
+		echo "$B/${source%.c}.o"
+	done | xargs nm -A 2>/dev/null | awk -v room="$room" '
+		{ file = $1; sub(/:.*/, "", file); name = $NF }
+		$(NF - 1) ~ /^[TDBR]$/ { home[name] = file }
+		$(NF - 1) == "U" { uses[file, name] }
+		END {
+			for (use in uses) {
+				split(use, part, SUBSEP)
+				to = home[part[2]]
+				if (to != "" && to != part[1])
+					reach[part[1], to] = 1
+				files[part[1]]
+			}
+			for (by in files)
+				for (from in files)
+					if ((from, by) in reach)
+						for (to in files)
+							if ((by, to) in reach)
+								reach[from, to]
+			for (file in files)
+				count += (file, file) in reach
+			print room, count + 0
+		}'
+done | awk 'NR == FNR { if ($1 == "circles:") most[$2] = $3; next }
+	$2 > most[$1] + 0 { print $1 ": " $2 " files call each other in circles"
+	}' tests/lint/allowed - |
+    claim "files of a room call each other in no new circle"
