@@ -61,7 +61,7 @@ endef
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all run static static-programs tables install dist clean help
+.PHONY: all run static static-programs tables clean help
 
 all: $(LIBRARIES) $(HEADERS) $(PROGRAMS)	# library and programs
 run: $B/bin/hello	# serve HTTP on 127.0.0.1:8080
@@ -106,28 +106,12 @@ static:	# static programs in build-static/ (CC=musl-gcc)
 		CFLAGS="-Os -g -fno-unwind-tables \
 		-fno-asynchronous-unwind-tables"
 
-# What pkg-config says of a library lies beside it.
-PC := conn/torc.pc.in $(wildcard $(CLIENTS:%=conn/%/*.pc.in))
-install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR= DATADIR= MANDIR= DOCDIR=
-	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
-	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)
-	install -m 644 $(LIBRARIES) $(DESTDIR)$(LIBDIR)
-	for so in $(notdir $(SHARED)); do to=$(DESTDIR)$(LIBDIR)/$$so; \
-		install -m 755 $B/lib/$$so.0 $$to.$(VERSION) && \
-		ln -sfn $$so.$(VERSION) $$to.0 && ln -sfn $$so.0 $$to || \
-		exit; done
-	for pc in $(PC); do sed -e 's|@VERSION@|$(VERSION)|' \
-		-e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-		$$pc > $(DESTDIR)$(LIBDIR)/pkgconfig/$$(basename $$pc .in) || \
-		exit; done
-dist:	# build/torc-VERSION.tar.gz of what is committed
-	mkdir -p $B && git archive --prefix=torc-$(VERSION)/ \
-		-o $B/torc-$(VERSION).tar.gz HEAD
 clean:	# remove what was built
 	rm -rf $B build-asan build-tsan build-static build-fuzz build-afl
 
 RULES := tools/shared.mk tools/examples/rules.mk tools/ringstat/rules.mk \
-	tools/manual/rules.mk tests/rules.mk tools/bench/rules.mk
+	tools/manual/rules.mk tools/dist/rules.mk tests/rules.mk \
+	tools/bench/rules.mk
 include $(RULES)
 help:	# this list
 	@sed -n 's/^\([a-z-]*\):[^#]*# */  \1\t/p' Makefile $(RULES)

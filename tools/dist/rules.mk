@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+# What is given away: an installed tree, and the sources as one file.
+
+.PHONY: install dist
+
+# What pkg-config says of a library lies beside it.
+PC := conn/torc.pc.in $(wildcard $(CLIENTS:%=conn/%/*.pc.in))
+install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR= DATADIR= MANDIR= DOCDIR=
+	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)
+	install -m 644 $(LIBRARIES) $(DESTDIR)$(LIBDIR)
+	for so in $(notdir $(SHARED)); do to=$(DESTDIR)$(LIBDIR)/$$so; \
+		install -m 755 $B/lib/$$so.0 $$to.$(VERSION) && \
+		ln -sfn $$so.$(VERSION) $$to.0 && ln -sfn $$so.0 $$to || \
+		exit; done
+	for pc in $(PC); do sed -e 's|@VERSION@|$(VERSION)|' \
+		-e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+		$$pc > $(DESTDIR)$(LIBDIR)/pkgconfig/$$(basename $$pc .in) || \
+		exit; done
+
+dist:	# build/torc-VERSION.tar.gz of what is committed
+	mkdir -p $B && git archive --prefix=torc-$(VERSION)/ \
+		-o $B/torc-$(VERSION).tar.gz HEAD
