@@ -21,3 +21,20 @@ install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR= DATADIR= MANDIR= DOCDIR=
 dist:	# build/torc-VERSION.tar.gz of what is committed
 	mkdir -p $B && git archive --prefix=torc-$(VERSION)/ \
 		-o $B/torc-$(VERSION).tar.gz HEAD
+
+# What an installation into an empty folder has, taken away from this one. Of
+# folders, those that are torc's alone.
+.PHONY: uninstall
+STAGED := $B/staged
+uninstall:	# remove what `make install` with the same variables has installed
+	$Q rm -rf $(STAGED)
+	$Q $(MAKE) -s --no-print-directory install \
+		DESTDIR='$(abspath $(STAGED))' >/dev/null
+	(cd $(STAGED) && find . ! -type d) | while read -r file; do \
+		rm -f "$(DESTDIR)/$$file" || exit; done
+	(cd $(STAGED) && find . -depth -type d \( -path '*/torc' -o \
+		-path '*/torc/*' -o -path '*/ringstat' \)) | \
+		while read -r folder; do [ ! -d "$(DESTDIR)/$$folder" ] || \
+		rmdir --ignore-fail-on-non-empty "$(DESTDIR)/$$folder" || \
+		exit; done
+	$Q rm -rf $(STAGED)
