@@ -25,6 +25,7 @@ missing() {
 		ab apache2-utils
 		busybox busybox
 		c++ g++
+		ctags universal-ctags
 		curl curl
 		fio fio
 		h2load nghttp2-client

@@ -82,7 +82,7 @@ grep -rnE '#include <liburing' --include='*.[chS]' sys ring reactor conn tests \
 
 # What lies where.
 { git ls-files 2>/dev/null || ls; } | cut -d/ -f1 | sort -u |
-    grep -vxE 'sys|ring|reactor|conn|tests|tools|Makefile|README\.md|LICENSE|build.*|config\.mak|\..*' |
+    grep -vxE 'sys|ring|reactor|conn|tests|tools|Makefile|README\.md|LICENSE|build.*|config\.mak|tags|compile_commands\.json|\..*' |
     claim "the top of the tree has its rooms, Makefile, README.md and LICENSE"
 ls tests/test_*.c 2>/dev/null |
     claim "a test lies in the room of what it tests"

@@ -38,3 +38,14 @@ uninstall:	# remove what `make install` with the same variables has installed
 		rmdir --ignore-fail-on-non-empty "$(DESTDIR)/$$folder" || \
 		exit; done
 	$Q rm -rf $(STAGED)
+
+# ---- For editors ----
+# What make would run now, of all that is compiled; a file that is compiled in
+# several ways is there as the library or the program has it.
+.PHONY: compile_commands.json tags
+compile_commands.json: $(HEADERS)	# how each file is compiled, for clangd and others
+	$Q $(MAKE) -nkB V=1 all tests 2>/dev/null | \
+		awk -v folder='$(CURDIR)' -f tools/dist/commands.awk > $@.new
+	$Q mv $@.new $@
+tags:	# where each name is defined, for vim and emacs (ctags)
+	$Q ctags -f $@ -R --exclude='build*' --exclude=tests/abi .
