@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api.c - rows of PostgreSQL as JSON over HTTP, with a table
+ * api.c - a JSON API whose rows come from PostgreSQL. It needs a table:
  *
  *     create table items (id int primary key, name text, price numeric)
  *
- *     PGADDRESS=127.0.0.1:5432 PGUSER=shop PGPASSWORD=secret PGDATABASE=shop \
- *         api -l 127.0.0.1:8080
- *     PGADDRESS=postgres://shop:secret@127.0.0.1/shop api -l 127.0.0.1:8080
- *     curl http://127.0.0.1:8080/items?after=0      # a hundred of them
- *     curl http://127.0.0.1:8080/items/17           # one, or 404
+ *     cc -o api api.c cli.c $(pkg-config --cflags --libs torc-http torc-pg)
+ *     PGADDRESS=postgres://shop:secret@127.0.0.1/shop ./api -l 127.0.0.1:8080
  *
- * Statements of all requests share two connections of each reactor. While
- * PostgreSQL is away, the answer is 503, at the latest after half a second.
+ * Try it with:
+ *
+ *     curl http://127.0.0.1:8080/items?after=0      # the first hundred
+ *     curl http://127.0.0.1:8080/items/17           # one of them, or 404
+ *
+ * All requests of a reactor share two connections. While PostgreSQL is away,
+ * the answer is 503, after half a second at most. $PGADDRESS may also be
+ * HOST:PORT or unix:PATH, with $PGUSER, $PGPASSWORD and $PGDATABASE.
  */
 #include <torc_pg.h>
 #include <torc_service.h>
@@ -19,14 +22,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "cli.h"
+#include "cli_service.h"
 
 #define QUERY_MS 500u
 #define ONE "select to_json(items) from items where id = $1"
 #define LIST "select coalesce(json_agg(i), '[]') from (select * from items " \
 	"where id > $1 order by id limit 100) i"
 
-/* Answer with the one value of a statement, which is JSON already. */
+/* Run a statement that returns one value, and answer with it: it is JSON. */
 static int
 ask(struct torc_exchange *exchange, void *sql)
 {
@@ -59,7 +62,7 @@ ask(struct torc_exchange *exchange, void *sql)
 	return rc;
 }
 
-/* Each reactor has a client of its own. */
+/* Each reactor has its own client. */
 static int
 start(struct torc_reactor *reactor, void *config)
 {

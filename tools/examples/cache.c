@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache.c - answers HTTP requests from Redis, and fills it: what is asked for
- * the first time takes a while, and is then remembered for a minute.
+ * cache.c - pages that take long to make, cached in Redis for a minute.
  *
- *     REDIS=127.0.0.1:6379 cache -l 127.0.0.1:8080
- *     curl -i http://127.0.0.1:8080/some/page      # X-Cache: miss, then hit
+ *     cc -o cache cache.c cli.c \
+ *         $(pkg-config --cflags --libs torc-http torc-redis)
+ *     REDIS=127.0.0.1:6379 ./cache -l 127.0.0.1:8080
  *
- * While Redis is away, every answer takes its time, and says "none".
+ * Try it twice with: curl -i http://127.0.0.1:8080/some/page
+ *
+ * The field X-Cache says "miss" for the first request and "hit" for the second.
+ * While Redis is away, every page is made anew, and X-Cache says "none".
  */
 #include <torc_redis.h>
 #include <torc_service.h>
 
 #include <stdlib.h>
 
-#include "cli.h"
+#include "cli_service.h"
 
-#define REDIS_MS 100u		/* for what is only a cache */
-#define PAGE_MS 50u		/* that it takes to make a page */
+#define REDIS_MS 100u		/* a cache must not be slow */
+#define PAGE_MS 50u		/* the time it takes to make a page */
 
-/* Parks. What there is behind the cache: slow, and not to be asked twice. */
+/* Parks. Make a page: slow, so it should be done only once. */
 static const char *
 make_page(struct torc_exchange *exchange, const char *key)
 {
@@ -51,7 +54,7 @@ serve(struct torc_exchange *exchange, void *arg)
 	}
 	torc_redis_reply_free(reply);
 	page = make_page(exchange, key);
-	/* That it is not kept is no reason not to answer. */
+	/* If the page cannot be cached, it is sent all the same. */
 	if (rc == 0)
 		torc_redis_do(redis, NULL, torc_after_ms(REDIS_MS), "SET",
 		    key, page, "EX", "60", NULL);
@@ -59,7 +62,7 @@ serve(struct torc_exchange *exchange, void *arg)
 	return torc_exchange_text(exchange, 200, page, TORC_NEVER);
 }
 
-/* Each reactor has a client of its own. */
+/* Each reactor has its own client. */
 static int
 start(struct torc_reactor *reactor, void *config)
 {
@@ -90,6 +93,6 @@ main(int argc, char **argv)
 	if (torc_routes_create(&routes) < 0)
 		return 1;
 	torc_routes_add(routes, "GET", "/{path...}", serve, NULL);
-	return cli_serve_routes(argc, argv, "Answers from a cache in Redis.",
-	    routes, NULL, &config);
+	return cli_serve_routes(argc, argv, "Serves pages, and caches them "
+	    "in $REDIS (127.0.0.1:6379).", routes, NULL, &config);
 }

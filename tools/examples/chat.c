@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chat.c - what one says, all hear: lines of text over TCP, between users of
- * all servers that share a Redis.
+ * chat.c - a chat over TCP: what one user says, all users hear, also those of
+ * other servers that share the same Redis.
  *
- *     REDIS=127.0.0.1:6379 chat -l 127.0.0.1:7000
- *     nc 127.0.0.1 7000
+ *     cc -o chat chat.c cli.c $(pkg-config --cflags --libs torc-redis)
+ *     REDIS=127.0.0.1:6379 ./chat -l 127.0.0.1:7000
  *
- * Each reactor with users has one subscriber, whose fiber writes what comes
- * to a ring of lines; each user has a fiber that sends them. Who is too slow
- * misses lines, and holds nobody up.
+ * Try it with two of: nc 127.0.0.1 7000
+ *
+ * Each reactor has one subscriber. Its fiber puts messages in a ring of lines,
+ * and each user has a fiber that sends lines from there. A user that reads too
+ * slowly misses lines and delays nobody.
  */
 #include <torc_redis.h>
 
@@ -19,22 +21,22 @@
 
 #include "cli.h"
 
-#define LINES 256u		/* that a slow user may be behind */
+#define LINES 256u		/* that are kept for slow users */
 #define LINE_SIZE 512u
 #define SAY_MS 1000u
 #define WRITE_MS 30000u
-#define AGAIN_MS 1000u		/* to the next look for messages */
+#define AGAIN_MS 1000u		/* the pause after an error */
 
-/* Of this reactor. */
+/* The room of this reactor. */
 static _Thread_local struct room {
 	char lines[LINES][LINE_SIZE];
-	uint64_t count;		/* of lines, ever */
-	struct torc_waiters users;	/* who wait for the next one */
+	uint64_t count;		/* lines so far */
+	struct torc_waiters users;	/* fibers that wait for a line */
 	unsigned user_count;
-	uint64_t listener;	/* a fiber, while there are users */
+	uint64_t listener;	/* its fiber, while there are users */
 } room;
 
-/* How much of a text fits on a line, in whole characters of UTF-8. */
+/* Returns how many bytes fit on a line without cutting a UTF-8 character. */
 static int
 fit(const char *text)
 {
@@ -59,7 +61,7 @@ put(const struct torc_redis_message *message)
 	torc_wake_all(&room.users, 0);
 }
 
-/* The subscriber's fiber. */
+/* The fiber of the subscriber. */
 static int
 listen_to_redis(void *arg)
 {
@@ -79,7 +81,7 @@ listen_to_redis(void *arg)
 		if (rc == 0 && (message.event == TORC_REDIS_MESSAGE ||
 		    message.event == TORC_REDIS_CONNECTED))
 			put(&message);
-		/* Whatever is wrong may be mended. */
+		/* The cause may be repaired: try again. */
 		if (rc < 0 && rc != -ECANCELED && rc != -ESHUTDOWN) {
 			fprintf(stderr, "chat: %s\n", error.text);
 			rc = torc_sleep(torc_after_ms(AGAIN_MS));
@@ -89,7 +91,7 @@ listen_to_redis(void *arg)
 	return rc;
 }
 
-/* A user's second fiber: what was said since it began. */
+/* The second fiber of a user: it sends all lines from now on. */
 static int
 tell(void *arg)
 {
@@ -113,7 +115,7 @@ tell(void *arg)
 	return rc;
 }
 
-/* Parks. Say all whole lines in view; how many bytes these are. */
+/* Parks. Publish all complete lines. Returns how many bytes these are. */
 static size_t
 say(const struct torc_slice *in)
 {
@@ -149,7 +151,7 @@ chat(struct torc_conn *conn, void *arg)
 		if (torc_conn_unread(conn) >= LINE_SIZE)
 			break;
 	}
-	/* Even if this one is cancelled: they must not outlive it. */
+	/* torc_fiber_reap() waits for them even if this fiber is cancelled. */
 	torc_fiber_reap(teller, NULL, TORC_NEVER);
 	if (--room.user_count == 0)
 		torc_fiber_reap(room.listener, NULL, TORC_NEVER);
@@ -183,5 +185,6 @@ main(int argc, char **argv)
 	struct torc_config config = { .handler = chat, .start = start,
 		.stop = stop, .arg = getenv("REDIS") };
 
-	return cli_serve(argc, argv, "A chat over Redis.", &config, NULL);
+	return cli_serve(argc, argv, "A chat between the users of all servers "
+	    "that share $REDIS (127.0.0.1:6379).", &config, NULL);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cli.c - options, and messages on standard error.
+ * cli.c - options of the examples, and their messages on standard error.
  */
-#include "cli.h"
+#define _GNU_SOURCE 1
 
-#include <torc_service.h>
+#include "cli.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -17,7 +17,7 @@
 #define EXIT_USAGE 64		/* EX_USAGE */
 #define EXIT_NO_RING 78		/* EX_CONFIG */
 
-static char crew[400];		/* how many reactors, and why */
+static char crew[400];		/* the number of reactors, and why */
 static const char *addresses[ADDRESSES + 1];
 static const struct torc_config *serving;
 
@@ -49,7 +49,7 @@ notice(const char *text, void *arg)
 	cli_fail(0, "%s", text);
 }
 
-/* As much as torc_serve() could raise the limit. */
+/* Returns the limit of open descriptors, which torc_serve() has raised. */
 static unsigned long long
 descriptors(void)
 {
@@ -59,7 +59,7 @@ descriptors(void)
 	return limit.rlim_cur;
 }
 
-/* Before the first thread is bound to a CPU. */
+/* Must run before any thread is bound to a CPU. */
 static void
 count_reactors(unsigned wanted)
 {
@@ -74,7 +74,7 @@ count_reactors(unsigned wanted)
 		    count == 1 ? "" : "s", why);
 }
 
-/* In one write, for those who wait for the line. */
+/* In one write, so that scripts can wait for the whole line. */
 static void
 say_ready(void *arg)
 {
@@ -98,23 +98,20 @@ static void
 help(const char *what, const struct cli_switch *extra)
 {
 	printf("usage: %s [options]\n%s\n\n"
-	    "  -l ADDRESS   listen there; may be given again (127.0.0.1:8080;"
-	    "\n               [::1]:8080, unix:PATH, unix:@NAME, fd:N)\n"
-	    "  -r REACTORS  threads, each with a ring of its own (one per "
-	    "granted CPU)\n"
-	    "  -s MICROS    poll for so long before sleeping (off)\n"
-	    "  -i           incremental receive buffers, from Linux 6.12\n"
-	    "  -n           no statistics page, which ringstat reads\n",
+	    "  -l ADDRESS   listen on this address; can be repeated "
+	    "(127.0.0.1:8080).\n"
+	    "               Other forms: [::1]:8080, unix:PATH, unix:@NAME, "
+	    "fd:N\n"
+	    "  -r REACTORS  number of threads, each with its own ring (one "
+	    "for each CPU)\n"
+	    "  -s MICROS    poll for this long before sleeping (off)\n"
+	    "  -i           fill receive buffers bit by bit (Linux 6.12 and "
+	    "later)\n"
+	    "  -n           do not publish statistics for ringstat\n",
 	    program_invocation_short_name, what);
 	for (; extra != NULL && extra->letter != '\0'; extra++)
 		printf("  -%c           %s\n", extra->letter, extra->help);
-	printf("  -h, --help   this text\n");
-}
-
-static int
-usage(const char *text, const char *value)
-{
-	return cli_fail(EXIT_USAGE, "%s '%s' (see --help)", text, value);
+	printf("  -h, --help   show this text\n");
 }
 
 static int
@@ -123,14 +120,15 @@ add_address(const char *address)
 	static int count;
 
 	if (count == ADDRESSES)
-		return usage("too many addresses:", address);
+		return cli_fail(EXIT_USAGE, "cannot listen on %s: %d addresses "
+		    "are the most", address, ADDRESSES);
 	addresses[count++] = address;
 	addresses[count] = NULL;
 	return 0;
 }
 
 static int
-number(const char *text, unsigned *value)
+number(char letter, const char *text, unsigned *value)
 {
 	unsigned parsed = 0;
 	const char *at = text;
@@ -138,7 +136,8 @@ number(const char *text, unsigned *value)
 	while (*at >= '0' && *at <= '9' && parsed <= 1000000)
 		parsed = parsed * 10 + (unsigned)(*at++ - '0');
 	if (at == text || *at != '\0' || parsed > 1000000)
-		return usage("not a number:", text);
+		return cli_fail(EXIT_USAGE, "option -%c needs a number up to "
+		    "1000000, not '%s'", letter, text);
 	*value = parsed;
 	return 0;
 }
@@ -157,8 +156,8 @@ cli_env_number(const char *variable, unsigned otherwise)
 	if (errno == 0 && end > text && *end == '\0' && *text != '-' &&
 	    value < TORC_NO_LIMIT)
 		return (unsigned)value;
-	cli_fail(0, "%s = %s: must be a number below %u", variable, text,
-	    TORC_NO_LIMIT);
+	cli_fail(0, "%s must be a number below %u, not '%s'", variable,
+	    TORC_NO_LIMIT, text);
 	exit(EXIT_USAGE);
 }
 
@@ -169,9 +168,9 @@ with_value(char letter, const char *value, struct torc_config *config)
 	case 'l':
 		return add_address(value);
 	case 'r':
-		return number(value, &config->reactors);
+		return number(letter, value, &config->reactors);
 	default:
-		return number(value, &config->spin_us);
+		return number(letter, value, &config->spin_us);
 	}
 }
 
@@ -185,7 +184,7 @@ find(struct cli_switch *extra, char letter)
 	return NULL;
 }
 
-/* 0, an exit status, or -1: nothing more to do. */
+/* Returns 0, an exit status, or -1 if there is nothing more to do. */
 static int
 read_options(int argc, char **argv, const char *what,
     struct torc_config *config, struct cli_switch *extra)
@@ -203,8 +202,8 @@ read_options(int argc, char **argv, const char *what,
 		if (letter != '\0' && option[2] == '\0' &&
 		    strchr("lrs", letter) != NULL) {
 			if (++i == argc)
-				return usage("a value is missing after",
-				    option);
+				return cli_fail(EXIT_USAGE, "option %s needs "
+				    "a value (see --help)", option);
 			rc = with_value(letter, argv[i], config);
 			if (rc != 0)
 				return rc;
@@ -216,20 +215,21 @@ read_options(int argc, char **argv, const char *what,
 		    find(extra, letter) != NULL) {
 			find(extra, letter)->on = true;
 		} else {
-			return usage("unknown option", option);
+			return cli_fail(EXIT_USAGE, "unknown option '%s' (see "
+			    "--help)", option);
 		}
 	}
 	return 0;
 }
 
-/* By its first words: the reactors that come later may be refused, too. */
+/* The kernel may also refuse io_uring to a later reactor: read the text. */
 static bool
 is_refusal(const char *text)
 {
 	return strncmp(text, "io_uring_", 9) == 0;
 }
 
-/* Read the options: -1, or the exit status of a program that ends here. */
+/* Read the options. Returns -1, or an exit status: the program ends here. */
 static int
 begin(int argc, char **argv, const char *what, struct torc_config *config,
     struct cli_switch *extra)
@@ -275,45 +275,23 @@ cli_serve(int argc, char **argv, const char *what,
 	return serve(config);
 }
 
-/* On all addresses. */
-static int
-serve_service(struct torc_service *service, struct torc_config *config)
+int
+cli_serve_handler(int argc, char **argv, const char *what,
+    struct torc_config *config, torc_handler *handler, void *arg)
 {
 	struct torc_endpoint endpoints[ADDRESSES];
+	const int status = begin(argc, argv, what, config, NULL);
 	unsigned count = 0;
 
+	if (status >= 0)
+		return status;
 	for (; addresses[count] != NULL; count++)
 		endpoints[count] = (struct torc_endpoint) {
 			.address = addresses[count],
-			.handler = torc_service_handle,
-			.arg = service,
+			.handler = handler,
+			.arg = arg,
 		};
 	config->endpoints = endpoints;
 	config->endpoint_count = count;
 	return serve(config);
-}
-
-int
-cli_serve_routes(int argc, char **argv, const char *what,
-    struct torc_routes *routes, const struct torc_service_config *service,
-    const struct torc_config *config)
-{
-	struct torc_config served = { .reactors = 0 };
-	struct torc_service *made = NULL;
-	struct torc_error error;
-	int status;
-
-	if (config != NULL)
-		served = *config;
-	status = begin(argc, argv, what, &served, NULL);
-	if (status < 0 &&
-	    torc_service_create(&made, routes, service, &error) < 0) {
-		cli_fail(0, "%s", error.text);
-		status = 1;
-	}
-	torc_routes_destroy(routes);
-	if (status < 0)
-		status = serve_service(made, &served);
-	torc_service_destroy(made);
-	return status;
 }

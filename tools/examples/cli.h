@@ -1,50 +1,46 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cli.h - the options that all of torc's programs have.
+ * cli.h - what the examples share: options, messages and exit statuses. It is
+ * not a part of torc: a program of yours can call torc_serve() itself.
  */
 #ifndef TORC_EXAMPLES_CLI_H
 #define TORC_EXAMPLES_CLI_H
 
 #include <torc.h>
 
-/* One more option of a program: a letter, without an argument. */
+/* An option of one program: a letter, without an argument. */
 struct cli_switch {
 	char letter;
 	const char *help;
-	bool on;		/* set when it was given */
+	bool on;		/* set if the option was given */
 };
 
-/*
- * Say it on standard error, behind the name of the program. Returns `error`.
- */
+/* Write a message to standard error. Returns `error`. */
 int cli_fail(int error, const char *format, ...)
     __attribute__((__format__(__printf__, 2, 3)));
 
-/* A variable of the environment, or `otherwise`. */
+/* Returns the value of an environment variable, or `otherwise`. */
 const char *cli_env(const char *variable, const char *otherwise);
 
-/* The same, of a number; a wrong one ends the program with status 64. */
+/*
+ * Returns the number in an environment variable, or `otherwise`. If the value
+ * is not a number, the program exits with status 64.
+ */
 unsigned cli_env_number(const char *variable, unsigned otherwise);
 
 /*
- * Read the options into `config`, serve until SIGTERM or SIGINT, and return
- * the exit status: 0 after a drain, 64 for wrong options, 78 if io_uring
- * cannot be used here, or not by so many reactors, 1 for any other failure.
- * `extra` may be NULL.
+ * Read the options into `config` and serve until SIGTERM or SIGINT. Returns the
+ * exit status: 0 after a drain; 64 if the options are wrong; 78 if io_uring
+ * cannot be used here; 1 after any other failure. `extra` may be NULL.
  */
 int cli_serve(int argc, char **argv, const char *what,
     struct torc_config *config, struct cli_switch *extra);
 
-struct torc_routes;
-struct torc_service_config;
-
 /*
- * The same for a program that is one service: it is made of `routes`, which are
- * destroyed. `service` may be NULL, and so may `config`, whose functions have
- * its `arg`. 1 if the service cannot be made.
+ * The same, for a program whose handler has an argument of its own: `config`
+ * has no handler, and its `arg` is for `start` and `stop`.
  */
-int cli_serve_routes(int argc, char **argv, const char *what,
-    struct torc_routes *routes, const struct torc_service_config *service,
-    const struct torc_config *config);
+int cli_serve_handler(int argc, char **argv, const char *what,
+    struct torc_config *config, torc_handler *handler, void *arg);
 
 #endif

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * echo.c - send every byte back.
+ * echo.c - a server that sends every byte back.
+ *
+ *     cc -o echo echo.c cli.c $(pkg-config --cflags --libs torc)
+ *     ./echo -l 127.0.0.1:7000
+ *
+ * Try it with: nc 127.0.0.1 7000
  */
 #include <torc.h>
 
@@ -18,7 +23,7 @@ echo(struct torc_conn *conn, void *arg)
 			return -1;
 		torc_conn_consume(conn, in.size);
 	}
-	/* Returning sends what is staged, then FIN, and closes. */
+	/* Send what is left, then FIN, and close. */
 	return TORC_CLOSE;
 }
 

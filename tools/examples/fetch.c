@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fetch.c - many URLs at once under one deadline: what was there in time is
- * told, and the rest is said to be late.
+ * fetch.c - fetch many URLs at once with one deadline. When it passes, those
+ * that have arrived are reported, and the rest are reported as late.
  *
- *     fetch -t 2000 -n 20 http://127.0.0.1:8080/ http://localhost:8081/x ...
+ *     cc -o fetch fetch.c $(pkg-config --cflags --libs torc-http)
+ *     ./fetch -t 2000 -n 20 http://127.0.0.1:8080/ http://localhost:8081/x
  */
 #include <torc_http.h>
 
@@ -20,9 +21,9 @@ struct fetch {
 	const char *url;
 	char address[300];	/* of its origin: host:port */
 	const char *target;
-	int result;		/* 0: it is whole; or why it is not */
+	int result;		/* 0, or why the body is not complete */
 	unsigned status;
-	uint64_t bytes;		/* of the body, so far */
+	uint64_t bytes;		/* of the body that have arrived */
 };
 
 struct work {
@@ -33,7 +34,7 @@ struct work {
 	unsigned ms;
 };
 
-/* "http://host:port/target". False: it is something else. */
+/* Read "http://host:port/target". Returns false if it is something else. */
 static bool
 read_url(struct fetch *fetch, const char *url)
 {
@@ -72,7 +73,7 @@ ask(struct torc_http_client *client, struct fetch *fetch)
 	return rc;
 }
 
-/* A fiber of the group: its deadline is that of the group, which cancels it. */
+/* A fiber of the group. It needs no deadlines: the group cancels it. */
 static int
 run_fetch(void *arg)
 {
@@ -91,7 +92,7 @@ run_fetch(void *arg)
 	return fetch->result;
 }
 
-/* When the group has ended, nobody touches the results any more. */
+/* When the group has ended, no fiber uses the results any more. */
 static int
 run_all(void *arg)
 {
@@ -112,12 +113,12 @@ run_all(void *arg)
 static void
 begin(struct torc_reactor *reactor, struct torc_post *post)
 {
-	/* The post is what the work begins with. */
+	/* The post is the first member of the work. */
 	if (torc_fiber_spawn(NULL, run_all, post) < 0)
 		torc_reactor_stop(reactor);
 }
 
-/* How many are not whole. */
+/* Print the results. Returns how many are not complete. */
 static unsigned
 tell(const struct work *work)
 {
@@ -143,8 +144,8 @@ static int
 usage(void)
 {
 	fprintf(stderr, "usage: fetch [-t MS] [-n AT_ONCE] http://HOST[:PORT]"
-	    "[/PATH] ...\nFetches all of them, and tells what has come after "
-	    "MS milliseconds (5000).\n");
+	    "[/PATH] ...\nFetches all URLs, AT_ONCE at a time (20), and "
+	    "reports what has arrived\nafter MS milliseconds (5000).\n");
 	return EXIT_USAGE;
 }
 

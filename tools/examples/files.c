@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * files.c - serves the files below the folder FILES_ROOT (or the current one)
- * over HTTP/1.1: index.html for a directory, ranges, conditions, and name.br
- * or name.gz for `name` where they are wanted. Try
+ * files.c - a server of static files: ranges, conditional requests, index.html
+ * for directories, and name.br or name.gz for clients that accept them.
  *
- *     FILES_ROOT=/usr/share/doc files -l 127.0.0.1:8080
- *     curl -i http://127.0.0.1:8080/bash/copyright
+ *     cc -o files files.c cli.c $(pkg-config --cflags --libs torc-file)
+ *     FILES_ROOT=/usr/share/doc ./files -l 127.0.0.1:8080
+ *
+ * Try it with: curl -i http://127.0.0.1:8080/bash/copyright
  */
 #include <torc_file.h>
 #include <torc_service.h>
 
-#include "cli.h"
+#include "cli_service.h"
 
 int
 main(int argc, char **argv)
@@ -29,6 +30,6 @@ main(int argc, char **argv)
 		return 1;
 	torc_routes_add(routes, "*", "/{path...}", torc_file_exchange,
 	    &tree.key);
-	return cli_serve_routes(argc, argv, "Serves the files below a folder.",
-	    routes, NULL, &config);
+	return cli_serve_routes(argc, argv, "Serves the files below "
+	    "$FILES_ROOT (the current directory).", routes, NULL, &config);
 }

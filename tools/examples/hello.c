@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hello.c - the smallest service: GET / is answered with a greeting.
+ * hello.c - the smallest HTTP service: it answers GET / with a greeting.
  *
- *     hello -l 127.0.0.1:8080
- *     curl http://127.0.0.1:8080/
+ *     cc -o hello hello.c cli.c $(pkg-config --cflags --libs torc-http)
+ *     ./hello -l 127.0.0.1:8080
+ *
+ * Try it with: curl http://127.0.0.1:8080/
  */
 #include <torc_service.h>
 
-#include "cli.h"
+#include "cli_service.h"
 
 static int
 greet(struct torc_exchange *exchange, void *greeting)

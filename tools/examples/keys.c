@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * keys.c - values of keys over HTTP, in a memcached: it shows the client that
- * memcached.c is.
+ * keys.c - a key-value store over HTTP with memcached behind it. It shows how
+ * to use a client that you write yourself, which is memcached.c.
  *
- *     MEMCACHED=127.0.0.1:11211 keys -l 127.0.0.1:8080
+ *     cc -o keys keys.c memcached.c cli.c \
+ *         $(pkg-config --cflags --libs torc-http)
+ *     MEMCACHED=127.0.0.1:11211 ./keys -l 127.0.0.1:8080
+ *
+ * Try it with:
+ *
  *     curl -T picture.png http://127.0.0.1:8080/keys/picture
  *     curl http://127.0.0.1:8080/keys/picture
  *     curl -X DELETE http://127.0.0.1:8080/keys/picture
@@ -15,7 +20,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "cli.h"
+#include "cli_service.h"
 #include "memcached.h"
 
 #define ASK_MS 1000u
@@ -34,7 +39,7 @@ key_of(struct torc_exchange *exchange)
 	return (const char *)torc_exchange_param(exchange, "key").data;
 }
 
-/* Answer with a status, or with that of an error. */
+/* Answer with a status, or with the status that belongs to an error. */
 static int
 answer(struct torc_exchange *exchange, int rc, unsigned status)
 {
@@ -87,7 +92,7 @@ forget(struct torc_exchange *exchange, void *arg)
 	return answer(exchange, rc, rc > 0 ? 204 : 404);
 }
 
-/* Each reactor has a pool of its own. */
+/* Each reactor has its own pool of connections. */
 static int
 start(struct torc_reactor *reactor, void *address)
 {
@@ -111,7 +116,7 @@ int
 main(int argc, char **argv)
 {
 	static const struct torc_service_config service = {
-		.memory_max = 4u << 20,	/* for a body: values are less */
+		.memory_max = 4u << 20,	/* the largest body */
 	};
 	const struct torc_config config = {
 		.start = start, .stop = stop,
@@ -124,6 +129,6 @@ main(int argc, char **argv)
 	torc_routes_add(routes, "GET", "/keys/{key}", show, NULL);
 	torc_routes_add(routes, "PUT", "/keys/{key}", keep, NULL);
 	torc_routes_add(routes, "DELETE", "/keys/{key}", forget, NULL);
-	return cli_serve_routes(argc, argv, "Keeps values of keys in "
-	    "$MEMCACHED, or 127.0.0.1:11211.", routes, &service, &config);
+	return cli_serve_routes(argc, argv, "Stores values in $MEMCACHED "
+	    "(127.0.0.1:11211).", routes, &service, &config);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * memcached.c - questions to memcached, over the connections of a pool.
+ * memcached.c - a client of memcached on a pool of connections. keys.c uses it.
  */
 #include "memcached.h"
 
@@ -10,14 +10,14 @@
 #include <string.h>
 
 #define LINE_SIZE 512u
-#define VALUE_MAX (128u << 20)	/* bytes; memcached's own bound is 1 MiB */
+#define VALUE_MAX (128u << 20)	/* bytes; memcached's default limit is 1 MiB */
 
 struct answer {
 	struct torc_conn *conn;
 	torc_deadline deadline;
-	struct torc_slice in;	/* in view, and not read */
+	struct torc_slice in;	/* received and not yet read */
 	char line[LINE_SIZE];
-	uint8_t *value;		/* between "VALUE" and "END" */
+	uint8_t *value;		/* what stands between "VALUE" and "END" */
 	size_t size;
 };
 
@@ -27,7 +27,7 @@ text(const char *text)
 	return (struct torc_slice) { (const uint8_t *)text, strlen(text) };
 }
 
-/* Done with the first `size` bytes in view. */
+/* The first `size` bytes have been read. */
 static void
 take(struct answer *answer, size_t size)
 {
@@ -87,7 +87,7 @@ read_bytes(struct answer *answer, uint8_t *data, size_t size)
 	return 0;
 }
 
-/* The rest of an answer that has a value: its line was read. */
+/* Read the value of an answer whose first line was read. */
 static int
 read_value(struct answer *answer)
 {
@@ -108,7 +108,7 @@ read_value(struct answer *answer)
 	return rc < 0 ? rc : -EPROTO;
 }
 
-/* A connection whose answer was not read to its end is closed. */
+/* If the answer is not read to its end, the connection is closed. */
 static int
 ask(struct torc_pool *pool, const char *key, const struct torc_slice *parts,
     unsigned count, struct answer *answer)

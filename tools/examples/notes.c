@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * notes.c - notes as JSON over HTTP, kept in memory; and routes, a group that
- * asks who it is, and a line for each request that went wrong. Try
+ * notes.c - notes as JSON over HTTP, kept in memory. It shows routes, a group
+ * of routes that needs a token, and a log line for each request that failed.
  *
- *     NOTES_TOKEN=secret notes -l 127.0.0.1:8080
- *     curl http://127.0.0.1:8080/notes?with=milk
- *     curl http://127.0.0.1:8080/notes/shopping
+ *     cc -o notes notes.c cli.c $(pkg-config --cflags --libs torc-http)
+ *     NOTES_TOKEN=secret ./notes -l 127.0.0.1:8080
+ *
+ * Try it with:
+ *
  *     curl -H 'Authorization: Bearer secret' -X PUT -d 'milk, bread' \
  *         http://127.0.0.1:8080/notes/shopping
+ *     curl http://127.0.0.1:8080/notes/shopping
+ *     curl http://127.0.0.1:8080/notes?with=milk
  *     curl -H 'Authorization: Bearer secret' -X DELETE \
  *         http://127.0.0.1:8080/notes/shopping
  */
@@ -18,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "cli_service.h"
 
 #define NOTES_MAX 1000u
 #define NAME_MAX_SIZE 100u
@@ -29,12 +33,12 @@ struct note {
 	char text[TEXT_MAX_SIZE + 1];
 };
 
-/* Those of all reactors: nobody parks with the lock. */
+/* Shared by all reactors. No fiber may park while it has the lock. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct note *notes[NOTES_MAX];
 static unsigned note_count;
 
-/* The place of a note, or that behind the last one. */
+/* Returns the index of a note, or `note_count` if it is not there. */
 static unsigned
 place_of(const char *name)
 {
@@ -45,7 +49,7 @@ place_of(const char *name)
 	return at;
 }
 
-/* A copy of a note, or of the one at a place, with the exchange. */
+/* Returns a copy of a note, by name or by index, in memory of the exchange. */
 static const struct note *
 copy_note(struct torc_exchange *exchange, const char *name, unsigned at)
 {
@@ -126,7 +130,7 @@ show_note(struct torc_exchange *exchange, void *arg)
 	return torc_exchange_json_end(exchange, &json, TORC_NEVER);
 }
 
-/* The status. */
+/* Returns the status of the answer. */
 static unsigned
 keep_note(struct note *note)
 {
@@ -160,8 +164,8 @@ put_note(struct torc_exchange *exchange, void *arg)
 	if (rc < 0)
 		return rc;
 	if (strlen(name) > NAME_MAX_SIZE || text.size > TEXT_MAX_SIZE)
-		return torc_exchange_refuse(exchange, 413, "a large note",
-		    TORC_NEVER);
+		return torc_exchange_refuse(exchange, 413, "the name or the "
+		    "text is too long", TORC_NEVER);
 	note = calloc(1, sizeof(*note));
 	if (note == NULL)
 		return torc_exchange_refuse(exchange, 503, NULL, TORC_NEVER);
@@ -194,7 +198,7 @@ delete_note(struct torc_exchange *exchange, void *arg)
 	    TORC_NEVER);
 }
 
-/* Around what changes something. */
+/* Runs around the handlers that change something. */
 static int
 authenticate(struct torc_exchange *exchange, void *token)
 {
@@ -207,7 +211,8 @@ authenticate(struct torc_exchange *exchange, void *token)
 	    wanted))
 		return torc_exchange_next(exchange);
 	torc_exchange_add_field(exchange, "WWW-Authenticate", "Bearer");
-	return torc_exchange_refuse(exchange, 401, "not known", TORC_NEVER);
+	return torc_exchange_refuse(exchange, 401, "the token is not valid",
+	    TORC_NEVER);
 }
 
 static void
@@ -242,6 +247,6 @@ main(int argc, char **argv)
 	torc_routes_around(writers, authenticate, token);
 	torc_routes_add(writers, "PUT", "/{name}", put_note, NULL);
 	torc_routes_add(writers, "DELETE", "/{name}", delete_note, NULL);
-	return cli_serve_routes(argc, argv, "Keeps notes, as JSON.", routes,
-	    &service, NULL);
+	return cli_serve_routes(argc, argv, "Keeps notes in memory, and shows "
+	    "them as JSON.", routes, &service, NULL);
 }

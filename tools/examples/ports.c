@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ports.c - one program, and a handler for each of its ports: bytes come back
- * at one, the time is told at another, and a service over HTTP counts both.
+ * ports.c - one program with several ports, each with its own handler: one port
+ * echoes, one tells the time, and HTTP shows counts of both.
  *
- *     PORTS_ECHO=127.0.0.1:7007 PORTS_TIME=127.0.0.1:7013 ports \
- *         -l 127.0.0.1:8080
- *     nc 127.0.0.1 7007
- *     nc 127.0.0.1 7013
- *     curl http://127.0.0.1:8080/counts
+ *     cc -o ports ports.c cli.c $(pkg-config --cflags --libs torc-http)
+ *     PORTS_ECHO=127.0.0.1:7007 PORTS_TIME=127.0.0.1:7013 \
+ *         ./ports -l 127.0.0.1:8080
  *
- * All ports are open before the first is served, on all reactors.
+ * Try it with: nc 127.0.0.1 7007; nc 127.0.0.1 7013;
+ * curl http://127.0.0.1:8080/counts
+ *
+ * All ports are open before any of them is served.
  */
 #include <torc_service.h>
 
@@ -22,9 +23,9 @@
 
 #define PEER_MS 60000u
 
-static atomic_ulong echoed, told;	/* of all reactors */
+static atomic_ulong echoed, told;	/* shared by all reactors */
 
-/* The argument of an endpoint: what it counts in. */
+/* `arg` is the argument of the endpoint: here, the counter that it uses. */
 static int
 echo(struct torc_conn *conn, void *arg)
 {
@@ -41,7 +42,7 @@ echo(struct torc_conn *conn, void *arg)
 	return TORC_CLOSE;
 }
 
-/* RFC 867: who connects is told, and need not ask. */
+/* As in RFC 867, the client does not have to ask. */
 static int
 tell_time(struct torc_conn *conn, void *arg)
 {
@@ -92,8 +93,9 @@ main(int argc, char **argv)
 	if (rc < 0)
 		return cli_fail(1, "%s", error.text);
 	config.arg = service;
-	rc = cli_serve(argc, argv, "Echoes at $PORTS_ECHO, tells the time at "
-	    "$PORTS_TIME, and counts both over HTTP.", &config, NULL);
+	rc = cli_serve(argc, argv, "Echoes on $PORTS_ECHO (127.0.0.1:7007), "
+	    "tells the time on $PORTS_TIME\n(127.0.0.1:7013), and shows counts "
+	    "of both over HTTP.", &config, NULL);
 	torc_service_destroy(service);
 	return rc;
 }

@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * proxy.c - a reverse proxy: passes requests on to an origin, and its answers
- * back; also to WebSockets. 503 says that the origin cannot be reached, 504
- * that it is too slow, 502 that its answer cannot be used.
+ * proxy.c - a reverse proxy, also for WebSockets. Its own answers are 503 if
+ * the origin cannot be reached, 504 if it is too slow, and 502 if its answer is
+ * not valid.
  *
- * The environment says how:
+ *     cc -o proxy proxy.c cli.c $(pkg-config --cflags --libs torc-http)
+ *     PROXY_ORIGIN=localhost:8081 ./proxy -l 127.0.0.1:8080
  *
- *   PROXY_ORIGIN       its address; localhost:8081
- *   PROXY_ANSWER_MS    for an answer to begin, once it was asked; 5000
- *   PROXY_SILENCE_MS   between two pieces of an answer, or of what a WebSocket
- *                      moves; 30000, and 300000 of these; 0: no limit
- *   PROXY_KEEP         bytes of a body that are kept for a client that is slow,
- *                      each way; 1048576; 0: none
- *   PROXY_MEMORY       bytes of all of these, of a reactor; 67108864
- *   PROXY_CONNECTIONS  to the origin, of a reactor; 2048
+ * Other variables, with their defaults:
+ *
+ *   PROXY_ANSWER_MS    how long the origin may take to begin an answer: 5000
+ *   PROXY_SILENCE_MS   how long it may pause within an answer: 30000; and how
+ *                      long a WebSocket may be silent: 300000. 0: no limit
+ *   PROXY_KEEP         bytes of a body that are kept for a slow client, in each
+ *                      direction: 1048576. 0: none
+ *   PROXY_MEMORY       bytes kept for all clients of a reactor: 67108864
+ *   PROXY_CONNECTIONS  connections of a reactor to the origin: 2048
  */
 #include <torc_service.h>
 
 #include <stdlib.h>
 
-#include "cli.h"
+#include "cli_service.h"
 
 static const struct torc_key origin_key = { "origin" };
 
@@ -36,7 +38,7 @@ proxy(struct torc_exchange *exchange, void *arg)
 	    torc_reactor_self(), &origin_key), &how, TORC_NEVER);
 }
 
-/* Each reactor has connections of its own to the origin. */
+/* Each reactor has its own connections to the origin. */
 static int
 start(struct torc_reactor *reactor, void *config)
 {
@@ -86,7 +88,7 @@ main(int argc, char **argv)
 		return 1;
 	torc_routes_otherwise(routes, proxy, NULL);
 	return cli_serve_routes(argc, argv, "Passes requests on to "
-	    "$PROXY_ORIGIN, or localhost:8081. $PROXY_ANSWER_MS,\n"
-	    "$PROXY_SILENCE_MS, $PROXY_KEEP, $PROXY_MEMORY and "
-	    "$PROXY_CONNECTIONS say how.", routes, &service, &config);
+	    "$PROXY_ORIGIN (localhost:8081). proxy.c describes\n"
+	    "$PROXY_ANSWER_MS, $PROXY_SILENCE_MS, $PROXY_KEEP, $PROXY_MEMORY "
+	    "and\n$PROXY_CONNECTIONS.", routes, &service, &config);
 }

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * quote.c - a client for a protocol of its own: who sends the line "torc" is
- * told its price, "torc 4.09". Try "nc -N 127.0.0.1 8080" after
+ * quote.c - a client for a protocol of your own, in few lines: the answer to
+ * the line "torc" is its price, "torc 4.09".
  *
- *     quote -l 127.0.0.1:8080 -l 127.0.0.1:8081
+ *     cc -o quote quote.c cli.c $(pkg-config --cflags --libs torc)
+ *     ./quote -l 127.0.0.1:8080 -l 127.0.0.1:8081
  *
- * At the first address it answers by asking a server, that of QUOTE_SERVER or
- * localhost:8081. At the others it is the server that knows the prices.
+ * Try it with: echo torc | nc -N 127.0.0.1 8080
+ *
+ * On the other addresses the program is a server that knows the prices. On the
+ * first one it asks such a server: that of $QUOTE_SERVER, or localhost:8081.
  */
 #include <torc_client.h>
 
@@ -18,11 +21,12 @@
 #include "cli.h"
 
 #define LINE_SIZE 64u
-#define QUOTE_MS 500u	/* for an answer, whatever happens */
+#define QUOTE_MS 500u	/* the longest time for an answer */
 
 /*
- * Parks. Copy the next line with its end to `line`. `in` is what is in view
- * and was not read yet: empty at first. 0, or a negative errno.
+ * Parks. Copy the next line, with its newline, to `line`. `in` has the bytes
+ * that were received and not yet read; it is empty at first. Returns 0, or a
+ * negative errno.
  */
 static int
 read_line(struct torc_conn *conn, struct torc_slice *in, char *line,
@@ -52,7 +56,7 @@ read_line(struct torc_conn *conn, struct torc_slice *in, char *line,
 
 static const struct torc_key quotes_key = { "quotes" };
 
-/* Parks. Ask for a price: it is in `line`, behind the name. 0 or -errno. */
+/* Parks. Ask for a price, which is then in `line`, after the name. */
 static int
 get_quote(const char *name, char *line, torc_deadline deadline)
 {
@@ -68,7 +72,7 @@ get_quote(const char *name, char *line, torc_deadline deadline)
 	rc = torc_conn_write(conn, name, size + 1, deadline);
 	if (rc == 0)
 		rc = read_line(conn, &in, line, deadline);
-	/* One whose answer did not come, or was another's, is closed. */
+	/* Without the right answer, the connection is not used again. */
 	if (rc == 0 && (strncmp(line, name, size) != 0 || line[size] != ' '))
 		rc = -EPROTO;
 	torc_pool_release(pool, conn, rc == 0 && in.size == 0);
@@ -101,7 +105,7 @@ answer(struct torc_conn *conn, void *arg)
 	return rc < 0 ? rc : TORC_CLOSE;
 }
 
-/* Each reactor has a pool of its own. */
+/* Each reactor has its own pool of connections. */
 static int
 start(struct torc_reactor *reactor, void *arg)
 {
@@ -128,6 +132,6 @@ main(int argc, char **argv)
 		.stop = stop,
 		.arg = (void *)cli_env("QUOTE_SERVER", "localhost:8081") };
 
-	return cli_serve(argc, argv, "Knows the price of a name, by asking.",
-	    &config, NULL);
+	return cli_serve(argc, argv, "Tells the price of a name, after asking "
+	    "a server.", &config, NULL);
 }

@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shop.c - a JSON API with PostgreSQL behind it, Redis before that, and the
- * files of its pages. The table is
+ * shop.c - a JSON API with PostgreSQL behind it, a cache in Redis, and the
+ * static files of a site. It needs a table:
  *
  *     create table items (id serial primary key, name text not null unique,
  *         price numeric not null check (price >= 0))
  *
+ *     cc -o shop shop.c cli.c \
+ *         $(pkg-config --cflags --libs torc-file torc-pg torc-redis libcjson)
  *     PGADDRESS=postgres://shop:secret@127.0.0.1/shop REDIS=127.0.0.1:6379 \
- *         SHOP_ROOT=/srv/shop shop -l 127.0.0.1:8080
+ *         SHOP_ROOT=/srv/shop ./shop -l 127.0.0.1:8080
+ *
+ * Try it with:
+ *
  *     curl http://127.0.0.1:8080/api/items?after=0
  *     curl -d '{"name":"tea","price":2.5}' http://127.0.0.1:8080/api/items
  *     curl -i http://127.0.0.1:8080/api/items/1      # X-Cache: miss, then hit
  *     curl -X DELETE http://127.0.0.1:8080/api/items/1
  *
- * PUT takes what POST does. All other paths are files below SHOP_ROOT. What is
- * asked for once is in Redis for a minute, and goes from there when it is
- * changed. Without Redis the API is slower, without PostgreSQL it says 503,
- * without both it has files.
+ * PUT takes the same body as POST. All other paths are files below $SHOP_ROOT.
+ * An item stays in Redis for a minute after it was read, or until it changes.
+ * Without Redis the API is slower; without PostgreSQL it answers 503; the files
+ * need neither.
  */
 #include <torc_file.h>
 #include <torc_pg.h>
@@ -28,18 +33,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "cli_service.h"
 
 #define PG_MS 2000u
 #define PRICE_MAX 1e12
-#define REDIS_MS 100u		/* for what is only a cache */
+#define REDIS_MS 100u		/* a cache must not be slow */
 #define ROW "to_json(items)::text"
 #define INSERT "insert into items (name, price) values ($1, $2) returning " ROW
 #define UPDATE "update items set name = $1, price = $2 where id = $3 " \
 	"returning " ROW
 #define DELETE "delete from items where id = $1 returning " ROW
 
-/* What each reactor has a client of, or a root. */
+/* Each reactor has its own clients, and its own root of the files. */
 struct shop {
 	struct torc_pg_config pg;
 	struct torc_redis_config redis;
@@ -49,8 +54,9 @@ struct shop {
 /* ---- PostgreSQL ---- */
 
 /*
- * Parks. Ask for one value that is JSON: 1, and it is in the exchange's memory;
- * 0: there is no row; -EINVAL: what was sent is not for this table.
+ * Parks. Run a statement that returns one value, which is JSON. Returns 1, and
+ * the value is in memory of the exchange; 0: there is no row; -EINVAL: the
+ * table does not accept what the client has sent.
  */
 static int
 ask(struct torc_exchange *exchange, const char *sql,
@@ -70,7 +76,7 @@ ask(struct torc_exchange *exchange, const char *sql,
 		rc = *json != NULL ? 1 : -ENOMEM;
 	} else if (rc < 0 && result != NULL) {
 		error = torc_pg_result_error(result);
-		/* No number, out of range, taken, less than nothing ... */
+		/* Not a number, out of range, a duplicate, negative ... */
 		if (strncmp(error->state, "22", 2) == 0 ||
 		    strncmp(error->state, "23", 2) == 0)
 			rc = -EINVAL;
@@ -81,7 +87,7 @@ ask(struct torc_exchange *exchange, const char *sql,
 	return rc;
 }
 
-/* Parks. Answer with what was asked for, or with why there is nothing. */
+/* Parks. Answer with a value, or with the status of an error. */
 static int
 answer(struct torc_exchange *exchange, int rc, unsigned status,
     const char *json)
@@ -111,7 +117,7 @@ key_of(struct torc_exchange *exchange)
 	    (const char *)torc_exchange_param(exchange, "id").data);
 }
 
-/* Parks. What is kept: 1, and it is in the exchange's memory; 0; an error. */
+/* Parks. Returns 1 if an item is cached, 0 if it is not, or an error. */
 static int
 recall(struct torc_exchange *exchange, const char *key, const char **json)
 {
@@ -127,7 +133,7 @@ recall(struct torc_exchange *exchange, const char *key, const char **json)
 	return rc;
 }
 
-/* Parks. Nothing is kept any more, as far as Redis can be asked. */
+/* Parks. Remove an item from the cache, if Redis can be reached. */
 static void
 forget(struct torc_exchange *exchange)
 {
@@ -174,7 +180,7 @@ show_item(struct torc_exchange *exchange, void *arg)
 	return answer(exchange, rc, 200, json);
 }
 
-/* Name and price of an item, from JSON. 0, or an error. */
+/* Read the name and the price of an item from JSON. */
 static int
 read_item(struct torc_exchange *exchange, struct torc_slice body,
     struct torc_pg_param params[2])
@@ -197,7 +203,7 @@ read_item(struct torc_exchange *exchange, struct torc_slice body,
 	return rc;
 }
 
-/* A new one, or another one in place of one: its id is the third parameter. */
+/* Insert an item, or replace one: then the third parameter is its id. */
 static int
 put_item(struct torc_exchange *exchange, void *sql)
 {
@@ -284,6 +290,6 @@ main(int argc, char **argv)
 	torc_routes_add(api, "DELETE", "/{id}", remove_item, DELETE);
 	torc_routes_add(routes, "GET", "/{path...}", torc_file_exchange,
 	    &shop.pages.key);
-	return cli_serve_routes(argc, argv, "Items of PostgreSQL as JSON, "
-	    "beside the files of $SHOP_ROOT.", routes, NULL, &config);
+	return cli_serve_routes(argc, argv, "Serves items of PostgreSQL as "
+	    "JSON, and the files below $SHOP_ROOT.", routes, NULL, &config);
 }

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * talk.cc - a chat in C++17: exceptions are errors, destructors end what was
- * begun, and a std::thread writes down what was said.
+ * talk.cc - a chat in C++17. Exceptions report errors, destructors end what was
+ * begun, and a std::thread writes a journal.
  *
- *     talk 127.0.0.1:7000 talk.log
- *     nc 127.0.0.1 7000
+ *     c++ -o talk talk.cc -std=c++17 -pthread \
+ *         $(pkg-config --cflags --libs torc)
+ *     ./talk 127.0.0.1:7000 talk.log
  *
- * A line goes to all. Lines that begin with a slash are commands: /name NAME,
- * /who, /quit. Each reactor has a room with its own users; what one says is
- * posted to the rooms of all.
+ * Try it with two of: nc 127.0.0.1 7000
+ *
+ * All users hear every line. Lines that begin with a slash are commands: /name
+ * NAME, /who, /quit. Each reactor has a room for its own users; a line reaches
+ * the other rooms by a post.
  */
 #include <torc.h>
 
@@ -33,12 +36,12 @@
 namespace {
 
 constexpr std::size_t line_max = 400;
-constexpr std::size_t backlog_max = 100;	// lines for a slow user
+constexpr std::size_t backlog_max = 100;	// lines kept for a slow user
 constexpr unsigned write_ms = 10000;
 
 using Line = std::shared_ptr<const std::string>;
 
-/* A negative result is an exception; any other one is returned. */
+/* Throws an exception if the result is negative; otherwise returns it. */
 int
 check(int rc, const char *what)
 {
@@ -47,7 +50,7 @@ check(int rc, const char *what)
 	return rc;
 }
 
-/* What was said, on a thread that may wait for a disk. */
+/* Writes lines to a file, on a thread that may wait for the disk. */
 class Journal {
 public:
 	explicit Journal(const char *path)
@@ -104,15 +107,15 @@ private:
 	std::condition_variable news_;
 	std::deque<Line> lines_;
 	bool over_ = false;
-	std::thread thread_;	// the last one: it uses the others
+	std::thread thread_;	// the last member: it uses the others
 };
 
 class User;
 
-/* The users of a reactor; only its thread touches them. */
+/* The users of one reactor. Only its thread uses them. */
 thread_local std::vector<User *> room;
 
-/* All reactors, and the journal of all. */
+/* What the reactors share. */
 struct House {
 	std::mutex mutex;
 	std::vector<torc_reactor *> reactors;
@@ -121,7 +124,7 @@ struct House {
 
 House house;
 
-/* A user in the room, from the constructor to the destructor. */
+/* A user is in the room from its constructor to its destructor. */
 class User {
 public:
 	explicit User(torc_conn *conn)
@@ -136,7 +139,7 @@ public:
 		room.push_back(this);
 	}
 
-	/* Its second fiber uses it: so it ends first. */
+	/* The second fiber uses this object, so it must end first. */
 	~User()
 	{
 		room.erase(std::find(room.begin(), room.end(), this));
@@ -146,7 +149,7 @@ public:
 	User(const User &) = delete;
 	User &operator=(const User &) = delete;
 
-	/* Parks. The next line. False: there is none. */
+	/* Parks. Read the next line. Returns false at the end. */
 	bool
 	read(std::string &line)
 	{
@@ -169,7 +172,7 @@ public:
 		return true;
 	}
 
-	/* Who is too slow misses the oldest lines. */
+	/* A user that reads too slowly misses the oldest lines. */
 	void
 	hear(Line line)
 	{
@@ -182,7 +185,7 @@ public:
 	std::string name;
 
 private:
-	/* A fiber: write what is heard. Nothing is thrown out of it. */
+	/* The second fiber: it sends lines. No exception may leave it. */
 	static int
 	tell(void *arg)
 	{
@@ -210,7 +213,7 @@ private:
 	std::string rest_;
 };
 
-/* A line under way to the room of another reactor. */
+/* A line on its way to the room of another reactor. */
 struct Post : ::torc_post {
 	Line line;
 
@@ -324,7 +327,7 @@ try {
 		return 64;
 	}
 	const char *const addresses[] = { argv[1], nullptr };
-	/* Signals are for torc_serve(), whichever thread has it. */
+	/* The signals are for torc_serve(): block them in other threads. */
 	sigset_t signals;
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
