@@ -384,13 +384,30 @@ progress() {
 	[ ! -t 2 ] || printf '\r\033[K%s' "$*" >&2
 }
 
-describe() {
+machine() {
 	local cpu
 	cpu=$(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo)
-	echo "Linux $(uname -r), ${cpu:-$(uname -m)}, $(nproc) CPUs"
+	echo "${cpu:-$(uname -m)}, $(nproc) CPUs"
+}
+
+describe() {
+	echo "Linux $(uname -r), $(machine)"
 	echo "server on CPU $SERVER_CPU, generator on CPU $LOAD_CPU," \
 	    "loopback${BENCH_PRIVATE:+ (a private network)};" \
 	    "$REPS repetitions of $SECONDS_EACH s${BUSY:+; busy generator}"
+}
+
+# A chart of the ratios, and what it is drawn from.
+draw() {
+	touch "$scratch/ratios"
+	{
+		echo "machine $(machine)"
+		echo "kernel Linux $(uname -r)"
+		echo "commit $(git describe --always --dirty 2>/dev/null ||
+			echo unknown), $(date +%Y-%m-%d)"
+		cat "$scratch/ratios"
+	} >"$OUT/ratios.txt"
+	awk -f tools/bench/chart.awk "$OUT/ratios.txt" >"$OUT/ratios.svg"
 }
 
 cleanup() {
@@ -423,7 +440,9 @@ case " $CELLS " in
 esac
 progress ''
 describe
-awk -v spin_us="$SPIN_US" -f tools/bench/report.awk "$results"
+awk -v spin_us="$SPIN_US" -v ratios="$scratch/ratios" \
+    -f tools/bench/report.awk "$results"
+draw
 printf %s "$SKIPPED"
 sort -u "$scratch/remarks"
-echo "Every measurement: $results"
+echo "Every measurement: $results; a chart: $OUT/ratios.svg"

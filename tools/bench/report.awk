@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # report.awk - the tables of bench.sh, from its results: lines of
 #	REPETITION CELL SERVER KEY=VALUE...
+# ratios=FILE of the variables: where chart.awk's lines go (see ratios.txt).
 # refused=REASON takes the rest of its line. Ratios are taken within a
 # repetition, where the limit program and the server ran right after one
 # another; the medians are over the repetitions.
@@ -245,8 +246,29 @@ function refuse_the_rest(    pair, part, r, found) {
 	}
 }
 
+# Lines for chart.awk, of the cells with a limit.
+function write_ratios(servers,    n, all, i, j, c, limit) {
+	n = split(servers, all, " ")
+	for (i = 1; i <= cell_count; i++) {
+		c = cells[i]
+		limit = median_of(c, "limit", "cpu_us")
+		if (c !~ /\// || limit == 0)
+			continue
+		printf "%s limit %.2f\n", c, limit > ratios
+		for (j = 1; j <= n; j++)
+			if ((c, all[j]) in seen && !((c, all[j]) in refused) &&
+			    ratio_of(c, all[j], "cpu_us") > 0)
+				printf "%s %s %.2f\n", c, all[j],
+				    ratio_of(c, all[j], "cpu_us") > ratios
+	}
+	close(ratios)
+}
+
 END {
 	refuse_the_rest()
+	if (ratios != "")
+		write_ratios("raw codec hello echo liburing epoll libuv " \
+		    "libevent nginx")
 	print_ratios("HTTP, connections/pipelined requests, and churn; " \
 	    "relative to the limit program", "^[0-9c]",
 	    "raw raw+unseen codec hello liburing epoll libuv libevent nginx")
