@@ -4,7 +4,7 @@
 
 for file in sys/*.[ch] ring/*.[ch] reactor/*.[ch] conn/*.[ch] conn/*/*.[ch] \
     tests/*.[ch] tests/*/*.[ch] tools/examples/*.[ch] tools/bench/*.[ch] \
-    tools/ringstat/*.[ch]; do
+    tools/ringstat/*.[ch] tools/guides/*.[ch]; do
 	# A claim that is longer than a line stays in one piece.
 	expand "$file" | awk -v f="$file" \
 	    'length > 80 && NF > 1 { print f ":" NR }'
@@ -16,7 +16,7 @@ awk 'FNR == 1 { start = 0 }
 		print FILENAME ":" start ": " FNR - start - 1 " lines"
 		start = 0 }' sys/*.c ring/*.c reactor/*.c conn/*.c conn/*/*.c \
     tests/*.c tests/*/*.c tools/examples/*.c tools/bench/*.c \
-    tools/ringstat/*.c |
+    tools/ringstat/*.c tools/guides/*.c |
     claim "functions have at most 60 lines"
 
 # Two words put together, so that this line does not find itself.

@@ -3,7 +3,7 @@
 # installed.sh - what `make install` puts into an empty folder is enough: each
 # header is complete by itself, in C and in C++, and a program builds with each
 # library, with the flags that pkg-config says, shared and statically, and each
-# runs. That of torc itself is README.md's handler.
+# runs. That of torc itself is a guide's, that of HTTP is README.md's.
 #
 # What is missing in $B is made; CC and CXX compile. A tool that is not installed is a line "SKIP: why".
 set -u
@@ -93,47 +93,54 @@ runs() {
 	LD_LIBRARY_PATH=$prefix/lib "$scratch/$1"
 }
 
-# README.md's handler, on a socket of ours instead of port 7000.
-handler() {
-	awk '/^```c$/ { in_it = 1; next } /^```$/ { in_it = 0 } in_it' \
-	    README.md | sed "s|127.0.0.1:7000|unix:$scratch/socket|"
+# The program of README.md.
+sample() {
+	awk '/^```c$/ { in_it = 1; next } /^```$/ { in_it = 0 } in_it' README.md
 }
 
-has_handler() {
-	grep "unix:$scratch" "$scratch/torc.c"
-}
-
-# echoes NAME: the program is that handler.
-echoes() {
+# serves PROOF NAME: the program listens on a socket of ours, until PROOF.
+serves() {
 	rm -f "$scratch/socket"
 	begins server env LD_LIBRARY_PATH="$prefix/lib" "${under[@]}" \
-	    "$scratch/$1"
+	    "$scratch/$2" "unix:$scratch/socket"
 	# The file is there a little before somebody listens.
-	until_it 300 comes_back && ends "$pid"
+	until_it 300 "$1" && ends "$pid"
+}
+
+echoes() {	# echoes NAME: lines come back from it
+	serves comes_back "$1"
+}
+
+greets() {	# greets NAME: it answers a request
+	serves is_greeted "$1"
+}
+
+is_greeted() {
+	[ "$(timeout 20 curl -s --unix-socket "$scratch/socket" \
+	    http://any/hello/Ada)" = "hello, Ada" ]
 }
 
 comes_back() {
 	[ "$(echo hello | timeout 20 nc -N -U "$scratch/socket")" = hello ]
 } 2>/dev/null
 
-# try NAME [PROOF]: the program on the standard input uses the library
-# torc-NAME, or torc itself, and PROOF (runs) says that it does its work.
+# try NAME [PROOF [LIBRARY]]: the program on the standard input uses the library
+# (torc-NAME), and PROOF (runs) says that it does its work.
 try() {
-	local name=$1 library=torc-$1 proof=${2:-runs}
-	[ "$name" != torc ] || library=torc
+	local name=$1 proof=${2:-runs} library=${3:-torc-$1}
 	cat >"$scratch/$name.c"
 	if [ ! -e "$prefix/lib/pkgconfig/$library.pc" ]; then
 		echo "SKIP: $library was not built: its library is missing"
 		return
 	fi
-	claim "$library: a program builds" builds "$name" "$library"
-	claim "$library: it is linked with lib$library.so" \
+	claim "$name: a program builds" builds "$name" "$library"
+	claim "$name: it is linked with lib$library.so" \
 	    needs_shared "$name" "$library"
-	claim "$library: it $proof" "$proof" "$name"
-	claim "$library: it builds statically, too" \
+	claim "$name: it $proof" "$proof" "$name"
+	claim "$name: it builds statically, too" \
 	    builds "$name" "$library" -static
-	claim "$library: it is linked with no library then" needs_none "$name"
-	claim "$library: and $proof" "$proof" "$name"
+	claim "$name: it is linked with no library then" needs_none "$name"
+	claim "$name: and $proof" "$proof" "$name"
 }
 
 # takes DEADLINE: a call that has this for its deadline compiles.
@@ -178,7 +185,7 @@ done
 claim "a program's names are its own in C" quiet c "$CC" -std=c99
 claim "a program's names are its own in C++" quiet c++ "$CXX" -std=c++11
 
-for tool in pkg-config ldd nc; do
+for tool in pkg-config ldd nc curl; do
 	has $tool && continue
 	echo "SKIP: $tool is not installed: no program is built"
 	exit $((failed > 0))
@@ -193,9 +200,9 @@ minds_nothing() {
 	return $status
 }
 
-try torc echoes < <(handler)
+try torc echoes torc <tools/guides/connections.c
 with valgrind "valgrind has nothing to say of it" minds_nothing torc
-claim "that is README.md's handler" has_handler
+try README.md greets torc-http < <(sample)
 # What is called must not be all that the library is: whatever it needs of
 # torc is to be found.
 try http <<-'END'

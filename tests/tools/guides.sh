@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# guides.sh - the programs of README.md and of the guides do what these say.
+#
+# tests/lint/pages.sh compares their text with the samples.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+. tests/common.sh
+guides=$B/guides
+shown=("$scratch/server")
+
+# serve NAME [ARGUMENT...]: the program on a free port, until somebody listens.
+serve() {
+	fresh_port
+	begins server "$guides/$1" "127.0.0.1:$port" "${@:2}"
+	server=$pid
+	until_it 300 listens_or_gone && listens "$port"
+}
+
+listens_or_gone() {
+	listens "$port" || gone "$server"
+}
+
+drains() {
+	ends "$server"
+}
+
+ask() {	# ask PATH [OPTION...]
+	timeout 20 curl -s "${@:2}" "http://127.0.0.1:$port$1"
+}
+
+says() {	# says TEXT COMMAND...: it says this, and nothing else
+	local got
+	got=$("${@:2}")
+	echo "$got"
+	[ "$got" = "$1" ]
+}
+
+noted() {	# noted PATTERN: a line of the server's
+	until_it 100 grep -qE "$1" "$scratch/server"
+}
+
+# ---- The first service ----
+
+has_status() {	# has_status STATUS PATH [OPTION...]
+	says "$1" ask "${@:2}" -o "$scratch/body" -w '%{http_code}'
+}
+
+claim "README.md: it starts" serve first_service
+claim "it greets whom the path names" says "hello, Ada" ask /hello/Ada
+claim "it decodes the path" says "hello, A B" ask /hello/A%20B
+claim "torc answers 404 and 405" \
+    eval 'has_status 404 /none && has_status 405 /hello/Ada -X DELETE'
+claim "it drains" drains
+
+bad_address() {
+	local status=0
+	timeout 10 "$guides/first_service" 1.2.3:x 2>"$scratch/server" ||
+	    status=$?
+	[ $status -eq 1 ] && noted "cannot listen on 1.2.3:x"
+}
+claim "it says which address is none" bad_address
+
+counts() {
+	printf 'one\ntwo\n' >"$scratch/lines"
+	says '{"bytes":8,"lines":2}' ask /count --data-binary "@$scratch/lines"
+}
+
+counts_not() {
+	head -c 400000 /dev/zero >"$scratch/large"
+	has_status 413 /count --data-binary "@$scratch/large" &&
+	    noted '^/count: status 413: a body longer than memory_max$'
+}
+
+claim "first-service.md: it starts" serve json_service
+claim "it answers with JSON" counts
+claim "a body over the limit is refused, and noted" counts_not
+claim "what no route has is noted" eval 'has_status 404 /none &&
+	noted "^/none: status 404: no route has this path$"'
+claim "it drains" drains
+
+# ---- Connections by hand ----
+
+sends_lines_back() {
+	printf 'a\nbb\n' >"$scratch/lines"
+	printf 'a\nbb\nccc' | timeout 20 nc.openbsd -N 127.0.0.1 "$port" |
+	    diff "$scratch/lines" -
+}
+
+ends_long_lines() {
+	# With its standard input open: it is the server that ends this.
+	(head -c 10000 /dev/zero; sleep 20) |
+	    timeout 15 nc.openbsd 127.0.0.1 "$port" >"$scratch/heard" 2>&1
+	[ ${PIPESTATUS[1]} -ne 124 ] && [ ! -s "$scratch/heard" ]
+}
+
+needs nc.openbsd
+claim "connections.md: it starts" serve connections
+claim "whole lines come back, and the rest does not" sends_lines_back
+claim "a line that does not end is cut off" ends_long_lines
+claim "it drains" drains
+
+# ---- When io_uring is refused ----
+
+available() {
+	says "io_uring is available" "$guides/available"
+}
+
+refused() {
+	local status=0
+	"$B/tests/bin/seccomp_exec" EPERM "$guides/available" \
+	    2>"$scratch/server" || status=$?
+	[ $status -eq 78 ] && noted '^available: io_uring_setup: EPERM: blocked'
+}
+
+refused_to_serve() {
+	local status=0
+	"$B/tests/bin/seccomp_exec" EPERM "$guides/first_service" \
+	    2>"$scratch/server" || status=$?
+	[ $status -eq 1 ] && noted '^first_service: io_uring_setup: EPERM'
+}
+
+claim "refused.md: io_uring is available here" available
+claim "a filter refuses it: one line, and status 78" refused
+claim "torc_serve() says the same" refused_to_serve
+
+[ $failed -eq 0 ]
