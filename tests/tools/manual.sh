@@ -194,7 +194,7 @@ misread() {
 	    "[ENOSPC] There are 1024 listeners." \
 	    "Call torc_listen() on the reactor's thread" "torc(7)"
 	shows man3/torc_config.3 "torc_config" \
-	    "unsigned batch Completions a turn. Default: 256. Range: 1 to" \
+	    "unsigned batch Completions handled in a turn. Default: 256. Range: 1 to" \
 	    "int (*start)(struct torc_reactor *reactor, void *arg)"
 	shows man3/torc_fd_poll.3 "torc_fd_read" \
 	    "torc_fd_poll() Wait for POLLIN" "A call that parks must be made"
