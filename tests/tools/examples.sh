@@ -233,6 +233,217 @@ hears_another() {
 	return $status
 }
 
+# listens_to_events NAME: a client, whose $scratch/NAME has what it hears.
+listens_to_events() {
+	begins "$1" curl -sN "http://127.0.0.1:$port/events" &&
+	    until_it 200 heard "$1" '[0-9]* s'
+}
+
+heard() {	# heard NAME TEXT: in an event
+	grep -q "^data: $2$" "$scratch/$1"
+}
+
+both_hear() {
+	listens_to_events ann && ann=$pid && listens_to_events ben &&
+	    ben=$pid && gets /publish 204 -d "good morning" &&
+	    until_it 200 heard ann "good morning" &&
+	    until_it 200 heard ben "good morning"
+}
+
+# Cal stops reading, while more is published than any buffers hold.
+one_stalls() {
+	local i
+	listens_to_events cal || return 1
+	cal=$pid
+	kill -STOP "$cal"
+	for i in $(seq 20); do
+		ab -q -k -c 2 -n 500 -p "$scratch/long" \
+		    "http://127.0.0.1:$port/publish" >/dev/null &&
+		    gets /publish 204 -d "batch $i" &&
+		    until_it 400 heard ann "batch $i" || return 1
+	done
+	sleep 2.5
+	gets /publish 204 -d "evening" && until_it 200 heard ben evening
+}
+
+is_dropped() {	# it reads on, and comes to an end
+	kill -CONT "$cal"
+	await "$cal"
+	[ $? -ne 0 ] && ! heard cal evening
+}
+
+streams_end() {	# in order, which curl tells by status 0
+	ends "$events" && await "$ann" && await "$ben"
+}
+
+# ---- upload ----
+
+stored() {	# stored NAME FILE: it has these bytes
+	cmp "$scratch/root/$1" "$2"
+}
+
+is_stored() {
+	gets /files/large 201 -T "$scratch/large" && stored large "$scratch/large" &&
+	    gets /files/large "201" -T "$scratch/small" &&
+	    stored large "$scratch/small"
+}
+
+is_refused() {
+	gets /files/over 413 -T "$scratch/large" -H "Expect: 100-continue" &&
+	    gets /files/over 413 -T "$scratch/large" -H "Transfer-Encoding: chunked" &&
+	    gets /files/.hidden 400 -T "$scratch/small" &&
+	    gets /files/..%2fout 400 -T "$scratch/small" && only large
+}
+
+only() {	# only NAME...: is in the folder
+	ls -A "$scratch/root"
+	diff <(ls -A "$scratch/root") <(printf '%s\n' "$@")
+}
+
+# half_sent: an upload is under way, on fd 7.
+half_sent() {
+	exec 7<>"/dev/tcp/127.0.0.1/$port" &&
+	    printf 'PUT /files/half HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n%s' \
+	    "Content-Length: 100000" "the first bytes" >&7 &&
+	    until_it 200 under_way
+}
+
+under_way() {
+	[ -n "$(find "$scratch/root" -name '.upload.*' -size +0)" ]
+}
+
+cut_leaves_nothing() {
+	half_sent && exec 7>&- && until_it 200 only large
+}
+
+# A second signal does not wait for what is under way.
+stop_leaves_nothing() {
+	half_sent && kill -TERM "$pid" && sleep 0.5 && under_way &&
+	    ends "$pid" && only large
+	local status=$?
+	exec 7>&-
+	return $status
+}
+
+# Files of this server may have 512 KB, and it has to live with the signal.
+finds_no_room() {
+	(ulimit -f 512; trap '' XFSZ; run upload "$at") >"$scratch/full" 2>&1 &
+	pid=$!
+	children+=("$pid")
+	until_it 200 grep -q ready "$scratch/full" &&
+	    gets /files/over 507 -T "$scratch/large" && only large &&
+	    gets /files/small 201 -T "$scratch/small" &&
+	    only large small && ends "$pid"
+}
+
+# ---- embed ----
+
+embed_echoes() {
+	tells "$port" hello hello
+}
+
+# Nothing but the connection's bytes wakes it up, then nothing but its timer.
+embed_waits_for_both() {
+	sleep 20 | nc.openbsd 127.0.0.1 "$port" >/dev/null 2>&1 &
+	children+=($!)
+	until_it 100 grep -q "connections: 1" "$scratch/embed" &&
+	    embed_echoes && kill "$!" &&
+	    until_it 100 no_connections
+}
+
+no_connections() {
+	[ "$(tail -n 1 "$scratch/embed")" = "embed: connections: 0" ]
+}
+
+# ---- worker ----
+
+redis() {
+	redis-cli -p "$redis_port" "$@"
+}
+
+is_in() {	# is_in LIST JOB: once
+	[ "$(redis LRANGE "$1" 0 -1 | grep -cxF -- "$2")" -eq 1 ]
+}
+
+serves_worker() {
+	serves worker "s/:6379/:$redis_port/"
+}
+
+does() {	# does JOB: and keeps it nowhere else
+	until_it 400 is_in "done" "$1" && redis LRANGE jobs 0 -1 &&
+	    ! is_in jobs "$1" && ! is_in doing:alpha "$1"
+}
+
+begins_job() {
+	redis LPUSH jobs "$1" && until_it 400 is_in doing:alpha "$1"
+}
+
+finishes() {
+	begins_job "1500 to finish" && ends "$pid" && does "1500 to finish"
+}
+
+takes_none_when_it_ends() {
+	serves_worker && ends "$pid" && redis LPUSH jobs "0 for later" &&
+	    is_in jobs "0 for later" && serves_worker && does "0 for later"
+}
+
+is_done_again() {	# after a death
+	begins_job "1000 to do again" && dies "$pid" &&
+	    is_in doing:alpha "1000 to do again" && serves_worker &&
+	    does "1000 to do again"
+}
+
+# The second signal does not wait for the job.
+is_left() {
+	begins_job "60000 too long" && kill -TERM "$pid" && sleep 0.3 &&
+	    ends "$pid" && is_in doing:alpha "60000 too long" &&
+	    ! is_in "done" "60000 too long"
+}
+
+survives_redis() {	# that goes away for a moment
+	redis LPUSH jobs "0 before" && does "0 before" &&
+	    redis CLIENT KILL TYPE normal SKIPME yes &&
+	    redis LPUSH jobs "0 after" && does "0 after"
+}
+
+# ---- pipe ----
+
+store() {	# store KEY VALUE
+	printf 'set %s 0 0 %d\r\n%s\r\nquit\r\n' "$1" ${#2} "$2" |
+	    nc.openbsd -N 127.0.0.1 "$memcached_port"
+}
+
+pipes() {	# pipes KEYS: in place of those that it shows
+	(run pipe "s/:11211/:$memcached_port/; s/one two three/$1/") \
+	    >"$scratch/piped"
+}
+
+gets_values() {
+	store one uno && store empty "" && pipes "one two empty" &&
+	    diff "$scratch/piped" - <<-END
+	one: uno
+	two is not there
+	empty: 
+	END
+}
+
+connections() {
+	printf 'stats\r\nquit\r\n' | nc.openbsd -N 127.0.0.1 "$memcached_port" |
+	    tr -d '\r' | awk '/total_connections/ { print $3 }'
+}
+
+many_over_one() {
+	local before i
+	before=$(connections)
+	pipes "$(seq -s ' ' 500 | sed 's/ 250 / one /')" &&
+	    [ "$(wc -l <"$scratch/piped")" -eq 500 ] &&
+	    [ "$(sed -n 250p "$scratch/piped")" = "one: uno" ] &&
+	    [ "$(sed -n 251p "$scratch/piped")" = "251 is not there" ] &&
+	    [ "$(connections)" -eq $((before + 2)) ]
+}
+
+# ---- Clients of others ----
+
 try_cache() {
 	at
 	serves cache "$at" && gets /page "X-Cache: miss" &&
@@ -273,11 +484,61 @@ try proxy.c && claim "proxy passes requests on" try_proxy
 try fetch.c && claim "fetch fetches" try_fetch
 try talk.cc && claim "talk lets two users talk" try_talk
 
+if try events.c; then
+	head -c 1000 /dev/zero | tr '\0' x >"$scratch/long"
+	at
+	claim "events starts" serves events "$at"
+	events=$pid
+	claim "two clients hear its clock, and what one publishes" both_hear
+	with ab "a client that stalls delays nobody" one_stalls
+	with ab "and is dropped" is_dropped
+	claim "the streams of others end in order when it drains" streams_end
+fi
+if try upload.c; then
+	mkdir "$scratch/root"
+	head -c 3000000 /dev/urandom >"$scratch/large"
+	head -c 3000 /dev/urandom >"$scratch/small"
+	at "s|/srv/files|$scratch/root|"
+	claim "upload starts" serves upload "$at"
+	upload=$pid
+	claim "an upload is stored, also in place of another" is_stored
+	claim "one that is cut off leaves nothing" cut_leaves_nothing
+	pid=$upload
+	claim "nor does one that the server is stopped in" stop_leaves_nothing
+	at "s|/srv/files|$scratch/root|; s/UPLOAD_MIB=[0-9]*/UPLOAD_MIB=2/"
+	claim "upload starts with a limit" serves upload "$at"
+	upload=$pid
+	claim "what is too large or ill-named is refused" is_refused
+	claim "upload drains" ends "$upload"
+	at "s|/srv/files|$scratch/root|"
+	shown=("$scratch/full" "$scratch/answer")
+	claim "without room the answer is 507, and nothing is left" finds_no_room
+fi
+
+if try embed.c; then
+	at
+	claim "embed starts" serves embed "$at"
+	claim "a loop of its own serves torc's connections" embed_echoes
+	claim "beside a timer, each when it is due" embed_waits_for_both
+	claim "and ends by a signal that the loop reads" ends "$pid"
+fi
+
 # has SERVER: it runs, if it is installed.
 fresh_port && redis_port=$port
 if has redis-server; then
 	claim "Redis starts" starts_redis
 	try cache.c && claim "cache caches" try_cache
+	if try worker.c; then
+		claim "worker starts" serves_worker
+		claim "it does a job, also when its connections were lost" \
+		    survives_redis
+		claim "when it is stopped it finishes the job" finishes
+		claim "and takes no more" takes_none_when_it_ends
+		claim "the job of a worker that was killed is done again" \
+		    is_done_again
+		claim "a job that takes too long is left for the next one" \
+		    is_left
+	fi
 	try chat.c && claim "chat lets two users chat" try_chat
 else
 	echo "SKIP: redis-server is not installed"
@@ -285,6 +546,10 @@ fi
 fresh_port && memcached_port=$port
 if has memcached; then
 	claim "memcached starts" starts_memcached
+	if try pipe.c; then
+		claim "pipe shows values" gets_values
+		claim "five hundred go over one connection" many_over_one
+	fi
 	try keys.c && claim "keys keeps values" try_keys
 else
 	echo "SKIP: memcached is not installed"
