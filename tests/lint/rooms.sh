@@ -100,9 +100,7 @@ for room in sys ring reactor conn conn/kit conn/http conn/redis conn/pg \
 		grep -qF "\`${file##*/}\`" "$room/README.md" ||
 		    echo "$file is not in $room/README.md"
 	done
-	# That of reactor/ is also a page for programs, and older.
-	[ "$room" = reactor ] ||
-	    awk 'length > 100 { print FILENAME ":" FNR }' "$room/README.md"
+	awk 'length > 100 { print FILENAME ":" FNR }' "$room/README.md"
 done | claim "the page of each room names its files"
 
 # Files that call each other, over whatever others: none, or as few as listed.

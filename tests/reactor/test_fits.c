@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_fits.c - what reactor/README.md says of how much stack things take.
+ * test_fits.c - what tools/guides/stacks.md says of how much stack things take.
  * Each runs on a fiber with a stack of the default size.
  */
 #include "tests/harness.h"

@@ -100,6 +100,45 @@ claim "whole lines come back, and the rest does not" sends_lines_back
 claim "a line that does not end is cut off" ends_long_lines
 claim "it drains" drains
 
+# ---- Threads and posts ----
+
+say_nothing() {	# what comes to a connection that says nothing
+	timeout 20 nc.openbsd -N 127.0.0.1 "$port" </dev/null
+}
+
+has_news() {
+	say_nothing | tee "$scratch/heard" |
+	    grep -qE '^reactor [0-9]+: answer [1-9][0-9]*, news [1-9][0-9]*$'
+}
+
+claim "threads.md: it starts" serve threads
+claim "what a thread posts reaches the reactor that answers" \
+    until_it 100 has_news
+claim "the thread ends with the reactors" drains
+
+# ---- Stacks ----
+
+fits() {	# fits LEVELS [STACK_KIB]
+	says "$1 levels fit" "$guides/stacks" "$@"
+}
+
+overflows() {
+	local status=0
+	(ulimit -c 0 && "$guides/stacks" 300) >"$scratch/server" 2>&1 ||
+	    status=$?
+	[ $status -eq 139 ] && noted '^torc: reactor 0: a fiber ran over its stack of 262144 bytes: raise stack_size'
+}
+
+claim "stacks.md: 200 levels fit" fits 200
+claim "300 do not, and it is said why" overflows
+claim "in a larger stack they fit" fits 300 512
+
+# ---- Deadlines ----
+
+claim "deadlines.md: it starts" serve deadlines
+claim "it answers with what came in time" says "2 of 3 in time" say_nothing
+claim "it drains" drains
+
 # ---- When io_uring is refused ----
 
 available() {
