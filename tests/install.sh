@@ -28,6 +28,7 @@ missing() {
 		ctags universal-ctags
 		curl curl
 		fio fio
+		gdb gdb
 		h2load nghttp2-client
 		haproxy haproxy
 		ip iproute2

@@ -13,7 +13,7 @@ bugs() {
 	done
 }
 claims() {
-	for tens in 1-49 54-57 62-74 78-79 81-88; do
+	for tens in 1-49 54-57 62-74 78-79 81-89; do
 		span A "${tens%-*}" "${tens#*-}" 2
 	done
 }
