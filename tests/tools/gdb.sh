@@ -211,6 +211,22 @@ rename_is_noticed() {
 no field deadline_at" "$program" -ex 'break main' -ex run
 }
 
+# The library that is installed brings the commands along.
+installs() {
+	make -s B="$B" PREFIX="$scratch/opt" install >"$scratch/make" 2>&1 &&
+	    "$CC" -g -O2 -o "$scratch/shared" tests/tools/stalled.c \
+	    -I"$scratch/opt/include" -L"$scratch/opt/lib" -ltorc \
+	    -Wl,-rpath,"$scratch/opt/lib"
+}
+
+come_with_the_library() {
+	local share=$scratch/opt/share/gdb/auto-load
+	timeout -k 2 120 gdb -nx -batch -iex "add-auto-load-safe-path $scratch" \
+	    -iex "set auto-load scripts-directory $share" -ex 'break main' \
+	    -ex run -ex 'torc reactors' "$scratch/shared" >"$scratch/gdb" 2>&1
+	grep -q '^no reactors' "$scratch/gdb"
+}
+
 needs gdb "$CC"
 claim "a server with a fiber in each kind of wait is built" compiles
 claim "it serves" serves
@@ -248,6 +264,8 @@ with strip "without debug information, one sentence says so" strips
 [ ! -e "$scratch/stripped" ] || claim "... which names what is missing" says \
     "torc: no debug information of libtorc here" "$scratch/stripped" \
     -ex 'break main' -ex run
+claim "make install has them, and a program builds with that" installs
+claim "gdb loads them with the library" come_with_the_library
 claim "without a process, one sentence says so" \
     says "torc: there is no process" "$program"
 [ $failed -eq 0 ]

@@ -33,7 +33,8 @@ uninstall:	# remove what `make install` with the same variables has installed
 	(cd $(STAGED) && find . ! -type d) | while read -r file; do \
 		rm -f "$(DESTDIR)/$$file" || exit; done
 	(cd $(STAGED) && find . -depth -type d \( -path '*/torc' -o \
-		-path '*/torc/*' -o -path '*/ringstat' \)) | \
+		-path '*/torc/*' -o -path '*/ringstat' -o \
+		-path '*/gdb' -o -path '*/gdb/auto-load*' \)) | \
 		while read -r folder; do [ ! -d "$(DESTDIR)/$$folder" ] || \
 		rmdir --ignore-fail-on-non-empty "$(DESTDIR)/$$folder" || \
 		exit; done
