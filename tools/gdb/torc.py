@@ -307,11 +307,18 @@ gdb.unwinder.register_unwinder(None, PARKED, replace=True)
 
 
 def home():
-    """The folder that libtorc was compiled in, as debug information says."""
+    """The folder that libtorc was compiled from, as debug information says:
+    mostly none, since it was compiled in its own.
+    """
     found = gdb.lookup_global_symbol("torc_fiber_bury")
-    name = found.symtab.fullname() if found else ""
+    name = file_of(found) if found else ""
     file = "reactor/fiber.c"
     return name[:-len(file)] if name.endswith(file) else "/"
+
+
+def file_of(function):
+    """The file of a function, as the compiler was told it."""
+    return os.path.normpath(function.symtab.filename)
 
 
 class Stack:
@@ -333,7 +340,7 @@ class Stack:
         function = frame.function()
         if function is None:
             return (frame.name() or "").startswith("torc_")
-        name = function.symtab.fullname()
+        name = file_of(function)
         inside = name[len(self.root):] if name.startswith(self.root) else ""
         return ROOMS.match(inside) is not None or (
             name.endswith(".h") and os.path.basename(name).startswith("torc"))
