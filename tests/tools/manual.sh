@@ -116,7 +116,7 @@ with mandoc "mandoc has nothing to say of a page" none complaints
 astray() {
 	local name section
 	grep -hE '^\.(It |Pf [^ ]+ )?Xr torc' "${pages[@]}" |
-	    sed -E 's/.*Xr (torc[a-z0-9_]*) ([0-9]).*/\1 \2/' | sort -u |
+	    sed -E 's/.*Xr (torc[a-z0-9_-]*) ([0-9]).*/\1 \2/' | sort -u |
 	    while read -r name section; do
 		[ -e "$man/man$section/$name.$section" ] ||
 		    echo "$name($section)"
@@ -203,6 +203,58 @@ misread() {
 	    "main(int argc, char **argv)"
 }
 with mandoc "four pages read as they should" none misread
+
+# The commands of an example, as its source has them.
+commands() {
+	awk '/^ \*\// { exit }
+		/^ \*     (cc|c\+\+) / { on = 1 }
+		!/^ \*     / { on = 0 }
+		on { sub(/^ \*     /, ""); print }' "$1"
+}
+
+# A program but for its commands: those are compared line by line.
+not_shown() {
+	local file line
+	mandoc -T ascii -O width=200 "$man/man7/torc-examples.7" | plain \
+	    >"$scratch/page"
+	for file in tools/examples/*.c tools/examples/*.cc; do
+		case $file in
+		*/cli.c) continue ;;
+		esac
+		grep -qF "id=\"$(basename "${file%.*}")\"" \
+		    "$html/examples.html" &&
+		    grep -qx ".It Pa ${file##*/}" "$man/man7/torc-examples.7" ||
+		    echo "$file"
+		commands "$file" | while read -r line; do
+			grep -qF -- "$line" "$scratch/page" ||
+			    echo "$file: $line"
+		done
+	done
+}
+with mandoc "each example is on its page, with the commands that build and run it" \
+    none not_shown
+
+# From torc(7) on, by what pages refer to.
+not_reached() {
+	local page=torc.7 todo=(torc.7) name section
+	declare -A reached=([torc.7]=1)
+	while [ ${#todo[@]} -gt 0 ]; do
+		page=${todo[0]}
+		todo=("${todo[@]:1}")
+		while read -r name section; do
+			[ -n "${reached[$name.$section]:-}" ] && continue
+			reached[$name.$section]=1
+			todo+=("$name.$section")
+		done < <(grep -hiE '^\.(It |Pf [^ ]+ )?Xr torc' \
+		    "$man/man${page##*.}/$page" |
+		    sed -E 's/.*Xr (torc[a-z0-9_-]*) ([0-9]).*/\1 \2/i' |
+		    sort -u)
+	done
+	printf '%s\n' "${pages[@]##*/}" | while read -r page; do
+		[ -n "${reached[$page]:-}" ] || echo "$page"
+	done
+}
+claim "torc(7) leads to each page" none not_reached
 
 # ---- Where it is made and installed ----
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * events.c - server-sent events: each client hears a clock, and all that is
- * published. A client that reads too slowly is dropped, and delays nobody.
+ * events.c - a stream of server-sent events: each client hears a clock, and all
+ * that is published. A client that reads too slowly is dropped, and delays
+ * nobody.
  *
  *     cc -o events events.c cli.c $(pkg-config --cflags --libs torc-http)
  *     ./events -l 127.0.0.1:8080

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
 # modules.awk - the pages of section 7, one for each header: its opening
-# comment, its calls by section, and a whole program. In HTML also the index
-# and the examples.
+# comment, its calls by section, and a whole program. In HTML also the index.
 
 function modules_out(	f) {
 	for (f = 1; f <= files; f++)
 		module_out(f)
-	if (form != "mdoc") {
+	if (form != "mdoc")
 		index_out()
-		examples_out()
-	}
+	examples_out()
 }
 
 function module_out(f,	about) {
@@ -77,6 +75,8 @@ function modules_list(f,	i) {
 		out_item("page", file_name[i] "(7)")
 		words_out(sentence(module_about(i)))
 	}
+	out_item("page", "torc-examples(7)")
+	words_out(examples_about())
 	out_list_end()
 }
 
@@ -129,82 +129,7 @@ function module_see_also(f,	name, names, n, i) {
 	flush()
 }
 
-# ---- Examples: "torc_http=hello ...", and files of programs ----
-
-function read_examples(	n, i, pairs, words, text, s) {
-	n = split(examples, pairs, " ")
-	for (i = 1; i <= n; i++) {
-		split(pairs[i], words, "=")
-		example_of[words[1]] = words[2]
-	}
-	programs = split(sources, program_path, " ")
-	for (i = 1; i <= programs; i++) {
-		s = program_path[i]
-		sub(/.*\//, "", s)
-		sub(/\.c$/, "", s)
-		program_name[i] = s
-		program_number[s] = i
-		program_text[i] = ""
-		while ((getline text < program_path[i]) > 0)
-			program_text[i] = program_text[i] text "\n"
-		close(program_path[i])
-		if (program_text[i] == "") {
-			print "manual: cannot read " program_path[i] \
-			    > "/dev/stderr"
-			failed = 1
-		}
-	}
-}
-
-function example_out(f,	i, s) {
-	if (!(file_name[f] in example_of))
-		return
-	s = example_of[file_name[f]]
-	if (!(s in program_number)) {
-		print "manual: no program " s ".c, the example of " \
-		    file_name[f] > "/dev/stderr"
-		failed = 1
-		return
-	}
-	i = program_number[s]
-	out_heading("EXAMPLES")
-	out_paragraph()
-	words_out("This is `" program_path[i] "`, which the tests build and" \
-	    " run; its options are read by `cli.h` beside it.")
-	program_out(i)
-}
-
-function program_out(i,	n, k, lines) {
-	n = split(program_text[i], lines, "\n")
-	out_literal_begin()
-	for (k = 1; k < n; k++)
-		out_literal_line(lines[k])
-	out_literal_end()
-}
-
 # ---- HTML alone ----
-
-function examples_out(	i) {
-	out_name = ""
-	out_section = 0
-	out_file = out "/examples.html"
-	html_head("Examples")
-	out_paragraph()
-	words_out("Whole programs. The tests build and run each of them. Names"\
-	    " lead to their pages.")
-	out_list_begin()
-	for (i = 1; i <= programs; i++) {
-		put("<dt><a href=\"#" program_name[i] "\">" \
-		    program_name[i] ".c</a></dt>\n<dd>")
-		words_out(sentence(program_about(i)))
-	}
-	out_list_end()
-	for (i = 1; i <= programs; i++) {
-		put("<h2 id=\"" program_name[i] "\">" program_path[i] "</h2>")
-		program_out(i)
-	}
-	out_end()
-}
 
 # The programs in which a name of a page is.
 function used_out(p,	i, n, name, pattern) {
@@ -225,23 +150,6 @@ function used_out(p,	i, n, name, pattern) {
 	}
 }
 
-# The first sentence of its opening comment.
-function program_about(i,	n, k, lines, s, list) {
-	n = split(program_text[i], lines, "\n")
-	s = ""
-	for (k = 1; k <= n && lines[k] !~ /^ \*\//; k++) {
-		if (lines[k] ~ /SPDX-License-Identifier|^\/\*$/)
-			continue
-		sub(/^ \* ?/, "", lines[k])
-		if (lines[k] == "")
-			break
-		s = s (s == "" ? "" : " ") lines[k]
-	}
-	sub(/^[a-z_]+\.c - /, "", s)
-	sentences(s, list)
-	return list[1]
-}
-
 function index_out(	i, n, name, names, p) {
 	out_name = ""
 	out_section = 0
@@ -253,8 +161,8 @@ function index_out(	i, n, name, names, p) {
 		    file_name[i] "(7)</a></dt>\n<dd>")
 		words_out(sentence(module_about(i)))
 	}
-	put("<dt><a href=\"examples.html\">Examples</a></dt>\n<dd>")
-	words_out("Whole programs.")
+	out_item("page", "torc-examples(7)")
+	words_out(examples_about())
 	out_list_end()
 	n = 0
 	for (name in page_of)

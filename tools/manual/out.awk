@@ -119,7 +119,8 @@ function out_item(kind, text,	n, i, names) {
 	flush()
 	fresh = 1
 	if (form != "mdoc") {
-		put("<dt>" html_code(text) "</dt>\n<dd>")
+		put("<dt>" (text == "torc-examples(7)" ? examples_link() : \
+		    html_code(text)) "</dt>\n<dd>")
 	} else if (kind == "error") {
 		gsub(/-/, "", text)
 		n = split(text, names, ", ")
@@ -253,7 +254,13 @@ function out_marked(kind, text, sec, before, behind) {
 		add(html(before) html_marked(kind, text, sec) html(behind))
 }
 
+function examples_link() {
+	return "<a href=\"examples.html\">torc-examples(7)</a>"
+}
+
 function html_marked(kind, text, sec,	name) {
+	if (text == "torc-examples")
+		return examples_link()
 	name = text
 	sub(/.* /, "", name)
 	if (kind == "page" && (sec ~ /^[37]$/) && page_known(name, sec))

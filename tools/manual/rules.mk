@@ -5,17 +5,18 @@
 # When this version was made.
 MANUAL_DATE := November 30, 2026
 MANUAL_SCRIPTS := $(addprefix tools/manual/,read.awk text.awk out.awk \
-	fields.awk pages.awk modules.awk)
+	fields.awk pages.awk modules.awk examples.awk)
 # As a reader comes to them: torc.h leads to all others.
 MANUAL_HEADERS := conn/torc.h $(filter reactor/%,$(PUBLIC)) $(foreach \
 	f,conn/http/% conn/file/% conn/pg/% conn/redis/% conn/kit/% \
 	conn/torc_%,$(filter $f,$(PUBLIC)))
 MANUAL_HEADERS += $(filter-out $(MANUAL_HEADERS),$(PUBLIC))
-MANUAL_PROGRAMS := $(filter-out %/cli.c,$(wildcard tools/examples/*.c))
+MANUAL_PROGRAMS := $(filter-out %/cli.c,$(sort $(wildcard tools/examples/*.c \
+	tools/examples/*.cc)))
 # The program at the end of a page of section 7.
 MANUAL_EXAMPLES := torc=echo torc_runtime=fetch torc_http=proxy \
 	torc_service=hello torc_file=files torc_client=quote \
-	torc_redis=cache torc_pg=api
+	torc_pipeline=pipe torc_redis=cache torc_pg=api
 define manual
 $(call say,MAN,$(1))
 $Q LC_ALL=C awk $(MANUAL_SCRIPTS:%=-f %) \
