@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * torc_pipeline.h - one connection to a backend, shared by many fibers: each
- * writes its request behind those of the others, and waits for its own reply.
- * For protocols whose replies come in the order of the requests.
+ * torc_pipeline.h - one connection to a backend, shared by many fibers. Each
+ * fiber writes its request behind those of the others and waits for its own
+ * reply. It is for protocols whose replies come in the order of the requests.
  *
- * There is no fiber of its own that reads. One of those that wait leads: it
- * receives, and hands every reply to the request that it belongs to; when it
- * has its own, or its turn to write, the next one leads. So an idle connection
- * costs nothing, and holds no drain up. But while the only fiber that there
- * is writes, nobody reads: see torc_pipeline_attend().
+ * Reading. No fiber is there only to read. Instead, one of the fibers that wait
+ * leads: it receives, and hands each reply to the request that it answers. When
+ * the leader has its own reply, or its turn to write, another fiber leads. So
+ * an idle connection costs nothing and does not delay a drain. But while the
+ * only fiber is writing, no fiber reads: see torc_pipeline_attend().
  *
  *	rc = torc_pipeline_begin(pipeline, &request->base, deadline);
  *	if (rc == 0)
@@ -18,9 +18,11 @@
  *		rc = torc_pipeline_await(pipeline, &request->base, deadline);
  *	} ...
  *
- * Who gives up leaves its request in its place: the reply goes to drop().
- * Everything belongs to one reactor. The pipeline and its connection stay
- * until all calls on them have returned: keep count of who uses them.
+ * Giving up. A fiber that gives up leaves its request in its place, and the
+ * reply goes to drop().
+ *
+ * Ownership. Everything belongs to one reactor. The pipeline and its connection
+ * must stay until all calls on them have returned, so count their users.
  */
 #ifndef TORC_PIPELINE_H
 #define TORC_PIPELINE_H
@@ -34,9 +36,10 @@ extern "C" {
 struct torc_pipeline;
 
 /*
- * A request is the first member of the client's own structure, on the heap,
- * since it may outlive the fiber that made it. All zero at first. Its fields
- * are torc's, but `unsent` may be read. Frozen.
+ * A request in a pipeline. It is the first member of a structure of the
+ * client's own, which lies on the heap because it may outlive the fiber that
+ * made it. All zero at first. Its fields are torc's, but `unsent` may be read.
+ * Frozen.
  */
 struct torc_request {
 	struct torc_request *next;
@@ -48,98 +51,106 @@ struct torc_request {
 	int result;
 	bool done;
 	bool abandoned;
-	bool unsent;			/* to read after an error: no byte of
-					 * it was given to the kernel, so the
-					 * backend cannot have seen it */
+	bool unsent;			/* read it after an error: no byte of
+					 * the request was given to the kernel,
+					 * so the backend has not seen it */
 	uint64_t reserved[2];
 };
 
-/* What a pipeline must know of its protocol. Frozen. */
+/* What a pipeline must know about its protocol. Frozen. */
 struct torc_pipeline_kind {
 	/*
-	 * Bytes of the reply to `request`, which is the oldest: how many were
-	 * taken, and `*done` is set if the reply is whole. What was not taken
-	 * is shown again, with more behind it, so at most `held_max` bytes
-	 * may be left. Negative: the stream makes no sense any more, and the
-	 * pipeline is broken. That error is the one of `request` alone: all
-	 * others are told -ECONNRESET. Does not park.
+	 * Take bytes of the reply to `request`, which is the oldest one.
+	 * Returns the number of bytes taken, and sets `*done` if the reply is
+	 * complete. Bytes that are not taken are shown again with more behind
+	 * them, so at most `held_max` bytes may be left. A negative result
+	 * means that the stream makes no sense any more, and breaks the
+	 * pipeline. That error is only for `request`; every other request ends
+	 * with -ECONNRESET. Must not park.
 	 */
 	int64_t (*feed)(struct torc_request *request, const uint8_t *data,
 	    size_t size, bool *done, void *arg);
 	/*
-	 * As feed, when no more can be shown behind what it left, since that
-	 * is `held_max` bytes: some must be taken, to read past the reply.
-	 * NULL: the stream makes no sense any more, by -ENOBUFS.
+	 * Take bytes as feed does, but when it has left `held_max` bytes and no
+	 * more can be shown. Some bytes must be taken, to read past the reply.
+	 * NULL: the pipeline breaks with -ENOBUFS instead.
 	 */
 	int64_t (*full)(struct torc_request *request, const uint8_t *data,
 	    size_t size, bool *done, void *arg);
-	/* As feed, for bytes that nobody asked for. NULL: they break it. */
+	/*
+	 * Take bytes that belong to no request, as feed does. NULL: such bytes
+	 * break the pipeline.
+	 */
 	int64_t (*unasked)(const uint8_t *data, size_t size, void *arg);
-	/* Nobody waits for this request any more, and it is over: free it. */
+	/* Free a request that is over and that no fiber waits for any more. */
 	void (*drop)(struct torc_request *request, void *arg);
 	void (*reserved[4])(void);	/* NULL */
 };
 
-/* A pipeline on one connection. Its fields are for reading only. Frozen. */
+/* A pipeline on one connection. Its fields are read-only. Frozen. */
 struct torc_pipeline {
-	struct torc_conn *conn;		/* the client's: it closes it */
+	struct torc_conn *conn;		/* the client's, who closes it */
 	const struct torc_pipeline_kind *kind;
 	void *arg;
-	struct torc_request *first;	/* without a reply, oldest first */
-	struct torc_request *last;
-	unsigned count;			/* of them */
-	unsigned live;			/* and not abandoned */
-	int error;			/* what broke it, or 0 */
-	bool reading;			/* somebody leads */
-	bool writing;			/* between begin and end */
-	bool *leaders_turn;		/* to write, if it waits for that */
-	struct torc_waiters writers;	/* the others who do */
+	struct torc_request *first;	/* oldest request without a reply */
+	struct torc_request *last;	/* youngest one */
+	unsigned count;			/* requests without a reply */
+	unsigned live;			/* those that are not abandoned */
+	int error;			/* what broke the pipeline, or 0 */
+	bool reading;			/* a fiber leads */
+	bool writing;			/* a fiber is between begin and end */
+	bool *leaders_turn;		/* set when the leader may write */
+	struct torc_waiters writers;	/* other fibers that want to write */
 	uint64_t reserved[4];
 };
 
-/* Begin a pipeline on a connection, which stays the client's. */
+/* Begin a pipeline on a connection, which remains the client's. */
 TORC_API void torc_pipeline_init(struct torc_pipeline *pipeline,
     struct torc_conn *conn, const struct torc_pipeline_kind *kind, void *arg);
 
 /*
- * Parks. Begin a request: wait until nobody else writes, and take a place in
- * the queue: what is written until torc_pipeline_end() is this request. Returns
- * 0, or -ETIMEDOUT, -ECANCELED (both also if there was nothing to wait for),
- * what broke the pipeline, or -ECONNRESET: the peer has ended the connection.
- * After an error the request is the caller's, and nothing of it was sent.
+ * Parks. Begin a request: wait until no other fiber writes, then take a place
+ * in the queue. Everything written until torc_pipeline_end() is this request.
+ * Returns 0, or: -ETIMEDOUT or -ECANCELED the deadline had passed or the fiber
+ * was cancelled, even if there was nothing to wait for; -ECONNRESET the peer
+ * has ended the connection; the error that broke the pipeline. After an error
+ * the request is the caller's, and nothing of it was sent.
  */
 TORC_API int torc_pipeline_begin(struct torc_pipeline *pipeline,
     struct torc_request *request, torc_deadline deadline);
 
 /*
- * Let somebody attend to replies, between begin and end: what is written now
- * may not fit into what buffers there are (it is more than torc_conn_room(),
- * say). Until the request is awaited, and it must be, a fiber of its own reads
- * when nobody else does: replies to it that come early, or to those that were
- * given up, would else keep a backend from reading the rest. If none can be
- * made, nobody reads.
+ * Have replies read while a large request is written. Call this between begin
+ * and end if what is written may not fit into the buffers that there are, for
+ * example if it is more than torc_conn_room(). The caller must then await the
+ * request. Until it does, a fiber of torc's own reads when no other fiber does.
+ * Otherwise early replies to this request, or replies to requests that were
+ * given up, could keep a backend from reading the rest. If that fiber cannot be
+ * spawned, no fiber reads.
  */
 TORC_API void torc_pipeline_attend(struct torc_pipeline *pipeline,
     struct torc_request *request);
 
-/* End a request, which is sent with all the others of this turn. */
+/* End a request. It is sent together with the others of this turn. */
 TORC_API void torc_pipeline_end(struct torc_pipeline *pipeline);
 
 /*
- * Break a pipeline that cannot go on: a write failed, say. All that wait are
- * told `error`, so it must be true of each of them: what went wrong with one
- * request is not it. `unsent` of a request says whether the backend can have
- * seen it. Requests that were abandoned are dropped, the others belong to their
- * makers again, which see it by torc_pipeline_await(). Also in the place of
- * end, and before the connection is closed. The first error counts; -ETIMEDOUT
- * and -ECANCELED of a write are -ECONNABORTED for the others.
+ * Break a pipeline that cannot go on, for example because a write failed. Call
+ * this in the place of torc_pipeline_end(), or before the connection is closed.
+ * All requests end with `error`, so it must be true for each of them, and not
+ * describe what went wrong with one of them. `unsent` of a request says whether
+ * the backend can have seen it. Requests that were abandoned are dropped. The
+ * others belong to their makers again, whose torc_pipeline_await() returns the
+ * error. Only the first error counts. If `error` is -ETIMEDOUT or -ECANCELED,
+ * as after a write, the requests end with -ECONNABORTED.
  */
 TORC_API void torc_pipeline_break(struct torc_pipeline *pipeline, int error);
 
 /*
- * Parks. Wait for the reply. Returns 0: it is whole, and the request is the
- * caller's; what broke the pipeline: the same; -ETIMEDOUT or -ECANCELED: the
- * request is not the caller's any more (drop() gets it).
+ * Parks. Wait for the reply to a request. Returns 0 if the reply is complete;
+ * or the error that broke the pipeline. In both cases the request is the
+ * caller's again. Or returns -ETIMEDOUT or -ECANCELED, and then the request is
+ * not the caller's any more: drop() gets it.
  */
 TORC_API int torc_pipeline_await(struct torc_pipeline *pipeline,
     struct torc_request *request, torc_deadline deadline);
