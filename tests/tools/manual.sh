@@ -198,11 +198,12 @@ misread() {
 	    "int (*start)(struct torc_reactor *reactor, void *arg)"
 	shows man3/torc_fd_poll.3 "torc_fd_read" \
 	    "torc_fd_poll() Wait for POLLIN" "A call that parks must be made"
+	shows man3/torc_pool_kind.3 "void *arg) Parks. Say goodbye if"
 	shows man7/torc_redis.7 "[EREMOTEIO]" "Clusters" \
 	    "torc_redis_call(3)" "pkg-config --cflags --libs torc-redis" \
 	    "main(int argc, char **argv)"
 }
-with mandoc "four pages read as they should" none misread
+with mandoc "five pages read as they should" none misread
 
 # The commands of an example, as its source has them.
 commands() {

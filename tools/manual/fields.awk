@@ -65,7 +65,7 @@ function is_last(decl, next_line) {
 }
 
 function comment_words(s) {
-	sub(/^\/\*[ \t]*/, "", s)
+	sub(/^\/\*[ \t]*(\*[ \t]+)?/, "", s)
 	sub(/[ \t]*\*\/$/, "", s)
 	gsub(/ \*[ \t]+/, " ", s)
 	gsub(/[ \t]+/, " ", s)
