@@ -22,6 +22,7 @@ missing() {
 		/usr/include/postgresql/libpq-fe.h libpq-dev
 		/usr/include/linux/io_uring.h linux-libc-dev
 		/usr/include/liburing.h liburing-dev
+		/usr/include/uv.h libuv1-dev
 		ab apache2-utils
 		busybox busybox
 		c++ g++

@@ -139,6 +139,76 @@ claim "deadlines.md: it starts" serve deadlines
 claim "it answers with what came in time" says "2 of 3 in time" say_nothing
 claim "it drains" drains
 
+# ---- C++ ----
+
+compiles() {
+	"${CXX:-c++}" -std=c++17 -g -O2 -Wall -Wextra -Wpedantic -Werror \
+	    -I"$B/include" -o "$scratch/cplusplus" tools/guides/cplusplus.cc \
+	    "$B/lib/libtorc-http.a" "$B/lib/libtorc.a" -pthread
+}
+
+longest() {
+	says longest ask /longest -d 'to be or longest' &&
+	    has_status 422 /longest -d ' '
+}
+
+needs "${CXX:-c++}"
+claim "cplusplus.md: it compiles" compiles
+guides=$scratch
+claim "it starts" serve cplusplus
+claim "it answers, and throws" longest
+claim "it drains" drains
+guides=$B/guides
+
+# ---- Moving from libuv ----
+
+echoes() {
+	[ "$(echo hello | timeout 20 nc.openbsd -N 127.0.0.1 "$port")" = hello ]
+}
+
+starts_on_libuv() {	# it is given a port alone, and does not drain
+	fresh_port
+	begins server "$guides/libuv_echo" "$port"
+	server=$pid
+	until_it 300 listens_or_gone && listens "$port"
+}
+
+claim "libuv.md: the server on libuv starts" starts_on_libuv
+claim "it echoes" echoes
+claim "it ends" dies "$server"
+claim "the one on torc starts" serve torc_echo
+claim "it echoes, too" echoes
+claim "it drains" drains
+
+# ---- Static binaries ----
+
+links_statically() {
+	[ -e build-static/lib/libtorc-http.a ] ||
+	    make -s static || return 1
+	musl-gcc -Os -static -s -Wl,--gc-sections -Ibuild-static/include \
+	    -o "$scratch/root/first_service" tools/guides/first_service.c \
+	    build-static/lib/libtorc-http.a build-static/lib/libtorc.a
+}
+
+# Where there is nothing else.
+serves_alone() {
+	fresh_port
+	begins server chroot "$scratch/root" /first_service "127.0.0.1:$port"
+	server=$pid
+	until_it 300 listens_or_gone && says "hello, Ada" ask /hello/Ada
+}
+
+mkdir "$scratch/root"
+chmod 755 "$scratch"
+with musl-gcc "containers.md: README's program links statically" \
+    links_statically
+if [ "$(id -u)" -ne 0 ]; then
+	echo "SKIP: an empty root needs root"
+elif [ -e "$scratch/root/first_service" ]; then
+	claim "it serves where there is nothing else" serves_alone
+	claim "it drains" drains
+fi
+
 # ---- When io_uring is refused ----
 
 available() {
