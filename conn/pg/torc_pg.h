@@ -1,51 +1,54 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * torc_pg.h - PostgreSQL for torc: protocol 3.0 (PostgreSQL 9.4 and later).
+ * torc_pg.h - a client for PostgreSQL 9.4 and later (protocol 3.0).
  *
- * There are two ways to ask. torc_pg_query() sends a statement over a few
- * connections that all fibers of the reactor share: statements of one turn
- * travel in one send, nobody waits for another's answer before he asks, and
- * the result is collected, up to a bound. torc_pg_batch() does the same for
- * several that are one transaction. A session (torc_pg_session_acquire) is a
- * connection of its own: transactions, rows as a stream with back-pressure,
- * COPY, LISTEN.
+ * There are two ways to send statements. torc_pg_query() uses a few connections
+ * that all fibers of the reactor share. Statements of one turn are sent
+ * together, no fiber waits for another's answer before it sends, and the whole
+ * result is collected, up to a limit. torc_pg_batch() does the same for several
+ * statements that are one transaction. A session (torc_pg_session_acquire())
+ * has a connection of its own, for transactions, large results that are read
+ * row by row, COPY, and LISTEN.
  *
- * Statements are prepared once on each connection, and kept there while they
- * are among the last that were used. If one of them fails before it is
- * executed, with an error that may come from its age (the server forgot it, or
- * a table, type or function was made anew), it is prepared and asked once more;
- * not in a transaction, which has failed with it. The columns of a result are
- * those that the server told of with that very result.
+ * Prepared statements. Each statement is prepared once on each connection, and
+ * kept there while it is among those used last. A prepared statement can be out
+ * of date: the server forgot it, or a table, type or function was created anew.
+ * If it fails with such an error before it is executed, it is prepared and sent
+ * once more. In a transaction it is not, because the transaction has failed
+ * with it. The columns of a result are those that the server described for that
+ * very result.
  *
- * Poolers. Names of prepared statements are not used by any other connection
- * or process, so a pooler that gives each transaction or statement to another
- * server never mixes them up. One that does not follow prepared statements
- * (PgBouncer before 1.21, or with max_prepared_statements = 0) makes the server
- * forget them all the time, and keeps what nobody will use: set `unnamed`.
- * Then each statement is parsed each time, and nothing stays on the server.
+ * Poolers. The names of prepared statements are unique among all connections
+ * and processes. A pooler that gives each transaction or statement to another
+ * server therefore never mixes them up. Set `unnamed` if the pooler does not
+ * support prepared statements (PgBouncer before 1.21, or with
+ * max_prepared_statements = 0): it would make the server forget them all the
+ * time, and keep statements that no client will use. With `unnamed`, each
+ * statement is parsed each time, and nothing stays on the server.
  *
- * Errors. As in torc.h, negative errnos:
+ * Errors. Functions return negative errnos, as in torc.h:
  *
- *	-EREMOTEIO	the server refused: struct torc_pg_error says what;
- *			the connection goes on
- *	-EACCES		it does not let us in, or we do not let it: it asks
- *			for less than the configuration demands, or did not
- *			prove that it knows the password
- *	-EPROTO		what it sent makes no sense; the connection is closed
- *	-EMSGSIZE	a message or a result is larger than its bound: it is
- *			read past, and the connection goes on
- *	-E2BIG		a statement has more than 65535 parameters, as many as
- *			the protocol can count; nothing was sent
- *	-EOPNOTSUPP	it asks for a method that torc does not have, or a
- *			statement cannot be used in this way
+ *	-EREMOTEIO	the server refused the statement: struct torc_pg_error
+ *			has the details; the connection can still be used
+ *	-EACCES		the login failed: the server refused it, it asks for
+ *			less than the configuration demands, or it did not prove
+ *			that it knows the password
+ *	-EPROTO		the server's bytes are not the protocol; the connection
+ *			is closed
+ *	-EMSGSIZE	a message or a result exceeds its limit: it is skipped,
+ *			and the connection can still be used
+ *	-E2BIG		a statement has more than 65535 parameters, the limit of
+ *			the protocol; nothing was sent
+ *	-EOPNOTSUPP	the server asks for a method that torc does not have, or
+ *			a statement cannot be used in this way
  *	-ECONNRESET ...	the connection was lost, or there is none
  *	-ECONNABORTED	a statement of torc_pg_query() or of a batch left a
  *			transaction open, which its text did not show; its
  *			connection was closed
  *
- * An error belongs to one request. Others on the same connection hear of it
- * only when the connection breaks, and are told what is known of them: see enum
- * torc_pg_outcome. A request that was not sent yet goes to another connection.
+ * An error belongs to one request. Other requests on the same connection fail
+ * only if the connection breaks. enum torc_pg_outcome says what is known about
+ * them. A request that was not sent yet moves to another connection.
  *
  * The connection is not encrypted.
  */
@@ -78,9 +81,10 @@ TORC_API void torc_pg_stats_read_sized(const struct torc_pg *pg,
 
 /* ---- Values ---- */
 
-/* Types by their number (pg_type.oid) that torc knows. */
+/* The types that torc knows, by their number (pg_type.oid). */
 enum {
-	TORC_PG_INFERRED = 0,	/* a parameter: the server finds out */
+	TORC_PG_INFERRED = 0,	/* for a parameter: the server infers its
+				 * type */
 	TORC_PG_BOOL = 16,
 	TORC_PG_BYTEA = 17,
 	TORC_PG_INT8 = 20,
@@ -96,16 +100,16 @@ enum {
 
 /*
  * A parameter of a statement ($1, $2 ...), made by one of the functions below.
- * What it points to is the caller's until the call that takes it returns.
- * Frozen.
+ * The memory that it points to must stay valid until the call that takes it
+ * returns. Frozen.
  */
 struct torc_pg_param {
 	uint32_t type;
 	bool binary;
-	bool number;		/* `bits` are the value, not `bytes` */
-	uint8_t width;		/* bytes of `bits` that are sent */
+	bool number;		/* the value is in `bits`, not in `bytes` */
+	uint8_t width;		/* how many bytes of `bits` are sent */
 	uint64_t bits;
-	struct torc_slice bytes;	/* NULL: NULL */
+	struct torc_slice bytes;	/* data NULL: the value NULL */
 };
 
 /* Make a parameter of a statement. */
@@ -118,77 +122,92 @@ TORC_API struct torc_pg_param torc_pg_float4(float value);
 TORC_API struct torc_pg_param torc_pg_float8(double value);
 TORC_API struct torc_pg_param torc_pg_bytea(const void *data, size_t size);
 /*
- * Text of a type that the server infers: "17" may be a number, a date ... It
- * does so when it prepares the statement. If the column's type is changed
- * then, a text that is none of the old type makes the statement be prepared
- * again; but one that is read as the old type loses what that cannot hold,
- * such as the time behind a date, until connections are new (`lifetime_ms`).
- * Without a text (NULL), it is torc_pg_null().
+ * Make a parameter from text. The server infers its type when it prepares the
+ * statement: "17" can be a number or a date. NULL instead of a text is the
+ * value NULL.
+ *
+ * If the type of a column is changed after that, a text that is invalid for the
+ * old type makes torc prepare the statement again. A text that is valid for the
+ * old type loses what that type cannot hold, such as the time after a date,
+ * until connections are new (`lifetime_ms`).
  */
 TORC_API struct torc_pg_param torc_pg_text(const char *text);
 TORC_API struct torc_pg_param torc_pg_text_n(const char *text, size_t size);
-/* A value of any type, as it goes over the wire. */
+/* Make a parameter of any type from the bytes that are sent for it. */
 TORC_API struct torc_pg_param torc_pg_raw(uint32_t type, bool binary,
     const void *data, size_t size);
 
-/* What is known of a column. Frozen. */
+/* A column of a result. Frozen. */
 struct torc_pg_column {
 	const char *name;
 	uint32_t type;
-	bool binary;		/* its values are, and not text */
+	bool binary;		/* its values are binary, not text */
 };
 
 /*
- * Read a value of a column: 0; -ENODATA for NULL; -EINVAL if the column's type
- * or the value is no such thing; -ERANGE if it does not fit; -ENOMEM. The
- * locale of the program does not matter. Any thread.
+ * Read a value of a column. Returns 0, or: -ENODATA the value is NULL; -EINVAL
+ * the column's type or the value does not fit the call; -ERANGE the value does
+ * not fit the result; -ENOMEM. The locale of the program does not matter. Any
+ * thread.
  */
-/* int2, int4, int8, oid; a numeric that has a fraction does not fit. */
+/*
+ * Read int2, int4, int8, oid or numeric. A numeric with a fraction is -ERANGE.
+ */
 TORC_API int torc_pg_read_int(const struct torc_pg_column *column,
     struct torc_slice value, int64_t *number);
-/* float4 and float8, numeric (the nearest double), and those above. */
+/*
+ * Read float4, float8, numeric (the nearest double), or any type of
+ * torc_pg_read_int().
+ */
 TORC_API int torc_pg_read_float(const struct torc_pg_column *column,
     struct torc_slice value, double *number);
+/* Read bool. */
 TORC_API int torc_pg_read_bool(const struct torc_pg_column *column,
     struct torc_slice value, bool *truth);
-/* bytea: how many bytes are at `data`; -ERANGE if `room` is too small. */
+/*
+ * Read a bytea. Returns how many bytes it has, or an error as above: -ERANGE if
+ * `room` is too small.
+ */
 TORC_API int64_t torc_pg_read_bytea(const struct torc_pg_column *column,
     struct torc_slice value, void *data, size_t room);
 
 /* ---- What goes wrong ---- */
 
-/* What is known of statements that failed. */
+/* What is known about statements that failed. */
 enum torc_pg_outcome {
-	TORC_PG_UNKNOWN,	/* sent, and not answered: done, or not */
+	TORC_PG_UNKNOWN,	/* sent and not answered: executed, or not */
 	TORC_PG_UNSENT,		/* no byte was sent: it can be repeated */
 	TORC_PG_UNDONE,		/* the server has undone it */
-	TORC_PG_DONE,		/* only its result cannot be given */
+	TORC_PG_DONE,		/* executed: only the result cannot be given */
 };
 
 /*
- * What went wrong with a statement. It is torc's memory, and so are its texts:
- * they are whole, and readable as long as that of which it is the error, a
- * result or a session until its next call; or within the call of `notice`.
- * What was not said is "". Of a message of the server that is longer than
- * `message_max`, the beginning is told: `cut`, behind a character.
+ * Describes why a statement failed. The structure and its texts are torc's. An
+ * error of a result is readable as long as the result, that of a session until
+ * the next call on it, and that of `notice` during the call. Texts that are not
+ * known are "".
  *
- * Later versions add fields at the end: programs never make one, nor copy it.
+ * If a message of the server is longer than `message_max`, only its beginning
+ * is kept. `cut` says so. Texts are cut after a whole character.
+ *
+ * Later versions add fields at the end: programs must not create or copy it.
  */
 struct torc_pg_error {
-	char state[6];		/* SQLSTATE, such as "42P01"; "" if it is not
-				 * the server's word */
-	bool cut;		/* the last text that is not "" has no end, and
-				 * what would be behind it is missing */
+	char state[6];		/* SQLSTATE, such as "42P01"; "" if the error is
+				 * not the server's */
+	bool cut;		/* the last text that is not "" is incomplete,
+				 * and later texts are missing */
 	enum torc_pg_outcome outcome;	/* of torc_pg_query(), or of all
 				 * statements of a batch */
-	unsigned statement;	/* of a batch, from 0: which one failed; their
-				 * count: the commit of them all did */
-	unsigned position;	/* of the statement's characters, from 1 */
+	unsigned statement;	/* which statement of a batch failed, from 0;
+				 * their number: the commit of all of them
+				 * failed */
+	unsigned position;	/* which character of the statement, from 1 */
 	const char *severity;	/* "ERROR", "FATAL", "NOTICE" ... */
-	const char *text;
+	const char *text;	/* the error in words */
 	const char *detail;
 	const char *hint;
-	const char *context;	/* where in functions it happened */
+	const char *context;	/* where in functions the error happened */
 	const char *table;
 	const char *column;
 	const char *constraint;
@@ -197,81 +216,93 @@ struct torc_pg_error {
 /* ---- A client ---- */
 
 /*
- * What a client connects to, and its bounds. 0 and NULL have the default; a
- * value out of its range is refused with -EINVAL. Texts are copied. It grows.
+ * The server of a client, and the client's limits. 0 and NULL select the
+ * default. A value out of its range is refused with -EINVAL. Texts are copied.
+ * It grows.
  */
 struct torc_pg_config {
 	/*
 	 * "127.0.0.1:5432", "[::1]:5432", "name:5432", "name" (port 5432),
 	 * "unix:/var/run/postgresql/.s.PGSQL.5432", or "/var/run/postgresql";
-	 * or several, separated by commas, that are tried in this order, with
-	 * all addresses of a name. Or a URI, as libpq reads it:
-	 *
-	 *	postgresql://user:password@host:port,host/database?name=value
-	 *
-	 * What it says goes before the fields below. There is no default for
-	 * this and `user`.
+	 * or several, separated by commas, which are tried in this order, with
+	 * all addresses of a name. Or a URI, as libpq reads it, such as
+	 * "postgresql://user:password@host:port,host/database?name=value". Its
+	 * parts override the fields below. There is no default for `address`
+	 * and `user`.
 	 */
 	const char *address;
-	/* In PostgreSQL's terms: "any" (also NULL), "read-write", "read-only",
-	 * "primary", "standby", "prefer-standby". An address whose server is
-	 * something else is passed over. */
+	/*
+	 * Which kind of server to use, in PostgreSQL's terms: "any" (also
+	 * NULL), "read-write", "read-only", "primary", "standby",
+	 * "prefer-standby". Addresses of other servers are skipped.
+	 */
 	const char *target_session_attrs;
 	const char *user;	/* there is no default */
-	const char *database;	/* NULL: named as the user */
+	const char *database;	/* NULL: the name of the user */
 	const char *password;	/* NULL: none */
-	/* Of the startup: names and values by turns, ended by NULL, such as
-	 * "application_name", "api", "statement_timeout", "2000", NULL. */
+	/*
+	 * Parameters of the startup: names and values by turns, ended by NULL,
+	 * such as "application_name", "api", "statement_timeout", "2000", NULL.
+	 */
 	const char *const *parameters;
 
-	bool allow_cleartext;	/* a password may be sent as it is */
-	bool require_scram;	/* nothing less than SCRAM-SHA-256 */
-	unsigned iterations_max;	/* of SCRAM; 1000000; 4096 to 2^24 */
+	bool allow_cleartext;	/* the password may be sent in clear text */
+	bool require_scram;	/* refuse any login weaker than SCRAM-SHA-256 */
+	unsigned iterations_max;	/* iterations of SCRAM; 1000000; 4096 to
+				 * 2^24 */
 
-	unsigned shared;	/* connections of torc_pg_query(); 2; 1 to
-				 * 256; as many more may be open for a while
-				 * that have statements out of time */
-	unsigned sessions;	/* connections that are rented; 8; 1 to 4096 */
+	unsigned shared;	/* connections of torc_pg_query(); 2; 1 to 256;
+				 * as many more may be open for a while if their
+				 * statements exceed a deadline */
+	unsigned sessions;	/* connections for sessions; 8; 1 to 4096 */
 	unsigned waiters;	/* fibers that wait for a connection; 1024;
 				 * 1 to 1048576 */
-	unsigned statements;	/* kept prepared on each; 256; 1 to 65536 */
-	bool unnamed;		/* keep none of them prepared: a pooler is in
-				 * between; see below */
+	unsigned statements;	/* prepared statements kept on each connection;
+				 * 256; 1 to 65536 */
+	bool unnamed;		/* keep no prepared statements, for a pooler
+				 * that does not support them: see torc_pg.h */
 	unsigned message_max;	/* bytes of one message, such as a row;
 				 * 16777216; 1024 to 2^30 */
 	unsigned result_max;	/* bytes of a result of torc_pg_query(), or of
-				 * those of a batch together; 4194304; 1024 to
+				 * all results of a batch; 4194304; 1024 to
 				 * 2^30 */
-	unsigned notices_max;	/* bytes of notifications that wait to be
-				 * taken; 262144; 1024 to 2^30 */
+	unsigned notices_max;	/* bytes of notifications that wait to be read;
+				 * 262144; 1024 to 2^30 */
 
 	unsigned open_ms;	/* to connect and log in; 5000; 1 to
 				 * TORC_NO_LIMIT */
-	unsigned idle_ms;	/* unused for so long: closed; 60000;
-				 * TORC_NO_LIMIT: never */
-	unsigned lifetime_ms;	/* of a connection; TORC_NO_LIMIT */
-	unsigned retry_min_ms;	/* between attempts to connect, as those of
+	unsigned idle_ms;	/* an unused connection is closed after this
+				 * time; 60000; TORC_NO_LIMIT: never */
+	unsigned lifetime_ms;	/* the maximum age of a connection;
+				 * TORC_NO_LIMIT */
+	unsigned retry_min_ms;	/* the pause between attempts to connect, as in
 				 * struct torc_pool_config */
 	unsigned retry_max_ms;	/* the longest of these pauses */
 	unsigned cancel_ms;	/* to end a statement that was given up, or a
-				 * transaction, and to reset a session, before
-				 * the connection is closed for it; 1000; 1 to
+				 * transaction, and to reset a session; after
+				 * that its connection is closed; 1000; 1 to
 				 * 60000 */
-	/* What resets a session that comes back, as torc_pg_session_release()
-	 * says. NULL: all but what is prepared; "": nothing does. */
+	/*
+	 * The statements that reset a returned session: see
+	 * torc_pg_session_release(). NULL: reset everything but prepared
+	 * statements; "": reset nothing.
+	 */
 	const char *reset;
 
-	/* Notices and warnings of the server. May be NULL. Must not park. */
+	/*
+	 * Called with notices and warnings of the server. May be NULL. Must not
+	 * park.
+	 */
 	void (*notice)(struct torc_pg *pg, const struct torc_pg_error *notice,
 	    void *arg);
-	void *arg;		/* for it */
+	void *arg;		/* passed to `notice` */
 };
 
 /*
  * Create a client for the reactor of this thread. It connects when it is first
- * asked. The first of a reactor is what torc_pg_of() finds. Returns 0, or:
- * -EINVAL, and `error` (may be NULL) names the field, its value and what it
- * must be; -ENOMEM; -ENOBUFS too many pools.
+ * used. torc_pg_of() returns the first client of a reactor. Returns 0, or:
+ * -EINVAL a field is wrong, and `error` (may be NULL) names it, its value and
+ * what it must be; -ENOMEM; -ENOBUFS there are too many pools.
  */
 static inline int
 torc_pg_create(struct torc_pg **pg, const struct torc_pg_config *config,
@@ -280,24 +311,26 @@ torc_pg_create(struct torc_pg **pg, const struct torc_pg_config *config,
 	return torc_pg_create_sized(pg, config, sizeof(*config), error);
 }
 
-/* Returns the client of a reactor, or NULL. */
+/* Returns the first client of a reactor, or NULL. */
 TORC_API struct torc_pg *torc_pg_of(const struct torc_reactor *reactor);
 
 /*
- * Parks. Destroy a client: close what is open and free it. No session is rented
- * and nobody asks. As torc_pool_destroy(): on a fiber; or after the reactor has
- * ended. Also -ECANCELED: then what is still under way goes by itself.
+ * Parks. Destroy a client: close its connections and free it. No session may be
+ * rented, and no call in progress. It works and returns as torc_pool_destroy():
+ * call it on a fiber, or after the reactor has ended. It may also return
+ * -ECANCELED: then the remaining connections are closed in the background.
  */
 TORC_API int torc_pg_destroy(struct torc_pg *pg, torc_deadline deadline);
 
-/* What a client has done. It grows. */
+/* The statistics of a client. It grows. */
 struct torc_pg_stats {
 	uint64_t queries;	/* statements of torc_pg_query() and batches
-				 * that were sent, with repetitions */
-	uint64_t prepared;	/* statements */
-	uint64_t repeated;	/* prepared again, since the server forgot */
-	uint64_t cancels;	/* sent */
-	uint64_t retired;	/* shared connections that were given up */
+				 * that were sent, including repetitions */
+	uint64_t prepared;	/* statements that were prepared */
+	uint64_t repeated;	/* statements that were prepared again and
+				 * repeated, because they were out of date */
+	uint64_t cancels;	/* cancel requests that were sent */
+	uint64_t retired;	/* shared connections that were replaced */
 };
 
 /* Read the statistics of a client. */
@@ -307,8 +340,10 @@ torc_pg_stats_read(const struct torc_pg *pg, struct torc_pg_stats *stats)
 	torc_pg_stats_read_sized(pg, stats, sizeof(*stats));
 }
 
-/* The pools of a client, for torc_pool_stats_read(): that of the shared
- * connections, and that of the sessions. */
+/*
+ * Returns a pool of the client, for torc_pool_stats_read(): the pool of the
+ * shared connections, or the pool of the sessions.
+ */
 TORC_API const struct torc_pool *torc_pg_shared_pool(
     const struct torc_pg *pg);
 TORC_API const struct torc_pool *torc_pg_session_pool(
@@ -316,55 +351,57 @@ TORC_API const struct torc_pool *torc_pg_session_pool(
 
 /* ---- Statements ---- */
 
-/* A statement, and the values of its parameters. Frozen. */
+/* A statement and the values of its parameters. Frozen. */
 struct torc_pg_statement {
 	const char *sql;	/* one statement */
 	const struct torc_pg_param *params;
 	unsigned param_count;	/* at most 65535 */
-	bool binary;		/* columns in binary, and not as text */
+	bool binary;		/* request columns in binary, not as text */
 };
 
 /* A row of a result. Frozen. */
 struct torc_pg_row {
-	const struct torc_slice *values;	/* data NULL: NULL */
-	unsigned count;		/* of columns */
+	const struct torc_slice *values;	/* data NULL: the value NULL */
+	unsigned count;		/* how many columns */
 };
 
 struct torc_pg_result;
 
 /*
- * Parks. Send a statement over a shared connection, and collect the result.
- * `*result` is the caller's until torc_pg_result_free(), also after an error:
- * then it has no rows, and torc_pg_result_error() says in words what is wrong
- * and what became of the statement. It is NULL only if there is no memory for
- * it, or no statement.
+ * Parks. Send a statement over a shared connection, and collect its result. The
+ * statement is a transaction of its own. Returns 0, or a negative errno of
+ * those listed in torc_pg.h.
  *
- * The statement is a transaction of its own. What changes the session for all
- * that share it is refused with -EOPNOTSUPP, before it is sent: SET, RESET,
- * LISTEN, PREPARE, DEALLOCATE, DISCARD, LOAD, temporary tables, cursors with
- * hold, set_config() unless its third argument is the word true, advisory locks
- * of the session, a transaction that stays open; and COPY by way of the
- * connection. That is found by the words of the text. If only the server's
- * answer shows it, the connection is closed for it: by its command tag (then
- * the statement was done, and fails), or by a parameter that has changed.
+ * The caller must free `*result` with torc_pg_result_free(), even after an
+ * error. It has no rows then, and torc_pg_result_error() says what went wrong
+ * and whether the statement was executed. It is NULL only if there was no
+ * memory for it.
  *
- * When the deadline or a cancel ends the wait, the statement may have been
- * done. A connection whose oldest statement is out of time gets no more of
- * them, and neither does one on which a statement waited in vain while none was
- * answered. A statement that takes long keeps those behind it: a session is the
- * place for it.
+ * Statements that change the session for all that share it are refused with
+ * -EOPNOTSUPP before they are sent: SET, RESET, LISTEN, PREPARE, DEALLOCATE,
+ * DISCARD, LOAD, temporary tables, cursors with hold, set_config() unless its
+ * third argument is the word true, advisory locks of the session, a transaction
+ * that stays open, and COPY through the connection. torc recognizes them by the
+ * words of the text. If only the server's answer shows such a change, by its
+ * command tag or by a parameter that has changed, the connection is closed. A
+ * command tag also makes the call fail, although the statement was executed.
+ *
+ * If a deadline or a cancel ends the wait, the statement may have been
+ * executed. A connection gets no more statements if its oldest statement has
+ * exceeded its deadline, or if a statement exceeded its deadline while none was
+ * answered. A slow statement delays the statements behind it: use a session for
+ * it.
  */
 TORC_API int torc_pg_query(struct torc_pg *pg,
     const struct torc_pg_statement *statement, struct torc_pg_result **result,
     torc_deadline deadline) TORC_CHECKED;
 
 /*
- * Parks. Send `count` statements in one go, as torc_pg_query() sends one, and a
- * single Sync behind them: they are one transaction. If one fails, those behind
- * it are not executed, and those before it are undone: -EREMOTEIO, the error
- * has the `statement` that failed, and nothing was done. So they are fewer
- * messages than as many queries, and fewer commits; but what may fail by itself
- * is better asked by itself. -EINVAL: there are none.
+ * Parks. Send `count` statements at once, as one transaction. It works as
+ * torc_pg_query(), with a single Sync after the last statement. If one
+ * statement fails, later ones are not executed, and earlier ones are undone. A
+ * batch takes fewer messages and fewer commits than as many queries. Do not put
+ * statements into it that may fail independently.
  *
  *	const struct torc_pg_statement order[] = {
  *		{ "insert into orders values ($1, $2)", of, 2, false },
@@ -379,21 +416,26 @@ TORC_API int torc_pg_query(struct torc_pg *pg,
  *		changed = torc_pg_result_affected(result);
  *	} ...
  *
- * There is one result, freed as one. When it is larger than its bound
- * (-EMSGSIZE), they have all been done. A BEGIN among them needs its COMMIT
- * there, too; if one in between fails, the transaction is rolled back. A
- * COMMIT, a CALL, or what cannot be in a transaction, such as VACUUM, may keep
- * what was done so far when one behind it fails: the outcome is unknown then.
- * If a prepared statement was out of date, they are all repeated, but not if
- * what cannot be undone was done before it.
+ * Returns 0, or: -EINVAL `count` is 0; -EREMOTEIO a statement failed, and
+ * `statement` of the error says which; -EMSGSIZE the result exceeds its limit,
+ * but all statements were executed; an error as torc_pg_query(). There is one
+ * result for all statements.
+ *
+ * A BEGIN in a batch needs its COMMIT in the same batch. If a statement in
+ * between fails, the transaction is rolled back. A COMMIT, a CALL, or a
+ * statement that cannot run in a transaction, such as VACUUM, may make earlier
+ * statements permanent. If a later statement fails, the outcome is unknown
+ * then. If a prepared statement was out of date, all statements are repeated,
+ * unless something that cannot be undone was executed before it.
  */
 TORC_API int torc_pg_batch(struct torc_pg *pg,
     const struct torc_pg_statement *statements, unsigned count,
     struct torc_pg_result **result, torc_deadline deadline) TORC_CHECKED;
 
 /*
- * Choose a statement of a batch: the calls below tell of the statement `index`,
- * from 0, and of its rows from the first one. At first, that is statement 0.
+ * Select a statement of a batch by its `index`, from 0. The calls below then
+ * apply to the result of that statement, beginning with its first row.
+ * Statement 0 is selected at first.
  */
 TORC_API void torc_pg_result_seek(
     struct torc_pg_result *result, unsigned index);
@@ -401,87 +443,92 @@ TORC_API void torc_pg_result_seek(
 /* Free a result. NULL does nothing. */
 TORC_API void torc_pg_result_free(struct torc_pg_result *result);
 
-/* Returns how many columns a result has, or what is known of them. */
+/* Returns the number of columns of a result, or the columns. */
 TORC_API unsigned torc_pg_result_column_count(
     const struct torc_pg_result *result);
 TORC_API const struct torc_pg_column *torc_pg_result_columns(
     const struct torc_pg_result *result);
 
-/* Returns how many rows there are, or how many an INSERT and so on changed. */
+/*
+ * Returns how many rows a result has, or how many rows an INSERT, UPDATE and
+ * the like changed.
+ */
 TORC_API uint64_t torc_pg_result_row_count(const struct torc_pg_result *result);
 TORC_API uint64_t torc_pg_result_affected(const struct torc_pg_result *result);
 
 /*
- * Read the next row, from the first. Values stay readable until the result is
- * freed, `row->values` until the next call. Returns false behind the last row.
+ * Read the next row. Returns false after the last row. Values stay readable
+ * until the result is freed, and the array `row->values` until the next call.
  */
 TORC_API bool torc_pg_result_next_row(struct torc_pg_result *result,
     struct torc_pg_row *row);
 
-/* Returns what went wrong; its `text` is "" if nothing did. */
+/* Returns why the call failed. `text` is "" if it did not. */
 TORC_API const struct torc_pg_error *torc_pg_result_error(
     const struct torc_pg_result *result);
 
 /* ---- Sessions ---- */
 
-/* A session is a connection that is rented. One fiber at a time uses it. */
+/* A session is a rented connection. One fiber at a time uses it. */
 struct torc_pg_session;
 
 /*
- * Parks. Rent a session, as torc_pool_acquire() does. `error` (may be NULL)
- * says what happened to this call: such as, for each address, why it could not
- * be connected to.
+ * Parks. Rent a session. It returns as torc_pool_acquire(). `error` (may be
+ * NULL) says why this call failed, for example why it could not connect to each
+ * address.
  */
 TORC_API int torc_pg_session_acquire(struct torc_pg *pg,
     struct torc_pg_session **session, struct torc_error *error,
     torc_deadline deadline);
 
 /*
- * Give a session back, in any state. It is rented again when nothing of it is
- * left: a statement that runs is cancelled, a transaction that is open is
- * rolled back, and the session is reset, on a fiber of its own within
- * `cancel_ms`; else it is closed. The text of `reset` is run for that, if
- * anything was asked since the last time. By default it closes cursors, gives
- * up the role and all settings that were changed, listens to nothing, unlocks
- * advisory locks, and drops temporary tables and what was prepared by PREPARE.
- * With DISCARD ALL, each statement is prepared again, too.
+ * Give a session back, in any state. It is rented again after it was cleaned: a
+ * running statement is cancelled, an open transaction is rolled back, and the
+ * session is reset. This happens on another fiber, within `cancel_ms`;
+ * otherwise the connection is closed.
+ *
+ * The statements of `reset` are run if the session was used since the last
+ * reset. By default they close cursors, reset the role and all settings, stop
+ * listening, release advisory locks, and drop temporary tables and statements
+ * of PREPARE. With DISCARD ALL, torc has to prepare each statement again, too.
  */
 TORC_API void torc_pg_session_release(struct torc_pg_session *session);
 
-/* Let a session be closed when it is given back. */
+/* Mark a session so that its connection is closed when it is returned. */
 TORC_API void torc_pg_session_taint(struct torc_pg_session *session);
 
 /*
- * Returns what went wrong with the call on a session that failed last, whatever
- * it was: a refusal of the server, a deadline, a connection that was lost.
- * Readable until the next call.
+ * Returns why the last failed call on a session failed: an error of the server,
+ * a deadline, a lost connection. It is readable until the next call.
  */
 TORC_API const struct torc_pg_error *torc_pg_session_error(
     const struct torc_pg_session *session);
 
 /*
  * Returns the state of a session: 'I' if it is idle, 'T' in a transaction, 'E'
- * in one that failed; 0 if a statement is not over, or the connection is lost.
+ * in a transaction that failed. It is 0 if a statement is not complete, or if
+ * the connection is lost.
  */
 TORC_API char torc_pg_session_state(const struct torc_pg_session *session);
 
 /*
- * Returns a parameter that the server told us of, such as "server_version", or
- * NULL. It changes when the server says so.
+ * Returns a parameter that the server reported, such as "server_version", or
+ * NULL. Its value changes when the server reports a change.
  */
 TORC_API const char *torc_pg_session_parameter(
     const struct torc_pg_session *session, const char *name);
 
 /*
- * Parks. Begin a statement: a prepared one, or with
- * torc_pg_session_begin_simple() a text of one or several without parameters.
- * Whatever was not read of the one before is read and thrown away first. 0 when
- * rows can be asked for. Its end is torc_pg_session_end(), or the beginning of
- * another one.
+ * Parks. Begin a statement. torc_pg_session_begin() begins a prepared
+ * statement, and torc_pg_session_begin_simple() a text of one or more
+ * statements without parameters. Unread rows of the previous statement are
+ * discarded first. Returns 0 when rows can be read, or a negative errno.
+ * torc_pg_session_end() ends the statement, and so does beginning another one.
  *
- * When the deadline or a cancel ends this or any call below while a statement
- * runs, the server is asked on another connection to end it. Then the session
- * can be released; or be asked again, which waits for the end of it first.
+ * If a deadline or a cancel ends this call or one of the calls below while a
+ * statement runs, torc asks the server on another connection to cancel it. The
+ * session can then be released. It can also be used again: the next call first
+ * waits for the statement to end.
  */
 TORC_API int torc_pg_session_begin(struct torc_pg_session *session,
     const struct torc_pg_statement *statement, torc_deadline deadline);
@@ -489,37 +536,39 @@ TORC_API int torc_pg_session_begin_simple(struct torc_pg_session *session,
     const char *sql, torc_deadline deadline);
 
 /*
- * Parks. Read the next row. Returns 1, or 0 when there are no more. Values view
- * bytes of torc's, and are readable until the next call on the session. Nothing
- * is received before it is asked for, but what fits in the buffers of
- * connection and kernel: a slow reader slows the server.
+ * Parks. Read the next row. Returns 1, or 0 after the last row, or a negative
+ * errno. Values point to torc's memory and are readable until the next call on
+ * the session. Rows are received only when they are asked for, except for what
+ * fits in the buffers of the connection and the kernel: a slow reader slows the
+ * server down.
  */
 TORC_API int torc_pg_session_next_row(struct torc_pg_session *session,
     struct torc_pg_row *row, torc_deadline deadline);
 
 /*
- * Parks. Go on after 0 of torc_pg_session_next_row(). Returns 1 if there is a
- * result of another statement of the same text, 0 if that was the last.
+ * Parks. Go on to the next result, after torc_pg_session_next_row() returned 0.
+ * Returns 1 if another statement of the same text has a result, 0 if there is
+ * none, or a negative errno.
  */
 TORC_API int torc_pg_session_next_result(
     struct torc_pg_session *session, torc_deadline deadline);
 
-/* Returns what is known of the columns of the result that is being read. */
+/* Returns the number of columns of the current result, or the columns. */
 TORC_API unsigned torc_pg_session_column_count(
     const struct torc_pg_session *session);
 TORC_API const struct torc_pg_column *torc_pg_session_columns(
     const struct torc_pg_session *session);
 
 /*
- * Parks. End the statement: what is left of it is read and thrown away. Returns
- * its first error, or 0.
+ * Parks. End the statement. Its unread rows are discarded. Returns 0, or the
+ * first error of the statement.
  */
 TORC_API int torc_pg_session_end(struct torc_pg_session *session,
     torc_deadline deadline);
 
 /*
- * Returns the command tag after the end of a result, "" if there was none, and
- * the rows that it touched.
+ * Returns the command tag of a completed result, or how many rows it affected.
+ * The tag is "" if there was none.
  */
 TORC_API const char *torc_pg_session_tag(
     const struct torc_pg_session *session);
@@ -527,10 +576,11 @@ TORC_API uint64_t torc_pg_session_affected(
     const struct torc_pg_session *session);
 
 /*
- * Parks. Run a text of one or several statements, results thrown away: BEGIN,
- * SAVEPOINT, SET ... A COMMIT that rolled back instead, as the transaction had
- * failed, is -EREMOTEIO. (So it is by torc_pg_session_begin(); of what is begun
- * by torc_pg_session_begin_simple(), torc_pg_session_tag() tells.)
+ * Parks. Run a text of one or more statements, such as BEGIN or SET, and
+ * discard their results. Returns 0, or a negative errno. A COMMIT that rolled
+ * back because its transaction had failed is -EREMOTEIO. The same holds for
+ * torc_pg_session_begin(). After torc_pg_session_begin_simple(), check
+ * torc_pg_session_tag().
  */
 TORC_API int torc_pg_session_run(struct torc_pg_session *session,
     const char *sql, torc_deadline deadline) TORC_CHECKED;
@@ -538,10 +588,11 @@ TORC_API int torc_pg_session_run(struct torc_pg_session *session,
 /* ---- COPY ---- */
 
 /*
- * Parks. Copy to the server: begin "copy ... from stdin", write any pieces of
- * its text or binary format, and end it: `why` (NULL: it is complete) tells the
- * server to give up. `*rows` (may be NULL) are those that were copied. Calls
- * that return -EREMOTEIO have ended the copy.
+ * Parks. Copy data to the server. Begin with a "copy ... from stdin", write the
+ * data in its text or binary format in pieces of any size, and end. `why` is
+ * NULL if the data is complete; otherwise the text tells the server to discard
+ * everything. `*rows` (may be NULL) is set to the number of rows. Returns 0, or
+ * a negative errno. After -EREMOTEIO the copy has ended.
  */
 TORC_API int torc_pg_copy_in_begin(struct torc_pg_session *session,
     const char *sql, torc_deadline deadline);
@@ -551,10 +602,10 @@ TORC_API int torc_pg_copy_in_end(struct torc_pg_session *session,
     const char *why, uint64_t *rows, torc_deadline deadline) TORC_CHECKED;
 
 /*
- * Parks. Copy from the server: begin "copy ... to stdout", and read a row at a
- * time as the server sends it. `*data` is readable until the next call. The end
- * reads what is left, and throws it away. A read returns 1, or 0 behind the
- * last row.
+ * Parks. Copy data from the server. Begin with a "copy ... to stdout", and read
+ * one row at a time. `*data` is readable until the next call. The end discards
+ * unread rows. Begin and end return 0, or a negative errno. A read returns 1,
+ * or 0 after the last row.
  */
 TORC_API int torc_pg_copy_out_begin(struct torc_pg_session *session,
     const char *sql, torc_deadline deadline);
@@ -568,22 +619,25 @@ TORC_API int torc_pg_copy_out_end(struct torc_pg_session *session,
 /* A notification, as NOTIFY sends it. Frozen. */
 struct torc_pg_notification {
 	const char *channel;	/* its name */
-	const char *payload;	/* the text of the sender, or "" */
-	uint32_t process;	/* who sent it */
+	const char *payload;	/* the sender's text, or "" */
+	uint32_t process;	/* the process of the sender */
 };
 
 /*
- * Parks. Listen to a channel, whose name is quoted as it is. The session will
- * be closed when it is given back.
+ * Parks. Listen to a channel. Its name is quoted, so it is case-sensitive. The
+ * connection will be closed when the session is returned. Returns 0, or:
+ * -ENAMETOOLONG the quoted name has more than 504 bytes; an error of the
+ * server.
  */
 TORC_API int torc_pg_session_listen(struct torc_pg_session *session,
     const char *channel, torc_deadline deadline);
 
 /*
- * Parks. Wait for the next notification, also one that came during statements,
- * in order. No statement runs. Returns 0, and texts are readable until the next
- * call on the session; or -EOVERFLOW, once: those that came since were more
- * than `notices_max`, and were lost.
+ * Parks. Wait for the next notification. Notifications that arrived during
+ * statements are returned first, in order. No statement may be running. Returns
+ * 0, or: -EOVERFLOW more than `notices_max` bytes of notifications waited, and
+ * later ones were lost (reported once). The texts are readable until the next
+ * call on the session.
  */
 TORC_API int torc_pg_session_await_notification(struct torc_pg_session *session,
     struct torc_pg_notification *notification, torc_deadline deadline);

@@ -19,8 +19,8 @@
  *	-ECONNRESET ...	the connection was lost
  *	-EBADMSG	the bytes received are not the protocol of Redis; the
  *			connection is lost, too
- *	-EACCES		the login failed: Redis refused the user or the
- *			password, or requires one
+ *	-EACCES		the login was refused: the user or the password is
+ *			wrong or missing, or is not permitted from here
  *	-ECONNREFUSED	no server listens, or Redis refused the connection
  *	-EPROTO		the server does not answer as Redis does
  *	-ENOBUFS	`requests` commands already wait for replies
@@ -421,9 +421,10 @@ TORC_API int torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
  * connection is lost, it is opened again for as long as the deadline allows. It
  * counts as lost if it is silent for 30 s and then does not answer a PING.
  *
- * Returns 0, or: -ETIMEDOUT; -ECANCELED; -ESHUTDOWN; -EACCES the login failed;
- * -EREMOTEIO Redis refused a channel, and `error` says which; -EMSGSIZE (or
- * another error of a limit) a message exceeds the limit and was skipped.
+ * Returns 0, or: -ETIMEDOUT; -ECANCELED; -ESHUTDOWN; -EACCES the login was
+ * refused; -EREMOTEIO Redis refused a channel, and `error` says which;
+ * -EMSGSIZE (or another error of a limit) a message exceeds the limit and was
+ * skipped.
  */
 TORC_API int torc_redis_subscriber_next(
     struct torc_redis_subscriber *subscriber,
