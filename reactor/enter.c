@@ -11,6 +11,8 @@
 #include "reactor/reactor.h"
 #include "sys/sys.h"
 
+#define NOTICE_NS 1000000000u	/* between two lines about stalls */
+
 static inline void
 pause_cpu(void)
 {
@@ -171,6 +173,24 @@ torc_enter_show_gauges(struct torc_reactor *reactor)
 	gauge->ops_peak = reactor->ops.peak;
 }
 
+/*
+ * Whose fiber it was is not known any more: to remember it would cost each of
+ * them something.
+ */
+static __attribute__((cold, noinline)) void
+tell_of_stall(struct torc_reactor *reactor, uint64_t taken_ns)
+{
+	torc_debug_assert(taken_ns > reactor->stall_ns);
+	if (reactor->now < reactor->stall_notice_at)
+		return;
+	reactor->stall_notice_at = reactor->now + NOTICE_NS;
+	torc_reactor_notice(reactor, "reactor %u: a turn took %llu ms, longer "
+	    "than stall_ms = %u: a handler held the thread, or the thread had "
+	    "no CPU (%llu such turns so far)", reactor->index,
+	    (unsigned long long)(taken_ns / 1000000), reactor->config.stall_ms,
+	    (unsigned long long)reactor->page.page->gauge.stalls);
+}
+
 /* The turn that began at `before` has ended. */
 static void
 time_turn(struct torc_reactor *reactor, uint64_t before)
@@ -189,6 +209,7 @@ time_turn(struct torc_reactor *reactor, uint64_t before)
 	if (torc_unlikely(taken_ns > reactor->stall_ns)) {
 		gauge->stalls++;
 		gauge->stalled_at = reactor->now;
+		tell_of_stall(reactor, taken_ns);
 	}
 }
 

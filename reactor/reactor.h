@@ -150,6 +150,7 @@ struct torc_reactor {
 	unsigned index;
 	uint64_t life;			/* torc_life_begin() */
 	uint64_t stall_ns;
+	uint64_t stall_notice_at;	/* the operator is not told before */
 	uint64_t drain_at;		/* any thread: end by then */
 	uint32_t spin_credit;
 	int ready_fd;			/* for a foreign loop, or -1 */

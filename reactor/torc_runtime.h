@@ -256,7 +256,7 @@ struct torc_config {
 				 * nothing is sent FIN, at most half of the
 				 * drain; 1000 */
 	unsigned stall_ms;	/* a turn of the loop that takes longer counts
-				 * as a stall; 100 */
+				 * as a stall, and `notice` is told; 100 */
 
 	/* Dialled TCP connections: when to give up a peer that has vanished
 	 * (-ECONNABORTED). Rounded up to whole seconds. */

@@ -706,7 +706,9 @@ static void
 a_listener_that_has_failed_for_good_is_given_up_and_told_of_once(
     void **state)
 {
-	const struct torc_config config = { .notice = count_notices };
+	const struct torc_config config = {
+		.notice = count_notices, .stall_ms = TORC_NO_LIMIT,
+	};
 	const unsigned files = count_fds();
 	struct listening other;
 	struct server server;

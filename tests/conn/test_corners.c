@@ -1749,6 +1749,7 @@ a_listener_that_is_gone_is_reported_and_the_others_go_on(void **state)
 		const struct torc_config config = {
 			.notice = i == 0 ? keep_notice : NULL,
 			.arg = said,
+			.stall_ms = TORC_NO_LIMIT,
 		};
 		unsigned port;
 		int fd;

@@ -545,6 +545,98 @@ a_reactor_that_sleeps_for_long_has_not_stalled(void **state)
 	assert_int_equal(server_stop(&server), 0);
 }
 
+/* What the operator was told, on the reactor's thread. */
+struct told {
+	unsigned count;
+	uint64_t last;
+	uint64_t least_ns;	/* between two of them */
+	char text[256];
+};
+
+static void
+hear(const char *text, void *arg)
+{
+	struct told *told = arg;
+	const uint64_t now = torc_now();
+
+	if (told->count++ > 0 && now - told->last < told->least_ns)
+		told->least_ns = now - told->last;
+	told->last = now;
+	snprintf(told->text, sizeof(told->text), "%s", text);
+}
+
+/* Hold the thread once and again. */
+static int
+hold_thread(void *arg)
+{
+	for (unsigned i = 0; i < *(unsigned *)arg; i++) {
+		pause_ms(60);
+		torc_yield();
+	}
+	return 0;
+}
+
+static void
+a_stall_is_told_with_its_reactor_and_how_long_it_took(void **state)
+{
+	struct told told = { .least_ns = UINT64_MAX };
+	const struct torc_config config = {
+		.stall_ms = 50, .notice = hear, .arg = &told,
+	};
+	struct server server;
+	unsigned once = 1, ms = 0;
+
+	(void)state;
+	server_start(&server, &config, echo_handler, NULL);
+	assert_int_equal(server_fiber(&server, hold_thread, &once), 0);
+	assert_int_equal(server_stop(&server), 0);
+	assert_true(told.count >= 1);
+	assert_int_equal(sscanf(told.text, "reactor 0: a turn took %u ms", &ms),
+	    1);
+	assert_true(ms >= 50);
+	assert_non_null(strstr(told.text, "stall_ms = 50"));
+	assert_non_null(strstr(told.text, "such turns so far)"));
+}
+
+static void
+stalls_are_told_once_a_second_at_most(void **state)
+{
+	struct told told = { .least_ns = UINT64_MAX };
+	const struct torc_config config = {
+		.stall_ms = 50, .notice = hear, .arg = &told,
+	};
+	struct server server;
+	unsigned times = 40;
+
+	(void)state;
+	server_start(&server, &config, echo_handler, NULL);
+	assert_int_equal(server_fiber(&server, hold_thread, &times), 0);
+	assert_true(read_page().gauge.stalls >= times);
+	assert_int_equal(server_stop(&server), 0);
+	assert_true(told.count >= 2 && told.count < times);
+	assert_true(told.least_ns >= 1000000000u);
+}
+
+static void
+nothing_is_told_of_stalls_that_nobody_asks_for(void **state)
+{
+	struct told told = { .least_ns = UINT64_MAX };
+	const struct torc_config unasked[] = {
+		{ .stall_ms = TORC_NO_LIMIT, .notice = hear, .arg = &told },
+		{ .stall_ms = 50 },
+	};
+	struct server server;
+	unsigned once = 1;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		server_start(&server, &unasked[i], echo_handler, NULL);
+		assert_int_equal(server_fiber(&server, hold_thread, &once), 0);
+		assert_int_equal(server_stop(&server), 0);
+	}
+	assert_int_equal(told.count, 0);
+}
+
 static int
 dig(void *arg)
 {
@@ -733,6 +825,9 @@ main(void)
 		CLAIM(an_operation_in_flight_is_submitted_and_not_completed),
 		CLAIM(a_turn_that_keeps_a_client_waiting_for_long_is_a_stall),
 		CLAIM(a_reactor_that_sleeps_for_long_has_not_stalled),
+		CLAIM(a_stall_is_told_with_its_reactor_and_how_long_it_took),
+		CLAIM(stalls_are_told_once_a_second_at_most),
+		CLAIM(nothing_is_told_of_stalls_that_nobody_asks_for),
 		CLAIM(the_depth_of_stacks_is_seen_by_their_pages),
 		CLAIM(nobody_else_can_write_it_or_change_its_size),
 	    CLAIM(the_descriptor_is_closed_by_an_exec_and_gone_with_the_reactor),
