@@ -132,7 +132,7 @@ after_batch(struct torc_reactor *reactor)
  * and the frames below it. A fetch of memory that is gone harms nobody.
  */
 static void
-foresee(const struct torc_reactor *reactor, const struct io_uring_cqe *cqe,
+prefetch(const struct torc_reactor *reactor, const struct io_uring_cqe *cqe,
     unsigned steps)
 {
 	const struct torc_net *net = reactor->layer_state;
@@ -140,10 +140,10 @@ foresee(const struct torc_reactor *reactor, const struct io_uring_cqe *cqe,
 	const struct torc_conn *conn;
 	const char *top;
 
-	torc_debug_assert(steps > 0 && steps <= TORC_FORESIGHT);
+	torc_debug_assert(steps > 0 && steps <= TORC_PREFETCH_STEPS);
 	if (reactor->kinds[torc_tag_kind(tag)].slots != &net->conns)
 		return;
-	if (steps == TORC_FORESIGHT) {
+	if (steps == TORC_PREFETCH_STEPS) {
 		top = (const char *)torc_slots_at(&net->conns,
 		    torc_tag_index(tag));
 		__builtin_prefetch(top);
@@ -272,7 +272,7 @@ fini(struct torc_reactor *reactor)
 static const struct torc_layer layer = {
 	.before_enter = before_enter,
 	.after_batch = after_batch,
-	.foresee = foresee,
+	.prefetch = prefetch,
 	.away = away,
 	.drain = drain,
 	.stop = stop,

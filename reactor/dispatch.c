@@ -40,9 +40,9 @@ dispatch_crowd(struct torc_reactor *reactor, uint32_t first, uint32_t count)
 	torc_debug_assert(reactor->layer != NULL &&
 	    count <= reactor->config.batch);
 	for (uint32_t done = 0; done < count; done++) {
-		for (uint32_t steps = TORC_FORESIGHT; steps > 0; steps--) {
+		for (uint32_t steps = TORC_PREFETCH_STEPS; steps > 0; steps--) {
 			if (steps < count - done)
-				reactor->layer->foresee(reactor,
+				reactor->layer->prefetch(reactor,
 				    torc_ring_at(ring, first + done + steps),
 				    steps);
 		}

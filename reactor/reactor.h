@@ -56,15 +56,15 @@ struct torc_todo {
 	void (*run)(struct torc_reactor *reactor, struct torc_todo *todo);
 };
 
-#define TORC_FORESIGHT 2u
+#define TORC_PREFETCH_STEPS 2u
 
 /* What the layer above does in each turn and at the end. */
 struct torc_layer {
 	void (*before_enter)(struct torc_reactor *reactor);
 	void (*after_batch)(struct torc_reactor *reactor);
 	/* A completion is dispatched after `steps` others, 1 to
-	 * TORC_FORESIGHT: fetch what it will touch into the cache. */
-	void (*foresee)(const struct torc_reactor *reactor,
+	 * TORC_PREFETCH_STEPS: fetch what it will touch into the cache. */
+	void (*prefetch)(const struct torc_reactor *reactor,
 	    const struct io_uring_cqe *cqe, unsigned steps);
 	/* The fiber of this home begins to wait for something else. */
 	void (*away)(void *home);
@@ -120,7 +120,7 @@ struct torc_reactor {
 	uint64_t settled;
 	uint64_t proven;
 	bool in_order;
-	bool crowded;		/* the layer is to foresee completions */
+	bool crowded;		/* the layer prefetches completions */
 
 	struct torc_list ready;		/* fibers */
 	struct torc_list yielded;	/* that let the ready ones go first */
@@ -212,7 +212,7 @@ void torc_reactor_name_kind(struct torc_reactor *reactor, unsigned kind,
     void (*missed)(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe));
 
-/* The layer is to foresee completions from now on, or is not. */
+/* Say whether the layer prefetches completions from now on. */
 static inline void
 torc_reactor_set_crowded(struct torc_reactor *reactor, bool crowded)
 {

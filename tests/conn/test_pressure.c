@@ -2556,7 +2556,7 @@ echo_in_one_batch(struct server *server, const int *fds, unsigned count)
 }
 
 /*
- * Completions of many connections are foreseen while others are acted on:
+ * Completions of many connections are prefetched while others are acted on:
  * those come to their own connections, also when many of them end meanwhile
  * and new ones take their places.
  */

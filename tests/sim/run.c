@@ -427,7 +427,7 @@ turn(unsigned index, torc_deadline deadline)
 	struct torc_net *net = world.reactors[index]->layer_state;
 	int rc;
 
-	/* Half of the seeds foresee completions, as with many connections. */
+	/* Half of the seeds prefetch completions, as with many connections. */
 	if (net != NULL && world.varied && world.seed % 2 == 1)
 		net->crowd = 1;
 	world.running = index;
