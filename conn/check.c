@@ -72,13 +72,13 @@ check_sends(const struct torc_conn *conn)
 	torc_assert(conn->slab_start <= conn->slab_end);
 	torc_assert(conn->slabbed ? conn->slab_end > conn->slab_start &&
 	    conn->slab_end <= torc_slab_size(conn->net) : conn->slab_end == 0);
-	torc_assert(conn->spoiled == (conn->send_error != 0));
+	torc_assert(conn->send_failed == (conn->send_error != 0));
 	torc_assert(!conn->loud || conn->sent_size == 0);
 	torc_assert(!conn->loud || conn->slabbed || conn->job != NULL);
 	torc_assert(conn->loud || !conn->recalled);
 	/* A socket that is lent is awaited, too, and has no writer. */
 	torc_assert(conn->writer == NULL || conn->awaited);
-	torc_assert(conn->job == NULL || conn->awaited || conn->spoiled);
+	torc_assert(conn->job == NULL || conn->awaited || conn->send_failed);
 }
 
 /* ---- Life ---- */

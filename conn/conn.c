@@ -93,7 +93,7 @@ torc_conn_advance(struct torc_conn *conn)
 		torc_watch_advance(conn);
 	/* The last step: the fiber may well be the end of the connection. */
 	if (conn->writer != NULL &&
-	    (conn->spoiled || torc_send_idle(conn))) {
+	    (conn->send_failed || torc_send_idle(conn))) {
 		if (conn->failed && conn->reader != NULL)
 			torc_reactor_later(conn->reactor, &conn->todo);
 		torc_fiber_wake(conn->writer, 0);
@@ -140,7 +140,7 @@ torc_conn_doom(struct torc_conn *conn, bool reset)
 	conn->doomed = true;
 	torc_conn_set_dormant(conn, false);
 	if (conn->reset)
-		torc_send_spoil(conn, -ECONNRESET);
+		torc_send_fail(conn, -ECONNRESET);
 	torc_send_abort(conn);
 	torc_conn_advance(conn);
 }
@@ -249,7 +249,7 @@ run_handler(void *arg)
 		rc = conn->handler(conn, conn->arg);
 		torc_watch_drop(conn);
 		torc_finish_others(conn);
-		if (rc != TORC_AGAIN || ended || conn->spoiled)
+		if (rc != TORC_AGAIN || ended || conn->send_failed)
 			break;
 		rc = fall_asleep(conn);
 		if (rc == TORC_AGAIN)

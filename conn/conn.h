@@ -50,7 +50,7 @@ enum {
  *         errored watcher watch_fin
  *   output
  *     chunk.c: urgent staged staged_size chunk
- *     send.c: loud aborting recalled spoiled send_error lost sent sent_size
+ *     send.c: loud aborting recalled send_failed send_error lost sent sent_size
  *         send_mark loud_size taken job
  *     slab.c: slabbed slab slab_start slab_end
  *     write.c: awaited writer shut unsent_max
@@ -91,7 +91,7 @@ enum {
  *   slabbed    slabbed             a loud send has taken all of it
  *   loud       loud                the completion; it is told to end
  *                                  (aborting) if nobody wants it any more
- *   spoiled    spoiled             the end: all that was not sent is dropped
+ *   failed     send_failed         the end: all that was not sent is dropped
  *
  * Life.
  *
@@ -116,7 +116,7 @@ struct torc_conn {
 			bool aborting;	/* ... and is to be cancelled */
 			bool slabbed;	/* there is a slab */
 			bool awaited;	/* there is a writer */
-			bool spoiled;	/* there is a send_error */
+			bool send_failed;	/* send_error is set */
 			bool shut;	/* we sent FIN */
 			bool unquiet;	/* no quiet sends at all */
 			bool never;	/* set: it is part of the word */

@@ -213,6 +213,6 @@ torc_conn_usable(struct torc_conn *conn)
 {
 	torc_require(conn != NULL, "a call needs a connection, and not NULL");
 	return !torc_recv_news(conn) && conn->view_size == 0 &&
-	    !conn->spoiled && !conn->shut && !conn->doomed &&
+	    !conn->send_failed && !conn->shut && !conn->doomed &&
 	    torc_send_idle(conn);
 }

@@ -251,7 +251,7 @@ turn_out(struct torc_conn *conn)
 	conn->evicted = true;
 	conn->net->leaving++;
 	conn->reactor->counters->evictions++;
-	torc_send_spoil(conn, -ECONNABORTED);
+	torc_send_fail(conn, -ECONNABORTED);
 	torc_send_abort(conn);
 	torc_recv_fail(conn, -ECONNABORTED);
 }

@@ -101,7 +101,7 @@ stow_staged(struct torc_conn *conn)
 {
 	if (conn->staged_size > 0 &&
 	    !torc_slab_stow(conn, conn->staged, conn->staged_size)) {
-		torc_send_spoil(conn, -ENOMEM);
+		torc_send_fail(conn, -ENOMEM);
 		return;
 	}
 	torc_chunk_drop(conn);
@@ -123,12 +123,12 @@ torc_send_discard(struct torc_conn *conn)
 }
 
 void
-torc_send_spoil(struct torc_conn *conn, int error)
+torc_send_fail(struct torc_conn *conn, int error)
 {
-	if (conn->spoiled)
+	if (conn->send_failed)
 		return;
 	torc_assert(error < 0);
-	conn->spoiled = true;
+	conn->send_failed = true;
 	conn->send_error = error;
 	/* The peer does not know: it has nothing to answer. */
 	if (error == -ENOMEM || error == -ENOBUFS)
@@ -138,9 +138,9 @@ torc_send_spoil(struct torc_conn *conn, int error)
 void
 torc_send_break(struct torc_conn *conn, int error)
 {
-	if (!conn->spoiled)
+	if (!conn->send_failed)
 		conn->lost = -ECONNRESET;
-	torc_send_spoil(conn, error);
+	torc_send_fail(conn, error);
 }
 
 void
@@ -161,7 +161,7 @@ void
 torc_send_missed(struct torc_conn *conn)
 {
 	if (conn->loud)
-		conn->aborting = conn->spoiled || conn->doomed ||
+		conn->aborting = conn->send_failed || conn->doomed ||
 		    conn->recalled;
 }
 
@@ -187,7 +187,7 @@ void
 torc_send_advance(struct torc_conn *conn)
 {
 	torc_intake_settle(conn);
-	if (conn->spoiled && !conn->loud)
+	if (conn->send_failed && !conn->loud)
 		torc_send_discard(conn);
 	if (conn->loud) {
 		if (conn->aborting)
@@ -227,7 +227,7 @@ fail(struct torc_conn *conn, int32_t result)
 	conn->reactor->counters->send_failures++;
 	if (result != -EPIPE && result != -ECANCELED)
 		conn->lost = torc_conn_error(result);
-	torc_send_spoil(conn, torc_conn_error(result));
+	torc_send_fail(conn, torc_conn_error(result));
 }
 
 /* A quiet send could not send all: -EAGAIN or the number of bytes. */
@@ -248,7 +248,7 @@ finish_quiet(struct torc_conn *conn, int32_t result)
 		return;
 	}
 	if (size > 0 && !torc_slab_stow(conn, rest, size))
-		torc_send_spoil(conn, -ENOMEM);
+		torc_send_fail(conn, -ENOMEM);
 	else
 		stow_staged(conn);
 }

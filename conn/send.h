@@ -27,7 +27,7 @@ struct torc_job {
 void torc_send_complete(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe);
 /* Sending has failed for good. */
-void torc_send_spoil(struct torc_conn *conn, int error);
+void torc_send_fail(struct torc_conn *conn, int error);
 /* Go on sending. */
 void torc_send_advance(struct torc_conn *conn);
 /* Nothing is staged, and nothing outstanding. */
@@ -42,7 +42,7 @@ void torc_send_abort(struct torc_conn *conn);
 void torc_send_recall(struct torc_conn *conn);
 /* The kernel did not hear that. */
 void torc_send_missed(struct torc_conn *conn);
-/* As torc_send_spoil(), when part of something may have been sent by others. */
+/* As torc_send_fail(), when part of something may have been sent by others. */
 void torc_send_break(struct torc_conn *conn, int error);
 /* Send a job next, behind nothing that is staged; or do so no more. */
 void torc_send_set_job(struct torc_conn *conn, struct torc_job *job);

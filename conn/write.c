@@ -104,7 +104,7 @@ await_sending(struct torc_conn *conn, torc_deadline deadline)
 	if (conn->staged_size > 0)
 		torc_chunk_hurry(conn);
 	torc_send_advance(conn);
-	rc = conn->spoiled || torc_send_idle(conn) ? 0 :
+	rc = conn->send_failed || torc_send_idle(conn) ? 0 :
 	    torc_fiber_park(reactor, deadline);
 	conn->writer = NULL;
 	end_wait(conn);
@@ -228,7 +228,7 @@ write_directly(struct torc_conn *conn, const struct torc_slice *slices,
 	/* A write that ended early leaves nobody knows what in the stream: no
 	 * more may follow it. */
 	if (conn->job != NULL)
-		torc_send_spoil(conn, rc);
+		torc_send_fail(conn, rc);
 	while (conn->loud) {
 		/* The kernel may still read the caller's memory. */
 		torc_send_abort(conn);
@@ -263,8 +263,8 @@ write_to_slab(struct torc_conn *conn, const uint8_t **data, size_t *size,
 			break;
 		rc = await_peer(conn, deadline);
 		if (rc < 0)
-			torc_send_spoil(conn, rc);
-		if (conn->spoiled)
+			torc_send_fail(conn, rc);
+		if (conn->send_failed)
 			return conn->send_error;
 	}
 	return 0;
@@ -275,7 +275,7 @@ static int
 refuse_write(const struct torc_conn *conn)
 {
 	torc_conn_require(conn);
-	if (conn->spoiled)
+	if (conn->send_failed)
 		return conn->send_error;
 	if (conn->shut)
 		return -EPIPE;
@@ -307,7 +307,7 @@ write_carefully(struct torc_conn *conn, const uint8_t *data, size_t size,
 		rc = torc_conn_flush(conn, deadline);
 	}
 	if (rc < 0)
-		torc_send_spoil(conn, rc);
+		torc_send_fail(conn, rc);
 	return rc;
 }
 
@@ -386,7 +386,7 @@ write_slices(struct torc_conn *conn, const struct torc_slice *slices,
 		rc = torc_conn_flush(conn, deadline);
 	if (rc == 0)
 		return write_directly(conn, slices, count, deadline);
-	torc_send_spoil(conn, rc);
+	torc_send_fail(conn, rc);
 	return conn->send_error;
 }
 

@@ -75,7 +75,7 @@ give_back(struct torc_http_call *call, bool clean)
 	call->link = NULL;
 	call->input.state = INPUT_BROKEN;
 	torc_conn_forget(link->conn);
-	link->spoiled = !clean;
+	link->unclean = !clean;
 	if (!link->taken) {
 		torc_pool_release(call->client->pool, link, clean);
 		return;

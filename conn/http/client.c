@@ -41,7 +41,7 @@ close_link(void *item, void *arg)
 
 	(void)arg;
 	torc_conn_close(link->conn,
-	    link->spoiled ? TORC_AT_ONCE : torc_after_ms(GOODBYE_MS));
+	    link->unclean ? TORC_AT_ONCE : torc_after_ms(GOODBYE_MS));
 	torc_sys_free(link->fields);
 	torc_sys_free(link);
 }

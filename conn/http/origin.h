@@ -15,7 +15,7 @@ struct torc_http_link {
 	struct torc_conn *conn;
 	bool used;		/* for a request before, or it was idle: the
 				 * origin may be about to end it */
-	bool spoiled;		/* something is unread or unsent */
+	bool unclean;		/* something is unread or unsent */
 	bool taken;		/* out of the pool: it was taken over */
 	struct torc_http_field *fields;	/* room for many, or NULL */
 };

@@ -85,7 +85,7 @@ is_unsent(const struct torc_request *request)
 static void
 hold_back(struct torc_conn *conn)
 {
-	torc_send_spoil(conn, -ECONNRESET);
+	torc_send_fail(conn, -ECONNRESET);
 	torc_reactor_later(conn->reactor, &conn->todo);
 }
 

@@ -1084,7 +1084,7 @@ complete_late(void *arg)
 	claim_nop(reactor, TORC_KIND_NONE);
 	claim_nop(reactor, tag | (uint64_t)TORC_KIND_SEND << KIND_SHIFT);
 	AWAIT(reactor->counters->stray == strays + 4);
-	EXPECT(!tenant.conn->spoiled && !tenant.conn->doomed);
+	EXPECT(!tenant.conn->send_failed && !tenant.conn->doomed);
 	EXPECT(torc_conn_close(tenant.conn, TORC_AT_ONCE) == 0);
 	close(tenant.peer);
 	return 0;

@@ -226,10 +226,10 @@ check_net(const struct torc_net *net)
 	while ((conn = torc_slots_each(&net->conns, conn)) != NULL) {
 		check_wants_input(conn);
 		check_held(conn, own);
-		if (conn->staged_size > 0 && !conn->loud && !conn->spoiled)
+		if (conn->staged_size > 0 && !conn->loud && !conn->send_failed)
 			sim_fail("descriptor %d has bytes that nobody sends",
 			    conn->fd);
-		if (conn->slab != NULL && !conn->loud && !conn->spoiled)
+		if (conn->slab != NULL && !conn->loud && !conn->send_failed)
 			sim_fail("descriptor %d has a rest that nobody sends",
 			    conn->fd);
 		check_watch(conn);

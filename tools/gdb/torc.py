@@ -47,7 +47,7 @@ NEEDS = {
     "torc_piece": "next",
     "torc_conn": "fd armed polling poll_input slowed starved eof failed error "
                  "view_size held first staged_size sent_size slabbed "
-                 "slab_start slab_end loud aborting spoiled send_error shut "
+                 "slab_start slab_end loud aborting send_failed send_error shut "
                  "loud_size reader writer owner handler listener port since "
                  "dormant doomed lingers evicted watcher",
     "torc_waiters": "first",
@@ -718,7 +718,7 @@ def input_of(conn):
 def output_of(conn):
     """The state of what goes out."""
     said = []
-    if conn["spoiled"]:
+    if conn["send_failed"]:
         said.append("has failed with error %d" % int(conn["send_error"]))
     if conn["shut"]:
         said.append("FIN was sent")
