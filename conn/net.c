@@ -260,7 +260,7 @@ fini(struct torc_reactor *reactor)
 	torc_assert(net->conns.count == 0 && net->listeners.count == 0);
 	torc_bufring_fini(&net->buffers);
 	free_chunks(net);
-	torc_sys_free(net->scratch);
+	torc_sys_free(net->fallback_buffer);
 	free_blocks(net->piece_blocks);
 	free_blocks(net->slabs);
 	torc_slots_fini(&net->listeners);
@@ -343,8 +343,8 @@ make(struct torc_net *net)
 		rc = -ENOMEM;
 		goto listeners;
 	}
-	net->scratch = torc_sys_alloc(config->buffer_size);
-	if (net->scratch == NULL) {
+	net->fallback_buffer = torc_sys_alloc(config->buffer_size);
+	if (net->fallback_buffer == NULL) {
 		rc = -ENOMEM;
 		goto chunk;
 	}
@@ -352,11 +352,11 @@ make(struct torc_net *net)
 	    config->buffers, config->buffers_start, config->buffer_size,
 	    config->incremental);
 	if (rc < 0)
-		goto scratch;
+		goto fallback_buffer;
 	return 0;
 
-scratch:
-	torc_sys_free(net->scratch);
+fallback_buffer:
+	torc_sys_free(net->fallback_buffer);
 chunk:
 	torc_sys_free(net->chunk);
 listeners:

@@ -24,7 +24,7 @@ struct torc_chunk;
  * table:
  *
  *     net.c: reactor chunk_size stage_max small_max buffers conns listeners
- *         hungry nobody quiet tried own_max capped scratch crowd
+ *         hungry nobody quiet tried own_max capped fallback_buffer crowd
  *     chunk.c: chunk chunks chunk_count
  *     slab.c: slabs slab_count
  *     write.c: unsent waiting
@@ -71,7 +71,7 @@ struct torc_net {
 	bool dry;		/* a receive found no buffer */
 	bool capped;		/* the kernel ends receives after so many
 				 * bytes */
-	uint8_t *scratch;	/* for one read of a polled socket */
+	uint8_t *fallback_buffer;	/* for one read of a polled socket */
 	uint8_t *slabs;		/* free ones, linked by their first bytes */
 	uint32_t slab_count;	/* of them */
 	uint32_t crowd;		/* connections that are many */

@@ -147,8 +147,8 @@ torc_recv_ready(struct torc_conn *conn)
 	torc_debug_assert(!conn->doomed && !conn->poll_input);
 	if (room == 0)
 		return;
-	rc = torc_sys_recv(conn->fd, net->scratch, room);
-	net->reactor->counters->landings++;
+	rc = torc_sys_recv(conn->fd, net->fallback_buffer, room);
+	net->reactor->counters->fallback_reads++;
 	/* A send that is not over yet may have been told of the error. */
 	if (rc == 0 && conn->errored)
 		rc = conn->lost != 0 ? conn->lost : -ECONNRESET;
@@ -162,7 +162,7 @@ torc_recv_ready(struct torc_conn *conn)
 		end_input(conn, -ENOMEM);
 		return;
 	}
-	memcpy(bytes, net->scratch, (size_t)rc);
+	memcpy(bytes, net->fallback_buffer, (size_t)rc);
 	deliver(conn, bytes, (uint32_t)rc, TORC_NO_BID);
 }
 
@@ -222,7 +222,7 @@ torc_recv_complete(struct torc_reactor *reactor, void *object,
 	torc_debug_assert(conn->reactor == reactor && conn->armed);
 	/* The quiet send was taken by an enter that is over, and all that it
 	 * said came before this completion: it has sent all. */
-	torc_send_prove(reactor, conn);
+	torc_send_verify(reactor, conn);
 	if (torc_unlikely(conn->input != 0 || fiber == NULL ||
 	    fiber->state != TORC_FIBER_PARKED ||
 	    !is_usual(conn->net, cqe->flags, size))) {

@@ -119,9 +119,9 @@ torc_send_staged(struct torc_conn *conn)
  * that is over, all that it said came before this: it has sent all.
  */
 static inline void
-torc_send_prove(const struct torc_reactor *reactor, struct torc_conn *conn)
+torc_send_verify(const struct torc_reactor *reactor, struct torc_conn *conn)
 {
-	if (torc_likely(reactor->proven >= conn->send_mark))
+	if (torc_likely(reactor->verified >= conn->send_mark))
 		conn->sent_size = 0;
 }
 

@@ -61,8 +61,9 @@ struct torc_counters {
 					 * none */
 	uint64_t send_failures;	/* ended with an error: a short one is none */
 
-	uint64_t landings;	/* reads of sockets that were polled, since a
-				 * receive would have been too much */
+	uint64_t fallback_reads;	/* reads of sockets that were polled,
+					 * where a receive would take too much
+					 * memory */
 	uint64_t evictions;	/* closed to make room for others */
 	uint64_t favours;	/* connections that might receive more than
 				 * their share, since all waited */

@@ -75,7 +75,7 @@ torc_dispatch(struct torc_reactor *reactor)
 		return -EBADR;
 	if (overflowed)
 		reactor->in_order = false;
-	reactor->proven = reactor->in_order ? reactor->taken :
+	reactor->verified = reactor->in_order ? reactor->taken :
 	    reactor->settled;
 	if (torc_unlikely(reactor->crowded))
 		dispatch_crowd(reactor, first, count);

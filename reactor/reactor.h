@@ -112,13 +112,13 @@ struct torc_reactor {
 	 * that has returned. All before `settled` have also had every
 	 * completion that their submission caused seen; one that asked for
 	 * no completion on success has succeeded. `in_order`: no completion
-	 * of this batch is older than the last enter. `proven`: while a
-	 * completion of this batch is looked at, it proves this to be settled
+	 * of this batch is older than the last enter. `verified`: while a
+	 * completion of this batch is looked at, it verifies this to be settled
 	 * as far as its own socket goes.
 	 */
 	uint64_t taken;
 	uint64_t settled;
-	uint64_t proven;
+	uint64_t verified;
 	bool in_order;
 	bool crowded;		/* the layer prefetches completions */
 

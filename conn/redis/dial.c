@@ -245,7 +245,7 @@ open_line(void **item, torc_deadline deadline, void *arg)
 	torc_resp_tree_init(&line->tree, NULL, &limits);
 	line->opening = NULL;
 	if (!torc_redis_is_replaced(line))
-		opener->node->proven = line->generation;
+		opener->node->verified = line->generation;
 	*item = line;
 	return 0;
 }

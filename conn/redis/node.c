@@ -186,7 +186,7 @@ void
 torc_redis_node_switch(struct node *node)
 {
 	node->generation++;
-	node->proven = node->generation;
+	node->verified = node->generation;
 	node->set.open_at = torc_now();
 	torc_redis_node_rest(node);
 }

@@ -62,7 +62,7 @@ struct node {
 	struct torc_dialled wrong;	/* ... at none of these, if it is a
 					 * name: they had another server */
 	unsigned generation;	/* of lines that are as they should be */
-	unsigned proven;	/* the last one that has had a line */
+	unsigned verified;	/* the last one that has had a line */
 	uint64_t renew_at;	/* no other one before; ... */
 	uint64_t renew_ns;	/* ... the last pause between two */
 	struct opener shared;	/* lines that fibers share */

@@ -109,5 +109,5 @@ torc_redis_is_stale(const struct line *line)
 bool
 torc_redis_is_replaced(const struct line *line)
 {
-	return (int)(line->generation - line->node->proven) < 0;
+	return (int)(line->generation - line->node->verified) < 0;
 }

@@ -2091,7 +2091,7 @@ go_far_on(struct torc_reactor *reactor, void *arg)
 	reactor->ring.sq_end += whole;
 	reactor->taken += whole;
 	reactor->settled += whole;
-	reactor->proven += whole;
+	reactor->verified += whole;
 }
 
 static void

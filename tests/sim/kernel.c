@@ -266,7 +266,7 @@ age(struct kring *ring)
 	reactor->ring.sq_claimed = reactor->ring.sq_taken = start;
 	reactor->ring.sq_end += start;
 	reactor->ring.cq_read = start;
-	reactor->taken = reactor->settled = reactor->proven = start;
+	reactor->taken = reactor->settled = reactor->verified = start;
 }
 
 static int

@@ -45,7 +45,7 @@ const struct word_name counter_names[] = {
 	COUNTER(sent), COUNTER(short_sends), COUNTER(accept_arms),
 	COUNTER(accept_ends), COUNTER(accept_failures),
 	COUNTER(receive_arms), COUNTER(receive_failures),
-	COUNTER(send_failures), COUNTER(landings), COUNTER(evictions),
+	COUNTER(send_failures), COUNTER(fallback_reads), COUNTER(evictions),
 	COUNTER(favours), COUNTER(moves),
 };
 const struct word_name gauge_names[] = {
