@@ -110,7 +110,7 @@ clean:	# remove what was built
 	rm -rf $B build-asan build-tsan build-static build-fuzz build-afl
 
 RULES := tools/shared.mk tools/examples/rules.mk tools/ringstat/rules.mk \
-	tools/gdb/rules.mk tools/manual/rules.mk tools/guides/rules.mk \
+	tools/gdb/rules.mk tools/guides/rules.mk tools/manual/rules.mk \
 	tools/dist/rules.mk tests/rules.mk tools/bench/rules.mk
 include $(RULES)
 help:	# this list

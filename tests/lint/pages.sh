@@ -83,6 +83,16 @@ for guide in tools/guides/*.md; do
 	grep -qF "($guide)" README.md || echo "$guide"
 done | claim "README.md leads to each guide"
 
+# Fields of a server's configuration, and those that the guide has.
+{ awk '/^struct torc_config \{/ { on = 1; next } /^};/ { on = 0 } on' \
+    reactor/torc_runtime.h | tr '\n\t' '  ' |
+    sed -E 's|/\*([^*]\|\*[^/])*\*/||g' | tr ';' '\n' |
+    sed -nE 's/.*\(\*([a-z_]+)\)\(.*/\1/p; t
+	s/.*[ *]([a-z_]+) *$/\1/p' | sort -u
+  grep -oE '^(\| |- )(`[a-z_]+`(, )?)+' tools/guides/configuration.md |
+    grep -oE '[a-z_]+'; } | sort | uniq -u |
+    claim "the guide of configurations has each field of torc_config"
+
 awk -f tools/bench/chart.awk tools/bench/ratios.txt |
     diff tools/bench/ratios.svg - |
     claim "the chart is that of the figures beside it"

@@ -153,6 +153,7 @@ dead_links() (
 		grep -oE 'id="[^"]*"' ./*.html | sed -E 's/:id="/#/; s/"$//'
 		echo
 		grep -oE '(href|src)="[^"]*"' ./*.html | sort -u |
+		    grep -v '"https://' |
 		    sed -E 's/:(href|src)="/ /; s/"$//'
 	} | awk '$0 == "" { links = 1; next }
 		!links { there[$1] = 1; next }

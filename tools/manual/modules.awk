@@ -150,6 +150,23 @@ function used_out(p,	i, n, name, pattern) {
 	}
 }
 
+# What tools/guides/html.awk makes of the guides, by their first lines.
+function guides_out(	n, i, paths, line, name) {
+	n = split(guides, paths, " ")
+	put("<h2 id=\"guides\">Guides</h2>\n<ul>")
+	for (i = 1; i <= n; i++) {
+		while ((getline line < paths[i]) > 0 && line !~ /^# /)
+			;
+		close(paths[i])
+		name = paths[i]
+		sub(/.*\//, "", name)
+		sub(/\.md$/, "", name)
+		put("<li><a href=\"guide-" name ".html\">" \
+		    html(substr(line, 3)) "</a></li>")
+	}
+	put("</ul>")
+}
+
 function index_out(	i, n, name, names, p) {
 	out_name = ""
 	out_section = 0
@@ -164,6 +181,7 @@ function index_out(	i, n, name, names, p) {
 	out_item("page", "torc-examples(7)")
 	words_out(examples_about())
 	out_list_end()
+	guides_out()
 	n = 0
 	for (name in page_of)
 		names[++n] = name

@@ -22,7 +22,8 @@ $(call say,MAN,$(1))
 $Q LC_ALL=C awk $(MANUAL_SCRIPTS:%=-f %) \
 	-v form=$(2) -v out=$(1) -v version='$(VERSION)' \
 	-v date='$(MANUAL_DATE)' -v examples='$(MANUAL_EXAMPLES)' \
-	-v sources='$(MANUAL_PROGRAMS)' $(MANUAL_HEADERS)
+	-v sources='$(MANUAL_PROGRAMS)' -v guides='$(GUIDE_PAGES)' \
+	$(MANUAL_HEADERS)
 endef
 
 # The pages; "links" has the other names of those that have several.
@@ -37,10 +38,14 @@ $B/manual/links: $(MANUAL_SCRIPTS) tools/manual/rules.mk $(PUBLIC) \
 .PHONY: manual install-manual
 manual: $B/manual/html/index.html	# the manual as HTML: build/manual/html/index.html
 $B/manual/html/index.html: $(MANUAL_SCRIPTS) tools/manual/rules.mk $(PUBLIC) \
-		$(MANUAL_PROGRAMS) tools/manual/style.css
+		$(MANUAL_PROGRAMS) $(GUIDE_PAGES) tools/guides/html.awk \
+		tools/manual/style.css
 	$Q rm -rf $(@D) && mkdir -p $(@D)
 	$(call manual,$(@D),html)
 	$Q cp tools/manual/style.css $(@D)
+	$Q for page in $(GUIDE_PAGES); do LC_ALL=C awk -v version='$(VERSION)' \
+		-f tools/guides/html.awk $@ $$page \
+		> $(@D)/guide-$$(basename $$page .md).html || exit; done
 
 install: install-manual
 install-manual: $B/manual/links
