@@ -252,7 +252,7 @@ torc_file_root_close(struct torc_file_root *root)
 		    struct torc_file_kept, node);
 
 		torc_require(entry->pins == 0,
-		    "a root of files is closed while one of them is used");
+		    "a root of files is closed while one of its files is used");
 		torc_file_unlist(root, entry);
 	}
 	torc_timers_disarm(&root->reactor->timers, &root->timer);

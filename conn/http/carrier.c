@@ -84,7 +84,7 @@ torc_exchange_wants(const struct torc_exchange *exchange,
 	const struct torc_slice *wanted = torc_http_find(
 	    &exchange->http.request, "upgrade");
 
-	torc_require(protocol != NULL, "a protocol has a name, and not NULL");
+	torc_require(protocol != NULL, "the name of a protocol is NULL");
 	return exchange->http.upgrade &&
 	    torc_http_lists(*wanted, torc_http_text(protocol));
 }

@@ -72,10 +72,10 @@ in_size(struct torc_http_chunks *chunks, uint8_t c)
 		return SIZE;
 	}
 	if (chunks->line == 1)
-		return malformed(chunks, "the size of a chunk is no number");
+		return malformed(chunks, "the size of a chunk is not a number");
 	return c == ';' ? NAME_START : c == '\r' ? SIZE_LF :
 	    is_space(c) ? SPACE : malformed(chunks,
-	    "the size of a chunk is no number");
+	    "the size of a chunk is not a number");
 }
 
 static int
@@ -83,7 +83,7 @@ malformed_extension(struct torc_http_chunks *chunks, uint8_t c)
 {
 	return malformed(chunks, is_control(c) && c != '\r' ?
 	    "a control character in a chunk's extension" :
-	    "an extension of a chunk that is none");
+	    "a malformed extension of a chunk");
 }
 
 static int
@@ -136,7 +136,7 @@ at_end_of_line(struct torc_http_chunks *chunks, uint8_t c)
 	uint64_t due = 16 + 2 * chunks->left;
 
 	if (c != '\n')
-		return malformed(chunks, "a chunk's line without its LF");
+		return malformed(chunks, "a chunk's line without LF");
 	chunks->excess += chunks->line;
 	chunks->excess -= due < chunks->excess ? (uint32_t)due :
 	    chunks->excess;
@@ -175,7 +175,7 @@ step(struct torc_http_chunks *chunks, uint8_t c)
 		    malformed(chunks, "a chunk is longer than its size");
 	default:
 		return c == '\n' ? SIZE :
-		    malformed(chunks, "CR without LF behind a chunk");
+		    malformed(chunks, "CR without LF after a chunk");
 	}
 }
 

@@ -138,8 +138,8 @@ check_config(struct torc_http_client_config *config, struct torc_error *error)
 		config->host = strncmp(config->address, "unix:", 5) == 0 ?
 		    "localhost" : config->address;
 	if (!is_value(config->host))
-		return torc_error_set(error, -EINVAL, "host = \"%s\": must "
-		    "be the value of a field, of at most 1000 bytes",
+		return torc_error_set(error, -EINVAL, "host = \"%s\": must be "
+		    "a valid value of a field, of at most 1000 bytes",
 		    config->host);
 	return torc_config_check(config, bounds,
 	    sizeof(bounds) / sizeof(bounds[0]), error);
@@ -174,8 +174,8 @@ torc_http_client_create_sized(struct torc_http_client **client,
 	int rc;
 
 	torc_require(client != NULL && config != NULL,
-	    "torc_http_client_create needs a place for the client, and where "
-	    "it connects to");
+	    "torc_http_client_create() needs a place for the client, and a "
+	    "configuration");
 	torc_error_clear(error);
 	rc = torc_config_take(&known, sizeof(known), config, config_size,
 	    "torc_http_client_config", error);

@@ -133,13 +133,14 @@ read_length(struct reader *reader, struct torc_slice value)
 		return malformed(reader, "more than one Content-Length");
 	reader->seen |= SEEN_LENGTH;
 	if (value.size == 0 || value.size > LENGTH_DIGITS)
-		return malformed(reader, "a Content-Length that is no number");
+		return malformed(reader, "a Content-Length that is not a "
+		    "number");
 	for (size_t i = 0; i < value.size; i++) {
 		unsigned digit = value.data[i] - (unsigned)'0';
 
 		if (digit > 9)
 			return malformed(reader,
-			    "a Content-Length that is no number");
+			    "a Content-Length that is not a number");
 		length = length * 10 + digit;
 	}
 	reader->head->length = length;
@@ -189,7 +190,7 @@ read_host(struct reader *reader, struct torc_slice value)
 		return malformed(reader, "more than one Host");
 	reader->seen |= SEEN_HOST;
 	if (at != end && skip_authority(at, end) != end)
-		return malformed(reader, "a Host that is none");
+		return malformed(reader, "an invalid Host");
 	if (reader->head->host.data == NULL)
 		reader->head->host = value;
 	return true;
@@ -289,8 +290,8 @@ refuse_name(struct reader *reader, const uint8_t *start, const uint8_t *at)
 		return malformed(reader, white ?
 		    "a line that continues another" :
 		    "a field without a name");
-	return malformed(reader, white ? "white space in or behind a name" :
-	    "a character in a name that is no token");
+	return malformed(reader, white ? "white space in or after a name" :
+	    "a character that is not allowed in a name");
 }
 
 /* NAME: up to and with the colon. */
@@ -370,10 +371,10 @@ read_odd_version(struct reader *reader, const uint8_t *at)
 	if (memcmp(at, "HTTP/", 5) != 0)
 		return malformed(reader, "not HTTP");
 	if (!is_digit(at[5]) || at[6] != '.' || !is_digit(at[7]))
-		return malformed(reader, "a version that is none");
+		return malformed(reader, "a malformed version");
 	if (at[5] != '1')
 		return fail(reader, -EPROTONOSUPPORT,
-		    "another version than HTTP/1");
+		    "a version other than HTTP/1");
 	reader->head->version = at[7] == '0' ? TORC_HTTP_1_0 :
 	    TORC_HTTP_1_1;
 	return at + VERSION_SIZE;
@@ -429,7 +430,7 @@ read_any_method(struct reader *reader, const uint8_t *start)
 	if (at == reader->end)
 		return want_more(reader);
 	if (at == start || *at != ' ')
-		return malformed(reader, "a method that is no token");
+		return malformed(reader, "a method that is not a token");
 	reader->head->method_name = slice(start, at);
 	reader->head->method =
 	    torc_http_method_of(reader->head->method_name);
@@ -477,7 +478,7 @@ read_absolute_target(struct reader *reader)
 	while (at < end && (is_plain(*at) || *at == '+' || *at == '.'))
 		at++;
 	if (at == target.data || end - at < 4 || memcmp(at, "://", 3) != 0)
-		return malformed(reader, "a target of no known form");
+		return malformed(reader, "a target of an unknown form");
 	at += 3;
 	authority = at;
 	at = skip_authority(at, end);
@@ -498,7 +499,7 @@ check_target(struct reader *reader)
 	if (method == TORC_HTTP_CONNECT)
 		return (skip_authority(target.data, end) == end &&
 		    memchr(target.data, ':', target.size) != NULL) ||
-		    malformed(reader, "CONNECT to what is no host and port");
+		    malformed(reader, "CONNECT without a host and a port");
 	if (target.data[0] == '/')
 		return true;
 	if (target.size == 1 && target.data[0] == '*')
@@ -520,8 +521,8 @@ read_target(struct reader *reader, const uint8_t *start, uint32_t target_max)
 		return want_more(reader);
 	if (at == start || *at != ' ')
 		return malformed(reader, *at == '#' ?
-		    "a target with a fragment" : "a target with a character "
-		    "that targets do not have, or nothing behind it");
+		    "a target with a fragment" : "a target with an invalid "
+		    "character, or nothing after it");
 	reader->head->target = slice(start, at);
 	return at + 1;
 }
@@ -538,7 +539,8 @@ read_request_line(struct reader *reader, const uint8_t *at,
 	if (at == NULL || !check_target(reader))
 		return NULL;
 	if (at < reader->end && *at != '\r' && *at != '\n')
-		return malformed(reader, "more than a version in a line");
+		return malformed(reader, "something after the version in a "
+		    "line");
 	return read_end_of_line(reader, at);
 }
 
@@ -594,12 +596,13 @@ read_status(struct reader *reader, const uint8_t *at)
 		if (i == 0 && *at != ' ')
 			return malformed(reader, "no status");
 		if (i > 0 && !is_digit(*at))
-			return malformed(reader, "a status that is no number");
+			return malformed(reader, "a status that is not a "
+			    "number");
 		if (i > 0)
 			status = status * 10 + (unsigned)(*at - '0');
 	}
 	if (status < 100 || status > 599)
-		return malformed(reader, "a status out of 100 to 599");
+		return malformed(reader, "a status outside of 100 to 599");
 	reader->head->status = status;
 	return at;
 }
@@ -614,7 +617,7 @@ read_status_line(struct reader *reader, const uint8_t *at)
 		return NULL;
 	/* Some leave out the space before an empty reason. */
 	if (at < reader->end && *at != ' ' && *at != '\r' && *at != '\n')
-		return malformed(reader, "a status that is no number");
+		return malformed(reader, "a status that is not a number");
 	return read_text(reader, at, &reader->head->reason);
 }
 
@@ -754,7 +757,7 @@ read_any(struct torc_http_head *head, const uint8_t *data, size_t size,
 {
 	head->field_count = 0;
 	if (limits->head_max < SCAN_BLOCK) {
-		head->why = "head_max is less than any head has";
+		head->why = "head_max is too small for any head";
 		return -EMSGSIZE;
 	}
 	return (size < SCAN_BLOCK ? read_few : read_bytes)(head, data, size,

@@ -59,7 +59,7 @@ torc_exchange_body(struct torc_exchange *exchange, struct torc_slice *body,
 	int rc = 0;
 
 	torc_require(body != NULL,
-	    "torc_exchange_body() needs a place for what it shows");
+	    "torc_exchange_body() needs a place for the body");
 	*body = (struct torc_slice) { NULL, 0 };
 	while (memory != NULL &&
 	    (rc = torc_exchange_read(exchange, &piece, deadline)) > 0) {
@@ -261,7 +261,7 @@ torc_exchange_form_pairs(struct torc_exchange *exchange,
 	*pairs = (struct torc_pairs) { .exchange = exchange, .kind = ENCODED };
 	if (is_form(exchange))
 		return torc_exchange_body(exchange, &pairs->left, deadline);
-	rc = torc_exchange_deny(exchange, 415, -EINVAL, "a body that is no "
+	rc = torc_exchange_deny(exchange, 415, -EINVAL, "a body that is not "
 	    "application/x-www-form-urlencoded", NULL, deadline);
 	return rc < 0 ? rc : -EINVAL;
 }

@@ -21,7 +21,7 @@ torc_exchange_add_field(struct torc_exchange *exchange, const char *name,
 	size_t size;
 
 	torc_require(name != NULL && value != NULL,
-	    "a field has a name and a value, and not NULL");
+	    "the name or the value of a field is NULL");
 	added = (struct torc_http_field) {
 		torc_http_text(name), torc_http_text(value),
 	};
@@ -67,7 +67,7 @@ torc_exchange_add_filter_sized(struct torc_exchange *exchange,
 	struct torc_filter *filter;
 	int rc;
 
-	torc_require(kind != NULL, "a filter has a kind, and not NULL");
+	torc_require(kind != NULL, "the kind of a filter is NULL");
 	if (exchange->http.output != OUTPUT_DUE)
 		return -EINVAL;
 	filter = torc_exchange_alloc(exchange, sizeof(*filter));

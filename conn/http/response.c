@@ -174,7 +174,7 @@ torc_http_call_next(struct torc_http_call *call, torc_deadline deadline)
 	int rc;
 
 	torc_require(call->link != NULL,
-	    "a call of HTTP is used that has failed or was ended");
+	    "a call of HTTP is used after it failed or was ended");
 	if (call->answered)
 		return -EINVAL;
 	if (call->interim) {
@@ -190,7 +190,7 @@ torc_http_call_next(struct torc_http_call *call, torc_deadline deadline)
 	/* None of a flood is told. */
 	if (++call->interims + count_interims(call) < INTERIM_MAX)
 		return accept_interim(call);
-	call->response.why = "too many heads of 1xx";
+	call->response.why = "too many heads with status 1xx";
 	return -EBADMSG;
 }
 
@@ -209,7 +209,7 @@ struct torc_conn *
 torc_http_call_conn(struct torc_http_call *call)
 {
 	torc_require(call->answered && call->response.status == 101,
-	    "a connection is taken over that has no answer of 101");
+	    "torc_http_call_conn() needs an answer of 101");
 	torc_http_leave(&call->input);
 	return torc_http_conn_of(call);
 }

@@ -89,7 +89,7 @@ int
 torc_routes_create(struct torc_routes **routes)
 {
 	torc_require(routes != NULL,
-	    "torc_routes_create() needs a place for what it makes");
+	    "torc_routes_create() needs a place for the routes");
 	*routes = make_routes(NULL, "");
 	return *routes == NULL ? -ENOMEM : 0;
 }
@@ -157,7 +157,7 @@ torc_routes_otherwise(struct torc_routes *routes,
 {
 	torc_require(routes != NULL && routes->outer == NULL &&
 	    handler != NULL, "torc_routes_otherwise() needs a handler, and "
-	    "routes, which are no group");
+	    "routes that are not a group");
 	routes->otherwise = handler;
 	routes->otherwise_arg = arg;
 }
@@ -190,7 +190,7 @@ torc_routes_destroy(struct torc_routes *routes)
 	struct torc_routes *at = routes;
 
 	torc_require(routes == NULL || routes->outer == NULL,
-	    "a group of routes goes with those that it is in");
+	    "a group of routes is freed with the routes that it is in");
 	while (at != NULL) {
 		struct torc_routes *outer = at->outer;
 
@@ -238,12 +238,13 @@ check_param(struct torc_route *route, struct torc_slice segment, bool last)
 
 	if (segment.size < 2 || segment.data[0] != '{' ||
 	    segment.data[segment.size - 1] != '}')
-		return "a parameter is a whole segment, as in /items/{id}";
+		return "a parameter must be a whole segment, as in /items/{id}";
 	name = name_of(segment, &rest);
 	if (name.size == 0)
-		return "the name of a parameter is letters, digits and \"_\"";
+		return "the name of a parameter must consist of letters, "
+		    "digits and \"_\"";
 	if (rest && !last)
-		return "a rest is the last segment";
+		return "a rest must be the last segment";
 	if (route->param_count == TORC_ROUTE_PARAMS)
 		return "it has more than 16 parameters";
 	for (unsigned i = 0; i < route->param_count; i++) {
@@ -264,7 +265,7 @@ check_segment(struct torc_route *route, struct torc_slice segment, bool last)
 	if (segment.size == 0)
 		return last ? NULL : "it has an empty segment";
 	if (torc_is_text(segment, ".") || torc_is_text(segment, ".."))
-		return "\".\" and \"..\" are taken out of the paths of "
+		return "\".\" and \"..\" are removed from the paths of "
 		    "requests before they are looked up";
 	for (size_t i = 0; i < segment.size; i++) {
 		const uint8_t c = segment.data[i];
@@ -274,9 +275,9 @@ check_segment(struct torc_route *route, struct torc_slice segment, bool last)
 		if (c < 0x20 || c == 0x7f)
 			return "it has a control character";
 		if (c == '%')
-			return "it is written decoded, without \"%\"";
+			return "it must be written decoded, without \"%\"";
 		if (c == '?' || c == '#')
-			return "a path ends before \"?\" and \"#\"";
+			return "a path must not contain \"?\" or \"#\"";
 	}
 	return NULL;
 }
@@ -289,7 +290,7 @@ check_path(struct torc_route *route)
 	unsigned count = 0;
 
 	if (*at != '/')
-		return "a path begins with \"/\"";
+		return "a path must begin with \"/\"";
 	while (wrong == NULL && *at == '/') {
 		const char *from = ++at;
 		struct torc_slice segment;
@@ -311,14 +312,15 @@ check_method(const char *method)
 	if (strcmp(method, "*") == 0)
 		return NULL;
 	if (*method == '\0')
-		return "it has no method; \"*\" is any";
+		return "it has no method; \"*\" means any";
 	if (strlen(method) > TORC_METHOD_MAX)
 		return "the method is longer than 24 bytes";
 	for (const char *at = method; *at != '\0'; at++) {
 		if (!is_token((uint8_t)*at))
-			return "the method is no token";
+			return "the method is not a token";
 		if (*at >= 'a' && *at <= 'z')
-			return "methods have a case: write it in capitals";
+			return "methods are case-sensitive: write it in "
+			    "capitals";
 	}
 	return strcmp(method, "CONNECT") == 0 ? "CONNECT is not offered" :
 	    NULL;
@@ -401,14 +403,14 @@ check_route(struct torc_route *route, const struct torc_routes *routes,
 	const char *wrong = check_method(listed->method);
 
 	if (listed->path[0] != '/')
-		return "a path begins with \"/\"";
+		return "a path must begin with \"/\"";
 	for (const struct torc_routes *r = routes; r != NULL; r = r->outer) {
 		const size_t size = strlen(r->prefix);
 
 		if (size > 0 && (r->prefix[0] != '/' ||
 		    r->prefix[size - 1] == '/'))
-			return "the prefix of a group begins with \"/\", and "
-			    "does not end with it";
+			return "the prefix of a group must begin with \"/\", "
+			    "and must not end with it";
 	}
 	if (strlen(route->path) > PATH_MAX_SIZE)
 		return "its path is longer than 4096 bytes";
@@ -499,8 +501,8 @@ check_config(const struct torc_service_config *config,
 		    http->requests_max);
 	if (config->memory_max != 0 && (config->memory_max < 65536 ||
 	    config->memory_max > 1u << 30))
-		return torc_error_set(error, -EINVAL, "memory_max = %zu is "
-		    "not within 65536 and 1073741824", config->memory_max);
+		return torc_error_set(error, -EINVAL, "memory_max = %zu: must "
+		    "be from 65536 to 1073741824", config->memory_max);
 	if (config->stack_ms > 60000 && config->stack_ms != TORC_NO_LIMIT)
 		return torc_error_set(error, -EINVAL, "stack_ms = %u is more "
 		    "than 60000", config->stack_ms);
@@ -535,8 +537,8 @@ torc_service_create_sized(struct torc_service **service,
 	int rc;
 
 	torc_require(service != NULL && routes != NULL && routes->outer ==
-	    NULL, "torc_service_create() needs a place for what it makes, and "
-	    "routes, which are no group");
+	    NULL, "torc_service_create() needs a place for the service, and "
+	    "routes that are not a group");
 	*service = NULL;
 	torc_error_clear(error);
 	rc = torc_config_take(&known, sizeof(known), config, config_size,

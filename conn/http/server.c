@@ -184,7 +184,7 @@ why_no_body(int error)
 	case -ECONNRESET:
 		return "a body that ends early";
 	case -ECANCELED:
-		return "a body that is not there at the end of a drain";
+		return "a body that is incomplete at the end of a drain";
 	default:
 		return NULL;
 	}
@@ -219,7 +219,7 @@ read_body(
 
 	torc_http_check(http);
 	torc_require(body != NULL,
-	    "torc_http_read() needs to know where to show the body");
+	    "torc_http_read() needs a place for the body");
 	rc = input->state == INPUT_BROKEN ? -EPIPE : 0;
 	*body = (struct torc_slice) { NULL, 0 };
 	while (rc == 0 && input->state != INPUT_NONE) {

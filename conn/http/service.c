@@ -200,7 +200,7 @@ answer_without(struct torc_exchange *exchange, uint64_t allowed)
 		return torc_exchange_deny(exchange, 404, 0,
 		    "no route has this path", NULL, TORC_NEVER);
 	return torc_exchange_deny(exchange, 405, 0,
-	    "the route of this path has other methods", &allow, TORC_NEVER);
+	    "the routes of this path have other methods", &allow, TORC_NEVER);
 }
 
 /* ---- An exchange ---- */
@@ -421,7 +421,7 @@ torc_exchange_param(const struct torc_exchange *exchange, const char *name)
 {
 	const struct torc_route *route = exchange->route;
 
-	torc_require(name != NULL, "a parameter has a name, and not NULL");
+	torc_require(name != NULL, "the name of a parameter is NULL");
 	for (unsigned i = 0; route != NULL && i < route->param_count; i++) {
 		if (torc_is_text(route->params[i], name))
 			return exchange->params[i];

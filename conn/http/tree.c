@@ -156,8 +156,8 @@ place(struct torc_service *service, struct torc_route *route,
 	    other = other->next) {
 		if (other->method == (unsigned)number)
 			return torc_error_set(error, -EINVAL,
-			    "route %s %s matches the same as %s %s: remove "
-			    "one of them", method, route->path, method,
+			    "route %s %s matches the same requests as %s %s: "
+			    "remove one of them", method, route->path, method,
 			    other->path);
 	}
 	route->method = (unsigned)number;

@@ -1350,8 +1350,8 @@ a_configuration_that_cannot_be_is_refused_in_words(void **state)
 		const char *words;
 	} bad[] = {
 		{ { .address = "127.0.0.1:1", .host = "a\r\nb" },
-		    "host = \"a\r\nb\": must be the value of a field, of at "
-		    "most 1000 bytes" },
+		    "host = \"a\r\nb\": must be a valid value of a field, of "
+		    "at most 1000 bytes" },
 		{ { .address = "127.0.0.1:1", .connections = 5000 },
 		    "connections = 5000: must be from 1 to 4096" },
 		{ { .host = "localhost" }, "address: none is given; write "

@@ -880,7 +880,7 @@ what_torc_answers_by_itself_can_be_seen_and_changed(void **state)
 	assert_explained("CONNECT a:1 HTTP/1.1\r\n" HOST "\r\n", 501,
 	    "501 95 CONNECT is not offered");
 	assert_explained("GET / HTTP/2.0\r\n" HOST "\r\n", 400,
-	    "505 93 another version than HTTP/1");
+	    "505 93 a version other than HTTP/1");
 	assert_answer("GET /forget HTTP/1.1\r\n" HOST "\r\n",
 	    "HTTP/1.1 500 Internal Server Error\r\n"
 	    "Content-Type: text/plain\r\nContent-Length: 32\r\n\r\n"

@@ -394,15 +394,15 @@ static void
 malformed_routes_are_refused_in_words(void **state)
 {
 	static const char whole[] =
-	    "a parameter is a whole segment, as in /items/{id}";
+	    "a parameter must be a whole segment, as in /items/{id}";
 	static const char name[] =
-	    "the name of a parameter is letters, digits and \"_\"";
+	    "the name of a parameter must consist of letters, digits and \"_\"";
 
 	(void)state;
-	assert_refused("GET", "items", "a path begins with \"/\"");
-	assert_refused("GET", "", "a path begins with \"/\"");
+	assert_refused("GET", "items", "a path must begin with \"/\"");
+	assert_refused("GET", "", "a path must begin with \"/\"");
 	assert_refused("GET", "/a//b", "it has an empty segment");
-	assert_refused("GET", "/a/../b", "\".\" and \"..\" are taken out of "
+	assert_refused("GET", "/a/../b", "\".\" and \"..\" are removed from "
 	    "the paths of requests before they are looked up");
 	assert_refused("GET", "/a{b}", whole);
 	assert_refused("GET", "/{a", whole);
@@ -412,19 +412,19 @@ malformed_routes_are_refused_in_words(void **state)
 	assert_refused("GET", "/{a-b}", name);
 	assert_refused("GET", "/{...}", name);
 	assert_refused("GET", "/{{a}}", name);
-	assert_refused("GET", "/{a...}/b", "a rest is the last segment");
+	assert_refused("GET", "/{a...}/b", "a rest must be the last segment");
 	assert_refused("GET", "/{a}/{a}",
 	    "two of its parameters have the same name");
 	assert_refused("GET", "/a%20b",
-	    "it is written decoded, without \"%\"");
-	assert_refused("GET", "/a?b", "a path ends before \"?\" and \"#\"");
+	    "it must be written decoded, without \"%\"");
+	assert_refused("GET", "/a?b", "a path must not contain \"?\" or \"#\"");
 	assert_refused("GET", "/a\n", "it has a control character");
 	assert_refused("get", "/a",
-	    "methods have a case: write it in capitals");
-	assert_refused("", "/a", "it has no method; \"*\" is any");
+	    "methods are case-sensitive: write it in capitals");
+	assert_refused("", "/a", "it has no method; \"*\" means any");
 	assert_refused("ABCDEFGHIJKLMNOPQRSTUVWXY", "/a",
 	    "the method is longer than 24 bytes");
-	assert_refused("A B", "/a", "the method is no token");
+	assert_refused("A B", "/a", "the method is not a token");
 	assert_refused("CONNECT", "/a", "CONNECT is not offered");
 }
 
@@ -449,7 +449,7 @@ routes_that_match_the_same_are_refused_in_words(void **state)
 	assert_int_equal(torc_service_create(&service, routes, NULL, &error),
 	    -EINVAL);
 	assert_string_equal(error.text, "route GET /a/{name} matches the same "
-	    "as GET /a/{id}: remove one of them");
+	    "requests as GET /a/{id}: remove one of them");
 	torc_routes_destroy(routes);
 }
 

@@ -1137,7 +1137,7 @@ what_torc_refuses_by_itself_is_told_too(void **state)
 		{ "GET /none HTTP/1.1\r\n" LAST END, 404, 0,
 		    "no route has this path" },
 		{ "PATCH / HTTP/1.1\r\n" LAST END, 405, 0,
-		    "the route of this path has other methods" },
+		    "the routes of this path have other methods" },
 		{ "GET /% HTTP/1.1\r\n" LAST END, 400, -EBADMSG,
 		    "a path whose encoding is invalid" },
 		{ "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400, -EBADMSG,
