@@ -338,16 +338,26 @@ finds_no_room() {
 
 # ---- embed ----
 
+# Forty lines, each after the last one's return. If nothing but the timer woke
+# the loop, it would have to tick for each of them.
 embed_echoes() {
-	tells "$port" hello hello
+	local i got ticks
+	exec 7<>"/dev/tcp/127.0.0.1/$port" || return 1
+	ticks=$(grep -c connections "$scratch/embed")
+	for i in $(seq 40); do
+		echo "line $i" >&7 && read -r -t 20 got <&7 &&
+		    [ "$got" = "line $i" ] || break
+	done
+	exec 7>&-
+	ticks=$(($(grep -c connections "$scratch/embed") - ticks))
+	echo "$got, $ticks ticks"
+	[ "$got" = "line 40" ] && [ $ticks -lt 20 ]
 }
 
-# Nothing but the connection's bytes wakes it up, then nothing but its timer.
 embed_waits_for_both() {
 	sleep 20 | nc.openbsd 127.0.0.1 "$port" >/dev/null 2>&1 &
 	children+=($!)
-	until_it 100 grep -q "connections: 1" "$scratch/embed" &&
-	    embed_echoes && kill "$!" &&
+	until_it 100 grep -q "connections: 1" "$scratch/embed" && kill "$!" &&
 	    until_it 100 no_connections
 }
 
@@ -382,9 +392,17 @@ finishes() {
 	begins_job "1500 to finish" && ends "$pid" && does "1500 to finish"
 }
 
+# Each of its four fibers works, and a fifth job waits.
 takes_none_when_it_ends() {
-	serves_worker && ends "$pid" && redis LPUSH jobs "0 for later" &&
-	    is_in jobs "0 for later" && serves_worker && does "0 for later"
+	serves_worker || return 1
+	redis LPUSH jobs "1000 a" "1000 b" "1000 c" "1000 d"
+	until_it 400 four_begun && redis LPUSH jobs "0 for later" &&
+	    ends "$pid" && does "1000 d" && is_in jobs "0 for later" &&
+	    serves_worker && does "0 for later"
+}
+
+four_begun() {
+	[ "$(redis LLEN doing:alpha)" -eq 4 ]
 }
 
 is_done_again() {	# after a death
