@@ -27,7 +27,9 @@
  *
  * Threads. Every object belongs to one reactor and is used on the thread of
  * that reactor only, which is asserted. The comment of a call that other
- * threads may make says "Any thread."
+ * threads may make says "Any thread." The handlers of different reactors run at
+ * the same time: data of yours that they share needs a lock, unless `reactors`
+ * is 1.
  *
  * Ownership. An accepted connection belongs to its handler until the handler
  * returns. A dialled connection belongs to the code that dialled it until

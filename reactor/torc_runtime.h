@@ -173,7 +173,7 @@ struct torc_config {
 	 * returns it. */
 	int (*start)(struct torc_reactor *reactor, void *arg);
 	/* Called on each reactor's thread after the reactor's last connection
-	 * is gone. */
+	 * is gone. It does not run on a fiber: it must not park. */
 	void (*stop)(struct torc_reactor *reactor, void *arg);
 	/* Called on SIGHUP, on the thread that called torc_serve(), for example
 	 * to read configuration files or to open a log again. No other signal

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * torc_client.h - tools for the author of a client: pools of connections,
- * blocking work, and connections by name. The conventions of torc.h apply. A
- * program that uses none of this pays nothing for it.
+ * torc_client.h - pools of connections, connections by name, and blocking work
+ * on threads. The author of a client needs these beside torc.h. Its conventions
+ * apply. A program that uses none of this pays nothing for it.
  */
 #ifndef TORC_CLIENT_H
 #define TORC_CLIENT_H
