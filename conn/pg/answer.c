@@ -240,8 +240,8 @@ torc_pg_check_statement(const struct torc_pg_statement *statement,
 		return 0;
 	if (fault != NULL)
 		torc_pg_fault_say(fault,
-		    "the statement has %u parameters, and the "
-		    "protocol has room for %u",
+		    "the statement has %u parameters, and the protocol allows "
+		    "%u",
 		    statement->param_count, PG_PARAMS_MAX);
 	return -E2BIG;
 }

@@ -166,8 +166,8 @@ check_nature(struct torc_pg_result *result, unsigned index, bool *open)
 
 	if (nature & PG_STAYS)
 		return refuse(result, index, "the statement changes the "
-		    "session of a connection that others share: it needs one "
-		    "of its own, by torc_pg_session_acquire()");
+		    "session of a shared connection: it needs a session of "
+		    "torc_pg_session_acquire()");
 	if (nature & PG_COPIES)
 		return refuse(result, index, "COPY needs a session, and "
 		    "torc_pg_copy_in_begin() or torc_pg_copy_out_begin()");
@@ -179,7 +179,7 @@ check_nature(struct torc_pg_result *result, unsigned index, bool *open)
 		result->guarded = true;
 	if (*open && index + 1 == result->count)
 		return refuse(result, index, "a transaction that stays open "
-		    "needs a session, by torc_pg_session_acquire()");
+		    "needs a session of torc_pg_session_acquire()");
 	return 0;
 }
 
@@ -484,7 +484,7 @@ torc_pg_batch(struct torc_pg *pg, const struct torc_pg_statement *statements,
 	if (rc == UNWRITTEN) {
 		rc = -ECONNRESET;
 		tell(result, &question, TORC_PG_UNSENT, "connections end "
-		    "before anything can be asked");
+		    "before anything can be sent");
 	}
 	if (*result != NULL)
 		torc_pg_result_seek(*result, 0);

@@ -109,7 +109,7 @@ torc_pg_create_sized(struct torc_pg **made,
 	int rc = -ENOMEM;
 
 	torc_require(reactor != NULL,
-	    "torc_pg_create is called on a reactor's thread");
+	    "torc_pg_create() must be called on a reactor's thread");
 	torc_error_clear(error);
 	if (pg != NULL) {
 		pg->reactor = reactor;
@@ -140,7 +140,7 @@ torc_pg_destroy(struct torc_pg *pg, torc_deadline deadline)
 	int rc = 0;
 
 	torc_require(!asked || torc_reactor_self() != pg->reactor,
-	    "torc_pg_destroy while somebody asks");
+	    "torc_pg_destroy() while a call is in progress");
 	if (torc_pg_of(pg->reactor) == pg)
 		torc_reactor_set_data(pg->reactor, &client_key, NULL);
 	/* Fibers that went with the ring of their reactor: nothing is freed. */
@@ -187,8 +187,8 @@ torc_pg_explain(const struct pg_pool *pool, int rc, torc_deadline deadline,
 
 	torc_assert(rc < 0);
 	if (rc == -ENOBUFS)
-		return torc_error_set(error, rc, "`waiters`, %u, fibers wait "
-		    "for a connection already", pool->pg->config.waiters);
+		return torc_error_set(error, rc, "%u fibers (`waiters`) "
+		    "already wait for a connection", pool->pg->config.waiters);
 	if (rc == -ETIMEDOUT && torc_passed(deadline))
 		return torc_error_set(error, rc, "the deadline passed before a "
 		    "connection was free or open%s%s", failure->code < 0 ?

@@ -221,8 +221,8 @@ add_item(struct pg_setup *setup, char *item, const struct pg_words *words)
 		return torc_pg_setup_add_host(setup, item, "", words);
 	if (strchr(item, '@') != NULL)
 		return torc_pg_refuse(words,
-		    "address: must have no \"@\": a user "
-		    "is a field, or stands in a URI (postgres://...)");
+		    "address: must have no \"@\": the user is a field of its "
+		    "own, or part of a URI (postgres://...)");
 	if (item[0] == '[') {
 		end = strchr(item, ']');
 		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
@@ -232,8 +232,8 @@ add_item(struct pg_setup *setup, char *item, const struct pg_words *words)
 		*end = '\0';
 		item++;
 	} else if (port != NULL && strchr(item, ':') != port) {
-		return torc_pg_refuse(words, "address: \"%s\": must stand in "
-		    "brackets, as it has colons", item);
+		return torc_pg_refuse(words, "address: \"%s\": must be in "
+		    "brackets, because it has colons", item);
 	}
 	if (port != NULL)
 		*port++ = '\0';

@@ -80,7 +80,7 @@ torc_pg_copy_in_write(struct torc_pg_session *session, const void *data,
 
 		torc_require(session->lost < 0 ||
 		    session->answer.stage == PG_COPYING_IN,
-		    "torc_pg_copy_in_write without torc_pg_copy_in_begin");
+		    "torc_pg_copy_in_write() without torc_pg_copy_in_begin()");
 		rc = look_for_error(session, deadline);
 		if (rc == 0)
 			rc = write_piece(session, at, piece, deadline);
@@ -108,7 +108,7 @@ torc_pg_copy_in_end(struct torc_pg_session *session, const char *why,
 
 	torc_require(session->lost < 0 ||
 	    session->answer.stage == PG_COPYING_IN,
-	    "torc_pg_copy_in_end without torc_pg_copy_in_begin");
+	    "torc_pg_copy_in_end() without torc_pg_copy_in_begin()");
 	rc = torc_pg_check_alive(session);
 	if (rc == 0)
 		rc = torc_pg_write(session, put_end, (void *)(uintptr_t)why,

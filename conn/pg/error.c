@@ -13,7 +13,7 @@
 #include "sys/sys.h"
 #include "sys/trap.h"
 
-#define NO_MEMORY "no memory for the words of an error"
+#define NO_MEMORY "no memory for the text of an error"
 
 #define NO_TEXTS \
 	.severity = "", .text = "", .detail = "", .hint = "", .context = "", \
@@ -50,8 +50,8 @@ torc_pg_take_report(const struct pg_message *message, struct pg_report *report)
 	report->cut = true;
 	if (report->text[0] == '\0')
 		report->text = message->lost == -ENOMEM ?
-		    "no memory for the words of the server" :
-		    "the words of the server are more than `message_max`";
+		    "no memory for the text of the server's message" :
+		    "the server's message is longer than `message_max`";
 	return 0;
 }
 
@@ -63,7 +63,7 @@ torc_pg_error_view(struct torc_pg_error *error, const struct pg_report *report)
 		.position = (unsigned)strtoul(report->position, NULL, 10),
 		.severity = report->severity,
 		.text = report->text[0] != '\0' ? report->text :
-		    "no words given",
+		    "no text was given",
 		.detail = report->detail,
 		.hint = report->hint,
 		.context = report->context,
@@ -198,13 +198,13 @@ torc_pg_cause(int error)
 	case -EPIPE:
 		return "the server closed or reset the connection";
 	case -EPROTO:
-		return "the server sent what makes no sense in its protocol";
+		return "the server sent bytes that are not its protocol";
 	case -ECONNABORTED:
 		return "the connection was given up";
 	case -ESHUTDOWN:
-		return "the reactor is at its end";
+		return "the reactor is stopping";
 	case -EMSGSIZE:
-		return "there is more than 1 GiB of it";
+		return "it is larger than 1 GiB";
 	case -ENOMEM:
 		return "no memory";
 	default:

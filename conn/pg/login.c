@@ -132,16 +132,17 @@ check_method(struct login *login, uint32_t method)
 	const struct torc_pg_config *config = &login->session->pg->config;
 
 	if (login->method != PG_AUTH_OK)
-		return refuse(login, "the server changed its mind about how");
+		return refuse(login, "the server changed the method in the "
+		    "middle");
 	login->method = method;
 	if (config->password == NULL)
-		return refuse(login, "the server wants a password");
+		return refuse(login, "the server asks for a password");
 	if (config->require_scram && method != PG_AUTH_SASL)
 		return refuse(login, "the server does not offer " PG_SCRAM
 		    ", which is required");
 	if (method == PG_AUTH_CLEARTEXT && !config->allow_cleartext)
-		return refuse(login, "the server wants the password in clear "
-		    "text, which is not allowed");
+		return refuse(login, "the server asks for the password in "
+		    "clear text, which is not allowed");
 	return 0;
 }
 
@@ -173,7 +174,7 @@ send_first(struct login *login, const struct pg_auth *auth)
 	int rc;
 
 	if (!torc_pg_offers(auth, PG_SCRAM))
-		return refuse(login, "the server offers no " PG_SCRAM);
+		return refuse(login, "the server does not offer " PG_SCRAM);
 	rc = torc_offload(compute_first, login, login->deadline);
 	return rc < 0 ? rc : answer(login, put_first);
 }
@@ -188,7 +189,7 @@ send_final(struct login *login, const struct pg_auth *auth)
 	rc = torc_pg_scram_challenge(&login->scram, auth->data.data,
 	    auth->data.size, login->session->pg->config.iterations_max);
 	if (rc == -EACCES)
-		return refuse(login, "the server wants more iterations than "
+		return refuse(login, "the server asks for more iterations than "
 		    "`iterations_max`");
 	if (rc == 0)
 		rc = torc_offload(compute_final, login, login->deadline);
@@ -239,7 +240,7 @@ take_auth(struct login *login, const struct pg_message *message)
 	case PG_AUTH_SASL:
 		break;
 	default:
-		torc_pg_say(login->session, "log in to %s: the server wants "
+		torc_pg_say(login->session, "log in to %s: the server asks for "
 		    "method %u, which torc does not have",
 		    login->session->address, auth.method);
 		return -EOPNOTSUPP;

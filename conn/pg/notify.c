@@ -152,7 +152,7 @@ torc_pg_session_await_notification(struct torc_pg_session *session,
 	struct pg_note *note;
 
 	torc_require(session->lost < 0 || session->answer.stage == PG_OVER,
-	    "torc_pg_session_await_notification while a statement runs");
+	    "torc_pg_session_await_notification() while a statement runs");
 	while ((note = take_note(notes)) == NULL && !notes->lost) {
 		int rc = torc_pg_receive_any(session, &message, deadline);
 

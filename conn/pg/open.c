@@ -113,8 +113,8 @@ ask_truth(
 	if (rc >= 0)
 		rc = torc_pg_session_end(session, deadline);
 	if (rc == -EREMOTEIO)
-		torc_pg_say(session, "ask %s what it is: %s", session->address,
-		    session->fault.error.text);
+		torc_pg_say(session, "ask %s for its role: %s",
+		    session->address, session->fault.error.text);
 	return rc < 0 ? rc : truth;
 }
 

@@ -158,7 +158,7 @@ note_change(struct torc_pg_session *session, struct torc_pg_result *result,
 	torc_shared_retire(&session->shared);
 	if (fault != NULL)
 		torc_pg_fault_say(fault, "%s changed the session of a shared "
-		    "connection, which is closed: it needs one of its own, by "
+		    "connection, which is closed: it needs a session of "
 		    "torc_pg_session_acquire()", tag);
 }
 

@@ -141,7 +141,7 @@ void
 torc_pg_result_seek(struct torc_pg_result *result, unsigned index)
 {
 	torc_require(index < result->count,
-	    "torc_pg_result_seek behind the last statement");
+	    "torc_pg_result_seek() after the last statement");
 	result->part = &result->parts[index];
 	result->at = result->part->start;
 }

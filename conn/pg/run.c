@@ -259,6 +259,6 @@ torc_pg_settle(struct torc_pg_session *session, torc_deadline deadline)
 		rc = torc_wait(&session->calm, deadline);
 	if (rc < 0)
 		torc_pg_tell(session, asked(session), rc,
-		    "its cancel was through");
+		    "its cancel was complete");
 	return rc < 0 ? rc : torc_pg_check_alive(session);
 }

@@ -200,7 +200,7 @@ torc_pg_begin_copy(struct torc_pg_session *session, const char *sql,
 		return torc_pg_read_to_end(session, deadline);
 	if (rc < 0)
 		return rc;
-	torc_pg_fault_say(&session->fault, "\"%s\" is no COPY %s",
+	torc_pg_fault_say(&session->fault, "\"%s\" is not a COPY %s",
 	    session->quote, stage == PG_COPYING_IN ? "FROM STDIN" :
 	    "TO STDOUT");
 	torc_pg_abandon(session);

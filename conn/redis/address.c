@@ -140,7 +140,7 @@ read_host(const struct reader *reader, const char *text)
 		    "[IPv6]:port, unix:PATH or redis://host:port", text);
 	if (text[size] == ':' && !is_port(text + size + 1))
 		return refuse(reader, "address: \"%s\": the port must be 1 to "
-		    "65535 (and IPv6 stands in brackets)", text);
+		    "65535 (and IPv6 must be in brackets)", text);
 	if (text[size] == '\0')
 		torc_text_print(
 		    address, sizeof(address), "%s:%u", text, port);
@@ -246,7 +246,7 @@ read_database(const struct reader *reader, const char *text)
 
 	for (const char *at = text; *at != '\0'; at++) {
 		if (*at < '0' || *at > '9' || value > DATABASE_MAX)
-			return refuse(reader, "address: behind the host of a "
+			return refuse(reader, "address: after the host of a "
 			    "URI, there must be a database, from 0 to %u",
 			    DATABASE_MAX);
 		value = value * 10 + (unsigned)(*at - '0');
@@ -308,8 +308,8 @@ read_any(struct reader *reader, char *text)
 		return read_uri(reader, text + strlen("redis://"));
 	}
 	if (has_scheme(text, "rediss://"))
-		return refuse(reader, "address: must be redis://, as there is "
-		    "no TLS for rediss://");
+		return refuse(reader, "address: must be redis://, because "
+		    "there is no TLS for rediss://");
 	if (strncmp(text, "unix:", 5) != 0 && strstr(text, "://") != NULL)
 		return refuse(reader, "address: a URI must begin with "
 		    "redis://; host:port and unix:PATH are others");

@@ -40,7 +40,7 @@ lock(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
 	if (rc == 0)
 		subscriber->writing = true;
 	return rc == 0 ? 0 : torc_redis_subscriber_explain(rc, "another fiber "
-	    "subscribed to something until the deadline", error);
+	    "was subscribing until the deadline", error);
 }
 
 static void
@@ -162,7 +162,7 @@ unsubscribe(struct torc_redis_subscriber *subscriber, const char *text,
 	}
 	unlock(subscriber);
 	return name != NULL ? 0 : torc_error_set(error, -ENOENT,
-	    "\"%s\" was not subscribed to", text);
+	    "there is no subscription to \"%s\"", text);
 }
 
 int

@@ -31,8 +31,8 @@ refuse(const struct line *line, const struct torc_redis_reply *reply)
 static int
 refuse_stranger(const struct line *line)
 {
-	return torc_redis_fail_open(line, -EPROTO, "%s: this is no Redis: its "
-	    "answer to %s is none", line->address, line->opener->stage);
+	return torc_redis_fail_open(line, -EPROTO, "%s: this is not Redis: its "
+	    "answer to %s is not valid", line->address, line->opener->stage);
 }
 
 int

@@ -397,7 +397,7 @@ torc_redis_line_explain(const struct line *line, int rc, bool sent,
 		what = "the fiber was cancelled";
 		break;
 	case -EBADMSG:
-		what = "what came is not the protocol of Redis";
+		what = "the bytes received are not the protocol of Redis";
 		break;
 	case -ENOMEM:
 		what = "no memory";

@@ -61,20 +61,19 @@ check_config(struct torc_redis_config *config, struct torc_error *error)
 	if (config->protocol == 1)
 		wrong = "protocol = 1: must be 2, 3, or 0 for the best";
 	else if (config->user != NULL && config->password == NULL)
-		wrong = "user: must have a password beside it";
+		wrong = "user: needs a password, too";
 	else if (config->cluster && config->database != 0)
 		wrong = "database: must be 0 in a cluster";
 	else if (config->sentinel != NULL && config->cluster)
-		wrong = "sentinel: must not be there in a cluster";
+		wrong = "sentinel: must not be set in a cluster";
 	else if (config->sentinel != NULL && config->sentinel[0] == '\0')
 		wrong = "sentinel: must be the name of a master";
 	else if (config->sentinel == NULL &&
 	    config->sentinel_password != NULL)
-		wrong = "sentinel_password: must have a sentinel beside it";
+		wrong = "sentinel_password: needs sentinel, too";
 	else if (config->sentinel_user != NULL &&
 	    config->sentinel_password == NULL)
-		wrong = "sentinel_user: must have a sentinel_password "
-		    "beside it";
+		wrong = "sentinel_user: needs sentinel_password, too";
 	return wrong == NULL ? check_bounds(config, error) :
 	    torc_error_set(error, -EINVAL, "%s", wrong);
 }
@@ -198,8 +197,8 @@ fill(struct torc_redis *redis, struct torc_error *error)
 	if (rc == 0 && torc_redis_of(redis->reactor) == NULL) {
 		rc = torc_reactor_set_data(redis->reactor, &redis_key, redis);
 		if (rc < 0)
-			torc_error_set(error, rc, "no memory for what a "
-			    "reactor remembers");
+			torc_error_set(error, rc, "no memory for the data of a "
+			    "reactor");
 	}
 	return rc;
 }

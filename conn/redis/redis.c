@@ -34,7 +34,7 @@ refuse_by_name(struct trouble *trouble, const struct torc_slice *name,
 		why = "is not answered by one reply: for messages, use "
 		    "torc_redis_subscriber_create()";
 	if (flags & COMMAND_FATAL)
-		why = "is what Redis ends a connection for";
+		why = "makes Redis close the connection";
 	torc_text_print(text, sizeof(text), "%.*s",
 	    name->size < 64 ? (int)name->size : 64, (const char *)name->data);
 	return torc_redis_fail(trouble, -EOPNOTSUPP, "%s %s", text, why);
@@ -95,8 +95,8 @@ static int
 tell_refused(struct trouble *trouble, const struct request *request)
 {
 	return torc_redis_tell(trouble, request->refused, TORC_REDIS_ANSWERED,
-	    "reply %u of %u was read past: %s; the command was answered, and "
-	    "it was done unless the reply says otherwise",
+	    "reply %u of %u was skipped: %s; the command was answered, and it "
+	    "was done unless the reply says otherwise",
 	    request->refused_at + 1, request->expected,
 	    torc_redis_over_limit(request->refused));
 }

@@ -53,10 +53,10 @@ read_answer(const struct line *line, const struct request *request,
 		    line->address, root->text);
 	if (root->type == TORC_REDIS_NIL && request->refused == 0)
 		return torc_redis_fail_open(line, -ENOENT, "%s: this sentinel "
-		    "knows no master \"%s\"", line->address, name);
+		    "does not know a master \"%s\"", line->address, name);
 	if (!is_address(root))
 		return torc_redis_fail_open(line, -EPROTO, "%s: its answer to "
-		    "SENTINEL is no address", line->address);
+		    "SENTINEL is not an address", line->address);
 	put_address(root, address);
 	return 0;
 }
@@ -196,12 +196,11 @@ check_role(struct line *line, torc_deadline deadline)
 	else if (root->type != TORC_REDIS_ARRAY || root->size == 0 ||
 	    !is_text(&root->items[0]))
 		rc = torc_redis_fail_open(line, -EPROTO,
-		    "%s: its answer to ROLE "
-		    "is none",
+		    "%s: its answer to ROLE is not valid",
 		    line->address);
 	else if (strcmp(root->items[0].text, "master") != 0)
-		rc = torc_redis_fail_open(line, -ECONNREFUSED, "%s: it is no "
-		    "master, but a %s", line->address, root->items[0].text);
+		rc = torc_redis_fail_open(line, -ECONNREFUSED, "%s: it is not "
+		    "a master, but a %s", line->address, root->items[0].text);
 	torc_redis_request_free(request);
 	return rc;
 }

@@ -239,7 +239,7 @@ explain(const struct torc_redis_subscriber *subscriber, int rc,
 
 	return torc_error_set(error, rc, "%s: a message %s: %s",
 	    subscriber->line->address,
-	    limit == NULL ? "cannot be read" : "was read past",
+	    limit == NULL ? "cannot be read" : "was skipped",
 	    limit == NULL ? "it is not the protocol of Redis" : limit);
 }
 

@@ -19,7 +19,7 @@ struct failure {
 static const struct torc_error no_error;
 static const struct torc_error no_memory = {
 	.code = -ENOMEM,
-	.text = "no memory for the words of an error",
+	.text = "no memory for the text of an error",
 };
 static const struct torc_error no_memory_for_words = {
 	.code = -EREMOTEIO,

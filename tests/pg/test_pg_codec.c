@@ -789,7 +789,7 @@ of_a_report_that_is_too_long_the_beginning_is_kept_in_whole_characters(
 			} else {
 				/* They begin behind what was kept. */
 				assert_non_null(strstr(report.text,
-				    "the words of the server are more"));
+				    "the server's message is longer"));
 			}
 			assert_string_equal(report.detail,
 			    most >= size - 2 ? "d" : "");

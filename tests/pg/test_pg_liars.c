@@ -479,7 +479,7 @@ each_statement_on_a_connection_that_breaks_is_told_what_is_known_of_it(
 		    TORC_PG_UNKNOWN, "bye" },
 		/* Nonsense in its answer is nothing to the others. */
 		{ SCRIPT(HELLO, PREPARED ROW ROW READY, 0, false), -EPROTO,
-		    TORC_PG_UNKNOWN, "makes no sense" },
+		    TORC_PG_UNKNOWN, "not its protocol" },
 		{ SCRIPT(HELLO, PREPARED ROW DONE "Z\0\0\0\x05T", 0, false),
 		    -ECONNABORTED, TORC_PG_UNKNOWN, "transaction open" },
 		/* Too long, and then gone: it may not have been done. */
@@ -1040,34 +1040,34 @@ logins_that_are_weaker_than_demanded_or_odd_are_refused(void **state)
 		{ SCRIPT(ASK_SCRAM, HELLO, 0, false), false, -EACCES,
 		    "did not prove" },
 		{ SCRIPT(ASK_SCRAM, FINAL HELLO, 0, false), false, -EPROTO,
-		    "makes no sense" },
+		    "not its protocol" },
 		/* It changes its mind. */
 		{ SCRIPT(ASK_SCRAM, ASK_MD5, 0, false), false, -EACCES,
-		    "changed its mind" },
+		    "changed the method" },
 		{ SCRIPT(ASK_OTHER, HELLO, 0, false), false, -EACCES,
-		    "offers no" },
+		    "does not offer" },
 		{ SCRIPT(ASK_KERBEROS, HELLO, 0, false), false, -EOPNOTSUPP,
 		    "method 7" },
 		/* Not in order, not a message, too long, not now. */
 		{ SCRIPT(KEY HELLO, "", 0, false), false, -EPROTO,
-		    "makes no sense" },
+		    "not its protocol" },
 		{ SCRIPT(READY, "", 0, false), false, -EPROTO,
-		    "makes no sense" },
+		    "not its protocol" },
 		{ SCRIPT("HTTP/1.1 400 Bad Request\r\n\r\n", "", 0, false),
-		    false, -EPROTO, "makes no sense" },
+		    false, -EPROTO, "not its protocol" },
 		{ SCRIPT(LET_IN LET_IN, "", 0, false), false, -EPROTO,
-		    "makes no sense" },
+		    "not its protocol" },
 		{ SCRIPT(LET_IN NEWER KEY READY, GOOD, 0, false), false,
-		    -EPROTO, "makes no sense" },
+		    -EPROTO, "not its protocol" },
 		{ SCRIPT(LET_IN ROW, "", 0, false), false, -EPROTO,
-		    "makes no sense" },
+		    "not its protocol" },
 		{ SCRIPT(CHALLENGE, "", 0, false), false, -EPROTO,
-		    "makes no sense" },
+		    "not its protocol" },
 		/* A refusal, and one that is cut off. */
 		{ SCRIPT(REFUSAL, "", 0, false), false, -ECONNREFUSED,
 		    "57P03: starting up" },
 		{ SCRIPT("E\0\0\0\x06SF", "", 0, false), false, -EPROTO,
-		    "makes no sense" },
+		    "not its protocol" },
 		{ SCRIPT(ASK_MD5, "", 0, true), false, -ECONNRESET,
 		    "closed or reset" },
 	};
@@ -1093,8 +1093,8 @@ a_wrong_proof_of_the_server_and_a_costly_challenge_are_refused(void **state)
 	} cases[] = {
 		{ "x,s=c2FsdA==,i=4096", -EACCES, "did not prove" },
 		{ "x,s=c2FsdA==,i=2147483647", -EACCES, "iterations_max" },
-		{ "x,s=c2FsdA==,i=0", -EPROTO, "makes no sense" },
-		{ ",s=c2FsdA==,i=4096", -EPROTO, "makes no sense" },
+		{ "x,s=c2FsdA==,i=0", -EPROTO, "not its protocol" },
+		{ ",s=c2FsdA==,i=4096", -EPROTO, "not its protocol" },
 	};
 
 	(void)state;

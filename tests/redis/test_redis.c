@@ -1080,7 +1080,7 @@ open_wrongly(void *arg)
 		{ { .protocol = 1 }, "protocol = 1" },
 		{ { .protocol = 4 }, "protocol = 4: must be from 0 to 3" },
 		{ { .lines = 65 }, "lines = 65: must be from 1 to 64" },
-		{ { .user = "x" }, "user: must have a password" },
+		{ { .user = "x" }, "user: needs a password" },
 		{ { .cluster = true, .database = 1 }, "database" },
 		{ { .reply_depth_max = 33 },
 		    "reply_depth_max = 33: must be from 1 to 32" },

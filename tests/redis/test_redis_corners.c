@@ -341,7 +341,7 @@ listen_to_the_dead(struct torc_redis *redis)
 	EXPECT(strstr(error.text, "127.0.0.1:1: ") != NULL);
 	EXPECT(torc_redis_unsubscribe(subscriber, "x", &error, LATE) ==
 	    -ENOENT);
-	EXPECT(strstr(error.text, "\"x\" was not subscribed") != NULL);
+	EXPECT(strstr(error.text, "no subscription to \"x\"") != NULL);
 	torc_redis_subscriber_destroy(subscriber);
 	torc_redis_destroy(dead, TORC_NEVER);
 	torc_redis_destroy(NULL, TORC_NEVER);

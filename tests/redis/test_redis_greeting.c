@@ -129,7 +129,7 @@ play(const struct manner *with, size_t count)
 }
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-#define STRANGER(text) { text, text, text, 0, false, -EPROTO, "no Redis" }
+#define STRANGER(text) { text, text, text, 0, false, -EPROTO, "not Redis" }
 
 static void
 what_does_not_greet_as_redis_does_gets_no_command(void **state)

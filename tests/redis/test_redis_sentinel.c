@@ -258,14 +258,16 @@ what_sentinels_say_is_believed_as_far_as_it_is_so(void **state)
 	} manners[] = {
 		{ PORT, MASTER, 0, NULL },
 		{ PORT, "*5\r\n$5\r\nslave\r\n:1\r\n:2\r\n:3\r\n:4\r\n",
-		    -ECONNREFUSED, "it is no master, but a slave" },
+		    -ECONNREFUSED, "it is not a master, but a slave" },
 		{ PORT, "-NOPERM no ROLE\r\n", -EACCES, "ROLE: NOPERM" },
 		{ PORT, "+master\r\n", -EPROTO, "answer to ROLE" },
-		{ "_\r\n", MASTER, -ENOENT, "knows no master \"cache\"" },
-		{ "*-1\r\n", MASTER, -ENOENT, "knows no master \"cache\"" },
+		{ "_\r\n", MASTER, -ENOENT,
+		    "does not know a master \"cache\"" },
+		{ "*-1\r\n", MASTER, -ENOENT,
+		    "does not know a master \"cache\"" },
 		{ "-IDONTKNOW no\r\n", MASTER, -ENOENT, "IDONTKNOW" },
-		{ "+OK\r\n", MASTER, -EPROTO, "is no address" },
-		{ "*2\r\n:1\r\n:2\r\n", MASTER, -EPROTO, "is no address" },
+		{ "+OK\r\n", MASTER, -EPROTO, "is not an address" },
+		{ "*2\r\n:1\r\n:2\r\n", MASTER, -EPROTO, "is not an address" },
 		{ "*2\r\n$9\r\n127.0.0.1\r\n$1\r\n1\r\n", MASTER,
 		    -ECONNREFUSED, "127.0.0.1:1: cannot connect" },
 	};
@@ -340,11 +342,11 @@ open_wrongly(void *arg)
 		const char *why;
 	} bad[] = {
 		{ { .sentinel = "x", .cluster = true },
-		    "must not be there in a cluster" },
+		    "must not be set in a cluster" },
 		{ { .sentinel = "" }, "the name of a master" },
-		{ { .sentinel_password = "x" }, "must have a sentinel" },
+		{ { .sentinel_password = "x" }, "needs sentinel" },
 		{ { .sentinel = "x", .sentinel_user = "y" },
-		    "must have a sentinel_password" },
+		    "needs sentinel_password" },
 	};
 
 	(void)arg;

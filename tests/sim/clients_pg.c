@@ -158,7 +158,7 @@ compare_end(const struct question *question, uint64_t affected)
 static bool
 tells(const struct torc_pg_error *error, const char *text)
 {
-	static const char none[] = "no memory for the words of ";
+	static const char none[] = "no memory for the text of ";
 
 	return strcmp(error->text, text) == 0 || (error->cut &&
 	    strncmp(error->text, text, strlen(error->text)) == 0) ||
@@ -184,7 +184,7 @@ see_notice(struct torc_pg *pg, const struct torc_pg_error *notice, void *arg)
 	(void)pg;
 	(void)arg;
 	if (strcmp(notice->text, NOTICE) != 0 && !notice->cut &&
-	    strstr(notice->text, "the words of the server") == NULL)
+	    strstr(notice->text, "the server's message") == NULL)
 		broken("a notice is not what was sent: %s", notice->text);
 }
 
