@@ -74,7 +74,7 @@ look_again(struct torc_reactor *reactor, struct torc_todo *todo)
 static void
 show_gauges(const struct torc_net *net)
 {
-	struct torc_gauges *gauge = &net->reactor->page.page->gauge;
+	struct torc_gauges *gauge = &net->reactor->stats_page.page->gauge;
 
 	gauge->conns = net->conns.count;
 	gauge->conns_peak = net->conns.peak;
@@ -283,7 +283,7 @@ static const struct torc_layer layer = {
 };
 
 #define ROW_SIZE ((sizeof(struct torc_conn) + 63) & ~(size_t)63)
-_Static_assert(ROW_SIZE <= TORC_PAGE_ROW, "a connection fits in its row");
+_Static_assert(ROW_SIZE <= TORC_STATS_PAGE_ROW, "a connection fits in its row");
 
 #define FIELD(member) \
 	{ offsetof(struct torc_conn, member), \
@@ -293,7 +293,7 @@ _Static_assert(ROW_SIZE <= TORC_PAGE_ROW, "a connection fits in its row");
 static int
 make_conns(struct torc_net *net)
 {
-	static const struct torc_page_field fields[TORC_FIELDS] = {
+	static const struct torc_stats_page_field fields[TORC_FIELDS] = {
 		[TORC_FIELD_SLOT] = FIELD(slot.next),
 		[TORC_FIELD_FD] = FIELD(fd),
 		[TORC_FIELD_SINCE] = FIELD(since),
@@ -314,13 +314,13 @@ make_conns(struct torc_net *net)
 		[TORC_FIELD_WRITER] = FIELD(writer),
 		[TORC_FIELD_HANDLER] = FIELD(handler),
 	};
-	struct torc_page_file *page = &net->reactor->page;
+	struct torc_stats_page_file *page = &net->reactor->stats_page;
 	const uint32_t count = torc_config_rows(&net->reactor->config);
 
 	if (page->table == NULL)
 		return torc_slots_init(&net->conns, count, ROW_SIZE);
 	torc_slots_borrow(&net->conns, page->table, count, ROW_SIZE);
-	torc_page_describe(page, count, ROW_SIZE, fields);
+	torc_stats_page_describe(page, count, ROW_SIZE, fields);
 	return 0;
 }
 

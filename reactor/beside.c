@@ -68,9 +68,9 @@ torc_beside_sleep(struct torc_reactor *reactor, uint64_t until)
 	rc = torc_ring_enter(ring, 0, 0, 0);
 	if (rc < 0 || torc_ring_ready(ring) > 0)
 		return rc;
-	reactor->page.page->gauge.sleeping = 1;
+	reactor->stats_page.page->gauge.sleeping = 1;
 	torc_sys_await(reactor->ready_fd, until == UINT64_MAX ? UINT64_MAX :
 	    until > reactor->now ? until - reactor->now : 0);
-	reactor->page.page->gauge.sleeping = 0;
+	reactor->stats_page.page->gauge.sleeping = 0;
 	return 0;
 }

@@ -160,11 +160,11 @@ static void
 fill_page(struct torc_reactor *reactor)
 {
 	const struct torc_config *config = &reactor->config;
-	struct torc_page *page = reactor->page.page;
+	struct torc_stats_page *page = reactor->stats_page.page;
 
 	torc_debug_assert(reactor->counters == NULL);
-	torc_debug_assert(reactor->page.page != NULL);
-	torc_debug_assert(reactor->page.page->magic == 0);
+	torc_debug_assert(reactor->stats_page.page != NULL);
+	torc_debug_assert(reactor->stats_page.page->magic == 0);
 	reactor->counters = &page->counter;
 	reactor->stall_ns = config->stall_ms == TORC_NO_LIMIT ? UINT64_MAX :
 	    config->stall_ms * 1000000ull;
@@ -187,7 +187,7 @@ fill_page(struct torc_reactor *reactor)
 		.slab_size = config->slab_size,
 		.stall_ms = config->stall_ms,
 	};
-	page->magic = TORC_PAGE_MAGIC;
+	page->magic = TORC_STATS_PAGE_MAGIC;
 }
 
 static int
@@ -203,8 +203,8 @@ make(struct torc_reactor *reactor, struct torc_error *error)
 	rc = torc_mailbox_init(&reactor->mailbox);
 	if (rc < 0)
 		goto ring;
-	rc = torc_page_open(&reactor->page, torc_config_rows(config),
-	    config->no_stats);
+	rc = torc_stats_page_open(&reactor->stats_page,
+	    torc_config_rows(config), config->no_stats);
 	if (rc < 0)
 		goto mailbox;
 	rc = make_tables(reactor);
@@ -214,7 +214,7 @@ make(struct torc_reactor *reactor, struct torc_error *error)
 	return 0;
 
 page:
-	torc_page_close(&reactor->page);
+	torc_stats_page_close(&reactor->stats_page);
 mailbox:
 	torc_mailbox_fini(&reactor->mailbox);
 ring:
@@ -374,12 +374,12 @@ torc_reactor_destroy(struct torc_reactor *reactor)
 	if (reactor->ready_fd >= 0)
 		torc_sys_close(reactor->ready_fd);
 	torc_reactor_free_values(reactor);
-	torc_page_hide(&reactor->page);
+	torc_stats_page_hide(&reactor->stats_page);
 	reactor->life = 0;
 	if (reactor->abandoned)
 		return;
 	free_tables(reactor);
-	torc_page_close(&reactor->page);
+	torc_stats_page_close(&reactor->stats_page);
 	torc_sys_free(reactor);
 }
 

@@ -63,7 +63,7 @@ sleep_in_enter(struct torc_reactor *reactor, uint64_t until)
 	torc_debug_assert(until > reactor->now);
 	torc_debug_assert(torc_list_empty(&reactor->ready));
 	torc_debug_assert(torc_list_empty(&reactor->backlog));
-	torc_debug_assert(reactor->page.page->gauge.sleeping == 0);
+	torc_debug_assert(reactor->stats_page.page->gauge.sleeping == 0);
 	/* What waits already is kept waiting by the turn that ends here. */
 	reactor->timed = torc_ring_busy(ring);
 	if (reactor->spin_credit > 0) {
@@ -82,10 +82,10 @@ sleep_in_enter(struct torc_reactor *reactor, uint64_t until)
 	if (until != UINT64_MAX)
 		timeout = until > before ? until - before : 0;
 	reactor->counters->waits++;
-	reactor->page.page->gauge.sleeping = 1;
+	reactor->stats_page.page->gauge.sleeping = 1;
 	rc = torc_ring_enter(ring, config->batch_us > 0 ? config->batch : 1,
 	    timeout, config->batch_us);
-	reactor->page.page->gauge.sleeping = 0;
+	reactor->stats_page.page->gauge.sleeping = 0;
 	if (config->spin_us > 0 && reactor->spin_credit == 0 &&
 	    torc_sys_now() - before < config->spin_us * 2000ull)
 		reactor->spin_credit = 1;
@@ -159,12 +159,12 @@ judge(struct torc_reactor *reactor, int rc)
 void
 torc_enter_show_gauges(struct torc_reactor *reactor)
 {
-	struct torc_gauges *gauge = &reactor->page.page->gauge;
+	struct torc_gauges *gauge = &reactor->stats_page.page->gauge;
 
 	torc_debug_assert(reactor->timers.count <= reactor->timers.capacity);
 	torc_debug_assert(reactor->stacks.in_use <= reactor->stacks.peak);
 	torc_debug_assert(reactor->ops.count <= reactor->ops.peak);
-	gauge->phase = TORC_PAGE_PHASE(reactor->phase);
+	gauge->phase = TORC_STATS_PAGE_PHASE(reactor->phase);
 	gauge->timers = reactor->timers.count;
 	gauge->fibers = reactor->stacks.in_use;
 	gauge->fibers_peak = reactor->stacks.peak;
@@ -188,14 +188,14 @@ tell_of_stall(struct torc_reactor *reactor, uint64_t taken_ns)
 	    "than stall_ms = %u: a handler held the thread, or the thread had "
 	    "no CPU (%llu such turns so far)", reactor->index,
 	    (unsigned long long)(taken_ns / 1000000), reactor->config.stall_ms,
-	    (unsigned long long)reactor->page.page->gauge.stalls);
+	    (unsigned long long)reactor->stats_page.page->gauge.stalls);
 }
 
 /* The turn that began at `before` has ended. */
 static void
 time_turn(struct torc_reactor *reactor, uint64_t before)
 {
-	struct torc_gauges *gauge = &reactor->page.page->gauge;
+	struct torc_gauges *gauge = &reactor->stats_page.page->gauge;
 	const uint64_t taken_ns = reactor->now - before;
 
 	torc_debug_assert(before <= reactor->now);

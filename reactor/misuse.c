@@ -29,7 +29,7 @@ static uint32_t forks;		/* between the first process and this one */
 static void
 blank(struct torc_reactor *reactor)
 {
-	torc_pages_blank(reactor->page.page, reactor->page.size);
+	torc_pages_blank(reactor->stats_page.page, reactor->stats_page.size);
 	for (int i = TORC_KIND_OP; i < TORC_KIND_CANCEL; i++) {
 		const struct torc_slots *slots = reactor->kinds[i].slots;
 

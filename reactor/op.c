@@ -20,14 +20,15 @@ tag(const struct torc_op *op)
 	return torc_slots_tag(&op->reactor->ops, op->slot, TORC_KIND_OP);
 }
 
-static struct torc_page_op *
+static struct torc_stats_page_op *
 row_of(const struct torc_op *op)
 {
 	const unsigned opcode = op->sqe.opcode;
 
 	torc_debug_assert(op->reactor != NULL);
-	return &op->reactor->page.page->op[opcode < TORC_PAGE_OPCODES ?
-	    opcode : TORC_PAGE_OPCODES - 1];
+	return &op->reactor->stats_page.page->op[
+	    opcode < TORC_STATS_PAGE_OPCODES ? opcode :
+	    TORC_STATS_PAGE_OPCODES - 1];
 }
 
 /* The op is over: its slot first, so that `done` may start it anew. */

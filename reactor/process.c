@@ -63,7 +63,7 @@ torc_process_unlock(void)
 void
 torc_process_add(struct torc_reactor *reactor)
 {
-	torc_assert(reactor->page.page != NULL);
+	torc_assert(reactor->stats_page.page != NULL);
 	torc_list_append(&process.reactors, &reactor->kin);
 }
 

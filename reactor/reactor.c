@@ -291,8 +291,8 @@ start(struct torc_reactor *reactor)
 	reactor->phase = TORC_PHASE_RUNNING;
 	reactor->now = torc_sys_now();
 	reactor->due = reactor->now;
-	reactor->page.page->reactor = reactor->index;
-	reactor->page.page->tid = (uint32_t)torc_sys_thread();
+	reactor->stats_page.page->reactor = reactor->index;
+	reactor->stats_page.page->tid = (uint32_t)torc_sys_thread();
 	return 0;
 }
 

@@ -11,7 +11,7 @@
 #include "reactor/list.h"
 #include "reactor/mailbox.h"
 #include "reactor/misuse.h"
-#include "reactor/page.h"
+#include "reactor/stats_page.h"
 #include "reactor/torc_runtime.h"
 #include "reactor/slots.h"
 #include "reactor/stacks.h"
@@ -136,7 +136,7 @@ struct torc_reactor {
 	const struct torc_layer *layer;
 	void *layer_state;
 	struct torc_counters *counters;	/* in the page */
-	struct torc_page_file page;
+	struct torc_stats_page_file stats_page;
 	struct torc_config config;	/* every field filled in */
 	void *data;			/* of the program */
 	struct torc_value *values;	/* of libraries, by key */
@@ -160,7 +160,7 @@ struct torc_reactor {
 	bool turning;
 	bool watched;		/* by valgrind */
 	bool sleeps_beside;	/* the ring: in poll(2), for valgrind */
-	bool timed;		/* this turn: see page.h */
+	bool timed;		/* this turn: see stats_page.h */
 	struct torc_waiters drain_waiters;
 	bool dismissed;		/* draining, and daemons are to end */
 	bool deserted;		/* draining, and seen without fibers */

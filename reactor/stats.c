@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * stats.c - the statistics of one's own process: pages of its reactors, added
- * up. They are read as any tool reads them (reactor/page.h): word by word, by
- * whatever thread, while their reactors write. What reactors counted that were
- * destroyed is kept, so that no sum ever goes back.
+ * up. Any thread reads them while their reactors write, word by word as tools
+ * do (reactor/stats_page.h). What destroyed reactors have counted is kept, so
+ * that no sum ever goes back.
  */
 #include <string.h>
 
@@ -28,9 +28,9 @@ static const struct field {
 	uint16_t to;		/* in the statistics */
 	enum merge merge;
 } fields[] = {
-#define GAUGE(name, gauge) { offsetof(struct torc_page, gauge), \
+#define GAUGE(name, gauge) { offsetof(struct torc_stats_page, gauge), \
 	offsetof(struct torc_stats, name), NOW }
-#define COUNT(name, count) { offsetof(struct torc_page, counter.count), \
+#define COUNT(name, count) { offsetof(struct torc_stats_page, counter.count), \
 	offsetof(struct torc_stats, name), SUM }
 	GAUGE(connections, gauge.conns),
 	GAUGE(connections_max, limit.connections),
@@ -65,11 +65,11 @@ static const struct field {
 	COUNT(sent_bytes, sent),
 	COUNT(slowed, holds),
 	COUNT(buffers_missed, no_buffers),
-	{ offsetof(struct torc_page, gauge.timed_ns),
+	{ offsetof(struct torc_stats_page, gauge.timed_ns),
 	    offsetof(struct torc_stats, busy_ns), SUM },
-	{ offsetof(struct torc_page, gauge.stalls),
+	{ offsetof(struct torc_stats_page, gauge.stalls),
 	    offsetof(struct torc_stats, stalls), SUM },
-	{ offsetof(struct torc_page, gauge.longest_ns),
+	{ offsetof(struct torc_stats_page, gauge.longest_ns),
 	    offsetof(struct torc_stats, longest_turn_ns), MOST },
 };
 #undef GAUGE
@@ -99,7 +99,8 @@ sum_of_past(void)
 /* ---- Adding up ---- */
 
 static PLAIN void
-add_page(struct torc_stats *stats, const struct torc_page *page, bool gone)
+add_page(struct torc_stats *stats, const struct torc_stats_page *page,
+    bool gone)
 {
 	torc_debug_assert(page->size == sizeof(*page));
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
@@ -119,10 +120,10 @@ add_page(struct torc_stats *stats, const struct torc_page *page, bool gone)
 void
 torc_stats_remove(struct torc_reactor *reactor)
 {
-	torc_debug_assert(reactor->page.page != NULL);
+	torc_debug_assert(reactor->stats_page.page != NULL);
 	torc_process_lock();
 	torc_process_remove(reactor);
-	add_page(sum_of_past(), reactor->page.page, true);
+	add_page(sum_of_past(), reactor->stats_page.page, true);
 	torc_process_unlock();
 }
 
@@ -137,7 +138,7 @@ torc_stats_read_sized(struct torc_stats *stats, size_t stats_size)
 	torc_process_lock();
 	sum = *sum_of_past();
 	while ((reactor = torc_process_each(reactor)) != NULL) {
-		add_page(&sum, reactor->page.page, false);
+		add_page(&sum, reactor->stats_page.page, false);
 		sum.reactors++;
 	}
 	torc_process_unlock();
@@ -153,6 +154,6 @@ torc_reactor_stats_read_sized(const struct torc_reactor *reactor,
 	torc_reactor_vouch(reactor);
 	torc_require(stats != NULL,
 	    "torc_reactor_stats_read needs a place for the statistics");
-	add_page(&own, reactor->page.page, false);
+	add_page(&own, reactor->stats_page.page, false);
 	torc_config_give(stats, stats_size, &own, sizeof(own));
 }

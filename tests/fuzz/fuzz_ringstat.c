@@ -193,23 +193,23 @@ static const struct {
 	uint32_t stride;
 } parts[] = {
 #define PART(part, member, element) \
-	{ offsetof(struct torc_page, part), \
-	    offsetof(struct torc_page, member), element }
+	{ offsetof(struct torc_stats_page, part), \
+	    offsetof(struct torc_stats_page, member), element }
 	PART(counters, counter, 8),
 	PART(gauges, gauge, 8),
 	PART(limits, limit, 8),
-	PART(ops, op, sizeof(struct torc_page_op)),
-	PART(fields, field, sizeof(struct torc_page_field)),
+	PART(ops, op, sizeof(struct torc_stats_page_op)),
+	PART(fields, field, sizeof(struct torc_stats_page_field)),
 };
 
 static void
 shape_rows(uint8_t *bytes, size_t size, const uint8_t *knobs)
 {
-	struct torc_page *page = (void *)bytes;
-	struct torc_page_field *slot = &page->field[TORC_FIELD_SLOT];
+	struct torc_stats_page *page = (void *)bytes;
+	struct torc_stats_page_field *slot = &page->field[TORC_FIELD_SLOT];
 	const uint32_t stride = 8 + knobs[KNOB_STRIDE] * 2u;
 
-	page->conns = (struct torc_page_part) { sizeof(*page),
+	page->conns = (struct torc_stats_page_part) { sizeof(*page),
 	    knobs[KNOB_PARTS + 5], stride };
 	for (unsigned i = 0; i < TORC_FIELDS; i++) {
 		page->field[i].width =
@@ -218,7 +218,7 @@ shape_rows(uint8_t *bytes, size_t size, const uint8_t *knobs)
 	}
 	if (knobs[KNOB_FIELDS] == UINT8_MAX)
 		return;
-	*slot = (struct torc_page_field) { 4, 4 };
+	*slot = (struct torc_stats_page_field) { 4, 4 };
 	for (size_t at = sizeof(*page); at + stride <= size; at += stride) {
 		if (bytes[at] < knobs[KNOB_TAKEN])
 			memset(bytes + at + slot->offset, 0xff, 4);
@@ -228,11 +228,11 @@ shape_rows(uint8_t *bytes, size_t size, const uint8_t *knobs)
 static void
 shape_page(uint8_t *bytes, size_t size, const uint8_t *knobs)
 {
-	struct torc_page *page = (void *)bytes;
+	struct torc_stats_page *page = (void *)bytes;
 
 	page->size = sizeof(*page);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		struct torc_page_part part = { parts[i].offset,
+		struct torc_stats_page_part part = { parts[i].offset,
 		    knobs[KNOB_PARTS + i], parts[i].stride };
 
 		if (part.count != UINT8_MAX)
@@ -248,7 +248,7 @@ shape_page(uint8_t *bytes, size_t size, const uint8_t *knobs)
 static bool
 make_view(struct torc_view *view, const uint8_t *data, size_t size)
 {
-	static _Alignas(struct torc_page) uint8_t page[1u << 15];
+	static _Alignas(struct torc_stats_page) uint8_t page[1u << 15];
 	struct memory memory = { page, sizeof(page) };
 
 	if (size < KNOBS)
@@ -261,8 +261,9 @@ make_view(struct torc_view *view, const uint8_t *data, size_t size)
 		shape_page(page, sizeof(page), data);
 	else
 		memory.size = size < sizeof(page) ? size : sizeof(page);
-	((struct torc_page *)(void *)page)->magic = TORC_PAGE_MAGIC;
-	((struct torc_page *)(void *)page)->version = TORC_PAGE_VERSION;
+	((struct torc_stats_page *)(void *)page)->magic = TORC_STATS_PAGE_MAGIC;
+	((struct torc_stats_page *)(void *)page)->version =
+	    TORC_STATS_PAGE_VERSION;
 	return torc_view_read(view, load, &memory, 1u << 30, true);
 }
 

@@ -26,7 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "reactor/page.h"
+#include "reactor/stats_page.h"
 
 #define NO_SQARRAY (1U << 16)	/* newer than Debian 12's header */
 #define FIRST_DATA 0x1122334455660000ull
@@ -336,14 +336,16 @@ static void
 be_lying(struct io_uring *ring)
 {
 	static uint64_t words[1 << 13];
-	int page = memfd_create(TORC_PAGE_NAME, 0);
+	int page = memfd_create(TORC_STATS_PAGE_NAME, 0);
 
 	must(page, "memfd_create");
-	must(memfd_create(TORC_PAGE_NAME, 0), "memfd_create");
+	must(memfd_create(TORC_STATS_PAGE_NAME, 0), "memfd_create");
 	open_ring(ring, 8, 0, 0);
 	memset(words, 0xfe, sizeof(words));
-	((struct torc_page *)(void *)words)->magic = TORC_PAGE_MAGIC;
-	((struct torc_page *)(void *)words)->version = TORC_PAGE_VERSION;
+	((struct torc_stats_page *)(void *)words)->magic =
+	    TORC_STATS_PAGE_MAGIC;
+	((struct torc_stats_page *)(void *)words)->version =
+	    TORC_STATS_PAGE_VERSION;
 	must((int)write(page, words, sizeof(words)), "write");
 	tell_ring(ring);
 	tell_queues(ring, 0);

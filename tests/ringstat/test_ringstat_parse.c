@@ -752,7 +752,7 @@ sockets_are_named_by_their_peers(void **state)
 #define ROW 64u
 
 struct image {
-	struct torc_page page;
+	struct torc_stats_page page;
 	uint8_t rows[ROWS][ROW];
 };
 
@@ -772,23 +772,23 @@ load(void *arg, uint64_t offset, void *to, size_t size)
 	return true;
 }
 
-#define PART(member, element) { offsetof(struct torc_page, member), \
-	sizeof(((struct torc_page *)0)->member) / (element), element }
+#define PART(member, element) { offsetof(struct torc_stats_page, member), \
+	sizeof(((struct torc_stats_page *)0)->member) / (element), element }
 
 static void
 make_image(struct image *image)
 {
 	memset(image, 0, sizeof(*image));
-	image->page = (struct torc_page) {
-		.magic = TORC_PAGE_MAGIC,
-		.version = TORC_PAGE_VERSION,
-		.size = sizeof(struct torc_page),
+	image->page = (struct torc_stats_page) {
+		.magic = TORC_STATS_PAGE_MAGIC,
+		.version = TORC_STATS_PAGE_VERSION,
+		.size = sizeof(struct torc_stats_page),
 		.counters = PART(counter, 8),
 		.gauges = PART(gauge, 8),
 		.limits = PART(limit, 8),
-		.ops = PART(op, sizeof(struct torc_page_op)),
-		.fields = PART(field, sizeof(struct torc_page_field)),
-		.conns = { sizeof(struct torc_page), ROWS, ROW },
+		.ops = PART(op, sizeof(struct torc_stats_page_op)),
+		.fields = PART(field, sizeof(struct torc_stats_page_field)),
+		.conns = { sizeof(struct torc_stats_page), ROWS, ROW },
 		.slot_bits = 28,
 		.generation_bits = 32,
 		.conn_kinds = 3,
@@ -796,7 +796,7 @@ make_image(struct image *image)
 		.gauge = { .conns_touched = ROWS, .turn_began = 1000000 },
 	};
 	for (unsigned i = 0; i < TORC_FIELDS; i++)
-		image->page.field[i] = (struct torc_page_field) {
+		image->page.field[i] = (struct torc_stats_page_field) {
 			(uint16_t)(i < 9 ? i * 4 : 36 + (i - 9)),
 			i < 9 ? 4 : 1 };
 	for (unsigned i = 0; i < ROWS; i++) {

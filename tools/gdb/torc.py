@@ -28,14 +28,14 @@ NEEDS = {
     "torc_slot": "next",
     "torc_slots": "base stride touched",
     "torc_ring": "fd setup_flags",
-    "torc_page_file": "page",
-    "torc_page": "tid counter gauge",
+    "torc_stats_page_file": "page",
+    "torc_stats_page": "tid counter gauge",
     "torc_counters": "turns",
     "torc_gauges": "sleeping turn_began",
     "torc_timers": "count",
-    "torc_reactor": "ring current now due fibers ops layer_state page kin "
-                    "index phase spin_credit sleeps_beside timers "
-                    "drain_waiters",
+    "torc_reactor": "ring current now due fibers ops layer_state "
+                    "stats_page kin index phase spin_credit sleeps_beside "
+                    "timers drain_waiters",
     "torc_fiber": "sp reactor deadline state interruptible cancelled daemon "
                   "entry arg slot stack",
     "torc_fiber_slot": "slot fiber joiner result",
@@ -187,7 +187,7 @@ def reactors():
 
 def thread_of(reactor):
     """The thread that a reactor runs on, or None."""
-    tid = int(reactor["page"]["page"]["tid"])
+    tid = int(reactor["stats_page"]["page"]["tid"])
     pid = gdb.selected_inferior().pid
     for thread in gdb.selected_inferior().threads():
         if tid in (thread.ptid[1], inner_tid(pid, thread.ptid[1])):
@@ -812,7 +812,7 @@ class Reactors(gdb.Command):
             print("no reactors")
         for number, reactor in there:
             scene = Scene(number, reactor)
-            page = reactor["page"]["page"]
+            page = reactor["stats_page"]["page"]
             thread = thread_of(reactor)
             flags = int(reactor["ring"]["setup_flags"])
             print("reactor %d: %s, ring %d, %s; %d connections, %d fibers, "
@@ -837,7 +837,7 @@ class Reactors(gdb.Command):
         reactor = scene.reactor
         if int(reactor["phase"]) in (0, 64):
             return "does not run"
-        if reactor["page"]["page"]["gauge"]["sleeping"]:
+        if reactor["stats_page"]["page"]["gauge"]["sleeping"]:
             return "sleeps in the kernel" if not is_live() else \
                 "sleeps in the kernel, for " + seconds(
                     now(reactor) - int(reactor["now"]))

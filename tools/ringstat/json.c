@@ -381,11 +381,11 @@ put_words(struct json *json, const char *name, const void *words,
 }
 
 static void
-put_ops(struct json *json, const struct torc_page *page)
+put_ops(struct json *json, const struct torc_stats_page *page)
 {
 	begin_named(json, "ops", '{');
-	for (unsigned i = 0; i < TORC_PAGE_OPCODES; i++) {
-		const struct torc_page_op *op = &page->op[i];
+	for (unsigned i = 0; i < TORC_STATS_PAGE_OPCODES; i++) {
+		const struct torc_stats_page_op *op = &page->op[i];
 		const char *name = opcode_name(i);
 		char number[12];
 
@@ -470,7 +470,7 @@ static void
 put_torc(struct json *json, const struct process *process,
     const struct torc_view *view)
 {
-	const struct torc_page *page;
+	const struct torc_stats_page *page;
 
 	if (view == NULL) {
 		put_null(json, "torc");

@@ -71,11 +71,11 @@ const char *
 phase_name(uint64_t phase)
 {
 	static const char *const names[] = {
-		[TORC_PAGE_PHASE(TORC_PHASE_CREATED)] = "created",
-		[TORC_PAGE_PHASE(TORC_PHASE_RUNNING)] = "running",
-		[TORC_PAGE_PHASE(TORC_PHASE_DRAINING)] = "draining",
-		[TORC_PAGE_PHASE(TORC_PHASE_STOPPING)] = "stopping",
-		[TORC_PAGE_PHASE(TORC_PHASE_ENDED)] = "ended",
+		[TORC_STATS_PAGE_PHASE(TORC_PHASE_CREATED)] = "created",
+		[TORC_STATS_PAGE_PHASE(TORC_PHASE_RUNNING)] = "running",
+		[TORC_STATS_PAGE_PHASE(TORC_PHASE_DRAINING)] = "draining",
+		[TORC_STATS_PAGE_PHASE(TORC_PHASE_STOPPING)] = "stopping",
+		[TORC_STATS_PAGE_PHASE(TORC_PHASE_ENDED)] = "ended",
 	};
 
 	return phase < COUNT(names) ? names[phase] : "unknown";
@@ -85,8 +85,9 @@ phase_name(uint64_t phase)
 
 /* As many elements of a part as both sides know, the rest 0. */
 static bool
-load_part(torc_view_load *load, void *arg, const struct torc_page_part *part,
-    void *to, size_t size, size_t element)
+load_part(torc_view_load *load, void *arg,
+    const struct torc_stats_page_part *part, void *to, size_t size,
+    size_t element)
 {
 	size_t count = size / element;
 
@@ -101,11 +102,11 @@ load_part(torc_view_load *load, void *arg, const struct torc_page_part *part,
 static bool
 load_head(struct torc_view *view, torc_view_load *load, void *arg)
 {
-	struct torc_page *page = &view->page;
-	const size_t head = offsetof(struct torc_page, counter);
+	struct torc_stats_page *page = &view->page;
+	const size_t head = offsetof(struct torc_stats_page, counter);
 
-	if (!load(arg, 0, page, head) || page->magic != TORC_PAGE_MAGIC ||
-	    page->version != TORC_PAGE_VERSION || page->size < head)
+	if (!load(arg, 0, page, head) || page->magic != TORC_STATS_PAGE_MAGIC ||
+	    page->version != TORC_STATS_PAGE_VERSION || page->size < head)
 		return false;
 	return load_part(load, arg, &page->counters, &page->counter,
 	    sizeof(page->counter), 8) &&
@@ -123,10 +124,10 @@ load_head(struct torc_view *view, torc_view_load *load, void *arg)
 
 /* A field of a row; 0 if the page has no such field. */
 static uint64_t
-field_of(const struct torc_page *page, const uint8_t *row,
+field_of(const struct torc_stats_page *page, const uint8_t *row,
     enum torc_conn_field field)
 {
-	const struct torc_page_field *at = &page->field[field];
+	const struct torc_stats_page_field *at = &page->field[field];
 	uint64_t value = 0;
 
 	if (at->width == 0 || at->width > 8 ||
@@ -140,7 +141,7 @@ field_of(const struct torc_page *page, const uint8_t *row,
 }
 
 static enum conn_state
-state_of(const struct torc_page *page, const uint8_t *row)
+state_of(const struct torc_stats_page *page, const uint8_t *row)
 {
 	static const struct {
 		enum torc_conn_field field;
@@ -163,7 +164,7 @@ state_of(const struct torc_page *page, const uint8_t *row)
 }
 
 static struct conn_view
-view_row(const struct torc_page *page, const uint8_t *row, uint32_t slot,
+view_row(const struct torc_stats_page *page, const uint8_t *row, uint32_t slot,
     uint64_t now_ns)
 {
 	uint64_t since = field_of(page, row, TORC_FIELD_SINCE);
@@ -208,7 +209,7 @@ static void
 load_conns(struct torc_view *view, torc_view_load *load, void *arg,
     uint64_t now_ns, bool keep)
 {
-	const struct torc_page *page = &view->page;
+	const struct torc_stats_page *page = &view->page;
 	const uint32_t stride = page->conns.stride;
 	uint64_t count = page->gauge.conns_touched;
 	uint8_t *rows;

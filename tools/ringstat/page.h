@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * page.h - torc's statistics page, as seen from outside: reactor/page.h says
- * what is in it.
+ * page.h - torc's statistics page, as seen from outside. reactor/stats_page.h
+ * says what is in it.
  */
 #ifndef RINGSTAT_PAGE_H
 #define RINGSTAT_PAGE_H
 
-#include "reactor/page.h"
+#include "reactor/stats_page.h"
 #include "tools/ringstat/model.h"
 
 /* The state of a connection that says most about it. */
@@ -38,7 +38,7 @@ struct conn_view {
 
 /* A copy of a page, checked: what a page does not have is 0. */
 struct torc_view {
-	struct torc_page page;
+	struct torc_stats_page page;
 	int64_t turn_age_us;	/* UNKNOWN while it sleeps */
 	char thread_state;	/* as in /proc/PID/stat; 0: not known */
 	bool conns_known;
@@ -86,8 +86,8 @@ void torc_view_attach(struct sample *sample, unsigned process, int fds,
 void torc_view_free(struct torc_view *view);
 
 /*
- * What connections did, in the manner of struct torc_page_op: UNKNOWN where
- * the page does not tell. An accept and a receive are submitted once and
+ * What connections did, as in struct torc_stats_page_op: UNKNOWN where the page
+ * does not tell. An accept and a receive are submitted once and
  * complete many times, each time with a connection or with bytes.
  */
 #define CONN_OPS 3u

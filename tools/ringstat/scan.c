@@ -141,7 +141,7 @@ static bool
 meet_descriptor(struct scan *scan, const char *name)
 {
 	static const char ring_link[] = RING_LINK;
-	static const char page_link[] = "/memfd:" TORC_PAGE_NAME;
+	static const char page_link[] = "/memfd:" TORC_STATS_PAGE_NAME;
 	struct text digits = { name, strlen(name) };
 	char link[64];
 	uint64_t fd;

@@ -62,7 +62,7 @@ static void
 op_cells(struct table *table, const struct process *process,
     const struct torc_view *view, unsigned opcode)
 {
-	const struct torc_page_op *op = &view->page.op[opcode];
+	const struct torc_stats_page_op *op = &view->page.op[opcode];
 
 	table_number(table, process->pid);
 	table_name(table, process->comm);
@@ -114,7 +114,7 @@ views_print_ops(const struct sample *sample, const struct screen *screen)
 		torc_view_conn_ops(view, ops);
 		for (unsigned j = 0; j < CONN_OPS; j++)
 			conn_op_cells(&table, process, view, &ops[j]);
-		for (unsigned j = 0; j < TORC_PAGE_OPCODES; j++) {
+		for (unsigned j = 0; j < TORC_STATS_PAGE_OPCODES; j++) {
 			if (view->page.op[j].submitted > 0)
 				op_cells(&table, process, view, j);
 		}

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * page.h - the statistics page: what a reactor shows of itself to tools such
- * as ringstat, and where it keeps its counters.
+ * stats_page.h - the statistics page: what a reactor shows of itself to tools
+ * such as ringstat, and where it keeps its counters.
  *
  * A tool finds it as a descriptor of the process: /proc/PID/fd/N is a link to
- * "/memfd:torc:stats:1 (deleted)", one for each reactor. It opens that link
- * for reading and reads (pread(2) cannot fault, a mapping can). Who may do so
- * may read the memory map of the process anyway (ptrace's read access).
- * Writing is sealed off: only the reactor's own mapping can.
+ * "/memfd:torc:stats:1 (deleted)", one for each reactor. It opens that link for
+ * reading and reads (pread(2) cannot fault, a mapping can). Whoever may do so
+ * may read the memory map of the process anyway (ptrace's read access). Writing
+ * is sealed off: only the reactor's own mapping can.
  *
- * The file begins with struct torc_page, which says where everything else is.
- * A tool that knows version 1 reads every page of version 1: parts and fields
- * are added at the ends only, and `count` and `stride` say how much there is.
+ * The file begins with struct torc_stats_page, which says where all else is. A
+ * tool that knows version 1 reads every page of version 1: parts and fields are
+ * added at the ends only, and `count` and `stride` say how much there is.
  *
  * Written by the reactor's thread, with plain stores of whole words: counters
  * where it counts, gauges once in each turn, just before it enters the kernel.
@@ -21,8 +21,8 @@
  * on file sizes), or the program wants none (`no_stats`), all of it lies in
  * ordinary memory, and nobody else sees it.
  */
-#ifndef TORC_REACTOR_PAGE_H
-#define TORC_REACTOR_PAGE_H
+#ifndef TORC_REACTOR_STATS_PAGE_H
+#define TORC_REACTOR_STATS_PAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,26 +30,26 @@
 
 #include "reactor/counters.h"
 
-#define TORC_PAGE_NAME "torc:stats:1"
-#define TORC_PAGE_MAGIC 0x7461747363726f74u	/* "torcstat" in memory */
-#define TORC_PAGE_VERSION 1u
-#define TORC_PAGE_OPCODES 64u	/* higher ones are counted as the last */
-#define TORC_PAGE_ROW 512u	/* bytes of the table for each connection */
+#define TORC_STATS_PAGE_NAME "torc:stats:1"
+#define TORC_STATS_PAGE_MAGIC 0x7461747363726f74u	/* "torcstat" */
+#define TORC_STATS_PAGE_VERSION 1u
+#define TORC_STATS_PAGE_OPCODES 64u	/* higher ones count as the last */
+#define TORC_STATS_PAGE_ROW 512u	/* bytes of each connection's row */
 
 /* Where in the file a part is. */
-struct torc_page_part {
+struct torc_stats_page_part {
 	uint64_t offset;	/* in bytes */
 	uint32_t count;		/* of its elements; 0: it is not there */
 	uint32_t stride;	/* bytes from one element to the next */
 };
 
-#define TORC_PAGE_PHASE(phase) ((unsigned)(phase) / 16)
+#define TORC_STATS_PAGE_PHASE(phase) ((unsigned)(phase) / 16)
 
 /* How things are now. Each is a word, so that a tool can list them. */
 struct torc_gauges {
 	uint64_t turn_began;	/* CLOCK_MONOTONIC, ns: the last enter's end */
 	uint64_t sleeping;	/* 1: in an enter that may wait */
-	uint64_t phase;		/* TORC_PAGE_PHASE(enum torc_phase) */
+	uint64_t phase;		/* TORC_STATS_PAGE_PHASE(enum torc_phase) */
 	uint64_t timers;	/* armed */
 	uint64_t fibers;	/* alive */
 	uint64_t fibers_peak;
@@ -101,7 +101,7 @@ struct torc_limits {
 };
 
 /* Single operations (struct torc_op), by opcode. */
-struct torc_page_op {
+struct torc_stats_page_op {
 	uint64_t submitted;	/* in flight: those that are not completed */
 	uint64_t completed;
 	uint64_t failed;	/* completed with an error */
@@ -133,23 +133,22 @@ enum torc_conn_field {
 	TORC_FIELDS,
 };
 
-struct torc_page_field {
+struct torc_stats_page_field {
 	uint16_t offset;	/* in the row */
 	uint16_t width;		/* bytes: 1, 2, 4 or 8 */
 };
 
-struct torc_page {
+struct torc_stats_page {
 	uint64_t magic;		/* stored last */
 	uint32_t version;
 	uint32_t size;		/* of this structure */
 
-	struct torc_page_part counters;	/* words: struct torc_counters */
-	struct torc_page_part gauges;	/* words: struct torc_gauges */
-	struct torc_page_part limits;	/* words: struct torc_limits */
-	struct torc_page_part ops;	/* struct torc_page_op, by opcode */
-	struct torc_page_part fields;	/* struct torc_page_field, by enum
-					 * torc_conn_field */
-	struct torc_page_part conns;	/* the rows */
+	struct torc_stats_page_part counters;	/* words: torc_counters */
+	struct torc_stats_page_part gauges;	/* words: torc_gauges */
+	struct torc_stats_page_part limits;	/* words: torc_limits */
+	struct torc_stats_page_part ops;	/* by opcode */
+	struct torc_stats_page_part fields;	/* by enum torc_conn_field */
+	struct torc_stats_page_part conns;	/* the rows */
 
 	uint32_t tid;		/* of the reactor's thread, as it sees it
 				 * itself; 0: not running */
@@ -165,13 +164,13 @@ struct torc_page {
 	struct torc_counters counter;
 	struct torc_gauges gauge;
 	struct torc_limits limit;
-	struct torc_page_op op[TORC_PAGE_OPCODES];
-	struct torc_page_field field[TORC_FIELDS];
+	struct torc_stats_page_op op[TORC_STATS_PAGE_OPCODES];
+	struct torc_stats_page_field field[TORC_FIELDS];
 };
 
 /* A page with room for a table of connections behind it. */
-struct torc_page_file {
-	struct torc_page *page;
+struct torc_stats_page_file {
+	struct torc_stats_page *page;
 	void *table;		/* NULL: none, since it is ordinary memory */
 	size_t size;		/* of the mapping */
 	int fd;			/* or -1 */
@@ -181,17 +180,18 @@ struct torc_page_file {
  * Make a page and room for `rows` connections; in ordinary memory without the
  * room if `hidden`, or if the kernel refuses the file. 0 or -ENOMEM.
  */
-int torc_page_open(struct torc_page_file *file, uint32_t rows, bool hidden);
+int torc_stats_page_open(struct torc_stats_page_file *file, uint32_t rows,
+    bool hidden);
 /* Nobody else sees it any more. */
-void torc_page_hide(struct torc_page_file *file);
+void torc_stats_page_hide(struct torc_stats_page_file *file);
 /* And free it. */
-void torc_page_close(struct torc_page_file *file);
+void torc_stats_page_close(struct torc_stats_page_file *file);
 
 /*
- * Describe the table of connections: rows of `stride` bytes, and the fields
- * in them. Nothing is described when there is no table.
+ * Describe the table of connections: rows of `stride` bytes, and the fields in
+ * them. Nothing is described when there is no table.
  */
-void torc_page_describe(struct torc_page_file *file, uint32_t count,
-    uint32_t stride, const struct torc_page_field fields[TORC_FIELDS]);
+void torc_stats_page_describe(struct torc_stats_page_file *file, uint32_t count,
+    uint32_t stride, const struct torc_stats_page_field fields[TORC_FIELDS]);
 
 #endif

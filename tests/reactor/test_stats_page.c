@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_page.c - the statistics page: what it says against what is so, who may
- * write it, and what happens where it cannot be had.
+ * test_stats_page.c - the statistics page: what it says against what is so, who
+ * may write it, and what happens where it cannot be had.
  *
  * wrap: torc_sys_memfd torc_sys_resize torc_sys_seal torc_sys_map
  */
@@ -23,10 +23,10 @@
 
 #include "reactor/config.h"
 #include "reactor/fiber.h"
-#include "reactor/page.h"
+#include "reactor/stats_page.h"
 #include "sys/sys.h"
 
-#define LINK_TEXT "/memfd:" TORC_PAGE_NAME " (deleted)"
+#define LINK_TEXT "/memfd:" TORC_STATS_PAGE_NAME " (deleted)"
 
 /* ---- Refusing ---- */
 
@@ -90,7 +90,7 @@ count_pages(char *path, size_t size)
 
 /* The one page of this process, opened anew for reading. */
 static int
-open_page(struct torc_page *page)
+open_page(struct torc_stats_page *page)
 {
 	char path[64];
 	int fd;
@@ -102,17 +102,17 @@ open_page(struct torc_page *page)
 	return fd;
 }
 
-static struct torc_page
+static struct torc_stats_page
 read_page(void)
 {
-	struct torc_page page;
+	struct torc_stats_page page;
 
 	close(open_page(&page));
 	return page;
 }
 
 static uint64_t
-field(const struct torc_page *page, const uint8_t *row,
+field(const struct torc_stats_page *page, const uint8_t *row,
     enum torc_conn_field name)
 {
 	uint64_t value = 0;
@@ -139,14 +139,14 @@ the_page_names_the_ring_the_thread_and_the_limits_of_its_reactor(
 {
 	const struct torc_config config = { .connections = 321, .ops = 77 };
 	struct server server;
-	struct torc_page page;
+	struct torc_stats_page page;
 	int thread = 0;
 
 	(void)state;
 	server_start(&server, &config, echo_handler, NULL);
 	server_call(&server, get_thread, &thread);
 	page = read_page();
-	assert_true(page.magic == TORC_PAGE_MAGIC);
+	assert_true(page.magic == TORC_STATS_PAGE_MAGIC);
 	assert_int_equal(page.version, 1);
 	assert_int_equal(page.size, sizeof(page));
 	assert_int_equal(page.tid, thread);
@@ -164,8 +164,8 @@ static void
 parts_lie_where_the_page_says_and_do_not_overlap(void **state)
 {
 	struct torc_reactor *reactor;
-	struct torc_page page;
-	struct torc_page_part parts[5];
+	struct torc_stats_page page;
+	struct torc_stats_page_part parts[5];
 
 	(void)state;
 	assert_int_equal(torc_reactor_create(&reactor, NULL, NULL), 0);
@@ -174,7 +174,7 @@ parts_lie_where_the_page_says_and_do_not_overlap(void **state)
 	parts[1] = page.gauges;
 	parts[2] = page.limits;
 	parts[3] = page.ops;
-	parts[4] = (struct torc_page_part) { page.size, 0, 0 };
+	parts[4] = (struct torc_stats_page_part) { page.size, 0, 0 };
 	for (unsigned i = 0; i < 4; i++) {
 		assert_true(parts[i].count > 0);
 		assert_true(parts[i].offset +
@@ -193,7 +193,7 @@ counters_in_the_page_are_those_of_the_reactor(void **state)
 {
 	struct server server;
 	struct torc_counters truth;
-	struct torc_page page;
+	struct torc_stats_page page;
 	int client;
 
 	(void)state;
@@ -311,7 +311,8 @@ static atomic_uint staged;	/* bytes, of those that hold */
 
 /* The row of a connection. */
 static void
-find_row(int conn_fd, struct torc_page *page, uint8_t row[TORC_PAGE_ROW])
+find_row(int conn_fd, struct torc_stats_page *page,
+    uint8_t row[TORC_STATS_PAGE_ROW])
 {
 	const int fd = open_page(page);
 
@@ -333,8 +334,8 @@ find_row(int conn_fd, struct torc_page *page, uint8_t row[TORC_PAGE_ROW])
 static int
 hold(struct torc_conn *conn, void *arg)
 {
-	uint8_t row[TORC_PAGE_ROW];
-	struct torc_page page;
+	uint8_t row[TORC_STATS_PAGE_ROW];
+	struct torc_stats_page page;
 	struct torc_slice in;
 
 	(void)arg;
@@ -362,9 +363,9 @@ connections_in_the_page_are_those_that_are_open(void **state)
 	uint64_t held = 0;
 	const uint8_t bytes[3000] = { 0 };
 	struct server server;
-	struct torc_page page;
+	struct torc_stats_page page;
 	unsigned open = 0;
-	uint8_t row[TORC_PAGE_ROW];
+	uint8_t row[TORC_STATS_PAGE_ROW];
 	int clients[4], fd;
 
 	(void)state;
@@ -428,7 +429,7 @@ static void
 operations_are_counted_by_opcode_with_those_that_failed(void **state)
 {
 	struct server server;
-	struct torc_page page;
+	struct torc_stats_page page;
 
 	(void)state;
 	server_start(&server, NULL, echo_handler, NULL);
@@ -467,7 +468,7 @@ static void
 an_operation_in_flight_is_submitted_and_not_completed(void **state)
 {
 	struct server server;
-	struct torc_page page;
+	struct torc_stats_page page;
 	int fds[2];
 
 	(void)state;
@@ -504,7 +505,7 @@ a_turn_that_keeps_a_client_waiting_for_long_is_a_stall(void **state)
 {
 	const struct torc_config config = { .stall_ms = 200 };
 	struct server server;
-	struct torc_page before, after;
+	struct torc_stats_page before, after;
 	unsigned ms = 400;
 	pthread_t thread;
 	int client;
@@ -532,7 +533,7 @@ a_reactor_that_sleeps_for_long_has_not_stalled(void **state)
 {
 	const struct torc_config config = { .stall_ms = 50 };
 	struct server server;
-	struct torc_page before, after;
+	struct torc_stats_page before, after;
 
 	(void)state;
 	server_start(&server, &config, echo_handler, NULL);
@@ -652,7 +653,7 @@ static void
 the_depth_of_stacks_is_seen_by_their_pages(void **state)
 {
 	struct server server;
-	struct torc_page page;
+	struct torc_stats_page page;
 
 	(void)state;
 	server_start(&server, NULL, echo_handler, NULL);
@@ -689,7 +690,7 @@ nobody_else_can_write_it_or_change_its_size(void **state)
 	/* Reading is what it is for. */
 	memory = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(memory, MAP_FAILED);
-	assert_true(*(uint64_t *)memory == TORC_PAGE_MAGIC);
+	assert_true(*(uint64_t *)memory == TORC_STATS_PAGE_MAGIC);
 	munmap(memory, 4096);
 	close(fd);
 	torc_reactor_destroy(reactor);
@@ -721,7 +722,7 @@ is_mapped(void)
 	bool found = false;
 
 	while (maps != NULL && fgets(line, sizeof(line), maps) != NULL)
-		found |= strstr(line, TORC_PAGE_NAME) != NULL;
+		found |= strstr(line, TORC_STATS_PAGE_NAME) != NULL;
 	if (maps != NULL)
 		fclose(maps);
 	return found;

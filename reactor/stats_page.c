@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * page.c - making the page: a sealed file, or ordinary memory.
+ * stats_page.c - making the page: a sealed file, or ordinary memory.
  */
-#include "reactor/page.h"
+#include "reactor/stats_page.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,10 +41,10 @@ is_allowed(size_t size)
 static int
 make_file(void)
 {
-	int fd = torc_sys_memfd(TORC_PAGE_NAME,
+	int fd = torc_sys_memfd(TORC_STATS_PAGE_NAME,
 	    MFD_CLOEXEC | MFD_NOEXEC_SEAL);
 
-	return fd >= 0 ? fd : torc_sys_memfd(TORC_PAGE_NAME,
+	return fd >= 0 ? fd : torc_sys_memfd(TORC_STATS_PAGE_NAME,
 	    MFD_CLOEXEC | MFD_ALLOW_SEALING);
 }
 
@@ -70,11 +70,11 @@ map_file(int fd, size_t size, void **memory)
 }
 
 static int
-open_file(struct torc_page_file *file, uint32_t rows)
+open_file(struct torc_stats_page_file *file, uint32_t rows)
 {
-	const size_t head = torc_pages_whole(sizeof(struct torc_page));
+	const size_t head = torc_pages_whole(sizeof(struct torc_stats_page));
 	const size_t size = head +
-	    torc_pages_whole((size_t)rows * TORC_PAGE_ROW);
+	    torc_pages_whole((size_t)rows * TORC_STATS_PAGE_ROW);
 	void *memory;
 	int fd, rc;
 
@@ -89,7 +89,7 @@ open_file(struct torc_page_file *file, uint32_t rows)
 		torc_sys_close(fd);
 		return rc;
 	}
-	*file = (struct torc_page_file) {
+	*file = (struct torc_stats_page_file) {
 		.page = memory,
 		.table = (char *)memory + head,
 		.size = size,
@@ -99,36 +99,38 @@ open_file(struct torc_page_file *file, uint32_t rows)
 }
 
 static int
-open_memory(struct torc_page_file *file)
+open_memory(struct torc_stats_page_file *file)
 {
-	const size_t size = torc_pages_whole(sizeof(struct torc_page));
+	const size_t size = torc_pages_whole(sizeof(struct torc_stats_page));
 	void *memory;
 	int rc = torc_pages_reserve(&memory, size);
 
 	if (rc == 0)
-		*file = (struct torc_page_file) { memory, NULL, size, -1 };
+		*file = (struct torc_stats_page_file) { memory, NULL, size,
+		    -1 };
 	return rc;
 }
 
 #define PART(member, type) \
-	{ offsetof(struct torc_page, member), \
-	    sizeof(((struct torc_page *)0)->member) / sizeof(type), \
+	{ offsetof(struct torc_stats_page, member), \
+	    sizeof(((struct torc_stats_page *)0)->member) / sizeof(type), \
 	    sizeof(type) }
 
 int
-torc_page_open(struct torc_page_file *file, uint32_t rows, bool hidden)
+torc_stats_page_open(struct torc_stats_page_file *file, uint32_t rows,
+    bool hidden)
 {
 	torc_debug_assert(rows > 0);
 	if ((hidden || open_file(file, rows) < 0) && open_memory(file) < 0)
 		return -ENOMEM;
 	/* The whole file is zero but for this. */
-	*file->page = (struct torc_page) {
-		.version = TORC_PAGE_VERSION,
-		.size = sizeof(struct torc_page),
+	*file->page = (struct torc_stats_page) {
+		.version = TORC_STATS_PAGE_VERSION,
+		.size = sizeof(struct torc_stats_page),
 		.counters = PART(counter, uint64_t),
 		.gauges = PART(gauge, uint64_t),
 		.limits = PART(limit, uint64_t),
-		.ops = PART(op, struct torc_page_op),
+		.ops = PART(op, struct torc_stats_page_op),
 		.slot_bits = TORC_SLOT_BITS,
 		.generation_bits = TORC_GENERATION_BITS,
 	};
@@ -136,7 +138,7 @@ torc_page_open(struct torc_page_file *file, uint32_t rows, bool hidden)
 }
 
 void
-torc_page_hide(struct torc_page_file *file)
+torc_stats_page_hide(struct torc_stats_page_file *file)
 {
 	torc_debug_assert(file->page != NULL);
 	if (file->fd >= 0)
@@ -145,18 +147,18 @@ torc_page_hide(struct torc_page_file *file)
 }
 
 void
-torc_page_close(struct torc_page_file *file)
+torc_stats_page_close(struct torc_stats_page_file *file)
 {
 	torc_debug_assert(file->page != NULL && file->size > 0);
-	torc_page_hide(file);
+	torc_stats_page_hide(file);
 	torc_sys_unmap(file->page, file->size);
 }
 
 void
-torc_page_describe(struct torc_page_file *file, uint32_t count,
-    uint32_t stride, const struct torc_page_field fields[TORC_FIELDS])
+torc_stats_page_describe(struct torc_stats_page_file *file, uint32_t count,
+    uint32_t stride, const struct torc_stats_page_field fields[TORC_FIELDS])
 {
-	struct torc_page *page = file->page;
+	struct torc_stats_page *page = file->page;
 
 	/* Again, if the layer failed behind it the last time. */
 	torc_debug_assert(page->conns.count == 0 || page->conns.count == count);
@@ -165,9 +167,9 @@ torc_page_describe(struct torc_page_file *file, uint32_t count,
 	torc_assert((size_t)count * stride <=
 	    file->size - torc_pages_whole(sizeof(*page)));
 	memcpy(page->field, fields, sizeof(page->field));
-	page->fields = (struct torc_page_part) PART(field,
-	    struct torc_page_field);
-	page->conns = (struct torc_page_part) {
+	page->fields = (struct torc_stats_page_part) PART(field,
+	    struct torc_stats_page_field);
+	page->conns = (struct torc_stats_page_part) {
 		.offset = (uint64_t)((char *)file->table - (char *)page),
 		.count = count,
 		.stride = stride,
