@@ -365,6 +365,39 @@ no_connections() {
 	[ "$(tail -n 1 "$scratch/embed")" = "embed: connections: 0" ]
 }
 
+# ---- votes ----
+
+serves_votes() {
+	serves votes "$at; s|votes.txt|$scratch/votes.txt|"
+}
+
+is_saved() {	# is_saved COUNT NAME
+	grep -qx "$1 $2" "$scratch/votes.txt"
+}
+
+counts_lines() {	# those of two clients, one of which comes in pieces
+	tells "$port" tea "tea 1" && {
+		printf 'te'
+		sleep 0.2
+		printf 'a\ngreen tea\r\nt'
+		sleep 0.2
+		printf 'ea\n'
+	} | timeout 20 nc.openbsd -N 127.0.0.1 "$port" |
+	    diff - <(printf 'tea 2\ngreen tea 1\ntea 3\n')
+}
+
+saves_last() {	# the vote that comes just before the end
+	until_it 100 is_saved 3 tea && tells "$port" tea "tea 4" &&
+	    ends "$pid" && is_saved 4 tea && serves_votes &&
+	    tells "$port" tea "tea 5" && tells "$port" "green tea" "green tea 2"
+}
+
+refuses_long_lines() {
+	head -c 1000 /dev/zero | tr '\0' x |
+	    timeout 20 nc.openbsd 127.0.0.1 "$port"
+	tells "$port" tea "tea 6"
+}
+
 # ---- worker ----
 
 redis() {
@@ -539,6 +572,15 @@ if try embed.c; then
 	claim "a loop of its own serves torc's connections" embed_echoes
 	claim "beside a timer, each when it is due" embed_waits_for_both
 	claim "and ends by a signal that the loop reads" ends "$pid"
+fi
+
+if try votes.c; then
+	at
+	claim "votes starts" serves_votes
+	claim "it counts the lines of several clients" counts_lines
+	claim "what was counted last is there after a restart" saves_last
+	claim "a line that is too long ends its client only" refuses_long_lines
+	claim "votes drains" ends "$pid"
 fi
 
 # has SERVER: it runs, if it is installed.
