@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# valgrind.sh - memcheck finds nothing wrong in the echo server: no invalid or
-# uninitialised access, no memory lost; and it ends when it is told to.
+# valgrind.sh - memcheck finds nothing wrong in the echo server, nor in a
+# service: no invalid or uninitialised access, no memory lost; and they end when
+# they are told to.
 #
 # The library is the one that is installed: it finds out that valgrind is there,
 # tells it about stacks and about what the kernel has written, and sleeps where
@@ -13,11 +14,11 @@ cd "$(dirname "$0")/../.." || exit 1
 CC=${CC:-cc}
 shown=("$scratch/valgrind")
 
-under_memcheck() {
+under_memcheck() {	# under_memcheck PROGRAM
 	fresh_port
 	starts server valgrind --error-exitcode=99 --leak-check=full \
 	    --errors-for-leak-kinds=definite \
-	    --log-file="$scratch/valgrind" "$B/bin/echo" -r 1 \
+	    --log-file="$scratch/valgrind" "$B/bin/$1" -r 1 \
 	    -l "127.0.0.1:$port"
 }
 
@@ -58,7 +59,7 @@ nothing_lost() {
 }
 
 needs valgrind nc
-claim "it starts under memcheck" under_memcheck
+claim "it starts under memcheck" under_memcheck echo
 [ $failed -eq 0 ] || exit 1
 head -c 102400 /dev/urandom >"$scratch/large"
 head -c 100 /dev/urandom >"$scratch/small"
@@ -73,6 +74,34 @@ claim "8 connections of 100 KB that end with a FIN" by_hand 8 "$scratch/large"
 claim "SIGTERM ends it, when nobody is connected any more" is_ended
 claim "no invalid access, nothing uninitialised" clean
 claim "no memory is lost" nothing_lost
+
+# Notes come and go, with what is read of a request and written of JSON.
+answers() {
+	local name text url
+	text=$(head -c 3000 /dev/zero | tr '\0' x)
+	for name in one one two%20words three; do
+		url=http://127.0.0.1:$port/notes/$name
+		curl -sf -m 20 -H 'Authorization: Bearer key' -X PUT \
+		    -d "$text" "$url" && curl -sf -m 20 "$url" |
+		    grep -q "\"text\":\"$text\"" || return 1
+	done
+	curl -sf -m 20 -H 'Authorization: Bearer key' -X DELETE "$url" &&
+	    curl -sf -m 20 "${url%/*}?with=x" |
+	    grep -qx '\["one","two words"\]' &&
+	    [ "$(curl -s -m 20 -o "$scratch/body" -w '%{http_code}' \
+	    "$url/none?a=%20b")" = 404 ]
+}
+
+export NOTES_TOKEN=key
+if has curl; then
+	claim "a service starts under memcheck" under_memcheck notes
+	claim "it answers" answers
+	claim "SIGTERM ends it" is_ended
+	claim "no invalid access in it, nothing uninitialised" clean
+	claim "none of its memory is lost" nothing_lost
+else
+	echo "SKIP: a service under memcheck: curl is not installed"
+fi
 
 # What the kernel writes to memory of the program is known to be written, in a
 # reactor that is run by the program's own thread, beside threads of torc's.
