@@ -111,7 +111,8 @@ clean:	# remove what was built
 
 RULES := tools/shared.mk tools/examples/rules.mk tools/ringstat/rules.mk \
 	tools/gdb/rules.mk tools/guides/rules.mk tools/manual/rules.mk \
-	tools/dist/rules.mk tests/rules.mk tools/bench/rules.mk
+	tools/dist/rules.mk tools/dist/flavours.mk tests/rules.mk \
+	tools/bench/rules.mk
 include $(RULES)
 help:	# this list
 	@sed -n 's/^\([a-z-]*\):[^#]*# */  \1\t/p' Makefile $(RULES)

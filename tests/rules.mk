@@ -218,19 +218,15 @@ check:	# install what the tests need (Debian), build and run them all
 	$Q B=$B tests/run.sh $(TEST_BINS) $(filter $B/tests/bin/%,$(EXTRAS)) \
 		$(CHECKS)
 
-# The suite under the sanitizers, in build folders of their own.
+# The suite under the sanitizers, in build folders of their own
+# (tools/dist/flavours.mk).
 asan:	# the suite under AddressSanitizer and UndefinedBehaviorSanitizer
 	$Q tests/install.sh
-	$Q $(MAKE) --no-print-directory sanitized B=build-asan CC="$(SAN_CC)" \
-		MODE="-O1 -g -fno-omit-frame-pointer \
-		-fsanitize=address,undefined -fno-sanitize-recover=all" \
-		CFLAGS= LDFLAGS="-fsanitize=address,undefined"
+	$Q $(MAKE) --no-print-directory sanitized $(ASAN)
 
 tsan:	# the suite under ThreadSanitizer
 	$Q tests/install.sh
-	$Q $(MAKE) --no-print-directory sanitized B=build-tsan CC="$(SAN_CC)" \
-		MODE="-O1 -g -fsanitize=thread" \
-		CFLAGS= LDFLAGS="-fsanitize=thread"
+	$Q $(MAKE) --no-print-directory sanitized $(TSAN)
 
 .PHONY: coverage
 coverage:	# lines and branches that the suite reaches, and those not
@@ -254,7 +250,6 @@ mutate:	# break the rules of lifetime one by one: the suite notices each
 	$Q PROGRAMS="$(SUITE) $(notdir $(filter \
 		$B/tests/bin/%,$(EXTRAS)))" tests/mutate.sh
 
-SAN_CC ?= gcc
 .PHONY: sanitized
 sanitized: $(TEST_BINS) $B/tests/bin/seccomp_exec $B/bench/load $(PROGRAMS)
 	$Q B=$B LIMIT=600 tests/run.sh

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT
 # What is given away: an installed tree, and the sources as one file.
 
-.PHONY: install dist
+.PHONY: install install-libraries dist
 
 # What pkg-config says of a library lies beside it.
 PC := conn/torc.pc.in $(wildcard $(CLIENTS:%=conn/%/*.pc.in))
-install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR= DATADIR= MANDIR= DOCDIR=
+# FLAVOUR: flags that a program needs besides (flavours.mk).
+FOUND_THERE = -Wl,-rpath,$(LIBDIR)
+OF_FLAVOUR = $(if $(FLAVOUR),-e 's|^Cflags:.*|& $(FLAVOUR)|' \
+	-e 's|^Libs:.*|& $(FLAVOUR) $(FOUND_THERE)|')
+install: all install-libraries	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR= DATADIR= MANDIR= DOCDIR=
+install-libraries: $(LIBRARIES) $(SHARED) $(HEADERS)
 	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)
 	install -m 644 $(LIBRARIES) $(DESTDIR)$(LIBDIR)
@@ -13,7 +18,7 @@ install: all	# DESTDIR= PREFIX= LIBDIR= INCLUDEDIR= DATADIR= MANDIR= DOCDIR=
 		install -m 755 $B/lib/$$so.0 $$to.$(VERSION) && \
 		ln -sfn $$so.$(VERSION) $$to.0 && ln -sfn $$so.0 $$to || \
 		exit; done
-	for pc in $(PC); do sed -e 's|@VERSION@|$(VERSION)|' \
+	for pc in $(PC); do sed $(OF_FLAVOUR) -e 's|@VERSION@|$(VERSION)|' \
 		-e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
 		$$pc > $(DESTDIR)$(LIBDIR)/pkgconfig/$$(basename $$pc .in) || \
 		exit; done
