@@ -64,7 +64,7 @@ check_overflow(const struct check *check)
 		    "kernel", (long long)ring->cq_entries);
 	if (ring->cq_overflow > 0)
 		find(check, FINDING_CRITICAL, "cq-lost",
-		    "%lld completions were lost since the ring was made",
+		    "%lld completions were lost since the ring was created",
 		    (long long)ring->cq_overflow);
 	if (ring->sq_dropped > 0)
 		find(check, FINDING_WARNING, "sq-dropped", "%lld SQEs were "
@@ -107,7 +107,7 @@ check_submission(const struct check *check)
 	    "%lld of %lld SQEs are pending, and none was taken for %.1f s%s",
 	    (long long)ring->sq_pending, (long long)ring->sq_entries,
 	    check->sample->interval,
-	    asleep ? ": the SQPOLL thread sleeps, and nobody wakes it" : "");
+	    asleep ? ": the SQPOLL thread sleeps, and is not woken" : "");
 }
 
 /* Rings may share a thread; it is reported once. */

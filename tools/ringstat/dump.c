@@ -83,7 +83,7 @@ print_file(FILE *file, int proc, const char *path, bool raw)
 
 	fprintf(file, "/proc/%s:\n", path);
 	if (fd < 0) {
-		fputs("  (not to be read)\n", file);
+		fputs("  (cannot be read)\n", file);
 		return;
 	}
 	lines_of_fd(&lines, fd);

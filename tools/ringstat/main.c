@@ -98,7 +98,7 @@ verdict(const struct options *options, const struct sample *sample)
 	if (sample->ring_count > 0)
 		return EXIT_WELL;
 	if (sample->denied > 0) {
-		fprintf(stderr, "ringstat: no ring to be seen; the "
+		fprintf(stderr, "ringstat: no ring was seen; the "
 		    "descriptors of %u %s may not be read (%s)\n",
 		    sample->denied,
 		    sample->denied == 1 ? "process" : "processes",

@@ -25,43 +25,43 @@ enum long_only {
 static const char help[] =
 "usage: ringstat [OPTION...] [INTERVAL [COUNT]]\n"
 "\n"
-"The io_uring rings of this machine's processes. With INTERVAL (seconds),\n"
-"what happened in each interval; with COUNT, so many of them.\n"
+"Show the io_uring rings of processes. With INTERVAL (in seconds), show what\n"
+"happened in each interval. COUNT limits the number of intervals.\n"
 "\n"
-"Which rings (all that you may see):\n"
-"  -p, --pid PID[,PID]    of these processes\n"
-"  -c, --comm TEXT        of processes with TEXT in their name\n"
-"  -u, --user USER        of processes of this user (name or number)\n"
-"      --cgroup TEXT      of processes with TEXT in their cgroup's path\n"
+"Which rings (default: all that you may see):\n"
+"  -p, --pid PID[,PID]    only these processes\n"
+"  -c, --comm TEXT        only processes with TEXT in their name\n"
+"  -u, --user USER        only processes of this user (name or number)\n"
+"      --cgroup TEXT      only processes with TEXT in their cgroup's path\n"
 "\n"
-"What about them (one line a ring):\n"
+"What to show (default: one line per ring):\n"
 "  -x, --extended         every column\n"
-"  -e, --entries          pending SQEs and completions that wait, decoded\n"
-"  -o, --polls            armed polls by operation, registered sockets\n"
-"  -t, --threads          workers and SQPOLL threads with their CPU time\n"
-"  -m, --memory           bytes of rings and buffers, what may be locked\n"
+"  -e, --entries          pending SQEs and waiting completions, decoded\n"
+"  -o, --polls            armed polls by operation, and registered sockets\n"
+"  -t, --threads          workers and SQPOLL threads, with their CPU time\n"
+"  -m, --memory           bytes of rings and buffers, and their limits\n"
 "      --conns            connections of torc programs\n"
 "      --ops              operations of torc programs, by opcode\n"
 "\n"
-"How:\n"
-"  -w, --watch[=SECONDS]  full screen, every 2 seconds; q quits, h helps\n"
-"  -j, --json             an object a sample (schema 1)\n"
-"      --openmetrics      text for a collector of metrics\n"
-"      --check            what is wrong, and an exit status that says so\n"
-"      --explain          whether io_uring works here, and if not, why\n"
+"How to show it:\n"
+"  -w, --watch[=SECONDS]  full screen, every 2 seconds; q: quit, h: help\n"
+"  -j, --json             one JSON object per sample (schema 1)\n"
+"      --openmetrics      metrics in the text format of Prometheus\n"
+"      --check            report problems, also by the exit status\n"
+"      --explain          say whether io_uring works here, and if not, why\n"
 "      --dump PID         everything about a process, for a bug report\n"
-"      --raw              ... with its memory addresses and user_data\n"
-"  -H, --no-header        no line with the names of the columns\n"
+"      --raw              ... including memory addresses and user_data\n"
+"  -H, --no-header        omit the line with the names of the columns\n"
 "  -W, --wide             do not fit lines to the terminal\n"
-"  -n, --numeric          user numbers, not names\n"
-"  -T, --timestamp        the time before each sample\n"
-"      --no-map           do not map rings: fdinfo only\n"
+"  -n, --numeric          user numbers instead of names\n"
+"  -T, --timestamp        print the time before each sample\n"
+"      --no-map           do not map rings, read fdinfo only\n"
 "  -h, --help             this text\n"
-"      --version          the version, and the kernel's\n"
+"      --version          the versions of ringstat and of the kernel\n"
 "\n"
-"Exit status: 0 well; 1 wrong usage, or an error; 2 nothing may be seen;\n"
-"3 a warning and 4 a critical finding of --check; 5 no such process;\n"
-"78 io_uring cannot be used (--explain).\n";
+"Exit status: 0 success; 1 wrong usage, or an error; 2 no ring was seen, and\n"
+"some processes may not be read; 3 --check found a warning, 4 something\n"
+"critical; 5 no such process; 78 io_uring cannot be used (--explain).\n";
 
 static const struct option long_options[] = {
 	{ "pid", required_argument, NULL, 'p' },
@@ -160,8 +160,9 @@ static int
 set_mode(struct options *options, enum mode mode)
 {
 	if (options->mode != MODE_TEXT && options->mode != mode)
-		return wrong("too much at once", "one of --watch, --json, "
-		    "--openmetrics, --check, --explain, --dump");
+		return wrong("these exclude each other",
+		    "give one of --watch, --json, --openmetrics, --check, "
+		    "--explain, --dump");
 	options->mode = mode;
 	return -1;
 }
@@ -170,8 +171,8 @@ static int
 set_view(struct options *options, enum view view)
 {
 	if (options->view != VIEW_TABLE && options->view != view)
-		return wrong("too much at once",
-		    "one of -x, -e, -o, -t, -m, --conns, --ops");
+		return wrong("these exclude each other",
+		    "give one of -x, -e, -o, -t, -m, --conns, --ops");
 	options->view = view;
 	return -1;
 }
@@ -281,7 +282,7 @@ parse_operands(struct options *options, int count, char **operands)
 			return wrong("not a count", operands[1]);
 	}
 	if (options->mode == MODE_EXPLAIN || options->mode == MODE_DUMP)
-		return wrong("no interval is of use here", operands[0]);
+		return wrong("this option takes no interval", operands[0]);
 	return -1;
 }
 
