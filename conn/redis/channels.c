@@ -12,11 +12,11 @@
 #define NAMES_MAX 4096u		/* channels and patterns */
 
 void
-torc_redis_subscriber_release(struct line *line)
+torc_redis_subscriber_release(struct link *link)
 {
-	struct node *node = line->node;
+	struct node *node = link->node;
 
-	torc_pool_release(line->opener->pool, line, false);
+	torc_pool_release(link->opener->pool, link, false);
 	torc_redis_node_drop(node);
 }
 
@@ -66,17 +66,17 @@ write_command(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
 	const struct torc_redis_command command = { argv,
 		argument == NULL ? 1 : 2 };
 	const struct batch batch = { .commands = &command, .count = 1 };
-	struct line *line = subscriber->line;
+	struct link *link = subscriber->link;
 	bool begun;
 
-	if (line == NULL || line->mute)
+	if (link == NULL || link->mute)
 		return;
-	line->shared.users++;
-	if (torc_redis_line_write(line, deadline, &batch, &begun) == 0)
-		torc_conn_push(line->conn);
-	line->shared.users--;
-	if (line != subscriber->line && line->shared.users == 0)
-		torc_redis_subscriber_release(line);
+	link->shared.users++;
+	if (torc_redis_link_write(link, deadline, &batch, &begun) == 0)
+		torc_conn_push(link->conn);
+	link->shared.users--;
+	if (link != subscriber->link && link->shared.users == 0)
+		torc_redis_subscriber_release(link);
 }
 
 static const char *

@@ -199,9 +199,9 @@ is_unreachable(int rc)
 	    rc != -EACCES;
 }
 
-/* Parks. A line that nobody else has, to the node of the trip's slot. */
+/* Parks. A link that nobody else has, to the node of the trip's slot. */
 static int
-rent_there(struct trip *trip, struct line **line)
+rent_there(struct trip *trip, struct link **link)
 {
 	struct node *node;
 	int rc = torc_redis_cluster_node(trip->redis, trip->slot, &node,
@@ -209,7 +209,7 @@ rent_there(struct trip *trip, struct line **line)
 
 	if (rc < 0)
 		return rc;
-	rc = torc_redis_opener_acquire(&node->sessions, line, trip->deadline,
+	rc = torc_redis_opener_acquire(&node->sessions, link, trip->deadline,
 	    trip->trouble);
 	if (rc < 0)
 		torc_redis_node_drop(node);
@@ -217,7 +217,7 @@ rent_there(struct trip *trip, struct line **line)
 }
 
 int
-torc_redis_cluster_rent(struct torc_redis *redis, int slot, struct line **line,
+torc_redis_cluster_rent(struct torc_redis *redis, int slot, struct link **link,
     torc_deadline deadline, struct trouble *trouble)
 {
 	struct trip trip = { .redis = redis, .slot = slot,
@@ -225,7 +225,7 @@ torc_redis_cluster_rent(struct torc_redis *redis, int slot, struct line **line,
 	int rc = 1;
 
 	for (; rc > 0; trip.attempt++) {
-		rc = rent_there(&trip, line);
+		rc = rent_there(&trip, link);
 		if (is_unreachable(rc) &&
 		    trip.attempt < redis->config.redirects)
 			rc = look_elsewhere(&trip, rc);

@@ -13,9 +13,9 @@
 /* Behind what there is to say of the addresses before. */
 int
 torc_redis_fail_open(
-    const struct line *line, int error, const char *format, ...)
+    const struct link *link, int error, const char *format, ...)
 {
-	struct torc_error *opening = line->opening;
+	struct torc_error *opening = link->opening;
 	size_t used = strlen(opening->text);
 	va_list arguments;
 
@@ -33,22 +33,22 @@ torc_redis_fail_open(
 }
 
 const char *
-torc_redis_open_error(const struct line *line, int error, char text[80])
+torc_redis_open_error(const struct link *link, int error, char text[80])
 {
 	if (error != -ETIMEDOUT)
 		return strerror(-error);
 	snprintf(text, 80, "its part of open_ms (%u) is over",
-	    line->node->redis->config.open_ms);
+	    link->node->redis->config.open_ms);
 	return text;
 }
 
 /* ---- One address ---- */
 
 void
-torc_redis_hang_up(struct line *line)
+torc_redis_hang_up(struct link *link)
 {
-	torc_pipeline_break(&line->shared.pipeline, -ESHUTDOWN);
-	torc_conn_close(line->conn, TORC_AT_ONCE);
+	torc_pipeline_break(&link->shared.pipeline, -ESHUTDOWN);
+	torc_conn_close(link->conn, TORC_AT_ONCE);
 }
 
 /* What is left of the time, shared with those that come later. */
@@ -62,30 +62,30 @@ share(torc_deadline deadline, unsigned left)
 }
 
 int
-torc_redis_dial(struct line *line, const struct login *login,
+torc_redis_dial(struct link *link, const struct login *login,
     struct torc_dialled *dialled, torc_deadline deadline)
 {
 	char words[80];
 	int rc;
 
 	/* A greeting that failed has left its marks. */
-	line->shared.retired = false;
-	line->mute = false;
-	line->aside = false;
-	line->opener->stage = "connecting";
-	rc = torc_dial_next(&line->conn, line->address, dialled, deadline);
+	link->shared.retired = false;
+	link->mute = false;
+	link->aside = false;
+	link->opener->stage = "connecting";
+	rc = torc_dial_next(&link->conn, link->address, dialled, deadline);
 	if (rc == -EALREADY)
 		return rc;
 	if (rc < 0)
-		return torc_redis_fail_open(line, rc, "%s: cannot connect: %s",
-		    line->address, torc_redis_open_error(line, rc, words));
-	torc_resp_tree_init(&line->tree, NULL, NULL);
-	torc_pipeline_init(&line->shared.pipeline, line->conn,
-	    &torc_redis_line_replies, line);
-	line->others = dialled->left;
-	rc = torc_redis_greet(line, login, share(deadline, 1 + dialled->left));
+		return torc_redis_fail_open(link, rc, "%s: cannot connect: %s",
+		    link->address, torc_redis_open_error(link, rc, words));
+	torc_resp_tree_init(&link->tree, NULL, NULL);
+	torc_pipeline_init(&link->shared.pipeline, link->conn,
+	    &torc_redis_link_replies, link);
+	link->others = dialled->left;
+	rc = torc_redis_greet(link, login, share(deadline, 1 + dialled->left));
 	if (rc < 0)
-		torc_redis_hang_up(line);
+		torc_redis_hang_up(link);
 	return rc;
 }
 
@@ -100,42 +100,42 @@ is_final(int rc)
 /* Parks. All addresses of a name, but for those that were dialled before. */
 static int
 dial_next(
-    struct line *line, struct torc_dialled *dialled, torc_deadline deadline)
+    struct link *link, struct torc_dialled *dialled, torc_deadline deadline)
 {
-	const struct torc_redis_config *config = &line->node->redis->config;
+	const struct torc_redis_config *config = &link->node->redis->config;
 	const struct login login = { config->user, config->password,
 		config->name, config->database };
 	int rc, next = -EALREADY;
 
 	do {
 		rc = next;
-		next = torc_redis_dial(line, &login, dialled, deadline);
+		next = torc_redis_dial(link, &login, dialled, deadline);
 	} while (!is_final(next) && next != -EALREADY && dialled->left > 0);
 	return next == -EALREADY ? rc : next;
 }
 
 int
-torc_redis_dial_server(struct line *line, torc_deadline deadline)
+torc_redis_dial_server(struct link *link, torc_deadline deadline)
 {
 	struct torc_dialled dialled = { .count = 0 };
 
-	return dial_next(line, &dialled, deadline);
+	return dial_next(link, &dialled, deadline);
 }
 
 /* Parks. As before, but first at what had no wrong server. If that leads
  * nowhere, those that had one may have changed. */
 static int
-dial_preferred(struct line *line, torc_deadline deadline)
+dial_preferred(struct link *link, torc_deadline deadline)
 {
-	struct torc_dialled dialled = line->node->wrong;
+	struct torc_dialled dialled = link->node->wrong;
 	int rc = -EALREADY;
 
 	if (dialled.count > 0)
-		rc = dial_next(line, &dialled, share(deadline, 2));
+		rc = dial_next(link, &dialled, share(deadline, 2));
 	if (rc == 0 || (rc != -EALREADY && is_final(rc)))
 		return rc;
-	line->node->wrong.count = 0;
-	return torc_redis_dial_server(line, deadline);
+	link->node->wrong.count = 0;
+	return torc_redis_dial_server(link, deadline);
 }
 
 /* ---- All of them ---- */
@@ -150,9 +150,9 @@ prefer(struct node *node, unsigned place)
 
 /* Parks. The first of the addresses that lets us in, or leads to one. */
 static int
-dial_any(struct line *line, torc_deadline deadline)
+dial_any(struct link *link, torc_deadline deadline)
 {
-	struct node *node = line->node;
+	struct node *node = link->node;
 	const struct torc_redis *redis = node->redis;
 	const unsigned count = redis->address_count;
 	const unsigned first = node->preferred;
@@ -162,12 +162,12 @@ dial_any(struct line *line, torc_deadline deadline)
 	for (unsigned i = 0; i < count && !is_final(rc); i++) {
 		const unsigned place = (first + i) % count;
 
-		torc_text_print(line->address, sizeof(line->address), "%s",
+		torc_text_print(link->address, sizeof(link->address), "%s",
 		    redis->addresses[place]);
 		rc = redis->config.sentinel != NULL ?
-		    torc_redis_sentinel_dial(line, share(deadline, count - i)) :
-		    i == 0 ? dial_preferred(line, share(deadline, count)) :
-		    torc_redis_dial_server(line, share(deadline, count - i));
+		    torc_redis_sentinel_dial(link, share(deadline, count - i)) :
+		    i == 0 ? dial_preferred(link, share(deadline, count)) :
+		    torc_redis_dial_server(link, share(deadline, count - i));
 		if (rc == 0)
 			prefer(node, place);
 		denied |= rc == -EACCES;
@@ -175,46 +175,46 @@ dial_any(struct line *line, torc_deadline deadline)
 	return denied && !is_final(rc) ? -EACCES : rc;
 }
 
-/* ---- What the pool does with lines ---- */
+/* ---- What the pool does with links ---- */
 
 static void
-free_line(void *item, void *arg)
+free_link(void *item, void *arg)
 {
-	struct line *line = item;
+	struct link *link = item;
 
 	(void)arg;
-	torc_pipeline_break(&line->shared.pipeline, -ESHUTDOWN);
-	torc_sys_free(line);
+	torc_pipeline_break(&link->shared.pipeline, -ESHUTDOWN);
+	torc_sys_free(link);
 }
 
 static void
-close_line(void *item, void *arg)
+close_link(void *item, void *arg)
 {
-	struct line *line = item;
-	struct torc_conn *conn = line->conn;
+	struct link *link = item;
+	struct torc_conn *conn = link->conn;
 
-	free_line(line, arg);
+	free_link(link, arg);
 	torc_conn_close(conn, TORC_AT_ONCE);
 }
 
-static struct line *
-line_new(struct opener *opener, struct torc_error *opening)
+static struct link *
+link_new(struct opener *opener, struct torc_error *opening)
 {
-	struct line *line = torc_sys_alloc(sizeof(*line));
+	struct link *link = torc_sys_alloc(sizeof(*link));
 
-	if (line == NULL)
+	if (link == NULL)
 		return NULL;
-	line->opener = opener;
-	line->opening = opening;
-	line->node = opener->node;
-	line->generation = opener->node->generation;
-	torc_text_print(line->address, sizeof(line->address), "%s",
+	link->opener = opener;
+	link->opening = opening;
+	link->node = opener->node;
+	link->generation = opener->node->generation;
+	torc_text_print(link->address, sizeof(link->address), "%s",
 	    opener->node->address);
-	return line;
+	return link;
 }
 
 static int
-open_line(void **item, torc_deadline deadline, void *arg)
+open_link(void **item, torc_deadline deadline, void *arg)
 {
 	struct opener *opener = arg;
 	const struct torc_redis_config *config = &opener->node->redis->config;
@@ -225,42 +225,42 @@ open_line(void **item, torc_deadline deadline, void *arg)
 		.line_max = config->reply_line_max,
 	};
 	struct torc_error opening;
-	struct line *line = line_new(opener, &opening);
+	struct link *link = link_new(opener, &opening);
 	int rc;
 
 	*item = NULL;
-	if (line == NULL)
+	if (link == NULL)
 		return torc_error_set(&opener->error, -ENOMEM,
 		    "no memory for a connection");
 	torc_error_clear(&opening);
-	rc = config->cluster ? torc_redis_dial_server(line, deadline) :
-	    dial_any(line, deadline);
+	rc = config->cluster ? torc_redis_dial_server(link, deadline) :
+	    dial_any(link, deadline);
 	if (rc < 0) {
 		opening.code = rc;
 		opener->error = opening;
-		torc_sys_free(line);
+		torc_sys_free(link);
 		return rc;
 	}
 	/* Those of the program are for what the program asks. */
-	torc_resp_tree_init(&line->tree, NULL, &limits);
-	line->opening = NULL;
-	if (!torc_redis_is_replaced(line))
-		opener->node->verified = line->generation;
-	*item = line;
+	torc_resp_tree_init(&link->tree, NULL, &limits);
+	link->opening = NULL;
+	if (!torc_redis_is_replaced(link))
+		opener->node->verified = link->generation;
+	*item = link;
 	return 0;
 }
 
 static bool
-line_usable(void *item, void *arg)
+link_usable(void *item, void *arg)
 {
 	(void)arg;
-	return torc_redis_line_alive(item);
+	return torc_redis_link_alive(item);
 }
 
-const struct torc_pool_kind torc_redis_line_kind = {
+const struct torc_pool_kind torc_redis_link_kind = {
 	.name = "redis",
-	.open = open_line,
-	.close = close_line,
-	.free = free_line,
-	.usable = line_usable,
+	.open = open_link,
+	.close = close_link,
+	.free = free_link,
+	.usable = link_usable,
 };

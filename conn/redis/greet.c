@@ -18,55 +18,55 @@ is_one_of(const struct torc_redis_reply *reply, const char *const *codes)
 
 /* Redis does not want us, and says why. */
 static int
-refuse(const struct line *line, const struct torc_redis_reply *reply)
+refuse(const struct link *link, const struct torc_redis_reply *reply)
 {
 	static const char *const closed[] = { "WRONGPASS", "NOAUTH", "NOPERM",
 		"DENIED", NULL };
 
-	return torc_redis_fail_open(line,
+	return torc_redis_fail_open(link,
 	    is_one_of(reply, closed) ? -EACCES : -ECONNREFUSED,
-	    "%s: %s: %s", line->address, line->opener->stage, reply->text);
+	    "%s: %s: %s", link->address, link->opener->stage, reply->text);
 }
 
 static int
-refuse_stranger(const struct line *line)
+refuse_stranger(const struct link *link)
 {
-	return torc_redis_fail_open(line, -EPROTO, "%s: this is not Redis: its "
-	    "answer to %s is not valid", line->address, line->opener->stage);
+	return torc_redis_fail_open(link, -EPROTO, "%s: this is not Redis: its "
+	    "answer to %s is not valid", link->address, link->opener->stage);
 }
 
 int
-torc_redis_ask_early(struct line *line, struct request **request,
+torc_redis_ask_early(struct link *link, struct request **request,
     torc_deadline deadline, unsigned argc, const char *const *argv)
 {
 	char words[80];
 	int rc;
 
-	line->opener->stage = argv[0];
-	rc = torc_redis_line_do(line, request, deadline, argc, argv);
+	link->opener->stage = argv[0];
+	rc = torc_redis_link_do(link, request, deadline, argc, argv);
 	if (rc == 0)
 		return 0;
 	if (rc == -EBADMSG)
-		return refuse_stranger(line);
-	return torc_redis_fail_open(line, rc, "%s: no answer to %s: %s",
-	    line->address, argv[0], torc_redis_open_error(line, rc, words));
+		return refuse_stranger(link);
+	return torc_redis_fail_open(link, rc, "%s: no answer to %s: %s",
+	    link->address, argv[0], torc_redis_open_error(link, rc, words));
 }
 
 /* Parks. A step of the greeting: 0, or an error that is explained. */
 static int
-greet_with(struct line *line, torc_deadline deadline, unsigned argc,
+greet_with(struct link *link, torc_deadline deadline, unsigned argc,
     const char *const *argv)
 {
 	struct request *request;
-	int rc = torc_redis_ask_early(line, &request, deadline, argc, argv);
+	int rc = torc_redis_ask_early(link, &request, deadline, argc, argv);
 
 	if (rc < 0)
 		return rc;
 	if (request->root.type == TORC_REDIS_ERROR)
-		rc = refuse(line, &request->root);
+		rc = refuse(link, &request->root);
 	else if (request->root.type != TORC_REDIS_STATUS ||
 	    strcmp(request->root.text, "OK") != 0)
-		rc = refuse_stranger(line);
+		rc = refuse_stranger(link);
 	torc_redis_request_free(request);
 	return rc;
 }
@@ -76,14 +76,14 @@ greet_with(struct line *line, torc_deadline deadline, unsigned argc,
  * a PING, too; they are those of commands.
  */
 static int
-ping(struct line *line, const struct login *login, torc_deadline deadline)
+ping(struct link *link, const struct login *login, torc_deadline deadline)
 {
 	static const char *const known[] = { "LOADING", "MASTERDOWN", "BUSY",
 		"MISCONF", NULL };
 	static const char *const argv[] = { "PING" };
 	const struct torc_redis_reply *root;
 	struct request *request;
-	int rc = torc_redis_ask_early(line, &request, deadline, 1, argv);
+	int rc = torc_redis_ask_early(link, &request, deadline, 1, argv);
 
 	if (rc < 0)
 		return rc;
@@ -93,10 +93,10 @@ ping(struct line *line, const struct login *login, torc_deadline deadline)
 		if (!is_one_of(root, known) &&
 		    (login->password == NULL ||
 		    !torc_redis_is_error(root, "NOPERM")))
-			rc = refuse(line, root);
+			rc = refuse(link, root);
 	} else if (root->type != TORC_REDIS_STATUS ||
 	    strcmp(root->text, "PONG") != 0) {
-		rc = refuse_stranger(line);
+		rc = refuse_stranger(link);
 	}
 	torc_redis_request_free(request);
 	return rc;
@@ -105,7 +105,7 @@ ping(struct line *line, const struct login *login, torc_deadline deadline)
 /* As servers before RESP3 are greeted. */
 static int
 greet_plainly(
-    struct line *line, const struct login *login, torc_deadline deadline)
+    struct link *link, const struct login *login, torc_deadline deadline)
 {
 	const char *const auth[] = { "AUTH", login->user, login->password };
 	const char *const old[] = { "AUTH", login->password };
@@ -113,12 +113,12 @@ greet_plainly(
 	int rc = 0;
 
 	if (login->password != NULL && login->user != NULL)
-		rc = greet_with(line, deadline, 3, auth);
+		rc = greet_with(link, deadline, 3, auth);
 	else if (login->password != NULL)
-		rc = greet_with(line, deadline, 2, old);
+		rc = greet_with(link, deadline, 2, old);
 	if (rc == 0 && login->name != NULL)
-		rc = greet_with(line, deadline, 3, name);
-	return rc < 0 ? rc : ping(line, login, deadline);
+		rc = greet_with(link, deadline, 3, name);
+	return rc < 0 ? rc : ping(link, login, deadline);
 }
 
 /* Whether that is what servers say which do not speak RESP3. */
@@ -155,28 +155,28 @@ is_greeting(const struct torc_redis_reply *reply)
 }
 
 static int
-judge_greeting(const struct line *line, const struct torc_redis_reply *reply)
+judge_greeting(const struct link *link, const struct torc_redis_reply *reply)
 {
-	const unsigned protocol = line->node->redis->config.protocol;
+	const unsigned protocol = link->node->redis->config.protocol;
 
 	if (reply->type != TORC_REDIS_ERROR)
-		return is_greeting(reply) ? 0 : refuse_stranger(line);
+		return is_greeting(reply) ? 0 : refuse_stranger(link);
 	if (!is_unknown(reply))
-		return refuse(line, reply);
+		return refuse(link, reply);
 	if (protocol == 0)
 		return -EPROTONOSUPPORT;
 	/* Its words may have our password in them. */
-	return torc_redis_fail_open(line, -ECONNREFUSED,
+	return torc_redis_fail_open(link, -ECONNREFUSED,
 	    "%s: HELLO: the server "
 	    "does not speak RESP3 (protocol = %u)",
-	    line->address, protocol);
+	    link->address, protocol);
 }
 
 static int
-greet_in_resp3(struct line *line, const struct login *login,
+greet_in_resp3(struct link *link, const struct login *login,
     torc_deadline deadline)
 {
-	const char *argv[LINE_WORDS] = { "HELLO", "3" };
+	const char *argv[LINK_WORDS] = { "HELLO", "3" };
 	struct request *request;
 	unsigned argc = 2;
 	int rc;
@@ -190,28 +190,28 @@ greet_in_resp3(struct line *line, const struct login *login,
 		argv[argc++] = "SETNAME";
 		argv[argc++] = login->name;
 	}
-	rc = torc_redis_ask_early(line, &request, deadline, argc, argv);
+	rc = torc_redis_ask_early(link, &request, deadline, argc, argv);
 	if (rc < 0)
 		return rc;
-	rc = judge_greeting(line, &request->root);
+	rc = judge_greeting(link, &request->root);
 	torc_redis_request_free(request);
 	return rc;
 }
 
 int
 torc_redis_greet(
-    struct line *line, const struct login *login, torc_deadline deadline)
+    struct link *link, const struct login *login, torc_deadline deadline)
 {
 	char digits[12];
 	const char *const select[] = { "SELECT", digits };
 	int rc = -EPROTONOSUPPORT;
 
-	if (line->node->redis->config.protocol != 2)
-		rc = greet_in_resp3(line, login, deadline);
+	if (link->node->redis->config.protocol != 2)
+		rc = greet_in_resp3(link, login, deadline);
 	if (rc == -EPROTONOSUPPORT)
-		rc = greet_plainly(line, login, deadline);
+		rc = greet_plainly(link, login, deadline);
 	if (rc < 0 || login->database == 0)
 		return rc;
 	snprintf(digits, sizeof(digits), "%u", login->database);
-	return greet_with(line, deadline, 2, select);
+	return greet_with(link, deadline, 2, select);
 }

@@ -3,7 +3,7 @@
  * node.c - a server, and the connections to it. Those that fibers share are a
  * set (conn/kit/shared.h), which keeps them until they are retired. One that
  * leads to the wrong server is outdated (renew.c): it serves until there is a
- * better one. What is large goes over lines that are not shared: many would
+ * better one. What is large goes over links that are not shared: many would
  * wait behind it, and Redis ends a connection that sends more than it is
  * configured to take.
  */
@@ -15,20 +15,20 @@
 #include "sys/sys.h"
 
 #define ATTEMPTS 4u	/* of a command of which nothing was sent */
-#define APART 4u	/* lines for what is large */
+#define APART 4u	/* links for what is large */
 
 static struct torc_shared *
 enter(void *item)
 {
-	struct line *line = item;
+	struct link *link = item;
 
-	return &line->shared;
+	return &link->shared;
 }
 
 static bool
 is_usable(struct torc_shared *shared)
 {
-	return torc_redis_line_alive(shared->item);
+	return torc_redis_link_alive(shared->item);
 }
 
 static bool
@@ -52,7 +52,7 @@ opener_create(struct opener *opener, struct node *node,
 {
 	opener->node = node;
 	opener->stage = "waiting to connect";
-	return torc_pool_create(&opener->pool, &torc_redis_line_kind, opener,
+	return torc_pool_create(&opener->pool, &torc_redis_link_kind, opener,
 	    config, error);
 }
 
@@ -145,7 +145,7 @@ explain(const struct opener *opener, int rc, torc_deadline deadline,
 }
 
 int
-torc_redis_opener_acquire(struct opener *opener, struct line **line,
+torc_redis_opener_acquire(struct opener *opener, struct link **link,
     torc_deadline deadline, struct trouble *trouble)
 {
 	void *item;
@@ -153,21 +153,21 @@ torc_redis_opener_acquire(struct opener *opener, struct line **line,
 
 	if (rc < 0)
 		return explain(opener, rc, deadline, trouble);
-	*line = item;
+	*link = item;
 	return 0;
 }
 
 int
-torc_redis_node_rent(struct torc_redis *redis, int slot, struct line **line,
+torc_redis_node_rent(struct torc_redis *redis, int slot, struct link **link,
     torc_deadline deadline, struct trouble *trouble)
 {
 	struct node *node = redis->nodes[0];
 	int rc;
 
 	if (redis->config.cluster)
-		return torc_redis_cluster_rent(redis, slot, line, deadline,
+		return torc_redis_cluster_rent(redis, slot, link, deadline,
 		    trouble);
-	rc = torc_redis_opener_acquire(&node->sessions, line, deadline,
+	rc = torc_redis_opener_acquire(&node->sessions, link, deadline,
 	    trouble);
 	if (rc == 0)
 		torc_redis_node_hold(node);
@@ -204,9 +204,9 @@ torc_redis_node_destroy(struct node *node, torc_deadline deadline)
 	return rc < 0 ? -ETIMEDOUT : 0;
 }
 
-/* Parks. A line to use: the best that there is, or a new one. */
+/* Parks. A link to use: the best that there is, or a new one. */
 static int
-get_line(struct node *node, struct line **line, torc_deadline deadline,
+get_link(struct node *node, struct link **link, torc_deadline deadline,
     struct trouble *trouble)
 {
 	struct torc_shared *shared;
@@ -220,29 +220,29 @@ get_line(struct node *node, struct line **line, torc_deadline deadline,
 		    "%s: too many wait for a connection", node->address);
 	if (rc < 0)
 		return explain(&node->shared, rc, deadline, trouble);
-	*line = shared->item;
+	*link = shared->item;
 	return 0;
 }
 
-/* Parks. A line for a batch. */
+/* Parks. A link for a batch. */
 static int
-take_line(struct node *node, const struct batch *batch, struct line **line,
+take_link(struct node *node, const struct batch *batch, struct link **link,
     torc_deadline deadline, struct trouble *trouble)
 {
 	return batch->large ?
-	    torc_redis_opener_acquire(&node->apart, line, deadline, trouble) :
-	    get_line(node, line, deadline, trouble);
+	    torc_redis_opener_acquire(&node->apart, link, deadline, trouble) :
+	    get_link(node, link, deadline, trouble);
 }
 
 static void
-give_back(struct node *node, const struct batch *batch, struct line *line,
+give_back(struct node *node, const struct batch *batch, struct link *link,
     int rc)
 {
 	if (batch->large)
-		torc_pool_release(node->apart.pool, line,
-		    rc == 0 && torc_redis_line_alive(line));
+		torc_pool_release(node->apart.pool, link,
+		    rc == 0 && torc_redis_link_alive(link));
 	else
-		torc_shared_leave(&line->shared);
+		torc_shared_leave(&link->shared);
 }
 
 int
@@ -255,17 +255,17 @@ torc_redis_node_call(struct node *node, struct request **request,
 	*request = NULL;
 	*sent = false;
 	for (unsigned i = 0; i < ATTEMPTS && !*sent && rc != 0; i++) {
-		struct line *line = NULL;
+		struct link *link = NULL;
 
-		rc = take_line(node, batch, &line, deadline, trouble);
+		rc = take_link(node, batch, &link, deadline, trouble);
 		if (rc < 0)
 			return rc;
-		rc = torc_redis_line_call(line, request, deadline, batch, sent);
+		rc = torc_redis_link_call(link, request, deadline, batch, sent);
 		if (rc < 0)
-			torc_redis_line_explain(line, rc, *sent, trouble);
+			torc_redis_link_explain(link, rc, *sent, trouble);
 		else
-			torc_redis_judge(line, *request, batch->list);
-		give_back(node, batch, line, rc);
+			torc_redis_judge(link, *request, batch->list);
+		give_back(node, batch, link, rc);
 		if (rc == -ETIMEDOUT || rc == -ECANCELED || rc == -ENOMEM)
 			break;
 	}

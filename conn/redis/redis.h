@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * redis.h - the parts of the client: the client has nodes (one, if there is no
- * cluster), a node has lines (connections), a line has requests in a pipeline.
+ * cluster), a node has links (connections), a link has requests in a pipeline.
  */
 #ifndef TORC_REDIS_INTERNAL_H
 #define TORC_REDIS_INTERNAL_H
@@ -15,11 +15,11 @@
 
 #define REDIS_NODES 256u	/* of a cluster */
 #define REDIS_SLOTS 16384u
-#define REDIS_LINES 64u
+#define REDIS_SHARED_MAX 64u
 #define REDIS_ADDRESS 264u	/* bytes of one */
 #define REDIS_ADDRESSES 64u	/* of a configuration */
 
-struct line;
+struct link;
 struct node;
 
 struct torc_redis {
@@ -61,18 +61,18 @@ struct node {
 	unsigned preferred;	/* of `addresses`: the one to try first, ... */
 	struct torc_dialled wrong;	/* ... at none of these, if it is a
 					 * name: they had another server */
-	unsigned generation;	/* of lines that are as they should be */
-	unsigned verified;	/* the last one that has had a line */
+	unsigned generation;	/* of links that are as they should be */
+	unsigned verified;	/* the last one that has had a link */
 	uint64_t renew_at;	/* no other one before; ... */
 	uint64_t renew_ns;	/* ... the last pause between two */
-	struct opener shared;	/* lines that fibers share */
+	struct opener shared;	/* links that fibers share */
 	struct opener sessions;	/* that are one's own */
 	struct opener apart;	/* for what is large */
 	struct torc_shared_set set;	/* of those that fibers share */
 };
 
 /* A connection. */
-struct line {
+struct link {
 	char address[REDIS_ADDRESS];
 	struct torc_conn *conn;
 	struct node *node;
@@ -220,109 +220,109 @@ struct login {
 };
 
 /* Parks. Be let in. 0, or an error that is explained. */
-int torc_redis_greet(struct line *line, const struct login *login,
+int torc_redis_greet(struct link *link, const struct login *login,
     torc_deadline deadline);
 
 /*
  * Parks. Ask for something on a connection that is not open yet: 0, or an
  * error that is explained.
  */
-int torc_redis_ask_early(struct line *line, struct request **request,
+int torc_redis_ask_early(struct link *link, struct request **request,
     torc_deadline deadline, unsigned argc, const char *const *argv);
 
 /* ---- sentinel.c ---- */
 
 /*
- * Parks. Have the master that the sentinel at `line->address` names: connect
+ * Parks. Have the master that the sentinel at `link->address` names: connect
  * to it, and see that it is one. 0, or an error that is explained.
  */
-int torc_redis_sentinel_dial(struct line *line, torc_deadline deadline);
+int torc_redis_sentinel_dial(struct link *link, torc_deadline deadline);
 
 /* Parks. Listen to them no more. (After the reactor, nobody does.) */
 void torc_redis_sentinel_leave(struct torc_redis *redis);
 
 /* ---- dial.c ---- */
 
-/* Of torc_pool: opens lines for the opener `arg`. */
-extern const struct torc_pool_kind torc_redis_line_kind;
+/* Of torc_pool: opens links for the opener `arg`. */
+extern const struct torc_pool_kind torc_redis_link_kind;
 
-/* Parks. Connect to `line->address`, at none of those in `dialled`, and be let
+/* Parks. Connect to `link->address`, at none of those in `dialled`, and be let
  * in. -EALREADY: it has no others. */
-int torc_redis_dial(struct line *line, const struct login *login,
+int torc_redis_dial(struct link *link, const struct login *login,
     struct torc_dialled *dialled, torc_deadline deadline);
 
 /* As the program's configuration says. */
-int torc_redis_dial_server(struct line *line, torc_deadline deadline);
+int torc_redis_dial_server(struct link *link, torc_deadline deadline);
 
 /* The end of such a connection. */
-void torc_redis_hang_up(struct line *line);
+void torc_redis_hang_up(struct link *link);
 
 /* What an error is, in words: in `text`, if those of libc do not tell. */
-const char *torc_redis_open_error(const struct line *line, int error,
+const char *torc_redis_open_error(const struct link *link, int error,
     char text[80]);
 
 /* Say why a connection cannot be opened; returns `error`. */
-int torc_redis_fail_open(const struct line *line, int error, const char *format,
+int torc_redis_fail_open(const struct link *link, int error, const char *format,
     ...) __attribute__((format(printf, 3, 4)));
 
 /* ---- renew.c ---- */
 
 /*
  * What an answer says of the server: whether it is the wrong one. Then the
- * lines of its node are renewed, if that was not done just now.
+ * links of its node are renewed, if that was not done just now.
  */
 bool torc_redis_judge(
-    struct line *line, const struct request *request, bool list);
+    struct link *link, const struct request *request, bool list);
 
 /* Whether it is of an older generation than it should be. */
-bool torc_redis_is_stale(const struct line *line);
+bool torc_redis_is_stale(const struct link *link);
 
-/* Whether a line of a newer generation was opened, too. */
-bool torc_redis_is_replaced(const struct line *line);
+/* Whether a link of a newer generation was opened, too. */
+bool torc_redis_is_replaced(const struct link *link);
 
-/* ---- line.c ---- */
+/* ---- link.c ---- */
 
-/* Of the pipeline of a line. */
-extern const struct torc_pipeline_kind torc_redis_line_replies;
+/* Of the pipeline of a link. */
+extern const struct torc_pipeline_kind torc_redis_link_replies;
 
 /*
- * Parks. Send a batch over a line, and wait for the replies. *sent: something
+ * Parks. Send a batch over a link, and wait for the replies. *sent: something
  * may have reached the server; if not, it can be sent again. *request is NULL
  * after an error, unless a reply is over a limit: then it was read past, and
  * (*request)->refused is the error.
  */
-int torc_redis_line_call(struct line *line, struct request **request,
+int torc_redis_link_call(struct link *link, struct request **request,
     torc_deadline deadline, const struct batch *batch, bool *sent);
 
 /*
- * Parks. Write commands; the line is mute after an error. *begun: some of
+ * Parks. Write commands; the link is mute after an error. *begun: some of
  * their bytes were written.
  */
-int torc_redis_line_write(struct line *line, torc_deadline deadline,
+int torc_redis_link_write(struct link *link, torc_deadline deadline,
     const struct batch *batch, bool *begun);
 
-/* Say why torc_redis_line_call() has failed; returns `rc`. */
-int torc_redis_line_explain(const struct line *line, int rc, bool sent,
+/* Say why torc_redis_link_call() has failed; returns `rc`. */
+int torc_redis_link_explain(const struct link *link, int rc, bool sent,
     struct trouble *trouble);
 
-/* As torc_redis_line_call(), of strings, at most LINE_WORDS. */
-#define LINE_WORDS 8u
-int torc_redis_line_do(struct line *line, struct request **request,
+/* As torc_redis_link_call(), of strings, at most LINK_WORDS. */
+#define LINK_WORDS 8u
+int torc_redis_link_do(struct link *link, struct request **request,
     torc_deadline deadline, unsigned argc, const char *const *argv);
 
 /* Whether it is worth sending to. */
-bool torc_redis_line_alive(struct line *line);
+bool torc_redis_link_alive(struct link *link);
 
 void torc_redis_request_free(struct request *request);
 
 /* ---- node.c ---- */
 
-/* Parks. A line that nobody else has; its node is held. */
-int torc_redis_node_rent(struct torc_redis *redis, int slot, struct line **line,
+/* Parks. A link that nobody else has; its node is held. */
+int torc_redis_node_rent(struct torc_redis *redis, int slot, struct link **link,
     torc_deadline deadline, struct trouble *trouble);
 
-/* Parks. A line of an opener's pool; errors are explained. */
-int torc_redis_opener_acquire(struct opener *opener, struct line **line,
+/* Parks. A link of an opener's pool; errors are explained. */
+int torc_redis_opener_acquire(struct opener *opener, struct link **link,
     torc_deadline deadline, struct trouble *trouble);
 
 int torc_redis_node_create(struct torc_redis *redis, const char *address,
@@ -330,14 +330,14 @@ int torc_redis_node_create(struct torc_redis *redis, const char *address,
 int torc_redis_node_destroy(struct node *node, torc_deadline deadline);
 
 /*
- * Parks. A batch over one of its shared lines, or over one of its own if it is
+ * Parks. A batch over one of its shared links, or over one of its own if it is
  * large. If nothing was sent, it is tried again over another one.
  */
 int torc_redis_node_call(struct node *node, struct request **request,
     torc_deadline deadline, const struct batch *batch, bool *sent,
     struct trouble *trouble);
 
-/* Its shared lines take no new commands, and go when nobody uses them. */
+/* Its shared links take no new commands, and go when nobody uses them. */
 void torc_redis_node_rest(struct node *node);
 
 /* The same, and so do sessions: it is another server from now on. */
@@ -377,11 +377,11 @@ int torc_redis_cluster_call(struct torc_redis *redis, struct request **request,
     torc_deadline deadline, struct batch *batch, struct trouble *trouble);
 
 /*
- * Parks. A line that nobody else has, to the node of a slot (any if negative).
- * The node is held: give back the line first, and then drop it.
+ * Parks. A link that nobody else has, to the node of a slot (any if negative).
+ * The node is held: give back the link first, and then drop it.
  */
 int torc_redis_cluster_rent(struct torc_redis *redis, int slot,
-    struct line **line, torc_deadline deadline, struct trouble *trouble);
+    struct link **link, torc_deadline deadline, struct trouble *trouble);
 
 /* What MOVED says, of a command that is not sent on. */
 void torc_redis_cluster_learn(struct torc_redis *redis, const struct node *from,

@@ -2,7 +2,7 @@
 /*
  * renew.c - connections that lead to the wrong server: one that was demoted,
  * or is not ready, while the address may lead to another one by now. The node
- * begins a new generation of lines. Those of an older one serve until a line
+ * begins a new generation of links. Those of an older one serve until a link
  * of the new one is open, so nobody waits for that, and nobody fails for it.
  */
 #include <string.h>
@@ -46,15 +46,15 @@ has_such(const struct request *request, bool list)
 	return false;
 }
 
-/* Of a name with several addresses, that of the line is not tried next. */
+/* Of a name with several addresses, that of the link is not tried next. */
 static bool
-avoid(struct node *node, const struct line *line)
+avoid(struct node *node, const struct link *link)
 {
 	struct torc_dialled *wrong = &node->wrong;
 	char peer[sizeof(wrong->peers[0])];
 
 	if (wrong->count == sizeof(wrong->peers) / sizeof(wrong->peers[0]) ||
-	    torc_conn_peer_address(line->conn, peer, sizeof(peer)) < 0)
+	    torc_conn_peer_address(link->conn, peer, sizeof(peer)) < 0)
 		return false;
 	strcpy(wrong->peers[wrong->count++], peer);
 	return true;
@@ -62,7 +62,7 @@ avoid(struct node *node, const struct line *line)
 
 /* Servers that are meant to be so are dialled again, but not all the time. */
 static void
-begin_generation(struct node *node, const struct line *line)
+begin_generation(struct node *node, const struct link *link)
 {
 	const struct torc_redis *redis = node->redis;
 	const uint64_t now = torc_now();
@@ -78,36 +78,36 @@ begin_generation(struct node *node, const struct line *line)
 	node->set.open_at = now;
 	node->set.pause_ns = node->renew_ns;
 	/* Of several, the next one, unless it was found already. */
-	if (redis->address_count == 0 || strcmp(line->address,
+	if (redis->address_count == 0 || strcmp(link->address,
 	    redis->addresses[node->preferred]) != 0)
 		return;
-	if (line->others > 0 && avoid(node, line))
+	if (link->others > 0 && avoid(node, link))
 		return;
 	node->wrong.count = 0;
 	node->preferred = (node->preferred + 1) % redis->address_count;
 }
 
 bool
-torc_redis_judge(struct line *line, const struct request *request, bool list)
+torc_redis_judge(struct link *link, const struct request *request, bool list)
 {
-	struct node *node = line->node;
+	struct node *node = link->node;
 
 	/* In a cluster, the map says where to go. */
 	if (node->redis->config.cluster || !has_such(request, list))
 		return false;
-	if (line->generation == node->generation)
-		begin_generation(node, line);
+	if (link->generation == node->generation)
+		begin_generation(node, link);
 	return true;
 }
 
 bool
-torc_redis_is_stale(const struct line *line)
+torc_redis_is_stale(const struct link *link)
 {
-	return line->generation != line->node->generation;
+	return link->generation != link->node->generation;
 }
 
 bool
-torc_redis_is_replaced(const struct line *line)
+torc_redis_is_replaced(const struct link *link)
 {
-	return (int)(line->generation - line->node->verified) < 0;
+	return (int)(link->generation - link->node->verified) < 0;
 }

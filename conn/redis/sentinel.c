@@ -42,21 +42,21 @@ put_address(const struct torc_redis_reply *root, char *address)
 
 /* What the sentinel says: the address, or an error that is explained. */
 static int
-read_answer(const struct line *line, const struct request *request,
+read_answer(const struct link *link, const struct request *request,
     char *address)
 {
-	const char *name = line->node->redis->config.sentinel;
+	const char *name = link->node->redis->config.sentinel;
 	const struct torc_redis_reply *root = &request->root;
 
 	if (root->type == TORC_REDIS_ERROR)
-		return torc_redis_fail_open(line, -ENOENT, "%s: SENTINEL: %s",
-		    line->address, root->text);
+		return torc_redis_fail_open(link, -ENOENT, "%s: SENTINEL: %s",
+		    link->address, root->text);
 	if (root->type == TORC_REDIS_NIL && request->refused == 0)
-		return torc_redis_fail_open(line, -ENOENT, "%s: this sentinel "
-		    "does not know a master \"%s\"", line->address, name);
+		return torc_redis_fail_open(link, -ENOENT, "%s: this sentinel "
+		    "does not know a master \"%s\"", link->address, name);
 	if (!is_address(root))
-		return torc_redis_fail_open(line, -EPROTO, "%s: its answer to "
-		    "SENTINEL is not an address", line->address);
+		return torc_redis_fail_open(link, -EPROTO, "%s: its answer to "
+		    "SENTINEL is not an address", link->address);
 	put_address(root, address);
 	return 0;
 }
@@ -156,74 +156,74 @@ torc_redis_sentinel_leave(struct torc_redis *redis)
 
 /* Parks. Where the master is. */
 static int
-ask_sentinel(struct line *line, char *address, torc_deadline deadline)
+ask_sentinel(struct link *link, char *address, torc_deadline deadline)
 {
-	const struct torc_redis_config *config = &line->node->redis->config;
+	const struct torc_redis_config *config = &link->node->redis->config;
 	const struct login login = { .user = config->sentinel_user,
 		.password = config->sentinel_password };
 	const char *const argv[] = { "SENTINEL", "GET-MASTER-ADDR-BY-NAME",
 		config->sentinel };
 	struct torc_dialled dialled = { .count = 0 };
 	struct request *request;
-	int rc = torc_redis_dial(line, &login, &dialled, deadline);
+	int rc = torc_redis_dial(link, &login, &dialled, deadline);
 
 	if (rc < 0)
 		return rc;
-	rc = torc_redis_ask_early(line, &request, deadline, 3, argv);
+	rc = torc_redis_ask_early(link, &request, deadline, 3, argv);
 	if (rc == 0) {
-		rc = read_answer(line, request, address);
+		rc = read_answer(link, request, address);
 		torc_redis_request_free(request);
 	}
-	torc_redis_hang_up(line);
+	torc_redis_hang_up(link);
 	return rc;
 }
 
 /* Parks. What a sentinel knows may be out of date. */
 static int
-check_role(struct line *line, torc_deadline deadline)
+check_role(struct link *link, torc_deadline deadline)
 {
 	static const char *const argv[] = { "ROLE" };
 	const struct torc_redis_reply *root;
 	struct request *request;
-	int rc = torc_redis_ask_early(line, &request, deadline, 1, argv);
+	int rc = torc_redis_ask_early(link, &request, deadline, 1, argv);
 
 	if (rc < 0)
 		return rc;
 	root = &request->root;
 	if (root->type == TORC_REDIS_ERROR)
-		rc = torc_redis_fail_open(line, -EACCES, "%s: ROLE: %s",
-		    line->address, root->text);
+		rc = torc_redis_fail_open(link, -EACCES, "%s: ROLE: %s",
+		    link->address, root->text);
 	else if (root->type != TORC_REDIS_ARRAY || root->size == 0 ||
 	    !is_text(&root->items[0]))
-		rc = torc_redis_fail_open(line, -EPROTO,
+		rc = torc_redis_fail_open(link, -EPROTO,
 		    "%s: its answer to ROLE is not valid",
-		    line->address);
+		    link->address);
 	else if (strcmp(root->items[0].text, "master") != 0)
-		rc = torc_redis_fail_open(line, -ECONNREFUSED, "%s: it is not "
-		    "a master, but a %s", line->address, root->items[0].text);
+		rc = torc_redis_fail_open(link, -ECONNREFUSED, "%s: it is not "
+		    "a master, but a %s", link->address, root->items[0].text);
 	torc_redis_request_free(request);
 	return rc;
 }
 
 int
-torc_redis_sentinel_dial(struct line *line, torc_deadline deadline)
+torc_redis_sentinel_dial(struct link *link, torc_deadline deadline)
 {
 	char address[REDIS_ADDRESS];
-	int rc = ask_sentinel(line, address, deadline);
+	int rc = ask_sentinel(link, address, deadline);
 
 	if (rc < 0)
 		return rc;
-	torc_text_print(line->address, sizeof(line->address), "%s", address);
-	rc = torc_redis_dial_server(line, deadline);
+	torc_text_print(link->address, sizeof(link->address), "%s", address);
+	rc = torc_redis_dial_server(link, deadline);
 	if (rc < 0)
 		return rc;
-	rc = check_role(line, deadline);
+	rc = check_role(link, deadline);
 	if (rc < 0) {
-		torc_redis_hang_up(line);
+		torc_redis_hang_up(link);
 		return rc;
 	}
-	torc_text_print(line->node->master, sizeof(line->node->master), "%s",
+	torc_text_print(link->node->master, sizeof(link->node->master), "%s",
 	    address);
-	begin_to_follow(line->node->redis);
+	begin_to_follow(link->node->redis);
 	return 0;
 }

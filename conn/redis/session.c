@@ -11,7 +11,7 @@
 struct torc_redis_session {
 	struct torc_redis *redis;
 	struct node *node;
-	struct line *line;
+	struct link *link;
 	struct torc_slice view;	/* of a reply that is read item by item */
 	size_t taken;		/* of it, by the last item */
 	bool reading;
@@ -39,14 +39,14 @@ torc_redis_session_acquire(struct torc_redis *redis, const char *key,
 	session->redis = redis;
 	rc = torc_redis_node_rent(redis,
 	    key == NULL ? -1 : (int)torc_redis_key_slot(key, strlen(key)),
-	    &session->line, deadline, error != NULL ? &trouble : NULL);
+	    &session->link, deadline, error != NULL ? &trouble : NULL);
 	if (rc < 0) {
 		torc_sys_free(session);
 		return rc;
 	}
 	/* Attempts that failed before have left their words. */
 	torc_error_clear(error);
-	session->node = session->line->node;
+	session->node = session->link->node;
 	*out = session;
 	return 0;
 }
@@ -55,7 +55,7 @@ torc_redis_session_acquire(struct torc_redis *redis, const char *key,
 static void
 settle(struct torc_redis_session *session)
 {
-	torc_conn_consume(session->line->conn, session->taken);
+	torc_conn_consume(session->link->conn, session->taken);
 	session->view.data += session->taken;
 	session->view.size -= session->taken;
 	session->taken = 0;
@@ -69,8 +69,8 @@ torc_redis_session_release(struct torc_redis_session *session)
 
 	if (clean)
 		settle(session);
-	torc_pool_release(session->node->sessions.pool, session->line,
-	    clean && torc_redis_line_alive(session->line));
+	torc_pool_release(session->node->sessions.pool, session->link,
+	    clean && torc_redis_link_alive(session->link));
 	torc_redis_node_drop(session->node);
 	torc_sys_free(session);
 }
@@ -150,16 +150,16 @@ call(struct torc_redis_session *session, const struct batch *batch,
 	if (rc < 0)
 		return rc;
 	settle(session);
-	rc = torc_redis_line_call(session->line, request, deadline, batch,
+	rc = torc_redis_link_call(session->link, request, deadline, batch,
 	    &sent);
 	if (rc < 0) {
 		session->broken = true;
-		return torc_redis_line_explain(session->line, rc, sent,
+		return torc_redis_link_explain(session->link, rc, sent,
 		    trouble);
 	}
 	follow(session, torc_redis_command_flags(command->argc, command->argv),
 	    *request);
-	session->altered |= torc_redis_judge(session->line, *request, false);
+	session->altered |= torc_redis_judge(session->link, *request, false);
 	if (session->redis->config.cluster)
 		torc_redis_cluster_learn(session->redis, session->node,
 		    &(*request)->root);
@@ -222,10 +222,10 @@ send_command(struct torc_redis_session *session, const struct batch *batch,
 		session->altered = true;
 	settle(session);
 	session->view.size = 0;
-	rc = torc_redis_line_write(session->line, deadline, batch, &begun);
+	rc = torc_redis_link_write(session->link, deadline, batch, &begun);
 	if (rc < 0) {
 		session->broken = true;
-		return torc_redis_line_explain(session->line, rc, begun,
+		return torc_redis_link_explain(session->link, rc, begun,
 		    trouble);
 	}
 	session->reading = true;
@@ -249,7 +249,7 @@ torc_redis_session_send(struct torc_redis_session *session,
 static int
 look(struct torc_redis_session *session, torc_deadline deadline)
 {
-	int rc = torc_conn_recv(session->line->conn, &session->view,
+	int rc = torc_conn_recv(session->link->conn, &session->view,
 	    deadline);
 
 	return rc > 0 ? 0 : rc == 0 ? -ECONNRESET :
@@ -261,7 +261,7 @@ static int
 read_item(struct torc_redis_session *session, struct torc_resp_item *item,
     torc_deadline deadline)
 {
-	struct torc_resp_reader *reader = &session->line->tree.reader;
+	struct torc_resp_reader *reader = &session->link->tree.reader;
 	long taken;
 	int rc;
 
@@ -287,7 +287,7 @@ explain_read(const struct torc_redis_session *session, int rc,
 	const char *limit = torc_redis_over_limit(rc);
 
 	if (limit == NULL)
-		return torc_redis_line_explain(session->line, rc, true,
+		return torc_redis_link_explain(session->link, rc, true,
 		    trouble);
 	return torc_redis_tell(trouble, rc, TORC_REDIS_ANSWERED,
 	    "%s: a reply cannot be read further: %s", session->node->address,
@@ -328,6 +328,6 @@ torc_redis_session_read(struct torc_redis_session *session,
 	session->fate = trouble.fate;
 	if (rc < 0)
 		return rc;
-	session->reading = !session->line->tree.reader.done;
+	session->reading = !session->link->tree.reader.done;
 	return session->reading;
 }

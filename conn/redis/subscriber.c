@@ -31,14 +31,14 @@ torc_redis_subscriber_create(struct torc_redis *redis,
 
 /* Nobody uses it from now on, but who writes to it yet. */
 static void
-drop_line(struct torc_redis_subscriber *subscriber)
+drop_link(struct torc_redis_subscriber *subscriber)
 {
-	struct line *line = subscriber->line;
+	struct link *link = subscriber->link;
 
-	subscriber->line = NULL;
-	torc_shared_retire(&line->shared);
-	if (line->shared.users == 0)
-		torc_redis_subscriber_release(line);
+	subscriber->link = NULL;
+	torc_shared_retire(&link->shared);
+	if (link->shared.users == 0)
+		torc_redis_subscriber_release(link);
 }
 
 void
@@ -46,8 +46,8 @@ torc_redis_subscriber_destroy(struct torc_redis_subscriber *subscriber)
 {
 	if (subscriber == NULL)
 		return;
-	if (subscriber->line != NULL)
-		drop_line(subscriber);
+	if (subscriber->link != NULL)
+		drop_link(subscriber);
 	while (subscriber->names != NULL) {
 		struct name *name = subscriber->names;
 
@@ -102,7 +102,7 @@ resume(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
 	int rc = torc_redis_subscriber_resume(subscriber, deadline, error);
 
 	if (rc < 0)
-		drop_line(subscriber);
+		drop_link(subscriber);
 	return rc;
 }
 
@@ -115,7 +115,7 @@ connect_again(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
 
 	for (;;) {
 		int rc = torc_redis_node_rent(subscriber->redis, -1,
-		    &subscriber->line, deadline,
+		    &subscriber->link, deadline,
 		    error != NULL ? &trouble : NULL);
 
 		if (rc == 0) {
@@ -192,7 +192,7 @@ consume(struct torc_redis_subscriber *subscriber, size_t size)
 {
 	struct torc_slice *view = &subscriber->view;
 
-	torc_conn_consume(subscriber->line->conn, size);
+	torc_conn_consume(subscriber->link->conn, size);
 	view->data += size;
 	view->size -= size;
 }
@@ -201,7 +201,7 @@ consume(struct torc_redis_subscriber *subscriber, size_t size)
 static int
 pass(struct torc_redis_subscriber *subscriber)
 {
-	struct torc_resp_reader *reader = &subscriber->line->tree.reader;
+	struct torc_resp_reader *reader = &subscriber->link->tree.reader;
 	long rc = torc_resp_pass(reader, subscriber->view.data,
 	    subscriber->view.size);
 
@@ -216,7 +216,7 @@ pass(struct torc_redis_subscriber *subscriber)
 static long
 build(struct torc_redis_subscriber *subscriber)
 {
-	struct torc_resp_tree *tree = &subscriber->line->tree;
+	struct torc_resp_tree *tree = &subscriber->link->tree;
 	long rc;
 
 	if (!subscriber->reading) {
@@ -238,7 +238,7 @@ explain(const struct torc_redis_subscriber *subscriber, int rc,
 	const char *limit = torc_redis_over_limit(rc);
 
 	return torc_error_set(error, rc, "%s: a message %s: %s",
-	    subscriber->line->address,
+	    subscriber->link->address,
 	    limit == NULL ? "cannot be read" : "was skipped",
 	    limit == NULL ? "it is not the protocol of Redis" : limit);
 }
@@ -250,7 +250,7 @@ explain(const struct torc_redis_subscriber *subscriber, int rc,
 static int
 take(struct torc_redis_subscriber *subscriber, struct torc_error *error)
 {
-	const struct torc_resp_tree *tree = &subscriber->line->tree;
+	const struct torc_resp_tree *tree = &subscriber->link->tree;
 	long rc = subscriber->passing ? pass(subscriber) : 0;
 
 	if (rc == 0 && (subscriber->passing || subscriber->view.size == 0))
@@ -277,7 +277,7 @@ probe(struct torc_redis_subscriber *subscriber)
 
 	note_life(subscriber);
 	if (pinged) {
-		drop_line(subscriber);
+		drop_link(subscriber);
 		return;
 	}
 	subscriber->pinged = true;
@@ -290,7 +290,7 @@ receive(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
     struct torc_error *error)
 {
 	const torc_deadline until = subscriber->silent_until;
-	int rc = torc_conn_recv(subscriber->line->conn, &subscriber->view,
+	int rc = torc_conn_recv(subscriber->link->conn, &subscriber->view,
 	    torc_sooner(until, deadline));
 
 	if (rc > 0) {
@@ -303,7 +303,7 @@ receive(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
 	if (rc == -ETIMEDOUT)
 		probe(subscriber);
 	else
-		drop_line(subscriber);
+		drop_link(subscriber);
 	return 0;
 }
 
@@ -319,24 +319,24 @@ read_reply(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
 	if (rc == 0)
 		rc = receive(subscriber, deadline, error);
 	else if (rc == -EBADMSG)
-		drop_line(subscriber);
+		drop_link(subscriber);
 	return rc;
 }
 
-/* A line that is of no more use is left. */
+/* A link that is of no more use is left. */
 static void
-leave_bad_line(struct torc_redis_subscriber *subscriber)
+leave_bad_link(struct torc_redis_subscriber *subscriber)
 {
-	const struct line *line = subscriber->line;
+	const struct link *link = subscriber->link;
 
-	if (line != NULL && (line->mute || line->node->gone ||
-	    torc_redis_is_replaced(line)))
-		drop_line(subscriber);
+	if (link != NULL && (link->mute || link->node->gone ||
+	    torc_redis_is_replaced(link)))
+		drop_link(subscriber);
 }
 
-/* Parks. Have a line. 1: it is not the first one, 0, or an error. */
+/* Parks. Have a link. 1: it is not the first one, 0, or an error. */
 static int
-begin_line(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
+begin_link(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
     struct torc_error *error)
 {
 	const bool met = subscriber->met;
@@ -361,9 +361,9 @@ torc_redis_subscriber_next(struct torc_redis_subscriber *subscriber,
 
 	memset(message, 0, sizeof(*message));
 	while (rc == 0) {
-		leave_bad_line(subscriber);
-		if (subscriber->line == NULL) {
-			rc = begin_line(subscriber, deadline, error);
+		leave_bad_link(subscriber);
+		if (subscriber->link == NULL) {
+			rc = begin_link(subscriber, deadline, error);
 			if (rc > 0)
 				message->event = TORC_REDIS_CONNECTED;
 			continue;

@@ -16,7 +16,7 @@ struct name {
 
 struct torc_redis_subscriber {
 	struct torc_redis *redis;
-	struct line *line;	/* or NULL */
+	struct link *link;	/* or NULL */
 	struct name *names;
 	unsigned name_count;
 	bool writing;
@@ -31,14 +31,14 @@ struct torc_redis_subscriber {
 	bool passing;		/* ... and was over a limit */
 };
 
-/* Give back the line of a subscriber, which nobody writes to. */
-void torc_redis_subscriber_release(struct line *line);
+/* Give back the link of a subscriber, which nobody writes to. */
+void torc_redis_subscriber_release(struct link *link);
 
 /* What ended a wait for what `late` says, in words; returns `rc`. */
 int torc_redis_subscriber_explain(int rc, const char *late,
     struct torc_error *error);
 
-/* Parks. Subscribe to all again, on a new line. 0, or an error. */
+/* Parks. Subscribe to all again, on a new link. 0, or an error. */
 int torc_redis_subscriber_resume(struct torc_redis_subscriber *subscriber,
     torc_deadline deadline, struct torc_error *error);
 

@@ -277,7 +277,7 @@ lose_idle(struct torc_redis *redis)
 	    NULL) == 0);
 	EXPECT(redis_ask(server.port, "CLIENT KILL TYPE normal", ":"));
 	/* Its end is on its way, and may be so for long. */
-	while (torc_redis_line_alive(redis->nodes[0]->set.members[0]->item))
+	while (torc_redis_link_alive(redis->nodes[0]->set.members[0]->item))
 		EXPECT(torc_sleep(torc_after_ms(1)) == 0);
 	EXPECT(torc_redis_do(redis, &after, LATE, "CLIENT", "ID", NULL) == 0);
 	EXPECT(before->integer != after->integer);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * line.c - a connection to Redis: writing batches, and handing replies to the
+ * link.c - a connection to Redis: writing batches, and handing replies to the
  * requests that wait for them.
  */
 #include <errno.h>
@@ -73,30 +73,30 @@ assemble(struct request *request, const struct batch *batch)
 
 /* Something that is no reply, such as news of a key that we had asked for. */
 static int64_t
-feed_aside(struct line *line, const uint8_t *data, size_t size)
+feed_aside(struct link *link, const uint8_t *data, size_t size)
 {
-	int64_t rc = torc_resp_pass(&line->tree.reader, data, size);
+	int64_t rc = torc_resp_pass(&link->tree.reader, data, size);
 
-	line->aside = rc >= 0 && !line->tree.reader.done;
+	link->aside = rc >= 0 && !link->tree.reader.done;
 	return rc;
 }
 
 static bool
-between_replies(const struct line *line)
+between_replies(const struct link *link)
 {
-	const struct torc_resp_reader *reader = &line->tree.reader;
+	const struct torc_resp_reader *reader = &link->tree.reader;
 
 	return reader->depth == 0 && reader->text_left == 0;
 }
 
 /* The rest of a reply that was refused. */
 static int64_t
-pass(struct line *line, struct request *request, const uint8_t *data,
+pass(struct link *link, struct request *request, const uint8_t *data,
     size_t size)
 {
-	int64_t rc = torc_resp_pass(&line->tree.reader, data, size);
+	int64_t rc = torc_resp_pass(&link->tree.reader, data, size);
 
-	request->passing = rc >= 0 && !line->tree.reader.done;
+	request->passing = rc >= 0 && !link->tree.reader.done;
 	return rc;
 }
 
@@ -105,56 +105,56 @@ pass(struct line *line, struct request *request, const uint8_t *data,
  * goes, so that no memory is held while the rest is read past.
  */
 static int64_t
-refuse(struct line *line, struct request *request,
+refuse(struct link *link, struct request *request,
     struct torc_redis_reply *root, int error, const uint8_t *data,
     size_t size)
 {
-	const size_t taken = line->tree.taken;
+	const size_t taken = link->tree.taken;
 	int64_t rc = 0;
 
-	torc_resp_arena_rewind(&request->arena, &line->before);
+	torc_resp_arena_rewind(&request->arena, &link->before);
 	*root = (struct torc_redis_reply) { .type = TORC_REDIS_NIL };
 	if (request->refused == 0) {
 		request->refused = error;
 		request->refused_at = request->got;
 	}
-	if (!line->tree.reader.done)
-		rc = pass(line, request, data + taken, size - taken);
+	if (!link->tree.reader.done)
+		rc = pass(link, request, data + taken, size - taken);
 	return rc < 0 ? rc : rc + (int64_t)taken;
 }
 
 static int64_t
-build(struct line *line, struct request *request, const uint8_t *data,
+build(struct link *link, struct request *request, const uint8_t *data,
     size_t size)
 {
 	struct torc_redis_reply *root = request->parts == NULL ?
 	    &request->root : &request->parts[request->got];
 	int64_t rc;
 
-	if (between_replies(line))
-		line->before = request->arena;
-	line->tree.arena = &request->arena;
-	rc = torc_resp_build(&line->tree, root, data, size);
+	if (between_replies(link))
+		link->before = request->arena;
+	link->tree.arena = &request->arena;
+	rc = torc_resp_build(&link->tree, root, data, size);
 	return rc >= 0 || rc == -EBADMSG ? rc :
-	    refuse(line, request, root, (int)rc, data, size);
+	    refuse(link, request, root, (int)rc, data, size);
 }
 
 static int64_t
 feed(struct torc_request *base, const uint8_t *data, size_t size, bool *done,
     void *arg)
 {
-	struct line *line = arg;
+	struct link *link = arg;
 	struct request *request = (struct request *)base;
 	int64_t rc;
 
-	line->shared.quiet_since = torc_now();
+	link->shared.quiet_since = torc_now();
 	if (request->passing)
-		rc = pass(line, request, data, size);
-	else if (line->aside || (data[0] == '>' && between_replies(line)))
-		return feed_aside(line, data, size);
+		rc = pass(link, request, data, size);
+	else if (link->aside || (data[0] == '>' && between_replies(link)))
+		return feed_aside(link, data, size);
 	else
-		rc = build(line, request, data, size);
-	if (rc > 0 && line->tree.reader.done)
+		rc = build(link, request, data, size);
+	if (rc > 0 && link->tree.reader.done)
 		request->got++;
 	*done = rc > 0 && request->got == request->expected;
 	return rc;
@@ -166,13 +166,13 @@ feed_full(struct torc_request *base, const uint8_t *data, size_t size,
     bool *done, void *arg)
 {
 	struct request *request = (struct request *)base;
-	struct line *line = arg;
+	struct link *link = arg;
 	int64_t rc;
 
-	line->tree.taken = 0;
-	rc = refuse(line, request, request->parts == NULL ? &request->root :
+	link->tree.taken = 0;
+	rc = refuse(link, request, request->parts == NULL ? &request->root :
 	    &request->parts[request->got], -ENAMETOOLONG, data, size);
-	if (rc > 0 && line->tree.reader.done)
+	if (rc > 0 && link->tree.reader.done)
 		request->got++;
 	*done = rc > 0 && request->got == request->expected;
 	return rc;
@@ -185,7 +185,7 @@ drop(struct torc_request *base, void *arg)
 	torc_redis_request_free((struct request *)base);
 }
 
-const struct torc_pipeline_kind torc_redis_line_replies = {
+const struct torc_pipeline_kind torc_redis_link_replies = {
 	.feed = feed,
 	.full = feed_full,
 	.drop = drop,
@@ -194,23 +194,23 @@ const struct torc_pipeline_kind torc_redis_line_replies = {
 /* ---- Commands ---- */
 
 static int
-put_large(struct line *line, torc_deadline deadline,
+put_large(struct link *link, torc_deadline deadline,
     const struct torc_redis_command *command)
 {
 	uint8_t head[TORC_RESP_HEAD + 2];
 	size_t size = torc_resp_put_head(head, '*', command->argc);
-	int rc = torc_conn_write(line->conn, head, size, deadline);
+	int rc = torc_conn_write(link->conn, head, size, deadline);
 
 	for (unsigned i = 0; rc == 0 && i < command->argc; i++) {
 		const struct torc_slice *argument = &command->argv[i];
 
 		size = torc_resp_put_head(head, '$', argument->size);
-		rc = torc_conn_write(line->conn, head, size, deadline);
+		rc = torc_conn_write(link->conn, head, size, deadline);
 		if (rc == 0)
-			rc = torc_conn_write(line->conn, argument->data,
+			rc = torc_conn_write(link->conn, argument->data,
 			    argument->size, deadline);
 		if (rc == 0)
-			rc = torc_conn_write(line->conn, "\r\n", 2, deadline);
+			rc = torc_conn_write(link->conn, "\r\n", 2, deadline);
 	}
 	return rc;
 }
@@ -231,63 +231,63 @@ most_bytes(const struct torc_redis_command *command)
  * that has to wait must not fail with others' commands in it.
  */
 static int
-put_command(struct line *line, torc_deadline deadline,
+put_command(struct link *link, torc_deadline deadline,
     const struct torc_redis_command *command, bool *begun)
 {
 	const size_t size = most_bytes(command);
 	uint8_t bytes[SMALL];
 	int rc = 0;
 
-	if (size > torc_conn_room(line->conn))
-		rc = torc_conn_flush(line->conn, deadline);
+	if (size > torc_conn_room(link->conn))
+		rc = torc_conn_flush(link->conn, deadline);
 	if (rc < 0)
 		return rc;
 	*begun = true;
 	if (size > sizeof(bytes))
-		return put_large(line, deadline, command);
-	return torc_conn_write(line->conn, bytes,
+		return put_large(link, deadline, command);
+	return torc_conn_write(link->conn, bytes,
 	    torc_resp_put_command(bytes, command->argv, command->argc),
 	    deadline);
 }
 
 static int
 put_word(
-    struct line *line, const char *word, torc_deadline deadline, bool *begun)
+    struct link *link, const char *word, torc_deadline deadline, bool *begun)
 {
 	const struct torc_slice argv = { (const uint8_t *)word,
 		strlen(word) };
 	const struct torc_redis_command command = { &argv, 1 };
 
-	return put_command(line, deadline, &command, begun);
+	return put_command(link, deadline, &command, begun);
 }
 
 int
-torc_redis_line_write(struct line *line, torc_deadline deadline,
+torc_redis_link_write(struct link *link, torc_deadline deadline,
     const struct batch *batch, bool *begun)
 {
 	int rc = 0;
 
 	*begun = false;
 	if (batch->asking)
-		rc = put_word(line, "ASKING", deadline, begun);
+		rc = put_word(link, "ASKING", deadline, begun);
 	if (rc == 0 && batch->atomic)
-		rc = put_word(line, "MULTI", deadline, begun);
+		rc = put_word(link, "MULTI", deadline, begun);
 	for (unsigned i = 0; rc == 0 && i < batch->count; i++)
-		rc = put_command(line, deadline, &batch->commands[i], begun);
+		rc = put_command(link, deadline, &batch->commands[i], begun);
 	if (rc == 0 && batch->atomic)
-		rc = put_word(line, "EXEC", deadline, begun);
+		rc = put_word(link, "EXEC", deadline, begun);
 	if (rc < 0) {
-		line->mute = true;
-		torc_shared_retire(&line->shared);
+		link->mute = true;
+		torc_shared_retire(&link->shared);
 	}
 	return rc;
 }
 
 /* Whether it may have to wait for the server to read. */
 static bool
-is_large(const struct line *line, const struct batch *batch)
+is_large(const struct link *link, const struct batch *batch)
 {
-	const size_t room = torc_conn_room(line->conn);
+	const size_t room = torc_conn_room(link->conn);
 	size_t size = 0;
 
 	for (unsigned i = 0; i < batch->count && size <= room; i++)
@@ -297,9 +297,9 @@ is_large(const struct line *line, const struct batch *batch)
 
 /* Nobody waits for it any more; it keeps its place. */
 static void
-give_up(struct line *line, struct request *request)
+give_up(struct link *link, struct request *request)
 {
-	int rc = torc_pipeline_await(&line->shared.pipeline, &request->base,
+	int rc = torc_pipeline_await(&link->shared.pipeline, &request->base,
 	    TORC_AT_ONCE);
 
 	if (rc != -ETIMEDOUT && rc != -ECANCELED)
@@ -311,22 +311,22 @@ give_up(struct line *line, struct request *request)
  * failed is the end of the connection; the others on it did nothing wrong.
  */
 static int
-submit(struct line *line, struct request *request, torc_deadline deadline,
+submit(struct link *link, struct request *request, torc_deadline deadline,
     const struct batch *batch, bool *sent)
 {
-	struct torc_pipeline *pipeline = &line->shared.pipeline;
-	int rc = torc_shared_begin(&line->shared, &request->base, deadline);
+	struct torc_pipeline *pipeline = &link->shared.pipeline;
+	int rc = torc_shared_begin(&link->shared, &request->base, deadline);
 
 	if (rc < 0) {
 		torc_redis_request_free(request);
 		return rc;
 	}
-	if (line->mute) {
+	if (link->mute) {
 		rc = -EPIPE;
 	} else {
-		if (is_large(line, batch))
+		if (is_large(link, batch))
 			torc_pipeline_attend(pipeline, &request->base);
-		rc = torc_redis_line_write(line, deadline, batch, sent);
+		rc = torc_redis_link_write(link, deadline, batch, sent);
 		/* Replies to earlier requests may still come. */
 		if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED)
 			torc_pipeline_break(pipeline, -ECONNRESET);
@@ -336,7 +336,7 @@ submit(struct line *line, struct request *request, torc_deadline deadline,
 	if (rc < 0 && request->base.done && request->base.result == 0)
 		rc = 0;
 	if (rc < 0)
-		give_up(line, request);
+		give_up(link, request);
 	return rc;
 }
 
@@ -345,14 +345,14 @@ submit(struct line *line, struct request *request, torc_deadline deadline,
  * short deadline cannot tell, and must not take the connection from others.
  */
 static void
-note_lateness(struct line *line)
+note_lateness(struct link *link)
 {
-	if (torc_shared_is_quiet(&line->shared))
-		torc_shared_retire(&line->shared);
+	if (torc_shared_is_quiet(&link->shared))
+		torc_shared_retire(&link->shared);
 }
 
 int
-torc_redis_line_call(struct line *line, struct request **out,
+torc_redis_link_call(struct link *link, struct request **out,
     torc_deadline deadline, const struct batch *batch, bool *sent)
 {
 	struct request *request = request_new(batch);
@@ -362,10 +362,10 @@ torc_redis_line_call(struct line *line, struct request **out,
 	*sent = false;
 	if (request == NULL)
 		return -ENOMEM;
-	rc = submit(line, request, deadline, batch, sent);
+	rc = submit(link, request, deadline, batch, sent);
 	if (rc < 0)
 		return rc;
-	rc = torc_pipeline_await(&line->shared.pipeline, &request->base,
+	rc = torc_pipeline_await(&link->shared.pipeline, &request->base,
 	    deadline);
 	if (rc == 0) {
 		assemble(request, batch);
@@ -373,9 +373,9 @@ torc_redis_line_call(struct line *line, struct request **out,
 		return 0;
 	}
 	if (rc == -ETIMEDOUT)
-		note_lateness(line);
+		note_lateness(link);
 	if (rc != -ETIMEDOUT && rc != -ECANCELED) {
-		torc_shared_retire(&line->shared);
+		torc_shared_retire(&link->shared);
 		*sent = !request->base.unsent;
 		torc_redis_request_free(request);
 	}
@@ -383,7 +383,7 @@ torc_redis_line_call(struct line *line, struct request **out,
 }
 
 int
-torc_redis_line_explain(const struct line *line, int rc, bool sent,
+torc_redis_link_explain(const struct link *link, int rc, bool sent,
     struct trouble *trouble)
 {
 	const char *what = "connection lost: ", *cause = "";
@@ -407,16 +407,16 @@ torc_redis_line_explain(const struct line *line, int rc, bool sent,
 	}
 	return torc_redis_tell(trouble, rc,
 	    sent ? TORC_REDIS_UNKNOWN : TORC_REDIS_UNSENT, "%s: %s%s; %s",
-	    line->address, what, cause,
+	    link->address, what, cause,
 	    sent ? "the command was sent, and may have been done" :
 		   "nothing was sent");
 }
 
 int
-torc_redis_line_do(struct line *line, struct request **request,
+torc_redis_link_do(struct link *link, struct request **request,
     torc_deadline deadline, unsigned argc, const char *const *words)
 {
-	struct torc_slice argv[LINE_WORDS];
+	struct torc_slice argv[LINK_WORDS];
 	const struct torc_redis_command command = { argv, argc };
 	const struct batch batch = { .commands = &command, .count = 1 };
 	bool sent;
@@ -424,17 +424,17 @@ torc_redis_line_do(struct line *line, struct request **request,
 	for (unsigned i = 0; i < argc; i++)
 		argv[i] = (struct torc_slice) { (const uint8_t *)words[i],
 			strlen(words[i]) };
-	return torc_redis_line_call(line, request, deadline, &batch, &sent);
+	return torc_redis_link_call(link, request, deadline, &batch, &sent);
 }
 
 bool
-torc_redis_line_alive(struct line *line)
+torc_redis_link_alive(struct link *link)
 {
-	const struct torc_shared *shared = &line->shared;
+	const struct torc_shared *shared = &link->shared;
 
 	if (shared->retired || shared->pipeline.error != 0 ||
-	    torc_redis_is_replaced(line))
+	    torc_redis_is_replaced(link))
 		return false;
 	/* Without a request, nothing may have come, not even an end. */
-	return shared->pipeline.count > 0 || torc_conn_usable(line->conn);
+	return shared->pipeline.count > 0 || torc_conn_usable(link->conn);
 }
