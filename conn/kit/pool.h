@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pool.h - a pool from inside: what it keeps (pool.c), who has it next
- * (pool_rent.c, pool_line.c), and its own life (pool_life.c).
+ * (pool_rent.c, pool_queue.c), and its own life (pool_life.c).
  */
 #ifndef TORC_KIT_POOL_H
 #define TORC_KIT_POOL_H
@@ -30,7 +30,7 @@ enum torc_pool_state {
 struct torc_pool_entry {
 	void *item;
 	struct torc_pool *pool;
-	struct torc_pool_line *line;	/* RENTED: whose share it counts in */
+	struct torc_pool_queue *queue;	/* RENTED: whose share it counts in */
 	uint64_t fiber;		/* that opens or closes it, once it runs */
 	uint64_t old_at;	/* not to be used from then on */
 	uint64_t idle_until;
@@ -41,8 +41,8 @@ struct torc_pool_entry {
 };
 
 /* Fibers with one key. */
-struct torc_pool_line {
-	struct torc_pool_line *next;	/* of its bucket, or spare ones */
+struct torc_pool_queue {
+	struct torc_pool_queue *next;	/* of its bucket, or spare ones */
 	uint64_t key;
 	struct torc_list queued;	/* those without a place */
 	struct torc_node turn;	/* in pool->turns while some are queued */
@@ -52,7 +52,7 @@ struct torc_pool_line {
 };
 
 /*
- * A fiber that waits has a place first, when it is its line's turn, and then a
+ * A fiber that waits has a place first, when it is its queue's turn, and then a
  * connection: one that comes back, or one that is opened since it waits.
  */
 struct torc_pool {
@@ -64,15 +64,15 @@ struct torc_pool {
 	struct torc_pool_config config;
 
 	/* pool_rent.c */
-	struct torc_pool_line common;	/* of no key */
-	struct torc_pool_line **lines;	/* of keys: chains */
-	struct torc_pool_line *spare_lines;
+	struct torc_pool_queue common;	/* of no key */
+	struct torc_pool_queue **queues;	/* of keys: chains */
+	struct torc_pool_queue *spare_queues;
 	uint64_t seed;		/* where keys fall */
-	uint32_t line_mask;
+	uint32_t queue_mask;
 	unsigned waiting;	/* fibers, all of them */
-	unsigned held;		/* places, of all lines */
+	unsigned held;		/* places, of all queues */
 	unsigned placed;	/* fibers that have a place and no connection */
-	struct torc_list turns;	/* lines with fibers that are queued */
+	struct torc_list turns;	/* queues in which fibers wait */
 	struct torc_list placed_any;
 	struct torc_list placed_fresh;	/* and want one that is new */
 	uint32_t *buckets;	/* chains of rented entries, by their item */
@@ -174,7 +174,7 @@ void torc_pool_offer(struct torc_pool_entry *entry, bool fresh);
 void torc_pool_turn_away(struct torc_pool *pool);
 void torc_pool_turn_away_fresh(struct torc_pool *pool);
 
-/* ---- pool_line.c ---- */
+/* ---- pool_queue.c ---- */
 
 static inline uint32_t
 torc_pool_hash(uint64_t value, uint64_t seed)
@@ -186,16 +186,18 @@ torc_pool_hash(uint64_t value, uint64_t seed)
 }
 
 /*
- * The line of a key, made if there is none. Without memory for it, the fiber
- * stands in the line of no key.
+ * The queue of a key, made if there is none. Without memory for it, the fiber
+ * stands in the queue of no key.
  */
-struct torc_pool_line *torc_pool_line_of(struct torc_pool *pool, uint64_t key);
+struct torc_pool_queue *torc_pool_queue_of(struct torc_pool *pool,
+    uint64_t key);
 
-/* A line is there as long as it has something. */
-void torc_pool_leave_line(struct torc_pool *pool, struct torc_pool_line *line);
+/* A queue is there as long as it has something. */
+void torc_pool_leave_queue(struct torc_pool *pool,
+    struct torc_pool_queue *queue);
 
-/* Memory for lines and for finding what is rented. 0 or -ENOMEM. */
-int torc_pool_lines_init(struct torc_pool *pool);
-void torc_pool_lines_fini(struct torc_pool *pool);
+/* Memory for queues and for finding what is rented. 0 or -ENOMEM. */
+int torc_pool_queues_init(struct torc_pool *pool);
+void torc_pool_queues_fini(struct torc_pool *pool);
 
 #endif

@@ -73,7 +73,7 @@ static void
 release_memory(struct torc_pool *pool)
 {
 	pool->alive = 0;
-	torc_pool_lines_fini(pool);
+	torc_pool_queues_fini(pool);
 	torc_sys_free(pool->idle);
 	torc_sys_free(pool);
 }
@@ -91,7 +91,7 @@ allocate(const struct torc_pool_config *config)
 	pool->entry_count = count;
 	pool->counts[TORC_POOL_FREE] = count;
 	pool->idle = torc_sys_alloc(config->size * sizeof(pool->idle[0]));
-	if (torc_pool_lines_init(pool) < 0 || pool->idle == NULL) {
+	if (torc_pool_queues_init(pool) < 0 || pool->idle == NULL) {
 		release_memory(pool);
 		return NULL;
 	}

@@ -19,7 +19,7 @@
 struct renter {
 	struct torc_node node;
 	struct torc_fiber *fiber;
-	struct torc_pool_line *line;
+	struct torc_pool_queue *queue;
 	struct torc_pool_entry *entry;	/* its own, after `done` and 0 */
 	int result;
 	bool fresh;
@@ -37,13 +37,13 @@ bucket_of(const struct torc_pool *pool, const void *item)
 }
 
 static void
-rent_out(struct torc_pool_entry *entry, struct torc_pool_line *line)
+rent_out(struct torc_pool_entry *entry, struct torc_pool_queue *queue)
 {
 	struct torc_pool *pool = entry->pool;
 	uint32_t *bucket = bucket_of(pool, entry->item);
 
 	torc_pool_set_state(entry, TORC_POOL_RENTED);
-	entry->line = line;
+	entry->queue = queue;
 	entry->next = *bucket;
 	*bucket = (uint32_t)(entry - pool->entries) + 1;
 }
@@ -68,35 +68,35 @@ find_rented(const struct torc_pool *pool, const void *item)
 /* ---- Places ---- */
 
 static void
-hold(struct torc_pool *pool, struct torc_pool_line *line)
+hold(struct torc_pool *pool, struct torc_pool_queue *queue)
 {
-	line->held++;
+	queue->held++;
 	pool->held++;
 }
 
 static void
-let_go(struct torc_pool *pool, struct torc_pool_line *line)
+let_go(struct torc_pool *pool, struct torc_pool_queue *queue)
 {
-	torc_assert(line->held > 0 && pool->held > 0);
-	line->held--;
+	torc_assert(queue->held > 0 && pool->held > 0);
+	queue->held--;
 	pool->held--;
 }
 
-/* Whether a line may have one more place. */
+/* Whether a queue may have one more place. */
 static bool
-has_share(const struct torc_pool *pool, const struct torc_pool_line *line)
+has_share(const struct torc_pool *pool, const struct torc_pool_queue *queue)
 {
 	const unsigned size = pool->config.size;
 
-	return pool->held < size && (line == &pool->common ||
-	    line->held < SHARE * (size - pool->held));
+	return pool->held < size && (queue == &pool->common ||
+	    queue->held < SHARE * (size - pool->held));
 }
 
 /* Out of the queue it is in; `result` is known. */
 static void
 take_out(struct torc_pool *pool, struct renter *renter)
 {
-	struct torc_pool_line *line = renter->line;
+	struct torc_pool_queue *queue = renter->queue;
 
 	torc_list_remove(&renter->node);
 	pool->waiting--;
@@ -104,9 +104,9 @@ take_out(struct torc_pool *pool, struct renter *renter)
 		pool->placed--;
 		return;
 	}
-	line->waiting--;
-	if (line->waiting == 0)
-		torc_list_remove(&line->turn);
+	queue->waiting--;
+	if (queue->waiting == 0)
+		torc_list_remove(&queue->turn);
 }
 
 /*
@@ -125,7 +125,7 @@ static void
 hand_over(struct torc_pool *pool, struct renter *renter,
     struct torc_pool_entry *entry)
 {
-	rent_out(entry, renter->line);
+	rent_out(entry, renter->queue);
 	take_out(pool, renter);
 	renter->entry = entry;
 	finish(renter, 0);
@@ -142,16 +142,16 @@ first_of(const struct torc_list *list)
 static void
 place(struct torc_pool *pool, struct renter *renter)
 {
-	struct torc_pool_line *line = renter->line;
+	struct torc_pool_queue *queue = renter->queue;
 	struct torc_pool_entry *entry = renter->fresh ? NULL :
 	    torc_pool_pick_up(pool);
 
-	hold(pool, line);
-	torc_list_remove(&line->turn);
-	if (line->waiting > 1)
-		torc_list_append(&pool->turns, &line->turn);
+	hold(pool, queue);
+	torc_list_remove(&queue->turn);
+	if (queue->waiting > 1)
+		torc_list_append(&pool->turns, &queue->turn);
 	torc_list_remove(&renter->node);
-	line->waiting--;
+	queue->waiting--;
 	pool->placed++;
 	renter->placed = true;
 	torc_list_append(renter->fresh ? &pool->placed_fresh :
@@ -160,19 +160,19 @@ place(struct torc_pool *pool, struct renter *renter)
 		hand_over(pool, renter, entry);
 }
 
-/* The line whose turn it is and that may have a place, or NULL. */
-static struct torc_pool_line *
-next_line(const struct torc_pool *pool)
+/* The queue whose turn it is and that may have a place, or NULL. */
+static struct torc_pool_queue *
+next_queue(const struct torc_pool *pool)
 {
 	const struct torc_node *end = &pool->turns.ends;
 
 	for (struct torc_node *node = end->next; node != end;
 	    node = node->next) {
-		struct torc_pool_line *line = torc_container(node,
-		    struct torc_pool_line, turn);
+		struct torc_pool_queue *queue = torc_container(node,
+		    struct torc_pool_queue, turn);
 
-		if (has_share(pool, line))
-			return line;
+		if (has_share(pool, queue))
+			return queue;
 	}
 	return NULL;
 }
@@ -180,14 +180,14 @@ next_line(const struct torc_pool *pool)
 void
 torc_pool_settle(struct torc_pool *pool)
 {
-	struct torc_pool_line *line;
+	struct torc_pool_queue *queue;
 
 	/* No fiber of a reactor that has lost its ring runs any more. */
 	if (pool->reactor->phase == TORC_PHASE_ENDED)
 		return;
 	while (pool->held < pool->config.size &&
-	    (line = next_line(pool)) != NULL)
-		place(pool, first_of(&line->queued));
+	    (queue = next_queue(pool)) != NULL)
+		place(pool, first_of(&queue->queued));
 }
 
 void
@@ -212,8 +212,8 @@ leave_queue(struct torc_pool *pool, struct renter *renter)
 {
 	take_out(pool, renter);
 	if (renter->placed)
-		let_go(pool, renter->line);
-	torc_pool_leave_line(pool, renter->line);
+		let_go(pool, renter->queue);
+	torc_pool_leave_queue(pool, renter->queue);
 }
 
 static void
@@ -244,7 +244,7 @@ first_of_all(const struct torc_pool *pool)
 	if (renter != NULL || torc_list_empty(&pool->turns))
 		return renter;
 	return first_of(&torc_container(pool->turns.ends.next,
-	    struct torc_pool_line, turn)->queued);
+	    struct torc_pool_queue, turn)->queued);
 }
 
 void
@@ -259,22 +259,22 @@ torc_pool_turn_away(struct torc_pool *pool)
 }
 
 /*
- * The queue is full: the last fiber of the longest line makes room, if that is
- * longer than the line of the one that comes, with that one.
+ * As many fibers wait as may wait. The last fiber of the longest queue makes
+ * room, if that queue is longer than `mine` would be with one more.
  */
 static bool
-make_room(struct torc_pool *pool, const struct torc_pool_line *mine)
+make_room(struct torc_pool *pool, const struct torc_pool_queue *mine)
 {
 	const struct torc_node *end = &pool->turns.ends;
-	struct torc_pool_line *longest = NULL;
+	struct torc_pool_queue *longest = NULL;
 
 	for (struct torc_node *node = end->next; node != end;
 	    node = node->next) {
-		struct torc_pool_line *line = torc_container(node,
-		    struct torc_pool_line, turn);
+		struct torc_pool_queue *queue = torc_container(node,
+		    struct torc_pool_queue, turn);
 
-		if (longest == NULL || line->waiting > longest->waiting)
-			longest = line;
+		if (longest == NULL || queue->waiting > longest->waiting)
+			longest = queue;
 	}
 	if (longest == NULL || longest->waiting <= mine->waiting + 1)
 		return false;
@@ -289,21 +289,21 @@ make_room(struct torc_pool *pool, const struct torc_pool_line *mine)
 static int
 queue_up(struct torc_pool *pool, struct renter *renter, torc_deadline deadline)
 {
-	struct torc_pool_line *line = renter->line;
+	struct torc_pool_queue *queue = renter->queue;
 	int rc = 0;
 
 	if (deadline.at <= pool->reactor->due)
 		rc = -ETIMEDOUT;
 	else if (pool->waiting >= pool->config.waiters &&
-	    !make_room(pool, line))
+	    !make_room(pool, queue))
 		rc = -ENOBUFS;
 	if (rc < 0) {
-		torc_pool_leave_line(pool, line);
+		torc_pool_leave_queue(pool, queue);
 		return rc;
 	}
-	torc_list_append(&line->queued, &renter->node);
-	if (line->waiting++ == 0)
-		torc_list_append(&pool->turns, &line->turn);
+	torc_list_append(&queue->queued, &renter->node);
+	if (queue->waiting++ == 0)
+		torc_list_append(&pool->turns, &queue->turn);
 	pool->waiting++;
 	torc_pool_settle(pool);
 	torc_pool_open_more(pool);
@@ -335,12 +335,12 @@ rent(struct torc_pool *pool, const struct torc_pool_wish *wish,
 	/* One had ended before it was used, and so may others have. */
 	if (wish->fresh)
 		torc_pool_weed(pool);
-	renter.line = torc_pool_line_of(pool, wish->key);
-	if (!wish->fresh && renter.line->waiting == 0 &&
-	    has_share(pool, renter.line) &&
+	renter.queue = torc_pool_queue_of(pool, wish->key);
+	if (!wish->fresh && renter.queue->waiting == 0 &&
+	    has_share(pool, renter.queue) &&
 	    (*entry = torc_pool_pick_up(pool)) != NULL) {
-		hold(pool, renter.line);
-		rent_out(*entry, renter.line);
+		hold(pool, renter.queue);
+		rent_out(*entry, renter.queue);
 		return 0;
 	}
 	rc = queue_up(pool, &renter, deadline);
@@ -408,8 +408,8 @@ count_again(struct torc_pool_entry *entry)
 {
 	entry->aside = false;
 	entry->pool->aside--;
-	entry->line->aside--;
-	hold(entry->pool, entry->line);
+	entry->queue->aside--;
+	hold(entry->pool, entry->queue);
 }
 
 /* Its renter has no part in it any more. */
@@ -422,8 +422,8 @@ give_up(struct torc_pool *pool, const void *item)
 	if (entry->aside)
 		count_again(entry);
 	*at = entry->next;
-	let_go(pool, entry->line);
-	torc_pool_leave_line(pool, entry->line);
+	let_go(pool, entry->queue);
+	torc_pool_leave_queue(pool, entry->queue);
 	return entry;
 }
 
@@ -467,9 +467,9 @@ torc_pool_set_aside(struct torc_pool *pool, void *item, bool aside)
 	if (pool->aside >= pool->config.aside_max)
 		return -ENOBUFS;
 	entry->aside = true;
-	entry->line->aside++;
+	entry->queue->aside++;
 	pool->aside++;
-	let_go(pool, entry->line);
+	let_go(pool, entry->queue);
 	torc_pool_settle(pool);
 	torc_pool_open_more(pool);
 	return 0;

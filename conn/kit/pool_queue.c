@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pool_line.c - the lines in which fibers wait for a connection of a pool, one
- * for each key.
+ * pool_queue.c - the queues in which fibers wait for a connection of a pool.
+ * Each key has one.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -11,52 +11,52 @@
 #include "conn/kit/pool.h"
 #include "sys/sys.h"
 
-static struct torc_pool_line **
+static struct torc_pool_queue **
 bucket_of(struct torc_pool *pool, uint64_t key)
 {
-	return &pool->lines[torc_pool_hash(key, pool->seed) &
-	    pool->line_mask];
+	return &pool->queues[torc_pool_hash(key, pool->seed) &
+	    pool->queue_mask];
 }
 
-struct torc_pool_line *
-torc_pool_line_of(struct torc_pool *pool, uint64_t key)
+struct torc_pool_queue *
+torc_pool_queue_of(struct torc_pool *pool, uint64_t key)
 {
-	struct torc_pool_line **bucket = bucket_of(pool, key), *line;
+	struct torc_pool_queue **bucket = bucket_of(pool, key), *queue;
 
 	if (key == 0)
 		return &pool->common;
-	for (line = *bucket; line != NULL; line = line->next) {
-		if (line->key == key)
-			return line;
+	for (queue = *bucket; queue != NULL; queue = queue->next) {
+		if (queue->key == key)
+			return queue;
 	}
-	line = pool->spare_lines;
-	if (line != NULL)
-		pool->spare_lines = line->next;
+	queue = pool->spare_queues;
+	if (queue != NULL)
+		pool->spare_queues = queue->next;
 	else
-		line = torc_sys_alloc(sizeof(*line));
-	if (line == NULL)
+		queue = torc_sys_alloc(sizeof(*queue));
+	if (queue == NULL)
 		return &pool->common;
-	line->key = key;
-	torc_list_init(&line->queued);
-	line->next = *bucket;
-	*bucket = line;
-	return line;
+	queue->key = key;
+	torc_list_init(&queue->queued);
+	queue->next = *bucket;
+	*bucket = queue;
+	return queue;
 }
 
 void
-torc_pool_leave_line(struct torc_pool *pool, struct torc_pool_line *line)
+torc_pool_leave_queue(struct torc_pool *pool, struct torc_pool_queue *queue)
 {
-	struct torc_pool_line **at;
+	struct torc_pool_queue **at;
 
-	if (line == &pool->common || line->waiting > 0 || line->held > 0 ||
-	    line->aside > 0)
+	if (queue == &pool->common || queue->waiting > 0 || queue->held > 0 ||
+	    queue->aside > 0)
 		return;
-	at = bucket_of(pool, line->key);
-	while (*at != line)
+	at = bucket_of(pool, queue->key);
+	while (*at != queue)
 		at = &(*at)->next;
-	*at = line->next;
-	line->next = pool->spare_lines;
-	pool->spare_lines = line;
+	*at = queue->next;
+	queue->next = pool->spare_queues;
+	pool->spare_queues = queue;
 }
 
 static uint32_t
@@ -68,17 +68,17 @@ power_of_two(uint32_t least, uint32_t most, uint32_t wanted)
 }
 
 int
-torc_pool_lines_init(struct torc_pool *pool)
+torc_pool_queues_init(struct torc_pool *pool)
 {
-	const uint32_t lines = power_of_two(16, 1024, pool->config.size * 4);
+	const uint32_t queues = power_of_two(16, 1024, pool->config.size * 4);
 	const uint32_t buckets = power_of_two(16, UINT32_MAX / 2 + 1,
 	    pool->entry_count);
 
-	pool->lines = torc_sys_alloc(lines * sizeof(pool->lines[0]));
+	pool->queues = torc_sys_alloc(queues * sizeof(pool->queues[0]));
 	pool->buckets = torc_sys_alloc(buckets * sizeof(pool->buckets[0]));
-	if (pool->lines == NULL || pool->buckets == NULL)
+	if (pool->queues == NULL || pool->buckets == NULL)
 		return -ENOMEM;
-	pool->line_mask = lines - 1;
+	pool->queue_mask = queues - 1;
 	pool->bucket_mask = buckets - 1;
 	torc_list_init(&pool->common.queued);
 	torc_list_init(&pool->turns);
@@ -88,23 +88,23 @@ torc_pool_lines_init(struct torc_pool *pool)
 }
 
 static void
-free_lines(struct torc_pool_line *line)
+free_queues(struct torc_pool_queue *queue)
 {
-	while (line != NULL) {
-		struct torc_pool_line *next = line->next;
+	while (queue != NULL) {
+		struct torc_pool_queue *next = queue->next;
 
-		torc_sys_free(line);
-		line = next;
+		torc_sys_free(queue);
+		queue = next;
 	}
 }
 
 void
-torc_pool_lines_fini(struct torc_pool *pool)
+torc_pool_queues_fini(struct torc_pool *pool)
 {
-	for (uint32_t i = 0; pool->lines != NULL && i <= pool->line_mask; i++)
-		free_lines(pool->lines[i]);
-	free_lines(pool->spare_lines);
-	torc_sys_free(pool->lines);
+	for (uint32_t i = 0; pool->queues != NULL && i <= pool->queue_mask; i++)
+		free_queues(pool->queues[i]);
+	free_queues(pool->spare_queues);
+	torc_sys_free(pool->queues);
 	torc_sys_free(pool->buckets);
 }
 
