@@ -393,9 +393,13 @@ saves_last() {	# the vote that comes just before the end
 }
 
 refuses_long_lines() {
-	head -c 1000 /dev/zero | tr '\0' x |
-	    timeout 20 nc.openbsd 127.0.0.1 "$port"
-	tells "$port" tea "tea 6"
+	local status=0
+	exec 7<>"/dev/tcp/127.0.0.1/$port" || return 1
+	head -c 1000 /dev/zero | tr '\0' x >&7
+	read -r -t 10 <&7 || status=$?	# above 128: nothing came for 10 s
+	exec 7>&-
+	echo "status $status"
+	[ $status -eq 1 ] && tells "$port" tea "tea 6"
 }
 
 # ---- worker ----
