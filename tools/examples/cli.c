@@ -98,13 +98,13 @@ static void
 help(const char *what, const struct cli_switch *extra)
 {
 	printf("usage: %s [options]\n%s\n\n"
-	    "  -l ADDRESS   listen on this address; can be repeated "
-	    "(127.0.0.1:8080).\n"
+	    "  -l ADDRESS   listen on this address; can be repeated; default: "
+	    "127.0.0.1:8080.\n"
 	    "               Other forms: [::1]:8080, unix:PATH, unix:@NAME, "
 	    "fd:N\n"
-	    "  -r REACTORS  number of threads, each with its own ring (one "
-	    "for each CPU)\n"
-	    "  -s MICROS    poll for this long before sleeping (off)\n"
+	    "  -r REACTORS  number of threads, each with its own ring; "
+	    "default: one per CPU\n"
+	    "  -s MICROS    poll for this long before sleeping; default: 0\n"
 	    "  -i           fill receive buffers bit by bit (Linux 6.12 and "
 	    "later)\n"
 	    "  -n           do not publish statistics for ringstat\n",

@@ -135,7 +135,8 @@ main(int argc, char **argv)
 	int fds[3], epoll, rc;
 
 	if (argc != 2) {
-		fprintf(stderr, "usage: embed ADDRESS\n");
+		fprintf(stderr, "usage: embed ADDRESS\nSends every byte back, "
+		    "and shows how many connections there are.\n");
 		return 64;
 	}
 	if (torc_reactor_create(&reactor, NULL, &error) < 0) {

@@ -197,7 +197,8 @@ main(int argc, char **argv)
 	for (int i = 2; i < argc; i++)
 		usable = usable && argv[i][strcspn(argv[i], " \r\n")] == '\0';
 	if (!usable) {
-		fprintf(stderr, "usage: pipe ADDRESS KEY ...\n");
+		fprintf(stderr, "usage: pipe ADDRESS KEY ...\nShows the "
+		    "values of keys in the memcached at ADDRESS.\n");
 		return 64;
 	}
 	address = argv[1];

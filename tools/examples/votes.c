@@ -216,7 +216,8 @@ main(int argc, char **argv)
 	struct torc_error error;
 
 	if (argc != 3 || strlen(argv[2]) >= sizeof(path)) {
-		fprintf(stderr, "usage: votes ADDRESS FILE\n");
+		fprintf(stderr, "usage: votes ADDRESS FILE\nCounts lines, and "
+		    "saves their numbers in FILE.\n");
 		return 64;
 	}
 	snprintf(path, sizeof(path), "%s", argv[2]);
