@@ -122,6 +122,8 @@ submit_and_wait(struct torc_reactor *reactor, torc_deadline deadline)
 	if (torc_likely(!reactor->sleeps_beside) ||
 	    torc_reactor_fd(reactor) < 0)
 		return sleep_in_enter(reactor, until);
+	/* As in sleep_in_enter(): a sleep is not a turn that takes long. */
+	reactor->timed = torc_ring_busy(&reactor->ring);
 	rc = torc_beside_sleep(reactor, until);
 	return rc < 0 || torc_ring_ready(&reactor->ring) > 0 ? rc :
 	    torc_ring_enter(&reactor->ring, 0, 0, 0);

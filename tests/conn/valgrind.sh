@@ -170,4 +170,38 @@ reads() {
 	    "$scratch/reads" "$scratch/large"
 }
 claim "what operations have read is known to be written" reads
+
+# A sleep of four seconds, where a turn of two is a stall.
+cat >"$scratch/sleeps.c" <<'END'
+#include <torc.h>
+
+static int
+start(struct torc_reactor *reactor, void *arg)
+{
+	(void)arg;
+	torc_sleep(torc_after_ms(4000));
+	torc_sleep(torc_after_ms(1));
+	torc_reactor_stop(reactor);
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct torc_config config = { .start = start, .reactors = 1,
+		.stall_ms = 2000 };
+	struct torc_stats stats;
+
+	if (torc_serve(&config, NULL, NULL) < 0)
+		return 2;
+	torc_stats_read(&stats);
+	return stats.stalls > 0 ? 3 : 0;
+}
+END
+sleeps() {
+	"$CC" -g -o "$scratch/sleeps" "$scratch/sleeps.c" -I"$B/include" \
+	    "$B/lib/libtorc.a" -pthread &&
+	    timeout -k 2 60 valgrind -q --error-exitcode=99 "$scratch/sleeps"
+}
+claim "a sleep is not counted as a stall" sleeps
 [ $failed -eq 0 ]
