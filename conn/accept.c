@@ -148,10 +148,7 @@ torc_accept_resume(struct torc_net *net)
 struct deal {
 	struct torc_post post;
 	int fd;
-	int listener;
-	unsigned port;
-	torc_handler *handler;
-	void *arg;
+	struct torc_accepting how;
 };
 
 static void
@@ -162,11 +159,22 @@ receive_deal(struct torc_reactor *reactor, struct torc_post *post)
 
 	if (reactor->phase < TORC_PHASE_STOPPING &&
 	    torc_net_open(reactor, &net) == 0)
-		torc_conn_accept(net, deal->fd, deal->listener, deal->port,
-		    deal->handler, deal->arg);
+		torc_conn_accept(net, deal->fd, &deal->how);
 	else
 		torc_sys_close(deal->fd);
 	torc_sys_free(deal);
+}
+
+static struct torc_accepting
+how_of(const struct torc_listener *listener)
+{
+	return (struct torc_accepting) {
+		.listener = listener->index,
+		.port = listener->port,
+		.handler = listener->handler,
+		.arg = listener->arg,
+		.maker = listener->maker,
+	};
 }
 
 /* To the next reactor in turn. False: it is ours. */
@@ -189,10 +197,7 @@ deal_out(struct torc_listener *listener, int fd)
 	*deal = (struct deal) {
 		.post.call = receive_deal,
 		.fd = fd,
-		.listener = listener->index,
-		.port = listener->port,
-		.handler = listener->handler,
-		.arg = listener->arg,
+		.how = how_of(listener),
 	};
 	if (torc_reactor_post(peer, &deal->post) == 0)
 		return true;
@@ -212,6 +217,7 @@ torc_accept_deal(struct torc_net *net, struct torc_reactor **peers,
 static void
 accepted(struct torc_listener *listener, int fd)
 {
+	const struct torc_accepting how = how_of(listener);
 	struct torc_net *net = listener->net;
 
 	torc_debug_assert(fd >= 0);
@@ -219,8 +225,7 @@ accepted(struct torc_listener *listener, int fd)
 	listener->moments = 0;
 	if (net->peer_count > 1 && listener->dealt && deal_out(listener, fd))
 		return;
-	torc_conn_accept(net, fd, listener->index, listener->port,
-	    listener->handler, listener->arg);
+	torc_conn_accept(net, fd, &how);
 }
 
 static void

@@ -8,6 +8,7 @@
 #include "conn/held.h"
 #include "conn/listen.h"
 #include "conn/slab.h"
+#include "conn/transport.h"
 #include "reactor/fiber.h"
 
 /* ---- Input ---- */
@@ -74,6 +75,10 @@ check_sends(const struct torc_conn *conn)
 	    conn->slab_end <= torc_slab_size(conn->net) : conn->slab_end == 0);
 	torc_assert(conn->send_failed == (conn->send_error != 0));
 	torc_assert(!conn->loud || conn->sent_size == 0);
+	if (conn->transport != NULL) {
+		torc_assert(conn->unquiet && conn->sent_size == 0);
+		torc_assert(conn->job == NULL);
+	}
 	torc_assert(!conn->loud || conn->slabbed || conn->job != NULL);
 	torc_assert(conn->loud || !conn->recalled);
 	/* A socket that is lent is awaited, too, and has no writer. */

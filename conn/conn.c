@@ -21,6 +21,7 @@
 #include "conn/room.h"
 #include "conn/send.h"
 #include "conn/torc_protocol.h"
+#include "conn/transport.h"
 #include "conn/view.h"
 #include "conn/watch.h"
 #include "reactor/fiber.h"
@@ -61,6 +62,9 @@ recycle(struct torc_conn *conn)
 	torc_assert(conn->reader == NULL && conn->writer == NULL);
 	torc_view_discard(conn);
 	torc_conn_forget(conn);
+	if (conn->transport != NULL)
+		torc_transport_forget(conn);
+	conn->transport = NULL;
 	torc_intake_forget(conn);
 	if (torc_node_linked(&conn->todo.node))
 		torc_list_remove(&conn->todo.node);
@@ -82,8 +86,6 @@ recycle(struct torc_conn *conn)
 void
 torc_conn_advance(struct torc_conn *conn)
 {
-	if (TORC_DEBUGGED)
-		torc_conn_check(conn);
 	torc_send_advance(conn);
 	if (conn->doomed || conn->slowed)
 		torc_intake_end(conn);
@@ -91,6 +93,8 @@ torc_conn_advance(struct torc_conn *conn)
 		torc_intake_arm(conn);
 	if (conn->polling || conn->poll_input || conn->watcher != 0)
 		torc_watch_advance(conn);
+	if (TORC_DEBUGGED)
+		torc_conn_check(conn);
 	/* The last step: the fiber may well be the end of the connection. */
 	if (conn->writer != NULL &&
 	    (conn->send_failed || torc_send_idle(conn))) {
@@ -114,7 +118,9 @@ torc_conn_missed(struct torc_reactor *reactor, void *object,
 	if (cqe->res != -ENOENT)
 		return;
 	if (torc_tag_kind(cqe->user_data) ==
-	    (TORC_KIND_RECV | TORC_KIND_CANCEL))
+	    (TORC_KIND_RECV | TORC_KIND_CANCEL) ||
+	    torc_tag_kind(cqe->user_data) ==
+	    (TORC_KIND_SEALED | TORC_KIND_CANCEL))
 		torc_intake_missed(conn);
 	else if (torc_tag_kind(cqe->user_data) ==
 	    (TORC_KIND_POLL | TORC_KIND_CANCEL))
@@ -207,6 +213,8 @@ fall_asleep(struct torc_conn *conn)
 		return -EAGAIN;
 	if (reactor->phase == TORC_PHASE_DRAINING)
 		by = torc_at(torc_drain_idle_by(conn));
+	if (conn->transport != NULL)
+		conn->transport->kind->rest(conn->transport);
 	if (torc_view_keep(conn) < 0 || by.at <= reactor->due ||
 	    reactor->phase >= TORC_PHASE_STOPPING)
 		return TORC_CLOSE;
@@ -291,6 +299,11 @@ torc_conn_revive(struct torc_conn *conn)
 	torc_debug_assert(conn->dormant && conn->handler != NULL);
 	torc_conn_set_dormant(conn, false);
 	torc_timers_disarm(&reactor->timers, &conn->timer);
+	if (conn->transport != NULL && !conn->transport->ready) {
+		/* It has ended before it was one: nobody is to know. */
+		torc_conn_doom(conn, false);
+		return;
+	}
 	if (!start_handler(conn) || reactor->current != NULL)
 		return;
 	/* Inline, as a parked fiber would be. */
@@ -302,9 +315,21 @@ torc_conn_revive(struct torc_conn *conn)
 
 /* ---- The beginning ---- */
 
+void
+torc_conn_set_transport(struct torc_conn *conn,
+    struct torc_transport *transport)
+{
+	torc_assert(conn->transport == NULL && !conn->armed);
+	torc_assert(transport->conn == NULL && torc_send_idle(conn));
+	transport->conn = conn;
+	conn->transport = transport;
+	/* What is sealed leaves from the slab alone. */
+	conn->unquiet = true;
+}
+
 struct torc_conn *
 torc_conn_open(struct torc_net *net, int fd, torc_handler *handler,
-    void *arg)
+    void *arg, struct torc_transport *transport)
 {
 	struct torc_conn *conn = torc_slots_take(&net->conns);
 	struct torc_slot slot;
@@ -331,27 +356,52 @@ torc_conn_open(struct torc_net *net, int fd, torc_handler *handler,
 		.send_mark = net->reactor->settled,
 		.arm_mark = net->reactor->settled,
 	};
+	if (transport != NULL)
+		torc_conn_set_transport(conn, transport);
 	torc_intake_arm(conn);
 	return conn;
 }
 
-void
-torc_conn_accept(struct torc_net *net, int fd, int listener, unsigned port,
-    torc_handler *handler, void *arg)
+/* Its handler starts when its transport is ready. */
+static void
+await_transport(struct torc_conn *conn, unsigned ms)
 {
-	struct torc_conn *conn = torc_room_make(net, fd) ?
-	    torc_conn_open(net, fd, handler, arg) : NULL;
+	const torc_deadline by = torc_conn_limit(conn, ms);
 
-	torc_debug_assert(handler != NULL && listener >= 0);
+	torc_debug_assert(conn->transport != NULL && conn->handler != NULL);
+	torc_conn_set_dormant(conn, true);
+	if (by.at < UINT64_MAX)
+		torc_timers_arm(&conn->reactor->timers, &conn->timer, by.at);
+}
+
+void
+torc_conn_accept(struct torc_net *net, int fd,
+    const struct torc_accepting *how)
+{
+	struct torc_transport *transport = NULL;
+	struct torc_conn *conn = NULL;
+
+	torc_debug_assert(how->handler != NULL && how->listener >= 0);
 	net->reactor->counters->accepts++;
+	if (how->maker != NULL)
+		transport = how->maker->make(how->maker);
+	if ((how->maker == NULL || transport != NULL) &&
+	    torc_room_make(net, fd))
+		conn = torc_conn_open(net, fd, how->handler, how->arg,
+		    transport);
 	if (conn == NULL) {
 		net->reactor->counters->sheds++;
 		torc_sys_close(fd);
+		if (transport != NULL)
+			transport->kind->free(transport);
 		return;
 	}
-	conn->listener = (int16_t)listener;
-	conn->port = (uint16_t)port;
-	start_handler(conn);
+	conn->listener = (int16_t)how->listener;
+	conn->port = (uint16_t)how->port;
+	if (transport != NULL)
+		await_transport(conn, how->maker->ready_ms);
+	else
+		start_handler(conn);
 }
 
 /* ---- For handlers ---- */

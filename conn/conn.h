@@ -21,6 +21,8 @@ struct torc_chunk;
 struct torc_job;
 struct torc_net;
 struct torc_piece;
+struct torc_transport;
+struct torc_transport_maker;
 
 /* Whose completions are whose. */
 enum {
@@ -28,6 +30,7 @@ enum {
 	TORC_KIND_RECV,
 	TORC_KIND_SEND,
 	TORC_KIND_POLL,
+	TORC_KIND_SEALED,	/* receives, where there is a transport */
 };
 
 #define TORC_NO_BID UINT32_MAX
@@ -57,6 +60,7 @@ enum {
  *   life
  *     conn.c: slot fd net reactor owner send_tag unquiet never handler arg
  *         listener port data since todo timer dormant doomed reset unfinished
+ *         transport
  *     finish.c: lingers
  *     drain.c: silent
  *     room.c: busy evicted
@@ -221,6 +225,7 @@ struct torc_conn {
 	void *arg;		/* of the handler */
 	void *data;
 	struct torc_block *memory;	/* of torc_conn_memory() */
+	struct torc_transport *transport;	/* NULL: clear text */
 	uint64_t since;		/* when it was opened */
 	bool unfinished;	/* a message is: a drain does not end a wait
 				 * for the rest */
@@ -269,7 +274,10 @@ torc_conn_require_fiber(const struct torc_conn *conn)
 static inline uint64_t
 torc_conn_recv_tag(const struct torc_conn *conn)
 {
-	return conn->send_tag ^ (uint64_t)(TORC_KIND_SEND ^ TORC_KIND_RECV) <<
+	const uint64_t kind = conn->transport != NULL ? TORC_KIND_SEALED :
+	    TORC_KIND_RECV;
+
+	return conn->send_tag ^ (TORC_KIND_SEND ^ kind) <<
 	    (TORC_SLOT_BITS + TORC_GENERATION_BITS);
 }
 
@@ -283,15 +291,26 @@ torc_conn_poll_tag(const struct torc_conn *conn)
 
 /*
  * A connection for the socket `fd`, without a fiber yet, its receive armed; of
- * a handler, or NULL if it was dialled.
- * NULL if there are too many; the socket is the caller's then.
+ * a handler, or NULL if it was dialled. `transport`: it is the connection's
+ * from now on; NULL: clear text.
+ * NULL if there are too many; the socket and the transport are the caller's
+ * then.
  */
 struct torc_conn *torc_conn_open(struct torc_net *net, int fd,
-    torc_handler *handler, void *arg);
+    torc_handler *handler, void *arg, struct torc_transport *transport);
+
+/* What a listener says of the connections that it accepts. */
+struct torc_accepting {
+	int listener;
+	unsigned port;
+	torc_handler *handler;
+	void *arg;
+	struct torc_transport_maker *maker;	/* NULL: clear text */
+};
 
 /* Open one for a listener and start its handler; or shed it. */
-void torc_conn_accept(struct torc_net *net, int fd, int listener,
-    unsigned port, torc_handler *handler, void *arg);
+void torc_conn_accept(struct torc_net *net, int fd,
+    const struct torc_accepting *how);
 
 /*
  * Close it once nothing is outstanding, with RST if `reset`; no fiber uses it
@@ -319,6 +338,10 @@ torc_conn_limit(const struct torc_conn *conn, unsigned ms)
 	return ms == TORC_NO_LIMIT ? TORC_NEVER :
 	    torc_at(conn->reactor->now + ms * 1000000ull);
 }
+
+/* All that goes through its socket from now on is sealed. */
+void torc_conn_set_transport(struct torc_conn *conn,
+    struct torc_transport *transport);
 
 /* It has no fiber, or has one again. */
 void torc_conn_set_dormant(struct torc_conn *conn, bool dormant);

@@ -183,7 +183,7 @@ torc_dial_open(struct torc_conn **conn, int fd)
 	int rc = torc_net_open(reactor, &net);
 
 	*conn = rc == 0 && torc_room_make(net, fd) ?
-	    torc_conn_open(net, fd, NULL, NULL) : NULL;
+	    torc_conn_open(net, fd, NULL, NULL, NULL) : NULL;
 	if (*conn == NULL) {
 		torc_sys_close(fd);
 		return rc < 0 ? rc : -ENOBUFS;

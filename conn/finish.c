@@ -10,6 +10,7 @@
 #include "conn/finish.h"
 #include "conn/recv.h"
 #include "conn/send.h"
+#include "conn/transport.h"
 #include "conn/view.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
@@ -106,7 +107,10 @@ torc_finish(struct torc_conn *conn, torc_deadline sent_by,
 	if (!torc_send_idle(conn))
 		torc_drain_set_silent(conn, false);
 	rc = torc_conn_flush(conn, sent_by);
-	if (rc == 0 && !conn->eof && !conn->failed) {
+	/* A transport says that it ends, also to a peer that has ended. */
+	if (rc == 0 && conn->eof && conn->transport != NULL)
+		rc = torc_conn_shutdown(conn, sent_by);
+	else if (rc == 0 && !conn->eof && !conn->failed) {
 		rc = torc_conn_shutdown(conn, sent_by);
 		if (rc == 0 && fin_by.at != 0)
 			rc = await_fin(conn, fin_by);
@@ -143,11 +147,18 @@ torc_conn_retire(struct torc_conn *conn)
 	torc_conn_set_dormant(conn, false);
 	torc_drain_set_silent(conn, true);
 	torc_timers_disarm(&conn->reactor->timers, &conn->timer);
+	/* No handler was told of it, or none is to be. */
+	if (conn->transport != NULL && !conn->transport->ready) {
+		torc_conn_doom(conn, false);
+		return;
+	}
 	if (!torc_send_idle(conn)) {
 		if (torc_fiber_start(conn->reactor, NULL, run_finish,
 		    conn) == 0)
 			return;
 		reset = true;
+	} else if (conn->transport != NULL) {
+		torc_transport_close(conn);
 	}
 	torc_conn_doom(conn, reset);
 }

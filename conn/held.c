@@ -23,6 +23,7 @@
 #include "conn/conn.h"
 #include "conn/held.h"
 #include "conn/net.h"
+#include "conn/transport.h"
 
 #include <string.h>
 
@@ -66,6 +67,24 @@ torc_held_free(struct torc_conn *conn, uint8_t *memory, uint32_t size)
 	torc_sys_free(memory);
 }
 
+void
+torc_held_trim(struct torc_conn *conn, uint32_t size, uint32_t used)
+{
+	torc_assert(used > 0 && used <= size);
+	conn->net->own[side_of(conn)] -= size - used;
+}
+
+void
+torc_held_count(struct torc_conn *conn, uint32_t before, uint32_t now)
+{
+	size_t *own = &conn->net->own[side_of(conn)];
+
+	torc_assert(*own >= before);
+	*own += (size_t)now - before;
+	if (now < before)
+		torc_held_set_eased(conn->net, true);
+}
+
 /* ---- Shares ---- */
 
 /* Bytes that it has, but for those in a buffer that a handler looks at. */
@@ -73,7 +92,8 @@ static uint64_t
 load_of(const struct torc_conn *conn)
 {
 	return (uint64_t)conn->held +
-	    (conn->joined != NULL ? conn->view_size : 0);
+	    (conn->joined != NULL ? conn->view_size : 0) +
+	    torc_transport_kept(conn);
 }
 
 /* Bytes that a connection may have now. */
@@ -102,6 +122,10 @@ torc_held_room(const struct torc_conn *conn)
 
 	if (load == 0 && share < TORC_HELD_RESERVE)
 		share = TORC_HELD_RESERVE < max ? TORC_HELD_RESERVE : max;
+	/* A record that has begun is of no use before its end. */
+	if (torc_transport_kept(conn) > 0 &&
+	    share < load + conn->transport->missing)
+		share = load + conn->transport->missing;
 	return load < share ? (uint32_t)(share - load) : 0;
 }
 

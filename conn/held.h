@@ -35,6 +35,11 @@ struct torc_block {
 /* Memory of its own for input of a connection, which is counted. NULL: none. */
 uint8_t *torc_held_alloc(struct torc_conn *conn, uint32_t size);
 void torc_held_free(struct torc_conn *conn, uint8_t *memory, uint32_t size);
+/* Of memory that has `size` bytes, no more than `used` are any: count these. */
+void torc_held_trim(struct torc_conn *conn, uint32_t size, uint32_t used);
+
+/* What others keep of its input has so many bytes, and had so many before. */
+void torc_held_count(struct torc_conn *conn, uint32_t before, uint32_t now);
 
 /* Whether others may have some since, which nobody has looked at. */
 static inline void

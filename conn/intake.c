@@ -140,6 +140,13 @@ torc_intake_want(struct torc_conn *conn)
 }
 
 void
+torc_intake_hold(struct torc_conn *conn)
+{
+	torc_intake_forget(conn);
+	conn->slowed = true;
+}
+
+void
 torc_intake_slow_down(struct torc_conn *conn)
 {
 	torc_debug_assert(!conn->slowed && conn->pieced);

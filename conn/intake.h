@@ -30,6 +30,9 @@ uint32_t torc_intake_room(struct torc_conn *conn);
 /* Somebody waits for more: it is not the peer that waits. */
 void torc_intake_want(struct torc_conn *conn);
 
+/* Nothing is to be received until somebody wants something. */
+void torc_intake_hold(struct torc_conn *conn);
+
 /* The handler does not read: let the peer feel it. */
 void torc_intake_slow_down(struct torc_conn *conn);
 

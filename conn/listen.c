@@ -226,6 +226,17 @@ torc_listen_add(struct torc_net *net, const struct torc_listener *like)
 	return listener->index;
 }
 
+void
+torc_listen_set_maker(struct torc_net *net, int index,
+    struct torc_transport_maker *maker)
+{
+	struct torc_listener *listener = (struct torc_listener *)(void *)
+	    torc_slots_at(&net->listeners, (uint32_t)index);
+
+	torc_debug_assert(index >= 0);
+	listener->maker = maker;
+}
+
 int
 torc_listen(struct torc_reactor *reactor, const char *address,
     torc_handler *handler, void *arg)

@@ -19,8 +19,8 @@
  * A listener. Each member is written by one file alone; listen.c makes them
  * all. tests/lint.sh reads this table:
  *
- *     listen.c: slot net fd index port closing adopted dealt handler arg todo
- *         timer address file closers
+ *     listen.c: slot net fd index port closing adopted dealt handler arg maker
+ *         todo timer address file closers
  *     accept.c: armed paused gone moments
  *
  *   state      is                  until
@@ -47,6 +47,7 @@ struct torc_listener {
 				 * descriptors, since the last connection */
 	torc_handler *handler;
 	void *arg;
+	struct torc_transport_maker *maker;	/* NULL: clear text */
 	struct torc_todo todo;
 	struct torc_timer timer;	/* ends the pause */
 	struct sockaddr_storage address;
@@ -56,6 +57,9 @@ struct torc_listener {
 
 /* Accept on a socket that listens. The index of the listener, or -ENOSPC. */
 int torc_listen_add(struct torc_net *net, const struct torc_listener *like);
+/* What it accepts from now on has a transport of the maker's. */
+void torc_listen_set_maker(struct torc_net *net, int index,
+    struct torc_transport_maker *maker);
 /* Accept nothing before torc_listen_begin(). */
 void torc_listen_hold(struct torc_net *net);
 /* Leave an index free, for a listener that only another reactor has. */

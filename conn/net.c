@@ -373,6 +373,8 @@ name_kinds(struct torc_net *net)
 	    torc_accept_complete, torc_accept_stray };
 	const struct torc_kind recv = { &net->conns, torc_recv_complete,
 	    torc_recv_stray };
+	const struct torc_kind sealed = { &net->conns, torc_recv_sealed,
+	    torc_recv_stray };
 	const struct torc_kind send = { &net->conns, torc_send_complete,
 	    stray };
 	const struct torc_kind poll = { &net->conns, torc_watch_complete,
@@ -386,6 +388,8 @@ name_kinds(struct torc_net *net)
 	torc_reactor_name_kind(reactor, TORC_KIND_SEND, &send,
 	    torc_conn_missed);
 	torc_reactor_name_kind(reactor, TORC_KIND_POLL, &poll,
+	    torc_conn_missed);
+	torc_reactor_name_kind(reactor, TORC_KIND_SEALED, &sealed,
 	    torc_conn_missed);
 }
 

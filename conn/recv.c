@@ -13,6 +13,7 @@
 #include "conn/recv.h"
 #include "conn/send.h"
 #include "conn/torc_protocol.h"
+#include "conn/transport.h"
 #include "conn/view.h"
 #include "conn/watch.h"
 #include "reactor/fiber.h"
@@ -111,6 +112,66 @@ deliver(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 		torc_conn_revive(conn);
 }
 
+/* No more is to come, says the transport, or nothing that is to be believed. */
+static void
+end_sealed(struct torc_conn *conn, bool began)
+{
+	const struct torc_transport *transport = conn->transport;
+
+	if (transport->error != 0 && !conn->eof)
+		end_input(conn, transport->error);
+	else if (transport->ended && !conn->eof)
+		end_input(conn, 0);
+	else if (began && conn->dormant)
+		torc_conn_revive(conn);
+	else if (began && conn->reader != NULL)
+		torc_fiber_wake(conn->reader, 0);
+}
+
+/* Sealed bytes have come. */
+static void
+deliver_sealed(struct torc_conn *conn, uint8_t *data, uint32_t size,
+    uint32_t bid)
+{
+	const struct torc_transport *transport = conn->transport;
+	const bool was_ready = transport->ready;
+	const uint64_t tag = conn->send_tag;
+
+	if (conn->failed || conn->eof) {
+		torc_held_let_go(conn, data, size, bid);
+		return;
+	}
+	if (!torc_transport_open(conn, &data, &size, &bid)) {
+		end_input(conn, -ENOMEM);
+		return;
+	}
+	if (size > 0)
+		deliver(conn, data, size, bid);
+	/* The handler may have run, and this be its end. */
+	if (!conn->doomed && conn->send_tag == tag)
+		end_sealed(conn, size == 0 && !was_ready && transport->ready);
+}
+
+static void
+arrive(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
+{
+	if (conn->transport != NULL)
+		deliver_sealed(conn, data, size, bid);
+	else
+		deliver(conn, data, size, bid);
+}
+
+/* The peer's FIN: if its transport did not say so, the stream was cut. */
+static void
+end_socket(struct torc_conn *conn)
+{
+	if (conn->transport == NULL)
+		end_input(conn, cause_of_end(conn));
+	else if (!conn->eof)
+		end_input(conn, cause_of_end(conn) != 0 ?
+		    cause_of_end(conn) : -ENOLINK);
+}
+
 /* The receive is over, and not by bytes. */
 static void
 receive_ended(struct torc_conn *conn, int32_t result)
@@ -120,7 +181,7 @@ receive_ended(struct torc_conn *conn, int32_t result)
 	torc_debug_assert(result <= 0 && !conn->armed);
 	switch (result) {
 	case 0:
-		end_input(conn, cause_of_end(conn));
+		end_socket(conn);
 		return;
 	case -ENOBUFS:
 		torc_intake_run_dry(conn);
@@ -132,7 +193,8 @@ receive_ended(struct torc_conn *conn, int32_t result)
 		return;
 	default:
 		net->reactor->counters->receive_failures++;
-		end_input(conn, torc_conn_error(result));
+		if (!conn->eof)
+			end_input(conn, torc_conn_error(result));
 	}
 }
 
@@ -163,7 +225,7 @@ torc_recv_ready(struct torc_conn *conn)
 		return;
 	}
 	memcpy(bytes, net->fallback_buffer, (size_t)rc);
-	deliver(conn, bytes, (uint32_t)rc, TORC_NO_BID);
+	arrive(conn, bytes, (uint32_t)rc, TORC_NO_BID);
 }
 
 /*
@@ -189,7 +251,7 @@ look_closer(struct torc_reactor *reactor, struct torc_conn *conn,
 		    size, cqe->flags);
 
 		if (size > 0 && !conn->doomed) {
-			deliver(conn, data, size, bid);
+			arrive(conn, data, size, bid);
 			return;
 		}
 		torc_bufring_put(&conn->net->buffers, bid);
@@ -237,6 +299,17 @@ torc_recv_complete(struct torc_reactor *reactor, void *object,
 	reactor->counters->receives++;
 	reactor->counters->received += size;
 	torc_fiber_hand(reactor, fiber, (int)size);
+}
+
+void
+torc_recv_sealed(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe)
+{
+	struct torc_conn *conn = object;
+
+	torc_debug_assert(conn->reactor == reactor && conn->armed);
+	torc_assert(conn->transport != NULL);
+	look_closer(reactor, conn, cqe);
 }
 
 void

@@ -11,6 +11,9 @@
 
 void torc_recv_complete(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe);
+/* The same for connections with a transport. */
+void torc_recv_sealed(struct torc_reactor *reactor, void *object,
+    const struct io_uring_cqe *cqe);
 void torc_recv_stray(struct torc_reactor *reactor,
     const struct io_uring_cqe *cqe);
 /* No more is to be received: torc_conn_advance() will tell. */

@@ -15,6 +15,7 @@
 #include "conn/send.h"
 #include "conn/slab.h"
 #include "conn/torc_protocol.h"
+#include "conn/transport.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 
@@ -95,16 +96,24 @@ send_job(struct torc_conn *conn)
 	conn->loud = true;
 }
 
-/* Move what is staged in a chunk to a slab. */
-static void
-stow_staged(struct torc_conn *conn)
+void
+torc_send_stow_staged(struct torc_conn *conn)
 {
 	if (conn->staged_size > 0 &&
-	    !torc_slab_stow(conn, conn->staged, conn->staged_size)) {
-		torc_send_fail(conn, -ENOMEM);
+	    !torc_send_stow(conn, conn->staged, conn->staged_size))
 		return;
-	}
 	torc_chunk_drop(conn);
+}
+
+bool
+torc_send_stow(struct torc_conn *conn, const uint8_t *data, uint32_t size)
+{
+	if (conn->transport != NULL)
+		return torc_transport_stow(conn, data, size);
+	if (torc_slab_stow(conn, data, size))
+		return true;
+	torc_send_fail(conn, -ENOMEM);
+	return false;
 }
 
 bool
@@ -120,6 +129,8 @@ torc_send_discard(struct torc_conn *conn)
 	torc_assert(!conn->loud);
 	torc_chunk_drop(conn);
 	torc_slab_drop(conn);
+	if (conn->transport != NULL)
+		torc_transport_drop(conn);
 }
 
 void
@@ -189,6 +200,8 @@ torc_send_advance(struct torc_conn *conn)
 	torc_intake_settle(conn);
 	if (conn->send_failed && !conn->loud)
 		torc_send_discard(conn);
+	if (conn->transport != NULL)
+		torc_transport_refill(conn);
 	if (conn->loud) {
 		if (conn->aborting)
 			abort_loud(conn);
@@ -209,7 +222,7 @@ torc_send_advance(struct torc_conn *conn)
 	    torc_send_may_be_quiet(conn))
 		send_quietly(conn);
 	else if (conn->staged_size > 0 && conn->urgent) {
-		stow_staged(conn);
+		torc_send_stow_staged(conn);
 		torc_send_advance(conn);
 	}
 }
@@ -250,7 +263,7 @@ finish_quiet(struct torc_conn *conn, int32_t result)
 	if (size > 0 && !torc_slab_stow(conn, rest, size))
 		torc_send_fail(conn, -ENOMEM);
 	else
-		stow_staged(conn);
+		torc_send_stow_staged(conn);
 }
 
 /* Take `size` sent bytes off the front of a job. True: it is done. */

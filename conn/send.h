@@ -32,6 +32,11 @@ void torc_send_fail(struct torc_conn *conn, int error);
 void torc_send_advance(struct torc_conn *conn);
 /* Nothing is staged, and nothing outstanding. */
 bool torc_send_idle(struct torc_conn *conn);
+/* Into the slab, sealed if there is a transport. False: sending has failed. */
+bool torc_send_stow(struct torc_conn *conn, const uint8_t *data,
+    uint32_t size);
+/* The same for what is staged in a chunk, if anything is. */
+void torc_send_stow_staged(struct torc_conn *conn);
 /* Let go of all that was not sent. Nothing is outstanding. */
 void torc_send_discard(struct torc_conn *conn);
 /*

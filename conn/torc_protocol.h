@@ -60,8 +60,9 @@ TORC_API size_t torc_conn_room(const struct torc_conn *conn);
  * descriptor that it returns is a blocking one and stays so. Until
  * torc_conn_give_back(), any other write to the connection stops the process,
  * and the connection must not be closed. It can still receive. Returns the
- * descriptor, or: -EOPNOTSUPP bytes do not go through the socket as they are
- * (today they always do); the error that torc_conn_write() would have returned.
+ * descriptor, or: -EOPNOTSUPP bytes do not go through the socket as they are,
+ * since they are encrypted; the error that torc_conn_write() would have
+ * returned.
  */
 TORC_API int torc_conn_lend(struct torc_conn *conn, torc_deadline deadline);
 
@@ -71,6 +72,13 @@ TORC_API int torc_conn_lend(struct torc_conn *conn, torc_deadline deadline);
  * the connection cannot be written to, and calls that write return this error.
  */
 TORC_API void torc_conn_give_back(struct torc_conn *conn, int error);
+
+/*
+ * Give up writing: a part of a message may be missing. The connection cannot be
+ * written to after it, and says so with `error`, a negative errno; what is not
+ * sent yet is dropped.
+ */
+TORC_API void torc_conn_fail(struct torc_conn *conn, int error);
 
 /* ---- Patience ---- */
 

@@ -13,6 +13,7 @@
 #include "conn/net.h"
 #include "conn/send.h"
 #include "conn/slab.h"
+#include "conn/transport.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 
@@ -68,6 +69,15 @@ end_wait(struct torc_conn *conn)
 
 /* ---- For handlers ---- */
 
+static void
+push(struct torc_conn *conn)
+{
+	if (conn->staged_size == 0)
+		return;
+	torc_chunk_hurry(conn);
+	torc_reactor_later(conn->reactor, &conn->todo);
+}
+
 /*
  * Bytes of one connection at a time may wait to be sent by its own calls, and
  * for the end of the turn. Those of another one are to leave by themselves.
@@ -77,8 +87,8 @@ begin_staging(struct torc_conn *conn)
 {
 	struct torc_conn *other = conn->net->unsent;
 
-	if (other != conn && other->staged_size > 0)
-		torc_conn_push(other);
+	if (other != conn)
+		push(other);
 	conn->net->unsent = conn;
 }
 
@@ -153,15 +163,22 @@ await_peer(struct torc_conn *conn, torc_deadline deadline)
 	    conn->pace.left_ns > 0 ? 0 : rc;
 }
 
-int
-torc_conn_flush(struct torc_conn *conn, torc_deadline deadline)
+/* Parks. */
+static int
+flush(struct torc_conn *conn, torc_deadline deadline)
 {
 	int rc = 0;
 
-	torc_conn_require_fiber(conn);
 	while (rc >= 0 && conn->send_error == 0 && !torc_send_idle(conn))
 		rc = await_peer(conn, deadline);
 	return conn->send_error != 0 ? conn->send_error : rc < 0 ? rc : 0;
+}
+
+int
+torc_conn_flush(struct torc_conn *conn, torc_deadline deadline)
+{
+	torc_conn_require_fiber(conn);
+	return flush(conn, deadline);
 }
 
 int
@@ -171,6 +188,8 @@ torc_conn_lend(struct torc_conn *conn, torc_deadline deadline)
 
 	torc_conn_require_fiber(conn);
 	torc_require(!conn->awaited, "two fibers write to one connection");
+	if (conn->transport != NULL)
+		return -EOPNOTSUPP;
 	rc = torc_conn_flush(conn, deadline);
 	if (rc < 0)
 		return rc;
@@ -190,6 +209,17 @@ torc_conn_give_back(struct torc_conn *conn, int error)
 	if (error == 0)
 		return;
 	torc_send_break(conn, error);
+}
+
+void
+torc_conn_fail(struct torc_conn *conn, int error)
+{
+	torc_conn_require(conn);
+	torc_require(error < 0, "torc_conn_fail needs an error below 0");
+	torc_require(!conn->awaited,
+	    "a connection is given up while a fiber writes to it");
+	torc_send_break(conn, error);
+	torc_reactor_later(conn->reactor, &conn->todo);
 }
 
 /* What is staged, and the slices that have bytes, are the parts of a job. */
@@ -270,6 +300,35 @@ write_to_slab(struct torc_conn *conn, const uint8_t **data, size_t *size,
 	return 0;
 }
 
+/* Parks. Seal bytes into the slab, part by part, until all of them are sent. */
+static int
+write_sealed(struct torc_conn *conn, const uint8_t *data, size_t size,
+    torc_deadline deadline)
+{
+	int rc = 0;
+
+	torc_debug_assert(conn->transport != NULL && size > 0);
+	while (rc >= 0 && !conn->send_failed &&
+	    (size > 0 || conn->slab != NULL)) {
+		size_t room = 0;
+
+		if (conn->slab == NULL)
+			torc_send_stow_staged(conn);
+		if (conn->staged_size == 0)
+			room = torc_transport_room(conn);
+		if (room > size)
+			room = size;
+		if (room > 0 && !conn->send_failed)
+			torc_send_stow(conn, data, (uint32_t)room);
+		data += room;
+		size -= room;
+		rc = await_peer(conn, deadline);
+	}
+	if (rc < 0)
+		torc_send_fail(conn, rc);
+	return conn->send_error;
+}
+
 /* Why nothing can be written; or 0. */
 static int
 refuse_write(const struct torc_conn *conn)
@@ -296,9 +355,13 @@ write_carefully(struct torc_conn *conn, const uint8_t *data, size_t size,
 	if (rc < 0)
 		return rc;
 	while (rc == 0 && size > 0) {
-		rc = write_to_slab(conn, &data, &size, deadline);
+		/* What is sealed is staged first, so that it is one record. */
+		if (conn->transport == NULL)
+			rc = write_to_slab(conn, &data, &size, deadline);
 		if (rc < 0 || size == 0)
 			break;
+		if (size > limit / 2 && conn->transport != NULL)
+			return write_sealed(conn, data, size, deadline);
 		if (size > limit / 2)
 			return write_directly(conn,
 			    &(struct torc_slice) { data, size }, 1, deadline);
@@ -319,7 +382,7 @@ torc_conn_room(const struct torc_conn *conn)
 	torc_conn_require(conn);
 	limit = conn->net->stage_max;
 	room = limit - conn->staged_size;
-	if (conn->slab != NULL)
+	if (conn->slab != NULL && conn->transport == NULL)
 		return torc_slab_size(conn->net) - conn->slab_end;
 	return room < limit / 2 ? room : limit / 2;
 }
@@ -373,7 +436,7 @@ write_slices(struct torc_conn *conn, const struct torc_slice *slices,
 
 	for (unsigned i = 0; i < count; i++)
 		size += slices[i].size;
-	if (size <= conn->net->stage_max / 2) {
+	if (size <= conn->net->stage_max / 2 || conn->transport != NULL) {
 		for (unsigned i = 0; rc == 0 && i < count; i++)
 			rc = torc_conn_write(conn, slices[i].data,
 			    slices[i].size, deadline);
@@ -414,10 +477,7 @@ void
 torc_conn_push(struct torc_conn *conn)
 {
 	torc_conn_require(conn);
-	if (conn->staged_size == 0)
-		return;
-	torc_chunk_hurry(conn);
-	torc_reactor_later(conn->reactor, &conn->todo);
+	push(conn);
 }
 
 int
@@ -427,6 +487,12 @@ torc_conn_shutdown(struct torc_conn *conn, torc_deadline deadline)
 
 	if (rc < 0 || conn->shut)
 		return rc;
+	if (conn->transport != NULL) {
+		torc_transport_close(conn);
+		rc = flush(conn, deadline);
+		if (rc < 0)
+			return rc;
+	}
 	conn->shut = true;
 	return torc_sys_shutdown(conn->fd, SHUT_WR);
 }

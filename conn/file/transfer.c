@@ -7,13 +7,16 @@
  * on the ring; that takes a copy more, and brings more of the file into the
  * page cache. A file that changes under our hands is not noticed, but for its
  * end.
+ *
+ * A connection that seals what it sends has no socket to lend: the file is read
+ * and written, as much at a time as may be staged.
  */
 
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "conn/kit/torc_client.h"
 #include "conn/file/site.h"
+#include "conn/kit/torc_client.h"
 #include "sys/sys.h"
 
 #define WINDOW (256u << 10)	/* sent before others have their turn */
@@ -150,6 +153,59 @@ copy_step(struct transfer *transfer, torc_deadline deadline)
 	return await_room(transfer, deadline);
 }
 
+/*
+ * Parks. One step, behind nothing that waits to be sent: it is staged, so that
+ * no memory is held while the peer is waited for.
+ */
+static int
+stage_step(struct transfer *transfer, torc_deadline deadline)
+{
+	const size_t room = torc_conn_room(transfer->conn);
+	size_t size = 2 * room < STEP ? 2 * room : STEP, done = 0;
+	int64_t got;
+	int rc;
+
+	if (size > transfer->left)
+		size = (size_t)transfer->left;
+	transfer->block = torc_sys_alloc(size);
+	if (transfer->block == NULL)
+		return -ENOMEM;
+	got = read_block(transfer, size, deadline);
+	rc = got < 0 ? (int)got : got == 0 ? -ENODATA : 0;
+	while (rc == 0 && done < (size_t)got) {
+		const size_t part = (size_t)got - done < room ?
+		    (size_t)got - done : room;
+
+		rc = torc_conn_write(transfer->conn, transfer->block + done,
+		    part, deadline);
+		done += part;
+	}
+	torc_sys_free(transfer->block);
+	transfer->block = NULL;
+	if (rc < 0)
+		return rc;
+	advance(transfer, (int)got);
+	return torc_conn_flush(transfer->conn, deadline);
+}
+
+/* Parks. Through memory, to a connection that does not lend its socket. */
+static int
+write_all(struct transfer *transfer, torc_deadline deadline)
+{
+	int rc = torc_conn_flush(transfer->conn, deadline);
+
+	if (rc < 0)
+		return rc;
+	while (rc == 0 && transfer->left > 0) {
+		rc = stage_step(transfer, deadline);
+		if (rc == 0 && transfer->left > 0)
+			rc = torc_yield();
+	}
+	if (rc < 0)
+		torc_conn_fail(transfer->conn, rc);
+	return rc;
+}
+
 int
 torc_file_transfer(struct torc_conn *conn, int fd,
     struct torc_file_range range, struct torc_file_turns *turns,
@@ -157,12 +213,14 @@ torc_file_transfer(struct torc_conn *conn, int fd,
 {
 	struct transfer transfer = {
 		.conn = conn,
-		.socket = torc_conn_lend(conn, deadline),
 		.fd = fd, .offset = range.first, .left = range.size,
 		.turns = turns, .folder = folder,
 	};
 	int rc = 0;
 
+	transfer.socket = torc_conn_lend(conn, deadline);
+	if (transfer.socket == -EOPNOTSUPP)
+		return write_all(&transfer, deadline);
 	if (transfer.socket < 0)
 		return transfer.socket;
 	while (rc == 0 && transfer.left > 0) {

@@ -708,7 +708,7 @@ open_pair(struct torc_reactor *reactor, void *arg)
 	pair->fd = fds[0];
 	pair->peer = fds[1];
 	pair->conn = torc_conn_open(net_of(reactor), pair->fd, NULL,
-	    NULL);
+	    NULL, NULL);
 	EXPECT(pair->conn != NULL);
 }
 

@@ -382,7 +382,8 @@ struct tag_text
 torc_view_tag(const struct torc_view *view, uint64_t user_data)
 {
 	static const char *const kinds[] = { "none", "wake", "op" };
-	static const char *const layer[] = { "accept", "recv", "send" };
+	static const char *const layer[] = { "accept", "recv", "send", "poll",
+		"sealed" };
 	const unsigned slot_bits = view->page.slot_bits & 31;
 	const unsigned generation_bits = view->page.generation_bits & 63;
 	const unsigned kind_at = (slot_bits + generation_bits) & 63;

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * transport.c - what a transport makes of the bytes of a connection, on their
+ * way to the slab, and the order in which they leave.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "conn/conn.h"
+#include "conn/held.h"
+#include "conn/intake.h"
+#include "conn/recv.h"
+#include "conn/send.h"
+#include "conn/slab.h"
+#include "conn/transport.h"
+#include "reactor/fiber.h"
+#include "sys/sys.h"
+
+void
+torc_transport_drop(struct torc_conn *conn)
+{
+	struct torc_transport *transport = conn->transport;
+
+	torc_sys_free(transport->overflow);
+	transport->overflow = NULL;
+	transport->overflow_size = 0;
+	transport->overflow_max = 0;
+}
+
+void
+torc_transport_forget(struct torc_conn *conn)
+{
+	struct torc_transport *transport = conn->transport;
+
+	torc_debug_assert(transport->conn == conn);
+	torc_transport_drop(conn);
+	torc_held_count(conn, transport->kept, 0);
+	transport->kind->free(transport);
+}
+
+/* ---- Output ---- */
+
+/* Behind what has no room already. */
+static bool
+keep(struct torc_transport *transport, const uint8_t *data, uint32_t size)
+{
+	const uint32_t needed = transport->overflow_size + size;
+	uint32_t max = transport->overflow_max;
+	uint8_t *bytes;
+
+	torc_debug_assert(size > 0);
+	if (needed > max) {
+		max = max == 0 ? 512 : max;
+		while (max < needed)
+			max *= 2;
+		bytes = torc_sys_alloc(max);
+		if (bytes == NULL)
+			return false;
+		if (transport->overflow_size > 0)
+			memcpy(bytes, transport->overflow,
+			    transport->overflow_size);
+		torc_sys_free(transport->overflow);
+		transport->overflow = bytes;
+		transport->overflow_max = max;
+	}
+	memcpy(transport->overflow + transport->overflow_size, data, size);
+	transport->overflow_size = needed;
+	return true;
+}
+
+/* Into the slab, as much as it takes of it: how much that was. */
+static uint32_t
+stow_some(struct torc_conn *conn, const uint8_t *data, uint32_t size)
+{
+	const uint32_t room = torc_slab_size(conn->net) - conn->slab_end;
+	const uint32_t part = size < room ? size : room;
+
+	if (part > 0 && !torc_slab_stow(conn, data, part)) {
+		torc_send_fail(conn, -ENOMEM);
+		return 0;
+	}
+	return part;
+}
+
+void
+torc_transport_emit(struct torc_transport *transport, const uint8_t *data,
+    uint32_t size)
+{
+	struct torc_conn *conn = transport->conn;
+	uint32_t part = 0;
+
+	if (conn->send_failed || size == 0)
+		return;
+	if (transport->overflow_size == 0)
+		part = stow_some(conn, data, size);
+	if (!conn->send_failed && part < size &&
+	    !keep(transport, data + part, size - part))
+		torc_send_fail(conn, -ENOMEM);
+	torc_reactor_later(conn->reactor, &conn->todo);
+}
+
+void
+torc_transport_refill(struct torc_conn *conn)
+{
+	struct torc_transport *transport = conn->transport;
+	uint32_t part;
+
+	if (transport->overflow_size == 0 || conn->slab != NULL)
+		return;
+	part = stow_some(conn, transport->overflow, transport->overflow_size);
+	transport->overflow_size -= part;
+	if (transport->overflow_size == 0 || conn->send_failed)
+		torc_transport_drop(conn);
+	else
+		memmove(transport->overflow, transport->overflow + part,
+		    transport->overflow_size);
+}
+
+bool
+torc_transport_idle(const struct torc_conn *conn)
+{
+	return conn->transport->overflow_size == 0;
+}
+
+uint32_t
+torc_transport_room(const struct torc_conn *conn)
+{
+	const struct torc_transport_kind *kind = conn->transport->kind;
+	const uint32_t record = kind->record_max + kind->overhead;
+	uint32_t room = torc_slab_size(conn->net) - conn->slab_end;
+	uint32_t rest;
+
+	if (conn->transport->overflow_size > 0)
+		return 0;
+	rest = room % record;
+	room = room / record * kind->record_max;
+	return rest > kind->overhead ? room + rest - kind->overhead : room;
+}
+
+bool
+torc_transport_stow(struct torc_conn *conn, const uint8_t *data, uint32_t size)
+{
+	struct torc_transport *transport = conn->transport;
+	int rc;
+
+	torc_assert(transport->ready && !transport->closed);
+	torc_assert(size <= torc_transport_room(conn));
+	rc = transport->kind->seal(transport, data, size);
+	if (rc < 0)
+		torc_send_fail(conn, rc);
+	return !conn->send_failed;
+}
+
+void
+torc_transport_close(struct torc_conn *conn)
+{
+	struct torc_transport *transport = conn->transport;
+
+	if (transport->closed || conn->send_failed)
+		return;
+	torc_debug_assert(conn->staged_size == 0);
+	transport->kind->close(transport);
+	transport->closed = true;
+}
+
+/* ---- Input ---- */
+
+bool
+torc_transport_open(struct torc_conn *conn, uint8_t **data, uint32_t *size,
+    uint32_t *bid)
+{
+	struct torc_transport *transport = conn->transport;
+	const uint32_t room = transport->kind->room(transport, *size);
+	const uint32_t kept = transport->kept;
+	uint8_t *out = *data;
+	uint32_t opened;
+
+	torc_debug_assert(*size > 0 && !conn->doomed);
+	if (room > 0)
+		out = torc_held_alloc(conn, room);
+	if (out != NULL)
+		opened = transport->kind->open(transport, *data, *size, out);
+	torc_held_count(conn, kept, transport->kept);
+	if (room > 0) {
+		torc_held_let_go(conn, *data, *size, *bid);
+		*bid = TORC_NO_BID;
+		*size = room;
+	}
+	if (out == NULL)
+		return false;
+	torc_assert(opened <= *size);
+	if (opened == 0)
+		torc_held_let_go(conn, out, *size, *bid);
+	else if (*bid == TORC_NO_BID)
+		torc_held_trim(conn, *size, opened);
+	*data = out;
+	*size = opened;
+	return true;
+}
+
+/* ---- The beginning ---- */
+
+/* Parks. No receive of clear text is in the kernel any more. */
+static int
+end_clear_text(struct torc_conn *conn, torc_deadline deadline)
+{
+	int rc = torc_conn_flush(conn, deadline);
+
+	torc_intake_hold(conn);
+	while (rc == 0 && conn->armed) {
+		torc_intake_end(conn);
+		torc_fiber_step_aside(conn->reactor);
+		if (conn->reactor->current->cancelled)
+			rc = -ECANCELED;
+	}
+	if (rc < 0)
+		return rc;
+	if (conn->failed)
+		return conn->error;
+	/* Nobody has vouched for what came. */
+	return torc_recv_news(conn) || conn->view_size > 0 ? -EPROTO : 0;
+}
+
+/* Parks. */
+static int
+await_ready(struct torc_conn *conn, torc_deadline deadline)
+{
+	const struct torc_transport *transport = conn->transport;
+	struct torc_slice unread;
+	int rc = 0;
+
+	while (rc >= 0 && !transport->ready && !conn->eof && !conn->failed)
+		rc = torc_recv_park(conn, &unread, deadline);
+	if (transport->ready && rc >= 0)
+		return 0;
+	return rc < 0 ? rc : conn->failed ? conn->error : -ENOLINK;
+}
+
+int
+torc_transport_begin(struct torc_conn *conn, struct torc_transport *transport,
+    torc_deadline deadline)
+{
+	int rc;
+
+	torc_conn_require_fiber(conn);
+	torc_assert(conn->transport == NULL && conn->handler == NULL);
+	torc_assert(conn->reader == NULL && !conn->awaited);
+	rc = end_clear_text(conn, deadline);
+	if (rc < 0) {
+		transport->kind->free(transport);
+		return rc;
+	}
+	torc_conn_set_transport(conn, transport);
+	transport->kind->begin(transport);
+	torc_intake_want(conn);
+	return await_ready(conn, deadline);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * transport.h - what lies between the bytes of a connection and its socket: the
+ * seam where TLS is put in. Clear text has none, and pays nothing for it.
+ *
+ * Input. What comes from the socket of a connection with a transport is opened
+ * as it comes, on the loop's stack, and only what it says goes on: so views,
+ * pieces, shares and back-pressure know nothing of records. It is opened where
+ * it lies, in the receive buffer, unless a record began in an earlier one.
+ *
+ * Output. Bytes are staged as they are, so several answers share a record.
+ * They are sealed on their way into the slab, which is the only place that they
+ * are sent from: no call gives the kernel anything else of such a connection.
+ *
+ * Life. A connection that was accepted has no fiber before its transport is
+ * ready; it counts as one that waits for its first request.
+ */
+#ifndef TORC_CONN_TRANSPORT_H
+#define TORC_CONN_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conn/conn.h"
+
+struct torc_transport;
+
+/* One kind of transport. Its functions never park. */
+struct torc_transport_kind {
+	/*
+	 * How many bytes of memory torc_transport_kind.open() needs for what
+	 * `size` more bytes say. 0: no more than they are, and it may be
+	 * written over them.
+	 */
+	uint32_t (*room)(const struct torc_transport *transport,
+	    uint32_t size);
+	/*
+	 * Take all of `data`, and write what it says to `out`: how many bytes
+	 * that is. Sets `ready`, `ended`, `error`, `kept` and `missing`.
+	 * Whatever is to be answered goes to torc_transport_emit().
+	 */
+	uint32_t (*open)(struct torc_transport *transport, const uint8_t *data,
+	    uint32_t size, uint8_t *out);
+	/* Give `data` in records to torc_transport_emit(). 0 or an errno. */
+	int (*seal)(struct torc_transport *transport, const uint8_t *data,
+	    uint32_t size);
+	/* The same for the news that no more will be sent. */
+	void (*close)(struct torc_transport *transport);
+	/* Of a connection that was dialled: what the client says first. */
+	void (*begin)(struct torc_transport *transport);
+	/* It is idle: give memory back. */
+	void (*rest)(struct torc_transport *transport);
+	void (*free)(struct torc_transport *transport);
+	uint32_t overhead;	/* bytes that a record has beside its own */
+	uint32_t record_max;	/* bytes of its own, at most */
+};
+
+/*
+ * The transport of one connection, at the beginning of a structure of its kind.
+ * Each member is written by one file alone:
+ *
+ *     transport.c: conn closed overflow overflow_size overflow_max
+ *     the kind: all others
+ */
+struct torc_transport {
+	const struct torc_transport_kind *kind;
+	struct torc_conn *conn;
+	bool ready;		/* bytes may go both ways */
+	bool ended;		/* the peer has said that it sends no more */
+	bool closed;		/* we have */
+	int error;		/* what is wrong with what came; or 0 */
+	uint32_t kept;		/* bytes that wait for the rest of a record */
+	uint32_t missing;	/* bytes of the rest, or of a part of it */
+	uint8_t *overflow;	/* records that the slab has no room for */
+	uint32_t overflow_size;
+	uint32_t overflow_max;
+};
+
+/* Makes the transports of the connections that a listener accepts. */
+struct torc_transport_maker {
+	/* NULL: no memory. It must not touch the connection. */
+	struct torc_transport *(*make)(struct torc_transport_maker *maker);
+	unsigned ready_ms;	/* it is to be ready in so long */
+};
+
+/* Bytes that it holds for want of the rest of a record. */
+static inline uint32_t
+torc_transport_kept(const struct torc_conn *conn)
+{
+	return conn->transport != NULL ? conn->transport->kept : 0;
+}
+
+/* The connection is over. */
+void torc_transport_forget(struct torc_conn *conn);
+
+/*
+ * For kinds: these bytes are sent as they are, behind those before them. If
+ * there is no memory for them, sending has failed.
+ */
+void torc_transport_emit(struct torc_transport *transport, const uint8_t *data,
+    uint32_t size);
+
+/*
+ * Open bytes that came: `*data`, `*size` and `*bid` are what they say, which
+ * may be nothing, instead of what they are. False: no memory, they are lost.
+ */
+bool torc_transport_open(struct torc_conn *conn, uint8_t **data,
+    uint32_t *size, uint32_t *bid);
+
+/* How many bytes, before they are sealed, the slab has room for. */
+uint32_t torc_transport_room(const struct torc_conn *conn);
+/* Seal bytes into the slab. There is room. False: sending is to fail. */
+bool torc_transport_stow(struct torc_conn *conn, const uint8_t *data,
+    uint32_t size);
+/* A slab was sent: what did not fit into it goes on in the next one. */
+void torc_transport_refill(struct torc_conn *conn);
+/* What was sealed, and not sent, is not to be. */
+void torc_transport_drop(struct torc_conn *conn);
+/* Nothing is left to be sent, but for what is in the slab. */
+bool torc_transport_idle(const struct torc_conn *conn);
+/* Say that no more will be sent; once. */
+void torc_transport_close(struct torc_conn *conn);
+
+/*
+ * Parks. Give a connection that was dialled a transport, when all that was
+ * written is sent, and wait until it is ready. The transport is the
+ * connection's in any case, or freed. 0, or a negative errno: that of the
+ * transport, of the connection, -EPROTO if the peer has sent something before
+ * it, -ENOLINK if it has ended it, -ETIMEDOUT, -ECANCELED. Then the connection
+ * is good for nothing but to be closed.
+ */
+int torc_transport_begin(struct torc_conn *conn,
+    struct torc_transport *transport, torc_deadline deadline);
+
+#endif
