@@ -72,7 +72,7 @@ mutate-order:	# weaken each barrier in turn: a proof turns red (minutes)
 # choose, which is alone, for `make check`.
 EXTRAS += $B/tests/bin/sim $B/tests/bin/sim_fuzz
 CHECKS += tests/sim/differential.sh
-SIM := world faults net kernel requests files seam check threads peers \
+SIM := world faults net kernel requests files seam check threads peers veil \
 	scenarios clients clients_http clients_redis clients_pg backend_pg \
 	clients_file together run
 SIM_CORE := $(patsubst %.c,$B/debug/%.o,$(filter-out sys/sys.c sys/heap.c \
@@ -86,15 +86,18 @@ $B/debug/%.o: %.c | $(KERNEL_HEADERS) $B/machine
 	$(call compile,-DTORC_DEBUG, (debug))
 $B/debug/%.o: BASE += $(PROBE)
 
-$B/tests/bin/sim $B/tests/bin/sim_fuzz: LIBS = -lcrypto
+$B/tests/bin/sim $B/tests/bin/sim_fuzz: LIBS = -lcrypto $(foreach \
+	w,listen listen_fd dial dial_name dial_next,-Wl,--wrap=torc_$w)
 $B/tests/bin/sim: $B/tests/sim/drive.o
 $B/tests/bin/sim_fuzz: $B/tests/sim/fuzz.o
 $B/tests/bin/sim $B/tests/bin/sim_fuzz: $(SIM:%=$B/tests/sim/%.o) \
+		$B/tests/toy.o \
 		$(SIM_CORE) $(SIM_CLIENTS)
 	$(link)
 
 tests: $B/tests/bin/sim_real
 $B/tests/bin/sim_real: $B/tests/sim/real.o $B/tests/sim/peers.o \
+		$B/tests/sim/veil.o $B/tests/toy.o \
 		$B/tests/sim/scenarios.o $B/lib/libtorc.a
 	$(link)
 

@@ -18,6 +18,7 @@
 #include "conn/listen.h"
 #include "conn/net.h"
 #include "conn/recv.h"
+#include "conn/transport.h"
 #include "reactor/check.h"
 #include "reactor/fiber.h"
 #include "reactor/op.h"
@@ -64,6 +65,7 @@ check_conn(const struct kring *ring, const struct torc_conn *conn)
 		    "kernel", conn->fd, conn->armed ? "" : "not ",
 		    receiving ? "" : "not ");
 	if (conn->eof && !conn->shut &&
+	    (conn->transport == NULL || !conn->transport->ended) &&
 	    sim_file_was_reset(sim_fd_file(conn->fd)))
 		sim_fail("descriptor %d was reset, and its reader told of a "
 		    "FIN", conn->fd);
@@ -188,7 +190,8 @@ check_held(const struct torc_conn *conn, size_t own[2])
 	size_t bytes = conn->joined != NULL ? conn->view_size : 0;
 	uint32_t lent = 0;
 
-	own[conn->handler == NULL] += conn->joined_size;
+	own[conn->handler == NULL] += conn->joined_size +
+	    torc_transport_kept(conn);
 	for (const struct torc_block *block = conn->memory; block != NULL;
 	    block = block->next)
 		own[conn->handler == NULL] += block->size;

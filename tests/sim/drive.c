@@ -10,6 +10,7 @@
  *   sim plain              every scenario without faults, on every kernel
  *   sim plain NAME KERNEL  one of them, with its trace
  *   sim outcomes           what they come to, to be compared with sim_real
+ *   sim veiled MODE ...    any of these, with a transport under all connections
  */
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@ static uint8_t sites[MAX_CROSSINGS];
 /* ---- Random runs ---- */
 
 static const struct scenario *only;	/* not any; or NULL */
+static bool veiled;	/* all have the toy transport that may */
 
 static uint64_t
 run_seed(uint64_t seed)
@@ -42,6 +44,7 @@ run_seed(uint64_t seed)
 	snprintf(world.what, sizeof(world.what), "%s, make sim SEED=%llu",
 	    scenario->name, (unsigned long long)seed);
 	sim_world_draw();
+	world.veiled = veiled || seed % 8 == 7;
 	sim_run(scenario);
 	return world.hash;
 }
@@ -111,6 +114,7 @@ run_single(const struct scenario *scenario, uint64_t crossing,
 	snprintf(world.what, sizeof(world.what),
 	    "sim single '%s' %llu %u", scenario->name,
 	    (unsigned long long)crossing, error);
+	world.veiled = veiled;
 	world.single = crossing;
 	world.single_error = error;
 	sim_run(scenario);
@@ -169,6 +173,7 @@ run_plain(const struct scenario *scenario, int profile)
 {
 	sim_world_reset(1);
 	world.profile = (enum profile)profile;
+	world.veiled = veiled;
 	snprintf(world.what, sizeof(world.what), "sim plain '%s' %d",
 	    scenario->name, profile);
 	sim_run(scenario);
@@ -229,6 +234,11 @@ check(uint64_t seeds)
 	run_all_plain();
 	printf("ok %zu scenarios end as they should on %d kernels\n",
 	    sim_scenario_count(), PROFILES);
+	veiled = !veiled;
+	run_all_plain();
+	veiled = !veiled;
+	printf("ok and so they do %s a transport\n", veiled ? "without" :
+	    "with");
 	if (!is_repeatable()) {
 		printf("FAILED the same seed gives the same trace\n");
 		return 1;
@@ -268,6 +278,12 @@ main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "check";
 
+	if (argc > 1 && strcmp(argv[1], "veiled") == 0) {
+		veiled = true;
+		mode = argc > 2 ? argv[2] : "check";
+		argc--;
+		argv++;
+	}
 	catch_signals();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (strcmp(mode, "check") == 0) {

@@ -29,6 +29,7 @@
 #define PATHS 8
 #define PATH_SIZE 64
 #define FIRST_PORT 40000u
+#define PEER_PORT 7u
 #define PIPE_MAX 16384u
 
 /* Bytes on their way to one end. */
@@ -671,7 +672,7 @@ sim_net_reset(void)
 	next_port = FIRST_PORT;
 	peer_listener = sock_make(false);
 	peer_listener->bound = true;
-	peer_listener->port = 7;
+	peer_listener->port = PEER_PORT;
 	peer_listener->state = SOCK_LISTENING;
 	peer_listener->backlog = 16;
 }
@@ -1128,6 +1129,14 @@ torc_sys_lock_folder(const char *path)
 
 	(void)path;
 	return rc < 0 ? rc : sim_fd_open(FILE_MEMORY, &file);
+}
+
+bool
+sim_fd_is_ours(int fd)
+{
+	const struct sock *sock = sim_fd_file(fd)->sock;
+
+	return sock->local || sock->to != PEER_PORT;
 }
 
 /* ---- The peers' calls ---- */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tests/sim/script.h"
+#include "tests/sim/veil.h"
 
 #define MAX_PEERS 48
 #define PART 512u		/* bytes in one call at most */
@@ -65,21 +66,26 @@ is_ready(const struct peer *peer)
 {
 	if (peer->over)
 		return false;
+	if (veil_can_flush(peer->handle))
+		return true;
 	switch (step_of(peer)->kind) {
 	case STEP_CONNECT:
 		return peer->handle < 0 || peer_connected(peer->handle) != 0;
 	case STEP_SERVE:
 		return peer_can_accept();
 	case STEP_SEND:
-		return peer_can_send(peer->handle);
+		return veil_can_send(peer->handle);
 	case STEP_ECHO:
-		return peer_can_recv(peer->handle) ||
+		return veil_can_recv(peer->handle) ||
 		    (peer->progress < step_of(peer)->n &&
-		    peer_can_send(peer->handle));
+		    veil_can_send(peer->handle));
 	case STEP_RECV:
 	case STEP_AWAIT_FIN:
 	case STEP_AWAIT_END:
-		return peer_can_recv(peer->handle);
+		return veil_can_recv(peer->handle);
+	case STEP_FIN:
+	case STEP_CLOSE:
+		return veil_can_end(peer->handle);
 	case STEP_SLEEP:
 		return peer->wake_at == 0 || peer->wake_at <= peer_now();
 	default:
@@ -140,8 +146,10 @@ give_up(struct peer *peer, int error)
 	peer->broken = true;
 	peer->over = true;
 	peer->error = error;
-	if (peer->handle >= 0)
+	if (peer->handle >= 0) {
+		veil_forget(peer->handle);
 		peer_close(peer->handle);
+	}
 	peer->handle = -1;
 }
 
@@ -175,8 +183,10 @@ do_connect(struct peer *peer, unsigned address)
 	rc = peer_connected(peer->handle);
 	if (rc < 0)
 		give_up(peer, rc);
-	else if (rc > 0)
+	else if (rc > 0) {
+		veil_begin(peer->handle);
 		next_step(peer);
+	}
 }
 
 /* Send a part of what is left of `size` bytes. */
@@ -193,7 +203,7 @@ send_part(struct peer *peer, uint32_t size)
 		count = 1 + peer_draw(count);
 	for (uint32_t i = 0; i < count; i++)
 		part[i] = stream_byte(peer->key, peer->sent + i);
-	rc = peer_send(peer->handle, part, count);
+	rc = veil_send(peer->handle, part, count);
 	if (rc == -EAGAIN)
 		return;
 	if (rc < 0) {
@@ -237,7 +247,7 @@ read_part(struct peer *peer, uint32_t size)
 
 	if (size > PART)
 		size = PART;
-	rc = peer_recv(peer->handle, part, size);
+	rc = veil_recv(peer->handle, part, size);
 	if (rc > 0) {
 		check_bytes(peer, part, (uint32_t)rc);
 		if (peer->script->expect == STREAM_OWN &&
@@ -270,8 +280,8 @@ do_echo(struct peer *peer, uint32_t size)
 {
 	int rc;
 
-	if (peer->progress < size && peer_can_send(peer->handle) &&
-	    (!peer_can_recv(peer->handle) || peer_draw(2) == 0)) {
+	if (peer->progress < size && veil_can_send(peer->handle) &&
+	    (!veil_can_recv(peer->handle) || peer_draw(2) == 0)) {
 		send_part(peer, size);
 		return;
 	}
@@ -313,6 +323,7 @@ do_sleep(struct peer *peer, uint32_t ms)
 static void
 let_go(struct peer *peer, void (*how)(int handle))
 {
+	veil_forget(peer->handle);
 	how(peer->handle);
 	peer->handle = -1;
 	peer->sent = 0;
@@ -325,6 +336,10 @@ do_step(struct peer *peer)
 {
 	const struct step *step = step_of(peer);
 
+	if (veil_can_flush(peer->handle)) {
+		veil_flush(peer->handle);
+		return;
+	}
 	switch (step->kind) {
 	case STEP_CONNECT:
 		do_connect(peer, step->n);
@@ -352,14 +367,17 @@ do_step(struct peer *peer)
 		do_sleep(peer, step->n);
 		return;
 	case STEP_FIN:
-		peer_fin(peer->handle);
-		next_step(peer);
+		if (veil_end(peer->handle)) {
+			peer_fin(peer->handle);
+			next_step(peer);
+		}
 		return;
 	case STEP_RESET:
 		let_go(peer, peer_reset);
 		return;
 	case STEP_CLOSE:
-		let_go(peer, peer_close);
+		if (veil_end(peer->handle))
+			let_go(peer, peer_close);
 		return;
 	case STEP_AGAIN:
 		next_step(peer);
@@ -367,8 +385,10 @@ do_step(struct peer *peer)
 			peer->step = step->n & 255;
 		return;
 	case STEP_END:
-		if (peer->handle >= 0)
+		if (peer->handle >= 0) {
+			(void)veil_end(peer->handle);
 			let_go(peer, peer_close);
+		}
 		peer->over = true;
 		return;
 	}

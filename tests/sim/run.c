@@ -13,9 +13,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conn/kit/torc_client.h"
+#include "conn/listen.h"
 #include "conn/net.h"
 #include "reactor/fiber.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/veil.h"
+#include "tests/toy.h"
 
 #define CALLS 16		/* from elsewhere, that wait */
 #define GRACE (2000 * MS)	/* for handlers whose peers have ended */
@@ -299,6 +303,95 @@ choose_config(const struct scenario *scenario)
 	return config;
 }
 
+/* ---- Transports ---- */
+
+int __real_torc_listen(struct torc_reactor *reactor, const char *address,
+    torc_handler *handler, void *arg);
+int __wrap_torc_listen(struct torc_reactor *reactor, const char *address,
+    torc_handler *handler, void *arg);
+int __real_torc_listen_fd(struct torc_reactor *reactor, int fd,
+    torc_handler *handler, void *arg);
+int __wrap_torc_listen_fd(struct torc_reactor *reactor, int fd,
+    torc_handler *handler, void *arg);
+int __real_torc_dial(struct torc_conn **conn, const char *address,
+    torc_deadline deadline);
+int __wrap_torc_dial(struct torc_conn **conn, const char *address,
+    torc_deadline deadline);
+int __real_torc_dial_name(struct torc_conn **conn, const char *address,
+    torc_deadline deadline);
+int __wrap_torc_dial_name(struct torc_conn **conn, const char *address,
+    torc_deadline deadline);
+int __real_torc_dial_next(struct torc_conn **conn, const char *address,
+    struct torc_dialled *dialled, torc_deadline deadline);
+int __wrap_torc_dial_next(struct torc_conn **conn, const char *address,
+    struct torc_dialled *dialled, torc_deadline deadline);
+
+/* All that listens in a veiled world has the toy transport. */
+static int
+veil_listener(struct torc_reactor *reactor, int index)
+{
+	if (index >= 0 && world.veiled)
+		torc_listen_set_maker(reactor->layer_state, index, &toy_maker);
+	return index;
+}
+
+int
+__wrap_torc_listen(struct torc_reactor *reactor, const char *address,
+    torc_handler *handler, void *arg)
+{
+	return veil_listener(reactor, __real_torc_listen(reactor, address,
+	    handler, arg));
+}
+
+int
+__wrap_torc_listen_fd(struct torc_reactor *reactor, int fd,
+    torc_handler *handler, void *arg)
+{
+	return veil_listener(reactor, __real_torc_listen_fd(reactor, fd,
+	    handler, arg));
+}
+
+/* And so has what dials it. */
+static int
+veil_dialled(struct torc_conn **conn, int rc, torc_deadline deadline)
+{
+	struct torc_transport *transport;
+
+	if (rc < 0 || !world.veiled || (*conn)->transport != NULL ||
+	    !sim_fd_is_ours((*conn)->fd))
+		return rc;
+	transport = toy_make();
+	rc = transport == NULL ? -ENOMEM :
+	    torc_transport_begin(*conn, transport, deadline);
+	if (rc < 0)
+		torc_conn_close(*conn, TORC_AT_ONCE);
+	return rc;
+}
+
+int
+__wrap_torc_dial(struct torc_conn **conn, const char *address,
+    torc_deadline deadline)
+{
+	return veil_dialled(conn, __real_torc_dial(conn, address, deadline),
+	    deadline);
+}
+
+int
+__wrap_torc_dial_name(struct torc_conn **conn, const char *address,
+    torc_deadline deadline)
+{
+	return veil_dialled(conn, __real_torc_dial_name(conn, address,
+	    deadline), deadline);
+}
+
+int
+__wrap_torc_dial_next(struct torc_conn **conn, const char *address,
+    struct torc_dialled *dialled, torc_deadline deadline)
+{
+	return veil_dialled(conn, __real_torc_dial_next(conn, address,
+	    dialled, deadline), deadline);
+}
+
 static int
 listen_on(struct torc_reactor *reactor, unsigned index, const char *address)
 {
@@ -532,6 +625,7 @@ sim_run(const struct scenario *scenario)
 	world.scenario = scenario;
 	if (scenario->nofile > 0)
 		world.nofile = scenario->nofile;
+	veil_reset(world.veiled);
 	peers_reset(scenario);
 	scenarios_reset();
 	sim_clients_reset();

@@ -142,6 +142,7 @@ struct world {
 	uint32_t unable;	/* reactors that could not start, bits */
 	unsigned running;	/* index of the one whose code runs */
 	bool varied;		/* sizes are drawn */
+	bool veiled;		/* its listeners have the toy transport */
 	bool open;		/* it listens: peers may come */
 	bool ending;		/* told to drain */
 	uint64_t end_at;	/* will be told; 0: not yet known */
@@ -209,6 +210,8 @@ uint32_t sim_file_events(const struct file *file);	/* POLLIN ... */
 /* No fault is to be seen on it: it is that of a good peer. */
 bool sim_file_is_spared(const struct file *file);
 bool sim_file_was_reset(const struct file *file);
+/* It is, or will be, connected to a listener of the program's. */
+bool sim_fd_is_ours(int fd);
 /* The connection is lost; both ends see an error. */
 void sim_sock_break(struct sock *sock, int error);
 
