@@ -61,7 +61,7 @@ begin_sharing(struct node *node, struct torc_error *error)
 {
 	const struct torc_redis_config *config = &node->redis->config;
 	const struct torc_shared_config wanted = {
-		.places = config->lines,
+		.places = config->shared_connections,
 		.waiters = config->requests,
 		.requests = config->requests,
 		.open_ms = config->open_ms,
@@ -79,8 +79,8 @@ create_openers(struct node *node, struct torc_error *error)
 {
 	const struct torc_redis_config *config = &node->redis->config;
 	/* Of the shared, retired ones count as long as they have users. */
-	const unsigned sizes[] = { config->lines * 4, config->sessions,
-		APART };
+	const unsigned sizes[] = { config->shared_connections * 4,
+		config->sessions, APART };
 	struct opener *const openers[] = { &node->shared, &node->sessions,
 		&node->apart };
 	struct torc_pool_config pool = {

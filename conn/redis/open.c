@@ -29,7 +29,8 @@ check_bounds(struct torc_redis_config *config, struct torc_error *error)
 	const struct bound bounds[] = {
 		{ "database", &config->database, 0, 0, 1 << 20 },
 		{ "protocol", &config->protocol, 0, 0, 3 },
-		{ "lines", &config->lines, 1, 1, REDIS_SHARED_MAX },
+		{ "shared_connections", &config->shared_connections, 1, 1,
+		    REDIS_SHARED_MAX },
 		{ "requests", &config->requests, 4096, 1, 1 << 20 },
 		{ "sessions", &config->sessions, 8, 1, 4096 },
 		{ "open_ms", &config->open_ms, 5000, 1, UINT32_MAX },

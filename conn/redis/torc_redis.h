@@ -129,8 +129,8 @@ struct torc_redis_config {
 				 * 1048576 */
 	unsigned protocol;	/* 2 or 3; by default 3 if the server supports
 				 * it */
-	unsigned lines;		/* connections per server that fibers share; 1;
-				 * to 64 */
+	unsigned shared_connections;	/* per server, which fibers share; 1; to
+					 * 64 */
 	unsigned requests;	/* commands on such a connection that wait for
 				 * their replies; 4096; to 1048576 */
 	unsigned sessions;	/* connections per server that sessions use; 8;

@@ -543,7 +543,7 @@ static void
 fibers_share_several_connections(void **state)
 {
 	const struct torc_redis_config config = { .address = server.address,
-		.lines = 4, .name = "four" };
+		.shared_connections = 4, .name = "four" };
 
 	(void)state;
 	play_with(count_together, &config);
@@ -579,7 +579,7 @@ static void
 the_commands_of_one_turn_are_not_scattered_over_connections(void **state)
 {
 	const struct torc_redis_config config = { .address = server.address,
-		.lines = LINES };
+		.shared_connections = LINES };
 
 	(void)state;
 	play_with(ask_over_open_lines, &config);
@@ -1079,7 +1079,8 @@ open_wrongly(void *arg)
 	} wrong[] = {
 		{ { .protocol = 1 }, "protocol = 1" },
 		{ { .protocol = 4 }, "protocol = 4: must be from 0 to 3" },
-		{ { .lines = 65 }, "lines = 65: must be from 1 to 64" },
+		{ { .shared_connections = 65 },
+		    "shared_connections = 65: must be from 1 to 64" },
 		{ { .user = "x" }, "user: needs a password" },
 		{ { .cluster = true, .database = 1 }, "database" },
 		{ { .reply_depth_max = 33 },

@@ -815,7 +815,8 @@ static void
 no_reply_ever_reaches_another_requester(void **state)
 {
 	const struct torc_redis_config config = { .address = liar_address,
-		.lines = 3, .retry_min_ms = 5, .retry_max_ms = 20 };
+		.shared_connections = 3, .retry_min_ms = 5,
+		.retry_max_ms = 20 };
 	const unsigned fds = count_fds();
 	struct server server;
 
@@ -925,7 +926,7 @@ a_server_that_is_killed_stopped_and_restarted_under_load_is_survived(
     void **state)
 {
 	const unsigned fds = count_fds();
-	struct torc_redis_config config = { .lines = 2 };
+	struct torc_redis_config config = { .shared_connections = 2 };
 	struct scene scene = { .play = run_load };
 	struct server reactor;
 	pthread_t thread;

@@ -94,7 +94,7 @@ play_at(int (*act)(struct torc_redis *redis), const char *address,
     unsigned lines)
 {
 	struct scene scene = { .play = act, .over = open_gate,
-		.config = { .address = address, .lines = lines,
+		.config = { .address = address, .shared_connections = lines,
 		.retry_min_ms = 1, .retry_max_ms = 5 } };
 	struct server reactor;
 	int line;

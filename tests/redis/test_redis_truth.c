@@ -768,7 +768,7 @@ break_at_random(struct torc_redis *redis)
 static void
 nothing_that_was_done_is_called_unsent_and_nothing_is_done_twice(void **state)
 {
-	const struct torc_redis_config config = { .lines = 3,
+	const struct torc_redis_config config = { .shared_connections = 3,
 		.reply_bytes_max = 1000, .reply_items_max = 50,
 		.reply_depth_max = 8, .reply_line_max = 200 };
 

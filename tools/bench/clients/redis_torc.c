@@ -13,7 +13,7 @@ static int
 open_redis(void **client, const char *address, unsigned lines)
 {
 	const struct torc_redis_config config = { .address = address,
-		.lines = lines };
+		.shared_connections = lines };
 	struct torc_redis *redis;
 	int rc = torc_redis_create(&redis, &config, NULL);
 
