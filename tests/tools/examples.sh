@@ -27,6 +27,15 @@ line() {
 		}' "$out/$1" | awk '/^(cc|c\+\+) / { on = 1 } on' | sed -n "$2p"
 }
 
+# The page of the folder has a row for each.
+not_listed() {
+	local file
+	for file in tools/examples/*.c tools/examples/*.cc; do
+		grep -qF "\`${file##*/}\`" tools/examples/README.md ||
+		    echo "$file"
+	done
+}
+
 # What others are built with has no line.
 shows_no_line() {
 	local file
@@ -527,6 +536,7 @@ try_shop() {
 
 needs make pkg-config curl nc.openbsd
 claim "the examples are installed, each with two lines" installs
+claim "each is on the page of their folder" [ -z "$(not_listed)" ]
 [ $failed -eq 0 ] || exit 1
 
 try echo.c && claim "echo sends back" try_echo

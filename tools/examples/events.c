@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * events.c - a stream of server-sent events: each client hears a clock, and all
- * that is published. A client that reads too slowly is dropped, and delays
- * nobody.
+ * events.c - a stream of server-sent events: every client receives a clock and
+ * everything that is published. A client that reads too slowly is dropped, and
+ * delays nobody.
  *
  *     cc -o events events.c cli.c $(pkg-config --cflags --libs torc-http)
  *     ./events -l 127.0.0.1:8080
@@ -12,8 +12,9 @@
  *     curl -N http://127.0.0.1:8080/events
  *     curl -d 'good morning' http://127.0.0.1:8080/publish
  *
- * Each reactor has a room for its own clients: a ring of the last texts, from
- * which the fiber of each client sends. A text reaches the rooms by posts.
+ * Each reactor has a room for its own clients: a ring of the last texts. Each
+ * client has a fiber that sends texts from there. Posts bring a text to all
+ * rooms.
  */
 #include <torc_service.h>
 

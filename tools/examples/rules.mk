@@ -24,5 +24,5 @@ install: install-examples
 .PHONY: install-examples
 install-examples:
 	install -d $(DESTDIR)$(DOCDIR)/examples
-	install -m 644 $(filter-out %.mk,$(wildcard tools/examples/*)) \
+	install -m 644 $(filter-out %.mk %.md,$(wildcard tools/examples/*)) \
 		$(DESTDIR)$(DOCDIR)/examples

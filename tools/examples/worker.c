@@ -13,9 +13,9 @@
  *
  * BLMOVE moves a job from the list "jobs" to "doing:alpha", so one of the two
  * always has it. When it is done, a script moves it to "done". After SIGTERM
- * the worker finishes the jobs that it has begun. What it cannot finish in ten
- * seconds, or was doing when it was killed, is done again when a worker of this
- * name starts.
+ * the worker finishes the jobs that it has begun. A job that takes longer than
+ * ten seconds then, or that was under way when the worker was killed, is done
+ * again when a worker of this name starts.
  */
 #include <torc_redis.h>
 
