@@ -148,7 +148,7 @@ typedef int torc_handler(struct torc_conn *conn, void *arg);
  */
 struct torc_endpoint {
 	const char *address;		/* as for torc_listen() */
-	torc_handler *handler;
+	torc_handler *handler;		/* of each connection that arrives */
 	void *arg;			/* passed to the handler */
 };
 

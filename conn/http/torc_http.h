@@ -727,11 +727,11 @@ torc_http_client_stats_read(const struct torc_http_client *client,
  */
 struct torc_http_request {
 	struct torc_slice method;	/* size 0: GET */
-	struct torc_slice target;
-	const struct torc_http_field *fields;
-	unsigned field_count;
+	struct torc_slice target;	/* "/path?query" */
+	const struct torc_http_field *fields;	/* besides torc's own */
+	unsigned field_count;	/* how many `fields` */
 	const void *body;	/* may be NULL if `size` is 0 */
-	size_t size;
+	size_t size;		/* of `body`, in bytes */
 	bool upgrade;		/* the fields contain Upgrade: torc writes
 				 * "Connection: upgrade", and the answer may be
 				 * 101; then see torc_http_call_conn() */

@@ -354,7 +354,7 @@ TORC_API const struct torc_pool *torc_pg_session_pool(
 /* A statement and the values of its parameters. Frozen. */
 struct torc_pg_statement {
 	const char *sql;	/* one statement */
-	const struct torc_pg_param *params;
+	const struct torc_pg_param *params;	/* $1 and so on */
 	unsigned param_count;	/* at most 65535 */
 	bool binary;		/* request columns in binary, not as text */
 };
