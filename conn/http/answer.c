@@ -24,8 +24,9 @@ torc_http_put_bytes(struct torc_http *http, const void *data, size_t size,
 }
 
 /*
- * Whether the connection goes on after this answer: what is left of the
- * request must be soon read past, and must come.
+ * Whether the connection goes on after this answer. The rest of the request
+ * must be small enough to skip, and the client must not wait for 100 before it
+ * sends it.
  */
 static bool
 goes_on(const struct torc_http *http)
@@ -42,7 +43,7 @@ goes_on(const struct torc_http *http)
 	return http->continued && http->input.left <= config->skip_max;
 }
 
-/* An answer, of which `size` bytes of the body are there. */
+/* An answer, with the first `size` bytes of its body. */
 struct answer {
 	struct torc_http *http;
 	unsigned status;
@@ -53,7 +54,7 @@ struct answer {
 	size_t size;
 };
 
-/* False: they cannot be written. */
+/* Returns false if the fields cannot be written. */
 static bool
 put_fields(const struct answer *answer, struct torc_http_writer *writer)
 {
@@ -73,7 +74,7 @@ put_fields(const struct answer *answer, struct torc_http_writer *writer)
 	return true;
 }
 
-/* How long the body is, and what becomes of the connection. */
+/* Write how long the body is, and whether the connection goes on. */
 static void
 put_framing(const struct answer *answer, struct torc_http_writer *writer)
 {
@@ -105,7 +106,7 @@ write_answer(const void *message, struct torc_http_writer *writer)
 	return torc_http_put_end(writer);
 }
 
-/* What cannot be written leaves the connection as it was. */
+/* If the answer cannot be written, the connection stays as it was. */
 static int
 put_answer(struct torc_http *http, const struct answer *answer,
     torc_deadline deadline)
@@ -117,7 +118,7 @@ put_answer(struct torc_http *http, const struct answer *answer,
 	    fail_output(http, rc) : rc;
 }
 
-/* The head, and what is there of the body: 0 or an error. */
+/* Write the head and the available part of the body. Returns 0 or an error. */
 static int
 begin(struct torc_http *http, struct answer *answer, torc_deadline deadline)
 {
@@ -135,7 +136,8 @@ begin(struct torc_http *http, struct answer *answer, torc_deadline deadline)
 	    http->request.method == TORC_HTTP_HEAD;
 	http->chunked = unknown && status != 204 && status != 304 &&
 	    http->request.version > TORC_HTTP_1_0;
-	/* Without a length or chunks, the end of the connection tells. */
+	/* Without a length or chunks, the end of the connection ends the
+	 * body. */
 	http->last = http->last || !goes_on(http) ||
 	    (unknown && !http->chunked && !http->silent);
 	if (http->silent)
@@ -155,7 +157,9 @@ begin(struct torc_http *http, struct answer *answer, torc_deadline deadline)
 	return rc;
 }
 
-/* The head of an answer after which another one is due, or nothing more. */
+/*
+ * Write the head of an answer that another answer follows, or no HTTP at all.
+ */
 static int
 put_interim(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
@@ -318,7 +322,7 @@ torc_http_refuse_sized(struct torc_http *http,
 		return 0;
 	}
 	rc = reply_with(http, &shaped, deadline);
-	/* Nothing was written of it. */
+	/* No byte of the changed answer was written. */
 	return http->config.refusal != NULL && http->output == OUTPUT_DUE ?
 	    reply_with(http, &known, deadline) : rc;
 }

@@ -90,7 +90,7 @@ is_end(int rc)
 	return rc == -ECONNRESET || rc == -EPIPE || rc == -ECONNABORTED;
 }
 
-/* No more of the request goes out: it is the origin's turn. */
+/* The request is sent, or will not be: the origin's time begins. */
 static int
 end_sending(struct torc_http_call *call, int rc)
 {
@@ -99,7 +99,7 @@ end_sending(struct torc_http_call *call, int rc)
 	return rc;
 }
 
-/* Parks. Rent a connection; `fresh`: one that was not used before. */
+/* Parks. Rent a connection. `fresh`: only one that was not used before. */
 static int
 rent(struct torc_http_call *call, uint64_t key, bool fresh,
     torc_deadline deadline)
@@ -116,7 +116,7 @@ rent(struct torc_http_call *call, uint64_t key, bool fresh,
 	return 0;
 }
 
-/* Parks. Rent, and write the head and what is there of a body. */
+/* Parks. Rent a connection, and write the head and the available body. */
 static int
 send_question(struct torc_http_call *call, const struct question *question,
     bool fresh, torc_deadline deadline)
@@ -139,7 +139,7 @@ send_question(struct torc_http_call *call, const struct question *question,
 	rc = torc_http_put_message(call->link->conn, write_question, question,
 	    whole ? request->body : NULL, whole ? request->size : 0,
 	    deadline);
-	/* Of these nothing was written. */
+	/* After these errors nothing was written. */
 	if (rc < 0)
 		give_back(call, rc == -EINVAL || rc == -ENOSPC ||
 		    rc == -ENOMEM);
@@ -181,7 +181,10 @@ torc_http_call_ask(struct torc_http_client *client,
 	    deadline);
 }
 
-/* A request of a later torc's programs. Nothing was begun. */
+/*
+ * Take a request of a program that was compiled for a later version. After an
+ * error, no call was begun.
+ */
 static int
 take_request(struct torc_http_request *known, struct torc_http_call *call,
     const struct torc_http_request *request, size_t size)
@@ -253,7 +256,7 @@ torc_http_call_flush(struct torc_http_call *call, torc_deadline deadline)
 
 /* ---- Calls as a whole ---- */
 
-/* Nothing is unread or unsent, on either side, and the origin goes on. */
+/* Whether nothing is unread or unsent, and the origin keeps the connection. */
 static bool
 is_clean(struct torc_http_call *call)
 {
@@ -289,7 +292,10 @@ torc_http_call_over(const struct torc_http_call *call)
 	return call->answered && call->input.state == INPUT_NONE;
 }
 
-/* The connection had ended before the request came: not a byte was answered. */
+/*
+ * Whether the connection had ended before the request arrived: no byte of an
+ * answer came.
+ */
 bool
 torc_http_call_stale(const struct torc_http_call *call, int rc)
 {
@@ -297,7 +303,7 @@ torc_http_call_stale(const struct torc_http_call *call, int rc)
 	    call->input.view.size == 0 && is_idempotent(call->method);
 }
 
-/* Parks. One try: 0 or an error. */
+/* Parks. Try once. Returns 0 or an error. */
 static int
 try_once(struct torc_http_client *client, struct torc_http_call *call,
     const struct torc_http_request *request, unsigned flags,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * carrier.c - exchanges and what carries them: HTTP/1.1. Handlers that forward
- * a request, or take its bytes over, need not know of it.
+ * a request, or switch to another protocol, do not depend on it.
  */
 #include <errno.h>
 

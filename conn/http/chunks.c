@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chunks.c - chunked bodies: a state for each place in which bytes may end.
+ * chunks.c - reads chunked bodies: there is a state for each place where the
+ * received bytes may end.
  */
 #include <errno.h>
 #include <limits.h>
@@ -12,13 +13,13 @@
 #define DIGITS_MAX 15u		/* of a size: 60 bits cannot wrap around */
 
 /*
- * Chunks may be small, and lines may be long, but not all of them: a line has
- * 16 bytes and twice the data of its chunk free, and all lines of a body
- * together so much more.
+ * Chunks may be small, and lines may be long, but not all of them. A line may
+ * have 16 bytes plus twice the data of its chunk; all lines of a body together
+ * may exceed that by this much.
  */
 #define EXCESS_MAX 16384u
 
-/* Up to SIZE_LF those of a chunk's line (RFC 9112, 7.1 and 7.1.1). */
+/* The states up to SIZE_LF belong to a chunk's line (RFC 9112, 7.1, 7.1.1). */
 enum state {
 	SIZE,
 	SPACE,		/* behind a size or a value: an extension follows */

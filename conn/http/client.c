@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * client.c - an origin: what its connections are, and how it is asked.
- */
+/* client.c - clients: their configuration, and their pool of connections. */
 #include <errno.h>
 
 #include "conn/http/origin.h"
@@ -82,7 +80,7 @@ static const struct torc_pool_kind kind = {
 
 #define FIELD(name) TORC_BOUND_FIELD(struct torc_http_client_config, name)
 
-/* Those of the pool that it calls as we do are checked there. */
+/* The pool checks the fields that have the same names in its configuration. */
 static const struct torc_bound bounds[] = {
 	{ FIELD(connections), 8, 1, 4096, false },
 	{ FIELD(head_max), 32768, 16, UINT32_MAX, false },
@@ -127,7 +125,7 @@ is_value(const char *text)
 	return writer.error == 0;
 }
 
-/* What is checked before a client has memory. 0 or -EINVAL. */
+/* Check a configuration, before a client is allocated. Returns 0 or -EINVAL. */
 static int
 check_config(struct torc_http_client_config *config, struct torc_error *error)
 {
@@ -221,7 +219,7 @@ torc_http_client_destroy(struct torc_http_client *client,
 		return 0;
 	torc_require(client->alive == CLIENT_ALIVE,
 	    "a client of HTTP is destroyed twice, or was never created");
-	/* It has ended with its reactor. */
+	/* The evictor has ended with its reactor. */
 	if (client->evictor != 0)
 		torc_fiber_reap(client->evictor, NULL, TORC_NEVER);
 	rc = torc_pool_destroy(client->pool, deadline);

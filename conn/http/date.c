@@ -20,7 +20,7 @@ two_digits(char *to, unsigned value)
 	to[1] = (char)('0' + value % 10);
 }
 
-/* Years begin in March here, so that a leap day is the last of one. */
+/* Years begin in March here, so that a leap day is the last day of a year. */
 static void
 put_day(char text[TORC_HTTP_DATE], uint64_t day)
 {
@@ -57,7 +57,7 @@ torc_http_date(char text[TORC_HTTP_DATE], int64_t seconds)
 	two_digits(text + 23, of_day % 60);
 }
 
-/* The line of this second, made anew when the second is over. */
+/* The line for the current second. It is formatted again after that second. */
 static const char *
 date_line(void)
 {

@@ -20,7 +20,7 @@ torc_exchange_events_begin(struct torc_exchange *exchange,
 	if (rc == 0)
 		rc = torc_exchange_begin(exchange, 200, "text/event-stream",
 		    TORC_HTTP_UNKNOWN, deadline);
-	/* The answer to HEAD is over: nobody reads what has no end. */
+	/* An answer to HEAD ends here: its client reads no events. */
 	if (rc == 0 && exchange->http.silent)
 		rc = torc_exchange_end(exchange, deadline);
 	return rc;

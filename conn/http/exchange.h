@@ -2,18 +2,19 @@
 /*
  * exchange.h - a request that is forwarded, and its answer.
  *
- *   forward.c  keeps the request's body, asks, and sees to the end of it all
- *   upload.c   what is not whole yet of the body, to the origin
- *   relay.c    the answer, to the client
+ *   forward.c  keeps the request's body, sends the request, and cleans up
+ *   upload.c   sends a body that is incomplete or long to the origin
+ *   relay.c    passes the answer on to the client
  *   slow.c     exchanges that wait for their clients
- *   tunnel.c   what comes after 101
- *   peer.c     who has asked, for the origin
+ *   tunnel.c   passes bytes after 101
+ *   peer.c     tells the origin the address of the client
  *
- * Mostly the handler's fiber does all of it. A body that is not whole, or is
- * long, has a fiber of its own, and so has its answer then: they meet in no
- * call, and the handler's fiber waits for both. An answer that its client does
- * not take at once is kept, and written by a fiber of its own, too. The
- * handler's fiber watches the client whatever the others do.
+ * Usually the handler's fiber does everything. A body that is incomplete or
+ * long is sent by a fiber of its own, and then the answer is read by another
+ * one. The two use different functions of the call, and the handler's
+ * fiber waits for both. An answer that the client does not take at once is
+ * kept, and a fiber of its own writes it. The handler's fiber always watches
+ * the client.
  */
 #ifndef TORC_HTTP_EXCHANGE_H
 #define TORC_HTTP_EXCHANGE_H
@@ -63,55 +64,59 @@ struct torc_http_exchange {
 
 /* ---- forward.c ---- */
 
-/* Until when to wait for the origin. */
+/* Returns the time until which to wait for the origin. */
 torc_deadline torc_http_patience(const struct torc_http_exchange *exchange);
 
 /*
- * A wait of the handler's fiber has ended with `rc`. True: it is to be begun
- * again, for the client has only sent FIN.
+ * A wait of the handler's fiber has ended with `rc`. Returns true if the fiber
+ * must wait again, because the client has only sent FIN.
  */
 bool torc_http_goes_on(struct torc_http_exchange *exchange, int rc);
 
 /*
- * When a client that has sent FIN is not waited for any more: TORC_NEVER if it
- * has not, or if the origin need not send anything now.
+ * Returns when to give up for a client that has sent FIN. It is TORC_NEVER if
+ * the client has not, or if the origin need not send anything now.
  */
 torc_deadline torc_http_silent_at(const struct torc_http_exchange *exchange);
 
 /*
- * From begin to end, a fiber waits for the client to take what is written. That
- * ends by itself when it has gone; when it only sends FIN, it goes on.
+ * Between begin and end, a fiber waits for the client to take what is written.
+ * The wait ends if the client has gone, and goes on if the client only sent
+ * FIN.
  */
 void torc_http_deliver_begin(struct torc_http_exchange *exchange);
 void torc_http_deliver_end(struct torc_http_exchange *exchange);
 
-/* Nothing more is read of the answer: the connection is for others. */
+/* No more of the answer will be read: release the connection for others. */
 void torc_http_origin_is_done(struct torc_http_exchange *exchange);
 
-/* Answer with why there is no answer, if one is due. Returns `error`. */
+/* Answer with an error, if an answer is due. Returns `error`. */
 int torc_http_fail(struct torc_http_exchange *exchange, int error);
 
 /* ---- upload.c ---- */
 
-/* Parks. What is kept of the body, and what is to come. A fiber's entry. */
+/*
+ * Parks. Send the kept part of the body, and the rest of it. A fiber's entry.
+ */
 int torc_http_upload(void *exchange);
 
 /* ---- relay.c ---- */
 
 /*
- * Parks. The head of the answer, and those before it: 0, and it is in the
- * call; or an error, and nothing was answered.
+ * Parks. Wait for the head of the answer, and forward those with status 1xx.
+ * Returns 0, and the head is in the call; or an error, and nothing was
+ * answered.
  */
 int torc_http_await_answer(struct torc_http_exchange *exchange);
 
-/* Parks. The rest of it. 0 or an error. */
+/* Parks. Pass the answer on to its end. Returns 0 or an error. */
 int torc_http_relay(struct torc_http_exchange *exchange);
 
 /* ---- slow.c ---- */
 
 /*
- * From begin to end, the exchange waits for its client, and does not need the
- * connection that it has to the origin. It may be evicted meanwhile: then
+ * Between begin and end, the exchange waits for its client, and does not need
+ * its connection to the origin. The exchange may be evicted meanwhile: then
  * `space` and `events` are woken.
  */
 void torc_http_slow_begin(struct torc_http_exchange *exchange);
@@ -126,7 +131,7 @@ int torc_http_forward_for(struct torc_http *http,
 
 /* ---- tunnel.c ---- */
 
-/* Parks. The origin has answered with 101. */
+/* Parks. Pass bytes both ways after the origin has answered with 101. */
 int torc_http_tunnel(struct torc_http_exchange *exchange);
 
 #endif

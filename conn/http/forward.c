@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * forward.c - a request goes on to an origin, and its answer comes back.
- */
+/* forward.c - forwards a request to an origin, and the answer back. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,14 +28,17 @@ torc_http_patience(const struct torc_http_exchange *exchange)
 	    config_of(exchange)->half_close_ms) : exchange->deadline;
 }
 
-/* Nothing more is awaited of the origin. */
+/* Whether the origin has sent everything. */
 static bool
 is_over(const struct torc_http_exchange *exchange)
 {
 	return exchange->complete || exchange->received;
 }
 
-/* Others wait for the connection that this one has, or waits for. */
+/*
+ * Whether others wait for a connection while this exchange has one, or waits
+ * for one.
+ */
 static bool
 is_pressed(const struct torc_http_exchange *exchange)
 {
@@ -47,7 +48,7 @@ is_pressed(const struct torc_http_exchange *exchange)
 	return stats.waiting > 0 && !is_over(exchange);
 }
 
-/* Be told that the client has gone, as far as that is not known yet. */
+/* Begin to watch for the client going away, or for its FIN if none came yet. */
 static void
 watch(struct torc_http_exchange *exchange)
 {
@@ -139,7 +140,7 @@ torc_http_fail(struct torc_http_exchange *exchange, int error)
 
 	torc_http_deliver_begin(exchange);
 	torc_http_refuse(http, &refusal, TORC_NEVER);
-	/* Also while more of the request is awaited. */
+	/* It must be sent even while more of the request is awaited. */
 	torc_conn_push(http->conn);
 	return error;
 }
@@ -157,7 +158,7 @@ torc_http_origin_is_done(struct torc_http_exchange *exchange)
 
 /* ---- The request ---- */
 
-/* A body that is not whole may be begun if there is room for it. */
+/* Whether a request may be begun whose body is incomplete. */
 static bool
 may_begin(const struct torc_http_exchange *exchange)
 {
@@ -168,8 +169,9 @@ may_begin(const struct torc_http_exchange *exchange)
 }
 
 /*
- * Parks. Keep the request's body, until it is whole or there is reason to begin
- * without the rest: there is no room, or it takes long. 0 or an error.
+ * Parks. Keep the request's body until it is complete, or until it is better to
+ * begin without the rest: there is no room, or it takes too long. Returns 0 or
+ * an error.
  */
 static int
 gather(struct torc_http_exchange *exchange)
@@ -198,7 +200,7 @@ gather(struct torc_http_exchange *exchange)
 	return rc;
 }
 
-/* The fields that are ours to write. `left` is room for a number. */
+/* Add the fields that a forwarder writes. `left` is room for a number. */
 static void
 add_fields(struct torc_http_exchange *exchange, struct torc_http_hop *hop,
     int64_t forwards, char left[24])
@@ -223,7 +225,7 @@ add_fields(struct torc_http_exchange *exchange, struct torc_http_hop *hop,
 }
 
 /*
- * Parks. The head of the request goes on, and its body if that is one piece and
+ * Parks. Send the head of the request, and its body if that is one piece and
  * has a length.
  */
 static int
@@ -261,7 +263,7 @@ ask(struct torc_http_exchange *exchange, unsigned flags)
 
 /* ---- All of it on the handler's fiber ---- */
 
-/* Parks. Ask, with a body that is whole and small. */
+/* Parks. Send a request whose body is complete and small. */
 static int
 ask_whole(struct torc_http_exchange *exchange, unsigned flags)
 {
@@ -275,14 +277,14 @@ ask_whole(struct torc_http_exchange *exchange, unsigned flags)
 	while (torc_http_goes_on(exchange, rc));
 	if (rc < 0 || !chunked)
 		return rc;
-	/* An origin that takes no more may have answered. */
+	/* An origin that takes no more of a body may have answered. */
 	if (torc_http_call_write(&exchange->call, body.data, body.size,
 	    exchange->deadline) == 0)
 		torc_http_call_finish(&exchange->call, exchange->deadline);
 	return 0;
 }
 
-/* Parks. Ask, and read the head of the answer. */
+/* Parks. Send the request, and read the head of the answer. */
 static int
 ask_and_await(struct torc_http_exchange *exchange, unsigned flags)
 {
@@ -330,7 +332,7 @@ run_answer(void *arg)
 	return rc;
 }
 
-/* Parks. The body is not needed any more, nor is the origin. */
+/* Parks. End the upload and the call, which are not needed any more. */
 static void
 end_asking(struct torc_http_exchange *exchange)
 {
@@ -340,7 +342,10 @@ end_asking(struct torc_http_exchange *exchange)
 	torc_http_call_end(&exchange->call);
 }
 
-/* Parks. Until there is an answer, or will be none. 0 or an error. */
+/*
+ * Parks. Wait until there is an answer, or until there will be none. Returns 0
+ * or an error.
+ */
 static int
 supervise(struct torc_http_exchange *exchange)
 {
@@ -387,7 +392,7 @@ pass_in_pieces(struct torc_http_exchange *exchange)
 		exchange->uploader = 0;
 	else
 		rc = supervise(exchange);
-	/* Whatever happens, they are over before their exchange is. */
+	/* In any case both fibers end before their exchange does. */
 	torc_fiber_reap(exchange->answerer, &result, TORC_NEVER);
 	end_asking(exchange);
 	return rc < 0 ? rc : result;
@@ -408,12 +413,12 @@ pass_on(struct torc_http_exchange *exchange)
 	torc_conn_watch_end(http->conn);
 	if (!exchange->gone)
 		return rc;
-	/* There is nobody to be answered. */
+	/* There is no client to answer. */
 	http->output = OUTPUT_BROKEN;
 	return -ECONNRESET;
 }
 
-/* What comes of the body is the origin's to say. */
+/* Whether the client waits for 100, which the origin decides about. */
 static bool
 waits_for_continue(const struct torc_http *http)
 {
@@ -422,8 +427,8 @@ waits_for_continue(const struct torc_http *http)
 }
 
 /*
- * Any protocol but HTTP/2 in clear text, whose requests would go past all that
- * we do to them.
+ * Whether an upgrade is forwarded. HTTP/2 in clear text is not: its requests
+ * would bypass everything that a forwarder does.
  */
 static bool
 may_upgrade(const struct torc_http *http)
@@ -455,14 +460,15 @@ forward(struct torc_http *http, struct torc_http_client *origin,
 	exchange.upgrades = may_upgrade(http);
 	exchange.whole = http->request.body == TORC_HTTP_NONE;
 	torc_http_withhold_continue(http);
-	/* A client that takes no answers has no more of them asked for. */
+	/* No more requests are sent for a client that does not read its
+	 * answers. */
 	if (torc_conn_room(http->conn) < ROOM_LEAST)
 		rc = torc_http_flush(http, deadline);
 	if (rc == 0 && !exchange.whole && !exchange.expects)
 		rc = gather(&exchange);
 	if (rc == 0)
 		rc = pass_on(&exchange);
-	else	/* If the client was not told. */
+	else	/* The client is told, unless it was told before. */
 		torc_http_fail(&exchange, rc);
 	torc_http_spool_clear(&exchange.body);
 	torc_http_spool_clear(&exchange.reply);
@@ -489,7 +495,7 @@ torc_http_forward_sized(struct torc_http *http,
 	    "the name in Via has at most TORC_HTTP_VIA bytes");
 	torc_require(known.added_count <= TORC_HTTP_ADDED,
 	    "torc_http_forward() adds at most TORC_HTTP_ADDED fields");
-	/* The origin would wait for what is not there any more. */
+	/* The origin would wait for bytes that were already consumed. */
 	if (rc == 0 && http->input.received > 0)
 		rc = -EINVAL;
 	if (rc < 0)

@@ -14,14 +14,14 @@
 #define LENGTH_DIGITS 18	/* always fit into 64 bits */
 #define EMPTY_LINES 4u		/* before a request; old clients send one */
 
-/* What a head has had, most of which it may have once. */
+/* What was seen in a head. Most of these may be there only once. */
 enum { SEEN_HOST = 1, SEEN_LENGTH = 2, SEEN_CODING = 4, SEEN_CLOSE = 8,
     SEEN_KEEP = 16, SEEN_EXPECT = 32 };
 
 /*
- * A head that is being read. Its functions return where they have come to, or
- * NULL: then `error` is 0, for "more", or a negative errno. Those that only
- * check return true, or false with such an error.
+ * A head that is being read. The functions below return the position after what
+ * they read, or NULL: then `error` is 0 if more bytes are needed, or a negative
+ * errno. Functions that only check return true, or false with such an error.
  */
 struct reader {
 	struct torc_http_head *head;
@@ -60,7 +60,7 @@ slice(const uint8_t *from, const uint8_t *to)
 	return (struct torc_slice) { from, (size_t)(to - from) };
 }
 
-/* Each of its own size: a constant must not take a way over the stack. */
+/* A macro for each size, so that constants are not passed over the stack. */
 static inline uint16_t
 load_2(const void *at)
 {
@@ -104,9 +104,9 @@ differ_8(const uint8_t *data, const char *text)
 }
 
 /*
- * Whether a token is `text`, in any case: that is a constant of 4 to 24 lower
- * case letters, digits and '-'. (Setting bit 5 makes no other character of
- * tokens one of these.)
+ * Whether a token is `text`, in any case. The text is a constant of 4 to 24
+ * lower case letters, digits and '-'. (Setting bit 5 makes no other character
+ * of a token one of these.)
  */
 static inline __attribute__((always_inline)) bool
 matches(const uint8_t *data, const char *text, size_t size)
@@ -260,7 +260,7 @@ refuse_end_of_line(struct reader *reader, const uint8_t *at)
 	return malformed(reader, "CR without LF");
 }
 
-/* At a byte that text cannot have: CR LF, or an error. */
+/* Handle a byte that text cannot contain: CR LF, or an error. */
 static inline const uint8_t *
 read_end_of_line(struct reader *reader, const uint8_t *at)
 {
@@ -269,7 +269,9 @@ read_end_of_line(struct reader *reader, const uint8_t *at)
 	return at + 2;
 }
 
-/* The end of a token, which is mostly plain, and mostly before `next`. */
+/*
+ * Find the end of a token, which is usually plain, and usually before `next`.
+ */
 static inline const uint8_t *
 skip_token(const uint8_t *at, const uint8_t *end, uint8_t next)
 {
@@ -294,7 +296,7 @@ refuse_name(struct reader *reader, const uint8_t *start, const uint8_t *at)
 	    "a character that is not allowed in a name");
 }
 
-/* NAME: up to and with the colon. */
+/* Read a name, including its colon. */
 static inline const uint8_t *
 read_name(struct reader *reader, const uint8_t *start,
     struct torc_slice *name)
@@ -309,7 +311,9 @@ read_name(struct reader *reader, const uint8_t *start,
 	return at + 1;
 }
 
-/* Up to and with the end of the line, without white space around it. */
+/*
+ * Read a value, including the end of its line, without white space around it.
+ */
 static inline const uint8_t *
 read_text(struct reader *reader, const uint8_t *at, struct torc_slice *text)
 {
@@ -328,7 +332,7 @@ read_text(struct reader *reader, const uint8_t *at, struct torc_slice *text)
 	return next;
 }
 
-/* To and with the empty line. */
+/* Read all fields, including the empty line. */
 static const uint8_t *
 read_fields(struct reader *reader, const uint8_t *at)
 {
@@ -362,7 +366,7 @@ is_digit(uint8_t c)
 	return c >= '0' && c <= '9';
 }
 
-/* Whatever is not HTTP/1.1. */
+/* Any version but HTTP/1.1. */
 static __attribute__((noinline)) const uint8_t *
 read_odd_version(struct reader *reader, const uint8_t *at)
 {
@@ -380,7 +384,7 @@ read_odd_version(struct reader *reader, const uint8_t *at)
 	return at + VERSION_SIZE;
 }
 
-/* What comes behind it is the caller's to check. */
+/* The caller checks what follows. */
 static inline const uint8_t *
 read_version(struct reader *reader, const uint8_t *at)
 {
@@ -438,8 +442,8 @@ read_any_method(struct reader *reader, const uint8_t *start)
 }
 
 /*
- * RFC 9112, 2.2: an empty line before a request is ignored, since old clients
- * end a body with one. Who sends more than a few is no client.
+ * RFC 9112, 2.2: an empty line before a request is ignored, because old clients
+ * send one after a body. A peer that sends many is not a client.
  */
 static __attribute__((noinline)) const uint8_t *
 read_odd_method(struct reader *reader, const uint8_t *at)
@@ -455,7 +459,7 @@ read_odd_method(struct reader *reader, const uint8_t *at)
 	return read_any_method(reader, at);
 }
 
-/* With the space behind it. */
+/* Read a part of the request line, including the space after it. */
 static inline const uint8_t *
 read_method(struct reader *reader, const uint8_t *at)
 {
@@ -508,7 +512,7 @@ check_target(struct reader *reader)
 	return read_absolute_target(reader);
 }
 
-/* With the space behind it. */
+/* Read a part of the request line, including the space after it. */
 static inline const uint8_t *
 read_target(struct reader *reader, const uint8_t *start, uint32_t target_max)
 {
@@ -615,7 +619,7 @@ read_status_line(struct reader *reader, const uint8_t *at)
 		at = read_status(reader, at);
 	if (at == NULL)
 		return NULL;
-	/* Some leave out the space before an empty reason. */
+	/* Some servers omit the space before an empty reason. */
 	if (at < reader->end && *at != ' ' && *at != '\r' && *at != '\n')
 		return malformed(reader, "a status that is not a number");
 	return read_text(reader, at, &reader->head->reason);
@@ -741,8 +745,8 @@ read_few(struct torc_http_head *head, const uint8_t *data, size_t size,
 	if (size > 0)
 		memcpy(few + SCAN_BLOCK, data, size);
 	rc = read_bytes(head, copy, size, limits, kind, method);
-	/* The fields of a trailer come into a head whose other slices are of
-	 * other bytes. */
+	/* The fields of a trailer are stored in a head whose other slices point
+	 * to other bytes. */
 	if (kind == TRAILER)
 		move_fields(head, copy, data);
 	else

@@ -13,7 +13,10 @@
 #define NAMED_FEW 8u		/* names in Connection that are simply looked
 				 * for among the fields */
 
-/* Of this hop only (RFC 9110, 7.6.1), or written anew for the next. */
+/*
+ * Whether a field is for this hop only (RFC 9110, 7.6.1), or is written again
+ * for the next hop.
+ */
 static bool
 stays_behind(struct torc_slice name)
 {
@@ -62,7 +65,7 @@ compare_fields(const void *a, const void *b)
 	return compare((*left)->name, (*right)->name);
 }
 
-/* The next token of a list; size 0: there is none. */
+/* Returns the next token of a list; its size is 0 after the last one. */
 static struct torc_slice
 next_token(struct torc_slice *list)
 {
@@ -170,8 +173,8 @@ drop_among_many(struct torc_http_hop *hop, const struct torc_http_head *head)
 }
 
 /*
- * The names that Connection lists, but those that are no fields or stay behind
- * anyway. How many, or more than NAMED_FEW.
+ * The names that Connection lists, without those that are not fields or are
+ * removed anyway. Returns how many, or more than NAMED_FEW.
  */
 static size_t
 list_named(const struct torc_http_head *head, struct torc_slice *few)
@@ -284,7 +287,7 @@ torc_http_hop_forwards(const struct torc_http_head *head)
 		for (size_t j = 0; j < value.size; j++) {
 			if (value.data[j] < '0' || value.data[j] > '9')
 				return -EBADMSG;
-			/* More than that is more than anybody counts. */
+			/* A larger number is not counted exactly. */
 			if (forwards < INT32_MAX)
 				forwards = forwards * 10 + value.data[j] - '0';
 		}
@@ -310,7 +313,7 @@ torc_http_hop_path(const struct torc_http_head *request)
 
 /* ---- The last hop ---- */
 
-/* What another one than the sender is not to see (RFC 9110, 9.3.8). */
+/* Whether a field must be shown to the sender only (RFC 9110, 9.3.8). */
 static bool
 is_secret(struct torc_slice name)
 {

@@ -18,15 +18,15 @@ struct torc_http_hop {
 };
 
 /*
- * The fields of `head` that go on, and Via with the version of the message
- * (RFC 9110, 7.6.3). 0, or -ENOMEM. There is room for TORC_HTTP_ADDED and two
- * more behind them.
+ * Collect the fields of `head` to forward, and Via with the version of the
+ * message (RFC 9110, 7.6.3). There is room for TORC_HTTP_ADDED and two more
+ * fields after them. Returns 0, or -ENOMEM.
  */
 int torc_http_hop_begin(struct torc_http_hop *hop,
     const struct torc_http_head *head, const char *name);
 void torc_http_hop_end(struct torc_http_hop *hop);
 
-/* One more. */
+/* Add a field. */
 static inline void
 torc_http_hop_add(struct torc_http_hop *hop, const char *name,
     struct torc_slice value)
@@ -36,20 +36,20 @@ torc_http_hop_add(struct torc_http_hop *hop, const char *name,
 	};
 }
 
-/* Another value for the field of this name, which is there once. */
+/* Replace the value of the field of this name, which is there once. */
 void torc_http_hop_replace(struct torc_http_hop *hop, const char *name,
     const char *value);
 
 /*
- * The Max-Forwards of a request whose method has one (RFC 9110, 7.6.2): its
- * value; -ENOENT: none; or -EBADMSG.
+ * Returns the Max-Forwards of a request, if its method has one (RFC 9110,
+ * 7.6.2). -ENOENT: there is none; or -EBADMSG.
  */
 int64_t torc_http_hop_forwards(const struct torc_http_head *head);
 
 /*
- * The target without the scheme and the host that it may begin with. Nothing
- * behind these is the path "/", or what OPTIONS asks about: all of the server
- * (RFC 9112, 3.2.4).
+ * Returns the target without the scheme and the host that it may begin with. If
+ * nothing follows these, it is "/", or "*" for OPTIONS, which then asks about
+ * the whole server (RFC 9112, 3.2.4).
  */
 struct torc_slice torc_http_hop_path(const struct torc_http_head *request);
 

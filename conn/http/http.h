@@ -18,11 +18,11 @@ or_default(unsigned value, unsigned otherwise)
 
 #define FIELDS_MOST 65536u	/* in a head */
 
-/* What of a configuration is out of its bounds: 0 or -EINVAL. server.c */
+/* Check the limits of a configuration. Returns 0 or -EINVAL. server.c */
 int torc_http_config_check(const struct torc_http_config *config,
     struct torc_error *error);
 
-/* Bytes a second that a peer is to take, by default 64 KiB in `write_ms`. */
+/* How many bytes a second a peer must take: by default 64 KiB in `write_ms`. */
 static inline unsigned
 write_rate(unsigned value, unsigned write_ms)
 {
@@ -30,7 +30,7 @@ write_rate(unsigned value, unsigned write_ms)
 	    TORC_NO_LIMIT : (unsigned)(65536ull * 1000 / write_ms);
 }
 
-/* The earlier of a deadline, and `ms` from now. */
+/* Returns the earlier of a deadline and the time `ms` from now. */
 static inline torc_deadline
 sooner(torc_deadline deadline, unsigned ms)
 {
@@ -40,7 +40,7 @@ sooner(torc_deadline deadline, unsigned ms)
 
 /* ---- input.c ---- */
 
-/* Where the reader of a body is. From BROKEN on, it cannot go on. */
+/* The state of reading a body. From BROKEN on, reading cannot go on. */
 enum { INPUT_NONE, INPUT_SIZED, INPUT_CHUNKS, INPUT_TRAILER, INPUT_TO_END,
     INPUT_BROKEN };
 
@@ -48,7 +48,7 @@ enum { INPUT_NONE, INPUT_SIZED, INPUT_CHUNKS, INPUT_TRAILER, INPUT_TO_END,
 void torc_http_expect(struct torc_http_input *input,
     const struct torc_http_head *head);
 
-/* What bodies are read by. */
+/* The limits for reading a body. */
 struct torc_http_bounds {
 	uint32_t head_max;
 	uint32_t fields_max;
@@ -57,16 +57,16 @@ struct torc_http_bounds {
 };
 
 /*
- * A piece of the body that is in view: 1; none: 0, and the state tells whether
- * there will be; or an error, with head->why. The fields of a trailer go to
- * *trailer, and lie behind those of the head. -ENOBUFS: for these there is not
- * enough room; with more of it, this can be called again.
+ * Take a piece of the body from the view. Returns 1; 0 if there is none, and
+ * the state says whether there will be one; or an error, with head->why. The
+ * fields of a trailer go to *trailer, and are stored after those of the head.
+ * -ENOBUFS: there is not enough room for them; call this again with more.
  */
 int torc_http_take(struct torc_http_input *input,
     const struct torc_http_bounds *bounds, struct torc_http_head *head,
     struct torc_http_head *trailer, struct torc_slice *body);
 
-/* Fields that are enough for any head and its trailer. */
+/* How many fields are enough for any head and its trailer. */
 static inline unsigned
 torc_http_room(unsigned fields_max)
 {
@@ -77,14 +77,14 @@ torc_http_room(unsigned fields_max)
 int torc_http_receive(struct torc_http_input *input, struct torc_pace *pace,
     torc_deadline deadline);
 
-/* What is not used of the view is shown by the next torc_conn_recv(). */
+/* The next torc_conn_recv() returns the unused part of the view. */
 static inline void
 torc_http_leave(struct torc_http_input *input)
 {
 	torc_conn_rewind(input->conn, input->used);
 }
 
-/* What was used of the view is done with. */
+/* Consume the used part of the view. */
 static inline void
 torc_http_consume(struct torc_http_input *input)
 {
@@ -98,7 +98,10 @@ torc_http_consume(struct torc_http_input *input)
 
 /* ---- write.c ---- */
 
-/* Whether a writer of heads takes it: it is read as it was meant. */
+/*
+ * Whether a writer of heads accepts a field: readers understand it as it was
+ * meant.
+ */
 bool torc_http_may_write(const struct torc_http_field *field);
 
 /* ---- output.c ---- */
@@ -111,8 +114,8 @@ typedef int torc_http_head_of(const void *message,
     struct torc_http_writer *writer);
 
 /*
- * Parks. Write a head and what is there of its body: 0, -EINVAL or -ENOSPC if
- * nothing was written, or what torc_conn_write() says.
+ * Parks. Write a head and the available part of its body. Returns 0; -EINVAL or
+ * -ENOSPC if nothing was written; or an error as torc_conn_write().
  */
 int torc_http_put_message(struct torc_conn *conn, torc_http_head_of *head_of,
     const void *message, const void *body, size_t size, torc_deadline deadline);
@@ -123,12 +126,12 @@ int torc_http_put_chunk(struct torc_conn *conn, const void *data, size_t size,
 
 /* ---- server.c ---- */
 
-/* Parks. Read past what was not read of a body. 0, or the connection ends. */
+/* Parks. Skip the unread part of a body. After an error the connection ends. */
 int torc_http_skip_body(struct torc_http *http, torc_deadline deadline);
 
 /*
- * Parks. As torc_http_read(), but that nothing has happened if it is not there
- * `by` then: -EAGAIN; or if the fiber is cancelled.
+ * Parks. As torc_http_read(), but returns -EAGAIN, and nothing has happened, if
+ * no piece arrives until `by`. The same holds for -ECANCELED.
  */
 int torc_http_poll_body(struct torc_http *http, struct torc_slice *body,
     torc_deadline by);
@@ -151,7 +154,7 @@ torc_http_check_fields(const struct torc_http_field *fields, unsigned count)
 
 /* ---- answer.c ---- */
 
-/* What a request has of its answer. */
+/* The state of a request's answer. */
 enum { OUTPUT_NONE, OUTPUT_DUE, OUTPUT_BEGUN, OUTPUT_BROKEN };
 
 /* Parks. As torc_conn_write(); an error breaks the answer. */

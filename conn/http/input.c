@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * input.c - bodies out of views.
- */
+/* input.c - reads bodies from views. */
 #include <errno.h>
 
 #include "conn/http/http.h"
 
 #define SMALL 512u		/* bytes of a piece that is copied to others */
 
-/* An empty line, or what a careless peer takes for one, behind `from`. */
+/*
+ * Whether an empty line, or what a careless peer takes for one, follows `from`.
+ */
 static bool
 has_end(struct torc_slice view, size_t from)
 {
@@ -31,7 +31,7 @@ torc_http_worth_reading(struct torc_http_wait *wait, struct torc_slice in,
 	bool worth = in.size >= 2 * wait->tried || in.size >= head_max ||
 	    has_end(in, wait->looked);
 
-	/* Of an end, two bytes may be there already. */
+	/* Two bytes of the end may have arrived already. */
 	wait->looked = in.size > 2 ? in.size - 2 : 0;
 	if (worth)
 		wait->tried = in.size;
@@ -66,7 +66,7 @@ torc_http_expect(struct torc_http_input *input,
 	}
 }
 
-/* At most `most` bytes of what is in view. */
+/* Take at most `most` bytes of the view. */
 static int
 take_bytes(struct torc_http_input *input, uint64_t most,
     struct torc_slice *body)
@@ -93,8 +93,8 @@ take_sized(struct torc_http_input *input, struct torc_slice *body)
 }
 
 /*
- * A piece behind the ones before it: the lines of chunks between them are done
- * with, and their bytes are ours.
+ * Move a piece next to the one before it. The lines of chunks between them were
+ * read, so their bytes can be overwritten.
  */
 static void
 gather(struct torc_slice *body, struct torc_slice piece)
@@ -108,7 +108,7 @@ gather(struct torc_slice *body, struct torc_slice piece)
 	body->size += piece.size;
 }
 
-/* Small chunks come as one piece, as far as they are in view. */
+/* Small chunks are returned as one piece, as far as they are in view. */
 static int
 take_chunks(struct torc_http_input *input, struct torc_http_head *head,
     struct torc_slice *body)
@@ -124,7 +124,7 @@ take_chunks(struct torc_http_input *input, struct torc_http_head *head,
 		    input->view.size - input->used, &piece);
 
 		if (rc < 0 && body->size > 0) {
-			/* First what came before it. */
+			/* Return the bytes before the error first. */
 			*chunks = before;
 			return 1;
 		}

@@ -2,9 +2,9 @@
 /*
  * json.c - a writer of JSON (RFC 8259), without a tree and without allocation.
  *
- * One flag tells whether a comma comes before the next value: an end of an
- * object or array is an end of a value, too. What kind each level is, a word of
- * bits tells.
+ * One flag says whether a comma comes before the next value; the end of an
+ * object or array is the end of a value, too. A word of bits says which levels
+ * are arrays.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ fail(struct torc_json *json, int error)
 		json->error = error;
 }
 
-/* Parks, if put() does. Make room for as much as there can be. */
+/* Parks, if put() does. Make as much room as possible. */
 static void
 flush(struct torc_json *json)
 {
@@ -69,7 +69,7 @@ in_array(const struct torc_json *json)
 	return json->depth == 0 || (json->arrays >> (json->depth - 1) & 1);
 }
 
-/* A value is next: whether it may be, and what stands before it. */
+/* Begin a value: check that it is allowed here, and write what separates it. */
 static bool
 begin_value(struct torc_json *json)
 {
@@ -123,8 +123,8 @@ end_level(struct torc_json *json, bool array)
 /* ---- Text ---- */
 
 /*
- * How many bytes at `at` are one character of UTF-8 (RFC 3629), or 0. It is no
- * surrogate, not beyond U+10FFFF, and not longer than it need be.
+ * Returns how many bytes at `at` are one character of UTF-8 (RFC 3629), or 0.
+ * Surrogates, characters beyond U+10FFFF and overlong forms are not accepted.
  */
 static size_t
 utf8_size(const uint8_t *at, size_t size)

@@ -9,7 +9,7 @@
 #define BUFFER 4096u	/* bytes of an answer that goes out in one piece */
 #define TYPE "application/json"
 
-/* Parks. It is larger than that. */
+/* Parks. Send what the buffer has: the answer is larger than that. */
 static int
 put(const void *data, size_t size, void *arg)
 {

@@ -40,7 +40,10 @@ torc_memory_end(struct torc_memory *memory)
 	memory->left = 0;
 }
 
-/* A block for `size` bytes; a large one leaves the rest of the last in use. */
+/*
+ * Add a block for `size` bytes. After a large one, the rest of the last block
+ * is still used.
+ */
 static void *
 add_block(struct torc_memory *memory, size_t size)
 {
@@ -97,7 +100,7 @@ torc_exchange_copy(struct torc_exchange *exchange, struct torc_slice slice)
 	return copy;
 }
 
-/* Where the block is listed that is nothing but these bytes; or NULL. */
+/* Returns the link to the block that contains only these bytes, or NULL. */
 static struct torc_memory_block **
 block_of(struct torc_memory *memory, const void *bytes, size_t size)
 {
@@ -120,12 +123,13 @@ torc_memory_move(struct torc_exchange *exchange, struct torc_slice used,
 	struct torc_memory_block *block = at != NULL ? *at : NULL;
 	void *bytes;
 
-	/* It is given back, so that it does not count beside the new one. */
+	/* The old block is freed first, so that it does not count in addition
+	 * to the new one. */
 	if (block != NULL) {
 		*at = block->next;
 		memory->budget += align(size);
 	}
-	/* The rest is not all for one. */
+	/* One body does not get all of the rest. */
 	if (*wanted > memory->budget && least <= memory->budget)
 		*wanted = least + (memory->budget - least) / 2;
 	bytes = torc_exchange_alloc(exchange, *wanted);

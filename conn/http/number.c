@@ -18,7 +18,10 @@ is_of_number(char c)
 	return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == 'e';
 }
 
-/* What is between digits and no part of a number is the locale's point. */
+/*
+ * A character between digits that is not part of a number is the locale's
+ * decimal point.
+ */
 static size_t
 put_point(char *text)
 {

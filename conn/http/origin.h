@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * origin.h - the client from inside, for those who forward with it.
- */
+/* origin.h - the inside of a client, for the files that forward with it. */
 #ifndef TORC_HTTP_ORIGIN_H
 #define TORC_HTTP_ORIGIN_H
 
@@ -25,7 +23,7 @@ struct torc_http_client {
 	struct torc_pool *pool;
 	struct torc_http_client_config config;
 	bool closed;
-	/* Of what is forwarded. */
+	/* For forwarding. */
 	struct torc_http_budget budget;
 	struct torc_list slow;	/* exchanges that wait for their clients, the
 				 * longest first: see slow.c */
@@ -37,7 +35,7 @@ struct torc_http_client {
 
 /* ---- client.c ---- */
 
-/* Its connection is closed. */
+/* Free a link whose connection is closed. */
 void torc_http_link_free(struct torc_http_link *link);
 
 /* ---- call.c, response.c ---- */
@@ -51,8 +49,8 @@ torc_http_conn_of(const struct torc_http_call *call)
 }
 
 /*
- * Parks. Ask, as torc_http_client_call() or torc_http_call_begin() (STREAMED,
- * with the length of the body), but wait for no answer.
+ * Parks. Send a request, as torc_http_client_call() or torc_http_call_begin()
+ * (STREAMED, with the length of the body), but do not wait for an answer.
  */
 enum { ASK_STREAMED = 1, ASK_FRESH = 2 };
 int torc_http_call_ask(struct torc_http_client *client,
@@ -60,14 +58,14 @@ int torc_http_call_ask(struct torc_http_client *client,
     uint64_t length, unsigned flags, torc_deadline deadline);
 
 /*
- * After a call has failed with `rc`: the request may be asked again, once, on
- * a connection that is fresh.
+ * After a call failed with `rc`: whether the request may be sent again, once,
+ * on a fresh connection.
  */
 bool torc_http_call_stale(const struct torc_http_call *call, int rc);
 
 /*
- * Parks. As torc_http_call_answer(), but 1 for each head of 1xx that comes
- * before: it is in call->response until the next call.
+ * Parks. As torc_http_call_answer(), but returns 1 for each head with status
+ * 1xx before the answer. It is in call->response until the next call.
  */
 int torc_http_call_next(struct torc_http_call *call, torc_deadline deadline);
 

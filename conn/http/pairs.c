@@ -10,7 +10,10 @@ enum { ENCODED, COOKIES };
 
 /* ---- Bodies ---- */
 
-/* More than fits; the connection ends, since the rest is not read. */
+/*
+ * Refuse a body that does not fit. The connection ends, because the rest of the
+ * body is not read.
+ */
 static int
 refuse_large(struct torc_exchange *exchange, torc_deadline deadline)
 {
@@ -21,8 +24,8 @@ refuse_large(struct torc_exchange *exchange, torc_deadline deadline)
 }
 
 /*
- * Memory with the bytes of `all`, and room for more, and a NUL. NULL: there is
- * none.
+ * Returns memory with the bytes of `all`, and with room for more and a NUL; or
+ * NULL.
  */
 static uint8_t *
 grow(struct torc_exchange *exchange, struct torc_slice all, size_t *room,
@@ -37,7 +40,7 @@ grow(struct torc_exchange *exchange, struct torc_slice all, size_t *room,
 	return memory;
 }
 
-/* What is known of the size of a body, or a first guess. */
+/* Returns the size of a body as far as it is known, or a first guess. */
 static size_t
 first_room(const struct torc_exchange *exchange)
 {
@@ -81,7 +84,7 @@ torc_exchange_body(struct torc_exchange *exchange, struct torc_slice *body,
 
 /* ---- Pairs ---- */
 
-/* Up to a character, which is taken off, too. */
+/* Take the text up to a character. That character is removed, too. */
 static struct torc_slice
 take_until(struct torc_slice *left, uint8_t end)
 {
@@ -100,7 +103,7 @@ take_until(struct torc_slice *left, uint8_t end)
 	return taken;
 }
 
-/* Decode it in the exchange's memory: 0, or an error. */
+/* Decode a text into the exchange's memory. Returns 0 or an error. */
 static int
 decode(struct torc_exchange *exchange, struct torc_slice *slice)
 {
@@ -158,7 +161,10 @@ trim(struct torc_slice slice)
 	return slice;
 }
 
-/* There may be several fields (RFC 9113, 8.2.3). False: there is no other. */
+/*
+ * Go on to the next field: there may be several (RFC 9113, 8.2.3). Returns
+ * false after the last one.
+ */
 static bool
 next_field(struct torc_pairs *pairs)
 {
@@ -184,7 +190,7 @@ end_text(struct torc_exchange *exchange, struct torc_slice *slice)
 	return slice->data == NULL ? -ENOMEM : 0;
 }
 
-/* False: there is no other. */
+/* Returns false after the last cookie. */
 static bool
 take_cookie(struct torc_pairs *pairs, struct torc_slice *name,
     struct torc_slice *value)
@@ -237,7 +243,10 @@ torc_exchange_cookie_pairs(struct torc_exchange *exchange,
 	};
 }
 
-/* Without parameters, such as a charset. */
+/*
+ * Whether the body is a form. Parameters of its type, such as a charset, are
+ * ignored.
+ */
 static bool
 is_form(const struct torc_exchange *exchange)
 {
@@ -274,7 +283,10 @@ torc_pairs_next(struct torc_pairs *pairs, struct torc_slice *name,
 	    next_encoded(pairs, name, value);
 }
 
-/* Whether the encoded text is this name; -EBADMSG: it is none at all. */
+/*
+ * Returns whether an encoded text is this name, or -EBADMSG: it cannot be
+ * decoded.
+ */
 static int
 is_encoded(struct torc_slice text, const char *name)
 {
@@ -295,7 +307,10 @@ is_encoded(struct torc_slice text, const char *name)
 	return same && *name == '\0';
 }
 
-/* 1: this pair, of which the value is decoded; 0: another one; or an error. */
+/*
+ * Returns 1 if the pair has this name, with its decoded value; 0 if it has
+ * another name; or an error.
+ */
 static int
 try_encoded(struct torc_exchange *exchange, struct torc_slice pair,
     const char *name, struct torc_slice *value)
@@ -310,7 +325,7 @@ try_encoded(struct torc_exchange *exchange, struct torc_slice pair,
 	return rc < 0 ? rc : 1;
 }
 
-/* Those that are passed over take no memory: there may be many. */
+/* Pairs with other names take no memory: there may be many. */
 int
 torc_exchange_query_find(struct torc_exchange *exchange, const char *name,
     struct torc_slice *value)

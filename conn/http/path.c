@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * path.c - the path of a target: decoded once, in segments, without those that
- * are "." and ".." (RFC 3986, 5.2.4), which lead nowhere above the root.
+ * path.c - the path of a target: decoded once, split into segments, without the
+ * segments "." and ".." (RFC 3986, 5.2.4). A path above the root is refused.
  */
 #include "conn/http/service.h"
 
@@ -23,8 +23,8 @@ begin_segment(struct torc_path *path)
 }
 
 /*
- * The last segment has ended, and another one follows if it is not the `last`.
- * A dot segment leaves an empty one. 0, or a status that refuses the path.
+ * End a segment, and begin another one unless it is the `last`. A dot segment
+ * leaves an empty one. Returns 0, or a status that refuses the path.
  */
 static unsigned
 end_segment(struct torc_path *path, bool last, const char **why)
@@ -53,7 +53,9 @@ end_segment(struct torc_path *path, bool last, const char **why)
 	return 0;
 }
 
-/* An encoded character of a segment. False, and *why: it cannot be. */
+/*
+ * Decode an encoded character. Returns false, and sets *why, if it is invalid.
+ */
 static bool
 decode(struct torc_path *path, struct torc_slice left, const char **why)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * peer.c - who has asked: a field of a request that is forwarded.
+ * peer.c - X-Forwarded-For: adds the client's address to a forwarded request.
  */
 #include "conn/http/exchange.h"
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * relay.c - the answer of an origin, to the client that it is for.
- */
+/* relay.c - passes the answer of an origin on to the client. */
 #include <errno.h>
 
 #include "conn/http/exchange.h"
@@ -13,8 +11,9 @@
 /* ---- Heads ---- */
 
 /*
- * A client that has not taken what was written before makes the head wait, and
- * is slow. It is no reason to keep the connection from others.
+ * If the client has not taken earlier output, the head has to wait. Meanwhile
+ * the exchange counts as slow, so that its connection does not keep others
+ * waiting.
  */
 static bool
 makes_wait(const struct torc_http_exchange *exchange)
@@ -23,7 +22,7 @@ makes_wait(const struct torc_http_exchange *exchange)
 	    exchange->call.response.size + OURS;
 }
 
-/* Parks. A head of 1xx goes on at once. */
+/* Parks. Pass a head with status 1xx on at once. */
 static int
 relay_interim(struct torc_http_exchange *exchange)
 {
@@ -86,14 +85,14 @@ relay_head(struct torc_http_exchange *exchange)
 	if (slow)
 		torc_http_slow_end(exchange);
 	torc_http_hop_end(&hop);
-	/* It cannot be written. */
+	/* The head cannot be written. */
 	return rc < 0 && http->output == OUTPUT_DUE ?
 	    torc_http_fail(exchange, -EBADMSG) : rc;
 }
 
 /* ---- What the client takes at once ---- */
 
-/* Parks. The next piece: its size, 0 at the end, or an error. */
+/* Parks. Read the next piece. Returns its size, 0 at the end, or an error. */
 static int
 next_piece(struct torc_http_exchange *exchange, struct torc_slice *piece)
 {
@@ -107,7 +106,7 @@ next_piece(struct torc_http_exchange *exchange, struct torc_slice *piece)
 	return rc;
 }
 
-/* It can be written without making the origin wait. */
+/* Whether a piece can be written without making the origin wait. */
 static bool
 has_room(const struct torc_http *http, struct torc_slice piece)
 {
@@ -115,8 +114,8 @@ has_room(const struct torc_http *http, struct torc_slice piece)
 }
 
 /*
- * Parks. Pieces that the client takes at once. The size of the first that it
- * does not, or 0 at the end, or an error.
+ * Parks. Pass pieces on while the client takes them at once. Returns the size
+ * of the first piece that it does not take, 0 at the end, or an error.
  */
 static int
 relay_directly(struct torc_http_exchange *exchange, struct torc_slice *piece)
@@ -125,7 +124,7 @@ relay_directly(struct torc_http_exchange *exchange, struct torc_slice *piece)
 	int rc;
 
 	do {
-		/* What is there goes out while the origin is waited for. */
+		/* Output is sent while the origin is awaited. */
 		if (!torc_http_call_ready(&exchange->call))
 			torc_conn_push(http->conn);
 		rc = next_piece(exchange, piece);
@@ -139,7 +138,10 @@ relay_directly(struct torc_http_exchange *exchange, struct torc_slice *piece)
 
 /* ---- What is kept for it ---- */
 
-/* Parks. Until there is room for more of the answer. 0 or an error. */
+/*
+ * Parks. Wait until there is room for more of the answer. Returns 0 or an
+ * error.
+ */
 static int
 make_room(struct torc_http_exchange *exchange)
 {
@@ -156,8 +158,8 @@ make_room(struct torc_http_exchange *exchange)
 }
 
 /*
- * A fiber's entry: read the answer on, and keep it. When it is over, be it by
- * an error, so is the origin's part.
+ * A fiber's entry: read the rest of the answer, and keep it. The origin's part
+ * ends with it, even after an error.
  */
 static int
 run_reader(void *arg)
@@ -183,7 +185,10 @@ run_reader(void *arg)
 	return rc;
 }
 
-/* Parks. Until more is kept, or nothing is to come. 0 or an error. */
+/*
+ * Parks. Wait until more is kept, or until nothing more will come. Returns 0 or
+ * an error.
+ */
 static int
 await_more(struct torc_http_exchange *exchange)
 {
@@ -201,7 +206,7 @@ await_more(struct torc_http_exchange *exchange)
 	return rc;
 }
 
-/* Parks. All that is kept, as it comes: 0 or an error. */
+/* Parks. Write what is kept, as it arrives. Returns 0 or an error. */
 static int
 write_kept(struct torc_http_exchange *exchange)
 {
@@ -229,8 +234,8 @@ write_kept(struct torc_http_exchange *exchange)
 }
 
 /*
- * Parks. From a piece on that the client does not take at once: a fiber of its
- * own reads the answer on, as fast as the origin sends it.
+ * Parks. The client does not take this piece at once: another fiber reads the
+ * rest of the answer as fast as the origin sends it.
  */
 static int
 relay_kept(struct torc_http_exchange *exchange, struct torc_slice piece)
@@ -243,7 +248,7 @@ relay_kept(struct torc_http_exchange *exchange, struct torc_slice piece)
 	if (rc < 0)
 		return rc;
 	rc = write_kept(exchange);
-	/* It is over before its exchange is. */
+	/* The fiber ends before its exchange does. */
 	torc_fiber_reap(reader, NULL, TORC_NEVER);
 	return rc;
 }

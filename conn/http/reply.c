@@ -42,7 +42,7 @@ torc_exchange_add_field(struct torc_exchange *exchange, const char *name,
 	return 0;
 }
 
-/* All fields of the answer, with its type: how many. */
+/* Add the type to the fields of the answer. Returns how many there are. */
 static unsigned
 add_type(struct torc_exchange *exchange, const char *type)
 {
@@ -83,7 +83,7 @@ torc_exchange_add_filter_sized(struct torc_exchange *exchange,
 	return rc;
 }
 
-/* Parks. A piece for a filter, or for the client behind the last one. */
+/* Parks. Give a piece to a filter, or to the client after the last filter. */
 static int
 put_piece(struct torc_exchange *exchange, struct torc_filter *filter,
     const void *data, size_t size, bool last, torc_deadline deadline)
@@ -104,7 +104,7 @@ torc_filter_pass(struct torc_filter *filter, const void *data, size_t size,
 	    deadline);
 }
 
-/* What filters make of a head: 0 or an error. */
+/* Let the filters change a head. Returns 0 or an error. */
 static int
 shape(struct torc_exchange *exchange, struct torc_exchange_head *head)
 {
@@ -186,7 +186,7 @@ torc_exchange_flush(struct torc_exchange *exchange, torc_deadline deadline)
 	return torc_http_flush(&exchange->http, deadline);
 }
 
-/* Parks. The whole of it at once, past filters. */
+/* Parks. Answer at once, through the filters. */
 static int
 reply_filtered(struct torc_exchange *exchange, unsigned status,
     const char *type, const void *body, size_t size, torc_deadline deadline)
@@ -286,7 +286,7 @@ torc_exchange_refuse(struct torc_exchange *exchange, unsigned status,
 	if (status < 200)
 		return -EINVAL;
 	rc = torc_exchange_deny(exchange, status, 0, why, NULL, deadline);
-	/* It was not by itself. */
+	/* The handler refused the request, not torc. */
 	exchange->refused = false;
 	return rc;
 }

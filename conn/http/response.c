@@ -10,7 +10,7 @@
 
 #define INTERIM_MAX 16u		/* heads of 1xx before an answer */
 
-/* When an origin is late that has had the request since then. */
+/* Returns when the origin is late, if it has had the request since `since`. */
 static torc_deadline
 late_at(const struct torc_http_call *call, uint64_t since)
 {
@@ -21,9 +21,9 @@ late_at(const struct torc_http_call *call, uint64_t since)
 }
 
 /*
- * Parks. 0 when there is more in view of a head, or an error: also at the end.
- * The origin is not late before it has the request: another fiber may send it
- * meanwhile.
+ * Parks. Returns 0 when more of a head is in view, or an error, which the end
+ * of the connection is, too. The origin is not late before it has the request:
+ * another fiber may still be sending it.
  */
 static int
 receive_more(struct torc_http_call *call, torc_deadline deadline)
@@ -42,7 +42,7 @@ receive_more(struct torc_http_call *call, torc_deadline deadline)
 	return rc > 0 ? 0 : rc < 0 ? rc : -ECONNRESET;
 }
 
-/* Fields that are too many for the call go to memory of the link's. */
+/* If there are too many fields for the call, use memory of the link. */
 static int
 make_room(struct torc_http_call *call)
 {
@@ -83,7 +83,7 @@ read_response(struct torc_http_call *call)
 	    view->data, view->size, &limits, call->method);
 }
 
-/* Parks. One head, of an answer or before it. 0 or an error. */
+/* Parks. Read one head, of an answer or before it. Returns 0 or an error. */
 static int
 receive_head(struct torc_http_call *call, torc_deadline deadline)
 {
@@ -104,7 +104,7 @@ receive_head(struct torc_http_call *call, torc_deadline deadline)
 	return rc == -ENOBUFS ? -EMSGSIZE : rc > 0 ? 0 : rc;
 }
 
-/* A head was read that is no 1xx. */
+/* Accept a head that is not 1xx. */
 static int
 accept_response(struct torc_http_call *call)
 {
@@ -122,7 +122,7 @@ accept_response(struct torc_http_call *call)
 	return 0;
 }
 
-/* How many heads of 1xx are in view behind the one that was read. */
+/* Returns how many heads with status 1xx follow in the view. */
 static unsigned
 count_interims(const struct torc_http_call *call)
 {
@@ -146,7 +146,10 @@ count_interims(const struct torc_http_call *call)
 	return count;
 }
 
-/* A head of 1xx: 1; 101 is an answer if it was asked for. */
+/*
+ * Accept a head with status 1xx. Returns 1; or 0 for 101, which is an answer if
+ * an upgrade was asked for.
+ */
 static int
 accept_interim(struct torc_http_call *call)
 {
@@ -160,7 +163,7 @@ accept_interim(struct torc_http_call *call)
 		response->why = "101 without a request for it";
 		return -EBADMSG;
 	}
-	/* It may last for ever: it is none of the pool's any more. */
+	/* The connection may last for ever, so it leaves the pool. */
 	torc_pool_take(call->client->pool, call->link);
 	call->link->taken = true;
 	call->answered = true;
@@ -187,7 +190,7 @@ torc_http_call_next(struct torc_http_call *call, torc_deadline deadline)
 		return rc;
 	if (call->response.status >= 200)
 		return accept_response(call);
-	/* None of a flood is told. */
+	/* If there are too many, none of them is reported. */
 	if (++call->interims + count_interims(call) < INTERIM_MAX)
 		return accept_interim(call);
 	call->response.why = "too many heads with status 1xx";
@@ -215,8 +218,8 @@ torc_http_call_conn(struct torc_http_call *call)
 }
 
 /*
- * The buffer that the head is in goes back: what others receive in it must not
- * be taken for the head. 0 or -ENOMEM.
+ * Copy the head, because its buffer is given back, and will receive other
+ * bytes. Returns 0 or -ENOMEM.
  */
 static int
 save_head(struct torc_http_call *call)
@@ -237,8 +240,8 @@ save_head(struct torc_http_call *call)
 }
 
 /*
- * Parks. Until there is more of the body, or it is over, be it by a FIN: then
- * nothing is in view. 0 or an error.
+ * Parks. Wait until there is more of the body, or until a FIN ends it: then
+ * nothing is in view. Returns 0 or an error.
  */
 static int
 receive_body(struct torc_http_call *call, torc_deadline deadline)
@@ -257,7 +260,7 @@ receive_body(struct torc_http_call *call, torc_deadline deadline)
 	return rc < 0 ? rc : 0;
 }
 
-/* What is in view of the body: as torc_http_take(). */
+/* Take a piece of the body from the view: as torc_http_take(). */
 static int
 take(struct torc_http_call *call, struct torc_slice *body)
 {
@@ -290,7 +293,7 @@ torc_http_call_read(struct torc_http_call *call, struct torc_slice *body,
 		if (rc == 0 && input->state != INPUT_NONE)
 			rc = receive_body(call, deadline);
 	}
-	/* It can be gone on with. */
+	/* After a cancel, reading can go on. */
 	if (rc < 0 && rc != -ECANCELED)
 		input->state = INPUT_BROKEN;
 	return rc < 0 ? rc : (int)body->size;

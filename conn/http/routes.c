@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * routes.c - routes as they are listed, and a service that is made of them.
+ * routes.c - lists of routes, and services that are created from them.
  *
- * What goes wrong while they are listed is kept, so that a program has one
- * place where it looks for errors.
+ * Errors while routes are listed are kept, so that a program checks for errors
+ * in one place.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -162,7 +162,7 @@ torc_routes_otherwise(struct torc_routes *routes,
 	routes->otherwise_arg = arg;
 }
 
-/* Groups may lie in groups: the first one of the innermost goes first. */
+/* Groups may contain groups: innermost groups are freed first. */
 static void
 free_one(struct torc_routes *routes)
 {
@@ -213,7 +213,10 @@ is_name(uint8_t c)
 	return (is_plain(c) && c != '-') || c == '_';
 }
 
-/* The name in "{name}" or "{name...}"; size 0: it has none that can be. */
+/*
+ * Returns the name in "{name}" or "{name...}"; its size is 0 if there is no
+ * valid name.
+ */
 static struct torc_slice
 name_of(struct torc_slice segment, bool *rest)
 {
@@ -282,7 +285,7 @@ check_segment(struct torc_route *route, struct torc_slice segment, bool last)
 	return NULL;
 }
 
-/* What is wrong with a path, or NULL; its parameters are known then. */
+/* Returns what is wrong with a path; or NULL, and its parameters are set. */
 static const char *
 check_path(struct torc_route *route)
 {
@@ -328,7 +331,10 @@ check_method(const char *method)
 
 /* ---- Compiling them ---- */
 
-/* The path with the prefixes of all groups before it; NULL: no memory. */
+/*
+ * Returns the path with the prefixes of all its groups, or NULL if there is no
+ * memory.
+ */
 static char *
 whole_path(const struct torc_routes *routes, const char *path)
 {
@@ -349,7 +355,10 @@ whole_path(const struct torc_routes *routes, const char *path)
 	return whole;
 }
 
-/* What runs around it, the outermost first, and the handler. */
+/*
+ * Set the steps of a route: the functions around it, the outermost first, and
+ * the handler.
+ */
 static bool
 put_steps(struct torc_route *route, const struct torc_routes *routes,
     const struct listed *listed)
@@ -438,7 +447,7 @@ compile_route(struct torc_service *service, const struct torc_routes *routes,
 	return -EINVAL;
 }
 
-/* What answers when no route does. */
+/* Compile the handler for requests that no route answers. */
 static int
 compile_otherwise(struct torc_service *service,
     const struct torc_routes *routes, struct torc_error *error)
@@ -455,7 +464,7 @@ compile_otherwise(struct torc_service *service,
 	    "there is no memory for the routes");
 }
 
-/* The next one, and before it the groups of this one. */
+/* Returns the next group: groups within this one come first. */
 static const struct torc_routes *
 next_group(const struct torc_routes *routes)
 {

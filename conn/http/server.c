@@ -59,8 +59,8 @@ torc_http_init_sized(struct torc_http *http, struct torc_conn *conn,
 }
 
 /*
- * Say what is wrong, if an answer is due, and that this is the end. To end in
- * the middle of a request is the client's fault.
+ * Answer with an error, if an answer is due, and end the connection. A
+ * connection that ends in the middle of a request is the client's error.
  */
 static int
 refuse(struct torc_http *http, int error)
@@ -77,7 +77,7 @@ refuse(struct torc_http *http, int error)
 	return error;
 }
 
-/* The same of a head that cannot be read. */
+/* The same for a head that cannot be read. */
 static int
 refuse_head(struct torc_http *http, int error)
 {
@@ -90,8 +90,8 @@ refuse_head(struct torc_http *http, int error)
 /* ---- Heads in memory of their own ---- */
 
 /*
- * Fields that are too many for those of the handler's stack go to memory of the
- * connection's, until the next request. 0 or -ENOMEM.
+ * If there are too many fields for the handler's stack, use memory of the
+ * connection until the next request. Returns 0 or -ENOMEM.
  */
 static int
 make_room(struct torc_http *http)
@@ -112,8 +112,8 @@ make_room(struct torc_http *http)
 }
 
 /*
- * The buffer that the head is in goes back: what others receive in it must not
- * be taken for the head. 0 or -ENOMEM.
+ * Copy the head, because its buffer is given back, and will receive other
+ * bytes. Returns 0 or -ENOMEM.
  */
 static int
 save_head(struct torc_http *http)
@@ -154,7 +154,7 @@ torc_http_withhold_continue(struct torc_http *http)
 	http->withheld = true;
 }
 
-/* Parks. Until there is more of the body. 0 or an error. */
+/* Parks. Wait until there is more of the body. Returns 0 or an error. */
 static int
 receive_more(struct torc_http *http, torc_deadline deadline)
 {
@@ -171,7 +171,7 @@ receive_more(struct torc_http *http, torc_deadline deadline)
 		return rc;
 	rc = torc_http_receive(input, &http->pace, deadline);
 	if (rc > 0)
-		http->continued = true;	/* it did not wait for it */
+		http->continued = true;	/* the client did not wait for 100 */
 	return rc > 0 ? 0 : rc < 0 ? rc : -ECONNRESET;
 }
 
@@ -190,7 +190,7 @@ why_no_body(int error)
 	}
 }
 
-/* What is in view of the body: as torc_http_take(). */
+/* Take a piece of the body from the view: as torc_http_take(). */
 static int
 take(struct torc_http *http, struct torc_slice *body)
 {
@@ -209,7 +209,7 @@ take(struct torc_http *http, struct torc_slice *body)
 	    &http->request, &http->trailer, body);
 }
 
-/* Parks. As torc_http_read(), but that errors are told to nobody. */
+/* Parks. As torc_http_read(), but the client is not told of errors. */
 static int
 read_body(
     struct torc_http *http, struct torc_slice *body, torc_deadline deadline)
@@ -291,7 +291,10 @@ wants_upgrade(const struct torc_http_head *request)
 	    torc_http_find(request, "upgrade") != NULL;
 }
 
-/* A drain does not cut it off, and the peer's time for it begins. */
+/*
+ * From now on a drain does not cut the body off, and the peer's time for it
+ * runs.
+ */
 static void
 expect_body(struct torc_http *http)
 {
@@ -300,7 +303,7 @@ expect_body(struct torc_http *http)
 	    http->config.body_rate);
 }
 
-/* A head was read: what is to come, and whether that is too much. */
+/* Accept a head: find out what follows it, and whether that is too much. */
 static int
 accept_request(struct torc_http *http)
 {
@@ -331,8 +334,8 @@ accept_request(struct torc_http *http)
 }
 
 /*
- * The connection has no more to give: an error is answered, an end is not, and
- * empty lines before a request that does not come are none.
+ * No more requests come. An error is answered, but an end is not, and neither
+ * are empty lines alone.
  */
 static int
 end_of_requests(struct torc_http *http, int rc)
@@ -373,8 +376,8 @@ read_request(struct torc_http *http, const struct torc_slice *view)
 }
 
 /*
- * Parks, after many requests of a pipeline in one turn of the loop: others are
- * to have theirs. Time stands still within a turn.
+ * Parks after many requests of a pipeline in one turn of the loop, so that
+ * other fibers can run. torc_now() does not change within a turn.
  */
 static int
 take_turns(struct torc_http *http)
@@ -391,7 +394,7 @@ take_turns(struct torc_http *http)
 	return torc_yield();
 }
 
-/* Parks. Until a head is there. 1, 0 or an error. */
+/* Parks. Wait for a head. Returns 1, 0 or an error. */
 static int
 await_request(struct torc_http *http, torc_deadline deadline)
 {

@@ -2,8 +2,8 @@
 /*
  * service.c - the exchanges of a connection, one after the other.
  *
- * Between two of them the connection waits for a moment with its stack, and
- * then gives it back: nothing of this is left, and the next bytes begin anew.
+ * Between two exchanges the connection waits for a moment with its stack, and
+ * then gives it back. No state is left, and the next bytes start afresh.
  */
 #include <errno.h>
 
@@ -36,7 +36,9 @@ observe(struct torc_exchange *exchange)
 	service->observer(exchange, &end, service->arg);
 }
 
-/* Of a server of HTTP: each answer that torc makes by itself. */
+/*
+ * The hook of a server of HTTP: called for each answer that torc makes itself.
+ */
 static void
 note_refusal(const struct torc_http_head *request,
     struct torc_http_refusal *refusal, void *arg)
@@ -54,7 +56,7 @@ note_refusal(const struct torc_http_head *request,
 		service->refusal(request, refusal, service->refusal_arg);
 }
 
-/* Parks. The handler has returned: see that there is an answer. */
+/* Parks. The handler has returned: make sure that there is an answer. */
 static void
 finish(struct torc_exchange *exchange, int rc)
 {
@@ -77,7 +79,7 @@ finish(struct torc_exchange *exchange, int rc)
 
 /* ---- Targets ---- */
 
-/* The path of a target, which is empty for "*"; and the query behind it. */
+/* Returns the path of a target, which is empty for "*", and sets the query. */
 static struct torc_slice
 split_target(struct torc_exchange *exchange)
 {
@@ -123,7 +125,7 @@ set_params(struct torc_exchange *exchange, const struct torc_path *path,
 	}
 }
 
-/* Each parameter with a NUL behind it; the path has none. */
+/* Copy each parameter, with a NUL after it; in the path there is none. */
 static bool
 end_params(struct torc_exchange *exchange)
 {
@@ -140,7 +142,7 @@ end_params(struct torc_exchange *exchange)
 
 /* ---- What torc answers ---- */
 
-/* Of all methods, with HEAD and OPTIONS. */
+/* Bytes of all methods, including HEAD and OPTIONS. */
 #define ALLOW_MAX ((TORC_ROUTE_METHODS + 2) * (TORC_METHOD_MAX + 2))
 
 static size_t
@@ -157,7 +159,7 @@ append(char *text, size_t used, const char *name)
 	return used + length;
 }
 
-/* Methods as a list; GET has HEAD with it, and OPTIONS is always there. */
+/* List methods. GET implies HEAD, and OPTIONS is always there. */
 static struct torc_slice
 list_methods(const struct torc_service *service, uint64_t allowed,
     char text[ALLOW_MAX])
@@ -205,7 +207,7 @@ answer_without(struct torc_exchange *exchange, uint64_t allowed)
 
 /* ---- An exchange ---- */
 
-/* Whether there is one for what no route answers: it is called. */
+/* Returns whether there is a handler for requests that no route answers. */
 static bool
 find_otherwise(struct torc_exchange *exchange)
 {
@@ -214,8 +216,9 @@ find_otherwise(struct torc_exchange *exchange)
 }
 
 /*
- * Parks. Find the route; the path goes to `memory`, which has more bytes than
- * the target. True: it is called; else the request is answered.
+ * Parks. Find the route. The path is written to `memory`, which is larger than
+ * the target. Returns true if a handler has to be called; otherwise the request
+ * was answered.
  */
 static __attribute__((noinline)) bool
 find_route(struct torc_exchange *exchange, uint8_t *memory, int *rc)
@@ -255,20 +258,20 @@ find_route(struct torc_exchange *exchange, uint8_t *memory, int *rc)
 	return true;
 }
 
-/* Parks. The request was read. */
+/* Parks. Run the handler of a request that was read. */
 static int
 run(struct torc_exchange *exchange)
 {
 	struct torc_http *http = &exchange->http;
 	const uint32_t size = http->request.size;
-	/* Of the head, and of its path once more: decoded, with a NUL. */
+	/* Memory for the head, and for its decoded path with a NUL. */
 	uint8_t *memory = torc_exchange_alloc(exchange, size +
 	    http->request.target.size + 1);
 	int rc;
 
 	if (memory == NULL)
 		return -ENOMEM;
-	/* So it stays, whatever is read or waited for. */
+	/* The head stays there, whatever is read or awaited. */
 	rc = torc_http_keep(http, memory, size);
 	if (rc < 0 || !find_route(exchange, memory + size, &rc))
 		return rc;
@@ -291,14 +294,15 @@ begin_exchange(struct torc_exchange *exchange)
 	exchange->field_count = 0;
 	exchange->fields_size = 0;
 	exchange->filters = NULL;
-	/* If the next one cannot be read, there is nothing of the last. */
+	/* If the next head cannot be read, nothing of the last one must be
+	 * seen. */
 	request->field_count = 0;
 	request->method_name = request->target = request->host =
 	    (struct torc_slice) { NULL, 0 };
 	torc_memory_begin(&exchange->memory, exchange->service->memory_max);
 }
 
-/* Parks. True: there may be another one. */
+/* Parks. Returns true if there may be another request. */
 static bool
 serve(struct torc_exchange *exchange)
 {
@@ -320,8 +324,8 @@ serve(struct torc_exchange *exchange)
 /* ---- A connection ---- */
 
 /*
- * Parks. Wait for a request, and not for longer than `ms`: 1; TORC_AGAIN, as
- * torc_conn_recv() says; or 0: there will be none.
+ * Parks. Wait for a request, for at most `ms`: it has BEGUN, the client is
+ * SILENT, or the connection has ENDED.
  */
 enum { ENDED, BEGUN, SILENT };
 
@@ -368,7 +372,7 @@ torc_service_handle(struct torc_conn *conn, void *arg)
 		    service->stack_ms) : ENDED;
 	if (rc == ENDED)
 		return torc_http_result(&exchange.http);
-	/* Nothing waits that long for what lies in its memory. */
+	/* Memory is not kept while the connection is idle. */
 	if (exchange.http.large)
 		torc_conn_forget(conn);
 	return TORC_AGAIN;
@@ -387,7 +391,7 @@ torc_exchange_next(struct torc_exchange *exchange)
 		return -EINVAL;
 	step = &route->steps[exchange->step++];
 	rc = step->call(exchange, step->arg);
-	/* A second time would go past those that did not go on. */
+	/* A second call would bypass functions that did not go on. */
 	exchange->step = route->step_count;
 	return rc;
 }

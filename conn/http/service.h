@@ -24,7 +24,7 @@
 
 /* ---- decode.c ---- */
 
-/* Whether a slice is this text. */
+/* Returns whether a slice equals this text. */
 static inline bool
 torc_is_text(struct torc_slice slice, const char *text)
 {
@@ -34,8 +34,8 @@ torc_is_text(struct torc_slice slice, const char *text)
 }
 
 /*
- * Decode the character at "%": `size` bytes are there. False: its encoding is
- * invalid.
+ * Decode the character at "%", with `size` bytes. Returns false if its encoding
+ * is invalid.
  */
 bool torc_decode_char(const uint8_t *at, size_t size, uint8_t *c);
 
@@ -55,8 +55,9 @@ struct torc_path {
 };
 
 /*
- * Take the path of a target apart, which begins with "/" and has no NUL, into
- * `memory` of text.size + 1 bytes. 0, or the status that refuses it, and *why.
+ * Split the path of a target, which begins with "/" and contains no NUL.
+ * `memory` has text.size + 1 bytes. Returns 0, or the status that refuses the
+ * path, and sets *why.
  */
 unsigned torc_path_read(struct torc_path *path, struct torc_slice text,
     uint8_t *memory, const char **why);
@@ -113,8 +114,8 @@ struct torc_service {
 };
 
 /*
- * Put a route into the tree. It is the tree's then, or freed. 0, -ENOMEM, or
- * -EINVAL and words.
+ * Put a route into the tree, which then owns it; after an error it is freed.
+ * Returns 0, -ENOMEM, or -EINVAL with a text.
  */
 int torc_tree_add(struct torc_service *service, struct torc_route *route,
     const char *method, struct torc_error *error);
@@ -153,10 +154,10 @@ void torc_memory_begin(struct torc_memory *memory, size_t most);
 void torc_memory_end(struct torc_memory *memory);
 
 /*
- * Move to other memory, of `*wanted` bytes, or of less but at least `least`:
- * then `*wanted` is set. `used` are the bytes that are kept of the `size` that
- * there were; these are given back, unless they are few. NULL: there is no
- * memory, and those that there were may be gone.
+ * Move bytes to other memory, of `*wanted` bytes, or of fewer but at least
+ * `least`: then `*wanted` is changed. `used` are the bytes to keep of the old
+ * `size`. The old memory is freed unless it is small. Returns NULL if there is
+ * no memory; the old bytes may be gone then.
  */
 void *torc_memory_move(struct torc_exchange *exchange, struct torc_slice used,
     size_t size, size_t least, size_t *wanted);
@@ -175,7 +176,7 @@ struct torc_exchange {
 	const struct torc_service *service;
 	const struct torc_route *route;
 	unsigned step;		/* of the route, which is called next */
-	bool refused;		/* torc has answered by itself */
+	bool refused;		/* torc made the answer itself */
 	bool filtered;		/* the answer passes filters */
 	int error;
 	const char *why;
@@ -194,7 +195,10 @@ struct torc_exchange {
 	struct torc_memory memory;
 };
 
-/* Parks. Answer with `fields` besides those that were added. */
+/*
+ * Parks. Answer with an error, and with `field` in addition to those that were
+ * added.
+ */
 int torc_exchange_deny(struct torc_exchange *exchange, unsigned status,
     int error, const char *why, const struct torc_http_field *field,
     torc_deadline deadline);
@@ -210,26 +214,29 @@ uint8_t *torc_exchange_copy(struct torc_exchange *exchange,
 /* ---- carrier.c ---- */
 
 /*
- * The server of HTTP/1.1 that carries the exchange; NULL if something else
- * does. What is answered through it passes no filters, and has no fields of the
- * exchange.
+ * Returns the server of HTTP/1.1 that carries the exchange, or NULL if
+ * something else does. Answers through it pass no filters, and have no fields
+ * of the exchange.
  */
 TORC_BESIDE struct torc_http *torc_exchange_http(
     struct torc_exchange *exchange);
-/* The same, if bytes of the answer's body go out as they are; or NULL. */
+/* The same, if the answer's body is sent unchanged; otherwise NULL. */
 TORC_BESIDE struct torc_http *torc_exchange_plain(
     struct torc_exchange *exchange);
 
 /* ---- json.c ---- */
 
-/* The error of a writer, also of one whose value is not whole; or 0. */
+/* Returns the error of a writer, or of one whose text is incomplete; or 0. */
 int torc_json_check(const struct torc_json *json);
 
 /* ---- number.c ---- */
 
 #define TORC_NUMBER_MAX 40u	/* bytes of any number */
 
-/* How many bytes of `text` a number has; 0: it is none, or infinite. */
+/*
+ * Write a number. Returns its bytes in `text`; 0 if it is not a number, or
+ * infinite.
+ */
 size_t torc_number_write(char text[TORC_NUMBER_MAX], double value);
 
 #endif

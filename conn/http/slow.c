@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * slow.c - exchanges that hold a connection to an origin while they wait for
- * their clients. Their connections are set aside, so that they keep nobody
- * waiting; if there are too many, those that have stood still for longest lose
- * theirs to others that wait for one.
+ * their clients. Their connections are set aside, so that other requests do not
+ * wait for them. If there are too many, the exchanges that have stood still for
+ * longest lose their connections to requests that wait for one.
  */
 #include <errno.h>
 
@@ -26,7 +26,7 @@ set_aside(struct torc_http_exchange *exchange)
 		origin->unplaced--;
 }
 
-/* From now on, it stands still. */
+/* From now on, the exchange stands still. */
 static void
 mark(struct torc_http_exchange *exchange)
 {
@@ -37,7 +37,10 @@ mark(struct torc_http_exchange *exchange)
 
 /* ---- Eviction ---- */
 
-/* It is slow, but it takes something: it goes behind those that do not. */
+/*
+ * Whether a slow client takes something: then its exchange goes behind the
+ * others.
+ */
 static bool
 goes_on(struct torc_http_exchange *exchange)
 {
@@ -57,7 +60,7 @@ evict(struct torc_http_exchange *exchange)
 	torc_wake_all(&exchange->events, -EBUSY);
 }
 
-/* Parks. While there are more of them than may be set aside. */
+/* Parks. Runs while there are more slow exchanges than may be set aside. */
 static int
 run_evictor(void *arg)
 {
@@ -110,7 +113,7 @@ torc_http_slow_begin(struct torc_http_exchange *exchange)
 		start_evictor(origin);
 }
 
-/* The place of one that was set aside is for the next one. */
+/* Give the place of an exchange that was set aside to the next one. */
 static void
 place_next(struct torc_http_client *origin)
 {
@@ -130,7 +133,7 @@ torc_http_slow_end(struct torc_http_exchange *exchange)
 
 	if (--exchange->slow_count > 0)
 		return;
-	/* From now on, it is the origin that is waited for. */
+	/* From now on, the exchange waits for the origin. */
 	exchange->progress = torc_now();
 	if (exchange->half_closed)
 		torc_wake_all(&exchange->events, 0);

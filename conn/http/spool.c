@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * spool.c - bytes of a body in blocks, within what all of them may have.
- */
+/* spool.c - bytes of a body in blocks, within a limit for all bodies. */
 #include <errno.h>
 
 #include "conn/http/spool.h"
@@ -10,7 +8,7 @@
 
 #define SHARE 8u		/* one has at most this part of what is free */
 
-/* What one more block would count. */
+/* How many bytes one more block would count. */
 static uint64_t
 cost(const struct torc_http_spool *spool)
 {

@@ -11,9 +11,9 @@
 #define SPOOL_BLOCK 16384u	/* bytes */
 
 /*
- * What all spools of a client have. The first block of a spool is its reserve
- * and not counted. The others are `max` bytes together; a spool has at most
- * `each`, and less the more of them are in use.
+ * The memory of all spools of a client. The first block of a spool is its
+ * reserve, and is not counted. The others have at most `max` bytes together. A
+ * spool has at most `each`, and less the more are in use.
  */
 struct torc_http_budget {
 	uint64_t max;
@@ -23,7 +23,7 @@ struct torc_http_budget {
 
 struct torc_http_block {
 	struct torc_http_block *next;
-	uint32_t start;		/* bytes before it are done with */
+	uint32_t start;		/* bytes before it were dropped */
 	uint32_t end;
 	uint8_t bytes[SPOOL_BLOCK];
 };
@@ -37,20 +37,20 @@ struct torc_http_spool {
 	uint32_t blocks;
 };
 
-/* Whether there is room for more, if not for all of a piece. */
+/* Whether there is room for more, even if not for a whole piece. */
 bool torc_http_spool_open(const struct torc_http_spool *spool);
 
 /*
- * Keep bytes, all of them, behind the others: what was open before may go over
- * its bound by these. 0 or -ENOMEM.
+ * Append bytes. A spool that was open before may exceed its limit by these.
+ * Returns 0 or -ENOMEM.
  */
 int torc_http_spool_put(struct torc_http_spool *spool, const void *data,
     size_t size);
 
-/* The first bytes, in one piece; size 0: there are none. */
+/* Returns the first bytes, in one piece; the size is 0 if there are none. */
 struct torc_slice torc_http_spool_first(const struct torc_http_spool *spool);
 
-/* So many of the first bytes, of one piece, are done with. */
+/* Drop so many of the first bytes, all of one piece. */
 void torc_http_spool_drop(struct torc_http_spool *spool, size_t size);
 
 void torc_http_spool_clear(struct torc_http_spool *spool);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tree.c - routes, compiled: a tree of segments. It is made once and only read
- * from then on, by all reactors.
+ * tree.c - compiled routes: a tree of segments. It is built once. After that
+ * all reactors only read it.
  */
 #include <errno.h>
 
@@ -18,7 +18,9 @@ compare(struct torc_slice a, struct torc_slice b)
 	    a.size == 0 ? 0 : memcmp(a.data, b.data, a.size);
 }
 
-/* The place of a text among those of a node: that of the first not before. */
+/*
+ * Returns the place of a text in a node: the first text that is not before it.
+ */
 static inline unsigned
 place_of(const struct torc_tree *node, struct torc_slice text)
 {
@@ -54,7 +56,9 @@ make_room(struct torc_tree *node)
 	return true;
 }
 
-/* The node below this one for a segment that is text; NULL: no memory. */
+/*
+ * Returns the node below this one for a text segment; NULL: there is no memory.
+ */
 static struct torc_tree *
 text_node(struct torc_tree *node, struct torc_slice text)
 {
@@ -81,7 +85,7 @@ only_node(struct torc_tree **node)
 	return *node;
 }
 
-/* The node of a segment, whose path was found to be well-formed. */
+/* Returns the node of a segment. Its path was checked before. */
 static struct torc_tree *
 segment_node(struct torc_tree *node, struct torc_slice segment)
 {
@@ -91,7 +95,7 @@ segment_node(struct torc_tree *node, struct torc_slice segment)
 	    only_node(&node->rest) : only_node(&node->param);
 }
 
-/* The number of a method; or -ENOMEM, -E2BIG. */
+/* Returns the number of a method; or -ENOMEM, -E2BIG. */
 static int
 number_of(struct torc_service *service, const char *method)
 {
@@ -177,7 +181,7 @@ torc_tree_add(struct torc_service *service, struct torc_route *route,
 	return rc;
 }
 
-/* As deep as routes have segments. */
+/* Recursion is as deep as routes have segments. */
 static void
 free_below(struct torc_tree *node)
 {
@@ -226,7 +230,10 @@ segment(const struct torc_path *path, uint32_t at)
 	};
 }
 
-/* A route that ends here: one of the method's own before one for any. */
+/*
+ * Find a route that ends here: one for the method comes before one for any
+ * method.
+ */
 static bool
 choose(struct search *search, const struct torc_tree *node)
 {
@@ -260,8 +267,8 @@ choose_rest(struct search *search, const struct torc_tree *node, uint32_t at)
 }
 
 /*
- * The routes below a node, for the segments from `at` on. Each node is looked
- * at once at most, and this is as deep as routes have segments.
+ * Search the routes below a node, for the segments from `at` on. Each node is
+ * visited at most once. Recursion is as deep as routes have segments.
  */
 static bool
 find_below(struct search *search, const struct torc_tree *node, uint32_t at)

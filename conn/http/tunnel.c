@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * tunnel.c - what comes after 101: bytes of both sides, as they come.
- */
+/* tunnel.c - after 101: passes bytes in both directions as they come. */
 #include <errno.h>
 
 #include "conn/http/exchange.h"
@@ -14,11 +12,14 @@ struct tunnel {
 	struct torc_conn *origin;
 	uint64_t idle_ns;
 	uint64_t moved_at;	/* when a byte last went through */
-	unsigned writing;	/* directions that wait for who reads */
+	unsigned writing;	/* directions that wait for their reader */
 	int error;		/* of the direction that failed first */
 };
 
-/* Who is written to has a patience of its own, which its bytes renew. */
+/*
+ * The side that is written to has a time limit of its own, which is renewed by
+ * each byte that it takes.
+ */
 static torc_deadline
 idle_at(const struct tunnel *tunnel)
 {
@@ -29,7 +30,7 @@ idle_at(const struct tunnel *tunnel)
 	    torc_at(since + tunnel->idle_ns);
 }
 
-/* Parks. The bytes that come: how many, 0 at the end, or an error. */
+/* Parks. Receive bytes. Returns how many, 0 at the end, or an error. */
 static int
 receive(struct tunnel *tunnel, struct torc_conn *from, struct torc_slice *in)
 {
@@ -42,7 +43,7 @@ receive(struct tunnel *tunnel, struct torc_conn *from, struct torc_slice *in)
 	return rc == -ESHUTDOWN ? 0 : rc;
 }
 
-/* Parks. All that is in view goes through: 0 or an error. */
+/* Parks. Pass on everything in view. Returns 0 or an error. */
 static int
 pass(struct tunnel *tunnel, struct torc_conn *from, struct torc_conn *to,
     struct torc_slice in)
@@ -51,7 +52,8 @@ pass(struct tunnel *tunnel, struct torc_conn *from, struct torc_conn *to,
 	int rc;
 
 	tunnel->writing++;
-	/* An origin that takes nothing hears that it need not. */
+	/* While the origin takes nothing, a reset of the client ends the
+	 * wait. */
 	if (from_client)
 		torc_conn_watch_begin(from, TORC_WATCH_RESET);
 	rc = torc_conn_write(to, in.data, in.size, TORC_NEVER);
@@ -65,7 +67,7 @@ pass(struct tunnel *tunnel, struct torc_conn *from, struct torc_conn *to,
 	return rc;
 }
 
-/* Parks. All of one direction, and its FIN: 0 or an error. */
+/* Parks. Pass on one direction, and its FIN. Returns 0 or an error. */
 static int
 pump(struct tunnel *tunnel, struct torc_conn *from, struct torc_conn *to)
 {
@@ -92,7 +94,7 @@ run_back(void *arg)
 	return pump(tunnel, tunnel->origin, tunnel->client);
 }
 
-/* Parks. Both directions, until both are over or one has failed. */
+/* Parks. Pass on both directions, until both have ended or one has failed. */
 static int
 run_tunnel(struct tunnel *tunnel)
 {
@@ -109,7 +111,7 @@ run_tunnel(struct tunnel *tunnel)
 	return rc < 0 ? rc : back;
 }
 
-/* Parks. The answer goes on. */
+/* Parks. Pass the answer on. */
 static int
 take_over(struct torc_http_exchange *exchange)
 {
@@ -139,7 +141,7 @@ torc_http_tunnel(struct torc_http_exchange *exchange)
 	};
 	int rc;
 
-	/* From here on, its end is read. */
+	/* From here on, the end of the client is seen by reading. */
 	torc_conn_watch_end(tunnel.client);
 	rc = take_over(exchange);
 	if (rc < 0)
@@ -153,7 +155,7 @@ torc_http_tunnel(struct torc_http_exchange *exchange)
 	if (rc == 0)
 		torc_http_call_close(&exchange->call,
 		    torc_after_ms(GOODBYE_MS));
-	else	/* Neither is to look as if it were whole. */
+	else	/* Neither side must look complete. */
 		exchange->http->output = OUTPUT_BROKEN;
 	return rc;
 }

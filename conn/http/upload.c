@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * upload.c - a body that is not whole yet, or is long, to an origin.
- */
+/* upload.c - sends a body that is incomplete or long to an origin. */
 #include <errno.h>
 #include <limits.h>
 
@@ -10,7 +8,9 @@
 /* The origin takes no more of the body: it may have answered. */
 #define NOT_TAKEN INT_MAX
 
-/* Parks. 0, or the origin takes no more. */
+/*
+ * Parks. Send what was kept. Returns 0, or an error: the origin takes no more.
+ */
 static int
 send_kept(struct torc_http_exchange *exchange)
 {
@@ -32,8 +32,8 @@ send_kept(struct torc_http_exchange *exchange)
 }
 
 /*
- * Parks. The next piece from the client: its size, 0 at the end, or an error.
- * What was sent before does not wait for it.
+ * Parks. Receive the next piece from the client. Returns its size, 0 at the
+ * end, or an error. Bytes written before do not wait for it.
  */
 static int
 receive(struct torc_http_exchange *exchange, struct torc_slice *piece)
@@ -52,7 +52,10 @@ receive(struct torc_http_exchange *exchange, struct torc_slice *piece)
 	return rc == -EAGAIN ? -ETIMEDOUT : rc;
 }
 
-/* Parks. What is to come: 0, NOT_TAKEN, or an error of the client's. */
+/*
+ * Parks. Send the rest of the body. Returns 0, NOT_TAKEN, or an error of the
+ * client.
+ */
 static int
 send_rest(struct torc_http_exchange *exchange)
 {

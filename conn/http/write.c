@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * write.c - heads into memory of the caller's. What would not be read as it
- * was meant is not written.
+ * write.c - writes heads into memory of the caller. Text that a reader would
+ * understand differently is not written.
  */
 #include <errno.h>
 #include <string.h>
@@ -36,14 +36,16 @@ refuse_unless(struct torc_http_writer *writer, bool valid)
 
 #define EACH(c) (0x0101010101010101u * (c))	/* of eight bytes */
 
-/* The high bits of those from `low` to `high`, none of which is above 0x7f. */
+/*
+ * The high bits of the bytes from `low` to `high`. No byte may be above 0x7f.
+ */
 static inline uint64_t
 within(uint64_t bytes, uint8_t low, uint8_t high)
 {
 	return (bytes + EACH(0x80u - low)) & ~(bytes + EACH(0x7fu - high));
 }
 
-/* They are all letters, digits or "-". */
+/* Whether all bytes are letters, digits or "-". */
 static inline bool
 are_plain(uint64_t bytes)
 {
@@ -70,7 +72,9 @@ is_name(struct torc_slice name)
 	return name.size > 0;
 }
 
-/* One of them is less than a space, or DEL: no borrow hides the first. */
+/*
+ * Whether a byte is less than a space, or DEL. No borrow hides the first one.
+ */
 static inline bool
 has_control(uint64_t bytes)
 {
@@ -91,7 +95,7 @@ is_value(struct torc_slice value)
 		if (has_control(bytes))
 			break;
 	}
-	/* The rest; and all behind a tab, which is none. */
+	/* The rest, and everything after a tab, which is allowed. */
 	for (; i < value.size; i++) {
 		if (is_control(value.data[i]))
 			return false;
