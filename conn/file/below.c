@@ -2,8 +2,8 @@
 /*
  * below.c - files below a path of a service.
  *
- * The server of files reads a target by itself, so it is given one: the rest of
- * the path, encoded again, with the query.
+ * The server of files parses a target itself, so it gets one: the rest of the
+ * path, encoded again, with the query.
  */
 #include <errno.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "conn/file/site.h"
 #include "conn/http/service.h"
 
-/* A path, and what comes behind it, encoded in the exchange's memory. */
+/* Encode a path, and the query after it, in the exchange's memory. */
 static int
 encode(struct torc_exchange *exchange, struct torc_slice path, bool rest,
     struct torc_slice *encoded)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache.c - the files of a root that are kept.
+ * cache.c - the cached files of a root.
  *
- * An entry is what one look at a path found, and does not change afterwards:
- * a look that finds something else makes a new entry, which takes its place in
- * the table. Who uses an entry has it pinned; its descriptors and bodies go
- * when it is neither in the table nor pinned. One fiber at a time looks at a
- * path, and the others that ask for it wait.
+ * An entry is the result of one look at a path, and does not change. A look
+ * that finds something else creates a new entry, which replaces the old one in
+ * the table. An entry is pinned while it is used. Its descriptors and bodies
+ * are freed when it is neither in the table nor pinned. One fiber at a time
+ * looks at a path, and others that ask for it wait.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -50,7 +50,10 @@ find(struct torc_file_root *root, const char *path, uint64_t hash)
 	return entry;
 }
 
-/* A new entry, pinned, not in the table. NULL: no memory. */
+/*
+ * Create a pinned entry that is not in the table. Returns NULL if there is no
+ * memory.
+ */
 static kept *
 make(const char *path, uint64_t hash)
 {
@@ -91,7 +94,10 @@ idle_at(const struct torc_file_root *root, const kept *entry)
 	return entry->used_at + root->config.idle_ms * UINT64_C(1000000);
 }
 
-/* When the one that was used least recently has been idle for too long. */
+/*
+ * Set the timer to when the least recently used entry has been idle for too
+ * long.
+ */
 static void
 await_idle(struct torc_file_root *root)
 {
@@ -123,7 +129,7 @@ has_descriptors(const kept *entry)
 	return has;
 }
 
-/* It is used now. */
+/* Mark an entry as used now. */
 static void
 touch(struct torc_file_root *root, kept *entry)
 {
@@ -163,8 +169,8 @@ torc_file_unlist(struct torc_file_root *root, kept *entry)
 }
 
 /*
- * Forget the first one of a list that nobody uses. Those in use go to its end,
- * as they are used again. `offset` is that of the node in an entry.
+ * Forget the first entry of a list that is not in use. Entries in use are moved
+ * to the end of the list. `offset` is the offset of the node in an entry.
  */
 static bool
 forget_first(struct torc_file_root *root, struct torc_list *from,
@@ -203,7 +209,7 @@ torc_file_spare(struct torc_file_root *root, unsigned want)
 	return before - root->descriptors;
 }
 
-/* Those in use come back when they are not. */
+/* Entries in use return to the list when they are released. */
 void
 torc_file_expire(struct torc_timer *timer)
 {
@@ -238,7 +244,7 @@ list(struct torc_file_root *root, kept *entry)
 	root->count++;
 }
 
-/* No more descriptors than the share of this root, but for those in use. */
+/* Keep descriptors within the share of this root, except for those in use. */
 static void
 keep_share(struct torc_file_root *root)
 {
@@ -257,7 +263,7 @@ is_ours(int rc)
 	    rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -ENOBUFS;
 }
 
-/* What was seen has the date of what was there before, and is not that. */
+/* Mark a form that has the same date as the different version before it. */
 static void
 compare_dates(const kept *old, kept *now)
 {
@@ -274,8 +280,8 @@ compare_dates(const kept *old, kept *now)
 }
 
 /*
- * Parks. What is at the path of an entry now, loaded if it is another than the
- * entry holds: `*news`.
+ * Parks. Look at the path of an entry. If its file is not the one that the
+ * entry holds, load it into `*news`.
  */
 static int
 look_again(struct torc_file_root *root, const kept *entry, bool first,
@@ -304,8 +310,8 @@ look_again(struct torc_file_root *root, const kept *entry, bool first,
 }
 
 /*
- * Parks. Look at the path of a listed entry that nobody else looks at. 0, and
- * `*result` is pinned: the entry, or the one that has its place now.
+ * Parks. Look at the path of a listed entry; no other fiber may be doing so.
+ * Returns 0, and `*result` is pinned: the entry, or its replacement.
  */
 static int
 renew(struct torc_file_root *root, kept *entry, bool first, kept **result,
@@ -317,7 +323,8 @@ renew(struct torc_file_root *root, kept *entry, bool first, kept **result,
 	    look_again(root, entry, first, now, &news, deadline);
 
 	entry->looking = false;
-	/* Those that wait look again if the deadline or the cancel was ours. */
+	/* Waiting fibers look themselves if only our deadline passed or only we
+	 * were cancelled. */
 	torc_wake_all(&entry->waiters, rc == -ETIMEDOUT ||
 	    rc == -ECANCELED ? 0 : rc);
 	if (news && (first || !is_ours(rc)))
@@ -344,7 +351,7 @@ is_fresh(const struct torc_file_root *root, const kept *entry)
 	    root->config.fresh_ms * UINT64_C(1000000);
 }
 
-/* The listed entry of a path, pinned. NULL: no memory. */
+/* Returns the listed entry of a path, pinned; or NULL if there is no memory. */
 static kept *
 find_or_list(struct torc_file_root *root, const char *path, bool *first)
 {

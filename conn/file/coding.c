@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * coding.c - the forms of a file that a client takes (RFC 9110, 12.5.3).
- */
+/* coding.c - the forms of a file that a client accepts (RFC 9110, 12.5.3). */
 #include <string.h>
 
 #include "conn/file/site.h"
@@ -24,7 +22,7 @@ trim(struct torc_slice text)
 	return text;
 }
 
-/* Take the part before `separator` off the front of a text, and trim it. */
+/* Remove the part before `separator` from a text, and return it trimmed. */
 static struct torc_slice
 take(struct torc_slice *text, char separator)
 {
@@ -50,7 +48,7 @@ torc_file_element(struct torc_slice *list, struct torc_slice *element)
 	return false;
 }
 
-/* "q=0.5": 500. What is no weight is none at all. */
+/* "q=0.5" is 500. An invalid weight is 0. */
 static unsigned
 read_weight(struct torc_slice text)
 {
@@ -69,7 +67,10 @@ read_weight(struct torc_slice text)
 	return weight <= 1000 ? weight : 0;
 }
 
-/* One element: "gzip;q=0.5". `star` is the weight of what is not named. */
+/*
+ * Read one element: "gzip;q=0.5". `star` is the weight of codings that are not
+ * named.
+ */
 static void
 read_coding(struct torc_slice element, unsigned wanted[TORC_FILE_CODINGS],
     bool named[TORC_FILE_CODINGS], unsigned *star)
@@ -104,7 +105,8 @@ torc_file_codings(unsigned wanted[TORC_FILE_CODINGS],
 
 	wanted[TORC_FILE_BR] = 0;
 	wanted[TORC_FILE_GZIP] = 0;
-	/* Taken if nothing else is, unless it is excluded. */
+	/* The plain form is accepted if no other one is, unless it is
+	 * excluded. */
 	wanted[TORC_FILE_PLAIN] = 1;
 	for (unsigned i = 0; i < request->field_count; i++) {
 		struct torc_slice list = request->fields[i].value;

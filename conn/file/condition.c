@@ -22,7 +22,7 @@ advance(struct torc_slice *text, size_t size)
 	text->size -= size;
 }
 
-/* Leave out the "W/" of a weak tag: whether it is one. */
+/* Remove the "W/" of a weak tag. Returns whether the tag is weak. */
 static bool
 take_weak(struct torc_slice *tag)
 {
@@ -32,7 +32,10 @@ take_weak(struct torc_slice *tag)
 	return true;
 }
 
-/* An opaque tag, with its quotes, off the front of a list. False: no tag. */
+/*
+ * Remove an opaque tag, with its quotes, from a list. Returns false if there is
+ * none.
+ */
 static bool
 take_opaque(struct torc_slice *list, struct torc_slice *tag)
 {
@@ -50,7 +53,7 @@ take_opaque(struct torc_slice *list, struct torc_slice *tag)
 	return true;
 }
 
-/* What is between two tags; whether there is a comma in it. */
+/* Skip what is between two tags, and note whether it has a comma. */
 static void
 skip_between(struct torc_slice *list, bool *comma)
 {
@@ -61,7 +64,7 @@ skip_between(struct torc_slice *list, bool *comma)
 	}
 }
 
-/* What is behind something that is no tag is not looked at. */
+/* Anything after an invalid tag is ignored. */
 bool
 torc_file_tagged(struct torc_slice list, struct torc_slice tag, bool weakly)
 {
@@ -84,7 +87,7 @@ torc_file_tagged(struct torc_slice list, struct torc_slice tag, bool weakly)
 	return false;
 }
 
-/* The same of all fields with this name. -1: there is none. */
+/* The same for all fields with this name. Returns -1 if there is none. */
 static int
 any_tagged(const struct torc_http_head *request, const char *name,
     struct torc_slice tag, bool weakly)
@@ -128,7 +131,9 @@ has_date(const struct torc_http_head *request, const char *name,
 
 /* ---- Conditions ---- */
 
-/* Of a date that two versions have had, nobody can tell which one is meant. */
+/*
+ * If two versions had the same date, the date does not say which one is meant.
+ */
 static bool
 unchanged_since(const struct torc_file_validator *file, int64_t date)
 {
@@ -160,8 +165,8 @@ torc_file_condition(const struct torc_http_head *request,
 }
 
 /*
- * Parts of two versions must not be put together: a date will do only if no
- * other version can have had it.
+ * Parts of two versions must not be combined: a date counts only if no other
+ * version can have had it.
  */
 bool
 torc_file_range_counts(const struct torc_http_head *request,

@@ -53,7 +53,7 @@ days_of_month(int year, int month)
 	return month == 2 && leap ? 29 : lengths[month - 1];
 }
 
-/* The inverse, for days from the year 1 on. */
+/* The inverse of the above, for days from the year 1 on. */
 static void
 date_of(int64_t day, struct moment *moment)
 {
@@ -102,7 +102,9 @@ read_digits(struct torc_slice *text, unsigned count, int *number)
 	return true;
 }
 
-/* One of a row of names that have three letters each: its number, from 0. */
+/*
+ * Read one of several names of three letters each. Returns its number, from 0.
+ */
 static int
 read_name(struct torc_slice *text, const char *names)
 {
@@ -142,7 +144,9 @@ read_fixed(struct torc_slice text, struct moment *moment)
 	    read_clock(&text, moment) && skip(&text, " GMT") && text.size == 0;
 }
 
-/* Two digits are the last year with them that is at most 50 years ahead. */
+/*
+ * Two digits mean the latest such year that is at most 50 years in the future.
+ */
 static int
 full_year(int year)
 {

@@ -55,7 +55,8 @@ static void
 closed(struct torc_op *op, int32_t result, uint32_t flags)
 {
 	(void)flags;
-	/* It was given up before it began: the descriptor is still there. */
+	/* The close was given up before it began: the descriptor is still
+	 * open. */
 	if (result == -ECANCELED)
 		torc_sys_close(op->sqe.fd);
 	torc_accept_spared(op->reactor);
@@ -97,8 +98,8 @@ transfer(unsigned opcode, int fd, const void *data, size_t size,
 	};
 	int rc = torc_file_await(&sqe, deadline);
 
-	/* Some file systems say so where they would have to wait: a thread of
-	 * the kernel's may wait. */
+	/* Some file systems return this where they would have to wait. A thread
+	 * of the kernel may wait. */
 	if (rc == -ENOMEM || rc == -EAGAIN) {
 		sqe.flags = IOSQE_ASYNC;
 		rc = torc_file_await(&sqe, deadline);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * look.c - what is at a path now, and what is said of it: the forms of a file,
- * looked at and loaded.
+ * look.c - looks at a path, and loads the forms of its file.
  *
- * Opening is an act: it wakes the writer of a FIFO, starts devices, and may
- * wait. So a path is looked at without opening what is there (O_PATH),
- * and only regular files are opened. What was put in the place of one in the
- * meantime is opened without waiting for anything, looked at, and let go.
+ * Opening has effects: it wakes the writer of a FIFO, starts devices, and may
+ * wait. So a look opens nothing (O_PATH), and only regular files are opened
+ * after it. If something else has replaced the file meanwhile, the open does
+ * not wait; the descriptor is looked at, and closed again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -107,7 +106,9 @@ torc_file_form_drop(struct torc_file_root *root, struct torc_file_form *form)
 	*form = (struct torc_file_form) { .fd = -1 };
 }
 
-/* Parks. Whether an open that has failed may succeed now: 0, or its error. */
+/*
+ * Parks. Returns 0 if an open that failed may succeed now, or else its error.
+ */
 static int
 may_try_again(int error, torc_deadline deadline)
 {
@@ -147,7 +148,7 @@ open_path(struct torc_file_root *root, const char *path, int flags,
 	return rc == -ECANCELED ? rc : fd;
 }
 
-/* Parks. What is at a path. */
+/* Parks. Look at a path. */
 static int
 look_at_form(struct torc_file_root *root, struct torc_file_form *form,
     const char *path, torc_deadline deadline)
@@ -165,7 +166,7 @@ look_at_form(struct torc_file_root *root, struct torc_file_form *form,
 	return rc;
 }
 
-/* The path of a form. */
+/* Write the path of a form. */
 static const char *
 path_of(const struct torc_file_kept *entry, unsigned coding,
     char path[TORC_FILE_PATH_MAX + 64])
@@ -177,7 +178,7 @@ path_of(const struct torc_file_kept *entry, unsigned coding,
 	return path;
 }
 
-/* A form that was made of an older file is not that file. */
+/* A compressed form of an older file is not used. */
 static bool
 is_of_use(const struct torc_file_kept *entry, unsigned coding)
 {
@@ -214,7 +215,10 @@ torc_file_look(struct torc_file_root *root, struct torc_file_kept *entry,
 
 /* ---- Loads ---- */
 
-/* Parks. Open what was a regular file at the look. -EAGAIN: it is none now. */
+/*
+ * Parks. Open what was a regular file at the look. Returns -EAGAIN if it is not
+ * one now.
+ */
 static int
 open_form(struct torc_file_root *root, struct torc_file_form *form,
     const char *path, torc_deadline deadline)
@@ -229,11 +233,11 @@ open_form(struct torc_file_root *root, struct torc_file_form *form,
 	rc = torc_file_stat(form->fd, &form->info, deadline);
 	if (rc == 0 && !S_ISREG(form->info.mode))
 		rc = -EAGAIN;
-	/* Reads are to wait for the disk, though. */
+	/* Reads must wait for the disk, however. */
 	return rc < 0 ? rc : torc_sys_set_blocking(form->fd);
 }
 
-/* Room for a body: others make it. False: there is none. */
+/* Make room for a body by forgetting others. Returns false if there is none. */
 static bool
 take_room(struct torc_file_root *root, struct torc_file_form *form,
     uint64_t size)
@@ -263,7 +267,10 @@ give_room(struct torc_file_root *root, struct torc_file_form *form)
 	form->body = NULL;
 }
 
-/* The hash of `size` bytes more, of which only the last ones are no word. */
+/*
+ * Hash `size` more bytes. Only the last call may have a size that is not a
+ * multiple of a word.
+ */
 static uint64_t
 hash_on(uint64_t hash, const uint8_t *data, size_t size)
 {
@@ -282,7 +289,10 @@ hash_on(uint64_t hash, const uint8_t *data, size_t size)
 	return hash;
 }
 
-/* Parks. In steps, so that others have their turn: how many bytes. */
+/*
+ * Parks. Read in steps, so that other fibers can run. Returns how many bytes
+ * were read.
+ */
 static int64_t
 read_body(struct torc_file_form *form, uint64_t size, torc_deadline deadline)
 {
@@ -307,8 +317,8 @@ read_body(struct torc_file_form *form, uint64_t size, torc_deadline deadline)
 }
 
 /*
- * Parks. All of a file that says it has fewer bytes than it has, or more: those
- * of /proc and /sys do. -EACCES: it has too many.
+ * Parks. Read a whole file whose reported size is wrong, as in /proc and /sys.
+ * Returns -EACCES if it is too large.
  */
 static int
 load_untold(struct torc_file_root *root, struct torc_file_form *form,
@@ -331,7 +341,7 @@ load_untold(struct torc_file_root *root, struct torc_file_form *form,
 	return 0;
 }
 
-/* Parks. Whether an empty file is one. */
+/* Parks. Find out whether an empty file really is empty. */
 static int
 is_empty(const struct torc_file_form *form, torc_deadline deadline)
 {
@@ -341,7 +351,10 @@ is_empty(const struct torc_file_form *form, torc_deadline deadline)
 	return got < 0 ? (int)got : got == 0;
 }
 
-/* Parks. It has another size than it said. -EAGAIN: it has changed. */
+/*
+ * Parks. Handle a file whose size is not the reported one. Returns -EAGAIN if
+ * it has changed.
+ */
 static int
 load_again(struct torc_file_root *root, struct torc_file_form *form,
     torc_deadline deadline)
@@ -357,7 +370,9 @@ load_again(struct torc_file_root *root, struct torc_file_form *form,
 	return load_untold(root, form, deadline);
 }
 
-/* Parks. Read a small file. 0, or -EAGAIN if it is another one by now. */
+/*
+ * Parks. Read a small file. Returns 0, or -EAGAIN if it was replaced meanwhile.
+ */
 static int
 load_body(struct torc_file_root *root, struct torc_file_form *form,
     torc_deadline deadline)
@@ -384,10 +399,10 @@ load_body(struct torc_file_root *root, struct torc_file_form *form,
 /* ---- What is said ---- */
 
 /*
- * The inode, its size and the time of its last change tell one version from
- * another, unless both are of one moment of the file system's clock. So does
- * a hash of the bytes, and where those are not at hand, the tag is weak until
- * that moment is over.
+ * The inode, its size and the time of its last change distinguish two versions,
+ * unless both are of the same tick of the file system's clock. A hash of the
+ * bytes distinguishes them, too. If the bytes are not in memory, the tag is
+ * weak until that tick is over.
  */
 static void
 make_tag(const struct torc_file_kept *entry, struct torc_file_form *form,
@@ -410,7 +425,7 @@ make_tag(const struct torc_file_kept *entry, struct torc_file_form *form,
 	    suffixes[coding]);
 }
 
-/* Parks. A form that was looked at: its body, and what is said of it. */
+/* Parks. Load a form that was looked at: its body, and the fields about it. */
 static int
 load_form(struct torc_file_root *root, struct torc_file_kept *entry,
     unsigned coding, torc_deadline deadline)
@@ -439,7 +454,7 @@ torc_file_load(struct torc_file_root *root, struct torc_file_kept *entry,
 
 	if (entry->directory)
 		return 0;
-	/* The plain one first: what it is like now decides about the others. */
+	/* The plain form first: its state decides about the others. */
 	for (unsigned i = TORC_FILE_CODINGS; rc == 0 && i-- > 0; ) {
 		struct torc_file_form *form = &entry->forms[i];
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * piece.c - bytes of a file as a piece of what a service answers.
- */
+/* piece.c - bytes of a file as a piece of an answer of a service. */
 #include <errno.h>
 
 #include "conn/file/site.h"
@@ -9,7 +7,7 @@
 
 #define BLOCK 8192u		/* read at once */
 
-/* Parks. Through our memory, for what shapes the answer. */
+/* Parks. Copy through memory, for chunks and filters. */
 static int
 copy(struct torc_exchange *exchange, int fd, uint64_t offset, uint64_t size,
     torc_deadline deadline)
@@ -44,7 +42,7 @@ torc_file_exchange_send(struct torc_exchange *exchange, int fd,
 
 	if (http == NULL)
 		return copy(exchange, fd, offset, size, deadline);
-	/* More than was promised does not go out. */
+	/* More than the announced length is not sent. */
 	rc = torc_http_sent(http, size);
 	return rc < 0 || http->silent ? rc :
 	    torc_file_send(http->conn, fd, offset, size, deadline);

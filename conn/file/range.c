@@ -12,7 +12,7 @@
 #define OVERLAPS_MAX 2u		/* ranges that overlap others; more are no
 				 * honest wish (RFC 9110, 14.2) */
 
-/* Digits; what is too large for a number is as good as the largest one. */
+/* Read digits. A number that is too large counts as the largest one. */
 static bool
 read_number(struct torc_slice *text, uint64_t *number)
 {
@@ -41,9 +41,9 @@ read_dash(struct torc_slice *text)
 }
 
 /*
- * "first-last", "first-" or "-how many". 1; 0: the file has nothing of it;
- * WHOLE: it is empty, and the range would be all of it; -ERANGE: the text is no
- * range.
+ * Read "first-last", "first-" or "-how many". Returns 1; 0: the file has none
+ * of these bytes; WHOLE: the file is empty, and the range would be all of it;
+ * -ERANGE: the text is not a range.
  */
 static int
 read_range(struct torc_slice text, uint64_t size,

@@ -17,7 +17,7 @@
 #define ROOTS_MAX 1024u		/* of a reactor: their timers must fit in */
 #define INDEX_MAX 255u		/* bytes of a name */
 
-/* How many roots a reactor has. */
+/* The key of how many roots a reactor has. */
 static const struct torc_key roots_key = { "roots of files" };
 
 #define FIELD(name) TORC_BOUND_FIELD(struct torc_file_config, name)
@@ -44,7 +44,10 @@ is_field_value(const char *text)
 	return true;
 }
 
-/* What is no unsigned. 0, or -EINVAL, and `error` says what is wrong. */
+/*
+ * Check the fields that are not unsigned. Returns 0; or -EINVAL, and `error`
+ * says why.
+ */
 static int
 check_others(struct torc_file_config *config, struct torc_error *error)
 {
@@ -102,14 +105,14 @@ complete(struct torc_file_root *root, struct torc_error *error)
 
 /* ---- Life ---- */
 
-/* Its keeper's. */
+/* For the root's keeper. */
 static unsigned
 spare(unsigned want, void *arg)
 {
 	return torc_file_spare(arg, want);
 }
 
-/* The number of roots, kept as the value of a key. 0 or a negative errno. */
+/* Count roots in the value of a key. Returns 0 or a negative errno. */
 static int
 count_root(struct torc_reactor *reactor, int by)
 {
@@ -122,8 +125,8 @@ count_root(struct torc_reactor *reactor, int by)
 }
 
 /*
- * Parks. Let the clock of the file system go on, so that what changes from now
- * on is told from what has changed before.
+ * Parks. Wait for the clock of the file system, so that changes from now on
+ * differ from earlier ones.
  */
 static int
 await_tick(struct torc_file_root *root, torc_deadline deadline)
@@ -167,7 +170,10 @@ make_table(struct torc_file_root *root)
 	return root->buckets != NULL ? 0 : -ENOMEM;
 }
 
-/* Parks. What a root has besides its memory: all or nothing. */
+/*
+ * Parks. Open what a root has besides its memory. After an error nothing is
+ * open.
+ */
 static int
 begin(struct torc_file_root *root, const char *path, torc_deadline deadline)
 {

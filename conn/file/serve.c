@@ -14,7 +14,7 @@
 #define FIELDS_MAX 9u
 #define PART_MAX 256u		/* bytes of the head of a range's part */
 
-/* What is said in one answer. */
+/* The state of one answer. */
 struct answer {
 	struct torc_file_root *root;
 	struct torc_http *http;
@@ -48,7 +48,7 @@ add_text(struct answer *answer, const char *name, const char *value)
 	add(answer, name, torc_http_text(value));
 }
 
-/* An answer without a file: its reason is its body. */
+/* Answer without a file: the body is the reason phrase. */
 static int
 refuse(struct answer *answer, unsigned status, int error)
 {
@@ -77,7 +77,7 @@ status_of(int error)
 	case -EILSEQ:
 	case -ENXIO:	/* a socket, or a device that is not there */
 	case -ENODEV:
-	case -ESTALE:	/* it has gone while it was looked at */
+	case -ESTALE:	/* it was deleted during the look */
 		return 404;
 	case -EACCES:
 	case -EPERM:
@@ -96,7 +96,7 @@ status_of(int error)
 
 /* ---- Bodies ---- */
 
-/* Parks. A part of the file: what is in memory in one send. */
+/* Parks. Send a part of the file. A part in memory is sent at once. */
 static int
 send_part(struct answer *answer, struct torc_file_range range)
 {
@@ -121,15 +121,15 @@ is_head(const struct answer *answer)
 }
 
 /*
- * Let go of the request's head, which lies in a buffer of the reactor's: a
- * slow peer must not have one for as long as a large body takes.
+ * Release the request's head, which is in a buffer of the reactor: a slow peer
+ * must not occupy one while it reads a large body.
  */
 static void
 let_head_go(struct torc_http *http)
 {
 	void *copy;
 
-	/* It is in memory of somebody's already, who may need it. */
+	/* The head is in memory of the caller already. */
 	if (!http->lent)
 		return;
 	copy = torc_sys_alloc(http->request.size);
@@ -143,7 +143,7 @@ let_head_go(struct torc_http *http)
 	http->request.host.size = 0;
 }
 
-/* Parks. The whole file, or one range. */
+/* Parks. Send the whole file, or one range. */
 static int
 send_one(struct answer *answer, unsigned status, struct torc_file_range range)
 {
@@ -168,7 +168,10 @@ send_one(struct answer *answer, unsigned status, struct torc_file_range range)
 
 /* ---- Several ranges ---- */
 
-/* What comes before a part; `last`: after the last one. How many bytes. */
+/*
+ * Write what comes before a part; `last`: after the last part. Returns how many
+ * bytes.
+ */
 static size_t
 part_head(const struct answer *answer, const struct torc_file_range *range,
     bool last, char text[PART_MAX])
@@ -223,7 +226,10 @@ send_several(struct answer *answer)
 	return rc < 0 ? rc : send_parts(answer);
 }
 
-/* A boundary that no file has: its maker cannot know the time. */
+/*
+ * Make a boundary that no file contains: the author of a file cannot know the
+ * time.
+ */
 static void
 make_boundary(struct answer *answer)
 {
@@ -237,8 +243,8 @@ make_boundary(struct answer *answer)
 /* ---- Answers with a file ---- */
 
 /*
- * What can be said of the file now: it was not modified later than the answer
- * is made (RFC 9110, 8.8.2.1).
+ * Set the validators. The date of a file is not later than the answer (RFC
+ * 9110, 8.8.2.1).
  */
 static void
 validate(struct answer *answer)
@@ -261,7 +267,7 @@ validate(struct answer *answer)
 	answer->validator.dated = answer->modified[0] != '\0';
 }
 
-/* The fields that 304 and 412 have, too. */
+/* Add the fields that 304 and 412 have, too. */
 static void
 add_validators(struct answer *answer)
 {
@@ -291,7 +297,7 @@ add_description(struct answer *answer)
 	add_text(answer, "Accept-Ranges", "bytes");
 }
 
-/* Which ranges are asked for, into the answer: how many, 0 or -ERANGE. */
+/* Read the requested ranges into the answer. Returns how many, 0 or -ERANGE. */
 static int
 find_ranges(struct answer *answer)
 {
@@ -360,7 +366,7 @@ send_file(struct answer *answer)
 	return send_one(answer, 200, all);
 }
 
-/* The form that the client wants most. */
+/* Returns the form that the client prefers. */
 static const struct torc_file_form *
 choose(const struct torc_file_kept *entry, const struct torc_http_head *request)
 {
@@ -382,7 +388,7 @@ choose(const struct torc_file_kept *entry, const struct torc_http_head *request)
 
 /* ---- Requests ---- */
 
-/* The target names a directory, and does not say so. */
+/* Redirect: the target names a directory, but has no slash at its end. */
 static int
 redirect(struct answer *answer, const struct torc_file_target *target)
 {
@@ -416,7 +422,9 @@ look_at(struct answer *answer, const char *path)
 	    torc_sooner(limit, answer->deadline));
 }
 
-/* Parks. The entry of a target: that of its index if it is a directory's. */
+/*
+ * Parks. Find the entry of a target; for a directory, the entry of its index.
+ */
 static int
 find_entry(struct answer *answer, const struct torc_file_target *target)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * site.h - what the static-file layer is made of: what a request says, taken
- * apart by plain functions without I/O and without memory of their own, and
- * the files that are kept.
+ * site.h - what the files of conn/file share: the functions that parse a
+ * request, which do no I/O and allocate nothing, and the cached files.
  */
 #ifndef TORC_FILE_SITE_H
 #define TORC_FILE_SITE_H
@@ -34,25 +33,31 @@ struct torc_file_target {
 };
 
 /*
- * Take the target of a request apart: percent-decoded once, without "." and
- * ".." and empty segments. 0, or the status that refuses it: 400 for what is
- * malformed or leads above the root; 404 for what no file is called here: with
- * a backslash, an encoded slash, too long, hidden (unless `hidden`).
+ * Split the target of a request: percent-decoded once, without "." and ".." and
+ * empty segments. Returns 0, or the status that refuses it: 400 if it is
+ * malformed or leads above the root; 404 if no file is served by such a name:
+ * it has a backslash or an encoded slash, is too long, or is hidden (unless
+ * `hidden`).
  */
 unsigned torc_file_target(struct torc_file_target *target,
     struct torc_slice text, bool hidden);
 
-/* Percent-encode a path into three times its bytes. How many bytes. */
+/*
+ * Percent-encode a path into at most three times its bytes. Returns how many.
+ */
 size_t torc_file_encode(const void *path, size_t size, char *to);
 
 /* Room for the path of a target when each of its bytes is encoded. */
 #define TORC_FILE_LOCATION_MAX (3 * TORC_FILE_PATH_MAX + 3)
 
-/* Its path as the path of a URL that ends with a slash. How many bytes. */
+/*
+ * Write its path as the path of a URL, with a slash at the end. Returns how
+ * many bytes.
+ */
 size_t torc_file_location(const struct torc_file_target *target,
     char location[TORC_FILE_LOCATION_MAX]);
 
-/* The Content-Type of a path, by what comes behind its last dot. */
+/* Returns the Content-Type of a path, by the text after its last dot. */
 const char *torc_file_type(const char *path);
 
 /* ---- range.c ---- */
@@ -65,10 +70,10 @@ struct torc_file_range {
 };
 
 /*
- * Read a Range field for a file of `size` bytes. How many ranges there are; 0:
- * the whole is to be sent (another unit; more than `most`; more bytes in all
- * than the file has; more than two that overlap others; from the beginning or
- * the end of a file that is empty); -ERANGE: 416.
+ * Read a Range field for a file of `size` bytes. Returns how many ranges there
+ * are; 0 if the whole file must be sent (another unit; more than `most` ranges;
+ * more bytes in all than the file has; more than two ranges that overlap
+ * others; the beginning or the end of an empty file); -ERANGE for 416.
  */
 int torc_file_ranges(struct torc_file_range *ranges, unsigned most,
     struct torc_slice value, uint64_t size);
@@ -77,12 +82,15 @@ int torc_file_ranges(struct torc_file_range *ranges, unsigned most,
 
 #define TORC_FILE_DATE 30	/* bytes of a date, with a NUL */
 
-/* Read a date in any of the three forms. False: the text is no date. */
+/*
+ * Read a date in any of the three forms. Returns false if the text is not a
+ * date.
+ */
 bool torc_file_date(struct torc_slice text, int64_t *seconds);
 
 /*
- * Write the form that is in use today. False, and the text is empty: no such
- * date has a year of four digits.
+ * Write a date in the current form. Returns false, and the text is empty, if
+ * its year does not have four digits.
  */
 bool torc_file_put_date(char text[TORC_FILE_DATE], int64_t seconds);
 
@@ -100,30 +108,30 @@ struct torc_file_validator {
 };
 
 /*
- * Whether a list of entity tags has this one, or is "*". `weakly`: the weak
- * comparison, in which it does not matter whether either is weak.
+ * Returns whether a list of entity tags contains this one, or is "*". `weakly`:
+ * use the weak comparison, which ignores whether a tag is weak.
  */
 bool torc_file_tagged(struct torc_slice list, struct torc_slice tag,
     bool weakly);
 
 /*
- * How many fields have this name, and the value of the last one: one that is
- * no list, and is there twice, says nothing.
+ * Returns how many fields have this name, and sets the value of the last one. A
+ * field that is not a list, and is there twice, has no meaning.
  */
 unsigned torc_file_only(const struct torc_http_head *request,
     const char *name, struct torc_slice *value);
 
-/* 200: go on; 304 or 412. */
+/* Check the conditions of a request. Returns 200 to go on, 304 or 412. */
 unsigned torc_file_condition(const struct torc_http_head *request,
     const struct torc_file_validator *file);
 
-/* Whether the Range field counts: no condition says that it does not. */
+/* Returns whether the Range field counts: If-Range does not exclude it. */
 bool torc_file_range_counts(const struct torc_http_head *request,
     const struct torc_file_validator *file);
 
 /* ---- coding.c ---- */
 
-/* Forms of a file, in the order in which one is as good as the other. */
+/* Forms of a file. If a client likes two equally, the first one is used. */
 enum torc_file_coding {
 	TORC_FILE_BR,
 	TORC_FILE_GZIP,
@@ -132,13 +140,15 @@ enum torc_file_coding {
 };
 
 /*
- * How much a client wants each form: 0 (not at all) to 1000. Without an
- * Accept-Encoding field, only the plain one.
+ * Find out how much a client wants each form: 0 (not at all) to 1000. Without
+ * an Accept-Encoding field, it wants only the plain form.
  */
 void torc_file_codings(unsigned wanted[TORC_FILE_CODINGS],
     const struct torc_http_head *request);
 
-/* The next element of a list of tokens, without white space around it. */
+/*
+ * Returns the next element of a list of tokens, without white space around it.
+ */
 bool torc_file_element(struct torc_slice *list, struct torc_slice *element);
 
 /* ---- turn.c ---- */
@@ -159,11 +169,11 @@ struct torc_file_turns {
 	struct torc_file_folder folders[TORC_FILE_FOLDERS];
 };
 
-/* On the root's reactor, which has run an operation before. */
+/* Call this on the root's reactor, which must have run an operation before. */
 void torc_file_turns_init(struct torc_file_root *root);
-/* The number of the folder in the root that a path leads through. */
+/* Returns the number of the folder in the root that a path leads through. */
 unsigned torc_file_folder(const char *path);
-/* Parks. Wait for a turn: 0, or a negative errno and there is none. */
+/* Parks. Wait for a turn. After a negative errno there is none. */
 int torc_file_turn_take(struct torc_file_turns *turns, unsigned folder,
     torc_deadline deadline);
 void torc_file_turn_give(struct torc_file_turns *turns, unsigned folder);
@@ -171,8 +181,8 @@ void torc_file_turn_give(struct torc_file_turns *turns, unsigned folder);
 /* ---- transfer.c ---- */
 
 /*
- * Parks. As torc_file_send(), of a file below a folder of a root: what has to
- * be read is read in turn.
+ * Parks. As torc_file_send(), for a file below a folder of a root. Reads wait
+ * for their turn.
  */
 int torc_file_transfer(struct torc_conn *conn, int fd,
     struct torc_file_range range, struct torc_file_turns *turns,
@@ -199,16 +209,17 @@ struct torc_file_form {
 struct torc_file_kept {
 	struct torc_node node;		/* the least recently used first; not
 					 * linked while it is in use for long */
-	struct torc_node holder;	/* the same of those with descriptors */
+	struct torc_node holder;	/* the same for entries with
+				 * descriptors */
 	uint64_t used_at;
 	struct torc_file_kept *next;	/* in its bucket */
-	struct torc_waiters waiters;	/* for the one who looks */
+	struct torc_waiters waiters;	/* for the fiber that looks */
 	uint64_t hash;
 	uint64_t looked_at;	/* when the last look at it began ... */
 	struct timespec seen;	/* ... and in real time */
 	unsigned pins;
 	bool listed;		/* in the table */
-	bool looking;		/* somebody looks at it */
+	bool looking;		/* a fiber looks at it */
 	bool directory;
 	struct torc_file_form forms[TORC_FILE_CODINGS];
 	char path[];
@@ -235,8 +246,8 @@ struct torc_file_root {
 };
 
 /*
- * Parks. What is at a path, no older than `fresh_ms`: 0 and `*entry` is pinned
- * until torc_file_let(), or a negative errno.
+ * Parks. Get the entry of a path, no older than `fresh_ms`. Returns 0, and
+ * `*entry` is pinned until torc_file_let(); or a negative errno.
  */
 int torc_file_get(struct torc_file_root *root, const char *path,
     struct torc_file_kept **entry, torc_deadline deadline);
@@ -248,12 +259,12 @@ void torc_file_unlist(struct torc_file_root *root,
     struct torc_file_kept *entry);
 
 /*
- * Forget the entry that was used least recently. False: all are in use, or
+ * Forget the least recently used entry. Returns false if all are in use, or
  * seem to be.
  */
 bool torc_file_evict(struct torc_file_root *root);
 
-/* Close up to so many descriptors of files that nobody uses: how many. */
+/* Close up to so many descriptors of unused files. Returns how many. */
 unsigned torc_file_spare(struct torc_file_root *root, unsigned want);
 
 /* Forget what was not used for `idle_ms`. A timer's function. */
@@ -261,31 +272,31 @@ void torc_file_expire(struct torc_timer *timer);
 
 /* ---- look.c ---- */
 
-/* Parks. All forms of an entry's path, as they are now; none is opened. */
+/* Parks. Look at all forms of an entry's path. None is opened. */
 int torc_file_look(struct torc_file_root *root, struct torc_file_kept *entry,
     torc_deadline deadline);
 
 /*
- * Parks. What is to be said of the forms that were looked at, and their
- * bodies. -EAGAIN: it is another file by now.
+ * Parks. Load the forms that were looked at: their bodies, and the fields about
+ * them. Returns -EAGAIN if a file was replaced meanwhile.
  */
 int torc_file_load(struct torc_file_root *root, struct torc_file_kept *entry,
     torc_deadline deadline);
 
-/* Whether what was loaded is still what was seen just now. */
+/* Returns whether the loaded file is the one that was seen just now. */
 bool torc_file_holds(const struct torc_file_kept *old,
     const struct torc_file_kept *now);
 
-/* Between two times that the clocks of most file systems show, at most. */
+/* The longest tick of the clocks of most file systems. */
 #define TORC_FILE_TICK_MS 10
 
 /*
- * Whether the last change of a file was before that moment for certain.
+ * Returns whether the last change of a file was certainly before that moment.
  */
 bool torc_file_changed_before(const struct torc_file_info *info,
     struct timespec moment);
 
-/* Let go of what a form holds. */
+/* Release what a form holds. */
 void torc_file_form_drop(struct torc_file_root *root,
     struct torc_file_form *form);
 

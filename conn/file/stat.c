@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stat.c - what is known of a file. Alone here, since the kernel's header that
- * has statx(2) and libc's that have files define the same names.
+ * stat.c - the properties of a file. A file of its own, because the kernel's
+ * header with statx(2) and headers of libc define the same names.
  */
 #include <linux/fcntl.h>
 #include <linux/stat.h>

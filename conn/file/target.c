@@ -9,7 +9,10 @@
 
 /* ---- Reading ---- */
 
-/* Leave the path and the query of a target of any form. False: there is none */
+/*
+ * Reduce a target of any form to its path and query. Returns false if there is
+ * none
+ */
 static bool
 skip_authority(struct torc_slice *text)
 {
@@ -37,8 +40,8 @@ digit(uint8_t c)
 }
 
 /*
- * The next character of a path, decoded. 0, or the status that refuses it.
- * `*slash`: it is one between two segments.
+ * Decode the next character of a path. Returns 0, or the status that refuses
+ * it. `*slash`: it separates two segments.
  */
 static unsigned
 decode(struct torc_slice *path, uint8_t *c, bool *slash)
@@ -63,7 +66,7 @@ decode(struct torc_slice *path, uint8_t *c, bool *slash)
 	return *c == '\\' ? 404 : 0;
 }
 
-/* A segment has ended that begins at `from`: keep it, or do what it says. */
+/* End a segment that begins at `from`: keep it, or apply "." and "..". */
 static unsigned
 end_segment(struct torc_file_target *target, size_t from, bool hidden)
 {
@@ -73,7 +76,7 @@ end_segment(struct torc_file_target *target, size_t from, bool hidden)
 	if (size == 2 && memcmp(segment, "..", 2) == 0) {
 		if (from == 0)
 			return 400;
-		/* Without it, and the one before it. */
+		/* Remove the segment, and the one before it. */
 		for (from--; from > 0 && target->path[from - 1] != '/'; from--)
 			;
 		target->size = from;
@@ -153,7 +156,10 @@ torc_file_target(struct torc_file_target *target, struct torc_slice text,
 
 /* ---- Writing ---- */
 
-/* What stays as it is in a path (RFC 3986, 3.3), without what is unusual. */
+/*
+ * Characters that are not encoded in a path (RFC 3986, 3.3), except for unusual
+ * ones.
+ */
 static bool
 is_plain(char c)
 {

@@ -166,7 +166,8 @@ TORC_API int torc_file_next(struct torc_file_walk *walk,
  * Parks. Send `size` bytes of a file, from `offset` on. They are sent after
  * everything that was written to the connection. Data in the page cache is sent
  * without a copy in user space (sendfile(2)). Other data is read into a buffer
- * on the ring first.
+ * on the ring first, and so is all data if the connection cannot lend its
+ * socket (torc_conn_lend()).
  *
  * Returns 0 when all bytes have been passed to the kernel, or: -ENODATA the
  * file ends before `offset` + `size`; -ETIMEDOUT; an error of torc_file_read()

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * transfer.c - bytes of a file to a connection.
+ * transfer.c - sends bytes of a file to a connection.
  *
- * What is in the page cache goes by sendfile(2), which never waits for the
- * socket: the ring does that. It would wait for the disk, so the rest is read
- * on the ring; that takes a copy more, and brings more of the file into the
- * page cache. A file that changes under our hands is not noticed, but for its
- * end.
+ * Bytes in the page cache are sent by sendfile(2). It never waits for the
+ * socket here; the ring does that. It would wait for the disk, so other bytes
+ * are read on the ring. That takes one more copy, and brings more of the file
+ * into the page cache. If a file changes during the transfer, only a changed
+ * end is noticed.
  *
- * A connection that seals what it sends has no socket to lend: the file is read
- * and written, as much at a time as may be staged.
+ * A connection that seals what it sends has no socket to lend. The file is then
+ * read and written, as much at a time as may be staged.
  */
 
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include "conn/kit/torc_client.h"
 #include "sys/sys.h"
 
-#define WINDOW (256u << 10)	/* sent before others have their turn */
+#define WINDOW (256u << 10)	/* sent before other fibers run */
 #define STEP (64u << 10)	/* looked at, and read, at once */
 
 struct transfer {
@@ -52,8 +52,8 @@ advance(struct transfer *transfer, int sent)
 }
 
 /*
- * Whether that part of the file is in the page cache, as far as some bytes
- * tell: the kernel reads ahead more than a step, and forgets in large pieces.
+ * Whether that part of the file is in the page cache, judged by some of its
+ * bytes: the kernel reads ahead more than a step, and drops large pieces.
  */
 static bool
 at_hand(int fd, uint64_t offset, uint64_t size)
@@ -65,7 +65,7 @@ at_hand(int fd, uint64_t offset, uint64_t size)
 	return torc_sys_at_hand(fd, offset + size - 1) >= 0;
 }
 
-/* Parks. One window, by sendfile(2), if that can do this file. */
+/* Parks. Send one window by sendfile(2), if that works for this file. */
 static int
 send_window(struct transfer *transfer, uint64_t size, torc_deadline deadline)
 {
@@ -89,7 +89,10 @@ send_window(struct transfer *transfer, uint64_t size, torc_deadline deadline)
 	return rc < 0 ? rc : 0;
 }
 
-/* Parks. As much of a block as the socket takes now: how many bytes. */
+/*
+ * Parks. Send as much of a block as the socket takes now. Returns how many
+ * bytes.
+ */
 static int
 send_block(const struct transfer *transfer, size_t size, torc_deadline deadline)
 {
@@ -107,7 +110,7 @@ send_block(const struct transfer *transfer, size_t size, torc_deadline deadline)
 	return rc == 0 || rc == -EAGAIN || rc > 0 ? (int)done : rc;
 }
 
-/* Parks. In turn, if there are turns. */
+/* Parks. Read a block, in turn if there are turns. */
 static int64_t
 read_block(struct transfer *transfer, size_t size, torc_deadline deadline)
 {
@@ -125,8 +128,8 @@ read_block(struct transfer *transfer, size_t size, torc_deadline deadline)
 }
 
 /*
- * Parks. One step, through memory. A peer that takes less is not waited for
- * with the rest in it, which is read again.
+ * Parks. Send one step through memory. If the peer takes less, the memory is
+ * freed before waiting for it, and the rest is read again.
  */
 static int
 copy_step(struct transfer *transfer, torc_deadline deadline)
@@ -154,8 +157,8 @@ copy_step(struct transfer *transfer, torc_deadline deadline)
 }
 
 /*
- * Parks. One step, behind nothing that waits to be sent: it is staged, so that
- * no memory is held while the peer is waited for.
+ * Parks. Stage one step, when nothing else waits to be sent. So no memory is
+ * held while waiting for the peer.
  */
 static int
 stage_step(struct transfer *transfer, torc_deadline deadline)
@@ -188,7 +191,7 @@ stage_step(struct transfer *transfer, torc_deadline deadline)
 	return torc_conn_flush(transfer->conn, deadline);
 }
 
-/* Parks. Through memory, to a connection that does not lend its socket. */
+/* Parks. Send through memory, to a connection that does not lend its socket. */
 static int
 write_all(struct transfer *transfer, torc_deadline deadline)
 {
@@ -235,7 +238,8 @@ torc_file_transfer(struct torc_conn *conn, int fd,
 			rc = torc_yield();
 	}
 	torc_sys_free(transfer.block);
-	/* Nobody knows what was sent of it: no more may follow. */
+	/* After an error it is not known how much was sent: no more may
+	 * follow. */
 	torc_conn_give_back(conn, rc);
 	return rc;
 }

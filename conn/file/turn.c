@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * turn.c - turns at what a thread of the kernel's may wait in: looks at paths,
- * and reads of what is not in the page cache.
+ * turn.c - turns for operations in which a thread of the kernel may wait: looks
+ * at paths, and reads of bytes that are not in the page cache.
  *
- * A ring has so many threads for files, and one that waits for a disk, or for
- * a server of files that is away, cannot be had back. So a root uses no more
- * of them than it may have, and what is below one folder of it, which may be
- * another file system, no more than two thirds of these. Others wait for their
- * turn, in order and until their deadline.
+ * A ring has a limited number of threads for files. A thread that waits for a
+ * disk, or for a file server that does not answer, cannot be interrupted. So a
+ * root uses a limited number of them. At most two thirds of these work below
+ * the same folder of the root, because that may be another file system. Other
+ * operations wait for their turn, in order and until their deadline.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,14 +19,14 @@
 #define WORKERS 8u		/* if the kernel does not tell how many */
 #define SPARE 16u		/* for other roots, and other operations */
 
-/* Let there be so many threads, if they are needed: how many there may be. */
+/* Ask the kernel to allow so many threads. Returns how many it allows. */
 static unsigned
 want_workers(const struct torc_reactor *reactor, unsigned most)
 {
 	uint32_t counts[2] = { 0, 0 };	/* for files, for all else */
 	unsigned before;
 
-	/* Zero: as it is, which is told. */
+	/* Zero asks for the current number. */
 	if (torc_sys_register(reactor->ring.fd,
 	    IORING_REGISTER_IOWQ_MAX_WORKERS, counts, 2) < 0)
 		return WORKERS;
@@ -51,7 +51,7 @@ torc_file_turns_init(struct torc_file_root *root)
 	turns->most_together = (turns->most * 2 + 2) / 3;
 }
 
-/* The folder of a path that lies in the root itself; that of those, too. */
+/* Returns the folder of a path. Files in the root itself share one. */
 unsigned
 torc_file_folder(const char *path)
 {
@@ -75,7 +75,8 @@ torc_file_turn_take(struct torc_file_turns *turns, unsigned folder,
 
 		if (!crowded && turns->taken < turns->most)
 			break;
-		/* A turn that this folder may not have is for another. */
+		/* A turn that this folder may not take is for another
+		 * folder. */
 		if (crowded && turns->taken < turns->most)
 			torc_wake(&turns->waiters, 0);
 		rc = torc_wait(crowded ? &of->waiters : &turns->waiters,

@@ -9,7 +9,7 @@
 #include "conn/kit/torc_client.h"
 #include "sys/sys.h"
 
-/* What getdents64(2) writes; `name` ends with NUL. */
+/* A record as getdents64(2) writes it. `name` ends with NUL. */
 struct record {
 	uint64_t inode;
 	int64_t next;
@@ -18,7 +18,7 @@ struct record {
 	char name[];
 };
 
-/* On a thread. */
+/* Runs on a thread. */
 static int
 list(void *arg)
 {
