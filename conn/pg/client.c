@@ -136,9 +136,12 @@ torc_pg_of(const struct torc_reactor *reactor)
 int
 torc_pg_destroy(struct torc_pg *pg, torc_deadline deadline)
 {
-	const bool asked = torc_shared_set_is_used(&pg->shared);
+	bool asked;
 	int rc = 0;
 
+	if (pg == NULL)
+		return 0;
+	asked = torc_shared_set_is_used(&pg->shared);
 	torc_require(!asked || torc_reactor_self() != pg->reactor,
 	    "torc_pg_destroy() while a call is in progress");
 	if (torc_pg_of(pg->reactor) == pg)

@@ -371,6 +371,14 @@ what_libpq_and_torc_take_means_the_same(void **state)
 	}
 }
 
+static void
+no_client_can_be_destroyed_as_no_pool_can(void **state)
+{
+	(void)state;
+	assert_int_equal(torc_pool_destroy(NULL, TORC_NEVER), 0);
+	assert_int_equal(torc_pg_destroy(NULL, TORC_NEVER), 0);
+}
+
 int
 main(void)
 {
@@ -387,6 +395,7 @@ main(void)
 		cmocka_unit_test(
 		    terms_and_parameters_that_cannot_be_are_refused),
 		cmocka_unit_test(what_libpq_and_torc_take_means_the_same),
+		cmocka_unit_test(no_client_can_be_destroyed_as_no_pool_can),
 	};
 
 	cmocka_set_test_filter(getenv("TORC_TEST"));
