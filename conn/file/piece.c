@@ -33,9 +33,10 @@ copy(struct torc_exchange *exchange, int fd, uint64_t offset, uint64_t size,
 	return 0;
 }
 
-int
-torc_file_exchange_send(struct torc_exchange *exchange, int fd,
-    uint64_t offset, uint64_t size, torc_deadline deadline)
+/* Parks. The piece itself. */
+static int
+send_piece(struct torc_exchange *exchange, int fd, uint64_t offset,
+    uint64_t size, torc_deadline deadline)
 {
 	struct torc_http *http = torc_exchange_plain(exchange);
 	int rc;
@@ -46,4 +47,17 @@ torc_file_exchange_send(struct torc_exchange *exchange, int fd,
 	rc = torc_http_sent(http, size);
 	return rc < 0 || http->silent ? rc :
 	    torc_file_send(http->conn, fd, offset, size, deadline);
+}
+
+int
+torc_file_exchange_send(struct torc_exchange *exchange, int fd,
+    uint64_t offset, uint64_t size, torc_deadline deadline)
+{
+	struct torc_http *http = torc_exchange_http(exchange);
+	int rc = send_piece(exchange, fd, offset, size, deadline);
+
+	/* An answer that lacks a part must not look complete. */
+	if (rc < 0 && http->output == OUTPUT_BEGUN)
+		http->output = OUTPUT_BROKEN;
+	return rc;
 }

@@ -96,6 +96,28 @@ send_part(struct torc_exchange *exchange, void *arg)
 	return rc < 0 ? rc : torc_exchange_end(exchange, TORC_NEVER);
 }
 
+/* What the end of an answer said after a file that was too short. */
+static int ended;
+
+/* Goes on after an error, as a careless handler does. */
+static int
+send_and_end(struct torc_exchange *exchange, void *arg)
+{
+	const int rc = send_part(exchange, arg);
+
+	ended = torc_exchange_end(exchange, TORC_NEVER);
+	return rc;
+}
+
+static int
+send_before_begin(struct torc_exchange *exchange, void *arg)
+{
+	(void)arg;
+	if (torc_file_exchange_send(exchange, 0, 0, 1, TORC_NEVER) != -EINVAL)
+		return -EIO;
+	return torc_exchange_text(exchange, 200, "still", TORC_NEVER);
+}
+
 /* Each piece of a body is in brackets, and has no length. */
 static int
 shape_head(struct torc_exchange *exchange, struct torc_exchange_head *head,
@@ -147,6 +169,11 @@ set_up_service(void **state)
 	    (void *)(uintptr_t)100);
 	torc_routes_add(routes, "GET", "/send/chunks", send_part,
 	    (void *)(uintptr_t)TORC_HTTP_UNKNOWN);
+	torc_routes_add(routes, "GET", "/end/sized", send_and_end,
+	    (void *)(uintptr_t)4002);
+	torc_routes_add(routes, "GET", "/end/chunks", send_and_end,
+	    (void *)(uintptr_t)TORC_HTTP_UNKNOWN);
+	torc_routes_add(routes, "GET", "/before", send_before_begin, NULL);
 	torc_routes_add(routes, "GET", "/send/shaped", send_shaped,
 	    (void *)(uintptr_t)4002);
 	torc_routes_add(routes, "GET", "/{path...}", torc_file_exchange,
@@ -287,6 +314,25 @@ a_part_of_a_file_is_a_piece_of_an_answer_however_this_goes_out(void **state)
 	assert_null(strstr(reply, "\r\n0\r\n"));
 }
 
+static void
+an_answer_that_lacks_bytes_of_a_file_cannot_be_ended(void **state)
+{
+	static const char *const targets[] = { "/end/sized", "/end/chunks" };
+
+	(void)state;
+	put_file("part.bin", 9, 3000);
+	for (unsigned i = 0; i < COUNT(targets); i++) {
+		ended = 0;
+		ask("GET", targets[i], "");
+		last_told();
+		assert_int_equal(ended, -EINVAL);
+		assert_null(strstr(reply, "\r\n0\r\n"));
+	}
+	/* Nor does it harm an answer that was not begun. */
+	assert_status("/before", "", 200);
+	assert_string_equal(body(), "still");
+}
+
 int
 main(void)
 {
@@ -302,6 +348,9 @@ main(void)
 		    set_up_service, tear_down_service),
 		cmocka_unit_test_setup_teardown(
 		    a_part_of_a_file_is_a_piece_of_an_answer_however_this_goes_out,
+		    set_up_service, tear_down_service),
+		cmocka_unit_test_setup_teardown(
+		    an_answer_that_lacks_bytes_of_a_file_cannot_be_ended,
 		    set_up_service, tear_down_service),
 		cmocka_unit_test_setup_teardown(
 		    a_tree_has_a_root_on_its_reactor_while_it_is_open,
