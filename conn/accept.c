@@ -77,7 +77,7 @@ pause_accepting(struct torc_listener *listener, int error)
 		net->pause_noticed = true;
 		net->pause_notice_at = net->reactor->now + NOTICE_NS;
 		torc_reactor_notice(net->reactor, "listener %d (port %u): "
-		    "accepting is paused: %s; it goes on when a connection "
+		    "accepting is paused: %s; it resumes when a connection "
 		    "has closed", listener->index, listener->port,
 		    strerror(-error));
 	}

@@ -256,7 +256,8 @@ _Static_assert(offsetof(struct torc_conn, arm_mark) == 128,
 static inline void
 torc_conn_require(const struct torc_conn *conn)
 {
-	torc_require(conn != NULL, "a call needs a connection, and not NULL");
+	torc_require(conn != NULL,
+	    "a call needs a connection, but was given NULL");
 	torc_reactor_check(conn->reactor);
 	torc_require(!conn->doomed && conn->slot.next == TORC_SLOT_TAKEN,
 	    "a connection is used after it was closed");

@@ -211,7 +211,8 @@ torc_dial(struct torc_conn **conn, const char *address, torc_deadline deadline)
 bool
 torc_conn_usable(struct torc_conn *conn)
 {
-	torc_require(conn != NULL, "a call needs a connection, and not NULL");
+	torc_require(conn != NULL,
+	    "a call needs a connection, but was given NULL");
 	return !torc_recv_news(conn) && conn->view_size == 0 &&
 	    !conn->send_failed && !conn->shut && !conn->doomed &&
 	    torc_send_idle(conn);

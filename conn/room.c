@@ -305,12 +305,12 @@ make_place(struct torc_net *net)
 		return false;
 	if (make_some_leave(net, most < LEAVE_MAX ? most : LEAVE_MAX,
 	    1) == 0) {
-		tell_operator(net, "all places are taken, and new connections "
-		    "are closed");
+		tell_operator(net, "all of them are open, and new ones are "
+		    "closed");
 		return false;
 	}
-	tell_operator(net, "all places are taken, and those that wait longest "
-	    "are closed for new ones");
+	tell_operator(net, "all of them are open, and those that have waited "
+	    "longest are closed to make room");
 	return true;
 }
 
@@ -362,8 +362,8 @@ torc_room_clear(struct torc_net *net)
 {
 	if (make_some_leave(net, LEAVE_MAX, LEAVE_MAX) == 0)
 		return false;
-	tell_operator(net, "descriptors run out, and those that wait longest "
-	    "are closed for new ones");
+	tell_operator(net, "descriptors run out, and the connections that have "
+	    "waited longest are closed to make room");
 	return true;
 }
 
@@ -376,8 +376,8 @@ torc_room_make(struct torc_net *net, int fd)
 		net->scarce_at = 0;
 	else if (!is_spared(net) && is_scarce(net) &&
 	    make_some_leave(net, 2, 2) > 0)	/* for one: it fills again */
-		tell_operator(net, "descriptors run out, and those that wait "
-		    "longest are closed for new ones");
+		tell_operator(net, "descriptors run out, and the connections "
+		    "that have waited longest are closed to make room");
 	return true;
 }
 

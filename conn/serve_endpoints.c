@@ -73,11 +73,11 @@ check_endpoints(const struct torc_config *config, size_t size,
 
 	if (count == 0)
 		return config->endpoints == NULL ? 0 : torc_error_set(error,
-		    -EINVAL, "endpoints is set, and endpoint_count = 0: set "
-		    "it to the number of them");
+		    -EINVAL, "endpoints is set, but endpoint_count = 0: set "
+		    "it to the number of endpoints");
 	if (config->endpoints == NULL)
 		return torc_error_set(error, -EINVAL, "endpoint_count = %u, "
-		    "and endpoints is NULL", count);
+		    "but endpoints is NULL", count);
 	for (unsigned i = 0; i < count && rc == 0; i++)
 		rc = check_endpoint(config, size, i, error);
 	return rc;
@@ -93,11 +93,11 @@ torc_serve_check(const struct torc_config *config, size_t endpoint_size,
 	    endpoint_size % sizeof(void *) == 0,
 	    "torc_serve_sized needs sizeof(struct torc_endpoint)");
 	if (count > 0 && config->handler == NULL)
-		return torc_error_set(error, -EINVAL, "listen has %s, and "
+		return torc_error_set(error, -EINVAL, "listen has %s, but "
 		    "handler is NULL: set handler, or use endpoints",
 		    config->listen[0]);
 	if (count == 0 && config->handler != NULL)
-		return torc_error_set(error, -EINVAL, "handler is set, and "
+		return torc_error_set(error, -EINVAL, "handler is set, but "
 		    "listen has no address: nothing would call it");
 	if (count == 0 && config->endpoint_count == 0 &&
 	    config->endpoints == NULL && config->start == NULL)

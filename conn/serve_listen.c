@@ -128,15 +128,15 @@ say_address(struct torc_server *server, int error, const char *address)
 	} fixes[] = {
 		{ -EINVAL, "write 127.0.0.1:8080, [::1]:8080, "
 		    "[fe80::1%eth0]:8080, unix:PATH or unix:@NAME with at "
-		    "most 107 bytes behind the colon, or fd:N with a stream "
+		    "most 107 bytes after the colon, or fd:N with a stream "
 		    "socket that listens" },
 		{ -ENODEV, "there is no interface of this name" },
 		{ -EBADF, "no such descriptor was left open for the program" },
 		{ -ENOTSOCK, "the descriptor must be a socket that listens" },
 		{ -EADDRINUSE, "another program listens there, or the PATH "
-		    "is no socket" },
-		{ -EACCES, "a port below 1024 needs CAP_NET_BIND_SERVICE, a "
-		    "PATH a folder that may be written" },
+		    "is not a socket" },
+		{ -EACCES, "a port below 1024 needs CAP_NET_BIND_SERVICE, "
+		    "and a PATH needs a folder that can be written to" },
 		{ -EMFILE, "raise RLIMIT_NOFILE (ulimit -n; systemd: "
 		    "LimitNOFILE=)" },
 	};

@@ -184,7 +184,7 @@ consume_carefully(struct torc_conn *conn, size_t size)
 {
 	torc_conn_require(conn);
 	torc_require(size <= conn->view_size,
-	    "more was consumed than the view has");
+	    "more bytes are consumed than the view has");
 	forget_rewind(conn);
 	if (size == conn->view_size && size > 0) {
 		drop_view(conn);
@@ -220,7 +220,7 @@ torc_conn_rewind(struct torc_conn *conn, size_t size)
 {
 	torc_conn_require(conn);
 	torc_require(size <= conn->view_size,
-	    "more was consumed than the view has");
+	    "more bytes are consumed than the view has");
 	if (conn->view_size == 0)
 		return;
 	if (!conn->rewound)

@@ -204,7 +204,7 @@ torc_conn_give_back(struct torc_conn *conn, int error)
 {
 	torc_conn_require(conn);
 	torc_require(conn->awaited && conn->writer == NULL,
-	    "a socket is given back that was not lent");
+	    "a socket is given back, but was not lent");
 	end_wait(conn);
 	if (error == 0)
 		return;
@@ -215,9 +215,9 @@ void
 torc_conn_fail(struct torc_conn *conn, int error)
 {
 	torc_conn_require(conn);
-	torc_require(error < 0, "torc_conn_fail needs an error below 0");
+	torc_require(error < 0, "torc_conn_fail needs a negative error");
 	torc_require(!conn->awaited,
-	    "a connection is given up while a fiber writes to it");
+	    "torc_conn_fail was called while a fiber writes to the connection");
 	torc_send_break(conn, error);
 	torc_reactor_later(conn->reactor, &conn->todo);
 }
@@ -461,7 +461,7 @@ torc_conn_writev(struct torc_conn *conn, const struct torc_slice *slices,
 
 	torc_conn_require(conn);
 	torc_require(slices != NULL || count == 0,
-	    "torc_conn_writev needs slices, and not NULL");
+	    "torc_conn_writev needs slices, but was given NULL");
 	while (rc == 0 && count > 0) {
 		const unsigned part = count < TORC_JOB_SLICES ? count :
 		    TORC_JOB_SLICES;

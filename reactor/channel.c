@@ -152,7 +152,7 @@ torc_channel_destroy(struct torc_channel *channel)
 		return;
 	torc_require(channel->senders.first == NULL &&
 	    channel->receivers.first == NULL,
-	    "a channel is destroyed at which a fiber waits");
+	    "a channel is destroyed while a fiber waits for it");
 	torc_sys_free(channel);
 }
 
@@ -161,7 +161,8 @@ check(const struct torc_channel *channel, const void *item)
 {
 	torc_debug_assert(channel == NULL ||
 	    channel->first <= channel->capacity);
-	torc_require(channel != NULL, "a call needs a channel, and not NULL");
+	torc_require(channel != NULL,
+	    "a call needs a channel, but was given NULL");
 	torc_require(item != NULL, "a call needs an item, or a place for one");
 	torc_reactor_check(channel->reactor);
 }

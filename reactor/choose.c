@@ -92,7 +92,7 @@ struct torc_choice
 torc_choice_wait(struct torc_waiters *waiters)
 {
 	torc_require(waiters != NULL,
-	    "torc_choice_wait needs waiters, and not NULL");
+	    "torc_choice_wait needs waiters, but was given NULL");
 	return (struct torc_choice) { .kind = &of_waiters, .object = waiters };
 }
 

@@ -331,8 +331,8 @@ refuse_service(const struct torc_config *config, struct torc_error *error)
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		if (fields[i].set)
-			return torc_error_set(error, -EINVAL, "%s: a reactor "
-			    "that is created alone has none; leave it 0, or "
+			return torc_error_set(error, -EINVAL, "%s: only a "
+			    "reactor of torc_serve() has this: leave it 0, or "
 			    "use torc_serve()", fields[i].name);
 	}
 	return 0;
@@ -347,7 +347,7 @@ torc_reactor_create_sized(struct torc_reactor **reactor,
 	int rc;
 
 	torc_require(reactor != NULL,
-	    "torc_reactor_create needs a place for it");
+	    "torc_reactor_create needs a place for the reactor");
 	torc_error_clear(error);
 	rc = torc_config_take(&known, sizeof(known), config, config_size,
 	    "torc_config", error);
@@ -364,8 +364,8 @@ torc_reactor_destroy(struct torc_reactor *reactor)
 	torc_reactor_vouch(reactor);
 	torc_require(reactor->phase == TORC_PHASE_CREATED ||
 	    reactor->phase == TORC_PHASE_ENDED,
-	    "a reactor is destroyed that has not ended: stop it, and turn "
-	    "until it says 0");
+	    "a reactor is destroyed before it has ended: stop it, and take "
+	    "turns until torc_reactor_turn() returns 0");
 	if (reactor->phase == TORC_PHASE_CREATED)
 		torc_reactor_end_unrun(reactor);
 	torc_reclaim_forget(reactor);

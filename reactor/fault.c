@@ -28,9 +28,9 @@ say_null(const struct torc_reactor *reactor, uintptr_t address)
 	char index[TORC_DIGITS], offset[TORC_DIGITS];
 	const char *const parts[] = { "reactor ",
 	    torc_digits(index, reactor->index),
-	    ": NULL was followed, to address ",
+	    ": a NULL pointer was followed, to address ",
 	    torc_digits(offset, address),
-	    ": a call was given NULL, such as a connection that is none",
+	    ": perhaps a call was given NULL instead of a connection",
 	    NULL };
 
 	torc_debug_assert(reactor != NULL);

@@ -30,7 +30,7 @@ run_entry(void *arg)
 	torc_sanitizer_arrive(NULL);
 	fiber->result = fiber->entry(fiber->arg);
 	torc_require(fiber->groups == 0,
-	    "a fiber returns with a group that it has not ended");
+	    "a fiber returns before it has ended its group");
 	if (torc_unlikely(fiber->group != NULL))
 		torc_group_leave(fiber);
 	fiber->state = TORC_FIBER_ENDED;

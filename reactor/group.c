@@ -75,7 +75,7 @@ torc_group_begin(struct torc_group *group, unsigned limit,
 {
 	struct torc_reactor *reactor = torc_reactor_of_fiber();
 
-	torc_require(group != NULL, "a call needs a group, and not NULL");
+	torc_require(group != NULL, "a call needs a group, but was given NULL");
 	*group = (struct torc_group) {
 		.begun_by = reactor->current,
 		.limit = limit > 0 ? limit : UINT32_MAX,
@@ -89,7 +89,7 @@ check_owner(const struct torc_group *group)
 {
 	struct torc_reactor *reactor = torc_reactor_of_fiber();
 
-	torc_require(group != NULL, "a call needs a group, and not NULL");
+	torc_require(group != NULL, "a call needs a group, but was given NULL");
 	torc_require(group->begun_by == reactor->current,
 	    "a group is used by another fiber than the one that began it");
 	return reactor;
@@ -122,9 +122,9 @@ torc_group_cancel(struct torc_group *group)
 {
 	torc_reactor_own(
 	    "torc_group_cancel was called outside a reactor's thread");
-	torc_require(group != NULL, "a call needs a group, and not NULL");
+	torc_require(group != NULL, "a call needs a group, but was given NULL");
 	torc_require(group->begun_by != NULL,
-	    "a group is cancelled that has not begun, or has ended");
+	    "a group is cancelled before it has begun, or after its end");
 	if (!group->cancelled)
 		cancel_all(group);
 }

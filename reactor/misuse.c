@@ -75,9 +75,10 @@ torc_life_begin(void)
 void
 torc_reactor_vouch(const struct torc_reactor *reactor)
 {
-	torc_require(reactor != NULL, "a call needs a reactor, and not NULL");
+	torc_require(reactor != NULL,
+	    "a call needs a reactor, but was given NULL");
 	torc_require((reactor->life & ~(uint64_t)UINT32_MAX) == LIFE,
-	    "a reactor is used after it was destroyed, or is none");
+	    "a reactor is used after it was destroyed, or was never created");
 	torc_require(reactor->life == (LIFE | forks), AFTER_FORK);
 }
 

@@ -369,7 +369,7 @@ take_turns(struct torc_reactor *reactor, torc_deadline deadline, bool once)
 	if (rc < 0 || reactor->phase == TORC_PHASE_ENDED)
 		return rc < 0 ? rc : reactor->error;
 	torc_reactor_check(reactor);
-	torc_require(!reactor->turning, "a turn inside a turn");
+	torc_require(!reactor->turning, "a turn is taken inside a turn");
 	reactor->turning = true;
 	if (reactor->ready_fd >= 0)
 		torc_beside_clear(reactor);

@@ -41,7 +41,7 @@ torc_keeper_add(struct torc_keeper *keeper)
 	    "a keeper is added outside a reactor's thread");
 
 	torc_require(keeper != NULL && keeper->reclaim != NULL,
-	    "a keeper is added that has no function");
+	    "a keeper is added without a function");
 	torc_debug_assert(keeper != reactor->keepers);
 	keeper->reactor = reactor;
 	keeper->next = reactor->keepers;
@@ -62,7 +62,7 @@ torc_keeper_remove(struct torc_keeper *keeper)
 	while (*at != NULL && *at != keeper)
 		at = &(*at)->next;
 	torc_require(*at != NULL,
-	    "a keeper is removed that was not added, or is removed twice");
+	    "a keeper is removed twice, or was never added");
 	*at = keeper->next;
 	torc_process_lock();
 	*sharers() -= keeper->shares;

@@ -90,7 +90,8 @@ torc_waiter_park_firmly(struct torc_waiters *queue)
 int
 torc_wait(struct torc_waiters *waiters, torc_deadline deadline)
 {
-	torc_require(waiters != NULL, "torc_wait needs waiters, and not NULL");
+	torc_require(waiters != NULL,
+	    "torc_wait needs waiters, but was given NULL");
 	return torc_waiter_park(waiters, NULL, deadline);
 }
 
@@ -108,7 +109,8 @@ torc_wake(struct torc_waiters *waiters, int result)
 {
 	struct torc_waiter *waiter;
 
-	torc_require(waiters != NULL, "torc_wake needs waiters, and not NULL");
+	torc_require(waiters != NULL,
+	    "torc_wake needs waiters, but was given NULL");
 	waiter = waiters->first;
 	if (waiter == NULL)
 		return false;
@@ -126,7 +128,7 @@ torc_wake_all(struct torc_waiters *waiters, int result)
 	unsigned woken = 0;
 
 	torc_require(waiters != NULL,
-	    "torc_wake_all needs waiters, and not NULL");
+	    "torc_wake_all needs waiters, but was given NULL");
 	/* Not those that come while the first ones run: those that are there
 	 * move to a queue that nobody else knows. */
 	now = *waiters;

@@ -319,7 +319,7 @@ torc_dial_next(struct torc_conn **conn, const char *address,
 	torc_reactor_of_fiber();
 	torc_require(conn != NULL && address != NULL && dialled != NULL,
 	    "torc_dial_next needs an address, a place for the connection, and "
-	    "what was dialled");
+	    "a struct torc_dialled");
 	if (dialled->count == PEERS)
 		return -EALREADY;
 	rc = torc_address_parse(address, &numeric);

@@ -94,7 +94,7 @@ torc_pipeline_break(struct torc_pipeline *pipeline, int error)
 {
 	bool unsent = false;
 
-	torc_require(error < 0, "a pipeline is broken by 0");
+	torc_require(error < 0, "torc_pipeline_break needs a negative error");
 	if (pipeline->error != 0)
 		return;
 	/* Said by torc_pipeline_await(), these are an end of its own. */
@@ -129,7 +129,7 @@ feed_one(struct torc_pipeline *pipeline, const uint8_t *data, size_t size)
 		    kind->unasked(data, size, pipeline->arg);
 	taken = kind->feed(pipeline->first, data, size, &done, pipeline->arg);
 	torc_require(taken <= (int64_t)size && (taken > 0 || !done),
-	    "feed() took more than there was, or a reply of no bytes");
+	    "feed() took more bytes than there were, or ended an empty reply");
 	if (done)
 		finish_first(pipeline);
 	return taken;
@@ -148,7 +148,7 @@ feed_full(struct torc_pipeline *pipeline, const struct torc_slice *view)
 	taken = kind->full(pipeline->first, view->data, view->size, &done,
 	    pipeline->arg);
 	torc_require(taken <= (int64_t)view->size,
-	    "full() took more than there was");
+	    "full() took more bytes than there were");
 	if (done)
 		finish_first(pipeline);
 	return taken != 0 ? taken : -ENOBUFS;

@@ -102,7 +102,7 @@ struct torc_pool {
 static inline void
 torc_pool_check(const struct torc_pool *pool)
 {
-	torc_require(pool != NULL, "a call needs a pool, and not NULL");
+	torc_require(pool != NULL, "a call needs a pool, but was given NULL");
 	torc_require(pool->alive == TORC_POOL_ALIVE,
 	    "a pool is used after it was destroyed, or was never created");
 }

@@ -36,7 +36,7 @@ torc_pool_stats_read_sized(const struct torc_pool *pool,
 	torc_pool_check(pool);
 	torc_reactor_check(pool->reactor);
 	torc_require(stats != NULL,
-	    "torc_pool_stats_read needs a place for them");
+	    "torc_pool_stats_read needs a place for the statistics");
 	now = pool->stats;
 	now.idle = pool->counts[TORC_POOL_IDLE];
 	now.rented = pool->counts[TORC_POOL_RENTED];

@@ -368,7 +368,7 @@ torc_pool_acquire_for_sized(struct torc_pool *pool,
 	    "a pool is used on another thread than its reactor's");
 	torc_require(item != NULL, "an acquire needs a place for the item");
 	torc_require(pool->destroyer == NULL,
-	    "a pool is used that is being destroyed");
+	    "a pool is used while it is being destroyed");
 	rc = torc_config_take(&known, sizeof(known), wish, wish_size,
 	    "torc_pool_wish", NULL);
 	if (rc == 0)
@@ -399,7 +399,7 @@ rented(struct torc_pool *pool, const void *item)
 		torc_reactor_check(pool->reactor);
 	at = find_rented(pool, item);
 	torc_require(at != NULL,
-	    "what is released was not rented, or is released twice");
+	    "an item is released twice, or was never acquired");
 	return at;
 }
 

@@ -908,7 +908,8 @@ a_fault_is_explained_only_if_it_is_one_of_a_fiber(void **state)
 	if (SANITIZED)
 		print_message("SKIP: the sanitizer reports NULL first\n");
 	else
-		assert_faults(receive_from_nobody, "NULL was followed");
+		assert_faults(receive_from_nobody,
+		    "a NULL pointer was followed");
 	assert_faults(touch_nothing, NULL);
 	assert_faults(send_itself_a_fault, NULL);
 }

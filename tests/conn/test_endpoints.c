@@ -244,17 +244,17 @@ what_makes_no_sense_is_refused_with_the_names_of_its_fields(void **state)
 		    "handler, endpoints, or start" },
 		{ { .listen = none }, "there is nothing to do: set listen and "
 		    "handler, endpoints, or start" },
-		{ { .listen = one }, "listen has 127.0.0.1:0, and handler is "
+		{ { .listen = one }, "listen has 127.0.0.1:0, but handler is "
 		    "NULL: set handler, or use endpoints" },
 		{ { .handler = count, .start = note_ports }, "handler is set, "
-		    "and listen has no address: nothing would call it" },
+		    "but listen has no address: nothing would call it" },
 		{ { .handler = count, .listen = none }, "handler is set, "
-		    "and listen has no address: nothing would call it" },
+		    "but listen has no address: nothing would call it" },
 		{ { .endpoint_count = 2 },
-		    "endpoint_count = 2, and endpoints is NULL" },
+		    "endpoint_count = 2, but endpoints is NULL" },
 		{ { .endpoints = &wrong },
-		    "endpoints is set, and endpoint_count = 0: set it to the "
-		    "number of them" },
+		    "endpoints is set, but endpoint_count = 0: set it to the "
+		    "number of endpoints" },
 		{ { .endpoints = &nowhere, .endpoint_count = 1 },
 		    "endpoints[0].address is NULL" },
 		{ { .endpoints = &nobody, .endpoint_count = 1 },

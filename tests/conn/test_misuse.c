@@ -334,8 +334,10 @@ static void
 a_channel_or_a_group_is_not_left_while_fibers_use_it(void **state)
 {
 	(void)state;
-	assert_traps_as("a channel", destroy_in_use, "at which a fiber waits");
-	assert_traps_as("a group", leave_group, "that it has not ended");
+	assert_traps_as("a channel", destroy_in_use,
+	    "while a fiber waits for it");
+	assert_traps_as("a group", leave_group,
+	    "before it has ended its group");
 	assert_traps_as("its end", end_group_twice,
 	    "than the one that began it");
 	assert_traps_as("a fiber of it", use_foreign_group,
@@ -375,7 +377,7 @@ static void
 a_reactor_that_was_destroyed_is_not_used_again(void **state)
 {
 	(void)state;
-	assert_traps_as("none", run_what_never_was, "or is none");
+	assert_traps_as("none", run_what_never_was, "or was never created");
 	if (SANITIZED) {
 		print_message("SKIP: the sanitizer reports it first\n");
 		return;

@@ -1312,7 +1312,7 @@ static void
 consuming_more_than_the_view_is_refused_loudly(void **state)
 {
 	(void)state;
-	assert_traps(provoke_overconsumption, "more was consumed");
+	assert_traps(provoke_overconsumption, "more bytes are consumed");
 }
 
 /* ---- Errors that another call was told ---- */

@@ -2232,8 +2232,8 @@ misuse_of_fibers_and_ops_stops_the_process_and_says_why(void **state)
 	assert_traps(child_joins_itself, "a fiber joins itself");
 	assert_traps(child_sleeps_in_post,
 	    "a call that parks was made outside a fiber");
-	assert_traps(child_turns_inside, "a turn inside a turn");
-	assert_traps(child_turns_in_post, "a turn inside a turn");
+	assert_traps(child_turns_inside, "a turn is taken inside a turn");
+	assert_traps(child_turns_in_post, "a turn is taken inside a turn");
 }
 
 /* Calls that belong to the reactor's thread, from another one: A57. */
@@ -2345,7 +2345,7 @@ a_call_on_another_thread_stops_the_process_and_says_so(void **state)
 	assert_traps(child_sleeps, "outside a fiber");
 	assert_traps(child_turns, "another thread than the reactor's");
 	assert_traps(child_listens, "another thread than the reactor's");
-	assert_traps(child_destroys, "has not ended");
+	assert_traps(child_destroys, "before it has ended");
 	assert_traps(child_sets_local, "another thread than the reactor's");
 }
 
