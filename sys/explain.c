@@ -287,18 +287,24 @@ add(struct text *text, const char *format, ...)
 static void
 add_name(struct text *text, const char *call, int error)
 {
-	static const char *const names[] = {
-		[EPERM] = "EPERM", [EACCES] = "EACCES", [ENOSYS] = "ENOSYS",
-		[EOPNOTSUPP] = "EOPNOTSUPP", [ENOMEM] = "ENOMEM",
-		[EMFILE] = "EMFILE", [ENFILE] = "ENFILE", [EINVAL] = "EINVAL",
-		[EFAULT] = "EFAULT", [EAGAIN] = "EAGAIN", [EBUSY] = "EBUSY",
-		[EINTR] = "EINTR",
+	static const struct {
+		int error;
+		char name[12];
+	} names[] = {
+		{ EPERM, "EPERM" }, { EACCES, "EACCES" }, { ENOSYS, "ENOSYS" },
+		{ EOPNOTSUPP, "EOPNOTSUPP" }, { ENOMEM, "ENOMEM" },
+		{ EMFILE, "EMFILE" }, { ENFILE, "ENFILE" },
+		{ EINVAL, "EINVAL" }, { EFAULT, "EFAULT" },
+		{ EAGAIN, "EAGAIN" }, { EBUSY, "EBUSY" }, { EINTR, "EINTR" },
 	};
 
-	if ((size_t)error < sizeof(names) / sizeof(names[0]) && names[error])
-		add(text, "%s: %s: ", call, names[error]);
-	else
-		add(text, "%s: errno %d: ", call, error);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (names[i].error == error) {
+			add(text, "%s: %s: ", call, names[i].name);
+			return;
+		}
+	}
+	add(text, "%s: errno %d: ", call, error);
 }
 
 static void

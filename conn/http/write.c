@@ -201,9 +201,10 @@ torc_http_put_end(struct torc_http_writer *writer)
 const char *
 torc_http_reason(unsigned status)
 {
+	/* Without pointers: nothing to relocate when a program starts. */
 	static const struct {
-		unsigned status;
-		const char *reason;
+		unsigned short status;
+		char reason[32];
 	} reasons[] = {
 		{ 200, "OK" }, { 100, "Continue" },
 		{ 101, "Switching Protocols" }, { 102, "Processing" },
