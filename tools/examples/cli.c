@@ -111,7 +111,8 @@ help(const char *what, const struct cli_switch *extra)
 	    program_invocation_short_name, what);
 	for (; extra != NULL && extra->letter != '\0'; extra++)
 		printf("  -%c           %s\n", extra->letter, extra->help);
-	printf("  -h, --help   show this text\n");
+	printf("  -h, --help   show this text\n"
+	    "  --version    show the version of torc\n");
 }
 
 static int
@@ -197,6 +198,11 @@ read_options(int argc, char **argv, const char *what,
 		if (strcmp(option, "--help") == 0 ||
 		    strcmp(option, "-h") == 0) {
 			help(what, extra);
+			return -1;
+		}
+		if (strcmp(option, "--version") == 0) {
+			printf("%s (torc) %s\n", program_invocation_short_name,
+			    torc_version());
 			return -1;
 		}
 		if (letter != '\0' && option[2] == '\0' &&

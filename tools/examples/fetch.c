@@ -177,6 +177,10 @@ main(int argc, char **argv)
 	struct torc_error error;
 	unsigned missing;
 
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		printf("fetch (torc) %s\n", torc_version());
+		return EXIT_SUCCESS;
+	}
 	if (!read_options(&work, argc, argv))
 		return usage();
 	work.fetches = calloc(work.count, sizeof(*work.fetches));

@@ -322,6 +322,10 @@ try {
 	torc_error error;
 	torc_config config = {};
 
+	if (argc == 2 && std::string_view(argv[1]) == "--version") {
+		std::cout << "talk (torc) " << torc_version() << "\n";
+		return 0;
+	}
 	if (argc != 3) {
 		std::cerr << "usage: talk ADDRESS JOURNAL\n";
 		return 64;

@@ -183,7 +183,7 @@ print_version(void)
 	struct utsname system;
 
 	uname(&system);
-	printf("ringstat %s (%s %s)\n", torc_version(), system.sysname,
+	printf("ringstat (torc) %s\n%s %s\n", torc_version(), system.sysname,
 	    system.release);
 	return EXIT_WELL;
 }
