@@ -21,10 +21,6 @@ BASE := -std=c11 -fno-tree-slp-vectorize -D_GNU_SOURCE -iquote . $(PLACES) \
 	-fvisibility=hidden -ffunction-sections -fdata-sections -pthread \
 	-MMD -MP $(WARN) $(MODE)
 LINK := -pthread -Wl,--gc-sections
-# The library touches each page of a frame: none can pass a fiber's guard.
-PROBE := $(shell $(CC) -Werror -fstack-clash-protection -S -o /dev/null \
-	-x c /dev/null 2>/dev/null && echo -fstack-clash-protection)
-
 -include config.mak
 
 # musl's wrapper does not know where the kernel's headers are: give it those
@@ -83,15 +79,14 @@ $B/pic/%.o: %.c | $(KERNEL_HEADERS) $B/machine
 	$(call compile,-fPIC, (pic))
 $B/%.o: %.S | $B/machine
 	$(call say,AS,$<)
-	$Q $(CC) -MMD -MP $(CFLAGS) -c $< -o $@
-$B/sys/%.o $B/ring/%.o $B/reactor/%.o $B/conn/%.o $B/pic/%.o: BASE += $(PROBE)
+	$Q $(CC) -iquote . -MMD -MP $(PLACE) $(CFLAGS) -c $< -o $@
 
 $B/lib/libtorc.a: $(OBJ)
 $(foreach c,$(CLIENTS),$(eval \
 	$B/lib/libtorc-$c.a: $(patsubst %.c,$B/%.o,$(wildcard conn/$c/*.c))))
 $(LIBRARIES):
 	$(call say,AR,$@)
-	$Q rm -f $@ && $(AR) rcs $@ $^
+	$Q rm -f $@ && $(AR) rcsD $@ $^
 
 $(foreach h,$(PUBLIC),$(eval $B/include/$(notdir $h): $h))
 $(HEADERS):
@@ -109,10 +104,10 @@ static:	# static programs in build-static/ (CC=musl-gcc)
 clean:	# remove what was built
 	rm -rf $B build-asan build-tsan build-static build-fuzz build-afl
 
-RULES := tools/shared.mk tools/examples/rules.mk tools/ringstat/rules.mk \
-	tools/gdb/rules.mk tools/guides/rules.mk tools/manual/rules.mk \
-	tools/dist/rules.mk tools/dist/flavours.mk tests/rules.mk \
-	tools/bench/rules.mk
+RULES := tools/flags.mk tools/shared.mk tools/examples/rules.mk \
+	tools/ringstat/rules.mk tools/gdb/rules.mk tools/guides/rules.mk \
+	tools/manual/rules.mk tools/dist/rules.mk tools/dist/flavours.mk \
+	tests/rules.mk tools/bench/rules.mk
 include $(RULES)
 help:	# this list
 	@sed -n 's/^\([a-z-]*\):[^#]*# */  \1\t/p' Makefile $(RULES)

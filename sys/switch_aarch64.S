@@ -1,8 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * switch_aarch64.S - AAPCS64: x19 to x30 and d8 to d15 are the callee's.
+ *
+ * Control-flow protection: with -mbranch-protection=standard (or bti) the calls
+ * begin with a landing pad, the switch ends in a `ret`, which may go to any
+ * instruction, and the file is marked for branch target identification. Without
+ * it, a `br`: a `ret` would be predicted to go back to the caller of the other
+ * stack. It is never marked for pointer authentication: return addresses are
+ * kept on a fiber's stack as they are, also those of C that has signed its own.
  */
 #if defined(__aarch64__)
+#if defined(__ARM_FEATURE_BTI_DEFAULT)
+#define LANDING hint #34	/* bti c */
+#define JUMP ret
+#else
+#define LANDING
+#define JUMP br
+#endif
+
 	.macro	save first, second, at
 	stp	\first, \second, [sp, #\at]
 	.cfi_rel_offset \first, \at
@@ -21,6 +36,7 @@
 	.p2align 4
 torc_switch:
 	.cfi_startproc
+	LANDING
 	sub	sp, sp, #160
 	.cfi_adjust_cfa_offset 160
 	save	x29, x30, 0
@@ -48,7 +64,7 @@ torc_switch:
 	ldp	d14, d15, [sp, #144]
 	add	sp, sp, #160
 	.cfi_adjust_cfa_offset -160
-	br	x30
+	JUMP	x30
 	.cfi_endproc
 	.size	torc_switch, . - torc_switch
 
@@ -73,6 +89,7 @@ switch_entry:
 	.p2align 4
 torc_switch_prepare:
 	.cfi_startproc
+	LANDING
 	sub	x0, x0, #160
 	adr	x9, switch_entry + 4
 	stp	xzr, x9, [x0, #0]
@@ -81,4 +98,4 @@ torc_switch_prepare:
 	.cfi_endproc
 	.size	torc_switch_prepare, . - torc_switch_prepare
 #endif
-	.section .note.GNU-stack, "", %progbits
+#include "sys/marks.h"

@@ -84,7 +84,6 @@ SIM_CLIENTS := $(patsubst %.c,$B/%.o,$(wildcard conn/http/*.c \
 # With all that it says of its own state (sys/trap.h).
 $B/debug/%.o: %.c | $(KERNEL_HEADERS) $B/machine
 	$(call compile,-DTORC_DEBUG, (debug))
-$B/debug/%.o: BASE += $(PROBE)
 
 $B/tests/bin/sim $B/tests/bin/sim_fuzz: LIBS = -lcrypto $(foreach \
 	w,listen listen_fd dial dial_name dial_next,-Wl,--wrap=torc_$w)
