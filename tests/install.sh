@@ -24,16 +24,21 @@ missing() {
 		/usr/include/liburing.h liburing-dev
 		/usr/include/uv.h libuv1-dev
 		ab apache2-utils
+		/usr/share/build-essential/list build-essential
 		busybox busybox
 		c++ g++
+		cmake cmake
 		ctags universal-ctags
 		curl curl
+		dh debhelper
 		fio fio
 		gdb gdb
 		h2load nghttp2-client
 		haproxy haproxy
 		ip iproute2
+		lintian lintian
 		memcached memcached
+		meson meson
 		/usr/share/i18n/locales/ps_AF locales
 		mandoc mandoc
 		musl-gcc musl-tools

@@ -23,12 +23,26 @@ install-libraries: $(LIBRARIES) $(SHARED) $(HEADERS)
 		$$pc > $(DESTDIR)$(LIBDIR)/pkgconfig/$$(basename $$pc .in) || \
 		exit; done
 
+# What CMake looks for; the folder of headers as it is seen from there.
+CMAKEDIR ?= $(LIBDIR)/cmake/torc
+install: install-cmake
+.PHONY: install-cmake
+install-cmake:
+	install -d $(DESTDIR)$(CMAKEDIR)
+	for file in torc-config torc-config-version; do \
+		sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@SONAME@|0|' \
+		-e 's|@COMPONENTS@|$(CLIENTS)|' \
+		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e "s|@HEADERS_FROM_HERE@|$$( \
+		realpath -m --relative-to=$(CMAKEDIR) $(INCLUDEDIR))|" \
+		tools/dist/cmake/$$file.cmake.in \
+		> $(DESTDIR)$(CMAKEDIR)/$$file.cmake || exit; done
+
 dist:	# build/torc-VERSION.tar.gz of what is committed
 	mkdir -p $B && git archive --prefix=torc-$(VERSION)/ \
 		-o $B/torc-$(VERSION).tar.gz HEAD
 
 # What an installation into an empty folder has, taken away from this one. Of
-# folders, those that are torc's alone.
+# folders, those that are torc's alone, and empty ones of gdb.
 .PHONY: uninstall
 STAGED := $B/staged
 uninstall:	# remove what `make install` with the same variables has installed
