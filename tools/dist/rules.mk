@@ -69,3 +69,19 @@ compile_commands.json: $(HEADERS)	# how each file is compiled, for clangd and ot
 	$Q mv $@.new $@
 tags:	# where each name is defined, for vim and emacs (ctags)
 	$Q ctags -f $@ -R --exclude='build*' --exclude=tests/abi .
+
+# ---- Packages ----
+# DEB_BUILD: a folder of a build that packages are made of, for tests; without
+# it torc is built anew, as Debian does.
+.PHONY: deb
+DEB := $B/deb
+deb:	# packages for Debian in build/deb (needs debhelper, libssl-dev)
+	$Q rm -rf $(DEB) && mkdir -p $(DEB)/torc-$(VERSION)/tests
+	$Q cp -rp LICENSE README.md Makefile .github sys ring reactor conn \
+		tools $(DEB)/torc-$(VERSION)
+	$Q cp -p tests/rules.mk $(DEB)/torc-$(VERSION)/tests
+	$Q cp -rp tools/dist/debian $(DEB)/torc-$(VERSION)
+	$Q cd $(DEB)/torc-$(VERSION) && unset \
+		MAKEFLAGS MFLAGS MAKELEVEL B CC CFLAGS LDFLAGS && \
+		$(if $(DEB_BUILD),TORC_BUILD='$(abspath $(DEB_BUILD))') \
+		dpkg-buildpackage -b -uc -us
