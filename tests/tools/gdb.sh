@@ -55,8 +55,8 @@ looks_alive() {
 }
 
 reactors_are_told() {
-	said "^reactor 0: thread [0-9]+ \(LWP [0-9]+\), ring [0-9]+, running; \
-2 connections, 13 fibers, 1 operations, " "^  engine: .*SINGLE_ISSUER" \
+	said "^reactor 0: thread [0-9]+ \(LWP [0-9]+\), ring [0-9]+, running" \
+	    "^  2 connections, 13 fibers, 1 operations, " "^  engine: .*SINGLE_ISSUER" \
 	    "^  sleeps in the kernel"
 }
 
@@ -138,6 +138,31 @@ stall_is_told() {
 	    '^#[0-9]+ .* switch_entry \('
 }
 
+# What differs from one run to the next, or with the compiler, is left out.
+leave_out() {
+	sed -E 's/0x[0-9a-f]+/0x/g; s/[0-9]+\.[0-9]{3} s/time/g
+		s/LWP [0-9]+/LWP/; s/ring [0-9]+/ring/; s/port [0-9]+/port/
+		s/127\.0\.0\.1:[0-9]+/peer/; s/descriptor [0-9]+/descriptor/
+		s/[0-9]+ (timers|turns)/\1/g; /^  engine:/d
+		s/ (at |\()tests\/tools\/stalled.*//
+		s/^#[0-9]+ +(0x in )?([a-z_]+) \(.*/frame of \2/' "$1"
+}
+
+# The sessions in the guide, line by line.
+guide_shows_that() {
+	awk '!/^    / { inside = 0 }
+		/^    \(gdb\)/ { inside = 1; next }
+		inside { print substr($0, 5) }' tools/guides/debugging.md \
+		>"$scratch/guide"
+	[ "$(wc -l <"$scratch/guide")" -gt 20 ] || return 1
+	look -p "$pid" -ex 'set print frame-arguments none' \
+	    -ex 'torc reactors' -ex 'torc bt 11' -ex 'torc fibers' \
+	    -ex 'torc bt 2' -ex 'torc conn 1' || return 1
+	leave_out "$scratch/gdb" >"$scratch/is"
+	! leave_out "$scratch/guide" | grep -v __libc |
+	    grep -vxF -f "$scratch/is"
+}
+
 # The kernel's core file, where it has one of that name written.
 dies() {
 	# The shell that begins it expands this.
@@ -153,7 +178,7 @@ dies() {
 core_is_read() {
 	look "$program" "$core" -ex 'torc reactors' -ex 'torc fibers' \
 	    -ex 'torc bt 4' -ex 'torc bt 0.3' && quiet &&
-	    said '^reactor 0: .*11 fibers' 'waits for one of: room in channel' \
+	    said '^reactor 0: ' ' 11 fibers, ' 'waits for one of: room in channel' \
 	    'waits for a connection of pool ledger' '^#[0-9]+ .* torc_choose' \
 	    '^#[0-9]+ .* waits_for_any' '^#[0-9]+ .* switch_entry' \
 	    '^#[0-9]+ .* torc_waiter_park' '^#[0-9]+ .* switch_entry'
@@ -248,6 +273,7 @@ else
 	claim "a handler blocks its thread" stalls
 	claim "the stall is told: for how long, in which fiber, where" \
 	    stall_is_told
+	claim "the debugging guide shows what gdb says" guide_shows_that
 	claim "a core file of gdb's is read, or said to have no stacks" \
 	    gcore_is_read
 	claim "each field that is looked at exists, and is listed" fields_exist

@@ -47,8 +47,8 @@ NEEDS = {
     "torc_piece": "next",
     "torc_conn": "fd armed polling poll_input slowed starved eof failed error "
                  "view_size held first staged_size sent_size slabbed "
-                 "slab_start slab_end loud aborting send_failed send_error shut "
-                 "loud_size reader writer owner handler listener port since "
+                 "slab_start slab_end loud aborting send_failed send_error "
+                 "shut loud_size reader writer owner handler listener port since "
                  "dormant doomed lingers evicted watcher",
     "torc_waiters": "first",
     "torc_waiter": "next queue",
@@ -146,7 +146,8 @@ def is_live():
 
 def symbol(value):
     """The name of what a pointer points to, or its number."""
-    found = re.search(r"<([^>+]+)", str(value))
+    found = re.match(r"(\S+) in section", gdb.execute(
+        "info symbol %d" % int(value), to_string=True))
     return found.group(1) if found else "0x%x" % int(value)
 
 
@@ -380,7 +381,7 @@ def place_of(frame):
             function is None or
             sal.symtab.filename == function.symtab.filename):
         return " at %s:%d" % (sal.symtab.filename, sal.line)
-    return "" if function is None else " of " + function.symtab.filename
+    return "" if function is None else " (%s)" % function.symtab.filename
 
 
 # ---- What a fiber waits for ----
@@ -815,12 +816,13 @@ class Reactors(gdb.Command):
             page = reactor["stats_page"]["page"]
             thread = thread_of(reactor)
             flags = int(reactor["ring"]["setup_flags"])
-            print("reactor %d: %s, ring %d, %s; %d connections, %d fibers, "
-                  "%d operations, %d timers, %d turns" % (
-                      number, "thread unknown" if thread is None else
-                      "thread %d (LWP %d)" % (thread.num, thread.ptid[1]),
-                      int(reactor["ring"]["fd"]),
-                      PHASES.get(int(reactor["phase"]), "?"),
+            print("reactor %d: %s, ring %d, %s" % (
+                number, "thread unknown" if thread is None else
+                "thread %d (LWP %d)" % (thread.num, thread.ptid[1]),
+                int(reactor["ring"]["fd"]),
+                PHASES.get(int(reactor["phase"]), "?")))
+            print("  %d connections, %d fibers, %d operations, %d timers, "
+                  "%d turns" % (
                       len(scene.conns), len(scene.slots), len(scene.ops),
                       int(reactor["timers"]["count"]),
                       int(page["counter"]["turns"])))
