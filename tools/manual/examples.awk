@@ -53,6 +53,7 @@ function examples_out(	i) {
 		    " torc")
 	}
 	out_heading("DESCRIPTION")
+	out_paragraph()
 	words_out("The examples are installed in `share/doc/torc/examples`" \
 	    " below the prefix of torc. Copy the folder, and build a program" \
 	    " with the first of the commands shown for it. The second runs" \
