@@ -81,6 +81,12 @@ other_methods_are_told() {
 	    is 404 /none
 }
 
+many_are_listed() {	# more than an exchange has memory for
+	timeout 60 curl -sf -o "$scratch/body" -X PUT -d x -H "$key" \
+	    "http://127.0.0.1:$port/notes/many[1-500]" && is 200 '/notes?with=x' &&
+	    [ "$(grep -o '"many[0-9]*"' "$scratch/body" | wc -l)" -eq 500 ]
+}
+
 large_notes_are_refused() {
 	head -c 5000 /dev/zero | tr '\0' a >"$scratch/large"
 	is 413 /notes/large -X PUT -H "$key" --data-binary \
@@ -124,6 +130,7 @@ claim "names are percent-decoded once" names_are_decoded
 claim "who changes a note is asked for a token" writers_are_asked_who_they_are
 claim "HEAD is answered as GET" head_is_answered
 claim "other methods are refused with Allow" other_methods_are_told
+claim "all of many notes are listed" many_are_listed
 claim "large notes are refused" large_notes_are_refused
 claim "pipelined requests are all answered" pipelines_are_answered
 claim "what is refused is told to the operator" refusals_are_told

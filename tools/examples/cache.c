@@ -14,6 +14,7 @@
 #include <torc_redis.h>
 #include <torc_service.h>
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "cli_service.h"
@@ -41,10 +42,13 @@ serve(struct torc_exchange *exchange, void *arg)
 	const char *key = torc_exchange_print(exchange, "%.*s",
 	    (int)target.size, (const char *)target.data), *page;
 	struct torc_redis_reply *reply;
-	int rc = torc_redis_do(redis, &reply, torc_after_ms(REDIS_MS), "GET",
-	    key, NULL);
+	int rc;
 
 	(void)arg;
+	if (key == NULL)
+		return -ENOMEM;
+	rc = torc_redis_do(redis, &reply, torc_after_ms(REDIS_MS), "GET", key,
+	    NULL);
 	if (rc == 0 && reply->type == TORC_REDIS_STRING) {
 		torc_exchange_add_field(exchange, "X-Cache", "hit");
 		rc = torc_exchange_reply(exchange, 200, NULL, reply->text,
@@ -54,6 +58,8 @@ serve(struct torc_exchange *exchange, void *arg)
 	}
 	torc_redis_reply_free(reply);
 	page = make_page(exchange, key);
+	if (page == NULL)
+		return -ENOMEM;
 	/* If the page cannot be cached, it is sent all the same. */
 	if (rc == 0)
 		torc_redis_do(redis, NULL, torc_after_ms(REDIS_MS), "SET",

@@ -122,6 +122,7 @@ say(const struct torc_slice *in)
 	struct torc_redis *redis = torc_redis_of(torc_reactor_self());
 	const uint8_t *at = in->data, *end = in->data + in->size;
 	const uint8_t *stop;
+	int rc;
 
 	while ((stop = memchr(at, '\n', (size_t)(end - at))) != NULL) {
 		const struct torc_slice publish[] = {
@@ -129,7 +130,10 @@ say(const struct torc_slice *in)
 			{ (const uint8_t *)"chat", 4 },
 			{ at, (size_t)(stop - at) } };
 
-		torc_redis_call(redis, publish, 3, NULL, torc_after_ms(SAY_MS));
+		rc = torc_redis_call(redis, publish, 3, NULL,
+		    torc_after_ms(SAY_MS));
+		if (rc < 0)
+			cli_fail(0, "a line was lost: %s", strerror(-rc));
 		at = stop + 1;
 	}
 	return (size_t)(at - in->data);
@@ -140,22 +144,26 @@ chat(struct torc_conn *conn, void *arg)
 {
 	struct torc_slice in;
 	uint64_t teller;
+	int rc = 0;
 
 	(void)arg;
-	if (torc_fiber_spawn(&teller, tell, conn) < 0)
-		return -1;
-	if (room.user_count++ == 0)
-		torc_fiber_spawn(&room.listener, listen_to_redis, NULL);
-	while (torc_conn_recv(conn, &in, TORC_NEVER) > 0) {
+	if (room.user_count == 0)
+		rc = torc_fiber_spawn(&room.listener, listen_to_redis, NULL);
+	if (rc < 0)
+		return rc;
+	room.user_count++;
+	rc = torc_fiber_spawn(&teller, tell, conn);
+	while (rc == 0 && torc_conn_recv(conn, &in, TORC_NEVER) > 0) {
 		torc_conn_consume(conn, say(&in));
 		if (torc_conn_unread(conn) >= LINE_SIZE)
 			break;
 	}
 	/* torc_fiber_reap() waits for them even if this fiber is cancelled. */
-	torc_fiber_reap(teller, NULL, TORC_NEVER);
+	if (rc == 0)
+		torc_fiber_reap(teller, NULL, TORC_NEVER);
 	if (--room.user_count == 0)
 		torc_fiber_reap(room.listener, NULL, TORC_NEVER);
-	return TORC_CLOSE;
+	return rc < 0 ? rc : TORC_CLOSE;
 }
 
 static int

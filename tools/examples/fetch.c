@@ -176,6 +176,7 @@ main(int argc, char **argv)
 	struct torc_reactor *reactor;
 	struct torc_error error;
 	unsigned missing;
+	int rc;
 
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		printf("fetch (torc) %s\n", torc_version());
@@ -196,7 +197,9 @@ main(int argc, char **argv)
 		return EXIT_NO_RING;
 	}
 	torc_reactor_post(reactor, &work.post);
-	torc_reactor_run(reactor);
+	rc = torc_reactor_run(reactor);
+	if (rc < 0)
+		fprintf(stderr, "fetch: %s\n", strerror(-rc));
 	torc_reactor_destroy(reactor);
 	missing = tell(&work);
 	free(work.fetches);

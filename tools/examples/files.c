@@ -11,7 +11,25 @@
 #include <torc_file.h>
 #include <torc_service.h>
 
+#include <string.h>
+
 #include "cli_service.h"
+
+static int
+start(struct torc_reactor *reactor, void *arg)
+{
+	struct torc_file_tree *tree = arg;
+	int rc = torc_file_tree_open(reactor, tree);
+
+	return rc < 0 ? cli_fail(rc, "FILES_ROOT: cannot open %s: %s",
+	    tree->path, strerror(-rc)) : 0;
+}
+
+static void
+stop(struct torc_reactor *reactor, void *tree)
+{
+	torc_file_tree_close(reactor, tree);
+}
 
 int
 main(int argc, char **argv)
@@ -21,8 +39,7 @@ main(int argc, char **argv)
 		.path = cli_env("FILES_ROOT", "."), .config = &files,
 	};
 	const struct torc_config config = {
-		.start = torc_file_tree_open, .stop = torc_file_tree_close,
-		.arg = &tree,
+		.start = start, .stop = stop, .arg = &tree,
 	};
 	struct torc_routes *routes;
 

@@ -49,15 +49,12 @@ place_of(const char *name)
 	return at;
 }
 
-/* Returns a copy of a note, by name or by index, in memory of the exchange. */
-static const struct note *
-copy_note(struct torc_exchange *exchange, const char *name, unsigned at)
+/* Copy a note, by name or by index. Returns false if it is not there. */
+static bool
+copy_note(struct note *copy, const char *name, unsigned at)
 {
-	struct note *copy = torc_exchange_alloc(exchange, sizeof(*copy));
 	bool found;
 
-	if (copy == NULL)
-		return NULL;
 	pthread_mutex_lock(&lock);
 	if (name != NULL)
 		at = place_of(name);
@@ -65,7 +62,7 @@ copy_note(struct torc_exchange *exchange, const char *name, unsigned at)
 	if (found)
 		memcpy(copy, notes[at], sizeof(*copy));
 	pthread_mutex_unlock(&lock);
-	return found ? copy : NULL;
+	return found;
 }
 
 static const char *
@@ -84,9 +81,9 @@ greet(struct torc_exchange *exchange, void *arg)
 static int
 list_notes(struct torc_exchange *exchange, void *arg)
 {
-	const struct note *note;
 	struct torc_slice with;
 	struct torc_json json;
+	struct note note;
 	int rc = torc_exchange_query_find(exchange, "with", &with);
 
 	(void)arg;
@@ -98,10 +95,9 @@ list_notes(struct torc_exchange *exchange, void *arg)
 	if (rc < 0)
 		return rc;
 	torc_json_array_begin(&json);
-	for (unsigned i = 0;
-	    (note = copy_note(exchange, NULL, i)) != NULL; i++) {
-		if (strstr(note->text, (const char *)with.data) != NULL)
-			torc_json_text(&json, note->name);
+	for (unsigned i = 0; copy_note(&note, NULL, i); i++) {
+		if (strstr(note.text, (const char *)with.data) != NULL)
+			torc_json_text(&json, note.name);
 	}
 	torc_json_array_end(&json);
 	return torc_exchange_json_end(exchange, &json, TORC_NEVER);
@@ -110,12 +106,12 @@ list_notes(struct torc_exchange *exchange, void *arg)
 static int
 show_note(struct torc_exchange *exchange, void *arg)
 {
-	const struct note *note = copy_note(exchange, name_of(exchange), 0);
 	struct torc_json json;
+	struct note note;
 	int rc;
 
 	(void)arg;
-	if (note == NULL)
+	if (!copy_note(&note, name_of(exchange), 0))
 		return torc_exchange_refuse(exchange, 404, "no such note",
 		    TORC_NEVER);
 	rc = torc_exchange_json_begin(exchange, 200, &json, TORC_NEVER);
@@ -123,9 +119,9 @@ show_note(struct torc_exchange *exchange, void *arg)
 		return rc;
 	torc_json_object_begin(&json);
 	torc_json_name(&json, "name");
-	torc_json_text(&json, note->name);
+	torc_json_text(&json, note.name);
 	torc_json_name(&json, "text");
-	torc_json_text(&json, note->text);
+	torc_json_text(&json, note.text);
 	torc_json_object_end(&json);
 	return torc_exchange_json_end(exchange, &json, TORC_NEVER);
 }

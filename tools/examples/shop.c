@@ -122,9 +122,12 @@ static int
 recall(struct torc_exchange *exchange, const char *key, const char **json)
 {
 	struct torc_redis_reply *reply;
-	int rc = torc_redis_do(torc_redis_of(torc_reactor_self()), &reply,
-	    torc_after_ms(REDIS_MS), "GET", key, NULL);
+	int rc;
 
+	if (key == NULL)
+		return -ENOMEM;
+	rc = torc_redis_do(torc_redis_of(torc_reactor_self()), &reply,
+	    torc_after_ms(REDIS_MS), "GET", key, NULL);
 	if (rc == 0 && reply->type == TORC_REDIS_STRING) {
 		*json = torc_exchange_print(exchange, "%s", reply->text);
 		rc = *json != NULL;
@@ -137,8 +140,11 @@ recall(struct torc_exchange *exchange, const char *key, const char **json)
 static void
 forget(struct torc_exchange *exchange)
 {
-	torc_redis_do(torc_redis_of(torc_reactor_self()), NULL,
-	    torc_after_ms(REDIS_MS), "DEL", key_of(exchange), NULL);
+	const char *key = key_of(exchange);
+
+	if (key != NULL)
+		torc_redis_do(torc_redis_of(torc_reactor_self()), NULL,
+		    torc_after_ms(REDIS_MS), "DEL", key, NULL);
 }
 
 /* ---- Handlers ---- */
@@ -189,15 +195,18 @@ read_item(struct torc_exchange *exchange, struct torc_slice body,
 	    body.size);
 	const cJSON *name = cJSON_GetObjectItemCaseSensitive(item, "name");
 	const cJSON *price = cJSON_GetObjectItemCaseSensitive(item, "price");
+	const char *name_text, *price_text;
 	int rc = -EINVAL;
 
 	if (cJSON_IsString(name) && cJSON_IsNumber(price) &&
 	    price->valuedouble < PRICE_MAX) {
-		params[0] = torc_pg_text(torc_exchange_print(exchange, "%s",
-		    name->valuestring));
-		params[1] = torc_pg_text(torc_exchange_print(exchange, "%.2f",
-		    price->valuedouble));
-		rc = 0;
+		name_text = torc_exchange_print(exchange, "%s",
+		    name->valuestring);
+		price_text = torc_exchange_print(exchange, "%.2f",
+		    price->valuedouble);
+		rc = name_text == NULL || price_text == NULL ? -ENOMEM : 0;
+		params[0] = torc_pg_text(name_text);
+		params[1] = torc_pg_text(price_text);
 	}
 	cJSON_Delete(item);
 	return rc;
