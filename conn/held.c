@@ -122,10 +122,6 @@ torc_held_room(const struct torc_conn *conn)
 
 	if (load == 0 && share < TORC_HELD_RESERVE)
 		share = TORC_HELD_RESERVE < max ? TORC_HELD_RESERVE : max;
-	/* A record that has begun is of no use before its end. */
-	if (torc_transport_kept(conn) > 0 &&
-	    share < load + conn->transport->missing)
-		share = load + conn->transport->missing;
 	return load < share ? (uint32_t)(share - load) : 0;
 }
 

@@ -7,6 +7,7 @@
 #include "conn/held.h"
 #include "conn/intake.h"
 #include "conn/net.h"
+#include "conn/transport.h"
 #include "conn/watch.h"
 #include "reactor/reactor.h"
 
@@ -74,10 +75,20 @@ torc_intake_wait(struct torc_conn *conn)
 		torc_watch_advance(conn);
 }
 
+/* A record that has begun is of no use before its end. */
+static uint32_t
+room_of(const struct torc_conn *conn)
+{
+	const uint32_t room = torc_held_room(conn);
+
+	return room == 0 && torc_transport_kept(conn) > 0 ?
+	    conn->transport->missing : room;
+}
+
 uint32_t
 torc_intake_room(struct torc_conn *conn)
 {
-	const uint32_t room = torc_held_room(conn);
+	const uint32_t room = room_of(conn);
 
 	torc_debug_assert(!conn->armed && !conn->poll_input);
 	conn->no_buffer = false;
@@ -122,7 +133,7 @@ torc_intake_arm(struct torc_conn *conn)
 		torc_reactor_later(reactor, &conn->todo);
 		return;
 	}
-	room = torc_held_room(conn);
+	room = room_of(conn);
 	if (room == 0) {
 		torc_intake_wait(conn);
 	} else if (is_to_poll(conn, room)) {

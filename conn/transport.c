@@ -87,12 +87,13 @@ torc_transport_emit(struct torc_transport *transport, const uint8_t *data,
     uint32_t size)
 {
 	struct torc_conn *conn = transport->conn;
-	uint32_t part = 0;
+	uint32_t part;
 
 	if (conn->send_failed || size == 0)
 		return;
-	if (transport->overflow_size == 0)
-		part = stow_some(conn, data, size);
+	part = stow_some(conn, data, size);
+	/* Nothing overtakes what overflowed: the slab is full. */
+	torc_assert(part == 0 || transport->overflow_size == 0);
 	if (!conn->send_failed && part < size &&
 	    !keep(transport, data + part, size - part))
 		torc_send_fail(conn, -ENOMEM);
