@@ -14,8 +14,9 @@
 #include "conn/pg/wire.h"
 #include "sys/trap.h"
 
-/* The messages that lead from one stage to the next, for prepared ones: those
- * first that come with each. */
+/*
+ * The messages that lead from one stage to the next, for prepared statements.
+ */
 static const struct step {
 	enum pg_stage stage;
 	uint8_t type;
@@ -37,7 +38,7 @@ static const struct step {
 	{ PG_COPYING_IN, PG_COMMAND_COMPLETE, PG_COMPLETE, PG_DONE },
 };
 
-/* For simple ones, of which there may be several. */
+/* For simple statements. A text may have several of them. */
 static const struct step simple_steps[] = {
 	{ PG_BETWEEN, PG_ROW_DESCRIPTION, PG_ROWS, PG_BOUND },
 	{ PG_BETWEEN, PG_COMMAND_COMPLETE, PG_BETWEEN, PG_DONE },
@@ -118,7 +119,7 @@ check(struct pg_answer *answer, const struct pg_message *message)
 	case PG_COPY_DATA:
 		return message->lost;
 	case PG_COMMAND_COMPLETE:
-		/* Of several, one without rows. */
+		/* One of several statements has no rows. */
 		if (answer->stage == PG_BETWEEN)
 			torc_pg_shape_drop(&answer->shape);
 		answer->blind = false;
@@ -142,7 +143,7 @@ torc_pg_answer_take(struct pg_answer *answer, const struct pg_message *message,
 	int rc;
 
 	*lost = 0;
-	/* A simple one has several statements, and none of them is kept. */
+	/* A simple text has several statements, and none of them is cached. */
 	torc_assert(!answer->simple || answer->statement == NULL);
 	if (message->type == PG_ERROR)
 		return fail(answer);
@@ -170,9 +171,9 @@ torc_pg_answer_end(struct pg_answer *answer)
 }
 
 /*
- * 26000: there is no such statement. 0A000 of that routine: what the plan
- * returns has changed, and it says so before it runs. XX000: what it refers to
- * is not there any more, as in "cache lookup failed".
+ * 26000: there is no such statement. 0A000 from that routine: the columns of
+ * the plan have changed, and it fails before it runs. XX000: an object that it
+ * refers to does not exist any more, as in "cache lookup failed".
  */
 static bool
 is_useless(const struct pg_report *report)
@@ -183,7 +184,7 @@ is_useless(const struct pg_report *report)
 	    strcmp(report->routine, "RevalidateCachedQuery") == 0);
 }
 
-/* A value is none of its type, which may have been another one in the past. */
+/* A value is invalid for its type, which may have been another one before. */
 static bool
 is_of_another_type(const struct pg_report *report)
 {
@@ -197,8 +198,8 @@ is_of_another_type(const struct pg_report *report)
 }
 
 /*
- * Class 42: something is not there, or of another kind, than when it was
- * prepared. But whether it may be used at all is asked each time.
+ * Class 42: an object does not exist any more, or is of another kind than when
+ * the statement was prepared. But permissions are checked each time.
  */
 static bool
 may_be_outdated(const struct pg_answer *answer,
@@ -221,7 +222,7 @@ torc_pg_answer_failed(struct torc_pg_session *session,
 		torc_pg_cache_drop(&session->cache, answer->statement, false);
 		return false;
 	}
-	/* Behind that, it was executed. */
+	/* After this stage, the statement was executed. */
 	outdated = answer->failed_in == PG_BIND && answer->cached &&
 	    may_be_outdated(answer, report);
 	if (outdated || is_useless(report))
@@ -252,7 +253,7 @@ torc_pg_answer_begin(struct pg_answer *answer, struct torc_pg_session *session,
 {
 	struct pg_cache *cache = &session->cache;
 	struct pg_statement *statement = torc_pg_cache_find(cache, wanted);
-	/* What has no name is kept for its columns alone. */
+	/* An unnamed statement is kept for its columns only. */
 	bool cached = statement != NULL && statement->name[0] != '\0';
 
 	if (statement != NULL && statement->id <= stale) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * answer.h - which message may follow which, in the answer to a statement; and
- * how one is asked for.
+ * answer.h - sends a statement, and knows which message may follow which in the
+ * answer.
  */
 #ifndef TORC_PG_ANSWER_H
 #define TORC_PG_ANSWER_H
@@ -27,8 +27,8 @@ struct pg_answer {
 	enum pg_stage stage;
 	enum pg_stage failed_in;
 	bool simple;
-	bool blind;		/* nobody knows what columns there are */
-	bool cached;		/* it was prepared for another one */
+	bool blind;		/* the columns are not known */
+	bool cached;		/* it was prepared for another request */
 	struct pg_statement *statement;	/* held */
 	struct pg_shape *shape;		/* held; NULL: no rows */
 };
@@ -45,8 +45,8 @@ enum pg_event {
 };
 
 /*
- * What a message means here, or -EPROTO if it cannot come here. `*lost` is set
- * if a part of the result is missing: -EMSGSIZE, -ENOMEM.
+ * Returns what a message means here, or -EPROTO if it must not come here.
+ * `*lost` is set if a part of the result is missing: -EMSGSIZE, -ENOMEM.
  */
 int torc_pg_answer_take(
     struct pg_answer *answer, const struct pg_message *message, int *lost);
@@ -55,28 +55,30 @@ int torc_pg_answer_take(
 /* ---- What is asked for, and what comes of it ---- */
 
 /*
- * Find the statement in the cache, or put it there, for the answer to it: 0,
- * -ENOMEM. One that was made up to the id `stale` is prepared anew. To be
- * written at once: answers that come while a fiber parks may change what is
- * prepared.
+ * Find the statement in the cache, or add it. Returns 0 or -ENOMEM. Statements
+ * with ids up to `stale` are prepared again. Write the messages at once:
+ * answers that arrive while a fiber parks may change what is prepared.
  */
 int torc_pg_answer_begin(struct pg_answer *answer,
     struct torc_pg_session *session, const struct torc_pg_statement *wanted,
     uint64_t stale);
-/* What asks for it, without a Sync; Parse, too, if it is not prepared yet. */
+/*
+ * Write the messages of a statement, without a Sync; also Parse, if it is not
+ * prepared yet.
+ */
 void torc_pg_answer_ask(const struct pg_answer *answer,
     const struct torc_pg_statement *wanted, struct pg_writer *writer);
 void torc_pg_answer_end(struct pg_answer *answer);
 
 /*
- * A statement failed: what becomes of it in the cache. Whether it would be
- * worth another try, prepared anew, as it was not executed, and may have failed
- * only since it was prepared before something else changed.
+ * A statement failed: update the cache. Returns whether it is worth another try
+ * after preparing it again: it was not executed, and may have failed only
+ * because it was out of date.
  */
 bool torc_pg_answer_failed(struct torc_pg_session *session,
     const struct pg_answer *answer, const struct pg_report *report);
 
-/* 0, or -E2BIG, and `fault` (may be NULL) says why. */
+/* Returns 0; or -E2BIG, and `fault` (may be NULL) says why. */
 int torc_pg_check_statement(const struct torc_pg_statement *statement,
     struct pg_fault *fault);
 

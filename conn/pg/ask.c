@@ -18,13 +18,13 @@
 #include "reactor/error.h"
 #include "sys/trap.h"
 
-/* What ends an attempt so that there can be another one: nothing was sent. */
+/* An attempt ended, and there can be another one: nothing was sent. */
 #define UNWRITTEN 1
 #define ATTEMPTS_MAX 8u		/* that end so */
 
 /* ---- What is told ---- */
 
-/* What a fiber asks, in one go. */
+/* The statements that a fiber sends at once. */
 struct question {
 	const struct torc_pg_statement *wanted;
 	unsigned count;
@@ -47,8 +47,8 @@ name_statements(char *name, size_t size, const struct question *question)
 }
 
 /*
- * What is known of statements that have no whole answer, and why. Words that
- * the server, or another place here, has found before stay.
+ * Say what is known about statements without a complete answer, and why. An
+ * earlier text, of the server or of this file, is kept.
  */
 static void
 tell(struct torc_pg_result **result, const struct question *question,
@@ -85,8 +85,7 @@ tell_before(struct torc_pg_result **result, const struct question *question,
 
 /* ---- What is written ---- */
 
-/* Whether all that are before it were given up: then it is the server that
- * keeps it waiting. */
+/* Whether all requests before it were given up: then the server delays it. */
 static bool
 is_first_alive(const struct torc_pipeline *pipeline,
     const struct torc_request *request)
@@ -98,7 +97,7 @@ is_first_alive(const struct torc_pipeline *pipeline,
 	return before == request;
 }
 
-/* At most, without what the caller gave: of one statement, of a parameter. */
+/* The largest size of a statement and a parameter, without caller data. */
 #define MESSAGES_SIZE 256u
 #define PARAM_SIZE 24u
 
@@ -122,7 +121,7 @@ struct asking {
 	const struct pg_statement *closing;	/* of the cache's */
 };
 
-/* A server that finds no transaction open for the rollback only warns. */
+/* If no transaction is open for the rollback, the server only warns. */
 static void
 put_asking(struct pg_writer *writer, void *arg)
 {
@@ -157,8 +156,10 @@ refuse(struct torc_pg_result *result, unsigned index, const char *why)
 	return -EOPNOTSUPP;
 }
 
-/* What does not belong on a connection that others use, by itself or at the
- * end of all. `*open`: a transaction is. */
+/*
+ * Refuse a statement that must not run on a shared connection, by itself or as
+ * the last one. `*open`: a transaction is open.
+ */
 static int
 check_nature(struct torc_pg_result *result, unsigned index, bool *open)
 {
@@ -184,9 +185,9 @@ check_nature(struct torc_pg_result *result, unsigned index, bool *open)
 }
 
 /*
- * Of those that went from the cache for another one, the first statement's are
- * closed before it. Others may be among those asked here, and are closed with
- * the next statement: at its beginning, where nothing is skipped.
+ * Statements that the first one pushed out of the cache are closed before it.
+ * Those that later ones push out may be among the statements sent here. They
+ * are closed before the next request, where nothing is skipped.
  */
 static int
 begin_asking(struct asking *asking, struct torc_pg_session *session,
@@ -208,8 +209,7 @@ begin_asking(struct asking *asking, struct torc_pg_session *session,
 	return rc;
 }
 
-/* Nothing of it is written: what was to be prepared is not, and the server is
- * asked for nothing but to be ready. */
+/* Write nothing: no statement is prepared, and the server gets only a Sync. */
 static void
 ask_nothing(struct asking *asking, struct torc_pg_session *session, int why)
 {
@@ -237,9 +237,9 @@ ask_nothing(struct asking *asking, struct torc_pg_session *session, int why)
 }
 
 /*
- * Parks. Between begin and end of the pipeline. A large one is not written
- * behind what others staged: a write that has to wait must not fail with their
- * statements in it. `*begun`: a part of it, or all, may have been sent.
+ * Parks. Call it between begin and end of the pipeline. A large request is not
+ * written behind staged bytes of others: a write that has to wait must not fail
+ * with their statements in it. `*begun`: a part of it may have been sent.
  */
 static int
 write_statements(struct torc_pg_session *session,
@@ -272,7 +272,7 @@ write_statements(struct torc_pg_session *session,
 
 /* ---- One attempt ---- */
 
-/* Nobody waits for it any more; it keeps its place, if it is not over. */
+/* Stop waiting for a request. It keeps its place until it is over. */
 static void
 give_up(struct torc_pipeline *pipeline, struct torc_pg_result **result)
 {
@@ -284,9 +284,10 @@ give_up(struct torc_pipeline *pipeline, struct torc_pg_result **result)
 }
 
 /*
- * Parks. UNWRITTEN: not a byte of it was, since half a statement of another is
- * out, or the connection has ended. Or an error: half of this one may be, and
- * no other may follow; answers to those that were before may still come.
+ * Parks. Returns UNWRITTEN if no byte was written: half a statement of another
+ * request was sent, or the connection has ended. After an error, a part may
+ * have been sent, and no other request may follow; earlier answers may still
+ * arrive.
  */
 static int
 submit(struct torc_pg_session *session, struct torc_pg_result **result,
@@ -325,17 +326,17 @@ submit(struct torc_pg_session *session, struct torc_pg_result **result,
 	return rc;
 }
 
-/* The connection broke before the answer was whole. */
+/* The connection broke before the answer was complete. */
 static int
 judge(struct torc_pg_result **result, const struct question *question, int rc)
 {
 	torc_assert(rc < 0 && !(*result)->base.abandoned);
 	if ((*result)->base.unsent)
 		return UNWRITTEN;
-	/* The server has said that it failed, and will not do it any more. */
+	/* The server has reported a failure, and will not execute it. */
 	if ((*result)->failure == -EREMOTEIO && rc != -EPROTO)
 		return 0;
-	/* What was too much may not have been done, after all. */
+	/* A statement whose result is too large may not be committed. */
 	if (((*result)->failure == -EMSGSIZE ||
 	    (*result)->failure == -ENOMEM) && (*result)->fault != NULL)
 		torc_pg_fault_say_constant((*result)->fault, "");
@@ -344,8 +345,8 @@ judge(struct torc_pg_result **result, const struct question *question, int rc)
 }
 
 /*
- * Parks. Once, on one connection. 0: it was answered, and `result` is the
- * caller's, as it is after an error unless *result is NULL then.
+ * Parks. Try once, on one connection. Returns 0 if it was answered. `*result`
+ * is the caller's, also after an error unless it is NULL.
  */
 static int
 ask_on(struct torc_pg_session *session, struct torc_pg_result **result,
@@ -362,7 +363,7 @@ ask_on(struct torc_pg_session *session, struct torc_pg_result **result,
 		return 0;
 	if (rc != -ETIMEDOUT && rc != -ECANCELED)
 		return judge(result, question, rc);
-	/* Then it is the server, or the statement before, that keeps it. */
+	/* In that case the server, or the statement before, makes it wait. */
 	if (rc == -ETIMEDOUT && (is_first_alive(pipeline, request) ||
 	    torc_shared_is_quiet(&session->shared)))
 		torc_shared_retire(&session->shared);
@@ -371,7 +372,7 @@ ask_on(struct torc_pg_session *session, struct torc_pg_result **result,
 	return rc;
 }
 
-/* There is no connection, and it is known why. */
+/* There is no connection: say why. */
 static void
 tell_failure(const struct torc_pg *pg, struct torc_pg_result **result,
     const struct question *question, int rc, torc_deadline deadline)
@@ -402,7 +403,7 @@ ask(struct torc_pg *pg, struct torc_pg_result **result,
 
 /* ---- Calls ---- */
 
-/* What cannot be asked at all: nothing is sent, and the result has words. */
+/* Refuse a request that cannot be sent; the result has the error. */
 static int
 refuse_all(struct torc_pg_result **result, const struct question *question,
     unsigned index, int why)

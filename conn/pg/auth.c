@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * auth.c - SCRAM-SHA-256 and MD5, of what libcrypto has.
- */
+/* auth.c - SCRAM-SHA-256 and MD5, built on libcrypto. */
 #include "conn/pg/auth.h"
 
 #include <errno.h>
@@ -23,7 +21,10 @@ base64(char *text, const uint8_t *data, size_t size)
 	return EVP_EncodeBlock((unsigned char *)text, data, (int)size);
 }
 
-/* Strict: whole groups, padding only at the end. How many bytes, or -EPROTO. */
+/*
+ * Decode base64 strictly: complete groups, padding only at the end. Returns how
+ * many bytes, or -EPROTO.
+ */
 static int
 from_base64(uint8_t *data, const char *text, size_t size)
 {
@@ -74,8 +75,8 @@ torc_pg_scram_first(const struct pg_scram *scram, char *text, size_t size)
 }
 
 /*
- * The value of the attribute that comes next, "x=..." up to a comma or the
- * end; *at moves behind it. NULL if another one comes.
+ * Returns the value of the next attribute, "x=..." up to a comma or the end,
+ * and moves *at behind it. NULL: the next attribute is another one.
  */
 static const char *
 take_attribute(const char **at, char name, size_t *size)
@@ -91,7 +92,7 @@ take_attribute(const char **at, char name, size_t *size)
 	return value;
 }
 
-/* A number from 1 to `most`; -EACCES if it is more. */
+/* Read a number from 1 to `most`. Returns -EACCES if it is larger. */
 static int
 read_iterations(const char *text, size_t size, unsigned most)
 {
@@ -122,7 +123,8 @@ torc_pg_scram_challenge(struct pg_scram *scram, const void *data, size_t size,
 	memcpy(scram->server_first, data, size);
 	scram->server_first[size] = '\0';
 	value = take_attribute(&at, 'r', &length);
-	/* It begins with ours, and has something of the server's behind it. */
+	/* The nonce must begin with ours, and have something of the server
+	 * after it. */
 	if (value == NULL || length <= ours ||
 	    memcmp(value, scram->nonce, ours) != 0)
 		return -EPROTO;

@@ -17,8 +17,8 @@
 #define PG_MD5_SIZE 36u		/* "md5", 32 digits, and the end */
 
 /*
- * A login, step by step; each fails with a negative errno, and then the login
- * has failed: -EPROTO for nonsense, -EACCES for what must not be accepted.
+ * A login, step by step. If a step fails, so does the login: -EPROTO the
+ * message is invalid; -EACCES it must not be accepted.
  */
 struct pg_scram {
 	const char *password;
@@ -34,27 +34,38 @@ struct pg_scram {
 	bool verified;		/* the server knows the password, too */
 };
 
-/* Begin with a random nonce, or with one that a test knows. `password` stays
- * the caller's. -EIO: there is no randomness. */
+/*
+ * Begin with a random nonce, or with one that a test knows. `password` stays
+ * the caller's. Returns -EIO if there is no randomness.
+ */
 int torc_pg_scram_begin(struct pg_scram *scram, const char *password);
 
-/* Our first message, into `text`: its length. */
+/* Write our first message into `text`. Returns its length. */
 int torc_pg_scram_first(const struct pg_scram *scram, char *text, size_t size);
 
-/* The server's first message. More iterations than `most`: -EACCES. */
+/*
+ * Read the server's first message. Returns -EACCES if it has more iterations
+ * than `most`.
+ */
 int torc_pg_scram_challenge(
     struct pg_scram *scram, const void *data, size_t size, unsigned most);
 
-/* The long part: as many hashes as the server wanted. May run elsewhere. */
+/*
+ * Do the slow part: as many hashes as the server asked for. May run on another
+ * thread.
+ */
 int torc_pg_scram_derive(void *scram);
 
-/* Our last message, into `text`: its length. */
+/* Write our last message into `text`. Returns its length. */
 int torc_pg_scram_final(struct pg_scram *scram, char *text, size_t size);
 
-/* The server's last message: 0 if it proves that it knows the password. */
+/*
+ * Read the server's last message. Returns 0 if it proves that the server knows
+ * the password.
+ */
 int torc_pg_scram_verify(struct pg_scram *scram, const void *data, size_t size);
 
-/* What is sent in the place of the password. 0 or -EIO. */
+/* Write what is sent instead of the password. Returns 0 or -EIO. */
 int torc_pg_md5(char text[static PG_MD5_SIZE], const char *user,
     const char *password, const uint8_t salt[static 4]);
 

@@ -147,7 +147,7 @@ torc_pg_cache_find(
 	struct pg_statement *found = cache->newest;
 	uint64_t hash;
 
-	/* What was just asked is asked again. */
+	/* The last statement is often used again. */
 	if (found != NULL && matches(found, wanted))
 		return found;
 	hash = hash_of(wanted);
@@ -164,7 +164,7 @@ torc_pg_cache_find(
 
 /* ---- Coming and going ---- */
 
-/* The server never had what it was to forget. */
+/* The server never had the statements to be closed. */
 static void
 forget_closing(struct pg_cache *cache, struct pg_statement *statement)
 {

@@ -7,12 +7,17 @@
 
 #include "conn/pg/shape.h"
 
-/* No other connection has statements with these names, whatever client or
- * process it belongs to: a pooler may hand both to the same server. */
+/*
+ * No other connection has statements with these names, whichever client or
+ * process it belongs to: a pooler may connect both to the same server.
+ */
 #define PG_NAME_SIZE 64u
 #define PG_PREFIX_SIZE 40u
 
-/* Prepared on one connection, and held by what is asked with it. */
+/*
+ * A statement that is prepared on one connection, and held by the requests that
+ * use it.
+ */
 struct pg_statement {
 	struct pg_statement *chain;	/* of its bucket */
 	struct pg_statement *newer;
@@ -37,7 +42,8 @@ struct pg_cache {
 	unsigned most;
 	struct pg_statement *newest;
 	struct pg_statement *oldest;
-	struct pg_statement *closing;	/* not in it any more; by `chain` */
+	struct pg_statement *closing;	/* removed, to be closed; linked by
+				 * `chain` */
 	uint64_t last_id;
 	char prefix[PG_PREFIX_SIZE];	/* of names; "": they have none */
 };
@@ -45,22 +51,29 @@ struct pg_cache {
 int torc_pg_cache_init(
     struct pg_cache *cache, unsigned most, const char *prefix);
 void torc_pg_cache_fini(struct pg_cache *cache);
-/* The server has forgotten them all. */
+/* The server has forgotten all statements. */
 void torc_pg_cache_clear(struct pg_cache *cache);
 struct pg_statement *torc_pg_cache_find(struct pg_cache *cache,
     const struct torc_pg_statement *wanted);
-/* Not there yet; the oldest goes for it. NULL: no memory. */
+/*
+ * Add a statement. The oldest one is removed for it. Returns NULL if there is
+ * no memory.
+ */
 struct pg_statement *torc_pg_cache_add(struct pg_cache *cache,
     const struct torc_pg_statement *wanted);
-/* Forget it; `close`: the server has it and is to forget it, too. If not, what
- * was to be closed is not, either. */
+/*
+ * Forget a statement. `close`: the server has it, and must close it, too.
+ * Otherwise statements that were waiting to be closed are not closed, either.
+ */
 void torc_pg_cache_drop(struct pg_cache *cache, struct pg_statement *statement,
     bool close);
-/* The server is to forget `first` and those that were dropped before it, if
- * there are any: write that. */
+/*
+ * Write Close for `first` and for those that were dropped before it, if there
+ * are any.
+ */
 void torc_pg_cache_put_closing(const struct pg_statement *first,
     struct pg_writer *writer);
-/* It was written. */
+/* The messages were written. */
 void torc_pg_cache_closed(
     struct pg_cache *cache, const struct pg_statement *first);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cancel.c - the server is asked, on another connection, to end what runs on
+ * cancel.c - asks the server, on another connection, to cancel what runs on
  * this one.
  */
 #include <errno.h>
@@ -16,15 +16,15 @@
 
 struct pg_cancel {
 	struct torc_pg *pg;
-	struct torc_pg_session *session;	/* NULL: it is gone */
+	struct torc_pg_session *session;	/* NULL: the session is gone */
 	uint32_t process;
 	uint32_t secret;
 	char address[PG_PEER_SIZE];	/* of that very server */
 };
 
 /*
- * Parks. The server closes the connection when it has passed it on. False: it
- * may still be on its way.
+ * Parks. Send a cancel. The server closes the connection when it has passed the
+ * cancel on. Returns false if it may still be on its way.
  */
 static bool
 send_cancel(const struct pg_cancel *cancel, torc_deadline deadline)
@@ -59,7 +59,7 @@ run_cancel(void *arg)
 	if (session != NULL) {
 		torc_assert(session->cancel == cancel);
 		session->cancel = NULL;
-		/* It could hit any statement that comes. */
+		/* The cancel could hit any later statement. */
 		if (!gone && session->lost == 0)
 			session->lost = -ECONNABORTED;
 		torc_wake_all(&session->calm, 0);

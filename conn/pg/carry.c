@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * carry.c - bytes as they were received, to messages.
- */
+/* carry.c - puts received bytes together to messages. */
 #include "conn/pg/carry.h"
 
 #include <errno.h>
@@ -30,8 +28,9 @@ torc_pg_carry_free(struct pg_carry *carry)
 	memset(carry, 0, sizeof(*carry));
 }
 
-/* Types of messages that data makes long; others are never longer than a bound
- * that makes sense. */
+/*
+ * Types of messages that data can make long. Other messages have a small limit.
+ */
 static bool
 may_be_long(uint8_t type)
 {
@@ -49,15 +48,17 @@ may_be_long(uint8_t type)
 	}
 }
 
-/* Of which the beginning is worth something: the first fields of a report are
- * its state and its words. */
+/*
+ * Types whose beginning is useful: the first fields of a report are its state
+ * and its text.
+ */
 static bool
 is_report(uint8_t type)
 {
 	return type == PG_ERROR || type == PG_NOTICE;
 }
 
-/* It goes on, and no more than `most` of it is kept. */
+/* A message begins. At most `most` of its bytes are kept. */
 static int
 read_past(struct pg_carry *carry, size_t most, int error)
 {
@@ -77,7 +78,7 @@ read_past(struct pg_carry *carry, size_t most, int error)
 	return 1;
 }
 
-/* 1 when there is all of the head; 0 if the view was used up, or -errno. */
+/* Returns 1 when the head is complete; 0 if the view was used up; or -errno. */
 static int
 carry_head(struct pg_carry *carry, struct torc_slice *view, size_t most)
 {
@@ -100,7 +101,7 @@ carry_head(struct pg_carry *carry, struct torc_slice *view, size_t most)
 	    read_past(carry, most - PG_HEADER, -EMSGSIZE) : 1;
 }
 
-/* Memory grows with what came, not with what a length promises. */
+/* Memory grows with the bytes received, not with an announced length. */
 static bool
 make_room(struct pg_carry *carry, size_t more)
 {
@@ -119,7 +120,7 @@ make_room(struct pg_carry *carry, size_t more)
 	return true;
 }
 
-/* Of what came, that which is kept. 1, or -errno. */
+/* Keep received bytes. Returns 1, or -errno. */
 static int
 keep(struct pg_carry *carry, const uint8_t *data, size_t size)
 {
@@ -138,7 +139,7 @@ keep(struct pg_carry *carry, const uint8_t *data, size_t size)
 	return 1;
 }
 
-/* Where a text of UTF-8 can be cut, at its end or before that. */
+/* Returns where a text of UTF-8 can be cut: at its end, or before that. */
 static size_t
 cut_at(const uint8_t *text, size_t size)
 {
@@ -155,7 +156,7 @@ cut_at(const uint8_t *text, size_t size)
 	return size;		/* it is no UTF-8 */
 }
 
-/* A report that was cut has no end of its own: it ends behind a character. */
+/* A report that was cut has no end: end it after a character. */
 static size_t
 end_report(struct pg_carry *carry)
 {
@@ -193,7 +194,7 @@ carry_on(struct pg_carry *carry, struct pg_message *message,
 	return 1;
 }
 
-/* What was given last is done with. */
+/* The last message is not needed any more. */
 static void
 begin_again(struct pg_carry *carry)
 {

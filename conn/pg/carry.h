@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * carry.h - bytes as they were received, to messages. One that came in pieces
- * is put together here; one that is longer than allowed is read past.
+ * carry.h - makes messages of received bytes. A message that arrives in pieces
+ * is put together here; one that is longer than allowed is skipped.
  */
 #ifndef TORC_PG_CARRY_H
 #define TORC_PG_CARRY_H
 
 #include "conn/pg/wire.h"
 
-/* Of a message that is not whole yet. All zero at first. */
+/* The state of an incomplete message. All zero at first. */
 struct pg_carry {
 	uint8_t head[PG_HEADER];
 	unsigned head_size;	/* of that, so much has come */
@@ -23,17 +23,17 @@ struct pg_carry {
 };
 
 /*
- * The next message of what was received: 1, 0 if it is not whole (then all of
- * the view was taken), or a negative errno. A message of more than `most`
- * bytes, or for which there is no memory, is read past and given without its
- * data, or with as much of an error or notice as there is room for; unless
- * nothing that is so long makes sense there: -EPROTO.
+ * Take the next message from the view. Returns 1; 0 if it is incomplete (the
+ * whole view was taken); or a negative errno. A message is skipped if it has
+ * more than `most` bytes, or if there is no memory for it. It is then returned
+ * without its data; an error or a notice has as much as there is room for. A
+ * type that is never so long is -EPROTO.
  */
 int torc_pg_carry_next(struct pg_carry *carry, struct pg_message *message,
     struct torc_slice *view, size_t most);
 void torc_pg_carry_free(struct pg_carry *carry);
 
-/* Whether there is no part of a message. */
+/* Whether there is no incomplete message. */
 static inline bool
 pg_carry_is_empty(const struct pg_carry *carry)
 {

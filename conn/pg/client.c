@@ -39,7 +39,7 @@ create_pool(struct torc_pg *pg, struct pg_pool *pool, unsigned size,
 static int
 create_pools(struct torc_pg *pg, struct torc_error *error)
 {
-	/* Retired ones keep nobody waiting. */
+	/* Retired connections do not count. */
 	int rc = create_pool(pg, &pg->shared_pool, 2 * pg->config.shared,
 	    error);
 
@@ -60,7 +60,7 @@ begin_sharing(struct torc_pg *pg)
 	    pg->shared_pool.pool, &wanted);
 }
 
-/* Parks. 0, or -ETIMEDOUT. */
+/* Parks. Returns 0 or -ETIMEDOUT. */
 static int
 free_client(struct torc_pg *pg, torc_deadline deadline)
 {
@@ -146,7 +146,7 @@ torc_pg_destroy(struct torc_pg *pg, torc_deadline deadline)
 	    "torc_pg_destroy() while a call is in progress");
 	if (torc_pg_of(pg->reactor) == pg)
 		torc_reactor_set_data(pg->reactor, &client_key, NULL);
-	/* Fibers that went with the ring of their reactor: nothing is freed. */
+	/* Fibers were lost with the ring of their reactor: nothing is freed. */
 	if (asked)
 		return 0;
 	torc_shared_set_end(&pg->shared);
@@ -209,7 +209,7 @@ torc_pg_explain(const struct pg_pool *pool, int rc, torc_deadline deadline,
 int
 torc_pg_fiber(struct torc_pg *pg, torc_fiber_entry *entry, void *arg)
 {
-	/* The reactor may have ended, and its thread does other things. */
+	/* The reactor may have ended, and its thread may do other things. */
 	int rc = torc_reactor_self() == pg->reactor ?
 	    torc_fiber_spawn(NULL, entry, arg) : -ESHUTDOWN;
 

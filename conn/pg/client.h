@@ -29,15 +29,17 @@ struct torc_pg {
 	struct torc_pg_stats stats;
 };
 
-/* Run entry(arg) on a fiber that torc_pg_destroy() waits for; the last thing
- * that it does is torc_pg_fiber_end(). 0 or a negative errno. */
+/*
+ * Run entry(arg) on a fiber that torc_pg_destroy() waits for. The fiber must
+ * call torc_pg_fiber_end() last. Returns 0 or a negative errno.
+ */
 int torc_pg_fiber(struct torc_pg *pg, torc_fiber_entry *entry, void *arg);
 void torc_pg_fiber_end(struct torc_pg *pg);
 
 /*
- * What an acquire by this deadline was told, in words: returns `rc`, an error.
- * An attempt to open one that has failed tells all those who wait for it; they
- * run before another one can end.
+ * Explain the error `rc` of an acquire with this deadline. Returns `rc`. A
+ * failed attempt to open a connection wakes all fibers that wait for it. They
+ * run before another attempt can end.
  */
 int torc_pg_explain(const struct pg_pool *pool, int rc,
     torc_deadline deadline, struct torc_error *error);

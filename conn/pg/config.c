@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * config.c - what the configuration of a client says, checked and copied.
- */
+/* config.c - checks and copies the configuration of a client. */
 #include "conn/pg/config.h"
 
 #include <errno.h>
@@ -74,7 +72,7 @@ torc_pg_setup_keep(struct pg_setup *setup, const char *text, size_t size)
 	return kept->text;
 }
 
-/* In its place; NULL stays. */
+/* Replace a text by its copy. NULL stays. */
 static int
 keep(struct pg_setup *setup, const char **text)
 {
@@ -138,7 +136,10 @@ is_port(const char *port)
 	return port[digits] == '\0' && number >= 1 && number <= 65535;
 }
 
-/* Of a name, or of an address of version 4; or of version 6, with a scope. */
+/*
+ * The characters of a name or an IPv4 address; or of an IPv6 address, with a
+ * scope.
+ */
 static bool
 is_host(const char *host)
 {
@@ -165,7 +166,7 @@ add_folder(struct pg_setup *setup, const char *folder, const char *port,
 	return add(setup, address, words);
 }
 
-/* In a URI, either may be a part of a password that was not encoded. */
+/* In a URI, either may be a part of a password that was not percent-encoded. */
 static int
 refuse_hidden(const struct pg_words *words)
 {
@@ -259,7 +260,7 @@ add_list(struct pg_setup *setup, const char *list,
 	return rc;
 }
 
-/* Words that may have a password are not repeated. */
+/* Parts that may contain a password are not repeated. */
 static int
 take_address(struct pg_setup *setup, const struct pg_words *words)
 {
@@ -388,7 +389,7 @@ torc_pg_setup_make(struct pg_setup *setup, const struct torc_pg_config *config,
 		rc = take_attrs(setup, words);
 	if (rc == 0)
 		rc = add_parameters(setup, config->parameters, words);
-	/* Last: what a URI says goes before the fields. */
+	/* This comes last, because a URI overrides the fields. */
 	if (rc == 0)
 		rc = take_address(setup, words);
 	if (rc == 0 && (setup->config.user == NULL ||

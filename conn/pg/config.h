@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * config.h - what the configuration of a client says, checked and copied.
- */
+/* config.h - checks and copies the configuration of a client. */
 #ifndef TORC_PG_CONFIG_H
 #define TORC_PG_CONFIG_H
 
@@ -11,7 +9,7 @@
 #define PG_PARAMETERS_MAX 64u	/* of the startup, names and values */
 #define PG_PORT "5432"
 
-/* What a connection has to be good for. */
+/* The kind of server that a connection must lead to. */
 enum pg_attrs {
 	PG_ANY,
 	PG_READ_WRITE,
@@ -22,7 +20,10 @@ enum pg_attrs {
 	PG_ATTRS,
 };
 
-/* Of sockets; what is negative stays as it is for all that are dialled. */
+/*
+ * Options of sockets. Negative values leave the defaults of dialled
+ * connections.
+ */
 struct pg_keepalive {
 	int on;
 	int idle_s;
@@ -48,34 +49,42 @@ struct pg_setup {
 	unsigned parameter_count;
 };
 
-/* Why something is refused, in words: where they go. */
+/* Where the text of a refusal is stored. */
 struct pg_words {
 	struct torc_error *error;	/* may be NULL */
-	bool hidden;		/* what may be a password is not repeated */
+	bool hidden;		/* possible passwords are not repeated */
 };
 
 /* -EINVAL, always. */
 __attribute__((format(printf, 2, 3)))
 int torc_pg_refuse(const struct pg_words *words, const char *format, ...);
 
-/* 0, -EINVAL and `words`, or -ENOMEM; then what was copied is freed. */
+/*
+ * Returns 0; -EINVAL, with a text in `words`; or -ENOMEM. After an error the
+ * copies are freed.
+ */
 int torc_pg_setup_make(struct pg_setup *setup,
     const struct torc_pg_config *config, const struct pg_words *words);
 void torc_pg_setup_free(struct pg_setup *setup);
 
-/* A copy that lives as long as the setup; NULL: no memory. */
+/*
+ * Copy a text for as long as the setup lives. Returns NULL if there is no
+ * memory.
+ */
 char *torc_pg_setup_keep(struct pg_setup *setup, const char *text, size_t size);
-/* One more address, or parameter of the startup. 0, -EINVAL or -ENOMEM. */
+/*
+ * Add an address, or a parameter of the startup. Returns 0, -EINVAL or -ENOMEM.
+ */
 int torc_pg_setup_add_host(struct pg_setup *setup, const char *host,
     const char *port, const struct pg_words *words);
 int torc_pg_setup_add_parameter(struct pg_setup *setup, const char *name,
     const char *value, const struct pg_words *words);
 
-/* The number of one of the names in PostgreSQL's terms, or -1. */
+/* Returns the number of one of PostgreSQL's names, or -1. */
 int torc_pg_attrs_find(const char *name);
 const char *torc_pg_attrs_name(enum pg_attrs attrs);
 
-/* Whether it is one, and what it says (uri.c). 0, -EINVAL or -ENOMEM. */
+/* Recognize a URI, and read it (uri.c). Returns 0, -EINVAL or -ENOMEM. */
 bool torc_pg_is_uri(const char *address);
 int torc_pg_uri_take(struct pg_setup *setup, const char *uri,
     const struct pg_words *words);

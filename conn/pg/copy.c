@@ -26,8 +26,8 @@ torc_pg_copy_in_begin(struct torc_pg_session *session, const char *sql,
 }
 
 /*
- * Parks, but not here: an error that has come ends the copy. Without looking
- * for it, all would be sent before it is seen.
+ * Does not wait: an error that has arrived ends the copy. Without this check
+ * everything would be sent before the error is seen.
  */
 static int
 look_for_error(struct torc_pg_session *session, torc_deadline deadline)
@@ -115,14 +115,15 @@ torc_pg_copy_in_end(struct torc_pg_session *session, const char *why,
 		    deadline);
 	if (rc < 0)
 		torc_pg_give_up(session, rc);
-	/* Until it is not copying any more: what else comes, finish reads. */
+	/* Wait until the copy has ended. The end of the statement reads
+	 * everything else. */
 	while (rc >= 0 && session->answer.stage == PG_COPYING_IN)
 		rc = torc_pg_next_event(session, &message, deadline);
 	if (rc >= 0)
 		rc = torc_pg_session_end(session, deadline);
 	if (rows != NULL)
 		*rows = session->affected;
-	/* It failed because that was asked for. */
+	/* The copy failed because the caller asked for it. */
 	return rc == -EREMOTEIO && why != NULL &&
 	    strcmp(session->fault.error.state, "57014") == 0 ? 0 : rc;
 }

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * error.c - what went wrong, in words.
- */
+/* error.c - the texts of errors. */
 #include "conn/pg/error.h"
 
 #include <errno.h>
@@ -38,7 +36,7 @@ text_of(struct torc_pg_error *error, size_t index)
 
 /* ---- What the server says ---- */
 
-/* Of one that was read past, the end is that of what there is. */
+/* A report that was skipped ends with the part that was kept. */
 int
 torc_pg_take_report(const struct pg_message *message, struct pg_report *report)
 {
@@ -103,7 +101,7 @@ replace(struct pg_fault *fault, const struct torc_pg_error *error,
 	fault->error.outcome = outcome;
 }
 
-/* One behind the other. */
+/* The texts, one after the other. */
 static void
 move_texts(struct torc_pg_error *error, char *memory, size_t room)
 {
@@ -228,7 +226,7 @@ torc_pg_cause_before(
 void
 torc_pg_quote(char quote[static PG_QUOTE_SIZE], const char *sql)
 {
-	/* A precision, so that no one counts the rest of a long one. */
+	/* With a precision, the rest of a long text is not counted. */
 	torc_text_print(quote, PG_QUOTE_SIZE, "%.*s", (int)(2 * PG_QUOTE_SIZE),
 	    sql + strspn(sql, " \t\n\r\f\v"));
 	for (; *quote != '\0'; quote++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * login.c - from the startup of a connection until the server is ready: who we
- * are, and the proof of it.
+ * login.c - logs in: from the startup of a connection until the server is
+ * ready.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -125,7 +125,10 @@ refuse(struct login *login, const char *why)
 	return -EACCES;
 }
 
-/* Asked for once, before anything else, and not below what is demanded. */
+/*
+ * The server may ask for a password once, first, and not below what is
+ * required.
+ */
 static int
 check_method(struct login *login, uint32_t method)
 {
@@ -255,7 +258,10 @@ take_auth(struct login *login, const struct pg_message *message)
 
 /* ---- The rest of the startup ---- */
 
-/* Class 28: not let in. Not now: it starts, ends, or has too many. */
+/*
+ * Class 28: the login is refused. 57P and 53: the server is starting, is
+ * stopping, or has too many connections.
+ */
 static int
 take_refusal(struct login *login, const struct pg_message *message)
 {
@@ -273,7 +279,7 @@ take_refusal(struct login *login, const struct pg_message *message)
 	    strncmp(report.state, "53", 2) == 0 ? -ECONNREFUSED : -EREMOTEIO;
 }
 
-/* 1 when the server is ready. */
+/* Returns 1 when the server is ready. */
 static int
 take_startup(struct login *login, const struct pg_message *message)
 {

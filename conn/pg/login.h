@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * login.h - a connection is let in.
- */
+/* login.h - logs in on a connection. */
 #ifndef TORC_PG_LOGIN_H
 #define TORC_PG_LOGIN_H
 

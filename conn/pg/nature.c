@@ -98,7 +98,7 @@ skip_quoted(const char *at, bool escapes)
 	return at;
 }
 
-/* Behind $tag$ ... $tag$; `at` itself if that is none. */
+/* Returns the place after $tag$ ... $tag$, or `at` itself if there is none. */
 static const char *
 skip_dollars(const char *at)
 {
@@ -118,7 +118,10 @@ skip_dollars(const char *at)
 	return end;
 }
 
-/* What is neither a word nor a symbol: behind it, or `at`. */
+/*
+ * Skip what is neither a word nor a symbol. Returns the place after it, or
+ * `at`.
+ */
 static const char *
 skip_other(const char *at)
 {
@@ -185,7 +188,7 @@ is_one_of(const struct scan *scan, const char *words)
 	return false;
 }
 
-/* Whether one of the words comes, outside of parentheses. */
+/* Whether one of the words follows, outside of parentheses. */
 static bool
 has_word(struct scan scan, const char *words)
 {
@@ -227,7 +230,7 @@ is_string(const struct scan *scan, const char *text)
 
 /* ---- What stays in a session ---- */
 
-/* Whether it is an argument's name or a comma that is before. */
+/* Whether an argument's name or a comma precedes. */
 static bool
 begins_argument(const struct scan *before, const struct scan *last)
 {
@@ -270,8 +273,10 @@ calls_what_stays(struct scan scan)
 	return stays;
 }
 
-/* Whether something of the session's comes next: "temp table x", or what is
- * in the place of such. */
+/*
+ * Whether an object of the session comes next: "temp table x", or a name in its
+ * schema.
+ */
 static bool
 is_temporary(struct scan scan)
 {
@@ -281,8 +286,10 @@ is_temporary(struct scan scan)
 	    (is_name(&scan, "pg_temp") && *skip_space(scan.at) == '.');
 }
 
-/* "select into temp" makes a table of the session's; "insert into temp" has
- * one of that name. */
+/*
+ * "select into temp" creates a table of the session; "insert into temp" uses
+ * one of that name.
+ */
 static bool
 makes_what_stays(struct scan scan)
 {
@@ -308,7 +315,7 @@ of_rows(struct scan scan)
 	return PG_UNDOABLE | (makes_what_stays(scan) ? PG_STAYS : 0u);
 }
 
-/* With what it is given: a call, a prepared statement. */
+/* A statement with an argument: a call, or a prepared statement. */
 static unsigned
 of_call(struct scan scan)
 {
@@ -369,8 +376,10 @@ of_explanation(struct scan scan)
 	return runs && makes_what_stays(first) ? PG_STAYS : 0;
 }
 
-/* Of a transaction: rollback to a savepoint is none, nor is what concerns one
- * that was prepared. */
+/*
+ * Whether a transaction ends: a rollback to a savepoint does not end it, and
+ * neither does a statement about a prepared one.
+ */
 static unsigned
 of_end(struct scan scan)
 {

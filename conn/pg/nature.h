@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * nature.h - what a statement does to its connection and to a transaction, as
- * far as its text shows. The server has the last word.
+ * nature.h - what a statement does to its connection and to a transaction,
+ * judged by its text. The server's answer decides.
  */
 #ifndef TORC_PG_NATURE_H
 #define TORC_PG_NATURE_H
@@ -13,18 +13,21 @@ enum pg_nature {
 	PG_BEGINS = 2,		/* a transaction */
 	PG_ENDS = 4,		/* a transaction, in some way */
 	PG_STAYS = 8,		/* changes the session for all that follow */
-	PG_COPIES = 16,		/* by way of the connection */
+	PG_COPIES = 16,		/* COPY through the connection */
 	PG_PASSES = 32,		/* changes it for this transaction alone */
 	PG_HIDES = 64,		/* what it does is not in its text */
 };
 
-/* The sum of what holds for a text of one statement. */
+/* Returns the sum of the above for a text of one statement. */
 unsigned torc_pg_nature_of(const char *sql);
 
-/* Whether a command tag tells of a change that may stay. */
+/* Returns whether a command tag stands for a change that may stay. */
 bool torc_pg_tag_stays(const char *tag);
 
-/* Whether the statement `index` of a text, from 0, commits, or prepares to. */
+/*
+ * Returns whether the statement `index` of a text, from 0, commits, or prepares
+ * to commit.
+ */
 bool torc_pg_commits(const char *sql, unsigned index);
 
 #endif

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * notify.c - LISTEN, and notifications: they wait in order, and are taken.
- */
+/* notify.c - LISTEN, and a queue of notifications. */
 #include <errno.h>
 #include <string.h>
 
@@ -52,7 +50,10 @@ torc_pg_notes_add(struct torc_pg_session *session,
 	return 1;
 }
 
-/* The first one that waits, or NULL. It is kept until the next is taken. */
+/*
+ * Returns the first notification that waits, or NULL. It is kept until the next
+ * one is taken.
+ */
 static struct pg_note *
 take_note(struct pg_notes *notes)
 {
@@ -113,7 +114,7 @@ torc_pg_session_listen(struct torc_pg_session *session, const char *channel,
 	return torc_pg_session_run(session, sql, deadline);
 }
 
-/* While nothing runs, the server may say why it goes, and nothing else. */
+/* While nothing runs, the server may only say why it closes the connection. */
 static int
 take_farewell(struct torc_pg_session *session,
     const struct pg_message *message)
@@ -131,7 +132,7 @@ take_farewell(struct torc_pg_session *session,
 	return session->lost;
 }
 
-/* A deadline is nothing unusual here: its words need no memory. */
+/* Deadlines are usual here, so their texts need no memory. */
 static int
 tell_no_news(struct torc_pg_session *session, int error)
 {

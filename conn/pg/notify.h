@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * notify.h - notifications that wait until they are taken.
- */
+/* notify.h - a queue of notifications. */
 #ifndef TORC_PG_NOTIFY_H
 #define TORC_PG_NOTIFY_H
 
@@ -9,7 +7,7 @@
 
 struct torc_pg_session;
 
-/* A notification that waits, with its texts behind it. */
+/* A notification that waits, with its texts after it. */
 struct pg_note {
 	struct pg_note *next;
 	size_t size;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * number.c - float and numeric values, as text and binary. The program's
- * locale has no say in it.
+ * number.c - float and numeric values, as text and binary. They do not depend
+ * on the program's locale.
  */
 #include <errno.h>
 #include <locale.h>
@@ -14,8 +14,10 @@
 #include "conn/pg/text.h"
 #include "sys/trap.h"
 
-/* Of a decimal number, more digits than decide what double is nearest; one
- * digit more says whether anything follows them. */
+/*
+ * More digits of a decimal number than decide which double is nearest. One more
+ * digit says whether anything follows them.
+ */
 #define DIGITS_MAX 800u
 
 #define GROUP 4			/* digits of numeric's base, 10000 */
@@ -52,7 +54,7 @@ add_digit(struct decimal *decimal, unsigned digit)
 		decimal->more |= digit != 0;
 }
 
-/* 0, -ERANGE if no double is so large, or -ENOMEM. */
+/* Returns 0; -ERANGE if no double is so large; or -ENOMEM. */
 static int
 to_double(const struct decimal *decimal, double *result)
 {
@@ -76,7 +78,7 @@ to_double(const struct decimal *decimal, double *result)
 
 /* ---- Text ---- */
 
-/* Whether all that is left is this word, in whatever case. */
+/* Whether the rest is this word, in any case. */
 static bool
 is_word(const struct torc_slice *left, const char *word)
 {
@@ -95,7 +97,7 @@ take_one_of(struct torc_slice *left, const char *characters)
 	return true;
 }
 
-/* How many digits there were. */
+/* Returns how many digits there were. */
 static size_t
 take_digits(struct torc_slice *left, struct decimal *decimal)
 {
@@ -112,7 +114,7 @@ take_digits(struct torc_slice *left, struct decimal *decimal)
 
 #define EXPONENT_MAX 100000000l		/* far beyond what a double can be */
 
-/* Behind "e". False if it is none. */
+/* Read the exponent after "e". Returns false if it is invalid. */
 static bool
 take_exponent(struct torc_slice *left, struct decimal *decimal)
 {
@@ -176,7 +178,7 @@ load_u16(const uint8_t *at)
 	return (unsigned)at[0] << 8 | at[1];
 }
 
-/* What is before the groups of a numeric. */
+/* The header of a numeric, before its groups. */
 struct head {
 	unsigned count;		/* of groups of four digits */
 	int weight;		/* of the first: 0 if it has the ones */
@@ -185,7 +187,7 @@ struct head {
 
 #define HEAD_SIZE 8u
 
-/* 0, or -EINVAL for what is no numeric. */
+/* Returns 0, or -EINVAL if it is not a numeric. */
 static int
 read_head(struct torc_slice value, struct head *head)
 {
@@ -229,7 +231,8 @@ torc_pg_read_binary_numeric(struct torc_slice value, double *result)
 	if (head.sign >= SIGN_NAN)
 		return 0;
 	decimal.negative = head.sign == SIGN_MINUS;
-	/* As if all were behind the point, which is moved then. */
+	/* Read the digits as if all were after the point, which is then
+	 * moved. */
 	decimal.fraction = true;
 	decimal.exponent = GROUP * (head.weight + 1l);
 	for (unsigned i = 0; i < head.count; i++) {
@@ -241,7 +244,7 @@ torc_pg_read_binary_numeric(struct torc_slice value, double *result)
 	return to_double(&decimal, result);
 }
 
-/* Multiply and add, as far as it fits. */
+/* Multiply and add, if the result fits. */
 static bool
 append(uint64_t *sum, unsigned factor, unsigned digit, uint64_t most)
 {

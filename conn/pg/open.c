@@ -28,7 +28,7 @@
 #include "sys/sys.h"
 #include "sys/trap.h"
 
-/* What is wrong with an attempt, behind what was wrong with those before. */
+/* Add the error of an attempt to the errors of earlier ones. */
 void
 torc_pg_say(struct torc_pg_session *session, const char *format, ...)
 {
@@ -51,7 +51,9 @@ torc_pg_say(struct torc_pg_session *session, const char *format, ...)
 
 /* ---- Sockets ---- */
 
-/* What the URI says of them; else it is as for all that are dialled. */
+/*
+ * Set the options that the URI has; others stay as for all dialled connections.
+ */
 static int
 set_keepalive(int fd, const struct pg_keepalive *keepalive)
 {
@@ -118,7 +120,7 @@ ask_truth(
 	return rc < 0 ? rc : truth;
 }
 
-/* It says so by itself, from version 14 on. */
+/* Servers report this themselves from version 14 on. */
 static int
 tells(const struct torc_pg_session *session, const char *parameter)
 {
@@ -127,7 +129,10 @@ tells(const struct torc_pg_session *session, const char *parameter)
 	return value == NULL ? -ENODATA : strcmp(value, "on") == 0;
 }
 
-/* Parks. 1: it is in recovery, or takes no changes; 0, or a negative errno. */
+/*
+ * Parks. Returns 1 if the server is in recovery, or takes no changes; 0; or a
+ * negative errno.
+ */
 static int
 is_standby(struct torc_pg_session *session, torc_deadline deadline)
 {
@@ -149,7 +154,10 @@ is_read_only(struct torc_pg_session *session, torc_deadline deadline)
 	return ask_truth(session, "SHOW transaction_read_only", deadline);
 }
 
-/* Parks. 0; -EHOSTUNREACH: it is something else; or another error. */
+/*
+ * Parks. Returns 0; -EHOSTUNREACH if the server is of another kind; or another
+ * error.
+ */
 static int
 check_attrs(struct torc_pg_session *session, enum pg_attrs attrs,
     torc_deadline deadline)
@@ -195,7 +203,7 @@ free_session(void *item, void *arg)
 	torc_sys_free(session);
 }
 
-/* No other connection's statements are named like that. */
+/* Make a prefix that no other connection's statements have. */
 static void
 make_prefix(struct torc_pg *pg, char *prefix, size_t size)
 {
@@ -223,7 +231,7 @@ new_session(struct torc_pg *pg, const char *address, struct torc_error *words)
 	return session;
 }
 
-/* Parks. Connected, and protected if that is asked for. */
+/* Parks. Connect. TLS would begin here. */
 static int
 connect_session(struct torc_pg_session *session, struct torc_dialled *dialled,
     torc_deadline deadline)
@@ -257,7 +265,8 @@ close_session(void *item, void *arg)
 {
 	struct torc_pg_session *session = item;
 	const torc_deadline deadline = torc_after_ms(1000);
-	/* What is in the middle of something is not waited for. */
+	/* If something is incomplete, the connection is closed without
+	 * waiting. */
 	const bool idle = session->lost == 0 && session->state == 'I';
 
 	if (idle)
@@ -266,7 +275,7 @@ close_session(void *item, void *arg)
 	free_session(session, arg);
 }
 
-/* Parks. It is let in, and finds what it is to find. */
+/* Parks. Log in, and check the kind of the server. */
 static int
 enter(struct torc_pg_session *session, enum pg_attrs attrs,
     torc_deadline deadline)
@@ -282,7 +291,7 @@ enter(struct torc_pg_session *session, enum pg_attrs attrs,
 	return rc;
 }
 
-/* A server that does not answer leaves time for the others. */
+/* A server that does not answer must leave time for the others. */
 static torc_deadline
 share_of(torc_deadline deadline, unsigned left)
 {
@@ -292,7 +301,7 @@ share_of(torc_deadline deadline, unsigned left)
 	    torc_at(now + (deadline.at - now) / left);
 }
 
-/* Parks. One address of a host, the next. */
+/* Parks. Try the next address of a host. */
 static int
 try_address(struct torc_pg *pg, const char *host,
     struct torc_dialled *dialled, enum pg_attrs attrs, struct torc_error *words,
@@ -313,7 +322,7 @@ try_address(struct torc_pg *pg, const char *host,
 		close_session(session, NULL);
 		return rc;
 	}
-	/* Whoever reads next sees what comes behind this. */
+	/* The next reader sees what follows. */
 	torc_conn_consume(session->conn, session->shown -
 	    session->view.size);
 	session->view.size = session->shown = 0;
@@ -328,7 +337,10 @@ try_address(struct torc_pg *pg, const char *host,
 
 /* ---- All addresses ---- */
 
-/* What another address does not change. A password is not shown around. */
+/*
+ * Errors that another address does not change. A password is not sent to other
+ * servers.
+ */
 static bool
 is_final(int rc)
 {
@@ -336,7 +348,9 @@ is_final(int rc)
 	    rc == -ECANCELED || rc == -ESHUTDOWN;
 }
 
-/* Parks. A name may have several addresses, of different servers. */
+/*
+ * Parks. Try a host. A name may have several addresses, of different servers.
+ */
 static int
 try_host(struct torc_pg *pg, const char *host, enum pg_attrs attrs,
     struct torc_error *words, struct torc_pg_session **made,

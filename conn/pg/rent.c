@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rent.c - sessions are rented, and come back in any state. What one leaves
- * behind, such as settings, locks and temporary tables, is not for the next:
- * a session that was used is reset before it is rented again.
+ * rent.c - sessions are rented, and returned in any state. The next user must
+ * not see settings, locks or temporary tables of the last one, so a used
+ * session is reset before it is rented again.
  */
 #include "conn/pg/answer.h"
 #include "conn/pg/cancel.h"
@@ -30,7 +30,7 @@ torc_pg_session_acquire(struct torc_pg *pg, struct torc_pg_session **session,
 	return 0;
 }
 
-/* DISCARD ALL, but for what is prepared and planned. */
+/* DISCARD ALL, except for prepared statements and plans. */
 #define RESET "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; " \
 	"UNLISTEN *; SELECT pg_advisory_unlock_all(); DISCARD SEQUENCES; " \
 	"DISCARD TEMP"
@@ -43,7 +43,7 @@ is_to_be_reset(const struct torc_pg_session *session)
 	return session->used && (reset == NULL || reset[0] != '\0');
 }
 
-/* Whether nothing runs on it, and not after a LISTEN. */
+/* Whether nothing runs on a session, and it did not LISTEN. */
 static bool
 is_clean(const struct torc_pg_session *session)
 {
@@ -64,8 +64,10 @@ give_back(struct torc_pg_session *session)
 	torc_pool_release(session->pg->session_pool.pool, session, reusable);
 }
 
-/* Parks. What it would leave to the next one. What was prepared by PREPARE has
- * a name that the next one may use. */
+/*
+ * Parks. Reset a session. Statements of PREPARE are dropped, because the next
+ * user may choose the same names.
+ */
 static void
 reset(struct torc_pg_session *session, torc_deadline deadline)
 {
@@ -81,7 +83,7 @@ reset(struct torc_pg_session *session, torc_deadline deadline)
 	session->used = false;
 }
 
-/* Parks. End what was left: a statement, a transaction, settings. */
+/* Parks. End what the last user left: a statement, a transaction, settings. */
 static int
 clean_up(void *arg)
 {

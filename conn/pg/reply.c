@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reply.c - what comes in over a shared connection, for the statements that
- * wait there: an error is that of one of them, and what is too much for one is
- * read past.
+ * reply.c - answers on a shared connection, for the statements that wait there.
+ * An error belongs to one of them, and a result that is too large is skipped.
  */
 #include <errno.h>
 #include <string.h>
@@ -23,8 +22,10 @@
 
 /* ---- One statement ---- */
 
-/* Up to the Sync, the server skips what is behind one that failed: what was
- * to be prepared there is not. */
+/*
+ * After a failed statement the server skips everything up to the Sync, so later
+ * statements were not prepared.
+ */
 static void
 forget_skipped(struct torc_pg_session *session,
     const struct torc_pg_result *result)
@@ -44,7 +45,7 @@ is_undoable(const struct pg_part *part)
 	    (part->answer.statement->nature & PG_UNDOABLE) != 0;
 }
 
-/* What a failure of this part leaves of all of them. */
+/* Set the outcome of all statements after the failure of this one. */
 static enum torc_pg_outcome
 outcome_of(const struct torc_pg_result *result)
 {
@@ -56,7 +57,7 @@ outcome_of(const struct torc_pg_result *result)
 	    is_undoable(result->part) ? TORC_PG_UNDONE : TORC_PG_UNKNOWN;
 }
 
-/* It ends the connection, whatever may come behind it. */
+/* This ends the connection, whatever may follow. */
 static bool
 is_last_word(const struct pg_report *report)
 {
@@ -81,7 +82,7 @@ note_failure(struct torc_pg_session *session, struct torc_pg_result *result,
 		torc_shared_retire(&session->shared);
 	if (fault != NULL) {
 		torc_pg_fault_keep(fault, &report);
-		/* Behind the last one, it is the commit that fails. */
+		/* After the last statement, the commit has failed. */
 		fault->error.statement =
 		    (unsigned)(result->part - result->parts) +
 		    (answer->failed_in == PG_COMPLETE);
@@ -94,7 +95,7 @@ note_failure(struct torc_pg_session *session, struct torc_pg_result *result,
 	return 0;
 }
 
-/* The result cannot be given: the statement goes on, and is done. */
+/* The result cannot be given. The statement goes on, and is executed. */
 static struct pg_fault *
 lose_result(struct torc_pg_result *result, int why)
 {
@@ -109,7 +110,7 @@ lose_result(struct torc_pg_result *result, int why)
 	return fault;
 }
 
-/* A part of it did not come through. */
+/* A part of the result is missing. */
 static void
 note_loss(struct torc_pg_session *session, struct torc_pg_result *result,
     int why)
@@ -148,7 +149,10 @@ note_row(struct torc_pg_session *session, struct torc_pg_result *result,
 		    most);
 }
 
-/* It was done, and would last for all that use the connection. */
+/*
+ * The statement was executed, and its change would last for all users of the
+ * connection.
+ */
 static void
 note_change(struct torc_pg_session *session, struct torc_pg_result *result,
     const char *tag)
@@ -163,8 +167,8 @@ note_change(struct torc_pg_session *session, struct torc_pg_result *result,
 }
 
 /*
- * Whether a failure behind it, in the same transaction, undoes it: COMMIT,
- * CREATE DATABASE or CALL are not among them.
+ * Whether a later failure in the same transaction undoes it. This is not so for
+ * COMMIT, CREATE DATABASE or CALL.
  */
 static bool
 can_be_undone(const struct pg_part *part, const char *tag)
@@ -185,7 +189,7 @@ may_change(const struct pg_part *part, const char *tag)
 	    (part->answer.statement->nature & PG_PASSES) == 0;
 }
 
-/* A statement is done; the next one of the batch is answered now. */
+/* A statement has ended. The next one of the batch is answered now. */
 static int
 note_done(struct torc_pg_session *session, struct torc_pg_result *result,
     const struct pg_message *message)
@@ -216,8 +220,8 @@ note_done(struct torc_pg_session *session, struct torc_pg_result *result,
 /* ---- Their end ---- */
 
 /*
- * A transaction that is open would swallow the statements of others. One that
- * had to be ended by the batch itself has a rollback behind it.
+ * An open transaction would swallow the statements of others. If the batch
+ * itself had to end it, a rollback follows the batch.
  */
 static int
 note_end(struct torc_pg_session *session, struct torc_pg_result *result,
@@ -246,7 +250,7 @@ note_end(struct torc_pg_session *session, struct torc_pg_result *result,
 	return -ECONNABORTED;
 }
 
-/* The rollback behind a batch, which mostly finds nothing to be undone. */
+/* The rollback after a batch, which usually has nothing to undo. */
 static int
 note_guard(struct torc_pg_session *session, struct torc_pg_result *result,
     const struct pg_message *message)
@@ -265,7 +269,10 @@ is_guarding(const struct torc_pg_result *result)
 	return result->guard.stage != PG_OVER;
 }
 
-/* What a COPY sends is read past; what it waits for cannot be. */
+/*
+ * The data that a COPY sends is skipped. A COPY that waits for data ends the
+ * connection.
+ */
 static int
 note_copy(struct torc_pg_result *result)
 {
@@ -311,7 +318,9 @@ note_message(struct torc_pg_session *session, struct torc_pg_result *result,
 
 /* ---- Bytes ---- */
 
-/* 1 if it was a message that may come at any time; 0 if not, or -errno. */
+/*
+ * Returns 1 if it was a message that may come at any time; 0 if not; or -errno.
+ */
 static int
 take_unasked(struct torc_pg_session *session,
     const struct torc_pg_result *result, const struct pg_message *message)
@@ -349,14 +358,17 @@ feed(struct torc_request *request, const uint8_t *data, size_t size, bool *done,
 		    !is_guarding(result);
 	}
 	torc_assert(view.size <= size);
-	/* What is over leaves nothing of it behind. */
+	/* A completed request leaves nothing behind. */
 	torc_assert(!*done || pg_carry_is_empty(&session->carry));
 	if (*done)
 		session->shared.quiet_since = torc_now();
 	return (int64_t)(size - view.size);
 }
 
-/* Bytes that belong to no statement. The server may say why it goes. */
+/*
+ * Bytes that belong to no statement. The server may say why it closes the
+ * connection.
+ */
 static int64_t
 feed_unasked(const uint8_t *data, size_t size, void *arg)
 {

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * reply.h - what comes in over a shared connection.
- */
+/* reply.h - answers on a shared connection. */
 #ifndef TORC_PG_REPLY_H
 #define TORC_PG_REPLY_H
 

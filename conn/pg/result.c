@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * result.c - a result that was collected: rows as they came, one behind the
+ * result.c - a collected result: rows as they were received, one after the
  * other.
  */
 #include "conn/pg/answer.h"
@@ -64,7 +64,7 @@ grow(struct torc_pg_result *result, size_t size)
 	return 0;
 }
 
-/* Now: when it is asked for, a row may not be missing any more. */
+/* Allocate now: when a row is asked for, it must not be missing any more. */
 static int
 make_room_for_values(struct torc_pg_result *result, unsigned count)
 {
@@ -80,7 +80,7 @@ make_room_for_values(struct torc_pg_result *result, unsigned count)
 	return 0;
 }
 
-/* Rows lie there with their length before them. */
+/* Rows are stored with their length before them. */
 int
 torc_pg_result_add(struct torc_pg_result *result, const struct pg_message *row,
     size_t most)

@@ -9,7 +9,7 @@
 
 #define PG_FEW 16u	/* columns that need no memory of their own */
 
-/* What became of one statement. */
+/* The result of one statement. */
 struct pg_part {
 	struct pg_answer answer;
 	uint64_t rows;
@@ -23,7 +23,7 @@ struct torc_pg_result {
 	struct pg_fault *fault;
 	int failure;		/* of the statements, 0 if there was none */
 	bool outdated;		/* as it was prepared: try again */
-	bool anew;		/* nothing that was prepared before is used */
+	bool anew;		/* prepare all statements again */
 	bool lasts;		/* what one did may outlast a failure */
 	bool guarded;		/* a rollback follows, whatever happens */
 	struct pg_answer guard;	/* to it */
@@ -36,19 +36,19 @@ struct torc_pg_result {
 	size_t at;		/* the next one to be given */
 	struct torc_slice *many;
 	unsigned many_count;
-	/* From here on not zero at first. */
+	/* Fields from here on are not zeroed. */
 	struct torc_slice values[PG_FEW];
 	uint8_t small[512];
 	struct pg_part parts[];
 };
 
-/* For so many statements, 1 or more. */
+/* Create a result for so many statements, at least 1. */
 struct torc_pg_result *torc_pg_result_new(unsigned count);
-/* 0, -EMSGSIZE, -ENOMEM. */
+/* Add a row. Returns 0, -EMSGSIZE or -ENOMEM. */
 int torc_pg_result_add(
     struct torc_pg_result *result, const struct pg_message *row, size_t most);
 void torc_pg_result_clear(struct torc_pg_result *result);
-/* Where its error goes; NULL: no memory. */
+/* Returns where its error is stored; NULL if there is no memory. */
 struct pg_fault *torc_pg_result_fault(struct torc_pg_result *result);
 
 #endif

@@ -2,10 +2,10 @@
 /*
  * run.c - what runs on a session.
  *
- * A statement runs from its writing until the server is ready again. One that
- * is given up in between is cancelled at once, on a fiber of its own; the next
- * call, or the one who cleans up after a release, reads until the server is
- * ready, and waits until the cancel has gone: it could hit the next one.
+ * A statement runs from its writing until the server is ready again. If it is
+ * given up before that, another fiber cancels it at once. The next call, or the
+ * cleanup after a release, reads until the server is ready, and waits until the
+ * cancel is complete: otherwise the cancel could hit the next statement.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ torc_pg_tell(struct torc_pg_session *session, const char *sql, int error,
 	torc_pg_fault_say(&session->fault, "\"%s\": %s", quote, cause);
 }
 
-/* What runs, or ran last. */
+/* Returns the statement that runs, or ran last. */
 static const char *
 asked(const struct torc_pg_session *session)
 {
@@ -54,7 +54,7 @@ torc_pg_check_alive(struct torc_pg_session *session)
 	if (session->lost == 0 || session->loss_told)
 		return session->lost;
 	session->loss_told = true;
-	/* What the server said last of what ran is why. */
+	/* The last error of the server about the statement is the reason. */
 	if (!session->failed || !pg_is_running(session))
 		torc_pg_fault_say(&session->fault, "the connection was lost: "
 		    "%s", torc_pg_cause(session->lost));
@@ -101,7 +101,10 @@ note_failure(struct torc_pg_session *session, const struct pg_message *message)
 	return PG_FAILED;
 }
 
-/* COMMIT and END of a transaction that failed say "ROLLBACK", and no error. */
+/*
+ * COMMIT and END of a failed transaction return the tag "ROLLBACK", and no
+ * error.
+ */
 static void
 note_commit(struct torc_pg_session *session, const char *tag)
 {
@@ -136,7 +139,7 @@ note_done(struct torc_pg_session *session, const struct pg_message *message)
 	return rc < 0 ? rc : PG_DONE;
 }
 
-/* The server is ready: nothing received is needed any more. */
+/* The server is ready: received bytes are not needed any more. */
 static int
 note_ready(struct torc_pg_session *session, const struct pg_message *message)
 {
@@ -166,7 +169,7 @@ note_event(struct torc_pg_session *session, const struct pg_message *message,
 	}
 }
 
-/* What is not understood ends the connection. */
+/* An invalid message ends the connection. */
 int
 torc_pg_take_event(struct torc_pg_session *session,
     const struct pg_message *message)
@@ -197,8 +200,10 @@ torc_pg_next_event(struct torc_pg_session *session, struct pg_message *message,
 	return event;
 }
 
-/* While it copies, the server ignores a Sync: that of a prepared statement is
- * sent once more. */
+/*
+ * During a COPY the server ignores Sync: the Sync of a prepared statement is
+ * sent again.
+ */
 static void
 put_fail(struct pg_writer *writer, void *arg)
 {
@@ -210,8 +215,9 @@ put_fail(struct pg_writer *writer, void *arg)
 }
 
 /*
- * Parks. What nobody copies has an end. But if a cancel may have ended it, too,
- * nobody knows which Sync the server has seen, and how often it is ready.
+ * Parks. End a COPY for which no data will come. If a cancel may have ended it,
+ * too, it is not known which Sync the server has seen, and how often it will be
+ * ready.
  */
 static int
 end_copy(struct torc_pg_session *session, torc_deadline deadline)

@@ -7,30 +7,39 @@
 
 #include "conn/pg/session.h"
 
-/* Parks. Nothing runs any more, and nothing is on its way to the server. */
+/*
+ * Parks. Wait until nothing runs any more, and nothing is on its way to the
+ * server.
+ */
 int torc_pg_settle(struct torc_pg_session *session, torc_deadline deadline);
-/* Parks. Until the server is ready: 0, -EREMOTEIO if what ran failed, or
- * another error. */
+/*
+ * Parks. Read until the server is ready. Returns 0; -EREMOTEIO if the statement
+ * failed; or another error.
+ */
 int torc_pg_read_to_end(
     struct torc_pg_session *session, torc_deadline deadline);
 
-/* Parks. The next event of what runs, but PG_NOTHING. */
+/* Parks. Returns the next event of the statement, but not PG_NOTHING. */
 int torc_pg_next_event(struct torc_pg_session *session,
     struct pg_message *message, torc_deadline deadline);
-/* What a message means for what runs. */
+/* Returns what a message means for the statement that runs. */
 int torc_pg_take_event(struct torc_pg_session *session,
     const struct pg_message *message);
 
-/* Words for an error that came before something, of this statement. What was
- * said first of a connection that is lost stays. */
+/*
+ * Set the text of an error of this statement that came before something. The
+ * first text about a lost connection is kept.
+ */
 void torc_pg_tell(struct torc_pg_session *session, const char *sql, int error,
     const char *what);
-/* What runs is not waited for any more. */
+/* Give up the statement that runs. */
 void torc_pg_abandon(struct torc_pg_session *session);
-/* What runs failed with `error`, which is returned: it is abandoned, and the
- * session's error has words, unless the server's are there. */
+/*
+ * The statement failed with `error`: give it up, and set the session's text
+ * unless the server's is there. Returns `error`.
+ */
 int torc_pg_give_up(struct torc_pg_session *session, int error);
-/* 0, or why the connection is lost, and the session's error has words. */
+/* Returns 0; or why the connection is lost, and sets the session's text. */
 int torc_pg_check_alive(struct torc_pg_session *session);
 
 #endif

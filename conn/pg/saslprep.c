@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * saslprep.c - what saslprep.h says: RFC 4013. As PostgreSQL does it, what is
- * allowed is asked before the text is normalised, and not behind that.
+ * saslprep.c - SASLprep (RFC 4013). As in PostgreSQL, the allowed characters
+ * are checked before the text is normalised, not after that.
  */
 #include "conn/pg/saslprep.h"
 
@@ -11,7 +11,7 @@
 
 /* ---- UTF-8 ---- */
 
-/* Bytes of a character that begins so; 0: none does. */
+/* Returns the bytes of a character that begins so; 0: none does. */
 static unsigned
 length_of(unsigned char first)
 {
@@ -19,7 +19,7 @@ length_of(unsigned char first)
 	    first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
 }
 
-/* The code points of a text; false: it is no UTF-8. */
+/* Decode the code points of a text. Returns false if it is not UTF-8. */
 static bool
 read_codes(const char *text, uint32_t *codes, size_t *count)
 {
@@ -100,8 +100,10 @@ map(uint32_t *codes, size_t count)
 	return used;
 }
 
-/* What is written from right to left is so from its first character to its
- * last one. */
+/*
+ * Text that is written from right to left must begin and end with such
+ * characters.
+ */
 static bool
 has_one_direction(const uint32_t *codes, size_t count)
 {

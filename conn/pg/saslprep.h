@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 /*
- * That form of a text, which the caller frees. A text that has none (no UTF-8,
- * characters that are not allowed) is taken as it is, as the server does it.
- * NULL: no memory. Any thread.
+ * Returns that form of a text, which the caller frees. A text without such a
+ * form (not UTF-8, or with characters that are not allowed) is used unchanged,
+ * as the server does. NULL: no memory. Any thread.
  */
 char *torc_pg_saslprep(const char *text);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session.c - statements of a fiber that has a connection for itself: they are
- * begun, read row by row, and ended.
+ * session.c - statements on a session: they are begun, read row by row, and
+ * ended.
  */
 #include <errno.h>
 
@@ -77,7 +77,7 @@ write_prepared(struct torc_pg_session *session,
 	return rc;
 }
 
-/* A part of the result cannot be given: what is behind it can. */
+/* A part of the result cannot be returned, but later parts can. */
 static int
 miss(struct torc_pg_session *session, int error)
 {
@@ -86,7 +86,7 @@ miss(struct torc_pg_session *session, int error)
 	return error;
 }
 
-/* What the statement cannot be used for is ended. */
+/* Refuse a COPY in a statement that is not begun as one. */
 static int
 refuse_copy(struct torc_pg_session *session)
 {
@@ -97,7 +97,7 @@ refuse_copy(struct torc_pg_session *session)
 	return -EOPNOTSUPP;
 }
 
-/* Parks. Until its rows begin. */
+/* Parks. Wait until the rows of the statement begin. */
 static int
 await_rows(struct torc_pg_session *session, torc_deadline deadline)
 {
@@ -138,7 +138,8 @@ torc_pg_session_begin(struct torc_pg_session *session,
 			    "it was written");
 		else
 			rc = await_rows(session, deadline);
-		/* In a transaction, all has failed with it. */
+		/* In a transaction, everything has failed with the
+		 * statement. */
 		if (rc != -EREMOTEIO || !session->outdated || again ||
 		    before != 'I')
 			return rc;

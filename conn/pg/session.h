@@ -31,7 +31,7 @@ struct torc_pg_session {
 	int lost;		/* it cannot be used any more: why */
 	bool writable;		/* when it was opened, for all that was said */
 	struct pg_fault fault;	/* of the call that failed last */
-	bool loss_told;		/* it says why the connection is lost */
+	bool loss_told;		/* the error says why the connection is lost */
 
 	struct torc_shared shared;	/* in the set of the client, or not */
 	bool changed;		/* a parameter, since the login */
@@ -51,10 +51,11 @@ struct torc_pg_session {
 	bool outdated;		/* as it was prepared: that may be why */
 	bool cancelled;		/* the server was asked to end it */
 	bool result_over;
-	const char *text;	/* that runs, if it is the caller's yet */
+	const char *text;	/* the text that runs, while it is the
+				 * caller's */
 	char quote[PG_QUOTE_SIZE];	/* of a text that runs, or ran */
-	unsigned results;	/* of it that are over */
-	int missing;		/* why what came last is not whole, or 0 */
+	unsigned results;	/* results of the text that are complete */
+	int missing;		/* why the last message is incomplete, or 0 */
 	unsigned value_room;
 	struct torc_slice *values;
 	uint64_t affected;
@@ -62,15 +63,17 @@ struct torc_pg_session {
 	struct pg_notes notes;
 };
 
-/* Whether a statement is not over. */
+/* Whether a statement runs. */
 static inline bool
 pg_is_running(const struct torc_pg_session *session)
 {
 	return session->answer.stage != PG_OVER;
 }
 
-/* Parks. As torc_pg_session_begin_simple(), for a COPY that is then in this
- * stage; or -EOPNOTSUPP. */
+/*
+ * Parks. As torc_pg_session_begin_simple(), for a COPY. Returns -EOPNOTSUPP if
+ * it does not reach this stage.
+ */
 int torc_pg_begin_copy(struct torc_pg_session *session, const char *sql,
     enum pg_stage stage, torc_deadline deadline);
 

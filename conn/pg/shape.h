@@ -15,11 +15,13 @@ struct pg_shape {
 	struct torc_pg_column columns[];
 };
 
-/* NULL is allowed, and none. */
+/* NULL is allowed: no shape. */
 struct pg_shape *torc_pg_shape_ref(struct pg_shape *shape);
 void torc_pg_shape_drop(struct pg_shape **shape);
-/* *kept becomes what a RowDescription says, if it is not that already. 0,
- * -EPROTO or -ENOMEM, and *kept is as it was. */
+/*
+ * Set *kept to the columns of a RowDescription, unless it has these already.
+ * Returns 0; or -EPROTO or -ENOMEM, and *kept is unchanged.
+ */
 int torc_pg_shape_take(
     struct pg_shape **kept, const struct pg_message *message);
 

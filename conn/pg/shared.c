@@ -22,7 +22,7 @@ enter(void *item)
 	return &session->shared;
 }
 
-/* What it still works on, nobody waits for. */
+/* No fiber waits for what the server still works on. */
 static void
 abandon(struct torc_shared *shared)
 {

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * stream.c - what was received, as messages; and those that nobody asked for.
- */
+/* stream.c - received messages, including those that nobody asked for. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,7 +61,7 @@ add_setting(struct torc_pg_session *session, const char *name)
 	return setting;
 }
 
-/* One for which there is no memory is not known any more. */
+/* A parameter is forgotten if there is no memory for its new value. */
 static int
 take_setting(struct torc_pg_session *session,
     const struct pg_message *message)
@@ -123,7 +121,10 @@ torc_pg_take_unasked(struct torc_pg_session *session,
 
 #define EARLY_MAX 65536u	/* bytes, and one that may be longer */
 
-/* It stays as it is while more is received. 1, or -ENOMEM. */
+/*
+ * Copy a message, so that it stays while more is received. Returns 1, or
+ * -ENOMEM.
+ */
 static int
 keep_early(struct pg_earlies *early, const struct pg_message *message)
 {
@@ -146,7 +147,7 @@ keep_early(struct pg_earlies *early, const struct pg_message *message)
 	return 1;
 }
 
-/* The first one, or NULL. */
+/* Returns the first early message, or NULL. */
 static const struct pg_early *
 take_early(struct pg_earlies *early)
 {
@@ -176,13 +177,13 @@ lose(struct torc_pg_session *session, int error)
 	return error;
 }
 
-/* Parks. 1: there is more to look at. */
+/* Parks. Returns 1 if there are more bytes to look at. */
 static int
 receive_more(struct torc_pg_session *session, torc_deadline deadline)
 {
 	int rc;
 
-	/* All that was shown was looked at. */
+	/* All received bytes in view were looked at. */
 	torc_assert(session->view.size == 0);
 	torc_conn_consume(session->conn, session->shown);
 	session->shown = 0;
@@ -197,7 +198,7 @@ receive_more(struct torc_pg_session *session, torc_deadline deadline)
 }
 
 /*
- * Parks. The next message behind those that came early. As
+ * Parks. Returns the next message after those that came early. As
  * torc_pg_receive_any().
  */
 static int
@@ -304,9 +305,9 @@ torc_pg_write(struct torc_pg_session *session,
 }
 
 /*
- * What was asked for is kept until it is waited for, and read past: behind the
- * answer to the beginning of what is written, such as to a Close, or behind an
- * error, a server may have more to say before it reads on.
+ * Answers are kept until they are waited for. Then reading goes on: after the
+ * answer to the beginning of what is written, such as to a Close, or after an
+ * error, a server may send more before it reads on.
  */
 static int
 read_meanwhile(void *arg)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stream.h - what a connection received, as messages, what came unasked, and
- * what it sends.
+ * stream.h - the messages that a connection receives, asked for or not, and
+ * those that it sends.
  */
 #ifndef TORC_PG_STREAM_H
 #define TORC_PG_STREAM_H
@@ -30,26 +30,33 @@ struct pg_earlies {
 	size_t size;		/* bytes of those that wait */
 };
 
-/* 1 if it was a message that may come at any time; 0 if not, or -errno. */
+/*
+ * Returns 1 if it was a message that may come at any time; 0 if not; or -errno.
+ */
 int torc_pg_take_unasked(struct torc_pg_session *session,
     const struct pg_message *message);
 
-/* Parks. The next message: 0 if it was asked for, 1 if it came unasked and is
- * done with, or -errno. What ends the stream is kept in `lost`. */
+/*
+ * Parks. Receive the next message. Returns 0 if it was asked for; 1 if it was
+ * not, and is handled already; or -errno. An error that ends the stream is kept
+ * in `lost`.
+ */
 int torc_pg_receive_any(struct torc_pg_session *session,
     struct pg_message *message, torc_deadline deadline);
-/* Parks. The next one that was asked for. */
+/* Parks. Receive the next message that was asked for. */
 int torc_pg_receive(struct torc_pg_session *session, struct pg_message *message,
     torc_deadline deadline);
 
-/* What is to be sent: in memory, before a byte of it is. */
+/* Messages in memory, complete before a byte of them is sent. */
 struct pg_draft {
 	struct pg_writer writer;
 	uint8_t memory[2048];	/* it needs no heap up to this */
 };
 
-/* What put(writer, arg) writes: 0, -ENOMEM or -EMSGSIZE. The end of it is
- * torc_pg_draft_send(), or torc_pg_draft_drop(). */
+/*
+ * Make a draft of what put(writer, arg) writes. Returns 0, -ENOMEM or
+ * -EMSGSIZE. After 0, call torc_pg_draft_send() or torc_pg_draft_drop().
+ */
 int torc_pg_draft_make(struct pg_draft *draft,
     void (*put)(struct pg_writer *writer, void *arg), void *arg);
 void torc_pg_draft_drop(struct pg_draft *draft);
@@ -58,8 +65,8 @@ int torc_pg_draft_send(struct pg_draft *draft, struct torc_pg_session *session,
     torc_deadline deadline);
 
 /*
- * Parks. Write while nobody else reads: a server that has to be read from, as
- * notices or notifications keep it from reading itself, is.
+ * Parks. Write, while no other fiber reads. If the server does not read because
+ * its own notices or notifications wait, they are read meanwhile.
  */
 int torc_pg_send(struct torc_pg_session *session, const void *data, size_t size,
     torc_deadline deadline);

@@ -8,8 +8,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whether they are the same but for the case of ASCII letters. The locale, in
- * which I and i may be two letters, does not matter. */
+/*
+ * Whether two texts are the same except for the case of ASCII letters. The
+ * locale, in which I and i may be two letters, does not matter.
+ */
 bool torc_pg_same_letters(const char *a, const char *b, size_t size);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * unicode.c - normalisation form KC: characters are taken apart, put in order,
- * and composed again.
+ * unicode.c - normalisation form KC: characters are decomposed, ordered, and
+ * composed again.
  */
 #include <string.h>
 
@@ -62,7 +62,9 @@ advance(struct run *run)
 	return true;
 }
 
-/* What the one at `index` becomes: how many code points. */
+/*
+ * Write what the code point at `index` becomes. Returns how many code points.
+ */
 static unsigned
 expand(const struct run *run, uint32_t index, uint32_t *codes)
 {
@@ -170,7 +172,7 @@ compose_hangul(uint32_t first, uint32_t second)
 	return 0;
 }
 
-/* The character that is made of these code points, or 0. */
+/* Returns the character that is composed of these code points, or 0. */
 static uint32_t
 find_composed(struct run run, const uint32_t *codes, unsigned count)
 {
@@ -184,7 +186,7 @@ find_composed(struct run run, const uint32_t *codes, unsigned count)
 	return 0;
 }
 
-/* One that is composed already, and one more; or 0. */
+/* Compose a character, which may be composed already, with one more; or 0. */
 static uint32_t
 compose(uint32_t first, uint32_t second)
 {
@@ -206,8 +208,10 @@ compose(uint32_t first, uint32_t second)
 	    find_composed(begin_high(), codes, count);
 }
 
-/* Each one with the last that begins a character, if nothing of its class or
- * of a higher one is in between. */
+/*
+ * Compose each code point with the last starter, if none of its class or of a
+ * higher one is in between.
+ */
 static size_t
 put_together(uint32_t *codes, size_t count)
 {

@@ -24,7 +24,7 @@ digit_of(char character)
 	    -1;
 }
 
-/* What is encoded as %41, in its place. A NUL is no part of a text. */
+/* Decode percent signs, such as %41, in place. A text must not contain NUL. */
 static int
 decode(char *text, const struct pg_words *words)
 {
@@ -51,7 +51,7 @@ decode(char *text, const struct pg_words *words)
 	return 0;
 }
 
-/* Cut off what follows this character: that, or NULL. */
+/* Cut off the text after this character. Returns that text, or NULL. */
 static char *
 cut(char *text, char character)
 {
@@ -228,7 +228,7 @@ static const struct known {
 
 #define KNOWN (sizeof(known) / sizeof(known[0]))
 
-/* 0 to `most`; -1 if it is none. */
+/* Read a number from 0 to `most`. Returns -1 if it is not one. */
 static int
 number_of(const char *value, int most)
 {
@@ -377,8 +377,8 @@ torc_pg_is_uri(const char *address)
 }
 
 /*
- * Where the user and the password end, or NULL: at the last '@' before the
- * hosts end. A '?' that is before the first one belongs to them.
+ * Returns where the user and the password end, or NULL: at the last '@' before
+ * the hosts end. A '?' before the first '@' belongs to them.
  */
 static char *
 find_at(char *text)
@@ -407,7 +407,7 @@ take_user(struct pg_setup *setup, char *user, const struct pg_words *words)
 	return rc;
 }
 
-/* The application has a name, whoever gave it. */
+/* Set the name of the application, unless it has one. */
 static bool
 has_name(const struct pg_setup *setup)
 {
@@ -417,7 +417,7 @@ has_name(const struct pg_setup *setup)
 	return false;
 }
 
-/* Words of it are not repeated if they may be of a password. */
+/* Parts of the URI that may belong to a password are not repeated. */
 int
 torc_pg_uri_take(struct pg_setup *setup, const char *uri,
     const struct pg_words *shown)

@@ -70,7 +70,7 @@ struct torc_pg_param
 torc_pg_raw(uint32_t type, bool binary, const void *data, size_t size)
 {
 	return (struct torc_pg_param) { .type = type, .binary = binary,
-		/* Of no bytes at all, but not NULL. */
+		/* An empty value, which is not NULL. */
 		.bytes = { size == 0 ? (const uint8_t *)"" : data, size } };
 }
 

@@ -54,17 +54,20 @@ struct pg_message {
 };
 
 /*
- * How long the message is that begins with these bytes, with its header: 0 if
- * they are fewer than a header, -EPROTO for a length that cannot be,
- * -EMSGSIZE for one above `most`.
+ * Returns the length of the message that begins with these bytes, including its
+ * header. 0: they are fewer than a header; -EPROTO: the length is invalid;
+ * -EMSGSIZE: it is above `most`.
  */
 long torc_pg_frame_size(const uint8_t *data, size_t size, size_t most);
 
-/* The first message: bytes taken, 0 if it is not whole yet, or as above. */
+/*
+ * Read the first message. Returns how many bytes it has, 0 if it is incomplete,
+ * or an error as above.
+ */
 long torc_pg_read_message(struct pg_message *message, const uint8_t *data,
     size_t size, size_t most);
 
-/* What is left to be read of a message. */
+/* The unread rest of a message. */
 struct pg_cursor {
 	const uint8_t *at;
 	size_t left;
@@ -77,10 +80,10 @@ uint16_t torc_pg_take_u16(struct pg_cursor *cursor);
 uint32_t torc_pg_take_u32(struct pg_cursor *cursor);
 struct torc_slice torc_pg_take(struct pg_cursor *cursor, size_t size);
 const char *torc_pg_take_string(struct pg_cursor *cursor); /* "" if it fails */
-/* 0 if all that was taken was there and nothing is left, else -EPROTO. */
+/* Returns 0 if everything was there and nothing is left; otherwise -EPROTO. */
 int torc_pg_close(const struct pg_cursor *cursor);
 
-/* DataRow: how many values; at most `room` of them are told of. */
+/* Read a DataRow. Returns how many values it has; at most `room` are stored. */
 int torc_pg_read_row(
     const struct pg_message *message, struct torc_slice *values, unsigned room);
 
@@ -94,11 +97,14 @@ struct pg_field {
 	uint16_t format;	/* 0: text, 1: binary */
 };
 
-/* RowDescription: how many fields; at most `room` of them are told of. */
+/*
+ * Read a RowDescription. Returns how many fields it has; at most `room` are
+ * stored.
+ */
 int torc_pg_read_fields(
     const struct pg_message *message, struct pg_field *fields, unsigned room);
 
-/* ErrorResponse and NoticeResponse; what is missing is "". */
+/* Read an ErrorResponse or a NoticeResponse. Missing texts are "". */
 struct pg_report {
 	const char *severity;	/* not translated, from 9.6 on */
 	const char *state;
@@ -111,7 +117,7 @@ struct pg_report {
 	const char *column;
 	const char *constraint;
 	const char *routine;	/* of the server's source */
-	bool cut;		/* it was longer than what is there */
+	bool cut;		/* it was longer than the part that was kept */
 };
 
 #define PG_NO_REPORT ((struct pg_report) { "", "", "", "", "", "", "", "", \
@@ -163,8 +169,8 @@ int torc_pg_read_notification(const struct pg_message *message,
 /* ---- Messages of ours ---- */
 
 /*
- * What is put behind the end of the memory is not written, and counted all the
- * same: `used` says how much is needed. NULL and 0 only count.
+ * Bytes beyond the end of the memory are not written, but counted: `used` says
+ * how much is needed. NULL and 0 only count.
  */
 struct pg_writer {
 	uint8_t *data;
@@ -173,10 +179,10 @@ struct pg_writer {
 	size_t start;		/* of the message that is being written */
 };
 
-/* A bound that keeps every length below 2^31. */
+/* A limit that keeps every length below 2^31. */
 #define PG_WRITE_MAX ((size_t)1 << 30)
 
-/* Whether all that was put is there. */
+/* Whether everything did fit. */
 bool torc_pg_written(const struct pg_writer *writer);
 
 void torc_pg_put(struct pg_writer *writer, const void *data, size_t size);
@@ -194,11 +200,11 @@ void torc_pg_put_parse(struct pg_writer *writer, const char *name,
     const char *sql, const struct torc_pg_param *params, unsigned count);
 void torc_pg_put_bind(struct pg_writer *writer, const char *name,
     const struct torc_pg_param *params, unsigned count, bool binary);
-/* What was bound: describe it, and execute it. */
+/* Describe and execute the bound portal. */
 void torc_pg_put_execute(struct pg_writer *writer);
 void torc_pg_put_close(struct pg_writer *writer, const char *name);
 void torc_pg_put_sync(struct pg_writer *writer);
-/* The header of a CopyData that `size` bytes follow. */
+/* Write the header of a CopyData, which `size` bytes must follow. */
 void torc_pg_put_copy_data(struct pg_writer *writer, size_t size);
 void torc_pg_put_copy_done(struct pg_writer *writer);
 void torc_pg_put_copy_fail(struct pg_writer *writer, const char *why);

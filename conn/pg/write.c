@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * write.c - messages of ours.
- */
+/* write.c - writes our messages. */
 #include <string.h>
 
 #include "conn/pg/wire.h"
@@ -21,14 +19,18 @@ torc_pg_put(struct pg_writer *writer, const void *data, size_t size)
 {
 	torc_assert(size <= SIZE_MAX - writer->used);
 	torc_assert(writer->size == 0 || writer->data != NULL);
-	/* Once something did not fit, nothing does: no holes. */
+	/* After something did not fit, nothing is written any more: there are
+	 * no holes. */
 	if (writer->used <= writer->size && size <= writer->size -
 	    writer->used && size > 0)
 		memcpy(writer->data + writer->used, data, size);
 	writer->used += size;
 }
 
-/* Where a message of this size goes, or NULL: it does not fit, and counts. */
+/*
+ * Returns where to write a message of this size; or NULL: it does not fit, and
+ * is counted.
+ */
 static uint8_t *
 reserve(struct pg_writer *writer, size_t size)
 {
@@ -88,7 +90,10 @@ put_string(struct pg_writer *writer, const char *text)
 	torc_pg_put(writer, text, strlen(text) + 1);
 }
 
-/* A message of this type (0: the first ones have none), its length open. */
+/*
+ * Begin a message of this type (0: the first messages have none). Its length is
+ * set at its end.
+ */
 static void
 begin(struct pg_writer *writer, char type)
 {
@@ -203,7 +208,7 @@ torc_pg_put_parse(struct pg_writer *writer, const char *name, const char *sql,
 	end(writer);
 }
 
-/* Without its length, which is before it. */
+/* A text without its length, which precedes it. */
 static size_t
 size_of(const struct torc_pg_param *param)
 {
@@ -230,7 +235,7 @@ store_param(uint8_t *at, const struct torc_pg_param *param)
 	return at + 4 + size;
 }
 
-/* It is the message of which there are most: its size is looked at once. */
+/* This is the most frequent message: its size is checked once. */
 void
 torc_pg_put_bind(struct pg_writer *writer, const char *name,
     const struct torc_pg_param *params, unsigned count, bool binary)
@@ -262,7 +267,7 @@ torc_pg_put_bind(struct pg_writer *writer, const char *name,
 void
 torc_pg_put_execute(struct pg_writer *writer)
 {
-	/* The portal that has no name: what rows it has, and all of them. */
+	/* For the unnamed portal: its columns, and all its rows. */
 	static const uint8_t message[] = { 'D', 0, 0, 0, 6, 'P', 0,
 		'E', 0, 0, 0, 9, 0, 0, 0, 0, 0 };
 
