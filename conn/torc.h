@@ -17,13 +17,17 @@
  * parameter. A deadline is an absolute time: torc_after_ms(500), TORC_NEVER or
  * TORC_AT_ONCE. When it has passed, the call returns -ETIMEDOUT. Whatever was
  * done by then stays done. One deadline can be passed to several calls in a
- * row. A thread that was stopped, or busy, until after a deadline handles the
- * events that arrived meanwhile before it checks deadlines.
+ * row. A wait with TORC_AT_ONCE does not let the loop run, so a fiber that
+ * tries again and again must call torc_yield() in between. A thread that was
+ * stopped, or busy, until after a deadline handles the events that arrived
+ * meanwhile before it checks deadlines.
  *
  * Parking. A call that parks may switch to other fibers of its thread before it
  * returns. No other call does. The comment of such a call begins with "Parks",
  * and its manual page says so. It must be called on a fiber; a handler runs on
- * one. When the fiber is cancelled, the call returns -ECANCELED.
+ * one. When the fiber is cancelled, a call that has to wait returns -ECANCELED.
+ * A call that need not wait may still succeed: for example, torc_conn_recv()
+ * returns bytes that have come already.
  *
  * Threads. Every object belongs to one reactor and is used on the thread of
  * that reactor only, which is asserted. The comment of a call that other
@@ -36,8 +40,9 @@
  * torc_conn_close(). At that point, calls of other fibers on the connection
  * return -ECANCELED, and these fibers must not use the connection again.
  * Received bytes belong to torc. They can be read until they are consumed or
- * until the next torc_conn_recv(). Bytes to send are copied or sent before a
- * call returns; only torc_conn_write_static() is different.
+ * until the next torc_conn_recv(), and no longer than the connection lives.
+ * Bytes to send are copied or sent before a call returns; only
+ * torc_conn_write_static() is different.
  */
 #ifndef TORC_H
 #define TORC_H
@@ -89,8 +94,9 @@ TORC_API unsigned torc_cpus_granted(char *text, size_t text_size);
  * Every listener is open before any reactor serves. A program that does not
  * listen needs a `start`, which spawns the fibers that do the work. If a signal
  * arrives while `start` runs, its fiber is cancelled and it should return
- * -ECANCELED; that is not an error of the server. `ready` is called once, when
- * all reactors serve, on the thread of one of them. It may be NULL.
+ * -ECANCELED; that is not an error of the server. `ready` is called once, with
+ * the `arg` of the configuration, when all reactors serve, on the thread of one
+ * of them. It may be NULL.
  *
  * SIGHUP calls `reload`. If `reload` is NULL, SIGHUP starts a drain, unless the
  * program ignores SIGHUP or has a handler for it: then it is left alone. During
@@ -135,6 +141,9 @@ torc_serve(const struct torc_config *config, void (*ready)(void *arg),
  * Port 0 takes a free port. PATH and NAME have at most 107 bytes. A PATH that
  * begins with @ is written ./@...
  *
+ * torc calls `handler` with `arg` for each connection. `address` is not used
+ * after the call.
+ *
  * Each reactor that listens on a TCP address has its own socket (SO_REUSEPORT),
  * and the kernel spreads connections over these sockets.
  *
@@ -176,7 +185,9 @@ TORC_API int torc_listen_fd(struct torc_reactor *reactor, int fd,
 
 /*
  * Parks. Close a listener. Connections that it has accepted, or that wait in
- * its backlog, are served as before. A new listener may get its index.
+ * its backlog, are served as before. But the backlog of a socket of
+ * torc_listen_fd() is left to the other processes that have it. A new listener
+ * may get its index.
  *
  * With torc_serve(), each reactor has its own listener for a TCP address. This
  * call closes only the listener of the given reactor. The listeners of local
@@ -208,28 +219,34 @@ TORC_API unsigned torc_listen_port(const struct torc_reactor *reactor,
  * is the next buffer with bytes, and nothing is copied for it.
  *
  * Returns the number of bytes in view; 0 when the peer has sent FIN and every
- * byte was seen; or: -ETIMEDOUT the deadline passed, and the caller may receive
- * again; -ECANCELED; -ENOBUFS `held_max` bytes are in view and none of them was
- * consumed; -ESHUTDOWN the reactor drains, and no message came in
- * `lame_duck_ms`; -ENOMEM there was no memory, and bytes were lost in one
- * direction or the other; -ECONNABORTED the kernel gave up on the peer
- * (keepalive, TCP_USER_TIMEOUT); -ENOLINK the stream ended where it must not
- * end, so bytes may be missing; -ECONNRESET the connection was reset; another
- * error that ended the connection, even if a send of another fiber met it.
+ * byte was in view; or: -ETIMEDOUT the deadline passed, and the caller may
+ * receive again; -ECANCELED; -ENOBUFS `held_max` bytes are in view and none of
+ * them was consumed; -ESHUTDOWN the reactor drains, and no message came in
+ * `lame_duck_ms`, or the connection must make room for another (`connections`);
+ * -ENOMEM there was no memory, and bytes were lost in one direction or the
+ * other; -ECONNABORTED the kernel gave up on the peer (keepalive,
+ * TCP_USER_TIMEOUT), or torc did, to make room for another connection; -ENOLINK
+ * the stream ended where it must not end, so bytes may be missing; -ECONNRESET
+ * the connection was reset; another error that ended the connection, even if a
+ * send of another fiber met it.
  *
  * -ENOLINK is never returned for plain TCP and local sockets, where a FIN is
- * the only end there is. After an error, `*in` has the bytes that were in view
- * and not consumed. Bytes that came meanwhile are shown by the next call.
+ * the only end there is. After 0 or an error, `*in` has the bytes that were in
+ * view and not consumed. Bytes that came meanwhile are shown by the next call.
+ * Bytes that have come may be returned even if the fiber is cancelled or the
+ * deadline has passed.
  *
  * Drains. The call returns -ESHUTDOWN only if every byte that came was
- * consumed. A peer that has not sent anything yet has at least one second. A
+ * consumed. The handler should then return TORC_CLOSE: what it has written is
+ * still sent. A peer that has not sent anything yet has at least one second. A
  * dialled connection is not affected by a drain. torc does not know where a
  * message ends, so a drain also ends a wait for the rest of a message, for
  * example a body whose received part was fully consumed.
  * torc_conn_set_unfinished() prevents that. While some bytes are not consumed,
  * the connection receives for as long as the drain lasts.
  *
- * One fiber at a time.
+ * Only one fiber at a time may receive on a connection. A second one stops the
+ * process.
  */
 TORC_API int torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
     torc_deadline deadline);
@@ -237,29 +254,37 @@ TORC_API int torc_conn_recv(struct torc_conn *conn, struct torc_slice *in,
 /*
  * Say whether the peer is in the middle of a message. While it is, a drain
  * waits for the rest of the message for up to `drain_ms`, even if all that came
- * was consumed. When the handler is called, nothing is unfinished.
+ * was consumed. When the handler is called, nothing is unfinished. This is
+ * about drains only: torc_conn_set_busy() keeps a connection from making room
+ * for others.
  */
 TORC_API void torc_conn_set_unfinished(struct torc_conn *conn,
     bool unfinished);
 
 /*
- * Consume the first `size` bytes of the view: they are not shown again. `size`
- * is at most the size of the view.
+ * Consume the first `size` bytes of the view: they are not shown again, and
+ * must not be read any more. The rest of the view stays where it is. `size` is
+ * at most the size of the view: more stops the process.
  */
 TORC_API void torc_conn_consume(struct torc_conn *conn, size_t size);
 
 /*
- * Parks, but only when `slab_size` bytes are staged or the data is large.
- * Write: stage bytes to be sent. Staged bytes are sent by the next receive or
- * flush or when the handler returns, and at the latest when its fiber waits for
- * something else or the turn ends. Large data is not copied. It is sent behind
- * the staged bytes before the call returns.
+ * Parks, but only when `slab_size` bytes are staged or the data is large (more
+ * than half of `slab_size`). Write: stage bytes to be sent. Staged bytes are
+ * sent by the next receive or flush or when the handler returns, and at the
+ * latest when its fiber waits for something else or the turn ends. Large data
+ * is not copied. It is sent behind the staged bytes before the call returns.
  *
- * Returns 0, or: -EPIPE torc_conn_shutdown() was called; -ETIMEDOUT the peer
- * did not read in time; -ECANCELED; the error that ended the connection, as
+ * Returns 0, or: -EPIPE torc_conn_shutdown() was called, or the peer closed the
+ * connection and refused what was sent after that; -ETIMEDOUT the peer did not
+ * read in time; -ECANCELED; the error that ended the connection, as
  * torc_conn_recv() returns it (-EPIPE if a call has returned it before). After
  * an error, part of the data may have been sent, and nothing more can be
- * written to the connection.
+ * written to the connection. The caller can still receive, unless the
+ * connection itself has failed.
+ *
+ * Success does not mean that the peer has the bytes, or that they were sent. If
+ * torc cannot send staged bytes, a later call that writes returns the error.
  *
  * While a write, flush or shutdown waits, no other fiber may write to the
  * connection: that stops the process.
@@ -268,10 +293,14 @@ TORC_API int torc_conn_write(struct torc_conn *conn, const void *data,
     size_t size, torc_deadline deadline) TORC_CHECKED;
 
 /*
- * Write bytes that never change and are never freed, such as constants. The
- * call works as torc_conn_write(), but copies the bytes only if it has to. Only
- * the fiber of the connection's handler sends such bytes by itself. On another
- * fiber, call torc_conn_push() after it.
+ * Parks, as torc_conn_write(). Write bytes that never change and are never
+ * freed, such as constants. They are copied only if this is necessary. Returns
+ * as torc_conn_write().
+ *
+ * On the fiber of the connection's handler, the bytes are sent when those of
+ * torc_conn_write() would be. On another fiber, and on a dialled connection,
+ * they wait for the next call that receives, writes or flushes, or for the
+ * close: call torc_conn_push() after this call.
  */
 TORC_API int torc_conn_write_static(struct torc_conn *conn, const void *data,
     size_t size, torc_deadline deadline) TORC_CHECKED;
@@ -287,16 +316,17 @@ TORC_API int torc_conn_writev(struct torc_conn *conn,
     TORC_CHECKED;
 
 /*
- * Send what is staged, and what will be staged in this turn, without waiting.
- * If that fails, the next call that writes returns the error.
+ * Send what is staged, and what will be staged in this turn of the loop. The
+ * call does not wait and does not fail: if the bytes cannot be sent, the next
+ * call that writes returns the error.
  */
 TORC_API void torc_conn_push(struct torc_conn *conn);
 
 /*
- * Parks. Wait until the kernel has taken everything that was written. Returns
- * 0, or a negative errno as torc_conn_write(). But after -ETIMEDOUT and
- * -ECANCELED the bytes are still being sent, and the connection can be used as
- * before.
+ * Parks. Wait until the kernel has taken everything that was written. The peer
+ * may not have it yet. Returns 0, or a negative errno as torc_conn_write(). But
+ * after -ETIMEDOUT and -ECANCELED the bytes are still being sent, and the
+ * connection can be used as before.
  */
 TORC_API int torc_conn_flush(struct torc_conn *conn, torc_deadline deadline)
     TORC_CHECKED;
@@ -311,10 +341,15 @@ TORC_API int torc_conn_shutdown(struct torc_conn *conn, torc_deadline deadline)
 
 /*
  * Parks. Connect to an address, which is written as for torc_listen(). `*conn`
- * belongs to the caller until torc_conn_close(). Returns 0, or: -ETIMEDOUT;
- * -ECANCELED; -EINVAL the address cannot be parsed; -ENODEV its interface does
- * not exist; -ENOBUFS the reactor has `connections` connections already; the
- * error of socket(2) or connect(2).
+ * belongs to the caller until torc_conn_close(). After an error there is no
+ * connection, and `*conn` must not be used.
+ *
+ * Returns 0, or: -ETIMEDOUT; -ECANCELED; -EINVAL the address cannot be parsed;
+ * -ENODEV its interface does not exist; -ENOBUFS the reactor has `connections`
+ * connections already and none can make room, or `ops` operations are in
+ * flight; -ENOMEM; the error of socket(2) or connect(2). When there are too
+ * many connections or no descriptor is left, an accepted connection that is
+ * idle makes room, as for a new client.
  *
  * The kernel probes a TCP connection that is silent, as `keepalive_ms` and the
  * fields after it say.
@@ -328,21 +363,25 @@ TORC_API int torc_dial(struct torc_conn **conn, const char *address,
 
 /*
  * Parks. Close a dialled connection: send what is staged and a FIN, then wait
- * for the FIN of the peer. If this takes longer than the deadline allows, and
- * always with TORC_AT_ONCE, the connection is reset. `conn` must not be used
- * after the call. NULL does nothing. Returns 0, or the error that prevented an
- * orderly close.
+ * for the FIN of the peer. Input is dropped. If this takes longer than the
+ * deadline allows, if the fiber is cancelled before it is done, and always with
+ * TORC_AT_ONCE, the connection is reset.
+ *
+ * The connection is gone whatever the call returns: `conn` must not be used
+ * after it. NULL does nothing. It must be a dialled one: a handler closes its
+ * connection by returning. Returns 0, also with TORC_AT_ONCE, or the error that
+ * prevented an orderly close, such as -ETIMEDOUT or -ECANCELED.
  */
 TORC_API int torc_conn_close(struct torc_conn *conn, torc_deadline deadline);
 
 /*
  * Watch a connection for the end of its peer while the fiber waits elsewhere.
  * The calling fiber may wait, for example, for the reply of a backend or for a
- * timer. When the peer goes, every call of the fiber that parks returns
- * -ECANCELED until torc_conn_watch_end(). This includes calls on the connection
- * itself. So a fiber whose handler watches its own connection must end the
- * watch before it uses the connection again. A watch also ends when the handler
- * returns.
+ * timer. When the peer goes, or if it has gone already, every call of the fiber
+ * that has to wait returns -ECANCELED until torc_conn_watch_end(). This
+ * includes calls on the connection itself. So a fiber whose handler watches its
+ * own connection must end the watch before it uses the connection again. A
+ * watch also ends when the handler returns or the connection is closed.
  *
  * With TORC_WATCH_RESET, the peer has gone when the connection was reset or
  * when the kernel gave up on the peer. With TORC_WATCH_FIN, a FIN counts as
@@ -350,9 +389,9 @@ TORC_API int torc_conn_close(struct torc_conn *conn, torc_deadline deadline);
  * has nothing more to send. After a FIN, a reset goes unnoticed until something
  * is sent.
  *
- * A connection is watched by one fiber at most, and a fiber watches one
- * connection at a time. To begin costs nothing while a receive is armed, and
- * one operation of the ring otherwise.
+ * A connection is watched by one fiber at most: a second one stops the process.
+ * A fiber watches one connection at a time. To begin costs nothing while a
+ * receive is armed, and one operation of the ring otherwise.
  */
 enum torc_watch { TORC_WATCH_RESET, TORC_WATCH_FIN };
 
@@ -373,10 +412,13 @@ TORC_API int torc_conn_peer_state(const struct torc_conn *conn);
 
 /*
  * Write the address of the peer, or our own, to `text`. It is written as
- * torc_listen() reads it. The peer is the client, even when the connection
- * comes from a trusted proxy that says who the client is. Returns 0, or:
- * -ENOSPC the address does not fit (128 bytes hold any address); -ENOTCONN the
- * peer has gone.
+ * torc_listen() reads it, and ended by a 0 byte. torc does not read what a
+ * proxy says about its client, so the peer of a connection through a proxy is
+ * the proxy. (A later version may be told to trust a proxy. The peer is then
+ * the client.)
+ *
+ * Returns 0, or: -ENOSPC the address does not fit (128 bytes hold any address);
+ * -ENOTCONN the peer has gone. After an error `text` must not be used.
  */
 TORC_API int torc_conn_peer_address(const struct torc_conn *conn, char *text,
     size_t size);
@@ -398,8 +440,8 @@ TORC_API unsigned torc_conn_port(const struct torc_conn *conn);
  *
  * The choice sends staged bytes, as torc_conn_recv() does. Bytes that were in
  * view and not consumed may move: view them again with torc_conn_recv(), with
- * TORC_AT_ONCE if another choice was done. No other fiber may receive
- * meanwhile.
+ * TORC_AT_ONCE if another choice was done. No other fiber may receive on the
+ * connection meanwhile.
  */
 TORC_API struct torc_choice torc_choice_input(struct torc_conn *conn);
 
