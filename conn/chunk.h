@@ -29,13 +29,13 @@ struct torc_chunk {
 /* A chunk, or NULL. */
 struct torc_chunk *torc_chunk_make(struct torc_net *net);
 
-/* After each batch: a chunk whose bytes are all sent is used again. */
+/* After each batch: reuse a chunk whose bytes are all sent. */
 void torc_chunk_rotate(struct torc_net *net);
 
-/* Nothing is staged any more: it is elsewhere, or not to be sent. */
+/* Unstage all bytes: they are elsewhere, or are not sent. */
 void torc_chunk_drop(struct torc_conn *conn);
 
-/* What is staged is to be sent as soon as that is possible. */
+/* Have the staged bytes sent as soon as possible. */
 static inline void
 torc_chunk_hurry(struct torc_conn *conn)
 {
@@ -60,8 +60,8 @@ torc_chunk_sent(struct torc_conn *conn)
 }
 
 /*
- * What is staged is another's: the chunk that it is pinned in, or NULL. It is
- * given back by torc_chunk_give_back().
+ * Take over the staged bytes. Returns the chunk that they are pinned in, or
+ * NULL. torc_chunk_give_back() gives it back.
  */
 struct torc_chunk *torc_chunk_take(struct torc_conn *conn);
 void torc_chunk_give_back(struct torc_chunk *chunk);
@@ -69,7 +69,7 @@ void torc_chunk_give_back(struct torc_chunk *chunk);
 /* Stage bytes behind those that are staged already. 0 or -ENOMEM. */
 int torc_chunk_stage(struct torc_conn *conn, const void *data, uint32_t size);
 
-/* Stage bytes of the caller's that stay where they are; nothing is staged. */
+/* Stage bytes that stay in the caller's memory. Nothing may be staged. */
 static inline void
 torc_chunk_stage_static(struct torc_conn *conn, const void *data,
     uint32_t size)
@@ -79,7 +79,7 @@ torc_chunk_stage_static(struct torc_conn *conn, const void *data,
 	conn->staged_size = size;
 }
 
-/* The first bytes since the last send will lie behind those of others. */
+/* Begin to stage at the top of the chunk, behind bytes of others. */
 static inline void
 torc_chunk_begin(struct torc_conn *conn, struct torc_chunk *chunk)
 {
@@ -89,14 +89,14 @@ torc_chunk_begin(struct torc_conn *conn, struct torc_chunk *chunk)
 	conn->staged = chunk->bytes + chunk->top;
 }
 
-/* What is staged ends at the top of the chunk. */
+/* Whether the staged bytes end at the top of the chunk. */
 static inline bool
 torc_chunk_is_last(const struct torc_conn *conn, const struct torc_chunk *chunk)
 {
 	return conn->staged + conn->staged_size == chunk->bytes + chunk->top;
 }
 
-/* Where `size` bytes are to be written, behind it. There is room. */
+/* Stage `size` more bytes. There is room. Returns where to write them. */
 static inline uint8_t *
 torc_chunk_extend(struct torc_conn *conn, struct torc_chunk *chunk,
     uint32_t size)

@@ -117,7 +117,7 @@ struct torc_conn {
 	union {
 		struct {
 			bool loud;	/* a loud send is in the kernel */
-			bool aborting;	/* ... and is to be cancelled */
+			bool aborting;	/* ... and must be cancelled */
 			bool slabbed;	/* there is a slab */
 			bool awaited;	/* there is a writer */
 			bool send_failed;	/* send_error is set */
@@ -186,8 +186,8 @@ struct torc_conn {
 	struct torc_node starved;	/* waits for memory to be free */
 	uint64_t watcher;	/* the fiber that is told of the peer's end, by
 				 * its id; 0: none */
-	bool slowed;		/* held at the high-water mark: not to be
-				 * armed */
+	bool slowed;		/* held at the high-water mark: the receive
+				 * is not armed */
 	bool rewound;		/* the next receive shows the view again */
 	bool no_buffer;		/* the last receive found none */
 	bool polling;		/* a poll is in the kernel */
@@ -203,18 +203,19 @@ struct torc_conn {
 	bool recalled;		/* the loud send was told to end, so that it
 				 * says how much it did */
 	int send_error;
-	int lost;		/* what a send took from the socket, or may
-				 * have, so that no receive will tell it */
+	int lost;		/* the error that a send took from the
+				 * socket, or may have taken, so that no
+				 * receive reports it */
 	uint32_t loud_size;	/* of the loud send */
 	uint64_t taken;		/* bytes of loud sends that the kernel took */
 	struct torc_job *job;
 	struct torc_fiber *writer;	/* waits until all is sent */
 	uint8_t *slab;
 	uint32_t slab_start;	/* bytes before it are sent */
-	uint32_t slab_end;	/* bytes before it are to be sent */
+	uint32_t slab_end;	/* bytes before it must be sent */
 	struct torc_pace pace;	/* of the peer that takes what we send */
-	uint32_t unsent_max;	/* bytes that the kernel takes ahead; 0: what it
-				 * likes */
+	uint32_t unsent_max;	/* bytes that the kernel takes ahead; 0: its
+				 * own limit */
 
 	/* ---- Life ---- */
 	int16_t listener;	/* -1: it was dialled */

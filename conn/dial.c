@@ -36,7 +36,7 @@ set_tcp(int fd, int name, int value)
 	    sizeof(value));
 }
 
-/* A peer that vanished without a word is found out. 0 or a negative errno. */
+/* Make the kernel notice a peer that vanishes. 0 or a negative errno. */
 static int
 watch_peer(int fd, const struct torc_config *config)
 {
@@ -60,7 +60,7 @@ watch_peer(int fd, const struct torc_config *config)
 	return rc;
 }
 
-/* There are no descriptors: whether some are let go of soon. */
+/* Without descriptors: whether some will be released soon. */
 static bool
 make_way(void)
 {
@@ -87,7 +87,7 @@ open_socket(int family, torc_deadline deadline)
 	    SOCK_CLOEXEC, 0);
 }
 
-/* Parks. A socket that is connected, to whomever, or a negative errno. */
+/* Parks. A connected socket, whatever its peer is, or a negative errno. */
 static int
 connect_once(const struct sockaddr_storage *address, size_t size,
     torc_deadline deadline)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * drain.c - connections while their reactor drains: peers that wait for nothing
- * are served for a while longer, and then have FIN; who has it is not waited
- * for as long as at other times.
+ * drain.c - connections while their reactor drains. Peers that wait for nothing
+ * are served for a while longer, and then get a FIN. After that, the wait for
+ * their own FIN is shorter than at other times.
  */
 #include "conn/conn.h"
 #include "conn/drain.h"

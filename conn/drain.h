@@ -10,20 +10,20 @@
 
 #include "conn/conn.h"
 
-/* The reactor drains: no new connections, and an end for those that idle. */
+/* Begin a drain: accept no more, and end connections that idle. */
 void torc_drain_begin(struct torc_net *net);
-/* In a drain: the time of one that idles or lingers is up. */
+/* In a drain: end a connection whose time to idle or linger is up. */
 void torc_drain_look(struct torc_conn *conn);
-/* It ends in a drain while nothing was asked; or there is something to read. */
+/* Note whether the peer has nothing left to read when it ends in a drain. */
 void torc_drain_set_silent(struct torc_conn *conn, bool silent);
-/* In a drain, a connection may wait for a request until then. */
+/* Until when a connection may wait for a request in a drain. */
 uint64_t torc_drain_idle_by(const struct torc_conn *conn);
 /*
- * A drain has come to its deadline, and was not cut short by a stop: what the
- * kernel has is sent to the end.
+ * Whether a drain has reached its deadline, and was not cut short by a stop.
+ * Then the kernel sends all that it has.
  */
 bool torc_drain_is_over(const struct torc_conn *conn);
-/* For how long the peer's FIN is awaited after ours; TORC_NO_LIMIT: for ever */
+/* How long to wait for the peer's FIN after ours; TORC_NO_LIMIT: for ever. */
 unsigned torc_drain_linger_ms(const struct torc_conn *conn);
 
 #endif

@@ -16,42 +16,42 @@
 /* Arm the receive if input is wanted and can be taken. */
 void torc_intake_arm(struct torc_conn *conn);
 
-/* It holds all that it may: wait for others, or for its handler. */
+/* Wait until others, or the handler, free memory: it holds its limit. */
 void torc_intake_wait(struct torc_conn *conn);
 
-/* As many bytes as may be kept have come, or are about to, and nobody reads. */
+/* Whether all that may be held has come or is coming, and no fiber reads. */
 bool torc_intake_is_full(const struct torc_conn *conn);
 
 /*
- * How many bytes of its socket it may be given by hand. 0: it waits, as above.
+ * How many bytes may be read from the socket by hand. 0: wait, as above.
  */
 uint32_t torc_intake_room(struct torc_conn *conn);
 
-/* Somebody waits for more: it is not the peer that waits. */
+/* A fiber waits for more input. */
 void torc_intake_want(struct torc_conn *conn);
 
-/* Nothing is to be received until somebody wants something. */
+/* Receive nothing until a fiber wants input. */
 void torc_intake_hold(struct torc_conn *conn);
 
-/* The handler does not read: let the peer feel it. */
+/* Slow the peer down: the handler does not read. */
 void torc_intake_slow_down(struct torc_conn *conn);
 
 /*
- * There is no buffer, although none stays where it is for long: others are
- * faster. Unless there will be more now, this one is served by hand.
+ * No receive buffer is left, because other connections are faster. Unless there
+ * will be more buffers now, this connection is read by hand.
  */
 void torc_intake_run_dry(struct torc_conn *conn);
 
-/* ... that was seen to. */
+/* The shortage of buffers is over. */
 static inline void
 torc_intake_end_drought(struct torc_net *net)
 {
 	net->dry = false;
 }
 
-/* The receive is to end: the kernel is told, now or later. */
+/* End the receive: tell the kernel now or later. */
 void torc_intake_end(struct torc_conn *conn);
-/* ... that was not heard; or it has ended. */
+/* The kernel did not find the receive; or the receive has ended. */
 void torc_intake_missed(struct torc_conn *conn);
 void torc_intake_ended(struct torc_conn *conn);
 

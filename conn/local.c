@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * local.c - the file of a local socket: who may put one at its path, and who
- * may take it away.
+ * local.c - the file of a local socket: when it is made, and when removed.
  *
- * A file is taken away by the listener that made it, which knows it by its
- * inode, or when nobody listens on it any more. What is seen of a file holds
- * only until somebody else acts on it. So those who use torc lock the folder
- * while they do; others are quick to bind and listen.
+ * A file is removed by the listener that made it, which knows its inode, or
+ * when no process listens on it any more. What is seen of a file is true only
+ * until another process acts on it. So programs with torc lock the folder
+ * meanwhile; other programs are quick to bind and listen.
  */
 #include <errno.h>
 #include <sys/un.h>
@@ -128,8 +127,8 @@ may_be_late(const struct sockaddr_storage *address)
 }
 
 /*
- * Once: a lock (see lock_folder) and the result of bind(2). Who cannot wait for
- * the lock takes no file away.
+ * Try once: lock (see lock_folder) and bind(2). A caller that cannot wait for
+ * the lock removes no file.
  */
 static int
 try_to_bind(int fd, const struct sockaddr_storage *address, uint32_t size,

@@ -49,15 +49,15 @@ struct torc_net {
 	struct torc_todo hungry;	/* keeps the loop awake for them */
 	struct torc_list chunks;	/* those in use before, oldest first */
 	uint32_t chunk_count;	/* with the one in use */
-	struct torc_conn *unsent;	/* the only one with staged bytes that
-					 * nobody has told to leave; or one
-					 * with none */
+	struct torc_conn *unsent;	/* the only one whose staged bytes no
+					 * call has pushed; or one without
+					 * staged bytes */
 	struct torc_conn nobody;	/* ... such as this */
 	bool quiet;		/* the kernel's quiet sends are as expected */
 	bool tried;		/* ... which was tried out */
 	bool holding;		/* accept nothing yet */
-	uint64_t idle_by;	/* in a drain: peers that wait for nothing are
-				 * served so long */
+	uint64_t idle_by;	/* in a drain: until then, peers that wait for
+				 * nothing are served */
 	uint32_t dormant;	/* connections */
 	struct torc_piece *pieces;	/* free ones */
 	void *piece_blocks;	/* where they come from */
@@ -75,7 +75,8 @@ struct torc_net {
 	uint8_t *slabs;		/* free ones, linked by their first bytes */
 	uint32_t slab_count;	/* of them */
 	uint32_t crowd;		/* connections that are many */
-	uint32_t waiting;	/* connections whose peer is to read */
+	uint32_t waiting;	/* connections that wait for their peer to
+				 * read */
 	uint32_t leaving;	/* connections that make room */
 	struct torc_conn *looked_at;	/* last, for one that could */
 	uint64_t reserve_from;	/* the first of the last descriptors */
@@ -84,7 +85,7 @@ struct torc_net {
 	uint32_t paused;	/* listeners */
 	bool pause_noticed;	/* the operator was told */
 	uint64_t pause_notice_at;	/* and is not told again before */
-	struct torc_reactor **peers;	/* who shares dealt connections */
+	struct torc_reactor **peers;	/* share dealt connections */
 	unsigned peer_count;
 	unsigned peer_next;
 };

@@ -367,7 +367,7 @@ await_news(
 	int rc;
 
 	torc_debug_assert(conn->reader == NULL && !torc_recv_news(conn));
-	/* Those that were dialled serve requests that are to be finished. */
+	/* Dialled connections serve requests that must be finished. */
 	if (reactor->phase == TORC_PHASE_DRAINING && conn->handler != NULL &&
 	    !conn->unfinished && conn->view_size == 0)
 		idle_by = torc_drain_idle_by(conn);
@@ -378,7 +378,7 @@ await_news(
 		deadline = torc_at(idle_by);
 	if (conn->view_size >= reactor->config.held_max)
 		return -ENOBUFS;
-	/* Who waits for the rest of a message does not keep a buffer. */
+	/* A wait for the rest of a message does not keep a buffer. */
 	rc = torc_view_keep(conn);
 	if (rc == 0)
 		rc = torc_recv_park(conn, in, deadline);

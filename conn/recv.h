@@ -16,29 +16,30 @@ void torc_recv_sealed(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe);
 void torc_recv_stray(struct torc_reactor *reactor,
     const struct io_uring_cqe *cqe);
-/* No more is to be received: torc_conn_advance() will tell. */
+/* End receiving with an error: torc_conn_advance() reports it. */
 void torc_recv_fail(struct torc_conn *conn, int error);
-/* Tell who waits for input, if anybody does, that its end is known. */
+/* Tell the fiber that waits for input, if any, that the end is known. */
 void torc_recv_tell_end(struct torc_conn *conn);
-/* A polled socket has something: read it. */
+/* Read a polled socket that has bytes. */
 void torc_recv_ready(struct torc_conn *conn);
-/* The current fiber waits for input, to be shown in `*seen`; or no more. */
+/* Begin or end a wait for input, which is shown in `*seen`. */
 void torc_recv_enter(struct torc_conn *conn, struct torc_slice *seen);
 void torc_recv_leave(struct torc_conn *conn);
 /*
- * Parks. 0 if there is news; how many bytes were received into an empty view
- * and are in `*seen`, if that is all; or a negative errno.
+ * Parks. Wait for input. Returns the number of bytes if an empty view received
+ * them and nothing else happened, and shows them in `*seen`; 0 if there is
+ * other news; or a negative errno.
  */
 int torc_recv_park(struct torc_conn *conn, struct torc_slice *seen,
     torc_deadline deadline);
-/* Something was received, or ended, that no view has shown. */
+/* Whether anything has come, or has ended, that no view has shown. */
 static inline bool
 torc_recv_news(const struct torc_conn *conn)
 {
 	return conn->news != 0;
 }
 
-/* Nothing received is left. */
+/* Whether no received byte is left. */
 static inline bool
 torc_recv_idle(const struct torc_conn *conn)
 {

@@ -10,20 +10,20 @@
 #include "conn/conn.h"
 
 /*
- * See that there is a place for one more connection, whose socket is `fd`, and
- * that descriptors are left behind it. False: there is no place.
+ * Make a place for one more connection, whose socket is `fd`, and keep some
+ * descriptors free. False: there is no place.
  */
 bool torc_room_make(struct torc_net *net, int fd);
 
 /*
- * There are no descriptors at all, and nobody keeps any: connections leave.
- * Whether there will be some soon.
+ * Close connections because no descriptor is left and no keeper has one.
+ * Returns whether some will be free soon.
  */
 bool torc_room_clear(struct torc_net *net);
 
-/* It has left, if it was asked to. */
+/* A connection is gone: note it if it was asked to leave. */
 void torc_room_left(struct torc_conn *conn);
-/* One that was asked to leave does not: its handler has something to do. */
+/* A connection that was asked to leave stays: its handler has work. */
 void torc_room_keep(struct torc_conn *conn);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * send.h - sending: staged bytes, and who sends them. The way of an ordinary
- * answer is inline.
+ * send.h - sending staged bytes. The path of an ordinary answer is inline.
  */
 #ifndef TORC_CONN_SEND_H
 #define TORC_CONN_SEND_H
@@ -26,30 +25,30 @@ struct torc_job {
 
 void torc_send_complete(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe);
-/* Sending has failed for good. */
+/* Note that sending has failed for good. */
 void torc_send_fail(struct torc_conn *conn, int error);
 /* Go on sending. */
 void torc_send_advance(struct torc_conn *conn);
-/* Nothing is staged, and nothing outstanding. */
+/* Whether nothing is staged and nothing is outstanding. */
 bool torc_send_idle(struct torc_conn *conn);
-/* Into the slab, sealed if there is a transport. False: sending has failed. */
+/* Copy to the slab, sealed if there is a transport. False: sending failed. */
 bool torc_send_stow(struct torc_conn *conn, const uint8_t *data,
     uint32_t size);
 /* The same for what is staged in a chunk, if anything is. */
 void torc_send_stow_staged(struct torc_conn *conn);
-/* Let go of all that was not sent. Nothing is outstanding. */
+/* Drop all that was not sent. Nothing may be outstanding. */
 void torc_send_discard(struct torc_conn *conn);
 /*
- * The loud send, if there is one, is to end: for good, or to say how much it
- * did. The kernel is told by the next torc_send_advance().
+ * End the loud send, if there is one: for good, or to learn how much it has
+ * sent. The next torc_send_advance() tells the kernel.
  */
 void torc_send_abort(struct torc_conn *conn);
 void torc_send_recall(struct torc_conn *conn);
-/* The kernel did not hear that. */
+/* The kernel did not find the send that it was told to end. */
 void torc_send_missed(struct torc_conn *conn);
-/* As torc_send_fail(), when part of something may have been sent by others. */
+/* As torc_send_fail(), when part of a message may have been sent by others. */
 void torc_send_break(struct torc_conn *conn, int error);
-/* Send a job next, behind nothing that is staged; or do so no more. */
+/* Set the job to send next, when nothing is staged, or NULL for none. */
 void torc_send_set_job(struct torc_conn *conn, struct torc_job *job);
 
 /* A send of `data`. `flags`: IOSQE_; `how`: MSG_ of send(2). */

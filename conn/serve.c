@@ -26,7 +26,7 @@
 
 /* ---- Threads ---- */
 
-/* The first error ends all, also in a drain; the main thread hears of it. */
+/* The first error ends all, also in a drain, and wakes the main thread. */
 static void
 fail(struct torc_server *server, int error)
 {
@@ -67,7 +67,7 @@ run_start(void *arg)
 		fail(server, rc);
 		return rc;
 	}
-	/* Its listeners are closed: nobody is to be told that it serves. */
+	/* Its listeners are closed: do not report that it serves. */
 	if (torc_reactor_draining(worker->reactor))
 		return 0;
 	torc_listen_begin(worker->reactor->layer_state);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * view.h - what a handler was shown of its input.
+ * view.h - the view: the input that a handler was shown.
  */
 #ifndef TORC_CONN_VIEW_H
 #define TORC_CONN_VIEW_H
@@ -15,13 +15,13 @@
 void torc_view_set(struct torc_conn *conn, uint8_t *data, uint32_t size,
     uint32_t bid);
 
-/* Make a view of what came, if anything did. 1, 0 or a negative errno. */
+/* Make a view of the bytes that came: 1; 0 if none came; or -errno. */
 int torc_view_refresh(struct torc_conn *conn);
 
 /* Move the view out of the kernel's buffer. 0 or -ENOMEM. */
 int torc_view_keep(struct torc_conn *conn);
 
-/* Do what torc_conn_rewind() left to the next receive. */
+/* Do what torc_conn_rewind() has left for the next receive. */
 void torc_view_rewind(struct torc_conn *conn);
 
 /* Show bytes that are all of a receive buffer. */
@@ -36,7 +36,7 @@ torc_view_set_whole(struct torc_conn *conn, uint32_t bid, uint32_t size)
 	conn->view_size = size;
 }
 
-/* It was shown: how many bytes. */
+/* Show the view. Returns its size. */
 static inline int
 torc_view_show(struct torc_conn *conn, struct torc_slice *in)
 {
@@ -46,10 +46,10 @@ torc_view_show(struct torc_conn *conn, struct torc_slice *in)
 	return (int)conn->view_size;
 }
 
-/* It was shown to nobody who has seen it. */
+/* Show the view again: no handler has seen it. */
 void torc_view_renew(struct torc_conn *conn);
 
-/* Let go of all that was received. */
+/* Drop all that was received. */
 void torc_view_discard(struct torc_conn *conn);
 
 #endif

@@ -85,7 +85,7 @@ uint64_t
 torc_clock_next(const struct torc_reactor *reactor)
 {
 	uint64_t next = torc_timers_next(&reactor->timers);
-	/* K1: relaxed. Who drains after this load wakes us. */
+	/* K1: relaxed. A drain after this load wakes us. */
 	uint64_t drain_at = torc_load_relaxed_u64(&reactor->drain_at);
 
 	torc_debug_assert(reactor->timers.count <= reactor->timers.capacity);

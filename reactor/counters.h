@@ -59,7 +59,7 @@ struct torc_counters {
 	uint64_t receive_arms;
 	uint64_t receive_failures;	/* ended with an error: no buffer is
 					 * none */
-	uint64_t send_failures;	/* ended with an error: a short one is none */
+	uint64_t send_failures;	/* ended with an error; not short ones */
 
 	uint64_t fallback_reads;	/* reads of sockets that were polled,
 					 * where a receive would take too much

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dispatch.c - completions, to whom they belong.
+ * dispatch.c - hands completions to their owners.
  */
 #include <errno.h>
 

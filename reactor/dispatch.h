@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dispatch.h - completions, to whom they belong.
+ * dispatch.h - hands completions to their owners.
  */
 #ifndef TORC_REACTOR_DISPATCH_H
 #define TORC_REACTOR_DISPATCH_H

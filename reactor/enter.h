@@ -9,16 +9,16 @@
 
 #include "reactor/torc_runtime.h"
 
-/* Something is to be done: it must not sleep. */
+/* Whether there is work, so that the reactor must not sleep. */
 bool torc_enter_has_work(const struct torc_reactor *reactor);
 
 /*
- * Submit, and wait until something happens or the deadline has come. 0, or what
- * the loop cannot go on after.
+ * Submit, and wait until something happens or the deadline passes. Returns 0,
+ * or an error that ends the loop.
  */
 int torc_enter(struct torc_reactor *reactor, torc_deadline deadline);
 
-/* How things are, for the page. */
+/* Write the gauges of the statistics page. */
 void torc_enter_show_gauges(struct torc_reactor *reactor);
 
 #endif

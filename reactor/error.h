@@ -21,7 +21,7 @@ TORC_BESIDE bool torc_text_print(char *text, size_t size,
     const char *format, ...)
     __attribute__((__format__(__printf__, 3, 4)));
 
-/* Fill in an error; NULL is none. Returns `code`, a negative errno. */
+/* Fill in an error, unless it is NULL. Returns `code`, a negative errno. */
 TORC_BESIDE int torc_error_set(struct torc_error *error, int code,
     const char *format, ...)
     __attribute__((__format__(__printf__, 3, 4)));
@@ -35,7 +35,7 @@ TORC_BESIDE int torc_error_vset(struct torc_error *error, int code,
 TORC_BESIDE int torc_error_explain(struct torc_error *error, int code,
     const char *call, uint64_t memory);
 
-/* There is none: what a call begins with that may fill it in. */
+/* Clear an error. A call that may fill it in begins with this. */
 TORC_BESIDE void torc_error_clear(struct torc_error *error);
 
 #endif

@@ -64,7 +64,7 @@ struct torc_fiber {
 	void *sanitizer;		/* the sanitizer's idea of it */
 };
 
-/* What outlives a fiber: the result, for the one who joins. */
+/* What outlives a fiber: the result, for the fiber that joins it. */
 struct torc_fiber_slot {
 	struct torc_slot slot;
 	struct torc_fiber *fiber;	/* NULL: ended */

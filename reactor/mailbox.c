@@ -84,7 +84,7 @@ torc_mailbox_push(struct torc_mailbox *mailbox, struct torc_post *post)
 bool
 torc_mailbox_pending(const struct torc_mailbox *mailbox)
 {
-	/* M4: relaxed. A hint; who pushes later finds the flag down. */
+	/* M4: relaxed. A hint; a later push finds the flag down. */
 	return torc_load_relaxed_u32(&mailbox->woken) != 0;
 }
 

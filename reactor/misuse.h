@@ -27,8 +27,8 @@ uint64_t torc_life_begin(void);
 void torc_reactor_vouch(const struct torc_reactor *reactor);
 
 /*
- * What is to be said when a call that belongs to `reactor` (NULL: its memory
- * was not inherited) is made elsewhere: `text`, or that it comes after a fork.
+ * The text for a call that belongs to `reactor` (NULL: its memory was not
+ * inherited) but is made elsewhere: `text`, or that it comes after a fork.
  */
 const char *torc_misuse(const struct torc_reactor *reactor, const char *text);
 

@@ -88,14 +88,14 @@ struct torc_belongings {
 				 * must be kept; none can if there is C++ */
 	union torc_modes loop;	/* of the scheduler */
 	struct torc_exceptions *exceptions;	/* NULL: there is no C++ */
-	struct torc_exceptions outside;	/* of who runs the loop */
+	struct torc_exceptions outside;	/* of the loop's caller */
 };
 
 struct torc_reactor {
 	struct torc_ring ring;
 	struct torc_kind kinds[TORC_KINDS];
 	struct torc_fiber *current;	/* the fiber that runs */
-	struct torc_fiber *ended;	/* its stack is to be given back */
+	struct torc_fiber *ended;	/* its stack must be given back */
 	void *scheduler_sp;		/* while one runs */
 	struct torc_belongings belongings;
 	struct torc_fault_stack fault_stack;	/* of its thread */
@@ -154,7 +154,7 @@ struct torc_reactor {
 	uint64_t drain_at;		/* any thread: end by then */
 	uint32_t spin_credit;
 	int ready_fd;			/* for a foreign loop, or -1 */
-	bool ready_spent;	/* it is to be registered anew */
+	bool ready_spent;	/* it must be registered again */
 	int error;			/* what ended it */
 	enum torc_phase phase;
 	bool turning;
@@ -202,11 +202,11 @@ torc_reactor_claim(struct torc_reactor *reactor)
 	    torc_reactor_make_room(reactor);
 }
 
-/* The layer above, with what it keeps; NULL: there is none any more. */
+/* Set the layer above and its state, or NULL: there is none any more. */
 void torc_reactor_attach(struct torc_reactor *reactor,
     const struct torc_layer *layer, void *state);
 
-/* Whose completions of a kind are, and who hears of cancels that failed. */
+/* Set the owners of a kind's completions, and the call for failed cancels. */
 void torc_reactor_name_kind(struct torc_reactor *reactor, unsigned kind,
     const struct torc_kind *named,
     void (*missed)(struct torc_reactor *reactor, void *object,
@@ -219,14 +219,14 @@ torc_reactor_set_crowded(struct torc_reactor *reactor, bool crowded)
 	reactor->crowded = crowded;
 }
 
-/* Its number among those of one server. */
+/* Set the number of a reactor among those of its server. */
 static inline void
 torc_reactor_set_index(struct torc_reactor *reactor, unsigned index)
 {
 	reactor->index = index;
 }
 
-/* Do `todo` in the next turn; nothing if it is queued already. */
+/* Do `todo` in the next turn. Does nothing if it is queued already. */
 void torc_reactor_later(struct torc_reactor *reactor, struct torc_todo *todo);
 
 /*
@@ -236,7 +236,7 @@ void torc_reactor_later(struct torc_reactor *reactor, struct torc_todo *todo);
  */
 bool torc_reactor_cancel(struct torc_reactor *reactor, uint64_t tag);
 
-/* One that never ran: who posted to it was promised a call nevertheless. */
+/* End a reactor that never ran: posts to it must still be called. */
 void torc_reactor_end_unrun(struct torc_reactor *reactor);
 
 /* The reactor is destroyed: it has no keepers any more. */
@@ -249,7 +249,7 @@ void torc_reactor_free_values(struct torc_reactor *reactor);
 int torc_reactor_make(struct torc_reactor **reactor,
     const struct torc_config *config, struct torc_error *error);
 
-/* A line for the operator, if the program wants them. */
+/* Give the operator a line of text, if the program wants that. */
 void torc_reactor_notice(struct torc_reactor *reactor, const char *format,
     ...) __attribute__((format(printf, 2, 3)));
 

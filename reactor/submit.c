@@ -38,7 +38,7 @@ torc_reactor_cancel(struct torc_reactor *reactor, uint64_t tag)
 	/* That it found nothing, or something too late, are both results:
 	 * only the target's own completion counts. An operation that is about
 	 * to be tried again is not found, and may wait for ever after that:
-	 * who wanted it cancelled is told, and asks again. */
+	 * the caller that wants it cancelled is told, and asks again. */
 	sqe->opcode = IORING_OP_ASYNC_CANCEL;
 	sqe->addr = tag;
 	sqe->user_data = tag | (uint64_t)TORC_KIND_CANCEL <<

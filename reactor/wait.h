@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * wait.h - fibers in queues. A fiber that waits has a waiter in a queue, in
- * memory that stays where it is until the fiber goes on. One that waits for
- * one of several things has a waiter for each: the first that is woken takes
- * the others out of their queues in the same moment.
+ * memory that stays where it is until the fiber goes on. One that waits for one
+ * of several things has a waiter for each: the first that is woken takes the
+ * others out of their queues in the same moment.
  */
 #ifndef TORC_REACTOR_WAIT_H
 #define TORC_REACTOR_WAIT_H
@@ -29,12 +29,12 @@ struct torc_waiter {
 void torc_waiter_enter(struct torc_waiters *queue, struct torc_waiter *waiter);
 void torc_waiter_leave(struct torc_waiter *waiter);
 
-/* Take it out of its queue, with a result; its fiber is still to be woken. */
+/* Take it out of its queue, with a result. Its fiber must then be woken. */
 void torc_waiter_settle(struct torc_waiter *waiter, int result);
 
 /*
- * Parks. Wait in a queue with an item: the result of who woke it, or of the
- * wait. Firmly: until woken, whatever else happens.
+ * Parks. Wait in a queue with an item. Returns the result of the fiber that
+ * woke it, or of the wait. Firmly: until woken, whatever else happens.
  */
 int torc_waiter_park(struct torc_waiters *queue, void *item,
     torc_deadline deadline);

@@ -20,7 +20,7 @@
 
 /* ---- The name ---- */
 
-/* On the heap: a resolver that hangs may outlive who has asked. */
+/* On the heap: a resolver that hangs may outlive the fiber that asked. */
 struct lookup {
 	struct torc_task task;
 	char host[NAME_SIZE];

@@ -12,7 +12,7 @@
 #include "reactor/fiber.h"
 #include "sys/trap.h"
 
-/* What who waits is told. */
+/* What a waiting fiber is told. */
 enum {
 	LOOK = 0,	/* again, to find a reply, an error or the lead */
 	TURN = 1,	/* it writes from now on */
@@ -43,7 +43,7 @@ append(struct torc_pipeline *pipeline, struct torc_request *request)
 	pipeline->live++;
 }
 
-/* The oldest request is over: to who waits for it, or to nobody. */
+/* End the oldest request: wake the fiber that waits for it, or drop it. */
 static void
 finish_first(struct torc_pipeline *pipeline)
 {
@@ -62,7 +62,7 @@ finish_first(struct torc_pipeline *pipeline)
 	torc_wake(&request->waiter, LOOK);
 }
 
-/* Who leads waits for bytes, and there may be none. */
+/* Wake the leader: it waits for bytes, and none may come. */
 static void
 interrupt_leader(struct torc_pipeline *pipeline)
 {
@@ -71,8 +71,8 @@ interrupt_leader(struct torc_pipeline *pipeline)
 }
 
 /*
- * Whether no byte of it was given to the kernel: nothing was, since it was
- * begun. While somebody waits for it, the connection is there.
+ * Whether no byte of a request was given to the kernel: nothing was sent since
+ * it was begun. The connection exists while a fiber waits for the request.
  */
 static bool
 is_unsent(const struct torc_request *request)
@@ -81,7 +81,7 @@ is_unsent(const struct torc_request *request)
 	    request->mark == request->pipeline->conn->send_mark;
 }
 
-/* What was told to be unsent is not sent either, as far as that is staged. */
+/* Do not send staged bytes of requests that were reported as unsent. */
 static void
 hold_back(struct torc_conn *conn)
 {
@@ -97,7 +97,7 @@ torc_pipeline_break(struct torc_pipeline *pipeline, int error)
 	torc_require(error < 0, "torc_pipeline_break needs a negative error");
 	if (pipeline->error != 0)
 		return;
-	/* Said by torc_pipeline_await(), these are an end of its own. */
+	/* torc_pipeline_await() returns these two for its own wait. */
 	if (error == -ETIMEDOUT || error == -ECANCELED)
 		error = -ECONNABORTED;
 	pipeline->error = error;
@@ -116,7 +116,7 @@ torc_pipeline_break(struct torc_pipeline *pipeline, int error)
 
 /* ---- Reading ---- */
 
-/* Bytes for whoever they belong to: how many were taken, or -errno. */
+/* Feed bytes to their request. Returns how many were taken, or -errno. */
 static int64_t
 feed_one(struct torc_pipeline *pipeline, const uint8_t *data, size_t size)
 {
@@ -135,7 +135,7 @@ feed_one(struct torc_pipeline *pipeline, const uint8_t *data, size_t size)
 	return taken;
 }
 
-/* The same, when all that can be in view is, and nobody has taken it. */
+/* The same, when the view is full and no byte of it was taken. */
 static int64_t
 feed_full(struct torc_pipeline *pipeline, const struct torc_slice *view)
 {
@@ -155,8 +155,8 @@ feed_full(struct torc_pipeline *pipeline, const struct torc_slice *view)
 }
 
 /*
- * What came makes no sense as a reply to the oldest request. The others know
- * nothing of that: their connection is lost.
+ * What came makes no sense as a reply to the oldest request. For the other
+ * requests it is only a lost connection.
  */
 static void
 break_by_reply(struct torc_pipeline *pipeline, int error)
@@ -168,7 +168,7 @@ break_by_reply(struct torc_pipeline *pipeline, int error)
 	torc_pipeline_break(pipeline, -ECONNRESET);
 }
 
-/* The view, as far as somebody takes it; `full`: something must be. */
+/* Feed the view as far as it is taken. `full`: some of it must be taken. */
 static void
 feed_view(struct torc_pipeline *pipeline, const struct torc_slice *view,
     bool full)
@@ -188,9 +188,9 @@ feed_view(struct torc_pipeline *pipeline, const struct torc_slice *view,
 }
 
 /*
- * Who has waited longest for a reply leads from now on. If nobody does, there
- * may still be replies, to requests that were given up: who waits to write
- * leads then, since a backend that is not read from may not read either.
+ * Let the fiber that has waited longest for a reply lead. If no fiber waits for
+ * a reply, a fiber that waits to write leads: replies to requests that were
+ * given up may still come, and a backend may not read while it cannot write.
  */
 static void
 pass_on(struct torc_pipeline *pipeline)
@@ -211,8 +211,8 @@ lead(struct torc_pipeline *pipeline, const bool *over, torc_deadline deadline)
 	int rc;
 
 	pipeline->reading = true;
-	/* Receiving sends what is staged: not before all who are about to write
-	 * have done so, or else one request goes ahead of the others. */
+	/* A receive sends what is staged. First let all fibers write that are
+	 * about to, so that their requests are sent together. */
 	rc = torc_yield();
 	if (rc == 0)
 		rc = 1;
@@ -233,7 +233,7 @@ lead(struct torc_pipeline *pipeline, const bool *over, torc_deadline deadline)
 
 /* ---- Writing ---- */
 
-/* The next one writes: who leads meanwhile, or who has waited longest. */
+/* Give the turn to write to the leader, or to the longest waiter. */
 static void
 stop_writing(struct torc_pipeline *pipeline)
 {
@@ -304,8 +304,8 @@ torc_pipeline_begin(struct torc_pipeline *pipeline,
 	if (rc < 0)
 		return rc;
 	pipeline->writing = true;
-	/* Also if it did not wait, or was over in the moment of its turn: what
-	 * is begun too late spoils the connection for the others. */
+	/* Also if it did not wait, or if its time was up when its turn came: a
+	 * request that is begun too late breaks the connection for all. */
 	rc = check_time(reactor, deadline);
 	if (rc == 0 && has_ended(pipeline->conn))
 		rc = -ECONNRESET;
@@ -313,8 +313,8 @@ torc_pipeline_begin(struct torc_pipeline *pipeline,
 		stop_writing(pipeline);
 		return rc;
 	}
-	/* Before it is written: of a large one, the beginning may be answered
-	 * before the end is sent. */
+	/* Before it is written: a large request may be answered before its
+	 * end is sent. */
 	append(pipeline, request);
 	return 0;
 }
@@ -332,7 +332,7 @@ torc_pipeline_end(struct torc_pipeline *pipeline)
 
 /* ---- Replies ---- */
 
-/* Parks. Read for all, or wait for who does. 0, -ETIMEDOUT or -ECANCELED. */
+/* Parks. Lead, or wait for the leader. 0, -ETIMEDOUT or -ECANCELED. */
 static int
 await_reply(struct torc_pipeline *pipeline, struct torc_request *request,
     torc_deadline deadline)
@@ -346,7 +346,7 @@ await_reply(struct torc_pipeline *pipeline, struct torc_request *request,
 	return rc;
 }
 
-/* In the place of the fiber that writes it. */
+/* A fiber: reads while another fiber writes the request. */
 static int
 read_for(void *arg)
 {

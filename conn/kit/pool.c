@@ -2,7 +2,7 @@
 /*
  * pool.c - connections to a backend that the fibers of one reactor share:
  * opened, kept while they are idle, closed. The pool knows a connection only
- * through its kind. pool_rent.c has who rents them.
+ * through its kind. pool_rent.c rents them out.
  *
  * OPENING, IDLE and RENTED entries count towards `size`, but for those that
  * are set aside. There are twice as many entries, so that closing ones keep
@@ -323,7 +323,7 @@ may_try(const struct torc_pool *pool)
 	    (pool->counts[TORC_POOL_OPENING] == 0 && !pausing(pool));
 }
 
-/* Idle ones are in the way of those that are to be new. */
+/* Idle connections make room for new ones. */
 static bool
 has_room(struct torc_pool *pool)
 {

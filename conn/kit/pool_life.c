@@ -183,7 +183,7 @@ free_items(struct torc_pool *pool)
 	}
 }
 
-/* Who opens or closes one does so without waiting for its peer. */
+/* Fibers that open or close a connection no longer wait for its peer. */
 static void
 hurry(struct torc_pool *pool)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pool_rent.c - who has a connection of a pool, and who has one next.
+ * pool_rent.c - which fiber has a connection of a pool, and which is next.
  *
  * A place is the right to a connection: there are `size` of them. Lines of
  * fibers, one for each key, take turns for places; a fiber with a place has
