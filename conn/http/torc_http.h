@@ -138,9 +138,10 @@ struct torc_http_wait {
 
 /*
  * Returns whether it is worth trying to read the head now. It is when the head
- * seems to be complete, or when there are twice as many bytes as last time.
- * Without this check, a head that arrives byte by byte would be parsed once per
- * byte.
+ * seems to be complete, when there are `head_max` bytes, or when there are
+ * twice as many bytes as last time. Without this check, a head that arrives
+ * byte by byte would be parsed once per byte. Zero `*wait` again before the
+ * next head.
  */
 TORC_API bool torc_http_worth_reading(struct torc_http_wait *wait,
     struct torc_slice in, size_t head_max);
@@ -225,9 +226,10 @@ struct torc_http_chunks {
 };
 
 /*
- * Read more of a chunked body. Sets `*body` to the next piece of the body.
- * Returns how many of the `size` bytes were processed, or -EBADMSG. All bytes
- * are processed, unless a piece of the body or the last chunk ends earlier.
+ * Read more of a chunked body. Sets `*body` to the next piece of the body,
+ * which points into `data` and is empty if these bytes have none. Returns how
+ * many of the `size` bytes were processed, or -EBADMSG. All bytes are
+ * processed, unless a piece of the body or the last chunk ends earlier.
  */
 TORC_API int torc_http_read_chunks(struct torc_http_chunks *chunks,
     const uint8_t *data, size_t size, struct torc_slice *body);
@@ -244,7 +246,8 @@ TORC_API bool torc_http_chunks_over(const struct torc_http_chunks *chunks);
  * A writer of heads, into memory that the caller provides. The first error is
  * kept, and later writes do nothing. The errors are: -EINVAL for text that a
  * reader would understand differently (CR, LF, NUL, other control characters, a
- * name that is not a token), -ENOSPC when the memory is full. Frozen.
+ * name that is not a token), and for a status outside of 100 to 599; -ENOSPC
+ * when the memory is full. Frozen.
  */
 struct torc_http_writer {
 	uint8_t *data;		/* the memory */
@@ -285,8 +288,8 @@ TORC_API int torc_http_put_end(struct torc_http_writer *writer);
 
 /*
  * Write the line that precedes `size` bytes of a chunk. Returns its length in
- * bytes. CR LF must follow the data of the chunk. Size 0 is the last chunk; the
- * trailer follows it.
+ * bytes. There is no NUL after it. CR LF must follow the data of the chunk.
+ * Size 0 is the last chunk; the trailer follows it.
  */
 #define TORC_HTTP_CHUNK_LINE 18
 TORC_API size_t torc_http_chunk_line(char line[TORC_HTTP_CHUNK_LINE],
@@ -294,7 +297,8 @@ TORC_API size_t torc_http_chunk_line(char line[TORC_HTTP_CHUNK_LINE],
 
 /*
  * Write a time in the format of HTTP, followed by a NUL. `seconds` counts from
- * 1970 and must lie within the years 1970 to 9999.
+ * 1970. A time before 1970 is written as the first second of that year, and a
+ * time after 9999 as the last second of that year.
  */
 #define TORC_HTTP_DATE 30
 TORC_API void torc_http_date(char text[TORC_HTTP_DATE], int64_t seconds);
@@ -431,9 +435,11 @@ struct torc_http {
 };
 
 /*
- * Begin to serve a connection. `config` is copied; NULL: all defaults. Returns
- * 0, or: -EINVAL a field of the configuration is out of range. After -EINVAL,
- * torc_http_recv() returns 0, as if there were no request.
+ * Begin to serve a connection. `config` is copied; NULL: all defaults. The pace
+ * of the connection (torc_conn_set_pace()) is set to `write_ms` and
+ * `write_rate`. Returns 0, or: -EINVAL a field of the configuration is out of
+ * range. After -EINVAL, torc_http_recv() returns 0, as if there were no
+ * request.
  */
 static inline int
 torc_http_init(struct torc_http *http, struct torc_conn *conn,
@@ -448,30 +454,46 @@ torc_http_init(struct torc_http *http, struct torc_conn *conn,
  * answered is answered with 500. Answers to pipelined requests are staged and
  * sent together, at the latest when this call waits.
  *
- * Returns 1; 0 if there are no more requests (the peer is done, was idle for
- * too long, or was told that the connection ends); or a negative errno. After 0
- * or an error the handler returns torc_http_result().
+ * Returns 1; 0 if there are no more requests (the peer is done, was told that
+ * the connection ends, or sent nothing until `idle_ms` or the deadline had
+ * passed); or: -ETIMEDOUT a head that had begun was not complete in time;
+ * -EPIPE the last answer was begun and not ended, or could not be written; an
+ * error of the codec; an error as torc_conn_recv(). torc has answered
+ * -ETIMEDOUT and the errors of the codec itself. After 0 or an error no more
+ * requests can be received, even if only the deadline has passed: the handler
+ * returns torc_http_result().
  *
  * The head is readable until the next call of torc_http_recv(), or of
- * torc_conn_recv(), which returns the bytes after the head. A handler that
- * waits for something else than this connection keeps one of the reactor's
- * `buffers` occupied meanwhile: see torc_http_keep().
+ * torc_conn_recv(), which returns the bytes after the head. torc_http_read()
+ * may move the head: a slice that was copied from it before is not readable
+ * after that, so take slices from http->request again. A handler that waits for
+ * something else than this connection keeps one of the reactor's `buffers`
+ * occupied meanwhile: see torc_http_keep().
  */
 TORC_API int torc_http_recv(struct torc_http *http, torc_deadline deadline);
 
 /*
  * Copy the request's head to memory that the handler provides. The slices of
- * the head point into that memory from then on. Returns 0, or: -ENOSPC
- * `request.size` is more than `size`; -EINVAL there is no head.
+ * the head point into that memory from then on, and torc_http_read() does not
+ * move them. The memory must stay until the next call of torc_http_recv().
+ * Returns 0, or: -ENOSPC `request.size` is more than `size`; -EINVAL there is
+ * no head.
  */
 TORC_API int torc_http_keep(struct torc_http *http, void *memory,
     size_t size);
 
 /*
  * Parks. Read more of the request's body. Sets `*body` to one piece, which is
- * readable until the next call. Returns the size of the piece; 0 at the end; or
- * a negative errno. At the end http->trailer has the fields after the body,
- * readable as long as the last piece.
+ * readable until the next call. At the end http->trailer has the fields after
+ * the body, readable as long as the last piece.
+ *
+ * Returns the size of the piece; 0 at the end; or: -ETIMEDOUT the peer was too
+ * slow, or the deadline passed; -ECONNRESET the body ended early; -EFBIG it is
+ * longer than `body_max`; -ECANCELED the fiber was cancelled, or a drain ended;
+ * -ENOMEM; an error of the codec; -EPIPE an earlier call failed. After an error
+ * no more of the body can be read, even if only the deadline has passed. If the
+ * answer was not begun, torc has answered with torc_http_status_of() (400 after
+ * -ECONNRESET), and the connection ends.
  *
  * If the peer waits for 100 Continue, it is sent. A body that has begun when
  * the reactor drains is read to its end while the drain lasts.
@@ -492,7 +514,7 @@ TORC_API void torc_http_withhold_continue(struct torc_http *http);
  * Send an informational answer before the answer, such as 103 Early Hints.
  * `status` is 100 to 199, but not 101. It may be called any number of times. An
  * HTTP/1.0 client is sent nothing. Returns as torc_http_reply(); -EINVAL after
- * the answer was begun.
+ * the answer was begun, or for another status.
  */
 TORC_API int torc_http_inform(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
@@ -504,9 +526,12 @@ TORC_API int torc_http_inform(struct torc_http *http, unsigned status,
  * by torc and must not be among the fields. Answers to HEAD, and those with
  * status 204 and 304, are sent without their body, which may be NULL then.
  *
- * Returns 0, or: -EINVAL the fields cannot be written, or the request was
- * answered before; -ENOSPC the fields are larger than 64 KiB; -ENOMEM; an error
- * as torc_conn_write(). After -EINVAL, -ENOSPC and -ENOMEM nothing was written.
+ * Returns 0, or: -EINVAL the fields cannot be written, `status` is not 200 to
+ * 599, or the request was answered before; -ENOSPC the fields are larger than
+ * 64 KiB; -ENOMEM; an error as torc_conn_write(). After -EINVAL, -ENOSPC and
+ * -ENOMEM nothing was written, and a request that was not answered yet still
+ * can be. After any other error the connection is reset when the handler
+ * returns torc_http_result().
  */
 TORC_API int torc_http_reply(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
@@ -515,8 +540,9 @@ TORC_API int torc_http_reply(struct torc_http *http, unsigned status,
 /*
  * Parks, but only if the answer is large or earlier output is still unsent.
  * Answer with an error, as torc itself does. `refusal` of the configuration can
- * change the answer. `error` and `why` are for that hook only. Returns as
- * torc_http_reply().
+ * change the answer. `error` and `why` are for that hook only. Unlike after
+ * torc's own refusals, the connection goes on. Only `status` 0 ends it, without
+ * an answer. Returns as torc_http_reply().
  */
 static inline int
 torc_http_refuse(struct torc_http *http,
@@ -547,6 +573,8 @@ TORC_API int torc_http_take_over(struct torc_http *http,
  * Answer in pieces: begin once, write as often as needed, end once. `length` is
  * the length of the body in bytes. With TORC_HTTP_UNKNOWN the body is sent in
  * chunks, or to the end of the connection if the client speaks HTTP/1.0.
+ * Answers without a body (to HEAD, 204, 304) are begun, written and ended in
+ * the same way, but what is written to them is not sent.
  *
  * Returns 0, or: -EINVAL more was written than `length`, or less at the end
  * (the connection is reset then), or no answer was begun, or it was ended
@@ -564,15 +592,17 @@ TORC_API int torc_http_end(struct torc_http *http, torc_deadline deadline);
 /*
  * Count body bytes that the handler sent itself, for example with
  * torc_file_send(). The body must not be chunked. Returns 0, or: -EINVAL there
- * are more than `length` of torc_http_begin() allows, the body is chunked, or
- * no answer was begun.
+ * are more than `length` of torc_http_begin() allows, or the body is chunked
+ * (the connection is reset then), or no answer was begun (nothing happens).
  */
 TORC_API int torc_http_sent(struct torc_http *http, uint64_t size);
 
 /*
  * Parks. Wait until all written data has been passed to the kernel. Call it in
  * the middle of an answer, before waiting for something else than this
- * connection.
+ * connection. Returns 0, or an error as torc_conn_flush(). After an error, even
+ * after -ETIMEDOUT, nothing more can be written, and the connection is reset
+ * when the handler returns torc_http_result().
  */
 TORC_API int torc_http_flush(struct torc_http *http, torc_deadline deadline);
 
@@ -631,7 +661,8 @@ TORC_API int torc_http_forward_sized(struct torc_http *http,
  * as more bodies are buffered.
  */
 struct torc_http_client_config {
-	const char *address;	/* as torc_dial_name() reads it; copied */
+	const char *address;	/* as torc_dial_name() reads it; copied; there
+				 * is no default */
 	const char *host;	/* the Host field; copied; NULL: the address, or
 				 * localhost for a unix socket */
 
@@ -776,11 +807,13 @@ struct torc_http_call {
  * Parks. Send a request, and read the head of its answer. The head is in
  * call->response. Answers with status 1xx are skipped.
  *
- * Returns 0, or: -EINVAL the request cannot be written (no byte of it was); an
- * error that struct torc_http_client lists; an error as torc_pool_acquire().
- * After 0, read the body of the answer and then call torc_http_call_end(), even
- * if reading fails. After an error there is nothing to clean up;
- * call->response.why may explain it.
+ * Returns 0, or: -EINVAL the request cannot be written, or its method is
+ * CONNECT (nothing was sent); -ENOSPC its head is larger than 64 KiB (nothing
+ * was sent); -ESHUTDOWN torc_http_client_shutdown() was called; an error that
+ * struct torc_http_client lists; an error as torc_pool_acquire(). After 0, read
+ * the body of the answer and then call torc_http_call_end(), even if reading
+ * fails. After an error there is nothing to clean up; call->response.why may
+ * explain it.
  *
  * If a connection that was used before turns out to be closed, and nothing was
  * answered on it, a repeatable request (GET, HEAD, OPTIONS, TRACE, PUT, DELETE)
@@ -802,8 +835,14 @@ torc_http_client_call(struct torc_http_client *client,
  *
  * An answer may arrive before the whole request was written: another fiber may
  * wait for it meanwhile. If begin succeeds, torc_http_call_end() must be
- * called. Returns 0, or: -EINVAL more is written than `length`, or less at the
- * end; an error as torc_http_client_call().
+ * called, even if another call fails. If begin fails, there is nothing to end.
+ * A request in pieces is never sent again.
+ *
+ * Returns 0, or: -EINVAL more is written than `length`, or less at the end, the
+ * request was finished before, or its answer was read before; an error as
+ * torc_http_client_call(). After an error of writing, finishing or flushing
+ * other than -EINVAL, do not write more. The origin may have answered
+ * nevertheless: torc_http_call_answer() tells.
  */
 static inline int
 torc_http_call_begin(struct torc_http_client *client,
@@ -828,20 +867,26 @@ TORC_API int torc_http_call_answer(struct torc_http_call *call,
 
 /*
  * Parks. Read more of the answer's body. Sets `*body` to one piece, which is
- * readable until the next call. Returns the size of the piece; 0 at the end; or
- * a negative errno. At the end call->trailer has the fields after the body,
- * readable as long as the last piece. An answer that is cut off, or longer than
- * `body_max`, never ends with 0.
+ * readable until the next call. At the end call->trailer has the fields after
+ * the body, readable as long as the last piece. The head may be moved, so take
+ * its slices from call->response again after each call.
+ *
+ * Returns the size of the piece; 0 at the end; or: -EPIPE there is no answer
+ * yet, or an earlier call failed; an error that struct torc_http_client lists.
+ * An answer that is cut off, or longer than `body_max`, never ends with 0.
+ * After an error other than -ECANCELED no more can be read, even if only the
+ * deadline has passed.
  */
 TORC_API int torc_http_call_read(struct torc_http_call *call,
     struct torc_slice *body, torc_deadline deadline);
 
 /*
- * Returns the connection after an answer of 101. It speaks another protocol
- * from then on. torc_conn_recv() first returns the bytes that followed the
- * answer; the slices of the answer are no longer readable. The connection is
- * the caller's until torc_http_call_end() closes it. If both sides have not
- * closed it by then, it is reset.
+ * Returns the connection after an answer of 101, and must not be called after
+ * any other answer. The connection speaks another protocol from then on.
+ * torc_conn_recv() first returns the bytes that followed the answer; the slices
+ * of the answer are no longer readable. The connection is the caller's until
+ * torc_http_call_end() closes it. If both sides have not closed it by then, it
+ * is reset.
  */
 TORC_API struct torc_conn *torc_http_call_conn(struct torc_http_call *call);
 
@@ -865,7 +910,9 @@ TORC_API void torc_http_call_end(struct torc_http_call *call);
 
 /* How requests are forwarded. torc does not change it. It grows. */
 struct torc_http_forwarding {
-	const char *via;	/* our name in Via: a token, such as "torc" */
+	const char *via;	/* our name in Via: a token, such as "torc", of
+				 * at most TORC_HTTP_VIA bytes; there is no
+				 * default */
 	const struct torc_http_field *added;	/* fields to add to the request,
 				 * such as X-Forwarded-For, after those of the
 				 * same name that it has */
@@ -902,12 +949,13 @@ struct torc_http_forwarding {
  * gone, the origin's connection is given up, whatever it waits for.
  *
  * Returns 0, or: -EINVAL part of the request's body was read before (nothing
- * happens); -ECONNRESET the client has gone, or the origin cut its answer; or
- * another error of either side. If nothing was answered before the error, the
- * client is told: 503 there is no connection to the origin; 504 the origin is
- * too slow; 502 its answer cannot be used. The result is for logs only: call
- * torc_http_recv() next in any case. The head of the request is readable
- * afterwards only if torc_http_keep() was called before.
+ * happens); -ECONNRESET the client has gone, or the origin cut its answer;
+ * -EBUSY the client stood still, and another request got the connection to the
+ * origin (`stall_ms`); or another error of either side. If nothing was answered
+ * before the error, the client is told: 503 there is no connection to the
+ * origin; 504 the origin is too slow; 502 its answer cannot be used. The result
+ * is for logs only: call torc_http_recv() next in any case. The head of the
+ * request is readable afterwards only if torc_http_keep() was called before.
  */
 static inline int
 torc_http_forward(struct torc_http *http, struct torc_http_client *origin,

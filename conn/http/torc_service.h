@@ -79,7 +79,8 @@ TORC_API int torc_exchange_add_filter_sized(struct torc_exchange *exchange,
  *
  * If a handler returns without an answer, torc sends one: the status that
  * torc_http_status_of() gives for the error, or 500 if the handler returned 0.
- * If a handler began an answer and did not end it, the connection is reset.
+ * If a handler began an answer and did not end it, the connection is reset. An
+ * error that is returned after a complete answer is told only to the observer.
  */
 typedef int torc_exchange_handler(struct torc_exchange *exchange, void *arg);
 
@@ -122,8 +123,9 @@ TORC_API void torc_routes_add(struct torc_routes *routes, const char *method,
 
 /*
  * Create a group of routes whose paths begin with `prefix`. The prefix is "",
- * or begins with "/" and does not end with "/". A group is freed with `routes`
- * and can contain groups itself.
+ * or begins with "/" and does not end with "/". It is copied. A group is freed
+ * with `routes` and can contain groups itself. The result is never NULL:
+ * errors, even a lack of memory, are reported by torc_service_create().
  */
 TORC_API struct torc_routes *torc_routes_group(struct torc_routes *routes,
     const char *prefix);
@@ -151,7 +153,10 @@ TORC_API void torc_routes_otherwise(struct torc_routes *routes,
 
 /* ---- Services ---- */
 
-/* How an exchange ended: what an observer is told. It grows. */
+/*
+ * How an exchange ended: what an observer is told. Its texts are readable until
+ * the observer returns. It grows.
+ */
 struct torc_exchange_summary {
 	const char *route;	/* the route's path, such as "/items/{id}";
 				 * NULL: no route was found */
@@ -306,8 +311,8 @@ TORC_API int torc_exchange_read(struct torc_exchange *exchange,
 /*
  * Parks. Read the whole body, or the part that was not read yet. It is stored
  * in the exchange's memory and followed by a NUL. Returns 0, or: -EFBIG it
- * needs more than `memory_max` (the client was told with 413); an error as
- * torc_exchange_read().
+ * needs more than `memory_max`, or there is no memory (the client was told with
+ * 413); an error as torc_exchange_read().
  */
 TORC_API int torc_exchange_body(struct torc_exchange *exchange,
     struct torc_slice *body, torc_deadline deadline);
@@ -357,6 +362,8 @@ TORC_API int torc_exchange_form_pairs(struct torc_exchange *exchange,
  * In queries and forms "+" stands for a space, and percent signs are decoded,
  * even to NUL. Cookies are returned as they were sent, without quotes around
  * their values. A name without "=" has an empty value. Empty pairs are skipped.
+ * Both texts are in the exchange's memory, followed by a NUL, and readable
+ * until the handler returns.
  */
 TORC_API int torc_pairs_next(struct torc_pairs *pairs,
     struct torc_slice *name, struct torc_slice *value);
@@ -373,9 +380,10 @@ TORC_API int torc_exchange_cookie_find(struct torc_exchange *exchange,
 /* ---- Memory and data of an exchange ---- */
 
 /*
- * Allocate `size` bytes that are freed at the end of the exchange. They are
- * aligned for any type and not zeroed. Returns NULL if there is no memory, or
- * if the exchange would use more than `memory_max` in all.
+ * Allocate `size` bytes that are freed at the end of the exchange, after the
+ * observer was called. They are aligned for any type and not zeroed. Returns
+ * NULL if there is no memory, or if the exchange would use more than
+ * `memory_max` in all.
  */
 TORC_API void *torc_exchange_alloc(struct torc_exchange *exchange,
     size_t size);
@@ -411,8 +419,9 @@ TORC_API unsigned torc_exchange_status(const struct torc_exchange *exchange);
 
 /*
  * Add a field to the answer's head. Both texts are copied. Content-Length,
- * Transfer-Encoding and Connection are set by torc. A field that was added can
- * also be sent.
+ * Transfer-Encoding and Connection are set by torc. Nothing is replaced: a name
+ * that is added twice is sent twice. This includes Content-Type, which the
+ * calls that answer add for their `type`.
  *
  * Returns 0, or: -EINVAL the answer was begun, the name is not a token or is
  * one of those that torc sets, or the value contains control characters other
@@ -453,7 +462,8 @@ TORC_API int torc_exchange_textf(struct torc_exchange *exchange,
  * Parks, but only if the answer is large or earlier output is still unsent.
  * Answer with a redirect to another location. `status` is 301, 302, 303, 307 or
  * 308. `location` is a URI: percent-encoded, without spaces. Returns as
- * torc_exchange_reply(); -EINVAL for another status or location.
+ * torc_exchange_reply(); -EINVAL for another status or location; an error as
+ * torc_exchange_add_field().
  */
 TORC_API int torc_exchange_redirect(struct torc_exchange *exchange,
     unsigned status, const char *location, torc_deadline deadline);
@@ -462,9 +472,10 @@ TORC_API int torc_exchange_redirect(struct torc_exchange *exchange,
  * Parks, but only if the answer is large or earlier output is still unsent.
  * Answer with an error, as torc itself does. The text is the usual reason of
  * the status, unless `refusal` of struct torc_http_config changes the answer.
- * `why` (may be NULL) is for that hook and for the observer, and must stay
- * until the handler returns. Returns as torc_http_refuse(); -EINVAL if `status`
- * is below 200.
+ * `why` (may be NULL) is for that hook and for the observer, which is called
+ * after the handler has returned. So it must be a constant, or in memory of
+ * torc_exchange_alloc(), but not on the handler's stack. Returns as
+ * torc_http_refuse(); -EINVAL if `status` is below 200.
  */
 TORC_API int torc_exchange_refuse(struct torc_exchange *exchange,
     unsigned status, const char *why, torc_deadline deadline);
@@ -481,7 +492,10 @@ TORC_API int torc_exchange_write(struct torc_exchange *exchange,
 TORC_API int torc_exchange_end(struct torc_exchange *exchange,
     torc_deadline deadline);
 
-/* Parks. Wait until all written data has been passed to the kernel. */
+/*
+ * Parks. Wait until all written data has been passed to the kernel. Returns as
+ * torc_http_flush(): after an error the answer cannot be continued.
+ */
 TORC_API int torc_exchange_flush(struct torc_exchange *exchange,
     torc_deadline deadline);
 
@@ -551,7 +565,8 @@ struct torc_event {
  * Parks, but only if the answer is large or earlier output is still unsent.
  * Begin an event stream (text/event-stream). torc_exchange_end() ends it. A
  * client that reconnects says in the field Last-Event-ID which event it
- * received last.
+ * received last. The field "Cache-Control: no-store" is added to the answer.
+ * Returns 0, or an error as torc_exchange_begin() or torc_exchange_add_field().
  *
  * A handler that waits for its next event should return when
  * torc_reactor_draining(). For a HEAD request this call completes the answer,
@@ -580,8 +595,9 @@ torc_exchange_event(struct torc_exchange *exchange,
 
 /*
  * A writer of JSON into memory that the caller provides. It builds no tree and
- * allocates nothing. When the memory is full, put() is called with its content.
- * The first error is kept, and later writes do nothing:
+ * allocates nothing. When the memory is full, put() is called with its content,
+ * and must take all of it before it returns 0, or a negative errno. The first
+ * error is kept, and later writes do nothing:
  *
  *	-EINVAL		a value without a name in an object, a name in an array,
  *			an end without a beginning, a second outermost value
@@ -611,7 +627,8 @@ struct torc_json {
 };
 
 /*
- * Begin a JSON text in `size` bytes at `data`, at least 32. `put` may be NULL.
+ * Begin a JSON text in `size` bytes at `data`, at least 32. They must stay
+ * until the text has ended. `put` may be NULL: then `data` has the whole text.
  */
 TORC_API void torc_json_begin(struct torc_json *json, void *data, size_t size,
     int (*put)(const void *data, size_t size, void *arg), void *arg);
@@ -633,7 +650,10 @@ TORC_API void torc_json_array_begin(struct torc_json *json);
 TORC_API void torc_json_array_end(struct torc_json *json);
 /* Write the name of the next value in an object. */
 TORC_API void torc_json_name(struct torc_json *json, const char *name);
-/* Write a value. Text is passed without quotes and escapes. */
+/*
+ * Write a value. Text is passed without quotes and escapes. A text that is NULL
+ * is written as null.
+ */
 TORC_API void torc_json_text(struct torc_json *json, const char *text);
 TORC_API void torc_json_slice(struct torc_json *json, struct torc_slice text);
 TORC_API void torc_json_int(struct torc_json *json, int64_t value);
@@ -658,9 +678,11 @@ TORC_API int torc_exchange_json_begin(struct torc_exchange *exchange,
     unsigned status, struct torc_json *json, torc_deadline deadline);
 
 /*
- * Parks, as torc_exchange_reply() does. End an answer with a JSON body. Returns
- * 0, or the writer's error. If part of the answer was sent before the error,
- * the connection is reset; otherwise the request can still be answered.
+ * Parks, as torc_exchange_reply() does. End an answer with a JSON body. Call it
+ * instead of torc_json_end(). Returns 0, or: -EINVAL the text is incomplete;
+ * the writer's error; an error as torc_exchange_reply() or
+ * torc_exchange_write(). If part of the answer was sent before the error, the
+ * connection is reset; otherwise the request can still be answered.
  */
 TORC_API int torc_exchange_json_end(struct torc_exchange *exchange,
     struct torc_json *json, torc_deadline deadline);
@@ -685,8 +707,10 @@ struct torc_filter;
 struct torc_filter_kind {
 	/*
 	 * Change `*head`, and add fields to the answer. Must not park. Returns
-	 * 0; 1: this answer skips the filter; or a negative errno: there is no
-	 * answer. NULL: heads are left as they are.
+	 * 0; 1: this answer skips the filter; or a negative errno: nothing is
+	 * sent, and the call that answers returns the error. The request can
+	 * still be answered, but then without filters. NULL: heads are left as
+	 * they are.
 	 */
 	int (*head)(struct torc_exchange *exchange,
 	    struct torc_exchange_head *head, void *arg);
