@@ -155,7 +155,8 @@ struct torc_file_entry {
 
 /*
  * Parks. Read the next name in a directory. Returns 1, or 0 after the last
- * name, or a negative errno.
+ * name, or: the error of getdents64(2), such as -ENOTDIR; an error of
+ * torc_offload(). The deadline limits only the wait for a thread.
  */
 TORC_API int torc_file_next(struct torc_file_walk *walk,
     struct torc_file_entry *entry, torc_deadline deadline);
@@ -172,8 +173,8 @@ TORC_API int torc_file_next(struct torc_file_walk *walk,
  * Returns 0 when all bytes have been passed to the kernel, or: -ENODATA the
  * file ends before `offset` + `size`; -ETIMEDOUT; an error of torc_file_read()
  * or of the connection. After 0 the connection can be used as before. After an
- * error it is not known how many bytes were sent, and unless none were, the
- * connection cannot be written to any more.
+ * error it is not known how many bytes were sent, and in general the connection
+ * cannot be written to any more. Write nothing else to it.
  *
  * The deadline covers the whole transfer. To limit how long the peer may take,
  * prefer the connection's pace (torc_conn_set_pace(), which torc_http_init()
@@ -276,8 +277,9 @@ struct torc_file_config {
  * system's clock.
  *
  * Returns 0, or: -EINVAL a field is out of range; -ENOBUFS the reactor has 1024
- * roots, or too many operations; -ENOMEM; the error of openat(2) for `path`.
- * `error` names the field, its value and its range, or the path.
+ * roots, or too many operations; -ENOMEM; -ETIMEDOUT; -ECANCELED; the error of
+ * openat(2) for `path`. `error` (may be NULL) names the field, its value and
+ * its range, or the path.
  */
 static inline int
 torc_file_root_open(struct torc_file_root **root, const char *path,
@@ -303,7 +305,11 @@ TORC_API void torc_file_root_close(struct torc_file_root *root);
  *
  * The deadline covers the whole call. `look_ms` limits the look, and the pace
  * of the server (`write_ms`, `write_rate`) limits the client. The request's
- * head is not readable afterwards. Returns 0, or the error of the answer.
+ * head is not readable afterwards, unless torc_http_keep() was called before.
+ *
+ * Returns 0 if the request was answered, with any status; or: -ECANCELED the
+ * fiber was cancelled (if that was during the look, nothing was answered); an
+ * error as torc_http_reply() or torc_file_send().
  */
 TORC_API int torc_file_serve(struct torc_file_root *root,
     struct torc_http *http, torc_deadline deadline);
@@ -331,7 +337,9 @@ TORC_API int torc_file_exchange(struct torc_exchange *exchange, void *key);
  * on its way, they are read and written in blocks instead.
  *
  * Returns 0, or an error as torc_file_send() or torc_exchange_write(). After an
- * error the answer cannot be ended.
+ * error the answer cannot be continued or ended, and the connection is reset
+ * when the handler returns. If no answer was begun, the call fails and nothing
+ * is sent.
  */
 TORC_API int torc_file_exchange_send(struct torc_exchange *exchange, int fd,
     uint64_t offset, uint64_t size, torc_deadline deadline);
@@ -360,7 +368,7 @@ struct torc_file_tree {
 /*
  * Open the root of a tree for this reactor. Use it as the `start` of struct
  * torc_config, or call it from one. It parks for at most `look_ms`. Returns as
- * torc_file_root_open().
+ * torc_file_root_open(), but without a text for the error.
  */
 static inline int
 torc_file_tree_open(struct torc_reactor *reactor, void *tree)
