@@ -36,7 +36,8 @@
  *	-EPROTO		the server's bytes are not the protocol; the connection
  *			is closed
  *	-EMSGSIZE	a message or a result exceeds its limit: it is skipped,
- *			and the connection can still be used
+ *			and the connection can still be used. Or a request
+ *			exceeds 1 GiB, and nothing was sent
  *	-E2BIG		a statement has more than 65535 parameters, the limit of
  *			the protocol; nothing was sent
  *	-EOPNOTSUPP	the server asks for a method that torc does not have, or
@@ -123,8 +124,9 @@ TORC_API struct torc_pg_param torc_pg_float8(double value);
 TORC_API struct torc_pg_param torc_pg_bytea(const void *data, size_t size);
 /*
  * Make a parameter from text. The server infers its type when it prepares the
- * statement: "17" can be a number or a date. NULL instead of a text is the
- * value NULL.
+ * statement: "17" can be a number or a date. For NULL, torc_pg_text() makes the
+ * value NULL. For size 0, torc_pg_text_n() makes an empty text, even if `text`
+ * is NULL.
  *
  * If the type of a column is changed after that, a text that is invalid for the
  * old type makes torc prepare the statement again. A text that is valid for the
@@ -133,7 +135,10 @@ TORC_API struct torc_pg_param torc_pg_bytea(const void *data, size_t size);
  */
 TORC_API struct torc_pg_param torc_pg_text(const char *text);
 TORC_API struct torc_pg_param torc_pg_text_n(const char *text, size_t size);
-/* Make a parameter of any type from the bytes that are sent for it. */
+/*
+ * Make a parameter of any type from the bytes that are sent for it. Size 0 is
+ * an empty value, not the value NULL.
+ */
 TORC_API struct torc_pg_param torc_pg_raw(uint32_t type, bool binary,
     const void *data, size_t size);
 
@@ -418,8 +423,9 @@ TORC_API int torc_pg_query(struct torc_pg *pg,
  *
  * Returns 0, or: -EINVAL `count` is 0; -EREMOTEIO a statement failed, and
  * `statement` of the error says which; -EMSGSIZE the result exceeds its limit,
- * but all statements were executed; an error as torc_pg_query(). There is one
- * result for all statements.
+ * but all statements were executed (`outcome` is TORC_PG_DONE), or the
+ * statements together exceed 1 GiB and were not sent (TORC_PG_UNSENT); an error
+ * as torc_pg_query(). There is one result for all statements.
  *
  * A BEGIN in a batch needs its COMMIT in the same batch. If a statement in
  * between fails, the transaction is rolled back. A COMMIT, a CALL, or a
@@ -443,7 +449,10 @@ TORC_API void torc_pg_result_seek(
 /* Free a result. NULL does nothing. */
 TORC_API void torc_pg_result_free(struct torc_pg_result *result);
 
-/* Returns the number of columns of a result, or the columns. */
+/*
+ * Returns the number of columns of a result, or the columns, which are readable
+ * until the result is freed. A statement without rows has 0 columns, and NULL.
+ */
 TORC_API unsigned torc_pg_result_column_count(
     const struct torc_pg_result *result);
 TORC_API const struct torc_pg_column *torc_pg_result_columns(
@@ -482,10 +491,10 @@ TORC_API int torc_pg_session_acquire(struct torc_pg *pg,
     torc_deadline deadline);
 
 /*
- * Give a session back, in any state. It is rented again after it was cleaned: a
- * running statement is cancelled, an open transaction is rolled back, and the
- * session is reset. This happens on another fiber, within `cancel_ms`;
- * otherwise the connection is closed.
+ * Give a session back, in any state. The caller must not use it any more. It is
+ * rented again after it was cleaned: a running statement is cancelled, an open
+ * transaction is rolled back, and the session is reset. This happens on another
+ * fiber, within `cancel_ms`; otherwise the connection is closed.
  *
  * The statements of `reset` are run if the session was used since the last
  * reset. By default they close cursors, reset the role and all settings, stop
@@ -537,10 +546,11 @@ TORC_API int torc_pg_session_begin_simple(struct torc_pg_session *session,
 
 /*
  * Parks. Read the next row. Returns 1, or 0 after the last row, or a negative
- * errno. Values point to torc's memory and are readable until the next call on
- * the session. Rows are received only when they are asked for, except for what
- * fits in the buffers of the connection and the kernel: a slow reader slows the
- * server down.
+ * errno. After -EMSGSIZE one row was skipped, and the next call reads the row
+ * behind it. After -EREMOTEIO the statement has ended. Values point to torc's
+ * memory and are readable until the next call on the session. Rows are received
+ * only when they are asked for, except for what fits in the buffers of the
+ * connection and the kernel: a slow reader slows the server down.
  */
 TORC_API int torc_pg_session_next_row(struct torc_pg_session *session,
     struct torc_pg_row *row, torc_deadline deadline);
@@ -553,7 +563,11 @@ TORC_API int torc_pg_session_next_row(struct torc_pg_session *session,
 TORC_API int torc_pg_session_next_result(
     struct torc_pg_session *session, torc_deadline deadline);
 
-/* Returns the number of columns of the current result, or the columns. */
+/*
+ * Returns the number of columns of the current result, or the columns, which
+ * are readable until the next call on the session other than
+ * torc_pg_session_next_row(). A statement without rows has 0 columns, and NULL.
+ */
 TORC_API unsigned torc_pg_session_column_count(
     const struct torc_pg_session *session);
 TORC_API const struct torc_pg_column *torc_pg_session_columns(
@@ -592,7 +606,9 @@ TORC_API int torc_pg_session_run(struct torc_pg_session *session,
  * data in its text or binary format in pieces of any size, and end. `why` is
  * NULL if the data is complete; otherwise the text tells the server to discard
  * everything. `*rows` (may be NULL) is set to the number of rows. Returns 0, or
- * a negative errno. After -EREMOTEIO the copy has ended.
+ * a negative errno. An end with a `why` returns 0 if the server has discarded
+ * the data. After -EREMOTEIO the copy has ended already: do not write more, and
+ * do not call torc_pg_copy_in_end().
  */
 TORC_API int torc_pg_copy_in_begin(struct torc_pg_session *session,
     const char *sql, torc_deadline deadline);
@@ -605,7 +621,8 @@ TORC_API int torc_pg_copy_in_end(struct torc_pg_session *session,
  * Parks. Copy data from the server. Begin with a "copy ... to stdout", and read
  * one row at a time. `*data` is readable until the next call. The end discards
  * unread rows. Begin and end return 0, or a negative errno. A read returns 1,
- * or 0 after the last row.
+ * or 0 after the last row, or a negative errno: after -EMSGSIZE one row was
+ * skipped, and the next call reads the row behind it.
  */
 TORC_API int torc_pg_copy_out_begin(struct torc_pg_session *session,
     const char *sql, torc_deadline deadline);
@@ -635,8 +652,10 @@ TORC_API int torc_pg_session_listen(struct torc_pg_session *session,
 /*
  * Parks. Wait for the next notification. Notifications that arrived during
  * statements are returned first, in order. No statement may be running. Returns
- * 0, or: -EOVERFLOW more than `notices_max` bytes of notifications waited, and
- * later ones were lost (reported once). The texts are readable until the next
+ * 0, or: -ETIMEDOUT or -ECANCELED none came, and the session can be used as
+ * before; -EOVERFLOW more than `notices_max` bytes of notifications waited, or
+ * there was no memory, and later ones were lost (reported once); an error of
+ * the connection, which is lost then. The texts are readable until the next
  * call on the session.
  */
 TORC_API int torc_pg_session_await_notification(struct torc_pg_session *session,
