@@ -188,8 +188,9 @@ torc_redis_create(struct torc_redis **redis,
 }
 
 /*
- * Parks, while the reactor runs. Destroy a client that is no longer in use.
- * Call it where torc_pool_destroy() may be called, such as in the `stop` of
+ * Parks, while the reactor runs. Destroy a client that is no longer in use: no
+ * call is in progress, and its sessions and subscribers have ended. Call it
+ * where torc_pool_destroy() may be called, such as in the `stop` of
  * torc_serve(). Returns 0, or -ETIMEDOUT, as torc_pool_destroy(). NULL does
  * nothing.
  */
@@ -285,7 +286,9 @@ struct torc_redis_script {
 
 /*
  * Parks. Run a script, by its hash if the server knows it. `argv` has the keys
- * first, `keys` of them, and then the other arguments.
+ * first, `keys` of them, and then the other arguments. Returns as
+ * torc_redis_call(), or: -EINVAL `keys` is more than `argc`, or `argc` is more
+ * than 1048573; -EPROTO the server gave no hash for the script.
  */
 TORC_API int torc_redis_eval(struct torc_redis *redis,
     struct torc_redis_script *script, const struct torc_slice *argv,
@@ -300,16 +303,18 @@ struct torc_redis_session;
  * Parks. Rent a connection for a session. Sessions are for WATCH, for commands
  * that block, and for replies that are read item by item. In a cluster the
  * connection leads to the node that has `key` (any node if NULL). One fiber at
- * a time uses a session.
+ * a time uses a session. Returns 0, or: -ENOMEM; an error as
+ * torc_pool_acquire(); an error that torc_redis.h lists. `error` (may be NULL)
+ * says why.
  */
 TORC_API int torc_redis_session_acquire(struct torc_redis *redis,
     const char *key, struct torc_redis_session **session,
     struct torc_error *error, torc_deadline deadline);
 
 /*
- * End a session and return its connection. The connection is closed if it is
- * not in its original state: within MULTI, watching, changed by SELECT and the
- * like, or with an unread reply.
+ * End a session and return its connection. The session is freed. The connection
+ * is closed if it is not in its original state: within MULTI, watching, changed
+ * by SELECT and the like, or with an unread reply.
  */
 TORC_API void torc_redis_session_release(struct torc_redis_session *session);
 
@@ -330,9 +335,13 @@ TORC_API enum torc_redis_fate torc_redis_session_fate(
 /*
  * Parks. Send a command on a session. It works as torc_redis_call() and
  * torc_redis_do(), but is never sent twice. After an error the session can only
- * be released, unless the error is about the reply or about an argument. A
+ * be released, unless the error is -EBUSY, or about the reply or an argument. A
  * cluster's MOVED is an error like any other; the next session is opened where
  * it points.
+ *
+ * Returns as torc_redis_call(), or: -EBUSY the last reply was not read to its
+ * end, and nothing was sent; -ENOTCONN the connection was lost in an earlier
+ * call.
  */
 TORC_API int torc_redis_session_call(struct torc_redis_session *session,
     const struct torc_slice *argv, unsigned argc,
@@ -342,16 +351,22 @@ TORC_API int torc_redis_session_do(struct torc_redis_session *session,
     __attribute__((sentinel));
 
 /*
- * Parks. Send a command without waiting for the reply. Read the reply with
- * torc_redis_session_read().
+ * Parks. Send a command without waiting for the reply. Read the reply to its
+ * end with torc_redis_session_read() before the next command. Returns 0, or an
+ * error as torc_redis_session_call().
  */
 TORC_API int torc_redis_session_send(struct torc_redis_session *session,
     const struct torc_slice *argv, unsigned argc, torc_deadline deadline);
 
 /*
  * Parks. Read the next item of the reply, readable until the next call. Returns
- * 1; 0 if this was the last item of the reply; or a negative errno. A large
- * reply needs no memory, and a slow reader slows Redis down.
+ * 1; 0 if this was the last item of the reply (`*item` is set, too); or:
+ * -EINVAL there is no reply to read; an error that torc_redis.h lists. After an
+ * error other than -EINVAL the session can only be released.
+ *
+ * A large reply needs no memory, and a slow reader slows Redis down. The limits
+ * of the configuration apply, also `reply_bytes_max`: raise it for a reply that
+ * is larger. An error of Redis is an item of type TORC_REDIS_ERROR.
  */
 TORC_API int torc_redis_session_read(struct torc_redis_session *session,
     struct torc_resp_item *item, torc_deadline deadline);
@@ -394,9 +409,11 @@ TORC_API void torc_redis_subscriber_destroy(
 
 /*
  * Parks, but without waiting for Redis. Subscribe to a channel, or to all
- * channels that match a pattern. TORC_REDIS_SUBSCRIBED reports success. Another
- * fiber may be in torc_redis_subscriber_next() meanwhile. Without a connection,
- * the subscription is made on the next one.
+ * channels that match a pattern. TORC_REDIS_SUBSCRIBED reports success, and is
+ * reported again on each new connection. Nothing is sent or reported for a
+ * subscription that exists already. Another fiber may be in
+ * torc_redis_subscriber_next() meanwhile. Without a connection, the
+ * subscription is made on the next one. The text is copied.
  *
  * Returns 0, or: -ENOBUFS there are 4096 channels and patterns already;
  * -ENOMEM; -ETIMEDOUT; -ECANCELED.
@@ -422,9 +439,10 @@ TORC_API int torc_redis_punsubscribe(struct torc_redis_subscriber *subscriber,
  * counts as lost if it is silent for 30 s and then does not answer a PING.
  *
  * Returns 0, or: -ETIMEDOUT; -ECANCELED; -ESHUTDOWN; -EACCES the login was
- * refused; -EREMOTEIO Redis refused a channel, and `error` says which;
- * -EMSGSIZE (or another error of a limit) a message exceeds the limit and was
- * skipped.
+ * refused; -EREMOTEIO Redis refused a subscription, and `error` has its words;
+ * -EBADMSG what came is not the protocol of Redis; -EMSGSIZE (or another error
+ * of a limit) a message exceeds the limit and was skipped. The subscriber can
+ * be used after any of these. `error` may be NULL.
  */
 TORC_API int torc_redis_subscriber_next(
     struct torc_redis_subscriber *subscriber,

@@ -29,7 +29,7 @@
 extern "C" {
 #endif
 
-#define TORC_RESP_DEPTH 32	/* levels that can be had at most */
+#define TORC_RESP_DEPTH 32	/* levels of nesting, at most */
 #define TORC_RESP_HEAD 24	/* bytes of "*", a count and an end of line */
 
 /* The type of a Redis value. */
@@ -118,7 +118,9 @@ TORC_API void torc_resp_init(struct torc_resp_reader *reader,
 
 /*
  * Read one item from the beginning of the bytes. Returns how many bytes were
- * consumed; 0 if more are needed (nothing was consumed); or a negative errno.
+ * consumed; 0 if more are needed (nothing was consumed, and `*item` has no
+ * meaning); or a negative errno. The next call must begin with the first byte
+ * that was not consumed.
  *
  * `reader->done` is set when the item completes a reply. The next call then
  * begins the next reply.
@@ -169,6 +171,10 @@ TORC_API void torc_resp_arena_init(struct torc_resp_arena *arena, void *memory,
     size_t size);
 /* Allocate memory for any type. Returns NULL if there is none. */
 TORC_API void *torc_resp_arena_take(struct torc_resp_arena *arena, size_t size);
+/*
+ * Free all memory of an arena, except the caller's own bytes. Initialize it
+ * before it is used again.
+ */
 TORC_API void torc_resp_arena_free(struct torc_resp_arena *arena);
 /* Free what was allocated since `before` was copied from the arena. */
 TORC_API void torc_resp_arena_rewind(struct torc_resp_arena *arena,
@@ -191,7 +197,9 @@ TORC_API void torc_resp_tree_init(struct torc_resp_tree *tree,
     struct torc_resp_arena *arena, const struct torc_resp_limits *limits);
 
 /*
- * Build the next reply at `root`. Returns how many bytes were consumed, or an
+ * Build the next reply at `root`, which is the caller's. Its texts and items
+ * are in the arena. Pass the same `root`, and the bytes that were not consumed,
+ * until the reply is complete. Returns how many bytes were consumed, or an
  * error as torc_resp_read(). It leaves at most the bytes of an incomplete line
  * or line end.
  *
