@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * address.c - where Redis is, as the configuration says it: addresses,
- * separated by commas, or a URI.
+ * address.c - reads the address of a configuration: addresses separated by
+ * commas, or a URI.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,11 +16,11 @@
 #define SENTINEL_PORT 26379u
 #define DATABASE_MAX (1u << 20)
 
-/* Where words of what is wrong go. */
+/* Where the text of an error is stored. */
 struct reader {
 	struct torc_redis *redis;
 	struct torc_error *error;
-	bool hidden;	/* what may be a password is not repeated */
+	bool hidden;	/* possible passwords are not repeated */
 };
 
 static int __attribute__((format(printf, 2, 3)))
@@ -42,7 +42,7 @@ refuse_memory(struct torc_error *error)
 
 /* ---- One address ---- */
 
-/* Whether all bytes of it are letters, digits, or one of the others. */
+/* Whether all bytes are letters, digits, or in `others`. */
 static bool
 consists_of(const char *text, size_t size, const char *others)
 {
@@ -125,7 +125,7 @@ read_host(const struct reader *reader, const char *text)
 	const size_t size = measure_host(text);
 	char address[REDIS_ADDRESS];
 
-	/* There may be a password in it. */
+	/* The text may contain a password. */
 	if (strchr(text, '@') != NULL)
 		return refuse(reader, "address: must begin with redis:// if it "
 		    "has a user or a password");
@@ -149,7 +149,7 @@ read_host(const struct reader *reader, const char *text)
 	return add(reader, address);
 }
 
-/* Separated by commas; `text` is changed. */
+/* Read addresses that are separated by commas. `text` is changed. */
 static int
 read_list(const struct reader *reader, char *text)
 {
@@ -180,7 +180,10 @@ hex(char digit)
 	return at == NULL ? -1 : (int)(at - digits);
 }
 
-/* Undo percent-encoding in place. What may not be shown has `what` for it. */
+/*
+ * Undo percent-encoding in place. Errors name a text that must not be shown by
+ * `what`.
+ */
 static int
 decode(const struct reader *reader, char *text, const char *what)
 {
@@ -203,7 +206,10 @@ decode(const struct reader *reader, char *text, const char *what)
 	return 0;
 }
 
-/* A string of the configuration that the URI has, too. */
+/*
+ * Set a field of the configuration that the URI has. It must not be set
+ * already.
+ */
 static int
 set(const struct reader *reader, const char **field, char **ours,
     const char *value, const char *name)
@@ -259,7 +265,7 @@ read_database(const struct reader *reader, const char *text)
 	return 0;
 }
 
-/* What is behind "redis://"; it is changed. */
+/* Read what follows "redis://". The text is changed. */
 static int
 read_uri(const struct reader *reader, char *text)
 {

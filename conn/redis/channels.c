@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * channels.c - what a subscriber has subscribed to. Names are kept, and written
- * again when its connection was renewed.
+ * channels.c - the subscriptions of a subscriber. Their names are kept, and
+ * sent again on a new connection.
  */
 #include <errno.h>
 #include <string.h>
@@ -51,8 +51,8 @@ unlock(struct torc_redis_subscriber *subscriber)
 }
 
 /*
- * Parks. Without a connection there is nothing to be done, and what fails is
- * seen by who reads.
+ * Parks. Write a command, if there is a connection. The fiber that reads sees
+ * failures.
  */
 static void
 write_command(struct torc_redis_subscriber *subscriber, torc_deadline deadline,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cluster.c - commands find the node that has their keys, wherever they are
- * sent on to.
+ * cluster.c - sends commands to the node that has their keys, and follows
+ * redirections.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -37,15 +37,19 @@ torc_redis_cluster_slot(const struct batch *batch, int *slot)
 /* A command on its way. */
 struct trip {
 	struct torc_redis *redis;
-	struct node *node;	/* asked last, or to ask next: held */
-	bool told;		/* which one is next */
+	struct node *node;	/* the node that was asked last, or is asked
+				 * next; held */
+	bool told;		/* the next node is known */
 	int slot;
 	unsigned attempt;
 	torc_deadline deadline;
 	struct trouble *trouble;
 };
 
-/* What all of a list say, or what the reply is; NULL if they differ. */
+/*
+ * Returns the error that all replies of a list have, or that the reply is; NULL
+ * if they differ.
+ */
 static const struct torc_redis_reply *
 common_error(const struct torc_redis_reply *root, const struct batch *batch)
 {
@@ -100,7 +104,10 @@ turn_to(struct trip *trip, struct node *node)
 	trip->told = node != NULL;
 }
 
-/* Parks. 0, or who waits is out of time. */
+/*
+ * Parks. Pause before the next attempt. Returns an error if the deadline does
+ * not allow it.
+ */
 static int
 pause_a_while(const struct trip *trip)
 {
@@ -111,7 +118,7 @@ pause_a_while(const struct trip *trip)
 	return until.at >= trip->deadline.at ? -ETIMEDOUT : torc_sleep(until);
 }
 
-/* Parks. The map is old, unless it was asked for just now. */
+/* Parks. Ask for the map again, unless it was asked for just now. */
 static void
 refresh_map(const struct trip *trip)
 {
@@ -121,7 +128,9 @@ refresh_map(const struct trip *trip)
 		torc_redis_cluster_map(redis, trip->deadline);
 }
 
-/* What passes: on this node, or when another one has its slots. */
+/*
+ * Whether an error may pass, on this node, or when another node gets its slots.
+ */
 static bool
 is_passing(const struct torc_redis_reply *error)
 {
@@ -131,8 +140,8 @@ is_passing(const struct torc_redis_reply *error)
 }
 
 /*
- * Parks. What to do about a reply: 1: ask again, 0: deliver it, or a negative
- * errno.
+ * Parks. Decide about a reply. Returns 1 to ask again, 0 to deliver it, or a
+ * negative errno.
  */
 static int
 consider(struct trip *trip, struct batch *batch,
@@ -144,7 +153,7 @@ consider(struct trip *trip, struct batch *batch,
 	int rc;
 
 	batch->asking = false;
-	/* One command follows ASKING, not a transaction. */
+	/* ASKING applies to one command, not to a transaction. */
 	if (moved || (ask && batch->count == 1 && !batch->atomic)) {
 		struct node *node = read_redirect(trip->redis, trip->node,
 		    error);
@@ -173,8 +182,8 @@ consider(struct trip *trip, struct batch *batch,
 }
 
 /*
- * Parks. A node cannot be reached, and what there is to say of it was said:
- * maybe another one has its slots now.
+ * Parks. A node cannot be reached, and the error was set. Another node may have
+ * its slots by now.
  */
 static int
 look_elsewhere(struct trip *trip, int error)
@@ -199,7 +208,7 @@ is_unreachable(int rc)
 	    rc != -EACCES;
 }
 
-/* Parks. A link that nobody else has, to the node of the trip's slot. */
+/* Parks. Rent a link to the node of the trip's slot. */
 static int
 rent_there(struct trip *trip, struct link **link)
 {
@@ -233,7 +242,10 @@ torc_redis_cluster_rent(struct torc_redis *redis, int slot, struct link **link,
 	return rc;
 }
 
-/* Parks. Ask the node that is next: 0: deliver it, 1: go on, or an error. */
+/*
+ * Parks. Ask the next node. Returns 0 to deliver the reply, 1 to go on, or an
+ * error.
+ */
 static int
 ask_next(struct trip *trip, struct request **request, struct batch *batch)
 {

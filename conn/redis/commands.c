@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * commands.c - what the client must know of commands: which of them need a
+ * commands.c - what the client must know about commands: which ones need a
  * connection of their own, and where their keys are.
  */
 #include <string.h>
@@ -115,7 +115,7 @@ upper(uint8_t letter)
 	return letter >= 'a' && letter <= 'z' ? letter & 0xdf : letter;
 }
 
-/* Whether it is that name, which is in upper case. */
+/* Whether a word is this name, which is in upper case. */
 static bool
 is(const struct torc_slice *word, const char *name)
 {
@@ -143,9 +143,10 @@ eight_letters(const char *letters)
 }
 
 /*
- * Its place in the table, or -1: each command is looked up, so be quick. No
- * two have the same eight letters in front. The last that is not behind the
- * word is found in the same number of steps for all, without a branch.
+ * Returns the place of a word in the table, or -1. Each command is looked up,
+ * so this must be quick. No two names begin with the same eight letters. The
+ * last name that is not after the word is found in the same number of steps for
+ * all, without a branch.
  */
 static int
 look_up(const struct torc_slice *word)
@@ -153,7 +154,8 @@ look_up(const struct torc_slice *word)
 	size_t at = 0;
 	uint64_t wanted = 0;
 
-	/* In upper case, roughly: is() sees what was no letter. */
+	/* Convert to upper case, roughly: is() finds bytes that were not
+	 * letters. */
 	for (size_t i = 0; i < word->size && i < 8; i++)
 		wanted |= (word->data[i] & UINT64_C(0xdf)) << (56 - 8 * i);
 	for (size_t left = SPECIAL; left > 1; left -= left / 2) {
@@ -167,8 +169,9 @@ look_up(const struct torc_slice *word)
 }
 
 /*
- * The options of XREAD and XREADGROUP, up to STREAMS: its place, or `argc`.
- * *blocks: BLOCK is one of them. Groups and streams may have such names.
+ * Read the options of XREAD and XREADGROUP, up to STREAMS. Returns its place,
+ * or `argc`. *blocks: BLOCK is one of them. Groups and streams may have such
+ * names.
  */
 static unsigned
 read_options(unsigned argc, const struct torc_slice *argv, bool *blocks)
@@ -195,7 +198,7 @@ is_any(const struct torc_slice *word, const char *const *names)
 	return *names != NULL;
 }
 
-/* Parts of CLIENT that leave what comes over the connection as it is. */
+/* Subcommands of CLIENT that do not change the connection. */
 static unsigned
 client_flags(unsigned argc, const struct torc_slice *argv)
 {
@@ -209,7 +212,7 @@ client_flags(unsigned argc, const struct torc_slice *argv)
 	    COMMAND_STATEFUL | COMMAND_ALTERS;
 }
 
-/* Those that are what they are by their second word. */
+/* The flags of a command, which may depend on its second word. */
 static unsigned
 flags_of(unsigned argc, const struct torc_slice *argv, int place)
 {
@@ -233,7 +236,7 @@ torc_redis_command_flags(unsigned argc, const struct torc_slice *argv)
 
 	if (place >= 0)
 		return flags_of(argc, argv, place);
-	/* Redis takes both for HTTP, and for an attack. */
+	/* Redis takes both for HTTP, and treats them as an attack. */
 	return is(&argv[0], "HOST:") ? COMMAND_FATAL : 0;
 }
 
@@ -294,7 +297,7 @@ torc_redis_key_slot(const void *key, size_t size)
 	const uint8_t *shut = open == NULL ? NULL :
 	    memchr(open, '}', size - (size_t)(open - data));
 
-	/* What is between the first braces, if that is something. */
+	/* Use the text between the first braces, if there is any. */
 	if (shut != NULL && shut > open + 1)
 		return crc16(open + 1, (size_t)(shut - open) - 1) %
 		    REDIS_SLOTS;

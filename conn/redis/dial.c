@@ -10,7 +10,7 @@
 #include "conn/redis/redis.h"
 #include "sys/sys.h"
 
-/* Behind what there is to say of the addresses before. */
+/* Append the error to those of earlier addresses. */
 int
 torc_redis_fail_open(
     const struct link *link, int error, const char *format, ...)
@@ -51,7 +51,7 @@ torc_redis_hang_up(struct link *link)
 	torc_conn_close(link->conn, TORC_AT_ONCE);
 }
 
-/* What is left of the time, shared with those that come later. */
+/* This address's share of the remaining time. */
 static torc_deadline
 share(torc_deadline deadline, unsigned left)
 {
@@ -68,7 +68,7 @@ torc_redis_dial(struct link *link, const struct login *login,
 	char words[80];
 	int rc;
 
-	/* A greeting that failed has left its marks. */
+	/* Reset what a failed greeting has changed. */
 	link->shared.retired = false;
 	link->mute = false;
 	link->aside = false;
@@ -89,7 +89,7 @@ torc_redis_dial(struct link *link, const struct login *login,
 	return rc;
 }
 
-/* Nothing else is worth trying. */
+/* After these errors, no other address is tried. */
 static bool
 is_final(int rc)
 {
@@ -97,7 +97,10 @@ is_final(int rc)
 	    rc == -ENOMEM;
 }
 
-/* Parks. All addresses of a name, but for those that were dialled before. */
+/*
+ * Parks. Try all addresses of a name, except for those that were dialled
+ * before.
+ */
 static int
 dial_next(
     struct link *link, struct torc_dialled *dialled, torc_deadline deadline)
@@ -122,8 +125,10 @@ torc_redis_dial_server(struct link *link, torc_deadline deadline)
 	return dial_next(link, &dialled, deadline);
 }
 
-/* Parks. As before, but first at what had no wrong server. If that leads
- * nowhere, those that had one may have changed. */
+/*
+ * Parks. As above, but first try addresses that did not have the wrong server.
+ * If none works, the others may have changed.
+ */
 static int
 dial_preferred(struct link *link, torc_deadline deadline)
 {
@@ -148,7 +153,10 @@ prefer(struct node *node, unsigned place)
 	node->preferred = place;
 }
 
-/* Parks. The first of the addresses that lets us in, or leads to one. */
+/*
+ * Parks. Connect to the first address that lets us log in, or whose sentinel
+ * names such a server.
+ */
 static int
 dial_any(struct link *link, torc_deadline deadline)
 {
@@ -241,7 +249,8 @@ open_link(void **item, torc_deadline deadline, void *arg)
 		torc_sys_free(link);
 		return rc;
 	}
-	/* Those of the program are for what the program asks. */
+	/* The limits of the configuration apply to the program's commands
+	 * only. */
 	torc_resp_tree_init(&link->tree, NULL, &limits);
 	link->opening = NULL;
 	if (!torc_redis_is_replaced(link))

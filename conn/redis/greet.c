@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * greet.c - the first words on a connection: is it Redis, and are we let in?
+ * greet.c - the greeting on a connection: checks that it is Redis, and logs in.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ is_one_of(const struct torc_redis_reply *reply, const char *const *codes)
 	return *codes != NULL;
 }
 
-/* Redis does not want us, and says why. */
+/* Redis refuses the connection, and says why. */
 static int
 refuse(const struct link *link, const struct torc_redis_reply *reply)
 {
@@ -52,7 +52,7 @@ torc_redis_ask_early(struct link *link, struct request **request,
 	    link->address, argv[0], torc_redis_open_error(link, rc, words));
 }
 
-/* Parks. A step of the greeting: 0, or an error that is explained. */
+/* Parks. One step of the greeting. Returns 0, or an error with its text set. */
 static int
 greet_with(struct link *link, torc_deadline deadline, unsigned argc,
     const char *const *argv)
@@ -72,8 +72,8 @@ greet_with(struct link *link, torc_deadline deadline, unsigned argc,
 }
 
 /*
- * Parks. Whether it is Redis that we talk to. There are errors that it has for
- * a PING, too; they are those of commands.
+ * Parks. Check that the server is Redis. It may answer PING with an error, too;
+ * such errors belong to commands.
  */
 static int
 ping(struct link *link, const struct login *login, torc_deadline deadline)
@@ -89,7 +89,8 @@ ping(struct link *link, const struct login *login, torc_deadline deadline)
 		return rc;
 	root = &request->root;
 	if (root->type == TORC_REDIS_ERROR) {
-		/* One whose users may not ping is Redis, after AUTH. */
+		/* After AUTH, a server whose user may not ping is Redis,
+		 * too. */
 		if (!is_one_of(root, known) &&
 		    (login->password == NULL ||
 		    !torc_redis_is_error(root, "NOPERM")))
@@ -102,7 +103,7 @@ ping(struct link *link, const struct login *login, torc_deadline deadline)
 	return rc;
 }
 
-/* As servers before RESP3 are greeted. */
+/* Greet a server that does not know RESP3. */
 static int
 greet_plainly(
     struct link *link, const struct login *login, torc_deadline deadline)
@@ -121,7 +122,7 @@ greet_plainly(
 	return rc < 0 ? rc : ping(link, login, deadline);
 }
 
-/* Whether that is what servers say which do not speak RESP3. */
+/* Whether a reply is that of a server that does not know RESP3. */
 static bool
 is_unknown(const struct torc_redis_reply *reply)
 {
@@ -132,7 +133,10 @@ is_unknown(const struct torc_redis_reply *reply)
 	    strstr(reply->text, "unsupported command") != NULL));
 }
 
-/* A map that names a server, or the protocol that we have asked for. */
+/*
+ * The reply must be a map that names a server, or the protocol that we asked
+ * for.
+ */
 static bool
 is_greeting(const struct torc_redis_reply *reply)
 {
@@ -165,7 +169,7 @@ judge_greeting(const struct link *link, const struct torc_redis_reply *reply)
 		return refuse(link, reply);
 	if (protocol == 0)
 		return -EPROTONOSUPPORT;
-	/* Its words may have our password in them. */
+	/* The text of the error may contain our password. */
 	return torc_redis_fail_open(link, -ECONNREFUSED,
 	    "%s: HELLO: the server "
 	    "does not speak RESP3 (protocol = %u)",

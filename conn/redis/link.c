@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * link.c - a connection to Redis: writing batches, and handing replies to the
+ * link.c - a connection to Redis: writes batches, and gives replies to the
  * requests that wait for them.
  */
 #include <errno.h>
@@ -45,7 +45,7 @@ torc_redis_request_free(struct request *request)
 	torc_sys_free(request);
 }
 
-/* Make one reply of those that came. */
+/* Make one reply of the received ones. */
 static void
 assemble(struct request *request, const struct batch *batch)
 {
@@ -60,7 +60,7 @@ assemble(struct request *request, const struct batch *batch)
 		return;
 	}
 	*root = request->parts[request->expected - 1];
-	/* Why EXEC was refused says more than that it was. */
+	/* The error of the refused command says more than that of EXEC. */
 	for (unsigned i = 0; batch->atomic && i < request->expected; i++) {
 		if (request->parts[i].type != TORC_REDIS_ERROR)
 			continue;
@@ -71,7 +71,7 @@ assemble(struct request *request, const struct batch *batch)
 
 /* ---- Replies ---- */
 
-/* Something that is no reply, such as news of a key that we had asked for. */
+/* Something that is not a reply, such as a notice about a tracked key. */
 static int64_t
 feed_aside(struct link *link, const uint8_t *data, size_t size)
 {
@@ -89,7 +89,7 @@ between_replies(const struct link *link)
 	return reader->depth == 0 && reader->text_left == 0;
 }
 
-/* The rest of a reply that was refused. */
+/* Skip the rest of a refused reply. */
 static int64_t
 pass(struct link *link, struct request *request, const uint8_t *data,
     size_t size)
@@ -101,8 +101,8 @@ pass(struct link *link, struct request *request, const uint8_t *data,
 }
 
 /*
- * A reply is over a limit, or there is no memory for it. What is there of it
- * goes, so that no memory is held while the rest is read past.
+ * A reply exceeds a limit, or there is no memory for it. Its part is freed, so
+ * that no memory is held while the rest is skipped.
  */
 static int64_t
 refuse(struct link *link, struct request *request,
@@ -160,7 +160,7 @@ feed(struct torc_request *base, const uint8_t *data, size_t size, bool *done,
 	return rc;
 }
 
-/* A line that is longer than what can be in view. */
+/* A line is longer than the view can be. */
 static int64_t
 feed_full(struct torc_request *base, const uint8_t *data, size_t size,
     bool *done, void *arg)
@@ -215,7 +215,7 @@ put_large(struct link *link, torc_deadline deadline,
 	return rc;
 }
 
-/* The most that it can have on the wire. */
+/* The largest size that the batch can have on the wire. */
 static size_t
 most_bytes(const struct torc_redis_command *command)
 {
@@ -227,8 +227,8 @@ most_bytes(const struct torc_redis_command *command)
 }
 
 /*
- * What was staged before is sent first if there is no room for this: a write
- * that has to wait must not fail with others' commands in it.
+ * If there is no room for this batch, staged bytes are sent first: a write that
+ * has to wait must not fail with others' commands in it.
  */
 static int
 put_command(struct link *link, torc_deadline deadline,
@@ -283,7 +283,7 @@ torc_redis_link_write(struct link *link, torc_deadline deadline,
 	return rc;
 }
 
-/* Whether it may have to wait for the server to read. */
+/* Whether the write may have to wait for the server to read. */
 static bool
 is_large(const struct link *link, const struct batch *batch)
 {
@@ -295,7 +295,7 @@ is_large(const struct link *link, const struct batch *batch)
 	return size > room;
 }
 
-/* Nobody waits for it any more; it keeps its place. */
+/* Stop waiting for a request. It keeps its place in the pipeline. */
 static void
 give_up(struct link *link, struct request *request)
 {
@@ -307,8 +307,8 @@ give_up(struct link *link, struct request *request)
 }
 
 /*
- * Parks. 0, or an error, and the request is not ours any more. A write that
- * failed is the end of the connection; the others on it did nothing wrong.
+ * Parks. Returns 0; or an error, and the request is not ours any more. A failed
+ * write ends the connection; other requests on it are not to blame.
  */
 static int
 submit(struct link *link, struct request *request, torc_deadline deadline,
@@ -332,7 +332,8 @@ submit(struct link *link, struct request *request, torc_deadline deadline,
 			torc_pipeline_break(pipeline, -ECONNRESET);
 	}
 	torc_pipeline_end(pipeline);
-	/* Of one that Redis refuses before it has all of it, too. */
+	/* Also for a command that Redis refuses before it has received all of
+	 * it. */
 	if (rc < 0 && request->base.done && request->base.result == 0)
 		rc = 0;
 	if (rc < 0)
@@ -341,7 +342,7 @@ submit(struct link *link, struct request *request, torc_deadline deadline,
 }
 
 /*
- * Late replies are waited for, unless the connection may be lost. A call with a
+ * Late replies are awaited, unless the connection may be lost. A call with a
  * short deadline cannot tell, and must not take the connection from others.
  */
 static void
@@ -435,6 +436,6 @@ torc_redis_link_alive(struct link *link)
 	if (shared->retired || shared->pipeline.error != 0 ||
 	    torc_redis_is_replaced(link))
 		return false;
-	/* Without a request, nothing may have come, not even an end. */
+	/* Without a request, nothing may have arrived, not even the end. */
 	return shared->pipeline.count > 0 || torc_conn_usable(link->conn);
 }

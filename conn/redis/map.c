@@ -31,7 +31,7 @@ torc_redis_node_drop(struct node *node)
 	node->users--;
 }
 
-/* It is nobody's any more, but of those that use it. */
+/* Remove a node from the map. It stays for those that use it. */
 static void
 forget(struct torc_redis *redis, struct node *node)
 {
@@ -46,7 +46,10 @@ forget(struct torc_redis *redis, struct node *node)
 	torc_redis_node_rest(node);
 }
 
-/* A node without slots. */
+/*
+ * A node has no slots any more: forget it, or keep it as one of the
+ * configuration without connections.
+ */
 static void
 dismiss(struct torc_redis *redis, struct node *node)
 {
@@ -70,7 +73,7 @@ torc_redis_cluster_reap(struct torc_redis *redis)
 		}
 		*at = node->next;
 		torc_redis_node_destroy(node, TORC_NEVER);
-		/* Meanwhile the list may have changed. */
+		/* The list may have changed meanwhile. */
 		at = &redis->gone;
 	}
 }
@@ -88,8 +91,9 @@ add_node(struct torc_redis *redis, const char *address)
 }
 
 /*
- * The node at "host:port" of `size` bytes, IPv6 without brackets; without a
- * host it is that of `from`. NULL if it cannot be had.
+ * Returns the node at "host:port" of `size` bytes, IPv6 without brackets.
+ * Without a host it is that of `from`. NULL if it cannot be added: the address
+ * is too long, there is no memory, or there are too many nodes.
  */
 struct node *
 torc_redis_cluster_find(struct torc_redis *redis, const struct node *from,
@@ -162,7 +166,7 @@ is_range(const struct torc_redis_reply *range)
 	    items[2].items[1].type == TORC_REDIS_INTEGER;
 }
 
-/* How many slots it has that no range had before. */
+/* Count the slots that no earlier range had. */
 static unsigned
 take_range(struct torc_redis *redis, const struct node *from,
     const struct torc_redis_reply *range)
@@ -188,8 +192,8 @@ take_range(struct torc_redis *redis, const struct node *from,
 }
 
 /*
- * The ranges of a map that makes sense do not overlap: what would be more than
- * all slots is not looked at, however many ranges there are.
+ * The ranges of a valid map do not overlap. After as many slots as there are,
+ * further ranges are ignored.
  */
 static bool
 take_map(struct torc_redis *redis, const struct node *from,
@@ -257,7 +261,7 @@ ask_for_map(struct torc_redis *redis, struct node *node, torc_deadline deadline,
 	return rc;
 }
 
-/* Parks. Ask one after the other, until one answers. */
+/* Parks. Ask the nodes one after the other, until one answers. */
 static int
 ask_all(struct torc_redis *redis, torc_deadline deadline,
     struct trouble *trouble)
@@ -292,14 +296,14 @@ torc_redis_cluster_map(struct torc_redis *redis, torc_deadline deadline)
 	redis->mapping = true;
 	rc = ask_all(redis, deadline, &trouble);
 	redis->mapping = false;
-	/* Those that wait try themselves if only our time was up. */
+	/* Waiting fibers try themselves if only our deadline passed. */
 	torc_wake_all(&redis->mappers,
 	    rc == -ECANCELED || rc == -ETIMEDOUT ? 0 : rc);
 	torc_redis_cluster_reap(redis);
 	return rc;
 }
 
-/* One that has slots, in turn, or any. */
+/* Returns a node with slots, in turn, or any node. */
 static struct node *
 any_node(struct torc_redis *redis)
 {
@@ -313,7 +317,7 @@ any_node(struct torc_redis *redis)
 	return redis->nodes[redis->turn++ % redis->node_count];
 }
 
-/* There is no map; what it was asked for was not sent. */
+/* There is no map, so the command was not sent. */
 static int
 explain(const struct torc_redis *redis, int rc, torc_deadline deadline,
     struct trouble *trouble)

@@ -78,7 +78,7 @@ static int
 create_openers(struct node *node, struct torc_error *error)
 {
 	const struct torc_redis_config *config = &node->redis->config;
-	/* Of the shared, retired ones count as long as they have users. */
+	/* Retired shared links count as long as they have users. */
 	const unsigned sizes[] = { config->shared_connections * 4,
 		config->sessions, APART };
 	struct opener *const openers[] = { &node->shared, &node->sessions,
@@ -123,7 +123,7 @@ torc_redis_node_create(struct torc_redis *redis, const char *address,
 	return rc;
 }
 
-/* An open that failed has words of its own; what else there is has none. */
+/* A failed open has its own text; other errors have none. */
 static int
 explain(const struct opener *opener, int rc, torc_deadline deadline,
     struct trouble *trouble)
@@ -204,7 +204,7 @@ torc_redis_node_destroy(struct node *node, torc_deadline deadline)
 	return rc < 0 ? -ETIMEDOUT : 0;
 }
 
-/* Parks. A link to use: the best that there is, or a new one. */
+/* Parks. Get a link: the best one, or a new one. */
 static int
 get_link(struct node *node, struct link **link, torc_deadline deadline,
     struct trouble *trouble)
@@ -224,7 +224,7 @@ get_link(struct node *node, struct link **link, torc_deadline deadline,
 	return 0;
 }
 
-/* Parks. A link for a batch. */
+/* Parks. Get a link for a batch. */
 static int
 take_link(struct node *node, const struct batch *batch, struct link **link,
     torc_deadline deadline, struct trouble *trouble)

@@ -30,7 +30,9 @@ is_digit(uint8_t byte)
 	return byte >= '0' && byte <= '9';
 }
 
-/* The length of `word` if the text begins with it, in any case, or 0. */
+/*
+ * Returns the length of `word` if the text begins with it, in any case; or 0.
+ */
 static size_t
 match(const uint8_t *text, size_t size, const char *word)
 {
@@ -66,7 +68,7 @@ read_special(const uint8_t *text, size_t size, double *number)
 	return true;
 }
 
-/* Digits that are too many to matter only say that there is more. */
+/* Digits that are too many to matter only say that there are more. */
 static void
 take_digit(struct decimal *decimal, uint8_t digit, bool behind_point)
 {
@@ -86,7 +88,7 @@ take_digit(struct decimal *decimal, uint8_t digit, bool behind_point)
 	}
 }
 
-/* Digits and perhaps a point: how many bytes. */
+/* Read digits and an optional point. Returns how many bytes. */
 static size_t
 read_digits(struct decimal *decimal, const uint8_t *text, size_t size)
 {

@@ -99,7 +99,7 @@ copy_strings(struct torc_redis *redis, struct torc_error *error)
 	return 0;
 }
 
-/* The server, or those of a cluster that are known at first. */
+/* Add the server, or the first nodes of a cluster. */
 static int
 add_nodes(struct torc_redis *redis, struct torc_error *error)
 {
@@ -155,7 +155,7 @@ add_sentinels(struct torc_redis *redis, struct torc_error *error)
 	return rc < 0 ? rc : add_nodes(sentinels, error);
 }
 
-/* Parks. 0, or -ETIMEDOUT. */
+/* Parks. Returns 0 or -ETIMEDOUT. */
 static int
 free_redis(struct torc_redis *redis, torc_deadline deadline)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pass.c - reading past replies that nobody gets. All that it remembers of one
- * is how many values are still to come, however they are nested.
+ * pass.c - skips replies. It only remembers how many values are still to come,
+ * however they are nested.
  */
 #include <errno.h>
 #include <string.h>
@@ -20,9 +20,9 @@ enum {
 };
 
 /*
- * The values that are still to come of what torc_resp_read() was in the middle
- * of. Each aggregate that is open counts among those of the one around it; an
- * attribute is no value.
+ * Returns how many values are still to come in the reply that torc_resp_read()
+ * has begun. An open aggregate counts as a value of the one around it; an
+ * attribute is not a value.
  */
 static uint64_t
 outstanding(const struct torc_resp_reader *reader)
@@ -46,7 +46,7 @@ begin(struct torc_resp_reader *reader)
 	reader->depth = 0;
 	reader->aside = 0;
 	reader->seen = 0;
-	/* Those that follow begin anew. */
+	/* The next reply begins afresh. */
 	reader->bytes = 0;
 	reader->items = 0;
 }
@@ -97,8 +97,9 @@ pass_line(struct torc_resp_reader *reader, const uint8_t *data, size_t size)
 }
 
 /*
- * "3\r\n", "-1\r\n": its bytes with the end of line; 0: more are needed; or
- * -EBADMSG. Of a value that is not there, the count is -1.
+ * Read a count, such as "3\r\n" or "-1\r\n". Returns its bytes including the
+ * end of line; 0: more are needed; or -EBADMSG. The count of a null value is
+ * -1.
  */
 static long
 read_count(const uint8_t *data, size_t size, int64_t *count)

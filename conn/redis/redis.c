@@ -12,16 +12,20 @@
 
 #define ARGUMENT_MAX (512u << 20)	/* proto-max-bulk-len of servers */
 #define ARGUMENTS_MAX (1u << 20)	/* that servers take */
-/* Of a command or a transaction: servers end a connection that has sent more
- * than client-query-buffer-limit (1 GiB) at once. */
+/*
+ * The limit of a command or a transaction: servers close a connection that has
+ * sent more than client-query-buffer-limit (1 GiB) at once.
+ */
 #define TOTAL_MAX (UINT64_C(768) << 20)
-/* More goes apart. The least that a server can be configured to take, of an
- * argument and of a command, is 1 MiB. */
+/*
+ * Larger commands are sent over separate links. The smallest limit that a
+ * server can have for an argument and for a command is 1 MiB.
+ */
 #define LARGE (512u << 10)
 
 /* ---- Commands ---- */
 
-/* Its name is for people; it may be anything. */
+/* The name is printed for people. It may contain anything. */
 static int
 refuse_by_name(struct trouble *trouble, const struct torc_slice *name,
     unsigned flags)
@@ -101,7 +105,7 @@ tell_refused(struct trouble *trouble, const struct request *request)
 	    torc_redis_over_limit(request->refused));
 }
 
-/* What Redis says is the reply, and becomes an error beside it. */
+/* An error of Redis is the reply, and is copied to an error. */
 static int
 tell_reply(struct trouble *trouble, struct request *request, bool wanted)
 {
@@ -111,7 +115,7 @@ tell_reply(struct trouble *trouble, struct request *request, bool wanted)
 		request->error = torc_resp_arena_take(&request->arena,
 		    sizeof(*request->error));
 	(void)torc_error_set(request->error, -EREMOTEIO, "%s", text);
-	/* That of a session is asked for, too. */
+	/* A session keeps its error, too. */
 	return trouble == NULL || trouble->error == NULL ? -EREMOTEIO :
 	    torc_redis_tell(trouble, -EREMOTEIO, TORC_REDIS_ANSWERED, "%s",
 	    text);
@@ -150,7 +154,7 @@ torc_redis_reply_free(struct torc_redis_reply *reply)
 		    offsetof(struct request, root)));
 }
 
-/* Parks. To where it belongs. */
+/* Parks. Send a batch to its node. */
 static int
 send_batch(struct torc_redis *redis, struct torc_redis_reply **reply,
     torc_deadline deadline, struct batch *batch)
@@ -264,7 +268,10 @@ torc_redis_transact(struct torc_redis *redis,
 
 /* ---- Scripts ---- */
 
-/* The server knows the hash. Parks. After an error there is a reply. */
+/*
+ * Parks. Run a script whose hash the server knows. After an error there is a
+ * reply.
+ */
 static int
 learn_hash(struct torc_redis *redis, struct torc_redis_script *script,
     struct torc_redis_reply **reply, torc_deadline deadline)
@@ -273,7 +280,8 @@ learn_hash(struct torc_redis *redis, struct torc_redis_script *script,
 	int rc = torc_redis_do(redis, reply, deadline, "SCRIPT", "LOAD",
 	    script->text, NULL);
 
-	/* Whatever became of that: the script itself was not sent to run. */
+	/* Whatever happened to SCRIPT LOAD, the script was not sent to be
+	 * run. */
 	if (rc < 0 && rc != -EREMOTEIO)
 		torc_redis_reply_unsent(*reply);
 	if (rc < 0)
@@ -289,7 +297,7 @@ learn_hash(struct torc_redis *redis, struct torc_redis_script *script,
 	return rc < 0 ? torc_redis_deliver(&trouble, rc, NULL, reply) : 0;
 }
 
-/* Parks. `argv` has room for three in front. */
+/* Parks. `argv` has room for three words at its beginning. */
 static int
 run_script(struct torc_redis *redis, struct torc_redis_reply **reply,
     torc_deadline deadline, const struct torc_redis_script *script,
@@ -310,7 +318,10 @@ run_script(struct torc_redis *redis, struct torc_redis_reply **reply,
 	return torc_redis_call(redis, argv, argc, reply, deadline);
 }
 
-/* Nothing is wrong with its size: the words of EVALSHA. 0, or an error. */
+/*
+ * Check the size of a script's command, and make the words of EVALSHA. Returns
+ * 0 or an error.
+ */
 static int
 script_words(struct torc_slice **words, unsigned argc, unsigned keys,
     struct trouble *trouble)

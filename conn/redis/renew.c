@@ -14,8 +14,8 @@
 #define CALM_NS UINT64_C(10000000000)	/* ... until none was for so long */
 
 /*
- * What another connection may mend. Not MISCONF, OOM, BUSY and the like: that
- * server is what it should be, and is in trouble.
+ * Errors that another connection may not have. MISCONF, OOM, BUSY and the like
+ * are not among them: that server is the right one, but has problems.
  */
 static bool
 is_wrong_server(const struct torc_redis_reply *reply)
@@ -46,7 +46,7 @@ has_such(const struct request *request, bool list)
 	return false;
 }
 
-/* Of a name with several addresses, that of the link is not tried next. */
+/* Do not try the address of this link next, if its name has several. */
 static bool
 avoid(struct node *node, const struct link *link)
 {
@@ -60,7 +60,7 @@ avoid(struct node *node, const struct link *link)
 	return true;
 }
 
-/* Servers that are meant to be so are dialled again, but not all the time. */
+/* Servers that stay like this are dialled again, but not too often. */
 static void
 begin_generation(struct node *node, const struct link *link)
 {
@@ -77,7 +77,8 @@ begin_generation(struct node *node, const struct link *link)
 	node->generation++;
 	node->set.open_at = now;
 	node->set.pause_ns = node->renew_ns;
-	/* Of several, the next one, unless it was found already. */
+	/* Try the next of several addresses, unless another one was found
+	 * already. */
 	if (redis->address_count == 0 || strcmp(link->address,
 	    redis->addresses[node->preferred]) != 0)
 		return;

@@ -16,8 +16,8 @@
 /* ---- Lines ---- */
 
 /*
- * The line behind the type: its length, without its end; -EAGAIN if that is
- * not there yet.
+ * Find the line after the type. Returns its length without its end; -EAGAIN if
+ * the end is not there yet.
  */
 static long
 read_line(struct torc_resp_reader *reader, const uint8_t *data, size_t size)
@@ -98,7 +98,10 @@ torc_resp_init(struct torc_resp_reader *reader,
 		mine->line_max = LINE_MAX_BYTES;
 }
 
-/* A value is whole: so may be those around it. An attribute is no value. */
+/*
+ * A value is complete, and those around it may be, too. An attribute is not a
+ * value.
+ */
 static void
 complete(struct torc_resp_reader *reader)
 {
@@ -127,9 +130,9 @@ count_bytes(struct torc_resp_reader *reader, uint64_t size)
 }
 
 /*
- * A piece of a text from the bytes behind its head: how many are taken. The
- * last byte comes with the end of line behind it, so that it is the last piece
- * and the text is known to be right.
+ * Take a piece of a text from the bytes after its head. Returns how many were
+ * taken. The last byte is taken together with the end of line after it, so that
+ * the last piece shows that the text is valid.
  */
 static long
 read_piece(struct torc_resp_reader *reader, const uint8_t *data, size_t size,
@@ -213,7 +216,7 @@ begin_aggregate(struct torc_resp_reader *reader, struct torc_resp_item *item)
 	return 0;
 }
 
-/* A value that is in its line. 0 or a negative errno. */
+/* Read a value that is in its line. Returns 0 or a negative errno. */
 static int
 read_scalar(struct torc_resp_reader *reader, struct torc_resp_item *item)
 {
@@ -251,7 +254,7 @@ read_scalar(struct torc_resp_reader *reader, struct torc_resp_item *item)
 	return rc;
 }
 
-/* What the first byte of a value says. */
+/* Returns the type that the first byte of a value means. */
 enum form { SCALAR, TEXT, AGGREGATE, UNKNOWN };
 
 static enum form
@@ -288,7 +291,7 @@ read_type(uint8_t byte, enum torc_redis_type *type)
 	return UNKNOWN;
 }
 
-/* "-1" for what is not there. */
+/* "-1" for a null value. */
 static int
 read_count(const uint8_t *data, struct torc_resp_item *item, size_t length)
 {

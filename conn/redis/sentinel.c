@@ -40,7 +40,7 @@ put_address(const struct torc_redis_reply *root, char *address)
 	    root->items[0].text, root->items[1].text);
 }
 
-/* What the sentinel says: the address, or an error that is explained. */
+/* Read the sentinel's answer: the address, or an error with its text set. */
 static int
 read_answer(const struct link *link, const struct request *request,
     char *address)
@@ -63,7 +63,7 @@ read_answer(const struct link *link, const struct request *request,
 
 /* ---- In the background ---- */
 
-/* The one that has told is asked first; others may not know it yet. */
+/* This sentinel is asked first; others may not know the new master yet. */
 static void
 switch_master(struct torc_redis *redis)
 {
@@ -73,7 +73,9 @@ switch_master(struct torc_redis *redis)
 	torc_redis_node_switch(node);
 }
 
-/* Parks. Whether it is another one by now, which no news has told. */
+/*
+ * Parks. Check whether there is another master that no message has announced.
+ */
 static void
 compare(struct torc_redis *redis, torc_deadline deadline)
 {
@@ -101,7 +103,7 @@ is_ours(const struct torc_redis *redis, const struct torc_redis_message *news)
 	    news->text[size] == ' ';
 }
 
-/* Parks. Until the fiber is cancelled. */
+/* Parks. Runs until the fiber is cancelled. */
 static void
 hear(struct torc_redis *redis, struct torc_redis_subscriber *subscriber)
 {
@@ -135,7 +137,7 @@ follow(void *arg)
 	return 0;
 }
 
-/* Without the daemon, news are what a connection tells. */
+/* Without the daemon, a new master is only noticed by a connection. */
 static void
 begin_to_follow(struct torc_redis *redis)
 {
@@ -154,7 +156,7 @@ torc_redis_sentinel_leave(struct torc_redis *redis)
 
 /* ---- For a connection ---- */
 
-/* Parks. Where the master is. */
+/* Parks. Ask where the master is. */
 static int
 ask_sentinel(struct link *link, char *address, torc_deadline deadline)
 {
@@ -178,7 +180,7 @@ ask_sentinel(struct link *link, char *address, torc_deadline deadline)
 	return rc;
 }
 
-/* Parks. What a sentinel knows may be out of date. */
+/* Parks. Check the role: the sentinel may be out of date. */
 static int
 check_role(struct link *link, torc_deadline deadline)
 {

@@ -44,14 +44,14 @@ torc_redis_session_acquire(struct torc_redis *redis, const char *key,
 		torc_sys_free(session);
 		return rc;
 	}
-	/* Attempts that failed before have left their words. */
+	/* Earlier failed attempts have set a text. */
 	torc_error_clear(error);
 	session->node = session->link->node;
 	*out = session;
 	return 0;
 }
 
-/* What the last item viewed is done with. */
+/* Consume the bytes of the last item. */
 static void
 settle(struct torc_redis_session *session)
 {
@@ -89,7 +89,7 @@ torc_redis_session_fate(const struct torc_redis_session *session)
 	return session->fate;
 }
 
-/* A call begins: nothing is wrong with it yet. */
+/* Begin a call: it has no error yet. */
 static struct trouble
 begin(struct torc_redis_session *session)
 {
@@ -115,24 +115,24 @@ check(struct torc_redis_session *session,
 	return torc_redis_check(trouble, command, COMMAND_FOREIGN, &total);
 }
 
-/* How the connection differs from a new one after a command. */
+/* Track how a command changes the connection. */
 static void
 follow(struct torc_redis_session *session, unsigned flags,
     const struct request *request)
 {
 	const struct torc_redis_reply *reply = &request->root;
 
-	/* Whether it ended what was begun cannot be told. */
+	/* It is not known whether the command ended what was begun. */
 	if ((flags & COMMAND_ALTERS) || request->refused != 0)
 		session->altered |= flags != 0;
-	/* Within MULTI nothing is done yet. */
+	/* Within MULTI nothing is executed yet. */
 	if (reply->type == TORC_REDIS_STATUS &&
 	    strcmp(reply->text, "QUEUED") == 0)
 		return;
 	if (flags & COMMAND_BEGINS)
 		session->begun = true;
-	/* One that was refused has ended nothing, but for EXEC when it says
-	 * that it has. */
+	/* A refused command has ended nothing, except for EXEC if its error
+	 * says so. */
 	if ((flags & COMMAND_ENDS) && (reply->type != TORC_REDIS_ERROR ||
 	    torc_redis_is_error(reply, "EXECABORT")))
 		session->begun = false;
@@ -217,7 +217,7 @@ send_command(struct torc_redis_session *session, const struct batch *batch,
 	if (rc < 0)
 		return rc;
 	flags = torc_redis_command_flags(command->argc, command->argv);
-	/* What it does is not followed here. */
+	/* The effects of the command are not tracked here. */
 	if (flags & (COMMAND_BEGINS | COMMAND_ENDS | COMMAND_ALTERS))
 		session->altered = true;
 	settle(session);
@@ -245,7 +245,7 @@ torc_redis_session_send(struct torc_redis_session *session,
 	return rc;
 }
 
-/* Parks. Bytes in view that no item took yet. */
+/* Parks. Receive bytes that no item has taken yet. */
 static int
 look(struct torc_redis_session *session, torc_deadline deadline)
 {
@@ -256,7 +256,7 @@ look(struct torc_redis_session *session, torc_deadline deadline)
 	    rc == -ENOBUFS ? -ENAMETOOLONG : rc;
 }
 
-/* Parks. One item of whatever comes. */
+/* Parks. Read one item. */
 static int
 read_item(struct torc_redis_session *session, struct torc_resp_item *item,
     torc_deadline deadline)
@@ -294,7 +294,7 @@ explain_read(const struct torc_redis_session *session, int rc,
 	    limit);
 }
 
-/* Parks. The next item that is not news. 0, or an error. */
+/* Parks. Read the next item that is not of a push. Returns 0 or an error. */
 static int
 read_next(struct torc_redis_session *session, struct torc_resp_item *item,
     torc_deadline deadline, struct trouble *trouble)

@@ -29,7 +29,7 @@ torc_redis_subscriber_create(struct torc_redis *redis,
 	return 0;
 }
 
-/* Nobody uses it from now on, but who writes to it yet. */
+/* Drop the link. Fibers that still write to it may finish. */
 static void
 drop_link(struct torc_redis_subscriber *subscriber)
 {
@@ -67,7 +67,10 @@ note_life(struct torc_redis_subscriber *subscriber)
 	subscriber->silent_until = torc_after_ms(SILENCE_MS);
 }
 
-/* There was no other attempt before the deadline; why the last one failed. */
+/*
+ * Say that the deadline passed before another attempt, and why the last one
+ * failed.
+ */
 static int
 explain_lateness(struct torc_error *error)
 {
@@ -82,7 +85,7 @@ explain_lateness(struct torc_error *error)
 	return -ETIMEDOUT;
 }
 
-/* Parks. To the next attempt. */
+/* Parks. Wait until the next attempt. */
 static int
 pause_to_connect(torc_deadline deadline, struct torc_error *error)
 {
@@ -106,7 +109,7 @@ resume(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
 	return rc;
 }
 
-/* Parks. Have a connection, by the deadline. */
+/* Parks. Open a connection, by the deadline. */
 static int
 connect_again(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
     struct torc_error *error)
@@ -140,7 +143,7 @@ is_text(const struct torc_redis_reply *item)
 	    item->type == TORC_REDIS_STATUS;
 }
 
-/* What a reply says, if it is for the program: 1, 0, or an error. */
+/* Read a reply. Returns 1 if it is for the program, 0 if not, or an error. */
 static int
 understand(struct torc_redis_subscriber *subscriber,
     struct torc_redis_message *message, struct torc_error *error)
@@ -197,7 +200,7 @@ consume(struct torc_redis_subscriber *subscriber, size_t size)
 	view->size -= size;
 }
 
-/* The rest of a message that was over a limit. 0, or an error. */
+/* Skip the rest of a message that exceeded a limit. Returns 0 or an error. */
 static int
 pass(struct torc_redis_subscriber *subscriber)
 {
@@ -212,7 +215,7 @@ pass(struct torc_redis_subscriber *subscriber)
 	return 0;
 }
 
-/* What is in view, as bytes of a message: how many, or an error. */
+/* Feed the view to the tree. Returns how many bytes were taken, or an error. */
 static long
 build(struct torc_redis_subscriber *subscriber)
 {
@@ -244,8 +247,8 @@ explain(const struct torc_redis_subscriber *subscriber, int rc,
 }
 
 /*
- * What came is fed to the tree: 1: a reply is whole, 0: no, or an error. One
- * that is over a limit is an error once; what is left of it is read past.
+ * Take received bytes. Returns 1 if a reply is complete, 0 if not, or an error.
+ * A reply that exceeds a limit is an error once; the rest of it is skipped.
  */
 static int
 take(struct torc_redis_subscriber *subscriber, struct torc_error *error)
@@ -269,7 +272,9 @@ take(struct torc_redis_subscriber *subscriber, struct torc_error *error)
 	return explain(subscriber, (int)rc, error);
 }
 
-/* Parks. Nothing came for long: ask, and the second time leave. */
+/*
+ * Parks. Nothing came for long: send PING, and the second time drop the link.
+ */
 static void
 probe(struct torc_redis_subscriber *subscriber)
 {
@@ -284,7 +289,10 @@ probe(struct torc_redis_subscriber *subscriber)
 	torc_redis_subscriber_ping(subscriber, subscriber->silent_until);
 }
 
-/* Parks. More in view: 0, also if there is nothing; or a negative errno. */
+/*
+ * Parks. Receive more. Returns 0, even if there is nothing; or a negative
+ * errno.
+ */
 static int
 receive(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
     struct torc_error *error)
@@ -307,7 +315,10 @@ receive(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
 	return 0;
 }
 
-/* Parks. 1: a reply is whole, 0: look again, or a negative errno. */
+/*
+ * Parks. Returns 1 if a reply is complete, 0 to look again, or a negative
+ * errno.
+ */
 static int
 read_reply(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
     struct torc_error *error)
@@ -323,7 +334,7 @@ read_reply(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
 	return rc;
 }
 
-/* A link that is of no more use is left. */
+/* Drop a link that is of no more use. */
 static void
 leave_bad_link(struct torc_redis_subscriber *subscriber)
 {
@@ -334,7 +345,10 @@ leave_bad_link(struct torc_redis_subscriber *subscriber)
 		drop_link(subscriber);
 }
 
-/* Parks. Have a link. 1: it is not the first one, 0, or an error. */
+/*
+ * Parks. Get a link. Returns 1 if it is not the first one, 0 if it is, or an
+ * error.
+ */
 static int
 begin_link(struct torc_redis_subscriber *subscriber, torc_deadline deadline,
     struct torc_error *error)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * subscriber.h - a subscriber: its channels (channels.c), and what comes from
- * them (subscriber.c).
+ * subscriber.h - a subscriber: its channels (channels.c), and its messages
+ * (subscriber.c).
  */
 #ifndef TORC_REDIS_SUBSCRIBER_H
 #define TORC_REDIS_SUBSCRIBER_H
@@ -23,7 +23,7 @@ struct torc_redis_subscriber {
 	struct torc_waiters writers;
 	struct torc_resp_arena arena;
 	struct torc_redis_reply reply;
-	struct torc_slice view;	/* what came and was not read yet */
+	struct torc_slice view;	/* received, not read yet */
 	torc_deadline silent_until;
 	bool pinged;
 	bool met;		/* there was a connection before */
@@ -31,18 +31,23 @@ struct torc_redis_subscriber {
 	bool passing;		/* ... and was over a limit */
 };
 
-/* Give back the link of a subscriber, which nobody writes to. */
+/* Give back the link of a subscriber. No fiber may be writing to it. */
 void torc_redis_subscriber_release(struct link *link);
 
-/* What ended a wait for what `late` says, in words; returns `rc`. */
+/*
+ * Set the text for the end of a wait; `late` is the one for a deadline. Returns
+ * `rc`.
+ */
 int torc_redis_subscriber_explain(int rc, const char *late,
     struct torc_error *error);
 
-/* Parks. Subscribe to all again, on a new link. 0, or an error. */
+/*
+ * Parks. Subscribe to everything again, on a new link. Returns 0 or an error.
+ */
 int torc_redis_subscriber_resume(struct torc_redis_subscriber *subscriber,
     torc_deadline deadline, struct torc_error *error);
 
-/* Parks. Ask Redis whether it is there. */
+/* Parks. Send a PING. */
 void torc_redis_subscriber_ping(struct torc_redis_subscriber *subscriber,
     torc_deadline deadline);
 

@@ -28,7 +28,7 @@ torc_resp_arena_init(struct torc_resp_arena *arena, void *memory, size_t size)
 	arena->left = size & ~(size_t)(ALIGNMENT - 1);
 }
 
-/* Each chunk has twice the last one, as far as that was a small one. */
+/* Each chunk is twice as large as the last one, up to a limit. */
 static size_t
 next_chunk(const struct torc_resp_arena *arena, size_t size)
 {
@@ -46,7 +46,7 @@ torc_resp_arena_take(struct torc_resp_arena *arena, size_t size)
 
 	if (size > SIZE_MAX / 2)
 		return NULL;
-	/* Nothing has an address, too. */
+	/* An empty allocation has an address, too. */
 	size = (size + (size == 0) + ALIGNMENT - 1) &
 	    ~(size_t)(ALIGNMENT - 1);
 	if (size > arena->left) {
@@ -116,7 +116,7 @@ has_text(enum torc_redis_type type)
 	return type >= TORC_REDIS_STATUS && type <= TORC_REDIS_BIG;
 }
 
-/* A place in the tree for an item that begins. */
+/* Returns a place in the tree for an item that begins. */
 static int
 place(struct torc_resp_tree *tree, const struct torc_resp_item *item)
 {
@@ -166,8 +166,8 @@ add(struct torc_resp_tree *tree, const struct torc_resp_item *item)
 }
 
 /*
- * The ordinary reply, a short string that is all there, in one step: how many
- * bytes it has. 0: it is something else, or wrong, which the reader will tell.
+ * Read the usual reply, a short complete string, in one step. Returns how many
+ * bytes it has. 0: it is something else, or invalid: the reader will say so.
  */
 static long
 build_string(struct torc_resp_tree *tree, const uint8_t *data, size_t size)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * why.c - what went wrong in a call, in words, and what is known of the command
- * that failed. Both belong to the call or to its session: another fiber that
- * fails at the same time has its own.
+ * why.c - the text of an error, and what is known about the command that
+ * failed. Both belong to the call or to its session, so fibers that fail at the
+ * same time do not share them.
  */
 #include <errno.h>
 #include <string.h>
@@ -103,7 +103,7 @@ torc_redis_trouble_end(struct trouble *trouble)
 	trouble->error = NULL;
 }
 
-/* Those of a session stay there, too. */
+/* The text of a session stays there, too. */
 static void
 copy_words(struct trouble *trouble)
 {
