@@ -102,7 +102,8 @@ static:	# static programs in build-static/ (CC=musl-gcc)
 		-fno-asynchronous-unwind-tables"
 
 clean:	# remove what was built
-	rm -rf $B build-asan build-tsan build-static build-fuzz build-afl
+	rm -rf $B build-asan build-tsan build-static build-static-pie \
+		build-fuzz build-afl
 
 RULES := tools/flags.mk tools/shared.mk tools/examples/rules.mk \
 	tools/ringstat/rules.mk tools/gdb/rules.mk tools/guides/rules.mk \

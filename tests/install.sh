@@ -46,6 +46,7 @@ missing() {
 		nginx nginx-light
 		perf linux-perf
 		pkg-config pkgconf
+		podman podman
 		promtool prometheus
 		python3 python3
 		/usr/lib/python3/dist-packages/jsonschema python3-jsonschema
