@@ -27,6 +27,7 @@ missing() {
 		/usr/share/build-essential/list build-essential
 		busybox busybox
 		c++ g++
+		clang-format clang-format
 		cmake cmake
 		ctags universal-ctags
 		curl curl
