@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * map.c - the nodes of a cluster, and which slots they have. The map is asked
- * for once, and again when a node says that it is wrong (MOVED) or does not
+ * map.c - the nodes of a cluster, and which slots they have. The client reads
+ * the map once, and again when a node says that it is wrong (MOVED) or does not
  * answer.
  *
- * A node that has no slots any more is forgotten: it is found no more, and goes
- * when nobody uses it. Those of the configuration stay, as places to ask for
- * the map, without connections.
+ * A node without slots is forgotten: it is not found any more, and is freed
+ * when it is not used any more. Nodes of the configuration stay, without
+ * connections, because they can be asked for the map.
  */
 #include <errno.h>
 #include <stdio.h>

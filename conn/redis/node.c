@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * node.c - a server, and the connections to it. Those that fibers share are a
- * set (conn/kit/shared.h), which keeps them until they are retired. One that
- * leads to the wrong server is outdated (renew.c): it serves until there is a
- * better one. What is large goes over links that are not shared: many would
- * wait behind it, and Redis ends a connection that sends more than it is
- * configured to take.
+ * node.c - a server, and the connections to it. Shared connections form a set
+ * (conn/kit/shared.h), which keeps them until they are retired. A connection
+ * that leads to the wrong server is outdated (renew.c): it serves until there
+ * is a better one. Large commands use links that are not shared: many fibers
+ * would wait behind them, and Redis closes a connection that sends more than it
+ * is configured to accept.
  */
 #include <errno.h>
 #include <stdio.h>

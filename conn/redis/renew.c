@@ -2,8 +2,8 @@
 /*
  * renew.c - connections that lead to the wrong server: one that was demoted,
  * or is not ready, while the address may lead to another one by now. The node
- * begins a new generation of links. Those of an older one serve until a link
- * of the new one is open, so nobody waits for that, and nobody fails for it.
+ * begins a new generation of links. Links of an older generation serve until a
+ * new one is open, so no command waits for that, and none fails because of it.
  */
 #include <string.h>
 

@@ -2,11 +2,11 @@
 /*
  * sentinel.c - sentinels know which server is the master. They are asked for
  * each connection, so a new master is found when the old one does not answer,
- * ends its connections, or says that it is none (READONLY).
+ * closes its connections, or says that it is not the master (READONLY).
  *
- * A demoted master may not know of it for ten seconds, and accepts writes that
- * will be lost. So a daemon listens to a sentinel, too: when it says that there
- * is another master, no more commands go to the old one.
+ * A demoted master may not know this for ten seconds, and accepts writes that
+ * will be lost. So a daemon also listens to a sentinel: when the sentinel says
+ * that there is another master, no more commands are sent to the old one.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * subscriber.c - messages, over a connection that is renewed. One fiber reads
- * (torc_redis_subscriber_next) and opens the connection; others may subscribe
- * meanwhile.
+ * subscriber.c - receives messages over a connection that is opened again when
+ * it is lost. One fiber reads (torc_redis_subscriber_next) and opens the
+ * connection; others may subscribe meanwhile.
  */
 #include <errno.h>
 #include <stdio.h>
