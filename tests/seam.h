@@ -45,6 +45,7 @@ SEAM(int, torc_sys_unmap, void *address, size_t size);
 SEAM(int, torc_sys_advise, void *address, size_t size, int advice);
 SEAM(int, torc_sys_protect, void *address, size_t size, int protection);
 SEAM(void *, torc_sys_alloc, size_t size);
+SEAM(void *, torc_sys_alloc_raw, size_t size);
 SEAM(void, torc_sys_free, void *memory);
 
 SEAM(uint64_t, torc_sys_now, void);

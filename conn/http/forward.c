@@ -506,8 +506,10 @@ torc_http_forward_sized(struct torc_http *http,
 		return torc_http_hop_last(http, forwards, deadline);
 	if (size > sizeof(few))
 		memory = torc_sys_alloc_raw(size);
-	if (memory == NULL)
-		return torc_http_refuse(http, &no_memory, deadline);
+	if (memory == NULL) {
+		rc = torc_http_refuse(http, &no_memory, deadline);
+		return rc < 0 ? rc : -ENOMEM;
+	}
 	if (size > 0)
 		torc_http_keep(http, memory, size);
 	rc = forward(http, origin, &known, deadline);

@@ -2,6 +2,8 @@
 /*
  * test_http_forward.c - requests that are forwarded to an origin which does
  * what the test says. tests/tools/proxy.sh has what goes well.
+ *
+ * wrap: torc_sys_alloc_raw
  */
 #include "tests/http/origin.h"
 
@@ -16,11 +18,22 @@
 #include <unistd.h>
 
 #include "conn/http/spool.h"
+#include "tests/seam.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static bool tight;	/* the server's sockets take little unsent */
 static struct torc_http_config server_config = { .no_date = true };
+
+static _Atomic size_t starved;	/* an allocation of this size fails; or 0 */
+static _Atomic int result_of_last;	/* what the last forward returned */
+
+void *
+__wrap_torc_sys_alloc_raw(size_t size)
+{
+	return starved != 0 && size == starved ? NULL :
+	    __real_torc_sys_alloc_raw(size);
+}
 
 static int
 forward(struct torc_conn *conn, void *arg)
@@ -42,7 +55,7 @@ forward(struct torc_conn *conn, void *arg)
 		    sizeof(little));
 	torc_http_init(&http, conn, &server_config);
 	while (torc_http_recv(&http, TORC_NEVER) > 0)
-		torc_http_forward(&http, client, &forwarding,
+		result_of_last = torc_http_forward(&http, client, &forwarding,
 		    TORC_NEVER);
 	return torc_http_result(&http);
 }
@@ -119,6 +132,30 @@ what_is_forwarded_has_the_fields_of_its_hop_and_no_others(void **state)
 	/* The connection to the client is none the worse. */
 	assert_non_null(strstr(get_through(fd,
 	    "GET /y HTTP/1.1\r\nHost: a\r\n\r\n"), "GET /y HTTP/1.1"));
+	close(fd);
+	stop();
+}
+
+static void
+a_large_head_without_memory_is_an_error_and_not_only_for_the_client(
+    void **state)
+{
+	char request[6000];
+	int fd, size;
+
+	(void)state;
+	start(give_whole_head, forward);
+	fd = client_open(server.port);
+	size = snprintf(request, sizeof(request),
+	    "GET / HTTP/1.1\r\nHost: a\r\nX: %05000d\r\n\r\n", 0);
+	starved = (size_t)size;
+	assert_string_equal(get_through(fd, request),
+	    "HTTP/1.1 503 Service Unavailable\r\n" CL "0\r\n\r\n");
+	starved = 0;
+	/* It returns before the next request is read. */
+	assert_non_null(strstr(get_through(fd, "BREW / HTTP/1.1\r\n\r\n"),
+	    " 400 "));
+	assert_int_equal(result_of_last, -ENOMEM);
 	close(fd);
 	stop();
 }
@@ -1567,67 +1604,69 @@ a_101_that_nobody_asked_for_is_no_answer(void **state)
 	stop();
 }
 
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(
+	    what_is_forwarded_has_the_fields_of_its_hop_and_no_others),
+	cmocka_unit_test(
+	    a_large_head_without_memory_is_an_error_and_not_only_for_the_client),
+	cmocka_unit_test(via_has_the_version_of_the_message),
+	cmocka_unit_test(
+	    hops_are_counted_down_and_the_last_one_answers),
+	cmocka_unit_test(
+	    fields_that_connection_names_stay_behind_be_they_few_or_many),
+	cmocka_unit_test(
+	    chunks_of_one_byte_are_forwarded_in_few_large_ones),
+	cmocka_unit_test(
+	    the_origin_says_whether_a_body_is_wanted_and_nobody_else),
+	cmocka_unit_test(a_body_for_a_dead_origin_is_not_asked_for),
+	cmocka_unit_test(
+	    a_client_that_ends_while_it_is_answered_is_not_answered_twice),
+	cmocka_unit_test(hints_go_on_before_the_answer_is_there),
+	cmocka_unit_test(a_flood_of_hints_is_no_answer),
+	cmocka_unit_test(
+	    uploads_that_stall_hold_no_connection_to_the_origin),
+	cmocka_unit_test(an_upload_that_stalls_is_begun_and_set_aside),
+	cmocka_unit_test(an_origin_is_let_go_when_its_client_is_reset),
+	cmocka_unit_test(
+	    a_client_that_has_sent_fin_is_waited_for_a_while),
+	cmocka_unit_test(
+	    answers_that_are_not_read_are_kept_and_the_origin_let_go),
+	cmocka_unit_test(
+	    a_client_that_has_sent_fin_gets_what_it_reads_slowly),
+	cmocka_unit_test(
+	    clients_that_pipeline_and_do_not_read_hold_no_connection),
+	cmocka_unit_test(
+	    answers_that_are_not_read_and_not_kept_keep_nobody_waiting),
+	cmocka_unit_test(
+	    the_client_that_stalls_longest_makes_room_for_one_that_waits),
+	cmocka_unit_test(who_takes_little_at_a_time_keeps_its_origin),
+	cmocka_unit_test(
+	    an_origin_that_is_silent_is_let_go_when_its_client_takes_nothing),
+	cmocka_unit_test(
+	    an_origin_is_late_only_when_it_has_the_request),
+	cmocka_unit_test(
+	    a_request_for_which_there_is_no_connection_is_503),
+	cmocka_unit_test(
+	    an_error_does_not_wait_for_the_rest_of_an_upload),
+	cmocka_unit_test(an_answer_that_breaks_off_does_not_look_whole),
+	cmocka_unit_test(one_address_leaves_connections_to_others),
+	cmocka_unit_test(what_is_kept_is_shared_and_bounded),
+	cmocka_unit_test(after_101_bytes_go_both_ways_to_their_ends),
+	cmocka_unit_test(
+	    an_origin_hears_that_the_client_of_a_tunnel_has_left),
+	cmocka_unit_test(
+	    a_tunnel_lasts_while_bytes_go_through_it_and_not_for_long_after),
+	cmocka_unit_test(
+	    an_origin_that_reads_nothing_hears_that_the_client_of_a_tunnel_has_left),
+	cmocka_unit_test(
+	    a_tunnel_lasts_while_one_side_takes_bytes_however_slowly),
+	cmocka_unit_test(a_drain_ends_a_tunnel_in_order),
+	cmocka_unit_test(what_asks_for_no_tunnel_gets_none),
+	cmocka_unit_test(a_101_that_nobody_asked_for_is_no_answer),
+};
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(
-		    what_is_forwarded_has_the_fields_of_its_hop_and_no_others),
-		cmocka_unit_test(via_has_the_version_of_the_message),
-		cmocka_unit_test(
-		    hops_are_counted_down_and_the_last_one_answers),
-		cmocka_unit_test(
-		    fields_that_connection_names_stay_behind_be_they_few_or_many),
-		cmocka_unit_test(
-		    chunks_of_one_byte_are_forwarded_in_few_large_ones),
-		cmocka_unit_test(
-		    the_origin_says_whether_a_body_is_wanted_and_nobody_else),
-		cmocka_unit_test(a_body_for_a_dead_origin_is_not_asked_for),
-		cmocka_unit_test(
-		    a_client_that_ends_while_it_is_answered_is_not_answered_twice),
-		cmocka_unit_test(hints_go_on_before_the_answer_is_there),
-		cmocka_unit_test(a_flood_of_hints_is_no_answer),
-		cmocka_unit_test(
-		    uploads_that_stall_hold_no_connection_to_the_origin),
-		cmocka_unit_test(an_upload_that_stalls_is_begun_and_set_aside),
-		cmocka_unit_test(an_origin_is_let_go_when_its_client_is_reset),
-		cmocka_unit_test(
-		    a_client_that_has_sent_fin_is_waited_for_a_while),
-		cmocka_unit_test(
-		    answers_that_are_not_read_are_kept_and_the_origin_let_go),
-		cmocka_unit_test(
-		    a_client_that_has_sent_fin_gets_what_it_reads_slowly),
-		cmocka_unit_test(
-		    clients_that_pipeline_and_do_not_read_hold_no_connection),
-		cmocka_unit_test(
-		    answers_that_are_not_read_and_not_kept_keep_nobody_waiting),
-		cmocka_unit_test(
-		    the_client_that_stalls_longest_makes_room_for_one_that_waits),
-		cmocka_unit_test(who_takes_little_at_a_time_keeps_its_origin),
-		cmocka_unit_test(
-		    an_origin_that_is_silent_is_let_go_when_its_client_takes_nothing),
-		cmocka_unit_test(
-		    an_origin_is_late_only_when_it_has_the_request),
-		cmocka_unit_test(
-		    a_request_for_which_there_is_no_connection_is_503),
-		cmocka_unit_test(
-		    an_error_does_not_wait_for_the_rest_of_an_upload),
-		cmocka_unit_test(an_answer_that_breaks_off_does_not_look_whole),
-		cmocka_unit_test(one_address_leaves_connections_to_others),
-		cmocka_unit_test(what_is_kept_is_shared_and_bounded),
-		cmocka_unit_test(after_101_bytes_go_both_ways_to_their_ends),
-		cmocka_unit_test(
-		    an_origin_hears_that_the_client_of_a_tunnel_has_left),
-		cmocka_unit_test(
-		    a_tunnel_lasts_while_bytes_go_through_it_and_not_for_long_after),
-		cmocka_unit_test(
-		    an_origin_that_reads_nothing_hears_that_the_client_of_a_tunnel_has_left),
-		cmocka_unit_test(
-		    a_tunnel_lasts_while_one_side_takes_bytes_however_slowly),
-		cmocka_unit_test(a_drain_ends_a_tunnel_in_order),
-		cmocka_unit_test(what_asks_for_no_tunnel_gets_none),
-		cmocka_unit_test(a_101_that_nobody_asked_for_is_no_answer),
-	};
-
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
