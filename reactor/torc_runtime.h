@@ -65,7 +65,7 @@ TORC_API void torc_reactor_stats_read_sized(
 /*
  * Returns the time: CLOCK_MONOTONIC in nanoseconds. On a reactor's thread it is
  * the time at which the loop's last system call returned, and reading it costs
- * nothing. Any thread.
+ * nothing. It stands still while a fiber runs. Any thread.
  */
 TORC_API uint64_t torc_now(void);
 
@@ -137,7 +137,8 @@ enum {
 				 * `linger_ms` for the peer's FIN, and close */
 	TORC_AGAIN = 1,		/* keep the connection but free the stack; call
 				 * the handler again when more input, or the
-				 * end of it, comes within `idle_ms` */
+				 * end of it, comes within `idle_ms`, and else
+				 * close the connection */
 };
 
 typedef int torc_handler(struct torc_conn *conn, void *arg);
@@ -180,8 +181,8 @@ struct torc_config {
 	 * is handled until it returns. NULL: SIGHUP drains, as SIGTERM does. */
 	void (*reload)(void *arg);
 	/* Called with a line of text for the operator, without newline. Such
-	 * lines are rare: each kind comes at most once a second. Any thread.
-	 * NULL: there are none. */
+	 * lines are rare. Reactors call it on their threads, which may be at
+	 * the same time. It must not park or block. NULL: there are none. */
 	void (*notice)(const char *text, void *arg);
 
 	unsigned reactors;	/* number of reactors; torc_cpus_granted() by
@@ -190,11 +191,12 @@ struct torc_config {
 				 * are not bound either if a quota decides how
 				 * many there are */
 
-	/* The ring. Powers of two. */
+	/* The ring. */
 	unsigned sq_entries;	/* size of the submission queue; 1024; 4 to
-				 * 32768 */
-	unsigned cq_entries;	/* size of the completion queue; 4 x sq_entries
-				 * by default; to 65536 */
+				 * 32768, a power of two */
+	unsigned cq_entries;	/* size of the completion queue, a power of two
+				 * and at least `sq_entries`; 4 x sq_entries by
+				 * default; to 65536 */
 	unsigned batch;		/* completions handled in a turn; 256; 1 to
 				 * 65536 */
 	unsigned batch_us;	/* time to let completions gather before waking
@@ -232,7 +234,7 @@ struct torc_config {
 				 * to 2^30 */
 	unsigned held_low;	/* a slowed peer may continue when fewer bytes
 				 * than this are unread; half of `held_max` by
-				 * default */
+				 * default; to `held_max` */
 	size_t held_total;	/* unread bytes of all connections that are not
 				 * in a receive buffer. Accepted connections
 				 * have one half, dialled ones the other. As
@@ -297,10 +299,11 @@ struct torc_config {
 TORC_API int torc_available(struct torc_error *error);
 
 /*
- * Create a reactor with its ring. `config` may be NULL. Its fields that say
- * what to serve (`listen` to `reload`, `reactors` and `unpinned`) are for
- * torc_serve() and must be 0. Returns 0, or a negative errno, and `error` says
- * why, and what would fix it. Any thread.
+ * Create a reactor with its ring. `config` may be NULL. It is copied. Its
+ * fields that say what to serve (`listen` to `reload`, but not `arg`, and
+ * `reactors` and `unpinned`) are for torc_serve() and must be 0. After an error
+ * `*reactor` is not set. Returns 0, or a negative errno, and `error` says why,
+ * and what would fix it. Any thread.
  */
 static inline int
 torc_reactor_create(struct torc_reactor **reactor,
@@ -313,7 +316,9 @@ torc_reactor_create(struct torc_reactor **reactor,
 /*
  * Run a reactor until it is stopped or drained. The calling thread becomes the
  * reactor's thread. When everything is closed, the call returns. Returns 0, or
- * the negative errno that ended the reactor.
+ * the negative errno that ended the reactor. After such an error the ring is
+ * lost: sockets of connections are closed, but fibers do not run again, and
+ * what they own is not freed.
  */
 TORC_API int torc_reactor_run(struct torc_reactor *reactor);
 
@@ -322,7 +327,8 @@ TORC_API int torc_reactor_run(struct torc_reactor *reactor);
  * submits operations, waits for completions until `deadline` (with TORC_AT_ONCE
  * it does not wait), and handles them. The thread of the first turn becomes the
  * reactor's thread. Returns 1 while the reactor lives; 0 after it was stopped
- * or drained and everything is closed; or a negative errno.
+ * or drained and everything is closed; or a negative errno as
+ * torc_reactor_run().
  */
 TORC_API int torc_reactor_turn(struct torc_reactor *reactor,
     torc_deadline deadline);
@@ -349,7 +355,8 @@ TORC_API uint64_t torc_reactor_due(const struct torc_reactor *reactor);
  * other connections, and waits for all fibers that are not daemons
  * (torc_fiber_spawn_daemon). At `deadline` all fibers are cancelled.
  * torc_reactor_stop() cancels them at once, as a drain with TORC_AT_ONCE does.
- * Any thread; also a signal handler.
+ * Another call replaces the deadline, also by a later one. Any thread; also a
+ * signal handler.
  */
 TORC_API void torc_reactor_drain(struct torc_reactor *reactor,
     torc_deadline deadline);
@@ -401,9 +408,9 @@ TORC_API struct torc_reactor *torc_reactor_self(void);
  * pointer for each key and reactor, and it is NULL at first. The program's own
  * pointer has no key (NULL). A client keeps its pool under a key of its own, so
  * that a handler can ask for the pool of this reactor. What identifies a key is
- * its address. torc_reactor_set_data() returns 0 or -ENOMEM, but never -ENOMEM
- * without a key. The reactor's thread, or on any thread before the reactor
- * runs. The structure is frozen.
+ * its address. torc does not free the data. torc_reactor_set_data() returns 0
+ * or -ENOMEM, but never -ENOMEM without a key. The reactor's thread, or on any
+ * thread before the reactor runs. The structure is frozen.
  */
 struct torc_key {
 	const char *name;	/* for people to read */
@@ -505,9 +512,9 @@ torc_reactor_stats_read(const struct torc_reactor *reactor,
 /*
  * A post asks a reactor to make a call on its thread. Set `call` and zero all
  * other fields. The memory must stay in place until `call` runs, and belongs to
- * `call` from then on: `call` may post it again. To post it again before it has
- * run stops the process. Posts of one thread run in order. `call` runs on the
- * loop and not on a fiber: it must not park, but may spawn fibers. The
+ * `call` from then on: `call` may post it again. A second post of it before
+ * `call` runs stops the process. Posts of one thread run in order. `call` runs
+ * on the loop and not on a fiber: it must not park, but may spawn fibers. The
  * structure is frozen.
  */
 struct torc_post {
@@ -518,8 +525,9 @@ struct torc_post {
 
 /*
  * Post a call to a reactor. Never blocks. Returns 0, or -ESHUTDOWN if the
- * reactor has ended, and `call` will not run. Any thread; also a signal
- * handler.
+ * reactor has ended, and `call` will not run. A call that was posted always
+ * runs: if the reactor is never run, in torc_reactor_destroy(). Any thread;
+ * also a signal handler.
  */
 TORC_API int torc_reactor_post(struct torc_reactor *reactor,
     struct torc_post *post);
@@ -560,9 +568,10 @@ TORC_API int torc_fault_report(void);
 
 /*
  * Spawn a fiber that will run entry(arg). It runs when the loop comes to it,
- * never inside this call. If `id` is not NULL, it receives the id of the fiber,
- * and some fiber must join that id. Returns 0, or: -ENOMEM `fibers` fibers are
- * alive already; -ESHUTDOWN the reactor is stopping.
+ * never inside this call. A fiber that is cancelled before that still runs. If
+ * `id` is not NULL, it receives the id of the fiber, and some fiber must join
+ * or reap that id. Returns 0, or: -ENOMEM `fibers` fibers are alive already, or
+ * there is no memory for a stack; -ESHUTDOWN the reactor is stopping.
  */
 TORC_API int torc_fiber_spawn(uint64_t *id, torc_fiber_entry *entry,
     void *arg);
@@ -586,23 +595,26 @@ TORC_API int torc_fiber_spawn_daemon(uint64_t *id, torc_fiber_entry *entry,
 TORC_API void torc_fiber_set_daemon(bool daemon);
 
 /*
- * Parks. Wait for the end of a fiber and take its result. Returns 0, or:
- * -ETIMEDOUT the fiber has not ended, and can be joined again; -ECANCELED;
- * -ESRCH there is no such fiber to join.
+ * Parks. Wait for the end of a fiber and take its result. `result` may be NULL.
+ * Returns 0, or: -ETIMEDOUT or -ECANCELED the fiber can be joined again; -ESRCH
+ * there is no such fiber to join, or it was joined already.
  */
 TORC_API int torc_fiber_join(uint64_t id, int *result, torc_deadline deadline);
 
 /*
- * Cancel a fiber. Until it ends, each of its calls that park returns
- * -ECANCELED. Returns 0, or -ESRCH if the fiber has ended.
+ * Cancel a fiber. Until it ends, each of its calls that has to wait returns
+ * -ECANCELED, unless its comment says that it waits even then. A fiber that has
+ * not run yet still runs. Returns 0, or -ESRCH if the fiber has ended. The
+ * reactor's thread.
  */
 TORC_API int torc_fiber_cancel(uint64_t id);
 
 /*
  * Parks. Cancel a fiber and wait for its end, even if the caller is cancelled.
- * Use TORC_NEVER for what the fiber must not outlive, such as the stack of the
- * fiber that spawned it. Returns 0, or: -ESRCH there is no such fiber to join;
- * -ETIMEDOUT the fiber is cancelled but has not ended, and can be reaped again.
+ * `result` may be NULL. Use TORC_NEVER for what the fiber must not outlive,
+ * such as the stack of the fiber that spawned it. Returns 0, or: -ESRCH there
+ * is no such fiber to join; -ETIMEDOUT the fiber is cancelled but has not
+ * ended, and can be reaped again.
  */
 TORC_API int torc_fiber_reap(uint64_t id, int *result,
     torc_deadline deadline);
@@ -624,7 +636,8 @@ TORC_API int torc_yield(void);
 
 /*
  * A queue of fibers that wait for something of the program's own, such as a
- * reply or a free connection. It is all zero when no fiber waits. Frozen.
+ * reply or a free connection. It is all zero when no fiber waits. It must stay
+ * in place while one waits. Frozen.
  */
 struct torc_waiters {
 	struct torc_waiter *first;
@@ -641,8 +654,8 @@ TORC_API int torc_wait(struct torc_waiters *waiters, torc_deadline deadline);
 
 /*
  * Wake the fiber that has waited longest. If the caller is a fiber, the woken
- * one runs later in this turn; otherwise (in a post) it runs at once. Returns
- * false if no fiber waits. The reactor's thread.
+ * one runs later; otherwise (in a post) it runs at once, before the call
+ * returns. Returns false if no fiber waits. The reactor's thread.
  */
 TORC_API bool torc_wake(struct torc_waiters *waiters, int result);
 
@@ -665,7 +678,7 @@ TORC_API unsigned torc_wake_all(struct torc_waiters *waiters, int result);
 enum torc_group_mode {
 	TORC_GROUP_ALL,		/* no result cancels the other fibers */
 	TORC_GROUP_UNTIL_ERROR,	/* the first negative result cancels them */
-	TORC_GROUP_UNTIL_DONE,	/* the first other result cancels them */
+	TORC_GROUP_UNTIL_DONE,	/* the first result of 0 or more cancels them */
 };
 
 struct torc_group {
@@ -691,12 +704,13 @@ TORC_API void torc_group_begin(struct torc_group *group, unsigned limit,
 
 /*
  * Parks, but only while `limit` fibers of the group are alive. Spawn a fiber of
- * the group that will run entry(arg), when the loop comes to it.
+ * the group that will run entry(arg), when the loop comes to it. A fiber that
+ * is cancelled before that still runs.
  *
  * Returns 0, or, if entry(arg) will not run: -ETIMEDOUT the deadline passed
  * while the group was full; -ECANCELED the caller or the group was cancelled;
- * -ENOMEM the reactor has no fiber left (`fibers`); -ESHUTDOWN the reactor is
- * stopping.
+ * -ENOMEM the reactor has no fiber left (`fibers`), or no memory for a stack;
+ * -ESHUTDOWN the reactor is stopping.
  */
 TORC_API int torc_group_spawn(struct torc_group *group,
     torc_fiber_entry *entry, void *arg, torc_deadline deadline);
@@ -713,8 +727,8 @@ TORC_API void torc_group_cancel(struct torc_group *group);
  * deadline passes, or the caller is cancelled, the fibers are cancelled. The
  * call still waits for each of them: none is left, whatever it returns.
  *
- * Returns 0 if all fibers ended in time, -ETIMEDOUT or -ECANCELED. `*error`
- * (may be NULL) is set to the first negative result of a fiber, or to 0.
+ * Returns 0 if all fibers ended in time, -ETIMEDOUT or -ECANCELED. `*error` is
+ * set to the first negative result of a fiber, or to 0. `error` may be NULL.
  * Results that come after the group was cancelled do not count.
  */
 TORC_API int torc_group_end(struct torc_group *group, int *error,
@@ -756,13 +770,14 @@ TORC_API int torc_channel_create(struct torc_channel **channel,
 
 /*
  * Free a channel. If a fiber still waits for it, the process is stopped. NULL
- * does nothing.
+ * does nothing. The reactor's thread, also in the `stop` of torc_serve().
  */
 TORC_API void torc_channel_destroy(struct torc_channel *channel);
 
 /*
- * Parks, but only while the channel is full. Send one item. Returns 0, or, if
- * the item was not sent: -EPIPE the channel is shut down; -ETIMEDOUT;
+ * Parks, but only while the channel is full. Send one item. A fiber that is
+ * cancelled already gets -ECANCELED at once, even if there is room. Returns 0,
+ * or, if the item was not sent: -EPIPE the channel is shut down; -ETIMEDOUT;
  * -ECANCELED.
  */
 TORC_API int torc_channel_send(struct torc_channel *channel, const void *item,
@@ -822,9 +837,10 @@ struct torc_choice {
  * waiting.
  *
  * Returns the index of the choice that was done, and its `result` is what the
- * corresponding call returns; or -ETIMEDOUT or -ECANCELED if none was done. If
- * one is done just when the deadline passes or the fiber is cancelled, its
- * index is returned. With a `count` of 0 the call waits for its deadline.
+ * corresponding call returns; or -ETIMEDOUT or -ECANCELED if none was done. A
+ * fiber that is cancelled already gets -ECANCELED at once. If one is done just
+ * when the deadline passes or the fiber is cancelled, its index is returned.
+ * With a `count` of 0 the call waits for its deadline.
  *
  * If several choices can be done at once, the first one in the array is done:
  * put the most urgent one first. Descriptors are polled only if no other choice
@@ -861,14 +877,15 @@ TORC_API struct torc_choice torc_choice_poll(int fd, unsigned events);
  * calls that find none left may ask as well. Each keeper is asked on its
  * reactor's thread, outside fibers.
  *
- * Zero the structure and set the first three fields. Frozen.
+ * Zero the structure and set the first three fields. It must stay in place
+ * until it is removed. Frozen.
  */
 struct torc_keeper {
 	/* Release up to `want` descriptors and return how many were released.
 	 * Must not park. */
 	unsigned (*reclaim)(unsigned want, void *arg);
 	void *arg;
-	bool shares;		/* it respects torc_keeper_share() */
+	bool shares;		/* it holds at most torc_keeper_share() */
 	/* torc's. */
 	struct torc_reactor *reactor;
 	struct torc_keeper *next;
@@ -894,10 +911,10 @@ TORC_API unsigned torc_keeper_share(void);
 /*
  * Make keepers release descriptors. Call this when a call has failed with
  * -EMFILE or -ENFILE. Returns the number of descriptors that keepers of this
- * reactor release, which are free when the operations are done that the reactor
- * submits next; 0 if there are none to release; or -EAGAIN if other reactors
- * are asked or descriptors are being closed, and the failed call may succeed in
- * a moment. The reactor's thread.
+ * reactor release; 0 if there are none to release; or -EAGAIN if other reactors
+ * are asked, or descriptors are being closed. Unless it is 0, sleep for some
+ * milliseconds, in which they are closed, and try the failed call again. The
+ * reactor's thread.
  */
 TORC_API int torc_reclaim(unsigned want);
 
@@ -906,8 +923,11 @@ TORC_API int torc_reclaim(unsigned want);
 /*
  * Parks. Do one operation on any descriptor. An operation that was done at the
  * very moment of its deadline counts as done. Returns the result of the system
- * call of the same name, -ETIMEDOUT or -ECANCELED. After -ETIMEDOUT and
- * -ECANCELED the operation is over as well, and its memory can be used again.
+ * call of the same name, or: -ETIMEDOUT; -ECANCELED; -ENOBUFS `ops` operations
+ * are in flight already. After -ETIMEDOUT and -ECANCELED the operation is over
+ * as well, and its memory can be used again. So the call always waits until the
+ * kernel has ended the operation: a read or write of a file takes as long as
+ * its disk does, whatever the deadline is.
  *
  * `offset` is the position in a file. TORC_STREAM is for a descriptor that has
  * no position, or for the file's own position.
