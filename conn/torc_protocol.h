@@ -32,16 +32,19 @@ TORC_API void torc_conn_rewind(struct torc_conn *conn, size_t size);
 /*
  * Say whether a connection is in the middle of a request. The handler may wait
  * for input with everything consumed and yet be in the middle of one, for
- * example in a body. A connection that is not busy may be closed when new ones
- * need its place. At first a connection is not busy.
+ * example in a body. When a connection must make room for another, one that is
+ * not busy gives way first: its torc_conn_recv() returns -ESHUTDOWN. A busy one
+ * gives way only if its peer is silent in the middle of something: its calls
+ * return -ECONNABORTED. At first a connection is not busy.
  */
 TORC_API void torc_conn_set_busy(struct torc_conn *conn, bool busy);
 
 /*
  * Allocate memory that goes with a connection. It has `size` bytes, all zero,
- * and counts as input that the connection holds (`held_total`). Both
- * torc_conn_forget() and the end of the connection free it. One module at a
- * time may use this. Returns NULL if there is no memory.
+ * and counts as input that the connection holds (`held_total`). It may be
+ * allocated piece by piece. Both torc_conn_forget() and the end of the
+ * connection free all of it, so only one module at a time may use this. Returns
+ * NULL if there is no memory.
  */
 TORC_API void *torc_conn_memory(struct torc_conn *conn, size_t size);
 TORC_API void torc_conn_forget(struct torc_conn *conn);
@@ -57,12 +60,15 @@ TORC_API size_t torc_conn_room(const struct torc_conn *conn);
 /*
  * Parks. Lend the socket of a connection, so that other calls than torc's can
  * write to it. The call first waits until everything written is sent. The
- * descriptor that it returns is a blocking one and stays so. Until
- * torc_conn_give_back(), any other write to the connection stops the process,
- * and the connection must not be closed. It can still receive. Returns the
- * descriptor, or: -EOPNOTSUPP bytes do not go through the socket as they are,
- * since they are encrypted; the error that torc_conn_write() would have
- * returned.
+ * descriptor that it returns still belongs to torc: do not close it. It is in
+ * blocking mode, which must not be changed: write with MSG_DONTWAIT, or by
+ * operations of a ring. Until torc_conn_give_back(), any other write to the
+ * connection stops the process, and the connection must not be closed. It can
+ * still receive. Returns the descriptor, or: -EOPNOTSUPP bytes do not go
+ * through the socket as they are, since they are encrypted; -EPIPE
+ * torc_conn_shutdown() was called; another negative errno as torc_conn_flush().
+ * After an error nothing is lent. After -ETIMEDOUT and -ECANCELED the
+ * connection can be used as before.
  */
 TORC_API int torc_conn_lend(struct torc_conn *conn, torc_deadline deadline);
 
@@ -74,9 +80,10 @@ TORC_API int torc_conn_lend(struct torc_conn *conn, torc_deadline deadline);
 TORC_API void torc_conn_give_back(struct torc_conn *conn, int error);
 
 /*
- * Give up writing: a part of a message may be missing. The connection cannot be
- * written to after it, and says so with `error`, a negative errno; what is not
- * sent yet is dropped.
+ * Give up writing, because a part of a message may be missing. What is not sent
+ * yet is dropped. Later calls that write return `error`, a negative errno. The
+ * connection can still receive. No other fiber may be writing: that stops the
+ * process.
  */
 TORC_API void torc_conn_fail(struct torc_conn *conn, int error);
 

@@ -74,13 +74,15 @@ struct torc_pool_kind {
 	 * Parks. Open a connection that can be used at once: connected and
 	 * authenticated. Returns 0, or a negative errno that acquires will
 	 * return; then nothing must be left behind. Runs on a fiber of its own.
-	 * Only this deadline ends it, and not that of an acquire.
+	 * Only this deadline ends it, and not that of an acquire. The fiber is
+	 * cancelled if the pool is destroyed meanwhile.
 	 */
 	int (*open)(void **item, torc_deadline deadline, void *arg);
 	/*
 	 * Parks. Say goodbye if that is possible soon, then close and free the
-	 * connection. Runs on a fiber of its own. If that fiber is cancelled,
-	 * the item must be closed and freed nonetheless.
+	 * connection. Runs on a fiber of its own, or, if there is none left, on
+	 * the one that destroys the pool. If the fiber is cancelled, the item
+	 * must be closed and freed nonetheless.
 	 */
 	void (*close)(void *item, void *arg);
 	/*
@@ -140,10 +142,11 @@ torc_pool_create(struct torc_pool **pool, const struct torc_pool_kind *kind,
  * Parks. Acquire a connection of a pool. This is the idle one that came back
  * last. If none is idle and there are fewer than `size`, a new one is opened.
  * Otherwise the fiber waits for one, behind the fibers that have waited longer.
- * `*item` is the caller's until torc_pool_release().
+ * `*item` is the caller's until torc_pool_release() or torc_pool_take().
  *
  * Returns 0, or: -ETIMEDOUT; -ECANCELED; -ENOBUFS `waiters` fibers wait
- * already; -ESHUTDOWN the reactor is at its end; the last error of open(), if
+ * already, or this fiber was the last of its key in a full queue (see
+ * Fairness); -ESHUTDOWN the reactor is at its end; the last error of open(), if
  * there is nothing to wait for. After an error `*item` is not set.
  *
  * While open() fails, the pool opens one connection at a time, after pauses
@@ -167,7 +170,8 @@ struct torc_pool_wish {
 
 /*
  * Parks. Acquire a connection as a wish says. It works as torc_pool_acquire()
- * otherwise. `wish` may be NULL.
+ * otherwise. `wish` may be NULL. A wish of a later version of torc that sets a
+ * field unknown here fails with -EINVAL.
  */
 static inline int
 torc_pool_acquire_for(struct torc_pool *pool,
@@ -251,7 +255,8 @@ torc_pool_stats_read(const struct torc_pool *pool,
  * Parks. Run call(arg) on another thread, where it may block. Returns the
  * result of call(arg), or: -ETIMEDOUT or -ECANCELED the wait for a thread has
  * ended; -EAGAIN no thread could be created. After an error of these, `call`
- * has not run and will not run.
+ * has not run and will not run. If `call` can return the same errors, let it
+ * tell by `arg` that it has run.
  *
  * `call` may use nothing of torc that does not say "Any thread." Once it has
  * begun, torc_offload() waits for it whatever happens, because `arg` belongs to
@@ -301,7 +306,9 @@ TORC_API void torc_lookup_threads(unsigned most);
  *
  * Returns 0, or: -EINVAL `address` cannot be parsed; -ENOENT there is no such
  * name; -EAGAIN the lookup failed for now; -EIO the lookup failed for good;
- * -ETIMEDOUT; -ECANCELED; the error of the attempt that failed last.
+ * -ETIMEDOUT; -ECANCELED; -ENOMEM; another error of torc_dial(), and if all
+ * attempts failed, that of the last one. After an error there is no connection,
+ * and `*conn` must not be used.
  */
 TORC_API int torc_dial_name(struct torc_conn **conn, const char *address,
     torc_deadline deadline);
@@ -325,7 +332,7 @@ struct torc_dialled {
  * torc_dial_name(), but skips the addresses in `dialled` and adds the one that
  * it connects to. Use it when a server answers but is not the right one, and
  * other servers have the same name. Returns as torc_dial_name(), or: -EALREADY
- * there are no other addresses.
+ * there are no other addresses, or 16 were dialled.
  */
 TORC_API int torc_dial_next(struct torc_conn **conn, const char *address,
     struct torc_dialled *dialled, torc_deadline deadline);

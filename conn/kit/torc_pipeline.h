@@ -38,8 +38,9 @@ struct torc_pipeline;
 /*
  * A request in a pipeline. It is the first member of a structure of the
  * client's own, which lies on the heap because it may outlive the fiber that
- * made it. All zero at first. Its fields are torc's, but `unsent` may be read.
- * Frozen.
+ * made it. All zero at first. To use it for another request when it is the
+ * client's again, zero it again. Its fields are torc's, but `unsent` may be
+ * read. Frozen.
  */
 struct torc_request {
 	struct torc_request *next;
@@ -62,11 +63,12 @@ struct torc_pipeline_kind {
 	/*
 	 * Take bytes of the reply to `request`, which is the oldest one.
 	 * Returns the number of bytes taken, and sets `*done` if the reply is
-	 * complete. Bytes that are not taken are shown again with more behind
-	 * them, so at most `held_max` bytes may be left. A negative result
-	 * means that the stream makes no sense any more, and breaks the
-	 * pipeline. That error is only for `request`; every other request ends
-	 * with -ECONNRESET. Must not park.
+	 * complete. The call that sets `*done` must take at least one byte.
+	 * Bytes that are not taken are shown again with more behind them, so at
+	 * most `held_max` bytes may be left. `data` is valid during the call
+	 * only. A negative result means that the stream makes no sense any
+	 * more, and breaks the pipeline. That error is only for `request`;
+	 * every other request ends with -ECONNRESET. Must not park.
 	 */
 	int64_t (*feed)(struct torc_request *request, const uint8_t *data,
 	    size_t size, bool *done, void *arg);
@@ -104,7 +106,12 @@ struct torc_pipeline {
 	uint64_t reserved[4];
 };
 
-/* Begin a pipeline on a connection, which remains the client's. */
+/*
+ * Begin a pipeline on a connection. The connection remains the client's. `kind`
+ * is not copied: it must outlive the pipeline. There is nothing to free after
+ * it, but torc_pipeline_break() must be called before the connection is closed,
+ * so that requests that were given up are dropped.
+ */
 TORC_API void torc_pipeline_init(struct torc_pipeline *pipeline,
     struct torc_conn *conn, const struct torc_pipeline_kind *kind, void *arg);
 
@@ -114,7 +121,8 @@ TORC_API void torc_pipeline_init(struct torc_pipeline *pipeline,
  * Returns 0, or: -ETIMEDOUT or -ECANCELED the deadline had passed or the fiber
  * was cancelled, even if there was nothing to wait for; -ECONNRESET the peer
  * has ended the connection; the error that broke the pipeline. After an error
- * the request is the caller's, and nothing of it was sent.
+ * the request is the caller's, and nothing of it was sent. It can be begun
+ * again.
  */
 TORC_API int torc_pipeline_begin(struct torc_pipeline *pipeline,
     struct torc_request *request, torc_deadline deadline);
@@ -149,8 +157,9 @@ TORC_API void torc_pipeline_break(struct torc_pipeline *pipeline, int error);
 /*
  * Parks. Wait for the reply to a request. Returns 0 if the reply is complete;
  * or the error that broke the pipeline. In both cases the request is the
- * caller's again. Or returns -ETIMEDOUT or -ECANCELED, and then the request is
- * not the caller's any more: drop() gets it.
+ * caller's again, to be freed by it; drop() is not called. Or returns
+ * -ETIMEDOUT or -ECANCELED, and then the request is not the caller's any more:
+ * drop() gets it.
  */
 TORC_API int torc_pipeline_await(struct torc_pipeline *pipeline,
     struct torc_request *request, torc_deadline deadline);
