@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# version.sh - each program says its name and the version of torc, on one line
-# of standard output, and ends well, whatever io_uring allows here.
+# version.sh - each program that has options says its name and the version of
+# torc, on one line of standard output, and ends well, whatever io_uring allows
+# here.
 #
 # Programs are those of $B (build); CXX compiles the example in C++.
 set -u
@@ -33,8 +34,9 @@ kernel() {
 
 for source in tools/examples/*.c; do
 	name=$(basename "$source" .c)
-	# Not what several share.
-	grep -q '^main(' "$source" || continue
+	# Not what several share, nor an example that takes no options.
+	grep -q '^main(' "$source" &&
+	    grep -qE 'cli_serve|getopt' "$source" || continue
 	if [ -x "$B/bin/$name" ]; then
 		claim "$name says its version" says "$B/bin/$name"
 		claim "and no more" one_line
