@@ -117,12 +117,6 @@ torc_transport_refill(struct torc_conn *conn)
 		    transport->overflow_size);
 }
 
-bool
-torc_transport_idle(const struct torc_conn *conn)
-{
-	return conn->transport->overflow_size == 0;
-}
-
 uint32_t
 torc_transport_room(const struct torc_conn *conn)
 {

@@ -90,8 +90,33 @@ torc_transport_kept(const struct torc_conn *conn)
 	return conn->transport != NULL ? conn->transport->kept : 0;
 }
 
+/*
+ * What a connection asks of its transport. Weak: a program that has no kind of
+ * transport links none of it, since nothing else asks for transport.c.
+ */
+#define TORC_ASKED __attribute__((weak))
+
 /* The connection is over. */
-void torc_transport_forget(struct torc_conn *conn);
+TORC_ASKED void torc_transport_forget(struct torc_conn *conn);
+
+/*
+ * Open bytes that came: `*data`, `*size` and `*bid` are what they say, which
+ * may be nothing, instead of what they are. False: no memory, they are lost.
+ */
+TORC_ASKED bool torc_transport_open(struct torc_conn *conn, uint8_t **data,
+    uint32_t *size, uint32_t *bid);
+
+/* How many bytes, before they are sealed, the slab has room for. */
+TORC_ASKED uint32_t torc_transport_room(const struct torc_conn *conn);
+/* Seal bytes into the slab. There is room. False: sending is to fail. */
+TORC_ASKED bool torc_transport_stow(struct torc_conn *conn,
+    const uint8_t *data, uint32_t size);
+/* A slab was sent: what did not fit into it goes on in the next one. */
+TORC_ASKED void torc_transport_refill(struct torc_conn *conn);
+/* What was sealed, and not sent, is not to be. */
+TORC_ASKED void torc_transport_drop(struct torc_conn *conn);
+/* Say that no more will be sent; once. */
+TORC_ASKED void torc_transport_close(struct torc_conn *conn);
 
 /*
  * For kinds: these bytes are sent as they are, behind those before them. If
@@ -99,27 +124,6 @@ void torc_transport_forget(struct torc_conn *conn);
  */
 void torc_transport_emit(struct torc_transport *transport, const uint8_t *data,
     uint32_t size);
-
-/*
- * Open bytes that came: `*data`, `*size` and `*bid` are what they say, which
- * may be nothing, instead of what they are. False: no memory, they are lost.
- */
-bool torc_transport_open(struct torc_conn *conn, uint8_t **data,
-    uint32_t *size, uint32_t *bid);
-
-/* How many bytes, before they are sealed, the slab has room for. */
-uint32_t torc_transport_room(const struct torc_conn *conn);
-/* Seal bytes into the slab. There is room. False: sending is to fail. */
-bool torc_transport_stow(struct torc_conn *conn, const uint8_t *data,
-    uint32_t size);
-/* A slab was sent: what did not fit into it goes on in the next one. */
-void torc_transport_refill(struct torc_conn *conn);
-/* What was sealed, and not sent, is not to be. */
-void torc_transport_drop(struct torc_conn *conn);
-/* Nothing is left to be sent, but for what is in the slab. */
-bool torc_transport_idle(const struct torc_conn *conn);
-/* Say that no more will be sent; once. */
-void torc_transport_close(struct torc_conn *conn);
 
 /*
  * Parks. Give a connection that was dialled a transport, when all that was
