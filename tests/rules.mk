@@ -40,7 +40,7 @@ $(call named,order): $B/tests/order/sides.o
 $(call named,transport): $B/tests/toy.o
 $(call named,ringstat_%): $(filter-out %/main.o,$(RINGSTAT))
 # With a call from each block, which counts.
-COUNTED := $(addprefix $B/counted/conn/,http/head.o http/chunks.o \
+COUNTED := $(addprefix $B/counted/conn/,http/head.o http/chunks.o http/secret.o \
 	http/input.o redis/resp.o redis/pass.o redis/tree.o redis/number.o \
 	file/target.o file/range.o file/coding.o file/condition.o file/date.o)
 $(COUNTED): $B/counted/%.o: %.c | $(KERNEL_HEADERS)

@@ -192,8 +192,21 @@ TORC_API const struct torc_slice *torc_http_find(
 /* Returns the constant for a method's name. The name is case-sensitive. */
 TORC_API enum torc_http_method torc_http_method_of(struct torc_slice name);
 
-/* Returns whether a slice equals `text`, ignoring case. */
+/*
+ * Returns whether a slice equals `text`, ignoring case. It is for names. Do not
+ * use it for passwords, tokens and other secrets: see torc_http_same_secret().
+ */
 TORC_API bool torc_http_equals(struct torc_slice slice, const char *text);
+
+/*
+ * Returns whether `sent` is exactly this secret, byte by byte. Case matters.
+ * The time it takes depends on the lengths of the two texts, but not on where
+ * they differ, so a client that measures it cannot guess the secret piece by
+ * piece. A secret that is NULL or empty equals nothing: if a program has no
+ * secret, nobody is let in. Any thread.
+ */
+TORC_API bool torc_http_same_secret(struct torc_slice sent,
+    const char *secret);
 
 /*
  * Returns whether a list, such as the value of Connection, contains this token.

@@ -1319,6 +1319,54 @@ the_date_of_a_message_is_that_of_its_second(void **state)
 	assert_int_equal(writing.writer.used, 0);
 }
 
+/* ---- Secrets ---- */
+
+static void
+only_the_exact_bytes_of_a_secret_are_the_same(void **state)
+{
+	static const char secret[] = "Open, Sesame";
+	const size_t size = sizeof(secret) - 1;
+	char sent[sizeof(secret)];
+
+	(void)state;
+	assert_true(torc_http_same_secret(torc_http_text(secret), secret));
+	for (size_t i = 0; i < sizeof(secret); i++) {
+		memcpy(sent, secret, sizeof(sent));
+		/* Also with the NUL, which is not part of the secret. */
+		assert_int_equal(torc_http_same_secret((struct torc_slice) {
+		    (uint8_t *)sent, i }, secret), i == size);
+		for (unsigned bit = 1; i < size && bit < 256; bit <<= 1) {
+			sent[i] = (char)(secret[i] ^ (int)bit);
+			assert_false(torc_http_same_secret((struct torc_slice) {
+			    (uint8_t *)sent, size }, secret));
+		}
+	}
+	assert_false(torc_http_same_secret((struct torc_slice) {
+	    (const uint8_t *)secret, sizeof(secret) }, secret));
+	assert_false(torc_http_same_secret(torc_http_text("open, sesame"),
+	    secret));
+	assert_false(torc_http_same_secret(torc_http_text(
+	    "Open, SesameOpen, Sesame"), secret));
+}
+
+static void
+without_a_secret_nothing_is_the_same(void **state)
+{
+	static const char *const sent[] = { "", "a", NULL };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++) {
+		assert_false(torc_http_same_secret(torc_http_text(sent[i]),
+		    NULL));
+		assert_false(torc_http_same_secret(torc_http_text(sent[i]),
+		    ""));
+		assert_false(torc_http_same_secret(torc_http_text(sent[i]),
+		    "b"));
+	}
+	/* The control. */
+	assert_true(torc_http_same_secret(torc_http_text("a"), "a"));
+}
+
 int
 main(void)
 {
@@ -1367,6 +1415,8 @@ main(void)
 		    each_error_has_the_status_that_servers_answer),
 		cmocka_unit_test(dates_are_written_as_the_c_library_does),
 		cmocka_unit_test(the_date_of_a_message_is_that_of_its_second),
+		cmocka_unit_test(only_the_exact_bytes_of_a_secret_are_the_same),
+		cmocka_unit_test(without_a_secret_nothing_is_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, map_page, unmap_page);

@@ -2,7 +2,8 @@
 /*
  * test_http_cost.c - what a byte that is received costs at most, in steps: the
  * basic blocks of the codec that were run. A table has a row for each way of
- * making a reader do the same work again and again.
+ * making a reader do the same work again and again. What is compared with a
+ * secret must always take the same steps.
  */
 #include "tests/cost.h"
 
@@ -217,12 +218,53 @@ a_byte_costs_no_more_than_the_table_says_however_many_there_are(void **state)
 	}
 }
 
+/* ---- Secrets ---- */
+
+#define SECRET_SIZE 64u
+
+/* Returns the steps of comparing a secret with the `size` bytes at `sent`. */
+static uint64_t
+steps_of(const char *secret, const char *sent, size_t size, bool same)
+{
+	const struct torc_slice slice = { (const uint8_t *)sent, size };
+	bool found;
+
+	steps = 0;
+	found = torc_http_same_secret(slice, secret);
+	assert_int_equal(found, same);
+	return steps;
+}
+
+static void
+a_secret_takes_the_same_steps_wherever_what_was_sent_differs(void **state)
+{
+	char secret[SECRET_SIZE + 1] = "", sent[SECRET_SIZE + 1];
+	uint64_t right;
+
+	(void)state;
+	memset(secret, 'a', SECRET_SIZE);
+	right = steps_of(secret, secret, SECRET_SIZE, true);
+	/* It is counted: the steps are those of the bytes. */
+	assert_true(right >= SECRET_SIZE);
+	for (unsigned i = 0; i < SECRET_SIZE; i++) {
+		memcpy(sent, secret, sizeof(sent));
+		sent[i] = 'A';
+		assert_int_equal(steps_of(secret, sent, SECRET_SIZE, false),
+		    right);
+	}
+	/* Nor does the length of the secret show. */
+	secret[SECRET_SIZE / 2] = '\0';
+	assert_int_equal(steps_of(secret, sent, SECRET_SIZE, false), right);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 		    a_byte_costs_no_more_than_the_table_says_however_many_there_are),
+		cmocka_unit_test(
+		    a_secret_takes_the_same_steps_wherever_what_was_sent_differs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,6 +67,17 @@ writers_are_asked_who_they_are() {
 	    is 404 /notes/x
 }
 
+tokens_are_exact() {
+	local token
+	for token in KEY Key ke keys 'key key' ''; do
+		is 401 /notes/t -X PUT -d x -H "Authorization: Bearer $token" ||
+		    return 1
+	done
+	is 401 /notes/t -X PUT -d x -H 'Authorization: key' &&
+	    is 404 /notes/t && is 201 /notes/t -X PUT -d x -H "$key" &&
+	    is 204 /notes/t -X DELETE -H 'Authorization: bearer key'
+}
+
 head_is_answered() {
 	is 200 /notes -I && has_field 'Content-Length: 12' &&
 	    has_field 'Content-Type: application/json'
@@ -128,6 +139,7 @@ claim "the example of a service starts" starts notes env NOTES_TOKEN=key \
 claim "notes are kept, listed, shown and deleted" notes_are_kept
 claim "names are percent-decoded once" names_are_decoded
 claim "who changes a note is asked for a token" writers_are_asked_who_they_are
+claim "a token in another case, or a part of it, is refused" tokens_are_exact
 claim "HEAD is answered as GET" head_is_answered
 claim "other methods are refused with Allow" other_methods_are_told
 claim "all of many notes are listed" many_are_listed

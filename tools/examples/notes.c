@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "cli_service.h"
 
@@ -194,17 +195,29 @@ delete_note(struct torc_exchange *exchange, void *arg)
 	    TORC_NEVER);
 }
 
+/*
+ * Returns the token that was sent; its size is 0 if there is none. The word
+ * before it may have any case, the token may not.
+ */
+static struct torc_slice
+token_of(struct torc_exchange *exchange)
+{
+	static const char scheme[] = "Bearer ";
+	const size_t size = sizeof(scheme) - 1;
+	const struct torc_slice *field = torc_exchange_field(exchange,
+	    "authorization");
+
+	if (field == NULL || field->size < size ||
+	    strncasecmp((const char *)field->data, scheme, size) != 0)
+		return torc_http_text("");
+	return (struct torc_slice) { field->data + size, field->size - size };
+}
+
 /* Runs around the handlers that change something. */
 static int
 authenticate(struct torc_exchange *exchange, void *token)
 {
-	const struct torc_slice *field = torc_exchange_field(exchange,
-	    "authorization");
-	const char *wanted = torc_exchange_print(exchange, "Bearer %s",
-	    (const char *)token);
-
-	if (field != NULL && wanted != NULL && torc_http_equals(*field,
-	    wanted))
+	if (torc_http_same_secret(token_of(exchange), token))
 		return torc_exchange_next(exchange);
 	torc_exchange_add_field(exchange, "WWW-Authenticate", "Bearer");
 	return torc_exchange_refuse(exchange, 401, "the token is not valid",
