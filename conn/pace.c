@@ -56,12 +56,20 @@ torc_conn_set_pace(struct torc_conn *conn, unsigned ms, unsigned rate)
 	torc_pace_init(&conn->pace, ms, rate);
 }
 
-/* What the kernel took of a send, or has not yet given away, differs then. */
+/*
+ * Over TCP, what the peer has acknowledged. Elsewhere, what the kernel took of
+ * a send, or has not yet given away, mostly differs then: while it takes as
+ * much as it gives away, that looks the same.
+ */
 uint64_t
 torc_conn_progress(const struct torc_conn *conn)
 {
+	int64_t acked;
+
 	torc_conn_require(conn);
-	return (conn->taken << 32) + (uint32_t)torc_sys_unsent(conn->fd);
+	acked = torc_sys_acked(conn->fd);
+	return acked >= 0 ? (uint64_t)acked : (conn->taken << 32) +
+	    (uint32_t)torc_sys_unsent(conn->fd);
 }
 
 /* Note what the peer has acknowledged since the last time. */

@@ -246,6 +246,20 @@ torc_sys_unsent(int fd)
 	return rc < 0 ? rc : bytes;
 }
 
+int64_t
+torc_sys_acked(int fd)
+{
+	/* As the kernel lays it out: the headers of some libcs end before. */
+	struct {
+		uint8_t before[120];
+		uint64_t acked;
+	} info = { .acked = 0 };
+	socklen_t size = sizeof(info);
+	int rc = result(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size));
+
+	return rc < 0 ? rc : (int64_t)info.acked;
+}
+
 int
 torc_sys_silent_ms(int fd)
 {

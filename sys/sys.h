@@ -126,6 +126,11 @@ void torc_sys_await(int fd, uint64_t ns);
 /* Bytes that the peer of a socket has not acknowledged. */
 int torc_sys_unsent(int fd);
 /*
+ * Bytes that the peer of a TCP socket has acknowledged, ever. A negative errno
+ * for a socket of another kind.
+ */
+int64_t torc_sys_acked(int fd);
+/*
  * Milliseconds for which a TCP socket has neither sent nor received bytes. A
  * negative errno for one of another kind.
  */

@@ -1011,6 +1011,8 @@ the_client_that_stalls_longest_makes_room_for_one_that_waits(void **state)
 	tight = false;
 }
 
+static atomic_uint little;	/* what was read so */
+
 /* 8 KB a second at first: 16 KiB, which are kept, take two stall_ms. */
 static void *
 read_little_by_little(void *arg)
@@ -1029,6 +1031,7 @@ read_little_by_little(void *arg)
 		if (due > size) {
 			count = recv(fd, reply + size, due - size, 0);
 			size += count > 0 ? (size_t)count : 0;
+			atomic_store(&little, (unsigned)size);
 		}
 		pause_ms(10);
 	}
@@ -1055,8 +1058,13 @@ who_takes_little_at_a_time_keeps_its_origin(void **state)
 	await_stats(1, 1);
 	open_slow(&fds[1], 1);
 	await(&origin.requests, 2);
+	atomic_store(&little, 0);
 	assert_int_equal(pthread_create(&reader, NULL, read_little_by_little,
 	    &fds[0]), 0);
+	/* More than the kernel had for it: the server has sent some since. A
+	 * request that waits before looks for who has stood still so far. */
+	while (atomic_load(&little) < 4096)
+		pause_ms(1);
 	assert_served();
 	while (recv(fds[1], byte, sizeof(byte), 0) > 0)
 		continue;

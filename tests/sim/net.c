@@ -972,6 +972,14 @@ torc_sys_unsent(int fd)
 	return (int)(sock->other->in.written - sock->other->in.arrived);
 }
 
+int64_t
+torc_sys_acked(int fd)
+{
+	const struct sock *sock = sock_of(fd);
+
+	return sock->other == NULL ? 0 : (int64_t)sock->other->in.arrived;
+}
+
 int
 torc_sys_recv(int fd, void *data, size_t size)
 {
