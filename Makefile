@@ -36,9 +36,9 @@ PIC := $(CORE:%.c=$B/pic/%.o) $(ASM:%.S=$B/%.o)
 PUBLIC := $(wildcard reactor/torc_*.h conn/torc*.h conn/*/torc_*.h)
 HEADERS := $(addprefix $B/include/,$(notdir $(PUBLIC)))
 # A library for each client under conn/; nobody pays for the others.
-# The one of PostgreSQL needs libcrypto.
-NO_CRYPTO := $(shell $(CC) -E -include openssl/evp.h -x c /dev/null 2>&1 >/dev/null)
-CLIENTS := $(filter-out kit $(if $(NO_CRYPTO),pg),$(patsubst conn/%/,%,$(wildcard conn/*/)))
+# Those of PostgreSQL and TLS need OpenSSL.
+NO_CRYPTO := $(shell $(CC) -E -include openssl/ssl.h -x c /dev/null 2>&1 >/dev/null)
+CLIENTS := $(filter-out kit $(if $(NO_CRYPTO),pg tls),$(patsubst conn/%/,%,$(wildcard conn/*/)))
 LIBRARIES := $(CLIENTS:%=$B/lib/libtorc-%.a) $B/lib/libtorc.a
 PROGRAMS := $B/bin/ringstat
 

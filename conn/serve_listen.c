@@ -89,6 +89,19 @@ skip_index(struct torc_server *server)
 }
 
 static int
+listen_on(struct torc_reactor *reactor, const char *address,
+    const struct torc_endpoint *endpoint)
+{
+	const int listener = torc_listen(reactor, address, endpoint->handler,
+	    endpoint->arg);
+
+	if (listener >= 0)
+		torc_listen_set_maker(reactor->layer_state, listener,
+		    endpoint->transport);
+	return listener;
+}
+
+static int
 listen_everywhere(struct torc_server *server,
     const struct torc_endpoint *endpoint)
 {
@@ -100,8 +113,7 @@ listen_everywhere(struct torc_server *server,
 
 	if (rc < 0)
 		return rc;
-	listener = torc_listen(server->reactors[0], address,
-	    endpoint->handler, endpoint->arg);
+	listener = listen_on(server->reactors[0], address, endpoint);
 	if (listener < 0)
 		return listener;
 	if (adopted || strncmp(address, "unix:", 5) == 0) {
@@ -110,8 +122,7 @@ listen_everywhere(struct torc_server *server,
 	}
 	exact_address(server, address, listener, exact, sizeof(exact));
 	for (unsigned i = 1; i < server->count; i++) {
-		rc = torc_listen(server->reactors[i], exact,
-		    endpoint->handler, endpoint->arg);
+		rc = listen_on(server->reactors[i], exact, endpoint);
 		if (rc < 0)
 			return rc;
 	}

@@ -122,8 +122,8 @@ TORC_ASKED void torc_transport_close(struct torc_conn *conn);
  * For kinds: these bytes are sent as they are, behind those before them. If
  * there is no memory for them, sending has failed.
  */
-void torc_transport_emit(struct torc_transport *transport, const uint8_t *data,
-    uint32_t size);
+TORC_BESIDE void torc_transport_emit(struct torc_transport *transport,
+    const uint8_t *data, uint32_t size);
 
 /*
  * Parks. Give a connection that was dialled a transport, when all that was

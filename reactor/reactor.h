@@ -250,8 +250,8 @@ int torc_reactor_make(struct torc_reactor **reactor,
     const struct torc_config *config, struct torc_error *error);
 
 /* Give the operator a line of text, if the program wants that. */
-void torc_reactor_notice(struct torc_reactor *reactor, const char *format,
-    ...) __attribute__((format(printf, 2, 3)));
+TORC_BESIDE void torc_reactor_notice(struct torc_reactor *reactor,
+    const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Called on the thread of `reactor`, while it runs there. */
 static inline void

@@ -143,6 +143,8 @@ enum {
 
 typedef int torc_handler(struct torc_conn *conn, void *arg);
 
+struct torc_transport_maker;
+
 /*
  * An endpoint is an address and the handler of the connections to it. Zero the
  * structure before you fill it in. It grows.
@@ -151,6 +153,9 @@ struct torc_endpoint {
 	const char *address;		/* as for torc_listen() */
 	torc_handler *handler;		/* of each connection that arrives */
 	void *arg;			/* passed to the handler */
+	struct torc_transport_maker *transport;	/* what its connections go
+					 * through: see torc_tls.h; NULL:
+					 * clear text */
 };
 
 /*

@@ -15,6 +15,7 @@ $(foreach c,$(CLIENTS),$(eval $B/lib/libtorc-$c.so: $B/lib/libtorc-$c.map \
 	$B/lib/libtorc-$c.map: $(wildcard conn/$c/*.h)))
 $B/lib/libtorc-file.so: $B/lib/libtorc-http.so
 $B/lib/libtorc-pg.so: private LIBS = -lcrypto
+$B/lib/libtorc-tls.so: private LIBS = -lssl -lcrypto
 $(SHARED:.so=.map): tools/symbols.awk
 	$Q mkdir -p $(@D) && LC_ALL=C awk -f tools/symbols.awk $(filter %.h,$^) > $@
 $(SHARED):

@@ -22,7 +22,7 @@ exports() {	# exports LIBRARY HEADER...
 	    sed "s|^|$library: |"
 }
 { exports libtorc.so {sys,ring,reactor,conn,conn/kit}/*.h
-  for client in http redis pg file; do
+  for client in tls http redis pg file; do
 	exports libtorc-$client.so conn/$client/*.h
   done; } |
     claim "shared libraries export what headers say, in nodes of versions"

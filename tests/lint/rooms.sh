@@ -11,7 +11,7 @@ up() {	# up LAYER PATTERN: includes of layers above
     claim "a file includes its own layer or a lower one"
 
 # The rooms of conn/: what each may use besides conn/ itself and kit/.
-for room in conn conn/kit conn/http conn/redis conn/pg conn/file; do
+for room in conn conn/kit conn/tls conn/http conn/redis conn/pg conn/file; do
 	case $room in
 	conn) may='conn/[^/]*' ;;
 	conn/file) may='conn/((kit|file|http)/)?[^/]*' ;;
@@ -104,8 +104,8 @@ for room in sys ring reactor conn conn/kit conn/http conn/redis conn/pg \
 done | claim "the page of each room names its files"
 
 # Files that call each other, over whatever others: none, or as few as listed.
-for room in sys ring reactor conn conn/kit conn/http conn/file conn/redis \
-    conn/pg; do
+for room in sys ring reactor conn conn/kit conn/tls conn/http conn/file \
+    conn/redis conn/pg; do
 	for source in "$room"/*.c; do
 		echo "$B/${source%.c}.o"
 	done | xargs nm -A 2>/dev/null | awk -v room="$room" '

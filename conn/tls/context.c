@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * context.c - contexts: made of a configuration and files, read again, shared.
+ */
+#include <errno.h>
+#include <openssl/err.h>
+#include <string.h>
+#include <strings.h>
+
+#include "conn/tls/context.h"
+#include "conn/tls/files.h"
+#include "conn/tls/session.h"
+#include "reactor/error.h"
+#include "sys/sys.h"
+
+#define HANDSHAKE_MS 10000u
+#define SIZE_LEAST offsetof(struct torc_tls_config, no_tickets)
+
+static char *
+copy_text(const char *text)
+{
+	const size_t size = text != NULL ? strlen(text) + 1 : 0;
+	char *copy = size > 0 ? torc_sys_alloc(size) : NULL;
+
+	if (copy != NULL)
+		memcpy(copy, text, size);
+	return copy;
+}
+
+static void
+free_pair(struct tls_host *host)
+{
+	struct tls_pair *pair = host->pairs;
+
+	host->pairs = pair->next;
+	torc_sys_free(pair->certificate);
+	torc_sys_free(pair->key);
+	torc_sys_free(pair);
+}
+
+static void
+free_host(struct tls_host **at)
+{
+	struct tls_host *host = *at;
+
+	*at = host->next;
+	while (host->pairs != NULL)
+		free_pair(host);
+	torc_sys_free(host->name);
+	torc_sys_free(host);
+}
+
+/* ---- Generations ---- */
+
+/* One holder less of what is counted: whether it was the last one. */
+static bool
+is_last(struct torc_tls *tls, unsigned *references)
+{
+	bool last;
+
+	pthread_mutex_lock(&tls->lock);
+	torc_assert(*references > 0);
+	last = --*references == 0;
+	pthread_mutex_unlock(&tls->lock);
+	return last;
+}
+
+static void
+release(struct torc_tls *tls)
+{
+	if (!is_last(tls, &tls->references))
+		return;
+	while (tls->hosts != NULL)
+		free_host(&tls->hosts);
+	torc_tls_tickets_fini(&tls->tickets);
+	pthread_mutex_destroy(&tls->lock);
+	torc_sys_free(tls->protocols);
+	torc_sys_free((void *)(uintptr_t)tls->config.client_ca);
+	torc_sys_free(tls);
+}
+
+void
+torc_tls_generation_put(struct tls_generation *generation)
+{
+	struct torc_tls *tls = generation->tls;
+
+	if (!is_last(tls, &generation->references))
+		return;
+	for (unsigned i = 0; i < generation->count; i++)
+		SSL_CTX_free(generation->served[i].context);
+	torc_sys_free(generation);
+	release(tls);
+}
+
+static struct tls_generation *
+take_generation(struct torc_tls *tls)
+{
+	struct tls_generation *generation;
+
+	pthread_mutex_lock(&tls->lock);
+	generation = tls->now;
+	generation->references++;
+	pthread_mutex_unlock(&tls->lock);
+	return generation;
+}
+
+/* What was read for a host before, or NULL. */
+static SSL_CTX *
+read_before(const struct torc_tls *tls, const struct tls_host *host)
+{
+	for (unsigned i = 0; tls->now != NULL && i < tls->now->count; i++) {
+		if (tls->now->served[i].host == host)
+			return tls->now->served[i].context;
+	}
+	return NULL;
+}
+
+/*
+ * Read the files of a host, or of all (NULL). NULL: `error` says why.
+ */
+static struct tls_generation *
+read_files(struct torc_tls *tls, const struct tls_host *changed,
+    struct torc_error *error)
+{
+	struct tls_generation *generation;
+	unsigned count = 0;
+
+	for (const struct tls_host *host = tls->hosts; host != NULL;
+	    host = host->next)
+		count++;
+	generation = torc_sys_alloc(sizeof(*generation) +
+	    count * sizeof(generation->served[0]));
+	if (generation == NULL) {
+		torc_error_set(error, -ENOMEM, "no memory for a context");
+		return NULL;
+	}
+	generation->tls = tls;
+	generation->references = 1;
+	pthread_mutex_lock(&tls->lock);
+	tls->references++;
+	pthread_mutex_unlock(&tls->lock);
+	for (const struct tls_host *host = tls->hosts; host != NULL;
+	    host = host->next) {
+		struct tls_served *served =
+		    &generation->served[generation->count];
+
+		served->host = host;
+		served->context = changed == NULL || changed == host ? NULL :
+		    read_before(tls, host);
+		if (served->context != NULL)
+			SSL_CTX_up_ref(served->context);
+		else
+			served->context = torc_tls_files_read(tls, host,
+			    error);
+		if (served->context == NULL) {
+			torc_tls_generation_put(generation);
+			return NULL;
+		}
+		SSL_CTX_set_client_hello_cb(served->context,
+		    torc_tls_session_choose, NULL);
+		SSL_CTX_set_msg_callback(served->context,
+		    torc_tls_session_hear);
+		generation->count++;
+	}
+	return generation;
+}
+
+static int
+renew(struct torc_tls *tls, const struct tls_host *changed,
+    struct torc_error *error)
+{
+	struct tls_generation *before, *now;
+	struct torc_error words;
+
+	now = read_files(tls, changed, &words);
+	if (now == NULL) {
+		if (error != NULL)
+			*error = words;
+		return words.code;
+	}
+	pthread_mutex_lock(&tls->lock);
+	before = tls->now;
+	tls->now = now;
+	pthread_mutex_unlock(&tls->lock);
+	if (before != NULL)
+		torc_tls_generation_put(before);
+	return 0;
+}
+
+int
+torc_tls_reload(struct torc_tls *tls, struct torc_error *error)
+{
+	torc_require(tls != NULL, "torc_tls_reload needs a context");
+	return renew(tls, NULL, error);
+}
+
+/* ---- Hosts ---- */
+
+static struct tls_host *
+find_host(struct torc_tls *tls, const char *name)
+{
+	struct tls_host **at = &tls->hosts;
+
+	while (*at != NULL && (((*at)->name == NULL) != (name == NULL) ||
+	    (name != NULL && strcasecmp((*at)->name, name) != 0)))
+		at = &(*at)->next;
+	if (*at == NULL) {
+		*at = torc_sys_alloc(sizeof(**at));
+		if (*at != NULL && name != NULL)
+			(*at)->name = copy_text(name);
+	}
+	return *at;
+}
+
+static int
+add_pair(struct tls_host *host, const char *name, const char *certificate,
+    const char *key)
+{
+	struct tls_pair *pair = torc_sys_alloc(sizeof(*pair));
+
+	if (host == NULL || (name != NULL && host->name == NULL) ||
+	    pair == NULL) {
+		torc_sys_free(pair);
+		return -ENOMEM;
+	}
+	pair->certificate = copy_text(certificate);
+	pair->key = copy_text(key != NULL ? key : certificate);
+	pair->next = host->pairs;
+	host->pairs = pair;
+	return pair->certificate == NULL || pair->key == NULL ? -ENOMEM : 0;
+}
+
+/* The last one that was added. */
+static void
+remove_pair(struct torc_tls *tls, struct tls_host *host)
+{
+	struct tls_host **at = &tls->hosts;
+
+	free_pair(host);
+	while (*at != host)
+		at = &(*at)->next;
+	if (host->pairs == NULL)
+		free_host(at);
+}
+
+static bool
+is_name(const char *name)
+{
+	const size_t size = strlen(name);
+
+	if (strncmp(name, "*.", 2) == 0)
+		name += 2;
+	return size > 0 && size <= TLS_NAME_MAX && *name != '\0' &&
+	    *name != '.' && strchr(name, '*') == NULL;
+}
+
+int
+torc_tls_host_add(struct torc_tls *tls, const char *name,
+    const char *certificate, const char *key, struct torc_error *error)
+{
+	struct tls_host *host;
+	int rc;
+
+	torc_require(tls != NULL && certificate != NULL,
+	    "torc_tls_host_add needs a context and a certificate");
+	if (name != NULL && !is_name(name))
+		return torc_error_set(error, -EINVAL, "host \"%s\": must be a "
+		    "name of at most 255 bytes, such as \"example.org\" or "
+		    "\"*.example.org\"", name);
+	host = find_host(tls, name);
+	rc = add_pair(host, name, certificate, key);
+	if (rc < 0)
+		return torc_error_set(error, rc, "no memory for host %s",
+		    name != NULL ? name : "the default");
+	rc = renew(tls, host, error);
+	if (rc < 0)
+		remove_pair(tls, host);
+	return rc;
+}
+
+/* ---- Configurations ---- */
+
+/* Each with its size in front. 0 or an error. */
+static int
+set_protocols(struct torc_tls *tls, struct torc_error *error)
+{
+	const char *const *names = tls->config.protocols;
+	size_t size = 0, at = 0;
+
+	for (unsigned i = 0; names != NULL && names[i] != NULL; i++) {
+		const size_t length = strlen(names[i]);
+
+		if (length == 0 || length > 255)
+			return torc_error_set(error, -EINVAL, "protocols[%u] = "
+			    "\"%s\": must have 1 to 255 bytes", i, names[i]);
+		size += 1 + length;
+	}
+	tls->config.protocols = NULL;
+	if (size == 0)
+		return 0;
+	tls->protocols = torc_sys_alloc(size);
+	if (tls->protocols == NULL)
+		return torc_error_set(error, -ENOMEM,
+		    "no memory for protocols");
+	for (unsigned i = 0; names[i] != NULL; i++) {
+		const size_t length = strlen(names[i]);
+
+		tls->protocols[at] = (uint8_t)length;
+		memcpy(tls->protocols + at + 1, names[i], length);
+		at += 1 + length;
+	}
+	tls->protocols_size = (unsigned)size;
+	return 0;
+}
+
+static int
+check(const struct torc_tls_config *config, struct torc_error *error)
+{
+	if (config->certificate == NULL)
+		return torc_error_set(error, -EINVAL, "certificate is NULL: "
+		    "set the path of a PEM file");
+	if (config->min_version != TORC_TLS_DEFAULT &&
+	    config->min_version != TORC_TLS_1_2 &&
+	    config->min_version != TORC_TLS_1_3)
+		return torc_error_set(error, -EINVAL, "min_version = %#x: must "
+		    "be TORC_TLS_1_2 or TORC_TLS_1_3",
+		    (unsigned)config->min_version);
+	if (config->client != TORC_TLS_CLIENT_UNASKED &&
+	    config->client_ca == NULL)
+		return torc_error_set(error, -EINVAL, "client asks for "
+		    "certificates of clients, and client_ca is NULL: set the "
+		    "path of a PEM file with those that may have signed them");
+	if (config->client == TORC_TLS_CLIENT_UNASKED &&
+	    config->client_ca != NULL)
+		return torc_error_set(error, -EINVAL, "client_ca is set, and "
+		    "client does not ask for certificates: set "
+		    "TORC_TLS_CLIENT_ASKED or TORC_TLS_CLIENT_REQUIRED");
+	return 0;
+}
+
+static struct torc_transport *
+make_transport(struct torc_transport_maker *maker)
+{
+	struct torc_tls *tls = (struct torc_tls *)maker;
+
+	return torc_tls_session_accept(take_generation(tls));
+}
+
+static int
+set_up(struct torc_tls *tls, struct torc_error *error)
+{
+	const char *certificate = tls->config.certificate;
+	const char *key = tls->config.key;
+	int rc = check(&tls->config, error);
+
+	if (rc == 0)
+		rc = set_protocols(tls, error);
+	if (rc < 0)
+		return rc;
+	tls->config.certificate = NULL;
+	tls->config.key = NULL;
+	return torc_tls_host_add(tls, NULL, certificate, key, error);
+}
+
+int
+torc_tls_create_sized(struct torc_tls **out,
+    const struct torc_tls_config *config, size_t size,
+    struct torc_error *error)
+{
+	struct torc_tls *tls;
+	int rc;
+
+	torc_require(out != NULL && config != NULL && size >= SIZE_LEAST,
+	    "torc_tls_create needs a configuration, and a place for the "
+	    "context");
+	/* Before anything else of OpenSSL: it cleans up after itself at exit,
+	 * beside threads that run, and reads files of its own. */
+	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT |
+	    OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1)
+		return torc_error_set(error, -ENOSYS, "OpenSSL does not start");
+	tls = torc_sys_alloc(sizeof(*tls));
+	if (tls == NULL)
+		return torc_error_set(error, -ENOMEM,
+		    "no memory for a context");
+	memcpy(&tls->config, config, size < sizeof(*config) ? size :
+	    sizeof(*config));
+	tls->config.client_ca = copy_text(config->client_ca);
+	tls->maker = (struct torc_transport_maker) {
+		.make = make_transport,
+		.ready_ms = tls->config.handshake_ms > 0 ?
+		    tls->config.handshake_ms : HANDSHAKE_MS,
+	};
+	tls->references = 1;
+	pthread_mutex_init(&tls->lock, NULL);
+	rc = torc_tls_tickets_init(&tls->tickets);
+	rc = rc < 0 ? torc_error_set(error, rc, "no keys for tickets: the "
+	    "system has no random bytes") : set_up(tls, error);
+	if (rc < 0) {
+		torc_tls_destroy(tls);
+		return rc;
+	}
+	*out = tls;
+	return 0;
+}
+
+void
+torc_tls_destroy(struct torc_tls *tls)
+{
+	if (tls == NULL)
+		return;
+	if (tls->now != NULL)
+		torc_tls_generation_put(tls->now);
+	release(tls);
+}
+
+struct torc_transport_maker *
+torc_tls_transport(struct torc_tls *tls)
+{
+	torc_require(tls != NULL, "torc_tls_transport needs a context");
+	return &tls->maker;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * files.c - a host's files, and how it talks: TLS 1.2 and later, with the
+ * suites that Mozilla calls intermediate, as far as OpenSSL has them.
+ */
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/sha.h>
+#include <openssl/x509.h>
+#include <string.h>
+
+#include "conn/tls/files.h"
+#include "reactor/error.h"
+
+#define SUITES_1_2 "ECDHE-ECDSA-AES128-GCM-SHA256:" \
+	"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:" \
+	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:" \
+	"ECDHE-RSA-CHACHA20-POLY1305"
+#define SUITES_1_3 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:" \
+	"TLS_CHACHA20_POLY1305_SHA256"
+#define GROUPS "X25519:P-256:P-384"
+
+/* What OpenSSL found, last first: the cause is the first that it put there. */
+static int
+say(struct torc_error *error, const char *what, const char *path)
+{
+	const unsigned long code = ERR_peek_error();
+	const char *reason = ERR_reason_error_string(code);
+	int rc = -EINVAL;
+
+	if (ERR_GET_LIB(code) == ERR_LIB_SYS) {
+		rc = -ERR_GET_REASON(code);
+		reason = strerror(-rc);
+	}
+	if (reason == NULL)
+		reason = "it holds none";
+	ERR_clear_error();
+	torc_error_set(error, rc, "%s %s: %s", what, path, reason);
+	return rc;
+}
+
+static int
+read_pair(SSL_CTX *context, const struct tls_pair *pair,
+    struct torc_error *error)
+{
+	const X509 *leaf;
+
+	ERR_clear_error();
+	if (SSL_CTX_use_certificate_chain_file(context, pair->certificate) !=
+	    1)
+		return say(error, "certificate", pair->certificate);
+	if (SSL_CTX_use_PrivateKey_file(context, pair->key,
+	    SSL_FILETYPE_PEM) != 1)
+		return say(error, "key", pair->key);
+	if (SSL_CTX_check_private_key(context) != 1)
+		return torc_error_set(error, -EINVAL, "key %s: it is not that "
+		    "of certificate %s", pair->key, pair->certificate);
+	leaf = SSL_CTX_get0_certificate(context);
+	if (X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0)
+		return torc_error_set(error, -EINVAL, "certificate %s: it has "
+		    "expired", pair->certificate);
+	return 0;
+}
+
+static int
+read_pairs(SSL_CTX *context, const struct tls_pair *pair,
+    struct torc_error *error)
+{
+	int rc = 0;
+
+	for (; rc == 0 && pair != NULL; pair = pair->next)
+		rc = read_pair(context, pair, error);
+	return rc;
+}
+
+static int
+read_client_ca(SSL_CTX *context, const struct torc_tls_config *config,
+    struct torc_error *error)
+{
+	STACK_OF(X509_NAME) *names;
+
+	if (config->client == TORC_TLS_CLIENT_UNASKED)
+		return 0;
+	ERR_clear_error();
+	if (SSL_CTX_load_verify_file(context, config->client_ca) != 1)
+		return say(error, "client_ca", config->client_ca);
+	names = SSL_load_client_CA_file(config->client_ca);
+	if (names == NULL)
+		return say(error, "client_ca", config->client_ca);
+	SSL_CTX_set_client_CA_list(context, names);
+	SSL_CTX_set_verify(context, SSL_VERIFY_PEER |
+	    (config->client == TORC_TLS_CLIENT_REQUIRED ?
+	    SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+	return 0;
+}
+
+static int
+select_protocol(SSL *ssl, const unsigned char **out, unsigned char *size,
+    const unsigned char *offered, unsigned offered_size, void *arg)
+{
+	const struct torc_tls *tls = arg;
+	const uint8_t *ours = tls->protocols;
+	const uint8_t *end = ours + tls->protocols_size;
+
+	(void)ssl;
+	for (; ours < end; ours += 1 + ours[0]) {
+		unsigned at = 0;
+
+		while (at < offered_size && at + 1 + offered[at] <=
+		    offered_size) {
+			if (offered[at] == ours[0] && memcmp(offered + at + 1,
+			    ours + 1, ours[0]) == 0) {
+				*out = offered + at + 1;
+				*size = offered[at];
+				return SSL_TLSEXT_ERR_OK;
+			}
+			at += 1u + offered[at];
+		}
+	}
+	return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* Sessions of one host are no sessions of another one. */
+static void
+name_sessions(SSL_CTX *context, const struct tls_host *host,
+    const struct torc_tls_config *config)
+{
+	const char *name = host->name != NULL ? host->name : "";
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	char text[TLS_NAME_MAX + 16];
+	const int size = snprintf(text, sizeof(text), "%s/%d", name,
+	    (int)config->client);
+
+	SHA256((const uint8_t *)text, (size_t)size, digest);
+	SSL_CTX_set_session_id_context(context, digest, sizeof(digest));
+}
+
+static void
+set_manners(SSL_CTX *context, struct torc_tls *tls)
+{
+	const struct torc_tls_config *config = &tls->config;
+
+	SSL_CTX_set_security_level(context, 2);
+	SSL_CTX_set_min_proto_version(context, config->min_version ==
+	    TORC_TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
+	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION |
+	    SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+	    SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS |
+	    SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_num_tickets(context, config->no_tickets ? 0 : 1);
+	if (config->no_tickets)
+		SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+	else
+		torc_tls_tickets_use(&tls->tickets, context);
+	if (tls->protocols != NULL)
+		SSL_CTX_set_alpn_select_cb(context, select_protocol, tls);
+}
+
+static int
+ask_password(char *text, int size, int writing, void *arg)
+{
+	const struct torc_tls *tls = arg;
+
+	(void)writing;
+	return tls->config.password == NULL ? -1 :
+	    tls->config.password(text, size, tls->config.password_arg);
+}
+
+SSL_CTX *
+torc_tls_files_read(struct torc_tls *tls, const struct tls_host *host,
+    struct torc_error *error)
+{
+	SSL_CTX *context;
+	int rc = 0;
+
+	ERR_clear_error();
+	context = SSL_CTX_new(TLS_server_method());
+	if (context == NULL || SSL_CTX_set_cipher_list(context, SUITES_1_2) !=
+	    1 || SSL_CTX_set_ciphersuites(context, SUITES_1_3) != 1 ||
+	    SSL_CTX_set1_groups_list(context, GROUPS) != 1)
+		rc = say(error, "OpenSSL", OpenSSL_version(OPENSSL_VERSION));
+	if (rc == 0) {
+		/* Never asked for on the terminal. */
+		SSL_CTX_set_default_passwd_cb(context, ask_password);
+		SSL_CTX_set_default_passwd_cb_userdata(context, tls);
+		set_manners(context, tls);
+		name_sessions(context, host, &tls->config);
+		rc = read_pairs(context, host->pairs, error);
+	}
+	if (rc == 0)
+		rc = read_client_ca(context, &tls->config, error);
+	if (rc == 0)
+		return context;
+	SSL_CTX_free(context);
+	return NULL;
+}

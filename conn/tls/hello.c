@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hello.c - the host that a client asks for. It is chosen before a session is
+ * looked up, so that a session of one host is not resumed at another one.
+ */
+#include <string.h>
+#include <strings.h>
+
+#include "conn/tls/session.h"
+
+/* The name in the extension's bytes (RFC 6066, 3), or NULL; its size. */
+static const char *
+read_name(const uint8_t *data, size_t size, size_t *name_size)
+{
+	const size_t list = size >= 2 ? (size_t)data[0] << 8 | data[1] : 0;
+	size_t length;
+
+	if (size < 5 || list != size - 2 ||
+	    data[2] != TLSEXT_NAMETYPE_host_name)
+		return NULL;
+	length = (size_t)data[3] << 8 | data[4];
+	if (length != size - 5 || length == 0 || length > TLS_NAME_MAX ||
+	    memchr(data + 5, '\0', length) != NULL)
+		return NULL;
+	/* A dot at its end says that it is whole. */
+	*name_size = data[5 + length - 1] == '.' ? length - 1 : length;
+	return (const char *)data + 5;
+}
+
+static bool
+is_it(const char *ours, const char *name, size_t size)
+{
+	return strlen(ours) == size && strncasecmp(ours, name, size) == 0;
+}
+
+/* The exact one, else the one for a label in its front, else the default. */
+static const struct tls_served *
+choose(const struct tls_generation *generation, const char *name, size_t size)
+{
+	const char *dot = memchr(name, '.', size);
+	const struct tls_served *best = &generation->served[0];
+
+	for (unsigned i = 0; i < generation->count; i++) {
+		const struct tls_served *served = &generation->served[i];
+		const char *ours = served->host->name;
+
+		if (ours == NULL)
+			continue;
+		if (is_it(ours, name, size))
+			return served;
+		if (ours[0] == '*' && dot != NULL && dot > name &&
+		    is_it(ours + 1, dot, size - (size_t)(dot - name)))
+			best = served;
+	}
+	return best;
+}
+
+int
+torc_tls_session_choose(SSL *ssl, int *alert, void *arg)
+{
+	const struct tls_session *session = SSL_get_app_data(ssl);
+	const struct tls_served *served;
+	const uint8_t *data;
+	const char *name = NULL;
+	size_t size, name_size = 0;
+
+	(void)alert;
+	(void)arg;
+	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data,
+	    &size) == 1)
+		name = read_name(data, size, &name_size);
+	if (name == NULL)
+		return SSL_CLIENT_HELLO_SUCCESS;
+	served = choose(session->generation, name, name_size);
+	SSL_set_SSL_CTX(ssl, served->context);
+	/* That does not take everything along. */
+	SSL_set_verify(ssl, SSL_CTX_get_verify_mode(served->context), NULL);
+	return SSL_CLIENT_HELLO_SUCCESS;
+}

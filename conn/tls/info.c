@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * info.c - what was agreed on for a connection.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "conn/conn.h"
+#include "conn/tls/session.h"
+
+int
+torc_tls_info_read_sized(const struct torc_conn *conn,
+    struct torc_tls_info *info, size_t size)
+{
+	const struct tls_session *session;
+	struct torc_tls_info known;
+	const unsigned char *protocol;
+	unsigned protocol_size;
+
+	/* Which looks whether it is a connection of this thread's. */
+	(void)torc_conn_port(conn);
+	torc_require(info != NULL,
+	    "torc_tls_info_read needs a place for what it tells");
+	session = torc_tls_session_find(conn->transport);
+	if (session == NULL)
+		return -ENOTCONN;
+	SSL_get0_alpn_selected(session->ssl, &protocol, &protocol_size);
+	known = (struct torc_tls_info) {
+		.version = (enum torc_tls_version)SSL_version(session->ssl),
+		.cipher = SSL_get_cipher_name(session->ssl),
+		.name = SSL_get_servername(session->ssl,
+		    TLSEXT_NAMETYPE_host_name),
+		.protocol = { protocol, protocol_size },
+		.resumed = SSL_session_reused(session->ssl) == 1,
+		.client_verified = SSL_get0_peer_certificate(session->ssl) !=
+		    NULL && SSL_get_verify_result(session->ssl) == X509_V_OK,
+	};
+	memset(info, 0, size);
+	memcpy(info, &known, size < sizeof(known) ? size : sizeof(known));
+	return 0;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session.c - records to bytes and bytes to records, by OpenSSL.
+ *
+ * Read-ahead is off, so OpenSSL takes one record at a time, and holds a part of
+ * one at most, which is counted here. A whole record that lies in one buffer is
+ * opened in its place: OpenSSL copies it before it decrypts it.
+ *
+ * OpenSSL's queue of errors belongs to the thread, so it is emptied before each
+ * call, and read before anything else can run.
+ */
+#include <errno.h>
+#include <openssl/err.h>
+#include <string.h>
+
+#include "conn/conn.h"
+#include "conn/tls/bio.h"
+#include "conn/tls/session.h"
+#include "sys/sys.h"
+
+#define RECORD_MAX 16384u	/* bytes of data in one */
+#define OVERHEAD 64u		/* header, nonce, kind, tag, and to spare */
+#define NOTICE_NS 1000000000ull	/* between two */
+
+void
+torc_tls_session_hear(int sent, int version, int kind, const void *message,
+    size_t size, SSL *ssl, void *arg)
+{
+	struct tls_session *session = SSL_get_app_data(ssl);
+
+	(void)version;
+	(void)arg;
+	if (!sent && kind == SSL3_RT_HANDSHAKE && size > 0 &&
+	    *(const uint8_t *)message == SSL3_MT_KEY_UPDATE)
+		session->quiet++;
+}
+
+static struct tls_session *
+session_of(struct torc_transport *transport)
+{
+	return (struct tls_session *)transport;
+}
+
+/* ---- What is held of a record ---- */
+
+/* Follow the records of what comes, byte for byte. */
+static void
+follow(struct tls_session *session, const uint8_t *data, uint32_t size)
+{
+	while (size > 0) {
+		uint32_t part;
+
+		if (session->header_size < TLS_HEADER) {
+			session->header[session->header_size++] = *data++;
+			size--;
+			if (session->header_size < TLS_HEADER)
+				continue;
+			session->record_size = (uint32_t)session->header[3] <<
+			    8 | session->header[4];
+			session->left = session->record_size;
+		}
+		part = size < session->left ? size : session->left;
+		data += part;
+		size -= part;
+		session->left -= part;
+		if (session->left == 0)
+			session->header_size = 0;
+	}
+	if (session->header_size == 0) {
+		session->transport.kept = 0;
+		session->transport.missing = TLS_HEADER;
+	} else if (session->header_size < TLS_HEADER) {
+		session->transport.kept = session->header_size;
+		session->transport.missing = TLS_HEADER -
+		    session->header_size;
+	} else {
+		session->transport.kept = TLS_HEADER + session->record_size -
+		    session->left;
+		session->transport.missing = session->left;
+	}
+}
+
+static uint32_t
+needed_room(const struct torc_transport *transport, uint32_t size)
+{
+	/* A handshake may hold more than a record, but says nothing. */
+	return transport->kept > 0 || !transport->ready ?
+	    transport->kept + size : 0;
+}
+
+/* ---- Records to bytes ---- */
+
+/* A client that speaks HTTP in clear text is told so, in clear text. */
+static void
+answer_in_clear(struct tls_session *session)
+{
+	static const char answer[] = "HTTP/1.1 400 Bad Request\r\n"
+	    "Content-Type: text/plain\r\nContent-Length: 41\r\n"
+	    "Connection: close\r\n\r\n"
+	    "This port speaks TLS: use https:// here.\n";
+
+	torc_transport_emit(&session->transport, (const uint8_t *)answer,
+	    sizeof(answer) - 1);
+}
+
+/* The operator is told why, once in a while. */
+static void
+tell(struct tls_session *session, unsigned long code)
+{
+	struct torc_conn *conn = session->transport.conn;
+	struct torc_tls *tls = session->generation->tls;
+	const char *reason = ERR_reason_error_string(code);
+	char peer[128] = "a client";
+	bool now;
+
+	if (reason == NULL)
+		return;
+	pthread_mutex_lock(&tls->lock);
+	now = conn->reactor->now >= tls->notice_from;
+	if (now)
+		tls->notice_from = conn->reactor->now + NOTICE_NS;
+	pthread_mutex_unlock(&tls->lock);
+	if (!now)
+		return;
+	(void)torc_conn_peer_address(conn, peer, sizeof(peer));
+	torc_reactor_notice(conn->reactor, "port %u: no TLS with %s: %s",
+	    conn->port, peer, reason);
+}
+
+/* What OpenSSL's queue says is the last that it says of the session. */
+static void
+fail(struct tls_session *session)
+{
+	const unsigned long code = ERR_peek_error();
+	const bool began = session->transport.ready;
+
+	session->transport.error = -EPROTO;
+	if (!began && ERR_GET_REASON(code) == SSL_R_HTTP_REQUEST)
+		answer_in_clear(session);
+	if (!began)
+		tell(session, code);
+	ERR_clear_error();
+}
+
+/* A call has returned `rc`: it wants more, or there is no more. */
+static void
+stop(struct tls_session *session, int rc)
+{
+	switch (SSL_get_error(session->ssl, rc)) {
+	case SSL_ERROR_WANT_READ:
+		break;
+	case SSL_ERROR_ZERO_RETURN:
+		session->transport.ended = true;
+		break;
+	default:
+		fail(session);
+	}
+}
+
+static void
+shake_hands(struct tls_session *session)
+{
+	int rc;
+
+	ERR_clear_error();
+	rc = SSL_do_handshake(session->ssl);
+	if (rc == 1)
+		session->transport.ready = true;
+	else
+		stop(session, rc);
+}
+
+static uint32_t
+open_records(struct torc_transport *transport, const uint8_t *data,
+    uint32_t size, uint8_t *out)
+{
+	struct tls_session *session = session_of(transport);
+	const uint32_t room = transport->kept + size;
+	uint32_t opened = 0;
+
+	session->in = data;
+	session->in_size = size;
+	follow(session, data, size);
+	if (!transport->ready)
+		shake_hands(session);
+	while (transport->ready && transport->error == 0 && opened < room) {
+		size_t got = 0;
+		int rc;
+
+		ERR_clear_error();
+		rc = SSL_read_ex(session->ssl, out + opened, room - opened,
+		    &got);
+		opened += (uint32_t)got;
+		if (rc != 1) {
+			stop(session, rc);
+			break;
+		}
+		session->quiet = 0;
+	}
+	session->in = NULL;
+	session->in_size = 0;
+	return opened;
+}
+
+/* ---- Bytes to records ---- */
+
+static int
+seal(struct torc_transport *transport, const uint8_t *data, uint32_t size)
+{
+	size_t done;
+
+	ERR_clear_error();
+	return SSL_write_ex(session_of(transport)->ssl, data, size, &done) ==
+	    1 ? 0 : -EPROTO;
+}
+
+static void
+say_end(struct torc_transport *transport)
+{
+	if (transport->error != 0 || !transport->ready)
+		return;
+	ERR_clear_error();
+	SSL_shutdown(session_of(transport)->ssl);
+}
+
+static void
+begin(struct torc_transport *transport)
+{
+	shake_hands(session_of(transport));
+}
+
+/* OpenSSL frees its buffers when they are empty (SSL_MODE_RELEASE_BUFFERS). */
+static void
+rest(struct torc_transport *transport)
+{
+	(void)transport;
+}
+
+static void
+free_session(struct torc_transport *transport)
+{
+	struct tls_session *session = session_of(transport);
+
+	SSL_free(session->ssl);
+	torc_tls_generation_put(session->generation);
+	torc_sys_free(session);
+}
+
+static const struct torc_transport_kind tls_transport = {
+	.room = needed_room,
+	.open = open_records,
+	.seal = seal,
+	.close = say_end,
+	.begin = begin,
+	.rest = rest,
+	.free = free_session,
+	.overhead = OVERHEAD,
+	.record_max = RECORD_MAX,
+};
+
+struct torc_transport *
+torc_tls_session_accept(struct tls_generation *generation)
+{
+	struct tls_session *session = torc_sys_alloc(sizeof(*session));
+	BIO *bio;
+
+	if (session == NULL) {
+		torc_tls_generation_put(generation);
+		return NULL;
+	}
+	session->generation = generation;
+	ERR_clear_error();
+	session->transport.kind = &tls_transport;
+	session->transport.missing = TLS_HEADER;
+	session->ssl = SSL_new(generation->served[0].context);
+	bio = session->ssl != NULL ? torc_tls_bio(session) : NULL;
+	if (bio == NULL) {
+		free_session(&session->transport);
+		return NULL;
+	}
+	SSL_set_app_data(session->ssl, session);
+	SSL_set_bio(session->ssl, bio, bio);
+	SSL_set_accept_state(session->ssl);
+	return &session->transport;
+}
+
+const struct tls_session *
+torc_tls_session_find(const struct torc_transport *transport)
+{
+	return transport != NULL && transport->kind == &tls_transport ?
+	    (const struct tls_session *)transport : NULL;
+}

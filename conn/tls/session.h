@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session.h - TLS as a transport: one session of OpenSSL for each connection.
+ */
+#ifndef TORC_TLS_SESSION_H
+#define TORC_TLS_SESSION_H
+
+#include <openssl/ssl.h>
+
+#include "conn/tls/context.h"
+#include "conn/transport.h"
+
+#define TLS_HEADER 5u		/* bytes: kind, version, size */
+#define TLS_QUIET_MAX 32u	/* changes of keys without data between */
+
+struct tls_session {
+	struct torc_transport transport;
+	struct tls_generation *generation;
+	SSL *ssl;
+	/* What comes, while it is opened. */
+	const uint8_t *in;
+	uint32_t in_size;
+	/* The record that comes: its header, and bytes that it still lacks. */
+	uint8_t header[TLS_HEADER];
+	uint32_t header_size;
+	uint32_t record_size;
+	uint32_t left;
+	unsigned quiet;		/* changes of keys since data came */
+};
+
+/*
+ * A session of a listener's context, which holds the generation from now on; or
+ * NULL: no memory, and it is put.
+ */
+struct torc_transport *torc_tls_session_accept(
+    struct tls_generation *generation);
+
+/* The session that a transport is, or NULL: it is none. */
+const struct tls_session *torc_tls_session_find(
+    const struct torc_transport *transport);
+
+/* Each message that comes or goes. */
+void torc_tls_session_hear(int sent, int version, int kind,
+    const void *message, size_t size, SSL *ssl, void *arg);
+
+/* The client has said hello: choose the host that it asks for. */
+int torc_tls_session_choose(SSL *ssl, int *alert, void *arg);
+
+#endif
