@@ -34,6 +34,7 @@ missing() {
 		dh debhelper
 		fio fio
 		gdb gdb
+		gnutls-cli gnutls-bin
 		h2load nghttp2-client
 		haproxy haproxy
 		ip iproute2
@@ -45,6 +46,7 @@ missing() {
 		musl-gcc musl-tools
 		/bin/nc.openbsd netcat-openbsd
 		nginx nginx-light
+		openssl openssl
 		perf linux-perf
 		pkg-config pkgconf
 		podman podman

@@ -231,6 +231,14 @@ try pg <<-'END'
 		return argc > 1 && torc_pg_create(0, 0, 0);
 	}
 END
+try tls <<-'END'
+	#include <torc_tls.h>
+	int main(int argc, char **argv)
+	{
+		(void)argv;
+		return argc > 1 && torc_tls_create(0, 0, 0);
+	}
+END
 try file <<-'END'
 	#include <torc_file.h>
 	int main(int argc, char **argv)

@@ -45,6 +45,8 @@ program() {	# program NAME
 	#define CALL torc_pg_create(0, 0, 0)' ;;
 	file) echo '#include <torc_file.h>
 	#define CALL torc_file_serve(0, 0, TORC_AT_ONCE)' ;;
+	tls) echo '#include <torc_tls.h>
+	#define CALL torc_tls_create(0, 0, 0)' ;;
 	esac
 	echo 'int main(int argc, char **argv)
 	{
@@ -162,7 +164,7 @@ meson_refuses() {
 claim "torc is installed, and moved" installs
 [ $failed -eq 0 ] || exit 1
 components=(torc)
-for name in http redis pg file; do
+for name in http redis pg file tls; do
 	if has_library $name; then
 		components+=("$name")
 	else
