@@ -43,19 +43,21 @@ static int
 read_pair(SSL_CTX *context, const struct tls_pair *pair,
     struct torc_error *error)
 {
-	const X509 *leaf;
+	X509 *leaf;
 
 	ERR_clear_error();
 	if (SSL_CTX_use_certificate_chain_file(context, pair->certificate) !=
 	    1)
 		return say(error, "certificate", pair->certificate);
+	leaf = SSL_CTX_get0_certificate(context);
 	if (SSL_CTX_use_PrivateKey_file(context, pair->key,
 	    SSL_FILETYPE_PEM) != 1)
 		return say(error, "key", pair->key);
-	if (SSL_CTX_check_private_key(context) != 1)
+	/* It may be that of a certificate which the context has besides. */
+	if (X509_check_private_key(leaf, SSL_CTX_get0_privatekey(context)) !=
+	    1)
 		return torc_error_set(error, -EINVAL, "key %s: it is not that "
 		    "of certificate %s", pair->key, pair->certificate);
-	leaf = SSL_CTX_get0_certificate(context);
 	if (X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0)
 		return torc_error_set(error, -EINVAL, "certificate %s: it has "
 		    "expired", pair->certificate);

@@ -170,6 +170,19 @@ shake_hands(struct tls_session *session)
 		stop(session, rc);
 }
 
+/*
+ * The peer wants our keys changed. OpenSSL would do it with the next write,
+ * which may be long in coming.
+ */
+static void
+change_keys(struct tls_session *session)
+{
+	ERR_clear_error();
+	if (SSL_key_update(session->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1 ||
+	    SSL_do_handshake(session->ssl) != 1)
+		fail(session);
+}
+
 static uint32_t
 open_records(struct torc_transport *transport, const uint8_t *data,
     uint32_t size, uint8_t *out)
@@ -197,6 +210,9 @@ open_records(struct torc_transport *transport, const uint8_t *data,
 		}
 		session->quiet = 0;
 	}
+	if (transport->error == 0 && !transport->closed &&
+	    SSL_get_key_update_type(session->ssl) != SSL_KEY_UPDATE_NONE)
+		change_keys(session);
 	session->in = NULL;
 	session->in_size = 0;
 	return opened;

@@ -56,14 +56,15 @@ struct torc_tls_config {
 					 * that of the certificate */
 	const char *const *protocols;	/* ALPN, the best first, NULL at the
 					 * end; NULL: none */
-	enum torc_tls_version min_version;
-	enum torc_tls_client client;
+	enum torc_tls_version min_version;	/* no older one is spoken */
+	enum torc_tls_client client;	/* whether it says who it is */
 	const char *client_ca;		/* path of a PEM file: who signs the
 					 * certificates of clients */
 	unsigned handshake_ms;		/* for a handshake; default 10000 */
 	bool no_tickets;		/* sessions are not resumed */
-	torc_tls_password *password;
-	void *password_arg;
+	torc_tls_password *password;	/* of keys that are encrypted; NULL:
+					 * such a key is refused */
+	void *password_arg;		/* passed to `password` */
 };
 
 struct torc_tls;
