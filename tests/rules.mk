@@ -38,6 +38,7 @@ $(call named,file_site file_look file_keep file_service): $B/tests/file/site.o
 $(call named,fits): LIBS += -lcjson -lssl -lcrypto
 $(call named,order): $B/tests/order/sides.o
 $(call named,transport): $B/tests/toy.o
+$(call named,tls): $B/tests/tls/peer.o
 $(call named,tls): LIBS += -lssl -lcrypto
 $(call named,ringstat_%): $(filter-out %/main.o,$(RINGSTAT))
 # With a call from each block, which counts.
