@@ -79,7 +79,7 @@ static int
 read_client_ca(SSL_CTX *context, const struct torc_tls_config *config,
     struct torc_error *error)
 {
-	STACK_OF(X509_NAME) *names;
+	struct stack_st_X509_NAME *names;
 
 	if (config->client == TORC_TLS_CLIENT_UNASKED)
 		return 0;
