@@ -13,7 +13,7 @@ wraps = $(foreach w,$(shell sed -n 's/^ \* wrap: //p' \
 EXTRAS :=
 CHECKS := tests/lint.sh tests/siege/short.sh $(filter-out %/websocket.sh, \
 	$(wildcard $(addprefix tests/,sys/*.sh reactor/*.sh conn/*.sh \
-	tools/*.sh ringstat/*.sh abi/*.sh)))
+	tls/*.sh tools/*.sh ringstat/*.sh abi/*.sh)))
 
 $(foreach s,$(SOURCES),$(eval \
 	$B/tests/bin/$(basename $(notdir $s)): $(s:%.c=$B/%.o)))

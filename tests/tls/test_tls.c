@@ -61,12 +61,19 @@ create(const struct torc_tls_config *config)
 }
 
 static void
+start_with(struct scene *scene, const struct torc_tls_config *config,
+    const struct torc_config *reactor, torc_handler *handler, void *arg)
+{
+	scene->tls = create(config);
+	server_start(&scene->server, reactor, handler, arg);
+	server_call(&scene->server, set_maker, scene->tls);
+}
+
+static void
 start(struct scene *scene, const struct torc_tls_config *config,
     torc_handler *handler, void *arg)
 {
-	scene->tls = create(config);
-	server_start(&scene->server, NULL, handler, arg);
-	server_call(&scene->server, set_maker, scene->tls);
+	start_with(scene, config, NULL, handler, arg);
 }
 
 static void
@@ -382,8 +389,8 @@ an_exact_name_goes_before_a_wildcard_and_that_before_the_default(void **state)
 
 	(void)state;
 	start(&scene, NULL, echo_handler, NULL);
-	add(&scene, "a.test", "exact");
 	add(&scene, "*.Test", "wild");
+	add(&scene, "a.test", "exact");
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		for (unsigned v = 0; v < 2; v++)
 			assert_string_equal(server_of(&scene, clients[v],
@@ -963,6 +970,58 @@ handshakes_that_fail_change_nothing_for_a_connection_beside_them(
 	stop(&scene);
 }
 
+struct notes {
+	_Atomic unsigned count;
+	char text[256];
+};
+
+static void
+note(const char *text, void *arg)
+{
+	struct notes *notes = arg;
+
+	if (strstr(text, "TLS") == NULL)
+		return;
+	snprintf(notes->text, sizeof(notes->text), "%s", text);
+	atomic_fetch_add(&notes->count, 1);
+}
+
+static void
+the_operator_is_told_why_a_handshake_failed_and_not_of_each(void **state)
+{
+	struct notes notes = { 0 };
+	const struct torc_config config = {
+		.notice = note,
+		.arg = &notes,
+	};
+	struct scene scene;
+	struct peer peer;
+	int fd;
+
+	(void)state;
+	start_with(&scene, NULL, &config, echo_handler, NULL);
+	/* Who leaves has nothing to be told of. */
+	peer_open(&peer, CLIENT, scene.server.port, NULL);
+	SSL_do_handshake(peer.ssl);
+	peer_send(&peer);
+	peer_close(&peer);
+	peer_meet(&peer, CLIENT, scene.server.port, NULL);
+	peer_close(&peer);
+	assert_true(server_await_connections(&scene.server, 0));
+	assert_int_equal(atomic_load(&notes.count), 0);
+	for (unsigned i = 0; i < 5; i++) {
+		fd = client_open(scene.server.port);
+		client_send(fd, "GET / HTTP/1.1\r\n\r\n", 18);
+		assert_true(client_read(fd, &(char[4]) { 0 }, 4));
+		close(fd);
+	}
+	assert_true(server_await_connections(&scene.server, 0));
+	assert_int_equal(atomic_load(&notes.count), 1);
+	assert_non_null(strstr(notes.text, "no TLS with 127.0.0.1:"));
+	assert_non_null(strstr(notes.text, "http request"));
+	stop(&scene);
+}
+
 static void
 a_handshake_that_stands_still_ends_in_time_and_holds_no_fiber(void **state)
 {
@@ -985,6 +1044,8 @@ a_handshake_that_stands_still_ends_in_time_and_holds_no_fiber(void **state)
 	assert_true(client_sees_fin(silent.fd));
 	assert_true(client_sees_fin(half.fd));
 	assert_true(now_ms() - before >= 95);
+	/* Nor the ten seconds that it has unless it is told. */
+	assert_true(now_ms() - before < 9000);
 	/* The time was for the handshake alone. */
 	peer_echo(&good, "later");
 	peer_close(&silent);
@@ -1543,6 +1604,8 @@ main(void)
 		cmocka_unit_test(clear_http_is_answered_in_clear),
 		cmocka_unit_test(
 		    handshakes_that_fail_change_nothing_for_a_connection_beside_them),
+		cmocka_unit_test(
+		    the_operator_is_told_why_a_handshake_failed_and_not_of_each),
 		cmocka_unit_test(
 		    a_handshake_that_stands_still_ends_in_time_and_holds_no_fiber),
 		cmocka_unit_test(a_record_that_was_changed_ends_its_connection),
