@@ -312,6 +312,7 @@ torc_http_refuse_sized(struct torc_http *http,
 	    "torc_http_refusal", NULL);
 	if (rc < 0)
 		return rc;
+	known.exchange = NULL;	/* a service sets it */
 	shaped = known;
 	if (http->config.refusal != NULL)
 		http->config.refusal(&http->request, &shaped,

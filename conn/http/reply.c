@@ -7,8 +7,6 @@
 #include "conn/http/service.h"
 #include "reactor/config.h"
 
-#define TEXT "text/plain; charset=utf-8"
-
 /* ---- Fields ---- */
 
 int
@@ -218,8 +216,8 @@ torc_exchange_text(struct torc_exchange *exchange, unsigned status,
     const char *text, torc_deadline deadline)
 {
 	torc_require(text != NULL, "the text of an answer is NULL");
-	return torc_exchange_reply(exchange, status, TEXT, text, strlen(text),
-	    deadline);
+	return torc_exchange_reply(exchange, status, TORC_TEXT_TYPE, text,
+	    strlen(text), deadline);
 }
 
 int
@@ -234,7 +232,7 @@ torc_exchange_textf(struct torc_exchange *exchange, unsigned status,
 	text = torc_exchange_print_list(exchange, &size, format, list);
 	va_end(list);
 	return text == NULL ? -ENOMEM : torc_exchange_reply(exchange, status,
-	    TEXT, text, size, deadline);
+	    TORC_TEXT_TYPE, text, size, deadline);
 }
 
 int
@@ -264,7 +262,7 @@ torc_exchange_deny(struct torc_exchange *exchange, unsigned status,
     torc_deadline deadline)
 {
 	const char *reason = torc_http_reason(status);
-	unsigned count = add_type(exchange, TEXT);
+	unsigned count = add_type(exchange, TORC_TEXT_TYPE);
 	struct torc_http_refusal refusal = {
 		.status = status, .error = error, .why = why,
 		.fields = exchange->fields, .body = reason,

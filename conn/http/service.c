@@ -36,6 +36,23 @@ observe(struct torc_exchange *exchange)
 	service->observer(exchange, &end, service->arg);
 }
 
+/* Give an answer that has no fields and no body the text of its status. */
+static void
+put_text(struct torc_http_refusal *refusal)
+{
+	static const struct torc_http_field type = {
+		{ (const uint8_t *)"Content-Type", 12 },
+		{ (const uint8_t *)TORC_TEXT_TYPE, sizeof(TORC_TEXT_TYPE) - 1 },
+	};
+
+	if (refusal->field_count > 0 || refusal->size > 0)
+		return;
+	refusal->fields = &type;
+	refusal->field_count = 1;
+	refusal->body = torc_http_reason(refusal->status);
+	refusal->size = strlen(refusal->body);
+}
+
 /*
  * The hook of a server of HTTP: called for each answer that torc makes itself.
  */
@@ -52,6 +69,8 @@ note_refusal(const struct torc_http_head *request,
 	exchange->refused = true;
 	exchange->error = refusal->error;
 	exchange->why = refusal->why;
+	refusal->exchange = exchange;
+	put_text(refusal);
 	if (service->refusal != NULL)
 		service->refusal(request, refusal, service->refusal_arg);
 }

@@ -22,6 +22,8 @@
 #include "conn/http/torc_service.h"
 #include "sys/trap.h"
 
+#define TORC_TEXT_TYPE "text/plain; charset=utf-8"
+
 /* ---- decode.c ---- */
 
 /* Returns whether a slice equals this text. */

@@ -335,6 +335,7 @@ struct torc_http_input {
 
 /* ---- Servers ---- */
 
+struct torc_exchange;	/* of torc_service.h */
 struct torc_http;
 struct torc_http_config;
 struct torc_http_refusal;
@@ -358,10 +359,24 @@ struct torc_http_refusal {
 	unsigned status;	/* 0: end the connection without an answer */
 	int error;		/* 0 or a negative errno */
 	const char *why;	/* the error in words, or NULL */
+	/*
+	 * The answer as torc would send it. A service has its Content-Type and
+	 * the text of its status, and where they belong to the answer Allow
+	 * (405), WWW-Authenticate (401), or whatever was added. A hook that
+	 * sets `fields` or `body` replaces all of them: it has to repeat the
+	 * fields that are still needed. A server without a service has no
+	 * fields and no body here, unless its handler passed some.
+	 */
 	const struct torc_http_field *fields;
 	unsigned field_count;
 	const void *body;
-	size_t size;
+	size_t size;		/* of `body`, in bytes */
+	/*
+	 * Set by torc. In a service: the exchange. A hook may ask for its
+	 * request and data, and takes memory from it with torc_exchange_alloc()
+	 * and torc_exchange_print(). NULL: there is no service.
+	 */
+	struct torc_exchange *exchange;
 };
 
 /*
@@ -397,10 +412,11 @@ struct torc_http_config {
 	/*
 	 * Called on the handler's fiber before each answer that torc makes
 	 * itself. NULL: such answers are sent unchanged. It may park, but must
-	 * not use the connection. Fields and body belong to the hook, and must
-	 * stay until the handler goes on. In `request` only the parts that were
-	 * read before the error are set. If the changed answer cannot be
-	 * written, the original one is sent.
+	 * not use the connection. Fields and a body that it sets must stay
+	 * until the answer was written, so they cannot be on the stack of the
+	 * hook. Use constants, or in a service memory of the exchange. In
+	 * `request` only the parts that were read before the error are set. If
+	 * the changed answer cannot be written, the original one is sent.
 	 */
 	void (*refusal)(const struct torc_http_head *request,
 	    struct torc_http_refusal *refusal, void *arg);

@@ -47,7 +47,7 @@ is_right() {
 	200
 	reactors 1, connections 1 of 77, a second item none, observed 1
 	200
-	414
+	URI Too Long414
 	reactors 1, connections 1 of 77, a second item none, observed 3
 	200
 	END

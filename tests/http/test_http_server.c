@@ -836,6 +836,8 @@ explain(const struct torc_http_head *request,
 		refusal->status = 1;
 		return;
 	}
+	if (refusal->exchange != NULL)
+		refusal->why = "an exchange without a service";
 	refusal->size = (size_t)snprintf(text, 200, "%u %d %s",
 	    refusal->status, -refusal->error,
 	    refusal->why != NULL ? refusal->why : "-");

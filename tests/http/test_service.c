@@ -951,6 +951,43 @@ bodies_beyond_it_are_refused(void **state)
 	    "Content-Length: 1000001\r\n\r\n"), 413);
 }
 
+/* The answer's head and body are those of a page of torc's. */
+static void
+assert_page(const char *request, int status)
+{
+	const char *reason = torc_http_reason((unsigned)status);
+	char size[64];
+
+	assert_int_equal(ask(request), status);
+	assert_string_equal(body, reason);
+	assert_non_null(strstr(answer,
+	    "\r\nContent-Type: text/plain; charset=utf-8\r\n"));
+	snprintf(size, sizeof(size), "\r\nContent-Length: %zu\r\n",
+	    strlen(reason));
+	assert_non_null(strstr(answer, size));
+}
+
+static void
+whatever_torc_refuses_has_the_text_of_its_status(void **state)
+{
+	char request[2048];
+
+	(void)state;
+	/* The controls, which always had it. */
+	assert_page("GET /none HTTP/1.1\r\n" LAST END, 404);
+	assert_page("POST /sum HTTP/1.1\r\n" LAST
+	    "Content-Length: 70000\r\n\r\n", 413);
+	/* More than body_max, and what cannot be read. */
+	assert_page("POST /sum HTTP/1.1\r\n" LAST
+	    "Content-Length: 1000001\r\n\r\n", 413);
+	assert_page("GET / HTTP/1.1\r\n\r\n", 400);
+	assert_page("POST /sum HTTP/1.1\r\n" LAST
+	    "Transfer-Encoding: gzip\r\n\r\n", 501);
+	snprintf(request, sizeof(request), "GET / HTTP/1.1\r\n" LAST
+	    "X: %01100d\r\n\r\n", 0);
+	assert_page(request, 431);
+}
+
 static void
 the_head_stays_while_the_body_is_read(void **state)
 {
@@ -1408,6 +1445,8 @@ main(void)
 		cmocka_unit_test(
 		    a_body_without_a_length_has_as_much_memory_as_one_with_it),
 		cmocka_unit_test(bodies_beyond_it_are_refused),
+		cmocka_unit_test(
+		    whatever_torc_refuses_has_the_text_of_its_status),
 		cmocka_unit_test(the_head_stays_while_the_body_is_read),
 		cmocka_unit_test(
 		    memory_of_an_exchange_has_its_limit_each_time_anew),
