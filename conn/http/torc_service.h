@@ -126,6 +126,9 @@ TORC_API void torc_routes_add(struct torc_routes *routes, const char *method,
  * or begins with "/" and does not end with "/". It is copied. A group is freed
  * with `routes` and can contain groups itself. The result is never NULL:
  * errors, even a lack of memory, are reported by torc_service_create().
+ *
+ * The path of a route begins with "/" in a group, too. So "/items" and
+ * "/items/{id}" go together into a group whose prefix is "".
  */
 TORC_API struct torc_routes *torc_routes_group(struct torc_routes *routes,
     const char *prefix);

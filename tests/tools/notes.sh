@@ -48,7 +48,8 @@ notes_are_kept() {
 	    is 200 /notes && body_is '["shopping","b"]' &&
 	    is 200 '/notes?with=il%6B' && body_is '["shopping"]' &&
 	    is 204 /notes/b -X DELETE -H "$key" &&
-	    is 404 /notes/b && is 404 /notes/b -X DELETE -H "$key"
+	    is 404 /notes/b && body_is 'Not Found' &&
+	    is 404 /notes/b -X DELETE -H "$key" && body_is 'Not Found'
 }
 
 names_are_decoded() {
@@ -104,7 +105,7 @@ large_notes_are_refused() {
 	    "@$scratch/large" || return 1
 	head -c 3000000 /dev/zero >"$scratch/huge"
 	is 413 /notes/huge -X PUT -H "$key" -H 'Expect:' --data-binary \
-	    "@$scratch/huge"
+	    "@$scratch/huge" && body_is 'Content Too Large'
 }
 
 pipelines_are_answered() {

@@ -14,6 +14,10 @@
  *     curl http://127.0.0.1:8080/notes?with=milk
  *     curl -H 'Authorization: Bearer secret' -X DELETE \
  *         http://127.0.0.1:8080/notes/shopping
+ *
+ * The handlers wait for nothing but their client, so TORC_NEVER is enough: the
+ * limits of the service (body_ms, body_rate, write_ms, write_rate) end a client
+ * that is too slow. One that also asks a backend would have one deadline.
  */
 #include <torc_service.h>
 
@@ -50,20 +54,43 @@ place_of(const char *name)
 	return at;
 }
 
-/* Copy a note, by name or by index. Returns false if it is not there. */
+/* Copy a note. Returns false if it is not there. */
 static bool
-copy_note(struct note *copy, const char *name, unsigned at)
+copy_note(struct note *copy, const char *name)
 {
+	unsigned at;
 	bool found;
 
 	pthread_mutex_lock(&lock);
-	if (name != NULL)
-		at = place_of(name);
+	at = place_of(name);
 	found = at < note_count;
 	if (found)
 		memcpy(copy, notes[at], sizeof(*copy));
 	pthread_mutex_unlock(&lock);
 	return found;
+}
+
+/*
+ * Copy the names of all notes with this text, as they are at one moment: each
+ * with its NUL, and an empty one at the end. Returns NULL if there is no
+ * memory.
+ */
+static const char *
+copy_names(struct torc_exchange *exchange, const char *text)
+{
+	char *names, *at;
+
+	pthread_mutex_lock(&lock);
+	at = names = torc_exchange_alloc(exchange,
+	    note_count * (NAME_MAX_SIZE + 1) + 1);
+	for (unsigned i = 0; at != NULL && i < note_count; i++) {
+		if (strstr(notes[i]->text, text) != NULL)
+			at = stpcpy(at, notes[i]->name) + 1;
+	}
+	pthread_mutex_unlock(&lock);
+	if (at != NULL)
+		*at = '\0';
+	return names;
 }
 
 static const char *
@@ -84,22 +111,24 @@ list_notes(struct torc_exchange *exchange, void *arg)
 {
 	struct torc_slice with;
 	struct torc_json json;
-	struct note note;
+	const char *name;
 	int rc = torc_exchange_query_find(exchange, "with", &with);
 
 	(void)arg;
 	if (rc == 0)
 		with = torc_http_text("");
-	if (rc >= 0)
-		rc = torc_exchange_json_begin(exchange, 200, &json,
-		    TORC_NEVER);
 	if (rc < 0)
 		return rc;
+	name = copy_names(exchange, (const char *)with.data);
+	if (name == NULL)
+		return torc_exchange_refuse(exchange, 503, NULL, TORC_NEVER);
+	rc = torc_exchange_json_begin(exchange, 200, &json, TORC_NEVER);
+	if (rc < 0)
+		return rc;
+	/* What writes may park, so the lock is not held any more. */
 	torc_json_array_begin(&json);
-	for (unsigned i = 0; copy_note(&note, NULL, i); i++) {
-		if (strstr(note.text, (const char *)with.data) != NULL)
-			torc_json_text(&json, note.name);
-	}
+	for (; *name != '\0'; name += strlen(name) + 1)
+		torc_json_text(&json, name);
 	torc_json_array_end(&json);
 	return torc_exchange_json_end(exchange, &json, TORC_NEVER);
 }
@@ -112,7 +141,7 @@ show_note(struct torc_exchange *exchange, void *arg)
 	int rc;
 
 	(void)arg;
-	if (!copy_note(&note, name_of(exchange), 0))
+	if (!copy_note(&note, name_of(exchange)))
 		return torc_exchange_refuse(exchange, 404, "no such note",
 		    TORC_NEVER);
 	rc = torc_exchange_json_begin(exchange, 200, &json, TORC_NEVER);
@@ -169,8 +198,11 @@ put_note(struct torc_exchange *exchange, void *arg)
 	strcpy(note->name, name);
 	memcpy(note->text, text.data, text.size);
 	status = keep_note(note);
-	if (status == 507)
+	if (status == 507) {
 		free(note);
+		return torc_exchange_refuse(exchange, 507, "there are too many "
+		    "notes", TORC_NEVER);
+	}
 	return torc_exchange_reply(exchange, status, NULL, NULL, 0,
 	    TORC_NEVER);
 }
@@ -191,8 +223,10 @@ delete_note(struct torc_exchange *exchange, void *arg)
 		notes[at] = notes[--note_count];
 	}
 	pthread_mutex_unlock(&lock);
-	return torc_exchange_reply(exchange, found ? 204 : 404, NULL, NULL, 0,
-	    TORC_NEVER);
+	if (!found)
+		return torc_exchange_refuse(exchange, 404, "no such note",
+		    TORC_NEVER);
+	return torc_exchange_reply(exchange, 204, NULL, NULL, 0, TORC_NEVER);
 }
 
 /*
