@@ -69,12 +69,33 @@ counts() {
 counts_not() {
 	head -c 400000 /dev/zero >"$scratch/large"
 	has_status 413 /count --data-binary "@$scratch/large" &&
-	    noted '^/count: status 413: a body longer than memory_max$'
+	    grep -qxF '{"status":413,"error":"a body longer than memory_max"}' \
+	    "$scratch/body" && noted '^/count: status 413: a body longer than memory_max$'
 }
 
 claim "first-service.md: it starts" serve json_service
 claim "it answers with JSON" counts
 claim "a body over the limit is refused, and noted" counts_not
+refused_as_json() {	# refused_as_json STATUS WHY [OPTION...]
+	has_status "$1" "${@:3}" -D "$scratch/head" &&
+	    echo "{\"status\":$1,\"error\":\"$2\"}" |
+	    diff - <(cat "$scratch/body"; echo) &&
+	    grep -qi '^Content-Type: application/json' "$scratch/head" &&
+	    [ "$(grep -ci '^Content-Type:' "$scratch/head")" -eq 1 ]
+}
+
+refuses_as_json() {
+	refused_as_json 404 "no route has this path" /none &&
+	    refused_as_json 405 "the routes of this path have other methods" \
+	    /count && grep -qi '^Allow: POST, OPTIONS' "$scratch/head" &&
+	    refused_as_json 400 "a path whose encoding is invalid" '/%zz'
+}
+
+claim "refusals are JSON, with their other fields" refuses_as_json
+head -c 1100000 /dev/zero >"$scratch/huge"
+claim "a body over body_max, too" refused_as_json 413 \
+	"a body longer than body_max" /count -H Expect: \
+	--data-binary "@$scratch/huge"
 claim "what no route has is noted" eval 'has_status 404 /none &&
 	noted "^/none: status 404: no route has this path$"'
 claim "it drains" drains

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * json_service.c - a service that reads a body and answers with JSON.
+ * json_service.c - a service that reads a body and answers with JSON, also when
+ * it refuses a request.
  *
  *     json_service [ADDRESS]
  *     curl -d 'one line' http://127.0.0.1:8080/count
+ *     curl http://127.0.0.1:8080/none
  */
 #include <stdio.h>
 #include <torc_service.h>
@@ -45,10 +47,53 @@ observe(struct torc_exchange *exchange,
 		    end->status, end->why != NULL ? end->why : "no reason");
 }
 
+/* Answer refusals with JSON: {"status":404,"error":"..."}. */
+static void
+refuse_as_json(const struct torc_http_head *request,
+    struct torc_http_refusal *refusal, void *arg)
+{
+	const size_t size = 1000;
+	char *text = torc_exchange_alloc(refusal->exchange, size);
+	struct torc_http_field *fields = torc_exchange_alloc(refusal->exchange,
+	    refusal->field_count * sizeof(*fields));
+	struct torc_json json;
+	int64_t used;
+
+	(void)request;
+	(void)arg;
+	if (text == NULL || fields == NULL)
+		return;		/* the client gets torc's text */
+	torc_json_begin(&json, text, size, NULL, NULL);
+	torc_json_object_begin(&json);
+	torc_json_name(&json, "status");
+	torc_json_uint(&json, refusal->status);
+	torc_json_name(&json, "error");
+	torc_json_text(&json, refusal->why != NULL ? refusal->why :
+	    torc_http_reason(refusal->status));
+	torc_json_object_end(&json);
+	used = torc_json_end(&json);
+	if (used < 0)
+		return;
+	/* Keep the other fields, such as Allow. */
+	for (unsigned i = 0; i < refusal->field_count; i++) {
+		fields[i] = refusal->fields[i];
+		if (torc_http_equals(fields[i].name, "Content-Type"))
+			fields[i].value = torc_http_text("application/json");
+	}
+	refusal->fields = fields;
+	refusal->body = text;
+	refusal->size = (size_t)used;
+}
+
 int
 main(int argc, char **argv)
 {
+	const struct torc_http_config http = {
+		.body_max = 1 << 20,
+		.refusal = refuse_as_json,
+	};
 	const struct torc_service_config limits = {
+		.http = &http,
 		.memory_max = 256 << 10,	/* with the body */
 		.observer = observe,
 	};
