@@ -110,7 +110,7 @@ nonsense_is_refused() {
 	local body
 	for body in '' '{' '[]' '{"name":"x"}' '{"name":1,"price":1}' \
 	    '{"name":"x","price":"1"}' '{"name":"x","price":-1}' \
-	    '{"name":"x","price":1e400}' '{"name":"café","price":1}'; do
+	    '{"name":"x","price":1e400}' '{"name":"x","price":1} x' '{"name":"café","price":1}'; do
 		is 400 POST /api/items "$body" || return 1
 	done
 	is 400 GET /api/items/x && is 400 GET /api/items/99999999999 &&

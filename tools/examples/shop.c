@@ -191,8 +191,9 @@ static int
 read_item(struct torc_exchange *exchange, struct torc_slice body,
     struct torc_pg_param params[2])
 {
-	cJSON *item = cJSON_ParseWithLength((const char *)body.data,
-	    body.size);
+	/* With the NUL behind the body: nothing else may follow the JSON. */
+	cJSON *item = cJSON_ParseWithLengthOpts((const char *)body.data,
+	    body.size + 1, NULL, true);
 	const cJSON *name = cJSON_GetObjectItemCaseSensitive(item, "name");
 	const cJSON *price = cJSON_GetObjectItemCaseSensitive(item, "price");
 	const char *name_text, *price_text;
