@@ -355,13 +355,20 @@ def torc_accepts(cast, ringstat):
     return wrong
 
 
-def stalled(stage, ringstat):
+def child_of(program):
+    """The process that a program has started, by our number."""
+    path = f"/proc/{program.pid}/task/{program.pid}/children"
+    with open(path, encoding="ascii") as file:
+        return file.read().split()[0]
+
+
+def stalled(stage, ringstat, *around):
     """A handler that blocks: the reactor is named, and its connection."""
-    address = f"{stage.folder}/shop"
-    server = stage.start([os.path.join(BUILD, "tests/ringstat/stall"),
+    address = f"{stage.folder}/shop{len(around)}"
+    server = stage.start([*around, os.path.join(BUILD, "tests/ringstat/stall"),
                           f"unix:{address}"])
     until(lambda: os.path.exists(address), "it listens")
-    pid = str(server.pid)
+    pid = child_of(server) if around else str(server.pid)
     quiet = ringstat.run("--check", "-p", pid)
     with socket.socket(socket.AF_UNIX) as other, \
             socket.socket(socket.AF_UNIX) as client:
@@ -514,6 +521,12 @@ def claims(stage, cast, root, nobody, outsider):
     claim("three more clients are counted", torc_accepts, root)
     stage.claim("a stalled reactor is found, and its connection",
                 lambda: stalled(stage, root))
+    container = ["unshare", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*container, "true"], check=False).returncode == 0:
+        stage.claim("so it is from outside of its container",
+                    lambda: stalled(stage, root, *container))
+    else:
+        stage.skip("a stall in a container", "no PID namespace may be made")
     claim("--check finds what is wrong, and only that", check_finds, root)
     claim("a user sees his own rings, and no others'", nobody_sees_his,
           nobody)

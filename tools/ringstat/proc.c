@@ -233,6 +233,63 @@ proc_is_kernel_thread(int proc, pid_t pid)
 	return flags & KERNEL_THREAD;
 }
 
+/*
+ * The number of a thread for itself: in its own PID namespace, the last one of
+ * NSpid. `name` is its directory, and so its number for us.
+ */
+static uint64_t
+inner_number(int proc, pid_t pid, const char *name)
+{
+	char path[48];
+	struct lines lines;
+	struct text line = { name, strlen(name) };
+	uint64_t number = 0;
+	bool found = false;
+
+	/* Without PID namespaces the kernel has no such line. */
+	text_decimal(&line, &number);
+	snprintf(path, sizeof(path), "%d/task/%.16s", (int)pid, name);
+	if (!open_lines(&lines, proc, path, "status"))
+		return 0;
+	while (!found && lines_next(&lines, &line))
+		found = text_skip(&line, "NSpid:");
+	close(lines.fd);
+	if (!found)
+		return number;
+	do
+		text_skip_blanks(&line);
+	while (text_decimal(&line, &number));
+	return number;
+}
+
+/* Our number of the thread that has the number `tid` for itself; 0: none. */
+static uint64_t
+outer_number(int proc, pid_t pid, uint64_t tid)
+{
+	struct text text;
+	struct names tasks;
+	const char *name;
+	char own[32];
+	uint64_t number = 0;
+	int fd;
+
+	snprintf(own, sizeof(own), "%llu", (unsigned long long)tid);
+	if (inner_number(proc, pid, own) == tid)
+		return tid;
+	snprintf(own, sizeof(own), "%d/task", (int)pid);
+	fd = openat(proc, own, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	names_of(&tasks, fd);
+	while (number == 0 && (name = names_next(&tasks)) != NULL) {
+		text = (struct text) { name, strlen(name) };
+		if (name[0] != '.' && inner_number(proc, pid, name) == tid)
+			text_decimal(&text, &number);
+	}
+	close(fd);
+	return number;
+}
+
 char
 proc_thread_state(int proc, pid_t pid, uint64_t tid)
 {
@@ -245,6 +302,14 @@ proc_thread_state(int proc, pid_t pid, uint64_t tid)
 	count = text_slurp(proc, path, bytes, sizeof(bytes));
 	end = count <= 0 ? NULL : strrchr(bytes, ')');
 	return end == NULL || end[1] != ' ' ? '\0' : end[2];
+}
+
+char
+proc_inner_thread_state(int proc, pid_t pid, uint64_t tid)
+{
+	const uint64_t outer = tid == 0 ? 0 : outer_number(proc, pid, tid);
+
+	return outer == 0 ? '\0' : proc_thread_state(proc, pid, outer);
 }
 
 const char *

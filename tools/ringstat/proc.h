@@ -50,6 +50,9 @@ bool proc_is_kernel_thread(int proc, pid_t pid);
 const char *proc_denied_hint(bool root, uint64_t capabilities);
 /* The state of a thread of a process: 'R', 'S' and so on; 0: not known. */
 char proc_thread_state(int proc, pid_t pid, uint64_t tid);
+/* As that, by the number that the thread has for itself: in a container, it is
+ * another one than ours. */
+char proc_inner_thread_state(int proc, pid_t pid, uint64_t tid);
 /* Count iou-wrk-* and iou-sqp-*; what they used of the CPU. */
 void proc_read_threads(int proc, struct process *process);
 

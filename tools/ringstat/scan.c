@@ -305,15 +305,16 @@ name_sockets(struct scan *scan, struct process *process)
 		process->sockets = sockets_of(scan);
 }
 
-/* What the threads of reactors do. */
+/* What the threads of reactors do that are in a turn. */
 static void
 name_states(struct scan *scan)
 {
 	for (unsigned i = 0; i < scan->sample->ring_count; i++) {
 		const struct ring *ring = &scan->sample->rings[i];
 
-		if ((int)ring->process == scan->process && ring->torc != NULL)
-			ring->torc->thread_state = proc_thread_state(
+		if ((int)ring->process == scan->process &&
+		    ring->torc != NULL && ring->torc->turn_age_us != UNKNOWN)
+			ring->torc->thread_state = proc_inner_thread_state(
 			    scan->proc, scan->pid, ring->torc->page.tid);
 	}
 }
