@@ -130,7 +130,12 @@ struct torc_error {
 /*
  * A handler is called for each connection, on a fiber. Its result says what
  * happens to the connection next. A negative result closes it at once, with a
- * reset.
+ * reset. What the peer does not have yet is lost.
+ *
+ * A handler that was cancelled cannot wait any longer, and nor can the end of
+ * its connection. After TORC_CLOSE the connection is reset, too, unless the
+ * kernel has taken everything and either the peer's FIN has come, or it was the
+ * end of a drain that cancelled the handler.
  */
 enum {
 	TORC_CLOSE = 0,		/* send what is staged, then FIN, wait up to
@@ -255,7 +260,8 @@ struct torc_config {
 
 	/* Times, in milliseconds. 0 means the default, TORC_NO_LIMIT means no
 	 * limit. */
-	unsigned linger_ms;	/* wait for the peer's FIN after ours; 5000 */
+	unsigned linger_ms;	/* wait for the peer's FIN after ours, then
+				 * reset, or close in a drain; 5000 */
 	unsigned close_ms;	/* to send what is staged at close; 30000 */
 	unsigned idle_ms;	/* wait for input after TORC_AGAIN; 60000 */
 	unsigned drain_ms;	/* time for handlers after SIGTERM; 10000 */
@@ -609,8 +615,13 @@ TORC_API int torc_fiber_join(uint64_t id, int *result, torc_deadline deadline);
 /*
  * Cancel a fiber. Until it ends, each of its calls that has to wait returns
  * -ECANCELED, unless its comment says that it waits even then. A fiber that has
- * not run yet still runs. Returns 0, or -ESRCH if the fiber has ended. The
- * reactor's thread.
+ * not run yet still runs. If the caller is a fiber, the cancelled one runs
+ * later; otherwise (in a post) a fiber that waits runs at once, before the call
+ * returns. Returns 0, or -ESRCH if the fiber has ended. The reactor's thread.
+ *
+ * The connection of a cancelled handler is reset in most cases, even if it
+ * returns TORC_CLOSE: see TORC_CLOSE. To end a connection in order, wake its
+ * handler with torc_wake() instead.
  */
 TORC_API int torc_fiber_cancel(uint64_t id);
 
