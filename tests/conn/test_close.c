@@ -1083,6 +1083,71 @@ a_first_request_that_a_drain_awaits_in_vain_is_told_of_the_drain(void **state)
 	close(fd);
 }
 
+struct ending {
+	_Atomic uint64_t fiber;		/* of the handler, once it waits */
+	unsigned ms;			/* for which it waits */
+};
+
+/* Much is written, and not all of it can have arrived. */
+static int
+write_and_wait(struct torc_conn *conn, void *arg)
+{
+	static uint8_t bytes[400000];
+	struct ending *ending = arg;
+	int rc;
+
+	stream_fill(1, 0, bytes, sizeof(bytes));
+	rc = torc_conn_write(conn, bytes, sizeof(bytes), torc_after_ms(5000));
+	if (rc < 0)
+		return rc;
+	atomic_store(&ending->fiber, torc_fiber_self());
+	(void)torc_sleep(torc_after_ms(ending->ms));
+	return TORC_CLOSE;
+}
+
+static void
+cancel_it(struct torc_reactor *reactor, void *arg)
+{
+	(void)reactor;
+	torc_fiber_cancel(atomic_load((_Atomic uint64_t *)arg));
+}
+
+/* How many bytes a client reads that begins late, and how that ends. */
+static uint64_t
+read_after(bool cancelled, int *error)
+{
+	struct ending ending = { .ms = cancelled ? 20000 : 50 };
+	struct server server;
+	uint64_t size;
+	int fd;
+
+	server_start(&server, NULL, write_and_wait, &ending);
+	fd = narrow_open(server.port);
+	for (unsigned i = 0; i < 500 && atomic_load(&ending.fiber) == 0; i++)
+		pause_ms(10);
+	assert_true(atomic_load(&ending.fiber) != 0);
+	if (cancelled)
+		server_call(&server, cancel_it, &ending.fiber);
+	pause_ms(100);
+	size = read_stream(fd, 1, error);
+	close(fd);
+	assert_int_equal(server_stop(&server), 0);
+	return size;
+}
+
+static void
+a_handler_that_was_cancelled_closes_with_a_reset_and_another_in_order(
+    void **state)
+{
+	int error;
+
+	(void)state;
+	assert_int_equal(read_after(false, &error), 400000);
+	assert_int_equal(error, 0);
+	assert_true(read_after(true, &error) < 400000);
+	assert_int_equal(error, ECONNRESET);
+}
+
 int
 main(void)
 {
@@ -1124,6 +1189,8 @@ main(void)
 		    a_handler_that_returns_ends_the_write_of_its_other_fiber),
 		cmocka_unit_test(
 		    a_handler_that_returns_ends_the_receive_that_stepped_aside),
+		cmocka_unit_test(
+		    a_handler_that_was_cancelled_closes_with_a_reset_and_another_in_order),
 	};
 
 	cmocka_set_test_filter(getenv("TORC_TEST"));
