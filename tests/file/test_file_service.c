@@ -97,7 +97,7 @@ send_part(struct torc_exchange *exchange, void *arg)
 }
 
 /* What the end of an answer said after a file that was too short. */
-static int ended;
+static _Atomic int ended;
 
 /* Goes on after an error, as a careless handler does. */
 static int
