@@ -88,8 +88,8 @@ TORC_API unsigned torc_cpus_granted(char *text, size_t text_size);
 /*
  * Run a server until SIGTERM or SIGINT, with one reactor per CPU. The signal
  * starts a drain, which takes up to `drain_ms`. A second signal stops the
- * server at once. If the program itself drains one of the reactors, the others
- * drain when that one has ended.
+ * server at once, unless a handler blocks its thread. If the program itself
+ * drains one of the reactors, the others drain when that one has ended.
  *
  * Every listener is open before any reactor serves. A program that does not
  * listen needs a `start`, which spawns the fibers that do the work. If a signal
