@@ -26,6 +26,9 @@
 
 #include "torc.h"
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -140,5 +143,7 @@ torc_tls_info_read(const struct torc_conn *conn, struct torc_tls_info *info)
 #ifdef __cplusplus
 }
 #endif
+
+#pragma GCC diagnostic pop
 
 #endif
