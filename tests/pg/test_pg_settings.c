@@ -120,6 +120,36 @@ a_session_that_listens_is_nobody_elses(void **state)
 	    listen_and_leave);
 }
 
+/* Nothing resets it, but what its last user left open ends with him. */
+static int
+leave_open(struct scene *scene)
+{
+	struct torc_pg_session *session;
+	struct torc_pg_row row;
+
+	EXPECT(rent(scene, &session) == 0);
+	EXPECT(session_does(session, "begin"));
+	torc_pg_session_release(session);
+	EXPECT(rent(scene, &session) == 0);
+	EXPECT(torc_pg_session_state(session) == 'I');
+	EXPECT(torc_pg_session_begin_simple(session,
+	    "select generate_series(1, 3)", LATE) == 0);
+	EXPECT(torc_pg_session_next_row(session, &row, LATE) == 1);
+	torc_pg_session_release(session);
+	EXPECT(rent(scene, &session) == 0);
+	EXPECT(session_says(session, "select 7", "7"));
+	torc_pg_session_release(session);
+	return 0;
+}
+
+static void
+what_a_user_leaves_open_ends_although_nothing_is_reset(void **state)
+{
+	(void)state;
+	play_with((struct torc_pg_config) { .sessions = 1, .reset = "" },
+	    leave_open);
+}
+
 /* ---- What it costs ---- */
 
 static int
@@ -219,6 +249,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_session_is_as_it_was_for_the_next_one),
 		cmocka_unit_test(a_session_that_listens_is_nobody_elses),
+		cmocka_unit_test(
+		    what_a_user_leaves_open_ends_although_nothing_is_reset),
 		cmocka_unit_test(a_reset_keeps_what_is_prepared),
 		cmocka_unit_test(
 		    what_was_discarded_is_prepared_again_in_a_transaction_too),
