@@ -165,11 +165,13 @@ arrive(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 static void
 end_socket(struct torc_conn *conn)
 {
-	if (conn->transport == NULL)
-		end_input(conn, cause_of_end(conn));
-	else if (!conn->eof)
-		end_input(conn, cause_of_end(conn) != 0 ?
-		    cause_of_end(conn) : -ENOLINK);
+	int cause;
+
+	if (conn->eof)
+		return;		/* its transport did */
+	cause = cause_of_end(conn);
+	end_input(conn, cause == 0 && conn->transport != NULL ? -ENOLINK :
+	    cause);
 }
 
 /* The receive is over, and not by bytes. */

@@ -28,11 +28,8 @@ copy_text(const char *text)
 }
 
 static void
-free_pair(struct tls_host *host)
+free_pair(struct tls_pair *pair)
 {
-	struct tls_pair *pair = host->pairs;
-
-	host->pairs = pair->next;
 	torc_sys_free(pair->certificate);
 	torc_sys_free(pair->key);
 	torc_sys_free(pair);
@@ -44,8 +41,12 @@ free_host(struct tls_host **at)
 	struct tls_host *host = *at;
 
 	*at = host->next;
-	while (host->pairs != NULL)
-		free_pair(host);
+	while (host->pairs != NULL) {
+		struct tls_pair *pair = host->pairs;
+
+		host->pairs = pair->next;
+		free_pair(pair);
+	}
 	torc_sys_free(host->name);
 	torc_sys_free(host);
 }
@@ -196,38 +197,51 @@ torc_tls_reload(struct torc_tls *tls, struct torc_error *error)
 
 /* ---- Hosts ---- */
 
+/* Of that name; made if there is none yet. NULL: no memory. */
 static struct tls_host *
 find_host(struct torc_tls *tls, const char *name)
 {
 	struct tls_host **at = &tls->hosts;
+	struct tls_host *made;
 
 	while (*at != NULL && (((*at)->name == NULL) != (name == NULL) ||
 	    (name != NULL && strcasecmp((*at)->name, name) != 0)))
 		at = &(*at)->next;
-	if (*at == NULL) {
-		*at = torc_sys_alloc(sizeof(**at));
-		if (*at != NULL && name != NULL)
-			(*at)->name = copy_text(name);
+	if (*at != NULL)
+		return *at;
+	made = torc_sys_alloc(sizeof(*made));
+	if (made == NULL)
+		return NULL;
+	made->name = copy_text(name);
+	if (name != NULL && made->name == NULL) {
+		torc_sys_free(made);
+		return NULL;
 	}
-	return *at;
+	*at = made;
+	return made;
 }
 
-static int
-add_pair(struct tls_host *host, const char *name, const char *certificate,
+/* The host has one more pair, in front. NULL: no memory, all is as before. */
+static struct tls_host *
+add_pair(struct torc_tls *tls, const char *name, const char *certificate,
     const char *key)
 {
 	struct tls_pair *pair = torc_sys_alloc(sizeof(*pair));
+	struct tls_host *host = NULL;
 
-	if (host == NULL || (name != NULL && host->name == NULL) ||
-	    pair == NULL) {
-		torc_sys_free(pair);
-		return -ENOMEM;
-	}
+	if (pair == NULL)
+		return NULL;
 	pair->certificate = copy_text(certificate);
 	pair->key = copy_text(key != NULL ? key : certificate);
+	if (pair->certificate != NULL && pair->key != NULL)
+		host = find_host(tls, name);
+	if (host == NULL) {
+		free_pair(pair);
+		return NULL;
+	}
 	pair->next = host->pairs;
 	host->pairs = pair;
-	return pair->certificate == NULL || pair->key == NULL ? -ENOMEM : 0;
+	return host;
 }
 
 /* The last one that was added. */
@@ -235,8 +249,10 @@ static void
 remove_pair(struct torc_tls *tls, struct tls_host *host)
 {
 	struct tls_host **at = &tls->hosts;
+	struct tls_pair *pair = host->pairs;
 
-	free_pair(host);
+	host->pairs = pair->next;
+	free_pair(pair);
 	while (*at != host)
 		at = &(*at)->next;
 	if (host->pairs == NULL)
@@ -267,10 +283,9 @@ torc_tls_host_add(struct torc_tls *tls, const char *name,
 		return torc_error_set(error, -EINVAL, "host \"%s\": must be a "
 		    "name of at most 255 bytes, such as \"example.org\" or "
 		    "\"*.example.org\"", name);
-	host = find_host(tls, name);
-	rc = add_pair(host, name, certificate, key);
-	if (rc < 0)
-		return torc_error_set(error, rc, "no memory for host %s",
+	host = add_pair(tls, name, certificate, key);
+	if (host == NULL)
+		return torc_error_set(error, -ENOMEM, "no memory for host %s",
 		    name != NULL ? name : "the default");
 	rc = renew(tls, host, error);
 	if (rc < 0)
