@@ -16,6 +16,13 @@
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 
+/*
+ * What a transport answers by itself, its peer has to take: one that asks
+ * without end, and does not read, ends its connection. A flight of a handshake
+ * with a long chain of certificates fits.
+ */
+#define OVERFLOW_MAX 65536u
+
 void
 torc_transport_drop(struct torc_conn *conn)
 {
@@ -49,6 +56,8 @@ keep(struct torc_transport *transport, const uint8_t *data, uint32_t size)
 	uint8_t *bytes;
 
 	torc_debug_assert(size > 0);
+	if (needed > OVERFLOW_MAX)
+		return false;
 	if (needed > max) {
 		max = max == 0 ? 512 : max;
 		while (max < needed)

@@ -120,7 +120,8 @@ TORC_ASKED void torc_transport_close(struct torc_conn *conn);
 
 /*
  * For kinds: these bytes are sent as they are, behind those before them. If
- * there is no memory for them, sending has failed.
+ * there is no memory for them, or the peer takes none of them and asks for
+ * ever more, the connection has failed.
  */
 TORC_BESIDE void torc_transport_emit(struct torc_transport *transport,
     const uint8_t *data, uint32_t size);

@@ -336,8 +336,9 @@ client_limit(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 }
 
-int
-client_open(unsigned port)
+/* `taken`: bytes that the kernel takes before they are read; 0: its choice. */
+static int
+open_to(unsigned port, int taken)
 {
 	const struct sockaddr_in address = {
 		.sin_family = AF_INET,
@@ -348,6 +349,8 @@ client_open(unsigned port)
 
 	assert_true(fd >= 0);
 	client_limit(fd);
+	if (taken > 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &taken, sizeof(taken));
 	/* A server that turns it away may be faster than the way back here:
 	 * the next call on the socket finds that. */
 	if (connect(fd, (const struct sockaddr *)&address,
@@ -355,6 +358,18 @@ client_open(unsigned port)
 	    errno != ECONNRESET)
 		fail_msg("connect to port %u: %s", port, strerror(errno));
 	return fd;
+}
+
+int
+client_open(unsigned port)
+{
+	return open_to(port, 0);
+}
+
+int
+client_open_narrow(unsigned port)
+{
+	return open_to(port, 16384);
 }
 
 void

@@ -91,6 +91,8 @@ unsigned spare_port(void);
 
 /* A connected blocking socket with CLIENT_SECONDS as its timeouts. */
 int client_open(unsigned port);
+/* The same, of which the kernel takes few bytes before they are read. */
+int client_open_narrow(unsigned port);
 /* The same timeouts for another one. */
 void client_limit(int fd);
 void client_send(int fd, const void *data, size_t size);

@@ -5,13 +5,11 @@
  * over, and nobody else is hurt.
  */
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "tests/harness.h"
@@ -24,32 +22,6 @@
 #define BOUND_MS (CLIENT_SECONDS * 1000)
 
 /* ---- Helpers ---- */
-
-/* A client that takes few bytes before it reads. */
-static int
-narrow_open(unsigned port)
-{
-	const struct timeval limit = { .tv_sec = CLIENT_SECONDS };
-	const int size = 16384;
-	const struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int rc;
-
-	assert_true(fd >= 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	do
-		rc = connect(fd, (const struct sockaddr *)&address,
-		    sizeof(address));
-	while (rc < 0 && (errno == EINTR || errno == EALREADY));
-	assert_true(rc == 0 || errno == EISCONN);
-	return fd;
-}
 
 /* Read to the end: how many bytes of the stream, and with what it ended. */
 static uint64_t
@@ -265,7 +237,7 @@ what_is_staged_at_the_exit_is_sent(void **state)
 
 	(void)state;
 	server_start(&server, &config, leave_bytes_behind, &left);
-	fd = narrow_open(server.port);
+	fd = client_open_narrow(server.port);
 	assert_true(await_flag(&server, &left));
 	assert_true(server_await(&server, is_loud, NULL, 0));
 	pause_ms(200);
@@ -309,7 +281,7 @@ what_a_receive_sent_just_before_the_exit_arrives_whole(void **state)
 	(void)state;
 	server_start(&server, NULL, ask_and_leave, NULL);
 	for (unsigned i = 0; i < 20; i++) {
-		int fd = narrow_open(server.port);
+		int fd = client_open_narrow(server.port);
 
 		char mark;
 
@@ -604,7 +576,7 @@ a_reset_in_the_middle_of_an_answer_ends_that_connection_only(void **state)
 	server_start(&server, NULL, answer_once, NULL);
 	fds = count_fds();
 	for (unsigned i = 0; i < 20; i++) {
-		int fd = narrow_open(server.port);
+		int fd = client_open_narrow(server.port);
 
 		client_send(fd, &size, sizeof(size));
 		if (i % 2 == 0)
@@ -670,7 +642,7 @@ check_idle_close(bool read_some)
 	int fd, error;
 
 	server_start(&server, &config, answer_and_sleep, &answers);
-	fd = narrow_open(server.port);
+	fd = client_open_narrow(server.port);
 	asked = fill_up(&server, fd, &answers);
 	if (read_some) {
 		/* So that a part of what is being sent is on its way. */
@@ -718,7 +690,7 @@ a_drain_sends_what_dormant_connections_were_answered(void **state)
 
 	(void)state;
 	server_start(&server, NULL, answer_and_sleep, &answers);
-	fd = narrow_open(server.port);
+	fd = client_open_narrow(server.port);
 	asked = fill_up(&server, fd, &answers);
 	torc_reactor_drain(server.reactor, torc_after_ms(BOUND_MS));
 	pause_ms(50);
@@ -766,7 +738,7 @@ a_drain_does_not_cut_what_the_kernel_still_sends(void **state)
 
 	(void)state;
 	server_start(&server, NULL, leave_it_to_the_kernel, &over);
-	fd = narrow_open(server.port);
+	fd = client_open_narrow(server.port);
 	client_send(fd, "x", 1);
 	assert_true(await_flag(&server, &over));
 	torc_reactor_drain(server.reactor, torc_after_ms(BOUND_MS));
@@ -789,7 +761,7 @@ a_stop_cuts_what_the_kernel_still_sends_with_a_reset(void **state)
 
 	(void)state;
 	server_start(&server, NULL, leave_it_to_the_kernel, &over);
-	fd = narrow_open(server.port);
+	fd = client_open_narrow(server.port);
 	client_send(fd, "x", 1);
 	assert_true(await_flag(&server, &over));
 	assert_int_equal(server_stop(&server), 0);
@@ -884,7 +856,7 @@ check_end(torc_handler *handler, bool drain)
 
 	server_start(&server, NULL, handler, &running);
 	for (unsigned i = 0; i < 3; i++)
-		fds[i] = narrow_open(server.port);
+		fds[i] = client_open_narrow(server.port);
 	assert_true(server_await(&server, are_three, &running, 5000));
 	if (drain)
 		assert_int_equal(server_drain(&server, 30), 0);
@@ -971,7 +943,7 @@ check_leaving(torc_fiber_entry *entry, int end, const char *answer)
 	own_end = end;
 	atomic_store(&others_end, 1);
 	server_start(&server, &config, leave_another_behind, &entry);
-	fd = narrow_open(server.port);
+	fd = client_open_narrow(server.port);
 	if (answer != NULL) {
 		assert_int_equal(client_read_all(fd, bytes, sizeof(bytes)),
 		    (long)strlen(answer));
@@ -1122,7 +1094,7 @@ read_after(bool cancelled, int *error)
 	int fd;
 
 	server_start(&server, NULL, write_and_wait, &ending);
-	fd = narrow_open(server.port);
+	fd = client_open_narrow(server.port);
 	for (unsigned i = 0; i < 500 && atomic_load(&ending.fiber) == 0; i++)
 		pause_ms(10);
 	assert_true(atomic_load(&ending.fiber) != 0);

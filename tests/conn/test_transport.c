@@ -474,6 +474,60 @@ an_idle_connection_holds_no_fiber_and_answers_a_change_of_keys(void **state)
 	assert_int_equal(server_stop(&server), 0);
 }
 
+/* The kernel keeps little of what is sent. */
+static int
+take_all(struct torc_conn *conn, void *arg)
+{
+	const int size = 4096;
+
+	setsockopt(torc_conn_fd(conn), SOL_SOCKET, SO_SNDBUF, &size,
+	    sizeof(size));
+	return note_end(conn, arg);
+}
+
+/*
+ * Asks for new keys again and again, and reads the answers or not: whether the
+ * server has heard all of it out.
+ */
+static bool
+is_borne(bool reads)
+{
+	const unsigned times = 400000;
+	_Atomic int result = 1;
+	struct server server;
+	struct client client = { .fd = -1 };
+
+	sealed_start(&server, NULL, take_all, &result);
+	client.fd = client_open_narrow(server.port);
+	say(&client, TOY_HELLO, NULL);
+	for (unsigned i = 0; i < times && atomic_load(&result) == 1; i++) {
+		uint8_t record[TOY_RECORD_MAX];
+		const uint32_t size = put(&client, TOY_REKEY, NULL, record);
+
+		while (send(client.fd, record, size, MSG_NOSIGNAL) < 0 &&
+		    errno == EINTR)
+			continue;
+		while (reads && i % 64 == 0 && recv(client.fd, client.raw,
+		    sizeof(client.raw), MSG_DONTWAIT) > 0)
+			continue;
+	}
+	for (unsigned i = 0; !reads && i < 100 && atomic_load(&result) == 1;
+	    i++)
+		pause_ms(10);
+	close(client.fd);
+	assert_int_equal(server_stop(&server), 0);
+	return atomic_load(&result) != -ENOMEM;
+}
+
+static void
+a_peer_that_makes_a_transport_answer_and_does_not_read_is_given_up(
+    void **state)
+{
+	(void)state;
+	assert_false(is_borne(false));
+	assert_true(is_borne(true));
+}
+
 /* ---- Output ---- */
 
 static const char constant[] = "a constant";
@@ -696,6 +750,8 @@ main(void)
 		cmocka_unit_test(a_peer_that_is_not_read_is_slowed),
 		cmocka_unit_test(
 		    an_idle_connection_holds_no_fiber_and_answers_a_change_of_keys),
+		cmocka_unit_test(
+		    a_peer_that_makes_a_transport_answer_and_does_not_read_is_given_up),
 		cmocka_unit_test(
 		    whatever_call_writes_it_nothing_leaves_but_records),
 		cmocka_unit_test(a_socket_is_lent_if_its_bytes_are_clear),
