@@ -361,6 +361,9 @@ TORC_API int torc_conn_shutdown(struct torc_conn *conn, torc_deadline deadline)
 TORC_API int torc_dial(struct torc_conn **conn, const char *address,
     torc_deadline deadline);
 
+/* What connections that are dialled go through: see torc_tls.h. */
+struct torc_transport_dialler;
+
 /*
  * Parks. Close a dialled connection: send what is staged and a FIN, then wait
  * for the FIN of the peer. Input is dropped. If this takes longer than the

@@ -13,6 +13,7 @@
 #include "conn/send.h"
 #include "conn/slab.h"
 #include "conn/transport.h"
+#include "reactor/error.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 
@@ -256,6 +257,56 @@ torc_transport_begin(struct torc_conn *conn, struct torc_transport *transport,
 	}
 	torc_conn_set_transport(conn, transport);
 	transport->kind->begin(transport);
+	if (transport->error != 0)
+		return transport->error;
 	torc_intake_want(conn);
 	return await_ready(conn, deadline);
+}
+
+/* In words, if its transport has none. */
+static const char *
+explain(const struct torc_conn *conn, int code)
+{
+	switch (code) {
+	case -EPROTO:
+		return conn->transport == NULL ?
+		    "it sent something before it was asked to begin" :
+		    "it does not keep to the protocol";
+	case -ENOLINK:
+		return "it closed the connection";
+	case -ETIMEDOUT:
+		return "it took too long";
+	default:
+		return strerror(-code);
+	}
+}
+
+int
+torc_transport_dial(struct torc_conn *conn,
+    struct torc_transport_dialler *dialler,
+    const struct torc_transport_wish *wish, struct torc_error *error,
+    torc_deadline deadline)
+{
+	struct torc_transport *transport;
+	const char *why = NULL;
+	int rc;
+
+	transport = dialler->make(dialler, wish->name, wish->trust);
+	if (transport != NULL && wish->protocol != NULL &&
+	    !dialler->offer(transport, wish->protocol)) {
+		transport->kind->free(transport);
+		transport = NULL;
+	}
+	if (transport == NULL)
+		return torc_error_set(error, -ENOMEM, "handshake with %s: no "
+		    "memory", wish->name);
+	rc = torc_transport_begin(conn, transport, deadline);
+	if (rc == 0)
+		return 0;
+	if (conn->transport != NULL)
+		why = dialler->why(conn->transport);
+	if (why == NULL)
+		why = explain(conn, rc);
+	return torc_error_set(error, rc, "handshake with %s: %s", wish->name,
+	    why);
 }

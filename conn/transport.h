@@ -23,6 +23,7 @@
 
 #include "conn/conn.h"
 
+struct torc_error;
 struct torc_transport;
 
 /* One kind of transport. Its functions never park. */
@@ -46,7 +47,8 @@ struct torc_transport_kind {
 	    uint32_t size);
 	/* The same for the news that no more will be sent. */
 	void (*close)(struct torc_transport *transport);
-	/* Of a connection that was dialled: what the client says first. */
+	/* Of a connection that was dialled: what the client says first. It may
+	 * set `error`. */
 	void (*begin)(struct torc_transport *transport);
 	/* It is idle: give memory back. */
 	void (*rest)(struct torc_transport *transport);
@@ -81,6 +83,50 @@ struct torc_transport_maker {
 	/* NULL: no memory. It must not touch the connection. */
 	struct torc_transport *(*make)(struct torc_transport_maker *maker);
 	unsigned ready_ms;	/* it is to be ready in so long */
+};
+
+/* Whom a connection that is dialled believes. */
+enum torc_trust {
+	TORC_TRUST_NAME = 0,	/* one whose certificate is signed by somebody
+				 * that is trusted, and names it */
+	TORC_TRUST_SIGNER,	/* one whose certificate is so signed */
+	TORC_TRUST_ANYBODY,
+};
+
+/*
+ * Makes the transports of connections that are dialled. Clients take one in
+ * their configurations (torc_tls.h), so that they link no kind of transport.
+ */
+struct torc_transport_dialler {
+	/*
+	 * `name`: whom the certificate has to name, a host name or an address
+	 * in text. It is copied. NULL: no memory.
+	 */
+	struct torc_transport *(*make)(struct torc_transport_dialler *dialler,
+	    const char *name, enum torc_trust trust);
+	/*
+	 * Before one begins: offer this protocol by ALPN, and none but it.
+	 * False: no memory.
+	 */
+	bool (*offer)(struct torc_transport *transport, const char *protocol);
+	/* What ALPN chose, of one that is ready; of size 0: nothing. */
+	struct torc_slice (*protocol)(const struct torc_transport *transport);
+	/*
+	 * tls-server-end-point of the peer's certificate (RFC 5929): its size,
+	 * or -EOPNOTSUPP: none is defined for it.
+	 */
+	int (*binding)(const struct torc_transport *transport,
+	    uint8_t out[64]);
+	/* Why it failed, in words; NULL: nothing is known. */
+	const char *(*why)(const struct torc_transport *transport);
+	bool has_ca;	/* the program has said whom it trusts */
+};
+
+/* What a client wants of a dialler. */
+struct torc_transport_wish {
+	const char *name;
+	enum torc_trust trust;
+	const char *protocol;	/* NULL: what the dialler offers by itself */
 };
 
 /* Bytes that it holds for want of the rest of a record. */
@@ -136,5 +182,14 @@ TORC_BESIDE void torc_transport_emit(struct torc_transport *transport,
  */
 int torc_transport_begin(struct torc_conn *conn,
     struct torc_transport *transport, torc_deadline deadline);
+
+/*
+ * Parks. The same with a transport that a dialler makes. Returns as
+ * torc_transport_begin(), or -ENOMEM; `error` (may be NULL) says why.
+ */
+TORC_ASKED TORC_BESIDE int torc_transport_dial(struct torc_conn *conn,
+    struct torc_transport_dialler *dialler,
+    const struct torc_transport_wish *wish, struct torc_error *error,
+    torc_deadline deadline);
 
 #endif

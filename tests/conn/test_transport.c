@@ -730,6 +730,177 @@ what_came_before_the_transport_is_refused(void **state)
 	assert_int_equal(server_stop(&clear), 0);
 }
 
+/* A dialler of toys: what it knows of one that failed, and what it offers. */
+static const char *reason;
+static const char *offered;
+static bool no_memory;
+
+/* A kind that fails as it begins. */
+static void
+fail_to_begin(struct torc_transport *transport)
+{
+	transport->error = -ENOKEY;
+}
+
+static struct torc_transport *
+toy_dial(struct torc_transport_dialler *dialler, const char *name,
+    enum torc_trust trust)
+{
+	static struct torc_transport_kind broken;
+	struct torc_transport *transport = toy_make();
+
+	(void)dialler;
+	assert_non_null(transport);
+	assert_string_equal(name, "toy.test");
+	if (trust == TORC_TRUST_ANYBODY) {
+		broken = *transport->kind;
+		broken.begin = fail_to_begin;
+		transport->kind = &broken;
+	}
+	return transport;
+}
+
+static bool
+toy_offer(struct torc_transport *transport, const char *protocol)
+{
+	assert_non_null(transport);
+	offered = protocol;
+	return !no_memory;
+}
+
+static const char *
+toy_why(const struct torc_transport *transport)
+{
+	assert_non_null(transport);
+	return reason;
+}
+
+static struct torc_transport_dialler toy_dialler = {
+	.make = toy_dial,
+	.offer = toy_offer,
+	.why = toy_why,
+};
+
+struct attempt {
+	unsigned port;
+	unsigned pause_ms;	/* before it begins */
+	struct torc_transport_wish wish;
+	struct torc_error error;
+};
+
+static int
+attempt(void *arg)
+{
+	struct attempt *attempt = arg;
+	struct torc_conn *conn;
+	char address[32];
+	int rc;
+
+	snprintf(address, sizeof(address), "127.0.0.1:%u", attempt->port);
+	if (torc_dial(&conn, address, LATER) < 0)
+		return -1;
+	if (attempt->pause_ms > 0)
+		torc_sleep(torc_after_ms(attempt->pause_ms));
+	rc = torc_transport_dial(conn, &toy_dialler, &attempt->wish,
+	    &attempt->error, attempt->pause_ms > 0 ? LATER :
+	    torc_after_ms(200));
+	torc_conn_close(conn, TORC_AT_ONCE);
+	return rc;
+}
+
+static int
+close_at_once(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	return torc_conn_recv(conn, &in, LATER) < 0 ? -1 : TORC_CLOSE;
+}
+
+static int
+say_nothing(struct torc_conn *conn, void *arg)
+{
+	(void)conn;
+	(void)arg;
+	torc_sleep(torc_after_ms(60000));
+	return TORC_CLOSE;
+}
+
+static int
+babble(struct torc_conn *conn, void *arg)
+{
+	struct torc_slice in;
+
+	(void)arg;
+	if (torc_conn_recv(conn, &in, LATER) <= 0 ||
+	    torc_conn_write(conn, "\377\377\377", 3, LATER) < 0)
+		return -1;
+	return say_nothing(conn, NULL);
+}
+
+/* Dial one that behaves like that, in clear text: what is told of it. */
+static void
+fails(torc_handler *handler, struct attempt *how, int code,
+    const char *words)
+{
+	struct server clear, server;
+
+	server_start(&clear, NULL, handler, NULL);
+	server_start(&server, NULL, echo_handler, NULL);
+	how->port = clear.port;
+	how->wish.name = "toy.test";
+	assert_int_equal(server_fiber(&server, attempt, how), code);
+	assert_int_equal(how->error.code, code);
+	assert_string_equal(how->error.text, words);
+	assert_int_equal(server_stop(&server), 0);
+	assert_int_equal(server_stop(&clear), 0);
+}
+
+static void
+a_handshake_that_fails_is_told_in_words(void **state)
+{
+	struct attempt ends = { .pause_ms = 0 }, silent = ends, babbles = ends,
+	    broken = { .wish = { .trust = TORC_TRUST_ANYBODY } },
+	    early = { .pause_ms = 20 },
+	    poor = { .wish = { .protocol = "toy/1" } };
+
+	(void)state;
+	fails(close_at_once, &ends, -ENOLINK,
+	    "handshake with toy.test: it closed the connection");
+	fails(say_nothing, &silent, -ETIMEDOUT,
+	    "handshake with toy.test: it took too long");
+	fails(greet_first, &early, -EPROTO, "handshake with toy.test: it sent "
+	    "something before it was asked to begin");
+	reason = "it babbles";
+	fails(babble, &babbles, -EBADMSG,
+	    "handshake with toy.test: it babbles");
+	/* It fails at once, and not when the deadline comes. */
+	reason = "there is no key";
+	fails(say_nothing, &broken, -ENOKEY,
+	    "handshake with toy.test: there is no key");
+	no_memory = true;
+	fails(say_nothing, &poor, -ENOMEM,
+	    "handshake with toy.test: no memory");
+	assert_string_equal(offered, "toy/1");
+	no_memory = false;
+	reason = NULL;
+}
+
+static void
+a_dialler_makes_a_transport_that_serves(void **state)
+{
+	struct attempt good = { .wish = { .name = "toy.test",
+	    .protocol = "toy/2" } };
+	struct server server;
+
+	(void)state;
+	sealed_start(&server, NULL, echo_handler, NULL);
+	good.port = server.port;
+	assert_int_equal(server_fiber(&server, attempt, &good), 0);
+	assert_string_equal(offered, "toy/2");
+	assert_int_equal(server_stop(&server), 0);
+}
+
 int
 main(void)
 {
@@ -760,6 +931,8 @@ main(void)
 		    a_drain_ends_an_idle_connection_with_its_own_end),
 		cmocka_unit_test(a_dialled_connection_is_given_a_transport),
 		cmocka_unit_test(what_came_before_the_transport_is_refused),
+		cmocka_unit_test(a_handshake_that_fails_is_told_in_words),
+		cmocka_unit_test(a_dialler_makes_a_transport_that_serves),
 	};
 
 	cmocka_set_test_filter(getenv("TORC_TEST"));
