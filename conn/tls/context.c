@@ -197,6 +197,13 @@ torc_tls_reload(struct torc_tls *tls, struct torc_error *error)
 
 /* ---- Hosts ---- */
 
+static bool
+is_host(const struct tls_host *host, const char *name)
+{
+	return host->name == NULL || name == NULL ? host->name == name :
+	    strcasecmp(host->name, name) == 0;
+}
+
 /* Of that name; made if there is none yet. NULL: no memory. */
 static struct tls_host *
 find_host(struct torc_tls *tls, const char *name)
@@ -204,8 +211,7 @@ find_host(struct torc_tls *tls, const char *name)
 	struct tls_host **at = &tls->hosts;
 	struct tls_host *made;
 
-	while (*at != NULL && (((*at)->name == NULL) != (name == NULL) ||
-	    (name != NULL && strcasecmp((*at)->name, name) != 0)))
+	while (*at != NULL && !is_host(*at, name))
 		at = &(*at)->next;
 	if (*at != NULL)
 		return *at;
@@ -259,6 +265,23 @@ remove_pair(struct torc_tls *tls, struct tls_host *host)
 		free_host(at);
 }
 
+/* Whether it was added before. */
+static bool
+has_pair(const struct torc_tls *tls, const char *name, const char *certificate,
+    const char *key)
+{
+	const struct tls_host *host = tls->hosts;
+	const struct tls_pair *pair;
+
+	while (host != NULL && !is_host(host, name))
+		host = host->next;
+	pair = host != NULL ? host->pairs : NULL;
+	while (pair != NULL && (strcmp(pair->certificate, certificate) != 0 ||
+	    strcmp(pair->key, key != NULL ? key : certificate) != 0))
+		pair = pair->next;
+	return pair != NULL;
+}
+
 static bool
 is_name(const char *name)
 {
@@ -283,6 +306,8 @@ torc_tls_host_add(struct torc_tls *tls, const char *name,
 		return torc_error_set(error, -EINVAL, "host \"%s\": must be a "
 		    "name of at most 255 bytes, such as \"example.org\" or "
 		    "\"*.example.org\"", name);
+	if (has_pair(tls, name, certificate, key))
+		return 0;
 	host = add_pair(tls, name, certificate, key);
 	if (host == NULL)
 		return torc_error_set(error, -ENOMEM, "no memory for host %s",

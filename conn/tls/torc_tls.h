@@ -99,9 +99,11 @@ TORC_API void torc_tls_destroy(struct torc_tls *tls);
  * of a host, or "*." and the rest of one: then any single label may stand for
  * the star. An exact name goes before such a one. Call it again for a second
  * kind of key, such as RSA beside ECDSA: each client is given the one that it
- * can use. `name` NULL adds to the default, which is chosen when no name fits.
- * `key` NULL: the key is in the file of the certificate. Call it before a
- * reactor uses the context. Returns 0, or an error as torc_tls_create(): then
+ * can use. Of two of one kind, the one that was added first is shown. `name`
+ * NULL adds to the default, which is chosen when no name fits. `key` NULL: the
+ * key is in the file of the certificate. What was added before is not added
+ * again. Allowed at the same times as torc_tls_reload(): handshakes that begin
+ * after it know the host. Returns 0, or an error as torc_tls_create(): then
  * nothing was added.
  */
 TORC_API int torc_tls_host_add(struct torc_tls *tls, const char *name,

@@ -1196,6 +1196,25 @@ a_host_that_cannot_be_added_changes_nothing(void **state)
 	stop(&scene);
 }
 
+static void
+a_host_may_be_added_while_others_are_served_and_is_there_once(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	start(&scene, NULL, echo_handler, NULL);
+	assert_string_equal(server_of(&scene, CLIENT, "a.test"), "default");
+	peer_file_copy("later.pem", "exact.pem", 100);
+	peer_file_copy("later.key", "exact.key", 100);
+	add(&scene, "a.test", "later");
+	assert_string_equal(server_of(&scene, CLIENT, "a.test"), "exact");
+	/* It is known by the names of its files, which are not read again. */
+	peer_file_copy("later.pem", "exact.pem", 50);
+	add(&scene, "A.test", "later");
+	assert_string_equal(server_of(&scene, CLIENT, "a.test"), "exact");
+	stop(&scene);
+}
+
 /* ---- Configurations ---- */
 
 static int
@@ -1614,6 +1633,7 @@ main(void)
 		cmocka_unit_test(
 		    each_of_several_keys_of_a_host_has_to_be_that_of_its_certificate),
 		cmocka_unit_test(a_host_that_cannot_be_added_changes_nothing),
+		cmocka_unit_test(a_host_may_be_added_while_others_are_served_and_is_there_once),
 		cmocka_unit_test(each_field_that_is_wrong_is_refused_in_words),
 		cmocka_unit_test(a_handler_is_told_what_was_agreed_on),
 		cmocka_unit_test(answers_of_one_view_share_a_record),

@@ -13,12 +13,18 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "cli_tls.h"
+
 #define ADDRESSES 64
 #define EXIT_USAGE 64		/* EX_USAGE */
 #define EXIT_NO_RING 78		/* EX_CONFIG */
 
 static char crew[400];		/* the number of reactors, and why */
-static const char *addresses[ADDRESSES + 1];
+static const char *addresses[ADDRESSES];
+static unsigned address_count;
+static bool secure;		/* one of the addresses is for TLS */
+static bool has_files;		/* an option of TLS was given */
+static struct torc_transport_maker *transport;
 static const struct torc_config *serving;
 
 int
@@ -83,15 +89,21 @@ say_ready(void *arg)
 	    program_invocation_short_name);
 
 	(void)arg;
-	for (unsigned i = 0; serving->listen != NULL && addresses[i] != NULL &&
-	    used < 3900; i++)
+	for (unsigned i = 0; i < address_count && used < 3900; i++)
 		used += snprintf(text + used, sizeof(text) - (size_t)used,
 		    " %.110s", addresses[i]);
-	for (unsigned i = 0; i < serving->endpoint_count && used < 3900; i++)
+	for (unsigned i = address_count; i < serving->endpoint_count &&
+	    used < 3900; i++)
 		used += snprintf(text + used, sizeof(text) - (size_t)used,
 		    " %.110s", serving->endpoints[i].address);
 	fprintf(stderr, "%s, with %s and up to %llu descriptors\n", text, crew,
 	    descriptors());
+}
+
+static bool
+has_tls(void)
+{
+	return &cli_tls != NULL;
 }
 
 static void
@@ -107,24 +119,45 @@ help(const char *what, const struct cli_switch *extra)
 	    "  -s MICROS    poll for this long before sleeping; default: 0\n"
 	    "  -i           fill receive buffers bit by bit (Linux 6.12 and "
 	    "later)\n"
-	    "  -n           do not publish statistics for ringstat\n",
-	    program_invocation_short_name, what);
+	    "  -n           do not publish statistics for ringstat\n%s",
+	    program_invocation_short_name, what,
+	    has_tls() ? cli_tls.help : "");
 	for (; extra != NULL && extra->letter != '\0'; extra++)
 		printf("  -%c           %s\n", extra->letter, extra->help);
 	printf("  -h, --help   show this text\n"
 	    "  --version    show the version of torc\n");
 }
 
+static bool
+is_secure(const char *address)
+{
+	return strncmp(address, "tls:", 4) == 0;
+}
+
+/* The three programs that are built with TLS are called NAME-tls. */
+static int
+refuse_tls(const char *what)
+{
+	const char *name = program_invocation_short_name;
+
+	if (strcmp(name, "hello") == 0 || strcmp(name, "files") == 0 ||
+	    strcmp(name, "proxy") == 0)
+		return cli_fail(EXIT_USAGE, "%s: this program has no TLS; "
+		    "%s-tls has", what, name);
+	return cli_fail(EXIT_USAGE, "%s: this program has no TLS; hello-tls, "
+	    "files-tls and proxy-tls have", what);
+}
+
 static int
 add_address(const char *address)
 {
-	static int count;
-
-	if (count == ADDRESSES)
+	if (address_count == ADDRESSES)
 		return cli_fail(EXIT_USAGE, "cannot listen on %s: %d addresses "
 		    "are the most", address, ADDRESSES);
-	addresses[count++] = address;
-	addresses[count] = NULL;
+	if (is_secure(address) && !has_tls())
+		return refuse_tls(address);
+	secure |= is_secure(address);
+	addresses[address_count++] = address;
 	return 0;
 }
 
@@ -162,19 +195,6 @@ cli_env_number(const char *variable, unsigned otherwise)
 	exit(EXIT_USAGE);
 }
 
-static int
-with_value(char letter, const char *value, struct torc_config *config)
-{
-	switch (letter) {
-	case 'l':
-		return add_address(value);
-	case 'r':
-		return number(letter, value, &config->reactors);
-	default:
-		return number(letter, value, &config->spin_us);
-	}
-}
-
 static struct cli_switch *
 find(struct cli_switch *extra, char letter)
 {
@@ -183,6 +203,48 @@ find(struct cli_switch *extra, char letter)
 			return extra;
 	}
 	return NULL;
+}
+
+static void
+show_version(void)
+{
+	printf("%s (torc) %s\n", program_invocation_short_name,
+	    torc_version());
+	if (has_tls())
+		printf("%s\n", cli_tls.version());
+}
+
+/* Whether an option is followed by its value. */
+static bool
+takes_value(const char *option)
+{
+	static const char *const options[] = {
+		"-l", "-r", "-s", "--cert", "--key", "--client-ca",
+	};
+
+	for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		if (strcmp(option, options[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int
+with_value(const char *option, const char *value, struct torc_config *config)
+{
+	if (option[1] == '-') {
+		has_files = true;
+		return has_tls() ? cli_tls.option(option, value) :
+		    refuse_tls(option);
+	}
+	switch (option[1]) {
+	case 'l':
+		return add_address(value);
+	case 'r':
+		return number('r', value, &config->reactors);
+	default:
+		return number('s', value, &config->spin_us);
+	}
 }
 
 /* Returns 0, an exit status, or -1 if there is nothing more to do. */
@@ -201,16 +263,14 @@ read_options(int argc, char **argv, const char *what,
 			return -1;
 		}
 		if (strcmp(option, "--version") == 0) {
-			printf("%s (torc) %s\n", program_invocation_short_name,
-			    torc_version());
+			show_version();
 			return -1;
 		}
-		if (letter != '\0' && option[2] == '\0' &&
-		    strchr("lrs", letter) != NULL) {
+		if (takes_value(option)) {
 			if (++i == argc)
 				return cli_fail(EXIT_USAGE, "option %s needs "
 				    "a value (see --help)", option);
-			rc = with_value(letter, argv[i], config);
+			rc = with_value(option, argv[i], config);
 			if (rc != 0)
 				return rc;
 		} else if (strcmp(option, "-i") == 0) {
@@ -235,6 +295,24 @@ is_refusal(const char *text)
 	return strncmp(text, "io_uring_", 9) == 0;
 }
 
+/* Read the files of TLS. Returns -1, or an exit status. */
+static int
+begin_tls(struct torc_config *config)
+{
+	int status;
+
+	if (!secure && !has_files)
+		return -1;
+	if (!secure)
+		return cli_fail(EXIT_USAGE, "certificates are for addresses "
+		    "with tls: in front, such as -l tls:127.0.0.1:8443");
+	transport = cli_tls.begin(&status);
+	if (transport == NULL)
+		return status;
+	config->reload = cli_tls.reload;
+	return -1;
+}
+
 /* Read the options. Returns -1, or an exit status: the program ends here. */
 static int
 begin(int argc, char **argv, const char *what, struct torc_config *config,
@@ -250,9 +328,9 @@ begin(int argc, char **argv, const char *what, struct torc_config *config,
 		cli_fail(0, "%s", error.text);
 		return EXIT_NO_RING;
 	}
-	if (addresses[0] == NULL)
-		addresses[0] = "127.0.0.1:8080";
-	return -1;
+	if (address_count == 0)
+		addresses[address_count++] = "127.0.0.1:8080";
+	return begin_tls(config);
 }
 
 static int
@@ -269,35 +347,49 @@ serve(struct torc_config *config)
 	return is_refusal(error.text) ? EXIT_NO_RING : 1;
 }
 
+/* The addresses of the options, and behind them those of the program. */
+static int
+serve_all(struct torc_config *config, torc_handler *handler, void *arg)
+{
+	struct torc_endpoint endpoints[2 * ADDRESSES];
+	unsigned count = 0;
+	int status;
+
+	for (; count < address_count; count++)
+		endpoints[count] = (struct torc_endpoint) {
+			.address = addresses[count] +
+			    (is_secure(addresses[count]) ? 4 : 0),
+			.handler = handler,
+			.arg = arg,
+			.transport = is_secure(addresses[count]) ? transport :
+			    NULL,
+		};
+	for (unsigned i = 0; i < config->endpoint_count && i < ADDRESSES; i++)
+		endpoints[count++] = config->endpoints[i];
+	config->handler = NULL;
+	config->endpoints = endpoints;
+	config->endpoint_count = count;
+	status = serve(config);
+	if (transport != NULL)
+		cli_tls.end();
+	return status;
+}
+
 int
 cli_serve(int argc, char **argv, const char *what,
     struct torc_config *config, struct cli_switch *extra)
 {
 	const int status = begin(argc, argv, what, config, extra);
 
-	if (status >= 0)
-		return status;
-	config->listen = addresses;
-	return serve(config);
+	return status >= 0 ? status : serve_all(config, config->handler,
+	    config->arg);
 }
 
 int
 cli_serve_handler(int argc, char **argv, const char *what,
     struct torc_config *config, torc_handler *handler, void *arg)
 {
-	struct torc_endpoint endpoints[ADDRESSES];
 	const int status = begin(argc, argv, what, config, NULL);
-	unsigned count = 0;
 
-	if (status >= 0)
-		return status;
-	for (; addresses[count] != NULL; count++)
-		endpoints[count] = (struct torc_endpoint) {
-			.address = addresses[count],
-			.handler = handler,
-			.arg = arg,
-		};
-	config->endpoints = endpoints;
-	config->endpoint_count = count;
-	return serve(config);
+	return status >= 0 ? status : serve_all(config, handler, arg);
 }

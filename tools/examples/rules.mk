@@ -5,7 +5,7 @@
 # The client of PostgreSQL needs libcrypto, and one example needs cJSON.
 NO_JSON := $(shell $(CC) -E -include cjson/cJSON.h -x c /dev/null 2>&1 >/dev/null)
 EXAMPLE_SOURCES := $(wildcard tools/examples/*.c)
-EXAMPLES := $(filter-out cli memcached $(if $(NO_CRYPTO),api) $(if \
+EXAMPLES := $(filter-out cli cli_tls memcached $(if $(NO_CRYPTO),api) $(if \
 	$(NO_CRYPTO)$(NO_JSON),shop),$(notdir $(EXAMPLE_SOURCES:.c=)))
 HELPERS := $B/tools/examples/cli.o
 PROGRAMS += $(EXAMPLES:%=$B/bin/%)
@@ -17,6 +17,15 @@ $B/bin/api: LIBS = -lcrypto
 $B/bin/shop: LIBS = -lcrypto -lcjson
 $B/bin/keys: $B/tools/examples/memcached.o
 $(EXAMPLES:%=$B/bin/%): $B/bin/%: $B/tools/examples/%.o $(HELPERS) $(LIBRARIES)
+	$(link)
+
+# The same programs with TLS.
+SECURE := $(if $(NO_CRYPTO),,hello files proxy)
+PROGRAMS += $(SECURE:%=$B/bin/%-tls)
+all: $(SECURE:%=$B/bin/%-tls)
+$(SECURE:%=$B/bin/%-tls): LIBS = -lssl -lcrypto
+$(SECURE:%=$B/bin/%-tls): $B/bin/%-tls: $B/tools/examples/%.o $(HELPERS) \
+		$B/tools/examples/cli_tls.o $(LIBRARIES)
 	$(link)
 
 DOCDIR ?= $(DATADIR)/doc/torc

@@ -11,7 +11,7 @@ MANUAL_HEADERS := conn/torc.h $(filter reactor/%,$(PUBLIC)) $(foreach \
 	f,conn/http/% conn/file/% conn/pg/% conn/redis/% conn/kit/% \
 	conn/torc_%,$(filter $f,$(PUBLIC)))
 MANUAL_HEADERS += $(filter-out $(MANUAL_HEADERS),$(PUBLIC))
-MANUAL_PROGRAMS := $(filter-out %/cli.c,$(sort $(wildcard tools/examples/*.c \
+MANUAL_PROGRAMS := $(filter-out %/cli.c %/cli_tls.c,$(sort $(wildcard tools/examples/*.c \
 	tools/examples/*.cc)))
 # The program at the end of a page of section 7.
 MANUAL_EXAMPLES := torc=echo torc_runtime=fetch torc_http=proxy \

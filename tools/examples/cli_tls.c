@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli_tls.c - TLS for the examples: link it, and addresses with "tls:" in front
+ * are served with the certificates of --cert.
+ *
+ * A certificate is for the hosts that it names, as with haproxy: nobody has to
+ * write them a second time. The first one is also for clients that ask for no
+ * host, or for one that no certificate names. On SIGHUP all files are read
+ * again.
+ */
+#include "cli_tls.h"
+
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <torc_tls.h>
+
+#include "cli.h"
+
+#define CERTIFICATES 64
+#define EXIT_USAGE 64		/* EX_USAGE */
+
+static struct {
+	const char *certificate;
+	const char *key;		/* NULL: in the same file */
+} files[CERTIFICATES];
+static unsigned count;
+static const char *client_ca;
+static struct torc_tls *tls;
+
+/* ---- Options ---- */
+
+static const char help[] =
+    "  -l tls:ADDRESS  the same with TLS, for any form of address\n"
+    "  --cert FILE  certificate and its chain (PEM), for the hosts that it "
+    "names;\n"
+    "               can be repeated, for more hosts or a second kind of key.\n"
+    "               The first one is also for clients that name no host\n"
+    "  --key FILE   key of the --cert before it; default: in the same file\n"
+    "  --client-ca FILE  clients must have a certificate that one in FILE "
+    "has signed\n"
+    "               SIGHUP reads these files again\n";
+
+static int
+option(const char *name, const char *value)
+{
+	if (strcmp(name, "--client-ca") == 0) {
+		client_ca = value;
+	} else if (strcmp(name, "--cert") == 0) {
+		if (count == CERTIFICATES)
+			return cli_fail(EXIT_USAGE, "--cert %s: %d "
+			    "certificates are the most", value, CERTIFICATES);
+		files[count++].certificate = value;
+	} else if (strcmp(name, "--key") == 0) {
+		if (count == 0 || files[count - 1].key != NULL)
+			return cli_fail(EXIT_USAGE, "--key %s belongs behind "
+			    "the --cert that it is the key of", value);
+		files[count - 1].key = value;
+	} else {
+		return -1;
+	}
+	return 0;
+}
+
+static const char *
+version(void)
+{
+	return OpenSSL_version(OPENSSL_VERSION);
+}
+
+/* ---- Hosts ---- */
+
+/* The names in a certificate, or NULL: there are none. */
+static GENERAL_NAMES *
+read_names(const char *path)
+{
+	BIO *bio = BIO_new_file(path, "r");
+	X509 *leaf = bio != NULL ? PEM_read_bio_X509_AUX(bio, NULL, NULL,
+	    NULL) : NULL;
+	GENERAL_NAMES *names = leaf != NULL ? X509_get_ext_d2i(leaf,
+	    NID_subject_alt_name, NULL, NULL) : NULL;
+
+	X509_free(leaf);
+	BIO_free(bio);
+	return names;
+}
+
+/* A name of a host that a client can ask for, or NULL. */
+static const char *
+host(GENERAL_NAMES *names, int index)
+{
+	const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, index);
+	const char *text;
+
+	if (name->type != GEN_DNS)
+		return NULL;
+	text = (const char *)ASN1_STRING_get0_data(name->d.dNSName);
+	return text[0] != '\0' && strlen(text) ==
+	    (size_t)ASN1_STRING_length(name->d.dNSName) ? text : NULL;
+}
+
+static bool
+share_a_name(GENERAL_NAMES *some, GENERAL_NAMES *others)
+{
+	for (int i = 0; i < sk_GENERAL_NAME_num(some); i++) {
+		for (int j = 0; j < sk_GENERAL_NAME_num(others); j++) {
+			const char *one = host(some, i);
+			const char *other = host(others, j);
+
+			if (one != NULL && other != NULL &&
+			    strcasecmp(one, other) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+static int
+add(const char *name, unsigned index, struct torc_error *error)
+{
+	return torc_tls_host_add(tls, name, files[index].certificate,
+	    files[index].key, error);
+}
+
+/*
+ * Serve a certificate to those that ask for one of its names. One that shares a
+ * name with the first, or has none, is another kind of key for the default.
+ */
+static int
+add_certificate(unsigned index, GENERAL_NAMES *first, struct torc_error *error)
+{
+	GENERAL_NAMES *names = read_names(files[index].certificate);
+	bool named = false;
+	int rc = 0;
+
+	for (int i = 0; rc == 0 && i < sk_GENERAL_NAME_num(names); i++) {
+		if (host(names, i) == NULL)
+			continue;
+		rc = add(host(names, i), index, error);
+		named = true;
+	}
+	if (rc == 0 && (!named || share_a_name(names, first)))
+		rc = add(NULL, index, error);
+	GENERAL_NAMES_free(names);
+	return rc;
+}
+
+/* What is there already is not added again. */
+static int
+add_certificates(struct torc_error *error)
+{
+	GENERAL_NAMES *first = read_names(files[0].certificate);
+	int rc = 0;
+
+	for (unsigned i = 0; i < count && rc == 0; i++)
+		rc = add_certificate(i, first, error);
+	GENERAL_NAMES_free(first);
+	return rc;
+}
+
+/* ---- Life ---- */
+
+static struct torc_transport_maker *
+begin(int *status)
+{
+	static const char *const protocols[] = { "http/1.1", NULL };
+	const struct torc_tls_config config = {
+		.certificate = files[0].certificate,
+		.key = files[0].key,
+		.protocols = protocols,
+		.client = client_ca != NULL ? TORC_TLS_CLIENT_REQUIRED :
+		    TORC_TLS_CLIENT_UNASKED,
+		.client_ca = client_ca,
+	};
+	struct torc_error error;
+
+	*status = EXIT_USAGE;
+	if (count == 0) {
+		cli_fail(0, "an address with tls: needs a certificate: --cert "
+		    "FILE (see --help)");
+		return NULL;
+	}
+	*status = 1;
+	if (torc_tls_create(&tls, &config, &error) == 0 &&
+	    add_certificates(&error) == 0)
+		return torc_tls_transport(tls);
+	cli_fail(0, "%s", error.text);
+	torc_tls_destroy(tls);
+	return NULL;
+}
+
+/* A name that a certificate has no longer is shown it all the same. */
+static void
+reload(void *arg)
+{
+	struct torc_error error;
+
+	(void)arg;
+	if (torc_tls_reload(tls, &error) < 0)
+		cli_fail(0, "certificates stay as they were: %s", error.text);
+	else if (add_certificates(&error) < 0)
+		cli_fail(0, "not all new names are served: %s", error.text);
+	else
+		cli_fail(0, "certificates were read again");
+}
+
+static void
+end(void)
+{
+	torc_tls_destroy(tls);
+}
+
+const struct cli_tls cli_tls = {
+	.help = help,
+	.version = version,
+	.option = option,
+	.begin = begin,
+	.reload = reload,
+	.end = end,
+};
