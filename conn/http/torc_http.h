@@ -732,7 +732,9 @@ struct torc_http_client_config {
 	uint64_t memory_max;	/* bytes of buffered bodies, of all requests; 64
 				 * MiB */
 	unsigned gather_ms;	/* how long a request with an incomplete body
-				 * waits before it is begun; 1000 */
+				 * waits before it is begun, and longer while
+				 * half of `aside_max` connections are set
+				 * aside; 1000 */
 	unsigned queue_ms;	/* how long a request waits for a connection to
 				 * the origin before it is answered with 503;
 				 * 30000 */

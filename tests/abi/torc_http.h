@@ -1,23 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * torc_http.h - HTTP/1.1 for torc.
+ * torc_http.h - HTTP/1.1 for torc: a codec, servers, clients and forwarding.
  *
- * The codec. Plain functions from bytes to messages and back (RFC 9110 and
- * 9112): no input, no output, no memory of their own, any thread. They are
- * strict: what two readers could take for two different messages is refused.
+ * The codec. Plain functions convert between bytes and messages (RFC 9110 and
+ * 9112). They do no input or output, allocate nothing, and can be called on any
+ * thread. They are strict: a message that two readers could understand
+ * differently is refused.
  *
- * Errors. As in torc.h, negative errnos, with one meaning each:
+ * Errors. Functions return negative errnos as in torc.h. These have one meaning
+ * each:
  *
- *	-EBADMSG	the message is malformed, or its framing in doubt
+ *	-EBADMSG	the message is malformed, or its framing is ambiguous
  *	-EMSGSIZE	a head or a trailer is longer than `head_max`
- *	-E2BIG		it has more fields than `fields_max`
+ *	-E2BIG		a head or a trailer has more fields than `fields_max`
  *	-ENAMETOOLONG	the target is longer than `target_max`
  *	-EFBIG		the body is longer than `body_max`
  *	-EPROTONOSUPPORT	the version is not HTTP/1.x
  *	-EOPNOTSUPP	the transfer coding is not "chunked"
  *
- * and a `why` in words. Ownership: slices of a head view the bytes that it was
- * read from, and are readable for as long as these are.
+ * `why` explains the error in words.
+ *
+ * Ownership. The slices of a head point into the bytes that it was read from,
+ * and are readable as long as those bytes are.
  */
 #ifndef TORC_HTTP_H
 #define TORC_HTTP_H
@@ -33,13 +37,13 @@ extern "C" {
 
 /* ---- Heads ---- */
 
-/* A field of a head, or of a trailer. Frozen. */
+/* A field of a head or of a trailer. Frozen. */
 struct torc_http_field {
 	struct torc_slice name;
 	struct torc_slice value;	/* without white space around it */
 };
 
-/* The method of a request. Of those that torc does not know it has the name. */
+/* The method of a request. TORC_HTTP_OTHER: see `method_name` of the head. */
 enum torc_http_method {
 	TORC_HTTP_OTHER,
 	TORC_HTTP_GET,
@@ -54,92 +58,105 @@ enum torc_http_method {
 };
 
 /*
- * Versions of messages, ten times. A reader of HTTP/1 takes all above 1.0 for
- * 1.1. Other values are for what carries messages in other ways.
+ * HTTP versions, multiplied by ten. A reader of HTTP/1 treats every version
+ * above 1.0 as 1.1. Other values are reserved for other carriers of messages.
  */
 enum { TORC_HTTP_1_0 = 10, TORC_HTTP_1_1 = 11 };
 
 /* The body of a message: what follows its head. */
 enum torc_http_body {
-	TORC_HTTP_NONE,		/* the next message */
+	TORC_HTTP_NONE,		/* no body: the next message follows */
 	TORC_HTTP_SIZED,	/* `length` bytes, at least one */
 	TORC_HTTP_CHUNKED,	/* chunks: struct torc_http_chunks */
-	TORC_HTTP_TO_END,	/* a response that lasts until the FIN */
-	TORC_HTTP_TUNNEL,	/* no more HTTP: CONNECT or 101 */
+	TORC_HTTP_TO_END,	/* a response that ends with the connection
+				 * (FIN) */
+	TORC_HTTP_TUNNEL,	/* no more HTTP follows: CONNECT or 101 */
 };
 
-/* Bounds of what is read. Frozen. */
+/* Limits for reading a head. Frozen. */
 struct torc_http_limits {
-	uint32_t head_max;	/* bytes of a head with its empty line; at
+	uint32_t head_max;	/* bytes of a head including its empty line; at
 				 * least 16 */
 	uint32_t target_max;	/* bytes of a request's target */
-	uint32_t fields_max;	/* room at torc_http_head.fields */
+	uint32_t fields_max;	/* the size of the array
+				 * torc_http_head.fields */
 };
 
-/* The head of a request or a response, and what it says of the body. Frozen. */
+/*
+ * The head of a request or a response, and how it describes the body. Frozen.
+ */
 struct torc_http_head {
 	struct torc_http_field *fields;	/* the caller's array */
 	unsigned field_count;
-	uint32_t size;		/* of the head with its empty line, and with
-				 * those before it */
+	uint32_t size;		/* bytes of the head, including its empty line
+				 * and empty lines before it */
 	enum torc_http_body body;
-	uint64_t length;	/* of a body that is SIZED; what a response
-				 * to HEAD, or a 304, says of its length */
-	bool has_length;	/* there was a Content-Length */
-	bool keep_alive;	/* the peer would go on after this message */
-	bool expects_continue;	/* it waits for 100 before the body */
+	uint64_t length;	/* of a SIZED body; for a response to HEAD, or a
+				 * 304, the length that it states */
+	bool has_length;	/* there is a Content-Length */
+	bool keep_alive;	/* the peer keeps the connection open after this
+				 * message */
+	bool expects_continue;	/* the peer waits for 100 before it sends the
+				 * body */
 	bool upgrade;		/* Connection names "upgrade" */
-	uint8_t version;	/* one of those below */
+	uint8_t version;	/* TORC_HTTP_1_0 or TORC_HTTP_1_1 */
 
 	/* In a request. */
 	enum torc_http_method method;
 	struct torc_slice method_name;
 	struct torc_slice target;
-	struct torc_slice host;	/* of an absolute target, or the Host field;
-				 * size 0 if there is none */
+	struct torc_slice host;	/* from an absolute target, or the Host field;
+				 * size 0: there is none */
 	/* In a response. */
 	unsigned status;	/* 100 to 599 */
 	struct torc_slice reason;
 
-	const char *why;	/* after an error: what is wrong, in words */
+	const char *why;	/* after an error: the error in words */
 	struct torc_slice reserved[2];
 };
 
 /*
- * Read the head of a request that begins at `data`, of which `size` bytes are
- * there. Set head->fields before; all else is filled in. Returns the size of
- * the head; 0 if it is not complete; or a negative errno. What was read in vain
- * may be read again when there is more of it: no cut of the bytes changes the
- * result. Up to four empty lines before a request are ignored (RFC 9112, 2.2),
- * if they end as lines do, with CR LF.
+ * Read the head of a request from the `size` bytes at `data`. Set head->fields
+ * before the call; everything else is filled in. Returns the size of the head;
+ * 0 if the head is not complete yet; or a negative errno.
+ *
+ * After 0, call again when there is more. The result does not depend on how the
+ * bytes were split. Up to four empty lines before a request are ignored (RFC
+ * 9112, 2.2) if they end with CR LF.
  */
 TORC_API int torc_http_read_request(struct torc_http_head *head,
     const uint8_t *data, size_t size, const struct torc_http_limits *limits);
 
-/* A head, or a trailer, that was not all there. All zero before it. Frozen. */
+/*
+ * The state of waiting for the rest of a head or a trailer. Zero it first.
+ * Frozen.
+ */
 struct torc_http_wait {
 	size_t tried;		/* bytes that were not enough */
-	size_t looked;		/* bytes in which there is no end */
+	size_t looked;		/* bytes that are known to contain no end */
 };
 
 /*
- * Returns whether it is worth reading a head with what is there by now: it
- * seems to have ended, or has doubled. One that comes byte by byte, or line by
- * line, would be read as often as it has bytes or lines otherwise.
+ * Returns whether it is worth trying to read the head now. It is when the head
+ * seems to be complete, when there are `head_max` bytes, or when there are
+ * twice as many bytes as last time. Without this check, a head that arrives
+ * byte by byte would be parsed once per byte. Zero `*wait` again before the
+ * next head.
  */
 TORC_API bool torc_http_worth_reading(struct torc_http_wait *wait,
     struct torc_slice in, size_t head_max);
 
 /*
- * Returns whether a request has begun with what is there, or there is nothing
- * but empty lines before one. A server that waits in vain for the rest of a
- * request answers with 408; otherwise it says nothing.
+ * Returns whether a request has begun: there is more than empty lines. If the
+ * rest of a request does not arrive, a server answers with 408. If none has
+ * begun, it closes without an answer.
  */
 TORC_API bool torc_http_begun(struct torc_slice in);
 
 /*
- * Read the head of a response, as torc_http_read_request(). `method` is that of
- * the request which it answers: what follows the head depends on it. 1xx heads
+ * Read the head of a response. It works and returns as
+ * torc_http_read_request(). `method` is the method of the request that it
+ * answers, because what follows the head depends on it. Heads with status 1xx
  * are responses, too.
  */
 TORC_API int torc_http_read_response(struct torc_http_head *head,
@@ -147,83 +164,103 @@ TORC_API int torc_http_read_response(struct torc_http_head *head,
     enum torc_http_method method);
 
 /*
- * Read the trailer of a chunked body, with its empty line: into `fields` and
- * `field_count`, nothing else of `*trailer` but `why` is touched. Fields in it
- * that frame messages mean nothing. A trailer is not a part of the head (RFC
- * 9110, 6.5.1): give it a structure and an array of its own.
+ * Read the trailer of a chunked body, including its empty line. Sets
+ * `field_count` and `why` of `*trailer` and fills `fields`; nothing else is
+ * changed. Returns as torc_http_read_request().
+ *
+ * A trailer is not part of the head (RFC 9110, 6.5.1): give it a structure and
+ * an array of its own. Fields that describe the framing of a message have no
+ * meaning in it.
  */
 TORC_API int torc_http_read_trailer(struct torc_http_head *trailer,
     const uint8_t *data, size_t size, const struct torc_http_limits *limits);
 
 /*
- * Rebase a head whose bytes were copied from `from` to `to`: let its slices,
- * which view the old ones, view the new ones.
+ * Adjust a head after its bytes were copied to another place. Its slices point
+ * into the bytes at `from` before the call, and into those at `to` after it.
  */
 TORC_API void torc_http_rebase(struct torc_http_head *head,
     const uint8_t *from, const uint8_t *to);
 
 /*
- * Returns the value of the first field of this name (any case, ended by NUL),
- * or NULL, also if the head or the name is NULL.
+ * Returns the value of the first field of this name, or NULL. `name` is a
+ * string in any case. If the head or the name is NULL, the result is NULL.
  */
 TORC_API const struct torc_slice *torc_http_find(
     const struct torc_http_head *head, const char *name);
 
-/* Returns what a method is. Upper and lower case differ. */
+/* Returns the constant for a method's name. The name is case-sensitive. */
 TORC_API enum torc_http_method torc_http_method_of(struct torc_slice name);
 
-/* Returns whether a slice is `text`, in any case. */
+/*
+ * Returns whether a slice equals `text`, ignoring case. It is for names. Do not
+ * use it for passwords, tokens and other secrets: see torc_http_same_secret().
+ */
 TORC_API bool torc_http_equals(struct torc_slice slice, const char *text);
 
 /*
- * Returns whether a value that is a list, as those of Connection, has this
- * token (any case).
+ * Returns whether `sent` is exactly this secret, byte by byte. Case matters.
+ * The time it takes depends on the lengths of the two texts, but not on where
+ * they differ, so a client that measures it cannot guess the secret piece by
+ * piece. A secret that is NULL or empty equals nothing: if a program has no
+ * secret, nobody is let in. Any thread.
+ */
+TORC_API bool torc_http_same_secret(struct torc_slice sent,
+    const char *secret);
+
+/*
+ * Returns whether a list, such as the value of Connection, contains this token.
+ * Case is ignored.
  */
 TORC_API bool torc_http_lists(struct torc_slice value, struct torc_slice token);
 
 /*
- * Returns the status with which a server answers an error: 400, 408
- * (-ETIMEDOUT), 413, 414, 431, 501, 503 (-ESHUTDOWN, -ECANCELED) or 505; 500
- * for what is none of a request's.
+ * Returns the status with which a server answers an error. It is 400, 408
+ * (-ETIMEDOUT), 413, 414, 431, 501, 503 (-ESHUTDOWN, -ECANCELED) or 505 for the
+ * errors listed above, and 500 for all others.
  */
 TORC_API unsigned torc_http_status_of(int error);
 
-/* Returns the usual words for a status: "OK"; "Unknown" if it is unknown. */
+/*
+ * Returns the usual reason phrase of a status, such as "OK". It is "Unknown" if
+ * the status is unknown.
+ */
 TORC_API const char *torc_http_reason(unsigned status);
 
 /* ---- Chunked bodies ---- */
 
-/* Where the reader of a chunked body is. All zero before it. Frozen. */
+/* The state of reading a chunked body. Zero it first. Frozen. */
 struct torc_http_chunks {
-	uint64_t left;		/* of this chunk's data */
-	uint32_t line;		/* bytes of the line that is read */
+	uint64_t left;		/* bytes of this chunk's data still to come */
+	uint32_t line;		/* bytes of the current line */
 	uint32_t excess;	/* bytes of lines that carried little data */
 	uint32_t state;
 	const char *why;	/* after an error */
 };
 
 /*
- * Read on in a chunked body. Sets `*body` to the part of the bytes that is
- * body, in one piece. Takes all bytes, unless a piece of the body or the last
- * chunk ends before. Returns how many of the `size` bytes are done with, or
- * -EBADMSG.
+ * Read more of a chunked body. Sets `*body` to the next piece of the body,
+ * which points into `data` and is empty if these bytes have none. Returns how
+ * many of the `size` bytes were processed, or -EBADMSG. All bytes are
+ * processed, unless a piece of the body or the last chunk ends earlier.
  */
 TORC_API int torc_http_read_chunks(struct torc_http_chunks *chunks,
     const uint8_t *data, size_t size, struct torc_slice *body);
 
 /*
- * Returns whether the last chunk was read: torc_http_read_trailer() has what
- * comes next.
+ * Returns whether the last chunk was read. torc_http_read_trailer() reads what
+ * follows.
  */
 TORC_API bool torc_http_chunks_over(const struct torc_http_chunks *chunks);
 
 /* ---- Writing ---- */
 
 /*
- * A writer of heads, into memory of the caller's. The first error stays, and
- * what is written after it does nothing: -EINVAL for what would not be read
- * as it was meant (CR, LF, NUL, other control characters, a name that is no
- * token), -ENOSPC when the memory is full. Frozen.
+ * A writer of heads, into memory that the caller provides. The first error is
+ * kept, and later writes do nothing. The errors are: -EINVAL for text that a
+ * reader would understand differently (CR, LF, NUL, other control characters, a
+ * name that is not a token), and for a status outside of 100 to 599; -ENOSPC
+ * when the memory is full. Frozen.
  */
 struct torc_http_writer {
 	uint8_t *data;		/* the memory */
@@ -233,50 +270,56 @@ struct torc_http_writer {
 };
 
 /*
- * Write a head, line by line: that of a request or a status first, then fields,
- * and at last the empty line.
+ * Write a head line by line: first the request or status line, then fields, and
+ * finally the empty line. Errors are kept in the writer.
  */
-/* A target that begins with its query has an empty path: "/" (RFC 9112, 3.2.1).
+/*
+ * Write a request line. A target that begins with "?" has an empty path, which
+ * is written as "/" (RFC 9112, 3.2.1).
  */
 TORC_API void torc_http_put_request(struct torc_http_writer *writer,
     struct torc_slice method, struct torc_slice target);
-/* `reason` may be NULL: the usual one. */
+/* Write a status line. `reason` may be NULL: the usual one. */
 TORC_API void torc_http_put_status(struct torc_http_writer *writer,
     unsigned status, const char *reason);
-/* A field. */
+/* Write a field. */
 TORC_API void torc_http_put_field(struct torc_http_writer *writer,
     struct torc_slice name, struct torc_slice value);
-/* A field whose name and value are constants. */
+/* Write a field whose name and value are strings. */
 TORC_API void torc_http_put(struct torc_http_writer *writer,
     const char *name, const char *value);
-/* Content-Length. */
+/* Write Content-Length. */
 TORC_API void torc_http_put_length(struct torc_http_writer *writer,
     uint64_t length);
-/* Date: the time of the message, to a second (RFC 9110, 6.6.1). */
+/* Write Date: the current time, in seconds (RFC 9110, 6.6.1). */
 TORC_API void torc_http_put_date(struct torc_http_writer *writer);
-/* The empty line. Returns the bytes written in all, or the error. */
+/*
+ * Write the empty line. Returns how many bytes were written in all, or the
+ * first error.
+ */
 TORC_API int torc_http_put_end(struct torc_http_writer *writer);
 
 /*
- * Write the line before `size` bytes of a chunk into `line`. Returns how many
- * bytes it has. Behind the data goes CR LF. Size 0: the last chunk, before the
- * trailer.
+ * Write the line that precedes `size` bytes of a chunk. Returns its length in
+ * bytes. There is no NUL after it. CR LF must follow the data of the chunk.
+ * Size 0 is the last chunk; the trailer follows it.
  */
 #define TORC_HTTP_CHUNK_LINE 18
 TORC_API size_t torc_http_chunk_line(char line[TORC_HTTP_CHUNK_LINE],
     uint64_t size);
 
 /*
- * Write a time in the form that HTTP has for it, ended by NUL: seconds since
- * 1970, within the years 1970 to 9999.
+ * Write a time in the format of HTTP, followed by a NUL. `seconds` counts from
+ * 1970. A time before 1970 is written as the first second of that year, and a
+ * time after 9999 as the last second of that year.
  */
 #define TORC_HTTP_DATE 30
 TORC_API void torc_http_date(char text[TORC_HTTP_DATE], int64_t seconds);
 
-/* Returns a slice of a string, and an empty one of NULL. */
+/* Returns a slice of a string. It is empty for NULL. */
 TORC_API struct torc_slice torc_http_text(const char *text);
 
-/* What is there of a message's body. All of it is torc's. Frozen. */
+/* The received part of a message's body. All of it is torc's. Frozen. */
 struct torc_http_input {
 	struct torc_conn *conn;
 	struct torc_slice view;	/* not consumed */
@@ -292,6 +335,7 @@ struct torc_http_input {
 
 /* ---- Servers ---- */
 
+struct torc_exchange;	/* of torc_service.h */
 struct torc_http;
 struct torc_http_config;
 struct torc_http_refusal;
@@ -308,103 +352,123 @@ TORC_API int torc_http_refuse_sized(struct torc_http *http,
     torc_deadline deadline);
 
 /*
- * An answer that torc makes by itself, because a request cannot be read, done
- * or answered: what a hook of the configuration sees, and may change. It grows.
+ * An answer that torc makes itself, because it cannot read or answer the
+ * request. A hook of the configuration can change it. It grows.
  */
 struct torc_http_refusal {
 	unsigned status;	/* 0: end the connection without an answer */
-	int error;		/* a negative errno, or 0 */
-	const char *why;	/* what is wrong, in words, or NULL */
+	int error;		/* 0 or a negative errno */
+	const char *why;	/* the error in words, or NULL */
+	/*
+	 * The answer as torc would send it. A service has its Content-Type and
+	 * the text of its status, and where they belong to the answer Allow
+	 * (405), WWW-Authenticate (401), or whatever was added. A hook that
+	 * sets `fields` or `body` replaces all of them: it has to repeat the
+	 * fields that are still needed. A server without a service has no
+	 * fields and no body here, unless its handler passed some.
+	 */
 	const struct torc_http_field *fields;
 	unsigned field_count;
 	const void *body;
-	size_t size;
+	size_t size;		/* of `body`, in bytes */
+	/*
+	 * Set by torc. In a service: the exchange. A hook may ask for its
+	 * request and data, and takes memory from it with torc_exchange_alloc()
+	 * and torc_exchange_print(). NULL: there is no service.
+	 */
+	struct torc_exchange *exchange;
 };
 
 /*
- * The bounds and times of a server of HTTP. 0 has the default; times are in
- * milliseconds, and TORC_NO_LIMIT is none, also of a rate: see struct
- * torc_pace. It grows.
+ * The limits and timeouts of an HTTP server. 0 selects the default. Times are
+ * in milliseconds. TORC_NO_LIMIT disables a timeout or a rate: see struct
+ * torc_pace. The status after a colon is the answer to a request that exceeds
+ * the limit. It grows.
  */
 struct torc_http_config {
-	unsigned head_max;	/* bytes of a request's head, and of a
-				 * trailer; 32768; 16 or more: 431 */
-	unsigned fields_max;	/* in a head, and in a trailer; 128; at most
-				 * 65536: 431 */
+	unsigned head_max;	/* bytes of a request's head, and of a trailer;
+				 * 32768; 16 or more: 431 */
+	unsigned fields_max;	/* fields in a head, and in a trailer; 128; at
+				 * most 65536: 431 */
 	unsigned target_max;	/* bytes of a target; 8192: 414 */
 	uint64_t body_max;	/* bytes of a body; 64 MiB: 413 */
-	uint64_t skip_max;	/* bytes of a body that its handler did not
-				 * read, and that are read past to keep the
+	uint64_t skip_max;	/* bytes of a body that the handler left unread,
+				 * and that torc reads and discards to keep the
 				 * connection; 256 KiB */
-	unsigned requests_max;	/* on a connection; any number by default */
+	unsigned requests_max;	/* requests on a connection; unlimited by
+				 * default */
 	unsigned idle_ms;	/* between requests; 60000 */
-	unsigned head_ms;	/* for a head that has begun; 10000: 408, or
-				 * nothing after empty lines alone */
-	unsigned body_ms;	/* for a peer that sends nothing of its body;
+	unsigned head_ms;	/* to receive a head that has begun; 10000: 408,
+				 * or no answer if only empty lines came */
+	unsigned body_ms;	/* how long a peer may send nothing of its body;
 				 * 30000: 408 */
-	unsigned body_rate;	/* bytes a second of a body, below which that
-				 * patience wears out; 240 */
-	unsigned write_ms;	/* for a peer that takes nothing of what is
+	unsigned body_rate;	/* bytes a second of a body; a slower peer uses
+				 * up `body_ms`; 240 */
+	unsigned write_ms;	/* how long a peer may take nothing of what is
 				 * written; 30000 */
-	unsigned write_rate;	/* as body_rate, for what is written; 64 KiB
-				 * in write_ms */
+	unsigned write_rate;	/* as `body_rate`, for what is written; 64 KiB
+				 * in `write_ms` */
 	bool no_date;		/* do not add a Date to answers without one */
 	/*
-	 * Called on the handler's fiber before each answer that torc makes by
-	 * itself; NULL: they go out as they are. It may park, but does not use
-	 * the connection. Fields and body are the hook's, and stay until the
-	 * handler goes on. Of `request` only what was read before the error is
-	 * set. If what the hook made of the answer cannot be written, the
-	 * answer is sent as it was.
+	 * Called on the handler's fiber before each answer that torc makes
+	 * itself. NULL: such answers are sent unchanged. It may park, but must
+	 * not use the connection. Fields and a body that it sets must stay
+	 * until the answer was written, so they cannot be on the stack of the
+	 * hook. Use constants, or in a service memory of the exchange. In
+	 * `request` only the parts that were read before the error are set. If
+	 * the changed answer cannot be written, the original one is sent.
 	 */
 	void (*refusal)(const struct torc_http_head *request,
 	    struct torc_http_refusal *refusal, void *arg);
-	void *arg;		/* for it */
+	void *arg;		/* passed to the hook */
 };
 
 /*
- * The server's side of an HTTP connection: on the stack of its handler, which
- * does not use the connection in any other way meanwhile.
+ * The server's side of an HTTP connection. It is on the stack of its handler,
+ * which must not use the connection in any other way meanwhile.
  *
- * What a peer does wrong is answered here (400, 408, 413, 414, 431, 501, 505),
- * and the connection ends after it: the handler returns torc_http_result().
- * All calls have the deadlines of the configuration; `deadline` is one more.
- * The structure is frozen.
+ * torc answers the peer's errors itself (400, 408, 413, 414, 431, 501, 505).
+ * The connection ends after that: the handler returns torc_http_result(). All
+ * calls obey the timeouts of the configuration; `deadline` is an additional
+ * limit. The structure is frozen.
  */
 struct torc_http {
-	struct torc_http_head request;	/* to be read */
-	struct torc_http_head trailer;	/* of its body: only fields */
+	struct torc_http_head request;	/* for the handler to read */
+	struct torc_http_head trailer;	/* the trailer of its body: only
+				 * fields */
 
 	/* torc's. */
 	struct torc_conn *conn;
 	struct torc_http_config config;
 	struct torc_http_input input;
 	struct torc_pace pace;	/* of the request's body */
-	uint64_t promised;	/* of the answer's body, to come */
-	uint64_t answered;	/* bytes of the answer's body, so far */
+	uint64_t promised;	/* bytes of the answer's body still to come */
+	uint64_t answered;	/* bytes of the answer's body so far */
 	unsigned status;	/* of the answer; 0: it was not begun */
 	uint64_t turn;		/* the time of a turn of the loop */
-	unsigned in_turn;	/* requests that were read in it */
+	unsigned in_turn;	/* requests read in that turn */
 	unsigned requests;
-	unsigned room;		/* fields at request.fields */
-	const uint8_t *head;	/* the bytes that `request` views */
+	unsigned room;		/* the size of request.fields */
+	const uint8_t *head;	/* the bytes that `request` points into */
 	bool lent;		/* ... are in the connection's view */
-	bool large;		/* something is in memory of its own */
+	bool large;		/* something has memory of its own */
 	uint8_t output;
-	bool last;		/* of the requests on this connection */
+	bool last;		/* this is the connection's last request */
 	bool continued;		/* 100 was sent, or is not wanted */
-	bool chunked;		/* the answer */
+	bool chunked;		/* the answer is */
 	bool silent;		/* the answer has no body */
-	bool upgrade;		/* the request asks for one */
-	bool withheld;		/* 100 is the handler's to send */
-	uint64_t reserved[16];	/* for configurations that grow, too */
+	bool upgrade;		/* the request asks for an upgrade */
+	bool withheld;		/* the handler sends 100 itself */
+	uint64_t reserved[16];	/* also for configurations that grow */
 	struct torc_http_field fields[TORC_HTTP_FIELDS];
 };
 
 /*
- * Begin to serve a connection. `config` is copied; NULL: all defaults. Returns
- * 0, or -EINVAL: a field of it is out of its bounds; then torc_http_recv()
- * returns 0, as if there were no request.
+ * Begin to serve a connection. `config` is copied; NULL: all defaults. The pace
+ * of the connection (torc_conn_set_pace()) is set to `write_ms` and
+ * `write_rate`. Returns 0, or: -EINVAL a field of the configuration is out of
+ * range. After -EINVAL, torc_http_recv() returns 0, as if there were no
+ * request.
  */
 static inline int
 torc_http_init(struct torc_http *http, struct torc_conn *conn,
@@ -414,75 +478,100 @@ torc_http_init(struct torc_http *http, struct torc_conn *conn,
 }
 
 /*
- * Parks. Receive the next request: its head in http->request. What the last one
- * still has of its body is read past; if it was not answered, it is now, with
- * 500. Answers of pipelined requests are staged and go out together, at the
- * latest when this has to wait.
+ * Parks. Receive the next request. Its head is in http->request. The rest of
+ * the last request's body is read and discarded. A last request that was not
+ * answered is answered with 500. Answers to pipelined requests are staged and
+ * sent together, at the latest when this call waits.
  *
- * Returns 1, or 0: there will be no other (the peer is done, idle for too long,
- * or was told so), or a negative errno. After 0 or an error the handler returns
- * torc_http_result().
+ * Returns 1; 0 if there are no more requests (the peer is done, was told that
+ * the connection ends, or sent nothing until `idle_ms` or the deadline had
+ * passed); or: -ETIMEDOUT a head that had begun was not complete in time;
+ * -EPIPE the last answer was begun and not ended, or could not be written; an
+ * error of the codec; an error as torc_conn_recv(). torc has answered
+ * -ETIMEDOUT and the errors of the codec itself. After 0 or an error no more
+ * requests can be received, even if only the deadline has passed: the handler
+ * returns torc_http_result().
  *
- * The head is readable until the next call of this, or of torc_conn_recv(),
- * which shows what came behind the head. A handler that waits for something
- * else than this connection holds one of the reactor's `buffers` with it: see
- * torc_http_keep().
+ * The head is readable until the next call of torc_http_recv(), or of
+ * torc_conn_recv(), which returns the bytes after the head. torc_http_read()
+ * may move the head: a slice that was copied from it before is not readable
+ * after that, so take slices from http->request again. A handler that waits for
+ * something else than this connection keeps one of the reactor's `buffers`
+ * occupied meanwhile: see torc_http_keep().
  */
 TORC_API int torc_http_recv(struct torc_http *http, torc_deadline deadline);
 
 /*
- * Copy the request's head to memory of the handler's, which it views from then
- * on. Returns 0, or: -ENOSPC `request.size` is more than `size`; -EINVAL there
- * is no head.
+ * Copy the request's head to memory that the handler provides. The slices of
+ * the head point into that memory from then on, and torc_http_read() does not
+ * move them. The memory must stay until the next call of torc_http_recv().
+ * Returns 0, or: -ENOSPC `request.size` is more than `size`; -EINVAL there is
+ * no head.
  */
 TORC_API int torc_http_keep(struct torc_http *http, void *memory,
     size_t size);
 
 /*
- * Parks. Read more of the body of the request, in one piece, which is readable
- * until the next call. 100 Continue is sent if the peer waits for that. Returns
- * the size of the piece; 0 at the end, and then http->trailer has the fields
- * behind the body, readable as long as the last piece; or an error. A body that
- * is under way when the reactor drains is read to its end, while the drain
- * lasts.
+ * Parks. Read more of the request's body. Sets `*body` to one piece, which is
+ * readable until the next call. At the end http->trailer has the fields after
+ * the body, readable as long as the last piece.
+ *
+ * Returns the size of the piece; 0 at the end; or: -ETIMEDOUT the peer was too
+ * slow, or the deadline passed; -ECONNRESET the body ended early; -EFBIG it is
+ * longer than `body_max`; -ECANCELED the fiber was cancelled, or a drain ended;
+ * -ENOMEM; an error of the codec; -EPIPE an earlier call failed. After an error
+ * no more of the body can be read, even if only the deadline has passed. If the
+ * answer was not begun, torc has answered with torc_http_status_of() (400 after
+ * -ECONNRESET), and the connection ends.
+ *
+ * If the peer waits for 100 Continue, it is sent. A body that has begun when
+ * the reactor drains is read to its end while the drain lasts.
  */
 TORC_API int torc_http_read(struct torc_http *http, struct torc_slice *body,
     torc_deadline deadline);
 
 /*
- * Leave 100 Continue to the handler, if this request expects it:
- * torc_http_read() does not send 100 Continue, and torc_http_inform() does, or
- * an answer comes instead. A forwarder does so, since 100 is its origin's to
- * say.
+ * Leave 100 Continue to the handler, if this request expects it.
+ * torc_http_read() then does not send it. The handler sends it with
+ * torc_http_inform(), or answers instead. A forwarder uses this, because its
+ * origin decides about 100.
  */
 TORC_API void torc_http_withhold_continue(struct torc_http *http);
 
 /*
- * Parks, but only if the answer is large, or the last ones are not taken. Send
- * an answer before the answer: 100 to 199 but 101, such as 103 Early Hints. As
- * often as you like; nothing is sent to an HTTP/1.0 client. Returns 0 or an
- * error, as torc_http_reply(); -EINVAL after the answer was begun.
+ * Parks, but only if the answer is large or earlier output is still unsent.
+ * Send an informational answer before the answer, such as 103 Early Hints.
+ * `status` is 100 to 199, but not 101. It may be called any number of times. An
+ * HTTP/1.0 client is sent nothing. Returns as torc_http_reply(); -EINVAL after
+ * the answer was begun, or for another status.
  */
 TORC_API int torc_http_inform(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
     torc_deadline deadline);
 
 /*
- * Parks, but only if the answer is large, or the last ones are not taken.
- * Answer the request. Content-Length, Transfer-Encoding and Connection are
- * not among the fields. Answers to HEAD, 204 and 304 are sent without their
- * body, which may be NULL then. Returns 0 or an error: -EINVAL for fields that
- * cannot be written (then nothing was), -ENOSPC if they are more than 64 KiB.
+ * Parks, but only if the answer is large or earlier output is still unsent.
+ * Answer the request. Content-Length, Transfer-Encoding and Connection are set
+ * by torc and must not be among the fields. Answers to HEAD, and those with
+ * status 204 and 304, are sent without their body, which may be NULL then.
+ *
+ * Returns 0, or: -EINVAL the fields cannot be written, `status` is not 200 to
+ * 599, or the request was answered before; -ENOSPC the fields are larger than
+ * 64 KiB; -ENOMEM; an error as torc_conn_write(). After -EINVAL, -ENOSPC and
+ * -ENOMEM nothing was written, and a request that was not answered yet still
+ * can be. After any other error the connection is reset when the handler
+ * returns torc_http_result().
  */
 TORC_API int torc_http_reply(struct torc_http *http, unsigned status,
     const struct torc_http_field *fields, unsigned field_count,
     const void *body, size_t size, torc_deadline deadline);
 
 /*
- * Parks, but only if the answer is large, or the last ones are not taken.
- * Answer with an error as torc does by itself: with what config.refusal makes
- * of `refusal`. `error` and `why` are for that hook alone. Returns as
- * torc_http_reply().
+ * Parks, but only if the answer is large or earlier output is still unsent.
+ * Answer with an error, as torc itself does. `refusal` of the configuration can
+ * change the answer. `error` and `why` are for that hook only. Unlike after
+ * torc's own refusals, the connection goes on. Only `status` 0 ends it, without
+ * an answer. Returns as torc_http_reply().
  */
 static inline int
 torc_http_refuse(struct torc_http *http,
@@ -493,29 +582,32 @@ torc_http_refuse(struct torc_http *http,
 }
 
 /*
- * Parks, but only if the answer is large, or the last ones are not taken. Take
- * the connection over: answer with 101, and speak the protocol that `fields`
- * names in Upgrade. torc writes "Connection: upgrade". From then on the handler
- * uses the torc_conn itself, and torc_conn_recv() shows first what came behind
- * the request. torc_http_recv() returns 0.
+ * Parks, but only if the answer is large or earlier output is still unsent.
+ * Take the connection over for another protocol. The answer is 101. `fields`
+ * must name the protocol in Upgrade; torc writes "Connection: upgrade". From
+ * then on the handler uses the torc_conn itself. torc_conn_recv() first returns
+ * the bytes that followed the request, and torc_http_recv() returns 0.
  *
- * Returns 0 or an error: -EINVAL if the client did not ask for an upgrade, the
- * body of the request was not read to its end, the answer was begun, or the
- * fields cannot be written or name no protocol (then nothing was written, and
- * the request can still be answered); what torc_conn_write() says.
+ * Returns 0, or: -EINVAL the client did not ask for an upgrade, the body of the
+ * request was not read to its end, the answer was begun, or the fields cannot
+ * be written or name no protocol (nothing was written, and the request can
+ * still be answered); an error as torc_conn_write().
  */
 TORC_API int torc_http_take_over(struct torc_http *http,
     const struct torc_http_field *fields, unsigned field_count,
     torc_deadline deadline);
 
 /*
- * Parks, but only if the answer is large, or the last ones are not taken.
- * Answer in pieces: begin, write as often as you like, end. `length` is that of
- * the body, or TORC_HTTP_UNKNOWN: it goes out in chunks, or to the end of the
- * connection for an HTTP/1.0 client. -EINVAL if more was written than promised,
- * or less at the end; the connection is reset then. Also -EINVAL, and nothing
- * happens, without an answer that was begun and not ended, such as for a second
- * end, or one after a begin that has failed.
+ * Parks, but only if the answer is large or earlier output is still unsent.
+ * Answer in pieces: begin once, write as often as needed, end once. `length` is
+ * the length of the body in bytes. With TORC_HTTP_UNKNOWN the body is sent in
+ * chunks, or to the end of the connection if the client speaks HTTP/1.0.
+ * Answers without a body (to HEAD, 204, 304) are begun, written and ended in
+ * the same way, but what is written to them is not sent.
+ *
+ * Returns 0, or: -EINVAL more was written than `length`, or less at the end
+ * (the connection is reset then), or no answer was begun, or it was ended
+ * already (nothing happens); an error as torc_http_reply().
  */
 #define TORC_HTTP_UNKNOWN UINT64_MAX
 
@@ -527,35 +619,39 @@ TORC_API int torc_http_write(struct torc_http *http, const void *data,
 TORC_API int torc_http_end(struct torc_http *http, torc_deadline deadline);
 
 /*
- * Count bytes that the handler has sent: `size` bytes of the body, which does
- * not go out in chunks, were sent on the connection by the handler itself, such
- * as with torc_file_send(): -EINVAL if they are more than was promised.
+ * Count body bytes that the handler sent itself, for example with
+ * torc_file_send(). The body must not be chunked. Returns 0, or: -EINVAL there
+ * are more than `length` of torc_http_begin() allows, or the body is chunked
+ * (the connection is reset then), or no answer was begun (nothing happens).
  */
 TORC_API int torc_http_sent(struct torc_http *http, uint64_t size);
 
 /*
- * Parks. Wait until what was written is in the kernel's hands. Before a wait
- * for something else than this connection, in the middle of an answer.
+ * Parks. Wait until all written data has been passed to the kernel. Call it in
+ * the middle of an answer, before waiting for something else than this
+ * connection. Returns 0, or an error as torc_conn_flush(). After an error, even
+ * after -ETIMEDOUT, nothing more can be written, and the connection is reset
+ * when the handler returns torc_http_result().
  */
 TORC_API int torc_http_flush(struct torc_http *http, torc_deadline deadline);
 
 /*
- * Returns what the handler is to return: TORC_CLOSE, or a reset if an answer
- * was begun and not ended, which must not look as if it were whole.
+ * Returns the value that the handler must return. It is TORC_CLOSE, or a reset
+ * if an answer was begun and not ended: a cut answer must not look complete.
  */
 TORC_API int torc_http_result(const struct torc_http *http);
 
 /* ---- Clients ---- */
 
 /*
- * A client has a pool of connections to one origin, on one reactor: see
- * torc_client.h. torc_reactor_set_data() is the place for it.
+ * A client has a pool of connections to one origin, on one reactor. See
+ * torc_client.h for pools. Store the client with torc_reactor_set_data().
  *
- * -ECONNREFUSED and the like say that the origin cannot be reached: at once,
- * while the pool waits before it tries again. All other errors are those of one
- * request, and do not concern others. -ETIMEDOUT: too slow. -ECONNRESET: the
- * origin ended the connection in the middle. The errors of the codec: its
- * answer cannot be used.
+ * Errors such as -ECONNREFUSED say that the origin cannot be reached. They are
+ * returned at once while the pool waits before it tries again. All other errors
+ * concern one request only: -ETIMEDOUT: the origin is too slow; -ECONNRESET:
+ * the origin closed the connection in the middle of its answer; the errors of
+ * the codec: its answer cannot be used.
  */
 struct torc_http_client;
 
@@ -585,20 +681,21 @@ TORC_API int torc_http_forward_sized(struct torc_http *http,
     size_t how_size, torc_deadline deadline);
 
 /*
- * What a client asks, and its bounds. 0 has the default; times are in
- * milliseconds, and TORC_NO_LIMIT is none. It grows.
+ * The origin of a client, and the client's limits. 0 selects the default. Times
+ * are in milliseconds. TORC_NO_LIMIT disables a limit. It grows.
  *
- * The bytes of bodies that are kept for slow clients are memory of the
- * reactor's: `memory_max` for all requests of a client of HTTP together, and
- * 16 KiB more for each. A body may have an eighth of what is free, so that the
- * share shrinks as there are more of them.
+ * Bodies that are buffered for slow clients use the reactor's memory. All
+ * requests of a client of HTTP together may use `memory_max`, and each may use
+ * 16 KiB more. One body may use an eighth of what is free, so its share shrinks
+ * as more bodies are buffered.
  */
 struct torc_http_client_config {
-	const char *address;	/* as torc_dial_name() reads it; copied */
-	const char *host;	/* the Host field; copied; NULL: the address,
-				 * or localhost for a unix socket */
+	const char *address;	/* as torc_dial_name() reads it; copied; there
+				 * is no default */
+	const char *host;	/* the Host field; copied; NULL: the address, or
+				 * localhost for a unix socket */
 
-	/* Of its pool: see struct torc_pool_config. */
+	/* The pool: see struct torc_pool_config. */
 	unsigned connections;	/* 8; 1 to 4096 */
 	unsigned waiters;	/* 1024; 1 to 1048576 */
 	unsigned idle_ms;	/* 60000 */
@@ -606,52 +703,56 @@ struct torc_http_client_config {
 	unsigned retry_min_ms;	/* 50; 1 to 60000 */
 	unsigned retry_max_ms;	/* 500, or retry_min_ms if that is more; 1 to
 				 * 60000 */
-	unsigned lifetime_ms;	/* 0 or TORC_NO_LIMIT: no such limit */
+	unsigned lifetime_ms;	/* 0 or TORC_NO_LIMIT: unlimited */
 	unsigned aside_max;	/* 4 times `connections`; to 65536 */
 
-	/* Of a request and its answer. */
-	unsigned head_max;	/* bytes of a response's head, and of a
-				 * trailer; 32768; 16 or more */
-	unsigned fields_max;	/* in a head, and in a trailer; 128; at most
-				 * 65536 */
+	/* A request and its answer. */
+	unsigned head_max;	/* bytes of a response's head, and of a trailer;
+				 * 32768; 16 or more */
+	unsigned fields_max;	/* fields in a head, and in a trailer; 128; at
+				 * most 65536 */
 	uint64_t body_max;	/* bytes of a response's body; 64 MiB */
-	unsigned answer_ms;	/* for a head, once the request is sent;
+	unsigned answer_ms;	/* to receive a head, once the request was sent;
 				 * 30000 */
-	unsigned body_ms;	/* for an origin that sends nothing of its
+	unsigned body_ms;	/* how long an origin may send nothing of its
 				 * body; 30000 */
-	unsigned body_rate;	/* bytes a second of a body, below which that
-				 * patience wears out; 1 */
-	unsigned write_ms;	/* for an origin that takes nothing of what is
-				 * written; 30000 */
-	unsigned write_rate;	/* as body_rate, for what is written; 64 KiB
-				 * in write_ms */
+	unsigned body_rate;	/* bytes a second of a body; a slower origin
+				 * uses up `body_ms`; 1 */
+	unsigned write_ms;	/* how long an origin may take nothing of what
+				 * is written; 30000 */
+	unsigned write_rate;	/* as `body_rate`, for what is written; 64 KiB
+				 * in `write_ms` */
 
-	/* Of what torc_http_forward() does with the origin. */
-	bool stream;		/* keep nothing: bodies go through as they
-				 * come */
-	unsigned keep_max;	/* bytes of a body, each way, that are kept
-				 * for a client that is slower than the
+	/* What torc_http_forward() does with the origin. */
+	bool stream;		/* buffer nothing: pass bodies on as they
+				 * arrive */
+	unsigned keep_max;	/* bytes of a body, in each direction, that are
+				 * buffered for a client that is slower than the
 				 * origin; 1 MiB */
-	uint64_t memory_max;	/* bytes of bodies that are kept, of all
-				 * requests; 64 MiB */
-	unsigned gather_ms;	/* a request whose body is not whole yet waits
-				 * so long before it is begun; 1000 */
-	unsigned queue_ms;	/* for a connection to the origin, and then
-				 * 503; 30000 */
-	unsigned half_close_ms;	/* a client that has sent FIN is answered if
-				 * the origin is silent for less; 1000 */
-	unsigned tunnel_ms;	/* without a byte after 101, or for a side that
-				 * takes none; 300000 */
-	unsigned stall_ms;	/* a client that takes or sends nothing for so
-				 * long may lose its connection to the origin
-				 * to others that wait, when `aside_max`
-				 * are set aside; 1000 */
+	uint64_t memory_max;	/* bytes of buffered bodies, of all requests; 64
+				 * MiB */
+	unsigned gather_ms;	/* how long a request with an incomplete body
+				 * waits before it is begun, and longer while
+				 * half of `aside_max` connections are set
+				 * aside; 1000 */
+	unsigned queue_ms;	/* how long a request waits for a connection to
+				 * the origin before it is answered with 503;
+				 * 30000 */
+	unsigned half_close_ms;	/* a client that has sent FIN still gets its
+				 * answer if the origin is silent for less than
+				 * this; 1000 */
+	unsigned tunnel_ms;	/* how long no byte may arrive after 101, or a
+				 * side may take none; 300000 */
+	unsigned stall_ms;	/* when `aside_max` connections are set aside
+				 * and others wait for one: a client that takes
+				 * or sends nothing for this long may lose its
+				 * connection to the origin; 1000 */
 };
 
 /*
- * Create a client for the reactor of this thread; it connects when it is
- * asked. Returns 0, or: -EINVAL, and `error` says what is wrong;
- * -ENOMEM; what torc_pool_create() says.
+ * Create a client for the reactor of this thread. It connects when it is first
+ * used. Returns 0, or: -EINVAL a field is wrong, and `error` says why; -ENOMEM;
+ * an error as torc_pool_create().
  */
 static inline int
 torc_http_client_create(struct torc_http_client **client,
@@ -662,15 +763,15 @@ torc_http_client_create(struct torc_http_client **client,
 }
 
 /*
- * Parks. Destroy a client, as torc_pool_destroy(); nothing is being asked. NULL
- * does nothing.
+ * Parks. Destroy a client. No call may be in progress. It works and returns as
+ * torc_pool_destroy(). NULL does nothing.
  */
 TORC_API int torc_http_client_destroy(struct torc_http_client *client,
     torc_deadline deadline);
 
 /*
- * Close a client: requests from now on fail with -ESHUTDOWN at once. What is
- * being asked goes on.
+ * Refuse new requests from now on. They fail with -ESHUTDOWN at once. Requests
+ * in progress go on.
  */
 TORC_API void torc_http_client_shutdown(struct torc_http_client *client);
 
@@ -683,47 +784,50 @@ torc_http_client_stats_read(const struct torc_http_client *client,
 }
 
 /*
- * What to ask for. Content-Length, Transfer-Encoding and Connection are not
- * among the fields; Host may be. It grows.
+ * A request to send. torc sets Content-Length, Transfer-Encoding and
+ * Connection, so they must not be among the fields. Host may be. It grows.
  */
 struct torc_http_request {
 	struct torc_slice method;	/* size 0: GET */
-	struct torc_slice target;
-	const struct torc_http_field *fields;
-	unsigned field_count;
+	struct torc_slice target;	/* "/path?query" */
+	const struct torc_http_field *fields;	/* besides torc's own */
+	unsigned field_count;	/* how many `fields` */
 	const void *body;	/* may be NULL if `size` is 0 */
-	size_t size;
-	bool upgrade;		/* Upgrade is among the fields: torc writes
+	size_t size;		/* of `body`, in bytes */
+	bool upgrade;		/* the fields contain Upgrade: torc writes
 				 * "Connection: upgrade", and the answer may be
 				 * 101; then see torc_http_call_conn() */
-	uint64_t key;		/* for whom it is asked, such as a hash of an
-				 * address: keys share the pool fairly, see
-				 * torc_pool_acquire_for(); 0: no one */
+	uint64_t key;		/* identifies the user that the request is for,
+				 * such as a hash of an address; keys share the
+				 * pool fairly, see torc_pool_acquire_for(); 0:
+				 * none */
 };
 
 /*
- * A call is one request and its answer, on the stack of the fiber that asks.
+ * A call is one request and its answer, on the stack of the calling fiber.
  * Frozen.
  */
 struct torc_http_call {
-	struct torc_http_head response;	/* to be read */
-	struct torc_http_head trailer;	/* of its body: only fields */
+	struct torc_http_head response;	/* for the caller to read */
+	struct torc_http_head trailer;	/* the trailer of its body: only
+				 * fields */
 
 	/* torc's. */
 	struct torc_http_client *client;
 	struct torc_http_link *link;
 	struct torc_http_input input;
 	struct torc_pace pace;	/* of the answer's body */
-	uint64_t promised;	/* of the request's body, to come */
-	unsigned room;		/* fields at response.fields */
-	uint64_t sent_at;	/* no more of it goes out since then; or 0 */
+	uint64_t promised;	/* bytes of the request's body still to come */
+	unsigned room;		/* the size of response.fields */
+	uint64_t sent_at;	/* when the last of it was sent; 0: more may
+				 * follow */
 	enum torc_http_method method;
-	unsigned interims;	/* heads of 1xx */
+	unsigned interims;	/* heads with status 1xx */
 	bool interim;		/* one is in view */
-	bool chunked;		/* the request */
-	bool upgrade;		/* was asked for */
+	bool chunked;		/* the request is */
+	bool upgrade;		/* an upgrade was asked for */
 	bool reused;		/* the connection was used before */
-	bool sent;		/* all of the request */
+	bool sent;		/* the whole request was */
 	bool answered;		/* the head was read */
 	bool lent;		/* ... and is in the connection's view */
 	uint64_t reserved[16];
@@ -731,15 +835,20 @@ struct torc_http_call {
 };
 
 /*
- * Parks. Send a request, and read the head of its answer into call->response.
- * 1xx are passed over. If a connection that was used before turns out to be
- * closed, and nothing was answered on it, a request that may be repeated (GET,
- * HEAD, OPTIONS, TRACE, PUT, DELETE) is, once, on a new one.
+ * Parks. Send a request, and read the head of its answer. The head is in
+ * call->response. Answers with status 1xx are skipped.
  *
- * Returns 0: the answer's body is to be read, and torc_http_call_end() to be
- * called, on any later error, too. Or a negative errno, and there is nothing to
- * be done: as above; -EINVAL: the request cannot be written, and not a byte of
- * it was; what torc_pool_acquire() says. call->response.why may say more.
+ * Returns 0, or: -EINVAL the request cannot be written, or its method is
+ * CONNECT (nothing was sent); -ENOSPC its head is larger than 64 KiB (nothing
+ * was sent); -ESHUTDOWN torc_http_client_shutdown() was called; an error that
+ * struct torc_http_client lists; an error as torc_pool_acquire(). After 0, read
+ * the body of the answer and then call torc_http_call_end(), even if reading
+ * fails. After an error there is nothing to clean up; call->response.why may
+ * explain it.
+ *
+ * If a connection that was used before turns out to be closed, and nothing was
+ * answered on it, a repeatable request (GET, HEAD, OPTIONS, TRACE, PUT, DELETE)
+ * is sent once more, on a new connection.
  */
 static inline int
 torc_http_client_call(struct torc_http_client *client,
@@ -751,12 +860,20 @@ torc_http_client_call(struct torc_http_client *client,
 }
 
 /*
- * Parks. Send a request in pieces: begin, with the length of a body that comes,
- * or TORC_HTTP_UNKNOWN for chunks (`body` and `size` of the request are not
- * used); write as often as you like, finish; wait for the answer. An answer may
- * come before all is written: another fiber may wait for it meanwhile. After
- * begin has succeeded, end is to be called. -EINVAL if more is written than was
- * promised, or less at the end.
+ * Parks. Send a request in pieces: begin, write as often as needed, finish.
+ * Then wait for the answer. `length` is the length of the body in bytes, or
+ * TORC_HTTP_UNKNOWN for chunks. `body` and `size` of the request are not used.
+ *
+ * An answer may arrive before the whole request was written: another fiber may
+ * wait for it meanwhile. If begin succeeds, torc_http_call_end() must be
+ * called, even if another call fails. If begin fails, there is nothing to end.
+ * A request in pieces is never sent again.
+ *
+ * Returns 0, or: -EINVAL more is written than `length`, or less at the end, the
+ * request was finished before, or its answer was read before; an error as
+ * torc_http_client_call(). After an error of writing, finishing or flushing
+ * other than -EINVAL, do not write more. The origin may have answered
+ * nevertheless: torc_http_call_answer() tells.
  */
 static inline int
 torc_http_call_begin(struct torc_http_client *client,
@@ -770,26 +887,37 @@ TORC_API int torc_http_call_write(struct torc_http_call *call,
     const void *data, size_t size, torc_deadline deadline) TORC_CHECKED;
 TORC_API int torc_http_call_finish(struct torc_http_call *call,
     torc_deadline deadline);
-/* What was written goes out at the latest with one of these two. */
+/*
+ * Send everything that was written. torc_http_call_answer() sends it, too, and
+ * waits for the answer.
+ */
 TORC_API int torc_http_call_flush(struct torc_http_call *call,
     torc_deadline deadline);
 TORC_API int torc_http_call_answer(struct torc_http_call *call,
     torc_deadline deadline);
 
 /*
- * Parks. Read more of the answer's body, in one piece, which is readable until
- * the next call. Returns its size; 0 at the end, and then call->trailer has the
- * fields behind the body, readable as long as the last piece; or an error: an
- * answer that is cut off, or over `body_max`, never ends with 0.
+ * Parks. Read more of the answer's body. Sets `*body` to one piece, which is
+ * readable until the next call. At the end call->trailer has the fields after
+ * the body, readable as long as the last piece. The head may be moved, so take
+ * its slices from call->response again after each call.
+ *
+ * Returns the size of the piece; 0 at the end; or: -EPIPE there is no answer
+ * yet, or an earlier call failed; an error that struct torc_http_client lists.
+ * An answer that is cut off, or longer than `body_max`, never ends with 0.
+ * After an error other than -ECANCELED no more can be read, even if only the
+ * deadline has passed.
  */
 TORC_API int torc_http_call_read(struct torc_http_call *call,
     struct torc_slice *body, torc_deadline deadline);
 
 /*
- * Returns the connection after an answer of 101: it speaks another protocol
- * from now on. torc_conn_recv() shows first what came behind the answer, whose
- * slices are gone then. It is the caller's until torc_http_call_end(), which
- * closes it: with a reset, if it was not done with.
+ * Returns the connection after an answer of 101, and must not be called after
+ * any other answer. The connection speaks another protocol from then on.
+ * torc_conn_recv() first returns the bytes that followed the answer; the slices
+ * of the answer are no longer readable. The connection is the caller's until
+ * torc_http_call_end() closes it. If both sides have not closed it by then, it
+ * is reset.
  */
 TORC_API struct torc_conn *torc_http_call_conn(struct torc_http_call *call);
 
@@ -797,11 +925,12 @@ TORC_API struct torc_conn *torc_http_call_conn(struct torc_http_call *call);
 TORC_API bool torc_http_call_over(const struct torc_http_call *call);
 
 /*
- * End a call. The connection goes back to its pool if the request was sent and
- * the answer read to the end, and nothing else came; or else it is closed.
- * Slices of the response are gone. Does nothing for NULL, and for a call that
- * has failed or was ended before; other functions stop the process with such a
- * call.
+ * End a call. Its connection returns to the pool if the request was sent, the
+ * answer was read to its end, and nothing else arrived. Otherwise the
+ * connection is closed. Slices of the response are no longer readable.
+ *
+ * Does nothing for NULL, and for a call that failed or was ended before. Any
+ * other function stops the process when it is given such a call.
  */
 TORC_API void torc_http_call_end(struct torc_http_call *call);
 
@@ -810,49 +939,54 @@ TORC_API void torc_http_call_end(struct torc_http_call *call);
 #define TORC_HTTP_ADDED 8	/* fields, at most */
 #define TORC_HTTP_VIA 60	/* bytes of the name in Via, at most */
 
-/* How requests are forwarded. It is not changed. It grows. */
+/* How requests are forwarded. torc does not change it. It grows. */
 struct torc_http_forwarding {
-	const char *via;	/* our name in Via: a token, such as "torc" */
-	const struct torc_http_field *added;	/* to the request, such as
-				 * X-Forwarded-For, behind what it has of
-				 * these */
+	const char *via;	/* our name in Via: a token, such as "torc", of
+				 * at most TORC_HTTP_VIA bytes; there is no
+				 * default */
+	const struct torc_http_field *added;	/* fields to add to the request,
+				 * such as X-Forwarded-For, after those of the
+				 * same name that it has */
 	unsigned added_count;	/* at most TORC_HTTP_ADDED */
-	bool forwarded_for;	/* add X-Forwarded-For, too, with the address
-				 * of the peer: one of TORC_HTTP_ADDED */
-	uint64_t key;		/* for whom: see torc_pool_acquire_for(), and
+	bool forwarded_for;	/* also add X-Forwarded-For with the address of
+				 * the peer; counts as one of TORC_HTTP_ADDED */
+	uint64_t key;		/* identifies the client: see
+				 * torc_pool_acquire_for() and
 				 * torc_conn_key() */
 };
 
 /*
- * Parks. Pass the request on to an origin, and its answer back. The origin's
- * client is of this reactor; its configuration and the server's have the
- * bounds and times, and the client's what is special to forwarding.
+ * Parks. Forward the request to an origin, and its answer back to the client.
+ * The origin's client must belong to this reactor. The limits and timeouts of
+ * both configurations apply; the client's has those that concern forwarding
+ * only.
  *
- * Fields that are meant for one hop stay behind (RFC 9110, 7.6.1). Host does
- * not; Via goes both ways, with the version of the message. Answers of 1xx go
- * on, and so does "Expect: 100-continue": the origin answers it. OPTIONS and
- * TRACE whose Max-Forwards is 0 are answered here. A request for another
- * protocol (Upgrade, but not to HTTP/2) goes on; after 101, bytes go both ways
- * until both sides have sent FIN, nothing moves for `tunnel_ms`, a side takes
- * nothing for so long of what is for it, or a drain ends what the client sends.
- * Trailers do not go on.
+ * Fields. Fields that are meant for one hop are removed (RFC 9110, 7.6.1). Host
+ * is kept. Via is added in both directions, with the version of the message.
+ * Answers with status 1xx are forwarded, and so is "Expect: 100-continue",
+ * which the origin answers. OPTIONS and TRACE with Max-Forwards 0 are answered
+ * here. Trailers are not forwarded.
  *
- * A body of a request that is not whole is kept for `gather_ms`, and an answer
- * is kept if the client does not take it at once. Both are bounded: beyond that
- * bodies go no faster than the other side takes them, and the connection to
- * the origin is set aside in its pool. An answer may come before all of the
- * request did.
+ * Upgrades. A request for another protocol is forwarded, unless it asks for
+ * HTTP/2. After 101, bytes are passed in both directions until both sides have
+ * sent FIN, nothing moves for `tunnel_ms`, a side takes nothing for
+ * `tunnel_ms`, or a drain ends what the client sends.
  *
- * When the client has gone, the origin is let go, whatever is awaited.
+ * Buffers. A request whose body is incomplete is kept for `gather_ms`. An
+ * answer is kept if the client does not take it at once. Both buffers are
+ * bounded. When they are full, a body moves only as fast as the other side
+ * takes it, and the connection to the origin is set aside in its pool. An
+ * answer may arrive before the whole request was sent. When the client has
+ * gone, the origin's connection is given up, whatever it waits for.
  *
- * Returns -EINVAL, and nothing has happened, if a part of the request's body
- * was read before. Else 0, or what went wrong on either side. The client was
- * told of it if nothing had been answered: 503, there is no connection to the
- * origin; 504, it is too slow; 502, its answer cannot be used. -ECONNRESET: the
- * client has gone, or the origin has ended its answer. The result is for those
- * that keep a log; whether there is another request, torc_http_recv() knows.
- * The head of the request is readable after it only if torc_http_keep() was
- * called before.
+ * Returns 0, or: -EINVAL part of the request's body was read before (nothing
+ * happens); -ECONNRESET the client has gone, or the origin cut its answer;
+ * -EBUSY the client stood still, and another request got the connection to the
+ * origin (`stall_ms`); or another error of either side. If nothing was answered
+ * before the error, the client is told: 503 there is no connection to the
+ * origin; 504 the origin is too slow; 502 its answer cannot be used. The result
+ * is for logs only: call torc_http_recv() next in any case. The head of the
+ * request is readable afterwards only if torc_http_keep() was called before.
  */
 static inline int
 torc_http_forward(struct torc_http *http, struct torc_http_client *origin,
