@@ -124,6 +124,7 @@ a_session_that_listens_is_nobody_elses(void **state)
 static int
 leave_open(struct scene *scene)
 {
+	const uint64_t begun = now_ms();
 	struct torc_pg_session *session;
 	struct torc_pg_row row;
 
@@ -138,7 +139,15 @@ leave_open(struct scene *scene)
 	torc_pg_session_release(session);
 	EXPECT(rent(scene, &session) == 0);
 	EXPECT(session_says(session, "select 7", "7"));
+	/* What still runs is not waited for. */
+	EXPECT(torc_pg_session_begin_simple(session, "select repeat('x', "
+	    "20000), pg_sleep(case when i = 3 then 100 else 0 end) from "
+	    "generate_series(1, 3) as i", LATE) == 0);
 	torc_pg_session_release(session);
+	EXPECT(rent(scene, &session) == 0);
+	EXPECT(session_says(session, "select 8", "8"));
+	torc_pg_session_release(session);
+	EXPECT(now_ms() - begun < 60000);
 	return 0;
 }
 
