@@ -2,13 +2,20 @@
 # shellcheck shell=bash
 # text.sh - lines, functions and files are short, and nothing is left to be done.
 
-for file in sys/*.[ch] ring/*.[ch] reactor/*.[ch] conn/*.[ch] conn/*/*.[ch] \
+# A claim that is longer than a line stays in one piece.
+awk '{
+		size = 0
+		words = NF
+		for (at = index($0, "\t"); at > 0; at = index($0, "\t")) {
+			size = size + at + 7 - (size + at - 1) % 8
+			$0 = substr($0, at + 1)
+		}
+		if (size + length > 80 && words > 1)
+			print FILENAME ":" FNR
+	}' sys/*.[ch] ring/*.[ch] reactor/*.[ch] conn/*.[ch] conn/*/*.[ch] \
     tests/*.[ch] tests/*/*.[ch] tools/examples/*.[ch] tools/bench/*.[ch] \
-    tools/ringstat/*.[ch] tools/guides/*.[ch]; do
-	# A claim that is longer than a line stays in one piece.
-	expand "$file" | awk -v f="$file" \
-	    'length > 80 && NF > 1 { print f ":" NR }'
-done | claim "lines have at most 80 columns"
+    tools/ringstat/*.[ch] tools/guides/*.[ch] |
+    claim "lines have at most 80 columns"
 
 awk 'FNR == 1 { start = 0 }
 	/^{$/ { start = FNR }
