@@ -10,10 +10,16 @@
 #include <string.h>
 
 #include "sys/sys.h"
+#include "sys/trap.h"
 
 #define NONCE_BYTES 18		/* 24 characters */
-#define NO_BINDING "n,,"	/* no channel binding: it needs TLS */
-#define NO_BINDING_64 "biws"	/* the same in base64 */
+#define HEADER_MAX 32u		/* before the binding, below */
+/* The header and the binding in base64, and the end. */
+#define BINDING_TEXT ((HEADER_MAX + PG_BINDING_SIZE + 2) / 3 * 4 + 1)
+
+/* By enum pg_bound. */
+static const char *const headers[] = { "n,,", "y,,",
+	"p=tls-server-end-point,," };
 
 static int
 base64(char *text, const uint8_t *data, size_t size)
@@ -55,12 +61,16 @@ hmac(uint8_t *out, const uint8_t *key, const char *text, size_t size)
 }
 
 int
-torc_pg_scram_begin(struct pg_scram *scram, const char *password)
+torc_pg_scram_begin(struct pg_scram *scram, const char *password,
+    const struct pg_binding *binding)
 {
 	uint8_t random[NONCE_BYTES];
 
 	memset(scram, 0, sizeof(*scram));
+	torc_assert(binding->size <= PG_BINDING_SIZE);
+	torc_assert((binding->bound == PG_BINDING_USED) == (binding->size > 0));
 	scram->password = password;
+	scram->binding = *binding;
 	if (torc_sys_random(random, sizeof(random)) < 0)
 		return -EIO;
 	base64(scram->nonce, random, sizeof(random));
@@ -71,7 +81,22 @@ int
 torc_pg_scram_first(const struct pg_scram *scram, char *text, size_t size)
 {
 	/* The server takes the user's name from the startup. */
-	return snprintf(text, size, NO_BINDING "n=,r=%s", scram->nonce);
+	return snprintf(text, size, "%sn=,r=%s",
+	    headers[scram->binding.bound], scram->nonce);
+}
+
+/* What the proof covers: the header of our first message, and the binding. */
+static void
+encode_binding(const struct pg_binding *binding, char text[BINDING_TEXT])
+{
+	const char *header = headers[binding->bound];
+	const size_t size = strlen(header);
+	uint8_t bytes[HEADER_MAX + PG_BINDING_SIZE];
+
+	torc_assert(size <= HEADER_MAX);
+	memcpy(bytes, header, size);
+	memcpy(bytes + size, binding->data, binding->size);
+	base64(text, bytes, size + binding->size);
 }
 
 /*
@@ -178,19 +203,19 @@ sign(struct pg_scram *scram, const char *message, size_t size,
 int
 torc_pg_scram_final(struct pg_scram *scram, char *text, size_t size)
 {
-	char message[3 * PG_SCRAM_SIZE], encoded[64];
+	char message[3 * PG_SCRAM_SIZE], encoded[64], binding[BINDING_TEXT];
 	uint8_t proof[PG_HASH_SIZE];
 	int rc, used;
 
-	used = snprintf(message, sizeof(message),
-	    "n=,r=%s,%s,c=" NO_BINDING_64 ",r=%s", scram->nonce,
-	    scram->server_first, scram->combined);
+	encode_binding(&scram->binding, binding);
+	used = snprintf(message, sizeof(message), "n=,r=%s,%s,c=%s,r=%s",
+	    scram->nonce, scram->server_first, binding, scram->combined);
 	rc = sign(scram, message, (size_t)used, proof);
 	if (rc < 0)
 		return rc;
 	base64(encoded, proof, sizeof(proof));
 	scram->answered = true;
-	return snprintf(text, size, "c=" NO_BINDING_64 ",r=%s,p=%s",
+	return snprintf(text, size, "c=%s,r=%s,p=%s", binding,
 	    scram->combined, encoded);
 }
 

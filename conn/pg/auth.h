@@ -12,9 +12,31 @@
 #include <stdint.h>
 
 #define PG_SCRAM "SCRAM-SHA-256"
+#define PG_SCRAM_PLUS "SCRAM-SHA-256-PLUS"
 #define PG_HASH_SIZE 32u
 #define PG_SCRAM_SIZE 1024u	/* of one message of the server's */
 #define PG_MD5_SIZE 36u		/* "md5", 32 digits, and the end */
+
+#define PG_BINDING_SIZE 64u	/* a hash of a certificate, at most */
+
+/*
+ * How a login is bound to the TLS connection below it (RFC 5802, gs2-cbind):
+ * not at all; it could be, but the server does not offer it; or by the hash of
+ * the server's certificate (tls-server-end-point, RFC 5929). The server
+ * compares this with what it has offered, so nobody in between can take the
+ * offer away.
+ */
+enum pg_bound {
+	PG_BINDING_NONE,
+	PG_BINDING_UNUSED,
+	PG_BINDING_USED,
+};
+
+struct pg_binding {
+	enum pg_bound bound;
+	uint8_t data[PG_BINDING_SIZE];	/* PG_BINDING_USED: the hash */
+	size_t size;
+};
 
 /*
  * A login, step by step. If a step fails, so does the login: -EPROTO the
@@ -22,6 +44,7 @@
  */
 struct pg_scram {
 	const char *password;
+	struct pg_binding binding;
 	char nonce[32];		/* ours */
 	char server_first[PG_SCRAM_SIZE];
 	char combined[PG_SCRAM_SIZE];	/* our nonce with the server's */
@@ -36,9 +59,10 @@ struct pg_scram {
 
 /*
  * Begin with a random nonce, or with one that a test knows. `password` stays
- * the caller's. Returns -EIO if there is no randomness.
+ * the caller's. `binding` is copied. Returns -EIO if there is no randomness.
  */
-int torc_pg_scram_begin(struct pg_scram *scram, const char *password);
+int torc_pg_scram_begin(struct pg_scram *scram, const char *password,
+    const struct pg_binding *binding);
 
 /* Write our first message into `text`. Returns its length. */
 int torc_pg_scram_first(const struct pg_scram *scram, char *text, size_t size);

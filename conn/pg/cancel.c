@@ -8,7 +8,7 @@
 
 #include "conn/pg/cancel.h"
 #include "conn/pg/client.h"
-#include "conn/pg/open.h"
+#include "conn/pg/connect.h"
 #include "conn/pg/session.h"
 #include "conn/pg/wire.h"
 #include "sys/trap.h"
@@ -20,7 +20,25 @@ struct pg_cancel {
 	uint32_t process;
 	uint32_t secret;
 	char address[PG_PEER_SIZE];	/* of that very server */
+	const char *name;	/* of the host, if the session has TLS */
 };
+
+/* Parks. The secret of a session with TLS is not shown in clear text. */
+static int
+connect_cancel(const struct pg_cancel *cancel, struct torc_conn **conn,
+    torc_deadline deadline)
+{
+	struct torc_dialled dialled = { .count = 0 };
+	int rc = torc_pg_dial(cancel->pg, conn, cancel->address, &dialled,
+	    deadline);
+
+	if (rc < 0 || cancel->name == NULL)
+		return rc;
+	rc = torc_pg_encrypt(cancel->pg, *conn, cancel->name, NULL, deadline);
+	if (rc < 0)
+		torc_conn_close(*conn, TORC_AT_ONCE);
+	return rc;
+}
 
 /*
  * Parks. Send a cancel. The server closes the connection when it has passed the
@@ -31,20 +49,19 @@ send_cancel(const struct pg_cancel *cancel, torc_deadline deadline)
 {
 	uint8_t memory[16];
 	struct pg_writer writer = { .data = memory, .size = sizeof(memory) };
-	struct torc_dialled dialled = { .count = 0 };
 	struct torc_conn *conn;
 	struct torc_slice none;
-	int rc;
+	int64_t rc;
 
-	if (torc_pg_dial(cancel->pg, &conn, cancel->address, &dialled,
-	    deadline) < 0)
+	if (connect_cancel(cancel, &conn, deadline) < 0)
 		return true;
 	torc_pg_put_cancel(&writer, cancel->process, cancel->secret);
 	rc = torc_conn_write(conn, memory, writer.used, deadline);
 	if (rc == 0)
 		rc = torc_conn_recv(conn, &none, deadline);
 	torc_conn_close(conn, TORC_AT_ONCE);
-	return rc == 0;
+	/* With TLS, the end may be there and not be said. */
+	return rc == 0 || rc == -ENOLINK;
 }
 
 static int
@@ -81,7 +98,8 @@ torc_pg_cancel_begin(struct torc_pg_session *session)
 		return;
 	*cancel = (struct pg_cancel) { .pg = session->pg,
 		.session = session, .process = session->process,
-		.secret = session->secret };
+		.secret = session->secret,
+		.name = session->transport != NULL ? session->name : NULL };
 	memcpy(cancel->address, session->peer, sizeof(cancel->address));
 	if (torc_pg_fiber(session->pg, run_cancel, cancel) < 0) {
 		torc_sys_free(cancel);

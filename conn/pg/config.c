@@ -10,6 +10,7 @@
 
 #include "reactor/error.h"
 #include "sys/sys.h"
+#include "sys/trap.h"
 
 #define HOST_MAX 253u		/* of a name in the DNS */
 #define PATH_MAX_UNIX 107u	/* of the address of a socket */
@@ -111,8 +112,10 @@ keep_texts(struct pg_setup *setup, const struct torc_pg_config *from)
 
 /* ---- Addresses ---- */
 
+/* `name`: whom a certificate has to name; NULL: it has no TLS. */
 static int
-add(struct pg_setup *setup, const char *address, const struct pg_words *words)
+add(struct pg_setup *setup, const char *address, const char *name,
+    const struct pg_words *words)
 {
 	const char *kept;
 
@@ -123,7 +126,19 @@ add(struct pg_setup *setup, const char *address, const struct pg_words *words)
 	if (kept == NULL)
 		return -ENOMEM;
 	setup->hosts[setup->host_count++] = kept;
-	return 0;
+	return name == NULL ? 0 :
+	    torc_pg_setup_name_host(setup, setup->host_count - 1, name);
+}
+
+int
+torc_pg_setup_name_host(struct pg_setup *setup, unsigned place,
+    const char *name)
+{
+	torc_assert(place < setup->host_count);
+	/* The zone of an address is not in certificates. */
+	setup->names[place] = torc_pg_setup_keep(setup, name,
+	    strchr(name, ':') != NULL ? strcspn(name, "%") : strlen(name));
+	return setup->names[place] == NULL ? -ENOMEM : 0;
 }
 
 static bool
@@ -163,7 +178,7 @@ add_folder(struct pg_setup *setup, const char *folder, const char *port,
 		return torc_pg_refuse(words, "address: the path of a socket in "
 		    "\"%s\": must have at most %u bytes", folder,
 		    PATH_MAX_UNIX);
-	return add(setup, address, words);
+	return add(setup, address, NULL, words);
 }
 
 /* In a URI, either may be a part of a password that was not percent-encoded. */
@@ -201,7 +216,7 @@ torc_pg_setup_add_host(struct pg_setup *setup, const char *host,
 		    host);
 	snprintf(address, sizeof(address), strchr(host, ':') != NULL ?
 	    "[%s]:%s" : "%s:%s", host, port);
-	return add(setup, address, words);
+	return add(setup, address, host, words);
 }
 
 /* "host", "host:port", "[::1]:port", "unix:path" or "/folder"; it is changed
@@ -217,7 +232,7 @@ add_item(struct pg_setup *setup, char *item, const struct pg_words *words)
 			"address: \"%s\": the path must have 1 "
 			"to %u bytes",
 			item, PATH_MAX_UNIX) :
-		    add(setup, item, words);
+		    add(setup, item, NULL, words);
 	if (item[0] == '/' || item[0] == '@')
 		return torc_pg_setup_add_host(setup, item, "", words);
 	if (strchr(item, '@') != NULL)
@@ -388,10 +403,14 @@ torc_pg_setup_make(struct pg_setup *setup, const struct torc_pg_config *config,
 	if (rc == 0)
 		rc = take_attrs(setup, words);
 	if (rc == 0)
+		rc = torc_pg_tls_take(&setup->tls, &setup->config, words);
+	if (rc == 0)
 		rc = add_parameters(setup, config->parameters, words);
 	/* This comes last, because a URI overrides the fields. */
 	if (rc == 0)
 		rc = take_address(setup, words);
+	if (rc == 0)
+		rc = torc_pg_tls_check(&setup->tls, &setup->config, words);
 	if (rc == 0 && (setup->config.user == NULL ||
 	    setup->config.user[0] == '\0'))
 		rc = torc_pg_refuse(words, "user: must be given");
@@ -400,5 +419,8 @@ torc_pg_setup_make(struct pg_setup *setup, const struct torc_pg_config *config,
 	setup->config.address = NULL;
 	setup->config.parameters = NULL;
 	setup->config.target_session_attrs = NULL;
+	setup->config.sslmode = NULL;
+	setup->config.sslnegotiation = NULL;
+	setup->config.channel_binding = NULL;
 	return rc;
 }

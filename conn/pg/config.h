@@ -3,6 +3,7 @@
 #ifndef TORC_PG_CONFIG_H
 #define TORC_PG_CONFIG_H
 
+#include "conn/pg/sslmode.h"
 #include "conn/pg/torc_pg.h"
 
 #define PG_HOSTS_MAX 32u
@@ -42,7 +43,10 @@ struct pg_setup {
 	struct pg_text *texts;		/* that were copied */
 	const char *hosts[PG_HOSTS_MAX + 1];	/* as torc_dial_name() reads
 						 * them */
+	/* Whom a certificate has to name; NULL: no TLS there. */
+	const char *names[PG_HOSTS_MAX];
 	unsigned host_count;
+	struct pg_tls tls;
 	enum pg_attrs attrs;
 	struct pg_keepalive keepalive;
 	const char *parameters[PG_PARAMETERS_MAX + 2];
@@ -77,6 +81,9 @@ char *torc_pg_setup_keep(struct pg_setup *setup, const char *text, size_t size);
  */
 int torc_pg_setup_add_host(struct pg_setup *setup, const char *host,
     const char *port, const struct pg_words *words);
+/* Its certificate has to name another host than its address does. */
+int torc_pg_setup_name_host(struct pg_setup *setup, unsigned place,
+    const char *name);
 int torc_pg_setup_add_parameter(struct pg_setup *setup, const char *name,
     const char *value, const struct pg_words *words);
 

@@ -11,11 +11,12 @@
 #include "conn/pg/client.h"
 #include "conn/pg/error.h"
 #include "conn/pg/login.h"
-#include "conn/pg/open.h"
+#include "conn/pg/connect.h"
 #include "conn/pg/saslprep.h"
 #include "conn/pg/session.h"
 #include "conn/pg/stream.h"
 #include "conn/pg/wire.h"
+#include "conn/transport.h"
 #include "sys/sys.h"
 
 struct login {
@@ -26,6 +27,7 @@ struct login {
 	char text[3 * PG_SCRAM_SIZE];	/* of a message of ours */
 	int text_size;
 	uint8_t salt[4];
+	struct pg_binding binding;
 	struct pg_scram scram;
 	char *password;		/* in the form that is hashed */
 };
@@ -54,8 +56,8 @@ put_first(struct pg_writer *writer, void *arg)
 {
 	const struct login *login = arg;
 
-	torc_pg_put_sasl(
-	    writer, PG_SCRAM, login->text, (size_t)login->text_size);
+	torc_pg_put_sasl(writer, login->binding.bound == PG_BINDING_USED ?
+	    PG_SCRAM_PLUS : PG_SCRAM, login->text, (size_t)login->text_size);
 }
 
 static void
@@ -93,7 +95,8 @@ compute_first(void *arg)
 	login->password = torc_pg_saslprep(login->session->pg->config.password);
 	if (login->password == NULL)
 		return -ENOMEM;
-	rc = torc_pg_scram_begin(&login->scram, login->password);
+	rc = torc_pg_scram_begin(&login->scram, login->password,
+	    &login->binding);
 	if (rc < 0)
 		return rc;
 	login->text_size = torc_pg_scram_first(&login->scram, login->text,
@@ -140,6 +143,10 @@ check_method(struct login *login, uint32_t method)
 	login->method = method;
 	if (config->password == NULL)
 		return refuse(login, "the server asks for a password");
+	if (login->session->pg->setup.tls.channel == PG_CHANNEL_REQUIRE &&
+	    method != PG_AUTH_SASL)
+		return refuse(login, "the server asks for a login without "
+		    "channel binding, which is required");
 	if (config->require_scram && method != PG_AUTH_SASL)
 		return refuse(login, "the server does not offer " PG_SCRAM
 		    ", which is required");
@@ -171,13 +178,56 @@ send_md5(struct login *login, const struct pg_auth *auth)
 	return rc < 0 ? rc : answer(login, put_text);
 }
 
+/* The hash of the server's certificate, as this connection has seen it. */
+static int
+bind_channel(struct login *login)
+{
+	const struct torc_pg_session *session = login->session;
+	const int size = session->pg->config.transport->binding(
+	    session->transport, login->binding.data);
+
+	if (size <= 0)
+		return refuse(login, "the server's certificate has no hash for "
+		    "channel binding (channel_binding = disable does without)");
+	login->binding.size = (size_t)size;
+	login->binding.bound = PG_BINDING_USED;
+	return 0;
+}
+
+/*
+ * An offer without TLS is not one: somebody has taken TLS off on its way. What
+ * is not offered may have been taken out of the offer: the server is told that
+ * it would have been used, and refuses.
+ */
+static int
+choose_binding(struct login *login, const struct pg_auth *auth)
+{
+	const struct torc_pg_session *session = login->session;
+	const enum pg_channel channel = session->pg->setup.tls.channel;
+	const bool offered = torc_pg_offers(auth, PG_SCRAM_PLUS);
+
+	if (offered && session->transport == NULL)
+		return refuse(login, "the server offers " PG_SCRAM_PLUS
+		    " without TLS");
+	if (offered && channel != PG_CHANNEL_DISABLE)
+		return bind_channel(login);
+	if (channel == PG_CHANNEL_REQUIRE)
+		return refuse(login, "the server does not offer " PG_SCRAM_PLUS
+		    ", and channel binding is required");
+	if (!torc_pg_offers(auth, PG_SCRAM))
+		return refuse(login, "the server does not offer " PG_SCRAM);
+	if (session->transport != NULL && channel != PG_CHANNEL_DISABLE)
+		login->binding.bound = PG_BINDING_UNUSED;
+	return 0;
+}
+
 static int
 send_first(struct login *login, const struct pg_auth *auth)
 {
-	int rc;
+	int rc = choose_binding(login, auth);
 
-	if (!torc_pg_offers(auth, PG_SCRAM))
-		return refuse(login, "the server does not offer " PG_SCRAM);
+	if (rc < 0)
+		return rc;
 	rc = torc_offload(compute_first, login, login->deadline);
 	return rc < 0 ? rc : answer(login, put_first);
 }
@@ -216,6 +266,10 @@ be_let_in(struct login *login)
 	    login->method == PG_AUTH_OK)
 		return refuse(login, "the server does not ask for " PG_SCRAM
 		    ", which is required");
+	if (login->session->pg->setup.tls.channel == PG_CHANNEL_REQUIRE &&
+	    login->binding.bound != PG_BINDING_USED)
+		return refuse(login, "the server lets us in without channel "
+		    "binding, which is required");
 	if (login->method == PG_AUTH_SASL && !login->scram.verified)
 		return refuse(login,
 		    "the server did not prove that it knows the password");
@@ -270,6 +324,10 @@ take_refusal(struct login *login, const struct pg_message *message)
 
 	if (torc_pg_take_report(message, &report) < 0)
 		return -EPROTO;
+	/* One that is starting does so either way. */
+	session->other_way = !login->let_in &&
+	    strcmp(report.state, "57P03") != 0 && (session->transport != NULL ||
+	    session->pg->setup.tls.mode == PG_SSL_ALLOW);
 	torc_pg_say(session, "log in to %s as %s: %s %s: %s", session->address,
 	    session->pg->config.user, report.severity, report.state,
 	    report.text);
@@ -319,7 +377,10 @@ torc_pg_log_in(struct torc_pg_session *session, torc_deadline deadline)
 		return -ENOMEM;
 	login->session = session;
 	login->deadline = deadline;
-	rc = torc_pg_write(session, put_startup, session->pg, deadline);
+	rc = session->pg->setup.tls.channel == PG_CHANNEL_REQUIRE &&
+	    session->transport == NULL ? refuse(login, "channel binding is "
+	    "required, and the connection has no TLS") :
+	    torc_pg_write(session, put_startup, session->pg, deadline);
 	while (rc == 0) {
 		rc = torc_pg_receive(session, &message, deadline);
 		if (rc == 0)

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * open.c - connections are opened, on the first address that has what is
- * asked for, and closed. TLS will come in between: connect_session() is its
- * place.
+ * asked for, and closed.
  */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "conn/pg/answer.h"
 #include "conn/pg/cache.h"
@@ -18,6 +13,7 @@
 #include "conn/pg/carry.h"
 #include "conn/pg/client.h"
 #include "conn/pg/config.h"
+#include "conn/pg/connect.h"
 #include "conn/pg/error.h"
 #include "conn/pg/login.h"
 #include "conn/pg/open.h"
@@ -27,74 +23,6 @@
 #include "reactor/error.h"
 #include "sys/sys.h"
 #include "sys/trap.h"
-
-/* Add the error of an attempt to the errors of earlier ones. */
-void
-torc_pg_say(struct torc_pg_session *session, const char *format, ...)
-{
-	struct torc_error *words = session->words;
-	size_t used = strlen(words->text);
-	va_list arguments;
-
-	torc_assert(used < sizeof(words->text));
-	if (words->cut)
-		return;
-	if (used > 0)
-		words->cut = torc_text_print(words->text + used,
-		    sizeof(words->text) - used, "; ");
-	used = strlen(words->text);
-	va_start(arguments, format);
-	words->cut |= torc_text_vprint(words->text + used,
-	    sizeof(words->text) - used, format, arguments);
-	va_end(arguments);
-}
-
-/* ---- Sockets ---- */
-
-/*
- * Set the options that the URI has; others stay as for all dialled connections.
- */
-static int
-set_keepalive(int fd, const struct pg_keepalive *keepalive)
-{
-	const struct {
-		int level, name, value;	/* negative: as it is */
-	} options[] = {
-		{ SOL_SOCKET, SO_KEEPALIVE, keepalive->on },
-		{ IPPROTO_TCP, TCP_KEEPIDLE,
-		    keepalive->idle_s > 0 ? keepalive->idle_s : -1 },
-		{ IPPROTO_TCP, TCP_KEEPINTVL,
-		    keepalive->interval_s > 0 ? keepalive->interval_s : -1 },
-		{ IPPROTO_TCP, TCP_KEEPCNT,
-		    keepalive->count > 0 ? keepalive->count : -1 },
-		{ IPPROTO_TCP, TCP_USER_TIMEOUT, keepalive->user_timeout_ms },
-	};
-	int rc = 0;
-
-	for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]) &&
-	    rc == 0; i++) {
-		const int value = options[i].value;
-
-		if (value >= 0)
-			rc = torc_sys_setsockopt(fd, options[i].level,
-			    options[i].name, &value, sizeof(value));
-	}
-	return rc;
-}
-
-int
-torc_pg_dial(struct torc_pg *pg, struct torc_conn **conn, const char *address,
-    struct torc_dialled *dialled, torc_deadline deadline)
-{
-	int rc = torc_dial_next(conn, address, dialled, deadline);
-
-	if (rc < 0 || strncmp(address, "unix:", 5) == 0)
-		return rc;
-	rc = set_keepalive(torc_conn_fd(*conn), &pg->setup.keepalive);
-	if (rc < 0)
-		torc_conn_close(*conn, TORC_AT_ONCE);
-	return rc;
-}
 
 /* ---- What a server is ---- */
 
@@ -212,7 +140,7 @@ make_prefix(struct torc_pg *pg, char *prefix, size_t size)
 }
 
 static struct torc_pg_session *
-new_session(struct torc_pg *pg, const char *address, struct torc_error *words)
+new_session(struct torc_pg *pg, unsigned place, struct torc_error *words)
 {
 	struct torc_pg_session *session = torc_sys_alloc(sizeof(*session));
 	char prefix[PG_PREFIX_SIZE] = "";
@@ -226,31 +154,10 @@ new_session(struct torc_pg *pg, const char *address, struct torc_error *words)
 	}
 	torc_pg_fault_init(&session->fault);
 	session->pg = pg;
-	session->address = address;
+	session->address = pg->setup.hosts[place];
+	session->name = pg->setup.names[place];
 	session->words = words;
 	return session;
-}
-
-/* Parks. Connect. TLS would begin here. */
-static int
-connect_session(struct torc_pg_session *session, struct torc_dialled *dialled,
-    torc_deadline deadline)
-{
-	int rc = torc_pg_dial(session->pg, &session->conn, session->address,
-	    dialled, deadline);
-
-	if (rc == -EALREADY)
-		return rc;
-	if (rc < 0)
-		torc_pg_say(session, "connect to %s: %s", session->address,
-		    rc == -ETIMEDOUT ? "no connection in time" :
-		    torc_pg_cause(rc));
-	else if (strncmp(session->address, "unix:", 5) == 0 ||
-	    torc_conn_peer_address(session->conn, session->peer,
-	    sizeof(session->peer)) < 0)
-		snprintf(session->peer, sizeof(session->peer), "%s",
-		    session->address);
-	return rc;
 }
 
 static void
@@ -291,38 +198,85 @@ enter(struct torc_pg_session *session, enum pg_attrs attrs,
 	return rc;
 }
 
-/* A server that does not answer must leave time for the others. */
-static torc_deadline
-share_of(torc_deadline deadline, unsigned left)
-{
-	const uint64_t now = torc_now();
+/* What is opened, and how. */
+struct attempt {
+	unsigned place;		/* of the host */
+	enum pg_attrs attrs;
+	struct torc_error *words;
+	struct torc_dialled dialled;	/* addresses of its name */
+	bool encrypted;
+	bool other_way;		/* it has failed, and may go better the other
+				 * way */
+	char peer[PG_PEER_SIZE];	/* where it has failed */
+};
 
-	return deadline.at == UINT64_MAX || deadline.at <= now ? deadline :
-	    torc_at(now + (deadline.at - now) / left);
+/* The session could not be opened, and goes. */
+static int
+fail_attempt(struct attempt *attempt, struct torc_pg_session *session, int rc)
+{
+	attempt->other_way = session->other_way;
+	memcpy(attempt->peer, session->peer, sizeof(attempt->peer));
+	if (session->conn != NULL)
+		close_session(session, NULL);
+	else
+		free_session(session, NULL);
+	return rc;
 }
 
-/* Parks. Try the next address of a host. */
+/* Parks. The next address, or `again` the one that was tried last. */
 static int
-try_address(struct torc_pg *pg, const char *host,
-    struct torc_dialled *dialled, enum pg_attrs attrs, struct torc_error *words,
+try_once(struct torc_pg *pg, struct attempt *attempt, bool again,
     struct torc_pg_session **made, torc_deadline deadline)
 {
-	struct torc_pg_session *session = new_session(pg, host, words);
+	struct torc_pg_session *session = new_session(pg, attempt->place,
+	    attempt->words);
+	struct torc_dialled repeated = { .count = 0 };
 	int rc;
 
 	if (session == NULL)
 		return -ENOMEM;
-	rc = connect_session(session, dialled, deadline);
-	if (rc < 0) {
-		free_session(session, NULL);
+	if (again)
+		memcpy(session->peer, attempt->peer, sizeof(session->peer));
+	rc = torc_pg_connect(session, attempt->encrypted,
+	    again ? &repeated : &attempt->dialled, deadline);
+	if (rc == 0)
+		rc = enter(session, attempt->attrs, torc_pg_share(deadline,
+		    1 + attempt->dialled.left));
+	if (rc < 0)
+		return fail_attempt(attempt, session, rc);
+	*made = session;
+	return 0;
+}
+
+/*
+ * Parks. Try the next address of a host, and try it again the other way, as
+ * libpq does: `allow` with TLS, if the server refuses clear text; `prefer` in
+ * clear text, if a handshake or a login over TLS fails.
+ */
+static int
+try_address(struct torc_pg *pg, struct attempt *attempt,
+    struct torc_pg_session **made, torc_deadline deadline)
+{
+	const enum pg_sslmode mode = pg->setup.names[attempt->place] == NULL ||
+	    pg->config.transport == NULL ? PG_SSL_DISABLE : pg->setup.tls.mode;
+	int rc, first;
+
+	attempt->other_way = false;
+	attempt->encrypted = mode >= PG_SSL_PREFER;
+	rc = try_once(pg, attempt, false, made, deadline);
+	if (rc == 0 || !attempt->other_way ||
+	    (mode != PG_SSL_ALLOW && mode != PG_SSL_PREFER))
 		return rc;
-	}
-	rc = enter(session, attrs, share_of(deadline, 1 + dialled->left));
-	if (rc < 0) {
-		close_session(session, NULL);
-		return rc;
-	}
-	/* The next reader sees what follows. */
+	first = rc;
+	attempt->encrypted = !attempt->encrypted;
+	rc = try_once(pg, attempt, true, made, deadline);
+	return rc == -EPROTONOSUPPORT ? first : rc;
+}
+
+/* The next reader sees what follows. */
+static void
+begin_session(struct torc_pg_session *session)
+{
 	torc_conn_consume(session->conn, session->shown -
 	    session->view.size);
 	session->view.size = session->shown = 0;
@@ -331,8 +285,6 @@ try_address(struct torc_pg *pg, const char *host,
 	session->writable = tells(session, "in_hot_standby") != 1 &&
 	    tells(session, "default_transaction_read_only") != 1;
 	session->words = NULL;
-	*made = session;
-	return 0;
 }
 
 /* ---- All addresses ---- */
@@ -352,19 +304,19 @@ is_final(int rc)
  * Parks. Try a host. A name may have several addresses, of different servers.
  */
 static int
-try_host(struct torc_pg *pg, const char *host, enum pg_attrs attrs,
+try_host(struct torc_pg *pg, unsigned place, enum pg_attrs attrs,
     struct torc_error *words, struct torc_pg_session **made,
     torc_deadline deadline)
 {
-	struct torc_dialled dialled = { .count = 0 };
+	struct attempt attempt = { .place = place, .attrs = attrs,
+		.words = words };
 	int rc, next = -EHOSTUNREACH;
 
 	do {
 		rc = next;
-		next = try_address(pg, host, &dialled, attrs, words, made,
-		    deadline);
+		next = try_address(pg, &attempt, made, deadline);
 	} while (next < 0 && next != -EALREADY && !is_final(next) &&
-	    dialled.left > 0);
+	    attempt.dialled.left > 0);
 	return next == -EALREADY ? rc : next;
 }
 
@@ -377,8 +329,8 @@ try_all(struct torc_pg *pg, enum pg_attrs attrs, struct torc_error *words,
 	int rc = -EHOSTUNREACH;
 
 	for (unsigned i = 0; i < count && rc < 0 && !is_final(rc); i++)
-		rc = try_host(pg, pg->setup.hosts[i], attrs, words, made,
-		    share_of(deadline, count - i));
+		rc = try_host(pg, i, attrs, words, made,
+		    torc_pg_share(deadline, count - i));
 	return rc;
 }
 
@@ -394,9 +346,11 @@ open_session(void **item, torc_deadline deadline, void *arg)
 
 	torc_error_clear(&words);
 	rc = try_all(pg, prefers ? PG_STANDBY : pg->setup.attrs, &words,
-	    &session, prefers ? share_of(deadline, 2) : deadline);
+	    &session, prefers ? torc_pg_share(deadline, 2) : deadline);
 	if (rc < 0 && prefers && !is_final(rc))
 		rc = try_all(pg, PG_ANY, &words, &session, deadline);
+	if (rc == 0)
+		begin_session(session);
 	if (rc == 0)
 		torc_error_clear(&words);
 	else if (words.text[0] == '\0')

@@ -18,9 +18,13 @@ struct pg_cancel;
 struct torc_pg_session {
 	struct torc_pg *pg;
 	struct torc_conn *conn;
+	struct torc_transport *transport;	/* of it; NULL: clear text */
 	const char *address;
+	const char *name;	/* of the host, for TLS; NULL: it has none */
 	char peer[PG_PEER_SIZE];	/* one that the name has, if it is */
 	struct torc_error *words;	/* while it is opened */
+	bool other_way;		/* it could not, but may with TLS, if it had
+				 * none; or without */
 	struct pg_carry carry;
 	struct pg_cache cache;
 	struct pg_setting *settings;

@@ -194,7 +194,9 @@ receive_more(struct torc_pg_session *session, torc_deadline deadline)
 		session->view.size = 0;
 	if (rc > 0 || rc == -ETIMEDOUT || rc == -ECANCELED)
 		return rc;
-	return lose(session, rc < 0 ? rc : -ECONNRESET);
+	/* An end that TLS did not announce is no other one: messages tell by
+	 * themselves whether they are whole. */
+	return lose(session, rc < 0 && rc != -ENOLINK ? rc : -ECONNRESET);
 }
 
 /*

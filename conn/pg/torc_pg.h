@@ -42,6 +42,8 @@
  *			the protocol; nothing was sent
  *	-EOPNOTSUPP	the server asks for a method that torc does not have, or
  *			a statement cannot be used in this way
+ *	-EPROTONOSUPPORT
+ *			TLS is required, and the server has none
  *	-ECONNRESET ...	the connection was lost, or there is none
  *	-ECONNABORTED	a statement of torc_pg_query() or of a batch left a
  *			transaction open, which its text did not show; its
@@ -51,7 +53,13 @@
  * only if the connection breaks. enum torc_pg_outcome says what is known about
  * them. A request that was not sent yet moves to another connection.
  *
- * The connection is not encrypted.
+ * TLS. By default connections are in clear text. With `transport`, which is
+ * torc_tls_client_transport() of a client of TLS (torc_tls.h), they have TLS,
+ * and the server has to prove its name. `sslmode`, `sslnegotiation` and
+ * `channel_binding` mean what they mean for libpq, also in a URI. Certificates
+ * and keys are those of `transport`: a URI that names files of its own is
+ * refused. Each host of a list is treated for itself. A unix socket never has
+ * TLS. A cancel goes over TLS if the connection of its statement does.
  */
 #ifndef TORC_PG_H
 #define TORC_PG_H
@@ -67,6 +75,7 @@ extern "C" {
 #endif
 
 struct torc_pg;
+struct torc_transport_dialler;
 struct torc_pg_config;
 struct torc_pg_stats;
 
@@ -301,6 +310,43 @@ struct torc_pg_config {
 	void (*notice)(struct torc_pg *pg, const struct torc_pg_error *notice,
 	    void *arg);
 	void *arg;		/* passed to `notice` */
+
+	/*
+	 * TLS for the connections: see torc_pg.h. NULL: clear text. It has to
+	 * live until the client is destroyed.
+	 */
+	struct torc_transport_dialler *transport;
+	/*
+	 * When TLS is used, and what is verified, in PostgreSQL's terms. NULL:
+	 * "verify-full" with `transport`, and else "disable".
+	 *
+	 *	disable		no TLS
+	 *	allow		clear text; TLS if the server refuses that
+	 *	prefer		TLS; clear text if the server has none, or if
+	 *			the handshake or the login fails
+	 *	require		TLS
+	 *	verify-ca	TLS; the certificate has to be signed by
+	 *			somebody who is trusted
+	 *	verify-full	TLS; and it has to have the name of the host,
+	 *			or its address if that is all there is
+	 *
+	 * Only the last two, and channel binding, protect against somebody who
+	 * is in between. If `transport` was made with a CA of its own, the
+	 * others verify as verify-ca does: an old rule of libpq.
+	 */
+	const char *sslmode;
+	/*
+	 * How TLS begins: "postgres" (also NULL) asks the server first,
+	 * "direct" does not. It needs PostgreSQL 17, and an `sslmode` of
+	 * require or more.
+	 */
+	const char *sslnegotiation;
+	/*
+	 * Whether a login is bound to the certificate of the server, so that
+	 * nobody in between can pass it on: "disable"; "prefer" (also NULL) if
+	 * the server can; "require" refuses every other login.
+	 */
+	const char *channel_binding;
 };
 
 /*

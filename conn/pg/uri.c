@@ -104,71 +104,101 @@ split_place(char *place, char **host, char **port,
 	return decode(*host, words);
 }
 
-static int
-add_authority(struct pg_setup *setup, char *authority,
-    const struct pg_words *words)
-{
-	char *place, *host = NULL, *port = NULL;
-	int rc = 0;
+/* Texts with commas in between. */
+struct list {
+	char *items[PG_HOSTS_MAX];
+	unsigned count;
+};
 
-	while (rc == 0 && (place = strsep(&authority, ",")) != NULL) {
-		rc = split_place(place, &host, &port, words);
-		if (rc == 0)
-			rc = torc_pg_setup_add_host(setup,
-			    host[0] != '\0' ? host : SOCKETS, port, words);
+static int
+split_list(struct list *list, char *text, const struct pg_words *words)
+{
+	char *item;
+
+	list->count = 0;
+	while ((item = strsep(&text, ",")) != NULL) {
+		if (list->count == PG_HOSTS_MAX)
+			return torc_pg_refuse(words, "address: must have at "
+			    "most %u hosts", PG_HOSTS_MAX);
+		list->items[list->count++] = item;
 	}
-	return rc;
+	return 0;
 }
 
-/* One port is that of all hosts; else there is one for each. */
+/* Returns how many ports there are behind the hosts, or -EINVAL. */
 static int
-add_listed(struct pg_setup *setup, const struct places *places,
+split_authority(struct list *hosts, struct list *ports, char *authority,
     const struct pg_words *words)
 {
-	char none[] = "", *hosts = places->hosts;
-	char *ports = places->ports != NULL ? places->ports : none;
-	char *host, *port = ports;
-	const bool several = strchr(ports, ',') != NULL;
+	int given = 0, rc = split_list(hosts, authority, words);
+
+	for (unsigned i = 0; i < hosts->count && rc == 0; i++) {
+		rc = split_place(hosts->items[i], &hosts->items[i],
+		    &ports->items[i], words);
+		given += rc == 0 && ports->items[i][0] != '\0';
+	}
+	ports->count = given > 0 ? hosts->count : 0;
+	return rc < 0 ? rc : given;
+}
+
+/*
+ * One port is that of all hosts; else there is one for each. What is dialled
+ * may have names beside it, for certificates.
+ */
+static int
+add_listed(struct pg_setup *setup, const struct list *hosts,
+    const struct list *names, const struct list *ports,
+    const struct pg_words *words)
+{
 	int rc = 0;
 
-	while (rc == 0 && (host = strsep(&hosts, ",")) != NULL) {
-		if (several && ports == NULL)
-			return torc_pg_refuse(words,
-			    "port in the URI: must be as "
-			    "many as hosts, or one, and not fewer");
-		if (several)
-			port = strsep(&ports, ",");
-		rc = torc_pg_setup_add_host(
-		    setup, host[0] != '\0' ? host : SOCKETS, port, words);
-	}
-	if (rc == 0 && several && ports != NULL)
-		rc = torc_pg_refuse(words,
+	if (ports->count > 1 && ports->count != hosts->count)
+		return torc_pg_refuse(words,
 		    "port in the URI: must be as many as "
-		    "hosts, or one, and not more");
+		    "hosts, or one, and not %s",
+		    ports->count > hosts->count ? "more" : "fewer");
+	if (names->count > 1 && names->count != hosts->count)
+		return torc_pg_refuse(words, "hostaddr in the URI: must be as "
+		    "many as hosts");
+	for (unsigned i = 0; i < hosts->count && rc == 0; i++) {
+		const char *host = hosts->items[i];
+		const char *name = i < names->count ? names->items[i] : "";
+
+		rc = torc_pg_setup_add_host(setup,
+		    host[0] != '\0' ? host : SOCKETS, ports->count == 0 ? "" :
+		    ports->items[ports->count > 1 ? i : 0], words);
+		if (rc == 0 && name[0] != '\0' && name[0] != '/' &&
+		    setup->names[i] != NULL)
+			rc = torc_pg_setup_name_host(setup, i, name);
+	}
 	return rc;
 }
 
+/* Parameters replace what is behind the user. */
 static int
-add_places(struct pg_setup *setup, struct places *places,
+add_places(struct pg_setup *setup, const struct places *places,
     const struct pg_words *words)
 {
-	int rc = 0;
+	struct list hosts, ports, addresses, none = { .count = 0 };
+	int rc;
 
 	if (strchr(places->authority, '[') != NULL &&
 	    strchr(places->authority, ']') == NULL)
 		return refuse_brackets(words);
-	if (places->addresses != NULL)
-		places->hosts = places->addresses;
-	if (places->hosts == NULL && places->ports == NULL)
-		return add_authority(setup, places->authority, words);
-	if (places->hosts == NULL) {
-		places->hosts = places->authority;
-		rc = strpbrk(places->authority, ":[") == NULL ?
-		    decode(places->authority, words) : torc_pg_refuse(words,
-		    "port in the URI: must not be there beside one behind a "
-		    "host");
-	}
-	return rc < 0 ? rc : add_listed(setup, places, words);
+	rc = split_authority(&hosts, &ports, places->authority, words);
+	if (rc > 0 && places->ports != NULL)
+		return torc_pg_refuse(words, "port in the URI: must not be "
+		    "there beside one behind a host");
+	if (rc >= 0 && places->hosts != NULL)
+		rc = split_list(&hosts, places->hosts, words);
+	if (rc >= 0 && places->ports != NULL)
+		rc = split_list(&ports, places->ports, words);
+	if (rc < 0 || places->addresses == NULL)
+		return rc < 0 ? rc :
+		    add_listed(setup, &hosts, &none, &ports, words);
+	rc = split_list(&addresses, places->addresses, words);
+	return rc < 0 ? rc :
+	    add_listed(setup, &addresses, &hosts, &ports, words);
 }
 
 /* ---- Parameters ---- */
@@ -180,7 +210,9 @@ enum way {
 	FALLBACK,		/* the same, if nothing else is */
 	SECONDS,		/* to connect */
 	NUMBER,			/* of the sockets */
-	ONE_OF,			/* without effect: torc has no others */
+	ONE_OF,			/* without effect, but that of JDBC's "true" */
+	TLS,			/* when TLS is used, and how */
+	ELSEWHERE,		/* what a client of TLS is made with */
 	SCRAM,
 	ATTRS,
 };
@@ -218,11 +250,17 @@ static const struct known {
 	TO_NUMBER("tcp_user_timeout", user_timeout_ms, INT_MAX),
 	{ "target_session_attrs", ATTRS, 0, 0, PG_ATTRS_NAMES },
 	{ "require_auth", SCRAM, 0, 0, "scram-sha-256" },
-	{ "sslmode", ONE_OF, 0, 0, "disable, allow, prefer" },
-	{ "ssl", ONE_OF, 0, 0, "false" },
-	{ "sslnegotiation", ONE_OF, 0, 0, "postgres" },
+	{ "sslmode", TLS, 0, 0, PG_SSLMODE_NAMES },
+	{ "ssl", ONE_OF, 0, 0, "true, false" },
+	{ "sslnegotiation", TLS, 0, 0, PG_NEGOTIATION_NAMES },
+	{ "channel_binding", TLS, 0, 0, PG_CHANNEL_NAMES },
+	{ "sslrootcert", ELSEWHERE, 0, 0, NULL },
+	{ "sslcert", ELSEWHERE, 0, 0, NULL },
+	{ "sslkey", ELSEWHERE, 0, 0, NULL },
+	{ "sslpassword", ELSEWHERE, 0, 0, NULL },
+	{ "sslcrl", ELSEWHERE, 0, 0, NULL },
+	{ "ssl_min_protocol_version", ELSEWHERE, 0, 0, NULL },
 	{ "gssencmode", ONE_OF, 0, 0, "disable, prefer" },
-	{ "channel_binding", ONE_OF, 0, 0, "disable, prefer" },
 	{ "load_balance_hosts", ONE_OF, 0, 0, "disable" },
 };
 
@@ -289,11 +327,16 @@ take_choice(struct pg_setup *setup, const struct known *what,
 		setup->config.require_scram = true;
 		return 0;
 	}
-	if (what->way == ONE_OF && is_among(value, what->values))
+	if (what->way == TLS && torc_pg_tls_set(&setup->tls, what->name, value))
 		return 0;
-	return torc_pg_refuse(words, "%s = \"%s\" in the URI: must be %s (and "
-	    "connections are not encrypted)", what->name, value,
-	    what->values);
+	if (what->way == ONE_OF && is_among(value, what->values)) {
+		if (strcmp(value, "true") == 0 &&
+		    setup->tls.mode < PG_SSL_REQUIRE)
+			setup->tls.mode = PG_SSL_REQUIRE;
+		return 0;
+	}
+	return torc_pg_refuse(words, "%s = \"%s\" in the URI: must be %s",
+	    what->name, value, what->values);
 }
 
 static int
@@ -324,6 +367,9 @@ take_parameter(struct pg_setup *setup, struct places *places, char *name,
 	case FALLBACK:
 		places->fallback = value;
 		return 0;
+	case ELSEWHERE:
+		return torc_pg_refuse(words, "%s in the URI: must be a field "
+		    "of the client of TLS instead (`transport`)", name);
 	case SECONDS:
 	case NUMBER:
 		return take_number(setup, what, value, words);

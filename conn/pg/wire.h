@@ -16,6 +16,9 @@
 #define PG_COLUMNS_MAX 1664u	/* the server's own bound is 1664 */
 #define PG_PARAMS_MAX 65535u
 
+/* Asks whether the server has TLS: one byte is the answer. */
+#define PG_SSL_REQUEST "\0\0\0\x08\x04\xd2\x16\x2f"
+
 /* ---- Messages of the server ---- */
 
 enum pg_type {

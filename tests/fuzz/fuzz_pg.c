@@ -264,12 +264,14 @@ check_bind(const uint8_t *data, size_t size)
 static void
 check_login(const uint8_t *data, size_t size, size_t cut)
 {
+	static const struct pg_binding binding = { .bound = PG_BINDING_UNUSED };
 	static struct pg_scram scram;
 	char text[3 * PG_SCRAM_SIZE];
 
 	if (cut > size)
 		return;
-	require(torc_pg_scram_begin(&scram, "secret") == 0, "no randomness");
+	require(torc_pg_scram_begin(&scram, "secret", &binding) == 0,
+	    "no randomness");
 	/* One that the input can know. */
 	memcpy(scram.nonce, "nonce", 6);
 	if (torc_pg_scram_challenge(&scram, data, cut, 4096) < 0)

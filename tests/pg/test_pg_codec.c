@@ -660,10 +660,12 @@ what_does_not_fit_is_counted_and_not_written(void **state)
 #define COMBINED NONCE "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
 #define SALT "W22ZaJ0SNY7soEsUEjb6gQ=="
 
+static const struct pg_binding unbound = { .bound = PG_BINDING_NONE };
+
 static int
 challenge(struct pg_scram *scram, const char *text, unsigned most)
 {
-	assert_int_equal(torc_pg_scram_begin(scram, "pencil"), 0);
+	assert_int_equal(torc_pg_scram_begin(scram, "pencil", &unbound), 0);
 	strcpy(scram->nonce, NONCE);
 	return torc_pg_scram_challenge(scram, text, strlen(text), most);
 }
@@ -689,6 +691,51 @@ a_login_by_scram_computes_what_two_implementations_agree_on(void **state)
 	assert_int_equal(torc_pg_scram_verify(&scram, signature,
 	    sizeof(signature) - 1), 0);
 	assert_true(scram.verified);
+}
+
+/* What a login says of its channel, and the proof of it, in base64. */
+static void
+check_binding(const struct pg_binding *binding, const char *header,
+    const char *encoded)
+{
+	struct pg_scram scram;
+	char text[512], expected[256];
+
+	assert_int_equal(torc_pg_scram_begin(&scram, "pencil", binding), 0);
+	strcpy(scram.nonce, NONCE);
+	assert_true(torc_pg_scram_first(&scram, text, sizeof(text)) > 0);
+	snprintf(expected, sizeof(expected), "%sn=,r=" NONCE, header);
+	assert_string_equal(text, expected);
+	assert_int_equal(torc_pg_scram_challenge(&scram, "r=" COMBINED ",s="
+	    SALT ",i=4096", strlen("r=" COMBINED ",s=" SALT ",i=4096"),
+	    4096), 0);
+	assert_int_equal(torc_pg_scram_derive(&scram), 0);
+	assert_true(torc_pg_scram_final(&scram, text, sizeof(text)) > 0);
+	snprintf(expected, sizeof(expected), "c=%s,r=%s,p=", encoded,
+	    COMBINED);
+	if (strncmp(text, expected, strlen(expected)) != 0)
+		fail_msg("%s, not %s", text, expected);
+}
+
+static void
+a_login_says_how_it_is_bound_to_its_channel_and_proves_it(void **state)
+{
+	struct pg_binding binding = { .bound = PG_BINDING_NONE };
+
+	(void)state;
+	check_binding(&binding, "n,,", "biws");
+	binding.bound = PG_BINDING_UNUSED;
+	check_binding(&binding, "y,,", "eSws");
+	binding.bound = PG_BINDING_USED;
+	binding.size = 4;
+	memcpy(binding.data, "hash", 4);
+	check_binding(&binding, "p=tls-server-end-point,,",
+	    "cD10bHMtc2VydmVyLWVuZC1wb2ludCwsaGFzaA==");
+	binding.size = PG_BINDING_SIZE;
+	memset(binding.data, 'x', PG_BINDING_SIZE);
+	check_binding(&binding, "p=tls-server-end-point,,",
+	    "cD10bHMtc2VydmVyLWVuZC1wb2ludCwseHh4eHh4eHh4eHh4eHh4eHh4eHh4"
+	    "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eA==");
 }
 
 /* A71, R-174, I76 */
@@ -890,6 +937,8 @@ main(void)
 		cmocka_unit_test(what_does_not_fit_is_counted_and_not_written),
 		cmocka_unit_test(
 		    a_login_by_scram_computes_what_two_implementations_agree_on),
+		cmocka_unit_test(
+		    a_login_says_how_it_is_bound_to_its_channel_and_proves_it),
 		cmocka_unit_test(
 		    a_challenge_that_is_costly_odd_or_anothers_is_refused),
 		cmocka_unit_test(md5_is_what_the_server_computes),

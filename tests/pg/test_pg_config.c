@@ -12,6 +12,7 @@
 #include <libpq-fe.h>
 
 #include "conn/pg/config.h"
+#include "conn/transport.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -115,62 +116,70 @@ an_address_that_cannot_be_is_refused_when_the_client_is_made(void **state)
 
 /* ---- URIs ---- */
 
+static const struct {
+	const char *uri;
+	const char *hosts;
+	const char *user;
+	const char *password;
+	const char *database;
+} uris[] = {
+	{ "postgres://db", "db:5432", "field", "secret", "base" },
+	{ "postgresql://", "unix:/var/run/postgresql/.s.PGSQL.5432",
+	    "field", "secret", "base" },
+	{ "postgresql:///shop", "unix:/var/run/postgresql/"
+	    ".s.PGSQL.5432", "field", "secret", "shop" },
+	{ "postgres://me@db:1/shop", "db:1", "me", "secret", "shop" },
+	{ "postgres://me:p%40ss%3a%2F@db/s%20p", "db:5432", "me",
+	    "p@ss:/", "s p" },
+	{ "postgres://me:@db/", "db:5432", "me", "secret", "base" },
+	{ "postgres://me@db?user=&password=&dbname=", "db:5432", "me",
+	    "secret", "base" },
+	{ "postgres://me:p?a@db/x?", "db:5432", "me", "p?a", "x" },
+	{ "postgres://me:p?a@b@db/x?keepalives=1&", "db:5432", "me",
+	    "p?a@b", "x" },
+	{ "postgres://:pw@db/", "db:5432", "field", "pw", "base" },
+	{ "postgres://me:p@ss@db", "db:5432", "me", "p@ss", "base" },
+	{ "postgres://a:1,b,[::1]:3/x", "a:1 b:5432 [::1]:3", "field",
+	    "secret", "x" },
+	{ "postgres://%2Frun%2Fpg:7/x", "unix:/run/pg/.s.PGSQL.7",
+	    "field", "secret", "x" },
+	{ "postgres:///x?host=/run/pg&port=7", "unix:/run/pg/"
+	    ".s.PGSQL.7", "field", "secret", "x" },
+	{ "postgres:///?host=a,b&port=1,2&user=u&password=p&dbname=d",
+	    "a:1 b:2", "u", "p", "d" },
+	{ "postgres:///?host=a,b&port=9", "a:9 b:9", "field",
+	    "secret", "base" },
+	{ "postgres://a,b/x?port=9", "a:9 b:9", "field", "secret",
+	    "x" },
+	{ "postgres://name/x?hostaddr=10.0.0.1", "10.0.0.1:5432",
+	    "field", "secret", "x" },
+	{ "postgres://name:7/x?hostaddr=10.0.0.1", "10.0.0.1:7",
+	    "field", "secret", "x" },
+	{ "postgres://:7/x?host=a,b", "a:7 b:7", "field", "secret",
+	    "x" },
+	{ "postgres://a:7,b/x?hostaddr=::1,::2",
+	    "[::1]:7 [::2]:5432", "field", "secret", "x" },
+	{ "postgres://u:p@db/d?ssl=false", "db:5432", "u", "p", "d" },
+	{ "postgres://u:p@db/d?sslmode=prefer&gssencmode=disable&"
+	    "channel_binding=prefer&target_session_attrs=any",
+	    "db:5432", "u", "p", "d" },
+};
+
 static void
 a_uri_is_read_as_libpq_reads_it(void **state)
 {
-	static const struct {
-		const char *uri;
-		const char *hosts;
-		const char *user;
-		const char *password;
-		const char *database;
-	} cases[] = {
-		{ "postgres://db", "db:5432", "field", "secret", "base" },
-		{ "postgresql://", "unix:/var/run/postgresql/.s.PGSQL.5432",
-		    "field", "secret", "base" },
-		{ "postgresql:///shop", "unix:/var/run/postgresql/"
-		    ".s.PGSQL.5432", "field", "secret", "shop" },
-		{ "postgres://me@db:1/shop", "db:1", "me", "secret", "shop" },
-		{ "postgres://me:p%40ss%3a%2F@db/s%20p", "db:5432", "me",
-		    "p@ss:/", "s p" },
-		{ "postgres://me:@db/", "db:5432", "me", "secret", "base" },
-		{ "postgres://me@db?user=&password=&dbname=", "db:5432", "me",
-		    "secret", "base" },
-		{ "postgres://me:p?a@db/x?", "db:5432", "me", "p?a", "x" },
-		{ "postgres://me:p?a@b@db/x?keepalives=1&", "db:5432", "me",
-		    "p?a@b", "x" },
-		{ "postgres://:pw@db/", "db:5432", "field", "pw", "base" },
-		{ "postgres://me:p@ss@db", "db:5432", "me", "p@ss", "base" },
-		{ "postgres://a:1,b,[::1]:3/x", "a:1 b:5432 [::1]:3", "field",
-		    "secret", "x" },
-		{ "postgres://%2Frun%2Fpg:7/x", "unix:/run/pg/.s.PGSQL.7",
-		    "field", "secret", "x" },
-		{ "postgres:///x?host=/run/pg&port=7", "unix:/run/pg/"
-		    ".s.PGSQL.7", "field", "secret", "x" },
-		{ "postgres:///?host=a,b&port=1,2&user=u&password=p&dbname=d",
-		    "a:1 b:2", "u", "p", "d" },
-		{ "postgres:///?host=a,b&port=9", "a:9 b:9", "field",
-		    "secret", "base" },
-		{ "postgres://a,b/x?port=9", "a:9 b:9", "field", "secret",
-		    "x" },
-		{ "postgres://name/x?hostaddr=10.0.0.1", "10.0.0.1:5432",
-		    "field", "secret", "x" },
-		{ "postgres://u:p@db/d?sslmode=prefer&gssencmode=disable&"
-		    "channel_binding=prefer&target_session_attrs=any",
-		    "db:5432", "u", "p", "d" },
-	};
 	struct pg_setup setup;
 	char text[300], hosts[300];
 
 	(void)state;
-	for (unsigned i = 0; i < COUNT(cases); i++) {
-		if (make(&setup, cases[i].uri, text, sizeof(text)) != 0)
-			fail_msg("%s: %s", cases[i].uri, text);
+	for (unsigned i = 0; i < COUNT(uris); i++) {
+		if (make(&setup, uris[i].uri, text, sizeof(text)) != 0)
+			fail_msg("%s: %s", uris[i].uri, text);
 		join_hosts(&setup, hosts, sizeof(hosts));
-		assert_string_equal(hosts, cases[i].hosts);
-		assert_string_equal(setup.config.user, cases[i].user);
-		assert_string_equal(setup.config.password, cases[i].password);
-		assert_string_equal(setup.config.database, cases[i].database);
+		assert_string_equal(hosts, uris[i].hosts);
+		assert_string_equal(setup.config.user, uris[i].user);
+		assert_string_equal(setup.config.password, uris[i].password);
+		assert_string_equal(setup.config.database, uris[i].database);
 		torc_pg_setup_free(&setup);
 	}
 }
@@ -210,61 +219,230 @@ the_parameters_of_a_uri_are_fields_and_parameters_of_the_startup(
 	torc_pg_setup_free(&setup);
 }
 
+static const struct {
+	const char *uri;
+	const char *words;
+} bad_uris[] = {
+	{ "postgres://u:hush@db/x?sslmode=require",
+	    "sslmode = \"require\" needs TLS" },
+	{ "postgres://u:hush@db/x?sslmode=verify-full",
+	    "sslmode = \"verify-full\" needs TLS" },
+	{ "postgres://u:hush@db/x?sslmode=on",
+	    "must be disable, allow, prefer, require, verify-ca or "
+	    "verify-full" },
+	{ "postgres://u:hush@db/x?ssl=true",
+	    "sslmode = \"require\" needs TLS" },
+	{ "postgres://u:hush@db/x?ssl=1", "must be true, false" },
+	{ "postgres://u:hush@db/x?channel_binding=require",
+	    "channel_binding = \"require\" needs TLS" },
+	{ "postgres://u:hush@db/x?channel_binding=yes",
+	    "must be disable, prefer or require" },
+	{ "postgres://u:hush@db/x?sslnegotiation=direct",
+	    "and is \"disable\"" },
+	{ "postgres://u:hush@db/x?sslnegotiation=later",
+	    "must be postgres or direct" },
+	{ "postgres://u:hush@db/x?require_auth=none",
+	    "scram-sha-256" },
+	{ "postgres://u:hush@db/x?sslrootcert=/a",
+	    "sslrootcert in the URI: must be a field of the client of "
+	    "TLS" },
+	{ "postgres://u:hush@db,x/x?hostaddr=::1,::2,::3",
+	    "hostaddr in the URI: must be as many as hosts" },
+	{ "postgres://u:hush@db/x?pool_size=3",
+	    "the parameter pool_size" },
+	{ "postgres://u:hush@db/x?sslmode", "and a value" },
+	{ "postgres://u:hush@db/x?connect_timeout=soon",
+	    "connect_timeout" },
+	{ "postgres://u:hush@db/x?target_session_attrs=master",
+	    "read-write" },
+	{ "postgres://u:hush@db/%zz", "hexadecimal" },
+	{ "postgres://u:hush%00@db/", "hexadecimal" },
+	{ "postgres://u:hush@db:x/", "its port 1 to 65535" },
+	{ "postgres://u:hush", "%2F" },
+	{ "postgres://u:hush/x@db/x", "%2F" },
+	{ "postgres://u:1?hush/a=b@db/x", "a parameter, " },
+	{ "postgres://u:hush@[]/x", "[::1]:5432" },
+	{ "postgres://u:hush@db/x?port=1&&port=2", "and a value" },
+	{ "postgres://u:hush@db/x?keepalives_idle=32768",
+	    "from 0 to 32767" },
+	{ "postgres://u:hush@db/x?keepalives_count=128",
+	    "keepalives_count = \"128\" in the URI: must be" },
+	{ "postgres://u:hush@db/x?connect_timeout=2147484",
+	    "from 0 to 2147483" },
+	{ "postgres://u:hush@[::1/", "[::1]:5432" },
+	{ "postgres://u:hush@db:1/?port=2",
+	    "beside one behind a host" },
+	{ "postgres:///?host=a,b&port=1,2,3", "and not more" },
+	{ "postgres:///?host=a,b,c&port=1,2", "and not fewer" },
+};
+
 static void
 a_uri_that_cannot_be_kept_is_refused_in_words_without_its_password(
     void **state)
 {
-	static const struct {
-		const char *uri;
-		const char *words;
-	} cases[] = {
-		{ "postgres://u:hush@db/x?sslmode=require", "not encrypted" },
-		{ "postgres://u:hush@db/x?sslmode=verify-full",
-		    "sslmode = \"verify-full\" in the URI" },
-		{ "postgres://u:hush@db/x?ssl=true", "not encrypted" },
-		{ "postgres://u:hush@db/x?channel_binding=require",
-		    "channel_binding" },
-		{ "postgres://u:hush@db/x?require_auth=none",
-		    "scram-sha-256" },
-		{ "postgres://u:hush@db/x?sslrootcert=/a",
-		    "the parameter sslrootcert" },
-		{ "postgres://u:hush@db/x?pool_size=3",
-		    "the parameter pool_size" },
-		{ "postgres://u:hush@db/x?sslmode", "and a value" },
-		{ "postgres://u:hush@db/x?connect_timeout=soon",
-		    "connect_timeout" },
-		{ "postgres://u:hush@db/x?target_session_attrs=master",
-		    "read-write" },
-		{ "postgres://u:hush@db/%zz", "hexadecimal" },
-		{ "postgres://u:hush%00@db/", "hexadecimal" },
-		{ "postgres://u:hush@db:x/", "its port 1 to 65535" },
-		{ "postgres://u:hush", "%2F" },
-		{ "postgres://u:hush/x@db/x", "%2F" },
-		{ "postgres://u:1?hush/a=b@db/x", "a parameter, " },
-		{ "postgres://u:hush@[]/x", "[::1]:5432" },
-		{ "postgres://u:hush@db/x?port=1&&port=2", "and a value" },
-		{ "postgres://u:hush@db/x?keepalives_idle=32768",
-		    "from 0 to 32767" },
-		{ "postgres://u:hush@db/x?keepalives_count=128",
-		    "keepalives_count = \"128\" in the URI: must be" },
-		{ "postgres://u:hush@db/x?connect_timeout=2147484",
-		    "from 0 to 2147483" },
-		{ "postgres://u:hush@[::1/", "[::1]:5432" },
-		{ "postgres://u:hush@db:1/?port=2",
-		    "beside one behind a host" },
-		{ "postgres:///?host=a,b&port=1,2,3", "and not more" },
-		{ "postgres:///?host=a,b,c&port=1,2", "and not fewer" },
-	};
 	struct pg_setup setup;
 	char text[300];
 
 	(void)state;
-	for (unsigned i = 0; i < COUNT(cases); i++) {
-		assert_int_equal(make(&setup, cases[i].uri, text,
+	for (unsigned i = 0; i < COUNT(bad_uris); i++) {
+		assert_int_equal(make(&setup, bad_uris[i].uri, text,
 		    sizeof(text)), -EINVAL);
-		if (strstr(text, cases[i].words) == NULL ||
+		if (strstr(text, bad_uris[i].words) == NULL ||
 		    strstr(text, "hush") != NULL)
-			fail_msg("%s: %s", cases[i].uri, text);
+			fail_msg("%s: %s", bad_uris[i].uri, text);
+	}
+}
+
+/* ---- TLS ---- */
+
+static struct torc_transport_dialler nobody;
+
+/* What a configuration with TLS says, or why it cannot be. */
+static int
+make_tls(struct pg_setup *setup, const char *address, const char *sslmode,
+    struct torc_error *error)
+{
+	const struct torc_pg_config config = { .address = address,
+		.user = "u", .sslmode = sslmode, .transport = &nobody };
+	const struct pg_words words = { error, false };
+
+	return torc_pg_setup_make(setup, &config, &words);
+}
+
+static void
+tls_is_used_as_sslmode_says_and_verified_if_nothing_does(void **state)
+{
+	static const struct {
+		const char *address;
+		const char *sslmode;
+		enum pg_sslmode expected;
+	} cases[] = {
+		{ "h", NULL, PG_SSL_VERIFY_FULL },
+		{ "h", "disable", PG_SSL_DISABLE },
+		{ "h", "allow", PG_SSL_ALLOW },
+		{ "h", "prefer", PG_SSL_PREFER },
+		{ "h", "require", PG_SSL_REQUIRE },
+		{ "h", "verify-ca", PG_SSL_VERIFY_CA },
+		{ "h", "verify-full", PG_SSL_VERIFY_FULL },
+		{ "postgres://h", NULL, PG_SSL_VERIFY_FULL },
+		{ "postgres://h?sslmode=require", NULL, PG_SSL_REQUIRE },
+		{ "postgres://h?sslmode=prefer", "verify-full",
+		    PG_SSL_PREFER },
+		/* JDBC's word asks for more, and never for less. */
+		{ "postgres://h?ssl=true", NULL, PG_SSL_VERIFY_FULL },
+		{ "postgres://h?ssl=true", "prefer", PG_SSL_REQUIRE },
+	};
+	const struct torc_pg_config clear = { .address = "h", .user = "u" };
+	struct torc_error error;
+	const struct pg_words words = { &error, false };
+	struct pg_setup setup;
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(cases); i++) {
+		if (make_tls(&setup, cases[i].address, cases[i].sslmode,
+		    &error) != 0)
+			fail_msg("%s: %s", cases[i].address, error.text);
+		assert_int_equal(setup.tls.mode, cases[i].expected);
+		assert_int_equal(setup.tls.channel, PG_CHANNEL_PREFER);
+		assert_false(setup.tls.direct);
+		torc_pg_setup_free(&setup);
+	}
+	/* Without a transport. */
+	assert_int_equal(torc_pg_setup_make(&setup, &clear, &words), 0);
+	assert_int_equal(setup.tls.mode, PG_SSL_DISABLE);
+	torc_pg_setup_free(&setup);
+}
+
+static void
+a_certificate_has_to_name_the_host_of_each_address(void **state)
+{
+	static const struct {
+		const char *address;
+		const char *names[3];	/* NULL: it has no TLS */
+	} cases[] = {
+		{ "db", { "db" } },
+		{ "db:1,10.0.0.1,[::1]:3", { "db", "10.0.0.1", "::1" } },
+		{ "[fe80::1%lo]:5432", { "fe80::1" } },
+		{ "unix:/run/x,/run,db", { NULL, NULL, "db" } },
+		{ "postgres://a:1,b/x", { "a", "b" } },
+		{ "postgres:///x", { NULL } },
+		{ "postgres://h/x?host=a,/run", { "a", NULL } },
+		{ "postgres://a,b/x?hostaddr=10.0.0.1,::2", { "a", "b" } },
+		{ "postgres:///x?host=a,&hostaddr=10.0.0.1,10.0.0.2",
+		    { "a", "10.0.0.2" } },
+		{ "postgres:///x?hostaddr=10.0.0.1", { "10.0.0.1" } },
+	};
+	struct pg_setup setup;
+	struct torc_error error;
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(cases); i++) {
+		if (make_tls(&setup, cases[i].address, NULL,
+		    &error) != 0)
+			fail_msg("%s: %s", cases[i].address, error.text);
+		for (unsigned j = 0; j < setup.host_count; j++) {
+			const char *name = cases[i].names[j];
+
+			if (name == NULL)
+				assert_null(setup.names[j]);
+			else
+				assert_string_equal(setup.names[j], name);
+		}
+		torc_pg_setup_free(&setup);
+	}
+}
+
+static void
+words_of_tls_that_cannot_be_or_do_not_go_together_are_refused(void **state)
+{
+	static const struct {
+		struct torc_pg_config config;
+		const char *words;
+	} cases[] = {
+		{ { .sslmode = "full", .transport = &nobody },
+		    "sslmode = \"full\": must be disable, allow, prefer, "
+		    "require, verify-ca or verify-full" },
+		{ { .sslmode = "require" }, "sslmode = \"require\" needs TLS: "
+		    "`transport` must be set" },
+		{ { .sslmode = "verify-ca" }, "sslmode = \"verify-ca\" needs "
+		    "TLS: `transport` must be set" },
+		{ { .sslnegotiation = "tls", .transport = &nobody },
+		    "sslnegotiation = \"tls\": must be postgres or direct" },
+		{ { .sslnegotiation = "direct", .sslmode = "prefer",
+		    .transport = &nobody }, "sslnegotiation = \"direct\": "
+		    "sslmode must be require, verify-ca or verify-full, and "
+		    "is \"prefer\"" },
+		{ { .channel_binding = "on", .transport = &nobody },
+		    "channel_binding = \"on\": must be disable, prefer or "
+		    "require" },
+		{ { .channel_binding = "require" }, "channel_binding = "
+		    "\"require\" needs TLS: `transport` must be set" },
+		{ { .channel_binding = "require", .sslmode = "disable",
+		    .transport = &nobody }, "channel_binding = \"require\" "
+		    "needs TLS: sslmode must not be \"disable\"" },
+		/* What can be. */
+		{ { .sslmode = "prefer" }, NULL },
+		{ { .sslmode = "allow", .channel_binding = "disable" }, NULL },
+		{ { .sslnegotiation = "direct", .transport = &nobody,
+		    .channel_binding = "require" }, NULL },
+	};
+	struct pg_setup setup;
+	struct torc_error error;
+	const struct pg_words words = { &error, false };
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT(cases); i++) {
+		struct torc_pg_config config = cases[i].config;
+		int rc;
+
+		config.address = "h";
+		config.user = "u";
+		rc = torc_pg_setup_make(&setup, &config, &words);
+		assert_int_equal(rc, cases[i].words == NULL ? 0 : -EINVAL);
+		if (rc == 0)
+			torc_pg_setup_free(&setup);
+		else
+			assert_string_equal(error.text, cases[i].words);
 	}
 }
 
@@ -392,6 +570,12 @@ main(void)
 		    the_parameters_of_a_uri_are_fields_and_parameters_of_the_startup),
 		cmocka_unit_test(
 		    a_uri_that_cannot_be_kept_is_refused_in_words_without_its_password),
+		cmocka_unit_test(
+		    tls_is_used_as_sslmode_says_and_verified_if_nothing_does),
+		cmocka_unit_test(
+		    a_certificate_has_to_name_the_host_of_each_address),
+		cmocka_unit_test(
+		    words_of_tls_that_cannot_be_or_do_not_go_together_are_refused),
 		cmocka_unit_test(
 		    terms_and_parameters_that_cannot_be_are_refused),
 		cmocka_unit_test(what_libpq_and_torc_take_means_the_same),
