@@ -222,8 +222,10 @@ lead(struct torc_pipeline *pipeline, const bool *over, torc_deadline deadline)
 			feed_view(pipeline, &view, rc < 0);
 			rc = 1;
 		} else if (rc <= 0 && rc != -ETIMEDOUT && rc != -ECANCELED) {
+			/* Replies tell by themselves whether they are whole: it
+			 * is all one whether TLS has announced the end. */
 			torc_pipeline_break(pipeline,
-			    rc < 0 ? rc : -ECONNRESET);
+			    rc < 0 && rc != -ENOLINK ? rc : -ECONNRESET);
 		}
 	}
 	pipeline->reading = false;
