@@ -306,19 +306,34 @@ has_scheme(const char *text, const char *scheme)
 	return true;
 }
 
+/* The scheme and the configuration have to agree on TLS. */
+static int
+read_with_scheme(struct reader *reader, char *text, const char *scheme)
+{
+	const bool wanted = scheme[5] == 's';
+	const bool has = reader->redis->config.transport != NULL;
+
+	if (wanted && !has)
+		return refuse(reader, "address: rediss:// needs TLS: "
+		    "`transport` must be set");
+	if (has && !wanted)
+		return refuse(reader, "address: must be rediss://, because "
+		    "`transport` is set");
+	reader->hidden = true;
+	return read_uri(reader, text + strlen(scheme));
+}
+
 static int
 read_any(struct reader *reader, char *text)
 {
-	if (has_scheme(text, "redis://")) {
-		reader->hidden = true;
-		return read_uri(reader, text + strlen("redis://"));
-	}
+	if (has_scheme(text, "redis://"))
+		return read_with_scheme(reader, text, "redis://");
 	if (has_scheme(text, "rediss://"))
-		return refuse(reader, "address: must be redis://, because "
-		    "there is no TLS for rediss://");
+		return read_with_scheme(reader, text, "rediss://");
 	if (strncmp(text, "unix:", 5) != 0 && strstr(text, "://") != NULL)
 		return refuse(reader, "address: a URI must begin with "
-		    "redis://; host:port and unix:PATH are others");
+		    "redis:// or rediss://; host:port and unix:PATH are "
+		    "others");
 	return read_list(reader, text);
 }
 

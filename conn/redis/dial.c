@@ -3,11 +3,13 @@
  * dial.c - new connections to Redis, for the pools of a node: its addresses
  * are tried in order, beginning with the one that was there last.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "conn/redis/redis.h"
+#include "conn/transport.h"
 #include "sys/sys.h"
 
 /* Append the error to those of earlier addresses. */
@@ -61,11 +63,70 @@ share(torc_deadline deadline, unsigned left)
 	    deadline : torc_at(now + (deadline.at - now) / left);
 }
 
+/* Whether the program has given this address, and not another server. */
+static bool
+is_configured(const struct torc_redis *redis, const char *address)
+{
+	unsigned place = 0;
+
+	while (place < redis->address_count &&
+	    strcmp(redis->addresses[place], address) != 0)
+		place++;
+	return place < redis->address_count;
+}
+
+/*
+ * Take the host out of "host:port" or "[::1%zone]:port". Returns whether it is
+ * an IP address.
+ */
+static bool
+take_host(const char *address, char host[REDIS_ADDRESS])
+{
+	const bool v6 = address[0] == '[';
+	uint8_t bytes[4];
+
+	torc_text_print(host, REDIS_ADDRESS, "%s", address + v6);
+	host[strcspn(host, v6 ? "%]" : ":")] = '\0';
+	return v6 || inet_pton(AF_INET, host, bytes) == 1;
+}
+
+/*
+ * Parks. TLS, unless it is a local socket. An IP address that a server has
+ * named says nothing of who should be there.
+ */
+static int
+begin_tls(struct link *link, torc_deadline deadline)
+{
+	const struct torc_redis *redis = link->node->redis;
+	struct torc_transport_wish wish = { .trust = TORC_TRUST_NAME };
+	struct torc_error error;
+	char host[REDIS_ADDRESS];
+	bool is_ip;
+	int rc;
+
+	if (redis->config.transport == NULL ||
+	    strncmp(link->address, "unix:", 5) == 0)
+		return 0;
+	is_ip = take_host(link->address, host);
+	wish.name = redis->config.server_name != NULL &&
+	    (is_ip || is_configured(redis, link->address)) ?
+	    redis->config.server_name : host;
+	link->opener->stage = "TLS";
+	rc = torc_transport_dial(link->conn, redis->config.transport, &wish,
+	    &error, deadline);
+	if (rc == 0)
+		return 0;
+	torc_conn_close(link->conn, TORC_AT_ONCE);
+	return torc_redis_fail_open(link, rc, "%s: %s", link->address,
+	    error.text);
+}
+
 int
 torc_redis_dial(struct link *link, const struct login *login,
     struct torc_dialled *dialled, torc_deadline deadline)
 {
 	char words[80];
+	torc_deadline part;
 	int rc;
 
 	/* Reset what a failed greeting has changed. */
@@ -79,11 +140,15 @@ torc_redis_dial(struct link *link, const struct login *login,
 	if (rc < 0)
 		return torc_redis_fail_open(link, rc, "%s: cannot connect: %s",
 		    link->address, torc_redis_open_error(link, rc, words));
+	part = share(deadline, 1 + dialled->left);
+	rc = begin_tls(link, part);
+	if (rc < 0)
+		return rc;
 	torc_resp_tree_init(&link->tree, NULL, NULL);
 	torc_pipeline_init(&link->shared.pipeline, link->conn,
 	    &torc_redis_link_replies, link);
 	link->others = dialled->left;
-	rc = torc_redis_greet(link, login, share(deadline, 1 + dialled->left));
+	rc = torc_redis_greet(link, login, part);
 	if (rc < 0)
 		torc_redis_hang_up(link);
 	return rc;

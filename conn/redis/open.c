@@ -75,6 +75,10 @@ check_config(struct torc_redis_config *config, struct torc_error *error)
 	else if (config->sentinel_user != NULL &&
 	    config->sentinel_password == NULL)
 		wrong = "sentinel_user: needs sentinel_password, too";
+	else if (config->server_name != NULL && config->transport == NULL)
+		wrong = "server_name: needs transport, too";
+	else if (config->server_name != NULL && config->server_name[0] == '\0')
+		wrong = "server_name: must be a name, or NULL";
 	return wrong == NULL ? check_bounds(config, error) :
 	    torc_error_set(error, -EINVAL, "%s", wrong);
 }
@@ -85,7 +89,8 @@ copy_strings(struct torc_redis *redis, struct torc_error *error)
 	struct torc_redis_config *config = &redis->config;
 	const char **const strings[] = { &config->address, &config->user,
 		&config->password, &config->name, &config->sentinel,
-		&config->sentinel_user, &config->sentinel_password };
+		&config->sentinel_user, &config->sentinel_password,
+		&config->server_name };
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
 		if (*strings[i] == NULL)
@@ -143,6 +148,8 @@ add_sentinels(struct torc_redis *redis, struct torc_error *error)
 		.open_ms = config->open_ms,
 		.retry_min_ms = config->retry_min_ms,
 		.retry_max_ms = config->retry_max_ms,
+		.transport = config->transport,
+		.server_name = config->server_name,
 	};
 	for (unsigned i = 0; rc == 0 && i < redis->address_count; i++) {
 		sentinels->addresses[i] = torc_sys_strdup(redis->addresses[i]);

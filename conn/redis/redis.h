@@ -25,7 +25,7 @@ struct node;
 struct torc_redis {
 	struct torc_reactor *reactor;
 	struct torc_redis_config config;	/* strings are ours */
-	char *strings[7];
+	char *strings[8];
 	char *addresses[REDIS_ADDRESSES];
 	unsigned address_count;
 	struct torc_redis *sentinels;	/* a client of theirs, or NULL */

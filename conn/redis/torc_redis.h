@@ -96,6 +96,7 @@ extern "C" {
 
 struct torc_redis;
 struct torc_redis_config;
+struct torc_transport_dialler;
 
 /*
  * The call behind the one that takes a structure that grows: see
@@ -148,6 +149,20 @@ struct torc_redis_config {
 	unsigned reply_depth_max;	/* levels of nested aggregates; 32; to
 				 * 32 */
 	unsigned reply_line_max;	/* bytes of a line; 16384 */
+	/*
+	 * TLS for all connections but those of unix sockets:
+	 * torc_tls_client_transport() of a client of TLS (torc_tls.h). It has
+	 * to live until this client is destroyed. NULL: clear text.
+	 */
+	struct torc_transport_dialler *transport;
+	/*
+	 * With `transport`: the name that the certificates of `address` have to
+	 * have. NULL: the host of each address. Servers that a cluster or a
+	 * sentinel names by a host name have to have that name; those that it
+	 * names by an IP address have to have this one, if it is set, and else
+	 * their IP address.
+	 */
+	const char *server_name;
 };
 
 /*
@@ -159,15 +174,22 @@ struct torc_redis_config {
  *
  *	redis://[user[:password]@]host[:port][,host[:port]...][/database]
  *
- * In a URI, % and two hexadecimal digits stand for a byte. "rediss://" is
- * refused, because there is no TLS yet. torc_redis_create() refuses anything
- * that is not an address, with a text that does not contain the password.
+ * In a URI, % and two hexadecimal digits stand for a byte. "rediss://" says
+ * that there must be TLS: it needs `transport`, and with `transport` a URI must
+ * begin so. torc_redis_create() refuses anything that is not an address, with a
+ * text that does not contain the password.
  *
  * With `sentinel`, the addresses are those of sentinels. For each connection
  * they are asked in order where the master of that name is, and the server
  * found must confirm with ROLE that it is the master. The client follows a
  * switch to another master at once. User and password of a URI are those of the
  * master.
+ */
+
+/*
+ * TLS begins at once, on the port that the server has for it (`tls-port`), and
+ * for sentinels too. A server that does not prove its name is not talked to;
+ * there is no way to do without that proof.
  */
 
 /*

@@ -18,6 +18,7 @@
 #include "tests/redis/servers.h"
 
 #include "conn/redis/redis.h"
+#include "conn/transport.h"
 
 #define LATE torc_after_ms(30000)
 #define EXPECT(condition) \
@@ -185,6 +186,8 @@ addresses_without_a_port_have_that_of_redis(void **state)
 
 #define LONG "0123456789012345678901234567890123456789012345678901234567890123"
 
+static struct torc_transport_dialler nobody;
+
 static const struct {
 	struct torc_redis_config config;
 	const char *why;
@@ -206,7 +209,13 @@ static const struct {
 	{ { .address = "unix:" }, "the path" },
 	{ { .address = "unix:/" LONG LONG }, "the path" },
 	{ { .address = LONG LONG LONG LONG }, "must be host:port" },
-	{ { .address = "rediss://a" }, "no TLS" },
+	{ { .address = "rediss://a" }, "rediss:// needs TLS: `transport` must "
+	    "be set" },
+	{ { .address = "redis://u:hidden@a", .transport = &nobody },
+	    "must be rediss://" },
+	{ { .address = "a", .server_name = "b" }, "needs transport" },
+	{ { .address = "a", .transport = &nobody, .server_name = "" },
+	    "server_name: must be a name" },
 	{ { .address = "http://a" }, "begin with redis://" },
 	{ { .address = "redis+unix:///x" }, "unix:PATH" },
 	{ { .address = "u:hidden@a:1" }, "begin with redis://" },
