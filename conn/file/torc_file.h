@@ -368,7 +368,7 @@ struct torc_file_tree {
 /*
  * Open the root of a tree for this reactor. Use it as the `start` of struct
  * torc_config, or call it from one. It parks for at most `look_ms`. Returns as
- * torc_file_root_open(), but without a text for the error.
+ * torc_file_root_open(). After an error, a notice says what is wrong.
  */
 static inline int
 torc_file_tree_open(struct torc_reactor *reactor, void *tree)

@@ -221,11 +221,39 @@ use_tree(void *arg)
 	return 0;
 }
 
+static int
+open_tree(void *arg)
+{
+	(void)arg;
+	return torc_file_tree_open(torc_reactor_self(), &tree);
+}
+
 static void
 a_tree_has_a_root_on_its_reactor_while_it_is_open(void **state)
 {
 	(void)state;
 	assert_int_equal(server_fiber(&server, use_tree, NULL), 0);
+}
+
+static void
+keep_text(const char *text, void *arg)
+{
+	snprintf(arg, 256, "%s", text);
+}
+
+static void
+a_tree_that_is_not_there_is_named_in_a_notice(void **state)
+{
+	char text[256] = "";
+	const struct torc_config how = { .notice = keep_text, .arg = text };
+	struct server other;
+
+	(void)state;
+	server_start(&other, &how, echo_handler, NULL);
+	tree.path = "/none/of/these";
+	assert_int_equal(server_fiber(&other, open_tree, NULL), -ENOENT);
+	assert_int_equal(server_stop(&other), 0);
+	assert_non_null(strstr(text, "root /none/of/these: No such file"));
 }
 
 static void
@@ -355,6 +383,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 		    a_tree_has_a_root_on_its_reactor_while_it_is_open,
 		    set_up_service, tear_down_service),
+		cmocka_unit_test(a_tree_that_is_not_there_is_named_in_a_notice),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
