@@ -17,10 +17,10 @@ enum { ENCODED, COOKIES };
 static int
 refuse_large(struct torc_exchange *exchange, torc_deadline deadline)
 {
-	const int rc = torc_exchange_deny(exchange, 413, -EFBIG,
+	/* When the answer was begun, the client cannot be told any more. */
+	(void)torc_exchange_deny(exchange, 413, -EFBIG,
 	    "a body longer than memory_max", NULL, deadline);
-
-	return rc < 0 ? rc : -EFBIG;
+	return -EFBIG;
 }
 
 /*
@@ -265,14 +265,12 @@ int
 torc_exchange_form_pairs(struct torc_exchange *exchange,
     struct torc_pairs *pairs, torc_deadline deadline)
 {
-	int rc;
-
 	*pairs = (struct torc_pairs) { .exchange = exchange, .kind = ENCODED };
 	if (is_form(exchange))
 		return torc_exchange_body(exchange, &pairs->left, deadline);
-	rc = torc_exchange_deny(exchange, 415, -EINVAL, "a body that is not "
+	(void)torc_exchange_deny(exchange, 415, -EINVAL, "a body that is not "
 	    "application/x-www-form-urlencoded", NULL, deadline);
-	return rc < 0 ? rc : -EINVAL;
+	return -EINVAL;
 }
 
 int

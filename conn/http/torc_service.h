@@ -315,7 +315,7 @@ TORC_API int torc_exchange_read(struct torc_exchange *exchange,
  * Parks. Read the whole body, or the part that was not read yet. It is stored
  * in the exchange's memory and followed by a NUL. Returns 0, or: -EFBIG it
  * needs more than `memory_max`, or there is no memory (the client was told with
- * 413); an error as torc_exchange_read().
+ * 413, unless an answer was begun before); an error as torc_exchange_read().
  */
 TORC_API int torc_exchange_body(struct torc_exchange *exchange,
     struct torc_slice *body, torc_deadline deadline);
@@ -351,8 +351,8 @@ TORC_API void torc_exchange_cookie_pairs(struct torc_exchange *exchange,
 /*
  * Parks. Read the body as a form (application/x-www-form-urlencoded). Then
  * torc_pairs_next() returns its pairs. Returns 0, or: -EINVAL the body has
- * another type (the client was told with 415); an error as
- * torc_exchange_body().
+ * another type (the client was told with 415, unless an answer was begun
+ * before); an error as torc_exchange_body().
  */
 TORC_API int torc_exchange_form_pairs(struct torc_exchange *exchange,
     struct torc_pairs *pairs, torc_deadline deadline);

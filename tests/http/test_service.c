@@ -304,6 +304,21 @@ begin_and_leave(struct torc_exchange *exchange, void *arg)
 	return torc_exchange_write(exchange, "part", 4, TORC_NEVER);
 }
 
+/* The body is too long, and the client has the beginning of an answer. */
+static int
+read_too_late(struct torc_exchange *exchange, void *arg)
+{
+	struct torc_slice body;
+
+	(void)arg;
+	assert_int_equal(torc_exchange_begin(exchange, 200, NULL, 4,
+	    TORC_NEVER), 0);
+	assert_int_equal(torc_exchange_body(exchange, &body, TORC_NEVER),
+	    -EFBIG);
+	torc_exchange_write(exchange, "late", 4, TORC_NEVER);
+	return torc_exchange_end(exchange, TORC_NEVER);
+}
+
 static int
 answer_twice(struct torc_exchange *exchange, void *arg)
 {
@@ -577,6 +592,7 @@ add_routes(struct torc_routes *routes)
 	    (void *)(intptr_t)-EIO);
 	torc_routes_add(routes, "GET", "/part", begin_and_leave, NULL);
 	torc_routes_add(routes, "GET", "/twice", answer_twice, NULL);
+	torc_routes_add(routes, "POST", "/late", read_too_late, NULL);
 	torc_routes_add(routes, "GET", "/fields", check_fields, NULL);
 	torc_routes_add(routes, "GET", "/redirect", redirect, "/to?a=%20#b");
 	torc_routes_add(routes, "GET", "/memory", use_memory, NULL);
@@ -949,6 +965,15 @@ bodies_beyond_it_are_refused(void **state)
 	assert_int_equal(ask_bytes(request, (size_t)size + 100007), 413);
 	assert_int_equal(ask("POST /sum HTTP/1.1\r\n" LAST
 	    "Content-Length: 1000001\r\n\r\n"), 413);
+}
+
+static void
+a_body_beyond_it_is_an_error_behind_the_head_of_an_answer_too(void **state)
+{
+	(void)state;
+	assert_int_equal(ask("POST /late HTTP/1.1\r\n" LAST
+	    "Content-Length: 70000\r\n\r\n"), 200);
+	assert_string_equal(body, "late");
 }
 
 /* The answer's head and body are those of a page of torc's. */
@@ -1445,6 +1470,8 @@ main(void)
 		cmocka_unit_test(
 		    a_body_without_a_length_has_as_much_memory_as_one_with_it),
 		cmocka_unit_test(bodies_beyond_it_are_refused),
+		cmocka_unit_test(
+		    a_body_beyond_it_is_an_error_behind_the_head_of_an_answer_too),
 		cmocka_unit_test(
 		    whatever_torc_refuses_has_the_text_of_its_status),
 		cmocka_unit_test(the_head_stays_while_the_body_is_read),
