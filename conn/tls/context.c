@@ -7,14 +7,15 @@
 #include <string.h>
 #include <strings.h>
 
+#include "conn/tls/alpn.h"
 #include "conn/tls/context.h"
 #include "conn/tls/files.h"
 #include "conn/tls/session.h"
+#include "reactor/config.h"
 #include "reactor/error.h"
 #include "sys/sys.h"
 
 #define HANDSHAKE_MS 10000u
-#define SIZE_LEAST offsetof(struct torc_tls_config, no_tickets)
 
 static char *
 copy_text(const char *text)
@@ -320,51 +321,12 @@ torc_tls_host_add(struct torc_tls *tls, const char *name,
 
 /* ---- Configurations ---- */
 
-/* Each with its size in front. 0 or an error. */
-static int
-set_protocols(struct torc_tls *tls, struct torc_error *error)
-{
-	const char *const *names = tls->config.protocols;
-	size_t size = 0, at = 0;
-
-	for (unsigned i = 0; names != NULL && names[i] != NULL; i++) {
-		const size_t length = strlen(names[i]);
-
-		if (length == 0 || length > 255)
-			return torc_error_set(error, -EINVAL, "protocols[%u] = "
-			    "\"%s\": must have 1 to 255 bytes", i, names[i]);
-		size += 1 + length;
-	}
-	tls->config.protocols = NULL;
-	if (size == 0)
-		return 0;
-	tls->protocols = torc_sys_alloc(size);
-	if (tls->protocols == NULL)
-		return torc_error_set(error, -ENOMEM,
-		    "no memory for protocols");
-	for (unsigned i = 0; names[i] != NULL; i++) {
-		const size_t length = strlen(names[i]);
-
-		tls->protocols[at] = (uint8_t)length;
-		memcpy(tls->protocols + at + 1, names[i], length);
-		at += 1 + length;
-	}
-	tls->protocols_size = (unsigned)size;
-	return 0;
-}
-
 static int
 check(const struct torc_tls_config *config, struct torc_error *error)
 {
 	if (config->certificate == NULL)
 		return torc_error_set(error, -EINVAL, "certificate is NULL: "
 		    "set the path of a PEM file");
-	if (config->min_version != TORC_TLS_DEFAULT &&
-	    config->min_version != TORC_TLS_1_2 &&
-	    config->min_version != TORC_TLS_1_3)
-		return torc_error_set(error, -EINVAL, "min_version = %#x: must "
-		    "be TORC_TLS_1_2 or TORC_TLS_1_3",
-		    (unsigned)config->min_version);
 	if (config->client != TORC_TLS_CLIENT_UNASKED &&
 	    config->client_ca == NULL)
 		return torc_error_set(error, -EINVAL, "client asks for "
@@ -375,7 +337,7 @@ check(const struct torc_tls_config *config, struct torc_error *error)
 		return torc_error_set(error, -EINVAL, "client_ca is set, and "
 		    "client does not ask for certificates: set "
 		    "TORC_TLS_CLIENT_ASKED or TORC_TLS_CLIENT_REQUIRED");
-	return 0;
+	return torc_tls_files_version(config->min_version, error);
 }
 
 static struct torc_transport *
@@ -394,9 +356,11 @@ set_up(struct torc_tls *tls, struct torc_error *error)
 	int rc = check(&tls->config, error);
 
 	if (rc == 0)
-		rc = set_protocols(tls, error);
+		rc = torc_tls_alpn_encode(tls->config.protocols,
+		    &tls->protocols, &tls->protocols_size, error);
 	if (rc < 0)
 		return rc;
+	tls->config.protocols = NULL;
 	tls->config.certificate = NULL;
 	tls->config.key = NULL;
 	return torc_tls_host_add(tls, NULL, certificate, key, error);
@@ -407,24 +371,29 @@ torc_tls_create_sized(struct torc_tls **out,
     const struct torc_tls_config *config, size_t size,
     struct torc_error *error)
 {
+	struct torc_tls_config known;
 	struct torc_tls *tls;
 	int rc;
 
-	torc_require(out != NULL && config != NULL && size >= SIZE_LEAST,
+	torc_require(out != NULL && config != NULL,
 	    "torc_tls_create needs a configuration, and a place for the "
 	    "context");
-	/* Before anything else of OpenSSL: it cleans up after itself at exit,
-	 * beside threads that run, and reads files of its own. */
-	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT |
-	    OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1)
-		return torc_error_set(error, -ENOSYS, "OpenSSL does not start");
+	rc = torc_config_take(&known, sizeof(known), config, size,
+	    "torc_tls_config", error);
+	if (rc == 0)
+		rc = torc_tls_files_start(error);
+	if (rc < 0)
+		return rc;
 	tls = torc_sys_alloc(sizeof(*tls));
 	if (tls == NULL)
 		return torc_error_set(error, -ENOMEM,
 		    "no memory for a context");
-	memcpy(&tls->config, config, size < sizeof(*config) ? size :
-	    sizeof(*config));
-	tls->config.client_ca = copy_text(config->client_ca);
+	tls->config = known;
+	tls->config.client_ca = copy_text(known.client_ca);
+	tls->password = (struct tls_password) {
+		.ask = known.password,
+		.arg = known.password_arg,
+	};
 	tls->maker = (struct torc_transport_maker) {
 		.make = make_transport,
 		.ready_ms = tls->config.handshake_ms > 0 ?

@@ -14,6 +14,12 @@
 
 #define TLS_NAME_MAX 255u
 
+/* Of keys that are encrypted. */
+struct tls_password {
+	torc_tls_password *ask;		/* or NULL */
+	void *arg;
+};
+
 /* A certificate and its key, as files. */
 struct tls_pair {
 	struct tls_pair *next;
@@ -49,6 +55,7 @@ struct torc_tls {
 	struct torc_transport_maker maker;
 	unsigned references;		/* of the program, of generations */
 	struct torc_tls_config config;	/* its texts are copies */
+	struct tls_password password;
 	uint8_t *protocols;		/* as ALPN has them */
 	unsigned protocols_size;
 	struct tls_host *hosts;		/* the default first */

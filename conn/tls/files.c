@@ -20,9 +20,29 @@
 	"TLS_CHACHA20_POLY1305_SHA256"
 #define GROUPS "X25519:P-256:P-384"
 
-/* What OpenSSL found, last first: the cause is the first that it put there. */
-static int
-say(struct torc_error *error, const char *what, const char *path)
+int
+torc_tls_files_start(struct torc_error *error)
+{
+	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT |
+	    OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1)
+		return torc_error_set(error, -ENOSYS,
+		    "OpenSSL does not start");
+	return 0;
+}
+
+int
+torc_tls_files_version(enum torc_tls_version least, struct torc_error *error)
+{
+	if (least != TORC_TLS_DEFAULT && least != TORC_TLS_1_2 &&
+	    least != TORC_TLS_1_3)
+		return torc_error_set(error, -EINVAL, "min_version = %#x: must "
+		    "be TORC_TLS_1_2 or TORC_TLS_1_3", (unsigned)least);
+	return 0;
+}
+
+/* What it found, last first: the cause is the first that it put there. */
+int
+torc_tls_files_say(struct torc_error *error, const char *what, const char *path)
 {
 	const unsigned long code = ERR_peek_error();
 	const char *reason = ERR_reason_error_string(code);
@@ -39,8 +59,8 @@ say(struct torc_error *error, const char *what, const char *path)
 	return rc;
 }
 
-static int
-read_pair(SSL_CTX *context, const struct tls_pair *pair,
+int
+torc_tls_files_pair(SSL_CTX *context, const struct tls_pair *pair,
     struct torc_error *error)
 {
 	X509 *leaf;
@@ -48,11 +68,12 @@ read_pair(SSL_CTX *context, const struct tls_pair *pair,
 	ERR_clear_error();
 	if (SSL_CTX_use_certificate_chain_file(context, pair->certificate) !=
 	    1)
-		return say(error, "certificate", pair->certificate);
+		return torc_tls_files_say(error, "certificate",
+		    pair->certificate);
 	leaf = SSL_CTX_get0_certificate(context);
 	if (SSL_CTX_use_PrivateKey_file(context, pair->key,
 	    SSL_FILETYPE_PEM) != 1)
-		return say(error, "key", pair->key);
+		return torc_tls_files_say(error, "key", pair->key);
 	/* It may be that of a certificate which the context has besides. */
 	if (X509_check_private_key(leaf, SSL_CTX_get0_privatekey(context)) !=
 	    1)
@@ -71,7 +92,7 @@ read_pairs(SSL_CTX *context, const struct tls_pair *pair,
 	int rc = 0;
 
 	for (; rc == 0 && pair != NULL; pair = pair->next)
-		rc = read_pair(context, pair, error);
+		rc = torc_tls_files_pair(context, pair, error);
 	return rc;
 }
 
@@ -85,10 +106,12 @@ read_client_ca(SSL_CTX *context, const struct torc_tls_config *config,
 		return 0;
 	ERR_clear_error();
 	if (SSL_CTX_load_verify_file(context, config->client_ca) != 1)
-		return say(error, "client_ca", config->client_ca);
+		return torc_tls_files_say(error, "client_ca",
+		    config->client_ca);
 	names = SSL_load_client_CA_file(config->client_ca);
 	if (names == NULL)
-		return say(error, "client_ca", config->client_ca);
+		return torc_tls_files_say(error, "client_ca",
+		    config->client_ca);
 	SSL_CTX_set_client_CA_list(context, names);
 	SSL_CTX_set_verify(context, SSL_VERIFY_PEER |
 	    (config->client == TORC_TLS_CLIENT_REQUIRED ?
@@ -140,19 +163,11 @@ name_sessions(SSL_CTX *context, const struct tls_host *host,
 static void
 set_manners(SSL_CTX *context, struct torc_tls *tls)
 {
-	const struct torc_tls_config *config = &tls->config;
-
-	SSL_CTX_set_security_level(context, 2);
-	SSL_CTX_set_min_proto_version(context, config->min_version ==
-	    TORC_TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
-	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION |
-	    SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+	SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE |
 	    SSL_OP_PRIORITIZE_CHACHA);
-	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS |
-	    SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_num_tickets(context, config->no_tickets ? 0 : 1);
-	if (config->no_tickets)
+	SSL_CTX_set_num_tickets(context, tls->config.no_tickets ? 0 : 1);
+	if (tls->config.no_tickets)
 		SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
 	else
 		torc_tls_tickets_use(&tls->tickets, context);
@@ -160,37 +175,58 @@ set_manners(SSL_CTX *context, struct torc_tls *tls)
 		SSL_CTX_set_alpn_select_cb(context, select_protocol, tls);
 }
 
+/* Never on the terminal. */
 static int
 ask_password(char *text, int size, int writing, void *arg)
 {
-	const struct torc_tls *tls = arg;
+	const struct tls_password *password = arg;
 
 	(void)writing;
-	return tls->config.password == NULL ? -1 :
-	    tls->config.password(text, size, tls->config.password_arg);
+	return password->ask == NULL ? -1 :
+	    password->ask(text, size, password->arg);
+}
+
+SSL_CTX *
+torc_tls_files_begin(const SSL_METHOD *method, enum torc_tls_version least,
+    struct tls_password *password, struct torc_error *error)
+{
+	SSL_CTX *context;
+
+	ERR_clear_error();
+	context = SSL_CTX_new(method);
+	if (context == NULL || SSL_CTX_set_cipher_list(context, SUITES_1_2) !=
+	    1 || SSL_CTX_set_ciphersuites(context, SUITES_1_3) != 1 ||
+	    SSL_CTX_set1_groups_list(context, GROUPS) != 1) {
+		torc_tls_files_say(error, "OpenSSL",
+		    OpenSSL_version(OPENSSL_VERSION));
+		SSL_CTX_free(context);
+		return NULL;
+	}
+	SSL_CTX_set_default_passwd_cb(context, ask_password);
+	SSL_CTX_set_default_passwd_cb_userdata(context, password);
+	SSL_CTX_set_security_level(context, 2);
+	SSL_CTX_set_min_proto_version(context, least == TORC_TLS_1_3 ?
+	    TLS1_3_VERSION : TLS1_2_VERSION);
+	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION |
+	    SSL_OP_NO_COMPRESSION);
+	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS |
+	    SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	return context;
 }
 
 SSL_CTX *
 torc_tls_files_read(struct torc_tls *tls, const struct tls_host *host,
     struct torc_error *error)
 {
-	SSL_CTX *context;
-	int rc = 0;
+	SSL_CTX *context = torc_tls_files_begin(TLS_server_method(),
+	    tls->config.min_version, &tls->password, error);
+	int rc;
 
-	ERR_clear_error();
-	context = SSL_CTX_new(TLS_server_method());
-	if (context == NULL || SSL_CTX_set_cipher_list(context, SUITES_1_2) !=
-	    1 || SSL_CTX_set_ciphersuites(context, SUITES_1_3) != 1 ||
-	    SSL_CTX_set1_groups_list(context, GROUPS) != 1)
-		rc = say(error, "OpenSSL", OpenSSL_version(OPENSSL_VERSION));
-	if (rc == 0) {
-		/* Never asked for on the terminal. */
-		SSL_CTX_set_default_passwd_cb(context, ask_password);
-		SSL_CTX_set_default_passwd_cb_userdata(context, tls);
-		set_manners(context, tls);
-		name_sessions(context, host, &tls->config);
-		rc = read_pairs(context, host->pairs, error);
-	}
+	if (context == NULL)
+		return NULL;
+	set_manners(context, tls);
+	name_sessions(context, host, &tls->config);
+	rc = read_pairs(context, host->pairs, error);
 	if (rc == 0)
 		rc = read_client_ca(context, &tls->config, error);
 	if (rc == 0)

@@ -3,10 +3,11 @@
  * info.c - what was agreed on for a connection.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "conn/conn.h"
+#include "conn/tls/client.h"
 #include "conn/tls/session.h"
+#include "reactor/config.h"
 
 int
 torc_tls_info_read_sized(const struct torc_conn *conn,
@@ -32,10 +33,12 @@ torc_tls_info_read_sized(const struct torc_conn *conn,
 		    TLSEXT_NAMETYPE_host_name),
 		.protocol = { protocol, protocol_size },
 		.resumed = SSL_session_reused(session->ssl) == 1,
-		.client_verified = SSL_get0_peer_certificate(session->ssl) !=
+		.failure = session->generation == NULL ?
+		    torc_tls_dialled_of(session)->why : NULL,
+		.client_verified = SSL_is_server(session->ssl) == 1 &&
+		    SSL_get0_peer_certificate(session->ssl) !=
 		    NULL && SSL_get_verify_result(session->ssl) == X509_V_OK,
 	};
-	memset(info, 0, size);
-	memcpy(info, &known, size < sizeof(known) ? size : sizeof(known));
+	torc_config_give(info, size, &known, sizeof(known));
 	return 0;
 }

@@ -15,6 +15,7 @@
 
 #include "conn/conn.h"
 #include "conn/tls/bio.h"
+#include "conn/tls/dialled.h"
 #include "conn/tls/session.h"
 #include "sys/sys.h"
 
@@ -30,9 +31,12 @@ torc_tls_session_hear(int sent, int version, int kind, const void *message,
 
 	(void)version;
 	(void)arg;
-	if (!sent && kind == SSL3_RT_HANDSHAKE && size > 0 &&
-	    *(const uint8_t *)message == SSL3_MT_KEY_UPDATE)
+	if (sent || kind != SSL3_RT_HANDSHAKE || size == 0)
+		return;
+	if (session->transport.ready)
 		session->quiet++;
+	else if (session->generation == NULL)
+		torc_tls_dialled_hear(session, *(const uint8_t *)message);
 }
 
 static struct tls_session *
@@ -135,6 +139,11 @@ fail(struct tls_session *session)
 	const bool began = session->transport.ready;
 
 	session->transport.error = -EPROTO;
+	if (session->generation == NULL) {
+		torc_tls_dialled_fail(session, code);
+		ERR_clear_error();
+		return;
+	}
 	if (!began && ERR_GET_REASON(code) == SSL_R_HTTP_REQUEST)
 		answer_in_clear(session);
 	if (!began)
@@ -242,7 +251,8 @@ say_end(struct torc_transport *transport)
 static void
 begin(struct torc_transport *transport)
 {
-	shake_hands(session_of(transport));
+	if (transport->error == 0)
+		shake_hands(session_of(transport));
 }
 
 /* OpenSSL frees its buffers when they are empty (SSL_MODE_RELEASE_BUFFERS). */
@@ -252,14 +262,21 @@ rest(struct torc_transport *transport)
 	(void)transport;
 }
 
+void
+torc_tls_session_drop(struct tls_session *session)
+{
+	if (session->generation != NULL)
+		torc_tls_generation_put(session->generation);
+	else
+		torc_tls_dialled_release(session);
+	SSL_free(session->ssl);
+	torc_sys_free(session);
+}
+
 static void
 free_session(struct torc_transport *transport)
 {
-	struct tls_session *session = session_of(transport);
-
-	SSL_free(session->ssl);
-	torc_tls_generation_put(session->generation);
-	torc_sys_free(session);
+	torc_tls_session_drop(session_of(transport));
 }
 
 static const struct torc_transport_kind tls_transport = {
@@ -274,28 +291,37 @@ static const struct torc_transport_kind tls_transport = {
 	.record_max = RECORD_MAX,
 };
 
+bool
+torc_tls_session_open(struct tls_session *session, SSL_CTX *context)
+{
+	BIO *bio;
+
+	ERR_clear_error();
+	session->transport.kind = &tls_transport;
+	session->transport.missing = TLS_HEADER;
+	session->ssl = SSL_new(context);
+	bio = session->ssl != NULL ? torc_tls_bio(session) : NULL;
+	if (bio == NULL) {
+		torc_tls_session_drop(session);
+		return false;
+	}
+	SSL_set_app_data(session->ssl, session);
+	SSL_set_bio(session->ssl, bio, bio);
+	return true;
+}
+
 struct torc_transport *
 torc_tls_session_accept(struct tls_generation *generation)
 {
 	struct tls_session *session = torc_sys_alloc(sizeof(*session));
-	BIO *bio;
 
 	if (session == NULL) {
 		torc_tls_generation_put(generation);
 		return NULL;
 	}
 	session->generation = generation;
-	ERR_clear_error();
-	session->transport.kind = &tls_transport;
-	session->transport.missing = TLS_HEADER;
-	session->ssl = SSL_new(generation->served[0].context);
-	bio = session->ssl != NULL ? torc_tls_bio(session) : NULL;
-	if (bio == NULL) {
-		free_session(&session->transport);
+	if (!torc_tls_session_open(session, generation->served[0].context))
 		return NULL;
-	}
-	SSL_set_app_data(session->ssl, session);
-	SSL_set_bio(session->ssl, bio, bio);
 	SSL_set_accept_state(session->ssl);
 	return &session->transport;
 }

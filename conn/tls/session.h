@@ -11,11 +11,11 @@
 #include "conn/transport.h"
 
 #define TLS_HEADER 5u		/* bytes: kind, version, size */
-#define TLS_QUIET_MAX 32u	/* changes of keys without data between */
+#define TLS_QUIET_MAX 32u	/* such messages without data between */
 
 struct tls_session {
 	struct torc_transport transport;
-	struct tls_generation *generation;
+	struct tls_generation *generation;	/* NULL: it was dialled */
 	SSL *ssl;
 	/* What comes, while it is opened. */
 	const uint8_t *in;
@@ -25,7 +25,7 @@ struct tls_session {
 	uint32_t header_size;
 	uint32_t record_size;
 	uint32_t left;
-	unsigned quiet;		/* changes of keys since data came */
+	unsigned quiet;		/* messages of handshakes since data came */
 };
 
 /*
@@ -34,6 +34,14 @@ struct tls_session {
  */
 struct torc_transport *torc_tls_session_accept(
     struct tls_generation *generation);
+
+/*
+ * Begin a session, at the head of a structure of torc_sys_alloc(). False: no
+ * memory, and it was let go of as by torc_tls_session_drop().
+ */
+bool torc_tls_session_open(struct tls_session *session, SSL_CTX *context);
+/* Let go of what it holds, and free it. No connection has it. */
+void torc_tls_session_drop(struct tls_session *session);
 
 /* The session that a transport is, or NULL: it is none. */
 const struct tls_session *torc_tls_session_find(

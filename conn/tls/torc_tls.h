@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * torc_tls.h - TLS under the connections of a listener. The conventions of
- * torc.h hold.
+ * torc_tls.h - TLS under connections, of listeners and dialled ones. The
+ * conventions of torc.h hold.
  *
  * A context says who a server is: its certificates and keys, and how it talks.
  * It is made once and shared by all reactors. An endpoint that has it
@@ -18,8 +18,19 @@
  * the peer's close_notify, ends with -ENOLINK instead of 0. torc_conn_lend() of
  * such a connection returns -EOPNOTSUPP; files go by torc_file_send().
  *
- * OpenSSL does the cryptography. Its configuration file and its environment
- * variables are not read.
+ * A client says whom connections that are dialled believe. It is made once, and
+ * shared by all reactors, too. The certificate of a server has to be signed by
+ * somebody who is trusted, and to name it.
+ *
+ *	struct torc_tls_client *client;
+ *
+ *	if (torc_tls_client_create(&client, NULL, &error) == 0 &&
+ *	    torc_dial_name(&conn, "example.org:443", deadline) == 0)
+ *		rc = torc_tls_dial_begin(conn, client, "example.org", &error,
+ *		    deadline);
+ *
+ * OpenSSL does the cryptography. Its configuration file is not read, and of its
+ * environment variables SSL_CERT_FILE alone.
  */
 #ifndef TORC_TLS_H
 #define TORC_TLS_H
@@ -41,7 +52,7 @@ enum torc_tls_version {
 };
 
 /* Whether a client has to say who it is. */
-enum torc_tls_client {
+enum torc_tls_client_proof {
 	TORC_TLS_CLIENT_UNASKED,	/* it is not asked */
 	TORC_TLS_CLIENT_ASKED,		/* a certificate that it has must be
 					 * valid */
@@ -60,7 +71,7 @@ struct torc_tls_config {
 	const char *const *protocols;	/* ALPN, the best first, NULL at the
 					 * end; NULL: none */
 	enum torc_tls_version min_version;	/* no older one is spoken */
-	enum torc_tls_client client;	/* whether it says who it is */
+	enum torc_tls_client_proof client;	/* whether it has to */
 	const char *client_ca;		/* path of a PEM file: who signs the
 					 * certificates of clients */
 	unsigned handshake_ms;		/* for a handshake; default 10000 */
@@ -121,14 +132,114 @@ TORC_API int torc_tls_reload(struct torc_tls *tls, struct torc_error *error);
 /* What an endpoint or a listener takes. It lives as long as the context. */
 TORC_API struct torc_transport_maker *torc_tls_transport(struct torc_tls *tls);
 
+/* ---- Clients ---- */
+
+/* How a client talks. It grows: fields that are 0 mean the default. */
+struct torc_tls_client_config {
+	const char *ca;			/* path of a PEM file: whose signatures
+					 * are trusted; NULL: the system's */
+	const char *crl;		/* path of a PEM file: what they have
+					 * revoked. Then each signer of a chain
+					 * needs a list there; NULL: none is
+					 * looked at */
+	const char *certificate;	/* path of a PEM file: the client's own,
+					 * for servers that ask; NULL: none */
+	const char *key;		/* path of a PEM file; NULL: it is in
+					 * that of the certificate */
+	torc_tls_password *password;	/* of a key that is encrypted; NULL:
+					 * such a key is refused */
+	void *password_arg;		/* passed to `password` */
+	const char *const *protocols;	/* ALPN, the best first, NULL at the
+					 * end; NULL: none. A client of HTTP
+					 * offers its own */
+	enum torc_tls_version min_version;	/* no older one is spoken */
+	bool no_sessions;		/* each handshake is a whole one */
+};
+
+struct torc_tls_client;
+
+/*
+ * Make a client. Its files are read now, and its texts are copied. `config`
+ * NULL: all defaults.
+ *
+ * The system's certificates are read once, and all clients share them. They are
+ * in the file that SSL_CERT_FILE names, or else in the first that there is of
+ * /etc/ssl/certs/ca-certificates.crt, /etc/pki/tls/certs/ca-bundle.crt and
+ * /etc/ssl/cert.pem.
+ *
+ * Returns 0, or: -EINVAL a field is wrong, or a file does not hold what it
+ * should; -ENOENT the system has no certificates; -ENOMEM; the error of opening
+ * a file. After an error, `*error` says which field or file it was, and why,
+ * unless it is NULL.
+ */
+TORC_API int torc_tls_client_create_sized(struct torc_tls_client **client,
+    const struct torc_tls_client_config *config, size_t size,
+    struct torc_error *error);
+static inline int
+torc_tls_client_create(struct torc_tls_client **client,
+    const struct torc_tls_client_config *config, struct torc_error *error)
+{
+	return torc_tls_client_create_sized(client, config, sizeof(*config),
+	    error);
+}
+
+/*
+ * Let go of a client. Connections keep what they need of it; no configuration
+ * may use it any more. NULL is allowed.
+ */
+TORC_API void torc_tls_client_destroy(struct torc_tls_client *client);
+
+/*
+ * Read all files again, also those of the system. Handshakes that begin after
+ * that use them, on all reactors, and resume no session that was made before.
+ * Connections go on as they are. Allowed on any thread, but on one at a time;
+ * it blocks while it reads. Returns 0, or an error as torc_tls_client_create():
+ * then everything stays as it was.
+ */
+TORC_API int torc_tls_client_reload(struct torc_tls_client *client,
+    struct torc_error *error);
+
+/*
+ * What the configuration of a client of HTTP, PostgreSQL or Redis takes
+ * (`transport`). It lives as long as the client.
+ */
+TORC_API struct torc_transport_dialler *torc_tls_client_transport(
+    struct torc_tls_client *client);
+
+/*
+ * Parks. Begin TLS on a connection that was dialled, when all that was written
+ * is sent. `name` is the host name or the address that the certificate has to
+ * name; a name is also told to the server. Nothing may have been received that
+ * was not consumed.
+ *
+ * Returns 0, or: -EKEYREJECTED the certificate is not valid, not signed by
+ * somebody who is trusted, or for another name; -EPROTO the server does not
+ * speak TLS, or refuses to, or has sent something before it was asked to begin;
+ * -ENOLINK it closed the connection; -EINVAL `name` is none; -ETIMEDOUT;
+ * -ECANCELED; -ENOMEM; another error of the connection. After an error,
+ * `*error` says why, unless it is NULL, and the connection can only be closed.
+ *
+ * With TLS 1.3 a server refuses a client's certificate, or that there is none,
+ * after this has returned 0. The next call that receives then returns -EPROTO,
+ * and torc_tls_info_read() tells why.
+ */
+TORC_API int torc_tls_dial_begin(struct torc_conn *conn,
+    struct torc_tls_client *client, const char *name,
+    struct torc_error *error, torc_deadline deadline);
+
+/* ---- Connections ---- */
+
 /* What was agreed on for a connection. Its texts live as long as it. */
 struct torc_tls_info {
 	enum torc_tls_version version;
 	const char *cipher;
-	const char *name;		/* that the client asked for; or NULL */
+	const char *name;		/* that the client asks for; or NULL */
 	struct torc_slice protocol;	/* by ALPN; of size 0: none */
 	bool resumed;
-	bool client_verified;		/* its certificate is valid */
+	bool client_verified;		/* of one that was accepted: the
+					 * client's certificate is valid */
+	const char *failure;		/* of one that was dialled: why TLS
+					 * failed, in words; or NULL */
 };
 
 /*

@@ -44,17 +44,23 @@ static const char script[] =
     "cat default.pem default.key >both.pem\n"
     ": >empty.pem\n";
 
-const char *
-peer_files_make(void)
+void
+peer_files_add(const char *more)
 {
 	char *command = NULL;
 
-	assert_non_null(mkdtemp(folder));
-	setenv("TORC_TLS_SCRIPT", script, 1);
+	setenv("TORC_TLS_SCRIPT", more, 1);
 	assert_true(asprintf(&command, "sh -c \"$TORC_TLS_SCRIPT\" sh %s",
 	    folder) > 0);
 	assert_int_equal(system(command), 0);
 	free(command);
+}
+
+const char *
+peer_files_make(void)
+{
+	assert_non_null(mkdtemp(folder));
+	peer_files_add(script);
 	return folder;
 }
 
@@ -71,9 +77,9 @@ peer_files_remove(void)
 const char *
 peer_file(const char *name)
 {
-	static char paths[16][128];
+	static char paths[32][128];
 	static unsigned next;
-	char *path = paths[next++ % 16];
+	char *path = paths[next++ % 32];
 
 	snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
 	return path;

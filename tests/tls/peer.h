@@ -36,8 +36,10 @@ enum peer_end {
 
 /* Make the folder and what is in it; its path. */
 const char *peer_files_make(void);
+/* Those that a script of sh makes, whose first argument is the folder. */
+void peer_files_add(const char *more);
 void peer_files_remove(void);
-/* The path of a file in it; good until the 16th call after this. */
+/* The path of a file in it; good until the 32nd call after this. */
 const char *peer_file(const char *name);
 /* Write a file of it anew, from another one's first `part` percent. */
 void peer_file_copy(const char *to, const char *from, unsigned part);

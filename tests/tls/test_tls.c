@@ -589,7 +589,7 @@ static void
 clients_have_to_say_who_they_are_as_the_server_wants(void **state)
 {
 	static const struct {
-		enum torc_tls_client client;
+		enum torc_tls_client_proof client;
 		const char *none, *good, *stranger, *expired;
 	} cases[] = {
 		{ TORC_TLS_CLIENT_UNASKED, "let in", "let in", "let in",
