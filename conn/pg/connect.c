@@ -203,6 +203,17 @@ begin_tls(struct torc_pg_session *session, torc_deadline deadline)
 	return rc;
 }
 
+const char *
+torc_pg_connect_cause(const struct torc_pg_session *session, int error)
+{
+	const struct torc_transport *transport = session->transport;
+	const char *why = transport != NULL && transport->error != 0 ?
+	    session->pg->config.transport->why(transport) : NULL;
+
+	return why != NULL ? why : error == -ETIMEDOUT ? "no answer in time" :
+	    torc_pg_cause(error);
+}
+
 int
 torc_pg_connect(struct torc_pg_session *session, bool encrypted,
     struct torc_dialled *dialled, torc_deadline deadline)

@@ -30,6 +30,10 @@ int torc_pg_encrypt(const struct torc_pg *pg, struct torc_conn *conn,
 int torc_pg_connect(struct torc_pg_session *session, bool encrypted,
     struct torc_dialled *dialled, torc_deadline deadline);
 
+/* Why a session that is opened has failed, in words; of TLS, too. */
+const char *torc_pg_connect_cause(const struct torc_pg_session *session,
+    int error);
+
 /* Say what is wrong while a connection is opened. */
 __attribute__((format(printf, 2, 3)))
 void torc_pg_say(struct torc_pg_session *session, const char *format, ...);

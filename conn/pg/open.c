@@ -194,7 +194,7 @@ enter(struct torc_pg_session *session, enum pg_attrs attrs,
 		rc = check_attrs(session, attrs, deadline);
 	if (rc < 0 && strlen(session->words->text) == said)
 		torc_pg_say(session, "log in to %s: %s", session->address,
-		    rc == -ETIMEDOUT ? "no answer in time" : torc_pg_cause(rc));
+		    torc_pg_connect_cause(session, rc));
 	return rc;
 }
 

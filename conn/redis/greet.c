@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "conn/redis/redis.h"
+#include "conn/transport.h"
 
 static bool
 is_one_of(const struct torc_redis_reply *reply, const char *const *codes)
@@ -35,6 +36,17 @@ refuse_stranger(const struct link *link)
 	    "answer to %s is not valid", link->address, link->opener->stage);
 }
 
+/* A server may refuse in TLS what the handshake has told it. */
+static const char *
+cause_of(const struct link *link, int error, char text[80])
+{
+	const struct torc_transport *transport = link->conn->transport;
+	const char *why = transport != NULL && transport->error != 0 ?
+	    link->node->redis->config.transport->why(transport) : NULL;
+
+	return why != NULL ? why : torc_redis_open_error(link, error, text);
+}
+
 int
 torc_redis_ask_early(struct link *link, struct request **request,
     torc_deadline deadline, unsigned argc, const char *const *argv)
@@ -49,7 +61,7 @@ torc_redis_ask_early(struct link *link, struct request **request,
 	if (rc == -EBADMSG)
 		return refuse_stranger(link);
 	return torc_redis_fail_open(link, rc, "%s: no answer to %s: %s",
-	    link->address, argv[0], torc_redis_open_error(link, rc, words));
+	    link->address, argv[0], cause_of(link, rc, words));
 }
 
 /* Parks. One step of the greeting. Returns 0, or an error with its text set. */
