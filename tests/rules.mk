@@ -30,8 +30,9 @@ $(call named,ring bufring parts reactor): $B/tests/tally.o
 $(call named,http_codec): $B/tests/http/portable.o
 $(call named,http_carrier http_client http_forward http_proxy): $B/tests/http/origin.o
 $(call named,redis%): $B/tests/redis/servers.o
-$(call named,pg_%): $B/tests/pg/server.o $B/tests/pg/scene.o
-$(call named,pg_%): LIBS += -lpq -lcrypto
+$(call named,redis_tls_servers): LIBS += -lssl -lcrypto
+$(call named,pg_%): $(patsubst %,$B/tests/pg/%.o,server scene secure)
+$(call named,pg_%): LIBS += -lpq -lssl -lcrypto
 $B/tests/pg/%.o: BASE += -isystem /usr/include/postgresql
 $(call named,redis_outage pg_outage): $B/tests/http/outage.o
 $(call named,file_site file_look file_keep file_service): $B/tests/file/site.o

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/pg/secure.h"
+
 struct pg_server postgres;
 
 static int
@@ -36,6 +38,8 @@ scene_play(struct scene scene)
 		scene.config.user = "torc";
 	if (scene.config.database == NULL)
 		scene.config.database = "torc";
+	if (scene.config.transport == NULL)
+		scene.config.transport = pg_server_transport(&postgres);
 	server_start(&server, NULL, echo_handler, NULL);
 	line = server_fiber(&server, run_scene, &scene);
 	assert_int_equal(server_stop(&server), 0);

@@ -59,7 +59,8 @@ bool session_does(struct torc_pg_session *session, const char *sql);
 
 /*
  * The tests of a program: with a server that is made for it. Without one, they
- * are skipped.
+ * are skipped. With TORC_PG_TLS in the environment, connections that have no
+ * word of their own on it are TLS, and its name is verified.
  */
 int scene_main(const char *name, const struct CMUnitTest *tests,
     size_t count);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "conn/pg/torc_pg.h"
+#include "tests/pg/secure.h"
 #include "tests/pg/server.h"
 #include "tests/pg/stats.h"
 
@@ -75,6 +76,7 @@ play_with(struct torc_pg_config config, int (*act)(struct scene *scene))
 	if (scene.config.user == NULL)
 		scene.config.user = "torc";
 	scene.config.database = "torc";
+	scene.config.transport = pg_server_transport(&postgres);
 	scene.config.notice = note;
 	scene.config.arg = &scene;
 	server_start(&server, NULL, echo_handler, NULL);
@@ -684,6 +686,8 @@ give_up_shared(struct scene *scene)
 	struct torc_pg_result *result;
 	struct client_stats stats;
 
+	/* A connection is open: it does not count against the deadline. */
+	EXPECT(ask_number(scene->pg, "select 1", NULL, 0, false) == 1);
 	EXPECT(torc_pg_query(scene->pg, &slow, &result,
 	    torc_after_ms(100)) == -ETIMEDOUT);
 	EXPECT(torc_pg_result_error(result)->outcome == TORC_PG_UNKNOWN);
