@@ -15,6 +15,7 @@
 #include "conn/room.h"
 #include "conn/send.h"
 #include "conn/torc_protocol.h"
+#include "conn/transport.h"
 #include "sys/sys.h"
 
 /* A dial that meets itself is made again, with another port of ours. */
@@ -215,5 +216,5 @@ torc_conn_usable(struct torc_conn *conn)
 	    "a call needs a connection, but was given NULL");
 	return !torc_recv_news(conn) && conn->view_size == 0 &&
 	    !conn->send_failed && !conn->shut && !conn->doomed &&
-	    torc_send_idle(conn);
+	    (torc_send_idle(conn) || torc_transport_answers(conn));
 }

@@ -101,6 +101,10 @@ torc_transport_emit(struct torc_transport *transport, const uint8_t *data,
 
 	if (conn->send_failed || size == 0)
 		return;
+	if (!transport->opening)
+		transport->answers = false;
+	else if (torc_send_idle(conn))
+		transport->answers = true;
 	part = stow_some(conn, data, size);
 	/* Nothing overtakes what overflowed: the slab is full. */
 	torc_assert(part == 0 || transport->overflow_size == 0);
@@ -183,8 +187,10 @@ torc_transport_open(struct torc_conn *conn, uint8_t **data, uint32_t *size,
 	torc_debug_assert(*size > 0 && !conn->doomed);
 	if (room > 0)
 		out = torc_held_alloc(conn, room);
+	transport->opening = true;
 	if (out != NULL)
 		opened = transport->kind->open(transport, *data, *size, out);
+	transport->opening = false;
 	torc_held_count(conn, kept, transport->kept);
 	if (room > 0) {
 		torc_held_let_go(conn, *data, *size, *bid);

@@ -61,7 +61,8 @@ struct torc_transport_kind {
  * The transport of one connection, at the beginning of a structure of its kind.
  * Each member is written by one file alone:
  *
- *     transport.c: conn closed overflow overflow_size overflow_max
+ *     transport.c: conn closed opening answers overflow overflow_size
+ *         overflow_max
  *     the kind: all others
  */
 struct torc_transport {
@@ -70,6 +71,8 @@ struct torc_transport {
 	bool ready;		/* bytes may go both ways */
 	bool ended;		/* the peer has said that it sends no more */
 	bool closed;		/* we have */
+	bool opening;		/* what is emitted now is its own answer */
+	bool answers;		/* all that is unsent is */
 	int error;		/* what is wrong with what came; or 0 */
 	uint32_t kept;		/* bytes that wait for the rest of a record */
 	uint32_t missing;	/* bytes of the rest, or of a part of it */
@@ -134,6 +137,14 @@ static inline uint32_t
 torc_transport_kept(const struct torc_conn *conn)
 {
 	return conn->transport != NULL ? conn->transport->kept : 0;
+}
+
+/* Whether nothing is unsent but what its transport answers by itself. */
+static inline bool
+torc_transport_answers(const struct torc_conn *conn)
+{
+	return conn->transport != NULL && conn->transport->answers &&
+	    conn->staged_size == 0;
 }
 
 /*

@@ -87,7 +87,8 @@ give_back(struct torc_http_call *call, bool clean)
 static bool
 is_end(int rc)
 {
-	return rc == -ECONNRESET || rc == -EPIPE || rc == -ECONNABORTED;
+	return rc == -ECONNRESET || rc == -EPIPE || rc == -ECONNABORTED ||
+	    rc == -ENOLINK;
 }
 
 /* The request is sent, or will not be: the origin's time begins. */
@@ -109,8 +110,11 @@ rent(struct torc_http_call *call, uint64_t key, bool fresh,
 	int rc = torc_pool_acquire_for(
 	    call->client->pool, &wish, &item, deadline);
 
-	if (rc < 0)
+	if (rc < 0) {
+		call->response.why = torc_http_client_why(call->client, NULL,
+		    rc);
 		return rc;
+	}
 	call->link = item;
 	call->reused = call->link->used;
 	return 0;

@@ -2,7 +2,10 @@
 /* client.c - clients: their configuration, and their pool of connections. */
 #include <errno.h>
 
+#include "conn/conn.h"
 #include "conn/http/origin.h"
+#include "conn/http/place.h"
+#include "conn/transport.h"
 #include "reactor/config.h"
 #include "reactor/error.h"
 #include "sys/sys.h"
@@ -10,26 +13,81 @@
 
 #define GOODBYE_MS 1000u	/* for the FIN of an origin */
 #define CLIENT_ALIVE 0x68747470u
+#define PROTOCOL "http/1.1"	/* as ALPN calls it */
 
 /* ---- The pool's connections ---- */
 
-/* TLS would begin here, between the dial and the first request. */
+/*
+ * Parks. Between the dial and the first request. A server that chooses no
+ * protocol speaks HTTP/1.1.
+ */
+static int
+secure(struct torc_http_client *client, struct torc_conn *conn,
+    torc_deadline deadline)
+{
+	struct torc_transport_dialler *dialler = client->config.transport;
+	const struct torc_transport_wish wish = {
+		.name = client->name,
+		.protocol = PROTOCOL,
+	};
+	struct torc_slice chosen;
+	int rc;
+
+	torc_error_clear(&client->failure);
+	rc = torc_transport_dial(conn, dialler, &wish, &client->failure,
+	    deadline);
+	if (rc < 0)
+		return rc;
+	chosen = dialler->protocol(conn->transport);
+	if (chosen.size == 0 || (chosen.size == strlen(PROTOCOL) &&
+	    memcmp(chosen.data, PROTOCOL, chosen.size) == 0))
+		return 0;
+	return torc_error_set(&client->failure, -EPROTO, "handshake with %s: "
+	    "it chose the protocol \"%.*s\", and " PROTOCOL " was offered",
+	    client->name, (int)chosen.size, (const char *)chosen.data);
+}
+
 static int
 open_link(void **item, torc_deadline deadline, void *arg)
 {
-	const struct torc_http_client *client = arg;
+	struct torc_http_client *client = arg;
 	struct torc_http_link *link = torc_sys_alloc(sizeof(*link));
 	int rc;
 
 	if (link == NULL)
 		return -ENOMEM;
 	rc = torc_dial_name(&link->conn, client->address, deadline);
+	if (rc == 0 && client->config.transport != NULL) {
+		rc = secure(client, link->conn, deadline);
+		if (rc < 0)
+			torc_conn_close(link->conn, TORC_AT_ONCE);
+	}
 	if (rc < 0) {
 		torc_sys_free(link);
 		return rc;
 	}
 	*item = link;
 	return 0;
+}
+
+const char *
+torc_http_client_why(struct torc_http_client *client,
+    const struct torc_http_link *link, int code)
+{
+	struct torc_transport_dialler *dialler = client->config.transport;
+	const char *why;
+
+	if (dialler == NULL)
+		return NULL;
+	if (link == NULL)
+		return client->failure.code == code ? client->failure.text :
+		    NULL;
+	why = dialler->why(link->conn->transport);
+	if (why == NULL)
+		return NULL;
+	torc_error_set(&client->failure, code, "connection to %s: %s",
+	    client->name, why);
+	return client->failure.text;
 }
 
 static void
@@ -125,20 +183,48 @@ is_value(const char *text)
 	return writer.error == 0;
 }
 
+/* Whether it is to go through TLS is said once. Returns 0 or -EINVAL. */
+static int
+check_scheme(const struct torc_http_client_config *config,
+    const struct torc_http_place *place, struct torc_error *error)
+{
+	if (place->secure && config->transport == NULL)
+		return torc_error_set(error, -EINVAL, "address = \"%s\": "
+		    "https needs transport, which is NULL: set it to what "
+		    "torc_tls_client_transport() returns", config->address);
+	if (place->url && !place->secure && config->transport != NULL)
+		return torc_error_set(error, -EINVAL, "address = \"%s\": "
+		    "http is clear text, and transport is set: write https, "
+		    "or leave transport NULL", config->address);
+	if (config->name != NULL && config->transport == NULL)
+		return torc_error_set(error, -EINVAL, "name = \"%s\": it is "
+		    "looked for in a certificate, and transport is NULL",
+		    config->name);
+	return 0;
+}
+
 /* Check a configuration, before a client is allocated. Returns 0 or -EINVAL. */
 static int
-check_config(struct torc_http_client_config *config, struct torc_error *error)
+check_config(struct torc_http_client_config *config,
+    struct torc_http_place *place, struct torc_error *error)
 {
+	const char *host;
+	int rc;
+
 	if (config->address == NULL)
 		return torc_error_set(error, -EINVAL, "address: none is given; "
 		    "write 127.0.0.1:8080, a name and a port, or unix:PATH");
-	if (config->host == NULL)
-		config->host = strncmp(config->address, "unix:", 5) == 0 ?
-		    "localhost" : config->address;
-	if (!is_value(config->host))
+	rc = torc_http_place_read(place, config->address, error);
+	if (rc == 0)
+		rc = check_scheme(config, place, error);
+	if (rc < 0)
+		return rc;
+	if (config->host == NULL && strncmp(config->address, "unix:", 5) == 0)
+		config->host = "localhost";
+	host = config->host != NULL ? config->host : config->address;
+	if (!is_value(host))
 		return torc_error_set(error, -EINVAL, "host = \"%s\": must be "
-		    "a valid value of a field, of at most 1000 bytes",
-		    config->host);
+		    "a valid value of a field, of at most 1000 bytes", host);
 	return torc_config_check(config, bounds,
 	    sizeof(bounds) / sizeof(bounds[0]), error);
 }
@@ -161,6 +247,62 @@ create_pool(struct torc_http_client *client, struct torc_error *error)
 	return torc_pool_create(&client->pool, &kind, client, &pool, error);
 }
 
+/* What its Host field says. */
+static struct torc_slice
+choose_host(const struct torc_http_client_config *config,
+    const struct torc_http_place *place)
+{
+	return config->host != NULL ? torc_http_text(config->host) :
+	    place->address;
+}
+
+/* Two texts in one, at `*at`, which goes on behind it. */
+static char *
+put_text(char **at, struct torc_slice text, const char *more)
+{
+	char *begun = *at;
+
+	memcpy(begun, text.data, text.size);
+	strcpy(begun + text.size, more);
+	*at += text.size + strlen(more) + 1;
+	return begun;
+}
+
+/* A client, but for its pool. NULL: no memory. */
+static struct torc_http_client *
+allocate(const struct torc_http_client_config *config,
+    const struct torc_http_place *place)
+{
+	const struct torc_slice host = choose_host(config, place);
+	const size_t name_size = config->name != NULL ?
+	    strlen(config->name) : host.size;
+	const size_t size = place->address.size + strlen(place->port) +
+	    host.size + name_size + 3;
+	struct torc_http_client *made =
+	    torc_sys_alloc_raw(sizeof(*made) + size);
+	char *at;
+
+	if (made == NULL)
+		return NULL;
+	*made = (struct torc_http_client) {
+		.alive = CLIENT_ALIVE,
+		.config = *config,
+	};
+	torc_list_init(&made->slow);
+	at = made->address;
+	put_text(&at, place->address, place->port);
+	made->host = put_text(&at, host, "");
+	made->name = put_text(&at, config->name != NULL ?
+	    torc_http_text(config->name) : torc_http_place_name(made->host),
+	    "");
+	set_defaults(&made->config);
+	made->budget = (struct torc_http_budget) {
+		.max = made->config.memory_max,
+		.each = made->config.stream ? 0 : made->config.keep_max,
+	};
+	return made;
+}
+
 int
 torc_http_client_create_sized(struct torc_http_client **client,
     const struct torc_http_client_config *config, size_t config_size,
@@ -168,7 +310,7 @@ torc_http_client_create_sized(struct torc_http_client **client,
 {
 	struct torc_http_client_config known;
 	struct torc_http_client *made;
-	size_t address_size, host_size;
+	struct torc_http_place place;
 	int rc;
 
 	torc_require(client != NULL && config != NULL,
@@ -178,29 +320,13 @@ torc_http_client_create_sized(struct torc_http_client **client,
 	rc = torc_config_take(&known, sizeof(known), config, config_size,
 	    "torc_http_client_config", error);
 	if (rc == 0)
-		rc = check_config(&known, error);
+		rc = check_config(&known, &place, error);
 	if (rc < 0)
 		return rc;
-	address_size = strlen(known.address) + 1;
-	host_size = strlen(known.host) + 1;
-	made = torc_sys_alloc_raw(sizeof(*made) + address_size + host_size);
+	made = allocate(&known, &place);
 	if (made == NULL)
 		return torc_error_set(error, -ENOMEM, "client of %s: no "
 		    "memory", known.address);
-	made->alive = CLIENT_ALIVE;
-	made->config = known;
-	made->closed = false;
-	made->unplaced = 0;
-	made->evictor = 0;
-	torc_list_init(&made->slow);
-	made->host = made->address + address_size;
-	memcpy(made->address, known.address, address_size);
-	memcpy(made->host, known.host, host_size);
-	set_defaults(&made->config);
-	made->budget = (struct torc_http_budget) {
-		.max = made->config.memory_max,
-		.each = made->config.stream ? 0 : made->config.keep_max,
-	};
 	rc = create_pool(made, error);
 	if (rc < 0)
 		torc_sys_free(made);

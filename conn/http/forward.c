@@ -108,6 +108,8 @@ torc_http_silent_at(const struct torc_http_exchange *exchange)
 static unsigned
 status_of(const struct torc_http_exchange *exchange, int error)
 {
+	if (error == -EKEYREJECTED || error == -EPROTO)
+		return 502;
 	/* The origin was never reached. */
 	if (exchange->call.input.conn == NULL)
 		return 503;
@@ -123,6 +125,7 @@ status_of(const struct torc_http_exchange *exchange, int error)
 	case -ECONNRESET:
 	case -ECONNABORTED:
 	case -EPIPE:
+	case -ENOLINK:
 		return 502;
 	default:
 		return 503;

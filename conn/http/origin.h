@@ -23,17 +23,26 @@ struct torc_http_client {
 	struct torc_pool *pool;
 	struct torc_http_client_config config;
 	bool closed;
+	struct torc_error failure;	/* of TLS, the last one; code 0: none */
 	/* For forwarding. */
 	struct torc_http_budget budget;
 	struct torc_list slow;	/* exchanges that wait for their clients, the
 				 * longest first: see slow.c */
 	unsigned unplaced;	/* of them, not set aside */
 	uint64_t evictor;	/* a fiber, or 0 */
-	char *host;
-	char address[];		/* and the host behind it */
+	const char *host;
+	const char *name;
+	char address[];		/* and the host and the name behind it */
 };
 
 /* ---- client.c ---- */
+
+/*
+ * After a call failed with `code`: what TLS has to do with it, in words, which
+ * are the client's; or NULL. `link`: its connection, or NULL: it has none.
+ */
+const char *torc_http_client_why(struct torc_http_client *client,
+    const struct torc_http_link *link, int code);
 
 /* Free a link whose connection is closed. */
 void torc_http_link_free(struct torc_http_link *link);

@@ -39,6 +39,9 @@ receive_more(struct torc_http_call *call, torc_deadline deadline)
 		    torc_sooner(by, deadline));
 	} while (rc == -ETIMEDOUT && !torc_passed(deadline) &&
 	    (call->sent_at == 0 || !torc_passed(late_at(call, call->sent_at))));
+	if (rc == -EPROTO)
+		call->response.why = torc_http_client_why(call->client,
+		    call->link, rc);
 	return rc > 0 ? 0 : rc < 0 ? rc : -ECONNRESET;
 }
 
