@@ -628,6 +628,8 @@ serve(unsigned head_ms)
 		.http = &http, .memory_max = 65536, .stack_ms = 50,
 		.observer = observe,
 	};
+	/* A slow machine makes thousands of idle connections in minutes. */
+	const struct torc_config patient = { .idle_ms = 600000 };
 	struct torc_routes *routes;
 	struct torc_error error;
 
@@ -636,7 +638,7 @@ serve(unsigned head_ms)
 	if (torc_service_create(&service, routes, &config, &error) < 0)
 		fail_msg("%s", error.text);
 	torc_routes_destroy(routes);
-	server_start(&server, NULL, torc_service_handle, service);
+	server_start(&server, &patient, torc_service_handle, service);
 }
 
 static int
