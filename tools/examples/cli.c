@@ -25,6 +25,9 @@ static unsigned address_count;
 static bool secure;		/* one of the addresses is for TLS */
 static bool has_files;		/* an option of TLS was given */
 static struct torc_transport_maker *transport;
+static bool has_ca;
+static bool secure_origin;	/* its URL says https */
+static struct torc_transport_dialler *dialler;
 static const struct torc_config *serving;
 
 int
@@ -219,7 +222,7 @@ static bool
 takes_value(const char *option)
 {
 	static const char *const options[] = {
-		"-l", "-r", "-s", "--cert", "--key", "--client-ca",
+		"-l", "-r", "-s", "--cert", "--key", "--client-ca", "--ca",
 	};
 
 	for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
@@ -233,7 +236,8 @@ static int
 with_value(const char *option, const char *value, struct torc_config *config)
 {
 	if (option[1] == '-') {
-		has_files = true;
+		has_files |= strcmp(option, "--ca") != 0;
+		has_ca |= strcmp(option, "--ca") == 0;
 		return has_tls() ? cli_tls.option(option, value) :
 		    refuse_tls(option);
 	}
@@ -301,6 +305,15 @@ begin_tls(struct torc_config *config)
 {
 	int status;
 
+	if (has_ca && !secure_origin)
+		return cli_fail(EXIT_USAGE, "--ca is for an origin whose URL "
+		    "begins with https://");
+	if (secure_origin) {
+		dialler = cli_tls.dial();
+		if (dialler == NULL)
+			return 1;
+		config->reload = cli_tls.reload;
+	}
 	if (!secure && !has_files)
 		return -1;
 	if (!secure)
@@ -370,9 +383,22 @@ serve_all(struct torc_config *config, torc_handler *handler, void *arg)
 	config->endpoints = endpoints;
 	config->endpoint_count = count;
 	status = serve(config);
-	if (transport != NULL)
+	if (transport != NULL || dialler != NULL)
 		cli_tls.end();
 	return status;
+}
+
+int
+cli_origin(const char *url)
+{
+	secure_origin = strncasecmp(url, "https://", 8) == 0;
+	return secure_origin && !has_tls() ? refuse_tls(url) : 0;
+}
+
+struct torc_transport_dialler *
+cli_dialler(void)
+{
+	return dialler;
 }
 
 int

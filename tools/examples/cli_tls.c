@@ -29,6 +29,8 @@ static struct {
 static unsigned count;
 static const char *client_ca;
 static struct torc_tls *tls;
+static const char *ca;
+static struct torc_tls_client *client;
 
 /* ---- Options ---- */
 
@@ -41,6 +43,9 @@ static const char help[] =
     "  --key FILE   key of the --cert before it; default: in the same file\n"
     "  --client-ca FILE  clients must have a certificate that one in FILE "
     "has signed\n"
+    "  --ca FILE    proxy-tls: one in FILE has signed the certificate of an "
+    "https\n"
+    "               origin; default: one of the system's\n"
     "               SIGHUP reads these files again\n";
 
 static int
@@ -48,6 +53,8 @@ option(const char *name, const char *value)
 {
 	if (strcmp(name, "--client-ca") == 0) {
 		client_ca = value;
+	} else if (strcmp(name, "--ca") == 0) {
+		ca = value;
 	} else if (strcmp(name, "--cert") == 0) {
 		if (count == CERTIFICATES)
 			return cli_fail(EXIT_USAGE, "--cert %s: %d "
@@ -191,6 +198,18 @@ begin(int *status)
 	return NULL;
 }
 
+static struct torc_transport_dialler *
+dial(void)
+{
+	const struct torc_tls_client_config config = { .ca = ca };
+	struct torc_error error;
+
+	if (torc_tls_client_create(&client, &config, &error) == 0)
+		return torc_tls_client_transport(client);
+	cli_fail(0, "%s", error.text);
+	return NULL;
+}
+
 /* A name that a certificate has no longer is shown it all the same. */
 static void
 reload(void *arg)
@@ -198,9 +217,10 @@ reload(void *arg)
 	struct torc_error error;
 
 	(void)arg;
-	if (torc_tls_reload(tls, &error) < 0)
+	if ((tls != NULL && torc_tls_reload(tls, &error) < 0) ||
+	    (client != NULL && torc_tls_client_reload(client, &error) < 0))
 		cli_fail(0, "certificates stay as they were: %s", error.text);
-	else if (add_certificates(&error) < 0)
+	else if (tls != NULL && add_certificates(&error) < 0)
 		cli_fail(0, "not all new names are served: %s", error.text);
 	else
 		cli_fail(0, "certificates were read again");
@@ -210,12 +230,14 @@ static void
 end(void)
 {
 	torc_tls_destroy(tls);
+	torc_tls_client_destroy(client);
 }
 
 const struct cli_tls cli_tls = {
 	.help = help,
 	.version = version,
 	.option = option,
+	.dial = dial,
 	.begin = begin,
 	.reload = reload,
 	.end = end,

@@ -14,6 +14,9 @@ struct cli_tls {
 	/* Takes an option with its value. Returns 0, an exit status, or -1 if
 	 * the option is none of TLS. */
 	int (*option)(const char *name, const char *value);
+	/* What connections that are dialled go through. NULL: the reason was
+	 * said. */
+	struct torc_transport_dialler *(*dial)(void);
 	/* Reads the files. NULL: the reason was said, and `*status` is the exit
 	 * status. */
 	struct torc_transport_maker *(*begin)(int *status);

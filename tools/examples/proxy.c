@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * proxy.c - a reverse proxy, also for WebSockets. Its own answers are 503 if
- * the origin cannot be reached, 504 if it is too slow, and 502 if its answer is
- * not valid.
+ * the origin cannot be reached, 504 if it is too slow, and 502 if its answer or
+ * its certificate is not valid.
  *
  *     cc -o proxy proxy.c cli.c $(pkg-config --cflags --libs torc-http)
  *     PROXY_ORIGIN=localhost:8081 ./proxy -l 127.0.0.1:8080
+ *
+ * With cli_tls.c and torc-tls it is proxy-tls, whose origin may be verified:
+ *
+ *     PROXY_ORIGIN=https://localhost:8443 ./proxy-tls --ca FILE
  *
  * Other variables, with their defaults:
  *
@@ -42,10 +46,14 @@ proxy(struct torc_exchange *exchange, void *arg)
 static int
 start(struct torc_reactor *reactor, void *config)
 {
+	struct torc_http_client_config how =
+	    *(const struct torc_http_client_config *)config;
 	struct torc_http_client *origin;
 	struct torc_error error;
-	int rc = torc_http_client_create(&origin, config, &error);
+	int rc;
 
+	how.transport = cli_dialler();
+	rc = torc_http_client_create(&origin, &how, &error);
 	return rc < 0 ? cli_fail(rc, "%s", error.text) :
 	    torc_reactor_set_data(reactor, &origin_key, origin);
 }
@@ -82,8 +90,11 @@ main(int argc, char **argv)
 	const struct torc_service_config service = { .http = &http };
 	const struct torc_config config = { .start = start, .stop = stop,
 		.arg = &origin };
+	const int status = cli_origin(origin.address);
 	struct torc_routes *routes;
 
+	if (status != 0)
+		return status;
 	if (torc_routes_create(&routes) < 0)
 		return 1;
 	torc_routes_otherwise(routes, proxy, NULL);
