@@ -230,6 +230,48 @@ elif [ -e "$scratch/root/first_service" ]; then
 	claim "it drains" drains
 fi
 
+# ---- TLS that is dialled ----
+
+makes_certificate() {	# makes_certificate NAME
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+	    -subj /CN=here -days 2 -addext subjectAltName=DNS:localhost \
+	    -keyout "$scratch/$1.key" -out "$scratch/$1.pem"
+}
+
+# It sends lines back to front.
+openssl_serves() {
+	fresh_port
+	begins server openssl s_server -accept "127.0.0.1:$port" -rev \
+	    -cert "$scratch/here.pem" -key "$scratch/here.key"
+	until_it 200 listens "$port"
+}
+
+asks_tls() {	# asks_tls FILE HOST: who is trusted, and whom it asks
+	SSL_CERT_FILE=$1 timeout 20 "$guides/ask_tls" "$2" "$port" hello 2>&1
+}
+
+is_refused() {	# is_refused WORDS FILE HOST
+	local status=0
+	asks_tls "$2" "$3" >"$scratch/server" || status=$?
+	[ $status -eq 1 ] && noted "^no TLS: handshake with $3: $1"
+}
+
+if [ -x "$guides/ask_tls" ] && has openssl; then
+	claim "libraries.md: certificates are made" \
+	    eval 'makes_certificate here && makes_certificate other'
+	claim "openssl serves it" openssl_serves
+	claim "a line is asked and answered over TLS" \
+	    says olleh asks_tls "$scratch/here.pem" localhost
+	claim "nobody is believed who is not trusted" is_refused \
+	    "its certificate is self-signed" \
+	    "$scratch/other.pem" localhost
+	claim "and nobody of another name" is_refused \
+	    "its certificate is for localhost, and not for 127.0.0.1" \
+	    "$scratch/here.pem" 127.0.0.1
+else
+	echo "SKIP: TLS that is dialled: openssl is not installed"
+fi
+
 # ---- When io_uring is refused ----
 
 available() {

@@ -7,8 +7,10 @@ GUIDES := $(patsubst tools/guides/%.c,$B/guides/%,$(wildcard tools/guides/*.c))
 # One of them is the libuv server that another one is beside.
 NO_UV := $(shell $(CC) -E -include uv.h -x c /dev/null 2>&1 >/dev/null)
 GUIDES := $(filter-out $(if $(NO_UV),$B/guides/libuv_echo),$(GUIDES))
+GUIDES := $(filter-out $(if $(NO_CRYPTO),$B/guides/ask_tls),$(GUIDES))
 $(GUIDES:$B/guides/%=$B/tools/guides/%.o): | $(HEADERS)
 $B/guides/libuv_echo: LIBS = -luv
+$B/guides/ask_tls: LIBS = -lssl -lcrypto
 $(GUIDES): $B/guides/%: $B/tools/guides/%.o $(LIBRARIES)
 	$(link)
 tests: $(GUIDES)
