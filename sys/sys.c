@@ -107,6 +107,24 @@ CROSSING(torc_sys_getpeername, (int fd, struct sockaddr *address,
 /* And those that take more. */
 
 int
+torc_sys_open_private(const char *path)
+{
+	const int fd = result(open(path, O_WRONLY | O_APPEND | O_CREAT |
+	    O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+	struct stat found;
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	rc = result(fstat(fd, &found));
+	if (rc == 0 && (!S_ISREG(found.st_mode) || (found.st_mode & 077) != 0))
+		rc = -EPERM;
+	if (rc < 0)
+		close(fd);
+	return rc < 0 ? rc : fd;
+}
+
+int
 torc_sys_map(void **address, size_t size, int prot, int flags, int fd,
     uint64_t offset)
 {

@@ -62,7 +62,12 @@ TORC_BESIDE int torc_sys_random(void *data, size_t size);
 
 TORC_BESIDE int torc_sys_close(int fd);
 int torc_sys_read(int fd, void *data, size_t size);
-int torc_sys_write(int fd, const void *data, size_t size);
+TORC_BESIDE int torc_sys_write(int fd, const void *data, size_t size);
+/*
+ * A file to write to at its end, made for its owner alone if it is not there.
+ * -EPERM: others may use it, or it is no file.
+ */
+TORC_BESIDE int torc_sys_open_private(const char *path);
 int torc_sys_eventfd(void);
 /* memfd_create(2). `flags`: MFD_. */
 int torc_sys_memfd(const char *name, unsigned flags);

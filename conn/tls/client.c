@@ -43,6 +43,8 @@ release(struct torc_tls_client *client)
 		return;
 	pthread_mutex_destroy(&client->lock);
 	torc_sys_free(client->protocols);
+	if (client->keylog >= 0)
+		torc_sys_close(client->keylog);
 	free_text(client->config.ca);
 	free_text(client->config.crl);
 	free_text(client->config.certificate);
@@ -125,6 +127,7 @@ read_credentials(struct torc_tls_client *client, bool anew,
 		return NULL;
 	}
 	torc_tls_dialled_prepare(credentials->context);
+	torc_tls_keylog_use(credentials->context, &client->keylog);
 	if (client->protocols != NULL)
 		SSL_CTX_set_alpn_protos(credentials->context,
 		    client->protocols, client->protocols_size);
@@ -209,6 +212,12 @@ set_up(struct torc_tls_client *client, struct torc_error *error)
 		rc = torc_tls_alpn_encode(client->config.protocols,
 		    &client->protocols, &client->protocols_size, error);
 	client->config.protocols = NULL;
+	if (rc == 0 && client->config.keylog != NULL) {
+		client->keylog = torc_tls_keylog_open(client->config.keylog,
+		    error);
+		rc = client->keylog < 0 ? client->keylog : 0;
+	}
+	client->config.keylog = NULL;
 	return rc < 0 ? rc : renew(client, false, error);
 }
 
@@ -233,6 +242,7 @@ new_client(const struct torc_tls_client_config *config)
 		.why = torc_tls_dialled_why,
 		.has_ca = config->ca != NULL,
 	};
+	client->keylog = TLS_NO_KEYLOG;
 	client->references = 1;
 	pthread_mutex_init(&client->lock, NULL);
 	return client;

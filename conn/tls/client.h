@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include "conn/tls/files.h"
+#include "conn/tls/keylog.h"
 #include "conn/tls/saved.h"
 #include "conn/tls/session.h"
 #include "conn/tls/torc_tls.h"
@@ -34,6 +35,7 @@ struct torc_tls_client {
 	unsigned references;		/* of the program, of credentials */
 	struct torc_tls_client_config config;	/* its texts are copies */
 	struct tls_password password;
+	int keylog;			/* or TLS_NO_KEYLOG */
 	uint8_t *protocols;		/* as ALPN has them */
 	unsigned protocols_size;
 	pthread_mutex_t lock;

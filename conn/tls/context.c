@@ -10,6 +10,7 @@
 #include "conn/tls/alpn.h"
 #include "conn/tls/context.h"
 #include "conn/tls/files.h"
+#include "conn/tls/keylog.h"
 #include "conn/tls/session.h"
 #include "reactor/config.h"
 #include "reactor/error.h"
@@ -77,6 +78,8 @@ release(struct torc_tls *tls)
 	torc_tls_tickets_fini(&tls->tickets);
 	pthread_mutex_destroy(&tls->lock);
 	torc_sys_free(tls->protocols);
+	if (tls->keylog >= 0)
+		torc_sys_close(tls->keylog);
 	torc_sys_free((void *)(uintptr_t)tls->config.client_ca);
 	torc_sys_free(tls);
 }
@@ -361,6 +364,12 @@ set_up(struct torc_tls *tls, struct torc_error *error)
 	if (rc < 0)
 		return rc;
 	tls->config.protocols = NULL;
+	if (tls->config.keylog != NULL) {
+		tls->keylog = torc_tls_keylog_open(tls->config.keylog, error);
+		if (tls->keylog < 0)
+			return tls->keylog;
+	}
+	tls->config.keylog = NULL;
 	tls->config.certificate = NULL;
 	tls->config.key = NULL;
 	return torc_tls_host_add(tls, NULL, certificate, key, error);
@@ -389,6 +398,7 @@ torc_tls_create_sized(struct torc_tls **out,
 		return torc_error_set(error, -ENOMEM,
 		    "no memory for a context");
 	tls->config = known;
+	tls->keylog = TLS_NO_KEYLOG;
 	tls->config.client_ca = copy_text(known.client_ca);
 	tls->password = (struct tls_password) {
 		.ask = known.password,

@@ -56,6 +56,7 @@ struct torc_tls {
 	unsigned references;		/* of the program, of generations */
 	struct torc_tls_config config;	/* its texts are copies */
 	struct tls_password password;
+	int keylog;			/* or TLS_NO_KEYLOG */
 	uint8_t *protocols;		/* as ALPN has them */
 	unsigned protocols_size;
 	struct tls_host *hosts;		/* the default first */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "conn/tls/files.h"
+#include "conn/tls/keylog.h"
 #include "reactor/error.h"
 
 #define SUITES_1_2 "ECDHE-ECDSA-AES128-GCM-SHA256:" \
@@ -225,6 +226,7 @@ torc_tls_files_read(struct torc_tls *tls, const struct tls_host *host,
 	if (context == NULL)
 		return NULL;
 	set_manners(context, tls);
+	torc_tls_keylog_use(context, &tls->keylog);
 	name_sessions(context, host, &tls->config);
 	rc = read_pairs(context, host->pairs, error);
 	if (rc == 0)

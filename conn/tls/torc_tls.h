@@ -79,6 +79,10 @@ struct torc_tls_config {
 	torc_tls_password *password;	/* of keys that are encrypted; NULL:
 					 * such a key is refused */
 	void *password_arg;		/* passed to `password` */
+	const char *keylog;		/* path of a file for the secrets of
+					 * connections, as SSLKEYLOGFILE has
+					 * them; made for its owner alone;
+					 * NULL: none */
 };
 
 struct torc_tls;
@@ -154,6 +158,10 @@ struct torc_tls_client_config {
 					 * offers its own */
 	enum torc_tls_version min_version;	/* no older one is spoken */
 	bool no_sessions;		/* each handshake is a whole one */
+	const char *keylog;		/* path of a file for the secrets of
+					 * connections, as SSLKEYLOGFILE has
+					 * them; made for its owner alone;
+					 * NULL: none */
 };
 
 struct torc_tls_client;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/harness.h"
@@ -1089,6 +1090,28 @@ set_files(const char *certificate, unsigned part, const char *key,
 }
 
 static void
+secrets_are_written_only_if_that_is_configured(void **state)
+{
+	const struct torc_tls_config config = {
+		.keylog = peer_file("secrets"),
+	};
+	struct scene scene;
+	struct stat found;
+
+	(void)state;
+	start(&scene, &config, tell_info, NULL);
+	add(&scene, "a.test", "exact");
+	assert_int_equal(stat(config.keylog, &found), 0);
+	assert_int_equal(found.st_size, 0);
+	assert_int_equal(found.st_mode & 0777, 0600);
+	/* Also those of another host than the first. */
+	ask_info(&scene, CLIENT, "a.test");
+	assert_int_equal(stat(config.keylog, &found), 0);
+	assert_true(found.st_size > 0);
+	stop(&scene);
+}
+
+static void
 files_that_are_wrong_are_refused_in_words_and_the_old_ones_serve(void **state)
 {
 	static const struct {
@@ -1628,6 +1651,8 @@ main(void)
 		cmocka_unit_test(
 		    a_handshake_that_stands_still_ends_in_time_and_holds_no_fiber),
 		cmocka_unit_test(a_record_that_was_changed_ends_its_connection),
+		cmocka_unit_test(
+		    secrets_are_written_only_if_that_is_configured),
 		cmocka_unit_test(
 		    files_that_are_wrong_are_refused_in_words_and_the_old_ones_serve),
 		cmocka_unit_test(

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -806,6 +807,63 @@ a_channel_is_bound_to_the_digest_of_its_certificate(void **state)
 	}
 }
 
+static size_t
+file_size(const char *path, unsigned *mode)
+{
+	struct stat found;
+
+	assert_int_equal(stat(path, &found), 0);
+	*mode = found.st_mode & 0777;
+	return (size_t)found.st_size;
+}
+
+static void
+secrets_are_written_if_asked_for_to_a_file_of_the_owner_alone(void **state)
+{
+	const char *path = peer_file("secrets");
+	const struct torc_tls_client_config config = {
+		.ca = peer_file("good.pem"), .keylog = path,
+	};
+	struct torc_tls_client *client, *other;
+	struct torc_error error;
+	struct secure origin;
+	char text[64];
+	size_t size;
+	unsigned mode;
+	FILE *file;
+
+	(void)state;
+	/* It is not asked for by the environment. */
+	setenv("SSLKEYLOGFILE", peer_file("unasked"), 1);
+	secure_start(&origin, "names", TLS1_3_VERSION);
+	secure_run(&origin);
+	client = create(NULL);
+	accepts(client, &origin, "a.test");
+	torc_tls_client_destroy(client);
+	assert_int_equal(access(peer_file("unasked"), F_OK), -1);
+	unsetenv("SSLKEYLOGFILE");
+	client = create(&config);
+	accepts(client, &origin, "a.test");
+	size = file_size(path, &mode);
+	assert_int_equal(mode, 0600);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_non_null(fgets(text, sizeof(text), file));
+	fclose(file);
+	assert_memory_equal(text, "SERVER_HANDSHAKE_TRAFFIC_SECRET ", 32);
+	/* Another client goes on behind it. */
+	other = create(&config);
+	accepts(other, &origin, "x.b.test");
+	assert_int_equal(file_size(path, &mode), 2 * size);
+	torc_tls_client_destroy(other);
+	torc_tls_client_destroy(client);
+	secure_stop(&origin);
+	assert_int_equal(chmod(path, 0640), 0);
+	assert_int_equal(torc_tls_client_create(&client, &config, &error),
+	    -EPERM);
+	assert_non_null(strstr(error.text, "must have mode 0600"));
+}
+
 /* ---- Configurations ---- */
 
 static void
@@ -1108,6 +1166,8 @@ main(void)
 		    protocols_are_offered_and_what_was_chosen_is_told),
 		cmocka_unit_test(
 		    a_channel_is_bound_to_the_digest_of_its_certificate),
+		cmocka_unit_test(
+		    secrets_are_written_if_asked_for_to_a_file_of_the_owner_alone),
 		cmocka_unit_test(each_field_that_is_wrong_is_refused_in_words),
 		cmocka_unit_test(
 		    a_field_of_a_later_torc_is_refused_unless_it_is_0),
