@@ -1090,7 +1090,7 @@ set_files(const char *certificate, unsigned part, const char *key,
 }
 
 static void
-secrets_are_written_only_if_that_is_configured(void **state)
+secrets_are_written_only_if_configured(void **state)
 {
 	const struct torc_tls_config config = {
 		.keylog = peer_file("secrets"),
@@ -1651,8 +1651,7 @@ main(void)
 		cmocka_unit_test(
 		    a_handshake_that_stands_still_ends_in_time_and_holds_no_fiber),
 		cmocka_unit_test(a_record_that_was_changed_ends_its_connection),
-		cmocka_unit_test(
-		    secrets_are_written_only_if_that_is_configured),
+		cmocka_unit_test(secrets_are_written_only_if_configured),
 		cmocka_unit_test(
 		    files_that_are_wrong_are_refused_in_words_and_the_old_ones_serve),
 		cmocka_unit_test(

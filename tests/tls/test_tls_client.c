@@ -1079,18 +1079,17 @@ memory_and_descriptors_are_flat_over_handshakes_of_which_some_fail(
 	struct torc_tls_client *client = create(NULL);
 	struct secure good, bad;
 	size_t before = 0;
-	unsigned fds = 0;
+	unsigned fds;
 
 	(void)state;
 	secure_start(&good, "names", TLS1_3_VERSION);
 	secure_run(&good);
 	secure_start(&bad, "stranger", TLS1_3_VERSION);
 	secure_run(&bad);
+	fds = count_fds();
 	for (unsigned i = 0; i < 600; i++) {
-		if (i == 200) {
+		if (i == 200)
 			before = exact_resident();
-			fds = count_fds();
-		}
 		if (i % 3 == 0)
 			refuses(client, &bad, "a.test", -EKEYREJECTED,
 			    "/CN=other");
