@@ -424,6 +424,63 @@ sessions_are_of_one_name_and_of_one_client_and_go_with_a_reload(void **state)
 	torc_tls_client_destroy(none);
 }
 
+/* A reactor of its own, with its thread, that meets again and again. */
+struct crowd {
+	struct server server;
+	struct attempt attempt;
+	unsigned met;
+};
+
+static void *
+meet_often(void *arg)
+{
+	struct crowd *crowd = arg;
+
+	for (unsigned i = 0; i < 50; i++)
+		crowd->met += server_fiber(&crowd->server, meet,
+		    &crowd->attempt) == 4;
+	return NULL;
+}
+
+static void
+reactors_share_a_client_that_is_read_again_meanwhile(void **state)
+{
+	struct crowd crowds[2] = { { .met = 0 } };
+	pthread_t threads[2];
+	struct torc_error error;
+
+	(void)state;
+	for (unsigned v = 0; v < 2; v++) {
+		struct torc_tls_client *client = create(NULL);
+		struct secure origin;
+
+		secure_start(&origin, "names", versions[v]);
+		secure_run(&origin);
+		for (unsigned i = 0; i < 2; i++) {
+			crowds[i].met = 0;
+			crowds[i].attempt = (struct attempt) {
+				.client = client, .port = origin.port,
+				.name = "a.test",
+			};
+			server_start(&crowds[i].server, NULL, echo_handler,
+			    NULL);
+			pthread_create(&threads[i], NULL, meet_often,
+			    &crowds[i]);
+		}
+		for (unsigned i = 0; i < 10; i++)
+			assert_int_equal(torc_tls_client_reload(client,
+			    &error), 0);
+		for (unsigned i = 0; i < 2; i++) {
+			pthread_join(threads[i], NULL);
+			assert_int_equal(crowds[i].met, 50);
+			assert_int_equal(server_stop(&crowds[i].server), 0);
+		}
+		secure_stop(&origin);
+		assert_true(origin.resumed > 0);
+		torc_tls_client_destroy(client);
+	}
+}
+
 static unsigned
 count_saved(struct tls_saved *saved, const char *name)
 {
@@ -1147,6 +1204,8 @@ main(void)
 		    a_hundred_connections_make_one_whole_handshake),
 		cmocka_unit_test(
 		    sessions_are_of_one_name_and_of_one_client_and_go_with_a_reload),
+		cmocka_unit_test(
+		    reactors_share_a_client_that_is_read_again_meanwhile),
 		cmocka_unit_test(
 		    a_ticket_of_1_3_is_used_once_and_those_that_are_kept_are_bounded),
 		cmocka_unit_test(
