@@ -44,6 +44,8 @@
  *			a statement cannot be used in this way
  *	-EPROTONOSUPPORT
  *			TLS is required, and the server has none
+ *	-EKEYREJECTED	the server did not prove its name by its certificate, or
+ *			another error of torc_tls_dial_begin()
  *	-ECONNRESET ...	the connection was lost, or there is none
  *	-ECONNABORTED	a statement of torc_pg_query() or of a batch left a
  *			transaction open, which its text did not show; its
@@ -60,6 +62,10 @@
  * and keys are those of `transport`: a URI that names files of its own is
  * refused. Each host of a list is treated for itself. A unix socket never has
  * TLS. A cancel goes over TLS if the connection of its statement does.
+ *
+ *	if (torc_tls_client_create(&client, NULL, &error) < 0)
+ *		...
+ *	config.transport = torc_tls_client_transport(client);
  */
 #ifndef TORC_PG_H
 #define TORC_PG_H

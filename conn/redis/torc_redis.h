@@ -23,6 +23,8 @@
  *			wrong or missing, or is not permitted from here
  *	-ECONNREFUSED	no server listens, or Redis refused the connection
  *	-EPROTO		the server does not answer as Redis does
+ *	-EKEYREJECTED	with TLS: the server did not prove its name by its
+ *			certificate, or another error of torc_tls_dial_begin()
  *	-ENOBUFS	`requests` commands already wait for replies
  *
  * Errors of the caller. Nothing was sent:

@@ -229,7 +229,8 @@ take_next(struct stream *stream)
 	if (type == 'p')
 		keep_said(stream, size);
 	drop(stream, size);
-	return type != 'p' && type != 'X';
+	return type == 'p' || type == 'X' ? false :
+	    !stream->conn->server->script->cut;
 }
 
 static void *

@@ -26,6 +26,7 @@ struct script {
 	struct bytes answer;	/* to the question for TLS */
 	bool broken;		/* it talks nonsense in the handshake */
 	bool once;		/* it has TLS for one connection only */
+	bool cut;		/* a statement is answered with FIN alone */
 	struct bytes clear;	/* to a startup in clear text */
 	struct bytes tls;	/* to a startup over TLS */
 };

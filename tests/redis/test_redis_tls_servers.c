@@ -16,6 +16,7 @@
 
 #include "conn/redis/redis.h"
 #include "conn/tls/torc_tls.h"
+#include "conn/transport.h"
 
 #define LATE torc_after_ms(60000)
 #define NODES 3u
@@ -124,9 +125,28 @@ start(struct guarded *guarded, const char *certificate, const char *clients,
 	redis_start(&guarded->server, guarded->arguments);
 }
 
+/* What the last connection goes through. */
+static struct torc_transport_dialler *given;
+static const struct torc_transport *last;
+static unsigned made;
+static struct guarded *served;
+
+static struct torc_transport *
+make_and_note(struct torc_transport_dialler *dialler, const char *name,
+    enum torc_trust trust)
+{
+	struct torc_transport *transport = given->make(given, name, trust);
+
+	(void)dialler;
+	last = transport;
+	made++;
+	return transport;
+}
+
 struct party {
 	const char *ca;
 	const char *certificate;	/* of the client, or NULL */
+	bool noted;			/* by make_and_note() */
 	struct torc_redis_config config;
 	int (*play)(struct torc_redis *redis);
 };
@@ -134,6 +154,7 @@ struct party {
 static void
 play(struct party party)
 {
+	struct torc_transport_dialler noting;
 	struct torc_tls_client_config config = { .ca = file(party.ca) };
 	struct scene scene = { .config = party.config, .play = party.play };
 	struct torc_tls_client *client;
@@ -150,7 +171,10 @@ play(struct party party)
 	}
 	if (torc_tls_client_create(&client, &config, &error) < 0)
 		fail_msg("%s", error.text);
-	scene.config.transport = torc_tls_client_transport(client);
+	given = torc_tls_client_transport(client);
+	noting = *given;
+	noting.make = make_and_note;
+	scene.config.transport = party.noted ? &noting : given;
 	server_start(&reactor, NULL, echo_handler, NULL);
 	line = server_fiber(&reactor, run_scene, &scene);
 	assert_int_equal(server_stop(&reactor), 0);
@@ -256,6 +280,49 @@ a_certificate_of_the_client_is_shown_if_the_server_asks(void **state)
 	redis_end(&guarded.server);
 }
 
+static bool
+is_resumed(void)
+{
+	struct torc_tls_info info;
+
+	return torc_tls_info_read(last->conn, &info) == 0 && info.resumed;
+}
+
+static int
+come_back(struct torc_redis *redis)
+{
+	unsigned before;
+
+	EXPECT(torc_redis_do(redis, NULL, LATE, "PING", NULL) == 0);
+	EXPECT(!is_resumed());
+	for (unsigned i = 0; i < 5; i++) {
+		before = made;
+		EXPECT(redis_ask(served->server.port,
+		    "CLIENT KILL TYPE normal", ":1"));
+		/* The command that finds out may be lost. */
+		while (torc_redis_do(redis, NULL, LATE, "PING", NULL) < 0 ||
+		    made == before)
+			torc_sleep(torc_after_ms(1));
+		EXPECT(is_resumed());
+	}
+	return 0;
+}
+
+static void
+a_connection_that_is_opened_again_resumes_its_session(void **state)
+{
+	struct guarded guarded;
+
+	(void)state;
+	if (!redis_available())
+		skip();
+	start(&guarded, "by_address", "no", false);
+	served = &guarded;
+	play((struct party) { .ca = "ca.pem", .play = come_back,
+	    .noted = true, .config = { .address = guarded.address } });
+	redis_end(&guarded.server);
+}
+
 /* ---- A cluster ---- */
 
 static struct guarded nodes[NODES];
@@ -332,6 +399,8 @@ main(void)
 		    a_server_that_proves_its_name_is_asked_and_no_other_one),
 		cmocka_unit_test(
 		    a_certificate_of_the_client_is_shown_if_the_server_asks),
+		cmocka_unit_test(
+		    a_connection_that_is_opened_again_resumes_its_session),
 		cmocka_unit_test(
 		    nodes_that_are_known_by_address_prove_the_name_that_is_set),
 	};
