@@ -32,7 +32,7 @@ static const char script[] =
     "}\n"
     "authority good; authority other\n"
     "server names good DNS:a.test,DNS:*.b.test,IP:127.0.0.1,IP:::1\n"
-    "server part good 'DNS:f*.test,DNS:*'\n"
+    "server part good 'DNS:f*.b.test,DNS:*'\n"
     "server digits good DNS:127.0.0.1,DNS:a.test\n"
     "server addresses good IP:127.0.0.2\n"
     "server past good DNS:a.test -1\n"

@@ -190,7 +190,7 @@ a_certificate_that_is_not_good_is_refused_in_words(void **state)
 		{ "names", "x.y.b.test", "and not for x.y.b.test" },
 		{ "names", "127.0.0.2", "and not for 127.0.0.2" },
 		{ "names", "::2", "and not for ::2" },
-		{ "part", "foo.test", "is for f*.test, *, and not" },
+		{ "part", "foo.b.test", "is for f*.b.test, *, and not" },
 		{ "part", "localhost", "and not for localhost" },
 		{ "digits", "127.0.0.1", "and not for 127.0.0.1" },
 		{ "addresses", "a.test", "is for 127.0.0.2, and not" },
@@ -487,7 +487,7 @@ count_saved(struct tls_saved *saved, const char *name)
 	unsigned count = 0;
 	SSL_SESSION *session;
 
-	while ((session = torc_tls_saved_take(saved, name,
+	while (count < 200 && (session = torc_tls_saved_take(saved, name,
 	    TORC_TRUST_NAME)) != NULL) {
 		SSL_SESSION_free(session);
 		count++;
