@@ -93,7 +93,7 @@ load_of(const struct torc_conn *conn)
 {
 	return (uint64_t)conn->held +
 	    (conn->joined != NULL ? conn->view_size : 0) +
-	    torc_transport_kept(conn);
+	    torc_transport_kept(conn) + torc_transport_waits(conn);
 }
 
 /* Bytes that a connection may have now. */

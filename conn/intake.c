@@ -81,7 +81,8 @@ room_of(const struct torc_conn *conn)
 {
 	const uint32_t room = torc_held_room(conn);
 
-	return room == 0 && torc_transport_kept(conn) > 0 ?
+	return room == 0 && torc_transport_kept(conn) > 0 &&
+	    torc_transport_waits(conn) == 0 ?
 	    conn->transport->missing : room;
 }
 

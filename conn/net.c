@@ -14,6 +14,7 @@
 #include "conn/probe.h"
 #include "conn/recv.h"
 #include "conn/send.h"
+#include "conn/shake.h"
 #include "conn/watch.h"
 
 #include <errno.h>
@@ -120,6 +121,8 @@ after_batch(struct torc_reactor *reactor)
 	struct torc_net *net = net_of(reactor);
 
 	torc_chunk_rotate(net);
+	if (torc_unlikely(!torc_list_empty(&net->shaking)))
+		torc_shake_some(net);
 	/* before_enter() will feed them: a foreign loop is told that a turn
 	 * is due. */
 	if (torc_unlikely(!torc_list_empty(&net->starved)) &&
@@ -252,7 +255,8 @@ fini(struct torc_reactor *reactor)
 {
 	struct torc_net *net = net_of(reactor);
 
-	torc_assert(torc_list_empty(&net->starved));
+	torc_assert(torc_list_empty(&net->starved) &&
+	    torc_list_empty(&net->shaking));
 	torc_assert(net->waiting == 0 && net->leaving == 0 &&
 	    net->dormant == 0);
 	torc_assert(net->own[0] == 0 && net->own[1] == 0);
@@ -415,6 +419,7 @@ torc_net_open(struct torc_reactor *reactor, struct torc_net **out)
 	net->hungry.run = look_again;
 	net->favour.fire = torc_intake_disfavour;
 	torc_list_init(&net->starved);
+	torc_list_init(&net->shaking);
 	torc_list_init(&net->chunks);
 	rc = make(net);
 	if (rc < 0) {

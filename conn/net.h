@@ -31,6 +31,7 @@ struct torc_chunk;
  *     intake.c: starved favourite favour dry
  *     held.c: pieces piece_blocks own eased
  *     conn.c: dormant
+ *     shake.c: shaking
  *     room.c: leaving looked_at reserve_from scarce_at room_notice_at
  *     drain.c: idle_by
  *     listen.c: holding
@@ -47,6 +48,7 @@ struct torc_net {
 	struct torc_slots listeners;
 	struct torc_list starved;
 	struct torc_todo hungry;	/* keeps the loop awake for them */
+	struct torc_list shaking;	/* handshakes that wait for a turn */
 	struct torc_list chunks;	/* those in use before, oldest first */
 	uint32_t chunk_count;	/* with the one in use */
 	struct torc_conn *unsent;	/* the only one whose staged bytes no

@@ -12,6 +12,7 @@
 #include "conn/net.h"
 #include "conn/recv.h"
 #include "conn/send.h"
+#include "conn/shake.h"
 #include "conn/torc_protocol.h"
 #include "conn/transport.h"
 #include "conn/view.h"
@@ -128,19 +129,14 @@ end_sealed(struct torc_conn *conn, bool began)
 		torc_fiber_wake(conn->reader, 0);
 }
 
-/* Sealed bytes have come. */
-static void
-deliver_sealed(struct torc_conn *conn, uint8_t *data, uint32_t size,
+void
+torc_recv_unseal(struct torc_conn *conn, uint8_t *data, uint32_t size,
     uint32_t bid)
 {
 	const struct torc_transport *transport = conn->transport;
 	const bool was_ready = transport->ready;
 	const uint64_t tag = conn->send_tag;
 
-	if (conn->failed || conn->eof) {
-		torc_held_let_go(conn, data, size, bid);
-		return;
-	}
 	if (!torc_transport_open(conn, &data, &size, &bid)) {
 		end_input(conn, -ENOMEM);
 		return;
@@ -155,10 +151,14 @@ deliver_sealed(struct torc_conn *conn, uint8_t *data, uint32_t size,
 static void
 arrive(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 {
-	if (conn->transport != NULL)
-		deliver_sealed(conn, data, size, bid);
-	else
+	if (conn->transport == NULL)
 		deliver(conn, data, size, bid);
+	else if (conn->failed || conn->eof)
+		torc_held_let_go(conn, data, size, bid);
+	else if (conn->transport->ready)
+		torc_recv_unseal(conn, data, size, bid);
+	else if (!torc_shake_wait(conn, data, size, bid))
+		end_input(conn, -ENOMEM);
 }
 
 /* The peer's FIN: if its transport did not say so, the stream was cut. */
@@ -169,6 +169,11 @@ end_socket(struct torc_conn *conn)
 
 	if (conn->eof)
 		return;		/* its transport did */
+	if (torc_transport_waits(conn) > 0) {
+		/* What came before it is first: then it is told again. */
+		torc_intake_hold(conn);
+		return;
+	}
 	cause = cause_of_end(conn);
 	end_input(conn, cause == 0 && conn->transport != NULL ? -ENOLINK :
 	    cause);

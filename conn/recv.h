@@ -16,6 +16,9 @@ void torc_recv_sealed(struct torc_reactor *reactor, void *object,
     const struct io_uring_cqe *cqe);
 void torc_recv_stray(struct torc_reactor *reactor,
     const struct io_uring_cqe *cqe);
+/* Bytes have come that its transport is to open. */
+void torc_recv_unseal(struct torc_conn *conn, uint8_t *data, uint32_t size,
+    uint32_t bid);
 /* End receiving with an error: torc_conn_advance() reports it. */
 void torc_recv_fail(struct torc_conn *conn, int error);
 /* Tell the fiber that waits for input, if any, that the end is known. */

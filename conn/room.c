@@ -27,6 +27,7 @@
 #include "conn/room.h"
 #include "conn/send.h"
 #include "conn/torc_protocol.h"
+#include "conn/transport.h"
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 
@@ -68,7 +69,7 @@ is_between_requests(const struct torc_conn *conn)
 {
 	return conn->handler != NULL && !is_leaving(conn) && !conn->busy &&
 	    (conn->dormant || has_reader(conn)) && conn->input == 0 &&
-	    !is_sending(conn);
+	    torc_transport_waits(conn) == 0 && !is_sending(conn);
 }
 
 /* When it had its last answer, or came: as SQEs are counted. */

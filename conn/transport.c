@@ -11,6 +11,7 @@
 #include "conn/intake.h"
 #include "conn/recv.h"
 #include "conn/send.h"
+#include "conn/shake.h"
 #include "conn/slab.h"
 #include "conn/transport.h"
 #include "reactor/error.h"
@@ -42,6 +43,7 @@ torc_transport_forget(struct torc_conn *conn)
 
 	torc_debug_assert(transport->conn == conn);
 	torc_transport_drop(conn);
+	torc_shake_forget(transport);
 	torc_held_count(conn, transport->kept, 0);
 	transport->kind->free(transport);
 }
@@ -207,6 +209,12 @@ torc_transport_open(struct torc_conn *conn, uint8_t **data, uint32_t *size,
 	*data = out;
 	*size = opened;
 	return true;
+}
+
+bool
+torc_transport_has_left(const struct torc_transport *transport)
+{
+	return torc_sys_has_ended(transport->conn->fd) > 0;
 }
 
 /* ---- The beginning ---- */

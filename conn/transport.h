@@ -4,7 +4,8 @@
  * seam where TLS is put in. Clear text has none, and pays nothing for it.
  *
  * Input. What comes from the socket of a connection with a transport is opened
- * as it comes, on the loop's stack, and only what it says goes on: so views,
+ * on the loop's stack: as it comes, or when it is the turn of its handshake
+ * (shake.h). Only what it says goes on: so views,
  * pieces, shares and back-pressure know nothing of records. It is opened where
  * it lies, in the receive buffer, unless a record began in an earlier one.
  *
@@ -63,6 +64,7 @@ struct torc_transport_kind {
  *
  *     transport.c: conn closed opening answers overflow overflow_size
  *         overflow_max
+ *     shake.c: shaking waits waits_size
  *     the kind: all others
  */
 struct torc_transport {
@@ -79,6 +81,9 @@ struct torc_transport {
 	uint8_t *overflow;	/* records that the slab has no room for */
 	uint32_t overflow_size;
 	uint32_t overflow_max;
+	struct torc_node shaking;	/* it waits for its turn */
+	uint8_t *waits;		/* ... with what came of its handshake */
+	uint32_t waits_size;
 };
 
 /* Makes the transports of the connections that a listener accepts. */
@@ -147,6 +152,13 @@ torc_transport_answers(const struct torc_conn *conn)
 	    conn->staged_size == 0;
 }
 
+/* Bytes of its handshake that wait for their turn: see shake.h. */
+static inline uint32_t
+torc_transport_waits(const struct torc_conn *conn)
+{
+	return conn->transport != NULL ? conn->transport->waits_size : 0;
+}
+
 /*
  * What a connection asks of its transport. Weak: a program that has no kind of
  * transport links none of it, since nothing else asks for transport.c.
@@ -174,6 +186,13 @@ TORC_ASKED void torc_transport_refill(struct torc_conn *conn);
 TORC_ASKED void torc_transport_drop(struct torc_conn *conn);
 /* Say that no more will be sent; once. */
 TORC_ASKED void torc_transport_close(struct torc_conn *conn);
+
+/*
+ * For kinds: whether the peer has ended its side, or all: a handshake that
+ * needs more of it is not worth its next step.
+ */
+TORC_BESIDE bool torc_transport_has_left(
+    const struct torc_transport *transport);
 
 /*
  * For kinds: these bytes are sent as they are, behind those before them. If

@@ -302,6 +302,15 @@ torc_sys_hung_up(int fd)
 	return rc < 0 ? rc : (what.revents & POLLHUP) != 0;
 }
 
+int
+torc_sys_has_ended(int fd)
+{
+	struct pollfd what = { .fd = fd, .events = POLLRDHUP };
+	int rc = result(poll(&what, 1, 0));
+
+	return rc < 0 ? rc : what.revents != 0;
+}
+
 void
 torc_sys_await(int fd, uint64_t ns)
 {

@@ -145,6 +145,8 @@ int torc_sys_silent_ms(int fd);
  * or both sides have sent FIN. 0 if not. Never waits.
  */
 int torc_sys_hung_up(int fd);
+/* 1 if the peer sends no more: its FIN has come, or more. Never waits. */
+int torc_sys_has_ended(int fd);
 TORC_BESIDE int torc_sys_setsockopt(int fd, int level, int name,
     const void *value, uint32_t size);
 int torc_sys_getsockname(int fd, struct sockaddr *address, uint32_t *size);

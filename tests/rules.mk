@@ -38,7 +38,7 @@ $(call named,redis_outage pg_outage): $B/tests/http/outage.o
 $(call named,file_site file_look file_keep file_service): $B/tests/file/site.o
 $(call named,fits): LIBS += -lcjson -lssl -lcrypto
 $(call named,order): $B/tests/order/sides.o
-$(call named,transport pg_tls redis_tls): $B/tests/toy.o
+$(call named,transport shake pg_tls redis_tls): $B/tests/toy.o
 $(call named,pg_tls): $B/tests/pg/scripted.o
 $(call named,tls%): $B/tests/tls/peer.o
 $(call named,tls_client tls_http): $B/tests/tls/secure.o

@@ -104,6 +104,8 @@ toy_get(struct toy_way *way, const uint8_t **data, uint32_t *size,
 
 /* ---- The transport ---- */
 
+void (*toy_step)(struct torc_transport *transport);
+
 static void
 emit(struct toy *toy, enum toy_kind kind, const uint8_t *data, uint32_t size)
 {
@@ -144,6 +146,8 @@ toy_open(struct torc_transport *transport, const uint8_t *data, uint32_t size,
 	struct toy *toy = (struct toy *)transport;
 	uint32_t opened = 0;
 
+	if (!transport->ready && toy_step != NULL)
+		toy_step(transport);
 	while (size > 0 && transport->error == 0) {
 		uint32_t got = 0;
 		const int kind = toy_get(&toy->in, &data, &size, out + opened,

@@ -49,6 +49,8 @@ uint32_t toy_put(struct toy_way *way, enum toy_kind kind, const uint8_t *data,
 int toy_get(struct toy_way *way, const uint8_t **data, uint32_t *size,
     uint8_t *out, uint32_t *got);
 
+/* Called before each opening of one that is not ready; NULL: nothing is. */
+extern void (*toy_step)(struct torc_transport *transport);
 /* Makes transports of listeners, whose clients greet first. */
 extern struct torc_transport_maker toy_maker;
 /* One of them. NULL: no memory. */

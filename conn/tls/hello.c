@@ -58,7 +58,7 @@ choose(const struct tls_generation *generation, const char *name, size_t size)
 int
 torc_tls_session_choose(SSL *ssl, int *alert, void *arg)
 {
-	const struct tls_session *session = SSL_get_app_data(ssl);
+	struct tls_session *session = SSL_get_app_data(ssl);
 	const struct tls_served *served;
 	const uint8_t *data;
 	const char *name = NULL;
@@ -66,6 +66,10 @@ torc_tls_session_choose(SSL *ssl, int *alert, void *arg)
 
 	(void)alert;
 	(void)arg;
+	/* It may have waited: a signature for nobody would be the next step. */
+	session->gone = torc_transport_has_left(&session->transport);
+	if (session->gone)
+		return SSL_CLIENT_HELLO_ERROR;
 	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data,
 	    &size) == 1)
 		name = read_name(data, size, &name_size);

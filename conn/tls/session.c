@@ -138,7 +138,7 @@ fail(struct tls_session *session)
 	const unsigned long code = ERR_peek_error();
 	const bool began = session->transport.ready;
 
-	session->transport.error = -EPROTO;
+	session->transport.error = session->gone ? -ENOLINK : -EPROTO;
 	if (session->generation == NULL) {
 		torc_tls_dialled_fail(session, code);
 		ERR_clear_error();
@@ -146,7 +146,7 @@ fail(struct tls_session *session)
 	}
 	if (!began && ERR_GET_REASON(code) == SSL_R_HTTP_REQUEST)
 		answer_in_clear(session);
-	if (!began)
+	if (!began && !session->gone)
 		tell(session, code);
 	ERR_clear_error();
 }

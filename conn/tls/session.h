@@ -25,6 +25,7 @@ struct tls_session {
 	uint32_t header_size;
 	uint32_t record_size;
 	uint32_t left;
+	bool gone;		/* the client, before it was answered */
 	unsigned quiet;		/* messages of handshakes since data came */
 };
 

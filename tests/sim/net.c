@@ -1014,6 +1014,15 @@ torc_sys_hung_up(int fd)
 	return sock->dead || (sock->shut && sock->in.fin_arrived);
 }
 
+int
+torc_sys_has_ended(int fd)
+{
+	const struct sock *sock = sock_of(fd);
+
+	sim_kernel_any_call();
+	return sock->dead || sock->in.fin_arrived;
+}
+
 /* Only under valgrind: the next look at the ring takes the time. */
 void
 torc_sys_await(int fd, uint64_t ns)
