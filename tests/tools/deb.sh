@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# deb.sh - `make deb` makes four packages that lintian accepts, that have all
+# deb.sh - `make deb` makes five packages that lintian accepts, that have all
 # that `make install` installs, each its part, and that a program builds with.
 #
 # The packages are made of what is built in $B, so that this is short; without
@@ -25,7 +25,7 @@ done
 
 makes() {
 	make -s B="$scratch/b" DEB_BUILD="$B" deb &&
-	    [ "$(ls "$made"/*.deb | wc -l)" -eq 4 ]
+	    [ "$(ls "$made"/*.deb | wc -l)" -eq 5 ]
 }
 
 package() {	# package NAME: its file
@@ -34,7 +34,7 @@ package() {	# package NAME: its file
 
 versions() {
 	local name
-	for name in libtorc0 libtorc-dev torc-tools torc-doc; do
+	for name in libtorc0 libtorc-dev torc-tools torc-servers torc-doc; do
 		[ "$(dpkg-deb -f "$(package $name)" Version)" = "$number" ] ||
 		    return 1
 	done
@@ -112,7 +112,7 @@ index_leads() {
 	[ -s "$root/$index" ]
 }
 
-claim "make deb makes four packages" makes
+claim "make deb makes five packages" makes
 [ $failed -eq 0 ] || exit 1
 claim "they have the version of torc" versions
 claim "lintian finds no error in them" clean
@@ -127,6 +127,11 @@ claim "it needs libtorc0" depends libtorc-dev libtorc0
 claim "libtorc0 needs libc" depends libtorc0 libc6
 claim "torc-tools has ringstat with its manual" holds torc-tools \
     usr/bin/ringstat usr/share/man/man1/ringstat.1.gz
+claim "torc-servers has the servers with TLS, with their manual" \
+    holds torc-servers usr/bin/hello-tls usr/bin/files-tls \
+    usr/bin/proxy-tls 'usr/share/man/man1/proxy-tls\.1\.gz.*'
+claim "it needs libssl, which ringstat does not" \
+    eval 'depends torc-servers libssl3 && ! depends torc-tools libssl3'
 claim "torc-doc has the manual, also as HTML" holds torc-doc \
     usr/share/man/man3/torc_serve.3.gz usr/share/man/man7/torc.7.gz \
     usr/share/doc/torc/html/index.html

@@ -33,5 +33,15 @@ install: install-examples
 .PHONY: install-examples
 install-examples:
 	install -d $(DESTDIR)$(DOCDIR)/examples
-	install -m 644 $(filter-out %.mk %.md,$(wildcard tools/examples/*)) \
-		$(DESTDIR)$(DOCDIR)/examples
+	install -m 644 $(filter-out %.mk %.md %.1,$(wildcard \
+		tools/examples/*)) $(DESTDIR)$(DOCDIR)/examples
+
+# Those with TLS also as programs; they serve clear text as well.
+install: $(if $(SECURE),install-secure)
+.PHONY: install-secure
+install-secure: $(SECURE:%=$B/bin/%-tls)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(MANDIR)/man1
+	install -m 755 $^ $(DESTDIR)$(PREFIX)/bin
+	install -m 644 tools/examples/hello-tls.1 $(DESTDIR)$(MANDIR)/man1
+	for name in files proxy; do ln -sfn hello-tls.1 \
+		$(DESTDIR)$(MANDIR)/man1/$$name-tls.1 || exit; done
