@@ -174,6 +174,7 @@ how_of(const struct torc_listener *listener)
 		.handler = listener->handler,
 		.arg = listener->arg,
 		.maker = listener->maker,
+		.protocols = listener->protocols,
 	};
 }
 

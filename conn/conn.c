@@ -304,6 +304,8 @@ torc_conn_revive(struct torc_conn *conn)
 		torc_conn_doom(conn, false);
 		return;
 	}
+	if (conn->transport != NULL)
+		torc_transport_choose(conn, &conn->handler, &conn->arg);
 	if (!start_handler(conn) || reactor->current != NULL)
 		return;
 	/* Inline, as a parked fiber would be. */
@@ -398,10 +400,12 @@ torc_conn_accept(struct torc_net *net, int fd,
 	}
 	conn->listener = (int16_t)how->listener;
 	conn->port = (uint16_t)how->port;
-	if (transport != NULL)
-		await_transport(conn, how->maker->ready_ms);
-	else
+	if (transport == NULL) {
 		start_handler(conn);
+		return;
+	}
+	transport->protocols = how->protocols;
+	await_transport(conn, how->maker->ready_ms);
 }
 
 /* ---- For handlers ---- */

@@ -308,6 +308,7 @@ struct torc_accepting {
 	torc_handler *handler;
 	void *arg;
 	struct torc_transport_maker *maker;	/* NULL: clear text */
+	const struct torc_protocol *protocols;	/* NULL: none */
 };
 
 /* Open one for a listener and start its handler; or shed it. */

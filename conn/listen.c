@@ -237,6 +237,18 @@ torc_listen_set_maker(struct torc_net *net, int index,
 	listener->maker = maker;
 }
 
+void
+torc_listen_set_protocols(struct torc_net *net, int index,
+    const struct torc_protocol *protocols)
+{
+	struct torc_listener *listener = (struct torc_listener *)(void *)
+	    torc_slots_at(&net->listeners, (uint32_t)index);
+
+	torc_debug_assert(index >= 0);
+	torc_debug_assert(protocols == NULL || listener->maker != NULL);
+	listener->protocols = protocols;
+}
+
 int
 torc_listen(struct torc_reactor *reactor, const char *address,
     torc_handler *handler, void *arg)

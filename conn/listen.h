@@ -20,7 +20,7 @@
  * all. tests/lint.sh reads this table:
  *
  *     listen.c: slot net fd index port closing adopted dealt handler arg maker
- *         todo timer address file closers
+ *         protocols todo timer address file closers
  *     accept.c: armed paused gone moments
  *
  *   state      is                  until
@@ -48,6 +48,7 @@ struct torc_listener {
 	torc_handler *handler;
 	void *arg;
 	struct torc_transport_maker *maker;	/* NULL: clear text */
+	const struct torc_protocol *protocols;	/* NULL: none */
 	struct torc_todo todo;
 	struct torc_timer timer;	/* ends the pause */
 	struct sockaddr_storage address;
@@ -60,6 +61,9 @@ int torc_listen_add(struct torc_net *net, const struct torc_listener *like);
 /* What it accepts from now on has a transport of the maker's. */
 void torc_listen_set_maker(struct torc_net *net, int index,
     struct torc_transport_maker *maker);
+/* What has agreed on one of these goes to its handler. They outlive it. */
+void torc_listen_set_protocols(struct torc_net *net, int index,
+    const struct torc_protocol *protocols);
 /* Accept nothing before torc_listen_begin(). */
 void torc_listen_hold(struct torc_net *net);
 /* Leave an index free, for a listener that only another reactor has. */

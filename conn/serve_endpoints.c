@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "conn/transport.h"
 #include "reactor/error.h"
 #include "sys/trap.h"
 
@@ -45,6 +46,31 @@ read_endpoint(const struct torc_config *config, size_t size, unsigned index,
 }
 
 static int
+check_protocols(const struct torc_endpoint *endpoint, unsigned index,
+    struct torc_error *error)
+{
+	const struct torc_transport_maker *maker = endpoint->transport;
+	const struct torc_protocol *protocol = endpoint->protocols;
+
+	if (protocol != NULL && maker == NULL)
+		return torc_error_set(error, -EINVAL, "endpoints[%u].protocols "
+		    "is set, but transport is NULL: clear text agrees on no "
+		    "protocol", index);
+	for (; protocol != NULL && protocol->name != NULL; protocol++) {
+		if (protocol->handler == NULL)
+			return torc_error_set(error, -EINVAL,
+			    "endpoints[%u].protocols: \"%s\" has no handler",
+			    index, protocol->name);
+		if (maker->offers == NULL ||
+		    !maker->offers(maker, protocol->name))
+			return torc_error_set(error, -EINVAL,
+			    "endpoints[%u].protocols: the transport does not "
+			    "offer \"%s\"", index, protocol->name);
+	}
+	return 0;
+}
+
+static int
 check_endpoint(const struct torc_config *config, size_t size, unsigned index,
     struct torc_error *error)
 {
@@ -61,7 +87,7 @@ check_endpoint(const struct torc_config *config, size_t size, unsigned index,
 		return torc_error_set(error, -EINVAL,
 		    "endpoints[%u].handler is NULL: nothing would answer at "
 		    "%s", index, endpoint.address);
-	return 0;
+	return check_protocols(&endpoint, index, error);
 }
 
 static int

@@ -95,9 +95,12 @@ listen_on(struct torc_reactor *reactor, const char *address,
 	const int listener = torc_listen(reactor, address, endpoint->handler,
 	    endpoint->arg);
 
-	if (listener >= 0)
-		torc_listen_set_maker(reactor->layer_state, listener,
-		    endpoint->transport);
+	if (listener < 0)
+		return listener;
+	torc_listen_set_maker(reactor->layer_state, listener,
+	    endpoint->transport);
+	torc_listen_set_protocols(reactor->layer_state, listener,
+	    endpoint->protocols);
 	return listener;
 }
 

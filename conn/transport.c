@@ -48,6 +48,28 @@ torc_transport_forget(struct torc_conn *conn)
 	transport->kind->free(transport);
 }
 
+void
+torc_transport_choose(const struct torc_conn *conn, torc_handler **handler,
+    void **arg)
+{
+	struct torc_transport *transport = conn->transport;
+	const struct torc_protocol *known = transport->protocols;
+	struct torc_slice agreed;
+
+	torc_debug_assert(transport->ready);
+	if (known == NULL)
+		return;
+	transport->protocols = NULL;	/* once */
+	agreed = transport->kind->protocol(transport);
+	while (known->name != NULL && (strlen(known->name) != agreed.size ||
+	    memcmp(known->name, agreed.data, agreed.size) != 0))
+		known++;
+	if (known->name == NULL)
+		return;
+	*handler = known->handler;
+	*arg = known->arg;
+}
+
 /* ---- Output ---- */
 
 /* Behind what has no room already. */

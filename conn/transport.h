@@ -54,6 +54,9 @@ struct torc_transport_kind {
 	/* It is idle: give memory back. */
 	void (*rest)(struct torc_transport *transport);
 	void (*free)(struct torc_transport *transport);
+	/* What ALPN chose, of one that is ready; of size 0: nothing. NULL: this
+	 * kind has no ALPN. */
+	struct torc_slice (*protocol)(const struct torc_transport *transport);
 	uint32_t overhead;	/* bytes that a record has beside its own */
 	uint32_t record_max;	/* bytes of its own, at most */
 };
@@ -62,8 +65,8 @@ struct torc_transport_kind {
  * The transport of one connection, at the beginning of a structure of its kind.
  * Each member is written by one file alone:
  *
- *     transport.c: conn closed opening answers overflow overflow_size
- *         overflow_max
+ *     transport.c: conn closed opening answers protocols overflow
+ *         overflow_size overflow_max
  *     shake.c: shaking waits waits_size
  *     the kind: all others
  */
@@ -78,6 +81,8 @@ struct torc_transport {
 	int error;		/* what is wrong with what came; or 0 */
 	uint32_t kept;		/* bytes that wait for the rest of a record */
 	uint32_t missing;	/* bytes of the rest, or of a part of it */
+	const struct torc_protocol *protocols;	/* whose handlers it may come
+						 * to; NULL: none, or it has */
 	uint8_t *overflow;	/* records that the slab has no room for */
 	uint32_t overflow_size;
 	uint32_t overflow_max;
@@ -91,6 +96,9 @@ struct torc_transport_maker {
 	/* NULL: no memory. It must not touch the connection. */
 	struct torc_transport *(*make)(struct torc_transport_maker *maker);
 	unsigned ready_ms;	/* it is to be ready in so long */
+	/* Whether its transports may agree on this protocol. NULL: on none. */
+	bool (*offers)(const struct torc_transport_maker *maker,
+	    const char *protocol);
 };
 
 /* Whom a connection that is dialled believes. */
@@ -164,6 +172,10 @@ torc_transport_waits(const struct torc_conn *conn)
  * transport links none of it, since nothing else asks for transport.c.
  */
 #define TORC_ASKED __attribute__((weak))
+
+/* What it has agreed on may have a handler of its own: now it is ready. */
+TORC_ASKED void torc_transport_choose(const struct torc_conn *conn,
+    torc_handler **handler, void **arg);
 
 /* The connection is over. */
 TORC_ASKED void torc_transport_forget(struct torc_conn *conn);

@@ -12,6 +12,7 @@ TORC_FROZEN(torc_deadline, 8);
 TORC_FROZEN(torc_error, 1024);
 TORC_FROZEN(torc_key, 8);
 TORC_FROZEN(torc_post, 24);
+TORC_FROZEN(torc_protocol, 24);
 TORC_FROZEN(torc_waiters, 16);
 TORC_FROZEN(torc_group, 72);
 TORC_FROZEN(torc_choice, 232);

@@ -150,6 +150,13 @@ typedef int torc_handler(struct torc_conn *conn, void *arg);
 
 struct torc_transport_maker;
 
+/* The handler of connections that have agreed on a protocol. Frozen. */
+struct torc_protocol {
+	const char *name;		/* as ALPN has it, such as "h2" */
+	torc_handler *handler;
+	void *arg;			/* passed to the handler */
+};
+
 /*
  * An endpoint is an address and the handler of the connections to it. Zero the
  * structure before you fill it in. It grows.
@@ -161,6 +168,10 @@ struct torc_endpoint {
 	struct torc_transport_maker *transport;	/* what its connections go
 					 * through: see torc_tls.h; NULL:
 					 * clear text */
+	/* Handlers for connections that have agreed on a protocol (ALPN), ended
+	 * by an element whose `name` is NULL. All others go to `handler`. The
+	 * transport must offer each of them. NULL: there are none. */
+	const struct torc_protocol *protocols;
 };
 
 /*

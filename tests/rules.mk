@@ -44,6 +44,8 @@ $(call named,tls%): $B/tests/tls/peer.o
 $(call named,tls_client tls_http): $B/tests/tls/secure.o
 $(call named,tls%): LIBS += -lssl -lcrypto
 $(call named,ringstat_%): $(filter-out %/main.o,$(RINGSTAT))
+$(call named,tls_protocols): $B/tests/tls/peer.o
+$(call named,tls_protocols): LIBS += -lssl -lcrypto
 # With a call from each block, which counts.
 COUNTED := $(addprefix $B/counted/conn/,http/head.o http/chunks.o http/secret.o \
 	http/input.o redis/resp.o redis/pass.o redis/tree.o redis/number.o \

@@ -236,7 +236,7 @@ make(struct torc_transport_maker *maker)
 	return toy_make();
 }
 
-struct torc_transport_maker toy_maker = { make, 60000 };
+struct torc_transport_maker toy_maker = { .make = make, .ready_ms = 60000 };
 
 void
 toy_rekey(struct torc_transport *transport)

@@ -351,6 +351,19 @@ make_transport(struct torc_transport_maker *maker)
 	return torc_tls_session_accept(take_generation(tls));
 }
 
+static bool
+offers(const struct torc_transport_maker *maker, const char *protocol)
+{
+	const struct torc_tls *tls = (const struct torc_tls *)maker;
+	const uint8_t *ours = tls->protocols;
+	const uint8_t *end = ours + tls->protocols_size;
+
+	while (ours < end && (ours[0] != strlen(protocol) ||
+	    memcmp(ours + 1, protocol, ours[0]) != 0))
+		ours += 1 + ours[0];
+	return ours < end;
+}
+
 static int
 set_up(struct torc_tls *tls, struct torc_error *error)
 {
@@ -406,6 +419,7 @@ torc_tls_create_sized(struct torc_tls **out,
 	};
 	tls->maker = (struct torc_transport_maker) {
 		.make = make_transport,
+		.offers = offers,
 		.ready_ms = tls->config.handshake_ms > 0 ?
 		    tls->config.handshake_ms : HANDSHAKE_MS,
 	};

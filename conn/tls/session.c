@@ -279,6 +279,17 @@ free_session(struct torc_transport *transport)
 	torc_tls_session_drop(session_of(transport));
 }
 
+static struct torc_slice
+read_protocol(const struct torc_transport *transport)
+{
+	const struct tls_session *session = torc_tls_session_find(transport);
+	const unsigned char *protocol;
+	unsigned size;
+
+	SSL_get0_alpn_selected(session->ssl, &protocol, &size);
+	return (struct torc_slice) { protocol, size };
+}
+
 static const struct torc_transport_kind tls_transport = {
 	.room = needed_room,
 	.open = open_records,
@@ -287,6 +298,7 @@ static const struct torc_transport_kind tls_transport = {
 	.begin = begin,
 	.rest = rest,
 	.free = free_session,
+	.protocol = read_protocol,
 	.overhead = OVERHEAD,
 	.record_max = RECORD_MAX,
 };

@@ -251,7 +251,9 @@ bytes_that_drip_are_as_good_as_others(void **state)
 static void
 a_transport_that_is_not_ready_in_time_is_closed(void **state)
 {
-	struct torc_transport_maker hasty = { toy_maker.make, 50 };
+	struct torc_transport_maker hasty = {
+		.make = toy_maker.make, .ready_ms = 50,
+	};
 	struct client silent, client;
 	struct server server;
 	uint64_t before;
