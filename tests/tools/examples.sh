@@ -186,6 +186,42 @@ try_ports() {
 	    gets /counts "5 bytes echoed, the time told 1 times" && ends "$pid"
 }
 
+# A certificate and its key in one file.
+issue_host() {
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+	    -subj "/CN=$1" -days 2 -addext "subjectAltName=DNS:$1" \
+	    -keyout "$scratch/$1.key" -out "$scratch/$1" 2>&1 &&
+	    cat "$scratch/$1.key" >>"$scratch/$1"
+}
+
+asks_host() {	# asks_host HOST PORT ANSWER OPTION...
+	[ "$(curl -sS -m 20 --cacert "$scratch/$1" "${@:4}" --connect-to \
+	    "$1:443:127.0.0.1:$2" "https://$1/")" = "$3" ]
+}
+
+# Its ports stand in its source.
+try_hosts() {
+	local plain public staff name
+	fresh_port && plain=$port && fresh_port && public=$port &&
+	    fresh_port && staff=$port
+	sed -i "s/:8080/:$plain/; s/:8443/:$public/; s/:8444/:$staff/" \
+	    "$out/hosts.c"
+	builds hosts.c && issue_host first.test && issue_host second.test &&
+	    serves hosts "s|[a-z]+\\.pem|$scratch/first.test|
+	    s|[a-z]+\\.pem|$scratch/second.test|" || return 1
+	for name in first.test second.test; do
+		asks_host $name "$public" "$name over TLS 1.3" &&
+		    asks_host $name "$public" "$name over TLS 1.2" \
+		    --tls-max 1.2 && asks_host $name "$staff" \
+		    "$name over TLS 1.3" && ! asks_host $name "$staff" \
+		    "$name over TLS 1.2" --tls-max 1.2 || return 1
+	done
+	port=$plain
+	gets / "in clear text" && kill -HUP "$pid" &&
+	    asks_host second.test "$staff" "second.test over TLS 1.3" &&
+	    ends "$pid"
+}
+
 try_quote() {
 	local server
 	fresh_port && server=$port
@@ -543,6 +579,12 @@ try echo.c && claim "echo sends back" try_echo
 try hello.c && claim "hello says hello" try_hello
 try files.c && claim "files serves files" try_files
 try ports.c && claim "ports serves each port" try_ports
+if has openssl && pkg-config --exists torc-tls; then
+	try hosts.c && claim "hosts serves two hosts on two ports, and clear text" \
+	    try_hosts
+else
+	echo "SKIP: hosts.c: openssl or torc-tls is not installed"
+fi
 try quote.c && claim "quote asks a server" try_quote
 try notes.c && claim "notes keeps a note for a client with its token" try_notes
 try proxy.c && claim "proxy passes requests on" try_proxy

@@ -5,7 +5,7 @@
 # The client of PostgreSQL needs libcrypto, and one example needs cJSON.
 NO_JSON := $(shell $(CC) -E -include cjson/cJSON.h -x c /dev/null 2>&1 >/dev/null)
 EXAMPLE_SOURCES := $(wildcard tools/examples/*.c)
-EXAMPLES := $(filter-out cli cli_tls memcached $(if $(NO_CRYPTO),api) $(if \
+EXAMPLES := $(filter-out cli cli_tls memcached $(if $(NO_CRYPTO),api hosts) $(if \
 	$(NO_CRYPTO)$(NO_JSON),shop),$(notdir $(EXAMPLE_SOURCES:.c=)))
 HELPERS := $B/tools/examples/cli.o
 PROGRAMS += $(EXAMPLES:%=$B/bin/%)
@@ -14,6 +14,7 @@ all static-programs: $(EXAMPLES:%=$B/bin/%)
 $B/tools/%.o: BASE += -iquote tools/examples
 $(EXAMPLE_SOURCES:%.c=$B/%.o): | $(HEADERS)
 $B/bin/api: LIBS = -lcrypto
+$B/bin/hosts: LIBS = -lssl -lcrypto
 $B/bin/shop: LIBS = -lcrypto -lcjson
 $B/bin/keys: $B/tools/examples/memcached.o
 $(EXAMPLES:%=$B/bin/%): $B/bin/%: $B/tools/examples/%.o $(HELPERS) $(LIBRARIES)

@@ -16,7 +16,7 @@ MANUAL_PROGRAMS := $(filter-out %/cli.c %/cli_tls.c,$(sort $(wildcard tools/exam
 # The program at the end of a page of section 7.
 MANUAL_EXAMPLES := torc=echo torc_runtime=fetch torc_http=proxy \
 	torc_service=hello torc_file=files torc_client=quote \
-	torc_pipeline=pipe torc_redis=cache torc_pg=api
+	torc_pipeline=pipe torc_redis=cache torc_pg=api torc_tls=hosts
 define manual
 $(call say,MAN,$(1))
 $Q LC_ALL=C awk $(MANUAL_SCRIPTS:%=-f %) \
