@@ -220,8 +220,8 @@ torc_pg_connect(struct torc_pg_session *session, bool encrypted,
 {
 	const char *address = session->peer[0] != '\0' ? session->peer :
 	    session->address;
-	int rc = torc_pg_dial(session->pg, &session->conn, address, dialled,
-	    deadline);
+	struct torc_conn *conn;
+	int rc = torc_pg_dial(session->pg, &conn, address, dialled, deadline);
 
 	if (rc == -EALREADY)
 		return rc;
@@ -231,6 +231,7 @@ torc_pg_connect(struct torc_pg_session *session, bool encrypted,
 		    torc_pg_cause(rc));
 		return rc;
 	}
+	session->conn = conn;
 	if (strncmp(session->address, "unix:", 5) == 0 ||
 	    torc_conn_peer_address(session->conn, session->peer,
 	    sizeof(session->peer)) < 0)
