@@ -24,6 +24,13 @@ bench: all	# ratios to a bare ring and to other servers (minutes)
 $B/bench/%: $B/tools/bench/%.o
 	$(link)
 
+# ---- TLS, beside OpenSSL on a bare ring ----
+$B/bench/limit_tls $B/bench/load_tls: LIBS = -lssl -lcrypto
+.PHONY: bench-tls
+bench-tls: $B/bench/limit_tls $B/bench/load_tls $B/bin/hello-tls \
+		$B/bin/files-tls	# requests and handshakes over TLS (minutes)
+	$Q BIN=$B/bin OUT=$B/bench tools/bench/tls.sh
+
 # ---- Clients, beside those of others, and what they cost a server ----
 WITH_TORC := handler redis_torc pg_torc
 WITH_OTHERS := redis_hiredis pg_libpq peer_hiredis peer_libpq
