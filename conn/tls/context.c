@@ -81,7 +81,20 @@ release(struct torc_tls *tls)
 	if (tls->keylog >= 0)
 		torc_sys_close(tls->keylog);
 	torc_sys_free((void *)(uintptr_t)tls->config.client_ca);
+	torc_sys_free((void *)(uintptr_t)tls->config.client_crl);
+	torc_sys_free((void *)(uintptr_t)tls->config.ticket_keys);
 	torc_sys_free(tls);
+}
+
+void
+torc_tls_generation_shaken(struct tls_generation *generation)
+{
+	struct torc_tls *tls = generation->tls;
+
+	pthread_mutex_lock(&tls->lock);
+	torc_assert(tls->shaking > 0);
+	tls->shaking--;
+	pthread_mutex_unlock(&tls->lock);
 }
 
 void
@@ -97,14 +110,19 @@ torc_tls_generation_put(struct tls_generation *generation)
 	release(tls);
 }
 
+/* For a handshake. NULL: there are as many as there may be. */
 static struct tls_generation *
 take_generation(struct torc_tls *tls)
 {
-	struct tls_generation *generation;
+	struct tls_generation *generation = NULL;
 
 	pthread_mutex_lock(&tls->lock);
-	generation = tls->now;
-	generation->references++;
+	if (tls->config.handshakes_max == 0 ||
+	    tls->shaking < tls->config.handshakes_max) {
+		generation = tls->now;
+		generation->references++;
+		tls->shaking++;
+	}
 	pthread_mutex_unlock(&tls->lock);
 	return generation;
 }
@@ -195,8 +213,18 @@ renew(struct torc_tls *tls, const struct tls_host *changed,
 int
 torc_tls_reload(struct torc_tls *tls, struct torc_error *error)
 {
+	struct tls_ticket_keys keys;
+	int rc;
+
 	torc_require(tls != NULL, "torc_tls_reload needs a context");
-	return renew(tls, NULL, error);
+	rc = tls->config.ticket_keys == NULL ? 0 : torc_tls_files_keys(
+	    &keys, tls->config.ticket_keys, error);
+	if (rc == 0)
+		rc = renew(tls, NULL, error);
+	if (rc == 0 && tls->config.ticket_keys != NULL)
+		torc_tls_tickets_set(&tls->tickets, &keys);
+	explicit_bzero(&keys, sizeof(keys));
+	return rc;
 }
 
 /* ---- Hosts ---- */
@@ -340,6 +368,12 @@ check(const struct torc_tls_config *config, struct torc_error *error)
 		return torc_error_set(error, -EINVAL, "client_ca is set, and "
 		    "client does not ask for certificates: set "
 		    "TORC_TLS_CLIENT_ASKED or TORC_TLS_CLIENT_REQUIRED");
+	if (config->client_crl != NULL && config->client_ca == NULL)
+		return torc_error_set(error, -EINVAL, "client_crl is set, and "
+		    "client_ca is NULL: nobody's certificates are asked for");
+	if (config->ticket_keys != NULL && config->no_tickets)
+		return torc_error_set(error, -EINVAL, "ticket_keys is set, and "
+		    "so is no_tickets: there are no tickets to be made");
 	return torc_tls_files_version(config->min_version, error);
 }
 
@@ -348,7 +382,9 @@ make_transport(struct torc_transport_maker *maker)
 {
 	struct torc_tls *tls = (struct torc_tls *)maker;
 
-	return torc_tls_session_accept(take_generation(tls));
+	struct tls_generation *generation = take_generation(tls);
+
+	return generation == NULL ? NULL : torc_tls_session_accept(generation);
 }
 
 static bool
@@ -369,11 +405,19 @@ set_up(struct torc_tls *tls, struct torc_error *error)
 {
 	const char *certificate = tls->config.certificate;
 	const char *key = tls->config.key;
+	struct tls_ticket_keys keys;
 	int rc = check(&tls->config, error);
 
 	if (rc == 0)
 		rc = torc_tls_alpn_encode(tls->config.protocols,
 		    &tls->protocols, &tls->protocols_size, error);
+	if (rc == 0 && tls->config.ticket_keys != NULL) {
+		rc = torc_tls_files_keys(&keys, tls->config.ticket_keys,
+		    error);
+		if (rc == 0)
+			torc_tls_tickets_set(&tls->tickets, &keys);
+		explicit_bzero(&keys, sizeof(keys));
+	}
 	if (rc < 0)
 		return rc;
 	tls->config.protocols = NULL;
@@ -413,6 +457,8 @@ torc_tls_create_sized(struct torc_tls **out,
 	tls->config = known;
 	tls->keylog = TLS_NO_KEYLOG;
 	tls->config.client_ca = copy_text(known.client_ca);
+	tls->config.client_crl = copy_text(known.client_crl);
+	tls->config.ticket_keys = copy_text(known.ticket_keys);
 	tls->password = (struct tls_password) {
 		.ask = known.password,
 		.arg = known.password_arg,
@@ -426,6 +472,12 @@ torc_tls_create_sized(struct torc_tls **out,
 	tls->references = 1;
 	pthread_mutex_init(&tls->lock, NULL);
 	rc = torc_tls_tickets_init(&tls->tickets);
+	if (!tls->config.client_crl != !known.client_crl ||
+	    !tls->config.ticket_keys != !known.ticket_keys) {
+		torc_tls_destroy(tls);
+		return torc_error_set(error, -ENOMEM,
+		    "no memory for a context");
+	}
 	rc = rc < 0 ? torc_error_set(error, rc, "no keys for tickets: the "
 	    "system has no random bytes") : set_up(tls, error);
 	if (rc < 0) {

@@ -49,7 +49,8 @@ struct tls_generation {
 
 /*
  * Made by one thread. Then `lock` is for what is counted, `now` and
- * `notice_from`, and all else stays as it is.
+ * `notice_from`, and all else stays as it is; the keys of tickets have a lock
+ * of their own.
  */
 struct torc_tls {
 	struct torc_transport_maker maker;
@@ -64,7 +65,11 @@ struct torc_tls {
 	pthread_mutex_t lock;
 	struct tls_generation *now;
 	uint64_t notice_from;	/* the operator is not told before */
+	unsigned shaking;	/* handshakes that have begun */
 };
+
+/* A handshake is over: there may be another one. */
+void torc_tls_generation_shaken(struct tls_generation *generation);
 
 /* A handshake is over, or its connection. */
 void torc_tls_generation_put(struct tls_generation *generation);

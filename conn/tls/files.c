@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <string.h>
@@ -97,9 +98,52 @@ read_pairs(SSL_CTX *context, const struct tls_pair *pair,
 	return rc;
 }
 
+/*
+ * What was revoked; `revoked` is a sum of that. A list whose time is over would
+ * have all clients refused.
+ */
+static int
+read_crl(SSL_CTX *context, const char *path,
+    uint8_t revoked[SHA256_DIGEST_LENGTH], struct torc_error *error)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(context);
+	BIO *file = BIO_new_file(path, "r");
+	X509_CRL *crl;
+	unsigned lists = 0;
+	int rc = 0;
+
+	while (rc == 0 && file != NULL &&
+	    (crl = PEM_read_bio_X509_CRL(file, NULL, NULL, NULL)) != NULL) {
+		uint8_t sums[2 * SHA256_DIGEST_LENGTH];
+		const ASN1_TIME *until = X509_CRL_get0_nextUpdate(crl);
+
+		lists++;
+		memcpy(sums, revoked, SHA256_DIGEST_LENGTH);
+		if (until != NULL && X509_cmp_current_time(until) < 0)
+			rc = torc_error_set(error, -EINVAL, "client_crl %s: "
+			    "list %u has expired", path, lists);
+		else if (X509_STORE_add_crl(store, crl) != 1 ||
+		    X509_CRL_digest(crl, EVP_sha256(), sums +
+		    SHA256_DIGEST_LENGTH, NULL) != 1)
+			rc = torc_tls_files_say(error, "client_crl", path);
+		SHA256(sums, sizeof(sums), revoked);
+		X509_CRL_free(crl);
+	}
+	BIO_free(file);
+	if (rc < 0)
+		return rc;
+	if (lists == 0 || ERR_GET_REASON(ERR_peek_last_error()) !=
+	    PEM_R_NO_START_LINE)
+		return torc_tls_files_say(error, "client_crl", path);
+	ERR_clear_error();
+	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK |
+	    X509_V_FLAG_CRL_CHECK_ALL);
+	return 0;
+}
+
 static int
 read_client_ca(SSL_CTX *context, const struct torc_tls_config *config,
-    struct torc_error *error)
+    uint8_t revoked[SHA256_DIGEST_LENGTH], struct torc_error *error)
 {
 	struct stack_st_X509_NAME *names;
 
@@ -114,6 +158,13 @@ read_client_ca(SSL_CTX *context, const struct torc_tls_config *config,
 		return torc_tls_files_say(error, "client_ca",
 		    config->client_ca);
 	SSL_CTX_set_client_CA_list(context, names);
+	if (config->client_crl != NULL) {
+		const int rc = read_crl(context, config->client_crl, revoked,
+		    error);
+
+		if (rc < 0)
+			return rc;
+	}
 	SSL_CTX_set_verify(context, SSL_VERIFY_PEER |
 	    (config->client == TORC_TLS_CLIENT_REQUIRED ?
 	    SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
@@ -146,18 +197,23 @@ select_protocol(SSL *ssl, const unsigned char **out, unsigned char *size,
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-/* Sessions of one host are no sessions of another one. */
+/*
+ * Sessions of one host are no sessions of another one, nor of one that knows
+ * of other certificates that were revoked.
+ */
 static void
 name_sessions(SSL_CTX *context, const struct tls_host *host,
-    const struct torc_tls_config *config)
+    const struct torc_tls_config *config,
+    const uint8_t revoked[SHA256_DIGEST_LENGTH])
 {
 	const char *name = host->name != NULL ? host->name : "";
 	uint8_t digest[SHA256_DIGEST_LENGTH];
-	char text[TLS_NAME_MAX + 16];
-	const int size = snprintf(text, sizeof(text), "%s/%d", name,
-	    (int)config->client);
+	uint8_t text[TLS_NAME_MAX + 16 + SHA256_DIGEST_LENGTH];
+	const int size = snprintf((char *)text, TLS_NAME_MAX + 16, "%s/%d",
+	    name, (int)config->client);
 
-	SHA256((const uint8_t *)text, (size_t)size, digest);
+	memcpy(text + size, revoked, SHA256_DIGEST_LENGTH);
+	SHA256(text, (size_t)size + SHA256_DIGEST_LENGTH, digest);
 	SSL_CTX_set_session_id_context(context, digest, sizeof(digest));
 }
 
@@ -221,18 +277,44 @@ torc_tls_files_read(struct torc_tls *tls, const struct tls_host *host,
 {
 	SSL_CTX *context = torc_tls_files_begin(TLS_server_method(),
 	    tls->config.min_version, &tls->password, error);
+	uint8_t revoked[SHA256_DIGEST_LENGTH] = { 0 };
 	int rc;
 
 	if (context == NULL)
 		return NULL;
 	set_manners(context, tls);
 	torc_tls_keylog_use(context, &tls->keylog);
-	name_sessions(context, host, &tls->config);
 	rc = read_pairs(context, host->pairs, error);
 	if (rc == 0)
-		rc = read_client_ca(context, &tls->config, error);
+		rc = read_client_ca(context, &tls->config, revoked, error);
+	name_sessions(context, host, &tls->config, revoked);
 	if (rc == 0)
 		return context;
 	SSL_CTX_free(context);
 	return NULL;
+}
+
+int
+torc_tls_files_keys(struct tls_ticket_keys *keys, const char *path,
+    struct torc_error *error)
+{
+	uint8_t bytes[TLS_TICKET_KEYS_MAX * TLS_TICKET_KEY_SIZE + 1];
+	unsigned size;
+	BIO *file;
+	bool good;
+	int got;
+
+	ERR_clear_error();
+	file = BIO_new_file(path, "rb");
+	if (file == NULL)
+		return torc_tls_files_say(error, "ticket_keys", path);
+	got = BIO_read(file, bytes, sizeof(bytes));
+	BIO_free(file);
+	size = got > 0 ? (unsigned)got : 0;
+	good = torc_tls_tickets_read(keys, bytes, size);
+	explicit_bzero(bytes, sizeof(bytes));
+	return good ? 0 : torc_error_set(error, -EINVAL, "ticket_keys %s: it "
+	    "has %s%u bytes: must be 1 to %u keys of 80 bytes each, or of 48 "
+	    "bytes each", path, size == sizeof(bytes) ? "at least " : "",
+	    size, TLS_TICKET_KEYS_MAX);
 }

@@ -37,4 +37,8 @@ int torc_tls_files_pair(SSL_CTX *context, const struct tls_pair *pair,
 SSL_CTX *torc_tls_files_read(struct torc_tls *tls, const struct tls_host *host,
     struct torc_error *error);
 
+/* The keys of tickets that a file holds. 0, or `error` says why not. */
+int torc_tls_files_keys(struct tls_ticket_keys *keys, const char *path,
+    struct torc_error *error);
+
 #endif

@@ -16,6 +16,7 @@ torc_tls_info_read_sized(const struct torc_conn *conn,
 	const struct tls_session *session;
 	struct torc_tls_info known;
 	const unsigned char *protocol;
+	const struct tls_peer *peer = NULL;
 	unsigned protocol_size;
 
 	/* Which looks whether it is a connection of this thread's. */
@@ -25,6 +26,11 @@ torc_tls_info_read_sized(const struct torc_conn *conn,
 	session = torc_tls_session_find(conn->transport);
 	if (session == NULL)
 		return -ENOTCONN;
+	if (SSL_get0_peer_certificate(session->ssl) != NULL) {
+		peer = torc_tls_session_peer((void *)conn->transport);
+		if (peer == NULL)
+			return -ENOMEM;
+	}
 	SSL_get0_alpn_selected(session->ssl, &protocol, &protocol_size);
 	known = (struct torc_tls_info) {
 		.version = (enum torc_tls_version)SSL_version(session->ssl),
@@ -38,6 +44,8 @@ torc_tls_info_read_sized(const struct torc_conn *conn,
 		.client_verified = SSL_is_server(session->ssl) == 1 &&
 		    SSL_get0_peer_certificate(session->ssl) !=
 		    NULL && SSL_get_verify_result(session->ssl) == X509_V_OK,
+		.subject = peer != NULL ? peer->subject : NULL,
+		.fingerprint = peer != NULL ? peer->fingerprint : NULL,
 	};
 	torc_config_give(info, size, &known, sizeof(known));
 	return 0;

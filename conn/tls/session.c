@@ -20,6 +20,9 @@
 #include "sys/sys.h"
 
 #define RECORD_MAX 16384u	/* bytes of data in one */
+#define RECORD_SMALL 1300u	/* the same of one that fits in a packet */
+#define WARM 65536u	/* so many bytes go in such ones */
+#define COLD_NS 1000000000ull	/* then it begins again */
 #define OVERHEAD 64u		/* header, nonce, kind, tag, and to spare */
 #define NOTICE_NS 1000000000ull	/* between two */
 
@@ -166,6 +169,15 @@ stop(struct tls_session *session, int rc)
 	}
 }
 
+/* Its handshake is over. */
+static void
+count_out(struct tls_session *session)
+{
+	if (session->counted)
+		torc_tls_generation_shaken(session->generation);
+	session->counted = false;
+}
+
 static void
 shake_hands(struct tls_session *session)
 {
@@ -173,10 +185,12 @@ shake_hands(struct tls_session *session)
 
 	ERR_clear_error();
 	rc = SSL_do_handshake(session->ssl);
-	if (rc == 1)
-		session->transport.ready = true;
-	else
+	if (rc != 1) {
 		stop(session, rc);
+		return;
+	}
+	session->transport.ready = true;
+	count_out(session);
 }
 
 /*
@@ -229,14 +243,39 @@ open_records(struct torc_transport *transport, const uint8_t *data,
 
 /* ---- Bytes to records ---- */
 
+/*
+ * A record is of use when it is there whole: in the beginning, and after a
+ * while, when a peer's window is small, each fits into a packet.
+ */
+static uint32_t
+record_size(struct tls_session *session)
+{
+	const uint64_t now = session->transport.conn->reactor->now;
+
+	if (now - session->sent_at >= COLD_NS)
+		session->warm = 0;
+	session->sent_at = now;
+	return session->warm < WARM ? RECORD_SMALL : RECORD_MAX;
+}
+
 static int
 seal(struct torc_transport *transport, const uint8_t *data, uint32_t size)
 {
-	size_t done;
+	struct tls_session *session = session_of(transport);
 
-	ERR_clear_error();
-	return SSL_write_ex(session_of(transport)->ssl, data, size, &done) ==
-	    1 ? 0 : -EPROTO;
+	while (size > 0) {
+		const uint32_t most = record_size(session);
+		const uint32_t part = size < most ? size : most;
+		size_t done;
+
+		ERR_clear_error();
+		if (SSL_write_ex(session->ssl, data, part, &done) != 1)
+			return -EPROTO;
+		session->warm += part < UINT32_MAX - session->warm ? part : 0;
+		data += part;
+		size -= part;
+	}
+	return 0;
 }
 
 static void
@@ -265,6 +304,8 @@ rest(struct torc_transport *transport)
 void
 torc_tls_session_drop(struct tls_session *session)
 {
+	count_out(session);
+	torc_sys_free(session->peer);
 	if (session->generation != NULL)
 		torc_tls_generation_put(session->generation);
 	else
@@ -328,14 +369,42 @@ torc_tls_session_accept(struct tls_generation *generation)
 	struct tls_session *session = torc_sys_alloc(sizeof(*session));
 
 	if (session == NULL) {
+		torc_tls_generation_shaken(generation);
 		torc_tls_generation_put(generation);
 		return NULL;
 	}
 	session->generation = generation;
+	session->counted = true;
 	if (!torc_tls_session_open(session, generation->served[0].context))
 		return NULL;
 	SSL_set_accept_state(session->ssl);
 	return &session->transport;
+}
+
+const struct tls_peer *
+torc_tls_session_peer(struct tls_session *session)
+{
+	X509 *certificate = SSL_get0_peer_certificate(session->ssl);
+	BIO *text = session->peer == NULL ? BIO_new(BIO_s_mem()) : NULL;
+	char *words;
+	size_t size = 0;
+
+	torc_assert(certificate != NULL);
+	if (text == NULL)
+		return session->peer;
+	if (X509_NAME_print_ex(text, X509_get_subject_name(certificate), 0,
+	    XN_FLAG_RFC2253) >= 0) {
+		size = (size_t)BIO_get_mem_data(text, &words);
+		session->peer = torc_sys_alloc(sizeof(*session->peer) + size +
+		    1);
+	}
+	if (session->peer != NULL) {
+		memcpy(session->peer->subject, words, size);
+		X509_digest(certificate, EVP_sha256(),
+		    session->peer->fingerprint, NULL);
+	}
+	BIO_free(text);
+	return session->peer;
 }
 
 const struct tls_session *

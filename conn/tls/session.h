@@ -13,6 +13,12 @@
 #define TLS_HEADER 5u		/* bytes: kind, version, size */
 #define TLS_QUIET_MAX 32u	/* such messages without data between */
 
+/* What its certificate says of the peer. */
+struct tls_peer {
+	uint8_t fingerprint[32];
+	char subject[];
+};
+
 struct tls_session {
 	struct torc_transport transport;
 	struct tls_generation *generation;	/* NULL: it was dialled */
@@ -26,6 +32,10 @@ struct tls_session {
 	uint32_t record_size;
 	uint32_t left;
 	bool gone;		/* the client, before it was answered */
+	bool counted;		/* among the handshakes of the context */
+	uint32_t warm;		/* bytes that were sent in small records */
+	uint64_t sent_at;	/* the clock's time of the last ones */
+	struct tls_peer *peer;	/* when somebody has asked; or NULL */
 	unsigned quiet;		/* messages of handshakes since data came */
 };
 
@@ -43,6 +53,9 @@ struct torc_transport *torc_tls_session_accept(
 bool torc_tls_session_open(struct tls_session *session, SSL_CTX *context);
 /* Let go of what it holds, and free it. No connection has it. */
 void torc_tls_session_drop(struct tls_session *session);
+
+/* Of a session whose peer has shown a certificate. NULL: no memory. */
+const struct tls_peer *torc_tls_session_peer(struct tls_session *session);
 
 /* The session that a transport is, or NULL: it is none. */
 const struct tls_session *torc_tls_session_find(

@@ -13,6 +13,8 @@
 #include "conn/tls/torc_tls.h"
 #include "sys/sys.h"
 
+#define LARGE TLS_TICKET_KEY_SIZE
+#define SMALL 48u	/* ... or so many of each of them */
 #define TURN_NS (12ull * 3600 * 1000000000)
 
 static int ring_index = -1;	/* of a context's data */
@@ -27,17 +29,18 @@ make_index(void)
 static int
 turn(struct tls_tickets *tickets)
 {
+	struct tls_ticket_keys *ours = &tickets->ring;
 	struct tls_ticket_key key;
-
 	int rc = torc_sys_random(&key, sizeof(key));
 
 	if (rc < 0)
 		return rc;
-	memmove(&tickets->keys[1], &tickets->keys[0],
+	key.small = false;
+	memmove(&ours->keys[1], &ours->keys[0],
 	    sizeof(key) * (TLS_TICKET_KEYS - 1));
-	tickets->keys[0] = key;
-	if (tickets->count < TLS_TICKET_KEYS)
-		tickets->count++;
+	ours->keys[0] = key;
+	if (ours->count < TLS_TICKET_KEYS)
+		ours->count++;
 	tickets->turn_at = torc_now() + TURN_NS;
 	explicit_bzero(&key, sizeof(key));
 	return 0;
@@ -59,8 +62,48 @@ void
 torc_tls_tickets_fini(struct tls_tickets *tickets)
 {
 	pthread_mutex_destroy(&tickets->lock);
-	explicit_bzero(tickets->keys, sizeof(tickets->keys));
+	explicit_bzero(&tickets->ring, sizeof(tickets->ring));
 }
+
+/* ---- Files ---- */
+
+static void
+take_key(struct tls_ticket_key *key, const uint8_t *bytes, bool small)
+{
+	memset(key, 0, sizeof(*key));
+	key->small = small;
+	memcpy(key->name, bytes, 16);
+	/* The order differs, too. */
+	memcpy(small ? key->cipher : key->sum, bytes + 16, small ? 16 : 32);
+	memcpy(small ? key->sum : key->cipher, bytes + (small ? 32 : 48),
+	    small ? 16 : 32);
+}
+
+bool
+torc_tls_tickets_read(struct tls_ticket_keys *keys, const uint8_t *bytes,
+    unsigned size)
+{
+	const unsigned each = size % LARGE == 0 ? LARGE : SMALL;
+
+	keys->count = size / each;
+	if (size == 0 || size % each != 0 || keys->count > TLS_TICKET_KEYS_MAX)
+		return false;
+	for (unsigned i = 0; i < keys->count; i++)
+		take_key(&keys->keys[i], bytes + i * each, each == SMALL);
+	return true;
+}
+
+void
+torc_tls_tickets_set(struct tls_tickets *tickets,
+    const struct tls_ticket_keys *keys)
+{
+	pthread_mutex_lock(&tickets->lock);
+	tickets->ring = *keys;
+	tickets->turn_at = UINT64_MAX;
+	pthread_mutex_unlock(&tickets->lock);
+}
+
+/* ---- Use ---- */
 
 /* The key for a new ticket, or that of `name`: how old it is, or -1. */
 static int
@@ -72,11 +115,11 @@ choose_key(struct tls_tickets *tickets, const uint8_t *name,
 	pthread_mutex_lock(&tickets->lock);
 	if (torc_now() >= tickets->turn_at)
 		(void)turn(tickets);
-	for (unsigned i = 0; found < 0 && i < tickets->count; i++) {
-		if (name != NULL && memcmp(tickets->keys[i].name, name,
+	for (unsigned i = 0; found < 0 && i < tickets->ring.count; i++) {
+		if (name != NULL && memcmp(tickets->ring.keys[i].name, name,
 		    sizeof(key->name)) != 0)
 			continue;
-		*key = tickets->keys[i];
+		*key = tickets->ring.keys[i];
 		found = (int)i;
 	}
 	pthread_mutex_unlock(&tickets->lock);
@@ -89,7 +132,7 @@ set_sum(EVP_MAC_CTX *mac, struct tls_ticket_key *key)
 	char digest[] = "SHA256";
 	OSSL_PARAM parameters[] = {
 		OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY,
-		    key->sum, sizeof(key->sum)),
+		    key->sum, key->small ? 16 : sizeof(key->sum)),
 		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST,
 		    digest, 0),
 		OSSL_PARAM_construct_end(),
@@ -105,17 +148,19 @@ use_key(SSL *ssl, unsigned char *name, unsigned char *iv,
 {
 	struct tls_tickets *tickets = SSL_CTX_get_ex_data(
 	    SSL_get_SSL_CTX(ssl), ring_index);
-	struct tls_ticket_key key;
+	struct tls_ticket_key key = { .small = false };
 	const int age = choose_key(tickets, sealing ? NULL : name, &key);
+	const EVP_CIPHER *kind = key.small ? EVP_aes_128_cbc() :
+	    EVP_aes_256_cbc();
 	bool done = age >= 0 && set_sum(mac, &key);
 
 	if (done && sealing) {
 		memcpy(name, key.name, sizeof(key.name));
 		done = torc_sys_random(iv, EVP_MAX_IV_LENGTH) >= 0 &&
-		    EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), NULL,
+		    EVP_EncryptInit_ex(cipher, kind, NULL,
 		    key.cipher, iv) == 1;
 	} else if (done) {
-		done = EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL,
+		done = EVP_DecryptInit_ex(cipher, kind, NULL,
 		    key.cipher, iv) == 1;
 	}
 	explicit_bzero(&key, sizeof(key));

@@ -83,6 +83,14 @@ struct torc_tls_config {
 					 * connections, as SSLKEYLOGFILE has
 					 * them; made for its owner alone;
 					 * NULL: none */
+	const char *client_crl;		/* path of a PEM file: what the signers
+					 * of clients, each of them, have
+					 * revoked; NULL: nothing */
+	const char *ticket_keys;	/* path of a file with the keys of
+					 * tickets; NULL: made by torc */
+	unsigned handshakes_max;	/* that have begun and are not done;
+					 * what comes beyond that is closed;
+					 * default 0: no limit */
 };
 
 struct torc_tls;
@@ -92,6 +100,11 @@ struct torc_tls;
  * or: -EINVAL a field is wrong, or a file does not hold what it should;
  * -ENOMEM; the error of opening a file. After an error, `*error` says which
  * field or file it was, and why, unless it is NULL.
+ *
+ * Several machines resume each other's sessions if their `ticket_keys` hold the
+ * same: 1 to 8 keys of random bytes, the newest first, of 80 bytes each, or all
+ * of 48, as nginx has them. New tickets are made with the first. Give all
+ * machines a new key as their second, and then as their first.
  */
 TORC_API int torc_tls_create_sized(struct torc_tls **tls,
     const struct torc_tls_config *config, size_t size,
@@ -248,10 +261,16 @@ struct torc_tls_info {
 					 * client's certificate is valid */
 	const char *failure;		/* of one that was dialled: why TLS
 					 * failed, in words; or NULL */
+	const char *subject;		/* whom the peer's certificate names,
+					 * as RFC 2253 writes it; or NULL: it
+					 * has shown none */
+	const uint8_t *fingerprint;	/* SHA-256 of that certificate, 32
+					 * bytes; or NULL */
 };
 
 /*
- * Tell what was agreed on. Returns 0, or -ENOTCONN: the connection has no TLS.
+ * Tell what was agreed on. Returns 0, or -ENOTCONN: the connection has no TLS;
+ * -ENOMEM.
  */
 TORC_API int torc_tls_info_read_sized(const struct torc_conn *conn,
     struct torc_tls_info *info, size_t size);
