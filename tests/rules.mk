@@ -157,6 +157,9 @@ FUZZ_file := conn/file/target.c conn/file/range.c conn/file/coding.c \
 FUZZ_service := $(addprefix conn/http/,decode.c path.c tree.c json.c number.c \
 	head.c write.c) $(FUZZ_SYS) sys/explain.c reactor/error.c
 FUZZ_LIBS_service := -lcjson
+FUZZ_tls := $(wildcard conn/tls/*.c) reactor/error.c reactor/config.c sys/pages.c \
+	sys/explain.c $(FUZZ_SYS)
+FUZZ_LIBS_tls := -lssl -lcrypto
 FUZZ_CC ?= clang
 FUZZ_FLAGS := -std=c11 -g -O1 -D_GNU_SOURCE -iquote . $(PLACES) $(WARN)
 
