@@ -385,6 +385,8 @@ handshakes_beyond_their_limit_are_closed_and_others_are_not(void **state)
 	(void)state;
 	start(&scene, &config, echo_handler);
 	peer_meet(&good, context, scene.server.port, NULL);
+	/* It is done for the server, too. */
+	peer_echo(&good, "first");
 	for (unsigned i = 0; i < 2; i++)
 		silent[i] = client_open(scene.server.port);
 	assert_true(server_await_connections(&scene.server, 3));
