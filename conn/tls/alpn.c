@@ -41,3 +41,14 @@ torc_tls_alpn_encode(const char *const *names, uint8_t **bytes,
 	*size = (unsigned)needed;
 	return 0;
 }
+
+bool
+torc_tls_alpn_has(const uint8_t *list, unsigned size, const char *protocol)
+{
+	const uint8_t *end = list + size;
+
+	while (list < end && (list[0] != strlen(protocol) ||
+	    memcmp(list + 1, protocol, list[0]) != 0))
+		list += 1 + list[0];
+	return list < end;
+}

@@ -16,4 +16,8 @@
 int torc_tls_alpn_encode(const char *const *names, uint8_t **bytes,
     unsigned *size, struct torc_error *error);
 
+/* Whether such a list, which may be empty (NULL, 0), has a protocol. */
+bool torc_tls_alpn_has(const uint8_t *list, unsigned size,
+    const char *protocol);
+
 #endif

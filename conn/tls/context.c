@@ -21,12 +21,7 @@
 static char *
 copy_text(const char *text)
 {
-	const size_t size = text != NULL ? strlen(text) + 1 : 0;
-	char *copy = size > 0 ? torc_sys_alloc(size) : NULL;
-
-	if (copy != NULL)
-		memcpy(copy, text, size);
-	return copy;
+	return text != NULL ? torc_sys_strdup(text) : NULL;
 }
 
 static void
@@ -380,9 +375,8 @@ check(const struct torc_tls_config *config, struct torc_error *error)
 static struct torc_transport *
 make_transport(struct torc_transport_maker *maker)
 {
-	struct torc_tls *tls = (struct torc_tls *)maker;
-
-	struct tls_generation *generation = take_generation(tls);
+	struct tls_generation *generation =
+	    take_generation((struct torc_tls *)maker);
 
 	return generation == NULL ? NULL : torc_tls_session_accept(generation);
 }
@@ -391,13 +385,9 @@ static bool
 offers(const struct torc_transport_maker *maker, const char *protocol)
 {
 	const struct torc_tls *tls = (const struct torc_tls *)maker;
-	const uint8_t *ours = tls->protocols;
-	const uint8_t *end = ours + tls->protocols_size;
 
-	while (ours < end && (ours[0] != strlen(protocol) ||
-	    memcmp(ours + 1, protocol, ours[0]) != 0))
-		ours += 1 + ours[0];
-	return ours < end;
+	return torc_tls_alpn_has(tls->protocols, tls->protocols_size,
+	    protocol);
 }
 
 static int
@@ -472,7 +462,8 @@ torc_tls_create_sized(struct torc_tls **out,
 	tls->references = 1;
 	pthread_mutex_init(&tls->lock, NULL);
 	rc = torc_tls_tickets_init(&tls->tickets);
-	if (!tls->config.client_crl != !known.client_crl ||
+	if (!tls->config.client_ca != !known.client_ca ||
+	    !tls->config.client_crl != !known.client_crl ||
 	    !tls->config.ticket_keys != !known.ticket_keys) {
 		torc_tls_destroy(tls);
 		return torc_error_set(error, -ENOMEM,
