@@ -46,6 +46,7 @@ missing() {
 		musl-gcc musl-tools
 		/bin/nc.openbsd netcat-openbsd
 		nginx nginx-light
+		node nodejs
 		openssl openssl
 		perf linux-perf
 		pkg-config pkgconf
@@ -55,6 +56,7 @@ missing() {
 		/usr/lib/python3/dist-packages/jsonschema python3-jsonschema
 		redis-server redis-server
 		shellcheck shellcheck
+		sslscan sslscan
 		/usr/lib/postgresql/15/bin/postgres postgresql-15
 		/usr/share/i18n/locales/de_DE locales
 		pgbouncer pgbouncer
@@ -62,6 +64,7 @@ missing() {
 		setpriv util-linux
 		strip binutils
 		taskset util-linux
+		testssl testssl.sh
 		tmux tmux
 		valgrind valgrind
 		wrk wrk
