@@ -284,9 +284,13 @@ soak: all $B/tests/bin/soak	# hard use of the real servers: MINUTES=10
 	$Q mkdir -p $B/soak
 	$Q $B/tests/bin/soak $B/bin $B/soak $$(($(MINUTES) * 60))
 
-.PHONY: siege websocket check-pooler
+.PHONY: siege scan-tls websocket check-pooler
 siege: all $(EXTRA_PARTS)	# torc's programs and nginx under bad clients (minutes)
 	$Q B=$B tests/siege/siege.sh
+
+scan-tls: all	# the programs with TLS, judged by sslscan and testssl.sh
+	$Q tests/install.sh
+	$Q B=$B tests/tls/scan.sh --all
 
 websocket: $B/bin/proxy	# npm's ws and socket.io through the proxy
 	$Q B=$B tests/tools/websocket.sh
