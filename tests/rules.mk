@@ -148,7 +148,7 @@ FUZZ_ringstat := $(filter-out %/main.c %/scan.c %/watch.c \
 	%/explain.c,$(wildcard \
 	tools/ringstat/*.c)) $(FUZZ_SYS) sys/pages.c
 FUZZ_pg := $(patsubst %,conn/pg/%.c,wire write values number auth text config \
-	uri nature carry error saslprep unicode unicode_low unicode_high \
+	sslmode uri nature carry error saslprep unicode unicode_low unicode_high \
 	unicode_sets) reactor/error.c sys/explain.c $(FUZZ_SYS)
 FUZZ_LIBS_pg := -lcrypto
 FUZZ_file := conn/file/target.c conn/file/range.c conn/file/coding.c \
