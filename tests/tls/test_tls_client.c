@@ -935,6 +935,7 @@ each_field_that_is_wrong_is_refused_in_words(void **state)
 		{ { .ca = "/nonexistent/ca.pem" }, -ENOENT,
 		    "ca /nonexistent/ca.pem: No such file" },
 		{ { .ca = peer_file("empty.pem") }, -EINVAL, "empty.pem: " },
+		{ { .ca = peer_file("good.crl") }, -EINVAL, "good.crl: " },
 		{ { .ca = peer_file("nonsense.pem") }, -EINVAL,
 		    "nonsense.pem: " },
 		{ { .ca = peer_file("good.pem"),
