@@ -161,7 +161,7 @@ void
 torc_net_check(const struct torc_net *net)
 {
 	uint32_t dormant = 0, leaving = 0, waiting = 0, starved = 0;
-	uint32_t shaking = 0;
+	uint32_t shaking = 0, unready = 0;
 	struct torc_conn *conn = NULL;
 
 	while ((conn = torc_slots_each(&net->conns, conn)) != NULL) {
@@ -171,12 +171,15 @@ torc_net_check(const struct torc_net *net)
 		waiting += conn->awaited;
 		starved += torc_node_linked(&conn->starved);
 		shaking += torc_transport_waits(conn) > 0;
+		unready += conn->transport != NULL && !conn->transport->ready;
 	}
 	torc_assert(net->dormant == dormant);
 	torc_assert(net->leaving == leaving);
 	torc_assert(net->waiting == waiting);
 	torc_assert(length(&net->starved) == starved);
 	torc_assert(length(&net->shaking) == shaking);
+	torc_assert(net->reactor->stats_page.page->gauge.handshakes ==
+	    unready);
 	torc_assert(net->chunk_count == length(&net->chunks) + 1);
 	torc_assert(net->unsent == &net->nobody ||
 	    torc_slots_index(&net->conns, net->unsent) < net->conns.touched);

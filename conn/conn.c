@@ -325,6 +325,7 @@ torc_conn_set_transport(struct torc_conn *conn,
 	torc_assert(transport->conn == NULL && torc_send_idle(conn));
 	transport->conn = conn;
 	conn->transport = transport;
+	conn->reactor->stats_page.page->gauge.handshakes++;
 	/* What is sealed leaves from the slab alone. */
 	conn->unquiet = true;
 }

@@ -36,12 +36,37 @@ torc_transport_drop(struct torc_conn *conn)
 	transport->overflow_max = 0;
 }
 
+/* A handshake is over: one more of those that `count` counts. */
+static void
+count_out(const struct torc_conn *conn, uint64_t *count)
+{
+	struct torc_gauges *gauge = &conn->reactor->stats_page.page->gauge;
+
+	torc_debug_assert(gauge->handshakes > 0);
+	gauge->handshakes--;
+	(*count)++;
+}
+
+void
+torc_transport_ready(struct torc_transport *transport, bool resumed)
+{
+	const struct torc_conn *conn = transport->conn;
+	struct torc_counters *counters = conn->reactor->counters;
+
+	torc_assert(!transport->ready && conn->transport == transport);
+	transport->ready = true;
+	count_out(conn, resumed ? &counters->handshakes_resumed :
+	    &counters->handshakes_full);
+}
+
 void
 torc_transport_forget(struct torc_conn *conn)
 {
 	struct torc_transport *transport = conn->transport;
 
 	torc_debug_assert(transport->conn == conn);
+	if (!transport->ready)
+		count_out(conn, &conn->reactor->counters->handshakes_failed);
 	torc_transport_drop(conn);
 	torc_shake_forget(transport);
 	torc_held_count(conn, transport->kept, 0);

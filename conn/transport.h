@@ -38,8 +38,9 @@ struct torc_transport_kind {
 	    uint32_t size);
 	/*
 	 * Take all of `data`, and write what it says to `out`: how many bytes
-	 * that is. Sets `ready`, `ended`, `error`, `kept` and `missing`.
-	 * Whatever is to be answered goes to torc_transport_emit().
+	 * that is. Sets `ended`, `error`, `kept` and `missing`, and says so
+	 * once when it is ready (torc_transport_ready()). Whatever is to be
+	 * answered goes to torc_transport_emit().
 	 */
 	uint32_t (*open)(struct torc_transport *transport, const uint8_t *data,
 	    uint32_t size, uint8_t *out);
@@ -65,7 +66,7 @@ struct torc_transport_kind {
  * The transport of one connection, at the beginning of a structure of its kind.
  * Each member is written by one file alone:
  *
- *     transport.c: conn closed opening answers protocols overflow
+ *     transport.c: conn ready closed opening answers protocols overflow
  *         overflow_size overflow_max
  *     shake.c: shaking waits waits_size
  *     the kind: all others
@@ -198,6 +199,12 @@ TORC_ASKED void torc_transport_refill(struct torc_conn *conn);
 TORC_ASKED void torc_transport_drop(struct torc_conn *conn);
 /* Say that no more will be sent; once. */
 TORC_ASKED void torc_transport_close(struct torc_conn *conn);
+
+/*
+ * For kinds: its handshake is done, in full or by a session that goes on.
+ */
+TORC_BESIDE void torc_transport_ready(struct torc_transport *transport,
+    bool resumed);
 
 /*
  * For kinds: whether the peer has ended its side, or all: a handshake that

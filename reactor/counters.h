@@ -69,6 +69,11 @@ struct torc_counters {
 				 * their share, since all waited */
 	uint64_t moves;		/* out of a receive buffer, so that the kernel
 				 * has it back */
+
+	/* Of transports: those that are over. */
+	uint64_t handshakes_full;
+	uint64_t handshakes_resumed;	/* a session went on */
+	uint64_t handshakes_failed;	/* the connection ended before it */
 };
 
 #endif

@@ -71,6 +71,10 @@ static const struct field {
 	    offsetof(struct torc_stats, stalls), SUM },
 	{ offsetof(struct torc_stats_page, gauge.longest_ns),
 	    offsetof(struct torc_stats, longest_turn_ns), MOST },
+	GAUGE(handshakes, gauge.handshakes),
+	COUNT(handshakes_full, handshakes_full),
+	COUNT(handshakes_resumed, handshakes_resumed),
+	COUNT(handshakes_failed, handshakes_failed),
 };
 #undef GAUGE
 #undef COUNT

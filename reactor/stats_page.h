@@ -81,6 +81,7 @@ struct torc_gauges {
 	uint64_t held_accepted;	/* bytes of input that are in no receive buffer:
 				 * of connections that were accepted, */
 	uint64_t held_dialled;	/* and of those that were dialled */
+	uint64_t handshakes;	/* that go on: stored as they begin and end */
 };
 
 /* What there may be at most: from the configuration. */

@@ -503,13 +503,21 @@ struct torc_stats {
 	uint64_t busy_ns;		/* time in turns that were timed */
 	uint64_t stalls;		/* turns that took over `stall_ms` */
 	uint64_t longest_turn_ns;	/* the maximum over all reactors */
+
+	/* TLS: handshakes of connections that were accepted or dialled. */
+	uint64_t handshakes;		/* now: in progress */
+	uint64_t handshakes_full;
+	uint64_t handshakes_resumed;	/* they continued a session */
+	uint64_t handshakes_failed;	/* the connection was closed before its
+					 * handshake was done, for whatever
+					 * reason */
 };
 
 /*
  * Read the statistics of this process: the sums over all its reactors.
  * Destroyed reactors still count, so no count ever decreases.
  *
- * The call takes a mutex and reads 36 words of each reactor. This does not slow
+ * The call takes a mutex and reads 40 words of each reactor. This does not slow
  * the reactors down. Any thread, but not a signal handler.
  */
 static inline void

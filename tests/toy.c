@@ -131,7 +131,8 @@ hear(struct toy *toy, enum toy_kind kind)
 	if (kind == TOY_HELLO) {
 		if (!toy->out.greeted)
 			emit(toy, TOY_HELLO, NULL, 0);
-		transport->ready = true;
+		if (!transport->ready)
+			torc_transport_ready(transport, false);
 	} else if (kind == TOY_REKEY && !toy->out.ended) {
 		emit(toy, TOY_REKEYED, NULL, 0);
 	} else if (kind == TOY_END) {

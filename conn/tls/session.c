@@ -189,7 +189,8 @@ shake_hands(struct tls_session *session)
 		stop(session, rc);
 		return;
 	}
-	session->transport.ready = true;
+	torc_transport_ready(&session->transport,
+	    SSL_session_reused(session->ssl) == 1);
 	count_out(session);
 }
 

@@ -248,6 +248,63 @@ bytes_that_drip_are_as_good_as_others(void **state)
 	assert_int_equal(server_stop(&server), 0);
 }
 
+/* At this moment: so many handshakes go on, were done in full, and failed. */
+static bool
+have_shaken(struct torc_reactor *reactor, void *arg)
+{
+	const uint64_t *expected = arg;
+	struct torc_stats stats;
+
+	torc_reactor_stats_read(reactor, &stats);
+	return stats.handshakes == expected[0] &&
+	    stats.handshakes_full == expected[1] &&
+	    stats.handshakes_failed == expected[2] &&
+	    stats.handshakes_resumed == 0;
+}
+
+static void
+handshakes_are_counted_while_they_go_on_and_by_how_they_end(void **state)
+{
+	uint64_t none[] = { 0, 0, 0 }, going[] = { 1, 1, 0 };
+	uint64_t over[] = { 0, 1, 1 };
+	struct client silent, client;
+	struct server server;
+
+	(void)state;
+	sealed_start(&server, NULL, echo_handler, NULL);
+	assert_true(server_await(&server, have_shaken, none, 5000));
+	client_begin(&silent, server.port);
+	client_greet(&client, server.port);
+	say(&client, TOY_DATA, "hello");
+	hear_text(&client, "hello");
+	assert_true(server_await(&server, have_shaken, going, 5000));
+	close(silent.fd);
+	assert_true(server_await(&server, have_shaken, over, 5000));
+	/* What ends later was ready. */
+	close(client.fd);
+	assert_true(server_await_connections(&server, 0));
+	assert_true(server_await(&server, have_shaken, over, 5000));
+	assert_int_equal(server_stop(&server), 0);
+}
+
+static void
+without_a_transport_no_handshake_is_counted(void **state)
+{
+	uint64_t none[] = { 0, 0, 0 };
+	struct server server;
+	int client;
+
+	(void)state;
+	server_start(&server, NULL, echo_handler, NULL);
+	client = client_open(server.port);
+	client_echo(client, "in the clear");
+	assert_true(server_await(&server, have_shaken, none, 5000));
+	close(client);
+	assert_true(server_await_connections(&server, 0));
+	assert_true(server_await(&server, have_shaken, none, 5000));
+	assert_int_equal(server_stop(&server), 0);
+}
+
 static void
 a_transport_that_is_not_ready_in_time_is_closed(void **state)
 {
@@ -912,6 +969,9 @@ main(void)
 		cmocka_unit_test(a_server_may_speak_first),
 		cmocka_unit_test(every_flight_may_be_cut_at_every_byte),
 		cmocka_unit_test(bytes_that_drip_are_as_good_as_others),
+		cmocka_unit_test(
+		    handshakes_are_counted_while_they_go_on_and_by_how_they_end),
+		cmocka_unit_test(without_a_transport_no_handshake_is_counted),
 		cmocka_unit_test(
 		    a_transport_that_is_not_ready_in_time_is_closed),
 		cmocka_unit_test(

@@ -119,7 +119,7 @@ grow=$(for s in $growing; do
 	echo "/^struct $s {/,/^};/s/^};/	uint64_t later[3];\n};/"
 done)
 shrink='/^struct torc_config {/,/^};/{/no_stats/d}
-/^struct torc_stats {/,/^};/{/longest_turn_ns/d}
+/^struct torc_stats {/,/^};/{/TLS: handshakes/,/^};/{/^};/!d}}
 /^struct torc_pool_config {/,/^};/{/aside_max/,/65536/d}
 /^struct torc_pool_stats {/,/^};/{/last_error/d}
 /^struct torc_pool_kind {/,/^};/{/usable/d}'

@@ -75,6 +75,9 @@ def metrics_are_valid(ringstat, *options):
         wrong.append("no end")
     if "io_uring_sq_entries{" not in text or "torc_turns_total{" not in text:
         wrong.append("families are missing")
+    for name in ("", "_full_total", "_resumed_total", "_failed_total"):
+        if f"\ntorc_handshakes{name}{{" not in text:
+            wrong.append(f"no torc_handshakes{name}")
     if promtool(text + "io_uring_broken{ 1\n")[0] == 0:
         wrong.append("promtool takes anything")
     return wrong

@@ -465,6 +465,31 @@ resume(unsigned port, SSL_CTX *context, const char *name,
 }
 
 static void
+full_and_resumed_handshakes_are_counted_apart(void **state)
+{
+	struct torc_stats stats;
+	struct scene scene;
+
+	(void)state;
+	start(&scene, NULL, echo_handler, NULL);
+	for (unsigned v = 0; v < 2; v++) {
+		SSL_SESSION *session = NULL;
+		bool resumed;
+
+		for (unsigned i = 0; i < 3; i++)
+			session = resume(scene.server.port, clients[v], NULL,
+			    session, &resumed);
+		assert_true(resumed);
+		SSL_SESSION_free(session);
+	}
+	torc_reactor_stats_read(scene.server.reactor, &stats);
+	assert_int_equal(stats.handshakes_full, 2);
+	assert_int_equal(stats.handshakes_resumed, 4);
+	assert_int_equal(stats.handshakes_failed, 0);
+	stop(&scene);
+}
+
+static void
 a_session_of_one_host_is_not_resumed_at_another(void **state)
 {
 	struct scene scene;
@@ -1622,14 +1647,14 @@ main(void)
 		cmocka_unit_test(
 		    an_exact_name_goes_before_a_wildcard_and_that_before_the_default),
 		cmocka_unit_test(those_who_can_are_given_ecdsa_and_others_rsa),
+		cmocka_unit_test(full_and_resumed_handshakes_are_counted_apart),
 		cmocka_unit_test(
 		    a_session_of_one_host_is_not_resumed_at_another),
 		cmocka_unit_test(
 		    a_ticket_of_one_reactor_is_resumed_on_another_and_after_a_reload),
 		cmocka_unit_test(
 		    each_handshake_has_one_ticket_and_none_if_so_configured),
-		cmocka_unit_test(
-		    clients_have_to_say_who_they_are_as_the_server_wants),
+		cmocka_unit_test(clients_have_to_say_who_they_are_as_the_server_wants),
 		cmocka_unit_test(
 		    a_client_that_was_verified_is_so_when_its_session_is_resumed),
 		cmocka_unit_test(

@@ -46,7 +46,8 @@ const struct word_name counter_names[] = {
 	COUNTER(accept_ends), COUNTER(accept_failures),
 	COUNTER(receive_arms), COUNTER(receive_failures),
 	COUNTER(send_failures), COUNTER(fallback_reads), COUNTER(evictions),
-	COUNTER(favours), COUNTER(moves),
+	COUNTER(favours), COUNTER(moves), COUNTER(handshakes_full),
+	COUNTER(handshakes_resumed), COUNTER(handshakes_failed),
 };
 const struct word_name gauge_names[] = {
 	GAUGE(timers), GAUGE(fibers), GAUGE(fibers_peak),
@@ -56,6 +57,7 @@ const struct word_name gauge_names[] = {
 	GAUGE(conns_touched), GAUGE(listeners), GAUGE(listeners_paused),
 	GAUGE(buffers_live), GAUGE(buffers_free), GAUGE(buffers_low),
 	GAUGE(chunks), GAUGE(held_accepted), GAUGE(held_dialled),
+	GAUGE(handshakes),
 };
 const struct word_name limit_names[] = {
 	LIMIT(sq_entries), LIMIT(cq_entries), LIMIT(batch),
