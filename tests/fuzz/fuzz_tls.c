@@ -43,6 +43,14 @@ torc_transport_emit(struct torc_transport *transport, const uint8_t *data,
 	BIO_write(to_client, data, (int)size);
 }
 
+void
+torc_transport_ready(struct torc_transport *transport, bool resumed)
+{
+	(void)resumed;
+	REQUIRE(transport == session && !transport->ready);
+	transport->ready = true;
+}
+
 bool
 torc_transport_has_left(const struct torc_transport *transport)
 {
