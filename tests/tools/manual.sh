@@ -224,7 +224,7 @@ not_shown() {
 	    >"$scratch/page"
 	for file in tools/examples/*.c tools/examples/*.cc; do
 		case $file in
-		*/cli.c) continue ;;
+		*/cli.c|*/cli_tls.c) continue ;;
 		esac
 		grep -qF "id=\"$(basename "${file%.*}")\"" \
 		    "$html/examples.html" &&
