@@ -145,10 +145,9 @@ refuses() {
 
 programs_without_are_plain() {
 	local at=tls:127.0.0.1:1
-	refuses 64 "this program has no TLS; hello-tls has" hello -l $at &&
-	    refuses 64 "this program has no TLS; files-tls has" files \
-	    --cert x && refuses 64 "hello-tls, files-tls and proxy-tls have" \
-	    echo -l $at
+	refuses 64 "$at: this program has no TLS; hello-tls, files-tls" \
+	    hello -l $at && refuses 64 "unknown option '--cert' (see --help; \
+for TLS: hello-tls, files-tls, proxy-tls)" files --cert x
 }
 
 options_must_fit() {

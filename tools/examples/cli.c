@@ -19,15 +19,12 @@
 #define EXIT_USAGE 64		/* EX_USAGE */
 #define EXIT_NO_RING 78		/* EX_CONFIG */
 
-static char crew[400];		/* the number of reactors, and why */
+static unsigned reactors;
+static char why[300];		/* so many; empty: an option says so */
 static const char *addresses[ADDRESSES];
 static unsigned address_count;
 static bool secure;		/* one of the addresses is for TLS */
-static bool has_files;		/* an option of TLS was given */
-static struct torc_transport_maker *transport;
-static bool has_ca;
-static bool secure_origin;	/* its URL says https */
-static struct torc_transport_dialler *dialler;
+static struct torc_transport_maker *transport;	/* of those */
 static const struct torc_config *serving;
 
 int
@@ -72,15 +69,7 @@ descriptors(void)
 static void
 count_reactors(unsigned wanted)
 {
-	char why[300];
-	unsigned count = torc_cpus_granted(why, sizeof(why));
-
-	if (wanted > 0)
-		snprintf(crew, sizeof(crew), "%u reactor%s", wanted,
-		    wanted == 1 ? "" : "s");
-	else
-		snprintf(crew, sizeof(crew), "%u reactor%s (%s)", count,
-		    count == 1 ? "" : "s", why);
+	reactors = wanted > 0 ? wanted : torc_cpus_granted(why, sizeof(why));
 }
 
 /* In one write, so that scripts can wait for the whole line. */
@@ -92,15 +81,14 @@ say_ready(void *arg)
 	    program_invocation_short_name);
 
 	(void)arg;
-	for (unsigned i = 0; i < address_count && used < 3900; i++)
+	for (unsigned i = 0; i < serving->endpoint_count && used < 3900; i++)
 		used += snprintf(text + used, sizeof(text) - (size_t)used,
-		    " %.110s", addresses[i]);
-	for (unsigned i = address_count; i < serving->endpoint_count &&
-	    used < 3900; i++)
-		used += snprintf(text + used, sizeof(text) - (size_t)used,
-		    " %.110s", serving->endpoints[i].address);
-	fprintf(stderr, "%s, with %s and up to %llu descriptors\n", text, crew,
-	    descriptors());
+		    " %s%.110s", serving->endpoints[i].transport != NULL ?
+		    "tls:" : "", serving->endpoints[i].address);
+	fprintf(stderr, why[0] == '\0' ? "%s, with %u reactor%s%s and up to "
+	    "%llu descriptors\n" : "%s, with %u reactor%s (%s) and up to "
+	    "%llu descriptors\n", text, reactors, reactors == 1 ? "" : "s",
+	    why, descriptors());
 }
 
 static bool
@@ -137,16 +125,9 @@ is_secure(const char *address)
 	return strncmp(address, "tls:", 4) == 0;
 }
 
-/* The three programs that are built with TLS are called NAME-tls. */
 static int
 refuse_tls(const char *what)
 {
-	const char *name = program_invocation_short_name;
-
-	if (strcmp(name, "hello") == 0 || strcmp(name, "files") == 0 ||
-	    strcmp(name, "proxy") == 0)
-		return cli_fail(EXIT_USAGE, "%s: this program has no TLS; "
-		    "%s-tls has", what, name);
 	return cli_fail(EXIT_USAGE, "%s: this program has no TLS; hello-tls, "
 	    "files-tls and proxy-tls have", what);
 }
@@ -221,27 +202,19 @@ show_version(void)
 static bool
 takes_value(const char *option)
 {
-	static const char *const options[] = {
-		"-l", "-r", "-s", "--cert", "--key", "--client-ca", "--ca",
-	};
-
-	for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-		if (strcmp(option, options[i]) == 0)
-			return true;
-	}
-	return false;
+	if (option[0] != '-' || option[1] == '\0')
+		return false;
+	if (option[1] == '-')
+		return has_tls() && cli_tls.has(option);
+	return option[2] == '\0' && strchr("lrs", option[1]) != NULL;
 }
 
 static int
 with_value(const char *option, const char *value, struct torc_config *config)
 {
-	if (option[1] == '-') {
-		has_files |= strcmp(option, "--ca") != 0;
-		has_ca |= strcmp(option, "--ca") == 0;
-		return has_tls() ? cli_tls.option(option, value) :
-		    refuse_tls(option);
-	}
 	switch (option[1]) {
+	case '-':
+		return cli_tls.set(option, value);
 	case 'l':
 		return add_address(value);
 	case 'r':
@@ -286,7 +259,8 @@ read_options(int argc, char **argv, const char *what,
 			find(extra, letter)->on = true;
 		} else {
 			return cli_fail(EXIT_USAGE, "unknown option '%s' (see "
-			    "--help)", option);
+			    "--help%s)", option, letter != '-' || has_tls() ?
+			    "" : "; for TLS: hello-tls, files-tls, proxy-tls");
 		}
 	}
 	return 0;
@@ -297,33 +271,6 @@ static bool
 is_refusal(const char *text)
 {
 	return strncmp(text, "io_uring_", 9) == 0;
-}
-
-/* Read the files of TLS. Returns -1, or an exit status. */
-static int
-begin_tls(struct torc_config *config)
-{
-	int status;
-
-	if (has_ca && !secure_origin)
-		return cli_fail(EXIT_USAGE, "--ca is for an origin whose URL "
-		    "begins with https://");
-	if (secure_origin) {
-		dialler = cli_tls.dial();
-		if (dialler == NULL)
-			return 1;
-		config->reload = cli_tls.reload;
-	}
-	if (!secure && !has_files)
-		return -1;
-	if (!secure)
-		return cli_fail(EXIT_USAGE, "certificates are for addresses "
-		    "with tls: in front, such as -l tls:127.0.0.1:8443");
-	transport = cli_tls.begin(&status);
-	if (transport == NULL)
-		return status;
-	config->reload = cli_tls.reload;
-	return -1;
 }
 
 /* Read the options. Returns -1, or an exit status: the program ends here. */
@@ -343,7 +290,7 @@ begin(int argc, char **argv, const char *what, struct torc_config *config,
 	}
 	if (address_count == 0)
 		addresses[address_count++] = "127.0.0.1:8080";
-	return begin_tls(config);
+	return has_tls() ? cli_tls.begin(config, secure, &transport) : -1;
 }
 
 static int
@@ -383,7 +330,7 @@ serve_all(struct torc_config *config, torc_handler *handler, void *arg)
 	config->endpoints = endpoints;
 	config->endpoint_count = count;
 	status = serve(config);
-	if (transport != NULL || dialler != NULL)
+	if (has_tls())
 		cli_tls.end();
 	return status;
 }
@@ -391,14 +338,18 @@ serve_all(struct torc_config *config, torc_handler *handler, void *arg)
 int
 cli_origin(const char *url)
 {
-	secure_origin = strncasecmp(url, "https://", 8) == 0;
-	return secure_origin && !has_tls() ? refuse_tls(url) : 0;
+	if (strncasecmp(url, "https://", 8) != 0)
+		return 0;
+	if (!has_tls())
+		return refuse_tls(url);
+	cli_tls.dial();
+	return 0;
 }
 
 struct torc_transport_dialler *
 cli_dialler(void)
 {
-	return dialler;
+	return has_tls() ? cli_tls.dialler() : NULL;
 }
 
 int

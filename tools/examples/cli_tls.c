@@ -30,6 +30,7 @@ static unsigned count;
 static const char *client_ca;
 static struct torc_tls *tls;
 static const char *ca;
+static bool secure_origin;	/* its URL says https */
 static struct torc_tls_client *client;
 
 /* ---- Options ---- */
@@ -48,27 +49,38 @@ static const char help[] =
     "               origin; default: one of the system's\n"
     "               SIGHUP reads these files again\n";
 
-static int
-option(const char *name, const char *value)
+static bool
+has(const char *option)
 {
-	if (strcmp(name, "--client-ca") == 0) {
+	return strcmp(option, "--cert") == 0 || strcmp(option, "--key") == 0 ||
+	    strcmp(option, "--client-ca") == 0 || strcmp(option, "--ca") == 0;
+}
+
+static int
+set(const char *option, const char *value)
+{
+	if (strcmp(option, "--client-ca") == 0) {
 		client_ca = value;
-	} else if (strcmp(name, "--ca") == 0) {
+	} else if (strcmp(option, "--ca") == 0) {
 		ca = value;
-	} else if (strcmp(name, "--cert") == 0) {
+	} else if (strcmp(option, "--cert") == 0) {
 		if (count == CERTIFICATES)
 			return cli_fail(EXIT_USAGE, "--cert %s: %d "
 			    "certificates are the most", value, CERTIFICATES);
 		files[count++].certificate = value;
-	} else if (strcmp(name, "--key") == 0) {
+	} else {
 		if (count == 0 || files[count - 1].key != NULL)
 			return cli_fail(EXIT_USAGE, "--key %s belongs behind "
 			    "the --cert that it is the key of", value);
 		files[count - 1].key = value;
-	} else {
-		return -1;
 	}
 	return 0;
+}
+
+static void
+dial(void)
+{
+	secure_origin = true;
 }
 
 static const char *
@@ -169,47 +181,6 @@ add_certificates(struct torc_error *error)
 
 /* ---- Life ---- */
 
-static struct torc_transport_maker *
-begin(int *status)
-{
-	static const char *const protocols[] = { "http/1.1", NULL };
-	const struct torc_tls_config config = {
-		.certificate = files[0].certificate,
-		.key = files[0].key,
-		.protocols = protocols,
-		.client = client_ca != NULL ? TORC_TLS_CLIENT_REQUIRED :
-		    TORC_TLS_CLIENT_UNASKED,
-		.client_ca = client_ca,
-	};
-	struct torc_error error;
-
-	*status = EXIT_USAGE;
-	if (count == 0) {
-		cli_fail(0, "an address with tls: needs a certificate: --cert "
-		    "FILE (see --help)");
-		return NULL;
-	}
-	*status = 1;
-	if (torc_tls_create(&tls, &config, &error) == 0 &&
-	    add_certificates(&error) == 0)
-		return torc_tls_transport(tls);
-	cli_fail(0, "%s", error.text);
-	torc_tls_destroy(tls);
-	return NULL;
-}
-
-static struct torc_transport_dialler *
-dial(void)
-{
-	const struct torc_tls_client_config config = { .ca = ca };
-	struct torc_error error;
-
-	if (torc_tls_client_create(&client, &config, &error) == 0)
-		return torc_tls_client_transport(client);
-	cli_fail(0, "%s", error.text);
-	return NULL;
-}
-
 /* A name that a certificate has no longer is shown it all the same. */
 static void
 reload(void *arg)
@@ -226,6 +197,31 @@ reload(void *arg)
 		cli_fail(0, "certificates were read again");
 }
 
+static int
+begin_server(struct torc_error *error)
+{
+	static const char *const protocols[] = { "http/1.1", NULL };
+	const struct torc_tls_config config = {
+		.certificate = files[0].certificate,
+		.key = files[0].key,
+		.protocols = protocols,
+		.client = client_ca != NULL ? TORC_TLS_CLIENT_REQUIRED :
+		    TORC_TLS_CLIENT_UNASKED,
+		.client_ca = client_ca,
+	};
+	int rc = torc_tls_create(&tls, &config, error);
+
+	return rc == 0 ? add_certificates(error) : rc;
+}
+
+static int
+begin_client(struct torc_error *error)
+{
+	const struct torc_tls_client_config config = { .ca = ca };
+
+	return torc_tls_client_create(&client, &config, error);
+}
+
 static void
 end(void)
 {
@@ -233,12 +229,46 @@ end(void)
 	torc_tls_client_destroy(client);
 }
 
+static int
+begin(struct torc_config *config, bool secure,
+    struct torc_transport_maker **transport)
+{
+	struct torc_error error;
+
+	if (ca != NULL && !secure_origin)
+		return cli_fail(EXIT_USAGE, "--ca is for an origin whose URL "
+		    "begins with https://");
+	if (!secure && (count > 0 || client_ca != NULL))
+		return cli_fail(EXIT_USAGE, "certificates are for addresses "
+		    "with tls: in front, such as -l tls:127.0.0.1:8443");
+	if (secure && count == 0)
+		return cli_fail(EXIT_USAGE, "an address with tls: needs a "
+		    "certificate: --cert FILE (see --help)");
+	if ((secure && begin_server(&error) < 0) ||
+	    (secure_origin && begin_client(&error) < 0)) {
+		end();
+		return cli_fail(1, "%s", error.text);
+	}
+	if (secure)
+		*transport = torc_tls_transport(tls);
+	if (secure || secure_origin)
+		config->reload = reload;
+	return -1;
+}
+
+static struct torc_transport_dialler *
+dialler(void)
+{
+	return client != NULL ? torc_tls_client_transport(client) : NULL;
+}
+
 const struct cli_tls cli_tls = {
 	.help = help,
 	.version = version,
-	.option = option,
+	.has = has,
+	.set = set,
 	.dial = dial,
 	.begin = begin,
-	.reload = reload,
+	.dialler = dialler,
 	.end = end,
 };

@@ -11,16 +11,17 @@
 struct cli_tls {
 	const char *help;		/* of its options */
 	const char *(*version)(void);	/* of OpenSSL */
-	/* Takes an option with its value. Returns 0, an exit status, or -1 if
-	 * the option is none of TLS. */
-	int (*option)(const char *name, const char *value);
-	/* What connections that are dialled go through. NULL: the reason was
-	 * said. */
-	struct torc_transport_dialler *(*dial)(void);
-	/* Reads the files. NULL: the reason was said, and `*status` is the exit
-	 * status. */
-	struct torc_transport_maker *(*begin)(int *status);
-	void (*reload)(void *arg);	/* reads them again, and says so */
+	/* Whether it is an option of TLS; each has a value. */
+	bool (*has)(const char *option);
+	/* Returns 0, or an exit status: the reason was said. */
+	int (*set)(const char *option, const char *value);
+	void (*dial)(void);		/* the program's origin is for TLS */
+	/* Reads the files. `secure`: an address is for TLS, and goes through
+	 * `*transport`. Returns -1, or an exit status. */
+	int (*begin)(struct torc_config *config, bool secure,
+	    struct torc_transport_maker **transport);
+	/* What connections to the origin go through; NULL: clear text. */
+	struct torc_transport_dialler *(*dialler)(void);
 	void (*end)(void);
 };
 
