@@ -56,18 +56,8 @@ check_protocols(const struct torc_endpoint *endpoint, unsigned index,
 		return torc_error_set(error, -EINVAL, "endpoints[%u].protocols "
 		    "is set, but transport is NULL: clear text agrees on no "
 		    "protocol", index);
-	for (; protocol != NULL && protocol->name != NULL; protocol++) {
-		if (protocol->handler == NULL)
-			return torc_error_set(error, -EINVAL,
-			    "endpoints[%u].protocols: \"%s\" has no handler",
-			    index, protocol->name);
-		if (maker->offers == NULL ||
-		    !maker->offers(maker, protocol->name))
-			return torc_error_set(error, -EINVAL,
-			    "endpoints[%u].protocols: the transport does not "
-			    "offer \"%s\"", index, protocol->name);
-	}
-	return 0;
+	return protocol == NULL ? 0 : torc_transport_check(maker, protocol,
+	    index, error);
 }
 
 static int

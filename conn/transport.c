@@ -95,6 +95,27 @@ torc_transport_choose(const struct torc_conn *conn, torc_handler **handler,
 	*arg = known->arg;
 }
 
+/* ---- Protocols ---- */
+
+int
+torc_transport_check(const struct torc_transport_maker *maker,
+    const struct torc_protocol *protocol, unsigned index,
+    struct torc_error *error)
+{
+	for (; protocol->name != NULL; protocol++) {
+		if (protocol->handler == NULL)
+			return torc_error_set(error, -EINVAL,
+			    "endpoints[%u].protocols: \"%s\" has no handler",
+			    index, protocol->name);
+		if (maker->offers == NULL ||
+		    !maker->offers(maker, protocol->name))
+			return torc_error_set(error, -EINVAL,
+			    "endpoints[%u].protocols: the transport does not "
+			    "offer \"%s\"", index, protocol->name);
+	}
+	return 0;
+}
+
 /* ---- Output ---- */
 
 /* Behind what has no room already. */

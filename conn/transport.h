@@ -174,6 +174,11 @@ torc_transport_waits(const struct torc_conn *conn)
  */
 #define TORC_ASKED __attribute__((weak))
 
+/* Whether handlers for protocols can be used: endpoints[index].protocols. */
+TORC_ASKED int torc_transport_check(const struct torc_transport_maker *maker,
+    const struct torc_protocol *protocol, unsigned index,
+    struct torc_error *error);
+
 /* What it has agreed on may have a handler of its own: now it is ready. */
 TORC_ASKED void torc_transport_choose(const struct torc_conn *conn,
     torc_handler **handler, void **arg);
