@@ -417,13 +417,25 @@ torc_sys_thread(void)
 	return (int)syscall(SYS_gettid);
 }
 
-_Noreturn void
-torc_trap(const char *file, int line, const char *text)
+static _Noreturn void
+trap(const char *file, int line, const char *kind, const char *text)
 {
 	char number[TORC_DIGITS];
 	const char *const parts[] = { file, ":",
-	    torc_digits(number, (uint64_t)line), ": ", text, NULL };
+	    torc_digits(number, (uint64_t)line), ": ", kind, text, NULL };
 
 	torc_say(parts);
 	abort();
+}
+
+_Noreturn void
+torc_trap(const char *file, int line, const char *text)
+{
+	trap(file, line, "", text);
+}
+
+_Noreturn void
+torc_broken(const char *file, int line, const char *condition)
+{
+	trap(file, line, "broken: ", condition);
 }

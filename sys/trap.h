@@ -17,6 +17,9 @@
 /* Write "torc: FILE:LINE: TEXT" to standard error and abort. Any thread. */
 TORC_BESIDE _Noreturn void torc_trap(const char *file, int line,
     const char *text);
+/* The same of an invariant: "broken: " and its text. */
+TORC_BESIDE _Noreturn void torc_broken(const char *file, int line,
+    const char *condition);
 
 /*
  * Write "torc: ", the parts, which NULL ends, and a newline to standard error.
@@ -40,7 +43,7 @@ int64_t torc_number(const char *text, const char **rest);
 /* An invariant. */
 #define torc_assert(condition) \
 	(torc_likely(condition) ? (void)0 \
-	    : torc_trap(__FILE__, __LINE__, "broken: " #condition))
+	    : torc_broken(__FILE__, __LINE__, #condition))
 
 /*
  * An invariant on the way of every request, or one that takes long to look at:
@@ -59,7 +62,7 @@ int64_t torc_number(const char *text, const char **rest);
 #endif
 #define torc_debug_assert(condition) \
 	(!TORC_DEBUGGED || torc_likely(condition) ? (void)0 \
-	    : torc_trap(__FILE__, __LINE__, "broken: " #condition))
+	    : torc_broken(__FILE__, __LINE__, #condition))
 
 /* A precondition of a public call; `text` tells the programmer what to do. */
 #define torc_require(condition, text) \

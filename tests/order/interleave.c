@@ -186,6 +186,12 @@ torc_trap(const char *file, int line, const char *text)
 	abort();
 }
 
+_Noreturn void
+torc_broken(const char *file, int line, const char *condition)
+{
+	torc_trap(file, line, condition);
+}
+
 static uint32_t
 choose(uint32_t count)
 {

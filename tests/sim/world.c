@@ -100,11 +100,17 @@ sim_fail(const char *format, ...)
 	abort();
 }
 
-/* In place of that of sys/: it says how to repeat the run. */
+/* In place of those of sys/: they say how to repeat the run. */
 _Noreturn void
 torc_trap(const char *file, int line, const char *text)
 {
 	sim_fail("%s:%d: %s", file, line, text);
+}
+
+_Noreturn void
+torc_broken(const char *file, int line, const char *condition)
+{
+	sim_fail("%s:%d: broken: %s", file, line, condition);
 }
 
 /* ---- Who goes next ---- */
