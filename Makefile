@@ -94,11 +94,12 @@ $(HEADERS):
 
 STATIC_CC := $(if $(findstring musl,$(CC)),$(CC),musl-gcc)
 static-programs: $B/lib/libtorc.a $(PROGRAMS)
-# Code and constants share pages; no table has addresses to be protected.
+# Code and constants share pages, without gaps; no table has addresses to be
+# protected.
 static:	# static programs in build-static/ (CC=musl-gcc)
 	$Q $(MAKE) --no-print-directory static-programs B=build-static \
 		CC="$(STATIC_CC)" LDFLAGS="-static -no-pie -s \
-		-Wl,-z,noseparate-code,-z,norelro" \
+		-Wl,-z,noseparate-code,-z,norelro,--sort-section=alignment" \
 		CFLAGS="-Os -g -fno-pie -fno-unwind-tables \
 		-fno-asynchronous-unwind-tables"
 
