@@ -10,9 +10,9 @@
 # status is 0 when nothing failed.
 #
 # By environment: JOBS, programs at a time (2); LIMIT, seconds that one program
-# may take (600) before it is ended, by its own process group.
+# may take (300) before it is ended, by its own process group.
 set -u
-LIMIT=${LIMIT:-600}
+LIMIT=${LIMIT:-300}
 
 # "PASSED FAILED" of the output in file $1. cmocka lists what failed a second
 # time behind each group; what was running when the program died has failed.
