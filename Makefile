@@ -4,6 +4,11 @@
 # CFLAGS, LDFLAGS, DESTDIR and PREFIX are yours. Needs gcc or clang, make and
 # the kernel's headers; `make check` installs what the tests need on Debian.
 
+# On all CPUs, unless -j says on how many.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
 VERSION := 0.2.0
 B := build
 CC ?= cc
