@@ -37,7 +37,7 @@ catch_up(struct torc_reactor *reactor, uint64_t before, bool entered)
 	const uint64_t late_ns = reactor->now - from;
 	const bool still = late_ns >= STILL_NS;
 	const bool busy = torc_ring_busy(&reactor->ring);
-	bool wait;
+	bool again, wait;
 
 	torc_debug_assert(before <= reactor->now);
 	torc_debug_assert(reactor->due <= reactor->now);
@@ -49,16 +49,17 @@ catch_up(struct torc_reactor *reactor, uint64_t before, bool entered)
 		reactor->caught = false;
 		wait = still || busy;
 	} else {
-		if (entered && !reactor->caught) {
-			reactor->caught = true;
+		again = still && reactor->still_again > 0;
+		if (again) {
+			reactor->still_again--;
+			reactor->catch_up_by += late_ns;
+		} else if (entered && !reactor->caught) {
 			reactor->catch_up_to = reactor->ring.cq_read +
 			    torc_ring_ready(&reactor->ring);
 		}
-		if (still && reactor->still_again > 0) {
-			reactor->still_again--;
-			reactor->catch_up_by += late_ns;
-		}
-		wait = !entered || is_behind(reactor) || (busy &&
+		/* It is deferred again, what came since the enter. */
+		reactor->caught = !again && (entered || reactor->caught);
+		wait = again || !entered || is_behind(reactor) || (busy &&
 		    reactor->now < reactor->catch_up_by);
 	}
 	if (!wait)

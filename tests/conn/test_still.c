@@ -2,7 +2,10 @@
 /*
  * test_still.c - a thread that stood still, since it was stopped or worked for
  * long, finds what came meanwhile before it finds that its time is up. Here a
- * reactor stands still when the test takes no turns of it.
+ * reactor stands still when the test takes no turns of it, or when the clock
+ * says so.
+ *
+ * wrap: torc_sys_now
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,6 +20,7 @@
 #include "reactor/fiber.h"
 #include "sys/sys.h"
 #include "tests/harness.h"
+#include "tests/seam.h"
 
 #define LIMIT_MS 40u		/* of the fibers */
 #define STILL_MS (3 * LIMIT_MS)
@@ -140,6 +144,30 @@ sleep_for_long(void *arg)
 	torc_sleep(torc_after_ms(LIMIT_MS));
 	waiter.over = true;
 	return 0;
+}
+
+/* ---- The clock ---- */
+
+#define FAR_MS 10000u		/* behind all that really happens */
+
+static uint64_t ahead_ns;		/* of the real time */
+static void (*at_next_look)(void);	/* what happens just before it */
+
+uint64_t
+__wrap_torc_sys_now(void)
+{
+	void (*happen)(void) = at_next_look;
+
+	at_next_look = NULL;
+	if (happen != NULL)
+		happen();
+	return __real_torc_sys_now() + ahead_ns;
+}
+
+static void
+go_to(uint64_t at)
+{
+	ahead_ns = at - __real_torc_sys_now();
 }
 
 /* ---- The loop ---- */
@@ -424,6 +452,94 @@ what_is_in_the_ring_is_in_time_also_behind_a_batch(void **state)
 	fail_msg("this machine is too slow");
 }
 
+/*
+ * A first deadline comes while the ring has something, which is acted on
+ * before; and the thread stands still where it was about to look at the clock
+ * again, behind its enter.
+ */
+static struct {
+	int fds[2];		/* what the ring has */
+	uint64_t first;		/* the deadline of nobody's bytes */
+} twice;
+
+static void
+stand_still_behind_the_enter(void)
+{
+	assert_int_equal(write(waiter.fds[1], "late?", 5), 5);
+	go_to(twice.first + STILL_MS * 1000000ull);
+}
+
+static void
+pass_the_first_deadline(void)
+{
+	go_to(twice.first + 1000000);
+}
+
+static int
+keep_the_ring_busy(void *arg)
+{
+	char byte;
+
+	(void)arg;
+	assert_int_equal(torc_fd_recv(twice.fds[0], &byte, 1, 0, TORC_NEVER),
+	    1);
+	at_next_look = stand_still_behind_the_enter;
+	return 0;
+}
+
+static int
+pass_deadlines(void *arg)
+{
+	(void)arg;
+	torc_sleep(torc_after_ms(5));
+	assert_int_equal(write(twice.fds[1], "!", 1), 1);
+	at_next_look = pass_the_first_deadline;
+	return 0;
+}
+
+static int
+sleep_until_the_first(void *arg)
+{
+	(void)arg;
+	torc_sleep(torc_at(twice.first));
+	return 0;
+}
+
+static int
+wait_until_the_second(void *arg)
+{
+	char text[16];
+
+	(void)arg;
+	waiter.rc = torc_fd_recv(waiter.fds[0], text, sizeof(text), 0,
+	    torc_at(twice.first + LIMIT_MS * 1000000ull));
+	torc_reactor_stop(torc_reactor_self());
+	return 0;
+}
+
+static void
+a_thread_that_stands_still_again_while_it_catches_up_is_in_time(void **state)
+{
+	torc_fiber_entry *const entries[] = { keep_the_ring_busy,
+		sleep_until_the_first, wait_until_the_second, pass_deadlines };
+	struct torc_reactor *reactor = reactor_open();
+
+	(void)state;
+	waiter_open();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, twice.fds), 0);
+	twice.first = torc_sys_now() + FAR_MS * 1000000ull;
+	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
+		assert_int_equal(torc_fiber_start(reactor, NULL, entries[i],
+		    NULL), 0);
+	assert_int_equal(torc_reactor_run(reactor), 0);
+	ahead_ns = 0;
+	assert_int_equal(waiter.rc, 5);
+	torc_reactor_destroy(reactor);
+	close(twice.fds[0]);
+	close(twice.fds[1]);
+	waiter_close();
+}
+
 int
 main(void)
 {
@@ -438,6 +554,8 @@ main(void)
 		    a_deadline_that_is_set_meanwhile_counts_from_now),
 		cmocka_unit_test(
 		    what_is_in_the_ring_is_in_time_also_behind_a_batch),
+		cmocka_unit_test(
+	    a_thread_that_stands_still_again_while_it_catches_up_is_in_time),
 		cmocka_unit_test(
 		    more_that_never_ends_does_not_keep_deadlines_from_passing),
 	};
