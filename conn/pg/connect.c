@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "conn/kit/portion.h"
 #include "conn/pg/client.h"
 #include "conn/pg/connect.h"
 #include "conn/pg/error.h"
@@ -41,15 +42,6 @@ torc_pg_say(struct torc_pg_session *session, const char *format, ...)
 	words->cut |= torc_text_vprint(words->text + used,
 	    sizeof(words->text) - used, format, arguments);
 	va_end(arguments);
-}
-
-torc_deadline
-torc_pg_share(torc_deadline deadline, unsigned left)
-{
-	const uint64_t now = torc_now();
-
-	return deadline.at == UINT64_MAX || deadline.at <= now ? deadline :
-	    torc_at(now + (deadline.at - now) / left);
 }
 
 /* ---- Sockets ---- */
@@ -238,7 +230,7 @@ torc_pg_connect(struct torc_pg_session *session, bool encrypted,
 		snprintf(session->peer, sizeof(session->peer), "%s",
 		    session->address);
 	if (encrypted)
-		rc = begin_tls(session, torc_pg_share(deadline,
+		rc = begin_tls(session, torc_portion(deadline,
 		    1 + dialled->left));
 	if (rc < 0) {
 		torc_conn_close(session->conn, TORC_AT_ONCE);

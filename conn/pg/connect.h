@@ -38,7 +38,4 @@ const char *torc_pg_connect_cause(const struct torc_pg_session *session,
 __attribute__((format(printf, 2, 3)))
 void torc_pg_say(struct torc_pg_session *session, const char *format, ...);
 
-/* A server that does not answer must leave time for the others. */
-torc_deadline torc_pg_share(torc_deadline deadline, unsigned left);
-
 #endif

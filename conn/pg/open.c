@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conn/kit/portion.h"
 #include "conn/pg/answer.h"
 #include "conn/pg/cache.h"
 #include "conn/pg/cancel.h"
@@ -240,7 +241,7 @@ try_once(struct torc_pg *pg, struct attempt *attempt, bool again,
 	rc = torc_pg_connect(session, attempt->encrypted,
 	    again ? &repeated : &attempt->dialled, deadline);
 	if (rc == 0)
-		rc = enter(session, attempt->attrs, torc_pg_share(deadline,
+		rc = enter(session, attempt->attrs, torc_portion(deadline,
 		    1 + attempt->dialled.left));
 	if (rc < 0)
 		return fail_attempt(attempt, session, rc);
@@ -330,7 +331,7 @@ try_all(struct torc_pg *pg, enum pg_attrs attrs, struct torc_error *words,
 
 	for (unsigned i = 0; i < count && rc < 0 && !is_final(rc); i++)
 		rc = try_host(pg, i, attrs, words, made,
-		    torc_pg_share(deadline, count - i));
+		    torc_portion(deadline, count - i));
 	return rc;
 }
 
@@ -346,7 +347,7 @@ open_session(void **item, torc_deadline deadline, void *arg)
 
 	torc_error_clear(&words);
 	rc = try_all(pg, prefers ? PG_STANDBY : pg->setup.attrs, &words,
-	    &session, prefers ? torc_pg_share(deadline, 2) : deadline);
+	    &session, prefers ? torc_portion(deadline, 2) : deadline);
 	if (rc < 0 && prefers && !is_final(rc))
 		rc = try_all(pg, PG_ANY, &words, &session, deadline);
 	if (rc == 0)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conn/kit/portion.h"
 #include "conn/redis/redis.h"
 #include "conn/transport.h"
 #include "sys/sys.h"
@@ -51,16 +52,6 @@ torc_redis_hang_up(struct link *link)
 {
 	torc_pipeline_break(&link->shared.pipeline, -ESHUTDOWN);
 	torc_conn_close(link->conn, TORC_AT_ONCE);
-}
-
-/* This address's share of the remaining time. */
-static torc_deadline
-share(torc_deadline deadline, unsigned left)
-{
-	const uint64_t now = torc_now();
-
-	return deadline.at == UINT64_MAX || left <= 1 || deadline.at <= now ?
-	    deadline : torc_at(now + (deadline.at - now) / left);
 }
 
 /* Whether the program has given this address, and not another server. */
@@ -140,7 +131,7 @@ torc_redis_dial(struct link *link, const struct login *login,
 	if (rc < 0)
 		return torc_redis_fail_open(link, rc, "%s: cannot connect: %s",
 		    link->address, torc_redis_open_error(link, rc, words));
-	part = share(deadline, 1 + dialled->left);
+	part = torc_portion(deadline, 1 + dialled->left);
 	rc = begin_tls(link, part);
 	if (rc < 0)
 		return rc;
@@ -201,7 +192,7 @@ dial_preferred(struct link *link, torc_deadline deadline)
 	int rc = -EALREADY;
 
 	if (dialled.count > 0)
-		rc = dial_next(link, &dialled, share(deadline, 2));
+		rc = dial_next(link, &dialled, torc_portion(deadline, 2));
 	if (rc == 0 || (rc != -EALREADY && is_final(rc)))
 		return rc;
 	link->node->wrong.count = 0;
@@ -234,13 +225,14 @@ dial_any(struct link *link, torc_deadline deadline)
 
 	for (unsigned i = 0; i < count && !is_final(rc); i++) {
 		const unsigned place = (first + i) % count;
+		const torc_deadline part = torc_portion(deadline, count - i);
 
 		torc_text_print(link->address, sizeof(link->address), "%s",
 		    redis->addresses[place]);
 		rc = redis->config.sentinel != NULL ?
-		    torc_redis_sentinel_dial(link, share(deadline, count - i)) :
-		    i == 0 ? dial_preferred(link, share(deadline, count)) :
-		    torc_redis_dial_server(link, share(deadline, count - i));
+		    torc_redis_sentinel_dial(link, part) : i == 0 ?
+		    dial_preferred(link, part) :
+		    torc_redis_dial_server(link, part);
 		if (rc == 0)
 			prefer(node, place);
 		denied |= rc == -EACCES;
