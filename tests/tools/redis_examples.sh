@@ -74,7 +74,7 @@ from_redis() { redis-cli -s "$scratch/redis.sock" PUBLISH chat "news"; }
 
 claim "Redis starts" starts_redis
 claim "an address that is none is refused in words" \
-    starts_nothing_at rediss://somewhere "cache: REDIS: .*no TLS"
+    starts_nothing_at rediss://somewhere "cache: REDIS: .*needs TLS"
 claim "the cache starts" example cache
 cache=$pid
 claim "what is asked for the first time is made" gets /a "X-Cache: miss"
