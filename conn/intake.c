@@ -152,6 +152,13 @@ torc_intake_want(struct torc_conn *conn)
 }
 
 void
+torc_intake_want_later(struct torc_conn *conn)
+{
+	conn->slowed = false;
+	torc_reactor_later(conn->reactor, &conn->todo);
+}
+
+void
 torc_intake_hold(struct torc_conn *conn)
 {
 	torc_intake_forget(conn);

@@ -29,6 +29,9 @@ uint32_t torc_intake_room(struct torc_conn *conn);
 
 /* A fiber waits for more input. */
 void torc_intake_want(struct torc_conn *conn);
+/* Nothing keeps it from receiving any more but what it has, which is counted
+ * when this turn ends. */
+void torc_intake_want_later(struct torc_conn *conn);
 
 /* Receive nothing until a fiber wants input. */
 void torc_intake_hold(struct torc_conn *conn);

@@ -74,7 +74,7 @@ step(struct torc_transport *transport)
 	}
 	transport->waits_size = 0;
 	if (conn->slowed)
-		torc_intake_want(conn);
+		torc_intake_want_later(conn);
 	torc_recv_unseal(conn, transport->waits, size, TORC_NO_BID);
 }
 
