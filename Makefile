@@ -41,8 +41,9 @@ PIC := $(CORE:%.c=$B/pic/%.o) $(ASM:%.S=$B/%.o)
 PUBLIC := $(wildcard reactor/torc_*.h conn/torc*.h conn/*/torc_*.h)
 HEADERS := $(addprefix $B/include/,$(notdir $(PUBLIC)))
 # A library for each client under conn/; nobody pays for the others.
-# Those of PostgreSQL and TLS need OpenSSL.
-NO_CRYPTO := $(shell $(CC) -E -include openssl/ssl.h -x c /dev/null 2>&1 >/dev/null)
+# Those of PostgreSQL and TLS need OpenSSL, the system's or that below CRYPTO.
+BASE += $(CRYPTO:%=-isystem %/include)
+NO_CRYPTO := $(shell $(CC) $(CRYPTO:%=-isystem %/include) -E -include openssl/ssl.h -x c /dev/null 2>&1 >/dev/null)
 CLIENTS := $(filter-out kit $(if $(NO_CRYPTO),pg tls),$(patsubst conn/%/,%,$(wildcard conn/*/)))
 LIBRARIES := $(CLIENTS:%=$B/lib/libtorc-%.a) $B/lib/libtorc.a
 PROGRAMS := $B/bin/ringstat
@@ -101,9 +102,10 @@ STATIC_CC := $(if $(findstring musl,$(CC)),$(CC),musl-gcc)
 static-programs: $B/lib/libtorc.a $(PROGRAMS)
 # Code and constants share pages, without gaps; no table has addresses to be
 # protected.
-static:	# static programs in build-static/ (CC=musl-gcc)
+static:	# static programs in build-static/ (TLS=1: those with TLS, too)
 	$Q $(MAKE) --no-print-directory static-programs B=build-static \
-		CC="$(STATIC_CC)" LDFLAGS="-static -no-pie -s \
+		CC="$(STATIC_CC)" $(TLS:%=CRYPTO=build-static/openssl) \
+		LDFLAGS="-static -no-pie -s $(TLS:%=-Lbuild-static/openssl/lib) \
 		-Wl,-z,noseparate-code,-z,norelro,--sort-section=alignment" \
 		CFLAGS="-Os -g -fno-pie -fno-unwind-tables \
 		-fno-asynchronous-unwind-tables"

@@ -59,6 +59,16 @@ uninstall:	# remove what `make install` with the same variables has installed
 		exit; done
 	$Q rm -rf $(STAGED)
 
+# OpenSSL for `make static TLS=1`. It takes a minute: what is there stays, until
+# `make clean`, and what is linked with it is then built along.
+OWN_CRYPTO := build-static/openssl/lib/libssl.a
+TLS ?= $(if $(wildcard $(OWN_CRYPTO)),1)
+static: $(TLS:%=$(OWN_CRYPTO))
+$(OWN_CRYPTO):
+	$Q $(MAKE) -s B=build-static build-static/kernel-headers
+	$Q tools/dist/openssl.sh build-static/openssl "$(STATIC_CC)" \
+		build-static/kernel-headers
+
 # As `make static`, and loaded at any address. The start files of musl for that
 # are named here: musl-gcc, a wrapper, knows those of other programs only. hello
 # has 4,504 bytes more so: 2,664 of them list what is to be relocated, and the

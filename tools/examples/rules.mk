@@ -23,7 +23,7 @@ $(EXAMPLES:%=$B/bin/%): $B/bin/%: $B/tools/examples/%.o $(HELPERS) $(LIBRARIES)
 # The same programs with TLS.
 SECURE := $(if $(NO_CRYPTO),,hello files proxy)
 PROGRAMS += $(SECURE:%=$B/bin/%-tls)
-all: $(SECURE:%=$B/bin/%-tls)
+all static-programs: $(SECURE:%=$B/bin/%-tls)
 $(SECURE:%=$B/bin/%-tls): LIBS = -lssl -lcrypto
 $(SECURE:%=$B/bin/%-tls): $B/bin/%-tls: $B/tools/examples/%.o $(HELPERS) \
 		$B/tools/examples/cli_tls.o $(LIBRARIES)
