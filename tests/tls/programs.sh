@@ -180,6 +180,37 @@ names_openssl() {
 	    [ "$(wc -l <"$out")" -eq 2 ]
 }
 
+# ---- What they say of themselves ----
+
+page=tools/examples/hello-tls.1
+
+# Options and variables, one in a line, of the texts of --help.
+told_by_help() {
+	local name
+	for name in hello-tls files-tls proxy-tls; do
+		"$B/bin/$name" --help
+	done | grep -oE -- '^  -[^ ]+(, --[a-z]+)?|\$[A-Z_]+' |
+	    tr -d ' $' | tr ',' '\n' | sort -u
+}
+
+# The same of the page. What OpenSSL reads is in no text of --help.
+told_by_page() {
+	sed -nE 's/^\.It Fl //p' $page | sed 's/ \(Ar\|Oo\).*//' |
+	    tr -d ' ' | tr ',' '\n' | sed 's/^/-/' | sort -u
+	sed -n 's/^\.It Ev //p' $page | grep -v SSL_CERT_FILE
+}
+
+page_is_complete() {
+	told_by_page | sort -u >"$scratch/page"
+	told_by_help | diff - "$scratch/page" &&
+	    [ "$(wc -l <"$scratch/page")" -ge 17 ]
+}
+
+# The pages that it refers to are made elsewhere.
+page_is_clean() {
+	! mandoc -T lint -W style $page | grep -v 'referenced manual not found'
+}
+
 # ---- Clients that must say who they are ----
 
 known_client_is_served() {
@@ -202,6 +233,10 @@ claim "files that do not fit are refused" files_must_fit
 for program in hello-tls files-tls proxy-tls; do
 	claim "$program names OpenSSL's version" names_openssl $program
 done
+
+claim "the page has each option and variable of --help, and no other" \
+    page_is_complete
+with mandoc "mandoc has nothing to say of the page" page_is_clean
 
 claim "hello-tls starts" serves hello-tls "${first[@]}" \
     --cert "$scratch/second.both" "${rsa[@]}"
