@@ -372,6 +372,7 @@ await_transport(struct torc_conn *conn, unsigned ms)
 	const torc_deadline by = torc_conn_limit(conn, ms);
 
 	torc_debug_assert(conn->transport != NULL && conn->handler != NULL);
+	conn->transport->ready_by = by.at;
 	torc_conn_set_dormant(conn, true);
 	if (by.at < UINT64_MAX)
 		torc_timers_arm(&conn->reactor->timers, &conn->timer, by.at);

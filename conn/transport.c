@@ -48,25 +48,55 @@ count_out(const struct torc_conn *conn, uint64_t *count)
 }
 
 void
-torc_transport_ready(struct torc_transport *transport, bool resumed)
+torc_transport_ready(struct torc_transport *transport,
+    const struct torc_agreed *agreed)
 {
 	const struct torc_conn *conn = transport->conn;
 	struct torc_counters *counters = conn->reactor->counters;
 
 	torc_assert(!transport->ready && conn->transport == transport);
 	transport->ready = true;
-	count_out(conn, resumed ? &counters->handshakes_resumed :
+	count_out(conn, agreed->resumed ? &counters->handshakes_resumed :
 	    &counters->handshakes_full);
+	if (agreed->version != TORC_VERSION_UNTOLD)
+		counters->handshake_versions[agreed->version - 1]++;
+	if (agreed->cipher != TORC_CIPHER_UNTOLD)
+		counters->handshake_ciphers[agreed->cipher - 1]++;
+}
+
+/* Why its handshake failed: what was found first, or else how it ended. */
+static enum torc_failure
+failure_of(const struct torc_conn *conn)
+{
+	const struct torc_transport *transport = conn->transport;
+
+	torc_debug_assert(!transport->ready);
+	if (transport->failure != TORC_FAILURE_UNTOLD)
+		return transport->failure;
+	if (conn->send_failed && conn->send_error == -ENOMEM)
+		return TORC_FAILURE_MEMORY;
+	if (conn->failed)
+		return conn->error == -ENOMEM ? TORC_FAILURE_MEMORY :
+		    conn->error == -EPROTO ? TORC_FAILURE_PROTOCOL :
+		    TORC_FAILURE_LEFT;
+	if (conn->eof)
+		return TORC_FAILURE_LEFT;
+	return transport->ready_by > 0 &&
+	    conn->reactor->now >= transport->ready_by ? TORC_FAILURE_LATE :
+	    TORC_FAILURE_ENDED;
 }
 
 void
 torc_transport_forget(struct torc_conn *conn)
 {
 	struct torc_transport *transport = conn->transport;
+	struct torc_counters *counters = conn->reactor->counters;
 
 	torc_debug_assert(transport->conn == conn);
-	if (!transport->ready)
-		count_out(conn, &conn->reactor->counters->handshakes_failed);
+	if (!transport->ready) {
+		count_out(conn, &counters->handshakes_failed);
+		counters->handshake_failures[failure_of(conn) - 1]++;
+	}
 	torc_transport_drop(conn);
 	torc_shake_forget(transport);
 	torc_held_count(conn, transport->kept, 0);
@@ -312,7 +342,7 @@ end_clear_text(struct torc_conn *conn, torc_deadline deadline)
 static int
 await_ready(struct torc_conn *conn, torc_deadline deadline)
 {
-	const struct torc_transport *transport = conn->transport;
+	struct torc_transport *transport = conn->transport;
 	struct torc_slice unread;
 	int rc = 0;
 
@@ -320,6 +350,9 @@ await_ready(struct torc_conn *conn, torc_deadline deadline)
 		rc = torc_recv_park(conn, &unread, deadline);
 	if (transport->ready && rc >= 0)
 		return 0;
+	if (rc < 0 && transport->failure == TORC_FAILURE_UNTOLD)
+		transport->failure = rc == -ETIMEDOUT ? TORC_FAILURE_LATE :
+		    TORC_FAILURE_ENDED;
 	return rc < 0 ? rc : conn->failed ? conn->error : -ENOLINK;
 }
 

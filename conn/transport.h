@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "conn/conn.h"
+#include "reactor/counters.h"
 
 struct torc_error;
 struct torc_transport;
@@ -68,6 +69,7 @@ struct torc_transport_kind {
  *
  *     transport.c: conn ready closed opening answers protocols overflow
  *         overflow_size overflow_max
+ *     conn.c: ready_by
  *     shake.c: shaking waits waits_size
  *     the kind: all others
  */
@@ -80,6 +82,9 @@ struct torc_transport {
 	bool opening;		/* what is emitted now is its own answer */
 	bool answers;		/* all that is unsent is */
 	int error;		/* what is wrong with what came; or 0 */
+	enum torc_failure failure;	/* why its handshake failed, if it is
+					 * known before the end */
+	uint64_t ready_by;	/* of one that was accepted: or it is late */
 	uint32_t kept;		/* bytes that wait for the rest of a record */
 	uint32_t missing;	/* bytes of the rest, or of a part of it */
 	const struct torc_protocol *protocols;	/* whose handlers it may come
@@ -90,6 +95,13 @@ struct torc_transport {
 	struct torc_node shaking;	/* it waits for its turn */
 	uint8_t *waits;		/* ... with what came of its handshake */
 	uint32_t waits_size;
+};
+
+/* What a handshake has agreed on, for those who count them. */
+struct torc_agreed {
+	enum torc_version version;
+	enum torc_cipher cipher;
+	bool resumed;		/* a session goes on */
 };
 
 /* Makes the transports of the connections that a listener accepts. */
@@ -205,11 +217,9 @@ TORC_ASKED void torc_transport_drop(struct torc_conn *conn);
 /* Say that no more will be sent; once. */
 TORC_ASKED void torc_transport_close(struct torc_conn *conn);
 
-/*
- * For kinds: its handshake is done, in full or by a session that goes on.
- */
+/* For kinds: its handshake is done. */
 TORC_BESIDE void torc_transport_ready(struct torc_transport *transport,
-    bool resumed);
+    const struct torc_agreed *agreed);
 
 /*
  * For kinds: whether the peer has ended its side, or all: a handshake that

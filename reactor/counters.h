@@ -10,6 +10,48 @@
 
 #define TORC_BATCH_CLASSES 12	/* 0, 1, 2-3, 4-7 ... completions a turn */
 
+/* Why a handshake failed. */
+enum torc_failure {
+	TORC_FAILURE_UNTOLD,	/* not yet: it is not counted */
+	TORC_FAILURE_LEFT,	/* the peer closed or reset the connection */
+	TORC_FAILURE_LATE,	/* it was not done in time */
+	TORC_FAILURE_CLEAR,	/* the peer does not speak TLS */
+	TORC_FAILURE_VERSION,	/* none in common */
+	TORC_FAILURE_CIPHER,	/* no cipher, group, kind of signature or
+				 * protocol of ALPN in common */
+	TORC_FAILURE_CERTIFICATE,	/* the peer's is not good, or missing */
+	TORC_FAILURE_REFUSED,	/* the peer refused ours, or something else */
+	TORC_FAILURE_PROTOCOL,	/* the peer does not keep to it */
+	TORC_FAILURE_MEMORY,
+	TORC_FAILURE_ENDED,	/* by this side: a drain, an end, a cancelled
+				 * fiber, the room that others need */
+	TORC_FAILURES,
+};
+
+/* What a handshake that is done has agreed on; 0: nothing is known of it. */
+enum torc_version {
+	TORC_VERSION_UNTOLD,
+	TORC_VERSION_1_2,
+	TORC_VERSION_1_3,
+	TORC_VERSIONS,
+};
+
+/* Those that torc offers by itself. */
+enum torc_cipher {
+	TORC_CIPHER_UNTOLD,
+	TORC_CIPHER_AES128_GCM,	/* of TLS 1.3 */
+	TORC_CIPHER_AES256_GCM,
+	TORC_CIPHER_CHACHA20,
+	TORC_CIPHER_ECDSA_AES128_GCM,	/* of TLS 1.2, with ECDHE */
+	TORC_CIPHER_RSA_AES128_GCM,
+	TORC_CIPHER_ECDSA_AES256_GCM,
+	TORC_CIPHER_RSA_AES256_GCM,
+	TORC_CIPHER_ECDSA_CHACHA20,
+	TORC_CIPHER_RSA_CHACHA20,
+	TORC_CIPHER_OTHER,
+	TORC_CIPHERS,
+};
+
 struct torc_counters {
 	uint64_t turns;
 	uint64_t enters;
@@ -74,6 +116,11 @@ struct torc_counters {
 	uint64_t handshakes_full;
 	uint64_t handshakes_resumed;	/* a session went on */
 	uint64_t handshakes_failed;	/* the connection ended before it */
+	/* By what the enumerations say, less 1. All that failed are here, and
+	 * those that are done, if their kind of transport tells. */
+	uint64_t handshake_failures[TORC_FAILURES - 1];
+	uint64_t handshake_versions[TORC_VERSIONS - 1];
+	uint64_t handshake_ciphers[TORC_CIPHERS - 1];
 };
 
 #endif

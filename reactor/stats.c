@@ -21,17 +21,22 @@
 #endif
 
 /* How words of several reactors become one. */
-enum merge { SUM, NOW, MOST };
+enum { SUM, NOW, MOST };
+
+/* The last words of both are the same: how handshakes ended. */
+#define TAIL (offsetof(struct torc_counters, handshake_failures) / 8)
+#define TAIL_WORDS (sizeof(struct torc_counters) / 8 - TAIL)
 
 static const struct field {
 	uint16_t from;		/* in the page */
 	uint16_t to;		/* in the statistics */
-	enum merge merge;
+	uint8_t merge;
+	uint8_t words;
 } fields[] = {
 #define GAUGE(name, gauge) { offsetof(struct torc_stats_page, gauge), \
-	offsetof(struct torc_stats, name), NOW }
+	offsetof(struct torc_stats, name), NOW, 1 }
 #define COUNT(name, count) { offsetof(struct torc_stats_page, counter.count), \
-	offsetof(struct torc_stats, name), SUM }
+	offsetof(struct torc_stats, name), SUM, 1 }
 	GAUGE(connections, gauge.conns),
 	GAUGE(connections_max, limit.connections),
 	GAUGE(listeners, gauge.listeners),
@@ -66,22 +71,34 @@ static const struct field {
 	COUNT(slowed, holds),
 	COUNT(buffers_missed, no_buffers),
 	{ offsetof(struct torc_stats_page, gauge.timed_ns),
-	    offsetof(struct torc_stats, busy_ns), SUM },
+	    offsetof(struct torc_stats, busy_ns), SUM, 1 },
 	{ offsetof(struct torc_stats_page, gauge.stalls),
-	    offsetof(struct torc_stats, stalls), SUM },
+	    offsetof(struct torc_stats, stalls), SUM, 1 },
 	{ offsetof(struct torc_stats_page, gauge.longest_ns),
-	    offsetof(struct torc_stats, longest_turn_ns), MOST },
+	    offsetof(struct torc_stats, longest_turn_ns), MOST, 1 },
 	GAUGE(handshakes, gauge.handshakes),
 	COUNT(handshakes_full, handshakes_full),
 	COUNT(handshakes_resumed, handshakes_resumed),
 	COUNT(handshakes_failed, handshakes_failed),
+	{ offsetof(struct torc_stats_page, counter.handshake_failures),
+	    offsetof(struct torc_stats, handshakes_failed_left), SUM,
+	    TAIL_WORDS },
 };
 #undef GAUGE
 #undef COUNT
 
 _Static_assert(sizeof(struct torc_stats) == sizeof(uint64_t) *
-    (1 + sizeof(fields) / sizeof(fields[0])),
+    (sizeof(fields) / sizeof(fields[0]) + TAIL_WORDS),
     "each word of the statistics has a row");
+_Static_assert(offsetof(struct torc_stats, handshakes_failed_left) ==
+    sizeof(struct torc_stats) - TAIL_WORDS * sizeof(uint64_t) &&
+    offsetof(struct torc_stats, handshakes_tls_1_2) -
+    offsetof(struct torc_stats, handshakes_failed_left) ==
+    (TORC_FAILURES - 1) * sizeof(uint64_t) &&
+    offsetof(struct torc_stats, handshakes_aes128_gcm) -
+    offsetof(struct torc_stats, handshakes_tls_1_2) ==
+    (TORC_VERSIONS - 1) * sizeof(uint64_t),
+    "the last row is the same in both");
 
 /* What those counted that were destroyed, since the process was forked. */
 static struct {
@@ -103,21 +120,30 @@ sum_of_past(void)
 /* ---- Adding up ---- */
 
 static PLAIN void
+add_words(const struct field *field, uint64_t *to, const uint64_t *from,
+    bool gone)
+{
+	for (unsigned i = 0; i < field->words; i++) {
+		const uint64_t word = from[i];
+
+		if (field->merge == SUM || (field->merge == NOW && !gone))
+			to[i] += word;
+		else if (field->merge == MOST && word > to[i])
+			to[i] = word;
+	}
+}
+
+static void
 add_page(struct torc_stats *stats, const struct torc_stats_page *page,
     bool gone)
 {
 	torc_debug_assert(page->size == sizeof(*page));
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		const struct field *field = &fields[i];
-		const uint64_t word = *(const uint64_t *)(const void *)
-		    ((const char *)page + field->from);
-		uint64_t *to = (uint64_t *)(void *)
-		    ((char *)stats + field->to);
 
-		if (field->merge == SUM || (field->merge == NOW && !gone))
-			*to += word;
-		else if (field->merge == MOST && word > *to)
-			*to = word;
+		add_words(field,
+		    (void *)((char *)stats + field->to),
+		    (const void *)((const char *)page + field->from), gone);
 	}
 }
 

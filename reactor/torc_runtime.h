@@ -511,13 +511,46 @@ struct torc_stats {
 	uint64_t handshakes_failed;	/* the connection was closed before its
 					 * handshake was done, for whatever
 					 * reason */
+
+	/* Each handshake that failed counts in one of these: */
+	uint64_t handshakes_failed_left;	/* the peer closed or reset the
+						 * connection */
+	uint64_t handshakes_failed_late;	/* it took too long */
+	uint64_t handshakes_failed_clear;	/* the peer speaks no TLS */
+	uint64_t handshakes_failed_version;	/* none in common */
+	uint64_t handshakes_failed_cipher;	/* no cipher, group, signature
+						 * or ALPN in common */
+	uint64_t handshakes_failed_certificate;	/* that of the peer was
+						 * refused, or is missing */
+	uint64_t handshakes_failed_refused;	/* the peer refused, such as
+						 * our certificate */
+	uint64_t handshakes_failed_protocol;	/* the peer violated it */
+	uint64_t handshakes_failed_memory;	/* there was not enough */
+	uint64_t handshakes_failed_ended;	/* by this side: it drained,
+						 * stopped, was cancelled, or
+						 * needed room for others */
+
+	/* Each that was done counts in one of these, and in one below them. */
+	uint64_t handshakes_tls_1_2;
+	uint64_t handshakes_tls_1_3;
+
+	uint64_t handshakes_aes128_gcm;		/* of TLS 1.3 */
+	uint64_t handshakes_aes256_gcm;
+	uint64_t handshakes_chacha20;
+	uint64_t handshakes_ecdsa_aes128_gcm;	/* of TLS 1.2, with ECDHE */
+	uint64_t handshakes_rsa_aes128_gcm;
+	uint64_t handshakes_ecdsa_aes256_gcm;
+	uint64_t handshakes_rsa_aes256_gcm;
+	uint64_t handshakes_ecdsa_chacha20;
+	uint64_t handshakes_rsa_chacha20;
+	uint64_t handshakes_other_cipher;
 };
 
 /*
  * Read the statistics of this process: the sums over all its reactors.
  * Destroyed reactors still count, so no count ever decreases.
  *
- * The call takes a mutex and reads 40 words of each reactor. This does not slow
+ * The call takes a mutex and reads 70 words of each reactor. This does not slow
  * the reactors down. Any thread, but not a signal handler.
  */
 static inline void

@@ -41,7 +41,7 @@ $(call named,order): $B/tests/order/sides.o
 $(call named,transport shake pg_tls redis_tls): $B/tests/toy.o
 $(call named,pg_tls): $B/tests/pg/scripted.o
 $(call named,tls%): $B/tests/tls/peer.o
-$(call named,tls_client tls_http): $B/tests/tls/secure.o
+$(call named,tls_client tls_http tls_counts): $B/tests/tls/secure.o
 $(call named,tls%): LIBS += -lssl -lcrypto
 $(call named,ringstat_%): $(filter-out %/main.o,$(RINGSTAT))
 $(call named,tls_protocols): $B/tests/tls/peer.o

@@ -127,12 +127,13 @@ static void
 hear(struct toy *toy, enum toy_kind kind)
 {
 	struct torc_transport *transport = &toy->transport;
+	const struct torc_agreed agreed = { .resumed = false };
 
 	if (kind == TOY_HELLO) {
 		if (!toy->out.greeted)
 			emit(toy, TOY_HELLO, NULL, 0);
 		if (!transport->ready)
-			torc_transport_ready(transport, false);
+			torc_transport_ready(transport, &agreed);
 	} else if (kind == TOY_REKEY && !toy->out.ended) {
 		emit(toy, TOY_REKEYED, NULL, 0);
 	} else if (kind == TOY_END) {

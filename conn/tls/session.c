@@ -15,6 +15,7 @@
 
 #include "conn/conn.h"
 #include "conn/tls/bio.h"
+#include "conn/tls/count.h"
 #include "conn/tls/dialled.h"
 #include "conn/tls/session.h"
 #include "sys/sys.h"
@@ -36,6 +37,7 @@ torc_tls_session_hear(int sent, int version, int kind, const void *message,
 	(void)arg;
 	if (sent || kind != SSL3_RT_HANDSHAKE || size == 0)
 		return;
+	session->heard = true;
 	if (session->transport.ready)
 		session->quiet++;
 	else if (session->generation == NULL)
@@ -142,6 +144,8 @@ fail(struct tls_session *session)
 	const bool began = session->transport.ready;
 
 	session->transport.error = session->gone ? -ENOLINK : -EPROTO;
+	if (!began)
+		torc_tls_count_failed(session, code);
 	if (session->generation == NULL) {
 		torc_tls_dialled_fail(session, code);
 		ERR_clear_error();
@@ -189,8 +193,7 @@ shake_hands(struct tls_session *session)
 		stop(session, rc);
 		return;
 	}
-	torc_transport_ready(&session->transport,
-	    SSL_session_reused(session->ssl) == 1);
+	torc_tls_count_ready(session);
 	count_out(session);
 }
 

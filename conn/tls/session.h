@@ -33,6 +33,7 @@ struct tls_session {
 	uint32_t left;
 	bool gone;		/* the client, before it was answered */
 	bool counted;		/* among the handshakes of the context */
+	bool heard;		/* a message of its handshake has come */
 	uint32_t warm;		/* bytes that were sent in small records */
 	uint64_t sent_at;	/* the clock's time of the last ones */
 	struct tls_peer *peer;	/* when somebody has asked; or NULL */

@@ -44,9 +44,11 @@ torc_transport_emit(struct torc_transport *transport, const uint8_t *data,
 }
 
 void
-torc_transport_ready(struct torc_transport *transport, bool resumed)
+torc_transport_ready(struct torc_transport *transport,
+    const struct torc_agreed *agreed)
 {
-	(void)resumed;
+	REQUIRE(agreed->version != TORC_VERSION_UNTOLD &&
+	    agreed->cipher != TORC_CIPHER_UNTOLD);
 	REQUIRE(transport == session && !transport->ready);
 	transport->ready = true;
 }
