@@ -177,6 +177,47 @@ server_call(struct server *server,
 	call_and_wait(server, &request);
 }
 
+static void
+stand_still(struct torc_reactor *reactor, void *arg)
+{
+	struct hold *hold = arg;
+
+	(void)reactor;
+	sem_post(&hold->held);
+	while (sem_wait(&hold->go) != 0)
+		continue;
+}
+
+static void *
+call_it(void *arg)
+{
+	struct hold *hold = arg;
+
+	server_call(hold->server, stand_still, hold);
+	return NULL;
+}
+
+void
+server_hold_up(struct server *server, struct hold *hold)
+{
+	hold->server = server;
+	sem_init(&hold->held, 0, 0);
+	sem_init(&hold->go, 0, 0);
+	assert_int_equal(pthread_create(&hold->thread, NULL, call_it, hold),
+	    0);
+	while (sem_wait(&hold->held) != 0)
+		continue;
+}
+
+void
+server_let_go(struct hold *hold)
+{
+	sem_post(&hold->go);
+	pthread_join(hold->thread, NULL);
+	sem_destroy(&hold->held);
+	sem_destroy(&hold->go);
+}
+
 int
 server_fiber(struct server *server, int (*entry)(void *arg), void *arg)
 {

@@ -7,6 +7,7 @@
 #define TORC_TESTS_HARNESS_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -63,6 +64,17 @@ int server_drain(struct server *server, unsigned ms);
 /* Run call(reactor, arg) on the reactor's thread, and wait for it. */
 void server_call(struct server *server,
     void (*call)(struct torc_reactor *reactor, void *arg), void *arg);
+
+struct hold {
+	struct server *server;
+	pthread_t thread;
+	sem_t held;
+	sem_t go;
+};
+
+/* From here to server_let_go() its thread stands still: nothing is seen. */
+void server_hold_up(struct server *server, struct hold *hold);
+void server_let_go(struct hold *hold);
 
 /* Run entry(arg) on a fiber of the reactor, and wait for its result. */
 int server_fiber(struct server *server, int (*entry)(void *arg), void *arg);

@@ -3,7 +3,6 @@
  * test_shake.c - handshakes take turns: a burst of them waits in a line, of
  * which each turn opens a little, behind whatever else there is to do.
  */
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,57 +69,6 @@ note_and_echo(struct torc_conn *conn, void *arg)
 			return -1;
 	}
 	return rc < 0 ? -1 : TORC_CLOSE;
-}
-
-/* ---- A loop that is held up ---- */
-
-struct hold {
-	struct server *server;
-	pthread_t thread;
-	sem_t held;
-	sem_t go;
-};
-
-static void
-stand_still(struct torc_reactor *reactor, void *arg)
-{
-	struct hold *hold = arg;
-
-	(void)reactor;
-	sem_post(&hold->held);
-	while (sem_wait(&hold->go) != 0)
-		continue;
-}
-
-static void *
-call_it(void *arg)
-{
-	struct hold *hold = arg;
-
-	server_call(hold->server, stand_still, hold);
-	return NULL;
-}
-
-/* From here to let_go(), what comes is seen by nobody. */
-static void
-hold_up(struct hold *hold, struct server *server)
-{
-	hold->server = server;
-	sem_init(&hold->held, 0, 0);
-	sem_init(&hold->go, 0, 0);
-	assert_int_equal(pthread_create(&hold->thread, NULL, call_it, hold),
-	    0);
-	while (sem_wait(&hold->held) != 0)
-		continue;
-}
-
-static void
-let_go(struct hold *hold)
-{
-	sem_post(&hold->go);
-	pthread_join(hold->thread, NULL);
-	sem_destroy(&hold->held);
-	sem_destroy(&hold->go);
 }
 
 /* ---- Clients ---- */
@@ -230,13 +178,13 @@ a_burst_of_handshakes_takes_turns_in_order_behind_what_is_established(
 	for (unsigned i = 0; i < BURST; i++)
 		join_in(&clients[i], &server);
 	assert_true(server_await_connections(&server, BURST + 1));
-	hold_up(&hold, &server);
+	server_hold_up(&server, &hold);
 	for (unsigned i = 0; i < BURST; i++) {
 		say(&clients[i], TOY_HELLO, NULL);
 		if (i == 2)
 			say(&old, TOY_DATA, "first");
 	}
-	let_go(&hold);
+	server_let_go(&hold);
 	hear(&old, TOY_DATA, "first");
 	for (unsigned i = 0; i < BURST; i++)
 		hear(&clients[i], TOY_HELLO, NULL);
@@ -264,10 +212,10 @@ a_step_that_takes_long_is_the_only_one_of_its_turn(void **state)
 		join_in(&clients[i], &server);
 	assert_true(server_await_connections(&server, BURST));
 	seen.delay_ms = 1;
-	hold_up(&hold, &server);
+	server_hold_up(&server, &hold);
 	for (unsigned i = 0; i < BURST; i++)
 		say(&clients[i], TOY_HELLO, NULL);
-	let_go(&hold);
+	server_let_go(&hold);
 	for (unsigned i = 0; i < BURST; i++) {
 		hear(&clients[i], TOY_HELLO, NULL);
 		close(clients[i].fd);
@@ -291,7 +239,7 @@ what_comes_behind_a_handshake_that_waits_is_not_lost_nor_is_the_end(
 	for (unsigned i = 0; i < BURST; i++)
 		join_in(&clients[i], &server);
 	assert_true(server_await_connections(&server, BURST));
-	hold_up(&hold, &server);
+	server_hold_up(&server, &hold);
 	for (unsigned i = 0; i < BURST; i++) {
 		uint32_t size = put(&clients[i], TOY_HELLO, NULL, flight);
 
@@ -300,7 +248,7 @@ what_comes_behind_a_handshake_that_waits_is_not_lost_nor_is_the_end(
 		client_send(clients[i].fd, flight, size);
 		shutdown(clients[i].fd, SHUT_WR);
 	}
-	let_go(&hold);
+	server_let_go(&hold);
 	for (unsigned i = 0; i < BURST; i++) {
 		hear(&clients[i], TOY_HELLO, NULL);
 		hear(&clients[i], TOY_DATA, "all");
@@ -323,12 +271,12 @@ those_that_break_off_while_they_wait_cost_no_step(void **state)
 	for (unsigned i = 0; i < BURST; i++)
 		join_in(&clients[i], &server);
 	assert_true(server_await_connections(&server, BURST));
-	hold_up(&hold, &server);
+	server_hold_up(&server, &hold);
 	for (unsigned i = 0; i < BURST; i++) {
 		say(&clients[i], TOY_HELLO, NULL);
 		client_reset(clients[i].fd);
 	}
-	let_go(&hold);
+	server_let_go(&hold);
 	assert_true(server_await_connections(&server, 0));
 	stop(&server);
 	assert_true(seen.steps < BURST);
@@ -346,11 +294,11 @@ those_that_wait_end_with_their_server(void **state)
 	for (unsigned i = 0; i < BURST; i++)
 		join_in(&clients[i], &server);
 	assert_true(server_await_connections(&server, BURST));
-	hold_up(&hold, &server);
+	server_hold_up(&server, &hold);
 	for (unsigned i = 0; i < BURST; i++)
 		say(&clients[i], TOY_HELLO, NULL);
 	torc_reactor_stop(server.reactor);
-	let_go(&hold);
+	server_let_go(&hold);
 	stop(&server);
 	for (unsigned i = 0; i < BURST; i++)
 		close(clients[i].fd);

@@ -6,7 +6,6 @@
 #include <dlfcn.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,55 +77,6 @@ stop(struct scene *scene)
 	torc_tls_destroy(scene->tls);
 }
 
-struct hold {
-	struct server *server;
-	pthread_t thread;
-	sem_t held;
-	sem_t go;
-};
-
-static void
-stand_still(struct torc_reactor *reactor, void *arg)
-{
-	struct hold *hold = arg;
-
-	(void)reactor;
-	sem_post(&hold->held);
-	while (sem_wait(&hold->go) != 0)
-		continue;
-}
-
-static void *
-call_it(void *arg)
-{
-	struct hold *hold = arg;
-
-	server_call(hold->server, stand_still, hold);
-	return NULL;
-}
-
-/* From here to let_go(), what comes is seen by nobody. */
-static void
-hold_up(struct hold *hold, struct server *server)
-{
-	hold->server = server;
-	sem_init(&hold->held, 0, 0);
-	sem_init(&hold->go, 0, 0);
-	assert_int_equal(pthread_create(&hold->thread, NULL, call_it, hold),
-	    0);
-	while (sem_wait(&hold->held) != 0)
-		continue;
-}
-
-static void
-let_go(struct hold *hold)
-{
-	sem_post(&hold->go);
-	pthread_join(hold->thread, NULL);
-	sem_destroy(&hold->held);
-	sem_destroy(&hold->go);
-}
-
 /* ---- Tests ---- */
 
 static void
@@ -142,13 +92,13 @@ clients_that_left_cost_no_signature(void **state)
 		peer_open(&gone[i], client, scene.server.port, NULL);
 	peer_open(&there, client, scene.server.port, NULL);
 	assert_true(server_await_connections(&scene.server, MANY + 1));
-	hold_up(&hold, &scene.server);
+	server_hold_up(&scene.server, &hold);
 	for (unsigned i = 0; i < MANY; i++) {
 		SSL_do_handshake(gone[i].ssl);
 		peer_send(&gone[i]);
 		peer_close(&gone[i]);
 	}
-	let_go(&hold);
+	server_let_go(&hold);
 	assert_true(server_await_connections(&scene.server, 1));
 	assert_int_equal(atomic_load(&signatures), 0);
 	assert_true(peer_shake(&there));
@@ -170,12 +120,12 @@ a_burst_of_clients_is_served_to_the_last(void **state)
 	for (unsigned i = 0; i < MANY; i++)
 		peer_open(&peers[i], client, scene.server.port, NULL);
 	assert_true(server_await_connections(&scene.server, MANY));
-	hold_up(&hold, &scene.server);
+	server_hold_up(&scene.server, &hold);
 	for (unsigned i = 0; i < MANY; i++) {
 		SSL_do_handshake(peers[i].ssl);
 		peer_send(&peers[i]);
 	}
-	let_go(&hold);
+	server_let_go(&hold);
 	for (unsigned i = 0; i < MANY; i++) {
 		assert_true(peer_shake(&peers[i]));
 		peer_echo(&peers[i], "served");
