@@ -22,6 +22,7 @@ struct io_uring_sqe;
 struct sockaddr;
 struct sockaddr_storage;
 struct torc_reactor;
+struct torc_task;
 struct utsname;
 
 /* ---- sys/ ---- */
@@ -72,6 +73,11 @@ SEAM(int, torc_sys_send_file, int socket, int file, uint64_t offset,
 
 SEAM(int, torc_op_await, struct torc_reactor *reactor,
     const struct io_uring_sqe *sqe, torc_deadline deadline);
+
+/* ---- conn/kit/ ---- */
+
+SEAM(int, torc_task_start, struct torc_task *task,
+    struct torc_reactor *reactor, void (*done)(struct torc_task *task));
 
 /* ---- libc ---- */
 

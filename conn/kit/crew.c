@@ -31,6 +31,7 @@ void
 torc_crew_init(struct torc_crew *crew)
 {
 	torc_list_init(&crew->work);
+	torc_list_init(&crew->sums);
 	for (unsigned i = 0; i < TORC_CREW_ZONES; i++) {
 		torc_list_init(&crew->zones[i].queued);
 		torc_list_init(&crew->zones[i].flights);
@@ -38,6 +39,7 @@ torc_crew_init(struct torc_crew *crew)
 	}
 	crew->queued = 0;
 	crew->working = 0;
+	crew->computing = 0;
 	crew->looking = 0;
 }
 
@@ -68,7 +70,8 @@ torc_crew_add(struct torc_crew *crew, struct torc_task *task, uint64_t now)
 	torc_list_init(&task->followers);
 	task->state = TORC_TASK_QUEUED;
 	if (task->name == NULL) {
-		torc_list_append(&crew->work, &task->node);
+		torc_list_append(task->computes ? &crew->sums : &crew->work,
+		    &task->node);
 		crew->queued++;
 		return true;
 	}
@@ -98,8 +101,10 @@ zone_may_start(const struct torc_crew *crew, const struct torc_zone *zone)
 bool
 torc_crew_may_start(const struct torc_crew *crew, const struct torc_task *task)
 {
-	return task->name == NULL ? crew->working < crew->most_work :
-	    zone_may_start(crew, zone_of(crew, task->name));
+	if (task->name != NULL)
+		return zone_may_start(crew, zone_of(crew, task->name));
+	return task->computes ? crew->computing < crew->most_sums :
+	    crew->working < crew->most_work;
 }
 
 static struct torc_task *
@@ -117,6 +122,11 @@ take_from(struct torc_crew *crew, struct torc_list *queue, uint64_t now)
 struct torc_task *
 torc_crew_take(struct torc_crew *crew, uint64_t now)
 {
+	if (!torc_list_empty(&crew->sums) &&
+	    crew->computing < crew->most_sums) {
+		crew->computing++;
+		return take_from(crew, &crew->sums, now);
+	}
 	for (unsigned i = 0; i < TORC_CREW_ZONES; i++) {
 		struct torc_zone *zone = &crew->zones[crew->next_zone++ %
 		    TORC_CREW_ZONES];
@@ -138,7 +148,7 @@ void
 torc_crew_end(struct torc_crew *crew, struct torc_task *task)
 {
 	if (task->name == NULL) {
-		crew->working--;
+		*(task->computes ? &crew->computing : &crew->working) -= 1;
 		return;
 	}
 	crew->looking--;

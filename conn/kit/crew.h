@@ -2,7 +2,8 @@
 /*
  * crew.h - which task a thread takes next. Not locked: see offload.c.
  *
- * Work is taken in its order, by so many threads at a time. Lookups have
+ * Work is taken in its order, by so many threads at a time; and so is what
+ * computes, by others. Lookups have
  * threads of their own, many, since one that asks a server which is gone hangs
  * for half a minute. They are sorted by zone, the last two labels of a name:
  * names of one zone are asked of the same servers. Zones take turns; a zone has
@@ -23,12 +24,15 @@ struct torc_zone {
 
 struct torc_crew {
 	struct torc_list work;		/* queued */
+	struct torc_list sums;		/* the same of tasks that compute */
 	struct torc_zone zones[TORC_CREW_ZONES];
 	unsigned next_zone;
-	unsigned queued;		/* tasks of both kinds */
+	unsigned queued;		/* tasks of all kinds */
 	unsigned working;		/* threads, by what they do */
+	unsigned computing;
 	unsigned looking;
 	unsigned most_work;		/* and how many may be at it */
+	unsigned most_sums;
 	unsigned most_lookups;
 };
 

@@ -21,6 +21,7 @@
 
 #define THREADS 8u		/* if the program does not say */
 #define LOOKUPS 256u		/* the same of lookups */
+#define SUMS_MOST 64u		/* at once, on a machine of many CPUs */
 #define THREADS_MOST 1024u
 #define IDLE_NS 10000000000u	/* after which a thread ends */
 #define STACK_SIZE (1u << 20)	/* of a thread: musl's own is too small */
@@ -41,6 +42,16 @@ static struct {
 
 /* ---- Its life, and its other life after a fork ---- */
 
+static unsigned
+count_cpus(void)
+{
+	unsigned count = 1;
+
+	while (count < SUMS_MOST && torc_sys_allowed_cpu(count) >= 0)
+		count++;
+	return count;
+}
+
 static void
 make_empty(void)
 {
@@ -51,6 +62,7 @@ make_empty(void)
 	pthread_cond_init(&pool.work, &attributes);
 	pthread_condattr_destroy(&attributes);
 	torc_crew_init(&pool.crew);
+	pool.crew.most_sums = count_cpus();
 	pool.threads = 0;
 	pool.idle = 0;
 	pool.called = 0;
@@ -155,7 +167,8 @@ stand_by(void)
 static bool
 is_wanted(void)
 {
-	return pool.threads <= pool.crew.most_work + pool.crew.most_lookups;
+	return pool.threads <= pool.crew.most_work + pool.crew.most_sums +
+	    pool.crew.most_lookups;
 }
 
 static void *
@@ -290,6 +303,29 @@ torc_task_run(struct torc_task *task, torc_deadline deadline)
 	lock();
 	unlock();
 	return 0;
+}
+
+static void
+arrive_done(struct torc_reactor *reactor, struct torc_post *post)
+{
+	struct torc_task *task = torc_container(post, struct torc_task, post);
+
+	(void)reactor;
+	/* Until the thread has let go of it. */
+	lock();
+	unlock();
+	task->done(task);
+}
+
+int
+torc_task_start(struct torc_task *task, struct torc_reactor *reactor,
+    void (*done)(struct torc_task *task))
+{
+	torc_assert(task->drop == NULL && task->name == NULL);
+	task->reactor = reactor;
+	task->post.call = arrive_done;
+	task->done = done;
+	return hand_over(task);
 }
 
 struct blocking {

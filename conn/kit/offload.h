@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * offload.h - work for threads, seen from below: that of torc_offload(), and
- * lookups of names.
+ * offload.h - work for threads, seen from below: that of torc_offload(),
+ * lookups of names, and steps of handshakes.
  */
 #ifndef TORC_KIT_OFFLOAD_H
 #define TORC_KIT_OFFLOAD_H
@@ -10,6 +10,7 @@
 
 #include "reactor/list.h"
 #include "reactor/torc_runtime.h"
+#include "sys/trap.h"
 
 struct torc_fiber;
 
@@ -44,8 +45,12 @@ struct torc_task {
 	/* Of a lookup: give its result to another one of the same name, which
 	 * is not run. On a thread. */
 	void (*share)(const struct torc_task *task, struct torc_task *other);
+	/* It computes, for milliseconds: such tasks have threads of their own,
+	 * one for each CPU, and are in nobody's way. */
+	bool computes;
 	/* The rest is torc_task_run()'s. */
 	struct torc_post post;
+	void (*done)(struct torc_task *task);	/* of torc_task_start() */
 	struct torc_node node;	/* in a queue, or in that of a leader */
 	struct torc_node flight;	/* of a lookup that others may follow */
 	struct torc_list followers;
@@ -57,11 +62,19 @@ struct torc_task {
 };
 
 /*
- * Parks. Run a task, which is all zero but for its first four members. 0 when
+ * Parks. Run a task, which is all zero but for its first five members. 0 when
  * it was run, or has the result of another one; or -ETIMEDOUT, -ECANCELED,
  * -EAGAIN as torc_offload() says: then it was dropped, or will be, and is not
  * the caller's any more.
  */
 int torc_task_run(struct torc_task *task, torc_deadline deadline);
+
+/*
+ * Run a task for which no fiber waits, and call `done` on the reactor's thread,
+ * which is this one, when it was run; no thread has it then. It has no `drop`.
+ * 0, or -EAGAIN: there is no thread, and it is the caller's.
+ */
+TORC_BESIDE int torc_task_start(struct torc_task *task,
+    struct torc_reactor *reactor, void (*done)(struct torc_task *task));
 
 #endif

@@ -25,6 +25,7 @@ begin(void **state)
 	(void)state;
 	torc_crew_init(&crew);
 	crew.most_work = 2;
+	crew.most_sums = 1;
 	crew.most_lookups = MOST;
 	memset(tasks, 0, sizeof(tasks));
 	count = 0;
@@ -155,6 +156,28 @@ work_and_lookups_do_not_take_each_other_s_threads(void **state)
 	assert_goes_on("a.b");
 }
 
+static void
+what_computes_has_threads_of_its_own(void **state)
+{
+	(void)state;
+	hang("x%u", MOST * 2);
+	for (unsigned i = 0; i < 6; i++) {
+		tasks[count].computes = i % 2 == 0;
+		add(NULL, 0);
+	}
+	/* One of these, and two of the others; then each in its turn. */
+	assert_ptr_equal(torc_crew_take(&crew, 0), &tasks[2 * MOST]);
+	assert_ptr_equal(torc_crew_take(&crew, 0), &tasks[2 * MOST + 1]);
+	assert_ptr_equal(torc_crew_take(&crew, 0), &tasks[2 * MOST + 3]);
+	assert_null(torc_crew_take(&crew, 0));
+	torc_crew_end(&crew, &tasks[2 * MOST + 3]);
+	assert_ptr_equal(torc_crew_take(&crew, 0), &tasks[2 * MOST + 5]);
+	assert_false(torc_crew_may_start(&crew, &tasks[2 * MOST + 2]));
+	torc_crew_end(&crew, &tasks[2 * MOST]);
+	assert_true(torc_crew_may_start(&crew, &tasks[2 * MOST + 2]));
+	assert_ptr_equal(torc_crew_take(&crew, 0), &tasks[2 * MOST + 2]);
+}
+
 /* ---- One name ---- */
 
 static void
@@ -233,6 +256,7 @@ main(void)
 		CLAIM(the_last_threads_are_for_zones_that_have_none),
 		CLAIM(zones_take_turns),
 		CLAIM(work_and_lookups_do_not_take_each_other_s_threads),
+		CLAIM(what_computes_has_threads_of_its_own),
 		CLAIM(a_name_is_looked_up_once_at_a_time),
 		CLAIM(a_lookup_that_may_be_lost_is_not_followed),
 		CLAIM(a_follower_takes_the_place_of_one_that_gives_up),

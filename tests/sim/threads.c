@@ -42,6 +42,7 @@ sim_threads_reset(void)
 	job_count = 0;
 	torc_crew_init(&crew);
 	crew.most_work = 4;
+	crew.most_sums = 2;
 	crew.most_lookups = 16;
 }
 
@@ -84,7 +85,8 @@ take_task(void)
 	if (task == NULL)
 		return;
 	hangs = task->name != NULL && strncmp(task->name, "hang", 4) == 0;
-	add_job(task, world.now + (hangs ? HANGS_NS : some_time()));
+	add_job(task, world.now + (hangs ? HANGS_NS : task->computes ?
+	    sim_draw(1000) * 1000ull : some_time()));
 }
 
 static void
@@ -172,7 +174,7 @@ hand_over(struct torc_task *task)
 		return rc;
 	if (torc_crew_add(&crew, task, world.now) &&
 	    torc_crew_may_start(&crew, task))
-		add_job(NULL, world.now + some_time());
+		add_job(NULL, world.now + (task->computes ? 0 : some_time()));
 	return 0;
 }
 
@@ -217,6 +219,25 @@ torc_task_run(struct torc_task *task, torc_deadline deadline)
 	while (!task->arrived)
 		torc_fiber_park_firmly(reactor);
 	return 0;
+}
+
+static void
+arrive_done(struct torc_reactor *reactor, struct torc_post *post)
+{
+	struct torc_task *task = torc_container(post, struct torc_task, post);
+
+	(void)reactor;
+	task->done(task);
+}
+
+int
+torc_task_start(struct torc_task *task, struct torc_reactor *reactor,
+    void (*done)(struct torc_task *task))
+{
+	task->reactor = reactor;
+	task->post.call = arrive_done;
+	task->done = done;
+	return hand_over(task);
 }
 
 struct blocking {
