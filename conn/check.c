@@ -170,7 +170,8 @@ torc_net_check(const struct torc_net *net)
 		leaving += conn->evicted;
 		waiting += conn->awaited;
 		starved += torc_node_linked(&conn->starved);
-		shaking += torc_transport_waits(conn) > 0;
+		shaking += torc_transport_waits(conn) > 0 &&
+		    !conn->transport->away;
 		unready += conn->transport != NULL && !conn->transport->ready;
 	}
 	torc_assert(net->dormant == dormant);

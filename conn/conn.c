@@ -33,7 +33,8 @@ static bool
 outstanding(struct torc_conn *conn)
 {
 	return conn->armed || conn->loud || conn->reader != NULL ||
-	    conn->writer != NULL || conn->polling || !torc_send_idle(conn);
+	    conn->writer != NULL || conn->polling || !torc_send_idle(conn) ||
+	    torc_transport_is_away(conn);
 }
 
 /* With the next submission, if there is room: a system call saved. */

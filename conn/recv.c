@@ -148,6 +148,16 @@ torc_recv_unseal(struct torc_conn *conn, uint8_t *data, uint32_t size,
 		end_sealed(conn, size == 0 && !was_ready && transport->ready);
 }
 
+void
+torc_recv_take_back(struct torc_conn *conn)
+{
+	const bool was_ready = conn->transport->ready;
+
+	torc_debug_assert(!conn->doomed && !conn->failed);
+	torc_transport_take_back(conn);
+	end_sealed(conn, !was_ready && conn->transport->ready);
+}
+
 static void
 arrive(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 {
@@ -155,7 +165,7 @@ arrive(struct torc_conn *conn, uint8_t *data, uint32_t size, uint32_t bid)
 		deliver(conn, data, size, bid);
 	else if (conn->failed || conn->eof)
 		torc_held_let_go(conn, data, size, bid);
-	else if (conn->transport->ready)
+	else if (conn->transport->ready && torc_transport_waits(conn) == 0)
 		torc_recv_unseal(conn, data, size, bid);
 	else if (!torc_shake_wait(conn, data, size, bid))
 		end_input(conn, -ENOMEM);

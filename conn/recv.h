@@ -19,6 +19,8 @@ void torc_recv_stray(struct torc_reactor *reactor,
 /* Bytes have come that its transport is to open. */
 void torc_recv_unseal(struct torc_conn *conn, uint8_t *data, uint32_t size,
     uint32_t bid);
+/* A thread has done a step of its handshake. */
+void torc_recv_take_back(struct torc_conn *conn);
 /* End receiving with an error: torc_conn_advance() reports it. */
 void torc_recv_fail(struct torc_conn *conn, int error);
 /* Tell the fiber that waits for input, if any, that the end is known. */

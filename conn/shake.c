@@ -18,6 +18,16 @@
 #define STEPS_NS 500000u
 #define STEPS_MAX 16u
 
+/* What has come of it is opened in its turn. */
+static void
+queue(struct torc_transport *transport)
+{
+	if (transport->waits_size > 0 && !transport->away &&
+	    !torc_node_linked(&transport->shaking))
+		torc_list_append(&transport->conn->net->shaking,
+		    &transport->shaking);
+}
+
 bool
 torc_shake_wait(struct torc_conn *conn, uint8_t *data, uint32_t size,
     uint32_t bid)
@@ -26,7 +36,7 @@ torc_shake_wait(struct torc_conn *conn, uint8_t *data, uint32_t size,
 	const uint32_t before = transport->waits_size;
 	uint8_t *bytes = torc_held_alloc(conn, before + size);
 
-	torc_debug_assert(size > 0 && !transport->ready);
+	torc_debug_assert(size > 0 && (!transport->ready || before > 0));
 	if (bytes != NULL) {
 		if (before > 0)
 			memcpy(bytes, transport->waits, before);
@@ -39,8 +49,7 @@ torc_shake_wait(struct torc_conn *conn, uint8_t *data, uint32_t size,
 	torc_held_let_go(conn, data, size, bid);
 	if (bytes == NULL)
 		return false;
-	if (!torc_node_linked(&transport->shaking))
-		torc_list_append(&conn->net->shaking, &transport->shaking);
+	queue(transport);
 	if (torc_intake_is_full(conn)) {
 		torc_intake_hold(conn);
 		torc_reactor_later(conn->reactor, &conn->todo);
@@ -59,6 +68,40 @@ torc_shake_forget(struct torc_transport *transport)
 	    transport->waits_size);
 	transport->waits_size = 0;
 }
+
+/* ---- Those that a thread has ---- */
+
+void
+torc_transport_leave(struct torc_transport *transport)
+{
+	torc_assert(!transport->away && !transport->ready);
+	torc_assert(!torc_node_linked(&transport->shaking));
+	transport->away = true;
+}
+
+void
+torc_transport_back(struct torc_transport *transport)
+{
+	struct torc_conn *conn = transport->conn;
+
+	torc_assert(transport->away && conn->transport == transport);
+	transport->away = false;
+	queue(transport);
+	if (!torc_list_empty(&conn->net->shaking))
+		torc_reactor_later(conn->reactor, &conn->net->hungry);
+	torc_reactor_later(conn->reactor, &conn->todo);
+	/* The last step: a handler may run. */
+	if (!conn->doomed && !conn->failed)
+		torc_recv_take_back(conn);
+}
+
+bool
+torc_transport_in_line(const struct torc_transport *transport)
+{
+	return !torc_list_empty(&transport->conn->net->shaking);
+}
+
+/* ---- The line ---- */
 
 /* All that has come of one handshake. */
 static void

@@ -92,7 +92,7 @@ torc_transport_forget(struct torc_conn *conn)
 	struct torc_transport *transport = conn->transport;
 	struct torc_counters *counters = conn->reactor->counters;
 
-	torc_debug_assert(transport->conn == conn);
+	torc_assert(transport->conn == conn && !transport->away);
 	if (!transport->ready) {
 		count_out(conn, &counters->handshakes_failed);
 		counters->handshake_failures[failure_of(conn) - 1]++;
@@ -307,6 +307,19 @@ torc_transport_open(struct torc_conn *conn, uint8_t **data, uint32_t *size,
 	*data = out;
 	*size = opened;
 	return true;
+}
+
+void
+torc_transport_take_back(struct torc_conn *conn)
+{
+	struct torc_transport *transport = conn->transport;
+	const uint32_t kept = transport->kept;
+
+	torc_assert(!transport->away && transport->kind->back != NULL);
+	transport->opening = true;
+	transport->kind->back(transport);
+	transport->opening = false;
+	torc_held_count(conn, kept, transport->kept);
 }
 
 bool

@@ -53,6 +53,10 @@ struct torc_transport_kind {
 	/* Of a connection that was dialled: what the client says first. It may
 	 * set `error`. */
 	void (*begin)(struct torc_transport *transport);
+	/* A thread has done what it left for (torc_transport_leave()): take
+	 * that over, as torc_transport_kind.open() would have. NULL: this kind
+	 * never leaves. */
+	void (*back)(struct torc_transport *transport);
 	/* It is idle: give memory back. */
 	void (*rest)(struct torc_transport *transport);
 	void (*free)(struct torc_transport *transport);
@@ -70,7 +74,7 @@ struct torc_transport_kind {
  *     transport.c: conn ready closed opening answers protocols overflow
  *         overflow_size overflow_max
  *     conn.c: ready_by
- *     shake.c: shaking waits waits_size
+ *     shake.c: shaking waits waits_size away
  *     the kind: all others
  */
 struct torc_transport {
@@ -95,6 +99,7 @@ struct torc_transport {
 	struct torc_node shaking;	/* it waits for its turn */
 	uint8_t *waits;		/* ... with what came of its handshake */
 	uint32_t waits_size;
+	bool away;		/* a thread has it: nothing is opened */
 };
 
 /* What a handshake has agreed on, for those who count them. */
@@ -173,6 +178,13 @@ torc_transport_answers(const struct torc_conn *conn)
 	    conn->staged_size == 0;
 }
 
+/* A thread has its transport: the connection cannot be freed. */
+static inline bool
+torc_transport_is_away(const struct torc_conn *conn)
+{
+	return conn->transport != NULL && conn->transport->away;
+}
+
 /* Bytes of its handshake that wait for their turn: see shake.h. */
 static inline uint32_t
 torc_transport_waits(const struct torc_conn *conn)
@@ -205,6 +217,9 @@ TORC_ASKED void torc_transport_forget(struct torc_conn *conn);
 TORC_ASKED bool torc_transport_open(struct torc_conn *conn, uint8_t **data,
     uint32_t *size, uint32_t *bid);
 
+/* Take over what a thread has done of its handshake. */
+TORC_ASKED void torc_transport_take_back(struct torc_conn *conn);
+
 /* How many bytes, before they are sealed, the slab has room for. */
 TORC_ASKED uint32_t torc_transport_room(const struct torc_conn *conn);
 /* Seal bytes into the slab. There is room. False: sending is to fail. */
@@ -226,6 +241,17 @@ TORC_BESIDE void torc_transport_ready(struct torc_transport *transport,
  * needs more of it is not worth its next step.
  */
 TORC_BESIDE bool torc_transport_has_left(
+    const struct torc_transport *transport);
+
+/*
+ * For kinds, of one that is not ready: the next step of its handshake takes
+ * long, and a thread does it. What comes meanwhile waits, and the connection
+ * lives until torc_transport_back() is called, on its reactor's thread.
+ */
+TORC_BESIDE void torc_transport_leave(struct torc_transport *transport);
+TORC_BESIDE void torc_transport_back(struct torc_transport *transport);
+/* For kinds: whether another handshake waits for a step of this turn. */
+TORC_BESIDE bool torc_transport_in_line(
     const struct torc_transport *transport);
 
 /*

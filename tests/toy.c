@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "conn/conn.h"
+#include "conn/kit/offload.h"
 #include "sys/sys.h"
 #include "tests/toy.h"
 
@@ -13,6 +14,9 @@ struct toy {
 	struct torc_transport transport;
 	struct toy_way in;
 	struct toy_way out;
+	/* A thread answers the greeting. */
+	struct torc_task task;
+	uint8_t answer[TOY_OVERHEAD];
 };
 
 /* ---- Records ---- */
@@ -105,6 +109,7 @@ toy_get(struct toy_way *way, const uint8_t **data, uint32_t *size,
 /* ---- The transport ---- */
 
 void (*toy_step)(struct torc_transport *transport);
+bool (*toy_leaves)(void);
 
 static void
 emit(struct toy *toy, enum toy_kind kind, const uint8_t *data, uint32_t size)
@@ -141,6 +146,46 @@ hear(struct toy *toy, enum toy_kind kind)
 	}
 }
 
+static void
+answer_greeting(struct torc_task *task)
+{
+	struct toy *toy = torc_container(task, struct toy, task);
+
+	toy_put(&toy->out, TOY_HELLO, NULL, 0, toy->answer);
+}
+
+static void
+come_back(struct torc_task *task)
+{
+	torc_transport_back(&torc_container(task, struct toy,
+	    task)->transport);
+}
+
+static void
+toy_back(struct torc_transport *transport)
+{
+	const struct toy *toy = (const struct toy *)transport;
+	const struct torc_agreed agreed = { .resumed = false };
+
+	torc_transport_emit(transport, toy->answer, sizeof(toy->answer));
+	torc_transport_ready(transport, &agreed);
+}
+
+/* Let a thread answer. False: it is done here. */
+static bool
+leave(struct toy *toy)
+{
+	if (toy_leaves == NULL || toy->out.greeted || !toy_leaves())
+		return false;
+	toy->task.run = answer_greeting;
+	toy->task.computes = true;
+	if (torc_task_start(&toy->task, toy->transport.conn->reactor,
+	    come_back) < 0)
+		return false;
+	torc_transport_leave(&toy->transport);
+	return true;
+}
+
 static uint32_t
 toy_open(struct torc_transport *transport, const uint8_t *data, uint32_t size,
     uint8_t *out)
@@ -156,6 +201,8 @@ toy_open(struct torc_transport *transport, const uint8_t *data, uint32_t size,
 		    &got);
 
 		opened += kind > 0 ? got : 0;
+		if (kind == TOY_HELLO && size == 0 && leave(toy))
+			break;
 		if (kind > 0)
 			hear(toy, (enum toy_kind)kind);
 		else if (kind < 0)
@@ -214,6 +261,7 @@ static const struct torc_transport_kind toy_transport = {
 	.seal = toy_seal,
 	.close = toy_close,
 	.begin = toy_begin,
+	.back = toy_back,
 	.rest = toy_rest,
 	.free = toy_free,
 	.overhead = TOY_OVERHEAD,

@@ -51,6 +51,8 @@ int toy_get(struct toy_way *way, const uint8_t **data, uint32_t *size,
 
 /* Called before each opening of one that is not ready; NULL: nothing is. */
 extern void (*toy_step)(struct torc_transport *transport);
+/* Whether a thread answers the next greeting; NULL: none does. */
+extern bool (*toy_leaves)(void);
 /* Makes transports of listeners, whose clients greet first. */
 extern struct torc_transport_maker toy_maker;
 /* One of them. NULL: no memory. */

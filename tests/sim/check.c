@@ -187,11 +187,12 @@ static void
 check_held(const struct torc_conn *conn, size_t own[2])
 {
 	const struct torc_net *net = conn->net;
-	size_t bytes = conn->joined != NULL ? conn->view_size : 0;
+	size_t bytes = (conn->joined != NULL ? conn->view_size : 0) +
+	    torc_transport_waits(conn);
 	uint32_t lent = 0;
 
 	own[conn->handler == NULL] += conn->joined_size +
-	    torc_transport_kept(conn);
+	    torc_transport_kept(conn) + torc_transport_waits(conn);
 	for (const struct torc_block *block = conn->memory; block != NULL;
 	    block = block->next)
 		own[conn->handler == NULL] += block->size;

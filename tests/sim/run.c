@@ -326,6 +326,12 @@ int __real_torc_dial_next(struct torc_conn **conn, const char *address,
 int __wrap_torc_dial_next(struct torc_conn **conn, const char *address,
     struct torc_dialled *dialled, torc_deadline deadline);
 
+static bool
+does_thread_answer(void)
+{
+	return sim_draw(4) == 0;
+}
+
 /* All that listens in a veiled world has the toy transport. */
 static int
 veil_listener(struct torc_reactor *reactor, int index)
@@ -630,6 +636,7 @@ sim_run(const struct scenario *scenario)
 	scenarios_reset();
 	sim_clients_reset();
 	sim_threads_reset();
+	toy_leaves = does_thread_answer;
 	/* Others may suffer beside a good peer; but what fails for all, fails
 	 * for it: also an enter, after each of which the reactor rests. */
 	if (peers_have_good())
