@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "conn/tls/away.h"
 #include "conn/tls/bio.h"
 #include "conn/tls/session.h"
 
@@ -36,9 +37,11 @@ write_all(BIO *bio, const char *data, size_t size, size_t *done)
 	struct tls_session *session = BIO_get_data(bio);
 
 	BIO_clear_retry_flags(bio);
+	*done = size;
+	if (session->away != NULL)
+		return torc_tls_away_keep(session->away, data, size);
 	torc_transport_emit(&session->transport, (const uint8_t *)data,
 	    (uint32_t)size);
-	*done = size;
 	return 1;
 }
 

@@ -123,12 +123,12 @@ take_generation(struct torc_tls *tls)
 }
 
 /* What was read for a host before, or NULL. */
-static SSL_CTX *
+static const struct tls_served *
 read_before(const struct torc_tls *tls, const struct tls_host *host)
 {
 	for (unsigned i = 0; tls->now != NULL && i < tls->now->count; i++) {
 		if (tls->now->served[i].host == host)
-			return tls->now->served[i].context;
+			return &tls->now->served[i];
 	}
 	return NULL;
 }
@@ -159,17 +159,19 @@ read_files(struct torc_tls *tls, const struct tls_host *changed,
 	pthread_mutex_unlock(&tls->lock);
 	for (const struct tls_host *host = tls->hosts; host != NULL;
 	    host = host->next) {
+		const struct tls_served *before;
 		struct tls_served *served =
 		    &generation->served[generation->count];
 
 		served->host = host;
-		served->context = changed == NULL || changed == host ? NULL :
+		before = changed == NULL || changed == host ? NULL :
 		    read_before(tls, host);
-		if (served->context != NULL)
+		if (before != NULL) {
+			*served = *before;
 			SSL_CTX_up_ref(served->context);
-		else
-			served->context = torc_tls_files_read(tls, host,
-			    error);
+		} else {
+			torc_tls_files_read(tls, served, error);
+		}
 		if (served->context == NULL) {
 			torc_tls_generation_put(generation);
 			return NULL;

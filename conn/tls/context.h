@@ -44,6 +44,8 @@ struct tls_generation {
 	struct tls_served {
 		const struct tls_host *host;
 		SSL_CTX *context;
+		unsigned slow_bits;	/* of an RSA key that each full
+					 * handshake signs with; or 0 */
 	} served[];		/* the default first */
 };
 

@@ -271,8 +271,8 @@ torc_tls_files_begin(const SSL_METHOD *method, enum torc_tls_version least,
 	return context;
 }
 
-SSL_CTX *
-torc_tls_files_read(struct torc_tls *tls, const struct tls_host *host,
+static SSL_CTX *
+read_host(struct torc_tls *tls, const struct tls_host *host,
     struct torc_error *error)
 {
 	SSL_CTX *context = torc_tls_files_begin(TLS_server_method(),
@@ -317,4 +317,37 @@ torc_tls_files_keys(struct tls_ticket_keys *keys, const char *path,
 	    "has %s%u bytes: must be 1 to %u keys of 80 bytes each, or of 48 "
 	    "bytes each", path, size == sizeof(bytes) ? "at least " : "",
 	    size, TLS_TICKET_KEYS_MAX);
+}
+
+/*
+ * The size of the RSA key that each full handshake signs with; 0: there is a
+ * faster kind of key beside it, or none of RSA. Nobody else has the context
+ * yet.
+ */
+static unsigned
+find_slow_key(SSL_CTX *context)
+{
+	unsigned bits = 0;
+
+	for (long rc = SSL_CTX_set_current_cert(context, SSL_CERT_SET_FIRST);
+	    rc == 1; rc = SSL_CTX_set_current_cert(context,
+	    SSL_CERT_SET_NEXT)) {
+		const EVP_PKEY *key = SSL_CTX_get0_privatekey(context);
+
+		if (!EVP_PKEY_is_a(key, "RSA") &&
+		    !EVP_PKEY_is_a(key, "RSA-PSS"))
+			return 0;
+		if ((unsigned)EVP_PKEY_get_bits(key) > bits)
+			bits = (unsigned)EVP_PKEY_get_bits(key);
+	}
+	return bits;
+}
+
+void
+torc_tls_files_read(struct torc_tls *tls, struct tls_served *served,
+    struct torc_error *error)
+{
+	served->context = read_host(tls, served->host, error);
+	served->slow_bits = served->context == NULL ? 0 :
+	    find_slow_key(served->context);
 }

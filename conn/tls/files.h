@@ -33,8 +33,11 @@ SSL_CTX *torc_tls_files_begin(const SSL_METHOD *method,
 int torc_tls_files_pair(SSL_CTX *context, const struct tls_pair *pair,
     struct torc_error *error);
 
-/* Read what a host has. NULL: `error` says which file is wrong, and why. */
-SSL_CTX *torc_tls_files_read(struct torc_tls *tls, const struct tls_host *host,
+/*
+ * Read what `served->host` has, and fill the rest in. `context` NULL: `error`
+ * says which file is wrong, and why.
+ */
+void torc_tls_files_read(struct torc_tls *tls, struct tls_served *served,
     struct torc_error *error);
 
 /* The keys of tickets that a file holds. 0, or `error` says why not. */

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "conn/conn.h"
+#include "conn/tls/away.h"
 #include "conn/tls/bio.h"
 #include "conn/tls/count.h"
 #include "conn/tls/dialled.h"
@@ -136,11 +137,10 @@ tell(struct tls_session *session, unsigned long code)
 	    conn->port, peer, reason);
 }
 
-/* What OpenSSL's queue says is the last that it says of the session. */
+/* The last that OpenSSL says of the session. */
 static void
-fail(struct tls_session *session)
+fail(struct tls_session *session, unsigned long code)
 {
-	const unsigned long code = ERR_peek_error();
 	const bool began = session->transport.ready;
 
 	session->transport.error = session->gone ? -ENOLINK : -EPROTO;
@@ -148,29 +148,40 @@ fail(struct tls_session *session)
 		torc_tls_count_failed(session, code);
 	if (session->generation == NULL) {
 		torc_tls_dialled_fail(session, code);
-		ERR_clear_error();
 		return;
 	}
 	if (!began && ERR_GET_REASON(code) == SSL_R_HTTP_REQUEST)
 		answer_in_clear(session);
 	if (!began && !session->gone)
 		tell(session, code);
-	ERR_clear_error();
 }
 
-/* A call has returned `rc`: it wants more, or there is no more. */
+/* A call did not do all: it wants more, or there is no more. */
 static void
-stop(struct tls_session *session, int rc)
+stop(struct tls_session *session, const struct tls_outcome *outcome)
 {
-	switch (SSL_get_error(session->ssl, rc)) {
+	switch (outcome->what) {
 	case SSL_ERROR_WANT_READ:
 		break;
 	case SSL_ERROR_ZERO_RETURN:
 		session->transport.ended = true;
 		break;
 	default:
-		fail(session);
+		fail(session, outcome->code);
 	}
+}
+
+/* A call has returned `rc`. */
+static struct tls_outcome
+outcome_of(const struct tls_session *session, int rc)
+{
+	const struct tls_outcome outcome = {
+		.what = SSL_get_error(session->ssl, rc),
+		.code = ERR_peek_error(),
+	};
+
+	ERR_clear_error();
+	return outcome;
 }
 
 /* Its handshake is over. */
@@ -182,19 +193,53 @@ count_out(struct tls_session *session)
 	session->counted = false;
 }
 
+/* On any thread, if no other one has the session. */
 static void
-shake_hands(struct tls_session *session)
+step(struct tls_session *session, struct tls_outcome *outcome)
 {
-	int rc;
-
 	ERR_clear_error();
-	rc = SSL_do_handshake(session->ssl);
-	if (rc != 1) {
-		stop(session, rc);
+	*outcome = outcome_of(session, SSL_do_handshake(session->ssl));
+}
+
+static void
+take_over(struct tls_session *session, const struct tls_outcome *outcome)
+{
+	if (outcome->what != SSL_ERROR_NONE) {
+		stop(session, outcome);
 		return;
 	}
 	torc_tls_count_ready(session);
 	count_out(session);
+}
+
+static void
+shake_hands(struct tls_session *session)
+{
+	struct tls_outcome outcome;
+
+	step(session, &outcome);
+	if (outcome.what != SSL_ERROR_WANT_CLIENT_HELLO_CB)
+		take_over(session, &outcome);
+}
+
+/* The step that comes now is one for a thread; from here on it has all. */
+static void
+send_away(struct tls_session *session)
+{
+	torc_assert(session->in_size == 0 && !session->transport.ready);
+	if (!torc_tls_away_start(session, step))
+		shake_hands(session);
+}
+
+/* A thread has done a step. */
+static void
+come_back(struct torc_transport *transport)
+{
+	struct tls_session *session = session_of(transport);
+	struct tls_outcome outcome;
+
+	torc_tls_away_end(session, &outcome);
+	take_over(session, &outcome);
 }
 
 /*
@@ -207,7 +252,7 @@ change_keys(struct tls_session *session)
 	ERR_clear_error();
 	if (SSL_key_update(session->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1 ||
 	    SSL_do_handshake(session->ssl) != 1)
-		fail(session);
+		fail(session, ERR_peek_error());
 }
 
 static uint32_t
@@ -232,7 +277,10 @@ open_records(struct torc_transport *transport, const uint8_t *data,
 		    &got);
 		opened += (uint32_t)got;
 		if (rc != 1) {
-			stop(session, rc);
+			const struct tls_outcome outcome =
+			    outcome_of(session, rc);
+
+			stop(session, &outcome);
 			break;
 		}
 		session->quiet = 0;
@@ -242,6 +290,8 @@ open_records(struct torc_transport *transport, const uint8_t *data,
 		change_keys(session);
 	session->in = NULL;
 	session->in_size = 0;
+	if (session->asked_again)
+		send_away(session);
 	return opened;
 }
 
@@ -309,6 +359,8 @@ void
 torc_tls_session_drop(struct tls_session *session)
 {
 	count_out(session);
+	if (session->away != NULL)
+		torc_tls_away_free(session);
 	torc_sys_free(session->peer);
 	if (session->generation != NULL)
 		torc_tls_generation_put(session->generation);
@@ -341,6 +393,7 @@ static const struct torc_transport_kind tls_transport = {
 	.seal = seal,
 	.close = say_end,
 	.begin = begin,
+	.back = come_back,
 	.rest = rest,
 	.free = free_session,
 	.protocol = read_protocol,

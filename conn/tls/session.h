@@ -13,6 +13,12 @@
 #define TLS_HEADER 5u		/* bytes: kind, version, size */
 #define TLS_QUIET_MAX 32u	/* such messages without data between */
 
+/* How a step of a handshake ended, without anything that is of a thread. */
+struct tls_outcome {
+	int what;		/* SSL_ERROR_NONE: the handshake is done */
+	unsigned long code;	/* OpenSSL's, of an error */
+};
+
 /* What its certificate says of the peer. */
 struct tls_peer {
 	uint8_t fingerprint[32];
@@ -31,6 +37,8 @@ struct tls_session {
 	uint32_t header_size;
 	uint32_t record_size;
 	uint32_t left;
+	struct tls_away *away;	/* a thread does a step; or NULL */
+	bool asked_again;	/* the hello that is chosen for has been seen */
 	bool gone;		/* the client, before it was answered */
 	bool counted;		/* among the handshakes of the context */
 	bool heard;		/* a message of its handshake has come */

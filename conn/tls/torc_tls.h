@@ -29,6 +29,10 @@
  *		rc = torc_tls_dial_begin(conn, client, "example.org", &error,
  *		    deadline);
  *
+ * Signatures of RSA keys are slow. Threads of the process make them, one for
+ * each CPU at most, when several clients wait or the key has more than 2048
+ * bits. A key of ECDSA beside one of RSA avoids that.
+ *
  * OpenSSL does the cryptography. Its configuration file is not read, and of its
  * environment variables SSL_CERT_FILE alone.
  */

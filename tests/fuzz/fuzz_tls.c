@@ -8,6 +8,7 @@
  * Whatever comes: what the session gives is what the client wrote, in order,
  * and as far as it says it holds no more than it was given.
  */
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "conn/conn.h"
+#include "conn/kit/offload.h"
 #include "conn/tls/session.h"
 #include "conn/tls/torc_tls.h"
 #include "sys/sys.h"
@@ -51,6 +53,37 @@ torc_transport_ready(struct torc_transport *transport,
 	    agreed->cipher != TORC_CIPHER_UNTOLD);
 	REQUIRE(transport == session && !transport->ready);
 	transport->ready = true;
+}
+
+/* There are no threads: the loop does all. */
+int
+torc_task_start(struct torc_task *task, struct torc_reactor *reactor,
+    void (*done)(struct torc_task *task))
+{
+	(void)reactor;
+	REQUIRE(task->computes && done != NULL);
+	return -EAGAIN;
+}
+
+bool
+torc_transport_in_line(const struct torc_transport *transport)
+{
+	REQUIRE(transport == session);
+	return true;
+}
+
+void
+torc_transport_leave(struct torc_transport *transport)
+{
+	(void)transport;
+	abort();
+}
+
+void
+torc_transport_back(struct torc_transport *transport)
+{
+	(void)transport;
+	abort();
 }
 
 bool
