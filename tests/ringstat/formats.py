@@ -27,7 +27,7 @@ NAMES = [b"a\nb\x1b[31m%s%n", b'"}\\ x{y="z', b"%s%n%s%n%d", b"\xff\xfe\x80",
          "ünïcödé".encode(), "\u202eevil".encode(), b" 1 2 3 ", b"-p --raw",
          "\x9b31m\u2066\ufeff".encode()]
 NO_PROCESS = "4194303"  # no machine counts so far
-VIEWS = ["-x", "-e", "-o", "-t", "-m", "--conns", "--ops"]
+VIEWS = ["-x", "-e", "-o", "-t", "-m", "--conns", "--ops", "--handshakes"]
 WIDTHS = [20, 40, 80, 120, 200]
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e"
                      r"\u2060-\u206f\ufeff]")
@@ -78,6 +78,11 @@ def metrics_are_valid(ringstat, *options):
     for name in ("", "_full_total", "_resumed_total", "_failed_total"):
         if f"\ntorc_handshakes{name}{{" not in text:
             wrong.append(f"no torc_handshakes{name}")
+    for label in ("failures_total", "reason=\"left\""), (
+            "versions_total", "version=\"1.3\""), (
+                "ciphers_total", "cipher=\"other\""):
+        if not re.search("\ntorc_handshake_%s{.*%s}" % label, text):
+            wrong.append(f"no torc_handshake_{label}")
     if promtool(text + "io_uring_broken{ 1\n")[0] == 0:
         wrong.append("promtool takes anything")
     return wrong

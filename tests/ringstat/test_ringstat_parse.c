@@ -853,8 +853,14 @@ a_page_of_another_size_or_version_is_read_as_far_as_it_is_known(
 
 	(void)state;
 	make_image(&image);
+	assert_true(view(&out, &image, sizeof(image)));
+	for (unsigned i = 0; i < HANDSHAKE_SETS; i++)
+		assert_true(torc_view_has(&out, &handshake_sets[i]));
+	free(out.conns);
 	image.page.counters.count = 5;	/* of an older torc */
 	assert_true(view(&out, &image, sizeof(image)));
+	for (unsigned i = 0; i < HANDSHAKE_SETS; i++)
+		assert_false(torc_view_has(&out, &handshake_sets[i]));
 	assert_int_equal(out.page.counter.cqes, 42);
 	assert_int_equal(out.page.counter.sent, 0);
 	free(out.conns);

@@ -380,6 +380,27 @@ put_words(struct json *json, const char *name, const void *words,
 	end(json, '}');
 }
 
+/* null: of an older program. */
+static void
+put_handshakes(struct json *json, const struct torc_view *view)
+{
+	begin_named(json, "handshakes", '{');
+	for (unsigned i = 0; i < HANDSHAKE_SETS; i++) {
+		const struct word_set *set = &handshake_sets[i];
+		const uint64_t *words = torc_view_words(view, set);
+
+		if (!torc_view_has(view, set)) {
+			put_null(json, set->name);
+			continue;
+		}
+		begin_named(json, set->name, '{');
+		for (unsigned j = 0; j < set->count; j++)
+			put_count(json, set->names[j], words[j]);
+		end(json, '}');
+	}
+	end(json, '}');
+}
+
 static void
 put_ops(struct json *json, const struct torc_stats_page *page)
 {
@@ -492,6 +513,7 @@ put_torc(struct json *json, const struct process *process,
 	    gauge_name_count);
 	put_words(json, "limits", &page->limit, limit_names,
 	    limit_name_count);
+	put_handshakes(json, view);
 	put_ops(json, page);
 	put_conn_ops(json, view);
 	put_conns(json, process, view);

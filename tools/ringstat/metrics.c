@@ -300,6 +300,33 @@ print_words(FILE *file, const struct sample *sample, bool gauges)
 	}
 }
 
+/* A family for each set, with its names as labels. */
+static void
+print_handshakes(FILE *file, const struct sample *sample,
+    const struct word_set *set)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "torc_handshake_%s_total", set->name);
+	family(file, name, "counter", set->help);
+	for (unsigned i = 0; i < sample->ring_count; i++) {
+		const struct ring *ring = &sample->rings[i];
+		const uint64_t *words;
+
+		if (ring->torc == NULL || !torc_view_has(ring->torc, set))
+			continue;
+		words = torc_view_words(ring->torc, set);
+		for (unsigned j = 0; j < set->count; j++) {
+			fprintf(file, "%s{", name);
+			put_ring_labels(file, sample, ring);
+			fprintf(file, ",reactor=\"%u\",%s=\"%s\"} ",
+			    ring->torc->page.reactor, set->label,
+			    set->names[j]);
+			print_word(file, words[j], false);
+		}
+	}
+}
+
 void
 metrics_print(FILE *file, const struct sample *sample, double seconds_taken)
 {
@@ -310,6 +337,8 @@ metrics_print(FILE *file, const struct sample *sample, double seconds_taken)
 	print_processes(file, sample);
 	print_words(file, sample, false);
 	print_words(file, sample, true);
+	for (unsigned i = 0; i < HANDSHAKE_SETS; i++)
+		print_handshakes(file, sample, &handshake_sets[i]);
 	family(file, "ringstat_denied_processes", "gauge",
 	    "Processes whose descriptors may not be read.");
 	fprintf(file, "ringstat_denied_processes %u\n", sample->denied);

@@ -19,7 +19,7 @@
 
 enum long_only {
 	OPT_CGROUP = 256, OPT_OPENMETRICS, OPT_CHECK, OPT_EXPLAIN, OPT_DUMP,
-	OPT_NO_MAP, OPT_RAW, OPT_OPS, OPT_VERSION, OPT_CONNS,
+	OPT_NO_MAP, OPT_RAW, OPT_OPS, OPT_VERSION, OPT_CONNS, OPT_HANDSHAKES,
 };
 
 static const char help[] =
@@ -42,6 +42,7 @@ static const char help[] =
 "  -m, --memory           bytes of rings and buffers, and their limits\n"
 "      --conns            connections of torc programs\n"
 "      --ops              operations of torc programs, by opcode\n"
+"      --handshakes       TLS handshakes of torc programs\n"
 "\n"
 "How to show it:\n"
 "  -w, --watch[=SECONDS]  full screen, every 2 seconds; q: quit, h: help\n"
@@ -75,6 +76,7 @@ static const struct option long_options[] = {
 	{ "memory", no_argument, NULL, 'm' },
 	{ "conns", no_argument, NULL, OPT_CONNS },
 	{ "ops", no_argument, NULL, OPT_OPS },
+	{ "handshakes", no_argument, NULL, OPT_HANDSHAKES },
 	{ "watch", optional_argument, NULL, 'w' },
 	{ "json", no_argument, NULL, 'j' },
 	{ "openmetrics", no_argument, NULL, OPT_OPENMETRICS },
@@ -172,7 +174,8 @@ set_view(struct options *options, enum view view)
 {
 	if (options->view != VIEW_TABLE && options->view != view)
 		return wrong("these exclude each other",
-		    "give one of -x, -e, -o, -t, -m, --conns, --ops");
+		    "give one of -x, -e, -o, -t, -m, --conns, --ops, "
+		    "--handshakes");
 	options->view = view;
 	return -1;
 }
@@ -227,7 +230,7 @@ apply(struct options *options, int option, const char *value)
 		{ 'x', VIEW_EXTENDED }, { 'e', VIEW_ENTRIES },
 		{ 'o', VIEW_POLLS }, { 't', VIEW_THREADS },
 		{ 'm', VIEW_MEMORY }, { OPT_CONNS, VIEW_CONNS },
-		{ OPT_OPS, VIEW_OPS },
+		{ OPT_OPS, VIEW_OPS }, { OPT_HANDSHAKES, VIEW_HANDSHAKES },
 	};
 	const struct { int option; bool *flag; } flags[] = {
 		{ 'H', &options->no_header }, { 'n', &options->numeric },

@@ -69,6 +69,59 @@ const unsigned counter_name_count = COUNT(counter_names);
 const unsigned gauge_name_count = COUNT(gauge_names);
 const unsigned limit_name_count = COUNT(limit_names);
 
+/* ---- How handshakes ended ---- */
+
+#define FAILURE(reason) [TORC_FAILURE_##reason - 1]
+#define VERSION(version) [TORC_VERSION_##version - 1]
+#define CIPHER(cipher) [TORC_CIPHER_##cipher - 1]
+
+static const char *const failures[TORC_FAILURES - 1] = {
+	FAILURE(LEFT) = "left", FAILURE(LATE) = "late",
+	FAILURE(CLEAR) = "clear", FAILURE(VERSION) = "version",
+	FAILURE(CIPHER) = "cipher", FAILURE(CERTIFICATE) = "certificate",
+	FAILURE(REFUSED) = "refused", FAILURE(PROTOCOL) = "protocol",
+	FAILURE(MEMORY) = "memory", FAILURE(ENDED) = "ended",
+};
+static const char *const versions[TORC_VERSIONS - 1] = {
+	VERSION(1_2) = "1.2", VERSION(1_3) = "1.3",
+};
+static const char *const ciphers[TORC_CIPHERS - 1] = {
+	CIPHER(AES128_GCM) = "TLS_AES_128_GCM_SHA256",
+	CIPHER(AES256_GCM) = "TLS_AES_256_GCM_SHA384",
+	CIPHER(CHACHA20) = "TLS_CHACHA20_POLY1305_SHA256",
+	CIPHER(ECDSA_AES128_GCM) = "ECDHE-ECDSA-AES128-GCM-SHA256",
+	CIPHER(RSA_AES128_GCM) = "ECDHE-RSA-AES128-GCM-SHA256",
+	CIPHER(ECDSA_AES256_GCM) = "ECDHE-ECDSA-AES256-GCM-SHA384",
+	CIPHER(RSA_AES256_GCM) = "ECDHE-RSA-AES256-GCM-SHA384",
+	CIPHER(ECDSA_CHACHA20) = "ECDHE-ECDSA-CHACHA20-POLY1305",
+	CIPHER(RSA_CHACHA20) = "ECDHE-RSA-CHACHA20-POLY1305",
+	CIPHER(OTHER) = "other",
+};
+
+#define SET(member) offsetof(struct torc_counters, member) / 8, \
+	sizeof(((struct torc_counters *)0)->member) / 8
+
+const struct word_set handshake_sets[HANDSHAKE_SETS] = {
+	{ "failures", "reason", "TLS handshakes that failed, by reason.",
+	    failures, SET(handshake_failures) },
+	{ "versions", "version", "TLS handshakes that were done, by version.",
+	    versions, SET(handshake_versions) },
+	{ "ciphers", "cipher", "TLS handshakes that were done, by cipher.",
+	    ciphers, SET(handshake_ciphers) },
+};
+
+bool
+torc_view_has(const struct torc_view *view, const struct word_set *set)
+{
+	return set->at + set->count <= view->page.counters.count;
+}
+
+const uint64_t *
+torc_view_words(const struct torc_view *view, const struct word_set *set)
+{
+	return (const uint64_t *)(const void *)&view->page.counter + set->at;
+}
+
 const char *
 phase_name(uint64_t phase)
 {

@@ -64,6 +64,26 @@ extern const unsigned counter_name_count;
 extern const unsigned gauge_name_count;
 extern const unsigned limit_name_count;
 
+/*
+ * Counters of one kind: how handshakes ended. They are a family of metrics,
+ * each with its name as the value of a label.
+ */
+struct word_set {
+	const char *name;	/* in JSON */
+	const char *label;
+	const char *help;
+	const char *const *names;
+	unsigned at;		/* index of the first counter */
+	unsigned count;
+};
+#define HANDSHAKE_SETS 3u
+extern const struct word_set handshake_sets[HANDSHAKE_SETS];
+/* Whether the page has them, or is older. */
+bool torc_view_has(const struct torc_view *view, const struct word_set *set);
+/* The first of them. */
+const uint64_t *torc_view_words(const struct torc_view *view,
+    const struct word_set *set);
+
 const char *phase_name(uint64_t phase);
 
 /*

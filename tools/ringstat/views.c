@@ -496,6 +496,7 @@ view_wants(enum view view)
 	case VIEW_CONNS:
 		return WANT_TORC | WANT_CONNS | WANT_SOCKETS;
 	case VIEW_OPS:
+	case VIEW_HANDSHAKES:
 		return WANT_TORC;
 	case VIEW_TABLE:
 		break;
@@ -522,6 +523,8 @@ view_print(const struct sample *sample, const struct options *options,
 		return views_print_conns(sample, screen);
 	case VIEW_OPS:
 		return views_print_ops(sample, screen);
+	case VIEW_HANDSHAKES:
+		return views_print_handshakes(sample, screen);
 	case VIEW_TABLE:
 		break;
 	}

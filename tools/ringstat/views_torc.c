@@ -121,3 +121,64 @@ views_print_ops(const struct sample *sample, const struct screen *screen)
 	}
 	return table_end(&table, screen);
 }
+
+static void
+handshake_cells(struct table *table, const struct process *process,
+    const struct torc_view *view, const char *kind, const char *name,
+    uint64_t count)
+{
+	table_number(table, process->pid);
+	table_name(table, process->comm);
+	table_number(table, view->page.reactor);
+	table_cell(table, "%s", kind);
+	table_cell(table, "%s", name);
+	table_number(table, count > INT64_MAX ? UNKNOWN : (int64_t)count);
+}
+
+static void
+handshake_rows(struct table *table, const struct process *process,
+    const struct torc_view *view)
+{
+	const struct torc_counters *counter = &view->page.counter;
+	const struct { const char *name; uint64_t count; } states[] = {
+		{ "in progress", view->page.gauge.handshakes },
+		{ "full", counter->handshakes_full },
+		{ "resumed", counter->handshakes_resumed },
+		{ "failed", counter->handshakes_failed },
+	};
+
+	for (size_t i = 0; i < COUNT(states); i++)
+		handshake_cells(table, process, view, "state", states[i].name,
+		    states[i].count);
+	for (unsigned i = 0; i < HANDSHAKE_SETS; i++) {
+		const struct word_set *set = &handshake_sets[i];
+		const uint64_t *words = torc_view_words(view, set);
+
+		for (unsigned j = 0; j < set->count; j++)
+			if (words[j] > 0)
+				handshake_cells(table, process, view,
+				    set->label, set->names[j], words[j]);
+	}
+}
+
+unsigned
+views_print_handshakes(const struct sample *sample,
+    const struct screen *screen)
+{
+	static const struct column columns[] = {
+		{ "PID", false, 0 }, { "COMM", true, 0 }, { "R", false, 0 },
+		{ "BY", true, 0 }, { "HANDSHAKES", true, 0 },
+		{ "COUNT", false, 0 },
+	};
+	struct table table;
+
+	table_begin(&table, columns, COUNT(columns));
+	for (unsigned i = 0; i < sample->ring_count; i++) {
+		const struct ring *ring = &sample->rings[i];
+
+		if (ring->torc != NULL)
+			handshake_rows(&table,
+			    &sample->processes[ring->process], ring->torc);
+	}
+	return table_end(&table, screen);
+}

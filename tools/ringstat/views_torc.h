@@ -13,5 +13,7 @@ unsigned views_print_conns(const struct sample *sample,
     const struct screen *screen);
 unsigned views_print_ops(const struct sample *sample,
     const struct screen *screen);
+unsigned views_print_handshakes(const struct sample *sample,
+    const struct screen *screen);
 
 #endif

@@ -120,7 +120,7 @@ put_help(void)
 		"  q  quit        space  stop and go on",
 		"  view:  d table    x every column  e entries",
 		"         o polls    t threads       m memory",
-		"         n connections              p operations",
+		"         n connections   s handshakes   p operations",
 		"  sort:  P pid      S submissions   C completions",
 		"         Q fill of the CQ           U not at all",
 		"  j, k, down, up  scroll        h  this help",
@@ -201,6 +201,7 @@ choose_view(struct watch *watch, char key)
 		{ 'e', VIEW_ENTRIES }, { 'o', VIEW_POLLS },
 		{ 't', VIEW_THREADS }, { 'm', VIEW_MEMORY },
 		{ 'n', VIEW_CONNS }, { 'p', VIEW_OPS },
+		{ 's', VIEW_HANDSHAKES },
 	};
 
 	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {

@@ -16,8 +16,8 @@ _ringstat() {
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "-p -c -u -x -e -o -t -m -w -j -H
 	    -n -T -h --pid --comm --user --cgroup --extended --entries --polls
-	    --threads --memory --conns --ops --watch --json --openmetrics
-	    --check --explain --dump --raw --no-header --wide --numeric --timestamp
+	    --threads --memory --conns --ops --handshakes --watch --json
+    --openmetrics	    --check --explain --dump --raw --no-header --wide --numeric --timestamp
 	    --no-map --help --version" -- "$word")
 }
 complete -F _ringstat ringstat
