@@ -140,7 +140,7 @@ claim "these are trusted without an option" stays
 system=
 claim "a signal reads the file of those who are trusted" reads_again
 claim "a proxy without TLS refuses such an origin" says 64 \
-    "files-tls and proxy-tls have" env "PROXY_ORIGIN=$url" "$B/bin/proxy"
+    "does not have; proxy-tls has" env "PROXY_ORIGIN=$url" "$B/bin/proxy"
 claim "a file that is not there is named" says 1 \
     "ca $scratch/none: No such file" env "PROXY_ORIGIN=$url" \
     "$B/bin/proxy-tls" --ca "$scratch/none"

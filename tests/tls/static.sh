@@ -53,8 +53,9 @@ own=(--cert /ec.pem --key /ec.key --cert /rsa.pem --key /rsa.key)
 # serves NAME OPTION...: in there, with TLS on $secure.
 serves() {
 	fresh_port && secure=$port
-	starts server env -u SSL_CERT_FILE FILES_ROOT=/ "${enter[@]}" "$root" "/$1" -r 1 \
-	    -l "tls:127.0.0.1:$secure" "${own[@]}" "${@:2}" && server=$pid
+	starts server env -u SSL_CERT_FILE FILES_ROOT=/ \
+	    "${enter[@]}" "$root" "/$1" -r 1 -l "tls:127.0.0.1:$secure" \
+	    "${own[@]}" "${@:2}" && server=$pid
 }
 
 # gets TEXT PATH OPTION...: by TLS

@@ -15,6 +15,11 @@
  * All requests of a reactor share two connections. While PostgreSQL is away,
  * the answer is 503, after half a second at most. $PGADDRESS may also be
  * HOST:PORT or unix:PATH, with $PGUSER, $PGPASSWORD and $PGDATABASE.
+ *
+ * With cli_tls.c and torc-tls it is api-tls, whose PostgreSQL may be verified:
+ *
+ *     PGADDRESS=postgres://localhost/shop?sslmode=verify-full \
+ *         ./api-tls --ca FILE
  */
 #include <torc_pg.h>
 #include <torc_service.h>
@@ -66,11 +71,14 @@ ask(struct torc_exchange *exchange, void *sql)
 static int
 start(struct torc_reactor *reactor, void *config)
 {
+	struct torc_pg_config how = *(const struct torc_pg_config *)config;
 	struct torc_error error;
 	struct torc_pg *pg;
-	int rc = torc_pg_create(&pg, config, &error);
+	int rc;
 
 	(void)reactor;
+	how.transport = cli_dialler(how.address);
+	rc = torc_pg_create(&pg, &how, &error);
 	return rc < 0 ? cli_fail(rc, "%s", error.text) : 0;
 }
 
@@ -92,8 +100,11 @@ main(int argc, char **argv)
 	};
 	const struct torc_config config = { .start = start, .stop = stop,
 		.arg = &database };
+	const int status = cli_origin(database.address);
 	struct torc_routes *routes;
 
+	if (status != 0)
+		return status;
 	if (torc_routes_create(&routes) < 0)
 		return 1;
 	torc_routes_add(routes, "GET", "/items", ask, LIST);

@@ -10,6 +10,10 @@
  *
  * The field X-Cache says "miss" for the first request and "hit" for the second.
  * While Redis is away, every page is made anew, and X-Cache says "none".
+ *
+ * With cli_tls.c and torc-tls it is cache-tls, whose Redis may be verified:
+ *
+ *     REDIS=rediss://localhost:6380 ./cache-tls --ca FILE
  */
 #include <torc_redis.h>
 #include <torc_service.h>
@@ -72,11 +76,15 @@ serve(struct torc_exchange *exchange, void *arg)
 static int
 start(struct torc_reactor *reactor, void *config)
 {
+	struct torc_redis_config how =
+	    *(const struct torc_redis_config *)config;
 	struct torc_error error;
 	struct torc_redis *redis;
-	int rc = torc_redis_create(&redis, config, &error);
+	int rc;
 
 	(void)reactor;
+	how.transport = cli_dialler(how.address);
+	rc = torc_redis_create(&redis, &how, &error);
 	return rc < 0 ? cli_fail(rc, "REDIS: %s", error.text) : 0;
 }
 
@@ -94,8 +102,11 @@ main(int argc, char **argv)
 		.name = "cache" };
 	const struct torc_config config = { .start = start, .stop = stop,
 		.arg = &redis };
+	const int status = cli_origin(redis.address);
 	struct torc_routes *routes;
 
+	if (status != 0)
+		return status;
 	if (torc_routes_create(&routes) < 0)
 		return 1;
 	torc_routes_add(routes, "GET", "/{path...}", serve, NULL);

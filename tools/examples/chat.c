@@ -11,6 +11,10 @@
  * Each reactor has one subscriber. Its fiber puts messages in a ring of lines,
  * and each user has a fiber that sends lines from there. A user that reads too
  * slowly misses lines and delays nobody.
+ *
+ * With cli_tls.c and torc-tls it is chat-tls, whose Redis may be verified:
+ *
+ *     REDIS=rediss://localhost:6380 ./chat-tls --ca FILE
  */
 #include <torc_redis.h>
 
@@ -169,7 +173,8 @@ chat(struct torc_conn *conn, void *arg)
 static int
 start(struct torc_reactor *reactor, void *arg)
 {
-	const struct torc_redis_config config = { .address = arg };
+	const struct torc_redis_config config = { .address = arg,
+		.transport = cli_dialler(arg) };
 	struct torc_error error;
 	struct torc_redis *redis;
 	int rc = torc_redis_create(&redis, &config, &error);
@@ -192,7 +197,10 @@ main(int argc, char **argv)
 {
 	struct torc_config config = { .handler = chat, .start = start,
 		.stop = stop, .arg = getenv("REDIS") };
+	const int status = cli_origin(config.arg);
 
+	if (status != 0)
+		return status;
 	return cli_serve(argc, argv, "A chat between the users of all servers "
 	    "that share $REDIS (127.0.0.1:6379).", &config, NULL);
 }

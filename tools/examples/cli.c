@@ -335,21 +335,40 @@ serve_all(struct torc_config *config, torc_handler *handler, void *arg)
 	return status;
 }
 
+/* Whether a URL is one of a server with TLS; `may`: or perhaps. */
+static bool
+asks_for_tls(const char *url, bool may)
+{
+	const char *mode = url != NULL ? strstr(url, "sslmode=") : NULL;
+
+	if (url == NULL)
+		return false;
+	if (strncasecmp(url, "https://", 8) == 0 ||
+	    strncasecmp(url, "rediss://", 9) == 0)
+		return true;
+	if (mode == NULL || strncmp(mode, "sslmode=disable", 15) == 0)
+		return false;
+	return may || (strncmp(mode, "sslmode=allow", 13) != 0 &&
+	    strncmp(mode, "sslmode=prefer", 14) != 0);
+}
+
+/* A URL may have a password in it: it is not shown. */
 int
 cli_origin(const char *url)
 {
-	if (strncasecmp(url, "https://", 8) != 0)
-		return 0;
-	if (!has_tls())
-		return refuse_tls(url);
-	cli_tls.dial();
+	if (!has_tls() && asks_for_tls(url, false))
+		return cli_fail(EXIT_USAGE, "the URL of its server asks for "
+		    "TLS, which this program does not have; %s-tls has",
+		    program_invocation_short_name);
+	if (has_tls() && asks_for_tls(url, true))
+		cli_tls.dial();
 	return 0;
 }
 
 struct torc_transport_dialler *
-cli_dialler(void)
+cli_dialler(const char *url)
 {
-	return has_tls() ? cli_tls.dialler() : NULL;
+	return has_tls() && asks_for_tls(url, true) ? cli_tls.dialler() : NULL;
 }
 
 int

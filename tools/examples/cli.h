@@ -44,12 +44,13 @@ int cli_serve_handler(int argc, char **argv, const char *what,
     struct torc_config *config, torc_handler *handler, void *arg);
 
 /*
- * Before any of these, for a program that passes on to another server: its
- * address or URL. With https its certificate is verified. Returns 0, or the
- * exit status of a program without TLS.
+ * Before any of these, for a program that asks another server: its address or
+ * URL; NULL: none. https:// and rediss:// ask for TLS, and so does sslmode= in
+ * the URL of a PostgreSQL. Returns 0, or the exit status of a program without
+ * TLS.
  */
 int cli_origin(const char *url);
 /* While it serves: what connections to it go through; NULL: clear text. */
-struct torc_transport_dialler *cli_dialler(void);
+struct torc_transport_dialler *cli_dialler(const char *url);
 
 #endif

@@ -30,7 +30,7 @@ static unsigned count;
 static const char *client_ca;
 static struct torc_tls *tls;
 static const char *ca;
-static bool secure_origin;	/* its URL says https */
+static bool secure_origin;	/* its URL says so */
 static struct torc_tls_client *client;
 
 /* ---- Options ---- */
@@ -44,9 +44,10 @@ static const char help[] =
     "  --key FILE   key of the --cert before it; default: in the same file\n"
     "  --client-ca FILE  clients must have a certificate that one in FILE "
     "has signed\n"
-    "  --ca FILE    proxy-tls: one in FILE has signed the certificate of an "
-    "https\n"
-    "               origin; default: one of the system's\n"
+    "  --ca FILE    one in FILE has signed the certificate of the server that "
+    "a URL\n"
+    "               of https, rediss or sslmode names; default: one of the "
+    "system's\n"
     "               SIGHUP reads these files again\n";
 
 static bool
@@ -236,8 +237,8 @@ begin(struct torc_config *config, bool secure,
 	struct torc_error error;
 
 	if (ca != NULL && !secure_origin)
-		return cli_fail(EXIT_USAGE, "--ca is for an origin whose URL "
-		    "begins with https://");
+		return cli_fail(EXIT_USAGE, "--ca is for an origin with "
+		    "TLS: https://, rediss:// or sslmode=");
 	if (!secure && (count > 0 || client_ca != NULL))
 		return cli_fail(EXIT_USAGE, "certificates are for addresses "
 		    "with tls: in front, such as -l tls:127.0.0.1:8443");

@@ -5,23 +5,31 @@
  *
  *     cc -o fetch fetch.c $(pkg-config --cflags --libs torc-http)
  *     ./fetch -t 2000 -n 20 http://127.0.0.1:8080/ http://localhost:8081/x
+ *
+ * With cli.c, cli_tls.c and torc-tls it is fetch-tls, which verifies servers:
+ *
+ *     ./fetch-tls --ca FILE https://localhost:8443/ http://127.0.0.1:8080/
  */
 #include <torc_http.h>
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "cli_tls.h"
 
 #define EXIT_USAGE 64		/* EX_USAGE */
 #define EXIT_NO_RING 78		/* EX_CONFIG */
 
 struct fetch {
 	const char *url;
-	char address[300];	/* of its origin: host:port */
+	char address[300];	/* of its origin: a URL without a target */
 	const char *target;
+	bool secure;		/* it is https */
 	int result;		/* 0, or why the body is not complete */
+	char why[200];		/* the same in words, if there are any */
 	unsigned status;
 	uint64_t bytes;		/* of the body that have arrived */
 };
@@ -34,20 +42,31 @@ struct work {
 	unsigned ms;
 };
 
-/* Read "http://host:port/target". Returns false if it is something else. */
+static bool
+has_tls(void)
+{
+	return &cli_tls != NULL;
+}
+
+/*
+ * Read "http://host:port/target", or https. Returns false if it is something
+ * else.
+ */
 static bool
 read_url(struct fetch *fetch, const char *url)
 {
-	const char *host = url + strlen("http://");
+	const char *host = strstr(url, "://");
 	size_t size;
 
-	if (strncmp(url, "http://", strlen("http://")) != 0)
+	fetch->secure = strncmp(url, "https://", 8) == 0;
+	if (!fetch->secure && strncmp(url, "http://", 7) != 0)
 		return false;
+	host += 3;
 	size = strcspn(host, "/");
 	if (size == 0 || size > 256)
 		return false;
-	snprintf(fetch->address, sizeof(fetch->address), "%.*s%s", (int)size,
-	    host, memchr(host, ':', size) != NULL ? "" : ":80");
+	snprintf(fetch->address, sizeof(fetch->address), "%.*s",
+	    (int)(host + size - url), url);
 	fetch->url = url;
 	fetch->target = host[size] != '\0' ? host + size : "/";
 	return true;
@@ -64,8 +83,12 @@ ask(struct torc_http_client *client, struct fetch *fetch)
 	struct torc_slice body;
 	int rc = torc_http_client_call(client, &call, &request, TORC_NEVER);
 
-	if (rc < 0)
+	if (rc < 0) {
+		if (call.response.why != NULL)
+			snprintf(fetch->why, sizeof(fetch->why), "%s",
+			    call.response.why);
 		return rc;
+	}
 	fetch->status = call.response.status;
 	while ((rc = torc_http_call_read(&call, &body, TORC_NEVER)) > 0)
 		fetch->bytes += body.size;
@@ -81,6 +104,7 @@ run_fetch(void *arg)
 	const struct torc_http_client_config config = {
 		.address = fetch->address,
 		.connections = 1,
+		.transport = fetch->secure ? cli_tls.dialler() : NULL,
 	};
 	struct torc_http_client *client;
 
@@ -132,7 +156,8 @@ tell(const struct work *work)
 		else if (fetch->result == -ECANCELED)
 			printf("late");
 		else
-			printf("failed (%s)", strerror(-fetch->result));
+			printf("failed (%s)", fetch->why[0] != '\0' ?
+			    fetch->why : strerror(-fetch->result));
 		printf(" %llu bytes %s\n", (unsigned long long)fetch->bytes,
 		    fetch->url);
 		missing += fetch->result != 0;
@@ -145,16 +170,22 @@ usage(void)
 {
 	fprintf(stderr, "usage: fetch [-t MS] [-n AT_ONCE] http://HOST[:PORT]"
 	    "[/PATH] ...\nFetches all URLs, AT_ONCE at a time (20), and "
-	    "reports what has arrived\nafter MS milliseconds (5000).\n");
+	    "reports what has arrived\nafter MS milliseconds (5000).\n%s",
+	    has_tls() ? "URLs may be https. --ca FILE: one in FILE has signed "
+	    "the certificates of\ntheir servers; default: one of the "
+	    "system's.\n" : "");
 	return EXIT_USAGE;
 }
 
 static bool
 read_options(struct work *work, int argc, char **argv)
 {
+	static const struct option words[] = {
+		{ "ca", required_argument, NULL, 'c' }, { NULL, 0, NULL, 0 }
+	};
 	int letter;
 
-	while ((letter = getopt(argc, argv, "t:n:")) != -1) {
+	while ((letter = getopt_long(argc, argv, "t:n:", words, NULL)) != -1) {
 		const unsigned value = optarg == NULL ? 0 :
 		    (unsigned)strtoul(optarg, NULL, 10);
 
@@ -162,21 +193,63 @@ read_options(struct work *work, int argc, char **argv)
 			work->ms = value;
 		else if (letter == 'n' && value > 0)
 			work->at_once = value;
-		else
+		else if (letter != 'c' || !has_tls() ||
+		    cli_tls.set("--ca", optarg) != 0)
 			return false;
 	}
 	work->count = (unsigned)(argc - optind);
 	return work->count > 0;
 }
 
+/* Returns -1, or an exit status: the reason was said. */
+static int
+begin_tls(const struct work *work)
+{
+	struct torc_config config = { .reactors = 0 };
+	struct torc_transport_maker *none;
+
+	for (unsigned i = 0; i < work->count; i++) {
+		if (!work->fetches[i].secure)
+			continue;
+		if (!has_tls()) {
+			fprintf(stderr, "fetch: %s: this program has no TLS; "
+			    "fetch-tls has\n", work->fetches[i].url);
+			return EXIT_USAGE;
+		}
+		cli_tls.dial();
+	}
+	return has_tls() ? cli_tls.begin(&config, false, &none) : -1;
+}
+
+/* Returns an exit status. */
+static int
+fetch_all(struct work *work)
+{
+	struct torc_reactor *reactor;
+	struct torc_error error;
+	int rc = begin_tls(work);
+
+	if (rc >= 0)
+		return rc;
+	if (torc_reactor_create(&reactor, NULL, &error) < 0) {
+		fprintf(stderr, "fetch: %s\n", error.text);
+		return EXIT_NO_RING;
+	}
+	torc_reactor_post(reactor, &work->post);
+	rc = torc_reactor_run(reactor);
+	if (rc < 0)
+		fprintf(stderr, "fetch: %s\n", strerror(-rc));
+	torc_reactor_destroy(reactor);
+	if (has_tls())
+		cli_tls.end();
+	return tell(work) > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int
 main(int argc, char **argv)
 {
 	struct work work = { .post.call = begin, .ms = 5000, .at_once = 20 };
-	struct torc_reactor *reactor;
-	struct torc_error error;
-	unsigned missing;
-	int rc;
+	int status;
 
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		printf("fetch (torc) %s\n", torc_version());
@@ -192,16 +265,7 @@ main(int argc, char **argv)
 		if (!read_url(&work.fetches[i], argv[optind + (int)i]))
 			return usage();
 	}
-	if (torc_reactor_create(&reactor, NULL, &error) < 0) {
-		fprintf(stderr, "fetch: %s\n", error.text);
-		return EXIT_NO_RING;
-	}
-	torc_reactor_post(reactor, &work.post);
-	rc = torc_reactor_run(reactor);
-	if (rc < 0)
-		fprintf(stderr, "fetch: %s\n", strerror(-rc));
-	torc_reactor_destroy(reactor);
-	missing = tell(&work);
+	status = fetch_all(&work);
 	free(work.fetches);
-	return missing > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return status;
 }

@@ -52,7 +52,7 @@ start(struct torc_reactor *reactor, void *config)
 	struct torc_error error;
 	int rc;
 
-	how.transport = cli_dialler();
+	how.transport = cli_dialler(how.address);
 	rc = torc_http_client_create(&origin, &how, &error);
 	return rc < 0 ? cli_fail(rc, "%s", error.text) :
 	    torc_reactor_set_data(reactor, &origin_key, origin);

@@ -20,14 +20,17 @@ $B/bin/keys: $B/tools/examples/memcached.o
 $(EXAMPLES:%=$B/bin/%): $B/bin/%: $B/tools/examples/%.o $(HELPERS) $(LIBRARIES)
 	$(link)
 
-# The same programs with TLS.
-SECURE := $(if $(NO_CRYPTO),,hello files proxy)
+# The same programs with TLS; the servers among them are installed.
+SERVERS := $(if $(NO_CRYPTO),,hello files proxy)
+SECURE := $(if $(NO_CRYPTO),,$(SERVERS) $(filter fetch cache chat api \
+	shop,$(EXAMPLES)))
 PROGRAMS += $(SECURE:%=$B/bin/%-tls)
 all static-programs: $(SECURE:%=$B/bin/%-tls)
 $(SECURE:%=$B/bin/%-tls): LIBS = -lssl -lcrypto
 $(SECURE:%=$B/bin/%-tls): $B/bin/%-tls: $B/tools/examples/%.o $(HELPERS) \
 		$B/tools/examples/cli_tls.o $(LIBRARIES)
 	$(link)
+$B/bin/shop-tls: LIBS = -lssl -lcrypto -lcjson
 
 DOCDIR ?= $(DATADIR)/doc/torc
 install: install-examples
@@ -38,9 +41,9 @@ install-examples:
 		tools/examples/*)) $(DESTDIR)$(DOCDIR)/examples
 
 # Those with TLS also as programs; they serve clear text as well.
-install: $(if $(SECURE),install-secure)
+install: $(if $(SERVERS),install-secure)
 .PHONY: install-secure
-install-secure: $(SECURE:%=$B/bin/%-tls)
+install-secure: $(SERVERS:%=$B/bin/%-tls)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(MANDIR)/man1
 	install -m 755 $^ $(DESTDIR)$(PREFIX)/bin
 	install -m 644 tools/examples/hello-tls.1 $(DESTDIR)$(MANDIR)/man1

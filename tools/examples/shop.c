@@ -22,6 +22,9 @@
  * An item stays in Redis for a minute after it was read, or until it changes.
  * Without Redis the API is slower; without PostgreSQL it answers 503; the files
  * need neither.
+ *
+ * With cli_tls.c and torc-tls it is shop-tls, whose servers may be verified:
+ * rediss:// and sslmode= in their URLs ask for it, as with cache.c and api.c.
  */
 #include <torc_file.h>
 #include <torc_pg.h>
@@ -251,14 +254,19 @@ static int
 start(struct torc_reactor *reactor, void *arg)
 {
 	struct shop *shop = arg;
+	struct torc_redis_config cache = shop->redis;
+	struct torc_pg_config database = shop->pg;
 	struct torc_redis *redis;
 	struct torc_pg *pg;
 	struct torc_error error;
-	int rc = torc_pg_create(&pg, &shop->pg, &error);
+	int rc;
 
+	cache.transport = cli_dialler(cache.address);
+	database.transport = cli_dialler(database.address);
+	rc = torc_pg_create(&pg, &database, &error);
 	if (rc < 0)
 		return cli_fail(rc, "PostgreSQL: %s", error.text);
-	rc = torc_redis_create(&redis, &shop->redis, &error);
+	rc = torc_redis_create(&redis, &cache, &error);
 	if (rc < 0)
 		return cli_fail(rc, "REDIS: %s", error.text);
 	rc = torc_file_tree_open(reactor, &shop->pages);
@@ -289,7 +297,12 @@ main(int argc, char **argv)
 	const struct torc_config config = { .start = start, .stop = stop,
 		.arg = &shop };
 	struct torc_routes *routes, *api;
+	int status = cli_origin(shop.pg.address);
 
+	if (status == 0)
+		status = cli_origin(shop.redis.address);
+	if (status != 0)
+		return status;
 	if (torc_routes_create(&routes) < 0)
 		return 1;
 	api = torc_routes_group(routes, "/api/items");

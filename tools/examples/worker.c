@@ -16,6 +16,8 @@
  * the worker finishes the jobs that it has begun. A job that takes longer than
  * ten seconds then, or that was under way when the worker was killed, is done
  * again when a worker of this name starts.
+ *
+ * It has no options, and so no TLS either: cache.c shows what TLS takes.
  */
 #include <torc_redis.h>
 
