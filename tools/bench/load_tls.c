@@ -11,6 +11,8 @@
  *			connections that made one request until standard input
  *			ends
  *	-c COUNT	connections at a time (64)
+ *	-r RATE		so many begin in a second, evenly, each in its time if a
+ *			connection is free (0: as soon as one is)
  *	-u PATH		what is asked for (/)
  *	-w SECONDS	before it counts (0.3)
  *	-d SECONDS	for which it counts (1)
@@ -29,6 +31,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 enum mode { KEPT, FULL, RESUMED, IDLE };
@@ -59,6 +62,11 @@ static SSL_CTX *context;
 static long servers[SERVERS_MAX];
 static unsigned server_count;
 static uint64_t done, resumed;
+/* With a rate: those that are free, and when the next one begins. */
+static double rate;
+static unsigned *idle;
+static unsigned idle_count;
+static uint64_t next_at;
 
 static _Noreturn void
 give_up(const char *what)
@@ -105,7 +113,8 @@ begin(struct conn *conn)
 	if (epoll_ctl(poller, EPOLL_CTL_ADD, conn->fd, &event) < 0)
 		die("epoll_ctl");
 	conn->asking = false;
-	conn->asked_at = read_clock(CLOCK_MONOTONIC);
+	if (rate == 0)
+		conn->asked_at = read_clock(CLOCK_MONOTONIC);
 }
 
 static void
@@ -116,7 +125,7 @@ ask(struct conn *conn)
 	conn->head_size = 0;
 	conn->in_body = false;
 	conn->asking = true;
-	if (mode == KEPT)
+	if (mode == KEPT && rate == 0)
 		conn->asked_at = read_clock(CLOCK_MONOTONIC);
 	if (SSL_write_ex(conn->ssl, request, request_size, &sent) != 1)
 		give_up("a request cannot be sent");
@@ -125,23 +134,49 @@ ask(struct conn *conn)
 static void go_on(struct conn *conn);
 
 static void
+begin_again(struct conn *conn)
+{
+	if (mode == KEPT && conn->ssl != NULL) {
+		ask(conn);
+	} else {
+		begin(conn);
+		go_on(conn);
+	}
+}
+
+static void
 answered(struct conn *conn)
 {
 	done++;
 	record_latency(read_clock(CLOCK_MONOTONIC) - conn->asked_at);
 	conn->asking = false;
-	if (mode == KEPT) {
-		ask(conn);
-		return;
-	}
 	if (mode == IDLE)
 		return;
-	resumed += SSL_session_reused(conn->ssl) == 1;
-	SSL_shutdown(conn->ssl);
-	SSL_free(conn->ssl);
-	close(conn->fd);
-	begin(conn);
-	go_on(conn);
+	if (mode != KEPT) {
+		resumed += SSL_session_reused(conn->ssl) == 1;
+		SSL_shutdown(conn->ssl);
+		SSL_free(conn->ssl);
+		close(conn->fd);
+	}
+	if (rate > 0)
+		idle[idle_count++] = (unsigned)(conn - conns);
+	else
+		begin_again(conn);
+}
+
+/* Those whose time has come. What waits for a connection, waits. */
+static void
+begin_in_time(void)
+{
+	const uint64_t now = read_clock(CLOCK_MONOTONIC);
+
+	while (rate > 0 && idle_count > 0 && next_at <= now) {
+		struct conn *conn = &conns[idle[--idle_count]];
+
+		conn->asked_at = next_at;
+		next_at += (uint64_t)(1e9 / rate);
+		begin_again(conn);
+	}
 }
 
 /* The head is whole: what follows it. False: it is not. */
@@ -212,14 +247,29 @@ go_on(struct conn *conn)
 	}
 }
 
+/* At most a tenth of a second. Nobody spins: others may be on this CPU. */
+static struct timespec
+time_to_next(void)
+{
+	const uint64_t now = read_clock(CLOCK_MONOTONIC);
+	uint64_t ns = 100000000;
+
+	if (rate > 0 && idle_count > 0 && next_at < now + ns)
+		ns = next_at > now ? next_at - now : 0;
+	return (struct timespec) { .tv_nsec = (long)ns };
+}
+
 static void
 run_until(uint64_t end)
 {
 	struct epoll_event events[256];
 
 	while (read_clock(CLOCK_MONOTONIC) < end) {
-		const int ready = epoll_wait(poller, events, 256, 100);
+		const struct timespec wait = time_to_next();
+		const int ready = epoll_pwait2(poller, events, 256, &wait,
+		    NULL);
 
+		begin_in_time();
 		for (int i = 0; i < ready; i++)
 			go_on(events[i].data.ptr);
 	}
@@ -233,12 +283,14 @@ read_options(int argc, char **argv)
 	const char *path = "/";
 	int option;
 
-	while ((option = getopt(argc, argv, "m:c:u:w:d:")) != -1) {
+	while ((option = getopt(argc, argv, "m:c:r:u:w:d:")) != -1) {
 		if (option == 'm') {
 			while (mode < IDLE && strcmp(modes[mode], optarg) != 0)
 				mode++;
 		} else if (option == 'c') {
 			count = (unsigned)parse_number(optarg, 1, 20000);
+		} else if (option == 'r') {
+			rate = atof(optarg);
 		} else if (option == 'u') {
 			path = optarg;
 		} else if (option == 'w') {
@@ -263,6 +315,7 @@ static void
 prepare(void)
 {
 	signal(SIGPIPE, SIG_IGN);
+	prctl(PR_SET_TIMERSLACK, 1);
 	raise_descriptor_limit();
 	poller = epoll_create1(EPOLL_CLOEXEC);
 	context = SSL_CTX_new(TLS_client_method());
@@ -274,6 +327,7 @@ prepare(void)
 	SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256");
 	SSL_CTX_set1_groups_list(context, "X25519");
 	conns = allocate(count, sizeof(*conns));
+	idle = allocate(count, sizeof(*idle));
 }
 
 static void
@@ -297,9 +351,12 @@ main(int argc, char **argv)
 
 	read_options(argc, argv);
 	prepare();
+	next_at = read_clock(CLOCK_MONOTONIC);
 	for (unsigned i = 0; i < count; i++) {
-		begin(&conns[i]);
-		go_on(&conns[i]);
+		if (rate > 0 && mode != KEPT)
+			idle[idle_count++] = i;
+		else
+			begin_again(&conns[i]);
 	}
 	if (mode == IDLE) {
 		hold_idle();

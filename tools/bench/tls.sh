@@ -7,7 +7,7 @@
 #
 # By environment:
 #	CELLS	kept/64 kept/1024 16384/64 1048576/8 full/16 resumed/16
-#		rsa-full/16 rsa-resumed/16 idle
+#		rsa-full/16 rsa-resumed/16 idle p99
 #	SERVERS	limit torc nginx haproxy; REPS (5), SECONDS_EACH (1), IDLE (1000)
 #	SERVER_CPU (0), LOAD_CPU (1), BIN (build/bin), OUT (build/bench)
 set -u
@@ -16,7 +16,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tools/bench/common.sh
 PATH=$PATH:/usr/sbin:/sbin
 ALL="kept/64 kept/1024 16384/64 1048576/8 full/16 resumed/16 \
-rsa-full/16 rsa-resumed/16 idle"
+rsa-full/16 rsa-resumed/16 idle p99"
 CELLS=${CELLS:-$ALL}
 SERVERS=${SERVERS:-limit torc nginx haproxy}
 REPS=${REPS:-5}
@@ -148,6 +148,53 @@ measure() {
 	echo "$1 $2 $3 $line" >>"$results"
 }
 
+# measure_p99 REPETITION SERVER: of 32 connections that make 2000 requests in a
+# second, quiet and beside 200 whole handshakes of RSA in a second.
+measure_p99() {
+	local as="$2 rsa plain" beside how
+	[ -n "${at[$as]:-}" ] || start "$2" rsa plain
+	for how in quiet beside; do
+		if [ $how = beside ]; then
+			taskset -c "$LOAD_CPU" "$OUT/load_tls" -m full -c 64 \
+			    -r 200 -w 0 -d $((SECONDS_EACH + 2)) \
+			    "${at[$as]}" "${pids[$as]}" >/dev/null &
+			beside=$!
+			sleep 0.5
+		fi
+		echo "$1 p99-$how $2 $(timeout 60 taskset -c "$LOAD_CPU" \
+		    "$OUT/load_tls" -m kept -c 32 -r 2000 -d "$SECONDS_EACH" \
+		    "${at[$as]}" "${pids[$as]}")" >>"$results"
+	done
+	wait "$beside"
+}
+
+# The figures themselves: a ratio to the limit says nothing of them.
+report_p99() {
+	awk '$2 ~ /^p99-/ && match($0, /p99_us=[0-9]+/) {
+		if (!($3 in known)) { known[$3] = 1; servers[++count] = $3 }
+		got[$2, $3] = got[$2, $3] " " \
+		    substr($0, RSTART + 7, RLENGTH - 7)
+	}
+	function median(text,   list, n, i, j, t) {
+		n = split(text, list)
+		for (i = 2; i <= n; i++)
+			for (j = i; j > 1 && list[j] + 0 < list[j - 1] + 0; j--) {
+				t = list[j]; list[j] = list[j - 1]
+				list[j - 1] = t
+			}
+		return list[int((n + 1) / 2)]
+	}
+	END {
+		if (count > 0)
+			print "\np99 of established connections, us: quiet, " \
+			    "and beside 200 handshakes of RSA-2048 a second"
+		for (s = 1; s <= count; s++)
+			printf "%-10s %7d %7d\n", servers[s],
+			    median(got["p99-quiet", servers[s]]),
+			    median(got["p99-beside", servers[s]])
+	}' "$results"
+}
+
 resident() {
 	local one sum=0
 	for one in ${1//,/ }; do
@@ -195,18 +242,20 @@ report() {
 				return substr($i, index($i, "=") + 1) + 0
 		return 0
 	}
-	{
+	$2 !~ /^p99-/ {
 		if (!($2 in seen)) { seen[$2] = 1; cells[++cell_count] = $2 }
 		if (!($3 in known)) { known[$3] = 1; servers[++server_count] = $3 }
 		got[$1, $2, $3] = value()
 		reps = $1 > reps ? $1 : reps
 	}
 	END {
-		printf "%-16s %12s", "cell", "limit"
+		if (cell_count > 0)
+			printf "%-16s %12s", "cell", "limit"
 		for (s = 1; s <= server_count; s++)
-			if (servers[s] != "limit")
+			if (servers[s] != "limit" && cell_count > 0)
 				printf " %10s", servers[s]
-		print ""
+		if (cell_count > 0)
+			print ""
 		for (c = 1; c <= cell_count; c++) {
 			n = 0
 			for (r = 1; r <= reps; r++)
@@ -243,7 +292,11 @@ make_files
 for rep in $(seq 1 "$REPS"); do
 	for cell in $CELLS; do
 		for server in $SERVERS; do
-			[ "$cell" = idle ] || measure "$rep" "$cell" "$server"
+			case $cell in
+			idle) ;;
+			p99) measure_p99 "$rep" "$server" ;;
+			*) measure "$rep" "$cell" "$server" ;;
+			esac
 		done
 	done
 done
@@ -255,4 +308,5 @@ case " $CELLS " in
 	;;
 esac
 report
+report_p99
 echo "Every measurement: $results"
