@@ -279,6 +279,11 @@ explain-vm: static	# ringstat --explain under sysctl 1 and 2, in a machine
 	$Q B=$B TORC_TEST_VM=1 tests/ringstat/ringstat_explain.sh
 
 MINUTES ?= 10
+.PHONY: soak-tls
+soak-tls: $B/tests/bin/test_tls	# memory over COUNT=100000 handshakes
+	$Q TORC_HANDSHAKES=$(or $(COUNT),100000) TORC_HANG=3600 \
+		TORC_TEST='memory_and_descriptors*' $<
+
 .PHONY: soak
 soak: all $B/tests/bin/soak	# hard use of the real servers: MINUTES=10
 	$Q mkdir -p $B/soak
