@@ -289,13 +289,16 @@ soak: all $B/tests/bin/soak	# hard use of the real servers: MINUTES=10
 	$Q mkdir -p $B/soak
 	$Q $B/tests/bin/soak $B/bin $B/soak $$(($(MINUTES) * 60))
 
-.PHONY: siege scan-tls check-static-tls websocket check-pooler
+.PHONY: siege scan-tls check-static-tls check-browser websocket check-pooler
 siege: all $(EXTRA_PARTS)	# torc's programs and nginx under bad clients (minutes)
 	$Q B=$B tests/siege/siege.sh
 
 check-static-tls:	# static programs with TLS in an empty root (builds OpenSSL: a minute)
 	$Q $(MAKE) --no-print-directory static TLS=1
 	$Q tests/tls/static.sh
+
+check-browser: all	# hello-tls and files-tls in Chromium, if it is installed
+	$Q B=$B tests/tls/browser.sh
 
 scan-tls: all	# the programs with TLS, judged by sslscan and testssl.sh
 	$Q tests/install.sh
