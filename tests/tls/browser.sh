@@ -29,36 +29,56 @@ issue() {	# issue NAME OPTION...: a CA's
 	    -keyout "$scratch/$1.key" -out "$scratch/$1.pem"
 }
 
-sign() {	# sign NAME CA: for localhost
+sign() {	# sign NAME CA USE: for localhost
 	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
 	    -subj "/CN=$1" -keyout "$scratch/$1.key" -out "$scratch/csr" &&
 	    openssl x509 -req -in "$scratch/csr" -CA "$scratch/$2.pem" \
 	    -CAkey "$scratch/$2.key" -CAcreateserial -days 2 -extfile <(
 		echo subjectAltName=DNS:localhost,DNS:second.test
-		echo extendedKeyUsage=serverAuth
+		echo "extendedKeyUsage=$3"
 	    ) -out "$scratch/$1.pem"
 }
 
 # The browser's home has what it trusts.
 issues() {
 	local store=$scratch/home/.pki/nssdb
-	issue authority && issue stranger && sign good authority &&
-	    sign bad stranger && mkdir -p "$store" &&
+	issue authority && issue stranger && sign good authority \
+	    serverAuth && sign bad stranger serverAuth && mkdir -p "$store" &&
 	    certutil -d "sql:$store" -N --empty-password &&
 	    certutil -d "sql:$store" -A -t C,, -n authority \
 	    -i "$scratch/authority.pem"
 }
 
+# It is to show its certificate where it would ask its user which one: that
+# only a policy of the whole machine can say. So it gets a folder of its own in
+# the place of that one.
+has_a_certificate() {
+	local store=$scratch/home/.pki/nssdb managed=$scratch/etc/policies/managed
+	sign visitor authority clientAuth && openssl pkcs12 -export \
+	    -in "$scratch/visitor.pem" -inkey "$scratch/visitor.key" \
+	    -passout pass:x -out "$scratch/visitor.p12" &&
+	    pk12util -i "$scratch/visitor.p12" -d "sql:$store" -W x -K "" &&
+	    mkdir -p "$managed" && cat >"$managed/visitor.json" <<-END
+		{"AutoSelectCertificateForUrls":
+		["{\\"pattern\\":\\"https://localhost:$port\\",\\"filter\\":{}}"]}
+	END
+	# shellcheck disable=SC2016 # it is for that shell
+	start=(unshare -m sh -c 'mount --bind "$0" /etc/chromium && exec "$@"'
+	    "$scratch/etc")
+}
+
 # ---- The browser ----
 
+start=()	# what starts it
 # browse URL OPTION...: $scratch/page is what it shows, and $scratch/shaken has
 # a line for each handshake: its version, protocol, and whether it was resumed.
 browse() {
 	rm -rf "$scratch/profile"
-	HOME=$scratch/home timeout -k 5 120 chromium --headless=new \
-	    --no-sandbox --disable-gpu --no-first-run --disable-extensions \
-	    --disable-background-networking --host-resolver-rules="MAP \
-*.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost" \
+	HOME=$scratch/home timeout -k 5 120 "${start[@]}" chromium \
+	    --headless=new --no-sandbox --disable-gpu --no-first-run \
+	    --disable-extensions --disable-background-networking \
+	    --host-resolver-rules="MAP *.test 127.0.0.1, MAP * ~NOTFOUND, \
+EXCLUDE localhost" \
 	    --user-data-dir="$scratch/profile" \
 	    --log-net-log="$scratch/net.json" "${@:2}" --dump-dom "$1" \
 	    >"$scratch/page" 2>"$scratch/all" </dev/null
@@ -173,6 +193,13 @@ claim "hello-tls starts with --client-ca" serves hello-tls good \
 # It may call this a socket that is not connected.
 claim "a browser without a certificate is refused" refuses "" \
     "https://localhost:$port/" "peer did not return a certificate"
+if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
+	claim "the browser gets a certificate" has_a_certificate
+	claim "with that it is served" loads "TLS 1.3" "https://localhost:$port/"
+	start=()
+else
+	echo "SKIP: a browser with a certificate needs root, for its policy"
+fi
 claim "hello-tls drains" ends "$server"
 
 claim "there is a page with $((2 * FILES)) files" makes_a_page
