@@ -178,7 +178,8 @@ torc_net_check(const struct torc_net *net)
 	torc_assert(net->leaving == leaving);
 	torc_assert(net->waiting == waiting);
 	torc_assert(length(&net->starved) == starved);
-	torc_assert(length(&net->shaking) == shaking);
+	torc_assert(length(&net->shaking) + length(&net->begun) ==
+	    shaking);
 	torc_assert(net->reactor->stats_page.page->gauge.handshakes ==
 	    unready);
 	torc_assert(net->chunk_count == length(&net->chunks) + 1);

@@ -121,7 +121,7 @@ after_batch(struct torc_reactor *reactor)
 	struct torc_net *net = net_of(reactor);
 
 	torc_chunk_rotate(net);
-	if (torc_unlikely(!torc_list_empty(&net->shaking)))
+	if (torc_unlikely(torc_shake_any(net)))
 		torc_shake_some(net);
 	/* before_enter() will feed them: a foreign loop is told that a turn
 	 * is due. */
@@ -256,7 +256,7 @@ fini(struct torc_reactor *reactor)
 	struct torc_net *net = net_of(reactor);
 
 	torc_assert(torc_list_empty(&net->starved) &&
-	    torc_list_empty(&net->shaking));
+	    torc_list_empty(&net->shaking) && torc_list_empty(&net->begun));
 	torc_assert(net->waiting == 0 && net->leaving == 0 &&
 	    net->dormant == 0);
 	torc_assert(net->own[0] == 0 && net->own[1] == 0);
@@ -420,6 +420,7 @@ torc_net_open(struct torc_reactor *reactor, struct torc_net **out)
 	net->favour.fire = torc_intake_disfavour;
 	torc_list_init(&net->starved);
 	torc_list_init(&net->shaking);
+	torc_list_init(&net->begun);
 	torc_list_init(&net->chunks);
 	rc = make(net);
 	if (rc < 0) {

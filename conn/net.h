@@ -31,7 +31,7 @@ struct torc_chunk;
  *     intake.c: starved favourite favour dry
  *     held.c: pieces piece_blocks own eased
  *     conn.c: dormant
- *     shake.c: shaking
+ *     shake.c: shaking begun turn_of_begun
  *     room.c: leaving looked_at reserve_from scarce_at room_notice_at
  *     drain.c: idle_by
  *     listen.c: holding
@@ -49,6 +49,8 @@ struct torc_net {
 	struct torc_list starved;
 	struct torc_todo hungry;	/* keeps the loop awake for them */
 	struct torc_list shaking;	/* handshakes that wait for a turn */
+	struct torc_list begun;	/* and those that had one before, */
+	bool turn_of_begun;	/* whose turn it is */
 	struct torc_list chunks;	/* those in use before, oldest first */
 	uint32_t chunk_count;	/* with the one in use */
 	struct torc_conn *unsent;	/* the only one whose staged bytes no

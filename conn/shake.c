@@ -22,10 +22,26 @@
 static void
 queue(struct torc_transport *transport)
 {
+	struct torc_net *net = transport->conn->net;
+
 	if (transport->waits_size > 0 && !transport->away &&
 	    !torc_node_linked(&transport->shaking))
-		torc_list_append(&transport->conn->net->shaking,
-		    &transport->shaking);
+		torc_list_append(transport->stepped ? &net->begun :
+		    &net->shaking, &transport->shaking);
+}
+
+/*
+ * A handshake that has begun holds much memory until it is done: those and new
+ * ones have every other turn, so that each new one ends another one.
+ */
+static struct torc_node *
+take_next(struct torc_net *net, bool begun)
+{
+	struct torc_node *node = torc_list_take(begun ? &net->begun :
+	    &net->shaking);
+
+	return node != NULL ? node : torc_list_take(begun ? &net->shaking :
+	    &net->begun);
 }
 
 bool
@@ -87,7 +103,7 @@ torc_transport_back(struct torc_transport *transport)
 	torc_assert(transport->away && conn->transport == transport);
 	transport->away = false;
 	queue(transport);
-	if (!torc_list_empty(&conn->net->shaking))
+	if (torc_shake_any(conn->net))
 		torc_reactor_later(conn->reactor, &conn->net->hungry);
 	torc_reactor_later(conn->reactor, &conn->todo);
 	/* The last step: a handler may run. */
@@ -98,7 +114,7 @@ torc_transport_back(struct torc_transport *transport)
 bool
 torc_transport_in_line(const struct torc_transport *transport)
 {
-	return !torc_list_empty(&transport->conn->net->shaking);
+	return torc_shake_any(transport->conn->net);
 }
 
 /* ---- The line ---- */
@@ -116,6 +132,7 @@ step(struct torc_transport *transport)
 		return;
 	}
 	transport->waits_size = 0;
+	transport->stepped = true;
 	if (conn->slowed)
 		torc_intake_want_later(conn);
 	torc_recv_unseal(conn, transport->waits, size, TORC_NO_BID);
@@ -143,12 +160,13 @@ torc_shake_some(struct torc_net *net)
 	unsigned steps = 0;
 
 	send_answers(net);
-	while ((node = torc_list_take(&net->shaking)) != NULL) {
+	while ((node = take_next(net, net->turn_of_begun)) != NULL) {
+		net->turn_of_begun = !net->turn_of_begun;
 		step(torc_container(node, struct torc_transport, shaking));
 		if (++steps == STEPS_MAX || torc_sys_now() >= until)
 			break;
 	}
 	/* The loop does not sleep before the others. */
-	if (!torc_list_empty(&net->shaking))
+	if (torc_shake_any(net))
 		torc_reactor_later(net->reactor, &net->hungry);
 }

@@ -21,6 +21,14 @@
 TORC_ASKED bool torc_shake_wait(struct torc_conn *conn, uint8_t *data,
     uint32_t size, uint32_t bid);
 
+/* Whether some wait. */
+static inline bool
+torc_shake_any(const struct torc_net *net)
+{
+	return !torc_list_empty(&net->shaking) ||
+	    !torc_list_empty(&net->begun);
+}
+
 /* Open some of those that wait. There are some. */
 TORC_ASKED void torc_shake_some(struct torc_net *net);
 

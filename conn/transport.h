@@ -74,7 +74,7 @@ struct torc_transport_kind {
  *     transport.c: conn ready closed opening answers protocols overflow
  *         overflow_size overflow_max
  *     conn.c: ready_by
- *     shake.c: shaking waits waits_size away
+ *     shake.c: shaking waits waits_size stepped away
  *     the kind: all others
  */
 struct torc_transport {
@@ -99,6 +99,7 @@ struct torc_transport {
 	struct torc_node shaking;	/* it waits for its turn */
 	uint8_t *waits;		/* ... with what came of its handshake */
 	uint32_t waits_size;
+	bool stepped;		/* it has had a turn */
 	bool away;		/* a thread has it: nothing is opened */
 };
 

@@ -199,6 +199,56 @@ a_burst_of_handshakes_takes_turns_in_order_behind_what_is_established(
 	close(old.fd);
 }
 
+/* Half of them have said a part of their greeting, and had a turn for it. They
+ * are so few that one batch has all. */
+static void
+those_that_have_begun_and_those_that_come_take_turns(void **state)
+{
+	struct client clients[TURN_MAX];
+	struct server server;
+	struct hold hold;
+	const unsigned half = TURN_MAX / 2;
+	unsigned begun = 0;
+
+	(void)state;
+	start(&server);
+	for (unsigned i = 0; i < TURN_MAX; i++)
+		join_in(&clients[i], &server);
+	for (unsigned i = 0; i < half; i++)
+		client_send(clients[i].fd, "H", 1);
+	for (unsigned i = 0; i < 5000 && begun < half; i++) {
+		pause_ms(1);
+		server_counters(&server);
+		begun = seen.steps;
+	}
+	assert_int_equal(begun, half);
+	server_hold_up(&server, &hold);
+	for (unsigned i = TURN_MAX; i-- > 0;) {
+		uint8_t record[TOY_RECORD_MAX];
+		const uint32_t size = put(&clients[i], TOY_HELLO, NULL,
+		    record);
+		const unsigned said = i < half ? 1 : 0;
+
+		client_send(clients[i].fd, record + said, size - said);
+	}
+	server_let_go(&hold);
+	for (unsigned i = 0; i < TURN_MAX; i++)
+		hear(&clients[i], TOY_HELLO, NULL);
+	stop(&server);
+	assert_int_equal(seen.steps, half + TURN_MAX);
+	/* New ones came first; each second turn is one of the others'. */
+	for (unsigned i = 0; i < TURN_MAX; i++) {
+		unsigned who = 0;
+
+		while ((int)clients[who].port != seen.order[half + i])
+			who++;
+		begun -= who < half;
+		assert_int_equal(begun, half - (i + 1) / 2);
+	}
+	for (unsigned i = 0; i < TURN_MAX; i++)
+		close(clients[i].fd);
+}
+
 static void
 a_step_that_takes_long_is_the_only_one_of_its_turn(void **state)
 {
@@ -310,6 +360,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 		    a_burst_of_handshakes_takes_turns_in_order_behind_what_is_established),
+		cmocka_unit_test(
+		    those_that_have_begun_and_those_that_come_take_turns),
 		cmocka_unit_test(
 		    a_step_that_takes_long_is_the_only_one_of_its_turn),
 		cmocka_unit_test(
