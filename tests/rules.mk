@@ -280,9 +280,12 @@ explain-vm: static	# ringstat --explain under sysctl 1 and 2, in a machine
 
 MINUTES ?= 10
 .PHONY: soak-tls
-soak-tls: $B/tests/bin/test_tls	# memory over COUNT=100000 handshakes
+# COUNT=100000 handshakes, and files that are read again for a minute
+soak-tls: $B/tests/bin/test_tls $B/tests/bin/test_tls_proofs	# TLS for longer
 	$Q TORC_HANDSHAKES=$(or $(COUNT),100000) TORC_HANG=3600 \
 		TORC_TEST='memory_and_descriptors*' $<
+	$Q TORC_RELOADS=600 TORC_HANG=3600 TORC_TEST='files_read_again*' \
+		$B/tests/bin/test_tls_proofs
 
 .PHONY: soak
 soak: all $B/tests/bin/soak	# hard use of the real servers: MINUTES=10
