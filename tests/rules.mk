@@ -299,6 +299,7 @@ siege: all $(EXTRA_PARTS)	# torc's programs and nginx under bad clients (minutes
 check-static-tls:	# static programs with TLS in an empty root (builds OpenSSL: a minute)
 	$Q $(MAKE) --no-print-directory static TLS=1
 	$Q tests/tls/static.sh
+	$Q B=build-static tests/tls/clients.sh
 
 check-browser: all	# hello-tls and files-tls in Chromium, if it is installed
 	$Q B=$B tests/tls/browser.sh

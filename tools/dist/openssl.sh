@@ -26,7 +26,8 @@
 #       ciphers and curves that no suite of torc_tls.h names
 # What stays: texts of errors (torc tells why in words), /etc/ssl/openssl.cnf if
 # there is one (it is how an operator forbids something), PBES2 with scrypt or
-# 3DES (keys with passwords), assembly.
+# 3DES (keys with passwords), assembly, and what Debian adds: P-521 in words of
+# 128 bits.
 set -eu
 to=$1
 cc=$2
@@ -123,6 +124,7 @@ export SOURCE_DATE_EPOCH
 	    no-blake2 no-camellia no-cast no-idea no-md4 no-mdc2 no-rc2 \
 	    no-rc4 no-rc5 no-rmd160 no-seed no-siphash no-whirlpool no-sm2 \
 	    no-sm3 no-sm4 no-siv no-ocb no-ec2m no-gost no-pic \
+	    enable-ec_nistp_64_gcc_128 \
 	    CC="$cc" CFLAGS="-O2 -fno-pie -ffunction-sections -fdata-sections \
 -fno-unwind-tables -fno-asynchronous-unwind-tables ${headers:+-idirafter \
 kernel-headers}" &&

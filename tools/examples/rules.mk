@@ -31,6 +31,9 @@ $(SECURE:%=$B/bin/%-tls): $B/bin/%-tls: $B/tools/examples/%.o $(HELPERS) \
 		$B/tools/examples/cli_tls.o $(LIBRARIES)
 	$(link)
 $B/bin/shop-tls: LIBS = -lssl -lcrypto -lcjson
+# An OpenSSL that was built anew is in all that have one inside.
+$(SECURE:%=$B/bin/%-tls) $B/bin/api $B/bin/hosts $B/bin/shop: \
+	$(CRYPTO:%=%/lib/version)
 
 DOCDIR ?= $(DATADIR)/doc/torc
 install: install-examples
