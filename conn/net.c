@@ -317,6 +317,8 @@ make_conns(struct torc_net *net)
 		[TORC_FIELD_READER] = FIELD(reader),
 		[TORC_FIELD_WRITER] = FIELD(writer),
 		[TORC_FIELD_HANDLER] = FIELD(handler),
+		[TORC_FIELD_GENERATION] = FIELD(slot.generation),
+		[TORC_FIELD_TRANSPORT] = FIELD(transport),
 	};
 	struct torc_stats_page_file *page = &net->reactor->stats_page;
 	const uint32_t count = torc_config_rows(&net->reactor->config);

@@ -12,6 +12,7 @@
 #include "conn/recv.h"
 #include "conn/send.h"
 #include "conn/shake.h"
+#include "conn/shown.h"
 #include "conn/slab.h"
 #include "conn/transport.h"
 #include "reactor/error.h"
@@ -48,6 +49,14 @@ count_out(const struct torc_conn *conn, uint64_t *count)
 }
 
 void
+torc_transport_name(struct torc_transport *transport, const char *name,
+    size_t size)
+{
+	torc_debug_assert(!transport->ready);
+	torc_shown_name(transport->conn, name, size);
+}
+
+void
 torc_transport_ready(struct torc_transport *transport,
     const struct torc_agreed *agreed)
 {
@@ -55,6 +64,7 @@ torc_transport_ready(struct torc_transport *transport,
 	struct torc_counters *counters = conn->reactor->counters;
 
 	torc_assert(!transport->ready && conn->transport == transport);
+	torc_shown_ready(conn, agreed);
 	transport->ready = true;
 	count_out(conn, agreed->resumed ? &counters->handshakes_resumed :
 	    &counters->handshakes_full);

@@ -233,6 +233,13 @@ TORC_ASKED void torc_transport_drop(struct torc_conn *conn);
 /* Say that no more will be sent; once. */
 TORC_ASKED void torc_transport_close(struct torc_conn *conn);
 
+/*
+ * For kinds: the host that the client asks for, which tools are shown; of size
+ * 0: none. To be called before the handshake is done, also if there is none.
+ */
+TORC_BESIDE void torc_transport_name(struct torc_transport *transport,
+    const char *name, size_t size);
+
 /* For kinds: its handshake is done. */
 TORC_BESIDE void torc_transport_ready(struct torc_transport *transport,
     const struct torc_agreed *agreed);

@@ -69,12 +69,20 @@ map_file(int fd, size_t size, void **memory)
 	return rc;
 }
 
+/* Where what connections have agreed on is: behind all rows. */
+static size_t
+place_sessions(uint32_t rows)
+{
+	return torc_pages_whole(sizeof(struct torc_stats_page)) +
+	    torc_pages_whole((size_t)rows * TORC_STATS_PAGE_ROW);
+}
+
 static int
 open_file(struct torc_stats_page_file *file, uint32_t rows)
 {
 	const size_t head = torc_pages_whole(sizeof(struct torc_stats_page));
-	const size_t size = head +
-	    torc_pages_whole((size_t)rows * TORC_STATS_PAGE_ROW);
+	const size_t size = place_sessions(rows) + torc_pages_whole(
+	    (size_t)rows * sizeof(struct torc_stats_page_session));
 	void *memory;
 	int fd, rc;
 
@@ -134,6 +142,12 @@ torc_stats_page_open(struct torc_stats_page_file *file, uint32_t rows,
 		.slot_bits = TORC_SLOT_BITS,
 		.generation_bits = TORC_GENERATION_BITS,
 	};
+	if (file->table != NULL)
+		file->page->sessions = (struct torc_stats_page_part) {
+			.offset = place_sessions(rows),
+			.count = rows,
+			.stride = sizeof(struct torc_stats_page_session),
+		};
 	return 0;
 }
 
@@ -164,8 +178,8 @@ torc_stats_page_describe(struct torc_stats_page_file *file, uint32_t count,
 	torc_debug_assert(page->conns.count == 0 || page->conns.count == count);
 	if (file->table == NULL)
 		return;
-	torc_assert((size_t)count * stride <=
-	    file->size - torc_pages_whole(sizeof(*page)));
+	torc_assert((size_t)count * stride <= page->sessions.offset -
+	    torc_pages_whole(sizeof(*page)));
 	memcpy(page->field, fields, sizeof(page->field));
 	page->fields = (struct torc_stats_page_part) PART(field,
 	    struct torc_stats_page_field);

@@ -11,7 +11,8 @@
  *
  * The file begins with struct torc_stats_page, which says where all else is. A
  * tool that knows version 1 reads every page of version 1: parts and fields are
- * added at the ends only, and `count` and `stride` say how much there is.
+ * added at the ends only, and `count` and `stride` say how much there is. Its
+ * head ends where the counters begin.
  *
  * Written by the reactor's thread, with plain stores of whole words: counters
  * where it counts, gauges once in each turn, just before it enters the kernel.
@@ -35,6 +36,7 @@
 #define TORC_STATS_PAGE_VERSION 1u
 #define TORC_STATS_PAGE_OPCODES 64u	/* higher ones count as the last */
 #define TORC_STATS_PAGE_ROW 512u	/* bytes of each connection's row */
+#define TORC_STATS_PAGE_NAME_MAX 256u	/* bytes of a host's name */
 
 /* Where in the file a part is. */
 struct torc_stats_page_part {
@@ -131,12 +133,30 @@ enum torc_conn_field {
 	TORC_FIELD_READER,	/* a fiber waits for input */
 	TORC_FIELD_WRITER,	/* a fiber waits until all is sent */
 	TORC_FIELD_HANDLER,	/* 0: it was dialled */
+	TORC_FIELD_GENERATION,	/* the row's: another connection, another one */
+	TORC_FIELD_TRANSPORT,	/* it has TLS, or begins it */
 	TORC_FIELDS,
 };
 
 struct torc_stats_page_field {
 	uint16_t offset;	/* in the row */
 	uint16_t width;		/* bytes: 1, 2, 4 or 8 */
+};
+
+/*
+ * What a row's connection has agreed on, when its handshake is done. It lies
+ * beside the table, so that rows of clear text are as small as before: what
+ * nobody writes takes no memory. A tool reads the row, this, this once more and
+ * the row once more. If the row is the same and both have its `owner`, the
+ * second is whole.
+ */
+struct torc_stats_page_session {
+	uint32_t owner;		/* generation of the row, and 1; stored last */
+	uint16_t version;	/* enum torc_version */
+	uint16_t cipher;	/* enum torc_cipher */
+	uint32_t name_size;
+	char name[TORC_STATS_PAGE_NAME_MAX];	/* the host that the client
+						 * asked for */
 };
 
 struct torc_stats_page {
@@ -161,6 +181,9 @@ struct torc_stats_page {
 	uint32_t generation_bits;	/* generation, and kind in the rest */
 	uint32_t conn_kinds;	/* the first kind of connections: accept, and
 				 * then receive, send */
+
+	struct torc_stats_page_part sessions;	/* of the rows; a page that is
+						 * older has none */
 
 	struct torc_counters counter;
 	struct torc_gauges gauge;

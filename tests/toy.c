@@ -137,8 +137,10 @@ hear(struct toy *toy, enum toy_kind kind)
 	if (kind == TOY_HELLO) {
 		if (!toy->out.greeted)
 			emit(toy, TOY_HELLO, NULL, 0);
-		if (!transport->ready)
+		if (!transport->ready) {
+			torc_transport_name(transport, NULL, 0);
 			torc_transport_ready(transport, &agreed);
+		}
 	} else if (kind == TOY_REKEY && !toy->out.ended) {
 		emit(toy, TOY_REKEYED, NULL, 0);
 	} else if (kind == TOY_END) {

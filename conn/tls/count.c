@@ -4,6 +4,7 @@
  * the seam has for versions, ciphers and reasons.
  */
 #include <openssl/err.h>
+#include <string.h>
 
 #include "conn/tls/client.h"
 #include "conn/tls/count.h"
@@ -45,6 +46,18 @@ cipher_of(const SSL *ssl)
 	}
 }
 
+/* What a server was told by hello.c, a client knows. */
+static void
+name_host(struct tls_session *session)
+{
+	const char *name = SSL_get_servername(session->ssl,
+	    TLSEXT_NAMETYPE_host_name);
+
+	if (session->generation == NULL)
+		torc_transport_name(&session->transport, name,
+		    name != NULL ? strlen(name) : 0);
+}
+
 void
 torc_tls_count_ready(struct tls_session *session)
 {
@@ -54,6 +67,7 @@ torc_tls_count_ready(struct tls_session *session)
 		.resumed = SSL_session_reused(session->ssl) == 1,
 	};
 
+	name_host(session);
 	torc_transport_ready(&session->transport, &agreed);
 }
 

@@ -106,6 +106,7 @@ torc_tls_session_choose(SSL *ssl, int *alert, void *arg)
 	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data,
 	    &size) == 1)
 		name = read_name(data, size, &name_size);
+	torc_transport_name(&session->transport, name, name_size);
 	if (name != NULL) {
 		served = choose(session->generation, name, name_size);
 		SSL_set_SSL_CTX(ssl, served->context);

@@ -291,7 +291,7 @@ read_page(const uint8_t *data, size_t size)
 		    view.conns[i].state < CONN_STATES);
 	torc_view_tag(&view, UINT64_MAX);
 	torc_view_tag(&view, view.page.magic);
-	free(view.conns);
+	torc_view_fini(&view);
 }
 
 /* ---- A ring's memory ---- */

@@ -46,6 +46,14 @@ torc_transport_emit(struct torc_transport *transport, const uint8_t *data,
 }
 
 void
+torc_transport_name(struct torc_transport *transport, const char *name,
+    size_t size)
+{
+	REQUIRE(transport == session && !transport->ready);
+	REQUIRE(size < 256 && (size == 0 || memchr(name, 0, size) == NULL));
+}
+
+void
 torc_transport_ready(struct torc_transport *transport,
     const struct torc_agreed *agreed)
 {

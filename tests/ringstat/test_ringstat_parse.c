@@ -841,7 +841,176 @@ a_page_is_read_with_its_connections(void **state)
 	assert_int_equal(out.by_state[CONN_RUNNING], 2);
 	assert_int_equal(out.conns[0].fd, 10);
 	assert_int_equal(out.conns[2].slot, 3);
-	free(out.conns);
+	torc_view_fini(&out);
+}
+
+/* ---- Connections with TLS ---- */
+
+struct sealed_image {
+	struct image image;
+	struct torc_stats_page_session sessions[ROWS];
+	unsigned loads;		/* of what lies behind the page */
+	unsigned change_at;	/* one of them: before it ... */
+	bool gone;		/* ... another connection has the row */
+	bool named;		/* ... the session is stored */
+};
+
+/* Row 1 has shaken hands as its second connection, and row 3 begins. */
+static void
+make_sealed(struct sealed_image *sealed)
+{
+	struct torc_stats_page *page = &sealed->image.page;
+	const uint32_t generations[ROWS] = { 0, 7, 0, 9, 0 };
+
+	memset(sealed, 0, sizeof(*sealed));
+	make_image(&sealed->image);
+	page->sessions = (struct torc_stats_page_part) {
+		offsetof(struct sealed_image, sessions), ROWS,
+		sizeof(struct torc_stats_page_session),
+	};
+	page->field[TORC_FIELD_GENERATION] =
+	    (struct torc_stats_page_field) { 56, 4 };
+	page->field[TORC_FIELD_TRANSPORT] =
+	    (struct torc_stats_page_field) { 60, 1 };
+	for (unsigned i = 0; i < ROWS; i++)
+		memcpy(sealed->image.rows[i] + 56, &generations[i], 4);
+	sealed->image.rows[1][60] = 1;
+	sealed->image.rows[3][60] = 1;
+	sealed->sessions[1] = (struct torc_stats_page_session) {
+		.owner = 7 + 1, .version = TORC_VERSION_1_3,
+		.cipher = TORC_CIPHER_CHACHA20, .name_size = 6,
+		.name = "a.testing" };
+	/* That of its last tenant. */
+	sealed->sessions[3] = sealed->sessions[1];
+}
+
+static bool
+load_sealed(void *arg, uint64_t offset, void *to, size_t size)
+{
+	struct sealed_image *sealed = arg;
+	struct memory memory = { sealed, sizeof(*sealed) };
+
+	if (offset >= offsetof(struct sealed_image, image.rows) &&
+	    ++sealed->loads == sealed->change_at) {
+		if (sealed->gone) {
+			sealed->image.rows[1][56] = 8;
+			sealed->sessions[1].owner = 8 + 1;
+			memcpy(sealed->sessions[1].name, "b.test", 6);
+		}
+		if (sealed->named) {
+			sealed->sessions[3].owner = 9 + 1;
+			memcpy(sealed->sessions[3].name, "c.test", 6);
+		}
+	}
+	return load(&memory, offset, to, size);
+}
+
+static bool
+view_sealed(struct torc_view *out, struct sealed_image *sealed)
+{
+	return torc_view_read(out, load_sealed, sealed, 3000000, true);
+}
+
+static void
+each_connection_has_its_version_and_host_and_clear_text_has_none(void **state)
+{
+	struct sealed_image sealed;
+	struct torc_view out;
+
+	(void)state;
+	make_sealed(&sealed);
+	assert_true(view_sealed(&out, &sealed));
+	assert_int_equal(out.conn_count, ROWS - 1);
+	assert_int_equal(out.conns[0].tls, CONN_CLEAR);
+	assert_int_equal(out.conns[1].tls, CONN_SECURE);
+	assert_string_equal(torc_view_version(&out.conns[1]), "1.3");
+	assert_string_equal(torc_view_cipher(&out.conns[1]),
+	    "TLS_CHACHA20_POLY1305_SHA256");
+	assert_string_equal(out.conns[1].host, "a.test");
+	/* What the last tenant had agreed on is not this one's. */
+	assert_int_equal(out.conns[2].tls, CONN_SHAKING);
+	assert_null(torc_view_version(&out.conns[2]));
+	assert_null(out.conns[2].host);
+	torc_view_fini(&out);
+	/* One that ends may have had TLS. */
+	sealed.image.rows[3][60] = 0;
+	assert_true(view_sealed(&out, &sealed));
+	assert_int_equal(out.conns[2].state, CONN_CLOSING);
+	assert_int_equal(out.conns[2].tls, CONN_TLS_UNKNOWN);
+	torc_view_fini(&out);
+	/* Nor is a name that cannot be one. */
+	sealed.sessions[1].name_size = 257;
+	assert_true(view_sealed(&out, &sealed));
+	assert_null(out.conns[1].host);
+	torc_view_fini(&out);
+	sealed.sessions[1].name_size = 10;
+	assert_true(view_sealed(&out, &sealed));
+	assert_null(out.conns[1].host);
+	torc_view_fini(&out);
+}
+
+static void
+of_a_connection_that_goes_while_it_is_read_nothing_wrong_is_told(void **state)
+{
+	(void)state;
+	/* Before the sessions, between them, and before the second rows. */
+	for (unsigned at = 2; at <= 4; at++) {
+		struct sealed_image sealed;
+		struct torc_view out;
+
+		make_sealed(&sealed);
+		sealed.change_at = at;
+		sealed.gone = true;
+		assert_true(view_sealed(&out, &sealed));
+		assert_int_equal(sealed.loads, 4);
+		assert_int_equal(out.conns[1].tls, CONN_TLS_UNKNOWN);
+		assert_null(torc_view_version(&out.conns[1]));
+		assert_null(out.conns[1].host);
+		torc_view_fini(&out);
+	}
+}
+
+static void
+a_session_that_is_stored_while_it_is_read_is_told_whole_or_not(void **state)
+{
+	(void)state;
+	for (unsigned at = 2; at <= 4; at++) {
+		struct sealed_image sealed;
+		struct torc_view out;
+
+		make_sealed(&sealed);
+		sealed.change_at = at;
+		sealed.named = true;
+		assert_true(view_sealed(&out, &sealed));
+		assert_int_equal(out.conns[2].tls,
+		    at == 2 ? CONN_SECURE : CONN_SHAKING);
+		if (at == 2)
+			assert_string_equal(out.conns[2].host, "c.test");
+		else
+			assert_null(out.conns[2].host);
+		torc_view_fini(&out);
+	}
+}
+
+static void
+a_page_whose_head_is_older_tells_nothing_of_tls(void **state)
+{
+	struct sealed_image sealed;
+	struct torc_view out;
+
+	(void)state;
+	make_sealed(&sealed);
+	/* What lies there is a counter. */
+	sealed.image.page.counters.offset -= 16;
+	assert_true(view_sealed(&out, &sealed));
+	assert_int_equal(out.page.sessions.count, 0);
+	assert_int_equal(out.conns[1].tls, CONN_TLS_UNKNOWN);
+	assert_null(out.conns[1].host);
+	torc_view_fini(&out);
+	sealed.image.page.fields.count = TORC_FIELD_TRANSPORT;
+	assert_true(view_sealed(&out, &sealed));
+	assert_int_equal(out.conns[1].tls, CONN_TLS_UNKNOWN);
+	torc_view_fini(&out);
 }
 
 static void
@@ -856,18 +1025,18 @@ a_page_of_another_size_or_version_is_read_as_far_as_it_is_known(
 	assert_true(view(&out, &image, sizeof(image)));
 	for (unsigned i = 0; i < HANDSHAKE_SETS; i++)
 		assert_true(torc_view_has(&out, &handshake_sets[i]));
-	free(out.conns);
+	torc_view_fini(&out);
 	image.page.counters.count = 5;	/* of an older torc */
 	assert_true(view(&out, &image, sizeof(image)));
 	for (unsigned i = 0; i < HANDSHAKE_SETS; i++)
 		assert_false(torc_view_has(&out, &handshake_sets[i]));
 	assert_int_equal(out.page.counter.cqes, 42);
 	assert_int_equal(out.page.counter.sent, 0);
-	free(out.conns);
+	torc_view_fini(&out);
 	image.page.counters.count = 4;
 	assert_true(view(&out, &image, sizeof(image)));
 	assert_int_equal(out.page.counter.cqes, 0);
-	free(out.conns);
+	torc_view_fini(&out);
 	image.page.version = 2;
 	assert_false(view(&out, &image, sizeof(image)));
 	image.page.version = 1;
@@ -886,7 +1055,7 @@ a_page_that_is_cut_or_lies_ends_well(void **state)
 	make_image(&image);
 	for (size_t size = 0; size < sizeof(image); size++) {
 		if (view(&out, &image, size))
-			free(out.conns);
+			torc_view_fini(&out);
 	}
 	for (int round = 0; round < 20000; round++) {
 		uint8_t *bytes = (uint8_t *)&copy;
@@ -897,7 +1066,7 @@ a_page_that_is_cut_or_lies_ends_well(void **state)
 			    sizeof(copy))] = (uint8_t)next_random(&seed);
 		if (view(&out, &copy, sizeof(copy))) {
 			torc_view_tag(&out, next_random(&seed));
-			free(out.conns);
+			torc_view_fini(&out);
 		}
 	}
 }
@@ -918,7 +1087,7 @@ user_data_is_decoded_to_kind_slot_and_generation(void **state)
 	assert_true(tag.slot == 77);
 	assert_string_equal(torc_view_tag(&out, 2ull << 60).kind, "op");
 	assert_string_equal(torc_view_tag(&out, 15ull << 60).kind, "15");
-	free(out.conns);
+	torc_view_fini(&out);
 }
 
 #define CLAIM(name) cmocka_unit_test(name)
@@ -952,6 +1121,12 @@ main(void)
 	CLAIM(what_may_not_be_read_is_blamed_on_nothing_that_was_not_checked),
 		CLAIM(sockets_are_named_by_their_peers),
 		CLAIM(a_page_is_read_with_its_connections),
+		CLAIM(
+		    each_connection_has_its_version_and_host_and_clear_text_has_none),
+		CLAIM(
+		    of_a_connection_that_goes_while_it_is_read_nothing_wrong_is_told),
+		CLAIM(a_session_that_is_stored_while_it_is_read_is_told_whole_or_not),
+		CLAIM(a_page_whose_head_is_older_tells_nothing_of_tls),
 	    CLAIM(a_page_of_another_size_or_version_is_read_as_far_as_it_is_known),
 		CLAIM(a_page_that_is_cut_or_lies_ends_well),
 		CLAIM(user_data_is_decoded_to_kind_slot_and_generation),

@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 
 from stage import BUILD, Ringstat, Stage, differences, until
@@ -142,6 +143,7 @@ def agreements(ringstat, server):
 
 def same_figures(ringstat, server):
     """--openmetrics and --handshakes have what --json has."""
+    until(lambda: torc(ringstat, server)["conns"]["open"] == 0, "all left")
     said = torc(ringstat, server)
     metrics = ringstat.run("--openmetrics", "-p", server.pid).stdout
     table = [re.split(r"  +|\s+(?=\d+$)", line.strip()) for line in
@@ -160,6 +162,96 @@ def same_figures(ringstat, server):
     return wrong
 
 
+def listed(ringstat, server):
+    """The rows of --conns, by the port of the peer."""
+    return {conn["peer"].rsplit(":", 1)[1]: conn for conn in
+            torc(ringstat, server, "--conns")["conns"]["list"]
+            if conn["peer"] is not None}
+
+
+def rows(ringstat, server):
+    """--conns has version and host of each, also of a session that goes on."""
+    old = context(ssl.TLSVersion.TLSv1_2)
+    first = server.shake(old, "first.test")
+    again = old.wrap_socket(server.connect(), server_hostname="first.test",
+                            session=first.session)
+    clients = [
+        (first, (True, "1.2", "first.test")),
+        (again, (True, "1.2", "first.test")),
+        (server.shake(context(ssl.TLSVersion.TLSv1_3), "x" * 60 + ".test"),
+         (True, "1.3", "x" * 60 + ".test")),
+        (server.shake(context(ssl.TLSVersion.TLSv1_3), None),
+         (True, "1.3", None)),
+        (server.connect(), (True, None, None)),
+        (server.connect(secure=False), (False, None, None)),
+    ]
+    until(lambda: len(listed(ringstat, server)) == len(clients), "all")
+    found = listed(ringstat, server)
+    wrong = [] if again.session_reused else ["no session went on"]
+    for client, expected in clients:
+        row = found[str(client.getsockname()[1])]
+        wrong += differences(
+            (row["tls"], row["tls_version"], row["tls_host"]), expected)
+        wrong += differences(row["tls_cipher"] is None, expected[1] is None)
+    table = ringstat.table("--conns", "-p", server.pid)
+    wrong += differences(
+        sorted((row["TLS"], row["HOST"]) for row in table),
+        sorted((tls and version or (tls and "begins" or "no"), host or "-")
+               for _, (tls, version, host) in clients))
+    for client, _ in clients:
+        client.close()
+    return wrong
+
+
+class Coming:
+    """Clients that come and go: a host of one version each."""
+
+    def __init__(self, server):
+        self.server = server
+        self.over = False
+        self.threads = [threading.Thread(target=self.run, args=(i,))
+                        for i in range(4)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, number):
+        """Names of all lengths, with the version as their first letters."""
+        versions = [("1.2", context(ssl.TLSVersion.TLSv1_2)),
+                    ("1.3", context(ssl.TLSVersion.TLSv1_3))]
+        turn = number
+        while not self.over:
+            version, made = versions[turn % 2]
+            letter = "abcdefgh"[turn % 8]
+            name = f"v{version}-{letter * (turn * 7 % 50 + 1)}.test"
+            self.server.shake(made, name).close()
+            turn += 1
+
+    def stop(self):
+        """All have ended."""
+        self.over = True
+        for thread in self.threads:
+            thread.join()
+
+
+def coming_and_going(ringstat, server):
+    """No row has the version of one connection and the host of another."""
+    coming = Coming(server)
+    end = time.monotonic() + 30
+    wrong = []
+    seen = 0
+    while seen < 300 and time.monotonic() < end:
+        for conn in torc(ringstat, server, "--conns")["conns"]["list"]:
+            host = conn["tls_host"]
+            if host is None:
+                continue
+            seen += 1
+            if not re.fullmatch(rf"v{conn['tls_version']}-([a-h])\1*\.test",
+                                host):
+                wrong.append(f"{conn}")
+    coming.stop()
+    return wrong or (None if seen > 0 else "no host was seen")
+
+
 def claims(stage, server, ringstat):
     """In the order of the man page."""
     def claim(text, proof):
@@ -167,6 +259,9 @@ def claims(stage, server, ringstat):
 
     claim("a handshake that failed is counted for its reason", reasons)
     claim("those that were done, by version and cipher", agreements)
+    claim("no connection has the host of another one, while they come and go",
+          coming_and_going)
+    claim("each has its version and its host, or none", rows)
     claim("every format has the same figures", same_figures)
 
 

@@ -98,7 +98,8 @@ set_maker(struct torc_reactor *reactor, void *arg)
 }
 
 static void
-start(struct scene *scene, struct torc_tls_config config)
+start_with(struct scene *scene, struct torc_tls_config config,
+    const struct torc_config *reactor)
 {
 	struct torc_error error;
 
@@ -110,8 +111,14 @@ start(struct scene *scene, struct torc_tls_config config)
 	    torc_tls_host_add(scene->tls, NULL, peer_file("rsa.pem"),
 		peer_file("rsa.key"), &error),
 	    0);
-	server_start(&scene->server, NULL, echo_handler, NULL);
+	server_start(&scene->server, reactor, echo_handler, NULL);
 	server_call(&scene->server, set_maker, scene->tls);
+}
+
+static void
+start(struct scene *scene, struct torc_tls_config config)
+{
+	start_with(scene, config, NULL);
 }
 
 static void
@@ -613,6 +620,30 @@ each_suite_and_version_is_counted_where_it_was_agreed_on(void **state)
 	stop(&scene);
 }
 
+static void
+without_a_page_they_are_counted_all_the_same(void **state)
+{
+	const struct torc_config config = { .no_stats = true };
+	struct torc_stats stats;
+	struct scene scene;
+	struct peer peer;
+	SSL_CTX *context = peer_context(TLS1_2_VERSION, TLS1_3_VERSION);
+
+	(void)state;
+	start_with(&scene, (struct torc_tls_config) { .no_tickets = true },
+	    &config);
+	peer_meet(&peer, context, scene.server.port, "a.test");
+	peer_echo(&peer, "hello");
+	torc_reactor_stats_read(scene.server.reactor, &stats);
+	assert_int_equal(stats.handshakes_tls_1_3, 1);
+	/* What was agreed on is not shown where there is no room for it. */
+	assert_true(scene.server.reactor->stats_page.page->magic ==
+	    TORC_STATS_PAGE_MAGIC);
+	peer_close(&peer);
+	SSL_CTX_free(context);
+	stop(&scene);
+}
+
 static int
 set_up(void **state)
 {
@@ -646,6 +677,8 @@ main(void)
 		    servers_that_do_not_speak_tls_or_leave_or_stay_silent_are_told_apart),
 		cmocka_unit_test(
 		    each_suite_and_version_is_counted_where_it_was_agreed_on),
+		cmocka_unit_test(
+		    without_a_page_they_are_counted_all_the_same),
 	};
 
 	cmocka_set_test_filter(getenv("TORC_TEST"));

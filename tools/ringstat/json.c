@@ -457,6 +457,13 @@ put_conn(struct json *json, const struct process *process,
 	put_count(json, "held_bytes", conn->held);
 	put_count(json, "staged_bytes", conn->staged);
 	put_number(json, "age_ms", conn->age_ms);
+	if (conn->tls == CONN_TLS_UNKNOWN)
+		put_null(json, "tls");
+	else
+		put_bool(json, "tls", conn->tls != CONN_CLEAR);
+	put_string(json, "tls_version", torc_view_version(conn));
+	put_string(json, "tls_cipher", torc_view_cipher(conn));
+	put_string(json, "tls_host", conn->host);
 	end(json, '}');
 }
 

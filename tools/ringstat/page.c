@@ -163,6 +163,9 @@ load_head(struct torc_view *view, torc_view_load *load, void *arg)
 	if (!load(arg, 0, page, head) || page->magic != TORC_STATS_PAGE_MAGIC ||
 	    page->version != TORC_STATS_PAGE_VERSION || page->size < head)
 		return false;
+	/* That of an older one is shorter. */
+	if (page->counters.offset < head)
+		page->sessions = (struct torc_stats_page_part) { .count = 0 };
 	return load_part(load, arg, &page->counters, &page->counter,
 	    sizeof(page->counter), 8) &&
 	    load_part(load, arg, &page->gauges, &page->gauge,
@@ -260,6 +263,159 @@ add_row(struct torc_view *view, const struct conn_view *conn, bool keep)
 	view->conns[at] = *conn;
 }
 
+/* ---- What connections have agreed on ---- */
+
+/* So many rows, and what lies beside them. */
+struct block {
+	uint32_t from;
+	uint32_t count;
+	uint8_t *rows;
+	uint8_t *again;		/* the rows, read behind all else */
+	struct torc_stats_page_session *sessions[2];	/* NULL: not known */
+};
+
+static const char *
+name_in(const char *const *names, unsigned count, unsigned value)
+{
+	return value > 0 && value <= count ? names[value - 1] : NULL;
+}
+
+const char *
+torc_view_version(const struct conn_view *conn)
+{
+	return name_in(versions, COUNT(versions), conn->version);
+}
+
+const char *
+torc_view_cipher(const struct conn_view *conn)
+{
+	return name_in(ciphers, COUNT(ciphers), conn->cipher);
+}
+
+/* It must not be longer than it may be, nor end before. */
+static char *
+copy_host(const struct torc_stats_page_session *session)
+{
+	const size_t size = session->name_size;
+	char *host;
+
+	if (size == 0 || size > sizeof(session->name) ||
+	    memchr(session->name, '\0', size) != NULL)
+		return NULL;
+	host = must_grow(NULL, size + 1, 1);
+	memcpy(host, session->name, size);
+	host[size] = '\0';
+	return host;
+}
+
+static bool
+is_same(const struct torc_stats_page *page, const uint8_t *row,
+    const uint8_t *again)
+{
+	return field_of(page, again, TORC_FIELD_SLOT) == TORC_SLOT_TAKEN &&
+	    field_of(page, again, TORC_FIELD_GENERATION) ==
+	    field_of(page, row, TORC_FIELD_GENERATION);
+}
+
+/* Of a row of a block. stats_page.h says why what is told is true. */
+static void
+add_session(struct conn_view *conn, const struct torc_stats_page *page,
+    const struct block *block, uint32_t at)
+{
+	const size_t place = (size_t)at * page->conns.stride;
+	const uint8_t *row = block->rows + place;
+	const struct torc_stats_page_session *first, *second;
+	uint32_t owner;
+
+	if (page->field[TORC_FIELD_TRANSPORT].width == 0 ||
+	    block->again == NULL || !is_same(page, row, block->again + place))
+		return;
+	if (field_of(page, row, TORC_FIELD_TRANSPORT) == 0) {
+		/* At its end it has lost what it had. */
+		conn->tls = field_of(page, row, TORC_FIELD_DOOMED) != 0 ?
+		    CONN_TLS_UNKNOWN : CONN_CLEAR;
+		return;
+	}
+	owner = (uint32_t)field_of(page, row, TORC_FIELD_GENERATION) + 1;
+	first = &block->sessions[0][at];
+	second = &block->sessions[1][at];
+	conn->tls = CONN_SHAKING;
+	if (first->owner != owner || second->owner != owner)
+		return;
+	conn->tls = CONN_SECURE;
+	conn->version = second->version;
+	conn->cipher = second->cipher;
+	conn->host = copy_host(second);
+}
+
+/* Twice, and then the rows once more. */
+static void
+load_sessions(struct block *block, const struct torc_stats_page *page,
+    torc_view_load *load, void *arg)
+{
+	const size_t size = sizeof(struct torc_stats_page_session);
+	const uint64_t stride = page->conns.stride;
+
+	if (page->sessions.stride != size ||
+	    page->sessions.count < block->from + block->count)
+		return;
+	for (unsigned i = 0; i < 2; i++) {
+		struct torc_stats_page_session *sessions =
+		    must_grow(NULL, block->count, size);
+
+		block->sessions[i] = sessions;
+		if (!load(arg, page->sessions.offset + block->from * size,
+		    sessions, block->count * size))
+			memset(sessions, 0, block->count * size);
+	}
+	block->again = must_grow(NULL, block->count, stride);
+	if (!load(arg, page->conns.offset + block->from * stride,
+	    block->again, block->count * stride))
+		memset(block->again, 0, block->count * stride);
+}
+
+/* False: it is not there. */
+static bool
+load_block(struct torc_view *view, torc_view_load *load, void *arg,
+    struct block *block, bool keep)
+{
+	const struct torc_stats_page *page = &view->page;
+	const uint64_t stride = page->conns.stride;
+
+	if (!load(arg, page->conns.offset + block->from * stride,
+	    block->rows, block->count * stride))
+		return false;
+	if (keep)
+		load_sessions(block, page, load, arg);
+	return true;
+}
+
+static void
+add_block(struct torc_view *view, struct block *block, uint64_t now_ns,
+    bool keep)
+{
+	const struct torc_stats_page *page = &view->page;
+
+	for (uint32_t i = 0; i < block->count; i++) {
+		const uint8_t *row = block->rows +
+		    (size_t)i * page->conns.stride;
+		struct conn_view conn;
+
+		if (field_of(page, row, TORC_FIELD_SLOT) != TORC_SLOT_TAKEN)
+			continue;
+		conn = view_row(page, row, block->from + i, now_ns);
+		if (keep)
+			add_session(&conn, page, block, i);
+		add_row(view, &conn, keep);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		free(block->sessions[i]);
+		block->sessions[i] = NULL;
+	}
+	free(block->again);
+	block->again = NULL;
+}
+
 static void
 load_conns(struct torc_view *view, torc_view_load *load, void *arg,
     uint64_t now_ns, bool keep)
@@ -267,7 +423,7 @@ load_conns(struct torc_view *view, torc_view_load *load, void *arg,
 	const struct torc_stats_page *page = &view->page;
 	const uint32_t stride = page->conns.stride;
 	uint64_t count = page->gauge.conns_touched;
-	uint8_t *rows;
+	struct block block = { .rows = NULL };
 
 	if (page->conns.count == 0 || stride == 0 || stride > MAX_STRIDE ||
 	    page->field[TORC_FIELD_SLOT].width != 4)
@@ -277,26 +433,15 @@ load_conns(struct torc_view *view, torc_view_load *load, void *arg,
 	if (count > MAX_ROWS)
 		count = MAX_ROWS;
 	view->conns_known = true;
-	rows = must_grow(NULL, ROWS_AT_ONCE, stride);
-	for (uint32_t from = 0; from < count; from += ROWS_AT_ONCE) {
-		uint32_t some = (uint32_t)count - from < ROWS_AT_ONCE ?
-		    (uint32_t)count - from : ROWS_AT_ONCE;
-
-		if (!load(arg, page->conns.offset + (uint64_t)from * stride,
-		    rows, (size_t)some * stride))
+	block.rows = must_grow(NULL, ROWS_AT_ONCE, stride);
+	for (; block.from < count; block.from += ROWS_AT_ONCE) {
+		block.count = (uint32_t)count - block.from < ROWS_AT_ONCE ?
+		    (uint32_t)count - block.from : ROWS_AT_ONCE;
+		if (!load_block(view, load, arg, &block, keep))
 			break;
-		for (uint32_t i = 0; i < some; i++) {
-			const uint8_t *row = rows + (size_t)i * stride;
-			struct conn_view conn;
-
-			if (field_of(page, row, TORC_FIELD_SLOT) !=
-			    TORC_SLOT_TAKEN)
-				continue;
-			conn = view_row(page, row, from + i, now_ns);
-			add_row(view, &conn, keep);
-		}
+		add_block(view, &block, now_ns, keep);
 	}
-	free(rows);
+	free(block.rows);
 }
 
 bool
@@ -373,10 +518,18 @@ out:
 }
 
 void
+torc_view_fini(struct torc_view *view)
+{
+	for (unsigned i = 0; view->conns != NULL && i < view->conn_count; i++)
+		free(view->conns[i].host);
+	free(view->conns);
+}
+
+void
 torc_view_free(struct torc_view *view)
 {
 	if (view != NULL)
-		free(view->conns);
+		torc_view_fini(view);
 	free(view);
 }
 

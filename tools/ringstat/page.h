@@ -24,6 +24,14 @@ enum conn_state {
 };
 extern const char *const conn_states[CONN_STATES];
 
+/* Whether a connection has TLS. */
+enum conn_tls {
+	CONN_TLS_UNKNOWN,	/* the page is older, or it has gone */
+	CONN_CLEAR,
+	CONN_SHAKING,		/* its handshake goes on */
+	CONN_SECURE,		/* it is done */
+};
+
 struct conn_view {
 	uint32_t slot;
 	int32_t fd;
@@ -34,6 +42,11 @@ struct conn_view {
 	uint64_t ino;		/* of the socket; 0: not known */
 	bool armed;		/* a receive is in flight */
 	bool sending;		/* a send is */
+	enum conn_tls tls;
+	unsigned version;	/* enum torc_version: 0 unless CONN_SECURE */
+	unsigned cipher;	/* enum torc_cipher */
+	char *host;		/* that the client asked for; NULL: none, or
+				 * not known */
 };
 
 /* A copy of a page, checked: what a page does not have is 0. */
@@ -104,6 +117,12 @@ bool torc_view_read(struct torc_view *view, torc_view_load *load, void *arg,
 void torc_view_attach(struct sample *sample, unsigned process, int fds,
     unsigned fd, bool conns);
 void torc_view_free(struct torc_view *view);
+/* Free what a view has. */
+void torc_view_fini(struct torc_view *view);
+
+/* "1.3", or NULL: it is not known. */
+const char *torc_view_version(const struct conn_view *conn);
+const char *torc_view_cipher(const struct conn_view *conn);
 
 /*
  * What connections did, as in struct torc_stats_page_op: UNKNOWN where the page

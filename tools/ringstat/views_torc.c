@@ -21,6 +21,18 @@ age_cell(struct table *table, int64_t ms)
 		table_cell(table, "%lldm", (long long)(ms / 60000));
 }
 
+static void
+tls_cell(struct table *table, const struct conn_view *conn)
+{
+	static const char *const words[] = {
+		[CONN_TLS_UNKNOWN] = "-", [CONN_CLEAR] = "no",
+		[CONN_SHAKING] = "begins", [CONN_SECURE] = "yes",
+	};
+	const char *version = torc_view_version(conn);
+
+	table_cell(table, "%s", version != NULL ? version : words[conn->tls]);
+}
+
 unsigned
 views_print_conns(const struct sample *sample, const struct screen *screen)
 {
@@ -28,7 +40,7 @@ views_print_conns(const struct sample *sample, const struct screen *screen)
 		{ "PID", false, 0 }, { "COMM", true, 2 }, { "R", false, 0 },
 		{ "FD", false, 1 }, { "PEER", true, 0 }, { "STATE", true, 0 },
 		{ "HELD", false, 0 }, { "STAGED", false, 0 },
-		{ "AGE", false, 0 },
+		{ "AGE", false, 0 }, { "TLS", true, 3 }, { "HOST", true, 4 },
 	};
 	struct table table;
 
@@ -53,6 +65,9 @@ views_print_conns(const struct sample *sample, const struct screen *screen)
 			table_bytes(&table, (int64_t)conn->held);
 			table_bytes(&table, (int64_t)conn->staged);
 			age_cell(&table, conn->age_ms);
+			tls_cell(&table, conn);
+			table_name(&table, conn->host != NULL ? conn->host :
+			    "");
 		}
 	}
 	return table_end(&table, screen);
