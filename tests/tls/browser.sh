@@ -153,8 +153,9 @@ loads_all() {
 	    [ "$(wc -l <"$scratch/shaken")" -le $HANDSHAKES ]
 }
 
+# Its helpers have its profile or its home in their command lines.
 ended() {
-	! pgrep -f -- "--user-data-dir=$scratch/profile"
+	! pgrep -f -- "$scratch/"
 }
 
 nothing_is_left() {
