@@ -90,8 +90,9 @@ static const struct field {
 _Static_assert(sizeof(struct torc_stats) == sizeof(uint64_t) *
     (sizeof(fields) / sizeof(fields[0]) + TAIL_WORDS),
     "each word of the statistics has a row");
-_Static_assert(offsetof(struct torc_stats, handshakes_failed_left) ==
-    sizeof(struct torc_stats) - TAIL_WORDS * sizeof(uint64_t) &&
+_Static_assert(offsetof(struct torc_stats, handshakes_other_cipher) -
+    offsetof(struct torc_stats, handshakes_failed_left) ==
+    (TAIL_WORDS - 1) * sizeof(uint64_t) &&
     offsetof(struct torc_stats, handshakes_tls_1_2) -
     offsetof(struct torc_stats, handshakes_failed_left) ==
     (TORC_FAILURES - 1) * sizeof(uint64_t) &&

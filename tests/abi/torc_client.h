@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * torc_client.h - pools of connections, connections by name, and blocking work
- * on threads. The author of a client needs these beside torc.h. Its conventions
- * apply. A program that uses none of this pays nothing for it.
+ * torc_client.h - what the author of a client needs beside torc.h: a pool of
+ * connections, blocking work, connections by name. The conventions of torc.h
+ * hold. A program that uses none of it does not pay for it.
  */
 #ifndef TORC_CLIENT_H
 #define TORC_CLIENT_H
@@ -40,95 +40,84 @@ TORC_API void torc_pool_stats_read_sized(const struct torc_pool *pool,
 /* ---- Pools ---- */
 
 /*
- * A pool keeps connections to one backend for the fibers of one reactor. It
- * calls them items, and only their kind knows what they are. Most are a
- * structure of the client's with a torc_conn in it.
+ * A pool keeps connections to one backend for the fibers of one reactor. What
+ * it keeps are items that only their kind knows: mostly a structure of the
+ * client's with a torc_conn in it.
  *
- * A pool gives up idle connections when descriptors run out (struct
- * torc_keeper).
+ * Idle connections leave when descriptors have run out (struct torc_keeper).
  *
- * To let a handler find the pool of its reactor, keep the pool, or the
- * structure that has it, with torc_reactor_set_data() under a key of the
- * client.
+ * torc_reactor_set_data() with a key of the client's is the place for a pool
+ * (or for what has one), so that a handler finds "this reactor's".
  *
- * Failures. There are two kinds. A failure of open() shows that the backend
- * cannot be reached. The pool then pauses, and acquires fail, for every fiber.
- * A request that fails, or whose connection ends in the middle of it, has
- * failed alone. Its connection is released as not reusable, and no other fiber
- * notices. If a protocol begins with a greeting or a login, the kind awaits it
- * in open().
+ * Two kinds of failure. That open() fails shows that the backend cannot be
+ * reached: the pool pauses, and acquires fail, for all. That a request fails,
+ * or its connection ends in the middle of it, is the error of that request:
+ * the connection is released as not reusable, and nobody else notices. A kind
+ * whose protocol begins with a greeting or a login awaits it in open().
  *
- * Fairness. An acquire may name a key, which says whom it is for: an address or
- * a user. Keys that wait take turns. A key may hold at most three times as many
- * connections as are free. So one key alone may hold three quarters of a pool,
- * the share shrinks as more keys come, and a key that holds nothing finds a
- * free connection. When the queue is full, the key with the most fibers in it
- * loses the last of them. Acquires without a key form one queue, and have no
- * such share.
+ * Fairness. An acquire may name a key, for whom it is: an address, a user.
+ * Keys that wait take turns. One key may hold at most three times what is
+ * free, so that three quarters of a pool are the most for one, the share
+ * shrinks as there are more of them, and those that hold nothing find
+ * something free. When the queue is full, the key that has most fibers in it
+ * loses its last one. Acquires without a key are one line, without a share.
  */
 
-/* What a pool must know about its connections. It grows. */
+/* What a pool must know of its connections. It grows. */
 struct torc_pool_kind {
-	const char *name;	/* for people to read */
+	const char *name;	/* for people */
 	/*
-	 * Parks. Open a connection that can be used at once: connected and
-	 * authenticated. Returns 0, or a negative errno that acquires will
-	 * return; then nothing must be left behind. Runs on a fiber of its own.
-	 * Only this deadline ends it, and not that of an acquire. The fiber is
-	 * cancelled if the pool is destroyed meanwhile.
+	 * Parks. Make a connection that can be used at once: connected,
+	 * authenticated. 0, or a negative errno that acquires will return;
+	 * then nothing is left behind. Runs on a fiber of its own, which
+	 * nobody's deadline ends but this one.
 	 */
 	int (*open)(void **item, torc_deadline deadline, void *arg);
 	/*
-	 * Parks. Say goodbye if that is possible soon, then close and free the
-	 * connection. Runs on a fiber of its own, or, if there is none left, on
-	 * the one that destroys the pool. If the fiber is cancelled, the item
-	 * must be closed and freed nonetheless.
+	 * Parks. Say goodbye if that is possible soon, close, free. Runs on a
+	 * fiber of its own; when that is cancelled, the item still goes.
 	 */
 	void (*close)(void *item, void *arg);
 	/*
-	 * Free the memory of an item, but do not touch its connection: the
-	 * reactor is at its end and closes, or has closed, all that was open.
-	 * May be NULL.
+	 * The reactor is at its end, and closes or has closed what was open on
+	 * it: free memory, touch no connection. May be NULL.
 	 */
 	void (*free)(void *item, void *arg);
 	/*
-	 * Return whether an idle connection can still be used; it is closed if
-	 * not. Must not park. Most kinds use torc_conn_usable() here. NULL: an
-	 * idle connection can always be used.
+	 * Whether an idle one can be used; it is closed if not. Does not park.
+	 * Mostly torc_conn_usable(). NULL: all can.
 	 */
 	bool (*usable)(void *item, void *arg);
 };
 
 /*
- * The limits and times of a pool. A field that is 0 has its default. A value
- * out of its range is refused with -EINVAL. It grows.
+ * The bounds and times of a pool. 0 has the default; a value out of its range
+ * is refused with -EINVAL. It grows.
  */
 struct torc_pool_config {
-	unsigned size;		/* connections, including those being opened; 8;
-				 * 1 to 4096 */
-	unsigned waiters;	/* fibers that may wait; 1024; 1 to 1048576 */
-	unsigned idle_ms;	/* an idle connection is closed after this time;
-				 * 60000; TORC_NO_LIMIT: never */
-	unsigned open_ms;	/* time to open a connection; 5000; 1 to
-				 * TORC_NO_LIMIT */
-	unsigned retry_min_ms;	/* pause after a failed open, doubled after each
-				 * further one; 50; 1 to 60000 */
+	unsigned size;		/* connections, with those being opened; 8; 1
+				 * to 4096 */
+	unsigned waiters;	/* fibers in the queue; 1024; 1 to 1048576 */
+	unsigned idle_ms;	/* unused for so long: closed; 60000;
+				 * TORC_NO_LIMIT: never */
+	unsigned open_ms;	/* to open one; 5000; 1 to TORC_NO_LIMIT */
+	unsigned retry_min_ms;	/* after a failed open; doubled each time;
+				 * 50; 1 to 60000 */
 	unsigned retry_max_ms;	/* the longest pause; 500, or `retry_min_ms` if
 				 * that is more; 1 to 60000 */
-	unsigned lifetime_ms;	/* a connection is not used again after this
-				 * time, or up to a tenth earlier; 0 or
-				 * TORC_NO_LIMIT: no such limit */
-	unsigned aside_max;	/* connections set aside at once: see
-				 * torc_pool_set_aside(); none by default; to
-				 * 65536 */
+	unsigned lifetime_ms;	/* after which, or up to a tenth earlier, one
+				 * is not used again; 0 or TORC_NO_LIMIT:
+				 * no such limit */
+	unsigned aside_max;	/* set aside at once: see torc_pool_set_aside();
+				 * none by default; to 65536 */
 };
 
 /*
- * Create a pool for the reactor of this thread. It opens no connection until
- * one is asked for. `kind` and `config` are copied, and `config` may be NULL.
- * `arg` and the name of the kind stay the caller's and must outlive the pool.
- * Returns 0, or: -EINVAL `error` names the field, its value and its bounds;
- * -ENOMEM; -ENOBUFS the reactor has 1024 pools.
+ * Create a pool for the reactor of this thread. It opens nothing before it is
+ * asked. `kind` and `config`, which may be NULL, are copied; `arg` and the name
+ * of the kind are the caller's and outlive the pool. Returns 0, or: -EINVAL,
+ * and `error` names the field, its value and its bounds; -ENOMEM; -ENOBUFS the
+ * reactor has 1024 pools.
  */
 static inline int
 torc_pool_create(struct torc_pool **pool, const struct torc_pool_kind *kind,
@@ -139,39 +128,33 @@ torc_pool_create(struct torc_pool **pool, const struct torc_pool_kind *kind,
 }
 
 /*
- * Parks. Acquire a connection of a pool. This is the idle one that came back
- * last. If none is idle and there are fewer than `size`, a new one is opened.
- * Otherwise the fiber waits for one, behind the fibers that have waited longer.
- * `*item` is the caller's until torc_pool_release() or torc_pool_take().
+ * Parks. Rent a connection: the one that came back last, or a new one while
+ * there are fewer than `size`, or the first that comes back or is opened
+ * after all those that wait longer have theirs. `*item` is the caller's until
+ * torc_pool_release().
  *
- * Returns 0, or: -ETIMEDOUT; -ECANCELED; -ENOBUFS `waiters` fibers wait
- * already, or this fiber was the last of its key in a full queue (see
- * Fairness); -ESHUTDOWN the reactor is at its end; the last error of open(), if
- * there is nothing to wait for. After an error `*item` is not set.
- *
- * While open() fails, the pool opens one connection at a time, after pauses
- * that grow from `retry_min_ms` to `retry_max_ms`. Each pause is shortened by
- * up to a half, at random. During a pause acquires fail at once, unless a
- * connection is in use that may come back.
+ * Returns 0, or a negative errno and `*item` is not set: -ETIMEDOUT,
+ * -ECANCELED; -ENOBUFS: `waiters` fibers wait already; -ESHUTDOWN: the reactor
+ * is at its end; or what open() said last, when it has failed and there is
+ * nothing to wait for. While open() fails, one is opened at a time, after
+ * pauses that grow from `retry_min_ms` to `retry_max_ms` (each is shortened by
+ * up to a half, at random); within a pause acquires fail at once, unless one
+ * is rented that may come back.
  */
 TORC_API int torc_pool_acquire(struct torc_pool *pool, void **item,
     torc_deadline deadline);
 
-/*
- * A wish says how to acquire a connection. All zero means: as
- * torc_pool_acquire() does. It grows.
- */
+/* A wish says how to rent. All zero: as torc_pool_acquire(). It grows. */
 struct torc_pool_wish {
-	uint64_t key;		/* whom it is for; 0: no key */
-	bool fresh;		/* open a new connection and leave idle ones
-				 * alone. For a request whose connection turned
-				 * out to have ended */
+	uint64_t key;		/* whom it is for; 0: no one in particular */
+	bool fresh;		/* one that was not rented before: it is opened
+				 * for this, and idle ones stay. For a request
+				 * whose connection had ended meanwhile */
 };
 
 /*
- * Parks. Acquire a connection as a wish says. It works as torc_pool_acquire()
- * otherwise. `wish` may be NULL. A wish of a later version of torc that sets a
- * field unknown here fails with -EINVAL.
+ * Parks. Rent a connection in a certain way, and otherwise as
+ * torc_pool_acquire(). `wish` may be NULL.
  */
 static inline int
 torc_pool_acquire_for(struct torc_pool *pool,
@@ -182,63 +165,61 @@ torc_pool_acquire_for(struct torc_pool *pool,
 }
 
 /*
- * Give an acquired connection back to its pool. It is not the caller's any
- * more. It is `reusable` if nothing on it is unread, unsent or outstanding. If
- * it is not, it is closed on a fiber of its own, and another one may take its
- * place at once. A fiber that kept a connection for long may release it even
- * after the reactor has ended; torc_pool_destroy() then frees it.
+ * Give a rented connection back; it is not the caller's any more. `reusable`:
+ * nothing is unread, unsent or outstanding on it. If not, it is closed on a
+ * fiber of its own, and another one may take its place at once. Also after the
+ * reactor has ended, by a fiber that kept it for long: torc_pool_destroy()
+ * frees it then.
  */
 TORC_API void torc_pool_release(struct torc_pool *pool, void *item,
     bool reusable);
 
 /*
- * Take an acquired connection out of its pool. The pool forgets it, and the
- * caller closes it. Another connection may take its place. This is for a
- * connection that will be used for something else, and for long.
+ * Take a rented connection out of the pool, which forgets it: it is the
+ * caller's to close, and another one may take its place. For what is used for
+ * something else from now on, and for long.
  */
 TORC_API void torc_pool_take(struct torc_pool *pool, void *item);
 
 /*
- * Set an acquired connection aside, or take it back. Do this while its user
- * waits for something other than the backend, for example for a slow client. A
- * connection that is set aside counts neither towards `size` nor towards the
- * share of its key, so no other fiber has to wait for it. One that is taken
- * back counts again at once. Returns 0, or -ENOBUFS if `aside_max` connections
- * are set aside already.
+ * Set a rented connection aside, or no more: its user waits for somebody else
+ * than the backend, such as a client that is slow. While it is set
+ * aside, it does not count towards `size`, nor towards the share of its key,
+ * and keeps no one else waiting. Returns 0, or -ENOBUFS: `aside_max` are set
+ * aside already. One that is not set aside any more counts again, at once.
  */
 TORC_API int torc_pool_set_aside(struct torc_pool *pool, void *item,
     bool aside);
 
 /*
- * Parks. Destroy a pool: close idle connections and end those being opened. No
- * connection may be in use, and no fiber may wait. The call must be made on a
- * fiber of the pool's reactor. It waits until all is closed, even if the fiber
- * is cancelled. At the deadline the fibers that close or open are cancelled, so
- * none of them waits for a peer any more. Returns 0 or -ETIMEDOUT, and the pool
- * is gone in either case.
+ * Parks. Destroy a pool: close what is idle, end what is being opened. Nothing
+ * is rented and no fiber waits. On a fiber of its reactor, until all is closed,
+ * also if the fiber is cancelled. At the deadline those that close or open are
+ * cancelled, and nobody waits for a peer any more. Returns 0, or -ETIMEDOUT,
+ * and the pool is gone in either case.
  *
- * The call may also be made after the reactor has ended and before it is
- * destroyed, for example in the `stop` of torc_serve(). Then it only frees
- * memory. If the reactor lost its ring, it frees nothing. NULL does nothing.
+ * Or after the reactor has ended and before it is destroyed, such as in the
+ * `stop` of torc_serve: only memory is freed then. (Of a reactor whose ring was
+ * lost nothing is freed.) NULL does nothing.
  */
 TORC_API int torc_pool_destroy(struct torc_pool *pool,
     torc_deadline deadline);
 
-/* Statistics of a pool: what it has now and what it has done. It grows. */
+/* What a pool has now, and what it has done. It grows. */
 struct torc_pool_stats {
 	/* Now. */
 	unsigned idle;
-	unsigned rented;	/* in use, including those set aside */
+	unsigned rented;	/* with those set aside */
 	unsigned opening;
 	unsigned closing;
-	unsigned waiting;	/* fibers that wait */
+	unsigned waiting;	/* fibers */
 	unsigned aside;
-	/* Since the pool was created. */
-	uint64_t opens;		/* opens that succeeded */
+	/* Since it was created. */
+	uint64_t opens;		/* that succeeded */
 	uint64_t failures;	/* opens that failed */
-	uint64_t acquires;	/* acquires that succeeded */
+	uint64_t acquires;	/* that succeeded */
 	uint64_t refusals;	/* acquires that failed */
-	int last_error;		/* error of the last open(); 0 if it worked */
+	int last_error;		/* of open(); 0 after one that succeeded */
 };
 
 /* Read the statistics of a pool. The reactor's thread. */
@@ -252,36 +233,33 @@ torc_pool_stats_read(const struct torc_pool *pool,
 /* ---- Blocking work ---- */
 
 /*
- * Parks. Run call(arg) on another thread, where it may block. Returns the
- * result of call(arg), or: -ETIMEDOUT or -ECANCELED the wait for a thread has
- * ended; -EAGAIN no thread could be created. After an error of these, `call`
- * has not run and will not run. If `call` can return the same errors, let it
- * tell by `arg` that it has run.
+ * Parks. Run call(arg) on a thread where it may block, and return what it
+ * returns. The threads belong to the process; they are made when they are
+ * needed, at most as many as torc_offload_threads() said, block all signals,
+ * and end when they had nothing to do for ten seconds (or with the process).
+ * They take what comes in order. `call` uses nothing of torc that does not say
+ * "Any thread."
  *
- * `call` may use nothing of torc that does not say "Any thread." Once it has
- * begun, torc_offload() waits for it whatever happens, because `arg` belongs to
- * the caller. A drain waits for it, too.
+ * The deadline and a cancel end the wait for a thread: -ETIMEDOUT or
+ * -ECANCELED, and `call` did not and will not run. Work that has begun is
+ * waited for, whatever happens, since `arg` is the caller's: a drain waits for
+ * it, too. -EAGAIN: no thread could be made.
  *
- * Threads. The threads belong to the process. They are created when they are
- * needed, up to the number set by torc_offload_threads(). They block all
- * signals, and take calls in the order in which these come. A thread ends when
- * it has had nothing to do for ten seconds, or with the process. After fork(2)
- * the child has none of them, and creates its own when it offloads on a reactor
- * of its own.
+ * After fork(2), the child has no such threads, and makes its own if it
+ * offloads on a reactor of its own.
  */
 TORC_API int torc_offload(int (*call)(void *arg), void *arg,
     torc_deadline deadline);
 
 /*
- * Set the maximum number of threads for torc_offload(): 1 to 1024, at first 8.
- * Threads beyond it end when they are idle. Any thread.
+ * Set how many threads there may be for torc_offload(), 1 to 1024; 8 at first.
+ * Those that are too many end when they are idle. Any thread.
  */
 TORC_API void torc_offload_threads(unsigned most);
 
 /*
- * Set the maximum number of threads for lookups of torc_dial_name(). It is 1 to
- * 1024, at first 256, and these come in addition to those of torc_offload().
- * Any thread.
+ * Set how many more threads there may be for lookups of torc_dial_name(), 1 to
+ * 1024; 256 at first. Any thread.
  */
 TORC_API void torc_lookup_threads(unsigned most);
 
@@ -289,50 +267,47 @@ TORC_API void torc_lookup_threads(unsigned most);
 
 /*
  * Parks. Connect to a server by its name. `address` is "host:port", where the
- * host is a name and the port a number. An address that torc_dial() reads is
- * accepted, too, and is not looked up.
+ * host is a name and the port a number, or what torc_dial() reads, which is not
+ * looked up.
  *
- * Lookups. getaddrinfo(3) resolves the name on a thread (see
- * torc_lookup_threads()). If it hangs, this call still returns at the deadline.
- * Dials of one name share a lookup that is under way. Names that end in the
- * same two labels use at most half of the threads. The last eighth of the
- * threads is kept for names whose last two labels no other lookup has. So a
- * name server that does not answer delays only the names that it serves.
+ * getaddrinfo(3) resolves the name on a thread (see torc_lookup_threads()). If
+ * it hangs, this call still returns at the deadline. Dials of one name share a
+ * lookup that is under way. Names that end in the same two labels use at most
+ * half of the threads, and the last eighth of the threads is kept for names
+ * whose last two labels no other lookup has. So a name server that does not
+ * answer delays only the names that it serves.
  *
- * Attempts. The addresses are tried in the order of RFC 8305, where address
- * families take turns. The next attempt begins when the last one has failed, or
- * 250 ms after it began. The first attempt that connects is used, and the
- * others are given up.
+ * The addresses are tried in the order of RFC 8305. Families take turns. The
+ * next attempt begins when the last one has failed, or 250 ms after it began.
+ * The first attempt that connects is used, and the others are given up.
  *
- * Returns 0, or: -EINVAL `address` cannot be parsed; -ENOENT there is no such
- * name; -EAGAIN the lookup failed for now; -EIO the lookup failed for good;
- * -ETIMEDOUT; -ECANCELED; -ENOMEM; another error of torc_dial(), and if all
- * attempts failed, that of the last one. After an error there is no connection,
- * and `*conn` must not be used.
+ * Returns 0, or: -EINVAL it is no address; -ENOENT there is no such name;
+ * -EAGAIN whether there is one could not be found out now; -EIO that cannot be
+ * found out at all; -ETIMEDOUT; -ECANCELED; the error of the attempt that
+ * failed last.
  */
 TORC_API int torc_dial_name(struct torc_conn **conn, const char *address,
     torc_deadline deadline);
 
 /*
- * Returns a kind for torc_pool_create() whose items are plain connections
- * (struct torc_conn). The `arg` of the pool is the address, which is read as by
- * torc_dial_name().
+ * Returns a kind for torc_pool_create() whose items are connections: struct
+ * torc_conn. The argument of the pool is the address, as torc_dial_name() reads
+ * it.
  */
 TORC_API const struct torc_pool_kind *torc_conn_pool_kind(void);
 
 /* The addresses of a name that were dialled. All zero at first. Frozen. */
 struct torc_dialled {
-	unsigned count;		/* how many `peers` there are */
-	unsigned left;		/* how many more addresses can be tried */
-	char peers[16][72];	/* as torc_conn_peer_address() writes them */
+	unsigned count;		/* of `peers` */
+	unsigned left;		/* others that can be tried next */
+	char peers[16][72];	/* as torc_conn_peer_address() has them */
 };
 
 /*
- * Parks. Connect to an address of a name that was not dialled yet. It works as
- * torc_dial_name(), but skips the addresses in `dialled` and adds the one that
- * it connects to. Use it when a server answers but is not the right one, and
- * other servers have the same name. Returns as torc_dial_name(), or: -EALREADY
- * there are no other addresses, or 16 were dialled.
+ * Parks. Connect to the next address of a name: as torc_dial_name(), but to
+ * none of the addresses in `dialled`, which has the one that is connected from
+ * then on: for a server that answers, but is not the one that was looked for,
+ * while others have the same name. Also -EALREADY: there are no others.
  */
 TORC_API int torc_dial_next(struct torc_conn **conn, const char *address,
     struct torc_dialled *dialled, torc_deadline deadline);

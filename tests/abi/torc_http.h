@@ -690,13 +690,10 @@ TORC_API int torc_http_forward_sized(struct torc_http *http,
  * as more bodies are buffered.
  */
 struct torc_http_client_config {
-	const char *address;	/* as torc_dial_name() reads it, or
-				 * "http://HOST:PORT", or "https://HOST:PORT",
-				 * where the port may be left out; copied; there
+	const char *address;	/* as torc_dial_name() reads it; copied; there
 				 * is no default */
-	const char *host;	/* the Host field; copied; NULL: the address
-				 * without a scheme, or localhost for a unix
-				 * socket */
+	const char *host;	/* the Host field; copied; NULL: the address, or
+				 * localhost for a unix socket */
 
 	/* The pool: see struct torc_pool_config. */
 	unsigned connections;	/* 8; 1 to 4096 */
@@ -750,13 +747,6 @@ struct torc_http_client_config {
 				 * and others wait for one: a client that takes
 				 * or sends nothing for this long may lose its
 				 * connection to the origin; 1000 */
-
-	/* TLS. */
-	struct torc_transport_dialler *transport;	/* what connections go
-				 * through: see torc_tls_client_transport() in
-				 * torc_tls.h; NULL: clear text */
-	const char *name;	/* whom the origin's certificate has to name;
-				 * copied; NULL: the host in `host` */
 };
 
 /*
@@ -854,8 +844,7 @@ struct torc_http_call {
  * struct torc_http_client lists; an error as torc_pool_acquire(). After 0, read
  * the body of the answer and then call torc_http_call_end(), even if reading
  * fails. After an error there is nothing to clean up; call->response.why may
- * explain it. What it says of TLS is the client's, and may change when the
- * fiber parks.
+ * explain it.
  *
  * If a connection that was used before turns out to be closed, and nothing was
  * answered on it, a repeatable request (GET, HEAD, OPTIONS, TRACE, PUT, DELETE)
