@@ -1500,34 +1500,57 @@ pour(int fd, unsigned nth, const char *head)
 	return false;
 }
 
-/* A few bytes at a time: each piece takes longer than tunnel_ms. */
+/*
+ * A few bytes at a time: each piece takes longer than tunnel_ms. How many came;
+ * `*longest_ms`: for how long none was taken.
+ */
+static size_t
+sip(int fd, uint8_t *bytes, size_t size, uint64_t *longest_ms)
+{
+	uint64_t before = now_ms();
+	size_t got = 0;
+	ssize_t more = 1;
+
+	*longest_ms = 0;
+	while (got < size && more > 0) {
+		const size_t most = got < 16000 ? 200 : size - got;
+
+		more = recv(fd, bytes + got, most, 0);
+		got += more > 0 ? (size_t)more : 0;
+		if (got < 16000)
+			pause_ms(20);
+		if (now_ms() - before > *longest_ms)
+			*longest_ms = now_ms() - before;
+		before = now_ms();
+	}
+	return got;
+}
+
 static void
 a_tunnel_lasts_while_one_side_takes_bytes_however_slowly(void **state)
 {
 	static const size_t head = sizeof(SWITCHED) - 1;
 	static uint8_t bytes[sizeof(SWITCHED) - 1 + LARGE];
-	size_t got = 0;
+	uint64_t longest_ms;
+	size_t got;
 	int fd;
 
 	(void)state;
 	tight = true;
-	origin_scene(pour, forward, idle_soon);
-	fd = open_small();
-	client_send(fd, SHOUT, strlen(SHOUT));
-	while (got < sizeof(bytes)) {
-		const size_t most = got < 16000 ? 200 : sizeof(bytes) - got;
-		ssize_t more = recv(fd, bytes + got, most, 0);
-
-		assert_true(more > 0);
-		got += (size_t)more;
-		if (got < 16000)
-			pause_ms(20);
-	}
+	/* Once more, if this machine is so slow that the client takes none. */
+	do {
+		origin_scene(pour, forward, idle_soon);
+		fd = open_small();
+		client_send(fd, SHOUT, strlen(SHOUT));
+		got = sip(fd, bytes, sizeof(bytes), &longest_ms);
+		if (got == sizeof(bytes))
+			assert_true(client_sees_fin(fd));
+		close(fd);
+		stop();
+	} while (got < sizeof(bytes) && longest_ms > 150);
+	assert_int_equal(got, sizeof(bytes));
 	assert_memory_equal(bytes, SWITCHED, head);
 	assert_true(stream_matches(7, 0, bytes + head, LARGE));
-	assert_true(client_sees_fin(fd));
-	close(fd);
-	stop();
 	tight = false;
 }
 
