@@ -894,7 +894,8 @@ send_stream_steadily(struct torc_conn *conn, void *arg)
 static int
 send_stream_in_vain(struct torc_conn *conn, void *arg)
 {
-	const uint64_t end = torc_now() - world.still_ns + 1000 * MS;
+	/* First comes what goes into the windows, in small pieces. */
+	const uint64_t end = torc_now() - world.still_ns + 3000 * MS;
 	int rc;
 
 	torc_conn_set_pace(conn, 30, TORC_NO_LIMIT);
