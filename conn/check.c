@@ -157,6 +157,17 @@ length(const struct torc_list *list)
 	return count;
 }
 
+/* Each handshake that failed was counted once more, for one reason. */
+static void
+check_failures(const struct torc_counters *counters)
+{
+	uint64_t reasons = 0;
+
+	for (unsigned i = 0; i < TORC_FAILURES - 1; i++)
+		reasons += counters->handshake_failures[i];
+	torc_assert(reasons == counters->handshakes_failed);
+}
+
 void
 torc_net_check(const struct torc_net *net)
 {
@@ -187,6 +198,7 @@ torc_net_check(const struct torc_net *net)
 	    torc_slots_index(&net->conns, net->unsent) < net->conns.touched);
 	torc_assert(net->favourite == NULL ||
 	    net->favourite->slot.next == TORC_SLOT_TAKEN);
+	check_failures(net->reactor->counters);
 	check_listeners(net);
 	torc_bufring_check(&net->buffers);
 }

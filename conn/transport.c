@@ -83,8 +83,7 @@ failure_of(const struct torc_conn *conn)
 	torc_debug_assert(!transport->ready);
 	if (transport->failure != TORC_FAILURE_UNTOLD)
 		return transport->failure;
-	if (conn->send_failed && conn->send_error == -ENOMEM)
-		return TORC_FAILURE_MEMORY;
+	/* Also where there was none for what is to be sent. */
 	if (conn->failed)
 		return conn->error == -ENOMEM ? TORC_FAILURE_MEMORY :
 		    conn->error == -EPROTO ? TORC_FAILURE_PROTOCOL :

@@ -305,6 +305,47 @@ without_a_transport_no_handshake_is_counted(void **state)
 	assert_int_equal(server_stop(&server), 0);
 }
 
+/* More than there may be memory for, while nobody reads it. */
+static void
+answer_without_end(struct torc_transport *transport)
+{
+	static const uint8_t answer[65536];
+
+	for (unsigned i = 0; i < 4; i++)
+		torc_transport_emit(transport, answer, sizeof(answer));
+}
+
+static bool
+has_no_memory(struct torc_reactor *reactor, void *arg)
+{
+	struct torc_stats stats;
+
+	(void)arg;
+	torc_reactor_stats_read(reactor, &stats);
+	return stats.handshakes_failed == 1 &&
+	    stats.handshakes_failed_memory == 1;
+}
+
+static void
+a_handshake_that_finds_no_memory_is_counted_for_that(void **state)
+{
+	struct server server;
+	struct client client;
+	bool told;
+
+	(void)state;
+	sealed_start(&server, NULL, echo_handler, NULL);
+	toy_step = answer_without_end;
+	client_begin(&client, server.port);
+	client_send(client.fd, "H", 1);
+	shutdown(client.fd, SHUT_WR);
+	told = server_await(&server, has_no_memory, NULL, 5000);
+	toy_step = NULL;
+	assert_true(told);
+	close(client.fd);
+	assert_int_equal(server_stop(&server), 0);
+}
+
 static void
 a_transport_that_is_not_ready_in_time_is_closed(void **state)
 {
@@ -994,6 +1035,8 @@ main(void)
 		cmocka_unit_test(
 		    handshakes_are_counted_while_they_go_on_and_by_how_they_end),
 		cmocka_unit_test(without_a_transport_no_handshake_is_counted),
+		cmocka_unit_test(
+		    a_handshake_that_finds_no_memory_is_counted_for_that),
 		cmocka_unit_test(
 		    a_transport_that_is_not_ready_in_time_is_closed),
 		cmocka_unit_test(
