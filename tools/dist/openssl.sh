@@ -24,8 +24,7 @@
 #       chain, a key or a list of revoked ones
 #   no-aria ... no-whirlpool, no-sm2 ... no-sm4, no-siv no-ocb no-ec2m no-gost
 #       ciphers and curves that no suite of torc_tls.h names
-# What stays: texts of errors (torc tells why in words), /etc/ssl/openssl.cnf if
-# there is one (it is how an operator forbids something), PBES2 with scrypt or
+# What stays: texts of errors (torc tells why in words), PBES2 with scrypt or
 # 3DES (keys with passwords), assembly, and what Debian adds: P-521 in words of
 # 128 bits.
 set -eu
