@@ -293,6 +293,7 @@ torc_transport_open(struct torc_conn *conn, uint8_t **data, uint32_t *size,
 	uint8_t *out = *data;
 	uint32_t opened;
 
+	torc_assert(!transport->away);
 	torc_debug_assert(*size > 0 && !conn->doomed);
 	if (room > 0)
 		out = torc_held_alloc(conn, room);

@@ -644,6 +644,46 @@ without_a_page_they_are_counted_all_the_same(void **state)
 	stop(&scene);
 }
 
+/* What the page says of the first connection: its host. */
+static void
+assert_shown(const struct scene *scene, const char *name)
+{
+	const struct torc_stats_page *page =
+	    scene->server.reactor->stats_page.page;
+	const struct torc_stats_page_session *session =
+	    (const void *)((const char *)page + page->sessions.offset);
+
+	assert_int_not_equal(page->sessions.count, 0);
+	assert_int_not_equal(session->owner, 0);
+	assert_int_equal(session->name_size, strlen(name));
+	assert_memory_equal(session->name, name, strlen(name));
+}
+
+static void
+the_host_that_a_client_asked_for_is_shown_and_not_that_of_one_before(
+    void **state)
+{
+	const char *const names[] = { "a.test", NULL };
+	SSL_CTX *context = peer_context(TLS1_2_VERSION, TLS1_3_VERSION);
+	struct scene scene;
+
+	(void)state;
+	start_with(&scene, (struct torc_tls_config) { .no_tickets = true },
+	    NULL);
+	for (unsigned i = 0; i < COUNT(names); i++) {
+		struct peer peer;
+
+		peer_meet(&peer, context, scene.server.port, names[i]);
+		peer_echo(&peer, "hello");
+		(void)server_counters(&scene.server);
+		assert_shown(&scene, names[i] != NULL ? names[i] : "");
+		peer_close(&peer);
+		assert_true(server_await_connections(&scene.server, 0));
+	}
+	SSL_CTX_free(context);
+	stop(&scene);
+}
+
 static int
 set_up(void **state)
 {
@@ -677,6 +717,8 @@ main(void)
 		    servers_that_do_not_speak_tls_or_leave_or_stay_silent_are_told_apart),
 		cmocka_unit_test(
 		    each_suite_and_version_is_counted_where_it_was_agreed_on),
+		cmocka_unit_test(
+	    the_host_that_a_client_asked_for_is_shown_and_not_that_of_one_before),
 		cmocka_unit_test(
 		    without_a_page_they_are_counted_all_the_same),
 	};
