@@ -66,6 +66,12 @@ done | claim "the functions that BUGS.md and CLAIMS.md name exist"
 tests/mutate.sh --apply-only 2>&1 >/dev/null |
     claim "every mutation of tests/mutations can be applied"
 
+sed -n 's/^try://p' tests/mutations/* | tr -s ' ' '\n' | sort -u |
+    while read -r program; do
+	[ -z "$program" ] || [ "$program" = sim ] ||
+	    ls tests/*/"$program.c" >/dev/null 2>&1 || echo "$program"
+done | claim "a mutation is tried with programs that there are"
+
 # "| FILE | function, function | why |": each is a function of that file.
 awk -F'|' '/^\| (sys|ring|reactor|conn)\// {
 		gsub(/[ `()]/, "", $2)
