@@ -334,8 +334,8 @@ a_handshake_that_finds_no_memory_is_counted_for_that(void **state)
 	bool told;
 
 	(void)state;
-	sealed_start(&server, NULL, echo_handler, NULL);
 	toy_step = answer_without_end;
+	sealed_start(&server, NULL, echo_handler, NULL);
 	client_begin(&client, server.port);
 	client_send(client.fd, "H", 1);
 	shutdown(client.fd, SHUT_WR);
