@@ -394,6 +394,25 @@ torc_sys_allowed_cpu(unsigned index)
 	return -ENOENT;
 }
 
+unsigned
+torc_sys_cpus(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(getpid(), sizeof(set), &set) < 0 ? 1 :
+	    (unsigned)CPU_COUNT(&set);
+}
+
+int
+torc_sys_unpin(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(getpid(), sizeof(set), &set) < 0)
+		return -errno;
+	return result(sched_setaffinity(0, sizeof(set), &set));
+}
+
 int
 torc_sys_pin(int cpu)
 {

@@ -180,6 +180,10 @@ int torc_sys_rlimit(int resource, uint64_t *soft);
 int torc_sys_raise_rlimit(int resource);
 /* The `index`-th CPU that this thread may run on, or -ENOENT past the last. */
 int torc_sys_allowed_cpu(unsigned index);
+/* How many CPUs the process may use: those of its first thread; at least 1. */
+unsigned torc_sys_cpus(void);
+/* Let the calling thread use these, whichever the one has that created it. */
+int torc_sys_unpin(void);
 /* Bind the calling thread to one CPU. */
 int torc_sys_pin(int cpu);
 size_t torc_sys_page_size(void);

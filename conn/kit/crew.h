@@ -3,11 +3,11 @@
  * crew.h - which task a thread takes next. Not locked: see offload.c.
  *
  * Work is taken in its order, by so many threads at a time; and so is what
- * computes, by others. Lookups have
- * threads of their own, many, since one that asks a server which is gone hangs
- * for half a minute. They are sorted by zone, the last two labels of a name:
- * names of one zone are asked of the same servers. Zones take turns; a zone has
- * at most half of the threads, and the last eighth is for zones that have none.
+ * computes, by others. Lookups have threads of their own, many, since one that
+ * asks a server which is gone hangs for half a minute. They are sorted by zone,
+ * the last two labels of a name: names of one zone are asked of the same
+ * servers. Zones take turns; a zone has at most half of the threads, and the
+ * last eighth is for zones that have none.
  */
 #ifndef TORC_KIT_CREW_H
 #define TORC_KIT_CREW_H

@@ -42,19 +42,10 @@ static struct {
 
 /* ---- Its life, and its other life after a fork ---- */
 
-static unsigned
-count_cpus(void)
-{
-	unsigned count = 1;
-
-	while (count < SUMS_MOST && torc_sys_allowed_cpu(count) >= 0)
-		count++;
-	return count;
-}
-
 static void
 make_empty(void)
 {
+	const unsigned cpus = torc_sys_cpus();
 	pthread_condattr_t attributes;
 
 	pthread_condattr_init(&attributes);
@@ -62,7 +53,7 @@ make_empty(void)
 	pthread_cond_init(&pool.work, &attributes);
 	pthread_condattr_destroy(&attributes);
 	torc_crew_init(&pool.crew);
-	pool.crew.most_sums = count_cpus();
+	pool.crew.most_sums = cpus < SUMS_MOST ? cpus : SUMS_MOST;
 	pool.threads = 0;
 	pool.idle = 0;
 	pool.called = 0;
@@ -177,6 +168,9 @@ run_thread(void *arg)
 	struct torc_task *task;
 
 	(void)arg;
+	/* The reactor that asked for it first may be bound to one CPU: it is
+	 * not to pay for the work of all. If that fails, it is slower. */
+	(void)torc_sys_unpin();
 	lock();
 	do {
 		while ((task = torc_crew_take(&pool.crew, torc_sys_now())) !=

@@ -6,6 +6,7 @@
  * wrap: torc_sys_now
  */
 #include <errno.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 
 #include "conn/kit/torc_client.h"
 #include "reactor/fiber.h"
+#include "sys/sys.h"
 #include "tests/harness.h"
 #include "tests/seam.h"
 
@@ -551,10 +553,48 @@ after_a_fork_the_child_makes_its_own_threads(void **state)
 	assert_int_equal(last_errand.result, 42);
 }
 
+static int
+count_cpus(void *arg)
+{
+	cpu_set_t set;
+
+	(void)arg;
+	return sched_getaffinity(0, sizeof(set), &set) < 0 ? -1 :
+	    CPU_COUNT(&set);
+}
+
+static int
+offload_from_one_cpu(void *arg)
+{
+	EXPECT(torc_sys_pin(torc_sys_allowed_cpu(0)) == 0);
+	EXPECT(count_cpus(NULL) == 1);
+	EXPECT(torc_sys_cpus() == *(unsigned *)arg);
+	EXPECT(torc_offload(count_cpus, NULL, LATE) == *(int *)arg);
+	return 0;
+}
+
+/* The first one: the reactor's thread creates that of the work. */
+static void
+work_of_a_reactor_with_one_cpu_has_all_of_the_process(void **state)
+{
+	int cpus = count_cpus(NULL);
+	struct server server;
+
+	(void)state;
+	if (cpus == 1)
+		printf("SKIP: there is but one CPU\n");
+	server_start(&server, NULL, echo_handler, NULL);
+	assert_int_equal(server_fiber(&server, offload_from_one_cpu, &cpus),
+	    0);
+	assert_int_equal(server_stop(&server), 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+		    work_of_a_reactor_with_one_cpu_has_all_of_the_process),
 		cmocka_unit_test(work_blocks_a_thread_and_not_the_reactor),
 		cmocka_unit_test(its_threads_block_all_signals),
 		cmocka_unit_test(
