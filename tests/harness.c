@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "conn/conn.h"
+#include "conn/listen.h"
 #include "conn/net.h"
 #include "reactor/fiber.h"
 
@@ -175,6 +176,18 @@ server_call(struct server *server,
 	};
 
 	call_and_wait(server, &request);
+}
+
+static void
+set_maker(struct torc_reactor *reactor, void *arg)
+{
+	torc_listen_set_maker(reactor->layer_state, 0, arg);
+}
+
+void
+server_set_maker(struct server *server, struct torc_transport_maker *maker)
+{
+	server_call(server, set_maker, maker);
 }
 
 static void

@@ -76,6 +76,12 @@ struct hold {
 void server_hold_up(struct server *server, struct hold *hold);
 void server_let_go(struct hold *hold);
 
+struct torc_transport_maker;
+
+/* What its first listener accepts from now on has a transport of this maker. */
+void server_set_maker(struct server *server,
+    struct torc_transport_maker *maker);
+
 /* Run entry(arg) on a fiber of the reactor, and wait for its result. */
 int server_fiber(struct server *server, int (*entry)(void *arg), void *arg);
 

@@ -13,7 +13,6 @@
 #include "tests/toy.h"
 
 #include "conn/conn.h"
-#include "conn/listen.h"
 #include "conn/net.h"
 #include "conn/torc_protocol.h"
 
@@ -81,18 +80,12 @@ struct client {
 };
 
 static void
-set_maker(struct torc_reactor *reactor, void *arg)
-{
-	torc_listen_set_maker(reactor->layer_state, 0, arg);
-}
-
-static void
 start(struct server *server)
 {
 	memset(&seen, 0, sizeof(seen));
 	toy_step = note_step;
 	server_start(server, NULL, note_and_echo, NULL);
-	server_call(server, set_maker, &toy_maker);
+	server_set_maker(server, &toy_maker);
 }
 
 static void

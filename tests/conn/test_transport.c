@@ -15,7 +15,6 @@
 #include "tests/toy.h"
 
 #include "conn/conn.h"
-#include "conn/listen.h"
 #include "conn/net.h"
 #include "conn/torc_protocol.h"
 #include "reactor/fiber.h"
@@ -36,17 +35,11 @@ struct client {
 };
 
 static void
-set_maker(struct torc_reactor *reactor, void *arg)
-{
-	torc_listen_set_maker(reactor->layer_state, 0, arg);
-}
-
-static void
 sealed_start(struct server *server, const struct torc_config *config,
     torc_handler *handler, void *arg)
 {
 	server_start(server, config, handler, arg);
-	server_call(server, set_maker, &toy_maker);
+	server_set_maker(server, &toy_maker);
 }
 
 static uint32_t
@@ -358,7 +351,7 @@ a_transport_that_is_not_ready_in_time_is_closed(void **state)
 
 	(void)state;
 	server_start(&server, NULL, echo_handler, NULL);
-	server_call(&server, set_maker, &hasty);
+	server_set_maker(&server, &hasty);
 	before = now_ms();
 	client_begin(&silent, server.port);
 	client_greet(&client, server.port);

@@ -19,7 +19,6 @@
 #include "tests/tls/peer.h"
 
 #include "conn/file/torc_file.h"
-#include "conn/listen.h"
 #include "conn/tls/torc_tls.h"
 
 #define LATER torc_after_ms(5000)
@@ -35,13 +34,6 @@ struct scene {
 	struct torc_tls *tls;
 	struct server server;
 };
-
-static void
-set_maker(struct torc_reactor *reactor, void *arg)
-{
-	torc_listen_set_maker(reactor->layer_state, 0,
-	    torc_tls_transport(arg));
-}
 
 static struct torc_tls *
 create(const struct torc_tls_config *config)
@@ -67,7 +59,8 @@ start_with(struct scene *scene, const struct torc_tls_config *config,
 {
 	scene->tls = create(config);
 	server_start(&scene->server, reactor, handler, arg);
-	server_call(&scene->server, set_maker, scene->tls);
+	server_set_maker(&scene->server,
+	    torc_tls_transport(scene->tls));
 }
 
 static void
@@ -528,7 +521,8 @@ a_ticket_of_one_reactor_is_resumed_on_another_and_after_a_reload(
 	(void)state;
 	start(&scene, NULL, echo_handler, NULL);
 	server_start(&other, NULL, echo_handler, NULL);
-	server_call(&other, set_maker, scene.tls);
+	server_set_maker(&other,
+	    torc_tls_transport(scene.tls));
 	for (unsigned v = 0; v < 2; v++) {
 		SSL_SESSION *session = NULL;
 		bool resumed;

@@ -16,7 +16,6 @@
 #include "tests/tls/peer.h"
 
 #include "conn/kit/offload.h"
-#include "conn/listen.h"
 #include "conn/tls/torc_tls.h"
 
 #define MANY 20u
@@ -73,13 +72,6 @@ struct scene {
 };
 
 static void
-set_maker(struct torc_reactor *reactor, void *arg)
-{
-	torc_listen_set_maker(reactor->layer_state, 0,
-	    torc_tls_transport(arg));
-}
-
-static void
 start(struct scene *scene, const char *certificate, const char *key)
 {
 	const struct torc_tls_config how = {
@@ -91,7 +83,8 @@ start(struct scene *scene, const char *certificate, const char *key)
 	if (torc_tls_create(&scene->tls, &how, &error) < 0)
 		fail_msg("torc_tls_create: %s", error.text);
 	server_start(&scene->server, NULL, echo_handler, NULL);
-	server_call(&scene->server, set_maker, scene->tls);
+	server_set_maker(&scene->server,
+	    torc_tls_transport(scene->tls));
 	atomic_store(&way.begun, 0);
 	atomic_store(&way.shut, false);
 	atomic_store(&way.closed, false);

@@ -15,7 +15,6 @@
 #include "tests/tls/secure.h"
 
 #include "conn/conn.h"
-#include "conn/listen.h"
 #include "conn/tls/torc_tls.h"
 
 #define LATER torc_after_ms(8000)
@@ -92,12 +91,6 @@ struct scene {
 };
 
 static void
-set_maker(struct torc_reactor *reactor, void *arg)
-{
-	torc_listen_set_maker(reactor->layer_state, 0, torc_tls_transport(arg));
-}
-
-static void
 start_with(struct scene *scene, struct torc_tls_config config,
     const struct torc_config *reactor)
 {
@@ -112,7 +105,8 @@ start_with(struct scene *scene, struct torc_tls_config config,
 		peer_file("rsa.key"), &error),
 	    0);
 	server_start(&scene->server, reactor, echo_handler, NULL);
-	server_call(&scene->server, set_maker, scene->tls);
+	server_set_maker(&scene->server,
+	    torc_tls_transport(scene->tls));
 }
 
 static void

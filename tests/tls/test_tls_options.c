@@ -22,7 +22,6 @@
 #include "tests/seam.h"
 #include "tests/tls/peer.h"
 
-#include "conn/listen.h"
 #include "conn/tls/torc_tls.h"
 
 #define LATER torc_after_ms(5000)
@@ -64,13 +63,6 @@ struct scene {
 	struct server server;
 };
 
-static void
-set_maker(struct torc_reactor *reactor, void *arg)
-{
-	torc_listen_set_maker(reactor->layer_state, 0,
-	    torc_tls_transport(arg));
-}
-
 static int
 create(struct torc_tls **tls, struct torc_tls_config config,
     struct torc_error *error)
@@ -89,7 +81,8 @@ start(struct scene *scene, const struct torc_tls_config *config,
 	if (create(&scene->tls, *config, &error) < 0)
 		fail_msg("torc_tls_create: %s", error.text);
 	server_start(&scene->server, NULL, handler, NULL);
-	server_call(&scene->server, set_maker, scene->tls);
+	server_set_maker(&scene->server,
+	    torc_tls_transport(scene->tls));
 }
 
 static void

@@ -16,7 +16,6 @@
 #include "tests/harness.h"
 #include "tests/tls/peer.h"
 
-#include "conn/listen.h"
 #include "conn/tls/torc_tls.h"
 
 #define LATER torc_after_ms(5000)
@@ -51,13 +50,6 @@ struct scene {
 };
 
 static void
-set_maker(struct torc_reactor *reactor, void *arg)
-{
-	torc_listen_set_maker(reactor->layer_state, 0,
-	    torc_tls_transport(arg));
-}
-
-static void
 start(struct scene *scene, const char *certificate, const char *key)
 {
 	const struct torc_tls_config how = {
@@ -69,7 +61,8 @@ start(struct scene *scene, const char *certificate, const char *key)
 	if (torc_tls_create(&scene->tls, &how, &error) < 0)
 		fail_msg("torc_tls_create: %s", error.text);
 	server_start(&scene->server, NULL, echo_handler, NULL);
-	server_call(&scene->server, set_maker, scene->tls);
+	server_set_maker(&scene->server,
+	    torc_tls_transport(scene->tls));
 }
 
 static void
@@ -111,7 +104,8 @@ a_hundred_sessions_of_a_hundred_are_resumed_on_another_reactor(void **state)
 	(void)state;
 	start(&scene, "default.pem", "default.key");
 	server_start(&other, NULL, echo_handler, NULL);
-	server_call(&other, set_maker, scene.tls);
+	server_set_maker(&other,
+	    torc_tls_transport(scene.tls));
 	assert_false(resumes(scene.server.port, &session));
 	for (unsigned i = 0; i < SESSIONS; i++)
 		resumed += resumes(i % 2 == 0 ? other.port :
